@@ -1,0 +1,114 @@
+# pgquorum: one Makefile, no recursion. `make help` lists the targets.
+MODE ?= debug
+BUILD ?= build/$(MODE)
+CC ?= gcc
+T ?=
+comma := ,
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+    -Wmissing-prototypes -Wold-style-definition -Wformat=2 -Wundef -Wvla -Walloca -Wcast-align=strict \
+    -Wpointer-arith -Wwrite-strings -Wduplicated-cond -Wduplicated-branches -Wlogical-op \
+    -Wimplicit-fallthrough -Wdate-time -Wunused-macros -Wframe-larger-than=16384 \
+    -Wno-format-truncation -Wno-unknown-warning-option -Werror
+ifneq (,$(findstring clang,$(CC)))
+WARNINGS := $(filter-out -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wcast-align=strict,$(WARNINGS)) -Wcast-align
+endif
+
+MODE_debug := -O1 -g
+MODE_release := -O2 -g -DNDEBUG_NONE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+MODE_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+MODE_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+MODE_cov := -O0 -g --coverage
+MODE_FLAGS := $(MODE_$(MODE))
+ifeq (,$(MODE_FLAGS))
+$(error MODE=$(MODE) is none of debug release asan tsan cov)
+endif
+MODE_release := $(filter-out -DNDEBUG_NONE,$(MODE_release))
+
+CPPFLAGS += -Iinclude -I. -isystem /usr/include/postgresql -D_GNU_SOURCE
+CFLAGS += -std=c11 $(MODE_$(MODE)) -fPIE
+LDFLAGS += $(filter -fsanitize% -fno-sanitize% --coverage,$(MODE_$(MODE))) -pie
+TEST_WARNINGS := $(filter-out -Wconversion -Wsign-conversion,$(WARNINGS))
+
+# --- libraft: the packaged static library, or its source (RAFT_SRC=DIR; always for asan and tsan) -----------
+RAFT_VERSION := 0.22.1
+RAFT_CACHE := build/deps/raft-$(RAFT_VERSION)
+RAFT_SRC ?= $(if $(filter asan tsan,$(MODE)),$(RAFT_CACHE))
+ifneq (,$(RAFT_SRC))
+RAFT_LIB := $(BUILD)/libraft_src.a
+RAFT_INC := -isystem $(BUILD)/raft_include
+else
+RAFT_LIB := /usr/lib/$(shell $(CC) -print-multiarch)/libraft.a
+RAFT_INC :=
+endif
+
+# --- rooms: one archive a directory; the linker takes what it needs ------------------------------------------
+DIRS := base base/net raft/engine raft/store pgctl/parse pgctl/conf pgctl/sql pgctl/proc pgctl/jobs \
+    pgctl/fence agent/config agent/ha agent/loop agent/dcs agent/api agent/cli agent
+MAINS := agent/main.c pgctl/fence/fence_main.c
+lib = $(BUILD)/lib$(subst /,_,$(1)).a
+sources = $(filter-out $(MAINS),$(wildcard $(1)/*.c))
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+ALL_SOURCES := $(foreach d,$(DIRS),$(call sources,$(d))) $(wildcard $(MAINS))
+define ROOM
+$(call lib,$(1)): $(call objects,$(call sources,$(1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@$(AR) rcs $$@ $$^
+endef
+$(foreach d,$(DIRS),$(eval $(call ROOM,$(d))))
+
+# What each group of unit tests, and each program, may link: the same arrows as in docs/architecture.md.
+LINK_base := base
+LINK_base_net := base/net base
+LINK_raft_store := raft/store base
+LINK_raft_engine := raft/engine raft/store base/net base
+LINK_pgctl := pgctl/jobs pgctl/sql pgctl/proc pgctl/fence pgctl/conf pgctl/parse base/net base
+LINK_agent_ha := agent/ha base
+LINK_agent_config := agent/config pgctl/conf pgctl/parse base/net base
+LINK_agent_dcs := agent/dcs agent/ha $(LINK_raft_engine)
+LINK_agent_cli := agent/cli agent/api agent/dcs agent/config agent/ha $(LINK_pgctl) $(LINK_raft_engine)
+LINK_agent := agent agent/cli agent/api agent/loop agent/dcs agent/config agent/ha $(LINK_pgctl) $(LINK_raft_engine)
+LINK_agent_api := $(LINK_agent)
+LINK_agent_loop := $(LINK_agent)
+LINK_sim := $(LINK_agent)
+LINK_fuzz := $(LINK_agent)
+LINK_bench := $(LINK_agent)
+libs = -Wl,--start-group $(foreach d,$(1),$(call lib,$(d))) $(RAFT_LIB) -Wl,--end-group
+SYSLIBS := -luv -lsqlite3 -lpq -lyaml -ljansson -lssl -lcrypto -lhttp_parser -lcurl -lpthread -lm
+
+.PHONY: all
+all: $(BUILD)/pgquorum $(BUILD)/pgquorum-fence
+
+$(BUILD)/pgquorum: $(BUILD)/agent/main.o $(foreach d,$(LINK_agent),$(call lib,$(d))) $(RAFT_LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $< $(call libs,$(LINK_agent)) $(SYSLIBS)
+
+# The fence has no library but libc: it must start and run when everything else is broken.
+FENCE_SHARED := $(filter-out pgctl/fence/fence_client%.c,$(call sources,pgctl/fence))
+$(BUILD)/pgquorum-fence: $(call objects,pgctl/fence/fence_main.c $(FENCE_SHARED))
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(CPPFLAGS) $(RAFT_INC) $(CFLAGS) $(TEST_WARNINGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(CPPFLAGS) $(RAFT_INC) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
+
+# --- unit tests: tests/unit/<group>/test_*.c, found, not registered; cmocka -----------------------------------
+HARNESS := $(call objects,$(wildcard tests/harness/*.c))
+UNIT_SOURCES := $(wildcard tests/unit/*/test_*$(T)*.c)
+UNIT_BINS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SOURCES))
+group = $(word 3,$(subst /, ,$(1)))
+define UNIT
+$(BUILD)/$(patsubst %.c,%,$(1)): $(BUILD)/$(patsubst %.c,%.o,$(1)) $(HARNESS) $(foreach d,$(LINK_$(call group,$(1))),$(call lib,$(d))) $(RAFT_LIB)
+	@$$(CC) $$(LDFLAGS) -o $$@ $$< $$(HARNESS) $$(call libs,$$(LINK_$(call group,$(1)))) $$(SYSLIBS) -lcmocka
+endef
+$(foreach s,$(UNIT_SOURCES),$(eval $(call UNIT,$(s))))
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SOURCES) $(wildcard tests/*/*.c tests/*/*/*.c))

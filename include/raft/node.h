@@ -1,0 +1,175 @@
+/* One member of the Raft group: libraft's raft_step driven by events, with the guards that make it safe
+ * (docs/consensus.md), the store applied to it, and every effect behind an ops table. Production fills
+ * the tables with SQLite, TCP and the real clocks; the simulator fills them with models; this code is
+ * the same. Single threaded: every call on the loop's thread, no callback from inside the call that
+ * asked for it. */
+#ifndef RAFT_NODE_H
+#define RAFT_NODE_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/random.h"
+#include "raft/store.h"
+
+struct raft_node;
+
+#define RAFT_NODE_NAME_BYTES 64
+#define RAFT_NODE_ADDRESS_BYTES 256
+#define RAFT_NODE_PENDING_MAX 1024 /* proposals and reads waiting here; beyond it ERR_LIMIT */
+
+/* --- effects ------------------------------------------------------------------------------------------- */
+
+struct raft_entry_rec {
+    uint64_t index;
+    uint64_t term;
+    uint16_t type; /* enum raft_entry_type of raft.h */
+    struct span data;
+};
+
+/* One durable transaction. Jobs are never reordered; a crash leaves a prefix of the job list. Borrowed
+ * until `done`. */
+struct raft_storage_job {
+    bool has_vote; /* term and voted_for */
+    uint64_t term;
+    uint64_t voted_for;
+    bool has_entries; /* first drop the log from entries[0].index on (truncate_from), then append */
+    uint64_t truncate_from; /* 0 = nothing to drop */
+    const struct raft_entry_rec *entries;
+    size_t entry_count;
+    bool has_snapshot;
+    uint64_t snapshot_index;
+    uint64_t snapshot_term;
+    uint64_t configuration_index;
+    struct span configuration; /* raft_configuration_encode bytes */
+    struct span snapshot;
+    bool snapshot_installed;   /* from a leader: the whole log goes; else only up to `delete_until` */
+    uint64_t delete_until;
+};
+
+struct raft_storage_ops {
+    /* Takes the job; `done` comes later on the loop's thread, in order. A failed job never returns:
+     * production exits the process (ERR_IO) or holds the same job until there is space again. */
+    void (*submit)(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg), void *job_arg);
+};
+
+struct raft_peer_ops {
+    /* Fire and forget: drop when the peer is not connected or its queue is full. */
+    void (*send)(void *arg, uint64_t to, struct span frame);
+    bool (*connected)(void *arg, uint64_t id);
+};
+
+struct raft_env {
+    const struct raft_storage_ops *storage;
+    void *storage_arg;
+    const struct raft_peer_ops *peers;
+    void *peers_arg;
+    const struct clock *clock;
+    const struct random *random;
+    /* One timer: call raft_node_tick no later than `delay_ms` from now; replaces the earlier request. */
+    void (*arm)(void *arg, int64_t delay_ms);
+    /* The store changed (revision rose or a lease moved), or role/leader changed. Called after the step. */
+    void (*on_change)(void *arg);
+    /* The node cannot go on (broken contract of the engine, corrupt state). Production logs and exits. */
+    void (*on_fatal)(void *arg, const struct error *err);
+    void *arg;
+};
+
+/* What the directory holds at start; the loader of the storage fills it. */
+struct raft_boot {
+    uint64_t id;
+    uint64_t cluster;
+    uint64_t term;
+    uint64_t voted_for;
+    bool has_snapshot;
+    uint64_t snapshot_index;
+    uint64_t snapshot_term;
+    uint64_t configuration_index;
+    struct span configuration;
+    struct span snapshot;
+    const struct raft_entry_rec *entries;
+    size_t entry_count;
+};
+
+struct raft_node_config {
+    char name[RAFT_NODE_NAME_BYTES];       /* this member's name = actor of its commands */
+    char address[RAFT_NODE_ADDRESS_BYTES]; /* host:port, published with STORE_MEMBER_SET */
+    int election_timeout_ms;               /* default: ttl/6 within 500..1000 */
+    int heartbeat_ms;                      /* a tenth */
+    unsigned snapshot_threshold;           /* entries; 0 = 1024 */
+    unsigned snapshot_trailing;            /* 0 = 512; must be >= 2 * 256 outside tests */
+};
+
+/* Starts on what `boot` says (an empty directory that has joined nothing yet: no term, no entries; the
+ * node then only listens). `boot` and `config` are copied. */
+int raft_node_start(const struct raft_node_config *config, const struct raft_env *env,
+                    const struct raft_boot *boot, struct raft_node **ret_node, struct error *err) MUST_CHECK;
+/* Ends every pending call with ERR_CANCELED, then frees. No effect is called afterwards. */
+void raft_node_stop(struct raft_node *node);
+
+void raft_node_receive(struct raft_node *node, uint64_t from, struct span frame);
+void raft_node_tick(struct raft_node *node);
+
+/* --- use ------------------------------------------------------------------------------------------------ */
+
+typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
+
+/* Proposes a command from any member: it is forwarded to the Raft leader, sent again under the same request
+ * id when the leader changes or does not answer, applied exactly once. `done` is called once, when this
+ * member has itself applied it (rc 0, `result` as everywhere), or with ERR_UNKNOWN (deadline reached after a
+ * send: it may or may not be applied later), ERR_UNAVAILABLE (deadline reached, never sent), ERR_CANCELED.
+ * The command is copied. `attempts_max` 1 = never send again (lease renewals: each attempt is a new one). */
+int raft_node_propose(struct raft_node *node, const struct store_command *command, int64_t timeout_ms,
+                      unsigned attempts_max, raft_done done, void *arg, struct error *err) MUST_CHECK;
+
+/* ReadIndex: `done` (rc 0) when this member has applied everything that was committed when it asked; then
+ * raft_node_store is linearizable until the callback returns. No clock is trusted. */
+int raft_node_read(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
+                   struct error *err) MUST_CHECK;
+
+const struct store *raft_node_store(const struct raft_node *node);
+
+enum raft_role { RAFT_ROLE_FOLLOWER, RAFT_ROLE_CANDIDATE, RAFT_ROLE_LEADER };
+
+struct raft_member_status {
+    uint64_t id;
+    char name[RAFT_NODE_NAME_BYTES];
+    char address[RAFT_NODE_ADDRESS_BYTES];
+    bool voter;
+    bool connected;      /* as seen from here; self is true */
+    bool leader;
+    uint64_t match_index; /* known on the leader only, else 0 */
+};
+
+struct raft_status {
+    uint64_t id;
+    uint64_t cluster;
+    enum raft_role role;
+    uint64_t term;
+    uint64_t leader; /* id, 0 = unknown */
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint64_t last_index;
+    int64_t revision;
+    size_t member_count;
+    struct raft_member_status members[STORE_MEMBERS_MAX];
+};
+
+void raft_node_status(const struct raft_node *node, struct raft_status *ret_status);
+
+/* Moves Raft leadership to `id` if this member leads, the group is quiet, and no change is open.
+ * ERR_BUSY otherwise: ask again later. */
+int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err) MUST_CHECK;
+
+/* Membership; leader only, one change at a time, refusals of docs/consensus.md. `done` when applied. */
+int raft_node_add(struct raft_node *node, uint64_t id, raft_done done, void *arg, struct error *err) MUST_CHECK;
+int raft_node_promote(struct raft_node *node, uint64_t id, raft_done done, void *arg,
+                      struct error *err) MUST_CHECK;
+int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *arg, struct error *err) MUST_CHECK;
+/* 0 when the standby `id` has caught up; ERR_BUSY while it does; starts the catch-up if none runs. */
+int raft_node_caught_up(struct raft_node *node, uint64_t id);
+
+/* Bytes of entry 1 of a new group: a configuration with these ids as voters, label = id in hex. Identical on
+ * every member. The directory of each first member gets it in one transaction with term 1. */
+int raft_first_configuration(const uint64_t *ids, size_t count, struct buf *out, struct error *err) MUST_CHECK;
+
+#endif
