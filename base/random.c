@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 
+#include <stddef.h>
 #include <sys/random.h>
 #include <sys/types.h>
 
