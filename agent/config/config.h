@@ -1,0 +1,157 @@
+/* The local configuration: Patroni's YAML file, read once into plain data.
+ *
+ * config_load reads, resolves and checks the whole file before anything else happens: either everything in
+ * `struct config` is usable, or one line says which file and key, what is wrong, and what would be right. All
+ * strings belong to the configuration and live until config_free. NULL = not given and no default. Keys that
+ * we do not serve are refused by name: one that is ignored silently (standby_cluster) would make a second primary. */
+#ifndef AGENT_CONFIG_CONFIG_H
+#define AGENT_CONFIG_CONFIG_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "pgctl/pg_instance.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_FILE_BYTES_MAX ((size_t)1024 * 1024)
+#define CONFIG_PARTNERS_MAX   15 /* STORE_MEMBERS_MAX without ourselves */
+#define CONFIG_WARNINGS_MAX   32 /* more are counted, not kept */
+#define CONFIG_NAME_BYTES_MAX 63 /* of a member: it becomes application_name and a slot's name */
+
+/* A secret never goes into a format string: print secret_shown. */
+struct secret {
+    const char *hidden; /* NULL = not given */
+};
+static inline const char *secret_shown(const struct secret *secret)
+{
+    return secret->hidden != NULL ? "***" : "";
+}
+
+/* "host:port", "[v6]:port", "*:port" or (listeners) ":port". */
+struct config_address {
+    const char *text; /* normalised: host:port, a v6 host in brackets; NULL = not given */
+    const char *host; /* without brackets; "" = every address. A listener of PostgreSQL: a comma list */
+    uint16_t port;
+};
+
+struct config_warnings {
+    size_t count; /* may be above the number kept */
+    char *texts[CONFIG_WARNINGS_MAX];
+};
+
+struct config_raft {
+    const char *data_dir;           /* absolute */
+    struct config_address self;     /* what the others are told; also bound for outgoing connections */
+    struct config_address bind;     /* what is listened on; `self` if not given */
+    struct config_address partners[CONFIG_PARTNERS_MAX];
+    size_t partner_count;
+    struct secret password;
+    int election_timeout_ms; /* 0 = not given: config_raft_timeouts */
+    int heartbeat_ms;
+};
+
+struct config_bootstrap {
+    const json_t *dcs;      /* object, checked and adjusted as dynamic.h says; {} if absent */
+    struct pg_lines initdb; /* "encoding=UTF8", "data-checksums" */
+    struct pg_lines pg_hba;
+    const struct pg_user *users;
+    size_t user_count;
+};
+
+struct config_postgresql {
+    struct config_address listen;
+    struct config_address connect;
+    const char *data_dir;   /* absolute */
+    const char *config_dir; /* absolute; data_dir if not given */
+    const char *bin_dir;    /* NULL = PATH */
+    const char *pgpass;     /* absolute */
+    const char *database;   /* "postgres" */
+    struct pg_account superuser;
+    struct pg_account replication;
+    struct pg_account rewind; /* username NULL: the superuser */
+    const json_t *parameters; /* object, never NULL: dynamic_parameters merges it */
+    const json_t *section;    /* the whole section as given: for what dynamic.h merges per key */
+    struct pg_lines pg_hba;
+    struct pg_lines pg_ident;
+    struct pg_parameters recovery_conf;
+    struct pg_lines basebackup; /* "--checkpoint=fast" */
+    bool use_pg_rewind_given;   /* the local value replaces the dynamic one */
+    bool use_pg_rewind;
+    bool use_unix_socket;
+    bool use_unix_socket_repl;
+    bool remove_data_directory_on_rewind_failure;
+    bool remove_data_directory_on_diverged_timelines;
+    int pg_ctl_timeout_ms; /* 60 s: how long a start may take before it is called slow */
+};
+
+struct config_tags {
+    const json_t *published; /* effective: predefined booleans that are false are gone; may be empty */
+    bool nofailover;         /* also by failover_priority <= 0 */
+    int failover_priority;   /* 1; 0 when nofailover */
+    bool noloadbalance;
+    bool clonefrom;
+    bool nosync;
+    bool nostream;
+    const char *replicatefrom; /* NULL = the leader */
+};
+
+struct config_log {
+    enum log_level level;
+    bool json;
+};
+
+enum config_watchdog { CONFIG_WATCHDOG_OFF, CONFIG_WATCHDOG_AUTOMATIC };
+
+struct config {
+    const char *path;
+    const char *scope;
+    const char *namespace_; /* with one slash at its start and none at its end; "" is possible */
+    const char *prefix;     /* of every key: "/service/batman/" */
+    const char *name;
+    struct config_address restapi_listen;
+    struct config_address restapi_connect; /* what api_url is made of */
+    struct config_raft raft;
+    struct config_bootstrap bootstrap;
+    struct config_postgresql postgresql;
+    struct config_tags tags;
+    struct config_log log;
+    enum config_watchdog watchdog;
+    struct config_memory *memory; /* private: what the strings above live in */
+};
+
+/* 0, or one line in `err`; then *ret_config is zeroed. `warnings` (may be NULL) are for the caller to log, also when it
+ * fails; config_warnings_free. Reads the file and the working directory, writes nothing. */
+int config_load(const char *path, struct config *ret_config, struct config_warnings *warnings,
+                struct error *err) MUST_CHECK;
+
+/* The part that a client needs (scope, namespace, raft, restapi if it is there): `postgresql` may be missing. */
+int config_load_client(const char *path, struct config *ret_config, struct config_warnings *warnings,
+                       struct error *err) MUST_CHECK;
+
+/* PURE middle of both: `tree` is the document; `cwd` resolves relative paths. Takes no reference of its own
+ * beyond config_free. */
+struct config_source {
+    const char *path; /* for messages */
+    const char *cwd;
+    const char *home; /* NULL = unknown: pgpass has no default then */
+    bool client;
+};
+int config_from_json(const struct config_source *source, json_t *tree, struct config *ret_config,
+                     struct config_warnings *warnings, struct error *err) MUST_CHECK;
+
+void config_free(struct config *config); /* NULL, zeroed and half-built are accepted; zeroes it */
+void config_warnings_free(struct config_warnings *warnings);
+
+/* Election timeout and heartbeat: as given, else ttl/6 within 500..1000 ms and a tenth of it. Read once at start. */
+void config_raft_timeouts(const struct config_raft *raft, int64_t ttl_ms, int *ret_election_timeout_ms,
+                          int *ret_heartbeat_ms);
+
+/* "host:port" into parts allocated with mem_*: free text and host with mem_free (both const for readers). `listener`
+ * allows an empty host, '*' and a comma list. Port 1..65535; it must be there unless default_port is not 0. */
+int config_address_parse(const char *text, bool listener, uint16_t default_port,
+                         struct config_address *ret_address, struct error *err) MUST_CHECK;
+
+#endif
