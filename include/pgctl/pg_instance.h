@@ -18,31 +18,13 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "pgctl/fence.h"
+#include "pgctl/pg_parse.h"
 #include "pgctl/pg_types.h"
 
 struct uv_loop_s;
 struct pg_instance;
 
 /* --- configuration ------------------------------------------------------------------------------------ */
-
-#define PG_PARAMETERS_MAX 512
-#define PG_LINES_MAX      1024 /* lines of pg_hba, options of a program */
-#define PG_USERS_MAX      256
-
-struct pg_parameter {
-    const char *name;
-    const char *value;
-};
-
-struct pg_parameters {
-    const struct pg_parameter *items;
-    size_t count;
-};
-
-struct pg_lines {
-    const char *const *items;
-    size_t count;
-};
 
 struct pg_account {
     const char *username; /* NULL or "": not given */
@@ -106,8 +88,6 @@ void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event e
 
 /* Major version of the binaries, for example 15. */
 int pg_instance_major(const struct pg_instance *instance);
-/* Name of the slot that a member has on its upstream (docs: slots). `ret_name` has PG_NAME_BYTES. */
-void pg_instance_slot_name(const char *member, char *ret_name);
 /* "host=... port=..." for humans and for conn_url makers: where local clients of ours connect. */
 const char *pg_instance_local_address(const struct pg_instance *instance);
 
@@ -225,9 +205,6 @@ struct pg_reload {
  * the probe's pending_restart. Values that PostgreSQL or we refuse: ERR_INVALID names the parameter, nothing is changed. */
 int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload, int64_t timeout_ms,
                        pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
-/* PURE look at values before anybody stores them: ERR_INVALID names parameter, value and what would be right. */
-int pg_parameters_check(const struct pg_parameters *parameters, struct error *err) MUST_CHECK;
-
 /* Makes the physical slots be these: missing ones are created (WAL reserved at once), inactive physical others whose name
  * is not among them are dropped. Running servers only. */
 int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names, int64_t timeout_ms,
@@ -281,27 +258,6 @@ int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t
 /* Renames it to `<data_dir>.failed`; an older one of that name is removed. */
 int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms, pg_done_cb done,
                            void *arg, struct error *err) MUST_CHECK;
-
-/* --- PURE: divergence ----------------------------------------------------------------------------------- */
-
-enum pg_divergence {
-    PG_DIVERGENCE_UNKNOWN, /* a fact is missing */
-    PG_DIVERGENCE_NONE,    /* our WAL is a prefix of the primary's: follow */
-    PG_DIVERGENCE_REWIND,  /* we have WAL that the primary does not have */
-};
-
-struct pg_local_position {
-    uint32_t timeline;
-    uint64_t lsn;     /* standby: max(flushed, replayed), or min_recovery_lsn; former primary: its last checkpoint */
-    bool was_primary; /* the control file says that it was shut down, or died, out of recovery */
-    bool clean;       /* "shut down": `checkpoint_end_lsn` may be compared */
-    uint64_t checkpoint_end_lsn; /* end of the shutdown checkpoint's record; 0 = unknown */
-};
-
-struct pg_local_position pg_local_position_of(const struct pg_control *control);
-/* `ret_reason` (may be NULL) gets PG_VALUE_BYTES of words. */
-enum pg_divergence pg_divergence_decide(const struct pg_local_position *local, uint32_t primary_timeline,
-                                        const struct pg_history *primary_history, char *ret_reason);
 
 /* --- children ------------------------------------------------------------------------------------------- */
 

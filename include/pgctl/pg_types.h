@@ -15,6 +15,25 @@
 #define PG_MAJOR_MIN 13
 #define PG_MAJOR_MAX 17
 
+#define PG_PARAMETERS_MAX 512
+#define PG_LINES_MAX      1024 /* lines of pg_hba, options of a program */
+#define PG_USERS_MAX      256
+
+struct pg_parameter {
+    const char *name;
+    const char *value;
+};
+
+struct pg_parameters {
+    const struct pg_parameter *items;
+    size_t count;
+};
+
+struct pg_lines {
+    const char *const *items;
+    size_t count;
+};
+
 enum pg_role {
     PG_ROLE_UNKNOWN, /* not running, or nobody could be asked */
     PG_PRIMARY,      /* out of recovery */
