@@ -1,0 +1,210 @@
+/* The files that PostgreSQL reads, as text.
+ *
+ * postgresql.conf is ours; what initdb (or the user before us) wrote lives on as postgresql.base.conf, included first, so that
+ * anything we say wins. The upstream is not in it: primary_conninfo names an entry of a service file, which
+ * can be replaced under a running server without a reload, and proves that nothing is received any more
+ * (docs/consensus.md). */
+#include "pgctl/conf/pg_conf.h"
+
+#include "base/mem.h"
+#include "pgctl/conf/pg_controlled.h"
+#include "pgctl/parse/pg_lines.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define SETTINGS_MAX (PG_PARAMETERS_MAX + 32)
+
+struct setting {
+    const char *name;
+    const char *value;
+    size_t order; /* the later of two equal names wins */
+};
+
+struct settings {
+    struct setting items[SETTINGS_MAX];
+    size_t count;
+};
+
+static void add(struct settings *settings, const char *name, const char *value)
+{
+    if (settings->count < SETTINGS_MAX) {
+        settings->items[settings->count] = (struct setting){name, value, settings->count};
+        settings->count++;
+    }
+}
+
+static int compare_settings(const void *a, const void *b)
+{
+    const struct setting *left = a;
+    const struct setting *right = b;
+    int order = strcasecmp(left->name, right->name);
+    return order != 0 ? order : left->order < right->order ? -1 : 1;
+}
+
+static void put_setting(struct buf *out, const char *name, const char *value)
+{
+    buf_put_str(out, name);
+    buf_put_str(out, " = ");
+    pg_quote_conf(out, value);
+    buf_put_str(out, "\n");
+}
+
+static bool is_free(const char *name)
+{
+    return pg_controlled_find(name) == NULL && !pg_controlled_is_ours(name);
+}
+
+static void put_sorted(struct buf *out, struct settings *settings)
+{
+    qsort(settings->items, settings->count, sizeof settings->items[0], compare_settings);
+    for (size_t i = 0; i < settings->count; i++) {
+        if (i + 1 < settings->count && strcasecmp(settings->items[i].name, settings->items[i + 1].name) == 0) {
+            continue;
+        }
+        put_setting(out, settings->items[i].name, settings->items[i].value);
+    }
+}
+
+static void put_recovery(struct buf *out, const struct pg_conf *conf)
+{
+    struct buf conninfo = BUF_INIT;
+
+    buf_put_str(out, "\n# recovery\n");
+    buf_put_str(&conninfo, "service=" PG_SERVICE_NAME " application_name=");
+    pg_quote_conninfo(&conninfo, conf->member);
+    put_setting(out, "primary_conninfo", buf_str(&conninfo));
+    buf_free(&conninfo);
+    put_setting(out, "primary_slot_name", conf->slot_name == NULL ? "" : conf->slot_name);
+    put_setting(out, "recovery_target_timeline", "latest");
+    static const char *const blanked[] = {"recovery_target", "recovery_target_lsn", "recovery_target_name",
+                                          "recovery_target_time", "recovery_target_xid"};
+    for (size_t i = 0; i < sizeof blanked / sizeof blanked[0]; i++) {
+        put_setting(out, blanked[i], "");
+    }
+    for (size_t i = 0; i < conf->recovery_conf.count; i++) {
+        const struct pg_parameter *item = &conf->recovery_conf.items[i];
+        if (is_free(item->name) && strcasecmp(item->name, "standby_mode") != 0) {
+            put_setting(out, item->name, item->value);
+        }
+    }
+}
+
+void pg_conf_put(struct buf *out, const struct pg_conf *conf)
+{
+    struct settings *settings = mem_new(struct settings);
+    char (*values)[PG_VALUE_BYTES] = mem_alloc_array(pg_controlled_count, PG_VALUE_BYTES);
+    char port[8];
+
+    buf_put_str(out, "# Written by pgquorum: do not edit. Change postgresql.parameters instead, or postgresql.base.conf.\n"
+                     "include 'postgresql.base.conf'\n\n");
+    /* A standby reattaches within this time; the default of 5 s would be most of a failover. */
+    add(settings, "wal_retrieve_retry_interval", "100ms");
+    for (size_t i = 0; i < conf->parameters.count; i++) {
+        if (is_free(conf->parameters.items[i].name)) {
+            add(settings, conf->parameters.items[i].name, conf->parameters.items[i].value);
+        }
+    }
+    for (size_t i = 0; i < pg_controlled_count; i++) {
+        add(settings, pg_controlled[i].name, pg_conf_controlled(conf, pg_controlled[i].name, values[i]));
+    }
+    (void)snprintf(port, sizeof port, "%" PRIu16, conf->port);
+    add(settings, "cluster_name", conf->scope);
+    add(settings, "listen_addresses", conf->listen);
+    add(settings, "port", port);
+    put_sorted(out, settings);
+    put_recovery(out, conf);
+    mem_free(values);
+    mem_free(settings);
+}
+
+size_t pg_conf_arguments(const struct pg_conf *conf, char **ret_args, size_t count_max)
+{
+    size_t count = 0;
+    char value[PG_VALUE_BYTES];
+
+    for (size_t i = 0; i < pg_controlled_count && count < count_max; i++) {
+        if (pg_controlled[i].on_command_line) {
+            (void)pg_conf_controlled(conf, pg_controlled[i].name, value);
+            ret_args[count++] = mem_printf("--%s=%s", pg_controlled[i].name, value);
+        }
+    }
+    if (count + 3 <= count_max) {
+        ret_args[count++] = mem_printf("--listen_addresses=%s", conf->listen);
+        ret_args[count++] = mem_printf("--port=%" PRIu16, conf->port);
+        ret_args[count++] = mem_printf("--cluster_name=%s", conf->scope);
+    }
+    return count;
+}
+
+void pg_conf_filter_auto(struct buf *out, struct span text)
+{
+    char line[PG_LINE_BYTES];
+    char name[PG_LINE_BYTES];
+
+    while (text.len > 0) {
+        struct span whole = text;
+        (void)pg_lines_next(&text, line);
+        whole.len -= text.len;
+        size_t len = strcspn(line, " \t=");
+        memcpy(name, line, len);
+        name[len] = '\0';
+        if (line[0] == '#' || !pg_controlled_is_ours(name)) {
+            buf_put_span(out, whole);
+        }
+    }
+}
+
+void pg_conf_service(struct buf *out, const struct pg_service *service)
+{
+    buf_put_str(out, "# Written by pgquorum: whom the standby on this node receives from.\n[" PG_SERVICE_NAME "]\n");
+    if (service->host == NULL) {
+        /* A socket directory that cannot be one: the connection fails at once, whatever listens where. */
+        buf_put_str(out, "host=/dev/null\nport=1\n");
+        return;
+    }
+    buf_printf(out, "host=%s\nport=%" PRIu16 "\n", service->host, service->port);
+    if (service->user != NULL && service->user[0] != '\0') {
+        buf_printf(out, "user=%s\n", service->user);
+    }
+    if (service->passfile != NULL) {
+        buf_printf(out, "passfile=%s\n", service->passfile);
+    }
+    buf_put_str(out, "sslmode=prefer\nchannel_binding=prefer\nconnect_timeout=3\nkeepalives_idle=5\n"
+                     "keepalives_interval=2\nkeepalives_count=3\ntcp_user_timeout=10000\n");
+}
+
+void pg_conf_pgpass(struct buf *out, const char *user, const char *password)
+{
+    const char *const fields[] = {user, password};
+
+    buf_put_str(out, "*:*:*");
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        buf_put_str(out, ":");
+        for (const char *c = fields[i]; *c != '\0'; c++) {
+            if (*c == ':' || *c == '\\') {
+                buf_put_str(out, "\\");
+            }
+            buf_put(out, c, 1);
+        }
+    }
+    buf_put_str(out, "\n");
+}
+
+void pg_conf_lines(struct buf *out, const struct pg_lines *lines)
+{
+    buf_put_str(out, "# Written by pgquorum: do not edit.\n");
+    for (size_t i = 0; i < lines->count; i++) {
+        buf_put_str(out, lines->items[i]);
+        buf_put_str(out, "\n");
+    }
+}
+
+void pg_conf_skipped_history(struct buf *out, uint32_t current_timeline)
+{
+    /* Forked off at the very beginning, so before every recovery point: nobody follows it. */
+    buf_printf(out, "%" PRIu32 "\t0/1\tnumber left out by pgquorum\n", current_timeline);
+}
