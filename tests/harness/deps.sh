@@ -1,0 +1,106 @@
+#!/bin/sh
+# Installs what pgquorum needs to build, test and run on Debian 12. Starts no service, creates no PostgreSQL cluster
+# (Debian's package would, on port 5432) and leaves existing ones alone. Usage: deps.sh [check | install | source].
+set -eu
+cd "$(dirname "$0")/../.."
+raft_version=0.22.1
+raft_sha256=7e45b6f24f3671c9bfd5b146814493f87cb2e560712bd469c1f5969a4b94291a
+cache=build/deps
+packages="gcc make pkg-config libuv1-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev libssl-dev libhttp-parser-dev
+  libcurl4-openssl-dev uthash-dev libcmocka-dev postgresql-15 haproxy clang clang-format cppcheck spin wrk iproute2 nftables procps
+  util-linux python3 python3-pytest python3-psycopg2 python3-yaml sqlite3 ca-certificates gpgv"
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
+missing() {
+    for p in $packages; do
+        installed "$p" || printf '%s ' "$p"
+    done
+    case "$(dpkg-query -W -f '${Version}' libraft-dev 2>/dev/null || true)" in
+    "$raft_version"-*) ;;
+    *) printf 'libraft-dev ' ;;
+    esac
+}
+# The machine's own Debian source: address and key, from either format of apt's source lists.
+debian_source() {
+    cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk '
+        /^URIs:/ {uri = $2} /^Suites:/ {suites = $0} /^Signed-By:/ {key = $2}
+        /^$/ {if (suites ~ /bookworm( |$)/) {print uri, key; exit} suites = ""}
+        END {if (suites ~ /bookworm( |$)/) print uri, key}' | head -n 1
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+        sed -nE 's/^deb( \[[^]]*\])? +([^ ]+) +bookworm +.*/\2/p' | head -n 1
+}
+source_uri() { debian_source | head -n 1 | cut -d' ' -f1; }
+source_key() {
+    key=$(debian_source | head -n 1 | cut -s -d' ' -f2)
+    echo "${key:-/usr/share/keyrings/debian-archive-keyring.gpg}"
+}
+
+add_backports() {
+    if apt-cache madison libraft-dev 2>/dev/null | grep -q " $raft_version-"; then
+        return
+    fi
+    uri=$(source_uri)
+    [ -n "$uri" ] || { echo "deps: no Debian 12 (bookworm) source in /etc/apt: add one, then run make deps again" >&2; exit 1; }
+    printf 'Types: deb\nURIs: %s\nSuites: bookworm-backports\nComponents: main\nSigned-By: %s\n' \
+        "$uri" "$(source_key)" > /etc/apt/sources.list.d/pgquorum-backports.sources
+    apt-get update -q
+}
+
+install_packages() {
+    todo=$(missing)
+    [ -n "$todo" ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        if command -v sudo >/dev/null 2>&1; then
+            exec sudo "$0" install
+        fi
+        echo "deps: these packages are missing: $todo" >&2
+        echo "deps: run this as root, then go on: $(pwd)/tests/harness/deps.sh install" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    # No cluster and no running service come with the packages. Both settings are taken back afterwards.
+    made_conf= made_policy=
+    trap '[ -z "$made_conf" ] || rm -f /etc/postgresql-common/createcluster.d/pgquorum.conf; [ -z "$made_policy" ] || rm -f /usr/sbin/policy-rc.d' EXIT
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+        chmod 755 /usr/sbin/policy-rc.d
+        made_policy=yes
+    fi
+    mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/pgquorum.conf
+    made_conf=yes
+    apt-get update -q
+    add_backports
+    plain=$(echo "$todo" | tr ' ' '\n' | grep -vx libraft-dev | tr '\n' ' ')
+    # shellcheck disable=SC2086
+    [ -z "$(echo $plain)" ] || apt-get install -q -y --no-install-recommends $plain </dev/null
+    case "$todo" in
+    *libraft-dev*) apt-get install -q -y --no-install-recommends -t bookworm-backports libraft-dev </dev/null ;;
+    esac
+}
+
+# The engine's source, for sanitizer builds and RAFT_SRC: a private apt configuration, nothing of the machine's is touched.
+fetch_source() {
+    [ ! -f "$cache/raft-$raft_version/src/raft.c" ] || return 0
+    uri=$(source_uri)
+    key=$(source_key)
+    work=$(pwd)/$cache/apt
+    mkdir -p "$work/lists/partial" "$work/cache"
+    echo "deb-src [signed-by=$key] $uri trixie main" > "$work/sources.list"
+    set -- -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$work/lists" \
+        -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root -q
+    (cd "$work" && apt-get "$@" update && apt-get "$@" --tar-only source "raft=$raft_version-1") || {
+        echo "deps: the source of libraft $raft_version could not be had from Debian 13; sanitizer builds need it" >&2
+        exit 1
+    }
+    echo "$raft_sha256  $work/raft_$raft_version.orig.tar.gz" | sha256sum -c - >/dev/null
+    tar xzf "$work/raft_$raft_version.orig.tar.gz" -C "$cache"
+    rm -rf "$work"
+}
+
+case "${1:-install}" in
+check) [ -z "$(missing)" ] ;;
+install) install_packages ;;
+source) fetch_source ;;
+*) echo "usage: deps.sh [check | install | source]" >&2; exit 2 ;;
+esac
