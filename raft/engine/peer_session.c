@@ -1,0 +1,276 @@
+/* States: handshake (until the deadline) -> open -> ended -> closing. Bytes are parsed straight from what the stream
+ * lends; only the beginning of a frame whose rest has not come yet is kept. How long a frame may be depends on who
+ * sends it: a stranger gets 4 KiB.
+ *
+ * An owner may close the session inside any of its callbacks, so after each of them `closing` is looked at before
+ * anything is touched. */
+#include "raft/engine/peer_session.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <openssl/rand.h>
+#include <string.h>
+
+enum session_state { SESSION_HANDSHAKE, SESSION_OPEN, SESSION_ENDED };
+
+struct peer_session {
+    enum session_state state;
+    bool closing;
+    struct stream *stream;
+    uv_timer_t deadline;
+    struct handshake handshake;
+    struct buf input;  /* an incomplete frame */
+    struct buf output; /* scratch of one send */
+    const struct peer_session_events *events;
+    void *arg;
+    char text[NET_ADDR_TEXT_BYTES];
+    void (*closed)(void *arg);
+    void *closed_arg;
+    int handles; /* stream and timer that still have to close */
+};
+
+static void session_end(struct peer_session *session, int rc, const struct error *err)
+{
+    if (session->closing || session->state == SESSION_ENDED) {
+        return;
+    }
+    session->state = SESSION_ENDED;
+    (void)uv_timer_stop(&session->deadline);
+    stream_read_stop(session->stream);
+    session->events->on_end(session->arg, session, rc, err);
+}
+
+static int session_write(struct peer_session *session, struct span bytes, struct error *err)
+{
+    if (bytes.len == 0) {
+        return 0;
+    }
+    return stream_write(session->stream, bytes, NULL, NULL, err);
+}
+
+static void handshake_step(struct peer_session *session, const struct peer_frame *frame)
+{
+    struct buf out = BUF_INIT;
+    struct error err = {0};
+    struct error write_err = {0};
+    int rc = handshake_input(&session->handshake, frame, &out, &err);
+    int write_rc = session_write(session, buf_span(&out), &write_err);
+    buf_free(&out);
+    if (rc == 0 && write_rc != 0) {
+        rc = write_rc;
+        err = write_err;
+    }
+    if (rc != 0) {
+        session_end(session, rc, &err);
+    } else if (session->handshake.state == HANDSHAKE_DONE) {
+        session->state = SESSION_OPEN;
+        (void)uv_timer_stop(&session->deadline);
+        session->events->on_open(session->arg, session);
+    }
+}
+
+static size_t frame_bytes_max(const struct peer_session *session)
+{
+    if (session->state != SESSION_OPEN) {
+        return PEER_FRAME_UNAUTHENTICATED_BYTES_MAX;
+    }
+    bool client_sends = session->handshake.peer_role == HANDSHAKE_CLIENT;
+    return client_sends ? PEER_FRAME_CLIENT_BYTES_MAX : PEER_FRAME_BYTES_MAX;
+}
+
+/* Handles all whole frames; returns the bytes used. */
+static size_t frames_handle(struct peer_session *session, struct span bytes)
+{
+    size_t used = 0;
+    while (!session->closing && session->state != SESSION_ENDED) {
+        struct error err = {0};
+        struct peer_frame frame;
+        size_t frame_bytes = 0;
+        int rc = peer_frame_decode(span_of(bytes.data + used, bytes.len - used), frame_bytes_max(session), &frame,
+                                   &frame_bytes, &err);
+        if (rc < 0) {
+            session_end(session, rc, &err);
+            break;
+        }
+        if (rc == 0) {
+            break;
+        }
+        used += frame_bytes;
+        if (session->state == SESSION_HANDSHAKE) {
+            handshake_step(session, &frame);
+        } else {
+            session->events->on_frame(session->arg, session, &frame);
+        }
+    }
+    return used;
+}
+
+static void on_stream_read(void *arg, struct span bytes)
+{
+    struct peer_session *session = arg;
+    if (session->input.len == 0) {
+        size_t used = frames_handle(session, bytes);
+        if (!session->closing && session->state != SESSION_ENDED) {
+            buf_put(&session->input, bytes.data + used, bytes.len - used);
+        }
+        return;
+    }
+    buf_put_span(&session->input, bytes);
+    size_t used = frames_handle(session, buf_span(&session->input));
+    if (!session->closing) {
+        buf_drop(&session->input, used);
+        if (session->input.len == 0 && session->input.capacity > PEER_FRAME_CLIENT_BYTES_MAX) {
+            buf_free(&session->input); /* a snapshot passed through: do not keep its size for ever */
+        }
+    }
+}
+
+static void on_stream_end(void *arg, int rc, const struct error *err)
+{
+    session_end(arg, rc, err);
+}
+
+static void on_stream_drained(void *arg)
+{
+    struct peer_session *session = arg;
+    if (session->state == SESSION_OPEN && !session->closing && session->events->on_drained != NULL) {
+        session->events->on_drained(session->arg, session);
+    }
+}
+
+static const struct stream_events stream_events = {
+    .on_read = on_stream_read, .on_end = on_stream_end, .on_drained = on_stream_drained};
+
+/* The deadline also tells, one turn after the start, what failed inside it: no callback from the call itself. */
+static void on_deadline(uv_timer_t *timer)
+{
+    struct peer_session *session = timer->data;
+    struct error err = {0};
+    int rc = error_set(&err, ERR_TIMEOUT, "no handshake in %d ms", PEER_HANDSHAKE_TIMEOUT_MS);
+    session_end(session, rc, &err);
+}
+
+static void on_start_failed(uv_timer_t *timer)
+{
+    struct peer_session *session = timer->data;
+    struct error err = {0};
+    int rc = error_set(&err, ERR_CLOSED, "the connection was lost before the handshake");
+    session_end(session, rc, &err);
+}
+
+struct peer_session *peer_session_start(struct stream *stream, const struct peer_session_config *config,
+                                        const struct peer_session_events *events, void *arg)
+{
+    struct peer_session *session = mem_new(struct peer_session);
+    session->stream = stream;
+    session->events = events;
+    session->arg = arg;
+    session->handles = 2;
+    memcpy(session->text, stream_peer(stream)->text, sizeof session->text);
+    int rc = uv_timer_init(config->loop, &session->deadline);
+    ASSERT(rc == 0);
+    session->deadline.data = session;
+    struct handshake_config handshake = {.caller = config->caller, .role = config->role,
+                                         .password = config->password, .identity = config->identity};
+    rc = RAND_bytes(handshake.nonce, sizeof handshake.nonce);
+    ASSERT(rc == 1); /* a predictable nonce would let a recorded proof be played again */
+    struct buf out = BUF_INIT;
+    handshake_init(&session->handshake, &handshake, &out);
+    stream_attach(stream, &stream_events, session);
+    rc = stream_read_start(stream, NULL);
+    if (rc == 0) {
+        rc = session_write(session, buf_span(&out), NULL);
+    }
+    buf_free(&out);
+    rc = rc == 0 ? uv_timer_start(&session->deadline, on_deadline, PEER_HANDSHAKE_TIMEOUT_MS, 0)
+                 : uv_timer_start(&session->deadline, on_start_failed, 0, 0);
+    ASSERT(rc == 0);
+    return session;
+}
+
+static void session_handle_closed(struct peer_session *session)
+{
+    session->handles--;
+    if (session->handles > 0) {
+        return;
+    }
+    void (*closed)(void *arg) = session->closed;
+    void *closed_arg = session->closed_arg;
+    handshake_free(&session->handshake);
+    buf_free(&session->input);
+    buf_free(&session->output);
+    mem_free(session);
+    if (closed != NULL) {
+        closed(closed_arg);
+    }
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    session_handle_closed(handle->data);
+}
+
+static void on_stream_closed(void *arg)
+{
+    session_handle_closed(arg);
+}
+
+void peer_session_close(struct peer_session *session, void (*closed)(void *arg), void *arg)
+{
+    ASSERT(!session->closing);
+    session->closing = true;
+    session->closed = closed;
+    session->closed_arg = arg;
+    uv_close((uv_handle_t *)&session->deadline, on_timer_closed);
+    stream_close(session->stream, on_stream_closed, session);
+}
+
+bool peer_session_is_open(const struct peer_session *session)
+{
+    return session->state == SESSION_OPEN && !session->closing;
+}
+
+enum handshake_role peer_session_role(const struct peer_session *session)
+{
+    return session->handshake.peer_role;
+}
+
+const struct handshake_identity *peer_session_peer(const struct peer_session *session)
+{
+    return &session->handshake.peer;
+}
+
+void peer_session_peer_set(struct peer_session *session, const struct handshake_identity *identity)
+{
+    session->handshake.peer = *identity;
+}
+
+const char *peer_session_text(const struct peer_session *session)
+{
+    return session->text;
+}
+
+size_t peer_session_pending(const struct peer_session *session)
+{
+    return stream_pending(session->stream);
+}
+
+int peer_session_send(struct peer_session *session, const struct peer_frame *frame, size_t pending_max,
+                      struct error *err)
+{
+    if (!peer_session_is_open(session)) {
+        return error_set(err, ERR_CLOSED, "the connection is not open");
+    }
+    size_t pending = stream_pending(session->stream);
+    if (pending > 0 && pending + frame->payload.len > pending_max) {
+        return error_set(err, ERR_LIMIT, "%zu bytes wait already", pending);
+    }
+    buf_clear(&session->output);
+    peer_frame_encode(frame, &session->output);
+    int rc = stream_write(session->stream, buf_span(&session->output), NULL, NULL, err);
+    if (session->output.capacity > PEER_FRAME_CLIENT_BYTES_MAX) {
+        buf_free(&session->output);
+    }
+    return rc;
+}
