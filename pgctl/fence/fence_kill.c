@@ -1,0 +1,291 @@
+/* A process belongs to the instance if its parent is the postmaster or the fence (a subreaper: orphans of a dead
+ * postmaster become its children), or if its working directory is the data directory, by device and inode: that
+ * finds the backends of a postmaster that another fence started. Each backend is its own session and process
+ * group, so killing a group would reach the postmaster only.
+ *
+ * The postmaster is stopped first, so that it can neither start backends nor see them die and begin crash recovery.
+ * With a cgroup, one write then kills all at once. Without, everything else is killed, until a look at /proc finds
+ * nothing; the postmaster goes last. The look at /proc follows the cgroup's kill too: the answer "all gone" does not
+ * rest on one mechanism. */
+#include "pgctl/fence/fence_kill.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int proc_fd = -1;
+static char cgroup_parent[FENCE_PATH_BYTES]; /* "" = no cgroup v2 here */
+
+/* --- where a cgroup could be made ---------------------------------------------------------------------------- */
+
+/* Mount point and root of the cgroup v2 hierarchy; it need not be /sys/fs/cgroup. */
+static bool cgroup_mount(char *ret_root, char *ret_point)
+{
+    char line[4 * FENCE_PATH_BYTES];
+    bool found = false;
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+
+    while (file != NULL && !found && fgets(line, (int)sizeof line, file) != NULL) {
+        found = strstr(line, " - cgroup2 ") != NULL &&
+                sscanf(line, "%*s %*s %*s %1023s %1023s", ret_root, ret_point) == 2;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return found;
+}
+
+static bool cgroup_own(char *ret_path)
+{
+    char line[2 * FENCE_PATH_BYTES];
+    bool found = false;
+    FILE *file = fopen("/proc/self/cgroup", "re");
+
+    while (file != NULL && !found && fgets(line, (int)sizeof line, file) != NULL) {
+        found = strncmp(line, "0::/", 4) == 0 && sscanf(line + 3, "%1023[^\n]", ret_path) == 1;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return found;
+}
+
+static void find_cgroup_parent(void)
+{
+    char root[FENCE_PATH_BYTES] = "";
+    char point[FENCE_PATH_BYTES] = "";
+    char own[FENCE_PATH_BYTES] = "";
+
+    cgroup_parent[0] = '\0';
+    if (!cgroup_mount(root, point) || !cgroup_own(own)) {
+        return;
+    }
+    size_t root_len = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    if (strncmp(own, root, root_len) != 0) {
+        return; /* our group lies outside what is mounted */
+    }
+    const char *below = strcmp(own + root_len, "/") == 0 ? "" : own + root_len;
+    int len = snprintf(cgroup_parent, sizeof cgroup_parent, "%s%s", point, below);
+    if (len < 0 || (size_t)len >= sizeof cgroup_parent) {
+        cgroup_parent[0] = '\0';
+    }
+}
+
+bool fence_kill_open(void)
+{
+    find_cgroup_parent();
+    proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return proc_fd >= 0;
+}
+
+/* --- the instance -------------------------------------------------------------------------------------------- */
+
+void fence_instance_init(struct fence_instance *instance)
+{
+    memset(instance, 0, sizeof *instance);
+    instance->cgroup_kill_fd = -1;
+    instance->cgroup_dir_fd = -1;
+}
+
+bool fence_instance_set_dir(struct fence_instance *instance, const char *data_dir)
+{
+    struct stat st;
+
+    instance->has_dir = stat(data_dir, &st) == 0;
+    if (instance->has_dir) {
+        instance->dir_dev = st.st_dev;
+        instance->dir_ino = st.st_ino;
+    }
+    return instance->has_dir;
+}
+
+bool fence_cgroup_make(struct fence_instance *instance)
+{
+    fence_cgroup_remove(instance);
+    if (cgroup_parent[0] == '\0' || !instance->has_dir) {
+        return false;
+    }
+    int len = snprintf(instance->cgroup, sizeof instance->cgroup, "%s/pgquorum-%llx-%llx", cgroup_parent,
+                       (unsigned long long)instance->dir_dev, (unsigned long long)instance->dir_ino);
+    if (len < 0 || (size_t)len >= sizeof instance->cgroup ||
+        (mkdir(instance->cgroup, 0755) != 0 && errno != EEXIST)) {
+        instance->cgroup[0] = '\0';
+        return false;
+    }
+    instance->cgroup_dir_fd = open(instance->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (instance->cgroup_dir_fd >= 0) {
+        instance->cgroup_kill_fd = openat(instance->cgroup_dir_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    }
+    if (instance->cgroup_kill_fd < 0) {
+        fence_cgroup_remove(instance);
+        return false;
+    }
+    return true;
+}
+
+bool fence_cgroup_join(const struct fence_instance *instance)
+{
+    int fd = openat(instance->cgroup_dir_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    bool joined = fd >= 0 && write(fd, "0", 1) == 1;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return joined;
+}
+
+void fence_cgroup_remove(struct fence_instance *instance)
+{
+    if (instance->cgroup_kill_fd >= 0) {
+        (void)close(instance->cgroup_kill_fd);
+    }
+    if (instance->cgroup_dir_fd >= 0) {
+        (void)close(instance->cgroup_dir_fd);
+    }
+    if (instance->cgroup[0] != '\0') {
+        (void)rmdir(instance->cgroup); /* refused while a process is in it; it is found again by its name */
+    }
+    instance->cgroup_kill_fd = -1;
+    instance->cgroup_dir_fd = -1;
+    instance->cgroup[0] = '\0';
+}
+
+/* --- one process --------------------------------------------------------------------------------------------- */
+
+/* State and parent from /proc/PID/stat, whose second field may hold blanks and parentheses. */
+static bool process_stat(const char *pid_text, char *ret_state, pid_t *ret_parent)
+{
+    char path[32];
+    char text[512];
+
+    (void)snprintf(path, sizeof path, "%.10s/stat", pid_text);
+    int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    ssize_t len = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    if (len <= 0) {
+        return false;
+    }
+    text[len] = '\0';
+    const char *end = strrchr(text, ')');
+    int parent = 0;
+    if (end == NULL || sscanf(end + 1, " %c %d", ret_state, &parent) != 2) {
+        return false;
+    }
+    *ret_parent = parent;
+    return true;
+}
+
+static bool in_data_dir(const struct fence_instance *instance, const char *pid_text)
+{
+    char path[32];
+    struct stat st;
+
+    (void)snprintf(path, sizeof path, "%.10s/cwd", pid_text);
+    return instance->has_dir && fstatat(proc_fd, path, &st, 0) == 0 && st.st_dev == instance->dir_dev &&
+           st.st_ino == instance->dir_ino;
+}
+
+/* Alive and of the instance. The working directory is asked first: that needs no descriptor, so a table of files that
+ * is full hides only those whose parent alone betrays them. */
+static bool process_matches(const struct fence_instance *instance, const char *pid_text)
+{
+    char state = '?';
+    pid_t parent = 0;
+    bool in_dir = in_data_dir(instance, pid_text);
+
+    if (!process_stat(pid_text, &state, &parent)) {
+        return in_dir;
+    }
+    if (state == 'Z' || state == 'X') {
+        return false;
+    }
+    return in_dir || parent == getpid() || (instance->postmaster > 0 && parent == instance->postmaster);
+}
+
+/* By pidfd, and looked at again under it: between look and signal the number may have gone to a stranger. */
+static void process_kill(const struct fence_instance *instance, pid_t pid, const char *pid_text)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0) {
+        if (errno != ESRCH) {
+            (void)kill(pid, SIGKILL); /* no descriptor to be had: the process just matched */
+        }
+        return;
+    }
+    if (process_matches(instance, pid_text)) {
+        (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+    }
+    (void)close(fd);
+}
+
+/* --- all of them --------------------------------------------------------------------------------------------- */
+
+struct proc_entry { /* struct linux_dirent64; readdir would allocate */
+    uint64_t inode;
+    int64_t offset;
+    uint16_t len;
+    uint8_t type;
+    char name[];
+};
+
+static bool visit(const struct fence_instance *instance, const char *name, bool kill_it)
+{
+    if (name[0] < '1' || name[0] > '9') {
+        return false;
+    }
+    pid_t pid = (pid_t)strtol(name, NULL, 10);
+    if (pid <= 1 || pid == getpid() || pid == instance->postmaster || pid == instance->spared ||
+        !process_matches(instance, name)) {
+        return false;
+    }
+    if (kill_it) {
+        process_kill(instance, pid, name);
+    }
+    return true;
+}
+
+static size_t sweep(const struct fence_instance *instance, bool kill_them)
+{
+    static _Alignas(struct proc_entry) char entries[32768];
+    size_t met = 0;
+    long len;
+
+    (void)lseek(proc_fd, 0, SEEK_SET);
+    while ((len = syscall(SYS_getdents64, proc_fd, entries, sizeof entries)) > 0) {
+        for (long at = 0; at < len;) {
+            const struct proc_entry *entry = (const struct proc_entry *)(const void *)(entries + at);
+            met += visit(instance, entry->name, kill_them) ? 1 : 0;
+            at += entry->len;
+        }
+    }
+    return met;
+}
+
+size_t fence_count(const struct fence_instance *instance)
+{
+    return sweep(instance, false);
+}
+
+size_t fence_kill_round(struct fence_instance *instance)
+{
+    if (instance->postmaster > 0 && !instance->stopped) {
+        (void)kill(instance->postmaster, SIGSTOP);
+        instance->stopped = true;
+    }
+    if (instance->cgroup_kill_fd >= 0) {
+        (void)!pwrite(instance->cgroup_kill_fd, "1", 1, 0);
+    }
+    size_t met = sweep(instance, true);
+    if (met == 0 && instance->postmaster > 0) {
+        (void)kill(instance->postmaster, SIGKILL);
+    }
+    return met;
+}

@@ -1,0 +1,233 @@
+/* Everything that may fail for want of memory, descriptors or rights is done here, at start, when it can still be
+ * refused. Rights that only make the fence stronger (locked memory, real time, no OOM) are taken where they
+ * are given, and their absence is part of the status. */
+#include "pgctl/fence/fence_setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define OOM_NEVER      "-1000"
+#define REAL_TIME_PRIO 10
+
+static bool file_write(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return done;
+}
+
+static void file_read(const char *path, char *ret_text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 ? read(fd, ret_text, size - 1) : 0;
+    ret_text[len > 0 ? len : 0] = '\0';
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+/* Sealed at its size: a page that somebody truncates would end its reader with SIGBUS. */
+static bool page_make(struct fence_setup *setup)
+{
+    char path[64];
+
+    setup->page_fd = memfd_create("pgquorum-fence", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (setup->page_fd < 0 || ftruncate(setup->page_fd, FENCE_PAGE_BYTES) != 0 ||
+        fcntl(setup->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+        return false;
+    }
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", setup->page_fd);
+    setup->page_ro_fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *page = mmap(NULL, FENCE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, setup->page_fd, 0);
+    if (setup->page_ro_fd < 0 || page == MAP_FAILED) {
+        return false;
+    }
+    setup->page = page;
+    fence_page_init(setup->page);
+    return true;
+}
+
+static bool lock_take(struct fence_setup *setup, const char *runtime_dir)
+{
+    char path[FENCE_PATH_BYTES + sizeof FENCE_LOCK_NAME];
+
+    (void)snprintf(path, sizeof path, "%s/%s", runtime_dir, FENCE_LOCK_NAME);
+    setup->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return setup->lock_fd >= 0 && flock(setup->lock_fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Under the lock: a socket that is there belongs to a dead fence. */
+static bool socket_listen(struct fence_setup *setup, const char *runtime_dir)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = snprintf(setup->socket_path, sizeof setup->socket_path, "%s/%s", runtime_dir, FENCE_SOCKET_NAME);
+
+    if (len < 0 || (size_t)len >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    memcpy(address.sun_path, setup->socket_path, (size_t)len + 1);
+    (void)unlink(setup->socket_path);
+    setup->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return setup->listen_fd >= 0 &&
+           bind(setup->listen_fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+           listen(setup->listen_fd, 4) == 0;
+}
+
+/* Signals arrive in the loop. SIGPIPE and SIGHUP stay blocked for good: neither a closed pipe nor a terminal that goes
+ * away ends the fence. */
+static bool signals_take(struct fence_setup *setup)
+{
+    sigset_t taken;
+
+    (void)sigemptyset(&taken);
+    (void)sigaddset(&taken, SIGCHLD);
+    (void)sigaddset(&taken, SIGTERM);
+    (void)sigaddset(&taken, SIGINT);
+    (void)sigaddset(&taken, SIGHUP);
+    (void)sigaddset(&taken, SIGPIPE);
+    if (sigprocmask(SIG_SETMASK, &taken, NULL) != 0) {
+        return false;
+    }
+    setup->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    return setup->signal_fd >= 0;
+}
+
+static void strengthen(struct fence_setup *setup)
+{
+    const struct sched_param param = {.sched_priority = REAL_TIME_PRIO};
+
+    file_read("/proc/self/oom_score_adj", setup->oom_before, sizeof setup->oom_before);
+    setup->oom_protected = file_write("/proc/self/oom_score_adj", OOM_NEVER);
+    /* Neither is inherited: the flag resets the schedule on fork, locks are never passed on. */
+    setup->real_time = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param) == 0;
+    setup->memory_locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
+}
+
+bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *reason, size_t reason_size)
+{
+    struct stat st;
+    const char *step = "";
+
+    setup->page_fd = setup->page_ro_fd = setup->lock_fd = setup->listen_fd = setup->signal_fd = -1;
+    (void)setsid();
+    (void)umask(077);
+    errno = 0;
+    if (runtime_dir[0] != '/' || strlen(runtime_dir) >= FENCE_PATH_BYTES || lstat(runtime_dir, &st) != 0 ||
+        !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+        step = "the runtime directory must be an absolute path of a directory of ours with mode 0700";
+    } else if (!lock_take(setup, runtime_dir)) {
+        step = "another fence runs in the runtime directory";
+    } else if (!page_make(setup)) {
+        step = "making the page";
+    } else if (!socket_listen(setup, runtime_dir)) {
+        step = "listening";
+    } else if (!signals_take(setup)) {
+        step = "taking signals";
+    } else if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 || chdir("/") != 0) {
+        step = "becoming a subreaper";
+    } else {
+        strengthen(setup);
+        return true;
+    }
+    (void)snprintf(reason, reason_size, "'%s': %s%s%s", runtime_dir, step, errno == 0 ? "" : ": ",
+                   errno == 0 ? "" : strerror(errno));
+    fence_setup_close(setup);
+    return false;
+}
+
+void fence_setup_close(struct fence_setup *setup)
+{
+    if (setup->listen_fd >= 0) {
+        (void)unlink(setup->socket_path); /* still under the lock, which ends with the process */
+    }
+}
+
+/* --- the postmaster's process -------------------------------------------------------------------------------- */
+
+static bool child_streams(const char *log_path)
+{
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (in < 0 || dup2(in, STDIN_FILENO) < 0) {
+        return false;
+    }
+    if (log_path[0] == '\0') {
+        return true;
+    }
+    int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    return log >= 0 && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0;
+}
+
+/* In the child: undoes what the fence has for itself and becomes the postmaster. Returns only on failure (errno). */
+static void child_run(const struct fence_setup *setup, const struct fence_instance *instance,
+                      struct fence_request *request, pid_t parent)
+{
+    sigset_t none;
+
+    /* Belongs to the thread that forked, which is our only one. The parent may have died before it was set. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
+        return;
+    }
+    (void)setsid();
+    for (int number = 1; number < NSIG; number++) {
+        (void)signal(number, SIG_DFL);
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (setup->oom_protected && !file_write("/proc/self/oom_score_adj", setup->oom_before)) {
+        return;
+    }
+    if (instance->cgroup_kill_fd >= 0 && !fence_cgroup_join(instance) &&
+        request->kill_way == FENCE_KILL_CGROUP) {
+        return;
+    }
+    if (!child_streams(request->log_path) || fcntl(setup->page_ro_fd, F_SETFD, 0) != 0) {
+        return;
+    }
+    (void)execve(request->argv[0], request->argv, request->env);
+}
+
+pid_t fence_child_start(const struct fence_setup *setup, const struct fence_instance *instance,
+                        struct fence_request *request, int *ret_outcome_fd)
+{
+    static char page_env[64];
+    int outcome[2];
+    pid_t parent = getpid();
+
+    (void)snprintf(page_env, sizeof page_env, "%s=%d", FENCE_ENV_PAGE_FD, setup->page_ro_fd);
+    request->env[request->envc] = page_env;
+    if (pipe2(outcome, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        child_run(setup, instance, request, parent);
+        int reason = errno;
+        (void)!write(outcome[1], &reason, sizeof reason);
+        _exit(127);
+    }
+    int fork_errno = errno;
+    (void)close(outcome[1]);
+    if (pid < 0) {
+        (void)close(outcome[0]);
+        errno = fork_errno;
+        return -1;
+    }
+    *ret_outcome_fd = outcome[0];
+    return pid;
+}

@@ -1,0 +1,35 @@
+/* What the fence makes once, before it needs anything: page, lock, sockets, its place in memory and schedule; and the
+ * one thing it makes later, the postmaster's process. libc only. */
+#ifndef PGCTL_FENCE_FENCE_SETUP_H
+#define PGCTL_FENCE_FENCE_SETUP_H
+
+#include "pgctl/fence/fence_kill.h"
+#include "pgctl/fence/fence_wire.h"
+
+#define FENCE_SOCKET_NAME "fence.sock"
+#define FENCE_LOCK_NAME   "fence.lock"
+
+struct fence_setup {
+    struct fence_page *page;
+    int page_fd;
+    int page_ro_fd; /* what the postmaster inherits */
+    int lock_fd;
+    int listen_fd;
+    int signal_fd;
+    char socket_path[FENCE_PATH_BYTES];
+    char oom_before[16]; /* what the postmaster gets back */
+    bool memory_locked;
+    bool real_time;
+    bool oom_protected;
+};
+
+/* False with a reason if a fence lives in `runtime_dir` already, or something it cannot do without failed. */
+bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *reason, size_t reason_size);
+void fence_setup_close(struct fence_setup *setup);
+
+/* Forks and executes the postmaster. -1 with errno if not even the fork worked; otherwise *ret_outcome_fd becomes
+ * readable: with an int, the errno of what failed in the child, or closed when the postmaster runs. */
+pid_t fence_child_start(const struct fence_setup *setup, const struct fence_instance *instance,
+                        struct fence_request *request, int *ret_outcome_fd);
+
+#endif

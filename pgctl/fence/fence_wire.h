@@ -1,0 +1,62 @@
+/* The messages between agent and fence, as bytes: one datagram of a SOCK_SEQPACKET socket each, no allocation
+ * (the fence may not allocate). Little endian:
+ *
+ *     version u16, type u16, id u32, then by type:
+ *     start   kill way u8, argc u16, envc u16, then data_dir, log_path, argv..., env...: u16 length, bytes, zero
+ *     stop    mode u8, kill_at i64
+ *     kill    data_dir as above
+ *     hello, reload, query, quit    nothing
+ *     status  code i32 (0 or ERR_*), event i16 (enum fence_event; -1 = answer to `id`), the fields, text as above
+ *
+ * Whoever reads skips bytes after what it knows: a later version may add fields, and may not move any. */
+#ifndef PGCTL_FENCE_FENCE_WIRE_H
+#define PGCTL_FENCE_FENCE_WIRE_H
+
+#include "pgctl/fence.h"
+
+#define FENCE_WIRE_VERSION 1
+#define FENCE_TEXT_BYTES   256
+#define FENCE_ANSWER       (-1)
+
+enum fence_type {
+    FENCE_TYPE_HELLO = 1,
+    FENCE_TYPE_START = 2,
+    FENCE_TYPE_STOP = 3,
+    FENCE_TYPE_KILL = 4,
+    FENCE_TYPE_RELOAD = 5,
+    FENCE_TYPE_QUERY = 6,
+    FENCE_TYPE_QUIT = 7,
+    FENCE_TYPE_STATUS = 100,
+};
+
+/* A decoded request. Strings point into the datagram, each ends with its zero; the arrays end with NULL. */
+struct fence_request {
+    enum fence_type type;
+    uint32_t id;
+    enum fence_kill_way kill_way;
+    enum fence_stop_mode stop_mode;
+    int64_t kill_at_ms;
+    const char *data_dir;
+    const char *log_path; /* "" = none */
+    size_t argc;
+    size_t envc;
+    char *argv[FENCE_ARGS_MAX + 1];
+    char *env[FENCE_ENV_MAX + 2]; /* room for one that the fence adds */
+};
+
+struct fence_reply {
+    uint32_t id; /* of the request; 0 for an event */
+    int32_t code;
+    int event; /* FENCE_ANSWER or enum fence_event */
+    struct fence_status status;
+    char text[FENCE_TEXT_BYTES]; /* why, if code is not 0 */
+};
+
+/* All return the length, or 0 if it does not fit into `capacity`. The encoder of a request looks at the fields of its type only. */
+size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fence_request *request);
+size_t fence_wire_put_reply(uint8_t *bytes, size_t capacity, const struct fence_reply *reply);
+/* False if the bytes break a rule. The datagram has to outlive the request. */
+bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *ret_request);
+bool fence_wire_get_reply(const uint8_t *bytes, size_t len, struct fence_reply *ret_reply);
+
+#endif
