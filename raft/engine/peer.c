@@ -1,0 +1,604 @@
+/* Listening, what comes in, and frames; calling is peer_link.c.
+ *
+ * Of each member at most one incoming connection is heard: a newer one closes the older, so that a process that
+ * starts again is never heard through its predecessor's connection as well. An incarnation that comes back after
+ * another one of the same id took its place means that two processes run under one id: both are told, and stop. */
+#include "raft/engine/peer_set.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LISTEN_BACKLOG 128
+#define STREAM_QUEUE_BYTES_MAX (PEER_FRAME_BYTES_MAX + PEER_QUEUE_BYTES_MAX)
+#define RESOLVE_ASKED_MS 1000 /* a stranger makes us look names up at most this often */
+
+void peers_warn(struct peers *peers, const char *fmt, ...)
+{
+    char text[ERROR_TEXT_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (!peers->closing) {
+        peers->events.on_warning(peers->events.arg, text);
+    }
+}
+
+struct tcp_options peers_tcp_options(const struct peers *peers)
+{
+    return (struct tcp_options){.user_timeout_ms = (unsigned)peers->election_timeout_ms,
+                                .write_queue_bytes_max = STREAM_QUEUE_BYTES_MAX};
+}
+
+void peers_frame_init(const struct peers *peers, struct peer_frame *frame, enum peer_frame_type type, uint64_t to,
+                      struct span payload)
+{
+    *frame = (struct peer_frame){.type = type, .from = peers->identity.id, .to = to,
+                                 .cluster = peers->identity.cluster, .payload = payload};
+}
+
+static void session_send(struct peers *peers, struct peer_session *session, enum peer_frame_type type,
+                         struct span payload)
+{
+    struct peer_frame frame;
+    peers_frame_init(peers, &frame, type, peer_session_peer(session)->id, payload);
+    if (peer_session_send(session, &frame, PEER_QUEUE_BYTES_MAX, NULL) != 0) {
+        peers->counters.frames_dropped++;
+    }
+}
+
+/* --- frames after the handshake -------------------------------------------------------------------------------- */
+
+static void on_state(struct peers *peers, struct peer_session *session, struct span payload)
+{
+    const struct handshake_identity *old = peer_session_peer(session);
+    struct span_reader reader = span_reader_of(payload);
+    struct handshake_identity identity;
+    if (handshake_identity_decode(&reader, &identity, NULL) != 0 || !span_reader_done(&reader) ||
+        identity.id != old->id || identity.incarnation != old->incarnation ||
+        strcmp(identity.name, old->name) != 0) {
+        peers->counters.frames_refused++;
+        return;
+    }
+    peer_session_peer_set(session, &identity);
+    peers->events.on_peer(peers->events.arg);
+}
+
+static void on_refused(struct peers *peers, struct span payload)
+{
+    struct span_reader reader = span_reader_of(payload);
+    if ((int)(int32_t)span_take_u32(&reader) == ERR_CONFLICT) {
+        struct error err = {0};
+        error_set(&err, ERR_CONFLICT, "another process runs under our Raft id %016llx: a copied directory",
+                  (unsigned long long)peers->identity.id);
+        peers->events.on_duplicate(peers->events.arg, &err);
+    }
+}
+
+void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame, bool listening)
+{
+    const struct handshake_identity *peer = peer_session_peer(session);
+    bool addressed = frame->from == peer->id && frame->to == peers->identity.id;
+    bool same_cluster = frame->cluster == peers->identity.cluster && frame->cluster != 0;
+    bool needs_cluster = frame->type == PEER_FRAME_RAFT || frame->type == PEER_FRAME_JOIN;
+    if ((!addressed && frame->type != PEER_FRAME_REFUSED) || (needs_cluster && !same_cluster)) {
+        peers->counters.frames_refused++;
+        return;
+    }
+    switch (frame->type) {
+    case PEER_FRAME_RAFT:
+        if (listening) {
+            peers->events.on_raft(peers->events.arg, peer->id, frame->payload);
+        }
+        return;
+    case PEER_FRAME_FIRST:
+    case PEER_FRAME_JOIN: peers->events.on_control(peers->events.arg, session, frame); return;
+    case PEER_FRAME_STATE: on_state(peers, session, frame->payload); return;
+    case PEER_FRAME_REFUSED: on_refused(peers, frame->payload); return;
+    case PEER_FRAME_PING: return;
+    case PEER_FRAME_HELLO:
+    case PEER_FRAME_CHALLENGE:
+    case PEER_FRAME_PROOF:
+    case PEER_FRAME_WELCOME:
+    case PEER_FRAME_REQUEST:
+    case PEER_FRAME_ANSWER: peers->counters.frames_refused++; return;
+    }
+}
+
+/* --- incoming connections ------------------------------------------------------------------------------------- */
+
+static void on_incoming_closed(void *arg)
+{
+    struct peer_incoming *incoming = arg;
+    struct peers *peers = incoming->peers;
+    mem_free(incoming);
+    peers_part_closed(peers);
+}
+
+static void incoming_close(struct peer_incoming *incoming)
+{
+    struct peers *peers = incoming->peers;
+    list_remove(&incoming->in_peers);
+    peers->incoming_count--;
+    if (incoming->client && incoming->open) {
+        peers->client_count--;
+        peers->events.on_client_end(peers->events.arg, incoming->session);
+    }
+    peer_session_close(incoming->session, on_incoming_closed, incoming);
+}
+
+static struct peer_incoming *incoming_of(const struct peers *peers, uint64_t id, const struct peer_incoming *not_this)
+{
+    LIST_EACH(item, &peers->incoming) {
+        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
+        if (incoming != not_this && incoming->open && !incoming->client &&
+            peer_session_peer(incoming->session)->id == id) {
+            return incoming;
+        }
+    }
+    return NULL;
+}
+
+static bool was_superseded(const struct peers *peers, const struct handshake_identity *peer)
+{
+    for (size_t i = 0; i < PEER_SUPERSEDED_MAX; i++) {
+        if (peers->superseded[i].id == peer->id && peers->superseded[i].incarnation == peer->incarnation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void tell_duplicate(struct peers *peers, struct peer_incoming *incoming)
+{
+    struct buf payload = BUF_INIT;
+    buf_put_u32(&payload, (uint32_t)ERR_CONFLICT);
+    buf_put_bytes(&payload, span_str("two processes run under this id"));
+    session_send(peers, incoming->session, PEER_FRAME_REFUSED, buf_span(&payload));
+    buf_free(&payload);
+}
+
+static void member_open(struct peers *peers, struct peer_incoming *incoming)
+{
+    const struct handshake_identity *peer = peer_session_peer(incoming->session);
+    if (peer->id == peers->identity.id) {
+        bool own = peer->incarnation == peers->identity.incarnation;
+        struct error err = {0};
+        error_set(&err, ERR_CONFLICT, "a process at %s runs under our Raft id %016llx: a copied directory",
+                  peer->address, (unsigned long long)peer->id);
+        incoming_close(incoming);
+        if (!own) {
+            peers->events.on_duplicate(peers->events.arg, &err);
+        }
+        return;
+    }
+    struct peer_incoming *older = incoming_of(peers, peer->id, incoming);
+    if (was_superseded(peers, peer)) {
+        peers_warn(peers, "two processes run under the Raft id %016llx of member '%s', one at %s: both are told "
+                          "to stop", (unsigned long long)peer->id, peer->name, peer_session_text(incoming->session));
+        tell_duplicate(peers, incoming);
+        if (older != NULL) {
+            tell_duplicate(peers, older);
+        }
+        return; /* still open so that the words arrive; it ends by itself */
+    }
+    if (older != NULL) {
+        const struct handshake_identity *before = peer_session_peer(older->session);
+        if (before->incarnation != peer->incarnation) {
+            peers->superseded[peers->superseded_next].id = before->id;
+            peers->superseded[peers->superseded_next].incarnation = before->incarnation;
+            peers->superseded_next = (peers->superseded_next + 1) % PEER_SUPERSEDED_MAX;
+        }
+        incoming_close(older);
+    }
+    peers->events.on_peer(peers->events.arg);
+}
+
+static void on_open(void *arg, struct peer_session *session)
+{
+    struct peer_incoming *incoming = arg;
+    struct peers *peers = incoming->peers;
+    incoming->heard_ms = (int64_t)uv_now(peers->loop);
+    incoming->client = peer_session_role(session) == HANDSHAKE_CLIENT;
+    if (incoming->client && peers->client_count >= PEER_CLIENTS_MAX) {
+        peers->counters.clients_refused++;
+        incoming_close(incoming);
+        return;
+    }
+    incoming->open = true;
+    if (incoming->client) {
+        peers->client_count++;
+    } else {
+        member_open(peers, incoming);
+    }
+}
+
+static void on_frame(void *arg, struct peer_session *session, const struct peer_frame *frame)
+{
+    struct peer_incoming *incoming = arg;
+    struct peers *peers = incoming->peers;
+    incoming->heard_ms = (int64_t)uv_now(peers->loop);
+    if (!incoming->client) {
+        peers_frame(peers, session, frame, true);
+    } else if (frame->type == PEER_FRAME_REQUEST) {
+        peers->events.on_request(peers->events.arg, session, frame);
+    } else {
+        peers->counters.frames_refused++;
+    }
+}
+
+static void on_end(void *arg, struct peer_session *session, int rc, const struct error *err)
+{
+    struct peer_incoming *incoming = arg;
+    struct peers *peers = incoming->peers;
+    bool member = incoming->open && !incoming->client;
+    if (!incoming->open && (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_UNSUPPORTED)) {
+        peers->counters.handshakes_refused++;
+        peers_warn(peers, "connection from %s refused: %s", peer_session_text(session), err->text);
+    }
+    incoming_close(incoming);
+    if (member) {
+        peers->events.on_peer(peers->events.arg);
+    }
+}
+
+static const struct peer_session_events session_events = {
+    .on_open = on_open, .on_frame = on_frame, .on_end = on_end};
+
+/* Strangers cannot keep members out: the oldest of them makes room. */
+static bool incoming_make_room(struct peers *peers)
+{
+    if (peers->incoming_count < PEER_INCOMING_MAX) {
+        return true;
+    }
+    LIST_EACH(item, &peers->incoming) {
+        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
+        if (!incoming->open) {
+            incoming_close(incoming);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool link_has_ip(const struct peer_link *link, struct net_ip ip)
+{
+    for (size_t i = 0; i < link->ip_count; i++) {
+        if (net_ip_equal(link->ips[i], ip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool address_allowed(struct peers *peers, struct net_ip ip)
+{
+    if (peers->password != NULL || (peers->own != NULL && link_has_ip(peers->own, ip))) {
+        return true;
+    }
+    for (size_t i = 0; i < peers->link_count; i++) {
+        if (link_has_ip(peers->links[i], ip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void resolve_all(struct peers *peers, int64_t age_ms)
+{
+    if (peers->password != NULL) {
+        return;
+    }
+    if (peers->own != NULL) {
+        peer_link_resolve(peers->own, age_ms);
+    }
+    for (size_t i = 0; i < peers->link_count; i++) {
+        peer_link_resolve(peers->links[i], age_ms);
+    }
+}
+
+static void on_accept(void *arg, struct stream *stream)
+{
+    struct peers *peers = arg;
+    if (peers->closing) {
+        stream_close(stream, NULL, NULL);
+        return;
+    }
+    if (!address_allowed(peers, stream_peer(stream)->ip)) {
+        /* It may be a member whose address has changed: it will call again. */
+        peers->counters.handshakes_refused++;
+        peers_warn(peers, "connection from %s refused: no address of a member, and raft.password is not set",
+                   stream_peer(stream)->text);
+        stream_close(stream, NULL, NULL);
+        resolve_all(peers, RESOLVE_ASKED_MS);
+        return;
+    }
+    if (!incoming_make_room(peers)) {
+        peers->counters.clients_refused++;
+        stream_close(stream, NULL, NULL);
+        return;
+    }
+    struct peer_session_config config = {.loop = peers->loop, .role = HANDSHAKE_MEMBER,
+                                         .password = peers->password, .identity = &peers->identity};
+    struct peer_incoming *incoming = mem_new(struct peer_incoming);
+    incoming->peers = peers;
+    list_append(&peers->incoming, &incoming->in_peers);
+    peers->incoming_count++;
+    peers->alive++;
+    incoming->session = peer_session_start(stream, &config, &session_events, incoming);
+}
+
+/* --- the others' addresses and ids -------------------------------------------------------------------------- */
+
+static struct peer_link *link_find(const struct peers *peers, const char *address)
+{
+    for (size_t i = 0; i < peers->link_count; i++) {
+        if (strcmp(peers->links[i]->address, address) == 0) {
+            return peers->links[i];
+        }
+    }
+    return NULL;
+}
+
+static int link_add(struct peers *peers, const char *address, bool partner, struct error *err)
+{
+    struct peer_link *link = link_find(peers, address);
+    if (link == NULL) {
+        if (peers->link_count == PEER_LINKS_MAX) {
+            return error_set(err, ERR_LIMIT, "more than %d addresses of members", PEER_LINKS_MAX);
+        }
+        link = peer_link_new(peers, address, err);
+        if (link == NULL) {
+            return ERR_INVALID;
+        }
+        peers->links[peers->link_count++] = link;
+        peer_link_start(link);
+    }
+    link->partner = link->partner || partner;
+    link->wanted = true;
+    return 0;
+}
+
+void peers_addresses_set(struct peers *peers, const char *const *addresses, size_t count)
+{
+    for (size_t i = 0; i < peers->link_count; i++) {
+        peers->links[i]->wanted = false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct error err = {0};
+        int rc = link_add(peers, addresses[i], false, &err);
+        if (rc != 0) {
+            peers_warn(peers, "address of a member: %s, ignoring", err.text);
+        }
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < peers->link_count; i++) {
+        struct peer_link *link = peers->links[i];
+        if (link->wanted || link->partner) {
+            peers->links[kept++] = link;
+        } else {
+            peer_link_free(link);
+        }
+    }
+    peers->link_count = kept;
+    resolve_all(peers, PEER_RESOLVE_INTERVAL_MS);
+}
+
+static struct peer_link *link_to(const struct peers *peers, uint64_t id)
+{
+    for (size_t i = 0; i < peers->link_count; i++) {
+        struct peer_link *link = peers->links[i];
+        if (link->state == LINK_OPEN && peer_session_peer(link->session)->id == id) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, struct span payload)
+{
+    struct peer_link *link = link_to(peers, to);
+    if (link == NULL || peers->closing) {
+        peers->counters.frames_dropped++;
+        return;
+    }
+    session_send(peers, link->session, type, payload);
+}
+
+bool peers_connected(const struct peers *peers, uint64_t id)
+{
+    return id == peers->identity.id || link_to(peers, id) != NULL;
+}
+
+bool peers_reachable(const struct peers *peers, uint64_t id)
+{
+    return peers_connected(peers, id) || incoming_of(peers, id, NULL) != NULL;
+}
+
+void peers_identity_set(struct peers *peers, const struct handshake_identity *identity)
+{
+    ASSERT(identity->id == peers->identity.id && identity->incarnation == peers->identity.incarnation);
+    peers->identity = *identity;
+    struct buf payload = BUF_INIT;
+    handshake_identity_encode(identity, &payload);
+    for (size_t i = 0; i < peers->link_count; i++) {
+        if (peers->links[i]->state == LINK_OPEN) {
+            session_send(peers, peers->links[i]->session, PEER_FRAME_STATE, buf_span(&payload));
+        }
+    }
+    LIST_EACH(item, &peers->incoming) {
+        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
+        if (incoming->open && !incoming->client) {
+            session_send(peers, incoming->session, PEER_FRAME_STATE, buf_span(&payload));
+        }
+    }
+    buf_free(&payload);
+}
+
+const struct handshake_identity *peers_identity(const struct peers *peers)
+{
+    return &peers->identity;
+}
+
+void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct peer_view *view), void *arg)
+{
+    for (size_t i = 0; i < peers->link_count; i++) {
+        const struct peer_link *link = peers->links[i];
+        bool open = link->state == LINK_OPEN;
+        struct peer_view view = {.address = link->address, .partner = link->partner,
+                                 .self = link->state == LINK_SELF, .connected = open,
+                                 .identity = open ? peer_session_peer(link->session) : NULL,
+                                 .trouble = link->trouble};
+        visit(arg, &view);
+    }
+}
+
+void peers_counters(const struct peers *peers, struct raft_group_counters *ret_counters)
+{
+    *ret_counters = peers->counters;
+}
+
+int peers_port(const struct peers *peers)
+{
+    return tcp_listener_port(peers->listener);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------ */
+
+/* Without something on its way TCP never notices a dead host. */
+static void on_timer(uv_timer_t *timer)
+{
+    struct peers *peers = timer->data;
+    int64_t now_ms = (int64_t)uv_now(peers->loop);
+    for (size_t i = 0; i < peers->link_count; i++) {
+        struct peer_link *link = peers->links[i];
+        if (link->state == LINK_OPEN && peer_session_pending(link->session) == 0) {
+            session_send(peers, link->session, PEER_FRAME_PING, span_of(NULL, 0));
+        }
+    }
+    LIST_EACH(item, &peers->incoming) {
+        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
+        if (incoming->open && !incoming->client && now_ms - incoming->heard_ms > PEER_IDLE_MAX_MS) {
+            incoming_close(incoming);
+        }
+    }
+    resolve_all(peers, PEER_RESOLVE_INTERVAL_MS);
+}
+
+void peers_part_closed(struct peers *peers)
+{
+    ASSERT(peers->alive > 0);
+    peers->alive--;
+    if (peers->alive > 0 || !peers->closing) {
+        return;
+    }
+    void (*closed)(void *arg) = peers->closed;
+    void *closed_arg = peers->closed_arg;
+    mem_free(peers->password);
+    mem_free(peers);
+    if (closed != NULL) {
+        closed(closed_arg);
+    }
+}
+
+static void on_part_closed(void *arg)
+{
+    peers_part_closed(arg);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    peers_part_closed(handle->data);
+}
+
+void peers_close(struct peers *peers, void (*closed)(void *arg), void *arg)
+{
+    ASSERT(!peers->closing);
+    peers->closing = true;
+    peers->closed = closed;
+    peers->closed_arg = arg;
+    LIST_EACH(item, &peers->incoming) {
+        incoming_close(LIST_OWNER(item, struct peer_incoming, in_peers));
+    }
+    for (size_t i = 0; i < peers->link_count; i++) {
+        peer_link_free(peers->links[i]);
+    }
+    peers->link_count = 0;
+    peer_link_free(peers->own);
+    if (peers->listener != NULL) {
+        tcp_listener_stop(peers->listener, on_part_closed, peers);
+    }
+    uv_close((uv_handle_t *)&peers->timer, on_timer_closed);
+}
+
+static int peers_listen(struct peers *peers, const struct peers_config *config, struct error *err)
+{
+    struct net_addr bind;
+    int rc = net_addr_parse(config->self_addr, NET_PORT_REQUIRED, &peers->self, err);
+    if (rc == 0) {
+        const char *text = config->bind_addr != NULL ? config->bind_addr : config->self_addr;
+        rc = net_addr_parse(text, NET_PORT_REQUIRED, &bind, err);
+    }
+    if (rc == 0) {
+        struct tcp_options options = peers_tcp_options(peers);
+        rc = tcp_listener_start(peers->loop, &bind, LISTEN_BACKLOG, &options, on_accept, peers, &peers->listener,
+                                err);
+    }
+    if (rc == 0) {
+        peers->alive++;
+    }
+    return rc;
+}
+
+static int peers_call(struct peers *peers, const struct peers_config *config, struct error *err)
+{
+    peers->own = peer_link_new(peers, config->self_addr, err);
+    if (peers->own == NULL) {
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < config->partner_count; i++) {
+        int rc = link_add(peers, config->partner_addrs[i], true, err);
+        if (rc != 0) {
+            error_wrap(err, "partner_addrs");
+            return rc;
+        }
+    }
+    resolve_all(peers, 0);
+    return 0;
+}
+
+int peers_open(const struct peers_config *config, const struct peers_events *events, struct peers **ret_peers,
+               struct error *err)
+{
+    struct peers *peers = mem_new(struct peers);
+    peers->loop = config->loop;
+    peers->events = *events;
+    peers->identity = *config->identity;
+    peers->random = config->random;
+    peers->election_timeout_ms = config->election_timeout_ms;
+    if (config->password != NULL && config->password[0] != '\0') {
+        peers->password = mem_strdup(config->password);
+    }
+    list_init(&peers->incoming);
+    int rc = uv_timer_init(peers->loop, &peers->timer);
+    ASSERT(rc == 0);
+    peers->timer.data = peers;
+    peers->alive = 1;
+    rc = peers_listen(peers, config, err);
+    if (rc == 0) {
+        rc = peers_call(peers, config, err);
+    }
+    if (rc != 0) {
+        peers_close(peers, NULL, NULL);
+        return rc;
+    }
+    uint64_t interval_ms = (uint64_t)config->election_timeout_ms;
+    rc = uv_timer_start(&peers->timer, on_timer, interval_ms, interval_ms);
+    ASSERT(rc == 0);
+    *ret_peers = peers;
+    return 0;
+}

@@ -1,0 +1,85 @@
+/* All connections of one member: it listens, keeps one outgoing connection to every address of a member, and sends
+ * and takes frames. A member sends on the connection it made and takes frames on those that were made to it.
+ *
+ * Addresses are where to call; ids are who somebody is. A frame goes to an id, over the link whose other end has
+ * proved to be it. */
+#ifndef RAFT_ENGINE_PEER_H
+#define RAFT_ENGINE_PEER_H
+
+#include "base/random.h"
+#include "raft/engine/handshake.h"
+#include "raft/engine/peer_session.h"
+#include "raft/group.h"
+
+#define PEER_LINKS_MAX (2 * STORE_MEMBERS_MAX) /* addresses called: partner_addrs and the replicated ones */
+#define PEER_QUEUE_BYTES_MAX ((size_t)8 * 1024 * 1024)
+#define PEER_INCOMING_MAX 256        /* connections made to us; the oldest stranger makes room for a new one */
+#define PEER_CLIENTS_MAX 64
+#define PEER_BACKOFF_MIN_MS 50
+#define PEER_BACKOFF_MAX_MS 1000
+#define PEER_IDLE_MAX_MS 15000       /* a member's connection without any frame (it pings much faster) */
+#define PEER_RESOLVE_INTERVAL_MS 30000
+
+struct peers;
+
+struct peers_events {
+    /* A message of the engine from member `from`: same cluster, meant for us. */
+    void (*on_raft)(void *arg, uint64_t from, struct span frame);
+    /* FIRST or JOIN of an authenticated member. */
+    void (*on_control)(void *arg, struct peer_session *session, const struct peer_frame *frame);
+    /* What peers_each shows has changed. */
+    void (*on_peer)(void *arg);
+    /* A client's REQUEST; answer on the session. Gone with on_client_end. */
+    void (*on_request)(void *arg, struct peer_session *client, const struct peer_frame *frame);
+    void (*on_client_end)(void *arg, struct peer_session *client);
+    void (*on_warning)(void *arg, const char *text);
+    /* Another process runs under our id: neither may vote any more. */
+    void (*on_duplicate)(void *arg, const struct error *err);
+    void *arg;
+};
+
+struct peers_config {
+    uv_loop_t *loop;
+    const char *self_addr;
+    const char *bind_addr; /* NULL = self_addr */
+    const char *const *partner_addrs;
+    size_t partner_count;
+    const char *password;
+    int election_timeout_ms;
+    const struct random *random;
+    const struct handshake_identity *identity;
+};
+
+/* Listens and starts to call. Everything in `config` is copied. */
+int peers_open(const struct peers_config *config, const struct peers_events *events, struct peers **ret_peers,
+               struct error *err) MUST_CHECK;
+void peers_close(struct peers *peers, void (*closed)(void *arg), void *arg);
+
+int peers_port(const struct peers *peers);
+/* Id, name and incarnation stay; tells everybody who is connected. */
+void peers_identity_set(struct peers *peers, const struct handshake_identity *identity);
+const struct handshake_identity *peers_identity(const struct peers *peers);
+
+/* Addresses to call beside partner_addrs; those that are not named any more are let go. */
+void peers_addresses_set(struct peers *peers, const char *const *addresses, size_t count);
+
+/* Fire and forget: dropped and counted if `to` is not connected or has more than PEER_QUEUE_BYTES_MAX waiting. */
+void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, struct span payload);
+/* Our link to `id` is open. */
+bool peers_connected(const struct peers *peers, uint64_t id);
+/* In either direction. */
+bool peers_reachable(const struct peers *peers, uint64_t id);
+
+struct peer_view {
+    const char *address;
+    bool partner;   /* named in partner_addrs */
+    bool self;      /* it is our own address */
+    bool connected;
+    const struct handshake_identity *identity; /* if connected */
+    const char *trouble; /* why not; "" = not tried yet */
+};
+void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct peer_view *view), void *arg);
+
+void peers_counters(const struct peers *peers, struct raft_group_counters *ret_counters);
+
+#endif

@@ -1,0 +1,94 @@
+/* Shared by peer.c (listening, incoming, frames) and peer_link.c (calling). Nobody else includes it. */
+#ifndef RAFT_ENGINE_PEER_SET_H
+#define RAFT_ENGINE_PEER_SET_H
+
+#include "base/list.h"
+#include "base/net/tcp.h"
+#include "raft/engine/peer.h"
+
+#define PEER_SUPERSEDED_MAX 16
+
+enum peer_link_state {
+    LINK_WAITING,    /* the timer runs: backoff */
+    LINK_CONNECTING,
+    LINK_HANDSHAKE,
+    LINK_OPEN,
+    LINK_SELF        /* it was our own address: nothing more to do */
+};
+
+struct peer_link {
+    struct peers *peers;
+    enum peer_link_state state;
+    bool partner;
+    bool wanted; /* named in the last peers_addresses_set */
+    bool dying;
+    char address[RAFT_NODE_ADDRESS_BYTES];
+    struct net_addr net;
+    uv_timer_t timer;
+    bool timer_closed;
+    struct tcp_connect *connect;
+    struct peer_session *session;
+    int closing_sessions;
+    int backoff_ms;
+    char trouble[ERROR_TEXT_BYTES];
+    /* Where the name leads, for the rule of connections without a password. */
+    struct net_resolve *resolve;
+    int64_t resolved_at_ms;
+    size_t ip_count;
+    struct net_ip ips[NET_RESOLVED_MAX];
+};
+
+struct peer_incoming {
+    struct list in_peers;
+    struct peers *peers;
+    struct peer_session *session;
+    bool open;
+    bool client;
+    int64_t heard_ms; /* uv_now of the last frame */
+};
+
+struct peers {
+    uv_loop_t *loop;
+    struct peers_events events;
+    struct handshake_identity identity;
+    char *password; /* NULL = none */
+    struct net_addr self;
+    const struct random *random;
+    int election_timeout_ms;
+    struct tcp_listener *listener;
+    uv_timer_t timer; /* pings, idle connections, name lookups */
+    struct peer_link *links[PEER_LINKS_MAX];
+    size_t link_count;
+    struct peer_link *own; /* looks up our own host; never calls */
+    struct list incoming;
+    size_t incoming_count;
+    size_t client_count;
+    struct {
+        uint64_t id;
+        uint64_t incarnation;
+    } superseded[PEER_SUPERSEDED_MAX];
+    size_t superseded_next;
+    struct raft_group_counters counters;
+    bool closing;
+    size_t alive; /* listener, timer, links, sessions not yet closed */
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+struct peer_link *peer_link_new(struct peers *peers, const char *address, struct error *err);
+/* Closes and frees, at once or when its last handle is closed. */
+void peer_link_free(struct peer_link *link);
+void peer_link_start(struct peer_link *link);
+/* Looks the host up again if that is `age_ms` ago. */
+void peer_link_resolve(struct peer_link *link, int64_t age_ms);
+
+/* One part less; the last one ends peers_close. */
+void peers_part_closed(struct peers *peers);
+void peers_warn(struct peers *peers, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A frame that came over a link or an incoming connection after the handshake; `listening`: the peer called us. */
+void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame, bool listening);
+void peers_frame_init(const struct peers *peers, struct peer_frame *frame, enum peer_frame_type type, uint64_t to,
+                      struct span payload);
+struct tcp_options peers_tcp_options(const struct peers *peers);
+
+#endif
