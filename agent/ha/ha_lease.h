@@ -32,7 +32,8 @@ struct ha_lease {
     uint64_t newest;     /* number of the newest renewal sent; only its answer extends */
     int64_t newest_sent_ms;
     int64_t newest_ttl_ms;
-    bool waiting;        /* it is not answered and not given up */
+    bool waiting;        /* it is not answered */
+    int64_t patient_until_ms; /* and no other one is sent before */
     int64_t next_ms;     /* when the next renewal is due */
     struct ha_epoch fired; /* the fence fired for it, or we gave it up: dead for ever */
 };

@@ -75,8 +75,6 @@
     /* J. Renames an unfinished bootstrap to <data_dir>.failed. */                                 \
     X(HA_MOVE_ASIDE, "move_aside")                                                                 \
     X(HA_SYNC_SLOTS, "sync_slots")                                                                 \
-    /* The operator's request is carried out, or given up. */                                      \
-    X(HA_REQUEST_DONE, "request_done")                                                             \
     /* This agent may exit. */                                                                     \
     X(HA_EXIT, "exit")
 
@@ -84,7 +82,6 @@ enum ha_action_type {
 #define HA_ACTION_ENUM(name, text) name,
     HA_ACTIONS(HA_ACTION_ENUM)
 #undef HA_ACTION_ENUM
-        HA_ACTION_TYPES
 };
 
 struct ha_action {

@@ -179,7 +179,8 @@ struct ha_self {
     char system_id[HA_SYSID_BYTES];
     enum pg_control_state control_state; /* of the stopped instance */
     uint32_t control_timeline;
-    bool standby_signal;
+    bool standby_signal; /* standby.signal or recovery.signal */
+    bool backup_label;   /* a copy that was never started: whatever pg_control says, it was no primary here */
 
     enum ha_run run;
     int64_t run_since_mono_ms; /* when `run` took its value */
@@ -245,7 +246,10 @@ struct ha_job {
     char error[HA_TEXT_BYTES];
 };
 
-enum ha_request { HA_REQUEST_NONE, HA_REQUEST_REINIT, HA_REQUEST_RESTART, HA_REQUEST_SHUTDOWN };
+enum ha_request {
+    HA_REQUEST_NONE,
+    HA_REQUEST_SHUTDOWN, /* SIGTERM: stop PostgreSQL, release the key, exit */
+};
 
 struct ha_snapshot {
     int64_t now_lease_ms;
@@ -260,7 +264,7 @@ struct ha_snapshot {
     struct ha_cluster cluster;
     size_t peer_count;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* the other Raft members */
-    enum ha_request request;  /* an operator's order to this node that is not carried out yet */
+    enum ha_request request;  /* an order to this node that is not carried out yet */
 };
 
 #endif

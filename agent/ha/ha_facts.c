@@ -1,0 +1,183 @@
+/* Questions about a snapshot. A fact that is not known answers "no" to whatever would permit something. */
+#include "agent/ha/ha_facts.h"
+
+#include "agent/ha/ha_cluster.h"
+
+#include <string.h>
+
+bool ha_is_me(const struct ha_snapshot *s, const char *name)
+{
+    return name[0] != '\0' && strcmp(s->self.name, name) == 0;
+}
+
+bool ha_unlocked(const struct ha_snapshot *s)
+{
+    return s->cluster.known && s->cluster.leader[0] == '\0';
+}
+
+bool ha_key_is_ours(const struct ha_snapshot *s)
+{
+    return s->cluster.known && ha_is_me(s, s->cluster.leader);
+}
+
+bool ha_key_is_others(const struct ha_snapshot *s)
+{
+    return s->cluster.known && s->cluster.leader[0] != '\0' && !ha_is_me(s, s->cluster.leader);
+}
+
+bool ha_holds_key(const struct ha_snapshot *s)
+{
+    return ha_key_is_ours(s) && s->holding.held && ha_epoch_equal(s->holding.epoch, s->cluster.leader_epoch);
+}
+
+bool ha_lease_is_valid(const struct ha_snapshot *s)
+{
+    return ha_holds_key(s) && s->now_lease_ms < s->holding.soft_lease_ms;
+}
+
+bool ha_page_is_over(const struct ha_snapshot *s)
+{
+    return s->fence.over || s->fence.fired;
+}
+
+bool ha_armed_for_key(const struct ha_snapshot *s)
+{
+    return ha_key_is_ours(s) && s->fence.armed && !ha_page_is_over(s) &&
+           ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
+}
+
+bool ha_last_epoch_is_ours(const struct ha_snapshot *s)
+{
+    return s->cluster.known && s->cluster.epoch_revision > 0 && ha_is_me(s, s->cluster.epoch_holder);
+}
+
+bool ha_was_primary(const struct ha_snapshot *s)
+{
+    if (s->self.standby_signal || s->self.backup_label) {
+        return false;
+    }
+    switch (s->self.control_state) {
+    case PG_CONTROL_SHUT_DOWN:
+    case PG_CONTROL_SHUTTING_DOWN:
+    case PG_CONTROL_IN_CRASH_RECOVERY:
+    case PG_CONTROL_IN_PRODUCTION: return true;
+    case PG_CONTROL_UNKNOWN:
+    case PG_CONTROL_STARTING_UP:
+    case PG_CONTROL_SHUT_DOWN_IN_RECOVERY:
+    case PG_CONTROL_IN_ARCHIVE_RECOVERY: break;
+    }
+    return false;
+}
+
+bool ha_runs_as(const struct ha_snapshot *s, enum pg_role role)
+{
+    return s->self.run == HA_RUN_RUNNING && s->self.role == role;
+}
+
+bool ha_is_down(const struct ha_snapshot *s)
+{
+    return s->self.run == HA_RUN_STOPPED || s->self.run == HA_RUN_CRASHED;
+}
+
+bool ha_is_initialized(const struct ha_snapshot *s)
+{
+    return s->cluster.known && ha_initialize_is_valid(s->cluster.initialize);
+}
+
+bool ha_is_foreign(const struct ha_snapshot *s)
+{
+    return ha_is_initialized(s) && s->self.system_id[0] != '\0' &&
+           strcmp(s->self.system_id, s->cluster.initialize) != 0;
+}
+
+static bool is_reachable(const struct ha_member *member)
+{
+    return member != NULL && member->conn_url[0] != '\0';
+}
+
+const struct ha_member *ha_leader_member(const struct ha_snapshot *s)
+{
+    if (!ha_key_is_others(s)) {
+        return NULL;
+    }
+    const struct ha_member *member = ha_cluster_member(&s->cluster, s->cluster.leader);
+    return is_reachable(member) ? member : NULL;
+}
+
+const struct ha_member *ha_leader_primary(const struct ha_snapshot *s)
+{
+    const struct ha_member *leader = ha_leader_member(s);
+    if (leader == NULL || strcmp(leader->role, "primary") != 0 || strcmp(leader->state, "running") != 0) {
+        return NULL;
+    }
+    return leader;
+}
+
+const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s)
+{
+    const char *named = s->self.tags.replicatefrom;
+    if (named[0] != '\0' && !ha_is_me(s, named)) {
+        const struct ha_member *member = ha_cluster_member(&s->cluster, named);
+        if (is_reachable(member) && strcmp(member->state, "running") == 0) {
+            return member;
+        }
+    }
+    return ha_leader_member(s);
+}
+
+bool ha_is_heard(const struct ha_snapshot *s, const char *name)
+{
+    for (size_t i = 0; i < s->peer_count; i++) {
+        const struct ha_peer *peer = &s->peers[i];
+        if (strcmp(peer->name, name) == 0) {
+            return peer->heard_mono_ms != HA_NEVER &&
+                   s->now_mono_ms - peer->heard_mono_ms <= s->settings.election_timeout_ms;
+        }
+    }
+    return false;
+}
+
+bool ha_report_is_current(const struct ha_snapshot *s, const struct ha_report *report)
+{
+    return report != NULL && report->valid && !report->withdrawn &&
+           ha_epoch_equal(report->epoch, ha_cluster_epoch(&s->cluster)) &&
+           (report->system_id[0] == '\0' || strcmp(report->system_id, s->cluster.initialize) == 0);
+}
+
+static int64_t backoff_until(const struct ha_snapshot *s, unsigned failures, int64_t failed_ms)
+{
+    if (failures == 0 || failed_ms == HA_NEVER) {
+        return HA_NEVER;
+    }
+    int64_t wait_ms = HA_BACKOFF_MS_MIN;
+    for (unsigned i = 1; i < failures && wait_ms < HA_BACKOFF_MS_MAX; i++) {
+        wait_ms *= 2;
+    }
+    wait_ms = wait_ms > HA_BACKOFF_MS_MAX ? HA_BACKOFF_MS_MAX : wait_ms;
+    return s->now_mono_ms < failed_ms + wait_ms ? failed_ms + wait_ms : HA_NEVER;
+}
+
+int64_t ha_job_backoff_until(const struct ha_snapshot *s, enum ha_job_kind kind)
+{
+    if (s->job.kind != kind || s->job.running || !s->job.failed) {
+        return HA_NEVER;
+    }
+    return backoff_until(s, s->job.failures, s->job.ended_mono_ms);
+}
+
+int64_t ha_start_backoff_until(const struct ha_snapshot *s)
+{
+    return backoff_until(s, s->self.start_failures, s->self.start_failed_mono_ms);
+}
+
+bool ha_must_withdraw(const struct ha_snapshot *s)
+{
+    const struct ha_upstream *upstream = &s->self.upstream;
+    if (!upstream->detached || ha_epoch_equal(s->self.withdrawn_epoch, s->cluster.leader_epoch)) {
+        return false;
+    }
+    /* A later epoch than the one it left may be followed at once. An unknown one (revision 0 is not: then
+     * there was no epoch yet) of another store's cluster is treated as the present one. */
+    return upstream->epoch.cluster != s->cluster.leader_epoch.cluster ||
+           upstream->epoch.revision >= s->cluster.leader_epoch.revision;
+}

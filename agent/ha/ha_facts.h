@@ -1,0 +1,57 @@
+/* PURE. What the rules ask of a snapshot, each question answered in one place. */
+#ifndef AGENT_HA_FACTS_H
+#define AGENT_HA_FACTS_H
+
+#include "agent/ha/ha_snapshot.h"
+
+/* The race: for this long a candidate waits for reports of members that are alive ... */
+#define HA_COLLECT_MS 1000
+/* ... and for this long for somebody who has the better claim (a named candidate, a better report, the
+ * others when we gave up) to use it. */
+#define HA_YIELD_MS 3000
+/* A failed job or start is tried again after 1, 2, 4, 8, 10, 10 ... s. */
+#define HA_BACKOFF_MS_MIN 1000
+#define HA_BACKOFF_MS_MAX 10000
+#define HA_START_FAILURES_MAX 3 /* then a crashed primary is given up, if somebody else can take over */
+/* A standby that does not stream for so long looks whether it has diverged. */
+#define HA_NOT_STREAMING_MS 5000
+
+bool ha_is_me(const struct ha_snapshot *s, const char *name);
+bool ha_unlocked(const struct ha_snapshot *s);   /* the leader key is absent */
+bool ha_key_is_ours(const struct ha_snapshot *s);
+bool ha_key_is_others(const struct ha_snapshot *s);
+/* We hold the key's epoch in this run of the agent, whatever the clock says ... */
+bool ha_holds_key(const struct ha_snapshot *s);
+/* ... and it is before S. */
+bool ha_lease_is_valid(const struct ha_snapshot *s);
+/* The page has the key's epoch, armed, not over, not fired. */
+bool ha_armed_for_key(const struct ha_snapshot *s);
+/* The page, or a fence that has begun to act, says that nothing may run for its epoch. */
+bool ha_page_is_over(const struct ha_snapshot *s);
+/* The key `epoch` names us: no later epoch than our own exists. */
+bool ha_last_epoch_is_ours(const struct ha_snapshot *s);
+/* The stopped instance was a primary here (shut down or died as one), not a copy and not a standby. */
+bool ha_was_primary(const struct ha_snapshot *s);
+bool ha_runs_as(const struct ha_snapshot *s, enum pg_role role);
+bool ha_is_down(const struct ha_snapshot *s); /* stopped or crashed */
+bool ha_is_initialized(const struct ha_snapshot *s); /* `initialize` holds a system identifier */
+bool ha_is_foreign(const struct ha_snapshot *s);     /* and it is not that of our data directory */
+
+/* The leader's member record if another member leads and its PostgreSQL can be connected to; else NULL. */
+const struct ha_member *ha_leader_member(const struct ha_snapshot *s);
+/* The same, and it says that it is a running primary (it may be asked, cloned from, rewound to). */
+const struct ha_member *ha_leader_primary(const struct ha_snapshot *s);
+/* Whom this standby is to receive from: tag replicatefrom, else the leader; NULL = nobody can be named. */
+const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s);
+
+/* Heard from through Raft within one election timeout. */
+bool ha_is_heard(const struct ha_snapshot *s, const char *name);
+/* The report counts for the race that ends the last epoch. */
+bool ha_report_is_current(const struct ha_snapshot *s, const struct ha_report *report);
+/* Mono time before which the job is not to be tried again; HA_NEVER = may be tried. */
+int64_t ha_job_backoff_until(const struct ha_snapshot *s, enum ha_job_kind kind);
+int64_t ha_start_backoff_until(const struct ha_snapshot *s);
+/* A standby that gave its promise for the leader's epoch has to take it back first. */
+bool ha_must_withdraw(const struct ha_snapshot *s);
+
+#endif

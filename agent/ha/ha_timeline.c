@@ -1,0 +1,23 @@
+/* See ha_timeline.h and tests/models/timeline.pml. */
+#include "agent/ha/ha_timeline.h"
+
+#include "agent/ha/ha_facts.h"
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+uint32_t ha_timeline_next(const struct ha_snapshot *s)
+{
+    uint32_t highest = larger(s->self.timeline, s->self.control_timeline);
+    highest = larger(highest, s->cluster.epoch_timeline);
+    highest = larger(highest, s->cluster.history_timeline);
+    for (size_t i = 0; i < s->cluster.report_count; i++) {
+        const struct ha_report *report = &s->cluster.reports[i];
+        if (ha_report_is_current(s, report)) {
+            highest = larger(highest, report->timeline);
+        }
+    }
+    return highest + 1;
+}
