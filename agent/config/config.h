@@ -1,9 +1,10 @@
 /* The local configuration: Patroni's YAML file, read once into plain data.
  *
- * config_load reads, resolves and checks the whole file before anything else happens: either everything in
- * `struct config` is usable, or one line says which file and key, what is wrong, and what would be right. All
- * strings belong to the configuration and live until config_free. NULL = not given and no default. Keys that
- * we do not serve are refused by name: one that is ignored silently (standby_cluster) would make a second primary. */
+ * config_load reads, resolves and checks the whole file before anything else happens: either
+ * everything in `struct config` is usable, or one line says which file and key, what is wrong, and
+ * what would be right. All strings belong to the configuration and live until config_free. NULL =
+ * not given and no default. Keys that we do not serve are refused by name: one that is ignored
+ * silently (standby_cluster) would make a second primary. */
 #ifndef AGENT_CONFIG_CONFIG_H
 #define AGENT_CONFIG_CONFIG_H
 
@@ -33,7 +34,8 @@ static inline const char *secret_shown(const struct secret *secret)
 /* "host:port", "[v6]:port", "*:port" or (listeners) ":port". */
 struct config_address {
     const char *text; /* normalised: host:port, a v6 host in brackets; NULL = not given */
-    const char *host; /* without brackets; "" = every address. A listener of PostgreSQL: a comma list */
+    const char
+        *host; /* without brackets; "" = every address. A listener of PostgreSQL: a comma list */
     uint16_t port;
 };
 
@@ -43,9 +45,9 @@ struct config_warnings {
 };
 
 struct config_raft {
-    const char *data_dir;           /* absolute */
-    struct config_address self;     /* what the others are told; also bound for outgoing connections */
-    struct config_address bind;     /* what is listened on; `self` if not given */
+    const char *data_dir;       /* absolute */
+    struct config_address self; /* what the others are told; also bound for outgoing connections */
+    struct config_address bind; /* what is listened on; `self` if not given */
     struct config_address partners[CONFIG_PARTNERS_MAX];
     size_t partner_count;
     struct secret password;
@@ -88,9 +90,10 @@ struct config_postgresql {
 };
 
 struct config_tags {
-    const json_t *published; /* effective: predefined booleans that are false are gone; may be empty */
-    bool nofailover;         /* also by failover_priority <= 0 */
-    int failover_priority;   /* 1; 0 when nofailover */
+    const json_t
+        *published;  /* effective: predefined booleans that are false are gone; may be empty */
+    bool nofailover; /* also by failover_priority <= 0 */
+    int failover_priority; /* 1; 0 when nofailover */
     bool noloadbalance;
     bool clonefrom;
     bool nosync;
@@ -122,17 +125,19 @@ struct config {
     struct config_memory *memory; /* private: what the strings above live in */
 };
 
-/* 0, or one line in `err`; then *ret_config is zeroed. `warnings` (may be NULL) are for the caller to log, also when it
- * fails; config_warnings_free. Reads the file and the working directory, writes nothing. */
+/* 0, or one line in `err`; then *ret_config is zeroed. `warnings` (may be NULL) are for the caller
+ * to log, also when it fails; config_warnings_free. Reads the file and the working directory,
+ * writes nothing. */
 int config_load(const char *path, struct config *ret_config, struct config_warnings *warnings,
                 struct error *err) MUST_CHECK;
 
-/* The part that a client needs (scope, namespace, raft, restapi if it is there): `postgresql` may be missing. */
-int config_load_client(const char *path, struct config *ret_config, struct config_warnings *warnings,
-                       struct error *err) MUST_CHECK;
+/* The part that a client needs (scope, namespace, raft, restapi if it is there): `postgresql` may
+ * be missing. */
+int config_load_client(const char *path, struct config *ret_config,
+                       struct config_warnings *warnings, struct error *err) MUST_CHECK;
 
-/* PURE middle of both: `tree` is the document; `cwd` resolves relative paths. Takes no reference of its own
- * beyond config_free. */
+/* PURE middle of both: `tree` is the document; `cwd` resolves relative paths. Takes no reference of
+ * its own beyond config_free. */
 struct config_source {
     const char *path; /* for messages */
     const char *cwd;
@@ -145,12 +150,14 @@ int config_from_json(const struct config_source *source, json_t *tree, struct co
 void config_free(struct config *config); /* NULL, zeroed and half-built are accepted; zeroes it */
 void config_warnings_free(struct config_warnings *warnings);
 
-/* Election timeout and heartbeat: as given, else ttl/6 within 500..1000 ms and a tenth of it. Read once at start. */
-void config_raft_timeouts(const struct config_raft *raft, int64_t ttl_ms, int *ret_election_timeout_ms,
-                          int *ret_heartbeat_ms);
+/* Election timeout and heartbeat: as given, else ttl/6 within 500..1000 ms and a tenth of it. Read
+ * once at start. */
+void config_raft_timeouts(const struct config_raft *raft, int64_t ttl_ms,
+                          int *ret_election_timeout_ms, int *ret_heartbeat_ms);
 
-/* "host:port" into parts allocated with mem_*: free text and host with mem_free (both const for readers). `listener`
- * allows an empty host, '*' and a comma list. Port 1..65535; it must be there unless default_port is not 0. */
+/* "host:port" into parts allocated with mem_*: free text and host with mem_free (both const for
+ * readers). `listener` allows an empty host, '*' and a comma list. Port 1..65535; it must be there
+ * unless default_port is not 0. */
 int config_address_parse(const char *text, bool listener, uint16_t default_port,
                          struct config_address *ret_address, struct error *err) MUST_CHECK;
 

@@ -1,9 +1,10 @@
 /* PURE. The dynamic configuration: the JSON object under the key `config`, Patroni's names.
  *
- * Two ways in. What is *stored already* (in the store, a file, bootstrap.dcs) is adjusted in memory as Patroni does,
- * with one warning, because a cluster must not stop over an old value. What somebody *wants to store* (PATCH, PUT,
- * edit-config) is refused whole when it breaks a rule, naming key, value and what would be right. Keys that we do not
- * serve are refused both ways: a stored one means that this member must not promote. */
+ * Two ways in. What is *stored already* (in the store, a file, bootstrap.dcs) is adjusted in memory
+ * as Patroni does, with one warning, because a cluster must not stop over an old value. What
+ * somebody *wants to store* (PATCH, PUT, edit-config) is refused whole when it breaks a rule,
+ * naming key, value and what would be right. Keys that we do not serve are refused both ways: a
+ * stored one means that this member must not promote. */
 #ifndef AGENT_CONFIG_DYNAMIC_H
 #define AGENT_CONFIG_DYNAMIC_H
 
@@ -29,7 +30,7 @@ struct dynamic_config {
     bool check_timeline;
     bool use_slots;     /* true */
     bool use_pg_rewind; /* false; a local value replaces it: dynamic_use_pg_rewind */
-    json_t *document;   /* the object as stored, unknown keys included; owned; dynamic_config_free */
+    json_t *document; /* the object as stored, unknown keys included; owned; dynamic_config_free */
 };
 
 /* Built-in defaults, document {}. */
@@ -38,23 +39,28 @@ void dynamic_config_free(struct dynamic_config *config);
 
 #define DYNAMIC_WARNING_BYTES 512
 
-/* Reads what is stored. `document` NULL or no object is ERR_INVALID: the configuration in force stays. A key that we do
- * not serve (synchronous_mode, pause, standby_cluster, ...) is ERR_UNSUPPORTED: no promotion while it is there.
- * Otherwise 0, and `warning` (DYNAMIC_WARNING_BYTES, may be NULL) says what was adjusted, "" if nothing. A copy of
- * `document` is kept. *ret_config is set only on success. */
+/* Reads what is stored. `document` NULL or no object is ERR_INVALID: the configuration in force
+ * stays. A key that we do not serve (synchronous_mode, pause, standby_cluster, ...) is
+ * ERR_UNSUPPORTED: no promotion while it is there. Otherwise 0, and `warning`
+ * (DYNAMIC_WARNING_BYTES, may be NULL) says what was adjusted, "" if nothing. A copy of `document`
+ * is kept. *ret_config is set only on success. */
 int dynamic_config_parse(const json_t *document, struct dynamic_config *ret_config, char *warning,
                          struct error *err) MUST_CHECK;
 
-/* Strict look at a whole document that somebody wants to store. `before` (may be NULL) is what is stored now: a key that
- * was there with the same value already does not block another change, except that the timeouts' rule always holds. */
-int dynamic_config_validate(const json_t *document, const json_t *before, struct error *err) MUST_CHECK;
+/* Strict look at a whole document that somebody wants to store. `before` (may be NULL) is what is
+ * stored now: a key that was there with the same value already does not block another change,
+ * except that the timeouts' rule always holds. */
+int dynamic_config_validate(const json_t *document, const json_t *before,
+                            struct error *err) MUST_CHECK;
 
-/* RFC 7396 merge patch as Patroni does it: null deletes, objects merge, scalars of the same text are no change.
- * Returns a new reference; `ret_changed` may be NULL. Depth is bounded: ERR_LIMIT. */
-int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **ret_document, bool *ret_changed,
-                         struct error *err) MUST_CHECK;
+/* RFC 7396 merge patch as Patroni does it: null deletes, objects merge, scalars of the same text
+ * are no change. Returns a new reference; `ret_changed` may be NULL. Depth is bounded: ERR_LIMIT.
+ */
+int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **ret_document,
+                         bool *ret_changed, struct error *err) MUST_CHECK;
 
-/* Values adjusted as dynamic_config_parse would, as a new document to be written first (bootstrap.dcs). */
+/* Values adjusted as dynamic_config_parse would, as a new document to be written first
+ * (bootstrap.dcs). */
 int dynamic_config_adjusted(const json_t *document, json_t **ret_document, char *warning,
                             struct error *err) MUST_CHECK;
 
@@ -64,23 +70,25 @@ struct dynamic_parameters {
     struct pg_parameter *items;
 };
 
-/* Effective parameters = defaults <- dynamic <- local. `local` (object or NULL) is postgresql.parameters of the file.
- * Parameters that must be the same on all members (max_connections, wal_level, ...) are taken from the dynamic
- * configuration alone; listen_addresses, port and cluster_name from nowhere. One that is out of its range takes its
+/* Effective parameters = defaults <- dynamic <- local. `local` (object or NULL) is
+ * postgresql.parameters of the file. Parameters that must be the same on all members
+ * (max_connections, wal_level, ...) are taken from the dynamic configuration alone;
+ * listen_addresses, port and cluster_name from nowhere. One that is out of its range takes its
  * default; `warning` (may be NULL) says which. */
 int dynamic_parameters_merge(const struct dynamic_config *config, const json_t *local,
                              struct dynamic_parameters *ret_parameters, char *warning,
                              struct error *err) MUST_CHECK;
 void dynamic_parameters_free(struct dynamic_parameters *parameters);
 
-/* A list of text (pg_hba, pg_ident) under `postgresql` of the document that the file does not replace. Borrowed from
- * `config`; empty if absent. Free the returned `items` with mem_free. */
+/* A list of text (pg_hba, pg_ident) under `postgresql` of the document that the file does not
+ * replace. Borrowed from `config`; empty if absent. Free the returned `items` with mem_free. */
 struct pg_lines dynamic_lines(const struct dynamic_config *config, const char *key);
 
-/* Numbers with units, as Patroni and PostgreSQL read them. Time: number or text with us ms s min h d, base second. Size: B kB
- * MB GB TB, base byte. False = not of that form or out of range. */
+/* Numbers with units, as Patroni and PostgreSQL read them. Time: number or text with us ms s min h
+ * d, base second. Size: B kB MB GB TB, base byte. False = not of that form or out of range. */
 bool dynamic_time_ms(const json_t *value, int64_t *ret_ms);
 bool dynamic_size_bytes(const json_t *value, int64_t *ret_bytes);
-bool dynamic_bool(const json_t *value, bool *ret_value); /* true/false, on/off, yes/no, 1/0 in any case */
+bool dynamic_bool(const json_t *value,
+                  bool *ret_value); /* true/false, on/off, yes/no, 1/0 in any case */
 
 #endif

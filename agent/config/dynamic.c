@@ -1,0 +1,674 @@
+/* Tables say which keys there are, their ranges and defaults; one reader walks them in two moods.
+ * Lenient (what is stored): a value out of range is moved to the nearest one that holds, an
+ * unreadable one becomes the default, and a line says so. Strict (what somebody wants to store):
+ * the first broken rule ends it. The rule loop_wait + 2 * retry_timeout <= ttl comes last: with
+ * less, one failed round of attempts would already cost the lease. */
+#include "agent/config/dynamic.h"
+
+#include "agent/config/known_keys.h"
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define DAY_MS           ((int64_t)24 * 3600 * 1000)
+#define MERGE_DEPTH_MAX  64
+#define NUMBER_BYTES_MAX 64
+#define VALUE_SHOWN      80
+
+/* --- values with units
+ * ---------------------------------------------------------------------------------- */
+
+struct unit {
+    const char *name;
+    double factor;
+};
+
+static const struct unit time_units[] = {
+    {"us", 0.001},         {"ms", 1}, {"s", 1000}, {"min", 60 * 1000.0}, {"h", 3600 * 1000.0},
+    {"d", 86400 * 1000.0}, {NULL, 0}};
+static const struct unit size_units[] = {{"B", 1},
+                                         {"kB", 1024.0},
+                                         {"MB", 1024.0 * 1024},
+                                         {"GB", 1024.0 * 1024 * 1024},
+                                         {"TB", 1024.0 * 1024 * 1024 * 1024},
+                                         {NULL, 0}};
+
+static const char *skip_spaces(const char *text)
+{
+    while (isspace((unsigned char)*text)) {
+        text++;
+    }
+    return text;
+}
+
+/* "10", "1.5 min", " 2GB "; a bare number is in units of `base`. */
+static bool number_with_unit(const char *text, const struct unit *units, double base,
+                             double *ret_value)
+{
+    text = skip_spaces(text);
+    size_t len = strspn(text, "+-.0123456789"); /* no hex, inf and nan, which strtod would take */
+    char *end = NULL;
+    char number[NUMBER_BYTES_MAX];
+    if (len == 0 || len >= sizeof(number)) {
+        return false;
+    }
+    memcpy(number, text, len);
+    number[len] = '\0';
+    double value = strtod(number, &end);
+    if (*end != '\0' || end == number) {
+        return false;
+    }
+    text = skip_spaces(text + len);
+    size_t unit_len = strcspn(text, " \t\n\r\f\v");
+    if (*skip_spaces(text + unit_len) != '\0') {
+        return false;
+    }
+    if (unit_len == 0) {
+        *ret_value = value * base;
+        return true;
+    }
+    for (; units->name != NULL; units++) {
+        if (strlen(units->name) == unit_len && strncmp(units->name, text, unit_len) == 0) {
+            *ret_value = value * units->factor;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool number_of(const json_t *value, const struct unit *units, double base,
+                      int64_t *ret_number)
+{
+    double number = 0;
+    if (json_is_number(value)) {
+        number = json_number_value(value) * base;
+    } else if (!json_is_string(value) ||
+               !number_with_unit(json_string_value(value), units, base, &number)) {
+        return false;
+    }
+    number = round(number);
+    if (!(fabs(number) < 9.0e18)) {
+        return false;
+    }
+    *ret_number = (int64_t)number;
+    return true;
+}
+
+bool dynamic_time_ms(const json_t *value, int64_t *ret_ms)
+{
+    return number_of(value, time_units, 1000, ret_ms);
+}
+
+bool dynamic_size_bytes(const json_t *value, int64_t *ret_bytes)
+{
+    return number_of(value, size_units, 1, ret_bytes);
+}
+
+bool dynamic_bool(const json_t *value, bool *ret_value)
+{
+    static const char *const yes[] = {"on", "true", "yes", "1"};
+    static const char *const no[] = {"off", "false", "no", "0"};
+    if (json_is_boolean(value)) {
+        *ret_value = json_is_true(value);
+        return true;
+    }
+    if (json_is_integer(value) &&
+        (json_integer_value(value) == 0 || json_integer_value(value) == 1)) {
+        *ret_value = json_integer_value(value) == 1;
+        return true;
+    }
+    for (size_t i = 0; json_is_string(value) && i < sizeof(yes) / sizeof(yes[0]); i++) {
+        if (strcasecmp(json_string_value(value), yes[i]) == 0) {
+            *ret_value = true;
+            return true;
+        }
+        if (strcasecmp(json_string_value(value), no[i]) == 0) {
+            *ret_value = false;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A value in words, cut. `ret_text` has VALUE_SHOWN bytes. */
+static const char *shown(const json_t *value, char *ret_text)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+    (void)snprintf(ret_text, VALUE_SHOWN, "%s", text != NULL ? text : "?");
+    free(text); /* jansson's own, see JSON_FREE in its notes */
+    return ret_text;
+}
+
+/* --- the table of keys
+ * ----------------------------------------------------------------------------------- */
+
+enum kind { KIND_TIME, KIND_SIZE, KIND_COUNT, KIND_BOOL };
+
+struct field {
+    const char *section; /* NULL = top level */
+    const char *key;
+    enum kind kind;
+    int64_t minimum;
+    int64_t maximum;
+    int64_t fallback;
+    size_t offset;
+};
+
+#define FIELD(section, key, kind, minimum, maximum, fallback, member)                           \
+    {                                                                                           \
+        section, key, kind, minimum, maximum, fallback, offsetof(struct dynamic_config, member) \
+    }
+
+/* An older name stands before the newer one, so that the newer one has the last word. */
+static const struct field fields[] = {
+    FIELD(NULL, "ttl", KIND_TIME, DYNAMIC_TTL_MS_MIN, DAY_MS, 30000, ttl_ms),
+    FIELD(NULL, "loop_wait", KIND_TIME, DYNAMIC_LOOP_WAIT_MS_MIN, DAY_MS, 10000, loop_wait_ms),
+    FIELD(NULL, "retry_timeout", KIND_TIME, DYNAMIC_RETRY_TIMEOUT_MS_MIN, DAY_MS, 10000,
+          retry_timeout_ms),
+    FIELD(NULL, "maximum_lag_on_failover", KIND_SIZE, 0, INT64_MAX, 1048576,
+          maximum_lag_on_failover_bytes),
+    FIELD(NULL, "master_start_timeout", KIND_TIME, 0, 30 * DAY_MS, 300000,
+          primary_start_timeout_ms),
+    FIELD(NULL, "primary_start_timeout", KIND_TIME, 0, 30 * DAY_MS, 300000,
+          primary_start_timeout_ms),
+    FIELD(NULL, "member_slots_ttl", KIND_TIME, 0, 365 * DAY_MS, 1800000, member_slots_ttl_ms),
+    FIELD(NULL, "max_timelines_history", KIND_COUNT, 0, INT32_MAX, 0, max_timelines_history),
+    FIELD(NULL, "check_timeline", KIND_BOOL, 0, 1, 0, check_timeline),
+    FIELD("postgresql", "use_slots", KIND_BOOL, 0, 1, 1, use_slots),
+    FIELD("postgresql", "use_pg_rewind", KIND_BOOL, 0, 1, 0, use_pg_rewind),
+};
+#define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
+
+static void field_set(struct dynamic_config *config, const struct field *field, int64_t value)
+{
+    char *at = (char *)config + field->offset;
+    switch (field->kind) {
+    case KIND_TIME:
+    case KIND_SIZE: *(int64_t *)(void *)at = value; break;
+    case KIND_COUNT: *(int *)(void *)at = (int)value; break;
+    case KIND_BOOL: *(bool *)(void *)at = value != 0; break;
+    }
+}
+
+static bool field_read(const struct field *field, const json_t *value, int64_t *ret_number)
+{
+    bool on = false;
+    switch (field->kind) {
+    case KIND_TIME: return dynamic_time_ms(value, ret_number);
+    case KIND_SIZE: return dynamic_size_bytes(value, ret_number);
+    case KIND_COUNT: *ret_number = json_integer_value(value); return json_is_integer(value);
+    case KIND_BOOL:
+        if (!dynamic_bool(value, &on)) {
+            return false;
+        }
+        *ret_number = on;
+        return true;
+    }
+    return false;
+}
+
+static void limit_text(const struct field *field, int64_t limit, char *ret_text, size_t bytes)
+{
+    if (field->kind == KIND_TIME) {
+        (void)snprintf(ret_text, bytes, "%g", (double)limit / 1000);
+    } else {
+        (void)snprintf(ret_text, bytes, "%lld", (long long)limit);
+    }
+}
+
+static void range_text(const struct field *field, char *ret_text, size_t bytes)
+{
+    char low[32];
+    char high[32];
+    limit_text(field, field->minimum, low, sizeof(low));
+    limit_text(field, field->maximum, high, sizeof(high));
+    switch (field->kind) {
+    case KIND_TIME:
+        (void)snprintf(ret_text, bytes, "a time from %s to %s seconds, such as %s or \"1min\"", low,
+                       high, low);
+        break;
+    case KIND_SIZE:
+        (void)snprintf(ret_text, bytes, "a number of bytes, %s or more, such as 1048576 or \"1MB\"",
+                       low);
+        break;
+    case KIND_COUNT:
+        (void)snprintf(ret_text, bytes, "a whole number from %s to %s", low, high);
+        break;
+    case KIND_BOOL: (void)snprintf(ret_text, bytes, "true or false"); break;
+    }
+}
+
+static void field_name(const struct field *field, char *ret_text, size_t bytes)
+{
+    (void)snprintf(ret_text, bytes, "%s%s%s", field->section != NULL ? field->section : "",
+                   field->section != NULL ? "." : "", field->key);
+}
+
+static const json_t *field_value(const json_t *document, const struct field *field)
+{
+    const json_t *section =
+        field->section != NULL ? json_object_get(document, field->section) : document;
+    const json_t *value = json_object_get(section, field->key);
+    return json_is_null(value) ? NULL : value;
+}
+
+/* --- keys that we do not serve
+ * --------------------------------------------------------------------------- */
+
+static bool switched_off(const json_t *value)
+{
+    bool on = false;
+    return value == NULL || json_is_null(value) || (dynamic_bool(value, &on) && !on) ||
+           (json_is_object(value) && json_object_size(value) == 0);
+}
+
+/* NULL = everything is served. */
+static const char *unserved_key(const json_t *document, const json_t *before)
+{
+    for (const char *const *key = known_keys_dynamic_unserved; *key != NULL; key++) {
+        const json_t *value = json_object_get(document, *key);
+        if (!switched_off(value) && !json_equal(value, json_object_get(before, *key))) {
+            return *key;
+        }
+    }
+    return NULL;
+}
+
+/* --- lenient
+ * ---------------------------------------------------------------------------------------------- */
+
+static void warn(struct buf *warnings, const char *text)
+{
+    if (warnings->len > 0) {
+        buf_put_str(warnings, "; ");
+    }
+    buf_put_str(warnings, text);
+}
+
+static void warnings_give(struct buf *warnings, char *ret_warning)
+{
+    if (ret_warning != NULL) {
+        (void)snprintf(ret_warning, DYNAMIC_WARNING_BYTES, "%s", buf_str(warnings));
+    }
+    buf_free(warnings);
+}
+
+static void read_lenient(const struct field *field, const json_t *value,
+                         struct dynamic_config *config, struct buf *warnings)
+{
+    char name[64];
+    char text[VALUE_SHOWN];
+    char used[32];
+    char line[DYNAMIC_WARNING_BYTES];
+    int64_t number = 0;
+    bool readable = field_read(field, value, &number);
+    int64_t right = !readable                 ? field->fallback
+                    : number < field->minimum ? field->minimum
+                    : number > field->maximum ? field->maximum
+                                              : number;
+    field_set(config, field, right);
+    if (readable && right == number) {
+        return;
+    }
+    field_name(field, name, sizeof(name));
+    limit_text(field, right, used, sizeof(used));
+    (void)snprintf(line, sizeof(line), "%s is %s, taken as %s%s", name, shown(value, text), used,
+                   readable ? "" : " (the default)");
+    warn(warnings, line);
+}
+
+/* Patroni's fix: keep ttl; give way with loop_wait first, with both when that is not enough. */
+static void keep_timeouts_rule(struct dynamic_config *config, struct buf *warnings)
+{
+    char line[DYNAMIC_WARNING_BYTES];
+    int64_t loop_wait = config->loop_wait_ms;
+    int64_t retry = config->retry_timeout_ms;
+    if (loop_wait + 2 * retry <= config->ttl_ms) {
+        return;
+    }
+    if (DYNAMIC_LOOP_WAIT_MS_MIN + 2 * retry > config->ttl_ms) {
+        config->loop_wait_ms = DYNAMIC_LOOP_WAIT_MS_MIN;
+        config->retry_timeout_ms = (config->ttl_ms - DYNAMIC_LOOP_WAIT_MS_MIN) / 2000 * 1000;
+    } else {
+        config->loop_wait_ms = config->ttl_ms - 2 * retry;
+    }
+    (void)snprintf(line, sizeof(line),
+                   "loop_wait %g + 2 * retry_timeout %g is more than ttl %g, taken as loop_wait "
+                   "%g, retry_timeout %g",
+                   (double)loop_wait / 1000, (double)retry / 1000, (double)config->ttl_ms / 1000,
+                   (double)config->loop_wait_ms / 1000, (double)config->retry_timeout_ms / 1000);
+    warn(warnings, line);
+    ASSERT(config->loop_wait_ms + 2 * config->retry_timeout_ms <= config->ttl_ms);
+}
+
+static int adjust(const json_t *document, struct dynamic_config *ret_config, char *warning,
+                  struct error *err)
+{
+    if (!json_is_object(document)) {
+        return error_set(err, ERR_INVALID,
+                         "the dynamic configuration is no object of keys and values");
+    }
+    const char *unserved = unserved_key(document, NULL);
+    if (unserved != NULL) {
+        return error_set(err, ERR_UNSUPPORTED,
+                         "%s: not served by this release: take it out of the configuration",
+                         unserved);
+    }
+    struct buf warnings = BUF_INIT;
+    dynamic_config_init(ret_config);
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const json_t *value = field_value(document, &fields[i]);
+        if (value != NULL) {
+            read_lenient(&fields[i], value, ret_config, &warnings);
+        }
+    }
+    keep_timeouts_rule(ret_config, &warnings);
+    warnings_give(&warnings, warning);
+    return 0;
+}
+
+void dynamic_config_init(struct dynamic_config *config)
+{
+    *config = (struct dynamic_config){.document = json_object()};
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        field_set(config, &fields[i], fields[i].fallback);
+    }
+}
+
+void dynamic_config_free(struct dynamic_config *config)
+{
+    if (config != NULL) {
+        json_decref(config->document);
+        *config = (struct dynamic_config){0};
+    }
+}
+
+int dynamic_config_parse(const json_t *document, struct dynamic_config *ret_config, char *warning,
+                         struct error *err)
+{
+    struct dynamic_config config;
+    int rc = adjust(document, &config, warning, err);
+    if (rc == 0) {
+        json_decref(config.document);
+        config.document = json_deep_copy(document);
+        *ret_config = config;
+    }
+    return rc;
+}
+
+static void set_seconds(json_t *document, const char *key, int64_t ms)
+{
+    int64_t now_ms = -1;
+    const json_t *value = json_object_get(document, key);
+    if (value == NULL || !dynamic_time_ms(value, &now_ms) || now_ms != ms) {
+        (void)json_object_set_new(
+            document, key, ms % 1000 == 0 ? json_integer(ms / 1000) : json_real((double)ms / 1000));
+    }
+}
+
+int dynamic_config_adjusted(const json_t *document, json_t **ret_document, char *warning,
+                            struct error *err)
+{
+    struct dynamic_config config;
+    int rc = adjust(document, &config, warning, err);
+    if (rc != 0) {
+        return rc;
+    }
+    *ret_document = json_deep_copy(document);
+    set_seconds(*ret_document, "ttl", config.ttl_ms);
+    set_seconds(*ret_document, "loop_wait", config.loop_wait_ms);
+    set_seconds(*ret_document, "retry_timeout", config.retry_timeout_ms);
+    dynamic_config_free(&config);
+    return 0;
+}
+
+/* --- strict
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static int validate_field(const struct field *field, const json_t *value, struct error *err)
+{
+    int64_t number = 0;
+    char name[64];
+    char text[VALUE_SHOWN];
+    char range[128];
+    if (value == NULL || (field_read(field, value, &number) && number >= field->minimum &&
+                          number <= field->maximum)) {
+        return 0;
+    }
+    field_name(field, name, sizeof(name));
+    range_text(field, range, sizeof(range));
+    return error_set(err, ERR_INVALID, "%s: %s is not right: give %s", name, shown(value, text),
+                     range);
+}
+
+static int validate_timeouts(const json_t *document, struct error *err)
+{
+    struct dynamic_config config;
+    dynamic_config_init(&config);
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        int64_t number = 0;
+        const json_t *value = field_value(document, &fields[i]);
+        if (value != NULL && field_read(&fields[i], value, &number)) {
+            field_set(&config, &fields[i], number);
+        }
+    }
+    int64_t needed = config.loop_wait_ms + 2 * config.retry_timeout_ms;
+    double ttl = (double)config.ttl_ms / 1000;
+    double loop_wait = (double)config.loop_wait_ms / 1000;
+    double retry = (double)config.retry_timeout_ms / 1000;
+    dynamic_config_free(&config);
+    if (needed <= config.ttl_ms || (double)needed <= ttl * 1000) {
+        return 0;
+    }
+    return error_set(err, ERR_INVALID,
+                     "ttl: %g is too small: loop_wait %g + 2 * retry_timeout %g must not be more "
+                     "than ttl: give ttl %g "
+                     "or more, or lower the others",
+                     ttl, loop_wait, retry, (double)needed / 1000);
+}
+
+static int validate_parameters(const json_t *parameters, struct error *err)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)parameters, name, value)
+    {
+        if (json_is_object(value) || json_is_array(value)) {
+            return error_set(err, ERR_INVALID,
+                             "postgresql.parameters.%.100s: a list or mapping is no value of a "
+                             "parameter: give a text, "
+                             "a number, true or false",
+                             name);
+        }
+    }
+    if (json_object_size(parameters) > PG_PARAMETERS_MAX) {
+        return error_set(err, ERR_LIMIT, "postgresql.parameters: %zu of them: at most %d are taken",
+                         json_object_size(parameters), PG_PARAMETERS_MAX);
+    }
+    return 0;
+}
+
+static int validate_lines(const char *key, const json_t *lines, struct error *err)
+{
+    if (lines == NULL || json_is_null(lines)) {
+        return 0;
+    }
+    bool right = json_is_array(lines) && json_array_size(lines) <= PG_LINES_MAX;
+    for (size_t i = 0; right && i < json_array_size(lines); i++) {
+        right = json_is_string(json_array_get(lines, i)) &&
+                strpbrk(json_string_value(json_array_get(lines, i)), "\r\n") == NULL;
+    }
+    return right ? 0
+                 : error_set(err, ERR_INVALID,
+                             "postgresql.%s: not right: give a list of at most %d lines of text",
+                             key, PG_LINES_MAX);
+}
+
+static int validate_postgresql(const json_t *section, struct error *err)
+{
+    if (section == NULL || json_is_null(section)) {
+        return 0;
+    }
+    if (!json_is_object(section)) {
+        return error_set(err, ERR_INVALID,
+                         "postgresql: not right: give a mapping, such as {\"parameters\": {...}}");
+    }
+    const json_t *parameters = json_object_get(section, "parameters");
+    if (parameters != NULL && !json_is_null(parameters) && !json_is_object(parameters)) {
+        return error_set(
+            err, ERR_INVALID,
+            "postgresql.parameters: not right: give a mapping, such as {\"work_mem\": \"8MB\"}");
+    }
+    int rc = validate_parameters(parameters, err);
+    rc = rc != 0 ? rc : validate_lines("pg_hba", json_object_get(section, "pg_hba"), err);
+    return rc != 0 ? rc : validate_lines("pg_ident", json_object_get(section, "pg_ident"), err);
+}
+
+static int validate_names(const json_t *document, const json_t *before, struct error *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)document, key, value)
+    {
+        const char *near = known_keys_near(known_keys_dynamic, key);
+        if (near != NULL && json_object_get(before, key) == NULL) {
+            return error_set(err, ERR_INVALID, "%.100s: no key of that name: did you mean '%s'?",
+                             key, near);
+        }
+    }
+    return 0;
+}
+
+int dynamic_config_validate(const json_t *document, const json_t *before, struct error *err)
+{
+    if (!json_is_object(document)) {
+        return error_set(err, ERR_INVALID,
+                         "the dynamic configuration has to be an object of keys and values");
+    }
+    const char *unserved = unserved_key(document, before);
+    if (unserved != NULL) {
+        return error_set(err, ERR_UNSUPPORTED, "%s: not served by this release: leave it out",
+                         unserved);
+    }
+    int rc = validate_names(document, before, err);
+    rc = rc != 0 ? rc : validate_postgresql(json_object_get(document, "postgresql"), err);
+    for (size_t i = 0; rc == 0 && i < FIELD_COUNT; i++) {
+        const json_t *value = field_value(document, &fields[i]);
+        const json_t *old = before != NULL ? field_value(before, &fields[i]) : NULL;
+        rc = old != NULL && json_equal(value, old) ? 0 : validate_field(&fields[i], value, err);
+    }
+    return rc != 0 ? rc : validate_timeouts(document, err);
+}
+
+/* --- merge patch
+ * --------------------------------------------------------------------------------------------- */
+
+/* Text of a scalar, as "100" and 100 are the same to Patroni. NULL for a list or mapping. Free with
+ * mem_free. */
+static char *scalar_text(const json_t *value)
+{
+    if (json_is_string(value)) {
+        return mem_strdup(json_string_value(value));
+    }
+    if (json_is_object(value) || json_is_array(value)) {
+        return NULL;
+    }
+    char text[VALUE_SHOWN];
+    return mem_strdup(shown(value, text));
+}
+
+static bool same_value(const json_t *a, const json_t *b)
+{
+    if (json_equal(a, b)) {
+        return true;
+    }
+    char *left = scalar_text(a);
+    char *right = scalar_text(b);
+    bool same = left != NULL && right != NULL && strcmp(left, right) == 0;
+    mem_free(left);
+    mem_free(right);
+    return same;
+}
+
+static int merge_into(json_t *target, const json_t *patch, unsigned depth, bool *changed,
+                      struct error *err)
+{
+    if (depth > MERGE_DEPTH_MAX) {
+        return error_set(err, ERR_LIMIT, "nested more than %d levels deep", MERGE_DEPTH_MAX);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)patch, key, value)
+    {
+        json_t *old = json_object_get(target, key);
+        if (json_is_null(value)) {
+            *changed = *changed || old != NULL;
+            (void)json_object_del(target, key);
+            continue;
+        }
+        if (!json_is_object(value)) {
+            if (old == NULL || !same_value(old, value)) {
+                (void)json_object_set_new(target, key, json_deep_copy(value));
+                *changed = true;
+            }
+            continue;
+        }
+        if (!json_is_object(old)) {
+            old = json_object();
+            (void)json_object_set_new(target, key, old);
+            *changed = true;
+        }
+        int rc = merge_into(old, value, depth + 1, changed, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **ret_document,
+                         bool *ret_changed, struct error *err)
+{
+    if (!json_is_object(patch)) {
+        return error_set(err, ERR_INVALID, "a change has to be an object of keys and values");
+    }
+    json_t *merged = json_is_object(document) ? json_deep_copy(document) : json_object();
+    bool changed = false;
+    int rc = merge_into(merged, patch, 1, &changed, err);
+    if (rc != 0) {
+        json_decref(merged);
+        return rc;
+    }
+    *ret_document = merged;
+    if (ret_changed != NULL) {
+        *ret_changed = changed;
+    }
+    return 0;
+}
+
+/* --- lists
+ * -------------------------------------------------------------------------------------------------
+ */
+
+struct pg_lines dynamic_lines(const struct dynamic_config *config, const char *key)
+{
+    const json_t *list = json_object_get(json_object_get(config->document, "postgresql"), key);
+    struct error unused;
+    if (!json_is_array(list) || validate_lines(key, list, &unused) != 0) {
+        return (struct pg_lines){0};
+    }
+    size_t count = json_array_size(list);
+    const char **items = mem_new_array(const char *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        items[i] = json_string_value(json_array_get(list, i));
+    }
+    return (struct pg_lines){.items = items, .count = count};
+}
