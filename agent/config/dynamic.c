@@ -140,9 +140,10 @@ bool dynamic_bool(const json_t *value, bool *ret_value)
 /* A value in words, cut. `ret_text` has VALUE_SHOWN bytes. */
 static const char *shown(const json_t *value, char *ret_text)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
-    (void)snprintf(ret_text, VALUE_SHOWN, "%s", text != NULL ? text : "?");
-    free(text); /* jansson's own, see JSON_FREE in its notes */
+    memset(ret_text, 0,
+           VALUE_SHOWN); /* a piece that does not fit is left out, without a terminator */
+    (void)json_dumpb(value, ret_text, VALUE_SHOWN - 1,
+                     JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
     return ret_text;
 }
 
@@ -545,6 +546,22 @@ static int validate_names(const json_t *document, const json_t *before, struct e
         }
     }
     return 0;
+}
+
+int dynamic_config_check_types(const json_t *document, struct error *err)
+{
+    if (!json_is_object(document)) {
+        return error_set(err, ERR_INVALID, "has to be a mapping of keys and values");
+    }
+    int rc = validate_postgresql(json_object_get(document, "postgresql"), err);
+    for (size_t i = 0; rc == 0 && i < FIELD_COUNT; i++) {
+        int64_t unused = 0;
+        const json_t *value = field_value(document, &fields[i]);
+        if (value != NULL && !field_read(&fields[i], value, &unused)) {
+            rc = validate_field(&fields[i], value, err);
+        }
+    }
+    return rc;
 }
 
 int dynamic_config_validate(const json_t *document, const json_t *before, struct error *err)

@@ -53,6 +53,10 @@ int dynamic_config_parse(const json_t *document, struct dynamic_config *ret_conf
 int dynamic_config_validate(const json_t *document, const json_t *before,
                             struct error *err) MUST_CHECK;
 
+/* Types only: a key of ours that cannot be read as what it is ("ttl: soon"). Ranges are left to the
+ * adjustment. */
+int dynamic_config_check_types(const json_t *document, struct error *err) MUST_CHECK;
+
 /* RFC 7396 merge patch as Patroni does it: null deletes, objects merge, scalars of the same text
  * are no change. Returns a new reference; `ret_changed` may be NULL. Depth is bounded: ERR_LIMIT.
  */

@@ -197,17 +197,22 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
     return rows[a_len % 3][b_len];
 }
 
+bool known_keys_has(const char *const *known, const char *key)
+{
+    for (; *known != NULL; known++) {
+        if (strcmp(*known, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *known_keys_near(const char *const *known, const char *key)
 {
     size_t len = strlen(key);
     const char *best = NULL;
     size_t best_distance = len >= 6 ? 3 : 2; /* exclusive */
-    for (const char *const *name = known; *name != NULL; name++) {
-        if (strcmp(*name, key) == 0) {
-            return NULL;
-        }
-    }
-    if (len < 3 || len > KEY_BYTES_MAX) {
+    if (known_keys_has(known, key) || len < 3 || len > KEY_BYTES_MAX) {
         return NULL;
     }
     for (; *known != NULL; known++) {

@@ -3,6 +3,8 @@
 #ifndef AGENT_CONFIG_KNOWN_KEYS_H
 #define AGENT_CONFIG_KNOWN_KEYS_H
 
+#include <stdbool.h>
+
 extern const char *const known_keys_dynamic[];
 extern const char *const known_keys_dynamic_unserved[]; /* refused unless switched off */
 
@@ -10,6 +12,8 @@ extern const char *const known_keys_dynamic_unserved[]; /* refused unless switch
  * One slip of the finger: an edit (insert, delete, replace, swap) distance of 1, of 2 from 6
  * letters on, or a '-' for a '_'. */
 const char *known_keys_near(const char *const *known, const char *key);
+
+bool known_keys_has(const char *const *known, const char *key);
 
 /* A section of the file: its name as a path ("postgresql.authentication") and the keys below it. */
 struct known_section {
