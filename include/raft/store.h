@@ -4,7 +4,13 @@
  *
  * A command is encoded once, goes through the Raft log, and is applied by every member with store_apply.
  * Exactly once: it carries (client, sequence, floor); the store keeps the results of each client's
- * sequences >= floor (bounded) and answers a repeat with the first result.
+ * sequences >= floor (bounded) and answers a repeat with the first result. A session begins with any command
+ * whose floor is 1: nothing of that client was answered yet, so several may be under way and come in any order.
+ * An unknown client with a higher floor is refused (session_unknown), because its session was dropped and
+ * nobody can tell a repeat from a new command: it goes on under a new client number. The least recently
+ * used session is dropped when there are STORE_CLIENTS_MAX: a repeat could be applied again only if that many
+ * other processes start and write between two sends of one process's first unanswered command, and deadlines
+ * of seconds end those. A sequence STORE_CLIENT_RESULTS_MAX or more above its floor is refused with ERR_LIMIT.
  *
  * Leases are renewed and ended in the log (docs/consensus.md): Renew raises the lease's renewal number,
  * Expire names the number it has seen. A lease with STORE_LEASE_HOLDER is a leader key's: it has an owner
@@ -29,8 +35,17 @@
 #define STORE_TXN_ITEMS_MAX 128
 #define STORE_CLIENTS_MAX 1024        /* sessions; the least recently applied one goes first */
 #define STORE_CLIENT_RESULTS_MAX 1024 /* commands of one client that are not yet below its floor */
+#define STORE_SEQUENCE_MAX ((uint64_t)1 << 62)
 #define STORE_HISTORY_EVENTS_MAX 4096 /* events kept for watches; older revisions are compacted */
+#define STORE_HISTORY_BYTES_MAX ((size_t)32 * 1024 * 1024)
 #define STORE_MEMBERS_MAX 16
+#define STORE_MEMBER_NAME_BYTES_MAX 64
+#define STORE_MEMBER_ADDRESS_BYTES_MAX 256
+/* Limits of the replicated state are part of the format: members with other ones would apply otherwise. */
+#define STORE_KEYS_MAX 262144
+#define STORE_BYTES_MAX ((size_t)256 * 1024 * 1024) /* of all keys and values */
+#define STORE_LEASES_MAX 65536
+#define STORE_LEASE_TTL_MS_MAX ((int64_t)10 * 365 * 86400 * 1000)
 
 struct store;
 
@@ -83,8 +98,8 @@ enum store_lease_flag { STORE_LEASE_HOLDER = 1 };
 
 enum store_command_type {
     STORE_TXN = 1,
-    STORE_LEASE_GRANT = 2,  /* lease, ttl_ms, flags; owner = actor */
-    STORE_LEASE_RENEW = 3,  /* lease, ttl_ms, stamp (holder leases only) */
+    STORE_LEASE_GRANT = 2,  /* lease (not 0), ttl_ms, flags, stamp; owner = actor */
+    STORE_LEASE_RENEW = 3,  /* lease, ttl_ms: in force from now on; stamp: holder leases, above the last one */
     STORE_LEASE_EXPIRE = 4, /* lease, number: ends the lease and deletes its keys if the number matches */
     STORE_LEASE_REVOKE = 5, /* lease: by its owner (holder leases) or anybody */
     STORE_MEMBER_SET = 6,   /* member.{id,name,address} */
@@ -152,10 +167,13 @@ struct store_command {
 /* What a command gave, the same on every member. */
 struct store_result {
     int code;         /* 0; ERR_CONFLICT: the compares failed and there was no failure branch;
-                       * ERR_REFUSED: rule of holder leases or unknown session; ERR_NOT_FOUND: no such
-                       * lease or a renewal number/stamp that is not current; ERR_INVALID; ERR_LIMIT */
-    bool succeeded;   /* STORE_TXN: which branch ran */
+                       * ERR_REFUSED: rule of holder leases, a sequence below the floor, or unknown session;
+                       * ERR_NOT_FOUND: no such lease or member, or a renewal number/stamp that is not
+                       * current; ERR_EXISTS: a lease with that id; ERR_INVALID; ERR_LIMIT.
+                       * Other than 0 means that nothing was changed. */
+    bool succeeded;   /* STORE_TXN: the compares held; else the failure branch ran, if there is one */
     bool repeated;    /* answered from the session, not applied again */
+    bool session_unknown; /* ERR_REFUSED, not applied: go on under a new client number, sequence 1 */
     int64_t revision; /* store revision after the command */
 };
 
@@ -177,8 +195,9 @@ void store_skip(struct store *store, uint64_t index);
 void store_leases_note(struct store *store, int64_t now_ms);
 /* Every lease is counted afresh from now: after start, snapshot installation, or a suspended host. */
 void store_leases_restart(struct store *store, int64_t now_ms);
-/* Calls `expired` for each lease whose full ttl has been counted here, and returns the ms until the next
- * one ends (-1 = no lease). Does not end any: the caller proposes STORE_LEASE_EXPIRE with the number. */
+/* Calls `expired` for each lease whose full ttl has been counted here, and returns the ms until the next of the
+ * others ends (-1 = no other). Does not end any: the caller proposes STORE_LEASE_EXPIRE with the number; until
+ * that is applied the lease is named at each call. `expired` must not apply anything. */
 int64_t store_leases_due(const struct store *store, int64_t now_ms,
                          void (*expired)(void *arg, uint64_t lease, uint64_t number), void *arg);
 
@@ -192,7 +211,8 @@ struct store_event {
 };
 
 int64_t store_compacted(const struct store *store); /* revisions <= it are no longer in the history */
-/* Events with revision >= from, key starting with prefix, oldest first. ERR_NOT_FOUND if compacted. */
+/* Events with revision >= from, key starting with prefix, oldest first. ERR_NOT_FOUND if compacted. The window is
+ * local: after store_restore it begins anew, with everything up to the restored revision compacted. */
 int store_history_each(const struct store *store, int64_t from_revision, struct span prefix,
                        bool (*visit)(void *arg, const struct store_event *event), void *arg) MUST_CHECK;
 

@@ -1,0 +1,159 @@
+/* The ordered map of keys. Must hold: keys strictly ascend; `bytes` is the sum of all records. */
+#include "raft/store/kv.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+enum { KV_FIRST_CAPACITY = 64 };
+
+struct kv_record *kv_record_new(struct span key, struct span value)
+{
+    ASSERT(key.len <= STORE_KEY_BYTES_MAX && value.len <= STORE_VALUE_BYTES_MAX);
+    struct kv_record *record = mem_alloc(sizeof(*record) + key.len + value.len);
+    record->refs = 1;
+    record->key_len = (uint32_t)key.len;
+    record->value_len = (uint32_t)value.len;
+    if (key.len > 0) {
+        memcpy(record->bytes, key.data, key.len);
+    }
+    if (value.len > 0) {
+        memcpy(record->bytes + key.len, value.data, value.len);
+    }
+    list_init(&record->in_lease);
+    return record;
+}
+
+struct kv_record *kv_record_ref(struct kv_record *record)
+{
+    ASSERT(record->refs > 0);
+    record->refs++;
+    return record;
+}
+
+void kv_record_unref(struct kv_record *record)
+{
+    if (record == NULL) {
+        return;
+    }
+    ASSERT(record->refs > 0);
+    if (--record->refs == 0) {
+        ASSERT(list_empty(&record->in_lease));
+        mem_free(record);
+    }
+}
+
+struct span kv_record_key(const struct kv_record *record)
+{
+    return span_of(record->bytes, record->key_len);
+}
+
+struct span kv_record_value(const struct kv_record *record)
+{
+    return span_of(record->bytes + record->key_len, record->value_len);
+}
+
+size_t kv_record_bytes(const struct kv_record *record)
+{
+    return (size_t)record->key_len + record->value_len;
+}
+
+void kv_record_view(const struct kv_record *record, struct store_kv *ret_kv)
+{
+    *ret_kv = (struct store_kv){
+        .key = kv_record_key(record),
+        .value = kv_record_value(record),
+        .create_revision = record->create_revision,
+        .mod_revision = record->mod_revision,
+        .version = record->version,
+        .lease = record->lease,
+    };
+}
+
+void kv_map_close(struct kv_map *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        list_remove(&map->records[i]->in_lease);
+        kv_record_unref(map->records[i]);
+    }
+    mem_free(map->records);
+    *map = (struct kv_map){0};
+}
+
+size_t kv_map_seek(const struct kv_map *map, struct span key)
+{
+    size_t low = 0;
+    size_t high = map->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (span_compare(kv_record_key(map->records[middle]), key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool kv_map_is_at(const struct kv_map *map, size_t at, struct span key)
+{
+    return at < map->count && span_equal(kv_record_key(map->records[at]), key);
+}
+
+struct kv_record *kv_map_find(const struct kv_map *map, struct span key)
+{
+    size_t at = kv_map_seek(map, key);
+    return kv_map_is_at(map, at, key) ? map->records[at] : NULL;
+}
+
+static void kv_map_insert(struct kv_map *map, size_t at, struct kv_record *record)
+{
+    if (map->count == map->capacity) {
+        map->capacity = map->capacity == 0 ? KV_FIRST_CAPACITY : map->capacity * 2;
+        map->records = mem_resize(map->records, map->capacity * sizeof(*map->records));
+    }
+    memmove(map->records + at + 1, map->records + at, (map->count - at) * sizeof(*map->records));
+    map->records[at] = record;
+    map->count++;
+}
+
+void kv_map_set_take(struct kv_map *map, struct kv_record *record)
+{
+    struct span key = kv_record_key(record);
+    size_t at = kv_map_seek(map, key);
+    if (kv_map_is_at(map, at, key)) {
+        struct kv_record *old = map->records[at];
+        map->bytes -= kv_record_bytes(old);
+        map->records[at] = record;
+        kv_record_unref(old);
+    } else {
+        kv_map_insert(map, at, record);
+    }
+    map->bytes += kv_record_bytes(record);
+}
+
+void kv_map_remove(struct kv_map *map, struct span key)
+{
+    size_t at = kv_map_seek(map, key);
+    ASSERT(kv_map_is_at(map, at, key));
+    struct kv_record *old = map->records[at];
+    map->bytes -= kv_record_bytes(old);
+    map->count--;
+    memmove(map->records + at, map->records + at + 1, (map->count - at) * sizeof(*map->records));
+    kv_record_unref(old);
+}
+
+void kv_map_check(const struct kv_map *map)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < map->count; i++) {
+        const struct kv_record *record = map->records[i];
+        ASSERT(record->refs > 0);
+        ASSERT(i == 0 || span_compare(kv_record_key(map->records[i - 1]), kv_record_key(record)) < 0);
+        ASSERT(record->create_revision > 1 && record->create_revision <= record->mod_revision);
+        ASSERT(record->version >= 1);
+        bytes += kv_record_bytes(record);
+    }
+    ASSERT(bytes == map->bytes);
+}

@@ -1,0 +1,48 @@
+/* Keys in order. A record is one immutable version of one key, counted by reference: the map holds the
+ * newest, the history of watches the older ones, so that a value is stored once. */
+#ifndef RAFT_STORE_KV_H
+#define RAFT_STORE_KV_H
+
+#include "base/list.h"
+#include "raft/store.h"
+
+struct kv_record {
+    unsigned refs;
+    struct list in_lease; /* of the lease it is attached to, while it is the newest version */
+    int64_t create_revision;
+    int64_t mod_revision;
+    int64_t version;
+    uint64_t lease;
+    uint32_t key_len;
+    uint32_t value_len;
+    uint8_t bytes[]; /* key, then value */
+};
+
+/* Sorted array of the newest records: a search touches log2(n) records, an insertion moves n/2 pointers,
+ * which at STORE_KEYS_MAX is still far cheaper than the disk write that came before it. */
+struct kv_map {
+    struct kv_record **records;
+    size_t count;
+    size_t capacity;
+    size_t bytes; /* of all keys and values */
+};
+
+struct kv_record *kv_record_new(struct span key, struct span value);
+struct kv_record *kv_record_ref(struct kv_record *record);
+void kv_record_unref(struct kv_record *record); /* NULL is accepted */
+struct span kv_record_key(const struct kv_record *record);
+struct span kv_record_value(const struct kv_record *record);
+size_t kv_record_bytes(const struct kv_record *record);
+void kv_record_view(const struct kv_record *record, struct store_kv *ret_kv);
+
+void kv_map_close(struct kv_map *map);
+/* Position of the first key >= `key`. */
+size_t kv_map_seek(const struct kv_map *map, struct span key);
+struct kv_record *kv_map_find(const struct kv_map *map, struct span key); /* NULL = absent */
+/* Takes the reference; a previous version of the key loses the map's. */
+void kv_map_set_take(struct kv_map *map, struct kv_record *record);
+/* The key must be there. */
+void kv_map_remove(struct kv_map *map, struct span key);
+void kv_map_check(const struct kv_map *map);
+
+#endif

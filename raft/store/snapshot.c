@@ -1,0 +1,200 @@
+/* The whole replicated state <-> bytes. Little endian; golden bytes in tests/golden/store.
+ *
+ *   version u8 = 1, applied u64, revision u64
+ *   members  count u32: id u64, name bytes, address bytes          ascending ids
+ *   leases   count u32: id, ttl_ms, number, stamp (u64 each), flags u32, owner bytes     ascending ids
+ *   keys     count u32: key bytes, value bytes, create, mod, version, lease (u64 each)   ascending keys
+ *   sessions count u32: see session.c                              least recently used first
+ * Not in it: when leases were renewed (local) and the history of watches (local). So two members that applied
+ * the same commands give the same bytes, whatever each has restored from. Restoring checks every invariant
+ * before anything is replaced: the bytes come from a disk or from another member. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/store/store_internal.h"
+
+enum { SNAPSHOT_VERSION = 1 };
+
+/* --- encoding ------------------------------------------------------------------------------------------------ */
+
+static void encode_members(const struct member_map *map, struct buf *out)
+{
+    buf_put_u32(out, (uint32_t)map->count);
+    for (size_t i = 0; i < map->count; i++) {
+        buf_put_u64(out, map->members[i].id);
+        buf_put_bytes(out, span_of(map->members[i].name, map->members[i].name_len));
+        buf_put_bytes(out, span_of(map->members[i].address, map->members[i].address_len));
+    }
+}
+
+static void encode_leases(const struct lease_map *map, struct buf *out)
+{
+    buf_put_u32(out, (uint32_t)map->count);
+    for (size_t i = 0; i < map->count; i++) {
+        const struct lease *lease = map->leases[i];
+        buf_put_u64(out, lease->id);
+        buf_put_u64(out, (uint64_t)lease->ttl_ms);
+        buf_put_u64(out, lease->number);
+        buf_put_u64(out, (uint64_t)lease->stamp);
+        buf_put_u32(out, lease->flags);
+        buf_put_bytes(out, lease_owner(lease));
+    }
+}
+
+static void encode_keys(const struct kv_map *map, struct buf *out)
+{
+    buf_put_u32(out, (uint32_t)map->count);
+    for (size_t i = 0; i < map->count; i++) {
+        const struct kv_record *record = map->records[i];
+        buf_put_bytes(out, kv_record_key(record));
+        buf_put_bytes(out, kv_record_value(record));
+        buf_put_u64(out, (uint64_t)record->create_revision);
+        buf_put_u64(out, (uint64_t)record->mod_revision);
+        buf_put_u64(out, (uint64_t)record->version);
+        buf_put_u64(out, record->lease);
+    }
+}
+
+void store_snapshot(const struct store *store, struct buf *out)
+{
+    buf_put_u8(out, SNAPSHOT_VERSION);
+    buf_put_u64(out, store->applied);
+    buf_put_u64(out, (uint64_t)store->revision);
+    encode_members(&store->members, out);
+    encode_leases(&store->leases, out);
+    encode_keys(&store->kvs, out);
+    session_map_encode(&store->sessions, out);
+}
+
+/* --- decoding ------------------------------------------------------------------------------------------------ */
+
+static int corrupt(struct error *err, const char *what, uint32_t position)
+{
+    return error_set(err, ERR_CORRUPT, "%s %u is damaged", what, (unsigned)position);
+}
+
+static int decode_members(struct store *store, struct span_reader *reader, struct error *err)
+{
+    uint32_t count = span_take_u32(reader);
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct store_member member = {.id = span_take_u64(reader)};
+        member.name = span_take_bytes(reader, STORE_MEMBER_NAME_BYTES_MAX);
+        member.address = span_take_bytes(reader, STORE_MEMBER_ADDRESS_BYTES_MAX);
+        if (reader->failed || member.id <= last || member.name.len == 0 ||
+            member_map_set(&store->members, &member) != 0) {
+            return corrupt(err, "member", i);
+        }
+        last = member.id;
+    }
+    return 0;
+}
+
+static bool decoded_lease_is_sound(const struct lease *lease)
+{
+    return lease->ttl_ms > 0 && lease->ttl_ms <= STORE_LEASE_TTL_MS_MAX && lease->number > 0 &&
+           (lease->flags & ~(uint32_t)STORE_LEASE_HOLDER) == 0 &&
+           ((lease->flags & STORE_LEASE_HOLDER) == 0 || lease->owner_len > 0);
+}
+
+static int decode_leases(struct store *store, struct span_reader *reader, struct error *err)
+{
+    uint32_t count = span_take_u32(reader);
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t id = span_take_u64(reader);
+        int64_t ttl_ms = (int64_t)span_take_u64(reader);
+        uint64_t number = span_take_u64(reader);
+        int64_t stamp = (int64_t)span_take_u64(reader);
+        uint32_t flags = span_take_u32(reader);
+        struct span owner = span_take_bytes(reader, STORE_ACTOR_BYTES_MAX);
+        if (reader->failed || id <= last || i >= STORE_LEASES_MAX) {
+            return corrupt(err, "lease", i);
+        }
+        struct lease *lease = lease_map_add(&store->leases, id, owner);
+        lease->ttl_ms = ttl_ms;
+        lease->number = number;
+        lease->stamp = stamp;
+        lease->flags = flags;
+        if (!decoded_lease_is_sound(lease)) {
+            return corrupt(err, "lease", i);
+        }
+        last = id;
+    }
+    return 0;
+}
+
+static bool decoded_key_is_sound(const struct store *store, const struct store_kv *kv)
+{
+    return kv->key.len > 0 && kv->create_revision > 1 && kv->create_revision <= kv->mod_revision &&
+           kv->mod_revision <= store->revision && kv->version >= 1 && store->kvs.count < STORE_KEYS_MAX &&
+           store->kvs.bytes + kv->key.len + kv->value.len <= STORE_BYTES_MAX;
+}
+
+static int decode_keys(struct store *store, struct span_reader *reader, struct error *err)
+{
+    uint32_t count = span_take_u32(reader);
+    struct span last = span_of(NULL, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        struct store_kv kv = {.key = span_take_bytes(reader, STORE_KEY_BYTES_MAX)};
+        kv.value = span_take_bytes(reader, STORE_VALUE_BYTES_MAX);
+        kv.create_revision = (int64_t)span_take_u64(reader);
+        kv.mod_revision = (int64_t)span_take_u64(reader);
+        kv.version = (int64_t)span_take_u64(reader);
+        kv.lease = span_take_u64(reader);
+        struct lease *lease = lease_map_find(&store->leases, kv.lease);
+        if (reader->failed || span_compare(kv.key, last) <= 0 || !decoded_key_is_sound(store, &kv) ||
+            (kv.lease != 0 && lease == NULL)) {
+            return corrupt(err, "key", i);
+        }
+        struct kv_record *record = kv_record_new(kv.key, kv.value);
+        record->create_revision = kv.create_revision;
+        record->mod_revision = kv.mod_revision;
+        record->version = kv.version;
+        record->lease = kv.lease;
+        if (lease != NULL) {
+            list_append(&lease->keys, &record->in_lease);
+        }
+        kv_map_set_take(&store->kvs, record);
+        last = kv.key;
+    }
+    return 0;
+}
+
+static int decode_state(struct store *store, struct span bytes, struct error *err)
+{
+    struct span_reader reader = span_reader_of(bytes);
+    uint8_t version = span_take_u8(&reader);
+    if (!reader.failed && version != SNAPSHOT_VERSION) {
+        return error_set(err, ERR_UNSUPPORTED, "snapshot of version %u, known is %d", (unsigned)version,
+                         SNAPSHOT_VERSION);
+    }
+    store->applied = span_take_u64(&reader);
+    store->revision = (int64_t)span_take_u64(&reader);
+    if (reader.failed || store->revision < 1) {
+        return error_set(err, ERR_CORRUPT, "the head of the snapshot is damaged");
+    }
+    int rc = decode_members(store, &reader, err);
+    rc = rc != 0 ? rc : decode_leases(store, &reader, err);
+    rc = rc != 0 ? rc : decode_keys(store, &reader, err);
+    rc = rc != 0 ? rc : session_map_decode(&store->sessions, &reader, err);
+    if (rc == 0 && !span_reader_done(&reader)) {
+        rc = error_set(err, ERR_CORRUPT, "%zu bytes after the end of the snapshot", reader.rest.len);
+    }
+    watch_history_init(&store->history, store->revision);
+    return rc;
+}
+
+int store_restore(struct store *store, struct span bytes, struct error *err)
+{
+    struct store loaded;
+    store_state_init(&loaded);
+    int rc = decode_state(&loaded, bytes, err);
+    if (rc != 0) {
+        error_wrap(err, "restoring the store");
+        store_state_close(&loaded);
+        return rc;
+    }
+    store_state_close(store);
+    *store = loaded;
+    return 0;
+}

@@ -1,0 +1,216 @@
+/* The state machine: one committed command in, one result out, the same on every member.
+ *
+ * store_apply: decode -> session (answered before?) -> the chapter of the command -> session keeps the result.
+ * Nothing here fails for a reason of this machine: an allocation that fails aborts the process, because a member
+ * that skipped a command would differ from the others for ever. */
+#include "raft/store.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/store/store_internal.h"
+
+void store_state_init(struct store *store)
+{
+    *store = (struct store){.revision = 1};
+    watch_history_init(&store->history, store->revision);
+}
+
+void store_state_close(struct store *store)
+{
+    watch_history_close(&store->history);
+    kv_map_close(&store->kvs);
+    lease_map_close(&store->leases);
+    session_map_close(&store->sessions);
+    member_map_close(&store->members);
+    buf_free(&store->arena);
+}
+
+struct store *store_new(void)
+{
+    struct store *store = mem_new(struct store);
+    store_state_init(store);
+    return store;
+}
+
+void store_free(struct store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    store_state_close(store);
+    mem_free(store);
+}
+
+int64_t store_revision(const struct store *store)
+{
+    return store->revision;
+}
+
+uint64_t store_applied(const struct store *store)
+{
+    return store->applied;
+}
+
+bool store_get(const struct store *store, struct span key, struct store_kv *ret_kv)
+{
+    const struct kv_record *record = kv_map_find(&store->kvs, key);
+    if (record == NULL) {
+        return false;
+    }
+    kv_record_view(record, ret_kv);
+    return true;
+}
+
+void store_each(const struct store *store, struct span prefix,
+                bool (*visit)(void *arg, const struct store_kv *kv), void *arg)
+{
+    for (size_t i = kv_map_seek(&store->kvs, prefix); i < store->kvs.count; i++) {
+        struct store_kv view;
+        kv_record_view(store->kvs.records[i], &view);
+        if (!span_starts_with(view.key, prefix) || !visit(arg, &view)) {
+            return;
+        }
+    }
+}
+
+/* --- leases ------------------------------------------------------------------------------------------------ */
+
+static int apply_grant(struct store *store, const struct store_command *command)
+{
+    if (lease_map_find(&store->leases, command->lease) != NULL) {
+        return ERR_EXISTS;
+    }
+    if (store->leases.count >= STORE_LEASES_MAX) {
+        return ERR_LIMIT;
+    }
+    struct lease *lease = lease_map_add(&store->leases, command->lease, command->actor);
+    lease->ttl_ms = command->ttl_ms;
+    lease->stamp = command->stamp;
+    lease->flags = command->flags;
+    return 0;
+}
+
+/* The stamp is the holder's clock at the send. One that does not rise belongs to a renewal that was overtaken:
+ * applied, it would make the others wait for a holder who no longer counts from it. */
+static int apply_renew(struct store *store, const struct store_command *command)
+{
+    struct lease *lease = lease_map_find(&store->leases, command->lease);
+    if (lease == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (!lease_allows(lease, command->actor)) {
+        return ERR_REFUSED;
+    }
+    if ((lease->flags & STORE_LEASE_HOLDER) != 0) {
+        if (command->stamp <= lease->stamp) {
+            return ERR_NOT_FOUND;
+        }
+        lease->stamp = command->stamp;
+    }
+    lease->ttl_ms = command->ttl_ms;
+    lease->number++;
+    lease_map_touch(&store->leases, lease);
+    return 0;
+}
+
+static int apply_expire(struct store *store, const struct store_command *command)
+{
+    struct lease *lease = lease_map_find(&store->leases, command->lease);
+    if (lease == NULL || lease->number != command->number) {
+        return ERR_NOT_FOUND;
+    }
+    store_lease_end(store, lease);
+    return 0;
+}
+
+static int apply_revoke(struct store *store, const struct store_command *command)
+{
+    struct lease *lease = lease_map_find(&store->leases, command->lease);
+    if (lease == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (!lease_allows(lease, command->actor)) {
+        return ERR_REFUSED;
+    }
+    store_lease_end(store, lease);
+    return 0;
+}
+
+/* --- apply --------------------------------------------------------------------------------------------------- */
+
+static void apply_command(struct store *store, const struct store_command *command,
+                          struct store_result *ret_result)
+{
+    switch (command->type) {
+    case STORE_TXN: store_txn_apply(store, command, ret_result); return;
+    case STORE_LEASE_GRANT: ret_result->code = apply_grant(store, command); return;
+    case STORE_LEASE_RENEW: ret_result->code = apply_renew(store, command); return;
+    case STORE_LEASE_EXPIRE: ret_result->code = apply_expire(store, command); return;
+    case STORE_LEASE_REVOKE: ret_result->code = apply_revoke(store, command); return;
+    case STORE_MEMBER_SET: ret_result->code = member_map_set(&store->members, &command->member); return;
+    case STORE_MEMBER_REMOVE:
+        ret_result->code = member_map_remove(&store->members, command->member.id);
+        return;
+    }
+    ASSERT(false); /* the decoder lets no other type through */
+}
+
+void store_apply(struct store *store, uint64_t index, struct span command, struct store_result *ret_result)
+{
+    struct store_command decoded;
+    store_skip(store, index);
+    *ret_result = (struct store_result){.code = ERR_INVALID, .revision = store->revision};
+    if (store_command_decode(command, &decoded, &store->arena, NULL) != 0) {
+        return;
+    }
+    ret_result->code = 0;
+    if (session_begin(&store->sessions, &decoded, ret_result) == SESSION_ANSWERED) {
+        return;
+    }
+    apply_command(store, &decoded, ret_result);
+    ret_result->revision = store->revision;
+    session_finish(&store->sessions, &decoded, ret_result);
+}
+
+void store_skip(struct store *store, uint64_t index)
+{
+    ASSERT(index > store->applied);
+    store->applied = index;
+}
+
+/* --- invariants ---------------------------------------------------------------------------------------------- */
+
+static void check_attachment(const struct store *store)
+{
+    size_t attached = 0;
+    for (size_t i = 0; i < store->kvs.count; i++) {
+        const struct kv_record *record = store->kvs.records[i];
+        ASSERT(record->mod_revision <= store->revision);
+        ASSERT((record->lease == 0) == list_empty(&record->in_lease));
+        ASSERT(record->lease == 0 || lease_map_find(&store->leases, record->lease) != NULL);
+        attached += record->lease == 0 ? 0 : 1;
+    }
+    for (size_t i = 0; i < store->leases.count; i++) {
+        const struct lease *lease = store->leases.leases[i];
+        LIST_EACH(item, &lease->keys)
+        {
+            const struct kv_record *record = LIST_OWNER(item, const struct kv_record, in_lease);
+            ASSERT(record->lease == lease->id && attached > 0);
+            attached--;
+        }
+    }
+    ASSERT(attached == 0);
+}
+
+void store_check(const struct store *store)
+{
+    kv_map_check(&store->kvs);
+    lease_map_check(&store->leases);
+    session_map_check(&store->sessions);
+    member_map_check(&store->members);
+    watch_history_check(&store->history);
+    check_attachment(store);
+    ASSERT(store->history.compacted <= store->revision);
+    ASSERT(store->kvs.count <= STORE_KEYS_MAX && store->kvs.bytes <= STORE_BYTES_MAX);
+    ASSERT(store->leases.count <= STORE_LEASES_MAX);
+}
