@@ -195,7 +195,7 @@ struct ha_self {
     int64_t crash_since_mono_ms; /* when it went down without order, until it runs again; HA_NEVER */
     unsigned start_failures;     /* in a row */
     int64_t start_failed_mono_ms; /* HA_NEVER */
-    int64_t promote_failed_mono_ms; /* HA_NEVER */
+    int64_t promote_failed_mono_ms; /* of the last promotion that failed, sent or not; HA_NEVER */
     bool slots_due;            /* the wanted set of slots differs from the one there */
 
     struct ha_upstream upstream;
@@ -266,5 +266,9 @@ struct ha_snapshot {
     struct ha_peer peers[HA_MEMBERS_MAX]; /* the other Raft members */
     enum ha_request request;  /* an order to this node that is not carried out yet */
 };
+
+/* Nothing is known: all zero, times HA_NEVER, Patroni's defaults as settings. Start from it, always: a zero
+ * time would mean "at the start of the clock". */
+void ha_snapshot_init(struct ha_snapshot *ret_snapshot);
 
 #endif

@@ -1,0 +1,196 @@
+/* What no plan may do, stated without a look at the rules: a second opinion, asserted on every plan. */
+#include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_plan.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* What earlier actions of the same plan bring about. */
+struct ahead {
+    bool armed;
+    bool disarmed;
+    bool over;
+};
+
+static const char *check_writable(const struct ha_snapshot *s, const struct ahead *ahead)
+{
+    if (!ha_lease_is_valid(s)) {
+        return "an instance becomes writable without the leader key and a valid lease";
+    }
+    if (!ahead->armed && !ha_armed_for_key(s)) {
+        return "an instance becomes writable without an armed page";
+    }
+    return ha_is_foreign(s) ? "an instance of another cluster becomes writable" : NULL;
+}
+
+static const char *check_promote(const struct ha_snapshot *s, const struct ahead *ahead, const struct ha_action *action)
+{
+    if (!ha_runs_as(s, PG_STANDBY) || s->self.promote_sent) {
+        return "promotes what is no standby, or twice";
+    }
+    if (action->timeline <= s->self.timeline || action->timeline != s->cluster.epoch_timeline) {
+        return "promotes to a timeline that the acquisition did not reserve";
+    }
+    return s->settings.refused[0] != '\0' ? "promotes under a configuration that is not served" : check_writable(s, ahead);
+}
+
+static const char *check_release(const struct ha_snapshot *s, const struct ahead *ahead, const struct ha_action *action)
+{
+    if (!ha_key_is_ours(s) || !ha_epoch_equal(action->epoch, s->cluster.leader_epoch)) {
+        return "releases an epoch that is not the key's, or not ours";
+    }
+    bool never_writable = ha_runs_as(s, PG_STANDBY) && !s->self.promote_sent;
+    if (!never_writable && !(ha_is_down(s) && s->fence.all_gone)) {
+        return "releases the key while something may still write";
+    }
+    bool page_over = s->fence.page_epoch.revision == 0 || s->fence.over || ahead->over || ahead->disarmed;
+    return page_over ? NULL : "releases the key while the page still has an epoch";
+}
+
+static const char *check_acquire(const struct ha_snapshot *s, const struct ha_plan *plan)
+{
+    if (!ha_unlocked(s) || s->holding.acquiring) {
+        return "acquires a key that is there, or twice at a time";
+    }
+    if (plan->acquire.epoch_revision != s->cluster.epoch_revision ||
+        plan->acquire.config_revision != s->cluster.config_revision) {
+        return "acquires without comparing what was seen";
+    }
+    bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
+    if (no_data) {
+        return ha_is_initialized(s) ? "acquires without data in a cluster that has some" : NULL;
+    }
+    bool last_holder = ha_last_epoch_is_ours(s) || s->cluster.epoch_revision == 0;
+    if (last_holder && (ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s)))) {
+        return NULL;
+    }
+    bool promised = ha_runs_as(s, PG_STANDBY) && s->self.position_known && s->self.upstream.detached;
+    bool counted = plan->acquire.report_count > 0 && plan->acquire.timeline > s->self.timeline;
+    return promised && counted ? NULL : "acquires as a standby that has not reported, or for a timeline that exists";
+}
+
+/* Invariant I10. */
+static const char *check_destroys(const struct ha_snapshot *s, const struct ha_action *action)
+{
+    if (!ha_is_down(s) || !s->fence.all_gone) {
+        return "destroys the data of a running instance";
+    }
+    if (ha_key_is_ours(s) || ha_last_epoch_is_ours(s)) {
+        return "destroys the data of the holder of the newest epoch";
+    }
+    const struct ha_member *primary = ha_leader_primary(s);
+    if (primary == NULL || strcmp(primary->name, action->member) != 0 ||
+        !ha_epoch_equal(action->epoch, s->cluster.leader_epoch)) {
+        return "destroys data without a primary of now that has it";
+    }
+    bool ours = ha_is_initialized(s) && strcmp(s->self.system_id, s->cluster.initialize) == 0;
+    bool half_rewound = s->self.unfinished == PG_UNFINISHED_REWIND; /* its control file may be unreadable */
+    if (ha_is_foreign(s) || (!ours && !half_rewound)) {
+        return "destroys the data of another cluster";
+    }
+    if (action->type == HA_REWIND) {
+        return s->settings.rewind_possible ? NULL : "rewinds where that is not configured";
+    }
+    return s->settings.remove_on_diverged || s->settings.remove_on_rewind_failure ? NULL
+                                                                                  : "removes data that no setting gives up";
+}
+
+static const char *check_makes_directory(const struct ha_snapshot *s, const struct ahead *ahead,
+                                         const struct ha_action *action)
+{
+    bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
+    bool half_cloned = s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_CLONE;
+    if (action->type == HA_CLONE) {
+        bool from_other = action->member[0] != '\0' && !ha_is_me(s, action->member);
+        return (no_data || half_cloned) && from_other && ha_is_initialized(s) ? NULL : "clones over data, or from nobody";
+    }
+    if (action->type == HA_MOVE_ASIDE) {
+        bool half_bootstrapped = s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_BOOTSTRAP;
+        return half_bootstrapped && ha_is_down(s) ? NULL : "moves away what is no unfinished bootstrap";
+    }
+    if (!no_data || ha_is_initialized(s)) {
+        return "bootstraps over data, or a cluster that is there";
+    }
+    return check_writable(s, ahead);
+}
+
+static const char *check_attach(const struct ha_snapshot *s, const struct ha_action *action)
+{
+    if (action->member[0] == '\0') {
+        return NULL;
+    }
+    if (ha_is_me(s, action->member) || ha_key_is_ours(s)) {
+        return "a holder of the key, or its own standby, follows";
+    }
+    return ha_must_withdraw(s) ? "follows an epoch for which the promise still stands" : NULL;
+}
+
+static const char *check_report(const struct ha_snapshot *s, const struct ha_action *action)
+{
+    bool down = ha_is_down(s) && s->fence.all_gone;
+    if (action->yields) {
+        return down ? NULL : "gives up while something runs";
+    }
+    bool promised = s->self.upstream.detached && ha_epoch_equal(s->self.upstream.epoch, action->epoch);
+    if (!ha_runs_as(s, PG_STANDBY) || s->self.promote_sent || !promised || !s->self.position_known) {
+        return "reports a position that can still move";
+    }
+    return NULL;
+}
+
+static const char *check_action(const struct ha_snapshot *s, const struct ha_plan *plan, const struct ahead *ahead,
+                                const struct ha_action *action)
+{
+    bool page_unused = (ha_is_down(s) && s->fence.all_gone) || (ha_runs_as(s, PG_STANDBY) && !s->self.promote_sent);
+    switch (action->type) {
+    case HA_PROMOTE: return check_promote(s, ahead, action);
+    case HA_START_PRIMARY:
+        return ha_was_primary(s) ? check_writable(s, ahead) : "starts a standby's data as a primary";
+    case HA_ARM: return ha_lease_is_valid(s) ? NULL : "arms a lease that is not valid";
+    case HA_RESUME: return ha_key_is_ours(s) ? NULL : "goes on with an epoch that is not ours";
+    case HA_FENCE_OVER: return ha_is_down(s) && s->fence.all_gone ? NULL : "ends the epoch of what still runs";
+    case HA_DISARM: return page_unused ? NULL : "disarms what may write";
+    case HA_RELEASE: return check_release(s, ahead, action);
+    case HA_ACQUIRE: return check_acquire(s, plan);
+    case HA_REWIND:
+    case HA_REMOVE_DATA: return check_destroys(s, action);
+    case HA_BOOTSTRAP:
+    case HA_CLONE:
+    case HA_MOVE_ASIDE: return check_makes_directory(s, ahead, action);
+    case HA_FOLLOW:
+    case HA_START_STANDBY: return check_attach(s, action);
+    case HA_WRITE_REPORT: return check_report(s, action);
+    case HA_WRITE_CONFIG:
+    case HA_WRITE_HISTORY:
+    case HA_WRITE_STATUS:
+    case HA_CLEAR_FAILOVER: return ha_lease_is_valid(s) ? NULL : "writes a leader's key without the lease";
+    case HA_WAIT:
+    case HA_WRITE_INITIALIZE:
+    case HA_WITHDRAW_REPORT:
+    case HA_CHECKPOINT:
+    case HA_STOP_FAST:
+    case HA_STOP_IMMEDIATE:
+    case HA_DETACH:
+    case HA_CHECK_DIVERGENCE:
+    case HA_SYNC_SLOTS:
+    case HA_EXIT: break;
+    }
+    return NULL;
+}
+
+const char *ha_check(const struct ha_snapshot *s, const struct ha_plan *plan)
+{
+    struct ahead ahead = {0};
+    for (size_t i = 0; i < plan->action_count; i++) {
+        const struct ha_action *action = &plan->actions[i];
+        const char *broken = check_action(s, plan, &ahead, action);
+        if (broken != NULL) {
+            return broken;
+        }
+        ahead.armed = ahead.armed || action->type == HA_ARM;
+        ahead.disarmed = ahead.disarmed || action->type == HA_DISARM;
+        ahead.over = ahead.over || action->type == HA_FENCE_OVER;
+    }
+    return NULL;
+}

@@ -1,0 +1,41 @@
+/* From what was seen to what is to be done: picks the list of the situation, takes its first answer, and holds it against what
+ * no plan may do. */
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_plan.h"
+#include "agent/ha/ha_rules.h"
+#include "base/assert.h"
+
+#include <string.h>
+
+static const struct ha_rule_list *list_of(const struct ha_snapshot *s)
+{
+    bool copyable = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
+    bool half_made = s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished != PG_UNFINISHED_REWIND;
+    if (copyable || half_made) {
+        return &ha_rules_bootstrap;
+    }
+    switch (s->self.run) {
+    case HA_RUN_UNKNOWN:
+    case HA_RUN_STARTING:
+    case HA_RUN_STOPPING: return &ha_rules_starting;
+    case HA_RUN_STOPPED:
+    case HA_RUN_CRASHED: return &ha_rules_stopped;
+    case HA_RUN_RUNNING: break;
+    }
+    if (s->self.role == PG_PRIMARY) {
+        return &ha_rules_leader;
+    }
+    return ha_unlocked(s) ? &ha_rules_unlocked : &ha_rules_replica;
+}
+
+void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan)
+{
+    memset(ret_plan, 0, sizeof *ret_plan);
+    if (!ha_rules_run(&ha_rules_common, s, ret_plan)) {
+        bool answered = ha_rules_run(list_of(s), s, ret_plan);
+        ASSERT(answered);
+    }
+    ASSERT(ret_plan->action_count > 0);
+    const char *broken = ha_check(s, ret_plan);
+    ASSERT(broken == NULL);
+}

@@ -1,0 +1,124 @@
+/* The runner of rule lists, and the pieces of plans that several lists use. */
+#include "agent/ha/ha_rules.h"
+
+#include "agent/ha/ha_candidate.h"
+#include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->rules[i].answer(s, plan)) {
+            plan->rule = list->rules[i].name;
+            return true;
+        }
+    }
+    return false;
+}
+
+void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms)
+{
+    ha_plan_add(plan, HA_WAIT)->until_mono_ms = until_mono_ms;
+}
+
+void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime)
+{
+    if (s->fence.page_epoch.revision != 0 && !s->fence.over) {
+        ha_plan_add(plan, HA_FENCE_OVER)->epoch = s->fence.page_epoch;
+    }
+    struct ha_action *release = ha_plan_add(plan, HA_RELEASE);
+    release->epoch = s->cluster.leader_epoch;
+    release->lsn = optime;
+}
+
+void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    ha_plan_add(plan, HA_RESUME)->epoch = s->cluster.leader_epoch;
+}
+
+void ha_plan_arm(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_armed_for_key(s)) {
+        ha_plan_add(plan, HA_ARM)->epoch = s->cluster.leader_epoch;
+    }
+}
+
+void ha_plan_standby_page(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->fence.page_epoch.revision != 0) {
+        ha_plan_add(plan, HA_DISARM);
+    }
+}
+
+void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool with_reports, uint32_t timeline)
+{
+    if (s->holding.acquiring) {
+        ha_plan_wait(plan, HA_NEVER); /* one at a time; its answer is an event */
+        return;
+    }
+    ha_acquire_fill(s, with_reports, timeline, &plan->acquire);
+    ha_plan_add(plan, HA_ACQUIRE)->timeline = timeline;
+}
+
+void ha_plan_initialize(const struct ha_snapshot *s, struct ha_plan *plan, const char *text)
+{
+    struct ha_action *action = ha_plan_add(plan, HA_WRITE_INITIALIZE);
+    action->revision = s->cluster.initialize_revision;
+    (void)snprintf(action->text, sizeof action->text, "%s", text);
+}
+
+void ha_plan_attach(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
+                    const struct ha_member *upstream)
+{
+    if (ha_must_withdraw(s)) {
+        const struct ha_report *report = ha_cluster_report(&s->cluster, s->self.name);
+        struct ha_action *withdraw = ha_plan_add(plan, HA_WITHDRAW_REPORT);
+        withdraw->epoch = s->cluster.leader_epoch;
+        withdraw->revision = report == NULL ? 0 : report->revision;
+        return;
+    }
+    if (type == HA_START_STANDBY) {
+        ha_plan_standby_page(s, plan);
+    }
+    struct ha_action *action = ha_plan_add(plan, type);
+    action->epoch = s->cluster.leader_epoch;
+    (void)snprintf(action->member, sizeof action->member, "%s", upstream->name);
+}
+
+/* We are not beyond the position at which the leader took over, on the timeline that it was on: nothing of ours
+ * can be missing there. Its report stands in the store, so this costs no question. */
+static bool is_behind_leaders_report(const struct ha_snapshot *s)
+{
+    const struct ha_report *report = ha_cluster_report(&s->cluster, s->cluster.leader);
+    return report != NULL && report->valid && !report->withdrawn && !report->yields &&
+           report->epoch.cluster == s->cluster.leader_epoch.cluster && ha_runs_as(s, PG_STANDBY) &&
+           s->self.position_known && s->self.timeline == report->timeline && s->self.lsn <= report->lsn &&
+           s->self.upstream.detached && ha_epoch_equal(s->self.upstream.epoch, report->epoch) &&
+           report->epoch.revision < s->cluster.leader_epoch.revision;
+}
+
+enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s)
+{
+    const struct ha_upstream *upstream = &s->self.upstream;
+    const struct ha_rejoin *rejoin = &s->self.rejoin;
+    bool is_copy = s->self.backup_label && !s->self.standby_signal && ha_is_down(s);
+    bool known = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) && rejoin->divergence != HA_DIVERGENCE_UNKNOWN;
+    if (s->self.unfinished == PG_UNFINISHED_REWIND) {
+        known = true; /* half way between two histories: only a rewind or a copy helps */
+    } else if (!known) {
+        bool follows = upstream->known && !upstream->detached && !ha_was_primary(s) &&
+                       ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
+        return is_copy || follows || is_behind_leaders_report(s) ? HA_REJOIN_ATTACH : HA_REJOIN_CHECK;
+    } else if (rejoin->divergence == HA_DIVERGENCE_NONE || rejoin->rewind == HA_REWIND_DONE) {
+        return HA_REJOIN_ATTACH;
+    }
+    if (s->settings.rewind_possible && rejoin->rewind != HA_REWIND_FAILED) {
+        return HA_REJOIN_REWIND;
+    }
+    bool failed = rejoin->rewind == HA_REWIND_FAILED;
+    bool allowed = s->settings.remove_on_diverged || (failed && s->settings.remove_on_rewind_failure);
+    return allowed ? HA_REJOIN_REMOVE : HA_REJOIN_STUCK;
+}

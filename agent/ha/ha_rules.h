@@ -1,0 +1,53 @@
+/* PURE. The rule lists, one per situation, and the actions that more than one of them plans. Each list ends with a rule
+ * that always answers. Order is policy: earlier rules protect data, later ones improve service. */
+#ifndef AGENT_HA_RULES_H
+#define AGENT_HA_RULES_H
+
+#include "agent/ha/ha_plan.h"
+
+struct ha_rule_list {
+    const char *name; /* of the situation */
+    const struct ha_rule *rules;
+    size_t count;
+};
+
+extern const struct ha_rule_list ha_rules_common;    /* first, for everybody; may leave the question open */
+extern const struct ha_rule_list ha_rules_bootstrap; /* no data directory */
+extern const struct ha_rule_list ha_rules_stopped;   /* a data directory, nothing runs */
+extern const struct ha_rule_list ha_rules_starting;  /* starting or stopping */
+extern const struct ha_rule_list ha_rules_leader;    /* runs as a primary */
+extern const struct ha_rule_list ha_rules_replica;   /* runs as a standby; the leader key is somebody's */
+extern const struct ha_rule_list ha_rules_unlocked;  /* runs as a standby; the leader key is absent */
+
+/* The first rule that answers fills the plan. False = none did. */
+bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s, struct ha_plan *plan);
+
+#define HA_RULE_LIST(list_name, table) {(list_name), (table), sizeof(table) / sizeof((table)[0])}
+
+void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms);
+/* The page says that its epoch is over (if it has one), then the key's epoch is released. Nothing may run. */
+void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime);
+/* Goes on with the key's epoch. */
+void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan);
+/* Arms the page unless it has this epoch already. */
+void ha_plan_arm(const struct ha_snapshot *s, struct ha_plan *plan);
+/* The page says standby: the fence starts nothing for an epoch that is over. */
+void ha_plan_standby_page(const struct ha_snapshot *s, struct ha_plan *plan);
+void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool with_reports, uint32_t timeline);
+void ha_plan_initialize(const struct ha_snapshot *s, struct ha_plan *plan, const char *text);
+/* HA_FOLLOW or HA_START_STANDBY of `upstream`; before it the withdrawal of our report where that is due
+ * (then nothing else: its answer has to be seen first). */
+void ha_plan_attach(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
+                    const struct ha_member *upstream);
+
+/* What a divergence from the present leader asks for; used stopped and running. */
+enum ha_rejoin_step {
+    HA_REJOIN_ATTACH, /* our WAL is a prefix of the leader's */
+    HA_REJOIN_CHECK,  /* not known: look */
+    HA_REJOIN_REWIND, /* it is not, and pg_rewind may be tried */
+    HA_REJOIN_REMOVE, /* it is not, and a setting allows to start from a copy */
+    HA_REJOIN_STUCK,  /* it is not, and the operator has to say what to do */
+};
+enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s);
+
+#endif

@@ -1,0 +1,158 @@
+/* No data directory: make the cluster, or copy it.
+ *
+ * The lock of the bootstrap is the leader key itself: whoever initializes holds the lease and an armed page from before the
+ * first process runs, so a bootstrap that is cut off at any point ends like any other term, and another member may try.
+ * `initialize` = "" tells Patroni's members. */
+#include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_rules.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* initdb or what comes after it did not end. Nothing of it was ever part of the cluster. */
+static bool rule_unfinished(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->self.directory != PG_DIR_UNFINISHED || s->self.unfinished != PG_UNFINISHED_BOOTSTRAP) {
+        return false;
+    }
+    if (!ha_is_down(s) || !s->fence.all_gone) {
+        ha_plan_add(plan, HA_STOP_IMMEDIATE);
+    } else {
+        ha_plan_add(plan, HA_MOVE_ASIDE);
+    }
+    ha_plan_because(plan, "a bootstrap did not end here");
+    return true;
+}
+
+/* Directory gone under a running instance: what still runs cannot be kept. */
+static bool rule_directory_lost(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (ha_is_down(s) && s->fence.all_gone) {
+        return false;
+    }
+    if (s->self.run == HA_RUN_STOPPING) {
+        ha_plan_wait(plan, HA_NEVER);
+    } else {
+        ha_plan_add(plan, HA_STOP_IMMEDIATE);
+    }
+    ha_plan_because(plan, "something runs, and the data directory is gone");
+    return true;
+}
+
+/* The winner of the race. */
+static bool rule_bootstrap(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_lease_is_valid(s) || ha_is_initialized(s) || s->self.directory == PG_DIR_UNFINISHED ||
+        ha_job_backoff_until(s, HA_JOB_BOOTSTRAP) != HA_NEVER) {
+        return false;
+    }
+    ha_plan_arm(s, plan);
+    ha_plan_add(plan, HA_BOOTSTRAP);
+    ha_plan_because(plan, "this member initializes the cluster");
+    return true;
+}
+
+/* A key without data behind it serves nobody: the directory was lost, or initdb has failed, or an earlier run of this agent
+ * got the key. */
+static bool rule_key_without_data(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s)) {
+        return false;
+    }
+    ha_plan_release(s, plan, 0);
+    ha_plan_because(plan, "the leader key is ours, and there is no data directory");
+    return true;
+}
+
+/* A copy comes from a member that offers itself (tag clonefrom), to spare the leader; else from the leader. */
+static const struct ha_member *clone_source(const struct ha_snapshot *s)
+{
+    const struct ha_member *leader = ha_leader_primary(s);
+    if (leader == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (member->tags.clonefrom && !ha_is_me(s, member->name) && member != leader && member->conn_url[0] != '\0' &&
+            strcmp(member->state, "running") == 0 && ha_is_heard(s, member->name)) {
+            return member;
+        }
+    }
+    return leader;
+}
+
+static bool rule_clone(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    const struct ha_member *source = ha_is_initialized(s) ? clone_source(s) : NULL;
+    if (source == NULL) {
+        return false;
+    }
+    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_CLONE);
+    if (again_ms != HA_NEVER) {
+        ha_plan_wait(plan, again_ms);
+        ha_plan_because(plan, "cloning has failed, trying again: %s", s->job.error);
+        return true;
+    }
+    struct ha_action *clone = ha_plan_add(plan, HA_CLONE);
+    clone->epoch = s->cluster.leader_epoch;
+    (void)snprintf(clone->member, sizeof clone->member, "%s", source->name);
+    ha_plan_because(plan, "no data directory: a copy from '%s'", source->name);
+    return true;
+}
+
+/* Somebody has begun and his Raft member is alive: he goes on, or releases the key of his dead epoch. */
+static bool rule_other_initializes(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_unlocked(s) || ha_is_initialized(s) || s->cluster.epoch_revision == 0 || ha_last_epoch_is_ours(s) ||
+        !ha_is_heard(s, s->cluster.epoch_holder) ||
+        s->now_mono_ms >= s->unlocked_since_mono_ms + s->settings.ttl_ms) {
+        return false;
+    }
+    ha_plan_wait(plan, s->unlocked_since_mono_ms + s->settings.ttl_ms);
+    ha_plan_because(plan, "'%s' has begun to initialize the cluster and is alive", s->cluster.epoch_holder);
+    return true;
+}
+
+static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_unlocked(s) || ha_is_initialized(s) || !s->settings.may_bootstrap || s->self.tags.nofailover ||
+        s->settings.refused[0] != '\0' || s->self.directory == PG_DIR_UNFINISHED) {
+        return false;
+    }
+    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_BOOTSTRAP);
+    if (again_ms != HA_NEVER) {
+        ha_plan_wait(plan, again_ms);
+        ha_plan_because(plan, "the bootstrap has failed, trying again: %s", s->job.error);
+        return true;
+    }
+    if (s->cluster.initialize_revision == 0) {
+        ha_plan_initialize(s, plan, "");
+    }
+    ha_plan_acquire(s, plan, false, 1);
+    ha_plan_because(plan, "the cluster is not initialized: running for it");
+    return true;
+}
+
+static bool rule_wait(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    ha_plan_wait(plan, HA_NEVER);
+    if (!ha_is_initialized(s)) {
+        ha_plan_because(plan, "waiting for the cluster to be initialized");
+    } else {
+        ha_plan_because(plan, "waiting for a running primary to copy from");
+    }
+    return true;
+}
+
+static const struct ha_rule rules[] = {
+    {"bootstrap_unfinished", rule_unfinished},
+    {"directory_lost", rule_directory_lost},
+    {"bootstrap", rule_bootstrap},
+    {"key_without_data", rule_key_without_data},
+    {"clone", rule_clone},
+    {"other_initializes", rule_other_initializes},
+    {"race_to_initialize", rule_race},
+    {"wait_for_cluster", rule_wait},
+};
+const struct ha_rule_list ha_rules_bootstrap = HA_RULE_LIST("bootstrap", rules);

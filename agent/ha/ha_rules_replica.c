@@ -1,0 +1,185 @@
+/* It runs as a standby, and there is a leader key: ours (become primary) or another's (follow). */
+#include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_rules.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Our term, as far as this run of the agent or the page knows; else the key is an earlier run's. */
+static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_armed_for_key(s) || ha_holds_key(s)) {
+        return false;
+    }
+    ha_plan_resume(s, plan);
+    ha_plan_because(plan, "going on with the epoch on the page");
+    return true;
+}
+
+/* A promotion that was sent may come at any time, and one that ended wrongly (another timeline, a crash on the way) is not to
+ * be judged from here: what runs is stopped, then the key is released. */
+static bool rule_promotion_failed(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    bool ended = s->job.kind == HA_JOB_PROMOTE && s->job.failed && s->self.promote_sent;
+    bool without_lease = s->self.promote_sent && !ha_lease_is_valid(s);
+    bool waits_for_answer = ha_holds_key(s) && !s->holding.renewed;
+    if (!ended && (!without_lease || waits_for_answer)) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_IMMEDIATE);
+    ha_plan_because(plan, "%s", ended ? "the promotion has failed" : "a promotion is under way without the lease");
+    return true;
+}
+
+static bool fit_to_promote(const struct ha_snapshot *s)
+{
+    int64_t failed_ms = s->self.promote_failed_mono_ms;
+    bool failed = failed_ms != HA_NEVER && s->now_mono_ms < failed_ms + s->settings.ttl_ms;
+    return s->settings.refused[0] == '\0' && s->cluster.epoch_timeline > s->self.timeline && !failed;
+}
+
+/* The acquisition was answered in time: arm first, then promote. */
+static bool rule_promote(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_lease_is_valid(s) || !fit_to_promote(s)) {
+        return false;
+    }
+    ha_plan_arm(s, plan);
+    if (s->self.promote_sent) {
+        ha_plan_wait(plan, HA_NEVER);
+    } else {
+        ha_plan_add(plan, HA_PROMOTE)->timeline = s->cluster.epoch_timeline;
+    }
+    ha_plan_because(plan, "the lease is ours: becoming primary on timeline %" PRIu32, s->cluster.epoch_timeline);
+    return true;
+}
+
+/* An acquisition that was answered too late, an earlier run's, or one that cannot be used any more. This instance was
+ * never told to promote, so it need not be stopped. */
+static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s)) {
+        return false;
+    }
+    if (ha_holds_key(s) && !ha_lease_is_valid(s) && !s->holding.renewed) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan, "waiting for the renewal of the lease");
+        return true;
+    }
+    if (s->self.promote_sent) {
+        ha_plan_add(plan, HA_STOP_IMMEDIATE);
+        ha_plan_because(plan, "a promotion that must not go on");
+        return true;
+    }
+    if (s->fence.page_epoch.revision != 0) {
+        ha_plan_add(plan, HA_DISARM);
+    }
+    ha_plan_add(plan, HA_RELEASE)->epoch = s->cluster.leader_epoch;
+    ha_plan_because(plan, "the leader key has an epoch of ours that is not gone on with");
+    return true;
+}
+
+static bool rule_disarm(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->fence.page_epoch.revision == 0) {
+        return false;
+    }
+    ha_plan_add(plan, HA_DISARM);
+    ha_plan_because(plan, "a standby that '%s' leads, with an old epoch on the page", s->cluster.leader);
+    return true;
+}
+
+static bool rule_leader_unreachable(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (ha_leader_member(s) != NULL) {
+        return false;
+    }
+    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_because(plan, "the leader '%s' has not said how to connect to it", s->cluster.leader);
+    return true;
+}
+
+/* A standby that should stream and does not, or was never compared with this leader. */
+static bool wants_look(const struct ha_snapshot *s)
+{
+    const struct ha_upstream *upstream = &s->self.upstream;
+    const struct ha_rejoin *rejoin = &s->self.rejoin;
+    if (ha_rejoin_next(s) == HA_REJOIN_CHECK) {
+        return true;
+    }
+    bool silent = !upstream->detached && !upstream->streaming && upstream->streaming_lost_mono_ms != HA_NEVER &&
+                  s->now_mono_ms - upstream->streaming_lost_mono_ms >= HA_NOT_STREAMING_MS;
+    bool looked = rejoin->checked_mono_ms != HA_NEVER && ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
+                  s->now_mono_ms - rejoin->checked_mono_ms < s->settings.loop_wait_ms + HA_NOT_STREAMING_MS;
+    return silent && !looked && s->self.rejoin.divergence != HA_DIVERGENCE_REWIND;
+}
+
+static bool rule_check_divergence(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!wants_look(s)) {
+        return false;
+    }
+    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_CHECK_DIVERGENCE);
+    if (ha_leader_primary(s) == NULL || again_ms != HA_NEVER) {
+        ha_plan_wait(plan, again_ms);
+        ha_plan_because(plan, "waiting to compare our WAL with that of '%s'", s->cluster.leader);
+        return true;
+    }
+    struct ha_action *check = ha_plan_add(plan, HA_CHECK_DIVERGENCE);
+    check->epoch = s->cluster.leader_epoch;
+    (void)snprintf(check->member, sizeof check->member, "%s", s->cluster.leader);
+    ha_plan_because(plan, "comparing our WAL with that of '%s'", s->cluster.leader);
+    return true;
+}
+
+/* Rewinding and copying need a stopped instance; so does the operator who has to decide. */
+static bool rule_diverged(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (ha_rejoin_next(s) == HA_REJOIN_ATTACH) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_FAST);
+    ha_plan_because(plan, "our WAL has diverged from that of '%s'", s->cluster.leader);
+    return true;
+}
+
+static bool rule_follow(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    const struct ha_upstream *upstream = &s->self.upstream;
+    const struct ha_member *wanted = ha_wanted_upstream(s);
+    bool follows = upstream->known && !upstream->detached && strcmp(upstream->name, wanted->name) == 0 &&
+                   strcmp(upstream->conn_url, wanted->conn_url) == 0 &&
+                   ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
+    if (follows || s->self.tags.nostream) {
+        return false;
+    }
+    ha_plan_attach(s, plan, HA_FOLLOW, wanted);
+    ha_plan_because(plan, "following '%s'", wanted->name);
+    return true;
+}
+
+static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->self.slots_due) {
+        ha_plan_add(plan, HA_SYNC_SLOTS);
+    }
+    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_because(plan, "a standby of '%s'", s->cluster.leader);
+    return true;
+}
+
+static const struct ha_rule rules[] = {
+    {"resume", rule_resume},
+    {"promotion_failed", rule_promotion_failed},
+    {"promote", rule_promote},
+    {"own_dead_epoch", rule_own_dead_epoch},
+    {"disarm", rule_disarm},
+    {"leader_unreachable", rule_leader_unreachable},
+    {"check_divergence", rule_check_divergence},
+    {"diverged", rule_diverged},
+    {"follow", rule_follow},
+    {"replica_healthy", rule_healthy},
+};
+const struct ha_rule_list ha_rules_replica = HA_RULE_LIST("replica", rules);

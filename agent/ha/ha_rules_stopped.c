@@ -1,0 +1,250 @@
+/* A data directory, and nothing runs: start in place, take the key again, give it away, or join whoever leads.
+ *
+ * The key is released only here (and for a standby that never promoted): every process is gone, and the page says that the
+ * epoch is over before the release is sent, so that a release that lands late ends nothing that was taken up again. */
+#include "agent/ha/ha_candidate.h"
+#include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_rules.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The postmaster is gone, some of its children are not: the fence ends them, nothing is decided before. */
+static bool rule_not_all_gone(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->fence.all_gone) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_IMMEDIATE);
+    ha_plan_because(plan, "processes of the instance are left");
+    return true;
+}
+
+/* A switchover or failover on request: we have stopped for it. */
+static bool rule_step_down(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    const struct ha_failover *failover = &s->cluster.failover;
+    if (!ha_key_is_ours(s) || !ha_failover_is_due(s) || ha_is_me(s, failover->candidate) ||
+        s->self.run != HA_RUN_STOPPED) {
+        return false;
+    }
+    ha_plan_release(s, plan, s->self.shutdown_lsn);
+    ha_plan_because(plan, "stepping down on request, position %" PRIX64, s->self.shutdown_lsn);
+    return true;
+}
+
+/* The agent was restarted, and meanwhile the instance went down. */
+static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_armed_for_key(s) || ha_holds_key(s)) {
+        return false;
+    }
+    ha_plan_resume(s, plan);
+    ha_plan_because(plan, "going on with the epoch on the page");
+    return true;
+}
+
+/* Our name on the key, in an epoch that cannot be gone on with: the fence fired for it, the page was lost with the host, or an
+ * earlier run died before it armed. Nobody else could end it before its ttl. */
+static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s) || ha_holds_key(s)) {
+        return false;
+    }
+    ha_plan_release(s, plan, s->self.shutdown_lsn);
+    ha_plan_because(plan, "the leader key has an epoch of ours that is over");
+    return true;
+}
+
+static bool rule_renewal_due(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s) || ha_lease_is_valid(s)) {
+        return false;
+    }
+    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_because(plan, "waiting for the renewal of the lease");
+    return true;
+}
+
+/* The key was won by a standby that went down before it became a primary: it has no better claim than the others. */
+static bool rule_unpromoted(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s) || ha_was_primary(s)) {
+        return false;
+    }
+    ha_plan_release(s, plan, 0);
+    ha_plan_because(plan, "the instance went down before it was promoted");
+    return true;
+}
+
+static void yield(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
+    /* Tells the others not to wait for us, before they learn that the key is free. */
+    struct ha_action *report = ha_plan_add(plan, HA_WRITE_REPORT);
+    report->revision = own == NULL ? 0 : own->revision;
+    report->epoch = s->cluster.leader_epoch;
+    report->yields = true;
+    ha_plan_release(s, plan, 0);
+}
+
+/* The crashed primary had its time, or must not have any, and somebody else can take over. */
+static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char why[HA_REASON_BYTES];
+    bool crashed_in_office = ha_key_is_ours(s) && ha_armed_for_key(s) && s->self.crash_since_mono_ms != HA_NEVER;
+    if (!crashed_in_office) {
+        return false;
+    }
+    int64_t down_ms = s->now_mono_ms - s->self.crash_since_mono_ms;
+    bool timed_out = down_ms >= s->settings.primary_start_timeout_ms;
+    bool hopeless = s->self.start_failures >= HA_START_FAILURES_MAX;
+    if ((!timed_out && !hopeless) || ha_candidate_possible(s, "", why) == NULL) {
+        return false;
+    }
+    yield(s, plan);
+    if (timed_out) {
+        ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms", down_ms,
+                        s->settings.primary_start_timeout_ms);
+    } else {
+        ha_plan_because(plan, "%u starts have failed", s->self.start_failures);
+    }
+    return true;
+}
+
+static bool start_backoff(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    int64_t again_ms = ha_start_backoff_until(s);
+    if (again_ms == HA_NEVER) {
+        return false;
+    }
+    ha_plan_wait(plan, again_ms);
+    ha_plan_because(plan, "the start has failed %u times, trying again", s->self.start_failures);
+    return true;
+}
+
+/* The lease runs and is ours: the fastest way back is the one that loses nothing. */
+static bool rule_start_in_place(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s)) {
+        return false;
+    }
+    if (!start_backoff(s, plan)) {
+        ha_plan_arm(s, plan);
+        ha_plan_add(plan, HA_START_PRIMARY);
+        ha_plan_because(plan, "the lease is ours: starting in place");
+    }
+    return true;
+}
+
+/* No later epoch than our own exists, so nobody has written after us: the holder of the last epoch needs no comparison. It gives
+ * way for a bounded time where it has stepped down or given up. */
+static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    bool ours = ha_last_epoch_is_ours(s) || s->cluster.epoch_revision == 0;
+    if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || s->settings.refused[0] != '\0') {
+        return false;
+    }
+    const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
+    bool gave_up = ha_report_is_current(s, own) && own->yields;
+    bool stepped_down = ha_failover_is_due(s) && !ha_is_me(s, s->cluster.failover.candidate);
+    int64_t yield_ms = s->unlocked_since_mono_ms + HA_YIELD_MS;
+    if ((gave_up || stepped_down) && s->now_mono_ms < yield_ms) {
+        ha_plan_wait(plan, yield_ms);
+        ha_plan_because(plan, "leaving the key to others for %d ms", HA_YIELD_MS);
+        return true;
+    }
+    uint32_t timeline = s->cluster.epoch_timeline > s->self.control_timeline ? s->cluster.epoch_timeline
+                                                                             : s->self.control_timeline;
+    ha_plan_acquire(s, plan, false, timeline);
+    ha_plan_because(plan, "the last primary was this one: taking the key again");
+    return true;
+}
+
+/* Nobody leads: a standby starts without an upstream, so that its position can be reported. */
+static bool rule_start_detached(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_unlocked(s) || s->self.directory == PG_DIR_UNFINISHED) {
+        return false;
+    }
+    if (!start_backoff(s, plan)) {
+        ha_plan_standby_page(s, plan);
+        ha_plan_add(plan, HA_START_STANDBY)->epoch = ha_cluster_epoch(&s->cluster);
+        ha_plan_because(plan, "nobody leads: starting as a standby without an upstream");
+    }
+    return true;
+}
+
+static bool rule_wait_for_leader(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    bool asks_primary = ha_rejoin_next(s) != HA_REJOIN_ATTACH;
+    if (ha_key_is_others(s) && (asks_primary ? ha_leader_primary(s) : ha_leader_member(s)) != NULL) {
+        return false;
+    }
+    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_because(plan, "waiting for a running primary to join");
+    return true;
+}
+
+static void rejoin_job(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
+                       enum ha_job_kind kind, const char *what)
+{
+    int64_t again_ms = ha_job_backoff_until(s, kind);
+    if (again_ms != HA_NEVER) {
+        ha_plan_wait(plan, again_ms);
+        ha_plan_because(plan, "%s has failed, trying again: %s", what, s->job.error);
+        return;
+    }
+    struct ha_action *action = ha_plan_add(plan, type);
+    action->epoch = s->cluster.leader_epoch;
+    (void)snprintf(action->member, sizeof action->member, "%s", s->cluster.leader);
+    ha_plan_because(plan, "%s", what);
+}
+
+/* Another one leads. One step a cycle, each of them seen in the member's state. */
+static bool rule_rejoin(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    switch (ha_rejoin_next(s)) {
+    case HA_REJOIN_CHECK:
+        rejoin_job(s, plan, HA_CHECK_DIVERGENCE, HA_JOB_CHECK_DIVERGENCE, "comparing our WAL with the leader's");
+        break;
+    case HA_REJOIN_REWIND:
+        rejoin_job(s, plan, HA_REWIND, HA_JOB_REWIND, "rewinding to the leader's history");
+        break;
+    case HA_REJOIN_REMOVE:
+        rejoin_job(s, plan, HA_REMOVE_DATA, HA_JOB_REMOVE_DATA,
+                   "our WAL has diverged from the leader's: removing the data directory to copy it again");
+        break;
+    case HA_REJOIN_STUCK:
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan, "our WAL has diverged from the leader's: %s; empty the data directory by hand, or set "
+                              "remove_data_directory_on_diverged_timelines",
+                        s->settings.rewind_possible ? "pg_rewind has failed" : "pg_rewind is not possible here");
+        break;
+    case HA_REJOIN_ATTACH:
+        if (!start_backoff(s, plan)) {
+            ha_plan_attach(s, plan, HA_START_STANDBY, ha_wanted_upstream(s));
+            ha_plan_because(plan, "joining '%s'", s->cluster.leader);
+        }
+        break;
+    }
+    return true;
+}
+
+static const struct ha_rule rules[] = {
+    {"not_all_gone", rule_not_all_gone},
+    {"step_down", rule_step_down},
+    {"resume", rule_resume},
+    {"own_dead_epoch", rule_own_dead_epoch},
+    {"renewal_due", rule_renewal_due},
+    {"unpromoted", rule_unpromoted},
+    {"give_up", rule_give_up},
+    {"start_in_place", rule_start_in_place},
+    {"retake", rule_retake},
+    {"start_detached", rule_start_detached},
+    {"wait_for_leader", rule_wait_for_leader},
+    {"rejoin", rule_rejoin},
+};
+const struct ha_rule_list ha_rules_stopped = HA_RULE_LIST("stopped", rules);

@@ -1,0 +1,53 @@
+/* How this node calls itself in its member key and on REST: Patroni's words, which tools compare. */
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_plan.h"
+
+const char *ha_state_name(const struct ha_snapshot *s)
+{
+    if (s->job.running) {
+        switch (s->job.kind) {
+        case HA_JOB_BOOTSTRAP: return "initializing new cluster";
+        case HA_JOB_CLONE: return "creating replica";
+        case HA_JOB_REWIND: return "running pg_rewind";
+        case HA_JOB_CHECK_DIVERGENCE:
+            if (ha_is_down(s)) {
+                return "checking divergence";
+            }
+            break;
+        case HA_JOB_REMOVE_DATA: return "removing data directory";
+        case HA_JOB_PROMOTE:
+        case HA_JOB_NONE: break;
+        }
+    }
+    switch (s->self.run) {
+    case HA_RUN_STOPPED: return "stopped";
+    case HA_RUN_CRASHED: return "crashed";
+    case HA_RUN_STARTING: return "starting";
+    case HA_RUN_RUNNING: return "running";
+    case HA_RUN_STOPPING: return "stopping";
+    case HA_RUN_UNKNOWN: break;
+    }
+    return "unknown";
+}
+
+const char *ha_role_name(const struct ha_snapshot *s)
+{
+    bool no_data = s->self.directory_known && (s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY ||
+                                               s->self.directory == PG_DIR_UNFINISHED);
+    if (no_data && ha_is_down(s)) {
+        return "uninitialized";
+    }
+    if (ha_runs_as(s, PG_PRIMARY)) {
+        return "primary";
+    }
+    if (ha_runs_as(s, PG_STANDBY)) {
+        return s->self.promote_sent && ha_key_is_ours(s) ? "promoted" : "replica";
+    }
+    if (ha_is_down(s) && ha_was_primary(s)) {
+        return ha_key_is_ours(s) ? "primary" : "demoted";
+    }
+    if (s->self.run == HA_RUN_STARTING && s->self.role == PG_PRIMARY) {
+        return "primary";
+    }
+    return "replica";
+}
