@@ -111,4 +111,83 @@ $(BUILD)/$(patsubst %.c,%,$(1)): $(BUILD)/$(patsubst %.c,%.o,$(1)) $(HARNESS) $(
 endef
 $(foreach s,$(UNIT_SOURCES),$(eval $(call UNIT,$(s))))
 
+# --- what users and developers call ------------------------------------------------------------------------------
+# Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo).
+DEPS_STAMP := build/deps/installed
+.PHONY: deps
+deps:
+	@tests/harness/deps.sh install </dev/null
+	@tests/harness/deps.sh source </dev/null
+	@mkdir -p $(dir $(DEPS_STAMP)) && touch $(DEPS_STAMP)
+$(DEPS_STAMP):
+	@$(MAKE) --no-print-directory deps
+$(call objects,$(ALL_SOURCES)) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c)): | $(DEPS_STAMP)
+
+.PHONY: unit
+unit: all $(UNIT_BINS)
+	@tests/harness/run_tests.sh $(BUILD) unit $(UNIT_BINS)
+
+.PHONY: golden
+golden: $(BUILD)/tests/unit/agent_ha/test_golden
+	@GOLDEN_WRITE=1 $(BUILD)/tests/unit/agent_ha/test_golden
+
+FUZZ_SECONDS ?= 20
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*$(T)*.c)
+FUZZ_BINS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SOURCES))
+FUZZ_FLAGS := -std=c11 -g -O1 -Iinclude -I. -isystem /usr/include/postgresql -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined \
+    -fno-sanitize-recover=all -Wno-everything
+build/fuzz/%: tests/fuzz/%.c $(ALL_SOURCES) | $(DEPS_STAMP)
+	@mkdir -p build/fuzz
+	@echo "  FUZZ $@"
+	@clang $(FUZZ_FLAGS) -o $@ $< $(filter-out $(MAINS),$(ALL_SOURCES)) $(RAFT_LIB) $(SYSLIBS)
+.PHONY: fuzz
+fuzz: $(FUZZ_BINS)
+	@tests/harness/run_fuzz.sh $(FUZZ_SECONDS) $(FUZZ_BINS)
+
+.PHONY: demo demo-down
+demo: all
+	@tests/harness/demo.sh up $(BUILD)
+demo-down:
+	@tests/harness/demo.sh down
+
+.PHONY: e2e
+e2e: all
+	@tests/harness/run_e2e.sh $(BUILD) "$(T)"
+
+.PHONY: check check-all
+check: unit
+	@tests/harness/check.sh $(BUILD)
+check-all: check models
+
+.PHONY: install
+PREFIX ?= /usr/local
+install:
+	@$(MAKE) --no-print-directory MODE=release all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 build/release/pgquorum build/release/pgquorum-fence $(DESTDIR)$(PREFIX)/bin/
+ifeq ($(COMPAT),1)
+	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patroni
+	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patronictl
+endif
+
+compile_commands.json: Makefile
+	@/usr/bin/python3 tests/harness/compile_commands.py "$(CC) $(CPPFLAGS) $(CFLAGS)" $(ALL_SOURCES) > $@
+
+.PHONY: clean
+clean:
+	rm -rf build/debug build/release build/asan build/tsan build/cov build/fuzz compile_commands.json
+
+.PHONY: help
+help:
+	@echo "make deps       install what is needed (Debian 12)"
+	@echo "make all        pgquorum and pgquorum-fence (MODE=debug|release|asan|tsan|cov) into build/MODE"
+	@echo "make demo       a running three-node cluster on this machine; make demo-down removes it"
+	@echo "make check      all tests that fit into ten minutes; check-all: those that outgrow it, too"
+	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
+	@echo "make sim        the simulator, SEEDS=N     make fuzz   every harness, FUZZ_SECONDS=N"
+	@echo "make e2e        real PostgreSQL in network namespaces (root)"
+	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
+	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"
+	@echo "make golden     writes the golden scenarios anew: review the diff"
+
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SOURCES) $(wildcard tests/*/*.c tests/*/*/*.c))

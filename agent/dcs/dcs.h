@@ -90,6 +90,10 @@ struct dcs_ops {
     /* members/<name> on a lease of its own, made or renewed as needed. */
     int (*put_member)(struct dcs *dcs, const char *name, const char *value, int64_t ttl_ms, int64_t timeout_ms,
                       dcs_done done, void *arg, struct error *err);
+    /* reports/<name> = none, if the key is at `report_revision` (DCS_ABSENT: it is not there) and the leader key
+     * has create revision `epoch` (rule 7 of docs/consensus.md: withdrawal before that epoch may be followed). */
+    int (*withdraw)(struct dcs *dcs, const char *name, int64_t report_revision, int64_t epoch, int64_t timeout_ms,
+                    dcs_done done, void *arg, struct error *err);
     void (*free)(struct dcs *dcs);
 };
 

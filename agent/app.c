@@ -1,0 +1,473 @@
+/* Start and stop order, signals, and the real effects behind the loop.
+ *
+ * Start (rule 13 of docs/consensus.md): lock file, fence and its page, then the Raft group; nothing is promoted,
+ * started or stopped before the first decision, which needs all of them. Stop: the HA rules end PostgreSQL and the lease
+ * (SIGTERM), then everything is closed from the outside in. Killed: the fence carries on, see there. */
+#include "agent/app.h"
+
+#include "agent/dcs/dcs_raft.h"
+#include "agent/loop/loop.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { APP_SIGNALS = 3, APP_CLOSE_MS = 5000 };
+
+struct app {
+    struct agent agent;
+    struct config config;
+    uv_loop_t loop;
+    uv_signal_t signals[APP_SIGNALS];
+    size_t signal_count;
+    uv_timer_t close_timer;
+    int lock_fd;
+    int status;
+    char run_dir[PG_PATH_BYTES];
+    char state_dir[PG_PATH_BYTES];
+    char self_exe[PG_PATH_BYTES];
+    char fence_path[PG_PATH_BYTES];
+    struct dynamic_parameters parameters;
+};
+
+int64_t agent_mono_ms(const struct agent *agent)
+{
+    return clock_mono_ms(agent->clock);
+}
+
+int64_t agent_lease_ms(const struct agent *agent)
+{
+    return clock_lease_ms(agent->clock);
+}
+
+bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port)
+{
+    enum { POSTGRES_PORT = 5432 };
+    const char *start = strstr(conn_url, "://");
+    struct config_address address;
+    struct error err;
+    char authority[PG_HOST_BYTES];
+
+    if (start == NULL) {
+        return false;
+    }
+    size_t len = strcspn(start + 3, "/?");
+    if (len == 0 || len >= sizeof authority) {
+        return false;
+    }
+    memcpy(authority, start + 3, len);
+    authority[len] = '\0';
+    if (config_address_parse(authority, false, POSTGRES_PORT, &address, &err) != 0) {
+        return false;
+    }
+    (void)snprintf(ret_host, PG_HOST_BYTES, "%s", address.host);
+    *ret_port = address.port;
+    mem_free((void *)(uintptr_t)address.text);
+    mem_free((void *)(uintptr_t)address.host);
+    return true;
+}
+
+/* --- stopping --------------------------------------------------------------------------------------------------- */
+
+static void on_close_timer(uv_timer_t *timer)
+{
+    (void)timer;
+    log_error("something did not close in %d ms, exiting all the same", APP_CLOSE_MS);
+    _exit(1);
+}
+
+static void on_group_closed(void *arg)
+{
+    struct app *app = arg;
+    if (app->agent.dcs != NULL) {
+        app->agent.dcs->ops->free(app->agent.dcs);
+        app->agent.dcs = NULL;
+    }
+    uv_close((uv_handle_t *)&app->close_timer, NULL);
+}
+
+static void close_group(struct app *app)
+{
+    if (app->agent.group != NULL) {
+        dcs_raft_set_node(app->agent.dcs, NULL);
+        raft_group_close(app->agent.group, on_group_closed, app);
+        app->agent.group = NULL;
+    } else {
+        on_group_closed(app);
+    }
+}
+
+static void on_fence_quit(void *arg, int rc, const struct fence_status *status, const struct error *err)
+{
+    struct app *app = arg;
+    (void)status;
+    if (rc != 0 && rc != ERR_CLOSED && rc != ERR_CANCELED) {
+        log_info("the fence stays: %s", err->text);
+    }
+    fence_client_free(app->agent.fence, NULL, NULL);
+    app->agent.fence = NULL;
+    close_group(app);
+}
+
+static void on_pg_freed(void *arg)
+{
+    struct app *app = arg;
+    struct error err = {0};
+    if (app->agent.fence != NULL && fence_client_quit(app->agent.fence, on_fence_quit, app, &err) == 0) {
+        return;
+    }
+    fence_client_free(app->agent.fence, NULL, NULL);
+    app->agent.fence = NULL;
+    close_group(app);
+}
+
+static void close_all(struct agent *agent, int status)
+{
+    struct app *app = (struct app *)(void *)((char *)agent - offsetof(struct app, agent));
+
+    if (agent->stopping) {
+        return;
+    }
+    agent->stopping = true;
+    app->status = status;
+    (void)uv_timer_init(&app->loop, &app->close_timer);
+    (void)uv_timer_start(&app->close_timer, on_close_timer, APP_CLOSE_MS, 0);
+    for (size_t i = 0; i < app->signal_count; i++) {
+        uv_close((uv_handle_t *)&app->signals[i], NULL);
+    }
+    agent->executing = false;
+    publish_stop(agent);
+    cycle_stop(agent);
+    keeper_stop(agent);
+    observe_stop(agent);
+    api_ports_stop(agent);
+    if (agent->pg != NULL) {
+        struct pg_instance *pg = agent->pg;
+        agent->pg = NULL;
+        pg_instance_free(pg, on_pg_freed, app);
+    } else {
+        on_pg_freed(app);
+    }
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct app *app = signal->data;
+    struct agent *agent = &app->agent;
+
+    if (number == SIGHUP) {
+        log_warning("SIGHUP: the file is read at start only, ignoring");
+        return;
+    }
+    if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL || agent->cycle_timer.data == NULL) {
+        log_warning("signal %d: exiting at once", number);
+        close_all(agent, agent->facts.request == HA_REQUEST_SHUTDOWN ? 1 : 0);
+        return;
+    }
+    log_info("signal %d: stopping PostgreSQL and giving up the leader key", number);
+    agent->facts.request = HA_REQUEST_SHUTDOWN;
+    cycle_request(agent);
+}
+
+/* --- starting --------------------------------------------------------------------------------------------------- */
+
+static void on_group_ready(void *arg)
+{
+    struct app *app = arg;
+    log_info("the Raft member is running");
+    dcs_raft_set_node(app->agent.dcs, raft_group_node(app->agent.group));
+    dcs_raft_changed(app->agent.dcs);
+    observe_store_changed(&app->agent);
+    cycle_request(&app->agent);
+    publish_request(&app->agent);
+}
+
+static void on_group_change(void *arg)
+{
+    struct app *app = arg;
+    if (!app->agent.stopping) {
+        dcs_raft_changed(app->agent.dcs);
+        observe_store_changed(&app->agent);
+    }
+}
+
+static void on_group_waiting(void *arg, const char *text)
+{
+    (void)arg;
+    log_info("waiting for the Raft group: %s", text);
+}
+
+static void on_group_warning(void *arg, const char *text)
+{
+    (void)arg;
+    log_warning("raft: %s", text);
+}
+
+static void on_group_fatal(void *arg, const struct error *err)
+{
+    (void)arg;
+    log_error("raft: %s; exiting, the fence ends PostgreSQL if the lease runs out", err->text);
+    _exit(1); /* nothing may be written or answered after this: not even an orderly end */
+}
+
+static int open_group(struct app *app, struct error *err)
+{
+    const struct config_raft *raft = &app->config.raft;
+    const char *partners[CONFIG_PARTNERS_MAX];
+    struct raft_group_config config = {.data_dir = raft->data_dir,
+                                       .name = app->config.name,
+                                       .self_addr = raft->self.text,
+                                       .bind_addr = raft->bind.text,
+                                       .partner_addrs = partners,
+                                       .partner_count = raft->partner_count,
+                                       .password = raft->password.hidden};
+    static const struct raft_group_callbacks shape = {.on_ready = on_group_ready,
+                                                      .on_change = on_group_change,
+                                                      .on_waiting = on_group_waiting,
+                                                      .on_warning = on_group_warning,
+                                                      .on_fatal = on_group_fatal};
+    struct raft_group_callbacks callbacks = shape;
+    struct fence_lease page;
+
+    for (size_t i = 0; i < raft->partner_count; i++) {
+        partners[i] = raft->partners[i].text;
+    }
+    config_raft_timeouts(raft, app->agent.dynamic.ttl_ms, &config.election_timeout_ms, &config.heartbeat_ms);
+    config.armed_page =
+        fence_page_read(fence_client_page(app->agent.fence), &page) && fence_lease_armed(&page);
+    callbacks.arg = app;
+    return raft_group_open(&app->loop, &config, &callbacks, &app->agent.group, err);
+}
+
+static int start_loop(struct app *app, struct error *err)
+{
+    struct agent *agent = &app->agent;
+    int rc = open_group(app, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (keeper_start(agent) != 0 || observe_start(agent) != 0 || cycle_start(agent) != 0 || publish_start(agent) != 0) {
+        return error_set(err, ERR_IO, "making timers failed");
+    }
+    return 0;
+}
+
+static void on_fence_event(void *arg, enum fence_event event, const struct fence_status *status)
+{
+    struct app *app = arg;
+    if (!app->agent.stopping) {
+        observe_fence_event(&app->agent, event, status);
+    }
+}
+
+static void on_fence(void *arg, int rc, const struct fence_status *status, const struct error *err)
+{
+    struct app *app = arg;
+    struct error own = {0};
+
+    if (rc == ERR_CANCELED) {
+        return;
+    }
+    if (rc != 0) {
+        log_error("fence: %s", err->text);
+        close_all(&app->agent, 1);
+        return;
+    }
+    if (fence_client_found_running(app->agent.fence)) {
+        log_info("found the fence of an earlier run, pid %d, PostgreSQL %s", status->fence_pid,
+                 status->running ? "is running" : "is not running");
+        app->agent.facts.ever_ran = status->running;
+    }
+    pg_instance_set_fence(app->agent.pg, app->agent.fence);
+    if (start_loop(app, &own) != 0) {
+        log_error("%s", own.text);
+        close_all(&app->agent, 1);
+    }
+}
+
+static int make_directory(const char *path, struct error *err)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return error_set(err, err_from_errno(errno), "making the directory %s: %s", path, strerror(errno));
+    }
+    return 0;
+}
+
+static int find_programs(struct app *app, struct error *err)
+{
+    ssize_t len = readlink("/proc/self/exe", app->self_exe, sizeof app->self_exe - 1);
+    if (len <= 0) {
+        return error_set(err, ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    }
+    app->self_exe[len] = '\0';
+    char copy[PG_PATH_BYTES];
+    memcpy(copy, app->self_exe, sizeof copy);
+    int need = snprintf(app->fence_path, sizeof app->fence_path, "%s/pgquorum-fence", dirname(copy));
+    if (need < 0 || (size_t)need >= sizeof app->fence_path || access(app->fence_path, X_OK) != 0) {
+        return error_set(err, ERR_NOT_FOUND, "%s cannot be executed: install it beside pgquorum", app->fence_path);
+    }
+    return 0;
+}
+
+static int make_instance(struct app *app, struct error *err)
+{
+    const struct config *config = &app->config;
+    const struct config_postgresql *pg = &config->postgresql;
+    char warning[DYNAMIC_WARNING_BYTES] = "";
+    int rc = dynamic_parameters_merge(&app->agent.dynamic, pg->parameters, &app->parameters, warning, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (warning[0] != '\0') {
+        log_warning("PostgreSQL parameters: %s", warning);
+    }
+    struct pg_instance_config instance = {
+        .name = config->name,
+        .scope = config->scope,
+        .data_dir = pg->data_dir,
+        .state_dir = app->state_dir,
+        .bin_dir = pg->bin_dir,
+        .self_exe = app->self_exe,
+        .fence_log = NULL,
+        .listen = pg->listen.host,
+        .port = pg->listen.port,
+        .connect_host = pg->connect.host,
+        .pgpass = pg->pgpass,
+        .database = pg->database,
+        .superuser = pg->superuser,
+        .replication = pg->replication,
+        .rewind = pg->rewind,
+        .parameters = app->parameters.view,
+        .pg_hba = pg->pg_hba,
+        .pg_ident = pg->pg_ident,
+        .recovery_conf = pg->recovery_conf,
+        .basebackup = pg->basebackup,
+        .use_pg_rewind = pg->use_pg_rewind_given ? pg->use_pg_rewind : app->agent.dynamic.use_pg_rewind,
+        .use_slots = app->agent.dynamic.use_slots,
+        .kill_way = FENCE_KILL_AUTO,
+        .probe_timeout_ms = LOOP_PROBE_TIMEOUT_MS,
+        .clock = NULL,
+    };
+    return pg_instance_new(&app->loop, &instance, &app->agent.pg, err);
+}
+
+static void start_dynamic(struct app *app)
+{
+    char warning[DYNAMIC_WARNING_BYTES] = "";
+    struct dynamic_config parsed;
+    struct error err = {0};
+
+    dynamic_config_init(&app->agent.dynamic);
+    if (dynamic_config_parse(app->config.bootstrap.dcs, &parsed, warning, &err) == 0) {
+        dynamic_config_free(&app->agent.dynamic);
+        app->agent.dynamic = parsed;
+    }
+}
+
+static int prepare(struct app *app, struct error *err)
+{
+    struct agent *agent = &app->agent;
+    struct fence_client_config fence = {.runtime_dir = app->run_dir,
+                                        .fence_path = app->fence_path,
+                                        .on_event = on_fence_event,
+                                        .arg = app};
+    (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/run", app->config.raft.data_dir);
+    (void)snprintf(app->state_dir, sizeof app->state_dir, "%s/state", app->config.raft.data_dir);
+    int rc = find_programs(app, err);
+    rc = rc != 0 ? rc : make_directory(app->config.raft.data_dir, err);
+    rc = rc != 0 ? rc : make_directory(app->state_dir, err);
+    rc = rc != 0 ? rc : fence_runtime_prepare(app->run_dir, err);
+    rc = rc != 0 ? rc : fence_lock_agent(app->run_dir, &app->lock_fd, err);
+    if (rc != 0) {
+        return rc;
+    }
+    start_dynamic(app);
+    rc = make_instance(app, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct dcs_raft_config dcs = {.base = app->config.prefix,
+                                  .name = app->config.name,
+                                  .clock = agent->clock,
+                                  .random = random_real()};
+    agent->dcs = dcs_raft_new(NULL, &dcs);
+    rc = api_ports_start(agent, err);
+    return rc != 0 ? rc : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
+}
+
+static void catch_signals(struct app *app)
+{
+    static const int numbers[APP_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < APP_SIGNALS; i++) {
+        app->signals[i].data = app;
+        if (uv_signal_init(&app->loop, &app->signals[i]) == 0) {
+            app->signal_count++;
+            (void)uv_signal_start(&app->signals[i], on_signal, numbers[i]);
+        }
+    }
+}
+
+static int load(struct app *app, const char *path)
+{
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    int rc = config_load(path, &app->config, &warnings, &err);
+
+    if (rc == 0) {
+        log_level_set(app->config.log.level);
+        log_json_set(app->config.log.json);
+    }
+    for (size_t i = 0; i < warnings.count && i < CONFIG_WARNINGS_MAX; i++) {
+        log_warning("%s", warnings.texts[i]);
+    }
+    config_warnings_free(&warnings);
+    if (rc != 0) {
+        log_error("%s", err.text);
+    }
+    return rc;
+}
+
+int agent_run(const char *path)
+{
+    struct app *app = mem_new(struct app);
+    struct agent *agent = &app->agent;
+    struct error err = {0};
+
+    app->lock_fd = -1;
+    app->status = 1;
+    json_set_alloc_funcs(mem_try, mem_free);
+    if (load(app, path) == 0 && uv_loop_init(&app->loop) == 0) {
+        agent->loop = &app->loop;
+        agent->clock = clock_real();
+        agent->config = &app->config;
+        agent->on_exit = close_all;
+        catch_signals(app);
+        if (prepare(app, &err) != 0) {
+            log_error("%s", err.text);
+            close_all(agent, 1);
+        } else {
+            log_info("agent '%s' of cluster '%s' started", app->config.name, app->config.scope);
+        }
+        (void)uv_run(&app->loop, UV_RUN_DEFAULT);
+        if (uv_loop_close(&app->loop) != 0) {
+            log_warning("a handle was left open at exit");
+        }
+    }
+    dynamic_parameters_free(&app->parameters);
+    dynamic_config_free(&agent->dynamic);
+    config_free(&app->config);
+    if (app->lock_fd >= 0) {
+        (void)close(app->lock_fd);
+    }
+    int status = app->status;
+    mem_free(app);
+    return status;
+}

@@ -1,0 +1,496 @@
+/* Actions on the instance: one function each, in a table by type. Starting, stopping and jobs are begun here and their
+ * outcomes come back as facts; only detach, checkpoint and slots are waited for or fire and forget. */
+#include "agent/loop/loop.h"
+
+#include "agent/ha/ha_cluster.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    STOP_FAST_KILL_MS = 60000,     /* a fast shutdown that takes longer is killed; the lease runs on meanwhile */
+    STOP_IMMEDIATE_KILL_MS = 2000,
+    UPSTREAM_MS = 5000,
+    ASK_PEER_MS = 3000,
+    SLOTS_MS = 5000,
+    CHECKPOINT_MS = 60000,
+    PROMOTE_MS = 60000,
+    JOB_MS_MAX = 24 * 3600 * 1000, /* clone and rewind take what they take; progress is in the member's state */
+};
+
+/* --- jobs: one at a time ----------------------------------------------------------------------------------- */
+
+static void job_begin(struct agent *agent, enum ha_job_kind kind)
+{
+    struct ha_job *job = &agent->facts.job;
+    unsigned failures = job->kind == kind ? job->failures : 0;
+    *job = (struct ha_job){.kind = kind,
+                           .running = true,
+                           .failures = failures,
+                           .since_mono_ms = agent_mono_ms(agent),
+                           .ended_mono_ms = HA_NEVER};
+    publish_request(agent);
+}
+
+static void job_end(struct agent *agent, int rc, const struct error *err)
+{
+    struct ha_job *job = &agent->facts.job;
+    job->running = false;
+    job->failed = rc != 0;
+    job->failures = rc == 0 ? 0 : job->failures + 1;
+    job->ended_mono_ms = agent_mono_ms(agent);
+    (void)snprintf(job->error, sizeof job->error, "%s", rc == 0 || err == NULL ? "" : err->text);
+    observe_inspect(agent);
+    observe_run(agent);
+    cycle_request(agent);
+    publish_request(agent);
+}
+
+static void on_job(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct loop_facts *facts = &agent->facts;
+
+    if (rc != 0 && rc != ERR_CANCELED) {
+        log_error("job failed: %s", err->text);
+    }
+    switch (facts->job.kind) {
+    case HA_JOB_BOOTSTRAP:
+        facts->start_ordered = false;
+        break;
+    case HA_JOB_PROMOTE:
+        facts->promote_failed_mono_ms = rc == 0 ? HA_NEVER : agent_mono_ms(agent);
+        break;
+    case HA_JOB_REWIND:
+        facts->rejoin.rewind = rc == 0 ? HA_REWIND_DONE : HA_REWIND_FAILED;
+        break;
+    case HA_JOB_NONE:
+    case HA_JOB_CLONE:
+    case HA_JOB_CHECK_DIVERGENCE:
+    case HA_JOB_REMOVE_DATA:
+        break;
+    }
+    job_end(agent, rc, err);
+    observe_probe_soon(agent);
+}
+
+static int begin(struct agent *agent, enum ha_job_kind kind, int rc)
+{
+    if (rc == 0) {
+        job_begin(agent, kind);
+    }
+    return rc;
+}
+
+/* --- peers -------------------------------------------------------------------------------------------------- */
+
+static int find_peer(const struct agent *agent, const char *name, char *ret_host, uint16_t *ret_port,
+                     struct error *err)
+{
+    const struct ha_member *member = ha_cluster_member(&agent->facts.cluster, name);
+    if (member == NULL || !agent_conn_url(member->conn_url, ret_host, ret_port)) {
+        return error_set(err, ERR_NOT_FOUND, "member '%s' has published no address", name);
+    }
+    return 0;
+}
+
+static uint64_t cluster_system_id(const struct agent *agent)
+{
+    return strtoull(agent->facts.cluster.initialize, NULL, 10);
+}
+
+/* --- starting and stopping ---------------------------------------------------------------------------------- */
+
+static void on_started(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct loop_facts *facts = &agent->facts;
+
+    facts->start_ordered = false;
+    if (rc != 0 && rc != ERR_TIMEOUT && rc != ERR_CANCELED) {
+        log_error("starting PostgreSQL: %s", err->text);
+        facts->start_failures++;
+        facts->start_failed_mono_ms = agent_mono_ms(agent);
+    }
+    observe_probe_soon(agent);
+    observe_run(agent);
+    cycle_request(agent);
+}
+
+static int start(struct agent *agent, enum pg_start_role role, const struct ha_action *action, struct error *err)
+{
+    struct loop_facts *facts = &agent->facts;
+    char host[PG_HOST_BYTES];
+    struct pg_upstream upstream = {.host = host, .port = 0};
+    struct pg_start request = {.role = role, .upstream = NULL};
+
+    if (role == PG_START_STANDBY && action->member[0] != '\0') {
+        int rc = find_peer(agent, action->member, host, &upstream.port, err);
+        if (rc != 0) {
+            return rc;
+        }
+        request.upstream = &upstream;
+    }
+    int rc = pg_instance_start(agent->pg, &request, agent->config->postgresql.pg_ctl_timeout_ms, on_started, agent, err);
+    if (rc != 0) {
+        return rc;
+    }
+    facts->start_ordered = true;
+    facts->stop_ordered = false;
+    facts->ever_ran = true;
+    facts->started_as = role;
+    facts->probe.asked_ms = 0;
+    facts->upstream = (struct ha_upstream){.known = true,
+                                           .detached = role == PG_START_STANDBY && request.upstream == NULL,
+                                           .service_in_force = true,
+                                           .epoch = action->epoch,
+                                           .streaming_lost_mono_ms = HA_NEVER};
+    (void)snprintf(facts->upstream.name, sizeof facts->upstream.name, "%s", action->member);
+    const struct ha_member *member = ha_cluster_member(&facts->cluster, action->member);
+    if (member != NULL) {
+        memcpy(facts->upstream.conn_url, member->conn_url, sizeof facts->upstream.conn_url);
+    }
+    observe_run(agent);
+    observe_probe_soon(agent);
+    return 0;
+}
+
+static int do_start_primary(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    if (!keeper_may_write(agent)) {
+        return error_set(err, ERR_REFUSED, "the fence is not armed for our epoch");
+    }
+    return start(agent, PG_START_PRIMARY, action, err);
+}
+
+static int do_start_standby(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    return start(agent, PG_START_STANDBY, action, err);
+}
+
+static void on_stopped(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    if (rc != 0 && rc != ERR_CANCELED) {
+        log_error("stopping PostgreSQL: %s", err->text);
+    }
+    agent->facts.start_ordered = false;
+    observe_run(agent);
+    observe_inspect(agent);
+    cycle_request(agent);
+}
+
+static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_after_ms, struct error *err)
+{
+    struct pg_stop request = {.mode = mode, .kill_after_ms = kill_after_ms, .checkpoint = false};
+    int rc = pg_instance_stop(agent->pg, &request, on_stopped, agent, err);
+    if (rc == 0) {
+        agent->facts.stop_ordered = true;
+        observe_run(agent);
+    }
+    return rc;
+}
+
+static int do_stop_fast(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    return stop(agent, FENCE_STOP_FAST, STOP_FAST_KILL_MS, err);
+}
+
+static int do_stop_immediate(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    return stop(agent, FENCE_STOP_IMMEDIATE, STOP_IMMEDIATE_KILL_MS, err);
+}
+
+/* --- upstream ------------------------------------------------------------------------------------------------- */
+
+static void on_detached(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    const struct ha_action *action = &agent->plan.actions[agent->action_index];
+    if (rc == 0) {
+        struct ha_upstream *upstream = &agent->facts.upstream;
+        *upstream = (struct ha_upstream){.known = true,
+                                         .detached = true,
+                                         .service_in_force = upstream->service_in_force,
+                                         .epoch = action->epoch,
+                                         .streaming_lost_mono_ms = agent_mono_ms(agent)};
+        observe_probe_soon(agent);
+    }
+    execute_continue(agent, rc, err);
+}
+
+static int do_detach(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    int rc = pg_instance_set_upstream(agent->pg, NULL, UPSTREAM_MS, on_detached, agent, err);
+    return rc == 0 ? 1 : rc;
+}
+
+static void on_followed(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    if (rc != 0 && rc != ERR_CANCELED) {
+        log_warning("changing the upstream: %s, retrying", err->text);
+        agent->facts.upstream.known = false;
+    }
+    observe_probe_soon(agent);
+    cycle_request(agent);
+}
+
+static int do_follow(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    char host[PG_HOST_BYTES];
+    struct pg_upstream upstream = {.host = host, .port = 0};
+    struct ha_upstream *known = &agent->facts.upstream;
+
+    int rc = find_peer(agent, action->member, host, &upstream.port, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = pg_instance_set_upstream(agent->pg, &upstream, UPSTREAM_MS, on_followed, agent, err);
+    if (rc != 0) {
+        return rc;
+    }
+    *known = (struct ha_upstream){.known = true,
+                                  .service_in_force = known->service_in_force,
+                                  .epoch = action->epoch,
+                                  .streaming = false,
+                                  .streaming_lost_mono_ms = agent_mono_ms(agent)};
+    (void)snprintf(known->name, sizeof known->name, "%s", action->member);
+    memcpy(known->conn_url, ha_cluster_member(&agent->facts.cluster, action->member)->conn_url,
+           sizeof known->conn_url);
+    return 0;
+}
+
+/* --- bootstrap, clone, promote ------------------------------------------------------------------------------- */
+
+static int do_bootstrap(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    const struct config_bootstrap *config = &agent->config->bootstrap;
+    struct pg_bootstrap request = {.initdb = config->initdb,
+                                   .pg_hba = config->pg_hba,
+                                   .users = config->users,
+                                   .user_count = config->user_count};
+    (void)action;
+    int rc = pg_instance_bootstrap(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
+    if (rc == 0) {
+        agent->facts.stop_ordered = false;
+        agent->facts.started_as = PG_START_PRIMARY;
+    }
+    return begin(agent, HA_JOB_BOOTSTRAP, rc);
+}
+
+static int do_clone(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    char host[PG_HOST_BYTES];
+    struct pg_clone request = {.host = host, .system_identifier = cluster_system_id(agent)};
+    int rc = find_peer(agent, action->member, host, &request.port, err);
+    if (rc == 0) {
+        rc = pg_instance_clone(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
+    }
+    return begin(agent, HA_JOB_CLONE, rc);
+}
+
+static bool still_allowed(void *arg)
+{
+    return keeper_may_write(arg);
+}
+
+static int do_promote(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    struct pg_promote request = {.timeline = action->timeline,
+                                 .still_allowed = still_allowed,
+                                 .still_allowed_arg = agent};
+    return begin(agent, HA_JOB_PROMOTE,
+                 pg_instance_promote(agent->pg, &request, PROMOTE_MS, on_job, agent, err));
+}
+
+/* --- rejoin --------------------------------------------------------------------------------------------------- */
+
+static struct pg_local_position local_position(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    if (facts->run == HA_RUN_RUNNING && facts->probe.role == PG_STANDBY) {
+        const struct pg_probe_result *probe = &facts->probe;
+        return (struct pg_local_position){
+            .timeline = probe->timeline,
+            .lsn = probe->flush_lsn > probe->replay_lsn ? probe->flush_lsn : probe->replay_lsn};
+    }
+    return pg_local_position_of(&facts->inspection.control);
+}
+
+static void on_divergence(void *arg, int rc, const struct pg_peer_facts *peer, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct ha_rejoin *rejoin = &agent->facts.rejoin;
+    struct error own = {0};
+    char reason[PG_VALUE_BYTES] = "";
+
+    rejoin->checked_mono_ms = agent_mono_ms(agent);
+    rejoin->divergence = HA_DIVERGENCE_UNKNOWN;
+    if (rc == 0 && peer->role != PG_PRIMARY) {
+        rc = error_set(&own, ERR_UNAVAILABLE, "the leader's PostgreSQL is not a primary yet");
+        err = &own;
+    } else if (rc == 0 && peer->system_identifier != cluster_system_id(agent)) {
+        rc = error_set(&own, ERR_REFUSED, "the leader's PostgreSQL belongs to another cluster");
+        err = &own;
+    }
+    if (rc == 0) {
+        struct pg_local_position local = local_position(agent);
+        switch (pg_divergence_decide(&local, peer->timeline, &peer->history, reason)) {
+        case PG_DIVERGENCE_NONE: rejoin->divergence = HA_DIVERGENCE_NONE; break;
+        case PG_DIVERGENCE_REWIND: rejoin->divergence = HA_DIVERGENCE_REWIND; break;
+        case PG_DIVERGENCE_UNKNOWN: break;
+        }
+        log_info("compared our WAL with the primary's: %s", reason);
+    }
+    job_end(agent, rc, err);
+}
+
+static int do_check_divergence(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    char host[PG_HOST_BYTES];
+    uint16_t port = 0;
+    int rc = find_peer(agent, action->member, host, &port, err);
+    if (rc == 0) {
+        rc = pg_instance_ask_peer(agent->pg, host, port, ASK_PEER_MS, on_divergence, agent, err);
+    }
+    if (rc == 0) {
+        agent->facts.rejoin = (struct ha_rejoin){.epoch = action->epoch, .checked_mono_ms = HA_NEVER};
+    }
+    return begin(agent, HA_JOB_CHECK_DIVERGENCE, rc);
+}
+
+static int do_rewind(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    char host[PG_HOST_BYTES];
+    struct pg_rewind request = {.host = host, .system_identifier = cluster_system_id(agent)};
+    int rc = find_peer(agent, action->member, host, &request.port, err);
+    if (rc == 0) {
+        rc = pg_instance_rewind(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
+    }
+    return begin(agent, HA_JOB_REWIND, rc);
+}
+
+/* Invariant I10: the primary of that epoch is asked again right before anything is destroyed. */
+static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer, const struct error *err)
+{
+    struct agent *agent = arg;
+    const struct ha_action *action = &agent->facts.removal;
+    const struct ha_cluster *cluster = &agent->facts.cluster;
+    struct error own = {0};
+
+    if (rc == 0 && (peer->role != PG_PRIMARY || peer->system_identifier != cluster_system_id(agent) ||
+                    !ha_epoch_equal(cluster->leader_epoch, action->epoch) ||
+                    strcmp(cluster->leader, action->member) != 0 || agent->lease.held)) {
+        rc = error_set(&own, ERR_REFUSED, "'%s' is not the primary of this cluster any more: nothing is removed",
+                       action->member);
+        err = &own;
+    }
+    if (rc == 0) {
+        struct pg_local_position local = pg_local_position_of(&agent->facts.inspection.control);
+        log_warning("removing the data directory: it ended on timeline %u at %" PRIX64 "/%" PRIX64
+                    "; what '%s' does not have of it is lost",
+                    local.timeline, local.lsn >> 32, local.lsn & UINT32_MAX, action->member);
+        rc = pg_instance_remove(agent->pg, "it cannot follow the primary and the configuration allows it", JOB_MS_MAX,
+                                on_job, agent, &own);
+        err = &own;
+    }
+    if (rc != 0) {
+        job_end(agent, rc, err);
+    }
+}
+
+static int do_remove_data(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    char host[PG_HOST_BYTES];
+    uint16_t port = 0;
+    int rc = find_peer(agent, action->member, host, &port, err);
+    if (rc == 0) {
+        agent->facts.removal = *action;
+        rc = pg_instance_ask_peer(agent->pg, host, port, ASK_PEER_MS, on_remove_asked, agent, err);
+    }
+    return begin(agent, HA_JOB_REMOVE_DATA, rc);
+}
+
+static int do_move_aside(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    return begin(agent, HA_JOB_REMOVE_DATA,
+                 pg_instance_move_aside(agent->pg, "its bootstrap did not end", JOB_MS_MAX, on_job, agent, err));
+}
+
+/* --- upkeep --------------------------------------------------------------------------------------------------- */
+
+static void on_slots(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    if (rc != 0 && rc != ERR_CANCELED) {
+        log_warning("replication slots: %s, retrying", err->text);
+    }
+    observe_probe_soon(agent);
+}
+
+static int do_sync_slots(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    struct pg_lines names;
+    (void)action;
+    (void)facts_slots_wanted(agent, &names);
+    int rc = pg_instance_set_slots(agent->pg, &names, SLOTS_MS, on_slots, agent, err);
+    facts_slots_free(&names);
+    return rc == ERR_BUSY ? 0 : rc; /* the last one is still under way */
+}
+
+static void on_checkpoint(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    if (rc != 0 && rc != ERR_CANCELED) {
+        log_warning("checkpoint: %s, going on", err->text); /* it only shortens what follows */
+    }
+    execute_continue(agent, 0, NULL);
+}
+
+static int do_checkpoint(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    int rc = pg_instance_checkpoint(agent->pg, CHECKPOINT_MS, on_checkpoint, agent, err);
+    return rc == 0 ? 1 : 0;
+}
+
+typedef int (*do_action)(struct agent *agent, const struct ha_action *action, struct error *err);
+
+static const do_action pg_actions[HA_EXIT + 1] = {
+    [HA_BOOTSTRAP] = do_bootstrap,
+    [HA_CLONE] = do_clone,
+    [HA_START_PRIMARY] = do_start_primary,
+    [HA_START_STANDBY] = do_start_standby,
+    [HA_CHECKPOINT] = do_checkpoint,
+    [HA_STOP_FAST] = do_stop_fast,
+    [HA_STOP_IMMEDIATE] = do_stop_immediate,
+    [HA_DETACH] = do_detach,
+    [HA_FOLLOW] = do_follow,
+    [HA_PROMOTE] = do_promote,
+    [HA_CHECK_DIVERGENCE] = do_check_divergence,
+    [HA_REWIND] = do_rewind,
+    [HA_REMOVE_DATA] = do_remove_data,
+    [HA_MOVE_ASIDE] = do_move_aside,
+    [HA_SYNC_SLOTS] = do_sync_slots,
+};
+
+bool execute_is_pg(enum ha_action_type type)
+{
+    return pg_actions[type] != NULL;
+}
+
+int execute_pg(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    ASSERT(execute_is_pg(action->type));
+    return pg_actions[action->type](agent, action, err);
+}

@@ -1,0 +1,210 @@
+/* Copies everything seen, and both clocks, into one snapshot: after this nothing a decision reads can change
+ * under it. Old and unknown are values. */
+#include "agent/loop/loop.h"
+
+#include "base/mem.h"
+#include "pgctl/pg_parse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+    (void)snprintf(to, size, "%s", from == NULL ? "" : from);
+}
+
+static void fill_settings(const struct agent *agent, struct ha_settings *settings)
+{
+    const struct dynamic_config *dynamic = &agent->dynamic;
+    const struct config_postgresql *local = &agent->config->postgresql;
+    const struct pg_control *control = &agent->facts.inspection.control;
+    bool use_rewind = local->use_pg_rewind_given ? local->use_pg_rewind : dynamic->use_pg_rewind;
+    int heartbeat_ms = 0;
+    int election_ms = 0;
+
+    config_raft_timeouts(&agent->config->raft, dynamic->ttl_ms, &election_ms, &heartbeat_ms);
+    settings->ttl_ms = dynamic->ttl_ms;
+    settings->loop_wait_ms = dynamic->loop_wait_ms;
+    settings->retry_timeout_ms = dynamic->retry_timeout_ms;
+    settings->election_timeout_ms = election_ms;
+    settings->maximum_lag_bytes = dynamic->maximum_lag_on_failover_bytes;
+    settings->primary_start_timeout_ms = dynamic->primary_start_timeout_ms;
+    settings->check_timeline = dynamic->check_timeline;
+    settings->rewind_possible = use_rewind && (control->data_checksums || control->wal_log_hints);
+    settings->remove_on_rewind_failure = local->remove_data_directory_on_rewind_failure;
+    settings->remove_on_diverged = local->remove_data_directory_on_diverged_timelines;
+    settings->may_bootstrap = json_object_size(agent->config->bootstrap.dcs) > 0;
+    copy_text(settings->refused, sizeof settings->refused, agent->refused);
+}
+
+static void fill_position(const struct agent *agent, struct ha_self *self)
+{
+    const struct loop_facts *facts = &agent->facts;
+    const struct pg_probe_result *probe = &facts->probe;
+
+    if (facts->run == HA_RUN_RUNNING || (facts->run == HA_RUN_STOPPING && probe->asked_ms > 0)) {
+        self->role = probe->role;
+        self->timeline = probe->timeline;
+        self->lsn = probe->role == PG_PRIMARY            ? probe->flush_lsn
+                    : probe->flush_lsn > probe->replay_lsn ? probe->flush_lsn
+                                                           : probe->replay_lsn;
+        self->position_known = probe->role == PG_PRIMARY || probe->local_wal_replayed;
+        self->checkpoint_timeline = probe->control_timeline;
+        self->probe_fresh =
+            facts->probe_rc == 0 && agent_mono_ms(agent) - probe->asked_ms <= LOOP_PROBE_FRESH_MS;
+        return;
+    }
+    if (facts->run == HA_RUN_STARTING) {
+        self->role = facts->started_as == PG_START_PRIMARY ? PG_PRIMARY : PG_STANDBY;
+        return;
+    }
+    self->role = PG_ROLE_UNKNOWN;
+    if (facts->inspected && facts->inspection.kind == PG_DIR_VALID) {
+        self->timeline = facts->shutdown.timeline;
+        self->lsn = facts->shutdown.lsn;
+        self->shutdown_lsn = facts->inspection.control.state == PG_CONTROL_SHUT_DOWN
+                                 ? facts->inspection.control.checkpoint_lsn
+                                 : 0;
+    }
+}
+
+static void fill_self(const struct agent *agent, struct ha_self *self)
+{
+    const struct loop_facts *facts = &agent->facts;
+    const struct config_tags *tags = &agent->config->tags;
+    uint64_t system_id = facts->inspection.control.system_identifier;
+
+    copy_text(self->name, sizeof self->name, agent->config->name);
+    self->tags.nofailover = tags->nofailover;
+    self->tags.failover_priority = tags->failover_priority;
+    self->tags.clonefrom = tags->clonefrom;
+    self->tags.nostream = tags->nostream;
+    copy_text(self->tags.replicatefrom, sizeof self->tags.replicatefrom, tags->replicatefrom);
+    self->directory_known = facts->inspected;
+    if (facts->run == HA_RUN_RUNNING) {
+        self->directory_known = true; /* what a server has open is there */
+        self->directory = PG_DIR_VALID;
+        system_id = facts->probe.system_identifier;
+    } else {
+        self->directory = facts->inspection.kind;
+        self->unfinished = facts->inspection.unfinished;
+    }
+    if (system_id != 0) {
+        (void)snprintf(self->system_id, sizeof self->system_id, "%" PRIu64, system_id);
+    }
+    self->control_state = facts->inspection.control.state;
+    self->control_timeline = facts->inspection.control.timeline;
+    self->standby_signal = facts->inspection.standby_signal || facts->inspection.recovery_signal;
+    self->backup_label = facts->inspection.backup_label;
+    self->run = facts->run;
+    self->run_since_mono_ms = facts->run_since_mono_ms;
+    fill_position(agent, self);
+    self->promote_sent = agent->pg != NULL && pg_instance_promote_sent(agent->pg);
+    self->crash_since_mono_ms = facts->crash_since_mono_ms;
+    self->start_failures = facts->start_failures;
+    self->start_failed_mono_ms = facts->start_failed_mono_ms;
+    self->promote_failed_mono_ms = facts->promote_failed_mono_ms;
+    self->upstream = facts->upstream;
+    self->rejoin = facts->rejoin;
+    self->withdrawn_epoch = facts->withdrawn_epoch;
+}
+
+static void fill_fence(const struct agent *agent, struct ha_fence *fence)
+{
+    struct fence_lease page;
+    struct fence_page *mapped = agent->fence == NULL ? NULL : fence_client_page(agent->fence);
+
+    fence->connected = agent->fence != NULL && fence_client_connected(agent->fence);
+    if (!fence->connected || mapped == NULL) {
+        return;
+    }
+    const struct fence_status *status = fence_client_status(agent->fence);
+    if (fence_page_read(mapped, &page)) {
+        fence->page_epoch = (struct ha_epoch){page.epoch.cluster, page.epoch.revision};
+        fence->over = page.deadline_ms == FENCE_OVER;
+        fence->armed = fence_lease_armed(&page) && !fence->over;
+        fence->fired = page.epoch.revision != 0 && (fence_epoch_equal(status->fired, page.epoch) ||
+                                                    fence_epoch_equal(status->stopped, page.epoch));
+    }
+    fence->all_gone = !status->running && !status->killing && (status->all_gone || status->starts == 0) &&
+                      !(agent->facts.inspected && agent->facts.inspection.running);
+    fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;
+}
+
+static bool name_in(const struct pg_lines *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->items[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool facts_slots_wanted(const struct agent *agent, struct pg_lines *ret_names)
+{
+    const char **items = mem_new_array(const char *, LOOP_SLOT_MEMBERS_MAX);
+    size_t count = 0;
+    int64_t now = agent_mono_ms(agent);
+
+    for (size_t i = 0; i < agent->seen_count; i++) {
+        const struct loop_seen_member *seen = &agent->seen[i];
+        if (strcmp(seen->name, agent->config->name) == 0 ||
+            now - seen->seen_mono_ms > agent->dynamic.member_slots_ttl_ms) {
+            continue;
+        }
+        char *slot = mem_alloc(PG_NAME_BYTES);
+        pg_slot_name(seen->name, slot);
+        items[count++] = slot;
+    }
+    *ret_names = (struct pg_lines){.items = items, .count = count};
+    const struct pg_probe_result *probe = &agent->facts.probe;
+    bool due = false;
+    for (size_t i = 0; i < count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < probe->slot_count; j++) {
+            found = found || strcmp(probe->slots[j].name, items[i]) == 0;
+        }
+        due = due || !found;
+    }
+    for (size_t j = 0; j < probe->slot_count; j++) {
+        due = due || (probe->slots[j].physical && !probe->slots[j].active && !name_in(ret_names, probe->slots[j].name));
+    }
+    return due && agent->dynamic.use_slots;
+}
+
+void facts_slots_free(struct pg_lines *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        mem_free((void *)(uintptr_t)names->items[i]);
+    }
+    mem_free((void *)(uintptr_t)names->items);
+    *names = (struct pg_lines){0};
+}
+
+void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
+{
+    const struct loop_facts *facts = &agent->facts;
+    struct ha_snapshot *s = ret_snapshot;
+
+    memset(s, 0, sizeof *s);
+    s->now_mono_ms = agent_mono_ms(agent);
+    s->now_lease_ms = agent_lease_ms(agent);
+    s->now_wall_ms = clock_wall_ms(agent->clock);
+    s->unlocked_since_mono_ms = facts->unlocked_since_mono_ms;
+    fill_settings(agent, &s->settings);
+    fill_self(agent, &s->self);
+    fill_fence(agent, &s->fence);
+    ha_lease_holding(&agent->lease, agent->acquiring, &s->holding);
+    s->job = facts->job;
+    s->cluster = facts->cluster;
+    s->peer_count = facts->peer_count;
+    memcpy(s->peers, facts->peers, sizeof s->peers);
+    s->request = facts->request;
+    if (facts->run == HA_RUN_RUNNING) {
+        struct pg_lines names;
+        s->self.slots_due = facts_slots_wanted(agent, &names);
+        facts_slots_free(&names);
+    }
+}

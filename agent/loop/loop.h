@@ -1,0 +1,204 @@
+/* The agent's inside: what has been seen (facts), what is under way (lease, plan, job), and the handles
+ * that observe and act. One thread, one uv loop; nothing here blocks.
+ *
+ *   observe -> facts -> cycle (ha_decide) -> execute -> outcomes come back as facts;  publish tells the others
+ *
+ * Only the files of agent/loop and agent/app.c see this struct. */
+#ifndef AGENT_LOOP_LOOP_H
+#define AGENT_LOOP_LOOP_H
+
+#include "agent/config/config.h"
+#include "agent/config/dynamic.h"
+#include "agent/dcs/dcs.h"
+#include "agent/ha/ha_lease.h"
+#include "agent/ha/ha_plan.h"
+#include "agent/ha/ha_snapshot.h"
+#include "base/clock.h"
+#include "pgctl/fence.h"
+#include "pgctl/pg_instance.h"
+#include "raft/group.h"
+
+#include <uv.h>
+
+struct api_server;
+
+#define LOOP_PROBE_MS_MAX      1000  /* between two probes of a running instance */
+#define LOOP_PROBE_STARTING_MS 100
+#define LOOP_PROBE_TIMEOUT_MS  2000
+#define LOOP_PROBE_FRESH_MS    2500  /* an older answer says nothing of this moment */
+#define LOOP_INSPECT_MS        10000 /* deadline of one look at the data directory */
+#define LOOP_DCS_MS            2000  /* deadline of a write to the store that is no lease operation */
+#define LOOP_RETRY_MS          200   /* after an action that failed, before the next decision */
+#define LOOP_DECISIONS_MAX     64    /* ring that `explain` shows */
+#define LOOP_SLOT_MEMBERS_MAX  32    /* members whose slots are kept though their key is gone */
+
+/* One decision that changed something, as `explain` shows it. */
+struct loop_decision {
+    int64_t wall_ms;
+    unsigned repeats; /* the same rule with the same reason again */
+    char *rule;
+    char *reason;
+    char *plan;     /* ha_plan_print */
+    char *snapshot; /* ha_snapshot_print */
+    char *outcome;  /* NULL while it is carried out */
+};
+
+struct loop_facts {
+    struct ha_cluster cluster; /* of the last view */
+    struct dcs_view *view;     /* a reference; NULL before the first */
+    int64_t config_revision;   /* the one that `dynamic` was made of; -1 = none yet */
+
+    bool inspected;
+    struct pg_inspection inspection;
+    int64_t inspected_mono_ms;
+
+    int probe_rc;                  /* of the last answer; ERR_UNAVAILABLE before the first */
+    struct pg_probe_result probe;  /* last good one; asked_ms 0 = none since the postmaster started */
+    struct pg_local_position shutdown; /* of the last look after a clean stop */
+
+    enum ha_run run;
+    int64_t run_since_mono_ms;
+    bool stop_ordered;   /* the last stop was asked for by us */
+    bool start_ordered;  /* a start is under way: between two looks it may not have a process yet */
+    bool ever_ran;       /* a postmaster was seen by this run of the agent */
+    enum pg_start_role started_as;
+    int64_t crash_since_mono_ms;
+    unsigned start_failures;
+    int64_t start_failed_mono_ms;
+    int64_t promote_failed_mono_ms;
+
+    struct ha_upstream upstream;
+    struct ha_rejoin rejoin;
+    struct ha_epoch withdrawn_epoch;
+    struct ha_job job;
+    struct ha_action removal; /* HA_REMOVE_DATA that waits for the answer of the primary */
+    enum ha_request request;
+    int64_t unlocked_since_mono_ms;
+    struct ha_peer peers[HA_MEMBERS_MAX];
+    size_t peer_count;
+    int64_t suspended_ms; /* bracket of the lease clock at the last look */
+};
+
+struct loop_seen_member { /* for member_slots_ttl */
+    char name[HA_NAME_BYTES];
+    int64_t seen_mono_ms;
+};
+
+struct agent {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    const struct config *config;
+    struct dynamic_config dynamic;
+    char refused[HA_TEXT_BYTES]; /* see ha_settings.refused */
+    struct raft_group *group;
+    struct dcs *dcs;
+    struct pg_instance *pg;
+    struct fence_client *fence;
+    struct api_server *api;
+
+    struct loop_facts facts;
+    struct ha_lease lease;
+    bool acquiring;
+    int64_t acquire_ttl_ms; /* of the acquisition that is under way */
+
+    /* observe.c */
+    uv_timer_t probe_timer;
+    bool probing;
+    bool inspecting;
+    bool inspect_wanted;
+    /* cycle.c */
+    uv_timer_t cycle_timer;
+    bool cycle_due;
+    bool executing;
+    struct ha_snapshot snapshot; /* of the plan that is carried out */
+    struct ha_plan plan;
+    size_t action_index;
+    char last_rule[64];
+    char last_reason[HA_REASON_BYTES];
+    struct loop_decision decisions[LOOP_DECISIONS_MAX];
+    size_t decision_count; /* ever made; the ring holds the last ones */
+    int64_t cycle_mono_ms; /* when the last one ran: liveness */
+    /* keeper.c */
+    uv_timer_t lease_timer;
+    uint64_t raft_leader_seen;
+    /* publish.c */
+    uv_timer_t publish_timer;
+    bool publishing;
+    bool publish_due;
+    char *published;           /* last value of the member key that was accepted */
+    int64_t published_mono_ms;
+    int64_t status_mono_ms;    /* when `status` was written last */
+    char *status_written;
+    int64_t dcs_seen_wall_ms;
+    struct loop_seen_member seen[LOOP_SLOT_MEMBERS_MAX];
+    size_t seen_count;
+
+    bool stopping;
+    void (*on_exit)(struct agent *agent, int status); /* the plan said HA_EXIT, or nothing can go on */
+};
+
+/* --- observe.c: looks at the instance, the fence, the store; puts facts; decides nothing ------------------- */
+int observe_start(struct agent *agent);
+void observe_stop(struct agent *agent);
+void observe_fence_event(struct agent *agent, enum fence_event event, const struct fence_status *status);
+void observe_store_changed(struct agent *agent);
+/* Asks for a fresh look at the data directory as soon as no job runs. */
+void observe_inspect(struct agent *agent);
+void observe_probe_soon(struct agent *agent);
+/* Works `run` out from what is known. */
+void observe_run(struct agent *agent);
+
+/* --- facts.c: facts -> const struct ha_snapshot ----------------------------------------------------------- */
+void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot);
+bool facts_slots_wanted(const struct agent *agent, struct pg_lines *ret_names); /* free items and array */
+void facts_slots_free(struct pg_lines *names);
+
+/* --- cycle.c --------------------------------------------------------------------------------------------- */
+int cycle_start(struct agent *agent);
+void cycle_stop(struct agent *agent);
+void cycle_request(struct agent *agent);
+/* The plan ended: `failure` NULL = all actions done. */
+void cycle_plan_done(struct agent *agent, const char *failure);
+
+/* --- execute.c, execute_pg.c ------------------------------------------------------------------------------ */
+void execute_plan(struct agent *agent);
+/* An action that is waited for ended. */
+void execute_continue(struct agent *agent, int rc, const struct error *err);
+/* Actions on the instance: 0 = done or under way, 1 = execute_continue will come, < 0 = failed. */
+int execute_pg(struct agent *agent, const struct ha_action *action, struct error *err);
+bool execute_is_pg(enum ha_action_type type);
+
+/* --- keeper.c: the lease is renewed apart from the cycle -------------------------------------------------- */
+int keeper_start(struct agent *agent);
+void keeper_stop(struct agent *agent);
+/* The lease, the Raft leader or the ttl changed: look at once when the next renewal is due. */
+void keeper_kick(struct agent *agent);
+/* Writes the page from the lease, if it holds that epoch. */
+void keeper_page(struct agent *agent);
+/* Is the page armed for the epoch that we hold, and S not reached? */
+bool keeper_may_write(const struct agent *agent);
+
+/* --- publish.c -------------------------------------------------------------------------------------------- */
+int publish_start(struct agent *agent);
+void publish_stop(struct agent *agent);
+void publish_request(struct agent *agent);
+/* A reload of parameters ended. */
+void publish_reloaded(void *arg, int rc, const struct error *err);
+/* Value of `status`; NULL if it equals the last one written or is too early. Free with mem_free. */
+char *publish_status_value(struct agent *agent, uint64_t lsn, bool force);
+/* Value of `history` for the present timeline from the text of its .history file (NULL on timeline 1). */
+char *publish_history_value(const struct agent *agent, const struct pg_history *history);
+
+/* --- api_ports.c: what REST shows, and what it may ask for ------------------------------------------------ */
+int api_ports_start(struct agent *agent, struct error *err) MUST_CHECK;
+/* Gives the REST server a new immutable picture. */
+void api_ports_stop(struct agent *agent);
+void api_publish(struct agent *agent, const struct ha_snapshot *s);
+
+/* --- small shared --------------------------------------------------------------------------------------- */
+int64_t agent_mono_ms(const struct agent *agent);
+int64_t agent_lease_ms(const struct agent *agent);
+/* Host and port of a member's conn_url ("postgres://host:port/db"). */
+bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port);
+
+#endif

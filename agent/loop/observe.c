@@ -1,0 +1,401 @@
+/* Looks at the instance, the fence and the store, and puts what it saw into the facts with its time. Decides
+ * nothing: whatever changed asks for a cycle. */
+#include "agent/loop/loop.h"
+
+#include "agent/ha/ha_cluster.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void set_run(struct agent *agent, enum ha_run run)
+{
+    struct loop_facts *facts = &agent->facts;
+    if (facts->run == run) {
+        return;
+    }
+    facts->run = run;
+    facts->run_since_mono_ms = agent_mono_ms(agent);
+    if (run == HA_RUN_CRASHED && facts->crash_since_mono_ms == HA_NEVER) {
+        facts->crash_since_mono_ms = facts->run_since_mono_ms;
+        log_warning("PostgreSQL is down, and nobody had asked for that");
+    }
+    if (run == HA_RUN_RUNNING) {
+        facts->ever_ran = true;
+        facts->crash_since_mono_ms = HA_NEVER;
+        facts->start_failures = 0;
+    }
+    if (run == HA_RUN_STOPPED || run == HA_RUN_CRASHED) {
+        facts->probe.asked_ms = 0;
+        facts->upstream.streaming = false;
+        observe_inspect(agent);
+    }
+    cycle_request(agent);
+    publish_request(agent);
+}
+
+void observe_run(struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    if (agent->fence == NULL || !fence_client_connected(agent->fence)) {
+        set_run(agent, HA_RUN_UNKNOWN);
+        return;
+    }
+    const struct fence_status *status = fence_client_status(agent->fence);
+    if (status->running && !status->killing) {
+        bool answered = facts->probe.asked_ms > 0;
+        set_run(agent, facts->stop_ordered ? HA_RUN_STOPPING : answered ? HA_RUN_RUNNING : HA_RUN_STARTING);
+    } else if (status->starts > 0 && !status->all_gone) {
+        set_run(agent, HA_RUN_STOPPING);
+    } else if (facts->start_ordered) {
+        set_run(agent, HA_RUN_STARTING);
+    } else if (facts->ever_ran && !facts->stop_ordered) {
+        set_run(agent, HA_RUN_CRASHED);
+    } else {
+        set_run(agent, HA_RUN_STOPPED);
+    }
+}
+
+/* --- the data directory ------------------------------------------------------------------------------------- */
+
+static void on_inspected(void *arg, int rc, const struct pg_inspection *inspection, const struct error *err)
+{
+    struct agent *agent = arg;
+    agent->inspecting = false;
+    if (rc != 0) {
+        if (rc != ERR_CANCELED) {
+            log_warning("looking at the data directory: %s, retrying", err->text);
+            agent->inspect_wanted = true;
+        }
+        return;
+    }
+    agent->facts.inspection = *inspection;
+    agent->facts.inspected = true;
+    agent->facts.inspected_mono_ms = agent_mono_ms(agent);
+    agent->facts.upstream.service_in_force = inspection->service_in_force;
+    if (inspection->kind == PG_DIR_VALID) {
+        agent->facts.shutdown = pg_local_position_of(&inspection->control);
+    }
+    cycle_request(agent);
+    publish_request(agent);
+}
+
+static void inspect_now(struct agent *agent)
+{
+    struct error err = {0};
+    if (agent->inspecting || !agent->inspect_wanted || agent->pg == NULL || agent->stopping) {
+        return;
+    }
+    int rc = pg_instance_inspect(agent->pg, LOOP_INSPECT_MS, on_inspected, agent, &err);
+    if (rc == 0) {
+        agent->inspecting = true;
+        agent->inspect_wanted = false;
+    } else if (rc != ERR_BUSY) {
+        log_warning("looking at the data directory: %s, retrying", err.text);
+    }
+}
+
+void observe_inspect(struct agent *agent)
+{
+    agent->inspect_wanted = true;
+    agent->facts.inspected = false;
+    observe_probe_soon(agent);
+}
+
+/* --- the running instance --------------------------------------------------------------------------------- */
+
+static void take_upstream(struct agent *agent, const struct pg_probe_result *probe)
+{
+    struct ha_upstream *upstream = &agent->facts.upstream;
+    bool streaming = probe->role == PG_STANDBY && probe->receiver_alive;
+    if (upstream->streaming && !streaming) {
+        upstream->streaming_lost_mono_ms = agent_mono_ms(agent);
+    }
+    if (streaming) {
+        upstream->streaming_lost_mono_ms = HA_NEVER;
+    }
+    upstream->streaming = streaming;
+}
+
+static void on_probed(void *arg, int rc, const struct pg_probe_result *result, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct loop_facts *facts = &agent->facts;
+
+    agent->probing = false;
+    if (rc == ERR_CANCELED) {
+        return;
+    }
+    if (facts->probe_rc != rc && rc != 0 && facts->run == HA_RUN_RUNNING) {
+        log_warning("asking PostgreSQL for its state: %s, retrying", err->text);
+    }
+    facts->probe_rc = rc;
+    if (rc == 0) {
+        bool changed = facts->probe.asked_ms == 0 || facts->probe.role != result->role ||
+                       facts->probe.timeline != result->timeline ||
+                       facts->probe.receiver_alive != result->receiver_alive ||
+                       facts->probe.local_wal_replayed != result->local_wal_replayed ||
+                       facts->probe.replica_count != result->replica_count ||
+                       facts->probe.slot_count != result->slot_count;
+        facts->probe = *result;
+        take_upstream(agent, result);
+        observe_run(agent);
+        if (changed) {
+            cycle_request(agent);
+        }
+        publish_request(agent);
+    }
+}
+
+static void on_probe_timer(uv_timer_t *timer)
+{
+    struct agent *agent = timer->data;
+    struct error err = {0};
+    uint64_t next = LOOP_PROBE_MS_MAX;
+
+    observe_run(agent);
+    inspect_now(agent);
+    const struct loop_facts *facts = &agent->facts;
+    bool up = facts->run == HA_RUN_STARTING || facts->run == HA_RUN_RUNNING;
+    bool impatient = facts->run == HA_RUN_STARTING || facts->probe_rc != 0 || agent->inspect_wanted ||
+                     (facts->probe.role == PG_STANDBY && !facts->probe.local_wal_replayed);
+    if (up && !agent->probing && !agent->stopping) {
+        agent->probing =
+            pg_instance_probe(agent->pg, LOOP_PROBE_TIMEOUT_MS, on_probed, agent, &err) == 0;
+    }
+    if (up && impatient) {
+        next = LOOP_PROBE_STARTING_MS;
+    } else if (agent->dynamic.loop_wait_ms / 2 < LOOP_PROBE_MS_MAX) {
+        next = (uint64_t)agent->dynamic.loop_wait_ms / 2;
+    }
+    if (agent->inspect_wanted) {
+        next = LOOP_PROBE_STARTING_MS;
+    }
+    (void)uv_timer_start(timer, on_probe_timer, next, 0);
+}
+
+void observe_probe_soon(struct agent *agent)
+{
+    if (!uv_is_closing((uv_handle_t *)&agent->probe_timer)) {
+        (void)uv_timer_start(&agent->probe_timer, on_probe_timer, 0, 0);
+    }
+}
+
+/* --- the fence ---------------------------------------------------------------------------------------------- */
+
+void observe_fence_event(struct agent *agent, enum fence_event event, const struct fence_status *status)
+{
+    struct ha_epoch epoch = {0};
+
+    pg_instance_on_fence_event(agent->pg, event, status);
+    switch (event) {
+    case FENCE_EVENT_POSTMASTER_EXITED:
+        log_info("the postmaster has ended, wait status %d", status->wait_status);
+        break;
+    case FENCE_EVENT_ALL_GONE:
+        break;
+    case FENCE_EVENT_SOFT_STOP:
+    case FENCE_EVENT_FIRED:
+        epoch.cluster = event == FENCE_EVENT_FIRED ? status->fired.cluster : status->stopped.cluster;
+        epoch.revision = event == FENCE_EVENT_FIRED ? status->fired.revision : status->stopped.revision;
+        log_error("the fence has %s PostgreSQL: the lease of epoch %llx:%lld was not renewed in time",
+                  event == FENCE_EVENT_FIRED ? "killed" : "begun to stop", (unsigned long long)epoch.cluster,
+                  (long long)epoch.revision);
+        agent->facts.stop_ordered = true;
+        ha_lease_fired(&agent->lease, epoch);
+        break;
+    case FENCE_EVENT_LOST:
+        log_error("the fence process is gone, and with it the postmaster: ending, a new start finds what is left");
+        agent->on_exit(agent, 1);
+        return;
+    }
+    observe_run(agent);
+    cycle_request(agent);
+}
+
+/* --- the store ---------------------------------------------------------------------------------------------- */
+
+static void take_config(struct agent *agent)
+{
+    const struct dcs_kv *kv = dcs_view_get(agent->facts.view, "config");
+    struct dynamic_config parsed;
+    char warning[DYNAMIC_WARNING_BYTES] = "";
+    struct error err = {0};
+
+    if (kv == NULL || kv->mod_revision == agent->facts.config_revision) {
+        return;
+    }
+    agent->facts.config_revision = kv->mod_revision;
+    json_t *document = json_loadb(kv->value, kv->value_len, 0, NULL);
+    int rc = dynamic_config_parse(document, &parsed, warning, &err);
+    json_decref(document);
+    if (rc != 0) {
+        log_error("key config in the store: %s; what was in force stays", err.text);
+        (void)snprintf(agent->refused, sizeof agent->refused, "%s", rc == ERR_UNSUPPORTED ? err.text : "");
+        return;
+    }
+    agent->refused[0] = '\0';
+    if (warning[0] != '\0') {
+        log_warning("key config in the store: %s", warning);
+    }
+    dynamic_config_free(&agent->dynamic);
+    agent->dynamic = parsed;
+    keeper_kick(agent);
+
+    struct dynamic_parameters parameters = {0};
+    if (dynamic_parameters_merge(&agent->dynamic, agent->config->postgresql.parameters, &parameters, warning,
+                                 &err) != 0) {
+        log_error("PostgreSQL parameters: %s; what was in force stays", err.text);
+        return;
+    }
+    if (warning[0] != '\0') {
+        log_warning("PostgreSQL parameters: %s", warning);
+    }
+    struct pg_reload reload = {.parameters = parameters.view,
+                               .pg_hba = agent->config->postgresql.pg_hba,
+                               .pg_ident = agent->config->postgresql.pg_ident};
+    if (pg_instance_reload(agent->pg, &reload, LOOP_INSPECT_MS, publish_reloaded, agent, &err) != 0) {
+        log_error("PostgreSQL parameters: %s; what was in force stays", err.text);
+    }
+    dynamic_parameters_free(&parameters);
+}
+
+static void note_members_seen(struct agent *agent)
+{
+    const struct ha_cluster *cluster = &agent->facts.cluster;
+    int64_t now = agent_mono_ms(agent);
+    for (size_t i = 0; i < cluster->member_count; i++) {
+        size_t j = 0;
+        while (j < agent->seen_count && strcmp(agent->seen[j].name, cluster->members[i].name) != 0) {
+            j++;
+        }
+        if (j == LOOP_SLOT_MEMBERS_MAX) {
+            continue;
+        }
+        if (j == agent->seen_count) {
+            agent->seen_count++;
+            (void)snprintf(agent->seen[j].name, sizeof agent->seen[j].name, "%s", cluster->members[i].name);
+        }
+        agent->seen[j].seen_mono_ms = now;
+    }
+}
+
+static void take_view(struct agent *agent, struct dcs_view *view)
+{
+    struct loop_facts *facts = &agent->facts;
+    struct ha_kv *kvs = mem_new_array(struct ha_kv, view->count);
+
+    for (size_t i = 0; i < view->count; i++) {
+        kvs[i] = (struct ha_kv){.key = view->kvs[i].key,
+                                .value = view->kvs[i].value,
+                                .create_revision = view->kvs[i].create_revision,
+                                .mod_revision = view->kvs[i].mod_revision};
+    }
+    char leader_before[HA_NAME_BYTES];
+    memcpy(leader_before, facts->cluster.leader, sizeof leader_before);
+    (void)ha_cluster_read(view->cluster, view->revision, kvs, view->count, &facts->cluster);
+    mem_free(kvs);
+    if (facts->cluster.leader[0] != '\0') {
+        facts->unlocked_since_mono_ms = HA_NEVER;
+    } else if (facts->unlocked_since_mono_ms == HA_NEVER) {
+        facts->unlocked_since_mono_ms = agent_mono_ms(agent);
+    }
+    if (strcmp(leader_before, facts->cluster.leader) != 0) {
+        log_info("the leader key %s%s", facts->cluster.leader[0] == '\0' ? "is gone" : "names ",
+                 facts->cluster.leader);
+    }
+    note_members_seen(agent);
+    take_config(agent);
+}
+
+static void take_raft(struct agent *agent)
+{
+    struct raft_node *node = raft_group_node(agent->group);
+    struct loop_facts *facts = &agent->facts;
+    struct raft_status status;
+
+    if (node == NULL) {
+        return;
+    }
+    raft_node_status(node, &status);
+    int64_t now = agent_mono_ms(agent);
+    struct ha_peer peers[HA_MEMBERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < status.member_count && count < HA_MEMBERS_MAX; i++) {
+        const struct raft_member_status *member = &status.members[i];
+        if (member->id == status.id || member->name[0] == '\0') {
+            continue;
+        }
+        struct ha_peer *peer = &peers[count++];
+        (void)snprintf(peer->name, sizeof peer->name, "%s", member->name);
+        peer->heard_mono_ms = HA_NEVER;
+        for (size_t j = 0; j < facts->peer_count; j++) {
+            if (strcmp(facts->peers[j].name, peer->name) == 0) {
+                peer->heard_mono_ms = facts->peers[j].heard_mono_ms;
+            }
+        }
+        if (member->connected) {
+            peer->heard_mono_ms = now;
+        }
+    }
+    memcpy(facts->peers, peers, count * sizeof peers[0]);
+    facts->peer_count = count;
+    if (status.leader != 0) {
+        facts->cluster.read_mono_ms = now;
+        agent->dcs_seen_wall_ms = clock_wall_ms(agent->clock);
+    }
+    if (status.leader != 0 && status.leader != agent->raft_leader_seen) {
+        agent->raft_leader_seen = status.leader;
+        ha_lease_hurry(&agent->lease, agent_lease_ms(agent));
+        keeper_kick(agent);
+    }
+}
+
+void observe_store_changed(struct agent *agent)
+{
+    struct dcs_view *view = agent->dcs->ops->view(agent->dcs);
+    struct dcs_view *before = agent->facts.view;
+
+    if (view != NULL && (before == NULL || before->revision != view->revision || before->cluster != view->cluster)) {
+        agent->facts.view = view;
+        take_view(agent, view);
+        dcs_view_unref(before);
+        cycle_request(agent);
+        publish_request(agent);
+    } else {
+        dcs_view_unref(view);
+    }
+    take_raft(agent);
+}
+
+int observe_start(struct agent *agent)
+{
+    struct loop_facts *facts = &agent->facts;
+    facts->config_revision = -1;
+    facts->crash_since_mono_ms = HA_NEVER;
+    facts->start_failed_mono_ms = HA_NEVER;
+    facts->promote_failed_mono_ms = HA_NEVER;
+    facts->unlocked_since_mono_ms = HA_NEVER;
+    facts->upstream.streaming_lost_mono_ms = HA_NEVER;
+    facts->rejoin.checked_mono_ms = HA_NEVER;
+    facts->job.ended_mono_ms = HA_NEVER;
+    facts->probe_rc = ERR_UNAVAILABLE;
+    agent->inspect_wanted = true;
+    agent->probe_timer.data = agent;
+    int rc = uv_timer_init(agent->loop, &agent->probe_timer);
+    if (rc == 0) {
+        observe_probe_soon(agent);
+    }
+    return rc;
+}
+
+void observe_stop(struct agent *agent)
+{
+    if (agent->probe_timer.data != NULL && !uv_is_closing((uv_handle_t *)&agent->probe_timer)) {
+        uv_close((uv_handle_t *)&agent->probe_timer, NULL);
+    }
+    dcs_view_unref(agent->facts.view);
+    agent->facts.view = NULL;
+}

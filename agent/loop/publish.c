@@ -1,0 +1,277 @@
+/* Tells the others what this node is: its member key, and the values of `status` and `history`, in Patroni's layout
+ * (docs/architecture.md lists the keys). What changes with every write of a user is told at most once per loop_wait;
+ * what changes the picture is told at once. */
+#include "agent/loop/loop.h"
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pgctl/pg_parse.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Peers of Patroni's parse it as dotted integers and enable features by it. */
+#define PUBLISHED_VERSION "4.1.4"
+
+static void put_text(json_t *object, const char *key, const char *text)
+{
+    (void)json_object_set_new(object, key, json_string(text));
+}
+
+static void put_number(json_t *object, const char *key, uint64_t value)
+{
+    (void)json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+/* Fields that change all the time; a change in them alone is not urgent. */
+static void put_positions(const struct agent *agent, json_t *member)
+{
+    const struct pg_probe_result *probe = &agent->facts.probe;
+
+    if (agent->facts.run != HA_RUN_RUNNING || probe->asked_ms == 0) {
+        return;
+    }
+    if (probe->role == PG_PRIMARY) {
+        put_number(member, "xlog_location", probe->flush_lsn);
+        return;
+    }
+    put_number(member, "xlog_location",
+               probe->receive_lsn > probe->replay_lsn ? probe->receive_lsn : probe->replay_lsn);
+    if (probe->receive_lsn != 0) {
+        put_number(member, "receive_lsn", probe->receive_lsn);
+    }
+    if (probe->replay_lsn != 0) {
+        put_number(member, "replay_lsn", probe->replay_lsn);
+    }
+}
+
+static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *s)
+{
+    const struct config *config = agent->config;
+    const struct pg_probe_result *probe = &agent->facts.probe;
+    json_t *member = json_object();
+    char url[HA_URL_BYTES];
+
+    (void)snprintf(url, sizeof url, "postgres://%s/%s", config->postgresql.connect.text, config->postgresql.database);
+    put_text(member, "conn_url", url);
+    (void)snprintf(url, sizeof url, "http://%s/patroni", config->restapi_connect.text);
+    put_text(member, "api_url", url);
+    put_text(member, "state", ha_state_name(s));
+    put_text(member, "role", ha_role_name(s));
+    put_text(member, "version", PUBLISHED_VERSION);
+    if (agent->facts.run == HA_RUN_RUNNING && probe->asked_ms > 0) {
+        if (probe->role == PG_STANDBY && probe->receiver_alive && strcmp(probe->receiver_status, "streaming") == 0) {
+            put_text(member, "replication_state", "streaming");
+        }
+        if (probe->timeline != 0) {
+            put_number(member, "timeline", probe->timeline);
+        }
+        if (probe->role == PG_PRIMARY && probe->control_timeline < probe->timeline) {
+            (void)json_object_set_new(member, "checkpoint_after_promote", json_false());
+        }
+        if (probe->pending_restart) {
+            (void)json_object_set_new(member, "pending_restart", json_true());
+        }
+    }
+    if (json_object_size(config->tags.published) > 0) {
+        (void)json_object_set_new(member, "tags", json_deep_copy(config->tags.published));
+    }
+    return member;
+}
+
+static void arm(struct agent *agent, int64_t wait_ms);
+
+static void on_published(void *arg, const struct dcs_result *result, const struct error *err)
+{
+    struct agent *agent = arg;
+
+    agent->publishing = false;
+    if (result->rc != 0) {
+        mem_free(agent->published);
+        agent->published = NULL;
+        if (result->rc != ERR_CANCELED) {
+            log_debug("publishing the member key: %s, retrying", err == NULL ? err_name(result->rc) : err->text);
+        }
+    }
+    arm(agent, agent->publish_due || result->rc != 0 ? LOOP_RETRY_MS : agent->dynamic.loop_wait_ms);
+    agent->publish_due = false;
+}
+
+static void publish(struct agent *agent)
+{
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    struct error err = {0};
+    int64_t now = agent_mono_ms(agent);
+
+    facts_snapshot(agent, s);
+    api_publish(agent, s);
+    json_t *member = stable_part(agent, s);
+    mem_free(s);
+    char *stable = json_dumps(member, JSON_COMPACT | JSON_ENSURE_ASCII);
+    ASSERT(stable != NULL);
+    bool same = agent->published != NULL && strcmp(agent->published, stable) == 0;
+    if (agent->publishing || (same && now - agent->published_mono_ms < agent->dynamic.loop_wait_ms)) {
+        if (!agent->publishing) {
+            arm(agent, agent->dynamic.loop_wait_ms - (now - agent->published_mono_ms));
+        }
+        agent->publish_due = agent->publish_due || !same;
+        mem_free(stable);
+        json_decref(member);
+        return;
+    }
+    put_positions(agent, member);
+    char *value = json_dumps(member, JSON_COMPACT | JSON_ENSURE_ASCII);
+    ASSERT(value != NULL);
+    json_decref(member);
+    int rc = agent->dcs->ops->put_member(agent->dcs, agent->config->name, value, agent->dynamic.ttl_ms, LOOP_DCS_MS,
+                                         on_published, agent, &err);
+    mem_free(value);
+    mem_free(agent->published);
+    agent->published = stable;
+    agent->published_mono_ms = now;
+    agent->publishing = rc == 0;
+    if (rc != 0) {
+        mem_free(agent->published);
+        agent->published = NULL;
+        arm(agent, agent->dynamic.loop_wait_ms);
+    }
+}
+
+static void on_publish_timer(uv_timer_t *timer)
+{
+    publish(timer->data);
+}
+
+static void arm(struct agent *agent, int64_t wait_ms)
+{
+    if (!uv_is_closing((uv_handle_t *)&agent->publish_timer) && !agent->stopping) {
+        (void)uv_timer_start(&agent->publish_timer, on_publish_timer, wait_ms < 0 ? 0 : (uint64_t)wait_ms, 0);
+    }
+}
+
+void publish_request(struct agent *agent)
+{
+    arm(agent, 0);
+}
+
+void publish_reloaded(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    if (rc != 0 && rc != ERR_CANCELED) {
+        log_error("applying PostgreSQL parameters: %s", err->text);
+    }
+    observe_probe_soon(agent);
+}
+
+/* --- status and history ------------------------------------------------------------------------------------------- */
+
+char *publish_status_value(struct agent *agent, uint64_t lsn, bool force)
+{
+    int64_t now = agent_mono_ms(agent);
+    const struct pg_probe_result *probe = &agent->facts.probe;
+
+    if (!force && agent->status_written != NULL && now - agent->status_mono_ms < agent->dynamic.loop_wait_ms) {
+        return NULL;
+    }
+    json_t *status = json_object();
+    json_t *slots = json_object();
+    put_number(status, "optime", lsn);
+    for (size_t i = 0; i < probe->slot_count; i++) {
+        if (probe->slots[i].restart_lsn != 0) {
+            put_number(slots, probe->slots[i].name, probe->slots[i].restart_lsn);
+        }
+    }
+    char own[PG_NAME_BYTES];
+    pg_slot_name(agent->config->name, own);
+    put_number(slots, own, lsn);
+    (void)json_object_set_new(status, "slots", slots);
+    char *value = json_dumps(status, JSON_COMPACT | JSON_ENSURE_ASCII);
+    ASSERT(value != NULL);
+    json_decref(status);
+    if (!force && agent->status_written != NULL && strcmp(value, agent->status_written) == 0) {
+        mem_free(value);
+        return NULL;
+    }
+    mem_free(agent->status_written);
+    agent->status_written = mem_strdup(value);
+    agent->status_mono_ms = now;
+    return value;
+}
+
+static json_t *history_line(const struct agent *agent, const struct pg_history_entry *entry, bool last)
+{
+    char stamp[40];
+    int64_t wall_ms = clock_wall_ms(agent->clock);
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm utc;
+    json_t *line = json_array();
+
+    (void)json_array_append_new(line, json_integer((json_int_t)entry->timeline));
+    (void)json_array_append_new(line, json_integer((json_int_t)entry->switch_lsn));
+    (void)json_array_append_new(line, json_string("no recovery target specified"));
+    if (last) {
+        (void)gmtime_r(&seconds, &utc);
+        size_t len = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+        (void)snprintf(stamp + len, sizeof stamp - len, ".%03d+00:00", (int)(wall_ms % 1000));
+        (void)json_array_append_new(line, json_string(stamp));
+        (void)json_array_append_new(line, json_string(agent->config->name));
+    }
+    return line;
+}
+
+char *publish_history_value(const struct agent *agent, const struct pg_history *history)
+{
+    const struct dcs_kv *kv = dcs_view_get(agent->facts.view, "history");
+    json_t *old = kv == NULL ? NULL : json_loadb(kv->value, kv->value_len, 0, NULL);
+    json_t *lines = json_array();
+
+    for (size_t i = 0; i < history->count; i++) {
+        const struct pg_history_entry *entry = &history->entries[i];
+        json_t *known = NULL;
+        size_t at = 0;
+        json_t *line = NULL;
+        json_array_foreach(old, at, line) {
+            if (json_integer_value(json_array_get(line, 0)) == (json_int_t)entry->timeline &&
+                json_integer_value(json_array_get(line, 1)) == (json_int_t)entry->switch_lsn &&
+                (json_array_size(line) >= 5 || i + 1 < history->count)) {
+                known = line;
+            }
+        }
+        (void)json_array_append_new(lines, known != NULL ? json_incref(known)
+                                                         : history_line(agent, entry, i + 1 == history->count));
+    }
+    while (agent->dynamic.max_timelines_history > 0 &&
+           json_array_size(lines) > (size_t)agent->dynamic.max_timelines_history) {
+        (void)json_array_remove(lines, 0);
+    }
+    char *value = json_dumps(lines, JSON_COMPACT | JSON_ENSURE_ASCII);
+    ASSERT(value != NULL);
+    json_decref(lines);
+    json_decref(old);
+    return value;
+}
+
+int publish_start(struct agent *agent)
+{
+    agent->publish_timer.data = agent;
+    int rc = uv_timer_init(agent->loop, &agent->publish_timer);
+    if (rc == 0) {
+        publish_request(agent);
+    }
+    return rc;
+}
+
+void publish_stop(struct agent *agent)
+{
+    if (agent->publish_timer.data != NULL && !uv_is_closing((uv_handle_t *)&agent->publish_timer)) {
+        uv_close((uv_handle_t *)&agent->publish_timer, NULL);
+    }
+    mem_free(agent->published);
+    mem_free(agent->status_written);
+    agent->published = NULL;
+    agent->status_written = NULL;
+}
