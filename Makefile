@@ -155,8 +155,8 @@ e2e: all
 	@tests/harness/run_e2e.sh $(BUILD) "$(T)"
 
 .PHONY: check check-all
-check: unit
-	@tests/harness/check.sh $(BUILD)
+check:
+	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD)
 check-all: check models
 
 .PHONY: install
