@@ -154,6 +154,10 @@ demo-down:
 e2e: all
 	@tests/harness/run_e2e.sh $(BUILD) "$(T)"
 
+.PHONY: models
+models:
+	@tests/models/check.sh
+
 .PHONY: check check-all
 check:
 	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD)
