@@ -110,7 +110,8 @@ struct ha_acquire {
 };
 
 struct ha_plan {
-    const char *rule; /* static text; NULL = no rule answered */
+    const char *situation; /* static texts: the list of rules, and the rule of it that answered */
+    const char *rule;
     char reason[HA_REASON_BYTES];
     size_t action_count;
     struct ha_action actions[HA_ACTIONS_MAX];

@@ -12,6 +12,7 @@ bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s, 
 {
     for (size_t i = 0; i < list->count; i++) {
         if (list->rules[i].answer(s, plan)) {
+            plan->situation = list->name;
             plan->rule = list->rules[i].name;
             return true;
         }

@@ -435,7 +435,7 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
 
 void ha_plan_print(const struct ha_plan *plan, struct buf *out)
 {
-    buf_printf(out, "rule %s\nbecause %s\n", plan->rule == NULL ? "none" : plan->rule, plan->reason);
+    buf_printf(out, "rule %s/%s\nbecause %s\n", plan->situation, plan->rule, plan->reason);
     for (size_t i = 0; i < plan->action_count; i++) {
         print_action(plan, &plan->actions[i], out);
     }

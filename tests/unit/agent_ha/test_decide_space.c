@@ -1,0 +1,261 @@
+/* Every situation that can be told apart, enumerated: ha_decide always answers, and never plans what ha_check forbids (it
+ * asserts that itself: a failure here is an abort). The check's own eyes are tested in test_check.c. */
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_plan.h"
+#include "agent/ha/ha_rules.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CLUSTER 0xabcULL
+#define OLD 7  /* an epoch of before */
+#define LAST 9 /* the last epoch */
+
+enum key { KEY_UNKNOWN, KEY_ABSENT, KEY_OURS, KEY_OTHERS, KEYS };
+enum hold { HOLD_NONE, HOLD_VALID, HOLD_UNANSWERED, HOLD_PAST, HOLD_OLD, HOLDS };
+enum page { PAGE_STANDBY, PAGE_LAST, PAGE_OLD, PAGE_OVER, PAGE_FIRED, PAGES };
+enum run { RUN_UNKNOWN, RUN_STOPPED, RUN_CRASHED, RUN_STARTING_PRIMARY, RUN_STARTING_STANDBY, RUN_PRIMARY, RUN_STANDBY,
+           RUN_PROMOTING, RUN_STOPPING, RUNS };
+enum data { DATA_MISSING, DATA_PRIMARY, DATA_STANDBY, DATA_COPY, DATA_HALF_BOOTSTRAP, DATA_HALF_CLONE, DATA_HALF_REWIND,
+            DATA_FOREIGN, DATA_OTHER_CLUSTER, DATAS };
+enum init { INIT_ABSENT, INIT_EMPTY, INIT_VALID, INITS };
+enum last { LAST_NONE, LAST_OURS, LAST_OTHERS, LASTS };
+enum wish { WISH_NONE, WISH_AWAY, WISH_TO_US, WISH_TO_OTHER, WISH_REFUSED, WISH_SHUTDOWN, WISH_START_0, WISHES };
+enum join { JOIN_UNKNOWN, JOIN_SAME, JOIN_DIVERGED, JOIN_REWIND_FAILED, JOIN_REMOVABLE, JOINS };
+enum promise { PROMISE_NONE, PROMISE_GIVEN, PROMISE_REPORTED, PROMISE_WITHDRAWN, PROMISES };
+
+static struct ha_epoch epoch(int64_t revision)
+{
+    return (struct ha_epoch){CLUSTER, revision};
+}
+
+static void set(char *to, const char *text)
+{
+    (void)strcpy(to, text);
+}
+
+static void base(struct ha_snapshot *s)
+{
+    ha_snapshot_init(s);
+    s->now_lease_ms = 100000;
+    s->now_mono_ms = 100000;
+    s->now_wall_ms = 1000000;
+    s->unlocked_since_mono_ms = 99000;
+    set(s->self.name, "n1");
+    s->self.directory_known = true;
+    s->self.run_since_mono_ms = 50000;
+    s->self.timeline = 2;
+    s->self.control_timeline = 2;
+    s->self.lsn = 0x5000;
+    s->self.position_known = true;
+    s->self.probe_fresh = true;
+    s->self.upstream.known = true;
+    s->self.upstream.service_in_force = true;
+    s->fence.connected = true;
+    s->settings.may_bootstrap = true;
+    s->cluster.cluster_id = CLUSTER;
+    s->cluster.config_revision = 4;
+    for (int i = 1; i <= 3; i++) {
+        struct ha_member *member = &s->cluster.members[s->cluster.member_count++];
+        (void)snprintf(member->name, sizeof member->name, "n%d", i);
+        set(member->conn_url, "postgres://10.0.0.1:5432/postgres");
+        set(member->state, "running");
+        set(member->role, i == 2 ? "primary" : "replica");
+        member->lsn = 0x5000;
+        member->tags.failover_priority = 1;
+        if (i > 1) {
+            set(s->peers[s->peer_count].name, member->name);
+            s->peers[s->peer_count++].heard_mono_ms = 99900;
+        }
+    }
+}
+
+static void set_key(struct ha_snapshot *s, enum key key, enum last last, enum init init)
+{
+    s->cluster.known = key != KEY_UNKNOWN;
+    if (last != LAST_NONE) {
+        s->cluster.epoch_revision = LAST;
+        s->cluster.epoch_timeline = 3;
+        set(s->cluster.epoch_holder, last == LAST_OURS ? "n1" : "n2");
+    }
+    if (key == KEY_OURS || key == KEY_OTHERS) {
+        set(s->cluster.leader, key == KEY_OURS ? "n1" : "n2");
+        s->cluster.leader_epoch = epoch(LAST);
+    }
+    s->cluster.initialize_revision = init == INIT_ABSENT ? 0 : 3;
+    set(s->cluster.initialize, init == INIT_VALID ? "7000000000000000001" : "");
+}
+
+static void set_hold(struct ha_snapshot *s, enum hold hold)
+{
+    s->holding.held = hold != HOLD_NONE;
+    s->holding.epoch = epoch(hold == HOLD_OLD ? OLD : LAST);
+    s->holding.renewed = hold != HOLD_UNANSWERED;
+    s->holding.soft_lease_ms = hold == HOLD_VALID || hold == HOLD_OLD ? 101000 : hold == HOLD_PAST ? 99000 : 0;
+    s->holding.deadline_lease_ms = s->holding.soft_lease_ms + 200;
+}
+
+static void set_page(struct ha_snapshot *s, enum page page)
+{
+    if (page == PAGE_STANDBY) {
+        return;
+    }
+    s->fence.page_epoch = epoch(page == PAGE_OLD ? OLD : LAST);
+    s->fence.armed = page != PAGE_OVER;
+    s->fence.over = page == PAGE_OVER;
+    s->fence.fired = page == PAGE_FIRED;
+}
+
+static void set_run(struct ha_snapshot *s, enum run run)
+{
+    static const enum ha_run runs[RUNS] = {HA_RUN_UNKNOWN, HA_RUN_STOPPED, HA_RUN_CRASHED, HA_RUN_STARTING, HA_RUN_STARTING,
+                                           HA_RUN_RUNNING, HA_RUN_RUNNING, HA_RUN_RUNNING, HA_RUN_STOPPING};
+    s->self.run = runs[run];
+    s->self.role = run == RUN_PRIMARY || run == RUN_STARTING_PRIMARY ? PG_PRIMARY : PG_STANDBY;
+    s->self.promote_sent = run == RUN_PROMOTING;
+    s->self.crash_since_mono_ms = run == RUN_CRASHED ? 99500 : HA_NEVER;
+    s->fence.all_gone = run == RUN_STOPPED || run == RUN_CRASHED;
+}
+
+static void set_data(struct ha_snapshot *s, enum data data)
+{
+    static const enum pg_dir_kind kinds[DATAS] = {PG_DIR_MISSING,    PG_DIR_VALID,      PG_DIR_VALID,
+                                                  PG_DIR_VALID,      PG_DIR_UNFINISHED, PG_DIR_UNFINISHED,
+                                                  PG_DIR_UNFINISHED, PG_DIR_FOREIGN,    PG_DIR_VALID};
+    s->self.directory = kinds[data];
+    s->self.unfinished = data == DATA_HALF_BOOTSTRAP ? PG_UNFINISHED_BOOTSTRAP
+                         : data == DATA_HALF_CLONE   ? PG_UNFINISHED_CLONE
+                         : data == DATA_HALF_REWIND  ? PG_UNFINISHED_REWIND
+                                                     : PG_UNFINISHED_NONE;
+    s->self.standby_signal = data == DATA_STANDBY;
+    s->self.backup_label = data == DATA_COPY;
+    s->self.control_state = data == DATA_STANDBY ? PG_CONTROL_SHUT_DOWN_IN_RECOVERY : PG_CONTROL_IN_PRODUCTION;
+    set(s->self.system_id, data == DATA_MISSING         ? ""
+                           : data == DATA_OTHER_CLUSTER ? "7000000000000000002"
+                                                        : "7000000000000000001");
+}
+
+static void set_wish(struct ha_snapshot *s, enum wish wish)
+{
+    struct ha_failover *failover = &s->cluster.failover;
+    failover->present = wish == WISH_AWAY || wish == WISH_TO_US || wish == WISH_TO_OTHER;
+    set(failover->leader, wish == WISH_AWAY ? "n1" : "");
+    set(failover->candidate, wish == WISH_TO_US ? "n1" : wish == WISH_TO_OTHER ? "n3" : "");
+    set(s->settings.refused, wish == WISH_REFUSED ? "standby_cluster" : "");
+    s->request = wish == WISH_SHUTDOWN ? HA_REQUEST_SHUTDOWN : HA_REQUEST_NONE;
+    s->settings.primary_start_timeout_ms = wish == WISH_START_0 ? 0 : 300000;
+}
+
+static void set_join(struct ha_snapshot *s, enum join join)
+{
+    struct ha_rejoin *rejoin = &s->self.rejoin;
+    rejoin->epoch = epoch(join == JOIN_UNKNOWN ? 0 : LAST);
+    rejoin->divergence = join == JOIN_UNKNOWN ? HA_DIVERGENCE_UNKNOWN
+                         : join == JOIN_SAME  ? HA_DIVERGENCE_NONE
+                                              : HA_DIVERGENCE_REWIND;
+    rejoin->rewind = join >= JOIN_REWIND_FAILED ? HA_REWIND_FAILED : HA_REWIND_NOT_TRIED;
+    s->settings.rewind_possible = join != JOIN_REMOVABLE;
+    s->settings.remove_on_diverged = join == JOIN_REMOVABLE;
+}
+
+static void set_promise(struct ha_snapshot *s, enum promise promise)
+{
+    s->self.upstream.detached = promise != PROMISE_NONE;
+    s->self.upstream.epoch = epoch(s->cluster.epoch_revision);
+    s->self.withdrawn_epoch = epoch(promise == PROMISE_WITHDRAWN ? LAST : 0);
+    s->cluster.report_count = 0;
+    if (promise == PROMISE_REPORTED) {
+        struct ha_report *report = &s->cluster.reports[s->cluster.report_count++];
+        memset(report, 0, sizeof *report);
+        set(report->name, "n1");
+        report->valid = true;
+        report->revision = 12;
+        report->epoch = epoch(s->cluster.epoch_revision);
+        report->timeline = s->self.timeline;
+        report->lsn = s->self.lsn;
+    }
+}
+
+/* Facts that cannot be true together (the key names an epoch that does not exist) are left out. */
+static bool is_possible(enum key key, enum hold hold, enum last last)
+{
+    if (key == KEY_OURS && last != LAST_OURS) {
+        return false;
+    }
+    if (key == KEY_OTHERS && last != LAST_OTHERS) {
+        return false;
+    }
+    return !(hold != HOLD_NONE && hold != HOLD_OLD && last != LAST_OURS);
+}
+
+static uint64_t decided;
+
+static void decide_all_wishes(struct ha_snapshot *s, struct ha_plan *plan)
+{
+    for (int wish = 0; wish < WISHES; wish++) {
+        set_wish(s, (enum wish)wish);
+        for (int join = 0; join < JOINS; join++) {
+            set_join(s, (enum join)join);
+            for (int promise = 0; promise < PROMISES; promise++) {
+                set_promise(s, (enum promise)promise);
+                ha_decide(s, plan);
+                assert_non_null(plan->rule);
+                assert_true(plan->reason[0] != '\0');
+                decided++;
+            }
+        }
+    }
+}
+
+static void every_situation_has_a_permitted_plan(void **state)
+{
+    static struct ha_snapshot s;
+    static struct ha_plan plan;
+    (void)state;
+    for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAGES * RUNS * DATAS; i++) {
+        int rest = i;
+        enum key key = (enum key)(rest % KEYS);
+        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
+        enum last last = (enum last)((rest /= HOLDS) % LASTS);
+        if (!is_possible(key, hold, last)) {
+            continue;
+        }
+        base(&s);
+        set_key(&s, key, last, (enum init)((rest /= LASTS) % INITS));
+        set_hold(&s, hold);
+        set_page(&s, (enum page)((rest /= INITS) % PAGES));
+        set_run(&s, (enum run)((rest /= PAGES) % RUNS));
+        set_data(&s, (enum data)((rest /= RUNS) % DATAS));
+        decide_all_wishes(&s, &plan);
+    }
+    assert_true(decided > 1000000);
+}
+
+/* The first promise of the room: nothing known, nothing done. */
+static void unknown_world_means_wait(void **state)
+{
+    static struct ha_snapshot s;
+    static struct ha_plan plan;
+    (void)state;
+    ha_snapshot_init(&s);
+    ha_decide(&s, &plan);
+    assert_string_equal(plan.rule, "look_first");
+    assert_int_equal(plan.action_count, 1);
+    assert_int_equal(plan.actions[0].type, HA_WAIT);
+    memset(&s, 0, sizeof s);
+    ha_decide(&s, &plan);
+    assert_int_equal(plan.actions[0].type, HA_WAIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unknown_world_means_wait),
+        cmocka_unit_test(every_situation_has_a_permitted_plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
