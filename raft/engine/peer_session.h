@@ -47,7 +47,7 @@ const char *peer_session_text(const struct peer_session *session); /* address of
 
 /* `frame` is copied. ERR_LIMIT: over `pending_max` bytes would wait (a first frame may always go); ERR_CLOSED. */
 int peer_session_send(struct peer_session *session, const struct peer_frame *frame, size_t pending_max,
-                      struct error *err) MUST_CHECK;
+                      struct error *err);
 size_t peer_session_pending(const struct peer_session *session);
 
 #endif

@@ -1,0 +1,203 @@
+/* A request is decoded, given to the node, and answered from the node's callback. A request outlives its connection
+ * (the node cannot take a proposal back), so the connection is only borrowed: client_server_forget cuts it off. */
+#include "raft/engine/client_server.h"
+
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "raft/engine/client_frame.h"
+
+#include <string.h>
+
+struct pending {
+    struct list in_server;
+    struct client_server *server;
+    struct peer_session *client; /* NULL = gone */
+    uint64_t number;
+    enum client_kind kind;
+    uint64_t from;    /* ids of the frame's header */
+    uint64_t cluster;
+    uint8_t *prefix;  /* READ */
+    size_t prefix_len;
+};
+
+struct client_server {
+    struct raft_node *node;
+    struct list pending;
+    size_t count;
+};
+
+struct client_server *client_server_new(void)
+{
+    struct client_server *server = mem_new(struct client_server);
+    list_init(&server->pending);
+    return server;
+}
+
+void client_server_free(struct client_server *server)
+{
+    ASSERT(server == NULL || server->count == 0);
+    mem_free(server);
+}
+
+void client_server_node(struct client_server *server, struct raft_node *node)
+{
+    server->node = node;
+}
+
+static void pending_free(struct pending *pending)
+{
+    list_remove(&pending->in_server);
+    pending->server->count--;
+    mem_free(pending->prefix);
+    mem_free(pending);
+}
+
+/* A client that does not take its answers loses them: it has a deadline of its own. */
+static void answer(const struct pending *pending, int code, const char *text, struct span body)
+{
+    if (pending->client == NULL) {
+        return;
+    }
+    struct client_answer reply = {.number = pending->number, .kind = pending->kind, .code = code,
+                                  .text = span_str(text), .body = body};
+    struct buf payload = BUF_INIT;
+    client_answer_encode(&reply, &payload);
+    struct peer_frame frame = {.type = PEER_FRAME_ANSWER, .from = pending->from, .cluster = pending->cluster,
+                               .payload = buf_span(&payload)};
+    (void)peer_session_send(pending->client, &frame, CLIENT_SERVER_QUEUE_BYTES_MAX, NULL);
+    buf_free(&payload);
+}
+
+static void answer_error(const struct pending *pending, int code, const char *text)
+{
+    answer(pending, code, text, span_of(NULL, 0));
+}
+
+static void on_read_done(void *arg, int rc, const struct store_result *result)
+{
+    struct pending *pending = arg;
+    (void)result;
+    struct raft_node *node = pending->server->node;
+    if (rc != 0 || node == NULL) {
+        answer_error(pending, rc != 0 ? rc : ERR_CANCELED, "the member could not read from the group");
+        pending_free(pending);
+        return;
+    }
+    struct buf body = BUF_INIT;
+    client_view_encode(raft_node_store(node), pending->cluster, span_of(pending->prefix, pending->prefix_len), &body);
+    if (body.len > PEER_FRAME_BYTES_MAX / 2) {
+        answer_error(pending, ERR_LIMIT, "the keys are too many for one answer");
+    } else {
+        answer(pending, 0, "", buf_span(&body));
+    }
+    buf_free(&body);
+    pending_free(pending);
+}
+
+static void on_command_done(void *arg, int rc, const struct store_result *result)
+{
+    struct pending *pending = arg;
+    if (rc != 0) {
+        answer_error(pending, rc, "the member could not have the command applied");
+    } else {
+        struct buf body = BUF_INIT;
+        client_result_encode(result, &body);
+        answer(pending, 0, "", buf_span(&body));
+        buf_free(&body);
+    }
+    pending_free(pending);
+}
+
+static int start_read(struct pending *pending, const struct client_request *request, struct error *err)
+{
+    if (request->body.len > STORE_KEY_BYTES_MAX) {
+        return error_set(err, ERR_INVALID, "the prefix is longer than %d bytes", STORE_KEY_BYTES_MAX);
+    }
+    pending->prefix = mem_memdup(request->body.data, request->body.len);
+    pending->prefix_len = request->body.len;
+    return raft_node_read(pending->server->node, request->timeout_ms, on_read_done, pending, err);
+}
+
+static int start_command(struct pending *pending, const struct client_request *request, struct error *err)
+{
+    struct store_command command;
+    struct buf arena = BUF_INIT;
+    int rc = store_command_decode(request->body, &command, &arena, err);
+    if (rc == 0 && (command.type == STORE_MEMBER_SET || command.type == STORE_MEMBER_REMOVE)) {
+        rc = error_set(err, ERR_REFUSED, "records of members are the members' own");
+    }
+    if (rc == 0) {
+        rc = raft_node_propose_plain(pending->server->node, &command, request->timeout_ms, on_command_done, pending,
+                                     err);
+    }
+    buf_free(&arena);
+    return rc;
+}
+
+/* 0: under way or answered. */
+static int start(struct pending *pending, const struct client_request *request, struct error *err)
+{
+    struct raft_node *node = pending->server->node;
+    if (node == NULL) {
+        return error_set(err, ERR_UNAVAILABLE, "the member has not joined a group yet");
+    }
+    switch (request->kind) {
+    case CLIENT_READ: return start_read(pending, request, err);
+    case CLIENT_COMMAND: return start_command(pending, request, err);
+    case CLIENT_STATUS: break;
+    }
+    struct raft_status status;
+    raft_node_status(node, &status);
+    struct buf body = BUF_INIT;
+    client_status_encode(&status, &body);
+    answer(pending, 0, "", buf_span(&body));
+    buf_free(&body);
+    pending_free(pending);
+    return 0;
+}
+
+static size_t pending_of(const struct client_server *server, const struct peer_session *client)
+{
+    size_t count = 0;
+    LIST_EACH(item, &server->pending) {
+        count += LIST_OWNER(item, struct pending, in_server)->client == client;
+    }
+    return count;
+}
+
+void client_server_request(struct client_server *server, struct peer_session *client, struct span payload,
+                           const struct handshake_identity *self)
+{
+    struct client_request request;
+    struct error err = {0};
+    if (client_request_decode(payload, &request, &err) != 0) {
+        return; /* without a number there is nothing to answer to */
+    }
+    struct pending *pending = mem_new(struct pending);
+    pending->server = server;
+    pending->client = client;
+    pending->number = request.number;
+    pending->kind = request.kind;
+    pending->from = self->id;
+    pending->cluster = self->cluster;
+    bool full = server->count >= CLIENT_SERVER_REQUESTS_MAX ||
+                pending_of(server, client) >= CLIENT_SERVER_PER_CLIENT_MAX;
+    list_append(&server->pending, &pending->in_server);
+    server->count++;
+    int rc = full ? error_set(&err, ERR_LIMIT, "too many requests are under way") : start(pending, &request, &err);
+    if (rc != 0) {
+        answer_error(pending, rc, err.text);
+        pending_free(pending);
+    }
+}
+
+void client_server_forget(struct client_server *server, struct peer_session *client)
+{
+    LIST_EACH(item, &server->pending) {
+        struct pending *pending = LIST_OWNER(item, struct pending, in_server);
+        if (pending->client == client) {
+            pending->client = NULL;
+        }
+    }
+}

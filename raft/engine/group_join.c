@@ -1,0 +1,159 @@
+/* For the first joiner that is still asking:
+ *
+ *   not in the configuration   -> add it (standby)
+ *   standby, not caught up     -> wait (the node runs the catch-up)
+ *   a predecessor is there     -> not reachable: remove it, then its record; reachable: two members of one name, wait
+ *   else                       -> promote; done
+ *
+ * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first would need three
+ * of four. A refused or busy step is simply tried again: the node knows the rules (docs/consensus.md). */
+#include "raft/engine/group_join.h"
+
+#include "base/assert.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECORD_TIMEOUT_MS 5000
+
+static struct group_join_item *item_of(struct group_join *join, uint64_t id)
+{
+    for (size_t i = 0; i < join->count; i++) {
+        if (join->items[i].id == id) {
+            return &join->items[i];
+        }
+    }
+    return NULL;
+}
+
+static void item_drop(struct group_join *join, size_t at)
+{
+    join->count--;
+    memmove(&join->items[at], &join->items[at + 1], (join->count - at) * sizeof join->items[0]);
+}
+
+void group_join_ask(struct group_join *join, const struct handshake_identity *peer, int64_t now_ms)
+{
+    struct group_join_item *item = item_of(join, peer->id);
+    if (item == NULL) {
+        if (join->count == GROUP_JOINS_MAX) {
+            return; /* it asks again */
+        }
+        item = &join->items[join->count++];
+        item->id = peer->id;
+    }
+    memcpy(item->name, peer->name, sizeof item->name);
+    memcpy(item->address, peer->address, sizeof item->address);
+    item->heard_ms = now_ms;
+}
+
+static void join_warn(struct group_join *join, const struct group_join_item *item, const char *why)
+{
+    char text[ERROR_TEXT_BYTES];
+    (void)snprintf(text, sizeof text, "member '%s' at %s (%016llx) waits to be taken in: %s", item->name,
+                   item->address, (unsigned long long)item->id, why);
+    join->on_warning(join->arg, text);
+}
+
+static void on_record_removed(void *arg, int rc, const struct store_result *result)
+{
+    struct group_join *join = arg;
+    (void)rc; /* a record of a member that is gone does no harm */
+    (void)result;
+    join->busy = false;
+}
+
+static void on_changed(void *arg, int rc, const struct store_result *result)
+{
+    struct group_join *join = arg;
+    (void)result;
+    uint64_t removed = join->removing;
+    join->removing = 0;
+    join->busy = false;
+    if (rc != 0 || removed == 0 || join->node == NULL) {
+        return;
+    }
+    struct store_command command = {.type = STORE_MEMBER_REMOVE, .member = {.id = removed}};
+    if (raft_node_propose(join->node, &command, RECORD_TIMEOUT_MS, 0, on_record_removed, join, NULL) == 0) {
+        join->busy = true;
+    }
+}
+
+static const struct raft_member_status *member_of(const struct raft_status *status, uint64_t id)
+{
+    for (size_t i = 0; i < status->member_count; i++) {
+        if (status->members[i].id == id) {
+            return &status->members[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct raft_member_status *predecessor_of(const struct raft_status *status,
+                                                       const struct group_join_item *item)
+{
+    for (size_t i = 0; i < status->member_count; i++) {
+        const struct raft_member_status *member = &status->members[i];
+        if (member->id != item->id && strcmp(member->name, item->name) == 0) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+static int step_standby(struct group_join *join, const struct raft_status *status,
+                        const struct group_join_item *item, struct error *err)
+{
+    int rc = raft_node_caught_up(join->node, item->id);
+    if (rc != 0) {
+        return error_set(err, ERR_BUSY, "it has not caught up yet");
+    }
+    const struct raft_member_status *predecessor = predecessor_of(status, item);
+    if (predecessor == NULL) {
+        return raft_node_promote(join->node, item->id, on_changed, join, err);
+    }
+    if (predecessor->id == status->id || predecessor->leader || join->reachable(join->arg, predecessor->id)) {
+        return error_set(err, ERR_EXISTS, "a member of the same name is running: names must differ");
+    }
+    rc = raft_node_remove(join->node, predecessor->id, on_changed, join, err);
+    if (rc == 0) {
+        join->removing = predecessor->id;
+    }
+    return rc;
+}
+
+/* True: the item is done with. */
+static bool step_item(struct group_join *join, const struct raft_status *status, const struct group_join_item *item)
+{
+    const struct raft_member_status *member = member_of(status, item->id);
+    if (member != NULL && member->voter) {
+        return true;
+    }
+    struct error err = {0};
+    int rc = member == NULL ? raft_node_add(join->node, item->id, on_changed, join, &err)
+                            : step_standby(join, status, item, &err);
+    if (rc == 0) {
+        join->busy = true;
+    } else if (rc != ERR_BUSY && rc != ERR_UNAVAILABLE) {
+        join_warn(join, item, err.text);
+    }
+    return false;
+}
+
+void group_join_step(struct group_join *join, int64_t now_ms)
+{
+    ASSERT(join->node != NULL);
+    struct raft_status status;
+    raft_node_status(join->node, &status);
+    for (size_t i = join->count; i > 0; i--) {
+        if (now_ms - join->items[i - 1].heard_ms > GROUP_JOIN_FORGET_MS) {
+            item_drop(join, i - 1);
+        }
+    }
+    if (status.role != RAFT_ROLE_LEADER || join->busy || join->count == 0) {
+        return;
+    }
+    if (step_item(join, &status, &join->items[0])) {
+        item_drop(join, 0);
+    }
+}
