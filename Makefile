@@ -1,4 +1,5 @@
 # pgquorum: one Makefile, no recursion. `make help` lists the targets.
+.DEFAULT_GOAL := all
 MODE ?= debug
 BUILD ?= build/$(MODE)
 CC ?= gcc
@@ -37,9 +38,30 @@ RAFT_SRC ?= $(if $(filter asan tsan,$(MODE)),$(RAFT_CACHE))
 ifneq (,$(RAFT_SRC))
 RAFT_LIB := $(BUILD)/libraft_src.a
 RAFT_INC := -isystem $(BUILD)/raft_include
+RAFT_HEADER := $(BUILD)/raft_include/raft.h
+# The core and what raft.c links of the old interface; not its libuv backend. Assertions stay on: a broken contract
+# ends the process instead of its memory.
+RAFT_FILES := byte client configuration convert election entry err heap legacy log membership message progress random \
+    raft recv recv_append_entries recv_append_entries_result recv_install_snapshot recv_request_vote \
+    recv_request_vote_result recv_timeout_now replication restore snapshot state timeout tracing trail
+RAFT_OBJECTS := $(RAFT_FILES:%=$(BUILD)/raft_src/%.o)
+$(RAFT_HEADER): $(RAFT_SRC)/include/raft.h.in
+	@mkdir -p $(@D)/include
+	@sed 's/@enable_v0@//' $< > $(@D)/include/raft.h
+	@cp $(@D)/include/raft.h $@
+$(RAFT_SRC)/include/raft.h.in:
+	@echo "the source of libraft $(RAFT_VERSION) is not in '$(RAFT_SRC)': run 'make deps', or give RAFT_SRC=DIR" >&2; exit 1
+# Its sources say "../include/raft.h": -iquote lets that name our copy, so that nothing is written beside them.
+$(RAFT_OBJECTS): $(BUILD)/raft_src/%.o: $(RAFT_SRC)/src/%.c $(RAFT_HEADER)
+	@mkdir -p $(@D)
+	@$(CC) -w -D_GNU_SOURCE -DV0_ENABLED -iquote $(BUILD)/raft_include/include -std=gnu11 $(MODE_$(MODE)) -fPIE -c -o $@ $<
+$(RAFT_LIB): $(RAFT_OBJECTS)
+	@rm -f $@
+	@$(AR) rcs $@ $^
 else
 RAFT_LIB := /usr/lib/$(shell $(CC) -print-multiarch)/libraft.a
 RAFT_INC :=
+RAFT_HEADER :=
 endif
 
 # --- rooms: one archive a directory; the linker takes what it needs ------------------------------------------
@@ -90,12 +112,12 @@ $(BUILD)/pgquorum-fence: $(call objects,pgctl/fence/fence_main.c $(FENCE_SHARED)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^
 
-$(BUILD)/tests/%.o: tests/%.c
+$(BUILD)/tests/%.o: tests/%.c | $(RAFT_HEADER)
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	@$(CC) $(CPPFLAGS) $(RAFT_INC) $(CFLAGS) $(TEST_WARNINGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | $(RAFT_HEADER)
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	@$(CC) $(CPPFLAGS) $(RAFT_INC) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<

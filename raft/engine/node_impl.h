@@ -1,0 +1,265 @@
+/* Inside of a raft_node; for the node_*.c files and their tests only.
+ *
+ *   node.c          start, stop, the entry points and what they end with (settle, callbacks, timer)
+ *   node_step.c     one raft_step and its effects: log cache, storage jobs, messages
+ *   node_receive.c  frames in
+ *   node_apply.c    committed entries into the store; snapshots
+ *   node_propose.c  commands: batching, forwarding, request ids
+ *   node_read.c     ReadIndex
+ *   node_lease.c    leases that have run out; our own member record
+ *   node_members.c  membership, transfer, status
+ *
+ * Order inside one entry point: step(s), each with all its effects; then settle = apply what is committed; then the
+ * callbacks that became due; then the timer. User callbacks run only there, when everything is consistent, so they
+ * may call the node again. */
+#ifndef RAFT_ENGINE_NODE_IMPL_H
+#define RAFT_ENGINE_NODE_IMPL_H
+
+#include "base/list.h"
+#include "raft/engine/guards.h"
+#include "raft/engine/log_cache.h"
+#include "raft/node.h"
+
+#define NODE_INFLIGHT_ENTRIES 256
+#define NODE_SNAPSHOT_THRESHOLD 1024
+#define NODE_SNAPSHOT_TRAILING 512
+#define NODE_SNAPSHOT_LOG_BYTES ((size_t)16 * 1024 * 1024) /* a log larger than this is cut early */
+#define NODE_SUBMIT_ENTRIES_MAX 64
+#define NODE_SUBMIT_BYTES_MAX ((size_t)2 * 1024 * 1024)
+#define NODE_SUBMIT_QUEUE_MAX 4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
+#define NODE_APPEND_BYTES_MAX ((size_t)2 * 1024 * 1024) /* entries in one frame */
+#define NODE_JOBS_MAX 1024 /* unfinished storage jobs; beyond it nothing new is taken in */
+#define NODE_SUSPENDED_SLACK_MS 10
+#define NODE_LEASE_SLEEP_MS_MIN 5
+#define NODE_EXPIRES_MAX 64 /* expirations under way at once */
+#define NODE_READS_MAX RAFT_NODE_PENDING_MAX
+#define NODE_READ_REQUESTS_MAX (4 * RAFT_NODE_PENDING_MAX) /* on the leader, from everybody */
+
+/* Shared by the slot of the newest snapshot and the job that stores it. */
+struct node_snapshot {
+    unsigned refs;
+    uint64_t index;
+    uint64_t term;
+    uint64_t configuration_index;
+    struct configuration configuration;
+    struct buf configuration_bytes;
+    struct buf data;
+};
+
+/* A frame that waits for the newest term or vote to be durable. */
+struct node_frame {
+    struct list link;
+    uint64_t to;
+    struct buf bytes;
+};
+
+enum node_job_snapshot { NODE_JOB_NO_SNAPSHOT, NODE_JOB_TAKEN, NODE_JOB_INSTALLED };
+
+struct node_job {
+    struct list link;
+    struct raft_node *node; /* NULL: the node is gone, `done` only frees */
+    struct raft_storage_job storage;
+    struct log_entry **entries; /* references, entry_count of them */
+    struct raft_entry_rec *records;
+    uint64_t last_index; /* highest entry of the job that is still valid; 0 = none (clip rule) */
+    enum node_job_snapshot snapshot_kind;
+    struct node_snapshot *snapshot;
+    struct list frames; /* struct node_frame */
+};
+
+/* One proposal of this member, until it is applied here. Slot = sequence % RAFT_NODE_PENDING_MAX. */
+struct node_proposal {
+    bool used;
+    uint64_t sequence;
+    struct buf data; /* entry data, ready for the log */
+    int64_t deadline_ms;
+    int64_t sent_ms;
+    uint64_t sent_term; /* term and leader it was last sent in; 0 = to be sent */
+    unsigned attempts;
+    unsigned attempts_max;
+    raft_done done;
+    void *arg;
+};
+
+/* A command in front of SUBMIT; ours or forwarded. */
+struct node_submit {
+    struct list link;
+    struct buf data;
+};
+
+struct node_read {
+    struct list link;
+    uint64_t number; /* of the question it waits for; 0 = not asked yet */
+    uint64_t index;  /* answered: apply up to here; 0 = not answered */
+    int64_t deadline_ms;
+    raft_done done;
+    void *arg;
+};
+
+/* A question that the leader has to answer, by `from` (may be ourselves). */
+struct node_read_request {
+    struct list link;
+    uint64_t from;
+    uint64_t number;
+};
+
+struct node_reads {
+    struct list waiting; /* struct node_read: ours */
+    size_t waiting_count;
+    uint64_t asked;        /* number of our newest question */
+    uint64_t asked_term;   /* term and leader it went to */
+    uint64_t asked_leader;
+    int64_t asked_ms;
+    bool ask_open; /* an answer is awaited */
+    /* Leader. */
+    struct list requests; /* not in a round yet */
+    struct list round;    /* of the present round */
+    size_t request_count;
+    bool round_open;
+    uint64_t round_number;
+    uint64_t round_index;
+    int64_t round_ms;
+    size_t answered_count;
+    uint64_t answered[CONFIGURATION_SERVERS_MAX];
+};
+
+struct node_expire {
+    struct raft_node *node;
+    uint64_t lease; /* 0 = free */
+    uint64_t number;
+};
+
+struct node_change {
+    bool open;
+    bool submitted;
+    uint64_t index; /* once submitted */
+    uint64_t term;
+    struct configuration configuration;
+    raft_done done;
+    void *arg;
+};
+
+/* A callback that is due, fired when the node is at rest. */
+struct node_call {
+    struct list link;
+    raft_done done;
+    void *arg;
+    int rc;
+    bool has_result;
+    struct store_result result;
+};
+
+struct raft_node {
+    struct raft raft;
+    struct raft_node_config config;
+    struct raft_env env;
+    uint64_t id;
+    uint64_t cluster;
+    struct store *store;
+    struct guards guards;
+
+    bool dead;        /* fatal was told: nothing is done any more */
+    bool running;     /* inside an entry point */
+    bool firing;      /* inside user callbacks */
+    bool stop_asked;  /* raft_node_stop from a callback */
+    bool storage_full;
+    bool changed;     /* on_change is due */
+    bool pump_wanted; /* something waits for the next tick */
+    unsigned seen_state;
+    uint64_t seen_term;
+    uint64_t seen_leader;
+
+    int64_t now_ms; /* never falls */
+    struct log_cache cache;
+    struct node_snapshot *snapshot; /* newest that is stored; NULL = none */
+    bool taking;                    /* a snapshot job is under way */
+    struct list jobs;               /* FIFO */
+    size_t job_count;
+    uint64_t commit_index; /* own maximum: the engine's may go back */
+    uint64_t applied_index;
+    uint64_t applied_term; /* term of the entry at applied_index */
+    struct configuration configuration; /* applied */
+    uint64_t configuration_index;
+
+    /* proposals */
+    uint64_t client;
+    uint64_t sequence_next;
+    uint64_t sequence_floor;
+    struct node_proposal proposals[RAFT_NODE_PENDING_MAX];
+    struct list submits;
+    size_t submit_count;
+    bool barrier_wanted;
+
+    struct node_reads reads;
+    struct node_expire expires[NODE_EXPIRES_MAX];
+    int64_t lease_look_ms; /* next look at the leases; mono clock */
+    int64_t suspended_ms;
+    int64_t member_look_ms; /* next look at our member record */
+    bool member_pending;
+
+    struct node_change change;
+    bool transfer_seen;
+    struct list calls; /* struct node_call */
+};
+
+/* --- node.c --- */
+void node_enter(struct raft_node *node);
+/* Settles, fires callbacks, arms. The node may be gone afterwards. */
+void node_leave(struct raft_node *node);
+void node_fatal(struct raft_node *node, int code, const char *text);
+void node_call_later(struct raft_node *node, raft_done done, void *arg, int rc, const struct store_result *result);
+/* From an API call: the work is done by the tick that is armed here. */
+void node_kick(struct raft_node *node);
+
+/* --- node_step.c --- */
+int node_step(struct raft_node *node, struct raft_event *event, bool stale_message);
+/* The same, and any refusal is fatal. */
+void node_step_must(struct raft_node *node, struct raft_event *event, bool stale_message, const char *what);
+void node_send_message(struct raft_node *node, uint64_t to, const struct peer_message *message);
+/* Appends the job to the FIFO and hands it to the storage. */
+void node_job_submit(struct raft_node *node, struct node_job *job);
+struct node_job *node_job_new(struct raft_node *node);
+void node_jobs_orphan(struct raft_node *node);
+struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term, uint64_t configuration_index);
+void node_snapshot_unref(struct node_snapshot *snapshot);
+uint64_t node_term_of(const struct raft_node *node, uint64_t index); /* 0 = not known any more */
+uint64_t node_leader(const struct raft_node *node);                  /* 0 = unknown */
+bool node_is_leader(const struct raft_node *node);
+
+/* --- node_apply.c --- */
+void node_apply(struct raft_node *node);
+int node_restore(struct raft_node *node, const struct node_snapshot *snapshot, struct error *err) MUST_CHECK;
+void node_snapshot_taken(struct raft_node *node, struct node_job *job);
+void node_snapshot_installed(struct raft_node *node, struct node_job *job);
+
+/* --- node_propose.c --- */
+void node_proposal_applied(struct raft_node *node, uint64_t sequence, const struct store_result *result);
+void node_proposals_pump(struct raft_node *node); /* deadlines, sends, one or more SUBMITs */
+void node_proposals_resend(struct raft_node *node); /* the leader or its term changed */
+void node_proposal_forwarded(struct raft_node *node, struct span data);
+void node_proposals_cancel(struct raft_node *node);
+bool node_proposals_idle(const struct raft_node *node);
+int64_t node_proposals_delay(const struct raft_node *node);
+void node_submits_drop(struct raft_node *node);
+
+/* --- node_read.c --- */
+void node_reads_init(struct raft_node *node);
+void node_reads_pump(struct raft_node *node);
+void node_reads_lost(struct raft_node *node); /* leader or term changed */
+void node_reads_cancel(struct raft_node *node);
+void node_read_message(struct raft_node *node, uint64_t from, const struct peer_message *message);
+int64_t node_reads_delay(const struct raft_node *node);
+
+/* --- node_lease.c --- */
+void node_leases_note(struct raft_node *node);
+void node_leases_restart(struct raft_node *node);
+void node_leases_pump(struct raft_node *node);
+int64_t node_leases_delay(const struct raft_node *node);
+
+/* --- node_members.c --- */
+void node_change_pump(struct raft_node *node);
+void node_change_applied(struct raft_node *node, uint64_t index, uint64_t term);
+void node_change_lost(struct raft_node *node, int rc);
+bool node_own_term_committed(const struct raft_node *node);
+
+#endif

@@ -1,0 +1,312 @@
+/* Commands of this member, until it has applied them itself.
+ *
+ *   to be sent --> sent to the leader of a term --> applied here: done
+ *       ^                    |
+ *       +-- leader or term changed, or no answer for an election timeout (times the attempts)
+ *
+ * All copies carry the same request id, and the store applies one. On the leader itself "sent" means SUBMIT: the
+ * entry is in its log, so it is not sent again before the term changes. Everything that waits goes into one SUBMIT,
+ * up to NODE_SUBMIT_ENTRIES_MAX entries.
+ *
+ * The window of open sequences is RAFT_NODE_PENDING_MAX wide, as is the store's memory of results: `floor` in a
+ * command says that nothing below it is open any more. */
+#include "raft/engine/node_impl.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/engine/log_command.h"
+
+#include <string.h>
+
+#define NODE_RESEND_FACTOR_MAX 8
+
+static struct node_proposal *slot_of(struct raft_node *node, uint64_t sequence)
+{
+    return &node->proposals[sequence % RAFT_NODE_PENDING_MAX];
+}
+
+static void proposal_close(struct raft_node *node, struct node_proposal *proposal)
+{
+    buf_free(&proposal->data);
+    memset(proposal, 0, sizeof(*proposal));
+    while (node->sequence_floor < node->sequence_next && !slot_of(node, node->sequence_floor)->used) {
+        node->sequence_floor++;
+    }
+}
+
+static int propose(struct raft_node *node, const struct store_command *command, struct span actor,
+                   int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg, struct error *err)
+{
+    if (node->dead || node->stop_asked) {
+        return error_set(err, ERR_UNAVAILABLE, "this member is stopping");
+    }
+    if (node->sequence_next - node->sequence_floor >= RAFT_NODE_PENDING_MAX) {
+        return error_set(err, ERR_LIMIT, "%d commands are waiting here already", RAFT_NODE_PENDING_MAX);
+    }
+    struct store_command mine = *command;
+    struct buf data = BUF_INIT;
+    mine.client = node->client;
+    mine.sequence = node->sequence_next;
+    mine.floor = node->sequence_floor;
+    mine.actor = actor;
+    log_command_header(mine.client, mine.sequence, &data);
+    int rc = store_command_encode(&mine, &data, err);
+    if (rc != 0) {
+        buf_free(&data);
+        return rc;
+    }
+    struct node_proposal *proposal = slot_of(node, mine.sequence);
+    ASSERT(!proposal->used);
+    node->sequence_next++;
+    *proposal = (struct node_proposal){
+        .used = true,
+        .sequence = mine.sequence,
+        .data = data,
+        .deadline_ms = clock_mono_ms(node->env.clock) + timeout_ms,
+        .attempts_max = attempts_max,
+        .done = done,
+        .arg = arg,
+    };
+    node_kick(node);
+    return 0;
+}
+
+int raft_node_propose(struct raft_node *node, const struct store_command *command, int64_t timeout_ms,
+                      unsigned attempts_max, raft_done done, void *arg, struct error *err)
+{
+    return propose(node, command, span_str(node->config.name), timeout_ms, attempts_max, done, arg, err);
+}
+
+int raft_node_propose_plain(struct raft_node *node, const struct store_command *command, int64_t timeout_ms,
+                            raft_done done, void *arg, struct error *err)
+{
+    return propose(node, command, (struct span){0}, timeout_ms, 0, done, arg, err);
+}
+
+void node_proposal_applied(struct raft_node *node, uint64_t sequence, const struct store_result *result)
+{
+    struct node_proposal *proposal = slot_of(node, sequence);
+    if (!proposal->used || proposal->sequence != sequence) {
+        return; /* ended at its deadline */
+    }
+    node_call_later(node, proposal->done, proposal->arg, 0, result);
+    proposal_close(node, proposal);
+}
+
+void node_proposals_resend(struct raft_node *node)
+{
+    for (uint64_t sequence = node->sequence_floor; sequence < node->sequence_next; sequence++) {
+        struct node_proposal *proposal = slot_of(node, sequence);
+        bool may = proposal->attempts_max == 0 || proposal->attempts < proposal->attempts_max;
+        if (proposal->used && may) {
+            proposal->sent_term = 0;
+            node->pump_wanted = true;
+        }
+    }
+}
+
+void node_proposals_cancel(struct raft_node *node)
+{
+    for (uint64_t sequence = node->sequence_floor; sequence < node->sequence_next; sequence++) {
+        struct node_proposal *proposal = slot_of(node, sequence);
+        if (proposal->used) {
+            node_call_later(node, proposal->done, proposal->arg, ERR_CANCELED, NULL);
+            buf_free(&proposal->data);
+            proposal->used = false;
+        }
+    }
+    node->sequence_floor = node->sequence_next;
+}
+
+/* --- into the log ------------------------------------------------------------------------------------------ */
+
+static void submit_queue(struct raft_node *node, struct span data)
+{
+    struct node_submit *submit = mem_new(struct node_submit);
+    buf_put_span(&submit->data, data);
+    list_append(&node->submits, &submit->link);
+    node->submit_count++;
+}
+
+static void submit_free(struct raft_node *node, struct node_submit *submit)
+{
+    list_remove(&submit->link);
+    node->submit_count--;
+    buf_free(&submit->data);
+    mem_free(submit);
+}
+
+void node_submits_drop(struct raft_node *node)
+{
+    LIST_EACH(item, &node->submits) {
+        submit_free(node, LIST_OWNER(item, struct node_submit, link));
+    }
+}
+
+void node_proposal_forwarded(struct raft_node *node, struct span data)
+{
+    struct log_command command;
+    if (!log_command_decode(data, &command) || !node_is_leader(node) ||
+        node->submit_count >= NODE_SUBMIT_QUEUE_MAX) {
+        return; /* who asked sends it again, to whom it finds */
+    }
+    submit_queue(node, data);
+    node->pump_wanted = true;
+}
+
+/* G13: entries of a SUBMIT carry the present term and a batch; nobody else makes any. */
+static int submit_entries(struct raft_node *node, struct raft_entry *entries, size_t count)
+{
+    struct raft_event event = {.type = RAFT_SUBMIT};
+    for (size_t i = 0; i < count; i++) {
+        ASSERT(entries[i].batch != NULL && entries[i].term == raft_current_term(&node->raft));
+    }
+    event.submit.entries = entries;
+    event.submit.n = (unsigned)count;
+    return node_step(node, &event, false);
+}
+
+/* One SUBMIT of what waits. False if the engine takes nothing now. */
+static bool submit_batch(struct raft_node *node)
+{
+    struct raft_entry entries[NODE_SUBMIT_ENTRIES_MAX];
+    size_t count = 0;
+    size_t bytes = 0;
+    LIST_EACH(item, &node->submits) {
+        struct node_submit *submit = LIST_OWNER(item, struct node_submit, link);
+        if (count == NODE_SUBMIT_ENTRIES_MAX || (count > 0 && bytes + submit->data.len > NODE_SUBMIT_BYTES_MAX)) {
+            break;
+        }
+        entries[count++] = (struct raft_entry){
+            .term = raft_current_term(&node->raft),
+            .type = RAFT_COMMAND,
+            .buf = {.base = submit->data.data, .len = submit->data.len},
+            .batch = submit->data.data,
+        };
+        bytes += submit->data.len;
+    }
+    if (submit_entries(node, entries, count) != 0) {
+        return false;
+    }
+    for (; count > 0; count--) {
+        submit_free(node, LIST_OWNER(list_first(&node->submits), struct node_submit, link));
+    }
+    return true;
+}
+
+/* An entry of our own term, for reads and changes, unless the engine's barrier or a command is one already. */
+static void submit_barrier(struct raft_node *node)
+{
+    uint64_t zero = 0;
+    struct raft_entry entry = {
+        .term = raft_current_term(&node->raft),
+        .type = RAFT_BARRIER,
+        .buf = {.base = &zero, .len = sizeof(zero)},
+        .batch = &zero,
+    };
+    bool has_one = node_term_of(node, log_cache_last(&node->cache)) == raft_current_term(&node->raft);
+    if (has_one || submit_entries(node, &entry, 1) == 0) {
+        node->barrier_wanted = false;
+    }
+}
+
+/* --- pump -------------------------------------------------------------------------------------------------- */
+
+static int64_t resend_after_ms(const struct raft_node *node, const struct node_proposal *proposal)
+{
+    int64_t factor = proposal->attempts < NODE_RESEND_FACTOR_MAX ? proposal->attempts : NODE_RESEND_FACTOR_MAX;
+    return proposal->sent_ms + node->config.election_timeout_ms * factor;
+}
+
+static bool may_send(const struct raft_node *node, const struct node_proposal *proposal)
+{
+    if (proposal->sent_term == 0) {
+        return true;
+    }
+    if (proposal->attempts_max != 0 && proposal->attempts >= proposal->attempts_max) {
+        return false;
+    }
+    return !node_is_leader(node) && node->now_ms >= resend_after_ms(node, proposal);
+}
+
+static void proposal_send(struct raft_node *node, struct node_proposal *proposal, uint64_t leader)
+{
+    if (leader == node->id) {
+        if (node->submit_count >= NODE_SUBMIT_QUEUE_MAX) {
+            return;
+        }
+        submit_queue(node, buf_span(&proposal->data));
+    } else {
+        struct peer_message message = {.kind = PEER_PROPOSE, .propose = buf_span(&proposal->data)};
+        if (!node->env.peers->connected(node->env.peers_arg, leader)) {
+            return;
+        }
+        node_send_message(node, leader, &message);
+    }
+    proposal->sent_term = raft_current_term(&node->raft);
+    proposal->sent_ms = node->now_ms;
+    proposal->attempts++;
+}
+
+static void proposal_expire(struct raft_node *node, struct node_proposal *proposal)
+{
+    int rc = proposal->attempts > 0 ? ERR_UNKNOWN : ERR_UNAVAILABLE;
+    node_call_later(node, proposal->done, proposal->arg, rc, NULL);
+    proposal_close(node, proposal);
+}
+
+void node_proposals_pump(struct raft_node *node)
+{
+    uint64_t leader = node_leader(node);
+    uint64_t first = node->sequence_floor;
+    for (uint64_t sequence = first; sequence < node->sequence_next; sequence++) {
+        struct node_proposal *proposal = slot_of(node, sequence);
+        if (!proposal->used) {
+            continue;
+        }
+        if (node->now_ms >= proposal->deadline_ms) {
+            proposal_expire(node, proposal);
+        } else if (leader != 0 && may_send(node, proposal)) {
+            proposal_send(node, proposal, leader);
+        }
+    }
+    if (!node_is_leader(node) || raft_transferee(&node->raft) != 0) {
+        return;
+    }
+    if (node->barrier_wanted) {
+        submit_barrier(node);
+    }
+    while (!list_empty(&node->submits) && node->job_count < NODE_JOBS_MAX) {
+        if (!submit_batch(node)) {
+            break;
+        }
+    }
+}
+
+bool node_proposals_idle(const struct raft_node *node)
+{
+    return node->sequence_floor == node->sequence_next && node->submit_count == 0;
+}
+
+int64_t node_proposals_delay(const struct raft_node *node)
+{
+    int64_t delay = INT64_MAX;
+    uint64_t leader = node_leader(node);
+    if (node->submit_count > 0) {
+        delay = node->config.heartbeat_ms; /* the leader cannot take them now */
+    }
+    for (uint64_t sequence = node->sequence_floor; sequence < node->sequence_next; sequence++) {
+        const struct node_proposal *proposal = slot_of((struct raft_node *)node, sequence);
+        if (!proposal->used) {
+            continue;
+        }
+        int64_t due = proposal->deadline_ms;
+        if (proposal->sent_term == 0 && leader != 0 && node->now_ms + node->config.heartbeat_ms < due) {
+            due = node->now_ms + node->config.heartbeat_ms; /* the leader is not connected: look again */
+        } else if (proposal->sent_term != 0 && !node_is_leader(node) && resend_after_ms(node, proposal) < due) {
+            due = resend_after_ms(node, proposal);
+        }
+        delay = due - node->now_ms < delay ? due - node->now_ms : delay;
+    }
+    return delay;
+}
