@@ -1,0 +1,118 @@
+/* `explain`: the last decisions of a member, from its REST interface (GET /explain): which rule,
+ * why, what was done. Of the local member the file knows the address, so that it can be asked while
+ * the store has no majority. */
+#include "agent/cli/cli_verbs.h"
+#include "agent/cli/cluster_doc.h"
+#include "base/mem.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+/* URL of the member's interface; free with mem_free. NULL: the error was printed. */
+static char *member_url(struct cli *cli, const char *name)
+{
+    const struct config *config = cli_session_config(cli->session);
+    struct dcs_view *view = NULL;
+    struct error err = {0};
+    char key[128];
+    bool local = name == NULL || (config->name != NULL && strcmp(config->name, name) == 0);
+    if (local && config->restapi_connect.text != NULL) {
+        return mem_printf("http://%s/patroni", config->restapi_connect.text);
+    }
+    if (name == NULL) {
+        (void)cli_wrong_usage("explain", "the file has no restapi section: name a member");
+        return NULL;
+    }
+    if (cli_session_read(cli->session, config->scope, &view, &err) != 0) {
+        (void)cli_fail("%s", err.text);
+        return NULL;
+    }
+    (void)snprintf(key, sizeof(key), "members/%s", name);
+    json_t *member = cluster_doc_key(view, key);
+    char *url = mem_strdup(json_string_value(json_object_get(member, "api_url")));
+    json_decref(member);
+    dcs_view_unref(view);
+    if (url == NULL) {
+        (void)cli_fail("no member '%s' with an address in cluster %s", name, config->scope);
+    }
+    return url;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static void print_decision(const json_t *decision)
+{
+    const json_t *actions = json_object_get(decision, "actions");
+    (void)printf("%s  %s: %s\n", text_of(decision, "time"), text_of(decision, "rule"),
+                 text_of(decision, "reason"));
+    for (size_t i = 0; i < json_array_size(actions); i++) {
+        const json_t *action = json_array_get(actions, i);
+        if (json_is_string(action)) {
+            (void)printf("    -> %s\n", json_string_value(action));
+        } else {
+            (void)printf("    -> %s%s%s\n", text_of(action, "action"),
+                         text_of(action, "result")[0] != '\0' ? ": " : "",
+                         text_of(action, "result"));
+        }
+    }
+}
+
+static int print_decisions(const char *text)
+{
+    json_t *tree = json_loads(text, 0, NULL);
+    const json_t *decisions = json_is_array(tree) ? tree : json_object_get(tree, "decisions");
+    if (!json_is_array(decisions)) {
+        json_decref(tree);
+        return cli_fail("the member's answer is not a list of decisions");
+    }
+    for (size_t i = 0; i < json_array_size(decisions); i++) {
+        print_decision(json_array_get(decisions, i));
+    }
+    if (json_array_size(decisions) == 0) {
+        (void)printf("no decision has changed anything yet\n");
+    }
+    json_decref(tree);
+    return CLI_OK;
+}
+
+int cli_explain(struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {NULL, 0, NULL, 0}};
+    enum cli_format format = CLI_PRETTY;
+    struct cli_reply reply = {0};
+    struct error err = {0};
+    int option = 0;
+    while ((option = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
+        if (option != 'f' || !cli_format_arg("explain", optarg, &format)) {
+            return option != 'f' ? cli_wrong_usage("explain", NULL) : CLI_USAGE;
+        }
+    }
+    if (!cli_open(cli)) {
+        return CLI_ERROR;
+    }
+    char *url = member_url(cli, optind < argc ? argv[optind] : NULL);
+    if (url == NULL) {
+        return CLI_ERROR;
+    }
+    int rc = cli_session_request(cli->session, url, "/explain", NULL, CLI_TIMEOUT_MS, &reply, &err);
+    mem_free(url);
+    if (rc != 0) {
+        return cli_fail("%s", err.text);
+    }
+    int status = CLI_OK;
+    if (reply.status != 200) {
+        status = cli_fail("the member answered %d: %.200s", reply.status, reply.text);
+    } else if (format == CLI_JSON) {
+        (void)printf("%s\n", reply.text);
+    } else {
+        status = print_decisions(reply.text);
+    }
+    mem_free(reply.text);
+    return status;
+}

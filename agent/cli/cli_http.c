@@ -1,0 +1,106 @@
+/* One request to a member's REST interface, and nothing to do until it is answered: libcurl's
+ * plain, waiting form. The loop of the session stands still meanwhile, which no part of it minds.
+ */
+#include "agent/cli/cli_session.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+#define CONNECT_TIMEOUT_MS 5000L
+
+static size_t take_bytes(char *data, size_t size, size_t count, void *arg)
+{
+    struct buf *reply = arg;
+    size_t len = size * count;
+    if (reply->len + len > CLI_REPLY_BYTES_MAX) {
+        return 0; /* curl ends with CURLE_WRITE_ERROR */
+    }
+    buf_put(reply, data, len);
+    return len;
+}
+
+/* "http://host:port/patroni" and "/switchover" -> "http://host:port/switchover"; NULL = no URL of
+ * HTTP. */
+static char *with_path(const char *url, const char *path)
+{
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        return NULL;
+    }
+    const char *host = strstr(url, "://") + 3;
+    size_t len = (size_t)(host - url) + strcspn(host, "/?#");
+    return mem_printf("%.*s%s", (int)len, url, path);
+}
+
+static int code_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT: return ERR_UNAVAILABLE; /* nothing was sent */
+    case CURLE_OPERATION_TIMEDOUT: return ERR_TIMEOUT;
+    case CURLE_WRITE_ERROR: return ERR_LIMIT;
+    default: return ERR_UNKNOWN;
+    }
+}
+
+static CURLcode perform(CURL *curl, const char *url, const char *body, int64_t timeout_ms,
+                        struct buf *reply)
+{
+    struct curl_slist *headers =
+        body != NULL ? curl_slist_append(NULL, "Content-Type: application/json") : NULL;
+    (void)curl_easy_setopt(curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(curl, CURLOPT_PROXY,
+                           ""); /* members are asked directly, whatever the environment says */
+    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
+    (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    if (body != NULL) {
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    }
+    CURLcode code = curl_easy_perform(curl);
+    curl_slist_free_all(headers);
+    return code;
+}
+
+int cli_session_request(struct cli_session *session, const char *url, const char *path,
+                        const char *body, int64_t timeout_ms, struct cli_reply *ret_reply,
+                        struct error *err)
+{
+    (void)session;
+    struct buf reply = BUF_INIT;
+    long status = 0;
+    char *full = with_path(url, path);
+    if (full == NULL) {
+        return error_set(err, ERR_INVALID, "'%.100s' is no address of a REST interface", url);
+    }
+    CURL *curl = curl_easy_init();
+    if (curl == NULL) {
+        mem_free(full);
+        return error_set(err, ERR_NOMEM, "no memory for a request");
+    }
+    CURLcode code = perform(curl, full, body, timeout_ms, &reply);
+    int rc = 0;
+    if (code != CURLE_OK) {
+        long connected = 0;
+        (void)curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &connected);
+        rc = code_of(code);
+        if (connected == 0) {
+            rc = ERR_UNAVAILABLE; /* timed out before anything was sent */
+        }
+        (void)error_set(err, rc, "asking %s: %s", full, curl_easy_strerror(code));
+        buf_free(&reply);
+    } else {
+        (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        (void)buf_str(&reply);
+        ret_reply->status = (int)status;
+        ret_reply->text = buf_take(&reply);
+    }
+    curl_easy_cleanup(curl);
+    mem_free(full);
+    return rc;
+}

@@ -1,0 +1,66 @@
+/* Questions on a terminal, or on a pipe: a script that answers them is a user too. */
+#include "agent/cli/cli_verbs.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define ANSWER_BYTES 1024
+
+/* One line without its end and the spaces round it; false at the end of input. */
+static bool read_line(char *ret_line, size_t bytes)
+{
+    (void)fflush(stdout);
+    if (fgets(ret_line, (int)bytes, stdin) == NULL) {
+        (void)fprintf(stderr, "\nAborted!\n");
+        return false;
+    }
+    size_t len = strlen(ret_line);
+    while (len > 0 && strchr(" \t\r\n", ret_line[len - 1]) != NULL) {
+        ret_line[--len] = '\0';
+    }
+    size_t spaces = strspn(ret_line, " \t");
+    memmove(ret_line, ret_line + spaces, len - spaces + 1);
+    return true;
+}
+
+char *cli_prompt(const char *text, const char *fallback)
+{
+    char line[ANSWER_BYTES];
+    for (;;) {
+        if (fallback != NULL) {
+            (void)printf("%s [%s]: ", text, fallback);
+        } else {
+            (void)printf("%s: ", text);
+        }
+        if (!read_line(line, sizeof(line))) {
+            return NULL;
+        }
+        if (line[0] != '\0') {
+            return mem_strdup(line);
+        }
+        if (fallback != NULL) {
+            return mem_strdup(fallback);
+        }
+    }
+}
+
+enum cli_answer cli_confirm(const char *text)
+{
+    char line[ANSWER_BYTES];
+    for (;;) {
+        (void)printf("%s [y/N]: ", text);
+        if (!read_line(line, sizeof(line))) {
+            return CLI_ABORTED;
+        }
+        if (strcasecmp(line, "y") == 0 || strcasecmp(line, "yes") == 0) {
+            return CLI_YES;
+        }
+        if (line[0] == '\0' || strcasecmp(line, "n") == 0 || strcasecmp(line, "no") == 0) {
+            return CLI_NO;
+        }
+        (void)printf("Error: invalid input\n");
+    }
+}

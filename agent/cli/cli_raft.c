@@ -1,0 +1,194 @@
+/* `raft status`: every member in the file is asked itself, so that the table shows what each one
+ * believes. Members that only the group knows (added later than the file) come from the answer of
+ * the Raft leader, or of whoever answered. */
+#include "agent/cli/cli_verbs.h"
+#include "base/mem.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct asked {
+    const char *address;
+    bool answered;
+    struct raft_status status;
+    struct error err;
+};
+
+static const struct cli_column columns[] = {
+    {"Member", "Member", false, false},
+    {"Address", "Address", false, false},
+    {"Id", "Id", false, false},
+    {"Role", "Role", false, false},
+    {"State", "State", false, false},
+    {"Term", "Term", true, false},
+    {"Leader", "Leader", false, false},
+    {"Last", "Last", true, false},
+    {"Committed", "Committed", true, false},
+    {"Applied", "Applied", true, false},
+    {"Revision", "Revision", true, false},
+    {"Match", "Match", true, false},
+};
+#define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
+
+static const struct raft_member_status *member_by_id(const struct raft_status *status, uint64_t id)
+{
+    for (size_t i = 0; i < status->member_count; i++) {
+        if (status->members[i].id == id) {
+            return &status->members[i];
+        }
+    }
+    return NULL;
+}
+
+/* The answer that the table's view of the group is taken from: the leader's, else the one of the
+ * highest term. */
+static const struct asked *best_answer(const struct asked *asked, size_t count)
+{
+    const struct asked *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!asked[i].answered) {
+            continue;
+        }
+        bool leads = asked[i].status.role == RAFT_ROLE_LEADER;
+        bool best_leads = best != NULL && best->status.role == RAFT_ROLE_LEADER;
+        if (best == NULL || asked[i].status.term > best->status.term ||
+            (asked[i].status.term == best->status.term && leads && !best_leads)) {
+            best = &asked[i];
+        }
+    }
+    return best;
+}
+
+static const struct asked *answer_of(const struct asked *asked, size_t count, uint64_t id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (asked[i].answered && asked[i].status.id == id) {
+            return &asked[i];
+        }
+    }
+    return NULL;
+}
+
+static const char *role_text(const struct raft_member_status *member, const struct asked *answer,
+                             bool leads)
+{
+    if (!member->voter) {
+        return "Non-voter";
+    }
+    if (answer == NULL) {
+        return leads ? "Leader" : "Follower";
+    }
+    switch (answer->status.role) {
+    case RAFT_ROLE_FOLLOWER: return "Follower";
+    case RAFT_ROLE_CANDIDATE: return "Candidate";
+    case RAFT_ROLE_LEADER: return "Leader";
+    }
+    return "";
+}
+
+static void add_number(json_t *row, const struct asked *answer, uint64_t value)
+{
+    (void)json_array_append_new(row,
+                                answer != NULL ? json_integer((json_int_t)value) : json_string(""));
+}
+
+static void add_text(json_t *row, const char *text)
+{
+    (void)json_array_append_new(row, json_string(text));
+}
+
+static json_t *member_row(const struct raft_status *group, const struct raft_member_status *member,
+                          const struct asked *answer)
+{
+    char id[24];
+    json_t *row = json_array();
+    const struct raft_member_status *leader =
+        answer != NULL ? member_by_id(&answer->status, answer->status.leader) : NULL;
+    (void)snprintf(id, sizeof(id), "%016" PRIx64, member->id);
+    add_text(row, member->name);
+    add_text(row, member->address);
+    add_text(row, id);
+    add_text(row, role_text(member, answer, member->id == group->leader));
+    add_text(row, answer != NULL ? "running" : member->connected ? "connected" : "unreachable");
+    add_number(row, answer, answer != NULL ? answer->status.term : 0);
+    add_text(row, leader != NULL ? leader->name : "");
+    add_number(row, answer, answer != NULL ? answer->status.last_index : 0);
+    add_number(row, answer, answer != NULL ? answer->status.commit_index : 0);
+    add_number(row, answer, answer != NULL ? answer->status.applied_index : 0);
+    add_number(row, answer, answer != NULL ? (uint64_t)answer->status.revision : 0);
+    (void)json_array_append_new(row, member->match_index > 0
+                                         ? json_integer((json_int_t)member->match_index)
+                                         : json_string(""));
+    return row;
+}
+
+static int print_status(const struct asked *asked, size_t count, enum cli_format format)
+{
+    const struct asked *best = best_answer(asked, count);
+    struct buf out = BUF_INIT;
+    struct error err = {0};
+    if (best == NULL) {
+        return cli_fail("no member answers: %s: %s", asked[0].address, asked[0].err.text);
+    }
+    char *title = mem_printf(" Raft group: %016" PRIx64 " ", best->status.cluster);
+    struct cli_table table = {.columns = columns,
+                              .column_count = COLUMN_COUNT,
+                              .rows = json_array(),
+                              .title = title,
+                              .omit_empty = true};
+    for (size_t i = 0; i < best->status.member_count; i++) {
+        const struct raft_member_status *member = &best->status.members[i];
+        (void)json_array_append_new(
+            table.rows, member_row(&best->status, member, answer_of(asked, count, member->id)));
+    }
+    int rc = cli_table_print(&table, format, &out, &err);
+    (void)fwrite(out.data, 1, out.len, stdout);
+    json_decref(table.rows);
+    buf_free(&out);
+    mem_free(title);
+    return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
+}
+
+static int raft_status_verb(struct cli *cli, enum cli_format format)
+{
+    const char *addresses[CLI_ADDRESSES_MAX];
+    size_t count = cli_session_addresses(cli->session, addresses);
+    struct asked *asked = mem_new_array(struct asked, count);
+    for (size_t i = 0; i < count; i++) {
+        asked[i].address = addresses[i];
+        asked[i].answered =
+            cli_session_status(cli->session, addresses[i], &asked[i].status, &asked[i].err) == 0;
+    }
+    int status = print_status(asked, count, format);
+    if (format == CLI_PRETTY) {
+        for (size_t i = 0; status == CLI_OK && i < count; i++) {
+            if (!asked[i].answered) {
+                (void)printf(" %s does not answer: %s\n", asked[i].address, asked[i].err.text);
+            }
+        }
+    }
+    mem_free(asked);
+    return status;
+}
+
+int cli_raft(struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {NULL, 0, NULL, 0}};
+    enum cli_format format = CLI_PRETTY;
+    int option = 0;
+    while ((option = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
+        if (option != 'f') {
+            return cli_wrong_usage("raft", NULL);
+        }
+        if (!cli_format_arg("raft", optarg, &format)) {
+            return CLI_USAGE;
+        }
+    }
+    if (optind + 1 != argc || strcmp(argv[optind], "status") != 0) {
+        return cli_wrong_usage("raft", "the only thing to ask for is: raft status");
+    }
+    return cli_open(cli) ? raft_status_verb(cli, format) : CLI_ERROR;
+}

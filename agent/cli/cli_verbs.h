@@ -1,0 +1,67 @@
+/* The verbs. Each gets its own arguments (argv[0] is the verb) and gives the exit status. Private
+ * to agent/cli. */
+#ifndef AGENT_CLI_CLI_VERBS_H
+#define AGENT_CLI_CLI_VERBS_H
+
+#include "agent/cli/cli_session.h"
+#include "agent/cli/cli_table.h"
+
+#include <stdbool.h>
+
+struct cli {
+    const char *program;     /* as it was called */
+    const char *config_path; /* -c; NULL = the default */
+    struct cli_session *session;
+};
+
+int cli_list(struct cli *cli, int argc, char **argv);
+int cli_topology(struct cli *cli, int argc, char **argv);
+int cli_history(struct cli *cli, int argc, char **argv);
+int cli_dsn(struct cli *cli, int argc, char **argv);
+int cli_version(struct cli *cli, int argc, char **argv);
+int cli_switchover(struct cli *cli, int argc, char **argv);
+int cli_failover(struct cli *cli, int argc, char **argv);
+int cli_show_config(struct cli *cli, int argc, char **argv);
+int cli_edit_config(struct cli *cli, int argc, char **argv);
+int cli_raft(struct cli *cli, int argc, char **argv);
+int cli_explain(struct cli *cli, int argc, char **argv);
+
+/* --- shared
+ * ------------------------------------------------------------------------------------------ */
+
+#define CLI_OK    0
+#define CLI_ERROR 1
+#define CLI_USAGE 2
+
+/* "Error: <text>" on standard error; gives CLI_ERROR. */
+int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same with the verb's usage; gives CLI_USAGE. NULL text: getopt has told already. */
+int cli_wrong_usage(const char *verb, const char *text);
+/* Opens the session (once). False: the error was printed. */
+bool cli_open(struct cli *cli);
+/* The cluster that the argument names, else `scope` of the file. */
+const char *cli_cluster(const struct cli *cli, int argc, char **argv, int index);
+bool cli_format_arg(const char *verb, const char *text, enum cli_format *ret_format);
+
+/* "YYYY-MM-DD HH:MM:SS" of now, with `digits` (0..6) digits of the second. */
+#define CLI_TIME_BYTES 64
+const char *cli_timestamp(int digits, char *ret_text);
+/* A time as people write it, without a zone local: ISO 8601 "2026-11-24T12:00+01:00"; false = not
+ * understood. */
+bool cli_time_parse(const char *text, char *ret_iso);
+
+/* Prints the table of members of `view`. */
+int cli_print_members(const struct dcs_view *view, const char *cluster, bool extended,
+                      bool topology, enum cli_format format);
+
+/* --- prompts
+ * ------------------------------------------------------------------------------------------ */
+
+/* "<text> [default]: "; an empty answer is the default (NULL: ask again). NULL = end of input,
+ * "Aborted!" was printed. Free with mem_free. */
+char *cli_prompt(const char *text, const char *fallback);
+enum cli_answer { CLI_NO, CLI_YES, CLI_ABORTED };
+/* "<text> [y/N]: " */
+enum cli_answer cli_confirm(const char *text);
+
+#endif
