@@ -66,8 +66,9 @@ bool ha_report_is_ahead(const struct ha_snapshot *s, const struct ha_report *a, 
 bool ha_failover_is_due(const struct ha_snapshot *s)
 {
     const struct ha_failover *failover = &s->cluster.failover;
-    if (!failover->present || s->now_wall_ms < failover->scheduled_wall_ms) {
-        return false;
+    if (!failover->present || s->now_wall_ms < failover->scheduled_wall_ms ||
+        failover->revision < s->cluster.epoch_revision) {
+        return false; /* not yet, or the term that it was about is over */
     }
     return failover->leader[0] == '\0' || strcmp(failover->leader, s->cluster.epoch_holder) == 0;
 }
@@ -229,8 +230,13 @@ static const char *obstacle(const struct ha_snapshot *s, const struct ha_member 
     if (s->peer_count > 0 && !ha_is_heard(s, member->name)) {
         return "it is not heard from";
     }
+    /* A clean stop waits for whoever streams; of the others only what they published is known. */
+    uint64_t theirs = member->lsn;
+    if (!ha_is_replicating(s, member->name, &theirs) && ha_runs_as(s, PG_PRIMARY)) {
+        return "it does not stream from us";
+    }
     uint64_t ours = s->self.lsn > s->cluster.status_optime ? s->self.lsn : s->cluster.status_optime;
-    if (ours > member->lsn && ours - member->lsn > (uint64_t)s->settings.maximum_lag_bytes) {
+    if (ours > theirs && ours - theirs > (uint64_t)s->settings.maximum_lag_bytes) {
         return "it lags more than maximum_lag_on_failover";
     }
     if (s->settings.check_timeline && member->timeline < s->cluster.history_timeline) {

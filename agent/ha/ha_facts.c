@@ -165,6 +165,29 @@ int64_t ha_job_backoff_until(const struct ha_snapshot *s, enum ha_job_kind kind)
     return backoff_until(s, s->job.failures, s->job.ended_mono_ms);
 }
 
+bool ha_is_replicating(const struct ha_snapshot *s, const char *name, uint64_t *ret_lsn)
+{
+    for (size_t i = 0; i < s->self.replica_count; i++) {
+        if (strcmp(s->self.replicas[i].name, name) == 0) {
+            *ret_lsn = s->self.replicas[i].lsn;
+            return true;
+        }
+    }
+    return false;
+}
+
+int64_t ha_check_backoff_until(const struct ha_snapshot *s)
+{
+    const struct ha_rejoin *rejoin = &s->self.rejoin;
+    bool undecided = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
+                     rejoin->divergence == HA_DIVERGENCE_UNKNOWN && rejoin->checked_mono_ms != HA_NEVER;
+    int64_t again_ms = rejoin->checked_mono_ms + HA_BACKOFF_MS_MIN;
+    if (undecided && s->now_mono_ms < again_ms) {
+        return again_ms; /* it was answered, and that was not enough to judge */
+    }
+    return ha_job_backoff_until(s, HA_JOB_CHECK_DIVERGENCE);
+}
+
 int64_t ha_start_backoff_until(const struct ha_snapshot *s)
 {
     return backoff_until(s, s->self.start_failures, s->self.start_failed_mono_ms);
@@ -173,7 +196,13 @@ int64_t ha_start_backoff_until(const struct ha_snapshot *s)
 bool ha_must_withdraw(const struct ha_snapshot *s)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
-    if (!upstream->detached || ha_epoch_equal(s->self.withdrawn_epoch, s->cluster.leader_epoch)) {
+    if (ha_epoch_equal(s->self.withdrawn_epoch, s->cluster.leader_epoch)) {
+        return false;
+    }
+    if (!upstream->known) {
+        return true; /* a report of an earlier run may still be under way */
+    }
+    if (!upstream->detached) {
         return false;
     }
     /* A later epoch than the one it left may be followed at once. An unknown one (revision 0 is not: then

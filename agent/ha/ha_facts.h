@@ -12,6 +12,7 @@
 /* A failed job or start is tried again after 1, 2, 4, 8, 10, 10 ... s. */
 #define HA_BACKOFF_MS_MIN 1000
 #define HA_BACKOFF_MS_MAX 10000
+#define HA_REWIND_FAILURES_MAX 3 /* then it is not tried again for this epoch */
 #define HA_START_FAILURES_MAX 3 /* then a crashed primary is given up, if somebody else can take over */
 /* A standby that does not stream for so long looks whether it has diverged. */
 #define HA_NOT_STREAMING_MS 5000
@@ -50,6 +51,10 @@ bool ha_is_heard(const struct ha_snapshot *s, const char *name);
 bool ha_report_is_current(const struct ha_snapshot *s, const struct ha_report *report);
 /* Mono time before which the job is not to be tried again; HA_NEVER = may be tried. */
 int64_t ha_job_backoff_until(const struct ha_snapshot *s, enum ha_job_kind kind);
+/* The same for looks at the divergence, also for those that were answered and decided nothing. */
+int64_t ha_check_backoff_until(const struct ha_snapshot *s);
+/* It streams from us, and has flushed up to there. */
+bool ha_is_replicating(const struct ha_snapshot *s, const char *name, uint64_t *ret_lsn);
 int64_t ha_start_backoff_until(const struct ha_snapshot *s);
 /* A standby that gave its promise for the leader's epoch has to take it back first. */
 bool ha_must_withdraw(const struct ha_snapshot *s);

@@ -116,10 +116,12 @@ enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s)
     } else if (rejoin->divergence == HA_DIVERGENCE_NONE || rejoin->rewind == HA_REWIND_DONE) {
         return HA_REJOIN_ATTACH;
     }
-    if (s->settings.rewind_possible && rejoin->rewind != HA_REWIND_FAILED) {
+    /* The leader may have gone away in the middle of it: once is no proof that it cannot be done. */
+    bool again = s->job.kind == HA_JOB_REWIND && s->job.failures < HA_REWIND_FAILURES_MAX;
+    bool failed = rejoin->rewind == HA_REWIND_FAILED && !again;
+    if (s->settings.rewind_possible && !failed) {
         return HA_REJOIN_REWIND;
     }
-    bool failed = rejoin->rewind == HA_REWIND_FAILED;
     bool allowed = s->settings.remove_on_diverged || (failed && s->settings.remove_on_rewind_failure);
     return allowed ? HA_REJOIN_REMOVE : HA_REJOIN_STUCK;
 }

@@ -59,7 +59,8 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     if (!ha_is_down(s) || !s->fence.all_gone) {
         return stop_for_exit(s, plan);
     }
-    if (ha_key_is_ours(s)) {
+    /* Not tried without end: with no answer from the store the lease lapses, and the key ends by itself. */
+    if (ha_lease_is_valid(s)) {
         ha_plan_release(s, plan, s->self.shutdown_lsn);
     }
     ha_plan_add(plan, HA_EXIT);
@@ -68,10 +69,12 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 /* Long work is one at a time, and each cycle after it looks at the world again. What it must not do without the lease it
- * asks at its own commit point; the fence covers the rest. */
+ * asks at its own commit point; the fence covers the rest. Only a question to a leader that is gone holds up nobody: detaching,
+ * reporting and acquiring are no jobs. */
 static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!s->job.running) {
+    bool only_asks = s->job.kind == HA_JOB_CHECK_DIVERGENCE && ha_runs_as(s, PG_STANDBY) && ha_unlocked(s);
+    if (!s->job.running || only_asks) {
         return false;
     }
     ha_plan_wait(plan, HA_NEVER);

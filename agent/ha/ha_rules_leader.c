@@ -93,6 +93,8 @@ static bool rule_failover_stale(const struct ha_snapshot *s, struct ha_plan *pla
         ha_plan_because(plan, "the request names '%s' as the leader", failover->leader);
     } else if (ha_is_me(s, failover->candidate)) {
         ha_plan_because(plan, "the candidate of the request leads already");
+    } else if (failover->scheduled_wall_ms == 0 && failover->revision < s->cluster.leader_epoch.revision) {
+        ha_plan_because(plan, "the request is older than this term");
     } else if (failover->scheduled_wall_ms > 0 &&
                s->now_wall_ms > failover->scheduled_wall_ms + s->settings.loop_wait_ms * 3 / 2) {
         ha_plan_because(plan, "the time of the scheduled switchover is long past");
@@ -140,6 +142,14 @@ static void repair_cluster_keys(const struct ha_snapshot *s, struct ha_plan *pla
     }
 }
 
+/* A switchover that is scheduled is looked at when it is due. */
+static int64_t scheduled_mono_ms(const struct ha_snapshot *s)
+{
+    const struct ha_failover *failover = &s->cluster.failover;
+    bool later = failover->present && failover->scheduled_wall_ms > s->now_wall_ms;
+    return later ? s->now_mono_ms + (failover->scheduled_wall_ms - s->now_wall_ms) : HA_NEVER;
+}
+
 static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     repair_cluster_keys(s, plan);
@@ -152,7 +162,7 @@ static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
     if (s->self.checkpoint_timeline > 0 && s->self.checkpoint_timeline < s->self.timeline) {
         ha_plan_add(plan, HA_CHECKPOINT); /* others may rewind to us only after it */
     }
-    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_wait(plan, scheduled_mono_ms(s));
     ha_plan_because(plan, "the leader with the lease");
     return true;
 }

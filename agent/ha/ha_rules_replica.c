@@ -113,7 +113,8 @@ static bool wants_look(const struct ha_snapshot *s)
                   s->now_mono_ms - upstream->streaming_lost_mono_ms >= HA_NOT_STREAMING_MS;
     bool looked = rejoin->checked_mono_ms != HA_NEVER && ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
                   s->now_mono_ms - rejoin->checked_mono_ms < s->settings.loop_wait_ms + HA_NOT_STREAMING_MS;
-    return silent && !looked && s->self.rejoin.divergence != HA_DIVERGENCE_REWIND;
+    /* A leader that is dead need not be asked: soon there is another. */
+    return silent && !looked && rejoin->divergence != HA_DIVERGENCE_REWIND && ha_is_heard(s, s->cluster.leader);
 }
 
 static bool rule_check_divergence(const struct ha_snapshot *s, struct ha_plan *plan)
@@ -121,7 +122,7 @@ static bool rule_check_divergence(const struct ha_snapshot *s, struct ha_plan *p
     if (!wants_look(s)) {
         return false;
     }
-    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_CHECK_DIVERGENCE);
+    int64_t again_ms = ha_check_backoff_until(s);
     if (ha_leader_primary(s) == NULL || again_ms != HA_NEVER) {
         ha_plan_wait(plan, again_ms);
         ha_plan_because(plan, "waiting to compare our WAL with that of '%s'", s->cluster.leader);

@@ -94,12 +94,12 @@ static void yield(const struct ha_snapshot *s, struct ha_plan *plan)
 static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     char why[HA_REASON_BYTES];
-    bool crashed_in_office = ha_key_is_ours(s) && ha_armed_for_key(s) && s->self.crash_since_mono_ms != HA_NEVER;
-    if (!crashed_in_office) {
+    if (!ha_armed_for_key(s)) {
         return false;
     }
-    int64_t down_ms = s->now_mono_ms - s->self.crash_since_mono_ms;
-    bool timed_out = down_ms >= s->settings.primary_start_timeout_ms;
+    bool crashed = s->self.crash_since_mono_ms != HA_NEVER;
+    int64_t down_ms = crashed ? s->now_mono_ms - s->self.crash_since_mono_ms : 0;
+    bool timed_out = crashed && down_ms >= s->settings.primary_start_timeout_ms;
     bool hopeless = s->self.start_failures >= HA_START_FAILURES_MAX;
     if ((!timed_out && !hopeless) || ha_candidate_possible(s, "", why) == NULL) {
         return false;
@@ -191,10 +191,10 @@ static bool rule_wait_for_leader(const struct ha_snapshot *s, struct ha_plan *pl
 static void rejoin_job(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
                        enum ha_job_kind kind, const char *what)
 {
-    int64_t again_ms = ha_job_backoff_until(s, kind);
+    int64_t again_ms = kind == HA_JOB_CHECK_DIVERGENCE ? ha_check_backoff_until(s) : ha_job_backoff_until(s, kind);
     if (again_ms != HA_NEVER) {
         ha_plan_wait(plan, again_ms);
-        ha_plan_because(plan, "%s has failed, trying again: %s", what, s->job.error);
+        ha_plan_because(plan, "%s: not yet, trying again: %s", what, s->job.error);
         return;
     }
     struct ha_action *action = ha_plan_add(plan, type);

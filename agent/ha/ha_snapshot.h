@@ -148,7 +148,7 @@ enum ha_run {
 
 /* Where this standby receives from, as the service file says. */
 struct ha_upstream {
-    bool known;
+    bool known; /* false: an earlier run of the agent wrote it, and may have detached this standby */
     bool detached; /* the entry cannot connect, and no walreceiver is left: the promise is given */
     bool service_in_force; /* the running postmaster reads our service file; without it no promise is possible */
     struct ha_epoch epoch; /* detached: the epoch it left; attached: the epoch of the leader when it was attached */
@@ -167,6 +167,12 @@ struct ha_rejoin {
     enum ha_divergence divergence;
     int64_t checked_mono_ms; /* HA_NEVER */
     enum ha_rewind rewind;
+};
+
+/* What our primary's pg_stat_replication says of a member: younger than the position in its member key. */
+struct ha_replica {
+    char name[HA_NAME_BYTES]; /* application_name */
+    uint64_t lsn;             /* flushed there */
 };
 
 struct ha_self {
@@ -191,11 +197,15 @@ struct ha_self {
     uint64_t shutdown_lsn;     /* after a clean stop of a primary: what `status` is to say */
     uint32_t checkpoint_timeline; /* running primary: of its last checkpoint */
     bool promote_sent;         /* to the postmaster that runs */
-    bool probe_fresh;          /* role, timeline and position are of this moment */
+    /* Role, timeline and position are of this moment; for a detached standby: were asked for after it was detached (an
+     * earlier answer may name less than it has received by now). */
+    bool probe_fresh;
     int64_t crash_since_mono_ms; /* when it went down without order, until it runs again; HA_NEVER */
     unsigned start_failures;     /* in a row */
     int64_t start_failed_mono_ms; /* HA_NEVER */
     int64_t promote_failed_mono_ms; /* of the last promotion that failed, sent or not; HA_NEVER */
+    size_t replica_count;        /* running primary: standbys that stream from us */
+    struct ha_replica replicas[HA_MEMBERS_MAX];
     bool slots_due;            /* the wanted set of slots differs from the one there */
 
     struct ha_upstream upstream;

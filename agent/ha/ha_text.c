@@ -220,6 +220,10 @@ static const struct field report_fields[] = {
     TEXT(ha_report, "system_id", system_id),
     {0},
 };
+static const struct field replica_fields[] = {
+    LSN(ha_replica, "lsn", lsn),
+    {0},
+};
 static const struct field peer_fields[] = {
     I64(ha_peer, "heard", heard_mono_ms),
     {0},
@@ -253,11 +257,13 @@ static const struct group groups[] = {
     ONE("failover", failover_fields),
     MANY("member", member_fields, ha_member, cluster.members, cluster.member_count),
     MANY("report", report_fields, ha_report, cluster.reports, cluster.report_count),
+    MANY("replica", replica_fields, ha_replica, self.replicas, self.replica_count),
     MANY("peer", peer_fields, ha_peer, peers, peer_count),
 };
 
 _Static_assert(offsetof(struct ha_member, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_report, name) == 0, "a list element begins with its name");
+_Static_assert(offsetof(struct ha_replica, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_peer, name) == 0, "a list element begins with its name");
 
 /* The element of a list as it is before any of its fields is given. */

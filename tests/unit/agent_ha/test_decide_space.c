@@ -68,6 +68,8 @@ static void base(struct ha_snapshot *s)
         member->lsn = 0x5000;
         member->tags.failover_priority = 1;
         if (i > 1) {
+            set(s->self.replicas[s->self.replica_count].name, member->name);
+            s->self.replicas[s->self.replica_count++].lsn = 0x5000;
             set(s->peers[s->peer_count].name, member->name);
             s->peers[s->peer_count++].heard_mono_ms = 99900;
         }
