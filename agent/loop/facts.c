@@ -38,6 +38,18 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     copy_text(settings->refused, sizeof settings->refused, agent->refused);
 }
 
+static void fill_replicas(const struct pg_probe_result *probe, struct ha_self *self)
+{
+    for (size_t i = 0; i < probe->replica_count && self->replica_count < HA_MEMBERS_MAX; i++) {
+        const struct pg_replica *row = &probe->replicas[i];
+        if (strcmp(row->state, "streaming") == 0) {
+            struct ha_replica *replica = &self->replicas[self->replica_count++];
+            copy_text(replica->name, sizeof replica->name, row->application_name);
+            replica->lsn = row->flush_lsn;
+        }
+    }
+}
+
 static void fill_position(const struct agent *agent, struct ha_self *self)
 {
     const struct loop_facts *facts = &agent->facts;
@@ -53,6 +65,13 @@ static void fill_position(const struct agent *agent, struct ha_self *self)
         self->checkpoint_timeline = probe->control_timeline;
         self->probe_fresh =
             facts->probe_rc == 0 && agent_mono_ms(agent) - probe->asked_ms <= LOOP_PROBE_FRESH_MS;
+        /* An answer from before the walreceiver was gone may name less than has been received by now. */
+        if (facts->upstream.detached && probe->asked_ms <= facts->upstream.streaming_lost_mono_ms) {
+            self->probe_fresh = false;
+        }
+        if (probe->role == PG_PRIMARY) {
+            fill_replicas(probe, self);
+        }
         return;
     }
     if (facts->run == HA_RUN_STARTING) {
