@@ -451,17 +451,32 @@ static int do_sync_slots(struct agent *agent, const struct ha_action *action, st
 static void on_checkpoint(void *arg, int rc, const struct error *err)
 {
     struct agent *agent = arg;
+    bool waited = agent->checkpoint_waited;
+
+    agent->checkpointing = false;
+    agent->checkpoint_waited = false;
     if (rc != 0 && rc != ERR_CANCELED) {
         log_warning("checkpoint: %s, going on", err->text); /* it only shortens what follows */
     }
-    execute_continue(agent, 0, NULL);
+    if (waited) {
+        execute_continue(agent, 0, NULL);
+    } else {
+        observe_probe_soon(agent);
+    }
 }
 
+/* Waited for only before a stop, which it shortens. After a promotion it runs beside everything else: a decision must not
+ * wait for a disk. */
 static int do_checkpoint(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     (void)action;
-    int rc = pg_instance_checkpoint(agent->pg, CHECKPOINT_MS, on_checkpoint, agent, err);
-    return rc == 0 ? 1 : 0;
+    bool before_stop = ha_plan_has(&agent->plan, HA_STOP_FAST);
+    if (!agent->checkpointing && pg_instance_checkpoint(agent->pg, CHECKPOINT_MS, on_checkpoint, agent, err) != 0) {
+        return 0;
+    }
+    agent->checkpointing = true;
+    agent->checkpoint_waited = before_stop;
+    return before_stop ? 1 : 0;
 }
 
 typedef int (*do_action)(struct agent *agent, const struct ha_action *action, struct error *err);

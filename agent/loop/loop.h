@@ -113,6 +113,8 @@ struct agent {
     struct ha_snapshot snapshot; /* of the plan that is carried out */
     struct ha_plan plan;
     size_t action_index;
+    bool checkpointing;
+    bool checkpoint_waited; /* by the plan */
     char last_rule[64];
     char last_reason[HA_REASON_BYTES];
     struct loop_decision decisions[LOOP_DECISIONS_MAX];
