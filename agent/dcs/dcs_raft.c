@@ -1,0 +1,636 @@
+/* The store in this process as the agent's dcs. Reads of the view come from this member's own copy; every write is
+ * one command through the log, and its answer comes when this member has applied it. Who writes the leader key is
+ * decided by compares inside the command, never by what the view said.
+ *
+ * Times: `sent_ms` is read right before the first send of a command and `answered_ms` right after the apply, both on
+ * the lease clock (docs/consensus.md). A renewal is one attempt under one request id: an answer to a repeated id
+ * might speak of a renewal that was applied long ago. Its stamp is the lease clock itself, one more on a tie; it is
+ * never counted on from what the store has, because then a restarted agent's late renewal could pass for a new one. */
+#include "agent/dcs/dcs_raft.h"
+
+#include "agent/dcs/dcs_raft_view.h"
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "raft/node.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COMPARES_MAX (5 + DCS_REPORTS_MAX)
+
+struct dcs_raft {
+    struct dcs dcs;
+    struct raft_node *node;
+    char *base;
+    char *name;
+    const struct clock *clock;
+    const struct random *random;
+    struct dcs_view *view;   /* newest built; NULL before the first */
+    int64_t checked_revision; /* everything up to it is in `view`; -1 = nothing is */
+    bool has_leader;
+    int64_t last_stamp;
+    struct list ops;
+};
+
+enum op_kind { OP_WRITE, OP_READ };
+
+struct op {
+    struct list in_dcs;
+    struct dcs_raft *dcs; /* NULL: the dcs is gone, and this was answered */
+    enum op_kind kind;
+    dcs_done done;
+    dcs_read_done read_done;
+    void *arg;
+    int64_t sent_ms;
+    /* put_member: what to write if the lease is gone. */
+    char *key;
+    char *value;
+    int64_t ttl_ms;
+    int64_t until_ms;
+};
+
+static struct dcs_raft *self_of(struct dcs *dcs)
+{
+    return (struct dcs_raft *)dcs;
+}
+
+/* --- keys ------------------------------------------------------------------------------------------------------- */
+
+char *dcs_base_path(const char *namespace_, const char *scope)
+{
+    char *raw = mem_printf("/%s/%s/", namespace_, scope);
+    size_t used = 0;
+    for (const char *c = raw; *c != '\0'; c++) {
+        if (*c != '/' || used == 0 || raw[used - 1] != '/') {
+            raw[used++] = *c;
+        }
+    }
+    raw[used] = '\0';
+    return raw;
+}
+
+static int key_check(const char *base, const char *key, struct error *err)
+{
+    if (key[0] == '\0' || strlen(base) + strlen(key) > STORE_KEY_BYTES_MAX) {
+        return error_set(err, ERR_INVALID, "key '%.64s': empty, or longer than %d bytes with its path", key,
+                         STORE_KEY_BYTES_MAX);
+    }
+    return 0;
+}
+
+/* --- operations under way ----------------------------------------------------------------------------------------- */
+
+static struct op *op_new(struct dcs_raft *dcs, enum op_kind kind, void *arg)
+{
+    struct op *op = mem_new(struct op);
+    op->dcs = dcs;
+    op->kind = kind;
+    op->arg = arg;
+    list_append(&dcs->ops, &op->in_dcs);
+    return op;
+}
+
+static void op_free(struct op *op)
+{
+    list_remove(&op->in_dcs);
+    mem_free(op->key);
+    mem_free(op->value);
+    mem_free(op);
+}
+
+static void op_answer(struct op *op, int rc, int64_t revision, const struct error *err)
+{
+    if (op->dcs == NULL) {
+        return;
+    }
+    if (op->kind == OP_READ) {
+        op->read_done(op->arg, rc, NULL, err);
+        return;
+    }
+    struct dcs_result result = {.rc = rc, .revision = revision, .sent_ms = op->sent_ms,
+                                .answered_ms = clock_lease_ms(op->dcs->clock)};
+    op->done(op->arg, &result, err);
+}
+
+/* The contract knows one word for "the store says it is not so any more". */
+static int outcome_of(int rc, const struct store_result *result, struct error *err)
+{
+    if (rc != 0) {
+        return error_set(err, rc, "%s", rc == ERR_UNKNOWN ? "no answer of the group in time: it may be applied later"
+                                                          : err_name(rc));
+    }
+    switch (result->code) {
+    case 0: return 0;
+    case ERR_CONFLICT: return error_set(err, ERR_CONFLICT, "the store has changed meanwhile");
+    case ERR_NOT_FOUND: return error_set(err, ERR_CONFLICT, "the lease is gone, or was renewed with a later stamp");
+    case ERR_REFUSED: return error_set(err, ERR_REFUSED, "it belongs to another member's lease");
+    default: return error_set(err, result->code, "the store refused the command: %s", err_name(result->code));
+    }
+}
+
+static void on_write_done(void *arg, int rc, const struct store_result *result)
+{
+    struct op *op = arg;
+    struct error err = {0};
+    int outcome = outcome_of(rc, result, &err);
+    op_answer(op, outcome, rc == 0 ? result->revision : 0, &err);
+    op_free(op);
+}
+
+static int ready(const struct dcs_raft *dcs, struct error *err)
+{
+    return dcs->node != NULL ? 0 : error_set(err, ERR_UNAVAILABLE, "the member has not joined a group yet");
+}
+
+static int propose(struct dcs_raft *dcs, const struct store_command *command, int64_t timeout_ms,
+                   unsigned attempts_max, dcs_done done, void *arg, struct error *err)
+{
+    struct op *op = op_new(dcs, OP_WRITE, arg);
+    op->done = done;
+    op->sent_ms = clock_lease_ms(dcs->clock);
+    int rc = raft_node_propose(dcs->node, command, timeout_ms, attempts_max, on_write_done, op, err);
+    if (rc != 0) {
+        op_free(op);
+    }
+    return rc;
+}
+
+/* --- transactions --------------------------------------------------------------------------------------------------- */
+
+/* One transaction being put together. Keys are full paths, owned here. */
+struct txn {
+    const char *base;
+    struct store_compare compares[COMPARES_MAX];
+    size_t compare_count;
+    struct store_op ops[4];
+    size_t op_count;
+    char *keys[COMPARES_MAX + 4];
+    size_t key_count;
+};
+
+static struct span txn_key(struct txn *txn, const char *key)
+{
+    ASSERT(txn->key_count < sizeof txn->keys / sizeof txn->keys[0]);
+    char *full = mem_printf("%s%s", txn->base, key);
+    txn->keys[txn->key_count++] = full;
+    return span_str(full);
+}
+
+static void txn_compare(struct txn *txn, const char *key, enum store_compare_target target, int64_t number)
+{
+    ASSERT(txn->compare_count < COMPARES_MAX);
+    txn->compares[txn->compare_count++] = (struct store_compare){
+        .target = target, .relation = STORE_EQUAL, .key = txn_key(txn, key), .number = number};
+}
+
+static struct store_op *txn_op(struct txn *txn, enum store_op_type type)
+{
+    ASSERT(txn->op_count < sizeof txn->ops / sizeof txn->ops[0]);
+    struct store_op *op = &txn->ops[txn->op_count++];
+    *op = (struct store_op){.type = type};
+    return op;
+}
+
+static void txn_put(struct txn *txn, const char *key, const char *value, uint64_t lease)
+{
+    struct store_op *op = txn_op(txn, STORE_OP_PUT);
+    op->key = txn_key(txn, key);
+    op->value = span_str(value);
+    op->lease = lease;
+}
+
+static void txn_free(struct txn *txn)
+{
+    for (size_t i = 0; i < txn->key_count; i++) {
+        mem_free(txn->keys[i]);
+    }
+}
+
+static struct store_command txn_command(const struct txn *txn)
+{
+    return (struct store_command){.type = STORE_TXN, .compares = txn->compares,
+                                  .compare_count = txn->compare_count, .success = txn->ops,
+                                  .success_count = txn->op_count};
+}
+
+static int txn_propose(struct dcs_raft *dcs, struct txn *txn, int64_t timeout_ms, dcs_done done, void *arg,
+                       struct error *err)
+{
+    struct store_command command = txn_command(txn);
+    int rc = propose(dcs, &command, timeout_ms, 0, done, arg, err);
+    txn_free(txn);
+    return rc;
+}
+
+static uint64_t lease_id_new(const struct dcs_raft *dcs)
+{
+    uint64_t id = 0;
+    while (id == 0) {
+        id = random_next(dcs->random);
+    }
+    return id;
+}
+
+/* --- view ------------------------------------------------------------------------------------------------------------- */
+
+static void view_refresh(struct dcs_raft *dcs)
+{
+    const struct store *store = raft_node_store(dcs->node);
+    dcs_view_unref(dcs->view);
+    struct raft_status status;
+    raft_node_status(dcs->node, &status);
+    dcs->view = dcs_raft_view_of_store(store, status.cluster, dcs->base);
+    dcs->checked_revision = store_revision(store);
+}
+
+static bool on_event(void *arg, const struct store_event *event)
+{
+    bool *any = arg;
+    (void)event;
+    *any = true;
+    return false;
+}
+
+/* Whether something below the base path changed since the view was built. */
+static bool view_is_stale(const struct dcs_raft *dcs)
+{
+    const struct store *store = raft_node_store(dcs->node);
+    int64_t revision = store_revision(store);
+    if (dcs->view == NULL || revision < dcs->checked_revision) {
+        return true;
+    }
+    if (revision == dcs->checked_revision) {
+        return false;
+    }
+    bool any = false;
+    int rc = store_history_each(store, dcs->checked_revision + 1, span_str(dcs->base), on_event, &any);
+    return rc != 0 || any;
+}
+
+static struct dcs_view *dcs_raft_view(struct dcs *base)
+{
+    struct dcs_raft *dcs = self_of(base);
+    if (dcs->node != NULL && view_is_stale(dcs)) {
+        view_refresh(dcs);
+    }
+    return dcs->view != NULL ? dcs_view_ref(dcs->view) : NULL;
+}
+
+void dcs_raft_changed(struct dcs *base)
+{
+    struct dcs_raft *dcs = self_of(base);
+    if (dcs->node == NULL) {
+        return;
+    }
+    struct raft_status status;
+    raft_node_status(dcs->node, &status);
+    bool has_leader = status.leader != 0;
+    bool changed = has_leader != dcs->has_leader;
+    dcs->has_leader = has_leader;
+    if (view_is_stale(dcs)) {
+        view_refresh(dcs);
+        changed = true;
+    } else {
+        dcs->checked_revision = store_revision(raft_node_store(dcs->node));
+    }
+    if (changed && dcs->dcs.on_change != NULL) {
+        dcs->dcs.on_change(dcs->dcs.on_change_arg);
+    }
+}
+
+static void on_read_done(void *arg, int rc, const struct store_result *result)
+{
+    struct op *op = arg;
+    struct dcs_raft *dcs = op->dcs;
+    (void)result;
+    if (rc != 0 || dcs == NULL || dcs->node == NULL) {
+        struct error err = {0};
+        rc = error_set(&err, rc != 0 ? rc : ERR_CANCELED, "reading from the group: %s", err_name(rc));
+        op_answer(op, rc, 0, &err);
+    } else {
+        struct error none = {0};
+        struct dcs_view *view = dcs_raft_view(&dcs->dcs);
+        op->read_done(op->arg, 0, view, &none);
+        dcs_view_unref(view);
+    }
+    op_free(op);
+}
+
+static int dcs_raft_read(struct dcs *base, int64_t timeout_ms, dcs_read_done done, void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct op *op = op_new(dcs, OP_READ, arg);
+    op->read_done = done;
+    rc = raft_node_read(dcs->node, timeout_ms, on_read_done, op, err);
+    if (rc != 0) {
+        op_free(op);
+    }
+    return rc;
+}
+
+/* --- the leader key ------------------------------------------------------------------------------------------------------ */
+
+static int buf_append(const char *text, size_t len, void *data)
+{
+    buf_put(data, text, len);
+    return 0;
+}
+
+static bool epoch_value(const struct dcs_acquire *acquire, struct buf *out)
+{
+    json_t *json = json_pack("{s:s, s:I}", "holder", acquire->holder, "timeline", (json_int_t)acquire->timeline);
+    bool good = json != NULL && json_dump_callback(json, buf_append, out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
+    json_decref(json);
+    return good;
+}
+
+static int64_t stamp_next(struct dcs_raft *dcs)
+{
+    int64_t now_ms = clock_lease_ms(dcs->clock);
+    dcs->last_stamp = now_ms > dcs->last_stamp ? now_ms : dcs->last_stamp + 1;
+    return dcs->last_stamp;
+}
+
+static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire, int64_t timeout_ms, dcs_done done,
+                            void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (acquire->report_count > DCS_REPORTS_MAX || acquire->ttl_ms <= 0) {
+        return error_set(err, ERR_INVALID, "acquisition with %zu reports and a ttl of %lld ms", acquire->report_count,
+                         (long long)acquire->ttl_ms);
+    }
+    struct buf epoch = BUF_INIT;
+    if (!epoch_value(acquire, &epoch)) {
+        buf_free(&epoch);
+        return error_set(err, ERR_INVALID, "the holder's name is no text");
+    }
+    struct txn txn = {.base = dcs->base};
+    txn_compare(&txn, "leader", STORE_CMP_CREATE, 0);
+    txn_compare(&txn, "epoch", STORE_CMP_MOD, acquire->epoch_revision);
+    txn_compare(&txn, "config", STORE_CMP_MOD, acquire->config_revision);
+    txn_compare(&txn, "sync", STORE_CMP_MOD, acquire->sync_revision);
+    txn_compare(&txn, "unfenced", STORE_CMP_CREATE, 0);
+    for (size_t i = 0; i < acquire->report_count; i++) {
+        char *key = mem_printf("reports/%s", acquire->reports[i].member);
+        txn_compare(&txn, key, STORE_CMP_MOD, acquire->reports[i].revision);
+        mem_free(key);
+    }
+    uint64_t lease = lease_id_new(dcs);
+    struct store_op *grant = txn_op(&txn, STORE_OP_LEASE_GRANT);
+    grant->lease = lease;
+    grant->ttl_ms = acquire->ttl_ms;
+    grant->flags = STORE_LEASE_HOLDER;
+    grant->stamp = stamp_next(dcs);
+    txn_put(&txn, "leader", acquire->holder, lease);
+    txn_put(&txn, "epoch", buf_str(&epoch), 0);
+    rc = txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+    buf_free(&epoch);
+    return rc;
+}
+
+/* The lease of the leader key if it still is that of `epoch`. */
+static int held_lease(const struct dcs_raft *dcs, int64_t epoch, uint64_t *ret_lease, struct error *err)
+{
+    char *key = mem_printf("%sleader", dcs->base);
+    struct store_kv kv;
+    bool found = store_get(raft_node_store(dcs->node), span_str(key), &kv);
+    mem_free(key);
+    if (!found || kv.create_revision != epoch || kv.lease == 0) {
+        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more", (long long)epoch);
+    }
+    *ret_lease = kv.lease;
+    return 0;
+}
+
+static int dcs_raft_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms, dcs_done done,
+                          void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    struct store_command command = {.type = STORE_LEASE_RENEW, .ttl_ms = ttl_ms};
+    int rc = ready(dcs, err);
+    if (rc == 0) {
+        rc = held_lease(dcs, epoch, &command.lease, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    command.stamp = stamp_next(dcs);
+    return propose(dcs, &command, timeout_ms, 1, done, arg, err);
+}
+
+static int dcs_raft_release(struct dcs *base, int64_t epoch, const char *status, int64_t timeout_ms, dcs_done done,
+                            void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    uint64_t lease = 0;
+    int rc = ready(dcs, err);
+    if (rc == 0) {
+        rc = held_lease(dcs, epoch, &lease, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct txn txn = {.base = dcs->base};
+    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
+    struct store_op *end = txn_op(&txn, STORE_OP_LEASE_END);
+    end->lease = lease;
+    if (status != NULL) {
+        txn_put(&txn, "status", status, 0);
+    }
+    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+}
+
+/* --- other keys ------------------------------------------------------------------------------------------------------------ */
+
+static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare, int64_t timeout_ms,
+                        dcs_done done, void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc == 0) {
+        rc = key_check(dcs->base, key, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct txn txn = {.base = dcs->base};
+    if (compare != DCS_ANY) {
+        txn_compare(&txn, key, STORE_CMP_MOD, compare);
+    }
+    txn_put(&txn, key, value, 0);
+    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+}
+
+static int dcs_raft_remove(struct dcs *base, const char *key, int64_t compare, int64_t timeout_ms, dcs_done done,
+                           void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc == 0) {
+        rc = key_check(dcs->base, key, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct txn txn = {.base = dcs->base};
+    if (compare != DCS_ANY) {
+        txn_compare(&txn, key, STORE_CMP_MOD, compare);
+    }
+    txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, key);
+    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+}
+
+/* --- the member's own key ---------------------------------------------------------------------------------------------------- */
+
+/* The lease that the key hangs on now, if it can be renewed instead of replaced. 0 = none. */
+static uint64_t member_lease(const struct dcs_raft *dcs, const char *key, const char *value, int64_t ttl_ms,
+                             bool *ret_value_same)
+{
+    char *full = mem_printf("%s%s", dcs->base, key);
+    const struct store *store = raft_node_store(dcs->node);
+    struct store_kv kv;
+    struct store_lease lease;
+    bool found = store_get(store, span_str(full), &kv) && kv.lease != 0 && store_lease_get(store, kv.lease, &lease);
+    mem_free(full);
+    if (!found || (lease.flags & STORE_LEASE_HOLDER) != 0 || !span_equal_str(lease.owner, dcs->name)) {
+        return 0;
+    }
+    *ret_value_same = span_equal_str(kv.value, value) && lease.ttl_ms == ttl_ms;
+    return kv.lease;
+}
+
+/* A new lease with the key on it, and the old lease's end: a put alone would not renew, and a renewal and a put are
+ * two commands of which the second can be lost. */
+static int member_grant(struct dcs_raft *dcs, const char *key, const char *value, int64_t ttl_ms, int64_t timeout_ms,
+                        struct op *op, struct error *err)
+{
+    struct txn txn = {.base = dcs->base};
+    bool same = false;
+    uint64_t old = member_lease(dcs, key, value, ttl_ms, &same);
+    uint64_t lease = lease_id_new(dcs);
+    struct store_op *grant = txn_op(&txn, STORE_OP_LEASE_GRANT);
+    grant->lease = lease;
+    grant->ttl_ms = ttl_ms;
+    txn_put(&txn, key, value, lease);
+    if (old != 0) {
+        txn_op(&txn, STORE_OP_LEASE_END)->lease = old;
+    }
+    struct store_command command = txn_command(&txn);
+    int rc = raft_node_propose(dcs->node, &command, timeout_ms, 0, on_write_done, op, err);
+    txn_free(&txn);
+    return rc;
+}
+
+static void on_member_renewed(void *arg, int rc, const struct store_result *result)
+{
+    struct op *op = arg;
+    struct dcs_raft *dcs = op->dcs;
+    bool lease_gone = rc == 0 && result->code == ERR_NOT_FOUND;
+    if (!lease_gone || dcs == NULL || dcs->node == NULL) {
+        on_write_done(arg, rc, result);
+        return;
+    }
+    int64_t left_ms = op->until_ms - clock_mono_ms(dcs->clock);
+    struct error err = {0};
+    rc = member_grant(dcs, op->key, op->value, op->ttl_ms, left_ms > 1 ? left_ms : 1, op, &err);
+    if (rc != 0) {
+        op_answer(op, rc, 0, &err);
+        op_free(op);
+    }
+}
+
+static int dcs_raft_put_member(struct dcs *base, const char *name, const char *value, int64_t ttl_ms,
+                               int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct op *op = op_new(dcs, OP_WRITE, arg);
+    op->done = done;
+    op->key = mem_printf("members/%s", name);
+    op->value = mem_strdup(value);
+    op->ttl_ms = ttl_ms;
+    op->until_ms = clock_mono_ms(dcs->clock) + timeout_ms;
+    op->sent_ms = clock_lease_ms(dcs->clock);
+    bool same = false;
+    uint64_t lease = member_lease(dcs, op->key, value, ttl_ms, &same);
+    rc = key_check(dcs->base, op->key, err);
+    if (rc == 0 && lease != 0 && same) {
+        struct store_command command = {.type = STORE_LEASE_RENEW, .lease = lease, .ttl_ms = ttl_ms};
+        rc = raft_node_propose(dcs->node, &command, timeout_ms, 0, on_member_renewed, op, err);
+    } else if (rc == 0) {
+        rc = member_grant(dcs, op->key, value, ttl_ms, timeout_ms, op, err);
+    }
+    if (rc != 0) {
+        op_free(op);
+    }
+    return rc;
+}
+
+/* --- life ---------------------------------------------------------------------------------------------------------------------- */
+
+static void dcs_raft_free(struct dcs *base)
+{
+    struct dcs_raft *dcs = self_of(base);
+    struct error err = {0};
+    error_set(&err, ERR_CANCELED, "the store was closed");
+    while (!list_empty(&dcs->ops)) {
+        struct op *op = LIST_OWNER(list_first(&dcs->ops), struct op, in_dcs);
+        list_remove(&op->in_dcs); /* the node still holds it and frees it with its callback */
+        op_answer(op, ERR_CANCELED, 0, &err);
+        op->dcs = NULL;
+    }
+    dcs_view_unref(dcs->view);
+    mem_free(dcs->base);
+    mem_free(dcs->name);
+    mem_free(dcs);
+}
+
+static const struct dcs_ops dcs_raft_ops = {.view = dcs_raft_view,
+                                            .read = dcs_raft_read,
+                                            .acquire = dcs_raft_acquire,
+                                            .renew = dcs_raft_renew,
+                                            .release = dcs_raft_release,
+                                            .put = dcs_raft_put,
+                                            .remove = dcs_raft_remove,
+                                            .put_member = dcs_raft_put_member,
+                                            .free = dcs_raft_free};
+
+struct dcs *dcs_raft_new(struct raft_node *node, const struct dcs_raft_config *config)
+{
+    struct dcs_raft *dcs = mem_new(struct dcs_raft);
+    dcs->dcs.ops = &dcs_raft_ops;
+    dcs->node = node;
+    dcs->base = mem_strdup(config->base);
+    dcs->name = mem_strdup(config->name);
+    dcs->clock = config->clock;
+    dcs->random = config->random;
+    dcs->checked_revision = -1;
+    list_init(&dcs->ops);
+    return &dcs->dcs;
+}
+
+void dcs_raft_set_node(struct dcs *base, struct raft_node *node)
+{
+    struct dcs_raft *dcs = self_of(base);
+    dcs->node = node;
+    dcs->has_leader = false;
+    dcs->checked_revision = -1;
+    if (node != NULL) {
+        dcs_view_unref(dcs->view);
+        dcs->view = NULL;
+    }
+}
