@@ -93,7 +93,7 @@ LINK_agent_cli := agent/cli agent/api agent/dcs agent/config agent/ha $(LINK_pgc
 LINK_agent := agent agent/cli agent/api agent/loop agent/dcs agent/config agent/ha $(LINK_pgctl) $(LINK_raft_engine)
 LINK_agent_api := $(LINK_agent)
 LINK_agent_loop := $(LINK_agent)
-LINK_sim := $(LINK_agent)
+LINK_sim := agent/loop agent/dcs agent/ha agent/config pgctl/fence pgctl/parse pgctl/conf raft/engine raft/store base/net base
 LINK_fuzz := $(LINK_agent)
 LINK_bench := $(LINK_agent)
 libs = -Wl,--start-group $(foreach d,$(1),$(call lib,$(d))) $(RAFT_LIB) -Wl,--end-group
@@ -166,6 +166,19 @@ build/fuzz/%: tests/fuzz/%.c $(ALL_SOURCES) | $(DEPS_STAMP)
 fuzz: $(FUZZ_BINS)
 	@tests/harness/run_fuzz.sh $(FUZZ_SECONDS) $(FUZZ_BINS)
 
+# The simulator: the very archives that pgquorum links; two functions of the store are looked at from outside.
+SEEDS ?= 200
+FIRST ?= 1
+MINUTES ?= 1
+SIM_OBJECTS := $(call objects,$(wildcard tests/sim/*.c) $(wildcard tests/fake/*.c))
+SIM_WRAP := -Wl,--wrap=store_apply,--wrap=store_leases_due
+$(BUILD)/sim: $(SIM_OBJECTS) $(foreach d,$(LINK_sim),$(call lib,$(d))) $(RAFT_LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $(SIM_WRAP) -o $@ $(SIM_OBJECTS) $(call libs,$(LINK_sim)) $(SYSLIBS)
+.PHONY: sim
+sim: $(BUILD)/sim
+	@$(BUILD)/sim --seeds $(SEEDS) --first $(FIRST) --minutes $(MINUTES)
+
 .PHONY: demo demo-down
 demo: all
 	@tests/harness/demo.sh up $(BUILD)
@@ -195,6 +208,21 @@ ifeq ($(COMPAT),1)
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patroni
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patronictl
 endif
+
+# --- what no compiler checks ---------------------------------------------------------------------------------------
+FORMATTED = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h')
+CPPCHECK := cppcheck -q --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --std=c11 \
+    --platform=unix64 --suppressions-list=tests/lint/cppcheck.txt -Iinclude -I.
+.PHONY: lint format tidy
+lint: | $(DEPS_STAMP)
+	@/usr/bin/python3 tests/lint/lint.py
+	@clang-format --dry-run -Werror $(FORMATTED)
+	@$(CPPCHECK) base raft pgctl agent
+format:
+	@clang-format -i $(FORMATTED)
+# Slow, and needs a build that was made: not part of check.
+tidy: compile_commands.json
+	@clang-tidy -quiet -p . $(ALL_SOURCES)
 
 compile_commands.json: Makefile
 	@/usr/bin/python3 tests/harness/compile_commands.py "$(CC) $(CPPFLAGS) $(CFLAGS)" $(ALL_SOURCES) > $@
