@@ -1,0 +1,340 @@
+"""Hosts of the document in network namespaces: three nodes, a load balancer and a client, on a bridge in a namespace of its own.
+
+Each node has a PID namespace with an init of its own (node_init.py): killing that init is the loss of the whole node, and
+orphans are reaped at once. Everything a test starts ends with the rig. Needs root.
+"""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NODES = ["node1", "node2", "node3"]
+ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
+PYTHON = "/usr/bin/python3"
+
+CONFIG = """\
+scope: postgres
+namespace: /db/
+name: {name}
+
+restapi:
+  listen: {address}:8008
+  connect_address: {address}:8008
+
+raft:
+  data_dir: {home}/raft
+  self_addr: {address}:2380
+  partner_addrs: [{partners}]
+  password: raft-secret
+
+bootstrap:
+  dcs:
+    ttl: {ttl}
+    loop_wait: {loop_wait}
+    retry_timeout: {retry_timeout}
+    maximum_lag_on_failover: 1048576
+    postgresql:
+      use_pg_rewind: true
+  initdb:
+    - encoding: UTF8
+    - data-checksums
+
+  pg_hba:  # Add following lines to pg_hba.conf after running 'initdb'
+    - host replication replicator 127.0.0.1/32 md5
+    - host replication replicator 172.20.0.10/0 md5
+    - host replication replicator 172.20.0.11/0 md5
+    - host replication replicator 172.20.0.12/0 md5
+    - host all all 0.0.0.0/0 md5
+    - host all all 172.20.0.0/16 md5
+
+  users:
+    admin:
+      password: admin
+      options:
+        - createrole
+        - createdb
+
+postgresql:
+  listen: {address}:5432
+  connect_address: {address}:5432
+  data_dir: {home}/data
+  pgpass: {home}/pgpass0
+  authentication:
+    replication:
+      username: replicator
+      password: rep-pass
+    superuser:
+      username: postgres
+      password: zalando
+    rewind:  # Has no effect on postgres 10 and lower
+      username: rewind_user
+      password: rewind_password
+  parameters:
+    unix_socket_directories: '.'
+{extra}
+tags:
+  nofailover: false
+  noloadbalance: false
+  clonefrom: false
+  nosync: false
+"""
+
+
+def run(*args, check=True, **kwargs):
+    return subprocess.run(args, check=check, stdin=subprocess.DEVNULL, capture_output=True, text=True, **kwargs)
+
+
+def wait_for(what, condition, timeout, every=0.1):
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {timeout} s")
+        time.sleep(every)
+
+
+class Node:
+    def __init__(self, rig, name):
+        self.rig, self.name, self.address = rig, name, ADDRESS[name]
+        self.home = os.path.join(rig.home, name)
+        self.config = os.path.join(rig.home, f"{name}.yml")
+        self.log = os.path.join(rig.home, f"{name}.log")
+        self.init = None
+
+    def boot(self):
+        """The node's init; its namespaces end with it."""
+        self.init = subprocess.Popen(
+            ["ip", "netns", "exec", self.rig.namespace(self.name), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+             PYTHON, os.path.join(HERE, "node_init.py")], stdin=subprocess.PIPE, text=True)
+
+    def start_agent(self):
+        if self.init is None or self.init.poll() is not None:
+            self.boot()
+        argv = [self.rig.binary("pgquorum"), self.config]
+        self.init.stdin.write(json.dumps({"argv": argv, "log": self.log, "cwd": self.home, "env": self.rig.env}) + "\n")
+        self.init.stdin.flush()
+
+    def processes(self):
+        """Host pids of everything that works for this node: {pid: exe}."""
+        found = {}
+        for entry in glob.glob("/proc/[0-9]*"):
+            try:
+                cwd, exe = os.readlink(entry + "/cwd"), os.readlink(entry + "/exe")
+            except OSError:
+                continue
+            if cwd == self.home or cwd.startswith(self.home + "/"):
+                found[int(entry[6:])] = exe
+        return found
+
+    def agent_pid(self):
+        for pid, exe in self.processes().items():
+            if os.path.basename(exe) == "pgquorum":
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if f.read().split(b"\0")[1:2] == [self.config.encode()]:
+                        return pid
+        return None
+
+    def fence_pid(self):
+        return next((pid for pid, exe in self.processes().items() if os.path.basename(exe) == "pgquorum-fence"), None)
+
+    def postmaster_pid(self):
+        fence = self.fence_pid()
+        for pid, exe in self.processes().items():
+            if os.path.basename(exe) != "postgres":
+                continue
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    if int(f.read().rsplit(")", 1)[1].split()[1]) == fence:
+                        return pid
+            except OSError:
+                continue
+        return None
+
+    def kill_agent(self, sig=signal.SIGKILL):
+        os.kill(self.agent_pid(), sig)
+
+    def kill_postmaster(self):
+        os.kill(self.postmaster_pid(), signal.SIGKILL)
+
+    def kill_node(self):
+        """Power off: every process at once."""
+        if self.init is not None:
+            self.init.kill()  # --kill-child takes the init, and with it the whole PID namespace
+            self.init.wait()
+            self.init = None
+        wait_for(f"{self.name} is dead", lambda: not self.processes(), 10)
+
+    def isolate(self):
+        """Cut from everything, established connections hang: the hard case."""
+        port = self.rig.port(self.name)
+        self.rig.nft(f"add rule bridge cut fwd iifname {port} drop", f"add rule bridge cut fwd oifname {port} drop")
+
+    def log_text(self):
+        with open(self.log) as f:
+            return f.read()
+
+
+class Rig:
+    def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None):
+        self.id = f"pgq{os.getpid()}"
+        self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-")
+        self.env = env or {}
+        self.children = []
+        os.chmod(self.home, 0o755)
+        os.mkdir(os.path.join(self.home, "bin"))
+        for program in ("pgquorum", "pgquorum-fence"):
+            shutil.copy(os.path.join(build, program), self.binary(program))
+        self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra}
+        self.fast_haproxy = fast_haproxy
+        self.nodes = {name: Node(self, name) for name in NODES}
+        self.make_network()
+        for node in self.nodes.values():
+            self.write_config(node)
+
+    # --- network ---
+    def namespace(self, host):
+        return f"{self.id}-{host}"
+
+    def port(self, host):
+        return f"p-{host}"
+
+    def nft(self, *lines):
+        run("ip", "netns", "exec", self.namespace("switch"), "nft", "; ".join(lines))
+
+    def make_network(self):
+        switch = self.namespace("switch")
+        run("ip", "netns", "add", switch)
+        run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
+        run("ip", "-n", switch, "link", "set", "br0", "up")
+        for host, address in ADDRESS.items():
+            ns = self.namespace(host)
+            run("ip", "netns", "add", ns)
+            run("ip", "-n", ns, "link", "set", "lo", "up")
+            run("ip", "-n", switch, "link", "add", self.port(host), "type", "veth", "peer", "name", "eth0", "netns", ns)
+            run("ip", "-n", switch, "link", "set", self.port(host), "master", "br0", "up")
+            run("ip", "-n", ns, "address", "add", f"{address}/16", "dev", "eth0")
+            run("ip", "-n", ns, "link", "set", "eth0", "up")
+        self.heal()
+
+    def heal(self):
+        self.nft("add table bridge cut", "delete table bridge cut", "add table bridge cut",
+                 "add chain bridge cut fwd { type filter hook forward priority 0 ; }")
+
+    def host_popen(self, host, argv, **kwargs):
+        child = subprocess.Popen(["ip", "netns", "exec", self.namespace(host)] + argv, **kwargs)
+        self.children.append(child)
+        return child
+
+    # --- nodes ---
+    def binary(self, program):
+        return os.path.join(self.home, "bin", program)
+
+    def write_config(self, node, **changes):
+        os.makedirs(node.home, mode=0o700, exist_ok=True)
+        shutil.chown(node.home, "postgres", "postgres")
+        partners = ", ".join(f"{n.address}:2380" for n in self.nodes.values() if n is not node)
+        values = dict(self.settings, name=node.name, address=node.address, home=node.home, partners=partners)
+        values.update(changes)
+        with open(node.config, "w") as f:
+            f.write(CONFIG.format(**values))
+        os.chmod(node.config, 0o644)
+
+    def start_all(self):
+        for node in self.nodes.values():
+            node.start_agent()
+
+    def ctl(self, *args, host="client", check=True, timeout=30, stdin=None):
+        argv = ["ip", "netns", "exec", self.namespace(host), self.binary("pgquorum"), "-c", self.nodes["node1"].config, *args]
+        return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, input=stdin or "")
+
+    def members(self):
+        """name -> row of `list`; {} while there is no answer."""
+        answer = self.ctl("list", "-f", "json", check=False)
+        try:
+            return {row["Member"]: row for row in json.loads(answer.stdout)}
+        except (ValueError, KeyError):
+            return {}
+
+    def leader(self):
+        return next((self.nodes[name] for name, row in self.members().items() if row.get("Role") == "Leader"), None)
+
+    def healthy(self, count=3):
+        rows = self.members()
+        leaders = [r for r in rows.values() if r.get("Role") == "Leader" and r.get("State") == "running"]
+        streaming = [r for r in rows.values() if r.get("Role") == "Replica" and r.get("State") == "streaming"]
+        return len(leaders) == 1 and len(streaming) == count - 1 and len({r.get("TL") for r in leaders + streaming}) == 1
+
+    def wait_healthy(self, count=3, timeout=60):
+        try:
+            wait_for(f"{count} healthy members", lambda: self.healthy(count), timeout, 0.2)
+        except TimeoutError:
+            self.show()
+            raise
+
+    def replicas(self):
+        leader = self.leader()
+        return [node for node in self.nodes.values() if node is not leader]
+
+    def show(self):
+        print(self.ctl("list", check=False).stdout)
+        for node in self.nodes.values():
+            if os.path.exists(node.log):
+                print(f"--- {node.log}")
+                print("".join(open(node.log).readlines()[-40:]))
+
+    # --- clients ---
+    def start_haproxy(self):
+        with open(os.path.join(HERE, "haproxy.cfg")) as f:
+            text = f.read()
+        if self.fast_haproxy:
+            text = text.replace("inter 3s fall 3 rise 2", "inter 500ms fall 2 rise 1")
+        path = os.path.join(self.home, "haproxy.cfg")
+        with open(path, "w") as f:
+            f.write(text)
+        log = open(os.path.join(self.home, "haproxy.log"), "w")
+        return self.host_popen("lb", ["/usr/sbin/haproxy", "-db", "-f", path], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def sql(self, node, text, user="postgres", password="zalando", database="postgres", timeout=10):
+        url = f"postgres://{user}:{password}@{node.address}:5432/{database}?connect_timeout=3"
+        answer = subprocess.run(["ip", "netns", "exec", self.namespace("client"), "psql", "-X", "-A", "-t", "-c", text, url],
+                                capture_output=True, text=True, timeout=timeout, check=True, stdin=subprocess.DEVNULL)
+        return answer.stdout.strip()
+
+    def writer(self, name, hosts, port=5432, read_write=True, every_ms=10):
+        """A client that writes unique ids and notes what became of each; see writer.py."""
+        out = os.path.join(self.home, f"writer-{name}.jsonl")
+        argv = [PYTHON, os.path.join(HERE, "writer.py"), name, hosts, str(port), "read-write" if read_write else "any", out, str(every_ms)]
+        child = self.host_popen("client", argv, stdin=subprocess.DEVNULL)
+        child.out = out
+        return child
+
+    def http_status(self, address, path, host="client", timeout=2):
+        code = ("import http.client,sys\n"
+                f"c=http.client.HTTPConnection({address!r},timeout={timeout})\nc.request('GET',{path!r})\nprint(c.getresponse().status)")
+        answer = run("ip", "netns", "exec", self.namespace(host), PYTHON, "-c", code, check=False)
+        return int(answer.stdout) if answer.returncode == 0 else None
+
+    def close(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+        for node in self.nodes.values():
+            try:
+                node.kill_node()
+            except TimeoutError as error:
+                print(error, file=sys.stderr)
+        for host in list(ADDRESS) + ["switch"]:
+            run("ip", "netns", "delete", self.namespace(host), check=False)
+        if os.environ.get("KEEP"):
+            print(f"kept: {self.home}")
+        else:
+            shutil.rmtree(self.home, ignore_errors=True)
