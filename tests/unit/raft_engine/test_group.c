@@ -1,0 +1,341 @@
+/* Whole members on loopback: first start, restart, loss, wiped directories, strangers. */
+#include "group_fixture.h"
+
+#define PASSWORD "correct horse"
+
+static void start_all(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->count; i++) {
+        member_start(rig, i);
+    }
+    wait_for(rig, has_leader, NULL, 10000, "the members elect a leader");
+}
+
+static size_t voters_of(struct rig *rig, size_t at)
+{
+    struct raft_node *node = node_of(rig, at);
+    if (node == NULL) {
+        return 0;
+    }
+    struct raft_status status;
+    raft_node_status(node, &status);
+    size_t voters = 0;
+    for (size_t i = 0; i < status.member_count; i++) {
+        voters += status.members[i].voter;
+    }
+    return voters;
+}
+
+static uint64_t id_of(struct rig *rig, size_t at)
+{
+    struct raft_status status;
+    raft_node_status(node_of(rig, at), &status);
+    return status.id;
+}
+
+static void three_empty_members_make_one_group_and_replicate(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    assert_int_equal(put(&rig, 1, "/b", "two", 3000), 0);
+    for (size_t i = 0; i < 3; i++) {
+        await_value(&rig, i, "/a", "one");
+        await_value(&rig, i, "/b", "two");
+        assert_int_equal(voters_of(&rig, i), 3);
+        assert_int_equal(rig.members[i].readies, 1);
+        assert_string_equal(rig.members[i].fatal, "");
+        assert_true(raft_group_cluster(rig.members[i].group) == raft_group_cluster(rig.members[0].group));
+        assert_true(raft_group_cluster(rig.members[i].group) != 0);
+    }
+    rig_free(&rig);
+}
+
+static void a_member_without_partners_makes_a_group_of_one_and_says_so(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 1, PASSWORD);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    assert_non_null(strstr(rig.members[0].warnings, "partner_addrs is empty"));
+    rig_free(&rig);
+}
+
+static void no_password_is_told_at_the_start(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, NULL);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 2, "/a", "one", 3000), 0);
+    assert_non_null(strstr(rig.members[0].warnings, "raft.password is not set"));
+    rig_free(&rig);
+}
+
+static void all_restart_with_what_they_had(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    uint64_t cluster = raft_group_cluster(rig.members[0].group);
+    for (size_t i = 0; i < 3; i++) {
+        member_stop(&rig, i);
+    }
+    start_all(&rig);
+    for (size_t i = 0; i < 3; i++) {
+        await_value(&rig, i, "/a", "one");
+    }
+    assert_true(cluster == raft_group_cluster(rig.members[2].group));
+    rig_free(&rig);
+}
+
+static void the_others_go_on_without_the_leader(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    size_t lost = (size_t)leader_of(&rig);
+    member_stop(&rig, lost);
+    size_t left = (lost + 1) % 3;
+    assert_int_equal(put(&rig, left, "/a", "after", 5000), 0);
+    member_start(&rig, lost);
+    await_value(&rig, lost, "/a", "after");
+    rig_free(&rig);
+}
+
+static void two_of_three_do_not_make_a_group(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    member_start(&rig, 0);
+    member_start(&rig, 1);
+    run_for(&rig, 1000);
+    assert_null(node_of(&rig, 0));
+    assert_null(node_of(&rig, 1));
+    assert_non_null(strstr(rig.members[0].waiting, rig.members[2].address));
+    member_start(&rig, 2);
+    wait_for(&rig, has_leader, NULL, 10000, "all three make a group");
+    rig_free(&rig);
+}
+
+struct voter {
+    size_t at;
+    size_t voters;
+    uint64_t not_id;
+};
+
+static bool is_voter_again(struct rig *rig, void *arg)
+{
+    struct voter *voter = arg;
+    struct raft_node *node = node_of(rig, voter->at);
+    if (node == NULL) {
+        return false;
+    }
+    struct raft_status status;
+    raft_node_status(node, &status);
+    bool self = false;
+    bool old = false;
+    size_t voters = 0;
+    for (size_t i = 0; i < status.member_count; i++) {
+        self = self || (status.members[i].id == status.id && status.members[i].voter);
+        old = old || status.members[i].id == voter->not_id;
+        voters += status.members[i].voter;
+    }
+    return self && !old && voters == voter->voters;
+}
+
+static void a_wiped_member_comes_back_as_a_new_one(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    size_t lost = ((size_t)leader_of(&rig) + 1) % 3;
+    struct voter voter = {.at = lost, .voters = 3, .not_id = id_of(&rig, lost)};
+    member_stop(&rig, lost);
+    dir_remove(rig.members[lost].dir);
+    member_start(&rig, lost);
+    wait_for(&rig, is_voter_again, &voter, 20000, "the wiped member is a voter under a new id");
+    await_value(&rig, lost, "/a", "one");
+    assert_true(voter.not_id != id_of(&rig, lost));
+    assert_int_equal(put(&rig, lost, "/b", "two", 3000), 0);
+    rig_free(&rig);
+}
+
+static void a_wiped_leader_comes_back_as_a_new_member(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    size_t lost = (size_t)leader_of(&rig);
+    struct voter voter = {.at = lost, .voters = 3, .not_id = id_of(&rig, lost)};
+    member_stop(&rig, lost);
+    dir_remove(rig.members[lost].dir);
+    member_start(&rig, lost);
+    wait_for(&rig, is_voter_again, &voter, 20000, "the wiped leader is a voter under a new id");
+    await_value(&rig, lost, "/a", "one");
+    rig_free(&rig);
+}
+
+static void two_wiped_of_three_make_no_new_group(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    uint64_t cluster = raft_group_cluster(rig.members[2].group);
+    for (size_t i = 0; i < 3; i++) {
+        member_stop(&rig, i);
+    }
+    dir_remove(rig.members[0].dir);
+    dir_remove(rig.members[1].dir);
+    member_start(&rig, 0);
+    member_start(&rig, 1);
+    run_for(&rig, 1500);
+    assert_true(raft_group_cluster(rig.members[0].group) == 0); /* the third may hold the group */
+    member_start(&rig, 2);
+    run_for(&rig, 3000);
+    assert_int_equal(leader_of(&rig), -1); /* nobody but the third knows what was committed */
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(raft_group_cluster(rig.members[i].group) == cluster);
+    }
+    rig_free(&rig);
+}
+
+static void an_armed_page_makes_no_group(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    rig.members[1].armed_page = true;
+    for (size_t i = 0; i < 3; i++) {
+        member_start(&rig, i);
+    }
+    run_for(&rig, 1500);
+    for (size_t i = 0; i < 3; i++) {
+        assert_null(node_of(&rig, i));
+    }
+    assert_non_null(strstr(rig.members[0].waiting, "fence"));
+    assert_non_null(strstr(rig.members[1].waiting, "fence"));
+    rig_free(&rig);
+}
+
+static void a_wrong_password_keeps_a_member_out(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    rig.members[2].password = "wrong";
+    for (size_t i = 0; i < 3; i++) {
+        member_start(&rig, i);
+    }
+    run_for(&rig, 1000);
+    assert_null(node_of(&rig, 0));
+    assert_null(node_of(&rig, 2));
+    assert_non_null(strstr(rig.members[0].warnings, "password"));
+    assert_non_null(strstr(rig.members[2].warnings, "password"));
+    struct raft_group_counters counters;
+    raft_group_counters(rig.members[0].group, &counters);
+    assert_true(counters.handshakes_refused > 0);
+    rig_free(&rig);
+}
+
+static void a_directory_of_another_member_is_refused(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    member_stop(&rig, 2);
+    strcpy(rig.members[2].name, "node9");
+    struct error err = {0};
+    assert_int_equal(member_open(&rig, 2, &err), ERR_INVALID);
+    rig_free(&rig);
+}
+
+static bool some_fatal(struct rig *rig, void *arg)
+{
+    (void)arg;
+    return rig->members[2].fatal[0] != '\0' && rig->members[3].fatal[0] != '\0';
+}
+
+/* A cloned host: same directory, same name, another address. */
+static void two_processes_under_one_id_both_stop(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 4, PASSWORD);
+    rig.count = 3;
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    member_stop(&rig, 2);
+    char command[512];
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", rig.members[2].dir, rig.members[3].dir);
+    assert_int_equal(system(command), 0);
+    strcpy(rig.members[3].name, rig.members[2].name);
+    member_start(&rig, 2);
+    member_start(&rig, 3);
+    rig.count = 4;
+    wait_for(&rig, some_fatal, NULL, 10000, "both processes of the id stop");
+    assert_string_equal(rig.members[0].fatal, "");
+    assert_int_equal(put(&rig, 0, "/b", "two", 3000), 0);
+    rig_free(&rig);
+}
+
+static void members_of_different_clusters_do_not_mix(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 2, PASSWORD);
+    rig.count = 1;
+    member_start(&rig, 0);
+    wait_for(&rig, has_leader, NULL, 5000, "the first group of one");
+    member_stop(&rig, 0);
+    struct member first = rig.members[0];
+    rig.members[0] = rig.members[1];
+    member_start(&rig, 0);
+    wait_for(&rig, has_leader, NULL, 5000, "the second group of one");
+    member_stop(&rig, 0);
+    rig.members[1] = rig.members[0];
+    rig.members[0] = first;
+    rig.count = 2;
+    member_start(&rig, 0);
+    member_start(&rig, 1);
+    run_for(&rig, 1000);
+    assert_non_null(strstr(rig.members[0].warnings, "different clusters"));
+    assert_true(raft_group_cluster(rig.members[0].group) != raft_group_cluster(rig.members[1].group));
+    assert_int_equal(put(&rig, 0, "/a", "one", 2000), 0);
+    rig_free(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_empty_members_make_one_group_and_replicate),
+        cmocka_unit_test(a_member_without_partners_makes_a_group_of_one_and_says_so),
+        cmocka_unit_test(no_password_is_told_at_the_start),
+        cmocka_unit_test(all_restart_with_what_they_had),
+        cmocka_unit_test(the_others_go_on_without_the_leader),
+        cmocka_unit_test(two_of_three_do_not_make_a_group),
+        cmocka_unit_test(a_wiped_member_comes_back_as_a_new_one),
+        cmocka_unit_test(a_wiped_leader_comes_back_as_a_new_member),
+        cmocka_unit_test(two_wiped_of_three_make_no_new_group),
+        cmocka_unit_test(an_armed_page_makes_no_group),
+        cmocka_unit_test(a_wrong_password_keeps_a_member_out),
+        cmocka_unit_test(a_directory_of_another_member_is_refused),
+        cmocka_unit_test(two_processes_under_one_id_both_stop),
+        cmocka_unit_test(members_of_different_clusters_do_not_mix),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
