@@ -1,0 +1,51 @@
+"""Fixtures of the end-to-end tests. BUILD says where the programs are."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import rig as rig_module  # noqa: E402
+
+BUILD = os.environ.get("BUILD", "build/debug")
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="network namespaces need root"))
+
+
+@pytest.fixture
+def make_rig(request):
+    """A function that makes a rig; it is shown when the test fails, and taken away in any case."""
+    made = []
+
+    def make(**settings):
+        made.append(rig_module.Rig(os.path.abspath(BUILD), **settings))
+        return made[-1]
+
+    yield make
+    for r in made:
+        try:
+            if getattr(request.node, "failed", False):
+                r.show()
+        finally:
+            r.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call" and outcome.get_result().failed:
+        item.failed = True
+
+
+@pytest.fixture
+def cluster(make_rig):
+    """Three healthy members, ttl 3, with HAProxy."""
+    r = make_rig()
+    r.start_all()
+    r.start_haproxy()
+    r.wait_healthy()
+    return r

@@ -1,0 +1,157 @@
+"""One fault under write load, and what became of the writes. Used by the tests and by run.py for the figures.
+
+Each function breaks something, waits until the cluster can be written to again, heals, waits until all three members are healthy, and
+gives the longest write gaps.
+"""
+import os
+import signal
+import time
+
+import checks
+from rig import ADDRESS, wait_for
+
+ALL = ",".join(ADDRESS[n] for n in ("node1", "node2", "node3"))
+SETTLE = 1.0  # of writing before the fault
+
+
+class Load:
+    """Writers through HAProxy and directly, for as long as the block runs."""
+
+    def __init__(self, rig):
+        self.rig = rig
+
+    def __enter__(self):
+        self.writers = {"direct": self.rig.writer("direct", ALL)}
+        self.writers["haproxy"] = self.rig.writer("haproxy", ADDRESS["lb"], port=5000, read_write=False)
+        for w in self.writers.values():
+            wait_for("a first acknowledged write", lambda w=w: self.acknowledged(w), 30)
+        time.sleep(SETTLE)
+        self.began = time.monotonic()
+        return self
+
+    @staticmethod
+    def acknowledged(writer, since=0.0):
+        try:
+            return sum(1 for e in checks.read(writer) if e["result"] == "ok" and e["begin"] >= since)
+        except FileNotFoundError:
+            return 0
+
+    def wait_writable(self, timeout):
+        since = time.monotonic()
+        for w in self.writers.values():
+            wait_for("writes are acknowledged again", lambda w=w: self.acknowledged(w, since) > 10, timeout)
+
+    def __exit__(self, *_):
+        for w in self.writers.values():
+            w.send_signal(signal.SIGTERM)
+            w.wait()
+        self.histories = {name: checks.read(w) for name, w in self.writers.items()}
+
+    def gaps(self):
+        return {name: checks.gap(h, self.began - SETTLE) for name, h in self.histories.items()}
+
+
+def verify(rig, load, may_lose):
+    """Lost, phantom and overlapping writes; `may_lose` = an asynchronous failover happened: then a bounded suffix may be missing."""
+    rig.wait_healthy(timeout=90)
+    broken = checks.two_writers(load.histories.values())
+    assert not broken, f"two writers: {broken}"
+    lost_count = 0
+    for node in rig.nodes.values():
+        wait_for("the standby has caught up", lambda n=node: rig.sql(n, "SELECT count(*) FROM writes") ==
+                 rig.sql(rig.leader(), "SELECT count(*) FROM writes"), 30)
+        missing, phantom = checks.lost(rig, node, load.histories)
+        assert not any(phantom.values()), f"{node.name} has writes that failed: {phantom}"
+        lost_count = max(lost_count, sum(len(m) for m in missing.values()))
+        if not may_lose:
+            assert lost_count == 0, f"{node.name} lost acknowledged writes: {missing}"
+    return dict(load.gaps(), written=sum(1 for h in load.histories.values() for e in h if e["result"] == "ok"), lost=lost_count)
+
+
+def wait_new_leader(rig, old, timeout=30):
+    return wait_for(f"a leader other than {old.name}",
+                    lambda: (lambda n: n if n is not None and n is not old else None)(rig.leader()), timeout)
+
+
+def switchover(rig):
+    old = rig.leader()
+    with Load(rig) as load:
+        answer = rig.ctl("switchover", "--leader", old.name, "--force")
+        assert "Successfully switched over" in answer.stdout, answer.stdout + answer.stderr
+        load.wait_writable(30)
+    assert rig.leader() is not old
+    return verify(rig, load, may_lose=False)
+
+
+def postmaster_killed(rig):
+    old = rig.leader()
+    with Load(rig) as load:
+        old.kill_postmaster()
+        load.wait_writable(30)
+    assert rig.leader() is old, "restarted in place"
+    return verify(rig, load, may_lose=False)
+
+
+def agent_killed(rig):
+    """Back before S: nobody notices."""
+    old = rig.leader()
+    started = rig.sql(old, "SELECT pg_postmaster_start_time()")
+    with Load(rig) as load:
+        old.kill_agent()
+        old.start_agent()
+        load.wait_writable(30)
+        time.sleep(3)
+    assert rig.sql(old, "SELECT pg_postmaster_start_time()") == started, "PostgreSQL was restarted"
+    assert rig.leader() is old
+    return verify(rig, load, may_lose=False)
+
+
+def agent_lost(rig):
+    """Killed and not back: the fence ends PostgreSQL, another node takes over."""
+    old = rig.leader()
+    with Load(rig) as load:
+        old.kill_agent()
+        wait_new_leader(rig, old)
+        load.wait_writable(30)
+    old.start_agent()
+    return verify(rig, load, may_lose=True)
+
+
+def agent_stopped(rig):
+    """SIGSTOP for longer than the ttl."""
+    old = rig.leader()
+    pid = old.agent_pid()
+    with Load(rig) as load:
+        old.kill_agent(signal.SIGSTOP)
+        wait_new_leader(rig, old)
+        load.wait_writable(30)
+        os.kill(pid, signal.SIGCONT)
+    return verify(rig, load, may_lose=True)
+
+
+def node_lost(rig):
+    old = rig.leader()
+    with Load(rig) as load:
+        old.kill_node()
+        load.wait_writable(60)
+    old.start_agent()
+    return verify(rig, load, may_lose=True)
+
+
+def isolated(rig):
+    old = rig.leader()
+    inside = rig.writer("inside", old.address, read_write=False)  # cut off with everything else of that node's
+    with Load(rig) as load:
+        load.writers["inside"] = inside
+        old.isolate()
+        wait_new_leader(rig, old)
+        load.writers.pop("inside")
+        load.wait_writable(60)
+        load.writers["inside"] = inside
+        rig.heal()
+    result = verify(rig, load, may_lose=True)
+    result.pop("inside")
+    return result
+
+
+FAULTS = {f.__name__: f for f in (switchover, postmaster_killed, agent_killed, agent_lost, agent_stopped, node_lost, isolated)}

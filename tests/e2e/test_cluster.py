@@ -1,0 +1,152 @@
+"""The cluster's life on real PostgreSQL, with real HAProxy and the document's files."""
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+import faults
+from rig import wait_for
+
+
+def test_bootstrap_makes_what_the_file_says(cluster):
+    leader = cluster.leader()
+    roles = cluster.sql(leader, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1").split()
+    assert roles == ["admin", "postgres", "replicator", "rewind_user"]
+    assert cluster.sql(leader, "SELECT rolcreaterole AND rolcreatedb AND NOT rolsuper FROM pg_roles WHERE rolname = 'admin'") == "t"
+    assert cluster.sql(leader, "SHOW data_checksums") == "on"
+    assert cluster.sql(leader, "SHOW server_encoding") == "UTF8"
+    assert cluster.sql(leader, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "2"
+    assert cluster.sql(leader, "SELECT count(*) FROM pg_replication_slots WHERE active") == "2"
+    assert cluster.sql(leader, "SELECT 1", user="admin", password="admin") == "1"
+
+
+def test_haproxy_of_the_document_shows_three_nodes_one_up(cluster):
+    def states():
+        code = ("import urllib.request\nprint(urllib.request.urlopen('http://172.20.0.14:7000/;csv', timeout=2).read().decode())")
+        text = cluster.host_popen("client", ["/usr/bin/python3", "-c", code], stdout=-1, text=True).communicate()[0]
+        rows = [line.split(",") for line in text.splitlines() if line.startswith("postgres,postgresql_")]
+        return sorted(row[17].split()[0] for row in rows)
+    wait_for("one of three up", lambda: states() == ["DOWN", "DOWN", "UP"], 15)
+
+
+def test_health_checks_tell_primary_from_replica(cluster):
+    leader = cluster.leader()
+    for node in cluster.nodes.values():
+        primary = node is leader
+        assert cluster.http_status(node.address, "/primary") == (200 if primary else 503)
+        assert cluster.http_status(node.address, "/replica") == (503 if primary else 200)
+        assert cluster.http_status(node.address, "/health") == 200
+        assert cluster.http_status(node.address, "/patroni") == 200
+
+
+@pytest.mark.parametrize("fault", list(faults.FAULTS))
+def test_fault_loses_nothing_it_may_not_and_heals(cluster, fault):
+    result = faults.FAULTS[fault](cluster)
+    print(fault, result)
+    assert result["direct"] < 15 and result["haproxy"] < 15
+
+
+def test_cold_start_of_all_nodes(cluster):
+    with faults.Load(cluster) as load:
+        pass
+    for node in cluster.nodes.values():
+        node.kill_node()
+    cluster.start_all()
+    cluster.wait_healthy(timeout=60)
+    faults.verify(cluster, load, may_lose=False)
+
+
+def test_majority_killed_and_restarted_ten_times_on_one_log(cluster):
+    for _ in range(10):
+        with faults.Load(cluster) as load:
+            victims = list(cluster.nodes.values())[:2]
+            for node in victims:
+                node.kill_node()
+            time.sleep(0.5)
+            for node in victims:
+                node.start_agent()
+            load.wait_writable(60)
+        faults.verify(cluster, load, may_lose=True)
+
+
+def test_diverged_primary_rejoins_by_rewind(cluster):
+    old = cluster.leader()
+    replicas = cluster.replicas()
+    cluster.sql(old, "CREATE TABLE branch (n int)")
+    # Written on the old branch alone: both standbys are cut off from PostgreSQL's port before the primary's node dies.
+    cluster.nft(*[f"add rule bridge cut fwd ip saddr {old.address} ip daddr {r.address} tcp sport 5432 drop" for r in replicas])
+    cluster.sql(old, "INSERT INTO branch SELECT generate_series(1, 1000)")
+    old.kill_node()
+    cluster.heal()
+    faults.wait_new_leader(cluster, old)
+    old.start_agent()
+    cluster.wait_healthy(timeout=90)
+    assert "rewind" in old.log_text()
+    assert cluster.sql(old, "SELECT count(*) FROM branch") == cluster.sql(cluster.leader(), "SELECT count(*) FROM branch")
+
+
+def test_lost_data_directory_is_cloned_again(cluster):
+    node = cluster.replicas()[0]
+    node.kill_node()
+    shutil.rmtree(os.path.join(node.home, "data"))
+    node.start_agent()
+    cluster.wait_healthy(timeout=60)
+
+
+def test_cloned_host_is_refused(cluster):
+    donor, other = cluster.replicas()
+    donor.kill_node()
+    other.kill_node()
+    shutil.rmtree(os.path.join(other.home, "raft"))
+    shutil.copytree(os.path.join(donor.home, "raft"), os.path.join(other.home, "raft"))
+    for root, dirs, files in os.walk(os.path.join(other.home, "raft")):
+        for name in dirs + files + ["."]:
+            shutil.chown(os.path.join(root, name), "postgres", "postgres")
+    donor.start_agent()
+    cluster.wait_healthy(count=2)
+    other.start_agent()
+    wait_for("the refusal in the log", lambda: donor.name in other.log_text().splitlines()[-1] and other.agent_pid() is None, 10)
+
+
+def test_wiped_raft_directory_joins_as_a_new_member(cluster):
+    node = cluster.replicas()[0]
+    node.kill_node()
+    shutil.rmtree(os.path.join(node.home, "raft"))
+    node.start_agent()
+    cluster.wait_healthy(timeout=60)
+    wait_for("three voters", lambda: cluster.ctl("raft", "status", "-f", "json").stdout.count('"voter"') >= 3, 30)
+
+
+def test_sigterm_stops_postgresql_and_releases_the_key(cluster):
+    old = cluster.leader()
+    with faults.Load(cluster) as load:
+        old.kill_agent(signal.SIGTERM)
+        faults.wait_new_leader(cluster, old)
+        load.wait_writable(30)
+    wait_for("nothing is left", lambda: not [e for e in old.processes().values() if "postgres" in e or "pgquorum" in e], 10)
+    old.start_agent()
+    assert faults.verify(cluster, load, may_lose=False)["direct"] < 3
+
+
+def test_wrong_configuration_is_one_line_and_exit_status_1(make_rig):
+    r = make_rig()
+    node = r.nodes["node1"]
+    for extra, words in ((":", "node1.yml"), ("    port: [", "node1.yml")):
+        r.write_config(node, extra=extra)
+        answer = r.host_popen("node1", ["runuser", "-u", "postgres", "--", r.binary("pgquorum"), node.config], stdout=-1, stderr=-1, text=True)
+        out, err = answer.communicate(timeout=10)
+        assert answer.returncode == 1
+        assert len((out + err).strip().splitlines()) == 1 and words in out + err
+    assert not os.path.exists(os.path.join(node.home, "data"))
+
+
+def test_dynamic_configuration_is_applied_everywhere(cluster):
+    answer = cluster.ctl("edit-config", "-p", "work_mem=7MB", "-s", "ttl=4", "--force")
+    assert answer.returncode == 0, answer.stderr
+    for node in cluster.nodes.values():
+        wait_for("the parameter", lambda n=node: cluster.sql(n, "SHOW work_mem") == "7MB", 15)
+    assert "ttl: 4" in cluster.ctl("show-config").stdout
+    refused = cluster.ctl("edit-config", "-s", "ttl=1", "--force", check=False)
+    assert refused.returncode == 1 and "ttl" in refused.stderr
