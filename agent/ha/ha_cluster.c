@@ -33,7 +33,7 @@ static uint32_t timeline_of(int64_t number)
 
 static json_t *load(const char *text)
 {
-    return json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    return json_loads(text, JSON_DECODE_ANY, NULL);
 }
 
 /* Patroni takes the truth of whatever YAML value stands there: the text "false" is true. */
@@ -129,7 +129,7 @@ static void read_failover(const struct ha_kv *kv, struct ha_failover *failover)
             failover->leader[0] = '\0';
             failover->candidate[0] = '\0';
         }
-    } else if (value == NULL && strchr(kv->value, ':') != NULL) {
+    } else if (value == NULL && kv->value[0] != '{' && strchr(kv->value, ':') != NULL) {
         /* Old Patroni: leader:candidate */
         const char *colon = strchr(kv->value, ':');
         (void)snprintf(failover->leader, sizeof failover->leader, "%.*s", (int)(colon - kv->value), kv->value);

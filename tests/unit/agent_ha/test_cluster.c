@@ -1,0 +1,281 @@
+/* Keys of the store <-> struct, in Patroni's layout, with what others may have written. */
+#include "agent/ha/ha_cluster.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include <cmocka.h>
+
+static struct ha_cluster cluster;
+
+static size_t read_one(const char *key, const char *value)
+{
+    struct ha_kv kv = {key, value, 5, 7};
+    return ha_cluster_read(0xabc, 20, &kv, 1, &cluster);
+}
+
+static void whole_cluster_is_read(void **state)
+{
+    (void)state;
+    const struct ha_kv kvs[] = {
+        {"config", "{\"ttl\":30}", 3, 4},
+        {"epoch", "{\"holder\":\"n1\",\"timeline\":3}", 5, 9},
+        {"failover", "{\"leader\":\"n1\",\"member\":\"n2\",\"scheduled_at\":\"2026-11-24T12:00:00+02:00\"}", 6, 18},
+        {"history", "[[1,83886176,\"no recovery target specified\",\"2026-01-01T00:00:00+00:00\",\"n1\"],[2,100,\"x\"]]", 7, 8},
+        {"initialize", "7000000000000000001", 2, 2},
+        {"leader", "n1", 9, 9},
+        {"members/n1",
+         "{\"conn_url\":\"postgres://10.0.0.1:5432/postgres\",\"api_url\":\"http://10.0.0.1:8008/patroni\",\"state\":"
+         "\"running\",\"role\":\"master\",\"version\":\"4.1.4\",\"xlog_location\":83886176,\"timeline\":3,"
+         "\"checkpoint_after_promote\":false,\"tags\":{\"clonefrom\":true},\"pause\":true}",
+         10, 19},
+        {"members/n2", "{\"state\":\"running\",\"role\":\"replica\"}", 11, 12},
+        {"members/n2/x", "{}", 1, 1},
+        {"reports/n2", "{\"epoch\":\"abc:9\",\"timeline\":3,\"lsn\":83886176,\"system_id\":\"7000000000000000001\"}", 13, 14},
+        {"status", "{\"optime\":83886200,\"slots\":{\"n2\":1}}", 15, 16},
+        {"sync", "{\"leader\":null}", 17, 17},
+        {"unknown", "?", 1, 1},
+    };
+    assert_int_equal(ha_cluster_read(0xabc, 20, kvs, sizeof kvs / sizeof kvs[0], &cluster), 0);
+    assert_true(cluster.known);
+    assert_int_equal(cluster.revision, 20);
+    assert_string_equal(cluster.leader, "n1");
+    assert_true(ha_epoch_equal(cluster.leader_epoch, (struct ha_epoch){0xabc, 9}));
+    assert_true(ha_epoch_equal(ha_cluster_epoch(&cluster), (struct ha_epoch){0xabc, 9}));
+    assert_string_equal(cluster.epoch_holder, "n1");
+    assert_int_equal(cluster.epoch_timeline, 3);
+    assert_int_equal(cluster.config_revision, 4);
+    assert_int_equal(cluster.sync_revision, 17);
+    assert_int_equal(cluster.initialize_revision, 2);
+    assert_string_equal(cluster.initialize, "7000000000000000001");
+    assert_int_equal(cluster.status_optime, 83886200);
+    assert_true(cluster.failover.present);
+    assert_int_equal(cluster.failover.revision, 18);
+    assert_string_equal(cluster.failover.candidate, "n2");
+    assert_int_equal(cluster.failover.scheduled_wall_ms, 1795514400000);
+    assert_int_equal(cluster.history_timeline, 3);
+    assert_false(cluster.history_complete);
+    assert_int_equal(cluster.member_count, 2);
+    const struct ha_member *member = ha_cluster_member(&cluster, "n1");
+    assert_non_null(member);
+    assert_string_equal(member->role, "primary");
+    assert_true(member->checkpoint_after_promote_due && member->paused && member->tags.clonefrom);
+    assert_int_equal(member->lsn, 83886176);
+    assert_null(ha_cluster_member(&cluster, "n3"));
+    const struct ha_report *report = ha_cluster_report(&cluster, "n2");
+    assert_non_null(report);
+    assert_true(report->valid && !report->withdrawn && !report->yields);
+    assert_int_equal(report->revision, 14);
+    assert_null(ha_cluster_report(&cluster, "n1"));
+}
+
+/* Whatever stands in a key, nothing breaks, and it counts as absent. */
+static void junk_counts_as_absent(void **state)
+{
+    static const char *const keys[] = {"epoch", "failover", "history", "members/n1", "reports/n1", "status", "initialize"};
+    static const char *const junk[] = {"", "{", "[]", "{}", "null", "true", "-1", "0", "\"text\"", "[1]", "[[]]", "[[0]]",
+                                       "[[-5,1]]", "{\"epoch\":1}", "{\"lsn\":-1,\"timeline\":99999999999}", "1e300",
+                                       "{\"tags\":[]}", "{\"leader\":\"n1\"", "\xff\xfe", "[[4294967295]]"};
+    (void)state;
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+        for (size_t j = 0; j < sizeof junk / sizeof junk[0]; j++) {
+            (void)read_one(keys[k], junk[j]);
+            assert_false(cluster.failover.present);
+            assert_false(cluster.status_known);
+            assert_true(cluster.history_timeline == 0 || (cluster.history_timeline == 1 && strcmp(junk[j], "[]") == 0) ||
+                        (cluster.history_timeline == 2 && strcmp(junk[j], "[[1]]") == 0));
+            assert_int_equal(cluster.epoch_timeline, 0);
+            assert_false(cluster.report_count == 1 && cluster.reports[0].valid);
+            assert_false(ha_initialize_is_valid(cluster.initialize));
+        }
+    }
+}
+
+static void old_forms_are_understood(void **state)
+{
+    (void)state;
+    (void)read_one("status", "83886176");
+    assert_true(cluster.status_known);
+    assert_int_equal(cluster.status_optime, 83886176);
+    (void)read_one("failover", "n1:n2");
+    assert_string_equal(cluster.failover.leader, "n1");
+    assert_string_equal(cluster.failover.candidate, "n2");
+    (void)read_one("failover", ":n2");
+    assert_string_equal(cluster.failover.leader, "");
+    assert_true(cluster.failover.present);
+    (void)read_one("failover", "{}");
+    assert_false(cluster.failover.present);
+    assert_int_equal(cluster.failover.revision, 7);
+    (void)read_one("history", "[]");
+    assert_int_equal(cluster.history_timeline, 1);
+    assert_true(cluster.history_complete);
+}
+
+/* At an unreadable time must not become at once. */
+static void unreadable_schedule_is_no_request(void **state)
+{
+    (void)state;
+    (void)read_one("failover", "{\"leader\":\"n1\",\"scheduled_at\":\"tomorrow\"}");
+    assert_false(cluster.failover.present);
+}
+
+static void too_many_are_left_out_and_counted(void **state)
+{
+    static char names[2 * (HA_MEMBERS_MAX + 2)][HA_NAME_BYTES + 80];
+    static struct ha_kv kvs[2 * (HA_MEMBERS_MAX + 2)];
+    size_t count = 0;
+    (void)state;
+    for (int i = 0; i < HA_MEMBERS_MAX + 1; i++) {
+        (void)snprintf(names[count], sizeof names[count], "members/n%d", i);
+        kvs[count] = (struct ha_kv){names[count], "{}", 1, 1};
+        count++;
+        (void)snprintf(names[count], sizeof names[count], "reports/n%d", i);
+        kvs[count] = (struct ha_kv){names[count], "none", 1, 1};
+        count++;
+    }
+    (void)snprintf(names[count], sizeof names[count], "members/%070d", 1);
+    kvs[count] = (struct ha_kv){names[count], "{}", 1, 1};
+    count++;
+    (void)snprintf(names[count], sizeof names[count], "reports/%070d", 1);
+    kvs[count] = (struct ha_kv){names[count], "{}", 1, 1};
+    count++;
+    assert_int_equal(ha_cluster_read(1, 1, kvs, count, &cluster), 4);
+    assert_int_equal(cluster.member_count, HA_MEMBERS_MAX);
+    assert_int_equal(cluster.report_count, HA_MEMBERS_MAX);
+    assert_true(cluster.reports[0].withdrawn);
+}
+
+static void check_tags(const char *json, bool nofailover, int priority)
+{
+    struct ha_tags tags;
+    json_t *value = json_loads(json, 0, NULL);
+    assert_non_null(value);
+    ha_tags_read(value, &tags);
+    json_decref(value);
+    assert_int_equal(tags.nofailover, nofailover);
+    assert_int_equal(tags.failover_priority, priority);
+}
+
+static void tags_are_read_as_patroni_does(void **state)
+{
+    struct ha_tags tags;
+    (void)state;
+    check_tags("{}", false, 1);
+    check_tags("{\"nofailover\":true}", true, 1);
+    check_tags("{\"nofailover\":\"false\"}", true, 1);
+    check_tags("{\"nofailover\":\"\"}", false, 1);
+    check_tags("{\"nofailover\":0}", false, 1);
+    check_tags("{\"nofailover\":0.5}", true, 1);
+    check_tags("{\"nofailover\":null}", false, 1);
+    check_tags("{\"nofailover\":{}}", false, 1);
+    check_tags("{\"nofailover\":[1]}", true, 1);
+    check_tags("{\"failover_priority\":0}", true, 0);
+    check_tags("{\"failover_priority\":-3}", true, 0);
+    check_tags("{\"failover_priority\":5}", false, 5);
+    check_tags("{\"failover_priority\":99999999999}", false, INT32_MAX);
+    check_tags("{\"failover_priority\":0,\"nofailover\":false}", false, 0);
+    ha_tags_read(NULL, &tags);
+    assert_false(tags.nofailover);
+    assert_int_equal(tags.failover_priority, 1);
+}
+
+static void epoch_is_written_and_read(void **state)
+{
+    static const char *const bad[] = {"", ":", "abc", "abc:", ":9", "xyz:9", "abc:-9", "abc:9x", "12345678901234567:1",
+                                      "abc:99999999999999999999"};
+    char text[HA_EPOCH_BYTES];
+    struct ha_epoch epoch = {UINT64_MAX, INT64_MAX};
+    struct ha_epoch again = {0, 0};
+    (void)state;
+    ha_epoch_print(epoch, text);
+    assert_string_equal(text, "ffffffffffffffff:9223372036854775807");
+    assert_true(ha_epoch_parse(text, &again));
+    assert_true(ha_epoch_equal(epoch, again));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(ha_epoch_parse(bad[i], &again));
+    }
+}
+
+static void values_are_patronis_compact_json(void **state)
+{
+    struct buf out = BUF_INIT;
+    struct ha_report report = {.epoch = {0xabc, 9}, .timeline = 2, .lsn = 83886176, .system_id = "7000000000000000001"};
+    (void)state;
+    ha_epoch_value("n\xc3\xa4", 3, &out);
+    assert_string_equal(buf_str(&out), "{\"holder\":\"n\\u00E4\",\"timeline\":3}");
+    buf_clear(&out);
+    ha_report_value(&report, &out);
+    assert_string_equal(buf_str(&out), "{\"epoch\":\"abc:9\",\"timeline\":2,\"lsn\":83886176,\"system_id\":"
+                                       "\"7000000000000000001\",\"primary_seen_ms\":null,\"raft_seen_ms\":null}");
+    (void)read_one("reports/n1", buf_str(&out));
+    assert_true(cluster.reports[0].valid);
+    assert_int_equal(cluster.reports[0].lsn, report.lsn);
+    report.yields = true;
+    report.lsn = 0;
+    report.timeline = 0;
+    buf_clear(&out);
+    ha_report_value(&report, &out);
+    (void)read_one("reports/n1", buf_str(&out));
+    assert_true(cluster.reports[0].valid && cluster.reports[0].yields);
+    report.withdrawn = true;
+    buf_clear(&out);
+    ha_report_value(&report, &out);
+    assert_string_equal(buf_str(&out), "none");
+    buf_free(&out);
+}
+
+static void check_time(const char *text, int64_t seconds)
+{
+    int64_t ms = 0;
+    assert_true(ha_time_parse(text, &ms));
+    assert_int_equal(ms, seconds * 1000);
+}
+
+static void times_need_an_offset(void **state)
+{
+    static const char *const bad[] = {"", "now", "2026-11-24", "2026-11-24T12:00:00", "2026-13-24T12:00:00Z",
+                                      "2026-11-32T12:00:00Z", "2026-11-24T24:00:00Z", "2026-11-24T12:60:00Z",
+                                      "1969-01-01T00:00:00Z", "2026-11-24x12:00:00Z", "2026-11-24T12:00:00+"};
+    int64_t ms = 0;
+    (void)state;
+    check_time("1970-01-01T00:00:00Z", 0);
+    check_time("2000-02-29T12:30:15+00:00", 951827415);
+    check_time("2026-11-24T12:00:00+02:00", 1795514400);
+    check_time("2026-11-24 10:00:00.123456-00:30", 1795516200);
+    check_time("2026-11-24T10:00+00", 1795514400);
+    check_time("2100-03-01T00:00:00Z", 4107542400);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(ha_time_parse(bad[i], &ms));
+    }
+}
+
+static void system_identifier_has_ten_digits(void **state)
+{
+    (void)state;
+    assert_true(ha_initialize_is_valid("7000000000000000001"));
+    assert_true(ha_initialize_is_valid("1234567890"));
+    assert_false(ha_initialize_is_valid("123456789"));
+    assert_false(ha_initialize_is_valid("70000000000000000x1"));
+    assert_false(ha_initialize_is_valid(""));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_cluster_is_read),
+        cmocka_unit_test(junk_counts_as_absent),
+        cmocka_unit_test(old_forms_are_understood),
+        cmocka_unit_test(unreadable_schedule_is_no_request),
+        cmocka_unit_test(too_many_are_left_out_and_counted),
+        cmocka_unit_test(tags_are_read_as_patroni_does),
+        cmocka_unit_test(epoch_is_written_and_read),
+        cmocka_unit_test(values_are_patronis_compact_json),
+        cmocka_unit_test(times_need_an_offset),
+        cmocka_unit_test(system_identifier_has_ten_digits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,309 @@
+/* The holder's side of the lease: exact numbers, and every short history of sends, answers and losses. */
+#include "agent/ha/ha_lease.h"
+#include "base/err.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct ha_epoch epoch9 = {0xabc, 9};
+static const struct ha_epoch epoch8 = {0xabc, 8};
+static const struct ha_epoch other_cluster9 = {0xdef, 9};
+
+static void numbers_of_the_documentation(void **state)
+{
+    (void)state;
+    assert_int_equal(ha_lease_kill_ms(30000), 27000);
+    assert_int_equal(ha_lease_soft_ms(30000), 25000);
+    assert_int_equal(ha_lease_renew_ms(30000, 10000), 5000);
+    assert_int_equal(ha_lease_renew_ms(30000, 1000), 1000);
+    assert_int_equal(ha_lease_attempt_ms(30000), 5000);
+    assert_int_equal(ha_lease_kill_ms(3000), 2600);
+    assert_int_equal(ha_lease_soft_ms(3000), 2400);
+    assert_int_equal(ha_lease_renew_ms(3000, 1000), 500);
+}
+
+/* rule 3: the inequality, with rate errors and the time that killing takes, for every ttl that is accepted. */
+static void every_accepted_ttl_is_safe(void **state)
+{
+    (void)state;
+    for (int64_t ttl = HA_TTL_MS_MIN; ttl <= 600000; ttl += 100) {
+        assert_true(ha_lease_ttl_is_safe(ttl));
+        double kill = (double)ha_lease_kill_ms(ttl);
+        assert_true(kill * 1.0005 + HA_KILL_MS_MAX < (double)ttl * 0.9995);
+        assert_true(ha_lease_soft_ms(ttl) > 0 && ha_lease_soft_ms(ttl) < ha_lease_kill_ms(ttl));
+        assert_true(ha_lease_renew_ms(ttl, 10000) + 2 * ha_lease_attempt_ms(ttl) <= ha_lease_soft_ms(ttl));
+    }
+    assert_false(ha_lease_ttl_is_safe(HA_TTL_MS_MIN - 1));
+    assert_false(ha_lease_ttl_is_safe(0));
+}
+
+static void acquired_counts_from_the_send(void **state)
+{
+    struct ha_lease lease;
+    struct ha_lease_page page;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_false(ha_lease_page(&lease, &page));
+    assert_true(ha_lease_acquired(&lease, epoch9, 1000, 3000, 1100));
+    assert_true(ha_lease_page(&lease, &page));
+    assert_int_equal(page.soft_ms, 3400);
+    assert_int_equal(page.deadline_ms, 3600);
+    assert_int_equal(page.watchdog_ms, 3998);
+    assert_true(ha_epoch_equal(page.epoch, epoch9));
+    assert_true(ha_lease_valid(&lease, 3399));
+    assert_false(ha_lease_valid(&lease, 3400));
+    assert_int_equal(ha_lease_wait_ms(&lease, 1100), 400);
+    assert_false(ha_lease_due(&lease, 1499));
+    assert_true(ha_lease_due(&lease, 1500));
+}
+
+static void acquisition_answered_after_s_arms_nothing(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 1000, 3000, 3399));
+    ha_lease_init(&lease);
+    assert_false(ha_lease_acquired(&lease, epoch9, 1000, 3000, 3400));
+    assert_false(lease.held);
+    assert_int_equal(ha_lease_wait_ms(&lease, 3400), -1);
+}
+
+static void answer_after_k_is_worth_nothing(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 500);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 500 + 2600), HA_LEASE_LATE);
+    assert_int_equal(lease.deadline_ms, 2600);
+    assert_true(ha_lease_due(&lease, 3100));
+    number = ha_lease_sent(&lease, 3000, 1000, 3100);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 3100 + 2599), HA_LEASE_EXTENDED);
+}
+
+static void only_the_newest_renewal_extends(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    uint64_t first = ha_lease_sent(&lease, 3000, 1000, 500);
+    uint64_t second = ha_lease_sent(&lease, 3000, 1000, 1000);
+    assert_int_equal(ha_lease_answered(&lease, first, 0, 1100), HA_LEASE_OLD);
+    assert_int_equal(lease.deadline_ms, 2600);
+    assert_int_equal(ha_lease_answered(&lease, second, 0, 1100), HA_LEASE_EXTENDED);
+    assert_int_equal(lease.deadline_ms, 3600);
+    assert_int_equal(ha_lease_answered(&lease, second, 0, 1200), HA_LEASE_OLD);
+}
+
+static void shorter_ttl_counts_from_the_send(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 30000, 0));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 1000);
+    assert_int_equal(lease.soft_ms, 3400);
+    assert_int_equal(lease.deadline_ms, 3600);
+    assert_int_equal(ha_lease_answered(&lease, number, ERR_TIMEOUT, 1500), HA_LEASE_FAILED);
+    assert_int_equal(lease.deadline_ms, 3600);
+    /* A longer one only with its answer. */
+    number = ha_lease_sent(&lease, 30000, 1000, 1600);
+    assert_int_equal(lease.deadline_ms, 3600);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 1700), HA_LEASE_EXTENDED);
+    assert_int_equal(lease.deadline_ms, 28600);
+}
+
+static void fired_epoch_never_comes_back(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 500);
+    ha_lease_fired(&lease, (struct ha_epoch){0, 0});
+    assert_true(lease.held);
+    ha_lease_fired(&lease, epoch9);
+    assert_false(lease.held);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 600), HA_LEASE_OLD);
+    assert_false(ha_lease_resume(&lease, epoch9, 9000, 9000, 600));
+    assert_false(ha_lease_resume(&lease, epoch8, 9000, 9000, 600));
+    assert_false(ha_lease_acquired(&lease, epoch8, 600, 3000, 600));
+    ha_lease_fired(&lease, epoch8); /* an older one changes nothing */
+    assert_true(ha_epoch_equal(lease.fired, epoch9));
+    assert_true(ha_lease_acquired(&lease, other_cluster9, 600, 3000, 600));
+}
+
+static void refused_renewal_ends_the_hold(void **state)
+{
+    static const int codes[] = {ERR_CONFLICT, ERR_REFUSED, ERR_NOT_FOUND};
+    (void)state;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        struct ha_lease lease;
+        ha_lease_init(&lease);
+        assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+        uint64_t number = ha_lease_sent(&lease, 3000, 1000, 500);
+        assert_int_equal(ha_lease_answered(&lease, number, codes[i], 600), HA_LEASE_LOST);
+        assert_false(ha_lease_valid(&lease, 600));
+        assert_false(ha_lease_due(&lease, 600));
+    }
+}
+
+static void lost_answer_is_sent_again_after_its_time(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    (void)ha_lease_sent(&lease, 3000, 1000, 500);
+    assert_int_equal(ha_lease_wait_ms(&lease, 600), 400);
+    assert_false(ha_lease_due(&lease, 999));
+    assert_true(ha_lease_due(&lease, 1000));
+    /* The Raft leader changed: at once, but not in a circle. */
+    (void)ha_lease_sent(&lease, 3000, 1000, 1000);
+    ha_lease_hurry(&lease, 1010);
+    assert_false(ha_lease_due(&lease, 1010));
+    assert_true(ha_lease_due(&lease, 1050));
+    ha_lease_hurry(&lease, 1200);
+    assert_true(ha_lease_due(&lease, 1200));
+}
+
+static void store_that_refuses_at_once_is_not_asked_in_a_circle(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 500);
+    assert_int_equal(ha_lease_answered(&lease, number, ERR_UNAVAILABLE, 500), HA_LEASE_FAILED);
+    assert_false(ha_lease_due(&lease, 549));
+    assert_true(ha_lease_due(&lease, 550));
+}
+
+static void resumed_epoch_keeps_the_deadlines_of_the_page(void **state)
+{
+    struct ha_lease lease;
+    struct ha_lease_page page;
+    struct ha_holding holding;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_resume(&lease, epoch9, 2400, 2600, 1000));
+    ha_lease_holding(&lease, false, &holding);
+    assert_true(holding.held);
+    assert_false(holding.renewed);
+    assert_true(ha_lease_due(&lease, 1000));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 1000);
+    assert_true(ha_lease_page(&lease, &page));
+    assert_int_equal(page.deadline_ms, 2600);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 1010), HA_LEASE_EXTENDED);
+    assert_int_equal(lease.deadline_ms, 3600);
+    ha_lease_holding(&lease, true, &holding);
+    assert_true(holding.renewed);
+    assert_true(holding.acquiring);
+}
+
+static void resumed_without_a_page_is_valid_only_when_answered(void **state)
+{
+    struct ha_lease lease;
+    struct ha_lease_page page;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_resume(&lease, epoch9, 0, 0, 1000));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 1000);
+    assert_false(ha_lease_page(&lease, &page));
+    assert_false(ha_lease_valid(&lease, 1000));
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 1010), HA_LEASE_EXTENDED);
+    assert_true(ha_lease_valid(&lease, 1010));
+}
+
+/* --- every short history -------------------------------------------------------------------------------------- */
+
+#define STEPS 8
+#define STEP_MS 400
+enum event { SEND_LONG, SEND_SHORT, ANSWER_NEWEST, ANSWER_BEFORE, EVENTS };
+
+struct sent {
+    int64_t at_ms;
+    int64_t ttl_ms;
+    uint64_t number;
+};
+
+/* Any renewal after the last answered one may have been applied, and whichever was applied last is what the others count
+ * from: the deadline may be no later than the earliest K of all of these. */
+static int64_t latest_safe(const struct sent *sent, size_t count, size_t answered)
+{
+    int64_t safe = INT64_MAX;
+    for (size_t i = answered; i < count; i++) {
+        int64_t kill = sent[i].at_ms + ha_lease_kill_ms(sent[i].ttl_ms);
+        safe = kill < safe ? kill : safe;
+    }
+    return safe;
+}
+
+static void run_history(unsigned history)
+{
+    struct sent sent[STEPS + 1] = {{0, 6000, 0}};
+    size_t count = 1;
+    size_t answered = 0;
+    struct ha_lease lease;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 6000, 0));
+    for (int step = 1; step <= STEPS; step++, history /= EVENTS) {
+        int64_t now = (int64_t)step * STEP_MS;
+        enum event event = (enum event)(history % EVENTS);
+        if (event == SEND_LONG || event == SEND_SHORT) {
+            int64_t ttl = event == SEND_LONG ? 6000 : 3000;
+            sent[count++] = (struct sent){now, ttl, ha_lease_sent(&lease, ttl, 1000, now)};
+        } else {
+            size_t i = event == ANSWER_NEWEST ? count - 1 : count >= 2 ? count - 2 : 0;
+            if (i == 0) {
+                continue;
+            }
+            enum ha_lease_outcome outcome = ha_lease_answered(&lease, sent[i].number, 0, now);
+            if (outcome == HA_LEASE_EXTENDED) {
+                assert_int_equal(i, count - 1);
+                answered = i;
+            }
+        }
+        assert_true(lease.deadline_ms <= latest_safe(sent, count, answered));
+        assert_true(lease.soft_ms < lease.deadline_ms);
+    }
+}
+
+static void no_history_leaves_a_deadline_that_others_do_not_wait_for(void **state)
+{
+    unsigned histories = 1;
+    (void)state;
+    for (int i = 0; i < STEPS; i++) {
+        histories *= EVENTS;
+    }
+    for (unsigned history = 0; history < histories; history++) {
+        run_history(history);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_of_the_documentation),
+        cmocka_unit_test(every_accepted_ttl_is_safe),
+        cmocka_unit_test(acquired_counts_from_the_send),
+        cmocka_unit_test(acquisition_answered_after_s_arms_nothing),
+        cmocka_unit_test(answer_after_k_is_worth_nothing),
+        cmocka_unit_test(only_the_newest_renewal_extends),
+        cmocka_unit_test(shorter_ttl_counts_from_the_send),
+        cmocka_unit_test(fired_epoch_never_comes_back),
+        cmocka_unit_test(refused_renewal_ends_the_hold),
+        cmocka_unit_test(lost_answer_is_sent_again_after_its_time),
+        cmocka_unit_test(store_that_refuses_at_once_is_not_asked_in_a_circle),
+        cmocka_unit_test(resumed_epoch_keeps_the_deadlines_of_the_page),
+        cmocka_unit_test(resumed_without_a_page_is_valid_only_when_answered),
+        cmocka_unit_test(no_history_leaves_a_deadline_that_others_do_not_wait_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
