@@ -1,0 +1,372 @@
+/* ha_check sees what no plan may do, each of them shown by a plan that does it; and, with the one fact put right, lets it
+ * pass. The facts come from the golden scenarios' base files. */
+#include "agent/ha/ha_plan.h"
+#include "base/buf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct ha_snapshot s;
+static struct ha_plan plan;
+
+static void load(const char *base, const char *more)
+{
+    char path[512];
+    char block[4096];
+    size_t len = 0;
+    struct buf text = BUF_INIT;
+    struct error err = {0};
+    const char *dir = getenv("GOLDEN_DIR");
+    (void)snprintf(path, sizeof path, "%s/facts/%s", dir != NULL ? dir : "tests/golden/ha", base);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    while ((len = fread(block, 1, sizeof block, file)) > 0) {
+        buf_put(&text, block, len);
+    }
+    (void)fclose(file);
+    buf_put_str(&text, more);
+    if (ha_snapshot_parse(buf_str(&text), &s, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    buf_free(&text);
+    memset(&plan, 0, sizeof plan);
+}
+
+static struct ha_action *add(enum ha_action_type type)
+{
+    struct ha_action *action = ha_plan_add(&plan, type);
+    action->epoch = (struct ha_epoch){0xabc, s.cluster.leader_epoch.revision != 0 ? s.cluster.leader_epoch.revision : 9};
+    return action;
+}
+
+static void forbidden(const char *expected)
+{
+    const char *broken = ha_check(&s, &plan);
+    assert_non_null(broken);
+    assert_string_equal(broken, expected);
+}
+
+static void allowed(void)
+{
+    const char *broken = ha_check(&s, &plan);
+    if (broken != NULL) {
+        fail_msg("%s", broken);
+    }
+}
+
+#define WON                                                                                        \
+    "cluster leader=n1 leader_epoch=abc:50 epoch_revision=50 epoch_holder=n1 epoch_timeline=2\n"   \
+    "holding held=yes epoch=abc:50 soft=101900 deadline=102100 renewed=yes\n"
+
+static void promotion_needs_lease_page_and_the_reserved_timeline(void **state)
+{
+    (void)state;
+    load("reported", WON);
+    add(HA_ARM);
+    add(HA_PROMOTE)->timeline = 2;
+    allowed();
+    load("reported", WON);
+    add(HA_PROMOTE)->timeline = 2;
+    forbidden("an instance becomes writable without an armed page");
+    load("reported", WON "now lease=101900\nfence epoch=abc:50 armed=yes\n");
+    add(HA_PROMOTE)->timeline = 2;
+    forbidden("an instance becomes writable without the leader key and a valid lease");
+    load("reported", WON "fence epoch=abc:50 armed=yes\n");
+    add(HA_PROMOTE)->timeline = 3;
+    forbidden("promotes to a timeline that the acquisition did not reserve");
+    load("reported", WON "fence epoch=abc:50 armed=yes\nself promote_sent=yes\n");
+    add(HA_PROMOTE)->timeline = 2;
+    forbidden("promotes what is no standby, or twice");
+    load("reported", WON "fence epoch=abc:50 armed=yes\nsettings refused=pause\n");
+    add(HA_PROMOTE)->timeline = 2;
+    forbidden("promotes under a configuration that is not served");
+    load("reported", WON "fence epoch=abc:50 armed=yes\nself system_id=7000000000000000002\n");
+    add(HA_PROMOTE)->timeline = 2;
+    forbidden("an instance of another cluster becomes writable");
+}
+
+static void start_as_primary_needs_a_primarys_data(void **state)
+{
+    (void)state;
+    load("crashed", "");
+    add(HA_START_PRIMARY);
+    allowed();
+    load("crashed", "self standby_signal=yes\n");
+    add(HA_START_PRIMARY);
+    forbidden("starts a standby's data as a primary");
+    load("crashed", "cluster leader=n2\n");
+    add(HA_START_PRIMARY);
+    forbidden("an instance becomes writable without the leader key and a valid lease");
+}
+
+static void page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs(void **state)
+{
+    (void)state;
+    load("primary", "");
+    add(HA_ARM);
+    allowed();
+    load("primary", "now lease=101900\n");
+    add(HA_ARM);
+    forbidden("arms a lease that is not valid");
+    load("primary", "");
+    add(HA_FENCE_OVER);
+    forbidden("ends the epoch of what still runs");
+    load("primary", "");
+    add(HA_DISARM);
+    forbidden("disarms what may write");
+    load("standby", "self promote_sent=yes\n");
+    add(HA_DISARM);
+    forbidden("disarms what may write");
+    load("standby", "");
+    add(HA_DISARM);
+    allowed();
+    load("standby", "");
+    add(HA_RESUME);
+    forbidden("goes on with an epoch that is not ours");
+}
+
+static void release_needs_nothing_that_writes(void **state)
+{
+    (void)state;
+    load("crashed", "");
+    add(HA_FENCE_OVER);
+    add(HA_RELEASE);
+    allowed();
+    load("crashed", "");
+    add(HA_RELEASE);
+    forbidden("releases the key while the page still has an epoch");
+    load("crashed", "fence armed=no over=yes\n");
+    add(HA_RELEASE);
+    allowed();
+    load("crashed", "fence all_gone=no\n");
+    add(HA_RELEASE);
+    forbidden("releases the key while something may still write");
+    load("primary", "");
+    add(HA_RELEASE);
+    forbidden("releases the key while something may still write");
+    load("crashed", "");
+    add(HA_FENCE_OVER);
+    add(HA_RELEASE)->epoch.revision = 8;
+    forbidden("releases an epoch that is not the key's, or not ours");
+    load("reported", WON);
+    add(HA_RELEASE);
+    allowed();
+    load("reported", WON "self promote_sent=yes\n");
+    add(HA_RELEASE);
+    forbidden("releases the key while something may still write");
+    load("reported", WON "fence epoch=abc:50 armed=yes\n");
+    add(HA_DISARM);
+    add(HA_RELEASE);
+    allowed();
+}
+
+static void acquire_as(const char *base, const char *more, unsigned reports, uint32_t timeline)
+{
+    load(base, more);
+    plan.acquire.epoch_revision = s.cluster.epoch_revision;
+    plan.acquire.config_revision = s.cluster.config_revision;
+    plan.acquire.report_count = reports;
+    plan.acquire.timeline = timeline;
+    add(HA_ACQUIRE);
+}
+
+static void acquisition_compares_and_has_a_reason(void **state)
+{
+    (void)state;
+    acquire_as("reported", "", 2, 2);
+    allowed();
+    acquire_as("reported", "", 0, 2);
+    forbidden("acquires as a standby that has not reported, or for a timeline that exists");
+    acquire_as("reported", "", 2, 1);
+    forbidden("acquires as a standby that has not reported, or for a timeline that exists");
+    acquire_as("reported", "upstream detached=no\n", 2, 2);
+    forbidden("acquires as a standby that has not reported, or for a timeline that exists");
+    acquire_as("reported", "self position_known=no\n", 2, 2);
+    forbidden("acquires as a standby that has not reported, or for a timeline that exists");
+    acquire_as("reported", "holding acquiring=yes\n", 2, 2);
+    forbidden("acquires a key that is there, or twice at a time");
+    acquire_as("standby", "", 2, 2);
+    forbidden("acquires a key that is there, or twice at a time");
+    acquire_as("reported", "", 2, 2);
+    plan.acquire.epoch_revision = 8;
+    forbidden("acquires without comparing what was seen");
+    acquire_as("reported", "", 2, 2);
+    plan.acquire.config_revision = 1;
+    forbidden("acquires without comparing what was seen");
+    acquire_as("nothing", "", 0, 1);
+    allowed();
+    acquire_as("nothing", "cluster initialize=7000000000000000001 initialize_revision=3\n", 0, 1);
+    forbidden("acquires without data in a cluster that has some");
+    acquire_as("primary", "cluster leader=\"\" leader_epoch=abc:0\n", 0, 1);
+    allowed();
+    acquire_as("primary", "cluster leader=\"\" leader_epoch=abc:0 epoch_holder=n2\n", 0, 1);
+    forbidden("acquires as a standby that has not reported, or for a timeline that exists");
+}
+
+static struct ha_action *destroy(enum ha_action_type type, const char *more)
+{
+    load("old_primary", more);
+    struct ha_action *action = add(type);
+    (void)strcpy(action->member, "n2");
+    return action;
+}
+
+/* Invariant I10, fact by fact. */
+static void data_is_destroyed_only_under_i10(void **state)
+{
+    static const enum ha_action_type types[] = {HA_REWIND, HA_REMOVE_DATA};
+    static const char *const more = "settings remove_on_diverged=yes\n";
+    char text[256];
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        (void)destroy(types[i], more);
+        allowed();
+        (void)destroy(types[i], "self run=running role=standby\n");
+        forbidden("destroys the data of a running instance");
+        (void)destroy(types[i], "fence all_gone=no\n");
+        forbidden("destroys the data of a running instance");
+        (void)destroy(types[i], "cluster epoch_holder=n1\n");
+        forbidden("destroys the data of the holder of the newest epoch");
+        (void)destroy(types[i], "cluster leader=n1\n");
+        forbidden("destroys the data of the holder of the newest epoch");
+        (void)destroy(types[i], "member n2 role=replica\n");
+        forbidden("destroys data without a primary of now that has it");
+        (void)strcpy(destroy(types[i], more)->member, "n3");
+        forbidden("destroys data without a primary of now that has it");
+        destroy(types[i], more)->epoch.revision = 8;
+        forbidden("destroys data without a primary of now that has it");
+        (void)destroy(types[i], "self system_id=7000000000000000002\n");
+        forbidden("destroys the data of another cluster");
+        (void)destroy(types[i], "self system_id=\"\"\n");
+        forbidden("destroys the data of another cluster");
+        (void)snprintf(text, sizeof text, "%sself system_id=\"\" directory=unfinished unfinished=rewind\n", more);
+        (void)destroy(types[i], text);
+        allowed();
+    }
+    (void)destroy(HA_REWIND, "settings rewind_possible=no\n");
+    forbidden("rewinds where that is not configured");
+    (void)destroy(HA_REMOVE_DATA, "");
+    forbidden("removes data that no setting gives up");
+}
+
+static void directories_are_made_only_where_there_is_none(void **state)
+{
+    static const char *const initialized = "cluster initialize=7000000000000000001 initialize_revision=3\n";
+    (void)state;
+    load("nothing", initialized);
+    (void)strcpy(add(HA_CLONE)->member, "n2");
+    allowed();
+    load("nothing", initialized);
+    (void)strcpy(add(HA_CLONE)->member, "n1");
+    forbidden("clones over data, or from nobody");
+    load("nothing", initialized);
+    add(HA_CLONE);
+    forbidden("clones over data, or from nobody");
+    load("down_standby", "");
+    (void)strcpy(add(HA_CLONE)->member, "n2");
+    forbidden("clones over data, or from nobody");
+    load("nothing", "self directory=unfinished unfinished=bootstrap\n");
+    add(HA_MOVE_ASIDE);
+    allowed();
+    load("down_standby", "");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("nothing", initialized);
+    add(HA_BOOTSTRAP);
+    forbidden("bootstraps over data, or a cluster that is there");
+    load("nothing", "");
+    add(HA_BOOTSTRAP);
+    forbidden("an instance becomes writable without the leader key and a valid lease");
+    load("nothing", WON);
+    add(HA_ARM);
+    add(HA_BOOTSTRAP);
+    allowed();
+}
+
+static void nobody_follows_against_his_promise_or_himself(void **state)
+{
+    (void)state;
+    load("down_standby", "");
+    (void)strcpy(add(HA_START_STANDBY)->member, "n2");
+    allowed();
+    load("down_standby", "");
+    (void)strcpy(add(HA_FOLLOW)->member, "n1");
+    forbidden("a holder of the key, or its own standby, follows");
+    load("reported", "cluster leader=n2 leader_epoch=abc:9\n");
+    (void)strcpy(add(HA_FOLLOW)->member, "n2");
+    forbidden("follows an epoch for which the promise still stands");
+    load("reported", "cluster leader=n2 leader_epoch=abc:9\n");
+    add(HA_START_STANDBY);
+    allowed();
+}
+
+static void report_is_a_position_that_stands_still(void **state)
+{
+    (void)state;
+    load("reported", "");
+    add(HA_WRITE_REPORT)->lsn = 1;
+    allowed();
+    load("unlocked", "");
+    add(HA_WRITE_REPORT)->lsn = 1;
+    forbidden("reports a position that can still move");
+    load("primary", "");
+    add(HA_WRITE_REPORT)->lsn = 1;
+    forbidden("reports a position that can still move");
+    load("primary", "");
+    add(HA_WRITE_REPORT)->yields = true;
+    forbidden("gives up while something runs");
+    load("crashed", "");
+    add(HA_WRITE_REPORT)->yields = true;
+    allowed();
+}
+
+static void leaders_keys_are_written_with_the_lease(void **state)
+{
+    static const enum ha_action_type types[] = {HA_WRITE_CONFIG, HA_WRITE_HISTORY, HA_WRITE_STATUS, HA_CLEAR_FAILOVER};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        load("primary", "");
+        add(types[i]);
+        allowed();
+        load("standby", "");
+        add(types[i]);
+        forbidden("writes a leader's key without the lease");
+    }
+}
+
+static void what_harms_nobody_is_always_allowed(void **state)
+{
+    static const enum ha_action_type types[] = {HA_WAIT,       HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT,  HA_CHECKPOINT,
+                                                HA_STOP_FAST,  HA_STOP_IMMEDIATE,   HA_DETACH,           HA_CHECK_DIVERGENCE,
+                                                HA_SYNC_SLOTS, HA_EXIT};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        load("standby", "");
+        add(types[i]);
+        allowed();
+    }
+    assert_string_equal(ha_action_name((enum ha_action_type)999), "?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(promotion_needs_lease_page_and_the_reserved_timeline),
+        cmocka_unit_test(start_as_primary_needs_a_primarys_data),
+        cmocka_unit_test(page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs),
+        cmocka_unit_test(release_needs_nothing_that_writes),
+        cmocka_unit_test(acquisition_compares_and_has_a_reason),
+        cmocka_unit_test(data_is_destroyed_only_under_i10),
+        cmocka_unit_test(directories_are_made_only_where_there_is_none),
+        cmocka_unit_test(nobody_follows_against_his_promise_or_himself),
+        cmocka_unit_test(report_is_a_position_that_stands_still),
+        cmocka_unit_test(leaders_keys_are_written_with_the_lease),
+        cmocka_unit_test(what_harms_nobody_is_always_allowed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
