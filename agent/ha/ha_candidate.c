@@ -1,8 +1,9 @@
 /* The race for the next epoch.
  *
- * Nobody waits for the dead: a candidate decides when every member that is heard from has reported, or after
- * HA_COLLECT_MS. Nobody waits for ever for the living either: who has the better claim has HA_YIELD_MS to use it. Safety
- * does not hang on any of this (that is Acquire's compares); what hangs on it is which rows survive. */
+ * Nobody waits for the dead: a candidate decides when every member that is heard from has reported,
+ * or after HA_COLLECT_MS. Nobody waits for ever for the living either: who has the better claim has
+ * HA_YIELD_MS to use it. Safety does not hang on any of this (that is Acquire's compares); what
+ * hangs on it is which rows survive. */
 #include "agent/ha/ha_candidate.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -13,8 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-__attribute__((format(printf, 4, 5))) static void answer(struct ha_candidacy *candidacy, enum ha_verdict verdict,
-                                                         int64_t until_ms, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void answer(struct ha_candidacy *candidacy,
+                                                         enum ha_verdict verdict, int64_t until_ms,
+                                                         const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -47,7 +49,8 @@ static int priority(const struct ha_snapshot *s, const char *name)
     return member == NULL ? 1 : member->tags.failover_priority;
 }
 
-bool ha_report_is_ahead(const struct ha_snapshot *s, const struct ha_report *a, const struct ha_report *b)
+bool ha_report_is_ahead(const struct ha_snapshot *s, const struct ha_report *a,
+                        const struct ha_report *b)
 {
     if (a->timeline != b->timeline) {
         return a->timeline > b->timeline;
@@ -76,7 +79,8 @@ bool ha_failover_is_due(const struct ha_snapshot *s)
 /* A member that will not report soon is not worth the wait. */
 static bool will_report(const struct ha_member *member)
 {
-    return strcmp(member->state, "creating replica") != 0 && strcmp(member->state, "initializing new cluster") != 0;
+    return strcmp(member->state, "creating replica") != 0 &&
+           strcmp(member->state, "initializing new cluster") != 0;
 }
 
 /* Somebody who is alive and may still report something better; NULL = all have. */
@@ -90,7 +94,8 @@ static const char *awaited(const struct ha_snapshot *s)
         if (ha_failover_is_due(s) && strcmp(s->cluster.failover.leader, member->name) == 0) {
             continue; /* it has just stepped down for us */
         }
-        if (ha_is_heard(s, member->name) && !ha_report_is_current(s, ha_cluster_report(&s->cluster, member->name))) {
+        if (ha_is_heard(s, member->name) &&
+            !ha_report_is_current(s, ha_cluster_report(&s->cluster, member->name))) {
             return member->name;
         }
     }
@@ -107,7 +112,8 @@ static const struct ha_report *better(const struct ha_snapshot *s, const struct 
             continue;
         }
         bool in_time = s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS + HA_YIELD_MS);
-        bool alive = ha_is_heard(s, report->name) || s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS);
+        bool alive =
+            ha_is_heard(s, report->name) || s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS);
         if (in_time && alive && ha_report_is_ahead(s, report, own)) {
             return report;
         }
@@ -119,7 +125,8 @@ static const struct ha_report *better(const struct ha_snapshot *s, const struct 
 static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
 {
     if (s->settings.refused[0] != '\0') {
-        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "'%s' in the configuration is not served here, so nothing is promoted",
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER,
+               "'%s' in the configuration is not served here, so nothing is promoted",
                s->settings.refused);
         return true;
     }
@@ -129,39 +136,45 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
     }
     int64_t failed_ms = s->self.promote_failed_mono_ms;
     if (failed_ms != HA_NEVER && s->now_mono_ms < failed_ms + s->settings.ttl_ms) {
-        answer(candidacy, HA_VERDICT_NO, failed_ms + s->settings.ttl_ms, "a promotion has failed here less than a ttl ago");
+        answer(candidacy, HA_VERDICT_NO, failed_ms + s->settings.ttl_ms,
+               "a promotion has failed here less than a ttl ago");
         return true;
     }
     return false;
 }
 
-static bool lags(const struct ha_snapshot *s, const struct ha_report *own, struct ha_candidacy *candidacy)
+static bool lags(const struct ha_snapshot *s, const struct ha_report *own,
+                 struct ha_candidacy *candidacy)
 {
     uint64_t optime = s->cluster.status_optime;
     if (s->cluster.status_known && optime > own->lsn &&
         optime - own->lsn > (uint64_t)s->settings.maximum_lag_bytes) {
         answer(candidacy, HA_VERDICT_NO, HA_NEVER,
-               "%" PRIu64 " bytes behind the last primary, maximum_lag_on_failover is %" PRId64, optime - own->lsn,
-               s->settings.maximum_lag_bytes);
+               "%" PRIu64 " bytes behind the last primary, maximum_lag_on_failover is %" PRId64,
+               optime - own->lsn, s->settings.maximum_lag_bytes);
         return true;
     }
     if (s->settings.check_timeline && own->timeline < s->cluster.history_timeline) {
-        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "on timeline %" PRIu32 ", the cluster is on %" PRIu32, own->timeline,
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER,
+               "on timeline %" PRIu32 ", the cluster is on %" PRIu32, own->timeline,
                s->cluster.history_timeline);
         return true;
     }
     return false;
 }
 
-/* A switchover stops the old leader cleanly, and its last position is in `status`: whoever has it may go on and nothing
- * is lost. Who has it not leaves the key to those who have, the old leader in the end. */
+/* A switchover stops the old leader cleanly, and its last position is in `status`: whoever has it
+ * may go on and nothing is lost. Who has it not leaves the key to those who have, the old leader in
+ * the end. */
 static bool switchover_would_lose(const struct ha_snapshot *s, const struct ha_report *own)
 {
-    return s->cluster.failover.leader[0] != '\0' && s->cluster.status_known && own->lsn < s->cluster.status_optime;
+    return s->cluster.failover.leader[0] != '\0' && s->cluster.status_known &&
+           own->lsn < s->cluster.status_optime;
 }
 
 /* The operator's word. False = the ordinary race. */
-static bool requested(const struct ha_snapshot *s, const struct ha_report *own, struct ha_candidacy *candidacy)
+static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
+                      struct ha_candidacy *candidacy)
 {
     const struct ha_failover *failover = &s->cluster.failover;
     int64_t yield_ms = since_unlocked(s, HA_YIELD_MS);
@@ -169,21 +182,25 @@ static bool requested(const struct ha_snapshot *s, const struct ha_report *own, 
         return false;
     }
     if (ha_is_me(s, failover->leader)) {
-        answer(candidacy, HA_VERDICT_WAIT, yield_ms, "this member has stepped down for another one");
+        answer(candidacy, HA_VERDICT_WAIT, yield_ms,
+               "this member has stepped down for another one");
         return s->now_mono_ms < yield_ms;
     }
     if (switchover_would_lose(s, own)) {
         /* Twice as long: the old leader, which has everything, comes back first. */
         yield_ms = since_unlocked(s, 2 * HA_YIELD_MS);
-        answer(candidacy, HA_VERDICT_WAIT, yield_ms, "the old leader stopped at a later position than ours");
+        answer(candidacy, HA_VERDICT_WAIT, yield_ms,
+               "the old leader stopped at a later position than ours");
         return s->now_mono_ms < yield_ms;
     }
     if (ha_is_me(s, failover->candidate)) {
         answer(candidacy, HA_VERDICT_RUN, HA_NEVER, "named as the candidate");
         return true;
     }
-    if (failover->candidate[0] != '\0' && may_run(s, failover->candidate) && ha_is_heard(s, failover->candidate)) {
-        answer(candidacy, HA_VERDICT_WAIT, yield_ms, "'%s' is named as the candidate", failover->candidate);
+    if (failover->candidate[0] != '\0' && may_run(s, failover->candidate) &&
+        ha_is_heard(s, failover->candidate)) {
+        answer(candidacy, HA_VERDICT_WAIT, yield_ms, "'%s' is named as the candidate",
+               failover->candidate);
         return s->now_mono_ms < yield_ms;
     }
     return false;
@@ -197,25 +214,27 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
         answer(ret_candidacy, HA_VERDICT_NO, HA_NEVER, "no report of ours in the store");
         return;
     }
-    if (unfit(s, ret_candidacy) || requested(s, own, ret_candidacy) || lags(s, own, ret_candidacy)) {
+    if (unfit(s, ret_candidacy) || requested(s, own, ret_candidacy) ||
+        lags(s, own, ret_candidacy)) {
         return;
     }
     const char *name = awaited(s);
     if (name != NULL && s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS)) {
-        answer(ret_candidacy, HA_VERDICT_WAIT, since_unlocked(s, HA_COLLECT_MS), "'%s' is alive and has not reported",
-               name);
+        answer(ret_candidacy, HA_VERDICT_WAIT, since_unlocked(s, HA_COLLECT_MS),
+               "'%s' is alive and has not reported", name);
         return;
     }
     const struct ha_report *ahead = better(s, own);
     if (ahead != NULL) {
-        int64_t until_ms = ha_is_heard(s, ahead->name) ? HA_COLLECT_MS + HA_YIELD_MS : HA_COLLECT_MS;
+        int64_t until_ms =
+            ha_is_heard(s, ahead->name) ? HA_COLLECT_MS + HA_YIELD_MS : HA_COLLECT_MS;
         answer(ret_candidacy, HA_VERDICT_WAIT, since_unlocked(s, until_ms),
-               "'%s' is ahead: timeline %" PRIu32 ", %" PRIX64 ", ours %" PRIu32 ", %" PRIX64, ahead->name, ahead->timeline,
-               ahead->lsn, own->timeline, own->lsn);
+               "'%s' is ahead: timeline %" PRIu32 ", %" PRIX64 ", ours %" PRIu32 ", %" PRIX64,
+               ahead->name, ahead->timeline, ahead->lsn, own->timeline, own->lsn);
         return;
     }
-    answer(ret_candidacy, HA_VERDICT_RUN, HA_NEVER, "the best of the reports: timeline %" PRIu32 ", %" PRIX64,
-           own->timeline, own->lsn);
+    answer(ret_candidacy, HA_VERDICT_RUN, HA_NEVER,
+           "the best of the reports: timeline %" PRIu32 ", %" PRIX64, own->timeline, own->lsn);
 }
 
 /* Why this member could not take over; NULL = it could. */
@@ -245,10 +264,12 @@ static const char *obstacle(const struct ha_snapshot *s, const struct ha_member 
     return NULL;
 }
 
-const struct ha_member *ha_candidate_possible(const struct ha_snapshot *s, const char *wanted, char *ret_reason)
+const struct ha_member *ha_candidate_possible(const struct ha_snapshot *s, const char *wanted,
+                                              char *ret_reason)
 {
     if (s->settings.refused[0] != '\0') {
-        (void)snprintf(ret_reason, HA_REASON_BYTES, "'%s' in the configuration is not served here", s->settings.refused);
+        (void)snprintf(ret_reason, HA_REASON_BYTES, "'%s' in the configuration is not served here",
+                       s->settings.refused);
         return NULL;
     }
     if (wanted[0] != '\0' && ha_cluster_member(&s->cluster, wanted) == NULL) {
@@ -270,7 +291,8 @@ const struct ha_member *ha_candidate_possible(const struct ha_snapshot *s, const
     return NULL;
 }
 
-void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t timeline, struct ha_acquire *ret_acquire)
+void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t timeline,
+                     struct ha_acquire *ret_acquire)
 {
     memset(ret_acquire, 0, sizeof *ret_acquire);
     ret_acquire->epoch_revision = s->cluster.epoch_revision;
@@ -280,7 +302,8 @@ void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t ti
     for (size_t i = 0; with_reports && i < s->cluster.report_count; i++) {
         const struct ha_report *report = &s->cluster.reports[i];
         if (ha_report_is_current(s, report)) {
-            (void)snprintf(ret_acquire->reports[ret_acquire->report_count].member, HA_NAME_BYTES, "%s", report->name);
+            (void)snprintf(ret_acquire->reports[ret_acquire->report_count].member, HA_NAME_BYTES,
+                           "%s", report->name);
             ret_acquire->reports[ret_acquire->report_count++].revision = report->revision;
         }
     }

@@ -1,4 +1,5 @@
-/* What no plan may do, stated without a look at the rules: a second opinion, asserted on every plan. */
+/* What no plan may do, stated without a look at the rules: a second opinion, asserted on every
+ * plan. */
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
@@ -24,7 +25,8 @@ static const char *check_writable(const struct ha_snapshot *s, const struct ahea
     return ha_is_foreign(s) ? "an instance of another cluster becomes writable" : NULL;
 }
 
-static const char *check_promote(const struct ha_snapshot *s, const struct ahead *ahead, const struct ha_action *action)
+static const char *check_promote(const struct ha_snapshot *s, const struct ahead *ahead,
+                                 const struct ha_action *action)
 {
     if (!ha_runs_as(s, PG_STANDBY) || s->self.promote_sent) {
         return "promotes what is no standby, or twice";
@@ -32,10 +34,12 @@ static const char *check_promote(const struct ha_snapshot *s, const struct ahead
     if (action->timeline <= s->self.timeline || action->timeline != s->cluster.epoch_timeline) {
         return "promotes to a timeline that the acquisition did not reserve";
     }
-    return s->settings.refused[0] != '\0' ? "promotes under a configuration that is not served" : check_writable(s, ahead);
+    return s->settings.refused[0] != '\0' ? "promotes under a configuration that is not served"
+                                          : check_writable(s, ahead);
 }
 
-static const char *check_release(const struct ha_snapshot *s, const struct ahead *ahead, const struct ha_action *action)
+static const char *check_release(const struct ha_snapshot *s, const struct ahead *ahead,
+                                 const struct ha_action *action)
 {
     if (!ha_key_is_ours(s) || !ha_epoch_equal(action->epoch, s->cluster.leader_epoch)) {
         return "releases an epoch that is not the key's, or not ours";
@@ -44,7 +48,8 @@ static const char *check_release(const struct ha_snapshot *s, const struct ahead
     if (!never_writable && !(ha_is_down(s) && s->fence.all_gone)) {
         return "releases the key while something may still write";
     }
-    bool page_over = s->fence.page_epoch.revision == 0 || s->fence.over || ahead->over || ahead->disarmed;
+    bool page_over =
+        s->fence.page_epoch.revision == 0 || s->fence.over || ahead->over || ahead->disarmed;
     return page_over ? NULL : "releases the key while the page still has an epoch";
 }
 
@@ -65,9 +70,12 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
     if (last_holder && (ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s)))) {
         return NULL;
     }
-    bool promised = ha_runs_as(s, PG_STANDBY) && s->self.position_known && s->self.upstream.detached;
+    bool promised =
+        ha_runs_as(s, PG_STANDBY) && s->self.position_known && s->self.upstream.detached;
     bool counted = plan->acquire.report_count > 0 && plan->acquire.timeline > s->self.timeline;
-    return promised && counted ? NULL : "acquires as a standby that has not reported, or for a timeline that exists";
+    return promised && counted
+               ? NULL
+               : "acquires as a standby that has not reported, or for a timeline that exists";
 }
 
 /* Invariant I10. */
@@ -85,29 +93,36 @@ static const char *check_destroys(const struct ha_snapshot *s, const struct ha_a
         return "destroys data without a primary of now that has it";
     }
     bool ours = ha_is_initialized(s) && strcmp(s->self.system_id, s->cluster.initialize) == 0;
-    bool half_rewound = s->self.unfinished == PG_UNFINISHED_REWIND; /* its control file may be unreadable */
+    bool half_rewound =
+        s->self.unfinished == PG_UNFINISHED_REWIND; /* its control file may be unreadable */
     if (ha_is_foreign(s) || (!ours && !half_rewound)) {
         return "destroys the data of another cluster";
     }
     if (action->type == HA_REWIND) {
         return s->settings.rewind_possible ? NULL : "rewinds where that is not configured";
     }
-    return s->settings.remove_on_diverged || s->settings.remove_on_rewind_failure ? NULL
-                                                                                  : "removes data that no setting gives up";
+    return s->settings.remove_on_diverged || s->settings.remove_on_rewind_failure
+               ? NULL
+               : "removes data that no setting gives up";
 }
 
 static const char *check_makes_directory(const struct ha_snapshot *s, const struct ahead *ahead,
                                          const struct ha_action *action)
 {
     bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
-    bool half_cloned = s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_CLONE;
+    bool half_cloned =
+        s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_CLONE;
     if (action->type == HA_CLONE) {
         bool from_other = action->member[0] != '\0' && !ha_is_me(s, action->member);
-        return (no_data || half_cloned) && from_other && ha_is_initialized(s) ? NULL : "clones over data, or from nobody";
+        return (no_data || half_cloned) && from_other && ha_is_initialized(s)
+                   ? NULL
+                   : "clones over data, or from nobody";
     }
     if (action->type == HA_MOVE_ASIDE) {
-        bool half_bootstrapped = s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_BOOTSTRAP;
-        return half_bootstrapped && ha_is_down(s) ? NULL : "moves away what is no unfinished bootstrap";
+        bool half_bootstrapped =
+            s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_BOOTSTRAP;
+        return half_bootstrapped && ha_is_down(s) ? NULL
+                                                  : "moves away what is no unfinished bootstrap";
     }
     if (!no_data || ha_is_initialized(s)) {
         return "bootstraps over data, or a cluster that is there";
@@ -132,24 +147,29 @@ static const char *check_report(const struct ha_snapshot *s, const struct ha_act
     if (action->yields) {
         return down ? NULL : "gives up while something runs";
     }
-    bool promised = s->self.upstream.detached && ha_epoch_equal(s->self.upstream.epoch, action->epoch);
-    if (!ha_runs_as(s, PG_STANDBY) || s->self.promote_sent || !promised || !s->self.position_known) {
+    bool promised =
+        s->self.upstream.detached && ha_epoch_equal(s->self.upstream.epoch, action->epoch);
+    if (!ha_runs_as(s, PG_STANDBY) || s->self.promote_sent || !promised ||
+        !s->self.position_known) {
         return "reports a position that can still move";
     }
     return NULL;
 }
 
-static const char *check_action(const struct ha_snapshot *s, const struct ha_plan *plan, const struct ahead *ahead,
-                                const struct ha_action *action)
+static const char *check_action(const struct ha_snapshot *s, const struct ha_plan *plan,
+                                const struct ahead *ahead, const struct ha_action *action)
 {
-    bool page_unused = (ha_is_down(s) && s->fence.all_gone) || (ha_runs_as(s, PG_STANDBY) && !s->self.promote_sent);
+    bool page_unused = (ha_is_down(s) && s->fence.all_gone) ||
+                       (ha_runs_as(s, PG_STANDBY) && !s->self.promote_sent);
     switch (action->type) {
     case HA_PROMOTE: return check_promote(s, ahead, action);
     case HA_START_PRIMARY:
-        return ha_was_primary(s) ? check_writable(s, ahead) : "starts a standby's data as a primary";
+        return ha_was_primary(s) ? check_writable(s, ahead)
+                                 : "starts a standby's data as a primary";
     case HA_ARM: return ha_lease_is_valid(s) ? NULL : "arms a lease that is not valid";
     case HA_RESUME: return ha_key_is_ours(s) ? NULL : "goes on with an epoch that is not ours";
-    case HA_FENCE_OVER: return ha_is_down(s) && s->fence.all_gone ? NULL : "ends the epoch of what still runs";
+    case HA_FENCE_OVER:
+        return ha_is_down(s) && s->fence.all_gone ? NULL : "ends the epoch of what still runs";
     case HA_DISARM: return page_unused ? NULL : "disarms what may write";
     case HA_RELEASE: return check_release(s, ahead, action);
     case HA_ACQUIRE: return check_acquire(s, plan);
@@ -164,7 +184,8 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_WRITE_CONFIG:
     case HA_WRITE_HISTORY:
     case HA_WRITE_STATUS:
-    case HA_CLEAR_FAILOVER: return ha_lease_is_valid(s) ? NULL : "writes a leader's key without the lease";
+    case HA_CLEAR_FAILOVER:
+        return ha_lease_is_valid(s) ? NULL : "writes a leader's key without the lease";
     case HA_WAIT:
     case HA_WRITE_INITIALIZE:
     case HA_WITHDRAW_REPORT:

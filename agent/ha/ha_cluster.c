@@ -1,5 +1,6 @@
-/* The store's keys as one struct. Everything read here was written by somebody else (an operator, a Patroni member, a newer
- * release of ours): a value that is not as expected counts as absent, and the rules cope with absent. */
+/* The store's keys as one struct. Everything read here was written by somebody else (an operator, a
+ * Patroni member, a newer release of ours): a value that is not as expected counts as absent, and
+ * the rules cope with absent. */
 #include "agent/ha/ha_cluster.h"
 
 #include <errno.h>
@@ -9,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Cuts: a name that does not fit is no name of ours (they are checked where they are configured). */
+/* Cuts: a name that does not fit is no name of ours (they are checked where they are configured).
+ */
 static void copy(char *to, size_t to_bytes, const char *from)
 {
     (void)snprintf(to, to_bytes, "%s", from == NULL ? "" : from);
@@ -93,7 +95,8 @@ static void read_member(const char *name, const struct ha_kv *kv, struct ha_memb
     }
     member->timeline = timeline_of(integer(value, "timeline"));
     member->lsn = (uint64_t)integer(value, "xlog_location");
-    member->checkpoint_after_promote_due = json_is_false(json_object_get(value, "checkpoint_after_promote"));
+    member->checkpoint_after_promote_due =
+        json_is_false(json_object_get(value, "checkpoint_after_promote"));
     member->paused = json_is_true(json_object_get(value, "pause"));
     ha_tags_read(json_object_get(value, "tags"), &member->tags);
     json_decref(value);
@@ -132,7 +135,8 @@ static void read_failover(const struct ha_kv *kv, struct ha_failover *failover)
     } else if (value == NULL && kv->value[0] != '{' && strchr(kv->value, ':') != NULL) {
         /* Old Patroni: leader:candidate */
         const char *colon = strchr(kv->value, ':');
-        (void)snprintf(failover->leader, sizeof failover->leader, "%.*s", (int)(colon - kv->value), kv->value);
+        (void)snprintf(failover->leader, sizeof failover->leader, "%.*s", (int)(colon - kv->value),
+                       kv->value);
         copy(failover->candidate, sizeof failover->candidate, colon + 1);
     }
     failover->present = failover->leader[0] != '\0' || failover->candidate[0] != '\0';
@@ -163,7 +167,8 @@ static void read_history(const struct ha_kv *kv, struct ha_cluster *cluster)
     } else if (count > 0) {
         const json_t *last = json_array_get(value, count - 1);
         const json_t *number = json_array_get(last, 0);
-        if (json_is_integer(number) && json_integer_value(number) > 0 && json_integer_value(number) < UINT32_MAX) {
+        if (json_is_integer(number) && json_integer_value(number) > 0 &&
+            json_integer_value(number) < UINT32_MAX) {
             cluster->history_timeline = (uint32_t)json_integer_value(number) + 1;
             cluster->history_complete = json_array_size(last) >= 5;
         }
@@ -213,8 +218,8 @@ static bool read_listed(const struct ha_kv *kv, struct ha_cluster *cluster, size
     return false;
 }
 
-size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv *kvs, size_t kv_count,
-                       struct ha_cluster *ret_cluster)
+size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv *kvs,
+                       size_t kv_count, struct ha_cluster *ret_cluster)
 {
     struct ha_cluster *c = ret_cluster;
     size_t left_out = 0;
@@ -329,16 +334,17 @@ void ha_report_value(const struct ha_report *report, struct buf *out)
     }
     char epoch[HA_EPOCH_BYTES];
     ha_epoch_print(report->epoch, epoch);
-    json_t *value = json_pack("{s:s, s:I, s:I, s:s, s:n, s:n}", "epoch", epoch, "timeline", (json_int_t)report->timeline,
-                              "lsn", (json_int_t)report->lsn, "system_id", report->system_id, "primary_seen_ms",
-                              "raft_seen_ms");
+    json_t *value = json_pack("{s:s, s:I, s:I, s:s, s:n, s:n}", "epoch", epoch, "timeline",
+                              (json_int_t)report->timeline, "lsn", (json_int_t)report->lsn,
+                              "system_id", report->system_id, "primary_seen_ms", "raft_seen_ms");
     if (report->yields) {
         (void)json_object_set_new(value, "yields", json_true());
     }
     put_json_take(value, out);
 }
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar (months shifted so that leap days come last). */
+/* Days from 1970-01-01 to a date of the Gregorian calendar (months shifted so that leap days come
+ * last). */
 static int64_t days_of(int year, int month, int day)
 {
     int64_t y = month <= 2 ? year - 1 : year;
@@ -357,10 +363,10 @@ bool ha_time_parse(const char *text, int64_t *ret_wall_ms)
     int second = 0;
     char separator = '\0';
     int used = 0;
-    int fields =
-        sscanf(text, "%4d-%2d-%2d%c%2d:%2d%n", &year, &month, &day, &separator, &hour, &minute, &used);
-    if (fields != 6 || (separator != 'T' && separator != ' ') || year < 1970 || month < 1 || month > 12 || day < 1 ||
-        day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59) {
+    int fields = sscanf(text, "%4d-%2d-%2d%c%2d:%2d%n", &year, &month, &day, &separator, &hour,
+                        &minute, &used);
+    if (fields != 6 || (separator != 'T' && separator != ' ') || year < 1970 || month < 1 ||
+        month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59) {
         return false;
     }
     const char *rest = text + used;
@@ -374,7 +380,8 @@ bool ha_time_parse(const char *text, int64_t *ret_wall_ms)
     int64_t offset_minutes = 0;
     int offset_hour = 0;
     int offset_minute = 0;
-    if ((*rest == '+' || *rest == '-') && sscanf(rest + 1, "%2d:%2d", &offset_hour, &offset_minute) >= 1) {
+    if ((*rest == '+' || *rest == '-') &&
+        sscanf(rest + 1, "%2d:%2d", &offset_hour, &offset_minute) >= 1) {
         offset_minutes = offset_hour * 60 + offset_minute;
         offset_minutes = *rest == '-' ? -offset_minutes : offset_minutes;
     } else if (strcmp(rest, "Z") != 0) {

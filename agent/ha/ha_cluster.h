@@ -1,5 +1,6 @@
-/* PURE. Keys of the store <-> struct ha_cluster, in Patroni's layout. Any valid JSON is tolerated, unknown keys
- * are skipped, a bad value counts as absent; nothing here fails because of what somebody wrote. */
+/* PURE. Keys of the store <-> struct ha_cluster, in Patroni's layout. Any valid JSON is tolerated,
+ * unknown keys are skipped, a bad value counts as absent; nothing here fails because of what
+ * somebody wrote. */
 #ifndef AGENT_HA_CLUSTER_H
 #define AGENT_HA_CLUSTER_H
 
@@ -16,11 +17,13 @@ struct ha_kv {
 
 /* Members and reports beyond HA_MEMBERS_MAX are left out (returns how many). `known` becomes true;
  * read_mono_ms is the caller's to set. */
-size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv *kvs, size_t kv_count,
-                       struct ha_cluster *ret_cluster);
+size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv *kvs,
+                       size_t kv_count, struct ha_cluster *ret_cluster);
 
-const struct ha_member *ha_cluster_member(const struct ha_cluster *cluster, const char *name); /* or NULL */
-const struct ha_report *ha_cluster_report(const struct ha_cluster *cluster, const char *name); /* or NULL */
+const struct ha_member *ha_cluster_member(const struct ha_cluster *cluster,
+                                          const char *name); /* or NULL */
+const struct ha_report *ha_cluster_report(const struct ha_cluster *cluster,
+                                          const char *name); /* or NULL */
 /* The last epoch; revision 0 = there was none. */
 struct ha_epoch ha_cluster_epoch(const struct ha_cluster *cluster);
 /* A decimal system identifier of at least ten digits. */

@@ -1,5 +1,5 @@
-/* From what was seen to what is to be done: picks the list of the situation, takes its first answer, and holds it against what
- * no plan may do. */
+/* From what was seen to what is to be done: picks the list of the situation, takes its first
+ * answer, and holds it against what no plan may do. */
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_rules.h"
@@ -10,7 +10,8 @@
 static const struct ha_rule_list *list_of(const struct ha_snapshot *s)
 {
     bool copyable = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
-    bool half_made = s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished != PG_UNFINISHED_REWIND;
+    bool half_made =
+        s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished != PG_UNFINISHED_REWIND;
     if (copyable || half_made) {
         return &ha_rules_bootstrap;
     }

@@ -1,4 +1,5 @@
-/* Questions about a snapshot. A fact that is not known answers "no" to whatever would permit something. */
+/* Questions about a snapshot. A fact that is not known answers "no" to whatever would permit
+ * something. */
 #include "agent/ha/ha_facts.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -27,7 +28,8 @@ bool ha_key_is_others(const struct ha_snapshot *s)
 
 bool ha_holds_key(const struct ha_snapshot *s)
 {
-    return ha_key_is_ours(s) && s->holding.held && ha_epoch_equal(s->holding.epoch, s->cluster.leader_epoch);
+    return ha_key_is_ours(s) && s->holding.held &&
+           ha_epoch_equal(s->holding.epoch, s->cluster.leader_epoch);
 }
 
 bool ha_lease_is_valid(const struct ha_snapshot *s)
@@ -48,7 +50,8 @@ bool ha_armed_for_key(const struct ha_snapshot *s)
 
 bool ha_last_epoch_is_ours(const struct ha_snapshot *s)
 {
-    return s->cluster.known && s->cluster.epoch_revision > 0 && ha_is_me(s, s->cluster.epoch_holder);
+    return s->cluster.known && s->cluster.epoch_revision > 0 &&
+           ha_is_me(s, s->cluster.epoch_holder);
 }
 
 bool ha_was_primary(const struct ha_snapshot *s)
@@ -107,7 +110,8 @@ const struct ha_member *ha_leader_member(const struct ha_snapshot *s)
 const struct ha_member *ha_leader_primary(const struct ha_snapshot *s)
 {
     const struct ha_member *leader = ha_leader_member(s);
-    if (leader == NULL || strcmp(leader->role, "primary") != 0 || strcmp(leader->state, "running") != 0) {
+    if (leader == NULL || strcmp(leader->role, "primary") != 0 ||
+        strcmp(leader->state, "running") != 0) {
         return NULL;
     }
     return leader;
@@ -180,7 +184,8 @@ int64_t ha_check_backoff_until(const struct ha_snapshot *s)
 {
     const struct ha_rejoin *rejoin = &s->self.rejoin;
     bool undecided = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
-                     rejoin->divergence == HA_DIVERGENCE_UNKNOWN && rejoin->checked_mono_ms != HA_NEVER;
+                     rejoin->divergence == HA_DIVERGENCE_UNKNOWN &&
+                     rejoin->checked_mono_ms != HA_NEVER;
     int64_t again_ms = rejoin->checked_mono_ms + HA_BACKOFF_MS_MIN;
     if (undecided && s->now_mono_ms < again_ms) {
         return again_ms; /* it was answered, and that was not enough to judge */
@@ -205,8 +210,9 @@ bool ha_must_withdraw(const struct ha_snapshot *s)
     if (!upstream->detached) {
         return false;
     }
-    /* A later epoch than the one it left may be followed at once. An unknown one (revision 0 is not: then
-     * there was no epoch yet) of another store's cluster is treated as the present one. */
+    /* A later epoch than the one it left may be followed at once. An unknown one (revision 0 is
+     * not: then there was no epoch yet) of another store's cluster is treated as the present one.
+     */
     return upstream->epoch.cluster != s->cluster.leader_epoch.cluster ||
            upstream->epoch.revision >= s->cluster.leader_epoch.revision;
 }

@@ -6,19 +6,20 @@
 
 /* The race: for this long a candidate waits for reports of members that are alive ... */
 #define HA_COLLECT_MS 1000
-/* ... and for this long for somebody who has the better claim (a named candidate, a better report, the
- * others when we gave up) to use it. */
+/* ... and for this long for somebody who has the better claim (a named candidate, a better report,
+ * the others when we gave up) to use it. */
 #define HA_YIELD_MS 3000
 /* A failed job or start is tried again after 1, 2, 4, 8, 10, 10 ... s. */
-#define HA_BACKOFF_MS_MIN 1000
-#define HA_BACKOFF_MS_MAX 10000
+#define HA_BACKOFF_MS_MIN      1000
+#define HA_BACKOFF_MS_MAX      10000
 #define HA_REWIND_FAILURES_MAX 3 /* then it is not tried again for this epoch */
-#define HA_START_FAILURES_MAX 3 /* then a crashed primary is given up, if somebody else can take over */
+#define HA_START_FAILURES_MAX \
+    3 /* then a crashed primary is given up, if somebody else can take over */
 /* A standby that does not stream for so long looks whether it has diverged. */
 #define HA_NOT_STREAMING_MS 5000
 
 bool ha_is_me(const struct ha_snapshot *s, const char *name);
-bool ha_unlocked(const struct ha_snapshot *s);   /* the leader key is absent */
+bool ha_unlocked(const struct ha_snapshot *s); /* the leader key is absent */
 bool ha_key_is_ours(const struct ha_snapshot *s);
 bool ha_key_is_others(const struct ha_snapshot *s);
 /* We hold the key's epoch in this run of the agent, whatever the clock says ... */
@@ -31,18 +32,21 @@ bool ha_armed_for_key(const struct ha_snapshot *s);
 bool ha_page_is_over(const struct ha_snapshot *s);
 /* The key `epoch` names us: no later epoch than our own exists. */
 bool ha_last_epoch_is_ours(const struct ha_snapshot *s);
-/* The stopped instance was a primary here (shut down or died as one), not a copy and not a standby. */
+/* The stopped instance was a primary here (shut down or died as one), not a copy and not a standby.
+ */
 bool ha_was_primary(const struct ha_snapshot *s);
 bool ha_runs_as(const struct ha_snapshot *s, enum pg_role role);
-bool ha_is_down(const struct ha_snapshot *s); /* stopped or crashed */
+bool ha_is_down(const struct ha_snapshot *s);        /* stopped or crashed */
 bool ha_is_initialized(const struct ha_snapshot *s); /* `initialize` holds a system identifier */
 bool ha_is_foreign(const struct ha_snapshot *s);     /* and it is not that of our data directory */
 
-/* The leader's member record if another member leads and its PostgreSQL can be connected to; else NULL. */
+/* The leader's member record if another member leads and its PostgreSQL can be connected to; else
+ * NULL. */
 const struct ha_member *ha_leader_member(const struct ha_snapshot *s);
 /* The same, and it says that it is a running primary (it may be asked, cloned from, rewound to). */
 const struct ha_member *ha_leader_primary(const struct ha_snapshot *s);
-/* Whom this standby is to receive from: tag replicatefrom, else the leader; NULL = nobody can be named. */
+/* Whom this standby is to receive from: tag replicatefrom, else the leader; NULL = nobody can be
+ * named. */
 const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s);
 
 /* Heard from through Raft within one election timeout. */

@@ -3,7 +3,8 @@
  * What must hold, each of it a mutant of tests/models that gives two writers when left out:
  *   - a deadline counts from before the send of the renewal that extends it, never from its answer;
  *   - only the answer to the newest renewal sent extends (an older one may name a longer ttl);
- *   - a shorter ttl lowers the deadline when it is sent (its answer may be lost while others use it);
+ *   - a shorter ttl lowers the deadline when it is sent (its answer may be lost while others use
+ * it);
  *   - an answer at or after sent + K is worth nothing;
  *   - an epoch that the fence fired for, or that was given up, never comes back. */
 #include "agent/ha/ha_lease.h"
@@ -13,7 +14,8 @@
 
 #include <string.h>
 
-/* Two attempts are at least so far apart: a store that refuses at once must not be asked in a circle. */
+/* Two attempts are at least so far apart: a store that refuses at once must not be asked in a
+ * circle. */
 #define ATTEMPT_GAP_MS 50
 
 static int64_t max64(int64_t a, int64_t b)
@@ -98,8 +100,8 @@ static void extend(struct ha_lease *lease, int64_t sent_ms, int64_t ttl_ms)
     lease->renewed = true;
 }
 
-bool ha_lease_acquired(struct ha_lease *lease, struct ha_epoch epoch, int64_t sent_ms, int64_t ttl_ms,
-                       int64_t now_ms)
+bool ha_lease_acquired(struct ha_lease *lease, struct ha_epoch epoch, int64_t sent_ms,
+                       int64_t ttl_ms, int64_t now_ms)
 {
     ASSERT(epoch.revision > 0);
     ASSERT(sent_ms <= now_ms);
@@ -115,8 +117,8 @@ bool ha_lease_acquired(struct ha_lease *lease, struct ha_epoch epoch, int64_t se
     return true;
 }
 
-bool ha_lease_resume(struct ha_lease *lease, struct ha_epoch epoch, int64_t soft_ms, int64_t deadline_ms,
-                     int64_t now_ms)
+bool ha_lease_resume(struct ha_lease *lease, struct ha_epoch epoch, int64_t soft_ms,
+                     int64_t deadline_ms, int64_t now_ms)
 {
     ASSERT(epoch.revision > 0);
     if (is_dead(lease, epoch)) {
@@ -175,7 +177,8 @@ uint64_t ha_lease_sent(struct ha_lease *lease, int64_t ttl_ms, int64_t loop_wait
     return lease->newest;
 }
 
-enum ha_lease_outcome ha_lease_answered(struct ha_lease *lease, uint64_t number, int rc, int64_t now_ms)
+enum ha_lease_outcome ha_lease_answered(struct ha_lease *lease, uint64_t number, int rc,
+                                        int64_t now_ms)
 {
     if (!lease->held || number != lease->newest || !lease->waiting) {
         return HA_LEASE_OLD;

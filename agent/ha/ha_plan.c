@@ -38,7 +38,7 @@ bool ha_plan_has(const struct ha_plan *plan, enum ha_action_type type)
 const char *ha_action_name(enum ha_action_type type)
 {
     switch (type) {
-#define ACTION_CASE(name, text)                                                                    \
+#define ACTION_CASE(name, text) \
     case name: return text;
         HA_ACTIONS(ACTION_CASE)
 #undef ACTION_CASE

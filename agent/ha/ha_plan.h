@@ -1,16 +1,17 @@
 /* What a decision asks for: ordered actions, the rule that decided, the reason in words.
  *
- * The executor carries the actions out in order and stops at the first failure. An action that takes long
- * (marked J: one job at a time) is started and the plan goes on; its outcome comes back as a fact. One
- * marked A is waited for, and the next action is tried only when its answer was 0. Every action is
- * idempotent: after a crash at any point the next decision looks at the world again and goes on. */
+ * The executor carries the actions out in order and stops at the first failure. An action that
+ * takes long (marked J: one job at a time) is started and the plan goes on; its outcome comes back
+ * as a fact. One marked A is waited for, and the next action is tried only when its answer was 0.
+ * Every action is idempotent: after a crash at any point the next decision looks at the world again
+ * and goes on. */
 #ifndef AGENT_HA_PLAN_H
 #define AGENT_HA_PLAN_H
 
 #include "agent/ha/ha_snapshot.h"
 #include "base/err.h"
 
-#define HA_ACTIONS_MAX 8
+#define HA_ACTIONS_MAX  8
 #define HA_REASON_BYTES 256
 
 /* X(constant, word in text). Arguments stand in struct ha_action; unnamed ones are zero. */
@@ -40,7 +41,7 @@
     X(HA_RESUME, "resume")                                                                         \
     /* The page gets the epoch and the deadlines of the lease (ha_lease_page). */                  \
     X(HA_ARM, "arm")                                                                               \
-    /* The page says standby: only for an instance that is stopped or was never told to promote. */\
+    /* The page says standby: for an instance that is stopped or was never told to promote. */     \
     X(HA_DISARM, "disarm")                                                                         \
     /* The page says that `epoch` is over, as if the fence had fired. */                           \
     X(HA_FENCE_OVER, "fence_over")                                                                 \
@@ -58,7 +59,7 @@
     X(HA_CHECKPOINT, "checkpoint")                                                                 \
     X(HA_STOP_FAST, "stop_fast")                                                                   \
     X(HA_STOP_IMMEDIATE, "stop_immediate")                                                         \
-    /* A. The promise for `epoch`: the service file cannot connect, and every walreceiver is gone. */ \
+    /* A. The promise for `epoch`: the service file cannot connect, no walreceiver is left. */     \
     X(HA_DETACH, "detach")                                                                         \
     /* Service file names `member` (of `epoch`); the old walreceiver, if any, is ended. */         \
     X(HA_FOLLOW, "follow")                                                                         \
@@ -128,25 +129,30 @@ void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan);
 
 /* For the rules. The action is zeroed but for its type (until = HA_NEVER); it lives in the plan. */
 struct ha_action *ha_plan_add(struct ha_plan *plan, enum ha_action_type type);
-void ha_plan_because(struct ha_plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void ha_plan_because(struct ha_plan *plan, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 bool ha_plan_has(const struct ha_plan *plan, enum ha_action_type type);
 
 /* "acquire", "stop_fast", ... Never NULL. */
 const char *ha_action_name(enum ha_action_type type);
 
-/* What no plan may do, whatever the rules say; NULL if the plan keeps to it, else the fact that it breaks.
- * ha_decide asserts it, so that a bug stops the agent (and the fence the instance) instead of the data. */
+/* What no plan may do, whatever the rules say; NULL if the plan keeps to it, else the fact that it
+ * breaks. ha_decide asserts it, so that a bug stops the agent (and the fence the instance) instead
+ * of the data. */
 const char *ha_check(const struct ha_snapshot *s, const struct ha_plan *plan);
 
 /* Texts of both, for logs, `explain` and golden scenarios (agent/ha/ha_text.c). */
 struct buf;
 void ha_snapshot_print(const struct ha_snapshot *s, struct buf *out);
 void ha_plan_print(const struct ha_plan *plan, struct buf *out);
-/* Reads what ha_snapshot_print wrote; keys may be left out and stand in any order. ERR_INVALID names the line. */
-int ha_snapshot_parse(const char *text, struct ha_snapshot *ret_snapshot, struct error *err) MUST_CHECK;
+/* Reads what ha_snapshot_print wrote; keys may be left out and stand in any order. ERR_INVALID
+ * names the line. */
+int ha_snapshot_parse(const char *text, struct ha_snapshot *ret_snapshot,
+                      struct error *err) MUST_CHECK;
 
 /* State and role of this node in Patroni's words, for the member key and REST: "running", "creating
- * replica", "stopped" ...; "primary", "replica", "uninitialized", "demoted", "promoted". Never NULL. */
+ * replica", "stopped" ...; "primary", "replica", "uninitialized", "demoted", "promoted". Never
+ * NULL. */
 const char *ha_state_name(const struct ha_snapshot *s);
 const char *ha_role_name(const struct ha_snapshot *s);
 

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s, struct ha_plan *plan)
+bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s,
+                  struct ha_plan *plan)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (list->rules[i].answer(s, plan)) {
@@ -54,7 +55,8 @@ void ha_plan_standby_page(const struct ha_snapshot *s, struct ha_plan *plan)
     }
 }
 
-void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool with_reports, uint32_t timeline)
+void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool with_reports,
+                     uint32_t timeline)
 {
     if (s->holding.acquiring) {
         ha_plan_wait(plan, HA_NEVER); /* one at a time; its answer is an event */
@@ -89,15 +91,17 @@ void ha_plan_attach(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_a
     (void)snprintf(action->member, sizeof action->member, "%s", upstream->name);
 }
 
-/* We are not beyond the position at which the leader took over, on the timeline that it was on: nothing of ours
- * can be missing there. Its report stands in the store, so this costs no question. */
+/* We are not beyond the position at which the leader took over, on the timeline that it was on:
+ * nothing of ours can be missing there. Its report stands in the store, so this costs no question.
+ */
 static bool is_behind_leaders_report(const struct ha_snapshot *s)
 {
     const struct ha_report *report = ha_cluster_report(&s->cluster, s->cluster.leader);
     return report != NULL && report->valid && !report->withdrawn && !report->yields &&
            report->epoch.cluster == s->cluster.leader_epoch.cluster && ha_runs_as(s, PG_STANDBY) &&
-           s->self.position_known && s->self.timeline == report->timeline && s->self.lsn <= report->lsn &&
-           s->self.upstream.detached && ha_epoch_equal(s->self.upstream.epoch, report->epoch) &&
+           s->self.position_known && s->self.timeline == report->timeline &&
+           s->self.lsn <= report->lsn && s->self.upstream.detached &&
+           ha_epoch_equal(s->self.upstream.epoch, report->epoch) &&
            report->epoch.revision < s->cluster.leader_epoch.revision;
 }
 
@@ -106,22 +110,26 @@ enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s)
     const struct ha_upstream *upstream = &s->self.upstream;
     const struct ha_rejoin *rejoin = &s->self.rejoin;
     bool is_copy = s->self.backup_label && !s->self.standby_signal && ha_is_down(s);
-    bool known = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) && rejoin->divergence != HA_DIVERGENCE_UNKNOWN;
+    bool known = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
+                 rejoin->divergence != HA_DIVERGENCE_UNKNOWN;
     if (s->self.unfinished == PG_UNFINISHED_REWIND) {
         known = true; /* half way between two histories: only a rewind or a copy helps */
     } else if (!known) {
         bool follows = upstream->known && !upstream->detached && !ha_was_primary(s) &&
                        ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
-        return is_copy || follows || is_behind_leaders_report(s) ? HA_REJOIN_ATTACH : HA_REJOIN_CHECK;
+        return is_copy || follows || is_behind_leaders_report(s) ? HA_REJOIN_ATTACH
+                                                                 : HA_REJOIN_CHECK;
     } else if (rejoin->divergence == HA_DIVERGENCE_NONE || rejoin->rewind == HA_REWIND_DONE) {
         return HA_REJOIN_ATTACH;
     }
-    /* The leader may have gone away in the middle of it: once is no proof that it cannot be done. */
+    /* The leader may have gone away in the middle of it: once is no proof that it cannot be done.
+     */
     bool again = s->job.kind == HA_JOB_REWIND && s->job.failures < HA_REWIND_FAILURES_MAX;
     bool failed = rejoin->rewind == HA_REWIND_FAILED && !again;
     if (s->settings.rewind_possible && !failed) {
         return HA_REJOIN_REWIND;
     }
-    bool allowed = s->settings.remove_on_diverged || (failed && s->settings.remove_on_rewind_failure);
+    bool allowed =
+        s->settings.remove_on_diverged || (failed && s->settings.remove_on_rewind_failure);
     return allowed ? HA_REJOIN_REMOVE : HA_REJOIN_STUCK;
 }

@@ -1,5 +1,6 @@
-/* PURE. The rule lists, one per situation, and the actions that more than one of them plans. Each list ends with a rule
- * that always answers. Order is policy: earlier rules protect data, later ones improve service. */
+/* PURE. The rule lists, one per situation, and the actions that more than one of them plans. Each
+ * list ends with a rule that always answers. Order is policy: earlier rules protect data, later
+ * ones improve service. */
 #ifndef AGENT_HA_RULES_H
 #define AGENT_HA_RULES_H
 
@@ -11,21 +12,29 @@ struct ha_rule_list {
     size_t count;
 };
 
-extern const struct ha_rule_list ha_rules_common;    /* first, for everybody; may leave the question open */
+extern const struct ha_rule_list
+    ha_rules_common; /* first, for everybody; may leave the question open */
 extern const struct ha_rule_list ha_rules_bootstrap; /* no data directory */
 extern const struct ha_rule_list ha_rules_stopped;   /* a data directory, nothing runs */
 extern const struct ha_rule_list ha_rules_starting;  /* starting or stopping */
 extern const struct ha_rule_list ha_rules_leader;    /* runs as a primary */
-extern const struct ha_rule_list ha_rules_replica;   /* runs as a standby; the leader key is somebody's */
-extern const struct ha_rule_list ha_rules_unlocked;  /* runs as a standby; the leader key is absent */
+extern const struct ha_rule_list
+    ha_rules_replica; /* runs as a standby; the leader key is somebody's */
+extern const struct ha_rule_list
+    ha_rules_unlocked; /* runs as a standby; the leader key is absent */
 
 /* The first rule that answers fills the plan. False = none did. */
-bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s, struct ha_plan *plan);
+bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s,
+                  struct ha_plan *plan);
 
-#define HA_RULE_LIST(list_name, table) {(list_name), (table), sizeof(table) / sizeof((table)[0])}
+#define HA_RULE_LIST(list_name, table)                           \
+    {                                                            \
+        (list_name), (table), sizeof(table) / sizeof((table)[0]) \
+    }
 
 void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms);
-/* The page says that its epoch is over (if it has one), then the key's epoch is released. Nothing may run. */
+/* The page says that its epoch is over (if it has one), then the key's epoch is released. Nothing
+ * may run. */
 void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime);
 /* Goes on with the key's epoch. */
 void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan);
@@ -33,10 +42,11 @@ void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan);
 void ha_plan_arm(const struct ha_snapshot *s, struct ha_plan *plan);
 /* The page says standby: the fence starts nothing for an epoch that is over. */
 void ha_plan_standby_page(const struct ha_snapshot *s, struct ha_plan *plan);
-void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool with_reports, uint32_t timeline);
+void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool with_reports,
+                     uint32_t timeline);
 void ha_plan_initialize(const struct ha_snapshot *s, struct ha_plan *plan, const char *text);
-/* HA_FOLLOW or HA_START_STANDBY of `upstream`; before it the withdrawal of our report where that is due
- * (then nothing else: its answer has to be seen first). */
+/* HA_FOLLOW or HA_START_STANDBY of `upstream`; before it the withdrawal of our report where that is
+ * due (then nothing else: its answer has to be seen first). */
 void ha_plan_attach(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
                     const struct ha_member *upstream);
 

@@ -1,8 +1,8 @@
 /* No data directory: make the cluster, or copy it.
  *
- * The lock of the bootstrap is the leader key itself: whoever initializes holds the lease and an armed page from before the
- * first process runs, so a bootstrap that is cut off at any point ends like any other term, and another member may try.
- * `initialize` = "" tells Patroni's members. */
+ * The lock of the bootstrap is the leader key itself: whoever initializes holds the lease and an
+ * armed page from before the first process runs, so a bootstrap that is cut off at any point ends
+ * like any other term, and another member may try. `initialize` = "" tells Patroni's members. */
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
@@ -53,8 +53,8 @@ static bool rule_bootstrap(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* A key without data behind it serves nobody: the directory was lost, or initdb has failed, or an earlier run of this agent
- * got the key. */
+/* A key without data behind it serves nobody: the directory was lost, or initdb has failed, or an
+ * earlier run of this agent got the key. */
 static bool rule_key_without_data(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_key_is_ours(s)) {
@@ -65,7 +65,8 @@ static bool rule_key_without_data(const struct ha_snapshot *s, struct ha_plan *p
     return true;
 }
 
-/* A copy comes from a member that offers itself (tag clonefrom), to spare the leader; else from the leader. */
+/* A copy comes from a member that offers itself (tag clonefrom), to spare the leader; else from the
+ * leader. */
 static const struct ha_member *clone_source(const struct ha_snapshot *s)
 {
     const struct ha_member *leader = ha_leader_primary(s);
@@ -74,8 +75,9 @@ static const struct ha_member *clone_source(const struct ha_snapshot *s)
     }
     for (size_t i = 0; i < s->cluster.member_count; i++) {
         const struct ha_member *member = &s->cluster.members[i];
-        if (member->tags.clonefrom && !ha_is_me(s, member->name) && member != leader && member->conn_url[0] != '\0' &&
-            strcmp(member->state, "running") == 0 && ha_is_heard(s, member->name)) {
+        if (member->tags.clonefrom && !ha_is_me(s, member->name) && member != leader &&
+            member->conn_url[0] != '\0' && strcmp(member->state, "running") == 0 &&
+            ha_is_heard(s, member->name)) {
             return member;
         }
     }
@@ -101,23 +103,26 @@ static bool rule_clone(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Somebody has begun and his Raft member is alive: he goes on, or releases the key of his dead epoch. */
+/* Somebody has begun and his Raft member is alive: he goes on, or releases the key of his dead
+ * epoch. */
 static bool rule_other_initializes(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_unlocked(s) || ha_is_initialized(s) || s->cluster.epoch_revision == 0 || ha_last_epoch_is_ours(s) ||
-        !ha_is_heard(s, s->cluster.epoch_holder) ||
+    if (!ha_unlocked(s) || ha_is_initialized(s) || s->cluster.epoch_revision == 0 ||
+        ha_last_epoch_is_ours(s) || !ha_is_heard(s, s->cluster.epoch_holder) ||
         s->now_mono_ms >= s->unlocked_since_mono_ms + s->settings.ttl_ms) {
         return false;
     }
     ha_plan_wait(plan, s->unlocked_since_mono_ms + s->settings.ttl_ms);
-    ha_plan_because(plan, "'%s' has begun to initialize the cluster and is alive", s->cluster.epoch_holder);
+    ha_plan_because(plan, "'%s' has begun to initialize the cluster and is alive",
+                    s->cluster.epoch_holder);
     return true;
 }
 
 static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_unlocked(s) || ha_is_initialized(s) || !s->settings.may_bootstrap || s->self.tags.nofailover ||
-        s->settings.refused[0] != '\0' || s->self.directory == PG_DIR_UNFINISHED) {
+    if (!ha_unlocked(s) || ha_is_initialized(s) || !s->settings.may_bootstrap ||
+        s->self.tags.nofailover || s->settings.refused[0] != '\0' ||
+        s->self.directory == PG_DIR_UNFINISHED) {
         return false;
     }
     int64_t again_ms = ha_job_backoff_until(s, HA_JOB_BOOTSTRAP);

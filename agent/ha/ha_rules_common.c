@@ -1,26 +1,21 @@
-/* Rules for everybody, before the situation is looked at: facts that are missing, work under way, the order to stop,
- * directories that are not ours. They leave the question open where none of that is so. */
+/* Rules for everybody, before the situation is looked at: facts that are missing, work under way,
+ * the order to stop, directories that are not ours. They leave the question open where none of that
+ * is so. */
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
 
 #include <string.h>
 
-static const char *directory_word(enum pg_dir_kind kind)
+static const char *unusable_word(enum pg_dir_kind kind)
 {
-    switch (kind) {
-    case PG_DIR_MISSING: return "missing";
-    case PG_DIR_EMPTY: return "empty";
-    case PG_DIR_VALID: return "valid";
-    case PG_DIR_UNFINISHED: return "unfinished";
-    case PG_DIR_FOREIGN: return "no PostgreSQL data directory";
-    case PG_DIR_BROKEN: return "damaged, or of a version that is not served";
-    case PG_DIR_UNREADABLE: return "unreadable";
-    }
-    return "?";
+    return kind == PG_DIR_FOREIGN  ? "no PostgreSQL data directory"
+           : kind == PG_DIR_BROKEN ? "damaged, or of a version that is not served"
+                                   : "unreadable";
 }
 
-/* Nothing is started, stopped or promoted before the agent knows what runs here (after its own restart, too). */
+/* Nothing is started, stopped or promoted before the agent knows what runs here (after its own
+ * restart, too). */
 static bool rule_look_first(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool known = s->fence.connected && s->self.directory_known && s->self.run != HA_RUN_UNKNOWN;
@@ -29,8 +24,8 @@ static bool rule_look_first(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     ha_plan_wait(plan, HA_NEVER);
     ha_plan_because(plan, "not known yet: %s",
-                    !s->fence.connected          ? "the fence"
-                    : !s->self.directory_known   ? "the data directory"
+                    !s->fence.connected             ? "the fence"
+                    : !s->self.directory_known      ? "the data directory"
                     : s->self.run == HA_RUN_UNKNOWN ? "what runs here"
                                                     : "the role of the instance");
     return true;
@@ -42,7 +37,8 @@ static bool stop_for_exit(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_wait(plan, HA_NEVER);
     } else {
         if (ha_runs_as(s, PG_PRIMARY)) {
-            ha_plan_add(plan, HA_CHECKPOINT); /* makes the stop itself short: less time without a primary */
+            ha_plan_add(
+                plan, HA_CHECKPOINT); /* makes the stop itself short: less time without a primary */
         }
         ha_plan_add(plan, HA_STOP_FAST);
     }
@@ -50,7 +46,8 @@ static bool stop_for_exit(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* SIGTERM: PostgreSQL is stopped and the key given away, so that others need not wait for the lease to end. */
+/* SIGTERM: PostgreSQL is stopped and the key given away, so that others need not wait for the lease
+ * to end. */
 static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (s->request != HA_REQUEST_SHUTDOWN) {
@@ -59,7 +56,8 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     if (!ha_is_down(s) || !s->fence.all_gone) {
         return stop_for_exit(s, plan);
     }
-    /* Not tried without end: with no answer from the store the lease lapses, and the key ends by itself. */
+    /* Not tried without end: with no answer from the store the lease lapses, and the key ends by
+     * itself. */
     if (ha_lease_is_valid(s)) {
         ha_plan_release(s, plan, s->self.shutdown_lsn);
     }
@@ -68,12 +66,13 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Long work is one at a time, and each cycle after it looks at the world again. What it must not do without the lease it
- * asks at its own commit point; the fence covers the rest. Only a question to a leader that is gone holds up nobody: detaching,
- * reporting and acquiring are no jobs. */
+/* Long work is one at a time, and each cycle after it looks at the world again. What it must not do
+ * without the lease it asks at its own commit point; the fence covers the rest. Only a question to
+ * a leader that is gone holds up nobody: detaching, reporting and acquiring are no jobs. */
 static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    bool only_asks = s->job.kind == HA_JOB_CHECK_DIVERGENCE && ha_runs_as(s, PG_STANDBY) && ha_unlocked(s);
+    bool only_asks =
+        s->job.kind == HA_JOB_CHECK_DIVERGENCE && ha_runs_as(s, PG_STANDBY) && ha_unlocked(s);
     if (!s->job.running || only_asks) {
         return false;
     }
@@ -82,8 +81,8 @@ static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Without a view of the store nobody can know who leads. A primary goes on until S (the fence sees to it), or, adopted
- * and without a page, for one ttl. */
+/* Without a view of the store nobody can know who leads. A primary goes on until S (the fence sees
+ * to it), or, adopted and without a page, for one ttl. */
 static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (s->cluster.known) {
@@ -100,7 +99,8 @@ static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan
     return true;
 }
 
-/* A directory that is not this cluster's, or cannot be judged, is never touched. The key is not kept for it. */
+/* A directory that is not this cluster's, or cannot be judged, is never touched. The key is not
+ * kept for it. */
 static bool rule_not_ours(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool unusable = s->self.directory == PG_DIR_FOREIGN || s->self.directory == PG_DIR_BROKEN ||
@@ -115,29 +115,34 @@ static bool rule_not_ours(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_wait(plan, HA_NEVER);
     }
     if (ha_is_foreign(s)) {
-        ha_plan_because(plan, "the data directory is of another cluster: system identifier %s, this cluster's is %s",
-                        s->self.system_id, s->cluster.initialize);
+        ha_plan_because(
+            plan,
+            "the data directory is of another cluster: system identifier %s, this cluster's is %s",
+            s->self.system_id, s->cluster.initialize);
     } else {
-        ha_plan_because(plan, "the data directory is %s", unread ? "not read yet" : directory_word(s->self.directory));
+        ha_plan_because(plan, "the data directory is %s",
+                        unread ? "not read yet" : unusable_word(s->self.directory));
     }
     return true;
 }
 
-/* The directory is there before the cluster is (a first start on existing data, or of a primary whose bootstrap was cut
- * off before it was announced): its system identifier becomes the cluster's. Only a primary's: a standby's primary may be
- * somewhere else. */
+/* The directory is there before the cluster is (a first start on existing data, or of a primary
+ * whose bootstrap was cut off before it was announced): its system identifier becomes the
+ * cluster's. Only a primary's: a standby's primary may be somewhere else. */
 static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (ha_is_initialized(s) || s->self.directory != PG_DIR_VALID) {
         return false;
     }
     bool primary = ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s));
-    bool started_by_other = ha_key_is_others(s) || (s->cluster.initialize_revision > 0 && s->cluster.epoch_revision > 0 &&
-                                                    !ha_last_epoch_is_ours(s));
+    bool started_by_other =
+        ha_key_is_others(s) || (s->cluster.initialize_revision > 0 &&
+                                s->cluster.epoch_revision > 0 && !ha_last_epoch_is_ours(s));
     if (!primary || started_by_other) {
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan, "the cluster is not initialized, and %s",
-                        primary ? "another member is about to do it" : "this data directory is a standby's");
+                        primary ? "another member is about to do it"
+                                : "this data directory is a standby's");
         return true;
     }
     ha_plan_initialize(s, plan, s->self.system_id);
@@ -146,11 +151,7 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 static const struct ha_rule rules[] = {
-    {"look_first", rule_look_first},
-    {"shutdown", rule_shutdown},
-    {"job_runs", rule_job_runs},
-    {"store_unknown", rule_store_unknown},
-    {"not_ours", rule_not_ours},
-    {"announce", rule_announce},
+    {"look_first", rule_look_first},       {"shutdown", rule_shutdown}, {"job_runs", rule_job_runs},
+    {"store_unknown", rule_store_unknown}, {"not_ours", rule_not_ours}, {"announce", rule_announce},
 };
 const struct ha_rule_list ha_rules_common = HA_RULE_LIST("common", rules);

@@ -20,25 +20,29 @@ static bool rule_key_is_others(const struct ha_snapshot *s, struct ha_plan *plan
     return true;
 }
 
-/* The key ended (the store lost its majority for a while), and the instance still runs. Only where no later epoch exists has nobody
- * written since; and the old page goes on counting until the answer. */
+/* The key ended (the store lost its majority for a while), and the instance still runs. Only where
+ * no later epoch exists has nobody written since; and the old page goes on counting until the
+ * answer. */
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_unlocked(s) || ha_page_is_over(s)) {
         return false;
     }
-    bool page_is_last = s->fence.page_epoch.revision == 0 || ha_epoch_equal(s->fence.page_epoch, ha_cluster_epoch(&s->cluster));
+    bool page_is_last = s->fence.page_epoch.revision == 0 ||
+                        ha_epoch_equal(s->fence.page_epoch, ha_cluster_epoch(&s->cluster));
     bool ours = (ha_last_epoch_is_ours(s) && page_is_last) || s->cluster.epoch_revision == 0;
     if (!ours) {
         return false;
     }
-    uint32_t timeline = s->cluster.epoch_timeline > s->self.timeline ? s->cluster.epoch_timeline : s->self.timeline;
+    uint32_t timeline =
+        s->cluster.epoch_timeline > s->self.timeline ? s->cluster.epoch_timeline : s->self.timeline;
     ha_plan_acquire(s, plan, false, timeline);
     ha_plan_because(plan, "running, and no later epoch exists: taking the key again");
     return true;
 }
 
-/* Restart of the agent: the page has the key's epoch. Or an instance that was adopted and whose key names us. */
+/* Restart of the agent: the page has the key's epoch. Or an instance that was adopted and whose key
+ * names us. */
 static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool adopted = s->fence.adopted && s->fence.page_epoch.revision == 0;
@@ -50,14 +54,16 @@ static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* No valid lease and no way back to one: unlocked with a later epoch, our key with an epoch that is not the page's, or past S. */
+/* No valid lease and no way back to one: unlocked with a later epoch, our key with an epoch that is
+ * not the page's, or past S. */
 static bool rule_lease_lost(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (ha_lease_is_valid(s)) {
         return false;
     }
     bool first_answer_due = ha_holds_key(s) && !s->holding.renewed;
-    if (first_answer_due && (s->fence.armed || s->now_mono_ms < s->self.run_since_mono_ms + s->settings.ttl_ms)) {
+    if (first_answer_due &&
+        (s->fence.armed || s->now_mono_ms < s->self.run_since_mono_ms + s->settings.ttl_ms)) {
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan, "waiting for the first renewal of the lease");
         return true;
@@ -93,7 +99,8 @@ static bool rule_failover_stale(const struct ha_snapshot *s, struct ha_plan *pla
         ha_plan_because(plan, "the request names '%s' as the leader", failover->leader);
     } else if (ha_is_me(s, failover->candidate)) {
         ha_plan_because(plan, "the candidate of the request leads already");
-    } else if (failover->scheduled_wall_ms == 0 && failover->revision < s->cluster.leader_epoch.revision) {
+    } else if (failover->scheduled_wall_ms == 0 &&
+               failover->revision < s->cluster.leader_epoch.revision) {
         ha_plan_because(plan, "the request is older than this term");
     } else if (failover->scheduled_wall_ms > 0 &&
                s->now_wall_ms > failover->scheduled_wall_ms + s->settings.loop_wait_ms * 3 / 2) {
@@ -105,7 +112,8 @@ static bool rule_failover_stale(const struct ha_snapshot *s, struct ha_plan *pla
     return true;
 }
 
-/* Stop cleanly first: the standbys then have everything, and the release follows when the last process is gone. */
+/* Stop cleanly first: the standbys then have everything, and the release follows when the last
+ * process is gone. */
 static bool rule_failover(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     char why[HA_REASON_BYTES];

@@ -18,8 +18,9 @@ static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* A promotion that was sent may come at any time, and one that ended wrongly (another timeline, a crash on the way) is not to
- * be judged from here: what runs is stopped, then the key is released. */
+/* A promotion that was sent may come at any time, and one that ended wrongly (another timeline, a
+ * crash on the way) is not to be judged from here: what runs is stopped, then the key is released.
+ */
 static bool rule_promotion_failed(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool ended = s->job.kind == HA_JOB_PROMOTE && s->job.failed && s->self.promote_sent;
@@ -29,7 +30,9 @@ static bool rule_promotion_failed(const struct ha_snapshot *s, struct ha_plan *p
         return false;
     }
     ha_plan_add(plan, HA_STOP_IMMEDIATE);
-    ha_plan_because(plan, "%s", ended ? "the promotion has failed" : "a promotion is under way without the lease");
+    ha_plan_because(plan, "%s",
+                    ended ? "the promotion has failed"
+                          : "a promotion is under way without the lease");
     return true;
 }
 
@@ -37,7 +40,8 @@ static bool fit_to_promote(const struct ha_snapshot *s)
 {
     int64_t failed_ms = s->self.promote_failed_mono_ms;
     bool failed = failed_ms != HA_NEVER && s->now_mono_ms < failed_ms + s->settings.ttl_ms;
-    return s->settings.refused[0] == '\0' && s->cluster.epoch_timeline > s->self.timeline && !failed;
+    return s->settings.refused[0] == '\0' && s->cluster.epoch_timeline > s->self.timeline &&
+           !failed;
 }
 
 /* The acquisition was answered in time: arm first, then promote. */
@@ -52,12 +56,13 @@ static bool rule_promote(const struct ha_snapshot *s, struct ha_plan *plan)
     } else {
         ha_plan_add(plan, HA_PROMOTE)->timeline = s->cluster.epoch_timeline;
     }
-    ha_plan_because(plan, "the lease is ours: becoming primary on timeline %" PRIu32, s->cluster.epoch_timeline);
+    ha_plan_because(plan, "the lease is ours: becoming primary on timeline %" PRIu32,
+                    s->cluster.epoch_timeline);
     return true;
 }
 
-/* An acquisition that was answered too late, an earlier run's, or one that cannot be used any more. This instance was
- * never told to promote, so it need not be stopped. */
+/* An acquisition that was answered too late, an earlier run's, or one that cannot be used any more.
+ * This instance was never told to promote, so it need not be stopped. */
 static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_key_is_ours(s)) {
@@ -87,7 +92,8 @@ static bool rule_disarm(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     ha_plan_add(plan, HA_DISARM);
-    ha_plan_because(plan, "a standby that '%s' leads, with an old epoch on the page", s->cluster.leader);
+    ha_plan_because(plan, "a standby that '%s' leads, with an old epoch on the page",
+                    s->cluster.leader);
     return true;
 }
 
@@ -109,12 +115,16 @@ static bool wants_look(const struct ha_snapshot *s)
     if (ha_rejoin_next(s) == HA_REJOIN_CHECK) {
         return true;
     }
-    bool silent = !upstream->detached && !upstream->streaming && upstream->streaming_lost_mono_ms != HA_NEVER &&
+    bool silent = !upstream->detached && !upstream->streaming &&
+                  upstream->streaming_lost_mono_ms != HA_NEVER &&
                   s->now_mono_ms - upstream->streaming_lost_mono_ms >= HA_NOT_STREAMING_MS;
-    bool looked = rejoin->checked_mono_ms != HA_NEVER && ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
-                  s->now_mono_ms - rejoin->checked_mono_ms < s->settings.loop_wait_ms + HA_NOT_STREAMING_MS;
+    bool looked =
+        rejoin->checked_mono_ms != HA_NEVER &&
+        ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
+        s->now_mono_ms - rejoin->checked_mono_ms < s->settings.loop_wait_ms + HA_NOT_STREAMING_MS;
     /* A leader that is dead need not be asked: soon there is another. */
-    return silent && !looked && rejoin->divergence != HA_DIVERGENCE_REWIND && ha_is_heard(s, s->cluster.leader);
+    return silent && !looked && rejoin->divergence != HA_DIVERGENCE_REWIND &&
+           ha_is_heard(s, s->cluster.leader);
 }
 
 static bool rule_check_divergence(const struct ha_snapshot *s, struct ha_plan *plan)
@@ -150,7 +160,8 @@ static bool rule_follow(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
     const struct ha_member *wanted = ha_wanted_upstream(s);
-    bool follows = upstream->known && !upstream->detached && strcmp(upstream->name, wanted->name) == 0 &&
+    bool follows = upstream->known && !upstream->detached &&
+                   strcmp(upstream->name, wanted->name) == 0 &&
                    strcmp(upstream->conn_url, wanted->conn_url) == 0 &&
                    ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
     if (follows || s->self.tags.nostream) {

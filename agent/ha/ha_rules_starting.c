@@ -46,7 +46,8 @@ static bool rule_start_timeout(const struct ha_snapshot *s, struct ha_plan *plan
     }
     bool crashed = s->self.crash_since_mono_ms != HA_NEVER;
     int64_t since_ms = crashed ? s->self.crash_since_mono_ms : s->self.run_since_mono_ms;
-    if (s->now_mono_ms - since_ms < s->settings.primary_start_timeout_ms || ha_candidate_possible(s, "", why) == NULL) {
+    if (s->now_mono_ms - since_ms < s->settings.primary_start_timeout_ms ||
+        ha_candidate_possible(s, "", why) == NULL) {
         return false;
     }
     ha_plan_add(plan, HA_STOP_IMMEDIATE);
@@ -55,8 +56,8 @@ static bool rule_start_timeout(const struct ha_snapshot *s, struct ha_plan *plan
     return true;
 }
 
-/* A copy or a rewound directory becomes consistent only with WAL from the leader of now: the upstream is kept up to date
- * before there are connections. */
+/* A copy or a rewound directory becomes consistent only with WAL from the leader of now: the
+ * upstream is kept up to date before there are connections. */
 static bool rule_starting_standby_attach(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_upstream *upstream = &s->self.upstream;

@@ -1,7 +1,9 @@
-/* A data directory, and nothing runs: start in place, take the key again, give it away, or join whoever leads.
+/* A data directory, and nothing runs: start in place, take the key again, give it away, or join
+ * whoever leads.
  *
- * The key is released only here (and for a standby that never promoted): every process is gone, and the page says that the
- * epoch is over before the release is sent, so that a release that lands late ends nothing that was taken up again. */
+ * The key is released only here (and for a standby that never promoted): every process is gone, and
+ * the page says that the epoch is over before the release is sent, so that a release that lands
+ * late ends nothing that was taken up again. */
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
@@ -11,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The postmaster is gone, some of its children are not: the fence ends them, nothing is decided before. */
+/* The postmaster is gone, some of its children are not: the fence ends them, nothing is decided
+ * before. */
 static bool rule_not_all_gone(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (s->fence.all_gone) {
@@ -46,8 +49,9 @@ static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Our name on the key, in an epoch that cannot be gone on with: the fence fired for it, the page was lost with the host, or an
- * earlier run died before it armed. Nobody else could end it before its ttl. */
+/* Our name on the key, in an epoch that cannot be gone on with: the fence fired for it, the page
+ * was lost with the host, or an earlier run died before it armed. Nobody else could end it before
+ * its ttl. */
 static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_key_is_ours(s) || ha_holds_key(s)) {
@@ -68,7 +72,8 @@ static bool rule_renewal_due(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* The key was won by a standby that went down before it became a primary: it has no better claim than the others. */
+/* The key was won by a standby that went down before it became a primary: it has no better claim
+ * than the others. */
 static bool rule_unpromoted(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_key_is_ours(s) || ha_was_primary(s)) {
@@ -106,8 +111,8 @@ static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     yield(s, plan);
     if (timed_out) {
-        ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms", down_ms,
-                        s->settings.primary_start_timeout_ms);
+        ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
+                        down_ms, s->settings.primary_start_timeout_ms);
     } else {
         ha_plan_because(plan, "%u starts have failed", s->self.start_failures);
     }
@@ -139,8 +144,8 @@ static bool rule_start_in_place(const struct ha_snapshot *s, struct ha_plan *pla
     return true;
 }
 
-/* No later epoch than our own exists, so nobody has written after us: the holder of the last epoch needs no comparison. It gives
- * way for a bounded time where it has stepped down or given up. */
+/* No later epoch than our own exists, so nobody has written after us: the holder of the last epoch
+ * needs no comparison. It gives way for a bounded time where it has stepped down or given up. */
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool ours = ha_last_epoch_is_ours(s) || s->cluster.epoch_revision == 0;
@@ -156,8 +161,9 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_because(plan, "leaving the key to others for %d ms", HA_YIELD_MS);
         return true;
     }
-    uint32_t timeline = s->cluster.epoch_timeline > s->self.control_timeline ? s->cluster.epoch_timeline
-                                                                             : s->self.control_timeline;
+    uint32_t timeline = s->cluster.epoch_timeline > s->self.control_timeline
+                            ? s->cluster.epoch_timeline
+                            : s->self.control_timeline;
     ha_plan_acquire(s, plan, false, timeline);
     ha_plan_because(plan, "the last primary was this one: taking the key again");
     return true;
@@ -180,7 +186,8 @@ static bool rule_start_detached(const struct ha_snapshot *s, struct ha_plan *pla
 static bool rule_wait_for_leader(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool asks_primary = ha_rejoin_next(s) != HA_REJOIN_ATTACH;
-    if (ha_key_is_others(s) && (asks_primary ? ha_leader_primary(s) : ha_leader_member(s)) != NULL) {
+    if (ha_key_is_others(s) &&
+        (asks_primary ? ha_leader_primary(s) : ha_leader_member(s)) != NULL) {
         return false;
     }
     ha_plan_wait(plan, HA_NEVER);
@@ -191,7 +198,8 @@ static bool rule_wait_for_leader(const struct ha_snapshot *s, struct ha_plan *pl
 static void rejoin_job(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
                        enum ha_job_kind kind, const char *what)
 {
-    int64_t again_ms = kind == HA_JOB_CHECK_DIVERGENCE ? ha_check_backoff_until(s) : ha_job_backoff_until(s, kind);
+    int64_t again_ms =
+        kind == HA_JOB_CHECK_DIVERGENCE ? ha_check_backoff_until(s) : ha_job_backoff_until(s, kind);
     if (again_ms != HA_NEVER) {
         ha_plan_wait(plan, again_ms);
         ha_plan_because(plan, "%s: not yet, trying again: %s", what, s->job.error);
@@ -208,20 +216,25 @@ static bool rule_rejoin(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     switch (ha_rejoin_next(s)) {
     case HA_REJOIN_CHECK:
-        rejoin_job(s, plan, HA_CHECK_DIVERGENCE, HA_JOB_CHECK_DIVERGENCE, "comparing our WAL with the leader's");
+        rejoin_job(s, plan, HA_CHECK_DIVERGENCE, HA_JOB_CHECK_DIVERGENCE,
+                   "comparing our WAL with the leader's");
         break;
     case HA_REJOIN_REWIND:
         rejoin_job(s, plan, HA_REWIND, HA_JOB_REWIND, "rewinding to the leader's history");
         break;
     case HA_REJOIN_REMOVE:
-        rejoin_job(s, plan, HA_REMOVE_DATA, HA_JOB_REMOVE_DATA,
-                   "our WAL has diverged from the leader's: removing the data directory to copy it again");
+        rejoin_job(
+            s, plan, HA_REMOVE_DATA, HA_JOB_REMOVE_DATA,
+            "our WAL has diverged from the leader's: removing the data directory to copy it again");
         break;
     case HA_REJOIN_STUCK:
         ha_plan_wait(plan, HA_NEVER);
-        ha_plan_because(plan, "our WAL has diverged from the leader's: %s; empty the data directory by hand, or set "
-                              "remove_data_directory_on_diverged_timelines",
-                        s->settings.rewind_possible ? "pg_rewind has failed" : "pg_rewind is not possible here");
+        ha_plan_because(
+            plan,
+            "our WAL has diverged from the leader's: %s; empty the data directory by hand, or set "
+            "remove_data_directory_on_diverged_timelines",
+            s->settings.rewind_possible ? "pg_rewind has failed"
+                                        : "pg_rewind is not possible here");
         break;
     case HA_REJOIN_ATTACH:
         if (!start_backoff(s, plan)) {

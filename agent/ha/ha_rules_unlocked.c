@@ -1,7 +1,8 @@
-/* It runs as a standby, and the leader key is absent: stop receiving, say how far we are, let the furthest run.
+/* It runs as a standby, and the leader key is absent: stop receiving, say how far we are, let the
+ * furthest run.
  *
- * The order is what makes a report worth something: whoever reports has stopped receiving from the old primary before, so
- * nothing that the old primary still acknowledges can hang on it. */
+ * The order is what makes a report worth something: whoever reports has stopped receiving from the
+ * old primary before, so nothing that the old primary still acknowledges can hang on it. */
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
@@ -10,7 +11,8 @@
 
 #include <inttypes.h>
 
-/* A promotion was sent to this postmaster in a term that is over: it may become writable at any time. */
+/* A promotion was sent to this postmaster in a term that is over: it may become writable at any
+ * time. */
 static bool rule_promotion_orphaned(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!s->self.promote_sent) {
@@ -31,7 +33,8 @@ static bool rule_disarm(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* In the epoch that has ended; one that was left earlier is no promise for a later one that we followed since. */
+/* In the epoch that has ended; one that was left earlier is no promise for a later one that we
+ * followed since. */
 static bool rule_detach(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
@@ -41,7 +44,8 @@ static bool rule_detach(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     if (!upstream->service_in_force) {
         ha_plan_wait(plan, HA_NEVER);
-        ha_plan_because(plan, "no promise is possible before a restart: the running postmaster has no service file of ours");
+        ha_plan_because(plan, "no promise is possible before a restart: the running postmaster has "
+                              "no service file of ours");
         return true;
     }
     ha_plan_add(plan, HA_DETACH)->epoch = last;
@@ -56,15 +60,16 @@ static bool rule_position_unknown(const struct ha_snapshot *s, struct ha_plan *p
     }
     ha_plan_wait(plan, HA_NEVER);
     ha_plan_because(plan, "no report: %s",
-                    s->self.position_known ? "the position is being asked for" : "local WAL is still being replayed");
+                    s->self.position_known ? "the position is being asked for"
+                                           : "local WAL is still being replayed");
     return true;
 }
 
 static bool rule_report(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
-    bool stands = ha_report_is_current(s, own) && !own->yields && own->timeline == s->self.timeline &&
-                  own->lsn == s->self.lsn;
+    bool stands = ha_report_is_current(s, own) && !own->yields &&
+                  own->timeline == s->self.timeline && own->lsn == s->self.lsn;
     if (stands) {
         return false;
     }
@@ -73,7 +78,8 @@ static bool rule_report(const struct ha_snapshot *s, struct ha_plan *plan)
     report->epoch = ha_cluster_epoch(&s->cluster);
     report->timeline = s->self.timeline;
     report->lsn = s->self.lsn;
-    ha_plan_because(plan, "reporting timeline %" PRIu32 ", %" PRIX64, s->self.timeline, s->self.lsn);
+    ha_plan_because(plan, "reporting timeline %" PRIu32 ", %" PRIX64, s->self.timeline,
+                    s->self.lsn);
     return true;
 }
 
@@ -86,7 +92,9 @@ static bool rule_run(const struct ha_snapshot *s, struct ha_plan *plan)
     case HA_VERDICT_WAIT:
     case HA_VERDICT_NO: ha_plan_wait(plan, candidacy.until_mono_ms); break;
     }
-    ha_plan_because(plan, "%s: %s", candidacy.verdict == HA_VERDICT_RUN ? "running for the key" : "not running for the key",
+    ha_plan_because(plan, "%s: %s",
+                    candidacy.verdict == HA_VERDICT_RUN ? "running for the key"
+                                                        : "not running for the key",
                     candidacy.reason);
     return true;
 }

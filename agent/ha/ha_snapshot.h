@@ -1,10 +1,11 @@
-/* Everything that a decision may see, as plain values. The loop copies its facts and both clocks into one
- * `const struct ha_snapshot`; ha_decide answers with a plan. Stale and unknown are values here, not gaps:
- * a zeroed snapshot means "nothing is known", and the plan for it is to wait.
+/* Everything that a decision may see, as plain values. The loop copies its facts and both clocks
+ * into one `const struct ha_snapshot`; ha_decide answers with a plan. Stale and unknown are values
+ * here, not gaps: a zeroed snapshot means "nothing is known", and the plan for it is to wait.
  *
- * Times are in ms. `lease` times are of the lease clock, `mono` times of the monotonic clock, and each field
- * says which; HA_NEVER = has not happened. Wall time decides nothing but a scheduled switchover. Strings are
- * terminated; "" = absent or unknown. LSN 0 and timeline 0 = unknown. Revision 0 = the key is absent. */
+ * Times are in ms. `lease` times are of the lease clock, `mono` times of the monotonic clock, and
+ * each field says which; HA_NEVER = has not happened. Wall time decides nothing but a scheduled
+ * switchover. Strings are terminated; "" = absent or unknown. LSN 0 and timeline 0 = unknown.
+ * Revision 0 = the key is absent. */
 #ifndef AGENT_HA_SNAPSHOT_H
 #define AGENT_HA_SNAPSHOT_H
 
@@ -14,15 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HA_NAME_BYTES   64
-#define HA_URL_BYTES    256
-#define HA_TEXT_BYTES   128
-#define HA_SYSID_BYTES  24
-#define HA_MEMBERS_MAX  16
-#define HA_NEVER        ((int64_t)-1)
+#define HA_NAME_BYTES  64
+#define HA_URL_BYTES   256
+#define HA_TEXT_BYTES  128
+#define HA_SYSID_BYTES 24
+#define HA_MEMBERS_MAX 16
+#define HA_NEVER       ((int64_t)-1)
 
-/* Number of one term of office: id of the store's cluster and mod revision of the key `epoch`, which equals
- * the create revision of the leader key written with it. Revision 0 = none. */
+/* Number of one term of office: id of the store's cluster and mod revision of the key `epoch`,
+ * which equals the create revision of the leader key written with it. Revision 0 = none. */
 struct ha_epoch {
     uint64_t cluster;
     int64_t revision;
@@ -33,27 +34,32 @@ static inline bool ha_epoch_equal(struct ha_epoch a, struct ha_epoch b)
     return a.cluster == b.cluster && a.revision == b.revision;
 }
 
-/* --- settings: local file and dynamic configuration, adjusted already ---------------------------------------- */
+/* --- settings: local file and dynamic configuration, adjusted already
+ * ---------------------------------------- */
 
 struct ha_settings {
     int64_t ttl_ms;
     int64_t loop_wait_ms;
     int64_t retry_timeout_ms;
-    int64_t election_timeout_ms; /* of the Raft group: a member not heard from for longer is taken for dead */
+    int64_t election_timeout_ms; /* of the Raft group: a member not heard from for longer is taken
+                                    for dead */
     int64_t maximum_lag_bytes;   /* maximum_lag_on_failover */
     int64_t primary_start_timeout_ms; /* 0 = fail over at once */
-    bool check_timeline;         /* a candidate must be on the cluster's timeline */
-    bool rewind_possible;        /* use_pg_rewind, and checksums or wal_log_hints are on here */
+    bool check_timeline;              /* a candidate must be on the cluster's timeline */
+    bool rewind_possible;          /* use_pg_rewind, and checksums or wal_log_hints are on here */
     bool remove_on_rewind_failure; /* remove_data_directory_on_rewind_failure */
     bool remove_on_diverged;       /* remove_data_directory_on_diverged_timelines */
-    bool may_bootstrap;          /* the file has a `bootstrap` section */
-    char refused[HA_TEXT_BYTES]; /* a key found in `config` that we do not serve: nothing is promoted; "" = none */
+    bool may_bootstrap;            /* the file has a `bootstrap` section */
+    char refused[HA_TEXT_BYTES];   /* a key found in `config` that we do not serve: nothing is
+                                      promoted; "" = none */
 };
 
-/* --- members ------------------------------------------------------------------------------------------------- */
+/* --- members
+ * -------------------------------------------------------------------------------------------------
+ */
 
 struct ha_tags {
-    bool nofailover;      /* also true where failover_priority <= 0 and nofailover is not given */
+    bool nofailover;       /* also true where failover_priority <= 0 and nofailover is not given */
     int failover_priority; /* default 1 */
     bool clonefrom;
     bool nostream;
@@ -67,7 +73,7 @@ struct ha_member {
     char state[HA_NAME_BYTES]; /* as published: "running", "creating replica", ... */
     char role[HA_NAME_BYTES];  /* "primary", "replica", ... */
     uint32_t timeline;
-    uint64_t lsn;                /* xlog_location */
+    uint64_t lsn;                      /* xlog_location */
     bool checkpoint_after_promote_due; /* published `checkpoint_after_promote: false` */
     bool paused;
     struct ha_tags tags;
@@ -77,13 +83,13 @@ struct ha_member {
 /* `reports/<name>`: the position of a member that has stopped receiving in `epoch`. */
 struct ha_report {
     char name[HA_NAME_BYTES];
-    int64_t revision;     /* mod revision of the key: compared by the next put and by Acquire */
-    bool withdrawn;       /* the value is `none` */
-    bool valid;           /* parsed; false = count as absent */
+    int64_t revision;      /* mod revision of the key: compared by the next put and by Acquire */
+    bool withdrawn;        /* the value is `none` */
+    bool valid;            /* parsed; false = count as absent */
     struct ha_epoch epoch; /* that it leaves */
     uint32_t timeline;
     uint64_t lsn;
-    bool yields;          /* ours: it will not run for the next epoch; nobody waits for it */
+    bool yields; /* ours: it will not run for the next epoch; nobody waits for it */
     char system_id[HA_SYSID_BYTES];
 };
 
@@ -93,23 +99,24 @@ struct ha_peer {
     int64_t heard_mono_ms; /* HA_NEVER */
 };
 
-/* --- the store's view ------------------------------------------------------------------------------------------ */
+/* --- the store's view
+ * ------------------------------------------------------------------------------------------ */
 
-struct ha_failover { /* key `failover` */
-    bool present;    /* leader or member is set */
-    int64_t revision; /* also of `{}`: what a clearing write compares */
+struct ha_failover {               /* key `failover` */
+    bool present;                  /* leader or member is set */
+    int64_t revision;              /* also of `{}`: what a clearing write compares */
     char leader[HA_NAME_BYTES];    /* set: switchover away from it */
     char candidate[HA_NAME_BYTES]; /* the key's `member` */
     int64_t scheduled_wall_ms;     /* 0 = now */
 };
 
 struct ha_cluster {
-    bool known;         /* a view was had. False: nothing below means anything */
+    bool known;           /* a view was had. False: nothing below means anything */
     int64_t read_mono_ms; /* when the view was last known to be current */
     uint64_t cluster_id;
     int64_t revision;
 
-    char leader[HA_NAME_BYTES]; /* value of the leader key; "" = unlocked */
+    char leader[HA_NAME_BYTES];   /* value of the leader key; "" = unlocked */
     struct ha_epoch leader_epoch; /* its create revision */
 
     int64_t epoch_revision; /* of the key `epoch`: what Acquire compares */
@@ -117,7 +124,8 @@ struct ha_cluster {
     uint32_t epoch_timeline; /* the number that its holder was going to make */
 
     int64_t initialize_revision;
-    char initialize[HA_SYSID_BYTES]; /* system identifier; "" with a revision: bootstrap under way */
+    char
+        initialize[HA_SYSID_BYTES]; /* system identifier; "" with a revision: bootstrap under way */
     int64_t config_revision;
     int64_t sync_revision;
     struct ha_failover failover;
@@ -135,11 +143,14 @@ struct ha_cluster {
     struct ha_report reports[HA_MEMBERS_MAX];
 };
 
-/* --- this node --------------------------------------------------------------------------------------------------- */
+/* --- this node
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 enum ha_run {
     HA_RUN_UNKNOWN,
-    HA_RUN_STOPPED,  /* no process of the instance is left, and it was stopped by somebody's order, or never ran */
+    HA_RUN_STOPPED,  /* no process of the instance is left, and it was stopped by somebody's order,
+                        or never ran */
     HA_RUN_CRASHED,  /* no process is left, and nobody had asked for that */
     HA_RUN_STARTING, /* a postmaster is there and does not accept connections yet */
     HA_RUN_RUNNING,
@@ -148,14 +159,18 @@ enum ha_run {
 
 /* Where this standby receives from, as the service file says. */
 struct ha_upstream {
-    bool known; /* false: an earlier run of the agent wrote it, and may have detached this standby */
+    bool
+        known; /* false: an earlier run of the agent wrote it, and may have detached this standby */
     bool detached; /* the entry cannot connect, and no walreceiver is left: the promise is given */
-    bool service_in_force; /* the running postmaster reads our service file; without it no promise is possible */
-    struct ha_epoch epoch; /* detached: the epoch it left; attached: the epoch of the leader when it was attached */
-    char name[HA_NAME_BYTES];     /* member that it follows; "" when detached */
-    char conn_url[HA_URL_BYTES];  /* with this address */
-    bool streaming;               /* a walreceiver is up and streams */
-    int64_t streaming_lost_mono_ms; /* since when it does not; HA_NEVER = it streams, or never did */
+    bool service_in_force; /* the running postmaster reads our service file; without it no promise
+                              is possible */
+    struct ha_epoch epoch; /* detached: the epoch it left; attached: the epoch of the leader when it
+                              was attached */
+    char name[HA_NAME_BYTES];    /* member that it follows; "" when detached */
+    char conn_url[HA_URL_BYTES]; /* with this address */
+    bool streaming;              /* a walreceiver is up and streams */
+    int64_t
+        streaming_lost_mono_ms; /* since when it does not; HA_NEVER = it streams, or never did */
 };
 
 /* Result of the last look whether our WAL is a prefix of the primary's; it counts for one epoch. */
@@ -169,7 +184,8 @@ struct ha_rejoin {
     enum ha_rewind rewind;
 };
 
-/* What our primary's pg_stat_replication says of a member: younger than the position in its member key. */
+/* What our primary's pg_stat_replication says of a member: younger than the position in its member
+ * key. */
 struct ha_replica {
     char name[HA_NAME_BYTES]; /* application_name */
     uint64_t lsn;             /* flushed there */
@@ -186,27 +202,30 @@ struct ha_self {
     enum pg_control_state control_state; /* of the stopped instance */
     uint32_t control_timeline;
     bool standby_signal; /* standby.signal or recovery.signal */
-    bool backup_label;   /* a copy that was never started: whatever pg_control says, it was no primary here */
+    bool backup_label; /* a copy that was never started: whatever pg_control says, it was no primary
+                          here */
 
     enum ha_run run;
     int64_t run_since_mono_ms; /* when `run` took its value */
     enum pg_role role;         /* running: as the probe said; starting: by standby.signal */
     uint32_t timeline;
-    uint64_t lsn;              /* standby: max(flushed, replayed); primary: flushed; clean stop: see shutdown_lsn */
-    bool position_known;       /* standby: this start has replayed all its local WAL */
-    uint64_t shutdown_lsn;     /* after a clean stop of a primary: what `status` is to say */
+    uint64_t
+        lsn; /* standby: max(flushed, replayed); primary: flushed; clean stop: see shutdown_lsn */
+    bool position_known;          /* standby: this start has replayed all its local WAL */
+    uint64_t shutdown_lsn;        /* after a clean stop of a primary: what `status` is to say */
     uint32_t checkpoint_timeline; /* running primary: of its last checkpoint */
-    bool promote_sent;         /* to the postmaster that runs */
-    /* Role, timeline and position are of this moment; for a detached standby: were asked for after it was detached (an
-     * earlier answer may name less than it has received by now). */
+    bool promote_sent;            /* to the postmaster that runs */
+    /* Role, timeline and position are of this moment; for a detached standby: were asked for after
+     * it was detached (an earlier answer may name less than it has received by now). */
     bool probe_fresh;
-    int64_t crash_since_mono_ms; /* when it went down without order, until it runs again; HA_NEVER */
-    unsigned start_failures;     /* in a row */
-    int64_t start_failed_mono_ms; /* HA_NEVER */
+    int64_t
+        crash_since_mono_ms; /* when it went down without order, until it runs again; HA_NEVER */
+    unsigned start_failures; /* in a row */
+    int64_t start_failed_mono_ms;   /* HA_NEVER */
     int64_t promote_failed_mono_ms; /* of the last promotion that failed, sent or not; HA_NEVER */
-    size_t replica_count;        /* running primary: standbys that stream from us */
+    size_t replica_count;           /* running primary: standbys that stream from us */
     struct ha_replica replicas[HA_MEMBERS_MAX];
-    bool slots_due;            /* the wanted set of slots differs from the one there */
+    bool slots_due; /* the wanted set of slots differs from the one there */
 
     struct ha_upstream upstream;
     struct ha_rejoin rejoin;
@@ -218,21 +237,21 @@ struct ha_self {
 struct ha_fence {
     bool connected;
     struct ha_epoch page_epoch; /* revision 0 = standby page */
-    bool armed;    /* the page has that epoch and a deadline */
-    bool over;     /* the page says that its epoch has ended */
-    bool fired;    /* soft stop or kill was begun for page_epoch */
-    bool all_gone; /* a look found no process of the instance */
-    bool adopted;  /* the postmaster is not its child */
+    bool armed;                 /* the page has that epoch and a deadline */
+    bool over;                  /* the page says that its epoch has ended */
+    bool fired;                 /* soft stop or kill was begun for page_epoch */
+    bool all_gone;              /* a look found no process of the instance */
+    bool adopted;               /* the postmaster is not its child */
 };
 
 /* Our hold on the leader key: ha_lease.h fills it. */
 struct ha_holding {
-    bool held;          /* the machine holds `epoch` in this run of the agent (acquired or resumed) */
+    bool held; /* the machine holds `epoch` in this run of the agent (acquired or resumed) */
     struct ha_epoch epoch;
     int64_t soft_lease_ms;     /* S */
     int64_t deadline_lease_ms; /* K */
-    bool acquiring;     /* an acquisition is sent and not answered */
-    bool renewed;       /* at least one answer of this run extended it (true for an acquisition) */
+    bool acquiring;            /* an acquisition is sent and not answered */
+    bool renewed; /* at least one answer of this run extended it (true for an acquisition) */
 };
 
 enum ha_job_kind {
@@ -249,8 +268,8 @@ enum ha_job_kind {
 struct ha_job {
     enum ha_job_kind kind; /* the one that runs, or the last one */
     bool running;
-    bool failed;           /* the last one; false while it runs */
-    unsigned failures;     /* of that kind, in a row */
+    bool failed;       /* the last one; false while it runs */
+    unsigned failures; /* of that kind, in a row */
     int64_t since_mono_ms;
     int64_t ended_mono_ms; /* HA_NEVER */
     char error[HA_TEXT_BYTES];
@@ -264,8 +283,9 @@ enum ha_request {
 struct ha_snapshot {
     int64_t now_lease_ms;
     int64_t now_mono_ms;
-    int64_t now_wall_ms;      /* for a scheduled switchover only */
-    int64_t unlocked_since_mono_ms; /* when this run first saw the present absence of the leader key; HA_NEVER */
+    int64_t now_wall_ms;            /* for a scheduled switchover only */
+    int64_t unlocked_since_mono_ms; /* when this run first saw the present absence of the leader
+                                       key; HA_NEVER */
     struct ha_settings settings;
     struct ha_self self;
     struct ha_fence fence;
@@ -274,11 +294,11 @@ struct ha_snapshot {
     struct ha_cluster cluster;
     size_t peer_count;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* the other Raft members */
-    enum ha_request request;  /* an order to this node that is not carried out yet */
+    enum ha_request request;              /* an order to this node that is not carried out yet */
 };
 
-/* Nothing is known: all zero, times HA_NEVER, Patroni's defaults as settings. Start from it, always: a zero
- * time would mean "at the start of the clock". */
+/* Nothing is known: all zero, times HA_NEVER, Patroni's defaults as settings. Start from it,
+ * always: a zero time would mean "at the start of the clock". */
 void ha_snapshot_init(struct ha_snapshot *ret_snapshot);
 
 #endif

@@ -1,4 +1,5 @@
-/* How this node calls itself in its member key and on REST: Patroni's words, which tools compare. */
+/* How this node calls itself in its member key and on REST: Patroni's words, which tools compare.
+ */
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
 
@@ -32,8 +33,9 @@ const char *ha_state_name(const struct ha_snapshot *s)
 
 const char *ha_role_name(const struct ha_snapshot *s)
 {
-    bool no_data = s->self.directory_known && (s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY ||
-                                               s->self.directory == PG_DIR_UNFINISHED);
+    bool no_data = s->self.directory_known &&
+                   (s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY ||
+                    s->self.directory == PG_DIR_UNFINISHED);
     if (no_data && ha_is_down(s)) {
         return "uninitialized";
     }

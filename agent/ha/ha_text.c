@@ -1,7 +1,7 @@
 /* Snapshot and plan as text, and the snapshot back: one table of fields serves both directions.
  *
- * A line is a group, the name of the object where there are several, and fields that differ from those of a
- * snapshot in which nothing is known (ha_snapshot_init):
+ * A line is a group, the name of the object where there are several, and fields that differ from
+ * those of a snapshot in which nothing is known (ha_snapshot_init):
  *
  *     self name=node1 run=running role=standby timeline=1 lsn=5000060
  *     member node2 state="creating replica"
@@ -20,7 +20,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_BOOL, KIND_I64, KIND_U32, KIND_UINT, KIND_INT, KIND_LSN, KIND_HEX, KIND_TEXT, KIND_EPOCH, KIND_ENUM };
+enum kind {
+    KIND_BOOL,
+    KIND_I64,
+    KIND_U32,
+    KIND_UINT,
+    KIND_INT,
+    KIND_LSN,
+    KIND_HEX,
+    KIND_TEXT,
+    KIND_EPOCH,
+    KIND_ENUM
+};
 
 struct field {
     const char *key;
@@ -31,14 +42,21 @@ struct field {
 };
 
 /* In the order of the enums. */
-static const char *const run_words[] = {"unknown", "stopped", "crashed", "starting", "running", "stopping", NULL};
+static const char *const run_words[] = {"unknown", "stopped",  "crashed", "starting",
+                                        "running", "stopping", NULL};
 static const char *const role_words[] = {"unknown", "primary", "standby", NULL};
 static const char *const directory_words[] = {"missing", "empty",  "valid",      "unfinished",
                                               "foreign", "broken", "unreadable", NULL};
 static const char *const unfinished_words[] = {"none", "bootstrap", "clone", "rewind", NULL};
-static const char *const control_words[] = {"unknown",           "starting_up",         "shut_down",
-                                            "shut_down_in_recovery", "shutting_down",   "in_crash_recovery",
-                                            "in_archive_recovery",   "in_production",   NULL};
+static const char *const control_words[] = {"unknown",
+                                            "starting_up",
+                                            "shut_down",
+                                            "shut_down_in_recovery",
+                                            "shutting_down",
+                                            "in_crash_recovery",
+                                            "in_archive_recovery",
+                                            "in_production",
+                                            NULL};
 static const char *const divergence_words[] = {"unknown", "none", "rewind", NULL};
 static const char *const rewind_words[] = {"not_tried", "done", "failed", NULL};
 static const char *const job_words[] = {"none",   "bootstrap",        "clone",       "promote",
@@ -46,16 +64,46 @@ static const char *const job_words[] = {"none",   "bootstrap",        "clone",  
 static const char *const request_words[] = {"none", "shutdown", NULL};
 
 #define AT(type, member) offsetof(struct type, member)
-#define BOOL(type, key, member) {(key), KIND_BOOL, AT(type, member), 0, NULL}
-#define I64(type, key, member) {(key), KIND_I64, AT(type, member), 0, NULL}
-#define U32(type, key, member) {(key), KIND_U32, AT(type, member), 0, NULL}
-#define UINT(type, key, member) {(key), KIND_UINT, AT(type, member), 0, NULL}
-#define INT(type, key, member) {(key), KIND_INT, AT(type, member), 0, NULL}
-#define LSN(type, key, member) {(key), KIND_LSN, AT(type, member), 0, NULL}
-#define HEX(type, key, member) {(key), KIND_HEX, AT(type, member), 0, NULL}
-#define EPOCH(type, key, member) {(key), KIND_EPOCH, AT(type, member), 0, NULL}
-#define TEXT(type, key, member) {(key), KIND_TEXT, AT(type, member), sizeof(((struct type *)NULL)->member), NULL}
-#define ENUM(type, key, member, words) {(key), KIND_ENUM, AT(type, member), 0, (words)}
+#define BOOL(type, key, member)                     \
+    {                                               \
+        (key), KIND_BOOL, AT(type, member), 0, NULL \
+    }
+#define I64(type, key, member)                     \
+    {                                              \
+        (key), KIND_I64, AT(type, member), 0, NULL \
+    }
+#define U32(type, key, member)                     \
+    {                                              \
+        (key), KIND_U32, AT(type, member), 0, NULL \
+    }
+#define UINT(type, key, member)                     \
+    {                                               \
+        (key), KIND_UINT, AT(type, member), 0, NULL \
+    }
+#define INT(type, key, member)                     \
+    {                                              \
+        (key), KIND_INT, AT(type, member), 0, NULL \
+    }
+#define LSN(type, key, member)                     \
+    {                                              \
+        (key), KIND_LSN, AT(type, member), 0, NULL \
+    }
+#define HEX(type, key, member)                     \
+    {                                              \
+        (key), KIND_HEX, AT(type, member), 0, NULL \
+    }
+#define EPOCH(type, key, member)                     \
+    {                                                \
+        (key), KIND_EPOCH, AT(type, member), 0, NULL \
+    }
+#define TEXT(type, key, member)                                                         \
+    {                                                                                   \
+        (key), KIND_TEXT, AT(type, member), sizeof(((struct type *)NULL)->member), NULL \
+    }
+#define ENUM(type, key, member, words)                 \
+    {                                                  \
+        (key), KIND_ENUM, AT(type, member), 0, (words) \
+    }
 
 static const struct field now_fields[] = {
     I64(ha_snapshot, "lease", now_lease_ms),
@@ -135,14 +183,10 @@ static const struct field rejoin_fields[] = {
     {0},
 };
 static const struct field fence_fields[] = {
-    BOOL(ha_snapshot, "connected", fence.connected),
-    EPOCH(ha_snapshot, "epoch", fence.page_epoch),
-    BOOL(ha_snapshot, "armed", fence.armed),
-    BOOL(ha_snapshot, "over", fence.over),
-    BOOL(ha_snapshot, "fired", fence.fired),
-    BOOL(ha_snapshot, "all_gone", fence.all_gone),
-    BOOL(ha_snapshot, "adopted", fence.adopted),
-    {0},
+    BOOL(ha_snapshot, "connected", fence.connected), EPOCH(ha_snapshot, "epoch", fence.page_epoch),
+    BOOL(ha_snapshot, "armed", fence.armed),         BOOL(ha_snapshot, "over", fence.over),
+    BOOL(ha_snapshot, "fired", fence.fired),         BOOL(ha_snapshot, "all_gone", fence.all_gone),
+    BOOL(ha_snapshot, "adopted", fence.adopted),     {0},
 };
 static const struct field holding_fields[] = {
     BOOL(ha_snapshot, "held", holding.held),
@@ -154,14 +198,10 @@ static const struct field holding_fields[] = {
     {0},
 };
 static const struct field job_fields[] = {
-    ENUM(ha_snapshot, "kind", job.kind, job_words),
-    BOOL(ha_snapshot, "running", job.running),
-    BOOL(ha_snapshot, "failed", job.failed),
-    UINT(ha_snapshot, "failures", job.failures),
-    I64(ha_snapshot, "since", job.since_mono_ms),
-    I64(ha_snapshot, "ended", job.ended_mono_ms),
-    TEXT(ha_snapshot, "error", job.error),
-    {0},
+    ENUM(ha_snapshot, "kind", job.kind, job_words), BOOL(ha_snapshot, "running", job.running),
+    BOOL(ha_snapshot, "failed", job.failed),        UINT(ha_snapshot, "failures", job.failures),
+    I64(ha_snapshot, "since", job.since_mono_ms),   I64(ha_snapshot, "ended", job.ended_mono_ms),
+    TEXT(ha_snapshot, "error", job.error),          {0},
 };
 static const struct field cluster_fields[] = {
     BOOL(ha_snapshot, "known", cluster.known),
@@ -239,9 +279,15 @@ struct group {
     size_t name_bytes;
 };
 
-#define ONE(name, fields) {(name), (fields), 0, 0, 0, 0}
-#define MANY(name, fields, type, items, count)                                                     \
-    {(name), (fields), sizeof(struct type), AT(ha_snapshot, items), AT(ha_snapshot, count), HA_NAME_BYTES}
+#define ONE(name, fields)            \
+    {                                \
+        (name), (fields), 0, 0, 0, 0 \
+    }
+#define MANY(name, fields, type, items, count)                                                 \
+    {                                                                                          \
+        (name), (fields), sizeof(struct type), AT(ha_snapshot, items), AT(ha_snapshot, count), \
+            HA_NAME_BYTES                                                                      \
+    }
 
 static const struct group groups[] = {
     ONE("now", now_fields),
@@ -277,7 +323,8 @@ static void item_init(const struct group *group, void *item)
     }
 }
 
-/* --- printing --------------------------------------------------------------------------------------------- */
+/* --- printing
+ * --------------------------------------------------------------------------------------------- */
 
 static size_t field_bytes(const struct field *field)
 {
@@ -349,7 +396,8 @@ static void print_value(const struct field *field, const void *at, struct buf *o
 }
 
 /* Returns whether any field differed. */
-static bool print_fields(const struct field *fields, const char *object, const char *defaults, struct buf *out)
+static bool print_fields(const struct field *fields, const char *object, const char *defaults,
+                         struct buf *out)
 {
     bool any = false;
     for (const struct field *field = fields; field->key != NULL; field++) {
@@ -399,7 +447,8 @@ void ha_snapshot_print(const struct ha_snapshot *s, struct buf *out)
     mem_free(defaults);
 }
 
-static void print_action(const struct ha_plan *plan, const struct ha_action *action, struct buf *out)
+static void print_action(const struct ha_plan *plan, const struct ha_action *action,
+                         struct buf *out)
 {
     buf_put_str(out, ha_action_name(action->type));
     if (action->member[0] != '\0') {
@@ -430,10 +479,11 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
     }
     if (action->type == HA_ACQUIRE) {
         const struct ha_acquire *acquire = &plan->acquire;
-        buf_printf(out, " if epoch=%" PRId64 " config=%" PRId64 " sync=%" PRId64, acquire->epoch_revision,
-                   acquire->config_revision, acquire->sync_revision);
+        buf_printf(out, " if epoch=%" PRId64 " config=%" PRId64 " sync=%" PRId64,
+                   acquire->epoch_revision, acquire->config_revision, acquire->sync_revision);
         for (size_t i = 0; i < acquire->report_count; i++) {
-            buf_printf(out, " reports/%s=%" PRId64, acquire->reports[i].member, acquire->reports[i].revision);
+            buf_printf(out, " reports/%s=%" PRId64, acquire->reports[i].member,
+                       acquire->reports[i].revision);
         }
     }
     buf_put_str(out, "\n");
@@ -447,7 +497,9 @@ void ha_plan_print(const struct ha_plan *plan, struct buf *out)
     }
 }
 
-/* --- parsing ------------------------------------------------------------------------------------------------ */
+/* --- parsing
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* A cursor over one line; words are copied out, quotes taken off. */
 struct words {
@@ -457,7 +509,8 @@ struct words {
 
 #define WORD_BYTES 512
 
-/* The next run of characters up to a space, or up to `stop`. False at the end, or if it is too long. */
+/* The next run of characters up to a space, or up to `stop`. False at the end, or if it is too
+ * long. */
 static bool take(struct words *words, char stop, char ret_word[WORD_BYTES])
 {
     size_t len = 0;
@@ -553,7 +606,8 @@ static bool set_value(const struct field *field, char *at, const char *text)
     return set_number(field, at, text);
 }
 
-static int parse_fields(struct words *words, const struct field *fields, char *object, struct error *err)
+static int parse_fields(struct words *words, const struct field *fields, char *object,
+                        struct error *err)
 {
     char key[WORD_BYTES];
     char value[WORD_BYTES];
@@ -610,7 +664,8 @@ static int parse_line(struct words *words, struct ha_snapshot *s, struct error *
             object = take(words, ' ', word) ? list_item(group, object, word) : NULL;
         }
         if (object == NULL) {
-            return error_set(err, ERR_INVALID, "'%s' without a name, or too many of them", group->name);
+            return error_set(err, ERR_INVALID, "'%s' without a name, or too many of them",
+                             group->name);
         }
         return parse_fields(words, group->fields, object, err);
     }

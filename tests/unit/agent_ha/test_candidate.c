@@ -134,12 +134,14 @@ static void nobody_waits_for_ever(void **state)
             see(runners, 0, since, &s);
             ha_candidate_decide(&s, &candidacy);
             assert_true(candidacy.verdict != HA_VERDICT_NO);
-            assert_true(candidacy.verdict == HA_VERDICT_RUN || candidacy.until_mono_ms > s.now_mono_ms);
+            assert_true(candidacy.verdict == HA_VERDICT_RUN ||
+                        candidacy.until_mono_ms > s.now_mono_ms);
         }
     }
 }
 
-/* A member that is alive and silent is waited for, for a second and not longer; a dead one not at all. */
+/* A member that is alive and silent is waited for, for a second and not longer; a dead one not at
+ * all. */
 static void only_the_living_are_waited_for(void **state)
 {
     static struct ha_snapshot s;
@@ -176,7 +178,8 @@ static void member_without_a_report_does_not_run(void **state)
     see(runners, 0, 10, &s);
     ha_candidate_decide(&s, &candidacy);
     assert_int_equal(candidacy.verdict, HA_VERDICT_NO);
-    /* Nor on the strength of one that leaves another epoch, was withdrawn, is of another cluster, or yields. */
+    /* Nor on the strength of one that leaves another epoch, was withdrawn, is of another cluster,
+     * or yields. */
     for (int way = 0; way < 5; way++) {
         runners[0].reported = true;
         see(runners, 0, 10, &s);
@@ -246,7 +249,8 @@ static void acquisition_names_what_was_counted(void **state)
     assert_int_equal(acquire.report_count, 0);
 }
 
-/* A switchover loses nothing: who has less than the old leader had leaves the key to those who have it. */
+/* A switchover loses nothing: who has less than the old leader had leaves the key to those who have
+ * it. */
 static void switchover_runs_only_with_everything(void **state)
 {
     static struct ha_snapshot s;
@@ -262,7 +266,10 @@ static void switchover_runs_only_with_everything(void **state)
             s.cluster.failover.present = true;
             s.cluster.failover.revision = 15;
             (void)strcpy(s.cluster.failover.leader, "n9");
-            (void)snprintf(s.cluster.failover.candidate, HA_NAME_BYTES, "%s", named == 0 ? "" : named == 1 ? "n0" : "n1");
+            (void)snprintf(s.cluster.failover.candidate, HA_NAME_BYTES, "%s",
+                           named == 0   ? ""
+                           : named == 1 ? "n0"
+                                        : "n1");
             s.cluster.status_known = true;
             s.cluster.status_optime = optime;
             ha_candidate_decide(&s, &candidacy);

@@ -1,5 +1,5 @@
-/* ha_check sees what no plan may do, each of them shown by a plan that does it; and, with the one fact put right, lets it
- * pass. The facts come from the golden scenarios' base files. */
+/* ha_check sees what no plan may do, each of them shown by a plan that does it; and, with the one
+ * fact put right, lets it pass. The facts come from the golden scenarios' base files. */
 #include "agent/ha/ha_plan.h"
 #include "base/buf.h"
 
@@ -40,7 +40,8 @@ static void load(const char *base, const char *more)
 static struct ha_action *add(enum ha_action_type type)
 {
     struct ha_action *action = ha_plan_add(&plan, type);
-    action->epoch = (struct ha_epoch){0xabc, s.cluster.leader_epoch.revision != 0 ? s.cluster.leader_epoch.revision : 9};
+    action->epoch = (struct ha_epoch){
+        0xabc, s.cluster.leader_epoch.revision != 0 ? s.cluster.leader_epoch.revision : 9};
     return action;
 }
 
@@ -59,8 +60,8 @@ static void allowed(void)
     }
 }
 
-#define WON                                                                                        \
-    "cluster leader=n1 leader_epoch=abc:50 epoch_revision=50 epoch_holder=n1 epoch_timeline=2\n"   \
+#define WON                                                                                      \
+    "cluster leader=n1 leader_epoch=abc:50 epoch_revision=50 epoch_holder=n1 epoch_timeline=2\n" \
     "holding held=yes epoch=abc:50 soft=101900 deadline=102100 renewed=yes\n"
 
 static void promotion_needs_lease_page_and_the_reserved_timeline(void **state)
@@ -244,7 +245,8 @@ static void data_is_destroyed_only_under_i10(void **state)
         forbidden("destroys the data of another cluster");
         (void)destroy(types[i], "self system_id=\"\"\n");
         forbidden("destroys the data of another cluster");
-        (void)snprintf(text, sizeof text, "%sself system_id=\"\" directory=unfinished unfinished=rewind\n", more);
+        (void)snprintf(text, sizeof text,
+                       "%sself system_id=\"\" directory=unfinished unfinished=rewind\n", more);
         (void)destroy(types[i], text);
         allowed();
     }
@@ -256,7 +258,8 @@ static void data_is_destroyed_only_under_i10(void **state)
 
 static void directories_are_made_only_where_there_is_none(void **state)
 {
-    static const char *const initialized = "cluster initialize=7000000000000000001 initialize_revision=3\n";
+    static const char *const initialized =
+        "cluster initialize=7000000000000000001 initialize_revision=3\n";
     (void)state;
     load("nothing", initialized);
     (void)strcpy(add(HA_CLONE)->member, "n2");
@@ -327,7 +330,8 @@ static void report_is_a_position_that_stands_still(void **state)
 
 static void leaders_keys_are_written_with_the_lease(void **state)
 {
-    static const enum ha_action_type types[] = {HA_WRITE_CONFIG, HA_WRITE_HISTORY, HA_WRITE_STATUS, HA_CLEAR_FAILOVER};
+    static const enum ha_action_type types[] = {HA_WRITE_CONFIG, HA_WRITE_HISTORY, HA_WRITE_STATUS,
+                                                HA_CLEAR_FAILOVER};
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         load("primary", "");
@@ -341,9 +345,9 @@ static void leaders_keys_are_written_with_the_lease(void **state)
 
 static void what_harms_nobody_is_always_allowed(void **state)
 {
-    static const enum ha_action_type types[] = {HA_WAIT,       HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT,  HA_CHECKPOINT,
-                                                HA_STOP_FAST,  HA_STOP_IMMEDIATE,   HA_DETACH,           HA_CHECK_DIVERGENCE,
-                                                HA_SYNC_SLOTS, HA_EXIT};
+    static const enum ha_action_type types[] = {
+        HA_WAIT,           HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT,  HA_CHECKPOINT, HA_STOP_FAST,
+        HA_STOP_IMMEDIATE, HA_DETACH,           HA_CHECK_DIVERGENCE, HA_SYNC_SLOTS, HA_EXIT};
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         load("standby", "");

@@ -24,18 +24,28 @@ static void whole_cluster_is_read(void **state)
     const struct ha_kv kvs[] = {
         {"config", "{\"ttl\":30}", 3, 4},
         {"epoch", "{\"holder\":\"n1\",\"timeline\":3}", 5, 9},
-        {"failover", "{\"leader\":\"n1\",\"member\":\"n2\",\"scheduled_at\":\"2026-11-24T12:00:00+02:00\"}", 6, 18},
-        {"history", "[[1,83886176,\"no recovery target specified\",\"2026-01-01T00:00:00+00:00\",\"n1\"],[2,100,\"x\"]]", 7, 8},
+        {"failover",
+         "{\"leader\":\"n1\",\"member\":\"n2\",\"scheduled_at\":\"2026-11-24T12:00:00+02:00\"}", 6,
+         18},
+        {"history",
+         "[[1,83886176,\"no recovery target "
+         "specified\",\"2026-01-01T00:00:00+00:00\",\"n1\"],[2,100,\"x\"]]",
+         7, 8},
         {"initialize", "7000000000000000001", 2, 2},
         {"leader", "n1", 9, 9},
         {"members/n1",
-         "{\"conn_url\":\"postgres://10.0.0.1:5432/postgres\",\"api_url\":\"http://10.0.0.1:8008/patroni\",\"state\":"
-         "\"running\",\"role\":\"master\",\"version\":\"4.1.4\",\"xlog_location\":83886176,\"timeline\":3,"
+         "{\"conn_url\":\"postgres://10.0.0.1:5432/postgres\",\"api_url\":\"http://10.0.0.1:8008/"
+         "patroni\",\"state\":"
+         "\"running\",\"role\":\"master\",\"version\":\"4.1.4\",\"xlog_location\":83886176,"
+         "\"timeline\":3,"
          "\"checkpoint_after_promote\":false,\"tags\":{\"clonefrom\":true},\"pause\":true}",
          10, 19},
         {"members/n2", "{\"state\":\"running\",\"role\":\"replica\"}", 11, 12},
         {"members/n2/x", "{}", 1, 1},
-        {"reports/n2", "{\"epoch\":\"abc:9\",\"timeline\":3,\"lsn\":83886176,\"system_id\":\"7000000000000000001\"}", 13, 14},
+        {"reports/n2",
+         "{\"epoch\":\"abc:9\",\"timeline\":3,\"lsn\":83886176,\"system_id\":"
+         "\"7000000000000000001\"}",
+         13, 14},
         {"status", "{\"optime\":83886200,\"slots\":{\"n2\":1}}", 15, 16},
         {"sync", "{\"leader\":null}", 17, 17},
         {"unknown", "?", 1, 1},
@@ -76,17 +86,36 @@ static void whole_cluster_is_read(void **state)
 /* Whatever stands in a key, nothing breaks, and it counts as absent. */
 static void junk_counts_as_absent(void **state)
 {
-    static const char *const keys[] = {"epoch", "failover", "history", "members/n1", "reports/n1", "status", "initialize"};
-    static const char *const junk[] = {"", "{", "[]", "{}", "null", "true", "-1", "0", "\"text\"", "[1]", "[[]]", "[[0]]",
-                                       "[[-5,1]]", "{\"epoch\":1}", "{\"lsn\":-1,\"timeline\":99999999999}", "1e300",
-                                       "{\"tags\":[]}", "{\"leader\":\"n1\"", "\xff\xfe", "[[4294967295]]"};
+    static const char *const keys[] = {"epoch",      "failover", "history",   "members/n1",
+                                       "reports/n1", "status",   "initialize"};
+    static const char *const junk[] = {"",
+                                       "{",
+                                       "[]",
+                                       "{}",
+                                       "null",
+                                       "true",
+                                       "-1",
+                                       "0",
+                                       "\"text\"",
+                                       "[1]",
+                                       "[[]]",
+                                       "[[0]]",
+                                       "[[-5,1]]",
+                                       "{\"epoch\":1}",
+                                       "{\"lsn\":-1,\"timeline\":99999999999}",
+                                       "1e300",
+                                       "{\"tags\":[]}",
+                                       "{\"leader\":\"n1\"",
+                                       "\xff\xfe",
+                                       "[[4294967295]]"};
     (void)state;
     for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
         for (size_t j = 0; j < sizeof junk / sizeof junk[0]; j++) {
             (void)read_one(keys[k], junk[j]);
             assert_false(cluster.failover.present);
             assert_false(cluster.status_known);
-            assert_true(cluster.history_timeline == 0 || (cluster.history_timeline == 1 && strcmp(junk[j], "[]") == 0) ||
+            assert_true(cluster.history_timeline == 0 ||
+                        (cluster.history_timeline == 1 && strcmp(junk[j], "[]") == 0) ||
                         (cluster.history_timeline == 2 && strcmp(junk[j], "[[1]]") == 0));
             assert_int_equal(cluster.epoch_timeline, 0);
             assert_false(cluster.report_count == 1 && cluster.reports[0].valid);
@@ -185,7 +214,15 @@ static void tags_are_read_as_patroni_does(void **state)
 
 static void epoch_is_written_and_read(void **state)
 {
-    static const char *const bad[] = {"", ":", "abc", "abc:", ":9", "xyz:9", "abc:-9", "abc:9x", "12345678901234567:1",
+    static const char *const bad[] = {"",
+                                      ":",
+                                      "abc",
+                                      "abc:",
+                                      ":9",
+                                      "xyz:9",
+                                      "abc:-9",
+                                      "abc:9x",
+                                      "12345678901234567:1",
                                       "abc:99999999999999999999"};
     char text[HA_EPOCH_BYTES];
     struct ha_epoch epoch = {UINT64_MAX, INT64_MAX};
@@ -203,14 +240,16 @@ static void epoch_is_written_and_read(void **state)
 static void values_are_patronis_compact_json(void **state)
 {
     struct buf out = BUF_INIT;
-    struct ha_report report = {.epoch = {0xabc, 9}, .timeline = 2, .lsn = 83886176, .system_id = "7000000000000000001"};
+    struct ha_report report = {
+        .epoch = {0xabc, 9}, .timeline = 2, .lsn = 83886176, .system_id = "7000000000000000001"};
     (void)state;
     ha_epoch_value("n\xc3\xa4", 3, &out);
     assert_string_equal(buf_str(&out), "{\"holder\":\"n\\u00E4\",\"timeline\":3}");
     buf_clear(&out);
     ha_report_value(&report, &out);
-    assert_string_equal(buf_str(&out), "{\"epoch\":\"abc:9\",\"timeline\":2,\"lsn\":83886176,\"system_id\":"
-                                       "\"7000000000000000001\",\"primary_seen_ms\":null,\"raft_seen_ms\":null}");
+    assert_string_equal(buf_str(&out),
+                        "{\"epoch\":\"abc:9\",\"timeline\":2,\"lsn\":83886176,\"system_id\":"
+                        "\"7000000000000000001\",\"primary_seen_ms\":null,\"raft_seen_ms\":null}");
     (void)read_one("reports/n1", buf_str(&out));
     assert_true(cluster.reports[0].valid);
     assert_int_equal(cluster.reports[0].lsn, report.lsn);
@@ -237,9 +276,17 @@ static void check_time(const char *text, int64_t seconds)
 
 static void times_need_an_offset(void **state)
 {
-    static const char *const bad[] = {"", "now", "2026-11-24", "2026-11-24T12:00:00", "2026-13-24T12:00:00Z",
-                                      "2026-11-32T12:00:00Z", "2026-11-24T24:00:00Z", "2026-11-24T12:60:00Z",
-                                      "1969-01-01T00:00:00Z", "2026-11-24x12:00:00Z", "2026-11-24T12:00:00+"};
+    static const char *const bad[] = {"",
+                                      "now",
+                                      "2026-11-24",
+                                      "2026-11-24T12:00:00",
+                                      "2026-13-24T12:00:00Z",
+                                      "2026-11-32T12:00:00Z",
+                                      "2026-11-24T24:00:00Z",
+                                      "2026-11-24T12:60:00Z",
+                                      "1969-01-01T00:00:00Z",
+                                      "2026-11-24x12:00:00Z",
+                                      "2026-11-24T12:00:00+"};
     int64_t ms = 0;
     (void)state;
     check_time("1970-01-01T00:00:00Z", 0);

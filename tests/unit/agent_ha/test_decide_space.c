@@ -1,5 +1,6 @@
-/* Every situation that can be told apart, enumerated: ha_decide always answers, and never plans what ha_check forbids (it
- * asserts that itself: a failure here is an abort). The check's own eyes are tested in test_check.c. */
+/* Every situation that can be told apart, enumerated: ha_decide always answers, and never plans
+ * what ha_check forbids (it asserts that itself: a failure here is an abort). The check's own eyes
+ * are tested in test_check.c. */
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_rules.h"
@@ -12,19 +13,48 @@
 #include <cmocka.h>
 
 #define CLUSTER 0xabcULL
-#define OLD 7  /* an epoch of before */
-#define LAST 9 /* the last epoch */
+#define OLD     7 /* an epoch of before */
+#define LAST    9 /* the last epoch */
 
 enum key { KEY_UNKNOWN, KEY_ABSENT, KEY_OURS, KEY_OTHERS, KEYS };
 enum hold { HOLD_NONE, HOLD_VALID, HOLD_UNANSWERED, HOLD_PAST, HOLD_OLD, HOLDS };
 enum page { PAGE_STANDBY, PAGE_LAST, PAGE_OLD, PAGE_OVER, PAGE_FIRED, PAGES };
-enum run { RUN_UNKNOWN, RUN_STOPPED, RUN_CRASHED, RUN_STARTING_PRIMARY, RUN_STARTING_STANDBY, RUN_PRIMARY, RUN_STANDBY,
-           RUN_PROMOTING, RUN_STOPPING, RUNS };
-enum data { DATA_MISSING, DATA_PRIMARY, DATA_STANDBY, DATA_COPY, DATA_HALF_BOOTSTRAP, DATA_HALF_CLONE, DATA_HALF_REWIND,
-            DATA_FOREIGN, DATA_OTHER_CLUSTER, DATAS };
+enum run {
+    RUN_UNKNOWN,
+    RUN_STOPPED,
+    RUN_CRASHED,
+    RUN_STARTING_PRIMARY,
+    RUN_STARTING_STANDBY,
+    RUN_PRIMARY,
+    RUN_STANDBY,
+    RUN_PROMOTING,
+    RUN_STOPPING,
+    RUNS
+};
+enum data {
+    DATA_MISSING,
+    DATA_PRIMARY,
+    DATA_STANDBY,
+    DATA_COPY,
+    DATA_HALF_BOOTSTRAP,
+    DATA_HALF_CLONE,
+    DATA_HALF_REWIND,
+    DATA_FOREIGN,
+    DATA_OTHER_CLUSTER,
+    DATAS
+};
 enum init { INIT_ABSENT, INIT_EMPTY, INIT_VALID, INITS };
 enum last { LAST_NONE, LAST_OURS, LAST_OTHERS, LASTS };
-enum wish { WISH_NONE, WISH_AWAY, WISH_TO_US, WISH_TO_OTHER, WISH_REFUSED, WISH_SHUTDOWN, WISH_START_0, WISHES };
+enum wish {
+    WISH_NONE,
+    WISH_AWAY,
+    WISH_TO_US,
+    WISH_TO_OTHER,
+    WISH_REFUSED,
+    WISH_SHUTDOWN,
+    WISH_START_0,
+    WISHES
+};
 enum join { JOIN_UNKNOWN, JOIN_SAME, JOIN_DIVERGED, JOIN_REWIND_FAILED, JOIN_REMOVABLE, JOINS };
 enum promise { PROMISE_NONE, PROMISE_GIVEN, PROMISE_REPORTED, PROMISE_WITHDRAWN, PROMISES };
 
@@ -97,7 +127,9 @@ static void set_hold(struct ha_snapshot *s, enum hold hold)
     s->holding.held = hold != HOLD_NONE;
     s->holding.epoch = epoch(hold == HOLD_OLD ? OLD : LAST);
     s->holding.renewed = hold != HOLD_UNANSWERED;
-    s->holding.soft_lease_ms = hold == HOLD_VALID || hold == HOLD_OLD ? 101000 : hold == HOLD_PAST ? 99000 : 0;
+    s->holding.soft_lease_ms = hold == HOLD_VALID || hold == HOLD_OLD ? 101000
+                               : hold == HOLD_PAST                    ? 99000
+                                                                      : 0;
     s->holding.deadline_lease_ms = s->holding.soft_lease_ms + 200;
 }
 
@@ -114,8 +146,9 @@ static void set_page(struct ha_snapshot *s, enum page page)
 
 static void set_run(struct ha_snapshot *s, enum run run)
 {
-    static const enum ha_run runs[RUNS] = {HA_RUN_UNKNOWN, HA_RUN_STOPPED, HA_RUN_CRASHED, HA_RUN_STARTING, HA_RUN_STARTING,
-                                           HA_RUN_RUNNING, HA_RUN_RUNNING, HA_RUN_RUNNING, HA_RUN_STOPPING};
+    static const enum ha_run runs[RUNS] = {HA_RUN_UNKNOWN,  HA_RUN_STOPPED,  HA_RUN_CRASHED,
+                                           HA_RUN_STARTING, HA_RUN_STARTING, HA_RUN_RUNNING,
+                                           HA_RUN_RUNNING,  HA_RUN_RUNNING,  HA_RUN_STOPPING};
     s->self.run = runs[run];
     s->self.role = run == RUN_PRIMARY || run == RUN_STARTING_PRIMARY ? PG_PRIMARY : PG_STANDBY;
     s->self.promote_sent = run == RUN_PROMOTING;
@@ -125,9 +158,9 @@ static void set_run(struct ha_snapshot *s, enum run run)
 
 static void set_data(struct ha_snapshot *s, enum data data)
 {
-    static const enum pg_dir_kind kinds[DATAS] = {PG_DIR_MISSING,    PG_DIR_VALID,      PG_DIR_VALID,
-                                                  PG_DIR_VALID,      PG_DIR_UNFINISHED, PG_DIR_UNFINISHED,
-                                                  PG_DIR_UNFINISHED, PG_DIR_FOREIGN,    PG_DIR_VALID};
+    static const enum pg_dir_kind kinds[DATAS] = {
+        PG_DIR_MISSING,    PG_DIR_VALID,      PG_DIR_VALID,   PG_DIR_VALID, PG_DIR_UNFINISHED,
+        PG_DIR_UNFINISHED, PG_DIR_UNFINISHED, PG_DIR_FOREIGN, PG_DIR_VALID};
     s->self.directory = kinds[data];
     s->self.unfinished = data == DATA_HALF_BOOTSTRAP ? PG_UNFINISHED_BOOTSTRAP
                          : data == DATA_HALF_CLONE   ? PG_UNFINISHED_CLONE
@@ -135,7 +168,8 @@ static void set_data(struct ha_snapshot *s, enum data data)
                                                      : PG_UNFINISHED_NONE;
     s->self.standby_signal = data == DATA_STANDBY;
     s->self.backup_label = data == DATA_COPY;
-    s->self.control_state = data == DATA_STANDBY ? PG_CONTROL_SHUT_DOWN_IN_RECOVERY : PG_CONTROL_IN_PRODUCTION;
+    s->self.control_state =
+        data == DATA_STANDBY ? PG_CONTROL_SHUT_DOWN_IN_RECOVERY : PG_CONTROL_IN_PRODUCTION;
     set(s->self.system_id, data == DATA_MISSING         ? ""
                            : data == DATA_OTHER_CLUSTER ? "7000000000000000002"
                                                         : "7000000000000000001");

@@ -1,7 +1,7 @@
-/* Scenarios as text: tests/golden/ha/NAME.txt is facts, a line ----, and the plan. They are found, not registered.
- * A line "< NAME" stands for the facts in tests/golden/ha/facts/NAME; later lines change single fields of them.
- * GOLDEN_WRITE=1 writes the plans anew: review the diff. GOLDEN_DIR is where the scenarios are, by default below the
- * current directory. */
+/* Scenarios as text: tests/golden/ha/NAME.txt is facts, a line ----, and the plan. They are found,
+ * not registered. A line "< NAME" stands for the facts in tests/golden/ha/facts/NAME; later lines
+ * change single fields of them. GOLDEN_WRITE=1 writes the plans anew: review the diff. GOLDEN_DIR
+ * is where the scenarios are, by default below the current directory. */
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_rules.h"
 #include "base/buf.h"
@@ -50,7 +50,8 @@ static void expand(const char *facts, size_t len, struct buf *out)
         size_t line = strcspn(facts, "\n") + 1;
         if (strncmp(facts, "< ", 2) == 0) {
             char path[PATH_BYTES];
-            (void)snprintf(path, sizeof path, "%s/facts/%.*s", directory(), (int)line - 3, facts + 2);
+            (void)snprintf(path, sizeof path, "%s/facts/%.*s", directory(), (int)line - 3,
+                           facts + 2);
             if (!read_file(path, out)) {
                 fail_msg("no facts '%s'", path);
             }
@@ -156,19 +157,22 @@ static void decide_scenario(const char *name, struct ha_plan *plan)
     (void)snprintf(path, sizeof path, "%s/%s", directory(), name);
     assert_true(read_file(path, &file));
     const char *separator = strstr(buf_str(&file), SEPARATOR);
-    expand(buf_str(&file), separator == NULL ? file.len : (size_t)(separator - buf_str(&file)), &text);
+    expand(buf_str(&file), separator == NULL ? file.len : (size_t)(separator - buf_str(&file)),
+           &text);
     assert_int_equal(ha_snapshot_parse(buf_str(&text), &s, NULL), 0);
     ha_decide(&s, plan);
     buf_free(&file);
     buf_free(&text);
 }
 
-/* Each rule of each list is the answer of some scenario, and is passed over in another one of its situation. */
+/* Each rule of each list is the answer of some scenario, and is passed over in another one of its
+ * situation. */
 static void each_rule_is_hit_both_ways(void **state)
 {
     (void)state;
-    const struct ha_rule_list *lists[] = {&ha_rules_common, &ha_rules_bootstrap, &ha_rules_stopped, &ha_rules_starting,
-                                          &ha_rules_leader, &ha_rules_replica,   &ha_rules_unlocked};
+    const struct ha_rule_list *lists[] = {
+        &ha_rules_common, &ha_rules_bootstrap, &ha_rules_stopped, &ha_rules_starting,
+        &ha_rules_leader, &ha_rules_replica,   &ha_rules_unlocked};
     static struct ha_plan plans[SCENARIOS_MAX];
     unsigned missing = 0;
     for (size_t i = 0; i < name_count; i++) {
@@ -185,8 +189,8 @@ static void each_rule_is_hit_both_ways(void **state)
                 misses += !hit && (here || l == 0);
             }
             if (hits == 0 || misses == 0) {
-                print_error("%s/%s: %u scenarios hit it, %u pass it\n", lists[l]->name, lists[l]->rules[r].name, hits,
-                            misses);
+                print_error("%s/%s: %u scenarios hit it, %u pass it\n", lists[l]->name,
+                            lists[l]->rules[r].name, hits, misses);
                 missing++;
             }
         }

@@ -1,4 +1,5 @@
-/* The holder's side of the lease: exact numbers, and every short history of sends, answers and losses. */
+/* The holder's side of the lease: exact numbers, and every short history of sends, answers and
+ * losses. */
 #include "agent/ha/ha_lease.h"
 #include "base/err.h"
 
@@ -25,7 +26,8 @@ static void numbers_of_the_documentation(void **state)
     assert_int_equal(ha_lease_renew_ms(3000, 1000), 500);
 }
 
-/* rule 3: the inequality, with rate errors and the time that killing takes, for every ttl that is accepted. */
+/* rule 3: the inequality, with rate errors and the time that killing takes, for every ttl that is
+ * accepted. */
 static void every_accepted_ttl_is_safe(void **state)
 {
     (void)state;
@@ -34,7 +36,8 @@ static void every_accepted_ttl_is_safe(void **state)
         double kill = (double)ha_lease_kill_ms(ttl);
         assert_true(kill * 1.0005 + HA_KILL_MS_MAX < (double)ttl * 0.9995);
         assert_true(ha_lease_soft_ms(ttl) > 0 && ha_lease_soft_ms(ttl) < ha_lease_kill_ms(ttl));
-        assert_true(ha_lease_renew_ms(ttl, 10000) + 2 * ha_lease_attempt_ms(ttl) <= ha_lease_soft_ms(ttl));
+        assert_true(ha_lease_renew_ms(ttl, 10000) + 2 * ha_lease_attempt_ms(ttl) <=
+                    ha_lease_soft_ms(ttl));
     }
     assert_false(ha_lease_ttl_is_safe(HA_TTL_MS_MIN - 1));
     assert_false(ha_lease_ttl_is_safe(0));
@@ -221,9 +224,10 @@ static void resumed_without_a_page_is_valid_only_when_answered(void **state)
     assert_true(ha_lease_valid(&lease, 1010));
 }
 
-/* --- every short history -------------------------------------------------------------------------------------- */
+/* --- every short history
+ * -------------------------------------------------------------------------------------- */
 
-#define STEPS 8
+#define STEPS   8
 #define STEP_MS 400
 enum event { SEND_LONG, SEND_SHORT, ANSWER_NEWEST, ANSWER_BEFORE, EVENTS };
 
@@ -233,8 +237,8 @@ struct sent {
     uint64_t number;
 };
 
-/* Any renewal after the last answered one may have been applied, and whichever was applied last is what the others count
- * from: the deadline may be no later than the earliest K of all of these. */
+/* Any renewal after the last answered one may have been applied, and whichever was applied last is
+ * what the others count from: the deadline may be no later than the earliest K of all of these. */
 static int64_t latest_safe(const struct sent *sent, size_t count, size_t answered)
 {
     int64_t safe = INT64_MAX;

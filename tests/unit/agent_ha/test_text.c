@@ -30,7 +30,8 @@ static void bad_text_is_refused_by_line_and_name(void **state)
     refused("self probe_fresh=true\n", "line 1: field 'probe_fresh' has a bad value");
     refused("self timeline=4294967296\n", "line 1: field 'timeline' has a bad value");
     refused("self lsn=xyz\n", "line 1: field 'lsn' has a bad value");
-    refused("tags failover_priority=2147483648\n", "line 1: field 'failover_priority' has a bad value");
+    refused("tags failover_priority=2147483648\n",
+            "line 1: field 'failover_priority' has a bad value");
     refused("fence epoch=9\n", "line 1: field 'epoch' has a bad value");
     refused("member\n", "line 1: 'member' without a name, or too many of them");
     char text[4096] = "";
@@ -58,7 +59,8 @@ static void comments_blank_lines_and_quotes_are_read(void **state)
 {
     struct buf out = BUF_INIT;
     (void)state;
-    assert_int_equal(ha_snapshot_parse("# a comment\n\n  \nmember n2 state=\"creating replica\"\tlsn=FF\nmember n2 timeline=2\n"
+    assert_int_equal(ha_snapshot_parse("# a comment\n\n  \nmember n2 state=\"creating "
+                                       "replica\"\tlsn=FF\nmember n2 timeline=2\n"
                                        "self crash_since=never",
                                        &s, NULL),
                      0);
@@ -97,26 +99,47 @@ static void states_and_roles_are_patronis_words(void **state)
 #define KNOWN "self name=n1 directory_known=yes directory="
     check_state("self name=n1\n", "unknown", "replica");
     check_state(KNOWN "missing run=stopped\n", "stopped", "uninitialized");
-    check_state(KNOWN "missing run=stopped\njob kind=clone running=yes\n", "creating replica", "uninitialized");
-    check_state(KNOWN "missing run=stopped\njob kind=bootstrap running=yes\n", "initializing new cluster", "uninitialized");
+    check_state(KNOWN "missing run=stopped\njob kind=clone running=yes\n", "creating replica",
+                "uninitialized");
+    check_state(KNOWN "missing run=stopped\njob kind=bootstrap running=yes\n",
+                "initializing new cluster", "uninitialized");
     check_state(KNOWN "valid run=running role=primary\n", "running", "primary");
     check_state(KNOWN "valid run=running role=standby\n", "running", "replica");
-    check_state(KNOWN "valid run=running role=standby\njob kind=check_divergence running=yes\n", "running", "replica");
-    check_state(KNOWN "valid run=running role=standby promote_sent=yes\ncluster known=yes leader=n1\njob kind=promote running=yes\n",
+    check_state(KNOWN "valid run=running role=standby\njob kind=check_divergence running=yes\n",
+                "running", "replica");
+    check_state(KNOWN "valid run=running role=standby promote_sent=yes\ncluster known=yes "
+                      "leader=n1\njob kind=promote running=yes\n",
                 "running", "promoted");
-    check_state(KNOWN "valid run=running role=standby promote_sent=yes\ncluster known=yes leader=n2\n", "running", "replica");
-    check_state(KNOWN "valid run=crashed control=in_production\ncluster known=yes leader=n1\n", "crashed", "primary");
-    check_state(KNOWN "valid run=stopped control=shut_down\ncluster known=yes leader=n2\n", "stopped", "demoted");
-    check_state(KNOWN "valid run=stopped control=shut_down\njob kind=rewind running=yes\n", "running pg_rewind", "demoted");
-    check_state(KNOWN "valid run=stopped control=shut_down\njob kind=check_divergence running=yes\n", "checking divergence",
-                "demoted");
-    check_state(KNOWN "valid run=stopped control=shut_down\njob kind=remove_data running=yes\n", "removing data directory",
-                "demoted");
+    check_state(KNOWN
+                "valid run=running role=standby promote_sent=yes\ncluster known=yes leader=n2\n",
+                "running", "replica");
+    check_state(KNOWN "valid run=crashed control=in_production\ncluster known=yes leader=n1\n",
+                "crashed", "primary");
+    check_state(KNOWN "valid run=stopped control=shut_down\ncluster known=yes leader=n2\n",
+                "stopped", "demoted");
+    check_state(KNOWN "valid run=stopped control=shut_down\njob kind=rewind running=yes\n",
+                "running pg_rewind", "demoted");
+    check_state(KNOWN
+                "valid run=stopped control=shut_down\njob kind=check_divergence running=yes\n",
+                "checking divergence", "demoted");
+    check_state(KNOWN "valid run=stopped control=shut_down\njob kind=remove_data running=yes\n",
+                "removing data directory", "demoted");
     check_state(KNOWN "valid run=stopped control=starting_up\n", "stopped", "replica");
     check_state(KNOWN "valid run=starting role=primary\n", "starting", "primary");
     check_state(KNOWN "valid run=starting role=standby\n", "starting", "replica");
     check_state(KNOWN "valid run=stopping role=standby\n", "stopping", "replica");
     check_state(KNOWN "unfinished run=stopped unfinished=clone\n", "stopped", "uninitialized");
+}
+
+static void plan_says_what_it_has(void **state)
+{
+    static struct ha_plan plan;
+    (void)state;
+    ha_plan_add(&plan, HA_ARM);
+    assert_true(ha_plan_has(&plan, HA_ARM));
+    assert_false(ha_plan_has(&plan, HA_PROMOTE));
+    assert_int_equal(plan.actions[0].until_mono_ms, HA_NEVER);
+    assert_string_equal(ha_action_name(HA_EXIT), "exit");
 }
 
 int main(void)
@@ -126,6 +149,7 @@ int main(void)
         cmocka_unit_test(refused_text_leaves_the_snapshot_alone),
         cmocka_unit_test(comments_blank_lines_and_quotes_are_read),
         cmocka_unit_test(foreign_text_stays_on_its_line),
+        cmocka_unit_test(plan_says_what_it_has),
         cmocka_unit_test(states_and_roles_are_patronis_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
