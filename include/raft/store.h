@@ -4,13 +4,14 @@
  *
  * A command is encoded once, goes through the Raft log, and is applied by every member with store_apply.
  * Exactly once: it carries (client, sequence, floor); the store keeps the results of each client's
- * sequences >= floor (bounded) and answers a repeat with the first result. A session begins with any command
- * whose floor is 1: nothing of that client was answered yet, so several may be under way and come in any order.
- * An unknown client with a higher floor is refused (session_unknown), because its session was dropped and
- * nobody can tell a repeat from a new command: it goes on under a new client number. The least recently
- * used session is dropped when there are STORE_CLIENTS_MAX: a repeat could be applied again only if that many
- * other processes start and write between two sends of one process's first unanswered command, and deadlines
- * of seconds end those. A sequence STORE_CLIENT_RESULTS_MAX or more above its floor is refused with ERR_LIMIT.
+ * sequences >= floor (bounded) and answers a repeat with the first result. A sequence below the floor is a late
+ * copy of something that nobody waits for: refused. A session begins with whatever command of a client is
+ * applied first: several may be under way and come in any order, and the very first may have been given up,
+ * so that the floor is above 1 already. (Refusing an unknown client with a higher floor would be no safer: a
+ * copy of the refused command could be applied after an older one has begun the session.) The least recently
+ * used session is dropped when there are STORE_CLIENTS_MAX. A client is one start of one process, so a repeat could
+ * be applied twice only if that many processes start and write between two sends of one command, which its
+ * deadline of seconds ends. A sequence STORE_CLIENT_RESULTS_MAX or more above its floor: ERR_LIMIT, every copy.
  *
  * Leases are renewed and ended in the log (docs/consensus.md): Renew raises the lease's renewal number,
  * Expire names the number it has seen. A lease with STORE_LEASE_HOLDER is a leader key's: it has an owner
@@ -167,13 +168,12 @@ struct store_command {
 /* What a command gave, the same on every member. */
 struct store_result {
     int code;         /* 0; ERR_CONFLICT: the compares failed and there was no failure branch;
-                       * ERR_REFUSED: rule of holder leases, a sequence below the floor, or unknown session;
+                       * ERR_REFUSED: rule of holder leases, or a sequence below the floor;
                        * ERR_NOT_FOUND: no such lease or member, or a renewal number/stamp that is not
                        * current; ERR_EXISTS: a lease with that id; ERR_INVALID; ERR_LIMIT.
                        * Other than 0 means that nothing was changed. */
     bool succeeded;   /* STORE_TXN: the compares held; else the failure branch ran, if there is one */
     bool repeated;    /* answered from the session, not applied again */
-    bool session_unknown; /* ERR_REFUSED, not applied: go on under a new client number, sequence 1 */
     int64_t revision; /* store revision after the command */
 };
 

@@ -4,10 +4,11 @@
  * below it is answered and will not be sent again. Kept is the result of every applied sequence >= floor.
  * - repeat of a kept sequence: the first result;
  * - sequence below the floor: a late copy of something answered, refused;
- * - sequence 1024 or more above its floor: over the limit, so the kept results are bounded;
- * - unknown client: a session begins if the command's floor is 1 (nothing was answered yet, so several may
- *   be under way and come in any order); with a higher floor the session was dropped here and nobody
- *   can tell a repeat from a new command: refused, and the client takes a new number.
+ * - sequence 1024 or more above its floor: over the limit, so the kept results are bounded; this is told from the
+ *   command alone, so every copy of it is refused;
+ * - unknown client: its session begins.
+ * A verdict may not depend on what else was applied in between, or a copy of a command that was refused could take
+ * effect later: the simulator found that in a rule that refused unknown clients with a floor above 1.
  * The least recently used session is dropped when there are too many: see the header for what this assumes.
  *
  * uthash keeps its elements in the order of insertion; a session that is used is taken out and added again,
@@ -114,10 +115,9 @@ static void session_raise_floor(struct session *session, uint64_t floor)
     }
 }
 
-static enum session_verdict session_refuse(struct store_result *ret_result, int code, bool unknown)
+static enum session_verdict session_refuse(struct store_result *ret_result, int code)
 {
     ret_result->code = code;
-    ret_result->session_unknown = unknown;
     return SESSION_ANSWERED;
 }
 
@@ -129,14 +129,14 @@ enum session_verdict session_begin(struct session_map *map, const struct store_c
     }
     ASSERT(command->floor > 0 && command->sequence >= command->floor);
     if (command->sequence - command->floor >= STORE_CLIENT_RESULTS_MAX) {
-        return session_refuse(ret_result, ERR_LIMIT, false);
+        return session_refuse(ret_result, ERR_LIMIT);
     }
     struct session *session = session_find(map, command->client);
     if (session == NULL) {
-        return command->floor == 1 ? SESSION_APPLY : session_refuse(ret_result, ERR_REFUSED, true);
+        return SESSION_APPLY;
     }
     if (command->sequence < session->floor) {
-        return session_refuse(ret_result, ERR_REFUSED, false);
+        return session_refuse(ret_result, ERR_REFUSED);
     }
     size_t at = session_seek(session, command->sequence);
     if (at == session->count || session->results[at].sequence != command->sequence) {

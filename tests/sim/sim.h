@@ -1,0 +1,192 @@
+/* The simulator: the shipping engine, store, HA loop and fence logic of several nodes in one process, on models of
+ * clock, disk, network and PostgreSQL. One event heap in virtual time and one generator from the seed are the only
+ * sources of order, so a seed replays exactly.
+ *
+ *   sim_world.c   event heap, generator, clocks, network
+ *   sim_member.c  one Raft member: disk model, start, crash
+ *   sim_store.c   what is applied: hash chain, exactly once, lease log
+ *   sim_load.c    clients with unique commands
+ *   sim_faults.c  what breaks, and the healing
+ *   sim_main.c    options and runs
+ *
+ * Time: `now` is true time in ms, which no node can see. A node's clocks have an offset and a rate of their own. */
+#ifndef TESTS_SIM_H
+#define TESTS_SIM_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/random.h"
+#include "raft/node.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_NODES_MAX 5
+
+enum sim_mode { SIM_STORE, SIM_CLUSTER };
+
+/* What may be left out or bent on purpose: each must make a run fail. */
+struct sim_mutation {
+    bool without_fence; /* the fence never acts */
+    bool expire_early;  /* a member proposes Expire after half of the ttl */
+    bool amnesia;       /* a crash loses the whole disk queue and what was synced last */
+};
+
+struct sim_options {
+    uint64_t seed;
+    enum sim_mode mode;
+    int64_t fault_ms; /* length of the safety phase */
+    bool trace;
+    struct sim_mutation mutation;
+};
+
+struct sim_world;
+
+typedef void (*sim_fn)(void *arg, uint64_t a, uint64_t b);
+
+/* --- one disk: what a crash leaves ------------------------------------------------------------------------- */
+
+struct sim_entry {
+    uint64_t index;
+    uint64_t term;
+    uint16_t type;
+    struct buf data;
+};
+
+struct sim_job {
+    struct list link;
+    struct raft_storage_job job; /* borrowed until done */
+    void (*done)(void *arg);
+    void *arg;
+};
+
+struct sim_disk {
+    uint64_t term;
+    uint64_t voted_for;
+    struct sim_entry *entries;
+    size_t entry_count;
+    size_t entry_capacity;
+    bool has_snapshot;
+    uint64_t snapshot_index;
+    uint64_t snapshot_term;
+    uint64_t configuration_index;
+    struct buf configuration;
+    struct buf snapshot;
+    struct list queue; /* struct sim_job, not durable yet */
+    size_t queue_count;
+    bool syncing;
+    bool slow;
+};
+
+/* --- one node ------------------------------------------------------------------------------------------------ */
+
+struct sim_agent; /* sim_agent.c: the HA loop on this node */
+struct sim_holder;
+
+struct sim_node {
+    struct sim_world *world;
+    unsigned index;
+    uint64_t id;
+    char name[16];
+    struct sim_disk disk;
+    struct raft_node *raft; /* NULL = crashed */
+    uint64_t incarnation;   /* events of an earlier one are dropped */
+    bool paused;            /* the process does not run; its clocks do */
+    int64_t resume_ms;
+    struct list held;       /* struct sim_held: events that wait for the resume */
+    /* Clocks. */
+    struct clock clock;
+    struct random random;
+    int64_t offset_ms;
+    int64_t rate_ppm;
+    /* Timer. */
+    uint64_t timer_number;
+    uint64_t commit_seen;
+    struct sim_holder *holder; /* sim_load.c: it competes for the lease */
+    struct sim_agent *agent;
+};
+
+struct sim_world {
+    struct sim_options options;
+    int64_t now;
+    uint64_t random_state;
+    struct sim_event *heap;
+    size_t heap_count;
+    size_t heap_capacity;
+    uint64_t event_number;
+    size_t node_count;
+    struct sim_node nodes[SIM_NODES_MAX];
+    /* Network: cut[from][to] = nothing passes. */
+    bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
+    struct list frames; /* on their way */
+    unsigned loss_permille;
+    unsigned duplicate_permille;
+    bool slow_network;
+    bool faults_on;
+    struct sim_log *log;   /* sim_store.c */
+    struct sim_load *load; /* sim_load.c */
+    const char *failure;   /* first broken rule; NULL = none */
+    char failure_text[512];
+};
+
+/* sim_world.c */
+void sim_world_init(struct sim_world *world, const struct sim_options *options);
+void sim_world_close(struct sim_world *world);
+uint64_t sim_random(struct sim_world *world);
+uint64_t sim_below(struct sim_world *world, uint64_t bound); /* 0 .. bound-1 */
+bool sim_chance(struct sim_world *world, unsigned permille);
+void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b);
+/* As the node's process would run it: dropped after a crash, held while paused. Delay in the node's own ms. */
+void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b);
+void sim_node_held_drop(struct sim_node *node);
+void sim_node_pause(struct sim_node *node, int64_t ms);
+void sim_run_until(struct sim_world *world, int64_t until_ms);
+int64_t sim_node_clock(const struct sim_node *node);
+void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame);
+void sim_fail(struct sim_world *world, const char *rule, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void sim_trace(const struct sim_world *world, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* sim_member.c */
+void sim_member_found(struct sim_world *world); /* entry 1 on every disk */
+void sim_member_start(struct sim_node *node);
+void sim_member_crash(struct sim_node *node);
+void sim_member_free(struct sim_node *node);
+bool sim_member_reachable(const struct sim_world *world, unsigned from, unsigned to);
+struct sim_node *sim_leader(struct sim_world *world); /* that of the highest term; NULL = none */
+
+/* sim_store.c: one world at a time, the hooks of the wrapped store functions find it here. */
+void sim_log_open(struct sim_world *world);
+void sim_log_close(struct sim_world *world);
+void sim_log_acknowledged(struct sim_world *world, uint64_t op, int code); /* `code` as the store said */
+void sim_log_never_sent(struct sim_world *world, uint64_t op);
+void sim_log_leader(struct sim_world *world, uint64_t term, uint64_t id);
+void sim_log_finish(struct sim_world *world); /* after healing: all members alike */
+uint64_t sim_log_length(const struct sim_world *world); /* index of the last applied entry + 1 */
+
+/* sim_load.c */
+void sim_load_open(struct sim_world *world);
+void sim_load_close(struct sim_world *world);
+void sim_load_started(struct sim_node *node);
+void sim_load_crashed(struct sim_node *node);
+void sim_load_healed(struct sim_world *world);
+bool sim_load_progressed(const struct sim_world *world); /* something was acknowledged since then */
+void sim_load_stop(struct sim_world *world);
+/* Right after an entry was applied for the first time anywhere: nobody may hold the lease beside a new holder. */
+void sim_lease_applied(struct sim_world *world, const struct store *store);
+
+/* sim_faults.c */
+void sim_faults_start(struct sim_world *world);
+void sim_faults_heal(struct sim_world *world);
+
+/* sim_agent.c */
+void sim_agent_started(struct sim_node *node);  /* the member has started */
+void sim_agent_crashed(struct sim_node *node);
+void sim_agent_changed(struct sim_node *node);
+void sim_agents_fault(struct sim_world *world);
+void sim_agents_stop(struct sim_world *world);
+bool sim_agents_settled(struct sim_world *world); /* one primary, everybody streams from it */
+
+#endif

@@ -1,0 +1,130 @@
+/* What breaks, and the healing. One fault is drawn every few hundred ms; several last at once. */
+#include "sim.h"
+
+#include "base/assert.h"
+
+enum { FAULT_MS_MAX = 3000 };
+
+static void restart(void *arg, uint64_t a, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)a;
+    (void)b;
+    if (node->raft == NULL && node->world->failure == NULL) {
+        sim_member_start(node);
+    }
+}
+
+static void crash(struct sim_node *node)
+{
+    sim_member_crash(node);
+    int64_t down = sim_chance(node->world, 500) ? 20 : 20 + (int64_t)sim_below(node->world, 6000);
+    sim_at(node->world, down, restart, node, 0, 0);
+}
+
+static struct sim_node *any_node(struct sim_world *world)
+{
+    return &world->nodes[sim_below(world, world->node_count)];
+}
+
+static void cut_one_way(struct sim_world *world)
+{
+    unsigned from = any_node(world)->index;
+    unsigned to = any_node(world)->index;
+    if (from != to) {
+        sim_trace(world, "cut node%u -> node%u", from + 1, to + 1);
+        world->cut[from][to] = true;
+    }
+}
+
+static void isolate(struct sim_world *world, const struct sim_node *node)
+{
+    sim_trace(world, "%s is isolated", node->name);
+    for (size_t i = 0; i < world->node_count; i++) {
+        if (i != node->index) {
+            world->cut[i][node->index] = true;
+            world->cut[node->index][i] = true;
+        }
+    }
+}
+
+static void mend(struct sim_world *world)
+{
+    sim_trace(world, "network is whole");
+    for (size_t i = 0; i < world->node_count; i++) {
+        for (size_t j = 0; j < world->node_count; j++) {
+            world->cut[i][j] = false;
+        }
+    }
+    world->slow_network = false;
+}
+
+static void transfer(struct sim_world *world)
+{
+    struct sim_node *leader = sim_leader(world);
+    struct sim_node *to = any_node(world);
+    if (leader != NULL && to != leader && !leader->paused &&
+        raft_node_transfer(leader->raft, to->id, NULL) == 0) {
+        sim_trace(world, "%s hands Raft leadership to %s", leader->name, to->name);
+    }
+}
+
+static void pause(struct sim_node *node)
+{
+    if (node->raft != NULL && !node->paused) {
+        sim_node_pause(node, 20 + (int64_t)sim_below(node->world, 4000));
+    }
+}
+
+static void fault(void *arg, uint64_t a, uint64_t b)
+{
+    struct sim_world *world = arg;
+    (void)a;
+    (void)b;
+    if (!world->faults_on) {
+        return;
+    }
+    struct sim_node *leader = sim_leader(world);
+    switch (sim_below(world, 14)) {
+    case 0:
+    case 1: crash(any_node(world)); break;
+    case 2: crash(leader != NULL ? leader : any_node(world)); break;
+    case 3:
+        for (size_t i = 0; sim_chance(world, 300) && i < world->node_count; i++) {
+            crash(&world->nodes[i]);
+        }
+        break;
+    case 4:
+    case 5: cut_one_way(world); break;
+    case 6: isolate(world, any_node(world)); break;
+    case 7: isolate(world, leader != NULL ? leader : any_node(world)); break;
+    case 8:
+    case 9: mend(world); break;
+    case 10: pause(any_node(world)); break;
+    case 11: any_node(world)->disk.slow ^= true; break;
+    case 12: world->slow_network ^= true; break;
+    case 13:
+        transfer(world);
+        sim_agents_fault(world);
+        break;
+    default: ASSERT(false);
+    }
+    sim_at(world, 100 + (int64_t)sim_below(world, FAULT_MS_MAX), fault, world, 0, 0);
+}
+
+void sim_faults_start(struct sim_world *world)
+{
+    world->faults_on = true;
+    sim_at(world, 2000, fault, world, 0, 0);
+}
+
+void sim_faults_heal(struct sim_world *world)
+{
+    sim_trace(world, "--- everything heals");
+    world->faults_on = false;
+    mend(world);
+    for (size_t i = 0; i < world->node_count; i++) {
+        world->nodes[i].disk.slow = false;
+        restart(&world->nodes[i], 0, 0);
+    }
+}

@@ -1,0 +1,320 @@
+/* Virtual time, the generator, the clocks and the network. */
+#include "sim.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct sim_event {
+    int64_t at;
+    uint64_t number; /* among equal times: in the order of asking */
+    sim_fn fn;
+    void *arg;
+    uint64_t a;
+    uint64_t b;
+    struct sim_node *node; /* NULL = the world's */
+    uint64_t incarnation;
+};
+
+struct sim_held {
+    struct list link;
+    struct sim_event event;
+};
+
+/* --- generator (splitmix64) --------------------------------------------------------------------------------- */
+
+uint64_t sim_random(struct sim_world *world)
+{
+    uint64_t z = world->random_state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+uint64_t sim_below(struct sim_world *world, uint64_t bound)
+{
+    ASSERT(bound > 0);
+    return sim_random(world) % bound;
+}
+
+bool sim_chance(struct sim_world *world, unsigned permille)
+{
+    return sim_below(world, 1000) < permille;
+}
+
+/* --- heap ----------------------------------------------------------------------------------------------------- */
+
+static bool event_before(const struct sim_event *a, const struct sim_event *b)
+{
+    return a->at < b->at || (a->at == b->at && a->number < b->number);
+}
+
+static void heap_swap(struct sim_world *world, size_t a, size_t b)
+{
+    struct sim_event event = world->heap[a];
+    world->heap[a] = world->heap[b];
+    world->heap[b] = event;
+}
+
+static void heap_push(struct sim_world *world, const struct sim_event *event)
+{
+    if (world->heap_count == world->heap_capacity) {
+        world->heap_capacity = world->heap_capacity == 0 ? 256 : world->heap_capacity * 2;
+        world->heap = mem_resize(world->heap, world->heap_capacity * sizeof(*world->heap));
+    }
+    size_t at = world->heap_count++;
+    world->heap[at] = *event;
+    world->heap[at].number = world->event_number++;
+    while (at > 0 && event_before(&world->heap[at], &world->heap[(at - 1) / 2])) {
+        heap_swap(world, at, (at - 1) / 2);
+        at = (at - 1) / 2;
+    }
+}
+
+static struct sim_event heap_pop(struct sim_world *world)
+{
+    struct sim_event first = world->heap[0];
+    world->heap[0] = world->heap[--world->heap_count];
+    size_t at = 0;
+    for (;;) {
+        size_t least = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < world->heap_count; child++) {
+            least = event_before(&world->heap[child], &world->heap[least]) ? child : least;
+        }
+        if (least == at) {
+            return first;
+        }
+        heap_swap(world, at, least);
+        at = least;
+    }
+}
+
+void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b)
+{
+    struct sim_event event = {.at = world->now + (delay_ms < 0 ? 0 : delay_ms), .fn = fn, .arg = arg, .a = a, .b = b};
+    heap_push(world, &event);
+}
+
+void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b)
+{
+    /* A timer never fires before its time on the node's own clock. */
+    int64_t delay = delay_ms <= 0 ? 0 : (delay_ms * 1000000 + 999999) / (1000000 + node->rate_ppm) + 1;
+    struct sim_event event = {.at = node->world->now + delay, .fn = fn, .arg = arg, .a = a, .b = b, .node = node,
+                              .incarnation = node->incarnation};
+    heap_push(node->world, &event);
+}
+
+/* --- pause ------------------------------------------------------------------------------------------------------ */
+
+static void node_resume(void *arg, uint64_t incarnation, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)b;
+    if (node->incarnation != incarnation || !node->paused || node->world->now < node->resume_ms) {
+        return;
+    }
+    node->paused = false;
+    sim_trace(node->world, "%s resumes", node->name);
+    while (!list_empty(&node->held)) {
+        struct sim_held *held = LIST_OWNER(list_first(&node->held), struct sim_held, link);
+        list_remove(&held->link);
+        held->event.at = node->world->now;
+        heap_push(node->world, &held->event);
+        mem_free(held);
+    }
+}
+
+void sim_node_pause(struct sim_node *node, int64_t ms)
+{
+    sim_trace(node->world, "%s is paused for %lld ms", node->name, (long long)ms);
+    node->paused = true;
+    node->resume_ms = node->world->now + ms;
+    sim_at(node->world, ms, node_resume, node, node->incarnation, 0);
+}
+
+void sim_node_held_drop(struct sim_node *node)
+{
+    node->paused = false;
+    while (!list_empty(&node->held)) {
+        struct sim_held *held = LIST_OWNER(list_first(&node->held), struct sim_held, link);
+        list_remove(&held->link);
+        mem_free(held);
+    }
+}
+
+static void run_event(const struct sim_event *event)
+{
+    struct sim_node *node = event->node;
+    if (node != NULL && node->incarnation != event->incarnation) {
+        return;
+    }
+    if (node != NULL && node->paused) {
+        struct sim_held *held = mem_new(struct sim_held);
+        held->event = *event;
+        list_append(&node->held, &held->link);
+        return;
+    }
+    event->fn(event->arg, event->a, event->b);
+}
+
+void sim_run_until(struct sim_world *world, int64_t until_ms)
+{
+    while (world->heap_count > 0 && world->heap[0].at <= until_ms && world->failure == NULL) {
+        struct sim_event event = heap_pop(world);
+        ASSERT(event.at >= world->now);
+        world->now = event.at;
+        run_event(&event);
+    }
+    if (world->failure == NULL) {
+        world->now = until_ms;
+    }
+}
+
+/* --- clocks ------------------------------------------------------------------------------------------------------- */
+
+int64_t sim_node_clock(const struct sim_node *node)
+{
+    int64_t now = node->world->now;
+    return node->offset_ms + now + now * node->rate_ppm / 1000000;
+}
+
+static int64_t clock_read(void *arg)
+{
+    return sim_node_clock(arg);
+}
+
+static int64_t clock_zero(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static uint64_t node_random(void *arg)
+{
+    struct sim_node *node = arg;
+    return sim_random(node->world);
+}
+
+/* --- network ------------------------------------------------------------------------------------------------------ */
+
+/* A frame on its way. It outlives both ends: the receiver is looked up when it arrives. */
+struct sim_frame {
+    struct list link;
+    struct sim_world *world;
+    struct buf bytes;
+};
+
+static void frame_arrive(void *arg, uint64_t from, uint64_t to)
+{
+    struct sim_frame *frame = arg;
+    struct sim_world *world = frame->world;
+    struct sim_node *node = &world->nodes[to];
+    if (node->raft != NULL && node->paused) {
+        sim_at(world, node->resume_ms - world->now + 1, frame_arrive, frame, from, to);
+        return;
+    }
+    list_remove(&frame->link);
+    if (node->raft != NULL && !world->cut[from][to]) {
+        raft_node_receive(node->raft, world->nodes[from].id, buf_span(&frame->bytes));
+    }
+    buf_free(&frame->bytes);
+    mem_free(frame);
+}
+
+static void send_copy(struct sim_world *world, unsigned from, unsigned to, struct span bytes)
+{
+    struct sim_frame *frame = mem_new(struct sim_frame);
+    /* Mostly quick; some stragglers that overtake and are overtaken. */
+    int64_t delay = 1 + (int64_t)sim_below(world, 3);
+    if (world->faults_on && sim_chance(world, world->slow_network ? 300 : 10)) {
+        delay += (int64_t)sim_below(world, 1500);
+    }
+    frame->world = world;
+    buf_put_span(&frame->bytes, bytes);
+    list_append(&world->frames, &frame->link);
+    sim_at(world, delay, frame_arrive, frame, from, to);
+}
+
+void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame)
+{
+    if (world->cut[from][to] || (world->faults_on && sim_chance(world, world->loss_permille))) {
+        return;
+    }
+    send_copy(world, from, to, frame);
+    if (world->faults_on && sim_chance(world, world->duplicate_permille)) {
+        send_copy(world, from, to, frame);
+    }
+}
+
+/* --- the world ---------------------------------------------------------------------------------------------------- */
+
+static void node_init(struct sim_world *world, unsigned index)
+{
+    struct sim_node *node = &world->nodes[index];
+    node->world = world;
+    node->index = index;
+    node->id = sim_random(world) | 1;
+    node->incarnation = 1;
+    (void)snprintf(node->name, sizeof(node->name), "node%u", index + 1);
+    list_init(&node->disk.queue);
+    list_init(&node->held);
+    node->offset_ms = (int64_t)sim_below(world, 1000000000);
+    node->rate_ppm = (int64_t)sim_below(world, 1001) - 500;
+    node->clock = (struct clock){
+        .mono_ms = clock_read, .lease_ms = clock_read, .suspended_ms = clock_zero, .wall_ms = clock_read, .arg = node};
+    node->random = (struct random){.next = node_random, .arg = node};
+}
+
+void sim_world_init(struct sim_world *world, const struct sim_options *options)
+{
+    *world = (struct sim_world){.options = *options, .loss_permille = 20, .duplicate_permille = 20};
+    world->random_state = options->seed * 2 + (options->mode == SIM_CLUSTER ? 1 : 0);
+    list_init(&world->frames);
+    world->node_count = options->mode == SIM_STORE && options->seed % 4 == 3 ? 5 : 3;
+    for (unsigned i = 0; i < world->node_count; i++) {
+        node_init(world, i);
+    }
+}
+
+void sim_world_close(struct sim_world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++) {
+        sim_member_free(&world->nodes[i]);
+    }
+    while (!list_empty(&world->frames)) {
+        struct sim_frame *frame = LIST_OWNER(list_first(&world->frames), struct sim_frame, link);
+        list_remove(&frame->link);
+        buf_free(&frame->bytes);
+        mem_free(frame);
+    }
+    mem_free(world->heap);
+}
+
+void sim_fail(struct sim_world *world, const char *rule, const char *fmt, ...)
+{
+    if (world->failure != NULL) {
+        return; /* the first one is the cause */
+    }
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(world->failure_text, sizeof(world->failure_text), fmt, args);
+    va_end(args);
+    world->failure = rule;
+    sim_trace(world, "FAILED %s: %s", rule, world->failure_text);
+}
+
+void sim_trace(const struct sim_world *world, const char *fmt, ...)
+{
+    if (!world->options.trace) {
+        return;
+    }
+    va_list args;
+    va_start(args, fmt);
+    printf("%8lld.%03lld ", (long long)(world->now / 1000), (long long)(world->now % 1000));
+    (void)vprintf(fmt, args);
+    putchar('\n');
+    va_end(args);
+}
