@@ -3,20 +3,19 @@
  *     CONNECTING --hello answered, page mapped--> CONNECTED --end of file--> LOST
  *          \------- end of file, deadline, bad answer ------------------------/^
  *
- * A fence that runs is found by its socket; otherwise one is spawned with the other end of a socket pair as its first
- * client, so that there is nothing to wait for and nothing to try again. Messages are datagrams: one send, one
- * request. A request that could not be sent fails in the call; one that was sent gets exactly one callback. */
+ * A fence that runs is found by its socket; otherwise one is spawned with the other end of a socket
+ * pair as its first client, so that there is nothing to wait for and nothing to try again. Messages
+ * are datagrams: one send, one request. A request that could not be sent fails in the call; one
+ * that was sent gets exactly one callback. */
 #include "pgctl/fence.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "pgctl/fence/fence_setup.h"
+#include "pgctl/fence/fence_client_runtime.h"
 #include "pgctl/fence/fence_wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,10 +23,11 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define ANSWER_TIMEOUT_MS 5000 /* the fence answers at once; one that is stopped does not answer at all */
-#define TICK_MS           500
-#define READS_MAX         32 /* datagrams a turn of the loop */
-#define FENCE_CHILD_FD    3  /* the fence's end of the socket pair */
+#define ANSWER_TIMEOUT_MS \
+    5000 /* the fence answers at once; one that is stopped does not answer at all */
+#define TICK_MS        500
+#define READS_MAX      32 /* datagrams a turn of the loop */
+#define FENCE_CHILD_FD 3  /* the fence's end of the socket pair */
 
 enum client_state { CLIENT_CONNECTING, CLIENT_CONNECTED, CLIENT_LOST };
 
@@ -59,7 +59,8 @@ struct fence_client {
     void *freed_arg;
 };
 
-/* --- pending requests ---------------------------------------------------------------------------------------- */
+/* --- pending requests
+ * ---------------------------------------------------------------------------------------- */
 
 static struct pending *pending_find(struct fence_client *client, uint32_t id)
 {
@@ -72,7 +73,8 @@ static struct pending *pending_find(struct fence_client *client, uint32_t id)
 }
 
 /* The callback may ask anew, or free the client: nothing of either is touched after it. */
-static void pending_end(struct fence_client *client, struct pending *pending, int rc, const char *text)
+static void pending_end(struct fence_client *client, struct pending *pending, int rc,
+                        const char *text)
 {
     struct pending ended = *pending;
     struct error err = {0};
@@ -94,7 +96,8 @@ static void pending_end_all(struct fence_client *client, int rc, const char *tex
     }
 }
 
-/* --- the connection ------------------------------------------------------------------------------------------ */
+/* --- the connection
+ * ------------------------------------------------------------------------------------------ */
 
 static void client_lost(struct fence_client *client, int rc, const char *text)
 {
@@ -139,7 +142,8 @@ static bool page_map(struct fence_client *client, int fd)
 static void on_hello_answer(struct fence_client *client, int page_fd)
 {
     if (!page_map(client, page_fd)) {
-        client_lost(client, ERR_UNSUPPORTED, "the fence's page has a layout that this release does not know");
+        client_lost(client, ERR_UNSUPPORTED,
+                    "the fence's page has a layout that this release does not know");
         return;
     }
     client->state = CLIENT_CONNECTED;
@@ -183,7 +187,8 @@ static bool client_read(struct fence_client *client)
     }
     if (len <= 0) {
         client_lost(client, ERR_CLOSED,
-                    client->state == CLIENT_CONNECTING ? "the fence could not start" : "the fence is gone");
+                    client->state == CLIENT_CONNECTING ? "the fence could not start"
+                                                       : "the fence is gone");
         return false;
     }
     const struct cmsghdr *head = CMSG_FIRSTHDR(&message);
@@ -232,17 +237,20 @@ static void on_tick(uv_timer_t *handle)
     }
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------ */
+/* --- requests
+ * ------------------------------------------------------------------------------------------------
+ */
 
-static int client_send(struct fence_client *client, struct fence_request *request, fence_done_cb done, void *arg,
-                       struct error *err)
+static int client_send(struct fence_client *client, struct fence_request *request,
+                       fence_done_cb done, void *arg, struct error *err)
 {
     if (client->state == CLIENT_LOST || client->closing) {
         return error_set(err, ERR_CLOSED, "the fence is gone");
     }
     struct pending *pending = pending_find(client, 0);
     if (pending == NULL) {
-        return error_set(err, ERR_LIMIT, "%d requests to the fence have no answer yet", FENCE_PENDING_MAX);
+        return error_set(err, ERR_LIMIT, "%d requests to the fence have no answer yet",
+                         FENCE_PENDING_MAX);
     }
     client->last_id = client->last_id == UINT32_MAX ? 1 : client->last_id + 1;
     request->id = client->last_id;
@@ -252,7 +260,8 @@ static int client_send(struct fence_client *client, struct fence_request *reques
     int send_errno = errno;
     mem_free(bytes);
     if (len == 0) {
-        return error_set(err, ERR_LIMIT, "the request to the fence is larger than %d bytes", FENCE_MESSAGE_MAX);
+        return error_set(err, ERR_LIMIT, "the request to the fence is larger than %d bytes",
+                         FENCE_MESSAGE_MAX);
     }
     if (sent < 0) {
         return error_set(err, send_errno == EAGAIN ? ERR_BUSY : ERR_CLOSED, "asking the fence: %s",
@@ -265,8 +274,8 @@ static int client_send(struct fence_client *client, struct fence_request *reques
     return 0;
 }
 
-int fence_client_start(struct fence_client *client, const struct fence_start *start, fence_done_cb done,
-                       void *arg, struct error *err)
+int fence_client_start(struct fence_client *client, const struct fence_start *start,
+                       fence_done_cb done, void *arg, struct error *err)
 {
     struct fence_request request = {.type = FENCE_TYPE_START,
                                     .kill_way = start->kill_way,
@@ -284,7 +293,8 @@ int fence_client_start(struct fence_client *client, const struct fence_start *st
         envc++;
     }
     if (start->argv[argc] != NULL || start->env[envc] != NULL) {
-        return error_set(err, ERR_LIMIT, "more than %d arguments or %d variables for the postmaster",
+        return error_set(err, ERR_LIMIT,
+                         "more than %d arguments or %d variables for the postmaster",
                          FENCE_ARGS_MAX, FENCE_ENV_MAX);
     }
     ASSERT(argc > 0 && start->data_dir[0] == '/');
@@ -296,30 +306,33 @@ int fence_client_start(struct fence_client *client, const struct fence_start *st
 int fence_client_stop(struct fence_client *client, enum fence_stop_mode mode, int64_t kill_at_ms,
                       fence_done_cb done, void *arg, struct error *err)
 {
-    struct fence_request request = {.type = FENCE_TYPE_STOP, .stop_mode = mode, .kill_at_ms = kill_at_ms};
+    struct fence_request request = {
+        .type = FENCE_TYPE_STOP, .stop_mode = mode, .kill_at_ms = kill_at_ms};
     return client_send(client, &request, done, arg, err);
 }
 
-int fence_client_kill(struct fence_client *client, const char *data_dir, fence_done_cb done, void *arg,
-                      struct error *err)
+int fence_client_kill(struct fence_client *client, const char *data_dir, fence_done_cb done,
+                      void *arg, struct error *err)
 {
     struct fence_request request = {.type = FENCE_TYPE_KILL, .data_dir = data_dir};
     return client_send(client, &request, done, arg, err);
 }
 
-static int send_plain(struct fence_client *client, enum fence_type type, fence_done_cb done, void *arg,
-                      struct error *err)
+static int send_plain(struct fence_client *client, enum fence_type type, fence_done_cb done,
+                      void *arg, struct error *err)
 {
     struct fence_request request = {.type = type};
     return client_send(client, &request, done, arg, err);
 }
 
-int fence_client_reload(struct fence_client *client, fence_done_cb done, void *arg, struct error *err)
+int fence_client_reload(struct fence_client *client, fence_done_cb done, void *arg,
+                        struct error *err)
 {
     return send_plain(client, FENCE_TYPE_RELOAD, done, arg, err);
 }
 
-int fence_client_query(struct fence_client *client, fence_done_cb done, void *arg, struct error *err)
+int fence_client_query(struct fence_client *client, fence_done_cb done, void *arg,
+                       struct error *err)
 {
     return send_plain(client, FENCE_TYPE_QUERY, done, arg, err);
 }
@@ -329,28 +342,16 @@ int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg
     return send_plain(client, FENCE_TYPE_QUIT, done, arg, err);
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-static int runtime_address(const char *runtime_dir, struct sockaddr_un *ret_address, struct error *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t dir_len = strlen(runtime_dir);
-
-    if (dir_len + sizeof "/" FENCE_SOCKET_NAME > sizeof address.sun_path) {
-        return error_set(err, ERR_LIMIT, "'%s' is too long for a socket: at most %zu bytes", runtime_dir,
-                         sizeof address.sun_path - sizeof "/" FENCE_SOCKET_NAME);
-    }
-    memcpy(address.sun_path, runtime_dir, dir_len);
-    memcpy(address.sun_path + dir_len, "/" FENCE_SOCKET_NAME, sizeof "/" FENCE_SOCKET_NAME);
-    *ret_address = address;
-    return 0;
-}
-
-/* A local connect does not wait: it is taken into the backlog, or refused. *ret_fd stays -1 where no fence listens. */
+/* A local connect does not wait: it is taken into the backlog, or refused. *ret_fd stays -1 where
+ * no fence listens. */
 static int connect_running(const char *runtime_dir, int *ret_fd, struct error *err)
 {
     struct sockaddr_un address;
-    int rc = runtime_address(runtime_dir, &address, err);
+    int rc = fence_runtime_address(runtime_dir, &address, err);
     if (rc != 0) {
         return rc;
     }
@@ -367,8 +368,8 @@ static int connect_running(const char *runtime_dir, int *ret_fd, struct error *e
     if (reason == ENOENT || reason == ECONNREFUSED) {
         return 0;
     }
-    return error_set(err, err_from_errno(reason), "connecting to the fence at '%s': %s", address.sun_path,
-                     strerror(reason));
+    return error_set(err, err_from_errno(reason), "connecting to the fence at '%s': %s",
+                     address.sun_path, strerror(reason));
 }
 
 static void on_fence_exit(uv_process_t *process, int64_t exit_status, int term_signal)
@@ -384,7 +385,8 @@ static int spawn(struct fence_client *client, const struct fence_client_config *
 {
     int pair[2];
     char fd_text[] = "3";
-    char *args[] = {(char *)(uintptr_t)config->fence_path, (char *)(uintptr_t)config->runtime_dir, fd_text, NULL};
+    char *args[] = {(char *)(uintptr_t)config->fence_path, (char *)(uintptr_t)config->runtime_dir,
+                    fd_text, NULL};
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
         return error_set(err, err_from_errno(errno), "making a socket pair: %s", strerror(errno));
@@ -407,7 +409,8 @@ static int spawn(struct fence_client *client, const struct fence_client_config *
     client->open_handles++; /* the handle exists even if the spawn failed */
     if (rc != 0) {
         (void)close(pair[0]);
-        return error_set(err, err_from_errno(-rc), "starting '%s': %s", config->fence_path, uv_strerror(rc));
+        return error_set(err, err_from_errno(-rc), "starting '%s': %s", config->fence_path,
+                         uv_strerror(rc));
     }
     uv_unref((uv_handle_t *)&client->process);
     *ret_fd = pair[0];
@@ -432,8 +435,9 @@ static void on_handle_closed(uv_handle_t *handle)
     }
 }
 
-int fence_client_connect(struct uv_loop_s *loop, const struct fence_client_config *config, fence_done_cb done,
-                         void *arg, struct fence_client **ret_client, struct error *err)
+int fence_client_connect(struct uv_loop_s *loop, const struct fence_client_config *config,
+                         fence_done_cb done, void *arg, struct fence_client **ret_client,
+                         struct error *err)
 {
     struct fence_client *client = mem_new(struct fence_client);
     int rc;
@@ -454,7 +458,8 @@ int fence_client_connect(struct uv_loop_s *loop, const struct fence_client_confi
     if (rc == 0) {
         rc = uv_poll_init(loop, &client->poll, client->fd);
         if (rc != 0) {
-            rc = error_set(err, err_from_errno(-rc), "watching the fence's socket: %s", uv_strerror(rc));
+            rc = error_set(err, err_from_errno(-rc), "watching the fence's socket: %s",
+                           uv_strerror(rc));
         }
     }
     if (rc == 0) {
@@ -523,60 +528,4 @@ const struct fence_status *fence_client_status(const struct fence_client *client
 bool fence_client_connected(const struct fence_client *client)
 {
     return client->state == CLIENT_CONNECTED;
-}
-
-/* --- the runtime directory ----------------------------------------------------------------------------------- */
-
-int fence_runtime_prepare(const char *runtime_dir, struct error *err)
-{
-    struct sockaddr_un address;
-    struct stat st;
-
-    if (runtime_dir[0] != '/') {
-        return error_set(err, ERR_INVALID, "the runtime directory '%s' must be an absolute path", runtime_dir);
-    }
-    int rc = runtime_address(runtime_dir, &address, err);
-    if (rc != 0) {
-        return rc;
-    }
-    if (mkdir(runtime_dir, 0700) != 0 && errno != EEXIST) {
-        return error_set(err, err_from_errno(errno), "making the runtime directory '%s': %s", runtime_dir,
-                         strerror(errno));
-    }
-    if (lstat(runtime_dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        return error_set(err, ERR_INVALID, "the runtime directory '%s' is no directory", runtime_dir);
-    }
-    if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-        return error_set(err, ERR_PERMISSION, "the runtime directory '%s' must be ours and have mode 0700",
-                         runtime_dir);
-    }
-    return 0;
-}
-
-int fence_lock_agent(const char *runtime_dir, int *ret_fd, struct error *err)
-{
-    char text[32] = "";
-    char *path = mem_printf("%s/agent.lock", runtime_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int rc = 0;
-
-    if (fd < 0) {
-        rc = error_set(err, err_from_errno(errno), "opening '%s': %s", path, strerror(errno));
-    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        (void)!pread(fd, text, sizeof text - 1, 0);
-        text[strcspn(text, "\n")] = '\0';
-        rc = error_set(err, ERR_BUSY, "another agent runs on this node: process %s has '%s'",
-                       text[0] == '\0' ? "?" : text, path);
-    } else {
-        char *line = mem_printf("%d\n", (int)getpid());
-        (void)!ftruncate(fd, 0);
-        (void)!pwrite(fd, line, strlen(line), 0); /* only for the message above */
-        mem_free(line);
-        *ret_fd = fd;
-    }
-    mem_free(path);
-    if (rc != 0 && fd >= 0) {
-        (void)close(fd);
-    }
-    return rc;
 }

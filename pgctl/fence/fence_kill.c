@@ -1,12 +1,13 @@
-/* A process belongs to the instance if its parent is the postmaster or the fence (a subreaper: orphans of a dead
- * postmaster become its children), or if its working directory is the data directory, by device and inode: that
- * finds the backends of a postmaster that another fence started. Each backend is its own session and process
- * group, so killing a group would reach the postmaster only.
+/* A process belongs to the instance if its parent is the postmaster or the fence (a subreaper:
+ * orphans of a dead postmaster become its children), or if its working directory is the data
+ * directory, by device and inode: that finds the backends of a postmaster that another fence
+ * started. Each backend is its own session and process group, so killing a group would reach the
+ * postmaster only.
  *
- * The postmaster is stopped first, so that it can neither start backends nor see them die and begin crash recovery.
- * With a cgroup, one write then kills all at once. Without, everything else is killed, until a look at /proc finds
- * nothing; the postmaster goes last. The look at /proc follows the cgroup's kill too: the answer "all gone" does not
- * rest on one mechanism. */
+ * The postmaster is stopped first, so that it can neither start backends nor see them die and begin
+ * crash recovery. With a cgroup, one write then kills all at once. Without, everything else is
+ * killed, until a look at /proc finds nothing; the postmaster goes last. The look at /proc follows
+ * the cgroup's kill too: the answer "all gone" does not rest on one mechanism. */
 #include "pgctl/fence/fence_kill.h"
 
 #include <errno.h>
@@ -22,7 +23,8 @@
 static int proc_fd = -1;
 static char cgroup_parent[FENCE_PATH_BYTES]; /* "" = no cgroup v2 here */
 
-/* --- where a cgroup could be made ---------------------------------------------------------------------------- */
+/* --- where a cgroup could be made
+ * ---------------------------------------------------------------------------- */
 
 /* Mount point and root of the cgroup v2 hierarchy; it need not be /sys/fs/cgroup. */
 static bool cgroup_mount(char *ret_root, char *ret_point)
@@ -84,7 +86,8 @@ bool fence_kill_open(void)
     return proc_fd >= 0;
 }
 
-/* --- the instance -------------------------------------------------------------------------------------------- */
+/* --- the instance
+ * -------------------------------------------------------------------------------------------- */
 
 void fence_instance_init(struct fence_instance *instance)
 {
@@ -111,8 +114,9 @@ bool fence_cgroup_make(struct fence_instance *instance)
     if (cgroup_parent[0] == '\0' || !instance->has_dir) {
         return false;
     }
-    int len = snprintf(instance->cgroup, sizeof instance->cgroup, "%s/pgquorum-%llx-%llx", cgroup_parent,
-                       (unsigned long long)instance->dir_dev, (unsigned long long)instance->dir_ino);
+    int len =
+        snprintf(instance->cgroup, sizeof instance->cgroup, "%s/pgquorum-%llx-%llx", cgroup_parent,
+                 (unsigned long long)instance->dir_dev, (unsigned long long)instance->dir_ino);
     if (len < 0 || (size_t)len >= sizeof instance->cgroup ||
         (mkdir(instance->cgroup, 0755) != 0 && errno != EEXIST)) {
         instance->cgroup[0] = '\0';
@@ -120,7 +124,8 @@ bool fence_cgroup_make(struct fence_instance *instance)
     }
     instance->cgroup_dir_fd = open(instance->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (instance->cgroup_dir_fd >= 0) {
-        instance->cgroup_kill_fd = openat(instance->cgroup_dir_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+        instance->cgroup_kill_fd =
+            openat(instance->cgroup_dir_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
     }
     if (instance->cgroup_kill_fd < 0) {
         fence_cgroup_remove(instance);
@@ -148,14 +153,16 @@ void fence_cgroup_remove(struct fence_instance *instance)
         (void)close(instance->cgroup_dir_fd);
     }
     if (instance->cgroup[0] != '\0') {
-        (void)rmdir(instance->cgroup); /* refused while a process is in it; it is found again by its name */
+        (void)rmdir(
+            instance->cgroup); /* refused while a process is in it; it is found again by its name */
     }
     instance->cgroup_kill_fd = -1;
     instance->cgroup_dir_fd = -1;
     instance->cgroup[0] = '\0';
 }
 
-/* --- one process --------------------------------------------------------------------------------------------- */
+/* --- one process
+ * --------------------------------------------------------------------------------------------- */
 
 /* State and parent from /proc/PID/stat, whose second field may hold blanks and parentheses. */
 static bool process_stat(const char *pid_text, char *ret_state, pid_t *ret_parent)
@@ -189,12 +196,12 @@ static bool in_data_dir(const struct fence_instance *instance, const char *pid_t
     struct stat st;
 
     (void)snprintf(path, sizeof path, "%.10s/cwd", pid_text);
-    return instance->has_dir && fstatat(proc_fd, path, &st, 0) == 0 && st.st_dev == instance->dir_dev &&
-           st.st_ino == instance->dir_ino;
+    return instance->has_dir && fstatat(proc_fd, path, &st, 0) == 0 &&
+           st.st_dev == instance->dir_dev && st.st_ino == instance->dir_ino;
 }
 
-/* Alive and of the instance. The working directory is asked first: that needs no descriptor, so a table of files that
- * is full hides only those whose parent alone betrays them. */
+/* Alive and of the instance. The working directory is asked first: that needs no descriptor, so a
+ * table of files that is full hides only those whose parent alone betrays them. */
 static bool process_matches(const struct fence_instance *instance, const char *pid_text)
 {
     char state = '?';
@@ -207,10 +214,12 @@ static bool process_matches(const struct fence_instance *instance, const char *p
     if (state == 'Z' || state == 'X') {
         return false;
     }
-    return in_dir || parent == getpid() || (instance->postmaster > 0 && parent == instance->postmaster);
+    return in_dir || parent == getpid() ||
+           (instance->postmaster > 0 && parent == instance->postmaster);
 }
 
-/* By pidfd, and looked at again under it: between look and signal the number may have gone to a stranger. */
+/* By pidfd, and looked at again under it: between look and signal the number may have gone to a
+ * stranger. */
 static void process_kill(const struct fence_instance *instance, pid_t pid, const char *pid_text)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -226,7 +235,8 @@ static void process_kill(const struct fence_instance *instance, pid_t pid, const
     (void)close(fd);
 }
 
-/* --- all of them --------------------------------------------------------------------------------------------- */
+/* --- all of them
+ * --------------------------------------------------------------------------------------------- */
 
 struct proc_entry { /* struct linux_dirent64; readdir would allocate */
     uint64_t inode;
@@ -261,7 +271,8 @@ static size_t sweep(const struct fence_instance *instance, bool kill_them)
     (void)lseek(proc_fd, 0, SEEK_SET);
     while ((len = syscall(SYS_getdents64, proc_fd, entries, sizeof entries)) > 0) {
         for (long at = 0; at < len;) {
-            const struct proc_entry *entry = (const struct proc_entry *)(const void *)(entries + at);
+            const struct proc_entry *entry =
+                (const struct proc_entry *)(const void *)(entries + at);
             met += visit(instance, entry->name, kill_them) ? 1 : 0;
             at += entry->len;
         }

@@ -18,15 +18,16 @@ struct fence_instance {
     char cgroup[FENCE_PATH_BYTES];
 };
 
-/* Once at start: opens /proc for good (a kill needs no new descriptor that could be refused) and looks where a
- * cgroup could be made. False if /proc is not there. */
+/* Once at start: opens /proc for good (a kill needs no new descriptor that could be refused) and
+ * looks where a cgroup could be made. False if /proc is not there. */
 bool fence_kill_open(void);
 
 void fence_instance_init(struct fence_instance *instance);
-/* Remembers which directory's processes are the instance's. False (errno) if it cannot be looked at. */
+/* Remembers which directory's processes are the instance's. False (errno) if it cannot be looked
+ * at. */
 bool fence_instance_set_dir(struct fence_instance *instance, const char *data_dir);
-/* A cgroup v2 group of the instance's own, beside ours and named after the data directory, so that a later fence
- * finds it too. False where that is not allowed or cgroup.kill is unknown. */
+/* A cgroup v2 group of the instance's own, beside ours and named after the data directory, so that
+ * a later fence finds it too. False where that is not allowed or cgroup.kill is unknown. */
 bool fence_cgroup_make(struct fence_instance *instance);
 /* In the forked child: moves it into the group. */
 bool fence_cgroup_join(const struct fence_instance *instance);
@@ -34,8 +35,9 @@ void fence_cgroup_remove(struct fence_instance *instance);
 
 /* Live processes of the instance, the postmaster not counted. */
 size_t fence_count(const struct fence_instance *instance);
-/* One round of killing; returns how many live processes it met, the postmaster not counted. 0 means that none was left
- * and the postmaster, the last one, was killed now. To be repeated until 0 and the postmaster is reaped. */
+/* One round of killing; returns how many live processes it met, the postmaster not counted. 0 means
+ * that none was left and the postmaster, the last one, was killed now. To be repeated until 0 and
+ * the postmaster is reaped. */
 size_t fence_kill_round(struct fence_instance *instance);
 
 #endif

@@ -1,8 +1,9 @@
 /* pgquorum-fence RUNTIME_DIR [CLIENT_FD]
  *
- * Parent of the postmaster, and the last to act when everything else has failed: it looks at the page, asks for a
- * fast shutdown at the soft deadline and kills every process of the instance at the deadline. It touches neither the
- * network nor a data file, allocates nothing once it runs, and depends on nobody: the agent may come and go.
+ * Parent of the postmaster, and the last to act when everything else has failed: it looks at the
+ * page, asks for a fast shutdown at the soft deadline and kills every process of the instance at
+ * the deadline. It touches neither the network nor a data file, allocates nothing once it runs, and
+ * depends on nobody: the agent may come and go.
  *
  *     IDLE --start--> UP --postmaster exits--> DRAINING --none left--> GONE --start--> UP
  *      any --deadline, kill, or DRAINING too long--> KILLING --none left--> GONE
@@ -13,29 +14,31 @@
 #include "pgctl/fence/fence_wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define DRAIN_MAX_MS     100   /* backends see their postmaster's death at once unless they are busy; the logger has last lines */
-#define DRAIN_LOOK_MS    5
-#define KILL_ROUND_MS    2     /* slower when a process does not die (uninterruptible sleep) */
-#define IDLE_EXIT_MS     30000 /* neither agent nor instance for so long: the next agent starts a new fence */
+#define DRAIN_MAX_MS                                                                               \
+    100 /* backends see their postmaster's death at once unless they are busy; the logger has last \
+           lines */
+#define DRAIN_LOOK_MS 5
+#define KILL_ROUND_MS 2 /* slower when a process does not die (uninterruptible sleep) */
+#define IDLE_EXIT_MS \
+    30000 /* neither agent nor instance for so long: the next agent starts a new fence */
 
 enum phase { PHASE_IDLE, PHASE_UP, PHASE_DRAINING, PHASE_KILLING, PHASE_GONE };
 
 static struct fence {
     struct fence_setup setup; /* page, sockets: made once */
     int client_fd;            /* -1 = no agent */
-    int start_fd;  /* exec's outcome: closed = it worked, else errno; -1 = no start under way */
+    int start_fd; /* exec's outcome: closed = it worked, else errno; -1 = no start under way */
     uint32_t start_id;
     struct fence_lease lease; /* the last whole copy */
     struct fence_state state;
@@ -49,42 +52,8 @@ static struct fence {
     bool quitting;
 } fence;
 
-/* --- time and words ------------------------------------------------------------------------------------------ */
-
-static int64_t read_ns(clockid_t id)
-{
-    struct timespec now;
-    (void)clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* The lease clock of base/clock.h. */
-static int64_t lease_now_ms(void)
-{
-    int64_t suspended = read_ns(CLOCK_BOOTTIME) - read_ns(CLOCK_MONOTONIC);
-    return read_ns(CLOCK_MONOTONIC_RAW) / 1000000 + (suspended < 0 ? 0 : suspended / 1000000);
-}
-
-/* A line for the operator, unless that could block: a full pipe must not hold up a kill. */
-static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *fmt, ...)
-{
-    char line[512] = "pgquorum-fence: ";
-    const size_t head = strlen(line);
-    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-    va_list args;
-
-    va_start(args, fmt);
-    (void)vsnprintf(line + head, sizeof line - head - 1, fmt, args);
-    va_end(args);
-    size_t len = strlen(line);
-    line[len] = '\n';
-    if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0) {
-        (void)!write(STDERR_FILENO, line, len + 1);
-    }
-}
-
-/* --- talking to the agent ------------------------------------------------------------------------------------ */
+/* --- talking to the agent
+ * ------------------------------------------------------------------------------------ */
 
 static void client_close(void)
 {
@@ -93,7 +62,7 @@ static void client_close(void)
     }
     fence.client_fd = -1;
     fence.instance.spared = 0;
-    fence.idle_since_ms = lease_now_ms();
+    fence.idle_since_ms = fence_lease_now_ms();
 }
 
 /* A client that does not read loses its connection, and hears the status when it is back. */
@@ -101,7 +70,8 @@ static void client_send(const struct fence_reply *reply, bool with_page)
 {
     uint8_t bytes[1024];
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {.iov_base = bytes, .iov_len = fence_wire_put_reply(bytes, sizeof bytes, reply)};
+    struct iovec iov = {.iov_base = bytes,
+                        .iov_len = fence_wire_put_reply(bytes, sizeof bytes, reply)};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
     if (fence.client_fd < 0) {
@@ -136,7 +106,8 @@ static struct fence_status status_now(void)
 
 static void answer(uint32_t id, int code, const char *text)
 {
-    struct fence_reply reply = {.id = id, .code = code, .event = FENCE_ANSWER, .status = status_now()};
+    struct fence_reply reply = {
+        .id = id, .code = code, .event = FENCE_ANSWER, .status = status_now()};
     (void)snprintf(reply.text, sizeof reply.text, "%s", text);
     client_send(&reply, false);
 }
@@ -147,7 +118,8 @@ static void event(enum fence_event what)
     client_send(&reply, false);
 }
 
-/* --- the instance -------------------------------------------------------------------------------------------- */
+/* --- the instance
+ * -------------------------------------------------------------------------------------------- */
 
 static void phase_set(enum phase phase, int64_t now_ms)
 {
@@ -169,7 +141,8 @@ static void gone(int64_t now_ms)
 {
     if (fence.phase == PHASE_KILLING) {
         fence.status.kill_ms = now_ms - fence.phase_since_ms;
-        say("every process of the instance is gone after %lld ms", (long long)fence.status.kill_ms);
+        fence_say("every process of the instance is gone after %lld ms",
+                  (long long)fence.status.kill_ms);
     }
     fence_cgroup_remove(&fence.instance);
     fence.kill_at_ms = FENCE_NO_DEADLINE;
@@ -210,17 +183,18 @@ static void look(int64_t now_ms)
 {
     struct fence_epoch fired = fence.state.fired;
 
-    (void)fence_page_read(fence.setup.page, &fence.lease); /* unreadable: the last whole copy stays in force */
+    (void)fence_page_read(fence.setup.page,
+                          &fence.lease); /* unreadable: the last whole copy stays in force */
     switch (fence_decide(&fence.lease, now_ms, &fence.state)) {
     case FENCE_NONE: break;
     case FENCE_SOFT_STOP:
-        say("the lease ends soon and was not renewed: fast shutdown");
+        fence_say("the lease ends soon and was not renewed: fast shutdown");
         postmaster_signal(FENCE_STOP_FAST);
         event(FENCE_EVENT_SOFT_STOP);
         break;
     case FENCE_KILL:
         if (!fence_epoch_equal(fired, fence.state.fired)) {
-            say("the lease has ended: killing every process of the instance");
+            fence_say("the lease has ended: killing every process of the instance");
             kill_begin(now_ms);
             event(FENCE_EVENT_FIRED);
         } else if (fence.phase != PHASE_GONE) {
@@ -229,7 +203,7 @@ static void look(int64_t now_ms)
         break;
     }
     if (now_ms >= fence.kill_at_ms && (fence.phase == PHASE_UP || fence.phase == PHASE_DRAINING)) {
-        say("the instance did not stop in time: killing every process of it");
+        fence_say("the instance did not stop in time: killing every process of it");
         kill_begin(now_ms);
     }
 }
@@ -237,7 +211,8 @@ static void look(int64_t now_ms)
 /* Moves DRAINING and KILLING on. */
 static void step(int64_t now_ms)
 {
-    if ((fence.phase != PHASE_DRAINING && fence.phase != PHASE_KILLING) || now_ms < fence.next_round_ms) {
+    if ((fence.phase != PHASE_DRAINING && fence.phase != PHASE_KILLING) ||
+        now_ms < fence.next_round_ms) {
         return;
     }
     int64_t elapsed_ms = now_ms - fence.phase_since_ms;
@@ -247,7 +222,7 @@ static void step(int64_t now_ms)
     bool killing = fence.phase == PHASE_KILLING;
     size_t left = killing ? fence_kill_round(&fence.instance) : fence_count(&fence.instance);
     reap(now_ms);
-    now_ms = lease_now_ms();
+    now_ms = fence_lease_now_ms();
     if (left == 0 && fence.instance.postmaster == 0) {
         gone(now_ms);
         return;
@@ -256,7 +231,8 @@ static void step(int64_t now_ms)
     fence.next_round_ms = now_ms + (pause_ms > FENCE_WAIT_MAX_MS ? FENCE_WAIT_MAX_MS : pause_ms);
 }
 
-/* --- starting a postmaster ----------------------------------------------------------------------------------- */
+/* --- starting a postmaster
+ * ----------------------------------------------------------------------------------- */
 
 static void start_fork(struct fence_request *request)
 {
@@ -273,7 +249,7 @@ static void start_fork(struct fence_request *request)
     fence.status.exited = false;
     fence.status.wait_status = 0;
     fence.kill_at_ms = FENCE_NO_DEADLINE;
-    phase_set(PHASE_UP, lease_now_ms());
+    phase_set(PHASE_UP, fence_lease_now_ms());
 }
 
 static void start_outcome(void)
@@ -296,7 +272,8 @@ static void on_start(struct fence_request *request)
         answer(request->id, ERR_REFUSED, "the epoch on the page is over");
     } else if (fence.quitting) {
         answer(request->id, ERR_REFUSED, "the fence is about to exit");
-    } else if (fence.instance.postmaster > 0 || fence.phase == PHASE_KILLING || fence.start_fd >= 0) {
+    } else if (fence.instance.postmaster > 0 || fence.phase == PHASE_KILLING ||
+               fence.start_fd >= 0) {
         answer(request->id, ERR_BUSY, "a postmaster is running, or is not gone yet");
     } else if (!fence_instance_set_dir(&fence.instance, request->data_dir)) {
         answer(request->id, ERR_IO, strerror(errno));
@@ -310,7 +287,9 @@ static void on_start(struct fence_request *request)
     }
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------ */
+/* --- requests
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void on_hello(const struct fence_request *request)
 {
@@ -324,7 +303,7 @@ static void on_kill(const struct fence_request *request)
         fence_instance_set_dir(&fence.instance, request->data_dir)) {
         (void)fence_cgroup_make(&fence.instance); /* the predecessor's group has the same name */
     }
-    kill_begin(lease_now_ms());
+    kill_begin(fence_lease_now_ms());
     answer(request->id, 0, "");
 }
 
@@ -351,7 +330,8 @@ static void on_request(struct fence_request *request)
     case FENCE_TYPE_QUERY: answer(request->id, 0, ""); break;
     case FENCE_TYPE_QUIT:
         fence.quitting = !has_instance;
-        answer(request->id, has_instance ? ERR_BUSY : 0, has_instance ? "the instance is not stopped" : "");
+        answer(request->id, has_instance ? ERR_BUSY : 0,
+               has_instance ? "the instance is not stopped" : "");
         break;
     case FENCE_TYPE_STATUS: break; /* the decoder lets no status through */
     }
@@ -370,7 +350,7 @@ static void on_client(void)
         client_close();
         return;
     }
-    look(lease_now_ms()); /* what is answered rests on the page as it is now */
+    look(fence_lease_now_ms()); /* what is answered rests on the page as it is now */
     if (fence_wire_get_request(bytes, (size_t)len, &request)) {
         on_request(&request);
     } else {
@@ -378,17 +358,21 @@ static void on_client(void)
     }
 }
 
-/* One agent at a time. A new one holds the node's lock, so the connection before it is a dead one's. */
+/* One agent at a time. A new one holds the node's lock, so the connection before it is a dead
+ * one's. */
 static void client_set(int fd)
 {
     struct ucred peer;
     socklen_t len = sizeof peer;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || (peer.uid != geteuid() && peer.uid != 0)) {
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+        (peer.uid != geteuid() && peer.uid != 0)) {
         (void)close(fd);
         return;
     }
     client_close();
+    /* The agent's end must close with the fence alone: a backend that outlives it may not hold this. */
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     fence.client_fd = fd;
     fence.instance.spared = peer.pid;
 }
@@ -413,7 +397,9 @@ static void on_signal(void)
     }
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------ */
+/* --- the loop
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int wait_for_ms(int64_t now_ms)
 {
@@ -435,7 +421,7 @@ static bool may_exit(int64_t now_ms)
 
 static void run(void)
 {
-    int64_t now_ms = lease_now_ms();
+    int64_t now_ms = fence_lease_now_ms();
 
     while (!may_exit(now_ms)) {
         struct pollfd fds[] = {{.fd = fence.setup.signal_fd, .events = POLLIN},
@@ -443,7 +429,7 @@ static void run(void)
                                {.fd = fence.client_fd, .events = POLLIN},
                                {.fd = fence.start_fd, .events = POLLIN}};
         (void)poll(fds, sizeof fds / sizeof fds[0], wait_for_ms(now_ms));
-        now_ms = lease_now_ms();
+        now_ms = fence_lease_now_ms();
         look(now_ms);
         if (fds[0].revents != 0) {
             on_signal();
@@ -458,7 +444,7 @@ static void run(void)
         if (fds[1].revents != 0) {
             on_connection();
         }
-        step(lease_now_ms());
+        step(fence_lease_now_ms());
     }
 }
 
@@ -484,7 +470,7 @@ int main(int argc, char **argv)
     fence.status.memory_locked = fence.setup.memory_locked;
     fence.status.real_time = fence.setup.real_time;
     fence.status.oom_protected = fence.setup.oom_protected;
-    fence.idle_since_ms = lease_now_ms();
+    fence.idle_since_ms = fence_lease_now_ms();
     if (argc == 3) {
         client_set((int)strtol(argv[2], NULL, 10));
     }

@@ -2,13 +2,13 @@
  *
  * Layout, native byte order (both sides are on one host), offsets in bytes:
  *
- *     0  magic "PGQFENCE"      64  copy 0: sequence, cluster, revision, soft, deadline, watchdog (8 each)
- *     8  layout version (4)   128  copy 1
- *    16  sequence (8)
+ *     0  magic "PGQFENCE"      64  copy 0: sequence, cluster, revision, soft, deadline, watchdog (8
+ * each) 8  layout version (4)   128  copy 1 16  sequence (8)
  *
- * The copy in force is number `sequence & 1` and bears that sequence itself. A writer fills the other one,
- * its sequence last, then moves the page's sequence on. A writer that dies anywhere in between leaves the copy in
- * force untouched; a reader that meets a write under way sees two sequences that differ, and reads again. */
+ * The copy in force is number `sequence & 1` and bears that sequence itself. A writer fills the
+ * other one, its sequence last, then moves the page's sequence on. A writer that dies anywhere in
+ * between leaves the copy in force untouched; a reader that meets a write under way sees two
+ * sequences that differ, and reads again. */
 #include "pgctl/fence.h"
 
 #include <stdatomic.h>
@@ -60,7 +60,8 @@ bool fence_lease_armed(const struct fence_lease *lease)
 
 static void copy_write(struct page_copy *copy, const struct fence_lease *lease, uint64_t sequence)
 {
-    /* No reader may take a half-written copy for whole: its old sequence goes first, the new one comes last. */
+    /* No reader may take a half-written copy for whole: its old sequence goes first, the new one
+     * comes last. */
     atomic_store(&copy->sequence, 0);
     atomic_store(&copy->cluster, lease->epoch.cluster);
     atomic_store(&copy->revision, lease->epoch.revision);
@@ -115,14 +116,16 @@ bool fence_page_read(const struct fence_page *page, struct fence_lease *ret_leas
 
 bool fence_epoch_over(const struct fence_state *state, struct fence_epoch epoch)
 {
-    /* Epochs of one cluster rise, so whatever is not above the one that was killed is over with it. */
-    return epoch.revision != 0 && state->fired.revision != 0 && epoch.cluster == state->fired.cluster &&
-           epoch.revision <= state->fired.revision;
+    /* Epochs of one cluster rise, so whatever is not above the one that was killed is over with it.
+     */
+    return epoch.revision != 0 && state->fired.revision != 0 &&
+           epoch.cluster == state->fired.cluster && epoch.revision <= state->fired.revision;
 }
 
 #ifdef FENCE_TEST_OFF
 /* A test build whose fence never fires: the checkers of tests/e2e have to catch what follows. */
-enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms, struct fence_state *state)
+enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms,
+                               struct fence_state *state)
 {
     (void)lease;
     (void)now_ms;
@@ -130,7 +133,8 @@ enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms, 
     return FENCE_NONE;
 }
 #else
-enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms, struct fence_state *state)
+enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms,
+                               struct fence_state *state)
 {
     if (lease->epoch.revision == 0) {
         return FENCE_NONE;
@@ -151,7 +155,8 @@ enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms, 
 }
 #endif
 
-int64_t fence_wait_ms(const struct fence_lease *lease, int64_t now_ms, const struct fence_state *state)
+int64_t fence_wait_ms(const struct fence_lease *lease, int64_t now_ms,
+                      const struct fence_state *state)
 {
     int64_t next = FENCE_NO_DEADLINE;
 
@@ -167,7 +172,8 @@ int64_t fence_wait_ms(const struct fence_lease *lease, int64_t now_ms, const str
     if (next <= now_ms) {
         return FENCE_WAIT_MIN_MS;
     }
-    /* No timer runs on the lease clock, and the others may be slewed against it: half, then look again. */
+    /* No timer runs on the lease clock, and the others may be slewed against it: half, then look
+     * again. */
     uint64_t half = ((uint64_t)next - (uint64_t)now_ms) / 2;
     if (half < FENCE_WAIT_MIN_MS) {
         return FENCE_WAIT_MIN_MS;

@@ -1,12 +1,14 @@
-/* Everything that may fail for want of memory, descriptors or rights is done here, at start, when it can still be
- * refused. Rights that only make the fence stronger (locked memory, real time, no OOM) are taken where they
- * are given, and their absence is part of the status. */
+/* Everything that may fail for want of memory, descriptors or rights is done here, at start, when
+ * it can still be refused. Rights that only make the fence stronger (locked memory, real time, no
+ * OOM) are taken where they are given, and their absence is part of the status. */
 #include "pgctl/fence/fence_setup.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OOM_NEVER      "-1000"
@@ -53,7 +56,8 @@ static bool page_make(struct fence_setup *setup)
     }
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", setup->page_fd);
     setup->page_ro_fd = open(path, O_RDONLY | O_CLOEXEC);
-    void *page = mmap(NULL, FENCE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, setup->page_fd, 0);
+    void *page =
+        mmap(NULL, FENCE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, setup->page_fd, 0);
     if (setup->page_ro_fd < 0 || page == MAP_FAILED) {
         return false;
     }
@@ -75,7 +79,8 @@ static bool lock_take(struct fence_setup *setup, const char *runtime_dir)
 static bool socket_listen(struct fence_setup *setup, const char *runtime_dir)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int len = snprintf(setup->socket_path, sizeof setup->socket_path, "%s/%s", runtime_dir, FENCE_SOCKET_NAME);
+    int len = snprintf(setup->socket_path, sizeof setup->socket_path, "%s/%s", runtime_dir,
+                       FENCE_SOCKET_NAME);
 
     if (len < 0 || (size_t)len >= sizeof address.sun_path) {
         errno = ENAMETOOLONG;
@@ -89,8 +94,8 @@ static bool socket_listen(struct fence_setup *setup, const char *runtime_dir)
            listen(setup->listen_fd, 4) == 0;
 }
 
-/* Signals arrive in the loop. SIGPIPE and SIGHUP stay blocked for good: neither a closed pipe nor a terminal that goes
- * away ends the fence. */
+/* Signals arrive in the loop. SIGPIPE and SIGHUP stay blocked for good: neither a closed pipe nor a
+ * terminal that goes away ends the fence. */
 static bool signals_take(struct fence_setup *setup)
 {
     sigset_t taken;
@@ -119,7 +124,8 @@ static void strengthen(struct fence_setup *setup)
     setup->memory_locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
 }
 
-bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *reason, size_t reason_size)
+bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *reason,
+                      size_t reason_size)
 {
     struct stat st;
     const char *step = "";
@@ -128,9 +134,11 @@ bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *
     (void)setsid();
     (void)umask(077);
     errno = 0;
-    if (runtime_dir[0] != '/' || strlen(runtime_dir) >= FENCE_PATH_BYTES || lstat(runtime_dir, &st) != 0 ||
-        !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-        step = "the runtime directory must be an absolute path of a directory of ours with mode 0700";
+    if (runtime_dir[0] != '/' || strlen(runtime_dir) >= FENCE_PATH_BYTES ||
+        lstat(runtime_dir, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 077) != 0) {
+        step =
+            "the runtime directory must be an absolute path of a directory of ours with mode 0700";
     } else if (!lock_take(setup, runtime_dir)) {
         step = "another fence runs in the runtime directory";
     } else if (!page_make(setup)) {
@@ -158,7 +166,8 @@ void fence_setup_close(struct fence_setup *setup)
     }
 }
 
-/* --- the postmaster's process -------------------------------------------------------------------------------- */
+/* --- the postmaster's process
+ * -------------------------------------------------------------------------------- */
 
 static bool child_streams(const char *log_path)
 {
@@ -173,13 +182,15 @@ static bool child_streams(const char *log_path)
     return log >= 0 && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0;
 }
 
-/* In the child: undoes what the fence has for itself and becomes the postmaster. Returns only on failure (errno). */
+/* In the child: undoes what the fence has for itself and becomes the postmaster. Returns only on
+ * failure (errno). */
 static void child_run(const struct fence_setup *setup, const struct fence_instance *instance,
                       struct fence_request *request, pid_t parent)
 {
     sigset_t none;
 
-    /* Belongs to the thread that forked, which is our only one. The parent may have died before it was set. */
+    /* Belongs to the thread that forked, which is our only one. The parent may have died before it
+     * was set. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
         return;
     }
@@ -230,4 +241,37 @@ pid_t fence_child_start(const struct fence_setup *setup, const struct fence_inst
     }
     *ret_outcome_fd = outcome[0];
     return pid;
+}
+
+/* --- time and words
+ * ------------------------------------------------------------------------------------------ */
+
+static int64_t read_ns(clockid_t id)
+{
+    struct timespec now;
+    (void)clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t fence_lease_now_ms(void)
+{
+    int64_t suspended = read_ns(CLOCK_BOOTTIME) - read_ns(CLOCK_MONOTONIC);
+    return read_ns(CLOCK_MONOTONIC_RAW) / 1000000 + (suspended < 0 ? 0 : suspended / 1000000);
+}
+
+void fence_say(const char *fmt, ...)
+{
+    char line[512] = "pgquorum-fence: ";
+    const size_t head = strlen(line);
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vsnprintf(line + head, sizeof line - head - 1, fmt, args);
+    va_end(args);
+    size_t len = strlen(line);
+    line[len] = '\n';
+    if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0) {
+        (void)!write(STDERR_FILENO, line, len + 1);
+    }
 }

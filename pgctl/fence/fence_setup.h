@@ -1,5 +1,5 @@
-/* What the fence makes once, before it needs anything: page, lock, sockets, its place in memory and schedule; and the
- * one thing it makes later, the postmaster's process. libc only. */
+/* What the fence makes once, before it needs anything: page, lock, sockets, its place in memory and
+ * schedule; and the one thing it makes later, the postmaster's process. libc only. */
 #ifndef PGCTL_FENCE_FENCE_SETUP_H
 #define PGCTL_FENCE_FENCE_SETUP_H
 
@@ -23,13 +23,23 @@ struct fence_setup {
     bool oom_protected;
 };
 
-/* False with a reason if a fence lives in `runtime_dir` already, or something it cannot do without failed. */
-bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *reason, size_t reason_size);
+/* False with a reason if a fence lives in `runtime_dir` already, or something it cannot do without
+ * failed. */
+bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *reason,
+                      size_t reason_size);
 void fence_setup_close(struct fence_setup *setup);
 
-/* Forks and executes the postmaster. -1 with errno if not even the fork worked; otherwise *ret_outcome_fd becomes
- * readable: with an int, the errno of what failed in the child, or closed when the postmaster runs. */
+/* Forks and executes the postmaster. -1 with errno if not even the fork worked; otherwise
+ * *ret_outcome_fd becomes readable: with an int, the errno of what failed in the child, or closed
+ * when the postmaster runs. */
 pid_t fence_child_start(const struct fence_setup *setup, const struct fence_instance *instance,
                         struct fence_request *request, int *ret_outcome_fd);
+
+/* The lease clock of base/clock.h. */
+int64_t fence_lease_now_ms(void);
+
+/* A line for the operator on standard error, unless that could block: a full pipe must not hold up
+ * a kill. */
+void fence_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -1,10 +1,12 @@
-/* PURE: bounded writer and reader over one datagram. A failed put or take sets `failed` and does nothing more, so
- * that a message is written or read in one go and looked at once at the end. */
+/* PURE: bounded writer and reader over one datagram. A failed put or take sets `failed` and does
+ * nothing more, so that a message is written or read in one go and looked at once at the end. */
 #include "pgctl/fence/fence_wire.h"
 
 #include <string.h>
 
-/* --- bytes -------------------------------------------------------------------------------------------------- */
+/* --- bytes
+ * --------------------------------------------------------------------------------------------------
+ */
 
 struct cursor {
     uint8_t *bytes;
@@ -56,7 +58,8 @@ static void put_text(struct cursor *cursor, const char *text)
     }
 }
 
-/* Points into the datagram. A text with a zero inside is refused: it would be cut where it is used. */
+/* Points into the datagram. A text with a zero inside is refused: it would be cut where it is used.
+ */
 static char *take_text(struct cursor *cursor)
 {
     static char empty[1] = "";
@@ -81,7 +84,9 @@ static size_t finish(const struct cursor *cursor)
     return cursor->failed ? 0 : cursor->at;
 }
 
-/* --- requests ----------------------------------------------------------------------------------------------- */
+/* --- requests
+ * -----------------------------------------------------------------------------------------------
+ */
 
 size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fence_request *request)
 {
@@ -106,15 +111,12 @@ size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fenc
         put_int(&cursor, (uint64_t)request->stop_mode, 1);
         put_int(&cursor, (uint64_t)request->kill_at_ms, 8);
         break;
-    case FENCE_TYPE_KILL:
-        put_text(&cursor, request->data_dir);
-        break;
+    case FENCE_TYPE_KILL: put_text(&cursor, request->data_dir); break;
     case FENCE_TYPE_HELLO:
     case FENCE_TYPE_RELOAD:
     case FENCE_TYPE_QUERY:
     case FENCE_TYPE_QUIT:
-    case FENCE_TYPE_STATUS:
-        break;
+    case FENCE_TYPE_STATUS: break;
     }
     return finish(&cursor);
 }
@@ -173,15 +175,17 @@ bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *re
     return !cursor.failed;
 }
 
-/* --- replies ------------------------------------------------------------------------------------------------ */
+/* --- replies
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Order is the wire's: new flags go to the end. */
 static unsigned flags_of(const struct fence_status *status)
 {
-    return (unsigned)status->running | (unsigned)status->exited << 1 | (unsigned)status->killing << 2 |
-           (unsigned)status->all_gone << 3 | (unsigned)status->by_cgroup << 4 |
-           (unsigned)status->memory_locked << 5 | (unsigned)status->real_time << 6 |
-           (unsigned)status->oom_protected << 7;
+    return (unsigned)status->running | (unsigned)status->exited << 1 |
+           (unsigned)status->killing << 2 | (unsigned)status->all_gone << 3 |
+           (unsigned)status->by_cgroup << 4 | (unsigned)status->memory_locked << 5 |
+           (unsigned)status->real_time << 6 | (unsigned)status->oom_protected << 7;
 }
 
 static void flags_to(uint64_t flags, struct fence_status *status)
@@ -247,6 +251,7 @@ bool fence_wire_get_reply(const uint8_t *bytes, size_t len, struct fence_reply *
     const char *text = take_text(&cursor);
     size_t text_len = strnlen(text, sizeof ret_reply->text - 1);
     memcpy(ret_reply->text, text, text_len);
-    return !cursor.failed && version != 0 && type == FENCE_TYPE_STATUS && ret_reply->event >= FENCE_ANSWER &&
-           ret_reply->event < FENCE_EVENT_LOST && ret_reply->code <= 0;
+    return !cursor.failed && version != 0 && type == FENCE_TYPE_STATUS &&
+           ret_reply->event >= FENCE_ANSWER && ret_reply->event < FENCE_EVENT_LOST &&
+           ret_reply->code <= 0;
 }

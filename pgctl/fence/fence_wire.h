@@ -1,14 +1,14 @@
-/* The messages between agent and fence, as bytes: one datagram of a SOCK_SEQPACKET socket each, no allocation
- * (the fence may not allocate). Little endian:
+/* The messages between agent and fence, as bytes: one datagram of a SOCK_SEQPACKET socket each, no
+ * allocation (the fence may not allocate). Little endian:
  *
  *     version u16, type u16, id u32, then by type:
- *     start   kill way u8, argc u16, envc u16, then data_dir, log_path, argv..., env...: u16 length, bytes, zero
- *     stop    mode u8, kill_at i64
- *     kill    data_dir as above
- *     hello, reload, query, quit    nothing
- *     status  code i32 (0 or ERR_*), event i16 (enum fence_event; -1 = answer to `id`), the fields, text as above
+ *     start   kill way u8, argc u16, envc u16, then data_dir, log_path, argv..., env...: u16
+ * length, bytes, zero stop    mode u8, kill_at i64 kill    data_dir as above hello, reload, query,
+ * quit    nothing status  code i32 (0 or ERR_*), event i16 (enum fence_event; -1 = answer to `id`),
+ * the fields, text as above
  *
- * Whoever reads skips bytes after what it knows: a later version may add fields, and may not move any. */
+ * Whoever reads skips bytes after what it knows: a later version may add fields, and may not move
+ * any. */
 #ifndef PGCTL_FENCE_FENCE_WIRE_H
 #define PGCTL_FENCE_FENCE_WIRE_H
 
@@ -29,7 +29,8 @@ enum fence_type {
     FENCE_TYPE_STATUS = 100,
 };
 
-/* A decoded request. Strings point into the datagram, each ends with its zero; the arrays end with NULL. */
+/* A decoded request. Strings point into the datagram, each ends with its zero; the arrays end with
+ * NULL. */
 struct fence_request {
     enum fence_type type;
     uint32_t id;
@@ -52,7 +53,8 @@ struct fence_reply {
     char text[FENCE_TEXT_BYTES]; /* why, if code is not 0 */
 };
 
-/* All return the length, or 0 if it does not fit into `capacity`. The encoder of a request looks at the fields of its type only. */
+/* All return the length, or 0 if it does not fit into `capacity`. The encoder of a request looks at
+ * the fields of its type only. */
 size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fence_request *request);
 size_t fence_wire_put_reply(uint8_t *bytes, size_t capacity, const struct fence_reply *reply);
 /* False if the bytes break a rule. The datagram has to outlive the request. */

@@ -1,0 +1,765 @@
+/* The fence with a real PostgreSQL, in both ways of killing.
+ *
+ * As root this runs as user postgres, in a cgroup that was made for it; as another user, where no
+ * cgroup can be made, the tests of that way say so and are skipped (a failure when CI is set).
+ * Everything lies in one directory under /tmp, which root's process removes at the end.
+ *
+ * Each test is a child process with the agent's part in it, so that it can be killed like one. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgctl/fence.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+#define PG_BIN       "/usr/lib/postgresql/15/bin"
+#define BACKENDS_MAX 600
+#define KILL_MS      250 /* dF, the budget of docs/consensus.md */
+/* Both CPUs may be busy with other tests: the figure is printed, and the bound for a red test is
+ * wider. */
+#define LOADED(ms) (3 * (ms))
+
+static char dir[] = "/tmp/pgquorum-fence-XXXXXX";
+static char *data_dir;
+static char *runtime_dir;
+static char *fence_path;
+static char *conninfo;
+static bool has_cgroup;
+
+/* --- an agent
+ * ------------------------------------------------------------------------------------------------
+ */
+
+struct agent {
+    uv_loop_t loop;
+    uv_timer_t tick;
+    struct fence_client *client;
+    bool answered;
+    int rc;
+    struct error err;
+    unsigned seen[FENCE_EVENT_LOST + 1];
+    int64_t seen_ms[FENCE_EVENT_LOST + 1];
+};
+
+static int64_t now_ms(void)
+{
+    return clock_lease_ms(clock_real());
+}
+
+static void on_event(void *arg, enum fence_event event, const struct fence_status *status)
+{
+    struct agent *agent = arg;
+    (void)status;
+    agent->seen[event]++;
+    agent->seen_ms[event] = now_ms();
+}
+
+static void on_done(void *arg, int rc, const struct fence_status *status, const struct error *err)
+{
+    struct agent *agent = arg;
+    (void)status;
+    assert_false(agent->answered);
+    agent->answered = true;
+    agent->rc = rc;
+    agent->err = *err;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer; /* uv_run returns, and the condition is looked at */
+}
+
+static bool agent_wait(struct agent *agent, const bool *flag, const unsigned *count,
+                       int64_t bound_ms)
+{
+    int64_t until_ms = now_ms() + bound_ms;
+    while ((flag == NULL || !*flag) && (count == NULL || *count == 0) && now_ms() < until_ms) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    return (flag != NULL && *flag) || (count != NULL && *count > 0);
+}
+
+static bool agent_saw(struct agent *agent, enum fence_event event, int64_t bound_ms)
+{
+    return agent_wait(agent, NULL, &agent->seen[event], bound_ms);
+}
+
+static int agent_answer(struct agent *agent)
+{
+    assert_true(agent_wait(agent, &agent->answered, NULL, 10000));
+    agent->answered = false;
+    return agent->rc;
+}
+
+static struct agent *agent_new(void)
+{
+    struct agent *agent = mem_new(struct agent);
+    struct fence_client_config config = {
+        .runtime_dir = runtime_dir, .fence_path = fence_path, .on_event = on_event, .arg = agent};
+    struct error err = {0};
+
+    assert_int_equal(uv_loop_init(&agent->loop), 0);
+    uv_timer_init(&agent->loop, &agent->tick);
+    uv_timer_start(&agent->tick, on_tick, 5, 5);
+    int rc = fence_client_connect(&agent->loop, &config, on_done, agent, &agent->client, &err);
+    if (rc != 0 || agent_answer(agent) != 0) {
+        fail_msg("connecting: %s", rc != 0 ? err.text : agent->err.text);
+    }
+    return agent;
+}
+
+static void agent_free(struct agent *agent)
+{
+    fence_client_free(agent->client, NULL, NULL);
+    uv_close((uv_handle_t *)&agent->tick, NULL);
+    uv_run(&agent->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&agent->loop), 0);
+    mem_free(agent);
+}
+
+static int agent_start(struct agent *agent, enum fence_kill_way way)
+{
+    const char *argv[] = {PG_BIN "/postgres", "-D", data_dir, NULL};
+    const char *env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "PGSERVICEFILE=/nowhere", NULL};
+    char *log = mem_printf("%s/postgres.log", dir);
+    struct fence_start start = {
+        .data_dir = data_dir, .log_path = log, .argv = argv, .env = env, .kill_way = way};
+    struct error err;
+    int rc = fence_client_start(agent->client, &start, on_done, agent, &err);
+    mem_free(log);
+    assert_int_equal(rc, 0);
+    return agent_answer(agent);
+}
+
+static void agent_kill(struct agent *agent)
+{
+    struct error err;
+    agent->seen[FENCE_EVENT_ALL_GONE] = 0;
+    assert_int_equal(fence_client_kill(agent->client, data_dir, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+}
+
+/* The end of every test: nothing of the instance and no fence is left. */
+static void agent_end(struct agent *agent)
+{
+    struct error err;
+    struct fence_lease standby = fence_lease_standby();
+    fence_page_write(fence_client_page(agent->client), &standby);
+    agent_kill(agent);
+    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_LOST, 5000));
+    agent_free(agent);
+}
+
+static void agent_arm(struct agent *agent, int64_t revision, int64_t soft_in_ms,
+                      int64_t deadline_in_ms)
+{
+    struct fence_lease lease = fence_lease_standby();
+    int64_t now = now_ms();
+    lease.epoch = (struct fence_epoch){.cluster = 1, .revision = revision};
+    lease.soft_ms = soft_in_ms == FENCE_NO_DEADLINE ? FENCE_NO_DEADLINE : now + soft_in_ms;
+    lease.deadline_ms = now + deadline_in_ms;
+    fence_page_write(fence_client_page(agent->client), &lease);
+}
+
+/* --- clients of PostgreSQL
+ * ----------------------------------------------------------------------------------- */
+
+static PGconn *connections[BACKENDS_MAX];
+static int connection_count;
+
+static PGconn *backend_open(void)
+{
+    PGconn *conn = NULL;
+    for (int i = 0; i < 3000; i++) { /* 30 s: a crash recovery lies before it */
+        conn = PQconnectdb(conninfo);
+        if (PQstatus(conn) == CONNECTION_OK) {
+            connections[connection_count++] = conn;
+            return conn;
+        }
+        PQfinish(conn);
+        usleep(10000);
+    }
+    fail_msg("PostgreSQL does not accept connections");
+    return NULL;
+}
+
+/* One backend that no signal handler and no latch reaches: it computes. */
+static void backends_open(int count)
+{
+    PGconn *busy = backend_open();
+    assert_int_equal(PQsendQuery(busy, "do $$ begin loop end loop; end $$"), 1);
+    for (int i = 1; i < count; i++) {
+        (void)backend_open();
+    }
+}
+
+static void backends_close(void)
+{
+    while (connection_count > 0) {
+        PQfinish(connections[--connection_count]);
+    }
+}
+
+/* Live processes, zombies not counted, whose working directory is the data directory. */
+static int processes(void)
+{
+    char *command = mem_printf("n=0; for p in /proc/[0-9]*; do "
+                               "[ \"$(readlink $p/cwd)\" = '%s' ] && n=$((n+1)); done; echo $n",
+                               data_dir);
+    FILE *out = popen(command, "r");
+    int count = -1;
+    assert_int_equal(fscanf(out, "%d", &count), 1);
+    pclose(out);
+    mem_free(command);
+    return count;
+}
+
+static bool pid_lives(pid_t pid)
+{
+    char path[64];
+    char state = 'X';
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return false;
+    }
+    int got = fscanf(file, "%*d %*s %c", &state);
+    fclose(file);
+    return got == 1 && state != 'Z' && state != 'X';
+}
+
+static int64_t wait_dead(pid_t pid, int64_t bound_ms)
+{
+    int64_t from = now_ms();
+    while (pid_lives(pid) && now_ms() - from < bound_ms) {
+        usleep(1000);
+    }
+    assert_false(pid_lives(pid));
+    return now_ms() - from;
+}
+
+/* --- the tests, each in both ways
+ * ---------------------------------------------------------------------------- */
+
+static enum fence_kill_way way_of(void **state)
+{
+    enum fence_kill_way way = *(const enum fence_kill_way *)*state;
+    if (way == FENCE_KILL_CGROUP && !has_cgroup) {
+        print_message("no cgroup can be made for the test: needs root and a cgroup v2 mount\n");
+        if (getenv("CI") != NULL && strcmp(getenv("CI"), "true") == 0) {
+            fail();
+        }
+        skip();
+    }
+    return way;
+}
+
+static void kill_with_backends(enum fence_kill_way way, int count)
+{
+    struct agent *agent = agent_new();
+    assert_int_equal(agent_start(agent, way), 0);
+    backends_open(count);
+    assert_true(processes() > count);
+    assert_int_equal(fence_client_status(agent->client)->by_cgroup, way == FENCE_KILL_CGROUP);
+
+    agent_arm(agent, 5, FENCE_NO_DEADLINE, 300);
+    int64_t deadline_ms = now_ms() + 300;
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+    assert_int_equal(processes(), 0);
+    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 1);
+    assert_int_equal(agent->seen[FENCE_EVENT_SOFT_STOP], 0);
+    assert_int_equal(agent->seen[FENCE_EVENT_POSTMASTER_EXITED], 1);
+    int64_t took_ms = agent->seen_ms[FENCE_EVENT_ALL_GONE] - deadline_ms;
+    print_message("dF way=%s backends=%d from deadline to all gone: %lld ms (kill alone %lld ms)\n",
+                  way == FENCE_KILL_CGROUP ? "cgroup" : "loop", count, (long long)took_ms,
+                  (long long)fence_client_status(agent->client)->kill_ms);
+    assert_true(took_ms <= LOADED(KILL_MS));
+    assert_true(fence_client_status(agent->client)->all_gone);
+    backends_close();
+    agent_end(agent);
+}
+
+static void deadline_kills_busy_and_idle_backends(void **state)
+{
+    kill_with_backends(way_of(state), 5);
+}
+
+static void deadline_kills_500_backends(void **state)
+{
+    kill_with_backends(way_of(state), 500);
+}
+
+static void soft_deadline_shuts_down_in_order(void **state)
+{
+    enum fence_kill_way way = way_of(state);
+    struct agent *agent = agent_new();
+    assert_int_equal(agent_start(agent, way), 0);
+    (void)backend_open();
+    agent_arm(agent, 5, 200, 60000);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+    assert_int_equal(agent->seen[FENCE_EVENT_SOFT_STOP], 1);
+    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 0);
+    const struct fence_status *status = fence_client_status(agent->client);
+    assert_true(status->exited);
+    assert_true(WIFEXITED(status->wait_status) && WEXITSTATUS(status->wait_status) == 0);
+    backends_close();
+    agent_end(agent);
+}
+
+/* The agent in a process of its own: starts, arms, tells its postmaster's pid, then dies or stops.
+ */
+static pid_t agent_fork(enum fence_kill_way way, bool hang, int64_t soft_ms, int64_t kill_ms,
+                        pid_t *ret_postmaster)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct agent *agent = agent_new();
+        bool started = agent_start(agent, way) == 0;
+        pid_t postmaster = fence_client_status(agent->client)->postmaster_pid;
+        (void)backend_open();
+        PGconn *busy = connections[0];
+        (void)PQsendQuery(busy, "do $$ begin loop end loop; end $$");
+        agent_arm(agent, 5, soft_ms, kill_ms);
+        if (!started || write(pipe_fds[1], &postmaster, sizeof postmaster) != sizeof postmaster) {
+            _exit(1);
+        }
+        raise(hang ? SIGSTOP : SIGKILL);
+        _exit(1);
+    }
+    close(pipe_fds[1]);
+    assert_int_equal(read(pipe_fds[0], ret_postmaster, sizeof *ret_postmaster),
+                     sizeof *ret_postmaster);
+    close(pipe_fds[0]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    return pid;
+}
+
+static void agent_crash(enum fence_kill_way way, bool hang)
+{
+    pid_t postmaster = 0;
+    pid_t pid = agent_fork(way, hang, 1000, 1500, &postmaster);
+    assert_true(pid_lives(postmaster));
+    /* The shutdown of S may end it before K; a busy backend is ended by it too. */
+    (void)wait_dead(postmaster, 1500 + LOADED(KILL_MS));
+    int64_t until_ms = now_ms() + LOADED(KILL_MS);
+    while (processes() > 0 && now_ms() < until_ms) {
+        usleep(5000);
+    }
+    assert_int_equal(processes(), 0);
+    if (hang) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    struct agent *agent = agent_new();
+    assert_true(fence_client_found_running(agent->client));
+    assert_int_equal(fence_client_status(agent->client)->stopped.revision, 5);
+    agent_end(agent);
+}
+
+static void dead_agent_leaves_nothing_running_after_the_deadline(void **state)
+{
+    agent_crash(way_of(state), false);
+}
+
+static void hung_agent_leaves_nothing_running_after_the_deadline(void **state)
+{
+    agent_crash(way_of(state), true);
+}
+
+static void restarted_agent_goes_on_with_page_and_postmaster(void **state)
+{
+    pid_t postmaster = 0;
+    (void)agent_fork(way_of(state), false, 5000, 6000, &postmaster);
+    struct agent *agent = agent_new();
+    struct fence_lease lease;
+    assert_true(fence_client_found_running(agent->client));
+    assert_true(fence_page_read(fence_client_page(agent->client), &lease));
+    assert_int_equal(lease.epoch.revision, 5);
+    assert_true(fence_lease_armed(&lease));
+    assert_int_equal(fence_client_status(agent->client)->postmaster_pid, postmaster);
+    for (int i = 0; i < 14; i++) { /* renewals, beyond the deadline of the page that was found */
+        agent_arm(agent, 5, 1000, 1500);
+        assert_false(agent_saw(agent, FENCE_EVENT_SOFT_STOP, 500));
+    }
+    assert_true(pid_lives(postmaster));
+    agent_end(agent);
+}
+
+static void dead_fence_takes_the_postmaster_along_and_the_next_fence_the_rest(void **state)
+{
+    struct agent *agent = agent_new();
+    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    backends_open(3);
+    pid_t postmaster = fence_client_status(agent->client)->postmaster_pid;
+    kill(fence_client_status(agent->client)->fence_pid, SIGKILL);
+    int64_t took_ms = wait_dead(postmaster, LOADED(KILL_MS));
+    print_message("postmaster gone %lld ms after its fence\n", (long long)took_ms);
+    assert_true(agent_saw(agent, FENCE_EVENT_LOST, 1000));
+    assert_false(fence_client_connected(agent->client));
+    assert_true(processes() > 0); /* the backend that computes */
+    agent_free(agent);
+
+    agent = agent_new();
+    assert_false(fence_client_found_running(agent->client));
+    assert_int_equal(agent_start(agent, FENCE_KILL_AUTO), ERR_BUSY);
+    agent_kill(agent);
+    assert_int_equal(processes(), 0);
+    backends_close();
+    agent_end(agent);
+}
+
+static void dead_postmaster_is_followed_by_its_busy_backends(void **state)
+{
+    struct agent *agent = agent_new();
+    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    backends_open(3);
+    int64_t from = now_ms();
+    kill(fence_client_status(agent->client)->postmaster_pid, SIGKILL);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    print_message("all gone %lld ms after the postmaster was killed\n",
+                  (long long)(agent->seen_ms[FENCE_EVENT_ALL_GONE] - from));
+    assert_int_equal(processes(), 0);
+    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 0);
+    assert_true(WIFSIGNALED(fence_client_status(agent->client)->wait_status));
+    backends_close();
+    agent_end(agent);
+}
+
+static void stopped_postmaster_and_a_stop_that_takes_too_long_are_killed(void **state)
+{
+    struct agent *agent = agent_new();
+    struct error err;
+    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    backends_open(3);
+    kill(fence_client_status(agent->client)->postmaster_pid, SIGSTOP);
+    assert_int_equal(
+        fence_client_stop(agent->client, FENCE_STOP_FAST, now_ms() + 300, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_int_equal(processes(), 0);
+    backends_close();
+    agent_end(agent);
+}
+
+static void late_write_after_the_fire_starts_nothing(void **state)
+{
+    enum fence_kill_way way = way_of(state);
+    struct agent *agent = agent_new();
+    assert_int_equal(agent_start(agent, way), 0);
+    agent_arm(agent, 5, FENCE_NO_DEADLINE, 50);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    agent_arm(agent, 5, 60000, 60000);
+    assert_int_equal(agent_start(agent, way), ERR_REFUSED);
+    assert_string_equal(agent->err.text, "the epoch on the page is over");
+    agent_arm(agent, 6, 60000, 60000);
+    assert_int_equal(agent_start(agent, way), 0);
+    (void)backend_open();
+    agent_arm(agent, 5, 60000, 60000); /* a page that falls back kills what runs */
+    agent->seen[FENCE_EVENT_ALL_GONE] = 0;
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 1);
+    backends_close();
+    agent_end(agent);
+}
+
+/* --- once each
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void start_that_cannot_work_says_why(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    const char *argv[] = {"/nowhere/postgres", NULL};
+    const char *env[] = {NULL};
+    struct fence_start start = {.data_dir = data_dir, .argv = argv, .env = env};
+    struct error err;
+    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_IO);
+    assert_string_equal(agent->err.text, strerror(ENOENT));
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    start.data_dir = "/nowhere";
+    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_IO);
+    agent_end(agent);
+}
+
+static void second_start_and_early_quit_are_refused(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    struct error err;
+    assert_int_equal(fence_client_reload(agent->client, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_NOT_FOUND);
+    assert_int_equal(agent_start(agent, FENCE_KILL_LOOP), 0);
+    assert_int_equal(agent_start(agent, FENCE_KILL_LOOP), ERR_BUSY);
+    assert_int_equal(fence_client_reload(agent->client, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_BUSY);
+    (void)backend_open();
+    assert_int_equal(
+        fence_client_stop(agent->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, on_done, agent, &err),
+        0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+    assert_int_equal(WEXITSTATUS(fence_client_status(agent->client)->wait_status), 0);
+    backends_close();
+    agent_end(agent);
+}
+
+static void freed_client_ends_its_requests_as_canceled(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    struct error err;
+    assert_int_equal(fence_client_query(agent->client, on_done, agent, &err), 0);
+    assert_false(agent->answered);
+    fence_client_free(agent->client, NULL, NULL);
+    assert_int_equal(agent_answer(agent), ERR_CANCELED);
+    agent->client = NULL;
+    agent_free(agent);
+    agent_end(agent_new());
+}
+
+static void one_fence_and_one_agent_per_runtime_directory(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    struct error err;
+    int lock = -1;
+    int second = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)freopen("/dev/null", "w", stderr);
+        execl(fence_path, fence_path, runtime_dir, (char *)NULL);
+        _exit(99);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 1);
+
+    assert_int_equal(fence_lock_agent(runtime_dir, &lock, &err), 0);
+    assert_int_equal(fence_lock_agent(runtime_dir, &second, &err), ERR_BUSY);
+    char *want = mem_printf("process %d", (int)getpid());
+    assert_non_null(strstr(err.text, want));
+    mem_free(want);
+    close(lock);
+    assert_int_equal(fence_lock_agent(runtime_dir, &second, &err), 0);
+    close(second);
+    agent_end(agent);
+}
+
+static void runtime_directory_of_others_is_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    char *open_dir = mem_printf("%s/open", dir);
+    char *long_dir = mem_printf("%s/%0100d", dir, 1);
+    assert_int_equal(mkdir(open_dir, 0755), 0);
+    assert_int_equal(chmod(open_dir, 0755), 0);
+    assert_int_equal(fence_runtime_prepare(open_dir, &err), ERR_PERMISSION);
+    assert_int_equal(fence_runtime_prepare(long_dir, &err), ERR_LIMIT);
+    assert_int_equal(fence_runtime_prepare("relative", &err), ERR_INVALID);
+    assert_int_equal(fence_runtime_prepare("/nowhere/there", &err), ERR_NOT_FOUND);
+    assert_int_equal(fence_runtime_prepare("/", &err), ERR_PERMISSION);
+    mem_free(open_dir);
+    mem_free(long_dir);
+}
+
+static void postmaster_inherits_nothing_of_the_fence(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    char path[64];
+    char text[4096] = "";
+    assert_int_equal(agent_start(agent, FENCE_KILL_LOOP), 0);
+    (void)backend_open();
+    int postmaster = fence_client_status(agent->client)->postmaster_pid;
+    snprintf(path, sizeof path, "/proc/%d/environ", postmaster);
+    int fd = open(path, O_RDONLY);
+    ssize_t len = read(fd, text, sizeof text);
+    close(fd);
+    assert_non_null(
+        memmem(text, (size_t)len, FENCE_ENV_PAGE_FD "=", strlen(FENCE_ENV_PAGE_FD "=")));
+    assert_non_null(memmem(text, (size_t)len, "PGSERVICEFILE=", 14));
+    assert_null(memmem(text, (size_t)len, "HOME=", 5));
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", postmaster);
+    FILE *file = fopen(path, "r");
+    int score = -1;
+    assert_int_equal(fscanf(file, "%d", &score), 1);
+    fclose(file);
+    assert_int_equal(score, 0);
+    assert_int_equal(sched_getscheduler(postmaster), SCHED_OTHER);
+    backends_close();
+    agent_end(agent);
+}
+
+/* --- setting the stage
+ * --------------------------------------------------------------------------------------- */
+
+static int run(const char *command)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int make_instance(void **state)
+{
+    (void)state;
+    char *command = mem_printf(
+        PG_BIN
+        "/initdb -D '%s' -A trust -N --no-instructions -U postgres >'%s/initdb.log' 2>&1 && "
+        "echo \"listen_addresses = ''\nunix_socket_directories = '%s'\nmax_connections = 600\n"
+        "shared_buffers = 16MB\nfsync = off\nlogging_collector = on\" >> '%s/postgresql.conf'",
+        data_dir, dir, dir, data_dir);
+    int rc = run(command);
+    struct error err;
+    mem_free(command);
+    return rc != 0 || fence_runtime_prepare(runtime_dir, &err) != 0 ? -1 : 0;
+}
+
+static int all_tests(void)
+{
+    static enum fence_kill_way ways[] = {FENCE_KILL_CGROUP, FENCE_KILL_LOOP};
+/* clang-format off */
+#define BOTH(test) \
+    {#test " (cgroup)", test, NULL, NULL, &ways[0]}, {#test " (loop)", test, NULL, NULL, &ways[1]}
+    /* clang-format on */
+    const struct CMUnitTest tests[] = {
+        BOTH(deadline_kills_busy_and_idle_backends),
+        BOTH(deadline_kills_500_backends),
+        BOTH(soft_deadline_shuts_down_in_order),
+        BOTH(dead_agent_leaves_nothing_running_after_the_deadline),
+        BOTH(hung_agent_leaves_nothing_running_after_the_deadline),
+        BOTH(restarted_agent_goes_on_with_page_and_postmaster),
+        BOTH(dead_fence_takes_the_postmaster_along_and_the_next_fence_the_rest),
+        BOTH(dead_postmaster_is_followed_by_its_busy_backends),
+        BOTH(stopped_postmaster_and_a_stop_that_takes_too_long_are_killed),
+        BOTH(late_write_after_the_fire_starts_nothing),
+        cmocka_unit_test(start_that_cannot_work_says_why),
+        cmocka_unit_test(second_start_and_early_quit_are_refused),
+        cmocka_unit_test(freed_client_ends_its_requests_as_canceled),
+        cmocka_unit_test(one_fence_and_one_agent_per_runtime_directory),
+        cmocka_unit_test(runtime_directory_of_others_is_refused),
+        cmocka_unit_test(postmaster_inherits_nothing_of_the_fence),
+    };
+    return cmocka_run_group_tests(tests, make_instance, NULL);
+}
+
+/* As root: a cgroup that user postgres may divide, with this process in it. "" where there is no
+ * cgroup v2. */
+static void make_cgroup(char *ret_path, size_t size, uid_t uid)
+{
+    char line[4096];
+    char point[1024] = "";
+    FILE *file = fopen("/proc/self/mountinfo", "r");
+    ret_path[0] = '\0';
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (strstr(line, " - cgroup2 ") != NULL) {
+            sscanf(line, "%*s %*s %*s %*s %1023s", point);
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    snprintf(ret_path, size, "%s/pgquorum-test-%d", point, (int)getpid());
+    if (point[0] == '\0' || mkdir(ret_path, 0755) != 0) {
+        ret_path[0] = '\0';
+        return;
+    }
+    char *command = mem_printf("chown %d '%s' '%s/cgroup.procs' && test -e '%s/cgroup.kill'",
+                               (int)uid, ret_path, ret_path, ret_path);
+    has_cgroup = run(command) == 0;
+    mem_free(command);
+}
+
+static int run_as_postgres(const struct passwd *user, const char *cgroup)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *join = mem_printf("echo %d > '%s/cgroup.procs'", (int)getpid(), cgroup);
+        has_cgroup = has_cgroup && run(join) == 0;
+        mem_free(join);
+        if (initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
+            setuid(user->pw_uid) != 0) {
+            _exit(1);
+        }
+        exit(all_tests() == 0 ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+int main(int argc, char **argv)
+{
+    char cgroup[1200] = "";
+    const struct passwd *user = getpwnam("postgres");
+    char *self = realpath("/proc/self/exe", NULL);
+    (void)argc;
+    (void)argv;
+
+    if (mkdtemp(dir) == NULL || self == NULL) {
+        return 1;
+    }
+    data_dir = mem_printf("%s/data", dir);
+    runtime_dir = mem_printf("%s/run", dir);
+    fence_path = mem_printf("%s/pgquorum-fence", dir);
+    conninfo = mem_printf("host=%s dbname=postgres user=postgres", dir);
+    /* .../tests/unit/pgctl/test_x -> .../pgquorum-fence, copied to where user postgres can read it
+     */
+    for (int i = 0; i < 4; i++) {
+        *strrchr(self, '/') = '\0';
+    }
+    char *copy = mem_printf("install -m 0755 '%s/pgquorum-fence' '%s'", self, fence_path);
+    int rc = run(copy) == 0 && chdir("/") == 0 ? 0 : 1;
+    if (rc == 0 && geteuid() == 0 && user != NULL) {
+        rc = chown(dir, user->pw_uid, user->pw_gid);
+        make_cgroup(cgroup, sizeof cgroup, user->pw_uid);
+        rc = rc == 0 ? run_as_postgres(user, cgroup) : 1;
+        if (cgroup[0] != '\0') {
+            (void)rmdir(cgroup);
+        }
+    } else if (rc == 0) {
+        rc = all_tests() == 0 ? 0 : 1;
+    }
+    char *cleanup = mem_printf("tail -n 40 '%s/postgres.log' '%s'/data/log/*; rm -rf '%s'", dir,dir,dir);
+    (void)run(cleanup);
+    mem_free(cleanup);
+    mem_free(copy);
+    mem_free(data_dir);
+    mem_free(runtime_dir);
+    mem_free(fence_path);
+    mem_free(conninfo);
+    free(self);
+    return rc;
+}
