@@ -136,7 +136,7 @@ static void rearm(struct raft_node *node)
     delay = earlier(delay, node_leases_delay(node));
     bool change_waits = node->change.open && !node->change.submitted;
     if (change_waits || (node->barrier_wanted && node_is_leader(node))) {
-        delay = earlier(delay, node->config.heartbeat_ms);
+        delay = earlier(delay, node->pump_look_ms - node->now_ms);
     }
     if (!list_empty(&node->calls) || node->changed || node->pump_wanted) {
         delay = 0;
@@ -212,6 +212,7 @@ void raft_node_tick(struct raft_node *node)
     }
     node_enter(node);
     node->pump_wanted = false;
+    node->pump_look_ms = node->now_ms + node->config.heartbeat_ms;
     look_for_suspension(node);
     if ((uint64_t)node->now_ms >= raft_timeout(&node->raft)) {
         engine_timeout(node);
@@ -396,12 +397,19 @@ static struct raft_node *node_alloc(const struct raft_node_config *config, const
 int raft_node_start(const struct raft_node_config *config, const struct raft_env *env,
                     const struct raft_boot *boot, struct raft_node **ret_node, struct error *err)
 {
+    return node_start_without(0, config, env, boot, ret_node, err);
+}
+
+int node_start_without(unsigned guards_off, const struct raft_node_config *config, const struct raft_env *env,
+                       const struct raft_boot *boot, struct raft_node **ret_node, struct error *err)
+{
     ASSERT(config->election_timeout_ms > 0 && config->heartbeat_ms > 0);
     int rc = check_boot(boot, err);
     if (rc != 0) {
         return rc;
     }
     struct raft_node *node = node_alloc(config, env, boot);
+    node->guards.off = guards_off;
     init_engine(node);
     rc = load_snapshot(node, boot, err);
     if (rc != 0) {

@@ -165,6 +165,7 @@ struct raft_node {
     bool storage_full;
     bool changed;     /* on_change is due */
     bool pump_wanted; /* something waits for the next tick */
+    int64_t pump_look_ms; /* when to try again what could not be done at the last tick */
     unsigned seen_state;
     uint64_t seen_term;
     uint64_t seen_leader;
@@ -188,7 +189,7 @@ struct raft_node {
     struct node_proposal proposals[RAFT_NODE_PENDING_MAX];
     struct list submits;
     size_t submit_count;
-    bool barrier_wanted;
+    bool barrier_wanted; /* submit a BARRIER: nothing of our term is in the log, or a catch-up needs an entry */
 
     struct node_reads reads;
     struct node_expire expires[NODE_EXPIRES_MAX];
@@ -203,6 +204,9 @@ struct raft_node {
 };
 
 /* --- node.c --- */
+/* For tests: raft_node_start with some guards switched off (GUARD_BIT), to show what each is good for. */
+int node_start_without(unsigned guards_off, const struct raft_node_config *config, const struct raft_env *env,
+                       const struct raft_boot *boot, struct raft_node **ret_node, struct error *err) MUST_CHECK;
 void node_enter(struct raft_node *node);
 /* Settles, fires callbacks, arms. The node may be gone afterwards. */
 void node_leave(struct raft_node *node);
@@ -223,6 +227,7 @@ void node_jobs_orphan(struct raft_node *node);
 struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term, uint64_t configuration_index);
 void node_snapshot_unref(struct node_snapshot *snapshot);
 uint64_t node_term_of(const struct raft_node *node, uint64_t index); /* 0 = not known any more */
+void node_want_own_term(struct raft_node *node);
 uint64_t node_leader(const struct raft_node *node);                  /* 0 = unknown */
 bool node_is_leader(const struct raft_node *node);
 

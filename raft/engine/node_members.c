@@ -158,6 +158,7 @@ int raft_node_caught_up(struct raft_node *node, uint64_t id)
         event.catch_up.server_id = id;
         node_enter(node);
         node_step_must(node, &event, false, "catch up");
+        node->barrier_wanted = true; /* a standby that has everything already finishes only with a new entry */
         node->running = false;
         node_kick(node);
     }
@@ -177,7 +178,7 @@ void node_change_pump(struct raft_node *node)
         return;
     }
     if (!guard_change_allowed(&node->guards, &node->raft, node_term_of(node, node->commit_index))) {
-        node->barrier_wanted = true; /* G14: first something of this term */
+        node_want_own_term(node); /* G14 */
         return;
     }
     ASSERT(configuration_is_one_step(&node->configuration, &change->configuration)); /* G11 */

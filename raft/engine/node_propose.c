@@ -194,7 +194,7 @@ static bool submit_batch(struct raft_node *node)
     return true;
 }
 
-/* An entry of our own term, for reads and changes, unless the engine's barrier or a command is one already. */
+/* An entry that does nothing, see `barrier_wanted`. */
 static void submit_barrier(struct raft_node *node)
 {
     uint64_t zero = 0;
@@ -204,8 +204,7 @@ static void submit_barrier(struct raft_node *node)
         .buf = {.base = &zero, .len = sizeof(zero)},
         .batch = &zero,
     };
-    bool has_one = node_term_of(node, log_cache_last(&node->cache)) == raft_current_term(&node->raft);
-    if (has_one || submit_entries(node, &entry, 1) == 0) {
+    if (submit_entries(node, &entry, 1) == 0) {
         node->barrier_wanted = false;
     }
 }
@@ -218,15 +217,21 @@ static int64_t resend_after_ms(const struct raft_node *node, const struct node_p
     return proposal->sent_ms + node->config.election_timeout_ms * factor;
 }
 
+static bool has_attempts(const struct node_proposal *proposal)
+{
+    return proposal->attempts_max == 0 || proposal->attempts < proposal->attempts_max;
+}
+
+/* It was forwarded, and may be forwarded again when no answer comes. */
+static bool may_resend(const struct raft_node *node, const struct node_proposal *proposal)
+{
+    return proposal->sent_term != 0 && has_attempts(proposal) && !node_is_leader(node);
+}
+
 static bool may_send(const struct raft_node *node, const struct node_proposal *proposal)
 {
-    if (proposal->sent_term == 0) {
-        return true;
-    }
-    if (proposal->attempts_max != 0 && proposal->attempts >= proposal->attempts_max) {
-        return false;
-    }
-    return !node_is_leader(node) && node->now_ms >= resend_after_ms(node, proposal);
+    return proposal->sent_term == 0 ||
+           (may_resend(node, proposal) && node->now_ms >= resend_after_ms(node, proposal));
 }
 
 static void proposal_send(struct raft_node *node, struct node_proposal *proposal, uint64_t leader)
@@ -290,23 +295,27 @@ bool node_proposals_idle(const struct raft_node *node)
 
 int64_t node_proposals_delay(const struct raft_node *node)
 {
-    int64_t delay = INT64_MAX;
     uint64_t leader = node_leader(node);
+    int64_t due = INT64_MAX;
     if (node->submit_count > 0) {
-        delay = node->config.heartbeat_ms; /* the leader cannot take them now */
+        due = node->pump_look_ms; /* the engine takes none now */
     }
     for (uint64_t sequence = node->sequence_floor; sequence < node->sequence_next; sequence++) {
         const struct node_proposal *proposal = slot_of((struct raft_node *)node, sequence);
         if (!proposal->used) {
             continue;
         }
-        int64_t due = proposal->deadline_ms;
-        if (proposal->sent_term == 0 && leader != 0 && node->now_ms + node->config.heartbeat_ms < due) {
-            due = node->now_ms + node->config.heartbeat_ms; /* the leader is not connected: look again */
-        } else if (proposal->sent_term != 0 && !node_is_leader(node) && resend_after_ms(node, proposal) < due) {
-            due = resend_after_ms(node, proposal);
+        int64_t next = proposal->deadline_ms;
+        if (proposal->sent_term == 0 && leader != 0) {
+            next = node->pump_look_ms; /* the leader is not connected */
+        } else if (may_resend(node, proposal) && leader != 0 && resend_after_ms(node, proposal) < next) {
+            int64_t resend = resend_after_ms(node, proposal);
+            next = resend < node->pump_look_ms ? node->pump_look_ms : resend;
         }
-        delay = due - node->now_ms < delay ? due - node->now_ms : delay;
+        due = next < due ? next : due;
     }
-    return delay;
+    if (due == INT64_MAX) {
+        return due;
+    }
+    return due > node->now_ms ? due - node->now_ms : 0;
 }

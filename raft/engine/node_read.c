@@ -307,9 +307,11 @@ int64_t node_reads_delay(const struct raft_node *node)
     if (reads->ask_open && reads->asked_ms + node->config.election_timeout_ms < due) {
         due = reads->asked_ms + node->config.election_timeout_ms;
     }
-    if (reads->round_open || !list_empty(&reads->requests)) {
-        int64_t again = (reads->round_open ? reads->round_ms : node->now_ms) + node->config.heartbeat_ms;
-        due = again < due ? again : due;
+    if (reads->round_open && reads->round_ms + node->config.heartbeat_ms < due) {
+        due = reads->round_ms + node->config.heartbeat_ms;
+    }
+    if (!list_empty(&reads->requests) && node->pump_look_ms < due) {
+        due = node->pump_look_ms; /* until something of our term is committed */
     }
     if (due == INT64_MAX) {
         return due;

@@ -480,6 +480,16 @@ static void mirror_configuration(struct raft_node *node)
     node->guards.change_open = node->raft.configuration_uncommitted_index != 0;
 }
 
+/* Reads and changes need a committed entry of the leader's term. The engine adds one only if its log was not all
+ * committed when it was elected. */
+void node_want_own_term(struct raft_node *node)
+{
+    if (node_term_of(node, log_cache_last(&node->cache)) != raft_current_term(&node->raft)) {
+        node->barrier_wanted = true;
+        node->pump_wanted = true;
+    }
+}
+
 static void role_changed(struct raft_node *node)
 {
     unsigned state = (unsigned)raft_state(&node->raft);
@@ -499,8 +509,7 @@ static void role_changed(struct raft_node *node)
         node_change_lost(node, ERR_UNKNOWN);
     }
     if (state == RAFT_LEADER && !goes_on) {
-        /* Reads and changes need an entry of this term; the engine adds one only if its log was not all committed. */
-        node->barrier_wanted = true;
+        node_want_own_term(node);
     }
     node_reads_lost(node);
     node_proposals_resend(node);

@@ -1,0 +1,616 @@
+/* A whole group on a fake environment: elections, commands, restarts, snapshots, reads, leases, membership. */
+#include "tests/unit/raft_engine/fake_group.h"
+
+static void three_members_elect_one_leader_and_apply_a_command(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 1);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    assert_non_null(leader);
+    fake_put(leader, "a", "1", 1000, 0, &call);
+    assert_int_equal(call.times, 0); /* never inside the call */
+    fake_run(group, 100);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, 0);
+    assert_true(call.has_result);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(fake_has(&group->nodes[i], "a", "1"));
+    }
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_follower_forwards_and_is_answered_when_it_has_applied(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 2);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    fake_put(follower, "a", "1", 1000, 0, &call);
+    int64_t end = group->now + 1000;
+    while (call.times == 0 && group->now < end) {
+        fake_run(group, 1);
+    }
+    assert_int_equal(call.rc, 0);
+    assert_true(fake_has(follower, "a", "1"));
+    fake_group_free(group);
+}
+
+static bool drop_first_proposal(struct fake_group *group, uint64_t from, uint64_t to,
+                                const struct peer_message *message)
+{
+    (void)from;
+    (void)to;
+    return message->kind == PEER_PROPOSE && group->sent[PEER_PROPOSE] == 1;
+}
+
+static void a_lost_proposal_is_sent_again_after_an_election_timeout(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 3);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    fake_run(group, 4 * FAKE_ET); /* member records are written */
+    group->sent[PEER_PROPOSE] = 0;
+    group->drops = drop_first_proposal;
+    fake_put(follower, "a", "1", 2000, 0, &call);
+    fake_run(group, FAKE_ET / 2);
+    assert_int_equal(call.times, 0);
+    fake_run(group, FAKE_ET);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, 0);
+    assert_false(call.result.repeated);
+    fake_group_free(group);
+}
+
+static void a_proposal_with_one_attempt_is_not_sent_again(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 3);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    fake_run(group, 4 * FAKE_ET);
+    group->sent[PEER_PROPOSE] = 0;
+    group->drops = drop_first_proposal;
+    fake_put(follower, "a", "1", 1000, 1, &call);
+    fake_run(group, 1500);
+    assert_int_equal(group->sent[PEER_PROPOSE], 1);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, ERR_UNKNOWN);
+    fake_group_free(group);
+}
+
+static void without_a_leader_a_proposal_was_never_sent(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 4);
+    struct fake_call call;
+    fake_start_node(&group->nodes[0]);
+    fake_put(&group->nodes[0], "a", "1", 500, 0, &call);
+    fake_run(group, 1000);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, ERR_UNAVAILABLE);
+    fake_group_free(group);
+}
+
+static void a_proposal_survives_the_death_of_the_leader_once(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 5);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    fake_run(group, 4 * FAKE_ET);
+    int64_t revision = store_revision(raft_node_store(follower->node));
+    fake_put(follower, "a", "1", 5000, 0, &call);
+    fake_run(group, 1); /* at the leader, perhaps in its log */
+    fake_crash(leader, 0);
+    fake_run(group, 3000);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, 0);
+    fake_start_node(leader);
+    fake_run(group, 2000);
+    assert_int_equal(store_revision(raft_node_store(follower->node)), revision + 1);
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void stop_cancels_what_waits(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 6);
+    struct fake_call call;
+    struct fake_call read = {0};
+    fake_start_node(&group->nodes[0]);
+    fake_put(&group->nodes[0], "a", "1", 500, 0, &call);
+    assert_int_equal(raft_node_read(group->nodes[0].node, 500, fake_done, &read, NULL), 0);
+    fake_crash(&group->nodes[0], 0);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, ERR_CANCELED);
+    assert_int_equal(read.times, 1);
+    assert_int_equal(read.rc, ERR_CANCELED);
+    fake_group_free(group);
+}
+
+static void the_pending_window_has_an_end(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 7);
+    struct store_command command = {.type = STORE_LEASE_REVOKE, .lease = 1};
+    struct fake_call call = {0};
+    fake_start_node(&group->nodes[0]);
+    for (unsigned i = 0; i < RAFT_NODE_PENDING_MAX; i++) {
+        assert_int_equal(raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), 0);
+    }
+    assert_int_equal(raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), ERR_LIMIT);
+    fake_run(group, 200);
+    assert_int_equal(call.times, RAFT_NODE_PENDING_MAX);
+    assert_int_equal(raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), 0);
+    fake_group_free(group);
+}
+
+static void five_thousand_pipelined_commands_all_complete(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 8);
+    static struct fake_call calls[5000];
+    unsigned sent = 0;
+    unsigned done = 0;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    leader->disk_delay = 0; /* faster than everybody's answer */
+    int64_t end = group->now + 60000;
+    while (done < 5000 && group->now < end) {
+        while (sent < 5000 && sent - done < 900) {
+            char key[16];
+            (void)snprintf(key, sizeof(key), "k%u", sent);
+            fake_put(leader, key, "v", 60000, 0, &calls[sent++]);
+        }
+        fake_run(group, 1);
+        for (done = 0; done < sent && calls[done].times == 1 && calls[done].rc == 0; done++) {
+        }
+    }
+    assert_int_equal(done, 5000);
+    fake_run(group, 200);
+    fake_check_equal(group);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(group->nodes[i].disk.has_snapshot); /* threshold 1024 */
+        assert_true(group->nodes[i].disk.entry_count <= NODE_SNAPSHOT_THRESHOLD + NODE_SNAPSHOT_TRAILING + 128);
+    }
+    fake_group_free(group);
+}
+
+static void all_restart_and_hold_the_same_state(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 9);
+    struct fake_call call;
+    group->threshold = 8;
+    group->trailing = 4;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    for (int i = 0; i < 30; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        fake_put(leader, key, "v", 1000, 0, &call);
+        fake_run(group, 20);
+        assert_int_equal(call.rc, 0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        fake_crash(&group->nodes[i], 0);
+    }
+    fake_start_all(group);
+    assert_non_null(fake_elect(group, 8 * FAKE_ET));
+    fake_run(group, 1000);
+    assert_true(fake_has(&group->nodes[0], "k29", "v"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_member_that_was_away_gets_a_snapshot(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 10);
+    struct fake_call call;
+    group->threshold = 8;
+    group->trailing = 4;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *away = &group->nodes[leader->id % 3];
+    fake_run(group, 4 * FAKE_ET);
+    away->cut = true;
+    for (int i = 0; i < 40; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        fake_put(leader, key, "v", 1000, 0, &call);
+        fake_run(group, 20);
+        assert_int_equal(call.rc, 0);
+    }
+    away->cut = false;
+    fake_run(group, 2000);
+    assert_true(group->sent[PEER_SNAPSHOT] > 0);
+    assert_true(fake_has(away, "k39", "v"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_read_sees_what_was_committed_before_it_from_any_member(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 11);
+    struct fake_call put;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_put(leader, "a", "1", 1000, 0, &put);
+    while (put.times == 0) {
+        fake_run(group, 1);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        struct fake_call read = {0};
+        assert_int_equal(raft_node_read(group->nodes[i].node, 1000, fake_done, &read, NULL), 0);
+        assert_int_equal(read.times, 0);
+        fake_run(group, 10);
+        assert_int_equal(read.times, 1);
+        assert_int_equal(read.rc, 0);
+        assert_true(fake_has(&group->nodes[i], "a", "1"));
+    }
+    fake_group_free(group);
+}
+
+static void a_leader_that_was_deposed_answers_no_read(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 12);
+    struct fake_call read = {0};
+    fake_start_all(group);
+    struct fake_node *old = fake_elect(group, 4 * FAKE_ET);
+    old->cut = true;
+    assert_int_equal(raft_node_read(old->node, 100, fake_done, &read, NULL), 0);
+    fake_run(group, 150);
+    assert_int_equal(read.times, 1);
+    assert_int_equal(read.rc, ERR_UNAVAILABLE);
+    fake_group_free(group);
+}
+
+static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 13);
+    struct fake_call read = {0};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    assert_int_equal(raft_node_read(follower->node, 5000, fake_done, &read, NULL), 0);
+    fake_run(group, 0);
+    LIST_EACH(item, &group->messages) {
+        fake_message_free(LIST_OWNER(item, struct fake_message, link));
+    }
+    fake_run(group, 2 * FAKE_ET);
+    assert_int_equal(read.times, 1);
+    assert_int_equal(read.rc, 0);
+    fake_group_free(group);
+}
+
+/* --- leases ------------------------------------------------------------------------------------------------- */
+
+static void grant(struct fake_group *group, struct fake_node *fake, uint64_t lease, int64_t ttl_ms)
+{
+    struct fake_call call = {0};
+    struct store_command command = {.type = STORE_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms};
+    assert_int_equal(raft_node_propose(fake->node, &command, 1000, 0, fake_done, &call, NULL), 0);
+    while (call.times == 0) {
+        fake_run(group, 1);
+    }
+    assert_int_equal(call.rc, 0);
+    assert_int_equal(call.result.code, 0);
+}
+
+static bool lease_lives(struct fake_node *fake, uint64_t lease)
+{
+    struct store_lease found;
+    return store_lease_get(raft_node_store(fake->node), lease, &found);
+}
+
+static void a_lease_that_nobody_renews_is_expired_after_its_ttl(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 14);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 1000);
+    grant(group, leader, 7, 3000);
+    fake_run(group, 2990);
+    assert_true(lease_lives(leader, 7));
+    fake_run(group, 100);
+    assert_false(lease_lives(leader, 7));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 15);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *other = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    grant(group, leader, 7, 3000);
+    fake_run(group, 10);
+    fake_crash(leader, 0);
+    fake_run(group, 2950);
+    assert_true(lease_lives(other, 7));
+    fake_run(group, 150);
+    assert_false(lease_lives(other, 7));
+    fake_group_free(group);
+}
+
+static void a_restart_and_a_suspension_count_a_lease_afresh(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(1, 16);
+    fake_start_all(group);
+    assert_non_null(fake_elect(group, 4 * FAKE_ET));
+    struct fake_node *fake = &group->nodes[0];
+    fake_run(group, 500);
+    grant(group, fake, 7, 3000);
+    fake_run(group, 2000);
+    fake_crash(fake, 0);
+    fake_start_node(fake);
+    fake_run(group, 2500); /* 4500 since the grant, 2500 since the start */
+    assert_true(lease_lives(fake, 7));
+    group->suspended += 60000; /* the lease clock jumps, and the wait begins anew */
+    fake_run(group, 2500);
+    assert_true(lease_lives(fake, 7));
+    fake_run(group, 1000);
+    assert_false(lease_lives(fake, 7));
+    fake_group_free(group);
+}
+
+/* --- members ------------------------------------------------------------------------------------------------ */
+
+static void every_member_publishes_its_name_and_address(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 17);
+    struct raft_status status;
+    fake_start_all(group);
+    assert_non_null(fake_elect(group, 4 * FAKE_ET));
+    fake_run(group, 4 * FAKE_ET);
+    raft_node_status(group->nodes[1].node, &status);
+    assert_int_equal(status.member_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(status.members[i].name, group->nodes[i].name);
+        assert_true(strstr(status.members[i].address, "127.0.0.1:") != NULL);
+    }
+    fake_group_free(group);
+}
+
+static void retry(struct fake_group *group, int (*call)(struct raft_node *, uint64_t, raft_done, void *, struct error *),
+                  struct fake_node *leader, uint64_t id)
+{
+    struct fake_call done = {0};
+    struct error err = {0};
+    int rc = ERR_BUSY;
+    for (int i = 0; i < 200 && rc == ERR_BUSY; i++) {
+        rc = call(leader->node, id, fake_done, &done, &err);
+        if (rc == ERR_BUSY) {
+            fake_run(group, 10);
+        }
+    }
+    if (rc != 0) {
+        fail_msg("change: %s", err.text);
+    }
+    for (int i = 0; i < 1000 && done.times == 0; i++) {
+        fake_run(group, 1);
+    }
+    assert_int_equal(done.times, 1);
+    assert_int_equal(done.rc, 0);
+}
+
+static void a_new_member_joins_as_standby_catches_up_and_votes(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 18);
+    struct raft_status status;
+    struct fake_call call;
+    group->threshold = 8;
+    group->trailing = 4;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    for (int i = 0; i < 20; i++) {
+        fake_put(leader, "a", "1", 1000, 0, &call);
+        fake_run(group, 20);
+    }
+    struct fake_node *joining = fake_add_node(group);
+    fake_start_node(joining);
+    retry(group, raft_node_add, leader, joining->id);
+    fake_run(group, 500);
+    raft_node_status(leader->node, &status);
+    assert_int_equal(status.member_count, 4);
+    assert_false(status.members[3].voter);
+    retry(group, raft_node_promote, leader, joining->id);
+    raft_node_status(leader->node, &status);
+    assert_true(status.members[3].voter);
+    uint64_t gone = group->nodes[leader->id % 3].id;
+    fake_crash(fake_find(group, gone), 0);
+    retry(group, raft_node_remove, leader, gone);
+    fake_run(group, 1500);
+    raft_node_status(joining->node, &status);
+    assert_int_equal(status.member_count, 3);
+    struct store_member members[STORE_MEMBERS_MAX];
+    assert_int_equal(store_members(raft_node_store(joining->node), members, STORE_MEMBERS_MAX), 3);
+    assert_true(fake_has(joining, "a", "1"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void changes_that_are_never_allowed_are_refused(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(2, 19);
+    struct fake_call done = {0};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 2];
+    fake_run(group, 1000);
+    assert_int_equal(raft_node_remove(leader->node, leader->id, fake_done, &done, NULL), ERR_REFUSED);
+    assert_int_equal(raft_node_remove(leader->node, follower->id, fake_done, &done, NULL), ERR_REFUSED);
+    assert_int_equal(raft_node_remove(leader->node, 99, fake_done, &done, NULL), ERR_NOT_FOUND);
+    assert_int_equal(raft_node_add(leader->node, follower->id, fake_done, &done, NULL), ERR_EXISTS);
+    assert_int_equal(raft_node_promote(leader->node, follower->id, fake_done, &done, NULL), ERR_EXISTS);
+    assert_int_equal(raft_node_promote(leader->node, 99, fake_done, &done, NULL), ERR_NOT_FOUND);
+    assert_int_equal(raft_node_add(follower->node, 99, fake_done, &done, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(raft_node_add(leader->node, 99, fake_done, &done, NULL), 0);
+    assert_int_equal(raft_node_add(leader->node, 98, fake_done, &done, NULL), ERR_BUSY); /* one at a time */
+    fake_run(group, 100);
+    assert_int_equal(done.times, 1);
+    assert_int_equal(raft_node_promote(leader->node, 99, fake_done, &done, NULL), ERR_BUSY); /* never seen */
+    fake_group_free(group);
+}
+
+static void a_change_waits_for_a_living_voter_that_is_behind(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 20);
+    struct fake_call done = {0};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *slow = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    slow->disk_stopped = true;
+    assert_int_equal(raft_node_add(leader->node, 99, fake_done, &done, NULL), 0);
+    fake_run(group, 100);
+    assert_int_equal(done.times, 1);
+    assert_int_equal(raft_node_remove(leader->node, 99, fake_done, &done, NULL), ERR_BUSY);
+    slow->disk_stopped = false;
+    fake_run(group, 100);
+    assert_int_equal(raft_node_remove(leader->node, 99, fake_done, &done, NULL), 0);
+    fake_run(group, 100);
+    assert_int_equal(done.times, 2);
+    fake_group_free(group);
+}
+
+static void leadership_moves_when_the_group_is_quiet(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 21);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    uint64_t to = group->nodes[leader->id % 3].id;
+    int rc = ERR_BUSY;
+    for (int i = 0; i < 200 && rc != 0; i++) {
+        fake_run(group, 10);
+        rc = raft_node_transfer(leader->node, to, NULL);
+    }
+    assert_int_equal(rc, 0);
+    int64_t began = group->now;
+    while (fake_leader(group) == leader && group->now < began + 2 * FAKE_ET) {
+        fake_run(group, 1);
+    }
+    fake_run(group, 20);
+    assert_int_equal(fake_leader(group)->id, to);
+    fake_group_free(group);
+}
+
+/* --- disk --------------------------------------------------------------------------------------------------- */
+
+static void a_leader_with_a_full_disk_gives_up_and_comes_back(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 22);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 1000);
+    leader->disk_stopped = true;
+    raft_node_storage_full(leader->node, true);
+    fake_run(group, 6 * FAKE_ET);
+    struct fake_node *next = fake_leader(group);
+    assert_non_null(next);
+    assert_ptr_not_equal(next, leader);
+    fake_put(next, "a", "1", 1000, 0, &call);
+    fake_run(group, 100);
+    assert_int_equal(call.rc, 0);
+    leader->disk_stopped = false;
+    raft_node_storage_full(leader->node, false);
+    fake_run(group, 1000);
+    assert_true(fake_has(leader, "a", "1"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_vote_leaves_only_when_it_is_durable(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 23);
+    struct buf bytes = BUF_INIT;
+    fake_start_node(&group->nodes[0]);
+    struct peer_message vote = {.kind = PEER_VOTE, .version = 2, .term = 5};
+    vote.vote = (struct peer_vote){.candidate = 2, .last_index = 1, .last_term = 1};
+    peer_wire_encode(&vote, &bytes);
+    raft_node_receive(group->nodes[0].node, 2, buf_span(&bytes));
+    assert_int_equal(group->sent[PEER_VOTE_RESULT], 0);
+    assert_true(fake_job_one(&group->nodes[0]));
+    assert_int_equal(group->sent[PEER_VOTE_RESULT], 1);
+    assert_int_equal(group->nodes[0].disk.term, 5);
+    assert_int_equal(group->nodes[0].disk.voted_for, 2);
+    buf_free(&bytes);
+    fake_group_free(group);
+}
+
+static void an_idle_group_does_not_spin(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 24);
+    fake_start_all(group);
+    assert_non_null(fake_elect(group, 4 * FAKE_ET));
+    fake_run(group, 2000);
+    memset(group->sent, 0, sizeof(group->sent));
+    fake_run(group, 1000);
+    assert_in_range(group->sent[PEER_APPEND], 80, 110); /* two followers, a heartbeat each 20 ms */
+    assert_int_equal(group->sent[PEER_PROPOSE], 0);
+    assert_int_equal(group->sent[PEER_PROBE], 0);
+    fake_group_free(group);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_members_elect_one_leader_and_apply_a_command),
+        cmocka_unit_test(a_follower_forwards_and_is_answered_when_it_has_applied),
+        cmocka_unit_test(a_lost_proposal_is_sent_again_after_an_election_timeout),
+        cmocka_unit_test(a_proposal_with_one_attempt_is_not_sent_again),
+        cmocka_unit_test(without_a_leader_a_proposal_was_never_sent),
+        cmocka_unit_test(a_proposal_survives_the_death_of_the_leader_once),
+        cmocka_unit_test(stop_cancels_what_waits),
+        cmocka_unit_test(the_pending_window_has_an_end),
+        cmocka_unit_test(five_thousand_pipelined_commands_all_complete),
+        cmocka_unit_test(all_restart_and_hold_the_same_state),
+        cmocka_unit_test(a_member_that_was_away_gets_a_snapshot),
+        cmocka_unit_test(a_read_sees_what_was_committed_before_it_from_any_member),
+        cmocka_unit_test(a_leader_that_was_deposed_answers_no_read),
+        cmocka_unit_test(a_read_is_asked_again_when_the_answer_is_lost),
+        cmocka_unit_test(a_lease_that_nobody_renews_is_expired_after_its_ttl),
+        cmocka_unit_test(a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder),
+        cmocka_unit_test(a_restart_and_a_suspension_count_a_lease_afresh),
+        cmocka_unit_test(every_member_publishes_its_name_and_address),
+        cmocka_unit_test(a_new_member_joins_as_standby_catches_up_and_votes),
+        cmocka_unit_test(changes_that_are_never_allowed_are_refused),
+        cmocka_unit_test(a_change_waits_for_a_living_voter_that_is_behind),
+        cmocka_unit_test(leadership_moves_when_the_group_is_quiet),
+        cmocka_unit_test(a_leader_with_a_full_disk_gives_up_and_comes_back),
+        cmocka_unit_test(a_vote_leaves_only_when_it_is_durable),
+        cmocka_unit_test(an_idle_group_does_not_spin),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
