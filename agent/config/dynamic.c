@@ -575,8 +575,13 @@ int dynamic_config_validate(const json_t *document, const json_t *before, struct
         return error_set(err, ERR_UNSUPPORTED, "%s: not served by this release: leave it out",
                          unserved);
     }
+    const json_t *postgresql = json_object_get(document, "postgresql");
+    const json_t *postgresql_before = json_object_get(before, "postgresql");
     int rc = validate_names(document, before, err);
-    rc = rc != 0 ? rc : validate_postgresql(json_object_get(document, "postgresql"), err);
+    rc = rc != 0 ? rc : validate_postgresql(postgresql, err);
+    rc = rc != 0 ? rc
+                 : dynamic_parameters_check(json_object_get(postgresql, "parameters"),
+                                            json_object_get(postgresql_before, "parameters"), err);
     for (size_t i = 0; rc == 0 && i < FIELD_COUNT; i++) {
         const json_t *value = field_value(document, &fields[i]);
         const json_t *old = before != NULL ? field_value(before, &fields[i]) : NULL;

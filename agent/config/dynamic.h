@@ -82,6 +82,10 @@ struct dynamic_parameters {
 int dynamic_parameters_merge(const struct dynamic_config *config, const json_t *local,
                              struct dynamic_parameters *ret_parameters, char *warning,
                              struct error *err) MUST_CHECK;
+/* Strict look at the parameters that somebody wants to store; those that are stored with the same
+ * value already (in `before`, may be NULL) are passed over. */
+int dynamic_parameters_check(const json_t *parameters, const json_t *before,
+                             struct error *err) MUST_CHECK;
 void dynamic_parameters_free(struct dynamic_parameters *parameters);
 
 /* A list of text (pg_hba, pg_ident) under `postgresql` of the document that the file does not

@@ -247,6 +247,25 @@ int dynamic_parameters_merge(const struct dynamic_config *config, const json_t *
     return rc;
 }
 
+int dynamic_parameters_check(const json_t *parameters, const json_t *before, struct error *err)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)parameters, name, value)
+    {
+        char *text = value_text(value);
+        struct pg_parameter item = {.name = name, .value = text};
+        struct pg_parameters one = {.items = &item, .count = 1};
+        bool stored = json_equal(value, json_object_get(before, name)) != 0;
+        int rc = text != NULL && !stored ? pg_parameters_check(&one, err) : 0;
+        mem_free(text);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
 void dynamic_parameters_free(struct dynamic_parameters *parameters)
 {
     if (parameters == NULL) {

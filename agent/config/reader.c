@@ -188,12 +188,14 @@ int reader_int(const struct reader *r, const struct section *s, const char *key,
 /* --- addresses
  * -------------------------------------------------------------------------------------------- */
 
-/* Where the port begins (after its ':'), or NULL. "::1" without brackets has none. */
+/* Where the port begins (after its ':'), or NULL. "::1" without brackets has none; a list has it at
+ * its end. */
 static const char *port_of(const char *text)
 {
     const char *colon = strrchr(text, ':');
-    if (colon == NULL || (text[0] == '[' && colon[-1] != ']') ||
-        (text[0] != '[' && strchr(text, ':') != colon)) {
+    bool list = strchr(text, ',') != NULL;
+    if (colon == NULL || (!list && text[0] == '[' && colon[-1] != ']') ||
+        (!list && text[0] != '[' && strchr(text, ':') != colon)) {
         return NULL;
     }
     return colon + 1;

@@ -1,0 +1,613 @@
+/* The document's file with a raft section, and every mistake that is told in one line: file, key,
+ * what is wrong, what would be right. Each mistake is an edit of the good file. */
+#include "agent/config/config.h"
+#include "agent/config/reader.h"
+#include "agent/config/yaml.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char good[] = "scope: postgres\n"
+                           "namespace: /db/\n"
+                           "name: node1\n"
+                           "restapi:\n"
+                           "  listen: 172.20.0.10:8008\n"
+                           "  connect_address: 172.20.0.10:8008\n"
+                           "raft:\n"
+                           "  data_dir: /data/raft\n"
+                           "  self_addr: 172.20.0.10:2222\n"
+                           "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n"
+                           "bootstrap:\n"
+                           "  dcs:\n"
+                           "    ttl: 30\n"
+                           "    loop_wait: 10\n"
+                           "    retry_timeout: 10\n"
+                           "    maximum_lag_on_failover: 1048576\n"
+                           "    postgresql:\n"
+                           "      use_pg_rewind: true\n"
+                           "  initdb:\n"
+                           "    - encoding: UTF8\n"
+                           "    - data-checksums\n"
+                           "  pg_hba:\n"
+                           "    - host replication replicator 127.0.0.1/32 md5\n"
+                           "    - host all all 0.0.0.0/0 md5\n"
+                           "  users:\n"
+                           "    admin:\n"
+                           "      password: admin\n"
+                           "      options: [createrole, createdb]\n"
+                           "postgresql:\n"
+                           "  listen: 172.20.0.10:5432\n"
+                           "  connect_address: 172.20.0.10:5432\n"
+                           "  data_dir: /data/patroni\n"
+                           "  pgpass: /tmp/pgpass0\n"
+                           "  authentication:\n"
+                           "    replication: {username: replicator, password: rep-pass}\n"
+                           "    superuser: {username: postgres, password: zalando}\n"
+                           "    rewind: {username: rewind_user, password: rewind_password}\n"
+                           "  parameters:\n"
+                           "    unix_socket_directories: '.'\n"
+                           "tags:\n"
+                           "  nofailover: false\n"
+                           "  noloadbalance: false\n"
+                           "  clonefrom: false\n"
+                           "  nosync: false\n";
+
+/* The good file with the first `from` replaced; NULL = unchanged. Free with mem_free. */
+static char *edited(const char *from, const char *to)
+{
+    const char *at = from != NULL ? strstr(good, from) : NULL;
+    if (from == NULL) {
+        return mem_strdup(good);
+    }
+    if (at == NULL) {
+        fail_msg("the good file has no '%s'", from);
+    }
+    return mem_printf("%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
+}
+
+static int load(const char *from, const char *to, bool client, struct config *ret_config,
+                struct config_warnings *warnings, struct error *err)
+{
+    struct config_source source = {
+        .path = "node1.yml", .cwd = "/var/lib/pg", .home = "/home/pg", .client = client};
+    char *text = edited(from, to);
+    json_t *tree = NULL;
+    int rc = yaml_parse(span_str(text), &tree, err);
+    if (rc == 0) {
+        rc = config_from_json(&source, tree, ret_config, warnings, err);
+    }
+    json_decref(tree);
+    mem_free(text);
+    return rc;
+}
+
+static struct config loaded(const char *from, const char *to)
+{
+    struct config config;
+    struct error err = {0};
+    if (load(from, to, false, &config, NULL, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    return config;
+}
+
+static void refused(const char *from, const char *to, const char *words)
+{
+    struct config config;
+    struct error err = {0};
+    if (load(from, to, false, &config, NULL, &err) == 0) {
+        fail_msg("'%s' was taken", to);
+    }
+    if (strncmp(err.text, "node1.yml: ", 11) != 0 || strstr(err.text, words) == NULL) {
+        fail_msg("'%s' does not say '%s'", err.text, words);
+    }
+    assert_null(strchr(err.text, '\n'));
+    assert_null(config.memory);
+}
+
+static void warned(const char *from, const char *to, const char *words)
+{
+    struct config config;
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    if (load(from, to, false, &config, &warnings, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    bool found = false;
+    for (size_t i = 0; i < warnings.count; i++) {
+        found = found || strstr(warnings.texts[i], words) != NULL;
+    }
+    if (!found) {
+        fail_msg("no warning says '%s' (the first of %zu: %s)", words, warnings.count,
+                 warnings.count > 0 ? warnings.texts[0] : "");
+    }
+    config_free(&config);
+    config_warnings_free(&warnings);
+}
+
+static void the_file_of_the_document_is_read_whole(void **state)
+{
+    (void)state;
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    struct config c;
+    assert_int_equal(load(NULL, NULL, false, &c, &warnings, &err), 0);
+    assert_int_equal(warnings.count, 0);
+    assert_string_equal(c.scope, "postgres");
+    assert_string_equal(c.namespace_, "/db");
+    assert_string_equal(c.prefix, "/db/postgres/");
+    assert_string_equal(c.name, "node1");
+    assert_string_equal(c.restapi_listen.host, "172.20.0.10");
+    assert_int_equal(c.restapi_listen.port, 8008);
+    assert_string_equal(c.raft.data_dir, "/data/raft");
+    assert_string_equal(c.raft.bind.text, "172.20.0.10:2222");
+    assert_int_equal(c.raft.partner_count, 2);
+    assert_string_equal(c.raft.partners[1].text, "172.20.0.12:2222");
+    assert_string_equal(c.bootstrap.initdb.items[0], "encoding=UTF8");
+    assert_string_equal(c.bootstrap.initdb.items[1], "data-checksums");
+    assert_string_equal(c.bootstrap.pg_hba.items[1], "host all all 0.0.0.0/0 md5");
+    assert_int_equal(c.bootstrap.user_count, 1);
+    assert_string_equal(c.bootstrap.users[0].name, "admin");
+    assert_string_equal(c.bootstrap.users[0].options.items[1], "CREATEDB");
+    assert_int_equal(json_integer_value(json_object_get(c.bootstrap.dcs, "ttl")), 30);
+    assert_string_equal(c.postgresql.listen.host, "172.20.0.10");
+    assert_string_equal(c.postgresql.rewind.username, "rewind_user");
+    assert_string_equal(c.postgresql.config_dir, "/data/patroni");
+    assert_string_equal(c.postgresql.database, "postgres");
+    assert_int_equal(c.postgresql.pg_ctl_timeout_ms, 60000);
+    assert_false(c.postgresql.use_pg_rewind_given);
+    assert_int_equal(json_object_size(c.tags.published), 0);
+    assert_false(c.tags.nofailover);
+    assert_int_equal(c.tags.failover_priority, 1);
+    assert_int_equal(c.watchdog, CONFIG_WATCHDOG_AUTOMATIC);
+    config_free(&c);
+}
+
+static void addresses_need_a_port_and_one_host(void **state)
+{
+    (void)state;
+    refused("self_addr: 172.20.0.10:2222", "self_addr: 172.20.0.10",
+            "raft.self_addr: '172.20.0.10' has no port: give host:port");
+    refused("self_addr: 172.20.0.10:2222", "self_addr: 172.20.0.10:0", "no port from 1 to 65535");
+    refused("self_addr: 172.20.0.10:2222", "self_addr: 172.20.0.10:65536",
+            "no port from 1 to 65535");
+    refused("self_addr: 172.20.0.10:2222", "self_addr: '*:2222'",
+            "raft.self_addr: '*:2222' names no one host");
+    refused("self_addr: 172.20.0.10:2222", "self_addr: 'fd00::1'", "has no port");
+    refused("'172.20.0.11:2222'", "'172.20.0.11'", "raft.partner_addrs: '172.20.0.11' has no port");
+    refused("'172.20.0.11:2222'", "5", "raft.partner_addrs: its item 1 is no text");
+    refused("'172.20.0.11:2222'", "'172.20.0.12:2222'", "is there twice");
+    refused("listen: 172.20.0.10:8008", "listen: 172.20.0.10",
+            "restapi.listen: '172.20.0.10' has no port");
+    refused("listen: 172.20.0.10:5432", "listen: 172.20.0.10:x",
+            "postgresql.listen: '172.20.0.10:x' has no port");
+    struct config c = loaded("self_addr: 172.20.0.10:2222", "self_addr: '[fd00::1]:2222'");
+    assert_string_equal(c.raft.self.host, "fd00::1");
+    assert_string_equal(c.raft.self.text, "[fd00::1]:2222");
+    config_free(&c);
+    c = loaded("  listen: 172.20.0.10:5432", "  listen: '172.20.0.10,127.0.0.1'");
+    assert_string_equal(c.postgresql.listen.host, "172.20.0.10,127.0.0.1");
+    assert_int_equal(c.postgresql.listen.port, 5432);
+    config_free(&c);
+    c = loaded("  listen: 172.20.0.10:8008", "  listen: '*:8008'");
+    assert_string_equal(c.restapi_listen.host, "");
+    config_free(&c);
+}
+
+static void one_partner_list_may_serve_all_nodes(void **state)
+{
+    (void)state;
+    struct config c = loaded("['172.20.0.11:2222', '172.20.0.12:2222']",
+                             "172.20.0.10:2222,172.20.0.11:2222, 172.20.0.12:2222");
+    assert_int_equal(c.raft.partner_count, 2);
+    config_free(&c);
+    warned("['172.20.0.11:2222', '172.20.0.12:2222']", "['172.20.0.11:2222']", "two members");
+}
+
+static void names_that_are_nearly_right_are_refused(void **state)
+{
+    (void)state;
+    refused("retry_timeout:", "retry_timeuot:",
+            "bootstrap.dcs.retry_timeuot: there is no key of that name: did you mean "
+            "'retry_timeout'?");
+    refused("self_addr:", "selfaddr:", "did you mean 'self_addr'?");
+    refused("partner_addrs:", "partner_adrs:", "did you mean 'partner_addrs'?");
+    refused("scope:", "scop:", "scop: there is no key of that name: did you mean 'scope'?");
+    refused("data_dir: /data/patroni", "data-dir: /data/patroni", "did you mean 'data_dir'?");
+    refused("replication: {username", "replication: {user_name", "did you mean 'username'?");
+    refused("noloadbalance:", "noloadbalanse:", "tags.noloadbalanse");
+    warned("tags:", "my_own_section: 1\ntags:", "my_own_section: no key that is known here");
+    warned("  pgpass:", "  wal_e: {command: x}\n  pgpass:",
+           "postgresql.wal_e: no key that is known here");
+}
+
+static void tags_of_ones_own_are_published(void **state)
+{
+    (void)state;
+    struct config c = loaded("  clonefrom: false\n",
+                             "  clonefrom: true\n  region: 'north'\n  failover_priority: 5\n");
+    assert_string_equal(json_string_value(json_object_get(c.tags.published, "region")), "north");
+    assert_true(json_is_true(json_object_get(c.tags.published, "clonefrom")));
+    assert_true(json_is_false(
+        json_object_get(c.tags.published, "nofailover"))); /* kept beside the priority */
+    assert_null(json_object_get(c.tags.published, "nosync"));
+    assert_true(c.tags.clonefrom);
+    assert_int_equal(c.tags.failover_priority, 5);
+    config_free(&c);
+}
+
+static void nofailover_and_priority_agree_or_warn(void **state)
+{
+    (void)state;
+    struct config c = loaded("  nofailover: false\n", "  failover_priority: 0\n");
+    assert_true(c.tags.nofailover);
+    assert_int_equal(c.tags.failover_priority, 0);
+    config_free(&c);
+    warned("  nofailover: false\n", "  nofailover: true\n  failover_priority: 3\n", "contradict");
+    warned("  nofailover: false\n", "  nofailover: 'false'\n", "counts as true");
+    c = loaded("  nosync: false\n",
+               "  sync_priority: 0\n  nostream: 'off'\n  replicatefrom: node2\n");
+    assert_true(c.tags.nosync);
+    assert_false(c.tags.nostream);
+    assert_string_equal(c.tags.replicatefrom, "node2");
+    config_free(&c);
+    refused("  nofailover: false\n", "  failover_priority: high\n", "tags.failover_priority");
+}
+
+static void values_of_the_wrong_type_are_refused(void **state)
+{
+    (void)state;
+    refused("name: node1", "name: [a]", "name: is a list: give a text");
+    refused("name: node1", "name: on", "name: is true or false: give a text");
+    refused("name: node1\n", "", "name: is not there");
+    refused("scope: postgres\n", "", "scope: is not there");
+    refused("scope: postgres", "scope: a/b", "scope: 'a/b' has a slash");
+    refused("name: node1", "name: n234567890123456789012345678901234567890123456789012345678901234",
+            "longer than 63 bytes");
+    refused("ttl: 30", "ttl: soon", "bootstrap.dcs.ttl: \"soon\" is not right: give a time from 3");
+    refused("use_pg_rewind: true", "use_pg_rewind: maybe",
+            "bootstrap.dcs.postgresql.use_pg_rewind");
+    refused("  parameters:\n    unix_socket_directories: '.'\n", "  parameters: [a]\n",
+            "postgresql.parameters: is a list: give a mapping");
+    refused("unix_socket_directories: '.'", "unix_socket_directories: ['.']",
+            "postgresql.parameters.unix_socket_directories");
+    refused("['172.20.0.11:2222', '172.20.0.12:2222']", "{a: b}", "raft.partner_addrs: is no list");
+    refused("options: [createrole, createdb]", "options: createrole",
+            "bootstrap.users.admin.options: is a text");
+    refused("options: [createrole, createdb]", "options: ['createrole; drop']",
+            "no option of CREATE ROLE");
+    refused("  dcs:\n", "  dcs: 5\n  ignored:\n", "bootstrap.dcs: is a number: give a mapping");
+    refused("- encoding: UTF8", "- [a]", "bootstrap.initdb: its item 1 is a list");
+    refused("- encoding: UTF8", "- {a: b, c: d}", "more than one pair");
+    refused("- encoding: UTF8", "- pwfile: /x", "'pwfile' may not be given");
+    refused("- encoding: UTF8", "- data-checksums: true",
+            "the value of 'data-checksums' is true or false");
+    refused("  pgpass: /tmp/pgpass0\n", "  pgpass: /tmp/pgpass0\n  pg_ctl_timeout: 0\n",
+            "postgresql.pg_ctl_timeout: is out of range");
+    refused("  pgpass: /tmp/pgpass0\n", "  use_unix_socket: maybe\n", "postgresql.use_unix_socket");
+    refused("  pgpass: /tmp/pgpass0\n", "  basebackup: [{format: t}]\n",
+            "postgresql.basebackup: 'format' may not be given");
+    refused("  pgpass: /tmp/pgpass0\n", "  pg_hba: [\"a\\nb\"]\n",
+            "postgresql.pg_hba: its item 1 is more than one line");
+}
+
+static void missing_sections_are_named(void **state)
+{
+    (void)state;
+    refused("raft:\n  data_dir: /data/raft\n  self_addr: 172.20.0.10:2222\n"
+            "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n",
+            "", "raft: is not there");
+    refused("  self_addr: 172.20.0.10:2222\n", "", "raft.self_addr: is not there");
+    refused("  data_dir: /data/raft\n", "", "raft.data_dir: is not there");
+    refused("  data_dir: /data/patroni\n", "", "postgresql.data_dir: is not there");
+    refused("username: replicator, ", "",
+            "postgresql.authentication.replication.username: is not there");
+}
+
+static void stores_that_are_not_served_are_refused_by_name(void **state)
+{
+    (void)state;
+    refused("raft:\n", "etcd: {host: '172.20.0.13:2379'}\nraft:\n", "etcd: stands beside 'raft'");
+    refused("raft:\n", "etcd3: {host: '172.20.0.13:2379'}\nraft:\n", "etcd3: stands beside 'raft'");
+    refused("raft:\n", "consul: {host: x}\nraft:\n", "consul: not served by this release");
+    refused("raft:\n  data_dir: /data/raft\n  self_addr: 172.20.0.10:2222\n"
+            "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n",
+            "etcd:\n  host: 172.20.0.13:2379\n",
+            "etcd: not served by this release: give a 'raft' section instead");
+}
+
+static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)
+{
+    (void)state;
+    refused("    ttl: 30", "    standby_cluster: {host: x}\n    ttl: 30",
+            "bootstrap.dcs.standby_cluster: not served");
+    refused("    ttl: 30", "    synchronous_mode: on\n    ttl: 30",
+            "bootstrap.dcs.synchronous_mode: not served");
+    refused("    ttl: 30", "    synchronous_mode_strict: on\n    ttl: 30",
+            "bootstrap.dcs.synchronous_mode_strict");
+    refused("    ttl: 30", "    pause: true\n    ttl: 30", "bootstrap.dcs.pause");
+    refused("    ttl: 30", "    failsafe_mode: true\n    ttl: 30", "bootstrap.dcs.failsafe_mode");
+    refused("tags:\n", "watchdog: {mode: required}\ntags:\n",
+            "watchdog.mode: 'required' is not served");
+    refused("tags:\n", "watchdog: {mode: sometimes}\ntags:\n",
+            "watchdog.mode: is none of the modes");
+    refused("tags:\n", "citus: {group: 0, database: x}\ntags:\n", "citus: not served");
+    refused("tags:\n", "etcd_server: {listen: x}\ntags:\n", "etcd_server: not served");
+    refused("  data_dir: /data/raft", "  certfile: /x\n  data_dir: /data/raft",
+            "raft.certfile: not served");
+    refused("  connect_address: 172.20.0.10:8008", "  certfile: /x",
+            "restapi.certfile: not served");
+    refused("  connect_address: 172.20.0.10:8008", "  authentication: {username: a, password: b}",
+            "restapi.authentication: not served");
+    refused("  connect_address: 172.20.0.10:8008", "  allowlist: [10.0.0.0/8]",
+            "restapi.allowlist: not served");
+    refused("bootstrap:\n", "bootstrap:\n  method: wal_e\n", "bootstrap.method");
+    refused("  pgpass: /tmp/pgpass0\n", "  config_dir: /etc/pg\n", "postgresql.config_dir");
+}
+
+static void switched_off_they_are_taken(void **state)
+{
+    (void)state;
+    struct config c =
+        loaded("    ttl: 30",
+               "    synchronous_mode: off\n    failsafe_mode: false\n    pause: null\n    ttl: 30");
+    config_free(&c);
+    c = loaded("  connect_address: 172.20.0.10:8008",
+               "  verify_client: none\n  allowlist: []\n  authentication: {}");
+    config_free(&c);
+    c = loaded("tags:\n", "watchdog: {mode: off}\ntags:\n");
+    assert_int_equal(c.watchdog, CONFIG_WATCHDOG_OFF);
+    config_free(&c);
+    warned("tags:\n", "watchdog: {mode: automatic}\ntags:\n", "no watchdog device is used");
+}
+
+static void directories_may_not_lie_in_each_other(void **state)
+{
+    (void)state;
+    refused("/data/raft", "/data/patroni/raft",
+            "raft.data_dir: '/data/patroni/raft' lies in postgresql.data_dir '/data/patroni'");
+    refused("/data/raft", "/data/patroni", "lies in postgresql.data_dir");
+    refused("/data/raft", "/data",
+            "postgresql.data_dir: '/data/patroni' lies in raft.data_dir '/data'");
+    refused("/data/raft", "/data/x/../patroni/./raft/", "raft.data_dir: '/data/patroni/raft'");
+    refused("/data/raft", "/", "raft.data_dir: '/' is too long, or the root itself");
+    struct config c = loaded("/data/raft", "/data/patroni2");
+    config_free(&c);
+    c = loaded("/data/raft", "raft");
+    assert_string_equal(c.raft.data_dir, "/var/lib/pg/raft");
+    config_free(&c);
+}
+
+static void ports_may_not_meet(void **state)
+{
+    (void)state;
+    refused("self_addr: 172.20.0.10:2222", "self_addr: 172.20.0.10:8008",
+            "raft.self_addr: has the address of restapi.listen");
+    refused("  listen: 172.20.0.10:8008\n", "  listen: 172.20.0.10:5432\n",
+            "restapi.listen: has the address of postgresql.listen");
+}
+
+static void every_address_cannot_be_told_to_others(void **state)
+{
+    (void)state;
+    refused("  listen: 172.20.0.10:8008\n  connect_address: 172.20.0.10:8008\n",
+            "  listen: '*:8008'\n", "restapi.connect_address");
+    refused("  listen: 172.20.0.10:5432\n  connect_address: 172.20.0.10:5432\n",
+            "  listen: '*:5432'\n", "postgresql.connect_address");
+    struct config c = loaded("  listen: 172.20.0.10:5432\n  connect_address: 172.20.0.10:5432\n",
+                             "  listen: '172.20.0.10,::1:5433'\n");
+    assert_string_equal(c.postgresql.connect.text, "172.20.0.10:5433");
+    config_free(&c);
+}
+
+static void timeouts_of_raft_follow_the_ttl(void **state)
+{
+    (void)state;
+    int election = 0;
+    int heartbeat = 0;
+    struct config_raft raft = {0};
+    config_raft_timeouts(&raft, 30000, &election, &heartbeat);
+    assert_int_equal(election, 1000);
+    assert_int_equal(heartbeat, 100);
+    config_raft_timeouts(&raft, 3000, &election, &heartbeat);
+    assert_int_equal(election, 500);
+    assert_int_equal(heartbeat, 50);
+    config_raft_timeouts(&raft, 4200, &election, &heartbeat);
+    assert_int_equal(election, 700);
+    struct config c = loaded("  data_dir: /data/raft",
+                             "  election_timeout: 300\n  heartbeat: 60\n  data_dir: /data/raft");
+    config_raft_timeouts(&c.raft, 30000, &election, &heartbeat);
+    assert_int_equal(election, 300);
+    assert_int_equal(heartbeat, 60);
+    config_free(&c);
+    refused("  data_dir: /data/raft",
+            "  election_timeout: 300\n  heartbeat: 200\n  data_dir: /data/raft", "raft.heartbeat");
+}
+
+static void timeouts_out_of_their_rule_are_adjusted_with_one_warning(void **state)
+{
+    (void)state;
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    struct config c;
+    assert_int_equal(load("ttl: 30", "ttl: 20", false, &c, &warnings, &err), 0);
+    assert_int_equal(warnings.count, 1);
+    assert_int_equal(json_integer_value(json_object_get(c.bootstrap.dcs, "loop_wait")), 1);
+    assert_int_equal(json_integer_value(json_object_get(c.bootstrap.dcs, "retry_timeout")), 9);
+    config_free(&c);
+    config_warnings_free(&warnings);
+}
+
+static void a_client_needs_less(void **state)
+{
+    (void)state;
+    struct config_source source = {.path = "c.yml", .cwd = "/", .client = true};
+    struct error err = {0};
+    struct config c;
+    json_t *tree = json_pack("{s:s, s:{s:[s]}}", "scope", "x", "raft", "partner_addrs", "n1:2222");
+    assert_int_equal(config_from_json(&source, tree, &c, NULL, &err), 0);
+    assert_string_equal(c.prefix, "/service/x/");
+    config_free(&c);
+    json_object_set_new(tree, "raft", json_object());
+    assert_int_equal(config_from_json(&source, tree, &c, NULL, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "raft.partner_addrs"));
+    json_decref(tree);
+    assert_int_equal(config_from_json(&source, json_null(), &c, NULL, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "c.yml: holds no mapping"));
+}
+
+static void secrets_are_not_shown(void **state)
+{
+    (void)state;
+    struct config c = loaded("  data_dir: /data/raft", "  password: 12345\n  data_dir: /data/raft");
+    assert_string_equal(secret_shown(&c.raft.password), "***");
+    assert_string_equal(c.raft.password.hidden, "12345");
+    config_free(&c);
+}
+
+static void options_of_programs_get_their_dashes(void **state)
+{
+    (void)state;
+    struct config c = loaded("  pgpass: /tmp/pgpass0\n",
+                             "  basebackup:\n    - max-rate: 100M\n    - verbose\n"
+                             "  recovery_conf: {restore_command: 'cp %p', x: on, n: 3}\n"
+                             "  pg_ident: ['a b c']\n");
+    assert_string_equal(c.postgresql.basebackup.items[0], "--max-rate=100M");
+    assert_string_equal(c.postgresql.basebackup.items[1], "--verbose");
+    assert_int_equal(c.postgresql.recovery_conf.count, 3);
+    assert_string_equal(c.postgresql.recovery_conf.items[1].value, "on");
+    assert_string_equal(c.postgresql.recovery_conf.items[2].value, "3");
+    assert_string_equal(c.postgresql.pgpass, "/home/pg/pgpass");
+    assert_int_equal(c.postgresql.pg_ident.count, 1);
+    config_free(&c);
+    c = loaded("  initdb:\n    - encoding: UTF8\n    - data-checksums\n",
+               "  initdb: {encoding: UTF8, wal-segsize: 64}\n");
+    assert_string_equal(c.bootstrap.initdb.items[1], "wal-segsize=64");
+    config_free(&c);
+}
+
+static void log_level_and_form_are_checked(void **state)
+{
+    (void)state;
+    struct config c = loaded("tags:\n", "log: {level: DEBUG, type: json}\ntags:\n");
+    assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
+    assert_true(c.log.json);
+    config_free(&c);
+    refused("tags:\n", "log: {level: LOUD}\ntags:\n", "log.level: 'LOUD' is no level");
+    refused("tags:\n", "log: {type: xml}\ntags:\n", "log.type: 'xml' is no form");
+    warned("tags:\n", "log: {dir: /var/log}\ntags:\n", "log.dir: has no effect");
+}
+
+static void warnings_beyond_the_limit_are_counted(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT;
+    struct config c;
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    for (int i = 0; i < CONFIG_WARNINGS_MAX + 5; i++) {
+        buf_printf(&text, "strange_key_number_%d: 1\n", i);
+    }
+    buf_put_str(&text, "tags:\n");
+    assert_int_equal(load("tags:\n", buf_str(&text), false, &c, &warnings, &err), 0);
+    assert_int_equal(warnings.count, CONFIG_WARNINGS_MAX + 5);
+    config_free(&c);
+    config_warnings_free(&warnings);
+    buf_free(&text);
+}
+
+static void unreadable_files_are_told(void **state)
+{
+    (void)state;
+    struct config c;
+    struct error err = {0};
+    assert_int_equal(config_load("/nonexistent/x.yml", &c, NULL, &err), ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "/nonexistent/x.yml: cannot be read: No such file"));
+    assert_int_equal(config_load("/tmp", &c, NULL, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "/tmp: is no regular file"));
+    assert_int_equal(config_load("/dev/zero", &c, NULL, &err), ERR_INVALID);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void a_link_does_not_hide_that_directories_meet(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/config-test-XXXXXX";
+    struct config c;
+    struct error err = {0};
+    char path[100];
+    char link[100];
+    char real[100];
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/c.yml", directory);
+    snprintf(real, sizeof(real), "%s/data", directory);
+    snprintf(link, sizeof(link), "%s/link", directory);
+    assert_int_equal(mkdir(real, 0700), 0);
+    assert_int_equal(symlink(real, link), 0);
+    char *with_raft = edited("/data/raft", link);
+    char *at = strstr(with_raft, "/data/patroni");
+    char *both = mem_printf("%.*s%s%s", (int)(at - with_raft), with_raft, real,
+                            at + strlen("/data/patroni"));
+    write_file(path, both);
+    assert_int_equal(config_load(path, &c, NULL, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "lie one in the other"));
+    write_file(path, good);
+    assert_int_equal(config_load(path, &c, NULL, &err), 0);
+    assert_string_equal(c.path, path);
+    config_free(&c);
+    write_file(path, "a: [\n");
+    assert_int_equal(config_load_client(path, &c, NULL, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "c.yml: line 2: no valid YAML"));
+    mem_free(with_raft);
+    mem_free(both);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(rmdir(real), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_file_of_the_document_is_read_whole),
+        cmocka_unit_test(addresses_need_a_port_and_one_host),
+        cmocka_unit_test(one_partner_list_may_serve_all_nodes),
+        cmocka_unit_test(names_that_are_nearly_right_are_refused),
+        cmocka_unit_test(tags_of_ones_own_are_published),
+        cmocka_unit_test(nofailover_and_priority_agree_or_warn),
+        cmocka_unit_test(values_of_the_wrong_type_are_refused),
+        cmocka_unit_test(missing_sections_are_named),
+        cmocka_unit_test(stores_that_are_not_served_are_refused_by_name),
+        cmocka_unit_test(keys_that_would_do_harm_if_ignored_are_refused_by_name),
+        cmocka_unit_test(switched_off_they_are_taken),
+        cmocka_unit_test(directories_may_not_lie_in_each_other),
+        cmocka_unit_test(ports_may_not_meet),
+        cmocka_unit_test(every_address_cannot_be_told_to_others),
+        cmocka_unit_test(timeouts_of_raft_follow_the_ttl),
+        cmocka_unit_test(timeouts_out_of_their_rule_are_adjusted_with_one_warning),
+        cmocka_unit_test(a_client_needs_less),
+        cmocka_unit_test(secrets_are_not_shown),
+        cmocka_unit_test(options_of_programs_get_their_dashes),
+        cmocka_unit_test(log_level_and_form_are_checked),
+        cmocka_unit_test(warnings_beyond_the_limit_are_counted),
+        cmocka_unit_test(unreadable_files_are_told),
+        cmocka_unit_test(a_link_does_not_hide_that_directories_meet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

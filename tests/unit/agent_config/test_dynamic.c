@@ -1,0 +1,536 @@
+/* The dynamic configuration: what is stored is adjusted, what somebody wants to store is refused,
+ * and which parameters come out of both. */
+#include "agent/config/dynamic.h"
+#include "agent/config/known_keys.h"
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static json_t *object(const char *text)
+{
+    json_t *tree = json_loads(text, 0, NULL);
+    if (tree == NULL) {
+        fail_msg("no JSON: %s", text);
+    }
+    return tree;
+}
+
+static struct dynamic_config parsed(const char *text, char *warning)
+{
+    struct dynamic_config config;
+    struct error err = {0};
+    json_t *tree = object(text);
+    if (dynamic_config_parse(tree, &config, warning, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    json_decref(tree);
+    return config;
+}
+
+static void check_timeouts(const char *text, int64_t ttl, int64_t loop_wait, int64_t retry,
+                           const char *words)
+{
+    char warning[DYNAMIC_WARNING_BYTES] = "not set";
+    struct dynamic_config config = parsed(text, warning);
+    assert_int_equal(config.ttl_ms, ttl);
+    assert_int_equal(config.loop_wait_ms, loop_wait);
+    assert_int_equal(config.retry_timeout_ms, retry);
+    if (words[0] == '\0' ? warning[0] != '\0' : strstr(warning, words) == NULL) {
+        fail_msg("%s: the warning is '%s'", text, warning);
+    }
+    dynamic_config_free(&config);
+}
+
+static void refused_with(const char *text, const char *before_text, int code, const char *words)
+{
+    struct error err = {0};
+    json_t *tree = object(text);
+    json_t *before = before_text != NULL ? object(before_text) : NULL;
+    assert_int_equal(dynamic_config_validate(tree, before, &err), code);
+    if (words != NULL && strstr(err.text, words) == NULL) {
+        fail_msg("'%s' does not say '%s'", err.text, words);
+    }
+    json_decref(tree);
+    json_decref(before);
+}
+
+static void nothing_stored_gives_the_defaults(void **state)
+{
+    (void)state;
+    char warning[DYNAMIC_WARNING_BYTES];
+    struct dynamic_config c = parsed("{}", warning);
+    assert_string_equal(warning, "");
+    assert_int_equal(c.ttl_ms, 30000);
+    assert_int_equal(c.loop_wait_ms, 10000);
+    assert_int_equal(c.retry_timeout_ms, 10000);
+    assert_int_equal(c.maximum_lag_on_failover_bytes, 1048576);
+    assert_int_equal(c.primary_start_timeout_ms, 300000);
+    assert_int_equal(c.member_slots_ttl_ms, 1800000);
+    assert_true(c.use_slots);
+    assert_false(c.use_pg_rewind);
+    assert_false(c.check_timeline);
+    dynamic_config_free(&c);
+    dynamic_config_free(NULL);
+}
+
+static void values_come_with_and_without_units(void **state)
+{
+    (void)state;
+    struct dynamic_config c = parsed(
+        "{\"ttl\": \"1min\", \"loop_wait\": \"5000ms\", \"retry_timeout\": 4.5,"
+        "\"maximum_lag_on_failover\": \"16MB\", \"master_start_timeout\": 0,"
+        "\"member_slots_ttl\": \"1h\", \"max_timelines_history\": 7, \"check_timeline\": \"on\","
+        "\"postgresql\": {\"use_slots\": \"off\", \"use_pg_rewind\": 1}}",
+        NULL);
+    assert_int_equal(c.ttl_ms, 60000);
+    assert_int_equal(c.loop_wait_ms, 5000);
+    assert_int_equal(c.retry_timeout_ms, 4500);
+    assert_int_equal(c.maximum_lag_on_failover_bytes, 16777216);
+    assert_int_equal(c.primary_start_timeout_ms, 0);
+    assert_int_equal(c.member_slots_ttl_ms, 3600000);
+    assert_int_equal(c.max_timelines_history, 7);
+    assert_true(c.check_timeline);
+    assert_false(c.use_slots);
+    assert_true(c.use_pg_rewind);
+    dynamic_config_free(&c);
+}
+
+static void the_newer_name_has_the_last_word(void **state)
+{
+    (void)state;
+    struct dynamic_config c =
+        parsed("{\"primary_start_timeout\": 7, \"master_start_timeout\": 9}", NULL);
+    assert_int_equal(c.primary_start_timeout_ms, 7000);
+    dynamic_config_free(&c);
+}
+
+static void stored_timeouts_are_adjusted_as_patroni_does(void **state)
+{
+    (void)state;
+    check_timeouts("{\"ttl\": 30, \"loop_wait\": 10, \"retry_timeout\": 10}", 30000, 10000, 10000,
+                   "");
+    check_timeouts("{\"ttl\": 20, \"loop_wait\": 10, \"retry_timeout\": 10}", 20000, 1000, 9000,
+                   "more than ttl 20");
+    check_timeouts("{\"ttl\": 30, \"loop_wait\": 20, \"retry_timeout\": 10}", 30000, 10000, 10000,
+                   "more than ttl 30");
+    check_timeouts("{\"ttl\": 3, \"loop_wait\": 1, \"retry_timeout\": 1}", 3000, 1000, 1000, "");
+    check_timeouts("{\"ttl\": 1}", 3000, 1000, 1000, "ttl is 1, taken as 3");
+    check_timeouts("{\"loop_wait\": 0, \"retry_timeout\": 0.2}", 30000, 1000, 1000,
+                   "retry_timeout is 0.2, taken as 1");
+    check_timeouts("{\"ttl\": \"soon\"}", 30000, 10000, 10000,
+                   "ttl is \"soon\", taken as 30 (the default)");
+    check_timeouts("{\"ttl\": 1e9}", 86400000, 10000, 10000, "taken as 86400");
+}
+
+/* Every combination of small values: the rule holds afterwards, nothing is below its minimum, and
+ * ttl is kept. */
+static void adjusted_timeouts_always_keep_the_rule(void **state)
+{
+    (void)state;
+    for (int ttl = 0; ttl <= 40; ttl++) {
+        for (int loop_wait = 0; loop_wait <= 20; loop_wait++) {
+            for (int retry = 0; retry <= 25; retry++) {
+                json_t *tree = json_pack("{s:i, s:i, s:i}", "ttl", ttl, "loop_wait", loop_wait,
+                                         "retry_timeout", retry);
+                struct dynamic_config c;
+                struct error err = {0};
+                assert_int_equal(dynamic_config_parse(tree, &c, NULL, &err), 0);
+                assert_true(c.loop_wait_ms + 2 * c.retry_timeout_ms <= c.ttl_ms);
+                assert_true(c.loop_wait_ms >= 1000 && c.retry_timeout_ms >= 1000);
+                assert_int_equal(c.ttl_ms, ttl < 3 ? 3000 : ttl * 1000);
+                bool right =
+                    ttl >= 3 && loop_wait >= 1 && retry >= 1 && loop_wait + 2 * retry <= ttl;
+                assert_int_equal(dynamic_config_validate(tree, NULL, &err) == 0, right);
+                dynamic_config_free(&c);
+                json_decref(tree);
+            }
+        }
+    }
+}
+
+static void what_is_no_object_leaves_the_old_in_force(void **state)
+{
+    (void)state;
+    struct dynamic_config c = {.ttl_ms = 77};
+    struct error err = {0};
+    json_t *list = json_array();
+    assert_int_equal(dynamic_config_parse(list, &c, NULL, &err), ERR_INVALID);
+    assert_int_equal(dynamic_config_parse(NULL, &c, NULL, &err), ERR_INVALID);
+    assert_int_equal(dynamic_config_validate(list, NULL, &err), ERR_INVALID);
+    assert_int_equal(dynamic_config_check_types(list, &err), ERR_INVALID);
+    assert_int_equal(c.ttl_ms, 77);
+    json_decref(list);
+}
+
+static void unserved_keys_are_refused_both_ways(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"{\"standby_cluster\": {\"host\": \"x\"}}",
+                                        "{\"synchronous_mode\": true}",
+                                        "{\"synchronous_mode\": \"quorum\"}",
+                                        "{\"synchronous_mode_strict\": 1}",
+                                        "{\"pause\": true}",
+                                        "{\"failsafe_mode\": \"on\"}"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct dynamic_config c;
+        struct error err = {0};
+        json_t *tree = object(texts[i]);
+        assert_int_equal(dynamic_config_parse(tree, &c, NULL, &err), ERR_UNSUPPORTED);
+        assert_int_equal(dynamic_config_validate(tree, NULL, &err), ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "not served by this release"));
+        json_decref(tree);
+    }
+    struct dynamic_config c =
+        parsed("{\"pause\": false, \"synchronous_mode\": \"off\", \"standby_cluster\": {}}", NULL);
+    dynamic_config_free(&c);
+}
+
+static void an_unserved_key_that_is_stored_blocks_no_other_change(void **state)
+{
+    (void)state;
+    refused_with("{\"pause\": true, \"ttl\": 40}", "{\"pause\": true}", 0, NULL);
+    refused_with("{\"pause\": true, \"ttl\": 40}", "{\"pause\": false}", ERR_UNSUPPORTED, "pause");
+}
+
+static void wrong_values_are_refused_by_key_and_value(void **state)
+{
+    (void)state;
+    refused_with("{\"ttl\": 2}", NULL, ERR_INVALID,
+                 "ttl: 2 is not right: give a time from 3 to 86400 seconds");
+    refused_with("{\"ttl\": \"0x20\"}", NULL, ERR_INVALID, "ttl: \"0x20\"");
+    refused_with("{\"ttl\": [1]}", NULL, ERR_INVALID, "ttl: [1] is not right");
+    refused_with("{\"loop_wait\": \"10 parsecs\"}", NULL, ERR_INVALID, "loop_wait: \"10 parsecs\"");
+    refused_with("{\"retry_timeout\": \"\"}", NULL, ERR_INVALID, "retry_timeout");
+    refused_with("{\"maximum_lag_on_failover\": -1}", NULL, ERR_INVALID, "a number of bytes");
+    refused_with("{\"max_timelines_history\": 1.5}", NULL, ERR_INVALID, "a whole number");
+    refused_with("{\"check_timeline\": \"maybe\"}", NULL, ERR_INVALID, "true or false");
+    refused_with("{\"postgresql\": {\"use_slots\": 7}}", NULL, ERR_INVALID,
+                 "postgresql.use_slots: 7");
+    refused_with("{\"ttl\": 20}", NULL, ERR_INVALID,
+                 "ttl: 20 is too small: loop_wait 10 + 2 * retry_timeout 10");
+    refused_with("{\"ttl\": 30, \"loop_wait\": 5}", NULL, 0, NULL);
+    refused_with("{\"loop_wiat\": 5}", NULL, ERR_INVALID,
+                 "loop_wiat: no key of that name: did you mean 'loop_wait'?");
+    refused_with("{\"loop_wiat\": 5}", "{\"loop_wiat\": 4}", 0, NULL);
+    refused_with("{\"something_else\": 5}", NULL, 0, NULL);
+    refused_with("{\"ttl\": null}", NULL, 0, NULL);
+}
+
+static void a_stored_wrong_value_blocks_no_other_change_but_the_rule_holds(void **state)
+{
+    (void)state;
+    refused_with("{\"maximum_lag_on_failover\": -1, \"ttl\": 40}",
+                 "{\"maximum_lag_on_failover\": -1}", 0, NULL);
+    refused_with("{\"ttl\": 20, \"x_key\": 1}", "{\"ttl\": 20}", ERR_INVALID,
+                 "ttl: 20 is too small");
+}
+
+static void the_postgresql_section_is_looked_at(void **state)
+{
+    (void)state;
+    refused_with("{\"postgresql\": 5}", NULL, ERR_INVALID, "postgresql: not right");
+    refused_with("{\"postgresql\": null}", NULL, 0, NULL);
+    refused_with("{\"postgresql\": {\"parameters\": [1]}}", NULL, ERR_INVALID,
+                 "postgresql.parameters: not right");
+    refused_with("{\"postgresql\": {\"parameters\": {\"work_mem\": {}}}}", NULL, ERR_INVALID,
+                 "postgresql.parameters.work_mem");
+    refused_with("{\"postgresql\": {\"pg_hba\": \"x\"}}", NULL, ERR_INVALID,
+                 "postgresql.pg_hba: not right");
+    refused_with("{\"postgresql\": {\"pg_hba\": [\"a\\nb\"]}}", NULL, ERR_INVALID,
+                 "postgresql.pg_hba");
+    refused_with("{\"postgresql\": {\"pg_ident\": [5]}}", NULL, ERR_INVALID, "postgresql.pg_ident");
+    refused_with("{\"postgresql\": {\"pg_hba\": [\"local all all trust\"]}}", NULL, 0, NULL);
+}
+
+static void parameters_that_postgresql_would_refuse_are_refused_first(void **state)
+{
+    (void)state;
+    refused_with("{\"postgresql\": {\"parameters\": {\"max_connections\": 5}}}", NULL, ERR_INVALID,
+                 "postgresql.parameters.max_connections is '5': give a whole number, at least 25");
+    refused_with("{\"postgresql\": {\"parameters\": {\"bad name\": 5}}}", NULL, ERR_INVALID,
+                 "'bad name' is no name");
+    refused_with(
+        "{\"postgresql\": {\"parameters\": {\"max_connections\": 5, \"work_mem\": \"8MB\"}}}",
+        "{\"postgresql\": {\"parameters\": {\"max_connections\": 5}}}", 0, NULL);
+}
+
+static void merge(const char *document, const char *patch, const char *expected,
+                  bool expected_changed)
+{
+    struct error err = {0};
+    json_t *a = object(document);
+    json_t *b = object(patch);
+    json_t *c = object(expected);
+    json_t *merged = NULL;
+    bool changed = !expected_changed;
+    assert_int_equal(dynamic_config_merge(a, b, &merged, &changed, &err), 0);
+    if (!json_equal(merged, c) || changed != expected_changed) {
+        fail_msg("%s with %s gives %s", document, patch, json_dumps(merged, 0));
+    }
+    json_decref(a);
+    json_decref(b);
+    json_decref(c);
+    json_decref(merged);
+}
+
+static void a_merge_patch_deletes_by_null_and_keeps_what_is_the_same_text(void **state)
+{
+    (void)state;
+    merge("{\"a\": 1}", "{\"b\": 2}", "{\"a\": 1, \"b\": 2}", true);
+    merge("{\"a\": 1}", "{\"a\": null}", "{}", true);
+    merge("{\"a\": 1}", "{\"b\": null}", "{\"a\": 1}", false);
+    merge("{\"a\": 100}", "{\"a\": \"100\"}", "{\"a\": 100}", false);
+    merge("{\"a\": {\"b\": 1, \"c\": 2}}", "{\"a\": {\"b\": null, \"d\": 3}}",
+          "{\"a\": {\"c\": 2, \"d\": 3}}", true);
+    merge("{\"a\": 5}", "{\"a\": {\"b\": 1, \"c\": null}}", "{\"a\": {\"b\": 1}}", true);
+    merge("{\"a\": {\"b\": 1}}", "{\"a\": 7}", "{\"a\": 7}", true);
+    merge("{\"a\": [1, 2]}", "{\"a\": [1, 2]}", "{\"a\": [1, 2]}", false);
+    merge("{\"a\": [1, 2]}", "{\"a\": [1]}", "{\"a\": [1]}", true);
+    struct error err = {0};
+    json_t *merged = NULL;
+    json_t *list = json_array();
+    assert_int_equal(dynamic_config_merge(NULL, list, &merged, NULL, &err), ERR_INVALID);
+    json_decref(list);
+    json_t *deep = json_object();
+    for (int i = 0; i < 70; i++) {
+        json_t *outer = json_object();
+        json_object_set_new(outer, "a", deep);
+        deep = outer;
+    }
+    assert_int_equal(dynamic_config_merge(NULL, deep, &merged, NULL, &err), ERR_LIMIT);
+    json_decref(deep);
+}
+
+static void adjusted_values_are_what_is_written_first(void **state)
+{
+    (void)state;
+    char warning[DYNAMIC_WARNING_BYTES];
+    struct error err = {0};
+    json_t *given = object("{\"ttl\": 20, \"x\": 1}");
+    json_t *adjusted = NULL;
+    assert_int_equal(dynamic_config_adjusted(given, &adjusted, warning, &err), 0);
+    assert_int_equal(json_integer_value(json_object_get(adjusted, "ttl")), 20);
+    assert_int_equal(json_integer_value(json_object_get(adjusted, "loop_wait")), 1);
+    assert_int_equal(json_integer_value(json_object_get(adjusted, "retry_timeout")), 9);
+    assert_int_equal(json_integer_value(json_object_get(adjusted, "x")), 1);
+    assert_true(warning[0] != '\0');
+    json_decref(adjusted);
+    json_decref(given);
+    given = object("{\"pause\": true}");
+    assert_int_equal(dynamic_config_adjusted(given, &adjusted, warning, &err), ERR_UNSUPPORTED);
+    json_decref(given);
+}
+
+static const char *parameter(const struct dynamic_parameters *parameters, const char *name)
+{
+    for (size_t i = 0; i < parameters->view.count; i++) {
+        if (strcmp(parameters->view.items[i].name, name) == 0) {
+            return parameters->view.items[i].value;
+        }
+    }
+    return "(absent)";
+}
+
+static struct dynamic_parameters merged_parameters(const char *dynamic, const char *local,
+                                                   char *warning)
+{
+    struct dynamic_parameters parameters;
+    struct error err = {0};
+    struct dynamic_config c = parsed(dynamic, NULL);
+    json_t *file = local != NULL ? object(local) : NULL;
+    if (dynamic_parameters_merge(&c, file, &parameters, warning, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    json_decref(file);
+    dynamic_config_free(&c);
+    return parameters;
+}
+
+static void local_parameters_win_but_for_those_that_all_must_have_alike(void **state)
+{
+    (void)state;
+    struct dynamic_parameters p = merged_parameters(
+        "{\"postgresql\": {\"parameters\": {\"work_mem\": \"4MB\", \"MAX_CONNECTIONS\": 200, "
+        "\"jit\": false,"
+        "\"random_page_cost\": 1.1, \"port\": 1, \"cluster_name\": \"x\", \"gone\": null}}}",
+        "{\"work_mem\": \"8MB\", \"max_connections\": 500, \"listen_addresses\": \"*\", "
+        "\"archive_mode\": true}",
+        NULL);
+    assert_string_equal(parameter(&p, "work_mem"), "8MB");
+    assert_string_equal(parameter(&p, "max_connections"), "200");
+    assert_string_equal(parameter(&p, "jit"), "off");
+    assert_string_equal(parameter(&p, "archive_mode"), "on");
+    assert_string_equal(parameter(&p, "random_page_cost"), "1.1");
+    assert_string_equal(parameter(&p, "port"), "(absent)");
+    assert_string_equal(parameter(&p, "listen_addresses"), "(absent)");
+    assert_string_equal(parameter(&p, "cluster_name"), "(absent)");
+    assert_string_equal(parameter(&p, "gone"), "(absent)");
+    assert_string_equal(parameter(&p, "wal_level"), "replica");
+    for (size_t i = 1; i < p.view.count; i++) {
+        assert_true(strcmp(p.view.items[i - 1].name, p.view.items[i].name) < 0);
+    }
+    dynamic_parameters_free(&p);
+    dynamic_parameters_free(NULL);
+}
+
+static void a_controlled_parameter_out_of_range_takes_its_default(void **state)
+{
+    (void)state;
+    char warning[DYNAMIC_WARNING_BYTES];
+    struct dynamic_parameters p =
+        merged_parameters("{\"postgresql\": {\"parameters\": {\"max_connections\": 5, "
+                          "\"hot_standby\": \"off\", \"wal_level\": \"minimal\","
+                          "\"wal_keep_size\": \"1MB\", \"wal_log_hints\": \"maybe\", "
+                          "\"max_wal_senders\": \"many\"}}}",
+                          NULL, warning);
+    assert_string_equal(parameter(&p, "max_connections"), "100");
+    assert_string_equal(parameter(&p, "hot_standby"), "on");
+    assert_string_equal(parameter(&p, "wal_level"), "replica");
+    assert_string_equal(parameter(&p, "wal_keep_size"), "128MB");
+    assert_string_equal(parameter(&p, "wal_log_hints"), "on");
+    assert_string_equal(parameter(&p, "max_wal_senders"), "10");
+    assert_non_null(strstr(warning, "postgresql.parameters.max_connections is 5, taken as 100"));
+    dynamic_parameters_free(&p);
+    p = merged_parameters(
+        "{\"postgresql\": {\"parameters\": {\"wal_level\": \"hot_standby\", \"wal_keep_size\": 64,"
+        "\"track_commit_timestamp\": \"on\", \"max_connections\": 25}}}",
+        NULL, warning);
+    assert_string_equal(warning, "");
+    assert_string_equal(parameter(&p, "wal_level"), "replica");
+    assert_string_equal(parameter(&p, "wal_keep_size"), "64");
+    assert_string_equal(parameter(&p, "track_commit_timestamp"), "on");
+    assert_string_equal(parameter(&p, "max_connections"), "25");
+    dynamic_parameters_free(&p);
+}
+
+static void kept_segments_of_older_servers_become_a_size(void **state)
+{
+    (void)state;
+    struct dynamic_parameters p = merged_parameters(
+        "{\"postgresql\": {\"parameters\": {\"wal_keep_segments\": 20}}}", NULL, NULL);
+    assert_string_equal(parameter(&p, "wal_keep_size"), "320MB");
+    assert_string_equal(parameter(&p, "wal_keep_segments"), "(absent)");
+    dynamic_parameters_free(&p);
+}
+
+static void parameters_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    struct dynamic_parameters p;
+    struct error err = {0};
+    struct dynamic_config c = parsed("{}", NULL);
+    json_t *local = object("{\"x\": [1]}");
+    assert_int_equal(dynamic_parameters_merge(&c, local, &p, NULL, &err), ERR_INVALID);
+    json_decref(local);
+    local = object("{\"\": 1}");
+    assert_int_equal(dynamic_parameters_merge(&c, local, &p, NULL, &err), ERR_INVALID);
+    json_object_clear(local);
+    for (int i = 0; i <= PG_PARAMETERS_MAX; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "x.p%d", i);
+        json_object_set_new(local, name, json_integer(i));
+    }
+    assert_int_equal(dynamic_parameters_merge(&c, local, &p, NULL, &err), ERR_LIMIT);
+    json_decref(local);
+    dynamic_config_free(&c);
+}
+
+static void lists_are_handed_out_or_empty(void **state)
+{
+    (void)state;
+    struct dynamic_config c =
+        parsed("{\"postgresql\": {\"pg_hba\": [\"a\", \"b\"], \"pg_ident\": [1]}}", NULL);
+    struct pg_lines lines = dynamic_lines(&c, "pg_hba");
+    assert_int_equal(lines.count, 2);
+    assert_string_equal(lines.items[1], "b");
+    mem_free((void *)lines.items);
+    assert_int_equal(dynamic_lines(&c, "pg_ident").count, 0);
+    assert_int_equal(dynamic_lines(&c, "other").count, 0);
+    dynamic_config_free(&c);
+}
+
+static void numbers_are_read_strictly(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "",
+        " ",
+        "x",
+        "1x",
+        "1 2",
+        "--1",
+        "1e3",
+        "inf",
+        "nan",
+        "0x10",
+        "1 kb",
+        "1 MB x",
+        "11111111111111111111111111111111111111111111111111111111111111111111",
+        "1.2.3"};
+    int64_t value = 0;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        json_t *text = json_string(wrong[i]);
+        assert_false(dynamic_size_bytes(text, &value));
+        json_decref(text);
+    }
+    json_t *text = json_string(" 2 GB ");
+    assert_true(dynamic_size_bytes(text, &value));
+    assert_int_equal(value, 2147483648);
+    json_decref(text);
+    text = json_string("1.5d");
+    assert_true(dynamic_time_ms(text, &value));
+    assert_int_equal(value, 129600000);
+    json_decref(text);
+    text = json_real(1e300);
+    assert_false(dynamic_time_ms(text, &value));
+    json_decref(text);
+    assert_false(dynamic_time_ms(NULL, &value));
+}
+
+static void near_names_are_found_and_far_ones_are_not(void **state)
+{
+    (void)state;
+    assert_string_equal(known_keys_near(known_keys_dynamic, "loop-wait"), "loop_wait");
+    assert_string_equal(known_keys_near(known_keys_dynamic, "Loop_Wait"), "loop_wait");
+    assert_string_equal(known_keys_near(known_keys_dynamic, "lop_wiat"), "loop_wait");
+    assert_string_equal(known_keys_near(known_keys_dynamic, "tll"), "ttl");
+    assert_null(known_keys_near(known_keys_dynamic, "ttl"));
+    assert_null(known_keys_near(known_keys_dynamic, "tt"));
+    assert_null(known_keys_near(known_keys_dynamic, "something"));
+    assert_null(known_keys_near(
+        known_keys_dynamic,
+        "a_key_that_is_longer_than_anything_that_could_be_compared_with_one_of_ours"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_stored_gives_the_defaults),
+        cmocka_unit_test(values_come_with_and_without_units),
+        cmocka_unit_test(the_newer_name_has_the_last_word),
+        cmocka_unit_test(stored_timeouts_are_adjusted_as_patroni_does),
+        cmocka_unit_test(adjusted_timeouts_always_keep_the_rule),
+        cmocka_unit_test(what_is_no_object_leaves_the_old_in_force),
+        cmocka_unit_test(unserved_keys_are_refused_both_ways),
+        cmocka_unit_test(an_unserved_key_that_is_stored_blocks_no_other_change),
+        cmocka_unit_test(wrong_values_are_refused_by_key_and_value),
+        cmocka_unit_test(a_stored_wrong_value_blocks_no_other_change_but_the_rule_holds),
+        cmocka_unit_test(the_postgresql_section_is_looked_at),
+        cmocka_unit_test(parameters_that_postgresql_would_refuse_are_refused_first),
+        cmocka_unit_test(a_merge_patch_deletes_by_null_and_keeps_what_is_the_same_text),
+        cmocka_unit_test(adjusted_values_are_what_is_written_first),
+        cmocka_unit_test(local_parameters_win_but_for_those_that_all_must_have_alike),
+        cmocka_unit_test(a_controlled_parameter_out_of_range_takes_its_default),
+        cmocka_unit_test(kept_segments_of_older_servers_become_a_size),
+        cmocka_unit_test(parameters_that_are_none_are_refused),
+        cmocka_unit_test(lists_are_handed_out_or_empty),
+        cmocka_unit_test(numbers_are_read_strictly),
+        cmocka_unit_test(near_names_are_found_and_far_ones_are_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
