@@ -2,7 +2,7 @@
  *
  *   not in the configuration   -> add it (standby)
  *   standby, not caught up     -> wait (the node runs the catch-up)
- *   a predecessor is there     -> not reachable: remove it, then its record; reachable: two members of one name, wait
+ *   a predecessor is there     -> not reachable: remove it; reachable: two members of one name, wait
  *   else                       -> promote; done
  *
  * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first would need three
@@ -13,8 +13,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-#define RECORD_TIMEOUT_MS 5000
 
 static struct group_join_item *item_of(struct group_join *join, uint64_t id)
 {
@@ -55,28 +53,12 @@ static void join_warn(struct group_join *join, const struct group_join_item *ite
     join->on_warning(join->arg, text);
 }
 
-static void on_record_removed(void *arg, int rc, const struct store_result *result)
-{
-    struct group_join *join = arg;
-    (void)rc; /* a record of a member that is gone does no harm */
-    (void)result;
-    join->busy = false;
-}
-
 static void on_changed(void *arg, int rc, const struct store_result *result)
 {
     struct group_join *join = arg;
+    (void)rc; /* the next step looks at what is, and tries again */
     (void)result;
-    uint64_t removed = join->removing;
-    join->removing = 0;
     join->busy = false;
-    if (rc != 0 || removed == 0 || join->node == NULL) {
-        return;
-    }
-    struct store_command command = {.type = STORE_MEMBER_REMOVE, .member = {.id = removed}};
-    if (raft_node_propose(join->node, &command, RECORD_TIMEOUT_MS, 0, on_record_removed, join, NULL) == 0) {
-        join->busy = true;
-    }
 }
 
 static const struct raft_member_status *member_of(const struct raft_status *status, uint64_t id)
@@ -115,11 +97,7 @@ static int step_standby(struct group_join *join, const struct raft_status *statu
     if (predecessor->id == status->id || predecessor->leader || join->reachable(join->arg, predecessor->id)) {
         return error_set(err, ERR_EXISTS, "a member of the same name is running: names must differ");
     }
-    rc = raft_node_remove(join->node, predecessor->id, on_changed, join, err);
-    if (rc == 0) {
-        join->removing = predecessor->id;
-    }
-    return rc;
+    return raft_node_remove(join->node, predecessor->id, on_changed, join, err);
 }
 
 /* True: the item is done with. */

@@ -20,8 +20,7 @@ struct group_join_item {
 struct group_join {
     struct group_join_item items[GROUP_JOINS_MAX];
     size_t count;
-    bool busy;            /* a change or a record of it is under way */
-    uint64_t removing;    /* predecessor whose record goes when its removal is applied; 0 = none */
+    bool busy; /* a change is under way */
     struct raft_node *node;
     void (*on_warning)(void *arg, const char *text);
     void *arg;

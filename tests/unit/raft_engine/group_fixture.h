@@ -161,6 +161,27 @@ static void on_member_closed(void *arg)
     member->group = NULL;
 }
 
+static void member_print(const struct member *member)
+{
+    static struct raft_status status;
+    print_message("%s: waiting '%s' fatal '%s' warnings:\n%s", member->name, member->waiting, member->fatal,
+                  member->warnings);
+    struct raft_node *node = member->closed ? NULL : raft_group_node(member->group);
+    if (node == NULL) {
+        return;
+    }
+    raft_node_status(node, &status);
+    print_message("  id %llx role %d term %llu leader %llx commit %llu applied %llu last %llu\n",
+                  (unsigned long long)status.id, (int)status.role, (unsigned long long)status.term,
+                  (unsigned long long)status.leader, (unsigned long long)status.commit_index,
+                  (unsigned long long)status.applied_index, (unsigned long long)status.last_index);
+    for (size_t i = 0; i < status.member_count; i++) {
+        const struct raft_member_status *other = &status.members[i];
+        print_message("    %llx '%s' %s voter %d connected %d match %llu\n", (unsigned long long)other->id, other->name,
+                      other->address, other->voter, other->connected, (unsigned long long)other->match_index);
+    }
+}
+
 /* Runs the loop until `holds`, or fails after `limit_ms`. */
 static void wait_for(struct rig *rig, bool (*holds)(struct rig *rig, void *arg), void *arg, int limit_ms,
                      const char *what)
@@ -169,8 +190,7 @@ static void wait_for(struct rig *rig, bool (*holds)(struct rig *rig, void *arg),
     while (!holds(rig, arg)) {
         if (uv_hrtime() > until) {
             for (size_t i = 0; i < rig->count; i++) {
-                print_message("%s: waiting '%s' fatal '%s' warnings:\n%s", rig->members[i].name,
-                              rig->members[i].waiting, rig->members[i].fatal, rig->members[i].warnings);
+                member_print(&rig->members[i]);
             }
             fail_msg("not within %d ms: %s", limit_ms, what);
         }

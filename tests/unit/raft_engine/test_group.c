@@ -1,14 +1,36 @@
 /* Whole members on loopback: first start, restart, loss, wiped directories, strangers. */
 #include "group_fixture.h"
 
+#include <signal.h>
+
 #define PASSWORD "correct horse"
+
+/* Every member has told its name and address to the group. */
+static bool all_known(struct rig *rig, void *arg)
+{
+    (void)arg;
+    static struct raft_status status;
+    for (size_t i = 0; i < rig->count; i++) {
+        struct raft_node *node = node_of(rig, i);
+        if (node == NULL) {
+            return false;
+        }
+        raft_node_status(node, &status);
+        for (size_t j = 0; j < status.member_count; j++) {
+            if (status.members[j].name[0] == '\0') {
+                return false;
+            }
+        }
+    }
+    return leader_of(rig) >= 0;
+}
 
 static void start_all(struct rig *rig)
 {
     for (size_t i = 0; i < rig->count; i++) {
         member_start(rig, i);
     }
-    wait_for(rig, has_leader, NULL, 10000, "the members elect a leader");
+    wait_for(rig, all_known, NULL, 10000, "the members elect a leader and know one another");
 }
 
 static size_t voters_of(struct rig *rig, size_t at)
@@ -321,6 +343,7 @@ static void members_of_different_clusters_do_not_mix(void **state)
 
 int main(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* as every program with sockets does */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_empty_members_make_one_group_and_replicate),
         cmocka_unit_test(a_member_without_partners_makes_a_group_of_one_and_says_so),
