@@ -139,6 +139,12 @@ struct node_change {
     void *arg;
 };
 
+/* The commit index that a follower has heard of. */
+struct node_told {
+    uint64_t id;
+    uint64_t commit;
+};
+
 /* A callback that is due, fired when the node is at rest. */
 struct node_call {
     struct list link;
@@ -177,6 +183,7 @@ struct raft_node {
     struct list jobs;               /* FIFO */
     size_t job_count;
     uint64_t commit_index; /* own maximum: the engine's may go back */
+    struct node_told told[CONFIGURATION_SERVERS_MAX]; /* leader */
     uint64_t applied_index;
     uint64_t applied_term; /* term of the entry at applied_index */
     struct configuration configuration; /* applied */
@@ -220,6 +227,7 @@ int node_step(struct raft_node *node, struct raft_event *event, bool stale_messa
 /* The same, and any refusal is fatal. */
 void node_step_must(struct raft_node *node, struct raft_event *event, bool stale_message, const char *what);
 void node_send_message(struct raft_node *node, uint64_t to, const struct peer_message *message);
+void node_send_commit(struct raft_node *node);
 /* Appends the job to the FIFO and hands it to the storage. */
 void node_job_submit(struct raft_node *node, struct node_job *job);
 struct node_job *node_job_new(struct raft_node *node);

@@ -286,6 +286,7 @@ void node_proposals_pump(struct raft_node *node)
             break;
         }
     }
+    node_send_commit(node);
 }
 
 bool node_proposals_idle(const struct raft_node *node)

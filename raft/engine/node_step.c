@@ -294,6 +294,61 @@ void node_send_message(struct raft_node *node, uint64_t to, const struct peer_me
     buf_free(&bytes);
 }
 
+/* The engine tells followers of a commit with the next entries or heartbeat. Who waits for its own command, or counts a
+ * lease from when it applied it, should not wait for that: an AppendEntries without entries, anchored at what the
+ * follower has confirmed, says the same now. `told` remembers what every follower has heard, by any message. */
+static uint64_t *told_of(struct raft_node *node, uint64_t id)
+{
+    struct node_told *free_slot = &node->told[0];
+    for (size_t i = 0; i < CONFIGURATION_SERVERS_MAX; i++) {
+        if (node->told[i].id == id) {
+            return &node->told[i].commit;
+        }
+        if (configuration_find(&node->guards.newest, node->told[i].id) == node->guards.newest.count) {
+            free_slot = &node->told[i];
+        }
+    }
+    *free_slot = (struct node_told){.id = id};
+    return &free_slot->commit;
+}
+
+static bool is_untold(struct raft_node *node, uint64_t id, raft_index *ret_match)
+{
+    return id != node->id && raft_match_index(&node->raft, id, ret_match) == 0 &&
+           *ret_match >= node->commit_index && *told_of(node, id) < node->commit_index &&
+           node_term_of(node, *ret_match) != 0;
+}
+
+static bool somebody_is_untold(struct raft_node *node)
+{
+    raft_index match = 0;
+    for (size_t i = 0; i < node->guards.newest.count; i++) {
+        if (is_untold(node, node->guards.newest.servers[i].id, &match)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void node_send_commit(struct raft_node *node)
+{
+    raft_index match = 0;
+    for (size_t i = 0; i < node->guards.newest.count; i++) {
+        uint64_t id = node->guards.newest.servers[i].id;
+        if (!is_untold(node, id, &match)) {
+            continue;
+        }
+        struct peer_message message = {.kind = PEER_APPEND, .term = raft_current_term(&node->raft)};
+        message.append = (struct peer_append){
+            .prev_index = match,
+            .prev_term = node_term_of(node, match),
+            .commit = node->commit_index,
+        };
+        *told_of(node, id) = node->commit_index;
+        send_after_vote(node, id, &message);
+    }
+}
+
 /* The engine says how many entries; their content is here. Large ones go in several frames, each a whole
  * AppendEntries that continues the one before it. */
 static void send_append(struct raft_node *node, const struct raft_message *from)
@@ -304,6 +359,8 @@ static void send_append(struct raft_node *node, const struct raft_message *from)
     uint64_t prev_term = args->prev_log_term;
     size_t left = args->n_entries;
     ASSERT(left <= NODE_INFLIGHT_ENTRIES);
+    uint64_t *told = told_of(node, from->server_id);
+    *told = args->leader_commit > *told ? args->leader_commit : *told;
     do {
         size_t count = 0;
         size_t bytes = 0;
@@ -509,6 +566,7 @@ static void role_changed(struct raft_node *node)
         node_change_lost(node, ERR_UNKNOWN);
     }
     if (state == RAFT_LEADER && !goes_on) {
+        memset(node->told, 0, sizeof(node->told));
         node_want_own_term(node);
     }
     node_reads_lost(node);
@@ -542,6 +600,7 @@ int node_step(struct raft_node *node, struct raft_event *event, bool stale_messa
     }
     mirror_configuration(node);
     role_changed(node);
+    node->pump_wanted = node->pump_wanted || (node_is_leader(node) && somebody_is_untold(node));
     return 0;
 }
 

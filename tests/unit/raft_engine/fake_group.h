@@ -183,6 +183,9 @@ static void fake_on_fatal(void *arg, const struct error *err)
 
 static void fake_disk_drop(struct fake_disk *disk, size_t from, size_t until)
 {
+    if (from >= until) {
+        return;
+    }
     for (size_t i = from; i < until; i++) {
         mem_free((void *)disk->entries[i].data.data);
     }

@@ -40,6 +40,22 @@ static void a_follower_forwards_and_is_answered_when_it_has_applied(void **state
     fake_group_free(group);
 }
 
+static void commits_reach_followers_before_the_next_heartbeat(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 25);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 4 * FAKE_ET);
+    for (size_t i = 0; i < 3; i++) {
+        struct fake_call call;
+        fake_put(&group->nodes[(leader->id + i) % 3], "a", "1", 1000, 0, &call);
+        fake_run(group, FAKE_HB / 2); /* forward, replicate, store, confirm, tell: five times a millisecond */
+        assert_int_equal(call.times, 1);
+    }
+    fake_group_free(group);
+}
+
 static bool drop_first_proposal(struct fake_group *group, uint64_t from, uint64_t to,
                                 const struct peer_message *message)
 {
@@ -588,6 +604,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_members_elect_one_leader_and_apply_a_command),
         cmocka_unit_test(a_follower_forwards_and_is_answered_when_it_has_applied),
+        cmocka_unit_test(commits_reach_followers_before_the_next_heartbeat),
         cmocka_unit_test(a_lost_proposal_is_sent_again_after_an_election_timeout),
         cmocka_unit_test(a_proposal_with_one_attempt_is_not_sent_again),
         cmocka_unit_test(without_a_leader_a_proposal_was_never_sent),
