@@ -188,6 +188,7 @@ static int load_scalar(struct loader *loader, const yaml_event_t *event, json_t 
     const char *text = (const char *)event->data.scalar.value;
     size_t len = event->data.scalar.length;
     enum yaml_plain kind = YAML_PLAIN_TEXT;
+    json_t *node = NULL;
     if (memchr(text, '\0', len) != NULL) {
         return fail(loader, event, ERR_INVALID, "a text with a NUL character in it");
     }
@@ -196,16 +197,18 @@ static int load_scalar(struct loader *loader, const yaml_event_t *event, json_t 
                     "a tag that is none of !!str !!int !!float !!bool !!null, or that the "
                     "value does not fit");
     }
-    int rc = yaml_plain_value(kind, text, len, ret_node, loader->err);
+    int rc = yaml_plain_value(kind, text, len, &node, loader->err);
     if (rc != 0) {
         error_wrap(loader->err, "line %zu", event->start_mark.line + 1);
         return rc;
     }
-    rc = anchor_set(loader, event, event->data.scalar.anchor, *ret_node);
+    rc = anchor_set(loader, event, event->data.scalar.anchor, node);
     if (rc != 0) {
-        json_decref(*ret_node);
+        json_decref(node);
+        return rc;
     }
-    return rc;
+    *ret_node = node;
+    return 0;
 }
 
 static int load_node(struct loader *loader, const yaml_event_t *event, unsigned depth,
