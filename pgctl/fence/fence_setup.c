@@ -198,6 +198,8 @@ static void child_run(const struct fence_setup *setup, const struct fence_instan
     for (int number = 1; number < NSIG; number++) {
         (void)signal(number, SIG_DFL);
     }
+    /* A reload may come before the postmaster has its handler: by default that would kill it. */
+    (void)signal(SIGHUP, SIG_IGN);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     if (setup->oom_protected && !file_write("/proc/self/oom_score_adj", setup->oom_before)) {
