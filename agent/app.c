@@ -1,8 +1,9 @@
 /* Start and stop order, signals, and the real effects behind the loop.
  *
- * Start (rule 13 of docs/consensus.md): lock file, fence and its page, then the Raft group; nothing is promoted,
- * started or stopped before the first decision, which needs all of them. Stop: the HA rules end PostgreSQL and the lease
- * (SIGTERM), then everything is closed from the outside in. Killed: the fence carries on, see there. */
+ * Start (rule 13 of docs/consensus.md): lock file, fence and its page, then the Raft group; nothing
+ * is promoted, started or stopped before the first decision, which needs all of them. Stop: the HA
+ * rules end PostgreSQL and the lease (SIGTERM), then everything is closed from the outside in.
+ * Killed: the fence carries on, see there. */
 #include "agent/app.h"
 
 #include "agent/dcs/dcs_raft.h"
@@ -75,7 +76,9 @@ bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t
     return true;
 }
 
-/* --- stopping --------------------------------------------------------------------------------------------------- */
+/* --- stopping
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void on_close_timer(uv_timer_t *timer)
 {
@@ -105,7 +108,8 @@ static void close_group(struct app *app)
     }
 }
 
-static void on_fence_quit(void *arg, int rc, const struct fence_status *status, const struct error *err)
+static void on_fence_quit(void *arg, int rc, const struct fence_status *status,
+                          const struct error *err)
 {
     struct app *app = arg;
     (void)status;
@@ -121,7 +125,8 @@ static void on_pg_freed(void *arg)
 {
     struct app *app = arg;
     struct error err = {0};
-    if (app->agent.fence != NULL && fence_client_quit(app->agent.fence, on_fence_quit, app, &err) == 0) {
+    if (app->agent.fence != NULL &&
+        fence_client_quit(app->agent.fence, on_fence_quit, app, &err) == 0) {
         return;
     }
     fence_client_free(app->agent.fence, NULL, NULL);
@@ -167,7 +172,8 @@ static void on_signal(uv_signal_t *signal, int number)
         log_warning("SIGHUP: the file is read at start only, ignoring");
         return;
     }
-    if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL || agent->cycle_timer.data == NULL) {
+    if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL ||
+        agent->cycle_timer.data == NULL) {
         log_warning("signal %d: exiting at once", number);
         close_all(agent, agent->facts.request == HA_REQUEST_SHUTDOWN ? 1 : 0);
         return;
@@ -177,7 +183,9 @@ static void on_signal(uv_signal_t *signal, int number)
     cycle_request(agent);
 }
 
-/* --- starting --------------------------------------------------------------------------------------------------- */
+/* --- starting
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void on_group_ready(void *arg)
 {
@@ -240,7 +248,8 @@ static int open_group(struct app *app, struct error *err)
     for (size_t i = 0; i < raft->partner_count; i++) {
         partners[i] = raft->partners[i].text;
     }
-    config_raft_timeouts(raft, app->agent.dynamic.ttl_ms, &config.election_timeout_ms, &config.heartbeat_ms);
+    config_raft_timeouts(raft, app->agent.dynamic.ttl_ms, &config.election_timeout_ms,
+                         &config.heartbeat_ms);
     config.armed_page =
         fence_page_read(fence_client_page(app->agent.fence), &page) && fence_lease_armed(&page);
     callbacks.arg = app;
@@ -254,7 +263,8 @@ static int start_loop(struct app *app, struct error *err)
     if (rc != 0) {
         return rc;
     }
-    if (keeper_start(agent) != 0 || observe_start(agent) != 0 || cycle_start(agent) != 0 || publish_start(agent) != 0) {
+    if (keeper_start(agent) != 0 || observe_start(agent) != 0 || cycle_start(agent) != 0 ||
+        publish_start(agent) != 0) {
         return error_set(err, ERR_IO, "making timers failed");
     }
     return 0;
@@ -296,7 +306,8 @@ static void on_fence(void *arg, int rc, const struct fence_status *status, const
 static int make_directory(const char *path, struct error *err)
 {
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return error_set(err, err_from_errno(errno), "making the directory %s: %s", path, strerror(errno));
+        return error_set(err, err_from_errno(errno), "making the directory %s: %s", path,
+                         strerror(errno));
     }
     return 0;
 }
@@ -310,9 +321,11 @@ static int find_programs(struct app *app, struct error *err)
     app->self_exe[len] = '\0';
     char copy[PG_PATH_BYTES];
     memcpy(copy, app->self_exe, sizeof copy);
-    int need = snprintf(app->fence_path, sizeof app->fence_path, "%s/pgquorum-fence", dirname(copy));
+    int need =
+        snprintf(app->fence_path, sizeof app->fence_path, "%s/pgquorum-fence", dirname(copy));
     if (need < 0 || (size_t)need >= sizeof app->fence_path || access(app->fence_path, X_OK) != 0) {
-        return error_set(err, ERR_NOT_FOUND, "%s cannot be executed: install it beside pgquorum", app->fence_path);
+        return error_set(err, ERR_NOT_FOUND, "%s cannot be executed: install it beside pgquorum",
+                         app->fence_path);
     }
     return 0;
 }
@@ -322,7 +335,8 @@ static int make_instance(struct app *app, struct error *err)
     const struct config *config = &app->config;
     const struct config_postgresql *pg = &config->postgresql;
     char warning[DYNAMIC_WARNING_BYTES] = "";
-    int rc = dynamic_parameters_merge(&app->agent.dynamic, pg->parameters, &app->parameters, warning, err);
+    int rc = dynamic_parameters_merge(&app->agent.dynamic, pg->parameters, &app->parameters,
+                                      warning, err);
     if (rc != 0) {
         return rc;
     }
@@ -350,7 +364,8 @@ static int make_instance(struct app *app, struct error *err)
         .pg_ident = pg->pg_ident,
         .recovery_conf = pg->recovery_conf,
         .basebackup = pg->basebackup,
-        .use_pg_rewind = pg->use_pg_rewind_given ? pg->use_pg_rewind : app->agent.dynamic.use_pg_rewind,
+        .use_pg_rewind =
+            pg->use_pg_rewind_given ? pg->use_pg_rewind : app->agent.dynamic.use_pg_rewind,
         .use_slots = app->agent.dynamic.use_slots,
         .kill_way = FENCE_KILL_AUTO,
         .probe_timeout_ms = LOOP_PROBE_TIMEOUT_MS,
@@ -400,7 +415,8 @@ static int prepare(struct app *app, struct error *err)
                                   .random = random_real()};
     agent->dcs = dcs_raft_new(NULL, &dcs);
     rc = api_ports_start(agent, err);
-    return rc != 0 ? rc : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
+    return rc != 0 ? rc
+                   : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
 }
 
 static void catch_signals(struct app *app)

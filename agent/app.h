@@ -2,8 +2,9 @@
 #ifndef AGENT_APP_H
 #define AGENT_APP_H
 
-/* Runs the agent on the configuration file until it is told to end (SIGTERM, SIGINT). Returns the exit status: 0 after
- * an orderly end; 1 when it could not start or go on, with the reason in the log. */
+/* Runs the agent on the configuration file until it is told to end (SIGTERM, SIGINT). Returns the
+ * exit status: 0 after an orderly end; 1 when it could not start or go on, with the reason in the
+ * log. */
 int agent_run(const char *path);
 
 #endif

@@ -39,52 +39,36 @@ void error_wrap(struct error *err, const char *fmt, ...)
 const char *err_name(int code)
 {
     switch (code) {
-    case 0:
-        return "ok";
-#define ERR_NAME(name, value, text)                                                                \
-    case name:                                                                                     \
-        return text;
+    case 0: return "ok";
+#define ERR_NAME(name, value, text) \
+    case name: return text;
         ERR_CODES(ERR_NAME)
 #undef ERR_NAME
-    default:
-        return "unknown code";
+    default: return "unknown code";
     }
 }
 
 int err_from_errno(int errnum)
 {
     switch (errnum) {
-    case 0:
-        return 0;
+    case 0: return 0;
     case ENOENT:
     case ENOTDIR:
-    case ESRCH:
-        return ERR_NOT_FOUND;
-    case EEXIST:
-        return ERR_EXISTS;
-    case ENOMEM:
-        return ERR_NOMEM;
-    case ETIMEDOUT:
-        return ERR_TIMEOUT;
-    case ECANCELED:
-        return ERR_CANCELED;
+    case ESRCH: return ERR_NOT_FOUND;
+    case EEXIST: return ERR_EXISTS;
+    case ENOMEM: return ERR_NOMEM;
+    case ETIMEDOUT: return ERR_TIMEOUT;
+    case ECANCELED: return ERR_CANCELED;
     case EPIPE:
-    case ECONNRESET:
-        return ERR_CLOSED;
-    case ECONNREFUSED:
-        return ERR_REFUSED;
+    case ECONNRESET: return ERR_CLOSED;
+    case ECONNREFUSED: return ERR_REFUSED;
     case EACCES:
-    case EPERM:
-        return ERR_PERMISSION;
+    case EPERM: return ERR_PERMISSION;
     case EBUSY:
-    case EADDRINUSE:
-        return ERR_BUSY;
+    case EADDRINUSE: return ERR_BUSY;
     case ENOSPC:
-    case EDQUOT:
-        return ERR_NO_SPACE;
-    case EINVAL:
-        return ERR_INVALID;
-    default:
-        return ERR_IO;
+    case EDQUOT: return ERR_NO_SPACE;
+    case EINVAL: return ERR_INVALID;
+    default: return ERR_IO;
     }
 }

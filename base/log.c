@@ -1,5 +1,5 @@
-/* Lines are made on the stack and written with one write(2), so that two processes that share the sink
- * do not mix. A sink that would block loses lines, never time. */
+/* Lines are made on the stack and written with one write(2), so that two processes that share the
+ * sink do not mix. A sink that would block loses lines, never time. */
 #include "base/log.h"
 
 #include <poll.h>
@@ -104,8 +104,8 @@ void log_write(enum log_level level, const char *fmt, ...)
         char escaped[2 * LOG_LINE_BYTES];
         (void)json_escape(escaped, sizeof escaped, message);
         len = snprintf(line, sizeof line,
-                       "{\"asctime\": \"%s,%03ld\", \"levelname\": \"%s\", \"message\": \"%s\"}\n", stamp,
-                       now.tv_nsec / 1000000, level_names[level], escaped);
+                       "{\"asctime\": \"%s,%03ld\", \"levelname\": \"%s\", \"message\": \"%s\"}\n",
+                       stamp, now.tv_nsec / 1000000, level_names[level], escaped);
     } else if (dropped > 0) {
         len = snprintf(line, sizeof line, "%s,%03ld %s: %s dropped_lines=%lu\n", stamp,
                        now.tv_nsec / 1000000, level_names[level], message, dropped);

@@ -1,4 +1,5 @@
-/* The only file that calls malloc. Two tiers: abort (our own sizes), or NULL (sizes from outside). */
+/* The only file that calls malloc. Two tiers: abort (our own sizes), or NULL (sizes from outside).
+ */
 #include "base/mem.h"
 
 #include "base/assert.h"

@@ -1,8 +1,9 @@
-/* The distributed configuration store as the agent sees it: one contract, three implementations (Raft in
- * this process; etcd v2; etcd v3). Every operation has a deadline and ends in exactly one callback, never
- * inside the call that asked. Outcomes: 0; ERR_CONFLICT (a compare failed: nothing was written);
- * ERR_REFUSED (not ours to write); ERR_UNAVAILABLE (not sent: nothing was written); ERR_UNKNOWN (sent, no
- * answer: may still be applied); ERR_CANCELED. Names of keys are relative to <namespace>/<scope>/. */
+/* The distributed configuration store as the agent sees it: one contract, three implementations
+ * (Raft in this process; etcd v2; etcd v3). Every operation has a deadline and ends in exactly one
+ * callback, never inside the call that asked. Outcomes: 0; ERR_CONFLICT (a compare failed: nothing
+ * was written); ERR_REFUSED (not ours to write); ERR_UNAVAILABLE (not sent: nothing was written);
+ * ERR_UNKNOWN (sent, no answer: may still be applied); ERR_CANCELED. Names of keys are relative to
+ * <namespace>/<scope>/. */
 #ifndef AGENT_DCS_H
 #define AGENT_DCS_H
 
@@ -41,16 +42,16 @@ const struct dcs_kv *dcs_view_get(const struct dcs_view *view, const char *key);
 
 struct dcs_result {
     int rc;
-    int64_t revision;     /* of the write, for compares that follow */
-    int64_t sent_ms;      /* lease clock before the first send: what a holder counts from */
-    int64_t answered_ms;  /* lease clock after this member applied it */
+    int64_t revision;    /* of the write, for compares that follow */
+    int64_t sent_ms;     /* lease clock before the first send: what a holder counts from */
+    int64_t answered_ms; /* lease clock after this member applied it */
 };
 
 typedef void (*dcs_done)(void *arg, const struct dcs_result *result, const struct error *err);
 typedef void (*dcs_read_done)(void *arg, int rc, struct dcs_view *view, const struct error *err);
 
-#define DCS_ANY (-1)   /* no compare */
-#define DCS_ABSENT 0   /* the key must not exist */
+#define DCS_ANY         (-1) /* no compare */
+#define DCS_ABSENT      0    /* the key must not exist */
 
 #define DCS_REPORTS_MAX 16
 
@@ -73,27 +74,30 @@ struct dcs_ops {
     /* Latest local view; may be stale (safety comes from compares). NULL before the first one. */
     struct dcs_view *(*view)(struct dcs *dcs); /* a new reference */
     /* Linearizable read of everything. */
-    int (*read)(struct dcs *dcs, int64_t timeout_ms, dcs_read_done done, void *arg, struct error *err);
-    int (*acquire)(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t timeout_ms, dcs_done done,
-                   void *arg, struct error *err);
-    /* One attempt, never repeated under the same id. `epoch` = create revision of the leader key we hold. */
-    int (*renew)(struct dcs *dcs, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms, dcs_done done, void *arg,
-                 struct error *err);
+    int (*read)(struct dcs *dcs, int64_t timeout_ms, dcs_read_done done, void *arg,
+                struct error *err);
+    int (*acquire)(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t timeout_ms,
+                   dcs_done done, void *arg, struct error *err);
+    /* One attempt, never repeated under the same id. `epoch` = create revision of the leader key we
+     * hold. */
+    int (*renew)(struct dcs *dcs, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms, dcs_done done,
+                 void *arg, struct error *err);
     /* Deletes the leader key if it still has `epoch`. `status` (may be NULL) is written with it. */
-    int (*release)(struct dcs *dcs, int64_t epoch, const char *status, int64_t timeout_ms, dcs_done done,
-                   void *arg, struct error *err);
+    int (*release)(struct dcs *dcs, int64_t epoch, const char *status, int64_t timeout_ms,
+                   dcs_done done, void *arg, struct error *err);
     /* compare: DCS_ANY, DCS_ABSENT or the mod revision it must have. */
-    int (*put)(struct dcs *dcs, const char *key, const char *value, int64_t compare, int64_t timeout_ms,
-               dcs_done done, void *arg, struct error *err);
-    int (*remove)(struct dcs *dcs, const char *key, int64_t compare, int64_t timeout_ms, dcs_done done, void *arg,
-                  struct error *err);
+    int (*put)(struct dcs *dcs, const char *key, const char *value, int64_t compare,
+               int64_t timeout_ms, dcs_done done, void *arg, struct error *err);
+    int (*remove)(struct dcs *dcs, const char *key, int64_t compare, int64_t timeout_ms,
+                  dcs_done done, void *arg, struct error *err);
     /* members/<name> on a lease of its own, made or renewed as needed. */
-    int (*put_member)(struct dcs *dcs, const char *name, const char *value, int64_t ttl_ms, int64_t timeout_ms,
-                      dcs_done done, void *arg, struct error *err);
-    /* reports/<name> = none, if the key is at `report_revision` (DCS_ABSENT: it is not there) and the leader key
-     * has create revision `epoch` (rule 7 of docs/consensus.md: withdrawal before that epoch may be followed). */
-    int (*withdraw)(struct dcs *dcs, const char *name, int64_t report_revision, int64_t epoch, int64_t timeout_ms,
-                    dcs_done done, void *arg, struct error *err);
+    int (*put_member)(struct dcs *dcs, const char *name, const char *value, int64_t ttl_ms,
+                      int64_t timeout_ms, dcs_done done, void *arg, struct error *err);
+    /* reports/<name> = none, if the key is at `report_revision` (DCS_ABSENT: it is not there) and
+     * the leader key has create revision `epoch` (rule 7 of docs/consensus.md: withdrawal before
+     * that epoch may be followed). */
+    int (*withdraw)(struct dcs *dcs, const char *name, int64_t report_revision, int64_t epoch,
+                    int64_t timeout_ms, dcs_done done, void *arg, struct error *err);
     void (*free)(struct dcs *dcs);
 };
 

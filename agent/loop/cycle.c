@@ -1,5 +1,6 @@
-/* When to decide: on every event, at least every loop_wait, and when the last plan said so; never while a plan is being
- * carried out. A decision that changed something is logged once and kept for `explain`. */
+/* When to decide: on every event, at least every loop_wait, and when the last plan said so; never
+ * while a plan is being carried out. A decision that changed something is logged once and kept for
+ * `explain`. */
 #include "agent/loop/loop.h"
 
 #include "base/buf.h"
@@ -46,7 +47,8 @@ static bool plan_is_routine(const struct ha_plan *plan)
 
 static void record(struct agent *agent, const struct ha_snapshot *s, const struct ha_plan *plan)
 {
-    bool same = strcmp(agent->last_rule, plan->rule) == 0 && strcmp(agent->last_reason, plan->reason) == 0;
+    bool same =
+        strcmp(agent->last_rule, plan->rule) == 0 && strcmp(agent->last_reason, plan->reason) == 0;
     bool rule_changed = strcmp(agent->last_rule, plan->rule) != 0;
 
     (void)snprintf(agent->last_rule, sizeof agent->last_rule, "%s", plan->rule);
@@ -59,7 +61,8 @@ static void record(struct agent *agent, const struct ha_snapshot *s, const struc
         return; /* the same rule with another number in its words is no news */
     }
     struct buf text = BUF_INIT;
-    struct loop_decision *decision = &agent->decisions[agent->decision_count++ % LOOP_DECISIONS_MAX];
+    struct loop_decision *decision =
+        &agent->decisions[agent->decision_count++ % LOOP_DECISIONS_MAX];
     free_decision(decision);
     decision->wall_ms = clock_wall_ms(agent->clock);
     decision->rule = mem_strdup(plan->rule);
@@ -110,7 +113,8 @@ static void on_cycle_timer(uv_timer_t *timer)
 static void arm_timer(struct agent *agent, int64_t wait_ms)
 {
     if (!uv_is_closing((uv_handle_t *)&agent->cycle_timer)) {
-        (void)uv_timer_start(&agent->cycle_timer, on_cycle_timer, wait_ms < 0 ? 0 : (uint64_t)wait_ms, 0);
+        (void)uv_timer_start(&agent->cycle_timer, on_cycle_timer,
+                             wait_ms < 0 ? 0 : (uint64_t)wait_ms, 0);
     }
 }
 
@@ -132,7 +136,8 @@ void cycle_plan_done(struct agent *agent, const char *failure)
 
     agent->executing = false;
     if (agent->decision_count > 0 && plan_acts(plan)) {
-        struct loop_decision *last = &agent->decisions[(agent->decision_count - 1) % LOOP_DECISIONS_MAX];
+        struct loop_decision *last =
+            &agent->decisions[(agent->decision_count - 1) % LOOP_DECISIONS_MAX];
         mem_free(last->outcome);
         last->outcome = mem_strdup(failure == NULL ? "done" : failure);
     }
@@ -143,7 +148,8 @@ void cycle_plan_done(struct agent *agent, const char *failure)
         }
     }
     if (failure != NULL) {
-        agent->cycle_due = false; /* whatever happened meanwhile: not at once, a failure may repeat for ever */
+        agent->cycle_due =
+            false; /* whatever happened meanwhile: not at once, a failure may repeat for ever */
         wait = LOOP_RETRY_MS < wait ? LOOP_RETRY_MS : wait;
     } else if (agent->cycle_due) {
         wait = 0;

@@ -1,6 +1,6 @@
-/* Carries a plan out: actions in order, stops at the first failure. An action of the store is waited for; what takes
- * long is begun, and the plan goes on. Every action is idempotent, so a plan that stops half-way is no harm: the
- * next decision looks at the world again. */
+/* Carries a plan out: actions in order, stops at the first failure. An action of the store is
+ * waited for; what takes long is begun, and the plan goes on. Every action is idempotent, so a plan
+ * that stops half-way is no harm: the next decision looks at the world again. */
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void finish(struct agent *agent, const struct ha_action *action, int rc, const struct error *err)
+static void finish(struct agent *agent, const struct ha_action *action, int rc,
+                   const struct error *err)
 {
     char failure[ERROR_TEXT_BYTES + 64];
     if (rc == 0) {
@@ -42,20 +43,24 @@ void execute_continue(struct agent *agent, int rc, const struct error *err)
     execute_plan(agent);
 }
 
-/* --- writes to the store --------------------------------------------------------------------------------------- */
+/* --- writes to the store
+ * --------------------------------------------------------------------------------------- */
 
 static void on_written(void *arg, const struct dcs_result *result, const struct error *err)
 {
     execute_continue(arg, result->rc, err);
 }
 
-static int put(struct agent *agent, const char *key, const char *value, int64_t compare, struct error *err)
+static int put(struct agent *agent, const char *key, const char *value, int64_t compare,
+               struct error *err)
 {
-    int rc = agent->dcs->ops->put(agent->dcs, key, value, compare, LOOP_DCS_MS, on_written, agent, err);
+    int rc =
+        agent->dcs->ops->put(agent->dcs, key, value, compare, LOOP_DCS_MS, on_written, agent, err);
     return rc == 0 ? 1 : rc;
 }
 
-static int do_write_initialize(struct agent *agent, const struct ha_action *action, struct error *err)
+static int do_write_initialize(struct agent *agent, const struct ha_action *action,
+                               struct error *err)
 {
     return put(agent, "initialize", action->text, action->revision, err);
 }
@@ -64,7 +69,8 @@ static int do_write_config(struct agent *agent, const struct ha_action *action, 
 {
     char warning[DYNAMIC_WARNING_BYTES] = "";
     json_t *adjusted = NULL;
-    const json_t *source = agent->facts.config_revision >= 0 ? agent->dynamic.document : agent->config->bootstrap.dcs;
+    const json_t *source =
+        agent->facts.config_revision >= 0 ? agent->dynamic.document : agent->config->bootstrap.dcs;
     int rc = dynamic_config_adjusted(source, &adjusted, warning, err);
     if (rc != 0) {
         return rc;
@@ -109,7 +115,8 @@ static void read_history(uv_work_t *work)
         (void)fclose(file);
     }
     job->rc = len == sizeof text
-                  ? error_set(&job->err, ERR_LIMIT, "%s: longer than %d bytes", job->path, HISTORY_BYTES_MAX)
+                  ? error_set(&job->err, ERR_LIMIT, "%s: longer than %d bytes", job->path,
+                              HISTORY_BYTES_MAX)
                   : pg_history_parse(job->timeline, span_of(text, len), &job->history, &job->err);
 }
 
@@ -139,8 +146,8 @@ static int do_write_history(struct agent *agent, const struct ha_action *action,
     job->work.data = job;
     job->agent = agent;
     job->timeline = agent->facts.probe.timeline;
-    (void)snprintf(job->path, sizeof job->path, "%s/pg_wal/%08X.history", agent->config->postgresql.data_dir,
-                   job->timeline);
+    (void)snprintf(job->path, sizeof job->path, "%s/pg_wal/%08X.history",
+                   agent->config->postgresql.data_dir, job->timeline);
     if (uv_queue_work(agent->loop, &job->work, read_history, on_history) != 0) {
         mem_free(job);
         return error_set(err, ERR_LIMIT, "no thread for reading the timeline history");
@@ -165,7 +172,8 @@ static int do_write_status(struct agent *agent, const struct ha_action *action, 
     if (value == NULL) {
         return 0;
     }
-    int rc = agent->dcs->ops->put(agent->dcs, "status", value, DCS_ANY, LOOP_DCS_MS, on_status, agent, err);
+    int rc = agent->dcs->ops->put(agent->dcs, "status", value, DCS_ANY, LOOP_DCS_MS, on_status,
+                                  agent, err);
     mem_free(value);
     return rc;
 }
@@ -207,14 +215,18 @@ static void on_withdrawn(void *arg, const struct dcs_result *result, const struc
     execute_continue(agent, result->rc, err);
 }
 
-static int do_withdraw_report(struct agent *agent, const struct ha_action *action, struct error *err)
+static int do_withdraw_report(struct agent *agent, const struct ha_action *action,
+                              struct error *err)
 {
-    int rc = agent->dcs->ops->withdraw(agent->dcs, agent->config->name, action->revision, action->epoch.revision,
-                                       LOOP_DCS_MS, on_withdrawn, agent, err);
+    int rc =
+        agent->dcs->ops->withdraw(agent->dcs, agent->config->name, action->revision,
+                                  action->epoch.revision, LOOP_DCS_MS, on_withdrawn, agent, err);
     return rc == 0 ? 1 : rc;
 }
 
-/* --- the lease -------------------------------------------------------------------------------------------------- */
+/* --- the lease
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static void on_acquired(void *arg, const struct dcs_result *result, const struct error *err)
 {
@@ -222,8 +234,10 @@ static void on_acquired(void *arg, const struct dcs_result *result, const struct
 
     agent->acquiring = false;
     if (result->rc == 0) {
-        struct ha_epoch epoch = {agent->facts.view == NULL ? 0 : agent->facts.view->cluster, result->revision};
-        if (!ha_lease_acquired(&agent->lease, epoch, result->sent_ms, agent->acquire_ttl_ms, agent_lease_ms(agent))) {
+        struct ha_epoch epoch = {agent->facts.view == NULL ? 0 : agent->facts.view->cluster,
+                                 result->revision};
+        if (!ha_lease_acquired(&agent->lease, epoch, result->sent_ms, agent->acquire_ttl_ms,
+                               agent_lease_ms(agent))) {
             log_warning("the leader key was acquired, but the answer came too late to use it");
         }
         keeper_kick(agent);
@@ -246,7 +260,8 @@ static int do_acquire(struct agent *agent, const struct ha_action *action, struc
         acquire.reports[i].member = wanted->reports[i].member;
         acquire.reports[i].revision = wanted->reports[i].revision;
     }
-    int rc = agent->dcs->ops->acquire(agent->dcs, &acquire, agent->dynamic.retry_timeout_ms, on_acquired, agent, err);
+    int rc = agent->dcs->ops->acquire(agent->dcs, &acquire, agent->dynamic.retry_timeout_ms,
+                                      on_acquired, agent, err);
     if (rc != 0) {
         return rc;
     }
@@ -260,9 +275,10 @@ static int do_resume(struct agent *agent, const struct ha_action *action, struct
     struct fence_lease page = fence_lease_standby();
     struct fence_page *mapped = fence_client_page(agent->fence);
     bool ours = mapped != NULL && fence_page_read(mapped, &page) && fence_lease_armed(&page) &&
-                page.epoch.cluster == action->epoch.cluster && page.epoch.revision == action->epoch.revision;
-    if (!ha_lease_resume(&agent->lease, action->epoch, ours ? page.soft_ms : 0, ours ? page.deadline_ms : 0,
-                         agent_lease_ms(agent))) {
+                page.epoch.cluster == action->epoch.cluster &&
+                page.epoch.revision == action->epoch.revision;
+    if (!ha_lease_resume(&agent->lease, action->epoch, ours ? page.soft_ms : 0,
+                         ours ? page.deadline_ms : 0, agent_lease_ms(agent))) {
         return error_set(err, ERR_REFUSED, "that epoch is over for this node");
     }
     keeper_kick(agent);
@@ -326,12 +342,15 @@ static void on_released(void *arg, const struct dcs_result *result, const struct
 static int do_release(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     char *status = action->lsn == 0 ? NULL : publish_status_value(agent, action->lsn, true);
-    int rc = agent->dcs->ops->release(agent->dcs, action->epoch.revision, status, LOOP_DCS_MS, on_released, agent, err);
+    int rc = agent->dcs->ops->release(agent->dcs, action->epoch.revision, status, LOOP_DCS_MS,
+                                      on_released, agent, err);
     mem_free(status);
     return rc == 0 ? 1 : rc;
 }
 
-/* --- the rest --------------------------------------------------------------------------------------------------- */
+/* --- the rest
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static int do_wait(struct agent *agent, const struct ha_action *action, struct error *err)
 {

@@ -1,5 +1,6 @@
-/* Actions on the instance: one function each, in a table by type. Starting, stopping and jobs are begun here and their
- * outcomes come back as facts; only detach, checkpoint and slots are waited for or fire and forget. */
+/* Actions on the instance: one function each, in a table by type. Starting, stopping and jobs are
+ * begun here and their outcomes come back as facts; only detach, checkpoint and slots are waited
+ * for or fire and forget. */
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -13,17 +14,20 @@
 #include <string.h>
 
 enum {
-    STOP_FAST_KILL_MS = 60000,     /* a fast shutdown that takes longer is killed; the lease runs on meanwhile */
+    STOP_FAST_KILL_MS =
+        60000, /* a fast shutdown that takes longer is killed; the lease runs on meanwhile */
     STOP_IMMEDIATE_KILL_MS = 2000,
     UPSTREAM_MS = 5000,
     ASK_PEER_MS = 3000,
     SLOTS_MS = 5000,
     CHECKPOINT_MS = 60000,
     PROMOTE_MS = 60000,
-    JOB_MS_MAX = 24 * 3600 * 1000, /* clone and rewind take what they take; progress is in the member's state */
+    JOB_MS_MAX = 24 * 3600 *
+                 1000, /* clone and rewind take what they take; progress is in the member's state */
 };
 
-/* --- jobs: one at a time ----------------------------------------------------------------------------------- */
+/* --- jobs: one at a time
+ * ----------------------------------------------------------------------------------- */
 
 static void job_begin(struct agent *agent, enum ha_job_kind kind)
 {
@@ -60,20 +64,15 @@ static void on_job(void *arg, int rc, const struct error *err)
         log_error("job failed: %s", err->text);
     }
     switch (facts->job.kind) {
-    case HA_JOB_BOOTSTRAP:
-        facts->start_ordered = false;
-        break;
+    case HA_JOB_BOOTSTRAP: facts->start_ordered = false; break;
     case HA_JOB_PROMOTE:
         facts->promote_failed_mono_ms = rc == 0 ? HA_NEVER : agent_mono_ms(agent);
         break;
-    case HA_JOB_REWIND:
-        facts->rejoin.rewind = rc == 0 ? HA_REWIND_DONE : HA_REWIND_FAILED;
-        break;
+    case HA_JOB_REWIND: facts->rejoin.rewind = rc == 0 ? HA_REWIND_DONE : HA_REWIND_FAILED; break;
     case HA_JOB_NONE:
     case HA_JOB_CLONE:
     case HA_JOB_CHECK_DIVERGENCE:
-    case HA_JOB_REMOVE_DATA:
-        break;
+    case HA_JOB_REMOVE_DATA: break;
     }
     job_end(agent, rc, err);
     observe_probe_soon(agent);
@@ -87,10 +86,12 @@ static int begin(struct agent *agent, enum ha_job_kind kind, int rc)
     return rc;
 }
 
-/* --- peers -------------------------------------------------------------------------------------------------- */
+/* --- peers
+ * --------------------------------------------------------------------------------------------------
+ */
 
-static int find_peer(const struct agent *agent, const char *name, char *ret_host, uint16_t *ret_port,
-                     struct error *err)
+static int find_peer(const struct agent *agent, const char *name, char *ret_host,
+                     uint16_t *ret_port, struct error *err)
 {
     const struct ha_member *member = ha_cluster_member(&agent->facts.cluster, name);
     if (member == NULL || !agent_conn_url(member->conn_url, ret_host, ret_port)) {
@@ -104,7 +105,8 @@ static uint64_t cluster_system_id(const struct agent *agent)
     return strtoull(agent->facts.cluster.initialize, NULL, 10);
 }
 
-/* --- starting and stopping ---------------------------------------------------------------------------------- */
+/* --- starting and stopping
+ * ---------------------------------------------------------------------------------- */
 
 static void on_started(void *arg, int rc, const struct error *err)
 {
@@ -122,7 +124,8 @@ static void on_started(void *arg, int rc, const struct error *err)
     cycle_request(agent);
 }
 
-static int start(struct agent *agent, enum pg_start_role role, const struct ha_action *action, struct error *err)
+static int start(struct agent *agent, enum pg_start_role role, const struct ha_action *action,
+                 struct error *err)
 {
     struct loop_facts *facts = &agent->facts;
     char host[PG_HOST_BYTES];
@@ -136,7 +139,8 @@ static int start(struct agent *agent, enum pg_start_role role, const struct ha_a
         }
         request.upstream = &upstream;
     }
-    int rc = pg_instance_start(agent->pg, &request, agent->config->postgresql.pg_ctl_timeout_ms, on_started, agent, err);
+    int rc = pg_instance_start(agent->pg, &request, agent->config->postgresql.pg_ctl_timeout_ms,
+                               on_started, agent, err);
     if (rc != 0) {
         return rc;
     }
@@ -145,11 +149,12 @@ static int start(struct agent *agent, enum pg_start_role role, const struct ha_a
     facts->ever_ran = true;
     facts->started_as = role;
     facts->probe.asked_ms = 0;
-    facts->upstream = (struct ha_upstream){.known = true,
-                                           .detached = role == PG_START_STANDBY && request.upstream == NULL,
-                                           .service_in_force = true,
-                                           .epoch = action->epoch,
-                                           .streaming_lost_mono_ms = HA_NEVER};
+    facts->upstream =
+        (struct ha_upstream){.known = true,
+                             .detached = role == PG_START_STANDBY && request.upstream == NULL,
+                             .service_in_force = true,
+                             .epoch = action->epoch,
+                             .streaming_lost_mono_ms = HA_NEVER};
     (void)snprintf(facts->upstream.name, sizeof facts->upstream.name, "%s", action->member);
     const struct ha_member *member = ha_cluster_member(&facts->cluster, action->member);
     if (member != NULL) {
@@ -185,7 +190,8 @@ static void on_stopped(void *arg, int rc, const struct error *err)
     cycle_request(agent);
 }
 
-static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_after_ms, struct error *err)
+static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_after_ms,
+                struct error *err)
 {
     struct pg_stop request = {.mode = mode, .kill_after_ms = kill_after_ms, .checkpoint = false};
     int rc = pg_instance_stop(agent->pg, &request, on_stopped, agent, err);
@@ -208,7 +214,9 @@ static int do_stop_immediate(struct agent *agent, const struct ha_action *action
     return stop(agent, FENCE_STOP_IMMEDIATE, STOP_IMMEDIATE_KILL_MS, err);
 }
 
-/* --- upstream ------------------------------------------------------------------------------------------------- */
+/* --- upstream
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void on_detached(void *arg, int rc, const struct error *err)
 {
@@ -269,7 +277,8 @@ static int do_follow(struct agent *agent, const struct ha_action *action, struct
     return 0;
 }
 
-/* --- bootstrap, clone, promote ------------------------------------------------------------------------------- */
+/* --- bootstrap, clone, promote
+ * ------------------------------------------------------------------------------- */
 
 static int do_bootstrap(struct agent *agent, const struct ha_action *action, struct error *err)
 {
@@ -305,14 +314,15 @@ static bool still_allowed(void *arg)
 
 static int do_promote(struct agent *agent, const struct ha_action *action, struct error *err)
 {
-    struct pg_promote request = {.timeline = action->timeline,
-                                 .still_allowed = still_allowed,
-                                 .still_allowed_arg = agent};
+    struct pg_promote request = {
+        .timeline = action->timeline, .still_allowed = still_allowed, .still_allowed_arg = agent};
     return begin(agent, HA_JOB_PROMOTE,
                  pg_instance_promote(agent->pg, &request, PROMOTE_MS, on_job, agent, err));
 }
 
-/* --- rejoin --------------------------------------------------------------------------------------------------- */
+/* --- rejoin
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static struct pg_local_position local_position(const struct agent *agent)
 {
@@ -326,7 +336,8 @@ static struct pg_local_position local_position(const struct agent *agent)
     return pg_local_position_of(&facts->inspection.control);
 }
 
-static void on_divergence(void *arg, int rc, const struct pg_peer_facts *peer, const struct error *err)
+static void on_divergence(void *arg, int rc, const struct pg_peer_facts *peer,
+                          const struct error *err)
 {
     struct agent *agent = arg;
     struct ha_rejoin *rejoin = &agent->facts.rejoin;
@@ -354,7 +365,8 @@ static void on_divergence(void *arg, int rc, const struct pg_peer_facts *peer, c
     job_end(agent, rc, err);
 }
 
-static int do_check_divergence(struct agent *agent, const struct ha_action *action, struct error *err)
+static int do_check_divergence(struct agent *agent, const struct ha_action *action,
+                               struct error *err)
 {
     char host[PG_HOST_BYTES];
     uint16_t port = 0;
@@ -363,7 +375,8 @@ static int do_check_divergence(struct agent *agent, const struct ha_action *acti
         rc = pg_instance_ask_peer(agent->pg, host, port, ASK_PEER_MS, on_divergence, agent, err);
     }
     if (rc == 0) {
-        agent->facts.rejoin = (struct ha_rejoin){.epoch = action->epoch, .checked_mono_ms = HA_NEVER};
+        agent->facts.rejoin =
+            (struct ha_rejoin){.epoch = action->epoch, .checked_mono_ms = HA_NEVER};
     }
     return begin(agent, HA_JOB_CHECK_DIVERGENCE, rc);
 }
@@ -380,17 +393,20 @@ static int do_rewind(struct agent *agent, const struct ha_action *action, struct
 }
 
 /* Invariant I10: the primary of that epoch is asked again right before anything is destroyed. */
-static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer, const struct error *err)
+static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer,
+                            const struct error *err)
 {
     struct agent *agent = arg;
     const struct ha_action *action = &agent->facts.removal;
     const struct ha_cluster *cluster = &agent->facts.cluster;
     struct error own = {0};
 
-    if (rc == 0 && (peer->role != PG_PRIMARY || peer->system_identifier != cluster_system_id(agent) ||
-                    !ha_epoch_equal(cluster->leader_epoch, action->epoch) ||
-                    strcmp(cluster->leader, action->member) != 0 || agent->lease.held)) {
-        rc = error_set(&own, ERR_REFUSED, "'%s' is not the primary of this cluster any more: nothing is removed",
+    if (rc == 0 &&
+        (peer->role != PG_PRIMARY || peer->system_identifier != cluster_system_id(agent) ||
+         !ha_epoch_equal(cluster->leader_epoch, action->epoch) ||
+         strcmp(cluster->leader, action->member) != 0 || agent->lease.held)) {
+        rc = error_set(&own, ERR_REFUSED,
+                       "'%s' is not the primary of this cluster any more: nothing is removed",
                        action->member);
         err = &own;
     }
@@ -399,8 +415,9 @@ static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer,
         log_warning("removing the data directory: it ended on timeline %u at %" PRIX64 "/%" PRIX64
                     "; what '%s' does not have of it is lost",
                     local.timeline, local.lsn >> 32, local.lsn & UINT32_MAX, action->member);
-        rc = pg_instance_remove(agent->pg, "it cannot follow the primary and the configuration allows it", JOB_MS_MAX,
-                                on_job, agent, &own);
+        rc = pg_instance_remove(agent->pg,
+                                "it cannot follow the primary and the configuration allows it",
+                                JOB_MS_MAX, on_job, agent, &own);
         err = &own;
     }
     if (rc != 0) {
@@ -424,10 +441,13 @@ static int do_move_aside(struct agent *agent, const struct ha_action *action, st
 {
     (void)action;
     return begin(agent, HA_JOB_REMOVE_DATA,
-                 pg_instance_move_aside(agent->pg, "its bootstrap did not end", JOB_MS_MAX, on_job, agent, err));
+                 pg_instance_move_aside(agent->pg, "its bootstrap did not end", JOB_MS_MAX, on_job,
+                                        agent, err));
 }
 
-/* --- upkeep --------------------------------------------------------------------------------------------------- */
+/* --- upkeep
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void on_slots(void *arg, int rc, const struct error *err)
 {
@@ -465,13 +485,14 @@ static void on_checkpoint(void *arg, int rc, const struct error *err)
     }
 }
 
-/* Waited for only before a stop, which it shortens. After a promotion it runs beside everything else: a decision must not
- * wait for a disk. */
+/* Waited for only before a stop, which it shortens. After a promotion it runs beside everything
+ * else: a decision must not wait for a disk. */
 static int do_checkpoint(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     (void)action;
     bool before_stop = ha_plan_has(&agent->plan, HA_STOP_FAST);
-    if (!agent->checkpointing && pg_instance_checkpoint(agent->pg, CHECKPOINT_MS, on_checkpoint, agent, err) != 0) {
+    if (!agent->checkpointing &&
+        pg_instance_checkpoint(agent->pg, CHECKPOINT_MS, on_checkpoint, agent, err) != 0) {
         return 0;
     }
     agent->checkpointing = true;

@@ -1,5 +1,5 @@
-/* Copies everything seen, and both clocks, into one snapshot: after this nothing a decision reads can change
- * under it. Old and unknown are values. */
+/* Copies everything seen, and both clocks, into one snapshot: after this nothing a decision reads
+ * can change under it. Old and unknown are values. */
 #include "agent/loop/loop.h"
 
 #include "base/mem.h"
@@ -58,14 +58,15 @@ static void fill_position(const struct agent *agent, struct ha_self *self)
     if (facts->run == HA_RUN_RUNNING || (facts->run == HA_RUN_STOPPING && probe->asked_ms > 0)) {
         self->role = probe->role;
         self->timeline = probe->timeline;
-        self->lsn = probe->role == PG_PRIMARY            ? probe->flush_lsn
+        self->lsn = probe->role == PG_PRIMARY              ? probe->flush_lsn
                     : probe->flush_lsn > probe->replay_lsn ? probe->flush_lsn
                                                            : probe->replay_lsn;
         self->position_known = probe->role == PG_PRIMARY || probe->local_wal_replayed;
         self->checkpoint_timeline = probe->control_timeline;
         self->probe_fresh =
             facts->probe_rc == 0 && agent_mono_ms(agent) - probe->asked_ms <= LOOP_PROBE_FRESH_MS;
-        /* An answer from before the walreceiver was gone may name less than has been received by now. */
+        /* An answer from before the walreceiver was gone may name less than has been received by
+         * now. */
         if (facts->upstream.detached && probe->asked_ms <= facts->upstream.streaming_lost_mono_ms) {
             self->probe_fresh = false;
         }
@@ -146,7 +147,8 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
         fence->fired = page.epoch.revision != 0 && (fence_epoch_equal(status->fired, page.epoch) ||
                                                     fence_epoch_equal(status->stopped, page.epoch));
     }
-    fence->all_gone = !status->running && !status->killing && (status->all_gone || status->starts == 0) &&
+    fence->all_gone = !status->running && !status->killing &&
+                      (status->all_gone || status->starts == 0) &&
                       !(agent->facts.inspected && agent->facts.inspection.running);
     fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;
 }
@@ -188,7 +190,8 @@ bool facts_slots_wanted(const struct agent *agent, struct pg_lines *ret_names)
         due = due || !found;
     }
     for (size_t j = 0; j < probe->slot_count; j++) {
-        due = due || (probe->slots[j].physical && !probe->slots[j].active && !name_in(ret_names, probe->slots[j].name));
+        due = due || (probe->slots[j].physical && !probe->slots[j].active &&
+                      !name_in(ret_names, probe->slots[j].name));
     }
     return due && agent->dynamic.use_slots;
 }

@@ -1,7 +1,7 @@
-/* Keeps the leader lease: renewals run on a timer of their own, served apart from the HA cycle, so that no
- * decision, job or client can delay them. ha_lease.c decides what is due and which answer counts; here the bytes are
- * sent and the fence's page is written. The page changes before the bytes leave wherever the deadline
- * shrinks, and after the answer wherever it grows. */
+/* Keeps the leader lease: renewals run on a timer of their own, served apart from the HA cycle, so
+ * that no decision, job or client can delay them. ha_lease.c decides what is due and which answer
+ * counts; here the bytes are sent and the fence's page is written. The page changes before the
+ * bytes leave wherever the deadline shrinks, and after the answer wherever it grows. */
 #include "agent/loop/loop.h"
 
 #include "base/log.h"
@@ -30,11 +30,13 @@ void keeper_page(struct agent *agent)
     struct fence_lease page;
     struct fence_page *mapped = agent->fence == NULL ? NULL : fence_client_page(agent->fence);
 
-    if (mapped == NULL || !ha_lease_page(&agent->lease, &wanted) || !fence_page_read(mapped, &page)) {
+    if (mapped == NULL || !ha_lease_page(&agent->lease, &wanted) ||
+        !fence_page_read(mapped, &page)) {
         return;
     }
-    if (page.epoch.cluster != wanted.epoch.cluster || page.epoch.revision != wanted.epoch.revision ||
-        !fence_lease_armed(&page) || page.deadline_ms == FENCE_OVER) {
+    if (page.epoch.cluster != wanted.epoch.cluster ||
+        page.epoch.revision != wanted.epoch.revision || !fence_lease_armed(&page) ||
+        page.deadline_ms == FENCE_OVER) {
         return; /* not armed for this epoch: HA_ARM does that, never a renewal */
     }
     page.soft_ms = wanted.soft_ms;
@@ -56,9 +58,7 @@ static void on_renewed(void *arg, const struct dcs_result *result, const struct 
     enum ha_lease_outcome outcome =
         ha_lease_answered(&agent->lease, number, result->rc, agent_lease_ms(agent));
     switch (outcome) {
-    case HA_LEASE_EXTENDED:
-        keeper_page(agent);
-        break;
+    case HA_LEASE_EXTENDED: keeper_page(agent); break;
     case HA_LEASE_LOST:
         log_warning("lease lost: the store says that the leader key is not ours any more (%s)",
                     err == NULL ? err_name(result->rc) : err->text);
@@ -68,10 +68,10 @@ static void on_renewed(void *arg, const struct dcs_result *result, const struct 
         log_warning("a renewal of the leader lease was answered too late, sending another");
         break;
     case HA_LEASE_FAILED:
-        log_warning("renewing the leader lease: %s, sending another", err == NULL ? err_name(result->rc) : err->text);
+        log_warning("renewing the leader lease: %s, sending another",
+                    err == NULL ? err_name(result->rc) : err->text);
         break;
-    case HA_LEASE_OLD:
-        break;
+    case HA_LEASE_OLD: break;
     }
     keeper_kick(agent);
 }
@@ -87,9 +87,11 @@ static void renew(struct agent *agent)
         ha_lease_sent(&agent->lease, agent->dynamic.ttl_ms, agent->dynamic.loop_wait_ms, now);
     keeper_page(agent); /* a shorter ttl counts from the send, not from the answer */
     int rc = agent->dcs->ops->renew(agent->dcs, agent->lease.epoch.revision, agent->dynamic.ttl_ms,
-                                    ha_lease_attempt_ms(agent->dynamic.ttl_ms), on_renewed, renewal, &err);
+                                    ha_lease_attempt_ms(agent->dynamic.ttl_ms), on_renewed, renewal,
+                                    &err);
     if (rc != 0) {
-        (void)ha_lease_answered(&agent->lease, renewal->number, rc == ERR_REFUSED ? ERR_UNAVAILABLE : rc, now);
+        (void)ha_lease_answered(&agent->lease, renewal->number,
+                                rc == ERR_REFUSED ? ERR_UNAVAILABLE : rc, now);
         mem_free(renewal);
     }
 }

@@ -1,7 +1,8 @@
-/* The agent's inside: what has been seen (facts), what is under way (lease, plan, job), and the handles
- * that observe and act. One thread, one uv loop; nothing here blocks.
+/* The agent's inside: what has been seen (facts), what is under way (lease, plan, job), and the
+ * handles that observe and act. One thread, one uv loop; nothing here blocks.
  *
- *   observe -> facts -> cycle (ha_decide) -> execute -> outcomes come back as facts;  publish tells the others
+ *   observe -> facts -> cycle (ha_decide) -> execute -> outcomes come back as facts;  publish tells
+ * the others
  *
  * Only the files of agent/loop and agent/app.c see this struct. */
 #ifndef AGENT_LOOP_LOOP_H
@@ -22,15 +23,15 @@
 
 struct api_server;
 
-#define LOOP_PROBE_MS_MAX      1000  /* between two probes of a running instance */
+#define LOOP_PROBE_MS_MAX      1000 /* between two probes of a running instance */
 #define LOOP_PROBE_STARTING_MS 100
 #define LOOP_PROBE_TIMEOUT_MS  2000
 #define LOOP_PROBE_FRESH_MS    2500  /* an older answer says nothing of this moment */
 #define LOOP_INSPECT_MS        10000 /* deadline of one look at the data directory */
-#define LOOP_DCS_MS            2000  /* deadline of a write to the store that is no lease operation */
-#define LOOP_RETRY_MS          200   /* after an action that failed, before the next decision */
-#define LOOP_DECISIONS_MAX     64    /* ring that `explain` shows */
-#define LOOP_SLOT_MEMBERS_MAX  32    /* members whose slots are kept though their key is gone */
+#define LOOP_DCS_MS            2000 /* deadline of a write to the store that is no lease operation */
+#define LOOP_RETRY_MS          200  /* after an action that failed, before the next decision */
+#define LOOP_DECISIONS_MAX     64   /* ring that `explain` shows */
+#define LOOP_SLOT_MEMBERS_MAX  32   /* members whose slots are kept though their key is gone */
 
 /* One decision that changed something, as `explain` shows it. */
 struct loop_decision {
@@ -52,15 +53,16 @@ struct loop_facts {
     struct pg_inspection inspection;
     int64_t inspected_mono_ms;
 
-    int probe_rc;                  /* of the last answer; ERR_UNAVAILABLE before the first */
-    struct pg_probe_result probe;  /* last good one; asked_ms 0 = none since the postmaster started */
+    int probe_rc; /* of the last answer; ERR_UNAVAILABLE before the first */
+    struct pg_probe_result
+        probe; /* last good one; asked_ms 0 = none since the postmaster started */
     struct pg_local_position shutdown; /* of the last look after a clean stop */
 
     enum ha_run run;
     int64_t run_since_mono_ms;
-    bool stop_ordered;   /* the last stop was asked for by us */
-    bool start_ordered;  /* a start is under way: between two looks it may not have a process yet */
-    bool ever_ran;       /* a postmaster was seen by this run of the agent */
+    bool stop_ordered;  /* the last stop was asked for by us */
+    bool start_ordered; /* a start is under way: between two looks it may not have a process yet */
+    bool ever_ran;      /* a postmaster was seen by this run of the agent */
     enum pg_start_role started_as;
     int64_t crash_since_mono_ms;
     unsigned start_failures;
@@ -127,22 +129,25 @@ struct agent {
     uv_timer_t publish_timer;
     bool publishing;
     bool publish_due;
-    char *published;           /* last value of the member key that was accepted */
+    char *published; /* last value of the member key that was accepted */
     int64_t published_mono_ms;
-    int64_t status_mono_ms;    /* when `status` was written last */
+    int64_t status_mono_ms; /* when `status` was written last */
     char *status_written;
     int64_t dcs_seen_wall_ms;
     struct loop_seen_member seen[LOOP_SLOT_MEMBERS_MAX];
     size_t seen_count;
 
     bool stopping;
-    void (*on_exit)(struct agent *agent, int status); /* the plan said HA_EXIT, or nothing can go on */
+    void (*on_exit)(struct agent *agent,
+                    int status); /* the plan said HA_EXIT, or nothing can go on */
 };
 
-/* --- observe.c: looks at the instance, the fence, the store; puts facts; decides nothing ------------------- */
+/* --- observe.c: looks at the instance, the fence, the store; puts facts; decides nothing
+ * ------------------- */
 int observe_start(struct agent *agent);
 void observe_stop(struct agent *agent);
-void observe_fence_event(struct agent *agent, enum fence_event event, const struct fence_status *status);
+void observe_fence_event(struct agent *agent, enum fence_event event,
+                         const struct fence_status *status);
 void observe_store_changed(struct agent *agent);
 /* Asks for a fresh look at the data directory as soon as no job runs. */
 void observe_inspect(struct agent *agent);
@@ -150,19 +155,23 @@ void observe_probe_soon(struct agent *agent);
 /* Works `run` out from what is known. */
 void observe_run(struct agent *agent);
 
-/* --- facts.c: facts -> const struct ha_snapshot ----------------------------------------------------------- */
+/* --- facts.c: facts -> const struct ha_snapshot
+ * ----------------------------------------------------------- */
 void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot);
-bool facts_slots_wanted(const struct agent *agent, struct pg_lines *ret_names); /* free items and array */
+bool facts_slots_wanted(const struct agent *agent,
+                        struct pg_lines *ret_names); /* free items and array */
 void facts_slots_free(struct pg_lines *names);
 
-/* --- cycle.c --------------------------------------------------------------------------------------------- */
+/* --- cycle.c
+ * --------------------------------------------------------------------------------------------- */
 int cycle_start(struct agent *agent);
 void cycle_stop(struct agent *agent);
 void cycle_request(struct agent *agent);
 /* The plan ended: `failure` NULL = all actions done. */
 void cycle_plan_done(struct agent *agent, const char *failure);
 
-/* --- execute.c, execute_pg.c ------------------------------------------------------------------------------ */
+/* --- execute.c, execute_pg.c
+ * ------------------------------------------------------------------------------ */
 void execute_plan(struct agent *agent);
 /* An action that is waited for ended. */
 void execute_continue(struct agent *agent, int rc, const struct error *err);
@@ -170,7 +179,8 @@ void execute_continue(struct agent *agent, int rc, const struct error *err);
 int execute_pg(struct agent *agent, const struct ha_action *action, struct error *err);
 bool execute_is_pg(enum ha_action_type type);
 
-/* --- keeper.c: the lease is renewed apart from the cycle -------------------------------------------------- */
+/* --- keeper.c: the lease is renewed apart from the cycle
+ * -------------------------------------------------- */
 int keeper_start(struct agent *agent);
 void keeper_stop(struct agent *agent);
 /* The lease, the Raft leader or the ttl changed: look at once when the next renewal is due. */
@@ -180,7 +190,8 @@ void keeper_page(struct agent *agent);
 /* Is the page armed for the epoch that we hold, and S not reached? */
 bool keeper_may_write(const struct agent *agent);
 
-/* --- publish.c -------------------------------------------------------------------------------------------- */
+/* --- publish.c
+ * -------------------------------------------------------------------------------------------- */
 int publish_start(struct agent *agent);
 void publish_stop(struct agent *agent);
 void publish_request(struct agent *agent);
@@ -188,16 +199,19 @@ void publish_request(struct agent *agent);
 void publish_reloaded(void *arg, int rc, const struct error *err);
 /* Value of `status`; NULL if it equals the last one written or is too early. Free with mem_free. */
 char *publish_status_value(struct agent *agent, uint64_t lsn, bool force);
-/* Value of `history` for the present timeline from the text of its .history file (NULL on timeline 1). */
+/* Value of `history` for the present timeline from the text of its .history file (NULL on timeline
+ * 1). */
 char *publish_history_value(const struct agent *agent, const struct pg_history *history);
 
-/* --- api_ports.c: what REST shows, and what it may ask for ------------------------------------------------ */
+/* --- api_ports.c: what REST shows, and what it may ask for
+ * ------------------------------------------------ */
 int api_ports_start(struct agent *agent, struct error *err) MUST_CHECK;
 /* Gives the REST server a new immutable picture. */
 void api_ports_stop(struct agent *agent);
 void api_publish(struct agent *agent, const struct ha_snapshot *s);
 
-/* --- small shared --------------------------------------------------------------------------------------- */
+/* --- small shared
+ * --------------------------------------------------------------------------------------- */
 int64_t agent_mono_ms(const struct agent *agent);
 int64_t agent_lease_ms(const struct agent *agent);
 /* Host and port of a member's conn_url ("postgres://host:port/db"). */

@@ -1,5 +1,5 @@
-/* Looks at the instance, the fence and the store, and puts what it saw into the facts with its time. Decides
- * nothing: whatever changed asks for a cycle. */
+/* Looks at the instance, the fence and the store, and puts what it saw into the facts with its
+ * time. Decides nothing: whatever changed asks for a cycle. */
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -46,7 +46,9 @@ void observe_run(struct agent *agent)
     const struct fence_status *status = fence_client_status(agent->fence);
     if (status->running && !status->killing) {
         bool answered = facts->probe.asked_ms > 0;
-        set_run(agent, facts->stop_ordered ? HA_RUN_STOPPING : answered ? HA_RUN_RUNNING : HA_RUN_STARTING);
+        set_run(agent, facts->stop_ordered ? HA_RUN_STOPPING
+                       : answered          ? HA_RUN_RUNNING
+                                           : HA_RUN_STARTING);
     } else if (status->starts > 0 && !status->all_gone) {
         set_run(agent, HA_RUN_STOPPING);
     } else if (facts->start_ordered) {
@@ -58,9 +60,11 @@ void observe_run(struct agent *agent)
     }
 }
 
-/* --- the data directory ------------------------------------------------------------------------------------- */
+/* --- the data directory
+ * ------------------------------------------------------------------------------------- */
 
-static void on_inspected(void *arg, int rc, const struct pg_inspection *inspection, const struct error *err)
+static void on_inspected(void *arg, int rc, const struct pg_inspection *inspection,
+                         const struct error *err)
 {
     struct agent *agent = arg;
     agent->inspecting = false;
@@ -104,7 +108,8 @@ void observe_inspect(struct agent *agent)
     observe_probe_soon(agent);
 }
 
-/* --- the running instance --------------------------------------------------------------------------------- */
+/* --- the running instance
+ * --------------------------------------------------------------------------------- */
 
 static void take_upstream(struct agent *agent, const struct pg_probe_result *probe)
 {
@@ -119,7 +124,8 @@ static void take_upstream(struct agent *agent, const struct pg_probe_result *pro
     upstream->streaming = streaming;
 }
 
-static void on_probed(void *arg, int rc, const struct pg_probe_result *result, const struct error *err)
+static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
+                      const struct error *err)
 {
     struct agent *agent = arg;
     struct loop_facts *facts = &agent->facts;
@@ -159,7 +165,8 @@ static void on_probe_timer(uv_timer_t *timer)
     inspect_now(agent);
     const struct loop_facts *facts = &agent->facts;
     bool up = facts->run == HA_RUN_STARTING || facts->run == HA_RUN_RUNNING;
-    bool impatient = facts->run == HA_RUN_STARTING || facts->probe_rc != 0 || agent->inspect_wanted ||
+    bool impatient = facts->run == HA_RUN_STARTING || facts->probe_rc != 0 ||
+                     agent->inspect_wanted ||
                      (facts->probe.role == PG_STANDBY && !facts->probe.local_wal_replayed);
     if (up && !agent->probing && !agent->stopping) {
         agent->probing =
@@ -183,9 +190,11 @@ void observe_probe_soon(struct agent *agent)
     }
 }
 
-/* --- the fence ---------------------------------------------------------------------------------------------- */
+/* --- the fence
+ * ---------------------------------------------------------------------------------------------- */
 
-void observe_fence_event(struct agent *agent, enum fence_event event, const struct fence_status *status)
+void observe_fence_event(struct agent *agent, enum fence_event event,
+                         const struct fence_status *status)
 {
     struct ha_epoch epoch = {0};
 
@@ -194,20 +203,23 @@ void observe_fence_event(struct agent *agent, enum fence_event event, const stru
     case FENCE_EVENT_POSTMASTER_EXITED:
         log_info("the postmaster has ended, wait status %d", status->wait_status);
         break;
-    case FENCE_EVENT_ALL_GONE:
-        break;
+    case FENCE_EVENT_ALL_GONE: break;
     case FENCE_EVENT_SOFT_STOP:
     case FENCE_EVENT_FIRED:
-        epoch.cluster = event == FENCE_EVENT_FIRED ? status->fired.cluster : status->stopped.cluster;
-        epoch.revision = event == FENCE_EVENT_FIRED ? status->fired.revision : status->stopped.revision;
-        log_error("the fence has %s PostgreSQL: the lease of epoch %llx:%lld was not renewed in time",
-                  event == FENCE_EVENT_FIRED ? "killed" : "begun to stop", (unsigned long long)epoch.cluster,
-                  (long long)epoch.revision);
+        epoch.cluster =
+            event == FENCE_EVENT_FIRED ? status->fired.cluster : status->stopped.cluster;
+        epoch.revision =
+            event == FENCE_EVENT_FIRED ? status->fired.revision : status->stopped.revision;
+        log_error(
+            "the fence has %s PostgreSQL: the lease of epoch %llx:%lld was not renewed in time",
+            event == FENCE_EVENT_FIRED ? "killed" : "begun to stop",
+            (unsigned long long)epoch.cluster, (long long)epoch.revision);
         agent->facts.stop_ordered = true;
         ha_lease_fired(&agent->lease, epoch);
         break;
     case FENCE_EVENT_LOST:
-        log_error("the fence process is gone, and with it the postmaster: ending, a new start finds what is left");
+        log_error("the fence process is gone, and with it the postmaster: ending, a new start "
+                  "finds what is left");
         agent->on_exit(agent, 1);
         return;
     }
@@ -215,7 +227,8 @@ void observe_fence_event(struct agent *agent, enum fence_event event, const stru
     cycle_request(agent);
 }
 
-/* --- the store ---------------------------------------------------------------------------------------------- */
+/* --- the store
+ * ---------------------------------------------------------------------------------------------- */
 
 static void take_config(struct agent *agent)
 {
@@ -233,7 +246,8 @@ static void take_config(struct agent *agent)
     json_decref(document);
     if (rc != 0) {
         log_error("key config in the store: %s; what was in force stays", err.text);
-        (void)snprintf(agent->refused, sizeof agent->refused, "%s", rc == ERR_UNSUPPORTED ? err.text : "");
+        (void)snprintf(agent->refused, sizeof agent->refused, "%s",
+                       rc == ERR_UNSUPPORTED ? err.text : "");
         return;
     }
     agent->refused[0] = '\0';
@@ -245,8 +259,8 @@ static void take_config(struct agent *agent)
     keeper_kick(agent);
 
     struct dynamic_parameters parameters = {0};
-    if (dynamic_parameters_merge(&agent->dynamic, agent->config->postgresql.parameters, &parameters, warning,
-                                 &err) != 0) {
+    if (dynamic_parameters_merge(&agent->dynamic, agent->config->postgresql.parameters, &parameters,
+                                 warning, &err) != 0) {
         log_error("PostgreSQL parameters: %s; what was in force stays", err.text);
         return;
     }
@@ -256,7 +270,8 @@ static void take_config(struct agent *agent)
     struct pg_reload reload = {.parameters = parameters.view,
                                .pg_hba = agent->config->postgresql.pg_hba,
                                .pg_ident = agent->config->postgresql.pg_ident};
-    if (pg_instance_reload(agent->pg, &reload, LOOP_INSPECT_MS, publish_reloaded, agent, &err) != 0) {
+    if (pg_instance_reload(agent->pg, &reload, LOOP_INSPECT_MS, publish_reloaded, agent, &err) !=
+        0) {
         log_error("PostgreSQL parameters: %s; what was in force stays", err.text);
     }
     dynamic_parameters_free(&parameters);
@@ -268,7 +283,8 @@ static void note_members_seen(struct agent *agent)
     int64_t now = agent_mono_ms(agent);
     for (size_t i = 0; i < cluster->member_count; i++) {
         size_t j = 0;
-        while (j < agent->seen_count && strcmp(agent->seen[j].name, cluster->members[i].name) != 0) {
+        while (j < agent->seen_count &&
+               strcmp(agent->seen[j].name, cluster->members[i].name) != 0) {
             j++;
         }
         if (j == LOOP_SLOT_MEMBERS_MAX) {
@@ -276,7 +292,8 @@ static void note_members_seen(struct agent *agent)
         }
         if (j == agent->seen_count) {
             agent->seen_count++;
-            (void)snprintf(agent->seen[j].name, sizeof agent->seen[j].name, "%s", cluster->members[i].name);
+            (void)snprintf(agent->seen[j].name, sizeof agent->seen[j].name, "%s",
+                           cluster->members[i].name);
         }
         agent->seen[j].seen_mono_ms = now;
     }
@@ -358,7 +375,8 @@ void observe_store_changed(struct agent *agent)
     struct dcs_view *view = agent->dcs->ops->view(agent->dcs);
     struct dcs_view *before = agent->facts.view;
 
-    if (view != NULL && (before == NULL || before->revision != view->revision || before->cluster != view->cluster)) {
+    if (view != NULL && (before == NULL || before->revision != view->revision ||
+                         before->cluster != view->cluster)) {
         agent->facts.view = view;
         take_view(agent, view);
         dcs_view_unref(before);

@@ -1,6 +1,6 @@
-/* Tells the others what this node is: its member key, and the values of `status` and `history`, in Patroni's layout
- * (docs/architecture.md lists the keys). What changes with every write of a user is told at most once per loop_wait;
- * what changes the picture is told at once. */
+/* Tells the others what this node is: its member key, and the values of `status` and `history`, in
+ * Patroni's layout (docs/architecture.md lists the keys). What changes with every write of a user
+ * is told at most once per loop_wait; what changes the picture is told at once. */
 #include "agent/loop/loop.h"
 
 #include "base/assert.h"
@@ -56,7 +56,8 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     json_t *member = json_object();
     char url[HA_URL_BYTES];
 
-    (void)snprintf(url, sizeof url, "postgres://%s/%s", config->postgresql.connect.text, config->postgresql.database);
+    (void)snprintf(url, sizeof url, "postgres://%s/%s", config->postgresql.connect.text,
+                   config->postgresql.database);
     put_text(member, "conn_url", url);
     (void)snprintf(url, sizeof url, "http://%s/patroni", config->restapi_connect.text);
     put_text(member, "api_url", url);
@@ -64,7 +65,8 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     put_text(member, "role", ha_role_name(s));
     put_text(member, "version", PUBLISHED_VERSION);
     if (agent->facts.run == HA_RUN_RUNNING && probe->asked_ms > 0) {
-        if (probe->role == PG_STANDBY && probe->receiver_alive && strcmp(probe->receiver_status, "streaming") == 0) {
+        if (probe->role == PG_STANDBY && probe->receiver_alive &&
+            strcmp(probe->receiver_status, "streaming") == 0) {
             put_text(member, "replication_state", "streaming");
         }
         if (probe->timeline != 0) {
@@ -94,7 +96,8 @@ static void on_published(void *arg, const struct dcs_result *result, const struc
         mem_free(agent->published);
         agent->published = NULL;
         if (result->rc != ERR_CANCELED) {
-            log_debug("publishing the member key: %s, retrying", err == NULL ? err_name(result->rc) : err->text);
+            log_debug("publishing the member key: %s, retrying",
+                      err == NULL ? err_name(result->rc) : err->text);
         }
     }
     arm(agent, agent->publish_due || result->rc != 0 ? LOOP_RETRY_MS : agent->dynamic.loop_wait_ms);
@@ -114,7 +117,8 @@ static void publish(struct agent *agent)
     char *stable = json_dumps(member, JSON_COMPACT | JSON_ENSURE_ASCII);
     ASSERT(stable != NULL);
     bool same = agent->published != NULL && strcmp(agent->published, stable) == 0;
-    if (agent->publishing || (same && now - agent->published_mono_ms < agent->dynamic.loop_wait_ms)) {
+    if (agent->publishing ||
+        (same && now - agent->published_mono_ms < agent->dynamic.loop_wait_ms)) {
         if (!agent->publishing) {
             arm(agent, agent->dynamic.loop_wait_ms - (now - agent->published_mono_ms));
         }
@@ -127,8 +131,9 @@ static void publish(struct agent *agent)
     char *value = json_dumps(member, JSON_COMPACT | JSON_ENSURE_ASCII);
     ASSERT(value != NULL);
     json_decref(member);
-    int rc = agent->dcs->ops->put_member(agent->dcs, agent->config->name, value, agent->dynamic.ttl_ms, LOOP_DCS_MS,
-                                         on_published, agent, &err);
+    int rc =
+        agent->dcs->ops->put_member(agent->dcs, agent->config->name, value, agent->dynamic.ttl_ms,
+                                    LOOP_DCS_MS, on_published, agent, &err);
     mem_free(value);
     mem_free(agent->published);
     agent->published = stable;
@@ -149,7 +154,8 @@ static void on_publish_timer(uv_timer_t *timer)
 static void arm(struct agent *agent, int64_t wait_ms)
 {
     if (!uv_is_closing((uv_handle_t *)&agent->publish_timer) && !agent->stopping) {
-        (void)uv_timer_start(&agent->publish_timer, on_publish_timer, wait_ms < 0 ? 0 : (uint64_t)wait_ms, 0);
+        (void)uv_timer_start(&agent->publish_timer, on_publish_timer,
+                             wait_ms < 0 ? 0 : (uint64_t)wait_ms, 0);
     }
 }
 
@@ -167,14 +173,16 @@ void publish_reloaded(void *arg, int rc, const struct error *err)
     observe_probe_soon(agent);
 }
 
-/* --- status and history ------------------------------------------------------------------------------------------- */
+/* --- status and history
+ * ------------------------------------------------------------------------------------------- */
 
 char *publish_status_value(struct agent *agent, uint64_t lsn, bool force)
 {
     int64_t now = agent_mono_ms(agent);
     const struct pg_probe_result *probe = &agent->facts.probe;
 
-    if (!force && agent->status_written != NULL && now - agent->status_mono_ms < agent->dynamic.loop_wait_ms) {
+    if (!force && agent->status_written != NULL &&
+        now - agent->status_mono_ms < agent->dynamic.loop_wait_ms) {
         return NULL;
     }
     json_t *status = json_object();
@@ -202,7 +210,8 @@ char *publish_status_value(struct agent *agent, uint64_t lsn, bool force)
     return value;
 }
 
-static json_t *history_line(const struct agent *agent, const struct pg_history_entry *entry, bool last)
+static json_t *history_line(const struct agent *agent, const struct pg_history_entry *entry,
+                            bool last)
 {
     char stamp[40];
     int64_t wall_ms = clock_wall_ms(agent->clock);
@@ -234,15 +243,17 @@ char *publish_history_value(const struct agent *agent, const struct pg_history *
         json_t *known = NULL;
         size_t at = 0;
         json_t *line = NULL;
-        json_array_foreach(old, at, line) {
+        json_array_foreach(old, at, line)
+        {
             if (json_integer_value(json_array_get(line, 0)) == (json_int_t)entry->timeline &&
                 json_integer_value(json_array_get(line, 1)) == (json_int_t)entry->switch_lsn &&
                 (json_array_size(line) >= 5 || i + 1 < history->count)) {
                 known = line;
             }
         }
-        (void)json_array_append_new(lines, known != NULL ? json_incref(known)
-                                                         : history_line(agent, entry, i + 1 == history->count));
+        (void)json_array_append_new(
+            lines, known != NULL ? json_incref(known)
+                                 : history_line(agent, entry, i + 1 == history->count));
     }
     while (agent->dynamic.max_timelines_history > 0 &&
            json_array_size(lines) > (size_t)agent->dynamic.max_timelines_history) {

@@ -1,5 +1,6 @@
-/* ASSERT stays on in production: it is for our own bugs, never for input, network, PostgreSQL or the OS.
- * A failed one prints where and what to standard error and aborts; the fence covers the instance. */
+/* ASSERT stays on in production: it is for our own bugs, never for input, network, PostgreSQL or
+ * the OS. A failed one prints where and what to standard error and aborts; the fence covers the
+ * instance. */
 #ifndef BASE_ASSERT_H
 #define BASE_ASSERT_H
 

@@ -1,6 +1,6 @@
-/* Growable bytes that the caller owns: BUF_INIT or zeroed, then put, then buf_free. Integers are little
- * endian, as span.h reads them. Grows by doubling and aborts when memory is out: bound sizes that come
- * from outside before putting. */
+/* Growable bytes that the caller owns: BUF_INIT or zeroed, then put, then buf_free. Integers are
+ * little endian, as span.h reads them. Grows by doubling and aborts when memory is out: bound sizes
+ * that come from outside before putting. */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
@@ -12,7 +12,10 @@ struct buf {
     size_t capacity;
 };
 
-#define BUF_INIT {0}
+#define BUF_INIT \
+    {            \
+        0        \
+    }
 
 void buf_free(struct buf *buf);
 void buf_clear(struct buf *buf); /* keeps the memory */

@@ -1,5 +1,6 @@
 /* Intrusive doubly linked list: put a `struct list` into the object, LIST_OWNER finds the object.
- * A head is a `struct list` that list_init made; an element that is in no list is zeroed or list_init'ed. */
+ * A head is a `struct list` that list_init made; an element that is in no list is zeroed or
+ * list_init'ed. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 
@@ -13,8 +14,8 @@ struct list {
 
 #define LIST_OWNER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 /* The current element may be removed inside the loop. */
-#define LIST_EACH(item, head)                                                                      \
-    for (struct list *item = (head)->next, *item##_next = item->next; item != (head);              \
+#define LIST_EACH(item, head)                                                         \
+    for (struct list *item = (head)->next, *item##_next = item->next; item != (head); \
          item = item##_next, item##_next = item->next)
 
 static inline void list_init(struct list *list)

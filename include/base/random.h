@@ -1,5 +1,5 @@
-/* Randomness, behind a table so that the simulator can give a seeded one. Not for secrets: those come
- * from OpenSSL. */
+/* Randomness, behind a table so that the simulator can give a seeded one. Not for secrets: those
+ * come from OpenSSL. */
 #ifndef BASE_RANDOM_H
 #define BASE_RANDOM_H
 

@@ -1,6 +1,6 @@
-/* Borrowed bytes, and a bounded reader over them. A span owns nothing; who made the bytes keeps them.
- * Every take checks the bound: on failure it returns false, sets `failed`, and the value is 0, so that a
- * decoder may take all fields and look once at the end. Integers are little endian. */
+/* Borrowed bytes, and a bounded reader over them. A span owns nothing; who made the bytes keeps
+ * them. Every take checks the bound: on failure it returns false, sets `failed`, and the value is
+ * 0, so that a decoder may take all fields and look once at the end. Integers are little endian. */
 #ifndef BASE_SPAN_H
 #define BASE_SPAN_H
 

@@ -1,5 +1,6 @@
-/* Store latency and rate through the whole stack: three members in three processes on loopback, each with SQLite and TCP;
- * the Raft leader puts 128 bytes through its in-process face, one at a time and 64 in flight.
+/* Store latency and rate through the whole stack: three members in three processes on loopback,
+ * each with SQLite and TCP; the Raft leader puts 128 bytes through its in-process face, one at a
+ * time and 64 in flight.
  *
  *     bench_store SECONDS      prints one JSON line for each load
  */
@@ -7,18 +8,25 @@
 #include "base/mem.h"
 #include "raft/group.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <netinet/in.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
-enum { MEMBERS = 3, VALUE_BYTES = 128, SAMPLES_MAX = 4 * 1000 * 1000, KEYS = 1000, WARM_UP_MS = 1000, PUT_MS = 10000 };
+enum {
+    MEMBERS = 3,
+    VALUE_BYTES = 128,
+    SAMPLES_MAX = 4 * 1000 * 1000,
+    KEYS = 1000,
+    WARM_UP_MS = 1000,
+    PUT_MS = 10000
+};
 
 struct bench {
     uv_loop_t loop;
@@ -58,9 +66,11 @@ static void report(struct bench *bench)
 {
     double seconds = (double)(now_ns() - bench->begin_ns) / 1e9;
     qsort(bench->samples_ms, bench->count, sizeof(double), compare);
-    printf("{\"in_flight\": %d, \"puts\": %zu, \"per_s\": %.0f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
-           bench->in_flight, bench->count, (double)bench->count / seconds, bench->samples_ms[bench->count / 2],
-           bench->samples_ms[bench->count * 99 / 100], bench->samples_ms[bench->count - 1]);
+    printf("{\"in_flight\": %d, \"puts\": %zu, \"per_s\": %.0f, \"p50_ms\": %.3f, \"p99_ms\": "
+           "%.3f, \"max_ms\": %.3f}\n",
+           bench->in_flight, bench->count, (double)bench->count / seconds,
+           bench->samples_ms[bench->count / 2], bench->samples_ms[bench->count * 99 / 100],
+           bench->samples_ms[bench->count - 1]);
     (void)fflush(stdout);
 }
 
@@ -106,11 +116,13 @@ static void start_put(struct bench *bench)
 
     memset(value, 'x', sizeof value);
     (void)snprintf(key, sizeof key, "/bench/%llu", (unsigned long long)(bench->next++ % KEYS));
-    struct store_op op = {.type = STORE_OP_PUT, .key = span_str(key), .value = span_of(value, sizeof value)};
+    struct store_op op = {
+        .type = STORE_OP_PUT, .key = span_str(key), .value = span_of(value, sizeof value)};
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
     put->bench = bench;
     put->sent_ns = now_ns();
-    if (raft_node_propose(raft_group_node(bench->group), &command, PUT_MS, 0, on_put, put, &err) != 0) {
+    if (raft_node_propose(raft_group_node(bench->group), &command, PUT_MS, 0, on_put, put, &err) !=
+        0) {
         fprintf(stderr, "a put was not taken: %s\n", err.text);
         exit(1);
     }

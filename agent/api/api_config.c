@@ -1,0 +1,76 @@
+/* PATCH and PUT /config: validated whole before anything is written, compared with the revision
+ * that was read. */
+#include "agent/api/api_private.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+struct config_write {
+    struct http1_exchange *exchange;
+    json_t *merged;
+};
+
+static void reply_document(struct http1_exchange *exchange, const json_t *document)
+{
+    char *text = json_dumps(document, JSON_ENSURE_ASCII);
+    api_reply_json_text(exchange, 200, text == NULL ? "{}" : text);
+    mem_free(text);
+}
+
+static void on_written(void *ctx, int rc, const struct error *err)
+{
+    struct config_write *write = ctx;
+    if (rc == 0) {
+        reply_document(write->exchange, write->merged);
+    } else if (rc == ERR_CONFLICT) {
+        api_reply_error(write->exchange, 409,
+                        "somebody else has changed the configuration: read it again and repeat");
+    } else {
+        api_reply_error(write->exchange, 503,
+                        err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
+    }
+    json_decref(write->merged);
+    mem_free(write);
+}
+
+static void change(struct api_server *server, struct http1_exchange *exchange,
+                   const struct http1_request *request, bool replace)
+{
+    json_t *body = api_body(exchange, request, false);
+    struct config_write *write;
+    bool unchanged = false;
+    struct error err = {0};
+
+    if (body == NULL) {
+        return;
+    }
+    write = mem_new(struct config_write);
+    write->exchange = exchange;
+    int rc = server->ports.change_config(server->ports.arg, body, replace, on_written, write,
+                                         &write->merged, &unchanged, &err);
+    json_decref(body);
+    if (rc == 0 && !unchanged) {
+        return;
+    }
+    if (rc == 0) {
+        reply_document(exchange, write->merged);
+    } else {
+        api_reply_error(exchange, rc == ERR_NOT_FOUND || rc == ERR_UNAVAILABLE ? 503 : 400,
+                        err.text);
+    }
+    json_decref(write->merged);
+    mem_free(write);
+}
+
+void api_config_patch(struct api_server *server, struct http1_exchange *exchange,
+                      const struct http1_request *request)
+{
+    change(server, exchange, request, false);
+}
+
+void api_config_put(struct api_server *server, struct http1_exchange *exchange,
+                    const struct http1_request *request)
+{
+    change(server, exchange, request, true);
+}

@@ -1,0 +1,170 @@
+/* PURE. Health checks: Patroni's table of paths (first match wins), and the status of each role.
+ *
+ * One difference on purpose: primary, leader and read-write are 200 only while the lease is within
+ * its soft deadline and the instance is writable, so that at most one node answers 200 at any
+ * instant (docs/consensus.md). */
+#include "agent/api/api_private.h"
+
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OK = 200, NO = 503, VALUE_BYTES = 128 };
+
+bool api_is_leader(const struct api_status *status, int64_t lease_now_ms)
+{
+    return status->writable && lease_now_ms < status->lease_valid_until_ms;
+}
+
+bool api_parse_lag(const char *text, uint64_t *ret_bytes)
+{
+    static const struct {
+        const char *unit;
+        unsigned shift;
+    } units[] = {{"", 0}, {"b", 0}, {"kb", 10}, {"mb", 20}, {"gb", 30}, {"tb", 40}};
+    char *end = NULL;
+
+    if (!isdigit((unsigned char)text[0])) {
+        return false;
+    }
+    unsigned long long number = strtoull(text, &end, 10);
+    while (*end == ' ') {
+        end++;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcasecmp(end, units[i].unit) == 0) {
+            if (number > UINT64_MAX >> units[i].shift) {
+                return false;
+            }
+            *ret_bytes = (uint64_t)number << units[i].shift;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool lags(const struct api_status *status, const char *query)
+{
+    char value[VALUE_BYTES];
+    uint64_t lag = 0;
+    return http1_query_get(query, "lag", value, sizeof value) && api_parse_lag(value, &lag) &&
+           status->leader_lsn > 0 && status->leader_lsn > status->replayed_lsn &&
+           status->leader_lsn - status->replayed_lsn > lag;
+}
+
+static int replica_code(const struct api_status *status, const char *query)
+{
+    char value[VALUE_BYTES];
+    if (status->noloadbalance || !status->replica || !status->running || lags(status, query)) {
+        return NO;
+    }
+    if (http1_query_get(query, "replication_state", value, sizeof value) &&
+        strcmp(value, status->streaming ? "streaming" : "") != 0) {
+        return NO;
+    }
+    return OK;
+}
+
+static bool tag_matches(const json_t *tag, const char *wanted)
+{
+    char text[VALUE_BYTES];
+    if (json_is_string(tag)) {
+        return strcmp(json_string_value(tag), wanted) == 0;
+    }
+    if (json_is_boolean(tag)) {
+        return strcmp(json_is_true(tag) ? "true" : "false", wanted) == 0;
+    }
+    char *dumped = json_dumps(tag, JSON_ENCODE_ANY | JSON_COMPACT);
+    (void)snprintf(text, sizeof text, "%s", dumped == NULL ? "" : dumped);
+    mem_free(dumped);
+    return strcmp(text, wanted) == 0;
+}
+
+static bool tags_match(const struct api_status *status, const char *query)
+{
+    const char *part = query;
+    while (*part != '\0') {
+        size_t len = strcspn(part, "&");
+        size_t name = strcspn(part, "=");
+        char key[VALUE_BYTES];
+        char value[VALUE_BYTES];
+        if (strncmp(part, "tag_", 4) == 0 && name < len && name < sizeof key) {
+            memcpy(key, part, name);
+            key[name] = '\0';
+            if (http1_query_get(query, key, value, sizeof value)) {
+                const json_t *tag = json_object_get(status->tags, key + 4);
+                if (tag == NULL || !tag_matches(tag, value)) {
+                    return false;
+                }
+            }
+        }
+        part += len + (part[len] == '&');
+    }
+    return true;
+}
+
+static bool has(const char *path, const char *word)
+{
+    return strstr(path, word) != NULL;
+}
+
+int api_health_code(const struct api_status *status, const char *path, const char *query,
+                    int64_t lease_now_ms)
+{
+    int primary = api_is_leader(status, lease_now_ms) ? OK : NO;
+    int code = NO;
+
+    if (strcmp(path, "/") == 0) {
+        path = "/primary";
+    }
+    if (has(path, "standby_leader") || has(path, "standby-leader")) {
+        return NO; /* no standby clusters yet */
+    }
+    if (has(path, "leader") || has(path, "master") || has(path, "primary") ||
+        has(path, "read-write")) {
+        return primary;
+    }
+    if (has(path, "replica")) {
+        code = replica_code(status, query);
+    } else if (has(path, "read-only") && !has(path, "sync") && !has(path, "quorum")) {
+        code = primary == OK ? OK : replica_code(status, query);
+    } else if (has(path, "health")) {
+        code = status->running ? OK : NO;
+    } else if (strcmp(path, "/async") == 0 || strcmp(path, "/asynchronous") == 0) {
+        code = replica_code(status, query); /* nobody is synchronous yet */
+    } else if (strcmp(path, "/read-only-quorum") == 0 || strcmp(path, "/read-only-sync") == 0 ||
+               strcmp(path, "/read-only-synchronous") == 0) {
+        code = primary;
+    }
+    return code == OK && !tags_match(status, query) ? NO : code;
+}
+
+int api_liveness_code(const struct api_status *status, int64_t mono_now_ms)
+{
+    int64_t threshold = status->was_primary ? status->ttl_ms : 2 * status->ttl_ms;
+    int64_t next_ms = status->cycle_mono_ms + status->loop_wait_ms;
+    return status->paused || next_ms + threshold > mono_now_ms ? OK : NO;
+}
+
+int api_readiness_code(const struct api_status *status, const char *query, int64_t lease_now_ms)
+{
+    char value[VALUE_BYTES];
+    uint64_t lag = (uint64_t)status->maximum_lag_bytes;
+    bool by_write =
+        http1_query_get(query, "mode", value, sizeof value) && strcmp(value, "write") == 0;
+    uint64_t location = by_write ? status->received_lsn : status->replayed_lsn;
+
+    if (api_is_leader(status, lease_now_ms)) {
+        return OK;
+    }
+    if (!status->running || !status->streaming || !status->initialized) {
+        return NO;
+    }
+    if (http1_query_get(query, "lag", value, sizeof value)) {
+        (void)api_parse_lag(value, &lag);
+    }
+    return status->leader_lsn > location && status->leader_lsn - location > lag ? NO : OK;
+}

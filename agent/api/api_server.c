@@ -1,0 +1,320 @@
+/* Routing: Patroni's rule. The first segment of the path and the verb choose a handler; HEAD and
+ * OPTIONS always ask for health; an unknown GET is a health check that fails (503), never 404;
+ * other verbs without a handler are 501. */
+#include "agent/api/api_private.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { WAIT_LOOK_MS = 200 };
+
+struct api_status *api_status_new(void)
+{
+    struct api_status *status = mem_new(struct api_status);
+    status->refs = 1;
+    return status;
+}
+
+struct api_status *api_status_ref(struct api_status *status)
+{
+    status->refs++;
+    return status;
+}
+
+void api_status_unref(struct api_status *status)
+{
+    if (status == NULL || --status->refs > 0) {
+        return;
+    }
+    json_decref(status->tags);
+    mem_free(status->document);
+    mem_free(status->cluster_document);
+    mem_free(status->history);
+    mem_free(status->config);
+    mem_free(status->metrics);
+    mem_free(status);
+}
+
+/* --- replies
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+void api_reply_text(struct http1_exchange *exchange, int status, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    struct http1_response response = {
+        .status = status, .content_type = "text/html", .body = span_str(text)};
+    http1_respond(exchange, &response);
+}
+
+void api_reply_json_text(struct http1_exchange *exchange, int status, const char *text)
+{
+    struct http1_response response = {
+        .status = status, .content_type = "application/json", .body = span_str(text)};
+    http1_respond(exchange, &response);
+}
+
+void api_reply_error(struct http1_exchange *exchange, int status, const char *text)
+{
+    char page[1024];
+    (void)snprintf(
+        page, sizeof page,
+        "<!DOCTYPE HTML>\n<html><head><title>Error response</title></head>\n"
+        "<body><h1>Error response</h1><p>Error code: %d</p><p>Message: %s.</p></body></html>\n",
+        status, text);
+    struct http1_response response = {
+        .status = status, .content_type = "text/html;charset=utf-8", .body = span_str(page)};
+    http1_respond(exchange, &response);
+}
+
+static void reply_code(struct http1_exchange *exchange, int status)
+{
+    struct http1_response response = {.status = status, .content_type = NULL};
+    http1_respond(exchange, &response);
+}
+
+json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request,
+                 bool may_be_empty)
+{
+    if (request->body.len == 0 && may_be_empty) {
+        return json_object();
+    }
+    if (!request->has_length) {
+        api_reply_error(exchange, 411, "Length Required");
+        return NULL;
+    }
+    json_error_t where;
+    json_t *body = json_loadb((const char *)request->body.data, request->body.len,
+                              JSON_REJECT_DUPLICATES, &where);
+    if (!json_is_object(body) || (!may_be_empty && json_object_size(body) == 0)) {
+        char text[256];
+        (void)snprintf(text, sizeof text, "the body is no JSON object: %s",
+                       body == NULL ? where.text : "expected {...}");
+        json_decref(body);
+        api_reply_error(exchange, 400, text);
+        return NULL;
+    }
+    return body;
+}
+
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+typedef void (*api_handler)(struct api_server *server, struct http1_exchange *exchange,
+                            const struct http1_request *request);
+
+static void get_patroni(struct api_server *server, struct http1_exchange *exchange,
+                        const struct http1_request *request)
+{
+    (void)request;
+    api_reply_json_text(exchange, 200, server->status->document);
+}
+
+static void get_cluster(struct api_server *server, struct http1_exchange *exchange,
+                        const struct http1_request *request)
+{
+    (void)request;
+    if (server->status->cluster_document == NULL) {
+        api_reply_text(exchange, 503, "the store has not been read yet");
+    } else {
+        api_reply_json_text(exchange, 200, server->status->cluster_document);
+    }
+}
+
+static void get_history(struct api_server *server, struct http1_exchange *exchange,
+                        const struct http1_request *request)
+{
+    (void)request;
+    api_reply_json_text(exchange, 200,
+                        server->status->history == NULL ? "[]" : server->status->history);
+}
+
+static void get_config(struct api_server *server, struct http1_exchange *exchange,
+                       const struct http1_request *request)
+{
+    (void)request;
+    if (server->status->config == NULL) {
+        api_reply_error(exchange, 502, "Bad Gateway");
+    } else {
+        api_reply_json_text(exchange, 200, server->status->config);
+    }
+}
+
+static void get_metrics(struct api_server *server, struct http1_exchange *exchange,
+                        const struct http1_request *request)
+{
+    (void)request;
+    struct http1_response response = {
+        .status = 200, .content_type = "text/plain", .body = span_str(server->status->metrics)};
+    http1_respond(exchange, &response);
+}
+
+static void get_explain(struct api_server *server, struct http1_exchange *exchange,
+                        const struct http1_request *request)
+{
+    (void)request;
+    char *text = server->ports.explain(server->ports.arg);
+    api_reply_json_text(exchange, 200, text);
+    mem_free(text);
+}
+
+static void get_liveness(struct api_server *server, struct http1_exchange *exchange,
+                         const struct http1_request *request)
+{
+    (void)request;
+    reply_code(exchange, api_liveness_code(server->status, clock_mono_ms(server->ports.clock)));
+}
+
+static void get_readiness(struct api_server *server, struct http1_exchange *exchange,
+                          const struct http1_request *request)
+{
+    reply_code(exchange, api_readiness_code(server->status, request->query,
+                                            clock_lease_ms(server->ports.clock)));
+}
+
+static const struct {
+    enum http1_method method;
+    const char *segment;
+    api_handler handler;
+} routes[] = {
+    {HTTP1_GET, "patroni", get_patroni},
+    {HTTP1_GET, "cluster", get_cluster},
+    {HTTP1_GET, "history", get_history},
+    {HTTP1_GET, "config", get_config},
+    {HTTP1_GET, "metrics", get_metrics},
+    {HTTP1_GET, "explain", get_explain},
+    {HTTP1_GET, "liveness", get_liveness},
+    {HTTP1_GET, "readiness", get_readiness},
+    {HTTP1_PATCH, "config", api_config_patch},
+    {HTTP1_PUT, "config", api_config_put},
+    {HTTP1_POST, "switchover", api_switchover},
+    {HTTP1_POST, "failover", api_failover},
+    {HTTP1_DELETE, "switchover", api_switchover_delete},
+};
+
+static void health(struct api_server *server, struct http1_exchange *exchange,
+                   const struct http1_request *request)
+{
+    int code = api_health_code(server->status, request->path, request->query,
+                               clock_lease_ms(server->ports.clock));
+    if (request->method != HTTP1_GET) {
+        reply_code(exchange, code);
+    } else {
+        api_reply_json_text(exchange, code, server->status->document);
+    }
+}
+
+static void on_request(void *arg, struct http1_exchange *exchange,
+                       const struct http1_request *request)
+{
+    struct api_server *server = arg;
+    const char *segment = request->path[0] == '/' ? request->path + 1 : request->path;
+    size_t len = strcspn(segment, "/");
+
+    if (server->status == NULL) {
+        reply_code(exchange, 503);
+        return;
+    }
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (routes[i].method == request->method && strlen(routes[i].segment) == len &&
+            strncmp(routes[i].segment, segment, len) == 0) {
+            routes[i].handler(server, exchange, request);
+            return;
+        }
+    }
+    if (request->method == HTTP1_GET || request->method == HTTP1_HEAD ||
+        request->method == HTTP1_OPTIONS) {
+        health(server, exchange, request);
+    } else {
+        api_reply_error(exchange, 501, "Server does not support this operation");
+    }
+}
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+void api_server_publish(struct api_server *server, struct api_status *status)
+{
+    api_status_unref(server->status);
+    server->status = api_status_ref(status);
+    api_waits_look(server);
+}
+
+static void on_wait_timer(uv_timer_t *timer)
+{
+    api_waits_look(timer->data);
+}
+
+int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struct api_ports *ports,
+                     struct api_server **ret_server, struct error *err)
+{
+    struct api_server *server = mem_new(struct api_server);
+    server->loop = loop;
+    server->ports = *ports;
+    list_init(&server->waits);
+    int rc = http1_server_start(loop, listen, on_request, server, &server->http, err);
+    if (rc != 0) {
+        error_wrap(err, "restapi.listen");
+        mem_free(server);
+        return rc;
+    }
+    server->wait_timer.data = server;
+    (void)uv_timer_init(loop, &server->wait_timer);
+    (void)uv_timer_start(&server->wait_timer, on_wait_timer, WAIT_LOOK_MS, WAIT_LOOK_MS);
+    *ret_server = server;
+    return 0;
+}
+
+static void on_part_closed(struct api_server *server)
+{
+    if (--server->closing == 0) {
+        void (*stopped)(void *arg) = server->stopped;
+        void *arg = server->stopped_arg;
+        api_status_unref(server->status);
+        mem_free(server);
+        if (stopped != NULL) {
+            stopped(arg);
+        }
+    }
+}
+
+static void on_http_stopped(void *arg)
+{
+    on_part_closed(arg);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
+}
+
+void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void *arg)
+{
+    if (server == NULL) {
+        if (stopped != NULL) {
+            stopped(arg);
+        }
+        return;
+    }
+    server->stopped = stopped;
+    server->stopped_arg = arg;
+    server->closing = 2;
+    api_waits_drop(server);
+    uv_close((uv_handle_t *)&server->wait_timer, on_timer_closed);
+    http1_server_stop(server->http, on_http_stopped, server);
+}
+
+uint16_t api_server_port(const struct api_server *server)
+{
+    return http1_server_port(server->http);
+}

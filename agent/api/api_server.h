@@ -1,0 +1,24 @@
+/* The REST interface on restapi.listen, in Patroni's terms (docs/configuration.md names what
+ * differs). */
+#ifndef AGENT_API_SERVER_H
+#define AGENT_API_SERVER_H
+
+#include "agent/api/api_ports.h"
+#include "agent/api/api_status.h"
+#include "base/net/addr.h"
+
+#define API_WAITING_MAX 16 /* switchovers that are waited for at once */
+
+struct api_server;
+
+/* `ports` are copied. */
+int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struct api_ports *ports,
+                     struct api_server **ret_server, struct error *err) MUST_CHECK;
+/* Takes a new picture (a reference of its own). */
+void api_server_publish(struct api_server *server, struct api_status *status);
+/* `stopped` (may be NULL) when the loop holds nothing of it. NULL is accepted: `stopped` comes at
+ * once. */
+void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void *arg);
+uint16_t api_server_port(const struct api_server *server);
+
+#endif

@@ -1,0 +1,613 @@
+/* Server side of HTTP/1 on http_parser. A head is collected whole (bounded), looked over for what
+ * the parser lets pass, and only then parsed; the body follows by Content-Length alone. So a
+ * connection is in one of few states:
+ *
+ *   HEAD -> BODY -> BUSY (the handler has it) -> HEAD ...      any -> LINGER (response sent, waits
+ * for the peer's end) -> closed
+ *
+ * One timer looks at all deadlines. Connections that wait for the peer stand in one list, the
+ * longest waiting first. */
+#include "base/net/http1.h"
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/net/tcp.h"
+
+#include <http_parser.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { SWEEP_MS = 500, LINGER_MS = 1000, BACKLOG = 512, ADDRESS_MAX = HTTP1_CONNECTIONS_MAX / 2 };
+
+enum state { STATE_HEAD, STATE_BODY, STATE_BUSY, STATE_LINGER };
+
+struct http1_exchange {
+    struct list link; /* in server->connections */
+    struct list wait; /* in server->waiting, while the peer is waited for */
+    struct http1_server *server;
+    struct stream *stream; /* NULL once closed */
+    enum state state;
+    uint64_t deadline_ms;
+    struct buf in;
+    size_t head_len;
+    size_t body_len;
+    bool stepping;
+    /* of the request that is being read or answered */
+    char url[HTTP1_PATH_BYTES_MAX + 1];
+    size_t url_len;
+    struct http1_request request;
+    unsigned minor;
+    bool keep_alive;
+    bool bad;
+    bool field_done;
+    bool has_host;
+    unsigned length_count;
+    bool chunked;
+    char field[32];
+    size_t field_len;
+};
+
+struct http1_server {
+    uv_loop_t *loop;
+    struct tcp_listener *listener;
+    uv_timer_t sweep;
+    http1_handler handler;
+    void *arg;
+    struct list connections;
+    struct list waiting;
+    size_t count;
+    bool stopping;
+    unsigned closing; /* listener and timer */
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+    struct buf out; /* scratch of responses */
+};
+
+static void step(struct http1_exchange *x);
+
+static void maybe_stopped(struct http1_server *server)
+{
+    if (server->stopping && server->closing == 0 && list_empty(&server->connections)) {
+        void (*stopped)(void *arg) = server->stopped;
+        void *arg = server->stopped_arg;
+        buf_free(&server->out);
+        mem_free(server);
+        if (stopped != NULL) {
+            stopped(arg);
+        }
+    }
+}
+
+static void free_exchange(struct http1_exchange *x)
+{
+    struct http1_server *server = x->server;
+    list_remove(&x->link);
+    buf_free(&x->in);
+    mem_free(x);
+    server->count--;
+    maybe_stopped(server);
+}
+
+static void on_closed(void *arg)
+{
+    struct http1_exchange *x = arg;
+    if (x->state != STATE_BUSY) {
+        free_exchange(x);
+    } /* else http1_respond frees it */
+}
+
+static void close_connection(struct http1_exchange *x)
+{
+    struct stream *stream = x->stream;
+    if (stream == NULL) {
+        return;
+    }
+    x->stream = NULL;
+    list_remove(&x->wait);
+    stream_close(stream, on_closed, x);
+}
+
+static void wait_for_peer(struct http1_exchange *x, uint64_t ms)
+{
+    x->deadline_ms = uv_now(x->server->loop) + ms;
+    list_remove(&x->wait);
+    list_append(&x->server->waiting, &x->wait);
+}
+
+/* --- responses
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static const char *reason_of(int status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 202: return "Accepted";
+    case 400: return "Bad Request";
+    case 404: return "Not Found";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 411: return "Length Required";
+    case 412: return "Precondition Failed";
+    case 413: return "Payload Too Large";
+    case 414: return "URI Too Long";
+    case 422: return "Unprocessable Entity";
+    case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    default: return "Error";
+    }
+}
+
+static void put_response(struct http1_exchange *x, const struct http1_response *response)
+{
+    struct buf *out = &x->server->out;
+    bool head_only = x->request.method == HTTP1_HEAD;
+
+    buf_clear(out);
+    buf_printf(out, "HTTP/1.%u %d %s\r\n", x->minor, response->status, reason_of(response->status));
+    if (response->content_type == NULL) {
+        if (x->minor == 1) {
+            buf_put_str(out, "Content-Length: 0\r\n");
+        }
+    } else {
+        char date[64];
+        time_t now = time(NULL);
+        struct tm utc;
+        (void)gmtime_r(&now, &utc);
+        (void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+        buf_printf(out,
+                   "Server: pgquorum\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
+                   date, response->content_type, response->body.len);
+    }
+    if (x->minor == 1 && !x->keep_alive) {
+        buf_put_str(out, "Connection: close\r\n");
+    }
+    buf_put_str(out, "\r\n");
+    if (response->content_type != NULL && !head_only) {
+        buf_put_span(out, response->body);
+    }
+}
+
+static void linger(struct http1_exchange *x)
+{
+    struct error err;
+    x->state = STATE_LINGER;
+    buf_clear(&x->in);
+    wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS : LINGER_MS);
+    if (stream_shutdown(x->stream, NULL, NULL, &err) != 0) {
+        close_connection(x);
+    }
+}
+
+static void send_response(struct http1_exchange *x, const struct http1_response *response)
+{
+    struct error err;
+    put_response(x, response);
+    if (stream_write(x->stream, buf_span(&x->server->out), NULL, NULL, &err) != 0) {
+        x->state = STATE_LINGER;
+        close_connection(x);
+        return;
+    }
+    if (!x->keep_alive) {
+        linger(x);
+        return;
+    }
+    buf_drop(&x->in, x->head_len + x->body_len);
+    x->state = STATE_HEAD;
+    x->head_len = 0;
+    x->body_len = 0;
+    wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS
+                     : x->in.len > 0               ? HTTP1_HEAD_MS
+                                                   : HTTP1_IDLE_MS);
+}
+
+void http1_respond(struct http1_exchange *x, const struct http1_response *response)
+{
+    ASSERT(x->state == STATE_BUSY);
+    if (x->stream == NULL) {
+        x->state = STATE_LINGER;
+        free_exchange(x);
+        return;
+    }
+    send_response(x, response);
+    if (x->state == STATE_HEAD && x->stream != NULL) {
+        struct error err;
+        if (stream_read_start(x->stream, &err) != 0) {
+            close_connection(x);
+        } else if (!x->stepping) {
+            step(x);
+        }
+    }
+}
+
+static void refuse(struct http1_exchange *x, int status, const char *text)
+{
+    struct http1_response response = {
+        .status = status, .content_type = "text/plain", .body = span_str(text)};
+    x->keep_alive = false;
+    x->request.method = HTTP1_OTHER;
+    send_response(x, &response);
+}
+
+/* --- requests
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static int on_url(http_parser *parser, const char *at, size_t len)
+{
+    struct http1_exchange *x = parser->data;
+    if (x->url_len + len > HTTP1_PATH_BYTES_MAX) {
+        x->bad = true;
+        return 1;
+    }
+    memcpy(x->url + x->url_len, at, len);
+    x->url_len += len;
+    return 0;
+}
+
+static int on_field(http_parser *parser, const char *at, size_t len)
+{
+    struct http1_exchange *x = parser->data;
+    if (x->field_done) {
+        x->field_len = 0;
+        x->field_done = false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (at[i] == ' ' || at[i] == '\t') {
+            x->bad = true; /* a space before the colon: proxies read it differently */
+            return 1;
+        }
+        if (x->field_len < sizeof x->field - 1) {
+            x->field[x->field_len++] = at[i];
+        }
+    }
+    x->field[x->field_len] = '\0';
+    return 0;
+}
+
+static int on_value(http_parser *parser, const char *at, size_t len)
+{
+    struct http1_exchange *x = parser->data;
+    (void)at;
+    (void)len;
+    if (!x->field_done) {
+        x->field_done = true;
+        x->has_host = x->has_host || strcasecmp(x->field, "host") == 0;
+        x->length_count += strcasecmp(x->field, "content-length") == 0;
+        x->chunked = x->chunked || strcasecmp(x->field, "transfer-encoding") == 0;
+    }
+    return 0;
+}
+
+static int on_head_done(http_parser *parser)
+{
+    (void)parser;
+    return 1; /* the body, if any, is taken by its length, not by the parser */
+}
+
+static enum http1_method method_of(unsigned method)
+{
+    switch (method) {
+    case HTTP_GET: return HTTP1_GET;
+    case HTTP_HEAD: return HTTP1_HEAD;
+    case HTTP_OPTIONS: return HTTP1_OPTIONS;
+    case HTTP_POST: return HTTP1_POST;
+    case HTTP_PUT: return HTTP1_PUT;
+    case HTTP_PATCH: return HTTP1_PATCH;
+    case HTTP_DELETE: return HTTP1_DELETE;
+    default: return HTTP1_OTHER;
+    }
+}
+
+static size_t find_head_end(const struct buf *in)
+{
+    const char *end = in->len == 0 ? NULL : memmem(in->data, in->len, "\r\n\r\n", 4);
+    return end == NULL ? 0 : (size_t)(end - (const char *)in->data) + 4;
+}
+
+static bool head_is_plain(const struct buf *in, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = in->data[i];
+        bool fold = c == '\n' && i + 1 < len && (in->data[i + 1] == ' ' || in->data[i + 1] == '\t');
+        if (c == 0 || fold) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* False: it was refused. */
+static bool parse_head(struct http1_exchange *x)
+{
+    static const http_parser_settings settings = {.on_url = on_url,
+                                                  .on_header_field = on_field,
+                                                  .on_header_value = on_value,
+                                                  .on_headers_complete = on_head_done};
+    http_parser parser;
+
+    x->url_len = 0;
+    x->bad = x->has_host = x->chunked = x->field_done = false;
+    x->field_len = 0;
+    x->length_count = 0;
+    x->minor = 1;
+    x->keep_alive = false;
+    http_parser_init(&parser, HTTP_REQUEST);
+    parser.data = x;
+    if (!head_is_plain(&x->in, x->head_len)) {
+        refuse(x, 400, "malformed head\n");
+        return false;
+    }
+    size_t used = http_parser_execute(&parser, &settings, (const char *)x->in.data, x->head_len);
+    enum http_errno rc = HTTP_PARSER_ERRNO(&parser);
+    if (x->bad || (rc != HPE_OK && rc != HPE_CB_message_complete) || used + 1 < x->head_len ||
+        parser.upgrade || parser.http_major != 1 || parser.http_minor > 1) {
+        refuse(x, x->bad && x->url_len > 0 && x->field_len == 0 ? 414 : 400, "malformed request\n");
+        return false;
+    }
+    x->minor = parser.http_minor;
+    bool has_length = x->length_count > 0 && parser.content_length != UINT64_MAX;
+    if ((x->minor == 1 && !x->has_host) || x->length_count > 1) {
+        refuse(x, 400, "Host missing, or Content-Length given twice\n");
+        return false;
+    }
+    if (x->chunked) {
+        refuse(x, 411, "a body needs Content-Length\n");
+        return false;
+    }
+    if (has_length && parser.content_length > HTTP1_BODY_BYTES_MAX) {
+        refuse(x, 413, "body too large\n");
+        return false;
+    }
+    x->keep_alive = x->minor == 1 && http_should_keep_alive(&parser) != 0;
+    x->body_len = has_length ? (size_t)parser.content_length : 0;
+    x->request.has_length = has_length;
+    x->request.method = method_of(parser.method);
+    x->url[x->url_len] = '\0';
+    return true;
+}
+
+static void hand_over(struct http1_exchange *x)
+{
+    char *query = strchr(x->url, '?');
+    if (query != NULL) {
+        *query++ = '\0';
+    }
+    x->request.path = x->url;
+    x->request.query = query == NULL ? "" : query;
+    x->request.body = span_of(x->in.data + x->head_len, x->body_len);
+    x->state = STATE_BUSY;
+    list_remove(&x->wait);
+    x->server->handler(x->server->arg, x, &x->request);
+}
+
+/* Goes on as far as the bytes that are there allow; a handler may answer at once or much later. */
+static void step(struct http1_exchange *x)
+{
+    x->stepping = true;
+    while (x->stream != NULL) {
+        if (x->state == STATE_HEAD) {
+            x->head_len = find_head_end(&x->in);
+            if (x->head_len > HTTP1_HEAD_BYTES_MAX ||
+                (x->head_len == 0 && x->in.len > HTTP1_HEAD_BYTES_MAX)) {
+                x->minor = 1;
+                refuse(x, 431, "head too large\n");
+                break;
+            }
+            if (x->head_len == 0 || !parse_head(x)) {
+                break;
+            }
+            x->state = STATE_BODY;
+            wait_for_peer(x, HTTP1_BODY_MS);
+        }
+        if (x->state != STATE_BODY || x->in.len < x->head_len + x->body_len) {
+            break;
+        }
+        hand_over(x);
+        if (x->state == STATE_BUSY && x->stream != NULL) {
+            stream_read_stop(x->stream); /* pipelined requests wait in the kernel */
+        }
+    }
+    x->stepping = false;
+}
+
+static void on_read(void *arg, struct span bytes)
+{
+    struct http1_exchange *x = arg;
+    if (x->state == STATE_LINGER) {
+        return;
+    }
+    if (x->state == STATE_HEAD && x->in.len == 0) {
+        wait_for_peer(x, HTTP1_HEAD_MS);
+    }
+    buf_put_span(&x->in, bytes);
+    if (x->state != STATE_BUSY) {
+        step(x);
+    }
+}
+
+static void on_end(void *arg, int rc, const struct error *err)
+{
+    struct http1_exchange *x = arg;
+    (void)rc;
+    (void)err;
+    if (x->state != STATE_BUSY || rc != ERR_CLOSED) {
+        close_connection(x);
+    }
+}
+
+static void on_drained(void *arg)
+{
+    struct http1_exchange *x = arg;
+    if (x->state == STATE_HEAD) {
+        wait_for_peer(x, HTTP1_IDLE_MS);
+    } else if (x->state == STATE_LINGER) {
+        wait_for_peer(x, LINGER_MS);
+    }
+}
+
+/* --- the server
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static size_t count_from(const struct http1_server *server, struct net_ip ip)
+{
+    size_t count = 0;
+    LIST_EACH(item, &server->connections)
+    {
+        const struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, link);
+        count += x->stream != NULL && net_ip_equal(stream_peer(x->stream)->ip, ip);
+    }
+    return count;
+}
+
+/* Room for one more: the one that has waited longest for its peer goes. */
+static bool make_room(struct http1_server *server, struct net_ip ip)
+{
+    bool crowded = server->count > ADDRESS_MAX && count_from(server, ip) >= ADDRESS_MAX;
+    if (server->count < HTTP1_CONNECTIONS_MAX && !crowded) {
+        return true;
+    }
+    LIST_EACH(item, &server->waiting)
+    {
+        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
+        if (!crowded || net_ip_equal(stream_peer(x->stream)->ip, ip)) {
+            close_connection(x);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_accept(void *arg, struct stream *stream)
+{
+    static const struct stream_events events = {
+        .on_read = on_read, .on_end = on_end, .on_drained = on_drained};
+    struct http1_server *server = arg;
+    struct error err;
+
+    if (server->stopping || !make_room(server, stream_peer(stream)->ip)) {
+        stream_close(stream, NULL, NULL);
+        return;
+    }
+    struct http1_exchange *x = mem_new(struct http1_exchange);
+    x->server = server;
+    x->stream = stream;
+    x->minor = 1;
+    list_append(&server->connections, &x->link);
+    server->count++;
+    stream_attach(stream, &events, x);
+    wait_for_peer(x, HTTP1_HEAD_MS);
+    if (stream_read_start(stream, &err) != 0) {
+        close_connection(x);
+    }
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct http1_server *server = timer->data;
+    uint64_t now = uv_now(server->loop);
+    LIST_EACH(item, &server->waiting)
+    {
+        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
+        if (now >= x->deadline_ms) {
+            close_connection(x);
+        }
+    }
+}
+
+int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_handler handler,
+                       void *arg, struct http1_server **ret_server, struct error *err)
+{
+    struct http1_server *server = mem_new(struct http1_server);
+    struct tcp_options options = {.user_timeout_ms = HTTP1_WRITE_MS,
+                                  .write_queue_bytes_max = 4 * HTTP1_BODY_BYTES_MAX};
+
+    server->loop = loop;
+    server->handler = handler;
+    server->arg = arg;
+    list_init(&server->connections);
+    list_init(&server->waiting);
+    int rc = tcp_listener_start(loop, listen, BACKLOG, &options, on_accept, server,
+                                &server->listener, err);
+    if (rc != 0) {
+        mem_free(server);
+        return rc;
+    }
+    server->sweep.data = server;
+    (void)uv_timer_init(loop, &server->sweep);
+    (void)uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    *ret_server = server;
+    return 0;
+}
+
+static void on_listener_closed(void *arg)
+{
+    struct http1_server *server = arg;
+    server->closing--;
+    maybe_stopped(server);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_listener_closed(handle->data);
+}
+
+void http1_server_stop(struct http1_server *server, void (*stopped)(void *arg), void *arg)
+{
+    server->stopping = true;
+    server->stopped = stopped;
+    server->stopped_arg = arg;
+    server->closing = 2;
+    tcp_listener_stop(server->listener, on_listener_closed, server);
+    uv_close((uv_handle_t *)&server->sweep, on_timer_closed);
+    LIST_EACH(item, &server->connections)
+    {
+        close_connection(LIST_OWNER(item, struct http1_exchange, link));
+    }
+}
+
+uint16_t http1_server_port(const struct http1_server *server)
+{
+    return tcp_listener_port(server->listener);
+}
+
+static int hex_of(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+bool http1_query_get(const char *query, const char *name, char *ret_value, size_t size)
+{
+    size_t name_len = strlen(name);
+    while (*query != '\0') {
+        size_t part = strcspn(query, "&");
+        if (part > name_len + 1 && strncmp(query, name, name_len) == 0 && query[name_len] == '=') {
+            size_t len = 0;
+            for (size_t i = name_len + 1; i < part; i++) {
+                char c = query[i] == '+' ? ' ' : query[i];
+                if (c == '%' && i + 2 < part && hex_of(query[i + 1]) >= 0 &&
+                    hex_of(query[i + 2]) >= 0) {
+                    c = (char)(hex_of(query[i + 1]) * 16 + hex_of(query[i + 2]));
+                    i += 2;
+                }
+                if (len + 1 >= size) {
+                    return false;
+                }
+                ret_value[len++] = c;
+            }
+            ret_value[len] = '\0';
+            return true;
+        }
+        query += part + (query[part] == '&');
+    }
+    return false;
+}

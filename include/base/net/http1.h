@@ -1,0 +1,70 @@
+/* A small HTTP/1 server: strict, bounded, and fair to the quick.
+ *
+ * One request at a time per connection, pipelined ones in order. A HTTP/1.0 client gets HTTP/1.0
+ * and a closed connection; HTTP/1.1 gets keep-alive. Every connection has a deadline for whatever
+ * it waits for; when all connections are taken, the one that has waited longest gives way to a new
+ * one, so that slow and silent clients never keep a health check out. A peer that goes away or
+ * resets is no error. */
+#ifndef BASE_NET_HTTP1_H
+#define BASE_NET_HTTP1_H
+
+#include "base/net/addr.h"
+#include "base/span.h"
+
+#include <stdbool.h>
+
+#define HTTP1_CONNECTIONS_MAX 512
+#define HTTP1_HEAD_BYTES_MAX  16384
+#define HTTP1_BODY_BYTES_MAX  (1024 * 1024)
+#define HTTP1_PATH_BYTES_MAX  1024
+#define HTTP1_HEAD_MS         10000 /* for a whole head */
+#define HTTP1_BODY_MS         30000 /* for a whole body */
+#define HTTP1_IDLE_MS         60000 /* between two requests */
+#define HTTP1_WRITE_MS        30000 /* for a response to be taken */
+
+enum http1_method {
+    HTTP1_GET,
+    HTTP1_HEAD,
+    HTTP1_OPTIONS,
+    HTTP1_POST,
+    HTTP1_PUT,
+    HTTP1_PATCH,
+    HTTP1_DELETE,
+    HTTP1_OTHER
+};
+
+struct http1_request {
+    enum http1_method method;
+    const char *path;  /* before '?', not decoded; terminated */
+    const char *query; /* after '?'; "" = none */
+    struct span body;
+    bool has_length; /* a Content-Length was there */
+};
+
+struct http1_response {
+    int status;
+    const char *content_type; /* NULL: status line only, no body */
+    struct span body;
+};
+
+struct http1_server;
+struct http1_exchange; /* one request that waits for its response */
+
+/* The request is valid until http1_respond, which comes exactly once, now or later. */
+typedef void (*http1_handler)(void *arg, struct http1_exchange *exchange,
+                              const struct http1_request *request);
+
+int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_handler handler,
+                       void *arg, struct http1_server **ret_server, struct error *err) MUST_CHECK;
+/* Closes everything; exchanges may still be responded to (it goes nowhere). `stopped` when the loop
+ * holds nothing. */
+void http1_server_stop(struct http1_server *server, void (*stopped)(void *arg), void *arg);
+uint16_t http1_server_port(const struct http1_server *server);
+
+void http1_respond(struct http1_exchange *exchange, const struct http1_response *response);
+
+/* Value of `name` in a query, decoded into `ret_value`; false if absent, blank, or longer than
+ * `size`. */
+bool http1_query_get(const char *query, const char *name, char *ret_value, size_t size);
+
+#endif
