@@ -6,6 +6,7 @@
  * Killed: the fence carries on, see there. */
 #include "agent/app.h"
 
+#include "agent/app_api.h"
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/loop.h"
 #include "base/log.h"
@@ -153,7 +154,7 @@ static void close_all(struct agent *agent, int status)
     cycle_stop(agent);
     keeper_stop(agent);
     observe_stop(agent);
-    api_ports_stop(agent);
+    app_api_stop(agent);
     if (agent->pg != NULL) {
         struct pg_instance *pg = agent->pg;
         agent->pg = NULL;
@@ -414,7 +415,7 @@ static int prepare(struct app *app, struct error *err)
                                   .clock = agent->clock,
                                   .random = random_real()};
     agent->dcs = dcs_raft_new(NULL, &dcs);
-    rc = api_ports_start(agent, err);
+    rc = app_api_start(agent, err);
     return rc != 0 ? rc
                    : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
 }

@@ -3,9 +3,10 @@
  * One difference on purpose: primary, leader and read-write are 200 only while the lease is within
  * its soft deadline and the instance is writable, so that at most one node answers 200 at any
  * instant (docs/consensus.md). */
-#include "agent/api/api_private.h"
+#include "agent/api/api_health.h"
 
 #include "base/mem.h"
+#include "base/net/http_query.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -50,7 +51,7 @@ static bool lags(const struct api_status *status, const char *query)
 {
     char value[VALUE_BYTES];
     uint64_t lag = 0;
-    return http1_query_get(query, "lag", value, sizeof value) && api_parse_lag(value, &lag) &&
+    return http_query_get(query, "lag", value, sizeof value) && api_parse_lag(value, &lag) &&
            status->leader_lsn > 0 && status->leader_lsn > status->replayed_lsn &&
            status->leader_lsn - status->replayed_lsn > lag;
 }
@@ -61,7 +62,7 @@ static int replica_code(const struct api_status *status, const char *query)
     if (status->noloadbalance || !status->replica || !status->running || lags(status, query)) {
         return NO;
     }
-    if (http1_query_get(query, "replication_state", value, sizeof value) &&
+    if (http_query_get(query, "replication_state", value, sizeof value) &&
         strcmp(value, status->streaming ? "streaming" : "") != 0) {
         return NO;
     }
@@ -94,7 +95,7 @@ static bool tags_match(const struct api_status *status, const char *query)
         if (strncmp(part, "tag_", 4) == 0 && name < len && name < sizeof key) {
             memcpy(key, part, name);
             key[name] = '\0';
-            if (http1_query_get(query, key, value, sizeof value)) {
+            if (http_query_get(query, key, value, sizeof value)) {
                 const json_t *tag = json_object_get(status->tags, key + 4);
                 if (tag == NULL || !tag_matches(tag, value)) {
                     return false;
@@ -154,7 +155,7 @@ int api_readiness_code(const struct api_status *status, const char *query, int64
     char value[VALUE_BYTES];
     uint64_t lag = (uint64_t)status->maximum_lag_bytes;
     bool by_write =
-        http1_query_get(query, "mode", value, sizeof value) && strcmp(value, "write") == 0;
+        http_query_get(query, "mode", value, sizeof value) && strcmp(value, "write") == 0;
     uint64_t location = by_write ? status->received_lsn : status->replayed_lsn;
 
     if (api_is_leader(status, lease_now_ms)) {
@@ -163,7 +164,7 @@ int api_readiness_code(const struct api_status *status, const char *query, int64
     if (!status->running || !status->streaming || !status->initialized) {
         return NO;
     }
-    if (http1_query_get(query, "lag", value, sizeof value)) {
+    if (http_query_get(query, "lag", value, sizeof value)) {
         (void)api_parse_lag(value, &lag);
     }
     return status->leader_lsn > location && status->leader_lsn - location > lag ? NO : OK;

@@ -2,6 +2,7 @@
 #ifndef AGENT_API_PRIVATE_H
 #define AGENT_API_PRIVATE_H
 
+#include "agent/api/api_health.h"
 #include "agent/api/api_server.h"
 #include "base/list.h"
 #include "base/net/http1.h"
@@ -29,16 +30,6 @@ struct api_server {
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
-
-/* api_health.c, PURE: the code of a health check. `document` tells whether a body follows (GET
- * only). */
-int api_health_code(const struct api_status *status, const char *path, const char *query,
-                    int64_t lease_now_ms);
-int api_liveness_code(const struct api_status *status, int64_t mono_now_ms);
-int api_readiness_code(const struct api_status *status, const char *query, int64_t lease_now_ms);
-bool api_is_leader(const struct api_status *status, int64_t lease_now_ms);
-/* "<n>[B,kB,MB,GB,TB]"; false if it is none. */
-bool api_parse_lag(const char *text, uint64_t *ret_bytes);
 
 /* Replies. */
 void api_reply_text(struct http1_exchange *exchange, int status, const char *fmt, ...)

@@ -1,8 +1,9 @@
 /* Routing: Patroni's rule. The first segment of the path and the verb choose a handler; HEAD and
  * OPTIONS always ask for health; an unknown GET is a health check that fails (503), never 404;
  * other verbs without a handler are 501. */
-#include "agent/api/api_private.h"
+#include "agent/api/api_server.h"
 
+#include "agent/api/api_private.h"
 #include "base/buf.h"
 #include "base/mem.h"
 

@@ -203,13 +203,6 @@ char *publish_status_value(struct agent *agent, uint64_t lsn, bool force);
  * 1). */
 char *publish_history_value(const struct agent *agent, const struct pg_history *history);
 
-/* --- api_ports.c: what REST shows, and what it may ask for
- * ------------------------------------------------ */
-int api_ports_start(struct agent *agent, struct error *err) MUST_CHECK;
-/* Gives the REST server a new immutable picture. */
-void api_ports_stop(struct agent *agent);
-void api_publish(struct agent *agent, const struct ha_snapshot *s);
-
 /* --- small shared
  * --------------------------------------------------------------------------------------- */
 int64_t agent_mono_ms(const struct agent *agent);

@@ -111,7 +111,9 @@ static void publish(struct agent *agent)
     int64_t now = agent_mono_ms(agent);
 
     facts_snapshot(agent, s);
-    api_publish(agent, s);
+    if (agent->on_picture != NULL) {
+        agent->on_picture(agent, s);
+    }
     json_t *member = stable_part(agent, s);
     mem_free(s);
     char *stable = json_dumps(member, JSON_COMPACT | JSON_ENSURE_ASCII);

@@ -63,8 +63,4 @@ uint16_t http1_server_port(const struct http1_server *server);
 
 void http1_respond(struct http1_exchange *exchange, const struct http1_response *response);
 
-/* Value of `name` in a query, decoded into `ret_value`; false if absent, blank, or longer than
- * `size`. */
-bool http1_query_get(const char *query, const char *name, char *ret_value, size_t size);
-
 #endif

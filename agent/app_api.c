@@ -1,10 +1,11 @@
 /* The REST server's side of the loop: renders the immutable picture it serves from, and carries out
  * what it may ask for. */
-#include "agent/loop/loop.h"
+#include "agent/app_api.h"
 
 #include "agent/api/api_server.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/loop.h"
 #include "agent/version.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -362,11 +363,8 @@ static char *render_metrics(const struct agent *agent, const struct ha_snapshot 
     return buf_take(&m.out);
 }
 
-void api_publish(struct agent *agent, const struct ha_snapshot *s)
+static void give_picture(struct agent *agent, const struct ha_snapshot *s)
 {
-    if (agent->api == NULL) {
-        return;
-    }
     const struct pg_probe_result *probe = &agent->facts.probe;
     struct api_status *status = api_status_new();
 
@@ -400,7 +398,7 @@ void api_publish(struct agent *agent, const struct ha_snapshot *s)
     api_status_unref(status);
 }
 
-int api_ports_start(struct agent *agent, struct error *err)
+int app_api_start(struct agent *agent, struct error *err)
 {
     struct api_ports ports = {.clock = agent->clock,
                               .change_config = change_config,
@@ -413,13 +411,15 @@ int api_ports_start(struct agent *agent, struct error *err)
     (void)snprintf(listen.host, sizeof listen.host, "%s", host[0] == '\0' ? "*" : host);
     int rc = api_server_start(agent->loop, &listen, &ports, &agent->api, err);
     if (rc == 0) {
+        agent->on_picture = give_picture;
         log_info("REST listens on %s", agent->config->restapi_listen.text);
     }
     return rc;
 }
 
-void api_ports_stop(struct agent *agent)
+void app_api_stop(struct agent *agent)
 {
+    agent->on_picture = NULL;
     api_server_stop(agent->api, NULL, NULL);
     agent->api = NULL;
 }

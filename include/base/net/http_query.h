@@ -1,0 +1,12 @@
+/* Query strings of URLs. PURE. */
+#ifndef BASE_NET_HTTP_QUERY_H
+#define BASE_NET_HTTP_QUERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* First value of `name` in "a=b&c=d", decoded into `ret_value`; false if absent, blank, or longer
+ * than `size`. */
+bool http_query_get(const char *query, const char *name, char *ret_value, size_t size);
+
+#endif
