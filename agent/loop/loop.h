@@ -138,6 +138,8 @@ struct agent {
     size_t seen_count;
 
     bool stopping;
+    /* A new picture for REST; NULL = nobody looks. */
+    void (*on_picture)(struct agent *agent, const struct ha_snapshot *s);
     void (*on_exit)(struct agent *agent,
                     int status); /* the plan said HA_EXIT, or nothing can go on */
 };
