@@ -156,7 +156,7 @@ static void ports_are_shown_when_they_tell_members_apart(void **state)
     };
     assert_string_equal(printed(VIEW(pairs), false, false, CLI_PRETTY),
                         "+ Cluster: batman (uninitialized) "
-                        "--+----------+----+-------------+-----+------------+-----+\n"
+                        "+----------+----+-------------+-----+------------+-----+\n"
                         "| Member | Host         | Role    | State    | TL | Receive LSN | Lag | "
                         "Replay LSN | Lag |\n"
                         "+--------+--------------+---------+----------+----+-------------+-----+---"
