@@ -62,8 +62,7 @@ static const struct verb *verb_find(const char *name)
     return NULL;
 }
 
-/* --- shared by the verbs
- * ---------------------------------------------------------------------------------- */
+/* --- shared by the verbs ---------------------------------------------------------------------- */
 
 int cli_fail(const char *fmt, ...)
 {
@@ -137,8 +136,7 @@ int cli_print_members(const struct dcs_view *view, const char *cluster, bool ext
     return CLI_OK;
 }
 
-/* --- the agent, help, dispatch
- * ------------------------------------------------------------------------------- */
+/* --- the agent, help, dispatch ---------------------------------------------------------------- */
 
 /* PostgreSQL refuses to run as root, so the agent, its parent, does too: at once, with the command
  * that is right. */

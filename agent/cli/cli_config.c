@@ -21,8 +21,7 @@
 #define CHANGES_MAX 256
 #define READ_CHUNK  65536
 
-/* --- show-config
- * -------------------------------------------------------------------------------------------- */
+/* --- show-config ------------------------------------------------------------------------------ */
 
 int cli_show_config(struct cli *cli, int argc, char **argv)
 {
@@ -47,8 +46,7 @@ int cli_show_config(struct cli *cli, int argc, char **argv)
     return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
 }
 
-/* --- edit-config
- * -------------------------------------------------------------------------------------------- */
+/* --- edit-config ------------------------------------------------------------------------------ */
 
 struct edit {
     struct cli *cli;

@@ -120,9 +120,7 @@ int cli_topology(struct cli *cli, int argc, char **argv)
     return list_verb(cli, argc, argv, "Ww:", true);
 }
 
-/* --- history
- * ------------------------------------------------------------------------------------------------
- */
+/* --- history ---------------------------------------------------------------------------------- */
 
 static json_t *history_rows(const struct dcs_view *view)
 {
@@ -188,9 +186,7 @@ int cli_history(struct cli *cli, int argc, char **argv)
     return status;
 }
 
-/* --- dsn
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- dsn -------------------------------------------------------------------------------------- */
 
 /* Does the member of that role in the document answer to `-r wanted`? */
 static bool role_matches(const char *role, const char *wanted)
@@ -278,9 +274,7 @@ int cli_dsn(struct cli *cli, int argc, char **argv)
     return status;
 }
 
-/* --- version
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- version ---------------------------------------------------------------------------------- */
 
 /* 150004 -> "15.4" */
 static void server_version_text(const json_t *value, char *ret_text, size_t bytes)

@@ -23,9 +23,7 @@ struct cli_session {
     struct raft_client *client;
 };
 
-/* --- life
- * ------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 size_t cli_session_addresses(const struct cli_session *session, const char **addresses)
 {
@@ -119,9 +117,7 @@ static void turn_until(struct cli_session *session, const bool *done)
     }
 }
 
-/* --- store
- * -------------------------------------------------------------------------------------------------
- */
+/* --- store ------------------------------------------------------------------------------------ */
 
 /* Outcome of the one operation that is waited for. */
 struct outcome {
@@ -236,9 +232,7 @@ int cli_session_status(struct cli_session *session, const char *address,
     return rc;
 }
 
-/* --- waiting
- * -------------------------------------------------------------------------------------------------
- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer)
 {

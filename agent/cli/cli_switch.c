@@ -84,8 +84,7 @@ static bool is_among(const json_t *names, const char *name)
     return false;
 }
 
-/* --- asking: each step gives CLI_OK, or the exit status
- * ------------------------------------------------------- */
+/* --- asking: each step gives CLI_OK, or the exit status --------------------------------------- */
 
 static int ask_leader(struct request *q)
 {
@@ -202,9 +201,7 @@ static int ask_confirmation(const struct request *q)
     return answer == CLI_YES ? CLI_OK : CLI_ERROR;
 }
 
-/* --- doing
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- doing ------------------------------------------------------------------------------------ */
 
 static char *request_body(const struct request *q, bool for_store)
 {

@@ -26,8 +26,7 @@ int cli_edit_config(struct cli *cli, int argc, char **argv);
 int cli_raft(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
 
-/* --- shared
- * ------------------------------------------------------------------------------------------ */
+/* --- shared ----------------------------------------------------------------------------------- */
 
 #define CLI_OK    0
 #define CLI_ERROR 1
@@ -54,8 +53,7 @@ bool cli_time_parse(const char *text, char *ret_iso);
 int cli_print_members(const struct dcs_view *view, const char *cluster, bool extended,
                       bool topology, enum cli_format format);
 
-/* --- prompts
- * ------------------------------------------------------------------------------------------ */
+/* --- prompts ---------------------------------------------------------------------------------- */
 
 /* "<text> [default]: "; an empty answer is the default (NULL: ask again). NULL = end of input,
  * "Aborted!" was printed. Free with mem_free. */

@@ -22,8 +22,7 @@
 #define NUMBER_BYTES_MAX 64
 #define VALUE_SHOWN      80
 
-/* --- values with units
- * ---------------------------------------------------------------------------------- */
+/* --- values with units ------------------------------------------------------------------------ */
 
 struct unit {
     const char *name;
@@ -147,8 +146,7 @@ static const char *shown(const json_t *value, char *ret_text)
     return ret_text;
 }
 
-/* --- the table of keys
- * ----------------------------------------------------------------------------------- */
+/* --- the table of keys ------------------------------------------------------------------------ */
 
 enum kind { KIND_TIME, KIND_SIZE, KIND_COUNT, KIND_BOOL };
 
@@ -260,8 +258,7 @@ static const json_t *field_value(const json_t *document, const struct field *fie
     return json_is_null(value) ? NULL : value;
 }
 
-/* --- keys that we do not serve
- * --------------------------------------------------------------------------- */
+/* --- keys that we do not serve ---------------------------------------------------------------- */
 
 static bool switched_off(const json_t *value)
 {
@@ -282,8 +279,7 @@ static const char *unserved_key(const json_t *document, const json_t *before)
     return NULL;
 }
 
-/* --- lenient
- * ---------------------------------------------------------------------------------------------- */
+/* --- lenient ---------------------------------------------------------------------------------- */
 
 static void warn(struct buf *warnings, const char *text)
 {
@@ -430,9 +426,7 @@ int dynamic_config_adjusted(const json_t *document, json_t **ret_document, char 
     return 0;
 }
 
-/* --- strict
- * ------------------------------------------------------------------------------------------------
- */
+/* --- strict ----------------------------------------------------------------------------------- */
 
 static int validate_field(const struct field *field, const json_t *value, struct error *err)
 {
@@ -590,8 +584,7 @@ int dynamic_config_validate(const json_t *document, const json_t *before, struct
     return rc != 0 ? rc : validate_timeouts(document, err);
 }
 
-/* --- merge patch
- * --------------------------------------------------------------------------------------------- */
+/* --- merge patch ------------------------------------------------------------------------------ */
 
 /* Text of a scalar, as "100" and 100 are the same to Patroni. NULL for a list or mapping. Free with
  * mem_free. */
@@ -676,9 +669,7 @@ int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **r
     return 0;
 }
 
-/* --- lists
- * -------------------------------------------------------------------------------------------------
- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 struct pg_lines dynamic_lines(const struct dynamic_config *config, const char *key)
 {

@@ -185,8 +185,7 @@ int reader_int(const struct reader *r, const struct section *s, const char *key,
     return 0;
 }
 
-/* --- addresses
- * -------------------------------------------------------------------------------------------- */
+/* --- addresses -------------------------------------------------------------------------------- */
 
 /* Where the port begins (after its ':'), or NULL. "::1" without brackets has none; a list has it at
  * its end. */
@@ -275,9 +274,7 @@ int reader_address(const struct reader *r, const struct section *s, const char *
     return 0;
 }
 
-/* --- paths
- * --------------------------------------------------------------------------------------------------
- */
+/* --- paths ------------------------------------------------------------------------------------ */
 
 static void append_parts(struct buf *out, const char *path)
 {
@@ -337,9 +334,7 @@ int reader_path(const struct reader *r, const struct section *s, const char *key
     return 0;
 }
 
-/* --- lists
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 int reader_lines(const struct reader *r, const struct section *s, const char *key,
                  struct pg_lines *ret_lines)

@@ -447,8 +447,7 @@ int yaml_parse_value(const char *text, json_t **ret_value, struct error *err)
     return rc;
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 struct writer {
     yaml_emitter_t emitter;

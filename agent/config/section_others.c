@@ -1,0 +1,143 @@
+/* `tags`, `watchdog`, `log`. */
+#include "agent/config/sections.h"
+
+#include "agent/config/dynamic.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* As Python would: empty and zero are false, any other text is true, "false" included. */
+static bool truthy(const json_t *value)
+{
+    if (value == NULL || json_is_null(value) || json_is_false(value)) {
+        return false;
+    }
+    if (json_is_number(value)) {
+        return json_number_value(value) < 0 || json_number_value(value) > 0;
+    }
+    if (json_is_string(value)) {
+        return json_string_length(value) > 0;
+    }
+    return json_is_true(value) || json_array_size(value) > 0 || json_object_size(value) > 0;
+}
+
+static bool read_tag(const struct reader *r, const struct section *s, const char *key)
+{
+    const json_t *value = reader_get(s, key);
+    bool on = false;
+    bool set = truthy(value);
+    if (json_is_string(value) && set && dynamic_bool(value, &on) && !on) {
+        if (strcmp(key, "nostream") == 0) {
+            return false; /* Patroni reads this one's text */
+        }
+        reader_warn(
+            r, s, key,
+            "is the text '%s', which counts as true: write it without quotes if false is meant",
+            json_string_value(value));
+    }
+    return set;
+}
+
+/* A predefined truth value that is false is not told to anybody, except beside the priority that it
+ * overrules. */
+static json_t *tags_published(const struct section *s)
+{
+    static const char *const predefined[] = {"nofailover", "noloadbalance", "clonefrom", "nosync",
+                                             "nostream"};
+    json_t *published =
+        s->object != NULL ? json_copy((json_t *)(uintptr_t)s->object) : json_object();
+    for (size_t i = 0; i < sizeof(predefined) / sizeof(predefined[0]); i++) {
+        const json_t *value = json_object_get(published, predefined[i]);
+        bool kept =
+            (strcmp(predefined[i], "nofailover") == 0 &&
+             reader_get(s, "failover_priority") != NULL) ||
+            (strcmp(predefined[i], "nosync") == 0 && reader_get(s, "sync_priority") != NULL);
+        if (value != NULL && !truthy(value) && !kept) {
+            (void)json_object_del(published, predefined[i]);
+        }
+    }
+    return published;
+}
+
+int section_tags(const struct reader *r, const struct section *top, struct config *c)
+{
+    struct section s;
+    struct config_tags *tags = &c->tags;
+    int sync_priority = 1;
+    int rc = reader_section(r, top, "tags", "tags", &s);
+    tags->failover_priority = 1;
+    rc = rc != 0 ? rc
+                 : reader_int(r, &s, "failover_priority", INT32_MIN, INT32_MAX,
+                              &tags->failover_priority);
+    rc = rc != 0 ? rc : reader_int(r, &s, "sync_priority", INT32_MIN, INT32_MAX, &sync_priority);
+    rc = rc != 0 ? rc : reader_text(r, &s, "replicatefrom", READER_OPTIONAL, &tags->replicatefrom);
+    if (rc != 0) {
+        return rc;
+    }
+    bool by_priority = tags->failover_priority <= 0;
+    bool given = reader_get(&s, "nofailover") != NULL;
+    tags->nofailover = given ? read_tag(r, &s, "nofailover") : by_priority;
+    if (given && reader_get(&s, "failover_priority") != NULL && tags->nofailover != by_priority) {
+        reader_warn(r, &s, "nofailover",
+                    "and failover_priority %d contradict each other: nofailover holds",
+                    tags->failover_priority);
+    }
+    if (tags->nofailover || by_priority) {
+        tags->failover_priority = tags->nofailover ? 0 : 1;
+    }
+    tags->noloadbalance = read_tag(r, &s, "noloadbalance");
+    tags->clonefrom = read_tag(r, &s, "clonefrom");
+    tags->nosync =
+        reader_get(&s, "nosync") != NULL ? read_tag(r, &s, "nosync") : sync_priority <= 0;
+    tags->nostream = read_tag(r, &s, "nostream");
+    tags->published = config_keep_json(r->memory, tags_published(&s));
+    return 0;
+}
+
+int section_watchdog(const struct reader *r, const struct section *top, struct config *c)
+{
+    struct section s;
+    int rc = reader_section(r, top, "watchdog", "watchdog", &s);
+    const json_t *mode = rc == 0 ? reader_get(&s, "mode") : NULL;
+    const char *text = json_is_string(mode) ? json_string_value(mode) : "";
+    c->watchdog = CONFIG_WATCHDOG_AUTOMATIC;
+    if (rc != 0 || s.object == NULL) {
+        return rc;
+    }
+    if (json_is_false(mode) || strcasecmp(text, "off") == 0 ||
+        strncasecmp(text, "disable", 7) == 0) {
+        c->watchdog = CONFIG_WATCHDOG_OFF;
+        return 0;
+    }
+    if (strncasecmp(text, "require", 7) == 0) {
+        return reader_fail(r, &s, "mode",
+                           "'required' is not served by this release: give 'off' or 'automatic'");
+    }
+    if (mode != NULL && strncasecmp(text, "auto", 4) != 0) {
+        return reader_fail(r, &s, "mode", "is none of the modes: give 'off' or 'automatic'");
+    }
+    reader_warn(r, &s, "mode",
+                "'automatic': no watchdog device is used by this release; the fence process kills "
+                "PostgreSQL at the deadline");
+    return 0;
+}
+
+int section_log(const struct reader *r, const struct section *top, struct config *c)
+{
+    struct section s;
+    const char *level = NULL;
+    const char *type = NULL;
+    c->log.level = LOG_LEVEL_INFO;
+    int rc = reader_section(r, top, "log", "log", &s);
+    rc = rc != 0 ? rc : reader_text(r, &s, "level", READER_OPTIONAL, &level);
+    rc = rc != 0 ? rc : reader_text(r, &s, "type", READER_OPTIONAL, &type);
+    if (rc == 0 && level != NULL && !log_level_parse(level, &c->log.level)) {
+        return reader_fail(r, &s, "level",
+                           "'%.40s' is no level: give ERROR, WARNING, INFO or DEBUG", level);
+    }
+    if (rc == 0 && type != NULL && strcmp(type, "plain") != 0 && strcmp(type, "json") != 0) {
+        return reader_fail(r, &s, "type", "'%.40s' is no form of a line: give plain or json", type);
+    }
+    c->log.json = type != NULL && strcmp(type, "json") == 0;
+    return rc;
+}

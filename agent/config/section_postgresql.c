@@ -1,0 +1,197 @@
+/* `postgresql`: where the instance is, how it is reached, and as whom. */
+#include "agent/config/sections.h"
+
+#include "agent/config/dynamic.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+#define POSTGRES_PORT    5432
+#define PG_CTL_TIMEOUT_S 60
+
+static int read_account(const struct reader *r, const struct section *authentication,
+                        const char *key, bool required, struct pg_account *ret_account)
+{
+    struct section s;
+    const char *path = config_keep_text(r->memory, mem_printf("postgresql.authentication.%s", key));
+    int rc = reader_section(r, authentication, key, path, &s);
+    rc = rc != 0 ? rc
+                 : reader_text(r, &s, "username", required ? READER_REQUIRED : READER_OPTIONAL,
+                               &ret_account->username);
+    rc = rc != 0 ? rc : reader_text(r, &s, "password", READER_OPTIONAL, &ret_account->password);
+    if (rc == 0 && ret_account->username != NULL &&
+        strlen(ret_account->username) >= PG_NAME_BYTES) {
+        return reader_fail(r, &s, "username",
+                           "is too long for a role's name: give less than %d bytes", PG_NAME_BYTES);
+    }
+    const char *name;
+    json_t *unused;
+    json_object_foreach((json_t *)(uintptr_t)s.object, name, unused)
+    {
+        if (rc == 0 && strcmp(name, "username") != 0 && strcmp(name, "password") != 0) {
+            reader_warn(r, &s, name, "has no effect in this release, ignoring it");
+        }
+    }
+    return rc;
+}
+
+static int read_authentication(const struct reader *r, const struct section *postgresql,
+                               struct config_postgresql *p)
+{
+    struct section s;
+    int rc = reader_section(r, postgresql, "authentication", "postgresql.authentication", &s);
+    rc = rc != 0 ? rc : read_account(r, &s, "superuser", false, &p->superuser);
+    rc = rc != 0 ? rc : read_account(r, &s, "replication", true, &p->replication);
+    return rc != 0 ? rc : read_account(r, &s, "rewind", false, &p->rewind);
+}
+
+static bool is_scalar(const json_t *value)
+{
+    return !json_is_object(value) && !json_is_array(value);
+}
+
+static int read_parameters(const struct reader *r, const struct section *s,
+                           struct config_postgresql *p)
+{
+    struct section parameters;
+    const char *name;
+    json_t *value;
+    int rc = reader_section(r, s, "parameters", "postgresql.parameters", &parameters);
+    if (rc != 0) {
+        return rc;
+    }
+    json_object_foreach((json_t *)(uintptr_t)parameters.object, name, value)
+    {
+        if (!is_scalar(value)) {
+            return reader_fail(
+                r, &parameters, name,
+                "a list or mapping is no value of a parameter: give a text, a number, "
+                "true or false");
+        }
+    }
+    p->parameters =
+        parameters.object != NULL ? parameters.object : config_keep_json(r->memory, json_object());
+    return 0;
+}
+
+static int read_recovery_conf(const struct reader *r, const struct section *postgresql,
+                              struct config_postgresql *p)
+{
+    struct section s;
+    const char *name;
+    json_t *value;
+    int rc = reader_section(r, postgresql, "recovery_conf", "postgresql.recovery_conf", &s);
+    if (rc != 0 || s.object == NULL) {
+        return rc;
+    }
+    struct pg_parameter *items =
+        config_keep(r->memory, mem_new_array(struct pg_parameter, json_object_size(s.object) + 1));
+    size_t count = 0;
+    json_object_foreach((json_t *)(uintptr_t)s.object, name, value)
+    {
+        bool on = false;
+        items[count].name = config_keep_text(r->memory, mem_strdup(name));
+        if (json_is_boolean(value) && dynamic_bool(value, &on)) {
+            items[count].value = on ? "on" : "off";
+        } else {
+            rc = reader_text(r, &s, name, READER_OPTIONAL, &items[count].value);
+        }
+        if (rc != 0) {
+            return rc;
+        }
+        count += items[count].value != NULL ? 1 : 0;
+    }
+    p->recovery_conf = (struct pg_parameters){.items = items, .count = count};
+    return 0;
+}
+
+static int read_switches(const struct reader *r, const struct section *s,
+                         struct config_postgresql *p)
+{
+    int seconds = PG_CTL_TIMEOUT_S;
+    p->use_pg_rewind_given = reader_get(s, "use_pg_rewind") != NULL;
+    int rc = reader_bool(r, s, "use_pg_rewind", &p->use_pg_rewind);
+    rc = rc != 0 ? rc : reader_bool(r, s, "use_unix_socket", &p->use_unix_socket);
+    rc = rc != 0 ? rc : reader_bool(r, s, "use_unix_socket_repl", &p->use_unix_socket_repl);
+    rc = rc != 0 ? rc
+                 : reader_bool(r, s, "remove_data_directory_on_rewind_failure",
+                               &p->remove_data_directory_on_rewind_failure);
+    rc = rc != 0 ? rc
+                 : reader_bool(r, s, "remove_data_directory_on_diverged_timelines",
+                               &p->remove_data_directory_on_diverged_timelines);
+    rc = rc != 0 ? rc : reader_int(r, s, "pg_ctl_timeout", 1, 86400, &seconds);
+    p->pg_ctl_timeout_ms = seconds * 1000;
+    return rc;
+}
+
+/* What the others can reach when only `listen` is given: its first address, unless that is every
+ * address. */
+static int default_connect(const struct reader *r, const struct section *s,
+                           struct config_postgresql *p)
+{
+    size_t len = strcspn(p->listen.host, ",");
+    char *host = mem_strndup(p->listen.host, len);
+    struct error why = {0};
+    bool every = len == 0 || strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0 ||
+                 strcmp(host, "::") == 0;
+    char *text = mem_printf(strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, p->listen.port);
+    int rc = every ? ERR_INVALID : config_address_parse(text, false, 0, &p->connect, &why);
+    mem_free(host);
+    mem_free(text);
+    if (rc != 0) {
+        return reader_fail(r, s, "connect_address",
+                           "is not there, and 'listen' names no address that the others can "
+                           "reach: give one, such as 10.0.0.1:5432");
+    }
+    (void)config_keep(r->memory, (void *)(uintptr_t)p->connect.text);
+    (void)config_keep(r->memory, (void *)(uintptr_t)p->connect.host);
+    return 0;
+}
+
+static int read_places(const struct reader *r, const struct config_source *source,
+                       const struct section *s, struct config_postgresql *p)
+{
+    int rc = reader_address(r, s, "listen", true, POSTGRES_PORT, READER_REQUIRED, &p->listen);
+    rc = rc != 0 ? rc
+                 : reader_address(r, s, "connect_address", false, POSTGRES_PORT, READER_OPTIONAL,
+                                  &p->connect);
+    rc = rc != 0 || p->connect.text != NULL ? rc : default_connect(r, s, p);
+    rc = rc != 0 ? rc : reader_path(r, s, "data_dir", source->cwd, READER_REQUIRED, &p->data_dir);
+    p->config_dir = p->data_dir;
+    rc = rc != 0 ? rc
+                 : reader_path(r, s, "config_dir", source->cwd, READER_OPTIONAL, &p->config_dir);
+    rc = rc != 0 ? rc : reader_path(r, s, "bin_dir", source->cwd, READER_OPTIONAL, &p->bin_dir);
+    if (source->home != NULL) {
+        p->pgpass = config_keep_text(r->memory, reader_path_normal(source->home, "pgpass"));
+    }
+    enum reader_need need = source->home != NULL ? READER_OPTIONAL : READER_REQUIRED;
+    rc = rc != 0 ? rc : reader_path(r, s, "pgpass", source->cwd, need, &p->pgpass);
+    if (rc == 0 && strcmp(p->config_dir, p->data_dir) != 0) {
+        return reader_fail(r, s, "config_dir",
+                           "a directory apart from data_dir is not served by this release: take it "
+                           "out");
+    }
+    return rc;
+}
+
+int section_postgresql(const struct reader *r, const struct config_source *source,
+                       const struct section *top, struct config *c)
+{
+    static const char *const forbidden[] = {
+        "pgdata", "format", "wal-method", "xlog-method", "gzip",     "compress", "version",
+        "dbname", "host",   "port",       "username",    "password", NULL};
+    struct section s;
+    struct config_postgresql *p = &c->postgresql;
+    int rc = reader_section(r, top, "postgresql", "postgresql", &s);
+    p->section = s.object != NULL ? s.object : config_keep_json(r->memory, json_object());
+    p->database = "postgres";
+    rc = rc != 0 ? rc : read_places(r, source, &s, p);
+    rc = rc != 0 ? rc : reader_text(r, &s, "database", READER_OPTIONAL, &p->database);
+    rc = rc != 0 ? rc : read_authentication(r, &s, p);
+    rc = rc != 0 ? rc : read_parameters(r, &s, p);
+    rc = rc != 0 ? rc : reader_lines(r, &s, "pg_hba", &p->pg_hba);
+    rc = rc != 0 ? rc : reader_lines(r, &s, "pg_ident", &p->pg_ident);
+    rc = rc != 0 ? rc : read_recovery_conf(r, &s, p);
+    rc = rc != 0 ? rc : reader_options(r, &s, "basebackup", "--", forbidden, &p->basebackup);
+    return rc != 0 ? rc : read_switches(r, &s, p);
+}
