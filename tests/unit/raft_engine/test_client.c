@@ -1,0 +1,283 @@
+/* Clients of a group on loopback: reads, commands, status, and what becomes of them when members go. */
+#include "group_fixture.h"
+
+#include "raft/client.h"
+
+#include <signal.h>
+
+#define PASSWORD "correct horse"
+
+struct seen {
+    bool done;
+    int calls;
+    int rc;
+    size_t count;
+    char value[64];
+    int64_t revision;
+    uint64_t cluster;
+    struct store_result result;
+    size_t member_count;
+    char text[256];
+};
+
+static struct rig rig;
+static struct raft_client *client;
+
+static void note(struct seen *seen, int rc, const struct error *err)
+{
+    seen->done = true;
+    seen->calls++;
+    seen->rc = rc;
+    snprintf(seen->text, sizeof seen->text, "%s", rc != 0 ? err->text : "");
+}
+
+static void on_read(void *arg, int rc, const struct raft_client_view *view, const struct error *err)
+{
+    struct seen *seen = arg;
+    note(seen, rc, err);
+    if (rc == 0) {
+        seen->count = view->count;
+        seen->revision = view->revision;
+        seen->cluster = view->cluster;
+        if (view->count > 0) {
+            snprintf(seen->value, sizeof seen->value, "%.*s", (int)view->kvs[0].value.len,
+                     (const char *)view->kvs[0].value.data);
+        }
+    }
+}
+
+static void on_command(void *arg, int rc, const struct store_result *result, const struct error *err)
+{
+    struct seen *seen = arg;
+    note(seen, rc, err);
+    if (rc == 0) {
+        seen->result = *result;
+    }
+}
+
+static void on_status(void *arg, int rc, const struct raft_status *status, const struct error *err)
+{
+    struct seen *seen = arg;
+    note(seen, rc, err);
+    if (rc == 0) {
+        seen->member_count = status->member_count;
+    }
+}
+
+static bool is_seen(struct rig *same, void *arg)
+{
+    (void)same;
+    return ((struct seen *)arg)->done;
+}
+
+static void await(struct seen *seen)
+{
+    wait_for(&rig, is_seen, seen, 10000, "the client is answered");
+    assert_int_equal(seen->calls, 1);
+}
+
+static void setup(size_t count, const char *client_password)
+{
+    rig_init(&rig, count, PASSWORD);
+    for (size_t i = 0; i < count; i++) {
+        member_start(&rig, i);
+    }
+    wait_for(&rig, has_leader, NULL, 10000, "a leader");
+    const char *addresses[MEMBERS_MAX];
+    for (size_t i = 0; i < count; i++) {
+        addresses[i] = rig.members[i].address;
+    }
+    assert_int_equal(raft_client_new(&rig.loop, addresses, count, client_password, &client, NULL), 0);
+}
+
+static void on_client_closed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void teardown(void)
+{
+    bool closed = false;
+    raft_client_close(client, on_client_closed, &closed);
+    while (!closed) {
+        uv_run(&rig.loop, UV_RUN_ONCE);
+    }
+    rig_free(&rig);
+}
+
+static int start_put(const char *key, const char *value, int timeout_ms, struct seen *seen)
+{
+    struct store_op op = {.type = STORE_OP_PUT, .key = span_str(key), .value = span_str(value)};
+    struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
+    return raft_client_command(client, &command, timeout_ms, on_command, seen, NULL);
+}
+
+static void a_client_writes_and_reads(void **state)
+{
+    (void)state;
+    setup(3, PASSWORD);
+    struct seen seen = {0};
+    assert_int_equal(start_put("/x/a", "one", 3000, &seen), 0);
+    assert_false(seen.done);
+    await(&seen);
+    assert_int_equal(seen.rc, 0);
+    assert_int_equal(seen.result.code, 0);
+    int64_t revision = seen.result.revision;
+    seen = (struct seen){0};
+    assert_int_equal(raft_client_read_prefix(client, span_str("/x/"), 3000, on_read, &seen, NULL), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, 0);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.value, "one");
+    assert_true(seen.revision >= revision);
+    assert_true(seen.cluster == raft_group_cluster(rig.members[0].group));
+    seen = (struct seen){0};
+    assert_int_equal(raft_client_status(client, 3000, on_status, &seen, NULL), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, 0);
+    assert_int_equal(seen.member_count, 3);
+    teardown();
+}
+
+static void a_failed_compare_comes_back_as_such(void **state)
+{
+    (void)state;
+    setup(1, PASSWORD);
+    struct store_compare compare = {.target = STORE_CMP_MOD, .relation = STORE_EQUAL, .key = span_str("/x"),
+                                    .number = 17};
+    struct store_op op = {.type = STORE_OP_PUT, .key = span_str("/x"), .value = span_str("v")};
+    struct store_command command = {.type = STORE_TXN, .compares = &compare, .compare_count = 1, .success = &op,
+                                    .success_count = 1};
+    struct seen seen = {0};
+    assert_int_equal(raft_client_command(client, &command, 3000, on_command, &seen, NULL), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, 0);
+    assert_int_equal(seen.result.code, ERR_CONFLICT);
+    teardown();
+}
+
+static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
+{
+    (void)state;
+    setup(1, PASSWORD);
+    struct store_op ops[] = {
+        {.type = STORE_OP_LEASE_GRANT, .lease = 5, .ttl_ms = 30000, .stamp = 1, .flags = STORE_LEASE_HOLDER},
+        {.type = STORE_OP_PUT, .key = span_str("/leader"), .value = span_str("node1"), .lease = 5}};
+    struct store_command command = {.type = STORE_TXN, .success = ops, .success_count = 2};
+    struct answer answer = {0};
+    assert_int_equal(raft_node_propose(node_of(&rig, 0), &command, 3000, 0, on_answer, &answer, NULL), 0);
+    wait_for(&rig, is_answered, &answer, 5000, "the lease is held");
+    assert_int_equal(answer.result.code, 0);
+    struct seen seen = {0};
+    assert_int_equal(start_put("/leader", "stray", 3000, &seen), 0);
+    await(&seen);
+    assert_int_equal(seen.result.code, ERR_REFUSED);
+    struct store_command remove = {.type = STORE_MEMBER_REMOVE, .member = {.id = 1}};
+    seen = (struct seen){0};
+    assert_int_equal(raft_client_command(client, &remove, 3000, on_command, &seen, NULL), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, ERR_REFUSED);
+    teardown();
+}
+
+static void a_wrong_password_is_told_at_once(void **state)
+{
+    (void)state;
+    setup(3, "wrong");
+    struct seen seen = {0};
+    uint64_t before = uv_hrtime();
+    assert_int_equal(start_put("/x", "one", 30000, &seen), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, ERR_PERMISSION);
+    assert_non_null(strstr(seen.text, "password"));
+    assert_true(uv_hrtime() - before < 5000000000u);
+    teardown();
+}
+
+static void a_dead_member_is_passed_over(void **state)
+{
+    (void)state;
+    setup(3, PASSWORD);
+    member_stop(&rig, 0);
+    struct seen seen = {0};
+    assert_int_equal(start_put("/x", "one", 5000, &seen), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, 0);
+    teardown();
+}
+
+static void without_any_member_it_is_unavailable_and_nothing_is_unknown(void **state)
+{
+    (void)state;
+    setup(1, PASSWORD);
+    member_stop(&rig, 0);
+    struct seen seen = {0};
+    assert_int_equal(start_put("/x", "one", 30000, &seen), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, ERR_UNAVAILABLE);
+    teardown();
+}
+
+/* Two of three are gone: the last one takes the command and can say nothing about it. */
+static void without_a_majority_a_command_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    setup(3, PASSWORD);
+    member_stop(&rig, 0);
+    member_stop(&rig, 1);
+    struct seen seen = {0};
+    assert_int_equal(start_put("/x", "one", 1500, &seen), 0);
+    await(&seen);
+    assert_true(seen.rc == ERR_UNKNOWN || seen.rc == ERR_UNAVAILABLE);
+    seen = (struct seen){0};
+    assert_int_equal(raft_client_read_prefix(client, span_str("/"), 1000, on_read, &seen, NULL), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, ERR_UNAVAILABLE);
+    teardown();
+}
+
+static void closing_cancels_what_waits(void **state)
+{
+    (void)state;
+    setup(1, PASSWORD);
+    struct seen seen = {0};
+    assert_int_equal(start_put("/x", "one", 3000, &seen), 0);
+    teardown();
+    assert_int_equal(seen.calls, 1);
+    assert_int_equal(seen.rc, ERR_CANCELED);
+}
+
+static void too_many_requests_are_refused(void **state)
+{
+    (void)state;
+    setup(1, PASSWORD);
+    static struct seen seen[RAFT_CLIENT_REQUESTS_MAX + 1];
+    memset(seen, 0, sizeof seen);
+    for (size_t i = 0; i < RAFT_CLIENT_REQUESTS_MAX; i++) {
+        assert_int_equal(start_put("/x", "one", 5000, &seen[i]), 0);
+    }
+    assert_int_equal(start_put("/x", "one", 5000, &seen[RAFT_CLIENT_REQUESTS_MAX]), ERR_LIMIT);
+    for (size_t i = 0; i < RAFT_CLIENT_REQUESTS_MAX; i++) {
+        await(&seen[i]);
+        assert_int_equal(seen[i].rc, 0);
+    }
+    assert_int_equal(seen[RAFT_CLIENT_REQUESTS_MAX].calls, 0);
+    teardown();
+}
+
+int main(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_writes_and_reads),
+        cmocka_unit_test(a_failed_compare_comes_back_as_such),
+        cmocka_unit_test(a_client_does_not_touch_a_holders_key_or_the_members),
+        cmocka_unit_test(a_wrong_password_is_told_at_once),
+        cmocka_unit_test(a_dead_member_is_passed_over),
+        cmocka_unit_test(without_any_member_it_is_unavailable_and_nothing_is_unknown),
+        cmocka_unit_test(without_a_majority_a_command_ends_at_its_deadline),
+        cmocka_unit_test(closing_cancels_what_waits),
+        cmocka_unit_test(too_many_requests_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
