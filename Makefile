@@ -171,8 +171,8 @@ fuzz: $(FUZZ_BINS)
 SEEDS ?= 200
 FIRST ?= 1
 MINUTES ?= 1
-SIM_OBJECTS := $(call objects,$(wildcard tests/sim/*.c) $(wildcard tests/fake/*.c))
-SIM_WRAP := -Wl,--wrap=store_apply,--wrap=store_leases_due
+SIM_OBJECTS := $(call objects,$(wildcard tests/sim/*.c))
+SIM_WRAP := -Wl,--wrap=store_apply,--wrap=store_leases_due,--wrap=fopen
 $(BUILD)/sim: $(SIM_OBJECTS) $(foreach d,$(LINK_sim),$(call lib,$(d))) $(RAFT_LIB)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) $(SIM_WRAP) -o $@ $(SIM_OBJECTS) $(call libs,$(LINK_sim)) $(SYSLIBS)

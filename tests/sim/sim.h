@@ -6,6 +6,8 @@
  *   sim_member.c  one Raft member: disk model, start, crash
  *   sim_store.c   what is applied: hash chain, exactly once, lease log
  *   sim_load.c    clients with unique commands
+ *   sim_machine.c what outlives an agent on its host: PostgreSQL and the fence
+ *   sim_instance.c, sim_agent.c   the shipping HA loop on models of its handles
  *   sim_faults.c  what breaks, and the healing
  *   sim_main.c    options and runs
  *
@@ -132,6 +134,7 @@ struct sim_world {
 };
 
 /* sim_world.c */
+extern struct sim_node *sim_running; /* whose event this is; NULL = the world's */
 void sim_world_init(struct sim_world *world, const struct sim_options *options);
 void sim_world_close(struct sim_world *world);
 uint64_t sim_random(struct sim_world *world);
@@ -154,6 +157,8 @@ void sim_member_found(struct sim_world *world); /* entry 1 on every disk */
 void sim_member_start(struct sim_node *node);
 void sim_member_crash(struct sim_node *node);
 void sim_member_free(struct sim_node *node);
+/* Both ways; whatever runs there. */
+bool sim_world_linked(const struct sim_world *world, unsigned a, unsigned b);
 bool sim_member_reachable(const struct sim_world *world, unsigned from, unsigned to);
 struct sim_node *sim_leader(struct sim_world *world); /* that of the highest term; NULL = none */
 
@@ -180,8 +185,11 @@ void sim_lease_applied(struct sim_world *world, const struct store *store);
 /* sim_faults.c */
 void sim_faults_start(struct sim_world *world);
 void sim_faults_heal(struct sim_world *world);
+void sim_faults_restart(struct sim_node *node); /* a while later */
 
 /* sim_agent.c */
+void sim_agents_open(struct sim_world *world);
+void sim_agents_close(struct sim_world *world);
 void sim_agent_started(struct sim_node *node);  /* the member has started */
 void sim_agent_crashed(struct sim_node *node);
 void sim_agent_changed(struct sim_node *node);

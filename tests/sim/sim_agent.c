@@ -1,7 +1,391 @@
-#include "sim.h"
-void sim_agent_started(struct sim_node *node) { sim_load_started(node); }
-void sim_agent_crashed(struct sim_node *node) { sim_load_crashed(node); }
-void sim_agent_changed(struct sim_node *node) { (void)node; }
-bool sim_agents_settled(struct sim_world *world) { (void)world; return true; }
-void sim_agents_stop(struct sim_world *world) { (void)world; }
-void sim_agents_fault(struct sim_world *world) { (void)world; }
+/* The shipping HA loop (agent/loop, agent/ha, agent/dcs) on each node, wired as agent/app.c wires it. Timers of libuv
+ * become events in virtual time: the functions below bear libuv's names and are found before the library's. */
+#include "agent/dcs/dcs_raft.h"
+#include "agent/loop/loop.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "sim_instance.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TTL_CHOICES = 3, HANDLE_CLOSED = 1 };
+
+struct sim_agent {
+    struct agent agent;
+    struct config config;
+    struct pg_instance pg;
+    struct fence_client fence;
+    struct raft_group group;
+    uv_loop_t loop;
+    json_t *bootstrap;
+    json_t *empty;
+    char connect[32];
+    char host[32];
+    char data_dir[32];
+};
+
+/* --- libuv in virtual time ------------------------------------------------------------------------------------------- */
+
+int uv_timer_init(uv_loop_t *loop, uv_timer_t *timer)
+{
+    void *data = timer->data;
+    memset(timer, 0, sizeof(*timer));
+    timer->data = data;
+    timer->loop = loop;
+    return 0;
+}
+
+static void timer_fire(void *arg, uint64_t number, uint64_t b)
+{
+    uv_timer_t *timer = arg;
+    (void)b;
+    if (timer->start_id != number || timer->timer_cb == NULL) {
+        return;
+    }
+    uv_timer_cb callback = timer->timer_cb;
+    timer->timer_cb = NULL;
+    callback(timer);
+}
+
+int uv_timer_start(uv_timer_t *timer, uv_timer_cb callback, uint64_t timeout, uint64_t repeat)
+{
+    ASSERT(repeat == 0 && timer->flags != HANDLE_CLOSED);
+    timer->timer_cb = callback;
+    timer->start_id++;
+    sim_node_at(timer->loop->data, (int64_t)timeout, timer_fire, timer, timer->start_id, 0);
+    return 0;
+}
+
+int uv_timer_stop(uv_timer_t *timer)
+{
+    timer->start_id++;
+    timer->timer_cb = NULL;
+    return 0;
+}
+
+int uv_is_closing(const uv_handle_t *handle)
+{
+    return handle->flags == HANDLE_CLOSED;
+}
+
+void uv_close(uv_handle_t *handle, uv_close_cb callback)
+{
+    ASSERT(callback == NULL);
+    (void)uv_timer_stop((uv_timer_t *)(void *)handle);
+    handle->flags = HANDLE_CLOSED;
+}
+
+struct work {
+    uv_work_t *request;
+    uv_work_cb work;
+    uv_after_work_cb after;
+};
+
+static void work_done(void *arg, uint64_t a, uint64_t b)
+{
+    struct work *work = arg;
+    struct work copy = *work;
+    (void)a;
+    (void)b;
+    mem_free(work);
+    copy.after(copy.request, 0);
+}
+
+int uv_queue_work(uv_loop_t *loop, uv_work_t *request, uv_work_cb work, uv_after_work_cb after)
+{
+    struct work *queued = mem_new(struct work);
+    *queued = (struct work){.request = request, .work = work, .after = after};
+    work(request);
+    sim_node_at(loop->data, 2, work_done, queued, 0, 0);
+    return 0;
+}
+
+/* History files: "sim:<node>/pg_wal/<timeline>.history" is made from the model. */
+FILE *__real_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode)
+{
+    static char text[16384];
+    if (strncmp(path, "sim:", 4) != 0) {
+        return __real_fopen(path, mode);
+    }
+    struct buf history = BUF_INIT;
+    sim_wal_history(&sim_machine_of(sim_running)->wal, &history);
+    (void)snprintf(text, sizeof(text), "%s", buf_str(&history));
+    buf_free(&history);
+    return fmemopen(text, strlen(text) + (text[0] == '\0' ? 1 : 0), "r");
+}
+
+/* --- what app.c gives ---------------------------------------------------------------------------------------------------- */
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    va_list args;
+    char line[512];
+    if (sim_running == NULL || !sim_running->world->options.trace) {
+        return;
+    }
+    va_start(args, fmt);
+    (void)vsnprintf(line, sizeof(line), fmt, args);
+    va_end(args);
+    sim_trace(sim_running->world, "  %s %s %s", sim_running->name, level == LOG_LEVEL_INFO ? "-" : "!", line);
+}
+
+bool log_level_parse(const char *text, enum log_level *ret_level)
+{
+    (void)text;
+    (void)ret_level;
+    return false;
+}
+
+int64_t agent_mono_ms(const struct agent *agent)
+{
+    return clock_mono_ms(agent->clock);
+}
+
+int64_t agent_lease_ms(const struct agent *agent)
+{
+    return clock_lease_ms(agent->clock);
+}
+
+bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port)
+{
+    const char *start = strstr(conn_url, "://");
+    if (start == NULL) {
+        return false;
+    }
+    (void)snprintf(ret_host, PG_HOST_BYTES, "%.*s", (int)strcspn(start + 3, ":/"), start + 3);
+    *ret_port = 5432;
+    return true;
+}
+
+struct raft_node *raft_group_node(struct raft_group *group)
+{
+    return group->node->raft;
+}
+
+static void exit_now(void *arg, uint64_t a, uint64_t b)
+{
+    (void)a;
+    (void)b;
+    sim_member_crash(arg);
+}
+
+static void on_exit_asked(struct agent *agent, int status)
+{
+    (void)status;
+    sim_node_at(agent->loop->data, 0, exit_now, agent->loop->data, 0, 0);
+}
+
+/* --- start and end ---------------------------------------------------------------------------------------------------------- */
+
+static json_t *dynamic_document(const struct sim_world *world)
+{
+    static const int ttls[TTL_CHOICES] = {3, 5, 10};
+    return json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", ttls[world->options.seed % TTL_CHOICES], "loop_wait", 1,
+                     "retry_timeout", 1, "maximum_lag_on_failover", 1048576, "postgresql", "use_pg_rewind", 1);
+}
+
+static void make_config(struct sim_agent *self, const struct sim_node *node)
+{
+    struct config *config = &self->config;
+    (void)snprintf(self->host, sizeof(self->host), "10.0.0.%u", node->index + 1);
+    (void)snprintf(self->connect, sizeof(self->connect), "%s:5432", self->host);
+    (void)snprintf(self->data_dir, sizeof(self->data_dir), "sim:%u", node->index);
+    self->bootstrap = dynamic_document(node->world);
+    self->empty = json_object();
+    ASSERT(self->bootstrap != NULL);
+    config->scope = "sim";
+    config->prefix = "/service/sim/";
+    config->name = node->name;
+    config->restapi_connect = (struct config_address){.text = self->connect, .host = self->host, .port = 8008};
+    config->bootstrap.dcs = self->bootstrap;
+    config->postgresql.connect = (struct config_address){.text = self->connect, .host = self->host, .port = 5432};
+    config->postgresql.data_dir = self->data_dir;
+    config->postgresql.database = "postgres";
+    config->postgresql.parameters = self->empty;
+    config->postgresql.section = self->empty;
+    config->postgresql.pg_ctl_timeout_ms = 60000;
+    config->postgresql.remove_data_directory_on_rewind_failure = true;
+    config->postgresql.remove_data_directory_on_diverged_timelines = true;
+    config->tags.published = self->empty;
+    config->tags.failover_priority = 1;
+}
+
+static void start_agent(struct sim_node *node)
+{
+    struct sim_agent *self = mem_new(struct sim_agent);
+    struct agent *agent = &self->agent;
+    struct sim_machine *machine = sim_machine_of(node);
+    struct error err;
+    node->agent = self;
+    sim_running = node;
+    make_config(self, node);
+    self->loop.data = node;
+    self->fence.machine = machine;
+    self->group.node = node;
+    sim_instance_init(&self->pg, machine);
+    agent->loop = &self->loop;
+    agent->clock = &node->clock;
+    agent->config = &self->config;
+    agent->group = &self->group;
+    agent->pg = &self->pg;
+    agent->fence = &self->fence;
+    agent->on_exit = on_exit_asked;
+    agent->facts.ever_ran = machine->status.running;
+    int rc = dynamic_config_parse(self->bootstrap, &agent->dynamic, NULL, &err);
+    ASSERT(rc == 0);
+    struct dcs_raft_config dcs = {
+        .base = self->config.prefix, .name = node->name, .clock = &node->clock, .random = &node->random};
+    agent->dcs = dcs_raft_new(NULL, &dcs);
+    rc = keeper_start(agent);
+    rc = rc != 0 ? rc : observe_start(agent);
+    rc = rc != 0 ? rc : cycle_start(agent);
+    rc = rc != 0 ? rc : publish_start(agent);
+    ASSERT(rc == 0);
+    dcs_raft_set_node(agent->dcs, node->raft);
+    dcs_raft_changed(agent->dcs);
+    observe_store_changed(agent);
+    cycle_request(agent);
+    publish_request(agent);
+}
+
+void sim_agent_started(struct sim_node *node)
+{
+    sim_load_started(node);
+    if (node->world->options.mode == SIM_CLUSTER) {
+        start_agent(node);
+    }
+}
+
+/* SIGKILL: nothing it still wanted to do happens. */
+void sim_agent_crashed(struct sim_node *node)
+{
+    struct sim_agent *self = node->agent;
+    sim_load_crashed(node);
+    if (self == NULL) {
+        return;
+    }
+    sim_running = node;
+    self->agent.stopping = true;
+    self->agent.executing = false;
+    dcs_raft_set_node(self->agent.dcs, NULL);
+    self->agent.dcs->ops->free(self->agent.dcs);
+    publish_stop(&self->agent);
+    cycle_stop(&self->agent);
+    keeper_stop(&self->agent);
+    observe_stop(&self->agent);
+    sim_instance_drop(&self->pg);
+    dynamic_config_free(&self->agent.dynamic);
+    json_decref(self->bootstrap);
+    json_decref(self->empty);
+    mem_free(self);
+    node->agent = NULL;
+}
+
+void sim_agent_changed(struct sim_node *node)
+{
+    if (node->agent != NULL && !node->agent->agent.stopping) {
+        sim_running = node;
+        dcs_raft_changed(node->agent->agent.dcs);
+        observe_store_changed(&node->agent->agent);
+    }
+}
+
+static void deliver_fence_event(void *arg, uint64_t event, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)b;
+    if (node->agent != NULL) {
+        sim_running = node;
+        observe_fence_event(&node->agent->agent, (enum fence_event)event, &sim_machine_of(node)->status);
+    }
+}
+
+void sim_agent_fence_event(struct sim_node *node, enum fence_event event)
+{
+    if (node->agent != NULL) {
+        sim_node_at(node, 1, deliver_fence_event, node, event, 0);
+    }
+}
+
+void sim_agents_open(struct sim_world *world)
+{
+    if (world->options.mode == SIM_CLUSTER) {
+        sim_machines_open(world);
+    }
+}
+
+void sim_agents_close(struct sim_world *world)
+{
+    if (world->options.mode == SIM_CLUSTER) {
+        sim_machines_close(world);
+    }
+}
+
+/* Invariant I10: a directory with data goes only if another primary has the cluster. */
+void sim_check_removal(const struct sim_machine *machine)
+{
+    struct sim_world *world = machine->node->world;
+    for (size_t i = 0; i < world->node_count; i++) {
+        if (i != machine->node->index && sim_machine_of(&world->nodes[i])->writable) {
+            return;
+        }
+    }
+    sim_fail(world, "no data is removed without a primary", "%s", machine->node->name);
+}
+
+bool sim_agents_settled(struct sim_world *world)
+{
+    const struct sim_machine *primary = NULL;
+    for (size_t i = 0; i < world->node_count; i++) {
+        const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
+        if (machine->writable && machine->phase == SIM_UP) {
+            primary = machine;
+        }
+    }
+    for (size_t i = 0; primary != NULL && i < world->node_count; i++) {
+        const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
+        if (machine != primary && (!machine->receiving || machine->upstream != (int)primary->node->index)) {
+            return false;
+        }
+    }
+    return primary != NULL;
+}
+
+void sim_agents_fault(struct sim_world *world)
+{
+    if (world->options.mode != SIM_CLUSTER) {
+        return;
+    }
+    struct sim_machine *machine = sim_machine_of(&world->nodes[sim_below(world, world->node_count)]);
+    if (machine->phase == SIM_DOWN) {
+        return;
+    }
+    if (sim_chance(world, 500)) {
+        sim_trace(world, "%s: the postmaster is killed", machine->node->name);
+        sim_machine_kill(machine, 20);
+    } else {
+        sim_trace(world, "%s loses power", machine->node->name);
+        sim_member_crash(machine->node);
+        sim_machine_power_off(machine);
+        sim_faults_restart(machine->node);
+    }
+}
+
+/* The HA loops never fall silent, so the last look at the store is taken with them gone. */
+void sim_agents_stop(struct sim_world *world)
+{
+    if (world->options.mode != SIM_CLUSTER) {
+        return;
+    }
+    for (size_t i = 0; i < world->node_count; i++) {
+        if (world->nodes[i].agent != NULL) {
+            sim_agent_crashed(&world->nodes[i]);
+        }
+    }
+}

@@ -15,11 +15,16 @@ static void restart(void *arg, uint64_t a, uint64_t b)
     }
 }
 
+void sim_faults_restart(struct sim_node *node)
+{
+    int64_t down = sim_chance(node->world, 500) ? 20 : 20 + (int64_t)sim_below(node->world, 6000);
+    sim_at(node->world, down, restart, node, 0, 0);
+}
+
 static void crash(struct sim_node *node)
 {
     sim_member_crash(node);
-    int64_t down = sim_chance(node->world, 500) ? 20 : 20 + (int64_t)sim_below(node->world, 6000);
-    sim_at(node->world, down, restart, node, 0, 0);
+    sim_faults_restart(node);
 }
 
 static struct sim_node *any_node(struct sim_world *world)

@@ -95,6 +95,7 @@ static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum s
     sim_world_init(&world, &options);
     sim_log_open(&world);
     sim_load_open(&world);
+    sim_agents_open(&world);
     run_phases(&world);
     *ret_failed = world.failure != NULL;
     if (world.failure != NULL) {
@@ -105,6 +106,7 @@ static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum s
     }
     int64_t simulated = world.now;
     sim_world_close(&world);
+    sim_agents_close(&world);
     sim_load_close(&world);
     sim_log_close(&world);
     return simulated;

@@ -151,9 +151,14 @@ static const struct raft_storage_ops disk_ops = {.submit = disk_submit};
 
 /* --- peers -------------------------------------------------------------------------------------------------------- */
 
+bool sim_world_linked(const struct sim_world *world, unsigned a, unsigned b)
+{
+    return !world->cut[a][b] && !world->cut[b][a];
+}
+
 bool sim_member_reachable(const struct sim_world *world, unsigned from, unsigned to)
 {
-    return world->nodes[to].raft != NULL && !world->cut[from][to] && !world->cut[to][from];
+    return world->nodes[to].raft != NULL && sim_world_linked(world, from, to);
 }
 
 static struct sim_node *node_of_id(struct sim_world *world, uint64_t id)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+struct sim_node *sim_running;
+
 struct sim_event {
     int64_t at;
     uint64_t number; /* among equal times: in the order of asking */
@@ -157,6 +159,7 @@ static void run_event(const struct sim_event *event)
         list_append(&node->held, &held->link);
         return;
     }
+    sim_running = node;
     event->fn(event->arg, event->a, event->b);
 }
 
@@ -218,6 +221,7 @@ static void frame_arrive(void *arg, uint64_t from, uint64_t to)
     }
     list_remove(&frame->link);
     if (node->raft != NULL && !world->cut[from][to]) {
+        sim_running = node;
         raft_node_receive(node->raft, world->nodes[from].id, buf_span(&frame->bytes));
     }
     buf_free(&frame->bytes);

@@ -1,0 +1,644 @@
+/* pg_instance.h and the client side of fence.h on the machine model. Jobs die with the agent; what was signalled to the
+ * postmaster goes on. */
+#include "sim_instance.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct instance_call {
+    struct list link;
+    struct pg_instance *instance;
+    void (*finish)(struct instance_call *call); /* the work; calls back itself */
+    pg_done_cb done;
+    pg_inspect_cb inspect_done;
+    pg_probe_cb probe_done;
+    pg_peer_cb peer_done;
+    void *arg;
+    int rc;
+    const char *text;
+    bool is_job;
+    int peer;
+    uint64_t run;
+    uint32_t timeline;
+    enum pg_start_role role;
+    uint64_t system_id;
+    struct pg_promote promote;
+    int64_t until; /* polls: true time */
+    int64_t begun;
+};
+
+/* --- calls -------------------------------------------------------------------------------------------------------- */
+
+static struct instance_call *call_new(struct pg_instance *instance, void (*finish)(struct instance_call *call),
+                                      pg_done_cb done, void *arg)
+{
+    struct instance_call *call = mem_new(struct instance_call);
+    call->instance = instance;
+    call->finish = finish;
+    call->done = done;
+    call->arg = arg;
+    call->run = instance->machine->run;
+    call->peer = SIM_NO_UPSTREAM;
+    call->begun = instance->machine->node->world->now;
+    list_append(&instance->calls, &call->link);
+    return call;
+}
+
+static void call_free(struct instance_call *call)
+{
+    list_remove(&call->link);
+    mem_free(call);
+}
+
+/* Answers with rc and ends the call. */
+static void call_end(struct instance_call *call, int rc, const char *text)
+{
+    struct error err = {0};
+    struct instance_call copy = *call;
+    call_free(call);
+    (void)error_set(&err, rc, "%s", text);
+    if (copy.done != NULL) {
+        copy.done(copy.arg, rc, &err);
+    } else if (copy.inspect_done != NULL) {
+        copy.inspect_done(copy.arg, rc, NULL, &err);
+    } else if (copy.probe_done != NULL) {
+        copy.probe_done(copy.arg, rc, NULL, &err);
+    } else if (copy.peer_done != NULL) {
+        copy.peer_done(copy.arg, rc, NULL, &err);
+    }
+}
+
+static void call_fire(void *arg, uint64_t number, uint64_t b)
+{
+    struct instance_call *call = arg;
+    (void)number;
+    (void)b;
+    call->finish(call);
+}
+
+static void call_later(struct instance_call *call, int64_t delay_ms)
+{
+    sim_node_at(call->instance->machine->node, delay_ms, call_fire, call, 0, 0);
+}
+
+static int64_t between(const struct pg_instance *instance, int64_t low, int64_t high)
+{
+    return low + (int64_t)sim_below(instance->machine->node->world, (uint64_t)(high - low + 1));
+}
+
+static void finish_rc(struct instance_call *call)
+{
+    call_end(call, call->rc, call->text == NULL ? "" : call->text);
+}
+
+static struct instance_call *job_of(const struct pg_instance *instance)
+{
+    LIST_EACH(item, &instance->calls)
+    {
+        struct instance_call *call = LIST_OWNER(item, struct instance_call, link);
+        if (call->is_job && call->rc != ERR_CANCELED) {
+            return call;
+        }
+    }
+    return NULL;
+}
+
+static int job_refused(const struct pg_instance *instance, struct error *err)
+{
+    return job_of(instance) == NULL ? 0 : error_set(err, ERR_BUSY, "another job runs");
+}
+
+static struct sim_machine *peer_of(const struct instance_call *call)
+{
+    return call->peer < 0 ? NULL : sim_machine_of(&call->instance->machine->node->world->nodes[call->peer]);
+}
+
+static bool peer_answers(const struct instance_call *call)
+{
+    const struct sim_machine *machine = call->instance->machine;
+    const struct sim_machine *peer = peer_of(call);
+    return peer != NULL && peer->phase == SIM_UP &&
+           sim_world_linked(machine->node->world, machine->node->index, peer->node->index);
+}
+
+void sim_instance_init(struct pg_instance *instance, struct sim_machine *machine)
+{
+    instance->machine = machine;
+    list_init(&instance->calls);
+}
+
+void sim_instance_drop(struct pg_instance *instance)
+{
+    struct instance_call *job = job_of(instance);
+    if (job != NULL && job->role == PG_START_STANDBY && job->timeline == UINT32_MAX) {
+        instance->machine->dir = PG_DIR_UNFINISHED; /* clone or rewind cut off */
+    }
+    while (!list_empty(&instance->calls)) {
+        call_free(LIST_OWNER(list_first(&instance->calls), struct instance_call, link));
+    }
+}
+
+int sim_host_index(const struct sim_world *world, const char *host)
+{
+    const char *dot = strrchr(host, '.');
+    int number = dot == NULL ? 0 : atoi(dot + 1);
+    return number >= 1 && (size_t)number <= world->node_count ? number - 1 : -1;
+}
+
+/* --- looking ---------------------------------------------------------------------------------------------------------- */
+
+static void finish_inspect(struct instance_call *call)
+{
+    const struct sim_machine *machine = call->instance->machine;
+    struct pg_inspection inspection = {.kind = machine->dir, .unfinished = machine->unfinished};
+    pg_inspect_cb done = call->inspect_done;
+    void *arg = call->arg;
+    inspection.running = machine->phase != SIM_DOWN;
+    inspection.service_in_force = true;
+    if (machine->dir == PG_DIR_VALID || machine->dir == PG_DIR_UNFINISHED) {
+        inspection.standby_signal = machine->standby_signal;
+        inspection.backup_label = machine->backup_label;
+        inspection.control = (struct pg_control){.system_identifier = machine->system_id,
+                                                 .state = machine->control,
+                                                 .timeline = machine->control_timeline,
+                                                 .checkpoint_lsn = machine->checkpoint_lsn,
+                                                 .data_checksums = true};
+        if (machine->control == PG_CONTROL_IN_ARCHIVE_RECOVERY ||
+            machine->control == PG_CONTROL_SHUT_DOWN_IN_RECOVERY) {
+            inspection.control.min_recovery_lsn = machine->wal.end;
+            inspection.control.min_recovery_timeline = sim_wal_timeline(&machine->wal);
+        }
+    }
+    call_free(call);
+    done(arg, 0, &inspection, NULL);
+}
+
+int pg_instance_inspect(struct pg_instance *instance, int64_t timeout_ms, pg_inspect_cb done, void *arg,
+                        struct error *err)
+{
+    (void)timeout_ms;
+    int rc = job_refused(instance, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct instance_call *call = call_new(instance, finish_inspect, NULL, arg);
+    call->inspect_done = done;
+    call->is_job = true;
+    call_later(call, between(instance, 1, 20));
+    return 0;
+}
+
+static void fill_probe(const struct sim_machine *machine, struct pg_probe_result *result)
+{
+    result->role = machine->recovery ? PG_STANDBY : PG_PRIMARY;
+    result->server_version = 150004;
+    result->system_identifier = machine->system_id;
+    result->timeline = sim_wal_timeline(&machine->wal);
+    result->flush_lsn = machine->wal.end;
+    result->receive_lsn = machine->recovery ? machine->wal.end : 0;
+    result->replay_lsn = machine->recovery ? machine->wal.end : 0;
+    result->current_lsn = machine->recovery ? 0 : machine->wal.end;
+    result->control_timeline = machine->control_timeline;
+    result->receiver_alive = machine->receiving;
+    (void)snprintf(result->receiver_status, sizeof(result->receiver_status), "%s", machine->receiving ? "streaming" : "");
+    result->local_wal_replayed = machine->recovery && machine->replayed;
+}
+
+static void finish_probe(struct instance_call *call)
+{
+    struct pg_instance *instance = call->instance;
+    static struct pg_probe_result result;
+    if (instance->machine->phase != SIM_UP) {
+        call_end(call, instance->machine->phase == SIM_DOWN ? ERR_CLOSED : ERR_UNAVAILABLE, "not accepting connections");
+        return;
+    }
+    pg_probe_cb done = call->probe_done;
+    void *arg = call->arg;
+    result = (struct pg_probe_result){.answered_ms = sim_node_clock(instance->machine->node)};
+    result.asked_ms = result.answered_ms - (instance->machine->node->world->now - call->begun);
+    fill_probe(instance->machine, &result);
+    call_free(call);
+    done(arg, 0, &result, NULL);
+}
+
+int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe_cb done, void *arg,
+                      struct error *err)
+{
+    (void)timeout_ms;
+    (void)err;
+    struct instance_call *call = call_new(instance, finish_probe, NULL, arg);
+    call->probe_done = done;
+    call_later(call, between(instance, 1, 10));
+    return 0;
+}
+
+static void finish_ask_peer(struct instance_call *call)
+{
+    const struct sim_machine *peer = peer_of(call);
+    struct pg_peer_facts facts = {0};
+    struct buf text = BUF_INIT;
+    struct error err;
+    if (!peer_answers(call)) {
+        call_end(call, ERR_TIMEOUT, "no answer");
+        return;
+    }
+    facts.role = peer->recovery ? PG_STANDBY : PG_PRIMARY;
+    facts.system_identifier = peer->system_id;
+    facts.timeline = sim_wal_timeline(&peer->wal);
+    facts.control_timeline = peer->control_timeline;
+    facts.lsn = peer->wal.end;
+    sim_wal_history(&peer->wal, &text);
+    int rc = pg_history_parse(facts.timeline, buf_span(&text), &facts.history, &err);
+    ASSERT(rc == 0);
+    pg_peer_cb done = call->peer_done;
+    void *arg = call->arg;
+    call_free(call);
+    done(arg, 0, &facts, NULL);
+    pg_history_free(&facts.history);
+    buf_free(&text);
+}
+
+int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_t port, int64_t timeout_ms,
+                         pg_peer_cb done, void *arg, struct error *err)
+{
+    (void)port;
+    (void)err;
+    struct instance_call *call = call_new(instance, finish_ask_peer, NULL, arg);
+    call->peer_done = done;
+    call->peer = sim_host_index(instance->machine->node->world, host);
+    call_later(call, peer_answers(call) ? between(instance, 2, 30) : timeout_ms);
+    return 0;
+}
+
+/* --- running ---------------------------------------------------------------------------------------------------------- */
+
+/* Polls until the instance is up, gone, or the deadline is reached. */
+static void finish_start(struct instance_call *call)
+{
+    const struct sim_machine *machine = call->instance->machine;
+    if (machine->run != call->run) {
+        call_end(call, ERR_IO, "the postmaster exited");
+    } else if (machine->phase == SIM_UP) {
+        call_end(call, 0, "");
+    } else if (machine->node->world->now >= call->until) {
+        call_end(call, ERR_TIMEOUT, "still starting");
+    } else {
+        call_later(call, 20);
+    }
+}
+
+/* The order is on its way to the fence, which looks at its page once more. */
+static void order_start(struct instance_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    struct fence_lease lease;
+    bool whole = fence_page_read(machine->page, &lease);
+    if (machine->phase != SIM_DOWN) {
+        call_end(call, ERR_BUSY, "a process of the instance is left");
+        return;
+    }
+    if (!whole || fence_epoch_over(&machine->fence_state, lease.epoch) || lease.deadline_ms == FENCE_OVER) {
+        call_end(call, ERR_REFUSED, "the page names an epoch that is over");
+        return;
+    }
+    sim_machine_start(machine, call->role, call->peer);
+    call->run = machine->run;
+    call->finish = finish_start;
+    call_later(call, 20);
+}
+
+int pg_instance_start(struct pg_instance *instance, const struct pg_start *start, int64_t timeout_ms,
+                      pg_done_cb done, void *arg, struct error *err)
+{
+    const struct sim_machine *machine = instance->machine;
+    int rc = job_refused(instance, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (machine->dir != PG_DIR_VALID || machine->phase != SIM_DOWN) {
+        return error_set(err, ERR_REFUSED, "nothing to start, or it runs");
+    }
+    struct instance_call *call = call_new(instance, order_start, done, arg);
+    call->is_job = true;
+    call->role = start->role;
+    call->until = machine->node->world->now + timeout_ms;
+    call->peer = start->upstream == NULL ? SIM_NO_UPSTREAM
+                                         : sim_host_index(machine->node->world, start->upstream->host);
+    call_later(call, between(instance, 5, 50));
+    return 0;
+}
+
+static void finish_stop(struct instance_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    if (machine->phase == SIM_DOWN) {
+        call_end(call, 0, "");
+        return;
+    }
+    if (machine->node->world->now >= call->until) {
+        sim_machine_kill(machine, 50);
+    }
+    call_later(call, 10);
+}
+
+static void cancel_job(struct pg_instance *instance)
+{
+    struct instance_call *job = job_of(instance);
+    if (job == NULL) {
+        return;
+    }
+    if (job->timeline == UINT32_MAX) {
+        instance->machine->dir = PG_DIR_UNFINISHED;
+    }
+    /* The event under way finds this: it only answers. */
+    job->rc = ERR_CANCELED;
+    job->text = "canceled";
+    job->finish = finish_rc;
+}
+
+int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done, void *arg,
+                     struct error *err)
+{
+    struct sim_machine *machine = instance->machine;
+    (void)err;
+    cancel_job(instance);
+    struct instance_call *call = call_new(instance, finish_stop, done, arg);
+    call->is_job = true;
+    call->until = machine->node->world->now + (stop->kill_after_ms > 3000 ? 3000 : stop->kill_after_ms);
+    sim_machine_stop(machine, stop->mode);
+    call_later(call, 2);
+    return 0;
+}
+
+static void finish_promote(struct instance_call *call)
+{
+    const struct sim_machine *machine = call->instance->machine;
+    if (machine->run != call->run) {
+        call_end(call, ERR_IO, "the instance is gone");
+    } else if (!machine->recovery) {
+        bool right = sim_wal_timeline(&machine->wal) == call->timeline;
+        call_end(call, right ? 0 : ERR_CONFLICT, "");
+    } else if (machine->node->world->now >= call->until) {
+        call_end(call, ERR_TIMEOUT, "still in recovery");
+    } else {
+        call_later(call, 20);
+    }
+}
+
+static void order_promote(struct instance_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    if (machine->run != call->run || machine->phase != SIM_UP || !machine->recovery) {
+        call_end(call, ERR_REFUSED, "not a running standby");
+        return;
+    }
+    if (!call->promote.still_allowed(call->promote.still_allowed_arg)) {
+        call_end(call, ERR_REFUSED, "not allowed any more");
+        return;
+    }
+    sim_machine_promote(machine, call->timeline);
+    call->finish = finish_promote;
+    call_later(call, 20);
+}
+
+int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote, int64_t timeout_ms,
+                        pg_done_cb done, void *arg, struct error *err)
+{
+    int rc = job_refused(instance, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct instance_call *call = call_new(instance, order_promote, done, arg);
+    call->is_job = true;
+    call->promote = *promote;
+    call->timeline = promote->timeline;
+    call->until = instance->machine->node->world->now + timeout_ms;
+    call_later(call, between(instance, 2, 40));
+    return 0;
+}
+
+bool pg_instance_promote_sent(const struct pg_instance *instance)
+{
+    return instance->machine->promote_sent;
+}
+
+int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstream *upstream, int64_t timeout_ms,
+                             pg_done_cb done, void *arg, struct error *err)
+{
+    struct sim_machine *machine = instance->machine;
+    (void)timeout_ms;
+    (void)err;
+    machine->upstream = upstream == NULL ? SIM_NO_UPSTREAM : sim_host_index(machine->node->world, upstream->host);
+    machine->receiving = false;
+    call_later(call_new(instance, finish_rc, done, arg), between(instance, 2, 60));
+    return 0;
+}
+
+static int upkeep(struct pg_instance *instance, int64_t high_ms, pg_done_cb done, void *arg)
+{
+    call_later(call_new(instance, finish_rc, done, arg), between(instance, 1, high_ms));
+    return 0;
+}
+
+int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload, int64_t timeout_ms,
+                       pg_done_cb done, void *arg, struct error *err)
+{
+    (void)reload;
+    (void)timeout_ms;
+    (void)err;
+    return upkeep(instance, 10, done, arg);
+}
+
+int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names, int64_t timeout_ms,
+                          pg_done_cb done, void *arg, struct error *err)
+{
+    (void)names;
+    (void)timeout_ms;
+    (void)err;
+    return upkeep(instance, 20, done, arg);
+}
+
+int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
+                           struct error *err)
+{
+    struct sim_machine *machine = instance->machine;
+    (void)timeout_ms;
+    (void)err;
+    if (machine->writable) {
+        machine->control_timeline = sim_wal_timeline(&machine->wal);
+        machine->checkpoint_lsn = machine->wal.end;
+    }
+    return upkeep(instance, 100, done, arg);
+}
+
+/* --- making, copying, repairing ------------------------------------------------------------------------------------------ */
+
+static void finish_bootstrap(struct instance_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    if (machine->phase != SIM_DOWN || machine->dir != PG_DIR_EMPTY) {
+        call_end(call, ERR_IO, "the directory is not empty");
+        return;
+    }
+    sim_machine_init_directory(machine);
+    call->role = PG_START_PRIMARY;
+    call->timeline = 0;
+    order_start(call);
+}
+
+int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstrap *bootstrap, int64_t timeout_ms,
+                          pg_done_cb done, void *arg, struct error *err)
+{
+    (void)bootstrap;
+    int rc = job_refused(instance, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct instance_call *call = call_new(instance, finish_bootstrap, done, arg);
+    call->is_job = true;
+    call->until = instance->machine->node->world->now + timeout_ms;
+    call_later(call, between(instance, 200, 800));
+    return 0;
+}
+
+/* Both end with the WAL of the primary; a rewind keeps the directory its own. */
+static void finish_copy(struct instance_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    const struct sim_machine *peer = peer_of(call);
+    if (!peer_answers(call) || peer->recovery) {
+        machine->dir = PG_DIR_UNFINISHED;
+        call_end(call, ERR_IO, "the primary went away");
+        return;
+    }
+    if (call->system_id != 0 && peer->system_id != call->system_id) {
+        call_end(call, ERR_CONFLICT, "another cluster");
+        return;
+    }
+    machine->dir = PG_DIR_VALID;
+    machine->unfinished = PG_UNFINISHED_NONE;
+    machine->system_id = peer->system_id;
+    machine->wal = peer->wal;
+    machine->control = PG_CONTROL_IN_ARCHIVE_RECOVERY;
+    machine->control_timeline = sim_wal_timeline(&peer->wal);
+    machine->checkpoint_lsn = peer->wal.end;
+    machine->standby_signal = true;
+    machine->backup_label = true;
+    call_end(call, 0, "");
+}
+
+static int copy_begin(struct pg_instance *instance, const char *host, uint64_t system_id, int64_t delay,
+                      enum pg_unfinished unfinished, pg_done_cb done, void *arg, struct error *err)
+{
+    struct sim_machine *machine = instance->machine;
+    int rc = job_refused(instance, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (machine->phase != SIM_DOWN) {
+        return error_set(err, ERR_BUSY, "it runs");
+    }
+    struct instance_call *call = call_new(instance, finish_copy, done, arg);
+    call->is_job = true;
+    call->peer = sim_host_index(machine->node->world, host);
+    call->system_id = system_id;
+    call->role = PG_START_STANDBY;
+    call->timeline = UINT32_MAX; /* cut off, it leaves the directory unfinished */
+    machine->unfinished = unfinished;
+    call_later(call, delay);
+    return 0;
+}
+
+int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone, int64_t timeout_ms,
+                      pg_done_cb done, void *arg, struct error *err)
+{
+    (void)timeout_ms;
+    return copy_begin(instance, clone->host, clone->system_identifier, between(instance, 300, 1500),
+                      PG_UNFINISHED_CLONE, done, arg, err);
+}
+
+int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind, int64_t timeout_ms,
+                       pg_done_cb done, void *arg, struct error *err)
+{
+    (void)timeout_ms;
+    return copy_begin(instance, rewind->host, rewind->system_identifier, between(instance, 200, 900),
+                      PG_UNFINISHED_REWIND, done, arg, err);
+}
+
+static void finish_remove(struct instance_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    if (machine->phase != SIM_DOWN) {
+        call_end(call, ERR_BUSY, "it runs");
+        return;
+    }
+    if (machine->dir == PG_DIR_VALID) {
+        sim_check_removal(machine);
+    }
+    machine->dir = PG_DIR_EMPTY;
+    machine->unfinished = PG_UNFINISHED_NONE;
+    machine->system_id = 0;
+    machine->wal = (struct sim_wal){0};
+    machine->standby_signal = false;
+    machine->backup_label = false;
+    machine->control = PG_CONTROL_UNKNOWN;
+    call_end(call, 0, "");
+}
+
+static int remove_begin(struct pg_instance *instance, pg_done_cb done, void *arg, struct error *err)
+{
+    int rc = job_refused(instance, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct instance_call *call = call_new(instance, finish_remove, done, arg);
+    call->is_job = true;
+    call_later(call, between(instance, 10, 100));
+    return 0;
+}
+
+int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t timeout_ms, pg_done_cb done,
+                       void *arg, struct error *err)
+{
+    (void)reason;
+    (void)timeout_ms;
+    return remove_begin(instance, done, arg, err);
+}
+
+int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms, pg_done_cb done,
+                           void *arg, struct error *err)
+{
+    (void)reason;
+    (void)timeout_ms;
+    return remove_begin(instance, done, arg, err);
+}
+
+void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event event,
+                                const struct fence_status *status)
+{
+    (void)instance; /* the model looks at the machine itself */
+    (void)event;
+    (void)status;
+}
+
+/* --- the fence's client and the group ------------------------------------------------------------------------------------- */
+
+struct fence_page *fence_client_page(const struct fence_client *client)
+{
+    return client->machine->page;
+}
+
+const struct fence_status *fence_client_status(const struct fence_client *client)
+{
+    return &client->machine->status;
+}
+
+bool fence_client_connected(const struct fence_client *client)
+{
+    (void)client;
+    return true;
+}
