@@ -1,0 +1,449 @@
+/* The dcs on a group of one member in this loop, and the command line's dcs beside it. */
+#include "tests/unit/raft_engine/group_fixture.h"
+
+#include "agent/dcs/dcs_raft.h"
+#include "raft/client.h"
+
+#include <signal.h>
+
+#define PASSWORD "correct horse"
+#define TTL_MS 2000
+
+static struct rig rig;
+static struct dcs *dcs;
+static char *base;
+static int changes;
+static int64_t fake_lease_ms; /* added to the lease clock that the dcs sees */
+
+static int64_t lease_ms(void *arg)
+{
+    (void)arg;
+    return clock_lease_ms(clock_real()) + fake_lease_ms;
+}
+
+static int64_t mono_ms(void *arg)
+{
+    (void)arg;
+    return clock_mono_ms(clock_real());
+}
+
+static const struct clock dcs_clock = {.mono_ms = mono_ms, .lease_ms = lease_ms, .suspended_ms = mono_ms,
+                                       .wall_ms = mono_ms};
+
+static void on_dcs_change(void *arg)
+{
+    (void)arg;
+    changes++;
+}
+
+struct outcome {
+    bool done;
+    struct dcs_result result;
+    struct dcs_view *view;
+    char text[256];
+};
+
+static void on_done(void *arg, const struct dcs_result *result, const struct error *err)
+{
+    struct outcome *outcome = arg;
+    assert_false(outcome->done);
+    outcome->done = true;
+    outcome->result = *result;
+    snprintf(outcome->text, sizeof outcome->text, "%s", result->rc != 0 ? err->text : "");
+}
+
+static void on_view(void *arg, int rc, struct dcs_view *view, const struct error *err)
+{
+    struct outcome *outcome = arg;
+    (void)err;
+    assert_false(outcome->done);
+    outcome->done = true;
+    outcome->result.rc = rc;
+    outcome->view = view != NULL ? dcs_view_ref(view) : NULL;
+}
+
+static bool is_done(struct rig *same, void *arg)
+{
+    (void)same;
+    return ((struct outcome *)arg)->done;
+}
+
+static int finish(int rc, struct outcome *outcome)
+{
+    if (rc != 0) {
+        assert_false(outcome->done);
+        return rc;
+    }
+    assert_false(outcome->done);
+    wait_for(&rig, is_done, outcome, 10000, "the dcs answers");
+    return outcome->result.rc;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig, 1, PASSWORD);
+    member_start(&rig, 0);
+    wait_for(&rig, has_leader, NULL, 10000, "a leader");
+    base = dcs_base_path("/service/", "batman");
+    struct dcs_raft_config config = {.base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    dcs = dcs_raft_new(node_of(&rig, 0), &config);
+    dcs->on_change = on_dcs_change;
+    changes = 0;
+    fake_lease_ms = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dcs->ops->free(dcs);
+    mem_free(base);
+    rig_free(&rig);
+    return 0;
+}
+
+static struct dcs_view *read_view(void)
+{
+    struct outcome outcome = {0};
+    int rc = dcs->ops->read(dcs, 3000, on_view, &outcome, NULL);
+    assert_int_equal(finish(rc, &outcome), 0);
+    return outcome.view;
+}
+
+static int put_key(const char *key, const char *value, int64_t compare, int64_t *ret_revision)
+{
+    struct outcome outcome = {0};
+    int rc = finish(dcs->ops->put(dcs, key, value, compare, 3000, on_done, &outcome, NULL), &outcome);
+    if (rc == 0 && ret_revision != NULL) {
+        *ret_revision = outcome.result.revision;
+    }
+    return rc;
+}
+
+static int acquire(const struct dcs_acquire *how, int64_t *ret_epoch)
+{
+    struct outcome outcome = {0};
+    int rc = finish(dcs->ops->acquire(dcs, how, 3000, on_done, &outcome, NULL), &outcome);
+    if (rc == 0) {
+        *ret_epoch = outcome.result.revision;
+        assert_true(outcome.result.sent_ms > 0);
+        assert_true(outcome.result.answered_ms >= outcome.result.sent_ms);
+    }
+    return rc;
+}
+
+static int renew(int64_t epoch)
+{
+    struct outcome outcome = {0};
+    return finish(dcs->ops->renew(dcs, epoch, TTL_MS, 3000, on_done, &outcome, NULL), &outcome);
+}
+
+static void base_path_has_single_slashes(void **state)
+{
+    (void)state;
+    char *path = dcs_base_path("/service", "batman");
+    assert_string_equal(path, "/service/batman/");
+    mem_free(path);
+    path = dcs_base_path("//a//b/", "/c");
+    assert_string_equal(path, "/a/b/c/");
+    mem_free(path);
+}
+
+static void without_a_node_everything_is_unavailable(void **state)
+{
+    (void)state;
+    dcs_raft_set_node(dcs, NULL);
+    struct outcome outcome = {0};
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = TTL_MS};
+    assert_int_equal(dcs->ops->read(dcs, 1000, on_view, &outcome, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(dcs->ops->put(dcs, "k", "v", DCS_ANY, 1000, on_done, &outcome, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(dcs->ops->acquire(dcs, &how, 1000, on_done, &outcome, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(dcs->ops->put_member(dcs, "n", "v", TTL_MS, 1000, on_done, &outcome, NULL), ERR_UNAVAILABLE);
+    assert_null(dcs->ops->view(dcs));
+    assert_false(outcome.done);
+}
+
+static void put_compares_and_remove_removes(void **state)
+{
+    (void)state;
+    int64_t revision = 0;
+    assert_int_equal(put_key("config", "{}", DCS_ABSENT, &revision), 0);
+    assert_int_equal(put_key("config", "{}", DCS_ABSENT, NULL), ERR_CONFLICT);
+    assert_int_equal(put_key("config", "{\"ttl\":30}", revision, &revision), 0);
+    assert_int_equal(put_key("config", "x", revision - 1, NULL), ERR_CONFLICT);
+    struct dcs_view *view = read_view();
+    assert_int_equal(view->count, 1);
+    assert_string_equal(dcs_view_get(view, "config")->value, "{\"ttl\":30}");
+    assert_true(dcs_view_get(view, "config")->mod_revision == revision);
+    assert_null(dcs_view_get(view, "confi"));
+    assert_true(view->cluster == raft_group_cluster(rig.members[0].group));
+    dcs_view_unref(view);
+    struct outcome outcome = {0};
+    assert_int_equal(finish(dcs->ops->remove(dcs, "config", 1, 3000, on_done, &outcome, NULL), &outcome),
+                     ERR_CONFLICT);
+    outcome = (struct outcome){0};
+    assert_int_equal(finish(dcs->ops->remove(dcs, "config", revision, 3000, on_done, &outcome, NULL), &outcome), 0);
+    view = read_view();
+    assert_int_equal(view->count, 0);
+    dcs_view_unref(view);
+}
+
+static void the_view_is_rebuilt_only_when_something_below_the_base_changed(void **state)
+{
+    (void)state;
+    assert_int_equal(put_key("status", "{}", DCS_ANY, NULL), 0);
+    dcs_raft_changed(dcs);
+    changes = 0;
+    struct dcs_view *before = dcs->ops->view(dcs);
+    assert_int_equal(put(&rig, 0, "/service/robin/status", "{}", 3000), 0);
+    dcs_raft_changed(dcs);
+    struct dcs_view *same = dcs->ops->view(dcs);
+    assert_ptr_equal(before, same);
+    assert_int_equal(changes, 0);
+    assert_int_equal(put_key("status", "{\"optime\":1}", DCS_ANY, NULL), 0);
+    dcs_raft_changed(dcs);
+    assert_int_equal(changes, 1);
+    struct dcs_view *after = dcs->ops->view(dcs);
+    assert_ptr_not_equal(before, after);
+    assert_string_equal(dcs_view_get(before, "status")->value, "{}"); /* immutable */
+    assert_string_equal(dcs_view_get(after, "status")->value, "{\"optime\":1}");
+    dcs_view_unref(before);
+    dcs_view_unref(same);
+    dcs_view_unref(after);
+}
+
+static void an_acquisition_writes_leader_and_epoch_on_a_lease_of_its_own(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = TTL_MS, .timeline = 4};
+    assert_int_equal(acquire(&how, &epoch), 0);
+    struct dcs_view *view = read_view();
+    const struct dcs_kv *leader = dcs_view_get(view, "leader");
+    const struct dcs_kv *written = dcs_view_get(view, "epoch");
+    assert_string_equal(leader->value, "node1");
+    assert_true(leader->create_revision == epoch && written->mod_revision == epoch);
+    assert_true(leader->lease != 0 && written->lease == 0);
+    assert_string_equal(written->value, "{\"holder\":\"node1\",\"timeline\":4}");
+    dcs_view_unref(view);
+    assert_int_equal(acquire(&how, &epoch), ERR_CONFLICT);
+}
+
+static void an_acquisition_compares_all_that_the_decision_saw(void **state)
+{
+    (void)state;
+    int64_t config = 0;
+    int64_t report = 0;
+    int64_t epoch = 0;
+    assert_int_equal(put_key("config", "{}", DCS_ANY, &config), 0);
+    assert_int_equal(put_key("reports/node2", "{}", DCS_ANY, &report), 0);
+    struct dcs_acquire good = {.holder = "node1", .ttl_ms = TTL_MS, .config_revision = config, .report_count = 1,
+                               .reports = {{.member = "node2", .revision = report}}};
+    struct dcs_acquire bad = good;
+    bad.config_revision = config + 1;
+    assert_int_equal(acquire(&bad, &epoch), ERR_CONFLICT);
+    bad = good;
+    bad.epoch_revision = 1;
+    assert_int_equal(acquire(&bad, &epoch), ERR_CONFLICT);
+    bad = good;
+    bad.sync_revision = 1;
+    assert_int_equal(acquire(&bad, &epoch), ERR_CONFLICT);
+    bad = good;
+    bad.reports[0].revision = report - 1;
+    assert_int_equal(acquire(&bad, &epoch), ERR_CONFLICT);
+    bad = good;
+    bad.reports[0].member = "node3";
+    assert_int_equal(acquire(&bad, &epoch), ERR_CONFLICT);
+    int64_t unfenced = 0;
+    assert_int_equal(put_key("unfenced", "1:1", DCS_ANY, &unfenced), 0);
+    assert_int_equal(acquire(&good, &epoch), ERR_CONFLICT);
+    struct outcome outcome = {0};
+    assert_int_equal(finish(dcs->ops->remove(dcs, "unfenced", unfenced, 3000, on_done, &outcome, NULL), &outcome), 0);
+    assert_int_equal(acquire(&good, &epoch), 0);
+}
+
+struct until {
+    const char *key;
+    bool there;
+};
+
+static bool key_is(struct rig *same, void *arg)
+{
+    (void)same;
+    struct until *until = arg;
+    struct dcs_view *view = dcs->ops->view(dcs);
+    bool there = view != NULL && dcs_view_get(view, until->key) != NULL;
+    dcs_view_unref(view);
+    return there == until->there;
+}
+
+static void a_renewed_lease_lives_and_one_that_is_not_ends(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = TTL_MS};
+    assert_int_equal(acquire(&how, &epoch), 0);
+    for (int i = 0; i < 6; i++) {
+        run_for(&rig, TTL_MS / 4);
+        assert_int_equal(renew(epoch), 0);
+    }
+    struct until gone = {.key = "leader", .there = false};
+    uint64_t before = uv_hrtime();
+    wait_for(&rig, key_is, &gone, TTL_MS * 3, "the lease ends");
+    assert_true(uv_hrtime() - before >= (uint64_t)TTL_MS * 1000000 * 9 / 10);
+    assert_int_equal(renew(epoch), ERR_CONFLICT);
+    struct dcs_view *view = read_view();
+    assert_true(dcs_view_get(view, "epoch")->mod_revision == epoch); /* it outlives the leader key */
+    dcs_view_unref(view);
+}
+
+/* A host that booted again: its lease clock is behind the stamps it sent before. */
+static void a_renewal_with_an_older_stamp_is_refused(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = 30000};
+    fake_lease_ms = 100000;
+    assert_int_equal(acquire(&how, &epoch), 0);
+    assert_int_equal(renew(epoch), 0);
+    fake_lease_ms = 0;
+    struct dcs_raft_config config = {.base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    struct dcs *restarted = dcs_raft_new(node_of(&rig, 0), &config);
+    struct outcome outcome = {0};
+    int rc = restarted->ops->renew(restarted, epoch, 30000, 3000, on_done, &outcome, NULL);
+    assert_int_equal(finish(rc, &outcome), ERR_CONFLICT);
+    restarted->ops->free(restarted);
+}
+
+static void a_release_ends_this_epoch_and_no_other(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = 30000};
+    assert_int_equal(acquire(&how, &epoch), 0);
+    struct outcome outcome = {0};
+    assert_int_equal(finish(dcs->ops->release(dcs, epoch - 1, NULL, 3000, on_done, &outcome, NULL), &outcome),
+                     ERR_CONFLICT);
+    outcome = (struct outcome){0};
+    assert_int_equal(finish(dcs->ops->release(dcs, epoch, "{\"optime\":9}", 3000, on_done, &outcome, NULL), &outcome),
+                     0);
+    struct dcs_view *view = read_view();
+    assert_null(dcs_view_get(view, "leader"));
+    assert_string_equal(dcs_view_get(view, "status")->value, "{\"optime\":9}");
+    dcs_view_unref(view);
+    how.epoch_revision = epoch;
+    assert_int_equal(acquire(&how, &epoch), 0);
+}
+
+static int put_member(const char *value)
+{
+    struct outcome outcome = {0};
+    return finish(dcs->ops->put_member(dcs, "node1", value, TTL_MS, 3000, on_done, &outcome, NULL), &outcome);
+}
+
+static void a_member_key_lives_while_it_is_put_and_ends_with_its_lease(void **state)
+{
+    (void)state;
+    assert_int_equal(put_member("{\"state\":\"starting\"}"), 0);
+    struct dcs_view *first = read_view();
+    int64_t revision = dcs_view_get(first, "members/node1")->mod_revision;
+    for (int i = 0; i < 4; i++) {
+        run_for(&rig, TTL_MS / 3);
+        assert_int_equal(put_member("{\"state\":\"starting\"}"), 0);
+    }
+    struct dcs_view *second = read_view();
+    assert_true(dcs_view_get(second, "members/node1")->mod_revision == revision); /* renewed, not written */
+    assert_int_equal(put_member("{\"state\":\"running\"}"), 0);
+    struct dcs_view *third = read_view();
+    assert_string_equal(dcs_view_get(third, "members/node1")->value, "{\"state\":\"running\"}");
+    struct store_lease old;
+    assert_false(store_lease_get(raft_node_store(node_of(&rig, 0)), dcs_view_get(first, "members/node1")->lease, &old));
+    struct until gone = {.key = "members/node1", .there = false};
+    wait_for(&rig, key_is, &gone, TTL_MS * 3, "the member key ends");
+    assert_int_equal(put_member("{\"state\":\"running\"}"), 0);
+    gone.there = true;
+    wait_for(&rig, key_is, &gone, 1000, "the member key is back");
+    dcs_view_unref(first);
+    dcs_view_unref(second);
+    dcs_view_unref(third);
+}
+
+static void freeing_cancels_what_is_under_way(void **state)
+{
+    (void)state;
+    struct outcome outcome = {0};
+    assert_int_equal(dcs->ops->put(dcs, "k", "v", DCS_ANY, 3000, on_done, &outcome, NULL), 0);
+    dcs->ops->free(dcs);
+    assert_true(outcome.done);
+    assert_int_equal(outcome.result.rc, ERR_CANCELED);
+    struct dcs_raft_config config = {.base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    dcs = dcs_raft_new(node_of(&rig, 0), &config);
+    struct until there = {.key = "k", .there = true};
+    wait_for(&rig, key_is, &there, 3000, "it was applied all the same");
+}
+
+static void on_client_closed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void the_command_line_reads_and_writes_as_a_client(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = 30000};
+    assert_int_equal(acquire(&how, &epoch), 0);
+    const char *addresses[] = {rig.members[0].address};
+    struct raft_client *client = NULL;
+    assert_int_equal(raft_client_new(&rig.loop, addresses, 1, PASSWORD, &client, NULL), 0);
+    struct dcs *remote = dcs_raft_client_new(client, base);
+    struct outcome outcome = {0};
+    assert_int_equal(finish(remote->ops->put(remote, "failover", "{}", DCS_ABSENT, 3000, on_done, &outcome, NULL),
+                            &outcome), 0);
+    int64_t revision = outcome.result.revision;
+    outcome = (struct outcome){0};
+    assert_int_equal(finish(remote->ops->put(remote, "failover", "x", DCS_ABSENT, 3000, on_done, &outcome, NULL),
+                            &outcome), ERR_CONFLICT);
+    outcome = (struct outcome){0};
+    assert_int_equal(finish(remote->ops->remove(remote, "leader", DCS_ANY, 3000, on_done, &outcome, NULL), &outcome),
+                     ERR_REFUSED);
+    outcome = (struct outcome){0};
+    assert_null(remote->ops->view(remote));
+    assert_int_equal(finish(remote->ops->read(remote, 3000, on_view, &outcome, NULL), &outcome), 0);
+    assert_true(dcs_view_get(outcome.view, "failover")->mod_revision == revision);
+    assert_true(dcs_view_get(outcome.view, "leader")->create_revision == epoch);
+    dcs_view_unref(outcome.view);
+    outcome = (struct outcome){0};
+    assert_int_equal(remote->ops->acquire(remote, &how, 1000, on_done, &outcome, NULL), ERR_UNSUPPORTED);
+    assert_int_equal(finish(remote->ops->remove(remote, "failover", revision, 3000, on_done, &outcome, NULL),
+                            &outcome), 0);
+    bool closed = false;
+    raft_client_close(client, on_client_closed, &closed);
+    remote->ops->free(remote);
+    while (!closed) {
+        uv_run(&rig.loop, UV_RUN_ONCE);
+    }
+}
+
+#define WITH_MEMBER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base_path_has_single_slashes),
+        WITH_MEMBER(without_a_node_everything_is_unavailable),
+        WITH_MEMBER(put_compares_and_remove_removes),
+        WITH_MEMBER(the_view_is_rebuilt_only_when_something_below_the_base_changed),
+        WITH_MEMBER(an_acquisition_writes_leader_and_epoch_on_a_lease_of_its_own),
+        WITH_MEMBER(an_acquisition_compares_all_that_the_decision_saw),
+        WITH_MEMBER(a_renewed_lease_lives_and_one_that_is_not_ends),
+        WITH_MEMBER(a_renewal_with_an_older_stamp_is_refused),
+        WITH_MEMBER(a_release_ends_this_epoch_and_no_other),
+        WITH_MEMBER(a_member_key_lives_while_it_is_put_and_ends_with_its_lease),
+        WITH_MEMBER(freeing_cancels_what_is_under_way),
+        WITH_MEMBER(the_command_line_reads_and_writes_as_a_client),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
