@@ -220,7 +220,9 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
     }
     const char *name = awaited(s);
     if (name != NULL && s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS)) {
-        answer(ret_candidacy, HA_VERDICT_WAIT, since_unlocked(s, HA_COLLECT_MS),
+        int64_t until_ms = since_unlocked(s, HA_COLLECT_MS);
+        int64_t dead_ms = ha_heard_until(s, name) + 1; /* falling silent is no event */
+        answer(ret_candidacy, HA_VERDICT_WAIT, dead_ms < until_ms ? dead_ms : until_ms,
                "'%s' is alive and has not reported", name);
         return;
     }

@@ -11,6 +11,19 @@ bool ha_is_me(const struct ha_snapshot *s, const char *name)
     return name[0] != '\0' && strcmp(s->self.name, name) == 0;
 }
 
+static bool is_later(const struct ha_snapshot *s, struct ha_epoch epoch)
+{
+    /* An epoch is a revision of the store: a view that does not reach it was made before. */
+    return epoch.cluster == s->cluster.cluster_id && epoch.revision > s->cluster.revision;
+}
+
+bool ha_view_is_old(const struct ha_snapshot *s)
+{
+    return is_later(s, s->fence.page_epoch) || is_later(s, s->self.upstream.epoch) ||
+           is_later(s, s->self.withdrawn_epoch) ||
+           (s->holding.held && is_later(s, s->holding.epoch));
+}
+
 bool ha_unlocked(const struct ha_snapshot *s)
 {
     return s->cluster.known && s->cluster.leader[0] == '\0';
@@ -129,16 +142,21 @@ const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s)
     return ha_leader_member(s);
 }
 
-bool ha_is_heard(const struct ha_snapshot *s, const char *name)
+int64_t ha_heard_until(const struct ha_snapshot *s, const char *name)
 {
     for (size_t i = 0; i < s->peer_count; i++) {
         const struct ha_peer *peer = &s->peers[i];
-        if (strcmp(peer->name, name) == 0) {
-            return peer->heard_mono_ms != HA_NEVER &&
-                   s->now_mono_ms - peer->heard_mono_ms <= s->settings.election_timeout_ms;
+        if (strcmp(peer->name, name) == 0 && peer->heard_mono_ms != HA_NEVER) {
+            int64_t until_ms = peer->heard_mono_ms + s->settings.election_timeout_ms;
+            return s->now_mono_ms <= until_ms ? until_ms : HA_NEVER;
         }
     }
-    return false;
+    return HA_NEVER;
+}
+
+bool ha_is_heard(const struct ha_snapshot *s, const char *name)
+{
+    return ha_heard_until(s, name) != HA_NEVER;
 }
 
 bool ha_report_is_current(const struct ha_snapshot *s, const struct ha_report *report)

@@ -19,6 +19,9 @@
 #define HA_NOT_STREAMING_MS 5000
 
 bool ha_is_me(const struct ha_snapshot *s, const char *name);
+/* The view is older than an epoch that this node took part in: a store that has just started and
+ * has not caught up. Nothing can be read from it. */
+bool ha_view_is_old(const struct ha_snapshot *s);
 bool ha_unlocked(const struct ha_snapshot *s); /* the leader key is absent */
 bool ha_key_is_ours(const struct ha_snapshot *s);
 bool ha_key_is_others(const struct ha_snapshot *s);
@@ -51,6 +54,8 @@ const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s);
 
 /* Heard from through Raft within one election timeout. */
 bool ha_is_heard(const struct ha_snapshot *s, const char *name);
+/* When it is no longer heard from, if nothing comes from it; HA_NEVER = it is not now. */
+int64_t ha_heard_until(const struct ha_snapshot *s, const char *name);
 /* The report counts for the race that ends the last epoch. */
 bool ha_report_is_current(const struct ha_snapshot *s, const struct ha_report *report);
 /* Mono time before which the job is not to be tried again; HA_NEVER = may be tried. */

@@ -36,6 +36,15 @@ void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t
     release->lsn = optime;
 }
 
+void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
+    struct ha_action *report = ha_plan_add(plan, HA_WRITE_REPORT);
+    report->revision = own == NULL ? 0 : own->revision;
+    report->epoch = s->cluster.leader_epoch;
+    report->yields = true;
+}
+
 void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     ha_plan_add(plan, HA_RESUME)->epoch = s->cluster.leader_epoch;

@@ -36,6 +36,9 @@ void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms);
 /* The page says that its epoch is over (if it has one), then the key's epoch is released. Nothing
  * may run. */
 void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime);
+/* A report that says: not for the next epoch. The others do not wait for us then; it goes before
+ * the release. */
+void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan);
 /* Goes on with the key's epoch. */
 void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan);
 /* Arms the page unless it has this epoch already. */

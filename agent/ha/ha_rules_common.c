@@ -59,6 +59,7 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     /* Not tried without end: with no answer from the store the lease lapses, and the key ends by
      * itself. */
     if (ha_lease_is_valid(s)) {
+        ha_plan_yield(s, plan); /* nobody is to wait for a report of ours */
         ha_plan_release(s, plan, s->self.shutdown_lsn);
     }
     ha_plan_add(plan, HA_EXIT);
@@ -81,11 +82,13 @@ static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Without a view of the store nobody can know who leads. A primary goes on until S (the fence sees
- * to it), or, adopted and without a page, for one ttl. */
+/* Without a view of the store, or with one of before our time (the store of a restarted agent),
+ * nobody can know who leads. A primary goes on until S (the fence sees to it), or, adopted and
+ * without a page, for one ttl. */
 static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (s->cluster.known) {
+    bool old = s->cluster.known && ha_view_is_old(s);
+    if (s->cluster.known && !old) {
         return false;
     }
     if (ha_runs_as(s, PG_PRIMARY) && !s->fence.armed &&
@@ -95,7 +98,7 @@ static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan
         return true;
     }
     ha_plan_wait(plan, HA_NEVER);
-    ha_plan_because(plan, "no answer from the store yet");
+    ha_plan_because(plan, old ? "the store has not caught up yet" : "no answer from the store yet");
     return true;
 }
 

@@ -84,17 +84,6 @@ static bool rule_unpromoted(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-static void yield(const struct ha_snapshot *s, struct ha_plan *plan)
-{
-    const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
-    /* Tells the others not to wait for us, before they learn that the key is free. */
-    struct ha_action *report = ha_plan_add(plan, HA_WRITE_REPORT);
-    report->revision = own == NULL ? 0 : own->revision;
-    report->epoch = s->cluster.leader_epoch;
-    report->yields = true;
-    ha_plan_release(s, plan, 0);
-}
-
 /* The crashed primary had its time, or must not have any, and somebody else can take over. */
 static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
 {
@@ -109,7 +98,8 @@ static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
     if ((!timed_out && !hopeless) || ha_candidate_possible(s, "", why) == NULL) {
         return false;
     }
-    yield(s, plan);
+    ha_plan_yield(s, plan);
+    ha_plan_release(s, plan, 0);
     if (timed_out) {
         ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
                         down_ms, s->settings.primary_start_timeout_ms);

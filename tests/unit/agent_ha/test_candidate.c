@@ -156,6 +156,11 @@ static void only_the_living_are_waited_for(void **state)
     ha_candidate_decide(&s, &candidacy);
     assert_int_equal(candidacy.verdict, HA_VERDICT_WAIT);
     assert_int_equal(candidacy.until_mono_ms, s.now_mono_ms + 1);
+    /* Before that it looks again when the silent one counts as dead: silence is no event. */
+    see(runners, 0, 10, &s);
+    s.settings.election_timeout_ms = 300;
+    ha_candidate_decide(&s, &candidacy);
+    assert_int_equal(candidacy.until_mono_ms, s.now_mono_ms + 301);
     see(runners, 0, HA_COLLECT_MS, &s);
     ha_candidate_decide(&s, &candidacy);
     assert_int_equal(candidacy.verdict, HA_VERDICT_RUN);

@@ -21,7 +21,8 @@ static void agent_started(struct node *node)
     node->acquiring = false;
     node->executing = false;
     node->waits_for = -1;
-    node->has_view = false;
+    node->view = node->old_view;
+    node->has_view = node->view.revision > 0;
     node->last_rule = "";
     node->plan_again_ms = 0;
 }
@@ -378,6 +379,9 @@ static void agent_tick(struct node *node)
     if (!node->cut && !store.down && !once_in(4)) {
         node->view = store;
         node->has_view = true;
+        if (once_in(500)) {
+            node->old_view = store;
+        }
     }
     if (ha_lease_due(&node->lease, now_ms)) {
         int i = send_request(node, OP_RENEW);

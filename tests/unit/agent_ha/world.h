@@ -164,6 +164,7 @@ struct node {
     int waits_for; /* request that the plan waits for, -1 */
     int64_t plan_again_ms;
     struct store view;
+    struct store old_view; /* of some time ago: what a restarted agent's store begins with */
     bool has_view;
     const char *last_rule;
     /* page */
