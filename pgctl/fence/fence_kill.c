@@ -200,22 +200,19 @@ static bool in_data_dir(const struct fence_instance *instance, const char *pid_t
            st.st_dev == instance->dir_dev && st.st_ino == instance->dir_ino;
 }
 
-/* Alive and of the instance. The working directory is asked first: that needs no descriptor, so a
- * table of files that is full hides only those whose parent alone betrays them. */
+/* Alive and of the instance. The working directory comes first: it costs one call and no
+ * descriptor, a zombie has none, and a table of files that is full hides only those whose parent
+ * alone betrays them. */
 static bool process_matches(const struct fence_instance *instance, const char *pid_text)
 {
     char state = '?';
     pid_t parent = 0;
-    bool in_dir = in_data_dir(instance, pid_text);
 
-    if (!process_stat(pid_text, &state, &parent)) {
-        return in_dir;
+    if (in_data_dir(instance, pid_text)) {
+        return true;
     }
-    if (state == 'Z' || state == 'X') {
-        return false;
-    }
-    return in_dir || parent == getpid() ||
-           (instance->postmaster > 0 && parent == instance->postmaster);
+    return process_stat(pid_text, &state, &parent) && state != 'Z' && state != 'X' &&
+           (parent == getpid() || (instance->postmaster > 0 && parent == instance->postmaster));
 }
 
 /* By pidfd, and looked at again under it: between look and signal the number may have gone to a

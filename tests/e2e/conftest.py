@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests. BUILD says where the programs are."""
 import os
+import subprocess
 import sys
 
 import pytest
@@ -14,6 +15,19 @@ def pytest_collection_modifyitems(items):
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="network namespaces need root"))
+
+
+@pytest.fixture(scope="session")
+def fence_off():
+    """A fence that never fires: made from the same source by a test build's switch, and never shipped."""
+    tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    build = os.path.join(os.path.abspath(BUILD), "fence_off")
+    program = os.path.join(build, "pgquorum-fence")
+    env = dict(os.environ, CPPFLAGS="-DFENCE_TEST_OFF")
+    for inherited in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        env.pop(inherited, None)
+    subprocess.run(["make", "-s", "-C", tree, f"BUILD={build}", program], check=True, env=env, stdin=subprocess.DEVNULL)
+    return program
 
 
 @pytest.fixture

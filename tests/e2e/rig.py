@@ -183,15 +183,16 @@ class Node:
 
 
 class Rig:
-    def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None):
+    def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None):
+        """`fence`: another pgquorum-fence than the build's."""
         self.id = f"pgq{os.getpid()}"
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-")
         self.env = env or {}
         self.children = []
         os.chmod(self.home, 0o755)
         os.mkdir(os.path.join(self.home, "bin"))
-        for program in ("pgquorum", "pgquorum-fence"):
-            shutil.copy(os.path.join(build, program), self.binary(program))
+        shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
+        shutil.copy(fence or os.path.join(build, "pgquorum-fence"), self.binary("pgquorum-fence"))
         self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra}
         self.fast_haproxy = fast_haproxy
         self.nodes = {name: Node(self, name) for name in NODES}

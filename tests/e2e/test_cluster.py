@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import checks
 import faults
 from rig import wait_for
 
@@ -46,6 +47,24 @@ def test_fault_loses_nothing_it_may_not_and_heals(cluster, fault):
     result = faults.FAULTS[fault](cluster)
     print(fault, result)
     assert result["direct"] < 15 and result["haproxy"] < 15
+
+
+def test_checkers_catch_a_cluster_without_its_fence(make_rig, fence_off):
+    """The positive control: a stopped agent, and nothing that ends its primary. What passes here checks nothing."""
+    r = make_rig(fence=fence_off)
+    r.start_all()
+    r.start_haproxy()
+    r.wait_healthy()
+    old = r.leader()
+    pid = old.agent_pid()
+    with faults.Load(r) as load:
+        old.kill_agent(signal.SIGSTOP)
+        faults.wait_new_leader(r, old)
+        time.sleep(5)
+        os.kill(pid, signal.SIGCONT)
+    assert checks.two_writers(load.histories.values())
+    missing, _ = checks.lost(r, r.leader(), load.histories)
+    assert any(missing.values()), "what the old primary acknowledged meanwhile is not on the new one's branch"
 
 
 def test_cold_start_of_all_nodes(cluster):
