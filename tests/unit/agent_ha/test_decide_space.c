@@ -88,6 +88,7 @@ static void base(struct ha_snapshot *s)
     s->fence.connected = true;
     s->settings.may_bootstrap = true;
     s->cluster.cluster_id = CLUSTER;
+    s->cluster.revision = 60;
     s->cluster.config_revision = 4;
     for (int i = 1; i <= 3; i++) {
         struct ha_member *member = &s->cluster.members[s->cluster.member_count++];
