@@ -1,5 +1,5 @@
 /* A group of raft_nodes on virtual time, memory disks and a network that a test can cut, delay and inspect. Included by
- * the tests of the engine; every function is static. */
+ * the tests of the engine; every function is static, and a test need not use all of them. */
 #ifndef TESTS_FAKE_GROUP_H
 #define TESTS_FAKE_GROUP_H
 
@@ -351,7 +351,7 @@ static struct fake_group *fake_group_new(size_t voters, uint64_t seed)
     return group;
 }
 
-static void fake_start_all(struct fake_group *group)
+static __attribute__((unused)) void fake_start_all(struct fake_group *group)
 {
     for (size_t i = 0; i < group->count; i++) {
         fake_start_node(&group->nodes[i]);
@@ -501,7 +501,7 @@ static struct fake_node *fake_leader(struct fake_group *group)
 }
 
 /* NULL if there is none within `ms`. */
-static struct fake_node *fake_elect(struct fake_group *group, int64_t ms)
+static __attribute__((unused)) struct fake_node *fake_elect(struct fake_group *group, int64_t ms)
 {
     int64_t end = group->now + ms;
     while (group->now < end) {
@@ -523,7 +523,7 @@ struct fake_call {
     struct store_result result;
 };
 
-static void fake_done(void *arg, int rc, const struct store_result *result)
+static __attribute__((unused)) void fake_done(void *arg, int rc, const struct store_result *result)
 {
     struct fake_call *call = arg;
     call->times++;
@@ -534,7 +534,7 @@ static void fake_done(void *arg, int rc, const struct store_result *result)
     }
 }
 
-static void fake_put(struct fake_node *fake, const char *key, const char *value, int64_t timeout_ms, unsigned attempts,
+static __attribute__((unused)) void fake_put(struct fake_node *fake, const char *key, const char *value, int64_t timeout_ms, unsigned attempts,
                      struct fake_call *call)
 {
     struct store_op op = {.type = STORE_OP_PUT, .key = span_str(key), .value = span_str(value)};
@@ -547,14 +547,14 @@ static void fake_put(struct fake_node *fake, const char *key, const char *value,
     }
 }
 
-static bool fake_has(const struct fake_node *fake, const char *key, const char *value)
+static __attribute__((unused)) bool fake_has(const struct fake_node *fake, const char *key, const char *value)
 {
     struct store_kv kv;
     return store_get(raft_node_store(fake->node), span_str(key), &kv) && span_equal_str(kv.value, value);
 }
 
 /* All running nodes hold the same state. */
-static void fake_check_equal(struct fake_group *group)
+static __attribute__((unused)) void fake_check_equal(struct fake_group *group)
 {
     struct buf first = BUF_INIT;
     struct buf other = BUF_INIT;
