@@ -121,6 +121,8 @@ static const struct key_note without_effect[] = {
     {"postgresql", "bin_name", ""},
     {"postgresql", "rewind", ""},
     {"postgresql", "krbsrvname", ""},
+    {"postgresql", "use_unix_socket", ": connections go over TCP"},
+    {"postgresql", "use_unix_socket_repl", ": connections go over TCP"},
     {"postgresql", "parameters_primary", ""},
     {"postgresql", "parameters_replica", ""},
     {"postgresql", "create_replica_methods", ": replicas are made by pg_basebackup"},

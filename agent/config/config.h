@@ -82,8 +82,6 @@ struct config_postgresql {
     struct pg_lines basebackup; /* "--checkpoint=fast" */
     bool use_pg_rewind_given;   /* the local value replaces the dynamic one */
     bool use_pg_rewind;
-    bool use_unix_socket;
-    bool use_unix_socket_repl;
     bool remove_data_directory_on_rewind_failure;
     bool remove_data_directory_on_diverged_timelines;
     int pg_ctl_timeout_ms; /* 60 s: how long a start may take before it is called slow */

@@ -111,8 +111,6 @@ static int read_switches(const struct reader *r, const struct section *s,
     int seconds = PG_CTL_TIMEOUT_S;
     p->use_pg_rewind_given = reader_get(s, "use_pg_rewind") != NULL;
     int rc = reader_bool(r, s, "use_pg_rewind", &p->use_pg_rewind);
-    rc = rc != 0 ? rc : reader_bool(r, s, "use_unix_socket", &p->use_unix_socket);
-    rc = rc != 0 ? rc : reader_bool(r, s, "use_unix_socket_repl", &p->use_unix_socket_repl);
     rc = rc != 0 ? rc
                  : reader_bool(r, s, "remove_data_directory_on_rewind_failure",
                                &p->remove_data_directory_on_rewind_failure);

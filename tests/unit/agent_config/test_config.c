@@ -293,7 +293,7 @@ static void values_of_the_wrong_type_are_refused(void **state)
             "the value of 'data-checksums' is true or false");
     refused("  pgpass: /tmp/pgpass0\n", "  pgpass: /tmp/pgpass0\n  pg_ctl_timeout: 0\n",
             "postgresql.pg_ctl_timeout: is out of range");
-    refused("  pgpass: /tmp/pgpass0\n", "  use_unix_socket: maybe\n", "postgresql.use_unix_socket");
+    refused("  pgpass: /tmp/pgpass0\n", "  use_pg_rewind: maybe\n", "postgresql.use_pg_rewind");
     refused("  pgpass: /tmp/pgpass0\n", "  basebackup: [{format: t}]\n",
             "postgresql.basebackup: 'format' may not be given");
     refused("  pgpass: /tmp/pgpass0\n", "  pg_hba: [\"a\\nb\"]\n",
