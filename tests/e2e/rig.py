@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ["node1", "node2", "node3"]
 ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
 PYTHON = "/usr/bin/python3"
+PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
 
 CONFIG = """\
 scope: postgres
@@ -123,14 +124,15 @@ class Node:
         self.init.stdin.flush()
 
     def processes(self):
-        """Host pids of everything that works for this node: {pid: exe}."""
+        """Host pids of what the node's init has started, by the node's network namespace: {pid: exe}."""
+        own = os.stat("/run/netns/" + self.rig.namespace(self.name))
         found = {}
         for entry in glob.glob("/proc/[0-9]*"):
             try:
-                cwd, exe = os.readlink(entry + "/cwd"), os.readlink(entry + "/exe")
+                net, exe = os.stat(entry + "/ns/net"), os.readlink(entry + "/exe")
             except OSError:
                 continue
-            if cwd == self.home or cwd.startswith(self.home + "/"):
+            if (net.st_dev, net.st_ino) == (own.st_dev, own.st_ino) and os.path.basename(exe) in PROGRAMS:
                 found[int(entry[6:])] = exe
         return found
 
@@ -175,7 +177,7 @@ class Node:
     def isolate(self):
         """Cut from everything, established connections hang: the hard case."""
         port = self.rig.port(self.name)
-        self.rig.nft(f"add rule bridge cut fwd iifname {port} drop", f"add rule bridge cut fwd oifname {port} drop")
+        self.rig.nft(f"add rule bridge cut links iifname {port} drop", f"add rule bridge cut links oifname {port} drop")
 
     def log_text(self):
         with open(self.log) as f:
@@ -196,9 +198,13 @@ class Rig:
         self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra}
         self.fast_haproxy = fast_haproxy
         self.nodes = {name: Node(self, name) for name in NODES}
-        self.make_network()
-        for node in self.nodes.values():
-            self.write_config(node)
+        try:
+            self.make_network()
+            for node in self.nodes.values():
+                self.write_config(node)
+        except BaseException:
+            self.close()
+            raise
 
     # --- network ---
     def namespace(self, host):
@@ -227,7 +233,7 @@ class Rig:
 
     def heal(self):
         self.nft("add table bridge cut", "delete table bridge cut", "add table bridge cut",
-                 "add chain bridge cut fwd { type filter hook forward priority 0 ; }")
+                 "add chain bridge cut links { type filter hook forward priority 0 ; }")
 
     def host_popen(self, host, argv, **kwargs):
         child = subprocess.Popen(["ip", "netns", "exec", self.namespace(host)] + argv, **kwargs)

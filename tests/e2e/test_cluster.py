@@ -95,7 +95,7 @@ def test_diverged_primary_rejoins_by_rewind(cluster):
     replicas = cluster.replicas()
     cluster.sql(old, "CREATE TABLE branch (n int)")
     # Written on the old branch alone: both standbys are cut off from PostgreSQL's port before the primary's node dies.
-    cluster.nft(*[f"add rule bridge cut fwd ip saddr {old.address} ip daddr {r.address} tcp sport 5432 drop" for r in replicas])
+    cluster.nft(*[f"add rule bridge cut links ip saddr {old.address} ip daddr {r.address} tcp sport 5432 drop" for r in replicas])
     cluster.sql(old, "INSERT INTO branch SELECT generate_series(1, 1000)")
     old.kill_node()
     cluster.heal()
