@@ -1,0 +1,142 @@
+/* Any bytes as a message of another member: the decoder must refuse or read them, what it read must be written again as
+ * the same bytes, and a node that receives it must live on. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/engine/node_impl.h"
+#include "raft/engine/peer_wire.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct job {
+    void (*done)(void *arg);
+    void *arg;
+};
+
+struct disk {
+    struct job jobs[64];
+    size_t count;
+};
+
+static void submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg), void *job_arg)
+{
+    struct disk *disk = arg;
+    (void)job;
+    ASSERT(disk->count < sizeof(disk->jobs) / sizeof(disk->jobs[0]));
+    disk->jobs[disk->count++] = (struct job){done, job_arg};
+}
+
+static void finish(struct disk *disk)
+{
+    for (size_t i = 0; i < disk->count; i++) { /* a completion may add jobs */
+        disk->jobs[i].done(disk->jobs[i].arg);
+    }
+    disk->count = 0;
+}
+
+static void send(void *arg, uint64_t to, struct span frame)
+{
+    (void)arg;
+    (void)to;
+    (void)frame;
+}
+
+static bool connected(void *arg, uint64_t id)
+{
+    (void)arg;
+    (void)id;
+    return true;
+}
+
+static int64_t now(void *arg)
+{
+    (void)arg;
+    return 1000;
+}
+
+static int64_t zero(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static uint64_t next(void *arg)
+{
+    (void)arg;
+    return 4;
+}
+
+static void arm(void *arg, int64_t delay_ms)
+{
+    (void)arg;
+    (void)delay_ms;
+}
+
+static void on_change(void *arg)
+{
+    (void)arg;
+}
+
+/* A snapshot whose content is damaged, or a log that contradicts a committed one: the member ends itself, as it must. */
+static void on_fatal(void *arg, const struct error *err)
+{
+    (void)arg;
+    (void)err;
+}
+
+static struct raft_node *start(struct disk *disk)
+{
+    static const struct raft_storage_ops storage = {.submit = submit};
+    static const struct raft_peer_ops peers = {.send = send, .connected = connected};
+    static const struct clock clock = {now, now, zero, now, NULL};
+    static const struct random random = {next, NULL};
+    struct raft_env env = {&storage, disk, &peers, NULL, &clock, &random, arm, on_change, on_fatal, NULL};
+    struct raft_node_config config = {.name = "a", .address = "a:1", .election_timeout_ms = 500, .heartbeat_ms = 50};
+    uint64_t ids[] = {1, 2, 3};
+    struct buf bytes = BUF_INIT;
+    struct raft_node *node = NULL;
+    int rc = raft_first_configuration(ids, 3, &bytes, NULL);
+    ASSERT(rc == 0);
+    struct raft_entry_rec entry = {.index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
+    struct raft_boot boot = {.id = 1, .cluster = 1, .term = 1, .entries = &entry, .entry_count = 1};
+    rc = raft_node_start(&config, &env, &boot, &node, NULL);
+    ASSERT(rc == 0);
+    buf_free(&bytes);
+    return node;
+}
+
+static void round_trip(struct span input)
+{
+    struct peer_message message;
+    struct buf arena = BUF_INIT;
+    struct buf again = BUF_INIT;
+    if (peer_wire_decode(input, &message, &arena, NULL) == 0) {
+        peer_wire_encode(&message, &again);
+        ASSERT(span_equal(input, buf_span(&again)));
+    }
+    buf_free(&arena);
+    buf_free(&again);
+}
+
+/* The input is a list of messages, each with a length of two bytes before it. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct disk disk = {.count = 0};
+    struct raft_node *node = start(&disk);
+    size_t at = 0;
+    while (at + 2 <= size && disk.count < 16) {
+        size_t len = (size_t)data[at] | (size_t)data[at + 1] << 8;
+        at += 2;
+        len = len < size - at ? len : size - at;
+        round_trip(span_of(data + at, len));
+        raft_node_receive(node, 2 + at % 2, span_of(data + at, len));
+        if (len % 3 == 0) {
+            finish(&disk);
+        }
+        at += len;
+    }
+    raft_node_stop(node);
+    finish(&disk);
+    return 0;
+}
