@@ -188,7 +188,7 @@ static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
     }
     if (switchover_would_lose(s, own)) {
         /* Twice as long: the old leader, which has everything, comes back first. */
-        yield_ms = since_unlocked(s, 2 * HA_YIELD_MS);
+        yield_ms = since_unlocked(s, 2 * (int64_t)HA_YIELD_MS);
         answer(candidacy, HA_VERDICT_WAIT, yield_ms,
                "the old leader stopped at a later position than ours");
         return s->now_mono_ms < yield_ms;

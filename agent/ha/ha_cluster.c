@@ -311,13 +311,15 @@ bool ha_epoch_parse(const char *text, struct ha_epoch *ret_epoch)
     return true;
 }
 
+static int put_text(const char *text, size_t len, void *out)
+{
+    buf_put(out, text, len);
+    return 0;
+}
+
 static void put_json_take(json_t *value, struct buf *out)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
-    if (text != NULL) {
-        buf_put_str(out, text);
-    }
-    free(text);
+    (void)json_dump_callback(value, put_text, out, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(value);
 }
 
@@ -353,6 +355,52 @@ static int64_t days_of(int year, int month, int day)
     return era_days + (m * 153 + 2) / 5 + day - 1 - 719468;
 }
 
+/* Exactly `digits` digits, no more than `max`; *at moves behind them. */
+static bool take_number(const char **at, int digits, int max, int *ret_number)
+{
+    int number = 0;
+    for (int i = 0; i < digits; i++, (*at)++) {
+        if (**at < '0' || **at > '9') {
+            return false;
+        }
+        number = number * 10 + (**at - '0');
+    }
+    *ret_number = number;
+    return number <= max;
+}
+
+static bool take_char(const char **at, char expected)
+{
+    if (**at != expected) {
+        return false;
+    }
+    (*at)++;
+    return true;
+}
+
+/* "+02:00", "+0200", "+02" or "Z", and nothing after it. */
+static bool take_offset(const char *at, int *ret_minutes)
+{
+    int hours = 0;
+    int minutes = 0;
+    if (strcmp(at, "Z") == 0) {
+        *ret_minutes = 0;
+        return true;
+    }
+    bool west = *at == '-';
+    if ((!take_char(&at, '+') && !take_char(&at, '-')) || !take_number(&at, 2, 23, &hours)) {
+        return false;
+    }
+    if (*at != '\0') {
+        (void)take_char(&at, ':');
+        if (!take_number(&at, 2, 59, &minutes) || *at != '\0') {
+            return false;
+        }
+    }
+    *ret_minutes = (hours * 60 + minutes) * (west ? -1 : 1);
+    return true;
+}
+
 bool ha_time_parse(const char *text, int64_t *ret_wall_ms)
 {
     int year = 0;
@@ -361,33 +409,28 @@ bool ha_time_parse(const char *text, int64_t *ret_wall_ms)
     int hour = 0;
     int minute = 0;
     int second = 0;
-    char separator = '\0';
-    int used = 0;
-    int fields = sscanf(text, "%4d-%2d-%2d%c%2d:%2d%n", &year, &month, &day, &separator, &hour,
-                        &minute, &used);
-    if (fields != 6 || (separator != 'T' && separator != ' ') || year < 1970 || month < 1 ||
-        month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59) {
+    int offset = 0;
+    bool date = take_number(&text, 4, 9999, &year) && take_char(&text, '-') &&
+                take_number(&text, 2, 12, &month) && take_char(&text, '-') &&
+                take_number(&text, 2, 31, &day);
+    if (!date || year < 1970 || month < 1 || day < 1 ||
+        (!take_char(&text, 'T') && !take_char(&text, ' '))) {
         return false;
     }
-    const char *rest = text + used;
-    int more = 0;
-    if (*rest == ':' && sscanf(rest, ":%2d%n", &second, &more) == 1) {
-        rest += more;
+    if (!take_number(&text, 2, 23, &hour) || !take_char(&text, ':') ||
+        !take_number(&text, 2, 59, &minute)) {
+        return false;
     }
-    if (*rest == '.') {
-        rest += 1 + strspn(rest + 1, "0123456789");
+    if (take_char(&text, ':') && !take_number(&text, 2, 60, &second)) {
+        return false;
     }
-    int64_t offset_minutes = 0;
-    int offset_hour = 0;
-    int offset_minute = 0;
-    if ((*rest == '+' || *rest == '-') &&
-        sscanf(rest + 1, "%2d:%2d", &offset_hour, &offset_minute) >= 1) {
-        offset_minutes = offset_hour * 60 + offset_minute;
-        offset_minutes = *rest == '-' ? -offset_minutes : offset_minutes;
-    } else if (strcmp(rest, "Z") != 0) {
+    if (take_char(&text, '.')) {
+        text += strspn(text, "0123456789");
+    }
+    if (!take_offset(text, &offset)) {
         return false; /* without an offset nobody knows when that is */
     }
-    int64_t minutes = (days_of(year, month, day) * 24 + hour) * 60 + minute - offset_minutes;
+    int64_t minutes = (days_of(year, month, day) * 24 + hour) * 60 + minute - offset;
     *ret_wall_ms = (minutes * 60 + second) * 1000;
     return true;
 }

@@ -114,22 +114,32 @@ static bool is_behind_leaders_report(const struct ha_snapshot *s)
            report->epoch.revision < s->cluster.leader_epoch.revision;
 }
 
-enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s)
+/* Our WAL can be followed on from: known by a comparison, or by what makes one needless. */
+static bool is_compatible(const struct ha_snapshot *s, bool compared)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
     const struct ha_rejoin *rejoin = &s->self.rejoin;
+    if (compared) {
+        return rejoin->divergence == HA_DIVERGENCE_NONE || rejoin->rewind == HA_REWIND_DONE;
+    }
     bool is_copy = s->self.backup_label && !s->self.standby_signal && ha_is_down(s);
-    bool known = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
-                 rejoin->divergence != HA_DIVERGENCE_UNKNOWN;
-    if (s->self.unfinished == PG_UNFINISHED_REWIND) {
-        known = true; /* half way between two histories: only a rewind or a copy helps */
-    } else if (!known) {
-        bool follows = upstream->known && !upstream->detached && !ha_was_primary(s) &&
-                       ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
-        return is_copy || follows || is_behind_leaders_report(s) ? HA_REJOIN_ATTACH
-                                                                 : HA_REJOIN_CHECK;
-    } else if (rejoin->divergence == HA_DIVERGENCE_NONE || rejoin->rewind == HA_REWIND_DONE) {
+    bool follows = upstream->known && !upstream->detached && !ha_was_primary(s) &&
+                   ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
+    return is_copy || follows || is_behind_leaders_report(s);
+}
+
+enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s)
+{
+    const struct ha_rejoin *rejoin = &s->self.rejoin;
+    bool compared = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
+                    rejoin->divergence != HA_DIVERGENCE_UNKNOWN;
+    /* Half way between two histories: only a rewind or a copy helps. */
+    bool half_rewound = s->self.unfinished == PG_UNFINISHED_REWIND;
+    if (!half_rewound && is_compatible(s, compared)) {
         return HA_REJOIN_ATTACH;
+    }
+    if (!half_rewound && !compared) {
+        return HA_REJOIN_CHECK;
     }
     /* The leader may have gone away in the middle of it: once is no proof that it cannot be done.
      */
