@@ -89,7 +89,7 @@ LINK_pgctl := pgctl/jobs pgctl/sql pgctl/proc pgctl/fence pgctl/conf pgctl/parse
 LINK_agent_ha := agent/ha base
 LINK_agent_config := agent/config pgctl/conf pgctl/parse base
 LINK_agent_dcs := agent/dcs agent/ha $(LINK_raft_engine)
-LINK_agent_cli := agent/cli agent/api agent/dcs agent/config agent/ha $(LINK_pgctl) $(LINK_raft_engine)
+LINK_agent_cli := agent/cli agent/dcs agent/config agent/ha pgctl/conf pgctl/parse $(LINK_raft_engine)
 LINK_agent := agent agent/cli agent/api agent/loop agent/dcs agent/config agent/ha $(LINK_pgctl) $(LINK_raft_engine)
 LINK_agent_api := $(LINK_agent)
 LINK_agent_loop := $(LINK_agent)
@@ -179,6 +179,8 @@ $(BUILD)/sim: $(SIM_OBJECTS) $(foreach d,$(LINK_sim),$(call lib,$(d))) $(RAFT_LI
 .PHONY: sim
 sim: $(BUILD)/sim
 	@$(BUILD)/sim --seeds $(SEEDS) --first $(FIRST) --minutes $(MINUTES)
+	@for bent in "--cluster --without-fence" "--cluster --expire-early" "--store --expire-early" "--store --amnesia"; do \
+	    echo "sim $$bent"; $(BUILD)/sim --seeds 30 --must-fail $$bent || exit 1; done
 
 .PHONY: demo demo-down
 demo: all

@@ -105,6 +105,7 @@ struct sim_node {
     int64_t rate_ppm;
     /* Timer. */
     uint64_t timer_number;
+    unsigned spins; /* ticks in a row that asked for the next one at once */
     uint64_t commit_seen;
     struct sim_holder *holder; /* sim_load.c: it competes for the lease */
     struct sim_agent *agent;
@@ -127,6 +128,7 @@ struct sim_world {
     unsigned duplicate_permille;
     bool slow_network;
     bool faults_on;
+    bool agents_off;
     struct sim_log *log;   /* sim_store.c */
     struct sim_load *load; /* sim_load.c */
     const char *failure;   /* first broken rule; NULL = none */
@@ -140,6 +142,7 @@ void sim_world_close(struct sim_world *world);
 uint64_t sim_random(struct sim_world *world);
 uint64_t sim_below(struct sim_world *world, uint64_t bound); /* 0 .. bound-1 */
 bool sim_chance(struct sim_world *world, unsigned permille);
+int64_t sim_ttl_ms(const struct sim_world *world); /* of the leader lease: by the seed */
 void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b);
 /* As the node's process would run it: dropped after a crash, held while paused. Delay in the node's own ms. */
 void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b);
@@ -185,7 +188,8 @@ void sim_lease_applied(struct sim_world *world, const struct store *store);
 /* sim_faults.c */
 void sim_faults_start(struct sim_world *world);
 void sim_faults_heal(struct sim_world *world);
-void sim_faults_restart(struct sim_node *node); /* a while later */
+void sim_faults_restart(struct sim_node *node, int64_t delay_ms);
+void sim_faults_isolate(struct sim_node *node);
 
 /* sim_agent.c */
 void sim_agents_open(struct sim_world *world);
@@ -195,6 +199,7 @@ void sim_agent_crashed(struct sim_node *node);
 void sim_agent_changed(struct sim_node *node);
 void sim_agents_fault(struct sim_world *world);
 void sim_agents_stop(struct sim_world *world);
+bool sim_agents_serve(struct sim_world *world);   /* a primary is writable */
 bool sim_agents_settled(struct sim_world *world); /* one primary, everybody streams from it */
 
 #endif

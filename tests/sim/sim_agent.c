@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TTL_CHOICES = 3, HANDLE_CLOSED = 1 };
+enum { HANDLE_CLOSED = 1 };
 
 struct sim_agent {
     struct agent agent;
@@ -185,9 +185,8 @@ static void on_exit_asked(struct agent *agent, int status)
 
 static json_t *dynamic_document(const struct sim_world *world)
 {
-    static const int ttls[TTL_CHOICES] = {3, 5, 10};
-    return json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", ttls[world->options.seed % TTL_CHOICES], "loop_wait", 1,
-                     "retry_timeout", 1, "maximum_lag_on_failover", 1048576, "postgresql", "use_pg_rewind", 1);
+    return json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", (int)(sim_ttl_ms(world) / 1000), "loop_wait", 1,
+                     "retry_timeout", 1, "maximum_lag_on_failover", SIM_LAG_BYTES_MAX, "postgresql", "use_pg_rewind", 1);
 }
 
 static void make_config(struct sim_agent *self, const struct sim_node *node)
@@ -257,7 +256,7 @@ static void start_agent(struct sim_node *node)
 void sim_agent_started(struct sim_node *node)
 {
     sim_load_started(node);
-    if (node->world->options.mode == SIM_CLUSTER) {
+    if (node->world->options.mode == SIM_CLUSTER && !node->world->agents_off) {
         start_agent(node);
     }
 }
@@ -339,6 +338,34 @@ void sim_check_removal(const struct sim_machine *machine)
     sim_fail(world, "no data is removed without a primary", "%s", machine->node->name);
 }
 
+bool sim_agents_serve(struct sim_world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++) {
+        const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
+        if (machine->writable && machine->phase == SIM_UP) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Called at a promotion: what the last status said was committed is lost beyond the limit that the user set (I3). */
+void sim_check_loss(const struct sim_machine *machine)
+{
+    struct store_kv kv;
+    unsigned long long optime = 0;
+    char text[256];
+    const struct raft_node *raft = machine->node->raft;
+    if (raft == NULL || !store_get(raft_node_store(raft), span_str("/service/sim/status"), &kv)) {
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%.*s", (int)kv.value.len, (const char *)kv.value.data);
+    if (sscanf(text, "{\"optime\":%llu", &optime) == 1 && machine->wal.end + SIM_LAG_BYTES_MAX < optime) {
+        sim_fail(machine->node->world, "no more is lost than maximum_lag_on_failover", "%s at %llu, %llu was published",
+                 machine->node->name, (unsigned long long)machine->wal.end, optime);
+    }
+}
+
 bool sim_agents_settled(struct sim_world *world)
 {
     const struct sim_machine *primary = NULL;
@@ -350,7 +377,9 @@ bool sim_agents_settled(struct sim_world *world)
     }
     for (size_t i = 0; primary != NULL && i < world->node_count; i++) {
         const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
-        if (machine != primary && (!machine->receiving || machine->upstream != (int)primary->node->index)) {
+        /* One that finished its initdb alone, and never told: the data of another cluster, left for a human. */
+        bool foreign = machine->dir == PG_DIR_VALID && machine->system_id != primary->system_id;
+        if (machine != primary && !foreign && (!machine->receiving || machine->upstream != (int)primary->node->index)) {
             return false;
         }
     }
@@ -363,29 +392,45 @@ void sim_agents_fault(struct sim_world *world)
         return;
     }
     struct sim_machine *machine = sim_machine_of(&world->nodes[sim_below(world, world->node_count)]);
-    if (machine->phase == SIM_DOWN) {
-        return;
+    for (size_t i = 0; sim_chance(world, 800) && i < world->node_count; i++) { /* mostly the primary */
+        struct sim_machine *other = sim_machine_of(&world->nodes[i]);
+        machine = other->writable ? other : machine;
     }
-    if (sim_chance(world, 500)) {
+    int64_t long_ms = 1000 + (int64_t)sim_below(world, 15000);
+    switch (sim_below(world, 5)) {
+    case 0:
         sim_trace(world, "%s: the postmaster is killed", machine->node->name);
         sim_machine_kill(machine, 20);
-    } else {
+        break;
+    case 1:
         sim_trace(world, "%s loses power", machine->node->name);
         sim_member_crash(machine->node);
         sim_machine_power_off(machine);
-        sim_faults_restart(machine->node);
+        sim_faults_restart(machine->node, long_ms);
+        break;
+    case 2:
+        sim_trace(world, "%s: the agent is killed for %lld ms", machine->node->name, (long long)long_ms);
+        sim_member_crash(machine->node);
+        sim_faults_restart(machine->node, long_ms);
+        break;
+    case 3:
+        if (machine->node->raft != NULL && !machine->node->paused) {
+            sim_node_pause(machine->node, long_ms);
+        }
+        break;
+    default: sim_faults_isolate(machine->node); break;
     }
 }
 
-/* The HA loops never fall silent, so the last look at the store is taken with them gone. */
+/* The HA loops never fall silent, so the last look at the store is taken with every process started anew without. */
 void sim_agents_stop(struct sim_world *world)
 {
     if (world->options.mode != SIM_CLUSTER) {
         return;
     }
+    world->agents_off = true;
     for (size_t i = 0; i < world->node_count; i++) {
-        if (world->nodes[i].agent != NULL) {
-            sim_agent_crashed(&world->nodes[i]);
-        }
+        sim_member_crash(&world->nodes[i]);
+        sim_member_start(&world->nodes[i]);
     }
 }

@@ -1,8 +1,6 @@
 /* What breaks, and the healing. One fault is drawn every few hundred ms; several last at once. */
 #include "sim.h"
 
-#include "base/assert.h"
-
 enum { FAULT_MS_MAX = 3000 };
 
 static void restart(void *arg, uint64_t a, uint64_t b)
@@ -15,16 +13,15 @@ static void restart(void *arg, uint64_t a, uint64_t b)
     }
 }
 
-void sim_faults_restart(struct sim_node *node)
+void sim_faults_restart(struct sim_node *node, int64_t delay_ms)
 {
-    int64_t down = sim_chance(node->world, 500) ? 20 : 20 + (int64_t)sim_below(node->world, 6000);
-    sim_at(node->world, down, restart, node, 0, 0);
+    sim_at(node->world, delay_ms, restart, node, 0, 0);
 }
 
 static void crash(struct sim_node *node)
 {
     sim_member_crash(node);
-    sim_faults_restart(node);
+    sim_faults_restart(node, 20 + (sim_chance(node->world, 500) ? 0 : (int64_t)sim_below(node->world, 6000)));
 }
 
 static struct sim_node *any_node(struct sim_world *world)
@@ -42,8 +39,9 @@ static void cut_one_way(struct sim_world *world)
     }
 }
 
-static void isolate(struct sim_world *world, const struct sim_node *node)
+void sim_faults_isolate(struct sim_node *node)
 {
+    struct sim_world *world = node->world;
     sim_trace(world, "%s is isolated", node->name);
     for (size_t i = 0; i < world->node_count; i++) {
         if (i != node->index) {
@@ -90,7 +88,7 @@ static void fault(void *arg, uint64_t a, uint64_t b)
         return;
     }
     struct sim_node *leader = sim_leader(world);
-    switch (sim_below(world, 14)) {
+    switch (sim_below(world, world->options.mode == SIM_CLUSTER ? 18 : 14)) {
     case 0:
     case 1: crash(any_node(world)); break;
     case 2: crash(leader != NULL ? leader : any_node(world)); break;
@@ -101,18 +99,15 @@ static void fault(void *arg, uint64_t a, uint64_t b)
         break;
     case 4:
     case 5: cut_one_way(world); break;
-    case 6: isolate(world, any_node(world)); break;
-    case 7: isolate(world, leader != NULL ? leader : any_node(world)); break;
+    case 6: sim_faults_isolate(any_node(world)); break;
+    case 7: sim_faults_isolate(leader != NULL ? leader : any_node(world)); break;
     case 8:
     case 9: mend(world); break;
     case 10: pause(any_node(world)); break;
     case 11: any_node(world)->disk.slow ^= true; break;
     case 12: world->slow_network ^= true; break;
-    case 13:
-        transfer(world);
-        sim_agents_fault(world);
-        break;
-    default: ASSERT(false);
+    case 13: transfer(world); break;
+    default: sim_agents_fault(world); break;
     }
     sim_at(world, 100 + (int64_t)sim_below(world, FAULT_MS_MAX), fault, world, 0, 0);
 }

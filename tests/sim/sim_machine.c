@@ -266,6 +266,7 @@ static void promoted(void *arg, uint64_t run, uint64_t timeline)
         sim_fail(world, "no timeline is made twice", "%s makes %u", machine->node->name, (unsigned)timeline);
     }
     all->timelines[timeline] = true;
+    sim_check_loss(machine);
     wal_branch(&machine->wal, (uint32_t)timeline);
     machine->wal.end += 200;
     machine->recovery = false;

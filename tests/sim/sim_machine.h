@@ -11,6 +11,7 @@
 
 #define SIM_SEGMENTS_MAX 256
 #define SIM_NO_UPSTREAM  (-1)
+#define SIM_LAG_BYTES_MAX 262144 /* maximum_lag_on_failover: some 6 s of writing */
 
 struct sim_segment {
     uint32_t timeline;
@@ -72,6 +73,7 @@ void sim_machine_up(struct sim_machine *machine); /* accepts connections from no
 void sim_machine_power_off(struct sim_machine *machine);
 
 void sim_machine_init_directory(struct sim_machine *machine); /* initdb */
+void sim_check_loss(const struct sim_machine *machine);
 void sim_check_removal(const struct sim_machine *machine);
 
 /* To the agent, if one runs (sim_agent.c). */

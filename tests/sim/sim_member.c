@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ELECTION_MS = 500, HEARTBEAT_MS = 50 };
+enum { ELECTION_MS = 500, HEARTBEAT_MS = 50, SPINS_MAX = 1000 };
 
 static const uint64_t cluster_id = 0xc1057e4;
 
@@ -196,6 +196,10 @@ static void timer_fire(void *arg, uint64_t number, uint64_t b)
     struct sim_node *node = arg;
     (void)b;
     if (number == node->timer_number) {
+        if (node->spins > SPINS_MAX) {
+            sim_fail(node->world, "a member does not spin", "%s", node->name);
+            return;
+        }
         raft_node_tick(node->raft);
     }
 }
@@ -203,7 +207,8 @@ static void timer_fire(void *arg, uint64_t number, uint64_t b)
 static void env_arm(void *arg, int64_t delay_ms)
 {
     struct sim_node *node = arg;
-    sim_node_at(node, delay_ms < 1 ? 1 : delay_ms, timer_fire, node, ++node->timer_number, 0);
+    node->spins = delay_ms <= 0 ? node->spins + 1 : 0;
+    sim_node_at(node, delay_ms, timer_fire, node, ++node->timer_number, 0);
 }
 
 static void check_status(struct sim_node *node)

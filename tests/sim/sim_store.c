@@ -149,11 +149,11 @@ void __wrap_store_apply(struct store *store, uint64_t index, struct span command
 int64_t __wrap_store_leases_due(const struct store *store, int64_t now_ms,
                                 void (*expired)(void *arg, uint64_t lease, uint64_t number), void *arg)
 {
-    /* The mutation: a member whose clock runs far ahead. The caller's sleep is cut too, so that it looks in time. */
+    /* The mutation: every member counts half a ttl too much. The caller's sleep is cut too, so that it looks in time. */
     if (!log_world->options.mutation.expire_early) {
         return __real_store_leases_due(store, now_ms, expired, arg);
     }
-    int64_t wait = __real_store_leases_due(store, now_ms + 1500, expired, arg);
+    int64_t wait = __real_store_leases_due(store, now_ms + sim_ttl_ms(log_world) / 2, expired, arg);
     return wait > 100 ? 100 : wait;
 }
 

@@ -47,6 +47,12 @@ bool sim_chance(struct sim_world *world, unsigned permille)
     return sim_below(world, 1000) < permille;
 }
 
+int64_t sim_ttl_ms(const struct sim_world *world)
+{
+    static const int64_t ttls[] = {3000, 5000, 10000};
+    return world->options.mode == SIM_STORE ? ttls[0] : ttls[world->options.seed % 3];
+}
+
 /* --- heap ----------------------------------------------------------------------------------------------------- */
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
