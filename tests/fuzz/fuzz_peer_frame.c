@@ -1,0 +1,132 @@
+/* Whatever comes on the Raft port: frames, handshake, and the payloads of bootstrap and clients. The first byte
+ * chooses; the rest is what the stranger sends. What decodes has to encode to the same again. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/engine/bootstrap.h"
+#include "raft/engine/client_frame.h"
+#include "raft/engine/handshake.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_handshake(struct span bytes, bool caller, const char *password)
+{
+    static const struct handshake_identity self = {.id = 1, .cluster = 2, .incarnation = 3, .group_size = 3,
+                                                   .name = "node1", .address = "10.0.0.1:2222"};
+    struct handshake handshake;
+    struct buf out = BUF_INIT;
+    struct handshake_config config = {.caller = caller, .role = HANDSHAKE_MEMBER, .password = password,
+                                      .identity = &self};
+    memset(config.nonce, 0x5a, sizeof config.nonce);
+    handshake_init(&handshake, &config, &out);
+    size_t at = 0;
+    for (;;) {
+        struct peer_frame frame;
+        size_t used = 0;
+        struct error err = {0};
+        int rc = peer_frame_decode(span_of(bytes.data + at, bytes.len - at), PEER_FRAME_UNAUTHENTICATED_BYTES_MAX,
+                                   &frame, &used, &err);
+        if (rc != 1 || handshake_input(&handshake, &frame, &out, &err) != 0) {
+            break;
+        }
+        at += used;
+        if (handshake.state == HANDSHAKE_DONE) {
+            ASSERT(password == NULL); /* nobody guesses a mac */
+            break;
+        }
+    }
+    handshake_free(&handshake);
+    buf_free(&out);
+}
+
+static void fuzz_frame(struct span bytes)
+{
+    struct peer_frame frame;
+    size_t used = 0;
+    if (peer_frame_decode(bytes, PEER_FRAME_CLIENT_BYTES_MAX, &frame, &used, NULL) == 1) {
+        struct buf again = BUF_INIT;
+        peer_frame_encode(&frame, &again);
+        ASSERT(again.len == used && memcmp(again.data, bytes.data, used) == 0);
+        buf_free(&again);
+    }
+}
+
+static void fuzz_identity(struct span bytes)
+{
+    struct span_reader reader = span_reader_of(bytes);
+    struct handshake_identity identity;
+    if (handshake_identity_decode(&reader, &identity, NULL) == 0) {
+        struct buf again = BUF_INIT;
+        handshake_identity_encode(&identity, &again);
+        ASSERT(again.len == bytes.len - reader.rest.len && memcmp(again.data, bytes.data, again.len) == 0);
+        buf_free(&again);
+    }
+}
+
+static void fuzz_first(struct span bytes)
+{
+    struct bootstrap_first first;
+    static const struct handshake_identity self = {.id = 1, .flags = HANDSHAKE_EMPTY, .group_size = 3};
+    if (bootstrap_first_decode(bytes, &first, NULL) == 0) {
+        struct buf again = BUF_INIT;
+        (void)!bootstrap_first_check(&first, &self, NULL);
+        bootstrap_first_encode(&first, &again);
+        ASSERT(span_equal(buf_span(&again), bytes));
+        buf_free(&again);
+    }
+}
+
+static void fuzz_client(struct span bytes)
+{
+    struct client_request request;
+    struct client_answer answer;
+    struct store_result result;
+    static struct raft_status status;
+    struct buf again = BUF_INIT;
+    if (client_request_decode(bytes, &request, NULL) == 0) {
+        client_request_encode(&request, &again);
+        ASSERT(span_equal(buf_span(&again), bytes));
+        buf_clear(&again);
+    }
+    if (client_answer_decode(bytes, &answer, NULL) == 0) {
+        client_answer_encode(&answer, &again);
+        ASSERT(span_equal(buf_span(&again), bytes));
+        buf_clear(&again);
+    }
+    if (client_result_decode(bytes, &result, NULL) == 0) {
+        client_result_encode(&result, &again);
+        ASSERT(again.len == bytes.len);
+        buf_clear(&again);
+    }
+    if (client_status_decode(bytes, &status, NULL) == 0) {
+        client_status_encode(&status, &again);
+        ASSERT(again.len == bytes.len);
+    }
+    buf_free(&again);
+    uint64_t cluster = 0;
+    int64_t revision = 0;
+    struct store_kv *kvs = NULL;
+    size_t count = 0;
+    if (client_view_decode(bytes, &cluster, &revision, &kvs, &count, NULL) == 0) {
+        mem_free(kvs);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) {
+        return 0;
+    }
+    struct span bytes = span_of(data + 1, size - 1);
+    switch (data[0] % 7) {
+    case 0: fuzz_handshake(bytes, false, NULL); break;
+    case 1: fuzz_handshake(bytes, true, NULL); break;
+    case 2: fuzz_handshake(bytes, false, "secret"); break;
+    case 3: fuzz_frame(bytes); break;
+    case 4: fuzz_identity(bytes); break;
+    case 5: fuzz_first(bytes); break;
+    default: fuzz_client(bytes); break;
+    }
+    return 0;
+}
