@@ -200,7 +200,7 @@ static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **a
                      verb->what);
         return CLI_OK;
     }
-    optind = 0; /* glibc: start afresh on another array */
+    optind = 0; /* afresh, on the verb's own */
     int status = verb->run(cli, argc, argv);
     if (fflush(stdout) != 0 && status == CLI_OK) {
         status = CLI_ERROR; /* a full disk behind a redirection */
@@ -240,6 +240,7 @@ int cli_main(int argc, char **argv)
     bool verbs_only = strcmp(base_name(argv[0]), "patronictl") == 0;
     bool agent_only = strcmp(base_name(argv[0]), "patroni") == 0;
     int option = 0;
+    optind = 0; /* glibc: start afresh, whoever read arguments before */
     while ((option = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
         switch (option) {
         case 'c': cli.config_path = optarg; break;

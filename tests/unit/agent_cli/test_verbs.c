@@ -1,0 +1,604 @@
+/* The verbs on a real Raft group of one member in a process of its own, and a member's REST
+ * interface played by another: what is printed, what is written, which exit status. */
+#include "agent/app.h"
+#include "agent/cli/cli.h"
+#include "agent/cli/cli_session.h"
+#include "agent/cli/cluster_doc.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "raft/group.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+#define OUTPUT_BYTES 16384
+#define START_TRIES  200
+
+/* What cli.c runs for a file; here it only tells that it was asked. */
+int agent_run(const char *path)
+{
+    printf("agent on %s\n", path);
+    return 0;
+}
+
+static struct {
+    char directory[64];
+    char file[128];
+    char request[128]; /* what the REST interface was asked last */
+    int raft_port;
+    int rest_port;
+    pid_t raft;
+    pid_t rest;
+    char out[OUTPUT_BYTES];
+    char err[OUTPUT_BYTES];
+} world;
+
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+/* --- the two processes --------------------------------------------------------------------------
+ */
+
+static void ignored(void *arg)
+{
+    (void)arg;
+}
+
+static void text_ignored(void *arg, const char *text)
+{
+    (void)arg;
+    (void)text;
+}
+
+static void fatal(void *arg, const struct error *err)
+{
+    (void)arg;
+    fprintf(stderr, "raft: %s\n", err->text);
+    _exit(1);
+}
+
+static void raft_process(void)
+{
+    char data_dir[128];
+    char address[64];
+    uv_loop_t loop;
+    struct raft_group *group = NULL;
+    struct error err = {0};
+    snprintf(data_dir, sizeof(data_dir), "%s/raft", world.directory);
+    snprintf(address, sizeof(address), "127.0.0.1:%d", world.raft_port);
+    struct raft_group_config config = {.data_dir = data_dir,
+                                       .name = "n1",
+                                       .self_addr = address,
+                                       .password = "secret",
+                                       .election_timeout_ms = 300,
+                                       .heartbeat_ms = 30};
+    struct raft_group_callbacks callbacks = {.on_ready = ignored,
+                                             .on_change = ignored,
+                                             .on_waiting = text_ignored,
+                                             .on_warning = text_ignored,
+                                             .on_fatal = fatal};
+    uv_loop_init(&loop);
+    if (raft_group_open(&loop, &config, &callbacks, &group, &err) != 0) {
+        fatal(NULL, &err);
+    }
+    uv_run(&loop, UV_RUN_DEFAULT);
+    _exit(0);
+}
+
+struct answer {
+    const char *request; /* in the request line or body */
+    const char *status;
+    const char *body;
+};
+
+/* The first that fits. */
+static const struct answer answers[] = {
+    {"\"candidate\":\"n3\"", "412 Precondition Failed", "not here"},
+    {"POST /switchover", "200 OK", "Successfully switched over to \"n2\""},
+    {"GET /explain", "200 OK",
+     "[{\"time\":\"2026-11-24 10:00:00\",\"rule\":\"lease_lost\",\"reason\":\"held by n2\","
+     "\"actions\":[\"demote\"]}]"},
+    {"GET /patroni", "200 OK", "{\"server_version\":150004,\"patroni\":{\"version\":\"4.1.4\"}}"},
+    {"", "404 Not Found", ""},
+};
+
+static void answer(int fd, const char *request)
+{
+    const struct answer *one = answers;
+    while (strstr(request, one->request) == NULL) {
+        one++;
+    }
+    dprintf(fd, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", one->status,
+            strlen(one->body), one->body);
+}
+
+static void rest_process(int listener)
+{
+    for (;;) {
+        char request[4096];
+        size_t len = 0;
+        int fd = accept(listener, NULL, NULL);
+        while (len < sizeof(request) - 1) {
+            ssize_t got = read(fd, request + len, sizeof(request) - 1 - len);
+            if (got <= 0) {
+                break;
+            }
+            len += (size_t)got;
+            request[len] = '\0';
+            const char *body = strstr(request, "\r\n\r\n");
+            if (body != NULL && (strncmp(request, "GET", 3) == 0 || strchr(body, '}') != NULL)) {
+                break;
+            }
+        }
+        request[len] = '\0';
+        FILE *log = fopen(world.request, "w");
+        fputs(request, log);
+        fclose(log);
+        answer(fd, request);
+        close(fd);
+    }
+}
+
+static int listen_on(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    return fd;
+}
+
+/* --- running a verb ------------------------------------------------------------------------------
+ */
+
+static void slurp(FILE *file, char *ret_text)
+{
+    rewind(file);
+    size_t len = fread(ret_text, 1, OUTPUT_BYTES - 1, file);
+    ret_text[len] = '\0';
+    fclose(file);
+}
+
+static int run_with(const char *input, const char **argv)
+{
+    FILE *in = tmpfile();
+    FILE *out = tmpfile();
+    FILE *err = tmpfile();
+    int saved[3] = {dup(0), dup(1), dup(2)};
+    int argc = 0;
+    while (argv[argc] != NULL) {
+        argc++;
+    }
+    fputs(input, in);
+    rewind(in);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(fileno(in), 0);
+    dup2(fileno(out), 1);
+    dup2(fileno(err), 2);
+    clearerr(stdin);
+    __fpurge(stdin); /* what an earlier run left unread */
+    int status = cli_main(argc, (char **)argv);
+    fflush(stdout);
+    fflush(stderr);
+    for (int i = 0; i < 3; i++) {
+        dup2(saved[i], i);
+        close(saved[i]);
+    }
+    fclose(in);
+    slurp(out, world.out);
+    slurp(err, world.err);
+    return status;
+}
+
+#define RUN(...) run_with("", (const char *[]){"pgquorum", "-c", world.file, __VA_ARGS__, NULL})
+#define RUN_ANSWERING(input, ...) \
+    run_with(input, (const char *[]){"pgquorum", "-c", world.file, __VA_ARGS__, NULL})
+
+static void says(const char *text, const char *words)
+{
+    if (strstr(text, words) == NULL) {
+        fail_msg("'%s' is not in:\n%s", words, text);
+    }
+}
+
+static void put(const char *key, const char *value)
+{
+    struct cli_session *session = NULL;
+    struct error err = {0};
+    assert_int_equal(cli_session_open(world.file, &session, &err), 0);
+    if (cli_session_put(session, "batman", key, value, DCS_ANY, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    cli_session_close(session);
+}
+
+static char *get(const char *key)
+{
+    struct cli_session *session = NULL;
+    struct dcs_view *view = NULL;
+    struct error err = {0};
+    assert_int_equal(cli_session_open(world.file, &session, &err), 0);
+    assert_int_equal(cli_session_read(session, "batman", &view, &err), 0);
+    char *value = mem_strdup(cluster_doc_text(view, key));
+    dcs_view_unref(view);
+    cli_session_close(session);
+    return value;
+}
+
+static void put_member(const char *name, const char *role, int port)
+{
+    char key[64];
+    char value[256];
+    snprintf(key, sizeof(key), "members/%s", name);
+    snprintf(value, sizeof(value),
+             "{\"conn_url\":\"postgres://127.0.0.1:5432/postgres\",\"api_url\":\"http://"
+             "127.0.0.1:%d/patroni\",\"state\":"
+             "\"running\",\"role\":\"%s\"}",
+             port, role);
+    put(key, value);
+}
+
+static void write_file(const char *password)
+{
+    FILE *file = fopen(world.file, "w");
+    fprintf(file,
+            "scope: batman\nname: n1\nrestapi: {listen: '127.0.0.1:%d'}\nraft: {self_addr: "
+            "'127.0.0.1:%d', password: %s}\n",
+            world.rest_port, world.raft_port, password);
+    fclose(file);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    strcpy(world.directory, "/tmp/config-cli-XXXXXX");
+    assert_non_null(mkdtemp(world.directory));
+    snprintf(world.file, sizeof(world.file), "%s/c.yml", world.directory);
+    snprintf(world.request, sizeof(world.request), "%s/request", world.directory);
+    world.raft_port = free_port();
+    world.rest_port = free_port();
+    write_file("secret");
+    int listener = listen_on(world.rest_port);
+    fflush(stdout);
+    world.raft = fork();
+    if (world.raft == 0) {
+        close(listener);
+        raft_process();
+    }
+    world.rest = fork();
+    if (world.rest == 0) {
+        rest_process(listener);
+    }
+    close(listener);
+    for (int i = 0; i < START_TRIES; i++) {
+        if (RUN("raft", "status") == 0 && strstr(world.out, "Leader") != NULL) {
+            put("config", "{\"ttl\":30,\"loop_wait\":10}");
+            put("initialize", "7277694203142172922");
+            put("leader", "n1");
+            put("history", "[[1,25165984,\"no recovery target "
+                           "specified\",\"2026-11-24T10:00:00+00:00\",\"n1\"],[2,5,\"x\"]]");
+            put_member("n1", "primary", world.rest_port);
+            put_member("n2", "replica", world.rest_port);
+            put_member("n3", "replica", world.rest_port);
+            return 0;
+        }
+        poll(NULL, 0, 50);
+    }
+    fail_msg("the group does not start: %s%s", world.out, world.err);
+    return -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char command[128];
+    kill(world.raft, SIGKILL);
+    kill(world.rest, SIGKILL);
+    waitpid(world.raft, NULL, 0);
+    waitpid(world.rest, NULL, 0);
+    snprintf(command, sizeof(command), "rm -rf %s", world.directory);
+    return system(command);
+}
+
+/* --- tests
+ * ---------------------------------------------------------------------------------------- */
+
+static void list_shows_the_members(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("list"), 0);
+    says(world.out, "+ Cluster: batman (7277694203142172922) ");
+    says(world.out, "| n1     | 127.0.0.1:5432 | Leader ");
+    assert_int_equal(RUN("list", "-f", "json"), 0);
+    says(world.out, "[{\"Cluster\": \"batman\", \"Member\": \"n1\"");
+    assert_int_equal(RUN("list", "-t", "-e", "batman"), 0);
+    says(world.out, "Pending restart reason");
+    assert_int_equal(RUN("list", "another"), 0);
+    says(world.out, "+ Cluster: another (uninitialized) ");
+    assert_int_equal(RUN("topology"), 0);
+    says(world.out, "| + n2 ");
+}
+
+static void wrong_usage_is_two(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("list", "--nonsense"), 2);
+    assert_int_equal(RUN("list", "-f", "xml"), 2);
+    assert_int_equal(RUN("list", "-w", "soon"), 2);
+    assert_int_equal(RUN("nonsense"), 2);
+    assert_int_equal(RUN("raft"), 2);
+    assert_int_equal(RUN("dsn", "-r", "king"), 2);
+    assert_int_equal(RUN("failover", "--leader", "n1"), 2);
+    assert_int_equal(run_with("", (const char *[]){"pgquorum", NULL}), 2);
+    assert_int_equal(run_with("", (const char *[]){"pgquorum", "--nonsense", NULL}), 2);
+}
+
+static void help_and_version_need_no_file(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with("", (const char *[]){"pgquorum", "help", NULL}), 0);
+    says(world.out, "switchover");
+    assert_int_equal(run_with("", (const char *[]){"pgquorum", "list", "--help", NULL}), 0);
+    says(world.out, "[-W]");
+    assert_int_equal(run_with("", (const char *[]){"pgquorum", "version", NULL}), 0);
+    says(world.out, "pgquorum version ");
+    assert_int_equal(RUN("version", "batman", "n2"), 0);
+    says(world.out, "n2: Patroni 4.1.4 PostgreSQL 15.4\n");
+}
+
+static void a_missing_file_is_an_error(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        run_with("", (const char *[]){"pgquorum", "-c", "/nonexistent.yml", "list", NULL}), 1);
+    says(world.err, "Error: /nonexistent.yml: cannot be read");
+}
+
+static void root_is_told_the_right_command(void **state)
+{
+    (void)state;
+    int status = run_with("", (const char *[]){"/usr/bin/pgquorum", "/etc/x.yml", NULL});
+    if (geteuid() == 0) {
+        assert_int_equal(status, 1);
+        says(world.err, "runuser -u postgres -- /usr/bin/pgquorum /etc/x.yml");
+    } else {
+        assert_int_equal(status, 0);
+        says(world.out, "agent on /etc/x.yml");
+    }
+}
+
+static void history_and_dsn_read_the_store(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("history"), 0);
+    says(world.out, "| TL |      LSN | Reason                       | Timestamp                 | "
+                    "New Leader |");
+    says(world.out, "|  2 |        5 | x                            |                           |  "
+                    "          |");
+    assert_int_equal(RUN("history", "-f", "json"), 0);
+    says(world.out, "[{\"TL\": 1, \"LSN\": 25165984, \"Reason\": \"no recovery target specified\"");
+    assert_int_equal(RUN("dsn"), 0);
+    assert_string_equal(world.out, "host=127.0.0.1 port=5432\n");
+    assert_int_equal(RUN("dsn", "-m", "nobody"), 1);
+    assert_int_equal(RUN("dsn", "-m", "n1", "-r", "any"), 1);
+}
+
+static void config_is_shown_and_changed(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("show-config"), 0);
+    assert_string_equal(world.out, "loop_wait: 10\nttl: 30\n\n");
+    assert_int_equal(RUN("edit-config", "-s", "ttl=40", "-p", "work_mem=8MB", "--force"), 0);
+    says(world.out, "--- \n+++ \n@@ -1,2 +1,5 @@\n loop_wait: 10\n-ttl: 30\n+postgresql:\n+  "
+                    "parameters:\n+    work_mem: 8MB\n+ttl: 40\n");
+    says(world.out, "Configuration changed\n");
+    char *config = get("config");
+    assert_string_equal(
+        config,
+        "{\"ttl\":40,\"loop_wait\":10,\"postgresql\":{\"parameters\":{\"work_mem\":\"8MB\"}}}");
+    mem_free(config);
+    assert_int_equal(RUN("edit-config", "-s", "ttl=40", "--force"), 0);
+    assert_string_equal(world.out, "Not changed\n");
+    assert_int_equal(RUN_ANSWERING("n\n", "edit-config", "-s", "ttl=50"), 1);
+    says(world.out, "Apply these changes? [y/N]: ");
+    assert_int_equal(RUN_ANSWERING("", "edit-config", "-s", "ttl=50"), 1);
+    says(world.err, "Aborted!");
+    assert_int_equal(
+        RUN_ANSWERING("x\ny\n", "edit-config", "-q", "-s", "ttl=30", "-s", "postgresql=null"), 0);
+    says(world.out, "Error: invalid input\nApply these changes? [y/N]: Configuration changed\n");
+}
+
+static void wrong_changes_are_refused_and_nothing_is_written(void **state)
+{
+    (void)state;
+    char *before = get("config");
+    assert_int_equal(RUN("edit-config", "-s", "ttl=2", "--force"), 1);
+    says(world.err, "Error: ttl: 2 is not right");
+    assert_int_equal(RUN("edit-config", "-s", "pause=true", "--force"), 1);
+    says(world.err, "pause: not served");
+    assert_int_equal(RUN("edit-config", "-s", "ttl", "--force"), 1);
+    assert_int_equal(RUN("edit-config", "--apply", "/nonexistent", "--force"), 1);
+    assert_int_equal(RUN_ANSWERING("- a\n", "edit-config", "--replace", "-", "--force"), 1);
+    char *after = get("config");
+    assert_string_equal(before, after);
+    mem_free(before);
+    mem_free(after);
+    assert_int_equal(RUN("edit-config", "another", "-s", "ttl=40", "--force"), 1);
+    says(world.err, "The config key does not exist in the cluster another");
+}
+
+static void changes_come_from_files_too(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN_ANSWERING("ttl: 60\nloop_wait: null\n", "edit-config", "--apply", "-"), 0);
+    says(world.out, "Use --force option to apply changes\n");
+    assert_int_equal(
+        RUN_ANSWERING("ttl: 60\nloop_wait: null\n", "edit-config", "--apply", "-", "--force"), 0);
+    char *config = get("config");
+    assert_string_equal(config, "{\"ttl\":60}");
+    mem_free(config);
+    assert_int_equal(
+        RUN_ANSWERING("ttl: 30\nloop_wait: 10\n", "edit-config", "--replace", "-", "--force"), 0);
+}
+
+static void an_editor_may_change_it(void **state)
+{
+    (void)state;
+    setenv("EDITOR", "sed -i s/30/33/", 1);
+    assert_int_equal(RUN("edit-config", "--force"), 0);
+    says(world.out, "-ttl: 30\n+ttl: 33\n");
+    setenv("EDITOR", "false", 1);
+    assert_int_equal(RUN("edit-config", "--force"), 1);
+    says(world.err, "ended with a failure");
+    unsetenv("EDITOR");
+}
+
+static void switchover_asks_the_leader(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("switchover", "--force", "--candidate", "n2"), 0);
+    says(world.out, "Current cluster topology\n+ Cluster: batman");
+    says(world.out, " Successfully switched over to \"n2\"\n+ Cluster: batman");
+    char request[4096];
+    FILE *file = fopen(world.request, "r");
+    size_t len = fread(request, 1, sizeof(request) - 1, file);
+    request[len] = '\0';
+    fclose(file);
+    says(request, "POST /switchover HTTP/1.1\r\n");
+    says(request, "{\"candidate\":\"n2\",\"leader\":\"n1\"}");
+}
+
+static void switchover_asks_its_user(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN_ANSWERING("\nn2\n\ny\n", "switchover"), 0);
+    says(world.out,
+         "Primary [n1]: Candidate ['n2', 'n3'] []: When should the switchover take place (e.g. ");
+    says(world.out, " )  [now]: Are you sure you want to switchover cluster batman, demoting "
+                    "current leader n1? [y/N]: ");
+    assert_int_equal(RUN_ANSWERING("n1\n\nnow\nn\n", "switchover"), 1);
+    says(world.err, "Error: Aborting switchover");
+    assert_int_equal(RUN_ANSWERING("\nn2\n2027-01-01T03:00+01:00\nn\n", "switchover"), 1);
+    says(world.out, "Are you sure you want to schedule switchover of cluster batman at "
+                    "2027-01-01T03:00:00+01:00, demoting");
+    says(world.err, "Error: Aborting scheduled switchover");
+    assert_int_equal(RUN_ANSWERING("", "switchover"), 1);
+    says(world.err, "Aborted!");
+}
+
+static void switchover_refuses_what_cannot_be(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("switchover", "--force", "--leader", "n2"), 1);
+    says(world.err, "Member n2 is not the leader of cluster batman");
+    assert_int_equal(RUN("switchover", "--force", "--candidate", "n9"), 1);
+    says(world.err, "Member n9 does not exist in cluster batman or is tagged as nofailover");
+    assert_int_equal(RUN("switchover", "--force", "--candidate", "n1"), 1);
+    says(world.err, "Switchover target and source are the same.");
+    assert_int_equal(RUN("switchover", "--force", "--scheduled", "tomorrowish"), 1);
+    says(world.err, "'tomorrowish' is no time");
+    assert_int_equal(RUN("failover", "--force"), 1);
+    says(world.err, "Failover could be performed only to a specific candidate");
+    assert_int_equal(RUN("switchover", "another", "--force"), 1);
+    says(world.err, "has no leader");
+}
+
+static void an_answer_of_failure_is_printed_and_the_status_is_zero(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("switchover", "--force", "--candidate", "n3"), 0);
+    says(world.out, "Switchover failed, details: 412, not here\n");
+}
+
+static void an_interface_that_is_down_leaves_the_request_in_the_store(void **state)
+{
+    (void)state;
+    put_member("n1", "primary", 1);
+    assert_int_equal(RUN("switchover", "--force", "--candidate", "n2"), 0);
+    says(world.out,
+         "Could not switchover using Patroni api, falling back to DCS\n+ Cluster: batman");
+    char *failover = get("failover");
+    assert_string_equal(failover, "{\"member\":\"n2\",\"leader\":\"n1\"}");
+    mem_free(failover);
+    put_member("n1", "primary", world.rest_port);
+    put("failover", "{}");
+}
+
+static void explain_prints_the_decisions(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("explain"), 0);
+    assert_string_equal(world.out, "2026-11-24 10:00:00  lease_lost: held by n2\n    -> demote\n");
+    assert_int_equal(RUN("explain", "n2"), 0);
+    assert_int_equal(RUN("explain", "n9"), 1);
+    says(world.err, "no member 'n9'");
+}
+
+static void raft_status_shows_the_group(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("raft", "status"), 0);
+    says(world.out, "+ Raft group: ");
+    says(world.out, "| n1     | 127.0.0.1:");
+    assert_int_equal(RUN("raft", "status", "-f", "json"), 0);
+    says(world.out, "\"Role\": \"Leader\", \"State\": \"running\"");
+}
+
+static void a_wrong_password_is_told(void **state)
+{
+    (void)state;
+    write_file("wrong");
+    assert_int_equal(RUN("list"), 1);
+    says(world.err, "Error: reading the state of cluster 'batman': ");
+    write_file("secret");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(list_shows_the_members),
+        cmocka_unit_test(wrong_usage_is_two),
+        cmocka_unit_test(help_and_version_need_no_file),
+        cmocka_unit_test(a_missing_file_is_an_error),
+        cmocka_unit_test(root_is_told_the_right_command),
+        cmocka_unit_test(history_and_dsn_read_the_store),
+        cmocka_unit_test(config_is_shown_and_changed),
+        cmocka_unit_test(wrong_changes_are_refused_and_nothing_is_written),
+        cmocka_unit_test(changes_come_from_files_too),
+        cmocka_unit_test(an_editor_may_change_it),
+        cmocka_unit_test(switchover_asks_the_leader),
+        cmocka_unit_test(switchover_asks_its_user),
+        cmocka_unit_test(switchover_refuses_what_cannot_be),
+        cmocka_unit_test(an_answer_of_failure_is_printed_and_the_status_is_zero),
+        cmocka_unit_test(an_interface_that_is_down_leaves_the_request_in_the_store),
+        cmocka_unit_test(explain_prints_the_decisions),
+        cmocka_unit_test(raft_status_shows_the_group),
+        cmocka_unit_test(a_wrong_password_is_told),
+    };
+    return cmocka_run_group_tests(tests, start, end);
+}
