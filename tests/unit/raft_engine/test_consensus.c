@@ -1,0 +1,495 @@
+/* What other Raft libraries, and earlier releases of this one, got wrong: the list of docs/consensus.md, beside the
+ * guards (test_guards.c). */
+#include "tests/unit/raft_engine/fake_group.h"
+
+/* --- one node by hand -------------------------------------------------------------------------------------------- */
+
+static void inject(struct fake_group *group, uint64_t from, const struct peer_message *message)
+{
+    struct buf bytes = BUF_INIT;
+    peer_wire_encode(message, &bytes);
+    raft_node_receive(group->nodes[0].node, from, buf_span(&bytes));
+    buf_free(&bytes);
+}
+
+static void forget_messages(struct fake_group *group)
+{
+    LIST_EACH(item, &group->messages) {
+        fake_message_free(LIST_OWNER(item, struct fake_message, link));
+    }
+}
+
+static bool last_answer(struct fake_group *group, struct peer_message *ret_message)
+{
+    bool found = false;
+    LIST_EACH(item, &group->messages) {
+        struct buf arena = BUF_INIT;
+        struct peer_message message;
+        struct fake_message *sent = LIST_OWNER(item, struct fake_message, link);
+        assert_int_equal(peer_wire_decode(buf_span(&sent->bytes), &message, &arena, NULL), 0);
+        if (message.kind == PEER_APPEND_RESULT) {
+            *ret_message = message;
+            found = true;
+        }
+        buf_free(&arena);
+    }
+    return found;
+}
+
+static struct raft_entry_rec barrier_at(uint64_t index, uint64_t term)
+{
+    return (struct raft_entry_rec){index, term, RAFT_BARRIER, span_of("\0\0\0\0\0\0\0\0", 8)};
+}
+
+static struct peer_message append_of(uint64_t term, uint64_t prev_index, uint64_t prev_term, uint64_t commit,
+                                     const struct raft_entry_rec *entries, size_t count)
+{
+    struct peer_message message = {.kind = PEER_APPEND, .term = term};
+    message.append = (struct peer_append){prev_index, prev_term, commit, entries, count};
+    return message;
+}
+
+static void a_follower_confirms_only_what_its_disk_has(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 1);
+    struct peer_message answer;
+    fake_start_node(&group->nodes[0]);
+    struct raft_entry_rec entry = barrier_at(2, 2);
+    struct peer_message message = append_of(2, 1, 1, 1, &entry, 1);
+    inject(group, 2, &message);
+    assert_false(last_answer(group, &answer));
+    struct peer_message heartbeat = append_of(2, 2, 2, 1, NULL, 0);
+    inject(group, 2, &heartbeat); /* says that the leader thinks we have it */
+    assert_true(fake_job_one(&group->nodes[0])); /* the term, with the entry */
+    assert_true(last_answer(group, &answer));
+    assert_int_equal(answer.append_result.last_index, 2);
+    fake_group_free(group);
+}
+
+static void a_stale_tail_is_not_confirmed(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 1);
+    struct peer_message answer;
+    struct fake_disk *disk = &group->nodes[0].disk;
+    for (uint64_t i = 2; i <= 6; i++) {
+        struct raft_entry_rec entry = barrier_at(i, 1);
+        fake_disk_append(disk, &entry);
+    }
+    fake_start_node(&group->nodes[0]);
+    struct peer_message heartbeat = append_of(2, 2, 1, 1, NULL, 0);
+    inject(group, 2, &heartbeat);
+    while (fake_job_one(&group->nodes[0])) {
+    }
+    assert_true(last_answer(group, &answer));
+    assert_int_equal(answer.append_result.rejected, 0);
+    assert_true(answer.append_result.last_index <= 2);
+    forget_messages(group);
+    struct raft_entry_rec entry = barrier_at(3, 2);
+    struct peer_message message = append_of(2, 2, 1, 1, &entry, 1);
+    inject(group, 2, &message);
+    while (fake_job_one(&group->nodes[0])) {
+    }
+    assert_true(last_answer(group, &answer));
+    assert_int_equal(answer.append_result.last_index, 3);
+    assert_int_equal(disk->entry_count, 3); /* cut and appended in one transaction */
+    fake_group_free(group);
+}
+
+/* A write that is under way when its entries are cut off again must not be reported for them. */
+static void a_write_of_entries_that_were_cut_reports_nothing_of_them(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 1);
+    struct peer_message answer;
+    fake_start_node(&group->nodes[0]);
+    struct raft_entry_rec old[3] = {barrier_at(2, 2), barrier_at(3, 2), barrier_at(4, 2)};
+    struct peer_message first = append_of(2, 1, 1, 1, old, 3);
+    inject(group, 2, &first);
+    struct raft_entry_rec new_entry = barrier_at(3, 3);
+    struct peer_message second = append_of(3, 2, 2, 1, &new_entry, 1);
+    inject(group, 3, &second);
+    assert_true(fake_job_one(&group->nodes[0])); /* 2..4, of which only 2 is still true */
+    if (last_answer(group, &answer)) {
+        assert_true(answer.append_result.last_index <= 2);
+    }
+    while (fake_job_one(&group->nodes[0])) {
+    }
+    assert_true(last_answer(group, &answer));
+    assert_int_equal(answer.append_result.last_index, 3);
+    assert_int_equal(group->nodes[0].disk.entries[2].term, 3);
+    fake_group_free(group);
+}
+
+/* After a restart a CHANGE of the log is not known to be committed; cut off, the one before it is in force: here the
+ * snapshot's, because the log does not reach back any more. */
+static void a_configuration_rolls_back_after_compaction_and_restart(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 1);
+    struct fake_disk *disk = &group->nodes[0].disk;
+    struct store *store = store_new();
+    struct configuration configuration = {0};
+    struct buf bytes = BUF_INIT;
+    struct raft_status status;
+    store_skip(store, 9);
+    store_snapshot(store, &disk->snapshot);
+    buf_put_span(&disk->configuration, disk->entries[0].data);
+    disk->has_snapshot = true;
+    disk->term = 2;
+    disk->snapshot_index = 9;
+    disk->snapshot_term = 2;
+    disk->configuration_index = 1;
+    fake_disk_drop(disk, 0, 1);
+    assert_int_equal(configuration_decode(buf_span(&disk->configuration), &configuration, NULL), 0);
+    assert_int_equal(configuration_append(&configuration, 4, false, NULL), 0);
+    configuration_encode(&configuration, &bytes);
+    struct raft_entry_rec kept = barrier_at(9, 2);
+    struct raft_entry_rec change = {10, 2, RAFT_CHANGE, buf_span(&bytes)};
+    fake_disk_append(disk, &kept);
+    fake_disk_append(disk, &change);
+    fake_start_node(&group->nodes[0]);
+    raft_node_status(group->nodes[0].node, &status);
+    assert_int_equal(status.member_count, 4);
+    struct raft_entry_rec other = barrier_at(10, 3);
+    struct peer_message cut = append_of(3, 9, 2, 9, &other, 1);
+    inject(group, 2, &cut);
+    while (fake_job_one(&group->nodes[0])) {
+    }
+    raft_node_status(group->nodes[0].node, &status);
+    assert_int_equal(status.member_count, 3);
+    assert_int_equal(raft_boot_members(&(struct raft_boot){.entries = disk->entries, .entry_count = disk->entry_count,
+                                                           .has_snapshot = true,
+                                                           .configuration = buf_span(&disk->configuration)},
+                                       (uint64_t[4]){0}, 4), 3);
+    store_free(store);
+    buf_free(&bytes);
+    fake_group_free(group);
+}
+
+static void a_single_voter_acknowledges_nothing_before_its_disk(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(1, 1);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 500);
+    leader->disk_stopped = true;
+    fake_put(leader, "a", "1", 300, 0, &call);
+    fake_run(group, 200);
+    assert_int_equal(call.times, 0);
+    assert_false(fake_has(leader, "a", "1"));
+    fake_run(group, 200);
+    assert_int_equal(call.rc, ERR_UNKNOWN); /* it is in the log, and may yet be applied */
+    leader->disk_stopped = false;
+    fake_run(group, 50);
+    assert_true(fake_has(leader, "a", "1"));
+    fake_group_free(group);
+}
+
+/* --- groups ------------------------------------------------------------------------------------------------------- */
+
+/* The first leader has an entry that nobody else got; a rival leads briefly with another under the same index; the
+ * first one leads again and spreads its old entry; the rival comes back. */
+static void figure_8_does_not_diverge(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct fake_group *group = fake_group_new(3, seed);
+        struct fake_call call;
+        fake_start_all(group);
+        struct fake_node *first = fake_elect(group, 8 * FAKE_ET);
+        assert_non_null(first);
+        fake_run(group, 1000);
+        struct fake_node *second = &group->nodes[first->id % 3];
+        struct fake_node *third = &group->nodes[(first->id + 1) % 3];
+        first->cut = true;
+        fake_put(first, "a", "first", 100, 1, &call);
+        fake_run(group, 20); /* durable on the first alone */
+        fake_crash(first, 99);
+        first->cut = false;
+        assert_non_null(fake_elect(group, 10 * FAKE_ET));
+        struct fake_node *rival = fake_leader(group);
+        struct fake_node *rest = rival == second ? third : second;
+        rival->cut = true;
+        fake_put(rival, "a", "rival", 100, 1, &call);
+        fake_run(group, 20);
+        fake_crash(rival, 99);
+        rival->cut = false;
+        fake_start_node(first);
+        assert_non_null(fake_elect(group, 20 * FAKE_ET));
+        fake_put(rest, "b", "1", 2000, 0, &call);
+        fake_run(group, 1000);
+        assert_int_equal(call.rc, 0);
+        fake_start_node(rival);
+        fake_run(group, 2000);
+        fake_check_equal(group);
+        fake_group_free(group);
+    }
+}
+
+static bool drop_timeout_now(struct fake_group *group, uint64_t from, uint64_t to, const struct peer_message *message)
+{
+    (void)group;
+    (void)from;
+    (void)to;
+    return message->kind == PEER_TIMEOUT_NOW;
+}
+
+static void transfer_when_quiet(struct fake_group *group, struct fake_node *leader, uint64_t to)
+{
+    int rc = ERR_BUSY;
+    for (int i = 0; i < 300 && rc != 0; i++) {
+        fake_run(group, 5);
+        rc = raft_node_transfer(leader->node, to, NULL);
+    }
+    assert_int_equal(rc, 0);
+}
+
+static void a_lost_timeout_now_leaves_the_old_leader_at_work(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 4);
+    struct fake_call call;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 1000);
+    group->drops = drop_timeout_now;
+    transfer_when_quiet(group, leader, leader->id % 3 + 1);
+    fake_put(leader, "a", "1", 5000, 0, &call); /* refused by the engine until the transfer is given up */
+    fake_run(group, 2 * FAKE_ET);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, 0);
+    assert_ptr_equal(fake_leader(group), leader);
+    fake_group_free(group);
+}
+
+static void a_target_that_still_writes_or_hears_late_disturbs_nobody(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 4);
+    struct fake_call call;
+    struct raft_status status;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *target = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    raft_node_status(leader->node, &status);
+    struct peer_message late = {.kind = PEER_TIMEOUT_NOW, .term = status.term};
+    late.timeout_now = (struct peer_timeout_now){.last_index = status.last_index, .last_term = status.term};
+    target->disk_stopped = true;
+    fake_put(leader, "a", "1", 1000, 0, &call);
+    fake_run(group, 20);
+    struct buf bytes = BUF_INIT;
+    peer_wire_encode(&late, &bytes);
+    raft_node_receive(target->node, leader->id, buf_span(&bytes)); /* not of its last index any more */
+    late.timeout_now.last_index = log_cache_last(&target->node->cache);
+    buf_clear(&bytes);
+    peer_wire_encode(&late, &bytes);
+    raft_node_receive(target->node, leader->id, buf_span(&bytes)); /* of its last index, which it is writing */
+    fake_run(group, 20);
+    assert_ptr_equal(fake_leader(group), leader);
+    target->disk_stopped = false;
+    fake_run(group, 2 * FAKE_ET);
+    assert_ptr_equal(fake_leader(group), leader);
+    assert_int_equal(call.rc, 0);
+    fake_check_equal(group);
+    buf_free(&bytes);
+    fake_group_free(group);
+}
+
+/* The follower is installing, and the leader that sent the snapshot is gone; then another one comes. */
+static void an_installation_survives_the_loss_of_its_leader(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 6);
+    struct fake_call call;
+    group->threshold = 8;
+    group->trailing = 2;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *away = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    away->cut = true;
+    for (int i = 0; i < 40; i++) {
+        fake_put(leader, "a", "1", 1000, 0, &call);
+        fake_run(group, 10);
+        assert_int_equal(call.rc, 0);
+    }
+    away->cut = false;
+    away->disk_stopped = true;
+    fake_run(group, 400);
+    assert_true(away->node->guards.installing);
+    leader->cut = true;
+    fake_run(group, 4 * FAKE_ET);
+    away->disk_stopped = false;
+    fake_run(group, 50);
+    leader->cut = false;
+    fake_run(group, 3000);
+    assert_false(away->node->guards.installing);
+    assert_true(fake_has(away, "a", "1"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_crash_during_an_installation_is_survived(void **state)
+{
+    (void)state;
+    for (size_t durable = 0; durable < 3; durable++) {
+        struct fake_group *group = fake_group_new(3, 6);
+        struct fake_call call;
+        group->threshold = 8;
+        group->trailing = 2;
+        fake_start_all(group);
+        struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+        struct fake_node *away = &group->nodes[leader->id % 3];
+        fake_run(group, 1000);
+        away->cut = true;
+        for (int i = 0; i < 40; i++) {
+            fake_put(leader, "a", "1", 1000, 0, &call);
+            fake_run(group, 10);
+        }
+        away->cut = false;
+        away->disk_stopped = true;
+        fake_run(group, 400);
+        assert_true(away->node->guards.installing);
+        fake_crash(away, durable);
+        away->disk_stopped = false;
+        fake_start_node(away);
+        fake_run(group, 3000);
+        assert_true(fake_has(away, "a", "1"));
+        fake_check_equal(group);
+        fake_group_free(group);
+    }
+}
+
+/* --- a small sweep; the simulator does the large one ------------------------------------------------------------- */
+
+static unsigned acknowledged;
+
+static void sweep_done(void *arg, int rc, const struct store_result *result)
+{
+    unsigned *number = arg;
+    if (rc == 0 && result->code == 0) {
+        *number |= 1U << 31;
+        acknowledged++;
+    }
+}
+
+static bool drop_some(struct fake_group *group, uint64_t from, uint64_t to, const struct peer_message *message)
+{
+    (void)from;
+    (void)to;
+    (void)message;
+    return fake_random(group) % 50 == 0;
+}
+
+static void sweep_put(struct fake_group *group, unsigned *number, unsigned i)
+{
+    struct fake_node *fake = &group->nodes[fake_random(group) % 3];
+    char key[16];
+    struct store_op op = {.type = STORE_OP_PUT, .value = span_str("v")};
+    struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
+    *number = i;
+    if (fake->node == NULL) {
+        return;
+    }
+    (void)snprintf(key, sizeof(key), "k%u", i);
+    op.key = span_str(key);
+    int rc = raft_node_propose(fake->node, &command, 3000, 0, sweep_done, number, NULL);
+    assert_int_equal(rc, 0);
+}
+
+static void sweep_fault(struct fake_group *group)
+{
+    struct fake_node *fake = &group->nodes[fake_random(group) % 3];
+    switch (fake_random(group) % 6) {
+        case 0:
+            if (fake->node != NULL) {
+                fake_crash(fake, fake_random(group) % 4);
+                fake->cut = false;
+            }
+            break;
+        case 1:
+        case 2:
+            if (fake->node == NULL) {
+                fake_start_node(fake);
+            }
+            break;
+        case 3:
+            fake->cut = !fake->cut;
+            break;
+        case 4:
+            fake->disk_delay = (int64_t)(fake_random(group) % 100);
+            break;
+        default:
+            group->net_delay = 1 + (int64_t)(fake_random(group) % 30);
+            break;
+    }
+}
+
+static void random_faults_lose_nothing_that_was_acknowledged(void **state)
+{
+    (void)state;
+    static unsigned numbers[600];
+    for (uint64_t seed = 1; seed <= 15; seed++) {
+        struct fake_group *group = fake_group_new(3, seed);
+        group->threshold = 20;
+        group->trailing = 8;
+        group->drops = drop_some;
+        acknowledged = 0;
+        fake_start_all(group);
+        for (unsigned i = 0; i < 600; i++) {
+            sweep_put(group, &numbers[i], i);
+            fake_run(group, 20 + (int64_t)(fake_random(group) % 20));
+            if (i % 8 == 7) {
+                sweep_fault(group);
+            }
+        }
+        group->drops = NULL;
+        group->net_delay = 1;
+        for (size_t i = 0; i < 3; i++) {
+            group->nodes[i].cut = false;
+            group->nodes[i].disk_delay = 1;
+            if (group->nodes[i].node == NULL) {
+                fake_start_node(&group->nodes[i]);
+            }
+        }
+        fake_run(group, 8000);
+        assert_non_null(fake_leader(group));
+        fake_check_equal(group);
+        assert_true(acknowledged > 100);
+        for (unsigned i = 0; i < 600; i++) {
+            char key[16];
+            (void)snprintf(key, sizeof(key), "k%u", i);
+            if ((numbers[i] & 1U << 31) != 0) {
+                assert_true(fake_has(&group->nodes[0], key, "v"));
+            }
+        }
+        store_check(raft_node_store(group->nodes[0].node));
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(group->nodes[i].fatal.code, 0);
+        }
+        fake_group_free(group);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_follower_confirms_only_what_its_disk_has),
+        cmocka_unit_test(a_stale_tail_is_not_confirmed),
+        cmocka_unit_test(a_write_of_entries_that_were_cut_reports_nothing_of_them),
+        cmocka_unit_test(a_configuration_rolls_back_after_compaction_and_restart),
+        cmocka_unit_test(a_single_voter_acknowledges_nothing_before_its_disk),
+        cmocka_unit_test(figure_8_does_not_diverge),
+        cmocka_unit_test(a_lost_timeout_now_leaves_the_old_leader_at_work),
+        cmocka_unit_test(a_target_that_still_writes_or_hears_late_disturbs_nobody),
+        cmocka_unit_test(an_installation_survives_the_loss_of_its_leader),
+        cmocka_unit_test(a_crash_during_an_installation_is_survived),
+        cmocka_unit_test(random_faults_lose_nothing_that_was_acknowledged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
