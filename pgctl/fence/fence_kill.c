@@ -6,8 +6,10 @@
  *
  * The postmaster is stopped first, so that it can neither start backends nor see them die and begin
  * crash recovery. With a cgroup, one write then kills all at once. Without, everything else is
- * killed, until a look at /proc finds nothing; the postmaster goes last. The look at /proc follows
- * the cgroup's kill too: the answer "all gone" does not rest on one mechanism. */
+ * stopped, then killed, until a look at /proc finds nothing; the postmaster goes last. The stop is
+ * what ends the commits: 15 ms for 500 backends, while processes that die take the processor from
+ * the one that kills (200 ms more on two cores). The look at /proc follows the cgroup's kill too:
+ * the answer "all gone" does not rest on one mechanism. */
 #include "pgctl/fence/fence_kill.h"
 
 #include <errno.h>
@@ -217,17 +219,18 @@ static bool process_matches(const struct fence_instance *instance, const char *p
 
 /* By pidfd, and looked at again under it: between look and signal the number may have gone to a
  * stranger. */
-static void process_kill(const struct fence_instance *instance, pid_t pid, const char *pid_text)
+static void process_signal(const struct fence_instance *instance, pid_t pid, const char *pid_text,
+                           int number)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0) {
         if (errno != ESRCH) {
-            (void)kill(pid, SIGKILL); /* no descriptor to be had: the process just matched */
+            (void)kill(pid, number); /* no descriptor to be had: the process just matched */
         }
         return;
     }
     if (process_matches(instance, pid_text)) {
-        (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+        (void)syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
     }
     (void)close(fd);
 }
@@ -243,7 +246,7 @@ struct proc_entry { /* struct linux_dirent64; readdir would allocate */
     char name[];
 };
 
-static bool visit(const struct fence_instance *instance, const char *name, bool kill_it)
+static bool visit(const struct fence_instance *instance, const char *name, int number)
 {
     if (name[0] < '1' || name[0] > '9') {
         return false;
@@ -253,13 +256,15 @@ static bool visit(const struct fence_instance *instance, const char *name, bool 
         !process_matches(instance, name)) {
         return false;
     }
-    if (kill_it) {
-        process_kill(instance, pid, name);
+    if (number != 0) {
+        process_signal(instance, pid, name, number);
     }
     return true;
 }
 
-static size_t sweep(const struct fence_instance *instance, bool kill_them)
+/* Sends `number` (0 = nothing) to every live process but the postmaster; returns how many it met.
+ */
+static size_t sweep(const struct fence_instance *instance, int number)
 {
     static _Alignas(struct proc_entry) char entries[32768];
     size_t met = 0;
@@ -270,7 +275,7 @@ static size_t sweep(const struct fence_instance *instance, bool kill_them)
         for (long at = 0; at < len;) {
             const struct proc_entry *entry =
                 (const struct proc_entry *)(const void *)(entries + at);
-            met += visit(instance, entry->name, kill_them) ? 1 : 0;
+            met += visit(instance, entry->name, number) ? 1 : 0;
             at += entry->len;
         }
     }
@@ -279,19 +284,21 @@ static size_t sweep(const struct fence_instance *instance, bool kill_them)
 
 size_t fence_count(const struct fence_instance *instance)
 {
-    return sweep(instance, false);
+    return sweep(instance, 0);
 }
 
 size_t fence_kill_round(struct fence_instance *instance)
 {
     if (instance->postmaster > 0 && !instance->stopped) {
         (void)kill(instance->postmaster, SIGSTOP);
-        instance->stopped = true;
     }
     if (instance->cgroup_kill_fd >= 0) {
         (void)!pwrite(instance->cgroup_kill_fd, "1", 1, 0);
+    } else if (!instance->stopped) {
+        (void)sweep(instance, SIGSTOP);
     }
-    size_t met = sweep(instance, true);
+    instance->stopped = true;
+    size_t met = sweep(instance, SIGKILL);
     if (met == 0 && instance->postmaster > 0) {
         (void)kill(instance->postmaster, SIGKILL);
     }

@@ -12,7 +12,7 @@ struct fence_instance {
     bool has_dir;     /* device and inode of the data directory are known */
     dev_t dir_dev;
     ino_t dir_ino;
-    bool stopped;       /* the postmaster got its SIGSTOP */
+    bool stopped;       /* this kill has sent its SIGSTOPs */
     int cgroup_kill_fd; /* -1 = no cgroup */
     int cgroup_dir_fd;
     char cgroup[FENCE_PATH_BYTES];

@@ -145,6 +145,7 @@ static void gone(int64_t now_ms)
                   (long long)fence.status.kill_ms);
     }
     fence_cgroup_remove(&fence.instance);
+    fence.instance.stopped = false;
     fence.kill_at_ms = FENCE_NO_DEADLINE;
     fence.idle_since_ms = now_ms;
     phase_set(PHASE_GONE, now_ms);
@@ -168,7 +169,6 @@ static void reap(int64_t now_ms)
             continue; /* an orphan of the instance */
         }
         fence.instance.postmaster = 0;
-        fence.instance.stopped = false;
         fence.status.exited = true;
         fence.status.wait_status = wait_status;
         if (fence.phase == PHASE_UP) {
@@ -371,7 +371,8 @@ static void client_set(int fd)
         return;
     }
     client_close();
-    /* The agent's end must close with the fence alone: a backend that outlives it may not hold this. */
+    /* The agent's end must close with the fence alone: a backend that outlives it may not hold
+     * this. */
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     fence.client_fd = fd;
     fence.instance.spared = peer.pid;
