@@ -1,0 +1,339 @@
+/* A new cluster.
+ *
+ *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> SQL... -> UNMARK -> end
+ *                                            failed after LAUNCH: KILL -> GONE -> fail
+ *
+ * The marker stands from before initdb until all accounts are there: a directory that has it is
+ * never started. */
+#include "base/mem.h"
+#include "pgctl/jobs/inspect.h"
+#include "pgctl/jobs/launch.h"
+#include "pgctl/jobs/pg_private.h"
+#include "pgctl/proc/pg_files.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define STATEMENTS_MAX (PG_USERS_MAX + 16)
+#define HBA_BYTES_MAX  (1024 * 1024)
+#define GONE_EVERY_MS  5
+
+enum {
+    BOOT_LOOK,
+    BOOT_MARKED,
+    BOOT_INITDB_DONE,
+    BOOT_WRITTEN,
+    BOOT_LAUNCH,
+    BOOT_SQL,
+    BOOT_UNMARKED,
+    BOOT_KILLED,
+};
+
+struct boot_data {
+    struct pg_look look;
+    struct pg_launch launch;
+    struct pg_file_set files;
+    struct pg_lines initdb;
+    struct pg_lines pg_hba;
+    char *statements[STATEMENTS_MAX];
+    size_t statement_count;
+    size_t next;
+    char pwfile[PG_PATH_BYTES];
+    char hba_path[PG_PATH_BYTES];
+    const char *marker_path;
+    const char *data_dir;
+    const char *password;
+    bool own_hba; /* the lines are appended to initdb's file */
+    struct error why;
+};
+
+static void boot_release(struct pg_task *task)
+{
+    struct boot_data *data = task->data;
+    for (size_t i = 0; i < data->statement_count; i++) {
+        mem_free(data->statements[i]);
+    }
+    pg_file_set_free(&data->files);
+    pg_lines_free(&data->initdb);
+    pg_lines_free(&data->pg_hba);
+}
+
+/* --- statements
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void add_statement(struct boot_data *data, const char *text)
+{
+    if (data->statement_count < STATEMENTS_MAX) {
+        data->statements[data->statement_count++] = mem_strdup(text);
+    }
+}
+
+static int add_role(struct boot_data *data, const char *name, const char *password,
+                    const struct pg_lines *options, struct error *err)
+{
+    struct buf sql = BUF_INIT;
+    int rc = pg_conf_role_sql(&sql, name, password, options, false, err);
+    if (rc == 0) {
+        add_statement(data, buf_str(&sql));
+    }
+    buf_free(&sql);
+    return rc;
+}
+
+static bool is_account(const struct pg_account *account, const char *name)
+{
+    return account->username != NULL && strcmp(account->username, name) == 0;
+}
+
+/* What pg_rewind needs without being a superuser (PostgreSQL documentation, pg_rewind, Notes). */
+static void grant_rewind(struct boot_data *data, const char *name)
+{
+    static const char *const functions[] = {
+        "pg_ls_dir(text, boolean, boolean)", "pg_stat_file(text, boolean)",
+        "pg_read_binary_file(text)", "pg_read_binary_file(text, bigint, bigint, boolean)"};
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        struct buf sql = BUF_INIT;
+        buf_printf(&sql, "GRANT EXECUTE ON FUNCTION pg_catalog.%s TO ", functions[i]);
+        pg_quote_ident(&sql, name);
+        add_statement(data, buf_str(&sql));
+        buf_free(&sql);
+    }
+}
+
+static int make_statements(struct boot_data *data, const struct pg_instance *pg,
+                           const struct pg_bootstrap *bootstrap, struct error *err)
+{
+    static const char *const replication_option[] = {"REPLICATION"};
+    struct pg_lines replication = {replication_option, 1};
+    struct pg_lines none = {NULL, 0};
+    const struct pg_instance_config *config = &pg->config;
+    int rc = 0;
+
+    /* Passwords must not go into the server's log. */
+    add_statement(data, "SET log_statement TO none");
+    add_statement(data, "SET log_min_duration_statement TO -1");
+    add_statement(data, "SET log_min_error_statement TO log");
+    if (!is_account(&config->superuser, config->replication.username)) {
+        rc = add_role(data, config->replication.username, config->replication.password,
+                      &replication, err);
+    }
+    const char *rewind = config->rewind.username;
+    bool own_rewind =
+        rewind != NULL && rewind[0] != '\0' && !is_account(&config->superuser, rewind);
+    if (rc == 0 && own_rewind) {
+        if (!is_account(&config->replication, rewind)) {
+            rc = add_role(data, rewind, config->rewind.password, &none, err);
+        }
+        grant_rewind(data, rewind);
+    }
+    for (size_t i = 0; rc == 0 && i < bootstrap->user_count; i++) {
+        const struct pg_user *user = &bootstrap->users[i];
+        if (!is_account(&config->superuser, user->name) &&
+            !is_account(&config->replication, user->name) &&
+            !(own_rewind && is_account(&config->rewind, user->name))) {
+            rc = add_role(data, user->name, user->password, &user->options, err);
+        }
+    }
+    return rc;
+}
+
+/* --- steps
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static int mark_work(void *arg, struct error *err)
+{
+    const struct boot_data *data = arg;
+    int rc = pg_marker_write(data->marker_path, "bootstrap", data->data_dir, err);
+    if (rc == 0 && data->password != NULL) {
+        struct buf text = BUF_INIT;
+        buf_printf(&text, "%s\n", data->password);
+        rc = pg_file_write(data->pwfile, buf_span(&text), 0600, err);
+        buf_free(&text);
+    }
+    return rc;
+}
+
+static void run_initdb(struct pg_task *task, const struct boot_data *data)
+{
+    const struct pg_instance *pg = task->pg;
+    char *made[PG_CHILD_ARGS_MAX];
+    const char *argv[PG_CHILD_ARGS_MAX];
+    size_t made_count = 0;
+    size_t argc = 0;
+
+    argv[argc++] = pg->bin.paths[PG_INITDB];
+    argv[argc++] = "-D";
+    argv[argc++] = data->data_dir;
+    made[made_count] = mem_printf("--username=%s", pg->config.superuser.username);
+    argv[argc++] = made[made_count++];
+    if (data->password != NULL) {
+        made[made_count] = mem_printf("--pwfile=%s", data->pwfile);
+        argv[argc++] = made[made_count++];
+    }
+    for (size_t i = 0; i < data->initdb.count && argc < PG_CHILD_ARGS_MAX - 1; i++) {
+        made[made_count] = mem_printf("--%s", data->initdb.items[i]);
+        argv[argc++] = made[made_count++];
+    }
+    argv[argc] = NULL;
+    task->state = BOOT_INITDB_DONE;
+    pg_task_say(task, "initdb");
+    pg_task_child(task, argv, NULL, NULL);
+    for (size_t i = 0; i < made_count; i++) {
+        mem_free(made[i]);
+    }
+}
+
+static int write_work(void *arg, struct error *err)
+{
+    struct boot_data *data = arg;
+    struct buf hba = BUF_INIT;
+    int rc = pg_file_remove(data->pwfile, err);
+
+    if (rc == 0 && data->own_hba && data->pg_hba.count > 0) {
+        rc = pg_file_read(data->hba_path, HBA_BYTES_MAX, &hba, err);
+        buf_put_str(&hba, "\n");
+        for (size_t i = 0; i < data->pg_hba.count; i++) {
+            buf_printf(&hba, "%s\n", data->pg_hba.items[i]);
+        }
+        rc = rc != 0 ? rc : pg_file_write(data->hba_path, buf_span(&hba), 0600, err);
+    }
+    buf_free(&hba);
+    return rc != 0 ? rc : pg_file_set_write(&data->files, err);
+}
+
+static int unmark_work(void *arg, struct error *err)
+{
+    return pg_file_remove(((const struct boot_data *)arg)->marker_path, err);
+}
+
+static int forget_password_work(void *arg, struct error *err)
+{
+    const struct boot_data *data = arg;
+    int rc = pg_file_remove(data->pwfile, err);
+    *err = data->why;
+    return rc != 0 ? rc : data->why.code;
+}
+
+/* Whatever runs is ended before the failure is told. */
+static void give_up(struct pg_task *task, struct boot_data *data)
+{
+    data->why = task->err;
+    data->why.code = task->rc;
+    error_wrap(&data->why, "making a new cluster");
+    task->state = BOOT_KILLED;
+    if (task->pg->fence != NULL && fence_client_connected(task->pg->fence)) {
+        pg_task_fence(task, fence_client_kill(task->pg->fence, data->data_dir, pg_task_on_fence,
+                                              task, &task->err));
+    } else {
+        pg_task_work(task, forget_password_work, data);
+    }
+}
+
+static void wait_gone(struct pg_task *task, const struct boot_data *data)
+{
+    const struct fence_client *fence = task->pg->fence;
+    if (fence != NULL && fence_client_connected(fence)) {
+        const struct fence_status *status = fence_client_status(fence);
+        if (status->running || status->killing || (status->starts > 0 && !status->all_gone)) {
+            pg_task_wait(task, GONE_EVERY_MS);
+            return;
+        }
+    }
+    pg_task_fail_with(task, data->why.code < 0 ? data->why.code : ERR_IO, "%s", data->why.text);
+}
+
+static void looked(struct pg_task *task, struct boot_data *data)
+{
+    const struct pg_inspection *found = &data->look.found;
+    if (found->kind != PG_DIR_MISSING && found->kind != PG_DIR_EMPTY) {
+        pg_task_fail_with(task, ERR_EXISTS, "making a new cluster: '%s' is not empty",
+                          data->data_dir);
+        return;
+    }
+    task->state = BOOT_MARKED;
+    pg_task_work(task, mark_work, data);
+}
+
+static void launch(struct pg_task *task, struct boot_data *data)
+{
+    int rc = pg_launch_step(task, &data->launch);
+    if (rc > 0) {
+        task->state = BOOT_SQL;
+        pg_task_say(task, "making accounts");
+        pg_task_query(task, data->statements[data->next++]);
+    } else if (rc < 0) {
+        give_up(task, data);
+    }
+}
+
+static void boot_step(struct pg_task *task)
+{
+    struct boot_data *data = task->data;
+    bool failed = task->rc != 0 && task->state != BOOT_LOOK && task->state != BOOT_LAUNCH &&
+                  task->state != BOOT_KILLED;
+
+    if (failed) {
+        give_up(task, data);
+        return;
+    }
+    switch (task->state) {
+    case BOOT_LOOK:
+        if (pg_look_step(task, &data->look)) {
+            looked(task, data);
+        }
+        return;
+    case BOOT_MARKED: run_initdb(task, data); return;
+    case BOOT_INITDB_DONE:
+        pg_file_set_make(&data->files, task->pg, false);
+        pg_file_set_service(&data->files, task->pg, NULL);
+        task->state = BOOT_WRITTEN;
+        pg_task_work(task, write_work, data);
+        return;
+    case BOOT_WRITTEN:
+        task->state = BOOT_LAUNCH;
+        launch(task, data);
+        return;
+    case BOOT_LAUNCH: launch(task, data); return;
+    case BOOT_SQL:
+        if (data->next < data->statement_count) {
+            pg_task_query(task, data->statements[data->next++]);
+            return;
+        }
+        task->state = BOOT_UNMARKED;
+        pg_task_work(task, unmark_work, data);
+        return;
+    case BOOT_UNMARKED: pg_task_end(task); return;
+    default: wait_gone(task, data); return;
+    }
+}
+
+int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstrap *bootstrap,
+                          int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
+{
+    static const struct pg_task_ops ops = {
+        .name = "bootstrap", .job = PG_JOB_BOOTSTRAP, .step = boot_step, .release = boot_release};
+    struct boot_data *data = mem_new(struct boot_data);
+    struct pg_task scratch = {.data = data};
+
+    data->data_dir = instance->config.data_dir;
+    data->marker_path = instance->marker_path;
+    data->password = instance->config.superuser.password;
+    data->own_hba = instance->config.pg_hba.count == 0;
+    (void)snprintf(data->pwfile, sizeof data->pwfile, "%s/initdb.pw", instance->config.state_dir);
+    pg_path(instance, "pg_hba.conf", data->hba_path);
+    data->initdb = pg_lines_dup(&bootstrap->initdb);
+    data->pg_hba = pg_lines_dup(&bootstrap->pg_hba);
+    pg_look_begin(&data->look, instance);
+    int rc = bootstrap->user_count > PG_USERS_MAX
+                 ? error_set(err, ERR_LIMIT, "bootstrap.users: at most %d", PG_USERS_MAX)
+                 : make_statements(data, instance, bootstrap, err);
+    rc = rc != 0 ? rc : pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
+    if (rc != 0) {
+        boot_release(&scratch);
+        mem_free(data);
+    }
+    return rc;
+}

@@ -1,0 +1,166 @@
+/* The files that are written before a start: made as text on the loop, written on a thread.
+ *
+ * postgresql.conf of initdb becomes postgresql.base.conf once; from then on postgresql.conf is
+ * ours. */
+#include "base/mem.h"
+#include "pgctl/jobs/pg_private.h"
+#include "pgctl/proc/pg_files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AUTO_CONF_BYTES_MAX (1024 * 1024)
+
+static void put_pgpass(struct buf *out, const struct pg_account *account)
+{
+    if (account->username != NULL && account->username[0] != '\0' && account->password != NULL) {
+        pg_conf_pgpass(out, account->username, account->password);
+    }
+}
+
+void pg_file_set_make(struct pg_file_set *set, const struct pg_instance *pg, bool standby)
+{
+    struct pg_conf conf = pg_instance_conf(pg, standby);
+
+    *set = (struct pg_file_set){.signal = standby ? PG_SIGNAL_STANDBY : PG_SIGNAL_NONE};
+    set->data_dir = mem_strdup(pg->config.data_dir);
+    set->service_path = mem_strdup(pg->service_path);
+    set->pgpass_path = mem_strdup(pg->pgpass);
+    pg_conf_put(&set->conf, &conf);
+    if (pg->config.pg_hba.count > 0) {
+        pg_conf_lines(&set->hba, &pg->config.pg_hba);
+    }
+    if (pg->config.pg_ident.count > 0) {
+        pg_conf_lines(&set->ident, &pg->config.pg_ident);
+    }
+    put_pgpass(&set->pgpass, &pg->config.replication);
+    put_pgpass(&set->pgpass, &pg->config.rewind);
+    put_pgpass(&set->pgpass, &pg->config.superuser);
+}
+
+void pg_file_set_service(struct pg_file_set *set, const struct pg_instance *pg,
+                         const struct pg_upstream *upstream)
+{
+    struct pg_service service = {.user = pg->config.replication.username, .passfile = pg->pgpass};
+    if (upstream != NULL) {
+        service.host = upstream->host;
+        service.port = upstream->port;
+    }
+    pg_conf_service(&set->service, &service);
+}
+
+void pg_file_set_free(struct pg_file_set *set)
+{
+    mem_free(set->data_dir);
+    mem_free(set->service_path);
+    mem_free(set->pgpass_path);
+    buf_free(&set->conf);
+    buf_free(&set->hba);
+    buf_free(&set->ident);
+    buf_free(&set->service);
+    buf_free(&set->pgpass);
+    *set = (struct pg_file_set){0};
+}
+
+static int write_in(const char *data_dir, const char *name, const struct buf *bytes,
+                    struct error *err)
+{
+    char path[PG_PATH_BYTES];
+    if (bytes->len == 0) {
+        return 0;
+    }
+    (void)snprintf(path, sizeof path, "%s/%s", data_dir, name);
+    return pg_file_write(path, buf_span(bytes), 0600, err);
+}
+
+static int keep_base_conf(const char *data_dir, struct error *err)
+{
+    char conf[PG_PATH_BYTES];
+    char base[PG_PATH_BYTES];
+
+    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", data_dir);
+    (void)snprintf(base, sizeof base, "%s/postgresql.base.conf", data_dir);
+    if (pg_file_exists(base)) {
+        return 0;
+    }
+    if (!pg_file_exists(conf)) { /* lost: an empty one keeps the include valid */
+        return pg_file_write(base, span_str(""), 0600, err);
+    }
+    if (rename(conf, base) != 0) {
+        return error_set(err, err_from_errno(errno), "renaming '%s' to '%s': %s", conf, base,
+                         strerror(errno));
+    }
+    return 0;
+}
+
+static int filter_auto_conf(const char *data_dir, struct error *err)
+{
+    char path[PG_PATH_BYTES];
+    struct buf before = BUF_INIT;
+    struct buf after = BUF_INIT;
+
+    (void)snprintf(path, sizeof path, "%s/postgresql.auto.conf", data_dir);
+    int rc = pg_file_read(path, AUTO_CONF_BYTES_MAX, &before, err);
+    if (rc == ERR_NOT_FOUND) {
+        rc = 0;
+    } else if (rc == 0) {
+        pg_conf_filter_auto(&after, buf_span(&before));
+        rc = after.len == before.len ? 0 : pg_file_write(path, buf_span(&after), 0600, err);
+    }
+    buf_free(&before);
+    buf_free(&after);
+    return rc;
+}
+
+static int set_signal(const struct pg_file_set *set, struct error *err)
+{
+    char standby[PG_PATH_BYTES];
+    char recovery[PG_PATH_BYTES];
+    char promote[PG_PATH_BYTES];
+
+    if (set->signal == PG_SIGNAL_KEEP) {
+        return 0;
+    }
+    (void)snprintf(standby, sizeof standby, "%s/standby.signal", set->data_dir);
+    (void)snprintf(recovery, sizeof recovery, "%s/recovery.signal", set->data_dir);
+    (void)snprintf(promote, sizeof promote, "%s/promote", set->data_dir);
+    /* A promotion that was asked for in an earlier life must not happen in this one. */
+    int rc = pg_file_remove(promote, err);
+    rc = rc != 0 ? rc : pg_file_remove(recovery, err);
+    if (rc != 0) {
+        return rc;
+    }
+    return set->signal == PG_SIGNAL_STANDBY ? pg_file_write(standby, span_str(""), 0600, err)
+                                            : pg_file_remove(standby, err);
+}
+
+int pg_file_set_write(void *arg, struct error *err)
+{
+    struct pg_file_set *set = arg;
+    int rc = keep_base_conf(set->data_dir, err);
+
+    rc = rc != 0 ? rc : write_in(set->data_dir, "postgresql.conf", &set->conf, err);
+    rc = rc != 0 ? rc : write_in(set->data_dir, "pg_hba.conf", &set->hba, err);
+    rc = rc != 0 ? rc : write_in(set->data_dir, "pg_ident.conf", &set->ident, err);
+    rc = rc != 0 ? rc : filter_auto_conf(set->data_dir, err);
+    if (rc == 0 && set->service.len > 0) {
+        rc = pg_file_write(set->service_path, buf_span(&set->service), 0600, err);
+    }
+    if (rc == 0 && set->pgpass.len > 0) {
+        rc = pg_file_write(set->pgpass_path, buf_span(&set->pgpass), 0600, err);
+    }
+    return rc != 0 ? rc : set_signal(set, err);
+}
+
+int pg_marker_write(const char *marker_path, const char *job, const char *data_dir,
+                    struct error *err)
+{
+    struct buf text = BUF_INIT;
+
+    buf_printf(&text, "%s\n%s\n", job, data_dir);
+    int rc = pg_file_write(marker_path, buf_span(&text), 0600, err);
+    buf_free(&text);
+    return rc;
+}

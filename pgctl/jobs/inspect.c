@@ -1,0 +1,136 @@
+/* A look at the data directory: files on a thread, then pg_controldata in a child.
+ *
+ *   LOOK -> CONTROL -> end
+ *
+ * Also the first two steps of every job that has to know what it is about to touch: pg_look_step.
+ */
+#include "pgctl/jobs/inspect.h"
+
+#include "base/mem.h"
+#include "pgctl/jobs/pg_private.h"
+#include "pgctl/pg_parse.h"
+#include "pgctl/proc/pg_files.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int look_work(void *arg, struct error *err)
+{
+    struct pg_look *look = arg;
+    (void)err;
+    pg_dir_look(look->data_dir, look->marker_path, look->service_path, &look->found);
+    return 0;
+}
+
+static bool wants_control(const struct pg_inspection *found)
+{
+    return found->kind == PG_DIR_VALID || found->kind == PG_DIR_UNFINISHED;
+}
+
+static void run_controldata(struct pg_task *task)
+{
+    const char *const argv[] = {task->pg->bin.paths[PG_CONTROLDATA], "-D",
+                                task->pg->config.data_dir, NULL};
+    pg_task_child(task, argv, NULL, NULL);
+}
+
+static void read_control(struct pg_task *task, struct pg_look *look)
+{
+    struct error err;
+    struct pg_inspection *found = &look->found;
+    int rc = task->rc;
+
+    if (rc == 0) {
+        rc = pg_controldata_parse(buf_span(&task->out), &found->control, &err);
+    } else {
+        err = task->err;
+    }
+    if (rc == 0) {
+        rc = pg_version_check(found->major, task->pg->config.data_dir, &err);
+    }
+    if (rc == 0 && found->major != task->pg->bin.major) {
+        rc = error_set(
+            &err, ERR_UNSUPPORTED,
+            "the data directory is PostgreSQL %d's, the programs in '%s' are of version %d",
+            found->major, task->pg->bin.dir, task->pg->bin.major);
+    }
+    if (rc == 0) {
+        task->pg->has_control = true;
+        task->pg->control = found->control;
+    } else if (found->kind == PG_DIR_VALID) {
+        found->kind = PG_DIR_BROKEN;
+        (void)snprintf(found->reason, sizeof found->reason, "%.*s", (int)sizeof found->reason - 1,
+                       err.text);
+    }
+}
+
+void pg_look_begin(struct pg_look *look, const struct pg_instance *pg)
+{
+    look->state = PG_LOOK_FILES;
+    look->data_dir = pg->config.data_dir;
+    look->marker_path = pg->marker_path;
+    look->service_path = pg->service_path;
+}
+
+bool pg_look_step(struct pg_task *task, struct pg_look *look)
+{
+    switch (look->state) {
+    case PG_LOOK_FILES:
+        look->state = PG_LOOK_CONTROL;
+        pg_task_work(task, look_work, look);
+        return false;
+    case PG_LOOK_CONTROL:
+        look->state = PG_LOOK_READ;
+        if (wants_control(&look->found)) {
+            run_controldata(task);
+            return false;
+        }
+        return true;
+    case PG_LOOK_READ: read_control(task, look); return true;
+    }
+    return true;
+}
+
+struct inspect_data {
+    struct pg_look look;
+    pg_inspect_cb done;
+    void *arg;
+};
+
+static void inspect_step(struct pg_task *task)
+{
+    struct inspect_data *data = task->data;
+    if (data->look.state == PG_LOOK_READ && task->rc == ERR_TIMEOUT) {
+        pg_task_fail(task);
+        return;
+    }
+    if (pg_look_step(task, &data->look)) {
+        pg_task_end(task);
+    }
+}
+
+static void inspect_told(struct pg_task *task)
+{
+    struct inspect_data *data = task->data;
+    data->done(data->arg, task->rc, task->rc == 0 ? &data->look.found : NULL, &task->err);
+}
+
+int pg_instance_inspect(struct pg_instance *instance, int64_t timeout_ms, pg_inspect_cb done,
+                        void *arg, struct error *err)
+{
+    static const struct pg_task_ops ops = {
+        .name = "inspect", .job = PG_JOB_INSPECT, .step = inspect_step};
+    struct pg_task *task;
+    struct inspect_data *data = mem_new(struct inspect_data);
+
+    pg_look_begin(&data->look, instance);
+    data->done = done;
+    data->arg = arg;
+    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, &task, err);
+    if (rc != 0) {
+        mem_free(data);
+        return rc;
+    }
+    task->on_end = inspect_told;
+    return 0;
+}

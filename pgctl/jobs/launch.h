@@ -1,0 +1,20 @@
+/* Starting the postmaster through the fence and waiting until it lets somebody in: the common end
+ * of start and bootstrap. */
+#ifndef PGCTL_JOBS_LAUNCH_H
+#define PGCTL_JOBS_LAUNCH_H
+
+#include "pgctl/jobs/pg_task.h"
+
+enum pg_launch_state { PG_LAUNCH_BEGIN, PG_LAUNCH_ASKED, PG_LAUNCH_CONNECT, PG_LAUNCH_CONNECTING };
+
+struct pg_launch {
+    enum pg_launch_state state;
+    bool standby;
+    uint32_t starts; /* of the fence, after ours */
+};
+
+/* 1: running, task->conn is a connection to it. 0: a sub-operation has begun. Negative: task->rc
+ * and task->err. */
+int pg_launch_step(struct pg_task *task, struct pg_launch *launch);
+
+#endif

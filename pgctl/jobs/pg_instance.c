@@ -1,0 +1,472 @@
+/* An instance: its configuration, what is derived from it once, and its end. The operations are in
+ * files of their own. */
+#include "pgctl/pg_instance.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/pg_probe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* --- deep copies
+ * ------------------------------------------------------------------------------------- */
+
+struct pg_parameters pg_parameters_dup(const struct pg_parameters *parameters)
+{
+    struct pg_parameter *items = mem_new_array(struct pg_parameter, parameters->count);
+    for (size_t i = 0; i < parameters->count; i++) {
+        items[i].name = mem_strdup(parameters->items[i].name);
+        items[i].value = mem_strdup(parameters->items[i].value);
+    }
+    return (struct pg_parameters){items, parameters->count};
+}
+
+static void free_const(const void *ptr)
+{
+    mem_free((void *)(uintptr_t)ptr);
+}
+
+void pg_parameters_free(struct pg_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++) {
+        free_const(parameters->items[i].name);
+        free_const(parameters->items[i].value);
+    }
+    free_const(parameters->items);
+    *parameters = (struct pg_parameters){0};
+}
+
+struct pg_lines pg_lines_dup(const struct pg_lines *lines)
+{
+    const char **items = mem_new_array(const char *, lines->count);
+    for (size_t i = 0; i < lines->count; i++) {
+        items[i] = mem_strdup(lines->items[i]);
+    }
+    return (struct pg_lines){items, lines->count};
+}
+
+void pg_lines_free(struct pg_lines *lines)
+{
+    for (size_t i = 0; i < lines->count; i++) {
+        free_const(lines->items[i]);
+    }
+    free_const(lines->items);
+    *lines = (struct pg_lines){0};
+}
+
+/* The members of a configuration that are plain strings. */
+#define CONFIG_STRINGS(X)                                                                 \
+    X(name)                                                                               \
+    X(scope) X(data_dir) X(state_dir) X(bin_dir) X(self_exe) X(fence_log) X(listen)       \
+        X(connect_host) X(pgpass) X(database) X(superuser.username) X(superuser.password) \
+            X(replication.username) X(replication.password) X(rewind.username) X(rewind.password)
+
+static void config_dup(const struct pg_instance_config *config,
+                       struct pg_instance_config *ret_config)
+{
+    *ret_config = *config;
+#define DUP(member) ret_config->member = mem_strdup(config->member);
+    CONFIG_STRINGS(DUP)
+#undef DUP
+    ret_config->parameters = pg_parameters_dup(&config->parameters);
+    ret_config->recovery_conf = pg_parameters_dup(&config->recovery_conf);
+    ret_config->pg_hba = pg_lines_dup(&config->pg_hba);
+    ret_config->pg_ident = pg_lines_dup(&config->pg_ident);
+    ret_config->basebackup = pg_lines_dup(&config->basebackup);
+    if (ret_config->database == NULL) {
+        ret_config->database = mem_strdup("postgres");
+    }
+    if (ret_config->superuser.username == NULL) {
+        ret_config->superuser.username = mem_strdup("postgres");
+    }
+}
+
+static void config_free(struct pg_instance_config *config)
+{
+#define FREE(member) free_const(config->member);
+    CONFIG_STRINGS(FREE)
+#undef FREE
+    pg_parameters_free(&config->parameters);
+    pg_parameters_free(&config->recovery_conf);
+    pg_lines_free(&config->pg_hba);
+    pg_lines_free(&config->pg_ident);
+    pg_lines_free(&config->basebackup);
+}
+
+/* --- refusals
+ * ------------------------------------------------------------------------------------------ */
+
+static int check_lines(const struct pg_lines *lines, const char *key, struct error *err)
+{
+    if (lines->count > PG_LINES_MAX) {
+        return error_set(err, ERR_LIMIT, "%s has %zu lines, at most %d are allowed", key,
+                         lines->count, PG_LINES_MAX);
+    }
+    for (size_t i = 0; i < lines->count; i++) {
+        if (!pg_conf_is_line(lines->items[i])) {
+            return error_set(err, ERR_INVALID,
+                             "%s: line %zu has a line break or a control character", key, i + 1);
+        }
+    }
+    return 0;
+}
+
+static int check_strings(const struct pg_instance_config *config, struct error *err)
+{
+#define CHECK(member)                                                               \
+    if (config->member != NULL &&                                                   \
+        (!pg_conf_is_line(config->member) || strlen(config->member) > 900)) {       \
+        return error_set(err, ERR_INVALID,                                          \
+                         #member " has a line break, or more than 900 characters"); \
+    }
+    CONFIG_STRINGS(CHECK)
+#undef CHECK
+    return 0;
+}
+
+static int check_config(const struct pg_instance_config *config, struct error *err)
+{
+    int rc = check_strings(config, err);
+    if (rc == 0 &&
+        (config->data_dir == NULL || config->data_dir[0] != '/' || config->state_dir == NULL)) {
+        rc = error_set(err, ERR_INVALID, "postgresql.data_dir has to be an absolute path");
+    }
+    if (rc == 0 && (config->name == NULL || config->scope == NULL || config->listen == NULL ||
+                    config->pgpass == NULL)) {
+        rc = error_set(err, ERR_INVALID,
+                       "name, scope, postgresql.listen and postgresql.pgpass are needed");
+    }
+    if (rc == 0 &&
+        (config->replication.username == NULL || config->replication.username[0] == '\0')) {
+        rc = error_set(err, ERR_INVALID,
+                       "postgresql.authentication.replication.username is missing");
+    }
+    rc = rc != 0 ? rc : pg_parameters_check(&config->parameters, err);
+    rc = rc != 0 ? rc : pg_parameters_check(&config->recovery_conf, err);
+    rc = rc != 0 ? rc : check_lines(&config->pg_hba, "postgresql.pg_hba", err);
+    rc = rc != 0 ? rc : check_lines(&config->pg_ident, "postgresql.pg_ident", err);
+    return rc != 0 ? rc : check_lines(&config->basebackup, "postgresql.basebackup", err);
+}
+
+/* --- what is derived
+ * ------------------------------------------------------------------------------------ */
+
+/* Variables that are ours or the service manager's, and libpq's, which would change what our
+ * programs do. */
+static bool is_foreign_variable(const char *variable)
+{
+    static const char *const prefixes[] = {"PATRONI_", "KUBERNETES_", "PGQUORUM_", "NOTIFY_SOCKET=",
+                                           "PG",       "LC_ALL=",     "LISTEN_",   "WATCHDOG_"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char **make_env(const char *const *more, size_t more_count, bool keep_locale)
+{
+    char **env = mem_new_array(char *, PG_ENV_MAX + 1);
+    size_t count = 0;
+
+    for (size_t i = 0; i < more_count; i++) {
+        env[count++] = mem_strdup(more[i]);
+    }
+    for (char **variable = environ; *variable != NULL && count < PG_ENV_MAX; variable++) {
+        bool locale = keep_locale && strncmp(*variable, "LC_ALL=", strlen("LC_ALL=")) == 0;
+        if (locale || !is_foreign_variable(*variable)) {
+            env[count++] = mem_strdup(*variable);
+        }
+    }
+    return env;
+}
+
+static void free_env(char **env)
+{
+    for (size_t i = 0; env != NULL && env[i] != NULL; i++) {
+        mem_free(env[i]);
+    }
+    mem_free(env);
+}
+
+static void derive_env(struct pg_instance *pg)
+{
+    char *service = mem_printf("PGSERVICEFILE=%s", pg->service_path);
+    char *passfile = mem_printf("PGPASSFILE=%s", pg->pgpass);
+    const char *const child[] = {"LC_ALL=C", passfile, "PGOPTIONS=-c statement_timeout=0",
+                                 "PGCONNECT_TIMEOUT=10"};
+    const char *const postmaster[] = {service};
+
+    pg->child_env = make_env(child, sizeof child / sizeof child[0], false);
+    pg->postmaster_env = make_env(postmaster, sizeof postmaster / sizeof postmaster[0], true);
+    mem_free(service);
+    mem_free(passfile);
+}
+
+static const char *parameter(const struct pg_instance *pg, const char *name)
+{
+    const char *value = NULL;
+    for (size_t i = 0; i < pg->config.parameters.count; i++) {
+        if (strcasecmp(pg->config.parameters.items[i].name, name) == 0) {
+            value = pg->config.parameters.items[i].value;
+        }
+    }
+    return value;
+}
+
+/* The first socket directory, if a client can name it: relative ones are relative to the data
+ * directory. Not given: the server's default is not known here, and TCP does. */
+static void derive_socket(struct pg_instance *pg)
+{
+    struct sockaddr_un address;
+    const char *value = parameter(pg, "unix_socket_directories");
+    char dir[PG_PATH_BYTES];
+    char path[PG_PATH_BYTES * 2];
+
+    pg->socket_dir[0] = '\0';
+    if (value == NULL || value[0] == '\0' || value[0] == '@') {
+        return;
+    }
+    (void)snprintf(dir, sizeof dir, "%.*s", (int)strcspn(value, ","), value);
+    size_t len = strlen(dir);
+    while (len > 0 && dir[len - 1] == ' ') {
+        dir[--len] = '\0';
+    }
+    if (dir[0] == '/') {
+        (void)snprintf(path, sizeof path, "%s", dir);
+    } else if (strcmp(dir, ".") == 0) {
+        (void)snprintf(path, sizeof path, "%s", pg->config.data_dir);
+    } else {
+        (void)snprintf(path, sizeof path, "%s/%s", pg->config.data_dir, dir);
+    }
+    if (strlen(path) + strlen("/.s.PGSQL.65535") < sizeof address.sun_path) {
+        (void)snprintf(pg->socket_dir, sizeof pg->socket_dir, "%.*s",
+                       (int)sizeof pg->socket_dir - 1, path);
+    }
+}
+
+/* An address of our own that the server listens on. */
+static void derive_tcp(struct pg_instance *pg)
+{
+    size_t len = strcspn(pg->config.listen, ",");
+
+    (void)snprintf(pg->tcp_host, sizeof pg->tcp_host, "%.*s", (int)len, pg->config.listen);
+    if (strcmp(pg->tcp_host, "*") == 0 || strcmp(pg->tcp_host, "0.0.0.0") == 0) {
+        (void)snprintf(pg->tcp_host, sizeof pg->tcp_host, "127.0.0.1");
+    } else if (strcmp(pg->tcp_host, "::") == 0) {
+        (void)snprintf(pg->tcp_host, sizeof pg->tcp_host, "::1");
+    } else if (pg->tcp_host[0] == '\0') {
+        (void)snprintf(pg->tcp_host, sizeof pg->tcp_host, "%s",
+                       pg->config.connect_host == NULL ? "127.0.0.1" : pg->config.connect_host);
+    }
+    (void)snprintf(pg->local_address, sizeof pg->local_address, "host=%s port=%" PRIu16,
+                   pg->socket_dir[0] != '\0' ? pg->socket_dir : pg->tcp_host, pg->config.port);
+}
+
+static void derive(struct pg_instance *pg)
+{
+    (void)snprintf(pg->service_path, sizeof pg->service_path, "%s/pg_service.conf",
+                   pg->config.state_dir);
+    (void)snprintf(pg->marker_path, sizeof pg->marker_path, "%s/unfinished", pg->config.state_dir);
+    (void)snprintf(pg->pgpass, sizeof pg->pgpass, "%s", pg->config.pgpass);
+    pg_slot_name(pg->config.name, pg->slot_name);
+    derive_socket(pg);
+    derive_tcp(pg);
+    derive_env(pg);
+}
+
+int pg_instance_new(struct uv_loop_s *loop, const struct pg_instance_config *config,
+                    struct pg_instance **ret_instance, struct error *err)
+{
+    int rc = check_config(config, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct pg_instance *pg = mem_new(struct pg_instance);
+    rc = pg_bin_find(config->bin_dir, &pg->bin, err);
+    if (rc != 0) {
+        mem_free(pg);
+        return rc;
+    }
+    config_dup(config, &pg->config);
+    pg->loop = loop;
+    pg->clock = config->clock == NULL ? clock_real() : config->clock;
+    pg->self_exe = mem_strdup(config->self_exe);
+    pg->config.probe_timeout_ms = config->probe_timeout_ms > 0 ? config->probe_timeout_ms : 2000;
+    list_init(&pg->tasks);
+    derive(pg);
+    pg->probe = pg_probe_new(pg);
+    *ret_instance = pg;
+    return 0;
+}
+
+static void free_now(struct pg_instance *pg)
+{
+    void (*freed)(void *arg) = pg->freed;
+    void *arg = pg->freed_arg;
+
+    config_free(&pg->config);
+    mem_free(pg->self_exe);
+    free_env(pg->child_env);
+    free_env(pg->postmaster_env);
+    mem_free(pg);
+    if (freed != NULL) {
+        freed(arg);
+    }
+}
+
+void pg_instance_task_gone(struct pg_instance *pg)
+{
+    pg->task_count--;
+    if (pg->closing && pg->task_count == 0) {
+        free_now(pg);
+    }
+}
+
+static void release_last(struct pg_task *task)
+{
+    (void)task;
+}
+
+static void step_last(struct pg_task *task)
+{
+    pg_task_end(task);
+}
+
+void pg_instance_free(struct pg_instance *instance, void (*freed)(void *arg), void *arg)
+{
+    static const struct pg_task_ops last = {
+        .name = "free", .step = step_last, .release = release_last};
+
+    if (instance == NULL) {
+        return;
+    }
+    ASSERT(!instance->closing);
+    /* A task of its own, so that the last one always goes from the loop, whatever else runs. */
+    int rc = pg_task_start(instance, &last, NULL, 0, NULL, NULL, NULL, NULL);
+    instance->freed = freed;
+    instance->freed_arg = arg;
+    instance->closing = true;
+    pg_probe_free(instance->probe);
+    instance->probe = NULL;
+    LIST_EACH(item, &instance->tasks)
+    {
+        struct pg_task *task = LIST_OWNER(item, struct pg_task, link);
+        if (task->ops != &last) {
+            pg_task_cancel(task);
+        }
+    }
+    (void)rc; /* at the limit of tasks there are others that end it */
+}
+
+/* --- small answers
+ * ----------------------------------------------------------------------------------- */
+
+void pg_instance_set_fence(struct pg_instance *instance, struct fence_client *fence)
+{
+    instance->fence = fence;
+}
+
+void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event event,
+                                const struct fence_status *status)
+{
+    (void)status; /* tasks that wait for the fence look at its status themselves */
+    if (event == FENCE_EVENT_POSTMASTER_EXITED || event == FENCE_EVENT_ALL_GONE ||
+        event == FENCE_EVENT_LOST) {
+        pg_probe_disconnect(instance->probe);
+    }
+}
+
+int pg_instance_major(const struct pg_instance *instance)
+{
+    return instance->bin.major;
+}
+
+const char *pg_instance_local_address(const struct pg_instance *instance)
+{
+    return instance->local_address;
+}
+
+bool pg_instance_promote_sent(const struct pg_instance *instance)
+{
+    return instance->promote_sent;
+}
+
+const char *pg_job_name(enum pg_job_kind kind)
+{
+    switch (kind) {
+    case PG_JOB_NONE: return "none";
+    case PG_JOB_INSPECT: return "inspect";
+    case PG_JOB_BOOTSTRAP: return "bootstrap";
+    case PG_JOB_START: return "start";
+    case PG_JOB_STOP: return "stop";
+    case PG_JOB_PROMOTE: return "promote";
+    case PG_JOB_CLONE: return "clone";
+    case PG_JOB_REWIND: return "rewind";
+    case PG_JOB_CRASH_RECOVERY: return "crash recovery";
+    case PG_JOB_REMOVE: return "remove";
+    case PG_JOB_MOVE_ASIDE: return "move aside";
+    }
+    return "unknown";
+}
+
+void pg_instance_cancel_job(struct pg_instance *instance)
+{
+    if (instance->job != NULL) {
+        pg_task_cancel(instance->job);
+    }
+}
+
+struct pg_conn_target pg_local_target(const struct pg_instance *pg, bool second)
+{
+    bool socket = pg->socket_dir[0] != '\0' && pg->avoid_socket == second;
+    return (struct pg_conn_target){
+        .host = socket ? pg->socket_dir : pg->tcp_host,
+        .port = pg->config.port,
+        .user = pg->config.superuser.username,
+        .password = pg->config.superuser.password,
+        .database = pg->config.database,
+        .application_name = "pgquorum",
+    };
+}
+
+bool pg_local_has_second(const struct pg_instance *pg)
+{
+    return pg->socket_dir[0] != '\0';
+}
+
+const struct pg_account *pg_rewind_account(const struct pg_instance *pg)
+{
+    const struct pg_account *rewind = &pg->config.rewind;
+    return rewind->username != NULL && rewind->username[0] != '\0' ? rewind : &pg->config.superuser;
+}
+
+void pg_path(const struct pg_instance *pg, const char *name, char *ret_path)
+{
+    (void)snprintf(ret_path, PG_PATH_BYTES, "%s/%s", pg->config.data_dir, name);
+}
+
+struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby)
+{
+    return (struct pg_conf){
+        .scope = pg->config.scope,
+        .member = pg->config.name,
+        .listen = pg->config.listen,
+        .port = pg->config.port,
+        .slot_name = pg->config.use_slots ? pg->slot_name : NULL,
+        .parameters = pg->config.parameters,
+        .recovery_conf = pg->config.recovery_conf,
+        .standby = standby,
+        .control = pg->has_control ? &pg->control : NULL,
+    };
+}

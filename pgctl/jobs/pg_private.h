@@ -1,0 +1,100 @@
+/* The inside of an instance, shared by the files of this room. */
+#ifndef PGCTL_JOBS_PG_PRIVATE_H
+#define PGCTL_JOBS_PG_PRIVATE_H
+
+#include "base/buf.h"
+#include "pgctl/conf/pg_conf.h"
+#include "pgctl/jobs/pg_task.h"
+#include "pgctl/pg_instance.h"
+#include "pgctl/proc/pg_bin.h"
+
+#define PG_TASKS_MAX 64
+#define PG_ENV_MAX   120 /* variables of a child; FENCE_ENV_MAX bounds the postmaster's */
+
+struct pg_instance {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    struct fence_client *fence;       /* borrowed; may be NULL */
+    struct pg_instance_config config; /* every pointer in it is ours */
+    struct pg_bin bin;
+    char *self_exe;
+    char **child_env; /* for our programs */
+    char **postmaster_env;
+    char slot_name[PG_NAME_BYTES];
+    char service_path[PG_PATH_BYTES];
+    char marker_path[PG_PATH_BYTES];
+    char pgpass[PG_PATH_BYTES];
+    char socket_dir[PG_PATH_BYTES]; /* of local connections; "" = none usable */
+    char tcp_host[PG_HOST_BYTES];   /* of local connections where the socket does not do */
+    char local_address[PG_PATH_BYTES + 32];
+    bool avoid_socket; /* the socket was refused (pg_hba, missing) and TCP worked */
+
+    struct list tasks; /* struct pg_task, by link */
+    int task_count;
+    struct pg_task *job; /* the one that runs */
+
+    bool has_control;
+    struct pg_control control; /* of the last inspection or start */
+    bool promote_sent;
+
+    /* The probe: one connection, kept. */
+    struct pg_conn *probe_conn;
+    uv_timer_t *probe_timer;
+    bool probing;
+    struct pg_probe *probe;
+
+    bool closing;
+    bool told_freed;
+    void (*freed)(void *arg);
+    void *freed_arg;
+};
+
+/* The last task's memory has been given back: ends pg_instance_free. */
+void pg_instance_task_gone(struct pg_instance *pg);
+
+/* Where local clients of ours connect, as the superuser. `second`: the way to try when the first
+ * was refused. */
+struct pg_conn_target pg_local_target(const struct pg_instance *pg, bool second);
+bool pg_local_has_second(const struct pg_instance *pg);
+/* The account for questions and rewinds on other members. */
+const struct pg_account *pg_rewind_account(const struct pg_instance *pg);
+
+/* The PostgreSQL of another member, for questions. */
+struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *host, uint16_t port);
+
+/* Copy of the texts that a conf is made of; valid as long as the instance's configuration does not
+ * change. */
+struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby);
+
+/* Path inside the data directory. */
+void pg_path(const struct pg_instance *pg, const char *name, char *ret_path); /* PG_PATH_BYTES */
+
+/* What a worker thread writes before a start: texts made on the loop, paths. */
+struct pg_file_set {
+    char *data_dir;
+    char *service_path;
+    char *pgpass_path;
+    struct buf conf;
+    struct buf hba; /* empty = leave */
+    struct buf ident;
+    struct buf service; /* empty = leave */
+    struct buf pgpass;
+    enum { PG_SIGNAL_KEEP, PG_SIGNAL_STANDBY, PG_SIGNAL_NONE } signal;
+};
+void pg_file_set_make(struct pg_file_set *set, const struct pg_instance *pg, bool standby);
+void pg_file_set_service(struct pg_file_set *set, const struct pg_instance *pg,
+                         const struct pg_upstream *upstream);
+void pg_file_set_free(struct pg_file_set *set);
+int pg_file_set_write(void *arg, struct error *err); /* for pg_task_work */
+
+/* Deep copies of configuration parts; free with the partner. */
+struct pg_parameters pg_parameters_dup(const struct pg_parameters *parameters);
+void pg_parameters_free(struct pg_parameters *parameters);
+struct pg_lines pg_lines_dup(const struct pg_lines *lines);
+void pg_lines_free(struct pg_lines *lines);
+
+/* Marker of unfinished jobs. `job` is "bootstrap", "clone" or "rewind". For worker threads. */
+int pg_marker_write(const char *marker_path, const char *job, const char *data_dir,
+                    struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,285 @@
+/* Probe, ping and questions to peers: short tasks that are no jobs.
+ *
+ * The probe's connection is kept between probes: it moves into the task and, if it still can take a
+ * query, back. A kept connection that turns out dead (the server was restarted) is replaced once.
+ *
+ * Two facts outlive the walreceiver that showed them, for as long as the postmaster is the same and
+ * has not been through a crash of its children (which forgets the received position): the timeline
+ * that was received, and that the local WAL has been replayed. They are needed just when the
+ * primary and with it the walreceiver are gone. */
+#include "pgctl/jobs/pg_probe.h"
+
+#include "base/mem.h"
+#include "pgctl/jobs/pg_private.h"
+#include "pgctl/pg_parse.h"
+#include "pgctl/sql/pg_answers.h"
+
+#include <string.h>
+
+struct pg_probe {
+    struct pg_instance *pg;
+    struct pg_conn *conn; /* kept; NULL while a probe has it */
+    bool busy;
+    struct pg_probe_result result;
+    int64_t known_start_ms; /* of the postmaster that the next two speak of */
+    uint32_t known_timeline;
+    bool known_replayed;
+};
+
+enum { PROBE_CONNECT, PROBE_ASK, PROBE_READ };
+
+struct probe_data {
+    struct pg_probe_result result;
+    pg_probe_cb done;
+    void *arg;
+    bool kept; /* the query went over the kept connection */
+};
+
+struct pg_probe *pg_probe_new(struct pg_instance *pg)
+{
+    struct pg_probe *probe = mem_new(struct pg_probe);
+    probe->pg = pg;
+    return probe;
+}
+
+void pg_probe_free(struct pg_probe *probe)
+{
+    if (probe != NULL) {
+        pg_conn_free(probe->conn);
+        mem_free(probe);
+    }
+}
+
+void pg_probe_disconnect(struct pg_probe *probe)
+{
+    if (probe != NULL) {
+        pg_conn_free(probe->conn);
+        probe->conn = NULL;
+    }
+}
+
+static void remember(struct pg_probe *probe, struct pg_probe_result *result)
+{
+    bool same = probe->known_start_ms == result->postmaster_start_ms &&
+                result->role == PG_STANDBY && result->receive_lsn != 0;
+    if (same && probe->known_timeline > result->timeline) {
+        result->timeline = probe->known_timeline;
+    }
+    result->local_wal_replayed = result->local_wal_replayed || (same && probe->known_replayed);
+    probe->known_start_ms = result->postmaster_start_ms;
+    probe->known_timeline = result->timeline;
+    probe->known_replayed = result->local_wal_replayed;
+}
+
+static void probe_ask(struct pg_task *task)
+{
+    task->state = PROBE_READ;
+    ((struct probe_data *)task->data)->result.asked_ms = clock_mono_ms(task->pg->clock);
+    pg_task_query(task, pg_probe_sql);
+}
+
+static void probe_connect(struct pg_task *task)
+{
+    struct pg_probe *probe = task->pg->probe;
+    struct probe_data *data = task->data;
+
+    if (pg_conn_usable(probe->conn)) {
+        task->conn = probe->conn;
+        probe->conn = NULL;
+        data->kept = true;
+        probe_ask(task);
+        return;
+    }
+    pg_probe_disconnect(probe);
+    task->state = PROBE_ASK;
+    pg_task_connect_local(task);
+}
+
+static void probe_read(struct pg_task *task)
+{
+    struct pg_probe *probe = task->pg->probe;
+    struct probe_data *data = task->data;
+
+    if (task->rc == ERR_CLOSED && data->kept) {
+        data->kept = false;
+        probe_connect(task);
+        return;
+    }
+    if (task->rc == 0) {
+        task->rc = pg_probe_read(&task->answer, &data->result, &task->err);
+    }
+    if (task->rc != 0) {
+        error_wrap(&task->err, "probing the local server");
+        pg_task_fail(task);
+        return;
+    }
+    data->result.answered_ms = clock_mono_ms(task->pg->clock);
+    remember(probe, &data->result);
+    probe->conn = task->conn;
+    task->conn = NULL;
+    pg_task_end(task);
+}
+
+static void probe_step(struct pg_task *task)
+{
+    if (task->state == PROBE_CONNECT) {
+        probe_connect(task);
+    } else if (task->state == PROBE_READ) {
+        probe_read(task);
+    } else if (task->rc != 0) {
+        error_wrap(&task->err, "connecting to the local server");
+        pg_task_fail(task);
+    } else {
+        probe_ask(task);
+    }
+}
+
+static void probe_told(struct pg_task *task)
+{
+    struct probe_data *data = task->data;
+    if (task->pg->probe != NULL) {
+        task->pg->probe->busy = false;
+    }
+    data->done(data->arg, task->rc, task->rc == 0 ? &data->result : NULL, &task->err);
+}
+
+int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe_cb done, void *arg,
+                      struct error *err)
+{
+    static const struct pg_task_ops ops = {.name = "probe", .step = probe_step};
+    struct pg_task *task;
+
+    if (instance->probe != NULL && instance->probe->busy) {
+        return error_set(err, ERR_BUSY, "a probe is under way");
+    }
+    struct probe_data *data = mem_new(struct probe_data);
+    data->done = done;
+    data->arg = arg;
+    int rc = pg_task_start(instance, &ops, data,
+                           timeout_ms > 0 ? timeout_ms : instance->config.probe_timeout_ms, NULL,
+                           NULL, &task, err);
+    if (rc != 0) {
+        mem_free(data);
+        return rc;
+    }
+    task->on_end = probe_told;
+    instance->probe->busy = true;
+    return 0;
+}
+
+/* --- ping
+ * ---------------------------------------------------------------------------------------------- */
+
+static void ping_step(struct pg_task *task)
+{
+    switch (task->state++) {
+    case 0: pg_task_connect_local(task); return;
+    case 1:
+        if (task->rc == 0) {
+            pg_task_query(task, "SELECT 1");
+            return;
+        }
+        break;
+    default: break;
+    }
+    if (task->rc != 0) {
+        error_wrap(&task->err, "a new connection to the local server");
+        pg_task_fail(task);
+        return;
+    }
+    pg_task_end(task);
+}
+
+int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
+                     struct error *err)
+{
+    static const struct pg_task_ops ops = {.name = "ping", .step = ping_step};
+    return pg_task_start(instance, &ops, NULL, timeout_ms, done, arg, NULL, err);
+}
+
+/* --- peers
+ * ---------------------------------------------------------------------------------------------- */
+
+struct peer_data {
+    struct pg_peer_facts facts;
+    char host[PG_HOST_BYTES];
+    uint16_t port;
+    pg_peer_cb done;
+    void *arg;
+};
+
+struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *host, uint16_t port)
+{
+    const struct pg_account *account = pg_rewind_account(pg);
+    return (struct pg_conn_target){
+        .host = host,
+        .port = port,
+        .user = account->username,
+        .password = account->password,
+        .database = pg->config.database,
+        .application_name = "pgquorum",
+        .statement_timeout_ms = 5000,
+    };
+}
+
+static void peer_step(struct pg_task *task)
+{
+    struct peer_data *data = task->data;
+    struct pg_conn_target target = pg_peer_target(task->pg, data->host, data->port);
+    int state = task->state++;
+
+    if (state == 0) {
+        pg_task_connect(task, &target);
+        return;
+    }
+    if (state == 1 && task->rc == 0) {
+        data->facts.asked_ms = clock_mono_ms(task->pg->clock);
+        pg_task_query(task, pg_peer_sql);
+        return;
+    }
+    if (task->rc == 0) {
+        task->rc = pg_peer_read(&task->answer, &data->facts, &task->err);
+    }
+    if (task->rc != 0) {
+        error_wrap(&task->err, "asking PostgreSQL at %s:%u", data->host, data->port);
+        pg_task_fail(task);
+        return;
+    }
+    data->facts.answered_ms = clock_mono_ms(task->pg->clock);
+    pg_task_end(task);
+}
+
+static void peer_release(struct pg_task *task)
+{
+    pg_history_free(&((struct peer_data *)task->data)->facts.history);
+}
+
+static void peer_told(struct pg_task *task)
+{
+    struct peer_data *data = task->data;
+    data->done(data->arg, task->rc, task->rc == 0 ? &data->facts : NULL, &task->err);
+}
+
+int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_t port,
+                         int64_t timeout_ms, pg_peer_cb done, void *arg, struct error *err)
+{
+    static const struct pg_task_ops ops = {
+        .name = "ask peer", .step = peer_step, .release = peer_release};
+    struct pg_task *task;
+
+    if (strlen(host) >= PG_HOST_BYTES) {
+        return error_set(err, ERR_INVALID, "the host name of a peer is too long");
+    }
+    struct peer_data *data = mem_new(struct peer_data);
+    memcpy(data->host, host, strlen(host) + 1);
+    data->port = port;
+    data->done = done;
+    data->arg = arg;
+    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, &task, err);
+    if (rc != 0) {
+        mem_free(data);
+        return rc;
+    }
+    task->on_end = peer_told;
+    return 0;
+}

@@ -1,0 +1,115 @@
+/* A task: one operation of an instance that takes several asynchronous steps, written as a state
+ * machine.
+ *
+ * `step` is called with the state and, in rc and err, the outcome of the sub-operation before; it
+ * starts *one* sub-operation (pg_task_child, _connect, _query, _work, _wait, a call of the fence)
+ * or ends the task (pg_task_end, pg_task_fail). Every sub-operation ends at the task's deadline
+ * with ERR_TIMEOUT, and at once with ERR_CANCELED when the task is cancelled; then `step` is not
+ * called again, but `undo`, and the task ends. Work on the thread pool and requests to the fence
+ * are waited for.
+ *
+ *    start -> step -> sub-operation -> step -> ... -> end       cancelled: sub-operation -> undo ->
+ * end */
+#ifndef PGCTL_JOBS_PG_TASK_H
+#define PGCTL_JOBS_PG_TASK_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "pgctl/pg_instance.h"
+#include "pgctl/proc/pg_child.h"
+#include "pgctl/sql/pg_conn.h"
+
+#include <uv.h>
+
+struct pg_task;
+
+struct pg_task_ops {
+    const char *name;
+    enum pg_job_kind job; /* PG_JOB_NONE: no job, several may run */
+    void (*step)(struct pg_task *task);
+    void (*undo)(struct pg_task *task);    /* may be NULL; short and synchronous */
+    void (*release)(struct pg_task *task); /* frees what `data` points to inside; may be NULL */
+};
+
+enum pg_pending {
+    PG_PENDING_NOTHING,
+    PG_PENDING_WAIT,
+    PG_PENDING_CHILD,
+    PG_PENDING_CONN,
+    PG_PENDING_WORK,
+    PG_PENDING_FENCE,
+    PG_PENDING_START, /* the first step, from the loop */
+};
+
+struct pg_task {
+    struct list link; /* in the instance's tasks */
+    struct pg_instance *pg;
+    const struct pg_task_ops *ops;
+    void *data; /* of the operation; freed with mem_free after ops->release */
+    int state;  /* the operation's own */
+    enum pg_pending pending;
+    bool canceled;
+    bool ended;
+    int64_t started_ms;
+    int64_t deadline_ms; /* mono */
+    char step_text[PG_VALUE_BYTES];
+
+    int rc; /* of the last sub-operation */
+    struct error err;
+    struct pg_answer answer; /* of the last query; the task's until the next sub-operation */
+    struct buf out;          /* standard output of the last child */
+    struct buf errors;       /* its standard error */
+    int local_try; /* 1, 2: which way to the local server is being tried; 0 = another connection */
+    struct fence_status fence_status;
+
+    uv_timer_t timer;
+    uv_timer_t *timer_open; /* &timer while its handle is open */
+    struct pg_child *child;
+    struct pg_conn *conn;
+    uv_work_t work;
+    int (*work_fn)(void *arg, struct error *err);
+    void *work_arg;
+    void (*on_end)(struct pg_task *task); /* tells the caller; set by the operation's start */
+    pg_done_cb done;                      /* the ordinary kind of caller's callback */
+    void *done_arg;
+};
+
+/* Refuses a second job. On success the first step comes from the loop. `data` is taken over in any
+ * case of success. */
+int pg_task_start(struct pg_instance *pg, const struct pg_task_ops *ops, void *data_take,
+                  int64_t timeout_ms, pg_done_cb done, void *arg, struct pg_task **ret_task,
+                  struct error *err) MUST_CHECK;
+void pg_task_cancel(struct pg_task *task);
+
+/* --- for steps
+ * --------------------------------------------------------------------------------------- */
+
+void pg_task_end(struct pg_task *task);  /* success */
+void pg_task_fail(struct pg_task *task); /* with task->rc and task->err */
+void pg_task_fail_with(struct pg_task *task, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* What is being done, for people. */
+void pg_task_say(struct pg_task *task, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int64_t pg_task_left_ms(const struct pg_task *task); /* at least 1 */
+bool pg_task_expired(const struct pg_task *task); /* polling steps ask; a wait itself never fails */
+
+void pg_task_wait(struct pg_task *task, int64_t wait_ms);
+/* argv and env as in pg_child_spec; env NULL = the instance's environment for programs. */
+void pg_task_child(struct pg_task *task, const char *const *argv, const char *cwd,
+                   const char *input);
+/* Replaces the task's connection. */
+void pg_task_connect(struct pg_task *task, const struct pg_conn_target *target);
+/* To the local server as superuser: over its socket, else over TCP. */
+void pg_task_connect_local(struct pg_task *task);
+void pg_task_query(struct pg_task *task, const char *sql);
+/* `fn` runs on a thread of the pool: files only; it must not touch the instance. */
+void pg_task_work(struct pg_task *task, int (*fn)(void *arg, struct error *err), void *arg);
+/* For requests of the fence: pending = FENCE before, and this as callback. A negative `rc` of the
+ * request itself goes to pg_task_fence_refused. */
+void pg_task_on_fence(void *arg, int rc, const struct fence_status *status,
+                      const struct error *err);
+void pg_task_fence(struct pg_task *task, int rc);
+/* Goes on with the next step from the loop. */
+void pg_task_again(struct pg_task *task);
+
+#endif

@@ -1,0 +1,42 @@
+/* A program run to its end: output kept (its end, if there is much), a deadline, and a kill that reaches it also when
+ * the agent dies: it is run through the wrapper of pg_exec.c. */
+#ifndef PGCTL_PROC_PG_CHILD_H
+#define PGCTL_PROC_PG_CHILD_H
+
+#include "base/err.h"
+#include "base/span.h"
+
+struct uv_loop_s;
+struct pg_child;
+
+#define PG_CHILD_OUTPUT_MAX (64 * 1024) /* of each stream; what came first is dropped */
+#define PG_CHILD_ARGS_MAX   160
+
+struct pg_child_spec {
+    const char *self_exe;    /* wrapper; NULL = run the program directly (no death with the parent) */
+    const char *const *argv; /* argv[0] = path; ends with NULL */
+    const char *const *env;  /* ends with NULL */
+    const char *cwd;         /* NULL = ours */
+    const char *input;       /* standard input; NULL = empty. At most 4096 bytes (a pipe takes it at once) */
+    int64_t timeout_ms;
+};
+
+struct pg_child_result {
+    int exit_code; /* 0..255; -1 = ended by a signal */
+    int signal;
+    struct span out; /* borrowed, until the callback returns */
+    struct span err;
+};
+
+/* rc 0: exit status 0. ERR_IO: another status or signal, `err` names program, status and its last line of standard error.
+ * ERR_TIMEOUT, ERR_CANCELED: killed. `result` is always given. */
+typedef void (*pg_child_cb)(void *arg, int rc, const struct pg_child_result *result, const struct error *err);
+
+int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_child_cb done, void *arg,
+                   struct pg_child **ret_child, struct error *err) MUST_CHECK;
+/* SIGKILL; done comes with ERR_CANCELED once it is reaped. */
+void pg_child_kill(struct pg_child *child);
+/* Standard error so far: progress lines. */
+struct span pg_child_stderr(const struct pg_child *child);
+
+#endif

@@ -1,0 +1,408 @@
+/* Files of a data directory: whole writes, a look that tells kinds apart, removal.
+ *
+ * A pid in postmaster.pid proves nothing: after a reboot, or in another container, it may be anybody's (FS-66). It counts as
+ * running only if that process is no zombie and its working directory is this directory, compared by device and inode. */
+#include "pgctl/proc/pg_files.h"
+
+#include "base/mem.h"
+#include "pgctl/pg_parse.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIDFILE_BYTES_MAX 8192
+#define ENVIRON_BYTES_MAX (512 * 1024)
+#define TREE_FDS          16
+
+static int fail(struct error *err, const char *doing, const char *path)
+{
+    int errnum = errno;
+    return error_set(err, err_from_errno(errnum), "%s '%s': %s", doing, path, strerror(errnum));
+}
+
+int pg_file_read(const char *path, size_t bytes_max, struct buf *out, struct error *err)
+{
+    char chunk[4096];
+    int rc = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return fail(err, "opening", path);
+    }
+    for (size_t total = 0; rc == 0;) {
+        ssize_t count = read(fd, chunk, sizeof chunk);
+        if (count < 0 && errno != EINTR) {
+            rc = fail(err, "reading", path);
+        }
+        if (count == 0) {
+            break;
+        }
+        total += count > 0 ? (size_t)count : 0;
+        if (total > bytes_max) {
+            rc = error_set(err, ERR_LIMIT, "reading '%s': more than %zu bytes", path, bytes_max);
+        } else if (count > 0) {
+            buf_put(out, chunk, (size_t)count);
+        }
+    }
+    (void)close(fd);
+    return rc;
+}
+
+static int sync_parent(const char *path, struct error *err)
+{
+    char parent[PG_PATH_BYTES];
+    int rc = 0;
+
+    (void)snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL) {
+        return 0;
+    }
+    slash[slash == parent ? 1 : 0] = '\0';
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0) {
+        rc = fail(err, "syncing the directory", parent);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return rc;
+}
+
+static int write_all(int fd, struct span bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t count = write(fd, bytes.data, bytes.len);
+        if (count < 0 && errno != EINTR) {
+            return -1;
+        }
+        size_t taken = count > 0 ? (size_t)count : 0;
+        bytes.data += taken;
+        bytes.len -= taken;
+    }
+    return fsync(fd);
+}
+
+int pg_file_write(const char *path, struct span bytes, unsigned mode, struct error *err)
+{
+    char temporary[PG_PATH_BYTES];
+    int length = snprintf(temporary, sizeof temporary, "%s.pgquorum-new", path);
+
+    if (length < 0 || (size_t)length >= sizeof temporary) {
+        return error_set(err, ERR_LIMIT, "the path '%.100s...' is too long", path);
+    }
+    /* Made anew: permissions of what may lie there do not matter, and no link is followed. */
+    (void)unlink(temporary);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0) {
+        return fail(err, "creating", temporary);
+    }
+    int failed = write_all(fd, bytes);
+    if (failed != 0) {
+        int rc = fail(err, "writing", temporary);
+        (void)close(fd);
+        (void)unlink(temporary);
+        return rc;
+    }
+    (void)close(fd);
+    if (rename(temporary, path) != 0) {
+        int rc = fail(err, "renaming a new file to", path);
+        (void)unlink(temporary);
+        return rc;
+    }
+    return sync_parent(path, err);
+}
+
+int pg_file_remove(const char *path, struct error *err)
+{
+    if (unlink(path) != 0) {
+        return errno == ENOENT ? 0 : fail(err, "removing", path);
+    }
+    return sync_parent(path, err);
+}
+
+bool pg_file_exists(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
+static bool exists_in(const char *dir, const char *name)
+{
+    char path[PG_PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    return pg_file_exists(path);
+}
+
+/* Dot files and lost+found do not make a directory used: a mount point has them. */
+static bool has_content(DIR *dir)
+{
+    const struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.' && strcmp(entry->d_name, "lost+found") != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_zombie(int32_t pid)
+{
+    char path[64];
+    struct buf text = BUF_INIT;
+    bool zombie = true;
+
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/stat", pid);
+    if (pg_file_read(path, 4096, &text, NULL) == 0) {
+        const char *paren = strrchr(buf_str(&text), ')');
+        zombie = paren == NULL || paren[1] == '\0' || paren[2] == 'Z' || paren[2] == 'X';
+    }
+    buf_free(&text);
+    return zombie;
+}
+
+static bool works_in(int32_t pid, const char *data_dir)
+{
+    char path[64];
+    struct stat here;
+    struct stat there;
+
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/cwd", pid);
+    return stat(data_dir, &here) == 0 && stat(path, &there) == 0 && here.st_dev == there.st_dev &&
+           here.st_ino == there.st_ino && !is_zombie(pid);
+}
+
+static int32_t pidfile_pid(const char *data_dir)
+{
+    char path[PG_PATH_BYTES];
+    struct buf text = BUF_INIT;
+    struct pg_pidfile *pidfile = mem_new(struct pg_pidfile);
+
+    (void)snprintf(path, sizeof path, "%s/postmaster.pid", data_dir);
+    int32_t pid = 0;
+    if (pg_file_read(path, PIDFILE_BYTES_MAX, &text, NULL) == 0 &&
+        pg_pidfile_parse(buf_span(&text), pidfile, NULL) == 0) {
+        pid = pidfile->pid;
+    }
+    buf_free(&text);
+    mem_free(pidfile);
+    return pid;
+}
+
+int32_t pg_dir_postmaster(const char *data_dir)
+{
+    int32_t pid = pidfile_pid(data_dir);
+    return pid > 0 && works_in(pid, data_dir) ? pid : 0;
+}
+
+/* The environment it was started with: what libpq inside its walreceivers will read. */
+static bool has_service(int32_t pid, const char *service_path)
+{
+    char path[64];
+    char wanted[PG_PATH_BYTES + 16];
+    struct buf text = BUF_INIT;
+    bool found = false;
+
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/environ", pid);
+    int length = snprintf(wanted, sizeof wanted, "PGSERVICEFILE=%s", service_path);
+    if (pg_file_read(path, ENVIRON_BYTES_MAX, &text, NULL) == 0) {
+        const char *cursor = buf_str(&text);
+        const char *end = cursor + text.len;
+        while (cursor < end && !found) {
+            size_t len = strnlen(cursor, (size_t)(end - cursor));
+            found = len == (size_t)length && memcmp(cursor, wanted, len) == 0;
+            cursor += len + 1;
+        }
+    }
+    buf_free(&text);
+    return found;
+}
+
+static enum pg_unfinished read_marker(const char *marker_path)
+{
+    struct buf text = BUF_INIT;
+    enum pg_unfinished unfinished = PG_UNFINISHED_NONE;
+
+    int rc = pg_file_read(marker_path, PG_PATH_BYTES, &text, NULL);
+    if (rc != ERR_NOT_FOUND) {
+        struct span span = buf_span(&text);
+        /* A marker that cannot be read is a marker: of the job that leaves the most behind. */
+        unfinished = PG_UNFINISHED_REWIND;
+        if (span_starts_with(span, span_str("bootstrap"))) {
+            unfinished = PG_UNFINISHED_BOOTSTRAP;
+        } else if (span_starts_with(span, span_str("clone"))) {
+            unfinished = PG_UNFINISHED_CLONE;
+        }
+    }
+    buf_free(&text);
+    return unfinished;
+}
+
+static enum pg_dir_kind classify(const char *data_dir, struct pg_inspection *inspection)
+{
+    char path[PG_PATH_BYTES];
+    struct buf version = BUF_INIT;
+
+    (void)snprintf(path, sizeof path, "%s/PG_VERSION", data_dir);
+    bool has_version = pg_file_read(path, 64, &version, NULL) == 0 &&
+                       pg_version_parse(buf_str(&version), &inspection->major, NULL) == 0;
+    buf_free(&version);
+    bool has_control = exists_in(data_dir, "global/pg_control");
+    if (has_version && has_control) {
+        return PG_DIR_VALID;
+    }
+    if (has_version || has_control) {
+        (void)snprintf(inspection->reason, sizeof inspection->reason, "'%.150s' has no readable %s", data_dir,
+                       has_version ? "global/pg_control" : "PG_VERSION");
+        return PG_DIR_BROKEN;
+    }
+    (void)snprintf(inspection->reason, sizeof inspection->reason,
+                   "'%.150s' is not empty, and is no PostgreSQL data directory", data_dir);
+    return PG_DIR_FOREIGN;
+}
+
+static void look_inside(const char *data_dir, const char *service_path, struct pg_inspection *inspection)
+{
+    inspection->standby_signal = exists_in(data_dir, "standby.signal");
+    inspection->recovery_signal = exists_in(data_dir, "recovery.signal");
+    inspection->backup_label = exists_in(data_dir, "backup_label");
+    inspection->pidfile_pid = pidfile_pid(data_dir);
+    inspection->running = inspection->pidfile_pid > 0 && works_in(inspection->pidfile_pid, data_dir);
+    inspection->service_in_force = inspection->running && has_service(inspection->pidfile_pid, service_path);
+}
+
+void pg_dir_look(const char *data_dir, const char *marker_path, const char *service_path,
+                 struct pg_inspection *ret_inspection)
+{
+    static const char *const jobs[] = {"", "bootstrap", "clone", "rewind"};
+    struct pg_inspection inspection = {.unfinished = read_marker(marker_path)};
+    DIR *dir = opendir(data_dir);
+
+    if (dir == NULL) {
+        inspection.kind = errno == ENOENT ? PG_DIR_MISSING : PG_DIR_UNREADABLE;
+        if (errno != ENOENT) {
+            (void)snprintf(inspection.reason, sizeof inspection.reason, "opening '%.150s': %s", data_dir,
+                           strerror(errno));
+        }
+    } else {
+        inspection.kind = has_content(dir) ? classify(data_dir, &inspection) : PG_DIR_EMPTY;
+        (void)closedir(dir);
+        look_inside(data_dir, service_path, &inspection);
+    }
+    bool content = inspection.kind == PG_DIR_VALID || inspection.kind == PG_DIR_BROKEN ||
+                   inspection.kind == PG_DIR_FOREIGN;
+    if (inspection.unfinished != PG_UNFINISHED_NONE && content) {
+        inspection.kind = PG_DIR_UNFINISHED;
+        (void)snprintf(inspection.reason, sizeof inspection.reason, "a %s of '%.150s' did not end",
+                       jobs[inspection.unfinished], data_dir);
+    }
+    *ret_inspection = inspection;
+}
+
+/* nftw has no argument for its function: the first error's path and number are kept by thread. */
+static _Thread_local char remove_failed_path[PG_PATH_BYTES];
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    if (ftw->level == 0) {
+        return 0;
+    }
+    int failed = kind == FTW_DP ? rmdir(path) : unlink(path);
+    if (failed != 0 && errno != ENOENT) {
+        (void)snprintf(remove_failed_path, sizeof remove_failed_path, "%s", path);
+        return errno;
+    }
+    return 0;
+}
+
+static int clear_tree(const char *dir, struct error *err)
+{
+    (void)snprintf(remove_failed_path, sizeof remove_failed_path, "%s", dir);
+    int errnum = nftw(dir, remove_entry, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+    if (errnum == 0) {
+        return 0;
+    }
+    errno = errnum > 0 ? errnum : errno;
+    return errno == ENOENT ? 0 : fail(err, "removing", remove_failed_path);
+}
+
+/* A tablespace lies elsewhere: pg_basebackup refuses to write over what is in it. Only PostgreSQL's own directory
+ * ("PG_15_202209061") in it is cleared. */
+static int clear_tablespace(const char *link, struct error *err)
+{
+    char path[PG_PATH_BYTES];
+    const struct dirent *entry;
+    DIR *dir = opendir(link);
+    int rc = 0;
+
+    if (dir == NULL) {
+        return 0;
+    }
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, "PG_", 3) == 0) {
+            (void)snprintf(path, sizeof path, "%s/%s", link, entry->d_name);
+            rc = clear_tree(path, err);
+            (void)rmdir(path);
+        }
+    }
+    (void)closedir(dir);
+    return rc;
+}
+
+static int clear_tablespaces(const char *data_dir, struct error *err)
+{
+    char parent[PG_PATH_BYTES];
+    char path[PG_PATH_BYTES];
+    const struct dirent *entry;
+    int rc = 0;
+
+    (void)snprintf(parent, sizeof parent, "%s/pg_tblspc", data_dir);
+    DIR *dir = opendir(parent);
+    if (dir == NULL) {
+        return 0;
+    }
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            (void)snprintf(path, sizeof path, "%s/%s", parent, entry->d_name);
+            rc = clear_tablespace(path, err);
+        }
+    }
+    (void)closedir(dir);
+    return rc;
+}
+
+int pg_dir_clear(const char *data_dir, struct error *err)
+{
+    int rc = clear_tablespaces(data_dir, err);
+    return rc != 0 ? rc : clear_tree(data_dir, err);
+}
+
+int pg_dir_remove_locks(const char *data_dir, struct error *err)
+{
+    char path[PG_PATH_BYTES];
+    const struct dirent *entry;
+    DIR *dir = opendir(data_dir);
+    int rc = 0;
+
+    if (dir == NULL) {
+        return fail(err, "opening", data_dir);
+    }
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, ".s.PGSQL.", strlen(".s.PGSQL.")) == 0 ||
+            (strcmp(entry->d_name, "postmaster.pid") == 0 && pg_dir_postmaster(data_dir) == 0)) {
+            (void)snprintf(path, sizeof path, "%s/%s", data_dir, entry->d_name);
+            rc = pg_file_remove(path, err);
+        }
+    }
+    (void)closedir(dir);
+    return rc;
+}

@@ -1,0 +1,95 @@
+/* Walreceivers, found among the postmaster's children rather than in pg_stat_activity: a walreceiver shows there only after
+ * it has begun to work, and the promise not to receive any more must not miss one that was forked just before. A child without
+ * a title has the postmaster's own command line. */
+#include "pgctl/proc/pg_files.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int32_t parent_of(int32_t pid)
+{
+    char path[64];
+    struct buf text = BUF_INIT;
+    int32_t parent = -1;
+
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/stat", pid);
+    if (pg_file_read(path, 4096, &text, NULL) == 0) {
+        const char *paren = strrchr(buf_str(&text), ')');
+        if (paren != NULL && strlen(paren) > 4 && paren[2] != 'Z') {
+            parent = (int32_t)strtol(paren + 3, NULL, 10);
+        }
+    }
+    buf_free(&text);
+    return parent;
+}
+
+static bool is_receiver(const char *title)
+{
+    /* "postgres: walreceiver ..." or "postgres: <cluster_name>: walreceiver ..." */
+    const char *word = strstr(title, ": walreceiver");
+    return strncmp(title, "postgres: ", strlen("postgres: ")) == 0 && word != NULL;
+}
+
+static void look_at(int32_t pid, struct pg_receivers *receivers)
+{
+    char path[64];
+    struct buf text = BUF_INIT;
+
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/cmdline", pid);
+    if (pg_file_read(path, 65536, &text, NULL) == 0 && text.len > 0) {
+        const char *title = buf_str(&text);
+        if (is_receiver(title)) {
+            if (receivers->count < PG_UNTITLED_MAX) {
+                receivers->pids[receivers->count] = pid;
+            }
+            receivers->count++;
+        } else if (strncmp(title, "postgres: ", strlen("postgres: ")) != 0) {
+            if (receivers->untitled_count < PG_UNTITLED_MAX) {
+                receivers->untitled[receivers->untitled_count] = pid;
+            }
+            receivers->untitled_count++;
+        }
+    }
+    buf_free(&text);
+}
+
+int pg_receivers_look(int32_t postmaster_pid, struct pg_receivers *ret_receivers, struct error *err)
+{
+    struct pg_receivers receivers = {0};
+    const struct dirent *entry;
+    DIR *dir = opendir("/proc");
+
+    if (dir == NULL) {
+        return error_set(err, err_from_errno(errno), "opening /proc: %s", strerror(errno));
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        int32_t pid = isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
+        if (pid > 0 && parent_of(pid) == postmaster_pid) {
+            look_at(pid, &receivers);
+        }
+    }
+    (void)closedir(dir);
+    *ret_receivers = receivers;
+    return 0;
+}
+
+void pg_receiver_end(int32_t postmaster_pid, int32_t pid)
+{
+    /* The pidfd holds the process: a number that is used again cannot be hit. */
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0) {
+        return;
+    }
+    if (parent_of(pid) == postmaster_pid) {
+        (void)syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
+    }
+    (void)close(fd);
+}

@@ -1,0 +1,193 @@
+/* Questions and answers. Columns are numbered once, in the order of the query text beside them. */
+#include "pgctl/sql/pg_answers.h"
+
+#include "pgctl/pg_parse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    P_IN_RECOVERY, P_VERSION, P_SYSTEM_ID, P_TIMELINE, P_CURRENT, P_RECEIVE, P_REPLAY, P_PAUSED, P_REPLAY_TIME, P_START_MS,
+    P_START, P_CONTROL_TIMELINE, P_RECEIVER, P_RECEIVER_HOST, P_RECEIVER_PORT, P_RECEIVER_TIME, P_RECEIVED_TIMELINE,
+    P_MIN_TIMELINE, P_WAITS, P_COUNT
+};
+
+#define MS(time) "(extract(epoch from " time ") * 1000)::bigint"
+
+const char pg_probe_sql[] =
+    "SELECT r.rec, current_setting('server_version_num'), s.system_identifier,"
+    " CASE WHEN NOT r.rec THEN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END,"
+    " CASE WHEN NOT r.rec THEN pg_current_wal_flush_lsn() END,"
+    " CASE WHEN r.rec THEN pg_last_wal_receive_lsn() END, CASE WHEN r.rec THEN pg_last_wal_replay_lsn() END,"
+    " CASE WHEN r.rec THEN pg_is_wal_replay_paused() ELSE false END,"
+    " " MS("CASE WHEN r.rec THEN pg_last_xact_replay_timestamp() END") ","
+    " " MS("pg_postmaster_start_time()") ", to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC',"
+    " 'YYYY-MM-DD HH24:MI:SS.US') || '+00', c.timeline_id,"
+    " w.status, w.sender_host, w.sender_port, " MS("w.last_msg_receipt_time") ", w.received_tli,"
+    " m.min_recovery_end_timeline,"
+    " EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event IN"
+    "  ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream', 'RecoveryWalAll'))"
+    " FROM (SELECT pg_is_in_recovery() AS rec) r CROSS JOIN pg_control_system() s"
+    " CROSS JOIN pg_control_checkpoint() c CROSS JOIN pg_control_recovery() m"
+    " LEFT JOIN pg_stat_wal_receiver w ON true;"
+    "SELECT application_name, host(client_addr), state, sync_state, sent_lsn, write_lsn, flush_lsn, replay_lsn, pid"
+    " FROM pg_stat_replication LIMIT 64;"
+    "SELECT slot_name, slot_type = 'physical', active, restart_lsn, wal_status FROM pg_replication_slots LIMIT 64;"
+    "SELECT name FROM pg_settings WHERE pending_restart LIMIT 16";
+
+enum { E_IN_RECOVERY, E_VERSION, E_SYSTEM_ID, E_TIMELINE, E_CONTROL_TIMELINE, E_LSN, E_HISTORY, E_COUNT };
+
+const char pg_peer_sql[] =
+    "SELECT r.rec, current_setting('server_version_num'), s.system_identifier, t.tli, c.timeline_id,"
+    " CASE WHEN r.rec THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_lsn() END,"
+    " CASE WHEN NOT r.rec AND t.tli > 1 THEN convert_from(pg_read_binary_file('pg_wal/' ||"
+    "  upper(lpad(to_hex(t.tli), 8, '0')) || '.history', 0, 262144, true), 'SQL_ASCII') END"
+    " FROM (SELECT pg_is_in_recovery() AS rec) r CROSS JOIN pg_control_system() s"
+    " CROSS JOIN pg_control_checkpoint() c CROSS JOIN LATERAL (SELECT CASE WHEN r.rec THEN c.timeline_id::bigint"
+    "  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END AS tli) t";
+
+const char *pg_cell(const PGresult *result, int row, int column)
+{
+    if (row >= PQntuples(result) || column >= PQnfields(result)) {
+        return "";
+    }
+    return PQgetvalue(result, row, column);
+}
+
+uint64_t pg_cell_u64(const PGresult *result, int row, int column)
+{
+    const char *text = pg_cell(result, row, column);
+    return text[0] >= '0' && text[0] <= '9' ? strtoull(text, NULL, 10) : 0;
+}
+
+static int64_t cell_i64(const PGresult *result, int row, int column)
+{
+    return strtoll(pg_cell(result, row, column), NULL, 10);
+}
+
+bool pg_cell_bool(const PGresult *result, int row, int column)
+{
+    return pg_cell(result, row, column)[0] == 't';
+}
+
+uint64_t pg_cell_lsn(const PGresult *result, int row, int column)
+{
+    uint64_t lsn = 0;
+    return pg_lsn_parse(pg_cell(result, row, column), &lsn) ? lsn : 0;
+}
+
+static void copy_cell(const PGresult *result, int row, int column, char *ret_text, size_t size)
+{
+    (void)snprintf(ret_text, size, "%s", pg_cell(result, row, column));
+}
+
+#define COPY_CELL(result, row, column, target) copy_cell((result), (row), (column), (target), sizeof(target))
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A standby's timeline is not told directly: it is the largest that it has received, flushed or checkpointed. */
+static void read_facts(const PGresult *facts, struct pg_probe_result *result)
+{
+    result->role = pg_cell_bool(facts, 0, P_IN_RECOVERY) ? PG_STANDBY : PG_PRIMARY;
+    result->server_version = (int)pg_cell_u64(facts, 0, P_VERSION);
+    result->system_identifier = (uint64_t)cell_i64(facts, 0, P_SYSTEM_ID);
+    result->control_timeline = (uint32_t)pg_cell_u64(facts, 0, P_CONTROL_TIMELINE);
+    result->receive_lsn = pg_cell_lsn(facts, 0, P_RECEIVE);
+    result->replay_lsn = pg_cell_lsn(facts, 0, P_REPLAY);
+    result->current_lsn = pg_cell_lsn(facts, 0, P_CURRENT);
+    result->flush_lsn = result->role == PG_PRIMARY ? result->current_lsn : result->receive_lsn;
+    if (result->role == PG_PRIMARY) {
+        result->timeline = (uint32_t)pg_cell_u64(facts, 0, P_TIMELINE);
+    } else {
+        result->timeline = larger(result->control_timeline, larger((uint32_t)pg_cell_u64(facts, 0, P_RECEIVED_TIMELINE),
+                                                                   (uint32_t)pg_cell_u64(facts, 0, P_MIN_TIMELINE)));
+    }
+    result->replay_paused = pg_cell_bool(facts, 0, P_PAUSED);
+    result->replay_time_ms = cell_i64(facts, 0, P_REPLAY_TIME);
+    result->postmaster_start_ms = cell_i64(facts, 0, P_START_MS);
+    COPY_CELL(facts, 0, P_START, result->postmaster_start);
+    COPY_CELL(facts, 0, P_RECEIVER, result->receiver_status);
+    result->receiver_alive = result->receiver_status[0] != '\0';
+    COPY_CELL(facts, 0, P_RECEIVER_HOST, result->receiver_host);
+    result->receiver_port = (uint16_t)pg_cell_u64(facts, 0, P_RECEIVER_PORT);
+    result->receiver_last_ms = cell_i64(facts, 0, P_RECEIVER_TIME);
+    result->local_wal_replayed = result->receiver_alive || pg_cell_bool(facts, 0, P_WAITS);
+}
+
+static void read_replicas(const PGresult *rows, struct pg_probe_result *result)
+{
+    for (int row = 0; row < PQntuples(rows) && result->replica_count < PG_REPLICAS_MAX; row++) {
+        struct pg_replica *replica = &result->replicas[result->replica_count++];
+        COPY_CELL(rows, row, 0, replica->application_name);
+        COPY_CELL(rows, row, 1, replica->client_addr);
+        COPY_CELL(rows, row, 2, replica->state);
+        COPY_CELL(rows, row, 3, replica->sync_state);
+        replica->sent_lsn = pg_cell_lsn(rows, row, 4);
+        replica->write_lsn = pg_cell_lsn(rows, row, 5);
+        replica->flush_lsn = pg_cell_lsn(rows, row, 6);
+        replica->replay_lsn = pg_cell_lsn(rows, row, 7);
+        replica->pid = (int32_t)pg_cell_u64(rows, row, 8);
+    }
+}
+
+static void read_slots(const PGresult *rows, struct pg_probe_result *result)
+{
+    for (int row = 0; row < PQntuples(rows) && result->slot_count < PG_SLOTS_MAX; row++) {
+        struct pg_slot *slot = &result->slots[result->slot_count++];
+        COPY_CELL(rows, row, 0, slot->name);
+        slot->physical = pg_cell_bool(rows, row, 1);
+        slot->active = pg_cell_bool(rows, row, 2);
+        slot->restart_lsn = pg_cell_lsn(rows, row, 3);
+        COPY_CELL(rows, row, 4, slot->wal_status);
+    }
+}
+
+int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result, struct error *err)
+{
+    int64_t asked_ms = ret_result->asked_ms;
+
+    if (answer->count != 4 || PQntuples(answer->results[0]) != 1 || PQnfields(answer->results[0]) != P_COUNT) {
+        return error_set(err, ERR_CORRUPT, "the server's answer has another shape than the question");
+    }
+    memset(ret_result, 0, sizeof *ret_result);
+    ret_result->asked_ms = asked_ms;
+    read_facts(answer->results[0], ret_result);
+    read_replicas(answer->results[1], ret_result);
+    read_slots(answer->results[2], ret_result);
+    const PGresult *pending = answer->results[3];
+    for (int row = 0; row < PQntuples(pending) && ret_result->pending_count < PG_PENDING_MAX; row++) {
+        COPY_CELL(pending, row, 0, ret_result->pending_names[ret_result->pending_count]);
+        ret_result->pending_count++;
+    }
+    ret_result->pending_restart = ret_result->pending_count > 0;
+    return 0;
+}
+
+int pg_peer_read(const struct pg_answer *answer, struct pg_peer_facts *ret_facts, struct error *err)
+{
+    if (answer->count != 1 || PQntuples(answer->results[0]) != 1 || PQnfields(answer->results[0]) != E_COUNT) {
+        return error_set(err, ERR_CORRUPT, "the server's answer has another shape than the question");
+    }
+    const PGresult *row = answer->results[0];
+    struct pg_peer_facts facts = {
+        .asked_ms = ret_facts->asked_ms,
+        .role = pg_cell_bool(row, 0, E_IN_RECOVERY) ? PG_STANDBY : PG_PRIMARY,
+        .server_version = (int)pg_cell_u64(row, 0, E_VERSION),
+        .system_identifier = (uint64_t)cell_i64(row, 0, E_SYSTEM_ID),
+        .timeline = (uint32_t)pg_cell_u64(row, 0, E_TIMELINE),
+        .control_timeline = (uint32_t)pg_cell_u64(row, 0, E_CONTROL_TIMELINE),
+        .lsn = pg_cell_lsn(row, 0, E_LSN),
+    };
+    if (facts.role == PG_PRIMARY) {
+        int rc = pg_history_parse(facts.timeline, span_str(pg_cell(row, 0, E_HISTORY)), &facts.history, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    *ret_facts = facts;
+    return 0;
+}
