@@ -1,0 +1,575 @@
+/* Links between members, and strangers on the Raft port. Two members' peers in one loop; strangers are plain sockets
+ * or sessions that say what they like once they are in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/net/tcp.h"
+#include "raft/engine/peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CLUSTER 0xc1
+
+struct side {
+    struct peers *peers;
+    char address[64];
+    char warnings[4096];
+    char duplicate[256];
+    int raft_frames;
+    int controls;
+    int requests;
+    int client_ends;
+    uint64_t last_from;
+    size_t last_len;
+    uint64_t sequence; /* of the last numbered frame */
+    bool disordered;
+    bool closed;
+};
+
+static uv_loop_t loop;
+static uv_timer_t tick;
+static struct side sides[2];
+
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+static void on_raft(void *arg, uint64_t from, struct span frame)
+{
+    struct side *side = arg;
+    side->raft_frames++;
+    side->last_from = from;
+    side->last_len = frame.len;
+    struct span_reader reader = span_reader_of(frame);
+    uint64_t number = span_take_u64(&reader);
+    side->disordered = side->disordered || (!reader.failed && number <= side->sequence);
+    side->sequence = number;
+}
+
+static void on_control(void *arg, struct peer_session *session, const struct peer_frame *frame)
+{
+    (void)session, (void)frame;
+    ((struct side *)arg)->controls++;
+}
+
+static void on_peer(void *arg)
+{
+    (void)arg;
+}
+
+static void on_request(void *arg, struct peer_session *client, const struct peer_frame *frame)
+{
+    (void)client, (void)frame;
+    ((struct side *)arg)->requests++;
+}
+
+static void on_client_end(void *arg, struct peer_session *client)
+{
+    (void)client;
+    ((struct side *)arg)->client_ends++;
+}
+
+static void on_warning(void *arg, const char *text)
+{
+    struct side *side = arg;
+    size_t used = strlen(side->warnings);
+    snprintf(side->warnings + used, sizeof side->warnings - used, "%s\n", text);
+}
+
+static void on_duplicate(void *arg, const struct error *err)
+{
+    snprintf(((struct side *)arg)->duplicate, sizeof sides[0].duplicate, "%s", err->text);
+}
+
+static uint16_t port_find(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static struct handshake_identity identity_of(size_t at)
+{
+    struct handshake_identity identity = {.id = 0x100 + at, .cluster = CLUSTER, .incarnation = 1, .group_size = 2};
+    snprintf(identity.name, sizeof identity.name, "node%zu", at + 1);
+    snprintf(identity.address, sizeof identity.address, "%s", sides[at].address);
+    return identity;
+}
+
+static void side_open(size_t at, const char *password, const char *const *partners, size_t partner_count)
+{
+    struct handshake_identity identity = identity_of(at);
+    struct peers_config config = {.loop = &loop, .self_addr = sides[at].address, .partner_addrs = partners,
+                                  .partner_count = partner_count, .password = password, .election_timeout_ms = 200,
+                                  .random = random_real(), .identity = &identity};
+    struct peers_events events = {.on_raft = on_raft, .on_control = on_control, .on_peer = on_peer,
+                                  .on_request = on_request, .on_client_end = on_client_end,
+                                  .on_warning = on_warning, .on_duplicate = on_duplicate, .arg = &sides[at]};
+    struct error err = {0};
+    if (peers_open(&config, &events, &sides[at].peers, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    sides[at].closed = false;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(sides, 0, sizeof sides);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(uv_timer_init(&loop, &tick), 0);
+    assert_int_equal(uv_timer_start(&tick, on_tick, 5, 5), 0);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(sides[i].address, sizeof sides[i].address, "127.0.0.1:%u", port_find());
+        sides[i].closed = true;
+    }
+    return 0;
+}
+
+static void on_closed(void *arg)
+{
+    ((struct side *)arg)->closed = true;
+}
+
+static void side_close(size_t at)
+{
+    peers_close(sides[at].peers, on_closed, &sides[at]);
+    while (!sides[at].closed) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        if (!sides[i].closed) {
+            side_close(i);
+        }
+    }
+    uv_close((uv_handle_t *)&tick, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    return 0;
+}
+
+#define AWAIT(condition, limit_ms)                                                                                    \
+    do {                                                                                                              \
+        uint64_t until_ns = uv_hrtime() + (uint64_t)(limit_ms)*1000000;                                               \
+        while (!(condition)) {                                                                                        \
+            if (uv_hrtime() > until_ns) {                                                                             \
+                fail_msg("not within %d ms: %s\n%s%s", limit_ms, #condition, sides[0].warnings, sides[1].warnings);   \
+            }                                                                                                         \
+            uv_run(&loop, UV_RUN_ONCE);                                                                               \
+        }                                                                                                             \
+    } while (0)
+
+static void both_open(const char *password)
+{
+    const char *to_second[] = {sides[1].address};
+    const char *to_first[] = {sides[0].address};
+    side_open(0, password, to_second, 1);
+    side_open(1, password, to_first, 1);
+    AWAIT(peers_connected(sides[0].peers, 0x101) && peers_connected(sides[1].peers, 0x100), 5000);
+}
+
+static struct raft_group_counters counters_of(size_t at)
+{
+    struct raft_group_counters counters;
+    peers_counters(sides[at].peers, &counters);
+    return counters;
+}
+
+static void send_numbered(uint64_t number, size_t bytes)
+{
+    struct buf frame = BUF_INIT;
+    buf_put_u64(&frame, number);
+    static const uint8_t zeros[4096];
+    while (frame.len < bytes) {
+        buf_put(&frame, zeros, sizeof zeros);
+    }
+    peers_send(sides[0].peers, 0x101, PEER_FRAME_RAFT, buf_span(&frame));
+    buf_free(&frame);
+}
+
+static void frames_arrive_in_order(void **state)
+{
+    (void)state;
+    both_open("secret");
+    for (uint64_t i = 1; i <= 2000; i++) {
+        send_numbered(i, i % 50 == 0 ? 100000 : 8);
+        if (i % 50 == 0) {
+            uv_run(&loop, UV_RUN_NOWAIT);
+        }
+    }
+    AWAIT(sides[1].sequence == 2000, 5000);
+    assert_false(sides[1].disordered);
+    assert_int_equal(sides[1].raft_frames, 2000);
+    assert_true(sides[1].last_from == 0x100);
+    assert_int_equal(counters_of(0).frames_dropped, 0);
+}
+
+static void a_snapshot_larger_than_the_queue_goes_through_alone(void **state)
+{
+    (void)state;
+    both_open("secret");
+    send_numbered(1, PEER_QUEUE_BYTES_MAX * 2);
+    send_numbered(2, 8); /* behind so much it is dropped: the engine sends again */
+    AWAIT(sides[1].raft_frames == 1, 10000);
+    assert_true(sides[1].last_len >= PEER_QUEUE_BYTES_MAX * 2);
+    assert_int_equal(counters_of(0).frames_dropped, 1);
+    send_numbered(3, 8);
+    AWAIT(sides[1].sequence == 3, 5000);
+}
+
+static void frames_to_nobody_are_dropped_and_counted(void **state)
+{
+    (void)state;
+    both_open("secret");
+    peers_send(sides[0].peers, 0x999, PEER_FRAME_RAFT, span_str("x"));
+    assert_int_equal(counters_of(0).frames_dropped, 1);
+}
+
+static void a_link_is_made_again_when_the_other_side_comes_back(void **state)
+{
+    (void)state;
+    both_open("secret");
+    side_close(1);
+    AWAIT(!peers_connected(sides[0].peers, 0x101), 2000);
+    const char *to_first[] = {sides[0].address};
+    side_open(1, "secret", to_first, 1);
+    AWAIT(peers_connected(sides[0].peers, 0x101), 3000);
+    send_numbered(1, 8);
+    AWAIT(sides[1].sequence == 1, 2000);
+}
+
+static void an_address_that_is_named_later_is_called_and_one_not_named_any_more_let_go(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    side_open(1, "secret", NULL, 0);
+    const char *addresses[] = {sides[1].address, sides[0].address, "no address"};
+    peers_addresses_set(sides[0].peers, addresses, 3);
+    assert_non_null(strstr(sides[0].warnings, "no address"));
+    AWAIT(peers_connected(sides[0].peers, 0x101), 3000);
+    peers_addresses_set(sides[0].peers, NULL, 0);
+    assert_false(peers_connected(sides[0].peers, 0x101));
+    AWAIT(!peers_reachable(sides[1].peers, 0x100), 3000);
+}
+
+/* partner_addrs and the store spell one member differently. */
+static void two_spellings_of_one_member_give_one_connection(void **state)
+{
+    (void)state;
+    side_open(1, "secret", NULL, 0);
+    char other[64];
+    snprintf(other, sizeof other, "localhost:%s", strchr(sides[1].address, ':') + 1);
+    const char *partners[] = {sides[1].address, other};
+    side_open(0, "secret", partners, 2);
+    AWAIT(peers_connected(sides[0].peers, 0x101), 3000);
+    uint64_t until = uv_hrtime() + 2500000000u;
+    AWAIT(uv_hrtime() > until, 5000);
+    for (uint64_t i = 1; i <= 100; i++) {
+        send_numbered(i, 8);
+    }
+    AWAIT(sides[1].sequence == 100, 2000);
+    assert_string_equal(sides[0].duplicate, "");
+}
+
+/* --- strangers --------------------------------------------------------------------------------------------------- */
+
+static int stranger_connect(const char *from)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in local = {.sin_family = AF_INET};
+    assert_int_equal(inet_pton(AF_INET, from, &local.sin_addr), 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&local, sizeof local), 0);
+    struct sockaddr_in remote = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                 .sin_port = htons((uint16_t)peers_port(sides[0].peers))};
+    assert_int_equal(connect(fd, (struct sockaddr *)&remote, sizeof remote), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+static bool was_closed(int fd)
+{
+    char byte;
+    ssize_t got = recv(fd, &byte, 1, MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+static void without_a_password_a_foreign_address_is_turned_away(void **state)
+{
+    (void)state;
+    both_open(NULL);
+    int fd = stranger_connect("127.0.0.2");
+    AWAIT(was_closed(fd), 2000);
+    close(fd);
+    assert_true(counters_of(0).handshakes_refused > 0);
+    assert_non_null(strstr(sides[0].warnings, "raft.password is not set"));
+    fd = stranger_connect("127.0.0.1"); /* a member's address may speak */
+    uint64_t until = uv_hrtime() + 300000000u;
+    AWAIT(uv_hrtime() > until, 2000);
+    assert_false(was_closed(fd));
+    close(fd);
+}
+
+static void a_strangers_long_frame_is_not_waited_for(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    int fd = stranger_connect("127.0.0.1");
+    struct buf bytes = BUF_INIT;
+    struct peer_frame frame = {.type = PEER_FRAME_HELLO};
+    peer_frame_encode(&frame, &bytes);
+    bytes.data[1] = 0x20; /* 8 KiB */
+    assert_int_equal(send(fd, bytes.data, bytes.len, 0), (ssize_t)bytes.len);
+    AWAIT(was_closed(fd), 2000);
+    close(fd);
+    buf_free(&bytes);
+}
+
+static void a_silent_stranger_is_let_go_after_the_deadline(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    int fd = stranger_connect("127.0.0.1");
+    uint64_t before = uv_hrtime();
+    AWAIT(was_closed(fd), PEER_HANDSHAKE_TIMEOUT_MS + 1500);
+    assert_true(uv_hrtime() - before >= (uint64_t)(PEER_HANDSHAKE_TIMEOUT_MS - 500) * 1000000);
+    close(fd);
+}
+
+static void many_strangers_do_not_keep_a_member_out(void **state)
+{
+    (void)state;
+    enum { STRANGERS = PEER_INCOMING_MAX + 20 };
+    side_open(0, "secret", NULL, 0);
+    int fds[STRANGERS];
+    for (int i = 0; i < STRANGERS; i++) {
+        fds[i] = stranger_connect("127.0.0.1");
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    const char *to_first[] = {sides[0].address};
+    side_open(1, "secret", to_first, 1);
+    AWAIT(peers_connected(sides[1].peers, 0x100), 3000);
+    AWAIT(was_closed(fds[0]), 1000);
+    for (int i = 0; i < STRANGERS; i++) {
+        close(fds[i]);
+    }
+}
+
+/* --- callers that are in, and lie ------------------------------------------------------------------------------------ */
+
+struct liar {
+    struct peer_session *session;
+    bool open;
+    bool ended;
+    int refused; /* REFUSED frames after the handshake */
+};
+
+static void on_liar_open(void *arg, struct peer_session *session)
+{
+    (void)session;
+    ((struct liar *)arg)->open = true;
+}
+
+static void on_liar_frame(void *arg, struct peer_session *session, const struct peer_frame *frame)
+{
+    (void)session;
+    ((struct liar *)arg)->refused += frame->type == PEER_FRAME_REFUSED;
+}
+
+static void on_liar_end(void *arg, struct peer_session *session, int rc, const struct error *err)
+{
+    (void)session, (void)rc, (void)err;
+    ((struct liar *)arg)->ended = true;
+}
+
+static const struct peer_session_events liar_events = {.on_open = on_liar_open, .on_frame = on_liar_frame,
+                                                       .on_end = on_liar_end};
+
+struct dial {
+    bool done;
+    struct stream *stream;
+};
+
+static void on_connected(void *arg, int rc, struct stream *stream, const struct error *err)
+{
+    struct dial *dial = arg;
+    (void)err;
+    assert_int_equal(rc, 0);
+    dial->done = true;
+    dial->stream = stream;
+}
+
+static void liar_start(struct liar *liar, const struct handshake_identity *identity, enum handshake_role role)
+{
+    memset(liar, 0, sizeof *liar);
+    struct tcp_connect_options options = {.timeout_ms = 2000};
+    assert_int_equal(net_addr_parse(sides[0].address, NET_PORT_REQUIRED, &options.to, NULL), 0);
+    struct dial dial = {0};
+    struct tcp_connect *connect = NULL;
+    assert_int_equal(tcp_connect_start(&loop, &options, on_connected, &dial, &connect, NULL), 0);
+    AWAIT(dial.done, 2000);
+    struct peer_session_config config = {.loop = &loop, .caller = true, .role = role, .password = "secret",
+                                         .identity = identity};
+    liar->session = peer_session_start(dial.stream, &config, &liar_events, liar);
+}
+
+static void liar_send(struct liar *liar, enum peer_frame_type type, uint64_t from, uint64_t to, uint64_t cluster)
+{
+    struct peer_frame frame = {.type = type, .from = from, .to = to, .cluster = cluster, .payload = span_str("12345678")};
+    assert_int_equal(peer_session_send(liar->session, &frame, 4096, NULL), 0);
+}
+
+static void frames_of_another_sender_receiver_or_cluster_are_refused(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    struct handshake_identity second = identity_of(1);
+    struct liar liar;
+    liar_start(&liar, &second, HANDSHAKE_MEMBER);
+    AWAIT(liar.open, 2000);
+    liar_send(&liar, PEER_FRAME_RAFT, 0x102, 0x100, CLUSTER);
+    liar_send(&liar, PEER_FRAME_RAFT, 0x101, 0x102, CLUSTER);
+    liar_send(&liar, PEER_FRAME_RAFT, 0x101, 0x100, CLUSTER + 1);
+    liar_send(&liar, PEER_FRAME_RAFT, 0x101, 0x100, 0);
+    liar_send(&liar, PEER_FRAME_JOIN, 0x101, 0x100, CLUSTER + 1);
+    liar_send(&liar, PEER_FRAME_REQUEST, 0x101, 0x100, CLUSTER);
+    liar_send(&liar, PEER_FRAME_HELLO, 0x101, 0x100, CLUSTER);
+    liar_send(&liar, PEER_FRAME_RAFT, 0x101, 0x100, CLUSTER);
+    AWAIT(sides[0].raft_frames == 1, 2000);
+    assert_int_equal(counters_of(0).frames_refused, 7);
+    assert_int_equal(sides[0].controls, 0);
+    assert_int_equal(sides[0].requests, 0);
+    peer_session_close(liar.session, NULL, NULL);
+}
+
+static void a_client_sends_requests_and_nothing_else(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    struct handshake_identity nobody = {.id = 0};
+    struct liar liar;
+    liar_start(&liar, &nobody, HANDSHAKE_CLIENT);
+    AWAIT(liar.open, 2000);
+    liar_send(&liar, PEER_FRAME_RAFT, 0, 0x100, CLUSTER);
+    liar_send(&liar, PEER_FRAME_FIRST, 0, 0x100, CLUSTER);
+    liar_send(&liar, PEER_FRAME_REQUEST, 0, 0x100, CLUSTER);
+    AWAIT(sides[0].requests == 1, 2000);
+    assert_int_equal(sides[0].raft_frames, 0);
+    assert_int_equal(sides[0].controls, 0);
+    assert_int_equal(counters_of(0).frames_refused, 2);
+    peer_session_close(liar.session, NULL, NULL);
+    AWAIT(sides[0].client_ends == 1, 2000);
+}
+
+static void clients_have_a_limit(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    struct handshake_identity nobody = {.id = 0};
+    static struct liar liars[PEER_CLIENTS_MAX + 1];
+    for (size_t i = 0; i <= PEER_CLIENTS_MAX; i++) {
+        liar_start(&liars[i], &nobody, HANDSHAKE_CLIENT);
+        AWAIT(liars[i].open, 2000);
+    }
+    AWAIT(liars[PEER_CLIENTS_MAX].ended, 2000);
+    assert_false(liars[0].ended);
+    assert_int_equal(counters_of(0).clients_refused, 1);
+    for (size_t i = 0; i <= PEER_CLIENTS_MAX; i++) {
+        peer_session_close(liars[i].session, NULL, NULL);
+    }
+}
+
+static void a_new_start_of_a_member_closes_its_old_connection(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    struct handshake_identity second = identity_of(1);
+    struct liar old;
+    struct liar new;
+    liar_start(&old, &second, HANDSHAKE_MEMBER);
+    AWAIT(old.open, 2000);
+    second.incarnation = 2;
+    liar_start(&new, &second, HANDSHAKE_MEMBER);
+    AWAIT(old.ended, 2000);
+    assert_true(new.open);
+    assert_int_equal(new.refused, 0);
+    peer_session_close(old.session, NULL, NULL);
+    peer_session_close(new.session, NULL, NULL);
+}
+
+static void an_incarnation_that_comes_back_is_a_second_process(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    struct handshake_identity second = identity_of(1);
+    struct liar liars[3];
+    for (size_t i = 0; i < 3; i++) {
+        second.incarnation = i == 1 ? 2 : 1;
+        liar_start(&liars[i], &second, HANDSHAKE_MEMBER);
+        AWAIT(liars[i].open, 2000);
+    }
+    AWAIT(liars[1].refused == 1 && liars[2].refused == 1, 2000);
+    assert_non_null(strstr(sides[0].warnings, "two processes"));
+    assert_string_equal(sides[0].duplicate, ""); /* it is not us */
+    for (size_t i = 0; i < 3; i++) {
+        peer_session_close(liars[i].session, NULL, NULL);
+    }
+}
+
+static void our_own_id_from_another_process_is_fatal(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    struct handshake_identity twin = identity_of(0);
+    twin.incarnation = 99;
+    struct liar liar;
+    liar_start(&liar, &twin, HANDSHAKE_MEMBER);
+    AWAIT(sides[0].duplicate[0] != '\0', 2000);
+    peer_session_close(liar.session, NULL, NULL);
+}
+
+#define IN_LOOP(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        IN_LOOP(frames_arrive_in_order),
+        IN_LOOP(a_snapshot_larger_than_the_queue_goes_through_alone),
+        IN_LOOP(frames_to_nobody_are_dropped_and_counted),
+        IN_LOOP(a_link_is_made_again_when_the_other_side_comes_back),
+        IN_LOOP(an_address_that_is_named_later_is_called_and_one_not_named_any_more_let_go),
+        IN_LOOP(two_spellings_of_one_member_give_one_connection),
+        IN_LOOP(without_a_password_a_foreign_address_is_turned_away),
+        IN_LOOP(a_strangers_long_frame_is_not_waited_for),
+        IN_LOOP(a_silent_stranger_is_let_go_after_the_deadline),
+        IN_LOOP(many_strangers_do_not_keep_a_member_out),
+        IN_LOOP(frames_of_another_sender_receiver_or_cluster_are_refused),
+        IN_LOOP(a_client_sends_requests_and_nothing_else),
+        IN_LOOP(clients_have_a_limit),
+        IN_LOOP(a_new_start_of_a_member_closes_its_old_connection),
+        IN_LOOP(an_incarnation_that_comes_back_is_a_second_process),
+        IN_LOOP(our_own_id_from_another_process_is_fatal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
