@@ -217,7 +217,7 @@ FORMATTED = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '
 CPPCHECK := cppcheck -q --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --std=c11 \
     --platform=unix64 --suppressions-list=tests/lint/cppcheck.txt -Iinclude -I.
 .PHONY: lint format tidy
-lint: | $(DEPS_STAMP)
+lint: $(BUILD)/sim | $(DEPS_STAMP)
 	@/usr/bin/python3 tests/lint/lint.py
 	@clang-format --dry-run -Werror $(FORMATTED)
 	@$(CPPCHECK) base raft pgctl agent

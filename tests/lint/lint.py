@@ -46,8 +46,12 @@ HEAP_EXEMPT = ("base/mem.c",
                "raft/engine/node.c")  # libraft's own table of heap functions: realloc and aligned memory
 UNFINISHED = re.compile(r"\b(FIXME|TODO|XXX)\b")
 
-# Functions that the simulator gives itself; everything else has to come from the archives.
-SIMULATED = {"clock_real", "random_real"}
+# Functions that the simulator gives itself; everything else has to come from the archives. All are effects: the clocks, the
+# sink of the log, the socket to the fence process, the group (directory and port) round the node.
+SIMULATED = {"clock_real", "random_real", "log_write", "log_level_parse", "log_level_set", "log_json_set",
+             "fence_client_connected", "fence_client_page", "fence_client_status", "raft_group_node"}
+# Functions that it looks at on their way (--wrap): it calls the real one and spoils it only where a seeded fault says so.
+WRAPPED = {"store_apply", "store_leases_due", "fopen"}
 # Rooms whose shipping objects the simulator has to run.
 SIMULATED_ROOMS = ("raft/engine", "raft/store", "agent/ha", "pgctl/fence")
 
@@ -194,12 +198,13 @@ def check_unfinished(path):
 
 
 def link_lines(target, output):
-    """(objects, archives) that make would link `output` from. Nothing is built. None: no such link."""
+    """(objects, archives, wrapped functions) that make would link `output` from. Nothing is built. None: no such link."""
     run = subprocess.run(["make", "-n", "-B", "--no-print-directory", target], capture_output=True, text=True, check=False)
     for line in run.stdout.splitlines():
         words = line.split()
         if "-o" in words and re.search(output, words[words.index("-o") + 1]) and "-c" not in words:
-            return ({word for word in words if word.endswith(".o")}, {word for word in words if word.endswith(".a")})
+            return ({word for word in words if word.endswith(".o")}, {word for word in words if word.endswith(".a")},
+                    set(re.findall(r"--wrap=(\w+)", line)))
     return None
 
 
@@ -214,7 +219,7 @@ def check_simulator(sources):
             for line, _, name in source.includes:
                 if name.endswith(".c"):
                     fault(path, line, f'"{name}": a test links the objects of the program, it does not compile its own')
-    sim, program = link_lines("sim", r"/tests/sim/"), link_lines("all", r"/pgquorum$")
+    sim, program = link_lines("sim", r"/sim$"), link_lines("all", r"/pgquorum$")
     if sim is None or program is None:
         fault("Makefile", 1, "make -n does not tell what the simulator (target sim) and pgquorum are linked from")
         return
@@ -223,13 +228,17 @@ def check_simulator(sources):
     for room in SIMULATED_ROOMS:
         if not any(archive.endswith(f"/lib{room.replace('/', '_')}.a") for archive in sim[1]):
             fault("Makefile", 1, f"the simulator does not link the program's {room}")
+    if not sim[2] <= WRAPPED:
+        fault("Makefile", 1, f"the simulator wraps {sorted(sim[2] - WRAPPED)}, which lint does not know")
     foreign = sorted(o for o in sim[0] if "/tests/" not in o)
     if foreign:
         fault("Makefile", 1, f"the simulator links objects beside the archives: {foreign}")
-    own, archives = [o for o in sim[0] if pathlib.Path(o).exists()], [a for a in sim[1] if pathlib.Path(a).exists()]
-    if own and archives:
-        for symbol in sorted((defined_symbols(own) & defined_symbols(archives)) - SIMULATED - {"main"}):
-            fault("tests/sim", 1, f"defines {symbol}, which the program defines too: the simulator would run its own")
+    missing = sorted(path for path in sim[0] | sim[1] if not pathlib.Path(path).exists())
+    if missing:
+        fault("tests/sim", 1, f"is not built: {missing[0]} (make lint builds it)")
+        return
+    for symbol in sorted((defined_symbols(sim[0]) & defined_symbols(sim[1])) - SIMULATED - {"main"}):
+        fault("tests/sim", 1, f"defines {symbol}, which the program defines too: the simulator would run its own")
 
 
 def main():
