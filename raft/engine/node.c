@@ -177,15 +177,14 @@ void node_kick(struct raft_node *node)
 static void engine_timeout(struct raft_node *node)
 {
     struct raft_message message;
-    if (guard_single_voter_timeout(&node->guards, &node->raft, &message) &&
-        (uint64_t)node->now_ms >= raft_timeout(&node->raft)) {
+    if (guard_single_voter_timeout(&node->guards, &node->raft, &message)) {
         struct raft_event raise = {.type = RAFT_RECEIVE};
         raise.receive.message = &message;
         node_step_must(node, &raise, false, "raising the term of a single voter");
         if (node->dead) {
             return;
         }
-        /* The step has restarted the election timer of nobody: TIMEOUT still finds it due. */
+        /* A refused vote restarts no election timer: the TIMEOUT still finds it due. */
     }
     struct raft_event event = {.type = RAFT_TIMEOUT};
     node_step_must(node, &event, false, "timeout");

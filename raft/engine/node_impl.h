@@ -106,9 +106,8 @@ struct node_read_request {
 struct node_reads {
     struct list waiting; /* struct node_read: ours */
     size_t waiting_count;
+    uint64_t asked_before; /* our first question has the number after it */
     uint64_t asked;        /* number of our newest question */
-    uint64_t asked_term;   /* term and leader it went to */
-    uint64_t asked_leader;
     int64_t asked_ms;
     bool ask_open; /* an answer is awaited */
     /* Leader. */
@@ -206,7 +205,6 @@ struct raft_node {
     bool member_pending;
 
     struct node_change change;
-    bool transfer_seen;
     struct list calls; /* struct node_call */
 };
 

@@ -20,6 +20,9 @@ void node_reads_init(struct raft_node *node)
     list_init(&node->reads.waiting);
     list_init(&node->reads.requests);
     list_init(&node->reads.round);
+    /* Numbers of an earlier process of this member must not fit ours: the leader may still answer it. */
+    node->reads.asked_before = random_next(node->env.random) >> 2;
+    node->reads.asked = node->reads.asked_before;
 }
 
 /* --- who asks ---------------------------------------------------------------------------------------------- */
@@ -104,7 +107,10 @@ static void ask_again(struct raft_node *node)
 /* A later question covers an earlier one: its index was taken later. */
 static void answered(struct raft_node *node, uint64_t number, uint64_t index)
 {
-    if (number >= node->reads.asked) {
+    if (number <= node->reads.asked_before || number > node->reads.asked) {
+        return;
+    }
+    if (number == node->reads.asked) {
         node->reads.ask_open = false;
     }
     LIST_EACH(item, &node->reads.waiting) {

@@ -56,7 +56,8 @@ struct raft_storage {
     struct list queued;
     struct list finished;
     struct list held; /* the batch that the thread has, or may not go on with */
-    bool used;        /* the thread has begun to write */
+    uint64_t tried_ns; /* end of the last transaction, whatever became of it */
+    bool used;         /* the thread has begun to write */
     bool stopping;
     bool ended;
     bool full;
@@ -94,6 +95,7 @@ static bool write_held(struct raft_storage *storage)
     int rc = storage_db_write(storage->db, jobs, count, &err);
     uv_mutex_lock(&storage->mutex);
     storage->full = rc == ERR_NO_SPACE;
+    storage->tried_ns = uv_hrtime();
     if (rc == 0) {
         move_all(&storage->held, &storage->finished, SIZE_MAX);
     } else if (rc != ERR_NO_SPACE) {
@@ -249,14 +251,16 @@ void raft_storage_close(struct raft_storage *storage, void (*closed)(void *arg),
 int64_t raft_storage_age_ms(const struct raft_storage *storage)
 {
     struct raft_storage *mine = (struct raft_storage *)storage;
-    uint64_t oldest = 0;
+    uint64_t since = 0;
     uv_mutex_lock(&mine->mutex);
     const struct list *waiting = !list_empty(&mine->held) ? &mine->held : &mine->queued;
-    if (!list_empty(waiting)) {
-        oldest = LIST_OWNER(list_first(waiting), struct storage_request, link)->queued_ns;
+    if (!list_empty(waiting) && !mine->full) {
+        since = LIST_OWNER(list_first(waiting), struct storage_request, link)->queued_ns;
+        since = mine->tried_ns > since ? mine->tried_ns : since;
     }
     uv_mutex_unlock(&mine->mutex);
-    return oldest == 0 ? 0 : (int64_t)((uv_hrtime() - oldest) / 1000000);
+    uint64_t now = uv_hrtime();
+    return since == 0 || now < since ? 0 : (int64_t)((now - since) / 1000000);
 }
 
 /* --- open -------------------------------------------------------------------------------------------------- */

@@ -434,12 +434,12 @@ static void random_faults_lose_nothing_that_was_acknowledged(void **state)
 {
     (void)state;
     static unsigned numbers[600];
+    acknowledged = 0;
     for (uint64_t seed = 1; seed <= 15; seed++) {
         struct fake_group *group = fake_group_new(3, seed);
         group->threshold = 20;
         group->trailing = 8;
         group->drops = drop_some;
-        acknowledged = 0;
         fake_start_all(group);
         for (unsigned i = 0; i < 600; i++) {
             sweep_put(group, &numbers[i], i);
@@ -460,7 +460,6 @@ static void random_faults_lose_nothing_that_was_acknowledged(void **state)
         fake_run(group, 8000);
         assert_non_null(fake_leader(group));
         fake_check_equal(group);
-        assert_true(acknowledged > 100);
         for (unsigned i = 0; i < 600; i++) {
             char key[16];
             (void)snprintf(key, sizeof(key), "k%u", i);
@@ -474,6 +473,7 @@ static void random_faults_lose_nothing_that_was_acknowledged(void **state)
         }
         fake_group_free(group);
     }
+    assert_true(acknowledged > 15 * 600 / 3); /* or it shows little */
 }
 
 int main(void)

@@ -316,6 +316,39 @@ static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
     fake_group_free(group);
 }
 
+/* The leader still answers what an earlier process of the member asked: its index is older than the new question. */
+static void an_answer_to_an_earlier_process_is_no_answer(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 26);
+    struct fake_call read = {0};
+    struct raft_status status;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    uint64_t old = follower->node->reads.asked + 1;
+    fake_crash(follower, 0);
+    fake_start_node(follower);
+    fake_run(group, 100);
+    raft_node_status(follower->node, &status);
+    leader->cut = true;
+    assert_int_equal(raft_node_read(follower->node, 100, fake_done, &read, NULL), 0);
+    fake_run(group, 5);
+    struct peer_message late = {.kind = PEER_READ_RESULT, .term = status.term};
+    for (uint64_t number = old; number < old + 3; number++) {
+        struct buf bytes = BUF_INIT;
+        late.read = (struct peer_read){.number = number, .index = 1};
+        peer_wire_encode(&late, &bytes);
+        raft_node_receive(follower->node, leader->id, buf_span(&bytes));
+        buf_free(&bytes);
+    }
+    fake_run(group, 200);
+    assert_int_equal(read.times, 1);
+    assert_int_equal(read.rc, ERR_UNAVAILABLE);
+    fake_group_free(group);
+}
+
 /* --- leases ------------------------------------------------------------------------------------------------- */
 
 static void grant(struct fake_group *group, struct fake_node *fake, uint64_t lease, int64_t ttl_ms)
@@ -617,6 +650,7 @@ int main(void)
         cmocka_unit_test(a_read_sees_what_was_committed_before_it_from_any_member),
         cmocka_unit_test(a_leader_that_was_deposed_answers_no_read),
         cmocka_unit_test(a_read_is_asked_again_when_the_answer_is_lost),
+        cmocka_unit_test(an_answer_to_an_earlier_process_is_no_answer),
         cmocka_unit_test(a_lease_that_nobody_renews_is_expired_after_its_ttl),
         cmocka_unit_test(a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder),
         cmocka_unit_test(a_restart_and_a_suspension_count_a_lease_afresh),

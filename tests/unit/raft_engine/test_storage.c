@@ -507,6 +507,7 @@ static void a_full_disk_holds_the_jobs_and_goes_on_in_order(void **state)
     }
     assert_int_equal(f->done, 0);
     assert_int_equal(f->fatals, 0);
+    assert_int_equal(raft_storage_age_ms(f->storage), 0); /* no reason for a watchdog */
     __atomic_store_n(&fault_full, 0, __ATOMIC_SEQ_CST);
     wait_done(f, 20);
     for (unsigned i = 0; i < 20; i++) {
