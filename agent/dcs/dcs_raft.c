@@ -491,6 +491,27 @@ static int dcs_raft_remove(struct dcs *base, const char *key, int64_t compare, i
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
+/* `none` over the report rather than no report: one that is still on its way is then refused. */
+static int dcs_raft_withdraw(struct dcs *base, const char *name, int64_t report_revision, int64_t epoch,
+                             int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    char key[STORE_KEY_BYTES_MAX];
+    int need = snprintf(key, sizeof key, "reports/%s", name);
+    int rc = ready(dcs, err);
+    if (rc == 0 && (need < 0 || (size_t)need >= sizeof key)) {
+        rc = error_set(err, ERR_LIMIT, "the member's name is too long");
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct txn txn = {.base = dcs->base};
+    txn_compare(&txn, key, STORE_CMP_MOD, report_revision);
+    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
+    txn_put(&txn, key, "none", 0);
+    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+}
+
 /* --- the member's own key ---------------------------------------------------------------------------------------------------- */
 
 /* The lease that the key hangs on now, if it can be renewed instead of replaced. 0 = none. */
@@ -599,7 +620,8 @@ static void dcs_raft_free(struct dcs *base)
     mem_free(dcs);
 }
 
-static const struct dcs_ops dcs_raft_ops = {.view = dcs_raft_view,
+static const struct dcs_ops dcs_raft_ops = {.withdraw = dcs_raft_withdraw,
+                                            .view = dcs_raft_view,
                                             .read = dcs_raft_read,
                                             .acquire = dcs_raft_acquire,
                                             .renew = dcs_raft_renew,

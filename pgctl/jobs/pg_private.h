@@ -59,9 +59,6 @@ bool pg_local_has_second(const struct pg_instance *pg);
 /* The account for questions and rewinds on other members. */
 const struct pg_account *pg_rewind_account(const struct pg_instance *pg);
 
-/* The PostgreSQL of another member, for questions. */
-struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *host, uint16_t port);
-
 /* Copy of the texts that a conf is made of; valid as long as the instance's configuration does not
  * change. */
 struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby);

@@ -208,7 +208,7 @@ struct peer_data {
     void *arg;
 };
 
-struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *host, uint16_t port)
+static struct pg_conn_target peer_target(const struct pg_instance *pg, const char *host, uint16_t port)
 {
     const struct pg_account *account = pg_rewind_account(pg);
     return (struct pg_conn_target){
@@ -225,7 +225,7 @@ struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *h
 static void peer_step(struct pg_task *task)
 {
     struct peer_data *data = task->data;
-    struct pg_conn_target target = pg_peer_target(task->pg, data->host, data->port);
+    struct pg_conn_target target = peer_target(task->pg, data->host, data->port);
     int state = task->state++;
 
     if (state == 0) {

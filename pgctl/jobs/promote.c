@@ -1,80 +1,88 @@
-/* Promotion to a timeline of our choice.
+/* Promotion to a timeline number that was chosen before (docs/consensus.md: two promotions must never make the same one).
  *
- *   CONNECT -> ASK (timeline) -> PREPARE (history files of skipped numbers) -> SIGNAL <-> LOOK ->
- * end
+ *   LOOK -> CONNECT -> ASK -> SKIP (history files) -> SEND -> [CONNECT -> ASK -> RESEND] ... -> end
  *
- * PostgreSQL takes the first number above its own that has no history file, so files for the
- * numbers in between make it skip them. The signal is repeated while the file `promote` is there:
- * it is lost if it comes just as the walreceiver ends, and the startup process then sleeps
- * wal_retrieve_retry_interval. */
+ * PostgreSQL takes the first number that has no history file, so every number between the present and the wanted one gets a
+ * file. They are removed again if the promotion is not sent. After the last look at the lease nothing but the signal
+ * follows.
+ *
+ * The signal is repeated while the file `promote` is there: its wake-up can be lost while the walreceiver ends, and then the
+ * startup process sleeps for seconds (seen in 6 of 70). */
+#include "base/assert.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/sql/pg_answers.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-#define SIGNAL_EVERY_MS 20
-#define SKIPPED_MAX     64
+#define RESEND_EVERY_MS  50
+#define LOOK_EVERY_MS    10
+#define SKIPPED_MAX      64 /* numbers left out at once: each is a primary that died before anyone saw it */
 
-enum {
-    PROMOTE_CONNECT,
-    PROMOTE_ASK,
-    PROMOTE_ASKED,
-    PROMOTE_PREPARED,
-    PROMOTE_SIGNALED,
-    PROMOTE_LOOK,
-    PROMOTE_LOOKED,
-    PROMOTE_UNDONE
-};
-
-static const char look_sql[] =
-    "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN NULL "
-    "ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END, "
-    "(SELECT timeline_id FROM pg_control_checkpoint())";
+enum { PROMOTE_LOOK, PROMOTE_CONNECT, PROMOTE_ASK, PROMOTE_ASKED, PROMOTE_SKIPPED, PROMOTE_SENT, PROMOTE_UNDONE, PROMOTE_WAITED };
 
 struct promote_data {
-    struct pg_promote request;
+    struct pg_promote promote;
     char data_dir[PG_PATH_BYTES];
-    uint32_t from;
-    uint32_t made[SKIPPED_MAX]; /* history files that we wrote */
+    int32_t pid;
+    uint32_t current;
     size_t made_count;
-    struct error why; /* it is undone */
+    uint32_t made[SKIPPED_MAX]; /* history files that we made */
+    bool sent;
+    int64_t signaled_ms;
 };
 
-static void history_path(const struct promote_data *data, uint32_t timeline, char *path)
+static const char ask_sql[] =
+    "SELECT r.rec, CASE WHEN r.rec THEN greatest(w.received_tli, m.min_recovery_end_timeline, c.timeline_id)::bigint"
+    " ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END"
+    " FROM (SELECT pg_is_in_recovery() AS rec) r CROSS JOIN pg_control_checkpoint() c"
+    " CROSS JOIN pg_control_recovery() m LEFT JOIN pg_stat_wal_receiver w ON true";
+
+static void history_path(const struct promote_data *data, uint32_t timeline, char *ret_path)
 {
     char name[PG_HISTORY_NAME_BYTES];
-    (void)snprintf(path, PG_PATH_BYTES, "%s/pg_wal/%s", data->data_dir,
-                   pg_history_name(timeline, name));
+    (void)snprintf(ret_path, PG_PATH_BYTES, "%.900s/pg_wal/%s", data->data_dir, pg_history_name(timeline, name));
 }
 
-static int prepare_work(void *arg, struct error *err)
+static int look_work(void *arg, struct error *err)
 {
     struct promote_data *data = arg;
-    char path[PG_PATH_BYTES];
+    data->pid = pg_dir_postmaster(data->data_dir);
+    return data->pid == 0 ? error_set(err, ERR_REFUSED, "PostgreSQL is not running") : 0;
+}
 
-    for (uint32_t timeline = data->from + 1; timeline < data->request.timeline; timeline++) {
-        history_path(data, timeline, path);
-        if (pg_file_exists(path)) {
-            continue;
-        }
-        if (data->made_count == SKIPPED_MAX) {
-            return error_set(err, ERR_LIMIT, "more than %d timelines to skip", SKIPPED_MAX);
-        }
-        struct buf text = BUF_INIT;
-        pg_conf_skipped_history(&text, data->from);
-        int rc = pg_file_write(path, buf_span(&text), 0600, err);
-        buf_free(&text);
-        if (rc != 0) {
-            return rc;
-        }
-        data->made[data->made_count++] = timeline;
+static int skip_work(void *arg, struct error *err)
+{
+    struct promote_data *data = arg;
+    struct buf text = BUF_INIT;
+    char path[PG_PATH_BYTES];
+    int rc = 0;
+
+    history_path(data, data->promote.timeline, path);
+    if (pg_file_exists(path)) {
+        return error_set(err, ERR_REFUSED, "timeline %" PRIu32 " has been made already: '%s' is there",
+                         data->promote.timeline, path);
     }
-    return 0;
+    pg_conf_skipped_history(&text, data->current);
+    for (uint32_t timeline = data->current + 1; rc == 0 && timeline < data->promote.timeline; timeline++) {
+        history_path(data, timeline, path);
+        if (!pg_file_exists(path)) {
+            rc = pg_file_write(path, buf_span(&text), 0600, err);
+            if (rc == 0) {
+                data->made[data->made_count++] = timeline;
+            }
+        }
+    }
+    buf_free(&text);
+    return rc;
 }
 
 static int undo_work(void *arg, struct error *err)
@@ -82,102 +90,126 @@ static int undo_work(void *arg, struct error *err)
     struct promote_data *data = arg;
     char path[PG_PATH_BYTES];
     int rc = 0;
-    while (data->made_count > 0 && rc == 0) {
+
+    while (data->made_count > 0) {
         history_path(data, data->made[--data->made_count], path);
-        rc = pg_file_remove(path, err);
+        int failed = pg_file_remove(path, err);
+        rc = rc != 0 ? rc : failed;
     }
     return rc;
 }
 
-static int signal_work(void *arg, struct error *err)
+static void promote_undo(struct pg_task *task)
 {
-    const struct promote_data *data = arg;
-    char path[PG_PATH_BYTES];
-    (void)snprintf(path, sizeof path, "%s/promote", data->data_dir);
-    return pg_file_write(path, span_str(""), 0600, err);
+    struct promote_data *data = task->data;
+    if (!data->sent) {
+        (void)undo_work(data, NULL); /* a few unlinks, and the promotion was cancelled in the middle: rare */
+    }
 }
 
-static void undo(struct pg_task *task, const struct error *why)
+/* Not synced: after a power failure nobody wants the promotion any more. */
+static int send_work(void *arg, struct error *err)
 {
-    ((struct promote_data *)task->data)->why = *why;
-    task->state = PROMOTE_UNDONE;
-    pg_task_work(task, undo_work, task->data);
+    struct promote_data *data = arg;
+    char path[PG_PATH_BYTES];
+
+    (void)snprintf(path, sizeof path, "%.900s/promote", data->data_dir);
+    FILE *file = fopen(path, "we");
+    if (file == NULL || fclose(file) != 0) {
+        return error_set(err, err_from_errno(errno), "creating '%s': %s", path, strerror(errno));
+    }
+    if (kill(data->pid, SIGUSR1) != 0) {
+        int errnum = errno;
+        (void)unlink(path);
+        return error_set(err, err_from_errno(errnum), "signalling the postmaster: %s", strerror(errnum));
+    }
+    return 0;
+}
+
+static int resend_work(void *arg, struct error *err)
+{
+    struct promote_data *data = arg;
+    char path[PG_PATH_BYTES];
+
+    (void)err;
+    (void)snprintf(path, sizeof path, "%.900s/promote", data->data_dir);
+    if (pg_file_exists(path)) {
+        (void)kill(data->pid, SIGUSR1);
+    }
+    return 0;
+}
+
+static void fail_promote(struct pg_task *task)
+{
+    promote_undo(task);
+    error_wrap(&task->err, "promoting to timeline %" PRIu32, ((struct promote_data *)task->data)->promote.timeline);
+    pg_task_fail(task);
+}
+
+/* Before the signal. */
+static void decide(struct pg_task *task, struct promote_data *data)
+{
+    if (data->current >= data->promote.timeline) {
+        pg_task_fail_with(task, ERR_REFUSED, "promoting to timeline %" PRIu32 ": the instance is on timeline %" PRIu32 " already",
+                          data->promote.timeline, data->current);
+    } else if (data->promote.timeline - data->current > SKIPPED_MAX) {
+        pg_task_fail_with(task, ERR_LIMIT, "promoting to timeline %" PRIu32 ": more than %d numbers above %" PRIu32,
+                          data->promote.timeline, SKIPPED_MAX, data->current);
+    } else {
+        task->state = PROMOTE_SKIPPED;
+        pg_task_work(task, skip_work, data);
+    }
 }
 
 static void asked(struct pg_task *task, struct promote_data *data)
 {
-    const PGresult *row = task->rc == 0 && task->answer.count > 0 ? task->answer.results[0] : NULL;
+    bool in_recovery = pg_cell_bool(task->answer.results[0], 0, 0);
+    uint32_t timeline = (uint32_t)pg_cell_u64(task->answer.results[0], 0, 1);
 
-    if (row == NULL) {
-        error_wrap(&task->err, "promotion");
-        task->rc = task->rc == 0 ? ERR_CORRUPT : task->rc;
-        pg_task_fail(task);
-        return;
-    }
-    if (!pg_cell_bool(row, 0, 0)) {
-        pg_task_fail_with(task, ERR_REFUSED, "promotion: it runs as a primary already");
-        return;
-    }
-    data->from = (uint32_t)pg_cell_u64(row, 0, 2);
-    if (data->request.timeline <= data->from) {
-        pg_task_fail_with(task, ERR_REFUSED,
-                          "promotion: timeline %u is not above the present one, %u",
-                          data->request.timeline, data->from);
-        return;
-    }
-    task->state = PROMOTE_PREPARED;
-    pg_task_say(task, "promoting to timeline %u", data->request.timeline);
-    pg_task_work(task, prepare_work, data);
-}
-
-/* The last moment: from here on it may become writable at any time. */
-static void commit(struct pg_task *task, struct promote_data *data)
-{
-    if (task->rc != 0) {
-        undo(task, &task->err);
-        return;
-    }
-    if (!data->request.still_allowed(data->request.still_allowed_arg)) {
-        struct error why;
-        (void)error_set(&why, ERR_REFUSED, "the lease does not allow it any more");
-        undo(task, &why);
-        return;
-    }
-    task->pg->promote_sent = true;
-    task->state = PROMOTE_SIGNALED;
-    pg_task_work(task, signal_work, data);
-}
-
-static void send_signal(struct pg_task *task)
-{
-    int32_t pid =
-        task->pg->fence == NULL ? 0 : fence_client_status(task->pg->fence)->postmaster_pid;
-    if (pid > 0) {
-        (void)kill(pid, SIGUSR1);
-    }
-    task->state = PROMOTE_LOOK;
-    pg_task_wait(task, SIGNAL_EVERY_MS);
-}
-
-static void looked(struct pg_task *task, const struct promote_data *data)
-{
-    const PGresult *row = task->rc == 0 && task->answer.count > 0 ? task->answer.results[0] : NULL;
-
-    if (row == NULL) {
-        error_wrap(&task->err, "promotion");
-        task->rc = task->rc == 0 ? ERR_CORRUPT : task->rc;
-        pg_task_fail(task);
-    } else if (pg_cell_bool(row, 0, 0)) {
-        if (pg_task_expired(task)) {
-            pg_task_fail_with(task, ERR_TIMEOUT, "promotion: sent, and it is still in recovery");
-        } else {
-            send_signal(task);
-        }
-    } else if ((uint32_t)pg_cell_u64(row, 0, 1) != data->request.timeline) {
-        pg_task_fail_with(task, ERR_CONFLICT, "promotion: it made timeline %u instead of %u",
-                          (uint32_t)pg_cell_u64(row, 0, 1), data->request.timeline);
-    } else {
+    if (!in_recovery && timeline == data->promote.timeline) {
         pg_task_end(task);
+    } else if (!in_recovery) {
+        pg_task_fail_with(task, ERR_CONFLICT, "promoted to timeline %" PRIu32 " in place of %" PRIu32, timeline,
+                          data->promote.timeline);
+    } else if (!data->sent) {
+        data->current = timeline;
+        decide(task, data);
+    } else if (clock_mono_ms(task->pg->clock) - data->signaled_ms >= RESEND_EVERY_MS) {
+        task->state = PROMOTE_SENT;
+        data->signaled_ms = clock_mono_ms(task->pg->clock);
+        pg_task_work(task, resend_work, data);
+    } else {
+        task->state = PROMOTE_WAITED;
+        pg_task_wait(task, LOOK_EVERY_MS);
+    }
+}
+
+static void send_or_undo(struct pg_task *task, struct promote_data *data)
+{
+    if (data->promote.still_allowed != NULL && !data->promote.still_allowed(data->promote.still_allowed_arg)) {
+        task->state = PROMOTE_UNDONE;
+        pg_task_work(task, undo_work, data);
+        return;
+    }
+    task->state = PROMOTE_SENT;
+    task->pg->promote_sent = true; /* before it is: a crash between the two must not look as if it were not */
+    data->sent = true;
+    data->signaled_ms = clock_mono_ms(task->pg->clock);
+    pg_task_say(task, "promotion sent, waiting for the end of recovery");
+    pg_task_work(task, send_work, data);
+}
+
+/* After the signal a lost connection is made anew: promotion itself ends none, but the instance may be short of memory. */
+static void step_failed(struct pg_task *task, struct promote_data *data)
+{
+    if (!data->sent || task->state == PROMOTE_SENT) {
+        fail_promote(task);
+    } else if (pg_task_expired(task)) {
+        pg_task_fail_with(task, ERR_TIMEOUT, "promotion to timeline %" PRIu32 " was sent, and is not done in time",
+                          data->promote.timeline);
+    } else {
+        task->state = PROMOTE_CONNECT;
+        pg_task_wait(task, LOOK_EVERY_MS);
     }
 }
 
@@ -185,49 +217,48 @@ static void promote_step(struct pg_task *task)
 {
     struct promote_data *data = task->data;
 
+    if (task->rc != 0) {
+        step_failed(task, data);
+        return;
+    }
+    if (data->sent && pg_task_expired(task)) {
+        pg_task_fail_with(task, ERR_TIMEOUT, "promotion to timeline %" PRIu32 " was sent, and is not done in time",
+                          data->promote.timeline);
+        return;
+    }
     switch (task->state) {
+    case PROMOTE_LOOK:
+        task->state = PROMOTE_CONNECT;
+        pg_task_work(task, look_work, data);
+        return;
     case PROMOTE_CONNECT:
         task->state = PROMOTE_ASK;
         pg_task_connect_local(task);
         return;
+    case PROMOTE_SENT:
+    case PROMOTE_WAITED:
     case PROMOTE_ASK:
-        if (task->rc != 0) {
-            error_wrap(&task->err, "promotion");
-            pg_task_fail(task);
-            return;
-        }
         task->state = PROMOTE_ASKED;
-        pg_task_query(task, look_sql);
+        pg_task_query(task, ask_sql);
         return;
     case PROMOTE_ASKED: asked(task, data); return;
-    case PROMOTE_PREPARED: commit(task, data); return;
-    case PROMOTE_SIGNALED:
-        if (task->rc != 0) {
-            error_wrap(&task->err, "promotion");
-            pg_task_fail(task);
-            return;
-        }
-        send_signal(task);
+    case PROMOTE_SKIPPED: send_or_undo(task, data); return;
+    case PROMOTE_UNDONE:
+        pg_task_fail_with(task, ERR_REFUSED, "promoting to timeline %" PRIu32 ": not allowed any more, nothing was sent",
+                          data->promote.timeline);
         return;
-    case PROMOTE_LOOK:
-        task->state = PROMOTE_LOOKED;
-        pg_task_query(task, look_sql);
-        return;
-    case PROMOTE_LOOKED: looked(task, data); return;
-    default: /* PROMOTE_UNDONE */
-        pg_task_fail_with(task, ERR_REFUSED, "promotion not sent: %s", data->why.text);
-        return;
+    default: ASSERT(false);
     }
 }
 
-int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
-                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
+int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote, int64_t timeout_ms,
+                        pg_done_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "promote", .job = PG_JOB_PROMOTE, .step = promote_step};
+        .name = "promote", .job = PG_JOB_PROMOTE, .step = promote_step, .undo = promote_undo};
     struct promote_data *data = mem_new(struct promote_data);
 
-    data->request = *promote;
+    data->promote = *promote;
     (void)snprintf(data->data_dir, sizeof data->data_dir, "%s", instance->config.data_dir);
     int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
     if (rc != 0) {

@@ -45,7 +45,14 @@ static void rewind_release(struct pg_task *task)
 
 static void connect_peer(struct pg_task *task, const struct rewind_data *data)
 {
-    struct pg_conn_target target = pg_peer_target(task->pg, data->host, data->request.port);
+    const struct pg_account *account = pg_rewind_account(task->pg);
+    struct pg_conn_target target = {.host = data->host,
+                                    .port = data->request.port,
+                                    .user = account->username,
+                                    .password = account->password,
+                                    .database = task->pg->config.database,
+                                    .application_name = "pgquorum",
+                                    .statement_timeout_ms = 5000};
     task->state = REWIND_ASK;
     pg_task_say(task, "asking %s:%u", data->host, data->request.port);
     pg_task_connect(task, &target);

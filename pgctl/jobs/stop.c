@@ -1,99 +1,208 @@
-/* Stop: the running job is cancelled first, then the fence is asked, then its status is watched
- * until nothing is left.
+/* Stop of an instance, until no process of it is left.
  *
- *   JOB -> ASK -> ASKED -> WATCH -> end */
+ *   CLEAR (other jobs end) -> LOOK -> [CHECKPOINTING] -> ASK -> WAIT ... -> end
+ *
+ * The fence stops what it has started, and kills what is left in time. An adopted postmaster (the fence did not start it)
+ * gets its signal from here; the kill is the fence's in both cases. */
+#include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/proc/pg_files.h"
 
-#define WATCH_EVERY_MS 5
+#include <signal.h>
 
-enum { STOP_JOB, STOP_ASK, STOP_ASKED, STOP_WATCH };
+#define LOOK_EVERY_MS   50 /* events of the fence wake us earlier */
+#define KILL_TAKES_MS   10000
+#define CLEAR_EVERY_MS  5
+
+enum { STOP_CLEAR, STOP_LOOKED, STOP_CONNECTED, STOP_CHECKPOINTED, STOP_ASKED, STOP_WAIT, STOP_KILL_ASKED };
 
 struct stop_data {
-    struct pg_stop request;
+    struct pg_stop stop;
+    const char *data_dir;
+    int32_t pid;
+    bool killed;
+    int64_t kill_ms; /* mono */
 };
 
-static bool all_gone(const struct fence_status *status)
+static int find_postmaster(void *arg, struct error *err)
 {
-    return !status->running && !status->killing && (status->all_gone || status->starts == 0);
+    struct stop_data *data = arg;
+    (void)err;
+    data->pid = pg_dir_postmaster(data->data_dir);
+    return 0;
 }
 
-static void ask(struct pg_task *task, const struct stop_data *data)
+static bool other_jobs(const struct pg_task *self)
 {
-    struct pg_instance *pg = task->pg;
+    LIST_EACH(item, &self->pg->tasks)
+    {
+        const struct pg_task *task = LIST_OWNER(item, struct pg_task, link);
+        if (task != self && task->ops->job != PG_JOB_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
 
-    if (pg->fence == NULL || !fence_client_connected(pg->fence)) {
-        pg_task_fail_with(task, ERR_UNAVAILABLE, "there is no fence process to stop PostgreSQL");
+static void look(struct pg_task *task)
+{
+    task->state = STOP_LOOKED;
+    pg_task_work(task, find_postmaster, task->data);
+}
+
+static const struct fence_status *fence_of(const struct pg_task *task)
+{
+    struct fence_client *fence = task->pg->fence;
+    return fence != NULL && fence_client_connected(fence) ? fence_client_status(fence) : NULL;
+}
+
+static void kill_all(struct pg_task *task, struct stop_data *data)
+{
+    task->state = STOP_KILL_ASKED;
+    data->killed = true;
+    pg_task_say(task, "killing every process of the instance");
+    if (fence_of(task) == NULL) {
+        pg_task_fail_with(task, ERR_UNAVAILABLE, "stopping PostgreSQL: there is no fence process to kill it");
         return;
     }
-    task->state = STOP_ASKED;
-    pg_task_say(task, "stopping PostgreSQL");
-    int rc;
-    if (data->request.kill_after_ms == 0) {
-        rc = fence_client_kill(pg->fence, pg->config.data_dir, pg_task_on_fence, task, &task->err);
-    } else {
-        rc = fence_client_stop(pg->fence, data->request.mode,
-                               clock_lease_ms(pg->clock) + data->request.kill_after_ms,
-                               pg_task_on_fence, task, &task->err);
-    }
-    pg_task_fence(task, rc);
+    pg_task_fence(task, fence_client_kill(task->pg->fence, data->data_dir, pg_task_on_fence, task, &task->err));
 }
 
-static void watch(struct pg_task *task)
+static bool fence_started_it(const struct pg_task *task, const struct stop_data *data)
+{
+    const struct fence_status *status = fence_of(task);
+    return status != NULL && status->running && (data->pid == 0 || status->postmaster_pid == data->pid);
+}
+
+static int stop_signal(enum fence_stop_mode mode)
+{
+    switch (mode) {
+    case FENCE_STOP_SMART: return SIGTERM;
+    case FENCE_STOP_FAST: return SIGINT;
+    case FENCE_STOP_IMMEDIATE: return SIGQUIT;
+    }
+    return SIGINT;
+}
+
+static void ask(struct pg_task *task, struct stop_data *data)
 {
     struct pg_instance *pg = task->pg;
-    if (pg->fence == NULL || !fence_client_connected(pg->fence)) {
-        pg_task_fail_with(task, ERR_CLOSED, "the fence is gone while PostgreSQL was being stopped");
-    } else if (all_gone(fence_client_status(pg->fence))) {
+
+    pg_conn_free(task->conn); /* ours would hold up a smart stop */
+    task->conn = NULL;
+    if (data->stop.kill_after_ms <= 0) {
+        kill_all(task, data);
+        return;
+    }
+    pg_task_say(task, "stopping PostgreSQL");
+    data->kill_ms = clock_mono_ms(pg->clock) + data->stop.kill_after_ms;
+    task->state = STOP_ASKED;
+    if (fence_started_it(task, data)) {
+        int64_t kill_at_ms = clock_lease_ms(pg->clock) + data->stop.kill_after_ms;
+        pg_task_fence(task, fence_client_stop(pg->fence, data->stop.mode, kill_at_ms, pg_task_on_fence, task, &task->err));
+        return;
+    }
+    if (data->pid > 0) {
+        (void)kill(data->pid, stop_signal(data->stop.mode));
+    }
+    pg_task_again(task);
+}
+
+/* Nothing is running: neither what the fence knows nor what the pid file names. */
+static bool is_over(const struct pg_task *task, const struct stop_data *data)
+{
+    const struct fence_status *status = fence_of(task);
+    if (status == NULL) {
+        return data->pid == 0;
+    }
+    if (data->killed) {
+        return status->all_gone && !status->running && !status->killing;
+    }
+    bool fence_done = !status->running && !status->killing && (status->starts == 0 || status->all_gone || !status->exited);
+    return fence_done && data->pid == 0;
+}
+
+static void wait_or_end(struct pg_task *task, struct stop_data *data)
+{
+    if (is_over(task, data)) {
         pg_task_end(task);
+    } else if (pg_task_expired(task)) {
+        pg_task_fail_with(task, ERR_TIMEOUT, "stopping PostgreSQL: processes of the instance are left");
+    } else if (!data->killed && clock_mono_ms(task->pg->clock) > data->kill_ms) {
+        kill_all(task, data);
     } else {
-        pg_task_wait(task, WATCH_EVERY_MS);
+        task->state = STOP_WAIT;
+        pg_task_wait(task, LOOK_EVERY_MS);
+    }
+}
+
+static void looked(struct pg_task *task, struct stop_data *data)
+{
+    if (data->kill_ms != 0 || data->killed) { /* asked already: this look was for the pid file */
+        wait_or_end(task, data);
+    } else if (data->pid == 0 && data->stop.kill_after_ms > 0 && is_over(task, data)) {
+        pg_task_end(task);
+    } else if (data->stop.checkpoint && data->stop.mode == FENCE_STOP_FAST && data->stop.kill_after_ms > 0) {
+        task->state = STOP_CONNECTED;
+        pg_task_say(task, "checkpoint before the stop");
+        pg_task_connect_local(task);
+    } else {
+        ask(task, data);
     }
 }
 
 static void stop_step(struct pg_task *task)
 {
-    struct pg_instance *pg = task->pg;
+    struct stop_data *data = task->data;
 
     switch (task->state) {
-    case STOP_JOB:
-        if (pg->job != NULL && pg->job != task) {
-            pg_task_wait(task, WATCH_EVERY_MS); /* its cancellation is on the way */
+    case STOP_CLEAR:
+        if (other_jobs(task)) {
+            pg_task_wait(task, CLEAR_EVERY_MS);
+        } else {
+            look(task);
+        }
+        return;
+    case STOP_LOOKED: looked(task, data); return;
+    case STOP_CONNECTED:
+        task->state = STOP_CHECKPOINTED;
+        if (task->rc == 0) {
+            pg_task_query(task, "CHECKPOINT");
             return;
         }
-        pg->job = task;
-        ask(task, task->data);
+        ask(task, data); /* it only shortens the stop */
         return;
+    case STOP_CHECKPOINTED: ask(task, data); return;
     case STOP_ASKED:
+    case STOP_KILL_ASKED:
         if (task->rc != 0) {
             error_wrap(&task->err, "stopping PostgreSQL");
             pg_task_fail(task);
             return;
         }
-        task->state = STOP_WATCH;
-        watch(task);
+        look(task);
         return;
-    default: watch(task); return;
+    case STOP_WAIT: look(task); return;
+    default: ASSERT(false);
     }
 }
 
-int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done,
-                     void *arg, struct error *err)
+int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done, void *arg,
+                     struct error *err)
 {
-    /* Not refused while a job runs, so it is none for pg_task_start; it becomes the job when the
-     * other has ended. */
-    static const struct pg_task_ops ops = {.name = "stop", .job = PG_JOB_NONE, .step = stop_step};
-    enum { STOP_MS_MAX = 24 * 3600 * 1000 };
-    struct stop_data *data = mem_new(struct stop_data);
+    static const struct pg_task_ops ops = {.name = "stop", .job = PG_JOB_STOP, .step = stop_step};
 
-    data->request = *stop;
-    int rc = pg_task_start(instance, &ops, data, STOP_MS_MAX, done, arg, NULL, err);
-    if (rc != 0) {
-        mem_free(data);
-        return rc;
-    }
     if (instance->job != NULL) {
         pg_task_cancel(instance->job);
+        instance->job = NULL; /* still in the list: we wait for it */
     }
-    return 0;
+    struct stop_data *data = mem_new(struct stop_data);
+    data->stop = *stop;
+    data->data_dir = instance->config.data_dir;
+    int rc = pg_task_start(instance, &ops, data, stop->kill_after_ms + KILL_TAKES_MS, done, arg, NULL, err);
+    if (rc != 0) {
+        mem_free(data);
+    }
+    return rc;
 }

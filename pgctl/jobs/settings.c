@@ -1,0 +1,347 @@
+/* What is changed on a running server: settings, slots; and a checkpoint.
+ *
+ * Reload:  CHECK (a child) -> WRITE -> SIGNAL -> end
+ * New values are tried before they are believed: `postgres -C` reads the candidate file as a start would, and names the
+ * line that it refuses. A bad value in the real file would be half applied by a reload, and would stop the next start. */
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "pgctl/jobs/pg_private.h"
+#include "pgctl/pg_parse.h"
+#include "pgctl/proc/pg_files.h"
+#include "pgctl/sql/pg_answers.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { RELOAD_LOOK, RELOAD_LOOKED, RELOAD_CHECKED, RELOAD_WRITTEN, RELOAD_SIGNALED };
+
+struct reload_data {
+    struct pg_parameters parameters;
+    struct pg_lines hba;
+    struct pg_lines ident;
+    struct pg_file_set files;
+    struct buf candidate;
+    char candidate_path[PG_PATH_BYTES];
+    const char *data_dir;
+    bool exists;
+    bool standby;
+    int32_t pid;
+};
+
+static int look_work(void *arg, struct error *err)
+{
+    struct reload_data *data = arg;
+    char path[PG_PATH_BYTES];
+
+    (void)snprintf(path, sizeof path, "%s/postgresql.base.conf", data->data_dir);
+    data->exists = pg_file_exists(path);
+    (void)snprintf(path, sizeof path, "%s/standby.signal", data->data_dir);
+    data->standby = pg_file_exists(path);
+    data->pid = pg_dir_postmaster(data->data_dir);
+    return data->exists ? pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err) : 0;
+}
+
+static int write_work(void *arg, struct error *err)
+{
+    struct reload_data *data = arg;
+    int rc = pg_file_remove(data->candidate_path, err);
+    return rc != 0 ? rc : pg_file_set_write(&data->files, err);
+}
+
+static void take_new_values(struct pg_instance *pg, struct reload_data *data)
+{
+    struct pg_parameters parameters = pg->config.parameters;
+    struct pg_lines hba = pg->config.pg_hba;
+    struct pg_lines ident = pg->config.pg_ident;
+
+    pg->config.parameters = data->parameters;
+    pg->config.pg_hba = data->hba;
+    pg->config.pg_ident = data->ident;
+    data->parameters = parameters;
+    data->hba = hba;
+    data->ident = ident;
+}
+
+/* PostgreSQL tells the reason first ("LOG: invalid value for parameter ..."), and then that the file has errors. */
+static void refused_values(struct pg_task *task)
+{
+    const char *text = buf_str(&task->errors);
+    const char *log = strstr(text, "LOG:  ");
+    const char *start = log == NULL ? task->err.text : log + strlen("LOG:  ");
+    char line[300];
+
+    (void)snprintf(line, sizeof line, "%.*s", (int)strcspn(start, "\n"), start);
+    pg_task_fail_with(task, ERR_INVALID, "postgresql.parameters: %s", line);
+}
+
+static void check(struct pg_task *task, struct reload_data *data)
+{
+    char config_file[PG_PATH_BYTES + 16];
+    const char *const argv[] = {task->pg->bin.paths[PG_POSTGRES], "-D", data->data_dir, config_file, "-C", "port", NULL};
+
+    if (!data->exists) { /* nothing to write to yet: kept for the first start */
+        take_new_values(task->pg, data);
+        pg_task_end(task);
+        return;
+    }
+    (void)snprintf(config_file, sizeof config_file, "--config_file=%s", data->candidate_path);
+    task->state = RELOAD_CHECKED;
+    pg_task_child(task, argv, NULL, NULL);
+}
+
+static void signal_server(struct pg_task *task, struct reload_data *data)
+{
+    struct pg_instance *pg = task->pg;
+
+    task->state = RELOAD_SIGNALED;
+    if (data->pid == 0) {
+        pg_task_end(task);
+        return;
+    }
+    (void)kill(data->pid, SIGHUP);
+    (void)pg;
+    pg_task_end(task);
+}
+
+static void reload_undo(struct pg_task *task)
+{
+    struct reload_data *data = task->data;
+    (void)remove(data->candidate_path);
+}
+
+static void reload_step(struct pg_task *task)
+{
+    struct reload_data *data = task->data;
+
+    if (task->rc != 0 && task->state == RELOAD_CHECKED && task->rc == ERR_IO) {
+        reload_undo(task);
+        refused_values(task);
+        return;
+    }
+    if (task->rc != 0) {
+        reload_undo(task);
+        error_wrap(&task->err, "reloading the configuration");
+        pg_task_fail(task);
+        return;
+    }
+    switch (task->state) {
+    case RELOAD_LOOK:
+        task->state = RELOAD_LOOKED;
+        pg_task_work(task, look_work, data);
+        return;
+    case RELOAD_LOOKED: check(task, data); return;
+    case RELOAD_CHECKED:
+        take_new_values(task->pg, data);
+        pg_file_set_make(&data->files, task->pg, data->standby);
+        data->files.signal = PG_SIGNAL_KEEP;
+        task->state = RELOAD_WRITTEN;
+        pg_task_work(task, write_work, data);
+        return;
+    case RELOAD_WRITTEN: signal_server(task, data); return;
+    default: ASSERT(false);
+    }
+}
+
+static void reload_release(struct pg_task *task)
+{
+    struct reload_data *data = task->data;
+    pg_parameters_free(&data->parameters);
+    pg_lines_free(&data->hba);
+    pg_lines_free(&data->ident);
+    pg_file_set_free(&data->files);
+    buf_free(&data->candidate);
+}
+
+static int check_hba(const struct pg_lines *lines, const char *key, struct error *err)
+{
+    if (lines->count > PG_LINES_MAX) {
+        return error_set(err, ERR_LIMIT, "%s has more than %d lines", key, PG_LINES_MAX);
+    }
+    for (size_t i = 0; i < lines->count; i++) {
+        if (!pg_conf_is_line(lines->items[i])) {
+            return error_set(err, ERR_INVALID, "%s: line %zu has a line break or a control character", key, i + 1);
+        }
+    }
+    return 0;
+}
+
+int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload, int64_t timeout_ms, pg_done_cb done,
+                       void *arg, struct error *err)
+{
+    static const struct pg_task_ops ops = {
+        .name = "reload", .step = reload_step, .undo = reload_undo, .release = reload_release};
+    int rc = pg_parameters_check(&reload->parameters, err);
+    rc = rc != 0 ? rc : check_hba(&reload->pg_hba, "postgresql.pg_hba", err);
+    rc = rc != 0 ? rc : check_hba(&reload->pg_ident, "postgresql.pg_ident", err);
+    if (rc != 0) {
+        return rc;
+    }
+    LIST_EACH(item, &instance->tasks)
+    {
+        if (LIST_OWNER(item, struct pg_task, link)->ops == &ops || instance->job != NULL) {
+            return error_set(err, ERR_BUSY, "reload: %s", instance->job != NULL ? "a job is running" : "one is under way");
+        }
+    }
+    struct reload_data *data = mem_new(struct reload_data);
+    struct pg_conf conf = pg_instance_conf(instance, true);
+    conf.parameters = reload->parameters;
+    pg_conf_put(&data->candidate, &conf);
+    data->parameters = pg_parameters_dup(&reload->parameters);
+    data->hba = pg_lines_dup(&reload->pg_hba);
+    data->ident = pg_lines_dup(&reload->pg_ident);
+    data->data_dir = instance->config.data_dir;
+    (void)snprintf(data->candidate_path, sizeof data->candidate_path, "%s/postgresql.conf.candidate", data->data_dir);
+    struct pg_task *task = NULL;
+    rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, &task, err);
+    if (rc != 0) {
+        struct pg_task never = {.data = data};
+        reload_release(&never);
+        mem_free(data);
+    }
+    return rc;
+}
+
+/* --- slots -------------------------------------------------------------------------------------------- */
+
+#define SLOT_CHANGES_MAX (2 * PG_SLOTS_MAX)
+
+struct slots_data {
+    struct pg_lines names;
+    size_t change_count;
+    size_t change_next;
+    char *changes[SLOT_CHANGES_MAX];
+    int rc; /* the first failure; the others are tried all the same */
+    struct error err;
+};
+
+static bool is_wanted(const struct slots_data *data, const char *name)
+{
+    for (size_t i = 0; i < data->names.count; i++) {
+        if (strcmp(data->names.items[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_change(struct slots_data *data, const char *call, const char *name, const char *rest)
+{
+    struct buf sql = BUF_INIT;
+    if (data->change_count == SLOT_CHANGES_MAX) {
+        return; /* the next call goes on */
+    }
+    buf_printf(&sql, "SELECT %s(", call);
+    pg_quote_literal(&sql, name);
+    buf_put_str(&sql, rest);
+    data->changes[data->change_count++] = buf_take(&sql);
+}
+
+static void plan_slots(struct pg_task *task, struct slots_data *data)
+{
+    const PGresult *rows = task->answer.results[0];
+
+    for (int row = 0; row < PQntuples(rows); row++) {
+        bool lost = strcmp(pg_cell(rows, row, 3), "lost") == 0;
+        if (pg_cell_bool(rows, row, 1) && !pg_cell_bool(rows, row, 2) &&
+            (lost || !is_wanted(data, pg_cell(rows, row, 0)))) {
+            add_change(data, "pg_drop_replication_slot", pg_cell(rows, row, 0), ")");
+        }
+    }
+    for (size_t i = 0; i < data->names.count; i++) {
+        bool there = false;
+        for (int row = 0; row < PQntuples(rows) && !there; row++) {
+            there = strcmp(pg_cell(rows, row, 0), data->names.items[i]) == 0 && strcmp(pg_cell(rows, row, 3), "lost") != 0;
+        }
+        if (!there) {
+            add_change(data, "pg_create_physical_replication_slot", data->names.items[i], ", true)");
+        }
+    }
+}
+
+static void slots_step(struct pg_task *task)
+{
+    struct slots_data *data = task->data;
+
+    if (task->rc != 0 && task->state > 2 && task->rc == ERR_REFUSED) {
+        data->rc = data->rc != 0 ? data->rc : task->rc;
+        data->err = data->err.code != 0 ? data->err : task->err;
+    } else if (task->rc != 0) {
+        error_wrap(&task->err, "replication slots");
+        pg_task_fail(task);
+        return;
+    }
+    switch (task->state) {
+    case 0: pg_task_connect_local(task); break;
+    case 1:
+        pg_task_query(task, "SELECT slot_name, slot_type = 'physical', active, wal_status FROM pg_replication_slots"
+                            " WHERE NOT temporary");
+        break;
+    case 2: plan_slots(task, data); /* fall through */
+    default:
+        if (data->change_next < data->change_count) {
+            pg_task_query(task, data->changes[data->change_next++]);
+        } else if (data->rc != 0) {
+            pg_task_fail_with(task, data->rc, "replication slots: %.400s", data->err.text);
+            return;
+        } else {
+            pg_task_end(task);
+            return;
+        }
+        break;
+    }
+    task->state++;
+}
+
+static void slots_release(struct pg_task *task)
+{
+    struct slots_data *data = task->data;
+    pg_lines_free(&data->names);
+    for (size_t i = 0; i < data->change_count; i++) {
+        mem_free(data->changes[i]);
+    }
+}
+
+int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names, int64_t timeout_ms, pg_done_cb done,
+                          void *arg, struct error *err)
+{
+    static const struct pg_task_ops ops = {.name = "replication slots", .step = slots_step, .release = slots_release};
+
+    if (names->count > PG_SLOTS_MAX) {
+        return error_set(err, ERR_LIMIT, "%zu replication slots are wanted, at most %d are handled", names->count,
+                         PG_SLOTS_MAX);
+    }
+    struct slots_data *data = mem_new(struct slots_data);
+    data->names = pg_lines_dup(names);
+    int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
+    if (rc != 0) {
+        pg_lines_free(&data->names);
+        mem_free(data);
+    }
+    return rc;
+}
+
+/* --- checkpoint ---------------------------------------------------------------------------------------- */
+
+static void checkpoint_step(struct pg_task *task)
+{
+    if (task->rc != 0) {
+        error_wrap(&task->err, "checkpoint");
+        pg_task_fail(task);
+        return;
+    }
+    switch (task->state++) {
+    case 0: pg_task_connect_local(task); return;
+    case 1: pg_task_query(task, "CHECKPOINT"); return;
+    default: pg_task_end(task); return;
+    }
+}
+
+int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
+                           struct error *err)
+{
+    static const struct pg_task_ops ops = {.name = "checkpoint", .step = checkpoint_step};
+    return pg_task_start(instance, &ops, NULL, timeout_ms, done, arg, NULL, err);
+}
