@@ -1,8 +1,8 @@
-/* One member of the Raft group: libraft's raft_step driven by events, with the guards that make it safe
- * (docs/consensus.md), the store applied to it, and every effect behind an ops table. Production fills
- * the tables with SQLite, TCP and the real clocks; the simulator fills them with models; this code is
- * the same. Single threaded: every call on the loop's thread, no callback from inside the call that
- * asked for it. */
+/* One member of the Raft group: libraft's raft_step driven by events, with the guards that make it
+ * safe (docs/consensus.md), the store applied to it, and every effect behind an ops table.
+ * Production fills the tables with SQLite, TCP and the real clocks; the simulator fills them with
+ * models; this code is the same. Single threaded: every call on the loop's thread, no callback from
+ * inside the call that asked for it. */
 #ifndef RAFT_NODE_H
 #define RAFT_NODE_H
 
@@ -13,11 +13,12 @@
 
 struct raft_node;
 
-#define RAFT_NODE_NAME_BYTES 64
+#define RAFT_NODE_NAME_BYTES    64
 #define RAFT_NODE_ADDRESS_BYTES 256
-#define RAFT_NODE_PENDING_MAX 1024 /* proposals and reads waiting here; beyond it ERR_LIMIT */
+#define RAFT_NODE_PENDING_MAX   1024 /* proposals and reads waiting here; beyond it ERR_LIMIT */
 
-/* --- effects ------------------------------------------------------------------------------------------- */
+/* --- effects
+ * ------------------------------------------------------------------------------------------- */
 
 struct raft_entry_rec {
     uint64_t index;
@@ -26,8 +27,8 @@ struct raft_entry_rec {
     struct span data;
 };
 
-/* One durable transaction. Jobs are never reordered; a crash leaves a prefix of the job list. Borrowed
- * until `done`. */
+/* One durable transaction. Jobs are never reordered; a crash leaves a prefix of the job list.
+ * Borrowed until `done`. */
 struct raft_storage_job {
     bool has_vote; /* term and voted_for */
     uint64_t term;
@@ -42,15 +43,17 @@ struct raft_storage_job {
     uint64_t configuration_index;
     struct span configuration; /* raft_configuration_encode bytes */
     struct span snapshot;
-    bool snapshot_installed;   /* from a leader: the whole log goes; else only up to `delete_until` */
+    bool snapshot_installed; /* from a leader: the whole log goes; else only up to `delete_until` */
     uint64_t delete_until;
 };
 
 struct raft_storage_ops {
-    /* Takes the job; `done` comes later on the loop's thread, in order, never inside submit. A failed job never
-     * returns: production exits the process (ERR_IO) or holds the same job until there is space again. After
-     * raft_node_stop every job still held is given back by `done` too, which then only frees it. */
-    void (*submit)(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg), void *job_arg);
+    /* Takes the job; `done` comes later on the loop's thread, in order, never inside submit. A
+     * failed job never returns: production exits the process (ERR_IO) or holds the same job until
+     * there is space again. After raft_node_stop every job still held is given back by `done` too,
+     * which then only frees it. */
+    void (*submit)(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg),
+                   void *job_arg);
 };
 
 struct raft_peer_ops {
@@ -66,11 +69,14 @@ struct raft_env {
     void *peers_arg;
     const struct clock *clock;
     const struct random *random;
-    /* One timer: call raft_node_tick no later than `delay_ms` from now; replaces the earlier request. */
+    /* One timer: call raft_node_tick no later than `delay_ms` from now; replaces the earlier
+     * request. */
     void (*arm)(void *arg, int64_t delay_ms);
-    /* The store changed (revision rose or a lease moved), or role, leader or membership changed. After the step. */
+    /* The store changed (revision rose or a lease moved), or role, leader or membership changed.
+     * After the step. */
     void (*on_change)(void *arg);
-    /* The node cannot go on (broken contract of the engine, corrupt state). Production logs and exits. */
+    /* The node cannot go on (broken contract of the engine, corrupt state). Production logs and
+     * exits. */
     void (*on_fatal)(void *arg, const struct error *err);
     void *arg;
 };
@@ -100,43 +106,48 @@ struct raft_node_config {
     unsigned snapshot_trailing;            /* 0 = 512; must be >= 2 * 256 outside tests */
 };
 
-/* Starts on what `boot` says (an empty directory that has joined nothing yet: no term, no entries; the
- * node then only listens). `boot` and `config` are copied; what `env` points to is borrowed until the stop.
- * Effects that call back (on_change, done) come with the first tick, which is armed here. ERR_CORRUPT if the
- * boot contradicts itself. */
+/* Starts on what `boot` says (an empty directory that has joined nothing yet: no term, no entries;
+ * the node then only listens). `boot` and `config` are copied; what `env` points to is borrowed
+ * until the stop. Effects that call back (on_change, done) come with the first tick, which is armed
+ * here. ERR_CORRUPT if the boot contradicts itself. */
 int raft_node_start(const struct raft_node_config *config, const struct raft_env *env,
-                    const struct raft_boot *boot, struct raft_node **ret_node, struct error *err) MUST_CHECK;
-/* Ends every pending call with ERR_CANCELED, then frees. No effect is called afterwards. May be called from a
- * callback of the node. */
+                    const struct raft_boot *boot, struct raft_node **ret_node,
+                    struct error *err) MUST_CHECK;
+/* Ends every pending call with ERR_CANCELED, then frees. No effect is called afterwards. May be
+ * called from a callback of the node. */
 void raft_node_stop(struct raft_node *node);
 
 void raft_node_receive(struct raft_node *node, uint64_t from, struct span frame);
 void raft_node_tick(struct raft_node *node);
-/* The disk is full (or is not any more): the member behaves as if it were cut off. It leads nobody, votes for nobody,
- * and goes on from the same jobs when there is space again. */
+/* The disk is full (or is not any more): the member behaves as if it were cut off. It leads nobody,
+ * votes for nobody, and goes on from the same jobs when there is space again. */
 void raft_node_storage_full(struct raft_node *node, bool full);
 
-/* --- use ------------------------------------------------------------------------------------------------ */
+/* --- use
+ * ------------------------------------------------------------------------------------------------
+ */
 
 typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
 
-/* Proposes a command from any member: it is forwarded to the Raft leader, sent again under the same request
- * id when the leader changes or does not answer, applied exactly once. `done` is called once, when this
- * member has itself applied it (rc 0, `result` as everywhere), or with ERR_UNKNOWN (deadline reached after a
- * send: it may or may not be applied later), ERR_UNAVAILABLE (deadline reached, never sent), ERR_CANCELED.
- * The command is copied. `attempts_max` 1 = never send again (lease renewals: each attempt is a new one), 0 = as
- * often as the deadline allows. */
-int raft_node_propose(struct raft_node *node, const struct store_command *command, int64_t timeout_ms,
-                      unsigned attempts_max, raft_done done, void *arg, struct error *err) MUST_CHECK;
+/* Proposes a command from any member: it is forwarded to the Raft leader, sent again under the same
+ * request id when the leader changes or does not answer, applied exactly once. `done` is called
+ * once, when this member has itself applied it (rc 0, `result` as everywhere), or with ERR_UNKNOWN
+ * (deadline reached after a send: it may or may not be applied later), ERR_UNAVAILABLE (deadline
+ * reached, never sent), ERR_CANCELED. The command is copied. `attempts_max` 1 = never send again
+ * (lease renewals: each attempt is a new one), 0 = as often as the deadline allows. */
+int raft_node_propose(struct raft_node *node, const struct store_command *command,
+                      int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg,
+                      struct error *err) MUST_CHECK;
 
-/* The same for a plain client of this member: the command has no actor, so that what belongs to a member's lease is
- * refused by the store. */
-int raft_node_propose_plain(struct raft_node *node, const struct store_command *command, int64_t timeout_ms,
-                            raft_done done, void *arg, struct error *err) MUST_CHECK;
+/* The same for a plain client of this member: the command has no actor, so that what belongs to a
+ * member's lease is refused by the store. */
+int raft_node_propose_plain(struct raft_node *node, const struct store_command *command,
+                            int64_t timeout_ms, raft_done done, void *arg,
+                            struct error *err) MUST_CHECK;
 
-/* ReadIndex: `done` (rc 0) when this member has applied everything that was committed when it asked; then
- * raft_node_store is linearizable until the callback returns. No clock is trusted. ERR_UNAVAILABLE at the
- * deadline, ERR_CANCELED. */
+/* ReadIndex: `done` (rc 0) when this member has applied everything that was committed when it
+ * asked; then raft_node_store is linearizable until the callback returns. No clock is trusted.
+ * ERR_UNAVAILABLE at the deadline, ERR_CANCELED. */
 int raft_node_read(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
                    struct error *err) MUST_CHECK;
 
@@ -149,7 +160,7 @@ struct raft_member_status {
     char name[RAFT_NODE_NAME_BYTES];
     char address[RAFT_NODE_ADDRESS_BYTES];
     bool voter;
-    bool connected;      /* as seen from here; self is true */
+    bool connected; /* as seen from here; self is true */
     bool leader;
     uint64_t match_index; /* known on the leader only, else 0 */
 };
@@ -174,23 +185,29 @@ void raft_node_status(const struct raft_node *node, struct raft_status *ret_stat
  * ERR_BUSY otherwise: ask again later. */
 int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err) MUST_CHECK;
 
-/* Membership; leader only, one change at a time, refusals of docs/consensus.md. `done` when applied (rc 0), or with
- * ERR_UNKNOWN when leadership was lost before. ERR_UNAVAILABLE: not the leader; ERR_BUSY: a change is open, a living
- * voter is behind, or the standby has not caught up: ask again later; ERR_REFUSED: never allowed (the leader itself;
- * from two voters to one); ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT. */
-int raft_node_add(struct raft_node *node, uint64_t id, raft_done done, void *arg, struct error *err) MUST_CHECK;
+/* Membership; leader only, one change at a time, refusals of docs/consensus.md. `done` when applied
+ * (rc 0), or with ERR_UNKNOWN when leadership was lost before. ERR_UNAVAILABLE: not the leader;
+ * ERR_BUSY: a change is open, a living voter is behind, or the standby has not caught up: ask again
+ * later; ERR_REFUSED: never allowed (the leader itself; from two voters to one); ERR_EXISTS,
+ * ERR_NOT_FOUND, ERR_LIMIT. */
+int raft_node_add(struct raft_node *node, uint64_t id, raft_done done, void *arg,
+                  struct error *err) MUST_CHECK;
 int raft_node_promote(struct raft_node *node, uint64_t id, raft_done done, void *arg,
                       struct error *err) MUST_CHECK;
-int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *arg, struct error *err) MUST_CHECK;
-/* 0 when the standby `id` has caught up; ERR_BUSY while it does; starts the catch-up if none runs. */
+int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *arg,
+                     struct error *err) MUST_CHECK;
+/* 0 when the standby `id` has caught up; ERR_BUSY while it does; starts the catch-up if none runs.
+ */
 int raft_node_caught_up(struct raft_node *node, uint64_t id);
 
-/* Bytes of entry 1 of a new group: a configuration with these ids as voters, label = id in hex. Identical on
- * every member. The directory of each first member gets it in one transaction with term 1. */
-int raft_first_configuration(const uint64_t *ids, size_t count, struct buf *out, struct error *err) MUST_CHECK;
+/* Bytes of entry 1 of a new group: a configuration with these ids as voters, label = id in hex.
+ * Identical on every member. The directory of each first member gets it in one transaction with
+ * term 1. */
+int raft_first_configuration(const uint64_t *ids, size_t count, struct buf *out,
+                             struct error *err) MUST_CHECK;
 
-/* Ids of the newest configuration that `boot` holds (the last CHANGE of its log, else the snapshot's). Returns how
- * many; 0 if there is none. */
+/* Ids of the newest configuration that `boot` holds (the last CHANGE of its log, else the
+ * snapshot's). Returns how many; 0 if there is none. */
 size_t raft_boot_members(const struct raft_boot *boot, uint64_t *ret_ids, size_t count_max);
 
 #endif

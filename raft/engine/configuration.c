@@ -1,5 +1,5 @@
-/* libraft's encoding: version byte 1, count (8 bytes), then per server id (8), label (text with its zero), role (1);
- * zeros up to a multiple of 8. Little endian. Anything else is refused whole. */
+/* libraft's encoding: version byte 1, count (8 bytes), then per server id (8), label (text with its
+ * zero), role (1); zeros up to a multiple of 8. Little endian. Anything else is refused whole. */
 #include "raft/engine/configuration.h"
 
 #include "base/assert.h"
@@ -46,19 +46,23 @@ static bool take_server(struct span_reader *reader, struct configuration *config
     return true;
 }
 
-int configuration_decode(struct span bytes, struct configuration *ret_configuration, struct error *err)
+int configuration_decode(struct span bytes, struct configuration *ret_configuration,
+                         struct error *err)
 {
     struct configuration found = {0};
     struct span_reader reader = span_reader_of(bytes);
     uint8_t format = span_take_u8(&reader);
     uint64_t count = span_take_u64(&reader);
-    if (reader.failed || format != CONFIGURATION_FORMAT || count == 0 || count > CONFIGURATION_SERVERS_MAX) {
-        return error_set(err, ERR_CORRUPT, "configuration: format %u with %" PRIu64 " servers in %zu bytes",
+    if (reader.failed || format != CONFIGURATION_FORMAT || count == 0 ||
+        count > CONFIGURATION_SERVERS_MAX) {
+        return error_set(err, ERR_CORRUPT,
+                         "configuration: format %u with %" PRIu64 " servers in %zu bytes",
                          (unsigned)format, count, bytes.len);
     }
     for (uint64_t i = 0; i < count; i++) {
         if (!take_server(&reader, &found)) {
-            return error_set(err, ERR_CORRUPT, "configuration: server %" PRIu64 " cannot be read", i);
+            return error_set(err, ERR_CORRUPT, "configuration: server %" PRIu64 " cannot be read",
+                             i);
         }
     }
     if (bytes.len % 8 != 0 || reader.rest.len >= 8) {
@@ -91,14 +95,16 @@ void configuration_encode(const struct configuration *configuration, struct buf 
     }
 }
 
-void configuration_to_raft(const struct configuration *configuration, struct raft_configuration *ret_raft)
+void configuration_to_raft(const struct configuration *configuration,
+                           struct raft_configuration *ret_raft)
 {
     raft_configuration_init(ret_raft);
     for (size_t i = 0; i < configuration->count; i++) {
         char label[CONFIGURATION_LABEL_BYTES];
         label_of(configuration->servers[i].id, label);
-        int rv = raft_configuration_add(ret_raft, configuration->servers[i].id, label,
-                                        configuration->servers[i].voter ? RAFT_VOTER : RAFT_STANDBY);
+        int rv =
+            raft_configuration_add(ret_raft, configuration->servers[i].id, label,
+                                   configuration->servers[i].voter ? RAFT_VOTER : RAFT_STANDBY);
         ASSERT(rv == 0);
     }
 }
@@ -132,7 +138,8 @@ bool configuration_only_voter(const struct configuration *configuration, uint64_
     return configuration_voters(configuration) == 1 && configuration_is_voter(configuration, id);
 }
 
-int configuration_append(struct configuration *configuration, uint64_t id, bool voter, struct error *err)
+int configuration_append(struct configuration *configuration, uint64_t id, bool voter,
+                         struct error *err)
 {
     if (id == 0 || id == UINT64_MAX) {
         return error_set(err, ERR_INVALID, "0 and the largest number are no member ids");
@@ -141,12 +148,14 @@ int configuration_append(struct configuration *configuration, uint64_t id, bool 
         return error_set(err, ERR_EXISTS, "member %" PRIx64 " is in the group already", id);
     }
     if (configuration->count == CONFIGURATION_SERVERS_MAX) {
-        return error_set(err, ERR_LIMIT, "a group has at most %d members", CONFIGURATION_SERVERS_MAX);
+        return error_set(err, ERR_LIMIT, "a group has at most %d members",
+                         CONFIGURATION_SERVERS_MAX);
     }
     if (voter && configuration_voters(configuration) == CONFIGURATION_VOTERS_MAX) {
         return error_set(err, ERR_LIMIT, "a group has at most %d voters", CONFIGURATION_VOTERS_MAX);
     }
-    configuration->servers[configuration->count++] = (struct configuration_server){.id = id, .voter = voter};
+    configuration->servers[configuration->count++] =
+        (struct configuration_server){.id = id, .voter = voter};
     return 0;
 }
 
@@ -202,7 +211,8 @@ static bool is_one_more(const struct configuration *shorter, const struct config
 bool configuration_is_one_step(const struct configuration *from, const struct configuration *to)
 {
     if (to->count == from->count + 1) { /* appended: at the end only */
-        return is_one_more(from, to) && configuration_find(from, to->servers[from->count].id) == from->count;
+        return is_one_more(from, to) &&
+               configuration_find(from, to->servers[from->count].id) == from->count;
     }
     if (from->count == to->count + 1) {
         return to->count > 0 && is_one_more(to, from);

@@ -9,9 +9,10 @@ static bool is_off(const struct guards *guards, unsigned number)
     return (guards->off & GUARD_BIT(number)) != 0;
 }
 
-/* A re-elected leader would clamp the garbage to its own last index and count it as stored: a commit without
- * replication. Zero is always true: "I confirm nothing". */
-void guard_stale_answer(const struct guards *guards, bool message_was_stale, struct raft_message *out)
+/* A re-elected leader would clamp the garbage to its own last index and count it as stored: a
+ * commit without replication. Zero is always true: "I confirm nothing". */
+void guard_stale_answer(const struct guards *guards, bool message_was_stale,
+                        struct raft_message *out)
 {
     if (is_off(guards, 1) || !message_was_stale || out->type != RAFT_APPEND_ENTRIES_RESULT) {
         return;
@@ -19,9 +20,10 @@ void guard_stale_answer(const struct guards *guards, bool message_was_stale, str
     out->append_entries_result.last_log_index = 0;
 }
 
-/* The engine records every CHANGE under the index of the first new entry. After a truncation the node would keep a
- * deleted configuration, or never confirm a committed one. */
-size_t guard_split_at_change(const struct guards *guards, const struct peer_append *append, size_t start)
+/* The engine records every CHANGE under the index of the first new entry. After a truncation the
+ * node would keep a deleted configuration, or never confirm a committed one. */
+size_t guard_split_at_change(const struct guards *guards, const struct peer_append *append,
+                             size_t start)
 {
     size_t end = start + 1;
     if (is_off(guards, 2)) {
@@ -33,8 +35,9 @@ size_t guard_split_at_change(const struct guards *guards, const struct peer_appe
     return end - start;
 }
 
-/* Everything up to a snapshot is committed and equal on both sides, so the cut entries need no comparison. Without
- * this the engine, which has forgotten their terms, stores them again from the front and reads beyond its array. */
+/* Everything up to a snapshot is committed and equal on both sides, so the cut entries need no
+ * comparison. Without this the engine, which has forgotten their terms, stores them again from the
+ * front and reads beyond its array. */
 void guard_anchor_at_snapshot(const struct guards *guards, struct peer_append *append)
 {
     if (is_off(guards, 3) || append->prev_index >= guards->snapshot_index) {
@@ -48,9 +51,10 @@ void guard_anchor_at_snapshot(const struct guards *guards, struct peer_append *a
     append->prev_term = guards->snapshot_term;
 }
 
-/* A group of one leads again after a restart without a new term: other entries under the same index and term than
- * those it may have sent to a standby before it crashed. */
-bool guard_single_voter_boot(const struct guards *guards, uint64_t id, uint64_t *term, uint64_t *voted_for)
+/* A group of one leads again after a restart without a new term: other entries under the same index
+ * and term than those it may have sent to a standby before it crashed. */
+bool guard_single_voter_boot(const struct guards *guards, uint64_t id, uint64_t *term,
+                             uint64_t *voted_for)
 {
     if (is_off(guards, 4) || !configuration_only_voter(&guards->newest, id)) {
         return false;
@@ -63,7 +67,8 @@ bool guard_single_voter_boot(const struct guards *guards, uint64_t id, uint64_t 
 bool guard_single_voter_timeout(const struct guards *guards, const struct raft *raft,
                                 struct raft_message *ret_message)
 {
-    if (is_off(guards, 4) || raft->state != RAFT_FOLLOWER || !configuration_only_voter(&guards->newest, raft->id)) {
+    if (is_off(guards, 4) || raft->state != RAFT_FOLLOWER ||
+        !configuration_only_voter(&guards->newest, raft->id)) {
         return false;
     }
     memset(ret_message, 0, sizeof(*ret_message));
@@ -85,7 +90,8 @@ static bool drops_second_snapshot(const struct guards *guards, const struct peer
     return !is_off(guards, 5) && message->kind == PEER_SNAPSHOT && guards->installing;
 }
 
-/* G6: from another leader of our own term, which cannot be; the engine would overwrite a union of its state. */
+/* G6: from another leader of our own term, which cannot be; the engine would overwrite a union of
+ * its state. */
 static bool drops_rival_leader(const struct guards *guards, const struct raft *raft,
                                const struct peer_message *message)
 {
@@ -94,19 +100,21 @@ static bool drops_rival_leader(const struct guards *guards, const struct raft *r
 }
 
 /* G7: the engine reads the candidate's union member whatever its state. */
-static bool drops_late_vote(const struct guards *guards, const struct raft *raft, const struct peer_message *message)
+static bool drops_late_vote(const struct guards *guards, const struct raft *raft,
+                            const struct peer_message *message)
 {
     return !is_off(guards, 7) && message->kind == PEER_VOTE_RESULT && raft->state != RAFT_CANDIDATE;
 }
 
-/* G8: a late rejection at or below what the follower has confirmed since. A later one may still hint below it. */
-static bool drops_late_rejection(const struct guards *guards, const struct raft *raft, uint64_t from,
-                                 struct peer_message *message)
+/* G8: a late rejection at or below what the follower has confirmed since. A later one may still
+ * hint below it. */
+static bool drops_late_rejection(const struct guards *guards, const struct raft *raft,
+                                 uint64_t from, struct peer_message *message)
 {
     raft_index match = 0;
-    if (is_off(guards, 8) || message->kind != PEER_APPEND_RESULT || message->append_result.rejected == 0 ||
-        raft->state != RAFT_LEADER || message->term != raft_current_term(raft) ||
-        raft_match_index(raft, from, &match) != 0) {
+    if (is_off(guards, 8) || message->kind != PEER_APPEND_RESULT ||
+        message->append_result.rejected == 0 || raft->state != RAFT_LEADER ||
+        message->term != raft_current_term(raft) || raft_match_index(raft, from, &match) != 0) {
         return false;
     }
     if (message->append_result.rejected <= match) {
@@ -118,7 +126,8 @@ static bool drops_late_rejection(const struct guards *guards, const struct raft 
     return false;
 }
 
-/* G15: it would lead in the same term, without a vote stored; a leader of that term exists: who sent this. */
+/* G15: it would lead in the same term, without a vote stored; a leader of that term exists: who
+ * sent this. */
 static bool drops_timeout_now(const struct guards *guards, const struct raft *raft,
                               const struct peer_message *message)
 {
@@ -126,19 +135,22 @@ static bool drops_timeout_now(const struct guards *guards, const struct raft *ra
            configuration_only_voter(&guards->newest, raft->id);
 }
 
-bool guard_drops(const struct guards *guards, const struct raft *raft, uint64_t from, struct peer_message *message)
+bool guard_drops(const struct guards *guards, const struct raft *raft, uint64_t from,
+                 struct peer_message *message)
 {
     return drops_second_snapshot(guards, message) || drops_rival_leader(guards, raft, message) ||
-           drops_late_vote(guards, raft, message) || drops_late_rejection(guards, raft, from, message) ||
+           drops_late_vote(guards, raft, message) ||
+           drops_late_rejection(guards, raft, from, message) ||
            drops_timeout_now(guards, raft, message);
 }
 
-/* The engine echoes the asked term even in a refusal. With the longer log in a lower term and the higher term on a
- * shorter log, neither of two nodes would ever lead. */
-void guard_refused_pre_vote(const struct guards *guards, const struct raft *raft, struct raft_message *out)
+/* The engine echoes the asked term even in a refusal. With the longer log in a lower term and the
+ * higher term on a shorter log, neither of two nodes would ever lead. */
+void guard_refused_pre_vote(const struct guards *guards, const struct raft *raft,
+                            struct raft_message *out)
 {
-    if (is_off(guards, 9) || out->type != RAFT_REQUEST_VOTE_RESULT || !out->request_vote_result.pre_vote ||
-        out->request_vote_result.vote_granted) {
+    if (is_off(guards, 9) || out->type != RAFT_REQUEST_VOTE_RESULT ||
+        !out->request_vote_result.pre_vote || out->request_vote_result.vote_granted) {
         return;
     }
     if (out->request_vote_result.term < raft_current_term(raft)) {
@@ -146,9 +158,10 @@ void guard_refused_pre_vote(const struct guards *guards, const struct raft *raft
     }
 }
 
-/* Raft lets any server vote; a candidate counts only those that its own configuration makes voters. The engine lets
- * only those vote that think themselves voters, and a lagging one may be wrong: then a group stays without leader.
- * The engine must not see this configuration for longer than the one step. */
+/* Raft lets any server vote; a candidate counts only those that its own configuration makes voters.
+ * The engine lets only those vote that think themselves voters, and a lagging one may be wrong:
+ * then a group stays without leader. The engine must not see this configuration for longer than the
+ * one step. */
 void guard_vote_begin(const struct guards *guards, struct raft *raft, struct raft_message *message,
                       struct guard_vote *vote)
 {
@@ -177,7 +190,8 @@ void guard_vote_end(struct raft *raft, struct guard_vote *vote)
 }
 
 /* One-at-a-time changes are safe only behind a committed entry of the leader's own term. */
-bool guard_change_allowed(const struct guards *guards, const struct raft *raft, uint64_t commit_term)
+bool guard_change_allowed(const struct guards *guards, const struct raft *raft,
+                          uint64_t commit_term)
 {
     return is_off(guards, 14) || commit_term == raft_current_term(raft);
 }

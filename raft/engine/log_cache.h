@@ -1,5 +1,6 @@
-/* The content of the log in memory, from the first entry that a follower may still need to the last. The engine knows
- * terms only; what is sent, stored and applied comes from here. Entries are shared with storage jobs by count. */
+/* The content of the log in memory, from the first entry that a follower may still need to the
+ * last. The engine knows terms only; what is sent, stored and applied comes from here. Entries are
+ * shared with storage jobs by count. */
 #ifndef RAFT_ENGINE_LOG_CACHE_H
 #define RAFT_ENGINE_LOG_CACHE_H
 
@@ -43,6 +44,6 @@ struct log_entry *log_cache_get(const struct log_cache *cache, uint64_t index);
 /* Takes the reference; its index must be last + 1. */
 void log_cache_append_take(struct log_cache *cache, struct log_entry *entry);
 void log_cache_truncate(struct log_cache *cache, uint64_t from); /* drops `from` and what follows */
-void log_cache_trim(struct log_cache *cache, uint64_t until);    /* drops `until` and what precedes */
+void log_cache_trim(struct log_cache *cache, uint64_t until); /* drops `until` and what precedes */
 
 #endif

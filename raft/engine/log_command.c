@@ -16,6 +16,7 @@ bool log_command_decode(struct span data, struct log_command *ret_command)
     if (reader.failed || version != LOG_COMMAND_VERSION) {
         return false;
     }
-    *ret_command = (struct log_command){.client = client, .sequence = sequence, .command = reader.rest};
+    *ret_command =
+        (struct log_command){.client = client, .sequence = sequence, .command = reader.rest};
     return true;
 }

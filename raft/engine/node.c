@@ -1,4 +1,5 @@
-/* The life of a node, and what every entry point ends with. See node_impl.h for the order of things. */
+/* The life of a node, and what every entry point ends with. See node_impl.h for the order of
+ * things. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
@@ -6,7 +7,8 @@
 
 #include <stdio.h>
 
-/* --- allocator: the engine's out-of-memory paths are barely tested, so there are none --------------------- */
+/* --- allocator: the engine's out-of-memory paths are barely tested, so there are none
+ * --------------------- */
 
 static void *heap_malloc(void *data, size_t size)
 {
@@ -57,7 +59,8 @@ static struct raft_heap heap = {
     .aligned_free = heap_aligned_free,
 };
 
-/* --- entry points ------------------------------------------------------------------------------------------ */
+/* --- entry points
+ * ------------------------------------------------------------------------------------------ */
 
 static void read_clock(struct raft_node *node)
 {
@@ -85,7 +88,8 @@ void node_fatal(struct raft_node *node, int code, const char *text)
     node->env.on_fatal(node->env.arg, &err);
 }
 
-void node_call_later(struct raft_node *node, raft_done done, void *arg, int rc, const struct store_result *result)
+void node_call_later(struct raft_node *node, raft_done done, void *arg, int rc,
+                     const struct store_result *result)
 {
     struct node_call *call = mem_new(struct node_call);
     call->done = done;
@@ -173,7 +177,8 @@ void node_kick(struct raft_node *node)
     }
 }
 
-/* G4: a follower that is the only voter elects itself on the timeout; first its term has to rise. */
+/* G4: a follower that is the only voter elects itself on the timeout; first its term has to rise.
+ */
 static void engine_timeout(struct raft_node *node)
 {
     struct raft_message message;
@@ -230,7 +235,8 @@ void raft_node_storage_full(struct raft_node *node, bool full)
     node->storage_full = full;
 }
 
-/* --- start and stop ---------------------------------------------------------------------------------------- */
+/* --- start and stop
+ * ---------------------------------------------------------------------------------------- */
 
 static int check_boot(const struct raft_boot *boot, struct error *err)
 {
@@ -255,7 +261,8 @@ static int check_boot(const struct raft_boot *boot, struct error *err)
             return error_set(err, ERR_CORRUPT, "entry %llu of the log does not fit",
                              (unsigned long long)entry->index);
         }
-        if (entry->type == RAFT_CHANGE && configuration_decode(entry->data, &configuration, err) != 0) {
+        if (entry->type == RAFT_CHANGE &&
+            configuration_decode(entry->data, &configuration, err) != 0) {
             return ERR_CORRUPT;
         }
     }
@@ -290,7 +297,8 @@ static void load_entries(struct raft_node *node, const struct raft_boot *boot)
     log_cache_init(&node->cache, first);
     for (size_t i = 0; i < boot->entry_count; i++) {
         const struct raft_entry_rec *entry = &boot->entries[i];
-        log_cache_append_take(&node->cache, log_entry_new(entry->index, entry->term, entry->type, entry->data));
+        log_cache_append_take(&node->cache,
+                              log_entry_new(entry->index, entry->term, entry->type, entry->data));
         if (entry->type == RAFT_CHANGE && entry->index > node->configuration_index) {
             int rc = configuration_decode(entry->data, &node->guards.newest, NULL);
             ASSERT(rc == 0); /* check_boot has read it */
@@ -298,8 +306,10 @@ static void load_entries(struct raft_node *node, const struct raft_boot *boot)
     }
 }
 
-/* Entries and batches of a START are the caller's; one batch for all of them, because the engine wants it set. */
-static void step_start(struct raft_node *node, const struct raft_boot *boot, uint64_t term, uint64_t voted_for)
+/* Entries and batches of a START are the caller's; one batch for all of them, because the engine
+ * wants it set. */
+static void step_start(struct raft_node *node, const struct raft_boot *boot, uint64_t term,
+                       uint64_t voted_for)
 {
     struct raft_snapshot_metadata metadata;
     struct raft_event event = {.type = RAFT_START};
@@ -361,8 +371,8 @@ static void init_engine(struct raft_node *node)
     raft_set_max_inflight_entries(&node->raft, NODE_INFLIGHT_ENTRIES);
 }
 
-static struct raft_node *node_alloc(const struct raft_node_config *config, const struct raft_env *env,
-                                    const struct raft_boot *boot)
+static struct raft_node *node_alloc(const struct raft_node_config *config,
+                                    const struct raft_env *env, const struct raft_boot *boot)
 {
     struct raft_node *node = mem_new(struct raft_node);
     node->config = *config;
@@ -399,8 +409,9 @@ int raft_node_start(const struct raft_node_config *config, const struct raft_env
     return node_start_without(0, config, env, boot, ret_node, err);
 }
 
-int node_start_without(unsigned guards_off, const struct raft_node_config *config, const struct raft_env *env,
-                       const struct raft_boot *boot, struct raft_node **ret_node, struct error *err)
+int node_start_without(unsigned guards_off, const struct raft_node_config *config,
+                       const struct raft_env *env, const struct raft_boot *boot,
+                       struct raft_node **ret_node, struct error *err)
 {
     ASSERT(config->election_timeout_ms > 0 && config->heartbeat_ms > 0);
     int rc = check_boot(boot, err);

@@ -1,6 +1,8 @@
-/* Committed entries into the store, in order, exactly once; and the store's snapshots, taken and installed.
+/* Committed entries into the store, in order, exactly once; and the store's snapshots, taken and
+ * installed.
  *
- * A follower may apply an entry that its own disk does not have yet: it is committed, so others have it. */
+ * A follower may apply an entry that its own disk does not have yet: it is committed, so others
+ * have it. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
@@ -39,15 +41,9 @@ static void apply_change(struct raft_node *node, const struct log_entry *entry)
 static void apply_entry(struct raft_node *node, struct log_entry *entry)
 {
     switch ((enum raft_entry_type)entry->type) {
-        case RAFT_COMMAND:
-            apply_command(node, entry);
-            break;
-        case RAFT_BARRIER:
-            store_skip(node->store, entry->index);
-            break;
-        case RAFT_CHANGE:
-            apply_change(node, entry);
-            break;
+    case RAFT_COMMAND: apply_command(node, entry); break;
+    case RAFT_BARRIER: store_skip(node->store, entry->index); break;
+    case RAFT_CHANGE: apply_change(node, entry); break;
     }
 }
 
@@ -120,7 +116,8 @@ int node_restore(struct raft_node *node, const struct node_snapshot *snapshot, s
     }
     if (store_applied(node->store) != snapshot->index) {
         return error_set(err, ERR_CORRUPT, "the snapshot says entry %llu and holds entry %llu",
-                         (unsigned long long)snapshot->index, (unsigned long long)store_applied(node->store));
+                         (unsigned long long)snapshot->index,
+                         (unsigned long long)store_applied(node->store));
     }
     node_snapshot_unref(node->snapshot);
     node->snapshot = (struct node_snapshot *)snapshot;
@@ -137,7 +134,8 @@ int node_restore(struct raft_node *node, const struct node_snapshot *snapshot, s
     return 0;
 }
 
-static void fill_metadata(const struct node_snapshot *snapshot, struct raft_snapshot_metadata *ret_metadata)
+static void fill_metadata(const struct node_snapshot *snapshot,
+                          struct raft_snapshot_metadata *ret_metadata)
 {
     ret_metadata->index = snapshot->index;
     ret_metadata->term = snapshot->term;
@@ -149,8 +147,8 @@ void node_snapshot_taken(struct raft_node *node, struct node_job *job)
 {
     struct node_snapshot *snapshot = job->snapshot;
     node->taking = false;
-    /* An installation began meanwhile: the entry is not in the engine's log any more, and the stored rows are about
-     * to be replaced. */
+    /* An installation began meanwhile: the entry is not in the engine's log any more, and the
+     * stored rows are about to be replaced. */
     if (node->guards.installing || snapshot->index <= node->guards.snapshot_index) {
         return;
     }

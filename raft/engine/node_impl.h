@@ -2,6 +2,7 @@
  *
  *   node.c          start, stop, the entry points and what they end with (settle, callbacks, timer)
  *   node_step.c     one raft_step and its effects: log cache, storage jobs, messages
+ *   node_send.c     frames out
  *   node_receive.c  frames in
  *   node_apply.c    committed entries into the store; snapshots
  *   node_propose.c  commands: batching, forwarding, request ids
@@ -9,9 +10,9 @@
  *   node_lease.c    leases that have run out; our own member record
  *   node_members.c  membership, transfer, status
  *
- * Order inside one entry point: step(s), each with all its effects; then settle = apply what is committed; then the
- * callbacks that became due; then the timer. User callbacks run only there, when everything is consistent, so they
- * may call the node again. */
+ * Order inside one entry point: step(s), each with all its effects; then settle = apply what is
+ * committed; then the callbacks that became due; then the timer. User callbacks run only there,
+ * when everything is consistent, so they may call the node again. */
 #ifndef RAFT_ENGINE_NODE_IMPL_H
 #define RAFT_ENGINE_NODE_IMPL_H
 
@@ -20,20 +21,22 @@
 #include "raft/engine/log_cache.h"
 #include "raft/node.h"
 
-#define NODE_INFLIGHT_ENTRIES 256
+#define NODE_INFLIGHT_ENTRIES   256
 #define NODE_SNAPSHOT_THRESHOLD 1024
-#define NODE_SNAPSHOT_TRAILING 512
-#define NODE_SNAPSHOT_LOG_BYTES ((size_t)16 * 1024 * 1024) /* a log larger than this is cut early */
+#define NODE_SNAPSHOT_TRAILING  512
+#define NODE_SNAPSHOT_LOG_BYTES ((size_t)16 * 1024 * 1024) /* a log larger than this is cut early \
+                                                            */
 #define NODE_SUBMIT_ENTRIES_MAX 64
-#define NODE_SUBMIT_BYTES_MAX ((size_t)2 * 1024 * 1024)
-#define NODE_SUBMIT_QUEUE_MAX 4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
-#define NODE_APPEND_BYTES_MAX ((size_t)2 * 1024 * 1024) /* entries in one frame */
-#define NODE_JOBS_MAX 1024 /* unfinished storage jobs; beyond it nothing new is taken in */
+#define NODE_SUBMIT_BYTES_MAX   ((size_t)2 * 1024 * 1024)
+#define NODE_SUBMIT_QUEUE_MAX \
+    4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
+#define NODE_APPEND_BYTES_MAX   ((size_t)2 * 1024 * 1024) /* entries in one frame */
+#define NODE_JOBS_MAX           1024 /* unfinished storage jobs; beyond it nothing new is taken in */
 #define NODE_SUSPENDED_SLACK_MS 10
 #define NODE_LEASE_SLEEP_MS_MIN 5
-#define NODE_EXPIRES_MAX 64 /* expirations under way at once */
-#define NODE_READS_MAX RAFT_NODE_PENDING_MAX
-#define NODE_READ_REQUESTS_MAX (4 * RAFT_NODE_PENDING_MAX) /* on the leader, from everybody */
+#define NODE_EXPIRES_MAX        64 /* expirations under way at once */
+#define NODE_READS_MAX          RAFT_NODE_PENDING_MAX
+#define NODE_READ_REQUESTS_MAX  (4 * RAFT_NODE_PENDING_MAX) /* on the leader, from everybody */
 
 /* Shared by the slot of the newest snapshot and the job that stores it. */
 struct node_snapshot {
@@ -67,7 +70,8 @@ struct node_job {
     struct list frames; /* struct node_frame */
 };
 
-/* One proposal of this member, until it is applied here. Slot = sequence % RAFT_NODE_PENDING_MAX. */
+/* One proposal of this member, until it is applied here. Slot = sequence % RAFT_NODE_PENDING_MAX.
+ */
 struct node_proposal {
     bool used;
     uint64_t sequence;
@@ -163,13 +167,13 @@ struct raft_node {
     struct store *store;
     struct guards guards;
 
-    bool dead;        /* fatal was told: nothing is done any more */
-    bool running;     /* inside an entry point */
-    bool firing;      /* inside user callbacks */
-    bool stop_asked;  /* raft_node_stop from a callback */
+    bool dead;       /* fatal was told: nothing is done any more */
+    bool running;    /* inside an entry point */
+    bool firing;     /* inside user callbacks */
+    bool stop_asked; /* raft_node_stop from a callback */
     bool storage_full;
-    bool changed;     /* on_change is due */
-    bool pump_wanted; /* something waits for the next tick */
+    bool changed;         /* on_change is due */
+    bool pump_wanted;     /* something waits for the next tick */
     int64_t pump_look_ms; /* when to try again what could not be done at the last tick */
     unsigned seen_state;
     uint64_t seen_term;
@@ -181,10 +185,10 @@ struct raft_node {
     bool taking;                    /* a snapshot job is under way */
     struct list jobs;               /* FIFO */
     size_t job_count;
-    uint64_t commit_index; /* own maximum: the engine's may go back */
+    uint64_t commit_index;                            /* own maximum: the engine's may go back */
     struct node_told told[CONFIGURATION_SERVERS_MAX]; /* leader */
     uint64_t applied_index;
-    uint64_t applied_term; /* term of the entry at applied_index */
+    uint64_t applied_term;              /* term of the entry at applied_index */
     struct configuration configuration; /* applied */
     uint64_t configuration_index;
 
@@ -195,7 +199,8 @@ struct raft_node {
     struct node_proposal proposals[RAFT_NODE_PENDING_MAX];
     struct list submits;
     size_t submit_count;
-    bool barrier_wanted; /* submit a BARRIER: nothing of our term is in the log, or a catch-up needs an entry */
+    bool barrier_wanted; /* submit a BARRIER: nothing of our term is in the log, or a catch-up needs
+                            an entry */
 
     struct node_reads reads;
     struct node_expire expires[NODE_EXPIRES_MAX];
@@ -209,43 +214,59 @@ struct raft_node {
 };
 
 /* --- node.c --- */
-/* For tests: raft_node_start with some guards switched off (GUARD_BIT), to show what each is good for. */
-int node_start_without(unsigned guards_off, const struct raft_node_config *config, const struct raft_env *env,
-                       const struct raft_boot *boot, struct raft_node **ret_node, struct error *err) MUST_CHECK;
+/* For tests: raft_node_start with some guards switched off (GUARD_BIT), to show what each is good
+ * for. */
+int node_start_without(unsigned guards_off, const struct raft_node_config *config,
+                       const struct raft_env *env, const struct raft_boot *boot,
+                       struct raft_node **ret_node, struct error *err) MUST_CHECK;
 void node_enter(struct raft_node *node);
 /* Settles, fires callbacks, arms. The node may be gone afterwards. */
 void node_leave(struct raft_node *node);
 void node_fatal(struct raft_node *node, int code, const char *text);
-void node_call_later(struct raft_node *node, raft_done done, void *arg, int rc, const struct store_result *result);
+void node_call_later(struct raft_node *node, raft_done done, void *arg, int rc,
+                     const struct store_result *result);
 /* From an API call: the work is done by the tick that is armed here. */
 void node_kick(struct raft_node *node);
 
 /* --- node_step.c --- */
 int node_step(struct raft_node *node, struct raft_event *event, bool stale_message);
 /* The same, and any refusal is fatal. */
-void node_step_must(struct raft_node *node, struct raft_event *event, bool stale_message, const char *what);
-void node_send_message(struct raft_node *node, uint64_t to, const struct peer_message *message);
-void node_send_commit(struct raft_node *node);
+void node_step_must(struct raft_node *node, struct raft_event *event, bool stale_message,
+                    const char *what);
 /* Appends the job to the FIFO and hands it to the storage. */
 void node_job_submit(struct raft_node *node, struct node_job *job);
 struct node_job *node_job_new(struct raft_node *node);
 void node_jobs_orphan(struct raft_node *node);
-struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term, uint64_t configuration_index);
+struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term,
+                                        uint64_t configuration_index);
 void node_snapshot_unref(struct node_snapshot *snapshot);
 uint64_t node_term_of(const struct raft_node *node, uint64_t index); /* 0 = not known any more */
 void node_want_own_term(struct raft_node *node);
-uint64_t node_leader(const struct raft_node *node);                  /* 0 = unknown */
+uint64_t node_leader(const struct raft_node *node); /* 0 = unknown */
 bool node_is_leader(const struct raft_node *node);
+
+/* --- node_send.c --- */
+void node_frame_free(struct node_frame *frame);
+void node_frame_send(struct raft_node *node, uint64_t to, struct span bytes);
+/* One message of an update, through the guards. */
+void node_send_update(struct raft_node *node, bool stale_message, struct raft_message *message);
+/* One of the adapter's own: it depends on no term or vote. */
+void node_send_message(struct raft_node *node, uint64_t to, const struct peer_message *message);
+/* Leader: somebody has everything that is committed, and has not heard that it is. */
+bool node_commit_is_untold(struct raft_node *node);
+void node_send_commit(struct raft_node *node);
 
 /* --- node_apply.c --- */
 void node_apply(struct raft_node *node);
-int node_restore(struct raft_node *node, const struct node_snapshot *snapshot, struct error *err) MUST_CHECK;
+int node_restore(struct raft_node *node, const struct node_snapshot *snapshot,
+                 struct error *err) MUST_CHECK;
 void node_snapshot_taken(struct raft_node *node, struct node_job *job);
 void node_snapshot_installed(struct raft_node *node, struct node_job *job);
 
 /* --- node_propose.c --- */
-void node_proposal_applied(struct raft_node *node, uint64_t sequence, const struct store_result *result);
-void node_proposals_pump(struct raft_node *node); /* deadlines, sends, one or more SUBMITs */
+void node_proposal_applied(struct raft_node *node, uint64_t sequence,
+                           const struct store_result *result);
+void node_proposals_pump(struct raft_node *node);   /* deadlines, sends, one or more SUBMITs */
 void node_proposals_resend(struct raft_node *node); /* the leader or its term changed */
 void node_proposal_forwarded(struct raft_node *node, struct span data);
 void node_proposals_cancel(struct raft_node *node);

@@ -1,15 +1,18 @@
-/* What a member does about leases: notes when it applied them, counts them on its own lease clock, and proposes the end
- * of those whose full ttl it has counted. Any member may; the first proposal with the right renewal number wins.
+/* What a member does about leases: notes when it applied them, counts them on its own lease clock,
+ * and proposes the end of those whose full ttl it has counted. Any member may; the first proposal
+ * with the right renewal number wins.
  *
- * And what it does about its own record: name and address of each member are replicated state, set by the member
- * itself when they differ, and removed by the leader when the member has left the group. */
+ * And what it does about its own record: name and address of each member are replicated state, set
+ * by the member itself when they differ, and removed by the leader when the member has left the
+ * group. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
 
 #define NODE_LEASE_LOOK_MS_MAX 1000
 
-/* The clock is read after the apply: reading it before would shorten the wait of whoever is behind. */
+/* The clock is read after the apply: reading it before would shorten the wait of whoever is behind.
+ */
 void node_leases_note(struct raft_node *node)
 {
     store_leases_note(node->store, clock_lease_ms(node->env.clock));
@@ -44,8 +47,9 @@ static void propose_expire(void *arg, uint64_t lease, uint64_t number)
         }
     }
     struct store_command command = {.type = STORE_LEASE_EXPIRE, .lease = lease, .number = number};
-    if (slot == NULL || raft_node_propose(node, &command, 2 * (int64_t)node->config.election_timeout_ms, 0,
-                                          expire_done, slot, NULL) != 0) {
+    if (slot == NULL ||
+        raft_node_propose(node, &command, 2 * (int64_t)node->config.election_timeout_ms, 0,
+                          expire_done, slot, NULL) != 0) {
         return; /* at the next look */
     }
     *slot = (struct node_expire){.node = node, .lease = lease, .number = number};
@@ -67,7 +71,8 @@ static void propose_member(struct raft_node *node, const struct store_command *c
     }
 }
 
-static bool own_record_is_right(const struct raft_node *node, const struct store_member *members, size_t count)
+static bool own_record_is_right(const struct raft_node *node, const struct store_member *members,
+                                size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (members[i].id == node->id) {
@@ -108,9 +113,11 @@ static void look_at_members(struct raft_node *node)
 void node_leases_pump(struct raft_node *node)
 {
     if (node->now_ms >= node->lease_look_ms) {
-        int64_t next = store_leases_due(node->store, clock_lease_ms(node->env.clock), propose_expire, node);
+        int64_t next =
+            store_leases_due(node->store, clock_lease_ms(node->env.clock), propose_expire, node);
         /* No timer runs on the lease clock: sleep half of what remains and look again. */
-        int64_t sleep = next < 0 || next / 2 > NODE_LEASE_LOOK_MS_MAX ? NODE_LEASE_LOOK_MS_MAX : next / 2;
+        int64_t sleep =
+            next < 0 || next / 2 > NODE_LEASE_LOOK_MS_MAX ? NODE_LEASE_LOOK_MS_MAX : next / 2;
         if (sleep < NODE_LEASE_SLEEP_MS_MIN) {
             sleep = NODE_LEASE_SLEEP_MS_MIN;
         }
@@ -126,6 +133,7 @@ void node_leases_pump(struct raft_node *node)
 
 int64_t node_leases_delay(const struct raft_node *node)
 {
-    int64_t due = node->lease_look_ms < node->member_look_ms ? node->lease_look_ms : node->member_look_ms;
+    int64_t due =
+        node->lease_look_ms < node->member_look_ms ? node->lease_look_ms : node->member_look_ms;
     return due > node->now_ms ? due - node->now_ms : 0;
 }

@@ -1,4 +1,5 @@
-/* Membership, transfer of leadership, status. What docs/consensus.md forbids is refused here, in code:
+/* Membership, transfer of leadership, status. What docs/consensus.md forbids is refused here, in
+ * code:
  *
  *   - one change at a time, and the next only when every living voter has the last one
  *   - a new member is a standby first, and becomes a voter only when it has caught up
@@ -38,7 +39,8 @@ static bool voters_are_current(const struct raft_node *node, uint64_t but, bool 
             continue;
         }
         bool living = is_connected(node, server->id);
-        if ((!living && all_living) || (living && match_of(node, server->id) < node->configuration_index)) {
+        if ((!living && all_living) ||
+            (living && match_of(node, server->id) < node->configuration_index)) {
             return false;
         }
     }
@@ -74,9 +76,11 @@ static bool catch_up_runs(const struct raft_node *node)
     return false;
 }
 
-static void change_begin(struct raft_node *node, const struct configuration *to, raft_done done, void *arg)
+static void change_begin(struct raft_node *node, const struct configuration *to, raft_done done,
+                         void *arg)
 {
-    node->change = (struct node_change){.open = true, .configuration = *to, .done = done, .arg = arg};
+    node->change =
+        (struct node_change){.open = true, .configuration = *to, .done = done, .arg = arg};
     node_kick(node);
 }
 
@@ -96,7 +100,8 @@ int raft_node_add(struct raft_node *node, uint64_t id, raft_done done, void *arg
     return rc;
 }
 
-int raft_node_promote(struct raft_node *node, uint64_t id, raft_done done, void *arg, struct error *err)
+int raft_node_promote(struct raft_node *node, uint64_t id, raft_done done, void *arg,
+                      struct error *err)
 {
     struct configuration to = node->configuration;
     int rc = change_check(node, 0, err);
@@ -112,17 +117,20 @@ int raft_node_promote(struct raft_node *node, uint64_t id, raft_done done, void 
     return rc;
 }
 
-int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *arg, struct error *err)
+int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *arg,
+                     struct error *err)
 {
     struct configuration to = node->configuration;
     int rc = change_check(node, id, err);
     if (rc == 0 && id == node->id) {
-        rc = error_set(err, ERR_REFUSED, "a leader does not remove itself: transfer the leadership first");
+        rc = error_set(err, ERR_REFUSED,
+                       "a leader does not remove itself: transfer the leadership first");
     }
     if (rc == 0) {
         rc = configuration_remove(&to, id, err);
     }
-    if (rc == 0 && configuration_is_voter(&node->configuration, id) && configuration_voters(&node->configuration) <= 2) {
+    if (rc == 0 && configuration_is_voter(&node->configuration, id) &&
+        configuration_voters(&node->configuration) <= 2) {
         rc = error_set(err, ERR_REFUSED, "a group of two voters cannot lose one of them");
     }
     if (rc == 0 && catch_up_runs(node)) {
@@ -134,7 +142,8 @@ int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *
     return rc;
 }
 
-/* The engine corrupts memory when it is asked wrongly: only a leader, only a known standby, only one at a time. */
+/* The engine corrupts memory when it is asked wrongly: only a leader, only a known standby, only
+ * one at a time. */
 int raft_node_caught_up(struct raft_node *node, uint64_t id)
 {
     int status = RAFT_CATCH_UP_NONE;
@@ -158,7 +167,8 @@ int raft_node_caught_up(struct raft_node *node, uint64_t id)
         event.catch_up.server_id = id;
         node_enter(node);
         node_step_must(node, &event, false, "catch up");
-        node->barrier_wanted = true; /* a standby that has everything already finishes only with a new entry */
+        node->barrier_wanted =
+            true; /* a standby that has everything already finishes only with a new entry */
         node->running = false;
         node_kick(node);
     }
@@ -224,7 +234,8 @@ void node_change_lost(struct raft_node *node, int rc)
     memset(change, 0, sizeof(*change));
 }
 
-/* --- transfer ---------------------------------------------------------------------------------------------- */
+/* --- transfer
+ * ---------------------------------------------------------------------------------------------- */
 
 int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
 {
@@ -233,10 +244,11 @@ int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
         return error_set(err, ERR_BUSY, "this member does not lead the Raft group");
     }
     if (id == node->id || !configuration_is_voter(&node->configuration, id)) {
-        return error_set(err, ERR_NOT_FOUND, "member %llx is no other voter", (unsigned long long)id);
+        return error_set(err, ERR_NOT_FOUND, "member %llx is no other voter",
+                         (unsigned long long)id);
     }
-    if (!guard_transfer_allowed(&node->guards) || node->change.open || raft_transferee(&node->raft) != 0 ||
-        catch_up_runs(node)) {
+    if (!guard_transfer_allowed(&node->guards) || node->change.open ||
+        raft_transferee(&node->raft) != 0 || catch_up_runs(node)) {
         return error_set(err, ERR_BUSY, "a change of the group is under way");
     }
     if (!node_proposals_idle(node) || node->job_count > 0 ||
@@ -251,7 +263,9 @@ int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
     return rv == 0 ? 0 : error_set(err, ERR_BUSY, "transfer: %s", raft_strerror(rv));
 }
 
-/* --- status ------------------------------------------------------------------------------------------------ */
+/* --- status
+ * ------------------------------------------------------------------------------------------------
+ */
 
 const struct store *raft_node_store(const struct raft_node *node)
 {
@@ -261,13 +275,10 @@ const struct store *raft_node_store(const struct raft_node *node)
 static enum raft_role role_of(const struct raft_node *node)
 {
     switch (raft_state((struct raft *)&node->raft)) {
-        case RAFT_LEADER:
-            return RAFT_ROLE_LEADER;
-        case RAFT_CANDIDATE:
-            return RAFT_ROLE_CANDIDATE;
-        case RAFT_FOLLOWER:
-        case RAFT_UNAVAILABLE:
-            break;
+    case RAFT_LEADER: return RAFT_ROLE_LEADER;
+    case RAFT_CANDIDATE: return RAFT_ROLE_CANDIDATE;
+    case RAFT_FOLLOWER:
+    case RAFT_UNAVAILABLE: break;
     }
     return RAFT_ROLE_FOLLOWER;
 }

@@ -4,12 +4,12 @@
  *       ^                    |
  *       +-- leader or term changed, or no answer for an election timeout (times the attempts)
  *
- * All copies carry the same request id, and the store applies one. On the leader itself "sent" means SUBMIT: the
- * entry is in its log, so it is not sent again before the term changes. Everything that waits goes into one SUBMIT,
- * up to NODE_SUBMIT_ENTRIES_MAX entries.
+ * All copies carry the same request id, and the store applies one. On the leader itself "sent"
+ * means SUBMIT: the entry is in its log, so it is not sent again before the term changes.
+ * Everything that waits goes into one SUBMIT, up to NODE_SUBMIT_ENTRIES_MAX entries.
  *
- * The window of open sequences is RAFT_NODE_PENDING_MAX wide, as is the store's memory of results: `floor` in a
- * command says that nothing below it is open any more. */
+ * The window of open sequences is RAFT_NODE_PENDING_MAX wide, as is the store's memory of results:
+ * `floor` in a command says that nothing below it is open any more. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
@@ -29,19 +29,22 @@ static void proposal_close(struct raft_node *node, struct node_proposal *proposa
 {
     buf_free(&proposal->data);
     memset(proposal, 0, sizeof(*proposal));
-    while (node->sequence_floor < node->sequence_next && !slot_of(node, node->sequence_floor)->used) {
+    while (node->sequence_floor < node->sequence_next &&
+           !slot_of(node, node->sequence_floor)->used) {
         node->sequence_floor++;
     }
 }
 
 static int propose(struct raft_node *node, const struct store_command *command, struct span actor,
-                   int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg, struct error *err)
+                   int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg,
+                   struct error *err)
 {
     if (node->dead || node->stop_asked) {
         return error_set(err, ERR_UNAVAILABLE, "this member is stopping");
     }
     if (node->sequence_next - node->sequence_floor >= RAFT_NODE_PENDING_MAX) {
-        return error_set(err, ERR_LIMIT, "%d commands are waiting here already", RAFT_NODE_PENDING_MAX);
+        return error_set(err, ERR_LIMIT, "%d commands are waiting here already",
+                         RAFT_NODE_PENDING_MAX);
     }
     struct store_command mine = *command;
     struct buf data = BUF_INIT;
@@ -71,19 +74,22 @@ static int propose(struct raft_node *node, const struct store_command *command, 
     return 0;
 }
 
-int raft_node_propose(struct raft_node *node, const struct store_command *command, int64_t timeout_ms,
-                      unsigned attempts_max, raft_done done, void *arg, struct error *err)
+int raft_node_propose(struct raft_node *node, const struct store_command *command,
+                      int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg,
+                      struct error *err)
 {
-    return propose(node, command, span_str(node->config.name), timeout_ms, attempts_max, done, arg, err);
+    return propose(node, command, span_str(node->config.name), timeout_ms, attempts_max, done, arg,
+                   err);
 }
 
-int raft_node_propose_plain(struct raft_node *node, const struct store_command *command, int64_t timeout_ms,
-                            raft_done done, void *arg, struct error *err)
+int raft_node_propose_plain(struct raft_node *node, const struct store_command *command,
+                            int64_t timeout_ms, raft_done done, void *arg, struct error *err)
 {
     return propose(node, command, (struct span){0}, timeout_ms, 0, done, arg, err);
 }
 
-void node_proposal_applied(struct raft_node *node, uint64_t sequence, const struct store_result *result)
+void node_proposal_applied(struct raft_node *node, uint64_t sequence,
+                           const struct store_result *result)
 {
     struct node_proposal *proposal = slot_of(node, sequence);
     if (!proposal->used || proposal->sequence != sequence) {
@@ -118,7 +124,8 @@ void node_proposals_cancel(struct raft_node *node)
     node->sequence_floor = node->sequence_next;
 }
 
-/* --- into the log ------------------------------------------------------------------------------------------ */
+/* --- into the log
+ * ------------------------------------------------------------------------------------------ */
 
 static void submit_queue(struct raft_node *node, struct span data)
 {
@@ -138,7 +145,8 @@ static void submit_free(struct raft_node *node, struct node_submit *submit)
 
 void node_submits_drop(struct raft_node *node)
 {
-    LIST_EACH(item, &node->submits) {
+    LIST_EACH(item, &node->submits)
+    {
         submit_free(node, LIST_OWNER(item, struct node_submit, link));
     }
 }
@@ -172,9 +180,11 @@ static bool submit_batch(struct raft_node *node)
     struct raft_entry entries[NODE_SUBMIT_ENTRIES_MAX];
     size_t count = 0;
     size_t bytes = 0;
-    LIST_EACH(item, &node->submits) {
+    LIST_EACH(item, &node->submits)
+    {
         struct node_submit *submit = LIST_OWNER(item, struct node_submit, link);
-        if (count == NODE_SUBMIT_ENTRIES_MAX || (count > 0 && bytes + submit->data.len > NODE_SUBMIT_BYTES_MAX)) {
+        if (count == NODE_SUBMIT_ENTRIES_MAX ||
+            (count > 0 && bytes + submit->data.len > NODE_SUBMIT_BYTES_MAX)) {
             break;
         }
         entries[count++] = (struct raft_entry){
@@ -209,11 +219,14 @@ static void submit_barrier(struct raft_node *node)
     }
 }
 
-/* --- pump -------------------------------------------------------------------------------------------------- */
+/* --- pump
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int64_t resend_after_ms(const struct raft_node *node, const struct node_proposal *proposal)
 {
-    int64_t factor = proposal->attempts < NODE_RESEND_FACTOR_MAX ? proposal->attempts : NODE_RESEND_FACTOR_MAX;
+    int64_t factor =
+        proposal->attempts < NODE_RESEND_FACTOR_MAX ? proposal->attempts : NODE_RESEND_FACTOR_MAX;
     return proposal->sent_ms + node->config.election_timeout_ms * factor;
 }
 
@@ -309,7 +322,8 @@ int64_t node_proposals_delay(const struct raft_node *node)
         int64_t next = proposal->deadline_ms;
         if (proposal->sent_term == 0 && leader != 0) {
             next = node->pump_look_ms; /* the leader is not connected */
-        } else if (may_resend(node, proposal) && leader != 0 && resend_after_ms(node, proposal) < next) {
+        } else if (may_resend(node, proposal) && leader != 0 &&
+                   resend_after_ms(node, proposal) < next) {
             int64_t resend = resend_after_ms(node, proposal);
             next = resend < node->pump_look_ms ? node->pump_look_ms : resend;
         }

@@ -2,14 +2,15 @@
  *
  *   member                      leader                              voters
  *   READ {number}          ->   next round: index = commit
- *                               PROBE {term, round}            ->   answer with their term as held in memory
- *                               majority has the same term     <-   PROBE_RESULT {term, round}
- *   waits until applied    <-   READ_RESULT {number, index}
+ *                               PROBE {term, round}            ->   answer with their term as held
+ * in memory majority has the same term     <-   PROBE_RESULT {term, round} waits until applied <-
+ * READ_RESULT {number, index}
  *
- * Why it holds: a leader of a later term needs votes of a majority, and one of that majority has just said that it is
- * still in this term; so whatever was committed when the read arrived was committed by this leader or before it, and
- * because an entry of its own term is committed, its commit index covers both. One round serves all questions that
- * came before it began; those that come while it is open wait for the next. */
+ * Why it holds: a leader of a later term needs votes of a majority, and one of that majority has
+ * just said that it is still in this term; so whatever was committed when the read arrived was
+ * committed by this leader or before it, and because an entry of its own term is committed, its
+ * commit index covers both. One round serves all questions that came before it began; those that
+ * come while it is open wait for the next. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
@@ -20,14 +21,17 @@ void node_reads_init(struct raft_node *node)
     list_init(&node->reads.waiting);
     list_init(&node->reads.requests);
     list_init(&node->reads.round);
-    /* Numbers of an earlier process of this member must not fit ours: the leader may still answer it. */
+    /* Numbers of an earlier process of this member must not fit ours: the leader may still answer
+     * it. */
     node->reads.asked_before = random_next(node->env.random) >> 2;
     node->reads.asked = node->reads.asked_before;
 }
 
-/* --- who asks ---------------------------------------------------------------------------------------------- */
+/* --- who asks
+ * ---------------------------------------------------------------------------------------------- */
 
-int raft_node_read(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg, struct error *err)
+int raft_node_read(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
+                   struct error *err)
 {
     if (node->dead || node->stop_asked) {
         return error_set(err, ERR_UNAVAILABLE, "this member is stopping");
@@ -70,7 +74,8 @@ static void ask(struct raft_node *node, uint64_t leader)
 {
     struct node_reads *reads = &node->reads;
     bool any = false;
-    LIST_EACH(item, &reads->waiting) {
+    LIST_EACH(item, &reads->waiting)
+    {
         struct node_read *read = LIST_OWNER(item, struct node_read, link);
         if (read->number == 0) {
             read->number = reads->asked + 1;
@@ -96,7 +101,8 @@ static void ask(struct raft_node *node, uint64_t leader)
 static void ask_again(struct raft_node *node)
 {
     node->reads.ask_open = false;
-    LIST_EACH(item, &node->reads.waiting) {
+    LIST_EACH(item, &node->reads.waiting)
+    {
         struct node_read *read = LIST_OWNER(item, struct node_read, link);
         if (read->index == 0) {
             read->number = 0;
@@ -113,7 +119,8 @@ static void answered(struct raft_node *node, uint64_t number, uint64_t index)
     if (number == node->reads.asked) {
         node->reads.ask_open = false;
     }
-    LIST_EACH(item, &node->reads.waiting) {
+    LIST_EACH(item, &node->reads.waiting)
+    {
         struct node_read *read = LIST_OWNER(item, struct node_read, link);
         if (read->number != 0 && read->number <= number && read->index == 0) {
             read->index = index;
@@ -123,7 +130,8 @@ static void answered(struct raft_node *node, uint64_t number, uint64_t index)
 
 static void waiting_pump(struct raft_node *node)
 {
-    LIST_EACH(item, &node->reads.waiting) {
+    LIST_EACH(item, &node->reads.waiting)
+    {
         struct node_read *read = LIST_OWNER(item, struct node_read, link);
         if (read->index != 0 && node->applied_index >= read->index && !node->guards.installing) {
             read_end(node, read, 0);
@@ -133,11 +141,13 @@ static void waiting_pump(struct raft_node *node)
     }
 }
 
-/* --- who leads --------------------------------------------------------------------------------------------- */
+/* --- who leads
+ * --------------------------------------------------------------------------------------------- */
 
 static void requests_drop(struct raft_node *node, struct list *list)
 {
-    LIST_EACH(item, list) {
+    LIST_EACH(item, list)
+    {
         list_remove(item);
         node->reads.request_count--;
         mem_free(LIST_OWNER(item, struct node_read_request, link));
@@ -161,13 +171,16 @@ static void round_finish(struct raft_node *node)
 {
     struct node_reads *reads = &node->reads;
     reads->round_open = false;
-    LIST_EACH(item, &reads->round) {
+    LIST_EACH(item, &reads->round)
+    {
         struct node_read_request *request = LIST_OWNER(item, struct node_read_request, link);
         if (request->from == node->id) {
             answered(node, request->number, reads->round_index);
         } else {
-            struct peer_message message = {.kind = PEER_READ_RESULT, .term = raft_current_term(&node->raft)};
-            message.read = (struct peer_read){.number = request->number, .index = reads->round_index};
+            struct peer_message message = {.kind = PEER_READ_RESULT,
+                                           .term = raft_current_term(&node->raft)};
+            message.read =
+                (struct peer_read){.number = request->number, .index = reads->round_index};
             node_send_message(node, request->from, &message);
         }
     }
@@ -197,7 +210,8 @@ static void round_start(struct raft_node *node)
     reads->round_number++;
     reads->round_index = node->commit_index;
     reads->answered_count = 0;
-    LIST_EACH(item, &reads->requests) {
+    LIST_EACH(item, &reads->requests)
+    {
         list_remove(item);
         list_append(&reads->round, item);
     }
@@ -222,11 +236,14 @@ static void leader_pump(struct raft_node *node)
     }
 }
 
-static void probe_answered(struct raft_node *node, uint64_t from, const struct peer_message *message)
+static void probe_answered(struct raft_node *node, uint64_t from,
+                           const struct peer_message *message)
 {
     struct node_reads *reads = &node->reads;
-    if (!node_is_leader(node) || !reads->round_open || message->term != raft_current_term(&node->raft) ||
-        message->read.number != reads->round_number || reads->answered_count == CONFIGURATION_SERVERS_MAX) {
+    if (!node_is_leader(node) || !reads->round_open ||
+        message->term != raft_current_term(&node->raft) ||
+        message->read.number != reads->round_number ||
+        reads->answered_count == CONFIGURATION_SERVERS_MAX) {
         return;
     }
     for (size_t i = 0; i < reads->answered_count; i++) {
@@ -238,32 +255,33 @@ static void probe_answered(struct raft_node *node, uint64_t from, const struct p
     round_count(node);
 }
 
-/* --- both -------------------------------------------------------------------------------------------------- */
+/* --- both
+ * --------------------------------------------------------------------------------------------------
+ */
 
 void node_read_message(struct raft_node *node, uint64_t from, const struct peer_message *message)
 {
-    struct peer_message answer = {.kind = PEER_PROBE_RESULT, .term = raft_current_term(&node->raft)};
+    struct peer_message answer = {.kind = PEER_PROBE_RESULT,
+                                  .term = raft_current_term(&node->raft)};
     switch (message->kind) {
-        case PEER_READ:
-            if (node_is_leader(node)) {
-                request_add(node, from, message->read.number);
-            }
-            break;
-        case PEER_READ_RESULT:
-            /* Of the leader that was asked: another term's answer is to a question that was withdrawn. */
-            if (message->term == raft_current_term(&node->raft) && message->read.index > 0) {
-                answered(node, message->read.number, message->read.index);
-            }
-            break;
-        case PEER_PROBE:
-            answer.read.number = message->read.number;
-            node_send_message(node, from, &answer);
-            break;
-        case PEER_PROBE_RESULT:
-            probe_answered(node, from, message);
-            break;
-        default: /* the other kinds do not come here */
-            break;
+    case PEER_READ:
+        if (node_is_leader(node)) {
+            request_add(node, from, message->read.number);
+        }
+        break;
+    case PEER_READ_RESULT:
+        /* Of the leader that was asked: another term's answer is to a question that was withdrawn.
+         */
+        if (message->term == raft_current_term(&node->raft) && message->read.index > 0) {
+            answered(node, message->read.number, message->read.index);
+        }
+        break;
+    case PEER_PROBE:
+        answer.read.number = message->read.number;
+        node_send_message(node, from, &answer);
+        break;
+    case PEER_PROBE_RESULT: probe_answered(node, from, message); break;
+    default: /* the other kinds do not come here */ break;
     }
     node->pump_wanted = true;
 }
@@ -293,7 +311,8 @@ void node_reads_pump(struct raft_node *node)
 
 void node_reads_cancel(struct raft_node *node)
 {
-    LIST_EACH(item, &node->reads.waiting) {
+    LIST_EACH(item, &node->reads.waiting)
+    {
         read_end(node, LIST_OWNER(item, struct node_read, link), ERR_CANCELED);
     }
     requests_drop(node, &node->reads.requests);
@@ -304,9 +323,11 @@ int64_t node_reads_delay(const struct raft_node *node)
 {
     const struct node_reads *reads = &node->reads;
     int64_t due = INT64_MAX;
-    LIST_EACH(item, &reads->waiting) {
+    LIST_EACH(item, &reads->waiting)
+    {
         const struct node_read *read = LIST_OWNER(item, struct node_read, link);
-        bool ready = read->index != 0 && node->applied_index >= read->index && !node->guards.installing;
+        bool ready =
+            read->index != 0 && node->applied_index >= read->index && !node->guards.installing;
         int64_t end = ready ? node->now_ms : read->deadline_ms;
         due = end < due ? end : due;
     }

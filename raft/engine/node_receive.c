@@ -1,6 +1,7 @@
-/* Frames of other members. Raft's messages pass the guards and become RECEIVE events; the adapter's own go to
- * proposals and reads. The transport has checked cluster, sender and receiver; nothing else is filtered: a joining or
- * lagging member must accept leaders and candidates that it does not know yet. */
+/* Frames of other members. Raft's messages pass the guards and become RECEIVE events; the adapter's
+ * own go to proposals and reads. The transport has checked cluster, sender and receiver; nothing
+ * else is filtered: a joining or lagging member must accept leaders and candidates that it does not
+ * know yet. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
@@ -14,23 +15,26 @@ struct sender {
     char label[CONFIGURATION_LABEL_BYTES];
 };
 
-static void receive(struct raft_node *node, const struct sender *sender, struct raft_message *message, uint64_t term,
-                    const char *what)
+static void receive(struct raft_node *node, const struct sender *sender,
+                    struct raft_message *message, uint64_t term, const char *what)
 {
     struct raft_event event = {.type = RAFT_RECEIVE};
     message->server_id = sender->id;
     message->server_address = sender->label;
     event.receive.message = message;
     bool stale = term < raft_current_term(&node->raft);
-    if (!stale && (message->type == RAFT_APPEND_ENTRIES || message->type == RAFT_INSTALL_SNAPSHOT)) {
+    if (!stale &&
+        (message->type == RAFT_APPEND_ENTRIES || message->type == RAFT_INSTALL_SNAPSHOT)) {
         node->guards.leader_contact_ms = (uint64_t)node->now_ms;
     }
     node_step_must(node, &event, stale, what);
 }
 
-/* One RECEIVE of entries [start, start + count). The engine frees the one batch, or hands it back in the update. */
-static void receive_append_part(struct raft_node *node, const struct sender *sender, uint8_t version, uint64_t term,
-                                const struct peer_append *append, size_t start, size_t count)
+/* One RECEIVE of entries [start, start + count). The engine frees the one batch, or hands it back
+ * in the update. */
+static void receive_append_part(struct raft_node *node, const struct sender *sender,
+                                uint8_t version, uint64_t term, const struct peer_append *append,
+                                size_t start, size_t count)
 {
     struct raft_entry *entries = mem_new_array(struct raft_entry, count + 1);
     struct raft_message message = {.type = RAFT_APPEND_ENTRIES};
@@ -65,7 +69,8 @@ static void receive_append_part(struct raft_node *node, const struct sender *sen
     mem_free(entries);
 }
 
-static void receive_append(struct raft_node *node, const struct sender *sender, const struct peer_message *from)
+static void receive_append(struct raft_node *node, const struct sender *sender,
+                           const struct peer_message *from)
 {
     struct peer_append append = from->append;
     if (append.entry_count > 0 && node->job_count >= NODE_JOBS_MAX) {
@@ -87,7 +92,8 @@ static void receive_append(struct raft_node *node, const struct sender *sender, 
     }
 }
 
-static void receive_snapshot(struct raft_node *node, const struct sender *sender, const struct peer_message *from)
+static void receive_snapshot(struct raft_node *node, const struct sender *sender,
+                             const struct peer_message *from)
 {
     struct raft_message message = {.type = RAFT_INSTALL_SNAPSHOT};
     struct configuration configuration;
@@ -108,7 +114,8 @@ static void receive_snapshot(struct raft_node *node, const struct sender *sender
     receive(node, sender, &message, from->term, "install snapshot");
 }
 
-static void receive_small(struct raft_node *node, const struct sender *sender, const struct peer_message *from)
+static void receive_small(struct raft_node *node, const struct sender *sender,
+                          const struct peer_message *from)
 {
     struct raft_message message;
     memset(&message, 0, sizeof(message));
@@ -162,31 +169,22 @@ static void dispatch(struct raft_node *node, uint64_t from, struct peer_message 
     if (message->kind == PEER_VOTE && message->vote.candidate != from) {
         return; /* nobody asks for another's vote */
     }
-    if (message->kind <= PEER_TIMEOUT_NOW && guard_drops(&node->guards, &node->raft, from, message)) {
+    if (message->kind <= PEER_TIMEOUT_NOW &&
+        guard_drops(&node->guards, &node->raft, from, message)) {
         return;
     }
     switch (message->kind) {
-        case PEER_APPEND:
-            receive_append(node, &sender, message);
-            break;
-        case PEER_SNAPSHOT:
-            receive_snapshot(node, &sender, message);
-            break;
-        case PEER_APPEND_RESULT:
-        case PEER_VOTE:
-        case PEER_VOTE_RESULT:
-        case PEER_TIMEOUT_NOW:
-            receive_small(node, &sender, message);
-            break;
-        case PEER_PROPOSE:
-            node_proposal_forwarded(node, message->propose);
-            break;
-        case PEER_READ:
-        case PEER_READ_RESULT:
-        case PEER_PROBE:
-        case PEER_PROBE_RESULT:
-            node_read_message(node, from, message);
-            break;
+    case PEER_APPEND: receive_append(node, &sender, message); break;
+    case PEER_SNAPSHOT: receive_snapshot(node, &sender, message); break;
+    case PEER_APPEND_RESULT:
+    case PEER_VOTE:
+    case PEER_VOTE_RESULT:
+    case PEER_TIMEOUT_NOW: receive_small(node, &sender, message); break;
+    case PEER_PROPOSE: node_proposal_forwarded(node, message->propose); break;
+    case PEER_READ:
+    case PEER_READ_RESULT:
+    case PEER_PROBE:
+    case PEER_PROBE_RESULT: node_read_message(node, from, message); break;
     }
 }
 
@@ -194,10 +192,12 @@ void raft_node_receive(struct raft_node *node, uint64_t from, struct span frame)
 {
     struct peer_message message;
     struct buf arena = BUF_INIT;
-    if (node->dead || node->storage_full || from == 0 || from == node->id || from == GUARD_PHANTOM_ID) {
+    if (node->dead || node->storage_full || from == 0 || from == node->id ||
+        from == GUARD_PHANTOM_ID) {
         return;
     }
-    /* A message that cannot be read is lost; Raft can live with that, and the transport counts it. */
+    /* A message that cannot be read is lost; Raft can live with that, and the transport counts it.
+     */
     if (peer_wire_decode(frame, &message, &arena, NULL) == 0) {
         node_enter(node);
         dispatch(node, from, &message);

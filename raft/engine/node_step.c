@@ -2,12 +2,12 @@
  *
  *   1. new entries into the log cache; what they replace is clipped off every unfinished write
  *   2. one storage job with term/vote, entries and snapshot of this update together, into the FIFO
- *   3. messages are encoded at once, but a message may leave only when the newest term or vote that it may depend on
- *      is durable: it hangs on the newest unfinished job that has one
+ *   3. messages are encoded at once, but a message may leave only when the newest term or vote that
+ * it may depend on is durable: it hangs on the newest unfinished job that has one
  *   4. what follows from a change of role
  *
- * Jobs complete in order, so a crash leaves a prefix of them: term, vote, truncation and entries of one update are one
- * transaction. */
+ * Jobs complete in order, so a crash leaves a prefix of them: term, vote, truncation and entries of
+ * one update are one transaction. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
@@ -15,10 +15,13 @@
 
 #include <string.h>
 
-_Static_assert(RAFT_VERSION_NUMBER == 2201, "only libraft 0.22.1 is supported: other releases own memory differently");
-_Static_assert(sizeof(struct raft_event) == 80, "libraft 0.22.0 has the same soname and another layout");
+_Static_assert(RAFT_VERSION_NUMBER == 2201,
+               "only libraft 0.22.1 is supported: other releases own memory differently");
+_Static_assert(sizeof(struct raft_event) == 80,
+               "libraft 0.22.0 has the same soname and another layout");
 
-/* --- snapshots --------------------------------------------------------------------------------------------- */
+/* --- snapshots
+ * --------------------------------------------------------------------------------------------- */
 
 struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term, uint64_t configuration_index)
 {
@@ -39,7 +42,9 @@ void node_snapshot_unref(struct node_snapshot *snapshot)
     }
 }
 
-/* --- jobs -------------------------------------------------------------------------------------------------- */
+/* --- jobs
+ * --------------------------------------------------------------------------------------------------
+ */
 
 struct node_job *node_job_new(struct raft_node *node)
 {
@@ -50,32 +55,20 @@ struct node_job *node_job_new(struct raft_node *node)
     return job;
 }
 
-static void frame_free(struct node_frame *frame)
-{
-    buf_free(&frame->bytes);
-    mem_free(frame);
-}
-
 static void job_free(struct node_job *job)
 {
     for (size_t i = 0; i < job->storage.entry_count; i++) {
         log_entry_unref(job->entries[i]);
     }
-    LIST_EACH(item, &job->frames) {
+    LIST_EACH(item, &job->frames)
+    {
         list_remove(item);
-        frame_free(LIST_OWNER(item, struct node_frame, link));
+        node_frame_free(LIST_OWNER(item, struct node_frame, link));
     }
     mem_free(job->entries);
     mem_free(job->records);
     node_snapshot_unref(job->snapshot);
     mem_free(job);
-}
-
-static void frame_send(struct raft_node *node, uint64_t to, struct span bytes)
-{
-    if (!node->storage_full) {
-        node->env.peers->send(node->env.peers_arg, to, bytes);
-    }
 }
 
 static void job_entries_done(struct raft_node *node, const struct node_job *job)
@@ -104,9 +97,10 @@ static void job_done(void *arg)
     ASSERT(list_first(&node->jobs) == &job->link); /* the storage keeps the order */
     list_remove(&job->link);
     node->job_count--;
-    LIST_EACH(item, &job->frames) {
+    LIST_EACH(item, &job->frames)
+    {
         struct node_frame *frame = LIST_OWNER(item, struct node_frame, link);
-        frame_send(node, frame->to, buf_span(&frame->bytes));
+        node_frame_send(node, frame->to, buf_span(&frame->bytes));
     }
     if (job->storage.has_entries) {
         job_entries_done(node, job);
@@ -130,16 +124,19 @@ void node_job_submit(struct raft_node *node, struct node_job *job)
 
 void node_jobs_orphan(struct raft_node *node)
 {
-    LIST_EACH(item, &node->jobs) {
+    LIST_EACH(item, &node->jobs)
+    {
         list_remove(item);
         LIST_OWNER(item, struct node_job, link)->node = NULL;
     }
 }
 
-/* The clip rule: what is dropped from the log must not be reported as persisted by a write that began earlier. */
+/* The clip rule: what is dropped from the log must not be reported as persisted by a write that
+ * began earlier. */
 static void clip_pending_writes(struct raft_node *node, uint64_t from)
 {
-    LIST_EACH(item, &node->jobs) {
+    LIST_EACH(item, &node->jobs)
+    {
         struct node_job *job = LIST_OWNER(item, struct node_job, link);
         if (job->last_index >= from) {
             job->last_index = from - 1;
@@ -150,7 +147,8 @@ static void clip_pending_writes(struct raft_node *node, uint64_t from)
     }
 }
 
-/* --- update -> log cache and job --------------------------------------------------------------------------- */
+/* --- update -> log cache and job
+ * --------------------------------------------------------------------------- */
 
 static void free_batches(const struct raft_update *update)
 {
@@ -164,8 +162,8 @@ static void free_batches(const struct raft_update *update)
 }
 
 /* `batches_are_ours`: a SUBMIT of ours; the engine only lends them back. */
-static void take_entries(struct raft_node *node, const struct raft_update *update, bool batches_are_ours,
-                         struct node_job *job)
+static void take_entries(struct raft_node *node, const struct raft_update *update,
+                         bool batches_are_ours, struct node_job *job)
 {
     uint64_t first = update->entries.index;
     size_t count = update->entries.n;
@@ -181,8 +179,8 @@ static void take_entries(struct raft_node *node, const struct raft_update *updat
     job->records = mem_new_array(struct raft_entry_rec, count);
     for (size_t i = 0; i < count; i++) {
         const struct raft_entry *from = &update->entries.batch[i];
-        struct log_entry *entry =
-            log_entry_new(first + i, from->term, (uint16_t)from->type, span_of(from->buf.base, from->buf.len));
+        struct log_entry *entry = log_entry_new(first + i, from->term, (uint16_t)from->type,
+                                                span_of(from->buf.base, from->buf.len));
         log_cache_append_take(&node->cache, entry);
         job->entries[i] = log_entry_ref(entry);
         job->records[i] = (struct raft_entry_rec){
@@ -201,7 +199,8 @@ static void take_entries(struct raft_node *node, const struct raft_update *updat
     }
 }
 
-/* The engine has accepted a leader's snapshot: it replaces the whole log. Nothing is applied until it is stored. */
+/* The engine has accepted a leader's snapshot: it replaces the whole log. Nothing is applied until
+ * it is stored. */
 static void take_snapshot(struct raft_node *node, struct raft_update *update, struct node_job *job)
 {
     struct raft_snapshot_metadata *metadata = &update->snapshot.metadata;
@@ -210,7 +209,8 @@ static void take_snapshot(struct raft_node *node, struct raft_update *update, st
         node_snapshot_new(metadata->index, metadata->term, metadata->configuration_index);
     for (unsigned i = 0; i < metadata->configuration.n; i++) {
         const struct raft_server *server = &metadata->configuration.servers[i];
-        int rc = configuration_append(&snapshot->configuration, server->id, server->role == RAFT_VOTER, NULL);
+        int rc = configuration_append(&snapshot->configuration, server->id,
+                                      server->role == RAFT_VOTER, NULL);
         ASSERT(rc == 0);
     }
     configuration_encode(&snapshot->configuration, &snapshot->configuration_bytes);
@@ -234,10 +234,12 @@ static void take_snapshot(struct raft_node *node, struct raft_update *update, st
     job->storage.snapshot = buf_span(&snapshot->data);
 }
 
-static void store_update(struct raft_node *node, const struct raft_event *event, struct raft_update *update)
+static void store_update(struct raft_node *node, const struct raft_event *event,
+                         struct raft_update *update)
 {
     unsigned flags = update->flags;
-    bool has_vote = (flags & (RAFT_UPDATE_CURRENT_TERM)) != 0 || (flags & (RAFT_UPDATE_VOTED_FOR)) != 0;
+    bool has_vote =
+        (flags & (RAFT_UPDATE_CURRENT_TERM)) != 0 || (flags & (RAFT_UPDATE_VOTED_FOR)) != 0;
     bool has_entries = (flags & (RAFT_UPDATE_ENTRIES)) != 0;
     bool has_snapshot = (flags & (RAFT_UPDATE_SNAPSHOT)) != 0;
     if (!has_vote && !has_entries && !has_snapshot) {
@@ -258,244 +260,8 @@ static void store_update(struct raft_node *node, const struct raft_event *event,
     node_job_submit(node, job);
 }
 
-/* --- update -> messages ------------------------------------------------------------------------------------ */
-
-static struct node_job *newest_vote_job(struct raft_node *node)
-{
-    for (struct list *item = node->jobs.prev; item != &node->jobs; item = item->prev) {
-        struct node_job *job = LIST_OWNER(item, struct node_job, link);
-        if (job->storage.has_vote) {
-            return job;
-        }
-    }
-    return NULL;
-}
-
-/* Raft messages wait for term and vote; see the top. */
-static void send_after_vote(struct raft_node *node, uint64_t to, const struct peer_message *message)
-{
-    struct node_job *job = newest_vote_job(node);
-    struct node_frame *frame = mem_new(struct node_frame);
-    peer_wire_encode(message, &frame->bytes);
-    frame->to = to;
-    if (job != NULL) {
-        list_append(&job->frames, &frame->link);
-        return;
-    }
-    frame_send(node, to, buf_span(&frame->bytes));
-    frame_free(frame);
-}
-
-void node_send_message(struct raft_node *node, uint64_t to, const struct peer_message *message)
-{
-    struct buf bytes = BUF_INIT;
-    peer_wire_encode(message, &bytes);
-    frame_send(node, to, buf_span(&bytes));
-    buf_free(&bytes);
-}
-
-/* The engine tells followers of a commit with the next entries or heartbeat. Who waits for its own command, or counts a
- * lease from when it applied it, should not wait for that: an AppendEntries without entries, anchored at what the
- * follower has confirmed, says the same now. `told` remembers what every follower has heard, by any message. */
-static uint64_t *told_of(struct raft_node *node, uint64_t id)
-{
-    struct node_told *free_slot = &node->told[0];
-    for (size_t i = 0; i < CONFIGURATION_SERVERS_MAX; i++) {
-        if (node->told[i].id == id) {
-            return &node->told[i].commit;
-        }
-        if (configuration_find(&node->guards.newest, node->told[i].id) == node->guards.newest.count) {
-            free_slot = &node->told[i];
-        }
-    }
-    *free_slot = (struct node_told){.id = id};
-    return &free_slot->commit;
-}
-
-static bool is_untold(struct raft_node *node, uint64_t id, raft_index *ret_match)
-{
-    return id != node->id && raft_match_index(&node->raft, id, ret_match) == 0 &&
-           *ret_match >= node->commit_index && *told_of(node, id) < node->commit_index &&
-           node_term_of(node, *ret_match) != 0;
-}
-
-static bool somebody_is_untold(struct raft_node *node)
-{
-    raft_index match = 0;
-    for (size_t i = 0; i < node->guards.newest.count; i++) {
-        if (is_untold(node, node->guards.newest.servers[i].id, &match)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void node_send_commit(struct raft_node *node)
-{
-    raft_index match = 0;
-    for (size_t i = 0; i < node->guards.newest.count; i++) {
-        uint64_t id = node->guards.newest.servers[i].id;
-        if (!is_untold(node, id, &match)) {
-            continue;
-        }
-        struct peer_message message = {.kind = PEER_APPEND, .term = raft_current_term(&node->raft)};
-        message.append = (struct peer_append){
-            .prev_index = match,
-            .prev_term = node_term_of(node, match),
-            .commit = node->commit_index,
-        };
-        *told_of(node, id) = node->commit_index;
-        send_after_vote(node, id, &message);
-    }
-}
-
-/* The engine says how many entries; their content is here. Large ones go in several frames, each a whole
- * AppendEntries that continues the one before it. */
-static void send_append(struct raft_node *node, const struct raft_message *from)
-{
-    const struct raft_append_entries *args = &from->append_entries;
-    struct raft_entry_rec records[NODE_INFLIGHT_ENTRIES];
-    uint64_t prev_index = args->prev_log_index;
-    uint64_t prev_term = args->prev_log_term;
-    size_t left = args->n_entries;
-    ASSERT(left <= NODE_INFLIGHT_ENTRIES);
-    uint64_t *told = told_of(node, from->server_id);
-    *told = args->leader_commit > *told ? args->leader_commit : *told;
-    do {
-        size_t count = 0;
-        size_t bytes = 0;
-        while (count < left && (count == 0 || bytes < NODE_APPEND_BYTES_MAX)) {
-            struct log_entry *entry = log_cache_get(&node->cache, prev_index + 1 + count);
-            ASSERT(entry != NULL); /* the engine's trail and our cache hold the same indexes */
-            records[count] = (struct raft_entry_rec){
-                .index = entry->index,
-                .term = entry->term,
-                .type = entry->type,
-                .data = span_of(entry->data, entry->len),
-            };
-            bytes += entry->len;
-            count++;
-        }
-        struct peer_message message = {.kind = PEER_APPEND, .version = args->version, .term = args->term};
-        message.append = (struct peer_append){
-            .prev_index = prev_index,
-            .prev_term = prev_term,
-            .commit = args->leader_commit,
-            .entries = records,
-            .entry_count = count,
-        };
-        send_after_vote(node, from->server_id, &message);
-        left -= count;
-        if (left > 0) {
-            prev_index += count;
-            prev_term = records[count - 1].term;
-        }
-    } while (left > 0);
-}
-
-/* The engine names a snapshot; all its fields come together from the newest one that is stored. */
-static void send_snapshot(struct raft_node *node, const struct raft_message *from)
-{
-    const struct node_snapshot *snapshot = node->snapshot;
-    if (snapshot == NULL || node->guards.installing) {
-        return; /* it asks again */
-    }
-    struct peer_message message = {
-        .kind = PEER_SNAPSHOT,
-        .version = from->install_snapshot.version,
-        .term = from->install_snapshot.term,
-    };
-    message.snapshot = (struct peer_snapshot){
-        .last_index = snapshot->index,
-        .last_term = snapshot->term,
-        .configuration_index = snapshot->configuration_index,
-        .configuration = buf_span(&snapshot->configuration_bytes),
-        .data = buf_span(&snapshot->data),
-    };
-    send_after_vote(node, from->server_id, &message);
-}
-
-static void send_append_result(struct raft_node *node, const struct raft_message *from)
-{
-    const struct raft_append_entries_result *result = &from->append_entries_result;
-    struct peer_message message = {.kind = PEER_APPEND_RESULT, .version = result->version, .term = result->term};
-    message.append_result = (struct peer_append_result){
-        .rejected = result->rejected,
-        .last_index = result->last_log_index,
-        .features = result->features,
-        .capacity = result->capacity,
-    };
-    send_after_vote(node, from->server_id, &message);
-}
-
-static void send_vote(struct raft_node *node, const struct raft_message *from)
-{
-    const struct raft_request_vote *vote = &from->request_vote;
-    struct peer_message message = {.kind = PEER_VOTE, .version = vote->version, .term = vote->term};
-    message.vote = (struct peer_vote){
-        .candidate = vote->candidate_id,
-        .last_index = vote->last_log_index,
-        .last_term = vote->last_log_term,
-        .disrupt_leader = vote->disrupt_leader,
-        .pre_vote = vote->pre_vote,
-    };
-    send_after_vote(node, from->server_id, &message);
-}
-
-static void send_vote_result(struct raft_node *node, const struct raft_message *from)
-{
-    const struct raft_request_vote_result *result = &from->request_vote_result;
-    struct peer_message message = {.kind = PEER_VOTE_RESULT, .version = result->version, .term = result->term};
-    message.vote_result = (struct peer_vote_result){
-        .granted = result->vote_granted,
-        .pre_vote = result->pre_vote,
-        .features = result->features,
-        .capacity = result->capacity,
-    };
-    send_after_vote(node, from->server_id, &message);
-}
-
-static void send_timeout_now(struct raft_node *node, const struct raft_message *from)
-{
-    const struct raft_timeout_now *args = &from->timeout_now;
-    struct peer_message message = {.kind = PEER_TIMEOUT_NOW, .version = args->version, .term = args->term};
-    message.timeout_now = (struct peer_timeout_now){
-        .last_index = args->last_log_index,
-        .last_term = args->last_log_term,
-    };
-    send_after_vote(node, from->server_id, &message);
-}
-
-static void send_one(struct raft_node *node, bool stale_message, struct raft_message *message)
-{
-    if (message->server_id == GUARD_PHANTOM_ID) {
-        return;
-    }
-    guard_stale_answer(&node->guards, stale_message, message);
-    guard_refused_pre_vote(&node->guards, &node->raft, message);
-    switch (message->type) {
-        case RAFT_APPEND_ENTRIES:
-            send_append(node, message);
-            break;
-        case RAFT_APPEND_ENTRIES_RESULT:
-            send_append_result(node, message);
-            break;
-        case RAFT_REQUEST_VOTE:
-            send_vote(node, message);
-            break;
-        case RAFT_REQUEST_VOTE_RESULT:
-            send_vote_result(node, message);
-            break;
-        case RAFT_INSTALL_SNAPSHOT:
-            send_snapshot(node, message);
-            break;
-        case RAFT_TIMEOUT_NOW:
-            send_timeout_now(node, message);
-            break;
-    }
-}
-
-/* --- the step ---------------------------------------------------------------------------------------------- */
+/* --- the step
+ * ---------------------------------------------------------------------------------------------- */
 
 bool node_is_leader(const struct raft_node *node)
 {
@@ -522,7 +288,8 @@ uint64_t node_term_of(const struct raft_node *node, uint64_t index)
     return 0;
 }
 
-/* Mirrors the configuration that the engine acts on: the last CHANGE of the log, committed or not. */
+/* Mirrors the configuration that the engine acts on: the last CHANGE of the log, committed or not.
+ */
 static void mirror_configuration(struct raft_node *node)
 {
     const struct raft_configuration *engine = &node->raft.configuration;
@@ -537,8 +304,8 @@ static void mirror_configuration(struct raft_node *node)
     node->guards.change_open = node->raft.configuration_uncommitted_index != 0;
 }
 
-/* Reads and changes need a committed entry of the leader's term. The engine adds one only if its log was not all
- * committed when it was elected. */
+/* Reads and changes need a committed entry of the leader's term. The engine adds one only if its
+ * log was not all committed when it was elected. */
 void node_want_own_term(struct raft_node *node)
 {
     if (node_term_of(node, log_cache_last(&node->cache)) != raft_current_term(&node->raft)) {
@@ -556,7 +323,8 @@ static void role_changed(struct raft_node *node)
         return;
     }
     bool was_leader = node->seen_state == RAFT_LEADER;
-    bool goes_on = was_leader && state == RAFT_LEADER && term == node->seen_term; /* a transfer began or failed */
+    bool goes_on = was_leader && state == RAFT_LEADER &&
+                   term == node->seen_term; /* a transfer began or failed */
     node->seen_state = state;
     node->seen_term = term;
     node->seen_leader = leader;
@@ -580,7 +348,8 @@ int node_step(struct raft_node *node, struct raft_event *event, bool stale_messa
     memset(&update, 0, sizeof(update));
     ASSERT(node->guards.now_ms <= (uint64_t)node->now_ms);
     node->guards.now_ms = (uint64_t)node->now_ms;
-    event->time = (raft_time)node->now_ms; /* G13: the only place where time enters, and it never falls */
+    event->time =
+        (raft_time)node->now_ms; /* G13: the only place where time enters, and it never falls */
     if (event->type == RAFT_RECEIVE) {
         guard_vote_begin(&node->guards, &node->raft, event->receive.message, &vote);
     }
@@ -592,7 +361,7 @@ int node_step(struct raft_node *node, struct raft_event *event, bool stale_messa
     store_update(node, event, &update);
     if ((update.flags & (RAFT_UPDATE_MESSAGES)) != 0 || update.messages.n > 0) {
         for (unsigned i = 0; i < update.messages.n; i++) {
-            send_one(node, stale_message, &update.messages.batch[i]);
+            node_send_update(node, stale_message, &update.messages.batch[i]);
         }
     }
     if (raft_commit_index(&node->raft) > node->commit_index) {
@@ -601,16 +370,18 @@ int node_step(struct raft_node *node, struct raft_event *event, bool stale_messa
     }
     mirror_configuration(node);
     role_changed(node);
-    node->pump_wanted = node->pump_wanted || (node_is_leader(node) && somebody_is_untold(node));
+    node->pump_wanted = node->pump_wanted || (node_is_leader(node) && node_commit_is_untold(node));
     return 0;
 }
 
-void node_step_must(struct raft_node *node, struct raft_event *event, bool stale_message, const char *what)
+void node_step_must(struct raft_node *node, struct raft_event *event, bool stale_message,
+                    const char *what)
 {
     int rv = node_step(node, event, stale_message);
     if (rv != 0) {
         struct buf text = BUF_INIT;
-        buf_printf(&text, "consensus engine: %s: %s (%s)", what, raft_strerror(rv), raft_errmsg(&node->raft));
+        buf_printf(&text, "consensus engine: %s: %s (%s)", what, raft_strerror(rv),
+                   raft_errmsg(&node->raft));
         node_fatal(node, ERR_BUG, buf_str(&text));
         buf_free(&text);
     }

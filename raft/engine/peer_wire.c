@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-/* --- encode --------------------------------------------------------------------------------------------- */
+/* --- encode
+ * --------------------------------------------------------------------------------------------- */
 
 static void put_bool(struct buf *out, bool value)
 {
@@ -53,45 +54,38 @@ void peer_wire_encode(const struct peer_message *message, struct buf *out)
     buf_put_u8(out, message->version);
     buf_put_u64(out, message->term);
     switch (message->kind) {
-        case PEER_APPEND:
-            put_append(&message->append, out);
-            break;
-        case PEER_APPEND_RESULT:
-            buf_put_u64(out, message->append_result.rejected);
-            buf_put_u64(out, message->append_result.last_index);
-            buf_put_u16(out, message->append_result.features);
-            buf_put_u16(out, message->append_result.capacity);
-            break;
-        case PEER_VOTE:
-            put_vote(&message->vote, out);
-            break;
-        case PEER_VOTE_RESULT:
-            put_bool(out, message->vote_result.granted);
-            put_bool(out, message->vote_result.pre_vote);
-            buf_put_u16(out, message->vote_result.features);
-            buf_put_u16(out, message->vote_result.capacity);
-            break;
-        case PEER_SNAPSHOT:
-            put_snapshot(&message->snapshot, out);
-            break;
-        case PEER_TIMEOUT_NOW:
-            buf_put_u64(out, message->timeout_now.last_index);
-            buf_put_u64(out, message->timeout_now.last_term);
-            break;
-        case PEER_PROPOSE:
-            buf_put_bytes(out, message->propose);
-            break;
-        case PEER_READ:
-        case PEER_READ_RESULT:
-        case PEER_PROBE:
-        case PEER_PROBE_RESULT:
-            buf_put_u64(out, message->read.number);
-            buf_put_u64(out, message->read.index);
-            break;
+    case PEER_APPEND: put_append(&message->append, out); break;
+    case PEER_APPEND_RESULT:
+        buf_put_u64(out, message->append_result.rejected);
+        buf_put_u64(out, message->append_result.last_index);
+        buf_put_u16(out, message->append_result.features);
+        buf_put_u16(out, message->append_result.capacity);
+        break;
+    case PEER_VOTE: put_vote(&message->vote, out); break;
+    case PEER_VOTE_RESULT:
+        put_bool(out, message->vote_result.granted);
+        put_bool(out, message->vote_result.pre_vote);
+        buf_put_u16(out, message->vote_result.features);
+        buf_put_u16(out, message->vote_result.capacity);
+        break;
+    case PEER_SNAPSHOT: put_snapshot(&message->snapshot, out); break;
+    case PEER_TIMEOUT_NOW:
+        buf_put_u64(out, message->timeout_now.last_index);
+        buf_put_u64(out, message->timeout_now.last_term);
+        break;
+    case PEER_PROPOSE: buf_put_bytes(out, message->propose); break;
+    case PEER_READ:
+    case PEER_READ_RESULT:
+    case PEER_PROBE:
+    case PEER_PROBE_RESULT:
+        buf_put_u64(out, message->read.number);
+        buf_put_u64(out, message->read.index);
+        break;
     }
 }
 
-/* --- decode --------------------------------------------------------------------------------------------- */
+/* --- decode
+ * --------------------------------------------------------------------------------------------- */
 
 static bool take_bool(struct span_reader *reader)
 {
@@ -109,19 +103,17 @@ static bool entry_is_valid(const struct raft_entry_rec *entry)
         return false;
     }
     switch (entry->type) {
-        case RAFT_COMMAND:
-        case RAFT_BARRIER:
-            return true;
-        case RAFT_CHANGE:
-            return configuration_decode(entry->data, &configuration, NULL) == 0;
-        default:
-            return false;
+    case RAFT_COMMAND:
+    case RAFT_BARRIER: return true;
+    case RAFT_CHANGE: return configuration_decode(entry->data, &configuration, NULL) == 0;
+    default: return false;
     }
 }
 
-/* Terms never fall along a log, none is above the leader's, and only "nothing before" has no term. A message that
- * breaks this would only fail inside the engine, where it is an assertion. */
-static bool take_append(struct span_reader *reader, uint64_t term, struct peer_append *append, struct buf *arena)
+/* Terms never fall along a log, none is above the leader's, and only "nothing before" has no term.
+ * A message that breaks this would only fail inside the engine, where it is an assertion. */
+static bool take_append(struct span_reader *reader, uint64_t term, struct peer_append *append,
+                        struct buf *arena)
 {
     append->prev_index = span_take_u64(reader);
     append->prev_term = span_take_u64(reader);
@@ -138,7 +130,8 @@ static bool take_append(struct span_reader *reader, uint64_t term, struct peer_a
         entry.term = span_take_u64(reader);
         entry.type = span_take_u16(reader);
         entry.data = span_take_bytes(reader, PEER_WIRE_ENTRY_BYTES_MAX);
-        if (reader->failed || entry.term < term_before || entry.term > term || !entry_is_valid(&entry)) {
+        if (reader->failed || entry.term < term_before || entry.term > term ||
+            !entry_is_valid(&entry)) {
             return false;
         }
         term_before = entry.term;
@@ -158,7 +151,8 @@ static bool take_snapshot(struct span_reader *reader, uint64_t term, struct peer
     snapshot->configuration = span_take_bytes(reader, PEER_WIRE_ENTRY_BYTES_MAX);
     snapshot->data = span_take_bytes(reader, PEER_WIRE_SNAPSHOT_BYTES_MAX);
     return !reader->failed && snapshot->last_index > 0 && snapshot->last_index <= UINT64_MAX / 2 &&
-           snapshot->last_term > 0 && snapshot->last_term <= term && snapshot->configuration_index > 0 &&
+           snapshot->last_term > 0 && snapshot->last_term <= term &&
+           snapshot->configuration_index > 0 &&
            snapshot->configuration_index <= snapshot->last_index &&
            configuration_decode(snapshot->configuration, &configuration, NULL) == 0;
 }
@@ -194,33 +188,25 @@ static void take_append_result(struct span_reader *reader, struct peer_append_re
 static bool take_fields(struct span_reader *reader, struct peer_message *message, struct buf *arena)
 {
     switch (message->kind) {
-        case PEER_APPEND:
-            return take_append(reader, message->term, &message->append, arena);
-        case PEER_APPEND_RESULT:
-            take_append_result(reader, &message->append_result);
-            return true;
-        case PEER_VOTE:
-            take_vote(reader, &message->vote);
-            return true;
-        case PEER_VOTE_RESULT:
-            take_vote_result(reader, &message->vote_result);
-            return true;
-        case PEER_SNAPSHOT:
-            return take_snapshot(reader, message->term, &message->snapshot);
-        case PEER_TIMEOUT_NOW:
-            message->timeout_now.last_index = span_take_u64(reader);
-            message->timeout_now.last_term = span_take_u64(reader);
-            return true;
-        case PEER_PROPOSE:
-            message->propose = span_take_bytes(reader, PEER_WIRE_ENTRY_BYTES_MAX);
-            return message->propose.len > 0;
-        case PEER_READ:
-        case PEER_READ_RESULT:
-        case PEER_PROBE:
-        case PEER_PROBE_RESULT:
-            message->read.number = span_take_u64(reader);
-            message->read.index = span_take_u64(reader);
-            return true;
+    case PEER_APPEND: return take_append(reader, message->term, &message->append, arena);
+    case PEER_APPEND_RESULT: take_append_result(reader, &message->append_result); return true;
+    case PEER_VOTE: take_vote(reader, &message->vote); return true;
+    case PEER_VOTE_RESULT: take_vote_result(reader, &message->vote_result); return true;
+    case PEER_SNAPSHOT: return take_snapshot(reader, message->term, &message->snapshot);
+    case PEER_TIMEOUT_NOW:
+        message->timeout_now.last_index = span_take_u64(reader);
+        message->timeout_now.last_term = span_take_u64(reader);
+        return true;
+    case PEER_PROPOSE:
+        message->propose = span_take_bytes(reader, PEER_WIRE_ENTRY_BYTES_MAX);
+        return message->propose.len > 0;
+    case PEER_READ:
+    case PEER_READ_RESULT:
+    case PEER_PROBE:
+    case PEER_PROBE_RESULT:
+        message->read.number = span_take_u64(reader);
+        message->read.index = span_take_u64(reader);
+        return true;
     }
     return false;
 }
@@ -232,7 +218,8 @@ static bool term_is_valid(const struct peer_message *message)
     return message->term <= UINT64_MAX / 2 && (!raft || message->term > 0);
 }
 
-int peer_wire_decode(struct span bytes, struct peer_message *ret_message, struct buf *arena, struct error *err)
+int peer_wire_decode(struct span bytes, struct peer_message *ret_message, struct buf *arena,
+                     struct error *err)
 {
     struct peer_message message;
     memset(&message, 0, sizeof(message));
@@ -242,9 +229,11 @@ int peer_wire_decode(struct span bytes, struct peer_message *ret_message, struct
     message.version = span_take_u8(&reader);
     message.term = span_take_u64(&reader);
     if (reader.failed || version != PEER_WIRE_VERSION) {
-        return error_set(err, ERR_UNSUPPORTED, "peer message: version %u in %zu bytes", (unsigned)version, bytes.len);
+        return error_set(err, ERR_UNSUPPORTED, "peer message: version %u in %zu bytes",
+                         (unsigned)version, bytes.len);
     }
-    if (!term_is_valid(&message) || !take_fields(&reader, &message, arena) || !span_reader_done(&reader)) {
+    if (!term_is_valid(&message) || !take_fields(&reader, &message, arena) ||
+        !span_reader_done(&reader)) {
         return error_set(err, ERR_INVALID, "peer message: kind %u of %zu bytes cannot be read",
                          (unsigned)message.kind, bytes.len);
     }

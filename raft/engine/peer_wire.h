@@ -1,10 +1,12 @@
-/* One message between two members, as bytes: Raft's six, and our own adapter's (a forwarded proposal, ReadIndex, its
- * probe). The outer frame on TCP, with ids and cluster, is peer_frame.h. PURE.
+/* One message between two members, as bytes: Raft's six, and our own adapter's (a forwarded
+ * proposal, ReadIndex, its probe). The outer frame on TCP, with ids and cluster, is peer_frame.h.
+ * PURE.
  *
- *   byte 0: version of this encoding, 1     byte 1: kind     byte 2: the engine's own message version
- *   then term (8 bytes; 0 where it has no meaning) and the fields of the kind, little endian
+ *   byte 0: version of this encoding, 1     byte 1: kind     byte 2: the engine's own message
+ * version then term (8 bytes; 0 where it has no meaning) and the fields of the kind, little endian
  *
- * Everything is checked before it is kept: counts, lengths, and every configuration with our own parser. */
+ * Everything is checked before it is kept: counts, lengths, and every configuration with our own
+ * parser. */
 #ifndef RAFT_ENGINE_PEER_WIRE_H
 #define RAFT_ENGINE_PEER_WIRE_H
 
@@ -12,9 +14,9 @@
 #include "base/err.h"
 #include "raft/node.h"
 
-#define PEER_WIRE_VERSION 1
-#define PEER_WIRE_ENTRIES_MAX 1024
-#define PEER_WIRE_ENTRY_BYTES_MAX (STORE_COMMAND_BYTES_MAX + 64)
+#define PEER_WIRE_VERSION            1
+#define PEER_WIRE_ENTRIES_MAX        1024
+#define PEER_WIRE_ENTRY_BYTES_MAX    (STORE_COMMAND_BYTES_MAX + 64)
 #define PEER_WIRE_SNAPSHOT_BYTES_MAX ((size_t)40 * 1024 * 1024)
 
 enum peer_message_kind {
@@ -24,10 +26,10 @@ enum peer_message_kind {
     PEER_VOTE_RESULT = 4,
     PEER_SNAPSHOT = 5,
     PEER_TIMEOUT_NOW = 6,
-    PEER_PROPOSE = 16,      /* to the leader: one log entry's data (log_command.h) */
-    PEER_READ = 17,         /* to the leader: which index may I read at? */
+    PEER_PROPOSE = 16, /* to the leader: one log entry's data (log_command.h) */
+    PEER_READ = 17,    /* to the leader: which index may I read at? */
     PEER_READ_RESULT = 18,
-    PEER_PROBE = 19,        /* from the leader: what is your term? */
+    PEER_PROBE = 19, /* from the leader: what is your term? */
     PEER_PROBE_RESULT = 20
 };
 

@@ -36,7 +36,8 @@ static const char *const statement_texts[] = {
     [ST_SNAPSHOT_SET] = "INSERT OR REPLACE INTO snapshot(k, idx, term, cidx, crc, conf, data) "
                         "VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
 };
-_Static_assert(sizeof(statement_texts) / sizeof(statement_texts[0]) == ST_COUNT, "one text a statement");
+_Static_assert(sizeof(statement_texts) / sizeof(statement_texts[0]) == ST_COUNT,
+               "one text a statement");
 
 struct storage_meta {
     uint64_t id;
@@ -53,7 +54,8 @@ struct storage_db {
     int wal_pages;
 };
 
-/* --- errors and small steps -------------------------------------------------------------------------------- */
+/* --- errors and small steps
+ * -------------------------------------------------------------------------------- */
 
 static int db_error(struct storage_db *db, int rv, const char *what, struct error *err)
 {
@@ -96,7 +98,8 @@ static void bind_bytes(struct storage_db *db, enum statement which, int at, stru
     ASSERT(rv == SQLITE_OK);
 }
 
-/* --- checksums --------------------------------------------------------------------------------------------- */
+/* --- checksums
+ * --------------------------------------------------------------------------------------------- */
 
 static uint32_t meta_crc(const struct storage_meta *meta)
 {
@@ -116,8 +119,8 @@ static uint32_t entry_crc(const struct raft_entry_rec *entry)
     return crc32c(crc, entry->data);
 }
 
-static uint32_t snapshot_crc(uint64_t index, uint64_t term, uint64_t configuration_index, struct span configuration,
-                             struct span data)
+static uint32_t snapshot_crc(uint64_t index, uint64_t term, uint64_t configuration_index,
+                             struct span configuration, struct span data)
 {
     uint32_t crc = crc32c_u64(0, index);
     crc = crc32c_u64(crc, term);
@@ -127,7 +130,9 @@ static uint32_t snapshot_crc(uint64_t index, uint64_t term, uint64_t configurati
     return crc32c(crc, data);
 }
 
-/* --- write ------------------------------------------------------------------------------------------------- */
+/* --- write
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static int write_meta(struct storage_db *db, const struct storage_meta *meta, struct error *err)
 {
@@ -142,7 +147,8 @@ static int write_meta(struct storage_db *db, const struct storage_meta *meta, st
     return run(db, ST_META_SET, err);
 }
 
-static int write_entries(struct storage_db *db, const struct raft_storage_job *job, struct error *err)
+static int write_entries(struct storage_db *db, const struct raft_storage_job *job,
+                         struct error *err)
 {
     int rc = 0;
     if (job->truncate_from != 0) {
@@ -161,7 +167,8 @@ static int write_entries(struct storage_db *db, const struct raft_storage_job *j
     return rc;
 }
 
-static int write_snapshot(struct storage_db *db, const struct raft_storage_job *job, struct error *err)
+static int write_snapshot(struct storage_db *db, const struct raft_storage_job *job,
+                          struct error *err)
 {
     uint32_t crc = snapshot_crc(job->snapshot_index, job->snapshot_term, job->configuration_index,
                                 job->configuration, job->snapshot);
@@ -181,8 +188,8 @@ static int write_snapshot(struct storage_db *db, const struct raft_storage_job *
     return rc;
 }
 
-static int write_job(struct storage_db *db, const struct raft_storage_job *job, struct storage_meta *meta,
-                     struct error *err)
+static int write_job(struct storage_db *db, const struct raft_storage_job *job,
+                     struct storage_meta *meta, struct error *err)
 {
     int rc = 0;
     if (job->has_vote) {
@@ -199,8 +206,8 @@ static int write_job(struct storage_db *db, const struct raft_storage_job *job, 
     return rc;
 }
 
-/* Explicit, and its result counts: SQLite's automatic checkpoint swallows a failed fsync. A full disk only means
- * that the WAL stays. */
+/* Explicit, and its result counts: SQLite's automatic checkpoint swallows a failed fsync. A full
+ * disk only means that the WAL stays. */
 static int checkpoint(struct storage_db *db, int mode, struct error *err)
 {
     int rv = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, mode, NULL, NULL);
@@ -225,8 +232,8 @@ static int finish(struct storage_db *db, int rc, struct error *err)
     return rc;
 }
 
-int storage_db_write(struct storage_db *db, const struct raft_storage_job *const *jobs, size_t count,
-                     struct error *err)
+int storage_db_write(struct storage_db *db, const struct raft_storage_job *const *jobs,
+                     size_t count, struct error *err)
 {
     struct storage_meta meta = db->meta;
     int rc = run(db, ST_BEGIN, err);
@@ -244,8 +251,8 @@ int storage_db_write(struct storage_db *db, const struct raft_storage_job *const
     return rc == ERR_NO_SPACE ? 0 : rc;
 }
 
-int storage_db_set_cluster(struct storage_db *db, uint64_t cluster, const struct raft_storage_job *first,
-                           struct error *err)
+int storage_db_set_cluster(struct storage_db *db, uint64_t cluster,
+                           const struct raft_storage_job *first, struct error *err)
 {
     struct storage_meta meta = db->meta;
     meta.cluster = cluster;
@@ -263,7 +270,9 @@ int storage_db_set_cluster(struct storage_db *db, uint64_t cluster, const struct
     return rc;
 }
 
-/* --- open -------------------------------------------------------------------------------------------------- */
+/* --- open
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int on_wal(void *arg, sqlite3 *sqlite, const char *schema, int pages)
 {
@@ -281,7 +290,8 @@ static int execute(struct storage_db *db, const char *text, struct error *err)
 }
 
 /* First column of the first row as text, cut to `size`; empty if there is none. */
-static int query_text(struct storage_db *db, const char *text, char *value, size_t size, struct error *err)
+static int query_text(struct storage_db *db, const char *text, char *value, size_t size,
+                      struct error *err)
 {
     sqlite3_stmt *statement = NULL;
     int rv = sqlite3_prepare_v2(db->sqlite, text, -1, &statement, NULL);
@@ -303,8 +313,9 @@ static int set_pragmas(struct storage_db *db, struct error *err)
 {
     static const char *const before[] = {"PRAGMA locking_mode=EXCLUSIVE"};
     static const char *const after[] = {
-        "PRAGMA synchronous=FULL",     "PRAGMA wal_autocheckpoint=0", "PRAGMA cell_size_check=1",
-        "PRAGMA temp_store=MEMORY",    "PRAGMA cache_size=-1024",     "PRAGMA journal_size_limit=4194304",
+        "PRAGMA synchronous=FULL",  "PRAGMA wal_autocheckpoint=0",
+        "PRAGMA cell_size_check=1", "PRAGMA temp_store=MEMORY",
+        "PRAGMA cache_size=-1024",  "PRAGMA journal_size_limit=4194304",
     };
     char mode[16];
     int rc = execute(db, before[0], err);
@@ -312,7 +323,8 @@ static int set_pragmas(struct storage_db *db, struct error *err)
         rc = query_text(db, "PRAGMA journal_mode=WAL", mode, sizeof(mode), err);
     }
     if (rc == 0 && strcmp(mode, "wal") != 0) {
-        rc = error_set(err, ERR_UNSUPPORTED, "the file system gives journal mode '%s' where 'wal' is needed", mode);
+        rc = error_set(err, ERR_UNSUPPORTED,
+                       "the file system gives journal mode '%s' where 'wal' is needed", mode);
     }
     for (size_t i = 0; i < sizeof(after) / sizeof(after[0]) && rc == 0; i++) {
         rc = execute(db, after[i], err);
@@ -323,18 +335,19 @@ static int set_pragmas(struct storage_db *db, struct error *err)
 
 static int create_schema(struct storage_db *db, struct error *err)
 {
-    return execute(db,
-                   "BEGIN IMMEDIATE;"
-                   "CREATE TABLE meta(k INTEGER PRIMARY KEY CHECK (k = 1), format INTEGER NOT NULL,"
-                   " id INTEGER NOT NULL, cluster INTEGER NOT NULL, name TEXT NOT NULL, term INTEGER NOT NULL,"
-                   " vote INTEGER NOT NULL, crc INTEGER NOT NULL);"
-                   "CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, type INTEGER NOT NULL,"
-                   " crc INTEGER NOT NULL, data BLOB NOT NULL);"
-                   "CREATE TABLE snapshot(k INTEGER PRIMARY KEY CHECK (k = 1), idx INTEGER NOT NULL,"
-                   " term INTEGER NOT NULL, cidx INTEGER NOT NULL, crc INTEGER NOT NULL, conf BLOB NOT NULL,"
-                   " data BLOB NOT NULL);"
-                   "COMMIT",
-                   err);
+    return execute(
+        db,
+        "BEGIN IMMEDIATE;"
+        "CREATE TABLE meta(k INTEGER PRIMARY KEY CHECK (k = 1), format INTEGER NOT NULL,"
+        " id INTEGER NOT NULL, cluster INTEGER NOT NULL, name TEXT NOT NULL, term INTEGER NOT NULL,"
+        " vote INTEGER NOT NULL, crc INTEGER NOT NULL);"
+        "CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, type INTEGER NOT NULL,"
+        " crc INTEGER NOT NULL, data BLOB NOT NULL);"
+        "CREATE TABLE snapshot(k INTEGER PRIMARY KEY CHECK (k = 1), idx INTEGER NOT NULL,"
+        " term INTEGER NOT NULL, cidx INTEGER NOT NULL, crc INTEGER NOT NULL, conf BLOB NOT NULL,"
+        " data BLOB NOT NULL);"
+        "COMMIT",
+        err);
 }
 
 static int prepare_all(struct storage_db *db, struct error *err)
@@ -350,11 +363,13 @@ static int prepare_all(struct storage_db *db, struct error *err)
 }
 
 /* A new file gets an id and the name; the id of a directory is never changed afterwards. */
-static int make_meta(struct storage_db *db, const char *name, const struct random *random, struct error *err)
+static int make_meta(struct storage_db *db, const char *name, const struct random *random,
+                     struct error *err)
 {
     struct storage_meta meta = {0};
     if (strlen(name) >= sizeof(meta.name)) {
-        return error_set(err, ERR_INVALID, "member name '%s' is longer than %zu bytes", name, sizeof(meta.name) - 1);
+        return error_set(err, ERR_INVALID, "member name '%s' is longer than %zu bytes", name,
+                         sizeof(meta.name) - 1);
     }
     memcpy(meta.name, name, strlen(name) + 1);
     do {
@@ -382,13 +397,15 @@ static struct span column_bytes(sqlite3_stmt *row, int at)
     return span_of(data, data == NULL ? 0 : (size_t)sqlite3_column_bytes(row, at));
 }
 
-static int read_meta_row(struct storage_db *db, sqlite3_stmt *row, const char *name, struct error *err)
+static int read_meta_row(struct storage_db *db, sqlite3_stmt *row, const char *name,
+                         struct error *err)
 {
     struct storage_meta meta = {0};
     struct span text = column_bytes(row, 3);
     uint64_t format = column_u64(row, 0);
     if (format != STORAGE_FORMAT) {
-        return error_set(err, ERR_UNSUPPORTED, "format %" PRIu64 " where %d is known", format, STORAGE_FORMAT);
+        return error_set(err, ERR_UNSUPPORTED, "format %" PRIu64 " where %d is known", format,
+                         STORAGE_FORMAT);
     }
     if (text.len >= sizeof(meta.name)) {
         return error_set(err, ERR_CORRUPT, "table meta: name of %zu bytes", text.len);
@@ -403,8 +420,10 @@ static int read_meta_row(struct storage_db *db, sqlite3_stmt *row, const char *n
     }
     if (strcmp(meta.name, name) != 0) {
         return error_set(err, ERR_INVALID,
-                         "the directory belongs to member '%s' and this is '%s': a copied directory must not be used, "
-                         "give this member an empty one", meta.name, name);
+                         "the directory belongs to member '%s' and this is '%s': a copied "
+                         "directory must not be used, "
+                         "give this member an empty one",
+                         meta.name, name);
     }
     db->meta = meta;
     return 0;
@@ -414,8 +433,8 @@ static int read_meta(struct storage_db *db, const char *name, bool *ret_found, s
 {
     sqlite3_stmt *row = NULL;
     int rc = 0;
-    int rv = sqlite3_prepare_v2(db->sqlite, "SELECT format, id, cluster, name, term, vote, crc FROM meta", -1, &row,
-                                NULL);
+    int rv = sqlite3_prepare_v2(
+        db->sqlite, "SELECT format, id, cluster, name, term, vote, crc FROM meta", -1, &row, NULL);
     if (rv == SQLITE_OK) {
         rv = sqlite3_step(row);
     }
@@ -429,7 +448,8 @@ static int read_meta(struct storage_db *db, const char *name, bool *ret_found, s
     return rc;
 }
 
-static int open_checked(struct storage_db *db, const char *name, const struct random *random, struct error *err)
+static int open_checked(struct storage_db *db, const char *name, const struct random *random,
+                        struct error *err)
 {
     char tables[16];
     bool found = false;
@@ -452,8 +472,8 @@ static int open_checked(struct storage_db *db, const char *name, const struct ra
     }
     if (rc == 0 && !found) {
         char rows[16];
-        rc = query_text(db, "SELECT (SELECT count(*) FROM log) + (SELECT count(*) FROM snapshot)", rows, sizeof(rows),
-                        err);
+        rc = query_text(db, "SELECT (SELECT count(*) FROM log) + (SELECT count(*) FROM snapshot)",
+                        rows, sizeof(rows), err);
         if (rc == 0 && strcmp(rows, "0") != 0) {
             rc = error_set(err, ERR_CORRUPT, "a log without a member");
         }
@@ -464,11 +484,12 @@ static int open_checked(struct storage_db *db, const char *name, const struct ra
     return rc;
 }
 
-int storage_db_open(const char *path, const char *name, const struct random *random, struct storage_db **ret_db,
-                    struct error *err)
+int storage_db_open(const char *path, const char *name, const struct random *random,
+                    struct storage_db **ret_db, struct error *err)
 {
     struct storage_db *db = mem_new(struct storage_db);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rv = sqlite3_open_v2(path, &db->sqlite, flags, NULL);
     int rc = rv == SQLITE_OK ? 0 : db_error(db, rv, "opening", err);
     if (rc == 0) {
@@ -500,7 +521,9 @@ void storage_db_close(struct storage_db *db, bool clean)
     mem_free(db);
 }
 
-/* --- load -------------------------------------------------------------------------------------------------- */
+/* --- load
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int load_snapshot_row(sqlite3_stmt *row, struct raft_boot *boot, struct error *err)
 {
@@ -510,17 +533,19 @@ static int load_snapshot_row(sqlite3_stmt *row, struct raft_boot *boot, struct e
     boot->snapshot_index = column_u64(row, 0);
     boot->snapshot_term = column_u64(row, 1);
     boot->configuration_index = column_u64(row, 2);
-    if (column_u64(row, 3) != snapshot_crc(boot->snapshot_index, boot->snapshot_term, boot->configuration_index,
-                                           configuration, data)) {
+    if (column_u64(row, 3) != snapshot_crc(boot->snapshot_index, boot->snapshot_term,
+                                           boot->configuration_index, configuration, data)) {
         return error_set(err, ERR_CORRUPT, "table snapshot: checksum");
     }
     boot->has_snapshot = true;
-    boot->configuration = span_of(mem_memdup(configuration.data, configuration.len), configuration.len);
+    boot->configuration =
+        span_of(mem_memdup(configuration.data, configuration.len), configuration.len);
     boot->snapshot = span_of(mem_memdup(data.data, data.len), data.len);
     return configuration_decode(boot->configuration, &parsed, err);
 }
 
-static int load_entry_row(sqlite3_stmt *row, struct raft_boot *boot, struct buf *entries, struct error *err)
+static int load_entry_row(sqlite3_stmt *row, struct raft_boot *boot, struct buf *entries,
+                          struct error *err)
 {
     struct raft_entry_rec entry = {
         .index = column_u64(row, 0),
@@ -530,14 +555,17 @@ static int load_entry_row(sqlite3_stmt *row, struct raft_boot *boot, struct buf 
     };
     uint64_t expected = entry.index;
     if (boot->entry_count > 0) {
-        expected = ((const struct raft_entry_rec *)(const void *)entries->data)[boot->entry_count - 1].index + 1;
+        expected =
+            ((const struct raft_entry_rec *)(const void *)entries->data)[boot->entry_count - 1]
+                .index +
+            1;
     }
     if (column_u64(row, 3) != entry_crc(&entry) || column_u64(row, 2) > UINT16_MAX) {
         return error_set(err, ERR_CORRUPT, "table log: checksum of entry %" PRIu64, entry.index);
     }
     if (entry.index != expected) {
-        return error_set(err, ERR_CORRUPT, "table log: entry %" PRIu64 " where %" PRIu64 " belongs", entry.index,
-                         expected);
+        return error_set(err, ERR_CORRUPT, "table log: entry %" PRIu64 " where %" PRIu64 " belongs",
+                         entry.index, expected);
     }
     entry.data = span_of(mem_memdup(entry.data.data, entry.data.len), entry.data.len);
     buf_put(entries, &entry, sizeof(entry));
@@ -549,7 +577,8 @@ static int load_snapshot(struct storage_db *db, struct raft_boot *boot, struct e
 {
     sqlite3_stmt *row = NULL;
     int rc = 0;
-    int rv = sqlite3_prepare_v2(db->sqlite, "SELECT idx, term, cidx, crc, conf, data FROM snapshot", -1, &row, NULL);
+    int rv = sqlite3_prepare_v2(db->sqlite, "SELECT idx, term, cidx, crc, conf, data FROM snapshot",
+                                -1, &row, NULL);
     if (rv == SQLITE_OK) {
         rv = sqlite3_step(row);
     }
@@ -567,7 +596,8 @@ static int load_log(struct storage_db *db, struct raft_boot *boot, struct error 
     sqlite3_stmt *row = NULL;
     struct buf entries = BUF_INIT;
     int rc = 0;
-    int rv = sqlite3_prepare_v2(db->sqlite, "SELECT idx, term, type, crc, data FROM log ORDER BY idx", -1, &row, NULL);
+    int rv = sqlite3_prepare_v2(
+        db->sqlite, "SELECT idx, term, type, crc, data FROM log ORDER BY idx", -1, &row, NULL);
     while (rv == SQLITE_OK || rv == SQLITE_ROW) {
         rv = sqlite3_step(row);
         if (rv == SQLITE_ROW) {
@@ -591,10 +621,12 @@ static int load_log(struct storage_db *db, struct raft_boot *boot, struct error 
 static int check_whole(const struct raft_boot *boot, struct error *err)
 {
     uint64_t snapshot = boot->has_snapshot ? boot->snapshot_index : 0;
-    if (boot->entry_count > 0 &&
-        (boot->entries[0].index > snapshot + 1 || boot->entries[boot->entry_count - 1].index < snapshot)) {
-        return error_set(err, ERR_CORRUPT, "the log from %" PRIu64 " to %" PRIu64 " does not meet the snapshot of %" PRIu64,
-                         boot->entries[0].index, boot->entries[boot->entry_count - 1].index, snapshot);
+    if (boot->entry_count > 0 && (boot->entries[0].index > snapshot + 1 ||
+                                  boot->entries[boot->entry_count - 1].index < snapshot)) {
+        return error_set(
+            err, ERR_CORRUPT,
+            "the log from %" PRIu64 " to %" PRIu64 " does not meet the snapshot of %" PRIu64,
+            boot->entries[0].index, boot->entries[boot->entry_count - 1].index, snapshot);
     }
     if (boot->term == 0 && (boot->entry_count > 0 || boot->has_snapshot)) {
         return error_set(err, ERR_CORRUPT, "a log without a term");

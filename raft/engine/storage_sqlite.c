@@ -1,11 +1,13 @@
 /* The storage thread and its side on the loop.
  *
  *   loop: submit -> `queued` --mutex--> thread: takes all of it as one batch, one transaction
- *   loop: async  <- `finished`, in order <------ thread: done, or full (tries the same batch again each second)
+ *   loop: async  <- `finished`, in order <------ thread: done, or full (tries the same batch again
+ * each second)
  *
- * Only the thread touches the database after the first job; before it, raft_storage_create and _join do, on the loop's
- * thread, while the thread waits for work. The thread never calls back: it leaves notes under the mutex and wakes the
- * loop. After a fatal error the thread ends and nothing is finished any more. */
+ * Only the thread touches the database after the first job; before it, raft_storage_create and
+ * _join do, on the loop's thread, while the thread waits for work. The thread never calls back: it
+ * leaves notes under the mutex and wakes the loop. After a fatal error the thread ends and nothing
+ * is finished any more. */
 #include "raft/storage.h"
 
 #include "base/assert.h"
@@ -25,7 +27,7 @@
 
 #include <raft.h>
 
-#define STORAGE_RETRY_NS ((uint64_t)1000 * 1000 * 1000)
+#define STORAGE_RETRY_NS       ((uint64_t)1000 * 1000 * 1000)
 #define STORAGE_BATCH_JOBS_MAX 256
 
 struct storage_request {
@@ -55,7 +57,7 @@ struct raft_storage {
     uv_cond_t wake;
     struct list queued;
     struct list finished;
-    struct list held; /* the batch that the thread has, or may not go on with */
+    struct list held;  /* the batch that the thread has, or may not go on with */
     uint64_t tried_ns; /* end of the last transaction, whatever became of it */
     bool used;         /* the thread has begun to write */
     bool stopping;
@@ -65,7 +67,9 @@ struct raft_storage {
     struct error error;
 };
 
-/* --- thread ------------------------------------------------------------------------------------------------ */
+/* --- thread
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void move_all(struct list *from, struct list *to, size_t count_max)
 {
@@ -79,7 +83,8 @@ static void move_all(struct list *from, struct list *to, size_t count_max)
 static size_t jobs_of(struct list *batch, const struct raft_storage_job **jobs)
 {
     size_t count = 0;
-    LIST_EACH(item, batch) {
+    LIST_EACH(item, batch)
+    {
         jobs[count++] = LIST_OWNER(item, struct storage_request, link)->job;
     }
     return count;
@@ -137,9 +142,12 @@ static void thread_main(void *arg)
     uv_mutex_unlock(&storage->mutex);
 }
 
-/* --- loop -------------------------------------------------------------------------------------------------- */
+/* --- loop
+ * --------------------------------------------------------------------------------------------------
+ */
 
-static void submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg), void *job_arg)
+static void submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg),
+                   void *job_arg)
 {
     struct raft_storage *storage = arg;
     struct storage_request *request = mem_new(struct storage_request);
@@ -160,7 +168,8 @@ const struct raft_storage_ops raft_storage_sqlite_ops = {.submit = submit};
 
 static void give_back(struct list *requests)
 {
-    LIST_EACH(item, requests) {
+    LIST_EACH(item, requests)
+    {
         struct storage_request *request = LIST_OWNER(item, struct storage_request, link);
         list_remove(item);
         request->done(request->job_arg);
@@ -263,7 +272,9 @@ int64_t raft_storage_age_ms(const struct raft_storage *storage)
     return since == 0 || now < since ? 0 : (int64_t)((now - since) / 1000000);
 }
 
-/* --- open -------------------------------------------------------------------------------------------------- */
+/* --- open
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int path_of(const char *dir, const char *file, char *path, size_t size, struct error *err)
 {
@@ -281,7 +292,9 @@ static int sync_directory(const char *path, struct error *err)
     if (fd >= 0) {
         (void)close(fd);
     }
-    return failed == 0 ? 0 : error_set(err, err_from_errno(failed), "syncing '%s': %s", path, strerror(failed));
+    return failed == 0
+               ? 0
+               : error_set(err, err_from_errno(failed), "syncing '%s': %s", path, strerror(failed));
 }
 
 /* The name of a new directory has to survive a power loss as well as what is in it. */
@@ -289,7 +302,9 @@ static int make_directory(const char *dir, struct error *err)
 {
     char parent[PATH_MAX];
     if (mkdir(dir, 0700) != 0) {
-        return errno == EEXIST ? 0 : error_set(err, err_from_errno(errno), "making '%s': %s", dir, strerror(errno));
+        return errno == EEXIST
+                   ? 0
+                   : error_set(err, err_from_errno(errno), "making '%s': %s", dir, strerror(errno));
     }
     int rc = path_of(dir, "..", parent, sizeof(parent), err);
     return rc != 0 ? rc : sync_directory(parent, err);
@@ -317,8 +332,8 @@ static int take_lock(const char *dir, int *ret_fd, struct error *err)
     return 0;
 }
 
-static int open_files(struct raft_storage *storage, const char *dir, const char *name, const struct random *random,
-                      struct error *err)
+static int open_files(struct raft_storage *storage, const char *dir, const char *name,
+                      const struct random *random, struct error *err)
 {
     char path[PATH_MAX];
     int rc = make_directory(dir, err);
@@ -353,9 +368,9 @@ static void start_thread(struct raft_storage *storage, struct uv_loop_s *loop)
     storage->thread_runs = true;
 }
 
-int raft_storage_open(struct uv_loop_s *loop, const char *dir, const char *name, const struct random *random,
-                      const struct raft_storage_callbacks *callbacks, struct raft_storage **ret_storage,
-                      struct error *err)
+int raft_storage_open(struct uv_loop_s *loop, const char *dir, const char *name,
+                      const struct random *random, const struct raft_storage_callbacks *callbacks,
+                      struct raft_storage **ret_storage, struct error *err)
 {
     struct raft_storage *storage = mem_new(struct raft_storage);
     storage->lock_fd = -1;
@@ -394,10 +409,11 @@ bool raft_storage_is_empty(const struct raft_storage *storage)
     return boot->term == 0 && boot->voted_for == 0 && boot->entry_count == 0 && !boot->has_snapshot;
 }
 
-/* --- first start ------------------------------------------------------------------------------------------- */
+/* --- first start
+ * ------------------------------------------------------------------------------------------- */
 
-static int set_cluster(struct raft_storage *storage, uint64_t cluster, const struct raft_storage_job *first,
-                       struct error *err)
+static int set_cluster(struct raft_storage *storage, uint64_t cluster,
+                       const struct raft_storage_job *first, struct error *err)
 {
     struct raft_boot boot;
     if (!raft_storage_is_empty(storage)) {
@@ -420,9 +436,11 @@ static int set_cluster(struct raft_storage *storage, uint64_t cluster, const str
     return rc;
 }
 
-int raft_storage_create(struct raft_storage *storage, uint64_t cluster, struct span configuration, struct error *err)
+int raft_storage_create(struct raft_storage *storage, uint64_t cluster, struct span configuration,
+                        struct error *err)
 {
-    struct raft_entry_rec entry = {.index = 1, .term = 1, .type = RAFT_CHANGE, .data = configuration};
+    struct raft_entry_rec entry = {
+        .index = 1, .term = 1, .type = RAFT_CHANGE, .data = configuration};
     struct raft_storage_job job = {
         .has_vote = true,
         .term = 1,

@@ -1,5 +1,5 @@
-/* Any bytes as a message of another member: the decoder must refuse or read them, what it read must be written again as
- * the same bytes, and a node that receives it must live on. */
+/* Any bytes as a message of another member: the decoder must refuse or read them, what it read must
+ * be written again as the same bytes, and a node that receives it must live on. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/engine/node_impl.h"
@@ -19,7 +19,8 @@ struct disk {
     size_t count;
 };
 
-static void submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg), void *job_arg)
+static void submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg),
+                   void *job_arg)
 {
     struct disk *disk = arg;
     (void)job;
@@ -78,7 +79,8 @@ static void on_change(void *arg)
     (void)arg;
 }
 
-/* A snapshot whose content is damaged, or a log that contradicts a committed one: the member ends itself, as it must. */
+/* A snapshot whose content is damaged, or a log that contradicts a committed one: the member ends
+ * itself, as it must. */
 static void on_fatal(void *arg, const struct error *err)
 {
     (void)arg;
@@ -91,14 +93,17 @@ static struct raft_node *start(struct disk *disk)
     static const struct raft_peer_ops peers = {.send = send, .connected = connected};
     static const struct clock clock = {now, now, zero, now, NULL};
     static const struct random random = {next, NULL};
-    struct raft_env env = {&storage, disk, &peers, NULL, &clock, &random, arm, on_change, on_fatal, NULL};
-    struct raft_node_config config = {.name = "a", .address = "a:1", .election_timeout_ms = 500, .heartbeat_ms = 50};
+    struct raft_env env = {&storage, disk, &peers,    NULL,     &clock,
+                           &random,  arm,  on_change, on_fatal, NULL};
+    struct raft_node_config config = {
+        .name = "a", .address = "a:1", .election_timeout_ms = 500, .heartbeat_ms = 50};
     uint64_t ids[] = {1, 2, 3};
     struct buf bytes = BUF_INIT;
     struct raft_node *node = NULL;
     int rc = raft_first_configuration(ids, 3, &bytes, NULL);
     ASSERT(rc == 0);
-    struct raft_entry_rec entry = {.index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
+    struct raft_entry_rec entry = {
+        .index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
     struct raft_boot boot = {.id = 1, .cluster = 1, .term = 1, .entries = &entry, .entry_count = 1};
     rc = raft_node_start(&config, &env, &boot, &node, NULL);
     ASSERT(rc == 0);

@@ -1,5 +1,6 @@
-/* A group of raft_nodes on virtual time, memory disks and a network that a test can cut, delay and inspect. Included by
- * the tests of the engine; every function is static, and a test need not use all of them. */
+/* A group of raft_nodes on virtual time, memory disks and a network that a test can cut, delay and
+ * inspect. Included by the tests of the engine; every function is static, and a test need not use
+ * all of them. */
 #ifndef TESTS_FAKE_GROUP_H
 #define TESTS_FAKE_GROUP_H
 
@@ -18,9 +19,9 @@
 #include <cmocka.h>
 
 #define FAKE_NODES_MAX 6
-#define FAKE_ET 200
-#define FAKE_HB 20
-#define FAKE_LOG_MAX 16384
+#define FAKE_ET        200
+#define FAKE_HB        20
+#define FAKE_LOG_MAX   16384
 
 struct fake_group;
 
@@ -81,11 +82,13 @@ struct fake_group {
     unsigned threshold;
     unsigned trailing;
     /* Drops a message when it says so. */
-    bool (*drops)(struct fake_group *group, uint64_t from, uint64_t to, const struct peer_message *message);
+    bool (*drops)(struct fake_group *group, uint64_t from, uint64_t to,
+                  const struct peer_message *message);
     unsigned sent[32]; /* by kind */
 };
 
-/* --- environment ------------------------------------------------------------------------------------------- */
+/* --- environment
+ * ------------------------------------------------------------------------------------------- */
 
 static int64_t fake_mono(void *arg)
 {
@@ -113,7 +116,8 @@ static uint64_t fake_random(void *arg)
     return z ^ (z >> 31);
 }
 
-static void fake_submit(void *arg, const struct raft_storage_job *job, void (*done)(void *), void *job_arg)
+static void fake_submit(void *arg, const struct raft_storage_job *job, void (*done)(void *),
+                        void *job_arg)
 {
     struct fake_node *node = arg;
     struct fake_job *fake = mem_new(struct fake_job);
@@ -179,7 +183,9 @@ static void fake_on_fatal(void *arg, const struct error *err)
     ((struct fake_node *)arg)->fatal = *err;
 }
 
-/* --- disk -------------------------------------------------------------------------------------------------- */
+/* --- disk
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static void fake_disk_drop(struct fake_disk *disk, size_t from, size_t until)
 {
@@ -189,7 +195,8 @@ static void fake_disk_drop(struct fake_disk *disk, size_t from, size_t until)
     for (size_t i = from; i < until; i++) {
         mem_free((void *)disk->entries[i].data.data);
     }
-    memmove(&disk->entries[from], &disk->entries[until], (disk->entry_count - until) * sizeof(disk->entries[0]));
+    memmove(&disk->entries[from], &disk->entries[until],
+            (disk->entry_count - until) * sizeof(disk->entries[0]));
     disk->entry_count -= until - from;
 }
 
@@ -204,15 +211,16 @@ static size_t fake_disk_find(const struct fake_disk *disk, uint64_t index)
 
 static void fake_disk_append(struct fake_disk *disk, const struct raft_entry_rec *entry)
 {
-    ASSERT(disk->entry_count == 0 || disk->entries[disk->entry_count - 1].index + 1 == entry->index);
+    ASSERT(disk->entry_count == 0 ||
+           disk->entries[disk->entry_count - 1].index + 1 == entry->index);
     ASSERT(disk->entry_count < FAKE_LOG_MAX);
     if (disk->entries == NULL) {
         disk->entries = mem_new_array(struct raft_entry_rec, FAKE_LOG_MAX);
     }
     disk->entries[disk->entry_count] = *entry;
-    disk->entries[disk->entry_count++].data =
-        span_of(mem_memdup(entry->data.len == 0 ? "" : (const char *)entry->data.data, entry->data.len),
-                entry->data.len);
+    disk->entries[disk->entry_count++].data = span_of(
+        mem_memdup(entry->data.len == 0 ? "" : (const char *)entry->data.data, entry->data.len),
+        entry->data.len);
 }
 
 static void fake_disk_write(struct fake_disk *disk, const struct raft_storage_job *job)
@@ -239,7 +247,8 @@ static void fake_disk_write(struct fake_disk *disk, const struct raft_storage_jo
         buf_put_span(&disk->configuration, job->configuration);
         buf_clear(&disk->snapshot);
         buf_put_span(&disk->snapshot, job->snapshot);
-        size_t until = job->snapshot_installed ? disk->entry_count : fake_disk_find(disk, job->delete_until + 1);
+        size_t until = job->snapshot_installed ? disk->entry_count
+                                               : fake_disk_find(disk, job->delete_until + 1);
         fake_disk_drop(disk, 0, until);
     }
 }
@@ -253,7 +262,9 @@ static void fake_disk_free(struct fake_disk *disk)
     memset(disk, 0, sizeof(*disk));
 }
 
-/* --- nodes ------------------------------------------------------------------------------------------------- */
+/* --- nodes
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static const struct raft_storage_ops fake_storage_ops = {.submit = fake_submit};
 static const struct raft_peer_ops fake_peer_ops = {.send = fake_send, .connected = fake_connected};
@@ -329,7 +340,8 @@ static void fake_first_entry(struct fake_group *group, struct fake_node *fake, s
     }
     int rc = raft_first_configuration(ids, voters, &bytes, NULL);
     ASSERT(rc == 0);
-    struct raft_entry_rec entry = {.index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
+    struct raft_entry_rec entry = {
+        .index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
     fake->disk.term = 1;
     fake_disk_append(&fake->disk, &entry);
     buf_free(&bytes);
@@ -358,11 +370,13 @@ static __attribute__((unused)) void fake_start_all(struct fake_group *group)
     }
 }
 
-/* The process dies: jobs under way are lost from `durable` on; what was not completed was never told. */
+/* The process dies: jobs under way are lost from `durable` on; what was not completed was never
+ * told. */
 static void fake_crash(struct fake_node *fake, size_t durable)
 {
     size_t i = 0;
-    LIST_EACH(item, &fake->jobs) {
+    LIST_EACH(item, &fake->jobs)
+    {
         struct fake_job *job = LIST_OWNER(item, struct fake_job, link);
         if (i++ < durable) {
             fake_disk_write(&fake->disk, job->job);
@@ -371,7 +385,8 @@ static void fake_crash(struct fake_node *fake, size_t durable)
     raft_node_stop(fake->node);
     fake->node = NULL;
     fake->arm_at = -1;
-    LIST_EACH(item, &fake->jobs) {
+    LIST_EACH(item, &fake->jobs)
+    {
         struct fake_job *job = LIST_OWNER(item, struct fake_job, link);
         list_remove(item);
         job->done(job->arg);
@@ -394,13 +409,16 @@ static void fake_group_free(struct fake_group *group)
         }
         fake_disk_free(&group->nodes[i].disk);
     }
-    LIST_EACH(item, &group->messages) {
+    LIST_EACH(item, &group->messages)
+    {
         fake_message_free(LIST_OWNER(item, struct fake_message, link));
     }
     mem_free(group);
 }
 
-/* --- running ----------------------------------------------------------------------------------------------- */
+/* --- running
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static bool fake_job_one(struct fake_node *fake)
 {
@@ -514,7 +532,9 @@ static __attribute__((unused)) struct fake_node *fake_elect(struct fake_group *g
     return NULL;
 }
 
-/* --- calls ------------------------------------------------------------------------------------------------- */
+/* --- calls
+ * -------------------------------------------------------------------------------------------------
+ */
 
 struct fake_call {
     unsigned times;
@@ -534,8 +554,9 @@ static __attribute__((unused)) void fake_done(void *arg, int rc, const struct st
     }
 }
 
-static __attribute__((unused)) void fake_put(struct fake_node *fake, const char *key, const char *value, int64_t timeout_ms, unsigned attempts,
-                     struct fake_call *call)
+static __attribute__((unused)) void fake_put(struct fake_node *fake, const char *key,
+                                             const char *value, int64_t timeout_ms,
+                                             unsigned attempts, struct fake_call *call)
 {
     struct store_op op = {.type = STORE_OP_PUT, .key = span_str(key), .value = span_str(value)};
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
@@ -547,10 +568,12 @@ static __attribute__((unused)) void fake_put(struct fake_node *fake, const char 
     }
 }
 
-static __attribute__((unused)) bool fake_has(const struct fake_node *fake, const char *key, const char *value)
+static __attribute__((unused)) bool fake_has(const struct fake_node *fake, const char *key,
+                                             const char *value)
 {
     struct store_kv kv;
-    return store_get(raft_node_store(fake->node), span_str(key), &kv) && span_equal_str(kv.value, value);
+    return store_get(raft_node_store(fake->node), span_str(key), &kv) &&
+           span_equal_str(kv.value, value);
 }
 
 /* All running nodes hold the same state. */

@@ -1,8 +1,9 @@
-/* What other Raft libraries, and earlier releases of this one, got wrong: the list of docs/consensus.md, beside the
- * guards (test_guards.c). */
+/* What other Raft libraries, and earlier releases of this one, got wrong: the list of
+ * docs/consensus.md, beside the guards (test_guards.c). */
 #include "tests/unit/raft_engine/fake_group.h"
 
-/* --- one node by hand -------------------------------------------------------------------------------------------- */
+/* --- one node by hand
+ * -------------------------------------------------------------------------------------------- */
 
 static void inject(struct fake_group *group, uint64_t from, const struct peer_message *message)
 {
@@ -14,7 +15,8 @@ static void inject(struct fake_group *group, uint64_t from, const struct peer_me
 
 static void forget_messages(struct fake_group *group)
 {
-    LIST_EACH(item, &group->messages) {
+    LIST_EACH(item, &group->messages)
+    {
         fake_message_free(LIST_OWNER(item, struct fake_message, link));
     }
 }
@@ -22,7 +24,8 @@ static void forget_messages(struct fake_group *group)
 static bool last_answer(struct fake_group *group, struct peer_message *ret_message)
 {
     bool found = false;
-    LIST_EACH(item, &group->messages) {
+    LIST_EACH(item, &group->messages)
+    {
         struct buf arena = BUF_INIT;
         struct peer_message message;
         struct fake_message *sent = LIST_OWNER(item, struct fake_message, link);
@@ -41,8 +44,9 @@ static struct raft_entry_rec barrier_at(uint64_t index, uint64_t term)
     return (struct raft_entry_rec){index, term, RAFT_BARRIER, span_of("\0\0\0\0\0\0\0\0", 8)};
 }
 
-static struct peer_message append_of(uint64_t term, uint64_t prev_index, uint64_t prev_term, uint64_t commit,
-                                     const struct raft_entry_rec *entries, size_t count)
+static struct peer_message append_of(uint64_t term, uint64_t prev_index, uint64_t prev_term,
+                                     uint64_t commit, const struct raft_entry_rec *entries,
+                                     size_t count)
 {
     struct peer_message message = {.kind = PEER_APPEND, .term = term};
     message.append = (struct peer_append){prev_index, prev_term, commit, entries, count};
@@ -60,7 +64,7 @@ static void a_follower_confirms_only_what_its_disk_has(void **state)
     inject(group, 2, &message);
     assert_false(last_answer(group, &answer));
     struct peer_message heartbeat = append_of(2, 2, 2, 1, NULL, 0);
-    inject(group, 2, &heartbeat); /* says that the leader thinks we have it */
+    inject(group, 2, &heartbeat);                /* says that the leader thinks we have it */
     assert_true(fake_job_one(&group->nodes[0])); /* the term, with the entry */
     assert_true(last_answer(group, &answer));
     assert_int_equal(answer.append_result.last_index, 2);
@@ -122,8 +126,8 @@ static void a_write_of_entries_that_were_cut_reports_nothing_of_them(void **stat
     fake_group_free(group);
 }
 
-/* After a restart a CHANGE of the log is not known to be committed; cut off, the one before it is in force: here the
- * snapshot's, because the log does not reach back any more. */
+/* After a restart a CHANGE of the log is not known to be committed; cut off, the one before it is
+ * in force: here the snapshot's, because the log does not reach back any more. */
 static void a_configuration_rolls_back_after_compaction_and_restart(void **state)
 {
     (void)state;
@@ -159,10 +163,13 @@ static void a_configuration_rolls_back_after_compaction_and_restart(void **state
     }
     raft_node_status(group->nodes[0].node, &status);
     assert_int_equal(status.member_count, 3);
-    assert_int_equal(raft_boot_members(&(struct raft_boot){.entries = disk->entries, .entry_count = disk->entry_count,
-                                                           .has_snapshot = true,
-                                                           .configuration = buf_span(&disk->configuration)},
-                                       (uint64_t[4]){0}, 4), 3);
+    assert_int_equal(
+        raft_boot_members(&(struct raft_boot){.entries = disk->entries,
+                                              .entry_count = disk->entry_count,
+                                              .has_snapshot = true,
+                                              .configuration = buf_span(&disk->configuration)},
+                          (uint64_t[4]){0}, 4),
+        3);
     store_free(store);
     buf_free(&bytes);
     fake_group_free(group);
@@ -189,10 +196,12 @@ static void a_single_voter_acknowledges_nothing_before_its_disk(void **state)
     fake_group_free(group);
 }
 
-/* --- groups ------------------------------------------------------------------------------------------------------- */
+/* --- groups
+ * -------------------------------------------------------------------------------------------------------
+ */
 
-/* The first leader has an entry that nobody else got; a rival leads briefly with another under the same index; the
- * first one leads again and spreads its old entry; the rival comes back. */
+/* The first leader has an entry that nobody else got; a rival leads briefly with another under the
+ * same index; the first one leads again and spreads its old entry; the rival comes back. */
 static void figure_8_does_not_diverge(void **state)
 {
     (void)state;
@@ -230,7 +239,8 @@ static void figure_8_does_not_diverge(void **state)
     }
 }
 
-static bool drop_timeout_now(struct fake_group *group, uint64_t from, uint64_t to, const struct peer_message *message)
+static bool drop_timeout_now(struct fake_group *group, uint64_t from, uint64_t to,
+                             const struct peer_message *message)
 {
     (void)group;
     (void)from;
@@ -258,7 +268,8 @@ static void a_lost_timeout_now_leaves_the_old_leader_at_work(void **state)
     fake_run(group, 1000);
     group->drops = drop_timeout_now;
     transfer_when_quiet(group, leader, leader->id % 3 + 1);
-    fake_put(leader, "a", "1", 5000, 0, &call); /* refused by the engine until the transfer is given up */
+    fake_put(leader, "a", "1", 5000, 0,
+             &call); /* refused by the engine until the transfer is given up */
     fake_run(group, 2 * FAKE_ET);
     assert_int_equal(call.times, 1);
     assert_int_equal(call.rc, 0);
@@ -278,17 +289,20 @@ static void a_target_that_still_writes_or_hears_late_disturbs_nobody(void **stat
     fake_run(group, 1000);
     raft_node_status(leader->node, &status);
     struct peer_message late = {.kind = PEER_TIMEOUT_NOW, .term = status.term};
-    late.timeout_now = (struct peer_timeout_now){.last_index = status.last_index, .last_term = status.term};
+    late.timeout_now =
+        (struct peer_timeout_now){.last_index = status.last_index, .last_term = status.term};
     target->disk_stopped = true;
     fake_put(leader, "a", "1", 1000, 0, &call);
     fake_run(group, 20);
     struct buf bytes = BUF_INIT;
     peer_wire_encode(&late, &bytes);
-    raft_node_receive(target->node, leader->id, buf_span(&bytes)); /* not of its last index any more */
+    raft_node_receive(target->node, leader->id,
+                      buf_span(&bytes)); /* not of its last index any more */
     late.timeout_now.last_index = log_cache_last(&target->node->cache);
     buf_clear(&bytes);
     peer_wire_encode(&late, &bytes);
-    raft_node_receive(target->node, leader->id, buf_span(&bytes)); /* of its last index, which it is writing */
+    raft_node_receive(target->node, leader->id,
+                      buf_span(&bytes)); /* of its last index, which it is writing */
     fake_run(group, 20);
     assert_ptr_equal(fake_leader(group), leader);
     target->disk_stopped = false;
@@ -300,7 +314,8 @@ static void a_target_that_still_writes_or_hears_late_disturbs_nobody(void **stat
     fake_group_free(group);
 }
 
-/* The follower is installing, and the leader that sent the snapshot is gone; then another one comes. */
+/* The follower is installing, and the leader that sent the snapshot is gone; then another one
+ * comes. */
 static void an_installation_survives_the_loss_of_its_leader(void **state)
 {
     (void)state;
@@ -365,7 +380,8 @@ static void a_crash_during_an_installation_is_survived(void **state)
     }
 }
 
-/* --- a small sweep; the simulator does the large one ------------------------------------------------------------- */
+/* --- a small sweep; the simulator does the large one
+ * ------------------------------------------------------------- */
 
 static unsigned acknowledged;
 
@@ -378,7 +394,8 @@ static void sweep_done(void *arg, int rc, const struct store_result *result)
     }
 }
 
-static bool drop_some(struct fake_group *group, uint64_t from, uint64_t to, const struct peer_message *message)
+static bool drop_some(struct fake_group *group, uint64_t from, uint64_t to,
+                      const struct peer_message *message)
 {
     (void)from;
     (void)to;
@@ -406,27 +423,21 @@ static void sweep_fault(struct fake_group *group)
 {
     struct fake_node *fake = &group->nodes[fake_random(group) % 3];
     switch (fake_random(group) % 6) {
-        case 0:
-            if (fake->node != NULL) {
-                fake_crash(fake, fake_random(group) % 4);
-                fake->cut = false;
-            }
-            break;
-        case 1:
-        case 2:
-            if (fake->node == NULL) {
-                fake_start_node(fake);
-            }
-            break;
-        case 3:
-            fake->cut = !fake->cut;
-            break;
-        case 4:
-            fake->disk_delay = (int64_t)(fake_random(group) % 100);
-            break;
-        default:
-            group->net_delay = 1 + (int64_t)(fake_random(group) % 30);
-            break;
+    case 0:
+        if (fake->node != NULL) {
+            fake_crash(fake, fake_random(group) % 4);
+            fake->cut = false;
+        }
+        break;
+    case 1:
+    case 2:
+        if (fake->node == NULL) {
+            fake_start_node(fake);
+        }
+        break;
+    case 3: fake->cut = !fake->cut; break;
+    case 4: fake->disk_delay = (int64_t)(fake_random(group) % 100); break;
+    default: group->net_delay = 1 + (int64_t)(fake_random(group) % 30); break;
     }
 }
 

@@ -1,6 +1,7 @@
-/* One hand-driven scenario per guard (raft/engine/guards.h). Each runs twice: with the guard it must hold; without it
- * the damage must show, or the test would prove nothing. Where the damage is only visible to the library's own
- * assertions or to sanitizers (G5, G6, G7, G8), the second run happens in MODE=asan, in a child that must die. */
+/* One hand-driven scenario per guard (raft/engine/guards.h). Each runs twice: with the guard it
+ * must hold; without it the damage must show, or the test would prove nothing. Where the damage is
+ * only visible to the library's own assertions or to sanitizers (G5, G6, G7, G8), the second run
+ * happens in MODE=asan, in a child that must die. */
 #include "tests/unit/raft_engine/fake_group.h"
 
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 #define HAS_ASSERTIONS 0
 #endif
 
-/* --- driving one node ------------------------------------------------------------------------------------------ */
+/* --- driving one node
+ * ------------------------------------------------------------------------------------------ */
 
 static struct fake_group *one_of(size_t voters, unsigned off)
 {
@@ -37,11 +39,14 @@ static void finish_jobs(struct fake_group *group)
     }
 }
 
-/* Newest message of that kind that node 1 sent and nobody took. False: none. Entries are not kept. */
-static bool newest(struct fake_group *group, enum peer_message_kind kind, struct peer_message *ret_message)
+/* Newest message of that kind that node 1 sent and nobody took. False: none. Entries are not kept.
+ */
+static bool newest(struct fake_group *group, enum peer_message_kind kind,
+                   struct peer_message *ret_message)
 {
     bool found = false;
-    LIST_EACH(item, &group->messages) {
+    LIST_EACH(item, &group->messages)
+    {
         struct fake_message *sent = LIST_OWNER(item, struct fake_message, link);
         struct buf arena = BUF_INIT;
         struct peer_message message;
@@ -57,13 +62,15 @@ static bool newest(struct fake_group *group, enum peer_message_kind kind, struct
 
 static void forget_messages(struct fake_group *group)
 {
-    LIST_EACH(item, &group->messages) {
+    LIST_EACH(item, &group->messages)
+    {
         fake_message_free(LIST_OWNER(item, struct fake_message, link));
     }
 }
 
-static struct peer_message append_of(uint64_t term, uint64_t prev_index, uint64_t prev_term, uint64_t commit,
-                                     const struct raft_entry_rec *entries, size_t count)
+static struct peer_message append_of(uint64_t term, uint64_t prev_index, uint64_t prev_term,
+                                     uint64_t commit, const struct raft_entry_rec *entries,
+                                     size_t count)
 {
     struct peer_message message = {.kind = PEER_APPEND, .term = term};
     message.append = (struct peer_append){prev_index, prev_term, commit, entries, count};
@@ -77,10 +84,12 @@ static struct span barrier_data(void)
 
 static struct raft_entry_rec barrier_at(uint64_t index, uint64_t term)
 {
-    return (struct raft_entry_rec){.index = index, .term = term, .type = RAFT_BARRIER, .data = barrier_data()};
+    return (struct raft_entry_rec){
+        .index = index, .term = term, .type = RAFT_BARRIER, .data = barrier_data()};
 }
 
-static struct raft_entry_rec change_at(uint64_t index, uint64_t term, struct buf *bytes, size_t voters, size_t standbys)
+static struct raft_entry_rec change_at(uint64_t index, uint64_t term, struct buf *bytes,
+                                       size_t voters, size_t standbys)
 {
     struct configuration configuration = {0};
     for (size_t i = 0; i < voters + standbys; i++) {
@@ -88,7 +97,8 @@ static struct raft_entry_rec change_at(uint64_t index, uint64_t term, struct buf
     }
     buf_clear(bytes);
     configuration_encode(&configuration, bytes);
-    return (struct raft_entry_rec){.index = index, .term = term, .type = RAFT_CHANGE, .data = buf_span(bytes)};
+    return (struct raft_entry_rec){
+        .index = index, .term = term, .type = RAFT_CHANGE, .data = buf_span(bytes)};
 }
 
 static size_t member_count(struct fake_group *group)
@@ -112,15 +122,18 @@ static enum raft_role role_of_first(struct fake_group *group)
     return status.role;
 }
 
-/* Runs it in a child; true if the child ended by itself with status 0. Leaks count, where they are looked for. */
+/* Runs it in a child; true if the child ended by itself with status 0. Leaks count, where they are
+ * looked for. */
 static bool survives(void (*scenario)(unsigned off), unsigned off)
 {
     int status = 0;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        (void)setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed assertion ends the child, not only its test */
-        if (freopen("/dev/null", "w", stderr) == NULL || freopen("/dev/null", "w", stdout) == NULL) {
+        (void)setenv("CMOCKA_TEST_ABORT", "1",
+                     1); /* a failed assertion ends the child, not only its test */
+        if (freopen("/dev/null", "w", stderr) == NULL ||
+            freopen("/dev/null", "w", stdout) == NULL) {
             abort();
         }
         scenario(off);
@@ -142,14 +155,17 @@ static void make_leader(struct fake_group *group)
         finish_jobs(group);
         assert_true(newest(group, PEER_VOTE, &asked));
         struct peer_message result = {.kind = PEER_VOTE_RESULT, .version = 2, .term = asked.term};
-        result.vote_result = (struct peer_vote_result){.granted = true, .pre_vote = asked.vote.pre_vote};
+        result.vote_result =
+            (struct peer_vote_result){.granted = true, .pre_vote = asked.vote.pre_vote};
         inject(group, 2, &result);
     }
     assert_int_equal(role_of_first(group), RAFT_ROLE_LEADER);
     finish_jobs(group);
 }
 
-/* --- G1 ---------------------------------------------------------------------------------------------------------- */
+/* --- G1
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void __attribute__((noinline)) dirty_stack(void)
 {
@@ -201,7 +217,9 @@ static void g1_answers_to_stale_leaders_confirm_nothing(void **state)
     assert_true(stale_append_answer(GUARD_BIT(1)) != 0 || stale_snapshot_answer(GUARD_BIT(1)) != 0);
 }
 
-/* --- G2 ---------------------------------------------------------------------------------------------------------- */
+/* --- G2
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* A CHANGE behind another entry, then a new leader cuts it off. Members afterwards. */
 static size_t members_after_cut(unsigned off)
@@ -266,9 +284,10 @@ static void g2_two_changes_in_one_message_are_both_confirmed(void **state)
     struct buf first = BUF_INIT;
     struct buf second = BUF_INIT;
     fake_start_node(&group->nodes[0]);
-    struct raft_entry_rec entries[4] = {
-        change_at(2, 2, &first, 3, 1), barrier_at(3, 2), change_at(4, 2, &second, 3, 2), barrier_at(5, 2)};
-    struct peer_message message = append_of(2, 1, 1, 3, entries, 4); /* the first is committed: else no second */
+    struct raft_entry_rec entries[4] = {change_at(2, 2, &first, 3, 1), barrier_at(3, 2),
+                                        change_at(4, 2, &second, 3, 2), barrier_at(5, 2)};
+    struct peer_message message =
+        append_of(2, 1, 1, 3, entries, 4); /* the first is committed: else no second */
     inject(group, 2, &message);
     assert_int_equal(member_count(group), 5);
     assert_int_equal(group->nodes[0].node->raft.configuration_committed_index, 2);
@@ -282,9 +301,12 @@ static void g2_two_changes_in_one_message_are_both_confirmed(void **state)
     buf_free(&second);
 }
 
-/* --- G3 ---------------------------------------------------------------------------------------------------------- */
+/* --- G3
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
-/* A member that has compacted entry 1, its snapshot taken at 12 or later; cut from the others afterwards. */
+/* A member that has compacted entry 1, its snapshot taken at 12 or later; cut from the others
+ * afterwards. */
 static struct fake_group *compacted(unsigned off)
 {
     struct fake_group *group = fake_group_new(3, 5);
@@ -366,7 +388,9 @@ static void g3_entries_beyond_the_snapshot_are_taken(void **state)
     fake_group_free(group);
 }
 
-/* --- G4 ---------------------------------------------------------------------------------------------------------- */
+/* --- G4
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void g4_a_single_voter_leads_in_a_new_term_after_every_start(void **state)
 {
@@ -385,14 +409,15 @@ static void g4_a_single_voter_leads_in_a_new_term_after_every_start(void **state
             assert_int_equal(group->nodes[0].disk.term, term_of(group));
             assert_int_equal(group->nodes[0].disk.voted_for, 1);
         } else {
-            assert_int_equal(term_of(group), before); /* the same term twice: two histories under it */
+            assert_int_equal(term_of(group),
+                             before); /* the same term twice: two histories under it */
         }
         fake_group_free(group);
     }
 }
 
-/* An entry that was sent to a standby and not yet on our own disk when we crashed must not come back under another
- * content with the same index and term. */
+/* An entry that was sent to a standby and not yet on our own disk when we crashed must not come
+ * back under another content with the same index and term. */
 static void g4_an_unsynced_entry_sent_to_a_standby_is_not_reused(void **state)
 {
     (void)state;
@@ -456,7 +481,9 @@ static void g4_the_last_voter_raises_its_term_before_it_leads(void **state)
     }
 }
 
-/* --- G5 ---------------------------------------------------------------------------------------------------------- */
+/* --- G5
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void two_snapshots_at_once(unsigned off)
 {
@@ -473,7 +500,8 @@ static void two_snapshots_at_once(unsigned off)
     inject(group, 2, &message);
     inject(group, 2, &message);
     struct peer_message vote = {.kind = PEER_VOTE, .version = 2, .term = 3};
-    vote.vote = (struct peer_vote){.candidate = 3, .last_index = 20, .last_term = 2, .disrupt_leader = true};
+    vote.vote = (struct peer_vote){
+        .candidate = 3, .last_index = 20, .last_term = 2, .disrupt_leader = true};
     inject(group, 3, &vote); /* an election in the middle of it */
     finish_jobs(group);
     assert_int_equal(group->nodes[0].fatal.code, 0);
@@ -495,7 +523,9 @@ static void g5_a_second_snapshot_during_an_installation_is_dropped(void **state)
     }
 }
 
-/* --- G6 ---------------------------------------------------------------------------------------------------------- */
+/* --- G6
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void rival_in_our_term(unsigned off)
 {
@@ -518,7 +548,9 @@ static void g6_a_leader_takes_no_entries_of_its_own_term(void **state)
     }
 }
 
-/* --- G7 ---------------------------------------------------------------------------------------------------------- */
+/* --- G7
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void late_vote_result(unsigned off)
 {
@@ -544,7 +576,9 @@ static void g7_a_vote_result_that_nobody_waits_for_is_dropped(void **state)
     }
 }
 
-/* --- G8 ---------------------------------------------------------------------------------------------------------- */
+/* --- G8
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void confirm(struct fake_group *group, uint64_t from, uint64_t rejected, uint64_t last)
 {
@@ -566,7 +600,8 @@ static void late_rejection(unsigned off)
     uint64_t last = log_cache_last(&node->cache);
     assert_int_equal(last, 2);
     confirm(group, 2, 0, last);
-    /* Node 2 is silent for an election timeout, node 3 is not: node 2 is probed, at what it has confirmed. */
+    /* Node 2 is silent for an election timeout, node 3 is not: node 2 is probed, at what it has
+     * confirmed. */
     for (int i = 0; i < 30; i++) {
         group->now += FAKE_HB;
         confirm(group, 3, 0, last);
@@ -578,7 +613,8 @@ static void late_rejection(unsigned off)
     group->now += FAKE_HB;
     raft_node_tick(node);
     assert_true(newest(group, PEER_APPEND, &message));
-    LIST_EACH(item, &group->messages) {
+    LIST_EACH(item, &group->messages)
+    {
         struct fake_message *sent = LIST_OWNER(item, struct fake_message, link);
         struct buf arena = BUF_INIT;
         assert_int_equal(peer_wire_decode(buf_span(&sent->bytes), &message, &arena, NULL), 0);
@@ -600,7 +636,9 @@ static void g8_a_late_rejection_does_not_undo_a_confirmation(void **state)
     }
 }
 
-/* --- G9 ---------------------------------------------------------------------------------------------------------- */
+/* --- G9
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Two of three: the longer log in term 2, the higher term on a shorter log. */
 static bool two_find_a_leader(unsigned off)
@@ -626,7 +664,9 @@ static void g9_the_longer_log_learns_the_higher_term(void **state)
     assert_false(two_find_a_leader(GUARD_BIT(9)));
 }
 
-/* --- G10 --------------------------------------------------------------------------------------------------------- */
+/* --- G10
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool standby_votes(unsigned off)
 {
@@ -638,7 +678,8 @@ static bool standby_votes(unsigned off)
     assert_int_equal(configuration_append(&configuration, 3, true, NULL), 0);
     assert_int_equal(configuration_append(&configuration, 1, false, NULL), 0);
     configuration_encode(&configuration, &conf);
-    struct raft_entry_rec change = {.index = 2, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&conf)};
+    struct raft_entry_rec change = {
+        .index = 2, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&conf)};
     fake_disk_append(&group->nodes[0].disk, &change);
     fake_start_node(&group->nodes[0]);
     struct raft_node *node = group->nodes[0].node;
@@ -668,7 +709,9 @@ static void g10_a_member_that_thinks_itself_no_voter_votes(void **state)
     assert_false(standby_votes(GUARD_BIT(10)));
 }
 
-/* --- G11, G12, G13 ------------------------------------------------------------------------------------------------ */
+/* --- G11, G12, G13
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void g11_a_change_is_one_step_from_the_present(void **state)
 {
@@ -678,7 +721,8 @@ static void g11_a_change_is_one_step_from_the_present(void **state)
     assert_false(configuration_is_one_step(&from, &to));
     to.servers[0].id = 2;
     to.servers[1].id = 1;
-    assert_false(configuration_is_one_step(&from, &to)); /* swapped: an id would inherit a match index */
+    assert_false(
+        configuration_is_one_step(&from, &to)); /* swapped: an id would inherit a match index */
     to = from;
     to.servers[2].id = 9;
     assert_false(configuration_is_one_step(&from, &to)); /* replaced */
@@ -686,7 +730,8 @@ static void g11_a_change_is_one_step_from_the_present(void **state)
     assert_int_equal(configuration_append(&to, 4, false, NULL), 0);
     assert_true(configuration_is_one_step(&from, &to));
     assert_int_equal(configuration_promote(&to, 4, NULL), 0);
-    assert_true(configuration_is_one_step(&from, &to)); /* the engine does not mind; section "Membership" does */
+    assert_true(configuration_is_one_step(
+        &from, &to)); /* the engine does not mind; section "Membership" does */
     assert_int_equal(configuration_remove(&to, 1, NULL), 0);
     assert_false(configuration_is_one_step(&from, &to)); /* one in, one out */
     to = from;
@@ -765,7 +810,9 @@ static void g13_a_clock_that_goes_back_is_not_seen_by_the_engine(void **state)
     fake_group_free(group);
 }
 
-/* --- G14, G15 ------------------------------------------------------------------------------------------------------ */
+/* --- G14, G15
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /* Type of the entry that a change makes a leader append that has committed nothing of its term. */
 static unsigned first_entry_of_new_leader(unsigned off)
@@ -774,10 +821,12 @@ static unsigned first_entry_of_new_leader(unsigned off)
     fake_start_node(&group->nodes[0]);
     make_leader(group);
     struct raft_node *node = group->nodes[0].node;
-    assert_int_equal(log_cache_last(&node->cache), 1); /* all committed: the engine adds no barrier */
+    assert_int_equal(log_cache_last(&node->cache),
+                     1); /* all committed: the engine adds no barrier */
     struct fake_call call = {0};
     assert_int_equal(raft_node_add(node, 9, fake_done, &call, NULL), ERR_BUSY);
-    node->change = (struct node_change){.open = true, .configuration = node->configuration, .done = fake_done, .arg = &call};
+    node->change = (struct node_change){
+        .open = true, .configuration = node->configuration, .done = fake_done, .arg = &call};
     assert_int_equal(configuration_append(&node->change.configuration, 9, false, NULL), 0);
     raft_node_tick(node);
     unsigned type = log_cache_get(&node->cache, 2)->type;

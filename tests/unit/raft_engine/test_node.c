@@ -1,4 +1,5 @@
-/* A whole group on a fake environment: elections, commands, restarts, snapshots, reads, leases, membership. */
+/* A whole group on a fake environment: elections, commands, restarts, snapshots, reads, leases,
+ * membership. */
 #include "tests/unit/raft_engine/fake_group.h"
 
 static void three_members_elect_one_leader_and_apply_a_command(void **state)
@@ -50,7 +51,9 @@ static void commits_reach_followers_before_the_next_heartbeat(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct fake_call call;
         fake_put(&group->nodes[(leader->id + i) % 3], "a", "1", 1000, 0, &call);
-        fake_run(group, FAKE_HB / 2); /* forward, replicate, store, confirm, tell: five times a millisecond */
+        fake_run(group,
+                 FAKE_HB /
+                     2); /* forward, replicate, store, confirm, tell: five times a millisecond */
         assert_int_equal(call.times, 1);
     }
     fake_group_free(group);
@@ -165,12 +168,16 @@ static void the_pending_window_has_an_end(void **state)
     struct fake_call call = {0};
     fake_start_node(&group->nodes[0]);
     for (unsigned i = 0; i < RAFT_NODE_PENDING_MAX; i++) {
-        assert_int_equal(raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), 0);
+        assert_int_equal(
+            raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), 0);
     }
-    assert_int_equal(raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), ERR_LIMIT);
+    assert_int_equal(
+        raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL),
+        ERR_LIMIT);
     fake_run(group, 200);
     assert_int_equal(call.times, RAFT_NODE_PENDING_MAX);
-    assert_int_equal(raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), 0);
+    assert_int_equal(
+        raft_node_propose(group->nodes[0].node, &command, 100, 0, fake_done, &call, NULL), 0);
     fake_group_free(group);
 }
 
@@ -200,7 +207,8 @@ static void five_thousand_pipelined_commands_all_complete(void **state)
     fake_check_equal(group);
     for (size_t i = 0; i < 3; i++) {
         assert_true(group->nodes[i].disk.has_snapshot); /* threshold 1024 */
-        assert_true(group->nodes[i].disk.entry_count <= NODE_SNAPSHOT_THRESHOLD + NODE_SNAPSHOT_TRAILING + 128);
+        assert_true(group->nodes[i].disk.entry_count <=
+                    NODE_SNAPSHOT_THRESHOLD + NODE_SNAPSHOT_TRAILING + 128);
     }
     fake_group_free(group);
 }
@@ -307,7 +315,8 @@ static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
     struct fake_node *follower = &group->nodes[leader->id % 3];
     assert_int_equal(raft_node_read(follower->node, 5000, fake_done, &read, NULL), 0);
     fake_run(group, 0);
-    LIST_EACH(item, &group->messages) {
+    LIST_EACH(item, &group->messages)
+    {
         fake_message_free(LIST_OWNER(item, struct fake_message, link));
     }
     fake_run(group, 2 * FAKE_ET);
@@ -316,7 +325,8 @@ static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
     fake_group_free(group);
 }
 
-/* The leader still answers what an earlier process of the member asked: its index is older than the new question. */
+/* The leader still answers what an earlier process of the member asked: its index is older than the
+ * new question. */
 static void an_answer_to_an_earlier_process_is_no_answer(void **state)
 {
     (void)state;
@@ -349,7 +359,9 @@ static void an_answer_to_an_earlier_process_is_no_answer(void **state)
     fake_group_free(group);
 }
 
-/* --- leases ------------------------------------------------------------------------------------------------- */
+/* --- leases
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void grant(struct fake_group *group, struct fake_node *fake, uint64_t lease, int64_t ttl_ms)
 {
@@ -425,7 +437,9 @@ static void a_restart_and_a_suspension_count_a_lease_afresh(void **state)
     fake_group_free(group);
 }
 
-/* --- members ------------------------------------------------------------------------------------------------ */
+/* --- members
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void every_member_publishes_its_name_and_address(void **state)
 {
@@ -444,7 +458,8 @@ static void every_member_publishes_its_name_and_address(void **state)
     fake_group_free(group);
 }
 
-static void retry(struct fake_group *group, int (*call)(struct raft_node *, uint64_t, raft_done, void *, struct error *),
+static void retry(struct fake_group *group,
+                  int (*call)(struct raft_node *, uint64_t, raft_done, void *, struct error *),
                   struct fake_node *leader, uint64_t id)
 {
     struct fake_call done = {0};
@@ -512,18 +527,23 @@ static void changes_that_are_never_allowed_are_refused(void **state)
     struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 2];
     fake_run(group, 1000);
-    assert_int_equal(raft_node_remove(leader->node, leader->id, fake_done, &done, NULL), ERR_REFUSED);
-    assert_int_equal(raft_node_remove(leader->node, follower->id, fake_done, &done, NULL), ERR_REFUSED);
+    assert_int_equal(raft_node_remove(leader->node, leader->id, fake_done, &done, NULL),
+                     ERR_REFUSED);
+    assert_int_equal(raft_node_remove(leader->node, follower->id, fake_done, &done, NULL),
+                     ERR_REFUSED);
     assert_int_equal(raft_node_remove(leader->node, 99, fake_done, &done, NULL), ERR_NOT_FOUND);
     assert_int_equal(raft_node_add(leader->node, follower->id, fake_done, &done, NULL), ERR_EXISTS);
-    assert_int_equal(raft_node_promote(leader->node, follower->id, fake_done, &done, NULL), ERR_EXISTS);
+    assert_int_equal(raft_node_promote(leader->node, follower->id, fake_done, &done, NULL),
+                     ERR_EXISTS);
     assert_int_equal(raft_node_promote(leader->node, 99, fake_done, &done, NULL), ERR_NOT_FOUND);
     assert_int_equal(raft_node_add(follower->node, 99, fake_done, &done, NULL), ERR_UNAVAILABLE);
     assert_int_equal(raft_node_add(leader->node, 99, fake_done, &done, NULL), 0);
-    assert_int_equal(raft_node_add(leader->node, 98, fake_done, &done, NULL), ERR_BUSY); /* one at a time */
+    assert_int_equal(raft_node_add(leader->node, 98, fake_done, &done, NULL),
+                     ERR_BUSY); /* one at a time */
     fake_run(group, 100);
     assert_int_equal(done.times, 1);
-    assert_int_equal(raft_node_promote(leader->node, 99, fake_done, &done, NULL), ERR_BUSY); /* never seen */
+    assert_int_equal(raft_node_promote(leader->node, 99, fake_done, &done, NULL),
+                     ERR_BUSY); /* never seen */
     fake_group_free(group);
 }
 
@@ -571,7 +591,9 @@ static void leadership_moves_when_the_group_is_quiet(void **state)
     fake_group_free(group);
 }
 
-/* --- disk --------------------------------------------------------------------------------------------------- */
+/* --- disk
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void a_leader_with_a_full_disk_gives_up_and_comes_back(void **state)
 {

@@ -1,5 +1,6 @@
-/* Messages between members as bytes: what is written is read back, the bytes of this version are fixed
- * (tests/golden/raft; GOLDEN_WRITE=1 writes them anew, review the diff), and whatever is wrong is refused whole. */
+/* Messages between members as bytes: what is written is read back, the bytes of this version are
+ * fixed (tests/golden/raft; GOLDEN_WRITE=1 writes them anew, review the diff), and whatever is
+ * wrong is refused whole. */
 #include "raft/engine/peer_wire.h"
 
 #include "base/assert.h"
@@ -27,33 +28,26 @@ static struct peer_message sample(enum peer_message_kind kind)
     message.version = 2;
     message.term = 7;
     switch (kind) {
-        case PEER_APPEND:
-            message.append = (struct peer_append){10, 4, 9, entries, 3};
-            break;
-        case PEER_APPEND_RESULT:
-            message.append_result = (struct peer_append_result){11, 10, 1, 3};
-            break;
-        case PEER_VOTE:
-            message.vote = (struct peer_vote){0x1122334455667788, 12, 6, true, false};
-            break;
-        case PEER_VOTE_RESULT:
-            message.vote_result = (struct peer_vote_result){true, false, 1, 3};
-            break;
-        case PEER_SNAPSHOT:
-            message.snapshot = (struct peer_snapshot){20, 6, 1, buf_span(&configuration), span_str("state")};
-            break;
-        case PEER_TIMEOUT_NOW:
-            message.timeout_now = (struct peer_timeout_now){13, 7};
-            break;
-        case PEER_PROPOSE:
-            message.propose = span_str("command");
-            break;
-        case PEER_READ:
-        case PEER_READ_RESULT:
-        case PEER_PROBE:
-        case PEER_PROBE_RESULT:
-            message.read = (struct peer_read){14, 15};
-            break;
+    case PEER_APPEND: message.append = (struct peer_append){10, 4, 9, entries, 3}; break;
+    case PEER_APPEND_RESULT:
+        message.append_result = (struct peer_append_result){11, 10, 1, 3};
+        break;
+    case PEER_VOTE:
+        message.vote = (struct peer_vote){0x1122334455667788, 12, 6, true, false};
+        break;
+    case PEER_VOTE_RESULT:
+        message.vote_result = (struct peer_vote_result){true, false, 1, 3};
+        break;
+    case PEER_SNAPSHOT:
+        message.snapshot =
+            (struct peer_snapshot){20, 6, 1, buf_span(&configuration), span_str("state")};
+        break;
+    case PEER_TIMEOUT_NOW: message.timeout_now = (struct peer_timeout_now){13, 7}; break;
+    case PEER_PROPOSE: message.propose = span_str("command"); break;
+    case PEER_READ:
+    case PEER_READ_RESULT:
+    case PEER_PROBE:
+    case PEER_PROBE_RESULT: message.read = (struct peer_read){14, 15}; break;
     }
     return message;
 }
@@ -266,7 +260,8 @@ static void a_damaged_configuration_is_refused(void **state)
     struct configuration parsed;
     struct error err;
     for (size_t len = 0; len < configuration.len; len++) {
-        assert_int_equal(configuration_decode(span_of(configuration.data, len), &parsed, &err), ERR_CORRUPT);
+        assert_int_equal(configuration_decode(span_of(configuration.data, len), &parsed, &err),
+                         ERR_CORRUPT);
     }
     for (size_t at = 0; at < configuration.len; at++) {
         struct buf copy = BUF_INIT;
@@ -274,7 +269,8 @@ static void a_damaged_configuration_is_refused(void **state)
         buf_put_span(&copy, buf_span(&configuration));
         copy.data[at] ^= 1;
         if (configuration_decode(buf_span(&copy), &parsed, &err) == 0) {
-            configuration_encode(&parsed, &again); /* another role is another configuration, nothing else passes */
+            configuration_encode(
+                &parsed, &again); /* another role is another configuration, nothing else passes */
             assert_true(span_equal(buf_span(&copy), buf_span(&again)));
         }
         buf_free(&copy);
@@ -293,7 +289,8 @@ static void the_first_configuration_is_the_same_in_any_order(void **state)
     assert_true(span_equal(buf_span(&bytes), buf_span(&configuration)));
     assert_int_equal(raft_first_configuration(twice, 2, &bytes, NULL), ERR_EXISTS);
     assert_int_equal(raft_first_configuration(one, 0, &bytes, NULL), ERR_INVALID);
-    assert_int_equal(raft_first_configuration(many, CONFIGURATION_VOTERS_MAX + 1, &bytes, NULL), ERR_LIMIT);
+    assert_int_equal(raft_first_configuration(many, CONFIGURATION_VOTERS_MAX + 1, &bytes, NULL),
+                     ERR_LIMIT);
     buf_free(&bytes);
 }
 

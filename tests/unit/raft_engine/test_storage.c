@@ -1,5 +1,6 @@
-/* The storage thread on a real SQLite file: round trips, first start, refusals; a killed process, a full disk, a failed
- * fsync, flipped bits. Failures of the disk come from a VFS between SQLite and the file. */
+/* The storage thread on a real SQLite file: round trips, first start, refusals; a killed process, a
+ * full disk, a failed fsync, flipped bits. Failures of the disk come from a VFS between SQLite and
+ * the file. */
 #include "raft/storage.h"
 
 #include "base/assert.h"
@@ -26,7 +27,8 @@
 
 #define ENTRY_BYTES 128
 
-/* --- a disk that fails when it is told ------------------------------------------------------------------------ */
+/* --- a disk that fails when it is told
+ * ------------------------------------------------------------------------ */
 
 static int fault_full;  /* writes fail with SQLITE_FULL */
 static int fault_fsync; /* the n-th sync from now fails */
@@ -130,7 +132,8 @@ static const sqlite3_io_methods fault_methods = {
     .xDeviceCharacteristics = fault_traits,
 };
 
-static int fault_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out)
+static int fault_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags,
+                      int *out)
 {
     struct fault_file *mine = (struct fault_file *)file;
     (void)vfs;
@@ -151,7 +154,9 @@ static int fault_vfs_install(void **state)
     return sqlite3_vfs_register(&fault_vfs, 1);
 }
 
-/* --- helpers -------------------------------------------------------------------------------------------------- */
+/* --- helpers
+ * --------------------------------------------------------------------------------------------------
+ */
 
 struct fixture {
     char dir[64];
@@ -193,7 +198,8 @@ static void on_fatal(void *arg, const struct error *err)
 static int open_named(struct fixture *f, const char *name, struct error *err)
 {
     struct raft_storage_callbacks callbacks = {on_full, on_fatal, f};
-    return raft_storage_open(&f->loop, f->raft_dir, name, &randomness, &callbacks, &f->storage, err);
+    return raft_storage_open(&f->loop, f->raft_dir, name, &randomness, &callbacks, &f->storage,
+                             err);
 }
 
 static void open_ok(struct fixture *f)
@@ -236,7 +242,8 @@ static void fixture_free(struct fixture *f)
         close_ok(f);
     }
     assert_int_equal(uv_loop_close(&f->loop), 0);
-    static const char *const files[] = {"raft.db", "raft.db-wal", "raft.db-journal", "lock", "copy"};
+    static const char *const files[] = {"raft.db", "raft.db-wal", "raft.db-journal", "lock",
+                                        "copy"};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         (void)snprintf(command, sizeof(command), "%s/%s", f->raft_dir, files[i]);
         (void)unlink(command);
@@ -276,7 +283,8 @@ static void write_entry(struct fixture *f, uint64_t index, uint64_t term)
 {
     uint8_t data[ENTRY_BYTES];
     fill(data, index);
-    struct raft_entry_rec entry = {.index = index, .term = term, .type = 1, .data = span_of(data, sizeof(data))};
+    struct raft_entry_rec entry = {
+        .index = index, .term = term, .type = 1, .data = span_of(data, sizeof(data))};
     struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
     submit(f, &job);
     wait_done(f, f->done + 1);
@@ -299,7 +307,9 @@ static void create_ok(struct fixture *f)
     buf_free(&bytes);
 }
 
-/* --- tests ---------------------------------------------------------------------------------------------------- */
+/* --- tests
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void crc32c_is_castagnoli(void **state)
 {
@@ -390,9 +400,15 @@ static void a_job_with_truncation_replaces_the_tail(void **state)
         write_entry(f, i, 1);
     }
     fill(data, 99);
-    struct raft_entry_rec entry = {.index = 5, .term = 2, .type = 1, .data = span_of(data, sizeof(data))};
+    struct raft_entry_rec entry = {
+        .index = 5, .term = 2, .type = 1, .data = span_of(data, sizeof(data))};
     struct raft_storage_job job = {
-        .has_vote = true, .term = 2, .voted_for = 3, .has_entries = true, .truncate_from = 5, .entries = &entry,
+        .has_vote = true,
+        .term = 2,
+        .voted_for = 3,
+        .has_entries = true,
+        .truncate_from = 5,
+        .entries = &entry,
         .entry_count = 1,
     };
     submit(f, &job);
@@ -420,8 +436,13 @@ static void snapshots_trim_or_clear_the_log(void **state)
         write_entry(f, i, 1);
     }
     struct raft_storage_job job = {
-        .has_snapshot = true, .snapshot_index = 9, .snapshot_term = 1, .configuration_index = 1,
-        .configuration = buf_span(&bytes), .snapshot = span_str("state"), .delete_until = 7,
+        .has_snapshot = true,
+        .snapshot_index = 9,
+        .snapshot_term = 1,
+        .configuration_index = 1,
+        .configuration = buf_span(&bytes),
+        .snapshot = span_str("state"),
+        .delete_until = 7,
     };
     submit(f, &job);
     wait_done(f, f->done + 1);
@@ -469,8 +490,10 @@ static void many_jobs_complete_in_order(void **state)
     create_ok(f);
     for (unsigned i = 0; i < 1000; i++) {
         ordered[i] = (struct ordered){f, i};
-        entries[i] = (struct raft_entry_rec){.index = i + 2, .term = 1, .type = 1, .data = span_str("x")};
-        jobs[i] = (struct raft_storage_job){.has_entries = true, .entries = &entries[i], .entry_count = 1};
+        entries[i] =
+            (struct raft_entry_rec){.index = i + 2, .term = 1, .type = 1, .data = span_str("x")};
+        jobs[i] = (struct raft_storage_job){
+            .has_entries = true, .entries = &entries[i], .entry_count = 1};
         raft_storage_sqlite_ops.submit(f->storage, &jobs[i], on_ordered, &ordered[i]);
     }
     assert_int_equal(f->done, 0);
@@ -497,8 +520,10 @@ static void a_full_disk_holds_the_jobs_and_goes_on_in_order(void **state)
     __atomic_store_n(&fault_full, 1, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < 20; i++) {
         ordered[i] = (struct ordered){f, i};
-        entries[i] = (struct raft_entry_rec){.index = i + 2, .term = 1, .type = 1, .data = span_str("x")};
-        jobs[i] = (struct raft_storage_job){.has_entries = true, .entries = &entries[i], .entry_count = 1};
+        entries[i] =
+            (struct raft_entry_rec){.index = i + 2, .term = 1, .type = 1, .data = span_str("x")};
+        jobs[i] = (struct raft_storage_job){
+            .has_entries = true, .entries = &entries[i], .entry_count = 1};
         raft_storage_sqlite_ops.submit(f->storage, &jobs[i], on_ordered, &ordered[i]);
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
     }
@@ -571,7 +596,9 @@ static void a_job_that_hangs_shows_its_age(void **state)
     fixture_free(f);
 }
 
-/* --- kill -9 --------------------------------------------------------------------------------------------------- */
+/* --- kill -9
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 struct shared {
     uint64_t acknowledged;
@@ -593,7 +620,8 @@ static void nothing_acknowledged_is_lost_by_kill_9(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new();
-    struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
     open_ok(f);
     create_ok(f);
@@ -623,7 +651,8 @@ static void nothing_acknowledged_is_lost_by_kill_9(void **state)
     fixture_free(f);
 }
 
-/* --- flipped bits ---------------------------------------------------------------------------------------------- */
+/* --- flipped bits
+ * ---------------------------------------------------------------------------------------------- */
 
 static size_t read_file(const char *path, uint8_t *bytes, size_t size)
 {
@@ -649,8 +678,9 @@ static bool content_is_right(const struct raft_boot *boot)
     for (size_t i = 1; i < boot->entry_count; i++) {
         uint8_t expected[ENTRY_BYTES];
         fill(expected, i + 1);
-        if (boot->entries[i].index != i + 1 || boot->entries[i].term != 1 || boot->entries[i].type != 1 ||
-            boot->entries[i].data.len != ENTRY_BYTES || memcmp(boot->entries[i].data.data, expected, ENTRY_BYTES) != 0) {
+        if (boot->entries[i].index != i + 1 || boot->entries[i].term != 1 ||
+            boot->entries[i].type != 1 || boot->entries[i].data.len != ENTRY_BYTES ||
+            memcmp(boot->entries[i].data.data, expected, ENTRY_BYTES) != 0) {
             return false;
         }
     }
@@ -683,7 +713,8 @@ static void a_flipped_bit_is_refused_or_without_effect(void **state)
         int rc = storage_db_open(path, "n1", &randomness, &db, NULL);
         if (rc == 0) {
             rc = storage_db_load(db, &boot, NULL);
-            /* A file that seems to be new has lost its id too: it cannot vote twice under the old one. */
+            /* A file that seems to be new has lost its id too: it cannot vote twice under the old
+             * one. */
             assert_true(rc != 0 || content_is_right(&boot));
             storage_db_unload(&boot);
             storage_db_close(db, false);
