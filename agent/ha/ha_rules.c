@@ -119,10 +119,10 @@ static bool is_compatible(const struct ha_snapshot *s, bool compared)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
     const struct ha_rejoin *rejoin = &s->self.rejoin;
-    if (compared) {
+    bool is_copy = s->self.backup_label && !s->self.standby_signal && ha_is_down(s);
+    if (compared && !is_copy) {
         return rejoin->divergence == HA_DIVERGENCE_NONE || rejoin->rewind == HA_REWIND_DONE;
     }
-    bool is_copy = s->self.backup_label && !s->self.standby_signal && ha_is_down(s);
     bool follows = upstream->known && !upstream->detached && !ha_was_primary(s) &&
                    ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
     return is_copy || follows || is_behind_leaders_report(s);

@@ -171,7 +171,8 @@ struct ha_upstream {
         streaming_lost_mono_ms; /* since when it does not; HA_NEVER = it streams, or never did */
 };
 
-/* Result of the last look whether our WAL is a prefix of the primary's; it counts for one epoch. */
+/* Result of the last look whether our WAL is a prefix of the primary's; it counts for one epoch,
+ * and is forgotten when the data directory is removed or copied anew. */
 enum ha_divergence { HA_DIVERGENCE_UNKNOWN, HA_DIVERGENCE_NONE, HA_DIVERGENCE_REWIND };
 enum ha_rewind { HA_REWIND_NOT_TRIED, HA_REWIND_DONE, HA_REWIND_FAILED };
 

@@ -122,7 +122,8 @@ static void observe(struct node *node)
     s->settings.retry_timeout_ms = 1000;
     s->settings.election_timeout_ms = ELECTION_MS;
     s->settings.maximum_lag_bytes = INT64_MAX;
-    s->settings.rewind_possible = true;
+    s->settings.rewind_possible = node != &nodes[2]; /* that one has to copy */
+    s->settings.remove_on_diverged = true;
     s->settings.may_bootstrap = true;
     if (node->has_view) {
         fill_cluster(node);

@@ -496,6 +496,7 @@ static void finish_job(struct node *node)
             node->backup_label = true;
             node->clean = false;
             node->standby_signal = false;
+            node->snapshot.self.rejoin = (struct ha_rejoin){.checked_mono_ms = HA_NEVER};
         }
         job_done(node, peer_serves);
         break;
@@ -519,6 +520,7 @@ static void finish_job(struct node *node)
     case HA_JOB_REMOVE_DATA:
         node->directory = PG_DIR_EMPTY;
         node->wal = (struct wal){0};
+        node->snapshot.self.rejoin = (struct ha_rejoin){.checked_mono_ms = HA_NEVER};
         job_done(node, true);
         break;
     case HA_JOB_NONE: break;
