@@ -69,10 +69,14 @@ static void on_job(void *arg, int rc, const struct error *err)
         facts->promote_failed_mono_ms = rc == 0 ? HA_NEVER : agent_mono_ms(agent);
         break;
     case HA_JOB_REWIND: facts->rejoin.rewind = rc == 0 ? HA_REWIND_DONE : HA_REWIND_FAILED; break;
-    case HA_JOB_NONE:
     case HA_JOB_CLONE:
-    case HA_JOB_CHECK_DIVERGENCE:
-    case HA_JOB_REMOVE_DATA: break;
+    case HA_JOB_REMOVE_DATA:
+        if (rc == 0) { /* what was found out is about data that is no longer there */
+            facts->rejoin = (struct ha_rejoin){.checked_mono_ms = HA_NEVER};
+        }
+        break;
+    case HA_JOB_NONE:
+    case HA_JOB_CHECK_DIVERGENCE: break;
     }
     job_end(agent, rc, err);
     observe_probe_soon(agent);
@@ -452,8 +456,9 @@ static int do_move_aside(struct agent *agent, const struct ha_action *action, st
 static void on_slots(void *arg, int rc, const struct error *err)
 {
     struct agent *agent = arg;
+    agent->slots_changing = false;
     if (rc != 0 && rc != ERR_CANCELED) {
-        log_warning("replication slots: %s, retrying", err->text);
+        log_warning("%s, retrying", err->text);
     }
     observe_probe_soon(agent);
 }
@@ -462,10 +467,14 @@ static int do_sync_slots(struct agent *agent, const struct ha_action *action, st
 {
     struct pg_lines names;
     (void)action;
+    if (agent->slots_changing) {
+        return 0; /* the last change is still under way */
+    }
     (void)facts_slots_wanted(agent, &names);
     int rc = pg_instance_set_slots(agent->pg, &names, SLOTS_MS, on_slots, agent, err);
     facts_slots_free(&names);
-    return rc == ERR_BUSY ? 0 : rc; /* the last one is still under way */
+    agent->slots_changing = rc == 0;
+    return rc;
 }
 
 static void on_checkpoint(void *arg, int rc, const struct error *err)
