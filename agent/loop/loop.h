@@ -25,6 +25,8 @@ struct api_server;
 
 #define LOOP_PROBE_MS_MAX      1000 /* between two probes of a running instance */
 #define LOOP_PROBE_STARTING_MS 100
+#define LOOP_PROBE_AGAIN_MS    5
+#define LOOP_TRANSFER_MS       2000
 #define LOOP_PROBE_TIMEOUT_MS  2000
 #define LOOP_PROBE_FRESH_MS    2500  /* an older answer says nothing of this moment */
 #define LOOP_INSPECT_MS        10000 /* deadline of one look at the data directory */
@@ -106,6 +108,7 @@ struct agent {
     /* observe.c */
     uv_timer_t probe_timer;
     bool probing;
+    bool probe_wanted; /* an answer asked for from now on */
     bool inspecting;
     bool inspect_wanted;
     /* cycle.c */
@@ -115,6 +118,7 @@ struct agent {
     struct ha_snapshot snapshot; /* of the plan that is carried out */
     struct ha_plan plan;
     size_t action_index;
+    bool slots_changing;
     bool checkpointing;
     bool checkpoint_waited; /* by the plan */
     char last_rule[64];
@@ -125,6 +129,7 @@ struct agent {
     /* keeper.c */
     uv_timer_t lease_timer;
     uint64_t raft_leader_seen;
+    int64_t transfer_mono_ms;
     /* publish.c */
     uv_timer_t publish_timer;
     bool publishing;

@@ -148,7 +148,8 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
         facts->probe = *result;
         take_upstream(agent, result);
         observe_run(agent);
-        if (changed) {
+        if (changed ||
+            facts->upstream.detached) { /* a report waits for the position after the detaching */
             cycle_request(agent);
         }
         publish_request(agent);
@@ -164,6 +165,7 @@ static void on_probe_timer(uv_timer_t *timer)
     observe_run(agent);
     inspect_now(agent);
     const struct loop_facts *facts = &agent->facts;
+    bool was_probing = agent->probing;
     bool up = facts->run == HA_RUN_STARTING || facts->run == HA_RUN_RUNNING;
     bool impatient = facts->run == HA_RUN_STARTING || facts->probe_rc != 0 ||
                      agent->inspect_wanted ||
@@ -180,11 +182,17 @@ static void on_probe_timer(uv_timer_t *timer)
     if (agent->inspect_wanted) {
         next = LOOP_PROBE_STARTING_MS;
     }
+    if (agent->probe_wanted && up) {
+        next = agent->probing ? LOOP_PROBE_AGAIN_MS
+                              : next; /* the answer under way may be older than the wish */
+        agent->probe_wanted = agent->probing && was_probing;
+    }
     (void)uv_timer_start(timer, on_probe_timer, next, 0);
 }
 
 void observe_probe_soon(struct agent *agent)
 {
+    agent->probe_wanted = true;
     if (!uv_is_closing((uv_handle_t *)&agent->probe_timer)) {
         (void)uv_timer_start(&agent->probe_timer, on_probe_timer, 0, 0);
     }
@@ -327,6 +335,30 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     take_config(agent);
 }
 
+/* Raft leadership goes to the primary's node when the group is quiet: then the loss of a standby
+ * costs no election. Asked for again now and then; a busy group says no. */
+static void follow_primary(struct agent *agent, struct raft_node *node,
+                           const struct raft_status *status)
+{
+    int64_t now = agent_mono_ms(agent);
+    const char *primary = agent->facts.cluster.leader;
+    struct error err;
+
+    if (status->role != RAFT_ROLE_LEADER || primary[0] == '\0' ||
+        strcmp(primary, agent->config->name) == 0 ||
+        now - agent->transfer_mono_ms < LOOP_TRANSFER_MS) {
+        return;
+    }
+    agent->transfer_mono_ms = now;
+    for (size_t i = 0; i < status->member_count; i++) {
+        const struct raft_member_status *member = &status->members[i];
+        if (strcmp(member->name, primary) == 0 && member->voter && member->connected &&
+            raft_node_transfer(node, member->id, &err) == 0) {
+            log_info("moving Raft leadership to '%s', where the primary is", primary);
+        }
+    }
+}
+
 static void take_raft(struct agent *agent)
 {
     struct raft_node *node = raft_group_node(agent->group);
@@ -363,6 +395,7 @@ static void take_raft(struct agent *agent)
         facts->cluster.read_mono_ms = now;
         agent->dcs_seen_wall_ms = clock_wall_ms(agent->clock);
     }
+    follow_primary(agent, node, &status);
     if (status.leader != 0 && status.leader != agent->raft_leader_seen) {
         agent->raft_leader_seen = status.leader;
         ha_lease_hurry(&agent->lease, agent_lease_ms(agent));
