@@ -218,6 +218,9 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
             event == FENCE_EVENT_FIRED ? status->fired.cluster : status->stopped.cluster;
         epoch.revision =
             event == FENCE_EVENT_FIRED ? status->fired.revision : status->stopped.revision;
+        if (ha_epoch_equal(agent->lease.fired, epoch)) {
+            break; /* we had ended that epoch ourselves, with nothing left to kill */
+        }
         log_error(
             "the fence has %s PostgreSQL: the lease of epoch %llx:%lld was not renewed in time",
             event == FENCE_EVENT_FIRED ? "killed" : "begun to stop",
