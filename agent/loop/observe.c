@@ -205,6 +205,7 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
                          const struct fence_status *status)
 {
     struct ha_epoch epoch = {0};
+    struct fence_lease page;
 
     pg_instance_on_fence_event(agent->pg, event, status);
     switch (event) {
@@ -218,7 +219,8 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
             event == FENCE_EVENT_FIRED ? status->fired.cluster : status->stopped.cluster;
         epoch.revision =
             event == FENCE_EVENT_FIRED ? status->fired.revision : status->stopped.revision;
-        if (ha_epoch_equal(agent->lease.fired, epoch)) {
+        if (fence_page_read(fence_client_page(agent->fence), &page) &&
+            page.deadline_ms == FENCE_OVER) {
             break; /* we had ended that epoch ourselves, with nothing left to kill */
         }
         log_error(
