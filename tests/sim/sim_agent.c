@@ -21,6 +21,7 @@ struct sim_agent {
     struct fence_client fence;
     struct raft_group group;
     uv_loop_t loop;
+    struct list works; /* struct work: in the thread pool */
     json_t *bootstrap;
     json_t *empty;
     char connect[32];
@@ -80,6 +81,7 @@ void uv_close(uv_handle_t *handle, uv_close_cb callback)
 }
 
 struct work {
+    struct list link;
     uv_work_t *request;
     uv_work_cb work;
     uv_after_work_cb after;
@@ -91,6 +93,7 @@ static void work_done(void *arg, uint64_t a, uint64_t b)
     struct work copy = *work;
     (void)a;
     (void)b;
+    list_remove(&work->link);
     mem_free(work);
     copy.after(copy.request, 0);
 }
@@ -99,6 +102,7 @@ int uv_queue_work(uv_loop_t *loop, uv_work_t *request, uv_work_cb work, uv_after
 {
     struct work *queued = mem_new(struct work);
     *queued = (struct work){.request = request, .work = work, .after = after};
+    list_append(&((struct sim_node *)loop->data)->agent->works, &queued->link);
     work(request);
     sim_node_at(loop->data, 2, work_done, queued, 0, 0);
     return 0;
@@ -225,6 +229,7 @@ static void start_agent(struct sim_node *node)
     sim_running = node;
     make_config(self, node);
     self->loop.data = node;
+    list_init(&self->works);
     self->fence.machine = machine;
     self->group.node = node;
     sim_instance_init(&self->pg, machine);
@@ -273,6 +278,12 @@ void sim_agent_crashed(struct sim_node *node)
     self->agent.stopping = true;
     self->agent.executing = false;
     dcs_raft_set_node(self->agent.dcs, NULL);
+    while (!list_empty(&self->works)) { /* only frees: nothing is executed, nothing can be sent */
+        struct work *work = LIST_OWNER(list_first(&self->works), struct work, link);
+        list_remove(&work->link);
+        work->after(work->request, 0);
+        mem_free(work);
+    }
     self->agent.dcs->ops->free(self->agent.dcs);
     publish_stop(&self->agent);
     cycle_stop(&self->agent);

@@ -336,6 +336,7 @@ void sim_member_crash(struct sim_node *node)
     disk->queue_count = 0;
     disk->syncing = false;
     sim_node_held_drop(node);
+    node->incarnation++; /* also what was asked for while everything was torn down */
 }
 
 void sim_member_free(struct sim_node *node)

@@ -213,6 +213,7 @@ static uint64_t node_random(void *arg)
 struct sim_frame {
     struct list link;
     struct sim_world *world;
+    uint64_t incarnation; /* of the receiver when it was sent: a connection dies with the process */
     struct buf bytes;
 };
 
@@ -226,7 +227,7 @@ static void frame_arrive(void *arg, uint64_t from, uint64_t to)
         return;
     }
     list_remove(&frame->link);
-    if (node->raft != NULL && !world->cut[from][to]) {
+    if (node->raft != NULL && node->incarnation == frame->incarnation && !world->cut[from][to]) {
         sim_running = node;
         raft_node_receive(node->raft, world->nodes[from].id, buf_span(&frame->bytes));
     }
@@ -243,6 +244,7 @@ static void send_copy(struct sim_world *world, unsigned from, unsigned to, struc
         delay += (int64_t)sim_below(world, 1500);
     }
     frame->world = world;
+    frame->incarnation = world->nodes[to].incarnation;
     buf_put_span(&frame->bytes, bytes);
     list_append(&world->frames, &frame->link);
     sim_at(world, delay, frame_arrive, frame, from, to);
