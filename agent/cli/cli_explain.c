@@ -100,7 +100,7 @@ int cli_explain(struct cli *cli, int argc, char **argv)
     if (url == NULL) {
         return CLI_ERROR;
     }
-    int rc = cli_session_request(cli->session, url, "/explain", NULL, CLI_TIMEOUT_MS, &reply, &err);
+    int rc = cli_request(url, "/explain", NULL, CLI_TIMEOUT_MS, &reply, &err);
     mem_free(url);
     if (rc != 0) {
         return cli_fail("%s", err.text);

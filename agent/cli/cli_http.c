@@ -67,11 +67,9 @@ static CURLcode perform(CURL *curl, const char *url, const char *body, int64_t t
     return code;
 }
 
-int cli_session_request(struct cli_session *session, const char *url, const char *path,
-                        const char *body, int64_t timeout_ms, struct cli_reply *ret_reply,
-                        struct error *err)
+int cli_request(const char *url, const char *path, const char *body, int64_t timeout_ms,
+                struct cli_reply *ret_reply, struct error *err)
 {
-    (void)session;
     struct buf reply = BUF_INIT;
     long status = 0;
     char *full = with_path(url, path);

@@ -284,15 +284,14 @@ static void server_version_text(const json_t *value, char *ret_text, size_t byte
                    number % 10000);
 }
 
-static void version_of(struct cli *cli, const json_t *member)
+static void version_of(const json_t *member)
 {
     const char *name = json_string_value(json_object_get(member, "name"));
     struct cli_reply reply = {0};
     struct error err = {0};
     char server[40];
-    int rc =
-        cli_session_request(cli->session, json_string_value(json_object_get(member, "api_url")),
-                            "/patroni", NULL, CLI_TIMEOUT_MS, &reply, &err);
+    int rc = cli_request(json_string_value(json_object_get(member, "api_url")), "/patroni", NULL,
+                         CLI_TIMEOUT_MS, &reply, &err);
     if (rc != 0) {
         (void)printf("%s: failed to get version: %s\n", name, err.text);
         return;
@@ -339,7 +338,7 @@ int cli_version(struct cli *cli, int argc, char **argv)
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
         if (is_named(json_string_value(json_object_get(member, "name")), argc - 2, argv + 2)) {
-            version_of(cli, member);
+            version_of(member);
         }
     }
     json_decref(doc);

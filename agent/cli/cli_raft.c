@@ -78,7 +78,7 @@ static const char *role_text(const struct raft_member_status *member, const stru
         return "Non-voter";
     }
     if (answer == NULL) {
-        return leads ? "Leader" : "Follower";
+        return leads ? "Leader" : "Voter"; /* it does not say what it is just now */
     }
     switch (answer->status.role) {
     case RAFT_ROLE_FOLLOWER: return "Follower";

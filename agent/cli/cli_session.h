@@ -45,8 +45,7 @@ struct cli_reply {
     int status;
     char *text; /* mem_free */
 };
-int cli_session_request(struct cli_session *session, const char *url, const char *path,
-                        const char *body, int64_t timeout_ms, struct cli_reply *ret_reply,
-                        struct error *err) MUST_CHECK;
+int cli_request(const char *url, const char *path, const char *body, int64_t timeout_ms,
+                struct cli_reply *ret_reply, struct error *err) MUST_CHECK;
 
 #endif

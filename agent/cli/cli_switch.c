@@ -245,8 +245,7 @@ static int post(const struct request *q, const char *path, struct cli_reply *ret
         return error_set(err, ERR_NOT_FOUND, "no member with an address to ask");
     }
     char *body = request_body(q, false);
-    int rc =
-        cli_session_request(q->cli->session, url, path, body, REQUEST_TIMEOUT_MS, ret_reply, err);
+    int rc = cli_request(url, path, body, REQUEST_TIMEOUT_MS, ret_reply, err);
     mem_free(body);
     return rc;
 }

@@ -2,6 +2,7 @@
  * `--scheduled`. */
 #include "agent/cli/cli_verbs.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,28 +24,41 @@ const char *cli_timestamp(int digits, char *ret_text)
     return ret_text;
 }
 
+static bool take_two_digits(const char **at, long *ret_number)
+{
+    const char *text = *at;
+    if (!isdigit((unsigned char)text[0]) || !isdigit((unsigned char)text[1])) {
+        return false;
+    }
+    *ret_number = (text[0] - '0') * 10 + (text[1] - '0');
+    *at += 2;
+    return true;
+}
+
 /* "Z", "+01", "+0100", "+01:00" or nothing. */
 static bool zone_parse(const char *text, bool *ret_given, long *ret_offset_s)
 {
-    int hours = 0;
-    int minutes = 0;
-    int used = 0;
+    long hours = 0;
+    long minutes = 0;
     *ret_given = *text != '\0';
     *ret_offset_s = 0;
     if (*text == '\0' || strcmp(text, "Z") == 0 || strcmp(text, "z") == 0) {
         return true;
     }
-    if (*text != '+' && *text != '-') {
+    bool west = *text == '-';
+    if (*text++ != '+' && !west) {
         return false;
     }
-    const char *digits = text + 1;
-    bool ok = (sscanf(digits, "%2d:%2d%n", &hours, &minutes, &used) == 2 && digits[used] == '\0') ||
-              (sscanf(digits, "%2d%2d%n", &hours, &minutes, &used) == 2 && digits[used] == '\0') ||
-              (sscanf(digits, "%2d%n", &hours, &used) == 1 && digits[used] == '\0');
-    if (!ok || hours < 0 || hours > 15 || minutes < 0 || minutes > 59) {
+    if (!take_two_digits(&text, &hours) || hours > 15) {
         return false;
     }
-    *ret_offset_s = (hours * 60L + minutes) * 60L * (*text == '-' ? -1 : 1);
+    if (*text != '\0') {
+        text += *text == ':' ? 1 : 0;
+        if (!take_two_digits(&text, &minutes) || minutes > 59 || *text != '\0') {
+            return false;
+        }
+    }
+    *ret_offset_s = (hours * 60 + minutes) * (west ? -60 : 60);
     return true;
 }
 

@@ -35,7 +35,7 @@ int cli_explain(struct cli *cli, int argc, char **argv);
 /* "Error: <text>" on standard error; gives CLI_ERROR. */
 int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same with the verb's usage; gives CLI_USAGE. NULL text: getopt has told already. */
-int cli_wrong_usage(const char *verb, const char *text);
+int cli_wrong_usage(const char *name, const char *text);
 /* Opens the session (once). False: the error was printed. */
 bool cli_open(struct cli *cli);
 /* The cluster that the argument names, else `scope` of the file. */

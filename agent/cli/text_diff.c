@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define CONTEXT 3
+#define CONTEXT ((size_t)3)
 
 struct line {
     const char *text;

@@ -390,7 +390,7 @@ void dynamic_config_free(struct dynamic_config *config)
 int dynamic_config_parse(const json_t *document, struct dynamic_config *ret_config, char *warning,
                          struct error *err)
 {
-    struct dynamic_config config;
+    struct dynamic_config config = {0};
     int rc = adjust(document, &config, warning, err);
     if (rc == 0) {
         json_decref(config.document);
@@ -413,7 +413,7 @@ static void set_seconds(json_t *document, const char *key, int64_t ms)
 int dynamic_config_adjusted(const json_t *document, json_t **ret_document, char *warning,
                             struct error *err)
 {
-    struct dynamic_config config;
+    struct dynamic_config config = {0};
     int rc = adjust(document, &config, warning, err);
     if (rc != 0) {
         return rc;

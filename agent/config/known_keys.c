@@ -164,7 +164,7 @@ const struct known_section known_sections[] = {
 
 static char fold(char c)
 {
-    return c == '-' ? '_' : (char)tolower((unsigned char)c);
+    return (char)(c == '-' ? '_' : tolower((unsigned char)c));
 }
 
 static size_t least(size_t a, size_t b, size_t c)

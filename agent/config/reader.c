@@ -255,23 +255,42 @@ int config_address_parse(const char *text, bool listener, uint16_t default_port,
     return 0;
 }
 
-int reader_address(const struct reader *r, const struct section *s, const char *key, bool listener,
-                   uint16_t default_port, enum reader_need need, struct config_address *ret_address)
+struct address_rule {
+    bool listener;
+    uint16_t default_port; /* 0: the port has to be there */
+    enum reader_need need;
+};
+
+static int read_address(const struct reader *r, const struct section *s, const char *key,
+                        struct address_rule rule, struct config_address *ret_address)
 {
     const char *text = NULL;
     struct config_address address = {0};
     struct error why = {0};
-    int rc = reader_text(r, s, key, need, &text);
+    int rc = reader_text(r, s, key, rule.need, &text);
     if (rc != 0 || text == NULL) {
         return rc;
     }
-    if (config_address_parse(text, listener, default_port, &address, &why) != 0) {
+    if (config_address_parse(text, rule.listener, rule.default_port, &address, &why) != 0) {
         return reader_fail(r, s, key, "%s", why.text);
     }
     (void)config_keep(r->memory, (void *)(uintptr_t)address.text);
     (void)config_keep(r->memory, (void *)(uintptr_t)address.host);
     *ret_address = address;
     return 0;
+}
+
+int reader_address(const struct reader *r, const struct section *s, const char *key,
+                   uint16_t default_port, enum reader_need need, struct config_address *ret_address)
+{
+    return read_address(r, s, key, (struct address_rule){false, default_port, need}, ret_address);
+}
+
+int reader_listener(const struct reader *r, const struct section *s, const char *key,
+                    uint16_t default_port, enum reader_need need,
+                    struct config_address *ret_address)
+{
+    return read_address(r, s, key, (struct address_rule){true, default_port, need}, ret_address);
 }
 
 /* --- paths ------------------------------------------------------------------------------------ */

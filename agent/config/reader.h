@@ -46,9 +46,13 @@ int reader_bool(const struct reader *r, const struct section *s, const char *key
                 bool *ret_value) MUST_CHECK;
 int reader_int(const struct reader *r, const struct section *s, const char *key, int minimum,
                int maximum, int *ret_value) MUST_CHECK;
-int reader_address(const struct reader *r, const struct section *s, const char *key, bool listener,
+/* default_port 0: the port has to be there. A listener may be every address, or a list. */
+int reader_address(const struct reader *r, const struct section *s, const char *key,
                    uint16_t default_port, enum reader_need need,
                    struct config_address *ret_address) MUST_CHECK;
+int reader_listener(const struct reader *r, const struct section *s, const char *key,
+                    uint16_t default_port, enum reader_need need,
+                    struct config_address *ret_address) MUST_CHECK;
 /* An absolute path without "." and ".." in it; `cwd` is where a relative one starts. */
 int reader_path(const struct reader *r, const struct section *s, const char *key, const char *cwd,
                 enum reader_need need, const char **ret_path) MUST_CHECK;

@@ -149,10 +149,10 @@ static int default_connect(const struct reader *r, const struct section *s,
 static int read_places(const struct reader *r, const struct config_source *source,
                        const struct section *s, struct config_postgresql *p)
 {
-    int rc = reader_address(r, s, "listen", true, POSTGRES_PORT, READER_REQUIRED, &p->listen);
-    rc = rc != 0 ? rc
-                 : reader_address(r, s, "connect_address", false, POSTGRES_PORT, READER_OPTIONAL,
-                                  &p->connect);
+    int rc = reader_listener(r, s, "listen", POSTGRES_PORT, READER_REQUIRED, &p->listen);
+    rc = rc != 0
+             ? rc
+             : reader_address(r, s, "connect_address", POSTGRES_PORT, READER_OPTIONAL, &p->connect);
     rc = rc != 0 || p->connect.text != NULL ? rc : default_connect(r, s, p);
     rc = rc != 0 ? rc : reader_path(r, s, "data_dir", source->cwd, READER_REQUIRED, &p->data_dir);
     p->config_dir = p->data_dir;

@@ -299,7 +299,7 @@ static json_t *float_value(char *digits, bool negative)
 int yaml_plain_value(enum yaml_plain kind, const char *text, size_t len, json_t **ret_value,
                      struct error *err)
 {
-    char digits[NUMBER_BYTES_MAX];
+    char digits[NUMBER_BYTES_MAX] = "";
     bool negative = false;
     json_t *value = NULL;
     switch (kind) {
