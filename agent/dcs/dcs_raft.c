@@ -1,11 +1,12 @@
-/* The store in this process as the agent's dcs. Reads of the view come from this member's own copy; every write is
- * one command through the log, and its answer comes when this member has applied it. Who writes the leader key is
- * decided by compares inside the command, never by what the view said.
+/* The store in this process as the agent's dcs. Reads of the view come from this member's own copy;
+ * every write is one command through the log, and its answer comes when this member has applied it.
+ * Who writes the leader key is decided by compares inside the command, never by what the view said.
  *
- * Times: `sent_ms` is read right before the first send of a command and `answered_ms` right after the apply, both on
- * the lease clock (docs/consensus.md). A renewal is one attempt under one request id: an answer to a repeated id
- * might speak of a renewal that was applied long ago. Its stamp is the lease clock itself, one more on a tie; it is
- * never counted on from what the store has, because then a restarted agent's late renewal could pass for a new one. */
+ * Times: `sent_ms` is read right before the first send of a command and `answered_ms` right after
+ * the apply, both on the lease clock (docs/consensus.md). A renewal is one attempt under one
+ * request id: an answer to a repeated id might speak of a renewal that was applied long ago. Its
+ * stamp is the lease clock itself, one more on a tie; it is never counted on from what the store
+ * has, because then a restarted agent's late renewal could pass for a new one. */
 #include "agent/dcs/dcs_raft.h"
 
 #include "agent/dcs/dcs_raft_view.h"
@@ -28,7 +29,7 @@ struct dcs_raft {
     char *name;
     const struct clock *clock;
     const struct random *random;
-    struct dcs_view *view;   /* newest built; NULL before the first */
+    struct dcs_view *view;    /* newest built; NULL before the first */
     int64_t checked_revision; /* everything up to it is in `view`; -1 = nothing is */
     bool has_leader;
     int64_t last_stamp;
@@ -57,7 +58,9 @@ static struct dcs_raft *self_of(struct dcs *dcs)
     return (struct dcs_raft *)dcs;
 }
 
-/* --- keys ------------------------------------------------------------------------------------------------------- */
+/* --- keys
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 char *dcs_base_path(const char *namespace_, const char *scope)
 {
@@ -75,13 +78,15 @@ char *dcs_base_path(const char *namespace_, const char *scope)
 static int key_check(const char *base, const char *key, struct error *err)
 {
     if (key[0] == '\0' || strlen(base) + strlen(key) > STORE_KEY_BYTES_MAX) {
-        return error_set(err, ERR_INVALID, "key '%.64s': empty, or longer than %d bytes with its path", key,
+        return error_set(err, ERR_INVALID,
+                         "key '%.64s': empty, or longer than %d bytes with its path", key,
                          STORE_KEY_BYTES_MAX);
     }
     return 0;
 }
 
-/* --- operations under way ----------------------------------------------------------------------------------------- */
+/* --- operations under way
+ * ----------------------------------------------------------------------------------------- */
 
 static struct op *op_new(struct dcs_raft *dcs, enum op_kind kind, void *arg)
 {
@@ -110,7 +115,9 @@ static void op_answer(struct op *op, int rc, int64_t revision, const struct erro
         op->read_done(op->arg, rc, NULL, err);
         return;
     }
-    struct dcs_result result = {.rc = rc, .revision = revision, .sent_ms = op->sent_ms,
+    struct dcs_result result = {.rc = rc,
+                                .revision = revision,
+                                .sent_ms = op->sent_ms,
                                 .answered_ms = clock_lease_ms(op->dcs->clock)};
     op->done(op->arg, &result, err);
 }
@@ -119,15 +126,20 @@ static void op_answer(struct op *op, int rc, int64_t revision, const struct erro
 static int outcome_of(int rc, const struct store_result *result, struct error *err)
 {
     if (rc != 0) {
-        return error_set(err, rc, "%s", rc == ERR_UNKNOWN ? "no answer of the group in time: it may be applied later"
-                                                          : err_name(rc));
+        return error_set(err, rc, "%s",
+                         rc == ERR_UNKNOWN
+                             ? "no answer of the group in time: it may be applied later"
+                             : err_name(rc));
     }
     switch (result->code) {
     case 0: return 0;
     case ERR_CONFLICT: return error_set(err, ERR_CONFLICT, "the store has changed meanwhile");
-    case ERR_NOT_FOUND: return error_set(err, ERR_CONFLICT, "the lease is gone, or was renewed with a later stamp");
+    case ERR_NOT_FOUND:
+        return error_set(err, ERR_CONFLICT, "the lease is gone, or was renewed with a later stamp");
     case ERR_REFUSED: return error_set(err, ERR_REFUSED, "it belongs to another member's lease");
-    default: return error_set(err, result->code, "the store refused the command: %s", err_name(result->code));
+    default:
+        return error_set(err, result->code, "the store refused the command: %s",
+                         err_name(result->code));
     }
 }
 
@@ -142,7 +154,9 @@ static void on_write_done(void *arg, int rc, const struct store_result *result)
 
 static int ready(const struct dcs_raft *dcs, struct error *err)
 {
-    return dcs->node != NULL ? 0 : error_set(err, ERR_UNAVAILABLE, "the member has not joined a group yet");
+    return dcs->node != NULL
+               ? 0
+               : error_set(err, ERR_UNAVAILABLE, "the member has not joined a group yet");
 }
 
 static int propose(struct dcs_raft *dcs, const struct store_command *command, int64_t timeout_ms,
@@ -151,14 +165,17 @@ static int propose(struct dcs_raft *dcs, const struct store_command *command, in
     struct op *op = op_new(dcs, OP_WRITE, arg);
     op->done = done;
     op->sent_ms = clock_lease_ms(dcs->clock);
-    int rc = raft_node_propose(dcs->node, command, timeout_ms, attempts_max, on_write_done, op, err);
+    int rc =
+        raft_node_propose(dcs->node, command, timeout_ms, attempts_max, on_write_done, op, err);
     if (rc != 0) {
         op_free(op);
     }
     return rc;
 }
 
-/* --- transactions --------------------------------------------------------------------------------------------------- */
+/* --- transactions
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 /* One transaction being put together. Keys are full paths, owned here. */
 struct txn {
@@ -179,7 +196,8 @@ static struct span txn_key(struct txn *txn, const char *key)
     return span_str(full);
 }
 
-static void txn_compare(struct txn *txn, const char *key, enum store_compare_target target, int64_t number)
+static void txn_compare(struct txn *txn, const char *key, enum store_compare_target target,
+                        int64_t number)
 {
     ASSERT(txn->compare_count < COMPARES_MAX);
     txn->compares[txn->compare_count++] = (struct store_compare){
@@ -211,13 +229,15 @@ static void txn_free(struct txn *txn)
 
 static struct store_command txn_command(const struct txn *txn)
 {
-    return (struct store_command){.type = STORE_TXN, .compares = txn->compares,
-                                  .compare_count = txn->compare_count, .success = txn->ops,
+    return (struct store_command){.type = STORE_TXN,
+                                  .compares = txn->compares,
+                                  .compare_count = txn->compare_count,
+                                  .success = txn->ops,
                                   .success_count = txn->op_count};
 }
 
-static int txn_propose(struct dcs_raft *dcs, struct txn *txn, int64_t timeout_ms, dcs_done done, void *arg,
-                       struct error *err)
+static int txn_propose(struct dcs_raft *dcs, struct txn *txn, int64_t timeout_ms, dcs_done done,
+                       void *arg, struct error *err)
 {
     struct store_command command = txn_command(txn);
     int rc = propose(dcs, &command, timeout_ms, 0, done, arg, err);
@@ -234,7 +254,9 @@ static uint64_t lease_id_new(const struct dcs_raft *dcs)
     return id;
 }
 
-/* --- view ------------------------------------------------------------------------------------------------------------- */
+/* --- view
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static void view_refresh(struct dcs_raft *dcs)
 {
@@ -266,7 +288,8 @@ static bool view_is_stale(const struct dcs_raft *dcs)
         return false;
     }
     bool any = false;
-    int rc = store_history_each(store, dcs->checked_revision + 1, span_str(dcs->base), on_event, &any);
+    int rc =
+        store_history_each(store, dcs->checked_revision + 1, span_str(dcs->base), on_event, &any);
     return rc != 0 || any;
 }
 
@@ -308,7 +331,8 @@ static void on_read_done(void *arg, int rc, const struct store_result *result)
     (void)result;
     if (rc != 0 || dcs == NULL || dcs->node == NULL) {
         struct error err = {0};
-        rc = error_set(&err, rc != 0 ? rc : ERR_CANCELED, "reading from the group: %s", err_name(rc));
+        rc = error_set(&err, rc != 0 ? rc : ERR_CANCELED, "reading from the group: %s",
+                       err_name(rc));
         op_answer(op, rc, 0, &err);
     } else {
         struct error none = {0};
@@ -319,7 +343,8 @@ static void on_read_done(void *arg, int rc, const struct store_result *result)
     op_free(op);
 }
 
-static int dcs_raft_read(struct dcs *base, int64_t timeout_ms, dcs_read_done done, void *arg, struct error *err)
+static int dcs_raft_read(struct dcs *base, int64_t timeout_ms, dcs_read_done done, void *arg,
+                         struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     int rc = ready(dcs, err);
@@ -335,7 +360,9 @@ static int dcs_raft_read(struct dcs *base, int64_t timeout_ms, dcs_read_done don
     return rc;
 }
 
-/* --- the leader key ------------------------------------------------------------------------------------------------------ */
+/* --- the leader key
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static int buf_append(const char *text, size_t len, void *data)
 {
@@ -345,8 +372,10 @@ static int buf_append(const char *text, size_t len, void *data)
 
 static bool epoch_value(const struct dcs_acquire *acquire, struct buf *out)
 {
-    json_t *json = json_pack("{s:s, s:I}", "holder", acquire->holder, "timeline", (json_int_t)acquire->timeline);
-    bool good = json != NULL && json_dump_callback(json, buf_append, out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
+    json_t *json = json_pack("{s:s, s:I}", "holder", acquire->holder, "timeline",
+                             (json_int_t)acquire->timeline);
+    bool good = json != NULL &&
+                json_dump_callback(json, buf_append, out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
     json_decref(json);
     return good;
 }
@@ -358,8 +387,8 @@ static int64_t stamp_next(struct dcs_raft *dcs)
     return dcs->last_stamp;
 }
 
-static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire, int64_t timeout_ms, dcs_done done,
-                            void *arg, struct error *err)
+static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire, int64_t timeout_ms,
+                            dcs_done done, void *arg, struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     int rc = ready(dcs, err);
@@ -367,8 +396,8 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
         return rc;
     }
     if (acquire->report_count > DCS_REPORTS_MAX || acquire->ttl_ms <= 0) {
-        return error_set(err, ERR_INVALID, "acquisition with %zu reports and a ttl of %lld ms", acquire->report_count,
-                         (long long)acquire->ttl_ms);
+        return error_set(err, ERR_INVALID, "acquisition with %zu reports and a ttl of %lld ms",
+                         acquire->report_count, (long long)acquire->ttl_ms);
     }
     struct buf epoch = BUF_INIT;
     if (!epoch_value(acquire, &epoch)) {
@@ -400,21 +429,23 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
 }
 
 /* The lease of the leader key if it still is that of `epoch`. */
-static int held_lease(const struct dcs_raft *dcs, int64_t epoch, uint64_t *ret_lease, struct error *err)
+static int held_lease(const struct dcs_raft *dcs, int64_t epoch, uint64_t *ret_lease,
+                      struct error *err)
 {
     char *key = mem_printf("%sleader", dcs->base);
     struct store_kv kv;
     bool found = store_get(raft_node_store(dcs->node), span_str(key), &kv);
     mem_free(key);
     if (!found || kv.create_revision != epoch || kv.lease == 0) {
-        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more", (long long)epoch);
+        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
+                         (long long)epoch);
     }
     *ret_lease = kv.lease;
     return 0;
 }
 
-static int dcs_raft_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms, dcs_done done,
-                          void *arg, struct error *err)
+static int dcs_raft_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms,
+                          dcs_done done, void *arg, struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     struct store_command command = {.type = STORE_LEASE_RENEW, .ttl_ms = ttl_ms};
@@ -429,8 +460,8 @@ static int dcs_raft_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64
     return propose(dcs, &command, timeout_ms, 1, done, arg, err);
 }
 
-static int dcs_raft_release(struct dcs *base, int64_t epoch, const char *status, int64_t timeout_ms, dcs_done done,
-                            void *arg, struct error *err)
+static int dcs_raft_release(struct dcs *base, int64_t epoch, const char *status, int64_t timeout_ms,
+                            dcs_done done, void *arg, struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     uint64_t lease = 0;
@@ -451,10 +482,12 @@ static int dcs_raft_release(struct dcs *base, int64_t epoch, const char *status,
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
-/* --- other keys ------------------------------------------------------------------------------------------------------------ */
+/* --- other keys
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare, int64_t timeout_ms,
-                        dcs_done done, void *arg, struct error *err)
+static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare,
+                        int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     int rc = ready(dcs, err);
@@ -472,8 +505,8 @@ static int dcs_raft_put(struct dcs *base, const char *key, const char *value, in
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
-static int dcs_raft_remove(struct dcs *base, const char *key, int64_t compare, int64_t timeout_ms, dcs_done done,
-                           void *arg, struct error *err)
+static int dcs_raft_remove(struct dcs *base, const char *key, int64_t compare, int64_t timeout_ms,
+                           dcs_done done, void *arg, struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     int rc = ready(dcs, err);
@@ -492,8 +525,9 @@ static int dcs_raft_remove(struct dcs *base, const char *key, int64_t compare, i
 }
 
 /* `none` over the report rather than no report: one that is still on its way is then refused. */
-static int dcs_raft_withdraw(struct dcs *base, const char *name, int64_t report_revision, int64_t epoch,
-                             int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+static int dcs_raft_withdraw(struct dcs *base, const char *name, int64_t report_revision,
+                             int64_t epoch, int64_t timeout_ms, dcs_done done, void *arg,
+                             struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     char key[STORE_KEY_BYTES_MAX];
@@ -512,29 +546,33 @@ static int dcs_raft_withdraw(struct dcs *base, const char *name, int64_t report_
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
-/* --- the member's own key ---------------------------------------------------------------------------------------------------- */
+/* --- the member's own key
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* The lease that the key hangs on now, if it can be renewed instead of replaced. 0 = none. */
-static uint64_t member_lease(const struct dcs_raft *dcs, const char *key, const char *value, int64_t ttl_ms,
-                             bool *ret_value_same)
+static uint64_t member_lease(const struct dcs_raft *dcs, const char *key, const char *value,
+                             int64_t ttl_ms, bool *ret_value_same)
 {
     char *full = mem_printf("%s%s", dcs->base, key);
     const struct store *store = raft_node_store(dcs->node);
     struct store_kv kv;
     struct store_lease lease;
-    bool found = store_get(store, span_str(full), &kv) && kv.lease != 0 && store_lease_get(store, kv.lease, &lease);
+    bool found = store_get(store, span_str(full), &kv) && kv.lease != 0 &&
+                 store_lease_get(store, kv.lease, &lease);
     mem_free(full);
-    if (!found || (lease.flags & STORE_LEASE_HOLDER) != 0 || !span_equal_str(lease.owner, dcs->name)) {
+    if (!found || (lease.flags & STORE_LEASE_HOLDER) != 0 ||
+        !span_equal_str(lease.owner, dcs->name)) {
         return 0;
     }
     *ret_value_same = span_equal_str(kv.value, value) && lease.ttl_ms == ttl_ms;
     return kv.lease;
 }
 
-/* A new lease with the key on it, and the old lease's end: a put alone would not renew, and a renewal and a put are
- * two commands of which the second can be lost. */
-static int member_grant(struct dcs_raft *dcs, const char *key, const char *value, int64_t ttl_ms, int64_t timeout_ms,
-                        struct op *op, struct error *err)
+/* A new lease with the key on it, and the old lease's end: a put alone would not renew, and a
+ * renewal and a put are two commands of which the second can be lost. */
+static int member_grant(struct dcs_raft *dcs, const char *key, const char *value, int64_t ttl_ms,
+                        int64_t timeout_ms, struct op *op, struct error *err)
 {
     struct txn txn = {.base = dcs->base};
     bool same = false;
@@ -571,8 +609,9 @@ static void on_member_renewed(void *arg, int rc, const struct store_result *resu
     }
 }
 
-static int dcs_raft_put_member(struct dcs *base, const char *name, const char *value, int64_t ttl_ms,
-                               int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+static int dcs_raft_put_member(struct dcs *base, const char *name, const char *value,
+                               int64_t ttl_ms, int64_t timeout_ms, dcs_done done, void *arg,
+                               struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     int rc = ready(dcs, err);
@@ -590,7 +629,8 @@ static int dcs_raft_put_member(struct dcs *base, const char *name, const char *v
     uint64_t lease = member_lease(dcs, op->key, value, ttl_ms, &same);
     rc = key_check(dcs->base, op->key, err);
     if (rc == 0 && lease != 0 && same) {
-        struct store_command command = {.type = STORE_LEASE_RENEW, .lease = lease, .ttl_ms = ttl_ms};
+        struct store_command command = {
+            .type = STORE_LEASE_RENEW, .lease = lease, .ttl_ms = ttl_ms};
         rc = raft_node_propose(dcs->node, &command, timeout_ms, 0, on_member_renewed, op, err);
     } else if (rc == 0) {
         rc = member_grant(dcs, op->key, value, ttl_ms, timeout_ms, op, err);
@@ -601,7 +641,9 @@ static int dcs_raft_put_member(struct dcs *base, const char *name, const char *v
     return rc;
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static void dcs_raft_free(struct dcs *base)
 {

@@ -1,5 +1,6 @@
-/* Copies keys and values out of the store: the view outlives the next apply. Keys with a zero byte in them can be
- * put by others through the etcd faces; nobody of ours asks for them, and as text they would be ambiguous. */
+/* Copies keys and values out of the store: the view outlives the next apply. Keys with a zero byte
+ * in them can be put by others through the etcd faces; nobody of ours asks for them, and as text
+ * they would be ambiguous. */
 #include "agent/dcs/dcs_raft_view.h"
 
 #include "base/assert.h"
@@ -23,7 +24,8 @@ static bool collect(void *arg, const struct store_kv *kv)
     struct collector *collector = arg;
     struct dcs_view *view = collector->view;
     ASSERT(kv->key.len >= collector->base_len);
-    struct span key = span_of(kv->key.data + collector->base_len, kv->key.len - collector->base_len);
+    struct span key =
+        span_of(kv->key.data + collector->base_len, kv->key.len - collector->base_len);
     if (!is_text(key)) {
         return true;
     }
@@ -50,15 +52,16 @@ static struct collector collector_new(uint64_t cluster, int64_t revision, const 
     return collector;
 }
 
-struct dcs_view *dcs_raft_view_of_store(const struct store *store, uint64_t cluster, const char *base)
+struct dcs_view *dcs_raft_view_of_store(const struct store *store, uint64_t cluster,
+                                        const char *base)
 {
     struct collector collector = collector_new(cluster, store_revision(store), base);
     store_each(store, span_str(base), collect, &collector);
     return collector.view;
 }
 
-struct dcs_view *dcs_raft_view_of_kvs(const struct store_kv *kvs, size_t count, uint64_t cluster, int64_t revision,
-                                      const char *base)
+struct dcs_view *dcs_raft_view_of_kvs(const struct store_kv *kvs, size_t count, uint64_t cluster,
+                                      int64_t revision, const char *base)
 {
     struct collector collector = collector_new(cluster, revision, base);
     for (size_t i = 0; i < count; i++) {

@@ -1,9 +1,11 @@
-/* A client of the Raft group over the members' Raft port, for the command line and for other processes: reads,
- * commands, status. It needs the same password as the members (or, without one, an address of theirs).
+/* A client of the Raft group over the members' Raft port, for the command line and for other
+ * processes: reads, commands, status. It needs the same password as the members (or, without one,
+ * an address of theirs).
  *
- * Addresses are tried in the order given, from the one that answered last. A request that was sent is never sent
- * again: when its connection is lost it ends with ERR_UNKNOWN (a command) or goes to the next address (a read,
- * status). Every call ends in exactly one callback, never inside the call. */
+ * Addresses are tried in the order given, from the one that answered last. A request that was sent
+ * is never sent again: when its connection is lost it ends with ERR_UNKNOWN (a command) or goes to
+ * the next address (a read, status). Every call ends in exactly one callback, never inside the
+ * call. */
 #ifndef RAFT_CLIENT_H
 #define RAFT_CLIENT_H
 
@@ -14,13 +16,15 @@ struct uv_loop_s;
 struct raft_client;
 
 #define RAFT_CLIENT_ADDRESSES_MAX 16
-#define RAFT_CLIENT_REQUESTS_MAX 64 /* waiting at once; beyond it ERR_LIMIT */
+#define RAFT_CLIENT_REQUESTS_MAX  64 /* waiting at once; beyond it ERR_LIMIT */
 
 /* `addresses` are host:port. `password` NULL or empty = none. Copied. */
 int raft_client_new(struct uv_loop_s *loop, const char *const *addresses, size_t address_count,
-                    const char *password, struct raft_client **ret_client, struct error *err) MUST_CHECK;
+                    const char *password, struct raft_client **ret_client,
+                    struct error *err) MUST_CHECK;
 
-/* Ends every call with ERR_CANCELED; `closed` (may be NULL) comes when nothing of it is left in the loop. */
+/* Ends every call with ERR_CANCELED; `closed` (may be NULL) comes when nothing of it is left in the
+ * loop. */
 void raft_client_close(struct raft_client *client, void (*closed)(void *arg), void *arg);
 
 struct raft_client_view {
@@ -32,8 +36,8 @@ struct raft_client_view {
 
 typedef void (*raft_client_read_done)(void *arg, int rc, const struct raft_client_view *view,
                                       const struct error *err);
-/* rc 0: `result` says what the command gave. Otherwise ERR_UNAVAILABLE (not applied), ERR_UNKNOWN (it may be),
- * ERR_PERMISSION (wrong password), ERR_CANCELED, ERR_LIMIT. */
+/* rc 0: `result` says what the command gave. Otherwise ERR_UNAVAILABLE (not applied), ERR_UNKNOWN
+ * (it may be), ERR_PERMISSION (wrong password), ERR_CANCELED, ERR_LIMIT. */
 typedef void (*raft_client_command_done)(void *arg, int rc, const struct store_result *result,
                                          const struct error *err);
 typedef void (*raft_client_status_done)(void *arg, int rc, const struct raft_status *status,
@@ -43,13 +47,14 @@ typedef void (*raft_client_status_done)(void *arg, int rc, const struct raft_sta
 int raft_client_read_prefix(struct raft_client *client, struct span prefix, int64_t timeout_ms,
                             raft_client_read_done done, void *arg, struct error *err) MUST_CHECK;
 
-/* Proposed by the member asked, with an empty actor: what belongs to a member's lease is refused. The command is
- * copied; its client, sequence, floor and actor are ignored. */
-int raft_client_command(struct raft_client *client, const struct store_command *command, int64_t timeout_ms,
-                        raft_client_command_done done, void *arg, struct error *err) MUST_CHECK;
+/* Proposed by the member asked, with an empty actor: what belongs to a member's lease is refused.
+ * The command is copied; its client, sequence, floor and actor are ignored. */
+int raft_client_command(struct raft_client *client, const struct store_command *command,
+                        int64_t timeout_ms, raft_client_command_done done, void *arg,
+                        struct error *err) MUST_CHECK;
 
 /* What the member that answered says of itself and the group. */
-int raft_client_status(struct raft_client *client, int64_t timeout_ms, raft_client_status_done done, void *arg,
-                       struct error *err) MUST_CHECK;
+int raft_client_status(struct raft_client *client, int64_t timeout_ms, raft_client_status_done done,
+                       void *arg, struct error *err) MUST_CHECK;
 
 #endif

@@ -1,8 +1,9 @@
-/* One member of the Raft group in production: opens the directory, listens on the Raft port, finds the
- * others, makes or joins the group, and then runs a raft_node on SQLite, TCP and the real clocks.
+/* One member of the Raft group in production: opens the directory, listens on the Raft port, finds
+ * the others, makes or joins the group, and then runs a raft_node on SQLite, TCP and the real
+ * clocks.
  *
- * Everything happens on the loop's thread; no callback comes from inside raft_group_open. After on_fatal the
- * process has to end: nothing more is written, and the port is silent. */
+ * Everything happens on the loop's thread; no callback comes from inside raft_group_open. After
+ * on_fatal the process has to end: nothing more is written, and the port is silent. */
 #ifndef RAFT_GROUP_H
 #define RAFT_GROUP_H
 
@@ -19,22 +20,24 @@ struct raft_group;
 
 /* Strings are copied. Addresses are host:port, [ipv6]:port for IPv6. */
 struct raft_group_config {
-    const char *data_dir;            /* made with mode 0700 if it is not there */
-    const char *name;                /* this member's name: the directory belongs to it from the first start on */
-    const char *self_addr;           /* what the others connect to */
-    const char *bind_addr;           /* what we listen on; NULL = self_addr */
+    const char *data_dir; /* made with mode 0700 if it is not there */
+    const char *name; /* this member's name: the directory belongs to it from the first start on */
+    const char *self_addr; /* what the others connect to */
+    const char *bind_addr; /* what we listen on; NULL = self_addr */
     const char *const *partner_addrs;
-    size_t partner_count;            /* 0: a group of one voter is made at once */
-    const char *password;            /* NULL or empty: only members' addresses may connect */
+    size_t partner_count; /* 0: a group of one voter is made at once */
+    const char *password; /* NULL or empty: only members' addresses may connect */
     int election_timeout_ms;
     int heartbeat_ms;
-    bool armed_page; /* the node's fence holds an armed page: an empty directory does not count as empty */
+    bool armed_page; /* the node's fence holds an armed page: an empty directory does not count as
+                        empty */
 };
 
 struct raft_group_callbacks {
     void (*on_ready)(void *arg);  /* raft_group_node is there (it need not know a leader yet) */
     void (*on_change)(void *arg); /* as raft_env.on_change */
-    /* Not started yet, and for whom or what it waits; told again only when the text changes, or after 10 s. */
+    /* Not started yet, and for whom or what it waits; told again only when the text changes, or
+     * after 10 s. */
     void (*on_waiting)(void *arg, const char *text);
     /* For the log; an identical text comes at most once a minute. */
     void (*on_warning)(void *arg, const char *text);
@@ -43,9 +46,9 @@ struct raft_group_callbacks {
     void *arg;
 };
 
-/* Opens and locks the directory and listens; the rest comes by callbacks. Fails with ERR_BUSY (directory or
- * address in use), ERR_PERMISSION, ERR_INVALID (address, or the directory bears another member's name),
- * ERR_CORRUPT, ERR_IO. */
+/* Opens and locks the directory and listens; the rest comes by callbacks. Fails with ERR_BUSY
+ * (directory or address in use), ERR_PERMISSION, ERR_INVALID (address, or the directory bears
+ * another member's name), ERR_CORRUPT, ERR_IO. */
 int raft_group_open(struct uv_loop_s *loop, const struct raft_group_config *config,
                     const struct raft_group_callbacks *callbacks, struct raft_group **ret_group,
                     struct error *err) MUST_CHECK;
@@ -68,8 +71,8 @@ struct raft_group_counters {
 };
 void raft_group_counters(const struct raft_group *group, struct raft_group_counters *ret_counters);
 
-/* Stops the node (pending calls end with ERR_CANCELED), closes the connections and the directory, then calls
- * `closed` (may be NULL) once; the group is gone then. */
+/* Stops the node (pending calls end with ERR_CANCELED), closes the connections and the directory,
+ * then calls `closed` (may be NULL) once; the group is gone then. */
 void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void *arg);
 
 #endif

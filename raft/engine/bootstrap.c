@@ -1,5 +1,6 @@
-/* The order of the questions is the safety: first whether somebody has a group, then whether everybody is there and
- * empty, and only then who makes it. A partner that is not reached might hold the group, so it is always waited for. */
+/* The order of the questions is the safety: first whether somebody has a group, then whether
+ * everybody is there and empty, and only then who makes it. A partner that is not reached might
+ * hold the group, so it is always waited for. */
 #include "raft/engine/bootstrap.h"
 
 #include "base/assert.h"
@@ -20,8 +21,10 @@ static void wait_for(struct bootstrap_decision *decision, const char *fmt, ...)
     va_end(args);
 }
 
-/* Somebody's cluster; false if there is none. Two different ones are waited out: an operator has to say which. */
-static bool decide_join(const struct peer_view *peers, size_t count, struct bootstrap_decision *decision)
+/* Somebody's cluster; false if there is none. Two different ones are waited out: an operator has to
+ * say which. */
+static bool decide_join(const struct peer_view *peers, size_t count,
+                        struct bootstrap_decision *decision)
 {
     const struct handshake_identity *found = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -30,7 +33,9 @@ static bool decide_join(const struct peer_view *peers, size_t count, struct boot
             continue;
         }
         if (found != NULL && found->cluster != peer->cluster) {
-            wait_for(decision, "'%s' and '%s' belong to different clusters (%016llx, %016llx): correct partner_addrs",
+            wait_for(decision,
+                     "'%s' and '%s' belong to different clusters (%016llx, %016llx): correct "
+                     "partner_addrs",
                      found->name, peer->name, (unsigned long long)found->cluster,
                      (unsigned long long)peer->cluster);
             return true;
@@ -46,13 +51,15 @@ static bool decide_join(const struct peer_view *peers, size_t count, struct boot
 }
 
 /* Why the partner does not count as present and empty; NULL if it does. */
-static const char *partner_objection(const struct handshake_identity *self, const struct peer_view *peer)
+static const char *partner_objection(const struct handshake_identity *self,
+                                     const struct peer_view *peer)
 {
     if (!peer->connected) {
         return peer->trouble[0] != '\0' ? peer->trouble : "not connected yet";
     }
     if ((peer->identity->flags & HANDSHAKE_ARMED_PAGE) != 0) {
-        return "its fence still guards a primary, so it was a member of a group: restore its raft data_dir, or stop "
+        return "its fence still guards a primary, so it was a member of a group: restore its raft "
+               "data_dir, or stop "
                "its PostgreSQL";
     }
     if ((peer->identity->flags & HANDSHAKE_EMPTY) == 0) {
@@ -70,7 +77,8 @@ static const char *partner_objection(const struct handshake_identity *self, cons
     return NULL;
 }
 
-static bool all_present_and_empty(const struct handshake_identity *self, const struct peer_view *peers, size_t count,
+static bool all_present_and_empty(const struct handshake_identity *self,
+                                  const struct peer_view *peers, size_t count,
                                   struct bootstrap_decision *decision)
 {
     char text[BOOTSTRAP_TEXT_BYTES] = "";
@@ -93,16 +101,18 @@ static bool all_present_and_empty(const struct handshake_identity *self, const s
     return true;
 }
 
-void bootstrap_decide(const struct handshake_identity *self, const struct peer_view *peers, size_t count,
-                      struct bootstrap_decision *ret_decision)
+void bootstrap_decide(const struct handshake_identity *self, const struct peer_view *peers,
+                      size_t count, struct bootstrap_decision *ret_decision)
 {
     memset(ret_decision, 0, sizeof *ret_decision);
     if (decide_join(peers, count, ret_decision)) {
         return;
     }
     if ((self->flags & HANDSHAKE_ARMED_PAGE) != 0) {
-        wait_for(ret_decision, "for a member of the group: the raft data_dir here is empty, but the fence guards a "
-                               "primary, so this node was a member and makes no new group");
+        wait_for(
+            ret_decision,
+            "for a member of the group: the raft data_dir here is empty, but the fence guards a "
+            "primary, so this node was a member and makes no new group");
         return;
     }
     if (!all_present_and_empty(self, peers, count, ret_decision)) {
@@ -142,7 +152,8 @@ void bootstrap_first_encode(const struct bootstrap_first *first, struct buf *out
     }
 }
 
-int bootstrap_first_decode(struct span payload, struct bootstrap_first *ret_first, struct error *err)
+int bootstrap_first_decode(struct span payload, struct bootstrap_first *ret_first,
+                           struct error *err)
 {
     struct span_reader reader = span_reader_of(payload);
     struct bootstrap_first first = {0};
@@ -161,8 +172,8 @@ int bootstrap_first_decode(struct span payload, struct bootstrap_first *ret_firs
     return 0;
 }
 
-int bootstrap_first_check(const struct bootstrap_first *first, const struct handshake_identity *self,
-                          struct error *err)
+int bootstrap_first_check(const struct bootstrap_first *first,
+                          const struct handshake_identity *self, struct error *err)
 {
     if (self->cluster != 0 || (self->flags & HANDSHAKE_EMPTY) == 0) {
         return error_set(err, ERR_REFUSED, "this member is not empty");
@@ -171,12 +182,14 @@ int bootstrap_first_check(const struct bootstrap_first *first, const struct hand
         return error_set(err, ERR_REFUSED, "the fence of this node guards a primary");
     }
     if (first->id_count != self->group_size) {
-        return error_set(err, ERR_REFUSED, "the new group has %zu members, the configuration here speaks of %u",
+        return error_set(err, ERR_REFUSED,
+                         "the new group has %zu members, the configuration here speaks of %u",
                          first->id_count, self->group_size);
     }
     size_t found = 0;
     for (size_t i = 0; i < first->id_count; i++) {
         found += first->ids[i] == self->id;
     }
-    return found == 1 ? 0 : error_set(err, ERR_REFUSED, "the new group does not have this member's id");
+    return found == 1 ? 0
+                      : error_set(err, ERR_REFUSED, "the new group does not have this member's id");
 }

@@ -1,7 +1,9 @@
-/* First start: what a member with an empty directory does, as a function of what its partners say. PURE.
+/* First start: what a member with an empty directory does, as a function of what its partners say.
+ * PURE.
  *
- * Nothing is ever made twice: the one member that makes a group stores it before it tells anybody, and an empty
- * directory that hears of a group joins it. So two wiped members of three find the third one's group, or wait. */
+ * Nothing is ever made twice: the one member that makes a group stores it before it tells anybody,
+ * and an empty directory that hears of a group joins it. So two wiped members of three find the
+ * third one's group, or wait. */
 #ifndef RAFT_ENGINE_BOOTSTRAP_H
 #define RAFT_ENGINE_BOOTSTRAP_H
 
@@ -24,8 +26,8 @@ struct bootstrap_decision {
 };
 
 /* `peers` as peers_each shows them. `self` has the flags of our own directory. */
-void bootstrap_decide(const struct handshake_identity *self, const struct peer_view *peers, size_t count,
-                      struct bootstrap_decision *ret_decision);
+void bootstrap_decide(const struct handshake_identity *self, const struct peer_view *peers,
+                      size_t count, struct bootstrap_decision *ret_decision);
 
 /* Payload of PEER_FRAME_FIRST: cluster id and the ids of the first configuration. */
 struct bootstrap_first {
@@ -35,9 +37,11 @@ struct bootstrap_first {
 };
 
 void bootstrap_first_encode(const struct bootstrap_first *first, struct buf *out);
-int bootstrap_first_decode(struct span payload, struct bootstrap_first *ret_first, struct error *err) MUST_CHECK;
-/* Whether `self`, still empty, may store it: it is in it, and it has the size that our configuration speaks of. */
-int bootstrap_first_check(const struct bootstrap_first *first, const struct handshake_identity *self,
-                          struct error *err) MUST_CHECK;
+int bootstrap_first_decode(struct span payload, struct bootstrap_first *ret_first,
+                           struct error *err) MUST_CHECK;
+/* Whether `self`, still empty, may store it: it is in it, and it has the size that our
+ * configuration speaks of. */
+int bootstrap_first_check(const struct bootstrap_first *first,
+                          const struct handshake_identity *self, struct error *err) MUST_CHECK;
 
 #endif

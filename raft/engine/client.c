@@ -2,9 +2,9 @@
  *
  *   IDLE --a request--> CONNECTING --> HANDSHAKE --> OPEN --lost--> CONNECTING (next address) ...
  *
- * A round is one try of every address. When a whole round failed, the requests that wait are told so: the caller of a
- * command line is better served by an answer now than by silence until the deadline. A request that was sent and not
- * answered is repeated only if it changes nothing. */
+ * A round is one try of every address. When a whole round failed, the requests that wait are told
+ * so: the caller of a command line is better served by an answer now than by silence until the
+ * deadline. A request that was sent and not answered is repeated only if it changes nothing. */
 #include "raft/client.h"
 
 #include "base/assert.h"
@@ -17,7 +17,7 @@
 #include <string.h>
 #include <uv.h>
 
-#define CONNECT_TIMEOUT_MS 2000
+#define CONNECT_TIMEOUT_MS     2000
 #define SEND_PENDING_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
 enum client_state { CLIENT_IDLE, CLIENT_CONNECTING, CLIENT_HANDSHAKE, CLIENT_OPEN };
@@ -27,7 +27,7 @@ struct request {
     uint64_t number;
     enum client_kind kind;
     bool sent;
-    size_t tries; /* addresses that did not answer it */
+    size_t tries;         /* addresses that did not answer it */
     uint64_t deadline_ms; /* uv_now */
     struct buf body;
     raft_client_read_done read_done;
@@ -60,7 +60,8 @@ struct raft_client {
 static void client_step(struct raft_client *client);
 static void client_connect(struct raft_client *client);
 
-/* --- ends of requests -------------------------------------------------------------------------------------------- */
+/* --- ends of requests
+ * -------------------------------------------------------------------------------------------- */
 
 struct outcome {
     int rc;
@@ -70,7 +71,8 @@ struct outcome {
     const struct error *err;
 };
 
-static void request_end(struct raft_client *client, struct request *request, const struct outcome *outcome)
+static void request_end(struct raft_client *client, struct request *request,
+                        const struct outcome *outcome)
 {
     list_remove(&request->in_client);
     client->request_count--;
@@ -85,7 +87,8 @@ static void request_end(struct raft_client *client, struct request *request, con
     mem_free(request);
 }
 
-static void request_fail(struct raft_client *client, struct request *request, int rc, const struct error *err)
+static void request_fail(struct raft_client *client, struct request *request, int rc,
+                         const struct error *err)
 {
     struct outcome outcome = {.rc = rc, .err = err};
     request_end(client, request, &outcome);
@@ -93,7 +96,8 @@ static void request_fail(struct raft_client *client, struct request *request, in
 
 static struct request *request_first(struct raft_client *client, bool sent)
 {
-    LIST_EACH(item, &client->requests) {
+    LIST_EACH(item, &client->requests)
+    {
         struct request *request = LIST_OWNER(item, struct request, in_client);
         if (request->sent == sent) {
             return request;
@@ -115,7 +119,9 @@ static void fail_waiting(struct raft_client *client, int rc, const struct error 
     }
 }
 
-/* --- connection ----------------------------------------------------------------------------------------------------- */
+/* --- connection
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void part_closed(void *arg)
 {
@@ -184,11 +190,14 @@ static int request_send(struct raft_client *client, struct request *request, str
 {
     uint64_t now_ms = uv_now(client->loop);
     uint64_t left_ms = request->deadline_ms > now_ms ? request->deadline_ms - now_ms : 0;
-    struct client_request message = {.number = request->number, .kind = request->kind,
-                                     .timeout_ms = (uint32_t)left_ms, .body = buf_span(&request->body)};
+    struct client_request message = {.number = request->number,
+                                     .kind = request->kind,
+                                     .timeout_ms = (uint32_t)left_ms,
+                                     .body = buf_span(&request->body)};
     struct buf payload = BUF_INIT;
     client_request_encode(&message, &payload);
-    struct peer_frame frame = {.type = PEER_FRAME_REQUEST, .to = peer_session_peer(client->session)->id,
+    struct peer_frame frame = {.type = PEER_FRAME_REQUEST,
+                               .to = peer_session_peer(client->session)->id,
                                .payload = buf_span(&payload)};
     int rc = peer_session_send(client->session, &frame, SEND_PENDING_BYTES_MAX, err);
     buf_free(&payload);
@@ -258,7 +267,8 @@ static void answer_deliver(struct raft_client *client, struct request *request, 
 }
 
 /* The member has no group, or cannot reach one: another may. */
-static void answer_elsewhere(struct raft_client *client, struct request *request, const struct error *err)
+static void answer_elsewhere(struct raft_client *client, struct request *request,
+                             const struct error *err)
 {
     request->sent = false;
     request->tries++;
@@ -266,7 +276,8 @@ static void answer_elsewhere(struct raft_client *client, struct request *request
         request_fail(client, request, ERR_UNAVAILABLE, err);
         return;
     }
-    if (request_first(client, true) == NULL) { /* the last one under way here takes the connection along */
+    if (request_first(client, true) ==
+        NULL) { /* the last one under way here takes the connection along */
         session_drop(client);
         client->address = (client->address + 1) % client->address_count;
         client_step(client);
@@ -278,10 +289,12 @@ static void on_frame(void *arg, struct peer_session *session, const struct peer_
     struct raft_client *client = arg;
     (void)session;
     struct client_answer answer;
-    if (frame->type != PEER_FRAME_ANSWER || client_answer_decode(frame->payload, &answer, NULL) != 0) {
+    if (frame->type != PEER_FRAME_ANSWER ||
+        client_answer_decode(frame->payload, &answer, NULL) != 0) {
         return;
     }
-    LIST_EACH(item, &client->requests) {
+    LIST_EACH(item, &client->requests)
+    {
         struct request *request = LIST_OWNER(item, struct request, in_client);
         if (request->number != answer.number || request->kind != answer.kind || !request->sent) {
             continue;
@@ -320,19 +333,25 @@ static void connect_done(void *arg, int rc, struct stream *stream, const struct 
         address_failed(client, rc, err);
         return;
     }
-    struct peer_session_config config = {.loop = client->loop, .caller = true, .role = HANDSHAKE_CLIENT,
-                                         .password = client->password, .identity = &client->identity};
+    struct peer_session_config config = {.loop = client->loop,
+                                         .caller = true,
+                                         .role = HANDSHAKE_CLIENT,
+                                         .password = client->password,
+                                         .identity = &client->identity};
     client->state = CLIENT_HANDSHAKE;
-    client->session = peer_session_start(stream, &config, &session_events, client); /* takes over the part */
+    client->session =
+        peer_session_start(stream, &config, &session_events, client); /* takes over the part */
 }
 
 static void client_connect(struct raft_client *client)
 {
-    struct tcp_connect_options options = {.to = client->addresses[client->address],
-                                          .timeout_ms = CONNECT_TIMEOUT_MS,
-                                          .tcp = {.write_queue_bytes_max = SEND_PENDING_BYTES_MAX * 2}};
+    struct tcp_connect_options options = {
+        .to = client->addresses[client->address],
+        .timeout_ms = CONNECT_TIMEOUT_MS,
+        .tcp = {.write_queue_bytes_max = SEND_PENDING_BYTES_MAX * 2}};
     struct error err = {0};
-    int rc = tcp_connect_start(client->loop, &options, connect_done, client, &client->connect, &err);
+    int rc =
+        tcp_connect_start(client->loop, &options, connect_done, client, &client->connect, &err);
     if (rc == 0) {
         client->state = CLIENT_CONNECTING;
         client->parts++;
@@ -342,7 +361,9 @@ static void client_connect(struct raft_client *client)
     }
 }
 
-/* --- time ------------------------------------------------------------------------------------------------------------- */
+/* --- time
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static void deadlines_check(struct raft_client *client)
 {
@@ -351,7 +372,8 @@ static void deadlines_check(struct raft_client *client)
     error_set(&err, ERR_TIMEOUT, "no answer in time");
     for (;;) {
         struct request *late = NULL;
-        LIST_EACH(item, &client->requests) {
+        LIST_EACH(item, &client->requests)
+        {
             struct request *request = LIST_OWNER(item, struct request, in_client);
             if (request->deadline_ms <= now_ms) {
                 late = request;
@@ -379,13 +401,15 @@ static void timer_arm(struct raft_client *client, bool soon)
 {
     uint64_t now_ms = uv_now(client->loop);
     uint64_t delay_ms = UINT64_MAX;
-    LIST_EACH(item, &client->requests) {
+    LIST_EACH(item, &client->requests)
+    {
         const struct request *request = LIST_OWNER(item, struct request, in_client);
         uint64_t left_ms = request->deadline_ms > now_ms ? request->deadline_ms - now_ms : 0;
         delay_ms = left_ms < delay_ms ? left_ms : delay_ms;
     }
-    int rc = delay_ms == UINT64_MAX ? uv_timer_stop(&client->timer)
-                                    : uv_timer_start(&client->timer, on_timer, soon ? 0 : delay_ms, 0);
+    int rc = delay_ms == UINT64_MAX
+                 ? uv_timer_stop(&client->timer)
+                 : uv_timer_start(&client->timer, on_timer, soon ? 0 : delay_ms, 0);
     ASSERT(rc == 0);
 }
 
@@ -402,7 +426,9 @@ static void client_step(struct raft_client *client)
     }
 }
 
-/* --- use -------------------------------------------------------------------------------------------------------------- */
+/* --- use
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static int request_new(struct raft_client *client, enum client_kind kind, int64_t timeout_ms,
                        struct request **ret_request, struct error *err)
@@ -411,8 +437,8 @@ static int request_new(struct raft_client *client, enum client_kind kind, int64_
         return error_set(err, ERR_LIMIT, "%d requests wait already", RAFT_CLIENT_REQUESTS_MAX);
     }
     if (timeout_ms <= 0 || timeout_ms > CLIENT_TIMEOUT_MAX_MS) {
-        return error_set(err, ERR_INVALID, "a deadline of %lld ms (1 to %d are allowed)", (long long)timeout_ms,
-                         CLIENT_TIMEOUT_MAX_MS);
+        return error_set(err, ERR_INVALID, "a deadline of %lld ms (1 to %d are allowed)",
+                         (long long)timeout_ms, CLIENT_TIMEOUT_MAX_MS);
     }
     struct request *request = mem_new(struct request);
     request->number = client->number_next++;
@@ -437,7 +463,8 @@ int raft_client_read_prefix(struct raft_client *client, struct span prefix, int6
 {
     struct request *request;
     if (prefix.len > STORE_KEY_BYTES_MAX) {
-        return error_set(err, ERR_INVALID, "the prefix is longer than %d bytes", STORE_KEY_BYTES_MAX);
+        return error_set(err, ERR_INVALID, "the prefix is longer than %d bytes",
+                         STORE_KEY_BYTES_MAX);
     }
     int rc = request_new(client, CLIENT_READ, timeout_ms, &request, err);
     if (rc != 0) {
@@ -449,8 +476,9 @@ int raft_client_read_prefix(struct raft_client *client, struct span prefix, int6
     return request_start(client, request);
 }
 
-int raft_client_command(struct raft_client *client, const struct store_command *command, int64_t timeout_ms,
-                        raft_client_command_done done, void *arg, struct error *err)
+int raft_client_command(struct raft_client *client, const struct store_command *command,
+                        int64_t timeout_ms, raft_client_command_done done, void *arg,
+                        struct error *err)
 {
     struct store_command plain = *command;
     plain.client = 0;
@@ -473,8 +501,8 @@ int raft_client_command(struct raft_client *client, const struct store_command *
     return request_start(client, request);
 }
 
-int raft_client_status(struct raft_client *client, int64_t timeout_ms, raft_client_status_done done, void *arg,
-                       struct error *err)
+int raft_client_status(struct raft_client *client, int64_t timeout_ms, raft_client_status_done done,
+                       void *arg, struct error *err)
 {
     struct request *request;
     int rc = request_new(client, CLIENT_STATUS, timeout_ms, &request, err);
@@ -490,10 +518,12 @@ int raft_client_new(struct uv_loop_s *loop, const char *const *addresses, size_t
                     const char *password, struct raft_client **ret_client, struct error *err)
 {
     if (address_count == 0 || address_count > RAFT_CLIENT_ADDRESSES_MAX) {
-        return error_set(err, ERR_INVALID, "1 to %d addresses of members are needed", RAFT_CLIENT_ADDRESSES_MAX);
+        return error_set(err, ERR_INVALID, "1 to %d addresses of members are needed",
+                         RAFT_CLIENT_ADDRESSES_MAX);
     }
     if (password != NULL && strlen(password) > HANDSHAKE_PASSWORD_BYTES_MAX) {
-        return error_set(err, ERR_LIMIT, "raft.password is longer than %d bytes", HANDSHAKE_PASSWORD_BYTES_MAX);
+        return error_set(err, ERR_LIMIT, "raft.password is longer than %d bytes",
+                         HANDSHAKE_PASSWORD_BYTES_MAX);
     }
     struct raft_client *client = mem_new(struct raft_client);
     for (size_t i = 0; i < address_count; i++) {
@@ -530,7 +560,8 @@ void raft_client_close(struct raft_client *client, void (*closed)(void *arg), vo
     struct error err = {0};
     error_set(&err, ERR_CANCELED, "the client was closed");
     while (!list_empty(&client->requests)) {
-        struct request *request = LIST_OWNER(list_first(&client->requests), struct request, in_client);
+        struct request *request =
+            LIST_OWNER(list_first(&client->requests), struct request, in_client);
         request_fail(client, request, ERR_CANCELED, &err);
     }
     session_drop(client);

@@ -1,5 +1,5 @@
-/* Every decoder takes all fields, bounded, and looks once at the end whether they were there. Counts are checked
- * against the bytes that are left before anything is allocated for them. */
+/* Every decoder takes all fields, bounded, and looks once at the end whether they were there.
+ * Counts are checked against the bytes that are left before anything is allocated for them. */
 #include "raft/engine/client_frame.h"
 
 #include "base/assert.h"
@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define KV_BYTES_MIN 40 /* two lengths, four numbers */
+#define KV_BYTES_MIN          40 /* two lengths, four numbers */
 #define ANSWER_TEXT_BYTES_MAX ERROR_TEXT_BYTES
 
 static bool kind_known(uint8_t kind)
@@ -32,7 +32,8 @@ int client_request_decode(struct span bytes, struct client_request *ret_request,
     uint8_t kind = span_take_u8(&reader);
     request.timeout_ms = span_take_u32(&reader);
     request.body = span_take_bytes(&reader, STORE_COMMAND_BYTES_MAX);
-    if (!span_reader_done(&reader) || !kind_known(kind) || request.timeout_ms > CLIENT_TIMEOUT_MAX_MS) {
+    if (!span_reader_done(&reader) || !kind_known(kind) ||
+        request.timeout_ms > CLIENT_TIMEOUT_MAX_MS) {
         return error_set(err, ERR_INVALID, "malformed request");
     }
     request.kind = (enum client_kind)kind;
@@ -65,7 +66,9 @@ int client_answer_decode(struct span bytes, struct client_answer *ret_answer, st
     return 0;
 }
 
-/* --- view ----------------------------------------------------------------------------------------------------- */
+/* --- view
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 struct view_writer {
     struct buf *out;
@@ -85,7 +88,8 @@ static bool view_put(void *arg, const struct store_kv *kv)
     return true;
 }
 
-void client_view_encode(const struct store *store, uint64_t cluster, struct span prefix, struct buf *out)
+void client_view_encode(const struct store *store, uint64_t cluster, struct span prefix,
+                        struct buf *out)
 {
     buf_put_u64(out, cluster);
     buf_put_u64(out, (uint64_t)store_revision(store));
@@ -105,13 +109,14 @@ static bool kv_take(struct span_reader *reader, struct store_kv *kv)
     return !reader->failed;
 }
 
-int client_view_decode(struct span body, uint64_t *ret_cluster, int64_t *ret_revision, struct store_kv **ret_kvs,
-                       size_t *ret_count, struct error *err)
+int client_view_decode(struct span body, uint64_t *ret_cluster, int64_t *ret_revision,
+                       struct store_kv **ret_kvs, size_t *ret_count, struct error *err)
 {
     if (body.len < sizeof(uint32_t)) {
         return error_set(err, ERR_INVALID, "malformed view");
     }
-    struct span_reader tail = span_reader_of(span_of(body.data + body.len - sizeof(uint32_t), sizeof(uint32_t)));
+    struct span_reader tail =
+        span_reader_of(span_of(body.data + body.len - sizeof(uint32_t), sizeof(uint32_t)));
     size_t count = span_take_u32(&tail);
     struct span_reader reader = span_reader_of(span_of(body.data, body.len - sizeof(uint32_t)));
     uint64_t cluster = span_take_u64(&reader);
@@ -139,7 +144,8 @@ int client_view_decode(struct span body, uint64_t *ret_cluster, int64_t *ret_rev
     return 0;
 }
 
-/* --- result and status ------------------------------------------------------------------------------------------ */
+/* --- result and status
+ * ------------------------------------------------------------------------------------------ */
 
 void client_result_encode(const struct store_result *result, struct buf *out)
 {

@@ -1,5 +1,6 @@
-/* A request is decoded, given to the node, and answered from the node's callback. A request outlives its connection
- * (the node cannot take a proposal back), so the connection is only borrowed: client_server_forget cuts it off. */
+/* A request is decoded, given to the node, and answered from the node's callback. A request
+ * outlives its connection (the node cannot take a proposal back), so the connection is only
+ * borrowed: client_server_forget cuts it off. */
 #include "raft/engine/client_server.h"
 
 #include "base/assert.h"
@@ -15,9 +16,9 @@ struct pending {
     struct peer_session *client; /* NULL = gone */
     uint64_t number;
     enum client_kind kind;
-    uint64_t from;    /* ids of the frame's header */
+    uint64_t from; /* ids of the frame's header */
     uint64_t cluster;
-    uint8_t *prefix;  /* READ */
+    uint8_t *prefix; /* READ */
     size_t prefix_len;
 };
 
@@ -59,11 +60,16 @@ static void answer(const struct pending *pending, int code, const char *text, st
     if (pending->client == NULL) {
         return;
     }
-    struct client_answer reply = {.number = pending->number, .kind = pending->kind, .code = code,
-                                  .text = span_str(text), .body = body};
+    struct client_answer reply = {.number = pending->number,
+                                  .kind = pending->kind,
+                                  .code = code,
+                                  .text = span_str(text),
+                                  .body = body};
     struct buf payload = BUF_INIT;
     client_answer_encode(&reply, &payload);
-    struct peer_frame frame = {.type = PEER_FRAME_ANSWER, .from = pending->from, .cluster = pending->cluster,
+    struct peer_frame frame = {.type = PEER_FRAME_ANSWER,
+                               .from = pending->from,
+                               .cluster = pending->cluster,
                                .payload = buf_span(&payload)};
     (void)peer_session_send(pending->client, &frame, CLIENT_SERVER_QUEUE_BYTES_MAX, NULL);
     buf_free(&payload);
@@ -80,12 +86,14 @@ static void on_read_done(void *arg, int rc, const struct store_result *result)
     (void)result;
     struct raft_node *node = pending->server->node;
     if (rc != 0 || node == NULL) {
-        answer_error(pending, rc != 0 ? rc : ERR_CANCELED, "the member could not read from the group");
+        answer_error(pending, rc != 0 ? rc : ERR_CANCELED,
+                     "the member could not read from the group");
         pending_free(pending);
         return;
     }
     struct buf body = BUF_INIT;
-    client_view_encode(raft_node_store(node), pending->cluster, span_of(pending->prefix, pending->prefix_len), &body);
+    client_view_encode(raft_node_store(node), pending->cluster,
+                       span_of(pending->prefix, pending->prefix_len), &body);
     if (body.len > PEER_FRAME_BYTES_MAX / 2) {
         answer_error(pending, ERR_LIMIT, "the keys are too many for one answer");
     } else {
@@ -109,17 +117,20 @@ static void on_command_done(void *arg, int rc, const struct store_result *result
     pending_free(pending);
 }
 
-static int start_read(struct pending *pending, const struct client_request *request, struct error *err)
+static int start_read(struct pending *pending, const struct client_request *request,
+                      struct error *err)
 {
     if (request->body.len > STORE_KEY_BYTES_MAX) {
-        return error_set(err, ERR_INVALID, "the prefix is longer than %d bytes", STORE_KEY_BYTES_MAX);
+        return error_set(err, ERR_INVALID, "the prefix is longer than %d bytes",
+                         STORE_KEY_BYTES_MAX);
     }
     pending->prefix = mem_memdup(request->body.data, request->body.len);
     pending->prefix_len = request->body.len;
     return raft_node_read(pending->server->node, request->timeout_ms, on_read_done, pending, err);
 }
 
-static int start_command(struct pending *pending, const struct client_request *request, struct error *err)
+static int start_command(struct pending *pending, const struct client_request *request,
+                         struct error *err)
 {
     struct store_command command;
     struct buf arena = BUF_INIT;
@@ -128,8 +139,8 @@ static int start_command(struct pending *pending, const struct client_request *r
         rc = error_set(err, ERR_REFUSED, "records of members are the members' own");
     }
     if (rc == 0) {
-        rc = raft_node_propose_plain(pending->server->node, &command, request->timeout_ms, on_command_done, pending,
-                                     err);
+        rc = raft_node_propose_plain(pending->server->node, &command, request->timeout_ms,
+                                     on_command_done, pending, err);
     }
     buf_free(&arena);
     return rc;
@@ -160,14 +171,15 @@ static int start(struct pending *pending, const struct client_request *request, 
 static size_t pending_of(const struct client_server *server, const struct peer_session *client)
 {
     size_t count = 0;
-    LIST_EACH(item, &server->pending) {
+    LIST_EACH(item, &server->pending)
+    {
         count += LIST_OWNER(item, struct pending, in_server)->client == client;
     }
     return count;
 }
 
-void client_server_request(struct client_server *server, struct peer_session *client, struct span payload,
-                           const struct handshake_identity *self)
+void client_server_request(struct client_server *server, struct peer_session *client,
+                           struct span payload, const struct handshake_identity *self)
 {
     struct client_request request;
     struct error err = {0};
@@ -185,7 +197,8 @@ void client_server_request(struct client_server *server, struct peer_session *cl
                 pending_of(server, client) >= CLIENT_SERVER_PER_CLIENT_MAX;
     list_append(&server->pending, &pending->in_server);
     server->count++;
-    int rc = full ? error_set(&err, ERR_LIMIT, "too many requests are under way") : start(pending, &request, &err);
+    int rc = full ? error_set(&err, ERR_LIMIT, "too many requests are under way")
+                  : start(pending, &request, &err);
     if (rc != 0) {
         answer_error(pending, rc, err.text);
         pending_free(pending);
@@ -194,7 +207,8 @@ void client_server_request(struct client_server *server, struct peer_session *cl
 
 void client_server_forget(struct client_server *server, struct peer_session *client)
 {
-    LIST_EACH(item, &server->pending) {
+    LIST_EACH(item, &server->pending)
+    {
         struct pending *pending = LIST_OWNER(item, struct pending, in_server);
         if (pending->client == client) {
             pending->client = NULL;

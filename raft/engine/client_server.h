@@ -5,20 +5,21 @@
 #include "raft/engine/peer_session.h"
 #include "raft/node.h"
 
-#define CLIENT_SERVER_REQUESTS_MAX 512  /* of all clients */
-#define CLIENT_SERVER_PER_CLIENT_MAX 64
+#define CLIENT_SERVER_REQUESTS_MAX    512 /* of all clients */
+#define CLIENT_SERVER_PER_CLIENT_MAX  64
 #define CLIENT_SERVER_QUEUE_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
 struct client_server;
 
 struct client_server *client_server_new(void);
-/* After client_server_node(server, NULL) and the node's stop: nothing may be under way. Accepts NULL. */
+/* After client_server_node(server, NULL) and the node's stop: nothing may be under way. Accepts
+ * NULL. */
 void client_server_free(struct client_server *server);
 
 /* NULL: not started, or about to stop: requests are then answered with ERR_UNAVAILABLE. */
 void client_server_node(struct client_server *server, struct raft_node *node);
-void client_server_request(struct client_server *server, struct peer_session *client, struct span payload,
-                           const struct handshake_identity *self);
+void client_server_request(struct client_server *server, struct peer_session *client,
+                           struct span payload, const struct handshake_identity *self);
 /* The connection ends: what is under way is finished, and told to nobody. */
 void client_server_forget(struct client_server *server, struct peer_session *client);
 

@@ -2,12 +2,14 @@
  *
  *   LOOKING --(partner has a group: join) --+
  *      |                                    v
- *      +--(all there and empty: create)--> RUNNING --> a voter, or asks the leader each second to be made one
+ *      +--(all there and empty: create)--> RUNNING --> a voter, or asks the leader each second to
+ * be made one
  *      +--(FIRST of the member that made the group)--^
  *
- * A directory that knows its cluster goes to RUNNING at once. FAILED is reached from anywhere and is silent: no
- * frame is sent or taken, no tick comes; the process is to end. All work is done from a timer, from frames and from
- * the node's own callbacks; nothing calls the owner from inside raft_group_open. */
+ * A directory that knows its cluster goes to RUNNING at once. FAILED is reached from anywhere and
+ * is silent: no frame is sent or taken, no tick comes; the process is to end. All work is done from
+ * a timer, from frames and from the node's own callbacks; nothing calls the owner from inside
+ * raft_group_open. */
 #include "raft/group.h"
 
 #include "base/assert.h"
@@ -23,11 +25,11 @@
 #include <string.h>
 #include <uv.h>
 
-#define STEP_INTERVAL_MS 200
-#define JOIN_INTERVAL_MS 1000
+#define STEP_INTERVAL_MS  200
+#define JOIN_INTERVAL_MS  1000
 #define WAITING_REPEAT_MS 10000
 #define WARNING_REPEAT_MS 60000
-#define WARNINGS_KEPT 16
+#define WARNINGS_KEPT     16
 /* A disk that takes nothing for so long: the member cannot vote and does not know it. */
 #define STORAGE_AGE_MAX_MS 10000
 
@@ -59,7 +61,8 @@ struct raft_group {
     int64_t waiting_told_ms;
     struct group_warning warnings[WARNINGS_KEPT];
     size_t warning_next;
-    char addresses[STORE_MEMBERS_MAX + GROUP_JOINS_MAX][RAFT_NODE_ADDRESS_BYTES]; /* given to the peers last */
+    char addresses[STORE_MEMBERS_MAX + GROUP_JOINS_MAX]
+                  [RAFT_NODE_ADDRESS_BYTES]; /* given to the peers last */
     size_t address_count;
     int parts; /* timers, peers, storage that still have to close */
     void (*closed)(void *arg);
@@ -73,7 +76,9 @@ static int64_t now_ms(const struct raft_group *group)
 
 static void group_step_soon(struct raft_group *group);
 
-/* --- telling ---------------------------------------------------------------------------------------------------- */
+/* --- telling
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void group_warn(void *arg, const char *text)
 {
@@ -120,7 +125,8 @@ static void group_fail(void *arg, const struct error *err)
     group->callbacks.on_fatal(group->callbacks.arg, err);
 }
 
-/* --- effects of the node ------------------------------------------------------------------------------------------ */
+/* --- effects of the node
+ * ------------------------------------------------------------------------------------------ */
 
 static void node_send(void *arg, uint64_t to, struct span frame)
 {
@@ -152,7 +158,8 @@ static void node_arm(void *arg, int64_t delay_ms)
     if (group->state == GROUP_FAILED || group->state == GROUP_CLOSING) {
         return;
     }
-    int rc = uv_timer_start(&group->node_timer, on_node_timer, delay_ms > 0 ? (uint64_t)delay_ms : 0, 0);
+    int rc =
+        uv_timer_start(&group->node_timer, on_node_timer, delay_ms > 0 ? (uint64_t)delay_ms : 0, 0);
     ASSERT(rc == 0);
 }
 
@@ -170,12 +177,15 @@ static void storage_full(void *arg, bool full)
     if (group->node != NULL) {
         raft_node_storage_full(group->node, full);
     }
-    group_warn(group, full ? "the disk of raft.data_dir is full: this member neither leads nor votes until there is "
-                             "space, retrying each second"
-                           : "the disk of raft.data_dir has space again: this member takes part again");
+    group_warn(group,
+               full ? "the disk of raft.data_dir is full: this member neither leads nor votes "
+                      "until there is "
+                      "space, retrying each second"
+                    : "the disk of raft.data_dir has space again: this member takes part again");
 }
 
-/* --- start of the node ---------------------------------------------------------------------------------------------- */
+/* --- start of the node
+ * ---------------------------------------------------------------------------------------------- */
 
 static uint8_t identity_flags(const struct raft_group *group, bool voter)
 {
@@ -218,7 +228,9 @@ static void node_start(struct raft_group *group)
     group->callbacks.on_ready(group->callbacks.arg);
 }
 
-/* --- first start ------------------------------------------------------------------------------------------------------ */
+/* --- first start
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void first_store(struct raft_group *group, const struct bootstrap_first *first)
 {
@@ -244,7 +256,8 @@ static int compare_ids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Stored here before anybody hears of it: after a crash at any point this member still has the only group. */
+/* Stored here before anybody hears of it: after a crash at any point this member still has the only
+ * group. */
 static void group_create(struct raft_group *group, const struct bootstrap_decision *decision)
 {
     struct bootstrap_first first = {.id_count = decision->id_count};
@@ -254,7 +267,8 @@ static void group_create(struct raft_group *group, const struct bootstrap_decisi
         first.cluster = random_next(group->env.random);
     }
     if (first.id_count == 1) {
-        group_warn(group, "partner_addrs is empty: this member makes a group of its own, and its loss is the loss of "
+        group_warn(group, "partner_addrs is empty: this member makes a group of its own, and its "
+                          "loss is the loss of "
                           "the group");
     }
     first_store(group, &first);
@@ -333,10 +347,12 @@ static void step_looking(struct raft_group *group)
     }
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------------ */
+/* --- running
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-static void address_put(struct raft_group *group, char (*list)[RAFT_NODE_ADDRESS_BYTES], size_t *count,
-                        struct span address)
+static void address_put(struct raft_group *group, char (*list)[RAFT_NODE_ADDRESS_BYTES],
+                        size_t *count, struct span address)
 {
     const size_t count_max = sizeof group->addresses / sizeof group->addresses[0];
     if (*count == count_max || address.len == 0 || address.len >= RAFT_NODE_ADDRESS_BYTES ||
@@ -404,7 +420,8 @@ static void storage_watch(struct raft_group *group)
     int64_t age_ms = raft_storage_age_ms(group->storage);
     if (age_ms > STORAGE_AGE_MAX_MS) {
         struct error err = {0};
-        error_set(&err, ERR_IO, "the disk of raft.data_dir has taken nothing for %lld ms", (long long)age_ms);
+        error_set(&err, ERR_IO, "the disk of raft.data_dir has taken nothing for %lld ms",
+                  (long long)age_ms);
         group_fail(group, &err);
     } else if (age_ms > 2 * (int64_t)group->node_config.election_timeout_ms) {
         group_warn(group, "the disk of raft.data_dir is slower than two election timeouts");
@@ -425,7 +442,8 @@ static void on_step_timer(uv_timer_t *timer)
     group->step_due = false;
     if (!group->has_password && !group->open_told) {
         group->open_told = true;
-        group_warn(group, "raft.password is not set: whoever can use a member's address may take part in the group");
+        group_warn(group, "raft.password is not set: whoever can use a member's address may take "
+                          "part in the group");
     }
     if (group->state == GROUP_LOOKING) {
         step_looking(group);
@@ -447,7 +465,9 @@ static void group_step_soon(struct raft_group *group)
     }
 }
 
-/* --- events of the peers --------------------------------------------------------------------------------------------------- */
+/* --- events of the peers
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void on_raft(void *arg, uint64_t from, struct span frame)
 {
@@ -493,7 +513,9 @@ static bool group_reachable(void *arg, uint64_t id)
     return peers_reachable(group->peers, id);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static void part_closed(void *arg)
 {
@@ -548,7 +570,8 @@ void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void 
 
 static int config_check(const struct raft_group_config *config, struct error *err)
 {
-    if (config->name == NULL || config->name[0] == '\0' || strlen(config->name) >= RAFT_NODE_NAME_BYTES) {
+    if (config->name == NULL || config->name[0] == '\0' ||
+        strlen(config->name) >= RAFT_NODE_NAME_BYTES) {
         return error_set(err, ERR_INVALID, "the member's name has to have 1 to %d bytes",
                          RAFT_NODE_NAME_BYTES - 1);
     }
@@ -560,12 +583,15 @@ static int config_check(const struct raft_group_config *config, struct error *er
                          config->partner_count, RAFT_GROUP_PARTNERS_MAX);
     }
     if (config->password != NULL && strlen(config->password) > HANDSHAKE_PASSWORD_BYTES_MAX) {
-        return error_set(err, ERR_LIMIT, "raft.password is longer than %d bytes", HANDSHAKE_PASSWORD_BYTES_MAX);
+        return error_set(err, ERR_LIMIT, "raft.password is longer than %d bytes",
+                         HANDSHAKE_PASSWORD_BYTES_MAX);
     }
     if (config->election_timeout_ms < 10 || config->heartbeat_ms < 1 ||
         config->heartbeat_ms * 2 > config->election_timeout_ms) {
-        return error_set(err, ERR_INVALID, "raft.heartbeat (%d ms) has to be at most half of raft.election_timeout "
-                         "(%d ms)", config->heartbeat_ms, config->election_timeout_ms);
+        return error_set(err, ERR_INVALID,
+                         "raft.heartbeat (%d ms) has to be at most half of raft.election_timeout "
+                         "(%d ms)",
+                         config->heartbeat_ms, config->election_timeout_ms);
     }
     return 0;
 }
@@ -580,40 +606,59 @@ static uint8_t group_size(const struct raft_group_config *config)
     return (uint8_t)size;
 }
 
-static int open_peers(struct raft_group *group, const struct raft_group_config *config, struct error *err)
+static int open_peers(struct raft_group *group, const struct raft_group_config *config,
+                      struct error *err)
 {
     const struct raft_boot *boot = raft_storage_boot(group->storage);
-    struct handshake_identity identity = {.id = boot->id, .cluster = boot->cluster,
+    struct handshake_identity identity = {.id = boot->id,
+                                          .cluster = boot->cluster,
                                           .incarnation = random_next(group->env.random),
                                           .group_size = group_size(config)};
     bool empty = boot->cluster == 0 && raft_storage_is_empty(group->storage);
-    identity.flags = (uint8_t)((config->armed_page ? HANDSHAKE_ARMED_PAGE : 0) | (empty ? HANDSHAKE_EMPTY : 0) |
-                               HANDSHAKE_WAITING);
+    identity.flags = (uint8_t)((config->armed_page ? HANDSHAKE_ARMED_PAGE : 0) |
+                               (empty ? HANDSHAKE_EMPTY : 0) | HANDSHAKE_WAITING);
     (void)snprintf(identity.name, sizeof identity.name, "%s", config->name);
     (void)snprintf(identity.address, sizeof identity.address, "%s", config->self_addr);
-    struct peers_config peers = {.loop = group->loop, .self_addr = config->self_addr,
-                                 .bind_addr = config->bind_addr, .partner_addrs = config->partner_addrs,
-                                 .partner_count = config->partner_count, .password = config->password,
-                                 .election_timeout_ms = config->election_timeout_ms, .random = group->env.random,
+    struct peers_config peers = {.loop = group->loop,
+                                 .self_addr = config->self_addr,
+                                 .bind_addr = config->bind_addr,
+                                 .partner_addrs = config->partner_addrs,
+                                 .partner_count = config->partner_count,
+                                 .password = config->password,
+                                 .election_timeout_ms = config->election_timeout_ms,
+                                 .random = group->env.random,
                                  .identity = &identity};
-    struct peers_events events = {.on_raft = on_raft, .on_control = on_control, .on_peer = on_peer,
-                                  .on_request = on_request, .on_client_end = on_client_end,
-                                  .on_warning = group_warn, .on_duplicate = group_fail, .arg = group};
+    struct peers_events events = {.on_raft = on_raft,
+                                  .on_control = on_control,
+                                  .on_peer = on_peer,
+                                  .on_request = on_request,
+                                  .on_client_end = on_client_end,
+                                  .on_warning = group_warn,
+                                  .on_duplicate = group_fail,
+                                  .arg = group};
     return peers_open(&peers, &events, &group->peers, err);
 }
 
-static void group_init(struct raft_group *group, uv_loop_t *loop, const struct raft_group_config *config,
+static void group_init(struct raft_group *group, uv_loop_t *loop,
+                       const struct raft_group_config *config,
                        const struct raft_group_callbacks *callbacks)
 {
     group->loop = loop;
     group->callbacks = *callbacks;
     (void)snprintf(group->node_config.name, sizeof group->node_config.name, "%s", config->name);
-    (void)snprintf(group->node_config.address, sizeof group->node_config.address, "%s", config->self_addr);
+    (void)snprintf(group->node_config.address, sizeof group->node_config.address, "%s",
+                   config->self_addr);
     group->node_config.election_timeout_ms = config->election_timeout_ms;
     group->node_config.heartbeat_ms = config->heartbeat_ms;
-    group->env = (struct raft_env){.storage = &raft_storage_sqlite_ops, .peers = &peer_ops, .peers_arg = group,
-                                   .clock = clock_real(), .random = random_real(), .arm = node_arm,
-                                   .on_change = node_changed, .on_fatal = group_fail, .arg = group};
+    group->env = (struct raft_env){.storage = &raft_storage_sqlite_ops,
+                                   .peers = &peer_ops,
+                                   .peers_arg = group,
+                                   .clock = clock_real(),
+                                   .random = random_real(),
+                                   .arm = node_arm,
+                                   .on_change = node_changed,
+                                   .on_fatal = group_fail,
+                                   .arg = group};
     group->has_password = config->password != NULL && config->password[0] != '\0';
     group->join.on_warning = group_warn;
     group->join.reachable = group_reachable;
@@ -628,7 +673,8 @@ static void group_init(struct raft_group *group, uv_loop_t *loop, const struct r
 }
 
 int raft_group_open(struct uv_loop_s *loop, const struct raft_group_config *config,
-                    const struct raft_group_callbacks *callbacks, struct raft_group **ret_group, struct error *err)
+                    const struct raft_group_callbacks *callbacks, struct raft_group **ret_group,
+                    struct error *err)
 {
     int rc = config_check(config, err);
     if (rc != 0) {
@@ -636,8 +682,10 @@ int raft_group_open(struct uv_loop_s *loop, const struct raft_group_config *conf
     }
     struct raft_group *group = mem_new(struct raft_group);
     group_init(group, loop, config, callbacks);
-    struct raft_storage_callbacks storage = {.on_full = storage_full, .on_fatal = group_fail, .arg = group};
-    rc = raft_storage_open(loop, config->data_dir, config->name, group->env.random, &storage, &group->storage, err);
+    struct raft_storage_callbacks storage = {
+        .on_full = storage_full, .on_fatal = group_fail, .arg = group};
+    rc = raft_storage_open(loop, config->data_dir, config->name, group->env.random, &storage,
+                           &group->storage, err);
     if (rc == 0) {
         group->env.storage_arg = group->storage;
         rc = open_peers(group, config, err);

@@ -2,11 +2,12 @@
  *
  *   not in the configuration   -> add it (standby)
  *   standby, not caught up     -> wait (the node runs the catch-up)
- *   a predecessor is there     -> not reachable: remove it; reachable: two members of one name, wait
- *   else                       -> promote; done
+ *   a predecessor is there     -> not reachable: remove it; reachable: two members of one name,
+ * wait else                       -> promote; done
  *
- * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first would need three
- * of four. A refused or busy step is simply tried again: the node knows the rules (docs/consensus.md). */
+ * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first
+ * would need three of four. A refused or busy step is simply tried again: the node knows the rules
+ * (docs/consensus.md). */
 #include "raft/engine/group_join.h"
 
 #include "base/assert.h"
@@ -48,8 +49,8 @@ void group_join_ask(struct group_join *join, const struct handshake_identity *pe
 static void join_warn(struct group_join *join, const struct group_join_item *item, const char *why)
 {
     char text[ERROR_TEXT_BYTES];
-    (void)snprintf(text, sizeof text, "member '%s' at %s (%016llx) waits to be taken in: %s", item->name,
-                   item->address, (unsigned long long)item->id, why);
+    (void)snprintf(text, sizeof text, "member '%s' at %s (%016llx) waits to be taken in: %s",
+                   item->name, item->address, (unsigned long long)item->id, why);
     join->on_warning(join->arg, text);
 }
 
@@ -94,14 +95,17 @@ static int step_standby(struct group_join *join, const struct raft_status *statu
     if (predecessor == NULL) {
         return raft_node_promote(join->node, item->id, on_changed, join, err);
     }
-    if (predecessor->id == status->id || predecessor->leader || join->reachable(join->arg, predecessor->id)) {
-        return error_set(err, ERR_EXISTS, "a member of the same name is running: names must differ");
+    if (predecessor->id == status->id || predecessor->leader ||
+        join->reachable(join->arg, predecessor->id)) {
+        return error_set(err, ERR_EXISTS,
+                         "a member of the same name is running: names must differ");
     }
     return raft_node_remove(join->node, predecessor->id, on_changed, join, err);
 }
 
 /* True: the item is done with. */
-static bool step_item(struct group_join *join, const struct raft_status *status, const struct group_join_item *item)
+static bool step_item(struct group_join *join, const struct raft_status *status,
+                      const struct group_join_item *item)
 {
     const struct raft_member_status *member = member_of(status, item->id);
     if (member != NULL && member->voter) {

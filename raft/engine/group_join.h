@@ -1,13 +1,14 @@
-/* Membership as the Raft leader drives it: a member that asks to be taken in becomes a standby, catches up, its
- * predecessor of the same name is removed, and then it votes. One change at a time. Every step looks at the
- * configuration as it is now, so that another leader goes on where this one stopped. */
+/* Membership as the Raft leader drives it: a member that asks to be taken in becomes a standby,
+ * catches up, its predecessor of the same name is removed, and then it votes. One change at a time.
+ * Every step looks at the configuration as it is now, so that another leader goes on where this one
+ * stopped. */
 #ifndef RAFT_ENGINE_GROUP_JOIN_H
 #define RAFT_ENGINE_GROUP_JOIN_H
 
 #include "raft/engine/handshake.h"
 #include "raft/node.h"
 
-#define GROUP_JOINS_MAX 8
+#define GROUP_JOINS_MAX      8
 #define GROUP_JOIN_FORGET_MS 10000 /* the joiner repeats itself each second while it is there */
 
 struct group_join_item {

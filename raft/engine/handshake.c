@@ -1,9 +1,9 @@
-/* See the header for the protocol. Every move is made by handshake_input: it checks that the frame is the one that
- * the state waits for, decodes it whole, and only then changes anything. Nothing in `peer` may be used before DONE:
- * until then it is what a stranger claims.
+/* See the header for the protocol. Every move is made by handshake_input: it checks that the frame
+ * is the one that the state waits for, decodes it whole, and only then changes anything. Nothing in
+ * `peer` may be used before DONE: until then it is what a stranger claims.
  *
- * What it does not see: whether the id is our own or somebody else's too. That needs the other connections, and an
- * authenticated peer, so it is peer.c's. */
+ * What it does not see: whether the id is our own or somebody else's too. That needs the other
+ * connections, and an authenticated peer, so it is peer.c's. */
 #include "raft/engine/handshake.h"
 
 #include "base/assert.h"
@@ -18,7 +18,8 @@
 static const char caller_label[] = "pgquorum raft 1 caller";
 static const char listener_label[] = "pgquorum raft 1 listener";
 
-/* --- identity -------------------------------------------------------------------------------------------- */
+/* --- identity
+ * -------------------------------------------------------------------------------------------- */
 
 void handshake_identity_encode(const struct handshake_identity *identity, struct buf *out)
 {
@@ -64,7 +65,8 @@ int handshake_identity_decode(struct span_reader *reader, struct handshake_ident
     return 0;
 }
 
-/* --- the two messages with an identity, and the macs ------------------------------------------------------ */
+/* --- the two messages with an identity, and the macs
+ * ------------------------------------------------------ */
 
 struct introduction {
     enum handshake_role role;
@@ -81,7 +83,8 @@ static void introduction_encode(const struct handshake *handshake, struct buf *o
     handshake_identity_encode(&handshake->self, out);
 }
 
-static int introduction_decode(struct span payload, struct introduction *ret_introduction, struct error *err)
+static int introduction_decode(struct span payload, struct introduction *ret_introduction,
+                               struct error *err)
 {
     struct span_reader reader = span_reader_of(payload);
     struct introduction introduction = {0};
@@ -94,7 +97,8 @@ static int introduction_decode(struct span payload, struct introduction *ret_int
     introduction.role = (enum handshake_role)role;
     introduction.has_password = has_password == 1;
     introduction.nonce = span_of(reader.rest.data, HANDSHAKE_NONCE_BYTES);
-    reader.rest = span_of(reader.rest.data + HANDSHAKE_NONCE_BYTES, reader.rest.len - HANDSHAKE_NONCE_BYTES);
+    reader.rest =
+        span_of(reader.rest.data + HANDSHAKE_NONCE_BYTES, reader.rest.len - HANDSHAKE_NONCE_BYTES);
     int rc = handshake_identity_decode(&reader, &introduction.identity, err);
     if (rc != 0) {
         return rc;
@@ -121,8 +125,8 @@ static size_t mac_make(const struct handshake *handshake, const char *label, siz
     buf_put(&message, label, label_bytes);
     buf_put_span(&message, buf_span(&handshake->transcript));
     unsigned len = 0;
-    const uint8_t *mac = HMAC(EVP_sha256(), handshake->password, (int)strlen(handshake->password), message.data,
-                              message.len, ret_mac, &len);
+    const uint8_t *mac = HMAC(EVP_sha256(), handshake->password, (int)strlen(handshake->password),
+                              message.data, message.len, ret_mac, &len);
     ASSERT(mac != NULL && len == HANDSHAKE_MAC_BYTES);
     buf_free(&message);
     return len;
@@ -143,12 +147,16 @@ static bool mac_equal(struct span got, const uint8_t *want, size_t want_len)
     return got.len == want_len && (want_len == 0 || CRYPTO_memcmp(got.data, want, want_len) == 0);
 }
 
-/* --- moves ------------------------------------------------------------------------------------------------- */
+/* --- moves
+ * -------------------------------------------------------------------------------------------------
+ */
 
-static void put_frame(const struct handshake *handshake, enum peer_frame_type type, struct span payload,
-                      struct buf *out)
+static void put_frame(const struct handshake *handshake, enum peer_frame_type type,
+                      struct span payload, struct buf *out)
 {
-    struct peer_frame frame = {.type = type, .from = handshake->self.id, .cluster = handshake->self.cluster,
+    struct peer_frame frame = {.type = type,
+                               .from = handshake->self.id,
+                               .cluster = handshake->self.cluster,
                                .payload = payload};
     peer_frame_encode(&frame, out);
 }
@@ -158,26 +166,31 @@ void handshake_refuse(int code, const char *text, struct buf *out)
     struct buf payload = BUF_INIT;
     buf_put_u32(&payload, (uint32_t)code);
     size_t len = strlen(text);
-    buf_put_bytes(&payload, span_of(text, len < REFUSED_TEXT_BYTES_MAX ? len : REFUSED_TEXT_BYTES_MAX));
+    buf_put_bytes(&payload,
+                  span_of(text, len < REFUSED_TEXT_BYTES_MAX ? len : REFUSED_TEXT_BYTES_MAX));
     struct peer_frame frame = {.type = PEER_FRAME_REFUSED, .payload = buf_span(&payload)};
     peer_frame_encode(&frame, out);
     buf_free(&payload);
 }
 
-static int refuse(struct handshake *handshake, int code, struct buf *out, struct error *err, const char *text)
+static int refuse(struct handshake *handshake, int code, struct buf *out, struct error *err,
+                  const char *text)
 {
     handshake->state = HANDSHAKE_FAILED;
     handshake_refuse(code, text, out);
     return error_set(err, code, "%s", text);
 }
 
-void handshake_init(struct handshake *handshake, const struct handshake_config *config, struct buf *out)
+void handshake_init(struct handshake *handshake, const struct handshake_config *config,
+                    struct buf *out)
 {
     memset(handshake, 0, sizeof *handshake);
     handshake->caller = config->caller;
     handshake->role = config->role;
-    handshake->password = config->password != NULL && config->password[0] != '\0' ? config->password : NULL;
-    ASSERT(handshake->password == NULL || strlen(handshake->password) <= HANDSHAKE_PASSWORD_BYTES_MAX);
+    handshake->password =
+        config->password != NULL && config->password[0] != '\0' ? config->password : NULL;
+    ASSERT(handshake->password == NULL ||
+           strlen(handshake->password) <= HANDSHAKE_PASSWORD_BYTES_MAX);
     ASSERT(handshake->caller || handshake->role == HANDSHAKE_MEMBER);
     memcpy(handshake->nonce, config->nonce, HANDSHAKE_NONCE_BYTES);
     handshake->self = *config->identity;
@@ -208,24 +221,28 @@ static int peer_check(struct handshake *handshake, const struct introduction *pe
     }
     if (peer->has_password && handshake->password == NULL) {
         return refuse(handshake, ERR_PERMISSION, out, err,
-                      handshake->caller ? "the member asks for a password and none is configured here"
-                                        : "a password is given and none is configured here: set the same "
-                                          "raft.password on every member");
+                      handshake->caller
+                          ? "the member asks for a password and none is configured here"
+                          : "a password is given and none is configured here: set the same "
+                            "raft.password on every member");
     }
     if (!peer->has_password && handshake->password != NULL) {
         return refuse(handshake, ERR_PERMISSION, out, err,
-                      handshake->caller ? "the member has no raft.password configured and one is given here"
-                                        : "raft.password is needed");
+                      handshake->caller
+                          ? "the member has no raft.password configured and one is given here"
+                          : "raft.password is needed");
     }
     bool both_members = peer->role == HANDSHAKE_MEMBER && handshake->role == HANDSHAKE_MEMBER;
     if (both_members && peer->identity.cluster != 0 && handshake->self.cluster != 0 &&
         peer->identity.cluster != handshake->self.cluster) {
-        return refuse(handshake, ERR_CONFLICT, out, err, "the two members belong to different clusters");
+        return refuse(handshake, ERR_CONFLICT, out, err,
+                      "the two members belong to different clusters");
     }
     return 0;
 }
 
-static int on_hello(struct handshake *handshake, struct span payload, struct buf *out, struct error *err)
+static int on_hello(struct handshake *handshake, struct span payload, struct buf *out,
+                    struct error *err)
 {
     struct introduction peer;
     int rc = introduction_decode(payload, &peer, err);
@@ -247,7 +264,8 @@ static int on_hello(struct handshake *handshake, struct span payload, struct buf
     return 0;
 }
 
-static int on_challenge(struct handshake *handshake, struct span payload, struct buf *out, struct error *err)
+static int on_challenge(struct handshake *handshake, struct span payload, struct buf *out,
+                        struct error *err)
 {
     struct introduction peer;
     int rc = introduction_decode(payload, &peer, err);
@@ -270,12 +288,14 @@ static int on_challenge(struct handshake *handshake, struct span payload, struct
     return 0;
 }
 
-static int on_proof(struct handshake *handshake, struct span payload, struct buf *out, struct error *err)
+static int on_proof(struct handshake *handshake, struct span payload, struct buf *out,
+                    struct error *err)
 {
     uint8_t mac[HANDSHAKE_MAC_BYTES];
     size_t mac_len = caller_mac(handshake, mac);
     if (!mac_equal(payload, mac, mac_len)) {
-        return refuse(handshake, ERR_PERMISSION, out, err, "the password is not the one configured here");
+        return refuse(handshake, ERR_PERMISSION, out, err,
+                      "the password is not the one configured here");
     }
     mac_len = listener_mac(handshake, mac);
     put_frame(handshake, PEER_FRAME_WELCOME, span_of(mac, mac_len), out);
@@ -288,7 +308,8 @@ static int on_welcome(struct handshake *handshake, struct span payload, struct e
     uint8_t mac[HANDSHAKE_MAC_BYTES];
     size_t mac_len = listener_mac(handshake, mac);
     if (!mac_equal(payload, mac, mac_len)) {
-        return error_set(err, ERR_PERMISSION, "the member could not prove that it knows the password");
+        return error_set(err, ERR_PERMISSION,
+                         "the member could not prove that it knows the password");
     }
     handshake->state = HANDSHAKE_DONE;
     return 0;
@@ -303,23 +324,26 @@ static int on_refused(struct span payload, struct error *err)
     if (!text_take(&reader, text, sizeof text) || !span_reader_done(&reader)) {
         return error_set(err, ERR_INVALID, "malformed refusal");
     }
-    return error_set(err, code == ERR_PERMISSION ? ERR_PERMISSION : ERR_REFUSED, "refused by the other side: %s",
-                     text);
+    return error_set(err, code == ERR_PERMISSION ? ERR_PERMISSION : ERR_REFUSED,
+                     "refused by the other side: %s", text);
 }
 
 int handshake_input(struct handshake *handshake, const struct peer_frame *frame, struct buf *out,
                     struct error *err)
 {
     static const enum peer_frame_type awaited[] = {[HANDSHAKE_AWAIT_HELLO] = PEER_FRAME_HELLO,
-                                                   [HANDSHAKE_AWAIT_CHALLENGE] = PEER_FRAME_CHALLENGE,
+                                                   [HANDSHAKE_AWAIT_CHALLENGE] =
+                                                       PEER_FRAME_CHALLENGE,
                                                    [HANDSHAKE_AWAIT_PROOF] = PEER_FRAME_PROOF,
                                                    [HANDSHAKE_AWAIT_WELCOME] = PEER_FRAME_WELCOME};
-    ASSERT(handshake->state >= HANDSHAKE_AWAIT_HELLO && handshake->state <= HANDSHAKE_AWAIT_WELCOME);
+    ASSERT(handshake->state >= HANDSHAKE_AWAIT_HELLO &&
+           handshake->state <= HANDSHAKE_AWAIT_WELCOME);
     int rc;
     if (frame->type == PEER_FRAME_REFUSED) {
         rc = on_refused(frame->payload, err);
     } else if (frame->type != awaited[handshake->state]) {
-        rc = error_set(err, ERR_INVALID, "frame of type %d out of turn in the handshake", (int)frame->type);
+        rc = error_set(err, ERR_INVALID, "frame of type %d out of turn in the handshake",
+                       (int)frame->type);
     } else if (handshake->state == HANDSHAKE_AWAIT_HELLO) {
         rc = on_hello(handshake, frame->payload, out, err);
     } else if (handshake->state == HANDSHAKE_AWAIT_CHALLENGE) {

@@ -1,18 +1,20 @@
-/* Who is at the other end: the first four frames of every connection on the Raft port, as a state machine without
- * sockets, clock or randomness.
+/* Who is at the other end: the first four frames of every connection on the Raft port, as a state
+ * machine without sockets, clock or randomness.
  *
  *   caller                                   listener
  *   HELLO {role, nonce, identity}      ->
  *                                      <-    CHALLENGE {role, nonce, identity}
  *   PROOF {mac}                        ->    checks it
- *   checks it                          <-    WELCOME {mac}        or REFUSED {code, text}, and the end
+ *   checks it                          <-    WELCOME {mac}        or REFUSED {code, text}, and the
+ * end
  *
  *   mac = HMAC-SHA256(password, direction's label, HELLO payload, CHALLENGE payload)
  *
- * Both payloads stand whole under both macs: nonces, roles, ids, names, clusters. The password never crosses the
- * wire, a recorded mac is worth nothing with another nonce, and the two labels make that a mac cannot be sent back
- * to its maker. Without a password both macs are empty, and the owner has checked the address of the caller.
- * The password protects who may connect; it does not encrypt. */
+ * Both payloads stand whole under both macs: nonces, roles, ids, names, clusters. The password
+ * never crosses the wire, a recorded mac is worth nothing with another nonce, and the two labels
+ * make that a mac cannot be sent back to its maker. Without a password both macs are empty, and the
+ * owner has checked the address of the caller. The password protects who may connect; it does not
+ * encrypt. */
 #ifndef RAFT_ENGINE_HANDSHAKE_H
 #define RAFT_ENGINE_HANDSHAKE_H
 
@@ -21,14 +23,15 @@
 
 #include <stdbool.h>
 
-#define HANDSHAKE_NONCE_BYTES 32
-#define HANDSHAKE_MAC_BYTES 32
+#define HANDSHAKE_NONCE_BYTES        32
+#define HANDSHAKE_MAC_BYTES          32
 #define HANDSHAKE_PASSWORD_BYTES_MAX 1024
 
 enum handshake_role { HANDSHAKE_MEMBER = 1, HANDSHAKE_CLIENT = 2 };
 
 enum handshake_flag {
-    HANDSHAKE_EMPTY = 1,      /* the directory never stored a term, vote or entry, and knows no cluster */
+    HANDSHAKE_EMPTY =
+        1, /* the directory never stored a term, vote or entry, and knows no cluster */
     HANDSHAKE_ARMED_PAGE = 2, /* its fence holds an armed page: not to be counted as empty */
     HANDSHAKE_WAITING = 4     /* not a voter yet */
 };
@@ -39,7 +42,7 @@ struct handshake_identity {
     uint64_t cluster;     /* 0 = none */
     uint64_t incarnation; /* random per start of the process */
     uint8_t flags;
-    uint8_t group_size;   /* members its configuration speaks of, itself included */
+    uint8_t group_size; /* members its configuration speaks of, itself included */
     char name[RAFT_NODE_NAME_BYTES];
     char address[RAFT_NODE_ADDRESS_BYTES];
 };
@@ -75,16 +78,18 @@ struct handshake {
     uint8_t nonce[HANDSHAKE_NONCE_BYTES];
     struct handshake_identity self;
     struct handshake_identity peer; /* to be believed in state DONE only */
-    struct buf transcript;          /* HELLO payload, then CHALLENGE payload, each with its length */
+    struct buf transcript; /* HELLO payload, then CHALLENGE payload, each with its length */
 };
 
 /* The caller's HELLO is appended to `out`; a listener has nothing to say yet. */
-void handshake_init(struct handshake *handshake, const struct handshake_config *config, struct buf *out);
+void handshake_init(struct handshake *handshake, const struct handshake_config *config,
+                    struct buf *out);
 void handshake_free(struct handshake *handshake);
 
-/* One frame of the peer. 0: what is to be sent was appended to `out`; look at `state` for DONE. Negative: it
- * failed and the connection has to end, after `out` (a REFUSED frame, or nothing) was sent. ERR_PERMISSION:
- * passwords differ; ERR_CONFLICT: another cluster; ERR_REFUSED: the peer said no, its words are in `err`. */
+/* One frame of the peer. 0: what is to be sent was appended to `out`; look at `state` for DONE.
+ * Negative: it failed and the connection has to end, after `out` (a REFUSED frame, or nothing) was
+ * sent. ERR_PERMISSION: passwords differ; ERR_CONFLICT: another cluster; ERR_REFUSED: the peer said
+ * no, its words are in `err`. */
 int handshake_input(struct handshake *handshake, const struct peer_frame *frame, struct buf *out,
                     struct error *err) MUST_CHECK;
 

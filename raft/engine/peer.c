@@ -1,8 +1,11 @@
 /* Listening, what comes in, and frames; calling is peer_link.c.
  *
- * Of each member at most one incoming connection is heard: a newer one closes the older, so that a process that
- * starts again is never heard through its predecessor's connection as well. An incarnation that comes back after
- * another one of the same id took its place means that two processes run under one id: both are told, and stop. */
+ * Of each member at most one incoming connection is heard: a newer one closes the older, so that a
+ * process that starts again is never heard through its predecessor's connection as well. An
+ * incarnation that comes back after another one of the same id took its place means that two
+ * processes run under one id: both are told, and stop. */
+#include "raft/engine/peer.h"
+
 #include "raft/engine/peer_set.h"
 
 #include "base/assert.h"
@@ -12,9 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LISTEN_BACKLOG 128
+#define LISTEN_BACKLOG         128
 #define STREAM_QUEUE_BYTES_MAX (PEER_FRAME_BYTES_MAX + PEER_QUEUE_BYTES_MAX)
-#define RESOLVE_ASKED_MS 1000 /* a stranger makes us look names up at most this often */
+#define RESOLVE_ASKED_MS       1000 /* a stranger makes us look names up at most this often */
 
 void peers_warn(struct peers *peers, const char *fmt, ...)
 {
@@ -34,15 +37,18 @@ struct tcp_options peers_tcp_options(const struct peers *peers)
                                 .write_queue_bytes_max = STREAM_QUEUE_BYTES_MAX};
 }
 
-void peers_frame_init(const struct peers *peers, struct peer_frame *frame, enum peer_frame_type type, uint64_t to,
-                      struct span payload)
+void peers_frame_init(const struct peers *peers, struct peer_frame *frame,
+                      enum peer_frame_type type, uint64_t to, struct span payload)
 {
-    *frame = (struct peer_frame){.type = type, .from = peers->identity.id, .to = to,
-                                 .cluster = peers->identity.cluster, .payload = payload};
+    *frame = (struct peer_frame){.type = type,
+                                 .from = peers->identity.id,
+                                 .to = to,
+                                 .cluster = peers->identity.cluster,
+                                 .payload = payload};
 }
 
-static void session_send(struct peers *peers, struct peer_session *session, enum peer_frame_type type,
-                         struct span payload)
+static void session_send(struct peers *peers, struct peer_session *session,
+                         enum peer_frame_type type, struct span payload)
 {
     struct peer_frame frame;
     peers_frame_init(peers, &frame, type, peer_session_peer(session)->id, payload);
@@ -51,7 +57,8 @@ static void session_send(struct peers *peers, struct peer_session *session, enum
     }
 }
 
-/* --- frames after the handshake -------------------------------------------------------------------------------- */
+/* --- frames after the handshake
+ * -------------------------------------------------------------------------------- */
 
 static void on_state(struct peers *peers, struct peer_session *session, struct span payload)
 {
@@ -73,13 +80,15 @@ static void on_refused(struct peers *peers, struct span payload)
     struct span_reader reader = span_reader_of(payload);
     if ((int)(int32_t)span_take_u32(&reader) == ERR_CONFLICT) {
         struct error err = {0};
-        error_set(&err, ERR_CONFLICT, "another process runs under our Raft id %016llx: a copied directory",
+        error_set(&err, ERR_CONFLICT,
+                  "another process runs under our Raft id %016llx: a copied directory",
                   (unsigned long long)peers->identity.id);
         peers->events.on_duplicate(peers->events.arg, &err);
     }
 }
 
-void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame, bool listening)
+void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame,
+                 bool listening)
 {
     const struct handshake_identity *peer = peer_session_peer(session);
     bool addressed = frame->from == peer->id && frame->to == peers->identity.id;
@@ -109,7 +118,8 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
     }
 }
 
-/* --- incoming connections ------------------------------------------------------------------------------------- */
+/* --- incoming connections
+ * ------------------------------------------------------------------------------------- */
 
 static void on_incoming_closed(void *arg)
 {
@@ -131,9 +141,11 @@ static void incoming_close(struct peer_incoming *incoming)
     peer_session_close(incoming->session, on_incoming_closed, incoming);
 }
 
-static struct peer_incoming *incoming_of(const struct peers *peers, uint64_t id, const struct peer_incoming *not_this)
+static struct peer_incoming *incoming_of(const struct peers *peers, uint64_t id,
+                                         const struct peer_incoming *not_this)
 {
-    LIST_EACH(item, &peers->incoming) {
+    LIST_EACH(item, &peers->incoming)
+    {
         struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
         if (incoming != not_this && incoming->open && !incoming->client &&
             peer_session_peer(incoming->session)->id == id) {
@@ -146,7 +158,8 @@ static struct peer_incoming *incoming_of(const struct peers *peers, uint64_t id,
 static bool was_superseded(const struct peers *peers, const struct handshake_identity *peer)
 {
     for (size_t i = 0; i < PEER_SUPERSEDED_MAX; i++) {
-        if (peers->superseded[i].id == peer->id && peers->superseded[i].incarnation == peer->incarnation) {
+        if (peers->superseded[i].id == peer->id &&
+            peers->superseded[i].incarnation == peer->incarnation) {
             return true;
         }
     }
@@ -168,7 +181,8 @@ static void member_open(struct peers *peers, struct peer_incoming *incoming)
     if (peer->id == peers->identity.id) {
         bool own = peer->incarnation == peers->identity.incarnation;
         struct error err = {0};
-        error_set(&err, ERR_CONFLICT, "a process at %s runs under our Raft id %016llx: a copied directory",
+        error_set(&err, ERR_CONFLICT,
+                  "a process at %s runs under our Raft id %016llx: a copied directory",
                   peer->address, (unsigned long long)peer->id);
         incoming_close(incoming);
         if (!own) {
@@ -178,8 +192,11 @@ static void member_open(struct peers *peers, struct peer_incoming *incoming)
     }
     struct peer_incoming *older = incoming_of(peers, peer->id, incoming);
     if (was_superseded(peers, peer)) {
-        peers_warn(peers, "two processes run under the Raft id %016llx of member '%s', one at %s: both are told "
-                          "to stop", (unsigned long long)peer->id, peer->name, peer_session_text(incoming->session));
+        peers_warn(
+            peers,
+            "two processes run under the Raft id %016llx of member '%s', one at %s: both are told "
+            "to stop",
+            (unsigned long long)peer->id, peer->name, peer_session_text(incoming->session));
         tell_duplicate(peers, incoming);
         if (older != NULL) {
             tell_duplicate(peers, older);
@@ -255,7 +272,8 @@ static bool incoming_make_room(struct peers *peers)
     if (peers->incoming_count < PEER_INCOMING_MAX) {
         return true;
     }
-    LIST_EACH(item, &peers->incoming) {
+    LIST_EACH(item, &peers->incoming)
+    {
         struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
         if (!incoming->open) {
             incoming_close(incoming);
@@ -311,8 +329,10 @@ static void on_accept(void *arg, struct stream *stream)
     if (!address_allowed(peers, stream_peer(stream)->ip)) {
         /* It may be a member whose address has changed: it will call again. */
         peers->counters.handshakes_refused++;
-        peers_warn(peers, "connection from %s refused: no address of a member, and raft.password is not set",
-                   stream_peer(stream)->text);
+        peers_warn(
+            peers,
+            "connection from %s refused: no address of a member, and raft.password is not set",
+            stream_peer(stream)->text);
         stream_close(stream, NULL, NULL);
         resolve_all(peers, RESOLVE_ASKED_MS);
         return;
@@ -322,8 +342,10 @@ static void on_accept(void *arg, struct stream *stream)
         stream_close(stream, NULL, NULL);
         return;
     }
-    struct peer_session_config config = {.loop = peers->loop, .role = HANDSHAKE_MEMBER,
-                                         .password = peers->password, .identity = &peers->identity};
+    struct peer_session_config config = {.loop = peers->loop,
+                                         .role = HANDSHAKE_MEMBER,
+                                         .password = peers->password,
+                                         .identity = &peers->identity};
     struct peer_incoming *incoming = mem_new(struct peer_incoming);
     incoming->peers = peers;
     list_append(&peers->incoming, &incoming->in_peers);
@@ -332,7 +354,8 @@ static void on_accept(void *arg, struct stream *stream)
     incoming->session = peer_session_start(stream, &config, &session_events, incoming);
 }
 
-/* --- the others' addresses and ids -------------------------------------------------------------------------- */
+/* --- the others' addresses and ids
+ * -------------------------------------------------------------------------- */
 
 static struct peer_link *link_find(const struct peers *peers, const char *address)
 {
@@ -421,7 +444,8 @@ bool peers_reachable(const struct peers *peers, uint64_t id)
 
 void peers_identity_set(struct peers *peers, const struct handshake_identity *identity)
 {
-    ASSERT(identity->id == peers->identity.id && identity->incarnation == peers->identity.incarnation);
+    ASSERT(identity->id == peers->identity.id &&
+           identity->incarnation == peers->identity.incarnation);
     peers->identity = *identity;
     struct buf payload = BUF_INIT;
     handshake_identity_encode(identity, &payload);
@@ -430,7 +454,8 @@ void peers_identity_set(struct peers *peers, const struct handshake_identity *id
             session_send(peers, peers->links[i]->session, PEER_FRAME_STATE, buf_span(&payload));
         }
     }
-    LIST_EACH(item, &peers->incoming) {
+    LIST_EACH(item, &peers->incoming)
+    {
         struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
         if (incoming->open && !incoming->client) {
             session_send(peers, incoming->session, PEER_FRAME_STATE, buf_span(&payload));
@@ -444,13 +469,16 @@ const struct handshake_identity *peers_identity(const struct peers *peers)
     return &peers->identity;
 }
 
-void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct peer_view *view), void *arg)
+void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct peer_view *view),
+                void *arg)
 {
     for (size_t i = 0; i < peers->link_count; i++) {
         const struct peer_link *link = peers->links[i];
         bool open = link->state == LINK_OPEN;
-        struct peer_view view = {.address = link->address, .partner = link->partner,
-                                 .self = link->state == LINK_SELF, .connected = open,
+        struct peer_view view = {.address = link->address,
+                                 .partner = link->partner,
+                                 .self = link->state == LINK_SELF,
+                                 .connected = open,
                                  .identity = open ? peer_session_peer(link->session) : NULL,
                                  .trouble = link->trouble};
         visit(arg, &view);
@@ -467,7 +495,9 @@ int peers_port(const struct peers *peers)
     return tcp_listener_port(peers->listener);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /* Without something on its way TCP never notices a dead host. */
 static void on_timer(uv_timer_t *timer)
@@ -480,7 +510,8 @@ static void on_timer(uv_timer_t *timer)
             session_send(peers, link->session, PEER_FRAME_PING, span_of(NULL, 0));
         }
     }
-    LIST_EACH(item, &peers->incoming) {
+    LIST_EACH(item, &peers->incoming)
+    {
         struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
         if (incoming->open && !incoming->client && now_ms - incoming->heard_ms > PEER_IDLE_MAX_MS) {
             incoming_close(incoming);
@@ -521,7 +552,8 @@ void peers_close(struct peers *peers, void (*closed)(void *arg), void *arg)
     peers->closing = true;
     peers->closed = closed;
     peers->closed_arg = arg;
-    LIST_EACH(item, &peers->incoming) {
+    LIST_EACH(item, &peers->incoming)
+    {
         incoming_close(LIST_OWNER(item, struct peer_incoming, in_peers));
     }
     for (size_t i = 0; i < peers->link_count; i++) {
@@ -545,8 +577,8 @@ static int peers_listen(struct peers *peers, const struct peers_config *config, 
     }
     if (rc == 0) {
         struct tcp_options options = peers_tcp_options(peers);
-        rc = tcp_listener_start(peers->loop, &bind, LISTEN_BACKLOG, &options, on_accept, peers, &peers->listener,
-                                err);
+        rc = tcp_listener_start(peers->loop, &bind, LISTEN_BACKLOG, &options, on_accept, peers,
+                                &peers->listener, err);
     }
     if (rc == 0) {
         peers->alive++;
@@ -571,8 +603,8 @@ static int peers_call(struct peers *peers, const struct peers_config *config, st
     return 0;
 }
 
-int peers_open(const struct peers_config *config, const struct peers_events *events, struct peers **ret_peers,
-               struct error *err)
+int peers_open(const struct peers_config *config, const struct peers_events *events,
+               struct peers **ret_peers, struct error *err)
 {
     struct peers *peers = mem_new(struct peers);
     peers->loop = config->loop;

@@ -1,8 +1,9 @@
-/* All connections of one member: it listens, keeps one outgoing connection to every address of a member, and sends
- * and takes frames. A member sends on the connection it made and takes frames on those that were made to it.
+/* All connections of one member: it listens, keeps one outgoing connection to every address of a
+ * member, and sends and takes frames. A member sends on the connection it made and takes frames on
+ * those that were made to it.
  *
- * Addresses are where to call; ids are who somebody is. A frame goes to an id, over the link whose other end has
- * proved to be it. */
+ * Addresses are where to call; ids are who somebody is. A frame goes to an id, over the link whose
+ * other end has proved to be it. */
 #ifndef RAFT_ENGINE_PEER_H
 #define RAFT_ENGINE_PEER_H
 
@@ -11,13 +12,17 @@
 #include "raft/engine/peer_session.h"
 #include "raft/group.h"
 
-#define PEER_LINKS_MAX (2 * STORE_MEMBERS_MAX) /* addresses called: partner_addrs and the replicated ones */
+#define PEER_LINKS_MAX \
+    (2 * STORE_MEMBERS_MAX) /* addresses called: partner_addrs and the replicated ones */
 #define PEER_QUEUE_BYTES_MAX ((size_t)8 * 1024 * 1024)
-#define PEER_INCOMING_MAX 256        /* connections made to us; the oldest stranger makes room for a new one */
-#define PEER_CLIENTS_MAX 64
+#define PEER_INCOMING_MAX \
+    256 /* connections made to us; the oldest stranger makes room for a new one */
+#define PEER_CLIENTS_MAX    64
 #define PEER_BACKOFF_MIN_MS 50
 #define PEER_BACKOFF_MAX_MS 1000
-#define PEER_IDLE_MAX_MS 15000       /* a member's connection without any frame (it pings much faster) */
+#define PEER_IDLE_MAX_MS                                                    \
+    15000 /* a member's connection without any frame (it pings much faster) \
+           */
 #define PEER_RESOLVE_INTERVAL_MS 30000
 
 struct peers;
@@ -51,8 +56,8 @@ struct peers_config {
 };
 
 /* Listens and starts to call. Everything in `config` is copied. */
-int peers_open(const struct peers_config *config, const struct peers_events *events, struct peers **ret_peers,
-               struct error *err) MUST_CHECK;
+int peers_open(const struct peers_config *config, const struct peers_events *events,
+               struct peers **ret_peers, struct error *err) MUST_CHECK;
 void peers_close(struct peers *peers, void (*closed)(void *arg), void *arg);
 
 int peers_port(const struct peers *peers);
@@ -63,7 +68,8 @@ const struct handshake_identity *peers_identity(const struct peers *peers);
 /* Addresses to call beside partner_addrs; those that are not named any more are let go. */
 void peers_addresses_set(struct peers *peers, const char *const *addresses, size_t count);
 
-/* Fire and forget: dropped and counted if `to` is not connected or has more than PEER_QUEUE_BYTES_MAX waiting. */
+/* Fire and forget: dropped and counted if `to` is not connected or has more than
+ * PEER_QUEUE_BYTES_MAX waiting. */
 void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, struct span payload);
 /* Our link to `id` is open. */
 bool peers_connected(const struct peers *peers, uint64_t id);
@@ -72,13 +78,14 @@ bool peers_reachable(const struct peers *peers, uint64_t id);
 
 struct peer_view {
     const char *address;
-    bool partner;   /* named in partner_addrs */
-    bool self;      /* it is our own address */
+    bool partner; /* named in partner_addrs */
+    bool self;    /* it is our own address */
     bool connected;
     const struct handshake_identity *identity; /* if connected */
-    const char *trouble; /* why not; "" = not tried yet */
+    const char *trouble;                       /* why not; "" = not tried yet */
 };
-void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct peer_view *view), void *arg);
+void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct peer_view *view),
+                void *arg);
 
 void peers_counters(const struct peers *peers, struct raft_group_counters *ret_counters);
 

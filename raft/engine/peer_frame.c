@@ -1,5 +1,5 @@
-/* Frame codec; the layout is in the header. The version is looked at before the length is trusted, so that a
- * stranger (a port scanner, HTTP) is told apart from a newer release. */
+/* Frame codec; the layout is in the header. The version is looked at before the length is trusted,
+ * so that a stranger (a port scanner, HTTP) is told apart from a newer release. */
 #include "raft/engine/peer_frame.h"
 
 #include "base/assert.h"
@@ -27,8 +27,8 @@ void peer_frame_encode(const struct peer_frame *frame, struct buf *out)
     buf_put_span(out, frame->payload);
 }
 
-int peer_frame_decode(struct span bytes, size_t frame_bytes_max, struct peer_frame *ret_frame, size_t *ret_used,
-                      struct error *err)
+int peer_frame_decode(struct span bytes, size_t frame_bytes_max, struct peer_frame *ret_frame,
+                      size_t *ret_used, struct error *err)
 {
     if (bytes.len < PEER_FRAME_HEADER_BYTES) {
         return 0;
@@ -43,11 +43,12 @@ int peer_frame_decode(struct span bytes, size_t frame_bytes_max, struct peer_fra
                          PEER_FRAME_VERSION);
     }
     if (!type_known(type) || reserved != 0 || length < PEER_FRAME_HEADER_BYTES - LENGTH_BYTES) {
-        return error_set(err, ERR_INVALID, "bytes that are no frame (type %u, length %zu)", type, length);
+        return error_set(err, ERR_INVALID, "bytes that are no frame (type %u, length %zu)", type,
+                         length);
     }
     if (length + LENGTH_BYTES > frame_bytes_max) {
-        return error_set(err, ERR_LIMIT, "frame of %zu bytes where %zu are allowed", length + LENGTH_BYTES,
-                         frame_bytes_max);
+        return error_set(err, ERR_LIMIT, "frame of %zu bytes where %zu are allowed",
+                         length + LENGTH_BYTES, frame_bytes_max);
     }
     if (bytes.len < length + LENGTH_BYTES) {
         return 0;

@@ -10,7 +10,8 @@
  *       24      8  cluster id (0 = none yet)
  *       32      .  payload
  *
- * Integers are little endian. Lengths are checked against the reader's maximum before anything is kept. */
+ * Integers are little endian. Lengths are checked against the reader's maximum before anything is
+ * kept. */
 #ifndef RAFT_ENGINE_PEER_FRAME_H
 #define RAFT_ENGINE_PEER_FRAME_H
 
@@ -18,12 +19,12 @@
 #include "base/err.h"
 #include "base/span.h"
 
-#define PEER_FRAME_VERSION 1
+#define PEER_FRAME_VERSION      1
 #define PEER_FRAME_HEADER_BYTES 32
 /* A snapshot travels in one frame, and the store is bounded well below this. */
-#define PEER_FRAME_BYTES_MAX ((size_t)48 * 1024 * 1024)
+#define PEER_FRAME_BYTES_MAX                 ((size_t)48 * 1024 * 1024)
 #define PEER_FRAME_UNAUTHENTICATED_BYTES_MAX ((size_t)4096)
-#define PEER_FRAME_CLIENT_BYTES_MAX ((size_t)4 * 1024 * 1024) /* one command, with room */
+#define PEER_FRAME_CLIENT_BYTES_MAX          ((size_t)4 * 1024 * 1024) /* one command, with room */
 
 enum peer_frame_type {
     /* handshake.h */
@@ -53,10 +54,10 @@ struct peer_frame {
 
 void peer_frame_encode(const struct peer_frame *frame, struct buf *out);
 
-/* Decodes one frame from the front of `bytes`. 1: it is in `ret_frame`, and took *ret_used bytes. 0: more bytes
- * are needed. ERR_INVALID, ERR_LIMIT (longer than `frame_bytes_max`), ERR_UNSUPPORTED (version): no way to go on
- * with this connection. */
-int peer_frame_decode(struct span bytes, size_t frame_bytes_max, struct peer_frame *ret_frame, size_t *ret_used,
-                      struct error *err) MUST_CHECK;
+/* Decodes one frame from the front of `bytes`. 1: it is in `ret_frame`, and took *ret_used bytes.
+ * 0: more bytes are needed. ERR_INVALID, ERR_LIMIT (longer than `frame_bytes_max`), ERR_UNSUPPORTED
+ * (version): no way to go on with this connection. */
+int peer_frame_decode(struct span bytes, size_t frame_bytes_max, struct peer_frame *ret_frame,
+                      size_t *ret_used, struct error *err) MUST_CHECK;
 
 #endif

@@ -1,13 +1,15 @@
 /* One address that is called until somebody answers, and again whenever the connection is lost:
  *
  *   WAITING --timer--> CONNECTING --> HANDSHAKE --> OPEN
- *      ^                   |              |           |       any failure: backoff 50 ms .. 1 s, with jitter
+ *      ^                   |              |           |       any failure: backoff 50 ms .. 1 s,
+ * with jitter
  *      +-------------------+--------------+-----------+
  *   HANDSHAKE --> SELF: the address was our own.
  *
- * If another open link leads to the same member (its name is spelled differently in partner_addrs and in the
- * store), this one gives way and looks again after a second: two connections could reorder frames.
- * Without a password the listener knows us by our address, so the connection is bound to that of self_addr. */
+ * If another open link leads to the same member (its name is spelled differently in partner_addrs
+ * and in the store), this one gives way and looks again after a second: two connections could
+ * reorder frames. Without a password the listener knows us by our address, so the connection is
+ * bound to that of self_addr. */
 #include "raft/engine/peer_set.h"
 
 #include "base/assert.h"
@@ -23,8 +25,8 @@ static void link_wait(struct peer_link *link);
 
 static void link_release(struct peer_link *link)
 {
-    bool done = link->dying && link->timer_closed && link->connect == NULL && link->session == NULL &&
-                link->closing_sessions == 0 && link->resolve == NULL;
+    bool done = link->dying && link->timer_closed && link->connect == NULL &&
+                link->session == NULL && link->closing_sessions == 0 && link->resolve == NULL;
     if (done) {
         struct peers *peers = link->peers;
         mem_free(link);
@@ -63,14 +65,17 @@ static void link_failed(struct peer_link *link, const struct error *err)
     }
 }
 
-/* --- session ------------------------------------------------------------------------------------------------ */
+/* --- session
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool already_linked(const struct peer_link *link, uint64_t id)
 {
     const struct peers *peers = link->peers;
     for (size_t i = 0; i < peers->link_count; i++) {
         const struct peer_link *other = peers->links[i];
-        if (other != link && other->state == LINK_OPEN && peer_session_peer(other->session)->id == id) {
+        if (other != link && other->state == LINK_OPEN &&
+            peer_session_peer(other->session)->id == id) {
             return true;
         }
     }
@@ -91,7 +96,8 @@ static void on_open(void *arg, struct peer_session *session)
             return;
         }
         link_wait(link);
-        error_set(&err, ERR_CONFLICT, "the process at %s runs under our Raft id %016llx: a copied directory",
+        error_set(&err, ERR_CONFLICT,
+                  "the process at %s runs under our Raft id %016llx: a copied directory",
                   link->address, (unsigned long long)peer->id);
         peers->events.on_duplicate(peers->events.arg, &err);
         return;
@@ -127,7 +133,9 @@ static void on_end(void *arg, struct peer_session *session, int rc, const struct
 static const struct peer_session_events session_events = {
     .on_open = on_open, .on_frame = on_frame, .on_end = on_end};
 
-/* --- calling ------------------------------------------------------------------------------------------------ */
+/* --- calling
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void connect_done(void *arg, int rc, struct stream *stream, const struct error *err)
 {
@@ -144,7 +152,9 @@ static void connect_done(void *arg, int rc, struct stream *stream, const struct 
         link_failed(link, err);
         return;
     }
-    struct peer_session_config config = {.loop = link->peers->loop, .caller = true, .role = HANDSHAKE_MEMBER,
+    struct peer_session_config config = {.loop = link->peers->loop,
+                                         .caller = true,
+                                         .role = HANDSHAKE_MEMBER,
                                          .password = link->peers->password,
                                          .identity = &link->peers->identity};
     link->state = LINK_HANDSHAKE;
@@ -154,8 +164,8 @@ static void connect_done(void *arg, int rc, struct stream *stream, const struct 
 static void link_connect(struct peer_link *link)
 {
     struct peers *peers = link->peers;
-    struct tcp_connect_options options = {.to = link->net, .timeout_ms = CONNECT_TIMEOUT_MS,
-                                          .tcp = peers_tcp_options(peers)};
+    struct tcp_connect_options options = {
+        .to = link->net, .timeout_ms = CONNECT_TIMEOUT_MS, .tcp = peers_tcp_options(peers)};
     bool any = strcmp(peers->self.host, "*") == 0;
     options.from = peers->password == NULL && !any ? &peers->self : NULL;
     struct error err = {0};
@@ -173,20 +183,25 @@ static void on_timer(uv_timer_t *timer)
     link_connect(timer->data);
 }
 
-/* Half the backoff, and a random part of the other half: members that lost one another do not call in step. */
+/* Half the backoff, and a random part of the other half: members that lost one another do not call
+ * in step. */
 static void link_wait(struct peer_link *link)
 {
     int half = link->backoff_ms / 2;
     uint64_t delay_ms = (uint64_t)half + random_next(link->peers->random) % (uint64_t)(half + 1);
-    link->backoff_ms = link->backoff_ms * 2 < PEER_BACKOFF_MAX_MS ? link->backoff_ms * 2 : PEER_BACKOFF_MAX_MS;
+    link->backoff_ms =
+        link->backoff_ms * 2 < PEER_BACKOFF_MAX_MS ? link->backoff_ms * 2 : PEER_BACKOFF_MAX_MS;
     link->state = LINK_WAITING;
     int rc = uv_timer_start(&link->timer, on_timer, delay_ms, 0);
     ASSERT(rc == 0);
 }
 
-/* --- names --------------------------------------------------------------------------------------------------- */
+/* --- names
+ * ---------------------------------------------------------------------------------------------------
+ */
 
-static void resolve_done(void *arg, int rc, const struct net_resolved *resolved, const struct error *err)
+static void resolve_done(void *arg, int rc, const struct net_resolved *resolved,
+                         const struct error *err)
 {
     struct peer_link *link = arg;
     (void)err; /* the last good answer stays; connecting tells what is wrong with the name */
@@ -207,17 +222,20 @@ static void resolve_done(void *arg, int rc, const struct net_resolved *resolved,
 void peer_link_resolve(struct peer_link *link, int64_t age_ms)
 {
     int64_t now_ms = (int64_t)uv_now(link->peers->loop);
-    if (link->resolve != NULL || (link->resolved_at_ms != 0 && now_ms - link->resolved_at_ms < age_ms)) {
+    if (link->resolve != NULL ||
+        (link->resolved_at_ms != 0 && now_ms - link->resolved_at_ms < age_ms)) {
         return;
     }
     link->resolved_at_ms = now_ms;
-    if (net_resolve_start(link->peers->loop, &link->net, RESOLVE_TIMEOUT_MS, resolve_done, link, &link->resolve,
-                          NULL) != 0) {
+    if (net_resolve_start(link->peers->loop, &link->net, RESOLVE_TIMEOUT_MS, resolve_done, link,
+                          &link->resolve, NULL) != 0) {
         link->resolve = NULL;
     }
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 struct peer_link *peer_link_new(struct peers *peers, const char *address, struct error *err)
 {

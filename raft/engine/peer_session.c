@@ -1,9 +1,9 @@
-/* States: handshake (until the deadline) -> open -> ended -> closing. Bytes are parsed straight from what the stream
- * lends; only the beginning of a frame whose rest has not come yet is kept. How long a frame may be depends on who
- * sends it: a stranger gets 4 KiB.
+/* States: handshake (until the deadline) -> open -> ended -> closing. Bytes are parsed straight
+ * from what the stream lends; only the beginning of a frame whose rest has not come yet is kept.
+ * How long a frame may be depends on who sends it: a stranger gets 4 KiB.
  *
- * An owner may close the session inside any of its callbacks, so after each of them `closing` is looked at before
- * anything is touched. */
+ * An owner may close the session inside any of its callbacks, so after each of them `closing` is
+ * looked at before anything is touched. */
 #include "raft/engine/peer_session.h"
 
 #include "base/assert.h"
@@ -87,8 +87,8 @@ static size_t frames_handle(struct peer_session *session, struct span bytes)
         struct error err = {0};
         struct peer_frame frame;
         size_t frame_bytes = 0;
-        int rc = peer_frame_decode(span_of(bytes.data + used, bytes.len - used), frame_bytes_max(session), &frame,
-                                   &frame_bytes, &err);
+        int rc = peer_frame_decode(span_of(bytes.data + used, bytes.len - used),
+                                   frame_bytes_max(session), &frame, &frame_bytes, &err);
         if (rc < 0) {
             session_end(session, rc, &err);
             break;
@@ -121,7 +121,8 @@ static void on_stream_read(void *arg, struct span bytes)
     if (!session->closing) {
         buf_drop(&session->input, used);
         if (session->input.len == 0 && session->input.capacity > PEER_FRAME_CLIENT_BYTES_MAX) {
-            buf_free(&session->input); /* a snapshot passed through: do not keep its size for ever */
+            buf_free(
+                &session->input); /* a snapshot passed through: do not keep its size for ever */
         }
     }
 }
@@ -134,7 +135,8 @@ static void on_stream_end(void *arg, int rc, const struct error *err)
 static void on_stream_drained(void *arg)
 {
     struct peer_session *session = arg;
-    if (session->state == SESSION_OPEN && !session->closing && session->events->on_drained != NULL) {
+    if (session->state == SESSION_OPEN && !session->closing &&
+        session->events->on_drained != NULL) {
         session->events->on_drained(session->arg, session);
     }
 }
@@ -142,7 +144,8 @@ static void on_stream_drained(void *arg)
 static const struct stream_events stream_events = {
     .on_read = on_stream_read, .on_end = on_stream_end, .on_drained = on_stream_drained};
 
-/* The deadline also tells, one turn after the start, what failed inside it: no callback from the call itself. */
+/* The deadline also tells, one turn after the start, what failed inside it: no callback from the
+ * call itself. */
 static void on_deadline(uv_timer_t *timer)
 {
     struct peer_session *session = timer->data;
@@ -159,7 +162,8 @@ static void on_start_failed(uv_timer_t *timer)
     session_end(session, rc, &err);
 }
 
-struct peer_session *peer_session_start(struct stream *stream, const struct peer_session_config *config,
+struct peer_session *peer_session_start(struct stream *stream,
+                                        const struct peer_session_config *config,
                                         const struct peer_session_events *events, void *arg)
 {
     struct peer_session *session = mem_new(struct peer_session);
@@ -171,8 +175,10 @@ struct peer_session *peer_session_start(struct stream *stream, const struct peer
     int rc = uv_timer_init(config->loop, &session->deadline);
     ASSERT(rc == 0);
     session->deadline.data = session;
-    struct handshake_config handshake = {.caller = config->caller, .role = config->role,
-                                         .password = config->password, .identity = config->identity};
+    struct handshake_config handshake = {.caller = config->caller,
+                                         .role = config->role,
+                                         .password = config->password,
+                                         .identity = config->identity};
     rc = RAND_bytes(handshake.nonce, sizeof handshake.nonce);
     ASSERT(rc == 1); /* a predictable nonce would let a recorded proof be played again */
     struct buf out = BUF_INIT;
@@ -256,8 +262,8 @@ size_t peer_session_pending(const struct peer_session *session)
     return stream_pending(session->stream);
 }
 
-int peer_session_send(struct peer_session *session, const struct peer_frame *frame, size_t pending_max,
-                      struct error *err)
+int peer_session_send(struct peer_session *session, const struct peer_frame *frame,
+                      size_t pending_max, struct error *err)
 {
     if (!peer_session_is_open(session)) {
         return error_set(err, ERR_CLOSED, "the connection is not open");

@@ -1,5 +1,5 @@
-/* One connection on the Raft port: a stream, the handshake on it, then frames. Calls and listens alike, members
- * and clients alike. The owner closes it; nothing is called afterwards. */
+/* One connection on the Raft port: a stream, the handshake on it, then frames. Calls and listens
+ * alike, members and clients alike. The owner closes it; nothing is called afterwards. */
 #ifndef RAFT_ENGINE_PEER_SESSION_H
 #define RAFT_ENGINE_PEER_SESSION_H
 
@@ -32,7 +32,8 @@ struct peer_session_config {
 };
 
 /* Takes the stream, in any case. `events` is borrowed. */
-struct peer_session *peer_session_start(struct stream *stream, const struct peer_session_config *config,
+struct peer_session *peer_session_start(struct stream *stream,
+                                        const struct peer_session_config *config,
                                         const struct peer_session_events *events, void *arg);
 
 /* Drops what is queued; `closed` (may be NULL) when nothing of it is left in the loop. */
@@ -45,9 +46,10 @@ const struct handshake_identity *peer_session_peer(const struct peer_session *se
 void peer_session_peer_set(struct peer_session *session, const struct handshake_identity *identity);
 const char *peer_session_text(const struct peer_session *session); /* address of the other end */
 
-/* `frame` is copied. ERR_LIMIT: over `pending_max` bytes would wait (a first frame may always go); ERR_CLOSED. */
-int peer_session_send(struct peer_session *session, const struct peer_frame *frame, size_t pending_max,
-                      struct error *err);
+/* `frame` is copied. ERR_LIMIT: over `pending_max` bytes would wait (a first frame may always go);
+ * ERR_CLOSED. */
+int peer_session_send(struct peer_session *session, const struct peer_frame *frame,
+                      size_t pending_max, struct error *err);
 size_t peer_session_pending(const struct peer_session *session);
 
 #endif

@@ -1,4 +1,5 @@
-/* Shared by peer.c (listening, incoming, frames) and peer_link.c (calling). Nobody else includes it. */
+/* Shared by peer.c (listening, incoming, frames) and peer_link.c (calling). Nobody else includes
+ * it. */
 #ifndef RAFT_ENGINE_PEER_SET_H
 #define RAFT_ENGINE_PEER_SET_H
 
@@ -9,11 +10,11 @@
 #define PEER_SUPERSEDED_MAX 16
 
 enum peer_link_state {
-    LINK_WAITING,    /* the timer runs: backoff */
+    LINK_WAITING, /* the timer runs: backoff */
     LINK_CONNECTING,
     LINK_HANDSHAKE,
     LINK_OPEN,
-    LINK_SELF        /* it was our own address: nothing more to do */
+    LINK_SELF /* it was our own address: nothing more to do */
 };
 
 struct peer_link {
@@ -85,10 +86,12 @@ void peer_link_resolve(struct peer_link *link, int64_t age_ms);
 /* One part less; the last one ends peers_close. */
 void peers_part_closed(struct peers *peers);
 void peers_warn(struct peers *peers, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* A frame that came over a link or an incoming connection after the handshake; `listening`: the peer called us. */
-void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame, bool listening);
-void peers_frame_init(const struct peers *peers, struct peer_frame *frame, enum peer_frame_type type, uint64_t to,
-                      struct span payload);
+/* A frame that came over a link or an incoming connection after the handshake; `listening`: the
+ * peer called us. */
+void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame,
+                 bool listening);
+void peers_frame_init(const struct peers *peers, struct peer_frame *frame,
+                      enum peer_frame_type type, uint64_t to, struct span payload);
 struct tcp_options peers_tcp_options(const struct peers *peers);
 
 #endif

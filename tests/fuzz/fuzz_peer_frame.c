@@ -1,5 +1,6 @@
-/* Whatever comes on the Raft port: frames, handshake, and the payloads of bootstrap and clients. The first byte
- * chooses; the rest is what the stranger sends. What decodes has to encode to the same again. */
+/* Whatever comes on the Raft port: frames, handshake, and the payloads of bootstrap and clients.
+ * The first byte chooses; the rest is what the stranger sends. What decodes has to encode to the
+ * same again. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/engine/bootstrap.h"
@@ -12,12 +13,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void fuzz_handshake(struct span bytes, bool caller, const char *password)
 {
-    static const struct handshake_identity self = {.id = 1, .cluster = 2, .incarnation = 3, .group_size = 3,
-                                                   .name = "node1", .address = "10.0.0.1:2222"};
+    static const struct handshake_identity self = {.id = 1,
+                                                   .cluster = 2,
+                                                   .incarnation = 3,
+                                                   .group_size = 3,
+                                                   .name = "node1",
+                                                   .address = "10.0.0.1:2222"};
     struct handshake handshake;
     struct buf out = BUF_INIT;
-    struct handshake_config config = {.caller = caller, .role = HANDSHAKE_MEMBER, .password = password,
-                                      .identity = &self};
+    struct handshake_config config = {
+        .caller = caller, .role = HANDSHAKE_MEMBER, .password = password, .identity = &self};
     memset(config.nonce, 0x5a, sizeof config.nonce);
     handshake_init(&handshake, &config, &out);
     size_t at = 0;
@@ -25,8 +30,8 @@ static void fuzz_handshake(struct span bytes, bool caller, const char *password)
         struct peer_frame frame;
         size_t used = 0;
         struct error err = {0};
-        int rc = peer_frame_decode(span_of(bytes.data + at, bytes.len - at), PEER_FRAME_UNAUTHENTICATED_BYTES_MAX,
-                                   &frame, &used, &err);
+        int rc = peer_frame_decode(span_of(bytes.data + at, bytes.len - at),
+                                   PEER_FRAME_UNAUTHENTICATED_BYTES_MAX, &frame, &used, &err);
         if (rc != 1 || handshake_input(&handshake, &frame, &out, &err) != 0) {
             break;
         }
@@ -59,7 +64,8 @@ static void fuzz_identity(struct span bytes)
     if (handshake_identity_decode(&reader, &identity, NULL) == 0) {
         struct buf again = BUF_INIT;
         handshake_identity_encode(&identity, &again);
-        ASSERT(again.len == bytes.len - reader.rest.len && memcmp(again.data, bytes.data, again.len) == 0);
+        ASSERT(again.len == bytes.len - reader.rest.len &&
+               memcmp(again.data, bytes.data, again.len) == 0);
         buf_free(&again);
     }
 }
@@ -67,7 +73,8 @@ static void fuzz_identity(struct span bytes)
 static void fuzz_first(struct span bytes)
 {
     struct bootstrap_first first;
-    static const struct handshake_identity self = {.id = 1, .flags = HANDSHAKE_EMPTY, .group_size = 3};
+    static const struct handshake_identity self = {
+        .id = 1, .flags = HANDSHAKE_EMPTY, .group_size = 3};
     if (bootstrap_first_decode(bytes, &first, NULL) == 0) {
         struct buf again = BUF_INIT;
         (void)!bootstrap_first_check(&first, &self, NULL);

@@ -7,7 +7,7 @@
 #include <signal.h>
 
 #define PASSWORD "correct horse"
-#define TTL_MS 2000
+#define TTL_MS   2000
 
 static struct rig rig;
 static struct dcs *dcs;
@@ -27,8 +27,8 @@ static int64_t mono_ms(void *arg)
     return clock_mono_ms(clock_real());
 }
 
-static const struct clock dcs_clock = {.mono_ms = mono_ms, .lease_ms = lease_ms, .suspended_ms = mono_ms,
-                                       .wall_ms = mono_ms};
+static const struct clock dcs_clock = {
+    .mono_ms = mono_ms, .lease_ms = lease_ms, .suspended_ms = mono_ms, .wall_ms = mono_ms};
 
 static void on_dcs_change(void *arg)
 {
@@ -86,7 +86,8 @@ static int setup(void **state)
     member_start(&rig, 0);
     wait_for(&rig, has_leader, NULL, 10000, "a leader");
     base = dcs_base_path("/service/", "batman");
-    struct dcs_raft_config config = {.base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    struct dcs_raft_config config = {
+        .base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
     dcs = dcs_raft_new(node_of(&rig, 0), &config);
     dcs->on_change = on_dcs_change;
     changes = 0;
@@ -114,7 +115,8 @@ static struct dcs_view *read_view(void)
 static int put_key(const char *key, const char *value, int64_t compare, int64_t *ret_revision)
 {
     struct outcome outcome = {0};
-    int rc = finish(dcs->ops->put(dcs, key, value, compare, 3000, on_done, &outcome, NULL), &outcome);
+    int rc =
+        finish(dcs->ops->put(dcs, key, value, compare, 3000, on_done, &outcome, NULL), &outcome);
     if (rc == 0 && ret_revision != NULL) {
         *ret_revision = outcome.result.revision;
     }
@@ -157,9 +159,11 @@ static void without_a_node_everything_is_unavailable(void **state)
     struct outcome outcome = {0};
     struct dcs_acquire how = {.holder = "node1", .ttl_ms = TTL_MS};
     assert_int_equal(dcs->ops->read(dcs, 1000, on_view, &outcome, NULL), ERR_UNAVAILABLE);
-    assert_int_equal(dcs->ops->put(dcs, "k", "v", DCS_ANY, 1000, on_done, &outcome, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(dcs->ops->put(dcs, "k", "v", DCS_ANY, 1000, on_done, &outcome, NULL),
+                     ERR_UNAVAILABLE);
     assert_int_equal(dcs->ops->acquire(dcs, &how, 1000, on_done, &outcome, NULL), ERR_UNAVAILABLE);
-    assert_int_equal(dcs->ops->put_member(dcs, "n", "v", TTL_MS, 1000, on_done, &outcome, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(dcs->ops->put_member(dcs, "n", "v", TTL_MS, 1000, on_done, &outcome, NULL),
+                     ERR_UNAVAILABLE);
     assert_null(dcs->ops->view(dcs));
     assert_false(outcome.done);
 }
@@ -180,10 +184,13 @@ static void put_compares_and_remove_removes(void **state)
     assert_true(view->cluster == raft_group_cluster(rig.members[0].group));
     dcs_view_unref(view);
     struct outcome outcome = {0};
-    assert_int_equal(finish(dcs->ops->remove(dcs, "config", 1, 3000, on_done, &outcome, NULL), &outcome),
-                     ERR_CONFLICT);
+    assert_int_equal(
+        finish(dcs->ops->remove(dcs, "config", 1, 3000, on_done, &outcome, NULL), &outcome),
+        ERR_CONFLICT);
     outcome = (struct outcome){0};
-    assert_int_equal(finish(dcs->ops->remove(dcs, "config", revision, 3000, on_done, &outcome, NULL), &outcome), 0);
+    assert_int_equal(
+        finish(dcs->ops->remove(dcs, "config", revision, 3000, on_done, &outcome, NULL), &outcome),
+        0);
     view = read_view();
     assert_int_equal(view->count, 0);
     dcs_view_unref(view);
@@ -238,7 +245,10 @@ static void an_acquisition_compares_all_that_the_decision_saw(void **state)
     int64_t epoch = 0;
     assert_int_equal(put_key("config", "{}", DCS_ANY, &config), 0);
     assert_int_equal(put_key("reports/node2", "{}", DCS_ANY, &report), 0);
-    struct dcs_acquire good = {.holder = "node1", .ttl_ms = TTL_MS, .config_revision = config, .report_count = 1,
+    struct dcs_acquire good = {.holder = "node1",
+                               .ttl_ms = TTL_MS,
+                               .config_revision = config,
+                               .report_count = 1,
                                .reports = {{.member = "node2", .revision = report}}};
     struct dcs_acquire bad = good;
     bad.config_revision = config + 1;
@@ -259,7 +269,10 @@ static void an_acquisition_compares_all_that_the_decision_saw(void **state)
     assert_int_equal(put_key("unfenced", "1:1", DCS_ANY, &unfenced), 0);
     assert_int_equal(acquire(&good, &epoch), ERR_CONFLICT);
     struct outcome outcome = {0};
-    assert_int_equal(finish(dcs->ops->remove(dcs, "unfenced", unfenced, 3000, on_done, &outcome, NULL), &outcome), 0);
+    assert_int_equal(
+        finish(dcs->ops->remove(dcs, "unfenced", unfenced, 3000, on_done, &outcome, NULL),
+               &outcome),
+        0);
     assert_int_equal(acquire(&good, &epoch), 0);
 }
 
@@ -294,7 +307,8 @@ static void a_renewed_lease_lives_and_one_that_is_not_ends(void **state)
     assert_true(uv_hrtime() - before >= (uint64_t)TTL_MS * 1000000 * 9 / 10);
     assert_int_equal(renew(epoch), ERR_CONFLICT);
     struct dcs_view *view = read_view();
-    assert_true(dcs_view_get(view, "epoch")->mod_revision == epoch); /* it outlives the leader key */
+    assert_true(dcs_view_get(view, "epoch")->mod_revision ==
+                epoch); /* it outlives the leader key */
     dcs_view_unref(view);
 }
 
@@ -308,7 +322,8 @@ static void a_renewal_with_an_older_stamp_is_refused(void **state)
     assert_int_equal(acquire(&how, &epoch), 0);
     assert_int_equal(renew(epoch), 0);
     fake_lease_ms = 0;
-    struct dcs_raft_config config = {.base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    struct dcs_raft_config config = {
+        .base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
     struct dcs *restarted = dcs_raft_new(node_of(&rig, 0), &config);
     struct outcome outcome = {0};
     int rc = restarted->ops->renew(restarted, epoch, 30000, 3000, on_done, &outcome, NULL);
@@ -323,11 +338,14 @@ static void a_release_ends_this_epoch_and_no_other(void **state)
     struct dcs_acquire how = {.holder = "node1", .ttl_ms = 30000};
     assert_int_equal(acquire(&how, &epoch), 0);
     struct outcome outcome = {0};
-    assert_int_equal(finish(dcs->ops->release(dcs, epoch - 1, NULL, 3000, on_done, &outcome, NULL), &outcome),
-                     ERR_CONFLICT);
+    assert_int_equal(
+        finish(dcs->ops->release(dcs, epoch - 1, NULL, 3000, on_done, &outcome, NULL), &outcome),
+        ERR_CONFLICT);
     outcome = (struct outcome){0};
-    assert_int_equal(finish(dcs->ops->release(dcs, epoch, "{\"optime\":9}", 3000, on_done, &outcome, NULL), &outcome),
-                     0);
+    assert_int_equal(
+        finish(dcs->ops->release(dcs, epoch, "{\"optime\":9}", 3000, on_done, &outcome, NULL),
+               &outcome),
+        0);
     struct dcs_view *view = read_view();
     assert_null(dcs_view_get(view, "leader"));
     assert_string_equal(dcs_view_get(view, "status")->value, "{\"optime\":9}");
@@ -339,7 +357,8 @@ static void a_release_ends_this_epoch_and_no_other(void **state)
 static int put_member(const char *value)
 {
     struct outcome outcome = {0};
-    return finish(dcs->ops->put_member(dcs, "node1", value, TTL_MS, 3000, on_done, &outcome, NULL), &outcome);
+    return finish(dcs->ops->put_member(dcs, "node1", value, TTL_MS, 3000, on_done, &outcome, NULL),
+                  &outcome);
 }
 
 static void a_member_key_lives_while_it_is_put_and_ends_with_its_lease(void **state)
@@ -353,12 +372,14 @@ static void a_member_key_lives_while_it_is_put_and_ends_with_its_lease(void **st
         assert_int_equal(put_member("{\"state\":\"starting\"}"), 0);
     }
     struct dcs_view *second = read_view();
-    assert_true(dcs_view_get(second, "members/node1")->mod_revision == revision); /* renewed, not written */
+    assert_true(dcs_view_get(second, "members/node1")->mod_revision ==
+                revision); /* renewed, not written */
     assert_int_equal(put_member("{\"state\":\"running\"}"), 0);
     struct dcs_view *third = read_view();
     assert_string_equal(dcs_view_get(third, "members/node1")->value, "{\"state\":\"running\"}");
     struct store_lease old;
-    assert_false(store_lease_get(raft_node_store(node_of(&rig, 0)), dcs_view_get(first, "members/node1")->lease, &old));
+    assert_false(store_lease_get(raft_node_store(node_of(&rig, 0)),
+                                 dcs_view_get(first, "members/node1")->lease, &old));
     struct until gone = {.key = "members/node1", .there = false};
     wait_for(&rig, key_is, &gone, TTL_MS * 3, "the member key ends");
     assert_int_equal(put_member("{\"state\":\"running\"}"), 0);
@@ -377,7 +398,8 @@ static void freeing_cancels_what_is_under_way(void **state)
     dcs->ops->free(dcs);
     assert_true(outcome.done);
     assert_int_equal(outcome.result.rc, ERR_CANCELED);
-    struct dcs_raft_config config = {.base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    struct dcs_raft_config config = {
+        .base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
     dcs = dcs_raft_new(node_of(&rig, 0), &config);
     struct until there = {.key = "k", .there = true};
     wait_for(&rig, key_is, &there, 3000, "it was applied all the same");
@@ -399,15 +421,21 @@ static void the_command_line_reads_and_writes_as_a_client(void **state)
     assert_int_equal(raft_client_new(&rig.loop, addresses, 1, PASSWORD, &client, NULL), 0);
     struct dcs *remote = dcs_raft_client_new(client, base);
     struct outcome outcome = {0};
-    assert_int_equal(finish(remote->ops->put(remote, "failover", "{}", DCS_ABSENT, 3000, on_done, &outcome, NULL),
-                            &outcome), 0);
+    assert_int_equal(finish(remote->ops->put(remote, "failover", "{}", DCS_ABSENT, 3000, on_done,
+                                             &outcome, NULL),
+                            &outcome),
+                     0);
     int64_t revision = outcome.result.revision;
     outcome = (struct outcome){0};
-    assert_int_equal(finish(remote->ops->put(remote, "failover", "x", DCS_ABSENT, 3000, on_done, &outcome, NULL),
-                            &outcome), ERR_CONFLICT);
+    assert_int_equal(
+        finish(remote->ops->put(remote, "failover", "x", DCS_ABSENT, 3000, on_done, &outcome, NULL),
+               &outcome),
+        ERR_CONFLICT);
     outcome = (struct outcome){0};
-    assert_int_equal(finish(remote->ops->remove(remote, "leader", DCS_ANY, 3000, on_done, &outcome, NULL), &outcome),
-                     ERR_REFUSED);
+    assert_int_equal(
+        finish(remote->ops->remove(remote, "leader", DCS_ANY, 3000, on_done, &outcome, NULL),
+               &outcome),
+        ERR_REFUSED);
     outcome = (struct outcome){0};
     assert_null(remote->ops->view(remote));
     assert_int_equal(finish(remote->ops->read(remote, 3000, on_view, &outcome, NULL), &outcome), 0);
@@ -415,9 +443,12 @@ static void the_command_line_reads_and_writes_as_a_client(void **state)
     assert_true(dcs_view_get(outcome.view, "leader")->create_revision == epoch);
     dcs_view_unref(outcome.view);
     outcome = (struct outcome){0};
-    assert_int_equal(remote->ops->acquire(remote, &how, 1000, on_done, &outcome, NULL), ERR_UNSUPPORTED);
-    assert_int_equal(finish(remote->ops->remove(remote, "failover", revision, 3000, on_done, &outcome, NULL),
-                            &outcome), 0);
+    assert_int_equal(remote->ops->acquire(remote, &how, 1000, on_done, &outcome, NULL),
+                     ERR_UNSUPPORTED);
+    assert_int_equal(
+        finish(remote->ops->remove(remote, "failover", revision, 3000, on_done, &outcome, NULL),
+               &outcome),
+        0);
     bool closed = false;
     raft_client_close(client, on_client_closed, &closed);
     remote->ops->free(remote);

@@ -1,4 +1,5 @@
-/* Real members in one loop: directories under /tmp, ports of 127.0.0.1, real clocks. For test_group and test_client. */
+/* Real members in one loop: directories under /tmp, ports of 127.0.0.1, real clocks. For test_group
+ * and test_client. */
 #ifndef TEST_GROUP_FIXTURE_H
 #define TEST_GROUP_FIXTURE_H
 
@@ -20,8 +21,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define MEMBERS_MAX 4
-#define ELECTION_MS 200
+#define MEMBERS_MAX  4
+#define ELECTION_MS  200
 #define HEARTBEAT_MS 20
 
 struct member {
@@ -56,7 +57,8 @@ static void ports_find(uint16_t *ports, size_t count)
 {
     int fds[8];
     for (size_t i = 0; i < count; i++) {
-        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t len = sizeof address;
         fds[i] = socket(AF_INET, SOCK_STREAM, 0);
         assert_int_equal(bind(fds[i], (struct sockaddr *)&address, sizeof address), 0);
@@ -129,14 +131,21 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
             partners[partner_count++] = rig->members[i].address;
         }
     }
-    struct raft_group_config config = {.data_dir = member->dir, .name = member->name,
-                                       .self_addr = member->address, .partner_addrs = partners,
-                                       .partner_count = partner_count, .password = member->password,
-                                       .election_timeout_ms = ELECTION_MS, .heartbeat_ms = HEARTBEAT_MS,
+    struct raft_group_config config = {.data_dir = member->dir,
+                                       .name = member->name,
+                                       .self_addr = member->address,
+                                       .partner_addrs = partners,
+                                       .partner_count = partner_count,
+                                       .password = member->password,
+                                       .election_timeout_ms = ELECTION_MS,
+                                       .heartbeat_ms = HEARTBEAT_MS,
                                        .armed_page = member->armed_page};
-    struct raft_group_callbacks callbacks = {.on_ready = on_ready, .on_change = on_change,
-                                             .on_waiting = on_waiting, .on_warning = on_warning,
-                                             .on_fatal = on_fatal, .arg = member};
+    struct raft_group_callbacks callbacks = {.on_ready = on_ready,
+                                             .on_change = on_change,
+                                             .on_waiting = on_waiting,
+                                             .on_warning = on_warning,
+                                             .on_fatal = on_fatal,
+                                             .arg = member};
     member->waiting[0] = '\0';
     member->readies = 0;
     member->closed = false;
@@ -164,8 +173,8 @@ static void on_member_closed(void *arg)
 static void member_print(const struct member *member)
 {
     static struct raft_status status;
-    print_message("%s: waiting '%s' fatal '%s' warnings:\n%s", member->name, member->waiting, member->fatal,
-                  member->warnings);
+    print_message("%s: waiting '%s' fatal '%s' warnings:\n%s", member->name, member->waiting,
+                  member->fatal, member->warnings);
     struct raft_node *node = member->closed ? NULL : raft_group_node(member->group);
     if (node == NULL) {
         return;
@@ -177,14 +186,15 @@ static void member_print(const struct member *member)
                   (unsigned long long)status.applied_index, (unsigned long long)status.last_index);
     for (size_t i = 0; i < status.member_count; i++) {
         const struct raft_member_status *other = &status.members[i];
-        print_message("    %llx '%s' %s voter %d connected %d match %llu\n", (unsigned long long)other->id, other->name,
-                      other->address, other->voter, other->connected, (unsigned long long)other->match_index);
+        print_message("    %llx '%s' %s voter %d connected %d match %llu\n",
+                      (unsigned long long)other->id, other->name, other->address, other->voter,
+                      other->connected, (unsigned long long)other->match_index);
     }
 }
 
 /* Runs the loop until `holds`, or fails after `limit_ms`. */
-static void wait_for(struct rig *rig, bool (*holds)(struct rig *rig, void *arg), void *arg, int limit_ms,
-                     const char *what)
+static void wait_for(struct rig *rig, bool (*holds)(struct rig *rig, void *arg), void *arg,
+                     int limit_ms, const char *what)
 {
     uint64_t until = uv_hrtime() + (uint64_t)limit_ms * 1000000;
     while (!holds(rig, arg)) {
@@ -304,7 +314,8 @@ static inline bool is_answered(struct rig *rig, void *arg)
 }
 
 /* Puts through member `at`; the outcome. */
-static inline int put(struct rig *rig, size_t at, const char *key, const char *value, int timeout_ms)
+static inline int put(struct rig *rig, size_t at, const char *key, const char *value,
+                      int timeout_ms)
 {
     struct store_op op = {.type = STORE_OP_PUT, .key = span_str(key), .value = span_str(value)};
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};

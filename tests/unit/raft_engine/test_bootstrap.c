@@ -21,8 +21,10 @@ struct scene {
 
 static struct handshake_identity empty_member(int number)
 {
-    struct handshake_identity identity = {.id = (uint64_t)(0x100 + number), .flags = HANDSHAKE_EMPTY | HANDSHAKE_WAITING,
-                                          .incarnation = 1, .group_size = 3};
+    struct handshake_identity identity = {.id = (uint64_t)(0x100 + number),
+                                          .flags = HANDSHAKE_EMPTY | HANDSHAKE_WAITING,
+                                          .incarnation = 1,
+                                          .group_size = 3};
     snprintf(identity.name, sizeof identity.name, "node%d", number);
     snprintf(identity.address, sizeof identity.address, "10.0.0.%d:2222", number);
     return identity;
@@ -37,8 +39,10 @@ static void scene_init(struct scene *scene, int self)
         if (number != self) {
             size_t at = scene->count++;
             scene->others[at] = empty_member(number);
-            scene->peers[at] = (struct peer_view){.address = scene->others[at].address, .partner = true,
-                                                  .connected = true, .identity = &scene->others[at],
+            scene->peers[at] = (struct peer_view){.address = scene->others[at].address,
+                                                  .partner = true,
+                                                  .connected = true,
+                                                  .identity = &scene->others[at],
                                                   .trouble = ""};
         }
     }
@@ -179,14 +183,15 @@ static void own_address_among_the_partners_is_passed_over(void **state)
     (void)state;
     struct scene scene;
     scene_init(&scene, 1);
-    scene.peers[2] = (struct peer_view){.address = scene.self.address, .partner = true, .self = true, .trouble = ""};
+    scene.peers[2] = (struct peer_view){
+        .address = scene.self.address, .partner = true, .self = true, .trouble = ""};
     scene.count = 3;
     assert_int_equal(decide(&scene), BOOTSTRAP_CREATE);
     assert_int_equal(scene.decision.id_count, 3);
 }
 
-/* Every combination of what three members can be, from the view of each: a group is made only if all are there and
- * empty, and never where one exists. */
+/* Every combination of what three members can be, from the view of each: a group is made only if
+ * all are there and empty, and never where one exists. */
 static void no_combination_makes_a_second_group(void **state)
 {
     (void)state;
@@ -225,7 +230,8 @@ static void a_first_configuration_comes_back_as_it_was(void **state)
     assert_int_equal(bootstrap_first_decode(buf_span(&bytes), &back, NULL), 0);
     assert_memory_equal(&first, &back, sizeof first);
     for (size_t len = 0; len < bytes.len; len++) {
-        assert_int_equal(bootstrap_first_decode(span_of(bytes.data, len), &back, NULL), ERR_INVALID);
+        assert_int_equal(bootstrap_first_decode(span_of(bytes.data, len), &back, NULL),
+                         ERR_INVALID);
     }
     buf_put_u8(&bytes, 0);
     assert_int_equal(bootstrap_first_decode(buf_span(&bytes), &back, NULL), ERR_INVALID);

@@ -1,4 +1,5 @@
-/* Clients of a group on loopback: reads, commands, status, and what becomes of them when members go. */
+/* Clients of a group on loopback: reads, commands, status, and what becomes of them when members
+ * go. */
 #include "group_fixture.h"
 
 #include "raft/client.h"
@@ -46,7 +47,8 @@ static void on_read(void *arg, int rc, const struct raft_client_view *view, cons
     }
 }
 
-static void on_command(void *arg, int rc, const struct store_result *result, const struct error *err)
+static void on_command(void *arg, int rc, const struct store_result *result,
+                       const struct error *err)
 {
     struct seen *seen = arg;
     note(seen, rc, err);
@@ -87,7 +89,8 @@ static void setup(size_t count, const char *client_password)
     for (size_t i = 0; i < count; i++) {
         addresses[i] = rig.members[i].address;
     }
-    assert_int_equal(raft_client_new(&rig.loop, addresses, count, client_password, &client, NULL), 0);
+    assert_int_equal(raft_client_new(&rig.loop, addresses, count, client_password, &client, NULL),
+                     0);
 }
 
 static void on_client_closed(void *arg)
@@ -124,7 +127,8 @@ static void a_client_writes_and_reads(void **state)
     assert_int_equal(seen.result.code, 0);
     int64_t revision = seen.result.revision;
     seen = (struct seen){0};
-    assert_int_equal(raft_client_read_prefix(client, span_str("/x/"), 3000, on_read, &seen, NULL), 0);
+    assert_int_equal(raft_client_read_prefix(client, span_str("/x/"), 3000, on_read, &seen, NULL),
+                     0);
     await(&seen);
     assert_int_equal(seen.rc, 0);
     assert_int_equal(seen.count, 1);
@@ -143,10 +147,13 @@ static void a_failed_compare_comes_back_as_such(void **state)
 {
     (void)state;
     setup(1, PASSWORD);
-    struct store_compare compare = {.target = STORE_CMP_MOD, .relation = STORE_EQUAL, .key = span_str("/x"),
-                                    .number = 17};
+    struct store_compare compare = {
+        .target = STORE_CMP_MOD, .relation = STORE_EQUAL, .key = span_str("/x"), .number = 17};
     struct store_op op = {.type = STORE_OP_PUT, .key = span_str("/x"), .value = span_str("v")};
-    struct store_command command = {.type = STORE_TXN, .compares = &compare, .compare_count = 1, .success = &op,
+    struct store_command command = {.type = STORE_TXN,
+                                    .compares = &compare,
+                                    .compare_count = 1,
+                                    .success = &op,
                                     .success_count = 1};
     struct seen seen = {0};
     assert_int_equal(raft_client_command(client, &command, 3000, on_command, &seen, NULL), 0);
@@ -161,11 +168,16 @@ static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
     (void)state;
     setup(1, PASSWORD);
     struct store_op ops[] = {
-        {.type = STORE_OP_LEASE_GRANT, .lease = 5, .ttl_ms = 30000, .stamp = 1, .flags = STORE_LEASE_HOLDER},
+        {.type = STORE_OP_LEASE_GRANT,
+         .lease = 5,
+         .ttl_ms = 30000,
+         .stamp = 1,
+         .flags = STORE_LEASE_HOLDER},
         {.type = STORE_OP_PUT, .key = span_str("/leader"), .value = span_str("node1"), .lease = 5}};
     struct store_command command = {.type = STORE_TXN, .success = ops, .success_count = 2};
     struct answer answer = {0};
-    assert_int_equal(raft_node_propose(node_of(&rig, 0), &command, 3000, 0, on_answer, &answer, NULL), 0);
+    assert_int_equal(
+        raft_node_propose(node_of(&rig, 0), &command, 3000, 0, on_answer, &answer, NULL), 0);
     wait_for(&rig, is_answered, &answer, 5000, "the lease is held");
     assert_int_equal(answer.result.code, 0);
     struct seen seen = {0};

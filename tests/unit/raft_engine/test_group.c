@@ -69,7 +69,8 @@ static void three_empty_members_make_one_group_and_replicate(void **state)
         assert_int_equal(voters_of(&rig, i), 3);
         assert_int_equal(rig.members[i].readies, 1);
         assert_string_equal(rig.members[i].fatal, "");
-        assert_true(raft_group_cluster(rig.members[i].group) == raft_group_cluster(rig.members[0].group));
+        assert_true(raft_group_cluster(rig.members[i].group) ==
+                    raft_group_cluster(rig.members[0].group));
         assert_true(raft_group_cluster(rig.members[i].group) != 0);
     }
     rig_free(&rig);
@@ -336,7 +337,8 @@ static void members_of_different_clusters_do_not_mix(void **state)
     member_start(&rig, 1);
     run_for(&rig, 1000);
     assert_non_null(strstr(rig.members[0].warnings, "different clusters"));
-    assert_true(raft_group_cluster(rig.members[0].group) != raft_group_cluster(rig.members[1].group));
+    assert_true(raft_group_cluster(rig.members[0].group) !=
+                raft_group_cluster(rig.members[1].group));
     assert_int_equal(put(&rig, 0, "/a", "one", 2000), 0);
     rig_free(&rig);
 }

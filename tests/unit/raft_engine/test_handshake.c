@@ -1,4 +1,5 @@
-/* The handshake and the outer frame: golden bytes, both ways through, and everything that must not get through. */
+/* The handshake and the outer frame: golden bytes, both ways through, and everything that must not
+ * get through. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,11 +13,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct handshake_identity caller_identity = {.id = 0x1111, .cluster = 0xc1, .incarnation = 7,
-                                                          .flags = HANDSHAKE_WAITING, .group_size = 3,
-                                                          .name = "node1", .address = "10.0.0.1:2222"};
-static const struct handshake_identity listener_identity = {.id = 0x2222, .cluster = 0xc1, .incarnation = 9,
-                                                            .group_size = 3, .name = "node2",
+static const struct handshake_identity caller_identity = {.id = 0x1111,
+                                                          .cluster = 0xc1,
+                                                          .incarnation = 7,
+                                                          .flags = HANDSHAKE_WAITING,
+                                                          .group_size = 3,
+                                                          .name = "node1",
+                                                          .address = "10.0.0.1:2222"};
+static const struct handshake_identity listener_identity = {.id = 0x2222,
+                                                            .cluster = 0xc1,
+                                                            .incarnation = 9,
+                                                            .group_size = 3,
+                                                            .name = "node2",
                                                             .address = "10.0.0.2:2222"};
 
 struct pair {
@@ -30,17 +38,18 @@ struct pair {
     int listener_rc;
 };
 
-static void pair_start(struct pair *pair, const char *caller_password, const char *listener_password,
-                       enum handshake_role role, const struct handshake_identity *caller,
+static void pair_start(struct pair *pair, const char *caller_password,
+                       const char *listener_password, enum handshake_role role,
+                       const struct handshake_identity *caller,
                        const struct handshake_identity *listener)
 {
     memset(pair, 0, sizeof *pair);
-    struct handshake_config config = {.caller = true, .role = role, .password = caller_password,
-                                      .identity = caller};
+    struct handshake_config config = {
+        .caller = true, .role = role, .password = caller_password, .identity = caller};
     memset(config.nonce, 0xaa, sizeof config.nonce);
     handshake_init(&pair->caller, &config, &pair->to_listener);
-    config = (struct handshake_config){.role = HANDSHAKE_MEMBER, .password = listener_password,
-                                       .identity = listener};
+    config = (struct handshake_config){
+        .role = HANDSHAKE_MEMBER, .password = listener_password, .identity = listener};
     memset(config.nonce, 0xbb, sizeof config.nonce);
     handshake_init(&pair->listener, &config, &pair->to_caller);
 }
@@ -59,11 +68,13 @@ static bool over(const struct handshake *handshake)
 }
 
 /* One frame from `in` into the handshake; false if there is none. */
-static bool deliver(struct handshake *handshake, struct buf *in, struct buf *out, int *ret_rc, struct error *err)
+static bool deliver(struct handshake *handshake, struct buf *in, struct buf *out, int *ret_rc,
+                    struct error *err)
 {
     struct peer_frame frame;
     size_t used = 0;
-    int rc = peer_frame_decode(buf_span(in), PEER_FRAME_UNAUTHENTICATED_BYTES_MAX, &frame, &used, err);
+    int rc =
+        peer_frame_decode(buf_span(in), PEER_FRAME_UNAUTHENTICATED_BYTES_MAX, &frame, &used, err);
     assert_true(rc >= 0);
     if (rc == 0 || over(handshake)) {
         return false;
@@ -75,8 +86,10 @@ static bool deliver(struct handshake *handshake, struct buf *in, struct buf *out
 
 static void pair_run(struct pair *pair)
 {
-    while (deliver(&pair->listener, &pair->to_listener, &pair->to_caller, &pair->listener_rc, &pair->listener_err) ||
-           deliver(&pair->caller, &pair->to_caller, &pair->to_listener, &pair->caller_rc, &pair->caller_err)) {
+    while (deliver(&pair->listener, &pair->to_listener, &pair->to_caller, &pair->listener_rc,
+                   &pair->listener_err) ||
+           deliver(&pair->caller, &pair->to_caller, &pair->to_listener, &pair->caller_rc,
+                   &pair->caller_err)) {
     }
 }
 
@@ -123,7 +136,8 @@ static void a_client_needs_no_id_and_no_cluster(void **state)
 static void expect_permission(const char *caller_password, const char *listener_password)
 {
     struct pair pair;
-    pair_start(&pair, caller_password, listener_password, HANDSHAKE_MEMBER, &caller_identity, &listener_identity);
+    pair_start(&pair, caller_password, listener_password, HANDSHAKE_MEMBER, &caller_identity,
+               &listener_identity);
     pair_run(&pair);
     assert_int_equal(pair.caller.state, HANDSHAKE_FAILED);
     assert_int_equal(pair.listener.state, HANDSHAKE_FAILED);
@@ -163,12 +177,16 @@ static void the_password_is_not_in_what_is_sent(void **state)
     (void)state;
     struct pair pair;
     struct buf wire = BUF_INIT;
-    pair_start(&pair, "sesame-open", "sesame-open", HANDSHAKE_MEMBER, &caller_identity, &listener_identity);
+    pair_start(&pair, "sesame-open", "sesame-open", HANDSHAKE_MEMBER, &caller_identity,
+               &listener_identity);
     for (bool more = true; more;) {
         buf_put_span(&wire, buf_span(&pair.to_listener));
-        more = deliver(&pair.listener, &pair.to_listener, &pair.to_caller, &pair.listener_rc, &pair.listener_err);
+        more = deliver(&pair.listener, &pair.to_listener, &pair.to_caller, &pair.listener_rc,
+                       &pair.listener_err);
         buf_put_span(&wire, buf_span(&pair.to_caller));
-        more = deliver(&pair.caller, &pair.to_caller, &pair.to_listener, &pair.caller_rc, &pair.caller_err) || more;
+        more = deliver(&pair.caller, &pair.to_caller, &pair.to_listener, &pair.caller_rc,
+                       &pair.caller_err) ||
+               more;
     }
     assert_int_equal(pair.listener.state, HANDSHAKE_DONE);
     assert_true(wire.len > 200);
@@ -227,8 +245,8 @@ static void a_recorded_proof_does_not_open_another_connection(void **state)
 
     struct handshake listener;
     struct buf out = BUF_INIT;
-    struct handshake_config config = {.role = HANDSHAKE_MEMBER, .password = "secret",
-                                      .identity = &listener_identity};
+    struct handshake_config config = {
+        .role = HANDSHAKE_MEMBER, .password = "secret", .identity = &listener_identity};
     memset(config.nonce, 0xcc, sizeof config.nonce); /* what RAND_bytes would change */
     handshake_init(&listener, &config, &out);
     assert_true(deliver(&listener, &recorded, &out, &rc, &err));
@@ -250,7 +268,8 @@ static void every_changed_byte_is_noticed(void **state)
     pair_free(&probe);
     for (size_t at = PEER_FRAME_HEADER_BYTES; at < hello_bytes; at++) {
         struct pair pair;
-        pair_start(&pair, "secret", "secret", HANDSHAKE_MEMBER, &caller_identity, &listener_identity);
+        pair_start(&pair, "secret", "secret", HANDSHAKE_MEMBER, &caller_identity,
+                   &listener_identity);
         pair.to_listener.data[at] ^= 1;
         pair_run(&pair);
         assert_int_not_equal(pair.listener.state, HANDSHAKE_DONE);
@@ -262,13 +281,15 @@ static void every_changed_byte_is_noticed(void **state)
 static void frames_out_of_turn_are_refused(void **state)
 {
     (void)state;
-    const enum peer_frame_type types[] = {PEER_FRAME_CHALLENGE, PEER_FRAME_PROOF,   PEER_FRAME_WELCOME, PEER_FRAME_RAFT,
-                                          PEER_FRAME_JOIN,      PEER_FRAME_REQUEST, PEER_FRAME_FIRST};
+    const enum peer_frame_type types[] = {
+        PEER_FRAME_CHALLENGE, PEER_FRAME_PROOF,   PEER_FRAME_WELCOME, PEER_FRAME_RAFT,
+        PEER_FRAME_JOIN,      PEER_FRAME_REQUEST, PEER_FRAME_FIRST};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct pair pair;
         pair_start(&pair, NULL, NULL, HANDSHAKE_MEMBER, &caller_identity, &listener_identity);
         struct peer_frame frame = {.type = types[i]};
-        assert_int_equal(handshake_input(&pair.listener, &frame, &pair.to_caller, NULL), ERR_INVALID);
+        assert_int_equal(handshake_input(&pair.listener, &frame, &pair.to_caller, NULL),
+                         ERR_INVALID);
         assert_int_equal(pair.listener.state, HANDSHAKE_FAILED);
         pair_free(&pair);
     }
@@ -301,39 +322,54 @@ static void golden_bytes_of_the_handshake(void **state)
     char hex[1024];
     pair_start(&pair, "secret", "secret", HANDSHAKE_MEMBER, &caller_identity, &listener_identity);
     hex_of(buf_span(&pair.to_listener), hex);
-    assert_string_equal(
-        hex, "7200000001010000" "1111000000000000" "0000000000000000" "c100000000000000"
-             "0101" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-             "1111000000000000" "c100000000000000" "0700000000000000" "0403"
-             "05000000" "6e6f646531" "0d000000" "31302e302e302e313a32323232");
+    assert_string_equal(hex, "7200000001010000"
+                             "1111000000000000"
+                             "0000000000000000"
+                             "c100000000000000"
+                             "0101"
+                             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                             "1111000000000000"
+                             "c100000000000000"
+                             "0700000000000000"
+                             "0403"
+                             "05000000"
+                             "6e6f646531"
+                             "0d000000"
+                             "31302e302e302e313a32323232");
     struct error err = {0};
     int rc = 0;
     assert_true(deliver(&pair.listener, &pair.to_listener, &pair.to_caller, &rc, &err));
     assert_true(deliver(&pair.caller, &pair.to_caller, &pair.to_listener, &rc, &err));
     hex_of(buf_span(&pair.to_listener), hex);
-    /* mac computed apart, with Python's hmac, from label + NUL, and the two payloads with their lengths */
-    assert_string_equal(
-        hex, "3c0000000103000011110000000000000000000000000000c100000000000000"
-             "97d3bf7cf9f13685c0ebd108a04d5bdb366f5c4c4d243d08540a7fd2ffda76e0");
+    /* mac computed apart, with Python's hmac, from label + NUL, and the two payloads with their
+     * lengths */
+    assert_string_equal(hex, "3c0000000103000011110000000000000000000000000000c100000000000000"
+                             "97d3bf7cf9f13685c0ebd108a04d5bdb366f5c4c4d243d08540a7fd2ffda76e0");
     assert_true(deliver(&pair.listener, &pair.to_listener, &pair.to_caller, &rc, &err));
     hex_of(buf_span(&pair.to_caller), hex);
-    assert_string_equal(
-        hex, "3c0000000104000022220000000000000000000000000000c100000000000000"
-             "e2f91ea979ddc2f7e02cee2dc0fc872d22f9efb2e5c7d150ea7643d5cde72430");
+    assert_string_equal(hex, "3c0000000104000022220000000000000000000000000000c100000000000000"
+                             "e2f91ea979ddc2f7e02cee2dc0fc872d22f9efb2e5c7d150ea7643d5cde72430");
     pair_free(&pair);
 }
 
-/* --- frame ------------------------------------------------------------------------------------------------------ */
+/* --- frame
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void a_frame_comes_back_as_it_was(void **state)
 {
     (void)state;
     struct buf bytes = BUF_INIT;
-    struct peer_frame frame = {.type = PEER_FRAME_RAFT, .from = 1, .to = 2, .cluster = 3, .payload = span_str("xyz")};
+    struct peer_frame frame = {
+        .type = PEER_FRAME_RAFT, .from = 1, .to = 2, .cluster = 3, .payload = span_str("xyz")};
     peer_frame_encode(&frame, &bytes);
     char hex[256];
     hex_of(buf_span(&bytes), hex);
-    assert_string_equal(hex, "1f00000001100000" "0100000000000000" "0200000000000000" "0300000000000000" "78797a");
+    assert_string_equal(hex, "1f00000001100000"
+                             "0100000000000000"
+                             "0200000000000000"
+                             "0300000000000000"
+                             "78797a");
     struct peer_frame back;
     size_t used = 0;
     assert_int_equal(peer_frame_decode(buf_span(&bytes), 4096, &back, &used, NULL), 1);
@@ -377,11 +413,11 @@ static void bytes_that_are_no_frame_are_refused(void **state)
     assert_int_equal(decode_changed(4, 2, 4096), ERR_UNSUPPORTED); /* version */
     assert_int_equal(decode_changed(5, 0, 4096), ERR_INVALID);     /* type */
     assert_int_equal(decode_changed(5, 99, 4096), ERR_INVALID);
-    assert_int_equal(decode_changed(6, 1, 4096), ERR_INVALID);     /* reserved */
-    assert_int_equal(decode_changed(0, 27, 4096), ERR_INVALID);    /* shorter than its header */
+    assert_int_equal(decode_changed(6, 1, 4096), ERR_INVALID);  /* reserved */
+    assert_int_equal(decode_changed(0, 27, 4096), ERR_INVALID); /* shorter than its header */
     assert_int_equal(decode_changed(0, 31, 34), ERR_LIMIT);
     assert_int_equal(decode_changed(0, 31, 35), 1);
-    assert_int_equal(decode_changed(3, 0x7f, 4096), ERR_LIMIT);    /* 2 GiB are not waited for */
+    assert_int_equal(decode_changed(3, 0x7f, 4096), ERR_LIMIT); /* 2 GiB are not waited for */
     struct span http = span_str("GET /primary HTTP/1.1\r\nHost: somewhere\r\n\r\n");
     struct peer_frame back;
     size_t used = 0;

@@ -1,5 +1,5 @@
-/* Links between members, and strangers on the Raft port. Two members' peers in one loop; strangers are plain sockets
- * or sessions that say what they like once they are in. */
+/* Links between members, and strangers on the Raft port. Two members' peers in one loop; strangers
+ * are plain sockets or sessions that say what they like once they are in. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,21 +106,33 @@ static uint16_t port_find(void)
 
 static struct handshake_identity identity_of(size_t at)
 {
-    struct handshake_identity identity = {.id = 0x100 + at, .cluster = CLUSTER, .incarnation = 1, .group_size = 2};
+    struct handshake_identity identity = {
+        .id = 0x100 + at, .cluster = CLUSTER, .incarnation = 1, .group_size = 2};
     snprintf(identity.name, sizeof identity.name, "node%zu", at + 1);
     snprintf(identity.address, sizeof identity.address, "%s", sides[at].address);
     return identity;
 }
 
-static void side_open(size_t at, const char *password, const char *const *partners, size_t partner_count)
+static void side_open(size_t at, const char *password, const char *const *partners,
+                      size_t partner_count)
 {
     struct handshake_identity identity = identity_of(at);
-    struct peers_config config = {.loop = &loop, .self_addr = sides[at].address, .partner_addrs = partners,
-                                  .partner_count = partner_count, .password = password, .election_timeout_ms = 200,
-                                  .random = random_real(), .identity = &identity};
-    struct peers_events events = {.on_raft = on_raft, .on_control = on_control, .on_peer = on_peer,
-                                  .on_request = on_request, .on_client_end = on_client_end,
-                                  .on_warning = on_warning, .on_duplicate = on_duplicate, .arg = &sides[at]};
+    struct peers_config config = {.loop = &loop,
+                                  .self_addr = sides[at].address,
+                                  .partner_addrs = partners,
+                                  .partner_count = partner_count,
+                                  .password = password,
+                                  .election_timeout_ms = 200,
+                                  .random = random_real(),
+                                  .identity = &identity};
+    struct peers_events events = {.on_raft = on_raft,
+                                  .on_control = on_control,
+                                  .on_peer = on_peer,
+                                  .on_request = on_request,
+                                  .on_client_end = on_client_end,
+                                  .on_warning = on_warning,
+                                  .on_duplicate = on_duplicate,
+                                  .arg = &sides[at]};
     struct error err = {0};
     if (peers_open(&config, &events, &sides[at].peers, &err) != 0) {
         fail_msg("%s", err.text);
@@ -169,15 +181,16 @@ static int teardown(void **state)
     return 0;
 }
 
-#define AWAIT(condition, limit_ms)                                                                                    \
-    do {                                                                                                              \
-        uint64_t until_ns = uv_hrtime() + (uint64_t)(limit_ms)*1000000;                                               \
-        while (!(condition)) {                                                                                        \
-            if (uv_hrtime() > until_ns) {                                                                             \
-                fail_msg("not within %d ms: %s\n%s%s", limit_ms, #condition, sides[0].warnings, sides[1].warnings);   \
-            }                                                                                                         \
-            uv_run(&loop, UV_RUN_ONCE);                                                                               \
-        }                                                                                                             \
+#define AWAIT(condition, limit_ms)                                                              \
+    do {                                                                                        \
+        uint64_t until_ns = uv_hrtime() + (uint64_t)(limit_ms)*1000000;                         \
+        while (!(condition)) {                                                                  \
+            if (uv_hrtime() > until_ns) {                                                       \
+                fail_msg("not within %d ms: %s\n%s%s", limit_ms, #condition, sides[0].warnings, \
+                         sides[1].warnings);                                                    \
+            }                                                                                   \
+            uv_run(&loop, UV_RUN_ONCE);                                                         \
+        }                                                                                       \
     } while (0)
 
 static void both_open(const char *password)
@@ -292,7 +305,9 @@ static void two_spellings_of_one_member_give_one_connection(void **state)
     assert_string_equal(sides[0].duplicate, "");
 }
 
-/* --- strangers --------------------------------------------------------------------------------------------------- */
+/* --- strangers
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static int stranger_connect(const char *from)
 {
@@ -300,7 +315,8 @@ static int stranger_connect(const char *from)
     struct sockaddr_in local = {.sin_family = AF_INET};
     assert_int_equal(inet_pton(AF_INET, from, &local.sin_addr), 1);
     assert_int_equal(bind(fd, (struct sockaddr *)&local, sizeof local), 0);
-    struct sockaddr_in remote = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    struct sockaddr_in remote = {.sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                  .sin_port = htons((uint16_t)peers_port(sides[0].peers))};
     assert_int_equal(connect(fd, (struct sockaddr *)&remote, sizeof remote), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
@@ -375,7 +391,8 @@ static void many_strangers_do_not_keep_a_member_out(void **state)
     }
 }
 
-/* --- callers that are in, and lie ------------------------------------------------------------------------------------ */
+/* --- callers that are in, and lie
+ * ------------------------------------------------------------------------------------ */
 
 struct liar {
     struct peer_session *session;
@@ -402,8 +419,8 @@ static void on_liar_end(void *arg, struct peer_session *session, int rc, const s
     ((struct liar *)arg)->ended = true;
 }
 
-static const struct peer_session_events liar_events = {.on_open = on_liar_open, .on_frame = on_liar_frame,
-                                                       .on_end = on_liar_end};
+static const struct peer_session_events liar_events = {
+    .on_open = on_liar_open, .on_frame = on_liar_frame, .on_end = on_liar_end};
 
 struct dial {
     bool done;
@@ -419,7 +436,8 @@ static void on_connected(void *arg, int rc, struct stream *stream, const struct 
     dial->stream = stream;
 }
 
-static void liar_start(struct liar *liar, const struct handshake_identity *identity, enum handshake_role role)
+static void liar_start(struct liar *liar, const struct handshake_identity *identity,
+                       enum handshake_role role)
 {
     memset(liar, 0, sizeof *liar);
     struct tcp_connect_options options = {.timeout_ms = 2000};
@@ -428,14 +446,16 @@ static void liar_start(struct liar *liar, const struct handshake_identity *ident
     struct tcp_connect *connect = NULL;
     assert_int_equal(tcp_connect_start(&loop, &options, on_connected, &dial, &connect, NULL), 0);
     AWAIT(dial.done, 2000);
-    struct peer_session_config config = {.loop = &loop, .caller = true, .role = role, .password = "secret",
-                                         .identity = identity};
+    struct peer_session_config config = {
+        .loop = &loop, .caller = true, .role = role, .password = "secret", .identity = identity};
     liar->session = peer_session_start(dial.stream, &config, &liar_events, liar);
 }
 
-static void liar_send(struct liar *liar, enum peer_frame_type type, uint64_t from, uint64_t to, uint64_t cluster)
+static void liar_send(struct liar *liar, enum peer_frame_type type, uint64_t from, uint64_t to,
+                      uint64_t cluster)
 {
-    struct peer_frame frame = {.type = type, .from = from, .to = to, .cluster = cluster, .payload = span_str("12345678")};
+    struct peer_frame frame = {
+        .type = type, .from = from, .to = to, .cluster = cluster, .payload = span_str("12345678")};
     assert_int_equal(peer_session_send(liar->session, &frame, 4096, NULL), 0);
 }
 
