@@ -7,8 +7,7 @@
 
 #include <stdio.h>
 
-/* --- allocator: the engine's out-of-memory paths are barely tested, so there are none
- * --------------------- */
+/* --- allocator: the out-of-memory paths of the engine are barely tested, so there are none --- */
 
 static void *heap_malloc(void *data, size_t size)
 {
@@ -59,8 +58,7 @@ static struct raft_heap heap = {
     .aligned_free = heap_aligned_free,
 };
 
-/* --- entry points
- * ------------------------------------------------------------------------------------------ */
+/* --- entry points -------------------------------------------------------------------------- */
 
 static void read_clock(struct raft_node *node)
 {
@@ -108,13 +106,13 @@ static void node_free(struct raft_node *node);
 static bool fire_calls(struct raft_node *node)
 {
     node->firing = true;
-    while (!list_empty(&node->calls) && !node->stop_asked) {
+    while (!list_empty(&node->calls) && !node->stop_asked && !node->dead) {
         struct node_call *call = LIST_OWNER(list_first(&node->calls), struct node_call, link);
         list_remove(&call->link);
         call->done(call->arg, call->rc, call->has_result ? &call->result : NULL);
         mem_free(call);
     }
-    if (node->changed && !node->stop_asked) {
+    if (node->changed && !node->stop_asked && !node->dead) {
         node->changed = false;
         node->env.on_change(node->env.arg);
     }
@@ -235,8 +233,7 @@ void raft_node_storage_full(struct raft_node *node, bool full)
     node->storage_full = full;
 }
 
-/* --- start and stop
- * ---------------------------------------------------------------------------------------- */
+/* --- start and stop ------------------------------------------------------------------------ */
 
 static int check_boot(const struct raft_boot *boot, struct error *err)
 {

@@ -74,6 +74,8 @@ struct fake_group {
     int64_t now;
     int64_t lease_skew;
     int64_t suspended;
+    unsigned lease_looks;
+    int64_t lease_jump; /* every third look at the lease clock is off by this much */
     uint64_t random;
     size_t count;
     struct fake_node nodes[FAKE_NODES_MAX];
@@ -87,8 +89,7 @@ struct fake_group {
     unsigned sent[32]; /* by kind */
 };
 
-/* --- environment
- * ------------------------------------------------------------------------------------------- */
+/* --- environment --------------------------------------------------------------------------- */
 
 static int64_t fake_mono(void *arg)
 {
@@ -97,8 +98,9 @@ static int64_t fake_mono(void *arg)
 
 static int64_t fake_lease(void *arg)
 {
-    const struct fake_group *group = arg;
-    return group->now + group->lease_skew + group->suspended;
+    struct fake_group *group = arg;
+    int64_t jump = group->lease_looks++ % 3 == 0 ? group->lease_jump : 0;
+    return group->now + group->lease_skew + group->suspended + jump;
 }
 
 static int64_t fake_suspended(void *arg)
@@ -183,9 +185,7 @@ static void fake_on_fatal(void *arg, const struct error *err)
     ((struct fake_node *)arg)->fatal = *err;
 }
 
-/* --- disk
- * --------------------------------------------------------------------------------------------------
- */
+/* --- disk ---------------------------------------------------------------------------------- */
 
 static void fake_disk_drop(struct fake_disk *disk, size_t from, size_t until)
 {
@@ -262,9 +262,7 @@ static void fake_disk_free(struct fake_disk *disk)
     memset(disk, 0, sizeof(*disk));
 }
 
-/* --- nodes
- * -------------------------------------------------------------------------------------------------
- */
+/* --- nodes --------------------------------------------------------------------------------- */
 
 static const struct raft_storage_ops fake_storage_ops = {.submit = fake_submit};
 static const struct raft_peer_ops fake_peer_ops = {.send = fake_send, .connected = fake_connected};
@@ -416,9 +414,7 @@ static void fake_group_free(struct fake_group *group)
     mem_free(group);
 }
 
-/* --- running
- * -----------------------------------------------------------------------------------------------
- */
+/* --- running ------------------------------------------------------------------------------- */
 
 static bool fake_job_one(struct fake_node *fake)
 {
@@ -532,9 +528,7 @@ static __attribute__((unused)) struct fake_node *fake_elect(struct fake_group *g
     return NULL;
 }
 
-/* --- calls
- * -------------------------------------------------------------------------------------------------
- */
+/* --- calls --------------------------------------------------------------------------------- */
 
 struct fake_call {
     unsigned times;

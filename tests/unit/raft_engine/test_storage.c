@@ -27,8 +27,7 @@
 
 #define ENTRY_BYTES 128
 
-/* --- a disk that fails when it is told
- * ------------------------------------------------------------------------ */
+/* --- a disk that fails when it is told ----------------------------------------------------- */
 
 static int fault_full;  /* writes fail with SQLITE_FULL */
 static int fault_fsync; /* the n-th sync from now fails */
@@ -154,9 +153,7 @@ static int fault_vfs_install(void **state)
     return sqlite3_vfs_register(&fault_vfs, 1);
 }
 
-/* --- helpers
- * --------------------------------------------------------------------------------------------------
- */
+/* --- helpers ------------------------------------------------------------------------------- */
 
 struct fixture {
     char dir[64];
@@ -307,9 +304,7 @@ static void create_ok(struct fixture *f)
     buf_free(&bytes);
 }
 
-/* --- tests
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- tests --------------------------------------------------------------------------------- */
 
 static void crc32c_is_castagnoli(void **state)
 {
@@ -596,9 +591,7 @@ static void a_job_that_hangs_shows_its_age(void **state)
     fixture_free(f);
 }
 
-/* --- kill -9
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- kill -9 ------------------------------------------------------------------------------- */
 
 struct shared {
     uint64_t acknowledged;
@@ -651,8 +644,7 @@ static void nothing_acknowledged_is_lost_by_kill_9(void **state)
     fixture_free(f);
 }
 
-/* --- flipped bits
- * ---------------------------------------------------------------------------------------------- */
+/* --- flipped bits -------------------------------------------------------------------------- */
 
 static size_t read_file(const char *path, uint8_t *bytes, size_t size)
 {
