@@ -45,7 +45,7 @@ static const struct verb verbs[] = {
     {"dsn", cli_dsn, "[CLUSTER] [-r leader|primary|standby-leader|replica|standby|any] [-m MEMBER]",
      "where to connect to"},
     {"raft", cli_raft, "status [-f pretty|tsv|json|yaml]", "members of the Raft group"},
-    {"explain", cli_explain, "[MEMBER] [-f pretty|json]",
+    {"explain", cli_explain, "[MEMBER] [-i] [-f pretty|json]",
      "the last decisions of a member, and why"},
     {"version", cli_version, "[CLUSTER [MEMBER...]]", "of this program, and of the members"},
     {"help", cli_help, "", "this text"},

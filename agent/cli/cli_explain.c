@@ -45,33 +45,55 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
-static void print_decision(const json_t *decision)
+/* Prints the lines of `text` from the `skip`th on, indented, but none that is `but`. False: there
+ * was none. */
+static bool print_lines(const char *text, unsigned skip, const char *but)
 {
-    const json_t *actions = json_object_get(decision, "actions");
-    (void)printf("%s  %s: %s\n", text_of(decision, "time"), text_of(decision, "rule"),
-                 text_of(decision, "reason"));
-    for (size_t i = 0; i < json_array_size(actions); i++) {
-        const json_t *action = json_array_get(actions, i);
-        if (json_is_string(action)) {
-            (void)printf("    -> %s\n", json_string_value(action));
-        } else {
-            (void)printf("    -> %s%s%s\n", text_of(action, "action"),
-                         text_of(action, "result")[0] != '\0' ? ": " : "",
-                         text_of(action, "result"));
+    bool any = false;
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+        if (skip > 0) {
+            skip--;
+        } else if (len != strlen(but) || memcmp(text, but, len) != 0) {
+            (void)printf("%s    %.*s", any ? "\n" : "", (int)len, text);
+            any = true;
         }
+        text += len + (text[len] == '\n' ? 1 : 0);
+    }
+    return any;
+}
+
+/* The plan's first two lines are the rule and the reason, which stand on top already; "wait" is no
+ * action. */
+static void print_decision(const json_t *decision, bool inputs)
+{
+    json_int_t repeats = json_integer_value(json_object_get(decision, "repeats"));
+    (void)printf("%s  %s: %s", text_of(decision, "time"), text_of(decision, "rule"),
+                 text_of(decision, "reason"));
+    if (repeats == 1) {
+        (void)printf(" (and once more)");
+    } else if (repeats > 1) {
+        (void)printf(" (and %" JSON_INTEGER_FORMAT " times more)", repeats);
+    }
+    (void)printf("\n");
+    if (print_lines(text_of(decision, "plan"), 2, "wait")) {
+        (void)printf(": %s\n", text_of(decision, "outcome"));
+    }
+    if (inputs && print_lines(text_of(decision, "snapshot"), 0, "")) {
+        (void)printf("\n");
     }
 }
 
-static int print_decisions(const char *text)
+static int print_decisions(const char *text, bool inputs)
 {
     json_t *tree = json_loads(text, 0, NULL);
-    const json_t *decisions = json_is_array(tree) ? tree : json_object_get(tree, "decisions");
+    const json_t *decisions = json_object_get(tree, "decisions");
     if (!json_is_array(decisions)) {
         json_decref(tree);
-        return cli_fail("the member's answer is not a list of decisions");
+        return cli_fail("the member's answer holds no list of decisions");
     }
     for (size_t i = 0; i < json_array_size(decisions); i++) {
-        print_decision(json_array_get(decisions, i));
+        print_decision(json_array_get(decisions, i), inputs);
     }
     if (json_array_size(decisions) == 0) {
         (void)printf("no decision has changed anything yet\n");
@@ -83,14 +105,22 @@ static int print_decisions(const char *text)
 int cli_explain(struct cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"inputs", no_argument, NULL, 'i'},
                                             {NULL, 0, NULL, 0}};
+    bool inputs = false;
     enum cli_format format = CLI_PRETTY;
     struct cli_reply reply = {0};
     struct error err = {0};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
-        if (option != 'f' || !cli_format_arg("explain", optarg, &format)) {
-            return option != 'f' ? cli_wrong_usage("explain", NULL) : CLI_USAGE;
+    while ((option = getopt_long(argc, argv, "f:i", options, NULL)) != -1) {
+        switch (option) {
+        case 'i': inputs = true; break;
+        case 'f':
+            if (!cli_format_arg("explain", optarg, &format)) {
+                return CLI_USAGE;
+            }
+            break;
+        default: return cli_wrong_usage("explain", NULL);
         }
     }
     if (!cli_open(cli)) {
@@ -111,7 +141,7 @@ int cli_explain(struct cli *cli, int argc, char **argv)
     } else if (format == CLI_JSON) {
         (void)printf("%s\n", reply.text);
     } else {
-        status = print_decisions(reply.text);
+        status = print_decisions(reply.text, inputs);
     }
     mem_free(reply.text);
     return status;

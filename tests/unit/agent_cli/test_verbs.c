@@ -116,8 +116,13 @@ static const struct answer answers[] = {
     {"\"candidate\":\"n3\"", "412 Precondition Failed", "not here"},
     {"POST /switchover", "200 OK", "Successfully switched over to \"n2\""},
     {"GET /explain", "200 OK",
-     "[{\"time\":\"2026-11-24 10:00:00\",\"rule\":\"lease_lost\",\"reason\":\"held by n2\","
-     "\"actions\":[\"demote\"]}]"},
+     "{\"name\":\"n1\",\"decisions\":[{\"time\":\"2026-11-24 "
+     "10:00:00\",\"rule\":\"lease_lost\",\"reason\":\"held by n2\","
+     "\"plan\":\"rule leader/lease_lost\\nbecause held by "
+     "n2\\ndemote\\nwait\\n\",\"outcome\":\"done\",\"repeats\":0,\"snapshot\":"
+     "\"now 1\\nself n1\\n\"},{\"time\":\"2026-11-24 "
+     "10:00:01\",\"rule\":\"healthy\",\"reason\":\"all is well\",\"plan\":"
+     "\"rule a\\nbecause b\\nwait\\n\",\"repeats\":7}]}"},
     {"GET /patroni", "200 OK", "{\"server_version\":150004,\"patroni\":{\"version\":\"4.1.4\"}}"},
     {"", "404 Not Found", ""},
 };
@@ -553,7 +558,11 @@ static void explain_prints_the_decisions(void **state)
 {
     (void)state;
     assert_int_equal(RUN("explain"), 0);
-    assert_string_equal(world.out, "2026-11-24 10:00:00  lease_lost: held by n2\n    -> demote\n");
+    assert_string_equal(world.out,
+                        "2026-11-24 10:00:00  lease_lost: held by n2\n    demote: done\n"
+                        "2026-11-24 10:00:01  healthy: all is well (and 7 times more)\n");
+    assert_int_equal(RUN("explain", "-i"), 0);
+    says(world.out, "    demote: done\n    now 1\n    self n1\n");
     assert_int_equal(RUN("explain", "n2"), 0);
     assert_int_equal(RUN("explain", "n9"), 1);
     says(world.err, "no member 'n9'");
