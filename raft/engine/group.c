@@ -17,6 +17,7 @@
 #include "raft/engine/bootstrap.h"
 #include "raft/engine/client_server.h"
 #include "raft/engine/group_join.h"
+#include "raft/engine/group_outsider.h"
 #include "raft/engine/peer.h"
 #include "raft/storage.h"
 
@@ -51,6 +52,7 @@ struct raft_group {
     struct raft_node *node;
     struct client_server *server;
     struct group_join join;
+    struct group_outsider outsider;
     uv_timer_t step_timer;
     uv_timer_t node_timer;
     bool step_due; /* the step timer fires at once */
@@ -223,6 +225,7 @@ static void node_start(struct raft_group *group)
     }
     raft_storage_boot_release(group->storage);
     group->join.node = group->node;
+    group->outsider.node = group->node;
     client_server_node(group->server, group->node);
     identity_tell(group, cluster, false);
     group->callbacks.on_ready(group->callbacks.arg);
@@ -433,6 +436,7 @@ static void step_running(struct raft_group *group)
     addresses_follow(group);
     ask_to_vote(group);
     group_join_step(&group->join, now_ms(group));
+    group_outsider_step(&group->outsider);
     storage_watch(group);
 }
 
@@ -473,8 +477,20 @@ static void on_raft(void *arg, uint64_t from, struct span frame)
 {
     struct raft_group *group = arg;
     if (group->state == GROUP_RUNNING && group->node != NULL) {
+        group_outsider_heard(&group->outsider, from);
         raft_node_receive(group->node, from, frame);
     }
+}
+
+static void on_removed(struct raft_group *group, const char *by)
+{
+    struct error err = {0};
+    error_set(
+        &err, ERR_REFUSED,
+        "'%s' says that this member was removed from the group: empty raft.data_dir to join it as "
+        "a new one",
+        by);
+    group_fail(group, &err);
 }
 
 static void on_control(void *arg, struct peer_session *session, const struct peer_frame *frame)
@@ -482,6 +498,8 @@ static void on_control(void *arg, struct peer_session *session, const struct pee
     struct raft_group *group = arg;
     if (frame->type == PEER_FRAME_FIRST) {
         on_first(group, frame->payload);
+    } else if (group->state == GROUP_RUNNING && frame->type == PEER_FRAME_REMOVED) {
+        on_removed(group, peer_session_peer(session)->name);
     } else if (group->state == GROUP_RUNNING) {
         group_join_ask(&group->join, peer_session_peer(session), now_ms(group));
         group_step_soon(group);
@@ -547,6 +565,7 @@ void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void 
     struct raft_node *node = group->node;
     group->node = NULL;
     group->join.node = NULL;
+    group->outsider.node = NULL;
     if (group->server != NULL) {
         client_server_node(group->server, NULL);
     }
@@ -636,7 +655,9 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
                                   .on_warning = group_warn,
                                   .on_duplicate = group_fail,
                                   .arg = group};
-    return peers_open(&peers, &events, &group->peers, err);
+    int rc = peers_open(&peers, &events, &group->peers, err);
+    group->outsider.peers = group->peers;
+    return rc;
 }
 
 static void group_init(struct raft_group *group, uv_loop_t *loop,

@@ -93,7 +93,8 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
     const struct handshake_identity *peer = peer_session_peer(session);
     bool addressed = frame->from == peer->id && frame->to == peers->identity.id;
     bool same_cluster = frame->cluster == peers->identity.cluster && frame->cluster != 0;
-    bool needs_cluster = frame->type == PEER_FRAME_RAFT || frame->type == PEER_FRAME_JOIN;
+    bool needs_cluster = frame->type == PEER_FRAME_RAFT || frame->type == PEER_FRAME_JOIN ||
+                         frame->type == PEER_FRAME_REMOVED;
     if ((!addressed && frame->type != PEER_FRAME_REFUSED) || (needs_cluster && !same_cluster)) {
         peers->counters.frames_refused++;
         return;
@@ -105,7 +106,8 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
         }
         return;
     case PEER_FRAME_FIRST:
-    case PEER_FRAME_JOIN: peers->events.on_control(peers->events.arg, session, frame); return;
+    case PEER_FRAME_JOIN:
+    case PEER_FRAME_REMOVED: peers->events.on_control(peers->events.arg, session, frame); return;
     case PEER_FRAME_STATE: on_state(peers, session, frame->payload); return;
     case PEER_FRAME_REFUSED: on_refused(peers, frame->payload); return;
     case PEER_FRAME_PING: return;
@@ -435,6 +437,30 @@ void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, str
 bool peers_connected(const struct peers *peers, uint64_t id)
 {
     return id == peers->identity.id || link_to(peers, id) != NULL;
+}
+
+static struct peer_session *session_with(const struct peers *peers, uint64_t id)
+{
+    const struct peer_link *link = link_to(peers, id);
+    if (link != NULL) {
+        return link->session;
+    }
+    const struct peer_incoming *incoming = incoming_of(peers, id, NULL);
+    return incoming != NULL ? incoming->session : NULL;
+}
+
+const struct handshake_identity *peers_peer(const struct peers *peers, uint64_t id)
+{
+    const struct peer_session *session = session_with(peers, id);
+    return session != NULL ? peer_session_peer(session) : NULL;
+}
+
+void peers_tell(struct peers *peers, uint64_t id, enum peer_frame_type type)
+{
+    struct peer_session *session = session_with(peers, id);
+    if (session != NULL) {
+        session_send(peers, session, type, span_of(NULL, 0));
+    }
 }
 
 bool peers_reachable(const struct peers *peers, uint64_t id)

@@ -30,7 +30,7 @@ struct peers;
 struct peers_events {
     /* A message of the engine from member `from`: same cluster, meant for us. */
     void (*on_raft)(void *arg, uint64_t from, struct span frame);
-    /* FIRST or JOIN of an authenticated member. */
+    /* FIRST, JOIN or REMOVED of an authenticated member. */
     void (*on_control)(void *arg, struct peer_session *session, const struct peer_frame *frame);
     /* What peers_each shows has changed. */
     void (*on_peer)(void *arg);
@@ -73,6 +73,11 @@ void peers_addresses_set(struct peers *peers, const char *const *addresses, size
 void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, struct span payload);
 /* Our link to `id` is open. */
 bool peers_connected(const struct peers *peers, uint64_t id);
+/* An empty frame to `id`, over whichever connection there is with it. */
+void peers_tell(struct peers *peers, uint64_t id, enum peer_frame_type type);
+/* What a member that is connected in either direction says of itself; NULL if it is not. Borrowed
+ * until the loop turns. */
+const struct handshake_identity *peers_peer(const struct peers *peers, uint64_t id);
 /* In either direction. */
 bool peers_reachable(const struct peers *peers, uint64_t id);
 

@@ -9,7 +9,7 @@
 static bool type_known(uint8_t type)
 {
     return (type >= PEER_FRAME_HELLO && type <= PEER_FRAME_REFUSED) ||
-           (type >= PEER_FRAME_RAFT && type <= PEER_FRAME_JOIN) || type == PEER_FRAME_REQUEST ||
+           (type >= PEER_FRAME_RAFT && type <= PEER_FRAME_REMOVED) || type == PEER_FRAME_REQUEST ||
            type == PEER_FRAME_ANSWER;
 }
 

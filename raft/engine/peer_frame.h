@@ -34,11 +34,12 @@ enum peer_frame_type {
     PEER_FRAME_WELCOME = 4,
     PEER_FRAME_REFUSED = 5,
     /* between members, authenticated */
-    PEER_FRAME_RAFT = 16,  /* payload: peer_wire.h */
-    PEER_FRAME_PING = 17,  /* empty: makes a dead connection be noticed */
-    PEER_FRAME_STATE = 18, /* payload: handshake_identity, after it changed */
-    PEER_FRAME_FIRST = 19, /* payload: bootstrap.h */
-    PEER_FRAME_JOIN = 20,  /* empty: add me; the session says who */
+    PEER_FRAME_RAFT = 16,    /* payload: peer_wire.h */
+    PEER_FRAME_PING = 17,    /* empty: makes a dead connection be noticed */
+    PEER_FRAME_STATE = 18,   /* payload: handshake_identity, after it changed */
+    PEER_FRAME_FIRST = 19,   /* payload: bootstrap.h */
+    PEER_FRAME_JOIN = 20,    /* empty: add me; the session says who */
+    PEER_FRAME_REMOVED = 21, /* empty, from the leader: you were removed from the group */
     /* client_frame.h */
     PEER_FRAME_REQUEST = 32,
     PEER_FRAME_ANSWER = 33

@@ -1,6 +1,9 @@
 /* Whole members on loopback: first start, restart, loss, wiped directories, strangers. */
 #include "group_fixture.h"
 
+#include "raft/engine/bootstrap.h"
+#include "raft/storage.h"
+
 #include <signal.h>
 
 #define PASSWORD "correct horse"
@@ -236,6 +239,109 @@ static void two_wiped_of_three_make_no_new_group(void **state)
     rig_free(&rig);
 }
 
+/* The member that makes the group dies after it stored it and before anybody heard of it. */
+static void a_group_that_its_maker_told_nobody_of_is_the_only_one(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    struct bootstrap_first first = {.cluster = 0xc1, .id_count = 3};
+    struct raft_storage *storages[3];
+    struct raft_storage_callbacks callbacks = {.on_fatal = on_fatal, .arg = &rig.members[0]};
+    struct buf configuration = BUF_INIT;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(raft_storage_open(&rig.loop, rig.members[i].dir, rig.members[i].name,
+                                           random_real(), &callbacks, &storages[i], NULL),
+                         0);
+        first.ids[i] = raft_storage_boot(storages[i])->id;
+    }
+    assert_int_equal(raft_first_configuration(first.ids, 3, &configuration, NULL), 0);
+    assert_int_equal(
+        raft_storage_create(storages[1], first.cluster, buf_span(&configuration), NULL), 0);
+    buf_free(&configuration);
+    for (size_t i = 0; i < 3; i++) {
+        rig.members[i].closed = false;
+        raft_storage_close(storages[i], on_member_closed, &rig.members[i]);
+        wait_for(&rig, is_closed, &rig.members[i], 5000, "the directory closes");
+    }
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    for (size_t i = 0; i < 3; i++) {
+        await_value(&rig, i, "/a", "one");
+        assert_true(raft_group_cluster(rig.members[i].group) == 0xc1);
+        assert_int_equal(voters_of(&rig, i), 3);
+        assert_true(id_of(&rig, i) == first.ids[i]);
+    }
+    rig_free(&rig);
+}
+
+static void a_fourth_member_is_taken_in(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 4, PASSWORD);
+    rig.count = 3;
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    rig.count = 4;
+    member_start(&rig, 3); /* the others' files do not name it */
+    struct voter voter = {.at = 3, .voters = 4};
+    wait_for(&rig, is_voter_again, &voter, 20000, "the fourth member votes");
+    await_value(&rig, 3, "/a", "one");
+    assert_int_equal(put(&rig, 3, "/b", "two", 3000), 0);
+    rig_free(&rig);
+}
+
+static bool is_told(struct rig *rig, void *arg)
+{
+    (void)rig;
+    return ((struct member *)arg)->fatal[0] != '\0';
+}
+
+/* A host that was replaced while it was away comes back with its old directory. */
+static void a_removed_member_that_comes_back_is_told_and_stops(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 4, PASSWORD);
+    rig.count = 3;
+    start_all(&rig);
+    size_t lost = ((size_t)leader_of(&rig) + 1) % 3;
+    struct voter voter = {.at = 3, .voters = 3, .not_id = id_of(&rig, lost)};
+    member_stop(&rig, lost);
+    strcpy(rig.members[3].name, rig.members[lost].name);
+    rig.count = 4;
+    member_start(&rig, 3);
+    wait_for(&rig, is_voter_again, &voter, 20000, "the new host votes in the old one's place");
+    member_start(&rig, lost);
+    wait_for(&rig, is_told, &rig.members[lost], 20000, "the old one is told");
+    assert_non_null(strstr(rig.members[lost].fatal, "was removed from the group"));
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(i == lost || rig.members[i].fatal[0] == '\0');
+    }
+    assert_int_equal(put(&rig, 3, "/b", "two", 3000), 0);
+    rig_free(&rig);
+}
+
+static void addresses_may_be_names_or_ipv6(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    static const char *const hosts[] = {"localhost", "[::1]"};
+    for (size_t host = 0; host < 2; host++) {
+        rig_init(&rig, 3, host == 0 ? NULL : PASSWORD);
+        for (size_t i = 0; i < 3; i++) {
+            char port[16];
+            snprintf(port, sizeof port, "%s", strchr(rig.members[i].address, ':') + 1);
+            snprintf(rig.members[i].address, sizeof rig.members[i].address, "%s:%s", hosts[host],
+                     port);
+        }
+        start_all(&rig);
+        assert_int_equal(put(&rig, 1, "/a", "one", 3000), 0);
+        rig_free(&rig);
+    }
+}
+
 static void an_armed_page_makes_no_group(void **state)
 {
     (void)state;
@@ -356,6 +462,10 @@ int main(void)
         cmocka_unit_test(a_wiped_member_comes_back_as_a_new_one),
         cmocka_unit_test(a_wiped_leader_comes_back_as_a_new_member),
         cmocka_unit_test(two_wiped_of_three_make_no_new_group),
+        cmocka_unit_test(a_group_that_its_maker_told_nobody_of_is_the_only_one),
+        cmocka_unit_test(a_fourth_member_is_taken_in),
+        cmocka_unit_test(a_removed_member_that_comes_back_is_told_and_stops),
+        cmocka_unit_test(addresses_may_be_names_or_ipv6),
         cmocka_unit_test(an_armed_page_makes_no_group),
         cmocka_unit_test(a_wrong_password_keeps_a_member_out),
         cmocka_unit_test(a_directory_of_another_member_is_refused),
