@@ -325,8 +325,16 @@ static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
     fake_group_free(group);
 }
 
+static void inject(struct fake_node *fake, uint64_t from, const struct peer_message *message)
+{
+    struct buf bytes = BUF_INIT;
+    peer_wire_encode(message, &bytes);
+    raft_node_receive(fake->node, from, buf_span(&bytes));
+    buf_free(&bytes);
+}
+
 /* The leader still answers what an earlier process of the member asked: its index is older than the
- * new question. */
+ * new question. Its numbers are below or above ours. */
 static void an_answer_to_an_earlier_process_is_no_answer(void **state)
 {
     (void)state;
@@ -337,25 +345,92 @@ static void an_answer_to_an_earlier_process_is_no_answer(void **state)
     struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     fake_run(group, 1000);
-    uint64_t old = follower->node->reads.asked + 1;
+    uint64_t before = follower->node->reads.asked;
     fake_crash(follower, 0);
     fake_start_node(follower);
+    assert_true(follower->node->reads.asked > before + 1000 ||
+                follower->node->reads.asked + 1000 < before);
     fake_run(group, 100);
     raft_node_status(follower->node, &status);
     leader->cut = true;
     assert_int_equal(raft_node_read(follower->node, 100, fake_done, &read, NULL), 0);
     fake_run(group, 5);
     struct peer_message late = {.kind = PEER_READ_RESULT, .term = status.term};
-    for (uint64_t number = old; number < old + 3; number++) {
-        struct buf bytes = BUF_INIT;
-        late.read = (struct peer_read){.number = number, .index = 1};
-        peer_wire_encode(&late, &bytes);
-        raft_node_receive(follower->node, leader->id, buf_span(&bytes));
-        buf_free(&bytes);
-    }
+    late.read = (struct peer_read){.number = follower->node->reads.asked - 1, .index = 1};
+    inject(follower, leader->id, &late);
+    late.read.number = follower->node->reads.asked + 1;
+    inject(follower, leader->id, &late);
     fake_run(group, 200);
     assert_int_equal(read.times, 1);
     assert_int_equal(read.rc, ERR_UNAVAILABLE);
+    fake_group_free(group);
+}
+
+static bool drop_probes(struct fake_group *group, uint64_t from, uint64_t to,
+                        const struct peer_message *message)
+{
+    (void)group;
+    (void)from;
+    (void)to;
+    return message->kind == PEER_PROBE;
+}
+
+/* Members that are in another term already, or speak of another round, vouch for nothing. */
+static void only_answers_of_the_leaders_term_and_round_count(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 28);
+    struct fake_call read = {0};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 1000);
+    group->drops = drop_probes;
+    assert_int_equal(raft_node_read(leader->node, 1000, fake_done, &read, NULL), 0);
+    fake_run(group, 5);
+    assert_true(leader->node->reads.round_open);
+    uint64_t term = raft_current_term(&leader->node->raft);
+    uint64_t round = leader->node->reads.round_number;
+    uint64_t other = leader->id % 3 + 1;
+    struct peer_message said = {.kind = PEER_PROBE_RESULT, .term = term + 1};
+    said.read.number = round;
+    inject(leader, other, &said);
+    said.term = term;
+    said.read.number = round - 1;
+    inject(leader, other, &said);
+    said.read.number = round;
+    inject(leader, 99, &said); /* no voter */
+    fake_run(group, 1);
+    assert_int_equal(read.times, 0);
+    inject(leader, other, &said);
+    fake_run(group, 1);
+    assert_int_equal(read.times, 1);
+    assert_int_equal(read.rc, 0);
+    fake_group_free(group);
+}
+
+/* It may lack the newest commits of the leader before it until an entry of its own is committed. */
+static void a_new_leader_answers_no_read_before_its_first_commit(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 29);
+    struct fake_call read = {0};
+    fake_start_all(group);
+    while (fake_leader(group) == NULL) {
+        fake_run(group, 1);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = true;
+    }
+    struct fake_node *leader = fake_leader(group);
+    assert_int_equal(raft_node_read(leader->node, 1000, fake_done, &read, NULL), 0);
+    fake_run(group, 100);
+    assert_int_equal(read.times, 0);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = false;
+    }
+    fake_run(group, 20);
+    assert_int_equal(read.times, 1);
+    assert_int_equal(read.rc, 0);
     fake_group_free(group);
 }
 
@@ -449,6 +524,33 @@ static void a_lease_clock_that_is_misread_shortens_no_lease(void **state)
         assert_true(lease_lives(leader, 7));
         fake_group_free(group);
     }
+}
+
+static void a_lease_that_came_with_a_snapshot_is_counted_from_then(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 30);
+    struct fake_call call;
+    struct store_lease lease;
+    group->threshold = 8;
+    group->trailing = 2;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *away = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    away->cut = true;
+    grant(group, leader, 7, 60000);
+    for (int i = 0; i < 40; i++) {
+        fake_put(leader, "a", "1", 1000, 0, &call);
+        fake_run(group, 10);
+    }
+    int64_t before = group->now;
+    away->cut = false;
+    fake_run(group, 2000);
+    assert_true(group->sent[PEER_SNAPSHOT] > 0);
+    assert_true(store_lease_get(raft_node_store(away->node), 7, &lease));
+    assert_true(lease.applied_at_ms >= before);
+    fake_group_free(group);
 }
 
 /* --- members ------------------------------------------------------------------------------- */
@@ -683,10 +785,13 @@ int main(void)
         cmocka_unit_test(a_leader_that_was_deposed_answers_no_read),
         cmocka_unit_test(a_read_is_asked_again_when_the_answer_is_lost),
         cmocka_unit_test(an_answer_to_an_earlier_process_is_no_answer),
+        cmocka_unit_test(only_answers_of_the_leaders_term_and_round_count),
+        cmocka_unit_test(a_new_leader_answers_no_read_before_its_first_commit),
         cmocka_unit_test(a_lease_that_nobody_renews_is_expired_after_its_ttl),
         cmocka_unit_test(a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder),
         cmocka_unit_test(a_restart_and_a_suspension_count_a_lease_afresh),
         cmocka_unit_test(a_lease_clock_that_is_misread_shortens_no_lease),
+        cmocka_unit_test(a_lease_that_came_with_a_snapshot_is_counted_from_then),
         cmocka_unit_test(every_member_publishes_its_name_and_address),
         cmocka_unit_test(a_new_member_joins_as_standby_catches_up_and_votes),
         cmocka_unit_test(changes_that_are_never_allowed_are_refused),
