@@ -222,6 +222,7 @@ lint: $(BUILD)/sim | $(DEPS_STAMP)
 	@clang-format --dry-run -Werror $(FORMATTED)
 	@$(CPPCHECK) base raft pgctl agent
 format:
+	@/usr/bin/python3 tests/lint/rulers.py $(FORMATTED)
 	@clang-format -i $(FORMATTED)
 # Slow, and needs a build that was made: not part of check.
 tidy: compile_commands.json
