@@ -345,6 +345,24 @@ static void keep_timeouts_rule(struct dynamic_config *config, struct buf *warnin
     ASSERT(config->loop_wait_ms + 2 * config->retry_timeout_ms <= config->ttl_ms);
 }
 
+/* Harmless, but whoever set it waits for it to work. */
+static void warn_without_effect(const json_t *document, struct buf *warnings)
+{
+    static const char *const keys[] = {"pg_hba", "pg_ident", "recovery_conf"};
+    const json_t *section = json_object_get(document, "postgresql");
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (!switched_off(json_object_get(section, keys[i]))) {
+            char line[DYNAMIC_WARNING_BYTES];
+            (void)snprintf(line, sizeof(line),
+                           "postgresql.%s has no effect in the dynamic configuration in this "
+                           "release: give it in each "
+                           "member's file",
+                           keys[i]);
+            warn(warnings, line);
+        }
+    }
+}
+
 static int adjust(const json_t *document, struct dynamic_config *ret_config, char *warning,
                   struct error *err)
 {
@@ -367,6 +385,7 @@ static int adjust(const json_t *document, struct dynamic_config *ret_config, cha
         }
     }
     keep_timeouts_rule(ret_config, &warnings);
+    warn_without_effect(document, &warnings);
     warnings_give(&warnings, warning);
     return 0;
 }
@@ -667,21 +686,4 @@ int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **r
         *ret_changed = changed;
     }
     return 0;
-}
-
-/* --- lists ------------------------------------------------------------------------------------ */
-
-struct pg_lines dynamic_lines(const struct dynamic_config *config, const char *key)
-{
-    const json_t *list = json_object_get(json_object_get(config->document, "postgresql"), key);
-    struct error unused;
-    if (!json_is_array(list) || validate_lines(key, list, &unused) != 0) {
-        return (struct pg_lines){0};
-    }
-    size_t count = json_array_size(list);
-    const char **items = mem_new_array(const char *, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        items[i] = json_string_value(json_array_get(list, i));
-    }
-    return (struct pg_lines){.items = items, .count = count};
 }

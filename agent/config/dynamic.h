@@ -29,7 +29,7 @@ struct dynamic_config {
     int max_timelines_history;             /* 0 = all */
     bool check_timeline;
     bool use_slots;     /* true */
-    bool use_pg_rewind; /* false; a local value replaces it: dynamic_use_pg_rewind */
+    bool use_pg_rewind; /* false; a value in the file replaces it */
     json_t *document; /* the object as stored, unknown keys included; owned; dynamic_config_free */
 };
 
@@ -87,10 +87,6 @@ int dynamic_parameters_merge(const struct dynamic_config *config, const json_t *
 int dynamic_parameters_check(const json_t *parameters, const json_t *before,
                              struct error *err) MUST_CHECK;
 void dynamic_parameters_free(struct dynamic_parameters *parameters);
-
-/* A list of text (pg_hba, pg_ident) under `postgresql` of the document that the file does not
- * replace. Borrowed from `config`; empty if absent. Free the returned `items` with mem_free. */
-struct pg_lines dynamic_lines(const struct dynamic_config *config, const char *key);
 
 /* Numbers with units, as Patroni and PostgreSQL read them. Time: number or text with us ms s min h
  * d, base second. Size: B kB MB GB TB, base byte. False = not of that form or out of range. */

@@ -2,7 +2,6 @@
  * and which parameters come out of both. */
 #include "agent/config/dynamic.h"
 #include "agent/config/known_keys.h"
-#include "base/mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -440,17 +439,14 @@ static void parameters_that_are_none_are_refused(void **state)
     dynamic_config_free(&c);
 }
 
-static void lists_are_handed_out_or_empty(void **state)
+static void what_has_no_effect_yet_is_told(void **state)
 {
     (void)state;
+    char warning[DYNAMIC_WARNING_BYTES];
     struct dynamic_config c =
-        parsed("{\"postgresql\": {\"pg_hba\": [\"a\", \"b\"], \"pg_ident\": [1]}}", NULL);
-    struct pg_lines lines = dynamic_lines(&c, "pg_hba");
-    assert_int_equal(lines.count, 2);
-    assert_string_equal(lines.items[1], "b");
-    mem_free((void *)lines.items);
-    assert_int_equal(dynamic_lines(&c, "pg_ident").count, 0);
-    assert_int_equal(dynamic_lines(&c, "other").count, 0);
+        parsed("{\"postgresql\": {\"pg_hba\": [\"a\"], \"pg_ident\": null}}", warning);
+    assert_non_null(strstr(warning, "postgresql.pg_hba has no effect"));
+    assert_null(strstr(warning, "pg_ident"));
     dynamic_config_free(&c);
 }
 
@@ -528,7 +524,7 @@ int main(void)
         cmocka_unit_test(a_controlled_parameter_out_of_range_takes_its_default),
         cmocka_unit_test(kept_segments_of_older_servers_become_a_size),
         cmocka_unit_test(parameters_that_are_none_are_refused),
-        cmocka_unit_test(lists_are_handed_out_or_empty),
+        cmocka_unit_test(what_has_no_effect_yet_is_told),
         cmocka_unit_test(numbers_are_read_strictly),
         cmocka_unit_test(near_names_are_found_and_far_ones_are_not),
     };
