@@ -263,7 +263,7 @@ size_t raft_boot_members(const struct raft_boot *boot, uint64_t *ret_ids, size_t
             bytes = boot->entries[i].data;
         }
     }
-    struct configuration configuration;
+    struct configuration configuration = {0};
     if (bytes.len == 0 || configuration_decode(bytes, &configuration, NULL) != 0) {
         return 0;
     }

@@ -37,7 +37,7 @@
 #define NODE_LEASE_SLEEP_MS_MIN 5
 #define NODE_EXPIRES_MAX        64 /* expirations under way at once */
 #define NODE_READS_MAX          RAFT_NODE_PENDING_MAX
-#define NODE_READ_REQUESTS_MAX  (4 * RAFT_NODE_PENDING_MAX) /* on the leader, from everybody */
+#define NODE_READ_REQUESTS_MAX  4096 /* on the leader, from everybody */
 
 /* Shared by the slot of the newest snapshot and the job that stores it. */
 struct node_snapshot {

@@ -35,9 +35,9 @@ static void proposal_close(struct raft_node *node, struct node_proposal *proposa
     }
 }
 
+/* `like` says deadline, attempts and callback. */
 static int propose(struct raft_node *node, const struct store_command *command, struct span actor,
-                   int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg,
-                   struct error *err)
+                   const struct node_proposal *like, struct error *err)
 {
     if (node->dead || node->stop_asked) {
         return error_set(err, ERR_UNAVAILABLE, "this member is stopping");
@@ -61,31 +61,37 @@ static int propose(struct raft_node *node, const struct store_command *command, 
     struct node_proposal *proposal = slot_of(node, mine.sequence);
     ASSERT(!proposal->used);
     node->sequence_next++;
-    *proposal = (struct node_proposal){
-        .used = true,
-        .sequence = mine.sequence,
-        .data = data,
+    *proposal = *like;
+    proposal->used = true;
+    proposal->sequence = mine.sequence;
+    proposal->data = data;
+    node_kick(node);
+    return 0;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): seven things differ from call to call */
+int raft_node_propose(struct raft_node *node, const struct store_command *command,
+                      int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg,
+                      struct error *err)
+{
+    struct node_proposal like = {
         .deadline_ms = clock_mono_ms(node->env.clock) + timeout_ms,
         .attempts_max = attempts_max,
         .done = done,
         .arg = arg,
     };
-    node_kick(node);
-    return 0;
-}
-
-int raft_node_propose(struct raft_node *node, const struct store_command *command,
-                      int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg,
-                      struct error *err)
-{
-    return propose(node, command, span_str(node->config.name), timeout_ms, attempts_max, done, arg,
-                   err);
+    return propose(node, command, span_str(node->config.name), &like, err);
 }
 
 int raft_node_propose_plain(struct raft_node *node, const struct store_command *command,
                             int64_t timeout_ms, raft_done done, void *arg, struct error *err)
 {
-    return propose(node, command, (struct span){0}, timeout_ms, 0, done, arg, err);
+    struct node_proposal like = {
+        .deadline_ms = clock_mono_ms(node->env.clock) + timeout_ms,
+        .done = done,
+        .arg = arg,
+    };
+    return propose(node, command, (struct span){0}, &like, err);
 }
 
 void node_proposal_applied(struct raft_node *node, uint64_t sequence,

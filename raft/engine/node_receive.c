@@ -33,7 +33,7 @@ static void receive(struct raft_node *node, const struct sender *sender,
 /* One RECEIVE of entries [start, start + count). The engine frees the one batch, or hands it back
  * in the update. */
 static void receive_append_part(struct raft_node *node, const struct sender *sender,
-                                uint8_t version, uint64_t term, const struct peer_append *append,
+                                const struct peer_message *from, const struct peer_append *append,
                                 size_t start, size_t count)
 {
     struct raft_entry *entries = mem_new_array(struct raft_entry, count + 1);
@@ -45,27 +45,27 @@ static void receive_append_part(struct raft_node *node, const struct sender *sen
     uint8_t *batch = count == 0 ? NULL : raft_malloc(bytes + 1);
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct raft_entry_rec *from = &append->entries[start + i];
-        entries[i].term = from->term;
-        entries[i].type = (enum raft_entry_type)from->type;
+        const struct raft_entry_rec *entry = &append->entries[start + i];
+        entries[i].term = entry->term;
+        entries[i].type = (enum raft_entry_type)entry->type;
         entries[i].buf.base = batch + at;
-        entries[i].buf.len = from->data.len;
+        entries[i].buf.len = entry->data.len;
         entries[i].batch = batch;
-        if (from->data.len > 0) {
-            memcpy(batch + at, from->data.data, from->data.len);
+        if (entry->data.len > 0) {
+            memcpy(batch + at, entry->data.data, entry->data.len);
         }
-        at += from->data.len;
+        at += entry->data.len;
     }
     message.append_entries = (struct raft_append_entries){
-        .version = version,
-        .term = term,
+        .version = from->version,
+        .term = from->term,
         .prev_log_index = start == 0 ? append->prev_index : append->entries[start - 1].index,
         .prev_log_term = start == 0 ? append->prev_term : append->entries[start - 1].term,
         .leader_commit = append->commit,
         .entries = entries,
         .n_entries = (unsigned)count,
     };
-    receive(node, sender, &message, term, "append entries");
+    receive(node, sender, &message, from->term, "append entries");
     mem_free(entries);
 }
 
@@ -78,12 +78,12 @@ static void receive_append(struct raft_node *node, const struct sender *sender,
     }
     guard_anchor_at_snapshot(&node->guards, &append);
     if (append.entry_count == 0) {
-        receive_append_part(node, sender, from->version, from->term, &append, 0, 0);
+        receive_append_part(node, sender, from, &append, 0, 0);
         return;
     }
     for (size_t start = 0; start < append.entry_count && !node->dead;) {
         size_t count = guard_split_at_change(&node->guards, &append, start);
-        receive_append_part(node, sender, from->version, from->term, &append, start, count);
+        receive_append_part(node, sender, from, &append, start, count);
         /* A CHANGE that is committed already must be confirmed before the next one comes. */
         if (!node->dead) {
             node_apply(node);

@@ -362,6 +362,7 @@ static void start_thread(struct raft_storage *storage, struct uv_loop_s *loop)
     storage->thread_runs = true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): called once, with everything there is to say */
 int raft_storage_open(struct uv_loop_s *loop, const char *dir, const char *name,
                       const struct random *random, const struct raft_storage_callbacks *callbacks,
                       struct raft_storage **ret_storage, struct error *err)
