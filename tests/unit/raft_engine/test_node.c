@@ -766,6 +766,184 @@ static void an_idle_group_does_not_spin(void **state)
     fake_group_free(group);
 }
 
+/* --- start, stop, failure --- */
+
+static int start_with(struct fake_group *group, const struct raft_boot *boot)
+{
+    struct raft_node *node = NULL;
+    struct error err = {0};
+    struct clock clock = {fake_mono, fake_lease, fake_suspended, fake_mono, group};
+    struct random random = {fake_random, group};
+    struct raft_node_config config = {.election_timeout_ms = FAKE_ET, .heartbeat_ms = FAKE_HB};
+    struct raft_env env = {
+        &fake_storage_ops, &group->nodes[0], &fake_peer_ops, &group->nodes[0], &clock,
+        &random,           fake_arm,         fake_on_change, fake_on_fatal,    &group->nodes[0]};
+    int rc = raft_node_start(&config, &env, boot, &node, &err);
+    assert_true(rc == 0 || (err.text[0] != '\0' && node == NULL));
+    raft_node_stop(node);
+    while (!list_empty(&group->nodes[0].jobs)) {
+        (void)fake_job_one(&group->nodes[0]);
+    }
+    return rc;
+}
+
+static void a_boot_that_contradicts_itself_is_refused(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 31);
+    const struct raft_entry_rec *first = group->nodes[0].disk.entries;
+    struct raft_entry_rec entries[3] = {
+        *first, {2, 1, RAFT_BARRIER, span_str("")}, {3, 1, RAFT_BARRIER, span_str("")}};
+    struct raft_boot good = {.id = 1, .term = 1, .entries = entries, .entry_count = 3};
+    assert_int_equal(start_with(group, &good), 0);
+    struct raft_boot bad = good;
+    bad.id = 0;
+    assert_int_equal(start_with(group, &bad), ERR_CORRUPT);
+    bad = good;
+    bad.term = 0;
+    assert_int_equal(start_with(group, &bad), ERR_CORRUPT);
+    entries[1].index = 3; /* a hole */
+    assert_int_equal(start_with(group, &good), ERR_CORRUPT);
+    entries[1].index = 2;
+    entries[2].term = 2; /* above the stored term */
+    assert_int_equal(start_with(group, &good), ERR_CORRUPT);
+    entries[2].term = 1;
+    entries[2].type = RAFT_CHANGE; /* that is none */
+    assert_int_equal(start_with(group, &good), ERR_CORRUPT);
+    bad = good;
+    bad.entries = entries + 1; /* entry 1 is missing */
+    bad.entry_count = 1;
+    assert_int_equal(start_with(group, &bad), ERR_CORRUPT);
+    bad = good;
+    bad.has_snapshot = true;
+    bad.snapshot_index = 9; /* the log ends before it */
+    bad.snapshot_term = 1;
+    bad.entry_count = 2;
+    assert_int_equal(start_with(group, &bad), ERR_CORRUPT);
+    bad.entry_count = 0;
+    bad.configuration_index = 1;
+    bad.configuration = first->data;
+    bad.snapshot = span_str("no snapshot");
+    assert_true(start_with(group, &bad) != 0);
+    struct store *other = store_new();
+    struct buf bytes = BUF_INIT;
+    store_skip(other, 8); /* another index than the row says */
+    store_snapshot(other, &bytes);
+    bad.snapshot = buf_span(&bytes);
+    assert_int_equal(start_with(group, &bad), ERR_CORRUPT);
+    bad.snapshot_index = 8;
+    assert_int_equal(start_with(group, &bad), 0);
+    buf_free(&bytes);
+    store_free(other);
+    fake_group_free(group);
+}
+
+static void stop_node(void *arg, int rc, const struct store_result *result)
+{
+    struct fake_node *fake = arg;
+    (void)rc;
+    (void)result;
+    raft_node_stop(fake->node);
+    fake->node = NULL;
+    fake->arm_at = -1;
+}
+
+static void a_callback_may_stop_its_node(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 32);
+    struct store_command command = {.type = STORE_LEASE_REVOKE, .lease = 1};
+    struct fake_call other;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    assert_int_equal(raft_node_propose(leader->node, &command, 1000, 0, stop_node, leader, NULL),
+                     0);
+    fake_put(leader, "a", "1", 1000, 0, &other);
+    fake_run(group, 100);
+    assert_null(leader->node);
+    assert_int_equal(other.times, 1); /* answered or canceled, once */
+    fake_group_free(group);
+}
+
+static void a_log_that_contradicts_a_committed_one_ends_the_node(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 33);
+    struct fake_node *fake = &group->nodes[0];
+    fake_start_node(fake);
+    struct raft_entry_rec entries[2] = {{2, 2, RAFT_BARRIER, span_str("12345678")},
+                                        {3, 2, RAFT_BARRIER, span_str("12345678")}};
+    struct peer_message message = {.kind = PEER_APPEND, .term = 2};
+    message.append = (struct peer_append){1, 1, 3, entries, 2};
+    inject(fake, 2, &message);
+    assert_int_equal(fake->fatal.code, 0);
+    entries[0].term = entries[1].term = message.term = 3;
+    inject(fake, 3, &message);
+    assert_int_equal(fake->fatal.code, ERR_BUG);
+    unsigned sent = group->sent[PEER_APPEND_RESULT];
+    inject(fake, 3, &message);
+    raft_node_tick(fake->node);
+    while (fake_job_one(fake)) {
+    }
+    assert_int_equal(group->sent[PEER_APPEND_RESULT], sent); /* silent from then on */
+    fake_group_free(group);
+}
+
+static void a_plain_client_cannot_touch_what_belongs_to_a_member(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 34);
+    struct fake_call call = {0};
+    struct store_command command = {.type = STORE_LEASE_GRANT,
+                                    .lease = 7,
+                                    .ttl_ms = 30000,
+                                    .flags = STORE_LEASE_HOLDER,
+                                    .stamp = 1};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    assert_int_equal(raft_node_propose(leader->node, &command, 1000, 0, fake_done, &call, NULL), 0);
+    fake_run(group, 50);
+    assert_int_equal(call.result.code, 0);
+    command.type = STORE_LEASE_REVOKE;
+    assert_int_equal(raft_node_propose_plain(leader->node, &command, 1000, fake_done, &call, NULL),
+                     0);
+    fake_run(group, 50);
+    assert_int_equal(call.times, 2);
+    assert_int_equal(call.result.code, ERR_REFUSED);
+    assert_true(lease_lives(leader, 7));
+    fake_group_free(group);
+}
+
+/* Values of the largest size: entries travel in several frames, and the log is cut by its bytes. */
+static void large_values_are_replicated_in_pieces(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 35);
+    struct fake_call calls[20];
+    static char value[STORE_VALUE_BYTES_MAX + 1];
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *away = &group->nodes[leader->id % 3];
+    memset(value, 'v', STORE_VALUE_BYTES_MAX);
+    fake_run(group, 1000);
+    away->disk_stopped = true; /* it keeps talking, and gets them all in one message later */
+    away->cut = true;
+    for (int i = 0; i < 20; i++) {
+        fake_put(leader, "large", value, 5000, 0, &calls[i]);
+    }
+    fake_run(group, 60);
+    away->cut = false;
+    away->disk_stopped = false;
+    fake_run(group, 2000);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(calls[i].times, 1);
+        assert_int_equal(calls[i].rc, 0);
+    }
+    assert_true(fake_has(away, "large", value));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -799,6 +977,11 @@ int main(void)
         cmocka_unit_test(leadership_moves_when_the_group_is_quiet),
         cmocka_unit_test(a_leader_with_a_full_disk_gives_up_and_comes_back),
         cmocka_unit_test(a_vote_leaves_only_when_it_is_durable),
+        cmocka_unit_test(a_boot_that_contradicts_itself_is_refused),
+        cmocka_unit_test(a_callback_may_stop_its_node),
+        cmocka_unit_test(a_log_that_contradicts_a_committed_one_ends_the_node),
+        cmocka_unit_test(a_plain_client_cannot_touch_what_belongs_to_a_member),
+        cmocka_unit_test(large_values_are_replicated_in_pieces),
         cmocka_unit_test(an_idle_group_does_not_spin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
