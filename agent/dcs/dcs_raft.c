@@ -20,7 +20,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COMPARES_MAX (5 + DCS_REPORTS_MAX)
+#define MEMBER_TRIES_MAX 3
+#define COMPARES_MAX     (5 + DCS_REPORTS_MAX)
 
 struct dcs_raft {
     struct dcs dcs;
@@ -31,6 +32,7 @@ struct dcs_raft {
     const struct random *random;
     struct dcs_view *view;    /* newest built; NULL before the first */
     int64_t checked_revision; /* everything up to it is in `view`; -1 = nothing is */
+    bool untold;              /* `view` is newer than what on_change has told of */
     bool has_leader;
     int64_t last_stamp;
     struct list ops;
@@ -46,7 +48,8 @@ struct op {
     dcs_read_done read_done;
     void *arg;
     int64_t sent_ms;
-    /* put_member: what to write if the lease is gone. */
+    /* put_member: what to write, and how often it was tried. */
+    unsigned tries;
     char *key;
     char *value;
     int64_t ttl_ms;
@@ -266,6 +269,7 @@ static void view_refresh(struct dcs_raft *dcs)
     raft_node_status(dcs->node, &status);
     dcs->view = dcs_raft_view_of_store(store, status.cluster, dcs->base);
     dcs->checked_revision = store_revision(store);
+    dcs->untold = true;
 }
 
 static bool on_event(void *arg, const struct store_event *event)
@@ -315,10 +319,11 @@ void dcs_raft_changed(struct dcs *base)
     dcs->has_leader = has_leader;
     if (view_is_stale(dcs)) {
         view_refresh(dcs);
-        changed = true;
     } else {
         dcs->checked_revision = store_revision(raft_node_store(dcs->node));
     }
+    changed = changed || dcs->untold;
+    dcs->untold = false;
     if (changed && dcs->dcs.on_change != NULL) {
         dcs->dcs.on_change(dcs->dcs.on_change_arg);
     }
@@ -569,40 +574,45 @@ static uint64_t member_lease(const struct dcs_raft *dcs, const char *key, const 
     return kv.lease;
 }
 
+static void on_member_done(void *arg, int rc, const struct store_result *result);
+
 /* A new lease with the key on it, and the old lease's end: a put alone would not renew, and a
  * renewal and a put are two commands of which the second can be lost. */
-static int member_grant(struct dcs_raft *dcs, const char *key, const char *value, int64_t ttl_ms,
-                        int64_t timeout_ms, struct op *op, struct error *err)
+static int member_grant(struct dcs_raft *dcs, struct op *op, struct error *err)
 {
     struct txn txn = {.base = dcs->base};
     bool same = false;
-    uint64_t old = member_lease(dcs, key, value, ttl_ms, &same);
+    uint64_t old = member_lease(dcs, op->key, op->value, op->ttl_ms, &same);
     uint64_t lease = lease_id_new(dcs);
     struct store_op *grant = txn_op(&txn, STORE_OP_LEASE_GRANT);
     grant->lease = lease;
-    grant->ttl_ms = ttl_ms;
-    txn_put(&txn, key, value, lease);
+    grant->ttl_ms = op->ttl_ms;
+    txn_put(&txn, op->key, op->value, lease);
     if (old != 0) {
         txn_op(&txn, STORE_OP_LEASE_END)->lease = old;
     }
     struct store_command command = txn_command(&txn);
-    int rc = raft_node_propose(dcs->node, &command, timeout_ms, 0, on_write_done, op, err);
+    int64_t left_ms = op->until_ms - clock_mono_ms(dcs->clock);
+    int rc = raft_node_propose(dcs->node, &command, left_ms > 1 ? left_ms : 1, 0, on_member_done,
+                               op, err);
     txn_free(&txn);
     return rc;
 }
 
-static void on_member_renewed(void *arg, int rc, const struct store_result *result)
+/* The old lease ended between our look and the apply (it ran out, or another put replaced it): look
+ * again. */
+static void on_member_done(void *arg, int rc, const struct store_result *result)
 {
     struct op *op = arg;
     struct dcs_raft *dcs = op->dcs;
     bool lease_gone = rc == 0 && result->code == ERR_NOT_FOUND;
-    if (!lease_gone || dcs == NULL || dcs->node == NULL) {
+    if (!lease_gone || dcs == NULL || dcs->node == NULL || op->tries >= MEMBER_TRIES_MAX) {
         on_write_done(arg, rc, result);
         return;
     }
-    int64_t left_ms = op->until_ms - clock_mono_ms(dcs->clock);
+    op->tries++;
     struct error err = {0};
-    rc = member_grant(dcs, op->key, op->value, op->ttl_ms, left_ms > 1 ? left_ms : 1, op, &err);
+    rc = member_grant(dcs, op, &err);
     if (rc != 0) {
         op_answer(op, rc, 0, &err);
         op_free(op);
@@ -631,9 +641,9 @@ static int dcs_raft_put_member(struct dcs *base, const char *name, const char *v
     if (rc == 0 && lease != 0 && same) {
         struct store_command command = {
             .type = STORE_LEASE_RENEW, .lease = lease, .ttl_ms = ttl_ms};
-        rc = raft_node_propose(dcs->node, &command, timeout_ms, 0, on_member_renewed, op, err);
+        rc = raft_node_propose(dcs->node, &command, timeout_ms, 0, on_member_done, op, err);
     } else if (rc == 0) {
-        rc = member_grant(dcs, op->key, value, ttl_ms, timeout_ms, op, err);
+        rc = member_grant(dcs, op, err);
     }
     if (rc != 0) {
         op_free(op);

@@ -14,6 +14,7 @@
 #include "raft/engine/client_frame.h"
 #include "raft/engine/peer_session.h"
 
+#include <openssl/crypto.h>
 #include <string.h>
 #include <uv.h>
 
@@ -133,6 +134,9 @@ static void part_closed(void *arg)
     }
     void (*closed)(void *arg) = client->closed;
     void *closed_arg = client->closed_arg;
+    if (client->password != NULL) {
+        OPENSSL_cleanse(client->password, strlen(client->password));
+    }
     mem_free(client->password);
     mem_free(client);
     if (closed != NULL) {

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "raft/engine/bootstrap.h"
 #include "raft/engine/client_server.h"
+#include "raft/engine/group_address.h"
 #include "raft/engine/group_join.h"
 #include "raft/engine/group_outsider.h"
 #include "raft/engine/peer.h"
@@ -63,9 +64,7 @@ struct raft_group {
     int64_t waiting_told_ms;
     struct group_warning warnings[WARNINGS_KEPT];
     size_t warning_next;
-    char addresses[STORE_MEMBERS_MAX + GROUP_JOINS_MAX]
-                  [RAFT_NODE_ADDRESS_BYTES]; /* given to the peers last */
-    size_t address_count;
+    struct group_addresses addresses;
     int parts; /* timers, peers, storage that still have to close */
     void (*closed)(void *arg);
     void *closed_arg;
@@ -354,44 +353,6 @@ static void step_looking(struct raft_group *group)
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static void address_put(struct raft_group *group, char (*list)[RAFT_NODE_ADDRESS_BYTES],
-                        size_t *count, struct span address)
-{
-    const size_t count_max = sizeof group->addresses / sizeof group->addresses[0];
-    if (*count == count_max || address.len == 0 || address.len >= RAFT_NODE_ADDRESS_BYTES ||
-        span_equal_str(address, group->node_config.address)) {
-        return;
-    }
-    memcpy(list[*count], address.data, address.len);
-    list[*count][address.len] = '\0';
-    (*count)++;
-}
-
-/* Who is called: everybody the replicated state names, and those who ask to be taken in. */
-static void addresses_follow(struct raft_group *group)
-{
-    char list[STORE_MEMBERS_MAX + GROUP_JOINS_MAX][RAFT_NODE_ADDRESS_BYTES] = {{0}};
-    size_t count = 0;
-    struct store_member members[STORE_MEMBERS_MAX];
-    size_t member_count = store_members(raft_node_store(group->node), members, STORE_MEMBERS_MAX);
-    for (size_t i = 0; i < member_count && i < STORE_MEMBERS_MAX; i++) {
-        address_put(group, list, &count, members[i].address);
-    }
-    for (size_t i = 0; i < group->join.count; i++) {
-        address_put(group, list, &count, span_str(group->join.items[i].address));
-    }
-    if (count == group->address_count && memcmp(list, group->addresses, sizeof list) == 0) {
-        return;
-    }
-    memcpy(group->addresses, list, sizeof list);
-    group->address_count = count;
-    const char *pointers[STORE_MEMBERS_MAX + GROUP_JOINS_MAX];
-    for (size_t i = 0; i < count; i++) {
-        pointers[i] = group->addresses[i];
-    }
-    peers_addresses_set(group->peers, pointers, count);
-}
-
 static void send_join(void *arg, const struct peer_view *view)
 {
     struct raft_group *group = arg;
@@ -433,7 +394,7 @@ static void storage_watch(struct raft_group *group)
 
 static void step_running(struct raft_group *group)
 {
-    addresses_follow(group);
+    group_addresses_follow(&group->addresses, raft_node_store(group->node), group->peers);
     ask_to_vote(group);
     group_join_step(&group->join, now_ms(group));
     group_outsider_step(&group->outsider);

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -511,6 +512,19 @@ void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct
     }
 }
 
+void peers_each_caller(const struct peers *peers,
+                       void (*visit)(void *arg, const struct handshake_identity *identity),
+                       void *arg)
+{
+    LIST_EACH(item, &peers->incoming)
+    {
+        const struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
+        if (incoming->open && !incoming->client) {
+            visit(arg, peer_session_peer(incoming->session));
+        }
+    }
+}
+
 void peers_counters(const struct peers *peers, struct raft_group_counters *ret_counters)
 {
     *ret_counters = peers->counters;
@@ -555,6 +569,9 @@ void peers_part_closed(struct peers *peers)
     }
     void (*closed)(void *arg) = peers->closed;
     void *closed_arg = peers->closed_arg;
+    if (peers->password != NULL) {
+        OPENSSL_cleanse(peers->password, strlen(peers->password));
+    }
     mem_free(peers->password);
     mem_free(peers);
     if (closed != NULL) {

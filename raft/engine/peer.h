@@ -12,8 +12,7 @@
 #include "raft/engine/peer_session.h"
 #include "raft/group.h"
 
-#define PEER_LINKS_MAX \
-    (2 * STORE_MEMBERS_MAX) /* addresses called: partner_addrs and the replicated ones */
+#define PEER_LINKS_MAX       40 /* addresses called: partner_addrs, and those of group_address.h */
 #define PEER_QUEUE_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define PEER_INCOMING_MAX \
     256 /* connections made to us; the oldest stranger makes room for a new one */
@@ -91,6 +90,11 @@ struct peer_view {
 };
 void peers_each(const struct peers *peers, void (*visit)(void *arg, const struct peer_view *view),
                 void *arg);
+
+/* Members whose connection to us is open. */
+void peers_each_caller(const struct peers *peers,
+                       void (*visit)(void *arg, const struct handshake_identity *identity),
+                       void *arg);
 
 void peers_counters(const struct peers *peers, struct raft_group_counters *ret_counters);
 

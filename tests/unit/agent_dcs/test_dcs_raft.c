@@ -390,6 +390,40 @@ static void a_member_key_lives_while_it_is_put_and_ends_with_its_lease(void **st
     dcs_view_unref(third);
 }
 
+/* The second one's look at the store is older than the first one's apply. */
+static void two_member_puts_at_once_both_arrive(void **state)
+{
+    (void)state;
+    assert_int_equal(put_member("zero"), 0);
+    struct outcome first = {0};
+    struct outcome second = {0};
+    assert_int_equal(dcs->ops->put_member(dcs, "node1", "one", TTL_MS, 3000, on_done, &first, NULL),
+                     0);
+    assert_int_equal(
+        dcs->ops->put_member(dcs, "node1", "two", TTL_MS, 3000, on_done, &second, NULL), 0);
+    assert_int_equal(finish(0, &first), 0);
+    wait_for(&rig, is_done, &second, 5000, "the second put ends");
+    assert_int_equal(second.result.rc, 0);
+    struct dcs_view *view = read_view();
+    assert_string_equal(dcs_view_get(view, "members/node1")->value, "two");
+    dcs_view_unref(view);
+}
+
+static void a_change_that_view_showed_first_is_told_all_the_same(void **state)
+{
+    (void)state;
+    assert_int_equal(put_key("status", "{}", DCS_ANY, NULL), 0);
+    dcs_raft_changed(dcs);
+    changes = 0;
+    assert_int_equal(put_key("status", "{\"optime\":1}", DCS_ANY, NULL), 0);
+    dcs_view_unref(
+        dcs->ops->view(dcs)); /* a callback looks before the group says that something changed */
+    dcs_raft_changed(dcs);
+    assert_int_equal(changes, 1);
+    dcs_raft_changed(dcs);
+    assert_int_equal(changes, 1);
+}
+
 static void freeing_cancels_what_is_under_way(void **state)
 {
     (void)state;
@@ -473,6 +507,8 @@ int main(void)
         WITH_MEMBER(a_renewal_with_an_older_stamp_is_refused),
         WITH_MEMBER(a_release_ends_this_epoch_and_no_other),
         WITH_MEMBER(a_member_key_lives_while_it_is_put_and_ends_with_its_lease),
+        WITH_MEMBER(two_member_puts_at_once_both_arrive),
+        WITH_MEMBER(a_change_that_view_showed_first_is_told_all_the_same),
         WITH_MEMBER(freeing_cancels_what_is_under_way),
         WITH_MEMBER(the_command_line_reads_and_writes_as_a_client),
     };

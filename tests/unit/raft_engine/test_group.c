@@ -292,6 +292,25 @@ static void a_fourth_member_is_taken_in(void **state)
     rig_free(&rig);
 }
 
+/* The others' files name the old address; nobody changes them. */
+static void a_member_that_moved_is_found_again(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 4, PASSWORD);
+    rig.count = 3;
+    start_all(&rig);
+    member_stop(&rig, 2);
+    char old[sizeof rig.members[2].address];
+    memcpy(old, rig.members[2].address, sizeof old);
+    memcpy(rig.members[2].address, rig.members[3].address, sizeof old);
+    assert_int_equal(put(&rig, 0, "/a", "one", 5000), 0);
+    member_start(&rig, 2);
+    await_value(&rig, 2, "/a", "one");
+    assert_int_equal(put(&rig, 2, "/b", "two", 5000), 0);
+    rig_free(&rig);
+}
+
 static bool is_told(struct rig *rig, void *arg)
 {
     (void)rig;
@@ -464,6 +483,7 @@ int main(void)
         cmocka_unit_test(two_wiped_of_three_make_no_new_group),
         cmocka_unit_test(a_group_that_its_maker_told_nobody_of_is_the_only_one),
         cmocka_unit_test(a_fourth_member_is_taken_in),
+        cmocka_unit_test(a_member_that_moved_is_found_again),
         cmocka_unit_test(a_removed_member_that_comes_back_is_told_and_stops),
         cmocka_unit_test(addresses_may_be_names_or_ipv6),
         cmocka_unit_test(an_armed_page_makes_no_group),
