@@ -7,4 +7,7 @@
 uint32_t crc32c(uint32_t crc, struct span bytes);
 uint32_t crc32c_u64(uint32_t crc, uint64_t value); /* as 8 bytes, little endian */
 
+/* The same without the processor's instruction; crc32c uses it where there is none. */
+uint32_t crc32c_portable(uint32_t crc, struct span bytes);
+
 #endif

@@ -311,6 +311,15 @@ static void crc32c_is_castagnoli(void **state)
     (void)state;
     assert_int_equal(crc32c(0, span_str("123456789")), 0xe3069283U);
     assert_int_equal(crc32c(crc32c(0, span_str("1234")), span_str("56789")), 0xe3069283U);
+    assert_int_equal(crc32c_portable(0, span_str("123456789")), 0xe3069283U);
+    uint8_t bytes[67];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)(i * 37);
+    }
+    for (size_t len = 0; len <= sizeof(bytes); len++) {
+        struct span some = span_of(bytes + sizeof(bytes) - len, len);
+        assert_int_equal(crc32c(9, some), crc32c_portable(9, some));
+    }
 }
 
 static void an_empty_directory_gets_an_id_and_keeps_it(void **state)
