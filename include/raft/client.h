@@ -2,10 +2,10 @@
  * processes: reads, commands, status. It needs the same password as the members (or, without one,
  * an address of theirs).
  *
- * Addresses are tried in the order given, from the one that answered last. A request that was sent
- * is never sent again: when its connection is lost it ends with ERR_UNKNOWN (a command) or goes to
- * the next address (a read, status). Every call ends in exactly one callback, never inside the
- * call. */
+ * Addresses are tried in the order given, from the one that answered last. A command whose
+ * connection was lost after it was sent ends with ERR_UNKNOWN and is never sent again; a read goes
+ * to the next address, and so does whatever a member refused as unavailable. Every call ends in
+ * exactly one callback, never inside the call. The process has to ignore SIGPIPE. */
 #ifndef RAFT_CLIENT_H
 #define RAFT_CLIENT_H
 

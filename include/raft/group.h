@@ -3,7 +3,8 @@
  * clocks.
  *
  * Everything happens on the loop's thread; no callback comes from inside raft_group_open. After
- * on_fatal the process has to end: nothing more is written, and the port is silent. */
+ * on_fatal the process has to end: nothing more is written, and the port is silent. The process has
+ * to ignore SIGPIPE. */
 #ifndef RAFT_GROUP_H
 #define RAFT_GROUP_H
 
@@ -36,8 +37,8 @@ struct raft_group_config {
 struct raft_group_callbacks {
     void (*on_ready)(void *arg);  /* raft_group_node is there (it need not know a leader yet) */
     void (*on_change)(void *arg); /* as raft_env.on_change */
-    /* Not started yet, and for whom or what it waits; told again only when the text changes, or
-     * after 10 s. */
+    /* Not started, or not a voter yet, and for whom or what it waits; told again only when the text
+     * changes, or after 10 s. */
     void (*on_waiting)(void *arg, const char *text);
     /* For the log; an identical text comes at most once a minute. */
     void (*on_warning)(void *arg, const char *text);

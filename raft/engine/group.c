@@ -27,11 +27,12 @@
 #include <string.h>
 #include <uv.h>
 
-#define STEP_INTERVAL_MS  200
-#define JOIN_INTERVAL_MS  1000
-#define WAITING_REPEAT_MS 10000
-#define WARNING_REPEAT_MS 60000
-#define WARNINGS_KEPT     16
+#define STEP_INTERVAL_MS    200
+#define LEADERLESS_TIMEOUTS 10
+#define JOIN_INTERVAL_MS    1000
+#define WAITING_REPEAT_MS   10000
+#define WARNING_REPEAT_MS   60000
+#define WARNINGS_KEPT       16
 /* A disk that takes nothing for so long: the member cannot vote and does not know it. */
 #define STORAGE_AGE_MAX_MS 10000
 
@@ -60,6 +61,7 @@ struct raft_group {
     bool has_password;
     bool open_told; /* the warning that there is no password */
     int64_t join_asked_ms;
+    int64_t led_ms; /* when a leader was known last */
     char waiting[BOOTSTRAP_TEXT_BYTES];
     int64_t waiting_told_ms;
     struct group_warning warnings[WARNINGS_KEPT];
@@ -392,6 +394,34 @@ static void storage_watch(struct raft_group *group)
     }
 }
 
+/* The voters that are there should have elected somebody long ago: an operator wants to know who is
+ * missing. */
+static void leader_watch(struct raft_group *group)
+{
+    struct raft_status status;
+    raft_node_status(group->node, &status);
+    int64_t now = now_ms(group);
+    if (status.leader != 0 || group->led_ms == 0) {
+        group->led_ms = now;
+        return;
+    }
+    if (now - group->led_ms <
+        LEADERLESS_TIMEOUTS * (int64_t)group->node_config.election_timeout_ms) {
+        return;
+    }
+    struct buf text = BUF_INIT;
+    buf_printf(&text, "the Raft group has had no leader for %d election timeouts; not connected:",
+               LEADERLESS_TIMEOUTS);
+    for (size_t i = 0; i < status.member_count; i++) {
+        const struct raft_member_status *member = &status.members[i];
+        if (member->voter && !member->connected) {
+            buf_printf(&text, " '%s' at %s", member->name, member->address);
+        }
+    }
+    group_warn(group, buf_str(&text));
+    buf_free(&text);
+}
+
 static void step_running(struct raft_group *group)
 {
     group_addresses_follow(&group->addresses, raft_node_store(group->node), group->peers);
@@ -399,6 +429,7 @@ static void step_running(struct raft_group *group)
     group_join_step(&group->join, now_ms(group));
     group_outsider_step(&group->outsider);
     storage_watch(group);
+    leader_watch(group);
 }
 
 static void on_step_timer(uv_timer_t *timer)

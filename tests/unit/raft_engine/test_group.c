@@ -135,6 +135,23 @@ static void the_others_go_on_without_the_leader(void **state)
     rig_free(&rig);
 }
 
+static void the_last_of_three_says_whom_it_misses(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    member_stop(&rig, 0);
+    member_stop(&rig, 1);
+    run_for(&rig, ELECTION_MS * 15);
+    const char *warning = strstr(rig.members[2].warnings, "no leader");
+    assert_non_null(warning);
+    assert_non_null(strstr(warning, "'node1' at"));
+    assert_non_null(strstr(warning, "'node2' at"));
+    assert_int_equal(put(&rig, 2, "/a", "one", 500), ERR_UNAVAILABLE);
+    rig_free(&rig);
+}
+
 static void two_of_three_do_not_make_a_group(void **state)
 {
     (void)state;
@@ -477,6 +494,7 @@ int main(void)
         cmocka_unit_test(no_password_is_told_at_the_start),
         cmocka_unit_test(all_restart_with_what_they_had),
         cmocka_unit_test(the_others_go_on_without_the_leader),
+        cmocka_unit_test(the_last_of_three_says_whom_it_misses),
         cmocka_unit_test(two_of_three_do_not_make_a_group),
         cmocka_unit_test(a_wiped_member_comes_back_as_a_new_one),
         cmocka_unit_test(a_wiped_leader_comes_back_as_a_new_member),
