@@ -2,8 +2,10 @@
  *
  *   not in the configuration   -> add it (standby)
  *   standby, not caught up     -> wait (the node runs the catch-up)
- *   a predecessor is there     -> not reachable: remove it; reachable: two members of one name,
- * wait else                       -> promote; done
+ *   not known by name yet      -> wait (it publishes its own record)
+ *   its predecessor is there   -> not reachable: remove it
+ *                                 reachable: two members of one name, wait
+ *   else                       -> promote; done
  *
  * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first
  * would need three of four. A refused or busy step is simply tried again: the node knows the rules
@@ -91,6 +93,9 @@ static int step_standby(struct group_join *join, const struct raft_status *statu
     if (rc != 0) {
         return error_set(err, ERR_BUSY, "it has not caught up yet");
     }
+    if (member_of(status, item->id)->name[0] == '\0') {
+        return error_set(err, ERR_BUSY, "it has not told its name to the group yet");
+    }
     const struct raft_member_status *predecessor = predecessor_of(status, item);
     if (predecessor == NULL) {
         return raft_node_promote(join->node, item->id, on_changed, join, err);
@@ -122,6 +127,26 @@ static bool step_item(struct group_join *join, const struct raft_status *status,
     return false;
 }
 
+/* It died while it was being taken in. Nobody else would ever remove it, and without a record it is
+ * nobody's predecessor. If it comes back after all it asks again, under the same id and with its
+ * log. */
+static void step_silent(struct group_join *join, const struct raft_status *status, int64_t now_ms)
+{
+    uint64_t silent = 0;
+    for (size_t i = 0; i < status->member_count && silent == 0; i++) {
+        uint64_t id = status->members[i].id;
+        bool there =
+            status->members[i].voter || item_of(join, id) != NULL || join->reachable(join->arg, id);
+        silent = there ? 0 : id;
+    }
+    if (silent != join->silent) {
+        join->silent = silent;
+        join->silent_ms = now_ms;
+    } else if (silent != 0 && now_ms - join->silent_ms > GROUP_JOIN_FORGET_MS) {
+        join->busy = raft_node_remove(join->node, silent, on_changed, join, NULL) == 0;
+    }
+}
+
 void group_join_step(struct group_join *join, int64_t now_ms)
 {
     ASSERT(join->node != NULL);
@@ -132,10 +157,11 @@ void group_join_step(struct group_join *join, int64_t now_ms)
             item_drop(join, i - 1);
         }
     }
-    if (status.role != RAFT_ROLE_LEADER || join->busy || join->count == 0) {
+    if (status.role != RAFT_ROLE_LEADER || join->busy) {
         return;
     }
-    if (step_item(join, &status, &join->items[0])) {
+    step_silent(join, &status, now_ms);
+    if (join->count > 0 && !join->busy && step_item(join, &status, &join->items[0])) {
         item_drop(join, 0);
     }
 }

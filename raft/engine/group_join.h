@@ -8,8 +8,10 @@
 #include "raft/engine/handshake.h"
 #include "raft/node.h"
 
-#define GROUP_JOINS_MAX      8
-#define GROUP_JOIN_FORGET_MS 10000 /* the joiner repeats itself each second while it is there */
+#define GROUP_JOINS_MAX 8
+/* The joiner repeats itself each second while it is there; a standby that neither asks nor can be
+ * reached for so long is removed again. */
+#define GROUP_JOIN_FORGET_MS 5000
 
 struct group_join_item {
     uint64_t id;
@@ -22,6 +24,9 @@ struct group_join {
     struct group_join_item items[GROUP_JOINS_MAX];
     size_t count;
     bool busy; /* a change is under way */
+    /* A standby that neither asks nor can be reached, since `silent_ms`; 0 = none. */
+    uint64_t silent;
+    int64_t silent_ms;
     struct raft_node *node;
     void (*on_warning)(void *arg, const char *text);
     void *arg;

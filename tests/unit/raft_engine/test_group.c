@@ -309,6 +309,44 @@ static void a_fourth_member_is_taken_in(void **state)
     rig_free(&rig);
 }
 
+static bool one_standby(struct rig *rig, void *arg)
+{
+    static struct raft_status status;
+    (void)arg;
+    int leader = leader_of(rig);
+    if (leader < 0) {
+        return false;
+    }
+    raft_node_status(node_of(rig, (size_t)leader), &status);
+    return status.member_count == 4 && voters_of(rig, (size_t)leader) == 3;
+}
+
+static bool three_members(struct rig *rig, void *arg)
+{
+    static struct raft_status status;
+    (void)arg;
+    raft_node_status(node_of(rig, 0), &status);
+    return status.member_count == 3;
+}
+
+static void a_standby_that_died_while_it_joined_is_removed(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 4, PASSWORD);
+    rig.count = 3;
+    start_all(&rig);
+    rig.count = 4;
+    member_start(&rig, 3);
+    wait_for(&rig, one_standby, NULL, 10000, "the fourth is a standby");
+    member_stop(&rig, 3);
+    wait_for(&rig, three_members, NULL, 20000, "the dead standby is removed");
+    member_start(&rig, 3); /* with the directory that it had */
+    struct voter voter = {.at = 3, .voters = 4};
+    wait_for(&rig, is_voter_again, &voter, 20000, "it is taken in after all");
+    rig_free(&rig);
+}
+
 /* The others' files name the old address; nobody changes them. */
 static void a_member_that_moved_is_found_again(void **state)
 {
@@ -502,6 +540,7 @@ int main(void)
         cmocka_unit_test(a_group_that_its_maker_told_nobody_of_is_the_only_one),
         cmocka_unit_test(a_fourth_member_is_taken_in),
         cmocka_unit_test(a_member_that_moved_is_found_again),
+        cmocka_unit_test(a_standby_that_died_while_it_joined_is_removed),
         cmocka_unit_test(a_removed_member_that_comes_back_is_told_and_stops),
         cmocka_unit_test(addresses_may_be_names_or_ipv6),
         cmocka_unit_test(an_armed_page_makes_no_group),
