@@ -2,9 +2,9 @@
  *
  *   LOOKING --(partner has a group: join) --+
  *      |                                    v
- *      +--(all there and empty: create)--> RUNNING --> a voter, or asks the leader each second to
- * be made one
- *      +--(FIRST of the member that made the group)--^
+ *      +--(all there and empty: create)--> RUNNING --> a voter
+ *      |                                    ^    \--> not yet: asks the leader each second
+ *      +--(FIRST of the group's maker) -----+
  *
  * A directory that knows its cluster goes to RUNNING at once. FAILED is reached from anywhere and
  * is silent: no frame is sent or taken, no tick comes; the process is to end. All work is done from

@@ -5,8 +5,8 @@
  *   HELLO {role, nonce, identity}      ->
  *                                      <-    CHALLENGE {role, nonce, identity}
  *   PROOF {mac}                        ->    checks it
- *   checks it                          <-    WELCOME {mac}        or REFUSED {code, text}, and the
- * end
+ *   checks it                          <-    WELCOME {mac}
+ *                                            or REFUSED {code, text} at any point, and the end
  *
  *   mac = HMAC-SHA256(password, direction's label, HELLO payload, CHALLENGE payload)
  *

@@ -1,9 +1,9 @@
 /* One address that is called until somebody answers, and again whenever the connection is lost:
  *
  *   WAITING --timer--> CONNECTING --> HANDSHAKE --> OPEN
- *      ^                   |              |           |       any failure: backoff 50 ms .. 1 s,
- * with jitter
+ *      ^                   |              |           |
  *      +-------------------+--------------+-----------+
+ *           any failure: backoff 50 ms .. 1 s, with jitter
  *   HANDSHAKE --> SELF: the address was our own.
  *
  * If another open link leads to the same member (its name is spelled differently in partner_addrs
