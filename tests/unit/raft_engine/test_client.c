@@ -3,6 +3,7 @@
 #include "group_fixture.h"
 
 #include "raft/client.h"
+#include "raft/engine/client_frame.h"
 
 #include <signal.h>
 
@@ -277,10 +278,60 @@ static void too_many_requests_are_refused(void **state)
     teardown();
 }
 
+static void expect_hex(struct buf *bytes, const char *expected)
+{
+    char hex[512] = "";
+    for (size_t i = 0; i < bytes->len; i++) {
+        sprintf(hex + 2 * i, "%02x", bytes->data[i]);
+    }
+    assert_string_equal(hex, expected);
+    buf_clear(bytes);
+}
+
+/* A command line of one release talks to members of the next. */
+static void golden_bytes_of_requests_and_answers(void **state)
+{
+    (void)state;
+    struct buf bytes = BUF_INIT;
+    struct client_request request = {
+        .number = 7, .kind = CLIENT_READ, .timeout_ms = 1000, .body = span_str("/a")};
+    client_request_encode(&request, &bytes);
+    expect_hex(&bytes, "070000000000000001e8030000020000002f61");
+    struct client_answer answer = {
+        .number = 7, .kind = CLIENT_COMMAND, .code = ERR_LIMIT, .text = span_str("no")};
+    client_answer_encode(&answer, &bytes);
+    expect_hex(&bytes, "070000000000000002fcffffff020000006e6f00000000");
+    struct store_result result = {.code = ERR_CONFLICT, .repeated = true, .revision = 9};
+    client_result_encode(&result, &bytes);
+    expect_hex(&bytes, "f5ffffff00010900000000000000");
+    static struct raft_status status;
+    status = (struct raft_status){.id = 1,
+                                  .cluster = 2,
+                                  .role = RAFT_ROLE_LEADER,
+                                  .term = 3,
+                                  .leader = 1,
+                                  .commit_index = 4,
+                                  .applied_index = 5,
+                                  .last_index = 6,
+                                  .revision = 7,
+                                  .member_count = 1};
+    status.members[0] = (struct raft_member_status){
+        .id = 1, .name = "n", .address = "h:1", .voter = true, .leader = true, .match_index = 6};
+    client_status_encode(&status, &bytes);
+    static struct raft_status back;
+    assert_int_equal(client_status_decode(buf_span(&bytes), &back, NULL), 0);
+    assert_memory_equal(&back, &status, sizeof status);
+    expect_hex(&bytes, "010000000000000002000000000000000203000000000000000100000000000000"
+                       "0400000000000000050000000000000006000000000000000700000000000000"
+                       "010100000000000000010000006e03000000683a31050600000000000000");
+    buf_free(&bytes);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_bytes_of_requests_and_answers),
         cmocka_unit_test(a_client_writes_and_reads),
         cmocka_unit_test(a_failed_compare_comes_back_as_such),
         cmocka_unit_test(a_client_does_not_touch_a_holders_key_or_the_members),
