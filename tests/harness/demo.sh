@@ -18,7 +18,7 @@ nodes="node1 node2 node3"
 alive() {
     [ -s "$1" ] || return 1
     read -r pid start < "$1" || return 1
-    [ -r "/proc/$pid/stat" ] && [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)" = "$start" ]
+    [ -r "/proc/$pid/stat" ] && [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f20)" = "$start" ]
 }
 remember() { echo "$1 $(sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20)" > "$2"; }
 
@@ -191,7 +191,9 @@ up() {
     write_haproxy "${10}" "${11}" "$7" "$4" "$8" "$5" "$9" "$6"
     own "$home" "$home"/node?
     for n in $nodes; do
-        (cd "$home" && as setsid "$home/bin/pgquorum" "$home/$n.yml" </dev/null >> "$home/$n.log" 2>&1 & echo $! > "$home/$n.start")
+        # The shell round runuser stays, too: everything of it goes to the log, or a caller's pipe would never end.
+        (cd "$home" && as setsid "$home/bin/pgquorum" "$home/$n.yml") </dev/null >> "$home/$n.log" 2>&1 &
+        echo $! > "$home/$n.start"
         read -r pid < "$home/$n.start"
         rm "$home/$n.start"
         remember "$(agent_pid "$pid" "$n")" "$home/$n.pid"
