@@ -108,7 +108,8 @@ struct agent {
     /* observe.c */
     uv_timer_t probe_timer;
     bool probing;
-    bool probe_wanted; /* an answer asked for from now on */
+    bool reload_wanted; /* the parameters of the configuration are not given to the instance yet */
+    bool probe_wanted;  /* an answer asked for from now on */
     bool inspecting;
     bool inspect_wanted;
     /* cycle.c */

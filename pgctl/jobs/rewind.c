@@ -80,6 +80,9 @@ static int mark_work(void *arg, struct error *err)
     char path[PG_PATH_BYTES];
     int rc = pg_marker_write(data->marker_path, "rewind", data->data_dir, err);
 
+    /* A socket that a killed server left behind is a file that pg_rewind cannot open. */
+    rc = rc != 0 ? rc : pg_dir_remove_locks(data->data_dir, err);
+
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->data_dir);
     rc = rc != 0 ? rc : pg_file_remove(path, err);
     (void)snprintf(path, sizeof path, "%s/recovery.signal", data->data_dir);

@@ -325,7 +325,7 @@ class Rig:
 
     def http_status(self, address, path, host="client", timeout=2):
         code = ("import http.client,sys\n"
-                f"c=http.client.HTTPConnection({address!r},timeout={timeout})\nc.request('GET',{path!r})\nprint(c.getresponse().status)")
+                f"c=http.client.HTTPConnection({address!r},8008,timeout={timeout})\nc.request('GET',{path!r})\nprint(c.getresponse().status)")
         answer = run("ip", "netns", "exec", self.namespace(host), PYTHON, "-c", code, check=False)
         return int(answer.stdout) if answer.returncode == 0 else None
 
