@@ -157,15 +157,21 @@ golden: $(BUILD)/tests/unit/agent_ha/test_golden
 FUZZ_SECONDS ?= 20
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*$(T)*.c)
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SOURCES))
-FUZZ_FLAGS := -std=c11 -g -O1 -Iinclude -I. -isystem /usr/include/postgresql -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined \
-    -fno-sanitize-recover=all -Wno-everything
-build/fuzz/%: tests/fuzz/%.c $(ALL_SOURCES) | $(DEPS_STAMP)
-	@mkdir -p build/fuzz
-	@echo "  FUZZ $@"
-	@clang $(FUZZ_FLAGS) -o $@ $< $(filter-out $(MAINS),$(ALL_SOURCES)) $(RAFT_LIB) $(SYSLIBS)
+FUZZ_FLAGS := -std=c11 -g -O1 -Iinclude -I. -isystem /usr/include/postgresql -D_GNU_SOURCE -fno-sanitize-recover=all -Wno-everything
+FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out $(MAINS),$(ALL_SOURCES)))
+build/fuzz/obj/%.o: %.c | $(DEPS_STAMP)
+	@mkdir -p $(@D)
+	@echo "  FUZZ $<"
+	@clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+build/fuzz/liball.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+build/fuzz/%: tests/fuzz/%.c build/fuzz/liball.a
+	@echo "  LINK $@"
+	@clang $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< build/fuzz/liball.a $(RAFT_LIB) $(SYSLIBS)
 .PHONY: fuzz
 fuzz: $(FUZZ_BINS)
-	@tests/harness/run_fuzz.sh $(FUZZ_SECONDS) $(FUZZ_BINS)
+	@tests/harness/run_fuzz.sh $(BUILD) $(FUZZ_SECONDS) $(FUZZ_BINS)
 
 # The simulator: the very archives that pgquorum links; two functions of the store are looked at from outside.
 SEEDS ?= 200
@@ -248,4 +254,5 @@ help:
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"
 	@echo "make golden     writes the golden scenarios anew: review the diff"
 
+-include $(patsubst %.c,build/fuzz/obj/%.d,$(ALL_SOURCES))
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SOURCES) $(wildcard tests/*/*.c tests/*/*/*.c))

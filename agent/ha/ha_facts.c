@@ -130,10 +130,27 @@ const struct ha_member *ha_leader_primary(const struct ha_snapshot *s)
     return leader;
 }
 
+/* Following `name`'s own tag, and so on, comes back to us: then nobody in the circle would have a
+ * source. */
+static bool cascades_from_us(const struct ha_snapshot *s, const char *name)
+{
+    for (size_t step = 0; step < HA_MEMBERS_MAX; step++) {
+        const struct ha_member *member = ha_cluster_member(&s->cluster, name);
+        if (member == NULL || member->tags.replicatefrom[0] == '\0') {
+            return false;
+        }
+        name = member->tags.replicatefrom;
+        if (ha_is_me(s, name)) {
+            return true;
+        }
+    }
+    return true; /* a circle without us, of more members than there can be */
+}
+
 const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s)
 {
     const char *named = s->self.tags.replicatefrom;
-    if (named[0] != '\0' && !ha_is_me(s, named)) {
+    if (named[0] != '\0' && !ha_is_me(s, named) && !cascades_from_us(s, named)) {
         const struct ha_member *member = ha_cluster_member(&s->cluster, named);
         if (is_reachable(member) && strcmp(member->state, "running") == 0) {
             return member;

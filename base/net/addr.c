@@ -1,8 +1,8 @@
 /* Addresses as text and as bytes, and name lookups off the loop.
  *
- * A lookup is one struct. Its caller's part ends with the callback, at the latest when the deadline timer
- * fires; its own part ends when the thread pool has given the request back, however long a dead name
- * server takes. It is freed when both ended and the timer is closed. */
+ * A lookup is one struct. Its caller's part ends with the callback, at the latest when the deadline
+ * timer fires; its own part ends when the thread pool has given the request back, however long a
+ * dead name server takes. It is freed when both ended and the timer is closed. */
 #include "base/net/addr.h"
 
 #include "base/assert.h"
@@ -17,31 +17,28 @@
 int net_err_code(int uv_status)
 {
     switch (uv_status) {
-    case UV_EOF:
-        return ERR_CLOSED;
+    case UV_EOF: return ERR_CLOSED;
     case UV_ECANCELED:
-    case UV_EAI_CANCELED:
-        return ERR_CANCELED;
+    case UV_EAI_CANCELED: return ERR_CANCELED;
     case UV_EAI_AGAIN:
     case UV_EAI_FAIL:
     case UV_EAI_NODATA:
-    case UV_EAI_NONAME:
-        return ERR_NOT_FOUND;
-    case UV_EAI_MEMORY:
-        return ERR_NOMEM;
-    default:
-        return err_from_errno(-uv_status);
+    case UV_EAI_NONAME: return ERR_NOT_FOUND;
+    case UV_EAI_MEMORY: return ERR_NOMEM;
+    default: return err_from_errno(-uv_status);
     }
 }
 
-/* --- text ------------------------------------------------------------------------------------------- */
+/* --- text
+ * ------------------------------------------------------------------------------------------- */
 
 static int parse_port(const char *text, const char *digits, uint16_t *ret_port, struct error *err)
 {
     char *end = NULL;
     long port = strtol(digits, &end, 10);
     if (!isdigit((unsigned char)digits[0]) || *end != 0 || port < 1 || port > 65535) {
-        return error_set(err, ERR_INVALID, "'%s': '%s' is no port, expected a number from 1 to 65535", text, digits);
+        return error_set(err, ERR_INVALID,
+                         "'%s': '%s' is no port, expected a number from 1 to 65535", text, digits);
     }
     *ret_port = (uint16_t)port;
     return 0;
@@ -58,10 +55,12 @@ static bool host_is_legal(const char *host, size_t len)
     return true;
 }
 
-static int set_host(const char *text, const char *host, size_t len, struct net_addr *addr, struct error *err)
+static int set_host(const char *text, const char *host, size_t len, struct net_addr *addr,
+                    struct error *err)
 {
     if (len >= sizeof addr->host) {
-        return error_set(err, ERR_INVALID, "'%.40s...': the host is longer than %d bytes", text, NET_HOST_BYTES - 1);
+        return error_set(err, ERR_INVALID, "'%.40s...': the host is longer than %d bytes", text,
+                         NET_HOST_BYTES - 1);
     }
     if (len == 0 || (len == 1 && host[0] == '*')) {
         (void)snprintf(addr->host, sizeof addr->host, "*");
@@ -86,7 +85,8 @@ int net_addr_parse(const char *text, int default_port, struct net_addr *ret_addr
         const char *bracket = strchr(text, ']');
         struct in6_addr unused;
         if (bracket == NULL) {
-            return error_set(err, ERR_INVALID, "'%s': the bracket is not closed, expected [address]:port", text);
+            return error_set(err, ERR_INVALID,
+                             "'%s': the bracket is not closed, expected [address]:port", text);
         }
         host = text + 1;
         host_len = (size_t)(bracket - host);
@@ -105,7 +105,8 @@ int net_addr_parse(const char *text, int default_port, struct net_addr *ret_addr
     } else {
         rest = strrchr(text, ':');
         if (rest != NULL && strchr(text, ':') != rest) {
-            return error_set(err, ERR_INVALID, "'%s': an IPv6 address is written in brackets: [address]:port", text);
+            return error_set(err, ERR_INVALID,
+                             "'%s': an IPv6 address is written in brackets: [address]:port", text);
         }
         rest = rest == NULL ? text + strlen(text) : rest;
         host_len = (size_t)(rest - text);
@@ -136,7 +137,8 @@ const char *net_addr_format(const struct net_addr *addr, char out[static NET_ADD
     return out;
 }
 
-/* --- bytes ------------------------------------------------------------------------------------------ */
+/* --- bytes
+ * ------------------------------------------------------------------------------------------ */
 
 struct net_ip net_ip_of(const struct sockaddr *address)
 {
@@ -158,7 +160,8 @@ bool net_ip_equal(struct net_ip a, struct net_ip b)
     return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0;
 }
 
-const char *net_sockaddr_format(const struct sockaddr *address, char out[static NET_ADDR_TEXT_BYTES])
+const char *net_sockaddr_format(const struct sockaddr *address,
+                                char out[static NET_ADDR_TEXT_BYTES])
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     struct net_addr addr = {.host = "?"};
@@ -197,7 +200,8 @@ bool net_addr_numeric(const struct net_addr *addr, struct sockaddr_storage *ret_
     return false;
 }
 
-/* --- lookup ----------------------------------------------------------------------------------------- */
+/* --- lookup
+ * ----------------------------------------------------------------------------------------- */
 
 struct net_resolve {
     uv_getaddrinfo_t request;
@@ -249,7 +253,8 @@ static void resolve_on_timer(uv_timer_t *timer)
     resolve_finish(resolve, rc, &err);
 }
 
-static void take_addresses(const struct addrinfo *list, uint16_t port, struct net_resolved *resolved)
+static void take_addresses(const struct addrinfo *list, uint16_t port,
+                           struct net_resolved *resolved)
 {
     for (; list != NULL && resolved->count < NET_RESOLVED_MAX; list = list->ai_next) {
         struct sockaddr_storage *address = &resolved->addresses[resolved->count];
@@ -284,16 +289,19 @@ static void resolve_on_answer(uv_getaddrinfo_t *request, int status, struct addr
     if (resolve->canceled) {
         rc = error_set(&err, ERR_CANCELED, "looking up '%s': canceled", resolve->addr.host);
     } else if (status != 0) {
-        rc = error_set(&err, net_err_code(status), "looking up '%s': %s", resolve->addr.host, uv_strerror(status));
+        rc = error_set(&err, net_err_code(status), "looking up '%s': %s", resolve->addr.host,
+                       uv_strerror(status));
     } else if (resolve->resolved.count == 0) {
-        rc = error_set(&err, ERR_NOT_FOUND, "looking up '%s': it has no address", resolve->addr.host);
+        rc = error_set(&err, ERR_NOT_FOUND, "looking up '%s': it has no address",
+                       resolve->addr.host);
     }
     resolve_finish(resolve, rc, &err);
     resolve_free_if_over(resolve);
 }
 
-int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t timeout_ms, net_resolve_done done,
-                      void *arg, struct net_resolve **ret_resolve, struct error *err)
+int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t timeout_ms,
+                      net_resolve_done done, void *arg, struct net_resolve **ret_resolve,
+                      struct error *err)
 {
     static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     ASSERT(done != NULL && timeout_ms >= 0);
@@ -306,10 +314,12 @@ int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t time
         resolve->resolved.count = 1;
         timeout_ms = 0; /* the timer brings the answer: never inside this call */
     } else {
-        int status = uv_getaddrinfo(loop, &resolve->request, resolve_on_answer, addr->host, NULL, &hints);
+        int status =
+            uv_getaddrinfo(loop, &resolve->request, resolve_on_answer, addr->host, NULL, &hints);
         if (status != 0) {
             uv_close((uv_handle_t *)&resolve->timer, resolve_timer_closed);
-            return error_set(err, net_err_code(status), "looking up '%s': %s", addr->host, uv_strerror(status));
+            return error_set(err, net_err_code(status), "looking up '%s': %s", addr->host,
+                             uv_strerror(status));
         }
         resolve->request_open = true;
     }

@@ -1,10 +1,11 @@
 /* Listening and connecting.
  *
  * tcp_connect:  LOCAL --(resolved)--> REMOTE --(resolved)--> TRYING --(connected)--> DONE
- *                 |                     |                      | address failed: the next one, else DONE
+ *                 |                     |                      | address failed: the next one, else
+ * DONE
  *                 +---------------------+----------------------+--(deadline, cancel)--> DONE
- * One deadline timer covers all of it; each address gets an equal part of what is left, so that a silent
- * first address does not eat the time of a good second one. */
+ * One deadline timer covers all of it; each address gets an equal part of what is left, so that a
+ * silent first address does not eat the time of a good second one. */
 #include "base/net/tcp.h"
 
 #include "base/assert.h"
@@ -15,7 +16,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* --- listener --------------------------------------------------------------------------------------- */
+/* --- listener
+ * --------------------------------------------------------------------------------------- */
 
 struct tcp_listener {
     uv_loop_t *loop;
@@ -40,7 +42,8 @@ static void on_connection(uv_stream_t *handle, int status)
         return; /* out of descriptors, or the peer was gone again: the next one may succeed */
     }
     struct tcp_stream *tcp = tcp_stream_new(listener->loop, &listener->options);
-    if (uv_accept(handle, (uv_stream_t *)tcp_stream_handle(tcp)) != 0 || tcp_stream_ready(tcp, &unused) != 0) {
+    if (uv_accept(handle, (uv_stream_t *)tcp_stream_handle(tcp)) != 0 ||
+        tcp_stream_ready(tcp, &unused) != 0) {
         stream_close(tcp_stream_base(tcp), NULL, NULL);
         return;
     }
@@ -75,7 +78,8 @@ static void set_port(struct sockaddr_storage *address, uint16_t port)
     }
 }
 
-static int listen_on(struct tcp_listener *listener, struct sockaddr_storage *address, bool only_ip6, int backlog)
+static int listen_on(struct tcp_listener *listener, struct sockaddr_storage *address, bool only_ip6,
+                     int backlog)
 {
     uv_tcp_t *handle = &listener->handles[listener->count];
     struct sockaddr_storage bound = {0};
@@ -118,10 +122,11 @@ static int lookup_now(uv_loop_t *loop, const struct net_addr *addr, struct net_r
     }
     int status = uv_getaddrinfo(loop, &request, NULL, addr->host, NULL, &hints);
     if (status != 0) {
-        return error_set(err, net_err_code(status), "looking up '%s': %s", addr->host, uv_strerror(status));
+        return error_set(err, net_err_code(status), "looking up '%s': %s", addr->host,
+                         uv_strerror(status));
     }
-    for (struct addrinfo *info = request.addrinfo; info != NULL && resolved->count < NET_RESOLVED_MAX;
-         info = info->ai_next) {
+    for (struct addrinfo *info = request.addrinfo;
+         info != NULL && resolved->count < NET_RESOLVED_MAX; info = info->ai_next) {
         if (info->ai_family == AF_INET || info->ai_family == AF_INET6) {
             memcpy(&resolved->addresses[resolved->count], info->ai_addr, info->ai_addrlen);
             set_port(&resolved->addresses[resolved->count], addr->port);
@@ -129,7 +134,9 @@ static int lookup_now(uv_loop_t *loop, const struct net_addr *addr, struct net_r
         }
     }
     uv_freeaddrinfo(request.addrinfo);
-    return resolved->count > 0 ? 0 : error_set(err, ERR_NOT_FOUND, "looking up '%s': no address", addr->host);
+    return resolved->count > 0
+               ? 0
+               : error_set(err, ERR_NOT_FOUND, "looking up '%s': no address", addr->host);
 }
 
 int tcp_listener_start(uv_loop_t *loop, const struct net_addr *addr, int backlog,
@@ -166,8 +173,8 @@ int tcp_listener_start(uv_loop_t *loop, const struct net_addr *addr, int backlog
         } else {
             tcp_listener_stop(listener, NULL, NULL);
         }
-        return error_set(err, net_err_code(status), "listening on %s: %s", net_addr_format(addr, text),
-                         uv_strerror(status));
+        return error_set(err, net_err_code(status), "listening on %s: %s",
+                         net_addr_format(addr, text), uv_strerror(status));
     }
     *ret_listener = listener;
     return 0;
@@ -189,7 +196,8 @@ void tcp_listener_stop(struct tcp_listener *listener, stream_closed closed, void
     }
 }
 
-/* --- connect ---------------------------------------------------------------------------------------- */
+/* --- connect
+ * ---------------------------------------------------------------------------------------- */
 
 enum connect_state { CONNECT_LOCAL, CONNECT_REMOTE, CONNECT_TRYING, CONNECT_DONE, CONNECT_STATES };
 
@@ -239,7 +247,8 @@ static void give_up_attempt(struct tcp_connect *connect)
     if (attempt != NULL) {
         attempt->owner = NULL;
         connect->attempt = NULL;
-        stream_close(tcp_stream_base(attempt->stream), NULL, NULL); /* ends the request with ECANCELED */
+        stream_close(tcp_stream_base(attempt->stream), NULL,
+                     NULL); /* ends the request with ECANCELED */
     }
 }
 
@@ -276,7 +285,8 @@ static void on_connected(uv_connect_t *request, int status)
     try_next(connect);
 }
 
-/* Binds to the first local address of the same family; none of that family: this address is no way. */
+/* Binds to the first local address of the same family; none of that family: this address is no way.
+ */
 static int bind_local(struct tcp_connect *connect, uv_tcp_t *tcp, int family)
 {
     for (size_t i = 0; i < connect->local.count; i++) {
@@ -298,7 +308,8 @@ static int start_attempt(struct tcp_connect *connect, const struct sockaddr_stor
     uv_tcp_t *tcp = tcp_stream_handle(attempt->stream);
     int status = bind_local(connect, tcp, address->ss_family);
     if (status == 0) {
-        status = uv_tcp_connect(&attempt->request, tcp, (const struct sockaddr *)address, on_connected);
+        status =
+            uv_tcp_connect(&attempt->request, tcp, (const struct sockaddr *)address, on_connected);
     }
     if (status != 0) {
         stream_close(tcp_stream_base(attempt->stream), NULL, NULL);
@@ -345,7 +356,8 @@ static void try_next(struct tcp_connect *connect)
 
 static void start_lookup(struct tcp_connect *connect, const struct net_addr *addr);
 
-static void on_resolved(void *arg, int rc, const struct net_resolved *resolved, const struct error *err)
+static void on_resolved(void *arg, int rc, const struct net_resolved *resolved,
+                        const struct error *err)
 {
     struct tcp_connect *connect = arg;
     struct error copy = *err;
@@ -371,7 +383,8 @@ static void start_lookup(struct tcp_connect *connect, const struct net_addr *add
     struct error err;
     uint64_t now = uv_now(connect->loop);
     int64_t left = now < connect->deadline_ms ? (int64_t)(connect->deadline_ms - now) : 0;
-    int rc = net_resolve_start(connect->loop, addr, left, on_resolved, connect, &connect->resolve, &err);
+    int rc =
+        net_resolve_start(connect->loop, addr, left, on_resolved, connect, &connect->resolve, &err);
     if (rc != 0) {
         finish(connect, rc, NULL, &err);
     }
@@ -389,8 +402,9 @@ static void on_first_turn(uv_timer_t *timer)
     start_lookup(connect, connect->has_from ? &connect->from : &connect->options.to);
 }
 
-int tcp_connect_start(uv_loop_t *loop, const struct tcp_connect_options *options, tcp_connect_done done, void *arg,
-                      struct tcp_connect **ret_connect, struct error *err)
+int tcp_connect_start(uv_loop_t *loop, const struct tcp_connect_options *options,
+                      tcp_connect_done done, void *arg, struct tcp_connect **ret_connect,
+                      struct error *err)
 {
     ASSERT(done != NULL);
     if (options->timeout_ms <= 0 || options->to.port == 0) {

@@ -1,9 +1,9 @@
 /* A stream over one TCP socket.
  *
- * Writing: what the kernel takes at once is never copied or queued; the rest is copied into one request
- * per call, bounded in bytes. Reading: one buffer per thread serves all streams, because libuv fills it
- * and hands it over in the same breath. Ending: read errors, the peer's end, and failures of writes that
- * nobody waits for come as one on_end. */
+ * Writing: what the kernel takes at once is never copied or queued; the rest is copied into one
+ * request per call, bounded in bytes. Reading: one buffer per thread serves all streams, because
+ * libuv fills it and hands it over in the same breath. Ending: read errors, the peer's end, and
+ * failures of writes that nobody waits for come as one on_end. */
 #include "base/net/tcp_stream.h"
 
 #include "base/assert.h"
@@ -28,7 +28,7 @@ struct tcp_stream {
     struct tcp_options options;
     struct stream_peer peer;
     size_t pending;
-    bool ended;   /* on_end was called */
+    bool ended; /* on_end was called */
     bool closing;
     uv_shutdown_t shutdown;
     stream_done shutdown_done;
@@ -69,7 +69,8 @@ static void end_once(struct tcp_stream *tcp, int status)
     tcp->base.events->on_end(tcp->base.arg, rc, &err);
 }
 
-/* --- read ------------------------------------------------------------------------------------------- */
+/* --- read
+ * ------------------------------------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
@@ -105,7 +106,8 @@ static void tcp_read_stop(struct stream *stream)
     (void)uv_read_stop((uv_stream_t *)&of(stream)->tcp);
 }
 
-/* --- write ------------------------------------------------------------------------------------------ */
+/* --- write
+ * ------------------------------------------------------------------------------------------ */
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -133,7 +135,8 @@ static int write_later(struct tcp_stream *tcp, struct span bytes, stream_done do
 {
     struct tcp_write *write = mem_try(sizeof *write + bytes.len);
     if (write == NULL) {
-        return error_set(err, ERR_NOMEM, "%s: no memory to queue %zu bytes", tcp->peer.text, bytes.len);
+        return error_set(err, ERR_NOMEM, "%s: no memory to queue %zu bytes", tcp->peer.text,
+                         bytes.len);
     }
     write->request.data = write;
     write->owner = tcp;
@@ -158,8 +161,8 @@ static int tcp_write_bytes(struct stream *stream, struct span bytes, stream_done
     ASSERT(!tcp->closing);
     if (bytes.len > tcp->options.write_queue_bytes_max ||
         tcp->pending > tcp->options.write_queue_bytes_max - bytes.len) {
-        return error_set(err, ERR_LIMIT, "%s: %zu bytes wait already, the limit is %zu", tcp->peer.text,
-                         tcp->pending, tcp->options.write_queue_bytes_max);
+        return error_set(err, ERR_LIMIT, "%s: %zu bytes wait already, the limit is %zu",
+                         tcp->peer.text, tcp->pending, tcp->options.write_queue_bytes_max);
     }
     if (bytes.len == 0 && done == NULL) {
         return 0;
@@ -184,7 +187,8 @@ static size_t tcp_pending(const struct stream *stream)
     return of(stream)->pending;
 }
 
-/* --- end -------------------------------------------------------------------------------------------- */
+/* --- end
+ * -------------------------------------------------------------------------------------------- */
 
 static void on_shutdown(uv_shutdown_t *request, int status)
 {
@@ -245,7 +249,8 @@ static const struct stream_ops tcp_ops = {
     .peer = tcp_peer,
 };
 
-/* --- making ----------------------------------------------------------------------------------------- */
+/* --- making
+ * ----------------------------------------------------------------------------------------- */
 
 struct tcp_stream *tcp_stream_new(uv_loop_t *loop, const struct tcp_options *options)
 {
@@ -295,8 +300,9 @@ int tcp_stream_ready(struct tcp_stream *tcp, struct error *err)
     }
     (void)net_sockaddr_format((struct sockaddr *)&address, tcp->peer.text);
     tcp->peer.ip = net_ip_of((struct sockaddr *)&address);
-    tcp->peer.port = ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
-                                                        : ((struct sockaddr_in6 *)&address)->sin6_port);
+    tcp->peer.port =
+        ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
+                                           : ((struct sockaddr_in6 *)&address)->sin6_port);
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, tcp->options.keepalive_idle_s);

@@ -26,8 +26,9 @@ struct uv_loop_s;
 #define FENCE_PAGE_BYTES   4096
 #define FENCE_PAGE_VERSION 1
 #define FENCE_NO_DEADLINE  INT64_MAX
-#define FENCE_OVER         INT64_MIN /* as `deadline_ms`: the epoch has ended, as if the fence had fired \
-                                      */
+#define FENCE_OVER                                                                \
+    INT64_MIN /* as `deadline_ms`: the epoch has ended, as if the fence had fired \
+               */
 
 struct fence_epoch {
     uint64_t cluster;

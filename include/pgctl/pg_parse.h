@@ -1,5 +1,6 @@
-/* PURE: PostgreSQL's texts to facts, and what follows from the facts alone. Input is untrusted: everything is
- * bounded, a wrong byte is ERR_CORRUPT (or ERR_INVALID for what a user wrote) with a text that names it. */
+/* PURE: PostgreSQL's texts to facts, and what follows from the facts alone. Input is untrusted:
+ * everything is bounded, a wrong byte is ERR_CORRUPT (or ERR_INVALID for what a user wrote) with a
+ * text that names it. */
 #ifndef PGCTL_PG_PARSE_H
 #define PGCTL_PG_PARSE_H
 
@@ -7,7 +8,8 @@
 #include "base/span.h"
 #include "pgctl/pg_types.h"
 
-/* --- LSN: "16/B374D848" --------------------------------------------------------------------------------- */
+/* --- LSN: "16/B374D848"
+ * --------------------------------------------------------------------------------- */
 
 #define PG_LSN_BYTES 20 /* text with its terminator */
 
@@ -16,23 +18,29 @@ bool pg_lsn_parse(const char *text, uint64_t *ret_lsn);
 /* `ret_text` has PG_LSN_BYTES; returns it. */
 const char *pg_lsn_format(uint64_t lsn, char *ret_text);
 
-/* --- timeline history -------------------------------------------------------------------------------------- */
+/* --- timeline history
+ * -------------------------------------------------------------------------------------- */
 
 #define PG_HISTORY_NAME_BYTES 17 /* "0000000A.history" */
 #define PG_HISTORY_BYTES_MAX  (256 * 1024)
 
 /* Name of the file in pg_wal. `ret_name` has PG_HISTORY_NAME_BYTES; returns it. */
 const char *pg_history_name(uint32_t timeline, char *ret_name);
-/* `text` is the file of `timeline`; an empty one is right for timeline 1 only. On success pg_history_free. */
+/* `text` is the file of `timeline`; an empty one is right for timeline 1 only. On success
+ * pg_history_free. */
 int pg_history_parse(uint32_t timeline, struct span text, struct pg_history *ret_history,
                      struct error *err) MUST_CHECK;
-void pg_history_free(struct pg_history *history); /* NULL and zeroed are accepted; leaves it zeroed */
-/* Where `timeline` was left for the next one; false if it is no ancestor. The history's own timeline has no end. */
+void pg_history_free(
+    struct pg_history *history); /* NULL and zeroed are accepted; leaves it zeroed */
+/* Where `timeline` was left for the next one; false if it is no ancestor. The history's own
+ * timeline has no end. */
 bool pg_history_switch_lsn(const struct pg_history *history, uint32_t timeline, uint64_t *ret_lsn);
 
-/* --- pg_controldata (LC_ALL=C), postmaster.pid, versions -------------------------------------------------- */
+/* --- pg_controldata (LC_ALL=C), postmaster.pid, versions
+ * -------------------------------------------------- */
 
-int pg_controldata_parse(struct span text, struct pg_control *ret_control, struct error *err) MUST_CHECK;
+int pg_controldata_parse(struct span text, struct pg_control *ret_control,
+                         struct error *err) MUST_CHECK;
 /* "in production" and so on; never NULL. */
 const char *pg_control_state_name(enum pg_control_state state);
 
@@ -46,24 +54,30 @@ struct pg_pidfile {
     char status[16]; /* "starting", "stopping", "ready", "standby"; "" = not yet written */
 };
 
-int pg_pidfile_parse(struct span text, struct pg_pidfile *ret_pidfile, struct error *err) MUST_CHECK;
+int pg_pidfile_parse(struct span text, struct pg_pidfile *ret_pidfile,
+                     struct error *err) MUST_CHECK;
 
-/* "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)" or PG_VERSION's "15\n": 15; a development version counts as
- * its major. 9.6 gives 9. ERR_CORRUPT if there is none. */
+/* "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)" or PG_VERSION's "15\n": 15; a development
+ * version counts as its major. 9.6 gives 9. ERR_CORRUPT if there is none. */
 int pg_version_parse(const char *text, int *ret_major, struct error *err) MUST_CHECK;
-/* ERR_UNSUPPORTED outside PG_MAJOR_MIN..PG_MAJOR_MAX, with what to do. `where` = whose version it is. */
+/* ERR_UNSUPPORTED outside PG_MAJOR_MIN..PG_MAJOR_MAX, with what to do. `where` = whose version it
+ * is. */
 int pg_version_check(int major, const char *where, struct error *err) MUST_CHECK;
 
-/* --- names and values ----------------------------------------------------------------------------------- */
+/* --- names and values
+ * ----------------------------------------------------------------------------------- */
 
-/* Name of the slot that a member has on its upstream: lower case, '-' and '.' become '_', others outside [a-z0-9_]
- * "u" and four decimals of their code point (UTF-8), cut to 63. `ret_name` has PG_NAME_BYTES. */
+/* Name of the slot that a member has on its upstream: lower case, '-' and '.' become '_', others
+ * outside [a-z0-9_] "u" and four decimals of their code point (UTF-8), cut to 63. `ret_name` has
+ * PG_NAME_BYTES. */
 void pg_slot_name(const char *member, char *ret_name);
 
-/* Looks at values before anybody stores them: ERR_INVALID names parameter, value and what would be right. */
+/* Looks at values before anybody stores them: ERR_INVALID names parameter, value and what would be
+ * right. */
 int pg_parameters_check(const struct pg_parameters *parameters, struct error *err) MUST_CHECK;
 
-/* --- divergence ---------------------------------------------------------------------------------------- */
+/* --- divergence
+ * ---------------------------------------------------------------------------------------- */
 
 enum pg_divergence {
     PG_DIVERGENCE_UNKNOWN, /* a fact is missing */
@@ -73,14 +87,17 @@ enum pg_divergence {
 
 struct pg_local_position {
     uint32_t timeline;
-    uint64_t lsn;     /* standby: max(flushed, replayed), or min_recovery_lsn; former primary: its last checkpoint */
+    uint64_t lsn; /* standby: max(flushed, replayed), or min_recovery_lsn; former primary: its last
+                     checkpoint */
     bool was_primary; /* it was shut down, or died, out of recovery */
     bool clean;       /* that checkpoint is its last record */
 };
 
 struct pg_local_position pg_local_position_of(const struct pg_control *control);
-/* `ret_reason` (may be NULL) gets PG_VALUE_BYTES of words. `primary_history` is that of `primary_timeline`. */
-enum pg_divergence pg_divergence_decide(const struct pg_local_position *local, uint32_t primary_timeline,
+/* `ret_reason` (may be NULL) gets PG_VALUE_BYTES of words. `primary_history` is that of
+ * `primary_timeline`. */
+enum pg_divergence pg_divergence_decide(const struct pg_local_position *local,
+                                        uint32_t primary_timeline,
                                         const struct pg_history *primary_history, char *ret_reason);
 
 #endif

@@ -1,5 +1,5 @@
-/* Plain facts about PostgreSQL that cross rooms: no uv, no libpq, no pointer into anything that lives.
- * Timelines count from 1; 0 = unknown. An LSN of 0 = unknown. */
+/* Plain facts about PostgreSQL that cross rooms: no uv, no libpq, no pointer into anything that
+ * lives. Timelines count from 1; 0 = unknown. An LSN of 0 = unknown. */
 #ifndef PGCTL_PG_TYPES_H
 #define PGCTL_PG_TYPES_H
 
@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PG_NAME_BYTES  64   /* identifiers: roles, slots, databases (NAMEDATALEN) */
-#define PG_HOST_BYTES  256  /* host name or address */
-#define PG_PATH_BYTES  1024 /* paths that we build */
-#define PG_VALUE_BYTES 256  /* settings of which only short values matter to us */
+#define PG_NAME_BYTES     64   /* identifiers: roles, slots, databases (NAMEDATALEN) */
+#define PG_HOST_BYTES     256  /* host name or address */
+#define PG_PATH_BYTES     1024 /* paths that we build */
+#define PG_VALUE_BYTES    256  /* settings of which only short values matter to us */
 
-#define PG_MAJOR_MIN 13
-#define PG_MAJOR_MAX 17
+#define PG_MAJOR_MIN      13
+#define PG_MAJOR_MAX      17
 
 #define PG_PARAMETERS_MAX 512
 #define PG_LINES_MAX      1024 /* lines of pg_hba, options of a program */
@@ -49,8 +49,8 @@ struct pg_history_entry {
 #define PG_HISTORY_MAX 1024 /* promotions in the life of a cluster; a longer file is ERR_LIMIT */
 
 struct pg_history {
-    uint32_t timeline; /* the timeline whose history this is */
-    size_t count;      /* parents; 0 for timeline 1 */
+    uint32_t timeline;                /* the timeline whose history this is */
+    size_t count;                     /* parents; 0 for timeline 1 */
     struct pg_history_entry *entries; /* heap; pg_history_free */
 };
 
@@ -69,7 +69,7 @@ enum pg_control_state {
 struct pg_control {
     uint64_t system_identifier;
     enum pg_control_state state;
-    uint32_t timeline;      /* of the latest checkpoint */
+    uint32_t timeline; /* of the latest checkpoint */
     uint32_t prev_timeline;
     uint64_t checkpoint_lsn;
     uint64_t redo_lsn;
@@ -86,35 +86,43 @@ struct pg_control {
     int max_locks_per_transaction;
 };
 
-/* --- what a look at the data directory found ---------------------------------------------------------- */
+/* --- what a look at the data directory found
+ * ---------------------------------------------------------- */
 
 enum pg_dir_kind {
     PG_DIR_MISSING,
     PG_DIR_EMPTY,      /* nothing but dot files and lost+found */
     PG_DIR_VALID,      /* PG_VERSION and a control file that pg_controldata reads */
-    PG_DIR_UNFINISHED, /* our marker says that a bootstrap, clone or rewind did not end: never start it */
+    PG_DIR_UNFINISHED, /* our marker says that a bootstrap, clone or rewind did not end: never start
+                          it */
     PG_DIR_FOREIGN,    /* holds something that is no PostgreSQL data directory: never touch it */
     PG_DIR_BROKEN,     /* PostgreSQL's, but its control file is damaged or of a version we refuse */
     PG_DIR_UNREADABLE, /* permissions, input/output errors: nothing is known */
 };
 
-enum pg_unfinished { PG_UNFINISHED_NONE, PG_UNFINISHED_BOOTSTRAP, PG_UNFINISHED_CLONE, PG_UNFINISHED_REWIND };
+enum pg_unfinished {
+    PG_UNFINISHED_NONE,
+    PG_UNFINISHED_BOOTSTRAP,
+    PG_UNFINISHED_CLONE,
+    PG_UNFINISHED_REWIND
+};
 
 struct pg_inspection {
     enum pg_dir_kind kind;
     char reason[PG_VALUE_BYTES]; /* in words, for every kind but missing, empty and valid */
     enum pg_unfinished unfinished;
-    int major;                   /* from PG_VERSION; 0 = unknown */
-    struct pg_control control;   /* zeroed unless valid or unfinished with a readable one */
+    int major;                 /* from PG_VERSION; 0 = unknown */
+    struct pg_control control; /* zeroed unless valid or unfinished with a readable one */
     bool standby_signal;
     bool recovery_signal;
     bool backup_label;
-    int32_t pidfile_pid;         /* of postmaster.pid; 0 = none */
-    bool running;                /* that process is alive and works in this directory: a reused pid is not */
-    bool service_in_force;       /* the running postmaster has our PGSERVICEFILE: promises are possible */
+    int32_t pidfile_pid; /* of postmaster.pid; 0 = none */
+    bool running; /* that process is alive and works in this directory: a reused pid is not */
+    bool service_in_force; /* the running postmaster has our PGSERVICEFILE: promises are possible */
 };
 
-/* --- what an answer of the running server said --------------------------------------------------------- */
+/* --- what an answer of the running server said
+ * --------------------------------------------------------- */
 
 #define PG_REPLICAS_MAX 64
 #define PG_SLOTS_MAX    64
@@ -141,32 +149,35 @@ struct pg_slot {
 };
 
 struct pg_probe_result {
-    int64_t asked_ms;    /* mono clock before the query was sent: the age of these facts counts from here */
+    int64_t asked_ms;    /* mono clock before the query was sent: the age of these facts counts from
+                            here */
     int64_t answered_ms; /* mono clock */
     enum pg_role role;
-    int server_version;  /* 150004 */
+    int server_version; /* 150004 */
     uint64_t system_identifier;
-    uint32_t timeline;   /* primary: what it writes; standby: of the last WAL received or replayed */
-    uint64_t flush_lsn;    /* primary: written and flushed; standby: received and flushed, 0 right after a start */
-    uint64_t receive_lsn;  /* standby: pg_last_wal_receive_lsn */
-    uint64_t replay_lsn;   /* standby */
-    uint64_t current_lsn;  /* primary: pg_current_wal_lsn */
-    uint32_t control_timeline; /* of the last checkpoint: smaller than `timeline` = checkpoint after promote due */
+    uint32_t timeline;  /* primary: what it writes; standby: of the last WAL received or replayed */
+    uint64_t flush_lsn; /* primary: written and flushed; standby: received and flushed, 0 right
+                           after a start */
+    uint64_t receive_lsn;      /* standby: pg_last_wal_receive_lsn */
+    uint64_t replay_lsn;       /* standby */
+    uint64_t current_lsn;      /* primary: pg_current_wal_lsn */
+    uint32_t control_timeline; /* of the last checkpoint: smaller than `timeline` = checkpoint after
+                                  promote due */
     bool replay_paused;
-    int64_t replay_time_ms;     /* wall clock of the last replayed commit; 0 = none */
+    int64_t replay_time_ms;      /* wall clock of the last replayed commit; 0 = none */
     int64_t postmaster_start_ms; /* wall clock */
-    char postmaster_start[40];   /* as PostgreSQL prints it in UTC: "2026-11-24 12:00:00.123456+00" */
+    char postmaster_start[40]; /* as PostgreSQL prints it in UTC: "2026-11-24 12:00:00.123456+00" */
 
-    bool receiver_alive;        /* a row in pg_stat_wal_receiver */
-    char receiver_status[16];   /* "streaming", ... */
+    bool receiver_alive;               /* a row in pg_stat_wal_receiver */
+    char receiver_status[16];          /* "streaming", ... */
     char receiver_host[PG_HOST_BYTES]; /* where it is connected to (sender_host) */
     uint16_t receiver_port;
-    int64_t receiver_last_ms;   /* wall clock of the last message from the upstream; 0 = none */
-    /* This start has replayed all its local WAL: the receiver is up, or the startup process was seen
-     * waiting for new WAL. Only then is max(flush_lsn, replay_lsn) the standby's position. */
+    int64_t receiver_last_ms; /* wall clock of the last message from the upstream; 0 = none */
+    /* This start has replayed all its local WAL: the receiver is up, or the startup process was
+     * seen waiting for new WAL. Only then is max(flush_lsn, replay_lsn) the standby's position. */
     bool local_wal_replayed;
 
-    bool pending_restart;       /* some setting waits for a restart */
+    bool pending_restart; /* some setting waits for a restart */
     size_t pending_count;
     char pending_names[PG_PENDING_MAX][PG_NAME_BYTES];
 
@@ -184,9 +195,11 @@ struct pg_peer_facts {
     int server_version;
     uint64_t system_identifier;
     uint32_t timeline;
-    uint32_t control_timeline; /* smaller than `timeline`: pg_rewind has to wait for its checkpoint */
-    uint64_t lsn;              /* primary: current; standby: max(received, replayed) */
-    struct pg_history history; /* of `timeline`; owned by whoever handed the facts, valid in the callback */
+    uint32_t
+        control_timeline; /* smaller than `timeline`: pg_rewind has to wait for its checkpoint */
+    uint64_t lsn;         /* primary: current; standby: max(received, replayed) */
+    struct pg_history
+        history; /* of `timeline`; owned by whoever handed the facts, valid in the callback */
 };
 
 #endif

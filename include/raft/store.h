@@ -1,56 +1,61 @@
-/* The replicated store: one keyspace in etcd v3's data model (revisions, leases, watches, transactions),
- * as a PURE state machine. No clock, no files, no randomness: the same commands give the same state and
- * the same snapshot bytes on every member.
+/* The replicated store: one keyspace in etcd v3's data model (revisions, leases, watches,
+ * transactions), as a PURE state machine. No clock, no files, no randomness: the same commands give
+ * the same state and the same snapshot bytes on every member.
  *
- * A command is encoded once, goes through the Raft log, and is applied by every member with store_apply.
- * Exactly once: it carries (client, sequence, floor); the store keeps the results of each client's
- * sequences >= floor (bounded) and answers a repeat with the first result. A sequence below the floor is a late
- * copy of something that nobody waits for: refused. A session begins with whatever command of a client is
- * applied first: several may be under way and come in any order, and the very first may have been given up,
- * so that the floor is above 1 already. (Refusing an unknown client with a higher floor would be no safer: a
- * copy of the refused command could be applied after an older one has begun the session.) The least recently
- * used session is dropped when there are STORE_CLIENTS_MAX. A client is one start of one process, so a repeat could
- * be applied twice only if that many processes start and write between two sends of one command, which its
- * deadline of seconds ends. A sequence STORE_CLIENT_RESULTS_MAX or more above its floor: ERR_LIMIT, every copy.
+ * A command is encoded once, goes through the Raft log, and is applied by every member with
+ * store_apply. Exactly once: it carries (client, sequence, floor); the store keeps the results of
+ * each client's sequences >= floor (bounded) and answers a repeat with the first result. A sequence
+ * below the floor is a late copy of something that nobody waits for: refused. A session begins with
+ * whatever command of a client is applied first: several may be under way and come in any order,
+ * and the very first may have been given up, so that the floor is above 1 already. (Refusing an
+ * unknown client with a higher floor would be no safer: a copy of the refused command could be
+ * applied after an older one has begun the session.) The least recently used session is dropped
+ * when there are STORE_CLIENTS_MAX. A client is one start of one process, so a repeat could be
+ * applied twice only if that many processes start and write between two sends of one command, which
+ * its deadline of seconds ends. A sequence STORE_CLIENT_RESULTS_MAX or more above its floor:
+ * ERR_LIMIT, every copy.
  *
- * Leases are renewed and ended in the log (docs/consensus.md): Renew raises the lease's renewal number,
- * Expire names the number it has seen. A lease with STORE_LEASE_HOLDER is a leader key's: it has an owner
- * (an actor), its renewals carry a stamp that must rise, and keys attached to it can only be touched by
- * commands of that actor, by Expire and by Depose (failure of this rule would let a second primary in
- * before the first is fenced). */
+ * Leases are renewed and ended in the log (docs/consensus.md): Renew raises the lease's renewal
+ * number, Expire names the number it has seen. A lease with STORE_LEASE_HOLDER is a leader key's:
+ * it has an owner (an actor), its renewals carry a stamp that must rise, and keys attached to it
+ * can only be touched by commands of that actor, by Expire and by Depose (failure of this rule
+ * would let a second primary in before the first is fenced). */
 #ifndef RAFT_STORE_H
 #define RAFT_STORE_H
 
-#include "base/err.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/span.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_KEY_BYTES_MAX 1024
-#define STORE_VALUE_BYTES_MAX ((size_t)1536 * 1024)
-#define STORE_COMMAND_BYTES_MAX ((size_t)2 * 1024 * 1024)
-#define STORE_ACTOR_BYTES_MAX 64
-#define STORE_TXN_ITEMS_MAX 128
-#define STORE_CLIENTS_MAX 1024        /* sessions; the least recently applied one goes first */
-#define STORE_CLIENT_RESULTS_MAX 1024 /* commands of one client that are not yet below its floor */
-#define STORE_SEQUENCE_MAX ((uint64_t)1 << 62)
-#define STORE_HISTORY_EVENTS_MAX 4096 /* events kept for watches; older revisions are compacted */
-#define STORE_HISTORY_BYTES_MAX ((size_t)32 * 1024 * 1024)
-#define STORE_MEMBERS_MAX 16
-#define STORE_MEMBER_NAME_BYTES_MAX 64
+#define STORE_KEY_BYTES_MAX      1024
+#define STORE_VALUE_BYTES_MAX    ((size_t)1536 * 1024)
+#define STORE_COMMAND_BYTES_MAX  ((size_t)2 * 1024 * 1024)
+#define STORE_ACTOR_BYTES_MAX    64
+#define STORE_TXN_ITEMS_MAX      128
+#define STORE_CLIENTS_MAX        1024 /* sessions; the least recently applied one goes first */
+#define STORE_CLIENT_RESULTS_MAX 1024 /* commands of one client that are not yet below its floor \
+                                       */
+#define STORE_SEQUENCE_MAX             ((uint64_t)1 << 62)
+#define STORE_HISTORY_EVENTS_MAX       4096 /* events kept for watches; older revisions are compacted */
+#define STORE_HISTORY_BYTES_MAX        ((size_t)32 * 1024 * 1024)
+#define STORE_MEMBERS_MAX              16
+#define STORE_MEMBER_NAME_BYTES_MAX    64
 #define STORE_MEMBER_ADDRESS_BYTES_MAX 256
-/* Limits of the replicated state are part of the format: members with other ones would apply otherwise. */
-#define STORE_KEYS_MAX 262144
-#define STORE_BYTES_MAX ((size_t)256 * 1024 * 1024) /* of all keys and values */
-#define STORE_LEASES_MAX 65536
+/* Limits of the replicated state are part of the format: members with other ones would apply
+ * otherwise. */
+#define STORE_KEYS_MAX         262144
+#define STORE_BYTES_MAX        ((size_t)256 * 1024 * 1024) /* of all keys and values */
+#define STORE_LEASES_MAX       65536
 #define STORE_LEASE_TTL_MS_MAX ((int64_t)10 * 365 * 86400 * 1000)
 
 struct store;
 
-/* --- reading ------------------------------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------------------------------ */
 
 /* Borrowed from the store: valid until the next apply or restore. */
 struct store_kv {
@@ -58,8 +63,8 @@ struct store_kv {
     struct span value;
     int64_t create_revision;
     int64_t mod_revision;
-    int64_t version;  /* 1 at creation */
-    uint64_t lease;   /* 0 = none */
+    int64_t version; /* 1 at creation */
+    uint64_t lease;  /* 0 = none */
 };
 
 struct store_lease {
@@ -69,10 +74,12 @@ struct store_lease {
     int64_t stamp;           /* holder leases: of the last applied renewal */
     uint32_t flags;          /* enum store_lease_flag */
     struct span owner;       /* actor of the grant; empty = anybody's */
-    int64_t applied_at_ms;   /* local: this member's lease clock after it applied; -1 = count afresh */
+    int64_t
+        applied_at_ms; /* local: this member's lease clock after it applied; -1 = count afresh */
 };
 
-/* One member of the Raft group as replicated state; the label in libraft's configuration is only the id. */
+/* One member of the Raft group as replicated state; the label in libraft's configuration is only
+ * the id. */
 struct store_member {
     uint64_t id;
     struct span name;
@@ -82,26 +89,30 @@ struct store_member {
 struct store *store_new(void);
 void store_free(struct store *store);
 
-int64_t store_revision(const struct store *store);  /* of the last change; 1 when empty, as in etcd */
-uint64_t store_applied(const struct store *store);  /* index of the last applied log entry */
+int64_t
+store_revision(const struct store *store); /* of the last change; 1 when empty, as in etcd */
+uint64_t store_applied(const struct store *store); /* index of the last applied log entry */
 bool store_get(const struct store *store, struct span key, struct store_kv *ret_kv);
 /* Calls `visit` for each key that starts with `prefix`, in key order, until it returns false. */
 void store_each(const struct store *store, struct span prefix,
                 bool (*visit)(void *arg, const struct store_kv *kv), void *arg);
 bool store_lease_get(const struct store *store, uint64_t lease, struct store_lease *ret_lease);
-void store_lease_each(const struct store *store, bool (*visit)(void *arg, const struct store_lease *lease),
-                      void *arg);
+void store_lease_each(const struct store *store,
+                      bool (*visit)(void *arg, const struct store_lease *lease), void *arg);
 size_t store_members(const struct store *store, struct store_member *members, size_t count_max);
 
-/* --- commands ----------------------------------------------------------------------------------------- */
+/* --- commands
+ * ----------------------------------------------------------------------------------------- */
 
 enum store_lease_flag { STORE_LEASE_HOLDER = 1 };
 
 enum store_command_type {
     STORE_TXN = 1,
-    STORE_LEASE_GRANT = 2,  /* lease (not 0), ttl_ms, flags, stamp; owner = actor */
-    STORE_LEASE_RENEW = 3,  /* lease, ttl_ms: in force from now on; stamp: holder leases, above the last one */
-    STORE_LEASE_EXPIRE = 4, /* lease, number: ends the lease and deletes its keys if the number matches */
+    STORE_LEASE_GRANT = 2, /* lease (not 0), ttl_ms, flags, stamp; owner = actor */
+    STORE_LEASE_RENEW =
+        3, /* lease, ttl_ms: in force from now on; stamp: holder leases, above the last one */
+    STORE_LEASE_EXPIRE =
+        4, /* lease, number: ends the lease and deletes its keys if the number matches */
     STORE_LEASE_REVOKE = 5, /* lease: by its owner (holder leases) or anybody */
     STORE_MEMBER_SET = 6,   /* member.{id,name,address} */
     STORE_MEMBER_REMOVE = 7 /* member.id */
@@ -112,10 +123,15 @@ enum store_compare_target {
     STORE_CMP_MOD = 2,    /* number: mod revision; 0 compares "absent" */
     STORE_CMP_VERSION = 3,
     STORE_CMP_LEASE = 4,
-    STORE_CMP_VALUE = 5   /* bytes */
+    STORE_CMP_VALUE = 5 /* bytes */
 };
 
-enum store_compare_relation { STORE_EQUAL = 1, STORE_NOT_EQUAL = 2, STORE_LESS = 3, STORE_GREATER = 4 };
+enum store_compare_relation {
+    STORE_EQUAL = 1,
+    STORE_NOT_EQUAL = 2,
+    STORE_LESS = 3,
+    STORE_GREATER = 4
+};
 
 struct store_compare {
     enum store_compare_target target;
@@ -126,11 +142,12 @@ struct store_compare {
 };
 
 enum store_op_type {
-    STORE_OP_PUT = 1,         /* key, value, lease (0 = none) */
-    STORE_OP_DELETE = 2,      /* key; absent is no error */
+    STORE_OP_PUT = 1,    /* key, value, lease (0 = none) */
+    STORE_OP_DELETE = 2, /* key; absent is no error */
     STORE_OP_DELETE_PREFIX = 3,
-    STORE_OP_LEASE_GRANT = 4, /* lease, ttl_ms, flags, stamp: granted before the later ops of the same branch */
-    STORE_OP_LEASE_END = 5    /* lease: ends it and deletes its keys (release by the owner) */
+    STORE_OP_LEASE_GRANT =
+        4, /* lease, ttl_ms, flags, stamp: granted before the later ops of the same branch */
+    STORE_OP_LEASE_END = 5 /* lease: ends it and deletes its keys (release by the owner) */
 };
 
 struct store_op {
@@ -153,7 +170,8 @@ struct store_command {
     enum store_command_type type;
     const struct store_compare *compares; /* STORE_TXN: all must hold ... */
     size_t compare_count;
-    const struct store_op *success; /* ... then these, else `failure`, each branch whole or not at all */
+    const struct store_op
+        *success; /* ... then these, else `failure`, each branch whole or not at all */
     size_t success_count;
     const struct store_op *failure;
     size_t failure_count;
@@ -167,41 +185,48 @@ struct store_command {
 
 /* What a command gave, the same on every member. */
 struct store_result {
-    int code;         /* 0; ERR_CONFLICT: the compares failed and there was no failure branch;
-                       * ERR_REFUSED: rule of holder leases, or a sequence below the floor;
-                       * ERR_NOT_FOUND: no such lease or member, or a renewal number/stamp that is not
-                       * current; ERR_EXISTS: a lease with that id; ERR_INVALID; ERR_LIMIT.
-                       * Other than 0 means that nothing was changed. */
-    bool succeeded;   /* STORE_TXN: the compares held; else the failure branch ran, if there is one */
-    bool repeated;    /* answered from the session, not applied again */
+    int code;       /* 0; ERR_CONFLICT: the compares failed and there was no failure branch;
+                     * ERR_REFUSED: rule of holder leases, or a sequence below the floor;
+                     * ERR_NOT_FOUND: no such lease or member, or a renewal number/stamp that is not
+                     * current; ERR_EXISTS: a lease with that id; ERR_INVALID; ERR_LIMIT.
+                     * Other than 0 means that nothing was changed. */
+    bool succeeded; /* STORE_TXN: the compares held; else the failure branch ran, if there is one */
+    bool repeated;  /* answered from the session, not applied again */
     int64_t revision; /* store revision after the command */
 };
 
 /* Encodes with a version byte; golden bytes in the tests. Fails with ERR_INVALID or ERR_LIMIT. */
-int store_command_encode(const struct store_command *command, struct buf *out, struct error *err) MUST_CHECK;
-/* Decoded command borrows from `bytes` and, for its arrays, from `ret_arena` (buf_free it). */
-int store_command_decode(struct span bytes, struct store_command *ret_command, struct buf *ret_arena,
+int store_command_encode(const struct store_command *command, struct buf *out,
                          struct error *err) MUST_CHECK;
+/* Decoded command borrows from `bytes` and, for its arrays, from `ret_arena` (buf_free it). */
+int store_command_decode(struct span bytes, struct store_command *ret_command,
+                         struct buf *ret_arena, struct error *err) MUST_CHECK;
 
-/* Applies entry `index` (must be store_applied + 1 or later: entries that are no commands are skipped by
- * store_skip). Malformed bytes are a no-op with result code ERR_INVALID on every member alike. */
-void store_apply(struct store *store, uint64_t index, struct span command, struct store_result *ret_result);
+/* Applies entry `index` (must be store_applied + 1 or later: entries that are no commands are
+ * skipped by store_skip). Malformed bytes are a no-op with result code ERR_INVALID on every member
+ * alike. */
+void store_apply(struct store *store, uint64_t index, struct span command,
+                 struct store_result *ret_result);
 void store_skip(struct store *store, uint64_t index);
 
-/* --- time of leases: local, never replicated ----------------------------------------------------------- */
+/* --- time of leases: local, never replicated
+ * ----------------------------------------------------------- */
 
-/* Leases granted or renewed by the last store_apply calls and not noted yet get `now_ms` (the lease clock,
- * read after the apply). */
+/* Leases granted or renewed by the last store_apply calls and not noted yet get `now_ms` (the lease
+ * clock, read after the apply). */
 void store_leases_note(struct store *store, int64_t now_ms);
-/* Every lease is counted afresh from now: after start, snapshot installation, or a suspended host. */
+/* Every lease is counted afresh from now: after start, snapshot installation, or a suspended host.
+ */
 void store_leases_restart(struct store *store, int64_t now_ms);
-/* Calls `expired` for each lease whose full ttl has been counted here, and returns the ms until the next of the
- * others ends (-1 = no other). Does not end any: the caller proposes STORE_LEASE_EXPIRE with the number; until
- * that is applied the lease is named at each call. `expired` must not apply anything. */
+/* Calls `expired` for each lease whose full ttl has been counted here, and returns the ms until the
+ * next of the others ends (-1 = no other). Does not end any: the caller proposes STORE_LEASE_EXPIRE
+ * with the number; until that is applied the lease is named at each call. `expired` must not apply
+ * anything. */
 int64_t store_leases_due(const struct store *store, int64_t now_ms,
                          void (*expired)(void *arg, uint64_t lease, uint64_t number), void *arg);
 
-/* --- watches ------------------------------------------------------------------------------------------- */
+/* --- watches
+ * ------------------------------------------------------------------------------------------- */
 
 enum store_event_type { STORE_EVENT_PUT = 1, STORE_EVENT_DELETE = 2 };
 
@@ -210,16 +235,22 @@ struct store_event {
     struct store_kv kv; /* of a delete: key and mod_revision only */
 };
 
-int64_t store_compacted(const struct store *store); /* revisions <= it are no longer in the history */
-/* Events with revision >= from, key starting with prefix, oldest first. ERR_NOT_FOUND if compacted. The window is
- * local: after store_restore it begins anew, with everything up to the restored revision compacted. */
+int64_t
+store_compacted(const struct store *store); /* revisions <= it are no longer in the history */
+/* Events with revision >= from, key starting with prefix, oldest first. ERR_NOT_FOUND if compacted.
+ * The window is local: after store_restore it begins anew, with everything up to the restored
+ * revision compacted. */
 int store_history_each(const struct store *store, int64_t from_revision, struct span prefix,
-                       bool (*visit)(void *arg, const struct store_event *event), void *arg) MUST_CHECK;
+                       bool (*visit)(void *arg, const struct store_event *event),
+                       void *arg) MUST_CHECK;
 
-/* --- snapshots ------------------------------------------------------------------------------------------ */
+/* --- snapshots
+ * ------------------------------------------------------------------------------------------ */
 
-void store_snapshot(const struct store *store, struct buf *out); /* deterministic bytes, with a version */
-/* Replaces the whole state, or leaves it untouched on error. Leases must be restarted afterwards. */
+void store_snapshot(const struct store *store,
+                    struct buf *out); /* deterministic bytes, with a version */
+/* Replaces the whole state, or leaves it untouched on error. Leases must be restarted afterwards.
+ */
 int store_restore(struct store *store, struct span bytes, struct error *err) MUST_CHECK;
 
 /* Asserts every invariant of the structure (tests, simulator, debug builds). */

@@ -1,9 +1,9 @@
 /* The files that PostgreSQL reads, as text.
  *
- * postgresql.conf is ours; what initdb (or the user before us) wrote lives on as postgresql.base.conf, included first, so that
- * anything we say wins. The upstream is not in it: primary_conninfo names an entry of a service file, which
- * can be replaced under a running server without a reload, and proves that nothing is received any more
- * (docs/consensus.md). */
+ * postgresql.conf is ours; what initdb (or the user before us) wrote lives on as
+ * postgresql.base.conf, included first, so that anything we say wins. The upstream is not in it:
+ * primary_conninfo names an entry of a service file, which can be replaced under a running server
+ * without a reload, and proves that nothing is received any more (docs/consensus.md). */
 #include "pgctl/conf/pg_conf.h"
 
 #include "base/mem.h"
@@ -62,7 +62,8 @@ static void put_sorted(struct buf *out, struct settings *settings)
 {
     qsort(settings->items, settings->count, sizeof settings->items[0], compare_settings);
     for (size_t i = 0; i < settings->count; i++) {
-        if (i + 1 < settings->count && strcasecmp(settings->items[i].name, settings->items[i + 1].name) == 0) {
+        if (i + 1 < settings->count &&
+            strcasecmp(settings->items[i].name, settings->items[i + 1].name) == 0) {
             continue;
         }
         put_setting(out, settings->items[i].name, settings->items[i].value);
@@ -80,8 +81,9 @@ static void put_recovery(struct buf *out, const struct pg_conf *conf)
     buf_free(&conninfo);
     put_setting(out, "primary_slot_name", conf->slot_name == NULL ? "" : conf->slot_name);
     put_setting(out, "recovery_target_timeline", "latest");
-    static const char *const blanked[] = {"recovery_target", "recovery_target_lsn", "recovery_target_name",
-                                          "recovery_target_time", "recovery_target_xid"};
+    static const char *const blanked[] = {"recovery_target", "recovery_target_lsn",
+                                          "recovery_target_name", "recovery_target_time",
+                                          "recovery_target_xid"};
     for (size_t i = 0; i < sizeof blanked / sizeof blanked[0]; i++) {
         put_setting(out, blanked[i], "");
     }
@@ -96,10 +98,11 @@ static void put_recovery(struct buf *out, const struct pg_conf *conf)
 void pg_conf_put(struct buf *out, const struct pg_conf *conf)
 {
     struct settings *settings = mem_new(struct settings);
-    char (*values)[PG_VALUE_BYTES] = mem_alloc_array(pg_controlled_count, PG_VALUE_BYTES);
+    char(*values)[PG_VALUE_BYTES] = mem_alloc_array(pg_controlled_count, PG_VALUE_BYTES);
     char port[8];
 
-    buf_put_str(out, "# Written by pgquorum: do not edit. Change postgresql.parameters instead, or postgresql.base.conf.\n"
+    buf_put_str(out, "# Written by pgquorum: do not edit. Change postgresql.parameters instead, or "
+                     "postgresql.base.conf.\n"
                      "include 'postgresql.base.conf'\n\n");
     /* A standby reattaches within this time; the default of 5 s would be most of a failover. */
     add(settings, "wal_retrieve_retry_interval", "100ms");
@@ -109,7 +112,8 @@ void pg_conf_put(struct buf *out, const struct pg_conf *conf)
         }
     }
     for (size_t i = 0; i < pg_controlled_count; i++) {
-        add(settings, pg_controlled[i].name, pg_conf_controlled(conf, pg_controlled[i].name, values[i]));
+        add(settings, pg_controlled[i].name,
+            pg_conf_controlled(conf, pg_controlled[i].name, values[i]));
     }
     (void)snprintf(port, sizeof port, "%" PRIu16, conf->port);
     add(settings, "cluster_name", conf->scope);
@@ -160,9 +164,13 @@ void pg_conf_filter_auto(struct buf *out, struct span text)
 
 void pg_conf_service(struct buf *out, const struct pg_service *service)
 {
-    buf_put_str(out, "# Written by pgquorum: whom the standby on this node receives from.\n[" PG_SERVICE_NAME "]\n");
+    buf_put_str(
+        out,
+        "# Written by pgquorum: whom the standby on this node receives from.\n[" PG_SERVICE_NAME
+        "]\n");
     if (service->host == NULL) {
-        /* A socket directory that cannot be one: the connection fails at once, whatever listens where. */
+        /* A socket directory that cannot be one: the connection fails at once, whatever listens
+         * where. */
         buf_put_str(out, "host=/dev/null\nport=1\n");
         return;
     }
@@ -173,8 +181,9 @@ void pg_conf_service(struct buf *out, const struct pg_service *service)
     if (service->passfile != NULL) {
         buf_printf(out, "passfile=%s\n", service->passfile);
     }
-    buf_put_str(out, "sslmode=prefer\nchannel_binding=prefer\nconnect_timeout=3\nkeepalives_idle=5\n"
-                     "keepalives_interval=2\nkeepalives_count=3\ntcp_user_timeout=10000\n");
+    buf_put_str(out,
+                "sslmode=prefer\nchannel_binding=prefer\nconnect_timeout=3\nkeepalives_idle=5\n"
+                "keepalives_interval=2\nkeepalives_count=3\ntcp_user_timeout=10000\n");
 }
 
 void pg_conf_pgpass(struct buf *out, const char *user, const char *password)

@@ -1,5 +1,5 @@
-/* PURE: the texts of PostgreSQL's configuration, and the postmaster's arguments. Everything is put into a
- * caller's `struct buf`; input was checked by pg_parameters_check and pg_conf_check. */
+/* PURE: the texts of PostgreSQL's configuration, and the postmaster's arguments. Everything is put
+ * into a caller's `struct buf`; input was checked by pg_parameters_check and pg_conf_check. */
 #ifndef PGCTL_CONF_PG_CONF_H
 #define PGCTL_CONF_PG_CONF_H
 
@@ -21,17 +21,20 @@ struct pg_conf {
     const struct pg_control *control; /* of the data directory; NULL = unknown */
 };
 
-/* Text without line breaks and other control characters: what may stand in a line of any of these files. */
+/* Text without line breaks and other control characters: what may stand in a line of any of these
+ * files. */
 bool pg_conf_is_line(const char *text);
 
-/* Value of a controlled setting (configuration.md, "Controlled GUCs") as it will be passed: given, else its default, and on a
- * standby never below the control file's. NULL if `name` is not controlled. `ret_value` has PG_VALUE_BYTES. */
+/* Value of a controlled setting (configuration.md, "Controlled GUCs") as it will be passed: given,
+ * else its default, and on a standby never below the control file's. NULL if `name` is not
+ * controlled. `ret_value` has PG_VALUE_BYTES. */
 const char *pg_conf_controlled(const struct pg_conf *conf, const char *name, char *ret_value);
 
 /* postgresql.conf: the include of postgresql.base.conf, sorted settings, recovery settings. */
 void pg_conf_put(struct buf *out, const struct pg_conf *conf);
 
-/* "--name=value" of every controlled setting, each a string of its own (mem_free), at most `count_max`; returns the count. */
+/* "--name=value" of every controlled setting, each a string of its own (mem_free), at most
+ * `count_max`; returns the count. */
 #define PG_CONF_ARGS_MAX 20
 size_t pg_conf_arguments(const struct pg_conf *conf, char **ret_args, size_t count_max);
 
@@ -53,19 +56,22 @@ void pg_conf_pgpass(struct buf *out, const char *user, const char *password);
 /* pg_hba.conf and pg_ident.conf: a do-not-edit comment and the lines. */
 void pg_conf_lines(struct buf *out, const struct pg_lines *lines);
 
-/* History file of a timeline that is left out: a running standby refuses to follow it, PostgreSQL's promotion skips it. */
+/* History file of a timeline that is left out: a running standby refuses to follow it, PostgreSQL's
+ * promotion skips it. */
 void pg_conf_skipped_history(struct buf *out, uint32_t current_timeline);
 
-/* --- quoting --------------------------------------------------------------------------------------- */
+/* --- quoting
+ * --------------------------------------------------------------------------------------- */
 
 void pg_quote_conf(struct buf *out, const char *value);     /* 'it''s', backslashes doubled */
 void pg_quote_conninfo(struct buf *out, const char *value); /* 'it\'s' */
 void pg_quote_ident(struct buf *out, const char *name);     /* "a""b" */
-void pg_quote_literal(struct buf *out, const char *value);  /* 'it''s', E'' if there is a backslash */
+void pg_quote_literal(struct buf *out,
+                      const char *value); /* 'it''s', E'' if there is a backslash */
 
-/* CREATE or ALTER of a role, as one DO-free statement for `exists`; `options` are words like CREATEDB. ERR_INVALID for
- * an option that is not a plain word. */
-int pg_conf_role_sql(struct buf *out, const char *name, const char *password, const struct pg_lines *options,
-                     bool exists, struct error *err) MUST_CHECK;
+/* CREATE or ALTER of a role, as one DO-free statement for `exists`; `options` are words like
+ * CREATEDB. ERR_INVALID for an option that is not a plain word. */
+int pg_conf_role_sql(struct buf *out, const char *name, const char *password,
+                     const struct pg_lines *options, bool exists, struct error *err) MUST_CHECK;
 
 #endif

@@ -1,10 +1,11 @@
 /* The settings that must agree over the cluster, and what users may give for them.
  *
- * They stand on the postmaster's command line, where neither ALTER SYSTEM nor an edited file can change them. Five of them
- * must not be smaller on a standby than they were on its primary, or it stops in the middle of recovery: there the
- * larger of configuration and control file wins. */
-#include "pgctl/conf/pg_conf.h"
+ * They stand on the postmaster's command line, where neither ALTER SYSTEM nor an edited file can
+ * change them. Five of them must not be smaller on a standby than they were on its primary, or it
+ * stops in the middle of recovery: there the larger of configuration and control file wins. */
 #include "pgctl/conf/pg_controlled.h"
+
+#include "pgctl/conf/pg_conf.h"
 #include "pgctl/pg_parse.h"
 
 #include <errno.h>
@@ -30,8 +31,12 @@ const size_t pg_controlled_count = sizeof pg_controlled / sizeof pg_controlled[0
 
 /* Ours alone: what a user gives is refused nowhere and used nowhere, as with Patroni. */
 static const char *const ours[] = {
-    "listen_addresses", "port", "cluster_name", "primary_conninfo", "primary_slot_name", "hba_file", "ident_file",
-    "data_directory", "config_file", "external_pid_file", "wal_keep_segments", "recovery_target_timeline",
+    "listen_addresses",  "port",
+    "cluster_name",      "primary_conninfo",
+    "primary_slot_name", "hba_file",
+    "ident_file",        "data_directory",
+    "config_file",       "external_pid_file",
+    "wal_keep_segments", "recovery_target_timeline",
 };
 
 bool pg_controlled_is_ours(const char *name)
@@ -72,7 +77,8 @@ static int check_number(const struct pg_controlled *row, const char *value, stru
     errno = 0;
     long number = strtol(value, &end, 10);
     if (errno != 0 || end == value || *end != '\0' || number < row->min || number > INT32_MAX) {
-        return error_set(err, ERR_INVALID, "postgresql.parameters.%s is '%s': give a whole number, at least %ld",
+        return error_set(err, ERR_INVALID,
+                         "postgresql.parameters.%s is '%s': give a whole number, at least %ld",
                          row->name, value, row->min);
     }
     return 0;
@@ -87,14 +93,16 @@ static int check_controlled(const struct pg_controlled *row, const char *value, 
     case PG_VALUE_BOOL:
     case PG_VALUE_TRUE:
         if (!parse_bool(value, &on) || (row->kind == PG_VALUE_TRUE && !on)) {
-            return error_set(err, ERR_INVALID, "postgresql.parameters.%s is '%s': give %s", row->name, value,
-                             row->kind == PG_VALUE_TRUE ? "on (standbys must answer questions)" : "on or off");
+            return error_set(
+                err, ERR_INVALID, "postgresql.parameters.%s is '%s': give %s", row->name, value,
+                row->kind == PG_VALUE_TRUE ? "on (standbys must answer questions)" : "on or off");
         }
         return 0;
     case PG_VALUE_WAL_LEVEL:
         if (strcasecmp(value, "replica") != 0 && strcasecmp(value, "logical") != 0 &&
             strcasecmp(value, "hot_standby") != 0) {
-            return error_set(err, ERR_INVALID, "postgresql.parameters.wal_level is '%s': give replica or logical",
+            return error_set(err, ERR_INVALID,
+                             "postgresql.parameters.wal_level is '%s': give replica or logical",
                              value);
         }
         return 0;
@@ -103,7 +111,8 @@ static int check_controlled(const struct pg_controlled *row, const char *value, 
     return 0;
 }
 
-/* PostgreSQL's rule for setting names: words of letters, digits, _ and $, one dot between class and name. */
+/* PostgreSQL's rule for setting names: words of letters, digits, _ and $, one dot between class and
+ * name. */
 static bool is_name(const char *name)
 {
     const char *c = name;
@@ -123,16 +132,19 @@ static bool is_name(const char *name)
 int pg_parameters_check(const struct pg_parameters *parameters, struct error *err)
 {
     if (parameters->count > PG_PARAMETERS_MAX) {
-        return error_set(err, ERR_LIMIT, "postgresql.parameters has %zu settings, at most %d are allowed",
+        return error_set(err, ERR_LIMIT,
+                         "postgresql.parameters has %zu settings, at most %d are allowed",
                          parameters->count, PG_PARAMETERS_MAX);
     }
     for (size_t i = 0; i < parameters->count; i++) {
         const struct pg_parameter *item = &parameters->items[i];
         if (!is_name(item->name)) {
-            return error_set(err, ERR_INVALID, "postgresql.parameters: '%.80s' is no name of a setting", item->name);
+            return error_set(err, ERR_INVALID,
+                             "postgresql.parameters: '%.80s' is no name of a setting", item->name);
         }
         if (!pg_conf_is_line(item->value)) {
-            return error_set(err, ERR_INVALID, "postgresql.parameters.%s has a line break or a control character",
+            return error_set(err, ERR_INVALID,
+                             "postgresql.parameters.%s has a line break or a control character",
                              item->name);
         }
         const struct pg_controlled *row = pg_controlled_find(item->name);

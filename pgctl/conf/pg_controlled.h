@@ -5,7 +5,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum pg_value_kind { PG_VALUE_ANY, PG_VALUE_NUMBER, PG_VALUE_BOOL, PG_VALUE_TRUE, PG_VALUE_WAL_LEVEL };
+enum pg_value_kind {
+    PG_VALUE_ANY,
+    PG_VALUE_NUMBER,
+    PG_VALUE_BOOL,
+    PG_VALUE_TRUE,
+    PG_VALUE_WAL_LEVEL
+};
 
 struct pg_controlled {
     const char *name;
@@ -18,7 +24,8 @@ struct pg_controlled {
 extern const struct pg_controlled pg_controlled[];
 extern const size_t pg_controlled_count;
 
-const struct pg_controlled *pg_controlled_find(const char *name); /* any case; NULL = not controlled */
+const struct pg_controlled *
+pg_controlled_find(const char *name); /* any case; NULL = not controlled */
 /* Settings that only we write: listen_addresses, primary_conninfo, recovery_target... */
 bool pg_controlled_is_ours(const char *name);
 

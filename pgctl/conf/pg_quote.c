@@ -68,16 +68,17 @@ static int check_option(const char *option, const char *role, struct error *err)
 {
     for (const char *c = option; *c != '\0'; c++) {
         if (!isalnum((unsigned char)*c) && strchr(" _-", *c) == NULL) {
-            return error_set(err, ERR_INVALID,
-                             "bootstrap.users: option '%s' of '%s': only words like CREATEDB are allowed", option,
-                             role);
+            return error_set(
+                err, ERR_INVALID,
+                "bootstrap.users: option '%s' of '%s': only words like CREATEDB are allowed",
+                option, role);
         }
     }
     return 0;
 }
 
-int pg_conf_role_sql(struct buf *out, const char *name, const char *password, const struct pg_lines *options,
-                     bool exists, struct error *err)
+int pg_conf_role_sql(struct buf *out, const char *name, const char *password,
+                     const struct pg_lines *options, bool exists, struct error *err)
 {
     bool login_given = false;
 
@@ -90,7 +91,8 @@ int pg_conf_role_sql(struct buf *out, const char *name, const char *password, co
         if (rc != 0) {
             return rc;
         }
-        login_given = login_given || strcasecmp(option, "LOGIN") == 0 || strcasecmp(option, "NOLOGIN") == 0;
+        login_given =
+            login_given || strcasecmp(option, "LOGIN") == 0 || strcasecmp(option, "NOLOGIN") == 0;
         put_char(out, ' ');
         for (const char *c = option; *c != '\0'; c++) {
             put_char(out, (char)toupper((unsigned char)*c));

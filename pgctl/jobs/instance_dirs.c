@@ -1,5 +1,5 @@
-/* A data directory that is given up: emptied, or moved aside. The caller has checked that it may be (invariant I10) and says
- * why; here is the last look, that nobody works in it. */
+/* A data directory that is given up: emptied, or moved aside. The caller has checked that it may be
+ * (invariant I10) and says why; here is the last look, that nobody works in it. */
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
@@ -24,7 +24,8 @@ static int check(const struct dirs_data *data, struct error *err)
 
     pg_dir_look(data->data_dir, data->marker_path, data->service_path, found);
     if (found->running) {
-        rc = error_set(err, ERR_BUSY, "process %d works in '%s'", (int)found->pidfile_pid, data->data_dir);
+        rc = error_set(err, ERR_BUSY, "process %d works in '%s'", (int)found->pidfile_pid,
+                       data->data_dir);
     } else if (found->kind == PG_DIR_FOREIGN || found->kind == PG_DIR_UNREADABLE) {
         rc = error_set(err, ERR_REFUSED, "%s: it is left alone", found->reason);
     }
@@ -48,7 +49,8 @@ static int move_aside(const struct dirs_data *data, struct error *err)
         (void)rmdir(target);
     }
     if (rename(data->data_dir, target) != 0 && errno != ENOENT) {
-        return error_set(err, err_from_errno(errno), "renaming '%s' to '%s': %s", data->data_dir, target, strerror(errno));
+        return error_set(err, err_from_errno(errno), "renaming '%s' to '%s': %s", data->data_dir,
+                         target, strerror(errno));
     }
     return 0;
 }
@@ -67,7 +69,8 @@ static void dirs_step(struct pg_task *task)
     struct dirs_data *data = task->data;
 
     if (task->state++ == 0) {
-        pg_task_say(task, "%s the data directory: %.150s", data->move ? "moving aside" : "removing", data->reason);
+        pg_task_say(task, "%s the data directory: %.150s", data->move ? "moving aside" : "removing",
+                    data->reason);
         pg_task_work(task, dirs_work, data);
     } else if (task->rc != 0) {
         error_wrap(&task->err, "%s the data directory", data->move ? "moving aside" : "removing");
@@ -78,8 +81,8 @@ static void dirs_step(struct pg_task *task)
     }
 }
 
-static int start_dirs(struct pg_instance *pg, const struct pg_task_ops *ops, const char *reason, int64_t timeout_ms,
-                      pg_done_cb done, void *arg, struct error *err)
+static int start_dirs(struct pg_instance *pg, const struct pg_task_ops *ops, const char *reason,
+                      int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     if (reason == NULL || reason[0] == '\0') {
         return error_set(err, ERR_INVALID, "%s: a reason is needed", ops->name);
@@ -97,16 +100,18 @@ static int start_dirs(struct pg_instance *pg, const struct pg_task_ops *ops, con
     return rc;
 }
 
-int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t timeout_ms, pg_done_cb done, void *arg,
-                       struct error *err)
+int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
+                       pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "remove", .job = PG_JOB_REMOVE, .step = dirs_step};
+    static const struct pg_task_ops ops = {
+        .name = "remove", .job = PG_JOB_REMOVE, .step = dirs_step};
     return start_dirs(instance, &ops, reason, timeout_ms, done, arg, err);
 }
 
-int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms, pg_done_cb done,
-                           void *arg, struct error *err)
+int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
+                           pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "move aside", .job = PG_JOB_MOVE_ASIDE, .step = dirs_step};
+    static const struct pg_task_ops ops = {
+        .name = "move aside", .job = PG_JOB_MOVE_ASIDE, .step = dirs_step};
     return start_dirs(instance, &ops, reason, timeout_ms, done, arg, err);
 }

@@ -208,7 +208,8 @@ struct peer_data {
     void *arg;
 };
 
-static struct pg_conn_target peer_target(const struct pg_instance *pg, const char *host, uint16_t port)
+static struct pg_conn_target peer_target(const struct pg_instance *pg, const char *host,
+                                         uint16_t port)
 {
     const struct pg_account *account = pg_rewind_account(pg);
     return (struct pg_conn_target){

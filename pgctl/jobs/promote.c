@@ -1,13 +1,14 @@
-/* Promotion to a timeline number that was chosen before (docs/consensus.md: two promotions must never make the same one).
+/* Promotion to a timeline number that was chosen before (docs/consensus.md: two promotions must
+ * never make the same one).
  *
  *   LOOK -> CONNECT -> ASK -> SKIP (history files) -> SEND -> [CONNECT -> ASK -> RESEND] ... -> end
  *
- * PostgreSQL takes the first number that has no history file, so every number between the present and the wanted one gets a
- * file. They are removed again if the promotion is not sent. After the last look at the lease nothing but the signal
- * follows.
+ * PostgreSQL takes the first number that has no history file, so every number between the present
+ * and the wanted one gets a file. They are removed again if the promotion is not sent. After the
+ * last look at the lease nothing but the signal follows.
  *
- * The signal is repeated while the file `promote` is there: its wake-up can be lost while the walreceiver ends, and then the
- * startup process sleeps for seconds (seen in 6 of 70). */
+ * The signal is repeated while the file `promote` is there: its wake-up can be lost while the
+ * walreceiver ends, and then the startup process sleeps for seconds (seen in 6 of 70). */
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -23,11 +24,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RESEND_EVERY_MS  50
-#define LOOK_EVERY_MS    10
-#define SKIPPED_MAX      64 /* numbers left out at once: each is a primary that died before anyone saw it */
+#define RESEND_EVERY_MS 50
+#define LOOK_EVERY_MS   10
+#define SKIPPED_MAX \
+    64 /* numbers left out at once: each is a primary that died before anyone saw it */
 
-enum { PROMOTE_LOOK, PROMOTE_CONNECT, PROMOTE_ASK, PROMOTE_ASKED, PROMOTE_SKIPPED, PROMOTE_SENT, PROMOTE_UNDONE, PROMOTE_WAITED };
+enum {
+    PROMOTE_LOOK,
+    PROMOTE_CONNECT,
+    PROMOTE_ASK,
+    PROMOTE_ASKED,
+    PROMOTE_SKIPPED,
+    PROMOTE_SENT,
+    PROMOTE_UNDONE,
+    PROMOTE_WAITED
+};
 
 struct promote_data {
     struct pg_promote promote;
@@ -41,7 +52,8 @@ struct promote_data {
 };
 
 static const char ask_sql[] =
-    "SELECT r.rec, CASE WHEN r.rec THEN greatest(w.received_tli, m.min_recovery_end_timeline, c.timeline_id)::bigint"
+    "SELECT r.rec, CASE WHEN r.rec THEN greatest(w.received_tli, m.min_recovery_end_timeline, "
+    "c.timeline_id)::bigint"
     " ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END"
     " FROM (SELECT pg_is_in_recovery() AS rec) r CROSS JOIN pg_control_checkpoint() c"
     " CROSS JOIN pg_control_recovery() m LEFT JOIN pg_stat_wal_receiver w ON true";
@@ -49,7 +61,8 @@ static const char ask_sql[] =
 static void history_path(const struct promote_data *data, uint32_t timeline, char *ret_path)
 {
     char name[PG_HISTORY_NAME_BYTES];
-    (void)snprintf(ret_path, PG_PATH_BYTES, "%.900s/pg_wal/%s", data->data_dir, pg_history_name(timeline, name));
+    (void)snprintf(ret_path, PG_PATH_BYTES, "%.900s/pg_wal/%s", data->data_dir,
+                   pg_history_name(timeline, name));
 }
 
 static int look_work(void *arg, struct error *err)
@@ -68,11 +81,13 @@ static int skip_work(void *arg, struct error *err)
 
     history_path(data, data->promote.timeline, path);
     if (pg_file_exists(path)) {
-        return error_set(err, ERR_REFUSED, "timeline %" PRIu32 " has been made already: '%s' is there",
+        return error_set(err, ERR_REFUSED,
+                         "timeline %" PRIu32 " has been made already: '%s' is there",
                          data->promote.timeline, path);
     }
     pg_conf_skipped_history(&text, data->current);
-    for (uint32_t timeline = data->current + 1; rc == 0 && timeline < data->promote.timeline; timeline++) {
+    for (uint32_t timeline = data->current + 1; rc == 0 && timeline < data->promote.timeline;
+         timeline++) {
         history_path(data, timeline, path);
         if (!pg_file_exists(path)) {
             rc = pg_file_write(path, buf_span(&text), 0600, err);
@@ -103,7 +118,8 @@ static void promote_undo(struct pg_task *task)
 {
     struct promote_data *data = task->data;
     if (!data->sent) {
-        (void)undo_work(data, NULL); /* a few unlinks, and the promotion was cancelled in the middle: rare */
+        (void)undo_work(
+            data, NULL); /* a few unlinks, and the promotion was cancelled in the middle: rare */
     }
 }
 
@@ -121,7 +137,8 @@ static int send_work(void *arg, struct error *err)
     if (kill(data->pid, SIGUSR1) != 0) {
         int errnum = errno;
         (void)unlink(path);
-        return error_set(err, err_from_errno(errnum), "signalling the postmaster: %s", strerror(errnum));
+        return error_set(err, err_from_errno(errnum), "signalling the postmaster: %s",
+                         strerror(errnum));
     }
     return 0;
 }
@@ -142,7 +159,8 @@ static int resend_work(void *arg, struct error *err)
 static void fail_promote(struct pg_task *task)
 {
     promote_undo(task);
-    error_wrap(&task->err, "promoting to timeline %" PRIu32, ((struct promote_data *)task->data)->promote.timeline);
+    error_wrap(&task->err, "promoting to timeline %" PRIu32,
+               ((struct promote_data *)task->data)->promote.timeline);
     pg_task_fail(task);
 }
 
@@ -150,10 +168,13 @@ static void fail_promote(struct pg_task *task)
 static void decide(struct pg_task *task, struct promote_data *data)
 {
     if (data->current >= data->promote.timeline) {
-        pg_task_fail_with(task, ERR_REFUSED, "promoting to timeline %" PRIu32 ": the instance is on timeline %" PRIu32 " already",
+        pg_task_fail_with(task, ERR_REFUSED,
+                          "promoting to timeline %" PRIu32 ": the instance is on timeline %" PRIu32
+                          " already",
                           data->promote.timeline, data->current);
     } else if (data->promote.timeline - data->current > SKIPPED_MAX) {
-        pg_task_fail_with(task, ERR_LIMIT, "promoting to timeline %" PRIu32 ": more than %d numbers above %" PRIu32,
+        pg_task_fail_with(task, ERR_LIMIT,
+                          "promoting to timeline %" PRIu32 ": more than %d numbers above %" PRIu32,
                           data->promote.timeline, SKIPPED_MAX, data->current);
     } else {
         task->state = PROMOTE_SKIPPED;
@@ -169,7 +190,8 @@ static void asked(struct pg_task *task, struct promote_data *data)
     if (!in_recovery && timeline == data->promote.timeline) {
         pg_task_end(task);
     } else if (!in_recovery) {
-        pg_task_fail_with(task, ERR_CONFLICT, "promoted to timeline %" PRIu32 " in place of %" PRIu32, timeline,
+        pg_task_fail_with(task, ERR_CONFLICT,
+                          "promoted to timeline %" PRIu32 " in place of %" PRIu32, timeline,
                           data->promote.timeline);
     } else if (!data->sent) {
         data->current = timeline;
@@ -186,26 +208,30 @@ static void asked(struct pg_task *task, struct promote_data *data)
 
 static void send_or_undo(struct pg_task *task, struct promote_data *data)
 {
-    if (data->promote.still_allowed != NULL && !data->promote.still_allowed(data->promote.still_allowed_arg)) {
+    if (data->promote.still_allowed != NULL &&
+        !data->promote.still_allowed(data->promote.still_allowed_arg)) {
         task->state = PROMOTE_UNDONE;
         pg_task_work(task, undo_work, data);
         return;
     }
     task->state = PROMOTE_SENT;
-    task->pg->promote_sent = true; /* before it is: a crash between the two must not look as if it were not */
+    task->pg->promote_sent =
+        true; /* before it is: a crash between the two must not look as if it were not */
     data->sent = true;
     data->signaled_ms = clock_mono_ms(task->pg->clock);
     pg_task_say(task, "promotion sent, waiting for the end of recovery");
     pg_task_work(task, send_work, data);
 }
 
-/* After the signal a lost connection is made anew: promotion itself ends none, but the instance may be short of memory. */
+/* After the signal a lost connection is made anew: promotion itself ends none, but the instance may
+ * be short of memory. */
 static void step_failed(struct pg_task *task, struct promote_data *data)
 {
     if (!data->sent || task->state == PROMOTE_SENT) {
         fail_promote(task);
     } else if (pg_task_expired(task)) {
-        pg_task_fail_with(task, ERR_TIMEOUT, "promotion to timeline %" PRIu32 " was sent, and is not done in time",
+        pg_task_fail_with(task, ERR_TIMEOUT,
+                          "promotion to timeline %" PRIu32 " was sent, and is not done in time",
                           data->promote.timeline);
     } else {
         task->state = PROMOTE_CONNECT;
@@ -222,7 +248,8 @@ static void promote_step(struct pg_task *task)
         return;
     }
     if (data->sent && pg_task_expired(task)) {
-        pg_task_fail_with(task, ERR_TIMEOUT, "promotion to timeline %" PRIu32 " was sent, and is not done in time",
+        pg_task_fail_with(task, ERR_TIMEOUT,
+                          "promotion to timeline %" PRIu32 " was sent, and is not done in time",
                           data->promote.timeline);
         return;
     }
@@ -244,15 +271,17 @@ static void promote_step(struct pg_task *task)
     case PROMOTE_ASKED: asked(task, data); return;
     case PROMOTE_SKIPPED: send_or_undo(task, data); return;
     case PROMOTE_UNDONE:
-        pg_task_fail_with(task, ERR_REFUSED, "promoting to timeline %" PRIu32 ": not allowed any more, nothing was sent",
+        pg_task_fail_with(task, ERR_REFUSED,
+                          "promoting to timeline %" PRIu32
+                          ": not allowed any more, nothing was sent",
                           data->promote.timeline);
         return;
     default: ASSERT(false);
     }
 }
 
-int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote, int64_t timeout_ms,
-                        pg_done_cb done, void *arg, struct error *err)
+int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
+                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
         .name = "promote", .job = PG_JOB_PROMOTE, .step = promote_step, .undo = promote_undo};

@@ -1,8 +1,9 @@
 /* What is changed on a running server: settings, slots; and a checkpoint.
  *
  * Reload:  CHECK (a child) -> WRITE -> SIGNAL -> end
- * New values are tried before they are believed: `postgres -C` reads the candidate file as a start would, and names the
- * line that it refuses. A bad value in the real file would be half applied by a reload, and would stop the next start. */
+ * New values are tried before they are believed: `postgres -C` reads the candidate file as a start
+ * would, and names the line that it refuses. A bad value in the real file would be half applied by
+ * a reload, and would stop the next start. */
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -41,7 +42,8 @@ static int look_work(void *arg, struct error *err)
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->data_dir);
     data->standby = pg_file_exists(path);
     data->pid = pg_dir_postmaster(data->data_dir);
-    return data->exists ? pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err) : 0;
+    return data->exists ? pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err)
+                        : 0;
 }
 
 static int write_work(void *arg, struct error *err)
@@ -65,7 +67,8 @@ static void take_new_values(struct pg_instance *pg, struct reload_data *data)
     data->ident = ident;
 }
 
-/* PostgreSQL tells the reason first ("LOG: invalid value for parameter ..."), and then that the file has errors. */
+/* PostgreSQL tells the reason first ("LOG: invalid value for parameter ..."), and then that the
+ * file has errors. */
 static void refused_values(struct pg_task *task)
 {
     const char *text = buf_str(&task->errors);
@@ -80,7 +83,8 @@ static void refused_values(struct pg_task *task)
 static void check(struct pg_task *task, struct reload_data *data)
 {
     char config_file[PG_PATH_BYTES + 16];
-    const char *const argv[] = {task->pg->bin.paths[PG_POSTGRES], "-D", data->data_dir, config_file, "-C", "port", NULL};
+    const char *const argv[] = {
+        task->pg->bin.paths[PG_POSTGRES], "-D", data->data_dir, config_file, "-C", "port", NULL};
 
     if (!data->exists) { /* nothing to write to yet: kept for the first start */
         take_new_values(task->pg, data);
@@ -162,14 +166,15 @@ static int check_hba(const struct pg_lines *lines, const char *key, struct error
     }
     for (size_t i = 0; i < lines->count; i++) {
         if (!pg_conf_is_line(lines->items[i])) {
-            return error_set(err, ERR_INVALID, "%s: line %zu has a line break or a control character", key, i + 1);
+            return error_set(err, ERR_INVALID,
+                             "%s: line %zu has a line break or a control character", key, i + 1);
         }
     }
     return 0;
 }
 
-int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload, int64_t timeout_ms, pg_done_cb done,
-                       void *arg, struct error *err)
+int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
+                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
         .name = "reload", .step = reload_step, .undo = reload_undo, .release = reload_release};
@@ -182,7 +187,8 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     LIST_EACH(item, &instance->tasks)
     {
         if (LIST_OWNER(item, struct pg_task, link)->ops == &ops || instance->job != NULL) {
-            return error_set(err, ERR_BUSY, "reload: %s", instance->job != NULL ? "a job is running" : "one is under way");
+            return error_set(err, ERR_BUSY, "reload: %s",
+                             instance->job != NULL ? "a job is running" : "one is under way");
         }
     }
     struct reload_data *data = mem_new(struct reload_data);
@@ -193,7 +199,8 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     data->hba = pg_lines_dup(&reload->pg_hba);
     data->ident = pg_lines_dup(&reload->pg_ident);
     data->data_dir = instance->config.data_dir;
-    (void)snprintf(data->candidate_path, sizeof data->candidate_path, "%s/postgresql.conf.candidate", data->data_dir);
+    (void)snprintf(data->candidate_path, sizeof data->candidate_path,
+                   "%s/postgresql.conf.candidate", data->data_dir);
     struct pg_task *task = NULL;
     rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, &task, err);
     if (rc != 0) {
@@ -204,7 +211,8 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     return rc;
 }
 
-/* --- slots -------------------------------------------------------------------------------------------- */
+/* --- slots
+ * -------------------------------------------------------------------------------------------- */
 
 #define SLOT_CHANGES_MAX (2 * PG_SLOTS_MAX)
 
@@ -227,7 +235,8 @@ static bool is_wanted(const struct slots_data *data, const char *name)
     return false;
 }
 
-static void add_change(struct slots_data *data, const char *call, const char *name, const char *rest)
+static void add_change(struct slots_data *data, const char *call, const char *name,
+                       const char *rest)
 {
     struct buf sql = BUF_INIT;
     if (data->change_count == SLOT_CHANGES_MAX) {
@@ -253,10 +262,12 @@ static void plan_slots(struct pg_task *task, struct slots_data *data)
     for (size_t i = 0; i < data->names.count; i++) {
         bool there = false;
         for (int row = 0; row < PQntuples(rows) && !there; row++) {
-            there = strcmp(pg_cell(rows, row, 0), data->names.items[i]) == 0 && strcmp(pg_cell(rows, row, 3), "lost") != 0;
+            there = strcmp(pg_cell(rows, row, 0), data->names.items[i]) == 0 &&
+                    strcmp(pg_cell(rows, row, 3), "lost") != 0;
         }
         if (!there) {
-            add_change(data, "pg_create_physical_replication_slot", data->names.items[i], ", true)");
+            add_change(data, "pg_create_physical_replication_slot", data->names.items[i],
+                       ", true)");
         }
     }
 }
@@ -276,8 +287,10 @@ static void slots_step(struct pg_task *task)
     switch (task->state) {
     case 0: pg_task_connect_local(task); break;
     case 1:
-        pg_task_query(task, "SELECT slot_name, slot_type = 'physical', active, wal_status FROM pg_replication_slots"
-                            " WHERE NOT temporary");
+        pg_task_query(
+            task,
+            "SELECT slot_name, slot_type = 'physical', active, wal_status FROM pg_replication_slots"
+            " WHERE NOT temporary");
         break;
     case 2: plan_slots(task, data); /* fall through */
     default:
@@ -304,14 +317,15 @@ static void slots_release(struct pg_task *task)
     }
 }
 
-int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names, int64_t timeout_ms, pg_done_cb done,
-                          void *arg, struct error *err)
+int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names,
+                          int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "replication slots", .step = slots_step, .release = slots_release};
+    static const struct pg_task_ops ops = {
+        .name = "replication slots", .step = slots_step, .release = slots_release};
 
     if (names->count > PG_SLOTS_MAX) {
-        return error_set(err, ERR_LIMIT, "%zu replication slots are wanted, at most %d are handled", names->count,
-                         PG_SLOTS_MAX);
+        return error_set(err, ERR_LIMIT, "%zu replication slots are wanted, at most %d are handled",
+                         names->count, PG_SLOTS_MAX);
     }
     struct slots_data *data = mem_new(struct slots_data);
     data->names = pg_lines_dup(names);
@@ -323,7 +337,8 @@ int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *n
     return rc;
 }
 
-/* --- checkpoint ---------------------------------------------------------------------------------------- */
+/* --- checkpoint
+ * ---------------------------------------------------------------------------------------- */
 
 static void checkpoint_step(struct pg_task *task)
 {
@@ -339,8 +354,8 @@ static void checkpoint_step(struct pg_task *task)
     }
 }
 
-int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
-                           struct error *err)
+int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                           void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {.name = "checkpoint", .step = checkpoint_step};
     return pg_task_start(instance, &ops, NULL, timeout_ms, done, arg, NULL, err);

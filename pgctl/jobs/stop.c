@@ -2,8 +2,8 @@
  *
  *   CLEAR (other jobs end) -> LOOK -> [CHECKPOINTING] -> ASK -> WAIT ... -> end
  *
- * The fence stops what it has started, and kills what is left in time. An adopted postmaster (the fence did not start it)
- * gets its signal from here; the kill is the fence's in both cases. */
+ * The fence stops what it has started, and kills what is left in time. An adopted postmaster (the
+ * fence did not start it) gets its signal from here; the kill is the fence's in both cases. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
@@ -11,11 +11,19 @@
 
 #include <signal.h>
 
-#define LOOK_EVERY_MS   50 /* events of the fence wake us earlier */
-#define KILL_TAKES_MS   10000
-#define CLEAR_EVERY_MS  5
+#define LOOK_EVERY_MS  50 /* events of the fence wake us earlier */
+#define KILL_TAKES_MS  10000
+#define CLEAR_EVERY_MS 5
 
-enum { STOP_CLEAR, STOP_LOOKED, STOP_CONNECTED, STOP_CHECKPOINTED, STOP_ASKED, STOP_WAIT, STOP_KILL_ASKED };
+enum {
+    STOP_CLEAR,
+    STOP_LOOKED,
+    STOP_CONNECTED,
+    STOP_CHECKPOINTED,
+    STOP_ASKED,
+    STOP_WAIT,
+    STOP_KILL_ASKED
+};
 
 struct stop_data {
     struct pg_stop stop;
@@ -63,16 +71,19 @@ static void kill_all(struct pg_task *task, struct stop_data *data)
     data->killed = true;
     pg_task_say(task, "killing every process of the instance");
     if (fence_of(task) == NULL) {
-        pg_task_fail_with(task, ERR_UNAVAILABLE, "stopping PostgreSQL: there is no fence process to kill it");
+        pg_task_fail_with(task, ERR_UNAVAILABLE,
+                          "stopping PostgreSQL: there is no fence process to kill it");
         return;
     }
-    pg_task_fence(task, fence_client_kill(task->pg->fence, data->data_dir, pg_task_on_fence, task, &task->err));
+    pg_task_fence(task, fence_client_kill(task->pg->fence, data->data_dir, pg_task_on_fence, task,
+                                          &task->err));
 }
 
 static bool fence_started_it(const struct pg_task *task, const struct stop_data *data)
 {
     const struct fence_status *status = fence_of(task);
-    return status != NULL && status->running && (data->pid == 0 || status->postmaster_pid == data->pid);
+    return status != NULL && status->running &&
+           (data->pid == 0 || status->postmaster_pid == data->pid);
 }
 
 static int stop_signal(enum fence_stop_mode mode)
@@ -100,7 +111,8 @@ static void ask(struct pg_task *task, struct stop_data *data)
     task->state = STOP_ASKED;
     if (fence_started_it(task, data)) {
         int64_t kill_at_ms = clock_lease_ms(pg->clock) + data->stop.kill_after_ms;
-        pg_task_fence(task, fence_client_stop(pg->fence, data->stop.mode, kill_at_ms, pg_task_on_fence, task, &task->err));
+        pg_task_fence(task, fence_client_stop(pg->fence, data->stop.mode, kill_at_ms,
+                                              pg_task_on_fence, task, &task->err));
         return;
     }
     if (data->pid > 0) {
@@ -119,7 +131,8 @@ static bool is_over(const struct pg_task *task, const struct stop_data *data)
     if (data->killed) {
         return status->all_gone && !status->running && !status->killing;
     }
-    bool fence_done = !status->running && !status->killing && (status->starts == 0 || status->all_gone || !status->exited);
+    bool fence_done = !status->running && !status->killing &&
+                      (status->starts == 0 || status->all_gone || !status->exited);
     return fence_done && data->pid == 0;
 }
 
@@ -128,7 +141,8 @@ static void wait_or_end(struct pg_task *task, struct stop_data *data)
     if (is_over(task, data)) {
         pg_task_end(task);
     } else if (pg_task_expired(task)) {
-        pg_task_fail_with(task, ERR_TIMEOUT, "stopping PostgreSQL: processes of the instance are left");
+        pg_task_fail_with(task, ERR_TIMEOUT,
+                          "stopping PostgreSQL: processes of the instance are left");
     } else if (!data->killed && clock_mono_ms(task->pg->clock) > data->kill_ms) {
         kill_all(task, data);
     } else {
@@ -143,7 +157,8 @@ static void looked(struct pg_task *task, struct stop_data *data)
         wait_or_end(task, data);
     } else if (data->pid == 0 && data->stop.kill_after_ms > 0 && is_over(task, data)) {
         pg_task_end(task);
-    } else if (data->stop.checkpoint && data->stop.mode == FENCE_STOP_FAST && data->stop.kill_after_ms > 0) {
+    } else if (data->stop.checkpoint && data->stop.mode == FENCE_STOP_FAST &&
+               data->stop.kill_after_ms > 0) {
         task->state = STOP_CONNECTED;
         pg_task_say(task, "checkpoint before the stop");
         pg_task_connect_local(task);
@@ -188,8 +203,8 @@ static void stop_step(struct pg_task *task)
     }
 }
 
-int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done, void *arg,
-                     struct error *err)
+int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done,
+                     void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {.name = "stop", .job = PG_JOB_STOP, .step = stop_step};
 
@@ -200,7 +215,8 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
     struct stop_data *data = mem_new(struct stop_data);
     data->stop = *stop;
     data->data_dir = instance->config.data_dir;
-    int rc = pg_task_start(instance, &ops, data, stop->kill_after_ms + KILL_TAKES_MS, done, arg, NULL, err);
+    int rc = pg_task_start(instance, &ops, data, stop->kill_after_ms + KILL_TAKES_MS, done, arg,
+                           NULL, err);
     if (rc != 0) {
         mem_free(data);
     }

@@ -1,10 +1,12 @@
-/* Whom the standby receives from: a new service file, then the end of every walreceiver that may have read the old one.
+/* Whom the standby receives from: a new service file, then the end of every walreceiver that may
+ * have read the old one.
  *
  *   WRITE -> LOOK <-> WAIT -> end
  *
- * Detaching is the promise not to receive any more: it ends only when no walreceiver is left and no child of the postmaster
- * without a title, which might become one with the old file read. Attaching ends when those that were there are told to
- * end. A file that is the same already is not written, and ends nobody when attaching. */
+ * Detaching is the promise not to receive any more: it ends only when no walreceiver is left and no
+ * child of the postmaster without a title, which might become one with the old file read. Attaching
+ * ends when those that were there are told to end. A file that is the same already is not written,
+ * and ends nobody when attaching. */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
@@ -13,8 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_EVERY_MS      10
-#define SERVICE_BYTES_MAX  8192
+#define LOOK_EVERY_MS     10
+#define SERVICE_BYTES_MAX 8192
 
 enum { UPSTREAM_WRITE, UPSTREAM_LOOK, UPSTREAM_LOOKED };
 
@@ -28,7 +30,7 @@ struct upstream_data {
     int passes;
     int32_t pid;
     bool service_in_force;
-    struct pg_receivers old;   /* attaching: who was there after the file was replaced */
+    struct pg_receivers old; /* attaching: who was there after the file was replaced */
     struct pg_receivers found;
 };
 
@@ -107,7 +109,8 @@ static void written(struct pg_task *task, struct upstream_data *data)
         pg_task_end(task);
     } else if (!data->service_in_force) {
         pg_task_fail_with(task, ERR_REFUSED,
-                          "changing the upstream: the running PostgreSQL was started without our service file; it takes "
+                          "changing the upstream: the running PostgreSQL was started without our "
+                          "service file; it takes "
                           "effect with its next start");
     } else {
         task->state = UPSTREAM_LOOKED;
@@ -137,7 +140,8 @@ static void upstream_step(struct pg_task *task)
     switch (task->state) {
     case UPSTREAM_WRITE:
         if (data->service_path[0] == '\0') {
-            (void)snprintf(data->service_path, sizeof data->service_path, "%s", task->pg->service_path);
+            (void)snprintf(data->service_path, sizeof data->service_path, "%s",
+                           task->pg->service_path);
             pg_task_work(task, write_work, data);
             return;
         }
@@ -161,20 +165,23 @@ static bool is_busy(const struct pg_instance *pg, const struct pg_task_ops *ops)
     LIST_EACH(item, &pg->tasks)
     {
         const struct pg_task *task = LIST_OWNER(item, struct pg_task, link);
-        if (task->ops == ops || task->ops->job == PG_JOB_START || task->ops->job == PG_JOB_BOOTSTRAP) {
+        if (task->ops == ops || task->ops->job == PG_JOB_START ||
+            task->ops->job == PG_JOB_BOOTSTRAP) {
             return true;
         }
     }
     return false;
 }
 
-int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstream *upstream, int64_t timeout_ms,
-                             pg_done_cb done, void *arg, struct error *err)
+int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstream *upstream,
+                             int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "change of upstream", .step = upstream_step, .release = upstream_release};
+    static const struct pg_task_ops ops = {
+        .name = "change of upstream", .step = upstream_step, .release = upstream_release};
     struct pg_file_set files = {0};
 
-    if (upstream != NULL && (strlen(upstream->host) >= PG_HOST_BYTES || !pg_conf_is_line(upstream->host))) {
+    if (upstream != NULL &&
+        (strlen(upstream->host) >= PG_HOST_BYTES || !pg_conf_is_line(upstream->host))) {
         return error_set(err, ERR_INVALID, "the upstream's host is no host name");
     }
     if (is_busy(instance, &ops)) {

@@ -1,5 +1,6 @@
-/* What pg_controldata prints under LC_ALL=C: "label:   value", one a line. Labels are the same from 13 to 17.
- * A table says where each value goes; all of its rows must be found, so that a cut output is not half believed. */
+/* What pg_controldata prints under LC_ALL=C: "label:   value", one a line. Labels are the same from
+ * 13 to 17. A table says where each value goes; all of its rows must be found, so that a cut output
+ * is not half believed. */
 #include "pgctl/pg_parse.h"
 
 #include "base/assert.h"
@@ -9,7 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum field_kind { FIELD_U64, FIELD_U32, FIELD_INT, FIELD_LSN, FIELD_STATE, FIELD_ON, FIELD_NONZERO };
+enum field_kind {
+    FIELD_U64,
+    FIELD_U32,
+    FIELD_INT,
+    FIELD_LSN,
+    FIELD_STATE,
+    FIELD_ON,
+    FIELD_NONZERO
+};
 
 struct field {
     const char *label;
@@ -17,7 +26,10 @@ struct field {
     size_t offset;
 };
 
-#define FIELD(label, kind, member) {label, kind, offsetof(struct pg_control, member)}
+#define FIELD(label, kind, member)                       \
+    {                                                    \
+        label, kind, offsetof(struct pg_control, member) \
+    }
 
 static const struct field fields[] = {
     FIELD("Database system identifier", FIELD_U64, system_identifier),

@@ -1,6 +1,6 @@
-/* Timeline history files: one line a parent, "<timeline> TAB <lsn> TAB <reason>", the oldest first; '#' begins a
- * comment. PostgreSQL wants rising numbers, each below the file's own; so do we, since a wrong ancestor
- * decides whether a data directory is rewound. */
+/* Timeline history files: one line a parent, "<timeline> TAB <lsn> TAB <reason>", the oldest first;
+ * '#' begins a comment. PostgreSQL wants rising numbers, each below the file's own; so do we, since
+ * a wrong ancestor decides whether a data directory is rewound. */
 #include "pgctl/pg_parse.h"
 
 #include "base/mem.h"
@@ -37,7 +37,8 @@ static bool entry_follows(const struct pg_history *history, const struct pg_hist
 {
     const struct pg_history_entry *last =
         history->count == 0 ? NULL : &history->entries[history->count - 1];
-    return entry->timeline < history->timeline && (last == NULL || last->timeline < entry->timeline);
+    return entry->timeline < history->timeline &&
+           (last == NULL || last->timeline < entry->timeline);
 }
 
 int pg_history_parse(uint32_t timeline, struct span text, struct pg_history *ret_history,

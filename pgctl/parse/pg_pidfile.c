@@ -1,6 +1,6 @@
-/* postmaster.pid: pid, data directory, start time, port, socket directory, listen address, shared memory, status. The
- * postmaster writes it in two goes, so that lines from the port on may be missing; without the first three it is
- * no pid file. */
+/* postmaster.pid: pid, data directory, start time, port, socket directory, listen address, shared
+ * memory, status. The postmaster writes it in two goes, so that lines from the port on may be
+ * missing; without the first three it is no pid file. */
 #include "pgctl/pg_parse.h"
 
 #include "pgctl/parse/pg_lines.h"
@@ -9,7 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LINE_PID, LINE_DATA_DIR, LINE_START, LINE_PORT, LINE_SOCKET_DIR, LINE_LISTEN, LINE_SHMEM, LINE_STATUS, LINE_COUNT };
+enum {
+    LINE_PID,
+    LINE_DATA_DIR,
+    LINE_START,
+    LINE_PORT,
+    LINE_SOCKET_DIR,
+    LINE_LISTEN,
+    LINE_SHMEM,
+    LINE_STATUS,
+    LINE_COUNT
+};
 
 static bool parse_signed(const char *text, long long min, long long max, long long *ret_number)
 {
@@ -50,9 +60,7 @@ static bool store_line(int number, const char *line, struct pg_pidfile *pidfile)
     case LINE_SOCKET_DIR:
         (void)snprintf(pidfile->socket_dir, sizeof pidfile->socket_dir, "%s", line);
         break;
-    case LINE_STATUS:
-        (void)snprintf(pidfile->status, sizeof pidfile->status, "%.15s", line);
-        break;
+    case LINE_STATUS: (void)snprintf(pidfile->status, sizeof pidfile->status, "%.15s", line); break;
     default: break; /* listen address and shared memory do not matter to us */
     }
     return ok;
@@ -66,11 +74,13 @@ int pg_pidfile_parse(struct span text, struct pg_pidfile *ret_pidfile, struct er
 
     for (; number < LINE_COUNT && pg_lines_next(&text, line); number++) {
         if (!store_line(number, line, &pidfile)) {
-            return error_set(err, ERR_CORRUPT, "postmaster.pid: line %d is '%.80s'", number + 1, line);
+            return error_set(err, ERR_CORRUPT, "postmaster.pid: line %d is '%.80s'", number + 1,
+                             line);
         }
     }
     if (number <= LINE_START) {
-        return error_set(err, ERR_CORRUPT, "postmaster.pid has %d lines, at least 3 are needed", number);
+        return error_set(err, ERR_CORRUPT, "postmaster.pid has %d lines, at least 3 are needed",
+                         number);
     }
     *ret_pidfile = pidfile;
     return 0;

@@ -10,7 +10,10 @@ static uint32_t take_code_point(const unsigned char **cursor)
 {
     const unsigned char *c = *cursor;
     int more = c[0] >= 0xF0 ? 3 : c[0] >= 0xE0 ? 2 : c[0] >= 0xC0 ? 1 : 0;
-    uint32_t point = more == 3 ? c[0] & 0x07U : more == 2 ? c[0] & 0x0FU : more == 1 ? c[0] & 0x1FU : c[0];
+    uint32_t point = more == 3   ? c[0] & 0x07U
+                     : more == 2 ? c[0] & 0x0FU
+                     : more == 1 ? c[0] & 0x1FU
+                                 : c[0];
 
     for (int i = 1; i <= more; i++) {
         if ((c[i] & 0xC0) != 0x80) {
@@ -33,7 +36,8 @@ void pg_slot_name(const char *member, char *ret_name)
         uint32_t point = take_code_point(&cursor);
         if (point >= 'A' && point <= 'Z') {
             name[len++] = (char)(point - 'A' + 'a');
-        } else if ((point >= 'a' && point <= 'z') || (point >= '0' && point <= '9') || point == '_') {
+        } else if ((point >= 'a' && point <= 'z') || (point >= '0' && point <= '9') ||
+                   point == '_') {
             name[len++] = (char)point;
         } else if (point == '-' || point == '.') {
             name[len++] = '_';

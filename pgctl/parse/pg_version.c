@@ -31,13 +31,15 @@ int pg_version_check(int major, const char *where, struct error *err)
 {
     if (major < PG_MAJOR_MIN) {
         return error_set(err, ERR_UNSUPPORTED,
-                         "%s is PostgreSQL %d: versions %d to %d are supported. Upgrade with pg_upgrade, or name a newer "
+                         "%s is PostgreSQL %d: versions %d to %d are supported. Upgrade with "
+                         "pg_upgrade, or name a newer "
                          "installation in postgresql.bin_dir",
                          where, major, PG_MAJOR_MIN, PG_MAJOR_MAX);
     }
     if (major > PG_MAJOR_MAX) {
         return error_set(err, ERR_UNSUPPORTED,
-                         "%s is PostgreSQL %d: versions %d to %d are supported. Name one of them in postgresql.bin_dir, or "
+                         "%s is PostgreSQL %d: versions %d to %d are supported. Name one of them "
+                         "in postgresql.bin_dir, or "
                          "install a newer pgquorum",
                          where, major, PG_MAJOR_MIN, PG_MAJOR_MAX);
     }

@@ -1,5 +1,5 @@
-/* Finding the programs. A directory counts only if all of them are there: psql alone (a client package in /usr/bin) does not
- * make an installation. */
+/* Finding the programs. A directory counts only if all of them are there: psql alone (a client
+ * package in /usr/bin) does not make an installation. */
 #include "pgctl/proc/pg_bin.h"
 
 #include "base/mem.h"
@@ -18,14 +18,13 @@
 #define MAJOR_LIMIT        99
 
 static const char *const program_names[PG_PROGRAM_COUNT] = {
-    [PG_POSTGRES] = "postgres",
-    [PG_INITDB] = "initdb",
-    [PG_CONTROLDATA] = "pg_controldata",
-    [PG_BASEBACKUP] = "pg_basebackup",
+    [PG_POSTGRES] = "postgres",          [PG_INITDB] = "initdb",
+    [PG_CONTROLDATA] = "pg_controldata", [PG_BASEBACKUP] = "pg_basebackup",
     [PG_REWIND] = "pg_rewind",
 };
 
-/* The first program that is missing in `dir`; NULL if they are all there (then the paths are set). */
+/* The first program that is missing in `dir`; NULL if they are all there (then the paths are set).
+ */
 static const char *missing_in(const char *dir, struct pg_bin *bin)
 {
     for (size_t i = 0; i < PG_PROGRAM_COUNT; i++) {
@@ -45,7 +44,8 @@ static bool find_in_path(struct pg_bin *bin)
     char *rest = NULL;
     bool found = false;
 
-    for (char *dir = strtok_r(copy, ":", &rest); dir != NULL && !found; dir = strtok_r(NULL, ":", &rest)) {
+    for (char *dir = strtok_r(copy, ":", &rest); dir != NULL && !found;
+         dir = strtok_r(NULL, ":", &rest)) {
         found = missing_in(dir, bin) == NULL;
     }
     mem_free(copy);
@@ -70,12 +70,14 @@ struct version_answer {
     int major;
 };
 
-static void on_version(void *arg, int rc, const struct pg_child_result *result, const struct error *err)
+static void on_version(void *arg, int rc, const struct pg_child_result *result,
+                       const struct error *err)
 {
     struct version_answer *answer = arg;
     char text[128];
 
-    (void)snprintf(text, sizeof text, "%.*s", (int)result->out.len, result->out.data == NULL ? "" : (const char *)result->out.data);
+    (void)snprintf(text, sizeof text, "%.*s", (int)result->out.len,
+                   result->out.data == NULL ? "" : (const char *)result->out.data);
     answer->rc = rc;
     answer->err = *err;
     if (rc == 0) {
@@ -113,13 +115,15 @@ int pg_bin_find(const char *bin_dir, struct pg_bin *ret_bin, struct error *err)
         const char *missing = missing_in(bin_dir, bin);
         if (missing != NULL) {
             rc = error_set(err, ERR_NOT_FOUND,
-                           "postgresql.bin_dir '%s' has no program '%s': name the directory that has postgres, initdb, "
+                           "postgresql.bin_dir '%s' has no program '%s': name the directory that "
+                           "has postgres, initdb, "
                            "pg_controldata, pg_basebackup and pg_rewind",
                            bin_dir, missing);
         }
     } else if (!find_in_path(bin) && !find_newest(bin)) {
         rc = error_set(err, ERR_NOT_FOUND,
-                       "no PostgreSQL server found in PATH nor below " DEBIAN_DIR ": install postgresql, or name its "
+                       "no PostgreSQL server found in PATH nor below " DEBIAN_DIR
+                       ": install postgresql, or name its "
                        "directory in postgresql.bin_dir");
     }
     rc = rc != 0 ? rc : ask_version(bin, err);

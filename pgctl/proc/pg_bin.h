@@ -5,7 +5,14 @@
 #include "base/err.h"
 #include "pgctl/pg_types.h"
 
-enum pg_program { PG_POSTGRES, PG_INITDB, PG_CONTROLDATA, PG_BASEBACKUP, PG_REWIND, PG_PROGRAM_COUNT };
+enum pg_program {
+    PG_POSTGRES,
+    PG_INITDB,
+    PG_CONTROLDATA,
+    PG_BASEBACKUP,
+    PG_REWIND,
+    PG_PROGRAM_COUNT
+};
 
 struct pg_bin {
     char dir[PG_PATH_BYTES];
@@ -13,8 +20,9 @@ struct pg_bin {
     int major;
 };
 
-/* `bin_dir` if given, else the directory of PATH that has them all, else the newest below /usr/lib/postgresql. Runs
- * `postgres --version`, and waits for it, at most 5 s: for program start, never on a running loop. */
+/* `bin_dir` if given, else the directory of PATH that has them all, else the newest below
+ * /usr/lib/postgresql. Runs `postgres --version`, and waits for it, at most 5 s: for program start,
+ * never on a running loop. */
 int pg_bin_find(const char *bin_dir, struct pg_bin *ret_bin, struct error *err) MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
-/* uv_spawn with both outputs on pipes. Done = exited *and* both pipes at their end (or, when a grandchild keeps a pipe open,
- * PIPES_WAIT_MS after the exit). The object frees itself when its handles are closed, after the callback. */
+/* uv_spawn with both outputs on pipes. Done = exited *and* both pipes at their end (or, when a
+ * grandchild keeps a pipe open, PIPES_WAIT_MS after the exit). The object frees itself when its
+ * handles are closed, after the callback. */
 #include "pgctl/proc/pg_child.h"
 
 #include "base/assert.h"
@@ -82,14 +83,16 @@ static void close_all(struct pg_child *child)
 static void last_line(struct span text, char *ret_line, size_t size)
 {
     size_t end = text.len;
-    while (end > 0 && (text.data[end - 1] == '\n' || text.data[end - 1] == '\r' || text.data[end - 1] == ' ')) {
+    while (end > 0 && (text.data[end - 1] == '\n' || text.data[end - 1] == '\r' ||
+                       text.data[end - 1] == ' ')) {
         end--;
     }
     size_t start = end;
     while (start > 0 && text.data[start - 1] != '\n' && text.data[start - 1] != '\r') {
         start--;
     }
-    (void)snprintf(ret_line, size, "%.*s", (int)(end - start), end == start ? "" : (const char *)text.data + start);
+    (void)snprintf(ret_line, size, "%.*s", (int)(end - start),
+                   end == start ? "" : (const char *)text.data + start);
 }
 
 static int judge(const struct pg_child *child, struct error *err)
@@ -104,10 +107,12 @@ static int judge(const struct pg_child *child, struct error *err)
         return error_set(err, ERR_CANCELED, "%s: killed on request", child->name);
     }
     if (child->signal != 0) {
-        return error_set(err, ERR_IO, "%s: ended by signal %d: %s", child->name, child->signal, line);
+        return error_set(err, ERR_IO, "%s: ended by signal %d: %s", child->name, child->signal,
+                         line);
     }
     if (child->exit_status != 0) {
-        return error_set(err, ERR_IO, "%s: exit status %" PRId64 ": %s", child->name, child->exit_status, line);
+        return error_set(err, ERR_IO, "%s: exit status %" PRId64 ": %s", child->name,
+                         child->exit_status, line);
     }
     return 0;
 }
@@ -222,8 +227,10 @@ static int spawn(uv_loop_t *loop, struct pg_child *child, const struct pg_child_
     argv[count] = NULL;
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&child->in},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&child->out.pipe},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&child->err.pipe},
+        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+         .data.stream = (uv_stream_t *)&child->out.pipe},
+        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+         .data.stream = (uv_stream_t *)&child->err.pipe},
     };
     uv_process_options_t options = {
         .exit_cb = on_exit_child,
@@ -237,16 +244,16 @@ static int spawn(uv_loop_t *loop, struct pg_child *child, const struct pg_child_
     return uv_spawn(loop, &child->process, &options);
 }
 
-int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_child_cb done, void *arg,
-                   struct pg_child **ret_child, struct error *err)
+int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_child_cb done,
+                   void *arg, struct pg_child **ret_child, struct error *err)
 {
     size_t count = 0;
     while (spec->argv[count] != NULL) {
         count++;
     }
     if (count == 0 || count > PG_CHILD_ARGS_MAX) {
-        return error_set(err, ERR_LIMIT, "%zu arguments for a program, at most %d are allowed", count,
-                         PG_CHILD_ARGS_MAX);
+        return error_set(err, ERR_LIMIT, "%zu arguments for a program, at most %d are allowed",
+                         count, PG_CHILD_ARGS_MAX);
     }
     struct pg_child *child = mem_new(struct pg_child);
     const char *slash = strrchr(spec->argv[0], '/');
@@ -262,7 +269,8 @@ int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_
     }
     (void)uv_read_start((uv_stream_t *)&child->out.pipe, on_alloc, on_read);
     (void)uv_read_start((uv_stream_t *)&child->err.pipe, on_alloc, on_read);
-    (void)uv_timer_start(&child->timer, on_timer, (uint64_t)(spec->timeout_ms > 0 ? spec->timeout_ms : 0), 0);
+    (void)uv_timer_start(&child->timer, on_timer,
+                         (uint64_t)(spec->timeout_ms > 0 ? spec->timeout_ms : 0), 0);
     child->input = mem_strdup(spec->input == NULL ? "" : spec->input);
     uv_buf_t input = uv_buf_init(child->input, (unsigned)strlen(child->input));
     child->write.data = child;

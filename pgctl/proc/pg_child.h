@@ -1,5 +1,5 @@
-/* A program run to its end: output kept (its end, if there is much), a deadline, and a kill that reaches it also when
- * the agent dies: it is run through the wrapper of pg_exec.c. */
+/* A program run to its end: output kept (its end, if there is much), a deadline, and a kill that
+ * reaches it also when the agent dies: it is run through the wrapper of pg_exec.c. */
 #ifndef PGCTL_PROC_PG_CHILD_H
 #define PGCTL_PROC_PG_CHILD_H
 
@@ -13,11 +13,12 @@ struct pg_child;
 #define PG_CHILD_ARGS_MAX   160
 
 struct pg_child_spec {
-    const char *self_exe;    /* wrapper; NULL = run the program directly (no death with the parent) */
+    const char *self_exe; /* wrapper; NULL = run the program directly (no death with the parent) */
     const char *const *argv; /* argv[0] = path; ends with NULL */
     const char *const *env;  /* ends with NULL */
     const char *cwd;         /* NULL = ours */
-    const char *input;       /* standard input; NULL = empty. At most 4096 bytes (a pipe takes it at once) */
+    const char
+        *input; /* standard input; NULL = empty. At most 4096 bytes (a pipe takes it at once) */
     int64_t timeout_ms;
 };
 
@@ -28,12 +29,13 @@ struct pg_child_result {
     struct span err;
 };
 
-/* rc 0: exit status 0. ERR_IO: another status or signal, `err` names program, status and its last line of standard error.
- * ERR_TIMEOUT, ERR_CANCELED: killed. `result` is always given. */
-typedef void (*pg_child_cb)(void *arg, int rc, const struct pg_child_result *result, const struct error *err);
+/* rc 0: exit status 0. ERR_IO: another status or signal, `err` names program, status and its last
+ * line of standard error. ERR_TIMEOUT, ERR_CANCELED: killed. `result` is always given. */
+typedef void (*pg_child_cb)(void *arg, int rc, const struct pg_child_result *result,
+                            const struct error *err);
 
-int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_child_cb done, void *arg,
-                   struct pg_child **ret_child, struct error *err) MUST_CHECK;
+int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_child_cb done,
+                   void *arg, struct pg_child **ret_child, struct error *err) MUST_CHECK;
 /* SIGKILL; done comes with ERR_CANCELED once it is reaped. */
 void pg_child_kill(struct pg_child *child);
 /* Standard error so far: progress lines. */

@@ -1,9 +1,11 @@
-/* Jobs die with the agent: a pg_rewind that worked on after its agent's death would meet the next agent's in the same
- * directory. PR_SET_PDEATHSIG has to be set in the child and survives exec (of programs that are not set-id), so the
- * agent's own program is the wrapper that sets it. The signal comes when the *thread* that forked ends: children are
- * forked on the loop's thread, which lives as long as the agent. */
-#include "pgctl/pg_instance.h"
+/* Jobs die with the agent: a pg_rewind that worked on after its agent's death would meet the next
+ * agent's in the same directory. PR_SET_PDEATHSIG has to be set in the child and survives exec (of
+ * programs that are not set-id), so the agent's own program is the wrapper that sets it. The signal
+ * comes when the *thread* that forked ends: children are forked on the loop's thread, which lives
+ * as long as the agent. */
 #include "pgctl/proc/pg_exec.h"
+
+#include "pgctl/pg_instance.h"
 
 #include <errno.h>
 #include <signal.h>

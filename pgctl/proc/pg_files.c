@@ -1,7 +1,8 @@
 /* Files of a data directory: whole writes, a look that tells kinds apart, removal.
  *
- * A pid in postmaster.pid proves nothing: after a reboot, or in another container, it may be anybody's (FS-66). It counts as
- * running only if that process is no zombie and its working directory is this directory, compared by device and inode. */
+ * A pid in postmaster.pid proves nothing: after a reboot, or in another container, it may be
+ * anybody's (FS-66). It counts as running only if that process is no zombie and its working
+ * directory is this directory, compared by device and inode. */
 #include "pgctl/proc/pg_files.h"
 
 #include "base/mem.h"
@@ -260,8 +261,8 @@ static enum pg_dir_kind classify(const char *data_dir, struct pg_inspection *ins
         return PG_DIR_VALID;
     }
     if (has_version || has_control) {
-        (void)snprintf(inspection->reason, sizeof inspection->reason, "'%.150s' has no readable %s", data_dir,
-                       has_version ? "global/pg_control" : "PG_VERSION");
+        (void)snprintf(inspection->reason, sizeof inspection->reason, "'%.150s' has no readable %s",
+                       data_dir, has_version ? "global/pg_control" : "PG_VERSION");
         return PG_DIR_BROKEN;
     }
     (void)snprintf(inspection->reason, sizeof inspection->reason,
@@ -269,14 +270,17 @@ static enum pg_dir_kind classify(const char *data_dir, struct pg_inspection *ins
     return PG_DIR_FOREIGN;
 }
 
-static void look_inside(const char *data_dir, const char *service_path, struct pg_inspection *inspection)
+static void look_inside(const char *data_dir, const char *service_path,
+                        struct pg_inspection *inspection)
 {
     inspection->standby_signal = exists_in(data_dir, "standby.signal");
     inspection->recovery_signal = exists_in(data_dir, "recovery.signal");
     inspection->backup_label = exists_in(data_dir, "backup_label");
     inspection->pidfile_pid = pidfile_pid(data_dir);
-    inspection->running = inspection->pidfile_pid > 0 && works_in(inspection->pidfile_pid, data_dir);
-    inspection->service_in_force = inspection->running && has_service(inspection->pidfile_pid, service_path);
+    inspection->running =
+        inspection->pidfile_pid > 0 && works_in(inspection->pidfile_pid, data_dir);
+    inspection->service_in_force =
+        inspection->running && has_service(inspection->pidfile_pid, service_path);
 }
 
 void pg_dir_look(const char *data_dir, const char *marker_path, const char *service_path,
@@ -289,8 +293,8 @@ void pg_dir_look(const char *data_dir, const char *marker_path, const char *serv
     if (dir == NULL) {
         inspection.kind = errno == ENOENT ? PG_DIR_MISSING : PG_DIR_UNREADABLE;
         if (errno != ENOENT) {
-            (void)snprintf(inspection.reason, sizeof inspection.reason, "opening '%.150s': %s", data_dir,
-                           strerror(errno));
+            (void)snprintf(inspection.reason, sizeof inspection.reason, "opening '%.150s': %s",
+                           data_dir, strerror(errno));
         }
     } else {
         inspection.kind = has_content(dir) ? classify(data_dir, &inspection) : PG_DIR_EMPTY;
@@ -335,7 +339,8 @@ static int clear_tree(const char *dir, struct error *err)
     return errno == ENOENT ? 0 : fail(err, "removing", remove_failed_path);
 }
 
-/* A tablespace lies elsewhere: pg_basebackup refuses to write over what is in it. Only PostgreSQL's own directory
+/* A tablespace lies elsewhere: pg_basebackup refuses to write over what is in it. Only PostgreSQL's
+ * own directory
  * ("PG_15_202209061") in it is cleared. */
 static int clear_tablespace(const char *link, struct error *err)
 {

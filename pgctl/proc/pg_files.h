@@ -1,5 +1,5 @@
-/* Files and processes of a data directory. Everything here blocks: call it on a thread of the pool (pg_task_work), or
- * at program start. */
+/* Files and processes of a data directory. Everything here blocks: call it on a thread of the pool
+ * (pg_task_work), or at program start. */
 #ifndef PGCTL_PROC_PG_FILES_H
 #define PGCTL_PROC_PG_FILES_H
 
@@ -15,18 +15,21 @@ int pg_file_write(const char *path, struct span bytes, unsigned mode, struct err
 int pg_file_remove(const char *path, struct error *err) MUST_CHECK;
 bool pg_file_exists(const char *path);
 
-/* All of pg_inspection but what pg_controldata tells. kind is VALID where PG_VERSION and the control file are there. */
+/* All of pg_inspection but what pg_controldata tells. kind is VALID where PG_VERSION and the
+ * control file are there. */
 void pg_dir_look(const char *data_dir, const char *marker_path, const char *service_path,
                  struct pg_inspection *ret_inspection);
 /* The process of postmaster.pid if it is alive and works in this directory; 0 = none. */
 int32_t pg_dir_postmaster(const char *data_dir);
-/* Removes what is in it, and in the tablespaces that its pg_tblspc names; `data_dir` itself stays. Missing is fine. */
+/* Removes what is in it, and in the tablespaces that its pg_tblspc names; `data_dir` itself stays.
+ * Missing is fine. */
 int pg_dir_clear(const char *data_dir, struct error *err) MUST_CHECK;
-/* Removes ".s.PGSQL.<port>.lock" files that a base backup or a rewind has brought along, and a stale postmaster.pid. */
+/* Removes ".s.PGSQL.<port>.lock" files that a base backup or a rewind has brought along, and a
+ * stale postmaster.pid. */
 int pg_dir_remove_locks(const char *data_dir, struct error *err) MUST_CHECK;
 
-/* One pass over the children of a postmaster, looking for walreceivers. A child that was forked just now has no title
- * yet: it may become one. */
+/* One pass over the children of a postmaster, looking for walreceivers. A child that was forked
+ * just now has no title yet: it may become one. */
 #define PG_UNTITLED_MAX 64
 struct pg_receivers {
     int count;          /* walreceivers seen */
@@ -34,7 +37,8 @@ struct pg_receivers {
     int32_t pids[PG_UNTITLED_MAX];
     int32_t untitled[PG_UNTITLED_MAX];
 };
-int pg_receivers_look(int32_t postmaster_pid, struct pg_receivers *ret_receivers, struct error *err) MUST_CHECK;
+int pg_receivers_look(int32_t postmaster_pid, struct pg_receivers *ret_receivers,
+                      struct error *err) MUST_CHECK;
 /* SIGTERM, if it still is a child of that postmaster. */
 void pg_receiver_end(int32_t postmaster_pid, int32_t pid);
 

@@ -1,6 +1,7 @@
-/* Walreceivers, found among the postmaster's children rather than in pg_stat_activity: a walreceiver shows there only after
- * it has begun to work, and the promise not to receive any more must not miss one that was forked just before. A child without
- * a title has the postmaster's own command line. */
+/* Walreceivers, found among the postmaster's children rather than in pg_stat_activity: a
+ * walreceiver shows there only after it has begun to work, and the promise not to receive any more
+ * must not miss one that was forked just before. A child without a title has the postmaster's own
+ * command line. */
 #include "pgctl/proc/pg_files.h"
 
 #include <ctype.h>
@@ -71,7 +72,8 @@ int pg_receivers_look(int32_t postmaster_pid, struct pg_receivers *ret_receivers
         return error_set(err, err_from_errno(errno), "opening /proc: %s", strerror(errno));
     }
     while ((entry = readdir(dir)) != NULL) {
-        int32_t pid = isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
+        int32_t pid =
+            isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
         if (pid > 0 && parent_of(pid) == postmaster_pid) {
             look_at(pid, &receivers);
         }

@@ -7,11 +7,13 @@
 
 /* The whole probe in one round trip: facts, replicas, slots, settings that wait for a restart. */
 extern const char pg_probe_sql[];
-int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result, struct error *err) MUST_CHECK;
+int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result,
+                  struct error *err) MUST_CHECK;
 
 /* Facts of a peer, and the history of its timeline. `ret_facts`: history is to be freed. */
 extern const char pg_peer_sql[];
-int pg_peer_read(const struct pg_answer *answer, struct pg_peer_facts *ret_facts, struct error *err) MUST_CHECK;
+int pg_peer_read(const struct pg_answer *answer, struct pg_peer_facts *ret_facts,
+                 struct error *err) MUST_CHECK;
 
 /* Cell as text; "" for NULL or a row or column that is not there. */
 const char *pg_cell(const PGresult *result, int row, int column);

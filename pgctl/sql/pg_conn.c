@@ -2,16 +2,18 @@
  *
  *   RESOLVING -> CONNECTING -> IDLE <-> ASKING      any of them -> DEAD
  *
- * libpq resolves names inside PQconnectStart, and that blocks: a name is resolved here first and given as hostaddr. Its
- * connect_timeout works in blocking calls only: one timer of ours covers each call. Its socket may change with every
- * PQconnectPoll (another address, SSL refused): the poll handle is made anew each time.
+ * libpq resolves names inside PQconnectStart, and that blocks: a name is resolved here first and
+ * given as hostaddr. Its connect_timeout works in blocking calls only: one timer of ours covers
+ * each call. Its socket may change with every PQconnectPoll (another address, SSL refused): the
+ * poll handle is made anew each time.
  *
- * The handles close after the connection is freed, so they live in a struct of their own (`struct pollers`). */
+ * The handles close after the connection is freed, so they live in a struct of their own (`struct
+ * pollers`). */
 #include "pgctl/sql/pg_conn.h"
 
 #include "base/assert.h"
-#include "base/mem.h"
 #include "base/buf.h"
+#include "base/mem.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -29,10 +31,10 @@ struct pg_conn {
     uv_loop_t *loop;
     enum state state;
     PGconn *pg;
-    uv_poll_t *poll;    /* heap: freed in its close callback */
-    uv_timer_t *timer;  /* likewise */
+    uv_poll_t *poll;          /* heap: freed in its close callback */
+    uv_timer_t *timer;        /* likewise */
     uv_getaddrinfo_t *lookup; /* heap; data is NULL once we are freed */
-    bool server_answered; /* bytes came back: a failure is the server's word */
+    bool server_answered;     /* bytes came back: a failure is the server's word */
     pg_conn_cb done;
     void *arg;
     struct pg_answer answer;
@@ -41,7 +43,7 @@ struct pg_conn {
     size_t param_count;
     const char *names[PARAMS_MAX + 1];
     char *values[PARAMS_MAX + 1]; /* ours */
-    int fail_rc;          /* an outcome that is told from the timer */
+    int fail_rc;                  /* an outcome that is told from the timer */
     struct error fail_err;
 };
 
@@ -134,12 +136,13 @@ static void fail(struct pg_conn *conn, int rc, const char *text)
     finish(conn, DEAD, rc, &err);
 }
 
-/* Who said no, and why. Before login libpq keeps no SQLSTATE for us: the words decide, and where they are
- * in another language, "it answered, but lets nobody in" is still true. */
+/* Who said no, and why. Before login libpq keeps no SQLSTATE for us: the words decide, and where
+ * they are in another language, "it answered, but lets nobody in" is still true. */
 static int classify_connect(const struct pg_conn *conn)
 {
     const char *text = PQerrorMessage(conn->pg);
-    if (strstr(text, "authentication failed") != NULL || strstr(text, "no pg_hba.conf entry") != NULL ||
+    if (strstr(text, "authentication failed") != NULL ||
+        strstr(text, "no pg_hba.conf entry") != NULL ||
         strstr(text, "no password supplied") != NULL || strstr(text, "does not exist") != NULL) {
         return strstr(text, "Is the server running") != NULL ? ERR_CLOSED : ERR_PERMISSION;
     }
@@ -168,13 +171,14 @@ static void watch(struct pg_conn *conn, int events)
 
 static void step_connect(struct pg_conn *conn)
 {
-    close_poll(conn); /* PQconnectPoll may close the socket and open another under the same number */
+    close_poll(
+        conn); /* PQconnectPoll may close the socket and open another under the same number */
     PostgresPollingStatusType next = PQconnectPoll(conn->pg);
     ConnStatusType status = PQstatus(conn->pg);
 
     conn->server_answered = conn->server_answered || status == CONNECTION_MADE ||
-                            status == CONNECTION_AWAITING_RESPONSE || status == CONNECTION_AUTH_OK ||
-                            status == CONNECTION_SSL_STARTUP;
+                            status == CONNECTION_AWAITING_RESPONSE ||
+                            status == CONNECTION_AUTH_OK || status == CONNECTION_SSL_STARTUP;
     switch (next) {
     case PGRES_POLLING_OK:
         (void)PQsetnonblocking(conn->pg, 1);
@@ -201,7 +205,8 @@ static void keep_result(struct pg_conn *conn, PGresult *result)
         }
         PQclear(result);
     } else if (conn->answer.count == PG_CONN_RESULTS_MAX) {
-        conn->asked_rc = error_set(&conn->asked_err, ERR_LIMIT, "more than %d results", PG_CONN_RESULTS_MAX);
+        conn->asked_rc =
+            error_set(&conn->asked_err, ERR_LIMIT, "more than %d results", PG_CONN_RESULTS_MAX);
         PQclear(result);
     } else {
         conn->answer.results[conn->answer.count++] = result;
@@ -274,18 +279,21 @@ static void put_params(struct pg_conn *conn, const struct pg_conn_target *target
     put_param(conn, "application_name", mem_strdup(target->application_name));
     put_param(conn, "client_encoding", mem_strdup("UTF8"));
     put_param(conn, "sslmode", mem_strdup("prefer"));
-    put_param(conn, "passfile", mem_strdup("/dev/null")); /* ours come as arguments, never from the user's home */
+    put_param(conn, "passfile",
+              mem_strdup("/dev/null")); /* ours come as arguments, never from the user's home */
     put_param(conn, "tcp_user_timeout", mem_strdup("5000"));
     put_param(conn, "keepalives_idle", mem_strdup("5"));
     if (target->replication) {
         put_param(conn, "replication", mem_strdup("1"));
     } else {
-        put_param(conn, "options", mem_printf("-c search_path=pg_catalog -c statement_timeout=%d",
-                                              target->statement_timeout_ms));
+        put_param(conn, "options",
+                  mem_printf("-c search_path=pg_catalog -c statement_timeout=%d",
+                             target->statement_timeout_ms));
     }
 }
 
-/* libpq's own connect start, after the address is known. False: `conn` has failed, the timer tells. */
+/* libpq's own connect start, after the address is known. False: `conn` has failed, the timer tells.
+ */
 static void start_libpq(struct pg_conn *conn)
 {
     conn->names[conn->param_count] = NULL;
@@ -310,7 +318,8 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *l
     }
     mem_free(lookup);
     if (status == 0 && list != NULL) {
-        (void)getnameinfo(list->ai_addr, list->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST);
+        (void)getnameinfo(list->ai_addr, list->ai_addrlen, address, sizeof address, NULL, 0,
+                          NI_NUMERICHOST);
     }
     uv_freeaddrinfo(list);
     if (conn == NULL) {
@@ -348,8 +357,8 @@ static int start_lookup(struct pg_conn *conn, const char *host, struct error *er
     return 0;
 }
 
-int pg_conn_open(struct uv_loop_s *loop, const struct pg_conn_target *target, int64_t timeout_ms, pg_conn_cb done,
-                 void *arg, struct pg_conn **ret_conn, struct error *err)
+int pg_conn_open(struct uv_loop_s *loop, const struct pg_conn_target *target, int64_t timeout_ms,
+                 pg_conn_cb done, void *arg, struct pg_conn **ret_conn, struct error *err)
 {
     struct pg_conn *conn = mem_new(struct pg_conn);
 
@@ -379,12 +388,13 @@ int pg_conn_open(struct uv_loop_s *loop, const struct pg_conn_target *target, in
     return 0;
 }
 
-int pg_conn_query(struct pg_conn *conn, const char *sql, int64_t timeout_ms, pg_conn_cb done, void *arg,
-                  struct error *err)
+int pg_conn_query(struct pg_conn *conn, const char *sql, int64_t timeout_ms, pg_conn_cb done,
+                  void *arg, struct error *err)
 {
     ASSERT(done != NULL);
     if (conn->state != IDLE) {
-        return error_set(err, conn->state == DEAD ? ERR_CLOSED : ERR_BUSY, "the connection cannot take a query");
+        return error_set(err, conn->state == DEAD ? ERR_CLOSED : ERR_BUSY,
+                         "the connection cannot take a query");
     }
     if (PQsendQuery(conn->pg, sql) == 0) {
         conn->state = DEAD;

@@ -1,5 +1,5 @@
-/* One libpq connection on the loop. One call at a time (connect, then queries); each has its deadline and ends in one
- * callback, never inside the call that asked. */
+/* One libpq connection on the loop. One call at a time (connect, then queries); each has its
+ * deadline and ends in one callback, never inside the call that asked. */
 #ifndef PGCTL_SQL_PG_CONN_H
 #define PGCTL_SQL_PG_CONN_H
 
@@ -27,23 +27,27 @@ struct pg_conn_target {
 
 struct pg_answer {
     int count;
-    PGresult *results[PG_CONN_RESULTS_MAX]; /* cleared after the callback; who sets one to NULL has taken it */
+    PGresult *results[PG_CONN_RESULTS_MAX]; /* cleared after the callback; who sets one to NULL has
+                                               taken it */
 };
 
-/* rc 0 and the answer (NULL for connect). ERR_REFUSED: the server answered with an error, `err` has its
- * words and the connection can go on; ERR_TIMEOUT, ERR_CLOSED, ERR_PERMISSION (who we are), ERR_UNAVAILABLE (the server
- * lets nobody in: starting up, shutting down, full): it is dead, free it. */
+/* rc 0 and the answer (NULL for connect). ERR_REFUSED: the server answered with an error, `err` has
+ * its words and the connection can go on; ERR_TIMEOUT, ERR_CLOSED, ERR_PERMISSION (who we are),
+ * ERR_UNAVAILABLE (the server lets nobody in: starting up, shutting down, full): it is dead, free
+ * it. */
 typedef void (*pg_conn_cb)(void *arg, int rc, struct pg_answer *answer, const struct error *err);
 
 /* Resolves the name without blocking, connects, logs in. Strings are copied. */
-int pg_conn_open(struct uv_loop_s *loop, const struct pg_conn_target *target, int64_t timeout_ms, pg_conn_cb done,
-                 void *arg, struct pg_conn **ret_conn, struct error *err) MUST_CHECK;
+int pg_conn_open(struct uv_loop_s *loop, const struct pg_conn_target *target, int64_t timeout_ms,
+                 pg_conn_cb done, void *arg, struct pg_conn **ret_conn,
+                 struct error *err) MUST_CHECK;
 /* `sql` may hold several statements: one result each, in one implicit transaction. */
-int pg_conn_query(struct pg_conn *conn, const char *sql, int64_t timeout_ms, pg_conn_cb done, void *arg,
-                  struct error *err) MUST_CHECK;
+int pg_conn_query(struct pg_conn *conn, const char *sql, int64_t timeout_ms, pg_conn_cb done,
+                  void *arg, struct error *err) MUST_CHECK;
 /* True if a query can be asked. */
 bool pg_conn_usable(const struct pg_conn *conn);
-/* Any time; no callback comes any more. NULL is accepted. The loop gives back what it holds on its next turns. */
+/* Any time; no callback comes any more. NULL is accepted. The loop gives back what it holds on its
+ * next turns. */
 void pg_conn_free(struct pg_conn *conn);
 
 #endif

@@ -150,7 +150,8 @@ void kv_map_check(const struct kv_map *map)
     for (size_t i = 0; i < map->count; i++) {
         const struct kv_record *record = map->records[i];
         ASSERT(record->refs > 0);
-        ASSERT(i == 0 || span_compare(kv_record_key(map->records[i - 1]), kv_record_key(record)) < 0);
+        ASSERT(i == 0 ||
+               span_compare(kv_record_key(map->records[i - 1]), kv_record_key(record)) < 0);
         ASSERT(record->create_revision > 1 && record->create_revision <= record->mod_revision);
         ASSERT(record->version >= 1);
         bytes += kv_record_bytes(record);

@@ -1,5 +1,5 @@
-/* Keys in order. A record is one immutable version of one key, counted by reference: the map holds the
- * newest, the history of watches the older ones, so that a value is stored once. */
+/* Keys in order. A record is one immutable version of one key, counted by reference: the map holds
+ * the newest, the history of watches the older ones, so that a value is stored once. */
 #ifndef RAFT_STORE_KV_H
 #define RAFT_STORE_KV_H
 
@@ -18,8 +18,9 @@ struct kv_record {
     uint8_t bytes[]; /* key, then value */
 };
 
-/* Sorted array of the newest records: a search touches log2(n) records, an insertion moves n/2 pointers,
- * which at STORE_KEYS_MAX is still far cheaper than the disk write that came before it. */
+/* Sorted array of the newest records: a search touches log2(n) records, an insertion moves n/2
+ * pointers, which at STORE_KEYS_MAX is still far cheaper than the disk write that came before it.
+ */
 struct kv_map {
     struct kv_record **records;
     size_t count;

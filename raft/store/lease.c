@@ -1,8 +1,9 @@
 /* The leases and the local counting of their time.
  *
- * A lease moves: granted (number 1) -> renewed (number + 1) ... -> ended, each by an applied command.
- * Time never ends it here: lease time is looked at by store_leases_due, which names what may be proposed.
- * Must hold: ids strictly ascend; `applied_at_ms` is -1 or a lease clock value read after the apply. */
+ * A lease moves: granted (number 1) -> renewed (number + 1) ... -> ended, each by an applied
+ * command. Time never ends it here: lease time is looked at by store_leases_due, which names what
+ * may be proposed. Must hold: ids strictly ascend; `applied_at_ms` is -1 or a lease clock value
+ * read after the apply. */
 #include "raft/store/lease.h"
 
 #include "base/assert.h"
@@ -162,8 +163,8 @@ bool store_lease_get(const struct store *store, uint64_t lease, struct store_lea
     return true;
 }
 
-void store_lease_each(const struct store *store, bool (*visit)(void *arg, const struct store_lease *lease),
-                      void *arg)
+void store_lease_each(const struct store *store,
+                      bool (*visit)(void *arg, const struct store_lease *lease), void *arg)
 {
     for (size_t i = 0; i < store->leases.count; i++) {
         struct store_lease view;

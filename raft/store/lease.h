@@ -1,5 +1,5 @@
-/* Leases: what is replicated (ttl, renewal number, stamp, owner, keys), and beside it the one local fact,
- * when this member applied the last renewal. */
+/* Leases: what is replicated (ttl, renewal number, stamp, owner, keys), and beside it the one local
+ * fact, when this member applied the last renewal. */
 #ifndef RAFT_STORE_LEASE_H
 #define RAFT_STORE_LEASE_H
 

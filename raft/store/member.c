@@ -33,7 +33,8 @@ int member_map_set(struct member_map *map, const struct store_member *member)
             return ERR_LIMIT;
         }
         map->members = mem_resize(map->members, (map->count + 1) * sizeof(*map->members));
-        memmove(map->members + at + 1, map->members + at, (map->count - at) * sizeof(*map->members));
+        memmove(map->members + at + 1, map->members + at,
+                (map->count - at) * sizeof(*map->members));
         map->count++;
     }
     struct member *slot = &map->members[at];

@@ -1,4 +1,5 @@
-/* Names and addresses of the members of the Raft group: libraft's configuration knows only their ids. */
+/* Names and addresses of the members of the Raft group: libraft's configuration knows only their
+ * ids. */
 #ifndef RAFT_STORE_MEMBER_H
 #define RAFT_STORE_MEMBER_H
 

@@ -1,18 +1,20 @@
 /* Sessions: what makes a command that was sent again have one effect.
  *
- * A client (one start of one process) numbers its commands 1, 2, 3 ... and tells with each its floor: all
- * below it is answered and will not be sent again. Kept is the result of every applied sequence >= floor.
+ * A client (one start of one process) numbers its commands 1, 2, 3 ... and tells with each its
+ * floor: all below it is answered and will not be sent again. Kept is the result of every applied
+ * sequence >= floor.
  * - repeat of a kept sequence: the first result;
  * - sequence below the floor: a late copy of something answered, refused;
- * - sequence 1024 or more above its floor: over the limit, so the kept results are bounded; this is told from the
- *   command alone, so every copy of it is refused;
+ * - sequence 1024 or more above its floor: over the limit, so the kept results are bounded; this is
+ * told from the command alone, so every copy of it is refused;
  * - unknown client: its session begins.
- * A verdict may not depend on what else was applied in between, or a copy of a command that was refused could take
- * effect later: the simulator found that in a rule that refused unknown clients with a floor above 1.
- * The least recently used session is dropped when there are too many: see the header for what this assumes.
+ * A verdict may not depend on what else was applied in between, or a copy of a command that was
+ * refused could take effect later: the simulator found that in a rule that refused unknown clients
+ * with a floor above 1. The least recently used session is dropped when there are too many: see the
+ * header for what this assumes.
  *
- * uthash keeps its elements in the order of insertion; a session that is used is taken out and added again,
- * so that this order is the order of use, and the snapshot writes it. */
+ * uthash keeps its elements in the order of insertion; a session that is used is taken out and
+ * added again, so that this order is the order of use, and the snapshot writes it. */
 #include "raft/store/session.h"
 
 #include "base/assert.h"
@@ -22,8 +24,8 @@
 
 /* Clients are random numbers already; folding them is hash enough. */
 #define HASH_FUNCTION(key, len, ret_hash) ((ret_hash) = client_hash(key))
-#define uthash_malloc(bytes) mem_alloc(bytes)
-#define uthash_free(ptr, bytes) mem_free(ptr)
+#define uthash_malloc(bytes)              mem_alloc(bytes)
+#define uthash_free(ptr, bytes)           mem_free(ptr)
 #include <uthash.h>
 
 enum { SESSION_FIRST_CAPACITY = 4 };
@@ -111,7 +113,8 @@ static void session_raise_floor(struct session *session, uint64_t floor)
     size_t gone = session_seek(session, floor);
     session->count -= gone;
     if (gone > 0) {
-        memmove(session->results, session->results + gone, session->count * sizeof(*session->results));
+        memmove(session->results, session->results + gone,
+                session->count * sizeof(*session->results));
     }
 }
 
@@ -143,8 +146,10 @@ enum session_verdict session_begin(struct session_map *map, const struct store_c
         return SESSION_APPLY;
     }
     const struct session_result *kept = &session->results[at];
-    *ret_result = (struct store_result){
-        .code = kept->code, .succeeded = kept->succeeded, .repeated = true, .revision = kept->revision};
+    *ret_result = (struct store_result){.code = kept->code,
+                                        .succeeded = kept->succeeded,
+                                        .repeated = true,
+                                        .revision = kept->revision};
     return SESSION_ANSWERED;
 }
 
@@ -154,9 +159,11 @@ static void session_put(struct session *session, const struct session_result *re
     ASSERT(at == session->count || session->results[at].sequence != result->sequence);
     if (session->count == session->capacity) {
         session->capacity = session->capacity == 0 ? SESSION_FIRST_CAPACITY : session->capacity * 2;
-        session->results = mem_resize(session->results, session->capacity * sizeof(*session->results));
+        session->results =
+            mem_resize(session->results, session->capacity * sizeof(*session->results));
     }
-    memmove(session->results + at + 1, session->results + at, (session->count - at) * sizeof(*session->results));
+    memmove(session->results + at + 1, session->results + at,
+            (session->count - at) * sizeof(*session->results));
     session->results[at] = *result;
     session->count++;
 }
@@ -202,7 +209,8 @@ void session_map_encode(const struct session_map *map, struct buf *out)
     }
 }
 
-static int session_decode_results(struct session *session, struct span_reader *reader, struct error *err)
+static int session_decode_results(struct session *session, struct span_reader *reader,
+                                  struct error *err)
 {
     uint32_t count = span_take_u32(reader);
     if (reader->failed || count > STORE_CLIENT_RESULTS_MAX) {

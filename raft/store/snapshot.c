@@ -2,19 +2,22 @@
  *
  *   version u8 = 1, applied u64, revision u64
  *   members  count u32: id u64, name bytes, address bytes          ascending ids
- *   leases   count u32: id, ttl_ms, number, stamp (u64 each), flags u32, owner bytes     ascending ids
- *   keys     count u32: key bytes, value bytes, create, mod, version, lease (u64 each)   ascending keys
- *   sessions count u32: see session.c                              least recently used first
- * Not in it: when leases were renewed (local) and the history of watches (local). So two members that applied
- * the same commands give the same bytes, whatever each has restored from. Restoring checks every invariant
- * before anything is replaced: the bytes come from a disk or from another member. */
+ *   leases   count u32: id, ttl_ms, number, stamp (u64 each), flags u32, owner bytes     ascending
+ * ids keys     count u32: key bytes, value bytes, create, mod, version, lease (u64 each) ascending
+ * keys sessions count u32: see session.c                              least recently used first Not
+ * in it: when leases were renewed (local) and the history of watches (local). So two members that
+ * applied the same commands give the same bytes, whatever each has restored from. Restoring checks
+ * every invariant before anything is replaced: the bytes come from a disk or from another member.
+ */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/store/store_internal.h"
 
 enum { SNAPSHOT_VERSION = 1 };
 
-/* --- encoding ------------------------------------------------------------------------------------------------ */
+/* --- encoding
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void encode_members(const struct member_map *map, struct buf *out)
 {
@@ -65,7 +68,9 @@ void store_snapshot(const struct store *store, struct buf *out)
     session_map_encode(&store->sessions, out);
 }
 
-/* --- decoding ------------------------------------------------------------------------------------------------ */
+/* --- decoding
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int corrupt(struct error *err, const char *what, uint32_t position)
 {
@@ -126,7 +131,8 @@ static int decode_leases(struct store *store, struct span_reader *reader, struct
 static bool decoded_key_is_sound(const struct store *store, const struct store_kv *kv)
 {
     return kv->key.len > 0 && kv->create_revision > 1 && kv->create_revision <= kv->mod_revision &&
-           kv->mod_revision <= store->revision && kv->version >= 1 && store->kvs.count < STORE_KEYS_MAX &&
+           kv->mod_revision <= store->revision && kv->version >= 1 &&
+           store->kvs.count < STORE_KEYS_MAX &&
            store->kvs.bytes + kv->key.len + kv->value.len <= STORE_BYTES_MAX;
 }
 
@@ -142,8 +148,8 @@ static int decode_keys(struct store *store, struct span_reader *reader, struct e
         kv.version = (int64_t)span_take_u64(reader);
         kv.lease = span_take_u64(reader);
         struct lease *lease = lease_map_find(&store->leases, kv.lease);
-        if (reader->failed || span_compare(kv.key, last) <= 0 || !decoded_key_is_sound(store, &kv) ||
-            (kv.lease != 0 && lease == NULL)) {
+        if (reader->failed || span_compare(kv.key, last) <= 0 ||
+            !decoded_key_is_sound(store, &kv) || (kv.lease != 0 && lease == NULL)) {
             return corrupt(err, "key", i);
         }
         struct kv_record *record = kv_record_new(kv.key, kv.value);
@@ -165,8 +171,8 @@ static int decode_state(struct store *store, struct span bytes, struct error *er
     struct span_reader reader = span_reader_of(bytes);
     uint8_t version = span_take_u8(&reader);
     if (!reader.failed && version != SNAPSHOT_VERSION) {
-        return error_set(err, ERR_UNSUPPORTED, "snapshot of version %u, known is %d", (unsigned)version,
-                         SNAPSHOT_VERSION);
+        return error_set(err, ERR_UNSUPPORTED, "snapshot of version %u, known is %d",
+                         (unsigned)version, SNAPSHOT_VERSION);
     }
     store->applied = span_take_u64(&reader);
     store->revision = (int64_t)span_take_u64(&reader);
@@ -178,7 +184,8 @@ static int decode_state(struct store *store, struct span bytes, struct error *er
     rc = rc != 0 ? rc : decode_keys(store, &reader, err);
     rc = rc != 0 ? rc : session_map_decode(&store->sessions, &reader, err);
     if (rc == 0 && !span_reader_done(&reader)) {
-        rc = error_set(err, ERR_CORRUPT, "%zu bytes after the end of the snapshot", reader.rest.len);
+        rc =
+            error_set(err, ERR_CORRUPT, "%zu bytes after the end of the snapshot", reader.rest.len);
     }
     watch_history_init(&store->history, store->revision);
     return rc;

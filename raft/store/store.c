@@ -1,8 +1,8 @@
 /* The state machine: one committed command in, one result out, the same on every member.
  *
- * store_apply: decode -> session (answered before?) -> the chapter of the command -> session keeps the result.
- * Nothing here fails for a reason of this machine: an allocation that fails aborts the process, because a member
- * that skipped a command would differ from the others for ever. */
+ * store_apply: decode -> session (answered before?) -> the chapter of the command -> session keeps
+ * the result. Nothing here fails for a reason of this machine: an allocation that fails aborts the
+ * process, because a member that skipped a command would differ from the others for ever. */
 #include "raft/store.h"
 
 #include "base/assert.h"
@@ -73,7 +73,9 @@ void store_each(const struct store *store, struct span prefix,
     }
 }
 
-/* --- leases ------------------------------------------------------------------------------------------------ */
+/* --- leases
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int apply_grant(struct store *store, const struct store_command *command)
 {
@@ -90,8 +92,8 @@ static int apply_grant(struct store *store, const struct store_command *command)
     return 0;
 }
 
-/* The stamp is the holder's clock at the send. One that does not rise belongs to a renewal that was overtaken:
- * applied, it would make the others wait for a holder who no longer counts from it. */
+/* The stamp is the holder's clock at the send. One that does not rise belongs to a renewal that was
+ * overtaken: applied, it would make the others wait for a holder who no longer counts from it. */
 static int apply_renew(struct store *store, const struct store_command *command)
 {
     struct lease *lease = lease_map_find(&store->leases, command->lease);
@@ -136,7 +138,9 @@ static int apply_revoke(struct store *store, const struct store_command *command
     return 0;
 }
 
-/* --- apply --------------------------------------------------------------------------------------------------- */
+/* --- apply
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void apply_command(struct store *store, const struct store_command *command,
                           struct store_result *ret_result)
@@ -147,7 +151,9 @@ static void apply_command(struct store *store, const struct store_command *comma
     case STORE_LEASE_RENEW: ret_result->code = apply_renew(store, command); return;
     case STORE_LEASE_EXPIRE: ret_result->code = apply_expire(store, command); return;
     case STORE_LEASE_REVOKE: ret_result->code = apply_revoke(store, command); return;
-    case STORE_MEMBER_SET: ret_result->code = member_map_set(&store->members, &command->member); return;
+    case STORE_MEMBER_SET:
+        ret_result->code = member_map_set(&store->members, &command->member);
+        return;
     case STORE_MEMBER_REMOVE:
         ret_result->code = member_map_remove(&store->members, command->member.id);
         return;
@@ -155,7 +161,8 @@ static void apply_command(struct store *store, const struct store_command *comma
     ASSERT(false); /* the decoder lets no other type through */
 }
 
-void store_apply(struct store *store, uint64_t index, struct span command, struct store_result *ret_result)
+void store_apply(struct store *store, uint64_t index, struct span command,
+                 struct store_result *ret_result)
 {
     struct store_command decoded;
     store_skip(store, index);
@@ -178,7 +185,8 @@ void store_skip(struct store *store, uint64_t index)
     store->applied = index;
 }
 
-/* --- invariants ---------------------------------------------------------------------------------------------- */
+/* --- invariants
+ * ---------------------------------------------------------------------------------------------- */
 
 static void check_attachment(const struct store *store)
 {

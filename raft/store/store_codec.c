@@ -1,15 +1,15 @@
 /* Commands <-> bytes. Little endian; golden bytes in tests/golden/store.
  *
  *   version u8 = 1, type u8, client u64, sequence u64, floor u64, actor bytes, then by type:
- *   TXN            counts of compares, success, failure (u8 each), the compares, the two lists of operations
- *     compare      target u8, relation u8, key bytes, number u64 or (VALUE) bytes
- *     operation    type u8, then  PUT key value lease | DELETE key | DELETE_PREFIX key
- *                  | LEASE_GRANT lease ttl_ms stamp flags(u32) | LEASE_END lease
- *   LEASE_GRANT    lease ttl_ms stamp flags(u32)      LEASE_RENEW  lease ttl_ms stamp
- *   LEASE_EXPIRE   lease number                       LEASE_REVOKE lease
+ *   TXN            counts of compares, success, failure (u8 each), the compares, the two lists of
+ * operations compare      target u8, relation u8, key bytes, number u64 or (VALUE) bytes operation
+ * type u8, then  PUT key value lease | DELETE key | DELETE_PREFIX key | LEASE_GRANT lease ttl_ms
+ * stamp flags(u32) | LEASE_END lease LEASE_GRANT    lease ttl_ms stamp flags(u32)      LEASE_RENEW
+ * lease ttl_ms stamp LEASE_EXPIRE   lease number                       LEASE_REVOKE lease
  *   MEMBER_SET     id, name bytes, address bytes      MEMBER_REMOVE id
- * ("bytes" = u32 length, then that many). Nothing may be left over, so a command has exactly one form.
- * Bytes come from the log: whatever they are, decoding ends in a valid command or in ERR_INVALID. */
+ * ("bytes" = u32 length, then that many). Nothing may be left over, so a command has exactly one
+ * form. Bytes come from the log: whatever they are, decoding ends in a valid command or in
+ * ERR_INVALID. */
 #include "base/assert.h"
 #include "raft/store/store_internal.h"
 
@@ -18,14 +18,17 @@
 enum { COMMAND_VERSION = 1 };
 
 _Static_assert(STORE_TXN_ITEMS_MAX <= UINT8_MAX, "counts are one byte");
-_Static_assert(sizeof(struct store_compare) % _Alignof(struct store_op) == 0, "operations follow compares");
+_Static_assert(sizeof(struct store_compare) % _Alignof(struct store_op) == 0,
+               "operations follow compares");
 
-/* --- validation ---------------------------------------------------------------------------------------------- */
+/* --- validation
+ * ---------------------------------------------------------------------------------------------- */
 
 static int validate_key(struct span key, bool may_be_empty, struct error *err)
 {
     if (key.len > STORE_KEY_BYTES_MAX) {
-        return error_set(err, ERR_LIMIT, "key of %zu bytes, at most %d", key.len, STORE_KEY_BYTES_MAX);
+        return error_set(err, ERR_LIMIT, "key of %zu bytes, at most %d", key.len,
+                         STORE_KEY_BYTES_MAX);
     }
     if (key.len == 0 && !may_be_empty) {
         return error_set(err, ERR_INVALID, "empty key");
@@ -36,7 +39,8 @@ static int validate_key(struct span key, bool may_be_empty, struct error *err)
 static int validate_value(struct span value, struct error *err)
 {
     if (value.len > STORE_VALUE_BYTES_MAX) {
-        return error_set(err, ERR_LIMIT, "value of %zu bytes, at most %zu", value.len, STORE_VALUE_BYTES_MAX);
+        return error_set(err, ERR_LIMIT, "value of %zu bytes, at most %zu", value.len,
+                         STORE_VALUE_BYTES_MAX);
     }
     return 0;
 }
@@ -52,7 +56,8 @@ static int validate_lease(uint64_t lease, int64_t ttl_ms, struct error *err)
     return 0;
 }
 
-static int validate_grant(uint64_t lease, int64_t ttl_ms, uint32_t flags, struct span actor, struct error *err)
+static int validate_grant(uint64_t lease, int64_t ttl_ms, uint32_t flags, struct span actor,
+                          struct error *err)
 {
     if ((flags & ~(uint32_t)STORE_LEASE_HOLDER) != 0) {
         return error_set(err, ERR_INVALID, "unknown lease flags 0x%x", (unsigned)flags);
@@ -67,7 +72,8 @@ static int validate_compare(const struct store_compare *compare, struct error *e
 {
     if (compare->target < STORE_CMP_CREATE || compare->target > STORE_CMP_VALUE ||
         compare->relation < STORE_EQUAL || compare->relation > STORE_GREATER) {
-        return error_set(err, ERR_INVALID, "unknown compare %d %d", (int)compare->target, (int)compare->relation);
+        return error_set(err, ERR_INVALID, "unknown compare %d %d", (int)compare->target,
+                         (int)compare->relation);
     }
     int rc = validate_key(compare->key, false, err);
     return rc != 0 ? rc : validate_value(compare->bytes, err);
@@ -90,9 +96,11 @@ static int validate_op(const struct store_op *op, struct span actor, struct erro
 
 static int validate_txn(const struct store_command *command, struct error *err)
 {
-    if (command->compare_count > STORE_TXN_ITEMS_MAX || command->success_count > STORE_TXN_ITEMS_MAX ||
+    if (command->compare_count > STORE_TXN_ITEMS_MAX ||
+        command->success_count > STORE_TXN_ITEMS_MAX ||
         command->failure_count > STORE_TXN_ITEMS_MAX) {
-        return error_set(err, ERR_LIMIT, "more than %d items in a transaction", STORE_TXN_ITEMS_MAX);
+        return error_set(err, ERR_LIMIT, "more than %d items in a transaction",
+                         STORE_TXN_ITEMS_MAX);
     }
     int rc = 0;
     for (size_t i = 0; i < command->compare_count && rc == 0; i++) {
@@ -109,8 +117,9 @@ static int validate_txn(const struct store_command *command, struct error *err)
 
 static int validate_member(const struct store_member *member, bool whole, struct error *err)
 {
-    if (member->id == 0 || (whole && (member->name.len == 0 || member->name.len > STORE_MEMBER_NAME_BYTES_MAX ||
-                                      member->address.len > STORE_MEMBER_ADDRESS_BYTES_MAX))) {
+    if (member->id == 0 ||
+        (whole && (member->name.len == 0 || member->name.len > STORE_MEMBER_NAME_BYTES_MAX ||
+                   member->address.len > STORE_MEMBER_ADDRESS_BYTES_MAX))) {
         return error_set(err, ERR_INVALID, "member without id or name, or with one too long");
     }
     return 0;
@@ -147,9 +156,12 @@ int store_command_validate(const struct store_command *command, struct error *er
     return error_set(err, ERR_INVALID, "unknown command %d", (int)command->type);
 }
 
-/* --- encoding ------------------------------------------------------------------------------------------------ */
+/* --- encoding
+ * ------------------------------------------------------------------------------------------------
+ */
 
-static void encode_grant(struct buf *out, uint64_t lease, int64_t ttl_ms, int64_t stamp, uint32_t flags)
+static void encode_grant(struct buf *out, uint64_t lease, int64_t ttl_ms, int64_t stamp,
+                         uint32_t flags)
 {
     buf_put_u64(out, lease);
     buf_put_u64(out, (uint64_t)ttl_ms);
@@ -180,7 +192,9 @@ static void encode_op(struct buf *out, const struct store_op *op)
         return;
     case STORE_OP_DELETE:
     case STORE_OP_DELETE_PREFIX: buf_put_bytes(out, op->key); return;
-    case STORE_OP_LEASE_GRANT: encode_grant(out, op->lease, op->ttl_ms, op->stamp, op->flags); return;
+    case STORE_OP_LEASE_GRANT:
+        encode_grant(out, op->lease, op->ttl_ms, op->stamp, op->flags);
+        return;
     case STORE_OP_LEASE_END: buf_put_u64(out, op->lease); return;
     }
 }
@@ -244,12 +258,15 @@ int store_command_encode(const struct store_command *command, struct buf *out, s
     if (out->len - start > STORE_COMMAND_BYTES_MAX) {
         size_t bytes = out->len - start;
         out->len = start;
-        return error_set(err, ERR_LIMIT, "command of %zu bytes, at most %zu", bytes, STORE_COMMAND_BYTES_MAX);
+        return error_set(err, ERR_LIMIT, "command of %zu bytes, at most %zu", bytes,
+                         STORE_COMMAND_BYTES_MAX);
     }
     return 0;
 }
 
-/* --- decoding ------------------------------------------------------------------------------------------------ */
+/* --- decoding
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void decode_compare(struct span_reader *reader, struct store_compare *compare)
 {
@@ -291,11 +308,13 @@ static void decode_txn(struct span_reader *reader, struct store_command *command
     size_t compares = span_take_u8(reader);
     size_t success = span_take_u8(reader);
     size_t failure = span_take_u8(reader);
-    if (compares > STORE_TXN_ITEMS_MAX || success > STORE_TXN_ITEMS_MAX || failure > STORE_TXN_ITEMS_MAX) {
+    if (compares > STORE_TXN_ITEMS_MAX || success > STORE_TXN_ITEMS_MAX ||
+        failure > STORE_TXN_ITEMS_MAX) {
         reader->failed = true;
         return;
     }
-    size_t bytes = compares * sizeof(struct store_compare) + (success + failure) * sizeof(struct store_op);
+    size_t bytes =
+        compares * sizeof(struct store_compare) + (success + failure) * sizeof(struct store_op);
     buf_clear(arena);
     buf_reserve(arena, bytes);
     memset(arena->data, 0, bytes);
@@ -315,7 +334,8 @@ static void decode_txn(struct span_reader *reader, struct store_command *command
     command->failure_count = failure;
 }
 
-static void decode_body(struct span_reader *reader, struct store_command *command, struct buf *arena)
+static void decode_body(struct span_reader *reader, struct store_command *command,
+                        struct buf *arena)
 {
     switch (command->type) {
     case STORE_TXN: decode_txn(reader, command, arena); return;
@@ -345,8 +365,8 @@ static void decode_body(struct span_reader *reader, struct store_command *comman
     reader->failed = true;
 }
 
-int store_command_decode(struct span bytes, struct store_command *ret_command, struct buf *ret_arena,
-                         struct error *err)
+int store_command_decode(struct span bytes, struct store_command *ret_command,
+                         struct buf *ret_arena, struct error *err)
 {
     if (bytes.len > STORE_COMMAND_BYTES_MAX) {
         return error_set(err, ERR_INVALID, "command of %zu bytes", bytes.len);

@@ -1,5 +1,5 @@
-/* What the chapters of the store share. All pointers inside are to heap objects, so that a whole state can
- * be exchanged by assignment (store_restore). */
+/* What the chapters of the store share. All pointers inside are to heap objects, so that a whole
+ * state can be exchanged by assignment (store_restore). */
 #ifndef RAFT_STORE_INTERNAL_H
 #define RAFT_STORE_INTERNAL_H
 
@@ -27,8 +27,10 @@ void store_state_close(struct store *store);
 int store_command_validate(const struct store_command *command, struct error *err) MUST_CHECK;
 
 /* Applies the branch that the compares choose. */
-void store_txn_apply(struct store *store, const struct store_command *command, struct store_result *ret_result);
-/* Deletes the keys of the lease in key order, at one new revision if there are any, then the lease. */
+void store_txn_apply(struct store *store, const struct store_command *command,
+                     struct store_result *ret_result);
+/* Deletes the keys of the lease in key order, at one new revision if there are any, then the lease.
+ */
 void store_lease_end(struct store *store, struct lease *lease);
 
 #endif

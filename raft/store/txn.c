@@ -1,19 +1,21 @@
 /* Transactions: compare, choose a branch, check all of it, then change.
  *
- * A branch is applied whole or not at all. So `branch_check` looks at every operation against the state
- * before the branch, plus the leases that earlier operations of it grant or end, and nothing is changed before
- * it has passed; `branch_run` cannot fail.
+ * A branch is applied whole or not at all. So `branch_check` looks at every operation against the
+ * state before the branch, plus the leases that earlier operations of it grant or end, and nothing
+ * is changed before it has passed; `branch_run` cannot fail.
  *
- * The rule of holder leases needs no more than the state before: a key that hangs on one is touched only by the
- * lease's owner, and all operations of a branch have one actor. If an earlier operation took the key off that
- * lease, the actor was its owner and passes again; if one put it on a lease granted here, the actor owns that. */
+ * The rule of holder leases needs no more than the state before: a key that hangs on one is touched
+ * only by the lease's owner, and all operations of a branch have one actor. If an earlier operation
+ * took the key off that lease, the actor was its owner and passes again; if one put it on a lease
+ * granted here, the actor owns that. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/store/store_internal.h"
 
 #include <stdlib.h>
 
-/* --- compares ------------------------------------------------------------------------------------------- */
+/* --- compares
+ * ------------------------------------------------------------------------------------------- */
 
 static bool relation_holds(enum store_compare_relation relation, int order)
 {
@@ -60,7 +62,9 @@ static bool compare_holds(const struct store *store, const struct store_compare 
     return relation_holds(compare->relation, order);
 }
 
-/* --- check ----------------------------------------------------------------------------------------------- */
+/* --- check
+ * -----------------------------------------------------------------------------------------------
+ */
 
 struct branch {
     struct store *store;
@@ -69,8 +73,10 @@ struct branch {
     size_t count;
 };
 
-/* Is the lease there when operation `at` runs? `ret_lease` is NULL for one that this branch grants. */
-static bool lease_is_there(const struct branch *branch, size_t at, uint64_t id, const struct lease **ret_lease)
+/* Is the lease there when operation `at` runs? `ret_lease` is NULL for one that this branch grants.
+ */
+static bool lease_is_there(const struct branch *branch, size_t at, uint64_t id,
+                           const struct lease **ret_lease)
 {
     *ret_lease = NULL;
     for (size_t i = at; i > 0; i--) {
@@ -135,7 +141,8 @@ static int check_op(const struct branch *branch, size_t at)
     case STORE_OP_DELETE:
         return actor_may_touch(branch, kv_map_find(&branch->store->kvs, op->key)) ? 0 : ERR_REFUSED;
     case STORE_OP_DELETE_PREFIX: return check_delete_prefix(branch, op->key);
-    case STORE_OP_LEASE_GRANT: return lease_is_there(branch, at, op->lease, &lease) ? ERR_EXISTS : 0;
+    case STORE_OP_LEASE_GRANT:
+        return lease_is_there(branch, at, op->lease, &lease) ? ERR_EXISTS : 0;
     case STORE_OP_LEASE_END:
         if (!lease_is_there(branch, at, op->lease, &lease)) {
             return ERR_NOT_FOUND;
@@ -146,7 +153,8 @@ static int check_op(const struct branch *branch, size_t at)
     return ERR_BUG;
 }
 
-/* Limits are counted as if nothing were replaced or deleted: simple, and the same on every member. */
+/* Limits are counted as if nothing were replaced or deleted: simple, and the same on every member.
+ */
 static int check_limits(const struct branch *branch)
 {
     size_t keys = branch->store->kvs.count;
@@ -178,7 +186,9 @@ static int branch_check(const struct branch *branch)
     return rc;
 }
 
-/* --- run ------------------------------------------------------------------------------------------------- */
+/* --- run
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void run_put(struct store *store, const struct store_op *op, int64_t revision)
 {
@@ -214,7 +224,8 @@ static size_t run_delete_prefix(struct store *store, struct span prefix, int64_t
 {
     size_t deleted = 0;
     size_t at = kv_map_seek(&store->kvs, prefix);
-    while (at < store->kvs.count && span_starts_with(kv_record_key(store->kvs.records[at]), prefix)) {
+    while (at < store->kvs.count &&
+           span_starts_with(kv_record_key(store->kvs.records[at]), prefix)) {
         run_delete(store, store->kvs.records[at], revision);
         deleted++;
     }
@@ -228,7 +239,8 @@ static int record_order(const void *a, const void *b)
     return span_compare(kv_record_key(*first), kv_record_key(*second));
 }
 
-/* In key order: the order of attaching is not in the snapshot, and events must be alike on every member. */
+/* In key order: the order of attaching is not in the snapshot, and events must be alike on every
+ * member. */
 static size_t run_lease_end(struct store *store, struct lease *lease, int64_t revision)
 {
     size_t count = 0;
@@ -264,9 +276,7 @@ static size_t run_op(const struct branch *branch, const struct store_op *op, int
 {
     struct store *store = branch->store;
     switch (op->type) {
-    case STORE_OP_PUT:
-        run_put(store, op, revision);
-        return 1;
+    case STORE_OP_PUT: run_put(store, op, revision); return 1;
     case STORE_OP_DELETE: {
         struct kv_record *record = kv_map_find(&store->kvs, op->key);
         if (record == NULL) {
@@ -293,7 +303,8 @@ static size_t run_op(const struct branch *branch, const struct store_op *op, int
     return 0;
 }
 
-void store_txn_apply(struct store *store, const struct store_command *command, struct store_result *ret_result)
+void store_txn_apply(struct store *store, const struct store_command *command,
+                     struct store_result *ret_result)
 {
     bool holds = true;
     for (size_t i = 0; i < command->compare_count && holds; i++) {

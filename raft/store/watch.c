@@ -1,5 +1,5 @@
-/* History for watches: an array used as a sliding window. A revision is dropped whole or not at all, since
- * a watch that saw half of a transaction would see a state that never was. */
+/* History for watches: an array used as a sliding window. A revision is dropped whole or not at
+ * all, since a watch that saw half of a transaction would see a state that never was. */
 #include "raft/store/watch.h"
 
 #include "base/assert.h"
@@ -36,7 +36,8 @@ static void watch_history_make_room(struct watch_history *history)
         return;
     }
     if (history->head > history->count) { /* over half is used up: each event moves O(1) times */
-        memmove(history->events, history->events + history->head, history->count * sizeof(*history->events));
+        memmove(history->events, history->events + history->head,
+                history->count * sizeof(*history->events));
         history->head = 0;
         return;
     }
@@ -44,12 +45,14 @@ static void watch_history_make_room(struct watch_history *history)
     history->events = mem_resize(history->events, history->capacity * sizeof(*history->events));
 }
 
-void watch_history_add(struct watch_history *history, enum store_event_type type, struct kv_record *record)
+void watch_history_add(struct watch_history *history, enum store_event_type type,
+                       struct kv_record *record)
 {
     ASSERT(record->mod_revision > history->compacted);
     watch_history_make_room(history);
     history->count++;
-    *event_at(history, history->count - 1) = (struct watch_event){.type = type, .record = kv_record_ref(record)};
+    *event_at(history, history->count - 1) =
+        (struct watch_event){.type = type, .record = kv_record_ref(record)};
     history->bytes += kv_record_bytes(record);
 }
 

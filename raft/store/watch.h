@@ -1,5 +1,5 @@
-/* The history window that watches read: the last events, whole revisions at a time. Local: it is no part
- * of the snapshot, so a member that restored one starts with an empty window. */
+/* The history window that watches read: the last events, whole revisions at a time. Local: it is no
+ * part of the snapshot, so a member that restored one starts with an empty window. */
 #ifndef RAFT_STORE_WATCH_H
 #define RAFT_STORE_WATCH_H
 
@@ -22,7 +22,8 @@ struct watch_history {
 void watch_history_init(struct watch_history *history, int64_t revision);
 void watch_history_close(struct watch_history *history);
 /* Revisions never fall. Takes a reference of its own. */
-void watch_history_add(struct watch_history *history, enum store_event_type type, struct kv_record *record);
+void watch_history_add(struct watch_history *history, enum store_event_type type,
+                       struct kv_record *record);
 /* After a command: drops the oldest whole revisions until the window is within its limits. */
 void watch_history_trim(struct watch_history *history);
 void watch_history_check(const struct watch_history *history);

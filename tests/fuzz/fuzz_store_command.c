@@ -1,5 +1,6 @@
-/* A stream of commands as the log may hold them: each is a length byte pair and that many bytes. Whatever they are,
- * two members agree after each, the structure is sound, and what decodes encodes to the same bytes. */
+/* A stream of commands as the log may hold them: each is a length byte pair and that many bytes.
+ * Whatever they are, two members agree after each, the structure is sound, and what decodes encodes
+ * to the same bytes. */
 #include "base/assert.h"
 #include "base/buf.h"
 #include "raft/store.h"

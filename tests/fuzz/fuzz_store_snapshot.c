@@ -1,4 +1,5 @@
-/* Bytes that claim to be a snapshot: refused, or a sound store whose own snapshot is the same bytes. */
+/* Bytes that claim to be a snapshot: refused, or a sound store whose own snapshot is the same
+ * bytes. */
 #include "base/assert.h"
 #include "base/buf.h"
 #include "raft/store.h"

@@ -1,10 +1,10 @@
-/* A byte stream to one peer, whatever carries it. TCP is the first kind; TLS is one more stream over a
- * stream, and nothing above knows of it.
+/* A byte stream to one peer, whatever carries it. TCP is the first kind; TLS is one more stream
+ * over a stream, and nothing above knows of it.
  *
- * Rules for every kind: all on the loop's thread; no callback from inside the call that asked for it;
- * `done` callbacks exactly once unless the call itself failed. After stream_close nothing is called but
- * the `done` of writes still queued (ERR_CANCELED), of a shutdown, and then of the close, after which
- * the stream is freed. Events may call anything, also stream_close. */
+ * Rules for every kind: all on the loop's thread; no callback from inside the call that asked for
+ * it; `done` callbacks exactly once unless the call itself failed. After stream_close nothing is
+ * called but the `done` of writes still queued (ERR_CANCELED), of a shutdown, and then of the
+ * close, after which the stream is freed. Events may call anything, also stream_close. */
 #ifndef BASE_NET_STREAM_H
 #define BASE_NET_STREAM_H
 
@@ -19,8 +19,8 @@ struct stream;
 struct stream_events {
     /* Bytes arrived; borrowed until the callback returns. Only between read_start and read_stop. */
     void (*on_read)(void *arg, struct span bytes);
-    /* Once: nothing more will be read. ERR_CLOSED = the peer closed its direction in order (ours may
-     * still write); anything else = the stream broke. The owner still has to close it. */
+    /* Once: nothing more will be read. ERR_CLOSED = the peer closed its direction in order (ours
+     * may still write); anything else = the stream broke. The owner still has to close it. */
     void (*on_end)(void *arg, int rc, const struct error *err);
     /* All bytes written so far were taken by the kernel, after some had to wait. May be NULL. */
     void (*on_drained)(void *arg);
@@ -38,7 +38,8 @@ typedef void (*stream_closed)(void *arg);
 struct stream_ops {
     int (*read_start)(struct stream *stream, struct error *err);
     void (*read_stop)(struct stream *stream);
-    int (*write)(struct stream *stream, struct span bytes, stream_done done, void *arg, struct error *err);
+    int (*write)(struct stream *stream, struct span bytes, stream_done done, void *arg,
+                 struct error *err);
     size_t (*pending)(const struct stream *stream);
     int (*shutdown)(struct stream *stream, stream_done done, void *arg, struct error *err);
     void (*close)(struct stream *stream, stream_closed closed, void *arg);
@@ -52,8 +53,10 @@ struct stream {
     void *arg;
 };
 
-/* Says who gets the events. Before the first read_start; may be called again to hand the stream on. */
-static inline void stream_attach(struct stream *stream, const struct stream_events *events, void *arg)
+/* Says who gets the events. Before the first read_start; may be called again to hand the stream on.
+ */
+static inline void stream_attach(struct stream *stream, const struct stream_events *events,
+                                 void *arg)
 {
     stream->events = events;
     stream->arg = arg;
@@ -69,11 +72,12 @@ static inline void stream_read_stop(struct stream *stream)
     stream->ops->read_stop(stream);
 }
 
-/* Sends all of `bytes` (copied where they have to wait). ERR_LIMIT: more would wait than the stream's
- * write_queue_bytes_max, nothing was taken: the peer is too slow, drop the message or the stream.
- * `done` may be NULL: the cheapest way; a later failure then comes as on_end, the drain as on_drained. */
-static inline MUST_CHECK int stream_write(struct stream *stream, struct span bytes, stream_done done,
-                                          void *arg, struct error *err)
+/* Sends all of `bytes` (copied where they have to wait). ERR_LIMIT: more would wait than the
+ * stream's write_queue_bytes_max, nothing was taken: the peer is too slow, drop the message or the
+ * stream. `done` may be NULL: the cheapest way; a later failure then comes as on_end, the drain as
+ * on_drained. */
+static inline MUST_CHECK int stream_write(struct stream *stream, struct span bytes,
+                                          stream_done done, void *arg, struct error *err)
 {
     return stream->ops->write(stream, bytes, done, arg, err);
 }

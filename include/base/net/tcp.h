@@ -9,9 +9,9 @@
 
 /* Per connection. TCP_NODELAY is always on. Zero = the default given here. */
 struct tcp_options {
-    unsigned keepalive_idle_s;        /* 0 = 10; then 3 probes, 3 s apart */
-    unsigned user_timeout_ms;         /* unacknowledged bytes may be this old; 0 = the kernel's */
-    size_t write_queue_bytes_max;     /* 0 = 1 MiB */
+    unsigned keepalive_idle_s;    /* 0 = 10; then 3 probes, 3 s apart */
+    unsigned user_timeout_ms;     /* unacknowledged bytes may be this old; 0 = the kernel's */
+    size_t write_queue_bytes_max; /* 0 = 1 MiB */
 };
 
 struct tcp_listener;
@@ -20,8 +20,8 @@ struct tcp_listener;
 typedef void (*tcp_on_accept)(void *arg, struct stream *stream);
 
 /* Listens on every address of `addr` (port 0 = one free port for all of them). "*" is IPv6 and IPv4
- * together, or IPv4 where there is no IPv6. A host name is looked up here and now, blocking: this is for
- * the start of a program and for tests, before the loop turns. */
+ * together, or IPv4 where there is no IPv6. A host name is looked up here and now, blocking: this
+ * is for the start of a program and for tests, before the loop turns. */
 int tcp_listener_start(uv_loop_t *loop, const struct net_addr *addr, int backlog,
                        const struct tcp_options *options, tcp_on_accept on_accept, void *arg,
                        struct tcp_listener **ret_listener, struct error *err) MUST_CHECK;
@@ -31,20 +31,23 @@ void tcp_listener_stop(struct tcp_listener *listener, stream_closed closed, void
 
 struct tcp_connect;
 
-/* rc 0: `stream` is the callee's. Otherwise stream is NULL and err says what failed, with the address. */
+/* rc 0: `stream` is the callee's. Otherwise stream is NULL and err says what failed, with the
+ * address. */
 typedef void (*tcp_connect_done)(void *arg, int rc, struct stream *stream, const struct error *err);
 
 struct tcp_connect_options {
     struct net_addr to;
-    const struct net_addr *from; /* local address to bind (its port is not used); NULL = the kernel's choice */
-    int64_t timeout_ms;          /* for everything, name lookups included */
+    const struct net_addr
+        *from; /* local address to bind (its port is not used); NULL = the kernel's choice */
+    int64_t timeout_ms; /* for everything, name lookups included */
     struct tcp_options tcp;
 };
 
-/* Resolves, then tries the addresses in order until one connects or the time is up. Options are copied.
- * `done` exactly once, after this returned. The handle is valid until `done` is called. */
-int tcp_connect_start(uv_loop_t *loop, const struct tcp_connect_options *options, tcp_connect_done done,
-                      void *arg, struct tcp_connect **ret_connect, struct error *err) MUST_CHECK;
+/* Resolves, then tries the addresses in order until one connects or the time is up. Options are
+ * copied. `done` exactly once, after this returned. The handle is valid until `done` is called. */
+int tcp_connect_start(uv_loop_t *loop, const struct tcp_connect_options *options,
+                      tcp_connect_done done, void *arg, struct tcp_connect **ret_connect,
+                      struct error *err) MUST_CHECK;
 /* `done` then comes with ERR_CANCELED. */
 void tcp_connect_cancel(struct tcp_connect *connect);
 

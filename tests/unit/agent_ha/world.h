@@ -67,6 +67,7 @@ static struct store store;
 static int64_t now_ms;
 static uint64_t world_seed;
 static bool verbose;
+static bool calm;          /* no request is slow */
 static bool without_fence; /* the checker has to see what then happens */
 
 static struct key *key_find(struct store *in, const char *name)
@@ -238,7 +239,7 @@ static int send_request(struct node *node, enum op op)
                 (struct request){.used = true, .op = op, .sent_ms = now_ms, .never = node->cut};
             request->apply_ms = now_ms + TICK_MS * dice(4);
             request->answer_ms = request->apply_ms + TICK_MS * dice(4);
-            if (once_in(20)) { /* slow: overtaken by later ones */
+            if (!calm && once_in(20)) { /* slow: overtaken by later ones */
                 request->apply_ms += TICK_MS * dice(100);
                 request->answer_ms = request->apply_ms + TICK_MS * dice(100);
             }
@@ -534,7 +535,8 @@ static void stream(struct node *node)
         return;
     }
     const struct node *from = &nodes[node->upstream];
-    if (from->host_up && from->run == HA_RUN_RUNNING && is_prefix(&node->wal, &from->wal)) {
+    if (from->host_up && (from->run == HA_RUN_RUNNING || from->run == HA_RUN_STOPPING) &&
+        is_prefix(&node->wal, &from->wal)) {
         node->wal = from->wal;
     }
 }

@@ -1,5 +1,5 @@
-/* Short ways to say commands: each test reads as a list of what is applied and what comes of it. Every apply is
- * followed by store_check. */
+/* Short ways to say commands: each test reads as a list of what is applied and what comes of it.
+ * Every apply is followed by store_check. */
 #ifndef TESTS_STORE_FIXTURE_H
 #define TESTS_STORE_FIXTURE_H
 
@@ -30,11 +30,13 @@ static inline struct store_result apply(struct store *store, const struct store_
     return result;
 }
 
-static inline struct store_result apply_ops(struct store *store, const char *actor, const struct store_op *ops,
-                                            size_t count)
+static inline struct store_result apply_ops(struct store *store, const char *actor,
+                                            const struct store_op *ops, size_t count)
 {
-    return apply(store, &(struct store_command){
-                            .type = STORE_TXN, .actor = span_str(actor), .success = ops, .success_count = count});
+    return apply(store, &(struct store_command){.type = STORE_TXN,
+                                                .actor = span_str(actor),
+                                                .success = ops,
+                                                .success_count = count});
 }
 
 static inline struct store_op op_put(const char *key, const char *value, uint64_t lease)
@@ -53,10 +55,14 @@ static inline struct store_op op_delete_prefix(const char *key)
     return (struct store_op){.type = STORE_OP_DELETE_PREFIX, .key = span_str(key)};
 }
 
-static inline struct store_op op_grant(uint64_t lease, int64_t ttl_ms, uint32_t flags, int64_t stamp)
+static inline struct store_op op_grant(uint64_t lease, int64_t ttl_ms, uint32_t flags,
+                                       int64_t stamp)
 {
-    return (struct store_op){
-        .type = STORE_OP_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms, .flags = flags, .stamp = stamp};
+    return (struct store_op){.type = STORE_OP_LEASE_GRANT,
+                             .lease = lease,
+                             .ttl_ms = ttl_ms,
+                             .flags = flags,
+                             .stamp = stamp};
 }
 
 static inline struct store_op op_end(uint64_t lease)
@@ -64,15 +70,15 @@ static inline struct store_op op_end(uint64_t lease)
     return (struct store_op){.type = STORE_OP_LEASE_END, .lease = lease};
 }
 
-static inline struct store_result put(struct store *store, const char *actor, const char *key, const char *value,
-                                      uint64_t lease)
+static inline struct store_result put(struct store *store, const char *actor, const char *key,
+                                      const char *value, uint64_t lease)
 {
     struct store_op op = op_put(key, value, lease);
     return apply_ops(store, actor, &op, 1);
 }
 
-static inline struct store_result grant(struct store *store, const char *actor, uint64_t lease, int64_t ttl_ms,
-                                        uint32_t flags, int64_t stamp)
+static inline struct store_result grant(struct store *store, const char *actor, uint64_t lease,
+                                        int64_t ttl_ms, uint32_t flags, int64_t stamp)
 {
     return apply(store, &(struct store_command){.type = STORE_LEASE_GRANT,
                                                 .actor = span_str(actor),
@@ -82,8 +88,8 @@ static inline struct store_result grant(struct store *store, const char *actor, 
                                                 .stamp = stamp});
 }
 
-static inline struct store_result renew(struct store *store, const char *actor, uint64_t lease, int64_t ttl_ms,
-                                        int64_t stamp)
+static inline struct store_result renew(struct store *store, const char *actor, uint64_t lease,
+                                        int64_t ttl_ms, int64_t stamp)
 {
     return apply(store, &(struct store_command){.type = STORE_LEASE_RENEW,
                                                 .actor = span_str(actor),
@@ -94,8 +100,8 @@ static inline struct store_result renew(struct store *store, const char *actor, 
 
 static inline struct store_result expire(struct store *store, uint64_t lease, uint64_t number)
 {
-    return apply(store,
-                 &(struct store_command){.type = STORE_LEASE_EXPIRE, .lease = lease, .number = number});
+    return apply(store, &(struct store_command){
+                            .type = STORE_LEASE_EXPIRE, .lease = lease, .number = number});
 }
 
 static inline struct store_result revoke(struct store *store, const char *actor, uint64_t lease)
@@ -154,7 +160,8 @@ static inline void assert_events(const struct store *store, int64_t from, const 
                                  const char *expected)
 {
     struct buf out = BUF_INIT;
-    assert_int_equal(store_history_each(store, from, span_str(prefix), fixture_list_event, &out), 0);
+    assert_int_equal(store_history_each(store, from, span_str(prefix), fixture_list_event, &out),
+                     0);
     assert_string_equal(buf_str(&out), expected);
     buf_free(&out);
 }
@@ -182,6 +189,7 @@ static inline int fixture_teardown(void **state)
     return 0;
 }
 
-#define STORE_TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
+#define STORE_TEST(function) \
+    cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 
 #endif

@@ -7,15 +7,25 @@
 #define GOLDEN_DIR "tests/golden/store/"
 
 static const struct store_compare compares[] = {
-    {.target = STORE_CMP_CREATE, .relation = STORE_EQUAL, .key = {(const uint8_t *)"a", 1}, .number = 0},
+    {.target = STORE_CMP_CREATE,
+     .relation = STORE_EQUAL,
+     .key = {(const uint8_t *)"a", 1},
+     .number = 0},
     {.target = STORE_CMP_VALUE,
      .relation = STORE_NOT_EQUAL,
      .key = {(const uint8_t *)"b", 1},
      .bytes = {(const uint8_t *)"xy", 2}},
 };
 static const struct store_op success[] = {
-    {.type = STORE_OP_LEASE_GRANT, .lease = 0x1122, .ttl_ms = 3000, .stamp = 77, .flags = STORE_LEASE_HOLDER},
-    {.type = STORE_OP_PUT, .key = {(const uint8_t *)"a", 1}, .value = {(const uint8_t *)"n1", 2}, .lease = 0x1122},
+    {.type = STORE_OP_LEASE_GRANT,
+     .lease = 0x1122,
+     .ttl_ms = 3000,
+     .stamp = 77,
+     .flags = STORE_LEASE_HOLDER},
+    {.type = STORE_OP_PUT,
+     .key = {(const uint8_t *)"a", 1},
+     .value = {(const uint8_t *)"n1", 2},
+     .lease = 0x1122},
     {.type = STORE_OP_LEASE_END, .lease = 3},
 };
 static const struct store_op failure[] = {
@@ -28,19 +38,32 @@ static const struct {
     struct store_command command;
 } golden[] = {
     {"txn",
-     {.client = 0x0102030405060708, .sequence = 3, .floor = 2, .actor = {(const uint8_t *)"n1", 2},
-      .type = STORE_TXN, .compares = compares, .compare_count = COUNT(compares), .success = success,
-      .success_count = COUNT(success), .failure = failure, .failure_count = COUNT(failure)}},
+     {.client = 0x0102030405060708,
+      .sequence = 3,
+      .floor = 2,
+      .actor = {(const uint8_t *)"n1", 2},
+      .type = STORE_TXN,
+      .compares = compares,
+      .compare_count = COUNT(compares),
+      .success = success,
+      .success_count = COUNT(success),
+      .failure = failure,
+      .failure_count = COUNT(failure)}},
     {"txn_empty", {.type = STORE_TXN}},
     {"lease_grant",
-     {.actor = {(const uint8_t *)"n1", 2}, .type = STORE_LEASE_GRANT, .lease = 5, .ttl_ms = 30000, .stamp = -1,
+     {.actor = {(const uint8_t *)"n1", 2},
+      .type = STORE_LEASE_GRANT,
+      .lease = 5,
+      .ttl_ms = 30000,
+      .stamp = -1,
       .flags = STORE_LEASE_HOLDER}},
     {"lease_renew", {.type = STORE_LEASE_RENEW, .lease = 5, .ttl_ms = 30000, .stamp = 123456}},
     {"lease_expire", {.type = STORE_LEASE_EXPIRE, .lease = 5, .number = 9}},
     {"lease_revoke", {.type = STORE_LEASE_REVOKE, .lease = 5}},
     {"member_set",
      {.type = STORE_MEMBER_SET,
-      .member = {.id = 0xabcdef, .name = {(const uint8_t *)"n1", 2},
+      .member = {.id = 0xabcdef,
+                 .name = {(const uint8_t *)"n1", 2},
                  .address = {(const uint8_t *)"10.0.0.1:2380", 13}}}},
     {"member_remove", {.type = STORE_MEMBER_REMOVE, .member = {.id = 0xabcdef}}},
 };
@@ -86,7 +109,8 @@ static void commands_have_their_golden_bytes(void **state)
     buf_free(&text);
 }
 
-/* Decoded and encoded again gives the same bytes; cut anywhere, or with a byte more, it is refused. */
+/* Decoded and encoded again gives the same bytes; cut anywhere, or with a byte more, it is refused.
+ */
 static void commands_survive_the_round_trip_and_no_cut(void **state)
 {
     (void)state;
@@ -104,7 +128,8 @@ static void commands_survive_the_round_trip_and_no_cut(void **state)
             assert_int_equal(store_command_decode(part, &decoded, &arena, NULL), ERR_INVALID);
         }
         buf_put_u8(&bytes, 0);
-        assert_int_equal(store_command_decode(buf_span(&bytes), &decoded, &arena, NULL), ERR_INVALID);
+        assert_int_equal(store_command_decode(buf_span(&bytes), &decoded, &arena, NULL),
+                         ERR_INVALID);
         buf_free(&bytes);
         buf_free(&again);
         buf_free(&arena);
@@ -160,18 +185,22 @@ static void fields_beyond_their_limits_are_not_encoded(void **state)
     static uint8_t big[STORE_VALUE_BYTES_MAX + 1];
     struct span long_key = span_of(big, STORE_KEY_BYTES_MAX + 1);
     struct store_op ops[2] = {op_put("a", "", 0), op_put("b", "", 0)};
-    struct store_compare compare = {.target = STORE_CMP_MOD, .relation = STORE_EQUAL, .key = span_str("a")};
-    struct store_command txn = {.type = STORE_TXN, .compares = &compare, .compare_count = 1, .success = ops,
+    struct store_compare compare = {
+        .target = STORE_CMP_MOD, .relation = STORE_EQUAL, .key = span_str("a")};
+    struct store_command txn = {.type = STORE_TXN,
+                                .compares = &compare,
+                                .compare_count = 1,
+                                .success = ops,
                                 .success_count = 2};
     struct buf out = BUF_INIT;
     struct error err;
-#define REFUSED(expected, change, restore)                                                                         \
-    do {                                                                                                       \
-        change;                                                                                                \
-        assert_int_equal(store_command_encode(&txn, &out, &err), expected);                                      \
-        assert_int_equal(err.code, expected);                                                                     \
-        assert_int_equal(out.len, 0);                                                                          \
-        restore;                                                                                               \
+#define REFUSED(expected, change, restore)                                  \
+    do {                                                                    \
+        change;                                                             \
+        assert_int_equal(store_command_encode(&txn, &out, &err), expected); \
+        assert_int_equal(err.code, expected);                               \
+        assert_int_equal(out.len, 0);                                       \
+        restore;                                                            \
     } while (0)
     struct store_command good = txn;
     struct store_op good_op = ops[0];
@@ -185,7 +214,8 @@ static void fields_beyond_their_limits_are_not_encoded(void **state)
     REFUSED(ERR_INVALID, ops[0] = op_grant(1, 0, 0, 0), ops[0] = good_op);
     REFUSED(ERR_INVALID, ops[0] = op_grant(1, STORE_LEASE_TTL_MS_MAX + 1, 0, 0), ops[0] = good_op);
     REFUSED(ERR_INVALID, ops[0] = op_grant(1, 5, 2, 0), ops[0] = good_op);
-    REFUSED(ERR_INVALID, ops[0] = op_grant(1, 5, STORE_LEASE_HOLDER, 0), ops[0] = good_op); /* no actor */
+    REFUSED(ERR_INVALID, ops[0] = op_grant(1, 5, STORE_LEASE_HOLDER, 0),
+            ops[0] = good_op); /* no actor */
     REFUSED(ERR_INVALID, ops[0].type = 99, ops[0] = good_op);
     REFUSED(ERR_INVALID, compare.target = 0, compare = good_compare);
     REFUSED(ERR_INVALID, compare.relation = 9, compare = good_compare);
@@ -201,19 +231,23 @@ static void fields_beyond_their_limits_are_not_encoded(void **state)
     REFUSED(ERR_INVALID, txn.type = STORE_LEASE_RENEW, txn = good);
     REFUSED(ERR_INVALID, txn.type = STORE_LEASE_EXPIRE, txn = good);
     REFUSED(ERR_LIMIT,
-            (ops[0].value = span_of(big, STORE_VALUE_BYTES_MAX), ops[1].value = span_of(big, STORE_VALUE_BYTES_MAX)),
+            (ops[0].value = span_of(big, STORE_VALUE_BYTES_MAX),
+             ops[1].value = span_of(big, STORE_VALUE_BYTES_MAX)),
             (ops[0] = good_op, ops[1] = op_put("b", "", 0)));
 #undef REFUSED
     assert_int_equal(store_command_encode(&txn, &out, &err), 0);
     buf_free(&out);
 }
 
-/* --- members ------------------------------------------------------------------------------------------------- */
+/* --- members
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static struct store_result member_set(struct store *store, uint64_t id, const char *name)
 {
-    return apply(store, &(struct store_command){.type = STORE_MEMBER_SET,
-                                                .member = {.id = id, .name = span_str(name), .address = span_str("")}});
+    return apply(store, &(struct store_command){
+                            .type = STORE_MEMBER_SET,
+                            .member = {.id = id, .name = span_str(name), .address = span_str("")}});
 }
 
 static void members_are_kept_by_id_and_limited(void **state)
@@ -236,7 +270,9 @@ static void members_are_kept_by_id_and_limited(void **state)
     assert_int_equal(members[2].id, 4);
 }
 
-/* --- snapshots ------------------------------------------------------------------------------------------------ */
+/* --- snapshots
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void fill(struct store *store)
 {
@@ -250,11 +286,16 @@ static void fill(struct store *store)
     put(store, "", "m", "", 9);
     renew(store, "n1", 7, 3000, 102);
     for (uint64_t sequence = 3; sequence >= 2; sequence--) {
-        apply(store, &(struct store_command){.client = 50, .sequence = sequence, .floor = 1, .type = STORE_TXN,
-                                             .success = &op, .success_count = 1});
+        apply(store, &(struct store_command){.client = 50,
+                                             .sequence = sequence,
+                                             .floor = 1,
+                                             .type = STORE_TXN,
+                                             .success = &op,
+                                             .success_count = 1});
     }
-    apply(store, &(struct store_command){.client = 40, .sequence = 1, .floor = 1, .type = STORE_LEASE_REVOKE,
-                                         .lease = 1000});
+    apply(store,
+          &(struct store_command){
+              .client = 40, .sequence = 1, .floor = 1, .type = STORE_LEASE_REVOKE, .lease = 1000});
 }
 
 static void snapshot_has_its_golden_bytes(void **state)
@@ -291,7 +332,8 @@ static void restored_store_goes_on_like_the_original(void **state)
     for (size_t i = 0; i < COUNT(both); i++) {
         assert_int_equal(renew(both[i], "n1", 7, 1000, 102).code, ERR_NOT_FOUND);
         assert_int_equal(put(both[i], "n2", "leader", "n2", 0).code, ERR_REFUSED);
-        struct store_command repeat = {.client = 40, .sequence = 1, .floor = 1, .type = STORE_LEASE_REVOKE, .lease = 9};
+        struct store_command repeat = {
+            .client = 40, .sequence = 1, .floor = 1, .type = STORE_LEASE_REVOKE, .lease = 9};
         assert_true(apply(both[i], &repeat).repeated);
         int64_t revision = store_revision(both[i]) + 1;
         assert_int_equal(expire(both[i], 9, 1).revision, revision);

@@ -1,4 +1,5 @@
-/* Leases: renewed and ended by commands, counted by the local clock, and the rule of holder leases. */
+/* Leases: renewed and ended by commands, counted by the local clock, and the rule of holder leases.
+ */
 #include "store_fixture.h"
 
 static void granted_lease_has_number_one_and_an_owner(void **state)
@@ -56,7 +57,8 @@ static void plain_lease_is_renewed_by_anybody_without_stamp(void **state)
     assert_int_equal(revoke(store, "", 7).code, 0);
 }
 
-/* Every way to touch a leader key or its lease, by its owner, by another member and by a plain client. */
+/* Every way to touch a leader key or its lease, by its owner, by another member and by a plain
+ * client. */
 static void holder_lease_and_its_keys_belong_to_the_owner(void **state)
 {
     (void)state;
@@ -72,7 +74,9 @@ static void holder_lease_and_its_keys_belong_to_the_owner(void **state)
             struct store_op op = op_put("s/leader", "x", 0);
             op.lease = way == PUT_SAME ? 7 : way == PUT_OTHER_LEASE ? 8 : 0;
             op = way == ATTACH ? op_put("s/other", "x", 7) : op;
-            op = way == DELETE ? op_delete("s/leader") : way == PREFIX ? op_delete_prefix("s/") : op;
+            op = way == DELETE   ? op_delete("s/leader")
+                 : way == PREFIX ? op_delete_prefix("s/")
+                                 : op;
             op = way == END ? op_end(7) : op;
             struct store_result result = way == RENEW    ? renew(store, actor, 7, 3000, 200)
                                          : way == REVOKE ? revoke(store, actor, 7)
@@ -151,7 +155,8 @@ static void leases_are_limited(void **state)
     buf_free(&bytes);
 }
 
-/* --- local time ------------------------------------------------------------------------------------------- */
+/* --- local time
+ * ------------------------------------------------------------------------------------------- */
 
 static void note_due(void *arg, uint64_t lease, uint64_t number)
 {

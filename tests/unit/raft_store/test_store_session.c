@@ -1,12 +1,16 @@
 /* Exactly once, and the watch history. */
 #include "store_fixture.h"
 
-static struct store_result send_put(struct store *store, uint64_t client, uint64_t sequence, uint64_t floor,
-                                    const char *key)
+static struct store_result send_put(struct store *store, uint64_t client, uint64_t sequence,
+                                    uint64_t floor, const char *key)
 {
     struct store_op op = op_put(key, "v", 0);
-    return apply(store, &(struct store_command){.client = client, .sequence = sequence, .floor = floor,
-                                                .type = STORE_TXN, .success = &op, .success_count = 1});
+    return apply(store, &(struct store_command){.client = client,
+                                                .sequence = sequence,
+                                                .floor = floor,
+                                                .type = STORE_TXN,
+                                                .success = &op,
+                                                .success_count = 1});
 }
 
 static void repeat_gets_the_first_answer_and_changes_nothing(void **state)
@@ -27,7 +31,8 @@ static void repeat_gets_the_first_answer_and_changes_nothing(void **state)
 static void refusal_is_remembered_as_well(void **state)
 {
     struct store *store = *state;
-    struct store_command command = {.client = 5, .sequence = 1, .floor = 1, .type = STORE_LEASE_REVOKE, .lease = 9};
+    struct store_command command = {
+        .client = 5, .sequence = 1, .floor = 1, .type = STORE_LEASE_REVOKE, .lease = 9};
     assert_int_equal(apply(store, &command).code, ERR_NOT_FOUND);
     grant(store, "", 9, 1000, 0, 0);
     struct store_result again = apply(store, &command);
@@ -80,12 +85,14 @@ static void sequence_below_the_floor_is_refused(void **state)
         assert_int_equal(late.code, ERR_REFUSED);
     }
     assert_false(has(store, "late"));
-    assert_int_equal(send_put(store, 5, 3, 1, "d").code, 0); /* its floor does not lower the other */
+    assert_int_equal(send_put(store, 5, 3, 1, "d").code,
+                     0); /* its floor does not lower the other */
     assert_true(send_put(store, 5, 4, 3, "c").repeated);
     assert_int_equal(send_put(store, 5, 2, 2, "late").code, ERR_REFUSED);
 }
 
-/* Found by the simulator: the first command was given up, the second (floor 2) came before and after it. */
+/* Found by the simulator: the first command was given up, the second (floor 2) came before and
+ * after it. */
 static void copy_of_a_command_has_one_effect_whatever_comes_between(void **state)
 {
     struct store *store = *state;
@@ -122,7 +129,9 @@ static void least_recently_used_session_goes_first(void **state)
     assert_false(send_put(store, 2, 1, 1, "a").repeated);
 }
 
-/* --- watches ------------------------------------------------------------------------------------------------ */
+/* --- watches
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void history_gives_events_from_a_revision_and_below_a_prefix(void **state)
 {
@@ -136,7 +145,8 @@ static void history_gives_events_from_a_revision_and_below_a_prefix(void **state
     assert_events(store, 3, "", "put b/1=y@3 delete a/1=@4 ");
     assert_events(store, 2, "a/", "put a/1=x@2 delete a/1=@4 ");
     assert_events(store, 5, "", "");
-    assert_int_equal(store_history_each(store, 1, span_str(""), fixture_list_event, NULL), ERR_NOT_FOUND);
+    assert_int_equal(store_history_each(store, 1, span_str(""), fixture_list_event, NULL),
+                     ERR_NOT_FOUND);
 }
 
 static bool stop_at_event(void *arg, const struct store_event *event)
@@ -166,7 +176,9 @@ static void history_is_bounded_and_drops_whole_revisions(void **state)
     int64_t kept = STORE_HISTORY_EVENTS_MAX / 3;
     assert_int_equal(store_compacted(store), store_revision(store) - kept);
     int visited = 0;
-    assert_int_equal(store_history_each(store, store_compacted(store) + 1, span_str("a"), stop_at_event, &visited), 0);
+    assert_int_equal(store_history_each(store, store_compacted(store) + 1, span_str("a"),
+                                        stop_at_event, &visited),
+                     0);
     assert_int_equal(visited, 1);
 }
 

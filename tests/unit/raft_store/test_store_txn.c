@@ -75,7 +75,8 @@ static void visiting_ends_when_the_visitor_says_so(void **state)
 static void one_branch_is_one_revision(void **state)
 {
     struct store *store = *state;
-    struct store_op ops[] = {op_put("a", "1", 0), op_put("b", "1", 0), op_put("a", "2", 0), op_delete("b")};
+    struct store_op ops[] = {op_put("a", "1", 0), op_put("b", "1", 0), op_put("a", "2", 0),
+                             op_delete("b")};
     assert_int_equal(apply_ops(store, "", ops, COUNT(ops)).revision, 2);
     assert_int_equal(get(store, "a").mod_revision, 2);
     assert_int_equal(get(store, "a").version, 2);
@@ -83,12 +84,15 @@ static void one_branch_is_one_revision(void **state)
     assert_events(store, 2, "", "put a=1@2 put b=1@2 put a=2@2 delete b=@2 ");
 }
 
-/* Every target with every relation against a smaller, an equal and a larger number, on a key that is there (create
- * revision 2, mod revision 4, version 3, lease 5) and on one that is not (all are 0). */
+/* Every target with every relation against a smaller, an equal and a larger number, on a key that
+ * is there (create revision 2, mod revision 4, version 3, lease 5) and on one that is not (all are
+ * 0). */
 static void compares_hold_exactly_as_numbers_do(void **state)
 {
     struct store *store = *state;
-    static const int64_t values[] = {[STORE_CMP_CREATE] = 2, [STORE_CMP_MOD] = 4, [STORE_CMP_VERSION] = 3,
+    static const int64_t values[] = {[STORE_CMP_CREATE] = 2,
+                                     [STORE_CMP_MOD] = 4,
+                                     [STORE_CMP_VERSION] = 3,
                                      [STORE_CMP_LEASE] = 5};
     grant(store, "", 5, 1000, 0, 0);
     put(store, "", "a", "1", 0);
@@ -100,7 +104,8 @@ static void compares_hold_exactly_as_numbers_do(void **state)
                 for (int present = 0; present <= 1; present++) {
                     int64_t value = present ? values[target] : 0;
                     struct store_compare compare = {.target = (enum store_compare_target)target,
-                                                    .relation = (enum store_compare_relation)relation,
+                                                    .relation =
+                                                        (enum store_compare_relation)relation,
                                                     .key = span_str(present ? "a" : "absent"),
                                                     .number = value + delta};
                     bool expected = relation == STORE_EQUAL       ? delta == 0
@@ -108,7 +113,8 @@ static void compares_hold_exactly_as_numbers_do(void **state)
                                     : relation == STORE_LESS      ? delta > 0
                                                                   : delta < 0;
                     struct store_result result = apply(
-                        store, &(struct store_command){.type = STORE_TXN, .compares = &compare, .compare_count = 1});
+                        store, &(struct store_command){
+                                   .type = STORE_TXN, .compares = &compare, .compare_count = 1});
                     assert_int_equal(result.succeeded, expected);
                     assert_int_equal(result.code, expected ? 0 : ERR_CONFLICT);
                 }
@@ -127,18 +133,20 @@ static void value_compare_never_holds_for_an_absent_key(void **state)
         enum store_compare_relation relation;
         bool holds;
     } cases[] = {
-        {"a", "m", STORE_EQUAL, true},    {"a", "n", STORE_EQUAL, false},  {"a", "n", STORE_LESS, true},
-        {"a", "mm", STORE_LESS, true},    {"a", "l", STORE_GREATER, true}, {"a", "m", STORE_NOT_EQUAL, false},
-        {"b", "", STORE_EQUAL, false},    {"b", "", STORE_NOT_EQUAL, false}, {"b", "", STORE_LESS, false},
-        {"b", "", STORE_GREATER, false},
+        {"a", "m", STORE_EQUAL, true},   {"a", "n", STORE_EQUAL, false},
+        {"a", "n", STORE_LESS, true},    {"a", "mm", STORE_LESS, true},
+        {"a", "l", STORE_GREATER, true}, {"a", "m", STORE_NOT_EQUAL, false},
+        {"b", "", STORE_EQUAL, false},   {"b", "", STORE_NOT_EQUAL, false},
+        {"b", "", STORE_LESS, false},    {"b", "", STORE_GREATER, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct store_compare compare = {.target = STORE_CMP_VALUE,
                                         .relation = cases[i].relation,
                                         .key = span_str(cases[i].key),
                                         .bytes = span_str(cases[i].bytes)};
-        struct store_result result =
-            apply(store, &(struct store_command){.type = STORE_TXN, .compares = &compare, .compare_count = 1});
+        struct store_result result = apply(
+            store,
+            &(struct store_command){.type = STORE_TXN, .compares = &compare, .compare_count = 1});
         assert_int_equal(result.succeeded, cases[i].holds);
     }
 }
@@ -152,8 +160,13 @@ static void compares_choose_the_branch_and_all_must_hold(void **state)
     };
     struct store_op yes = op_put("a", "yes", 0);
     struct store_op no = op_put("no", "no", 0);
-    struct store_command command = {.type = STORE_TXN, .compares = compares, .compare_count = 2, .success = &yes,
-                                    .success_count = 1, .failure = &no, .failure_count = 1};
+    struct store_command command = {.type = STORE_TXN,
+                                    .compares = compares,
+                                    .compare_count = 2,
+                                    .success = &yes,
+                                    .success_count = 1,
+                                    .failure = &no,
+                                    .failure_count = 1};
     struct store_result result = apply(store, &command);
     assert_true(result.succeeded && result.code == 0);
     assert_keys(store, "", "a ");
@@ -167,7 +180,8 @@ static void compares_choose_the_branch_and_all_must_hold(void **state)
     assert_int_equal(result.revision, 3);
 }
 
-/* Each kind of operation that cannot run, behind a put that could: nothing of the branch may stay. */
+/* Each kind of operation that cannot run, behind a put that could: nothing of the branch may stay.
+ */
 static void branch_with_one_bad_operation_changes_nothing(void **state)
 {
     struct store *store = *state;
@@ -189,7 +203,8 @@ static void branch_with_one_bad_operation_changes_nothing(void **state)
         {{.type = STORE_OP_LEASE_END, .lease = 9}, ERR_NOT_FOUND},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct store_op ops[] = {op_put("new", "1", 0), op_grant(7, 100, 0, 0), op_end(2), cases[i].op};
+        struct store_op ops[] = {op_put("new", "1", 0), op_grant(7, 100, 0, 0), op_end(2),
+                                 cases[i].op};
         struct store_result result = apply_ops(store, "n2", ops, COUNT(ops));
         assert_int_equal(result.code, cases[i].code);
         assert_int_equal(result.revision, 2);
@@ -204,8 +219,8 @@ static void later_operations_see_leases_of_earlier_ones(void **state)
 {
     struct store *store = *state;
     grant(store, "n1", 1, 1000, 0, 0);
-    struct store_op good[] = {op_grant(2, 50, STORE_LEASE_HOLDER, 7), op_put("a", "1", 2), op_end(1),
-                              op_grant(1, 70, 0, 0), op_put("b", "1", 1)};
+    struct store_op good[] = {op_grant(2, 50, STORE_LEASE_HOLDER, 7), op_put("a", "1", 2),
+                              op_end(1), op_grant(1, 70, 0, 0), op_put("b", "1", 1)};
     assert_int_equal(apply_ops(store, "n1", good, COUNT(good)).code, 0);
     assert_int_equal(lease_of(store, 1).ttl_ms, 70);
     assert_int_equal(lease_of(store, 2).stamp, 7);
@@ -279,14 +294,16 @@ static void full_store_refuses_more_and_still_deletes(void **state)
             (void)snprintf(keys[j], sizeof(keys[j]), "k%07u", i + j);
             ops[j] = op_put(keys[j], "", 0);
         }
-        struct store_command command = {.type = STORE_TXN, .success = ops, .success_count = COUNT(ops)};
+        struct store_command command = {
+            .type = STORE_TXN, .success = ops, .success_count = COUNT(ops)};
         buf_clear(&bytes);
         assert_int_equal(store_command_encode(&command, &bytes, NULL), 0);
         store_apply(store, store_applied(store) + 1, buf_span(&bytes), &result);
         assert_int_equal(result.code, 0);
     }
     assert_int_equal(put(store, "", "one more", "", 0).code, ERR_LIMIT);
-    assert_int_equal(store_compacted(store), store_revision(store) - STORE_HISTORY_EVENTS_MAX / STORE_TXN_ITEMS_MAX);
+    assert_int_equal(store_compacted(store),
+                     store_revision(store) - STORE_HISTORY_EVENTS_MAX / STORE_TXN_ITEMS_MAX);
     gone = op_delete_prefix("k");
     assert_int_equal(apply_ops(store, "", &gone, 1).code, 0);
     assert_keys(store, "", "");
