@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APP_SIGNALS = 3, APP_CLOSE_MS = 5000 };
+enum { APP_SIGNALS = 3, APP_CLOSE_MS = 5000, APP_QUIT_MS = 20, APP_QUIT_TRIES = 50 };
 
 struct app {
     struct agent agent;
@@ -31,6 +31,8 @@ struct app {
     uv_signal_t signals[APP_SIGNALS];
     size_t signal_count;
     uv_timer_t close_timer;
+    uv_timer_t quit_timer;
+    int quit_tries;
     int lock_fd;
     int status;
     char run_dir[PG_PATH_BYTES];
@@ -109,30 +111,50 @@ static void close_group(struct app *app)
     }
 }
 
+static void on_quit_timer(uv_timer_t *timer);
+
 static void on_fence_quit(void *arg, int rc, const struct fence_status *status,
                           const struct error *err)
 {
     struct app *app = arg;
     (void)status;
+    if (rc == ERR_BUSY && app->quit_tries++ < APP_QUIT_TRIES) {
+        (void)uv_timer_start(&app->quit_timer, on_quit_timer, APP_QUIT_MS,
+                             0); /* the last processes are ending */
+        return;
+    }
     if (rc != 0 && rc != ERR_CLOSED && rc != ERR_CANCELED) {
         log_info("the fence stays: %s", err->text);
     }
+    uv_close((uv_handle_t *)&app->quit_timer, NULL);
     fence_client_free(app->agent.fence, NULL, NULL);
     app->agent.fence = NULL;
     close_group(app);
 }
 
+static void quit_fence(struct app *app)
+{
+    struct error err = {0};
+    int rc = ERR_CLOSED;
+    if (app->agent.fence != NULL) {
+        rc = fence_client_quit(app->agent.fence, on_fence_quit, app, &err);
+    }
+    if (rc != 0) {
+        on_fence_quit(app, ERR_CLOSED, NULL, &err);
+    }
+}
+
+static void on_quit_timer(uv_timer_t *timer)
+{
+    quit_fence(timer->data);
+}
+
 static void on_pg_freed(void *arg)
 {
     struct app *app = arg;
-    struct error err = {0};
-    if (app->agent.fence != NULL &&
-        fence_client_quit(app->agent.fence, on_fence_quit, app, &err) == 0) {
-        return;
-    }
-    fence_client_free(app->agent.fence, NULL, NULL);
-    app->agent.fence = NULL;
-    close_group(app);
+    app->quit_timer.data = app;
+    (void)uv_timer_init(&app->loop, &app->quit_timer);
+    quit_fence(app);
 }
 
 static void close_all(struct agent *agent, int status)

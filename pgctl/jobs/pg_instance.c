@@ -64,11 +64,12 @@ void pg_lines_free(struct pg_lines *lines)
 }
 
 /* The members of a configuration that are plain strings. */
-#define CONFIG_STRINGS(X)                                                                         \
-    X(name)                                                                                       \
-    X(scope)                                                                                      \
-    X(data_dir) X(state_dir) X(bin_dir) X(self_exe) X(fence_log) X(listen) X(connect_host)        \
-        X(pgpass) X(database) X(superuser.username) X(superuser.password) X(replication.username) \
+#define CONFIG_STRINGS(X)                                                                \
+    X(name)                                                                              \
+    X(scope)                                                                             \
+    X(data_dir)                                                                          \
+    X(state_dir) X(bin_dir) X(self_exe) X(fence_log) X(listen) X(connect_host) X(pgpass) \
+        X(database) X(superuser.username) X(superuser.password) X(replication.username)  \
             X(replication.password) X(rewind.username) X(rewind.password)
 
 static void config_dup(const struct pg_instance_config *config,
@@ -274,8 +275,31 @@ static void derive_tcp(struct pg_instance *pg)
                    pg->socket_dir[0] != '\0' ? pg->socket_dir : pg->tcp_host, pg->config.port);
 }
 
+static bool is_inside(const struct pg_instance *pg, const char *dir)
+{
+    size_t len = strlen(pg->config.data_dir);
+    return dir[0] != '/' ||
+           (strncmp(dir, pg->config.data_dir, len) == 0 && (dir[len] == '/' || dir[len] == '\0'));
+}
+
+/* pg_rewind (13 to 17) fails on a socket in the data directory of its source: it takes it for a
+ * file to copy. A directory in there, as '.' is, is replaced by ours beside it, which is as closed
+ * to others. */
+void pg_keep_sockets_outside(const struct pg_instance *pg, struct pg_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++) {
+        struct pg_parameter *item = (struct pg_parameter *)(uintptr_t)&parameters->items[i];
+        if (strcasecmp(item->name, "unix_socket_directories") == 0 && item->value[0] != '\0' &&
+            item->value[0] != '@' && is_inside(pg, item->value)) {
+            free_const(item->value);
+            item->value = mem_strdup(pg->config.state_dir);
+        }
+    }
+}
+
 static void derive(struct pg_instance *pg)
 {
+    pg_keep_sockets_outside(pg, &pg->config.parameters);
     (void)snprintf(pg->service_path, sizeof pg->service_path, "%s/pg_service.conf",
                    pg->config.state_dir);
     (void)snprintf(pg->marker_path, sizeof pg->marker_path, "%s/unfinished", pg->config.state_dir);

@@ -59,6 +59,10 @@ bool pg_local_has_second(const struct pg_instance *pg);
 /* The account for questions and rewinds on other members. */
 const struct pg_account *pg_rewind_account(const struct pg_instance *pg);
 
+/* Socket directories inside the data directory become ours; values are the set's own
+ * (pg_parameters_dup). */
+void pg_keep_sockets_outside(const struct pg_instance *pg, struct pg_parameters *parameters);
+
 /* Copy of the texts that a conf is made of; valid as long as the instance's configuration does not
  * change. */
 struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby);

@@ -196,6 +196,7 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     conf.parameters = reload->parameters;
     pg_conf_put(&data->candidate, &conf);
     data->parameters = pg_parameters_dup(&reload->parameters);
+    pg_keep_sockets_outside(instance, &data->parameters);
     data->hba = pg_lines_dup(&reload->pg_hba);
     data->ident = pg_lines_dup(&reload->pg_ident);
     data->data_dir = instance->config.data_dir;

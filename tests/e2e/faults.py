@@ -17,12 +17,15 @@ SETTLE = 1.0  # of writing before the fault
 class Load:
     """Writers through HAProxy and directly, for as long as the block runs."""
 
+    count = 0
+
     def __init__(self, rig):
         self.rig = rig
+        Load.count += 1  # ids are unique over all loads of a cluster
 
     def __enter__(self):
-        self.writers = {"direct": self.rig.writer("direct", ALL)}
-        self.writers["haproxy"] = self.rig.writer("haproxy", ADDRESS["lb"], port=5000, read_write=False)
+        self.writers = {"direct": self.rig.writer(f"direct{Load.count}", ALL)}
+        self.writers["haproxy"] = self.rig.writer(f"haproxy{Load.count}", ADDRESS["lb"], port=5000, read_write=False)
         for w in self.writers.values():
             wait_for("a first acknowledged write", lambda w=w: self.acknowledged(w), 30)
         time.sleep(SETTLE)
@@ -45,10 +48,11 @@ class Load:
         for w in self.writers.values():
             w.send_signal(signal.SIGTERM)
             w.wait()
-        self.histories = {name: checks.read(w) for name, w in self.writers.items()}
+        self.histories = {w.name: checks.read(w) for w in self.writers.values()}
+        self.routes = {route: w.name for route, w in self.writers.items()}
 
     def gaps(self):
-        return {name: checks.gap(h, self.began - SETTLE) for name, h in self.histories.items()}
+        return {route: checks.gap(self.histories[name], self.began - SETTLE) for route, name in self.routes.items()}
 
 
 def verify(rig, load, may_lose):
@@ -140,7 +144,7 @@ def node_lost(rig):
 
 def isolated(rig):
     old = rig.leader()
-    inside = rig.writer("inside", old.address, read_write=False)  # cut off with everything else of that node's
+    inside = rig.writer(f"inside{Load.count + 1}", old.address, read_write=False)  # cut off with everything else of that node's
     with Load(rig) as load:
         load.writers["inside"] = inside
         old.isolate()

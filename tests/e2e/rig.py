@@ -320,7 +320,7 @@ class Rig:
         out = os.path.join(self.home, f"writer-{name}.jsonl")
         argv = [PYTHON, os.path.join(HERE, "writer.py"), name, hosts, str(port), "read-write" if read_write else "any", out, str(every_ms)]
         child = self.host_popen("client", argv, stdin=subprocess.DEVNULL)
-        child.out = out
+        child.out, child.name = out, name
         return child
 
     def http_status(self, address, path, host="client", timeout=2):

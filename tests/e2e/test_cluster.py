@@ -1,4 +1,5 @@
 """The cluster's life on real PostgreSQL, with real HAProxy and the document's files."""
+import json
 import os
 import shutil
 import signal
@@ -57,7 +58,9 @@ def test_checkers_catch_a_cluster_without_its_fence(make_rig, fence_off):
     r.wait_healthy()
     old = r.leader()
     pid = old.agent_pid()
+    inside = r.writer("inside", old.address, read_write=False)
     with faults.Load(r) as load:
+        load.writers["inside"] = inside
         old.kill_agent(signal.SIGSTOP)
         faults.wait_new_leader(r, old)
         time.sleep(5)
@@ -119,7 +122,8 @@ def test_cloned_host_is_refused(cluster):
     donor.kill_node()
     other.kill_node()
     shutil.rmtree(os.path.join(other.home, "raft"))
-    shutil.copytree(os.path.join(donor.home, "raft"), os.path.join(other.home, "raft"))
+    shutil.copytree(os.path.join(donor.home, "raft"), os.path.join(other.home, "raft"),
+                    ignore=shutil.ignore_patterns("run"))
     for root, dirs, files in os.walk(os.path.join(other.home, "raft")):
         for name in dirs + files + ["."]:
             shutil.chown(os.path.join(root, name), "postgres", "postgres")
@@ -129,13 +133,18 @@ def test_cloned_host_is_refused(cluster):
     wait_for("the refusal in the log", lambda: donor.name in other.log_text().splitlines()[-1] and other.agent_pid() is None, 10)
 
 
+def three_voters(cluster):
+    roles = [row["Role"] for row in json.loads(cluster.ctl("raft", "status", "-f", "json").stdout)]
+    return sorted(roles) == ["Follower", "Follower", "Leader"]
+
+
 def test_wiped_raft_directory_joins_as_a_new_member(cluster):
     node = cluster.replicas()[0]
     node.kill_node()
     shutil.rmtree(os.path.join(node.home, "raft"))
     node.start_agent()
     cluster.wait_healthy(timeout=60)
-    wait_for("three voters", lambda: cluster.ctl("raft", "status", "-f", "json").stdout.count('"voter"') >= 3, 30)
+    wait_for("three voters", lambda: three_voters(cluster), 30)
 
 
 def test_sigterm_stops_postgresql_and_releases_the_key(cluster):
