@@ -1,13 +1,12 @@
 /* Runs seeds: a safety phase with faults, then healing and convergence.
  *
- *   sim [--seeds N] [--first S] [--minutes M]     N seeds from S, M simulated minutes of faults
- * each sim --seed S [--trace]                        one seed again, with what happened sim --store
- * | --cluster | --drill             only that part of each seed sim --without-fence |
- * --expire-early | --amnesia [--must-fail]    a bent rule: the checkers have to catch it
+ *   sim [--seeds N] [--first S] [--minutes M]     N seeds from S, M simulated minutes of faults each
+ *   sim --seed S [--trace]                        one seed again, with what happened
+ *   sim --store | --cluster                       only that part of each seed
+ *   sim --without-fence | --expire-early | --amnesia [--must-fail]    a bent rule: the checkers have to catch it
  *
- * Each seed runs three times: the store (engine, store, clients, lease), the cluster (HA loop,
- * fence and PostgreSQL model on top), and drills of the cluster, one fault at a time. Exit status 0
- * if every run passed. */
+ * Each seed runs twice: the store (engine, store, clients, lease) and the cluster (HA loop, fence and PostgreSQL model
+ * on top). Exit status 0 if every run passed. */
 #include "sim.h"
 
 #include "base/assert.h"
@@ -17,25 +16,18 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    CONVERGENCE_MS = 70000,
-    CALM_MS = 5000,
-    STEP_MS = 100,
-    ELECTION_MS = 2500,
-    PROMOTION_MS = 3000
-};
+enum { CONVERGENCE_MS = 70000, CALM_MS = 5000, STEP_MS = 100, ELECTION_MS = 2500, PROMOTION_MS = 3000 };
 
 struct arguments {
     uint64_t first;
     uint64_t count;
     double minutes;
     bool trace;
-    bool only[3]; /* by enum sim_mode */
+    bool only_store;
+    bool only_cluster;
     bool must_fail;
     struct sim_mutation mutation;
 };
-
-static const char *const mode_names[] = {"store", "cluster", "drill"};
 
 static bool applied_alike(struct sim_world *world)
 {
@@ -53,8 +45,8 @@ static bool applied_alike(struct sim_world *world)
     return true;
 }
 
-static void run_until(struct sim_world *world, bool (*reached)(struct sim_world *world),
-                      int64_t limit_ms, const char *what)
+static void run_until(struct sim_world *world, bool (*reached)(struct sim_world *world), int64_t limit_ms,
+                      const char *what)
 {
     int64_t end = world->now + limit_ms;
     while (world->failure == NULL && !reached(world)) {
@@ -76,25 +68,18 @@ static void run_phases(struct sim_world *world)
     for (size_t i = 0; i < world->node_count; i++) {
         sim_member_start(&world->nodes[i]);
     }
-    if (world->options.mode == SIM_DRILL) {
-        sim_drills(world);
-    } else {
-        sim_faults_start(world);
-        sim_run_until(world, world->options.fault_ms);
-    }
+    sim_faults_start(world);
+    sim_run_until(world, world->options.fault_ms);
     if (world->failure != NULL) {
         return;
     }
     sim_faults_heal(world);
     sim_load_healed(world);
     run_until(world, progressed, CONVERGENCE_MS, "commands are answered again");
-    if (world->options.mode != SIM_STORE) {
-        /* L4: the rest of the lease, an election of Raft, the promotion; all processes began anew
-         * just now. */
-        run_until(world, sim_agents_serve, sim_ttl_ms(world) + ELECTION_MS + PROMOTION_MS,
-                  "a primary serves again");
-        run_until(world, sim_agents_settled, CONVERGENCE_MS,
-                  "one primary, and everybody streams from it");
+    if (world->options.mode == SIM_CLUSTER) {
+        /* L4: the rest of the lease, an election of Raft, the promotion; all processes began anew just now. */
+        run_until(world, sim_agents_serve, sim_ttl_ms(world) + ELECTION_MS + PROMOTION_MS, "a primary serves again");
+        run_until(world, sim_agents_settled, CONVERGENCE_MS, "one primary, and everybody streams from it");
         sim_run_until(world, world->now + CALM_MS);
     }
     sim_load_stop(world);
@@ -106,11 +91,9 @@ static void run_phases(struct sim_world *world)
 }
 
 /* Returns the simulated ms; `ret_failed` tells whether a rule was broken. */
-static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum sim_mode mode,
-                        bool *ret_failed)
+static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum sim_mode mode, bool *ret_failed)
 {
-    struct sim_options options = {
-        .seed = seed, .mode = mode, .trace = arguments->trace, .mutation = arguments->mutation};
+    struct sim_options options = {.seed = seed, .mode = mode, .trace = arguments->trace, .mutation = arguments->mutation};
     static struct sim_world world;
     options.fault_ms = (int64_t)(arguments->minutes * 60000);
     sim_world_init(&world, &options);
@@ -120,10 +103,10 @@ static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum s
     run_phases(&world);
     *ret_failed = world.failure != NULL;
     if (world.failure != NULL && !arguments->must_fail) {
-        printf("FAILED seed %llu (%s) at %.3f s: %s: %s\n  again: sim --seed %llu --%s --minutes "
-               "%g --trace\n",
-               (unsigned long long)seed, mode_names[mode], (double)world.now / 1000, world.failure,
-               world.failure_text, (unsigned long long)seed, mode_names[mode], arguments->minutes);
+        printf("FAILED seed %llu (%s) at %.3f s: %s: %s\n  again: sim --seed %llu --%s --minutes %g --trace\n",
+               (unsigned long long)seed, mode == SIM_STORE ? "store" : "cluster", (double)world.now / 1000,
+               world.failure, world.failure_text, (unsigned long long)seed,
+               mode == SIM_STORE ? "store" : "cluster", arguments->minutes);
     }
     int64_t simulated = world.now;
     sim_world_close(&world);
@@ -136,9 +119,8 @@ static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum s
 static bool parse_flag(struct arguments *arguments, const char *flag)
 {
     bool *target = strcmp(flag, "--trace") == 0           ? &arguments->trace
-                   : strcmp(flag, "--store") == 0         ? &arguments->only[SIM_STORE]
-                   : strcmp(flag, "--cluster") == 0       ? &arguments->only[SIM_CLUSTER]
-                   : strcmp(flag, "--drill") == 0         ? &arguments->only[SIM_DRILL]
+                   : strcmp(flag, "--store") == 0         ? &arguments->only_store
+                   : strcmp(flag, "--cluster") == 0       ? &arguments->only_cluster
                    : strcmp(flag, "--must-fail") == 0     ? &arguments->must_fail
                    : strcmp(flag, "--without-fence") == 0 ? &arguments->mutation.without_fence
                    : strcmp(flag, "--expire-early") == 0  ? &arguments->mutation.expire_early
@@ -185,19 +167,16 @@ int main(int argc, char **argv)
     unsigned long failed = 0;
     int64_t simulated = 0;
     if (!parse(&arguments, argc, argv)) {
-        fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] "
-                        "[--store|--cluster|--drill] [--trace]\n"
+        fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] [--store|--cluster] [--trace]\n"
                         "           [--without-fence|--expire-early|--amnesia] [--must-fail]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    bool some =
-        arguments.only[SIM_STORE] || arguments.only[SIM_CLUSTER] || arguments.only[SIM_DRILL];
     clock_t begin = clock();
     for (uint64_t i = 0; i < arguments.count; i++) {
-        for (int mode = SIM_STORE; mode <= SIM_DRILL; mode++) {
+        for (int mode = SIM_STORE; mode <= SIM_CLUSTER; mode++) {
             bool failure = false;
-            if (some && !arguments.only[mode]) {
+            if ((mode == SIM_STORE && arguments.only_cluster) || (mode == SIM_CLUSTER && arguments.only_store)) {
                 continue;
             }
             simulated += run_seed(&arguments, arguments.first + i, (enum sim_mode)mode, &failure);
@@ -206,11 +185,9 @@ int main(int argc, char **argv)
         }
     }
     double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
-    printf("seeds %llu..%llu, %.1f simulated minutes, %.1f per CPU second\n",
-           (unsigned long long)arguments.first,
+    printf("seeds %llu..%llu, %.1f simulated minutes, %.1f per CPU second\n", (unsigned long long)arguments.first,
            (unsigned long long)(arguments.first + arguments.count - 1), (double)simulated / 60000,
            (double)simulated / 60000 / (seconds > 0 ? seconds : 1e-9));
-    sim_drills_print();
     if (arguments.must_fail) { /* one seed that shows the bent rule is enough, and is needed */
         printf("%lu of %lu runs broke a rule, as they have to\n", failed, passed + failed);
         passed = failed > 0 ? 1 : 0;

@@ -26,8 +26,7 @@ struct sim_held {
     struct sim_event event;
 };
 
-/* --- generator (splitmix64)
- * --------------------------------------------------------------------------------- */
+/* --- generator (splitmix64) --------------------------------------------------------------------------------- */
 
 uint64_t sim_random(struct sim_world *world)
 {
@@ -54,9 +53,7 @@ int64_t sim_ttl_ms(const struct sim_world *world)
     return world->options.mode == SIM_STORE ? ttls[0] : ttls[world->options.seed % 3];
 }
 
-/* --- heap
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- heap ----------------------------------------------------------------------------------------------------- */
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -105,38 +102,29 @@ static struct sim_event heap_pop(struct sim_world *world)
 
 void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b)
 {
-    struct sim_event event = {
-        .at = world->now + (delay_ms < 0 ? 0 : delay_ms), .fn = fn, .arg = arg, .a = a, .b = b};
+    struct sim_event event = {.at = world->now + (delay_ms < 0 ? 0 : delay_ms), .fn = fn, .arg = arg, .a = a, .b = b};
     heap_push(world, &event);
 }
 
-void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
-                 uint64_t b)
+void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b)
 {
     /* A timer never fires before its time on the node's own clock. */
-    int64_t delay =
-        delay_ms <= 0 ? 0 : (delay_ms * 1000000 + 999999) / (1000000 + node->rate_ppm) + 1;
-    struct sim_event event = {.at = node->world->now + delay,
-                              .fn = fn,
-                              .arg = arg,
-                              .a = a,
-                              .b = b,
-                              .node = node,
+    int64_t delay = delay_ms <= 0 ? 0 : (delay_ms * 1000000 + 999999) / (1000000 + node->rate_ppm) + 1;
+    struct sim_event event = {.at = node->world->now + delay, .fn = fn, .arg = arg, .a = a, .b = b, .node = node,
                               .incarnation = node->incarnation};
     heap_push(node->world, &event);
 }
 
-/* --- pause
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- pause ------------------------------------------------------------------------------------------------------ */
 
-void sim_node_resume(struct sim_node *node)
+static void node_resume(void *arg, uint64_t incarnation, uint64_t b)
 {
-    if (!node->paused) {
+    struct sim_node *node = arg;
+    (void)b;
+    if (node->incarnation != incarnation || !node->paused || node->world->now < node->resume_ms) {
         return;
     }
     node->paused = false;
-    node->resume_ms = node->world->now;
     sim_trace(node->world, "%s resumes", node->name);
     while (!list_empty(&node->held)) {
         struct sim_held *held = LIST_OWNER(list_first(&node->held), struct sim_held, link);
@@ -147,21 +135,12 @@ void sim_node_resume(struct sim_node *node)
     }
 }
 
-static void resume_due(void *arg, uint64_t incarnation, uint64_t b)
-{
-    struct sim_node *node = arg;
-    (void)b;
-    if (node->incarnation == incarnation && node->world->now >= node->resume_ms) {
-        sim_node_resume(node);
-    }
-}
-
 void sim_node_pause(struct sim_node *node, int64_t ms)
 {
     sim_trace(node->world, "%s is paused for %lld ms", node->name, (long long)ms);
     node->paused = true;
     node->resume_ms = node->world->now + ms;
-    sim_at(node->world, ms, resume_due, node, node->incarnation, 0);
+    sim_at(node->world, ms, node_resume, node, node->incarnation, 0);
 }
 
 void sim_node_held_drop(struct sim_node *node)
@@ -203,9 +182,7 @@ void sim_run_until(struct sim_world *world, int64_t until_ms)
     }
 }
 
-/* --- clocks
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- clocks ------------------------------------------------------------------------------------------------------- */
 
 int64_t sim_node_clock(const struct sim_node *node)
 {
@@ -230,9 +207,7 @@ static uint64_t node_random(void *arg)
     return sim_random(node->world);
 }
 
-/* --- network
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- network ------------------------------------------------------------------------------------------------------ */
 
 /* A frame on its way. It outlives both ends: the receiver is looked up when it arrives. */
 struct sim_frame {
@@ -248,7 +223,7 @@ static void frame_arrive(void *arg, uint64_t from, uint64_t to)
     struct sim_world *world = frame->world;
     struct sim_node *node = &world->nodes[to];
     if (node->raft != NULL && node->paused) {
-        sim_at(world, 20, frame_arrive, frame, from, to); /* in the socket's buffer until it runs */
+        sim_at(world, node->resume_ms - world->now + 1, frame_arrive, frame, from, to);
         return;
     }
     list_remove(&frame->link);
@@ -286,9 +261,7 @@ void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span f
     }
 }
 
-/* --- the world
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the world ---------------------------------------------------------------------------------------------------- */
 
 static void node_init(struct sim_world *world, unsigned index)
 {
@@ -302,18 +275,15 @@ static void node_init(struct sim_world *world, unsigned index)
     list_init(&node->held);
     node->offset_ms = (int64_t)sim_below(world, 1000000000);
     node->rate_ppm = (int64_t)sim_below(world, 1001) - 500;
-    node->clock = (struct clock){.mono_ms = clock_read,
-                                 .lease_ms = clock_read,
-                                 .suspended_ms = clock_zero,
-                                 .wall_ms = clock_read,
-                                 .arg = node};
+    node->clock = (struct clock){
+        .mono_ms = clock_read, .lease_ms = clock_read, .suspended_ms = clock_zero, .wall_ms = clock_read, .arg = node};
     node->random = (struct random){.next = node_random, .arg = node};
 }
 
 void sim_world_init(struct sim_world *world, const struct sim_options *options)
 {
     *world = (struct sim_world){.options = *options, .loss_permille = 20, .duplicate_permille = 20};
-    world->random_state = options->seed * 3 + (uint64_t)options->mode;
+    world->random_state = options->seed * 2 + (options->mode == SIM_CLUSTER ? 1 : 0);
     list_init(&world->frames);
     world->node_count = options->mode == SIM_STORE && options->seed % 4 == 3 ? 5 : 3;
     for (unsigned i = 0; i < world->node_count; i++) {
