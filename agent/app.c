@@ -79,9 +79,7 @@ bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t
     return true;
 }
 
-/* --- stopping
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 static void on_close_timer(uv_timer_t *timer)
 {
@@ -206,9 +204,7 @@ static void on_signal(uv_signal_t *signal, int number)
     cycle_request(agent);
 }
 
-/* --- starting
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static void on_group_ready(void *arg)
 {

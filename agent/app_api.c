@@ -16,8 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-/* --- what it may ask for
- * -------------------------------------------------------------------------------------------- */
+/* --- what it may ask for ---------------------------------------------------------------------- */
 
 struct port_write {
     struct agent *agent;
@@ -93,9 +92,7 @@ static int write_failover(void *arg, const char *value, int64_t revision, api_wr
     return put(arg, "failover", value, revision < 0 ? DCS_ANY : revision, written, ctx, err);
 }
 
-/* --- the picture
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- the picture ------------------------------------------------------------------------------ */
 
 static void set_text(json_t *object, const char *key, const char *text)
 {
@@ -240,9 +237,7 @@ static char *render_explain(void *arg)
     return text;
 }
 
-/* --- metrics
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 struct metrics {
     struct buf out;

@@ -40,9 +40,7 @@ void api_status_unref(struct api_status *status)
     mem_free(status);
 }
 
-/* --- replies
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- replies ---------------------------------------------------------------------------------- */
 
 void api_reply_text(struct http1_exchange *exchange, int status, const char *fmt, ...)
 {
@@ -106,9 +104,7 @@ json_t *api_body(struct http1_exchange *exchange, const struct http1_request *re
     return body;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 typedef void (*api_handler)(struct api_server *server, struct http1_exchange *exchange,
                             const struct http1_request *request);
@@ -240,9 +236,7 @@ static void on_request(void *arg, struct http1_exchange *exchange,
     }
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void api_server_publish(struct api_server *server, struct api_status *status)
 {

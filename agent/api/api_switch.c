@@ -100,8 +100,7 @@ static int check(const struct api_status *status, int64_t wall_ms, struct order 
     return 0;
 }
 
-/* --- waiting for the outcome
- * --------------------------------------------------------------------------------------- */
+/* --- waiting for the outcome ------------------------------------------------------------------ */
 
 static void end_wait(struct api_server *server, struct api_wait *wait)
 {
@@ -263,8 +262,7 @@ void api_failover(struct api_server *server, struct http1_exchange *exchange,
     handle(server, exchange, request, true);
 }
 
-/* --- dropping a scheduled one
- * --------------------------------------------------------------------------------------- */
+/* --- dropping a scheduled one ----------------------------------------------------------------- */
 
 static void on_dropped(void *ctx, int rc, const struct error *err)
 {

@@ -61,9 +61,7 @@ static struct dcs_raft *self_of(struct dcs *dcs)
     return (struct dcs_raft *)dcs;
 }
 
-/* --- keys
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 char *dcs_base_path(const char *namespace_, const char *scope)
 {
@@ -88,8 +86,7 @@ static int key_check(const char *base, const char *key, struct error *err)
     return 0;
 }
 
-/* --- operations under way
- * ----------------------------------------------------------------------------------------- */
+/* --- operations under way --------------------------------------------------------------------- */
 
 static struct op *op_new(struct dcs_raft *dcs, enum op_kind kind, void *arg)
 {
@@ -176,9 +173,7 @@ static int propose(struct dcs_raft *dcs, const struct store_command *command, in
     return rc;
 }
 
-/* --- transactions
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- transactions ----------------------------------------------------------------------------- */
 
 /* One transaction being put together. Keys are full paths, owned here. */
 struct txn {
@@ -257,9 +252,7 @@ static uint64_t lease_id_new(const struct dcs_raft *dcs)
     return id;
 }
 
-/* --- view
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- view ------------------------------------------------------------------------------------- */
 
 static void view_refresh(struct dcs_raft *dcs)
 {
@@ -365,9 +358,7 @@ static int dcs_raft_read(struct dcs *base, int64_t timeout_ms, dcs_read_done don
     return rc;
 }
 
-/* --- the leader key
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- the leader key --------------------------------------------------------------------------- */
 
 static int buf_append(const char *text, size_t len, void *data)
 {
@@ -487,9 +478,7 @@ static int dcs_raft_release(struct dcs *base, int64_t epoch, const char *status,
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
-/* --- other keys
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- other keys ------------------------------------------------------------------------------- */
 
 static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare,
                         int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
@@ -551,9 +540,7 @@ static int dcs_raft_withdraw(struct dcs *base, const char *name, int64_t report_
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
-/* --- the member's own key
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the member's own key --------------------------------------------------------------------- */
 
 /* The lease that the key hangs on now, if it can be renewed instead of replaced. 0 = none. */
 static uint64_t member_lease(const struct dcs_raft *dcs, const char *key, const char *value,
@@ -651,9 +638,7 @@ static int dcs_raft_put_member(struct dcs *base, const char *name, const char *v
     return rc;
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void dcs_raft_free(struct dcs *base)
 {

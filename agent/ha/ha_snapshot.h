@@ -34,8 +34,7 @@ static inline bool ha_epoch_equal(struct ha_epoch a, struct ha_epoch b)
     return a.cluster == b.cluster && a.revision == b.revision;
 }
 
-/* --- settings: local file and dynamic configuration, adjusted already
- * ---------------------------------------- */
+/* --- settings: local file and dynamic configuration, adjusted already ------------------------- */
 
 struct ha_settings {
     int64_t ttl_ms;
@@ -54,9 +53,7 @@ struct ha_settings {
                                       promoted; "" = none */
 };
 
-/* --- members
- * -------------------------------------------------------------------------------------------------
- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 struct ha_tags {
     bool nofailover;       /* also true where failover_priority <= 0 and nofailover is not given */
@@ -99,8 +96,7 @@ struct ha_peer {
     int64_t heard_mono_ms; /* HA_NEVER */
 };
 
-/* --- the store's view
- * ------------------------------------------------------------------------------------------ */
+/* --- the store's view ------------------------------------------------------------------------- */
 
 struct ha_failover {               /* key `failover` */
     bool present;                  /* leader or member is set */
@@ -143,7 +139,7 @@ struct ha_cluster {
     struct ha_report reports[HA_MEMBERS_MAX];
 };
 
-/* --- this node ------------------------------------------------------------------------------ */
+/* --- this node -------------------------------------------------------------------------------- */
 
 enum ha_run {
     HA_RUN_UNKNOWN,

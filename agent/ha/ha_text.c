@@ -323,8 +323,7 @@ static void item_init(const struct group *group, void *item)
     }
 }
 
-/* --- printing
- * --------------------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------------- */
 
 static size_t field_bytes(const struct field *field)
 {
@@ -497,9 +496,7 @@ void ha_plan_print(const struct ha_plan *plan, struct buf *out)
     }
 }
 
-/* --- parsing
- * ------------------------------------------------------------------------------------------------
- */
+/* --- parsing ---------------------------------------------------------------------------------- */
 
 /* A cursor over one line; words are copied out, quotes taken off. */
 struct words {

@@ -43,8 +43,7 @@ void execute_continue(struct agent *agent, int rc, const struct error *err)
     execute_plan(agent);
 }
 
-/* --- writes to the store
- * --------------------------------------------------------------------------------------- */
+/* --- writes to the store ---------------------------------------------------------------------- */
 
 static void on_written(void *arg, const struct dcs_result *result, const struct error *err)
 {
@@ -224,9 +223,7 @@ static int do_withdraw_report(struct agent *agent, const struct ha_action *actio
     return rc == 0 ? 1 : rc;
 }
 
-/* --- the lease
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the lease -------------------------------------------------------------------------------- */
 
 static void on_acquired(void *arg, const struct dcs_result *result, const struct error *err)
 {
@@ -348,9 +345,7 @@ static int do_release(struct agent *agent, const struct ha_action *action, struc
     return rc == 0 ? 1 : rc;
 }
 
-/* --- the rest
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static int do_wait(struct agent *agent, const struct ha_action *action, struct error *err)
 {

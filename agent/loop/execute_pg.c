@@ -26,8 +26,7 @@ enum {
                  1000, /* clone and rewind take what they take; progress is in the member's state */
 };
 
-/* --- jobs: one at a time
- * ----------------------------------------------------------------------------------- */
+/* --- jobs: one at a time ---------------------------------------------------------------------- */
 
 static void job_begin(struct agent *agent, enum ha_job_kind kind)
 {
@@ -90,9 +89,7 @@ static int begin(struct agent *agent, enum ha_job_kind kind, int rc)
     return rc;
 }
 
-/* --- peers
- * --------------------------------------------------------------------------------------------------
- */
+/* --- peers ------------------------------------------------------------------------------------ */
 
 static int find_peer(const struct agent *agent, const char *name, char *ret_host,
                      uint16_t *ret_port, struct error *err)
@@ -109,8 +106,7 @@ static uint64_t cluster_system_id(const struct agent *agent)
     return strtoull(agent->facts.cluster.initialize, NULL, 10);
 }
 
-/* --- starting and stopping
- * ---------------------------------------------------------------------------------- */
+/* --- starting and stopping -------------------------------------------------------------------- */
 
 static void on_started(void *arg, int rc, const struct error *err)
 {
@@ -218,9 +214,7 @@ static int do_stop_immediate(struct agent *agent, const struct ha_action *action
     return stop(agent, FENCE_STOP_IMMEDIATE, STOP_IMMEDIATE_KILL_MS, err);
 }
 
-/* --- upstream
- * -------------------------------------------------------------------------------------------------
- */
+/* --- upstream --------------------------------------------------------------------------------- */
 
 static void on_detached(void *arg, int rc, const struct error *err)
 {
@@ -281,8 +275,7 @@ static int do_follow(struct agent *agent, const struct ha_action *action, struct
     return 0;
 }
 
-/* --- bootstrap, clone, promote
- * ------------------------------------------------------------------------------- */
+/* --- bootstrap, clone, promote ---------------------------------------------------------------- */
 
 static int do_bootstrap(struct agent *agent, const struct ha_action *action, struct error *err)
 {
@@ -324,9 +317,7 @@ static int do_promote(struct agent *agent, const struct ha_action *action, struc
                  pg_instance_promote(agent->pg, &request, PROMOTE_MS, on_job, agent, err));
 }
 
-/* --- rejoin
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- rejoin ----------------------------------------------------------------------------------- */
 
 static struct pg_local_position local_position(const struct agent *agent)
 {
@@ -449,9 +440,7 @@ static int do_move_aside(struct agent *agent, const struct ha_action *action, st
                                         agent, err));
 }
 
-/* --- upkeep
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- upkeep ----------------------------------------------------------------------------------- */
 
 static void on_slots(void *arg, int rc, const struct error *err)
 {

@@ -150,8 +150,7 @@ struct agent {
                     int status); /* the plan said HA_EXIT, or nothing can go on */
 };
 
-/* --- observe.c: looks at the instance, the fence, the store; puts facts; decides nothing
- * ------------------- */
+/* --- observe.c: looks at the instance, the fence, the store; puts facts; decides nothing ------ */
 int observe_start(struct agent *agent);
 void observe_stop(struct agent *agent);
 void observe_fence_event(struct agent *agent, enum fence_event event,
@@ -163,23 +162,20 @@ void observe_probe_soon(struct agent *agent);
 /* Works `run` out from what is known. */
 void observe_run(struct agent *agent);
 
-/* --- facts.c: facts -> const struct ha_snapshot
- * ----------------------------------------------------------- */
+/* --- facts.c: facts -> const struct ha_snapshot ----------------------------------------------- */
 void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot);
 bool facts_slots_wanted(const struct agent *agent,
                         struct pg_lines *ret_names); /* free items and array */
 void facts_slots_free(struct pg_lines *names);
 
-/* --- cycle.c
- * --------------------------------------------------------------------------------------------- */
+/* --- cycle.c ---------------------------------------------------------------------------------- */
 int cycle_start(struct agent *agent);
 void cycle_stop(struct agent *agent);
 void cycle_request(struct agent *agent);
 /* The plan ended: `failure` NULL = all actions done. */
 void cycle_plan_done(struct agent *agent, const char *failure);
 
-/* --- execute.c, execute_pg.c
- * ------------------------------------------------------------------------------ */
+/* --- execute.c, execute_pg.c ------------------------------------------------------------------ */
 void execute_plan(struct agent *agent);
 /* An action that is waited for ended. */
 void execute_continue(struct agent *agent, int rc, const struct error *err);
@@ -187,8 +183,7 @@ void execute_continue(struct agent *agent, int rc, const struct error *err);
 int execute_pg(struct agent *agent, const struct ha_action *action, struct error *err);
 bool execute_is_pg(enum ha_action_type type);
 
-/* --- keeper.c: the lease is renewed apart from the cycle
- * -------------------------------------------------- */
+/* --- keeper.c: the lease is renewed apart from the cycle -------------------------------------- */
 int keeper_start(struct agent *agent);
 void keeper_stop(struct agent *agent);
 /* The lease, the Raft leader or the ttl changed: look at once when the next renewal is due. */
@@ -198,8 +193,7 @@ void keeper_page(struct agent *agent);
 /* Is the page armed for the epoch that we hold, and S not reached? */
 bool keeper_may_write(const struct agent *agent);
 
-/* --- publish.c
- * -------------------------------------------------------------------------------------------- */
+/* --- publish.c -------------------------------------------------------------------------------- */
 int publish_start(struct agent *agent);
 void publish_stop(struct agent *agent);
 void publish_request(struct agent *agent);
@@ -211,8 +205,7 @@ char *publish_status_value(struct agent *agent, uint64_t lsn, bool force);
  * 1). */
 char *publish_history_value(const struct agent *agent, const struct pg_history *history);
 
-/* --- small shared
- * --------------------------------------------------------------------------------------- */
+/* --- small shared ----------------------------------------------------------------------------- */
 int64_t agent_mono_ms(const struct agent *agent);
 int64_t agent_lease_ms(const struct agent *agent);
 /* Host and port of a member's conn_url ("postgres://host:port/db"). */

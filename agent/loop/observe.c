@@ -60,8 +60,7 @@ void observe_run(struct agent *agent)
     }
 }
 
-/* --- the data directory
- * ------------------------------------------------------------------------------------- */
+/* --- the data directory ----------------------------------------------------------------------- */
 
 static void on_inspected(void *arg, int rc, const struct pg_inspection *inspection,
                          const struct error *err)
@@ -108,8 +107,7 @@ void observe_inspect(struct agent *agent)
     observe_probe_soon(agent);
 }
 
-/* --- the running instance
- * --------------------------------------------------------------------------------- */
+/* --- the running instance --------------------------------------------------------------------- */
 
 static void take_upstream(struct agent *agent, const struct pg_probe_result *probe)
 {
@@ -228,8 +226,7 @@ void observe_probe_soon(struct agent *agent)
     }
 }
 
-/* --- the fence
- * ---------------------------------------------------------------------------------------------- */
+/* --- the fence -------------------------------------------------------------------------------- */
 
 void observe_fence_event(struct agent *agent, enum fence_event event,
                          const struct fence_status *status)
@@ -270,8 +267,7 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
     cycle_request(agent);
 }
 
-/* --- the store
- * ---------------------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------- */
 
 static void take_config(struct agent *agent)
 {

@@ -175,8 +175,7 @@ void publish_reloaded(void *arg, int rc, const struct error *err)
     observe_probe_soon(agent);
 }
 
-/* --- status and history
- * ------------------------------------------------------------------------------------------- */
+/* --- status and history ----------------------------------------------------------------------- */
 
 char *publish_status_value(struct agent *agent, uint64_t lsn, bool force)
 {

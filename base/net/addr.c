@@ -29,8 +29,7 @@ int net_err_code(int uv_status)
     }
 }
 
-/* --- text
- * ------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 static int parse_port(const char *text, const char *digits, uint16_t *ret_port, struct error *err)
 {
@@ -137,8 +136,7 @@ const char *net_addr_format(const struct net_addr *addr, char out[static NET_ADD
     return out;
 }
 
-/* --- bytes
- * ------------------------------------------------------------------------------------------ */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 struct net_ip net_ip_of(const struct sockaddr *address)
 {
@@ -200,8 +198,7 @@ bool net_addr_numeric(const struct net_addr *addr, struct sockaddr_storage *ret_
     return false;
 }
 
-/* --- lookup
- * ----------------------------------------------------------------------------------------- */
+/* --- lookup ----------------------------------------------------------------------------------- */
 
 struct net_resolve {
     uv_getaddrinfo_t request;

@@ -117,9 +117,7 @@ static void wait_for_peer(struct http1_exchange *x, uint64_t ms)
     list_append(&x->server->waiting, &x->wait);
 }
 
-/* --- responses
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- responses -------------------------------------------------------------------------------- */
 
 static const char *reason_of(int status)
 {
@@ -234,9 +232,7 @@ static void refuse(struct http1_exchange *x, int status, const char *text)
     send_response(x, &response);
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static int on_url(http_parser *parser, const char *at, size_t len)
 {
@@ -451,9 +447,7 @@ static void on_drained(void *arg)
     }
 }
 
-/* --- the server
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the server ------------------------------------------------------------------------------- */
 
 static size_t count_from(const struct http1_server *server, struct net_ip ip)
 {

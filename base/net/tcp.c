@@ -16,8 +16,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* --- listener
- * --------------------------------------------------------------------------------------- */
+/* --- listener --------------------------------------------------------------------------------- */
 
 struct tcp_listener {
     uv_loop_t *loop;
@@ -196,8 +195,7 @@ void tcp_listener_stop(struct tcp_listener *listener, stream_closed closed, void
     }
 }
 
-/* --- connect
- * ---------------------------------------------------------------------------------------- */
+/* --- connect ---------------------------------------------------------------------------------- */
 
 enum connect_state { CONNECT_LOCAL, CONNECT_REMOTE, CONNECT_TRYING, CONNECT_DONE, CONNECT_STATES };
 

@@ -69,8 +69,7 @@ static void end_once(struct tcp_stream *tcp, int status)
     tcp->base.events->on_end(tcp->base.arg, rc, &err);
 }
 
-/* --- read
- * ------------------------------------------------------------------------------------------- */
+/* --- read ------------------------------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
@@ -106,8 +105,7 @@ static void tcp_read_stop(struct stream *stream)
     (void)uv_read_stop((uv_stream_t *)&of(stream)->tcp);
 }
 
-/* --- write
- * ------------------------------------------------------------------------------------------ */
+/* --- write ------------------------------------------------------------------------------------ */
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -187,8 +185,7 @@ static size_t tcp_pending(const struct stream *stream)
     return of(stream)->pending;
 }
 
-/* --- end
- * -------------------------------------------------------------------------------------------- */
+/* --- end -------------------------------------------------------------------------------------- */
 
 static void on_shutdown(uv_shutdown_t *request, int status)
 {
@@ -249,8 +246,7 @@ static const struct stream_ops tcp_ops = {
     .peer = tcp_peer,
 };
 
-/* --- making
- * ----------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 struct tcp_stream *tcp_stream_new(uv_loop_t *loop, const struct tcp_options *options)
 {

@@ -20,8 +20,7 @@
 
 struct uv_loop_s;
 
-/* --- the page
- * --------------------------------------------------------------------------------------------- */
+/* --- the page --------------------------------------------------------------------------------- */
 
 #define FENCE_PAGE_BYTES   4096
 #define FENCE_PAGE_VERSION 1
@@ -69,8 +68,7 @@ void fence_page_write(struct fence_page *page, const struct fence_lease *lease);
 #define FENCE_PAGE_TRIES_MAX 100
 bool fence_page_read(const struct fence_page *page, struct fence_lease *ret_lease);
 
-/* --- the decision (PURE)
- * ---------------------------------------------------------------------------------- */
+/* --- the decision (PURE) ---------------------------------------------------------------------- */
 
 enum fence_action {
     FENCE_NONE,
@@ -98,8 +96,7 @@ enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms,
 int64_t fence_wait_ms(const struct fence_lease *lease, int64_t now_ms,
                       const struct fence_state *state);
 
-/* --- the client, on the agent's loop
- * ------------------------------------------------------------------------ */
+/* --- the client, on the agent's loop ---------------------------------------------------------- */
 
 enum fence_kill_way {
     FENCE_KILL_AUTO,   /* a cgroup of its own where one can be made, else the loop */
@@ -215,8 +212,7 @@ int fence_client_query(struct fence_client *client, fence_done_cb done, void *ar
 int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg,
                       struct error *err) MUST_CHECK;
 
-/* --- the runtime directory
- * ---------------------------------------------------------------------------------- */
+/* --- the runtime directory -------------------------------------------------------------------- */
 
 /* Holds agent.lock, fence.lock and fence.sock; outside the data directory. Makes it if it is
  * missing (its parent must exist), and refuses one that is not ours alone (owner, mode 0700), or

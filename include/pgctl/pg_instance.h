@@ -25,8 +25,7 @@
 struct uv_loop_s;
 struct pg_instance;
 
-/* --- configuration
- * ------------------------------------------------------------------------------------ */
+/* --- configuration ---------------------------------------------------------------------------- */
 
 struct pg_account {
     const char *username; /* NULL or "": not given */
@@ -73,8 +72,7 @@ struct pg_instance_config {
     const struct clock *clock; /* NULL = the real one */
 };
 
-/* --- life
- * ---------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 typedef void (*pg_done_cb)(void *arg, int rc, const struct error *err);
 
@@ -128,8 +126,7 @@ void pg_instance_job(const struct pg_instance *instance, struct pg_job_status *r
 /* Ends the running job: its child is killed, its done comes with ERR_CANCELED. No job: nothing. */
 void pg_instance_cancel_job(struct pg_instance *instance);
 
-/* --- looking
- * -------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 typedef void (*pg_inspect_cb)(void *arg, int rc, const struct pg_inspection *inspection,
                               const struct error *err);
@@ -159,8 +156,7 @@ int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_
                          int64_t timeout_ms, pg_peer_cb done, void *arg,
                          struct error *err) MUST_CHECK;
 
-/* --- running
- * -------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 struct pg_upstream {
     const char *host;
@@ -241,8 +237,7 @@ int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *n
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                            void *arg, struct error *err) MUST_CHECK;
 
-/* --- making, copying, repairing the data directory
- * --------------------------------------------------- */
+/* --- making, copying, repairing the data directory -------------------------------------------- */
 
 struct pg_bootstrap {
     struct pg_lines
@@ -295,8 +290,7 @@ int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t
 int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
                            pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
 
-/* --- children
- * ------------------------------------------------------------------------------------------- */
+/* --- children --------------------------------------------------------------------------------- */
 
 /* main() calls this first: when the program was executed by pg_instance as the parent-death wrapper
  * (argv[1] = "--pg-exec"), it does that and does not return. Otherwise nothing. */

@@ -8,8 +8,7 @@
 #include "base/span.h"
 #include "pgctl/pg_types.h"
 
-/* --- LSN: "16/B374D848"
- * --------------------------------------------------------------------------------- */
+/* --- LSN: "16/B374D848" ----------------------------------------------------------------------- */
 
 #define PG_LSN_BYTES 20 /* text with its terminator */
 
@@ -18,8 +17,7 @@ bool pg_lsn_parse(const char *text, uint64_t *ret_lsn);
 /* `ret_text` has PG_LSN_BYTES; returns it. */
 const char *pg_lsn_format(uint64_t lsn, char *ret_text);
 
-/* --- timeline history
- * -------------------------------------------------------------------------------------- */
+/* --- timeline history ------------------------------------------------------------------------- */
 
 #define PG_HISTORY_NAME_BYTES 17 /* "0000000A.history" */
 #define PG_HISTORY_BYTES_MAX  (256 * 1024)
@@ -36,8 +34,7 @@ void pg_history_free(
  * timeline has no end. */
 bool pg_history_switch_lsn(const struct pg_history *history, uint32_t timeline, uint64_t *ret_lsn);
 
-/* --- pg_controldata (LC_ALL=C), postmaster.pid, versions
- * -------------------------------------------------- */
+/* --- pg_controldata (LC_ALL=C), postmaster.pid, versions -------------------------------------- */
 
 int pg_controldata_parse(struct span text, struct pg_control *ret_control,
                          struct error *err) MUST_CHECK;
@@ -64,8 +61,7 @@ int pg_version_parse(const char *text, int *ret_major, struct error *err) MUST_C
  * is. */
 int pg_version_check(int major, const char *where, struct error *err) MUST_CHECK;
 
-/* --- names and values
- * ----------------------------------------------------------------------------------- */
+/* --- names and values ------------------------------------------------------------------------- */
 
 /* Name of the slot that a member has on its upstream: lower case, '-' and '.' become '_', others
  * outside [a-z0-9_] "u" and four decimals of their code point (UTF-8), cut to 63. `ret_name` has
@@ -76,8 +72,7 @@ void pg_slot_name(const char *member, char *ret_name);
  * right. */
 int pg_parameters_check(const struct pg_parameters *parameters, struct error *err) MUST_CHECK;
 
-/* --- divergence
- * ---------------------------------------------------------------------------------------- */
+/* --- divergence ------------------------------------------------------------------------------- */
 
 enum pg_divergence {
     PG_DIVERGENCE_UNKNOWN, /* a fact is missing */

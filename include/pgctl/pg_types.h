@@ -86,8 +86,7 @@ struct pg_control {
     int max_locks_per_transaction;
 };
 
-/* --- what a look at the data directory found
- * ---------------------------------------------------------- */
+/* --- what a look at the data directory found -------------------------------------------------- */
 
 enum pg_dir_kind {
     PG_DIR_MISSING,
@@ -121,8 +120,7 @@ struct pg_inspection {
     bool service_in_force; /* the running postmaster has our PGSERVICEFILE: promises are possible */
 };
 
-/* --- what an answer of the running server said
- * --------------------------------------------------------- */
+/* --- what an answer of the running server said ------------------------------------------------ */
 
 #define PG_REPLICAS_MAX 64
 #define PG_SLOTS_MAX    64

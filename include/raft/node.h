@@ -17,7 +17,7 @@ struct raft_node;
 #define RAFT_NODE_ADDRESS_BYTES 256
 #define RAFT_NODE_PENDING_MAX   1024 /* proposals and reads waiting here; beyond it ERR_LIMIT */
 
-/* --- effects ------------------------------------------------------------------------------- */
+/* --- effects ---------------------------------------------------------------------------------- */
 
 struct raft_entry_rec {
     uint64_t index;
@@ -122,7 +122,7 @@ void raft_node_tick(struct raft_node *node);
  * votes for nobody, and goes on from the same jobs when there is space again. */
 void raft_node_storage_full(struct raft_node *node, bool full);
 
-/* --- use ----------------------------------------------------------------------------------- */
+/* --- use -------------------------------------------------------------------------------------- */
 
 typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
 

@@ -31,14 +31,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_KEY_BYTES_MAX      1024
-#define STORE_VALUE_BYTES_MAX    ((size_t)1536 * 1024)
-#define STORE_COMMAND_BYTES_MAX  ((size_t)2 * 1024 * 1024)
-#define STORE_ACTOR_BYTES_MAX    64
-#define STORE_TXN_ITEMS_MAX      128
-#define STORE_CLIENTS_MAX        1024 /* sessions; the least recently applied one goes first */
-#define STORE_CLIENT_RESULTS_MAX 1024 /* commands of one client that are not yet below its floor \
-                                       */
+#define STORE_KEY_BYTES_MAX     1024
+#define STORE_VALUE_BYTES_MAX   ((size_t)1536 * 1024)
+#define STORE_COMMAND_BYTES_MAX ((size_t)2 * 1024 * 1024)
+#define STORE_ACTOR_BYTES_MAX   64
+#define STORE_TXN_ITEMS_MAX     128
+#define STORE_CLIENTS_MAX       1024 /* sessions; the least recently applied one goes first */
+#define STORE_CLIENT_RESULTS_MAX                                    \
+    1024 /* commands of one client that are not yet below its floor \
+          */
 #define STORE_SEQUENCE_MAX             ((uint64_t)1 << 62)
 #define STORE_HISTORY_EVENTS_MAX       4096 /* events kept for watches; older revisions are compacted */
 #define STORE_HISTORY_BYTES_MAX        ((size_t)32 * 1024 * 1024)
@@ -54,8 +55,7 @@
 
 struct store;
 
-/* --- reading
- * ------------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Borrowed from the store: valid until the next apply or restore. */
 struct store_kv {
@@ -101,8 +101,7 @@ void store_lease_each(const struct store *store,
                       bool (*visit)(void *arg, const struct store_lease *lease), void *arg);
 size_t store_members(const struct store *store, struct store_member *members, size_t count_max);
 
-/* --- commands
- * ----------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 enum store_lease_flag { STORE_LEASE_HOLDER = 1 };
 
@@ -209,8 +208,7 @@ void store_apply(struct store *store, uint64_t index, struct span command,
                  struct store_result *ret_result);
 void store_skip(struct store *store, uint64_t index);
 
-/* --- time of leases: local, never replicated
- * ----------------------------------------------------------- */
+/* --- time of leases: local, never replicated -------------------------------------------------- */
 
 /* Leases granted or renewed by the last store_apply calls and not noted yet get `now_ms` (the lease
  * clock, read after the apply). */
@@ -225,8 +223,7 @@ void store_leases_restart(struct store *store, int64_t now_ms);
 int64_t store_leases_due(const struct store *store, int64_t now_ms,
                          void (*expired)(void *arg, uint64_t lease, uint64_t number), void *arg);
 
-/* --- watches
- * ------------------------------------------------------------------------------------------- */
+/* --- watches ---------------------------------------------------------------------------------- */
 
 enum store_event_type { STORE_EVENT_PUT = 1, STORE_EVENT_DELETE = 2 };
 
@@ -244,8 +241,7 @@ int store_history_each(const struct store *store, int64_t from_revision, struct 
                        bool (*visit)(void *arg, const struct store_event *event),
                        void *arg) MUST_CHECK;
 
-/* --- snapshots
- * ------------------------------------------------------------------------------------------ */
+/* --- snapshots -------------------------------------------------------------------------------- */
 
 void store_snapshot(const struct store *store,
                     struct buf *out); /* deterministic bytes, with a version */

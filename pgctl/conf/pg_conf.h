@@ -60,8 +60,7 @@ void pg_conf_lines(struct buf *out, const struct pg_lines *lines);
  * promotion skips it. */
 void pg_conf_skipped_history(struct buf *out, uint32_t current_timeline);
 
-/* --- quoting
- * --------------------------------------------------------------------------------------- */
+/* --- quoting ---------------------------------------------------------------------------------- */
 
 void pg_quote_conf(struct buf *out, const char *value);     /* 'it''s', backslashes doubled */
 void pg_quote_conninfo(struct buf *out, const char *value); /* 'it\'s' */

@@ -59,8 +59,7 @@ struct fence_client {
     void *freed_arg;
 };
 
-/* --- pending requests
- * ---------------------------------------------------------------------------------------- */
+/* --- pending requests ------------------------------------------------------------------------- */
 
 static struct pending *pending_find(struct fence_client *client, uint32_t id)
 {
@@ -96,8 +95,7 @@ static void pending_end_all(struct fence_client *client, int rc, const char *tex
     }
 }
 
-/* --- the connection
- * ------------------------------------------------------------------------------------------ */
+/* --- the connection --------------------------------------------------------------------------- */
 
 static void client_lost(struct fence_client *client, int rc, const char *text)
 {
@@ -237,9 +235,7 @@ static void on_tick(uv_timer_t *handle)
     }
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static int client_send(struct fence_client *client, struct fence_request *request,
                        fence_done_cb done, void *arg, struct error *err)
@@ -342,9 +338,7 @@ int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg
     return send_plain(client, FENCE_TYPE_QUIT, done, arg, err);
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 /* A local connect does not wait: it is taken into the backlog, or refused. *ret_fd stays -1 where
  * no fence listens. */

@@ -25,8 +25,7 @@
 static int proc_fd = -1;
 static char cgroup_parent[FENCE_PATH_BYTES]; /* "" = no cgroup v2 here */
 
-/* --- where a cgroup could be made
- * ---------------------------------------------------------------------------- */
+/* --- where a cgroup could be made ------------------------------------------------------------- */
 
 /* Mount point and root of the cgroup v2 hierarchy; it need not be /sys/fs/cgroup. */
 static bool cgroup_mount(char *ret_root, char *ret_point)
@@ -88,8 +87,7 @@ bool fence_kill_open(void)
     return proc_fd >= 0;
 }
 
-/* --- the instance
- * -------------------------------------------------------------------------------------------- */
+/* --- the instance ----------------------------------------------------------------------------- */
 
 void fence_instance_init(struct fence_instance *instance)
 {
@@ -163,8 +161,7 @@ void fence_cgroup_remove(struct fence_instance *instance)
     instance->cgroup[0] = '\0';
 }
 
-/* --- one process
- * --------------------------------------------------------------------------------------------- */
+/* --- one process ------------------------------------------------------------------------------ */
 
 /* State and parent from /proc/PID/stat, whose second field may hold blanks and parentheses. */
 static bool process_stat(const char *pid_text, char *ret_state, pid_t *ret_parent)
@@ -235,8 +232,7 @@ static void process_signal(const struct fence_instance *instance, pid_t pid, con
     (void)close(fd);
 }
 
-/* --- all of them
- * --------------------------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 struct proc_entry { /* struct linux_dirent64; readdir would allocate */
     uint64_t inode;

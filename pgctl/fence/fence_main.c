@@ -52,8 +52,7 @@ static struct fence {
     bool quitting;
 } fence;
 
-/* --- talking to the agent
- * ------------------------------------------------------------------------------------ */
+/* --- talking to the agent --------------------------------------------------------------------- */
 
 static void client_close(void)
 {
@@ -118,8 +117,7 @@ static void event(enum fence_event what)
     client_send(&reply, false);
 }
 
-/* --- the instance
- * -------------------------------------------------------------------------------------------- */
+/* --- the instance ----------------------------------------------------------------------------- */
 
 static void phase_set(enum phase phase, int64_t now_ms)
 {
@@ -231,8 +229,7 @@ static void step(int64_t now_ms)
     fence.next_round_ms = now_ms + (pause_ms > FENCE_WAIT_MAX_MS ? FENCE_WAIT_MAX_MS : pause_ms);
 }
 
-/* --- starting a postmaster
- * ----------------------------------------------------------------------------------- */
+/* --- starting a postmaster -------------------------------------------------------------------- */
 
 static void start_fork(struct fence_request *request)
 {
@@ -287,9 +284,7 @@ static void on_start(struct fence_request *request)
     }
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void on_hello(const struct fence_request *request)
 {
@@ -398,9 +393,7 @@ static void on_signal(void)
     }
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static int wait_for_ms(int64_t now_ms)
 {

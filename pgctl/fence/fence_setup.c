@@ -166,8 +166,7 @@ void fence_setup_close(struct fence_setup *setup)
     }
 }
 
-/* --- the postmaster's process
- * -------------------------------------------------------------------------------- */
+/* --- the postmaster's process ----------------------------------------------------------------- */
 
 static bool child_streams(const char *log_path)
 {
@@ -245,8 +244,7 @@ pid_t fence_child_start(const struct fence_setup *setup, const struct fence_inst
     return pid;
 }
 
-/* --- time and words
- * ------------------------------------------------------------------------------------------ */
+/* --- time and words --------------------------------------------------------------------------- */
 
 static int64_t read_ns(clockid_t id)
 {

@@ -4,9 +4,7 @@
 
 #include <string.h>
 
-/* --- bytes
- * --------------------------------------------------------------------------------------------------
- */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 struct cursor {
     uint8_t *bytes;
@@ -84,9 +82,7 @@ static size_t finish(const struct cursor *cursor)
     return cursor->failed ? 0 : cursor->at;
 }
 
-/* --- requests
- * -----------------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fence_request *request)
 {
@@ -175,9 +171,7 @@ bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *re
     return !cursor.failed;
 }
 
-/* --- replies
- * ------------------------------------------------------------------------------------------------
- */
+/* --- replies ---------------------------------------------------------------------------------- */
 
 /* Order is the wire's: new flags go to the end. */
 static unsigned flags_of(const struct fence_status *status)

@@ -59,9 +59,7 @@ static void boot_release(struct pg_task *task)
     pg_lines_free(&data->pg_hba);
 }
 
-/* --- statements
- * ------------------------------------------------------------------------------------------------
- */
+/* --- statements ------------------------------------------------------------------------------- */
 
 static void add_statement(struct boot_data *data, const char *text)
 {
@@ -139,9 +137,7 @@ static int make_statements(struct boot_data *data, const struct pg_instance *pg,
     return rc;
 }
 
-/* --- steps
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 static int mark_work(void *arg, struct error *err)
 {

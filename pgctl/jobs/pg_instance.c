@@ -17,8 +17,7 @@
 
 extern char **environ;
 
-/* --- deep copies
- * ------------------------------------------------------------------------------------- */
+/* --- deep copies ------------------------------------------------------------------------------ */
 
 struct pg_parameters pg_parameters_dup(const struct pg_parameters *parameters)
 {
@@ -64,12 +63,13 @@ void pg_lines_free(struct pg_lines *lines)
 }
 
 /* The members of a configuration that are plain strings. */
-#define CONFIG_STRINGS(X)                                                                \
-    X(name)                                                                              \
-    X(scope)                                                                             \
-    X(data_dir)                                                                          \
-    X(state_dir) X(bin_dir) X(self_exe) X(fence_log) X(listen) X(connect_host) X(pgpass) \
-        X(database) X(superuser.username) X(superuser.password) X(replication.username)  \
+#define CONFIG_STRINGS(X)                                                               \
+    X(name)                                                                             \
+    X(scope)                                                                            \
+    X(data_dir)                                                                         \
+    X(state_dir)                                                                        \
+    X(bin_dir) X(self_exe) X(fence_log) X(listen) X(connect_host) X(pgpass) X(database) \
+        X(superuser.username) X(superuser.password) X(replication.username)             \
             X(replication.password) X(rewind.username) X(rewind.password)
 
 static void config_dup(const struct pg_instance_config *config,
@@ -104,8 +104,7 @@ static void config_free(struct pg_instance_config *config)
     pg_lines_free(&config->basebackup);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------------ */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static int check_lines(const struct pg_lines *lines, const char *key, struct error *err)
 {
@@ -159,8 +158,7 @@ static int check_config(const struct pg_instance_config *config, struct error *e
     return rc != 0 ? rc : check_lines(&config->basebackup, "postgresql.basebackup", err);
 }
 
-/* --- what is derived
- * ------------------------------------------------------------------------------------ */
+/* --- what is derived -------------------------------------------------------------------------- */
 
 /* Variables that are ours or the service manager's, and libpq's, which would change what our
  * programs do. */
@@ -394,8 +392,7 @@ void pg_instance_free(struct pg_instance *instance, void (*freed)(void *arg), vo
     (void)rc; /* at the limit of tasks there are others that end it */
 }
 
-/* --- small answers
- * ----------------------------------------------------------------------------------- */
+/* --- small answers ---------------------------------------------------------------------------- */
 
 void pg_instance_set_fence(struct pg_instance *instance, struct fence_client *fence)
 {

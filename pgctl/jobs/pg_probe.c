@@ -167,8 +167,7 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
     return 0;
 }
 
-/* --- ping
- * ---------------------------------------------------------------------------------------------- */
+/* --- ping ------------------------------------------------------------------------------------- */
 
 static void ping_step(struct pg_task *task)
 {
@@ -197,8 +196,7 @@ int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_c
     return pg_task_start(instance, &ops, NULL, timeout_ms, done, arg, NULL, err);
 }
 
-/* --- peers
- * ---------------------------------------------------------------------------------------------- */
+/* --- peers ------------------------------------------------------------------------------------ */
 
 struct peer_data {
     struct pg_peer_facts facts;

@@ -81,8 +81,7 @@ int pg_task_start(struct pg_instance *pg, const struct pg_task_ops *ops, void *d
                   struct error *err) MUST_CHECK;
 void pg_task_cancel(struct pg_task *task);
 
-/* --- for steps
- * --------------------------------------------------------------------------------------- */
+/* --- for steps -------------------------------------------------------------------------------- */
 
 void pg_task_end(struct pg_task *task);  /* success */
 void pg_task_fail(struct pg_task *task); /* with task->rc and task->err */

@@ -212,8 +212,7 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     return rc;
 }
 
-/* --- slots
- * -------------------------------------------------------------------------------------------- */
+/* --- slots ------------------------------------------------------------------------------------ */
 
 #define SLOT_CHANGES_MAX (2 * PG_SLOTS_MAX)
 
@@ -338,8 +337,7 @@ int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *n
     return rc;
 }
 
-/* --- checkpoint
- * ---------------------------------------------------------------------------------------- */
+/* --- checkpoint ------------------------------------------------------------------------------- */
 
 static void checkpoint_step(struct pg_task *task)
 {

@@ -61,8 +61,7 @@ struct raft_client {
 static void client_step(struct raft_client *client);
 static void client_connect(struct raft_client *client);
 
-/* --- ends of requests
- * -------------------------------------------------------------------------------------------- */
+/* --- ends of requests ------------------------------------------------------------------------- */
 
 struct outcome {
     int rc;
@@ -120,9 +119,7 @@ static void fail_waiting(struct raft_client *client, int rc, const struct error 
     }
 }
 
-/* --- connection
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- connection ------------------------------------------------------------------------------- */
 
 static void part_closed(void *arg)
 {
@@ -365,9 +362,7 @@ static void client_connect(struct raft_client *client)
     }
 }
 
-/* --- time
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void deadlines_check(struct raft_client *client)
 {
@@ -430,9 +425,7 @@ static void client_step(struct raft_client *client)
     }
 }
 
-/* --- use
- * --------------------------------------------------------------------------------------------------------------
- */
+/* --- use -------------------------------------------------------------------------------------- */
 
 static int request_new(struct raft_client *client, enum client_kind kind, int64_t timeout_ms,
                        struct request **ret_request, struct error *err)

@@ -66,9 +66,7 @@ int client_answer_decode(struct span bytes, struct client_answer *ret_answer, st
     return 0;
 }
 
-/* --- view
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- view ------------------------------------------------------------------------------------- */
 
 struct view_writer {
     struct buf *out;
@@ -144,8 +142,7 @@ int client_view_decode(struct span body, uint64_t *ret_cluster, int64_t *ret_rev
     return 0;
 }
 
-/* --- result and status
- * ------------------------------------------------------------------------------------------ */
+/* --- result and status ------------------------------------------------------------------------ */
 
 void client_result_encode(const struct store_result *result, struct buf *out)
 {

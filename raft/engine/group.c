@@ -79,9 +79,7 @@ static int64_t now_ms(const struct raft_group *group)
 
 static void group_step_soon(struct raft_group *group);
 
-/* --- telling
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- telling ---------------------------------------------------------------------------------- */
 
 static void group_warn(void *arg, const char *text)
 {
@@ -128,8 +126,7 @@ static void group_fail(void *arg, const struct error *err)
     group->callbacks.on_fatal(group->callbacks.arg, err);
 }
 
-/* --- effects of the node
- * ------------------------------------------------------------------------------------------ */
+/* --- effects of the node ---------------------------------------------------------------------- */
 
 static void node_send(void *arg, uint64_t to, struct span frame)
 {
@@ -187,8 +184,7 @@ static void storage_full(void *arg, bool full)
                     : "the disk of raft.data_dir has space again: this member takes part again");
 }
 
-/* --- start of the node
- * ---------------------------------------------------------------------------------------------- */
+/* --- start of the node ------------------------------------------------------------------------ */
 
 static uint8_t identity_flags(const struct raft_group *group, bool voter)
 {
@@ -232,9 +228,7 @@ static void node_start(struct raft_group *group)
     group->callbacks.on_ready(group->callbacks.arg);
 }
 
-/* --- first start
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- first start ------------------------------------------------------------------------------ */
 
 static void first_store(struct raft_group *group, const struct bootstrap_first *first)
 {
@@ -351,9 +345,7 @@ static void step_looking(struct raft_group *group)
     }
 }
 
-/* --- running
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static void send_join(void *arg, const struct peer_view *view)
 {
@@ -461,9 +453,7 @@ static void group_step_soon(struct raft_group *group)
     }
 }
 
-/* --- events of the peers
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- events of the peers ---------------------------------------------------------------------- */
 
 static void on_raft(void *arg, uint64_t from, struct span frame)
 {
@@ -523,9 +513,7 @@ static bool group_reachable(void *arg, uint64_t id)
     return peers_reachable(group->peers, id);
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void part_closed(void *arg)
 {

@@ -18,8 +18,7 @@
 static const char caller_label[] = "pgquorum raft 1 caller";
 static const char listener_label[] = "pgquorum raft 1 listener";
 
-/* --- identity
- * -------------------------------------------------------------------------------------------- */
+/* --- identity --------------------------------------------------------------------------------- */
 
 void handshake_identity_encode(const struct handshake_identity *identity, struct buf *out)
 {
@@ -65,8 +64,7 @@ int handshake_identity_decode(struct span_reader *reader, struct handshake_ident
     return 0;
 }
 
-/* --- the two messages with an identity, and the macs
- * ------------------------------------------------------ */
+/* --- the two messages with an identity, and the macs ------------------------------------------ */
 
 struct introduction {
     enum handshake_role role;
@@ -147,9 +145,7 @@ static bool mac_equal(struct span got, const uint8_t *want, size_t want_len)
     return got.len == want_len && (want_len == 0 || CRYPTO_memcmp(got.data, want, want_len) == 0);
 }
 
-/* --- moves
- * -------------------------------------------------------------------------------------------------
- */
+/* --- moves ------------------------------------------------------------------------------------ */
 
 static void put_frame(const struct handshake *handshake, enum peer_frame_type type,
                       struct span payload, struct buf *out)

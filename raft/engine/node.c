@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* --- allocator: the out-of-memory paths of the engine are barely tested, so there are none --- */
+/* --- allocator: the out-of-memory paths of the engine are barely tested, so there are none ---- */
 
 static void *heap_malloc(void *data, size_t size)
 {
@@ -58,7 +58,7 @@ static struct raft_heap heap = {
     .aligned_free = heap_aligned_free,
 };
 
-/* --- entry points -------------------------------------------------------------------------- */
+/* --- entry points ----------------------------------------------------------------------------- */
 
 static void read_clock(struct raft_node *node)
 {
@@ -233,7 +233,7 @@ void raft_node_storage_full(struct raft_node *node, bool full)
     node->storage_full = full;
 }
 
-/* --- start and stop ------------------------------------------------------------------------ */
+/* --- start and stop --------------------------------------------------------------------------- */
 
 static int check_boot(const struct raft_boot *boot, struct error *err)
 {

@@ -214,7 +214,7 @@ struct raft_node {
     struct list calls; /* struct node_call */
 };
 
-/* --- node.c -------------------------------------------------------------------------------- */
+/* --- node.c ----------------------------------------------------------------------------------- */
 /* For tests: raft_node_start with some guards switched off (GUARD_BIT), to show what each is good
  * for. */
 int node_start_without(unsigned guards_off, const struct raft_node_config *config,
@@ -229,7 +229,7 @@ void node_call_later(struct raft_node *node, raft_done done, void *arg, int rc,
 /* From an API call: the work is done by the tick that is armed here. */
 void node_kick(struct raft_node *node);
 
-/* --- node_step.c --------------------------------------------------------------------------- */
+/* --- node_step.c ------------------------------------------------------------------------------ */
 int node_step(struct raft_node *node, struct raft_event *event, bool stale_message);
 /* The same, and any refusal is fatal. */
 void node_step_must(struct raft_node *node, struct raft_event *event, bool stale_message,
@@ -246,7 +246,7 @@ void node_want_own_term(struct raft_node *node);
 uint64_t node_leader(const struct raft_node *node); /* 0 = unknown */
 bool node_is_leader(const struct raft_node *node);
 
-/* --- node_send.c --------------------------------------------------------------------------- */
+/* --- node_send.c ------------------------------------------------------------------------------ */
 void node_frame_free(struct node_frame *frame);
 void node_frame_send(struct raft_node *node, uint64_t to, struct span bytes);
 /* One message of an update, through the guards. */
@@ -257,14 +257,14 @@ void node_send_message(struct raft_node *node, uint64_t to, const struct peer_me
 bool node_commit_is_untold(struct raft_node *node);
 void node_send_commit(struct raft_node *node);
 
-/* --- node_apply.c -------------------------------------------------------------------------- */
+/* --- node_apply.c ----------------------------------------------------------------------------- */
 void node_apply(struct raft_node *node);
 int node_restore(struct raft_node *node, const struct node_snapshot *snapshot,
                  struct error *err) MUST_CHECK;
 void node_snapshot_taken(struct raft_node *node, struct node_job *job);
 void node_snapshot_installed(struct raft_node *node, struct node_job *job);
 
-/* --- node_propose.c ------------------------------------------------------------------------ */
+/* --- node_propose.c --------------------------------------------------------------------------- */
 void node_proposal_applied(struct raft_node *node, uint64_t sequence,
                            const struct store_result *result);
 void node_proposals_pump(struct raft_node *node);   /* deadlines, sends, one or more SUBMITs */
@@ -275,7 +275,7 @@ bool node_proposals_idle(const struct raft_node *node);
 int64_t node_proposals_delay(const struct raft_node *node);
 void node_submits_drop(struct raft_node *node);
 
-/* --- node_read.c --------------------------------------------------------------------------- */
+/* --- node_read.c ------------------------------------------------------------------------------ */
 void node_reads_init(struct raft_node *node);
 void node_reads_pump(struct raft_node *node);
 void node_reads_lost(struct raft_node *node); /* leader or term changed */
@@ -283,13 +283,13 @@ void node_reads_cancel(struct raft_node *node);
 void node_read_message(struct raft_node *node, uint64_t from, const struct peer_message *message);
 int64_t node_reads_delay(const struct raft_node *node);
 
-/* --- node_lease.c -------------------------------------------------------------------------- */
+/* --- node_lease.c ----------------------------------------------------------------------------- */
 void node_leases_note(struct raft_node *node);
 void node_leases_restart(struct raft_node *node);
 void node_leases_pump(struct raft_node *node);
 int64_t node_leases_delay(const struct raft_node *node);
 
-/* --- node_members.c ------------------------------------------------------------------------ */
+/* --- node_members.c --------------------------------------------------------------------------- */
 void node_change_pump(struct raft_node *node);
 void node_change_applied(struct raft_node *node, uint64_t index, uint64_t term);
 void node_change_lost(struct raft_node *node, int rc);

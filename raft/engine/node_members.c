@@ -234,7 +234,7 @@ void node_change_lost(struct raft_node *node, int rc)
     memset(change, 0, sizeof(*change));
 }
 
-/* --- transfer ------------------------------------------------------------------------------ */
+/* --- transfer --------------------------------------------------------------------------------- */
 
 int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
 {
@@ -262,7 +262,7 @@ int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
     return rv == 0 ? 0 : error_set(err, ERR_BUSY, "transfer: %s", raft_strerror(rv));
 }
 
-/* --- status -------------------------------------------------------------------------------- */
+/* --- status ----------------------------------------------------------------------------------- */
 
 const struct store *raft_node_store(const struct raft_node *node)
 {

@@ -130,7 +130,7 @@ void node_proposals_cancel(struct raft_node *node)
     node->sequence_floor = node->sequence_next;
 }
 
-/* --- into the log -------------------------------------------------------------------------- */
+/* --- into the log ----------------------------------------------------------------------------- */
 
 static void submit_queue(struct raft_node *node, struct span data)
 {
@@ -224,7 +224,7 @@ static void submit_barrier(struct raft_node *node)
     }
 }
 
-/* --- pump ---------------------------------------------------------------------------------- */
+/* --- pump ------------------------------------------------------------------------------------- */
 
 static int64_t resend_after_ms(const struct raft_node *node, const struct node_proposal *proposal)
 {

@@ -27,7 +27,7 @@ void node_reads_init(struct raft_node *node)
     node->reads.asked = node->reads.asked_before;
 }
 
-/* --- who asks ------------------------------------------------------------------------------ */
+/* --- who asks --------------------------------------------------------------------------------- */
 
 int raft_node_read(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
                    struct error *err)
@@ -140,7 +140,7 @@ static void waiting_pump(struct raft_node *node)
     }
 }
 
-/* --- who leads ----------------------------------------------------------------------------- */
+/* --- who leads -------------------------------------------------------------------------------- */
 
 static void requests_drop(struct raft_node *node, struct list *list)
 {
@@ -253,7 +253,7 @@ static void probe_answered(struct raft_node *node, uint64_t from,
     round_count(node);
 }
 
-/* --- both ---------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 void node_read_message(struct raft_node *node, uint64_t from, const struct peer_message *message)
 {

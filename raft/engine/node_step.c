@@ -20,7 +20,7 @@ _Static_assert(RAFT_VERSION_NUMBER == 2201,
 _Static_assert(sizeof(struct raft_event) == 80,
                "libraft 0.22.0 has the same soname and another layout");
 
-/* --- snapshots ----------------------------------------------------------------------------- */
+/* --- snapshots -------------------------------------------------------------------------------- */
 
 struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term, uint64_t configuration_index)
 {
@@ -41,7 +41,7 @@ void node_snapshot_unref(struct node_snapshot *snapshot)
     }
 }
 
-/* --- jobs ---------------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------------------------------- */
 
 struct node_job *node_job_new(struct raft_node *node)
 {
@@ -144,7 +144,7 @@ static void clip_pending_writes(struct raft_node *node, uint64_t from)
     }
 }
 
-/* --- update -> log cache and job ----------------------------------------------------------- */
+/* --- update -> log cache and job -------------------------------------------------------------- */
 
 static void free_batches(const struct raft_update *update)
 {
@@ -256,7 +256,7 @@ static void store_update(struct raft_node *node, const struct raft_event *event,
     node_job_submit(node, job);
 }
 
-/* --- the step ------------------------------------------------------------------------------ */
+/* --- the step --------------------------------------------------------------------------------- */
 
 bool node_is_leader(const struct raft_node *node)
 {

@@ -58,8 +58,7 @@ static void session_send(struct peers *peers, struct peer_session *session,
     }
 }
 
-/* --- frames after the handshake
- * -------------------------------------------------------------------------------- */
+/* --- frames after the handshake --------------------------------------------------------------- */
 
 static void on_state(struct peers *peers, struct peer_session *session, struct span payload)
 {
@@ -121,8 +120,7 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
     }
 }
 
-/* --- incoming connections
- * ------------------------------------------------------------------------------------- */
+/* --- incoming connections --------------------------------------------------------------------- */
 
 static void on_incoming_closed(void *arg)
 {
@@ -357,8 +355,7 @@ static void on_accept(void *arg, struct stream *stream)
     incoming->session = peer_session_start(stream, &config, &session_events, incoming);
 }
 
-/* --- the others' addresses and ids
- * -------------------------------------------------------------------------- */
+/* --- the others' addresses and ids ------------------------------------------------------------ */
 
 static struct peer_link *link_find(const struct peers *peers, const char *address)
 {
@@ -535,9 +532,7 @@ int peers_port(const struct peers *peers)
     return tcp_listener_port(peers->listener);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 /* Without something on its way TCP never notices a dead host. */
 static void on_timer(uv_timer_t *timer)

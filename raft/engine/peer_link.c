@@ -65,9 +65,7 @@ static void link_failed(struct peer_link *link, const struct error *err)
     }
 }
 
-/* --- session
- * ------------------------------------------------------------------------------------------------
- */
+/* --- session ---------------------------------------------------------------------------------- */
 
 static bool already_linked(const struct peer_link *link, uint64_t id)
 {
@@ -133,9 +131,7 @@ static void on_end(void *arg, struct peer_session *session, int rc, const struct
 static const struct peer_session_events session_events = {
     .on_open = on_open, .on_frame = on_frame, .on_end = on_end};
 
-/* --- calling
- * ------------------------------------------------------------------------------------------------
- */
+/* --- calling ---------------------------------------------------------------------------------- */
 
 static void connect_done(void *arg, int rc, struct stream *stream, const struct error *err)
 {
@@ -196,9 +192,7 @@ static void link_wait(struct peer_link *link)
     ASSERT(rc == 0);
 }
 
-/* --- names
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static void resolve_done(void *arg, int rc, const struct net_resolved *resolved,
                          const struct error *err)
@@ -233,9 +227,7 @@ void peer_link_resolve(struct peer_link *link, int64_t age_ms)
     }
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct peer_link *peer_link_new(struct peers *peers, const char *address, struct error *err)
 {

@@ -54,7 +54,7 @@ struct storage_db {
     int wal_pages;
 };
 
-/* --- errors and small steps ---------------------------------------------------------------- */
+/* --- errors and small steps ------------------------------------------------------------------- */
 
 static int db_error(struct storage_db *db, int rv, const char *what, struct error *err)
 {
@@ -97,7 +97,7 @@ static void bind_bytes(struct storage_db *db, enum statement which, int at, stru
     ASSERT(rv == SQLITE_OK);
 }
 
-/* --- checksums ----------------------------------------------------------------------------- */
+/* --- checksums -------------------------------------------------------------------------------- */
 
 static uint32_t meta_crc(const struct storage_meta *meta)
 {
@@ -128,7 +128,7 @@ static uint32_t snapshot_crc(uint64_t index, uint64_t term, uint64_t configurati
     return crc32c(crc, data);
 }
 
-/* --- write --------------------------------------------------------------------------------- */
+/* --- write ------------------------------------------------------------------------------------ */
 
 static int write_meta(struct storage_db *db, const struct storage_meta *meta, struct error *err)
 {
@@ -266,7 +266,7 @@ int storage_db_set_cluster(struct storage_db *db, uint64_t cluster,
     return rc;
 }
 
-/* --- open ---------------------------------------------------------------------------------- */
+/* --- open ------------------------------------------------------------------------------------- */
 
 static int on_wal(void *arg, sqlite3 *sqlite, const char *schema, int pages)
 {
@@ -515,7 +515,7 @@ void storage_db_close(struct storage_db *db, bool clean)
     mem_free(db);
 }
 
-/* --- load ---------------------------------------------------------------------------------- */
+/* --- load ------------------------------------------------------------------------------------- */
 
 static int load_snapshot_row(sqlite3_stmt *row, struct raft_boot *boot, struct error *err)
 {

@@ -67,7 +67,7 @@ struct raft_storage {
     struct error error;
 };
 
-/* --- thread -------------------------------------------------------------------------------- */
+/* --- thread ----------------------------------------------------------------------------------- */
 
 static void move_all(struct list *from, struct list *to, size_t count_max)
 {
@@ -140,7 +140,7 @@ static void thread_main(void *arg)
     uv_mutex_unlock(&storage->mutex);
 }
 
-/* --- loop ---------------------------------------------------------------------------------- */
+/* --- loop ------------------------------------------------------------------------------------- */
 
 static void submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg),
                    void *job_arg)
@@ -268,7 +268,7 @@ int64_t raft_storage_age_ms(const struct raft_storage *storage)
     return since == 0 || now < since ? 0 : (int64_t)((now - since) / 1000000);
 }
 
-/* --- open ---------------------------------------------------------------------------------- */
+/* --- open ------------------------------------------------------------------------------------- */
 
 static int path_of(const char *dir, const char *file, char *path, size_t size, struct error *err)
 {
@@ -404,7 +404,7 @@ bool raft_storage_is_empty(const struct raft_storage *storage)
     return boot->term == 0 && boot->voted_for == 0 && boot->entry_count == 0 && !boot->has_snapshot;
 }
 
-/* --- first start --------------------------------------------------------------------------- */
+/* --- first start ------------------------------------------------------------------------------ */
 
 static int set_cluster(struct raft_storage *storage, uint64_t cluster,
                        const struct raft_storage_job *first, struct error *err)

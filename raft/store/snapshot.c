@@ -15,9 +15,7 @@
 
 enum { SNAPSHOT_VERSION = 1 };
 
-/* --- encoding
- * ------------------------------------------------------------------------------------------------
- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 static void encode_members(const struct member_map *map, struct buf *out)
 {
@@ -68,9 +66,7 @@ void store_snapshot(const struct store *store, struct buf *out)
     session_map_encode(&store->sessions, out);
 }
 
-/* --- decoding
- * ------------------------------------------------------------------------------------------------
- */
+/* --- decoding --------------------------------------------------------------------------------- */
 
 static int corrupt(struct error *err, const char *what, uint32_t position)
 {

@@ -73,9 +73,7 @@ void store_each(const struct store *store, struct span prefix,
     }
 }
 
-/* --- leases
- * ------------------------------------------------------------------------------------------------
- */
+/* --- leases ----------------------------------------------------------------------------------- */
 
 static int apply_grant(struct store *store, const struct store_command *command)
 {
@@ -138,9 +136,7 @@ static int apply_revoke(struct store *store, const struct store_command *command
     return 0;
 }
 
-/* --- apply
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- apply ------------------------------------------------------------------------------------ */
 
 static void apply_command(struct store *store, const struct store_command *command,
                           struct store_result *ret_result)
@@ -185,8 +181,7 @@ void store_skip(struct store *store, uint64_t index)
     store->applied = index;
 }
 
-/* --- invariants
- * ---------------------------------------------------------------------------------------------- */
+/* --- invariants ------------------------------------------------------------------------------- */
 
 static void check_attachment(const struct store *store)
 {

@@ -21,8 +21,7 @@ _Static_assert(STORE_TXN_ITEMS_MAX <= UINT8_MAX, "counts are one byte");
 _Static_assert(sizeof(struct store_compare) % _Alignof(struct store_op) == 0,
                "operations follow compares");
 
-/* --- validation
- * ---------------------------------------------------------------------------------------------- */
+/* --- validation ------------------------------------------------------------------------------- */
 
 static int validate_key(struct span key, bool may_be_empty, struct error *err)
 {
@@ -156,9 +155,7 @@ int store_command_validate(const struct store_command *command, struct error *er
     return error_set(err, ERR_INVALID, "unknown command %d", (int)command->type);
 }
 
-/* --- encoding
- * ------------------------------------------------------------------------------------------------
- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 static void encode_grant(struct buf *out, uint64_t lease, int64_t ttl_ms, int64_t stamp,
                          uint32_t flags)
@@ -264,9 +261,7 @@ int store_command_encode(const struct store_command *command, struct buf *out, s
     return 0;
 }
 
-/* --- decoding
- * ------------------------------------------------------------------------------------------------
- */
+/* --- decoding --------------------------------------------------------------------------------- */
 
 static void decode_compare(struct span_reader *reader, struct store_compare *compare)
 {

@@ -14,8 +14,7 @@
 
 #include <stdlib.h>
 
-/* --- compares
- * ------------------------------------------------------------------------------------------- */
+/* --- compares --------------------------------------------------------------------------------- */
 
 static bool relation_holds(enum store_compare_relation relation, int order)
 {
@@ -62,9 +61,7 @@ static bool compare_holds(const struct store *store, const struct store_compare 
     return relation_holds(compare->relation, order);
 }
 
-/* --- check
- * -----------------------------------------------------------------------------------------------
- */
+/* --- check ------------------------------------------------------------------------------------ */
 
 struct branch {
     struct store *store;
@@ -186,9 +183,7 @@ static int branch_check(const struct branch *branch)
     return rc;
 }
 
-/* --- run
- * -------------------------------------------------------------------------------------------------
- */
+/* --- run -------------------------------------------------------------------------------------- */
 
 static void run_put(struct store *store, const struct store_op *op, int64_t revision)
 {

@@ -1,6 +1,6 @@
-/* The simulator: the shipping engine, store, HA loop and fence logic of several nodes in one process, on models of
- * clock, disk, network and PostgreSQL. One event heap in virtual time and one generator from the seed are the only
- * sources of order, so a seed replays exactly.
+/* The simulator: the shipping engine, store, HA loop and fence logic of several nodes in one
+ * process, on models of clock, disk, network and PostgreSQL. One event heap in virtual time and one
+ * generator from the seed are the only sources of order, so a seed replays exactly.
  *
  *   sim_world.c   event heap, generator, clocks, network
  *   sim_member.c  one Raft member: disk model, start, crash
@@ -11,7 +11,8 @@
  *   sim_faults.c  what breaks, and the healing
  *   sim_main.c    options and runs
  *
- * Time: `now` is true time in ms, which no node can see. A node's clocks have an offset and a rate of their own. */
+ * Time: `now` is true time in ms, which no node can see. A node's clocks have an offset and a rate
+ * of their own. */
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H
 
@@ -48,7 +49,7 @@ struct sim_world;
 
 typedef void (*sim_fn)(void *arg, uint64_t a, uint64_t b);
 
-/* --- one disk: what a crash leaves ------------------------------------------------------------------------- */
+/* --- one disk: what a crash leaves ------------------------------------------------------------ */
 
 struct sim_entry {
     uint64_t index;
@@ -82,7 +83,7 @@ struct sim_disk {
     bool slow;
 };
 
-/* --- one node ------------------------------------------------------------------------------------------------ */
+/* --- one node --------------------------------------------------------------------------------- */
 
 struct sim_agent; /* sim_agent.c: the HA loop on this node */
 struct sim_holder;
@@ -97,7 +98,7 @@ struct sim_node {
     uint64_t incarnation;   /* events of an earlier one are dropped */
     bool paused;            /* the process does not run; its clocks do */
     int64_t resume_ms;
-    struct list held;       /* struct sim_held: events that wait for the resume */
+    struct list held; /* struct sim_held: events that wait for the resume */
     /* Clocks. */
     struct clock clock;
     struct random random;
@@ -143,9 +144,12 @@ uint64_t sim_random(struct sim_world *world);
 uint64_t sim_below(struct sim_world *world, uint64_t bound); /* 0 .. bound-1 */
 bool sim_chance(struct sim_world *world, unsigned permille);
 int64_t sim_ttl_ms(const struct sim_world *world); /* of the leader lease: by the seed */
-void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b);
-/* As the node's process would run it: dropped after a crash, held while paused. Delay in the node's own ms. */
-void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b);
+void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
+            uint64_t b);
+/* As the node's process would run it: dropped after a crash, held while paused. Delay in the node's
+ * own ms. */
+void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
+                 uint64_t b);
 void sim_node_held_drop(struct sim_node *node);
 void sim_node_pause(struct sim_node *node, int64_t ms);
 void sim_run_until(struct sim_world *world, int64_t until_ms);
@@ -153,7 +157,8 @@ int64_t sim_node_clock(const struct sim_node *node);
 void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame);
 void sim_fail(struct sim_world *world, const char *rule, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void sim_trace(const struct sim_world *world, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sim_trace(const struct sim_world *world, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* sim_member.c */
 void sim_member_found(struct sim_world *world); /* entry 1 on every disk */
@@ -168,10 +173,11 @@ struct sim_node *sim_leader(struct sim_world *world); /* that of the highest ter
 /* sim_store.c: one world at a time, the hooks of the wrapped store functions find it here. */
 void sim_log_open(struct sim_world *world);
 void sim_log_close(struct sim_world *world);
-void sim_log_acknowledged(struct sim_world *world, uint64_t op, int code); /* `code` as the store said */
+void sim_log_acknowledged(struct sim_world *world, uint64_t op,
+                          int code); /* `code` as the store said */
 void sim_log_never_sent(struct sim_world *world, uint64_t op);
 void sim_log_leader(struct sim_world *world, uint64_t term, uint64_t id);
-void sim_log_finish(struct sim_world *world); /* after healing: all members alike */
+void sim_log_finish(struct sim_world *world);           /* after healing: all members alike */
 uint64_t sim_log_length(const struct sim_world *world); /* index of the last applied entry + 1 */
 
 /* sim_load.c */
@@ -182,7 +188,8 @@ void sim_load_crashed(struct sim_node *node);
 void sim_load_healed(struct sim_world *world);
 bool sim_load_progressed(const struct sim_world *world); /* something was acknowledged since then */
 void sim_load_stop(struct sim_world *world);
-/* Right after an entry was applied for the first time anywhere: nobody may hold the lease beside a new holder. */
+/* Right after an entry was applied for the first time anywhere: nobody may hold the lease beside a
+ * new holder. */
 void sim_lease_applied(struct sim_world *world, const struct store *store);
 
 /* sim_faults.c */
@@ -194,7 +201,7 @@ void sim_faults_isolate(struct sim_node *node);
 /* sim_agent.c */
 void sim_agents_open(struct sim_world *world);
 void sim_agents_close(struct sim_world *world);
-void sim_agent_started(struct sim_node *node);  /* the member has started */
+void sim_agent_started(struct sim_node *node); /* the member has started */
 void sim_agent_crashed(struct sim_node *node);
 void sim_agent_changed(struct sim_node *node);
 void sim_agents_fault(struct sim_world *world);

@@ -1,5 +1,6 @@
-/* The shipping HA loop (agent/loop, agent/ha, agent/dcs) on each node, wired as agent/app.c wires it. Timers of libuv
- * become events in virtual time: the functions below bear libuv's names and are found before the library's. */
+/* The shipping HA loop (agent/loop, agent/ha, agent/dcs) on each node, wired as agent/app.c wires
+ * it. Timers of libuv become events in virtual time: the functions below bear libuv's names and are
+ * found before the library's. */
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/loop.h"
 #include "base/assert.h"
@@ -29,7 +30,7 @@ struct sim_agent {
     char data_dir[32];
 };
 
-/* --- libuv in virtual time ------------------------------------------------------------------------------------------- */
+/* --- libuv in virtual time -------------------------------------------------------------------- */
 
 int uv_timer_init(uv_loop_t *loop, uv_timer_t *timer)
 {
@@ -124,7 +125,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
     return fmemopen(text, strlen(text) + (text[0] == '\0' ? 1 : 0), "r");
 }
 
-/* --- what app.c gives ---------------------------------------------------------------------------------------------------- */
+/* --- what app.c gives ------------------------------------------------------------------------- */
 
 void log_write(enum log_level level, const char *fmt, ...)
 {
@@ -136,7 +137,8 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(line, sizeof(line), fmt, args);
     va_end(args);
-    sim_trace(sim_running->world, "  %s %s %s", sim_running->name, level == LOG_LEVEL_INFO ? "-" : "!", line);
+    sim_trace(sim_running->world, "  %s %s %s", sim_running->name,
+              level == LOG_LEVEL_INFO ? "-" : "!", line);
 }
 
 bool log_level_parse(const char *text, enum log_level *ret_level)
@@ -185,12 +187,13 @@ static void on_exit_asked(struct agent *agent, int status)
     sim_node_at(agent->loop->data, 0, exit_now, agent->loop->data, 0, 0);
 }
 
-/* --- start and end ---------------------------------------------------------------------------------------------------------- */
+/* --- start and end ---------------------------------------------------------------------------- */
 
 static json_t *dynamic_document(const struct sim_world *world)
 {
-    return json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", (int)(sim_ttl_ms(world) / 1000), "loop_wait", 1,
-                     "retry_timeout", 1, "maximum_lag_on_failover", SIM_LAG_BYTES_MAX, "postgresql", "use_pg_rewind", 1);
+    return json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", (int)(sim_ttl_ms(world) / 1000),
+                     "loop_wait", 1, "retry_timeout", 1, "maximum_lag_on_failover",
+                     SIM_LAG_BYTES_MAX, "postgresql", "use_pg_rewind", 1);
 }
 
 static void make_config(struct sim_agent *self, const struct sim_node *node)
@@ -205,9 +208,11 @@ static void make_config(struct sim_agent *self, const struct sim_node *node)
     config->scope = "sim";
     config->prefix = "/service/sim/";
     config->name = node->name;
-    config->restapi_connect = (struct config_address){.text = self->connect, .host = self->host, .port = 8008};
+    config->restapi_connect =
+        (struct config_address){.text = self->connect, .host = self->host, .port = 8008};
     config->bootstrap.dcs = self->bootstrap;
-    config->postgresql.connect = (struct config_address){.text = self->connect, .host = self->host, .port = 5432};
+    config->postgresql.connect =
+        (struct config_address){.text = self->connect, .host = self->host, .port = 5432};
     config->postgresql.data_dir = self->data_dir;
     config->postgresql.database = "postgres";
     config->postgresql.parameters = self->empty;
@@ -243,8 +248,10 @@ static void start_agent(struct sim_node *node)
     agent->facts.ever_ran = machine->status.running;
     int rc = dynamic_config_parse(self->bootstrap, &agent->dynamic, NULL, &err);
     ASSERT(rc == 0);
-    struct dcs_raft_config dcs = {
-        .base = self->config.prefix, .name = node->name, .clock = &node->clock, .random = &node->random};
+    struct dcs_raft_config dcs = {.base = self->config.prefix,
+                                  .name = node->name,
+                                  .clock = &node->clock,
+                                  .random = &node->random};
     agent->dcs = dcs_raft_new(NULL, &dcs);
     rc = keeper_start(agent);
     rc = rc != 0 ? rc : observe_start(agent);
@@ -312,7 +319,8 @@ static void deliver_fence_event(void *arg, uint64_t event, uint64_t b)
     (void)b;
     if (node->agent != NULL) {
         sim_running = node;
-        observe_fence_event(&node->agent->agent, (enum fence_event)event, &sim_machine_of(node)->status);
+        observe_fence_event(&node->agent->agent, (enum fence_event)event,
+                            &sim_machine_of(node)->status);
     }
 }
 
@@ -360,7 +368,8 @@ bool sim_agents_serve(struct sim_world *world)
     return false;
 }
 
-/* Called at a promotion: what the last status said was committed is lost beyond the limit that the user set (I3). */
+/* Called at a promotion: what the last status said was committed is lost beyond the limit that the
+ * user set (I3). */
 void sim_check_loss(const struct sim_machine *machine)
 {
     struct store_kv kv;
@@ -371,9 +380,11 @@ void sim_check_loss(const struct sim_machine *machine)
         return;
     }
     (void)snprintf(text, sizeof(text), "%.*s", (int)kv.value.len, (const char *)kv.value.data);
-    if (sscanf(text, "{\"optime\":%llu", &optime) == 1 && machine->wal.end + SIM_LAG_BYTES_MAX < optime) {
-        sim_fail(machine->node->world, "no more is lost than maximum_lag_on_failover", "%s at %llu, %llu was published",
-                 machine->node->name, (unsigned long long)machine->wal.end, optime);
+    if (sscanf(text, "{\"optime\":%llu", &optime) == 1 &&
+        machine->wal.end + SIM_LAG_BYTES_MAX < optime) {
+        sim_fail(machine->node->world, "no more is lost than maximum_lag_on_failover",
+                 "%s at %llu, %llu was published", machine->node->name,
+                 (unsigned long long)machine->wal.end, optime);
     }
 }
 
@@ -388,9 +399,11 @@ bool sim_agents_settled(struct sim_world *world)
     }
     for (size_t i = 0; primary != NULL && i < world->node_count; i++) {
         const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
-        /* One that finished its initdb alone, and never told: the data of another cluster, left for a human. */
+        /* One that finished its initdb alone, and never told: the data of another cluster, left for
+         * a human. */
         bool foreign = machine->dir == PG_DIR_VALID && machine->system_id != primary->system_id;
-        if (machine != primary && !foreign && (!machine->receiving || machine->upstream != (int)primary->node->index)) {
+        if (machine != primary && !foreign &&
+            (!machine->receiving || machine->upstream != (int)primary->node->index)) {
             return false;
         }
     }
@@ -402,8 +415,10 @@ void sim_agents_fault(struct sim_world *world)
     if (world->options.mode != SIM_CLUSTER) {
         return;
     }
-    struct sim_machine *machine = sim_machine_of(&world->nodes[sim_below(world, world->node_count)]);
-    for (size_t i = 0; sim_chance(world, 800) && i < world->node_count; i++) { /* mostly the primary */
+    struct sim_machine *machine =
+        sim_machine_of(&world->nodes[sim_below(world, world->node_count)]);
+    for (size_t i = 0; sim_chance(world, 800) && i < world->node_count;
+         i++) { /* mostly the primary */
         struct sim_machine *other = sim_machine_of(&world->nodes[i]);
         machine = other->writable ? other : machine;
     }
@@ -420,7 +435,8 @@ void sim_agents_fault(struct sim_world *world)
         sim_faults_restart(machine->node, long_ms);
         break;
     case 2:
-        sim_trace(world, "%s: the agent is killed for %lld ms", machine->node->name, (long long)long_ms);
+        sim_trace(world, "%s: the agent is killed for %lld ms", machine->node->name,
+                  (long long)long_ms);
         sim_member_crash(machine->node);
         sim_faults_restart(machine->node, long_ms);
         break;
@@ -433,7 +449,8 @@ void sim_agents_fault(struct sim_world *world)
     }
 }
 
-/* The HA loops never fall silent, so the last look at the store is taken with every process started anew without. */
+/* The HA loops never fall silent, so the last look at the store is taken with every process started
+ * anew without. */
 void sim_agents_stop(struct sim_world *world)
 {
     if (world->options.mode != SIM_CLUSTER) {

@@ -21,7 +21,8 @@ void sim_faults_restart(struct sim_node *node, int64_t delay_ms)
 static void crash(struct sim_node *node)
 {
     sim_member_crash(node);
-    sim_faults_restart(node, 20 + (sim_chance(node->world, 500) ? 0 : (int64_t)sim_below(node->world, 6000)));
+    sim_faults_restart(
+        node, 20 + (sim_chance(node->world, 500) ? 0 : (int64_t)sim_below(node->world, 6000)));
 }
 
 static struct sim_node *any_node(struct sim_world *world)

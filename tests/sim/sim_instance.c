@@ -1,5 +1,5 @@
-/* pg_instance.h and the client side of fence.h on the machine model. Jobs die with the agent; what was signalled to the
- * postmaster goes on. */
+/* pg_instance.h and the client side of fence.h on the machine model. Jobs die with the agent; what
+ * was signalled to the postmaster goes on. */
 #include "sim_instance.h"
 
 #include "base/assert.h"
@@ -31,10 +31,11 @@ struct instance_call {
     int64_t begun;
 };
 
-/* --- calls -------------------------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
-static struct instance_call *call_new(struct pg_instance *instance, void (*finish)(struct instance_call *call),
-                                      pg_done_cb done, void *arg)
+static struct instance_call *call_new(struct pg_instance *instance,
+                                      void (*finish)(struct instance_call *call), pg_done_cb done,
+                                      void *arg)
 {
     struct instance_call *call = mem_new(struct instance_call);
     call->instance = instance;
@@ -114,7 +115,9 @@ static int job_refused(const struct pg_instance *instance, struct error *err)
 
 static struct sim_machine *peer_of(const struct instance_call *call)
 {
-    return call->peer < 0 ? NULL : sim_machine_of(&call->instance->machine->node->world->nodes[call->peer]);
+    return call->peer < 0
+               ? NULL
+               : sim_machine_of(&call->instance->machine->node->world->nodes[call->peer]);
 }
 
 static bool peer_answers(const struct instance_call *call)
@@ -149,7 +152,7 @@ int sim_host_index(const struct sim_world *world, const char *host)
     return number >= 1 && (size_t)number <= world->node_count ? number - 1 : -1;
 }
 
-/* --- looking ---------------------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 static void finish_inspect(struct instance_call *call)
 {
@@ -177,8 +180,8 @@ static void finish_inspect(struct instance_call *call)
     done(arg, 0, &inspection, NULL);
 }
 
-int pg_instance_inspect(struct pg_instance *instance, int64_t timeout_ms, pg_inspect_cb done, void *arg,
-                        struct error *err)
+int pg_instance_inspect(struct pg_instance *instance, int64_t timeout_ms, pg_inspect_cb done,
+                        void *arg, struct error *err)
 {
     (void)timeout_ms;
     int rc = job_refused(instance, err);
@@ -204,7 +207,8 @@ static void fill_probe(const struct sim_machine *machine, struct pg_probe_result
     result->current_lsn = machine->recovery ? 0 : machine->wal.end;
     result->control_timeline = machine->control_timeline;
     result->receiver_alive = machine->receiving;
-    (void)snprintf(result->receiver_status, sizeof(result->receiver_status), "%s", machine->receiving ? "streaming" : "");
+    (void)snprintf(result->receiver_status, sizeof(result->receiver_status), "%s",
+                   machine->receiving ? "streaming" : "");
     result->local_wal_replayed = machine->recovery && machine->replayed;
 }
 
@@ -213,7 +217,8 @@ static void finish_probe(struct instance_call *call)
     struct pg_instance *instance = call->instance;
     static struct pg_probe_result result;
     if (instance->machine->phase != SIM_UP) {
-        call_end(call, instance->machine->phase == SIM_DOWN ? ERR_CLOSED : ERR_UNAVAILABLE, "not accepting connections");
+        call_end(call, instance->machine->phase == SIM_DOWN ? ERR_CLOSED : ERR_UNAVAILABLE,
+                 "not accepting connections");
         return;
     }
     pg_probe_cb done = call->probe_done;
@@ -262,8 +267,8 @@ static void finish_ask_peer(struct instance_call *call)
     buf_free(&text);
 }
 
-int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_t port, int64_t timeout_ms,
-                         pg_peer_cb done, void *arg, struct error *err)
+int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_t port,
+                         int64_t timeout_ms, pg_peer_cb done, void *arg, struct error *err)
 {
     (void)port;
     (void)err;
@@ -274,7 +279,7 @@ int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_
     return 0;
 }
 
-/* --- running ---------------------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 /* Polls until the instance is up, gone, or the deadline is reached. */
 static void finish_start(struct instance_call *call)
@@ -301,7 +306,8 @@ static void order_start(struct instance_call *call)
         call_end(call, ERR_BUSY, "a process of the instance is left");
         return;
     }
-    if (!whole || fence_epoch_over(&machine->fence_state, lease.epoch) || lease.deadline_ms == FENCE_OVER) {
+    if (!whole || fence_epoch_over(&machine->fence_state, lease.epoch) ||
+        lease.deadline_ms == FENCE_OVER) {
         call_end(call, ERR_REFUSED, "the page names an epoch that is over");
         return;
     }
@@ -311,8 +317,8 @@ static void order_start(struct instance_call *call)
     call_later(call, 20);
 }
 
-int pg_instance_start(struct pg_instance *instance, const struct pg_start *start, int64_t timeout_ms,
-                      pg_done_cb done, void *arg, struct error *err)
+int pg_instance_start(struct pg_instance *instance, const struct pg_start *start,
+                      int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     const struct sim_machine *machine = instance->machine;
     int rc = job_refused(instance, err);
@@ -326,8 +332,9 @@ int pg_instance_start(struct pg_instance *instance, const struct pg_start *start
     call->is_job = true;
     call->role = start->role;
     call->until = machine->node->world->now + timeout_ms;
-    call->peer = start->upstream == NULL ? SIM_NO_UPSTREAM
-                                         : sim_host_index(machine->node->world, start->upstream->host);
+    call->peer = start->upstream == NULL
+                     ? SIM_NO_UPSTREAM
+                     : sim_host_index(machine->node->world, start->upstream->host);
     call_later(call, between(instance, 5, 50));
     return 0;
 }
@@ -360,15 +367,16 @@ static void cancel_job(struct pg_instance *instance)
     job->finish = finish_rc;
 }
 
-int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done, void *arg,
-                     struct error *err)
+int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done,
+                     void *arg, struct error *err)
 {
     struct sim_machine *machine = instance->machine;
     (void)err;
     cancel_job(instance);
     struct instance_call *call = call_new(instance, finish_stop, done, arg);
     call->is_job = true;
-    call->until = machine->node->world->now + (stop->kill_after_ms > 3000 ? 3000 : stop->kill_after_ms);
+    call->until =
+        machine->node->world->now + (stop->kill_after_ms > 3000 ? 3000 : stop->kill_after_ms);
     sim_machine_stop(machine, stop->mode);
     call_later(call, 2);
     return 0;
@@ -405,8 +413,8 @@ static void order_promote(struct instance_call *call)
     call_later(call, 20);
 }
 
-int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote, int64_t timeout_ms,
-                        pg_done_cb done, void *arg, struct error *err)
+int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
+                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     int rc = job_refused(instance, err);
     if (rc != 0) {
@@ -426,13 +434,14 @@ bool pg_instance_promote_sent(const struct pg_instance *instance)
     return instance->machine->promote_sent;
 }
 
-int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstream *upstream, int64_t timeout_ms,
-                             pg_done_cb done, void *arg, struct error *err)
+int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstream *upstream,
+                             int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     struct sim_machine *machine = instance->machine;
     (void)timeout_ms;
     (void)err;
-    machine->upstream = upstream == NULL ? SIM_NO_UPSTREAM : sim_host_index(machine->node->world, upstream->host);
+    machine->upstream =
+        upstream == NULL ? SIM_NO_UPSTREAM : sim_host_index(machine->node->world, upstream->host);
     machine->receiving = false;
     call_later(call_new(instance, finish_rc, done, arg), between(instance, 2, 60));
     return 0;
@@ -444,8 +453,8 @@ static int upkeep(struct pg_instance *instance, int64_t high_ms, pg_done_cb done
     return 0;
 }
 
-int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload, int64_t timeout_ms,
-                       pg_done_cb done, void *arg, struct error *err)
+int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
+                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)reload;
     (void)timeout_ms;
@@ -453,8 +462,8 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     return upkeep(instance, 10, done, arg);
 }
 
-int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names, int64_t timeout_ms,
-                          pg_done_cb done, void *arg, struct error *err)
+int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names,
+                          int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)names;
     (void)timeout_ms;
@@ -462,8 +471,8 @@ int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *n
     return upkeep(instance, 20, done, arg);
 }
 
-int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
-                           struct error *err)
+int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                           void *arg, struct error *err)
 {
     struct sim_machine *machine = instance->machine;
     (void)timeout_ms;
@@ -475,7 +484,7 @@ int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_
     return upkeep(instance, 100, done, arg);
 }
 
-/* --- making, copying, repairing ------------------------------------------------------------------------------------------ */
+/* --- making, copying, repairing --------------------------------------------------------------- */
 
 static void finish_bootstrap(struct instance_call *call)
 {
@@ -490,8 +499,8 @@ static void finish_bootstrap(struct instance_call *call)
     order_start(call);
 }
 
-int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstrap *bootstrap, int64_t timeout_ms,
-                          pg_done_cb done, void *arg, struct error *err)
+int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstrap *bootstrap,
+                          int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)bootstrap;
     int rc = job_refused(instance, err);
@@ -531,8 +540,9 @@ static void finish_copy(struct instance_call *call)
     call_end(call, 0, "");
 }
 
-static int copy_begin(struct pg_instance *instance, const char *host, uint64_t system_id, int64_t delay,
-                      enum pg_unfinished unfinished, pg_done_cb done, void *arg, struct error *err)
+static int copy_begin(struct pg_instance *instance, const char *host, uint64_t system_id,
+                      int64_t delay, enum pg_unfinished unfinished, pg_done_cb done, void *arg,
+                      struct error *err)
 {
     struct sim_machine *machine = instance->machine;
     int rc = job_refused(instance, err);
@@ -553,20 +563,20 @@ static int copy_begin(struct pg_instance *instance, const char *host, uint64_t s
     return 0;
 }
 
-int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone, int64_t timeout_ms,
-                      pg_done_cb done, void *arg, struct error *err)
+int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone,
+                      int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)timeout_ms;
     return copy_begin(instance, clone->host, clone->system_identifier, between(instance, 300, 1500),
                       PG_UNFINISHED_CLONE, done, arg, err);
 }
 
-int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind, int64_t timeout_ms,
-                       pg_done_cb done, void *arg, struct error *err)
+int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind,
+                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)timeout_ms;
-    return copy_begin(instance, rewind->host, rewind->system_identifier, between(instance, 200, 900),
-                      PG_UNFINISHED_REWIND, done, arg, err);
+    return copy_begin(instance, rewind->host, rewind->system_identifier,
+                      between(instance, 200, 900), PG_UNFINISHED_REWIND, done, arg, err);
 }
 
 static void finish_remove(struct instance_call *call)
@@ -601,16 +611,16 @@ static int remove_begin(struct pg_instance *instance, pg_done_cb done, void *arg
     return 0;
 }
 
-int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t timeout_ms, pg_done_cb done,
-                       void *arg, struct error *err)
+int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
+                       pg_done_cb done, void *arg, struct error *err)
 {
     (void)reason;
     (void)timeout_ms;
     return remove_begin(instance, done, arg, err);
 }
 
-int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms, pg_done_cb done,
-                           void *arg, struct error *err)
+int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
+                           pg_done_cb done, void *arg, struct error *err)
 {
     (void)reason;
     (void)timeout_ms;
@@ -625,7 +635,7 @@ void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event e
     (void)status;
 }
 
-/* --- the fence's client and the group ------------------------------------------------------------------------------------- */
+/* --- the fence's client and the group --------------------------------------------------------- */
 
 struct fence_page *fence_client_page(const struct fence_client *client)
 {

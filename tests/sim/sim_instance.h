@@ -1,4 +1,5 @@
-/* The handles that the shipping loop holds, as models: same names, same contracts (include/pgctl). */
+/* The handles that the shipping loop holds, as models: same names, same contracts (include/pgctl).
+ */
 #ifndef TESTS_SIM_INSTANCE_H
 #define TESTS_SIM_INSTANCE_H
 

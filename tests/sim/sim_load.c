@@ -1,9 +1,10 @@
-/* Clients on every node. Each puts operations with a number of their own under load/, with deadlines short enough
- * that some end unknown; reads; and, in the store's mode, competes for a leader lease with the shipping arithmetic
- * (agent/ha/ha_lease.c) in place of a whole HA loop.
+/* Clients on every node. Each puts operations with a number of their own under load/, with
+ * deadlines short enough that some end unknown; reads; and, in the store's mode, competes for a
+ * leader lease with the shipping arithmetic (agent/ha/ha_lease.c) in place of a whole HA loop.
  *
- * Held here: an answer says what was applied; a linearizable read sees everything acknowledged before it was asked
- * for; when a holder's acquisition is applied for the first time, no other one still counts itself the holder. */
+ * Held here: an answer says what was applied; a linearizable read sees everything acknowledged
+ * before it was asked for; when a holder's acquisition is applied for the first time, no other one
+ * still counts itself the holder. */
 #include "sim.h"
 
 #include "agent/ha/ha_lease.h"
@@ -47,7 +48,7 @@ static struct call *call_new(struct sim_node *node)
     return call;
 }
 
-/* --- puts and reads ------------------------------------------------------------------------------------------------ */
+/* --- puts and reads --------------------------------------------------------------------------- */
 
 static void on_put(void *arg, int rc, const struct store_result *result)
 {
@@ -72,7 +73,8 @@ static void put(struct sim_node *node)
     char key[32];
     call->op = ++world->load->op_next;
     (void)snprintf(key, sizeof(key), "load/%u", (unsigned)sim_below(world, KEYS));
-    struct store_op op = {.type = STORE_OP_PUT, .key = span_str(key), .value = span_of(&call->op, 8)};
+    struct store_op op = {
+        .type = STORE_OP_PUT, .key = span_str(key), .value = span_of(&call->op, 8)};
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
     int64_t timeout = 200 + (int64_t)sim_below(world, 4000);
     unsigned attempts = sim_chance(world, 200) ? 1 : 0;
@@ -101,7 +103,7 @@ static void read_all(struct sim_node *node)
     }
 }
 
-/* --- the lease ------------------------------------------------------------------------------------------------------ */
+/* --- the lease -------------------------------------------------------------------------------- */
 
 static bool counts_as_holder(const struct sim_node *node)
 {
@@ -119,8 +121,9 @@ void sim_lease_applied(struct sim_world *world, const struct store *store)
     for (size_t i = 0; i < world->node_count; i++) {
         const struct sim_node *node = &world->nodes[i];
         if (counts_as_holder(node) && !span_equal_str(leader.value, node->name)) {
-            sim_fail(world, "one holder of the lease", "%s still counts itself the holder when %.*s acquires",
-                     node->name, (int)leader.value.len, (const char *)leader.value.data);
+            sim_fail(world, "one holder of the lease",
+                     "%s still counts itself the holder when %.*s acquires", node->name,
+                     (int)leader.value.len, (const char *)leader.value.data);
         }
     }
 }
@@ -134,7 +137,8 @@ static void on_acquired(void *arg, int rc, const struct store_result *result)
         if (rc == 0 && result->code == 0) {
             struct ha_epoch epoch = {1, result->revision};
             node->holder->lease_id = call->lease_id;
-            if (ha_lease_acquired(&node->holder->lease, epoch, call->sent_ms, TTL_MS, sim_node_clock(node))) {
+            if (ha_lease_acquired(&node->holder->lease, epoch, call->sent_ms, TTL_MS,
+                                  sim_node_clock(node))) {
                 sim_trace(node->world, "%s holds the lease", node->name);
             } else {
                 ha_lease_drop(&node->holder->lease);
@@ -149,16 +153,26 @@ static void acquire(struct sim_node *node)
     struct call *call = call_new(node);
     call->lease_id = sim_random(node->world) | 1;
     call->sent_ms = sim_node_clock(node);
-    struct store_compare absent = {
-        .target = STORE_CMP_CREATE, .relation = STORE_EQUAL, .key = span_str("lease/leader"), .number = 0};
+    struct store_compare absent = {.target = STORE_CMP_CREATE,
+                                   .relation = STORE_EQUAL,
+                                   .key = span_str("lease/leader"),
+                                   .number = 0};
     struct store_op ops[] = {
-        {.type = STORE_OP_LEASE_GRANT, .lease = call->lease_id, .ttl_ms = TTL_MS, .stamp = call->sent_ms,
+        {.type = STORE_OP_LEASE_GRANT,
+         .lease = call->lease_id,
+         .ttl_ms = TTL_MS,
+         .stamp = call->sent_ms,
          .flags = STORE_LEASE_HOLDER},
-        {.type = STORE_OP_PUT, .key = span_str("lease/leader"), .value = span_str(node->name),
+        {.type = STORE_OP_PUT,
+         .key = span_str("lease/leader"),
+         .value = span_str(node->name),
          .lease = call->lease_id},
     };
-    struct store_command command = {
-        .type = STORE_TXN, .compares = &absent, .compare_count = 1, .success = ops, .success_count = 2};
+    struct store_command command = {.type = STORE_TXN,
+                                    .compares = &absent,
+                                    .compare_count = 1,
+                                    .success = ops,
+                                    .success_count = 2};
     node->holder->acquiring = true;
     if (raft_node_propose(node->raft, &command, 1000, 0, on_acquired, call, NULL) != 0) {
         node->holder->acquiring = false;
@@ -184,7 +198,8 @@ static void renew(struct sim_node *node)
     call->number = ha_lease_sent(&node->holder->lease, TTL_MS, LOOP_WAIT_MS, now);
     struct store_command command = {
         .type = STORE_LEASE_RENEW, .lease = node->holder->lease_id, .ttl_ms = TTL_MS, .stamp = now};
-    int rc = raft_node_propose(node->raft, &command, ha_lease_attempt_ms(TTL_MS), 1, on_renewed, call, NULL);
+    int rc = raft_node_propose(node->raft, &command, ha_lease_attempt_ms(TTL_MS), 1, on_renewed,
+                               call, NULL);
     if (rc != 0) {
         (void)ha_lease_answered(&node->holder->lease, call->number, ERR_UNAVAILABLE, now);
         mem_free(call);
@@ -223,12 +238,13 @@ static void compete(struct sim_node *node)
         if (ha_lease_due(lease, now)) {
             renew(node);
         }
-    } else if (!node->holder->acquiring && !store_get(raft_node_store(node->raft), span_str("lease/leader"), &leader)) {
+    } else if (!node->holder->acquiring &&
+               !store_get(raft_node_store(node->raft), span_str("lease/leader"), &leader)) {
         acquire(node);
     }
 }
 
-/* --- the loop of one node's clients ----------------------------------------------------------------------------------- */
+/* --- the loop of one node's clients ----------------------------------------------------------- */
 
 static void load_turn(void *arg, uint64_t a, uint64_t b)
 {
@@ -243,7 +259,10 @@ static void load_turn(void *arg, uint64_t a, uint64_t b)
     if (sim_chance(world, 100)) {
         read_all(node);
     }
-    int64_t pause = sim_chance(world, 100) ? 1 : 20 + (int64_t)sim_below(world, world->options.mode == SIM_CLUSTER ? 2000 : 150);
+    int64_t pause =
+        sim_chance(world, 100)
+            ? 1
+            : 20 + (int64_t)sim_below(world, world->options.mode == SIM_CLUSTER ? 2000 : 150);
     sim_node_at(node, pause, load_turn, node, 0, 0);
 }
 

@@ -1,8 +1,8 @@
 /* The model of PostgreSQL and of the fence process.
  *
- * Held here: never two writable primaries at one instant (I1), no timeline made twice (I6). The fence is the shipping
- * decision (pgctl/fence/fence_page.c) on a page that the shipping keeper writes; what is modelled is that it wakes late and
- * that a kill takes time. */
+ * Held here: never two writable primaries at one instant (I1), no timeline made twice (I6). The
+ * fence is the shipping decision (pgctl/fence/fence_page.c) on a page that the shipping keeper
+ * writes; what is modelled is that it wakes late and that a kill takes time. */
 #include "sim_machine.h"
 
 #include "base/assert.h"
@@ -33,7 +33,7 @@ struct sim_machine *sim_machine_of(struct sim_node *node)
     return &all->machines[node->index];
 }
 
-/* --- WAL ----------------------------------------------------------------------------------------------------------- */
+/* --- WAL -------------------------------------------------------------------------------------- */
 
 uint32_t sim_wal_timeline(const struct sim_wal *wal)
 {
@@ -48,7 +48,8 @@ static uint64_t segment_end(const struct sim_wal *wal, size_t at)
 uint64_t sim_wal_common(const struct sim_wal *a, const struct sim_wal *b)
 {
     uint64_t common = 0;
-    for (size_t i = 0; i < a->count && i < b->count && a->segments[i].branch == b->segments[i].branch; i++) {
+    for (size_t i = 0;
+         i < a->count && i < b->count && a->segments[i].branch == b->segments[i].branch; i++) {
         uint64_t end_a = segment_end(a, i);
         uint64_t end_b = segment_end(b, i);
         common = end_a < end_b ? end_a : end_b;
@@ -75,13 +76,14 @@ void sim_wal_history(const struct sim_wal *wal, struct buf *out)
     }
 }
 
-/* --- one writer ------------------------------------------------------------------------------------------------------ */
+/* --- one writer ------------------------------------------------------------------------------- */
 
 static void become_writable(struct sim_machine *machine)
 {
     struct sim_world *world = machine->node->world;
     machine->writable = true;
-    sim_trace(world, "%s is WRITABLE on timeline %u", machine->node->name, sim_wal_timeline(&machine->wal));
+    sim_trace(world, "%s is WRITABLE on timeline %u", machine->node->name,
+              sim_wal_timeline(&machine->wal));
     for (size_t i = 0; i < world->node_count; i++) {
         if (i != machine->node->index && all->machines[i].writable) {
             sim_fail(world, "one writable primary", "%s while %s still is", machine->node->name,
@@ -100,7 +102,7 @@ static int64_t between(struct sim_machine *machine, int64_t low, int64_t high)
     return low + (int64_t)sim_below(machine->node->world, (uint64_t)(high - low + 1));
 }
 
-/* --- life of the postmaster ------------------------------------------------------------------------------------------- */
+/* --- life of the postmaster ------------------------------------------------------------------- */
 
 void sim_machine_up(struct sim_machine *machine)
 {
@@ -238,7 +240,8 @@ void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)
         return;
     }
     if (sim_chance(machine->node->world, 150)) {
-        return; /* hangs: a backend does not end, and might still commit; whoever waits has to kill */
+        return; /* hangs: a backend does not end, and might still commit; whoever waits has to kill
+                 */
     }
     run_at(machine, between(machine, 0, 40), backends_gone, 0);
     run_at(machine, between(machine, 41, 700), stopped_fast, 0);
@@ -263,7 +266,8 @@ static void promoted(void *arg, uint64_t run, uint64_t timeline)
     struct sim_world *world = machine->node->world;
     ASSERT(timeline < TIMELINES_MAX);
     if (all->timelines[timeline] || timeline <= sim_wal_timeline(&machine->wal)) {
-        sim_fail(world, "no timeline is made twice", "%s makes %u", machine->node->name, (unsigned)timeline);
+        sim_fail(world, "no timeline is made twice", "%s makes %u", machine->node->name,
+                 (unsigned)timeline);
     }
     all->timelines[timeline] = true;
     sim_check_loss(machine);
@@ -284,7 +288,7 @@ void sim_machine_promote(struct sim_machine *machine, uint32_t timeline)
     run_at(machine, between(machine, 30, 300), promoted, timeline);
 }
 
-/* --- WAL is written and copied -------------------------------------------------------------------------------------------- */
+/* --- WAL is written and copied ---------------------------------------------------------------- */
 
 static void write_turn(void *arg, uint64_t a, uint64_t b)
 {
@@ -330,7 +334,7 @@ static void receive_turn(void *arg, uint64_t a, uint64_t b)
     sim_at(machine->node->world, REPLICATE_MS, receive_turn, machine, 0, 0);
 }
 
-/* --- fence ----------------------------------------------------------------------------------------------------------------- */
+/* --- fence ------------------------------------------------------------------------------------ */
 
 static void fence_turn(void *arg, uint64_t a, uint64_t b)
 {
@@ -359,11 +363,11 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
         sim_agent_fence_event(machine->node, FENCE_EVENT_FIRED);
     }
     int64_t wait = fence_wait_ms(&lease, now, &machine->fence_state);
-    sim_at(world, wait + (int64_t)(sim_chance(world, 50) ? sim_below(world, FENCE_LATE_MS) : 0), fence_turn, machine,
-           0, 0);
+    sim_at(world, wait + (int64_t)(sim_chance(world, 50) ? sim_below(world, FENCE_LATE_MS) : 0),
+           fence_turn, machine, 0, 0);
 }
 
-/* --- all of them ------------------------------------------------------------------------------------------------------------ */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 static void page_clear(struct sim_machine *machine)
 {

@@ -1,7 +1,9 @@
-/* What lives on a host beside the agent, and outlives its crash: the data directory, PostgreSQL and the fence.
+/* What lives on a host beside the agent, and outlives its crash: the data directory, PostgreSQL and
+ * the fence.
  *
- * PostgreSQL is WAL: a list of segments, each a timeline from its start on and a branch that no other promotion has,
- * so that two histories under one timeline number are told apart as the real bytes would be. */
+ * PostgreSQL is WAL: a list of segments, each a timeline from its start on and a branch that no
+ * other promotion has, so that two histories under one timeline number are told apart as the real
+ * bytes would be. */
 #ifndef TESTS_SIM_MACHINE_H
 #define TESTS_SIM_MACHINE_H
 
@@ -9,8 +11,8 @@
 #include "pgctl/pg_instance.h"
 #include "sim.h"
 
-#define SIM_SEGMENTS_MAX 256
-#define SIM_NO_UPSTREAM  (-1)
+#define SIM_SEGMENTS_MAX  256
+#define SIM_NO_UPSTREAM   (-1)
 #define SIM_LAG_BYTES_MAX 262144 /* maximum_lag_on_failover: some 6 s of writing */
 
 struct sim_segment {

@@ -1,12 +1,12 @@
 /* Runs seeds: a safety phase with faults, then healing and convergence.
  *
- *   sim [--seeds N] [--first S] [--minutes M]     N seeds from S, M simulated minutes of faults each
- *   sim --seed S [--trace]                        one seed again, with what happened
- *   sim --store | --cluster                       only that part of each seed
- *   sim --without-fence | --expire-early | --amnesia [--must-fail]    a bent rule: the checkers have to catch it
+ *   sim [--seeds N] [--first S] [--minutes M]     N seeds from S, M simulated minutes of faults
+ * each sim --seed S [--trace]                        one seed again, with what happened sim --store
+ * | --cluster                       only that part of each seed sim --without-fence |
+ * --expire-early | --amnesia [--must-fail]    a bent rule: the checkers have to catch it
  *
- * Each seed runs twice: the store (engine, store, clients, lease) and the cluster (HA loop, fence and PostgreSQL model
- * on top). Exit status 0 if every run passed. */
+ * Each seed runs twice: the store (engine, store, clients, lease) and the cluster (HA loop, fence
+ * and PostgreSQL model on top). Exit status 0 if every run passed. */
 #include "sim.h"
 
 #include "base/assert.h"
@@ -16,7 +16,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { CONVERGENCE_MS = 70000, CALM_MS = 5000, STEP_MS = 100, ELECTION_MS = 2500, PROMOTION_MS = 3000 };
+enum {
+    CONVERGENCE_MS = 70000,
+    CALM_MS = 5000,
+    STEP_MS = 100,
+    ELECTION_MS = 2500,
+    PROMOTION_MS = 3000
+};
 
 struct arguments {
     uint64_t first;
@@ -45,8 +51,8 @@ static bool applied_alike(struct sim_world *world)
     return true;
 }
 
-static void run_until(struct sim_world *world, bool (*reached)(struct sim_world *world), int64_t limit_ms,
-                      const char *what)
+static void run_until(struct sim_world *world, bool (*reached)(struct sim_world *world),
+                      int64_t limit_ms, const char *what)
 {
     int64_t end = world->now + limit_ms;
     while (world->failure == NULL && !reached(world)) {
@@ -77,9 +83,12 @@ static void run_phases(struct sim_world *world)
     sim_load_healed(world);
     run_until(world, progressed, CONVERGENCE_MS, "commands are answered again");
     if (world->options.mode == SIM_CLUSTER) {
-        /* L4: the rest of the lease, an election of Raft, the promotion; all processes began anew just now. */
-        run_until(world, sim_agents_serve, sim_ttl_ms(world) + ELECTION_MS + PROMOTION_MS, "a primary serves again");
-        run_until(world, sim_agents_settled, CONVERGENCE_MS, "one primary, and everybody streams from it");
+        /* L4: the rest of the lease, an election of Raft, the promotion; all processes began anew
+         * just now. */
+        run_until(world, sim_agents_serve, sim_ttl_ms(world) + ELECTION_MS + PROMOTION_MS,
+                  "a primary serves again");
+        run_until(world, sim_agents_settled, CONVERGENCE_MS,
+                  "one primary, and everybody streams from it");
         sim_run_until(world, world->now + CALM_MS);
     }
     sim_load_stop(world);
@@ -91,9 +100,11 @@ static void run_phases(struct sim_world *world)
 }
 
 /* Returns the simulated ms; `ret_failed` tells whether a rule was broken. */
-static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum sim_mode mode, bool *ret_failed)
+static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum sim_mode mode,
+                        bool *ret_failed)
 {
-    struct sim_options options = {.seed = seed, .mode = mode, .trace = arguments->trace, .mutation = arguments->mutation};
+    struct sim_options options = {
+        .seed = seed, .mode = mode, .trace = arguments->trace, .mutation = arguments->mutation};
     static struct sim_world world;
     options.fault_ms = (int64_t)(arguments->minutes * 60000);
     sim_world_init(&world, &options);
@@ -103,10 +114,12 @@ static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum s
     run_phases(&world);
     *ret_failed = world.failure != NULL;
     if (world.failure != NULL && !arguments->must_fail) {
-        printf("FAILED seed %llu (%s) at %.3f s: %s: %s\n  again: sim --seed %llu --%s --minutes %g --trace\n",
-               (unsigned long long)seed, mode == SIM_STORE ? "store" : "cluster", (double)world.now / 1000,
-               world.failure, world.failure_text, (unsigned long long)seed,
-               mode == SIM_STORE ? "store" : "cluster", arguments->minutes);
+        printf("FAILED seed %llu (%s) at %.3f s: %s: %s\n  again: sim --seed %llu --%s --minutes "
+               "%g --trace\n",
+               (unsigned long long)seed, mode == SIM_STORE ? "store" : "cluster",
+               (double)world.now / 1000, world.failure, world.failure_text,
+               (unsigned long long)seed, mode == SIM_STORE ? "store" : "cluster",
+               arguments->minutes);
     }
     int64_t simulated = world.now;
     sim_world_close(&world);
@@ -167,7 +180,8 @@ int main(int argc, char **argv)
     unsigned long failed = 0;
     int64_t simulated = 0;
     if (!parse(&arguments, argc, argv)) {
-        fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] [--store|--cluster] [--trace]\n"
+        fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] "
+                        "[--store|--cluster] [--trace]\n"
                         "           [--without-fence|--expire-early|--amnesia] [--must-fail]\n");
         return 2;
     }
@@ -176,7 +190,8 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; i < arguments.count; i++) {
         for (int mode = SIM_STORE; mode <= SIM_CLUSTER; mode++) {
             bool failure = false;
-            if ((mode == SIM_STORE && arguments.only_cluster) || (mode == SIM_CLUSTER && arguments.only_store)) {
+            if ((mode == SIM_STORE && arguments.only_cluster) ||
+                (mode == SIM_CLUSTER && arguments.only_store)) {
                 continue;
             }
             simulated += run_seed(&arguments, arguments.first + i, (enum sim_mode)mode, &failure);
@@ -185,7 +200,8 @@ int main(int argc, char **argv)
         }
     }
     double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
-    printf("seeds %llu..%llu, %.1f simulated minutes, %.1f per CPU second\n", (unsigned long long)arguments.first,
+    printf("seeds %llu..%llu, %.1f simulated minutes, %.1f per CPU second\n",
+           (unsigned long long)arguments.first,
            (unsigned long long)(arguments.first + arguments.count - 1), (double)simulated / 60000,
            (double)simulated / 60000 / (seconds > 0 ? seconds : 1e-9));
     if (arguments.must_fail) { /* one seed that shows the bent rule is enough, and is needed */

@@ -1,7 +1,8 @@
 /* One Raft member on a modelled disk.
  *
- * Disk: queued jobs become durable together at the next sync and are answered in order. A crash makes a random
- * prefix of the queue durable and answers none of it. A start reads back what is durable. */
+ * Disk: queued jobs become durable together at the next sync and are answered in order. A crash
+ * makes a random prefix of the queue durable and answers none of it. A start reads back what is
+ * durable. */
 #include "sim.h"
 
 #include "base/assert.h"
@@ -15,7 +16,7 @@ enum { ELECTION_MS = 500, HEARTBEAT_MS = 50, SPINS_MAX = 1000 };
 
 static const uint64_t cluster_id = 0xc1057e4;
 
-/* --- disk ------------------------------------------------------------------------------------------------------- */
+/* --- disk ------------------------------------------------------------------------------------- */
 
 static void disk_drop_from(struct sim_disk *disk, uint64_t index)
 {
@@ -133,7 +134,8 @@ static void disk_sync(struct sim_node *node)
     sim_node_at(node, delay, disk_synced, node, node->disk.queue_count, 0);
 }
 
-static void disk_submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg), void *job_arg)
+static void disk_submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg),
+                        void *job_arg)
 {
     struct sim_node *node = arg;
     struct sim_job *queued = mem_new(struct sim_job);
@@ -149,7 +151,7 @@ static void disk_submit(void *arg, const struct raft_storage_job *job, void (*do
 
 static const struct raft_storage_ops disk_ops = {.submit = disk_submit};
 
-/* --- peers -------------------------------------------------------------------------------------------------------- */
+/* --- peers ------------------------------------------------------------------------------------ */
 
 bool sim_world_linked(const struct sim_world *world, unsigned a, unsigned b)
 {
@@ -189,7 +191,7 @@ static bool peer_connected(void *arg, uint64_t id)
 
 static const struct raft_peer_ops peer_ops = {.send = peer_send, .connected = peer_connected};
 
-/* --- the rest of the environment ------------------------------------------------------------------------------------ */
+/* --- the rest of the environment -------------------------------------------------------------- */
 
 static void timer_fire(void *arg, uint64_t number, uint64_t b)
 {
@@ -247,7 +249,8 @@ void sim_member_found(struct sim_world *world)
     }
     int rc = raft_first_configuration(ids, world->node_count, &bytes, NULL);
     ASSERT(rc == 0);
-    struct raft_entry_rec entry = {.index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
+    struct raft_entry_rec entry = {
+        .index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
     for (size_t i = 0; i < world->node_count; i++) {
         disk_append(&world->nodes[i], &entry);
         world->nodes[i].disk.term = 1;
@@ -271,17 +274,30 @@ void sim_member_start(struct sim_node *node)
 {
     ASSERT(node->raft == NULL);
     struct sim_disk *disk = &node->disk;
-    struct raft_env env = {.storage = &disk_ops, .storage_arg = node, .peers = &peer_ops, .peers_arg = node,
-                           .clock = &node->clock, .random = &node->random, .arm = env_arm,
-                           .on_change = env_on_change, .on_fatal = env_on_fatal, .arg = node};
-    struct raft_node_config config = {.election_timeout_ms = ELECTION_MS, .heartbeat_ms = HEARTBEAT_MS};
+    struct raft_env env = {.storage = &disk_ops,
+                           .storage_arg = node,
+                           .peers = &peer_ops,
+                           .peers_arg = node,
+                           .clock = &node->clock,
+                           .random = &node->random,
+                           .arm = env_arm,
+                           .on_change = env_on_change,
+                           .on_fatal = env_on_fatal,
+                           .arg = node};
+    struct raft_node_config config = {.election_timeout_ms = ELECTION_MS,
+                                      .heartbeat_ms = HEARTBEAT_MS};
     struct raft_entry_rec *entries = boot_entries(disk);
-    struct raft_boot boot = {.id = node->id, .cluster = cluster_id, .term = disk->term,
-                             .voted_for = disk->voted_for, .has_snapshot = disk->has_snapshot,
-                             .snapshot_index = disk->snapshot_index, .snapshot_term = disk->snapshot_term,
+    struct raft_boot boot = {.id = node->id,
+                             .cluster = cluster_id,
+                             .term = disk->term,
+                             .voted_for = disk->voted_for,
+                             .has_snapshot = disk->has_snapshot,
+                             .snapshot_index = disk->snapshot_index,
+                             .snapshot_term = disk->snapshot_term,
                              .configuration_index = disk->configuration_index,
                              .configuration = buf_span(&disk->configuration),
-                             .snapshot = buf_span(&disk->snapshot), .entries = entries,
+                             .snapshot = buf_span(&disk->snapshot),
+                             .entries = entries,
                              .entry_count = disk->entry_count};
     struct error err = {0};
     (void)snprintf(config.name, sizeof(config.name), "%s", node->name);
@@ -291,7 +307,8 @@ void sim_member_start(struct sim_node *node)
     config.snapshot_trailing = config.snapshot_threshold / 2;
     node->commit_seen = 0;
     sim_trace(node->world, "%s starts: term %llu, snapshot %llu, %zu entries", node->name,
-              (unsigned long long)disk->term, (unsigned long long)disk->snapshot_index, disk->entry_count);
+              (unsigned long long)disk->term, (unsigned long long)disk->snapshot_index,
+              disk->entry_count);
     if (raft_node_start(&config, &env, &boot, &node->raft, &err) != 0) {
         node->raft = NULL;
         sim_fail(node->world, "a member starts on what it stored", "%s: %s", node->name, err.text);
@@ -312,7 +329,8 @@ void sim_member_crash(struct sim_node *node)
     if (node->world->options.mutation.amnesia) {
         durable = 0;
     }
-    sim_trace(node->world, "%s crashes, %zu of %zu jobs are durable", node->name, durable, disk->queue_count);
+    sim_trace(node->world, "%s crashes, %zu of %zu jobs are durable", node->name, durable,
+              disk->queue_count);
     LIST_EACH(item, &disk->queue)
     {
         if (durable-- == 0) {
@@ -321,7 +339,8 @@ void sim_member_crash(struct sim_node *node)
         disk_apply(node, &LIST_OWNER(item, struct sim_job, link)->job);
     }
     if (node->world->options.mutation.amnesia) {
-        disk_drop_from(disk, disk->entry_count > 8 ? disk->entries[disk->entry_count - 4].index : UINT64_MAX);
+        disk_drop_from(disk, disk->entry_count > 8 ? disk->entries[disk->entry_count - 4].index
+                                                   : UINT64_MAX);
     }
     node->incarnation++;
     sim_agent_crashed(node);

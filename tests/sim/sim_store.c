@@ -1,8 +1,10 @@
-/* What every member applies, looked at from outside: the linker puts these functions before the store's
+/* What every member applies, looked at from outside: the linker puts these functions before the
+ * store's
  * (-Wl,--wrap), so that the members run the shipping engine and store unchanged.
  *
- * Held here: the first application of each index is the truth, every other one must be the same (command and
- * result); indices have no gaps; a client's command has its effect once; one leader a term. */
+ * Held here: the first application of each index is the truth, every other one must be the same
+ * (command and result); indices have no gaps; a client's command has its effect once; one leader a
+ * term. */
 #include "sim.h"
 
 #include "base/assert.h"
@@ -32,12 +34,16 @@ struct sim_log {
 
 static struct sim_world *log_world;
 
-void __real_store_apply(struct store *store, uint64_t index, struct span command, struct store_result *ret_result);
-void __wrap_store_apply(struct store *store, uint64_t index, struct span command, struct store_result *ret_result);
+void __real_store_apply(struct store *store, uint64_t index, struct span command,
+                        struct store_result *ret_result);
+void __wrap_store_apply(struct store *store, uint64_t index, struct span command,
+                        struct store_result *ret_result);
 int64_t __real_store_leases_due(const struct store *store, int64_t now_ms,
-                                void (*expired)(void *arg, uint64_t lease, uint64_t number), void *arg);
+                                void (*expired)(void *arg, uint64_t lease, uint64_t number),
+                                void *arg);
 int64_t __wrap_store_leases_due(const struct store *store, int64_t now_ms,
-                                void (*expired)(void *arg, uint64_t lease, uint64_t number), void *arg);
+                                void (*expired)(void *arg, uint64_t lease, uint64_t number),
+                                void *arg);
 
 void sim_log_open(struct sim_world *world)
 {
@@ -74,7 +80,7 @@ void sim_log_leader(struct sim_world *world, uint64_t term, uint64_t id)
     *leader = id;
 }
 
-/* --- what was applied ------------------------------------------------------------------------------------------ */
+/* --- what was applied ------------------------------------------------------------------------- */
 
 static uint64_t hash_bytes(struct span bytes)
 {
@@ -91,23 +97,26 @@ static void note_effects(struct sim_world *world, const struct store_command *co
     for (size_t i = 0; i < command->success_count; i++) {
         const struct store_op *op = &command->success[i];
         uint64_t number = 0;
-        if (op->type != STORE_OP_PUT || !span_starts_with(op->key, span_str("load/")) || op->value.len != 8) {
+        if (op->type != STORE_OP_PUT || !span_starts_with(op->key, span_str("load/")) ||
+            op->value.len != 8) {
             continue;
         }
         memcpy(&number, op->value.data, 8);
         ASSERT(number < LOG_OPS_MAX);
         if (++world->log->effects[number] > 1) {
-            sim_fail(world, "a command takes effect once", "operation %llu", (unsigned long long)number);
+            sim_fail(world, "a command takes effect once", "operation %llu",
+                     (unsigned long long)number);
         }
     }
 }
 
-static void note_first(struct sim_world *world, struct span bytes, const struct store_result *result)
+static void note_first(struct sim_world *world, struct span bytes,
+                       const struct store_result *result)
 {
     struct store_command command;
     struct buf arena = BUF_INIT;
-    if (store_command_decode(bytes, &command, &arena, NULL) == 0 && result->code == 0 && !result->repeated &&
-        command.type == STORE_TXN && result->succeeded) {
+    if (store_command_decode(bytes, &command, &arena, NULL) == 0 && result->code == 0 &&
+        !result->repeated && command.type == STORE_TXN && result->succeeded) {
         note_effects(world, &command);
     }
     buf_free(&arena);
@@ -127,7 +136,8 @@ static struct applied *applied_slot(struct sim_log *log, uint64_t index)
     return &log->applied[index];
 }
 
-void __wrap_store_apply(struct store *store, uint64_t index, struct span command, struct store_result *ret_result)
+void __wrap_store_apply(struct store *store, uint64_t index, struct span command,
+                        struct store_result *ret_result)
 {
     struct sim_world *world = log_world;
     if (index != store_applied(store) + 1) {
@@ -135,7 +145,8 @@ void __wrap_store_apply(struct store *store, uint64_t index, struct span command
                  (unsigned long long)store_applied(store));
     }
     __real_store_apply(store, index, command, ret_result);
-    struct applied now = {.hash = hash_bytes(command), .code = ret_result->code, .revision = ret_result->revision};
+    struct applied now = {
+        .hash = hash_bytes(command), .code = ret_result->code, .revision = ret_result->revision};
     struct applied *slot = applied_slot(world->log, index);
     if (slot->hash == 0) {
         *slot = now;
@@ -147,9 +158,11 @@ void __wrap_store_apply(struct store *store, uint64_t index, struct span command
 }
 
 int64_t __wrap_store_leases_due(const struct store *store, int64_t now_ms,
-                                void (*expired)(void *arg, uint64_t lease, uint64_t number), void *arg)
+                                void (*expired)(void *arg, uint64_t lease, uint64_t number),
+                                void *arg)
 {
-    /* The mutation: every member counts half a ttl too much. The caller's sleep is cut too, so that it looks in time. */
+    /* The mutation: every member counts half a ttl too much. The caller's sleep is cut too, so that
+     * it looks in time. */
     if (!log_world->options.mutation.expire_early) {
         return __real_store_leases_due(store, now_ms, expired, arg);
     }
@@ -157,21 +170,23 @@ int64_t __wrap_store_leases_due(const struct store *store, int64_t now_ms,
     return wait > 100 ? 100 : wait;
 }
 
-/* --- clients ------------------------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 void sim_log_acknowledged(struct sim_world *world, uint64_t op, int code)
 {
     bool effect = world->log->effects[op] == 1;
     world->log->acknowledged[op] = 1;
     if (effect != (code == 0)) {
-        sim_fail(world, "an answer says what was applied", "operation %llu, code %d", (unsigned long long)op, code);
+        sim_fail(world, "an answer says what was applied", "operation %llu, code %d",
+                 (unsigned long long)op, code);
     }
 }
 
 void sim_log_never_sent(struct sim_world *world, uint64_t op)
 {
     if (world->log->effects[op] != 0) {
-        sim_fail(world, "what was never sent is never applied", "operation %llu", (unsigned long long)op);
+        sim_fail(world, "what was never sent is never applied", "operation %llu",
+                 (unsigned long long)op);
     }
 }
 

@@ -26,7 +26,7 @@ struct sim_held {
     struct sim_event event;
 };
 
-/* --- generator (splitmix64) --------------------------------------------------------------------------------- */
+/* --- generator (splitmix64) ------------------------------------------------------------------- */
 
 uint64_t sim_random(struct sim_world *world)
 {
@@ -53,7 +53,7 @@ int64_t sim_ttl_ms(const struct sim_world *world)
     return world->options.mode == SIM_STORE ? ttls[0] : ttls[world->options.seed % 3];
 }
 
-/* --- heap ----------------------------------------------------------------------------------------------------- */
+/* --- heap ------------------------------------------------------------------------------------- */
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -102,20 +102,28 @@ static struct sim_event heap_pop(struct sim_world *world)
 
 void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b)
 {
-    struct sim_event event = {.at = world->now + (delay_ms < 0 ? 0 : delay_ms), .fn = fn, .arg = arg, .a = a, .b = b};
+    struct sim_event event = {
+        .at = world->now + (delay_ms < 0 ? 0 : delay_ms), .fn = fn, .arg = arg, .a = a, .b = b};
     heap_push(world, &event);
 }
 
-void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b)
+void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
+                 uint64_t b)
 {
     /* A timer never fires before its time on the node's own clock. */
-    int64_t delay = delay_ms <= 0 ? 0 : (delay_ms * 1000000 + 999999) / (1000000 + node->rate_ppm) + 1;
-    struct sim_event event = {.at = node->world->now + delay, .fn = fn, .arg = arg, .a = a, .b = b, .node = node,
+    int64_t delay =
+        delay_ms <= 0 ? 0 : (delay_ms * 1000000 + 999999) / (1000000 + node->rate_ppm) + 1;
+    struct sim_event event = {.at = node->world->now + delay,
+                              .fn = fn,
+                              .arg = arg,
+                              .a = a,
+                              .b = b,
+                              .node = node,
                               .incarnation = node->incarnation};
     heap_push(node->world, &event);
 }
 
-/* --- pause ------------------------------------------------------------------------------------------------------ */
+/* --- pause ------------------------------------------------------------------------------------ */
 
 static void node_resume(void *arg, uint64_t incarnation, uint64_t b)
 {
@@ -182,7 +190,7 @@ void sim_run_until(struct sim_world *world, int64_t until_ms)
     }
 }
 
-/* --- clocks ------------------------------------------------------------------------------------------------------- */
+/* --- clocks ----------------------------------------------------------------------------------- */
 
 int64_t sim_node_clock(const struct sim_node *node)
 {
@@ -207,7 +215,7 @@ static uint64_t node_random(void *arg)
     return sim_random(node->world);
 }
 
-/* --- network ------------------------------------------------------------------------------------------------------ */
+/* --- network ---------------------------------------------------------------------------------- */
 
 /* A frame on its way. It outlives both ends: the receiver is looked up when it arrives. */
 struct sim_frame {
@@ -261,7 +269,7 @@ void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span f
     }
 }
 
-/* --- the world ---------------------------------------------------------------------------------------------------- */
+/* --- the world -------------------------------------------------------------------------------- */
 
 static void node_init(struct sim_world *world, unsigned index)
 {
@@ -275,8 +283,11 @@ static void node_init(struct sim_world *world, unsigned index)
     list_init(&node->held);
     node->offset_ms = (int64_t)sim_below(world, 1000000000);
     node->rate_ppm = (int64_t)sim_below(world, 1001) - 500;
-    node->clock = (struct clock){
-        .mono_ms = clock_read, .lease_ms = clock_read, .suspended_ms = clock_zero, .wall_ms = clock_read, .arg = node};
+    node->clock = (struct clock){.mono_ms = clock_read,
+                                 .lease_ms = clock_read,
+                                 .suspended_ms = clock_zero,
+                                 .wall_ms = clock_read,
+                                 .arg = node};
     node->random = (struct random){.next = node_random, .arg = node};
 }
 

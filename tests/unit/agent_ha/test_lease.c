@@ -224,8 +224,7 @@ static void resumed_without_a_page_is_valid_only_when_answered(void **state)
     assert_true(ha_lease_valid(&lease, 1010));
 }
 
-/* --- every short history
- * -------------------------------------------------------------------------------------- */
+/* --- every short history ---------------------------------------------------------------------- */
 
 #define STEPS   8
 #define STEP_MS 400

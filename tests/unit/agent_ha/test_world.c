@@ -10,7 +10,7 @@
 #define FAULT_TICKS 6000 /* a minute of faults ... */
 #define HEAL_TICKS  6000 /* ... and at most a minute until all is well */
 
-/* --- the agent ----------------------------------------------------------------------------- */
+/* --- the agent -------------------------------------------------------------------------------- */
 
 static void agent_started(struct node *node)
 {
@@ -405,7 +405,7 @@ static void agent_tick(struct node *node)
     execute(node);
 }
 
-/* --- faults -------------------------------------------------------------------------------- */
+/* --- faults ----------------------------------------------------------------------------------- */
 
 static void host_crash(struct node *node)
 {
@@ -496,7 +496,7 @@ static void heal_tick(bool all)
     }
 }
 
-/* --- what must hold ------------------------------------------------------------------------ */
+/* --- what must hold --------------------------------------------------------------------------- */
 
 static unsigned violations;
 

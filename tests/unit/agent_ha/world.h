@@ -28,7 +28,7 @@
 #define SEGMENTS_MAX 256
 #define SYSTEM_ID    "7000000000000000001"
 
-/* --- dice ---------------------------------------------------------------------------------- */
+/* --- dice ------------------------------------------------------------------------------------- */
 
 static uint64_t dice_state;
 
@@ -45,8 +45,7 @@ static bool once_in(unsigned ticks)
     return dice(ticks) == 0;
 }
 
-/* --- the store
- * ---------------------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------- */
 
 struct key {
     char name[64];
@@ -111,7 +110,7 @@ static void key_delete(const char *name)
     }
 }
 
-/* --- members ------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 struct wal { /* timelines by the position at which they begin, and how far it goes */
     struct segment {
@@ -227,8 +226,7 @@ static bool is_prefix(const struct wal *a, const struct wal *b)
     return a->count == b->count || a->lsn <= b->segments[a->count].start;
 }
 
-/* --- requests to the store
- * ---------------------------------------------------------------------------------------- */
+/* --- requests to the store -------------------------------------------------------------------- */
 
 static int send_request(struct node *node, enum op op)
 {
@@ -412,7 +410,7 @@ static void answers_tick(void)
     }
 }
 
-/* --- instance ------------------------------------------------------------------------------ */
+/* --- instance --------------------------------------------------------------------------------- */
 
 static void instance_died(struct node *node, enum ha_run run)
 {

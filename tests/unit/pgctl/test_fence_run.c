@@ -43,9 +43,7 @@ static char *fence_path;
 static char *conninfo;
 static bool has_cgroup;
 
-/* --- an agent
- * ------------------------------------------------------------------------------------------------
- */
+/* --- an agent --------------------------------------------------------------------------------- */
 
 struct agent {
     uv_loop_t loop;
@@ -181,8 +179,7 @@ static void agent_arm(struct agent *agent, int64_t revision, int64_t soft_in_ms,
     fence_page_write(fence_client_page(agent->client), &lease);
 }
 
-/* --- clients of PostgreSQL
- * ----------------------------------------------------------------------------------- */
+/* --- clients of PostgreSQL -------------------------------------------------------------------- */
 
 static PGconn *connections[BACKENDS_MAX];
 static int connection_count;
@@ -260,8 +257,7 @@ static int64_t wait_dead(pid_t pid, int64_t bound_ms)
     return now_ms() - from;
 }
 
-/* --- the tests, each in both ways
- * ---------------------------------------------------------------------------- */
+/* --- the tests, each in both ways ------------------------------------------------------------- */
 
 static enum fence_kill_way way_of(void **state)
 {
@@ -490,9 +486,7 @@ static void late_write_after_the_fire_starts_nothing(void **state)
     agent_end(agent);
 }
 
-/* --- once each
- * -----------------------------------------------------------------------------------------------
- */
+/* --- once each -------------------------------------------------------------------------------- */
 
 static void start_that_cannot_work_says_why(void **state)
 {
@@ -623,8 +617,7 @@ static void postmaster_inherits_nothing_of_the_fence(void **state)
     agent_end(agent);
 }
 
-/* --- setting the stage
- * --------------------------------------------------------------------------------------- */
+/* --- setting the stage ------------------------------------------------------------------------ */
 
 static int run(const char *command)
 {

@@ -89,7 +89,7 @@ struct fake_group {
     unsigned sent[32]; /* by kind */
 };
 
-/* --- environment --------------------------------------------------------------------------- */
+/* --- environment ------------------------------------------------------------------------------ */
 
 static int64_t fake_mono(void *arg)
 {
@@ -185,7 +185,7 @@ static void fake_on_fatal(void *arg, const struct error *err)
     ((struct fake_node *)arg)->fatal = *err;
 }
 
-/* --- disk ---------------------------------------------------------------------------------- */
+/* --- disk ------------------------------------------------------------------------------------- */
 
 static void fake_disk_drop(struct fake_disk *disk, size_t from, size_t until)
 {
@@ -262,7 +262,7 @@ static void fake_disk_free(struct fake_disk *disk)
     memset(disk, 0, sizeof(*disk));
 }
 
-/* --- nodes --------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 static const struct raft_storage_ops fake_storage_ops = {.submit = fake_submit};
 static const struct raft_peer_ops fake_peer_ops = {.send = fake_send, .connected = fake_connected};
@@ -414,7 +414,7 @@ static void fake_group_free(struct fake_group *group)
     mem_free(group);
 }
 
-/* --- running ------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static bool fake_job_one(struct fake_node *fake)
 {
@@ -528,7 +528,7 @@ static __attribute__((unused)) struct fake_node *fake_elect(struct fake_group *g
     return NULL;
 }
 
-/* --- calls --------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 struct fake_call {
     unsigned times;

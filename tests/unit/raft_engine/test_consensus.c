@@ -2,7 +2,7 @@
  * docs/consensus.md, beside the guards (test_guards.c). */
 #include "tests/unit/raft_engine/fake_group.h"
 
-/* --- one node by hand ---------------------------------------------------------------------- */
+/* --- one node by hand ------------------------------------------------------------------------- */
 
 static void inject(struct fake_group *group, uint64_t from, const struct peer_message *message)
 {
@@ -213,7 +213,7 @@ static void a_single_voter_acknowledges_nothing_before_its_disk(void **state)
     fake_group_free(group);
 }
 
-/* --- groups -------------------------------------------------------------------------------- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 /* The first leader has an entry that nobody else got; a rival leads briefly with another under the
  * same index; the first one leads again and spreads its old entry; the rival comes back. */
@@ -424,7 +424,7 @@ static void a_crash_during_an_installation_is_survived(void **state)
     }
 }
 
-/* --- a small sweep; the simulator does the large one --------------------------------------- */
+/* --- a small sweep; the simulator does the large one ------------------------------------------ */
 
 static unsigned acknowledged;
 

@@ -14,7 +14,7 @@
 #define HAS_ASSERTIONS 0
 #endif
 
-/* --- driving one node ---------------------------------------------------------------------- */
+/* --- driving one node ------------------------------------------------------------------------- */
 
 static struct fake_group *one_of(size_t voters, unsigned off)
 {
@@ -162,7 +162,7 @@ static void make_leader(struct fake_group *group)
     finish_jobs(group);
 }
 
-/* --- G1 ------------------------------------------------------------------------------------ */
+/* --- G1 --------------------------------------------------------------------------------------- */
 
 static void __attribute__((noinline)) dirty_stack(void)
 {
@@ -214,7 +214,7 @@ static void g1_answers_to_stale_leaders_confirm_nothing(void **state)
     assert_true(stale_append_answer(GUARD_BIT(1)) != 0 || stale_snapshot_answer(GUARD_BIT(1)) != 0);
 }
 
-/* --- G2 ------------------------------------------------------------------------------------ */
+/* --- G2 --------------------------------------------------------------------------------------- */
 
 /* A CHANGE behind another entry, then a new leader cuts it off. Members afterwards. */
 static size_t members_after_cut(unsigned off)
@@ -296,7 +296,7 @@ static void g2_two_changes_in_one_message_are_both_confirmed(void **state)
     buf_free(&second);
 }
 
-/* --- G3 ------------------------------------------------------------------------------------ */
+/* --- G3 --------------------------------------------------------------------------------------- */
 
 /* A member that has compacted entry 1, its snapshot taken at 12 or later; cut from the others
  * afterwards. */
@@ -381,7 +381,7 @@ static void g3_entries_beyond_the_snapshot_are_taken(void **state)
     fake_group_free(group);
 }
 
-/* --- G4 ------------------------------------------------------------------------------------ */
+/* --- G4 --------------------------------------------------------------------------------------- */
 
 static void g4_a_single_voter_leads_in_a_new_term_after_every_start(void **state)
 {
@@ -472,7 +472,7 @@ static void g4_the_last_voter_raises_its_term_before_it_leads(void **state)
     }
 }
 
-/* --- G5 ------------------------------------------------------------------------------------ */
+/* --- G5 --------------------------------------------------------------------------------------- */
 
 static void two_snapshots_at_once(unsigned off)
 {
@@ -512,7 +512,7 @@ static void g5_a_second_snapshot_during_an_installation_is_dropped(void **state)
     }
 }
 
-/* --- G6 ------------------------------------------------------------------------------------ */
+/* --- G6 --------------------------------------------------------------------------------------- */
 
 static void rival_in_our_term(unsigned off)
 {
@@ -535,7 +535,7 @@ static void g6_a_leader_takes_no_entries_of_its_own_term(void **state)
     }
 }
 
-/* --- G7 ------------------------------------------------------------------------------------ */
+/* --- G7 --------------------------------------------------------------------------------------- */
 
 static void late_vote_result(unsigned off)
 {
@@ -561,7 +561,7 @@ static void g7_a_vote_result_that_nobody_waits_for_is_dropped(void **state)
     }
 }
 
-/* --- G8 ------------------------------------------------------------------------------------ */
+/* --- G8 --------------------------------------------------------------------------------------- */
 
 static void confirm(struct fake_group *group, uint64_t from, uint64_t rejected, uint64_t last)
 {
@@ -619,7 +619,7 @@ static void g8_a_late_rejection_does_not_undo_a_confirmation(void **state)
     }
 }
 
-/* --- G9 ------------------------------------------------------------------------------------ */
+/* --- G9 --------------------------------------------------------------------------------------- */
 
 /* Two of three: the longer log in term 2, the higher term on a shorter log. */
 static bool two_find_a_leader(unsigned off)
@@ -645,7 +645,7 @@ static void g9_the_longer_log_learns_the_higher_term(void **state)
     assert_false(two_find_a_leader(GUARD_BIT(9)));
 }
 
-/* --- G10 ----------------------------------------------------------------------------------- */
+/* --- G10 -------------------------------------------------------------------------------------- */
 
 static bool standby_votes(unsigned off)
 {
@@ -688,7 +688,7 @@ static void g10_a_member_that_thinks_itself_no_voter_votes(void **state)
     assert_false(standby_votes(GUARD_BIT(10)));
 }
 
-/* --- G11, G12, G13 ------------------------------------------------------------------------- */
+/* --- G11, G12, G13 ---------------------------------------------------------------------------- */
 
 static void g11_a_change_is_one_step_from_the_present(void **state)
 {
@@ -787,7 +787,7 @@ static void g13_a_clock_that_goes_back_is_not_seen_by_the_engine(void **state)
     fake_group_free(group);
 }
 
-/* --- G14, G15 ------------------------------------------------------------------------------ */
+/* --- G14, G15 --------------------------------------------------------------------------------- */
 
 /* Type of the entry that a change makes a leader append that has committed nothing of its term. */
 static unsigned first_entry_of_new_leader(unsigned off)

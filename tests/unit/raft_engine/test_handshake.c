@@ -352,9 +352,7 @@ static void golden_bytes_of_the_handshake(void **state)
     pair_free(&pair);
 }
 
-/* --- frame
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- frame ------------------------------------------------------------------------------------ */
 
 static void a_frame_comes_back_as_it_was(void **state)
 {

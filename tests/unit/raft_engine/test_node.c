@@ -434,7 +434,7 @@ static void a_new_leader_answers_no_read_before_its_first_commit(void **state)
     fake_group_free(group);
 }
 
-/* --- leases -------------------------------------------------------------------------------- */
+/* --- leases ----------------------------------------------------------------------------------- */
 
 static void grant(struct fake_group *group, struct fake_node *fake, uint64_t lease, int64_t ttl_ms)
 {
@@ -553,7 +553,7 @@ static void a_lease_that_came_with_a_snapshot_is_counted_from_then(void **state)
     fake_group_free(group);
 }
 
-/* --- members ------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 static void every_member_publishes_its_name_and_address(void **state)
 {
@@ -705,7 +705,7 @@ static void leadership_moves_when_the_group_is_quiet(void **state)
     fake_group_free(group);
 }
 
-/* --- disk ---------------------------------------------------------------------------------- */
+/* --- disk ------------------------------------------------------------------------------------- */
 
 static void a_leader_with_a_full_disk_gives_up_and_comes_back(void **state)
 {
@@ -766,7 +766,7 @@ static void an_idle_group_does_not_spin(void **state)
     fake_group_free(group);
 }
 
-/* --- start, stop, failure --- */
+/* --- start, stop, failure --------------------------------------------------------------------- */
 
 static int start_with(struct fake_group *group, const struct raft_boot *boot)
 {

@@ -305,9 +305,7 @@ static void two_spellings_of_one_member_give_one_connection(void **state)
     assert_string_equal(sides[0].duplicate, "");
 }
 
-/* --- strangers
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- strangers -------------------------------------------------------------------------------- */
 
 static int stranger_connect(const char *from)
 {
@@ -391,8 +389,7 @@ static void many_strangers_do_not_keep_a_member_out(void **state)
     }
 }
 
-/* --- callers that are in, and lie
- * ------------------------------------------------------------------------------------ */
+/* --- callers that are in, and lie ------------------------------------------------------------- */
 
 struct liar {
     struct peer_session *session;

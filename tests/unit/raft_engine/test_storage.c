@@ -27,7 +27,7 @@
 
 #define ENTRY_BYTES 128
 
-/* --- a disk that fails when it is told ----------------------------------------------------- */
+/* --- a disk that fails when it is told -------------------------------------------------------- */
 
 static int fault_full;  /* writes fail with SQLITE_FULL */
 static int fault_fsync; /* the n-th sync from now fails */
@@ -153,7 +153,7 @@ static int fault_vfs_install(void **state)
     return sqlite3_vfs_register(&fault_vfs, 1);
 }
 
-/* --- helpers ------------------------------------------------------------------------------- */
+/* --- helpers ---------------------------------------------------------------------------------- */
 
 struct fixture {
     char dir[64];
@@ -304,7 +304,7 @@ static void create_ok(struct fixture *f)
     buf_free(&bytes);
 }
 
-/* --- tests --------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static void crc32c_is_castagnoli(void **state)
 {
@@ -600,7 +600,7 @@ static void a_job_that_hangs_shows_its_age(void **state)
     fixture_free(f);
 }
 
-/* --- kill -9 ------------------------------------------------------------------------------- */
+/* --- kill -9 ---------------------------------------------------------------------------------- */
 
 struct shared {
     uint64_t acknowledged;
@@ -653,7 +653,7 @@ static void nothing_acknowledged_is_lost_by_kill_9(void **state)
     fixture_free(f);
 }
 
-/* --- flipped bits -------------------------------------------------------------------------- */
+/* --- flipped bits ----------------------------------------------------------------------------- */
 
 static size_t read_file(const char *path, uint8_t *bytes, size_t size)
 {

@@ -239,9 +239,7 @@ static void fields_beyond_their_limits_are_not_encoded(void **state)
     buf_free(&out);
 }
 
-/* --- members
- * -------------------------------------------------------------------------------------------------
- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 static struct store_result member_set(struct store *store, uint64_t id, const char *name)
 {
@@ -270,9 +268,7 @@ static void members_are_kept_by_id_and_limited(void **state)
     assert_int_equal(members[2].id, 4);
 }
 
-/* --- snapshots
- * ------------------------------------------------------------------------------------------------
- */
+/* --- snapshots -------------------------------------------------------------------------------- */
 
 static void fill(struct store *store)
 {

@@ -155,8 +155,7 @@ static void leases_are_limited(void **state)
     buf_free(&bytes);
 }
 
-/* --- local time
- * ------------------------------------------------------------------------------------------- */
+/* --- local time ------------------------------------------------------------------------------- */
 
 static void note_due(void *arg, uint64_t lease, uint64_t number)
 {

@@ -129,9 +129,7 @@ static void least_recently_used_session_goes_first(void **state)
     assert_false(send_put(store, 2, 1, 1, "a").repeated);
 }
 
-/* --- watches
- * ------------------------------------------------------------------------------------------------
- */
+/* --- watches ---------------------------------------------------------------------------------- */
 
 static void history_gives_events_from_a_revision_and_below_a_prefix(void **state)
 {
