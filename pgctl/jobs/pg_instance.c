@@ -63,14 +63,12 @@ void pg_lines_free(struct pg_lines *lines)
 }
 
 /* The members of a configuration that are plain strings. */
-#define CONFIG_STRINGS(X)                                                               \
-    X(name)                                                                             \
-    X(scope)                                                                            \
-    X(data_dir)                                                                         \
-    X(state_dir)                                                                        \
-    X(bin_dir) X(self_exe) X(fence_log) X(listen) X(connect_host) X(pgpass) X(database) \
-        X(superuser.username) X(superuser.password) X(replication.username)             \
-            X(replication.password) X(rewind.username) X(rewind.password)
+/* clang-format off */
+#define CONFIG_STRINGS(X)                                                                          \
+    X(name) X(scope) X(data_dir) X(state_dir) X(bin_dir) X(self_exe) X(fence_log) X(listen)        \
+    X(connect_host) X(pgpass) X(database) X(superuser.username) X(superuser.password)              \
+    X(replication.username) X(replication.password) X(rewind.username) X(rewind.password)
+/* clang-format on */
 
 static void config_dup(const struct pg_instance_config *config,
                        struct pg_instance_config *ret_config)
