@@ -212,6 +212,26 @@ static void fill_probe(const struct sim_machine *machine, struct pg_probe_result
     result->local_wal_replayed = machine->recovery && machine->replayed;
 }
 
+/* pg_stat_replication: who receives from us. */
+static void fill_replicas(const struct sim_machine *machine, struct pg_probe_result *result)
+{
+    struct sim_world *world = machine->node->world;
+    for (size_t i = 0; i < world->node_count; i++) {
+        const struct sim_machine *other = sim_machine_of(&world->nodes[i]);
+        if (!other->receiving || other->upstream != (int)machine->node->index) {
+            continue;
+        }
+        struct pg_replica *replica = &result->replicas[result->replica_count++];
+        (void)snprintf(replica->application_name, sizeof(replica->application_name), "%s",
+                       other->node->name);
+        (void)snprintf(replica->state, sizeof(replica->state), "streaming");
+        replica->sent_lsn = machine->wal.end;
+        replica->write_lsn = other->wal.end;
+        replica->flush_lsn = other->wal.end;
+        replica->replay_lsn = other->wal.end;
+    }
+}
+
 static void finish_probe(struct instance_call *call)
 {
     struct pg_instance *instance = call->instance;
@@ -226,6 +246,7 @@ static void finish_probe(struct instance_call *call)
     result = (struct pg_probe_result){.answered_ms = sim_node_clock(instance->machine->node)};
     result.asked_ms = result.answered_ms - (instance->machine->node->world->now - call->begun);
     fill_probe(instance->machine, &result);
+    fill_replicas(instance->machine, &result);
     call_free(call);
     done(arg, 0, &result, NULL);
 }

@@ -308,7 +308,9 @@ static bool can_receive(const struct sim_machine *machine)
         return false;
     }
     const struct sim_machine *from = &all->machines[machine->upstream];
-    return from->phase == SIM_UP && from->system_id == machine->system_id &&
+    /* A server that shuts down feeds its standbys to the last. */
+    return (from->phase == SIM_UP || (from->phase == SIM_STOPPING && machine->receiving)) &&
+           from->system_id == machine->system_id &&
            sim_world_linked(world, machine->node->index, (unsigned)machine->upstream) &&
            sim_wal_common(&machine->wal, &from->wal) == machine->wal.end &&
            machine->wal.end <= from->wal.end;
