@@ -62,7 +62,8 @@ def test_checkers_catch_a_cluster_without_its_fence(make_rig, fence_off):
     with faults.Load(r) as load:
         load.writers["inside"] = inside
         old.kill_agent(signal.SIGSTOP)
-        faults.wait_new_leader(r, old)
+        new = faults.wait_new_leader(r, old)
+        load.writers["fresh"] = r.writer("fresh", new.address, read_write=False)  # the others stay where they are
         time.sleep(5)
         os.kill(pid, signal.SIGCONT)
     assert checks.two_writers(load.histories.values())
@@ -123,7 +124,7 @@ def test_cloned_host_is_refused(cluster):
     other.kill_node()
     shutil.rmtree(os.path.join(other.home, "raft"))
     shutil.copytree(os.path.join(donor.home, "raft"), os.path.join(other.home, "raft"),
-                    ignore=shutil.ignore_patterns("run"))
+                    ignore=shutil.ignore_patterns("run", ".s.PGSQL*"))
     for root, dirs, files in os.walk(os.path.join(other.home, "raft")):
         for name in dirs + files + ["."]:
             shutil.chown(os.path.join(root, name), "postgres", "postgres")

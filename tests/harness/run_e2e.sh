@@ -6,7 +6,7 @@ log=$build/e2e.log
 BUILD=$build /usr/bin/python3 -m pytest -q -rs ${part:+-k "$part"} -p no:cacheprovider tests/e2e < /dev/null > "$log" 2>&1
 status=$?
 tail -n 60 "$log"
-count() { sed -nE "s/.*[^0-9]?([0-9]+) $1.*/\1/p" "$log" | tail -n 1; }
+count() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | cut -d' ' -f1; }
 passed=$(count passed) failed=$(count failed) errors=$(count error) skipped=$(count skipped)
 failed=$((${failed:-0} + ${errors:-0}))
 [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
