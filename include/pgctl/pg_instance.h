@@ -107,7 +107,6 @@ enum pg_job_kind {
     PG_JOB_PROMOTE,
     PG_JOB_CLONE,
     PG_JOB_REWIND,
-    PG_JOB_CRASH_RECOVERY,
     PG_JOB_REMOVE,
     PG_JOB_MOVE_ASIDE,
 };
@@ -277,10 +276,6 @@ struct pg_rewind {
 int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind,
                        int64_t timeout_ms, pg_done_cb done, void *arg,
                        struct error *err) MUST_CHECK;
-/* Single-user mode until the control file says "shut down". */
-int pg_instance_crash_recovery(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
-                               void *arg, struct error *err) MUST_CHECK;
-
 /* Both refuse while a postmaster works in the directory (ERR_BUSY), and a foreign directory
  * (ERR_REFUSED). The caller has checked invariant I10 and says in `reason` why this may be
  * destroyed. Remove empties the directory (it may be a mount point). */

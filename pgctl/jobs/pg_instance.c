@@ -433,7 +433,6 @@ const char *pg_job_name(enum pg_job_kind kind)
     case PG_JOB_PROMOTE: return "promote";
     case PG_JOB_CLONE: return "clone";
     case PG_JOB_REWIND: return "rewind";
-    case PG_JOB_CRASH_RECOVERY: return "crash recovery";
     case PG_JOB_REMOVE: return "remove";
     case PG_JOB_MOVE_ASIDE: return "move aside";
     }
