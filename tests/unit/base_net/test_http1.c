@@ -1,0 +1,249 @@
+/* The HTTP server on a real socket: a loop in a thread of its own, plain blocking clients here. */
+#include "base/net/http1.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+enum { REPLY_BYTES = 65536, WAIT_MS = 5000 };
+
+static uv_loop_t loop;
+static uv_async_t stop;
+static struct http1_server *server;
+static pthread_t thread;
+static uint16_t port;
+
+/* Answers with what it understood: "GET /path?query body". */
+static void echo(void *arg, struct http1_exchange *exchange, const struct http1_request *request)
+{
+    static const char *const names[] = {"GET", "HEAD",  "OPTIONS", "POST",
+                                        "PUT", "PATCH", "DELETE",  "OTHER"};
+    static char text[2048];
+    (void)arg;
+    int len = snprintf(text, sizeof text, "%s %s?%s %.*s", names[request->method], request->path,
+                       request->query, (int)request->body.len, (const char *)request->body.data);
+    struct http1_response response = {
+        .status = 200, .content_type = "text/plain", .body = span_of(text, (size_t)len)};
+    if (request->method == HTTP1_OPTIONS) {
+        response.content_type = NULL;
+    }
+    http1_respond(exchange, &response);
+}
+
+static void on_stop(uv_async_t *async)
+{
+    uv_close((uv_handle_t *)async, NULL);
+    http1_server_stop(server, NULL, NULL);
+}
+
+static void *run(void *arg)
+{
+    (void)arg;
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static int start(void **state)
+{
+    struct net_addr listen_on = {.host = "127.0.0.1", .port = 0};
+    struct error err;
+    (void)state;
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)uv_loop_init(&loop);
+    (void)uv_async_init(&loop, &stop, on_stop);
+    if (http1_server_start(&loop, &listen_on, echo, NULL, &server, &err) != 0) {
+        return -1;
+    }
+    port = http1_server_port(server);
+    return pthread_create(&thread, NULL, run, NULL);
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    (void)uv_async_send(&stop);
+    (void)pthread_join(thread, NULL);
+    return uv_loop_close(&loop);
+}
+
+static int client(void)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t sent = send(fd, text, len, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            return; /* refused early: the answer is read all the same */
+        }
+        text += sent;
+        len -= (size_t)sent;
+    }
+}
+
+/* Reads until `until` has been seen (NULL: until the end). */
+static const char *hear(int fd, const char *until)
+{
+    static char reply[REPLY_BYTES];
+    size_t len = 0;
+    struct pollfd in = {.fd = fd, .events = POLLIN};
+    reply[0] = '\0';
+    while (len < sizeof reply - 1 && (until == NULL || strstr(reply, until) == NULL)) {
+        if (poll(&in, 1, WAIT_MS) != 1) {
+            break;
+        }
+        ssize_t got = recv(fd, reply + len, sizeof reply - 1 - len, 0);
+        if (got <= 0) {
+            break;
+        }
+        len += (size_t)got;
+        reply[len] = '\0';
+    }
+    return reply;
+}
+
+static const char *ask(const char *request)
+{
+    int fd = client();
+    say(fd, request, strlen(request));
+    const char *reply = hear(fd, NULL);
+    (void)close(fd);
+    return reply;
+}
+
+static void haproxy_gets_one_status_line_and_the_end(void **state)
+{
+    (void)state;
+    assert_string_equal(ask("OPTIONS / HTTP/1.0\r\n\r\n"), "HTTP/1.0 200 OK\r\n\r\n");
+}
+
+static void pipelined_requests_are_answered_in_order(void **state)
+{
+    static const char text[] = "GET /a?x=1 HTTP/1.1\r\nHost: h\r\n\r\n"
+                               "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nxyz"
+                               "GET /c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    (void)state;
+    const char *reply = ask(text);
+    const char *a = strstr(reply, "GET /a?x=1 ");
+    const char *b = strstr(reply, "POST /b? xyz");
+    const char *c = strstr(reply, "GET /c?");
+    assert_true(a != NULL && b > a && c > b);
+}
+
+static void a_request_may_come_byte_by_byte(void **state)
+{
+    static const char text[] = "PUT /slow HTTP/1.0\r\nContent-Length: 2\r\n\r\nok";
+    int fd = client();
+    (void)state;
+    for (const char *byte = text; *byte != '\0'; byte++) {
+        say(fd, byte, 1);
+    }
+    assert_non_null(strstr(hear(fd, NULL), "PUT /slow? ok"));
+    (void)close(fd);
+}
+
+static void what_proxies_read_differently_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\n folded: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+        "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+        "nonsense\r\n\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *reply = ask(bad[i]);
+        assert_non_null(strstr(reply, " 400 "));
+    }
+    assert_non_null(strstr(
+        ask("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), " 411 "));
+    assert_non_null(
+        strstr(ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n"), " 413 "));
+}
+
+static void a_head_over_the_limit_is_431(void **state)
+{
+    static char text[2 * HTTP1_HEAD_BYTES_MAX];
+    int fd = client();
+    (void)state;
+    memset(text, 'a', sizeof text);
+    memcpy(text, "GET / HTTP/1.1\r\nX: ", 19);
+    say(fd, text, sizeof text);
+    assert_non_null(strstr(hear(fd, "\r\n\r\n"), " 431 "));
+    (void)close(fd);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void silent_clients_in_any_number_keep_nobody_out(void **state)
+{
+    enum { SILENT = HTTP1_CONNECTIONS_MAX + 50 };
+    static int fds[SILENT];
+    (void)state;
+    for (int i = 0; i < SILENT; i++) {
+        fds[i] = client();
+        say(fds[i], "GET", i % 4 == 0 ? 3 : 0);
+    }
+    int64_t began = now_ms();
+    assert_string_equal(ask("OPTIONS / HTTP/1.0\r\n\r\n"), "HTTP/1.0 200 OK\r\n\r\n");
+    assert_true(now_ms() - began < 1000);
+    for (int i = 0; i < SILENT; i++) {
+        (void)close(fds[i]);
+    }
+}
+
+static void clients_that_go_away_are_no_matter(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        struct linger hard = {.l_onoff = 1, .l_linger = 0};
+        int fd = client();
+        say(fd, "OPTIONS / HTTP/1.0\r\n\r\n", 22);
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        (void)close(fd); /* a reset, as HAProxy sends it */
+    }
+    assert_string_equal(ask("OPTIONS / HTTP/1.0\r\n\r\n"), "HTTP/1.0 200 OK\r\n\r\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(haproxy_gets_one_status_line_and_the_end, start, finish),
+        cmocka_unit_test_setup_teardown(pipelined_requests_are_answered_in_order, start, finish),
+        cmocka_unit_test_setup_teardown(a_request_may_come_byte_by_byte, start, finish),
+        cmocka_unit_test_setup_teardown(what_proxies_read_differently_is_refused, start, finish),
+        cmocka_unit_test_setup_teardown(a_head_over_the_limit_is_431, start, finish),
+        cmocka_unit_test_setup_teardown(silent_clients_in_any_number_keep_nobody_out, start,
+                                        finish),
+        cmocka_unit_test_setup_teardown(clients_that_go_away_are_no_matter, start, finish),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
