@@ -32,5 +32,5 @@ cat "$build"/counts.* | awk -v status=$status '
     END {
         if (status != 0 && failed == 0) failed = 1
         printf "%d passed, %d failed%s\n", passed, failed, skipped > 0 ? ", " skipped " skipped" : ""
-        exit failed > 0
+        exit (failed > 0)
     }'

@@ -747,7 +747,10 @@ int main(int argc, char **argv)
         make_cgroup(cgroup, sizeof cgroup, user->pw_uid);
         rc = rc == 0 ? run_as_postgres(user, cgroup) : 1;
         if (cgroup[0] != '\0') {
-            (void)rmdir(cgroup);
+            /* Refused while the last fence is on its way out. */
+            for (int i = 0; i < 200 && rmdir(cgroup) != 0 && errno == EBUSY; i++) {
+                usleep(10000);
+            }
         }
     } else if (rc == 0) {
         rc = all_tests() == 0 ? 0 : 1;
