@@ -31,6 +31,6 @@ cat "$build"/counts.* | awk -v status=$status '
     {passed += $1; failed += $2; skipped += $3}
     END {
         if (status != 0 && failed == 0) failed = 1
-        printf "%d passed, %d failed%s\n", passed, failed, skipped > 0 ? ", " skipped " skipped" : ""
+        printf "%d passed, %d failed%s\n", passed, failed, (skipped > 0 ? ", " skipped " skipped" : "")
         exit (failed > 0)
     }'
