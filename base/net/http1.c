@@ -6,7 +6,11 @@
  * for the peer's end) -> closed
  *
  * One timer looks at all deadlines. Connections that wait for the peer stand in one list, the
- * longest waiting first. */
+ * longest waiting first.
+ *
+ * Pipelining is where one client could take everything: so the next request is not looked at, nor
+ * read, while a response still waits for the kernel (memory), and after a few requests the others
+ * have their turn (time). */
 #include "base/net/http1.h"
 
 #include "base/assert.h"
@@ -20,13 +24,20 @@
 #include <string.h>
 #include <time.h>
 
-enum { SWEEP_MS = 500, LINGER_MS = 1000, BACKLOG = 512, ADDRESS_MAX = HTTP1_CONNECTIONS_MAX / 2 };
+enum {
+    SWEEP_MS = 500,
+    LINGER_MS = 1000,
+    BACKLOG = 512,
+    ADDRESS_MAX = HTTP1_CONNECTIONS_MAX / 2,
+    TURN_REQUESTS_MAX = 8, /* of one connection in one turn of the loop */
+};
 
 enum state { STATE_HEAD, STATE_BODY, STATE_BUSY, STATE_LINGER };
 
 struct http1_exchange {
     struct list link; /* in server->connections */
     struct list wait; /* in server->waiting, while the peer is waited for */
+    struct list turn; /* in server->turns, when it had its share and has more */
     struct http1_server *server;
     struct stream *stream; /* NULL once closed */
     enum state state;
@@ -43,7 +54,7 @@ struct http1_exchange {
     bool keep_alive;
     bool bad;
     bool field_done;
-    bool has_host;
+    unsigned host_count;
     unsigned length_count;
     bool chunked;
     char field[32];
@@ -58,15 +69,18 @@ struct http1_server {
     void *arg;
     struct list connections;
     struct list waiting;
+    struct list turns;
+    uv_idle_t turn; /* runs while somebody is in `turns` */
     size_t count;
     bool stopping;
-    unsigned closing; /* listener and timer */
+    unsigned closing; /* listener, timer and turn */
     void (*stopped)(void *arg);
     void *stopped_arg;
     struct buf out; /* scratch of responses */
 };
 
 static void step(struct http1_exchange *x);
+static void on_turn(uv_idle_t *idle);
 
 static void maybe_stopped(struct http1_server *server)
 {
@@ -107,6 +121,7 @@ static void close_connection(struct http1_exchange *x)
     }
     x->stream = NULL;
     list_remove(&x->wait);
+    list_remove(&x->turn);
     stream_close(stream, on_closed, x);
 }
 
@@ -171,13 +186,17 @@ static void put_response(struct http1_exchange *x, const struct http1_response *
     }
 }
 
+/* What the peer still sends is read and dropped: unread, it would make the kernel answer with a
+ * reset, which can overtake the response. */
 static void linger(struct http1_exchange *x)
 {
     struct error err;
     x->state = STATE_LINGER;
     buf_clear(&x->in);
     wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS : LINGER_MS);
-    if (stream_shutdown(x->stream, NULL, NULL, &err) != 0) {
+    bool is_ended = stream_read_start(x->stream, &err) != 0;
+    if (stream_shutdown(x->stream, NULL, NULL, &err) != 0 ||
+        (is_ended && stream_pending(x->stream) == 0)) {
         close_connection(x);
     }
 }
@@ -241,6 +260,11 @@ static int on_url(http_parser *parser, const char *at, size_t len)
         x->bad = true;
         return 1;
     }
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)at[i] <= ' ' || at[i] == 0x7f) {
+            return 1; /* Debian's parser lets tab and form feed pass */
+        }
+    }
     memcpy(x->url + x->url_len, at, len);
     x->url_len += len;
     return 0;
@@ -273,7 +297,7 @@ static int on_value(http_parser *parser, const char *at, size_t len)
     (void)len;
     if (!x->field_done) {
         x->field_done = true;
-        x->has_host = x->has_host || strcasecmp(x->field, "host") == 0;
+        x->host_count += strcasecmp(x->field, "host") == 0;
         x->length_count += strcasecmp(x->field, "content-length") == 0;
         x->chunked = x->chunked || strcasecmp(x->field, "transfer-encoding") == 0;
     }
@@ -306,12 +330,17 @@ static size_t find_head_end(const struct buf *in)
     return end == NULL ? 0 : (size_t)(end - (const char *)in->data) + 4;
 }
 
+/* No zero byte, no folded line, and lines end in CR LF alone: the parser takes LF for it, so that
+ * it would see the end of a head, and another request, in the middle of what we take for one. */
 static bool head_is_plain(const struct buf *in, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         uint8_t c = in->data[i];
-        bool fold = c == '\n' && i + 1 < len && (in->data[i + 1] == ' ' || in->data[i + 1] == '\t');
-        if (c == 0 || fold) {
+        uint8_t next = i + 1 < len ? in->data[i + 1] : 0;
+        bool bare =
+            (c == '\r' && next != '\n') || (c == '\n' && (i == 0 || in->data[i - 1] != '\r'));
+        bool fold = c == '\n' && (next == ' ' || next == '\t');
+        if (c == 0 || bare || fold) {
             return false;
         }
     }
@@ -328,9 +357,10 @@ static bool parse_head(struct http1_exchange *x)
     http_parser parser;
 
     x->url_len = 0;
-    x->bad = x->has_host = x->chunked = x->field_done = false;
+    x->bad = x->chunked = x->field_done = false;
     x->field_len = 0;
     x->length_count = 0;
+    x->host_count = 0;
     x->minor = 1;
     x->keep_alive = false;
     http_parser_init(&parser, HTTP_REQUEST);
@@ -348,8 +378,9 @@ static bool parse_head(struct http1_exchange *x)
     }
     x->minor = parser.http_minor;
     bool has_length = x->length_count > 0 && parser.content_length != UINT64_MAX;
-    if ((x->minor == 1 && !x->has_host) || x->length_count > 1) {
-        refuse(x, 400, "Host missing, or Content-Length given twice\n");
+    if ((x->minor == 1 && x->host_count == 0) || x->host_count > 1 || x->length_count > 1 ||
+        (x->length_count > 0 && x->chunked)) {
+        refuse(x, 400, "Host or the length of the body is missing or ambiguous\n");
         return false;
     }
     if (x->chunked) {
@@ -382,12 +413,33 @@ static void hand_over(struct http1_exchange *x)
     x->server->handler(x->server->arg, x, &x->request);
 }
 
+/* Whether the next request is to wait: for its response's predecessor to be taken (on_drained goes
+ * on), or for the others' turn (on_turn does). */
+static bool must_pause(struct http1_exchange *x, unsigned served)
+{
+    bool full = stream_pending(x->stream) > 0;
+    bool tired = served >= TURN_REQUESTS_MAX && x->in.len > 0;
+    if (!full && !tired) {
+        return false;
+    }
+    stream_read_stop(x->stream);
+    if (!full) {
+        list_append(&x->server->turns, &x->turn);
+        (void)uv_idle_start(&x->server->turn, on_turn);
+    }
+    return true;
+}
+
 /* Goes on as far as the bytes that are there allow; a handler may answer at once or much later. */
 static void step(struct http1_exchange *x)
 {
+    unsigned served = 0;
     x->stepping = true;
     while (x->stream != NULL) {
         if (x->state == STATE_HEAD) {
+            if (must_pause(x, served)) {
+                break;
+            }
             x->head_len = find_head_end(&x->in);
             if (x->head_len > HTTP1_HEAD_BYTES_MAX ||
                 (x->head_len == 0 && x->in.len > HTTP1_HEAD_BYTES_MAX)) {
@@ -404,6 +456,7 @@ static void step(struct http1_exchange *x)
         if (x->state != STATE_BODY || x->in.len < x->head_len + x->body_len) {
             break;
         }
+        served++;
         hand_over(x);
         if (x->state == STATE_BUSY && x->stream != NULL) {
             stream_read_stop(x->stream); /* pipelined requests wait in the kernel */
@@ -430,10 +483,44 @@ static void on_read(void *arg, struct span bytes)
 static void on_end(void *arg, int rc, const struct error *err)
 {
     struct http1_exchange *x = arg;
-    (void)rc;
     (void)err;
-    if (x->state != STATE_BUSY || rc != ERR_CLOSED) {
+    /* One that has only finished sending still gets what it asked for. */
+    bool is_owed =
+        x->state == STATE_BUSY || (x->state == STATE_LINGER && stream_pending(x->stream) > 0);
+    if (rc != ERR_CLOSED || !is_owed) {
         close_connection(x);
+    }
+}
+
+/* After a pause between two requests. */
+static void go_on(struct http1_exchange *x)
+{
+    struct error err;
+    wait_for_peer(x, x->in.len > 0 ? HTTP1_HEAD_MS : HTTP1_IDLE_MS);
+    if (stream_read_start(x->stream, &err) != 0) {
+        close_connection(x);
+    } else {
+        step(x);
+    }
+}
+
+static void on_turn(uv_idle_t *idle)
+{
+    struct http1_server *server = idle->data;
+    struct list now;
+    struct list *item;
+
+    list_init(&now); /* whoever is tired again comes into the next turn */
+    while ((item = list_first(&server->turns)) != NULL) {
+        list_remove(item);
+        list_append(&now, item);
+    }
+    while ((item = list_first(&now)) != NULL) { /* what a handler closes takes itself out */
+        list_remove(item);
+        go_on(LIST_OWNER(item, struct http1_exchange, turn));
+    }
+    if (list_empty(&server->turns)) {
+        (void)uv_idle_stop(idle);
     }
 }
 
@@ -441,7 +528,7 @@ static void on_drained(void *arg)
 {
     struct http1_exchange *x = arg;
     if (x->state == STATE_HEAD) {
-        wait_for_peer(x, HTTP1_IDLE_MS);
+        go_on(x);
     } else if (x->state == STATE_LINGER) {
         wait_for_peer(x, LINGER_MS);
     }
@@ -478,11 +565,10 @@ static bool make_room(struct http1_server *server, struct net_ip ip)
     return false;
 }
 
-static void on_accept(void *arg, struct stream *stream)
+void http1_server_serve(struct http1_server *server, struct stream *stream)
 {
     static const struct stream_events events = {
         .on_read = on_read, .on_end = on_end, .on_drained = on_drained};
-    struct http1_server *server = arg;
     struct error err;
 
     if (server->stopping || !make_room(server, stream_peer(stream)->ip)) {
@@ -500,6 +586,11 @@ static void on_accept(void *arg, struct stream *stream)
     if (stream_read_start(stream, &err) != 0) {
         close_connection(x);
     }
+}
+
+static void on_accept(void *arg, struct stream *stream)
+{
+    http1_server_serve(arg, stream);
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -527,6 +618,7 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
     server->arg = arg;
     list_init(&server->connections);
     list_init(&server->waiting);
+    list_init(&server->turns);
     int rc = tcp_listener_start(loop, listen, BACKLOG, &options, on_accept, server,
                                 &server->listener, err);
     if (rc != 0) {
@@ -534,6 +626,8 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
         return rc;
     }
     server->sweep.data = server;
+    server->turn.data = server;
+    (void)uv_idle_init(loop, &server->turn);
     (void)uv_timer_init(loop, &server->sweep);
     (void)uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     *ret_server = server;
@@ -547,7 +641,7 @@ static void on_listener_closed(void *arg)
     maybe_stopped(server);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     on_listener_closed(handle->data);
 }
@@ -557,9 +651,10 @@ void http1_server_stop(struct http1_server *server, void (*stopped)(void *arg), 
     server->stopping = true;
     server->stopped = stopped;
     server->stopped_arg = arg;
-    server->closing = 2;
+    server->closing = 3;
     tcp_listener_stop(server->listener, on_listener_closed, server);
-    uv_close((uv_handle_t *)&server->sweep, on_timer_closed);
+    uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
+    uv_close((uv_handle_t *)&server->turn, on_handle_closed);
     LIST_EACH(item, &server->connections)
     {
         close_connection(LIST_OWNER(item, struct http1_exchange, link));

@@ -9,6 +9,7 @@
 #define BASE_NET_HTTP1_H
 
 #include "base/net/addr.h"
+#include "base/net/stream.h"
 #include "base/span.h"
 
 #include <stdbool.h>
@@ -60,6 +61,9 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
  * holds nothing. */
 void http1_server_stop(struct http1_server *server, void (*stopped)(void *arg), void *arg);
 uint16_t http1_server_port(const struct http1_server *server);
+
+/* Serves a stream that was not accepted here, as if it had been: the stream is the server's. */
+void http1_server_serve(struct http1_server *server, struct stream *stream);
 
 void http1_respond(struct http1_exchange *exchange, const struct http1_response *response);
 

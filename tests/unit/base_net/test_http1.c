@@ -19,13 +19,27 @@
 
 #include <cmocka.h>
 
-enum { REPLY_BYTES = 65536, WAIT_MS = 5000 };
+enum { REPLY_BYTES = 65536, WAIT_MS = 5000, BURN_MS = 2 };
 
 static uv_loop_t loop;
 static uv_async_t stop;
 static struct http1_server *server;
 static pthread_t thread;
 static uint16_t port;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void burn(int64_t ms)
+{
+    int64_t began = now_ms();
+    while (now_ms() - began < ms) {
+    }
+}
 
 /* Answers with what it understood: "GET /path?query body". */
 static void echo(void *arg, struct http1_exchange *exchange, const struct http1_request *request)
@@ -34,6 +48,9 @@ static void echo(void *arg, struct http1_exchange *exchange, const struct http1_
                                         "PUT", "PATCH", "DELETE",  "OTHER"};
     static char text[2048];
     (void)arg;
+    if (strcmp(request->path, "/work") == 0) {
+        burn(BURN_MS);
+    }
     int len = snprintf(text, sizeof text, "%s %s?%s %.*s", names[request->method], request->path,
                        request->query, (int)request->body.len, (const char *)request->body.data);
     struct http1_response response = {
@@ -170,7 +187,10 @@ static void what_proxies_read_differently_is_refused(void **state)
         "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\n folded: x\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        "GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n",
         "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+        "GET /a\fb HTTP/1.1\r\nHost: h\r\n\r\n",
         "nonsense\r\n\r\n",
     };
     (void)state;
@@ -184,6 +204,23 @@ static void what_proxies_read_differently_is_refused(void **state)
         strstr(ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n"), " 413 "));
 }
 
+/* Where a proxy sees two requests, one made of both would be answered. */
+static void a_line_ends_in_cr_and_lf(void **state)
+{
+    static const char *const bad[] = {
+        "GET /a HTTP/1.1\nHost: h\n\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: h\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: h\nX: y\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: h\rX: y\r\n\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *reply = ask(bad[i]);
+        assert_non_null(strstr(reply, " 400 "));
+        assert_null(strstr(reply, " 200 "));
+    }
+}
+
 static void a_head_over_the_limit_is_431(void **state)
 {
     static char text[2 * HTTP1_HEAD_BYTES_MAX];
@@ -194,13 +231,6 @@ static void a_head_over_the_limit_is_431(void **state)
     say(fd, text, sizeof text);
     assert_non_null(strstr(hear(fd, "\r\n\r\n"), " 431 "));
     (void)close(fd);
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void silent_clients_in_any_number_keep_nobody_out(void **state)
@@ -218,6 +248,79 @@ static void silent_clients_in_any_number_keep_nobody_out(void **state)
     for (int i = 0; i < SILENT; i++) {
         (void)close(fds[i]);
     }
+}
+
+static const char *many(const char *request, int count)
+{
+    size_t len = strlen(request);
+    char *text = test_malloc(len * (size_t)count + 1);
+    for (int i = 0; i < count; i++) {
+        memcpy(text + len * (size_t)i, request, len + 1);
+    }
+    return text;
+}
+
+static void one_who_sends_many_requests_at_once_holds_nobody_up(void **state)
+{
+    enum { MANY = 500 };
+    const char *text = many("GET /work HTTP/1.1\r\nHost: h\r\n\r\n", MANY);
+    int greedy = client();
+    (void)state;
+    say(greedy, text, strlen(text));
+    int64_t began = now_ms();
+    assert_string_equal(ask("OPTIONS / HTTP/1.0\r\n\r\n"), "HTTP/1.0 200 OK\r\n\r\n");
+    assert_true(now_ms() - began < 100);
+    (void)close(greedy);
+    test_free((void *)(uintptr_t)text);
+}
+
+/* What it has been answered waits for it, but no more is taken from it: memory is bounded. */
+static void a_client_that_does_not_read_is_not_read_from(void **state)
+{
+    enum { CHUNK = 1000, SENT_MAX = 32 * 1024 * 1024, REQUEST_LEN = 36 };
+    const char *text = many("GET /abcdef HTTP/1.1\r\nHost: host\r\n\r\n", CHUNK);
+    size_t len = strlen(text);
+    size_t sent = 0;
+    size_t answers = 0;
+    size_t matched = 0;
+    char reply[4096];
+    int fd = client();
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    (void)state;
+    assert_int_equal(len, CHUNK * REQUEST_LEN);
+    while (sent < SENT_MAX && poll(&ready, 1, 500) == 1) {
+        ssize_t n = send(fd, text + sent % len, len - sent % len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        assert_true(n > 0);
+        sent += (size_t)n;
+    }
+    assert_true(sent < SENT_MAX);
+    /* And now that it reads, it gets all the answers. */
+    ready.events = POLLIN;
+    while (answers < sent / REQUEST_LEN && poll(&ready, 1, WAIT_MS) == 1) {
+        ssize_t n = recv(fd, reply, sizeof reply, 0);
+        assert_true(n > 0);
+        for (ssize_t i = 0; i < n; i++) {
+            static const char mark[] = "GET /abcdef?";
+            matched = reply[i] == mark[matched] ? matched + 1 : reply[i] == mark[0];
+            if (matched == sizeof mark - 1) {
+                answers++;
+                matched = 0;
+            }
+        }
+    }
+    assert_int_equal(answers, sent / REQUEST_LEN);
+    (void)close(fd);
+    test_free((void *)(uintptr_t)text);
+}
+
+static void who_has_finished_sending_still_gets_the_answer(void **state)
+{
+    int fd = client();
+    (void)state;
+    say(fd, "GET /half HTTP/1.0\r\n\r\n", 22);
+    (void)shutdown(fd, SHUT_WR);
+    assert_non_null(strstr(hear(fd, NULL), "GET /half?"));
+    (void)close(fd);
 }
 
 static void clients_that_go_away_are_no_matter(void **state)
@@ -240,8 +343,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(pipelined_requests_are_answered_in_order, start, finish),
         cmocka_unit_test_setup_teardown(a_request_may_come_byte_by_byte, start, finish),
         cmocka_unit_test_setup_teardown(what_proxies_read_differently_is_refused, start, finish),
+        cmocka_unit_test_setup_teardown(a_line_ends_in_cr_and_lf, start, finish),
         cmocka_unit_test_setup_teardown(a_head_over_the_limit_is_431, start, finish),
         cmocka_unit_test_setup_teardown(silent_clients_in_any_number_keep_nobody_out, start,
+                                        finish),
+        cmocka_unit_test_setup_teardown(one_who_sends_many_requests_at_once_holds_nobody_up, start,
+                                        finish),
+        cmocka_unit_test_setup_teardown(a_client_that_does_not_read_is_not_read_from, start,
+                                        finish),
+        cmocka_unit_test_setup_teardown(who_has_finished_sending_still_gets_the_answer, start,
                                         finish),
         cmocka_unit_test_setup_teardown(clients_that_go_away_are_no_matter, start, finish),
     };
