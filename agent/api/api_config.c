@@ -13,7 +13,7 @@ struct config_write {
 
 static void reply_document(struct http1_exchange *exchange, const json_t *document)
 {
-    char *text = json_dumps(document, JSON_ENSURE_ASCII);
+    char *text = json_dumps(document, JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
     api_reply_json_text(exchange, 200, text == NULL ? "{}" : text);
     mem_free(text);
 }

@@ -78,10 +78,30 @@ static bool tag_matches(const json_t *tag, const char *wanted)
     if (json_is_boolean(tag)) {
         return strcmp(json_is_true(tag) ? "true" : "false", wanted) == 0;
     }
-    char *dumped = json_dumps(tag, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *dumped = json_dumps(tag, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
     (void)snprintf(text, sizeof text, "%s", dumped == NULL ? "" : dumped);
     mem_free(dumped);
     return strcmp(text, wanted) == 0;
+}
+
+/* `part` of `query` is "tag_name=value"; of a repeated key the first value counts. */
+static bool tag_part_matches(const json_t *tags, const char *query, const char *part, size_t len)
+{
+    char key[VALUE_BYTES];
+    char value[VALUE_BYTES];
+    size_t name = strcspn(part, "=");
+
+    if (name >= len || name + 1 == len) {
+        return true; /* no value: the parameter is not there */
+    }
+    if (name >= sizeof key) {
+        return false; /* longer than any tag that could match */
+    }
+    memcpy(key, part, name);
+    key[name] = '\0';
+    const json_t *tag = json_object_get(tags, key + 4);
+    return tag != NULL && http_query_get(query, key, value, sizeof value) &&
+           tag_matches(tag, value);
 }
 
 static bool tags_match(const struct api_status *status, const char *query)
@@ -89,18 +109,8 @@ static bool tags_match(const struct api_status *status, const char *query)
     const char *part = query;
     while (*part != '\0') {
         size_t len = strcspn(part, "&");
-        size_t name = strcspn(part, "=");
-        char key[VALUE_BYTES];
-        char value[VALUE_BYTES];
-        if (strncmp(part, "tag_", 4) == 0 && name < len && name < sizeof key) {
-            memcpy(key, part, name);
-            key[name] = '\0';
-            if (http_query_get(query, key, value, sizeof value)) {
-                const json_t *tag = json_object_get(status->tags, key + 4);
-                if (tag == NULL || !tag_matches(tag, value)) {
-                    return false;
-                }
-            }
+        if (strncmp(part, "tag_", 4) == 0 && !tag_part_matches(status->tags, query, part, len)) {
+            return false;
         }
         part += len + (part[len] == '&');
     }

@@ -86,16 +86,36 @@ static void lag_is_compared_in_bytes_with_units(void **state)
     assert_int_equal(code("/replica", "lag=0"), 200);
 }
 
+/* What is too long to be looked at is not equal to anything. */
+static void a_tag_of_any_length_is_compared(void **state)
+{
+    char query[1024];
+    (void)state;
+    set_replica();
+    status.tags = json_pack("{s:s}", "zone", "a");
+    memset(query, 'a', sizeof query);
+    query[sizeof query - 1] = '\0';
+    memcpy(query, "tag_zone=", 9);
+    assert_int_equal(code("/replica", query), 503);
+    memset(query, 'a', sizeof query - 1);
+    memcpy(query, "tag_", 4);
+    query[500] = '=';
+    assert_int_equal(code("/replica", query), 503);
+    json_decref(status.tags);
+}
+
 static void tags_are_compared_as_text_and_absent_ones_fail(void **state)
 {
     (void)state;
     set_replica();
-    status.tags = json_pack("{s:s, s:b, s:f}", "zone", "a b", "clonefrom", 1, "weight", 1.5);
+    status.tags = json_pack("{s:s, s:b, s:f}", "zone", "a b", "clonefrom", 1, "weight", 1.4);
     assert_int_equal(code("/replica", "tag_zone=a+b"), 200);
     assert_int_equal(code("/replica", "tag_zone=A%20b"), 503);
     assert_int_equal(code("/replica", "tag_clonefrom=true"), 200);
-    assert_int_equal(code("/replica", "tag_weight=1.5"), 200);
+    assert_int_equal(code("/replica", "tag_weight=1.4"), 200);
     assert_int_equal(code("/replica", "tag_nofailover=false"), 503);
+    assert_int_equal(code("/replica", "tag_clonefrom=true&tag_clonefrom=no"), 200);
+    assert_int_equal(code("/replica", "tag_clonefrom=&tag_zone="), 200);
     json_decref(status.tags);
 }
 
@@ -154,6 +174,7 @@ int main(void)
         cmocka_unit_test(primary_answers_200_only_within_the_lease_and_writable),
         cmocka_unit_test(replica_paths_need_a_running_replica_without_noloadbalance),
         cmocka_unit_test(lag_is_compared_in_bytes_with_units),
+        cmocka_unit_test(a_tag_of_any_length_is_compared),
         cmocka_unit_test(tags_are_compared_as_text_and_absent_ones_fail),
         cmocka_unit_test(unknown_paths_are_503),
         cmocka_unit_test(readiness_counts_lag_by_replay_or_by_write),
