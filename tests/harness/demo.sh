@@ -59,16 +59,19 @@ down() {
     rm -rf "$home"
 }
 
+# From below the kernel's ephemeral range: there no outgoing connection can take a port while its agent is down.
 free_ports() {
     /usr/bin/python3 - "$1" <<'PY'
-import socket, sys
-held = []
+import random, socket, sys
+held = {}
 while len(held) < int(sys.argv[1]):
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    if s.getsockname()[1] not in [h.getsockname()[1] for h in held]:
-        held.append(s)
-print(*[h.getsockname()[1] for h in held])
+    s, port = socket.socket(), random.randrange(12000, 32000)
+    try:
+        s.bind(("127.0.0.1", port))
+        held[port] = s
+    except OSError:
+        pass
+print(*held)
 PY
 }
 

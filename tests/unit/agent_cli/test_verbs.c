@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "raft/group.h"
+#include "tests/harness/free_port.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -44,17 +45,6 @@ static struct {
     char out[OUTPUT_BYTES];
     char err[OUTPUT_BYTES];
 } world;
-
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
 
 /* --- the two processes --------------------------------------------------------------------------
  */

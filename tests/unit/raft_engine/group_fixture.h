@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "raft/group.h"
+#include "tests/harness/free_port.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -52,21 +53,10 @@ static void on_tick(uv_timer_t *timer)
     (void)timer;
 }
 
-/* Kept open until all are known, so that no port comes twice. */
 static void ports_find(uint16_t *ports, size_t count)
 {
-    int fds[8];
     for (size_t i = 0; i < count; i++) {
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof address;
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(bind(fds[i], (struct sockaddr *)&address, sizeof address), 0);
-        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &len), 0);
-        ports[i] = ntohs(address.sin_port);
-    }
-    for (size_t i = 0; i < count; i++) {
-        close(fds[i]);
+        ports[i] = free_port();
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/net/tcp.h"
 #include "raft/engine/peer.h"
+#include "tests/harness/free_port.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -93,17 +94,6 @@ static void on_duplicate(void *arg, const struct error *err)
     snprintf(((struct side *)arg)->duplicate, sizeof sides[0].duplicate, "%s", err->text);
 }
 
-static uint16_t port_find(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static struct handshake_identity identity_of(size_t at)
 {
     struct handshake_identity identity = {
@@ -148,7 +138,7 @@ static int setup(void **state)
     assert_int_equal(uv_timer_init(&loop, &tick), 0);
     assert_int_equal(uv_timer_start(&tick, on_tick, 5, 5), 0);
     for (size_t i = 0; i < 2; i++) {
-        snprintf(sides[i].address, sizeof sides[i].address, "127.0.0.1:%u", port_find());
+        snprintf(sides[i].address, sizeof sides[i].address, "127.0.0.1:%u", free_port());
         sides[i].closed = true;
     }
     return 0;
