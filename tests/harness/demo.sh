@@ -249,6 +249,8 @@ show() {
     # shellcheck disable=SC2046
     set -- $(cat "$home/ports")
     as "$home/bin/pgquorum" -c "$home/node1.yml" list
+    leader=$(as "$home/bin/pgquorum" -c "$home/node1.yml" list -f json 2>/dev/null | tr '{' '\n' |
+        sed -n 's/.*"Member": "\([^"]*\)".*"Role": "Leader".*/\1/p')
     hosts="127.0.0.1:$7,127.0.0.1:$8,127.0.0.1:$9"
     echo
     echo "Connect to the primary, wherever it is:"
@@ -260,7 +262,7 @@ show() {
     echo "Then try:"
     echo "  watch -n 0.5 $home/bin/pgquorum -c $home/node1.yml list"
     echo "  $home/bin/pgquorum -c $home/node1.yml switchover --force"
-    echo "  kill -9 \$(head -n 1 $home/node1/data/postmaster.pid)       (kill PostgreSQL of node1 and watch)"
+    echo "  kill -9 \$(head -n 1 $home/${leader:-node1}/data/postmaster.pid)       (kill the primary and watch)"
     echo "  $home/bin/pgquorum -c $home/node1.yml explain"
     echo "  make demo-down                     (removes all of it)"
 }

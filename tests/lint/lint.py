@@ -44,7 +44,7 @@ BANNED_CALLS = re.compile(
 HEAP_CALLS = re.compile(r"(?<![\w.>])(malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf)\s*\(")
 HEAP_EXEMPT = ("base/mem.c",
                "raft/engine/node.c")  # libraft's own table of heap functions: realloc and aligned memory
-UNFINISHED = re.compile(r"\b(FIXME|TODO|XXX)\b")
+UNFINISHED = re.compile(r"\b(FIX" r"ME|TO" r"DO|XX" r"X)\b")  # split, so as not to find itself
 
 # Functions that the simulator gives itself; everything else has to come from the archives. All are effects: the clocks, the
 # sink of the log, the socket to the fence process, the group (directory and port) round the node.
