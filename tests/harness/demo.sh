@@ -254,9 +254,9 @@ show() {
     hosts="127.0.0.1:$7,127.0.0.1:$8,127.0.0.1:$9"
     echo
     echo "Connect to the primary, wherever it is:"
-    echo "  psql 'postgres://admin:admin@$hosts/postgres?target_session_attrs=read-write'"
+    echo "  psql 'postgres://postgres:zalando@$hosts/postgres?target_session_attrs=read-write'"
     if alive "$home/haproxy.pid"; then
-        echo "  psql 'postgres://admin:admin@127.0.0.1:${10}/postgres'      (HAProxy; its page: http://127.0.0.1:${11}/)"
+        echo "  psql 'postgres://postgres:zalando@127.0.0.1:${10}/postgres'      (HAProxy; its page: http://127.0.0.1:${11}/)"
     fi
     echo
     echo "Then try:"
