@@ -59,7 +59,8 @@ $(RAFT_LIB): $(RAFT_OBJECTS)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 else
-RAFT_LIB := /usr/lib/$(shell $(CC) -print-multiarch)/libraft.a
+# Named before it is installed, so that one run of make can install and link it.
+RAFT_LIB := /usr/lib/$(shell uname -m)-linux-gnu/libraft.a
 RAFT_INC :=
 RAFT_HEADER :=
 endif
@@ -144,6 +145,9 @@ deps:
 	@mkdir -p $(dir $(DEPS_STAMP)) && touch $(DEPS_STAMP)
 $(DEPS_STAMP):
 	@$(MAKE) --no-print-directory deps
+ifeq (,$(RAFT_SRC))
+$(RAFT_LIB): | $(DEPS_STAMP) ;
+endif
 $(call objects,$(ALL_SOURCES)) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c)): | $(DEPS_STAMP)
 
 .PHONY: unit
