@@ -48,10 +48,18 @@
 #define STORE_MEMBER_ADDRESS_BYTES_MAX 256
 /* Limits of the replicated state are part of the format: members with other ones would apply
  * otherwise. */
-#define STORE_KEYS_MAX         262144
-#define STORE_BYTES_MAX        ((size_t)256 * 1024 * 1024) /* of all keys and values */
+#define STORE_KEYS_MAX         65536
+#define STORE_BYTES_MAX        ((size_t)32 * 1024 * 1024) /* of all keys and values */
 #define STORE_LEASES_MAX       65536
 #define STORE_LEASE_TTL_MS_MAX ((int64_t)10 * 365 * 86400 * 1000)
+/* No snapshot is longer: the limits above, each element with its frame of numbers (snapshot.c). */
+#define STORE_SNAPSHOT_BYTES_MAX                                                \
+    (STORE_BYTES_MAX + (size_t)STORE_KEYS_MAX * 48 +                            \
+     (size_t)STORE_LEASES_MAX * (40 + STORE_ACTOR_BYTES_MAX) +                  \
+     (size_t)STORE_CLIENTS_MAX * (20 + (size_t)STORE_CLIENT_RESULTS_MAX * 21) + \
+     (size_t)STORE_MEMBERS_MAX *                                                \
+         (16 + STORE_MEMBER_NAME_BYTES_MAX + STORE_MEMBER_ADDRESS_BYTES_MAX) +  \
+     64)
 
 struct store;
 

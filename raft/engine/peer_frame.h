@@ -21,8 +21,8 @@
 
 #define PEER_FRAME_VERSION      1
 #define PEER_FRAME_HEADER_BYTES 32
-/* A snapshot travels in one frame, and the store is bounded well below this. */
-#define PEER_FRAME_BYTES_MAX                 ((size_t)48 * 1024 * 1024)
+/* A snapshot travels in one frame: peer_wire.c asserts that the largest one fits. */
+#define PEER_FRAME_BYTES_MAX                 ((size_t)80 * 1024 * 1024)
 #define PEER_FRAME_UNAUTHENTICATED_BYTES_MAX ((size_t)4096)
 #define PEER_FRAME_CLIENT_BYTES_MAX          ((size_t)4 * 1024 * 1024) /* one command, with room */
 

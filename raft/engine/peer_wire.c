@@ -2,8 +2,13 @@
 
 #include "base/assert.h"
 #include "raft/engine/configuration.h"
+#include "raft/engine/peer_frame.h"
 
 #include <string.h>
+
+/* The largest snapshot fits into a frame, or a member behind the log could never catch up. */
+_Static_assert(PEER_WIRE_SNAPSHOT_BYTES_MAX + 64 * 1024 <= PEER_FRAME_BYTES_MAX,
+               "a snapshot of a full store must fit into one frame");
 
 /* --- encode ----------------------------------------------------------------------------------- */
 
@@ -30,6 +35,7 @@ static void put_append(const struct peer_append *append, struct buf *out)
 
 static void put_snapshot(const struct peer_snapshot *snapshot, struct buf *out)
 {
+    ASSERT(snapshot->data.len <= PEER_WIRE_SNAPSHOT_BYTES_MAX);
     buf_put_u64(out, snapshot->last_index);
     buf_put_u64(out, snapshot->last_term);
     buf_put_u64(out, snapshot->configuration_index);

@@ -57,6 +57,7 @@ static void encode_keys(const struct kv_map *map, struct buf *out)
 
 void store_snapshot(const struct store *store, struct buf *out)
 {
+    size_t before = out->len;
     buf_put_u8(out, SNAPSHOT_VERSION);
     buf_put_u64(out, store->applied);
     buf_put_u64(out, (uint64_t)store->revision);
@@ -64,6 +65,7 @@ void store_snapshot(const struct store *store, struct buf *out)
     encode_leases(&store->leases, out);
     encode_keys(&store->kvs, out);
     session_map_encode(&store->sessions, out);
+    ASSERT(out->len - before <= STORE_SNAPSHOT_BYTES_MAX);
 }
 
 /* --- decoding --------------------------------------------------------------------------------- */
