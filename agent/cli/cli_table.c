@@ -45,8 +45,10 @@ static char *cell_text(const json_t *cell, bool flow)
         (json_is_object(cell) && json_object_size(cell) == 0)) {
         return mem_strdup("");
     }
-    /* a value nested too deeply for YAML shows as nothing: it is only a picture */
-    (void)(flow ? yaml_write_flow(cell, &out, &unused) : yaml_write(cell, &out, &unused));
+    int rc = flow ? yaml_write_flow(cell, &out, &unused) : yaml_write(cell, &out, &unused);
+    if (rc != 0) {
+        buf_clear(&out); /* nested too deeply for YAML: it is only a picture */
+    }
     while (out.len > 0 && out.data[out.len - 1] == '\n') {
         out.len--;
     }
