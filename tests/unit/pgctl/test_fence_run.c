@@ -553,7 +553,9 @@ static void one_fence_and_one_agent_per_runtime_directory(void **state)
     int second = -1;
     pid_t pid = fork();
     if (pid == 0) {
-        (void)freopen("/dev/null", "w", stderr);
+        if (freopen("/dev/null", "w", stderr) == NULL) {
+            _exit(98);
+        }
         execl(fence_path, fence_path, runtime_dir, (char *)NULL);
         _exit(99);
     }
