@@ -42,7 +42,7 @@ static void looked(struct pg_task *task, const struct clone_data *data)
                                     .user = task->pg->config.replication.username,
                                     .password = task->pg->config.replication.password,
                                     .application_name = task->pg->config.name,
-                                    .replication = true};
+                                    .walsender = PG_CONN_PHYSICAL};
     task->state = CLONE_CONNECTED;
     pg_task_say(task, "asking %s:%u who it is", data->host, data->request.port);
     pg_task_connect(task, &target);

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "pgctl/sql/pg_conn_error.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -34,7 +35,6 @@ struct pg_conn {
     uv_poll_t *poll;          /* heap: freed in its close callback */
     uv_timer_t *timer;        /* likewise */
     uv_getaddrinfo_t *lookup; /* heap; data is NULL once we are freed */
-    bool server_answered;     /* bytes came back: a failure is the server's word */
     pg_conn_cb done;
     void *arg;
     struct pg_answer answer;
@@ -123,30 +123,18 @@ static void finish(struct pg_conn *conn, enum state state, int rc, const struct 
 static void fail(struct pg_conn *conn, int rc, const char *text)
 {
     struct error err;
-    char line[ERROR_TEXT_BYTES];
 
-    (void)snprintf(line, sizeof line, "%s", text);
-    for (char *c = line; *c != '\0'; c++) {
-        *c = *c == '\n' ? ' ' : *c;
-    }
-    for (size_t len = strlen(line); len > 0 && line[len - 1] == ' '; len--) {
-        line[len - 1] = '\0';
-    }
-    (void)error_set(&err, rc, "%s", line);
+    (void)pg_conn_error_read(text, false, &err); /* its words on one line */
+    err.code = rc;
     finish(conn, DEAD, rc, &err);
 }
 
-/* Who said no, and why. Before login libpq keeps no SQLSTATE for us: the words decide, and where
- * they are in another language, "it answered, but lets nobody in" is still true. */
-static int classify_connect(const struct pg_conn *conn)
+static void fail_connect(struct pg_conn *conn)
 {
-    const char *text = PQerrorMessage(conn->pg);
-    if (strstr(text, "authentication failed") != NULL ||
-        strstr(text, "no pg_hba.conf entry") != NULL ||
-        strstr(text, "no password supplied") != NULL || strstr(text, "does not exist") != NULL) {
-        return strstr(text, "Is the server running") != NULL ? ERR_CLOSED : ERR_PERMISSION;
-    }
-    return conn->server_answered && strstr(text, "FATAL") != NULL ? ERR_UNAVAILABLE : ERR_CLOSED;
+    struct error err;
+    int rc = pg_conn_error_read(PQerrorMessage(conn->pg), PQconnectionNeedsPassword(conn->pg) == 1,
+                                &err);
+    finish(conn, DEAD, rc, &err);
 }
 
 static void watch(struct pg_conn *conn, int events)
@@ -174,17 +162,13 @@ static void step_connect(struct pg_conn *conn)
     close_poll(
         conn); /* PQconnectPoll may close the socket and open another under the same number */
     PostgresPollingStatusType next = PQconnectPoll(conn->pg);
-    ConnStatusType status = PQstatus(conn->pg);
-
-    conn->server_answered = conn->server_answered || status == CONNECTION_MADE ||
-                            status == CONNECTION_AWAITING_RESPONSE ||
-                            status == CONNECTION_AUTH_OK || status == CONNECTION_SSL_STARTUP;
     switch (next) {
     case PGRES_POLLING_OK:
+        (void)PQsetErrorVerbosity(conn->pg, PQERRORS_DEFAULT);
         (void)PQsetnonblocking(conn->pg, 1);
         finish(conn, IDLE, 0, NULL);
         break;
-    case PGRES_POLLING_FAILED: fail(conn, classify_connect(conn), PQerrorMessage(conn->pg)); break;
+    case PGRES_POLLING_FAILED: fail_connect(conn); break;
     case PGRES_POLLING_READING: watch(conn, UV_READABLE); break;
     case PGRES_POLLING_WRITING: watch(conn, UV_WRITABLE); break;
     case PGRES_POLLING_ACTIVE: watch(conn, UV_READABLE); break;
@@ -283,8 +267,9 @@ static void put_params(struct pg_conn *conn, const struct pg_conn_target *target
               mem_strdup("/dev/null")); /* ours come as arguments, never from the user's home */
     put_param(conn, "tcp_user_timeout", mem_strdup("5000"));
     put_param(conn, "keepalives_idle", mem_strdup("5"));
-    if (target->replication) {
-        put_param(conn, "replication", mem_strdup("1"));
+    if (target->walsender != PG_CONN_BACKEND) {
+        put_param(conn, "replication",
+                  mem_strdup(target->walsender == PG_CONN_PHYSICAL ? "true" : "database"));
     } else {
         put_param(conn, "options",
                   mem_printf("-c search_path=pg_catalog -c statement_timeout=%d",
@@ -305,6 +290,7 @@ static void start_libpq(struct pg_conn *conn)
         (void)uv_timer_start(conn->timer, on_timer, 0, 0);
         return;
     }
+    (void)PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE); /* pg_conn_error reads the SQLSTATE */
     watch(conn, UV_WRITABLE);
 }
 

@@ -12,6 +12,12 @@
 struct uv_loop_s;
 struct pg_conn;
 
+enum pg_conn_walsender {
+    PG_CONN_BACKEND,  /* no walsender: plain SQL */
+    PG_CONN_PHYSICAL, /* IDENTIFY_SYSTEM and the like; "replication" lines of pg_hba.conf */
+    PG_CONN_DATABASE, /* the same commands; let in as an ordinary client of the database is */
+};
+
 struct pg_conn_target {
     const char *host; /* address, name, or directory of a socket (begins with '/') */
     uint16_t port;
@@ -20,7 +26,7 @@ struct pg_conn_target {
     const char *database;
     const char *application_name;
     int statement_timeout_ms; /* 0 = none */
-    bool replication;         /* a physical walsender: IDENTIFY_SYSTEM and the like */
+    enum pg_conn_walsender walsender;
 };
 
 #define PG_CONN_RESULTS_MAX 8 /* results of one query text; more is ERR_LIMIT */
