@@ -202,6 +202,21 @@ demo-down:
 e2e: all
 	@tests/harness/run_e2e.sh $(BUILD) "$(T)"
 
+# Figures, of a release build whatever MODE is. T= names a part (bench.py lists them), ROUNDS= how many times each.
+ROUNDS ?= 10
+BENCH_BUILD := $(if $(filter file,$(origin BUILD)),build/release,$(BUILD))
+BENCH_DOC ?= docs/benchmarks.md
+BENCH_PROGRAMS := $(BUILD)/bench_store $(BUILD)/sim $(BUILD)/tests/unit/pgctl/test_fence_run
+$(BUILD)/bench_store: $(BUILD)/tests/bench/bench_store.o $(BUILD)/tests/harness/free_port.o $(foreach d,$(LINK_bench),$(call lib,$(d))) $(RAFT_LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call libs,$(LINK_bench)) $(SYSLIBS)
+.PHONY: bench bench-programs
+bench-programs: all $(BENCH_PROGRAMS)
+bench:
+	@$(MAKE) --no-print-directory MODE=release BUILD=$(BENCH_BUILD) T= bench-programs
+	@CPPFLAGS=-DLOOP_TRANSFER_MS=INT64_MAX $(MAKE) --no-print-directory MODE=release BUILD=$(BENCH_BUILD)/raft_stays T= all
+	@/usr/bin/python3 tests/bench/bench.py $(BENCH_BUILD) --rounds $(ROUNDS) --part "$(T)" --doc $(BENCH_DOC)
+
 .PHONY: models
 models:
 	@tests/models/check.sh
@@ -254,6 +269,7 @@ help:
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
 	@echo "make sim        the simulator, SEEDS=N     make fuzz   every harness, FUZZ_SECONDS=N"
 	@echo "make e2e        real PostgreSQL in network namespaces (root)"
+	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"
 	@echo "make golden     writes the golden scenarios anew: review the diff"

@@ -7,13 +7,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "raft/group.h"
+#include "tests/harness/free_port.h"
 
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -218,20 +217,6 @@ static void member(int index, int seconds, char addresses[MEMBERS][32], const ch
     exit(1);
 }
 
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
-        perror("socket");
-        exit(1);
-    }
-    (void)close(fd);
-    return ntohs(address.sin_port);
-}
-
 int main(int argc, char **argv)
 {
     int seconds = argc > 1 ? atoi(argv[1]) : 10;
@@ -246,7 +231,7 @@ int main(int argc, char **argv)
         return 1;
     }
     for (int i = 0; i < MEMBERS; i++) {
-        (void)snprintf(addresses[i], sizeof addresses[i], "127.0.0.1:%d", free_port());
+        (void)snprintf(addresses[i], sizeof addresses[i], "127.0.0.1:%u", (unsigned)free_port());
     }
     for (int i = 0; i < MEMBERS; i++) {
         pids[i] = fork();
