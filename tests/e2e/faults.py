@@ -1,4 +1,4 @@
-"""One fault under write load, and what became of the writes. Used by the tests and by run.py for the figures.
+"""One fault under write load, and what became of the writes. Used by the tests and by tests/bench for the figures.
 
 Each function breaks something, waits until the cluster can be written to again, heals, waits until all three members are healthy, and
 gives the longest write gaps.
@@ -26,8 +26,12 @@ class Load:
     def __enter__(self):
         self.writers = {"direct": self.rig.writer(f"direct{Load.count}", ALL)}
         self.writers["haproxy"] = self.rig.writer(f"haproxy{Load.count}", ADDRESS["lb"], port=5000, read_write=False)
-        for w in self.writers.values():
-            wait_for("a first acknowledged write", lambda w=w: self.acknowledged(w), 30)
+        try:
+            for w in self.writers.values():
+                wait_for("a first acknowledged write", lambda w=w: self.acknowledged(w), 30)
+        except BaseException:
+            self.stop()
+            raise
         time.sleep(SETTLE)
         self.began = time.monotonic()
         return self
@@ -39,17 +43,24 @@ class Load:
         except FileNotFoundError:
             return 0
 
-    def wait_writable(self, timeout):
+    def wait_writable(self, timeout, but=()):
         since = time.monotonic()
-        for w in self.writers.values():
-            wait_for("writes are acknowledged again", lambda w=w: self.acknowledged(w, since) > 10, timeout)
+        for route, w in self.writers.items():
+            if route not in but:
+                wait_for("writes are acknowledged again", lambda w=w: self.acknowledged(w, since) > 10, timeout)
 
-    def __exit__(self, *_):
+    def stop(self):
         for w in self.writers.values():
             w.send_signal(signal.SIGTERM)
             w.wait()
+
+    def __exit__(self, *_):
+        self.stop()
         self.histories = {w.name: checks.read(w) for w in self.writers.values()}
         self.routes = {route: w.name for route, w in self.writers.items()}
+
+    def acknowledgements(self, route):
+        return [e["end"] for e in self.histories[self.routes[route]] if e["result"] == "ok"]
 
     def gaps(self):
         return {route: checks.gap(self.histories[name], self.began - SETTLE) for route, name in self.routes.items()}
@@ -69,6 +80,9 @@ def verify(rig, load, may_lose):
         lost_count = max(lost_count, sum(len(m) for m in missing.values()))
         if not may_lose:
             assert lost_count == 0, f"{node.name} lost acknowledged writes: {missing}"
+    twice = int(rig.sql(rig.leader(), "SET enable_indexscan = off; SET enable_indexonlyscan = off;"
+                        "SELECT count(*) - count(DISTINCT (writer, n)) FROM writes").splitlines()[-1])
+    assert twice == 0, f"{twice} writes are there more than once"
     return dict(load.gaps(), written=sum(1 for h in load.histories.values() for e in h if e["result"] == "ok"), lost=lost_count)
 
 
@@ -149,13 +163,63 @@ def isolated(rig):
         load.writers["inside"] = inside
         old.isolate()
         wait_new_leader(rig, old)
-        load.writers.pop("inside")
-        load.wait_writable(60)
-        load.writers["inside"] = inside
+        load.wait_writable(60, but=["inside"])
         rig.heal()
     result = verify(rig, load, may_lose=True)
     result.pop("inside")
     return result
 
 
+def takeover(rig):
+    """The postmaster is killed, and primary_start_timeout 0 lets a standby take over at once."""
+    old = rig.leader()
+    rig.ctl("edit-config", "-s", "primary_start_timeout=0", "--force")
+    try:
+        with Load(rig) as load:
+            old.kill_postmaster()
+            load.wait_writable(30)
+        assert rig.leader() is not old, "it was restarted in place"
+        return verify(rig, load, may_lose=True)
+    finally:
+        rig.ctl("edit-config", "-s", "primary_start_timeout=null", "--force")
+
+
+def without_majority(rig, take, give_back):
+    """`served`: how long writes went on after the majority was gone; direct, haproxy: from its return to the first write."""
+    old = rig.leader()
+    try:
+        with Load(rig) as load:
+            gone = time.monotonic()
+            take()
+            wait_for("PostgreSQL is stopped", lambda: old.postmaster_pid() is None, 15)
+            time.sleep(max(0.0, gone + rig.settings["ttl"] + 1 - time.monotonic()))  # the lease is over for everybody
+            back = time.monotonic()
+            give_back()
+            load.wait_writable(60)
+    finally:
+        give_back()
+    result = verify(rig, load, may_lose=True)
+    result["served"] = max(t for t in load.acknowledgements("direct") if t < back) - gone
+    for route in ("direct", "haproxy"):
+        result[route] = min(t for t in load.acknowledgements(route) if t > back) - back
+    return result
+
+
+def store_stopped(rig):
+    """The agents of both other nodes hang; their PostgreSQL and the network go on."""
+    pids = [node.agent_pid() for node in rig.replicas()]
+
+    def signal_all(which):
+        for pid in pids:
+            os.kill(pid, which)
+    return without_majority(rig, lambda: signal_all(signal.SIGSTOP), lambda: signal_all(signal.SIGCONT))
+
+
+def store_cut(rig):
+    """No Raft traffic between any two nodes; established connections hang."""
+    return without_majority(rig, lambda: rig.nft("add rule bridge cut links tcp dport 2380 drop",
+                                                 "add rule bridge cut links tcp sport 2380 drop"), rig.heal)
+
+
 FAULTS = {f.__name__: f for f in (switchover, postmaster_killed, agent_killed, agent_lost, agent_stopped, node_lost, isolated)}
+MEASURED = dict(FAULTS, takeover=takeover, store_stopped=store_stopped, store_cut=store_cut)

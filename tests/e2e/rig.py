@@ -273,6 +273,14 @@ class Rig:
     def leader(self):
         return next((self.nodes[name] for name, row in self.members().items() if row.get("Role") == "Leader"), None)
 
+    def raft_leader(self):
+        """Name of the node that leads the Raft group, or None."""
+        answer = self.ctl("raft", "status", "-f", "json", check=False)
+        try:
+            return next((row["Member"] for row in json.loads(answer.stdout) if row["Role"] == "Leader"), None)
+        except (ValueError, KeyError):
+            return None
+
     def healthy(self, count=3):
         rows = self.members()
         leaders = [r for r in rows.values() if r.get("Role") == "Leader" and r.get("State") == "running"]

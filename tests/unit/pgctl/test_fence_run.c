@@ -727,8 +727,9 @@ int main(int argc, char **argv)
     char cgroup[1200] = "";
     const struct passwd *user = getpwnam("postgres");
     char *self = realpath("/proc/self/exe", NULL);
-    (void)argc;
-    (void)argv;
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
 
     if (mkdtemp(dir) == NULL || self == NULL) {
         return 1;

@@ -1,0 +1,149 @@
+"""Tables in Markdown, between marks in the document: what stands around them is written by hand and stays.
+
+    <!-- figures: NAME --> ... <!-- end of figures -->
+
+Only tables that have results are written anew.
+"""
+import re
+import statistics
+
+MARK = "<!-- figures: {} -->"
+END = "<!-- end of figures -->"
+
+# What it is called, and the largest median that is allowed, direct and through HAProxy.
+GAPS = {
+    "postmaster_killed": ("postmaster killed, restarted in place", 0.9, 0.9),
+    "takeover": ("postmaster killed, `primary_start_timeout` 0: a standby takes over", 0.3, 0.3),
+    "agent_killed": ("agent killed and started again at once", None, None),
+    "agent_lost": ("agent killed for good", None, None),
+    "node_lost": ("primary's node lost", 3.2, 3.5),
+    "isolated": ("primary isolated", 3.2, 3.5),
+    "switchover": ("switchover", 0.3, 0.9),
+}
+OUTAGES = {
+    "store_stopped": ("both other agents stopped", 2.0, 2.0),
+    "store_cut": ("no Raft traffic between nodes", 2.0, 2.0),
+}
+
+
+def good(result):
+    return [r for r in result["rounds"] if "failed" not in r]
+
+
+def figure(values, most=None, least=None, digits=2):
+    """median (min-max), and whether the median is beyond what is allowed."""
+    values = [v for v in values if v is not None]
+    if not values:
+        return "-"
+    median = statistics.median(values)
+    missed = (most is not None and median > most) or (least is not None and median < least)
+    text = f"{median:,.{digits}f} ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
+    return text + (f" **missed: {'<=' if most is not None else '>='} {most if most is not None else f'{least:,}'}**" if missed else "")
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def count(result):
+    failed = len(result["rounds"]) - len(good(result))
+    return f"{len(result['rounds'])}" + (f" (**{failed} failed**)" if failed else "")
+
+
+def half(result, route, together):
+    return figure([r[route] for r in good(result) if r["together"] == together])
+
+
+def gaps(results):
+    rows = []
+    for name, (title, direct, haproxy) in GAPS.items():
+        if name in results:
+            r = results[name]
+            rows.append([title, figure([x["direct"] for x in good(r)], direct), half(r, "direct", True), half(r, "direct", False),
+                         figure([x["haproxy"] for x in good(r)], haproxy), half(r, "haproxy", True), half(r, "haproxy", False), count(r)])
+    return table(["fault", "direct", "together", "apart", "through HAProxy", "together", "apart", "rounds"], rows) if rows else None
+
+
+def outages(results):
+    rows = []
+    for name, (title, direct, haproxy) in OUTAGES.items():
+        if name in results:
+            r = results[name]
+            rows.append([title, figure([x["served"] for x in good(r)]), figure([x["direct"] for x in good(r)], direct),
+                         figure([x["haproxy"] for x in good(r)], haproxy), count(r)])
+    return table(["no majority because of", "writes went on for", "back, direct", "back, through HAProxy", "rounds"], rows) if rows else None
+
+
+def writes(results):
+    """A round that found a duplicate or two writers has failed, and its reason says so."""
+    rows = []
+    for name, (title, *_) in {**GAPS, **OUTAGES}.items():
+        if name in results:
+            r = results[name]
+            reasons = [x["failed"] for x in r["rounds"] if "failed" in x]
+            rows.append([title, f"{sum(x['written'] for x in good(r)):,}", str(sum(x["lost"] for x in good(r))),
+                         str(sum("more than once" in reason for reason in reasons)), str(sum("two writers" in reason for reason in reasons)),
+                         count(r)])
+    return table(["fault", "acknowledged", "lost", "rounds with a duplicate", "rounds with two writers", "rounds"], rows) if rows else None
+
+
+def others(results):
+    rows = []
+
+    def row(part, title, values, most=None, least=None, digits=2):
+        if part in results:
+            rows.append([title, figure([values(x) for x in good(results[part])], most, least, digits), count(results[part])])
+
+    row("start", "from nothing to three healthy members, s", lambda x: x["seconds"], most=5)
+    row("footprint", "agent, idle for a minute: RssAnon, MiB", lambda x: x["idle"]["RssAnon"], most=5, digits=1)
+    row("footprint", "agent, idle for a minute: VmRSS, MiB", lambda x: x["idle"]["VmRSS"], most=20, digits=1)
+    row("footprint", "agent, after load: RssAnon, MiB", lambda x: x["loaded"]["RssAnon"], most=5, digits=1)
+    row("footprint", "agent, after load: VmRSS, MiB", lambda x: x["loaded"]["VmRSS"], most=20, digits=1)
+    row("footprint", "agent, idle: CPU, percent of a core", lambda x: x["cpu"], most=1)
+    row("rest", "`GET /primary`, 64 keep-alive connections: requests/s", lambda x: x["per_s"], least=30000, digits=0)
+    row("rest", "the same: p99, ms", lambda x: x["p99_ms"], most=5)
+    row("store", "store, put at one client: p50, ms", lambda x: x["p50_ms"], most=1)
+    row("store", "the same: p99, ms", lambda x: x["p99_ms"])
+    row("store", "store, 64 in flight: puts/s", lambda x: x["per_s"], least=20000, digits=0)
+    row("simulator", "simulated minutes per CPU second, whole node", lambda x: x["cluster"], least=30, digits=1)
+    row("simulator", "the same, Raft and store alone", lambda x: x["store"], digits=1)
+    for way in ("cgroup", "loop"):
+        for backends in (5, 500):
+            row("fence", f"fence, {backends} backends, by {way}: deadline to all gone, ms", lambda x, k=f"{way}_{backends}": x.get(k), digits=0)
+    return table(["what", "median (min-max)", "rounds"], rows) if rows else None
+
+
+def machine(results):
+    lines = []
+    for result in results.values():
+        line = (f"{result['date']}, commit {result['commit']}: Linux {result['kernel']}, {result['cores']} cores ({result['cpu']}), "
+                f"PostgreSQL {result['postgresql']}, HAProxy {result['haproxy']}")
+        if line not in lines:
+            lines.append(line)
+    return "\n".join(f"- {line}" for line in lines) if lines else None
+
+
+def failures(results):
+    lines = [f"- {name}, round {i}: {r['failed']}" for name, result in results.items()
+             for i, r in enumerate(result["rounds"], 1) if "failed" in r]
+    return "\n".join(lines) if lines else "No round failed." if results else None
+
+
+TABLES = {f.__name__: f for f in (machine, gaps, outages, writes, others, failures)}
+
+
+def write(path, results):
+    with open(path) as f:
+        text = f.read()
+    for name, make in TABLES.items():
+        new = make(results)
+        if new is None:
+            continue
+        mark = MARK.format(name)
+        pattern = re.compile(re.escape(mark) + r"\n.*?" + re.escape(END), re.S)
+        if not pattern.search(text):
+            raise ValueError(f"{path} has no '{mark}' ... '{END}'")
+        text = pattern.sub(lambda _, m=mark, n=new: f"{m}\n{n}\n{END}", text, count=1)
+    with open(path, "w") as f:
+        f.write(text)
