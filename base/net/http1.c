@@ -29,7 +29,8 @@ enum {
     LINGER_MS = 1000,
     BACKLOG = 512,
     ADDRESS_MAX = HTTP1_CONNECTIONS_MAX / 2,
-    TURN_REQUESTS_MAX = 8, /* of one connection in one turn of the loop */
+    LARGE_BYTES = 2 * HTTP1_HEAD_BYTES_MAX, /* whoever makes us hold more may have to go for it */
+    TURN_REQUESTS_MAX = 8,                  /* of one connection in one turn of the loop */
 };
 
 enum state { STATE_HEAD, STATE_BODY, STATE_BUSY, STATE_LINGER };
@@ -39,7 +40,8 @@ struct http1_exchange {
     struct list wait; /* in server->waiting, while the peer is waited for */
     struct list turn; /* in server->turns, when it had its share and has more */
     struct http1_server *server;
-    struct stream *stream; /* NULL once closed */
+    struct stream *stream; /* NULL once closing */
+    bool closed;           /* on_closed has been here */
     enum state state;
     uint64_t deadline_ms;
     struct buf in;
@@ -108,6 +110,7 @@ static void free_exchange(struct http1_exchange *x)
 static void on_closed(void *arg)
 {
     struct http1_exchange *x = arg;
+    x->closed = true;
     if (x->state != STATE_BUSY) {
         free_exchange(x);
     } /* else http1_respond frees it */
@@ -123,6 +126,35 @@ static void close_connection(struct http1_exchange *x)
     list_remove(&x->wait);
     list_remove(&x->turn);
     stream_close(stream, on_closed, x);
+}
+
+static size_t held_for(const struct http1_exchange *x)
+{
+    return x->in.capacity + (x->stream == NULL ? 0 : stream_pending(x->stream));
+}
+
+/* Bodies that do not end and responses that nobody reads are bounded for each connection, and here
+ * for all of them: those that have waited longest go. */
+static void bound_memory(struct http1_server *server)
+{
+    size_t held = 0;
+    LIST_EACH(item, &server->connections)
+    {
+        held += held_for(LIST_OWNER(item, struct http1_exchange, link));
+    }
+    LIST_EACH(item, &server->waiting)
+    {
+        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
+        size_t mine = held_for(x);
+        if (held <= HTTP1_HELD_BYTES_MAX) {
+            return;
+        }
+        if (mine > LARGE_BYTES) {
+            held -= mine;
+            buf_free(&x->in);
+            close_connection(x);
+        }
+    }
 }
 
 static void wait_for_peer(struct http1_exchange *x, uint64_t ms)
@@ -192,13 +224,27 @@ static void linger(struct http1_exchange *x)
 {
     struct error err;
     x->state = STATE_LINGER;
-    buf_clear(&x->in);
+    buf_free(&x->in);
     wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS : LINGER_MS);
     bool is_ended = stream_read_start(x->stream, &err) != 0;
     if (stream_shutdown(x->stream, NULL, NULL, &err) != 0 ||
         (is_ended && stream_pending(x->stream) == 0)) {
         close_connection(x);
     }
+}
+
+static void next_request(struct http1_exchange *x)
+{
+    buf_drop(&x->in, x->head_len + x->body_len);
+    if (x->in.len == 0 && x->in.capacity > LARGE_BYTES) {
+        buf_free(&x->in);
+    }
+    x->state = STATE_HEAD;
+    x->head_len = 0;
+    x->body_len = 0;
+    wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS
+                     : x->in.len > 0               ? HTTP1_HEAD_MS
+                                                   : HTTP1_IDLE_MS);
 }
 
 static void send_response(struct http1_exchange *x, const struct http1_response *response)
@@ -210,17 +256,14 @@ static void send_response(struct http1_exchange *x, const struct http1_response 
         close_connection(x);
         return;
     }
-    if (!x->keep_alive) {
+    if (x->keep_alive) {
+        next_request(x);
+    } else {
         linger(x);
-        return;
     }
-    buf_drop(&x->in, x->head_len + x->body_len);
-    x->state = STATE_HEAD;
-    x->head_len = 0;
-    x->body_len = 0;
-    wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS
-                     : x->in.len > 0               ? HTTP1_HEAD_MS
-                                                   : HTTP1_IDLE_MS);
+    if (x->stream != NULL && stream_pending(x->stream) > LARGE_BYTES) {
+        bound_memory(x->server);
+    }
 }
 
 void http1_respond(struct http1_exchange *x, const struct http1_response *response)
@@ -228,7 +271,9 @@ void http1_respond(struct http1_exchange *x, const struct http1_response *respon
     ASSERT(x->state == STATE_BUSY);
     if (x->stream == NULL) {
         x->state = STATE_LINGER;
-        free_exchange(x);
+        if (x->closed) {
+            free_exchange(x);
+        } /* else on_closed frees it */
         return;
     }
     send_response(x, response);
@@ -401,11 +446,17 @@ static bool parse_head(struct http1_exchange *x)
 
 static void hand_over(struct http1_exchange *x)
 {
-    char *query = strchr(x->url, '?');
+    static const char scheme[] = "http://";
+    char *path = x->url;
+    if (strncasecmp(path, scheme, strlen(scheme)) == 0) { /* as one writes to a proxy */
+        path += strlen(scheme);
+        path += strcspn(path, "/?");
+    }
+    char *query = strchr(path, '?');
     if (query != NULL) {
         *query++ = '\0';
     }
-    x->request.path = x->url;
+    x->request.path = path[0] == '\0' ? "/" : path;
     x->request.query = query == NULL ? "" : query;
     x->request.body = span_of(x->in.data + x->head_len, x->body_len);
     x->state = STATE_BUSY;
@@ -475,7 +526,10 @@ static void on_read(void *arg, struct span bytes)
         wait_for_peer(x, HTTP1_HEAD_MS);
     }
     buf_put_span(&x->in, bytes);
-    if (x->state != STATE_BUSY) {
+    if (x->in.capacity > LARGE_BYTES) {
+        bound_memory(x->server);
+    }
+    if (x->state != STATE_BUSY && x->stream != NULL) {
         step(x);
     }
 }

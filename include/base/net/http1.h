@@ -22,6 +22,8 @@
 #define HTTP1_BODY_MS         30000 /* for a whole body */
 #define HTTP1_IDLE_MS         60000 /* between two requests */
 #define HTTP1_WRITE_MS        30000 /* for a response to be taken */
+/* Of all connections together: read and not handled yet, or sent and not taken yet. */
+#define HTTP1_HELD_BYTES_MAX (16 * 1024 * 1024)
 
 enum http1_method {
     HTTP1_GET,
@@ -36,7 +38,7 @@ enum http1_method {
 
 struct http1_request {
     enum http1_method method;
-    const char *path;  /* before '?', not decoded; terminated */
+    const char *path;  /* before '?', without scheme and host, not decoded; terminated */
     const char *query; /* after '?'; "" = none */
     struct span body;
     bool has_length; /* a Content-Length was there */
