@@ -2,24 +2,27 @@
  * what it may ask for. */
 #include "agent/app_api.h"
 
+#include "agent/api/api_metrics.h"
 #include "agent/api/api_server.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/loop/loop.h"
 #include "agent/version.h"
-#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "raft/store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+/* JSON as it goes out: a real has the digits that were put in, 0.1 and not 0.10000000000000001. */
+#define JSON_TEXT (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
+
 /* --- what it may ask for ---------------------------------------------------------------------- */
 
 struct port_write {
-    struct agent *agent;
     api_written written;
     void *ctx;
 };
@@ -27,7 +30,7 @@ struct port_write {
 static void on_written(void *arg, const struct dcs_result *result, const struct error *err)
 {
     struct port_write *write = arg;
-    write->written(write->ctx, result->rc, err);
+    write->written(write->ctx, result->rc, result->revision, err);
     mem_free(write);
 }
 
@@ -35,12 +38,32 @@ static int put(struct agent *agent, const char *key, const char *value, int64_t 
                api_written written, void *ctx, struct error *err)
 {
     struct port_write *write = mem_new(struct port_write);
-    *write = (struct port_write){.agent = agent, .written = written, .ctx = ctx};
+    *write = (struct port_write){.written = written, .ctx = ctx};
     int rc = agent->dcs->ops->put(agent->dcs, key, value, compare, agent->dynamic.retry_timeout_ms,
                                   on_written, write, err);
     if (rc != 0) {
         mem_free(write);
     }
+    return rc;
+}
+
+/* The document is at fault (ERR_INVALID, ERR_LIMIT), or the store (anything else). */
+static int put_config(struct agent *agent, const json_t *document, int64_t compare,
+                      api_written written, void *ctx, struct error *err)
+{
+    char *text = json_dumps(document, JSON_COMPACT | JSON_TEXT);
+    int rc = 0;
+
+    if (text == NULL) {
+        rc = error_set(err, ERR_INVALID, "the configuration cannot be written as JSON");
+    } else if (strlen(text) > STORE_VALUE_BYTES_MAX) {
+        rc = error_set(err, ERR_LIMIT, "the configuration has %zu bytes, at most %zu", strlen(text),
+                       STORE_VALUE_BYTES_MAX);
+    } else {
+        rc = put(agent, "config", text, compare, written, ctx, err);
+        rc = rc == ERR_LIMIT ? ERR_BUSY : rc; /* the store's queue is full */
+    }
+    mem_free(text);
     return rc;
 }
 
@@ -70,12 +93,8 @@ static int change_config(void *arg, const json_t *patch, bool replace, api_writt
     }
     json_decref(before);
     if (rc == 0 && changed) {
-        char *text = json_dumps(merged, JSON_COMPACT | JSON_ENSURE_ASCII);
-        rc = text == NULL
-                 ? error_set(err, ERR_INVALID, "the configuration cannot be written as JSON")
-                 : put(agent, "config", text, kv == NULL ? DCS_ABSENT : kv->mod_revision, written,
-                       ctx, err);
-        mem_free(text);
+        rc = put_config(agent, merged, kv == NULL ? DCS_ABSENT : kv->mod_revision, written, ctx,
+                        err);
     }
     if (rc != 0) {
         json_decref(merged);
@@ -128,6 +147,11 @@ static json_t *replication_rows(const struct pg_probe_result *probe)
     return rows;
 }
 
+static bool is_streaming(const struct pg_probe_result *probe)
+{
+    return probe->receiver_alive && strcmp(probe->receiver_status, "streaming") == 0;
+}
+
 static void put_probe(const struct agent *agent, json_t *document)
 {
     const struct pg_probe_result *probe = &agent->facts.probe;
@@ -150,7 +174,7 @@ static void put_probe(const struct agent *agent, json_t *document)
             (void)json_object_set_new(xlog, "replayed_timestamp", json_null());
         }
         (void)json_object_set_new(xlog, "paused", json_boolean(probe->replay_paused));
-        if (probe->receiver_alive && strcmp(probe->receiver_status, "streaming") == 0) {
+        if (is_streaming(probe)) {
             set_text(document, "replication_state", "streaming");
         }
     }
@@ -168,13 +192,20 @@ static void put_probe(const struct agent *agent, json_t *document)
     }
 }
 
+/* It runs, says the postmaster; what it does, nobody could ask of late: unknown. */
+static const char *state_of(const struct agent *agent, const struct ha_snapshot *s)
+{
+    bool answered = s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
+    return answered && !s->self.probe_fresh ? "unknown" : ha_state_name(s);
+}
+
 static char *render_document(const struct agent *agent, const struct ha_snapshot *s)
 {
     json_t *document = json_object();
     json_t *patroni = json_object();
     bool answered = s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
 
-    set_text(document, "state", answered && !s->self.probe_fresh ? "unknown" : ha_state_name(s));
+    set_text(document, "state", state_of(agent, s));
     if (answered && s->self.probe_fresh) {
         set_text(document, "role", s->self.role == PG_PRIMARY ? "primary" : "replica");
         put_probe(agent, document);
@@ -195,7 +226,7 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     set_text(patroni, "scope", agent->config->scope);
     set_text(patroni, "name", agent->config->name);
     (void)json_object_set_new(document, "patroni", patroni);
-    char *text = json_dumps(document, JSON_ENSURE_ASCII);
+    char *text = json_dumps(document, JSON_TEXT);
     json_decref(document);
     return text;
 }
@@ -203,7 +234,7 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
 static char *render_view(const struct agent *agent, const char *key)
 {
     json_t *value = agent->facts.view == NULL ? NULL : cluster_doc_key(agent->facts.view, key);
-    char *text = value == NULL ? NULL : json_dumps(value, JSON_ENSURE_ASCII);
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_TEXT);
     json_decref(value);
     return text;
 }
@@ -232,130 +263,130 @@ static char *render_explain(void *arg)
     json_t *document = json_object();
     set_text(document, "name", agent->config->name);
     (void)json_object_set_new(document, "decisions", decisions);
-    char *text = json_dumps(document, JSON_ENSURE_ASCII);
+    char *text = json_dumps(document, JSON_TEXT);
     json_decref(document);
     return text;
 }
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 
-struct metrics {
-    struct buf out;
-    char labels[256];
-};
-
-static void metric(struct metrics *m, const char *name, const char *type, const char *help,
-                   double value)
-{
-    buf_printf(&m->out, "# HELP %s %s\n# TYPE %s %s\n%s{%s} %.17g\n", name, help, name, type, name,
-               m->labels, value);
-}
-
-static void put_instance_metrics(struct metrics *m, const struct agent *agent,
+static void put_instance_metrics(struct api_metrics *m, const struct agent *agent,
                                  const struct ha_snapshot *s)
 {
     const struct pg_probe_result *probe = &agent->facts.probe;
     bool up = s->self.run == HA_RUN_RUNNING && probe->asked_ms > 0;
     bool primary = up && probe->role == PG_PRIMARY;
     bool replica = up && probe->role == PG_STANDBY;
-    bool streaming = replica && probe->receiver_alive;
+    bool streaming = replica && is_streaming(probe);
 
-    metric(m, "patroni_postgres_running", "gauge",
-           "Value is 1 if Postgres is running, 0 otherwise.", up);
-    metric(m, "patroni_postmaster_start_time", "gauge", "Epoch seconds since Postgres started.",
-           up ? (double)probe->postmaster_start_ms / 1000.0 : 0);
-    metric(m, "patroni_primary", "gauge", "Value is 1 if this node is the leader, 0 otherwise.",
-           primary);
-    metric(m, "patroni_xlog_location", "counter",
-           "Current location of the Postgres transaction log, 0 if this node is not the leader.",
-           primary ? (double)probe->flush_lsn : 0);
-    metric(m, "patroni_standby_leader", "gauge",
-           "Value is 1 if this node is the standby_leader, 0 otherwise.", 0);
-    metric(m, "patroni_replica", "gauge", "Value is 1 if this node is a replica, 0 otherwise.",
-           replica);
-    metric(m, "patroni_sync_standby", "gauge",
-           "Value is 1 if this node is a sync standby, 0 otherwise.", 0);
-    metric(m, "patroni_quorum_standby", "gauge",
-           "Value is 1 if this node is a quorum standby, 0 otherwise.", 0);
-    metric(m, "patroni_xlog_received_location", "counter",
-           "Current location of the received Postgres transaction log, 0 if this node is not a "
-           "replica.",
-           replica ? (double)probe->receive_lsn : 0);
-    metric(m, "patroni_xlog_replayed_location", "counter",
-           "Current location of the replayed Postgres transaction log, 0 if this node is not a "
-           "replica.",
-           replica ? (double)probe->replay_lsn : 0);
-    metric(m, "patroni_xlog_replayed_timestamp", "gauge",
-           "Current timestamp of the replayed Postgres transaction log, 0 if null.",
-           replica ? (double)probe->replay_time_ms / 1000.0 : 0);
-    metric(m, "patroni_xlog_paused", "gauge",
-           "Value is 1 if the Postgres xlog is paused, 0 otherwise.",
-           replica && probe->replay_paused);
-    metric(m, "patroni_postgres_streaming", "gauge",
-           "Value is 1 if Postgres is streaming, 0 otherwise.", streaming);
-    metric(m, "patroni_postgres_in_archive_recovery", "gauge",
-           "Value is 1 if Postgres is replicating from archive, 0 otherwise.", 0);
-    metric(m, "patroni_postgres_server_version", "gauge",
-           "Version of Postgres (if running), 0 otherwise.", up ? probe->server_version : 0);
-    metric(m, "patroni_postgres_timeline", "gauge",
-           "Postgres timeline of this node (if running), 0 otherwise.", up ? probe->timeline : 0);
-    metric(m, "patroni_pending_restart", "gauge",
-           "Value is 1 if the node needs a restart, 0 otherwise.", up && probe->pending_restart);
+    api_metrics_add(m, "patroni_postgres_running", "gauge",
+                    "Value is 1 if Postgres is running, 0 otherwise.", up);
+    api_metrics_add(m, "patroni_postmaster_start_time", "gauge",
+                    "Epoch seconds since Postgres started.",
+                    up ? (double)probe->postmaster_start_ms / 1000.0 : 0);
+    api_metrics_add(m, "patroni_primary", "gauge",
+                    "Value is 1 if this node is the leader, 0 otherwise.", primary);
+    api_metrics_add(
+        m, "patroni_xlog_location", "counter",
+        "Current location of the Postgres transaction log, 0 if this node is not the leader.",
+        primary ? (double)probe->flush_lsn : 0);
+    api_metrics_add(m, "patroni_standby_leader", "gauge",
+                    "Value is 1 if this node is the standby_leader, 0 otherwise.", 0);
+    api_metrics_add(m, "patroni_replica", "gauge",
+                    "Value is 1 if this node is a replica, 0 otherwise.", replica);
+    api_metrics_add(m, "patroni_sync_standby", "gauge",
+                    "Value is 1 if this node is a sync standby, 0 otherwise.", 0);
+    api_metrics_add(m, "patroni_quorum_standby", "gauge",
+                    "Value is 1 if this node is a quorum standby, 0 otherwise.", 0);
+    api_metrics_add(
+        m, "patroni_xlog_received_location", "counter",
+        "Current location of the received Postgres transaction log, 0 if this node is not a "
+        "replica.",
+        replica ? (double)probe->receive_lsn : 0);
+    api_metrics_add(
+        m, "patroni_xlog_replayed_location", "counter",
+        "Current location of the replayed Postgres transaction log, 0 if this node is not a "
+        "replica.",
+        replica ? (double)probe->replay_lsn : 0);
+    api_metrics_add(m, "patroni_xlog_replayed_timestamp", "gauge",
+                    "Current timestamp of the replayed Postgres transaction log, 0 if null.",
+                    replica ? (double)probe->replay_time_ms / 1000.0 : 0);
+    api_metrics_add(m, "patroni_xlog_paused", "gauge",
+                    "Value is 1 if the Postgres xlog is paused, 0 otherwise.",
+                    replica && probe->replay_paused);
+    api_metrics_add(m, "patroni_postgres_streaming", "gauge",
+                    "Value is 1 if Postgres is streaming, 0 otherwise.", streaming);
+    api_metrics_add(m, "patroni_postgres_in_archive_recovery", "gauge",
+                    "Value is 1 if Postgres is replicating from archive, 0 otherwise.", 0);
+    api_metrics_add(m, "patroni_postgres_server_version", "gauge",
+                    "Version of Postgres (if running), 0 otherwise.",
+                    up ? probe->server_version : 0);
+    api_metrics_add(m, "patroni_postgres_timeline", "gauge",
+                    "Postgres timeline of this node (if running), 0 otherwise.",
+                    up ? probe->timeline : 0);
+    api_metrics_add(m, "patroni_pending_restart", "gauge",
+                    "Value is 1 if the node needs a restart, 0 otherwise.",
+                    up && probe->pending_restart);
 }
 
 static char *render_metrics(const struct agent *agent, const struct ha_snapshot *s)
 {
-    struct metrics m = {.out = BUF_INIT};
-    struct raft_node *node = raft_group_node(agent->group);
+    struct api_metrics m;
+    char state[16];
+    char states[API_METRICS_STATES_BYTES];
+    struct raft_node *node = agent->group == NULL ? NULL : raft_group_node(agent->group);
     int64_t margin_ms = s->holding.held ? s->holding.soft_lease_ms - s->now_lease_ms : 0;
 
-    (void)snprintf(m.labels, sizeof m.labels, "scope=\"%s\",name=\"%s\"", agent->config->scope,
-                   agent->config->name);
-    buf_printf(&m.out,
-               "# HELP patroni_version Patroni semver without periods.\n# TYPE patroni_version "
-               "gauge\npatroni_version{%s} 040104\n",
-               m.labels);
+    api_metrics_init(&m, agent->config->scope, agent->config->name);
+    api_metrics_add_text(&m, "patroni_version", "Patroni semver without periods.", NULL, "040104");
     put_instance_metrics(&m, agent, s);
-    metric(&m, "patroni_cluster_unlocked", "gauge",
-           "Value is 1 if the cluster is unlocked, 0 if locked.",
-           !s->cluster.known || s->cluster.leader[0] == '\0');
-    metric(&m, "patroni_failsafe_mode_is_active", "gauge",
-           "Value is 1 if failsafe mode is active, 0 if inactive.", 0);
-    metric(&m, "patroni_dcs_last_seen", "gauge",
-           "Epoch timestamp when DCS was last contacted successfully.",
-           (double)(agent->dcs_seen_wall_ms / 1000));
-    metric(&m, "patroni_is_paused", "gauge",
-           "Value is 1 if auto failover is disabled, 0 otherwise.", 0);
-    metric(&m, "pgquorum_lease_held", "gauge", "Value is 1 if this node holds the leader lease.",
-           s->holding.held);
-    metric(&m, "pgquorum_lease_margin_seconds", "gauge",
-           "Time until the soft deadline of the leader lease, 0 if not held.",
-           (double)margin_ms / 1000.0);
-    metric(&m, "pgquorum_fence_armed", "gauge",
-           "Value is 1 if the fence will stop PostgreSQL when the lease runs out.", s->fence.armed);
+    api_metrics_states(states);
+    (void)snprintf(state, sizeof state, "%d", api_metrics_state(state_of(agent, s)));
+    api_metrics_add_text(&m, "patroni_postgres_state", "State of Postgres as a number.", states,
+                         state);
+    api_metrics_add(&m, "patroni_cluster_unlocked", "gauge",
+                    "Value is 1 if the cluster is unlocked, 0 if locked.",
+                    !s->cluster.known || s->cluster.leader[0] == '\0');
+    api_metrics_add(&m, "patroni_failsafe_mode_is_active", "gauge",
+                    "Value is 1 if failsafe mode is active, 0 if inactive.", 0);
+    api_metrics_add(&m, "patroni_dcs_last_seen", "gauge",
+                    "Epoch timestamp when DCS was last contacted successfully.",
+                    (double)(agent->dcs_seen_wall_ms / 1000));
+    api_metrics_add(&m, "patroni_is_paused", "gauge",
+                    "Value is 1 if auto failover is disabled, 0 otherwise.", 0);
+    api_metrics_add(&m, "pgquorum_lease_held", "gauge",
+                    "Value is 1 if this node holds the leader lease.", s->holding.held);
+    api_metrics_add(&m, "pgquorum_lease_margin_seconds", "gauge",
+                    "Time until the soft deadline of the leader lease, 0 if not held.",
+                    (double)margin_ms / 1000.0);
+    api_metrics_add(&m, "pgquorum_fence_armed", "gauge",
+                    "Value is 1 if the fence will stop PostgreSQL when the lease runs out.",
+                    s->fence.armed);
     if (agent->fence != NULL) {
-        metric(&m, "pgquorum_fence_kill_seconds", "gauge",
-               "How long the last kill by the fence took, -0.001 if there was none.",
-               (double)fence_client_status(agent->fence)->kill_ms / 1000.0);
+        api_metrics_add(&m, "pgquorum_fence_kill_seconds", "gauge",
+                        "How long the last kill by the fence took, -0.001 if there was none.",
+                        (double)fence_client_status(agent->fence)->kill_ms / 1000.0);
     }
-    metric(&m, "pgquorum_decisions_total", "counter",
-           "Decisions of the HA core that changed something.", (double)agent->decision_count);
+    api_metrics_add(&m, "pgquorum_decisions_total", "counter",
+                    "Decisions of the HA core that changed something.",
+                    (double)agent->decision_count);
     if (node != NULL) {
         struct raft_status status;
         raft_node_status(node, &status);
-        metric(&m, "pgquorum_raft_leader", "gauge", "Value is 1 if this node leads the Raft group.",
-               status.role == RAFT_ROLE_LEADER);
-        metric(&m, "pgquorum_raft_has_leader", "gauge",
-               "Value is 1 if this node knows a Raft leader.", status.leader != 0);
-        metric(&m, "pgquorum_raft_term", "counter", "Raft term.", (double)status.term);
-        metric(&m, "pgquorum_raft_commit_index", "counter", "Highest committed Raft index.",
-               (double)status.commit_index);
-        metric(&m, "pgquorum_raft_applied_index", "counter", "Highest applied Raft index.",
-               (double)status.applied_index);
-        metric(&m, "pgquorum_raft_members", "gauge", "Members of the Raft group.",
-               (double)status.member_count);
+        api_metrics_add(&m, "pgquorum_raft_leader", "gauge",
+                        "Value is 1 if this node leads the Raft group.",
+                        status.role == RAFT_ROLE_LEADER);
+        api_metrics_add(&m, "pgquorum_raft_has_leader", "gauge",
+                        "Value is 1 if this node knows a Raft leader.", status.leader != 0);
+        api_metrics_add(&m, "pgquorum_raft_term", "counter", "Raft term.", (double)status.term);
+        api_metrics_add(&m, "pgquorum_raft_commit_index", "counter",
+                        "Highest committed Raft index.", (double)status.commit_index);
+        api_metrics_add(&m, "pgquorum_raft_applied_index", "counter", "Highest applied Raft index.",
+                        (double)status.applied_index);
+        api_metrics_add(&m, "pgquorum_raft_members", "gauge", "Members of the Raft group.",
+                        (double)status.member_count);
     }
-    return buf_take(&m.out);
+    return api_metrics_take(&m);
 }
 
 static void give_picture(struct agent *agent, const struct ha_snapshot *s)
@@ -368,7 +399,7 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     status->writable = status->running && s->self.role == PG_PRIMARY && keeper_may_write(agent);
     status->replica = status->running && s->self.role == PG_STANDBY;
     status->was_primary = s->self.role == PG_PRIMARY;
-    status->streaming = status->replica && probe->receiver_alive;
+    status->streaming = status->replica && is_streaming(probe);
     status->noloadbalance = agent->config->tags.noloadbalance;
     status->replayed_lsn = probe->replay_lsn;
     status->received_lsn = probe->receive_lsn;
@@ -383,7 +414,7 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     status->document = render_document(agent, s);
     if (agent->facts.view != NULL) {
         json_t *cluster = cluster_doc(agent->facts.view, agent->config->scope);
-        status->cluster_document = json_dumps(cluster, JSON_ENSURE_ASCII);
+        status->cluster_document = json_dumps(cluster, JSON_TEXT);
         json_decref(cluster);
     }
     status->history = render_view(agent, "history");

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 struct config_write {
+    struct api_server *server;
     struct http1_exchange *exchange;
+    bool replace;
     json_t *merged;
 };
 
@@ -18,20 +20,29 @@ static void reply_document(struct http1_exchange *exchange, const json_t *docume
     mem_free(text);
 }
 
-static void on_written(void *ctx, int rc, const struct error *err)
+static void on_written(void *ctx, int rc, int64_t revision, const struct error *err)
 {
     struct config_write *write = ctx;
+    (void)revision;
+    api_write_end(write->server);
     if (rc == 0) {
         reply_document(write->exchange, write->merged);
     } else if (rc == ERR_CONFLICT) {
         api_reply_error(write->exchange, 409,
                         "somebody else has changed the configuration: read it again and repeat");
     } else {
-        api_reply_error(write->exchange, 503,
+        api_reply_error(write->exchange, write->replace ? 502 : 503,
                         err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
     }
     json_decref(write->merged);
     mem_free(write);
+}
+
+/* The document is at fault, or the store is not there. */
+static int refusal_code(int rc, bool replace)
+{
+    bool bad_document = rc == ERR_INVALID || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT;
+    return bad_document ? 400 : replace ? 502 : 503;
 }
 
 static void change(struct api_server *server, struct http1_exchange *exchange,
@@ -45,19 +56,25 @@ static void change(struct api_server *server, struct http1_exchange *exchange,
     if (body == NULL) {
         return;
     }
+    if (!api_write_begin(server, exchange)) {
+        json_decref(body);
+        return;
+    }
     write = mem_new(struct config_write);
+    write->server = server;
     write->exchange = exchange;
+    write->replace = replace;
     int rc = server->ports.change_config(server->ports.arg, body, replace, on_written, write,
                                          &write->merged, &unchanged, &err);
     json_decref(body);
     if (rc == 0 && !unchanged) {
         return;
     }
+    api_write_end(server);
     if (rc == 0) {
         reply_document(exchange, write->merged);
     } else {
-        api_reply_error(exchange, rc == ERR_NOT_FOUND || rc == ERR_UNAVAILABLE ? 503 : 400,
-                        err.text);
+        api_reply_error(exchange, refusal_code(rc, replace), err.text);
     }
     json_decref(write->merged);
     mem_free(write);

@@ -122,10 +122,15 @@ static bool has(const char *path, const char *word)
     return strstr(path, word) != NULL;
 }
 
-int api_health_code(const struct api_status *status, const char *path, const char *query,
-                    int64_t lease_now_ms)
+static bool view_is_fresh(const struct api_status *status, int64_t mono_now_ms)
 {
-    int primary = api_is_leader(status, lease_now_ms) ? OK : NO;
+    return status->initialized && mono_now_ms - status->cluster.read_mono_ms < status->ttl_ms;
+}
+
+int api_health_code(const struct api_status *status, const char *path, const char *query,
+                    struct api_now now)
+{
+    int primary = api_is_leader(status, now.lease_ms) ? OK : NO;
     int code = NO;
 
     if (strcmp(path, "/") == 0) {
@@ -144,6 +149,8 @@ int api_health_code(const struct api_status *status, const char *path, const cha
         code = primary == OK ? OK : replica_code(status, query);
     } else if (has(path, "health")) {
         code = status->running ? OK : NO;
+    } else if (!view_is_fresh(status, now.mono_ms)) {
+        code = NO; /* who is synchronous stands in the store alone */
     } else if (strcmp(path, "/async") == 0 || strcmp(path, "/asynchronous") == 0) {
         code = replica_code(status, query); /* nobody is synchronous yet */
     } else if (strcmp(path, "/read-only-quorum") == 0 || strcmp(path, "/read-only-sync") == 0 ||

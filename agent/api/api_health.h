@@ -4,10 +4,14 @@
 
 #include "agent/api/api_status.h"
 
-/* api_health.c, PURE: the code of a health check. `document` tells whether a body follows (GET
- * only). */
+struct api_now {
+    int64_t lease_ms;
+    int64_t mono_ms;
+};
+
+/* The code of a health check. `path` is the request's without the query. */
 int api_health_code(const struct api_status *status, const char *path, const char *query,
-                    int64_t lease_now_ms);
+                    struct api_now now);
 int api_liveness_code(const struct api_status *status, int64_t mono_now_ms);
 int api_readiness_code(const struct api_status *status, const char *query, int64_t lease_now_ms);
 bool api_is_leader(const struct api_status *status, int64_t lease_now_ms);

@@ -8,8 +8,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* rc as dcs.h. */
-typedef void (*api_written)(void *ctx, int rc, const struct error *err);
+/* rc as dcs.h; `revision` is the write's if rc is 0. Once, and never inside the call that asked. */
+typedef void (*api_written)(void *ctx, int rc, int64_t revision, const struct error *err);
 
 struct api_ports {
     const struct clock *clock;

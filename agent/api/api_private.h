@@ -14,7 +14,8 @@ struct api_wait {
     char old_leader[HA_NAME_BYTES];
     char candidate[HA_NAME_BYTES];
     int64_t deadline_mono_ms;
-    int64_t revision; /* of the key as we wrote it; 0 = not seen yet */
+    bool written;     /* the store has taken it; before that nothing is waited for */
+    int64_t revision; /* of the key as we wrote it */
     bool failover;    /* else a switchover: for the words */
 };
 
@@ -26,7 +27,9 @@ struct api_server {
     uv_timer_t wait_timer;
     struct list waits;
     size_t wait_count;
-    unsigned closing;
+    size_t write_count; /* of the configuration, and deletions: under way */
+    char *explained;    /* the last /explain, for as long as it is new; owned */
+    unsigned closing;   /* 0 = in service; else the parts that are not closed yet */
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
@@ -35,8 +38,8 @@ struct api_server {
 void api_reply_text(struct http1_exchange *exchange, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void api_reply_json_text(struct http1_exchange *exchange, int status, const char *text);
-void api_reply_error(struct http1_exchange *exchange, int status,
-                     const char *text); /* small HTML page */
+/* Small HTML page; `text` is escaped: it may echo what the client sent. */
+void api_reply_error(struct http1_exchange *exchange, int status, const char *text);
 
 /* Handlers of unsafe requests. */
 void api_config_patch(struct api_server *server, struct http1_exchange *exchange,
@@ -52,6 +55,11 @@ void api_switchover_delete(struct api_server *server, struct http1_exchange *exc
 /* Answers what the newest picture decides. */
 void api_waits_look(struct api_server *server);
 void api_waits_drop(struct api_server *server);
+/* True if one more write may begin; else it has been answered (503). A write that waits for a store
+ * without majority holds its connection: more of them must not take all the places. */
+bool api_write_begin(struct api_server *server, struct http1_exchange *exchange);
+/* Before the reply: after the last one the server may be gone. */
+void api_write_end(struct api_server *server);
 /* Body as a JSON object, or NULL after an error reply. A new reference. */
 json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request,
                  bool may_be_empty);

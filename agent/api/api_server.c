@@ -4,6 +4,7 @@
 #include "agent/api/api_server.h"
 
 #include "agent/api/api_private.h"
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -61,17 +62,31 @@ void api_reply_json_text(struct http1_exchange *exchange, int status, const char
     http1_respond(exchange, &response);
 }
 
+static void put_escaped(struct buf *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        switch (*text) {
+        case '&': buf_put_str(out, "&amp;"); break;
+        case '<': buf_put_str(out, "&lt;"); break;
+        case '>': buf_put_str(out, "&gt;"); break;
+        default: buf_put_u8(out, (uint8_t)*text); break;
+        }
+    }
+}
+
 void api_reply_error(struct http1_exchange *exchange, int status, const char *text)
 {
-    char page[1024];
-    (void)snprintf(
-        page, sizeof page,
-        "<!DOCTYPE HTML>\n<html><head><title>Error response</title></head>\n"
-        "<body><h1>Error response</h1><p>Error code: %d</p><p>Message: %s.</p></body></html>\n",
-        status, text);
+    struct buf page = BUF_INIT;
+    buf_printf(&page,
+               "<!DOCTYPE HTML>\n<html><head><title>Error response</title></head>\n"
+               "<body><h1>Error response</h1><p>Error code: %d</p><p>Message: ",
+               status);
+    put_escaped(&page, text);
+    buf_put_str(&page, ".</p></body></html>\n");
     struct http1_response response = {
-        .status = status, .content_type = "text/html;charset=utf-8", .body = span_str(page)};
+        .status = status, .content_type = "text/html;charset=utf-8", .body = buf_span(&page)};
     http1_respond(exchange, &response);
+    buf_free(&page);
 }
 
 static void reply_code(struct http1_exchange *exchange, int status)
@@ -94,14 +109,34 @@ json_t *api_body(struct http1_exchange *exchange, const struct http1_request *re
     json_t *body = json_loadb((const char *)request->body.data, request->body.len,
                               JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(body) || (!may_be_empty && json_object_size(body) == 0)) {
-        char text[256];
-        (void)snprintf(text, sizeof text, "the body is no JSON object: %s",
-                       body == NULL ? where.text : "expected {...}");
+        char text[sizeof where.text + 100];
+        if (body == NULL) {
+            (void)snprintf(text, sizeof text, "the body is no JSON: line %d, column %d: %s",
+                           where.line, where.column, where.text);
+        } else {
+            (void)snprintf(text, sizeof text, "the body is no JSON object with at least one key");
+        }
         json_decref(body);
         api_reply_error(exchange, 400, text);
         return NULL;
     }
     return body;
+}
+
+bool api_write_begin(struct api_server *server, struct http1_exchange *exchange)
+{
+    if (server->write_count >= API_WRITES_MAX) {
+        api_reply_error(exchange, 503, "too many writes are under way already");
+        return false;
+    }
+    server->write_count++;
+    return true;
+}
+
+void api_write_end(struct api_server *server)
+{
+    ASSERT(server->write_count > 0);
+    server->write_count--;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -159,9 +194,10 @@ static void get_explain(struct api_server *server, struct http1_exchange *exchan
                         const struct http1_request *request)
 {
     (void)request;
-    char *text = server->ports.explain(server->ports.arg);
-    api_reply_json_text(exchange, 200, text);
-    mem_free(text);
+    if (server->explained == NULL) {
+        server->explained = server->ports.explain(server->ports.arg);
+    }
+    api_reply_json_text(exchange, 200, server->explained);
 }
 
 static void get_liveness(struct api_server *server, struct http1_exchange *exchange,
@@ -201,8 +237,9 @@ static const struct {
 static void health(struct api_server *server, struct http1_exchange *exchange,
                    const struct http1_request *request)
 {
-    int code = api_health_code(server->status, request->path, request->query,
-                               clock_lease_ms(server->ports.clock));
+    struct api_now now = {.lease_ms = clock_lease_ms(server->ports.clock),
+                          .mono_ms = clock_mono_ms(server->ports.clock)};
+    int code = api_health_code(server->status, request->path, request->query, now);
     if (request->method != HTTP1_GET) {
         reply_code(exchange, code);
     } else {
@@ -217,7 +254,7 @@ static void on_request(void *arg, struct http1_exchange *exchange,
     const char *segment = request->path[0] == '/' ? request->path + 1 : request->path;
     size_t len = strcspn(segment, "/");
 
-    if (server->status == NULL) {
+    if (server->status == NULL || server->closing > 0) {
         reply_code(exchange, 503);
         return;
     }
@@ -238,16 +275,26 @@ static void on_request(void *arg, struct http1_exchange *exchange,
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+/* It takes long to render, so that one who asks again and again would hold up the others. */
+static void forget_explained(struct api_server *server)
+{
+    mem_free(server->explained);
+    server->explained = NULL;
+}
+
 void api_server_publish(struct api_server *server, struct api_status *status)
 {
     api_status_unref(server->status);
     server->status = api_status_ref(status);
+    forget_explained(server);
     api_waits_look(server);
 }
 
 static void on_wait_timer(uv_timer_t *timer)
 {
-    api_waits_look(timer->data);
+    struct api_server *server = timer->data;
+    forget_explained(server);
+    api_waits_look(server);
 }
 
 int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struct api_ports *ports,
@@ -275,7 +322,9 @@ static void on_part_closed(struct api_server *server)
     if (--server->closing == 0) {
         void (*stopped)(void *arg) = server->stopped;
         void *arg = server->stopped_arg;
+        ASSERT(server->wait_count == 0 && server->write_count == 0);
         api_status_unref(server->status);
+        mem_free(server->explained);
         mem_free(server);
         if (stopped != NULL) {
             stopped(arg);
@@ -301,6 +350,7 @@ void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void
         }
         return;
     }
+    ASSERT(server->closing == 0);
     server->stopped = stopped;
     server->stopped_arg = arg;
     server->closing = 2;

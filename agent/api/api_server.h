@@ -8,6 +8,7 @@
 #include "base/net/addr.h"
 
 #define API_WAITING_MAX 16 /* switchovers that are waited for at once */
+#define API_WRITES_MAX  16 /* other writes that are under way at once */
 
 struct api_server;
 
@@ -16,8 +17,8 @@ int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struc
                      struct api_server **ret_server, struct error *err) MUST_CHECK;
 /* Takes a new picture (a reference of its own). */
 void api_server_publish(struct api_server *server, struct api_status *status);
-/* `stopped` (may be NULL) when the loop holds nothing of it. NULL is accepted: `stopped` comes at
- * once. */
+/* `stopped` (may be NULL) when the loop holds nothing of it, and every write that was under way has
+ * got its answer from the ports. NULL is accepted: `stopped` comes at once. */
 void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void *arg);
 uint16_t api_server_port(const struct api_server *server);
 

@@ -4,13 +4,14 @@
 #include "agent/api/api_private.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MS_MIN = 10000 };
+enum { WAIT_MS_MIN = 10000, AT_BYTES = 64 };
 
 struct order {
     bool failover;
@@ -20,10 +21,32 @@ struct order {
     const char *at;
 };
 
-static const char *text_of(const json_t *body, const char *key)
+/* Absent, null and "" are the same. Anything but text is refused: a time that is passed over would
+ * make a switchover of some day one of now. */
+static bool take_text(const json_t *body, const char *key, const char **ret_text, struct error *err)
 {
-    const char *text = json_string_value(json_object_get(body, key));
-    return text == NULL ? "" : text;
+    const json_t *value = json_object_get(body, key);
+    if (value != NULL && !json_is_null(value) && !json_is_string(value)) {
+        (void)error_set(err, ERR_INVALID, "%s: expected text", key);
+        return false;
+    }
+    *ret_text = json_is_string(value) ? json_string_value(value) : "";
+    return true;
+}
+
+static bool read_order(const json_t *body, struct order *order, struct error *err)
+{
+    const char *member = "";
+    if (!take_text(body, "leader", &order->leader, err) ||
+        !take_text(body, "candidate", &order->candidate, err) ||
+        !take_text(body, "member", &member, err) ||
+        !take_text(body, "scheduled_at", &order->at, err)) {
+        return false;
+    }
+    if (order->candidate[0] == '\0') {
+        order->candidate = member;
+    }
+    return true;
 }
 
 static bool can_take_over(const struct ha_member *member)
@@ -42,100 +65,137 @@ static bool somebody_can(const struct ha_cluster *cluster)
     return false;
 }
 
-/* 0, or the code that refuses, with its words. The order of the checks is Patroni's. */
-static int check(const struct api_status *status, int64_t wall_ms, struct order *order,
-                 char *ret_why, size_t size)
+static int refuse(const char **ret_why, int code, const char *why)
 {
-    const struct ha_cluster *cluster = &status->cluster;
-    int64_t at_ms = 0;
+    *ret_why = why;
+    return code;
+}
 
-    if (order->failover && order->candidate[0] == '\0') {
-        (void)snprintf(ret_why, size, "Failover could be performed only to a specific candidate");
-        return 400;
+/* A time that only lacks its zone. */
+static bool lacks_zone(const char *at)
+{
+    char text[AT_BYTES];
+    int64_t at_ms = 0;
+    return (size_t)snprintf(text, sizeof text, "%sZ", at) < sizeof text &&
+           (ha_time_parse(text, &at_ms) ||
+            ((size_t)snprintf(text, sizeof text, "%sT00:00Z", at) < sizeof text &&
+             ha_time_parse(text, &at_ms)));
+}
+
+static int check_time(const struct api_status *status, int64_t wall_ms, const struct order *order,
+                      const char **ret_why)
+{
+    int64_t at_ms = 0;
+    if (order->failover) {
+        return refuse(ret_why, 400, "Failover can't be scheduled");
     }
-    if (!order->failover && order->leader[0] == '\0') {
-        (void)snprintf(ret_why, size, "Switchover could be performed only from a specific leader");
-        return 400;
+    if (status->paused) {
+        return refuse(ret_why, 400, "Can't schedule switchover in the paused state");
     }
-    if (order->at[0] != '\0') {
-        if (order->failover) {
-            (void)snprintf(ret_why, size, "Failover can't be scheduled");
-            return 400;
-        }
-        if (!ha_time_parse(order->at, &at_ms)) {
-            (void)snprintf(ret_why, size,
-                           "Unable to parse scheduled timestamp. It should be in an unambiguous "
-                           "format, e.g. ISO 8601");
-            return 422;
-        }
-        if (at_ms <= wall_ms) {
-            (void)snprintf(ret_why, size, "Cannot schedule an event in the past");
-            return 422;
-        }
-        order->scheduled = true;
+    if (!ha_time_parse(order->at, &at_ms)) {
+        return lacks_zone(order->at)
+                   ? refuse(ret_why, 400,
+                            "Timezone information is mandatory for the scheduled switchover")
+                   : refuse(ret_why, 422,
+                            "Unable to parse scheduled timestamp. It should be in an unambiguous "
+                            "format, e.g. ISO 8601");
     }
-    if (order->failover && order->leader[0] != '\0') {
-        order->failover = false;
-    }
-    if (order->leader[0] != '\0' && strcmp(order->leader, order->candidate) == 0) {
-        (void)snprintf(ret_why, size, "Switchover target and source are the same");
-        return 400;
-    }
-    if (order->scheduled) {
-        return 0;
-    }
-    if (order->leader[0] != '\0' && strcmp(order->leader, cluster->leader) != 0) {
-        (void)snprintf(ret_why, size, "leader name does not match");
-        return 412;
-    }
+    return at_ms > wall_ms ? 0 : refuse(ret_why, 422, "Cannot schedule switchover in the past");
+}
+
+static int check_feasible(const struct ha_cluster *cluster, const struct order *order,
+                          const char **ret_why)
+{
     const struct ha_member *candidate = ha_cluster_member(cluster, order->candidate);
+    if (order->leader[0] != '\0' && strcmp(order->leader, cluster->leader) != 0) {
+        return refuse(ret_why, 412, "leader name does not match");
+    }
     if (order->candidate[0] != '\0' && candidate == NULL) {
-        (void)snprintf(ret_why, size, "candidate does not exists");
-        return 412;
+        return refuse(ret_why, 412, "candidate does not exists");
     }
     if (order->candidate[0] != '\0' ? !can_take_over(candidate) : !somebody_can(cluster)) {
-        (void)snprintf(ret_why, size, "no good candidates have been found");
-        return 412;
+        return refuse(ret_why, 412, "no good candidates have been found");
     }
     return 0;
 }
 
+/* 0, or the code that refuses, with its words. The order of the checks is Patroni's. */
+static int check(const struct api_status *status, int64_t wall_ms, struct order *order,
+                 const char **ret_why)
+{
+    if (order->failover && order->candidate[0] == '\0') {
+        return refuse(ret_why, 400, "Failover could be performed only to a specific candidate");
+    }
+    if (!order->failover && order->leader[0] == '\0') {
+        return refuse(ret_why, 400, "Switchover could be performed only from a specific leader");
+    }
+    order->scheduled = order->at[0] != '\0';
+    int code = order->scheduled ? check_time(status, wall_ms, order, ret_why) : 0;
+    if (code != 0) {
+        return code;
+    }
+    if (status->paused && order->candidate[0] == '\0') {
+        return refuse(ret_why, 400,
+                      "Switchover is possible only to a specific candidate in a paused state");
+    }
+    if (order->failover && order->leader[0] != '\0') {
+        log_warning("a failover that names the leader '%s' is taken for a switchover",
+                    order->leader);
+        order->failover = false;
+    }
+    if (order->leader[0] != '\0' && strcmp(order->leader, order->candidate) == 0) {
+        return refuse(ret_why, 400, "Switchover target and source are the same");
+    }
+    return order->scheduled ? 0 : check_feasible(&status->cluster, order, ret_why);
+}
+
 /* --- waiting for the outcome ------------------------------------------------------------------ */
 
+/* Taken out before the reply: after the last one the server may be gone. */
 static void end_wait(struct api_server *server, struct api_wait *wait)
 {
     list_remove(&wait->link);
     server->wait_count--;
-    mem_free(wait);
 }
 
-/* True if it was answered. */
+static const char *noun_of(const struct api_wait *wait)
+{
+    return wait->failover ? "Failover" : "Switchover";
+}
+
+static void reply_changed(const struct api_wait *wait, const char *leader)
+{
+    if (wait->candidate[0] == '\0' || strcmp(wait->candidate, leader) == 0) {
+        api_reply_text(wait->exchange, 200, "Successfully %s over to \"%s\"",
+                       wait->failover ? "failed" : "switched", leader);
+    } else {
+        api_reply_text(wait->exchange, 200, "%s over to \"%s\" instead of \"%s\"",
+                       wait->failover ? "Failed" : "Switched", leader, wait->candidate);
+    }
+}
+
+/* True if the newest picture, or the time, decides it: then it was answered and is gone. */
 static bool look(struct api_server *server, struct api_wait *wait)
 {
     const struct ha_cluster *cluster = &server->status->cluster;
-    const char *word = wait->failover ? "Failed" : "Switched";
-    bool changed = cluster->leader[0] != '\0' && strcmp(cluster->leader, wait->old_leader) != 0;
+    bool led = cluster->leader[0] != '\0';
+    bool changed = led && strcmp(cluster->leader, wait->old_leader) != 0;
+    /* A view that has our write, or a later one, and no request: it was dropped. */
+    bool dropped = led && !cluster->failover.present && cluster->revision >= wait->revision;
+    bool late = clock_mono_ms(server->ports.clock) >= wait->deadline_mono_ms;
 
-    if (cluster->failover.present && wait->revision == 0) {
-        wait->revision = cluster->failover.revision;
-    }
-    if (changed) {
-        bool as_wished =
-            wait->candidate[0] == '\0' || strcmp(wait->candidate, cluster->leader) == 0;
-        api_reply_text(wait->exchange, 200,
-                       as_wished ? "Successfully %s over to \"%s\"" : "%s over to \"%s\" instead",
-                       as_wished ? (wait->failover ? "failed" : "switched") : word,
-                       cluster->leader);
-    } else if (wait->revision != 0 && !cluster->failover.present &&
-               cluster->failover.revision > wait->revision && cluster->leader[0] != '\0') {
-        api_reply_text(wait->exchange, 503, "%s failed",
-                       wait->failover ? "Failover" : "Switchover");
-    } else if (clock_mono_ms(server->ports.clock) >= wait->deadline_mono_ms) {
-        api_reply_text(wait->exchange, 503, "%s status unknown",
-                       wait->failover ? "Failover" : "Switchover");
-    } else {
+    if (!changed && !dropped && !late) {
         return false;
     }
+    end_wait(server, wait);
+    if (changed) {
+        reply_changed(wait, cluster->leader);
+    } else if (dropped) {
+        api_reply_text(wait->exchange, 503, "%s failed", noun_of(wait));
+    } else {
+        api_reply_text(wait->exchange, 503, "%s status unknown", noun_of(wait));
+    }
+    mem_free(wait);
     return true;
 }
 
@@ -144,10 +204,17 @@ void api_waits_look(struct api_server *server)
     LIST_EACH(item, &server->waits)
     {
         struct api_wait *wait = LIST_OWNER(item, struct api_wait, link);
-        if (wait->revision >= 0 && server->status != NULL && look(server, wait)) {
-            end_wait(server, wait);
+        if (wait->written) {
+            (void)look(server, wait);
         }
     }
+}
+
+static void reply_stopping(struct api_server *server, struct api_wait *wait)
+{
+    end_wait(server, wait);
+    api_reply_text(wait->exchange, 503, "the agent is stopping: %s status unknown", noun_of(wait));
+    mem_free(wait);
 }
 
 void api_waits_drop(struct api_server *server)
@@ -155,9 +222,8 @@ void api_waits_drop(struct api_server *server)
     LIST_EACH(item, &server->waits)
     {
         struct api_wait *wait = LIST_OWNER(item, struct api_wait, link);
-        if (wait->revision >= 0) { /* else on_ordered still comes, with ERR_CANCELED */
-            api_reply_text(wait->exchange, 503, "the agent is stopping: status unknown");
-            end_wait(server, wait);
+        if (wait->written) { /* else on_ordered still comes */
+            reply_stopping(server, wait);
         }
     }
 }
@@ -168,23 +234,33 @@ struct ordered {
     bool scheduled;
 };
 
-static void on_ordered(void *ctx, int rc, const struct error *err)
+static void on_ordered(void *ctx, int rc, int64_t revision, const struct error *err)
 {
-    struct ordered *ordered = ctx;
-    struct api_wait *wait = ordered->wait;
+    struct ordered ordered = *(struct ordered *)ctx;
+    struct api_wait *wait = ordered.wait;
+    mem_free(ctx);
 
-    if (rc != 0) {
-        api_reply_text(wait->exchange, 503, "failed to write failover key into DCS: %s",
-                       err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
-        end_wait(ordered->server, wait);
-    } else if (ordered->scheduled) {
-        api_reply_text(wait->exchange, 202, "Switchover scheduled");
-        end_wait(ordered->server, wait);
-    } else {
-        wait->revision = 0;
-        api_waits_look(ordered->server);
+    if (rc == 0 && !ordered.scheduled) {
+        wait->written = true;
+        wait->revision = revision;
+        if (ordered.server->closing > 0) {
+            reply_stopping(ordered.server, wait); /* no picture comes any more */
+        } else {
+            (void)look(ordered.server, wait);
+        }
+        return;
     }
-    mem_free(ordered);
+    end_wait(ordered.server, wait);
+    if (rc == 0) {
+        api_reply_text(wait->exchange, 202, "Switchover scheduled");
+    } else {
+        api_reply_text(wait->exchange, 503, "%s: %s",
+                       rc == ERR_UNKNOWN || rc == ERR_CANCELED
+                           ? "status unknown, writing the failover key into DCS was not answered"
+                           : "failed to write failover key into DCS",
+                       err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
+    }
+    mem_free(wait);
 }
 
 static void submit(struct api_server *server, struct http1_exchange *exchange,
@@ -209,7 +285,6 @@ static void submit(struct api_server *server, struct http1_exchange *exchange,
     json_decref(value);
     wait->exchange = exchange;
     wait->failover = order->failover;
-    wait->revision = -1; /* not written yet */
     wait->deadline_mono_ms = clock_mono_ms(server->ports.clock) +
                              2 * (loop_wait_ms > WAIT_MS_MIN ? loop_wait_ms : WAIT_MS_MIN);
     (void)snprintf(wait->old_leader, sizeof wait->old_leader, "%s", server->status->cluster.leader);
@@ -221,25 +296,27 @@ static void submit(struct api_server *server, struct http1_exchange *exchange,
                                           on_ordered, ordered, &err);
     mem_free(text);
     if (rc != 0) {
-        on_ordered(ordered, rc, &err);
+        on_ordered(ordered, rc, 0, &err);
     }
 }
 
 static void handle(struct api_server *server, struct http1_exchange *exchange,
                    const struct http1_request *request, bool failover)
 {
-    char why[256] = "";
+    const char *why = "";
+    struct order order = {.failover = failover};
+    struct error err = {0};
     json_t *body = api_body(exchange, request, false);
 
     if (body == NULL) {
         return;
     }
-    const char *candidate = text_of(body, "candidate");
-    struct order order = {.failover = failover,
-                          .leader = text_of(body, "leader"),
-                          .candidate = candidate[0] != '\0' ? candidate : text_of(body, "member"),
-                          .at = text_of(body, "scheduled_at")};
-    int code = check(server->status, clock_wall_ms(server->ports.clock), &order, why, sizeof why);
+    if (!read_order(body, &order, &err)) {
+        json_decref(body);
+        api_reply_text(exchange, 400, "%s", err.text);
+        return;
+    }
+    int code = check(server->status, clock_wall_ms(server->ports.clock), &order, &why);
     if (code != 0) {
         api_reply_text(exchange, code, "%s", why);
     } else if (server->wait_count >= API_WAITING_MAX) {
@@ -264,10 +341,19 @@ void api_failover(struct api_server *server, struct http1_exchange *exchange,
 
 /* --- dropping a scheduled one ----------------------------------------------------------------- */
 
-static void on_dropped(void *ctx, int rc, const struct error *err)
+struct dropping {
+    struct api_server *server;
+    struct http1_exchange *exchange;
+};
+
+static void on_dropped(void *ctx, int rc, int64_t revision, const struct error *err)
 {
-    struct http1_exchange *exchange = ctx;
+    struct dropping *dropping = ctx;
+    struct http1_exchange *exchange = dropping->exchange;
+    (void)revision;
     (void)err;
+    api_write_end(dropping->server);
+    mem_free(dropping);
     if (rc == 0) {
         api_reply_text(exchange, 200, "scheduled switchover deleted");
     } else {
@@ -286,9 +372,14 @@ void api_switchover_delete(struct api_server *server, struct http1_exchange *exc
         api_reply_text(exchange, 404, "no switchover is scheduled");
         return;
     }
+    if (!api_write_begin(server, exchange)) {
+        return;
+    }
+    struct dropping *dropping = mem_new(struct dropping);
+    *dropping = (struct dropping){.server = server, .exchange = exchange};
     int rc = server->ports.write_failover(server->ports.arg, "{}", failover->revision, on_dropped,
-                                          exchange, &err);
+                                          dropping, &err);
     if (rc != 0) {
-        on_dropped(exchange, rc, &err);
+        on_dropped(dropping, rc, 0, &err);
     }
 }

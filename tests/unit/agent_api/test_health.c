@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-enum { NOW = 1000 };
+enum { NOW = 1000, MONO_NOW = 70000, TTL = 300 };
 
 static struct api_status status; /* large: not on the stack */
 
@@ -28,6 +28,8 @@ static void set_replica(void)
     status.replica = true;
     status.streaming = true;
     status.initialized = true;
+    status.ttl_ms = TTL;
+    status.cluster.read_mono_ms = MONO_NOW;
     status.leader_lsn = 1000;
     status.replayed_lsn = 900;
     status.received_lsn = 1000;
@@ -36,7 +38,8 @@ static void set_replica(void)
 
 static int code(const char *path, const char *query)
 {
-    return api_health_code(&status, path, query, NOW);
+    struct api_now now = {.lease_ms = NOW, .mono_ms = MONO_NOW};
+    return api_health_code(&status, path, query, now);
 }
 
 static void primary_answers_200_only_within_the_lease_and_writable(void **state)
