@@ -2,40 +2,39 @@
 #include "base/clock.h"
 
 #include "base/assert.h"
+#include "base/lease_clock.h"
 
 #include <time.h>
 
-static int64_t read_ms(clockid_t id)
+enum { NS_PER_MS = 1000000 };
+
+static int64_t read_ns(void *arg, clockid_t id)
 {
     struct timespec now;
+    (void)arg;
     int rc = clock_gettime(id, &now);
     ASSERT(rc == 0);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 * NS_PER_MS + now.tv_nsec;
 }
 
 static int64_t real_mono(void *arg)
 {
-    (void)arg;
-    return read_ms(CLOCK_MONOTONIC);
+    return read_ns(arg, CLOCK_MONOTONIC) / NS_PER_MS;
 }
 
 static int64_t real_suspended(void *arg)
 {
-    (void)arg;
-    /* Two reads are never one instant: what is below a tick of slack is no suspension. */
-    int64_t gap = read_ms(CLOCK_BOOTTIME) - read_ms(CLOCK_MONOTONIC);
-    return gap < 0 ? 0 : gap;
+    return lease_clock_suspended_ns(read_ns, arg) / NS_PER_MS;
 }
 
 static int64_t real_lease(void *arg)
 {
-    return read_ms(CLOCK_MONOTONIC_RAW) + real_suspended(arg);
+    return lease_clock_ns(read_ns, arg) / NS_PER_MS;
 }
 
 static int64_t real_wall(void *arg)
 {
-    (void)arg;
-    return read_ms(CLOCK_REALTIME);
+    return read_ns(arg, CLOCK_REALTIME) / NS_PER_MS;
 }
 
 const struct clock *clock_real(void)

@@ -3,6 +3,8 @@
  * OOM) are taken where they are given, and their absence is part of the status. */
 #include "pgctl/fence/fence_setup.h"
 
+#include "base/lease_clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -246,17 +248,17 @@ pid_t fence_child_start(const struct fence_setup *setup, const struct fence_inst
 
 /* --- time and words --------------------------------------------------------------------------- */
 
-static int64_t read_ns(clockid_t id)
+static int64_t read_ns(void *arg, clockid_t id)
 {
     struct timespec now;
+    (void)arg;
     (void)clock_gettime(id, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 int64_t fence_lease_now_ms(void)
 {
-    int64_t suspended = read_ns(CLOCK_BOOTTIME) - read_ns(CLOCK_MONOTONIC);
-    return read_ns(CLOCK_MONOTONIC_RAW) / 1000000 + (suspended < 0 ? 0 : suspended / 1000000);
+    return lease_clock_ns(read_ns, NULL) / 1000000;
 }
 
 void fence_say(const char *fmt, ...)

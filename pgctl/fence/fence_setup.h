@@ -35,7 +35,8 @@ void fence_setup_close(struct fence_setup *setup);
 pid_t fence_child_start(const struct fence_setup *setup, const struct fence_instance *instance,
                         struct fence_request *request, int *ret_outcome_fd);
 
-/* The lease clock of base/clock.h. */
+/* The lease clock of base/clock.h, made by the same lease_clock.h: the agent's deadlines are
+ * compared with it. */
 int64_t fence_lease_now_ms(void);
 
 /* A line for the operator on standard error, unless that could block: a full pipe must not hold up
