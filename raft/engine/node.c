@@ -195,10 +195,7 @@ static void engine_timeout(struct raft_node *node)
 
 static void look_for_suspension(struct raft_node *node)
 {
-    /* Three looks: the two clocks behind it are never read at one instant. */
     int64_t suspended = clock_suspended_ms(node->env.clock);
-    suspended = earlier(suspended, clock_suspended_ms(node->env.clock));
-    suspended = earlier(suspended, clock_suspended_ms(node->env.clock));
     if (suspended > node->suspended_ms + NODE_SUSPENDED_SLACK_MS) {
         node_leases_restart(node);
     }

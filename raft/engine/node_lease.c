@@ -10,43 +10,18 @@
 #include "base/assert.h"
 
 #define NODE_LEASE_LOOK_MS_MAX 1000
-#define NODE_LEASE_CLOCK_LOOKS 3
-
-/* The lease clock is made of three clocks that are never read at one instant: a process that is
- * stopped between two of them reads it too late or too early, once. Where a lease is counted the
- * error must not shorten the wait: the latest of a few looks for its beginning, the earliest for
- * its end. */
-static int64_t lease_clock_latest(const struct raft_node *node)
-{
-    int64_t latest = clock_lease_ms(node->env.clock);
-    for (int i = 1; i < NODE_LEASE_CLOCK_LOOKS; i++) {
-        int64_t look = clock_lease_ms(node->env.clock);
-        latest = look > latest ? look : latest;
-    }
-    return latest;
-}
-
-static int64_t lease_clock_earliest(const struct raft_node *node)
-{
-    int64_t earliest = clock_lease_ms(node->env.clock);
-    for (int i = 1; i < NODE_LEASE_CLOCK_LOOKS; i++) {
-        int64_t look = clock_lease_ms(node->env.clock);
-        earliest = look < earliest ? look : earliest;
-    }
-    return earliest;
-}
 
 /* The clock is read after the apply: reading it before would shorten the wait of whoever is behind.
  */
 void node_leases_note(struct raft_node *node)
 {
-    store_leases_note(node->store, lease_clock_latest(node));
+    store_leases_note(node->store, clock_lease_ms(node->env.clock));
     node->lease_look_ms = node->now_ms; /* an earlier end may be in sight */
 }
 
 void node_leases_restart(struct raft_node *node)
 {
-    store_leases_restart(node->store, lease_clock_latest(node));
+    store_leases_restart(node->store, clock_lease_ms(node->env.clock));
     node->lease_look_ms = node->now_ms;
 }
 
@@ -139,7 +114,7 @@ void node_leases_pump(struct raft_node *node)
 {
     if (node->now_ms >= node->lease_look_ms) {
         int64_t next =
-            store_leases_due(node->store, lease_clock_earliest(node), propose_expire, node);
+            store_leases_due(node->store, clock_lease_ms(node->env.clock), propose_expire, node);
         /* No timer runs on the lease clock: sleep half of what remains and look again. */
         int64_t sleep =
             next < 0 || next / 2 > NODE_LEASE_LOOK_MS_MAX ? NODE_LEASE_LOOK_MS_MAX : next / 2;

@@ -74,8 +74,6 @@ struct fake_group {
     int64_t now;
     int64_t lease_skew;
     int64_t suspended;
-    unsigned lease_looks;
-    int64_t lease_jump; /* every third look at the lease clock is off by this much */
     uint64_t random;
     size_t count;
     struct fake_node nodes[FAKE_NODES_MAX];
@@ -99,8 +97,7 @@ static int64_t fake_mono(void *arg)
 static int64_t fake_lease(void *arg)
 {
     struct fake_group *group = arg;
-    int64_t jump = group->lease_looks++ % 3 == 0 ? group->lease_jump : 0;
-    return group->now + group->lease_skew + group->suspended + jump;
+    return group->now + group->lease_skew + group->suspended;
 }
 
 static int64_t fake_suspended(void *arg)

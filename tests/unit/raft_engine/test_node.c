@@ -510,22 +510,6 @@ static void a_restart_and_a_suspension_count_a_lease_afresh(void **state)
     fake_group_free(group);
 }
 
-static void a_lease_clock_that_is_misread_shortens_no_lease(void **state)
-{
-    (void)state;
-    for (int64_t jump = -500; jump <= 500; jump += 1000) {
-        struct fake_group *group = fake_group_new(3, 27);
-        group->lease_jump = jump;
-        fake_start_all(group);
-        struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
-        fake_run(group, 1000);
-        grant(group, leader, 7, 3000);
-        fake_run(group, 2990);
-        assert_true(lease_lives(leader, 7));
-        fake_group_free(group);
-    }
-}
-
 static void a_lease_that_came_with_a_snapshot_is_counted_from_then(void **state)
 {
     (void)state;
@@ -968,7 +952,6 @@ int main(void)
         cmocka_unit_test(a_lease_that_nobody_renews_is_expired_after_its_ttl),
         cmocka_unit_test(a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder),
         cmocka_unit_test(a_restart_and_a_suspension_count_a_lease_afresh),
-        cmocka_unit_test(a_lease_clock_that_is_misread_shortens_no_lease),
         cmocka_unit_test(a_lease_that_came_with_a_snapshot_is_counted_from_then),
         cmocka_unit_test(every_member_publishes_its_name_and_address),
         cmocka_unit_test(a_new_member_joins_as_standby_catches_up_and_votes),
