@@ -2,6 +2,10 @@
  * sink do not mix. A sink that would block loses lines, never time. */
 #include "base/log.h"
 
+#include "base/clock.h"
+#include "base/log_line.h"
+
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,23 +15,26 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_LINE_BYTES = 2048, LOG_JSON_BYTES = 2 * LOG_LINE_BYTES + 128 };
+_Static_assert(LOG_LINE_BYTES <= PIPE_BUF, "a pipe takes a line whole or not at all");
 
 static enum log_level level_max = LOG_LEVEL_INFO;
 static bool as_json;
 static unsigned long dropped_count;
-
-static const char *const level_names[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
+static struct log_repeat last;
 
 bool log_level_parse(const char *text, enum log_level *ret_level)
 {
-    if (strcasecmp(text, "critical") == 0) {
-        *ret_level = LOG_LEVEL_ERROR;
-        return true;
-    }
-    for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++) {
-        if (strcasecmp(text, level_names[i]) == 0) {
-            *ret_level = (enum log_level)i;
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } names[] = {
+        {"error", LOG_LEVEL_ERROR},     {"critical", LOG_LEVEL_ERROR}, {"fatal", LOG_LEVEL_ERROR},
+        {"warning", LOG_LEVEL_WARNING}, {"warn", LOG_LEVEL_WARNING},   {"info", LOG_LEVEL_INFO},
+        {"debug", LOG_LEVEL_DEBUG},     {"notset", LOG_LEVEL_DEBUG},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcasecmp(text, names[i].name) == 0) {
+            *ret_level = names[i].level;
             return true;
         }
     }
@@ -44,74 +51,69 @@ void log_json_set(bool on)
     as_json = on;
 }
 
-static size_t json_escape(char *out, size_t size, const char *text)
-{
-    size_t len = 0;
-    for (const char *p = text; *p != '\0' && len + 8 < size; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c == '"' || c == '\\') {
-            out[len++] = '\\';
-            out[len++] = (char)c;
-        } else if (c < 0x20) {
-            len += (size_t)snprintf(out + len, size - len, "\\u%04x", c);
-        } else {
-            out[len++] = (char)c;
-        }
-    }
-    out[len] = '\0';
-    return len;
-}
-
-static void emit(const char *line, size_t len)
+static bool emit(const char *line, size_t len)
 {
     struct pollfd sink = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&sink, 1, 0) != 1 || (sink.revents & POLLOUT) == 0) {
-        dropped_count++;
-        return;
+    return poll(&sink, 1, 0) == 1 && (sink.revents & POLLOUT) != 0 &&
+           write(STDERR_FILENO, line, len) >= 0;
+}
+
+/* Puts `note` behind the message, whose end gives way to it where there is no room. */
+static void message_note(char message[static LOG_MESSAGE_BYTES], const char *note)
+{
+    size_t len = strnlen(message, LOG_MESSAGE_BYTES - 1 - strlen(note));
+    (void)snprintf(message + len, LOG_MESSAGE_BYTES - len, "%s", note);
+}
+
+static bool put(enum log_level level, char message[static LOG_MESSAGE_BYTES])
+{
+    char line[LOG_LINE_BYTES];
+    char seconds[LOG_STAMP_BYTES];
+    char stamp[LOG_STAMP_BYTES];
+    struct timespec now;
+    struct tm utc;
+
+    if (dropped_count > 0) {
+        char note[48];
+        (void)snprintf(note, sizeof note, " dropped_lines=%lu", dropped_count);
+        message_note(message, note);
     }
-    if (write(STDERR_FILENO, line, len) < 0) {
+    log_message_clean(message); /* last: what was cut may end within a character */
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &utc);
+    (void)strftime(seconds, sizeof seconds, "%Y-%m-%d %H:%M:%S", &utc);
+    (void)snprintf(stamp, sizeof stamp, "%.24s,%03ld", seconds, now.tv_nsec / 1000000);
+    if (!emit(line, log_line_make(line, as_json, stamp, level, message))) {
         dropped_count++;
+        return false;
     }
+    dropped_count = 0;
+    return true;
 }
 
 void log_write(enum log_level level, const char *fmt, ...)
 {
-    char message[LOG_LINE_BYTES];
-    char line[LOG_JSON_BYTES];
-    char stamp[32];
-    struct timespec now;
-    struct tm utc;
+    char message[LOG_MESSAGE_BYTES];
+    enum log_level last_level = last.level;
+    unsigned long untold_count = 0;
     va_list args;
 
     if (level > level_max) {
         return;
     }
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    (void)gmtime_r(&now.tv_sec, &utc);
-    (void)strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &utc);
     va_start(args, fmt);
-    (void)vsnprintf(message, sizeof message, fmt, args);
+    int len = vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
-    for (char *p = message; *p != '\0'; p++) {
-        if (*p == '\n' || *p == '\r') {
-            *p = ' '; /* one fact, one line, whatever a message from outside contains */
-        }
+    if (len >= (int)sizeof message) {
+        message_note(message, "...");
     }
-    unsigned long dropped = dropped_count;
-    dropped_count = 0;
-    int len = 0;
-    if (as_json) {
-        char escaped[2 * LOG_LINE_BYTES];
-        (void)json_escape(escaped, sizeof escaped, message);
-        len = snprintf(line, sizeof line,
-                       "{\"asctime\": \"%s,%03ld\", \"levelname\": \"%s\", \"message\": \"%s\"}\n",
-                       stamp, now.tv_nsec / 1000000, level_names[level], escaped);
-    } else if (dropped > 0) {
-        len = snprintf(line, sizeof line, "%s,%03ld %s: %s dropped_lines=%lu\n", stamp,
-                       now.tv_nsec / 1000000, level_names[level], message, dropped);
-    } else {
-        len = snprintf(line, sizeof line, "%s,%03ld %s: %s\n", stamp, now.tv_nsec / 1000000,
-                       level_names[level], message);
+    if (log_repeat_note(&last, level, message, clock_mono_ms(clock_real()), &untold_count)) {
+        return;
     }
-    emit(line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
+    if (untold_count > 0) {
+        char note[LOG_MESSAGE_BYTES];
+        (void)snprintf(note, sizeof note, "the line before came again, repeats=%lu", untold_count);
+        (void)put(last_level, note);
+    }
+    last.told = put(level, message); /* a line that was lost is not repeated but tried again */
 }

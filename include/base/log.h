@@ -1,15 +1,17 @@
-/* One line per fact, to standard error. Never blocks: a line that the sink does not take at once is
- * dropped and counted, and the count is told with the next line that gets through. Only loop, api,
- * cli, dcs, app and main log; libraries return errors. Standard error is made non-blocking only
- * where that cannot touch another process (a pipe or a socket of our own); a file or terminal is
- * written directly. */
+/* One line per fact, to standard error, text or JSON. Never blocks: a line that the sink does not
+ * take at once is dropped and counted, and the count is told with the next line that gets through
+ * (dropped_lines=N). A line that comes again directly after itself is counted, and the count is
+ * told before the next other line, or after some seconds (repeats=N). What a message contains
+ * cannot make a second line, steer a terminal or break the JSON, and one that is too long ends in
+ * "...". Only loop, api, cli, dcs, app and main log, from the main thread; libraries return errors.
+ */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* "error", "warning", "info", "debug" and Python's names in any case; false if it is none of them.
- */
+/* The names of Python's levels in any case (critical is error, notset is debug); false if it is
+ * none of them. */
 _Bool log_level_parse(const char *text, enum log_level *ret_level);
 void log_level_set(enum log_level level);
 void log_json_set(_Bool on);
