@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_LOOK_MS = 200 };
+enum { WAIT_LOOK_MS = 200, ROUTES = 13 };
 
 struct api_status *api_status_new(void)
 {
@@ -218,21 +218,41 @@ static const struct {
     enum http1_method method;
     const char *segment;
     api_handler handler;
-} routes[] = {
-    {HTTP1_GET, "patroni", get_patroni},
-    {HTTP1_GET, "cluster", get_cluster},
-    {HTTP1_GET, "history", get_history},
-    {HTTP1_GET, "config", get_config},
-    {HTTP1_GET, "metrics", get_metrics},
-    {HTTP1_GET, "explain", get_explain},
-    {HTTP1_GET, "liveness", get_liveness},
-    {HTTP1_GET, "readiness", get_readiness},
-    {HTTP1_PATCH, "config", api_config_patch},
-    {HTTP1_PUT, "config", api_config_put},
-    {HTTP1_POST, "switchover", api_switchover},
-    {HTTP1_POST, "failover", api_failover},
-    {HTTP1_DELETE, "switchover", api_switchover_delete},
+    bool is_bulk; /* long documents, and what makes the node work: health checks go first */
+} routes[ROUTES] = {
+    {HTTP1_GET, "patroni", get_patroni, false},
+    {HTTP1_GET, "cluster", get_cluster, true},
+    {HTTP1_GET, "history", get_history, true},
+    {HTTP1_GET, "config", get_config, true},
+    {HTTP1_GET, "metrics", get_metrics, true},
+    {HTTP1_GET, "explain", get_explain, true},
+    {HTTP1_GET, "liveness", get_liveness, false},
+    {HTTP1_GET, "readiness", get_readiness, false},
+    {HTTP1_PATCH, "config", api_config_patch, true},
+    {HTTP1_PUT, "config", api_config_put, true},
+    {HTTP1_POST, "switchover", api_switchover, true},
+    {HTTP1_POST, "failover", api_failover, true},
+    {HTTP1_DELETE, "switchover", api_switchover_delete, true},
 };
+
+/* Index of the route; the number of routes = it has none. */
+static size_t route_of(const struct http1_request *request)
+{
+    const char *segment = request->path[0] == '/' ? request->path + 1 : request->path;
+    size_t len = strcspn(segment, "/");
+    size_t i = 0;
+    while (i < ROUTES && (routes[i].method != request->method || strlen(routes[i].segment) != len ||
+                          strncmp(routes[i].segment, segment, len) != 0)) {
+        i++;
+    }
+    return i;
+}
+
+static bool is_bulk(const struct http1_request *request)
+{
+    size_t route = route_of(request);
+    return route < ROUTES && routes[route].is_bulk;
+}
 
 static void health(struct api_server *server, struct http1_exchange *exchange,
                    const struct http1_request *request)
@@ -251,22 +271,16 @@ static void on_request(void *arg, struct http1_exchange *exchange,
                        const struct http1_request *request)
 {
     struct api_server *server = arg;
-    const char *segment = request->path[0] == '/' ? request->path + 1 : request->path;
-    size_t len = strcspn(segment, "/");
+    size_t route = route_of(request);
 
     if (server->status == NULL || server->closing > 0) {
         reply_code(exchange, 503);
         return;
     }
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        if (routes[i].method == request->method && strlen(routes[i].segment) == len &&
-            strncmp(routes[i].segment, segment, len) == 0) {
-            routes[i].handler(server, exchange, request);
-            return;
-        }
-    }
-    if (request->method == HTTP1_GET || request->method == HTTP1_HEAD ||
-        request->method == HTTP1_OPTIONS) {
+    if (route < ROUTES) {
+        routes[route].handler(server, exchange, request);
+    } else if (request->method == HTTP1_GET || request->method == HTTP1_HEAD ||
+               request->method == HTTP1_OPTIONS) {
         health(server, exchange, request);
     } else {
         api_reply_error(exchange, 501, "Server does not support this operation");
@@ -310,6 +324,7 @@ int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struc
         mem_free(server);
         return rc;
     }
+    http1_server_set_bulk(server->http, is_bulk);
     server->wait_timer.data = server;
     (void)uv_timer_init(loop, &server->wait_timer);
     (void)uv_timer_start(&server->wait_timer, on_wait_timer, WAIT_LOOK_MS, WAIT_LOOK_MS);

@@ -10,7 +10,8 @@
  *
  * Pipelining is where one client could take everything: so the next request is not looked at, nor
  * read, while a response still waits for the kernel (memory), and after a few requests the others
- * have their turn (time). */
+ * have their turn (time). Requests that cost much (is_bulk) have a turn of their own from the
+ * first: as many as fit into a few milliseconds, then whoever else has sent something. */
 #include "base/net/http1.h"
 
 #include "base/assert.h"
@@ -27,10 +28,13 @@
 enum {
     SWEEP_MS = 500,
     LINGER_MS = 1000,
+    GRACE_MS = 100,
     BACKLOG = 512,
     ADDRESS_MAX = HTTP1_CONNECTIONS_MAX / 2,
     LARGE_BYTES = 2 * HTTP1_HEAD_BYTES_MAX, /* whoever makes us hold more may have to go for it */
     TURN_REQUESTS_MAX = 8,                  /* of one connection in one turn of the loop */
+    TURN_NS = 5 * 1000 * 1000,              /* of those in `turns` together, or one request */
+    SEND_BUFFER_BYTES = 64 * 1024,          /* of the kernel: 512 who do not read take 64 MiB */
 };
 
 enum state { STATE_HEAD, STATE_BODY, STATE_BUSY, STATE_LINGER };
@@ -38,16 +42,18 @@ enum state { STATE_HEAD, STATE_BODY, STATE_BUSY, STATE_LINGER };
 struct http1_exchange {
     struct list link; /* in server->connections */
     struct list wait; /* in server->waiting, while the peer is waited for */
-    struct list turn; /* in server->turns, when it had its share and has more */
+    struct list turn; /* in server->turns: had its share and has more, or wants much */
     struct http1_server *server;
     struct stream *stream; /* NULL once closing */
     bool closed;           /* on_closed has been here */
     enum state state;
+    uint64_t since_ms; /* when it began to wait for its peer */
     uint64_t deadline_ms;
     struct buf in;
     size_t head_len;
     size_t body_len;
     bool stepping;
+    bool called; /* has the turn that a bulk request waits for */
     /* of the request that is being read or answered */
     char url[HTTP1_PATH_BYTES_MAX + 1];
     size_t url_len;
@@ -69,6 +75,7 @@ struct http1_server {
     uv_timer_t sweep;
     http1_handler handler;
     void *arg;
+    bool (*is_bulk)(const struct http1_request *request); /* NULL: none is */
     struct list connections;
     struct list waiting;
     struct list turns;
@@ -159,7 +166,8 @@ static void bound_memory(struct http1_server *server)
 
 static void wait_for_peer(struct http1_exchange *x, uint64_t ms)
 {
-    x->deadline_ms = uv_now(x->server->loop) + ms;
+    x->since_ms = uv_now(x->server->loop);
+    x->deadline_ms = x->since_ms + ms;
     list_remove(&x->wait);
     list_append(&x->server->waiting, &x->wait);
 }
@@ -392,6 +400,22 @@ static bool head_is_plain(const struct buf *in, size_t len)
     return true;
 }
 
+static void split_url(struct http1_exchange *x)
+{
+    static const char scheme[] = "http://";
+    char *path = x->url;
+    if (strncasecmp(path, scheme, strlen(scheme)) == 0) { /* as one writes to a proxy */
+        path += strlen(scheme);
+        path += strcspn(path, "/?");
+    }
+    char *query = strchr(path, '?');
+    if (query != NULL) {
+        *query++ = '\0';
+    }
+    x->request.path = path[0] == '\0' ? "/" : path;
+    x->request.query = query == NULL ? "" : query;
+}
+
 /* False: it was refused. */
 static bool parse_head(struct http1_exchange *x)
 {
@@ -441,27 +465,24 @@ static bool parse_head(struct http1_exchange *x)
     x->request.has_length = has_length;
     x->request.method = method_of(parser.method);
     x->url[x->url_len] = '\0';
+    split_url(x);
     return true;
 }
 
 static void hand_over(struct http1_exchange *x)
 {
-    static const char scheme[] = "http://";
-    char *path = x->url;
-    if (strncasecmp(path, scheme, strlen(scheme)) == 0) { /* as one writes to a proxy */
-        path += strlen(scheme);
-        path += strcspn(path, "/?");
-    }
-    char *query = strchr(path, '?');
-    if (query != NULL) {
-        *query++ = '\0';
-    }
-    x->request.path = path[0] == '\0' ? "/" : path;
-    x->request.query = query == NULL ? "" : query;
+    x->called = false;
     x->request.body = span_of(x->in.data + x->head_len, x->body_len);
     x->state = STATE_BUSY;
     list_remove(&x->wait);
     x->server->handler(x->server->arg, x, &x->request);
+}
+
+static void wait_for_turn(struct http1_exchange *x)
+{
+    list_remove(&x->turn);
+    list_append(&x->server->turns, &x->turn);
+    (void)uv_idle_start(&x->server->turn, on_turn);
 }
 
 /* Whether the next request is to wait: for its response's predecessor to be taken (on_drained goes
@@ -475,9 +496,18 @@ static bool must_pause(struct http1_exchange *x, unsigned served)
     }
     stream_read_stop(x->stream);
     if (!full) {
-        list_append(&x->server->turns, &x->turn);
-        (void)uv_idle_start(&x->server->turn, on_turn);
+        wait_for_turn(x);
     }
+    return true;
+}
+
+static bool must_wait_for_turn(struct http1_exchange *x)
+{
+    if (x->called || x->server->is_bulk == NULL || !x->server->is_bulk(&x->request)) {
+        return false;
+    }
+    stream_read_stop(x->stream);
+    wait_for_turn(x);
     return true;
 }
 
@@ -504,7 +534,8 @@ static void step(struct http1_exchange *x)
             x->state = STATE_BODY;
             wait_for_peer(x, HTTP1_BODY_MS);
         }
-        if (x->state != STATE_BODY || x->in.len < x->head_len + x->body_len) {
+        if (x->state != STATE_BODY || x->in.len < x->head_len + x->body_len ||
+            must_wait_for_turn(x)) {
             break;
         }
         served++;
@@ -561,18 +592,23 @@ static void go_on(struct http1_exchange *x)
 static void on_turn(uv_idle_t *idle)
 {
     struct http1_server *server = idle->data;
-    struct list now;
+    uint64_t until = uv_hrtime() + TURN_NS;
+    size_t count = 0;
     struct list *item;
 
-    list_init(&now); /* whoever is tired again comes into the next turn */
-    while ((item = list_first(&server->turns)) != NULL) {
-        list_remove(item);
-        list_append(&now, item);
+    LIST_EACH(waiting, &server->turns)
+    {
+        count++; /* whoever comes into the list from now on is for the next turn */
     }
-    while ((item = list_first(&now)) != NULL) { /* what a handler closes takes itself out */
-        list_remove(item);
-        go_on(LIST_OWNER(item, struct http1_exchange, turn));
-    }
+    do {
+        item = list_first(&server->turns);
+        if (item != NULL) {
+            struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, turn);
+            list_remove(item);
+            x->called = true;
+            go_on(x);
+        }
+    } while (item != NULL && --count > 0 && uv_hrtime() < until);
     if (list_empty(&server->turns)) {
         (void)uv_idle_stop(idle);
     }
@@ -601,22 +637,51 @@ static size_t count_from(const struct http1_server *server, struct net_ip ip)
     return count;
 }
 
-/* Room for one more: the one that has waited longest for its peer goes. */
+/* `ip` NULL: from anywhere. */
+static struct http1_exchange *longest_waiting(const struct http1_server *server,
+                                              const struct net_ip *ip)
+{
+    LIST_EACH(item, &server->waiting)
+    {
+        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
+        if (ip == NULL || net_ip_equal(stream_peer(x->stream)->ip, *ip)) {
+            return x;
+        }
+    }
+    return NULL;
+}
+
+static struct http1_exchange *oldest(const struct http1_server *server, const struct net_ip *ip)
+{
+    LIST_EACH(item, &server->connections)
+    {
+        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, link);
+        if (x->stream != NULL && x->state != STATE_BUSY &&
+            (ip == NULL || net_ip_equal(stream_peer(x->stream)->ip, *ip))) {
+            return x;
+        }
+    }
+    return NULL;
+}
+
+/* Room for one more: the one that has waited longest for its peer goes. Where nobody has waited for
+ * long, all the others ask without pause, and the newest would go before it could say a word: then
+ * it is the oldest connection. */
 static bool make_room(struct http1_server *server, struct net_ip ip)
 {
     bool crowded = server->count > ADDRESS_MAX && count_from(server, ip) >= ADDRESS_MAX;
     if (server->count < HTTP1_CONNECTIONS_MAX && !crowded) {
         return true;
     }
-    LIST_EACH(item, &server->waiting)
-    {
-        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
-        if (!crowded || net_ip_equal(stream_peer(x->stream)->ip, ip)) {
-            close_connection(x);
-            return true;
-        }
+    struct http1_exchange *leaves = longest_waiting(server, crowded ? &ip : NULL);
+    if (leaves != NULL && uv_now(server->loop) - leaves->since_ms < GRACE_MS) {
+        leaves = oldest(server, crowded ? &ip : NULL);
     }
-    return false;
+    if (leaves == NULL) {
+        return false;
+    }
+    close_connection(leaves);
+    return true;
 }
 
 void http1_server_serve(struct http1_server *server, struct stream *stream)
@@ -665,7 +730,8 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
 {
     struct http1_server *server = mem_new(struct http1_server);
     struct tcp_options options = {.user_timeout_ms = HTTP1_WRITE_MS,
-                                  .write_queue_bytes_max = 4 * HTTP1_BODY_BYTES_MAX};
+                                  .write_queue_bytes_max = 4 * HTTP1_BODY_BYTES_MAX,
+                                  .send_buffer_bytes = SEND_BUFFER_BYTES};
 
     server->loop = loop;
     server->handler = handler;
@@ -686,6 +752,12 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
     (void)uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     *ret_server = server;
     return 0;
+}
+
+void http1_server_set_bulk(struct http1_server *server,
+                           bool (*is_bulk)(const struct http1_request *request))
+{
+    server->is_bulk = is_bulk;
 }
 
 static void on_listener_closed(void *arg)

@@ -304,6 +304,9 @@ int tcp_stream_ready(struct tcp_stream *tcp, struct error *err)
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, tcp->options.keepalive_idle_s);
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    if (tcp->options.send_buffer_bytes > 0) {
+        set_option(fd, SOL_SOCKET, SO_SNDBUF, tcp->options.send_buffer_bytes);
+    }
     if (tcp->options.user_timeout_ms > 0) {
         set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, tcp->options.user_timeout_ms);
     }

@@ -64,6 +64,11 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
 void http1_server_stop(struct http1_server *server, void (*stopped)(void *arg), void *arg);
 uint16_t http1_server_port(const struct http1_server *server);
 
+/* Tells which requests cost more than a moment. They wait for a turn of their own, so that the
+ * others (health checks) never wait for many of them. PURE; the body is not there yet. */
+void http1_server_set_bulk(struct http1_server *server,
+                           bool (*is_bulk)(const struct http1_request *request));
+
 /* Serves a stream that was not accepted here, as if it had been: the stream is the server's. */
 void http1_server_serve(struct http1_server *server, struct stream *stream);
 

@@ -12,6 +12,7 @@ struct tcp_options {
     unsigned keepalive_idle_s;    /* 0 = 10; then 3 probes, 3 s apart */
     unsigned user_timeout_ms;     /* unacknowledged bytes may be this old; 0 = the kernel's */
     size_t write_queue_bytes_max; /* 0 = 1 MiB */
+    unsigned send_buffer_bytes;   /* what the kernel may hold of it; 0 = it grows as it likes */
 };
 
 struct tcp_listener;
