@@ -182,6 +182,12 @@ void raft_node_status(const struct raft_node *node, struct raft_status *ret_stat
  * ERR_BUSY otherwise: ask again later. */
 int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err) MUST_CHECK;
 
+/* Before an orderly stop. A leader takes nothing new into the log and hands its office to a
+ * connected voter, so that the others need no election. `done`, once: 0 when another one leads and
+ * has committed in its own term, or there was nothing to hand over (this member does not lead, or
+ * nobody is there to take it); ERR_TIMEOUT; ERR_CANCELED at a stop before that. */
+void raft_node_retire(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg);
+
 /* Membership; leader only, one change at a time, refusals of docs/consensus.md. `done` when applied
  * (rc 0), or with ERR_UNKNOWN when leadership was lost before. ERR_UNAVAILABLE: not the leader;
  * ERR_BUSY: a change is open, a living voter is behind, or the standby has not caught up: ask again

@@ -136,6 +136,7 @@ static void rearm(struct raft_node *node)
     delay = earlier(delay, node_proposals_delay(node));
     delay = earlier(delay, node_reads_delay(node));
     delay = earlier(delay, node_leases_delay(node));
+    delay = earlier(delay, node_retire_delay(node));
     bool change_waits = node->change.open && !node->change.submitted;
     if (change_waits || (node->barrier_wanted && node_is_leader(node))) {
         delay = earlier(delay, node->pump_look_ms - node->now_ms);
@@ -151,6 +152,7 @@ static void node_settle(struct raft_node *node)
 {
     if (!node->dead) {
         node_apply(node);
+        node_retire_settle(node);
     }
     node->running = false;
 }
@@ -220,6 +222,7 @@ void raft_node_tick(struct raft_node *node)
         node_leases_pump(node);
         node_change_pump(node);
         node_proposals_pump(node);
+        node_retire_pump(node);
         node_reads_pump(node);
     }
     node_leave(node);
@@ -442,6 +445,7 @@ static void node_free(struct raft_node *node)
     node_proposals_cancel(node);
     node_reads_cancel(node);
     node_change_lost(node, ERR_CANCELED);
+    node_retire_cancel(node);
     node_submits_drop(node);
     node->firing = true;
     while (!list_empty(&node->calls)) {

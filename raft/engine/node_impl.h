@@ -9,6 +9,7 @@
  *   node_read.c     ReadIndex
  *   node_lease.c    leases that have run out; our own member record
  *   node_members.c  membership, transfer, status
+ *   node_retire.c   an orderly stop: a leader hands its office over
  *
  * Order inside one entry point: step(s), each with all its effects; then settle = apply what is
  * committed; then the callbacks that became due; then the timer. User callbacks run only there,
@@ -143,6 +144,15 @@ struct node_change {
     void *arg;
 };
 
+/* See node_retire.c. */
+struct node_retire {
+    bool open; /* `done` is still to be called */
+    bool led;
+    int64_t deadline_ms;
+    raft_done done;
+    void *arg;
+};
+
 /* The commit index that a follower has heard of. */
 struct node_told {
     uint64_t id;
@@ -211,6 +221,7 @@ struct raft_node {
     bool member_pending;
 
     struct node_change change;
+    struct node_retire retire;
     struct list calls; /* struct node_call */
 };
 
@@ -294,5 +305,14 @@ void node_change_pump(struct raft_node *node);
 void node_change_applied(struct raft_node *node, uint64_t index, uint64_t term);
 void node_change_lost(struct raft_node *node, int rc);
 bool node_own_term_committed(const struct raft_node *node);
+/* raft_node_transfer from inside an entry point, whatever else waits here. */
+int node_transfer(struct raft_node *node, uint64_t id, struct error *err) MUST_CHECK;
+
+/* --- node_retire.c ---------------------------------------------------------------------------- */
+void node_retire_pump(
+    struct raft_node *node); /* after node_proposals_pump, which tells the commit */
+void node_retire_settle(struct raft_node *node);
+void node_retire_cancel(struct raft_node *node);
+int64_t node_retire_delay(const struct raft_node *node);
 
 #endif

@@ -49,7 +49,7 @@ static bool voters_are_current(const struct raft_node *node, uint64_t but, bool 
 
 static int change_check(const struct raft_node *node, uint64_t leaving, struct error *err)
 {
-    if (node->dead || !node_is_leader(node)) {
+    if (node->dead || !node_is_leader(node) || node->retire.open) {
         return error_set(err, ERR_UNAVAILABLE, "this member does not lead the Raft group");
     }
     if (node->change.open || node->guards.change_open || raft_transferee(&node->raft) != 0) {
@@ -236,12 +236,9 @@ void node_change_lost(struct raft_node *node, int rc)
 
 /* --- transfer --------------------------------------------------------------------------------- */
 
-int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
+int node_transfer(struct raft_node *node, uint64_t id, struct error *err)
 {
     struct raft_event event = {.type = RAFT_TRANSFER};
-    if (node->dead || node->running || !node_is_leader(node)) {
-        return error_set(err, ERR_BUSY, "this member does not lead the Raft group");
-    }
     if (id == node->id || !configuration_is_voter(&node->configuration, id)) {
         return error_set(err, ERR_NOT_FOUND, "member %llx is no other voter",
                          (unsigned long long)id);
@@ -250,16 +247,28 @@ int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
         raft_transferee(&node->raft) != 0 || catch_up_runs(node)) {
         return error_set(err, ERR_BUSY, "a change of the group is under way");
     }
-    if (!node_proposals_idle(node) || node->job_count > 0 ||
-        match_of(node, id) != log_cache_last(&node->cache) || !is_connected(node, id)) {
+    if (node->job_count > 0 || match_of(node, id) != log_cache_last(&node->cache) ||
+        !is_connected(node, id)) {
         return error_set(err, ERR_BUSY, "the Raft group is not quiet");
     }
     event.transfer.server_id = id;
-    node_enter(node);
     int rv = node_step(node, &event, false);
+    return rv == 0 ? 0 : error_set(err, ERR_BUSY, "transfer: %s", raft_strerror(rv));
+}
+
+int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
+{
+    if (node->dead || node->running || !node_is_leader(node)) {
+        return error_set(err, ERR_BUSY, "this member does not lead the Raft group");
+    }
+    if (!node_proposals_idle(node)) {
+        return error_set(err, ERR_BUSY, "the Raft group is not quiet");
+    }
+    node_enter(node);
+    int rc = node_transfer(node, id, err);
     node->running = false;
     node_kick(node);
-    return rv == 0 ? 0 : error_set(err, ERR_BUSY, "transfer: %s", raft_strerror(rv));
+    return rc;
 }
 
 /* --- status ----------------------------------------------------------------------------------- */

@@ -294,10 +294,11 @@ void node_proposals_pump(struct raft_node *node)
     if (!node_is_leader(node) || raft_transferee(&node->raft) != 0) {
         return;
     }
-    if (node->barrier_wanted) {
+    bool takes = !node->retire.open;
+    if (node->barrier_wanted && takes) {
         submit_barrier(node);
     }
-    while (!list_empty(&node->submits) && node->job_count < NODE_JOBS_MAX) {
+    while (takes && !list_empty(&node->submits) && node->job_count < NODE_JOBS_MAX) {
         if (!submit_batch(node)) {
             break;
         }

@@ -365,7 +365,8 @@ int node_step(struct raft_node *node, struct raft_event *event, bool stale_messa
     }
     mirror_configuration(node);
     role_changed(node);
-    node->pump_wanted = node->pump_wanted || (node_is_leader(node) && node_commit_is_untold(node));
+    node->pump_wanted = node->pump_wanted || (node_is_leader(node) &&
+                                              (node->retire.open || node_commit_is_untold(node)));
     return 0;
 }
 
