@@ -47,9 +47,10 @@ HEAP_EXEMPT = ("base/mem.c",
 UNFINISHED = re.compile(r"\b(FIX" r"ME|TO" r"DO|XX" r"X)\b")  # split, so as not to find itself
 
 # Functions that the simulator gives itself; everything else has to come from the archives. All are effects: the clocks, the
-# sink of the log, the socket to the fence process, the group (directory and port) round the node.
+# sink of the log, the socket to the fence process, the group (directory, port, links) round the node.
 SIMULATED = {"clock_real", "random_real", "log_write", "log_level_parse", "log_level_set", "log_json_set",
-             "fence_client_connected", "fence_client_page", "fence_client_status", "raft_group_node"}
+             "fence_client_connected", "fence_client_page", "fence_client_status", "raft_group_node", "peers_peer",
+             "peers_tell"}
 # Functions that it looks at on their way (--wrap): it calls the real one and spoils it only where a seeded fault says so.
 WRAPPED = {"store_apply", "store_leases_due", "fopen"}
 # Rooms whose shipping objects the simulator has to run.

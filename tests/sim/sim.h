@@ -3,12 +3,15 @@
  * generator from the seed are the only sources of order, so a seed replays exactly.
  *
  *   sim_world.c   event heap, generator, clocks, network
- *   sim_member.c  one Raft member: disk model, start, crash
+ *   sim_disk.c    what a member stored, and what a crash leaves of it
+ *   sim_member.c  one Raft member: start, crash, damage, an empty directory
+ *   sim_group.c   who joins and who was removed: the shipping rules of the group on models of peers
  *   sim_store.c   what is applied: hash chain, exactly once, lease log
  *   sim_load.c    clients with unique commands
  *   sim_machine.c what outlives an agent on its host: PostgreSQL and the fence
  *   sim_instance.c, sim_agent.c   the shipping HA loop on models of its handles
  *   sim_faults.c  what breaks, and the healing
+ *   sim_drill.c, sim_drills_*.c   hand-written sequences with exact expectations and time limits
  *   sim_main.c    options and runs
  *
  * Time: `now` is true time in ms, which no node can see. A node's clocks have an offset and a rate
@@ -26,7 +29,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIM_NODES_MAX 5
+#define SIM_NODES_MAX   5
+#define SIM_ELECTION_MS 500
+#define SIM_CLUSTER_ID  0xc1057e4u
 
 enum sim_mode { SIM_STORE, SIM_CLUSTER };
 
@@ -35,10 +40,17 @@ struct sim_mutation {
     bool without_fence; /* the fence never acts */
     bool expire_early;  /* a member proposes Expire after half of the ttl */
     bool amnesia;       /* a crash loses the whole disk queue and what was synced last */
+    bool forget_vote;   /* whom a member voted for is not stored */
+    bool stale_read;    /* reads are answered from the own copy, nobody is asked */
+    bool slow_clock;    /* the lease clock of each primary is slower than rho allows */
 };
+
+struct sim_drill;
 
 struct sim_options {
     uint64_t seed;
+    const struct sim_drill *drill; /* NULL: a sweep of random faults */
+    int64_t ttl_ms;                /* of the leader lease; 0 = by the seed */
     enum sim_mode mode;
     int64_t fault_ms; /* length of the safety phase */
     bool trace;
@@ -81,11 +93,15 @@ struct sim_disk {
     size_t queue_count;
     bool syncing;
     bool slow;
+    bool full;      /* nothing can be written */
+    bool full_told; /* the member knows */
+    bool failing;   /* the next sync ends in an I/O error */
 };
 
 /* --- one node --------------------------------------------------------------------------------- */
 
 struct sim_agent; /* sim_agent.c: the HA loop on this node */
+struct sim_group; /* sim_group.c */
 struct sim_holder;
 
 struct sim_node {
@@ -110,6 +126,7 @@ struct sim_node {
     uint64_t commit_seen;
     struct sim_holder *holder; /* sim_load.c: it competes for the lease */
     struct sim_agent *agent;
+    struct sim_group *group;
 };
 
 struct sim_world {
@@ -124,12 +141,18 @@ struct sim_world {
     struct sim_node nodes[SIM_NODES_MAX];
     /* Network: cut[from][to] = nothing passes. */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
-    struct list frames; /* on their way */
+    int64_t late_ms[SIM_NODES_MAX][SIM_NODES_MAX]; /* added to the way of each frame */
+    struct list frames;                            /* on their way */
+    bool recording;
+    struct list recorded; /* what was sent since sim_record */
     unsigned loss_permille;
     unsigned duplicate_permille;
     bool slow_network;
     bool faults_on;
     bool agents_off;
+    bool membership;       /* somebody was wiped or removed: the group's rules have work to do */
+    bool stops_hang;       /* each fast stop of PostgreSQL does */
+    bool primaries_silent; /* nothing is written */
     struct sim_log *log;   /* sim_store.c */
     struct sim_load *load; /* sim_load.c */
     const char *failure;   /* first broken rule; NULL = none */
@@ -155,20 +178,44 @@ void sim_node_pause(struct sim_node *node, int64_t ms);
 void sim_run_until(struct sim_world *world, int64_t until_ms);
 int64_t sim_node_clock(const struct sim_node *node);
 void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame);
+/* Everything sent between the two, once more to whoever still runs; what is recorded is gone then.
+ */
+void sim_record(struct sim_world *world);
+void sim_replay(struct sim_world *world, unsigned times);
 void sim_fail(struct sim_world *world, const char *rule, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void sim_trace(const struct sim_world *world, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* sim_disk.c */
+extern const struct raft_storage_ops sim_disk_ops;
+void sim_disk_append(struct sim_node *node, const struct raft_entry_rec *entry);
+void sim_disk_crash(struct sim_node *node);          /* some of the queue is durable */
+void sim_disk_give_back(struct sim_disk *disk);      /* the member has stopped */
+bool sim_disk_is_blank(const struct sim_disk *disk); /* no term, vote or entry was ever stored */
+void sim_disk_empty(struct sim_disk *disk);
+
 /* sim_member.c */
 void sim_member_found(struct sim_world *world); /* entry 1 on every disk */
 void sim_member_start(struct sim_node *node);
 void sim_member_crash(struct sim_node *node);
+void sim_member_damage(struct sim_node *node); /* what it stored; it is down */
+void sim_member_wipe(struct sim_node *node);   /* empties its directory: a new member; it is down */
 void sim_member_free(struct sim_node *node);
+struct sim_node *sim_node_of_id(struct sim_world *world, uint64_t id);
 /* Both ways; whatever runs there. */
 bool sim_world_linked(const struct sim_world *world, unsigned a, unsigned b);
 bool sim_member_reachable(const struct sim_world *world, unsigned from, unsigned to);
 struct sim_node *sim_leader(struct sim_world *world); /* that of the highest term; NULL = none */
+
+/* sim_group.c */
+bool sim_group_found(struct sim_node *node); /* a partner that has a group can be reached */
+void sim_group_started(struct sim_node *node);
+void sim_group_stopping(struct sim_node *node); /* before the member stops, and ... */
+void sim_group_free(struct sim_node *node);     /* ... after it */
+void sim_group_heard(struct sim_node *node, uint64_t from);
+/* Everybody runs, and all know the same group: these members, all of them voters. */
+bool sim_group_whole(struct sim_world *world);
 
 /* sim_store.c: one world at a time, the hooks of the wrapped store functions find it here. */
 void sim_log_open(struct sim_world *world);
@@ -197,6 +244,7 @@ void sim_faults_start(struct sim_world *world);
 void sim_faults_heal(struct sim_world *world);
 void sim_faults_restart(struct sim_node *node, int64_t delay_ms);
 void sim_faults_isolate(struct sim_node *node);
+void sim_faults_mend(struct sim_world *world); /* the network */
 
 /* sim_agent.c */
 void sim_agents_open(struct sim_world *world);
@@ -208,5 +256,13 @@ void sim_agents_fault(struct sim_world *world);
 void sim_agents_stop(struct sim_world *world);
 bool sim_agents_serve(struct sim_world *world);   /* a primary is writable */
 bool sim_agents_settled(struct sim_world *world); /* one primary, everybody streams from it */
+void sim_agent_terminate(struct sim_node *node);  /* SIGTERM */
+/* The leader key was acquired by `holder`: nobody else can commit any more. */
+void sim_agents_acquired(struct sim_world *world, struct span holder);
+/* The host of this node is lost, its data too if another primary has them. */
+void sim_agent_host_lost(struct sim_node *node);
+
+/* sim_drill.c */
+void sim_drill_run(struct sim_world *world);
 
 #endif

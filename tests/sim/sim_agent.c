@@ -189,6 +189,14 @@ static void on_exit_asked(struct agent *agent, int status)
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
+void sim_agent_terminate(struct sim_node *node)
+{
+    ASSERT(node->agent != NULL);
+    sim_running = node;
+    node->agent->agent.facts.request = HA_REQUEST_SHUTDOWN;
+    cycle_request(&node->agent->agent);
+}
+
 static json_t *dynamic_document(const struct sim_world *world)
 {
     return json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", (int)(sim_ttl_ms(world) / 1000),
@@ -355,6 +363,35 @@ void sim_check_removal(const struct sim_machine *machine)
         }
     }
     sim_fail(world, "no data is removed without a primary", "%s", machine->node->name);
+}
+
+/* Invariant I5, the sharper half of "one writable primary": when somebody acquires the lease, the
+ * fence of everybody else has done its work already. */
+void sim_agents_acquired(struct sim_world *world, struct span holder)
+{
+    for (size_t i = 0; i < world->node_count; i++) {
+        const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
+        if (machine->writable && !span_equal_str(holder, world->nodes[i].name)) {
+            sim_fail(world, "nobody can write when another acquires the lease",
+                     "%s when %.*s acquires", world->nodes[i].name, (int)holder.len,
+                     (const char *)holder.data);
+        }
+    }
+}
+
+void sim_agent_host_lost(struct sim_node *node)
+{
+    struct sim_machine *machine = sim_machine_of(node);
+    bool others = false;
+    for (size_t i = 0; i < node->world->node_count; i++) {
+        const struct sim_machine *other = sim_machine_of(&node->world->nodes[i]);
+        others = others || (other != machine && other->writable && other->phase == SIM_UP);
+    }
+    sim_machine_power_off(machine);
+    if (others && sim_chance(node->world, 500)) {
+        sim_trace(node->world, "%s: its data directory is lost, too", node->name);
+        sim_machine_erase(machine);
+    }
 }
 
 bool sim_agents_serve(struct sim_world *world)

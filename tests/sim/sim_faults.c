@@ -1,4 +1,8 @@
-/* What breaks, and the healing. One fault is drawn every few hundred ms; several last at once. */
+/* What breaks, and the healing. One fault is drawn every few hundred ms; several last at once.
+ *
+ * What a member stored is lost or damaged at one member at a time, and only while the group is
+ * whole: of each committed entry a majority of the voters has a copy, and a voter that is gone has
+ * none. */
 #include "sim.h"
 
 enum { FAULT_MS_MAX = 3000 };
@@ -52,12 +56,13 @@ void sim_faults_isolate(struct sim_node *node)
     }
 }
 
-static void mend(struct sim_world *world)
+void sim_faults_mend(struct sim_world *world)
 {
     sim_trace(world, "network is whole");
     for (size_t i = 0; i < world->node_count; i++) {
         for (size_t j = 0; j < world->node_count; j++) {
             world->cut[i][j] = false;
+            world->late_ms[i][j] = 0;
         }
     }
     world->slow_network = false;
@@ -80,6 +85,66 @@ static void pause(struct sim_node *node)
     }
 }
 
+/* --- storage and membership ------------------------------------------------------------------- */
+
+static void space_again(void *arg, uint64_t a, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)a;
+    (void)b;
+    sim_trace(node->world, "%s: the disk has space again", node->name);
+    node->disk.full = false;
+}
+
+static void fill_disk(struct sim_node *node)
+{
+    int64_t ms = 500 + (int64_t)sim_below(node->world, 8000);
+    sim_trace(node->world, "%s: the disk is full for %lld ms", node->name, (long long)ms);
+    node->disk.full = true;
+    sim_at(node->world, ms, space_again, node, 0, 0);
+}
+
+static void lose_storage(struct sim_node *node, bool damage)
+{
+    struct sim_world *world = node->world;
+    if (!sim_group_whole(world)) {
+        return;
+    }
+    world->membership = true;
+    sim_trace(world, "%s: its Raft directory is %s", node->name, damage ? "damaged" : "lost");
+    sim_member_crash(node);
+    if (damage) {
+        sim_member_damage(node);
+    } else if (world->options.mode == SIM_CLUSTER) {
+        sim_agent_host_lost(node);
+    }
+    sim_member_wipe(node);
+    sim_faults_restart(node, 20 + (int64_t)sim_below(world, 6000));
+}
+
+static void on_removed(void *arg, int rc, const struct store_result *result)
+{
+    (void)arg;
+    (void)rc;
+    (void)result;
+}
+
+static void remove_member(struct sim_world *world)
+{
+    struct sim_node *leader = sim_leader(world);
+    struct sim_node *node = any_node(world);
+    if (leader == NULL || leader == node || leader->paused || !sim_group_whole(world)) {
+        return;
+    }
+    sim_running = leader;
+    if (raft_node_remove(leader->raft, node->id, on_removed, NULL, NULL) == 0) {
+        world->membership = true;
+        sim_trace(world, "%s is to remove %s from the group", leader->name, node->name);
+    }
+}
+
+/* --- drawing ---------------------------------------------------------------------------------- */
+
 static void fault(void *arg, uint64_t a, uint64_t b)
 {
     struct sim_world *world = arg;
@@ -89,7 +154,7 @@ static void fault(void *arg, uint64_t a, uint64_t b)
         return;
     }
     struct sim_node *leader = sim_leader(world);
-    switch (sim_below(world, world->options.mode == SIM_CLUSTER ? 18 : 14)) {
+    switch (sim_below(world, world->options.mode == SIM_CLUSTER ? 25 : 20)) {
     case 0:
     case 1: crash(any_node(world)); break;
     case 2: crash(leader != NULL ? leader : any_node(world)); break;
@@ -103,11 +168,17 @@ static void fault(void *arg, uint64_t a, uint64_t b)
     case 6: sim_faults_isolate(any_node(world)); break;
     case 7: sim_faults_isolate(leader != NULL ? leader : any_node(world)); break;
     case 8:
-    case 9: mend(world); break;
+    case 9: sim_faults_mend(world); break;
     case 10: pause(any_node(world)); break;
     case 11: any_node(world)->disk.slow ^= true; break;
     case 12: world->slow_network ^= true; break;
     case 13: transfer(world); break;
+    case 14: fill_disk(any_node(world)); break;
+    case 15: fill_disk(leader != NULL ? leader : any_node(world)); break;
+    case 16: any_node(world)->disk.failing = true; break;
+    case 17: lose_storage(any_node(world), true); break;
+    case 18: lose_storage(any_node(world), false); break;
+    case 19: remove_member(world); break;
     default: sim_agents_fault(world); break;
     }
     sim_at(world, 100 + (int64_t)sim_below(world, FAULT_MS_MAX), fault, world, 0, 0);
@@ -123,9 +194,11 @@ void sim_faults_heal(struct sim_world *world)
 {
     sim_trace(world, "--- everything heals");
     world->faults_on = false;
-    mend(world);
+    sim_faults_mend(world);
     for (size_t i = 0; i < world->node_count; i++) {
         world->nodes[i].disk.slow = false;
+        world->nodes[i].disk.full = false;
+        world->nodes[i].disk.failing = false;
         restart(&world->nodes[i], 0, 0);
     }
 }

@@ -88,7 +88,7 @@ static void call_later(struct instance_call *call, int64_t delay_ms)
 
 static int64_t between(const struct pg_instance *instance, int64_t low, int64_t high)
 {
-    return low + (int64_t)sim_below(instance->machine->node->world, (uint64_t)(high - low + 1));
+    return sim_machine_takes(instance->machine, low, high);
 }
 
 static void finish_rc(struct instance_call *call)
@@ -610,13 +610,7 @@ static void finish_remove(struct instance_call *call)
     if (machine->dir == PG_DIR_VALID) {
         sim_check_removal(machine);
     }
-    machine->dir = PG_DIR_EMPTY;
-    machine->unfinished = PG_UNFINISHED_NONE;
-    machine->system_id = 0;
-    machine->wal = (struct sim_wal){0};
-    machine->standby_signal = false;
-    machine->backup_label = false;
-    machine->control = PG_CONTROL_UNKNOWN;
+    sim_machine_erase(machine);
     call_end(call, 0, "");
 }
 

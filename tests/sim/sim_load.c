@@ -98,6 +98,10 @@ static void read_all(struct sim_node *node)
 {
     struct call *call = call_new(node);
     call->revision = node->world->load->revision_acknowledged;
+    if (node->world->options.mutation.stale_read) {
+        on_read(call, 0, NULL);
+        return;
+    }
     if (raft_node_read(node->raft, 2000, on_read, call, NULL) != 0) {
         mem_free(call);
     }
@@ -111,11 +115,22 @@ static bool counts_as_holder(const struct sim_node *node)
            sim_node_clock(node) < node->holder->lease.deadline_ms;
 }
 
+static bool acquired(const struct store *store, const char *key, struct store_kv *ret_leader)
+{
+    return store_get(store, span_str(key), ret_leader) &&
+           ret_leader->create_revision == store_revision(store) && ret_leader->version == 1;
+}
+
 void sim_lease_applied(struct sim_world *world, const struct store *store)
 {
     struct store_kv leader;
-    if (!store_get(store, span_str("lease/leader"), &leader) ||
-        leader.create_revision != store_revision(store) || leader.version != 1) {
+    if (world->options.mode == SIM_CLUSTER) {
+        if (acquired(store, "/service/sim/leader", &leader)) {
+            sim_agents_acquired(world, leader.value);
+        }
+        return;
+    }
+    if (!acquired(store, "lease/leader", &leader)) {
         return;
     }
     for (size_t i = 0; i < world->node_count; i++) {

@@ -97,9 +97,11 @@ static void run_at(struct sim_machine *machine, int64_t delay_ms, sim_fn fn, uin
     sim_at(machine->node->world, delay_ms, fn, machine, machine->run, b);
 }
 
-static int64_t between(struct sim_machine *machine, int64_t low, int64_t high)
+int64_t sim_machine_takes(const struct sim_machine *machine, int64_t low, int64_t high)
 {
-    return low + (int64_t)sim_below(machine->node->world, (uint64_t)(high - low + 1));
+    struct sim_world *world = machine->node->world;
+    int64_t range = world->options.drill != NULL ? (high - low) / 8 : high - low;
+    return low + (int64_t)sim_below(world, (uint64_t)(range + 1));
 }
 
 /* --- life of the postmaster ------------------------------------------------------------------- */
@@ -150,9 +152,9 @@ void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int
     machine->status.starts++;
     sim_trace(machine->node->world, "%s starts PostgreSQL as %s", machine->node->name,
               machine->recovery ? "standby" : "primary");
-    int64_t delay = between(machine, 50, 600);
+    int64_t delay = sim_machine_takes(machine, 50, 600);
     run_at(machine, delay, up, 0);
-    run_at(machine, delay + between(machine, 10, 300), replayed, 0);
+    run_at(machine, delay + sim_machine_takes(machine, 10, 300), replayed, 0);
 }
 
 /* Nothing of the instance is left. */
@@ -226,7 +228,7 @@ void sim_machine_kill(struct sim_machine *machine, int64_t within_ms)
     }
     machine->phase = SIM_STOPPING;
     machine->status.killing = true;
-    run_at(machine, between(machine, 0, within_ms), killed, 0);
+    run_at(machine, (int64_t)sim_below(machine->node->world, (uint64_t)within_ms + 1), killed, 0);
 }
 
 void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)
@@ -236,15 +238,16 @@ void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)
     }
     machine->phase = SIM_STOPPING;
     if (mode == FENCE_STOP_IMMEDIATE) {
-        run_at(machine, between(machine, 1, 50), killed, 0);
+        run_at(machine, sim_machine_takes(machine, 1, 50), killed, 0);
         return;
     }
-    if (sim_chance(machine->node->world, 150)) {
+    const struct sim_world *world = machine->node->world;
+    if (world->options.drill != NULL ? world->stops_hang : sim_chance(machine->node->world, 150)) {
         return; /* hangs: a backend does not end, and might still commit; whoever waits has to kill
                  */
     }
-    run_at(machine, between(machine, 0, 40), backends_gone, 0);
-    run_at(machine, between(machine, 41, 700), stopped_fast, 0);
+    run_at(machine, sim_machine_takes(machine, 0, 40), backends_gone, 0);
+    run_at(machine, sim_machine_takes(machine, 41, 700), stopped_fast, 0);
 }
 
 static void checkpointed(void *arg, uint64_t run, uint64_t b)
@@ -278,14 +281,14 @@ static void promoted(void *arg, uint64_t run, uint64_t timeline)
     machine->receiving = false;
     machine->control = PG_CONTROL_IN_PRODUCTION;
     become_writable(machine);
-    run_at(machine, between(machine, 50, 1000), checkpointed, 0);
+    run_at(machine, sim_machine_takes(machine, 50, 1000), checkpointed, 0);
 }
 
 /* The signal is sent: from here on it happens whatever becomes of the agent. */
 void sim_machine_promote(struct sim_machine *machine, uint32_t timeline)
 {
     machine->promote_sent = true;
-    run_at(machine, between(machine, 30, 300), promoted, timeline);
+    run_at(machine, sim_machine_takes(machine, 30, 300), promoted, timeline);
 }
 
 /* --- WAL is written and copied ---------------------------------------------------------------- */
@@ -295,7 +298,7 @@ static void write_turn(void *arg, uint64_t a, uint64_t b)
     struct sim_machine *machine = arg;
     (void)a;
     (void)b;
-    if (machine->writable) {
+    if (machine->writable && !machine->node->world->primaries_silent) {
         machine->wal.end += 50 + sim_below(machine->node->world, 2000);
     }
     sim_at(machine->node->world, WRITE_MS, write_turn, machine, 0, 0);
@@ -411,6 +414,18 @@ void sim_machines_close(struct sim_world *world)
     }
     mem_free(all);
     all = NULL;
+}
+
+void sim_machine_erase(struct sim_machine *machine)
+{
+    ASSERT(machine->phase == SIM_DOWN);
+    machine->dir = PG_DIR_EMPTY;
+    machine->unfinished = PG_UNFINISHED_NONE;
+    machine->system_id = 0;
+    machine->wal = (struct sim_wal){0};
+    machine->standby_signal = false;
+    machine->backup_label = false;
+    machine->control = PG_CONTROL_UNKNOWN;
 }
 
 /* initdb: called by the instance model. */

@@ -74,7 +74,10 @@ void sim_machine_up(struct sim_machine *machine); /* accepts connections from no
 /* Host crash: everything on it is gone at once, the page with it. */
 void sim_machine_power_off(struct sim_machine *machine);
 
+void sim_machine_erase(struct sim_machine *machine);          /* no data directory any more */
 void sim_machine_init_directory(struct sim_machine *machine); /* initdb */
+/* How long something of PostgreSQL takes. In a drill the machine is idle and quick. */
+int64_t sim_machine_takes(const struct sim_machine *machine, int64_t low, int64_t high);
 void sim_check_loss(const struct sim_machine *machine);
 void sim_check_removal(const struct sim_machine *machine);
 

@@ -1,13 +1,16 @@
-/* Runs seeds: a safety phase with faults, then healing and convergence.
+/* Runs drills and seeds.
  *
- *   sim [--seeds N] [--first S] [--minutes M]     N seeds from S, M simulated minutes of faults
- * each sim --seed S [--trace]                        one seed again, with what happened sim --store
- * | --cluster                       only that part of each seed sim --without-fence |
- * --expire-early | --amnesia [--must-fail]    a bent rule: the checkers have to catch it
+ *   sim [--seeds N] [--first S] [--minutes M]   N seeds from S, M simulated minutes of faults each
+ *   sim --seed S [--trace]                      one seed again, with what happened
+ *   sim --store | --cluster                     only that part of each seed
+ *   sim --drills [--drill NAME]                 hand-written sequences, each with several seeds
+ *   sim --without-fence | --expire-early | --amnesia | --forget-vote | --stale-read | --slow-clock
+ *       [--must-fail]                           a bent rule: the checkers have to catch it
  *
- * Each seed runs twice: the store (engine, store, clients, lease) and the cluster (HA loop, fence
- * and PostgreSQL model on top). Exit status 0 if every run passed. */
-#include "sim.h"
+ * A seed is a safety phase with faults, then healing and convergence. It runs twice: the store
+ * (engine, store, clients, lease) and the cluster (HA loop, fence and PostgreSQL model on top).
+ * Exit status 0 if every run passed. */
+#include "sim_drill.h"
 
 #include "base/assert.h"
 
@@ -21,7 +24,11 @@ enum {
     CALM_MS = 5000,
     STEP_MS = 100,
     ELECTION_MS = 2500,
-    PROMOTION_MS = 3000
+    PROMOTION_MS = 3000,
+    ROUNDS = 10, /* of each drill */
+    SHORT_TTL_MS = 3000,
+    LONG_TTL_MS = 10000,
+    LONG_TTL_EVERY = 5,
 };
 
 struct arguments {
@@ -31,9 +38,25 @@ struct arguments {
     bool trace;
     bool only_store;
     bool only_cluster;
+    bool drills;
+    const char *drill; /* NULL = all */
     bool must_fail;
     struct sim_mutation mutation;
 };
+
+struct tally {
+    const char *broken; /* the rule that was broken first */
+    unsigned long passed;
+    unsigned long failed;
+    int64_t simulated_ms;
+};
+
+static const char *mode_name(enum sim_mode mode)
+{
+    return mode == SIM_STORE ? "store" : "cluster";
+}
+
+/* --- one seed --------------------------------------------------------------------------------- */
 
 static bool applied_alike(struct sim_world *world)
 {
@@ -68,17 +91,8 @@ static bool progressed(struct sim_world *world)
     return sim_load_progressed(world);
 }
 
-static void run_phases(struct sim_world *world)
+static void converge(struct sim_world *world)
 {
-    sim_member_found(world);
-    for (size_t i = 0; i < world->node_count; i++) {
-        sim_member_start(&world->nodes[i]);
-    }
-    sim_faults_start(world);
-    sim_run_until(world, world->options.fault_ms);
-    if (world->failure != NULL) {
-        return;
-    }
     sim_faults_heal(world);
     sim_load_healed(world);
     run_until(world, progressed, CONVERGENCE_MS, "commands are answered again");
@@ -91,6 +105,25 @@ static void run_phases(struct sim_world *world)
                   "one primary, and everybody streams from it");
         sim_run_until(world, world->now + CALM_MS);
     }
+    run_until(world, sim_group_whole, CONVERGENCE_MS, "all are voters of one group");
+}
+
+static void run_phases(struct sim_world *world)
+{
+    sim_member_found(world);
+    for (size_t i = 0; i < world->node_count; i++) {
+        sim_member_start(&world->nodes[i]);
+    }
+    if (world->options.drill != NULL) {
+        sim_drill_run(world);
+    } else {
+        sim_faults_start(world);
+        sim_run_until(world, world->options.fault_ms);
+    }
+    if (world->failure != NULL) {
+        return;
+    }
+    converge(world);
     sim_load_stop(world);
     sim_agents_stop(world);
     run_until(world, applied_alike, CONVERGENCE_MS, "all members apply everything");
@@ -99,51 +132,157 @@ static void run_phases(struct sim_world *world)
     }
 }
 
-/* Returns the simulated ms; `ret_failed` tells whether a rule was broken. */
-static int64_t run_seed(const struct arguments *arguments, uint64_t seed, enum sim_mode mode,
-                        bool *ret_failed)
+static void print_failure(const struct arguments *arguments, const struct sim_world *world)
 {
-    struct sim_options options = {
-        .seed = seed, .mode = mode, .trace = arguments->trace, .mutation = arguments->mutation};
+    const struct sim_options *options = &world->options;
+    printf("FAILED seed %llu (%s) at %.3f s: %s: %s\n  again: sim --seed %llu ",
+           (unsigned long long)options->seed,
+           options->drill != NULL ? options->drill->name : mode_name(options->mode),
+           (double)world->now / 1000, world->failure, world->failure_text,
+           (unsigned long long)options->seed);
+    if (options->drill != NULL) {
+        printf("--drill %s --trace\n", options->drill->name);
+    } else {
+        printf("--%s --minutes %g --trace\n", mode_name(options->mode), arguments->minutes);
+    }
+}
+
+/* True if nothing failed. */
+static bool run_seed(const struct arguments *arguments, const struct sim_options *options,
+                     struct tally *tally)
+{
     static struct sim_world world;
-    options.fault_ms = (int64_t)(arguments->minutes * 60000);
-    sim_world_init(&world, &options);
+    sim_world_init(&world, options);
     sim_log_open(&world);
     sim_load_open(&world);
     sim_agents_open(&world);
     run_phases(&world);
-    *ret_failed = world.failure != NULL;
-    if (world.failure != NULL && !arguments->must_fail) {
-        printf("FAILED seed %llu (%s) at %.3f s: %s: %s\n  again: sim --seed %llu --%s --minutes "
-               "%g --trace\n",
-               (unsigned long long)seed, mode == SIM_STORE ? "store" : "cluster",
-               (double)world.now / 1000, world.failure, world.failure_text,
-               (unsigned long long)seed, mode == SIM_STORE ? "store" : "cluster",
-               arguments->minutes);
+    bool good = world.failure == NULL;
+    if (!good && !arguments->must_fail) {
+        print_failure(arguments, &world);
     }
-    int64_t simulated = world.now;
+    if (!good && tally->broken == NULL) {
+        tally->broken = world.failure;
+    }
+    tally->simulated_ms += world.now;
     sim_world_close(&world);
     sim_agents_close(&world);
     sim_load_close(&world);
     sim_log_close(&world);
-    return simulated;
+    return good;
 }
+
+static void run_seeds(const struct arguments *arguments, enum sim_mode mode, struct tally *tally)
+{
+    for (uint64_t i = 0; i < arguments->count; i++) {
+        struct sim_options options = {.seed = arguments->first + i,
+                                      .mode = mode,
+                                      .trace = arguments->trace,
+                                      .fault_ms = (int64_t)(arguments->minutes * 60000),
+                                      .mutation = arguments->mutation};
+        bool good = run_seed(arguments, &options, tally);
+        tally->passed += good ? 1 : 0;
+        tally->failed += good ? 0 : 1;
+    }
+}
+
+/* --- drills ----------------------------------------------------------------------------------- */
+
+static int gap_order(const void *a, const void *b)
+{
+    int64_t first = *(const int64_t *)a;
+    int64_t second = *(const int64_t *)b;
+    return first < second ? -1 : first > second ? 1 : 0;
+}
+
+static bool print_drill(const struct sim_drill *drill, int64_t *gaps, size_t count, bool good)
+{
+    char figures[128] = "";
+    if (good && count > 0) {
+        qsort(gaps, count, sizeof(gaps[0]), gap_order);
+        bool slow = drill->budget_ms != DRILL_NO_BUDGET && gaps[count / 2] > drill->budget_ms;
+        int used = snprintf(
+            figures, sizeof(figures), "  nobody serves for %smedian %lld, most %lld ms",
+            drill->by_ttl ? "ttl + " : "", (long long)gaps[count / 2], (long long)gaps[count - 1]);
+        if (drill->budget_ms != DRILL_NO_BUDGET) {
+            (void)snprintf(figures + used, sizeof(figures) - (size_t)used, "%s %lld",
+                           slow ? ", BUDGET" : ", budget", (long long)drill->budget_ms);
+        }
+        good = !slow;
+    }
+    printf("  %-38s %s%s\n", drill->name, good ? "ok" : "FAILED", figures);
+    return good;
+}
+
+static void run_drill(const struct arguments *arguments, const struct sim_drill *drill,
+                      struct tally *tally)
+{
+    int64_t gaps[ROUNDS];
+    size_t gap_count = 0;
+    bool good = true;
+    uint64_t rounds = arguments->count < ROUNDS ? arguments->count : ROUNDS;
+    for (uint64_t i = 0; i < rounds; i++) {
+        uint64_t seed = arguments->first + i;
+        struct sim_options options = {.seed = seed,
+                                      .mode = drill->mode,
+                                      .drill = drill,
+                                      .ttl_ms =
+                                          seed % LONG_TTL_EVERY == 0 ? LONG_TTL_MS : SHORT_TTL_MS,
+                                      .trace = arguments->trace,
+                                      .mutation = arguments->mutation};
+        good = run_seed(arguments, &options, tally) && good;
+        if (sim_drill_gap() != DRILL_NO_GAP) {
+            gaps[gap_count++] = sim_drill_gap();
+        }
+    }
+    good = print_drill(drill, gaps, gap_count, good);
+    tally->passed += good ? 1 : 0;
+    tally->failed += good ? 0 : 1;
+}
+
+static void run_drills(const struct arguments *arguments, struct tally *tally)
+{
+    const struct {
+        const struct sim_drill *drills;
+        size_t count;
+    } lists[] = {{sim_drills_failover, sim_drills_failover_count},
+                 {sim_drills_planned, sim_drills_planned_count},
+                 {sim_drills_storage, sim_drills_storage_count}};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        for (size_t j = 0; j < lists[i].count; j++) {
+            const struct sim_drill *drill = &lists[i].drills[j];
+            if (arguments->drill == NULL || strcmp(arguments->drill, drill->name) == 0) {
+                run_drill(arguments, drill, tally);
+            }
+        }
+    }
+}
+
+/* --- command line ----------------------------------------------------------------------------- */
 
 static bool parse_flag(struct arguments *arguments, const char *flag)
 {
-    bool *target = strcmp(flag, "--trace") == 0           ? &arguments->trace
-                   : strcmp(flag, "--store") == 0         ? &arguments->only_store
-                   : strcmp(flag, "--cluster") == 0       ? &arguments->only_cluster
-                   : strcmp(flag, "--must-fail") == 0     ? &arguments->must_fail
-                   : strcmp(flag, "--without-fence") == 0 ? &arguments->mutation.without_fence
-                   : strcmp(flag, "--expire-early") == 0  ? &arguments->mutation.expire_early
-                   : strcmp(flag, "--amnesia") == 0       ? &arguments->mutation.amnesia
-                                                          : NULL;
-    if (target == NULL) {
-        return false;
+    const struct {
+        const char *name;
+        bool *target;
+    } flags[] = {{"--trace", &arguments->trace},
+                 {"--store", &arguments->only_store},
+                 {"--cluster", &arguments->only_cluster},
+                 {"--drills", &arguments->drills},
+                 {"--must-fail", &arguments->must_fail},
+                 {"--without-fence", &arguments->mutation.without_fence},
+                 {"--expire-early", &arguments->mutation.expire_early},
+                 {"--amnesia", &arguments->mutation.amnesia},
+                 {"--forget-vote", &arguments->mutation.forget_vote},
+                 {"--stale-read", &arguments->mutation.stale_read},
+                 {"--slow-clock", &arguments->mutation.slow_clock}};
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (strcmp(flag, flags[i].name) == 0) {
+            *flags[i].target = true;
+            return true;
+        }
     }
-    *target = true;
-    return true;
+    return false;
 }
 
 static bool parse(struct arguments *arguments, int argc, char **argv)
@@ -165,6 +304,9 @@ static bool parse(struct arguments *arguments, int argc, char **argv)
             arguments->count = 1;
         } else if (strcmp(argv[i], "--minutes") == 0) {
             arguments->minutes = strtod(value, NULL);
+        } else if (strcmp(argv[i], "--drill") == 0) {
+            arguments->drills = true;
+            arguments->drill = value;
         } else {
             return false;
         }
@@ -173,42 +315,53 @@ static bool parse(struct arguments *arguments, int argc, char **argv)
     return arguments->minutes > 0;
 }
 
+static void run_timed(const struct arguments *arguments, const char *what, enum sim_mode mode,
+                      struct tally *tally)
+{
+    int64_t simulated = tally->simulated_ms;
+    clock_t begin = clock();
+    if (arguments->drills) {
+        run_drills(arguments, tally);
+    } else {
+        run_seeds(arguments, mode, tally);
+    }
+    double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
+    double minutes = (double)(tally->simulated_ms - simulated) / 60000;
+    printf("%s: seeds %llu..%llu, %.1f simulated minutes, %.1f per CPU second\n", what,
+           (unsigned long long)arguments->first,
+           (unsigned long long)(arguments->first + arguments->count - 1), minutes,
+           minutes / (seconds > 0 ? seconds : 1e-9));
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.first = 1, .count = 20, .minutes = 1};
-    unsigned long passed = 0;
-    unsigned long failed = 0;
-    int64_t simulated = 0;
+    struct tally tally = {0};
     if (!parse(&arguments, argc, argv)) {
         fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] "
                         "[--store|--cluster] [--trace]\n"
-                        "           [--without-fence|--expire-early|--amnesia] [--must-fail]\n");
+                        "           [--drills] [--drill NAME] [--without-fence|--expire-early|"
+                        "--amnesia|--forget-vote|\n"
+                        "           --stale-read|--slow-clock] [--must-fail]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    clock_t begin = clock();
-    for (uint64_t i = 0; i < arguments.count; i++) {
+    if (arguments.drills) {
+        run_timed(&arguments, "drills", SIM_CLUSTER, &tally);
+    } else {
         for (int mode = SIM_STORE; mode <= SIM_CLUSTER; mode++) {
-            bool failure = false;
-            if ((mode == SIM_STORE && arguments.only_cluster) ||
-                (mode == SIM_CLUSTER && arguments.only_store)) {
-                continue;
+            if ((mode == SIM_STORE && !arguments.only_cluster) ||
+                (mode == SIM_CLUSTER && !arguments.only_store)) {
+                run_timed(&arguments, mode_name((enum sim_mode)mode), (enum sim_mode)mode, &tally);
             }
-            simulated += run_seed(&arguments, arguments.first + i, (enum sim_mode)mode, &failure);
-            failed += failure ? 1 : 0;
-            passed += failure ? 0 : 1;
         }
     }
-    double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
-    printf("seeds %llu..%llu, %.1f simulated minutes, %.1f per CPU second\n",
-           (unsigned long long)arguments.first,
-           (unsigned long long)(arguments.first + arguments.count - 1), (double)simulated / 60000,
-           (double)simulated / 60000 / (seconds > 0 ? seconds : 1e-9));
     if (arguments.must_fail) { /* one seed that shows the bent rule is enough, and is needed */
-        printf("%lu of %lu runs broke a rule, as they have to\n", failed, passed + failed);
-        passed = failed > 0 ? 1 : 0;
-        failed = 1 - passed;
+        printf("%lu of %lu runs broke a rule, as they have to: %s\n", tally.failed,
+               tally.passed + tally.failed, tally.broken == NULL ? "none did" : tally.broken);
+        tally.passed = tally.failed > 0 ? 1 : 0;
+        tally.failed = 1 - tally.passed;
     }
-    printf("%lu passed, %lu failed\n", passed, failed);
-    return failed == 0 ? 0 : 1;
+    printf("%lu passed, %lu failed\n", tally.passed, tally.failed);
+    return tally.failed == 0 ? 0 : 1;
 }

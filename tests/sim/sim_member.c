@@ -1,8 +1,4 @@
-/* One Raft member on a modelled disk.
- *
- * Disk: queued jobs become durable together at the next sync and are answered in order. A crash
- * makes a random prefix of the queue durable and answers none of it. A start reads back what is
- * durable. */
+/* One Raft member: its environment, its start on what its disk holds, its crash. */
 #include "sim.h"
 
 #include "base/assert.h"
@@ -12,144 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ELECTION_MS = 500, HEARTBEAT_MS = 50, SPINS_MAX = 1000 };
-
-static const uint64_t cluster_id = 0xc1057e4;
-
-/* --- disk ------------------------------------------------------------------------------------- */
-
-static void disk_drop_from(struct sim_disk *disk, uint64_t index)
-{
-    while (disk->entry_count > 0 && disk->entries[disk->entry_count - 1].index >= index) {
-        buf_free(&disk->entries[--disk->entry_count].data);
-    }
-}
-
-static void disk_drop_until(struct sim_disk *disk, uint64_t index)
-{
-    size_t gone = 0;
-    while (gone < disk->entry_count && disk->entries[gone].index <= index) {
-        buf_free(&disk->entries[gone++].data);
-    }
-    disk->entry_count -= gone;
-    if (gone > 0) {
-        memmove(disk->entries, disk->entries + gone, disk->entry_count * sizeof(*disk->entries));
-    }
-}
-
-static void disk_append(struct sim_node *node, const struct raft_entry_rec *entry)
-{
-    struct sim_disk *disk = &node->disk;
-    uint64_t next = disk->entry_count > 0 ? disk->entries[disk->entry_count - 1].index + 1
-                    : disk->has_snapshot  ? disk->snapshot_index + 1
-                                          : 1;
-    if (entry->index != next) {
-        sim_fail(node->world, "disk without gaps", "%s stores entry %llu, next is %llu", node->name,
-                 (unsigned long long)entry->index, (unsigned long long)next);
-        return;
-    }
-    if (disk->entry_count == disk->entry_capacity) {
-        disk->entry_capacity = disk->entry_capacity == 0 ? 64 : disk->entry_capacity * 2;
-        disk->entries = mem_resize(disk->entries, disk->entry_capacity * sizeof(*disk->entries));
-    }
-    struct sim_entry *slot = &disk->entries[disk->entry_count++];
-    *slot = (struct sim_entry){.index = entry->index, .term = entry->term, .type = entry->type};
-    buf_put_span(&slot->data, entry->data);
-}
-
-static void disk_store_snapshot(struct sim_disk *disk, const struct raft_storage_job *job)
-{
-    disk->has_snapshot = true;
-    disk->snapshot_index = job->snapshot_index;
-    disk->snapshot_term = job->snapshot_term;
-    disk->configuration_index = job->configuration_index;
-    buf_clear(&disk->configuration);
-    buf_put_span(&disk->configuration, job->configuration);
-    buf_clear(&disk->snapshot);
-    buf_put_span(&disk->snapshot, job->snapshot);
-    disk_drop_until(disk, job->snapshot_installed ? UINT64_MAX : job->delete_until);
-}
-
-static void disk_apply(struct sim_node *node, const struct raft_storage_job *job)
-{
-    struct sim_disk *disk = &node->disk;
-    if (job->has_vote) {
-        if (job->term < disk->term) {
-            sim_fail(node->world, "term never falls", "%s stores term %llu after %llu", node->name,
-                     (unsigned long long)job->term, (unsigned long long)disk->term);
-        }
-        disk->term = job->term;
-        disk->voted_for = job->voted_for;
-    }
-    if (job->has_snapshot) {
-        disk_store_snapshot(disk, job);
-    }
-    if (job->has_entries) {
-        if (job->truncate_from != 0) {
-            disk_drop_from(disk, job->truncate_from);
-        }
-        for (size_t i = 0; i < job->entry_count; i++) {
-            disk_append(node, &job->entries[i]);
-        }
-    }
-}
-
-static void disk_sync(struct sim_node *node);
-
-/* The sync that began with `count` jobs in the queue has ended. */
-static void disk_synced(void *arg, uint64_t count, uint64_t b)
-{
-    struct sim_node *node = arg;
-    uint64_t incarnation = node->incarnation;
-    (void)b;
-    struct list done;
-    list_init(&done);
-    for (uint64_t i = 0; i < count; i++) {
-        struct sim_job *job = LIST_OWNER(list_first(&node->disk.queue), struct sim_job, link);
-        list_remove(&job->link);
-        node->disk.queue_count--;
-        disk_apply(node, &job->job);
-        list_append(&done, &job->link);
-    }
-    node->disk.syncing = false;
-    if (node->disk.queue_count > 0) {
-        disk_sync(node);
-    }
-    while (!list_empty(&done)) {
-        struct sim_job *job = LIST_OWNER(list_first(&done), struct sim_job, link);
-        list_remove(&job->link);
-        job->done(job->arg);
-        mem_free(job);
-    }
-    ASSERT(node->incarnation == incarnation);
-}
-
-static void disk_sync(struct sim_node *node)
-{
-    int64_t delay = 1 + (int64_t)sim_below(node->world, 5);
-    if (node->disk.slow) {
-        delay = 1 + (int64_t)sim_below(node->world, 600);
-    }
-    node->disk.syncing = true;
-    sim_node_at(node, delay, disk_synced, node, node->disk.queue_count, 0);
-}
-
-static void disk_submit(void *arg, const struct raft_storage_job *job, void (*done)(void *job_arg),
-                        void *job_arg)
-{
-    struct sim_node *node = arg;
-    struct sim_job *queued = mem_new(struct sim_job);
-    queued->job = *job;
-    queued->done = done;
-    queued->arg = job_arg;
-    list_append(&node->disk.queue, &queued->link);
-    node->disk.queue_count++;
-    if (!node->disk.syncing) {
-        disk_sync(node);
-    }
-}
-
-static const struct raft_storage_ops disk_ops = {.submit = disk_submit};
+enum { HEARTBEAT_MS = 50, SPINS_MAX = 1000, LOOK_MS = 200 };
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
@@ -163,7 +22,7 @@ bool sim_member_reachable(const struct sim_world *world, unsigned from, unsigned
     return world->nodes[to].raft != NULL && sim_world_linked(world, from, to);
 }
 
-static struct sim_node *node_of_id(struct sim_world *world, uint64_t id)
+struct sim_node *sim_node_of_id(struct sim_world *world, uint64_t id)
 {
     for (size_t i = 0; i < world->node_count; i++) {
         if (world->nodes[i].id == id) {
@@ -176,7 +35,7 @@ static struct sim_node *node_of_id(struct sim_world *world, uint64_t id)
 static void peer_send(void *arg, uint64_t to, struct span frame)
 {
     struct sim_node *node = arg;
-    struct sim_node *target = node_of_id(node->world, to);
+    struct sim_node *target = sim_node_of_id(node->world, to);
     if (target != NULL) {
         sim_send(node->world, node->index, target->index, frame);
     }
@@ -185,7 +44,7 @@ static void peer_send(void *arg, uint64_t to, struct span frame)
 static bool peer_connected(void *arg, uint64_t id)
 {
     struct sim_node *node = arg;
-    struct sim_node *target = node_of_id(node->world, id);
+    struct sim_node *target = sim_node_of_id(node->world, id);
     return target != NULL && sim_member_reachable(node->world, node->index, target->index);
 }
 
@@ -252,7 +111,7 @@ void sim_member_found(struct sim_world *world)
     struct raft_entry_rec entry = {
         .index = 1, .term = 1, .type = RAFT_CHANGE, .data = buf_span(&bytes)};
     for (size_t i = 0; i < world->node_count; i++) {
-        disk_append(&world->nodes[i], &entry);
+        sim_disk_append(&world->nodes[i], &entry);
         world->nodes[i].disk.term = 1;
     }
     buf_free(&bytes);
@@ -270,11 +129,27 @@ static struct raft_entry_rec *boot_entries(const struct sim_disk *disk)
     return entries;
 }
 
-void sim_member_start(struct sim_node *node)
+/* The entries are the caller's to free. */
+static struct raft_boot boot_of(const struct sim_node *node)
 {
-    ASSERT(node->raft == NULL);
-    struct sim_disk *disk = &node->disk;
-    struct raft_env env = {.storage = &disk_ops,
+    const struct sim_disk *disk = &node->disk;
+    return (struct raft_boot){.id = node->id,
+                              .cluster = SIM_CLUSTER_ID,
+                              .term = disk->term,
+                              .voted_for = disk->voted_for,
+                              .has_snapshot = disk->has_snapshot,
+                              .snapshot_index = disk->snapshot_index,
+                              .snapshot_term = disk->snapshot_term,
+                              .configuration_index = disk->configuration_index,
+                              .configuration = buf_span(&disk->configuration),
+                              .snapshot = buf_span(&disk->snapshot),
+                              .entries = boot_entries(disk),
+                              .entry_count = disk->entry_count};
+}
+
+static int boot_start(struct sim_node *node, struct raft_node **ret_raft, struct error *err)
+{
+    struct raft_env env = {.storage = &sim_disk_ops,
                            .storage_arg = node,
                            .peers = &peer_ops,
                            .peers_arg = node,
@@ -284,88 +159,94 @@ void sim_member_start(struct sim_node *node)
                            .on_change = env_on_change,
                            .on_fatal = env_on_fatal,
                            .arg = node};
-    struct raft_node_config config = {.election_timeout_ms = ELECTION_MS,
+    struct raft_node_config config = {.election_timeout_ms = SIM_ELECTION_MS,
                                       .heartbeat_ms = HEARTBEAT_MS};
-    struct raft_entry_rec *entries = boot_entries(disk);
-    struct raft_boot boot = {.id = node->id,
-                             .cluster = cluster_id,
-                             .term = disk->term,
-                             .voted_for = disk->voted_for,
-                             .has_snapshot = disk->has_snapshot,
-                             .snapshot_index = disk->snapshot_index,
-                             .snapshot_term = disk->snapshot_term,
-                             .configuration_index = disk->configuration_index,
-                             .configuration = buf_span(&disk->configuration),
-                             .snapshot = buf_span(&disk->snapshot),
-                             .entries = entries,
-                             .entry_count = disk->entry_count};
-    struct error err = {0};
     (void)snprintf(config.name, sizeof(config.name), "%s", node->name);
     (void)snprintf(config.address, sizeof(config.address), "%s:2380", node->name);
     /* Small ones, so that compaction and installation happen all the time; by the seed. */
     config.snapshot_threshold = 20 + (unsigned)(node->world->options.seed % 5) * 60;
     config.snapshot_trailing = config.snapshot_threshold / 2;
+    struct raft_boot boot = boot_of(node);
+    int rc = raft_node_start(&config, &env, &boot, ret_raft, err);
+    mem_free((void *)(uintptr_t)boot.entries);
+    return rc;
+}
+
+void sim_member_start(struct sim_node *node)
+{
+    ASSERT(node->raft == NULL);
+    const struct sim_disk *disk = &node->disk;
+    struct error err = {0};
+    if (sim_disk_is_blank(disk) && !sim_group_found(node)) {
+        sim_faults_restart(node, LOOK_MS); /* a new member finds nobody who has a group */
+        return;
+    }
     node->commit_seen = 0;
     sim_trace(node->world, "%s starts: term %llu, snapshot %llu, %zu entries", node->name,
               (unsigned long long)disk->term, (unsigned long long)disk->snapshot_index,
               disk->entry_count);
-    if (raft_node_start(&config, &env, &boot, &node->raft, &err) != 0) {
+    if (boot_start(node, &node->raft, &err) != 0) {
         node->raft = NULL;
         sim_fail(node->world, "a member starts on what it stored", "%s: %s", node->name, err.text);
+        return;
     }
-    mem_free(entries);
-    if (node->raft != NULL) {
-        sim_agent_started(node);
-    }
+    sim_group_started(node);
+    sim_agent_started(node);
 }
 
 void sim_member_crash(struct sim_node *node)
 {
-    struct sim_disk *disk = &node->disk;
     if (node->raft == NULL) {
         return;
     }
-    size_t durable = (size_t)sim_below(node->world, disk->queue_count + 1);
-    if (node->world->options.mutation.amnesia) {
-        durable = 0;
-    }
-    sim_trace(node->world, "%s crashes, %zu of %zu jobs are durable", node->name, durable,
-              disk->queue_count);
-    LIST_EACH(item, &disk->queue)
-    {
-        if (durable-- == 0) {
-            break;
-        }
-        disk_apply(node, &LIST_OWNER(item, struct sim_job, link)->job);
-    }
-    if (node->world->options.mutation.amnesia) {
-        disk_drop_from(disk, disk->entry_count > 8 ? disk->entries[disk->entry_count - 4].index
-                                                   : UINT64_MAX);
-    }
+    sim_disk_crash(node);
     node->incarnation++;
     sim_agent_crashed(node);
+    sim_group_stopping(node);
     raft_node_stop(node->raft);
     node->raft = NULL;
-    while (!list_empty(&disk->queue)) {
-        struct sim_job *job = LIST_OWNER(list_first(&disk->queue), struct sim_job, link);
-        list_remove(&job->link);
-        job->done(job->arg);
-        mem_free(job);
-    }
-    disk->queue_count = 0;
-    disk->syncing = false;
+    sim_group_free(node);
+    sim_disk_give_back(&node->disk);
     sim_node_held_drop(node);
     node->incarnation++; /* also what was asked for while everything was torn down */
 }
 
-void sim_member_free(struct sim_node *node)
+/* An entry of the log is not the one that was written; the start has to notice it. */
+void sim_member_damage(struct sim_node *node)
 {
     struct sim_disk *disk = &node->disk;
+    struct raft_node *raft = NULL;
+    struct error err = {0};
+    ASSERT(node->raft == NULL);
+    if (disk->entry_count < 2) {
+        return;
+    }
+    struct sim_entry *entry = &disk->entries[1 + sim_below(node->world, disk->entry_count - 1)];
+    if (sim_chance(node->world, 500)) {
+        entry->index++;
+    } else {
+        entry->term = disk->term + 1;
+    }
+    sim_running = node;
+    if (boot_start(node, &raft, &err) != ERR_CORRUPT) {
+        sim_fail(node->world, "damage is noticed at the start", "%s", node->name);
+        raft_node_stop(raft);
+    }
+}
+
+void sim_member_wipe(struct sim_node *node)
+{
+    ASSERT(node->raft == NULL);
+    sim_disk_empty(&node->disk);
+    node->id = sim_random(node->world) | 1;
+    sim_trace(node->world, "%s has an empty Raft directory, id %016llx", node->name,
+              (unsigned long long)node->id);
+}
+
+void sim_member_free(struct sim_node *node)
+{
     sim_member_crash(node);
-    disk_drop_from(disk, 0);
-    mem_free(disk->entries);
-    buf_free(&disk->configuration);
-    buf_free(&disk->snapshot);
+    sim_disk_empty(&node->disk);
 }
 
 struct sim_node *sim_leader(struct sim_world *world)

@@ -50,6 +50,9 @@ bool sim_chance(struct sim_world *world, unsigned permille)
 int64_t sim_ttl_ms(const struct sim_world *world)
 {
     static const int64_t ttls[] = {3000, 5000, 10000};
+    if (world->options.ttl_ms != 0) {
+        return world->options.ttl_ms;
+    }
     return world->options.mode == SIM_STORE ? ttls[0] : ttls[world->options.seed % 3];
 }
 
@@ -221,8 +224,11 @@ static uint64_t node_random(void *arg)
 struct sim_frame {
     struct list link;
     struct sim_world *world;
+    uint64_t sender;      /* its id then */
     uint64_t incarnation; /* of the receiver when it was sent: a connection dies with the process */
     struct buf bytes;
+    unsigned from;
+    unsigned to;
 };
 
 static void frame_arrive(void *arg, uint64_t from, uint64_t to)
@@ -237,35 +243,80 @@ static void frame_arrive(void *arg, uint64_t from, uint64_t to)
     list_remove(&frame->link);
     if (node->raft != NULL && node->incarnation == frame->incarnation && !world->cut[from][to]) {
         sim_running = node;
-        raft_node_receive(node->raft, world->nodes[from].id, buf_span(&frame->bytes));
+        sim_group_heard(node, frame->sender);
+        raft_node_receive(node->raft, frame->sender, buf_span(&frame->bytes));
     }
     buf_free(&frame->bytes);
     mem_free(frame);
 }
 
-static void send_copy(struct sim_world *world, unsigned from, unsigned to, struct span bytes)
+static void frame_free(struct sim_frame *frame)
+{
+    list_remove(&frame->link);
+    buf_free(&frame->bytes);
+    mem_free(frame);
+}
+
+static struct sim_frame *frame_new(struct sim_world *world, unsigned from, unsigned to,
+                                   struct span bytes)
 {
     struct sim_frame *frame = mem_new(struct sim_frame);
+    frame->world = world;
+    frame->sender = world->nodes[from].id;
+    frame->incarnation = world->nodes[to].incarnation;
+    frame->from = from;
+    frame->to = to;
+    buf_put_span(&frame->bytes, bytes);
+    return frame;
+}
+
+static void frame_go(struct sim_frame *frame)
+{
+    struct sim_world *world = frame->world;
     /* Mostly quick; some stragglers that overtake and are overtaken. */
-    int64_t delay = 1 + (int64_t)sim_below(world, 3);
+    int64_t delay = 1 + (int64_t)sim_below(world, 3) + world->late_ms[frame->from][frame->to];
     if (world->faults_on && sim_chance(world, world->slow_network ? 300 : 10)) {
         delay += (int64_t)sim_below(world, 1500);
     }
-    frame->world = world;
-    frame->incarnation = world->nodes[to].incarnation;
-    buf_put_span(&frame->bytes, bytes);
     list_append(&world->frames, &frame->link);
-    sim_at(world, delay, frame_arrive, frame, from, to);
+    sim_at(world, delay, frame_arrive, frame, frame->from, frame->to);
 }
 
 void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame)
 {
+    if (world->recording) {
+        list_append(&world->recorded, &frame_new(world, from, to, frame)->link);
+    }
     if (world->cut[from][to] || (world->faults_on && sim_chance(world, world->loss_permille))) {
         return;
     }
-    send_copy(world, from, to, frame);
+    frame_go(frame_new(world, from, to, frame));
     if (world->faults_on && sim_chance(world, world->duplicate_permille)) {
-        send_copy(world, from, to, frame);
+        frame_go(frame_new(world, from, to, frame));
+    }
+}
+
+void sim_record(struct sim_world *world)
+{
+    world->recording = true;
+}
+
+void sim_replay(struct sim_world *world, unsigned times)
+{
+    world->recording = false;
+    LIST_EACH(item, &world->recorded)
+    {
+        const struct sim_frame *frame = LIST_OWNER(item, struct sim_frame, link);
+        for (unsigned i = 0; i < times; i++) {
+            struct sim_frame *again =
+                frame_new(world, frame->from, frame->to, buf_span(&frame->bytes));
+            again->sender = frame->sender;
+            again->incarnation = frame->incarnation;
+            frame_go(again);
+        }
+    }
+    while (!list_empty(&world->recorded)) {
+        frame_free(LIST_OWNER(list_first(&world->recorded), struct sim_frame, link));
     }
 }
 
@@ -296,7 +347,9 @@ void sim_world_init(struct sim_world *world, const struct sim_options *options)
     *world = (struct sim_world){.options = *options, .loss_permille = 20, .duplicate_permille = 20};
     world->random_state = options->seed * 2 + (options->mode == SIM_CLUSTER ? 1 : 0);
     list_init(&world->frames);
-    world->node_count = options->mode == SIM_STORE && options->seed % 4 == 3 ? 5 : 3;
+    list_init(&world->recorded);
+    world->node_count =
+        options->mode == SIM_STORE && options->drill == NULL && options->seed % 4 == 3 ? 5 : 3;
     for (unsigned i = 0; i < world->node_count; i++) {
         node_init(world, i);
     }
@@ -308,10 +361,10 @@ void sim_world_close(struct sim_world *world)
         sim_member_free(&world->nodes[i]);
     }
     while (!list_empty(&world->frames)) {
-        struct sim_frame *frame = LIST_OWNER(list_first(&world->frames), struct sim_frame, link);
-        list_remove(&frame->link);
-        buf_free(&frame->bytes);
-        mem_free(frame);
+        frame_free(LIST_OWNER(list_first(&world->frames), struct sim_frame, link));
+    }
+    while (!list_empty(&world->recorded)) {
+        frame_free(LIST_OWNER(list_first(&world->recorded), struct sim_frame, link));
     }
     mem_free(world->heap);
 }

@@ -1,0 +1,349 @@
+/* Drills of what is lost, cut, paused or killed (docs/consensus.md, sections 2 to 4). */
+#include "sim_drill.h"
+
+#include "base/assert.h"
+
+enum {
+    BEYOND_MS = 1000, /* the most that a takeover may need beyond the lease */
+    FENCED_MS = 280,  /* dF, and that the clocks differ */
+    LOOP_MS = 1000,
+    QUICK_MS = 1500,
+};
+
+/* --- the primary is lost ---------------------------------------------------------------------- */
+
+static void rejoin_and_settle(struct scene *scene)
+{
+    drill_pass(scene, 500);
+    sim_faults_heal(scene->world);
+    drill_settle(scene);
+}
+
+static void primary_lost(struct scene *scene)
+{
+    drill_lead(scene, scene->standbys[sim_below(scene->world, 2)]);
+    drill_power_off(scene->primary);
+    drill_taken_over(scene, true, BEYOND_MS);
+    rejoin_and_settle(scene);
+}
+
+static void primary_and_leader_lost(struct scene *scene)
+{
+    drill_lead(scene, scene->primary);
+    drill_power_off(scene->primary);
+    drill_taken_over(scene, true, BEYOND_MS);
+    rejoin_and_settle(scene);
+}
+
+static void primary_isolated(struct scene *scene)
+{
+    const struct sim_machine *former = scene->primary;
+    drill_begin(scene);
+    sim_faults_isolate(former->node);
+    drill_pass(scene, scene->kill_ms + FENCED_MS);
+    drill_expect(scene, !former->writable, "an isolated primary is fenced by K");
+    drill_taken_over(scene, true, BEYOND_MS);
+    drill_pass(scene, (int64_t)sim_below(scene->world, 2 * (uint64_t)scene->ttl_ms));
+    rejoin_and_settle(scene);
+    drill_expect(scene, scene->primary != former, "who was fenced comes back as a standby");
+}
+
+/* Its renewals arrive and are applied, their answers are lost. */
+static void primary_hears_nothing(struct scene *scene)
+{
+    const struct sim_machine *former = scene->primary;
+    drill_lead(scene, scene->standbys[sim_below(scene->world, 2)]);
+    drill_cut(scene, scene->standbys[0], former);
+    drill_cut(scene, scene->standbys[1], former);
+    drill_pass(scene, scene->kill_ms + FENCED_MS);
+    drill_expect(scene, !former->writable, "who hears no answer is fenced by K");
+    drill_taken_over(scene, true, scene->kill_ms + BEYOND_MS);
+    rejoin_and_settle(scene);
+}
+
+static void primary_is_not_heard(struct scene *scene)
+{
+    const struct sim_machine *former = scene->primary;
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->primary : scene->standbys[0]);
+    drill_cut(scene, former, scene->standbys[0]);
+    drill_cut(scene, former, scene->standbys[1]);
+    drill_pass(scene, scene->kill_ms + FENCED_MS);
+    drill_expect(scene, !former->writable, "who is not heard is fenced by K");
+    drill_taken_over(scene, true, BEYOND_MS);
+    rejoin_and_settle(scene);
+}
+
+static void each_new_primary_dies(struct scene *scene)
+{
+    for (int i = 0; i < 4 && drill_good(scene); i++) {
+        struct sim_machine *lost = scene->primary;
+        uint32_t timeline = scene->timeline;
+        drill_begin(scene);
+        drill_power_off(lost);
+        drill_taken_over(scene, true, BEYOND_MS);
+        if (!drill_good(scene)) {
+            return;
+        }
+        scene->primary = drill_primary(scene);
+        scene->timeline = sim_wal_timeline(&scene->primary->wal);
+        drill_expect(scene, scene->timeline > timeline, "timelines rise");
+        sim_faults_restart(lost->node, 100);
+        drill_until(scene, drill_settled, 30000, "the former primary streams from the new one");
+        drill_pass(scene, 200);
+    }
+}
+
+static bool primary_back(const struct scene *scene)
+{
+    return scene->primary->run != scene->run && drill_primary(scene) == scene->primary;
+}
+
+static void postmaster_killed(struct scene *scene)
+{
+    drill_begin(scene);
+    sim_machine_kill(scene->primary, 5);
+    drill_until(scene, primary_back, QUICK_MS, "the primary is started in place");
+    scene->gap_ms = scene->world->now - scene->began_ms;
+    drill_expect(scene, sim_wal_timeline(&scene->primary->wal) == scene->timeline,
+                 "a start in place keeps the timeline");
+    rejoin_and_settle(scene);
+}
+
+static void two_candidates_with_one_position(struct scene *scene)
+{
+    scene->world->primaries_silent = true;
+    drill_pass(scene, 1000);
+    drill_expect(scene, scene->standbys[0]->wal.end == scene->standbys[1]->wal.end,
+                 "both standbys have everything");
+    const struct sim_machine *wanted = scene->standbys[0]; /* priorities are equal: by name */
+    drill_lead(scene, scene->standbys[sim_below(scene->world, 2)]);
+    drill_power_off(scene->primary);
+    drill_taken_over(scene, true, BEYOND_MS);
+    drill_expect(scene, drill_primary(scene) == wanted, "among equals the name decides");
+    rejoin_and_settle(scene);
+}
+
+/* --- nobody may be disturbed ------------------------------------------------------------------ */
+
+static void standby_lost(struct scene *scene)
+{
+    struct sim_machine *standby = scene->standbys[sim_below(scene->world, 2)];
+    drill_lead(scene, sim_chance(scene->world, 500) ? standby : scene->primary);
+    drill_power_off(standby);
+    drill_while(scene, drill_undisturbed, 2 * scene->ttl_ms, "a lost standby disturbs nobody");
+    sim_faults_heal(scene->world);
+    drill_settle(scene);
+    drill_expect(scene, drill_undisturbed(scene), "a standby that returns disturbs nobody");
+}
+
+static void standbys_cut_from_each_other(struct scene *scene)
+{
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    drill_cut(scene, scene->standbys[0], scene->standbys[1]);
+    drill_cut(scene, scene->standbys[1], scene->standbys[0]);
+    drill_while(scene, drill_undisturbed, 5 * scene->ttl_ms,
+                "a cut between standbys disturbs nobody");
+    sim_faults_heal(scene->world);
+    drill_settle(scene);
+}
+
+/* At most one change of the primary, and the end is stable. */
+static void primary_cut_from_one_standby(struct scene *scene)
+{
+    uint32_t timeline = scene->timeline;
+    struct sim_machine *standby = scene->standbys[sim_below(scene->world, 2)];
+    drill_lead(scene, sim_chance(scene->world, 500) ? standby : scene->primary);
+    drill_cut(scene, scene->primary, standby);
+    drill_cut(scene, standby, scene->primary);
+    drill_pass(scene, 10 * scene->ttl_ms);
+    const struct sim_machine *now = drill_primary(scene);
+    drill_expect(scene, now != NULL, "somebody serves beside a partial cut");
+    if (now != NULL) {
+        drill_expect(scene, sim_wal_timeline(&now->wal) <= timeline + 1,
+                     "a partial cut makes no primaries by turns");
+    }
+    sim_faults_heal(scene->world);
+    drill_settle(scene);
+}
+
+/* --- agents ----------------------------------------------------------------------------------- */
+
+static void agent_pauses_and_wakes_in_time(struct scene *scene)
+{
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    sim_node_pause(scene->primary->node, scene->soft_ms / 2);
+    drill_while(scene, drill_undisturbed, 2 * scene->ttl_ms, "a short pause disturbs nobody");
+    drill_settle(scene);
+}
+
+/* It wakes when another one leads, or is about to: it must not go on. */
+static void agent_pauses_past_its_lease(struct scene *scene)
+{
+    struct sim_machine *former = scene->primary;
+    uint64_t run = scene->run;
+    int64_t extra = (int64_t)sim_below(scene->world, 1000);
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    sim_node_pause(former->node, scene->kill_ms + FENCED_MS + 20 + extra);
+    drill_pass(scene, scene->kill_ms + FENCED_MS);
+    drill_expect(scene, !former->writable, "the fence of a paused agent acts by K");
+    drill_until(scene, drill_settled, scene->ttl_ms + 30000,
+                "the cluster settles after a long pause");
+    drill_settle(scene);
+    drill_expect(scene, former->run != run, "who was fenced has not gone on");
+}
+
+static void agent_killed_and_back_in_time(struct scene *scene)
+{
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    drill_crash(scene->primary);
+    sim_faults_restart(scene->primary->node,
+                       100 + (int64_t)sim_below(scene->world, (uint64_t)scene->soft_ms / 2));
+    drill_while(scene, drill_undisturbed, 2 * scene->ttl_ms,
+                "PostgreSQL is untouched if the agent is back before S");
+    drill_settle(scene);
+}
+
+static void agent_killed_and_back_after_S(struct scene *scene)
+{
+    const struct sim_machine *former = scene->primary;
+    uint64_t run = scene->run;
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    drill_crash(scene->primary);
+    drill_pass(scene, scene->kill_ms + FENCED_MS);
+    drill_expect(scene, !former->writable, "the fence acts without an agent");
+    sim_faults_restart(scene->primary->node, (int64_t)sim_below(scene->world, 1000));
+    drill_pass(scene, scene->ttl_ms + BEYOND_MS - (scene->world->now - scene->began_ms) + 1000);
+    drill_expect(scene, drill_primary(scene) != NULL, "somebody serves after the lease");
+    drill_settle(scene);
+    drill_expect(scene, former->run != run, "who was fenced has not gone on");
+}
+
+static void all_agents_killed(struct scene *scene)
+{
+    drill_begin(scene);
+    for (size_t i = 0; i < scene->world->node_count; i++) {
+        struct sim_machine *machine = sim_machine_of(&scene->world->nodes[i]);
+        drill_crash(machine);
+        sim_faults_restart(machine->node, 20 + (int64_t)sim_below(scene->world, 100));
+    }
+    drill_while(scene, drill_undisturbed, 2 * scene->ttl_ms,
+                "PostgreSQL is untouched if all agents are back before S");
+    drill_settle(scene);
+}
+
+static bool somebody_serves(const struct scene *scene)
+{
+    return drill_primary(scene) != NULL;
+}
+
+/* PostgreSQL serves until S; with the majority back, somebody serves at once: the agent beside the
+ * former primary has counted on. */
+static void majority_killed(struct scene *scene)
+{
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    drill_crash(scene->standbys[0]);
+    drill_crash(scene->standbys[1]);
+    /* The last renewal may be a third of a ttl old, renewals and what they may need included. */
+    drill_while(scene, drill_undisturbed, scene->soft_ms - scene->ttl_ms / 3,
+                "PostgreSQL serves until S without a majority");
+    drill_pass(scene, scene->ttl_ms + (int64_t)sim_below(scene->world, 5000));
+    drill_expect(scene, drill_nobody_serves(scene), "nobody serves without a majority");
+    drill_begin(scene);
+    drill_start(scene->standbys[0]);
+    drill_start(scene->standbys[1]);
+    drill_until(scene, somebody_serves, 3000, "somebody serves once the majority is back");
+    scene->gap_ms = scene->world->now - scene->began_ms;
+    drill_settle(scene);
+}
+
+static void power_lost_everywhere(struct scene *scene)
+{
+    drill_begin(scene);
+    for (size_t i = 0; i < scene->world->node_count; i++) {
+        drill_power_off(sim_machine_of(&scene->world->nodes[i]));
+    }
+    drill_pass(scene, 200 + (int64_t)sim_below(scene->world, 20000));
+    drill_begin(scene);
+    for (size_t i = 0; i < scene->world->node_count; i++) {
+        sim_faults_restart(&scene->world->nodes[i], (int64_t)sim_below(scene->world, 500));
+    }
+    drill_until(scene, somebody_serves, SIM_ELECTION_MS * 3 + 2 * LOOP_MS + 500,
+                "a cold start ends with the last holder serving");
+    scene->gap_ms = scene->world->now - scene->began_ms;
+    drill_expect(scene, drill_primary(scene) == scene->primary, "the last holder has the most");
+    drill_settle(scene);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void set_rate(struct sim_machine *machine, int64_t rate_ppm)
+{
+    struct sim_node *node = machine->node;
+    int64_t before = sim_node_clock(node);
+    node->rate_ppm = rate_ppm;
+    node->offset_ms += before - sim_node_clock(node);
+}
+
+/* The worst that the protocol allows: the holder's clock is slow, the others' are fast, and the
+ * instance writes until it is killed. */
+static void clock_rates_at_the_bound(struct scene *scene)
+{
+    bool beyond = scene->world->options.mutation.slow_clock;
+    set_rate(scene->primary, beyond ? -150000 : -500);
+    set_rate(scene->standbys[0], 500);
+    set_rate(scene->standbys[1], 500);
+    drill_pass(scene, scene->ttl_ms);
+    scene->world->stops_hang = true;
+    drill_lead(scene, scene->standbys[0]);
+    sim_faults_isolate(scene->primary->node);
+    drill_taken_over(scene, true, BEYOND_MS);
+    scene->world->stops_hang = false;
+    rejoin_and_settle(scene);
+}
+
+/* Every answer comes when its lease is over: the renewals hold up the others, never the holder. */
+static void renewals_answered_late(struct scene *scene)
+{
+    struct sim_world *world = scene->world;
+    const struct sim_machine *former = scene->primary;
+    drill_lead(scene, scene->standbys[sim_below(world, 2)]);
+    for (size_t i = 0; i < 2; i++) {
+        world->late_ms[scene->standbys[i]->node->index][former->node->index] = scene->kill_ms;
+    }
+    drill_pass(scene, scene->kill_ms + FENCED_MS);
+    drill_expect(scene, !former->writable, "a late answer does not revive a lease");
+    drill_pass(scene, scene->ttl_ms);
+    rejoin_and_settle(scene);
+}
+
+#define DRILL(by_ttl, budget_ms, fn)            \
+    {                                           \
+#fn, SIM_CLUSTER, by_ttl, budget_ms, fn \
+    }
+
+/* Budgets of the time without a writer: ttl + 0.2 s after the loss of a node, 0.9 s after that of
+ * the postmaster, 2 s after a majority is back. */
+const struct sim_drill sim_drills_failover[] = {
+    DRILL(true, 200, primary_lost),
+    DRILL(true, 200, primary_and_leader_lost),
+    DRILL(true, 200, primary_isolated),
+    DRILL(true, DRILL_NO_BUDGET, primary_hears_nothing),
+    DRILL(true, 200, primary_is_not_heard),
+    DRILL(true, 200, each_new_primary_dies),
+    DRILL(false, 900, postmaster_killed),
+    DRILL(true, 200, two_candidates_with_one_position),
+    DRILL(false, DRILL_NO_BUDGET, standby_lost),
+    DRILL(false, DRILL_NO_BUDGET, standbys_cut_from_each_other),
+    DRILL(false, DRILL_NO_BUDGET, primary_cut_from_one_standby),
+    DRILL(false, DRILL_NO_BUDGET, agent_pauses_and_wakes_in_time),
+    DRILL(false, DRILL_NO_BUDGET, agent_pauses_past_its_lease),
+    DRILL(false, DRILL_NO_BUDGET, agent_killed_and_back_in_time),
+    DRILL(false, DRILL_NO_BUDGET, agent_killed_and_back_after_S),
+    DRILL(false, DRILL_NO_BUDGET, all_agents_killed),
+    DRILL(false, 2000, majority_killed),
+    DRILL(false, DRILL_NO_BUDGET, power_lost_everywhere),
+    DRILL(true, 200, clock_rates_at_the_bound),
+    DRILL(false, DRILL_NO_BUDGET, renewals_answered_late),
+};
+const size_t sim_drills_failover_count =
+    sizeof(sim_drills_failover) / sizeof(sim_drills_failover[0]);
