@@ -186,11 +186,14 @@ SIM_WRAP := -Wl,--wrap=store_apply,--wrap=store_leases_due,--wrap=fopen
 $(BUILD)/sim: $(SIM_OBJECTS) $(foreach d,$(LINK_sim),$(call lib,$(d))) $(RAFT_LIB)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) $(SIM_WRAP) -o $@ $(SIM_OBJECTS) $(call libs,$(LINK_sim)) $(SYSLIBS)
+SIM_BENT := "--cluster --without-fence" "--cluster --expire-early" "--store --expire-early" "--store --amnesia" \
+    "--store --stale-read" "--drill vote_outlives_a_crash --forget-vote" "--drill clock_rates_at_the_bound --slow-clock"
 .PHONY: sim
 sim: $(BUILD)/sim
-	@$(BUILD)/sim --seeds $(SEEDS) --first $(FIRST) --minutes $(MINUTES)
-	@for bent in "--cluster --without-fence" "--cluster --expire-early" "--store --expire-early" "--store --amnesia"; do \
-	    echo "sim $$bent"; $(BUILD)/sim --seeds 30 --must-fail $$bent || exit 1; done
+	@status=0; $(BUILD)/sim --drills || status=1; \
+	$(BUILD)/sim --seeds $(SEEDS) --first $(FIRST) --minutes $(MINUTES) || status=1; \
+	for bent in $(SIM_BENT); do \
+	    echo "sim $$bent"; $(BUILD)/sim --seeds 30 --must-fail $$bent || status=1; done; exit $$status
 
 .PHONY: demo demo-down
 demo: all
