@@ -2,8 +2,9 @@
  *
  * Start (rule 13 of docs/consensus.md): lock file, fence and its page, then the Raft group; nothing
  * is promoted, started or stopped before the first decision, which needs all of them. Stop: the HA
- * rules end PostgreSQL and the lease (SIGTERM), then everything is closed from the outside in.
- * Killed: the fence carries on, see there. */
+ * rules end PostgreSQL and the lease (SIGTERM), Raft leadership is handed over, then everything is
+ * closed from the outside in. No part of it is waited for without end: the stop of PostgreSQL by
+ * `stop_timer`, the closing by `close_timer`. Killed: the fence carries on, see there. */
 #include "agent/app.h"
 
 #include "agent/app_api.h"
@@ -22,7 +23,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APP_SIGNALS = 3, APP_CLOSE_MS = 5000, APP_QUIT_MS = 20, APP_QUIT_TRIES = 50 };
+enum {
+    APP_SIGNALS = 3,
+    /* Checkpoint and fast shutdown have 60 s each (agent/loop/execute_pg.c); the lease, which is
+     * added, is the longest that a release is tried for. */
+    APP_STOP_MS = 130000,
+    APP_CLOSE_MS = 5000,
+    APP_QUIT_MS = 20,
+    APP_QUIT_TRIES = 50
+};
 
 struct app {
     struct agent agent;
@@ -30,6 +39,7 @@ struct app {
     uv_loop_t loop;
     uv_signal_t signals[APP_SIGNALS];
     size_t signal_count;
+    uv_timer_t stop_timer; /* from SIGTERM until everything is closed */
     uv_timer_t close_timer;
     uv_timer_t quit_timer;
     int quit_tries;
@@ -84,7 +94,7 @@ bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t
 static void on_close_timer(uv_timer_t *timer)
 {
     (void)timer;
-    log_error("something did not close in %d ms, exiting all the same", APP_CLOSE_MS);
+    log_error("something did not close in time, exiting all the same");
     _exit(1);
 }
 
@@ -155,6 +165,46 @@ static void on_pg_freed(void *arg)
     quit_fence(app);
 }
 
+static void free_instance(struct app *app)
+{
+    struct pg_instance *pg = app->agent.pg;
+    app->agent.pg = NULL;
+    if (pg != NULL) {
+        pg_instance_free(pg, on_pg_freed, app);
+    } else {
+        on_pg_freed(app);
+    }
+}
+
+static void on_retired(void *arg, int rc, const struct store_result *result)
+{
+    struct app *app = arg;
+    (void)result;
+    if (rc != 0) {
+        log_warning("no other member took over the Raft leadership in time, going on");
+    }
+    free_instance(app);
+}
+
+/* An orderly end: the others are not left without a Raft leader, nor in doubt about the last write,
+ * which gives the leader key away. */
+static void retire(struct app *app)
+{
+    struct agent *agent = &app->agent;
+    struct raft_node *node = agent->group == NULL ? NULL : raft_group_node(agent->group);
+    int election_ms = 0;
+    int heartbeat_ms = 0;
+
+    if (node == NULL || app->status != 0) {
+        free_instance(app);
+        return;
+    }
+    config_raft_timeouts(&app->config.raft, agent->dynamic.ttl_ms, &election_ms, &heartbeat_ms);
+    (void)uv_timer_start(&app->close_timer, on_close_timer, APP_CLOSE_MS + (uint64_t)election_ms,
+                         0);
+    raft_node_retire(node, election_ms, on_retired, app);
+}
+
 static void close_all(struct agent *agent, int status)
 {
     struct app *app = (struct app *)(void *)((char *)agent - offsetof(struct app, agent));
@@ -166,6 +216,7 @@ static void close_all(struct agent *agent, int status)
     app->status = status;
     (void)uv_timer_init(&app->loop, &app->close_timer);
     (void)uv_timer_start(&app->close_timer, on_close_timer, APP_CLOSE_MS, 0);
+    uv_close((uv_handle_t *)&app->stop_timer, NULL);
     for (size_t i = 0; i < app->signal_count; i++) {
         uv_close((uv_handle_t *)&app->signals[i], NULL);
     }
@@ -175,13 +226,15 @@ static void close_all(struct agent *agent, int status)
     keeper_stop(agent);
     observe_stop(agent);
     app_api_stop(agent);
-    if (agent->pg != NULL) {
-        struct pg_instance *pg = agent->pg;
-        agent->pg = NULL;
-        pg_instance_free(pg, on_pg_freed, app);
-    } else {
-        on_pg_freed(app);
-    }
+    retire(app);
+}
+
+static void on_stop_timer(uv_timer_t *timer)
+{
+    struct app *app = timer->data;
+    log_error("PostgreSQL could not be stopped or the leader key not be given away in time, "
+              "exiting all the same: the fence ends what is left when the lease runs out");
+    close_all(&app->agent, 1);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -201,6 +254,8 @@ static void on_signal(uv_signal_t *signal, int number)
     }
     log_info("signal %d: stopping PostgreSQL and giving up the leader key", number);
     agent->facts.request = HA_REQUEST_SHUTDOWN;
+    (void)uv_timer_start(&app->stop_timer, on_stop_timer,
+                         APP_STOP_MS + (uint64_t)agent->dynamic.ttl_ms, 0);
     cycle_request(agent);
 }
 
@@ -209,6 +264,9 @@ static void on_signal(uv_signal_t *signal, int number)
 static void on_group_ready(void *arg)
 {
     struct app *app = arg;
+    if (app->agent.stopping) {
+        return;
+    }
     log_info("the Raft member is running");
     dcs_raft_set_node(app->agent.dcs, raft_group_node(app->agent.group));
     dcs_raft_changed(app->agent.dcs);
@@ -484,6 +542,8 @@ int agent_run(const char *path)
         agent->clock = clock_real();
         agent->config = &app->config;
         agent->on_exit = close_all;
+        app->stop_timer.data = app;
+        (void)uv_timer_init(&app->loop, &app->stop_timer);
         catch_signals(app);
         if (prepare(app, &err) != 0) {
             log_error("%s", err.text);

@@ -1,6 +1,8 @@
 """The cluster's life on real PostgreSQL, with real HAProxy and the document's files."""
+import calendar
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -148,15 +150,34 @@ def test_wiped_raft_directory_joins_as_a_new_member(cluster):
     wait_for("three voters", lambda: three_voters(cluster), 30)
 
 
+def logged(node, words, since=0.0):
+    """When the agent of `node` wrote the first line with `words`, seconds of the epoch; None before that."""
+    for line in node.log_text().splitlines():
+        match = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) ", line)
+        if match and words in line:
+            at = calendar.timegm(time.strptime(match[1], "%Y-%m-%d %H:%M:%S")) + int(match[2]) / 1000
+            if at >= since:
+                return at
+    return None
+
+
 def test_sigterm_stops_postgresql_and_releases_the_key(cluster):
     old = cluster.leader()
+    others = [n for n in cluster.nodes.values() if n is not old]
+    wait_for("Raft leadership where the primary is", lambda: cluster.raft_leader() == old.name, 30)
     with faults.Load(cluster) as load:
+        began = time.time()
         old.kill_agent(signal.SIGTERM)
         faults.wait_new_leader(cluster, old)
         load.wait_writable(30)
     wait_for("nothing is left", lambda: not [e for e in old.processes().values() if "postgres" in e or "pgquorum" in e], 10)
+    released = logged(old, "told to stop: nothing runs any more", began)
+    taken = [logged(n, "the leader key names", began) - released for n in others]
     old.start_agent()
-    assert faults.verify(cluster, load, may_lose=False)["direct"] < 3
+    result = faults.verify(cluster, load, may_lose=False)
+    print("sigterm", result, "the key was taken again after", taken)
+    assert max(taken) < 0.45, "the others had to elect a Raft leader first, which takes at least 0.5 s"
+    assert result["direct"] < 3
 
 
 def test_wrong_configuration_is_one_line_and_exit_status_1(make_rig):
