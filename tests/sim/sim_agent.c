@@ -28,6 +28,7 @@ struct sim_agent {
     char connect[32];
     char host[32];
     char data_dir[32];
+    bool leaving;
 };
 
 /* --- libuv in virtual time -------------------------------------------------------------------- */
@@ -181,10 +182,24 @@ static void exit_now(void *arg, uint64_t a, uint64_t b)
     sim_member_crash(arg);
 }
 
+static void on_retired(void *arg, int rc, const struct store_result *result)
+{
+    struct sim_node *node = arg;
+    (void)result;
+    if (rc != ERR_CANCELED) {
+        sim_node_at(node, 0, exit_now, node, 0, 0);
+    }
+}
+
+/* An orderly end, as in app.c: a leader of the Raft group hands over before it goes. */
 static void on_exit_asked(struct agent *agent, int status)
 {
+    struct sim_node *node = agent->loop->data;
     (void)status;
-    sim_node_at(agent->loop->data, 0, exit_now, agent->loop->data, 0, 0);
+    if (!node->agent->leaving) {
+        node->agent->leaving = true;
+        raft_node_retire(node->raft, SIM_ELECTION_MS, on_retired, node);
+    }
 }
 
 /* --- start and end ---------------------------------------------------------------------------- */

@@ -119,6 +119,6 @@ const struct sim_drill sim_drills_planned[] = {
     DRILL(true, DRILL_NO_BUDGET, failover_on_request_without_a_primary),
     DRILL(false, DRILL_NO_BUDGET, switchover_to_a_lost_member),
     DRILL(true, DRILL_NO_BUDGET, switchover_cut_short),
-    DRILL(false, DRILL_NO_BUDGET, agent_is_terminated),
+    DRILL(false, 300, agent_is_terminated),
 };
 const size_t sim_drills_planned_count = sizeof(sim_drills_planned) / sizeof(sim_drills_planned[0]);
