@@ -10,7 +10,6 @@
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "raft/store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,9 +55,9 @@ static int put_config(struct agent *agent, const json_t *document, int64_t compa
 
     if (text == NULL) {
         rc = error_set(err, ERR_INVALID, "the configuration cannot be written as JSON");
-    } else if (strlen(text) > STORE_VALUE_BYTES_MAX) {
+    } else if (strlen(text) > API_CONFIG_BYTES_MAX) {
         rc = error_set(err, ERR_LIMIT, "the configuration has %zu bytes, at most %zu", strlen(text),
-                       STORE_VALUE_BYTES_MAX);
+                       API_CONFIG_BYTES_MAX);
     } else {
         rc = put(agent, "config", text, compare, written, ctx, err);
         rc = rc == ERR_LIMIT ? ERR_BUSY : rc; /* the store's queue is full */

@@ -48,11 +48,15 @@ static int refusal_code(int rc, bool replace)
 static void change(struct api_server *server, struct http1_exchange *exchange,
                    const struct http1_request *request, bool replace)
 {
-    json_t *body = api_body(exchange, request, false);
     struct config_write *write;
     bool unchanged = false;
     struct error err = {0};
 
+    if (request->body.len > API_CONFIG_BYTES_MAX) {
+        api_reply_error(exchange, 413, "a configuration has 128 KiB at most");
+        return;
+    }
+    json_t *body = api_body(exchange, request, false);
     if (body == NULL) {
         return;
     }

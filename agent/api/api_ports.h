@@ -11,6 +11,10 @@
 /* rc as dcs.h; `revision` is the write's if rc is 0. Once, and never inside the call that asked. */
 typedef void (*api_written)(void *ctx, int rc, int64_t revision, const struct error *err);
 
+/* Of the configuration, alone and after a merge. It is looked through key by key on the loop's
+ * thread, and a part of every picture. */
+#define API_CONFIG_BYTES_MAX ((size_t)128 * 1024)
+
 struct api_ports {
     const struct clock *clock;
     /* Merges `patch` into the configuration (or replaces it), validates the whole, and writes it if

@@ -306,15 +306,9 @@ static inline struct api_status *rig_replica(void)
     return status;
 }
 
-static inline int rig_start(void **state)
+/* Everything but the server and the thread. */
+static inline void rig_init(void)
 {
-    struct net_addr listen_on = {.host = "127.0.0.1", .port = 0};
-    struct api_ports ports = {.clock = &rig.clock,
-                              .change_config = rig_change_config,
-                              .write_failover = rig_write_failover,
-                              .explain = rig_explain};
-    struct error err = {0};
-    (void)state;
     memset(&rig, 0, sizeof rig);
     json_set_alloc_funcs(mem_try, mem_free);
     (void)signal(SIGPIPE, SIG_IGN);
@@ -329,6 +323,18 @@ static inline int rig_start(void **state)
     rig.wall_ms = 1700000000000; /* 2023-11-14T22:13:20Z */
     (void)uv_loop_init(&rig.loop);
     (void)uv_async_init(&rig.loop, &rig.async, rig_on_async);
+}
+
+static inline int rig_start(void **state)
+{
+    struct net_addr listen_on = {.host = "127.0.0.1", .port = 0};
+    struct api_ports ports = {.clock = &rig.clock,
+                              .change_config = rig_change_config,
+                              .write_failover = rig_write_failover,
+                              .explain = rig_explain};
+    struct error err = {0};
+    (void)state;
+    rig_init();
     if (api_server_start(&rig.loop, &listen_on, &ports, &rig.server, &err) != 0) {
         return -1;
     }

@@ -107,11 +107,11 @@ static void a_body_needs_a_length_and_has_a_limit(void **state)
 
 static void a_body_of_the_greatest_length_is_taken(void **state)
 {
-    char *body = test_malloc(HTTP1_BODY_BYTES_MAX + 1);
+    char *body = test_malloc(API_CONFIG_BYTES_MAX + 1);
     (void)state;
-    memset(body, ' ', HTTP1_BODY_BYTES_MAX);
+    memset(body, ' ', API_CONFIG_BYTES_MAX);
     memcpy(body, "{\"ttl\": 20}", 11);
-    body[HTTP1_BODY_BYTES_MAX] = '\0';
+    body[API_CONFIG_BYTES_MAX] = '\0';
     int fd = rig_post("PUT /config", body);
     rig_wait_writes(1);
     rig_answer(0, 0, 1);

@@ -296,7 +296,7 @@ static void heads_of_a_mebibyte(void **state)
 {
     static const struct attack attack = {.opening = "GET /primary HTTP/1.1\r\nX: ",
                                          .piece = filler,
-                                         .piece_len = sizeof filler,
+                                         .piece_len = 4096,
                                          .must_return = true};
     (void)state;
     expect_health_under(&attack);
