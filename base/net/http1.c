@@ -31,6 +31,8 @@ enum {
     GRACE_MS = 100,
     BACKLOG = 512,
     ADDRESS_MAX = HTTP1_CONNECTIONS_MAX / 2,
+    ADDRESS_SPARED = 16, /* of one address: they keep their places while others have more */
+    LOOKS_MAX = 32,      /* for such another one */
     LARGE_BYTES = 2 * HTTP1_HEAD_BYTES_MAX, /* whoever makes us hold more may have to go for it */
     TURN_REQUESTS_MAX = 8,                  /* of one connection in one turn of the loop */
     TURN_NS = 5 * 1000 * 1000,              /* of those in `turns` together, or one request */
@@ -637,27 +639,50 @@ static size_t count_from(const struct http1_server *server, struct net_ip ip)
     return count;
 }
 
-/* `ip` NULL: from anywhere. */
+/* Who may be asked to leave for a connection from `ip`: where that address has its share already,
+ * one of its own; else one of those who have many, as long as one is found soon: a few health
+ * checks stay, whoever floods. */
+struct leave_rule {
+    const struct net_ip *ip; /* NULL: from anywhere */
+    unsigned looks_left;
+};
+
+static bool may_leave(const struct http1_server *server, const struct http1_exchange *x,
+                      struct leave_rule *rule)
+{
+    if (x->stream == NULL || x->state == STATE_BUSY) {
+        return false;
+    }
+    struct net_ip ip = stream_peer(x->stream)->ip;
+    if (rule->ip != NULL) {
+        return net_ip_equal(ip, *rule->ip);
+    }
+    if (rule->looks_left == 0) {
+        return true;
+    }
+    rule->looks_left--;
+    return count_from(server, ip) > ADDRESS_SPARED;
+}
+
 static struct http1_exchange *longest_waiting(const struct http1_server *server,
-                                              const struct net_ip *ip)
+                                              struct leave_rule rule)
 {
     LIST_EACH(item, &server->waiting)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
-        if (ip == NULL || net_ip_equal(stream_peer(x->stream)->ip, *ip)) {
+        if (may_leave(server, x, &rule)) {
             return x;
         }
     }
     return NULL;
 }
 
-static struct http1_exchange *oldest(const struct http1_server *server, const struct net_ip *ip)
+static struct http1_exchange *oldest(const struct http1_server *server, struct leave_rule rule)
 {
     LIST_EACH(item, &server->connections)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, link);
-        if (x->stream != NULL && x->state != STATE_BUSY &&
-            (ip == NULL || net_ip_equal(stream_peer(x->stream)->ip, *ip))) {
+        if (may_leave(server, x, &rule)) {
             return x;
         }
     }
@@ -670,12 +695,16 @@ static struct http1_exchange *oldest(const struct http1_server *server, const st
 static bool make_room(struct http1_server *server, struct net_ip ip)
 {
     bool crowded = server->count > ADDRESS_MAX && count_from(server, ip) >= ADDRESS_MAX;
+    struct leave_rule rule = {.ip = crowded ? &ip : NULL, .looks_left = LOOKS_MAX};
     if (server->count < HTTP1_CONNECTIONS_MAX && !crowded) {
         return true;
     }
-    struct http1_exchange *leaves = longest_waiting(server, crowded ? &ip : NULL);
-    if (leaves != NULL && uv_now(server->loop) - leaves->since_ms < GRACE_MS) {
-        leaves = oldest(server, crowded ? &ip : NULL);
+    struct http1_exchange *leaves = longest_waiting(server, rule);
+    if (leaves == NULL || uv_now(server->loop) - leaves->since_ms < GRACE_MS) {
+        leaves = oldest(server, rule);
+    }
+    if (leaves == NULL && !crowded) { /* all spared: fewer than LOOKS_MAX can leave at all */
+        leaves = longest_waiting(server, (struct leave_rule){0});
     }
     if (leaves == NULL) {
         return false;

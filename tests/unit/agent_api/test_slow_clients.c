@@ -346,7 +346,7 @@ static void what_all_clients_together_make_us_hold_is_bounded(void **state)
         LEFT_MAX = HTTP1_HELD_BYTES_MAX / (900 * 1024) + 1
     };
     static const char head[] =
-        "PATCH /config HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n";
+        "POST /switchover HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n";
     struct pollfd fds[BODIES];
     int left = BODIES;
     (void)state;
