@@ -9,7 +9,7 @@ A line of OUT: {"n": id, "begin": monotonic s, "end": ..., "result": "ok" | "fai
 With read-write, every host has an attempt of its own with target_session_attrs=read-write, all at once, and the first that
 is let in is used. libpq's own list asks one host after the other and gives a silent one at least two seconds
 (connect_timeout has that minimum): behind a host that answers nothing it would measure itself, not the service. With any,
-there is one host and the patience of libpq, as most clients behind a load balancer have it.
+there is one host, and more patience than any load balancer's own retries need: it decides, not the client.
 """
 import json
 import select
@@ -21,7 +21,7 @@ import psycopg2
 import psycopg2.extensions as ext
 
 name, hosts, port, attrs, out, every_ms = sys.argv[1:7]
-PATIENCE = 0.5 if attrs == "read-write" else 2.0  # with a silent host, for a connection and for a statement
+PATIENCE = 0.5 if attrs == "read-write" else 5.0  # with a silent host, for a connection and for a statement
 AGAIN = 0.02  # between two attempts at one host
 REFUSED = ("25006", "57P03", "57P01", "42P01")  # SQLSTATEs of statements that wrote nothing
 INSERT = ("INSERT INTO writes SELECT %s, %s, ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int"
