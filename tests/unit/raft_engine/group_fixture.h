@@ -74,7 +74,7 @@ static void rig_init(struct rig *rig, size_t count, const char *password)
     for (size_t i = 0; i < count; i++) {
         struct member *member = &rig->members[i];
         snprintf(member->name, sizeof member->name, "node%zu", i + 1);
-        snprintf(member->dir, sizeof member->dir, "%s/%s", rig->dir, member->name);
+        snprintf(member->dir, sizeof member->dir, "%s/node%zu", rig->dir, i + 1);
         snprintf(member->address, sizeof member->address, "127.0.0.1:%u", ports[i]);
         member->password = password;
         member->closed = true;
