@@ -244,9 +244,10 @@ static void wait_gone(struct pg_task *task, const struct boot_data *data)
 static void looked(struct pg_task *task, struct boot_data *data)
 {
     const struct pg_inspection *found = &data->look.found;
-    if (found->kind != PG_DIR_MISSING && found->kind != PG_DIR_EMPTY) {
-        pg_task_fail_with(task, ERR_EXISTS, "making a new cluster: '%s' is not empty",
-                          data->data_dir);
+    if ((found->kind != PG_DIR_MISSING && found->kind != PG_DIR_EMPTY) || found->running) {
+        pg_task_fail_with(task, ERR_EXISTS, "making a new cluster: '%s' is in use: %s",
+                          data->data_dir,
+                          found->reason[0] != '\0' ? found->reason : "it is not empty");
         return;
     }
     task->state = BOOT_MARKED;

@@ -18,7 +18,7 @@ static int look_work(void *arg, struct error *err)
 {
     struct pg_look *look = arg;
     (void)err;
-    pg_dir_look(look->data_dir, look->marker_path, look->service_path, &look->found);
+    pg_dir_look_alone(look->data_dir, look->marker_path, look->service_path, &look->found);
     return 0;
 }
 

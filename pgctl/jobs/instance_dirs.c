@@ -22,7 +22,7 @@ static int check(const struct dirs_data *data, struct error *err)
     struct pg_inspection *found = mem_new(struct pg_inspection);
     int rc = 0;
 
-    pg_dir_look(data->data_dir, data->marker_path, data->service_path, found);
+    pg_dir_look_alone(data->data_dir, data->marker_path, data->service_path, found);
     if (found->running) {
         rc = error_set(err, ERR_BUSY, "process %d works in '%s'", (int)found->pidfile_pid,
                        data->data_dir);

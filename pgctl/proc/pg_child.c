@@ -1,6 +1,11 @@
 /* uv_spawn with both outputs on pipes. Done = exited *and* both pipes at their end (or, when a
  * grandchild keeps a pipe open, PIPES_WAIT_MS after the exit). The object frees itself when its
- * handles are closed, after the callback. */
+ * handles are closed, after the callback.
+ *
+ * The child leads a session and process group of its own. initdb and pg_rewind run `postgres
+ * --single`, pg_basebackup a receiver of WAL: killing the group ends those with it, and the kernel
+ * lets no fork slip through (a fork while the group's signal is on its way is tried again). Whoever
+ * is left in the group after the child has ended has no business any more, and is killed too. */
 #include "pgctl/proc/pg_child.h"
 
 #include "base/assert.h"
@@ -40,6 +45,7 @@ struct pg_child {
     bool told;
     int64_t exit_status;
     int signal;
+    pid_t pid; /* and process group */
     int open_handles;
     pg_child_cb done;
     void *arg;
@@ -150,15 +156,17 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     child->timed_out = true;
-    (void)uv_process_kill(&child->process, SIGKILL);
+    (void)kill(-child->pid, SIGKILL);
 }
 
-static void on_exit_child(uv_process_t *process, int64_t exit_status, int signal)
+static void on_exit_child(uv_process_t *process, int64_t exit_status, int term_signal)
 {
     struct pg_child *child = process->data;
     child->exited = true;
     child->exit_status = exit_status;
-    child->signal = signal;
+    child->signal = term_signal;
+    /* Its number was given back by a wait of a moment ago, unless somebody is in the group. */
+    (void)kill(-child->pid, SIGKILL);
     (void)uv_timer_start(&child->timer, on_timer, PIPES_WAIT_MS, 0);
     tell_if_over(child);
 }
@@ -238,6 +246,7 @@ static int spawn(uv_loop_t *loop, struct pg_child *child, const struct pg_child_
         .args = (char **)(uintptr_t)argv,
         .env = (char **)(uintptr_t)spec->env,
         .cwd = spec->cwd,
+        .flags = UV_PROCESS_DETACHED,
         .stdio = stdio,
         .stdio_count = 3,
     };
@@ -267,6 +276,7 @@ int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_
         close_all(child);
         return rc;
     }
+    child->pid = uv_process_get_pid(&child->process);
     (void)uv_read_start((uv_stream_t *)&child->out.pipe, on_alloc, on_read);
     (void)uv_read_start((uv_stream_t *)&child->err.pipe, on_alloc, on_read);
     (void)uv_timer_start(&child->timer, on_timer,
@@ -285,11 +295,6 @@ void pg_child_kill(struct pg_child *child)
 {
     if (!child->exited) {
         child->killed = true;
-        (void)uv_process_kill(&child->process, SIGKILL);
+        (void)kill(-child->pid, SIGKILL);
     }
-}
-
-struct span pg_child_stderr(const struct pg_child *child)
-{
-    return buf_span(&child->err.buf);
 }

@@ -36,9 +36,7 @@ typedef void (*pg_child_cb)(void *arg, int rc, const struct pg_child_result *res
 
 int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_child_cb done,
                    void *arg, struct pg_child **ret_child, struct error *err) MUST_CHECK;
-/* SIGKILL; done comes with ERR_CANCELED once it is reaped. */
+/* SIGKILL to it and to what it has started; done comes with ERR_CANCELED once it is reaped. */
 void pg_child_kill(struct pg_child *child);
-/* Standard error so far: progress lines. */
-struct span pg_child_stderr(const struct pg_child *child);
 
 #endif

@@ -170,7 +170,7 @@ static bool is_zombie(int32_t pid)
     return zombie;
 }
 
-static bool works_in(int32_t pid, const char *data_dir)
+bool pg_process_works_in(int32_t pid, const char *data_dir)
 {
     char path[64];
     struct stat here;
@@ -201,7 +201,7 @@ static int32_t pidfile_pid(const char *data_dir)
 int32_t pg_dir_postmaster(const char *data_dir)
 {
     int32_t pid = pidfile_pid(data_dir);
-    return pid > 0 && works_in(pid, data_dir) ? pid : 0;
+    return pid > 0 && pg_process_works_in(pid, data_dir) ? pid : 0;
 }
 
 /* The environment it was started with: what libpq inside its walreceivers will read. */
@@ -278,7 +278,7 @@ static void look_inside(const char *data_dir, const char *service_path,
     inspection->backup_label = exists_in(data_dir, "backup_label");
     inspection->pidfile_pid = pidfile_pid(data_dir);
     inspection->running =
-        inspection->pidfile_pid > 0 && works_in(inspection->pidfile_pid, data_dir);
+        inspection->pidfile_pid > 0 && pg_process_works_in(inspection->pidfile_pid, data_dir);
     inspection->service_in_force =
         inspection->running && has_service(inspection->pidfile_pid, service_path);
 }
@@ -309,6 +309,20 @@ void pg_dir_look(const char *data_dir, const char *marker_path, const char *serv
                        jobs[inspection.unfinished], data_dir);
     }
     *ret_inspection = inspection;
+}
+
+void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char *service_path,
+                       struct pg_inspection *ret_inspection)
+{
+    int32_t left = read_marker(marker_path) == PG_UNFINISHED_NONE ? 0 : pg_orphans_end(data_dir);
+
+    pg_dir_look(data_dir, marker_path, service_path, ret_inspection);
+    if (left != 0) { /* nothing is started, copied or removed under it */
+        ret_inspection->running = true;
+        ret_inspection->pidfile_pid = left;
+        (void)snprintf(ret_inspection->reason, sizeof ret_inspection->reason,
+                       "process %" PRId32 " of an unfinished job cannot be ended", left);
+    }
 }
 
 /* nftw has no argument for its function: the first error's path and number are kept by thread. */

@@ -19,8 +19,18 @@ bool pg_file_exists(const char *path);
  * control file are there. */
 void pg_dir_look(const char *data_dir, const char *marker_path, const char *service_path,
                  struct pg_inspection *ret_inspection);
+/* The same for the beginning of a job, when no other is at work: where the marker says that an
+ * earlier one did not end, what it left running is ended first. What cannot be ended is `running`.
+ */
+void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char *service_path,
+                       struct pg_inspection *ret_inspection);
 /* The process of postmaster.pid if it is alive and works in this directory; 0 = none. */
 int32_t pg_dir_postmaster(const char *data_dir);
+/* True if that process is alive and has this directory as its working directory. */
+bool pg_process_works_in(int32_t pid, const char *data_dir);
+/* SIGKILL to the programs of jobs that work on this directory, and to their single-user servers.
+ * Returns one that does not end within seconds; 0 = none is left. */
+int32_t pg_orphans_end(const char *data_dir);
 /* Removes what is in it, and in the tablespaces that its pg_tblspc names; `data_dir` itself stays.
  * Missing is fine. */
 int pg_dir_clear(const char *data_dir, struct error *err) MUST_CHECK;
