@@ -116,11 +116,10 @@ struct pg_job_status {
     char step[PG_VALUE_BYTES]; /* in words, for people: "copying the data directory
                                   from 10.0.0.1:5432" */
     int64_t started_ms;        /* mono clock */
-    uint64_t bytes_done;       /* of a clone; 0 = unknown */
-    uint64_t bytes_total;
 };
 
 const char *pg_job_name(enum pg_job_kind kind);
+/* The one that runs; zeroed if none does. */
 void pg_instance_job(const struct pg_instance *instance, struct pg_job_status *ret_status);
 /* Ends the running job: its child is killed, its done comes with ERR_CANCELED. No job: nothing. */
 void pg_instance_cancel_job(struct pg_instance *instance);
@@ -268,11 +267,12 @@ struct pg_rewind {
     uint16_t port;
     uint64_t system_identifier;
 };
-/* Stopped instance only. Crash recovery in single-user mode first where pg_control asks for it; a
- * marker on disk before pg_rewind begins, so that a half-rewound directory is never started;
- * removed when it has ended well. ERR_REFUSED: not possible here (no checksums and no
- * wal_log_hints, or not configured), nothing was touched. Other failures before the marker leave
- * the directory as it was; after it, it is unfinished. Not started afterwards. */
+/* Stopped instance only. ERR_REFUSED: not possible here (no checksums and no wal_log_hints, or in
+ * use), nothing was touched. A directory that was not shut down cleanly is recovered first, in
+ * single-user mode. Then the rewind is tried without writing, and what can go wrong goes wrong
+ * there: the directory is valid still. From then on a marker on disk says that it is unfinished,
+ * until pg_rewind has ended well: a half-rewound directory is never started, but may be rewound
+ * again. Nothing to rewind is success. Not started afterwards. */
 int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind,
                        int64_t timeout_ms, pg_done_cb done, void *arg,
                        struct error *err) MUST_CHECK;

@@ -1,33 +1,16 @@
 /* A copy of a running member.
  *
  *   LOOK -> IDENTIFY (whose is it?) -> CLEAR and MARK -> COPY -> TIDY -> end */
-#include "base/mem.h"
-#include "pgctl/jobs/inspect.h"
-#include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/source.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/sql/pg_answers.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { CLONE_LOOK, CLONE_CONNECTED, CLONE_IDENTIFIED, CLONE_CLEARED, CLONE_COPIED, CLONE_TIDIED };
 
-struct clone_data {
-    struct pg_look look;
-    struct pg_file_set files;
-    struct pg_clone request;
-    char host[PG_HOST_BYTES];
-    const char *data_dir;
-    const char *marker_path;
-};
-
-static void clone_release(struct pg_task *task)
-{
-    pg_file_set_free(&((struct clone_data *)task->data)->files);
-}
-
-static void looked(struct pg_task *task, const struct clone_data *data)
+static void looked(struct pg_task *task, const struct pg_source *data)
 {
     const struct pg_inspection *found = &data->look.found;
     bool usable = found->kind == PG_DIR_MISSING || found->kind == PG_DIR_EMPTY ||
@@ -38,36 +21,34 @@ static void looked(struct pg_task *task, const struct clone_data *data)
         return;
     }
     struct pg_conn_target target = {.host = data->host,
-                                    .port = data->request.port,
+                                    .port = data->port,
                                     .user = task->pg->config.replication.username,
                                     .password = task->pg->config.replication.password,
                                     .application_name = task->pg->config.name,
                                     .walsender = PG_CONN_PHYSICAL};
     task->state = CLONE_CONNECTED;
-    pg_task_say(task, "asking %s:%u who it is", data->host, data->request.port);
+    pg_task_say(task, "asking %s:%u who it is", data->host, data->port);
     pg_task_connect(task, &target);
 }
 
 static int clear_work(void *arg, struct error *err)
 {
-    struct clone_data *data = arg;
+    struct pg_source *data = arg;
     /* The marker first: what is cleared half-way must not look like a data directory. */
     int rc = pg_marker_write(data->marker_path, "clone", data->data_dir, err);
     rc = rc != 0 ? rc : pg_dir_clear(data->data_dir, err);
-    return rc != 0
-               ? rc
-               : pg_file_write(data->files.pgpass_path, buf_span(&data->files.pgpass), 0600, err);
+    return rc != 0 ? rc : pg_source_write_pgpass(data, err);
 }
 
-static void identified(struct pg_task *task, struct clone_data *data)
+static void identified(struct pg_task *task, struct pg_source *data)
 {
     uint64_t found = task->answer.count > 0 ? pg_cell_u64(task->answer.results[0], 0, 0) : 0;
 
-    if (data->request.system_identifier != 0 && found != data->request.system_identifier) {
+    if (data->system_identifier != 0 && found != data->system_identifier) {
         pg_task_fail_with(task, ERR_CONFLICT,
                           "copying: %s:%u has system identifier %" PRIu64
                           ", this cluster's is %" PRIu64,
-                          data->host, data->request.port, found, data->request.system_identifier);
+                          data->host, data->port, found, data->system_identifier);
         return;
     }
     pg_file_set_make(&data->files, task->pg, true);
@@ -75,14 +56,14 @@ static void identified(struct pg_task *task, struct clone_data *data)
     pg_task_work(task, clear_work, data);
 }
 
-static void copy(struct pg_task *task, const struct clone_data *data)
+static void copy(struct pg_task *task, const struct pg_source *data)
 {
     const struct pg_instance *pg = task->pg;
     const char *argv[PG_CHILD_ARGS_MAX];
     char port[8];
     size_t argc = 0;
 
-    (void)snprintf(port, sizeof port, "%u", data->request.port);
+    (void)snprintf(port, sizeof port, "%u", data->port);
     argv[argc++] = pg->bin.paths[PG_BASEBACKUP];
     argv[argc++] = "-D";
     argv[argc++] = data->data_dir;
@@ -101,23 +82,16 @@ static void copy(struct pg_task *task, const struct clone_data *data)
     }
     argv[argc] = NULL;
     task->state = CLONE_COPIED;
-    pg_task_say(task, "copying the data directory from %s:%u", data->host, data->request.port);
+    pg_task_say(task, "copying the data directory from %s:%u", data->host, data->port);
     pg_task_child(task, argv, NULL, NULL);
-}
-
-static int tidy_work(void *arg, struct error *err)
-{
-    const struct clone_data *data = arg;
-    int rc = pg_dir_remove_locks(data->data_dir, err);
-    return rc != 0 ? rc : pg_file_remove(data->marker_path, err);
 }
 
 static void clone_step(struct pg_task *task)
 {
-    struct clone_data *data = task->data;
+    struct pg_source *data = task->data;
 
     if (task->rc != 0 && task->state != CLONE_LOOK) {
-        error_wrap(&task->err, "copying from %s:%u", data->host, data->request.port);
+        error_wrap(&task->err, "copying from %s:%u", data->host, data->port);
         pg_task_fail(task);
         return;
     }
@@ -135,7 +109,7 @@ static void clone_step(struct pg_task *task)
     case CLONE_CLEARED: copy(task, data); return;
     case CLONE_COPIED:
         task->state = CLONE_TIDIED;
-        pg_task_work(task, tidy_work, data);
+        pg_task_work(task, pg_source_tidy, data);
         return;
     default: pg_task_end(task); return;
     }
@@ -145,20 +119,6 @@ int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "clone", .job = PG_JOB_CLONE, .step = clone_step, .release = clone_release};
-
-    if (strlen(clone->host) >= PG_HOST_BYTES || !pg_conf_is_line(clone->host)) {
-        return error_set(err, ERR_INVALID, "the host to copy from is no host name");
-    }
-    struct clone_data *data = mem_new(struct clone_data);
-    data->request = *clone;
-    memcpy(data->host, clone->host, strlen(clone->host) + 1);
-    data->data_dir = instance->config.data_dir;
-    data->marker_path = instance->marker_path;
-    pg_look_begin(&data->look, instance);
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
-    if (rc != 0) {
-        mem_free(data);
-    }
-    return rc;
+        .name = "clone", .job = PG_JOB_CLONE, .step = clone_step, .release = pg_source_release};
+    return pg_source_start(instance, &ops, clone, timeout_ms, done, arg, err);
 }

@@ -439,6 +439,18 @@ const char *pg_job_name(enum pg_job_kind kind)
     return "unknown";
 }
 
+void pg_instance_job(const struct pg_instance *instance, struct pg_job_status *ret_status)
+{
+    const struct pg_task *job = instance->job;
+
+    *ret_status = (struct pg_job_status){0};
+    if (job != NULL) {
+        ret_status->kind = job->ops->job;
+        ret_status->started_ms = job->started_ms;
+        (void)snprintf(ret_status->step, sizeof ret_status->step, "%s", job->step_text);
+    }
+}
+
 void pg_instance_cancel_job(struct pg_instance *instance)
 {
     if (instance->job != NULL) {
@@ -468,6 +480,20 @@ const struct pg_account *pg_rewind_account(const struct pg_instance *pg)
 {
     const struct pg_account *rewind = &pg->config.rewind;
     return rewind->username != NULL && rewind->username[0] != '\0' ? rewind : &pg->config.superuser;
+}
+
+struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *host, uint16_t port)
+{
+    const struct pg_account *account = pg_rewind_account(pg);
+    return (struct pg_conn_target){
+        .host = host,
+        .port = port,
+        .user = account->username,
+        .password = account->password,
+        .database = pg->config.database,
+        .application_name = "pgquorum",
+        .statement_timeout_ms = 5000,
+    };
 }
 
 void pg_path(const struct pg_instance *pg, const char *name, char *ret_path)

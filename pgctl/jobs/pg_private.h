@@ -37,14 +37,9 @@ struct pg_instance {
     struct pg_control control; /* of the last inspection or start */
     bool promote_sent;
 
-    /* The probe: one connection, kept. */
-    struct pg_conn *probe_conn;
-    uv_timer_t *probe_timer;
-    bool probing;
     struct pg_probe *probe;
 
     bool closing;
-    bool told_freed;
     void (*freed)(void *arg);
     void *freed_arg;
 };
@@ -58,6 +53,8 @@ struct pg_conn_target pg_local_target(const struct pg_instance *pg, bool second)
 bool pg_local_has_second(const struct pg_instance *pg);
 /* The account for questions and rewinds on other members. */
 const struct pg_account *pg_rewind_account(const struct pg_instance *pg);
+/* Where they are asked, with that account. `host` is borrowed. */
+struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *host, uint16_t port);
 
 /* Socket directories inside the data directory become ours; values are the set's own
  * (pg_parameters_dup). */

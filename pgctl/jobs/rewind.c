@@ -1,19 +1,32 @@
 /* Rewind of a former primary, or of a standby that went another way.
  *
- *   LOOK -> CONNECT -> ASK <-> (checkpoint after promotion due) -> MARK -> REWIND -> TIDY -> end
+ *   LOOK -> CONNECT -> ASK <-> (checkpoint after promotion due) -> PREPARE -> [RECOVER] -> TRY
+ *        -> MARK -> REWIND -> TIDY -> end
  *
- * The marker stands while pg_rewind works: a half-rewound directory is never started. pg_rewind
- * itself runs crash recovery in single-user mode where the directory was not shut down cleanly
- * (PostgreSQL 13 and later); the signal files would stop that. */
+ * The marker stands while pg_rewind writes: a half-rewound directory is never started, and can only
+ * be copied anew. So whatever can fail without a byte written is made to fail before:
+ *
+ * - ASK is a connection with pg_rewind's own account. It catches a source that is down, refuses us,
+ *   is another cluster's or no primary.
+ * - RECOVER is the crash recovery of a directory that was not shut down cleanly, in single-user
+ *   mode. pg_rewind (13 and later) would do it itself, below the marker, unsynced, and by a process
+ *   that does not die with us; `postgres` run from here does. It catches a configuration that is
+ * not valid, a full disk, WAL that is not there. Cut off, it leaves a crashed directory, as it was.
+ * The signal files would stop it; the start writes them anew.
+ * - TRY is pg_rewind --dry-run (which never recovers, so it comes after). It does all but write:
+ *   catches functions that the account may not call, a source's password that the password file
+ *   does not have, files that it cannot read, WAL before the fork that is gone here, a common
+ *   ancestor that does not exist. It costs a list of the source's files and a pass over our WAL
+ *   since the fork, both of which the real run then finds in memory.
+ *
+ * What is left to fail below the marker: a source or network that dies in between, a disk that
+ * fills or breaks. */
 #include "base/mem.h"
-#include "pgctl/jobs/inspect.h"
-#include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/source.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/sql/pg_answers.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #define CHECKPOINT_EVERY_MS 200
 #define CHECKPOINT_LOOKS    300
@@ -23,49 +36,31 @@ enum {
     REWIND_ASK,
     REWIND_ASKED,
     REWIND_WAITED,
+    REWIND_PREPARED,
+    REWIND_RECOVERED,
+    REWIND_TRIED,
     REWIND_MARKED,
     REWIND_DONE,
     REWIND_TIDIED
 };
 
-struct rewind_data {
-    struct pg_look look;
-    struct pg_file_set files;
-    struct pg_rewind request;
-    char host[PG_HOST_BYTES];
-    const char *data_dir;
-    const char *marker_path;
-    int looks;
-};
-
-static void rewind_release(struct pg_task *task)
+static void connect_peer(struct pg_task *task, const struct pg_source *data)
 {
-    pg_file_set_free(&((struct rewind_data *)task->data)->files);
-}
-
-static void connect_peer(struct pg_task *task, const struct rewind_data *data)
-{
-    const struct pg_account *account = pg_rewind_account(task->pg);
-    struct pg_conn_target target = {.host = data->host,
-                                    .port = data->request.port,
-                                    .user = account->username,
-                                    .password = account->password,
-                                    .database = task->pg->config.database,
-                                    .application_name = "pgquorum",
-                                    .statement_timeout_ms = 5000};
+    struct pg_conn_target target = pg_peer_target(task->pg, data->host, data->port);
     task->state = REWIND_ASK;
-    pg_task_say(task, "asking %s:%u", data->host, data->request.port);
+    pg_task_say(task, "asking %s:%u", data->host, data->port);
     pg_task_connect(task, &target);
 }
 
-static void looked(struct pg_task *task, const struct rewind_data *data)
+static void looked(struct pg_task *task, const struct pg_source *data)
 {
     const struct pg_inspection *found = &data->look.found;
     bool usable = found->kind == PG_DIR_VALID ||
                   (found->kind == PG_DIR_UNFINISHED && found->unfinished == PG_UNFINISHED_REWIND);
     if (!usable || found->running) {
         pg_task_fail_with(task, ERR_REFUSED, "rewind: '%s' cannot be rewound: %s", data->data_dir,
-                          found->running ? "PostgreSQL is running" : found->reason);
+                          found->running && found->reason[0] == '\0' ? "PostgreSQL is running"
+                                                                     : found->reason);
     } else if (!found->control.data_checksums && !found->control.wal_log_hints) {
         pg_task_fail_with(task, ERR_REFUSED,
                           "rewind: neither data checksums nor wal_log_hints are on");
@@ -74,25 +69,28 @@ static void looked(struct pg_task *task, const struct rewind_data *data)
     }
 }
 
-static int mark_work(void *arg, struct error *err)
+/* Nothing here makes the directory less than it was. */
+static int prepare_work(void *arg, struct error *err)
 {
-    struct rewind_data *data = arg;
+    const struct pg_source *data = arg;
     char path[PG_PATH_BYTES];
-    int rc = pg_marker_write(data->marker_path, "rewind", data->data_dir, err);
-
     /* A socket that a killed server left behind is a file that pg_rewind cannot open. */
-    rc = rc != 0 ? rc : pg_dir_remove_locks(data->data_dir, err);
+    int rc = pg_dir_remove_locks(data->data_dir, err);
 
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->data_dir);
     rc = rc != 0 ? rc : pg_file_remove(path, err);
     (void)snprintf(path, sizeof path, "%s/recovery.signal", data->data_dir);
     rc = rc != 0 ? rc : pg_file_remove(path, err);
-    return rc != 0
-               ? rc
-               : pg_file_write(data->files.pgpass_path, buf_span(&data->files.pgpass), 0600, err);
+    return rc != 0 ? rc : pg_source_write_pgpass(data, err);
 }
 
-static void asked(struct pg_task *task, struct rewind_data *data)
+static int mark_work(void *arg, struct error *err)
+{
+    const struct pg_source *data = arg;
+    return pg_marker_write(data->marker_path, "rewind", data->data_dir, err);
+}
+
+static void asked(struct pg_task *task, struct pg_source *data)
 {
     struct pg_peer_facts facts = {0};
     task->rc = pg_peer_read(&task->answer, &facts, &task->err);
@@ -101,9 +99,9 @@ static void asked(struct pg_task *task, struct rewind_data *data)
         return;
     }
     pg_history_free(&facts.history);
-    if (facts.role != PG_PRIMARY || facts.system_identifier != data->request.system_identifier) {
+    if (facts.role != PG_PRIMARY || facts.system_identifier != data->system_identifier) {
         pg_task_fail_with(task, ERR_UNAVAILABLE, "rewind: %s:%u is not the primary of this cluster",
-                          data->host, data->request.port);
+                          data->host, data->port);
         return;
     }
     if (facts.control_timeline < facts.timeline) {
@@ -119,11 +117,11 @@ static void asked(struct pg_task *task, struct rewind_data *data)
         return;
     }
     pg_file_set_make(&data->files, task->pg, true);
-    task->state = REWIND_MARKED;
-    pg_task_work(task, mark_work, data);
+    task->state = REWIND_PREPARED;
+    pg_task_work(task, prepare_work, data);
 }
 
-static void run_rewind(struct pg_task *task, const struct rewind_data *data)
+static void run_rewind(struct pg_task *task, const struct pg_source *data, bool dry)
 {
     const struct pg_instance *pg = task->pg;
     struct buf source = BUF_INIT;
@@ -131,32 +129,55 @@ static void run_rewind(struct pg_task *task, const struct rewind_data *data)
 
     buf_put_str(&source, "--source-server=host=");
     pg_quote_conninfo(&source, data->host);
-    buf_printf(&source, " port=%u user=", data->request.port);
+    buf_printf(&source, " port=%u user=", data->port);
     pg_quote_conninfo(&source, pg_rewind_account(pg)->username);
     buf_put_str(&source, " dbname=");
     pg_quote_conninfo(&source, pg->config.database);
     buf_put_str(&source, " target_session_attrs=read-write");
-    const char *const argv[] = {pg->bin.paths[PG_REWIND], target, buf_str(&source), NULL};
-    task->state = REWIND_DONE;
-    pg_task_say(task, "rewinding from %s:%u", data->host, data->request.port);
+    const char *const argv[] = {pg->bin.paths[PG_REWIND], target,
+                                buf_str(&source),         "--no-ensure-shutdown",
+                                dry ? "--dry-run" : NULL, NULL};
+    task->state = dry ? REWIND_TRIED : REWIND_DONE;
+    pg_task_say(task, "%s from %s:%u", dry ? "trying a rewind" : "rewinding", data->host,
+                data->port);
     pg_task_child(task, argv, NULL, NULL);
     buf_free(&source);
     mem_free(target);
 }
 
-static int tidy_work(void *arg, struct error *err)
+/* Ends, with a shutdown checkpoint, at the end of its empty input. */
+static void recover(struct pg_task *task, const struct pg_source *data)
 {
-    const struct rewind_data *data = arg;
-    int rc = pg_dir_remove_locks(data->data_dir, err);
-    return rc != 0 ? rc : pg_file_remove(data->marker_path, err);
+    const char *const argv[] = {
+        task->pg->bin.paths[PG_POSTGRES], "--single", "-D", data->data_dir, "template1", NULL};
+    task->state = REWIND_RECOVERED;
+    pg_task_say(task, "crash recovery before the rewind");
+    pg_task_child(task, argv, NULL, NULL);
+}
+
+/* What an earlier rewind has left unfinished must not be recovered, its pages are of two histories.
+ * Begun anew, pg_rewind ends well or refuses: it changes the control file last, and reads all of
+ * our WAL since the fork before it writes. A try would keep nothing from harm there. */
+static void prepared(struct pg_task *task, const struct pg_source *data)
+{
+    const struct pg_inspection *found = &data->look.found;
+
+    if (found->unfinished == PG_UNFINISHED_REWIND) {
+        run_rewind(task, data, false);
+    } else if (found->control.state != PG_CONTROL_SHUT_DOWN &&
+               found->control.state != PG_CONTROL_SHUT_DOWN_IN_RECOVERY) {
+        recover(task, data);
+    } else {
+        run_rewind(task, data, true);
+    }
 }
 
 static void rewind_step(struct pg_task *task)
 {
-    struct rewind_data *data = task->data;
+    struct pg_source *data = task->data;
 
     if (task->rc != 0 && task->state != REWIND_LOOK) {
-        error_wrap(&task->err, "rewinding from %s:%u", data->host, data->request.port);
+        error_wrap(&task->err, "rewinding from %s:%u", data->host, data->port);
         pg_task_fail(task);
         return;
     }
@@ -172,10 +193,16 @@ static void rewind_step(struct pg_task *task)
         pg_task_query(task, pg_peer_sql);
         return;
     case REWIND_ASKED: asked(task, data); return;
-    case REWIND_MARKED: run_rewind(task, data); return;
+    case REWIND_PREPARED: prepared(task, data); return;
+    case REWIND_RECOVERED: run_rewind(task, data, true); return;
+    case REWIND_TRIED:
+        task->state = REWIND_MARKED;
+        pg_task_work(task, mark_work, data);
+        return;
+    case REWIND_MARKED: run_rewind(task, data, false); return;
     case REWIND_DONE:
         task->state = REWIND_TIDIED;
-        pg_task_work(task, tidy_work, data);
+        pg_task_work(task, pg_source_tidy, data);
         return;
     default: pg_task_end(task); return;
     }
@@ -185,20 +212,7 @@ int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rew
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "rewind", .job = PG_JOB_REWIND, .step = rewind_step, .release = rewind_release};
-
-    if (strlen(rewind->host) >= PG_HOST_BYTES || !pg_conf_is_line(rewind->host)) {
-        return error_set(err, ERR_INVALID, "the host to rewind from is no host name");
-    }
-    struct rewind_data *data = mem_new(struct rewind_data);
-    data->request = *rewind;
-    memcpy(data->host, rewind->host, strlen(rewind->host) + 1);
-    data->data_dir = instance->config.data_dir;
-    data->marker_path = instance->marker_path;
-    pg_look_begin(&data->look, instance);
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
-    if (rc != 0) {
-        mem_free(data);
-    }
-    return rc;
+        .name = "rewind", .job = PG_JOB_REWIND, .step = rewind_step, .release = pg_source_release};
+    const struct pg_clone from = {rewind->host, rewind->port, rewind->system_identifier};
+    return pg_source_start(instance, &ops, &from, timeout_ms, done, arg, err);
 }

@@ -1,0 +1,45 @@
+/* The shared beginning and end of copies and rewinds. */
+#include "pgctl/jobs/source.h"
+
+#include "base/mem.h"
+#include "pgctl/proc/pg_files.h"
+
+#include <string.h>
+
+int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
+                    const struct pg_clone *from, int64_t timeout_ms, pg_done_cb done, void *arg,
+                    struct error *err)
+{
+    if (strlen(from->host) >= PG_HOST_BYTES || !pg_conf_is_line(from->host)) {
+        return error_set(err, ERR_INVALID, "%s: the source's host is no host name", ops->name);
+    }
+    struct pg_source *source = mem_new(struct pg_source);
+    memcpy(source->host, from->host, strlen(from->host) + 1);
+    source->port = from->port;
+    source->system_identifier = from->system_identifier;
+    source->data_dir = pg->config.data_dir;
+    source->marker_path = pg->marker_path;
+    pg_look_begin(&source->look, pg);
+    int rc = pg_task_start(pg, ops, source, timeout_ms, done, arg, NULL, err);
+    if (rc != 0) {
+        mem_free(source);
+    }
+    return rc;
+}
+
+void pg_source_release(struct pg_task *task)
+{
+    pg_file_set_free(&((struct pg_source *)task->data)->files);
+}
+
+int pg_source_write_pgpass(const struct pg_source *source, struct error *err)
+{
+    return pg_file_write(source->files.pgpass_path, buf_span(&source->files.pgpass), 0600, err);
+}
+
+int pg_source_tidy(void *arg, struct error *err)
+{
+    const struct pg_source *source = arg;
+    int rc = pg_dir_remove_locks(source->data_dir, err);
+    return rc != 0 ? rc : pg_file_remove(source->marker_path, err);
+}

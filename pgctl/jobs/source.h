@@ -1,0 +1,31 @@
+/* What a copy and a rewind have in common: another member as the source, a look at the directory
+ * before anything is done to it, the marker while it is being changed, the tidying afterwards. */
+#ifndef PGCTL_JOBS_SOURCE_H
+#define PGCTL_JOBS_SOURCE_H
+
+#include "pgctl/jobs/inspect.h"
+#include "pgctl/jobs/pg_private.h"
+
+struct pg_source { /* data of the task */
+    struct pg_look look;
+    struct pg_file_set files;
+    char host[PG_HOST_BYTES];
+    uint16_t port;
+    uint64_t system_identifier; /* 0 = any */
+    const char *data_dir;       /* the instance's, which outlives its tasks */
+    const char *marker_path;
+    int looks; /* of a rewind, for the source's checkpoint */
+};
+
+/* Starts a task whose data is a pg_source and whose release is pg_source_release. */
+int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
+                    const struct pg_clone *from, int64_t timeout_ms, pg_done_cb done, void *arg,
+                    struct error *err) MUST_CHECK;
+void pg_source_release(struct pg_task *task);
+
+/* For worker threads. The password file for the job's program. */
+int pg_source_write_pgpass(const struct pg_source *source, struct error *err) MUST_CHECK;
+/* The job's program has ended well: locks that came along go, then the marker. */
+int pg_source_tidy(void *arg, struct error *err) MUST_CHECK;
+
+#endif
