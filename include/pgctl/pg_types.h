@@ -153,12 +153,13 @@ struct pg_probe_result {
     enum pg_role role;
     int server_version; /* 150004 */
     uint64_t system_identifier;
-    uint32_t timeline;  /* primary: what it writes; standby: of the last WAL received or replayed */
-    uint64_t flush_lsn; /* primary: written and flushed; standby: received and flushed, 0 right
-                           after a start */
-    uint64_t receive_lsn;      /* standby: pg_last_wal_receive_lsn */
-    uint64_t replay_lsn;       /* standby */
-    uint64_t current_lsn;      /* primary: pg_current_wal_lsn */
+    uint32_t timeline; /* primary: what it writes; standby: of the last WAL received or replayed */
+    bool timeline_exact;  /* false: a standby may be on a later one */
+    uint64_t flush_lsn;   /* primary: written and flushed; standby: received and flushed, 0 right
+                             after a start */
+    uint64_t receive_lsn; /* standby: pg_last_wal_receive_lsn */
+    uint64_t replay_lsn;  /* standby */
+    uint64_t current_lsn; /* primary: pg_current_wal_lsn */
     uint32_t control_timeline; /* of the last checkpoint: smaller than `timeline` = checkpoint after
                                   promote due */
     bool replay_paused;
@@ -172,7 +173,8 @@ struct pg_probe_result {
     uint16_t receiver_port;
     int64_t receiver_last_ms; /* wall clock of the last message from the upstream; 0 = none */
     /* This start has replayed all its local WAL: the receiver is up, or the startup process was
-     * seen waiting for new WAL. Only then is max(flush_lsn, replay_lsn) the standby's position. */
+     * seen waiting for new WAL; and its timeline is exact. Only then is (timeline, max(flush_lsn,
+     * replay_lsn)) the standby's position. */
     bool local_wal_replayed;
 
     bool pending_restart; /* some setting waits for a restart */

@@ -3,6 +3,11 @@
  * The probe's connection is kept between probes: it moves into the task and, if it still can take a
  * query, back. A kept connection that turns out dead (the server was restarted) is replaced once.
  *
+ * A standby without a walreceiver is asked once more, by a walsender: SQL does not tell its
+ * timeline (pg_answers.c). That connection is made for the question, and only when the position has
+ * moved: a kept one would stand in pg_stat_replication and take a place of max_wal_senders. Where
+ * it is not let in, the position counts as not known.
+ *
  * Two facts outlive the walreceiver that showed them, for as long as the postmaster is the same and
  * has not been through a crash of its children (which forgets the received position): the timeline
  * that was received, and that the local WAL has been replayed. They are needed just when the
@@ -20,13 +25,13 @@ struct pg_probe {
     struct pg_instance *pg;
     struct pg_conn *conn; /* kept; NULL while a probe has it */
     bool busy;
-    struct pg_probe_result result;
-    int64_t known_start_ms; /* of the postmaster that the next two speak of */
+    int64_t known_start_ms; /* of the postmaster that the next ones speak of */
     uint32_t known_timeline;
     bool known_replayed;
+    uint64_t exact_lsn; /* replayed up to here, known_timeline is exact; 0 = it is not */
 };
 
-enum { PROBE_CONNECT, PROBE_ASK, PROBE_READ };
+enum { PROBE_CONNECT, PROBE_ASK, PROBE_READ, PROBE_IDENTIFY, PROBE_IDENTIFIED };
 
 struct probe_data {
     struct pg_probe_result result;
@@ -58,17 +63,27 @@ void pg_probe_disconnect(struct pg_probe *probe)
     }
 }
 
-static void remember(struct pg_probe *probe, struct pg_probe_result *result)
+/* Before the timeline is asked for: what is known spares the question. */
+static void recall(const struct pg_probe *probe, struct pg_probe_result *result)
 {
-    bool same = probe->known_start_ms == result->postmaster_start_ms &&
-                result->role == PG_STANDBY && result->receive_lsn != 0;
-    if (same && probe->known_timeline > result->timeline) {
+    bool same = probe->known_start_ms == result->postmaster_start_ms && result->role == PG_STANDBY;
+    bool received = same && result->receive_lsn != 0;
+    bool stands = same && result->replay_lsn != 0 && result->replay_lsn == probe->exact_lsn &&
+                  result->receive_lsn <= result->replay_lsn;
+
+    if ((received || stands) && probe->known_timeline > result->timeline) {
         result->timeline = probe->known_timeline;
     }
-    result->local_wal_replayed = result->local_wal_replayed || (same && probe->known_replayed);
+    result->local_wal_replayed = result->local_wal_replayed || (received && probe->known_replayed);
+    result->timeline_exact = result->timeline_exact || stands;
+}
+
+static void remember(struct pg_probe *probe, const struct pg_probe_result *result)
+{
     probe->known_start_ms = result->postmaster_start_ms;
     probe->known_timeline = result->timeline;
     probe->known_replayed = result->local_wal_replayed;
+    probe->exact_lsn = result->timeline_exact && !result->receiver_alive ? result->replay_lsn : 0;
 }
 
 static void probe_ask(struct pg_task *task)
@@ -95,6 +110,15 @@ static void probe_connect(struct pg_task *task)
     pg_task_connect_local(task);
 }
 
+static void probe_end(struct pg_task *task)
+{
+    struct pg_probe_result *result = &((struct probe_data *)task->data)->result;
+
+    remember(task->pg->probe, result);
+    result->local_wal_replayed = result->local_wal_replayed && result->timeline_exact;
+    pg_task_end(task);
+}
+
 static void probe_read(struct pg_task *task)
 {
     struct pg_probe *probe = task->pg->probe;
@@ -114,18 +138,39 @@ static void probe_read(struct pg_task *task)
         return;
     }
     data->result.answered_ms = clock_mono_ms(task->pg->clock);
-    remember(probe, &data->result);
+    recall(probe, &data->result);
     probe->conn = task->conn;
     task->conn = NULL;
-    pg_task_end(task);
+    if (data->result.local_wal_replayed && !data->result.timeline_exact) {
+        task->state = PROBE_IDENTIFY;
+        pg_task_connect_walsender(task);
+        return;
+    }
+    probe_end(task);
+}
+
+static void probe_identified(struct pg_task *task)
+{
+    struct probe_data *data = task->data;
+    if (task->rc == 0) {
+        pg_identify_read(&task->answer, &data->result);
+    }
+    probe_end(task);
 }
 
 static void probe_step(struct pg_task *task)
 {
+    bool identifies = task->state == PROBE_IDENTIFY || task->state == PROBE_IDENTIFIED;
+
     if (task->state == PROBE_CONNECT) {
         probe_connect(task);
     } else if (task->state == PROBE_READ) {
         probe_read(task);
+    } else if (task->state == PROBE_IDENTIFY && task->rc == 0) {
+        task->state = PROBE_IDENTIFIED;
+        pg_task_query(task, pg_identify_sql);
+    } else if (identifies) {
+        probe_identified(task);
     } else if (task->rc != 0) {
         error_wrap(&task->err, "connecting to the local server");
         pg_task_fail(task);
@@ -206,25 +251,10 @@ struct peer_data {
     void *arg;
 };
 
-static struct pg_conn_target peer_target(const struct pg_instance *pg, const char *host,
-                                         uint16_t port)
-{
-    const struct pg_account *account = pg_rewind_account(pg);
-    return (struct pg_conn_target){
-        .host = host,
-        .port = port,
-        .user = account->username,
-        .password = account->password,
-        .database = pg->config.database,
-        .application_name = "pgquorum",
-        .statement_timeout_ms = 5000,
-    };
-}
-
 static void peer_step(struct pg_task *task)
 {
     struct peer_data *data = task->data;
-    struct pg_conn_target target = peer_target(task->pg, data->host, data->port);
+    struct pg_conn_target target = pg_peer_target(task->pg, data->host, data->port);
     int state = task->state++;
 
     if (state == 0) {

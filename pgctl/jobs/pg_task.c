@@ -275,12 +275,20 @@ void pg_task_connect(struct pg_task *task, const struct pg_conn_target *target)
 static void connect_local(struct pg_task *task, int attempt)
 {
     struct pg_conn_target target = pg_local_target(task->pg, attempt == 2);
+    target.walsender = task->local_walsender;
     task->local_try = attempt;
     pg_task_connect(task, &target);
 }
 
 void pg_task_connect_local(struct pg_task *task)
 {
+    task->local_walsender = PG_CONN_BACKEND;
+    connect_local(task, 1);
+}
+
+void pg_task_connect_walsender(struct pg_task *task)
+{
+    task->local_walsender = PG_CONN_DATABASE;
     connect_local(task, 1);
 }
 

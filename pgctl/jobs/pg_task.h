@@ -60,6 +60,7 @@ struct pg_task {
     struct buf out;          /* standard output of the last child */
     struct buf errors;       /* its standard error */
     int local_try; /* 1, 2: which way to the local server is being tried; 0 = another connection */
+    enum pg_conn_walsender local_walsender;
     struct fence_status fence_status;
 
     uv_timer_t timer;
@@ -100,6 +101,8 @@ void pg_task_child(struct pg_task *task, const char *const *argv, const char *cw
 void pg_task_connect(struct pg_task *task, const struct pg_conn_target *target);
 /* To the local server as superuser: over its socket, else over TCP. */
 void pg_task_connect_local(struct pg_task *task);
+/* The same as a walsender of the maintenance database. */
+void pg_task_connect_walsender(struct pg_task *task);
 void pg_task_query(struct pg_task *task, const char *sql);
 /* `fn` runs on a thread of the pool: files only; it must not touch the instance. */
 void pg_task_work(struct pg_task *task, int (*fn)(void *arg, struct error *err), void *arg);

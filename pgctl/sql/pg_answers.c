@@ -141,8 +141,11 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* A standby's timeline is not told directly: it is the largest that it has received, flushed or
- * checkpointed. */
+/* A standby's timeline. SQL tells only what a running walreceiver receives, which is exact, and
+ * what the control file has: of the last restartpoint and of the last page flushed. Those can be of
+ * before a switch that has been replayed since, and are a lower bound. After a restart without an
+ * upstream there is nothing else, and that is just when positions are compared and the next
+ * timeline's number is chosen: pg_identify_read. */
 static void read_facts(const PGresult *facts, struct pg_probe_result *result)
 {
     result->role = pg_cell_bool(facts, 0, P_IN_RECOVERY) ? PG_STANDBY : PG_PRIMARY;
@@ -155,7 +158,9 @@ static void read_facts(const PGresult *facts, struct pg_probe_result *result)
     result->flush_lsn = result->role == PG_PRIMARY ? result->current_lsn : result->receive_lsn;
     if (result->role == PG_PRIMARY) {
         result->timeline = (uint32_t)pg_cell_u64(facts, 0, P_TIMELINE);
+        result->timeline_exact = true;
     } else {
+        result->timeline_exact = pg_cell_u64(facts, 0, P_RECEIVED_TIMELINE) != 0;
         result->timeline = larger(result->control_timeline,
                                   larger((uint32_t)pg_cell_u64(facts, 0, P_RECEIVED_TIMELINE),
                                          (uint32_t)pg_cell_u64(facts, 0, P_MIN_TIMELINE)));
@@ -223,6 +228,35 @@ int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_re
     }
     ret_result->pending_restart = ret_result->pending_count > 0;
     return 0;
+}
+
+const char pg_identify_sql[] = "IDENTIFY_SYSTEM";
+
+enum { I_SYSTEM_ID, I_TIMELINE, I_POSITION, I_DATABASE, I_COUNT };
+
+/* In recovery a walsender answers with the timeline of the last record replayed, from shared
+ * memory, and with the end of that record; or of what was received beyond it, if that is of the
+ * same timeline (GetStandbyFlushRecPtr, 13 to 17). So a position that is neither of ours means that
+ * replay has moved on. And a position that is less than what was received: the rest is of a later
+ * timeline and less than one record, which is no position that could be compared. */
+void pg_identify_read(const struct pg_answer *answer, struct pg_probe_result *result)
+{
+    if (answer->count != 1 || PQntuples(answer->results[0]) != 1 ||
+        PQnfields(answer->results[0]) != I_COUNT) {
+        return;
+    }
+    uint64_t position = pg_cell_lsn(answer->results[0], 0, I_POSITION);
+    uint32_t timeline = (uint32_t)pg_cell_u64(answer->results[0], 0, I_TIMELINE);
+    bool still = position == result->replay_lsn ||
+                 (position == result->receive_lsn && position > result->replay_lsn);
+    if (!still || timeline == 0) {
+        return;
+    }
+    result->timeline = larger(result->timeline, timeline);
+    result->timeline_exact = true;
+    if (result->receive_lsn > position) {
+        result->flush_lsn = position;
+    }
 }
 
 int pg_peer_read(const struct pg_answer *answer, struct pg_peer_facts *ret_facts, struct error *err)

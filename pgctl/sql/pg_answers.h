@@ -10,6 +10,11 @@ extern const char pg_probe_sql[];
 int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result,
                   struct error *err) MUST_CHECK;
 
+/* For a walsender (IDENTIFY_SYSTEM) of the standby that `result` speaks of, asked after it: makes
+ * its timeline exact, if replay stands where it stood then. */
+extern const char pg_identify_sql[];
+void pg_identify_read(const struct pg_answer *answer, struct pg_probe_result *result);
+
 /* Facts of a peer, and the history of its timeline. `ret_facts`: history is to be freed. */
 extern const char pg_peer_sql[];
 int pg_peer_read(const struct pg_answer *answer, struct pg_peer_facts *ret_facts,
