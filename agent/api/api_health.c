@@ -9,6 +9,7 @@
 #include "base/net/http_query.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,11 @@ bool api_parse_lag(const char *text, uint64_t *ret_bytes)
     if (!isdigit((unsigned char)text[0])) {
         return false;
     }
+    errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0) {
+        return false;
+    }
     while (*end == ' ') {
         end++;
     }

@@ -171,6 +171,192 @@ static void lags_that_are_none_are_refused(void **state)
     assert_false(api_parse_lag("99999999999TB", &bytes));
 }
 
+/* All of what a picture can say about the role, against the rules in one line each. */
+static void every_combination_follows_the_table(void **state)
+{
+    enum {
+        LEASE = 1,
+        WRITABLE = 2,
+        RUNNING = 4,
+        REPLICA = 8,
+        STREAMING = 16,
+        NO_BALANCE = 32,
+        ALL = 64
+    };
+    (void)state;
+    for (unsigned bits = 0; bits < ALL; bits++) {
+        set_replica();
+        status.lease_valid_until_ms = (bits & LEASE) != 0 ? NOW + 1 : NOW;
+        status.writable = (bits & WRITABLE) != 0;
+        status.running = (bits & RUNNING) != 0;
+        status.replica = (bits & REPLICA) != 0;
+        status.streaming = (bits & STREAMING) != 0;
+        status.noloadbalance = (bits & NO_BALANCE) != 0;
+        int primary = (bits & LEASE) != 0 && (bits & WRITABLE) != 0 ? 200 : 503;
+        int replica =
+            (bits & RUNNING) != 0 && (bits & REPLICA) != 0 && (bits & NO_BALANCE) == 0 ? 200 : 503;
+        int any = primary == 200 ? 200 : replica;
+        assert_int_equal(code("/", ""), primary);
+        assert_int_equal(code("/xleaderx", ""), primary);
+        assert_int_equal(code("/replica", ""), replica);
+        assert_int_equal(code("/replica", "replication_state=streaming"),
+                         (bits & STREAMING) != 0 ? replica : 503);
+        assert_int_equal(code("/read-only", ""), any);
+        assert_int_equal(code("/health", ""), (bits & RUNNING) != 0 ? 200 : 503);
+        assert_int_equal(code("/async", ""), replica);
+        assert_int_equal(code("/asynchronous", ""), replica);
+        assert_int_equal(code("/sync", ""), 503);
+        assert_int_equal(code("/quorum", ""), 503);
+        assert_int_equal(code("/read-only-sync", ""), primary);
+        assert_int_equal(code("/read-only-synchronous", ""), primary);
+        assert_int_equal(code("/read-only-quorum", ""), primary);
+        assert_int_equal(code("/standby_leader", ""), 503);
+    }
+}
+
+/* Patroni looks for words in the path, in this order. */
+static void the_first_word_of_the_table_wins(void **state)
+{
+    (void)state;
+    set_leader();
+    assert_int_equal(code("/replica-of-the-leader", ""), 200);
+    assert_int_equal(code("/replica/primary", ""), 200);
+    assert_int_equal(code("/read-write-replica", ""), 200);
+    assert_int_equal(code("/standby-leader-or-primary", ""), 503);
+    set_replica();
+    assert_int_equal(code("/replica/health", ""), 200);
+    assert_int_equal(code("/read-only-health", ""), 200);
+    assert_int_equal(code("/read-only/sync", ""), 503);
+    status.replica = false;
+    assert_int_equal(code("/read-only/health", ""), 503);
+    assert_int_equal(code("/quorum/health", ""), 200);
+}
+
+static void who_is_synchronous_needs_a_view_younger_than_ttl(void **state)
+{
+    static const char *const paths[] = {"/async", "/asynchronous"};
+    (void)state;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        set_replica();
+        status.cluster.read_mono_ms = MONO_NOW - TTL + 1;
+        assert_int_equal(code(paths[i], ""), 200);
+        status.cluster.read_mono_ms = MONO_NOW - TTL;
+        assert_int_equal(code(paths[i], ""), 503);
+        assert_int_equal(code("/replica", ""), 200); /* as it was known last */
+        set_replica();
+        status.initialized = false;
+        assert_int_equal(code(paths[i], ""), 503);
+    }
+    set_leader();
+    status.initialized = true;
+    status.ttl_ms = TTL;
+    status.cluster.read_mono_ms = MONO_NOW - TTL;
+    assert_int_equal(code("/read-only-sync", ""), 503);
+    assert_int_equal(code("/read-only", ""), 200);
+}
+
+static void a_standby_ahead_of_the_published_position_does_not_lag(void **state)
+{
+    (void)state;
+    set_replica();
+    status.replayed_lsn = status.leader_lsn;
+    assert_int_equal(code("/replica", "lag=0"), 200);
+    status.replayed_lsn = status.leader_lsn + 1;
+    assert_int_equal(code("/replica", "lag=0"), 200);
+    status.replayed_lsn = status.leader_lsn - 1;
+    assert_int_equal(code("/replica", "lag=0"), 503);
+}
+
+static void tags_of_every_type_are_compared_as_text(void **state)
+{
+    static const struct {
+        const char *query;
+        int code;
+    } asked[] = {{"tag_i=5", 200},
+                 {"tag_i=5.0", 503},
+                 {"tag_no=false", 200},
+                 {"tag_no=False", 503},
+                 {"tag_yes=true", 200},
+                 {"tag_yes=1", 503},
+                 {"tag_list=[1,2]", 200},
+                 {"tag_nil=null", 200},
+                 {"tag_i=5&tag_yes=true", 200},
+                 {"tag_i=5&tag_yes=no", 503},
+                 {"lag=1TB&tag_i=5", 200},
+                 {"tag_i", 200},
+                 {"tag_=x", 503},
+                 {"xtag_i=6", 200},
+                 {"&&", 200},
+                 {"tag_s=a%2Bb%zz", 200},
+                 {"tag_s=a+b%zz", 503}};
+    (void)state;
+    set_replica();
+    status.tags = json_pack("{s:i, s:b, s:b, s:[i,i], s:n, s:s}", "i", 5, "no", 0, "yes", 1, "list",
+                            1, 2, "nil", "s", "a+b%zz");
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        assert_int_equal(code("/replica", asked[i].query), asked[i].code);
+        assert_int_equal(code("/health", asked[i].query), asked[i].code);
+    }
+    json_decref(status.tags);
+    status.tags = NULL;
+    assert_int_equal(code("/replica", "tag_i=5"), 503);
+}
+
+/* The primary's own paths do not look at tags. */
+static void tags_do_not_matter_to_who_writes(void **state)
+{
+    (void)state;
+    set_leader();
+    assert_int_equal(code("/primary", "tag_i=5"), 200);
+    assert_int_equal(code("/leader", "tag_i=5"), 200);
+    assert_int_equal(code("/read-only", "tag_i=5"), 503);
+}
+
+static void readiness_wants_a_running_streaming_standby_and_a_view(void **state)
+{
+    (void)state;
+    set_replica();
+    assert_int_equal(api_readiness_code(&status, "lag=1MB", NOW), 200);
+    status.initialized = false;
+    assert_int_equal(api_readiness_code(&status, "lag=1MB", NOW), 503);
+    set_replica();
+    status.running = false;
+    assert_int_equal(api_readiness_code(&status, "lag=1MB", NOW), 503);
+    set_replica(); /* what is no lag leaves maximum_lag_on_failover */
+    assert_int_equal(api_readiness_code(&status, "lag=much", NOW), 503);
+    status.maximum_lag_bytes = 100;
+    assert_int_equal(api_readiness_code(&status, "lag=much", NOW), 200);
+    assert_int_equal(api_readiness_code(&status, "mode=apply&lag=99", NOW), 503);
+    status.leader_lsn = 0;
+    assert_int_equal(api_readiness_code(&status, "lag=0", NOW), 200);
+}
+
+static void lags_have_the_units_of_postgresql(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } lags[] = {{"0", 0},
+                {"7B", 7},
+                {"3kB", 3 << 10},
+                {"3 kB", 3 << 10},
+                {"2GB", UINT64_C(2) << 30},
+                {"1TB", UINT64_C(1) << 40},
+                {"16777215TB", UINT64_C(16777215) << 40},
+                {"18446744073709551615", UINT64_MAX}};
+    uint64_t bytes = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof lags / sizeof lags[0]; i++) {
+        assert_true(api_parse_lag(lags[i].text, &bytes));
+        assert_true(bytes == lags[i].bytes);
+    }
+    assert_false(api_parse_lag("16777216TB", &bytes));
+    assert_false(api_parse_lag("18446744073709551616", &bytes));
+    assert_false(api_parse_lag("1.5MB", &bytes));
+    assert_false(api_parse_lag(" 1", &bytes));
+    assert_false(api_parse_lag("1 k", &bytes));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +369,14 @@ int main(void)
         cmocka_unit_test(readiness_counts_lag_by_replay_or_by_write),
         cmocka_unit_test(liveness_gives_a_primary_one_ttl_and_others_two),
         cmocka_unit_test(lags_that_are_none_are_refused),
+        cmocka_unit_test(every_combination_follows_the_table),
+        cmocka_unit_test(the_first_word_of_the_table_wins),
+        cmocka_unit_test(who_is_synchronous_needs_a_view_younger_than_ttl),
+        cmocka_unit_test(a_standby_ahead_of_the_published_position_does_not_lag),
+        cmocka_unit_test(tags_of_every_type_are_compared_as_text),
+        cmocka_unit_test(tags_do_not_matter_to_who_writes),
+        cmocka_unit_test(readiness_wants_a_running_streaming_standby_and_a_view),
+        cmocka_unit_test(lags_have_the_units_of_postgresql),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
