@@ -5,6 +5,7 @@
  *   not known by name yet      -> wait (it publishes its own record)
  *   its predecessor is there   -> not reachable: remove it
  *                                 reachable: two members of one name, wait
+ *   a voter without a name is there, for whom it must have come -> the same
  *   else                       -> promote; done
  *
  * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first
@@ -45,6 +46,7 @@ void group_join_ask(struct group_join *join, const struct handshake_identity *pe
     }
     memcpy(item->name, peer->name, sizeof item->name);
     memcpy(item->address, peer->address, sizeof item->address);
+    item->group_size = peer->group_size;
     item->heard_ms = now_ms;
 }
 
@@ -86,6 +88,29 @@ static const struct raft_member_status *predecessor_of(const struct raft_status 
     return NULL;
 }
 
+/* A first member may die for good before it ever told its name. Where the joiner's file says that
+ * the group is full already, somebody goes for it, and everybody else has a name that is not the
+ * joiner's. If there is any doubt, nobody goes. */
+static const struct raft_member_status *nameless_of(const struct group_join *join,
+                                                    const struct raft_status *status,
+                                                    const struct group_join_item *item)
+{
+    const struct raft_member_status *nameless = NULL;
+    size_t voters = 0;
+    for (size_t i = 0; i < status->member_count; i++) {
+        const struct raft_member_status *member = &status->members[i];
+        voters += member->voter;
+        if (member->name[0] != '\0' || member->id == item->id) {
+            continue;
+        }
+        if (nameless != NULL || !member->voter || join->reachable(join->arg, member->id)) {
+            return NULL;
+        }
+        nameless = member;
+    }
+    return voters >= item->group_size ? nameless : NULL;
+}
+
 static int step_standby(struct group_join *join, const struct raft_status *status,
                         const struct group_join_item *item, struct error *err)
 {
@@ -97,6 +122,7 @@ static int step_standby(struct group_join *join, const struct raft_status *statu
         return error_set(err, ERR_BUSY, "it has not told its name to the group yet");
     }
     const struct raft_member_status *predecessor = predecessor_of(status, item);
+    predecessor = predecessor != NULL ? predecessor : nameless_of(join, status, item);
     if (predecessor == NULL) {
         return raft_node_promote(join->node, item->id, on_changed, join, err);
     }

@@ -17,6 +17,7 @@ struct group_join_item {
     uint64_t id;
     char name[RAFT_NODE_NAME_BYTES];
     char address[RAFT_NODE_ADDRESS_BYTES];
+    uint8_t group_size; /* as its file has it: partners and itself */
     int64_t heard_ms;
 };
 

@@ -256,42 +256,6 @@ static void two_wiped_of_three_make_no_new_group(void **state)
     rig_free(&rig);
 }
 
-/* The member that makes the group dies after it stored it and before anybody heard of it. */
-static void a_group_that_its_maker_told_nobody_of_is_the_only_one(void **state)
-{
-    (void)state;
-    static struct rig rig;
-    rig_init(&rig, 3, PASSWORD);
-    struct bootstrap_first first = {.cluster = 0xc1, .id_count = 3};
-    struct raft_storage *storages[3];
-    struct raft_storage_callbacks callbacks = {.on_fatal = on_fatal, .arg = &rig.members[0]};
-    struct buf configuration = BUF_INIT;
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(raft_storage_open(&rig.loop, rig.members[i].dir, rig.members[i].name,
-                                           random_real(), &callbacks, &storages[i], NULL),
-                         0);
-        first.ids[i] = raft_storage_boot(storages[i])->id;
-    }
-    assert_int_equal(raft_first_configuration(first.ids, 3, &configuration, NULL), 0);
-    assert_int_equal(
-        raft_storage_create(storages[1], first.cluster, buf_span(&configuration), NULL), 0);
-    buf_free(&configuration);
-    for (size_t i = 0; i < 3; i++) {
-        rig.members[i].closed = false;
-        raft_storage_close(storages[i], on_member_closed, &rig.members[i]);
-        wait_for(&rig, is_closed, &rig.members[i], 5000, "the directory closes");
-    }
-    start_all(&rig);
-    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
-    for (size_t i = 0; i < 3; i++) {
-        await_value(&rig, i, "/a", "one");
-        assert_true(raft_group_cluster(rig.members[i].group) == 0xc1);
-        assert_int_equal(voters_of(&rig, i), 3);
-        assert_true(id_of(&rig, i) == first.ids[i]);
-    }
-    rig_free(&rig);
-}
-
 static void a_fourth_member_is_taken_in(void **state)
 {
     (void)state;
@@ -327,6 +291,95 @@ static bool three_members(struct rig *rig, void *arg)
     (void)arg;
     raft_node_status(node_of(rig, 0), &status);
     return status.member_count == 3;
+}
+
+/* Directories with ids; `has` of them hold the first configuration of all. */
+static void first_directories(struct rig *rig, const bool *has, struct bootstrap_first *first)
+{
+    struct raft_storage *storages[3];
+    struct raft_storage_callbacks callbacks = {.on_fatal = on_fatal, .arg = &rig->members[0]};
+    struct buf configuration = BUF_INIT;
+    *first = (struct bootstrap_first){.cluster = 0xc1, .id_count = 3};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(raft_storage_open(&rig->loop, rig->members[i].dir, rig->members[i].name,
+                                           random_real(), &callbacks, &storages[i], NULL),
+                         0);
+        first->ids[i] = raft_storage_boot(storages[i])->id;
+    }
+    assert_int_equal(raft_first_configuration(first->ids, 3, &configuration, NULL), 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(has[i] ? raft_storage_create(storages[i], first->cluster,
+                                                      buf_span(&configuration), NULL)
+                                : 0,
+                         0);
+        rig->members[i].closed = false;
+        raft_storage_close(storages[i], on_member_closed, &rig->members[i]);
+        wait_for(rig, is_closed, &rig->members[i], 5000, "the directory closes");
+    }
+    buf_free(&configuration);
+}
+
+/* The member that makes the group dies after it stored it and before anybody heard of it. */
+static void a_group_that_its_maker_told_nobody_of_is_the_only_one(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    static const bool has[] = {false, true, false};
+    struct bootstrap_first first;
+    rig_init(&rig, 3, PASSWORD);
+    first_directories(&rig, has, &first);
+    start_all(&rig);
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    for (size_t i = 0; i < 3; i++) {
+        await_value(&rig, i, "/a", "one");
+        assert_true(raft_group_cluster(rig.members[i].group) == 0xc1);
+        assert_int_equal(voters_of(&rig, i), 3);
+        assert_true(id_of(&rig, i) == first.ids[i]);
+    }
+    rig_free(&rig);
+}
+
+/* It was in the first configuration, and died before it told its name. */
+static void a_first_member_that_is_wiped_before_it_told_its_name_is_replaced(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    static const bool has[] = {true, true, true};
+    struct bootstrap_first first;
+    rig_init(&rig, 3, PASSWORD);
+    first_directories(&rig, has, &first);
+    dir_remove(rig.members[2].dir);
+    member_start(&rig, 0);
+    member_start(&rig, 1);
+    wait_for(&rig, has_leader, NULL, 10000, "two of three elect a leader");
+    member_start(&rig, 2);
+    struct voter voter = {.at = 2, .voters = 3, .not_id = first.ids[2]};
+    wait_for(&rig, is_voter_again, &voter, 20000, "it votes under a new id, the old one is gone");
+    rig_free(&rig);
+}
+
+/* Its name is not known yet, and the fourth does not come for it. */
+static void a_first_member_without_a_name_stays_when_the_group_grows(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    static const bool has[] = {true, true, true};
+    struct bootstrap_first first;
+    rig_init(&rig, 4, PASSWORD);
+    rig.count = 3;
+    first_directories(&rig, has, &first);
+    member_start(&rig, 0);
+    member_start(&rig, 1);
+    wait_for(&rig, has_leader, NULL, 10000, "two of three elect a leader");
+    rig.count = 4;
+    member_start(&rig, 3);
+    struct voter voter = {.at = 3, .voters = 4};
+    wait_for(&rig, is_voter_again, &voter, 20000, "the fourth member votes");
+    member_start(&rig, 2);
+    wait_for(&rig, all_known, NULL, 10000, "the third tells its name");
+    assert_true(id_of(&rig, 2) == first.ids[2]);
+    assert_string_equal(rig.members[2].fatal, "");
+    rig_free(&rig);
 }
 
 static void a_standby_that_died_while_it_joined_is_removed(void **state)
@@ -538,6 +591,8 @@ int main(void)
         cmocka_unit_test(a_wiped_leader_comes_back_as_a_new_member),
         cmocka_unit_test(two_wiped_of_three_make_no_new_group),
         cmocka_unit_test(a_group_that_its_maker_told_nobody_of_is_the_only_one),
+        cmocka_unit_test(a_first_member_that_is_wiped_before_it_told_its_name_is_replaced),
+        cmocka_unit_test(a_first_member_without_a_name_stays_when_the_group_grows),
         cmocka_unit_test(a_fourth_member_is_taken_in),
         cmocka_unit_test(a_member_that_moved_is_found_again),
         cmocka_unit_test(a_standby_that_died_while_it_joined_is_removed),
