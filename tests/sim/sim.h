@@ -202,6 +202,7 @@ void sim_member_crash(struct sim_node *node);
 void sim_member_damage(struct sim_node *node); /* what it stored; it is down */
 void sim_member_wipe(struct sim_node *node);   /* empties its directory: a new member; it is down */
 void sim_member_free(struct sim_node *node);
+void sim_member_trace(const struct sim_node *node);
 struct sim_node *sim_node_of_id(struct sim_world *world, uint64_t id);
 /* Both ways; whatever runs there. */
 bool sim_world_linked(const struct sim_world *world, unsigned a, unsigned b);
@@ -244,6 +245,7 @@ void sim_faults_start(struct sim_world *world);
 void sim_faults_heal(struct sim_world *world);
 void sim_faults_restart(struct sim_node *node, int64_t delay_ms);
 void sim_faults_isolate(struct sim_node *node);
+bool sim_faults_print(void); /* how often what was done; false if something never was */
 void sim_faults_mend(struct sim_world *world); /* the network */
 
 /* sim_agent.c */

@@ -48,6 +48,26 @@ static void primary_isolated(struct scene *scene)
     drill_expect(scene, scene->primary != former, "who was fenced comes back as a standby");
 }
 
+static bool somebody_serves(const struct scene *scene)
+{
+    return drill_primary(scene) != NULL;
+}
+
+/* The network is whole again when the lease is about to end, or has just ended: it is kept, or it
+ * is taken, never both. */
+static void isolation_ends_with_the_lease(struct scene *scene)
+{
+    int64_t around = scene->soft_ms - 400;
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    sim_faults_isolate(scene->primary->node);
+    drill_pass(scene,
+               around + (int64_t)sim_below(scene->world, (uint64_t)(scene->ttl_ms - around) + 400));
+    sim_faults_mend(scene->world);
+    drill_pass(scene, 400);
+    drill_until(scene, somebody_serves, scene->ttl_ms + BEYOND_MS, "somebody serves again");
+    drill_settle(scene);
+}
+
 /* Its renewals arrive and are applied, their answers are lost. */
 static void primary_hears_nothing(struct scene *scene)
 {
@@ -231,11 +251,6 @@ static void all_agents_killed(struct scene *scene)
     drill_settle(scene);
 }
 
-static bool somebody_serves(const struct scene *scene)
-{
-    return drill_primary(scene) != NULL;
-}
-
 /* PostgreSQL serves until S; with the majority back, somebody serves at once: the agent beside the
  * former primary has counted on. */
 static void majority_killed(struct scene *scene)
@@ -327,6 +342,7 @@ const struct sim_drill sim_drills_failover[] = {
     DRILL(true, 200, primary_lost),
     DRILL(true, 200, primary_and_leader_lost),
     DRILL(true, 200, primary_isolated),
+    DRILL(false, DRILL_NO_BUDGET, isolation_ends_with_the_lease),
     DRILL(true, DRILL_NO_BUDGET, primary_hears_nothing),
     DRILL(true, 200, primary_is_not_heard),
     DRILL(true, 200, each_new_primary_dies),

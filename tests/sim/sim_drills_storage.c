@@ -96,6 +96,16 @@ static void damaged_member_is_rebuilt(struct scene *scene)
     drill_settle(scene);
 }
 
+/* PostgreSQL goes on without an agent, and the agent that comes back is a new member that knows
+ * nothing of its lease. */
+static void damaged_member_of_the_primary_is_rebuilt(struct scene *scene)
+{
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    renew_member(scene, scene->primary, true);
+    drill_until(scene, drill_whole, scene->ttl_ms + JOIN_LIMIT_MS, "it is rebuilt from its peers");
+    drill_settle(scene);
+}
+
 static void on_removed(void *arg, int rc, const struct store_result *result)
 {
     (void)arg;
@@ -171,6 +181,20 @@ static void frames_of_an_old_term_return(struct scene *scene)
         drill_pass(scene, 500);
         elect(scene);
     }
+}
+
+/* A first member is lost before the group has heard its name: nobody can be its predecessor by
+ * name, and a fourth voter beside a dead one would need three of four for ever. */
+static void founder_lost_before_it_told_its_name(struct scene *scene)
+{
+    struct sim_node *lost = &scene->world->nodes[2];
+    sim_member_crash(lost);
+    elect(scene);
+    drill_pass(scene, 2000);
+    scene->world->membership = true;
+    sim_member_wipe(lost);
+    sim_faults_restart(lost, (int64_t)sim_below(scene->world, 1000));
+    drill_until(scene, drill_whole, JOIN_LIMIT_MS, "it replaces its predecessor as a voter");
 }
 
 /* Nodes 0 and 1 run, 2 does not. */
@@ -258,8 +282,10 @@ const struct sim_drill sim_drills_storage[] = {
     DRILL(SIM_CLUSTER, false, wiped_standby_joins_anew),
     DRILL(SIM_CLUSTER, true, wiped_primary_joins_anew),
     DRILL(SIM_CLUSTER, false, damaged_member_is_rebuilt),
+    DRILL(SIM_CLUSTER, false, damaged_member_of_the_primary_is_rebuilt),
     DRILL(SIM_CLUSTER, false, removed_member_comes_back),
     DRILL(SIM_STORE, false, frames_of_an_old_term_return),
+    DRILL(SIM_STORE, false, founder_lost_before_it_told_its_name),
     DRILL(SIM_STORE, false, vote_outlives_a_crash),
 };
 const size_t sim_drills_storage_count = sizeof(sim_drills_storage) / sizeof(sim_drills_storage[0]);

@@ -5,7 +5,42 @@
  * none. */
 #include "sim.h"
 
+#include <stdio.h>
+
 enum { FAULT_MS_MAX = 3000 };
+
+enum kind {
+    CRASH,
+    CUT,
+    ISOLATION,
+    PAUSE,
+    SLOW_DISK,
+    SLOW_NETWORK,
+    TRANSFER,
+    FULL_DISK,
+    IO_ERROR,
+    DAMAGE,
+    WIPE,
+    REMOVAL,
+    KINDS
+};
+
+static const char *const kind_names[KINDS] = {
+    "crash",    "cut",       "isolation", "pause",  "slow disk",      "slow network",
+    "transfer", "full disk", "I/O error", "damage", "lost directory", "removal"};
+static unsigned long counts[KINDS]; /* of all seeds: what was done, not what was drawn */
+
+bool sim_faults_print(void)
+{
+    bool all = true;
+    printf("faults:");
+    for (size_t i = 0; i < KINDS; i++) {
+        printf("%s %lu %s", i == 0 ? "" : ",", counts[i], kind_names[i]);
+        all = all && counts[i] > 0;
+    }
+    printf("\n");
+    return all;
+}
 
 static void restart(void *arg, uint64_t a, uint64_t b)
 {
@@ -24,6 +59,7 @@ void sim_faults_restart(struct sim_node *node, int64_t delay_ms)
 
 static void crash(struct sim_node *node)
 {
+    counts[CRASH] += node->raft != NULL;
     sim_member_crash(node);
     sim_faults_restart(
         node, 20 + (sim_chance(node->world, 500) ? 0 : (int64_t)sim_below(node->world, 6000)));
@@ -41,6 +77,7 @@ static void cut_one_way(struct sim_world *world)
     if (from != to) {
         sim_trace(world, "cut node%u -> node%u", from + 1, to + 1);
         world->cut[from][to] = true;
+        counts[CUT]++;
     }
 }
 
@@ -48,6 +85,7 @@ void sim_faults_isolate(struct sim_node *node)
 {
     struct sim_world *world = node->world;
     sim_trace(world, "%s is isolated", node->name);
+    counts[ISOLATION]++;
     for (size_t i = 0; i < world->node_count; i++) {
         if (i != node->index) {
             world->cut[i][node->index] = true;
@@ -74,6 +112,7 @@ static void transfer(struct sim_world *world)
     struct sim_node *to = any_node(world);
     if (leader != NULL && to != leader && !leader->paused &&
         raft_node_transfer(leader->raft, to->id, NULL) == 0) {
+        counts[TRANSFER]++;
         sim_trace(world, "%s hands Raft leadership to %s", leader->name, to->name);
     }
 }
@@ -81,6 +120,7 @@ static void transfer(struct sim_world *world)
 static void pause(struct sim_node *node)
 {
     if (node->raft != NULL && !node->paused) {
+        counts[PAUSE]++;
         sim_node_pause(node, 20 + (int64_t)sim_below(node->world, 4000));
     }
 }
@@ -101,6 +141,7 @@ static void fill_disk(struct sim_node *node)
     int64_t ms = 500 + (int64_t)sim_below(node->world, 8000);
     sim_trace(node->world, "%s: the disk is full for %lld ms", node->name, (long long)ms);
     node->disk.full = true;
+    counts[FULL_DISK]++;
     sim_at(node->world, ms, space_again, node, 0, 0);
 }
 
@@ -111,6 +152,7 @@ static void lose_storage(struct sim_node *node, bool damage)
         return;
     }
     world->membership = true;
+    counts[damage ? DAMAGE : WIPE]++;
     sim_trace(world, "%s: its Raft directory is %s", node->name, damage ? "damaged" : "lost");
     sim_member_crash(node);
     if (damage) {
@@ -139,6 +181,7 @@ static void remove_member(struct sim_world *world)
     sim_running = leader;
     if (raft_node_remove(leader->raft, node->id, on_removed, NULL, NULL) == 0) {
         world->membership = true;
+        counts[REMOVAL]++;
         sim_trace(world, "%s is to remove %s from the group", leader->name, node->name);
     }
 }
@@ -170,12 +213,21 @@ static void fault(void *arg, uint64_t a, uint64_t b)
     case 8:
     case 9: sim_faults_mend(world); break;
     case 10: pause(any_node(world)); break;
-    case 11: any_node(world)->disk.slow ^= true; break;
-    case 12: world->slow_network ^= true; break;
+    case 11:
+        any_node(world)->disk.slow ^= true;
+        counts[SLOW_DISK]++;
+        break;
+    case 12:
+        world->slow_network ^= true;
+        counts[SLOW_NETWORK]++;
+        break;
     case 13: transfer(world); break;
     case 14: fill_disk(any_node(world)); break;
     case 15: fill_disk(leader != NULL ? leader : any_node(world)); break;
-    case 16: any_node(world)->disk.failing = true; break;
+    case 16:
+        any_node(world)->disk.failing = true;
+        counts[IO_ERROR]++;
+        break;
     case 17: lose_storage(any_node(world), true); break;
     case 18: lose_storage(any_node(world), false); break;
     case 19: remove_member(world); break;

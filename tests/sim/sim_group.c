@@ -157,8 +157,10 @@ void sim_group_started(struct sim_node *node)
     group->outsider.node = node->raft;
     group->outsider.peers = &group->peers;
     group->join_asked_ms = sim_node_clock(node) - JOIN_MS;
-    group->identity = (struct handshake_identity){
-        .id = node->id, .cluster = SIM_CLUSTER_ID, .flags = HANDSHAKE_WAITING};
+    group->identity = (struct handshake_identity){.id = node->id,
+                                                  .cluster = SIM_CLUSTER_ID,
+                                                  .flags = HANDSHAKE_WAITING,
+                                                  .group_size = (uint8_t)node->world->node_count};
     (void)snprintf(group->identity.name, sizeof(group->identity.name), "%s", node->name);
     (void)snprintf(group->identity.address, sizeof(group->identity.address), "%s:2380", node->name);
     sim_node_at(node, 1, group_turn, node, 0, 0);

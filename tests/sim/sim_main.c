@@ -29,6 +29,7 @@ enum {
     SHORT_TTL_MS = 3000,
     LONG_TTL_MS = 10000,
     LONG_TTL_EVERY = 5,
+    SEEDS_FOR_ALL = 100, /* from here on every kind of fault has to have been done */
 };
 
 struct arguments {
@@ -355,6 +356,11 @@ int main(int argc, char **argv)
                 run_timed(&arguments, mode_name((enum sim_mode)mode), (enum sim_mode)mode, &tally);
             }
         }
+    }
+    if (!arguments.drills && !arguments.must_fail && !sim_faults_print() &&
+        arguments.count >= SEEDS_FOR_ALL) {
+        printf("FAILED a fault was never done\n");
+        tally.failed++;
     }
     if (arguments.must_fail) { /* one seed that shows the bent rule is enough, and is needed */
         printf("%lu of %lu runs broke a rule, as they have to: %s\n", tally.failed,

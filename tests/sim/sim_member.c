@@ -249,6 +249,28 @@ void sim_member_free(struct sim_node *node)
     sim_disk_empty(&node->disk);
 }
 
+void sim_member_trace(const struct sim_node *node)
+{
+    static const char *const roles[] = {"follows", "is a candidate", "leads"};
+    struct raft_status status;
+    if (node->raft == NULL) {
+        sim_trace(node->world, "  %s does not run", node->name);
+        return;
+    }
+    raft_node_status(node->raft, &status);
+    sim_trace(node->world, "  %s %s in term %llu: committed %llu, applied %llu, last %llu%s",
+              node->name, roles[status.role], (unsigned long long)status.term,
+              (unsigned long long)status.commit_index, (unsigned long long)status.applied_index,
+              (unsigned long long)status.last_index, node->paused ? ", paused" : "");
+    for (size_t i = 0; i < status.member_count; i++) {
+        const struct raft_member_status *member = &status.members[i];
+        sim_trace(node->world, "    %016llx '%s' %s%s, has %llu", (unsigned long long)member->id,
+                  member->name, member->voter ? "votes" : "waits",
+                  member->connected ? "" : ", not connected",
+                  (unsigned long long)member->match_index);
+    }
+}
+
 struct sim_node *sim_leader(struct sim_world *world)
 {
     struct sim_node *leader = NULL;

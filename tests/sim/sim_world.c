@@ -380,6 +380,9 @@ void sim_fail(struct sim_world *world, const char *rule, const char *fmt, ...)
     va_end(args);
     world->failure = rule;
     sim_trace(world, "FAILED %s: %s", rule, world->failure_text);
+    for (size_t i = 0; world->options.trace && i < world->node_count; i++) {
+        sim_member_trace(&world->nodes[i]);
+    }
 }
 
 void sim_trace(const struct sim_world *world, const char *fmt, ...)
