@@ -154,6 +154,14 @@ $(call objects,$(ALL_SOURCES)) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.
 unit: all $(UNIT_BINS)
 	@tests/harness/run_tests.sh $(BUILD) unit $(UNIT_BINS)
 
+# What the unit tests run of each room and file, by gcov; red when a PURE room is below the bar (tests/harness/cov.py).
+COV_BUILD := $(if $(filter file,$(origin BUILD)),build/cov,$(BUILD))
+.PHONY: cov cov-figures
+cov:
+	@$(MAKE) --no-print-directory MODE=cov BUILD=$(COV_BUILD) cov-figures
+cov-figures: all $(UNIT_BINS)
+	@/usr/bin/python3 tests/harness/cov.py $(BUILD) $(UNIT_BINS)
+
 .PHONY: golden
 golden: $(BUILD)/tests/unit/agent_ha/test_golden
 	@GOLDEN_WRITE=1 $(BUILD)/tests/unit/agent_ha/test_golden
@@ -270,6 +278,7 @@ help:
 	@echo "make demo       a running three-node cluster on this machine; make demo-down removes it"
 	@echo "make check      all tests that fit into ten minutes; check-all: those that outgrow it, too"
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
+	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"
 	@echo "make sim        the simulator, SEEDS=N     make fuzz   every harness, FUZZ_SECONDS=N"
 	@echo "make e2e        real PostgreSQL in network namespaces (root)"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
