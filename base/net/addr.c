@@ -174,7 +174,7 @@ const char *net_sockaddr_format(const struct sockaddr *address,
     }
     if (memcmp(ip.bytes, mapped, sizeof mapped) == 0) {
         (void)uv_inet_ntop(AF_INET, ip.bytes + 12, addr.host, sizeof addr.host);
-    } else {
+    } else if (address->sa_family == AF_INET6) {
         (void)uv_inet_ntop(AF_INET6, ip.bytes, addr.host, sizeof addr.host);
     }
     return net_addr_format(&addr, out);

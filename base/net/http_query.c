@@ -25,7 +25,7 @@ bool http_query_get(const char *query, const char *name, char *ret_value, size_t
                     c = (char)(hex_of(query[i + 1]) * 16 + hex_of(query[i + 2]));
                     i += 2;
                 }
-                if (len + 1 >= size) {
+                if (c == '\0' || len + 1 >= size) {
                     return false;
                 }
                 ret_value[len++] = c;
