@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { FULL_RETRY_MS = 1000, FAILED_DOWN_MS = 3000 };
+enum { FULL_RETRY_MS = 1000, FAILED_DOWN_MS = 3000, AMNESIA_ENTRIES = 4 };
 
 static void disk_drop_from(struct sim_disk *disk, uint64_t index)
 {
@@ -194,9 +194,10 @@ void sim_disk_crash(struct sim_node *node)
         }
         disk_apply(node, &LIST_OWNER(item, struct sim_job, link)->job);
     }
-    if (node->world->options.mutation.amnesia) {
-        disk_drop_from(disk, disk->entry_count > 8 ? disk->entries[disk->entry_count - 4].index
-                                                   : UINT64_MAX);
+    if (node->world->options.mutation.amnesia && disk->entry_count > AMNESIA_ENTRIES) {
+        /* Not below the snapshot: that would be damage, and noticed. */
+        uint64_t index = disk->entries[disk->entry_count - AMNESIA_ENTRIES].index;
+        disk_drop_from(disk, index > disk->snapshot_index ? index : disk->snapshot_index + 1);
     }
 }
 

@@ -196,7 +196,8 @@ static int gap_order(const void *a, const void *b)
     return first < second ? -1 : first > second ? 1 : 0;
 }
 
-static bool print_drill(const struct sim_drill *drill, int64_t *gaps, size_t count, bool good)
+static bool print_drill(const struct arguments *arguments, const struct sim_drill *drill,
+                        int64_t *gaps, size_t count, bool good)
 {
     char figures[128] = "";
     if (good && count > 0) {
@@ -211,7 +212,11 @@ static bool print_drill(const struct sim_drill *drill, int64_t *gaps, size_t cou
         }
         good = !slow;
     }
-    printf("  %-38s %s%s\n", drill->name, good ? "ok" : "FAILED", figures);
+    printf("  %-38s %s%s\n", drill->name,
+           good                   ? "ok"
+           : arguments->must_fail ? "breaks a rule"
+                                  : "FAILED",
+           figures);
     return good;
 }
 
@@ -236,7 +241,7 @@ static void run_drill(const struct arguments *arguments, const struct sim_drill 
             gaps[gap_count++] = sim_drill_gap();
         }
     }
-    good = print_drill(drill, gaps, gap_count, good);
+    good = print_drill(arguments, drill, gaps, gap_count, good);
     tally->passed += good ? 1 : 0;
     tally->failed += good ? 0 : 1;
 }
