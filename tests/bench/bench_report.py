@@ -14,7 +14,7 @@ END = "<!-- end of figures -->"
 GAPS = {
     "postmaster_killed": ("postmaster killed, restarted in place", 0.9, 0.9),
     "takeover": ("postmaster killed, `primary_start_timeout` 0: a standby takes over", 0.3, 0.3),
-    "agent_killed": ("agent killed and started again at once", None, None),
+    "agent_killed": ("agent killed and started again at once", 0.1, 0.1),
     "agent_lost": ("agent killed for good", None, None),
     "node_lost": ("primary's node lost", 3.2, 3.5),
     "isolated": ("primary isolated", 3.2, 3.5),
