@@ -91,6 +91,20 @@ int64_t pg_task_left_ms(const struct pg_task *task)
     return left > 1 ? left : 1;
 }
 
+/* What could not be undone is left: it is no reason to end otherwise. */
+void pg_task_undo_and_fail(struct pg_task *task)
+{
+    ASSERT(task->rc < 0);
+    if (task->ops->undo_files == NULL || task->undoing) {
+        end(task);
+        return;
+    }
+    task->undoing = true;
+    task->why = task->err;
+    task->why.code = task->rc;
+    pg_task_work(task, task->ops->undo_files, task->data);
+}
+
 /* A sub-operation has ended, called from the loop. */
 static void resume(struct pg_task *task, int rc, const struct error *err)
 {
@@ -98,15 +112,19 @@ static void resume(struct pg_task *task, int rc, const struct error *err)
     task->pending = PG_PENDING_NOTHING;
     task->rc = rc;
     task->err = err == NULL ? (struct error){0} : *err;
-    if (task->canceled) {
-        if (task->ops->undo != NULL) {
-            task->ops->undo(task);
-        }
-        task->rc = error_set(&task->err, ERR_CANCELED, "%s: canceled", task->ops->name);
-        end(task);
+    if (task->undoing) {
+        task->rc = task->why.code;
+        task->err = task->why;
+    } else if (!task->canceled) {
+        task->ops->step(task);
         return;
+    } else if (task->ops->undo != NULL) {
+        task->ops->undo(task);
     }
-    task->ops->step(task);
+    if (task->canceled) {
+        task->rc = error_set(&task->err, ERR_CANCELED, "%s: canceled", task->ops->name);
+    }
+    pg_task_undo_and_fail(task);
 }
 
 static void on_task_timer(uv_timer_t *timer)

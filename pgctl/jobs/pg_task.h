@@ -5,8 +5,8 @@
  * starts *one* sub-operation (pg_task_child, _connect, _query, _work, _wait, a call of the fence)
  * or ends the task (pg_task_end, pg_task_fail). Every sub-operation ends at the task's deadline
  * with ERR_TIMEOUT, and at once with ERR_CANCELED when the task is cancelled; then `step` is not
- * called again, but `undo`, and the task ends. Work on the thread pool and requests to the fence
- * are waited for.
+ * called again, but `undo`, then `undo_files` on the thread pool, and the task ends. Work there and
+ * requests to the fence are waited for.
  *
  *    start -> step -> sub-operation -> step -> ... -> end       cancelled: sub-operation -> undo ->
  * end */
@@ -27,7 +27,10 @@ struct pg_task_ops {
     const char *name;
     enum pg_job_kind job; /* PG_JOB_NONE: no job, several may run */
     void (*step)(struct pg_task *task);
-    void (*undo)(struct pg_task *task);    /* may be NULL; short and synchronous */
+    void (*undo)(struct pg_task *task); /* may be NULL; short and synchronous, touches no file */
+    /* May be NULL. On a thread of the pool, with the task's data: a disk that stands still must not
+     * stop the loop. */
+    int (*undo_files)(void *data, struct error *err);
     void (*release)(struct pg_task *task); /* frees what `data` points to inside; may be NULL */
 };
 
@@ -49,6 +52,7 @@ struct pg_task {
     int state;  /* the operation's own */
     enum pg_pending pending;
     bool canceled;
+    bool undoing;
     bool ended;
     int64_t started_ms;
     int64_t deadline_ms; /* mono */
@@ -56,6 +60,7 @@ struct pg_task {
 
     int rc; /* of the last sub-operation */
     struct error err;
+    struct error why;        /* what it ends with, while it undoes */
     struct pg_answer answer; /* of the last query; the task's until the next sub-operation */
     struct buf out;          /* standard output of the last child */
     struct buf errors;       /* its standard error */
@@ -86,6 +91,8 @@ void pg_task_cancel(struct pg_task *task);
 
 void pg_task_end(struct pg_task *task);  /* success */
 void pg_task_fail(struct pg_task *task); /* with task->rc and task->err */
+/* The same, after ops->undo_files. */
+void pg_task_undo_and_fail(struct pg_task *task);
 void pg_task_fail_with(struct pg_task *task, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* What is being done, for people. */

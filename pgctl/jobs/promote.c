@@ -36,7 +36,6 @@ enum {
     PROMOTE_ASKED,
     PROMOTE_SKIPPED,
     PROMOTE_SENT,
-    PROMOTE_UNDONE,
     PROMOTE_WAITED
 };
 
@@ -106,21 +105,12 @@ static int undo_work(void *arg, struct error *err)
     char path[PG_PATH_BYTES];
     int rc = 0;
 
-    while (data->made_count > 0) {
+    while (!data->sent && data->made_count > 0) {
         history_path(data, data->made[--data->made_count], path);
         int failed = pg_file_remove(path, err);
         rc = rc != 0 ? rc : failed;
     }
     return rc;
-}
-
-static void promote_undo(struct pg_task *task)
-{
-    struct promote_data *data = task->data;
-    if (!data->sent) {
-        (void)undo_work(
-            data, NULL); /* a few unlinks, and the promotion was cancelled in the middle: rare */
-    }
 }
 
 /* Not synced: after a power failure nobody wants the promotion any more. */
@@ -158,10 +148,9 @@ static int resend_work(void *arg, struct error *err)
 
 static void fail_promote(struct pg_task *task)
 {
-    promote_undo(task);
     error_wrap(&task->err, "promoting to timeline %" PRIu32,
                ((struct promote_data *)task->data)->promote.timeline);
-    pg_task_fail(task);
+    pg_task_undo_and_fail(task);
 }
 
 /* Before the signal. */
@@ -210,8 +199,11 @@ static void send_or_undo(struct pg_task *task, struct promote_data *data)
 {
     if (data->promote.still_allowed != NULL &&
         !data->promote.still_allowed(data->promote.still_allowed_arg)) {
-        task->state = PROMOTE_UNDONE;
-        pg_task_work(task, undo_work, data);
+        task->rc =
+            error_set(&task->err, ERR_REFUSED,
+                      "promoting to timeline %" PRIu32 ": not allowed any more, nothing was sent",
+                      data->promote.timeline);
+        pg_task_undo_and_fail(task);
         return;
     }
     task->state = PROMOTE_SENT;
@@ -270,12 +262,6 @@ static void promote_step(struct pg_task *task)
         return;
     case PROMOTE_ASKED: asked(task, data); return;
     case PROMOTE_SKIPPED: send_or_undo(task, data); return;
-    case PROMOTE_UNDONE:
-        pg_task_fail_with(task, ERR_REFUSED,
-                          "promoting to timeline %" PRIu32
-                          ": not allowed any more, nothing was sent",
-                          data->promote.timeline);
-        return;
     default: ASSERT(false);
     }
 }
@@ -284,7 +270,7 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
                         int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "promote", .job = PG_JOB_PROMOTE, .step = promote_step, .undo = promote_undo};
+        .name = "promote", .job = PG_JOB_PROMOTE, .step = promote_step, .undo_files = undo_work};
     struct promote_data *data = mem_new(struct promote_data);
 
     data->promote = *promote;

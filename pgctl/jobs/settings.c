@@ -77,7 +77,8 @@ static void refused_values(struct pg_task *task)
     char line[300];
 
     (void)snprintf(line, sizeof line, "%.*s", (int)strcspn(start, "\n"), start);
-    pg_task_fail_with(task, ERR_INVALID, "postgresql.parameters: %s", line);
+    task->rc = error_set(&task->err, ERR_INVALID, "postgresql.parameters: %s", line);
+    pg_task_undo_and_fail(task);
 }
 
 static void check(struct pg_task *task, struct reload_data *data)
@@ -110,10 +111,9 @@ static void signal_server(struct pg_task *task, struct reload_data *data)
     pg_task_end(task);
 }
 
-static void reload_undo(struct pg_task *task)
+static int undo_work(void *arg, struct error *err)
 {
-    struct reload_data *data = task->data;
-    (void)remove(data->candidate_path);
+    return pg_file_remove(((const struct reload_data *)arg)->candidate_path, err);
 }
 
 static void reload_step(struct pg_task *task)
@@ -121,14 +121,12 @@ static void reload_step(struct pg_task *task)
     struct reload_data *data = task->data;
 
     if (task->rc != 0 && task->state == RELOAD_CHECKED && task->rc == ERR_IO) {
-        reload_undo(task);
         refused_values(task);
         return;
     }
     if (task->rc != 0) {
-        reload_undo(task);
         error_wrap(&task->err, "reloading the configuration");
-        pg_task_fail(task);
+        pg_task_undo_and_fail(task);
         return;
     }
     switch (task->state) {
@@ -177,7 +175,7 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "reload", .step = reload_step, .undo = reload_undo, .release = reload_release};
+        .name = "reload", .step = reload_step, .undo_files = undo_work, .release = reload_release};
     int rc = pg_parameters_check(&reload->parameters, err);
     rc = rc != 0 ? rc : check_hba(&reload->pg_hba, "postgresql.pg_hba", err);
     rc = rc != 0 ? rc : check_hba(&reload->pg_ident, "postgresql.pg_ident", err);
