@@ -64,10 +64,18 @@ static struct {
     int refuse_rc; /* the next writes fail at once */
     const char *refuse_text;
     bool unchanged;
+    int burn_ms; /* what a change of the configuration costs the loop */
     unsigned explained;
 } rig;
 
 /* --- the loop's side -------------------------------------------------------------------------- */
+
+static inline int64_t rig_now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static inline void rig_signal(void)
 {
@@ -145,6 +153,9 @@ static inline int rig_change_config(void *arg, const json_t *patch, bool replace
                               .ctx = ctx,
                               .text = json_dumps(patch, JSON_COMPACT),
                               .replace = replace};
+    int64_t until_ms = rig_now_ms() + rig.burn_ms;
+    while (rig.burn_ms > 0 && rig_now_ms() < until_ms) {
+    }
     *ret_unchanged = rig.unchanged;
     int rc = rig.unchanged ? 0 : rig_record(&write, err);
     if (rc != 0 || rig.unchanged) {
@@ -176,13 +187,6 @@ static inline char *rig_explain(void *arg)
 }
 
 /* --- the test's side -------------------------------------------------------------------------- */
-
-static inline int64_t rig_now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Waits for the loop; fails the test if it does not come. Called and returns with the lock held. */
 static inline void rig_wait(void)

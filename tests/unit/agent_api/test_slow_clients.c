@@ -336,6 +336,19 @@ static void requests_without_pause_and_answers_not_read(void **state)
     expect_health_under(&attack);
 }
 
+/* Each takes the loop for as long as the largest patch there may be: health checks pass them by. */
+static void dear_requests_without_pause(void **state)
+{
+    static const struct attack attack = {
+        .opening = "PATCH /config HTTP/1.0\r\nContent-Length: 8\r\n\r\n{\"a\": 1}",
+        .must_return = true};
+    (void)state;
+    rig.burn_ms = 10;
+    rig.refuse_rc = ERR_INVALID;
+    rig.refuse_text = "a: no";
+    expect_health_under(&attack);
+}
+
 /* 100 bodies of 896 KiB would be 87 MiB. */
 static void what_all_clients_together_make_us_hold_is_bounded(void **state)
 {
@@ -391,6 +404,7 @@ int main(void)
         WITH_LARGE(chunked_bodies_without_end),
         WITH_LARGE(bodies_of_a_mebibyte_that_do_not_end),
         WITH_LARGE(requests_without_pause_and_answers_not_read),
+        WITH_LARGE(dear_requests_without_pause),
         WITH_LARGE(what_all_clients_together_make_us_hold_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
