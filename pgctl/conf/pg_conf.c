@@ -6,6 +6,7 @@
  * without a reload, and proves that nothing is received any more (docs/consensus.md). */
 #include "pgctl/conf/pg_conf.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/conf/pg_controlled.h"
 #include "pgctl/parse/pg_lines.h"
@@ -31,10 +32,9 @@ struct settings {
 
 static void add(struct settings *settings, const char *name, const char *value)
 {
-    if (settings->count < SETTINGS_MAX) {
-        settings->items[settings->count] = (struct setting){name, value, settings->count};
-        settings->count++;
-    }
+    ASSERT(settings->count < SETTINGS_MAX);
+    settings->items[settings->count] = (struct setting){name, value, settings->count};
+    settings->count++;
 }
 
 static int compare_settings(const void *a, const void *b)
@@ -153,10 +153,11 @@ void pg_conf_filter_auto(struct buf *out, struct span text)
         struct span whole = text;
         (void)pg_lines_next(&text, line);
         whole.len -= text.len;
-        size_t len = strcspn(line, " \t=");
+        size_t len = pg_controlled_word_len(line); /* what follows need not be a space: port'1' */
+        bool goes_on = line[len] == '.' || (unsigned char)line[len] >= 0x80;
         memcpy(name, line, len);
         name[len] = '\0';
-        if (line[0] == '#' || !pg_controlled_is_ours(name)) {
+        if (goes_on || !pg_controlled_is_ours(name)) {
             buf_put_span(out, whole);
         }
     }
@@ -186,20 +187,27 @@ void pg_conf_service(struct buf *out, const struct pg_service *service)
                 "keepalives_interval=2\nkeepalives_count=3\ntcp_user_timeout=10000\n");
 }
 
+/* '*' alone would mean any. */
+static void put_escaped(struct buf *out, const char *field)
+{
+    for (const char *c = field; *c != '\0'; c++) {
+        if (strchr(":\\*", *c) != NULL) {
+            buf_put_str(out, "\\");
+        }
+        buf_put(out, c, 1);
+    }
+}
+
 void pg_conf_pgpass(struct buf *out, const char *user, const char *password)
 {
-    const char *const fields[] = {user, password};
-
-    buf_put_str(out, "*:*:*");
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        buf_put_str(out, ":");
-        for (const char *c = fields[i]; *c != '\0'; c++) {
-            if (*c == ':' || *c == '\\') {
-                buf_put_str(out, "\\");
-            }
-            buf_put(out, c, 1);
-        }
+    buf_put_str(out, "*:*:*:");
+    if (user == NULL) {
+        buf_put_str(out, "*");
+    } else {
+        put_escaped(out, user);
     }
+    buf_put_str(out, ":");
+    put_escaped(out, password);
     buf_put_str(out, "\n");
 }
 

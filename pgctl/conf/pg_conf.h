@@ -50,7 +50,7 @@ struct pg_service {
 };
 void pg_conf_service(struct buf *out, const struct pg_service *service);
 
-/* A line of a password file; every field escaped. NULL = any. */
+/* A line of a password file; every field escaped. `user` NULL = any. */
 void pg_conf_pgpass(struct buf *out, const char *user, const char *password);
 
 /* pg_hba.conf and pg_ident.conf: a do-not-edit comment and the lines. */

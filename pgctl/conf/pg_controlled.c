@@ -14,29 +14,44 @@
 #include <string.h>
 #include <strings.h>
 
+#define BACKENDS_MAX 262143 /* MAX_BACKENDS of PostgreSQL 13 to 17 */
+
 const struct pg_controlled pg_controlled[] = {
-    {"hot_standby", PG_VALUE_TRUE, "on", 0, true},
-    {"max_connections", PG_VALUE_NUMBER, "100", 25, true},
-    {"max_locks_per_transaction", PG_VALUE_NUMBER, "64", 32, true},
-    {"max_prepared_transactions", PG_VALUE_NUMBER, "0", 0, true},
-    {"max_replication_slots", PG_VALUE_NUMBER, "10", 4, true},
-    {"max_wal_senders", PG_VALUE_NUMBER, "10", 3, true},
-    {"max_worker_processes", PG_VALUE_NUMBER, "8", 2, true},
-    {"track_commit_timestamp", PG_VALUE_BOOL, "off", 0, true},
-    {"wal_keep_size", PG_VALUE_ANY, "128MB", 0, false},
-    {"wal_level", PG_VALUE_WAL_LEVEL, "replica", 0, true},
-    {"wal_log_hints", PG_VALUE_BOOL, "on", 0, true},
+    {"hot_standby", PG_VALUE_TRUE, "on", 0, 0, true},
+    {"max_connections", PG_VALUE_NUMBER, "100", 25, BACKENDS_MAX, true},
+    {"max_locks_per_transaction", PG_VALUE_NUMBER, "64", 32, INT32_MAX, true},
+    {"max_prepared_transactions", PG_VALUE_NUMBER, "0", 0, BACKENDS_MAX, true},
+    {"max_replication_slots", PG_VALUE_NUMBER, "10", 4, BACKENDS_MAX, true},
+    {"max_wal_senders", PG_VALUE_NUMBER, "10", 3, BACKENDS_MAX, true},
+    {"max_worker_processes", PG_VALUE_NUMBER, "8", 2, BACKENDS_MAX, true},
+    {"track_commit_timestamp", PG_VALUE_BOOL, "off", 0, 0, true},
+    {"wal_keep_size", PG_VALUE_ANY, "128MB", 0, 0, false},
+    {"wal_level", PG_VALUE_WAL_LEVEL, "replica", 0, 0, true},
+    {"wal_log_hints", PG_VALUE_BOOL, "on", 0, 0, true},
 };
 const size_t pg_controlled_count = sizeof pg_controlled / sizeof pg_controlled[0];
 
-/* Ours alone: what a user gives is refused nowhere and used nowhere, as with Patroni. */
+/* Ours alone: what a user gives is refused nowhere and used nowhere, as with Patroni. A trigger
+ * file would promote a standby that does not have the leader key; another file could name another
+ * upstream. */
 static const char *const ours[] = {
-    "listen_addresses",  "port",
-    "cluster_name",      "primary_conninfo",
-    "primary_slot_name", "hba_file",
-    "ident_file",        "data_directory",
-    "config_file",       "external_pid_file",
-    "wal_keep_segments", "recovery_target_timeline",
+    "listen_addresses",
+    "port",
+    "cluster_name",
+    "primary_conninfo",
+    "primary_slot_name",
+    "hba_file",
+    "ident_file",
+    "data_directory",
+    "config_file",
+    "external_pid_file",
+    "wal_keep_segments",
+    "recovery_target_timeline",
+    "promote_trigger_file", /* 13 to 15 */
+    "trigger_file",         /* as it was called in recovery.conf */
+    "include",
+    "include_dir",
+    "include_if_exists",
 };
 
 bool pg_controlled_is_ours(const char *name)
@@ -76,10 +91,10 @@ static int check_number(const struct pg_controlled *row, const char *value, stru
     char *end;
     errno = 0;
     long number = strtol(value, &end, 10);
-    if (errno != 0 || end == value || *end != '\0' || number < row->min || number > INT32_MAX) {
+    if (errno != 0 || end == value || *end != '\0' || number < row->min || number > row->max) {
         return error_set(err, ERR_INVALID,
-                         "postgresql.parameters.%s is '%s': give a whole number, at least %ld",
-                         row->name, value, row->min);
+                         "postgresql.parameters.%s is '%s': give a whole number, %ld to %ld",
+                         row->name, value, row->min, row->max);
     }
     return 0;
 }
@@ -111,22 +126,33 @@ static int check_controlled(const struct pg_controlled *row, const char *value, 
     return 0;
 }
 
-/* PostgreSQL's rule for setting names: words of letters, digits, _ and $, one dot between class and
- * name. */
+static bool begins_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+size_t pg_controlled_word_len(const char *text)
+{
+    size_t len = 0;
+    while (begins_word(text[len]) || (len > 0 && text[len] >= '0' && text[len] <= '9')) {
+        len++;
+    }
+    return len;
+}
+
+/* PostgreSQL's rule for names in its files: one word, or two with a dot between them. Anything else
+ * is a syntax error there, and the postmaster does not start. */
 static bool is_name(const char *name)
 {
-    const char *c = name;
-    if (strlen(name) >= PG_VALUE_BYTES) {
+    size_t len = pg_controlled_word_len(name);
+    if (strlen(name) >= PG_VALUE_BYTES || len == 0) {
         return false;
     }
-    for (; *c != '\0'; c++) {
-        bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_';
-        bool other = (*c >= '0' && *c <= '9') || *c == '$' || *c == '.';
-        if (!letter && (!other || c == name)) {
-            return false;
-        }
+    if (name[len] == '.') {
+        size_t more = pg_controlled_word_len(name + len + 1);
+        len += more == 0 ? 0 : more + 1;
     }
-    return c != name;
+    return name[len] == '\0';
 }
 
 int pg_parameters_check(const struct pg_parameters *parameters, struct error *err)

@@ -18,6 +18,7 @@ struct pg_controlled {
     enum pg_value_kind kind;
     const char *fallback; /* the value when none is given */
     long min;
+    long max; /* PostgreSQL's own; 0 = does not apply */
     bool on_command_line;
 };
 
@@ -28,5 +29,7 @@ const struct pg_controlled *
 pg_controlled_find(const char *name); /* any case; NULL = not controlled */
 /* Settings that only we write: listen_addresses, primary_conninfo, recovery_target... */
 bool pg_controlled_is_ours(const char *name);
+/* Length of the word of letters, digits and '_' that `text` begins with; 0 = none. */
+size_t pg_controlled_word_len(const char *text);
 
 #endif
