@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CYCLE_TURN_MS_MAX = 100 };
+enum {
+    CYCLE_TURN_MS_MAX = 100,
+    CYCLE_WAIT_MS_MIN = 5, /* a rule that waits for what has been must not spin */
+};
 
 static void arm_timer(struct agent *agent, int64_t wait_ms);
 
@@ -84,10 +87,11 @@ static void run(struct agent *agent)
 {
     int64_t began = agent_mono_ms(agent);
 
-    agent->cycle_due = false;
     agent->cycle_mono_ms = began;
     observe_store_changed(agent);
     observe_run(agent);
+    agent->cycle_due = false; /* whatever was asked for up to here is decided on now */
+    (void)uv_timer_stop(&agent->cycle_timer);
     facts_snapshot(agent, &agent->snapshot);
     ha_decide(&agent->snapshot, &agent->plan);
     record(agent, &agent->snapshot, &agent->plan);
@@ -144,6 +148,7 @@ void cycle_plan_done(struct agent *agent, const char *failure)
     for (size_t i = 0; i < plan->action_count; i++) {
         if (plan->actions[i].type == HA_WAIT && plan->actions[i].until_mono_ms != HA_NEVER) {
             int64_t until = plan->actions[i].until_mono_ms - now;
+            until = until > 0 ? until : CYCLE_WAIT_MS_MIN;
             wait = until < wait ? until : wait;
         }
     }

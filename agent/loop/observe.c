@@ -150,6 +150,10 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
             facts->upstream.detached) { /* a report waits for the position after the detaching */
             cycle_request(agent);
         }
+        if (facts->upstream.detached &&
+            result->asked_ms <= facts->upstream.streaming_lost_mono_ms) {
+            observe_probe_soon(agent); /* it may name less than was received before the detaching */
+        }
         publish_request(agent);
     }
 }

@@ -1,0 +1,321 @@
+/* What a decision gets to see: everything, with its age; what is not known is told as unknown. */
+#include "loop_fixture.h"
+
+static struct ha_snapshot shot; /* large: not on the stack */
+
+static const struct ha_snapshot *look(void)
+{
+    facts_snapshot(&rig.agent, &shot);
+    return &shot;
+}
+
+static void nothing_that_was_not_seen_is_known(void **state)
+{
+    (void)state;
+    rig_init();
+    rig.fence_connected = false;
+    observe_run(&rig.agent);
+    const struct ha_snapshot *s = look();
+    assert_false(s->self.directory_known);
+    assert_int_equal(s->self.run, HA_RUN_UNKNOWN);
+    assert_int_equal(s->self.role, PG_ROLE_UNKNOWN);
+    assert_false(s->self.probe_fresh);
+    assert_false(s->self.position_known);
+    assert_string_equal(s->self.system_id, "");
+    assert_false(s->cluster.known);
+    assert_false(s->fence.connected);
+    assert_false(s->fence.all_gone); /* nobody has looked */
+    assert_false(s->holding.held);
+    assert_int_equal(s->unlocked_since_mono_ms, HA_NEVER);
+    assert_int_equal(s->job.ended_mono_ms, HA_NEVER);
+    assert_int_equal(s->self.crash_since_mono_ms, HA_NEVER);
+    assert_int_equal(s->self.upstream.streaming_lost_mono_ms, HA_NEVER);
+    rig_free();
+}
+
+static void an_answer_of_the_instance_is_fresh_for_a_while(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    assert_true(look()->self.probe_fresh);
+    assert_int_equal(look()->self.lsn, 1000);
+    rig.now_ms += LOOP_PROBE_FRESH_MS;
+    assert_true(look()->self.probe_fresh);
+    rig.now_ms++;
+    assert_false(look()->self.probe_fresh);
+    assert_int_equal(look()->self.role,
+                     PG_STANDBY); /* the last that is known, and said to be old */
+    assert_int_equal(look()->self.lsn, 1000);
+    rig_free();
+}
+
+static void an_instance_that_does_not_answer_any_more_has_no_fresh_answer(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    rig.agent.facts.probe_rc = ERR_TIMEOUT;
+    assert_false(look()->self.probe_fresh);
+    rig_free();
+}
+
+static void a_position_from_before_the_detaching_is_none(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    rig.agent.facts.upstream.detached = true;
+    rig.agent.facts.upstream.streaming_lost_mono_ms = rig.now_ms;
+    assert_false(look()->self.probe_fresh); /* the same millisecond: nobody knows which was first */
+    rig.agent.facts.probe.asked_ms++;
+    rig.now_ms++;
+    assert_true(look()->self.probe_fresh);
+    rig_free();
+}
+
+/* An answer that is on its way at the detaching, or asked in its millisecond, is of no use; waiting
+ * for the next look would cost half a second of every failover. */
+static void a_detached_standby_is_asked_again_until_the_answer_counts(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    run_for(10);
+    while (is_asked("probe")) {
+        answer_probe(1000);
+    }
+    plan_begin("detach", "nobody leads");
+    plan_add(HA_DETACH);
+    cycle_request(&rig.agent);
+    run_for(0);
+    plan_begin("idle", "nothing to do");
+    plan_add(HA_WAIT);
+    answer("upstream none", 0);
+    run_for(LOOP_PROBE_AGAIN_MS + 2); /* asked in that millisecond, and slowly answered */
+    answer_probe(1000);
+    assert_false(look()->self.probe_fresh);
+    run_for(0);
+    answer_probe(1000);
+    assert_true(look()->self.probe_fresh);
+    rig_free();
+}
+
+static void a_running_server_speaks_for_its_directory(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    assert_false(rig.agent.facts.inspected);
+    assert_true(look()->self.directory_known);
+    assert_int_equal(look()->self.directory, PG_DIR_VALID);
+    assert_string_equal(look()->self.system_id, "42");
+    rig_free();
+}
+
+static void a_stopped_instance_is_known_by_its_control_file(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {.kind = PG_DIR_VALID,
+                                  .service_in_force = true,
+                                  .control = {.system_identifier = 42,
+                                              .state = PG_CONTROL_SHUT_DOWN,
+                                              .timeline = 3,
+                                              .checkpoint_lsn = 500}};
+    rig_init();
+    run_for(0);
+    answer_inspect(&found);
+    assert_true(look()->self.directory_known);
+    assert_int_equal(look()->self.run, HA_RUN_STOPPED);
+    assert_int_equal(look()->self.shutdown_lsn, 500);
+    assert_int_equal(look()->self.role, PG_ROLE_UNKNOWN);
+    found.control.state = PG_CONTROL_IN_PRODUCTION; /* it was killed: nobody knows the position */
+    observe_inspect(&rig.agent);
+    assert_false(look()->self.directory_known);
+    run_for(0);
+    answer_inspect(&found);
+    assert_int_equal(look()->self.shutdown_lsn, 0);
+    rig_free();
+}
+
+static void a_look_at_the_directory_that_fails_is_repeated(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {.kind = PG_DIR_EMPTY};
+    rig_init();
+    run_for(0);
+    answer("inspect", ERR_TIMEOUT);
+    assert_false(look()->self.directory_known);
+    run_for(LOOP_PROBE_STARTING_MS + LOOP_PROBE_MS_MAX);
+    answer_inspect(&found);
+    assert_true(look()->self.directory_known);
+    rig_free();
+}
+
+static void going_down_without_an_order_is_a_crash_and_with_one_a_stop(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    postmaster_gone();
+    observe_run(&rig.agent);
+    assert_int_equal(look()->self.run, HA_RUN_CRASHED);
+    assert_int_equal(look()->self.crash_since_mono_ms, rig.now_ms);
+    rig_free();
+    rig_init();
+    standby_runs(1000);
+    rig.agent.facts.stop_ordered = true;
+    observe_run(&rig.agent);
+    assert_int_equal(look()->self.run, HA_RUN_STOPPING);
+    postmaster_gone();
+    observe_run(&rig.agent);
+    assert_int_equal(look()->self.run, HA_RUN_STOPPED);
+    assert_int_equal(look()->self.crash_since_mono_ms, HA_NEVER);
+    rig_free();
+}
+
+static void the_fence_tells_whether_anything_is_left(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {.kind = PG_DIR_VALID, .running = true};
+    rig_init();
+    observe_run(&rig.agent);
+    assert_true(look()->fence.all_gone);
+    rig.fence.killing = true;
+    assert_false(look()->fence.all_gone);
+    rig.fence.killing = false;
+    rig.fence.starts = 1;
+    rig.fence.all_gone = false;
+    assert_false(look()->fence.all_gone);
+    rig.fence.all_gone = true;
+    run_for(0);
+    answer_inspect(&found); /* a postmaster that is not the fence's child */
+    assert_false(look()->fence.all_gone);
+    assert_true(look()->fence.adopted);
+    rig_free();
+}
+
+static void the_page_is_told_as_it_stands(void **state)
+{
+    (void)state;
+    struct fence_lease lease = {.epoch = {7, 9},
+                                .soft_ms = 2000000,
+                                .deadline_ms = 2003000,
+                                .watchdog_ms = FENCE_NO_DEADLINE};
+    rig_init();
+    assert_false(look()->fence.armed);
+    assert_int_equal(look()->fence.page_epoch.revision, 0);
+    fence_page_write(fence_client_page(NULL), &lease);
+    assert_true(look()->fence.armed);
+    assert_int_equal(look()->fence.page_epoch.revision, 9);
+    assert_false(look()->fence.fired);
+    rig.fence.fired = lease.epoch;
+    assert_true(look()->fence.fired);
+    lease.soft_ms = lease.deadline_ms = FENCE_OVER;
+    fence_page_write(fence_client_page(NULL), &lease);
+    assert_true(look()->fence.over);
+    assert_false(look()->fence.armed);
+    rig_free();
+}
+
+static void the_leader_key_is_missed_from_when_it_was_seen_missing(void **state)
+{
+    (void)state;
+    rig_init();
+    key_set("leader", "n2");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(look()->unlocked_since_mono_ms, HA_NEVER);
+    rig.key_count = 0;
+    rig.revision++;
+    rig.now_ms += 70;
+    observe_store_changed(&rig.agent);
+    int64_t since_ms = rig.now_ms;
+    assert_int_equal(look()->unlocked_since_mono_ms, since_ms);
+    rig.now_ms += 70;
+    key_set("status", "{}");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(look()->unlocked_since_mono_ms, since_ms);
+    key_set("leader", "n3");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(look()->unlocked_since_mono_ms, HA_NEVER);
+    rig_free();
+}
+
+static void a_configuration_that_is_refused_is_told_and_changes_nothing(void **state)
+{
+    (void)state;
+    rig_init();
+    key_set("config", "{\"ttl\": 20, \"synchronous_mode\": true}");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(look()->settings.ttl_ms, TTL_MS);
+    assert_non_null(strstr(look()->settings.refused, "synchronous_mode"));
+    key_set("config", "{\"ttl\": 20, \"loop_wait\": 2, \"retry_timeout\": 2}");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(look()->settings.ttl_ms, 20000);
+    assert_string_equal(look()->settings.refused, "");
+    rig_free();
+}
+
+static bool slots_due(void)
+{
+    struct pg_lines names;
+    bool due = facts_slots_wanted(&rig.agent, &names);
+    facts_slots_free(&names);
+    return due;
+}
+
+static void slot_put(const char *name, bool active)
+{
+    struct pg_probe_result *probe = &rig.agent.facts.probe;
+    struct pg_slot *slot = &probe->slots[probe->slot_count++];
+    (void)snprintf(slot->name, sizeof slot->name, "%s", name);
+    slot->physical = true;
+    slot->active = active;
+}
+
+static void slots_are_of_the_others_and_outlive_their_key_for_a_while(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    assert_false(slots_due());
+    key_set("members/n1", "{}");
+    key_set("members/n2", "{}");
+    observe_store_changed(&rig.agent);
+    assert_true(slots_due());
+    slot_put("n2", true);
+    assert_false(slots_due());
+    rig.key_count = 1; /* n2 is gone */
+    rig.revision++;
+    rig.agent.facts.probe.slots[0].active = false;
+    observe_store_changed(&rig.agent);
+    assert_false(slots_due());
+    rig.now_ms += rig.agent.dynamic.member_slots_ttl_ms;
+    assert_false(slots_due());
+    rig.now_ms++;
+    assert_true(slots_due()); /* it is to go */
+    rig.agent.facts.probe.slots[0].active = true;
+    assert_false(slots_due()); /* in use: by whomever, it stays */
+    rig_free();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_that_was_not_seen_is_known),
+        cmocka_unit_test(an_answer_of_the_instance_is_fresh_for_a_while),
+        cmocka_unit_test(an_instance_that_does_not_answer_any_more_has_no_fresh_answer),
+        cmocka_unit_test(a_position_from_before_the_detaching_is_none),
+        cmocka_unit_test(a_detached_standby_is_asked_again_until_the_answer_counts),
+        cmocka_unit_test(a_running_server_speaks_for_its_directory),
+        cmocka_unit_test(a_stopped_instance_is_known_by_its_control_file),
+        cmocka_unit_test(a_look_at_the_directory_that_fails_is_repeated),
+        cmocka_unit_test(going_down_without_an_order_is_a_crash_and_with_one_a_stop),
+        cmocka_unit_test(the_fence_tells_whether_anything_is_left),
+        cmocka_unit_test(the_page_is_told_as_it_stands),
+        cmocka_unit_test(the_leader_key_is_missed_from_when_it_was_seen_missing),
+        cmocka_unit_test(a_configuration_that_is_refused_is_told_and_changes_nothing),
+        cmocka_unit_test(slots_are_of_the_others_and_outlive_their_key_for_a_while),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
