@@ -121,7 +121,9 @@ struct pg_job_status {
 const char *pg_job_name(enum pg_job_kind kind);
 /* The one that runs; zeroed if none does. */
 void pg_instance_job(const struct pg_instance *instance, struct pg_job_status *ret_status);
-/* Ends the running job: its child is killed, its done comes with ERR_CANCELED. No job: nothing. */
+/* Ends the running job: its child is killed with what that has started, its done comes with
+ * ERR_CANCELED. A postmaster that a start has asked for goes on, that of a bootstrap is killed; a
+ * promotion that was sent stays sent. No job: nothing. */
 void pg_instance_cancel_job(struct pg_instance *instance);
 
 /* --- looking ---------------------------------------------------------------------------------- */

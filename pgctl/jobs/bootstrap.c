@@ -266,6 +266,29 @@ static void launch(struct pg_task *task, struct boot_data *data)
     }
 }
 
+static void on_killed(void *arg, int rc, const struct fence_status *status, const struct error *err)
+{
+    (void)arg;
+    (void)rc;
+    (void)status;
+    (void)err;
+}
+
+/* Cancelled: a server of half a cluster must not stay. Its end is not waited for, the marker
+ * stands.
+ */
+static void boot_undo(struct pg_task *task)
+{
+    const struct boot_data *data = task->data;
+    struct fence_client *fence = task->pg->fence;
+
+    (void)remove(data->pwfile);
+    if ((task->state == BOOT_LAUNCH || task->state == BOOT_SQL) && fence != NULL &&
+        fence_client_connected(fence)) {
+        (void)!fence_client_kill(fence, data->data_dir, on_killed, NULL, NULL);
+    }
+}
+
 static void boot_step(struct pg_task *task)
 {
     struct boot_data *data = task->data;
@@ -310,8 +333,11 @@ static void boot_step(struct pg_task *task)
 int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstrap *bootstrap,
                           int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {
-        .name = "bootstrap", .job = PG_JOB_BOOTSTRAP, .step = boot_step, .release = boot_release};
+    static const struct pg_task_ops ops = {.name = "bootstrap",
+                                           .job = PG_JOB_BOOTSTRAP,
+                                           .step = boot_step,
+                                           .undo = boot_undo,
+                                           .release = boot_release};
     struct boot_data *data = mem_new(struct boot_data);
     struct pg_task scratch = {.data = data};
 

@@ -1,0 +1,754 @@
+/* The long jobs with a real PostgreSQL: made, copied, promoted, rewound; cancelled in the middle,
+ * hung, failed; and what the directory is afterwards (pgctl/pg_instance.h says it). */
+#include "tests/unit/pgctl/pg_stage.h"
+
+/* --- jobs that end well ----------------------------------------------------------------------- */
+
+static void bootstrap_makes_the_cluster_of_the_document(void **state)
+{
+    (void)state;
+    struct node *node = node_new("boot");
+    struct outcome outcome;
+    struct pg_job_status job;
+    char value[256];
+
+    node_agent(node, false); /* the document's lines are added to initdb's file */
+    node_bootstrap(node, LONG_MS, &outcome);
+    pg_instance_job(node->pg, &job);
+    assert_int_equal(job.kind, PG_JOB_BOOTSTRAP);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    pg_instance_job(node->pg, &job);
+    assert_int_equal(job.kind, PG_JOB_NONE);
+    assert_int_equal(node_probe(node), 0);
+    assert_int_equal(probed.role, PG_PRIMARY);
+    assert_int_equal(probed.timeline, 1);
+    assert_true(probed.timeline_exact);
+    assert_int_equal(probed.server_version / 10000, 15);
+    assert_true(probed.flush_lsn > 0);
+    node_sql(node, "SELECT system_identifier FROM pg_control_system()", value, sizeof value);
+    assert_int_equal(probed.system_identifier, strtoull(value, NULL, 10));
+
+    node_sql(node, "SHOW data_checksums", value, sizeof value);
+    assert_string_equal(value, "on");
+    node_sql(node, "SHOW server_encoding", value, sizeof value);
+    assert_string_equal(value, "UTF8");
+    node_sql(node,
+             "SELECT string_agg(format('%s %s%s%s', rolname, rolcreaterole, rolcreatedb,"
+             " rolreplication), ',' ORDER BY rolname) FROM pg_authid WHERE rolcanlogin",
+             value, sizeof value);
+    assert_string_equal(value, "admin ttf,postgres ttt,replicator fft,rewind_user fff");
+    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    assert_true(inspected.running);
+    assert_true(inspected.service_in_force);
+    assert_false(file_there("%s/state/initdb.pw", node->dir));
+    assert_int_equal(run("grep -qx 'host all all 0.0.0.0/0 md5' %s/pg_hba.conf", node->data), 0);
+    node_free(node);
+}
+
+static bool slot_is_active(const char *name)
+{
+    for (size_t i = 0; i < probed.slot_count; i++) {
+        if (strcmp(probed.slots[i].name, name) == 0) {
+            return probed.slots[i].active && probed.slots[i].physical;
+        }
+    }
+    return false;
+}
+
+static void standby_streams_through_its_slot_and_is_promoted_to_the_number_asked_for(void **state)
+{
+    (void)state;
+    struct node *old = primary_new("n1");
+    struct node *node = standby_new("n2", old);
+    struct outcome outcome;
+    char value[64];
+
+    assert_int_equal(probed.role, PG_STANDBY);
+    assert_int_equal(probed.timeline, 1);
+    assert_int_equal(probed.receiver_port, old->port);
+    PROBE_UNTIL(old, slot_is_active("n2"));
+    assert_string_equal(probed.replicas[0].application_name, "n2");
+    node_do(old, "CREATE TABLE t AS SELECT 1 AS a");
+    assert_int_equal(node_probe(old), 0);
+    uint64_t written = probed.flush_lsn;
+    PROBE_UNTIL(node, probed.replay_lsn >= written);
+
+    node_stop(old, FENCE_STOP_FAST, LONG_MS);
+    node_promote(node, 1, &outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    node_promote(node, 5, &outcome);
+    CHECK_RC(&outcome, 0);
+    assert_int_equal(node_probe(node), 0);
+    assert_int_equal(probed.role, PG_PRIMARY);
+    assert_int_equal(probed.timeline, 5);
+    node_sql(node, "SELECT a FROM t", value, sizeof value);
+    assert_string_equal(value, "1");
+    node_free(node);
+    node_free(old);
+}
+
+/* --- rewinds ---------------------------------------------------------------------------------- */
+
+/* n1 was the primary and wrote something that n2, promoted to timeline 2, does not have. */
+struct diverged {
+    struct node *old;
+    struct node *new;
+};
+
+static struct diverged diverge(enum fence_stop_mode stop_old)
+{
+    struct diverged pair;
+    struct outcome outcome;
+    pair.old = primary_new("n1");
+    pair.new = standby_new("n2", pair.old);
+    node_promote(pair.new, 2, &outcome);
+    CHECK_RC(&outcome, 0);
+    node_do(pair.old, "CREATE TABLE lost AS SELECT 1 AS a");
+    node_do(pair.new, "CREATE TABLE kept AS SELECT 2 AS a");
+    node_stop(pair.old, stop_old, stop_old == FENCE_STOP_IMMEDIATE ? 0 : LONG_MS);
+    return pair;
+}
+
+static void diverged_free(struct diverged *pair)
+{
+    node_free(pair->old);
+    node_free(pair->new);
+}
+
+static void follow_after_rewind(const struct diverged *pair)
+{
+    char value[64];
+    expect_dir(pair->old, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    node_start_well(pair->old, PG_START_STANDBY, pair->new);
+    PROBE_UNTIL(pair->old, probed.receiver_alive && probed.timeline == 2);
+    node_sql(pair->old, "SELECT to_regclass('lost') IS NULL AND (SELECT a FROM kept) = 2", value,
+             sizeof value);
+    assert_string_equal(value, "t");
+}
+
+static void old_primary_that_crashed_is_rewound_and_follows(void **state)
+{
+    (void)state;
+    struct diverged pair = diverge(FENCE_STOP_IMMEDIATE);
+    struct outcome outcome;
+
+    node_inspect(pair.old);
+    assert_int_equal(inspected.control.state, PG_CONTROL_IN_PRODUCTION);
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    follow_after_rewind(&pair);
+
+    /* Nothing to rewind: well, too. */
+    node_stop(pair.old, FENCE_STOP_FAST, LONG_MS);
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    follow_after_rewind(&pair);
+    diverged_free(&pair);
+}
+
+/* The WAL since the fork is gone here: found out before anything is written. */
+static void rewind_that_is_impossible_says_why_and_leaves_the_directory(void **state)
+{
+    (void)state;
+    struct diverged pair = diverge(FENCE_STOP_FAST);
+    struct outcome outcome;
+
+    assert_int_equal(run("mkdir %s/wal && mv %s/pg_wal/0* %s/wal/", pair.old->dir, pair.old->data,
+                         pair.old->dir),
+                     0);
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "pg_rewind: exit status 1");
+    expect_text(&outcome, "could not read WAL record");
+    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
+
+    assert_int_equal(run("mv %s/wal/0* %s/pg_wal/", pair.old->dir, pair.old->data), 0);
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    follow_after_rewind(&pair);
+    diverged_free(&pair);
+}
+
+static void rewind_without_its_source_leaves_the_directory(void **state)
+{
+    (void)state;
+    struct diverged pair = diverge(FENCE_STOP_IMMEDIATE);
+    struct outcome outcome;
+
+    node_rewind(pair.old, pair.new, 42, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_UNAVAILABLE);
+    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
+
+    node_do(pair.new, "ALTER ROLE rewind_user PASSWORD 'another'");
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_PERMISSION);
+    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
+
+    /* Let in, and not allowed what pg_rewind needs. */
+    node_do(pair.new, "ALTER ROLE rewind_user PASSWORD 'rewind_password'");
+    node_do(pair.new, "REVOKE EXECUTE ON FUNCTION pg_read_binary_file(text) FROM rewind_user");
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "permission denied for function pg_read_binary_file");
+    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    assert_int_equal(inspected.control.state, PG_CONTROL_SHUT_DOWN);
+
+    node_stop(pair.new, FENCE_STOP_FAST, LONG_MS);
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_CLOSED);
+    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    diverged_free(&pair);
+}
+
+static void rewind_without_checksums_and_hints_is_refused(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    struct outcome outcome;
+
+    assert_int_equal(run(PG_BIN "/pg_checksums --disable -N -D %s >/dev/null", node->data), 0);
+    node_inspect(node);
+    if (inspected.control.wal_log_hints) { /* of the last start, and ours has them on */
+        assert_int_equal(run("cd %s && printf 'port = 1\nwal_log_hints = off\n"
+                             "listen_addresses = \"\"\nunix_socket_directories = \"\"\n'"
+                             "| tr '\"' \"'\" > off.conf && echo SELECT 1 | " PG_BIN
+                             "/postgres --single -D %s --config_file=%s/off.conf postgres"
+                             " >/dev/null 2>&1",
+                             node->dir, node->data, node->dir),
+                         0);
+    }
+    node_rewind(node, node, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    expect_text(&outcome, "neither data checksums nor wal_log_hints");
+    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    node_free(node);
+}
+
+static void half_rewound_directory_is_never_started_and_may_be_rewound_again(void **state)
+{
+    (void)state;
+    struct diverged pair = diverge(FENCE_STOP_FAST);
+    struct outcome outcome;
+
+    node_program(pair.old, "pg_rewind",
+                 "case \"$*\" in *--dry-run*) exit 0;; esac\n"
+                 "echo 'pg_rewind: reading' >&2\necho 'pg_rewind: fatal: the disk is on fire' >&2\n"
+                 "exit 3");
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "pg_rewind: exit status 3: pg_rewind: fatal: the disk is on fire");
+    expect_dir(pair.old, PG_DIR_UNFINISHED, PG_UNFINISHED_REWIND);
+    node_start(pair.old, PG_START_STANDBY, pair.new, &outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    node_clone(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_EXISTS);
+
+    node_program_back(pair.old, "pg_rewind");
+    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    follow_after_rewind(&pair);
+    diverged_free(&pair);
+}
+
+/* --- jobs cut off ----------------------------------------------------------------------------- */
+
+/* A program that has begun, has a child of its own, and hangs. */
+#define HANGS                                   \
+    "sleep 1000 & echo $! > grandchild.tmp\n"   \
+    "mv grandchild.tmp grandchild\n"            \
+    "echo $$ > child.tmp; mv child.tmp child\n" \
+    "wait"
+#define BEGINS "mkdir -p data; echo 15 > data/PG_VERSION\n"
+
+enum way { CANCELED, PAST_DEADLINE, FREED };
+
+struct cut {
+    const char *title;
+    const char *program; /* replaced by: */
+    const char *script;
+    void (*begin)(struct node *node, struct node *source, int64_t timeout_ms,
+                  struct outcome *outcome);
+    bool has_data;
+    enum pg_dir_kind kind; /* afterwards */
+    enum pg_unfinished unfinished;
+};
+
+static void begin_bootstrap(struct node *node, struct node *source, int64_t timeout_ms,
+                            struct outcome *outcome)
+{
+    (void)source;
+    node_bootstrap(node, timeout_ms, outcome);
+}
+
+static void begin_clone(struct node *node, struct node *source, int64_t timeout_ms,
+                        struct outcome *outcome)
+{
+    node_clone(node, source, template_id, timeout_ms, outcome);
+}
+
+static void begin_rewind(struct node *node, struct node *source, int64_t timeout_ms,
+                         struct outcome *outcome)
+{
+    node_rewind(node, source, template_id, timeout_ms, outcome);
+}
+
+static void begin_inspect(struct node *node, struct node *source, int64_t timeout_ms,
+                          struct outcome *outcome)
+{
+    struct error err;
+    (void)source;
+    *outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_inspect(node->pg, timeout_ms, on_inspected, outcome, &err), 0);
+}
+
+/* clang-format off */
+static const struct cut cuts[] = {
+    {"initdb", "initdb", BEGINS HANGS, begin_bootstrap, false,
+     PG_DIR_UNFINISHED, PG_UNFINISHED_BOOTSTRAP},
+    {"copy", "pg_basebackup", BEGINS HANGS, begin_clone, false,
+     PG_DIR_UNFINISHED, PG_UNFINISHED_CLONE},
+    {"trial of a rewind", "pg_rewind", HANGS, begin_rewind, true,
+     PG_DIR_VALID, PG_UNFINISHED_NONE},
+    {"rewind", "pg_rewind", "case \"$*\" in *--dry-run*) exit 0;; esac\n" HANGS, begin_rewind, true,
+     PG_DIR_UNFINISHED, PG_UNFINISHED_REWIND},
+    {"look", "pg_controldata", HANGS, begin_inspect, true,
+     PG_DIR_VALID, PG_UNFINISHED_NONE},
+};
+/* clang-format on */
+
+static void cut_off(const struct cut *cut, struct node *source, enum way way)
+{
+    struct node *node = cut->has_data ? node_of_template("cut") : node_new("cut");
+    struct outcome outcome;
+
+    print_message("%s, %s\n", cut->title,
+                  way == CANCELED ? "cancelled"
+                  : way == FREED  ? "freed"
+                                  : "past its deadline");
+    node_program(node, cut->program, cut->script);
+    cut->begin(node, source, way == PAST_DEADLINE ? 700 : LONG_MS, &outcome);
+    WAIT_FOR(file_number(node->dir, "child") != 0 || outcome.calls > 0);
+    pid_t child = file_number(node->dir, "child");
+    pid_t grandchild = file_number(node->dir, "grandchild");
+    if (child == 0) {
+        fail_msg("the program was not reached: %s", outcome.err.text);
+    }
+    if (way == CANCELED) {
+        struct pg_start start = {.role = PG_START_STANDBY};
+        struct error err;
+        assert_int_equal(pg_instance_start(node->pg, &start, 1000, on_done, NULL, &err), ERR_BUSY);
+        pg_instance_cancel_job(node->pg);
+        pg_instance_cancel_job(node->pg);
+        assert_int_equal(outcome.calls, 0); /* never inside the call */
+    } else if (way == FREED) {
+        node_agent(node, true);
+        assert_int_equal(outcome.calls, 1);
+    }
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, way == PAST_DEADLINE ? ERR_TIMEOUT : ERR_CANCELED);
+    assert_false(pid_lives(child));
+    WAIT_FOR(!pid_lives(grandchild)); /* its signal is sent; nobody waits for it but an init */
+    node_program_back(node, cut->program);
+    expect_dir(node, cut->kind, cut->unfinished);
+    assert_int_equal(outcome.calls, 1);
+    node_free(node);
+}
+
+static void job_that_is_cut_off_leaves_no_process_and_the_directory_as_documented(void **state)
+{
+    (void)state;
+    struct node *source = primary_new("n1");
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        cut_off(&cuts[i], source, CANCELED);
+        cut_off(&cuts[i], source, PAST_DEADLINE);
+    }
+    cut_off(&cuts[1], source, FREED);
+    node_free(source);
+}
+
+static void unfinished_copy_is_emptied_by_the_next(void **state)
+{
+    (void)state;
+    struct node *source = primary_new("n1");
+    struct node *node = node_new("n2");
+    struct outcome outcome;
+
+    node_program(node, "pg_basebackup", BEGINS "touch data/stale; echo no space left >&2; exit 1");
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "pg_basebackup: exit status 1: no space left");
+    expect_dir(node, PG_DIR_UNFINISHED, PG_UNFINISHED_CLONE);
+    node_start(node, PG_START_STANDBY, source, &outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+
+    /* A copy of another cluster touches nothing. */
+    node_clone(node, source, 42, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_CONFLICT);
+    assert_true(file_there("%s/stale", node->data));
+
+    node_program_back(node, "pg_basebackup");
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    assert_false(file_there("%s/stale", node->data));
+    node_free(node);
+    node_free(source);
+}
+
+static void bootstrap_cut_off_while_its_server_runs_leaves_none(void **state)
+{
+    (void)state;
+    struct node *node = node_new("boot");
+    struct outcome outcome;
+    struct pg_job_status job;
+
+    node_bootstrap(node, LONG_MS, &outcome);
+    WAIT_FOR((pg_instance_job(node->pg, &job), strcmp(job.step, "making accounts") == 0));
+    pg_instance_cancel_job(node->pg);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_CANCELED);
+    WAIT_FOR(fence_client_status(node->fence)->all_gone);
+    expect_dir(node, PG_DIR_UNFINISHED, PG_UNFINISHED_BOOTSTRAP);
+    node_start(node, PG_START_PRIMARY, NULL, &outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    node_free(node);
+}
+
+static bool refuses(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static void promotion_that_is_not_sent_leaves_no_trace(void **state)
+{
+    (void)state;
+    struct node *primary = primary_new("n1");
+    struct node *node = standby_new("n2", primary);
+    struct pg_promote promote = {.timeline = 4, .still_allowed = refuses};
+    struct outcome outcome = {0};
+    struct error err;
+
+    assert_int_equal(pg_instance_promote(node->pg, &promote, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    assert_int_equal(run("! ls %s/pg_wal/*.history 2>/dev/null", node->data), 0);
+    assert_false(file_there("%s/promote", node->data));
+    assert_false(pg_instance_promote_sent(node->pg));
+
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_promote(node->pg, &promote, LONG_MS, on_done, &outcome, &err), 0);
+    uv_run(&loop, UV_RUN_ONCE); /* under way */
+    pg_instance_cancel_job(node->pg);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_CANCELED);
+    assert_int_equal(run("! ls %s/pg_wal/*.history 2>/dev/null", node->data), 0);
+    PROBE_UNTIL(node, probed.role == PG_STANDBY && probed.receiver_alive);
+    node_free(node);
+    node_free(primary);
+}
+
+static void start_that_is_cancelled_or_fails_says_so(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    struct pg_start start = {.role = PG_START_PRIMARY};
+    struct outcome outcome = {0};
+    struct error err;
+
+    node_program(node, "postgres", "echo $$ > child.tmp; mv child.tmp child; exec sleep 1000");
+    assert_int_equal(pg_instance_start(node->pg, &start, LONG_MS, on_done, &outcome, &err), 0);
+    WAIT_FOR(file_number(node->dir, "child") != 0);
+    pg_instance_cancel_job(node->pg);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_CANCELED);
+    node_stop(node, FENCE_STOP_FAST, 100); /* it ignores that, and is killed */
+    assert_false(pid_lives(file_number(node->dir, "child")));
+
+    node_program(node, "postgres", "exit 1");
+    node_start(node, PG_START_PRIMARY, NULL, &outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "ended while it started");
+
+    node_program_back(node, "postgres");
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    node_start(node, PG_START_PRIMARY, NULL, &outcome);
+    CHECK_RC(&outcome, ERR_EXISTS);
+    node_free(node);
+}
+
+/* --- what is left running --------------------------------------------------------------------- */
+
+/* A single-user server in the node's directory that waits for input. */
+static pid_t single_user(const struct node *node, int *ret_input)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(pipe_fds[0], STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        execl(PG_BIN "/postgres", PG_BIN "/postgres", "--single", "-D", node->data, "postgres",
+              (char *)NULL);
+        _exit(127);
+    }
+    close(pipe_fds[0]);
+    *ret_input = pipe_fds[1];
+    return pid;
+}
+
+static void single_user_server_is_ended_only_where_a_job_of_ours_did_not_end(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    char marker[128];
+    char text[128];
+    struct outcome outcome = {0};
+    struct error err;
+    int input;
+    pid_t pid = single_user(node, &input);
+
+    /* An operator's: nothing is done to it, and nothing is done under it. */
+    WAIT_FOR((node_inspect(node), inspected.running)); /* its pid file is written by and by */
+    assert_int_equal(inspected.pidfile_pid, pid);
+    node_start(node, PG_START_PRIMARY, NULL, &outcome);
+    CHECK_RC(&outcome, ERR_EXISTS);
+    node_rewind(node, node, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_BUSY);
+    assert_true(pid_lives(pid));
+
+    snprintf(marker, sizeof marker, "%s/state/unfinished", node->dir);
+    snprintf(text, sizeof text, "rewind\n%s\n", node->data);
+    file_put(marker, text, 0600);
+    expect_dir(node, PG_DIR_UNFINISHED, PG_UNFINISHED_REWIND);
+    assert_false(inspected.running);
+    assert_false(pid_lives(pid));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(input);
+    node_free(node);
+}
+
+static pid_t worker_in(const char *data_dir)
+{
+    struct dirent *entry;
+    DIR *proc = opendir("/proc");
+    pid_t found = 0;
+    while (found == 0 && (entry = readdir(proc)) != NULL) {
+        char path[280];
+        char cwd[256];
+        snprintf(path, sizeof path, "/proc/%s/cwd", entry->d_name);
+        ssize_t len = readlink(path, cwd, sizeof cwd - 1);
+        cwd[len > 0 ? len : 0] = '\0';
+        found = len > 0 && strcmp(cwd, data_dir) == 0 ? atoi(entry->d_name) : 0;
+    }
+    closedir(proc);
+    return found;
+}
+
+/* initdb dies with its agent; the server that it feeds is stopped here, so that it cannot notice.
+ */
+static void what_a_killed_agent_leaves_working_is_ended_by_the_next(void **state)
+{
+    (void)state;
+    struct node *node = node_new("boot");
+    struct outcome outcome;
+    pid_t worker;
+
+    pid_t agent = fork();
+    if (agent == 0) {
+        assert_int_equal(uv_loop_fork(&loop), 0);
+        node_bootstrap(node, LONG_MS, &outcome);
+        WAIT_FOR(false);
+        _exit(1);
+    }
+    WAIT_FOR((worker = worker_in(node->data)) != 0);
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    assert_int_equal(waitpid(agent, NULL, 0), agent);
+    assert_true(pid_lives(worker));
+
+    expect_dir(node, PG_DIR_UNFINISHED, PG_UNFINISHED_BOOTSTRAP);
+    assert_false(inspected.running);
+    assert_false(pid_lives(worker));
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+    }
+    outcome = (struct outcome){0};
+    struct error err;
+    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    expect_dir(node, PG_DIR_EMPTY, PG_UNFINISHED_NONE);
+    node_bootstrap(node, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    node_free(node);
+}
+
+/* --- disks and directories -------------------------------------------------------------------- */
+
+static void directory_of_something_else_is_never_touched(void **state)
+{
+    (void)state;
+    struct node *source = primary_new("n1");
+    struct node *node = node_new("n2");
+    struct outcome outcome;
+    struct error err;
+    char path[128];
+
+    assert_int_equal(mkdir(node->data, 0700), 0);
+    snprintf(path, sizeof path, "%s/thesis.tex", node->data);
+    file_put(path, "ten years of work", 0600);
+    expect_dir(node, PG_DIR_FOREIGN, PG_UNFINISHED_NONE);
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_EXISTS);
+    node_bootstrap(node, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_EXISTS);
+    node_rewind(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    node_start(node, PG_START_PRIMARY, NULL, &outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_remove(node->pg, "", LONG_MS, on_done, &outcome, &err),
+                     ERR_INVALID);
+    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_move_aside(node->pg, "a test", LONG_MS, on_done, &outcome, &err),
+                     0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    assert_true(file_there("%s", path));
+    expect_dir(node, PG_DIR_FOREIGN, PG_UNFINISHED_NONE);
+    node_free(node);
+    node_free(source);
+}
+
+static void directories_that_cannot_be_written_are_named(void **state)
+{
+    (void)state;
+    struct node *source = primary_new("n1");
+    struct node *node = node_new("n2");
+    struct outcome outcome;
+
+    /* The data directory cannot be made. */
+    assert_int_equal(chmod(node->dir, 0500), 0);
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    assert_int_equal(chmod(node->dir, 0700), 0);
+    CHECK_RC(&outcome, ERR_PERMISSION); /* the password file lies beside it */
+    expect_text(&outcome, "pgpass");
+    expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_CLONE);
+
+    /* Not even the marker can be written: then nothing is begun. */
+    assert_int_equal(run("rm %s/state/unfinished && chmod 0500 %s/state", node->dir, node->dir), 0);
+    node_bootstrap(node, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_PERMISSION);
+    expect_text(&outcome, "unfinished");
+    expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_NONE);
+
+    assert_int_equal(run("chmod 0700 %s/state && mkdir -m 0000 %s", node->dir, node->data), 0);
+    expect_dir(node, PG_DIR_UNREADABLE, PG_UNFINISHED_NONE);
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_EXISTS);
+    assert_int_equal(run("chmod 0500 %s", node->data), 0);
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "pg_basebackup: exit status 1");
+    node_free(node);
+    node_free(source);
+}
+
+static void directory_moved_aside_makes_room_and_replaces_the_one_before(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    struct outcome outcome = {0};
+    struct error err;
+
+    assert_int_equal(run("mkdir -p %s.failed/older", node->data), 0);
+    assert_int_equal(pg_instance_move_aside(node->pg, "a test", LONG_MS, on_done, &outcome, &err),
+                     0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_NONE);
+    assert_true(file_there("%s.failed/PG_VERSION", node->data));
+    assert_false(file_there("%s.failed/older", node->data));
+    node_free(node);
+}
+
+static void program_that_is_gone_fails_the_job(void **state)
+{
+    (void)state;
+    struct node *node = node_new("n1");
+    struct outcome outcome;
+
+    assert_int_equal(run("rm %s/initdb", node->bin), 0);
+    node_bootstrap(node, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "cannot execute");
+    node_free(node);
+}
+
+static int all_tests(void)
+{
+/* clang-format off */
+#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
+    /* clang-format on */
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(bootstrap_makes_the_cluster_of_the_document),
+        ON_STAGE(standby_streams_through_its_slot_and_is_promoted_to_the_number_asked_for),
+        ON_STAGE(old_primary_that_crashed_is_rewound_and_follows),
+        ON_STAGE(rewind_that_is_impossible_says_why_and_leaves_the_directory),
+        ON_STAGE(rewind_without_its_source_leaves_the_directory),
+        ON_STAGE(rewind_without_checksums_and_hints_is_refused),
+        ON_STAGE(half_rewound_directory_is_never_started_and_may_be_rewound_again),
+        ON_STAGE(job_that_is_cut_off_leaves_no_process_and_the_directory_as_documented),
+        ON_STAGE(unfinished_copy_is_emptied_by_the_next),
+        ON_STAGE(bootstrap_cut_off_while_its_server_runs_leaves_none),
+        ON_STAGE(promotion_that_is_not_sent_leaves_no_trace),
+        ON_STAGE(start_that_is_cancelled_or_fails_says_so),
+        ON_STAGE(single_user_server_is_ended_only_where_a_job_of_ours_did_not_end),
+        ON_STAGE(what_a_killed_agent_leaves_working_is_ended_by_the_next),
+        ON_STAGE(directory_of_something_else_is_never_touched),
+        ON_STAGE(directories_that_cannot_be_written_are_named),
+        ON_STAGE(directory_moved_aside_makes_room_and_replaces_the_one_before),
+        ON_STAGE(program_that_is_gone_fails_the_job),
+    };
+    return cmocka_run_group_tests(tests, stage_template, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(argc, argv, all_tests);
+}
