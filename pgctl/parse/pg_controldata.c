@@ -1,6 +1,7 @@
 /* What pg_controldata prints under LC_ALL=C: "label:   value", one a line. Labels are the same from
  * 13 to 17. A table says where each value goes; all of its rows must be found, so that a cut output
- * is not half believed. */
+ * is not half believed. A damaged control file is printed like a good one, and the exit status is
+ * 0: only a warning says that its values are worth nothing. */
 #include "pgctl/pg_parse.h"
 
 #include "base/assert.h"
@@ -144,6 +145,12 @@ static const struct field *find_field(const char *label)
     return NULL;
 }
 
+/* "WARNING: Calculated CRC checksum ..." until 16, "pg_controldata: warning: ..." from 17 on. */
+static bool is_warning(const char *line)
+{
+    return strncmp(line, "WARNING:", strlen("WARNING:")) == 0 || strstr(line, ": warning:") != NULL;
+}
+
 static int check_found(uint32_t found, struct error *err)
 {
     for (size_t i = 0; i < FIELD_COUNT; i++) {
@@ -161,6 +168,10 @@ int pg_controldata_parse(struct span text, struct pg_control *ret_control, struc
     char line[PG_LINE_BYTES];
 
     while (pg_lines_next(&text, line)) {
+        if (is_warning(line)) {
+            return error_set(err, ERR_CORRUPT, "pg_controldata does not trust the file: '%.200s'",
+                             line);
+        }
         char *colon = strchr(line, ':');
         if (colon == NULL) {
             continue;

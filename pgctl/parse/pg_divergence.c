@@ -43,6 +43,9 @@ struct pg_local_position pg_local_position_of(const struct pg_control *control)
         if (control->min_recovery_lsn != 0) {
             position.lsn = control->min_recovery_lsn;
             position.timeline = control->min_recovery_timeline;
+        } else { /* it has not replayed anything yet: what is there is what a primary left */
+            position.was_primary = true;
+            position.clean = true;
         }
         break;
     case PG_CONTROL_UNKNOWN:

@@ -1,6 +1,9 @@
 /* Timeline history files: one line a parent, "<timeline> TAB <lsn> TAB <reason>", the oldest first;
  * '#' begins a comment. PostgreSQL wants rising numbers, each below the file's own; so do we, since
- * a wrong ancestor decides whether a data directory is rewound. */
+ * a wrong ancestor decides whether a data directory is rewound.
+ *
+ * Points need not rise. A recovery along timeline 2 that is ended before 2 began still makes 2 the
+ * parent, with a point below that of 1: then 1, too, was left there. */
 #include "pgctl/pg_parse.h"
 
 #include "base/mem.h"
@@ -24,7 +27,7 @@ static bool parse_entry(char *line, struct pg_history_entry *ret_entry)
     char *lsn = end + strspn(end, " \t");
     size_t lsn_len = strcspn(lsn, " \t");
 
-    if (end == line || lsn == end || timeline == 0 || timeline > UINT32_MAX || line[0] == '-') {
+    if (line[0] < '0' || line[0] > '9' || lsn == end || timeline == 0 || timeline > UINT32_MAX) {
         return false;
     }
     lsn[lsn_len] = '\0';
@@ -53,6 +56,10 @@ int pg_history_parse(uint32_t timeline, struct span text, struct pg_history *ret
     if (text.len > PG_HISTORY_BYTES_MAX) {
         return error_set(err, ERR_LIMIT, "history of timeline %" PRIu32 ": %zu bytes, at most %d",
                          timeline, text.len, PG_HISTORY_BYTES_MAX);
+    }
+    if (text.len > 0 && memchr(text.data, 0, text.len) != NULL) { /* a torn write: lines are lost */
+        return error_set(err, ERR_CORRUPT, "history of timeline %" PRIu32 ": has zero bytes",
+                         timeline);
     }
     history.entries = mem_new_array(struct pg_history_entry, PG_HISTORY_MAX);
     while (pg_lines_next(&text, line)) {
@@ -92,11 +99,18 @@ void pg_history_free(struct pg_history *history)
 
 bool pg_history_switch_lsn(const struct pg_history *history, uint32_t timeline, uint64_t *ret_lsn)
 {
+    bool found = false;
+    uint64_t lsn = UINT64_MAX;
+
     for (size_t i = 0; i < history->count; i++) {
-        if (history->entries[i].timeline == timeline) {
-            *ret_lsn = history->entries[i].switch_lsn;
-            return true;
+        const struct pg_history_entry *entry = &history->entries[i];
+        found = found || entry->timeline == timeline;
+        if (found && entry->switch_lsn < lsn) {
+            lsn = entry->switch_lsn;
         }
     }
-    return false;
+    if (found) {
+        *ret_lsn = lsn;
+    }
+    return found;
 }

@@ -1,6 +1,7 @@
 /* postmaster.pid: pid, data directory, start time, port, socket directory, listen address, shared
- * memory, status. The postmaster writes it in two goes, so that lines from the port on may be
- * missing; without the first three it is no pid file. */
+ * memory, status. The postmaster writes it in several goes, so that lines from the port on may be
+ * missing; without the first three it is no pid file. A line without its end is not written yet:
+ * half a port is another port. */
 #include "pgctl/pg_parse.h"
 
 #include "pgctl/parse/pg_lines.h"
@@ -72,6 +73,9 @@ int pg_pidfile_parse(struct span text, struct pg_pidfile *ret_pidfile, struct er
     char line[PG_LINE_BYTES];
     int number = 0;
 
+    while (text.len > 0 && text.data[text.len - 1] != '\n') {
+        text.len--;
+    }
     for (; number < LINE_COUNT && pg_lines_next(&text, line); number++) {
         if (!store_line(number, line, &pidfile)) {
             return error_set(err, ERR_CORRUPT, "postmaster.pid: line %d is '%.80s'", number + 1,
