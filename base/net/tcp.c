@@ -108,6 +108,30 @@ static int listen_on(struct tcp_listener *listener, struct sockaddr_storage *add
     return status;
 }
 
+/* The host has no such address, or not its family. */
+static bool is_absent(int status)
+{
+    return status == UV_EAFNOSUPPORT || status == UV_EADDRNOTAVAIL;
+}
+
+/* A name may have addresses that the host has not ("::1 localhost" in the hosts file, and no IPv6):
+ * one that it has is enough. */
+static int listen_on_all(struct tcp_listener *listener, struct net_resolved *resolved,
+                         bool only_ip6, int backlog)
+{
+    int absent_status = UV_EADDRNOTAVAIL;
+    bool listens = false;
+    for (size_t i = 0; i < resolved->count; i++) {
+        int status = listen_on(listener, &resolved->addresses[i], only_ip6, backlog);
+        if (status != 0 && !is_absent(status)) {
+            return status;
+        }
+        absent_status = status != 0 ? status : absent_status;
+        listens = listens || status == 0;
+    }
+    return listens ? 0 : absent_status;
+}
+
 static int lookup_now(uv_loop_t *loop, const struct net_addr *addr, struct net_resolved *resolved,
                       struct error *err)
 {
@@ -146,7 +170,6 @@ int tcp_listener_start(uv_loop_t *loop, const struct net_addr *addr, int backlog
     struct net_resolved resolved;
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(addr->port)};
     bool is_any = strcmp(addr->host, "*") == 0;
-    int status = 0;
 
     ASSERT(on_accept != NULL && backlog > 0);
     int rc = lookup_now(loop, addr, &resolved, err);
@@ -158,10 +181,8 @@ int tcp_listener_start(uv_loop_t *loop, const struct net_addr *addr, int backlog
     listener->options = *options;
     listener->on_accept = on_accept;
     listener->arg = arg;
-    for (size_t i = 0; i < resolved.count && status == 0; i++) {
-        status = listen_on(listener, &resolved.addresses[i], !is_any, backlog);
-    }
-    if (is_any && (status == UV_EAFNOSUPPORT || status == UV_EADDRNOTAVAIL)) {
+    int status = listen_on_all(listener, &resolved, !is_any, backlog);
+    if (is_any && is_absent(status)) {
         struct sockaddr_storage ip4 = {0};
         memcpy(&ip4, &any, sizeof any);
         status = listen_on(listener, &ip4, false, backlog);

@@ -66,6 +66,9 @@ static void end_once(struct tcp_stream *tcp, int status)
     tcp->ended = true;
     (void)uv_read_stop((uv_stream_t *)&tcp->tcp);
     int rc = stream_error(tcp, status, &err);
+    if (rc == ERR_CLOSED && status != UV_EOF) {
+        rc = err.code = ERR_IO; /* a reset is no end in order: nobody waits for our answer */
+    }
     tcp->base.events->on_end(tcp->base.arg, rc, &err);
 }
 
@@ -141,7 +144,9 @@ static int write_later(struct tcp_stream *tcp, struct span bytes, stream_done do
     write->done = done;
     write->arg = arg;
     write->len = bytes.len;
-    memcpy(write->data, bytes.data, bytes.len);
+    if (bytes.len > 0) {
+        memcpy(write->data, bytes.data, bytes.len);
+    }
     uv_buf_t buf = uv_buf_init((char *)write->data, (unsigned)bytes.len);
     int status = uv_write(&write->request, (uv_stream_t *)&tcp->tcp, &buf, 1, on_written);
     if (status != 0) {

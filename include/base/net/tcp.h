@@ -20,9 +20,9 @@ struct tcp_listener;
 /* A stream came in: it is the callee's from here on (attach, read_start, close). */
 typedef void (*tcp_on_accept)(void *arg, struct stream *stream);
 
-/* Listens on every address of `addr` (port 0 = one free port for all of them). "*" is IPv6 and IPv4
- * together, or IPv4 where there is no IPv6. A host name is looked up here and now, blocking: this
- * is for the start of a program and for tests, before the loop turns. */
+/* Listens on every address of `addr` that this host has (port 0 = one free port for all of them).
+ * "*" is IPv6 and IPv4 together, or IPv4 where there is no IPv6. A host name is looked up here and
+ * now, blocking: this is for the start of a program and for tests, before the loop turns. */
 int tcp_listener_start(uv_loop_t *loop, const struct net_addr *addr, int backlog,
                        const struct tcp_options *options, tcp_on_accept on_accept, void *arg,
                        struct tcp_listener **ret_listener, struct error *err) MUST_CHECK;
