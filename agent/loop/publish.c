@@ -100,7 +100,9 @@ static void on_published(void *arg, const struct dcs_result *result, const struc
                       err == NULL ? err_name(result->rc) : err->text);
         }
     }
-    arm(agent, agent->publish_due || result->rc != 0 ? LOOP_RETRY_MS : agent->dynamic.loop_wait_ms);
+    arm(agent, result->rc != 0      ? LOOP_RETRY_MS
+               : agent->publish_due ? 0
+                                    : agent->dynamic.loop_wait_ms);
     agent->publish_due = false;
 }
 

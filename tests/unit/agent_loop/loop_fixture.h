@@ -193,6 +193,17 @@ static void run_for(int64_t ms)
 
 /* --- what is asked, and the answers ----------------------------------------------------------- */
 
+/* What goes on beside every plan; is_asked finds it. */
+static bool is_background(const char *text)
+{
+    static const char *const texts[] = {"member", "probe", "inspect", "renew"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        found = found || strncmp(text, texts[i], strlen(texts[i])) == 0;
+    }
+    return found;
+}
+
 static struct pending *ask(int *ret_rc, struct error *err, const char *fmt, ...)
 {
     va_list args;
@@ -206,7 +217,9 @@ static struct pending *ask(int *ret_rc, struct error *err, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(pending->text, sizeof pending->text, fmt, args);
     va_end(args);
-    buf_printf(&rig.calls, "%s\n", pending->text);
+    if (!is_background(pending->text)) {
+        buf_printf(&rig.calls, "%s\n", pending->text);
+    }
     size_t len = strlen(rig.refused);
     bool refused = len > 0 && strncmp(pending->text, rig.refused, len) == 0;
     *ret_rc = refused ? error_set(err, rig.refused_rc, "refused by the test") : 0;
@@ -279,7 +292,8 @@ static inline void answer_inspect(const struct pg_inspection *inspection)
     pending.inspected(pending.arg, 0, inspection, NULL);
 }
 
-/* All calls since the last look; valid until the next one. */
+/* All calls since the last look, but for what goes on in the background; valid until the next one.
+ */
 static inline const char *calls(void)
 {
     static char text[4096];

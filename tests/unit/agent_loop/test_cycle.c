@@ -299,5 +299,6 @@ int main(void)
         cmocka_unit_test(routine_with_other_words_is_no_news_and_a_change_of_rule_is),
         cmocka_unit_test(the_ring_holds_the_last_ones),
     };
+    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

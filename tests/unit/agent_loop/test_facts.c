@@ -317,5 +317,6 @@ int main(void)
         cmocka_unit_test(a_configuration_that_is_refused_is_told_and_changes_nothing),
         cmocka_unit_test(slots_are_of_the_others_and_outlive_their_key_for_a_while),
     };
+    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

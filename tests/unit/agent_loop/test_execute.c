@@ -1,0 +1,517 @@
+/* How a plan is carried out: in order, up to the first failure, one long job at a time, and twice
+ * without harm. */
+#include "loop_fixture.h"
+
+static const struct ha_epoch EPOCH = {7, 9};
+
+/* Ends the looks of a fresh start, and forgets them. `n2` leads and has an address. */
+static void settle(void)
+{
+    struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
+    rig_init();
+    key_set("initialize", "42");
+    key_set("leader", "n2");
+    key_set("members/n2", "{\"conn_url\":\"postgres://10.0.0.2:5432/postgres\"}");
+    run_for(0);
+    answer_inspect(&empty);
+    run_for(0);
+    answer("member", 0);
+    run_for(0);
+    (void)calls();
+}
+
+static void carry_out(void)
+{
+    cycle_request(&rig.agent);
+    run_for(0);
+    plan_begin("idle", "nothing to do");
+    plan_add(HA_WAIT);
+}
+
+static const char *last_outcome(void)
+{
+    const struct agent *agent = &rig.agent;
+    return agent->decisions[(agent->decision_count - 1) % LOOP_DECISIONS_MAX].outcome;
+}
+
+static void follows(struct ha_action *action)
+{
+    (void)snprintf(action->member, sizeof action->member, "n2");
+    action->epoch = EPOCH;
+}
+
+static void arms(void)
+{
+    assert_true(ha_lease_acquired(&rig.agent.lease, EPOCH, rig.now_ms, TTL_MS, rig.now_ms));
+    plan_begin("arm", "before anything is writable");
+    plan_add(HA_ARM);
+    carry_out();
+}
+
+/* --- order ------------------------------------------------------------------------------------ */
+
+static void actions_come_in_order_and_a_write_is_waited_for(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("several", "one after the other");
+    plan_add(HA_CLEAR_FAILOVER)->revision = 5;
+    plan_add(HA_WRITE_CONFIG)->revision = 6;
+    follows(plan_add(HA_START_STANDBY));
+    carry_out();
+    assert_string_equal(calls(), "put failover at 5\n");
+    answer("put failover", 0);
+    assert_string_equal(calls(), "put config at 6\n");
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
+    answer("put config", 0);
+    assert_string_equal(calls(), "start standby\n");
+    assert_false(rig.agent.executing); /* a start is begun, not waited for */
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
+    assert_string_equal(last_outcome(), "done");
+    rig_free();
+}
+
+static void the_first_answer_that_fails_ends_the_plan(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("several", "one after the other");
+    plan_add(HA_CLEAR_FAILOVER);
+    follows(plan_add(HA_START_STANDBY));
+    carry_out();
+    (void)calls();
+    answer("put failover", ERR_CONFLICT);
+    assert_string_equal(calls(), "");
+    assert_false(rig.agent.executing);
+    assert_non_null(strstr(last_outcome(), "clear_failover"));
+    run_for(LOOP_RETRY_MS);
+    assert_false(is_asked("start"));
+    rig_free();
+}
+
+static void an_action_that_is_not_even_taken_ends_the_plan(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("several", "one after the other");
+    follows(plan_add(HA_START_STANDBY));
+    plan_add(HA_CLEAR_FAILOVER);
+    (void)snprintf(rig.refused, sizeof rig.refused, "start");
+    rig.refused_rc = ERR_REFUSED;
+    carry_out();
+    assert_string_equal(calls(), "start standby\n");
+    assert_string_equal(last_outcome(), "start_standby: refused by the test");
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED); /* nothing was begun */
+    assert_false(rig.agent.facts.start_ordered);
+    rig_free();
+}
+
+static void a_member_without_an_address_is_no_upstream(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("attach", "to nobody we know");
+    (void)snprintf(plan_add(HA_START_STANDBY)->member, HA_NAME_BYTES, "n9");
+    carry_out();
+    assert_string_equal(calls(), "");
+    assert_non_null(strstr(last_outcome(), "'n9' has published no address"));
+    rig_free();
+}
+
+static void an_answer_after_the_end_continues_nothing(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("several", "one after the other");
+    plan_add(HA_CLEAR_FAILOVER);
+    plan_add(HA_WRITE_CONFIG);
+    carry_out();
+    (void)calls();
+    rig.agent.executing = false; /* as agent/app.c does at the end */
+    rig.agent.stopping = true;
+    answer("put failover", 0);
+    assert_string_equal(calls(), "");
+    rig_free();
+}
+
+static void the_exit_is_the_last_thing(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("shutdown", "told to stop");
+    plan_add(HA_EXIT);
+    plan_add(HA_CLEAR_FAILOVER);
+    carry_out();
+    assert_int_equal(rig.exits, 1);
+    assert_string_equal(calls(), "");
+    rig_free();
+}
+
+static void a_checkpoint_is_waited_for_before_a_stop_only(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("upkeep", "after a promotion");
+    plan_add(HA_CHECKPOINT);
+    plan_add(HA_CLEAR_FAILOVER);
+    carry_out();
+    assert_string_equal(calls(), "checkpoint\nput failover at 0\n");
+    answer("put failover", 0);
+    answer("checkpoint", 0);
+    plan_begin("shutdown", "PostgreSQL first");
+    plan_add(HA_CHECKPOINT);
+    plan_add(HA_STOP_FAST);
+    run_for(0);
+    (void)calls();
+    carry_out();
+    assert_string_equal(calls(), "checkpoint\n");
+    answer("checkpoint", ERR_TIMEOUT); /* it only shortens what follows */
+    assert_string_equal(calls(), "stop fast\n");
+    rig_free();
+}
+
+/* The one of after a promotion is still running: the stop waits for that, and not for two. */
+static void a_stop_waits_for_the_checkpoint_that_runs_already(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("upkeep", "after a promotion");
+    plan_add(HA_CHECKPOINT);
+    carry_out();
+    plan_begin("shutdown", "PostgreSQL first");
+    plan_add(HA_CHECKPOINT);
+    plan_add(HA_STOP_FAST);
+    (void)calls();
+    carry_out();
+    assert_string_equal(calls(), "");
+    answer("checkpoint", 0);
+    assert_string_equal(calls(), "stop fast\n");
+    rig_free();
+}
+
+/* --- jobs ------------------------------------------------------------------------------------- */
+
+static void a_job_is_begun_and_its_end_is_a_fact(void **state)
+{
+    (void)state;
+    const struct ha_job *job = &rig.agent.facts.job;
+    settle();
+    plan_begin("clone", "no data directory");
+    follows(plan_add(HA_CLONE));
+    carry_out();
+    assert_false(rig.agent.executing);
+    assert_true(job->running);
+    assert_int_equal(job->kind, HA_JOB_CLONE);
+    assert_int_equal(job->since_mono_ms, rig.now_ms);
+    unsigned decided = rig.decided;
+    run_for(500);
+    answer("clone", ERR_IO);
+    assert_false(job->running);
+    assert_true(job->failed);
+    assert_int_equal(job->failures, 1);
+    assert_int_equal(job->ended_mono_ms, rig.now_ms);
+    assert_string_equal(job->error, "as the test says");
+    assert_false(rig.agent.facts.inspected); /* what it left is looked at before anything else */
+    run_for(0);
+    assert_int_equal(rig.decided, decided + 1);
+    rig_free();
+}
+
+static void clone_fails(void)
+{
+    plan_begin("clone", "no data directory");
+    follows(plan_add(HA_CLONE));
+    carry_out();
+    answer("clone", ERR_IO);
+    run_for(0);
+}
+
+static void failures_are_counted_in_a_row_and_by_kind(void **state)
+{
+    (void)state;
+    const struct ha_job *job = &rig.agent.facts.job;
+    settle();
+    clone_fails();
+    clone_fails();
+    assert_int_equal(job->failures, 2);
+    plan_begin("clone", "no data directory");
+    follows(plan_add(HA_CLONE));
+    carry_out();
+    assert_int_equal(job->failures, 2); /* while it runs, too */
+    answer("clone", 0);
+    assert_int_equal(job->failures, 0);
+    run_for(0);
+    clone_fails();
+    plan_begin("rewind", "something else");
+    follows(plan_add(HA_REWIND));
+    carry_out();
+    assert_int_equal(job->failures, 0);
+    rig_free();
+}
+
+static void a_second_job_is_refused_and_the_first_goes_on(void **state)
+{
+    (void)state;
+    const struct ha_job *job = &rig.agent.facts.job;
+    settle();
+    plan_begin("clone", "no data directory");
+    follows(plan_add(HA_CLONE));
+    carry_out();
+    (void)snprintf(rig.refused, sizeof rig.refused, "rewind");
+    rig.refused_rc = ERR_BUSY;
+    plan_begin("rewind", "too early");
+    follows(plan_add(HA_REWIND));
+    carry_out();
+    assert_int_equal(job->kind, HA_JOB_CLONE);
+    assert_true(job->running);
+    assert_non_null(strstr(last_outcome(), "rewind"));
+    answer("clone", 0);
+    assert_false(job->failed);
+    rig_free();
+}
+
+/* Invariant I10: the primary is asked right before, and what it says counts. */
+static void nothing_is_removed_when_the_primary_does_not_answer(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("rejoin", "diverged");
+    follows(plan_add(HA_REMOVE_DATA));
+    carry_out();
+    assert_string_equal(calls(), "ask_peer 10.0.0.2:5432\n");
+    answer("ask_peer", ERR_TIMEOUT);
+    assert_false(is_asked("remove"));
+    assert_true(rig.agent.facts.job.failed);
+    rig_free();
+}
+
+/* --- what may be written ---------------------------------------------------------------------- */
+
+static void no_primary_is_started_without_an_armed_page(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("start", "the lease is ours");
+    plan_add(HA_START_PRIMARY);
+    carry_out();
+    assert_string_equal(calls(), "");
+    assert_non_null(strstr(last_outcome(), "not armed"));
+    run_for(LOOP_RETRY_MS);
+    (void)calls();
+    arms();
+    plan_begin("start", "the lease is ours");
+    plan_add(HA_START_PRIMARY);
+    carry_out();
+    assert_non_null(strstr(calls(), "start primary\n"));
+    rig_free();
+}
+
+static void a_promotion_asks_for_the_lease_once_more(void **state)
+{
+    (void)state;
+    settle();
+    arms();
+    (void)calls();
+    plan_begin("promote", "the lease is ours");
+    plan_add(HA_PROMOTE)->timeline = 4;
+    carry_out();
+    assert_non_null(strstr(calls(), "promote 4\n"));
+    answer("promote", ERR_REFUSED);
+    assert_int_equal(rig.agent.facts.promote_failed_mono_ms, rig.now_ms);
+    rig.now_ms += TTL_MS; /* nobody answered a renewal */
+    plan_begin("promote", "too late");
+    plan_add(HA_PROMOTE)->timeline = 4;
+    carry_out();
+    assert_non_null(strstr(calls(), "promote 4 (not allowed)\n"));
+    rig_free();
+}
+
+static void a_lease_that_ran_out_is_not_armed(void **state)
+{
+    (void)state;
+    settle();
+    assert_true(ha_lease_acquired(&rig.agent.lease, EPOCH, rig.now_ms, TTL_MS, rig.now_ms));
+    rig.now_ms += ha_lease_soft_ms(TTL_MS);
+    plan_begin("arm", "too late");
+    plan_add(HA_ARM);
+    carry_out();
+    struct fence_lease page = page_now();
+    assert_false(fence_lease_armed(&page));
+    assert_non_null(strstr(last_outcome(), "ran out"));
+    rig_free();
+}
+
+static void an_acquisition_that_is_answered_too_late_gives_nothing(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("race", "running for the key");
+    plan_add(HA_ACQUIRE);
+    carry_out();
+    assert_true(rig.agent.acquiring);
+    rig.now_ms += ha_lease_soft_ms(TTL_MS);
+    answer("acquire", 0);
+    assert_false(rig.agent.acquiring);
+    assert_false(ha_lease_valid(&rig.agent.lease, rig.now_ms));
+    rig_free();
+}
+
+static void the_page_says_over_before_the_release_is_sent(void **state)
+{
+    (void)state;
+    settle();
+    arms();
+    plan_begin("stop", "giving the key away");
+    plan_add(HA_FENCE_OVER)->epoch = EPOCH;
+    struct ha_action *release = plan_add(HA_RELEASE);
+    release->epoch = EPOCH;
+    release->lsn = 1000;
+    (void)calls();
+    carry_out();
+    assert_non_null(strstr(calls(), "release 9 with status\n"));
+    assert_int_equal(rig.page_at_release.deadline_ms, FENCE_OVER);
+    assert_int_equal(rig.page_at_release.epoch.revision, EPOCH.revision);
+    assert_false(keeper_may_write(&rig.agent));
+    answer("release", 0);
+    assert_false(rig.agent.lease.held);
+    rig_free();
+}
+
+static void a_release_without_an_answer_keeps_the_lease_in_mind(void **state)
+{
+    (void)state;
+    settle();
+    arms();
+    plan_begin("stop", "giving the key away");
+    plan_add(HA_FENCE_OVER)->epoch = EPOCH;
+    plan_add(HA_RELEASE)->epoch = EPOCH;
+    carry_out();
+    answer("release", ERR_UNKNOWN);
+    assert_false(ha_lease_valid(&rig.agent.lease, rig.now_ms)); /* over is over */
+    assert_non_null(strstr(last_outcome(), "release"));
+    rig_free();
+}
+
+/* --- twice ------------------------------------------------------------------------------------ */
+
+/* After a crash the next decision may ask for the same again. */
+static void what_was_done_may_be_done_again(void **state)
+{
+    (void)state;
+    static const enum ha_action_type types[] = {HA_RESUME,     HA_ARM,    HA_FENCE_OVER,
+                                                HA_FENCE_OVER, HA_DISARM, HA_DISARM};
+    settle();
+    arms();
+    struct fence_lease before = page_now();
+    plan_begin("arm", "again");
+    plan_add(HA_ARM);
+    carry_out();
+    struct fence_lease after = page_now();
+    assert_memory_equal(&before, &after, sizeof before);
+    for (size_t i = 2; i < sizeof types / sizeof types[0]; i++) {
+        plan_begin("again", "and again");
+        plan_add(types[i])->epoch = EPOCH;
+        carry_out();
+        before = after;
+        after = page_now();
+        if (i % 2 == 1) {
+            assert_memory_equal(&before, &after, sizeof before);
+        }
+        assert_string_equal(last_outcome(), "done");
+    }
+    rig_free();
+}
+
+static void rig_restart(void)
+{
+    struct fence_lease page = page_now();
+    struct fence_status fence = rig.fence;
+    int64_t now_ms = rig.now_ms;
+    rig_free();
+    settle();
+    rig.now_ms = now_ms;
+    rig.fence = fence;
+    fence_page_write(fence_client_page(NULL), &page);
+}
+
+/* The agent dies after each action of "arm, start" in turn; whatever it left, the same plan then
+ * goes through, and nothing is writable before the page is armed. */
+static void a_plan_that_was_cut_off_anywhere_goes_through_after_a_restart(void **state)
+{
+    (void)state;
+    for (size_t done = 0; done <= 2; done++) {
+        settle();
+        assert_true(ha_lease_acquired(&rig.agent.lease, EPOCH, rig.now_ms, TTL_MS, rig.now_ms));
+        plan_begin("start", "cut off");
+        for (size_t i = 0; i < done; i++) {
+            plan_add(i == 0 ? HA_ARM : HA_START_PRIMARY);
+        }
+        if (done == 0) {
+            plan_add(HA_WAIT);
+        }
+        carry_out();
+        assert_int_equal(is_asked("start primary"), done == 2);
+        rig_restart();
+        plan_begin("resume", "with the epoch on the page");
+        plan_add(HA_RESUME)->epoch = EPOCH;
+        carry_out();
+        if (done == 0) { /* nothing was on the page: only an answered renewal makes it valid */
+            assert_false(ha_lease_valid(&rig.agent.lease, rig.now_ms));
+            run_for(10);
+            answer("renew", 0);
+        }
+        assert_true(ha_lease_valid(&rig.agent.lease, rig.now_ms));
+        plan_begin("start", "again");
+        plan_add(HA_ARM);
+        plan_add(HA_START_PRIMARY);
+        carry_out();
+        assert_true(is_asked("start primary"));
+        assert_true(keeper_may_write(&rig.agent));
+        rig_free();
+    }
+}
+
+static void an_epoch_that_is_over_is_not_taken_up_again(void **state)
+{
+    (void)state;
+    settle();
+    arms();
+    plan_begin("stop", "it is over");
+    plan_add(HA_FENCE_OVER)->epoch = EPOCH;
+    carry_out();
+    plan_begin("resume", "by mistake");
+    plan_add(HA_RESUME)->epoch = EPOCH;
+    carry_out();
+    assert_non_null(strstr(last_outcome(), "over"));
+    assert_false(keeper_may_write(&rig.agent));
+    rig_free();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(actions_come_in_order_and_a_write_is_waited_for),
+        cmocka_unit_test(the_first_answer_that_fails_ends_the_plan),
+        cmocka_unit_test(an_action_that_is_not_even_taken_ends_the_plan),
+        cmocka_unit_test(a_member_without_an_address_is_no_upstream),
+        cmocka_unit_test(an_answer_after_the_end_continues_nothing),
+        cmocka_unit_test(the_exit_is_the_last_thing),
+        cmocka_unit_test(a_checkpoint_is_waited_for_before_a_stop_only),
+        cmocka_unit_test(a_stop_waits_for_the_checkpoint_that_runs_already),
+        cmocka_unit_test(a_job_is_begun_and_its_end_is_a_fact),
+        cmocka_unit_test(failures_are_counted_in_a_row_and_by_kind),
+        cmocka_unit_test(a_second_job_is_refused_and_the_first_goes_on),
+        cmocka_unit_test(nothing_is_removed_when_the_primary_does_not_answer),
+        cmocka_unit_test(no_primary_is_started_without_an_armed_page),
+        cmocka_unit_test(a_promotion_asks_for_the_lease_once_more),
+        cmocka_unit_test(a_lease_that_ran_out_is_not_armed),
+        cmocka_unit_test(an_acquisition_that_is_answered_too_late_gives_nothing),
+        cmocka_unit_test(the_page_says_over_before_the_release_is_sent),
+        cmocka_unit_test(a_release_without_an_answer_keeps_the_lease_in_mind),
+        cmocka_unit_test(what_was_done_may_be_done_again),
+        cmocka_unit_test(a_plan_that_was_cut_off_anywhere_goes_through_after_a_restart),
+        cmocka_unit_test(an_epoch_that_is_over_is_not_taken_up_again),
+    };
+    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
