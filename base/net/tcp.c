@@ -413,11 +413,7 @@ static void start_lookup(struct tcp_connect *connect, const struct net_addr *add
 static void on_first_turn(uv_timer_t *timer)
 {
     struct tcp_connect *connect = timer->data;
-    struct error err;
-    if (connect->canceled) {
-        finish(connect, error_set(&err, ERR_CANCELED, "canceled"), NULL, &err);
-        return;
-    }
+    ASSERT(!connect->canceled); /* a cancel takes the timer over */
     start_lookup(connect, connect->has_from ? &connect->from : &connect->options.to);
 }
 

@@ -1,15 +1,14 @@
 /* Addresses as text and bytes, and lookups off the loop. */
 #include "base/net/addr.h"
 
+#include "tests/unit/base_net/hung_pool.h"
+
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
-#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -268,7 +267,7 @@ static void libuvs_codes_become_ours(void **state)
 
 /* --- lookup ----------------------------------------------------------------------------------- */
 
-enum { LONG_MS = 60000, BLOCKERS_MAX = 1024 };
+enum { LONG_MS = 60000 };
 
 static uv_loop_t loop;
 
@@ -369,57 +368,18 @@ static void an_unknown_name_is_not_found(void **state)
     assert_non_null(strstr(lookup.err.text, "looking up '" NO_NAME "'"));
 }
 
-/* All threads of the pool hang, as they do on a dead name server. */
-static sem_t hung;
-static uv_work_t blockers[BLOCKERS_MAX];
-static size_t blocker_count;
-
-static void hang(uv_work_t *work)
-{
-    (void)work;
-    while (sem_wait(&hung) != 0) {
-        assert_int_equal(errno, EINTR);
-    }
-}
-
-static void hung_over(uv_work_t *work, int status)
-{
-    (void)work;
-    (void)status;
-}
-
-static void pool_hang(void)
-{
-    const char *size = getenv("UV_THREADPOOL_SIZE");
-    blocker_count = size == NULL ? 4 : strtoul(size, NULL, 10);
-    assert_in_range(blocker_count, 1, BLOCKERS_MAX);
-    assert_int_equal(sem_init(&hung, 0, 0), 0);
-    for (size_t i = 0; i < blocker_count; i++) {
-        assert_int_equal(uv_queue_work(&loop, &blockers[i], hang, hung_over), 0);
-    }
-}
-
-static void pool_go_on(void)
-{
-    for (size_t i = 0; i < blocker_count; i++) {
-        assert_int_equal(sem_post(&hung), 0);
-    }
-    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(sem_destroy(&hung), 0);
-}
-
 static void a_hung_name_server_keeps_its_thread_not_the_caller(void **state)
 {
     struct lookup lookup;
     (void)state;
-    pool_hang();
+    pool_hang(&loop);
     (void)look_up("localhost", 20, &lookup);
     while (lookup.calls == 0) {
         (void)uv_run(&loop, UV_RUN_ONCE);
     }
     assert_int_equal(lookup.rc, ERR_TIMEOUT);
     assert_string_equal(lookup.err.text, "looking up 'localhost': timed out");
-    pool_go_on(); /* the late answer finds nobody, and the memory is freed then */
+    pool_go_on(&loop); /* the late answer finds nobody, and the memory is freed then */
     assert_int_equal(lookup.calls, 1);
 }
 
@@ -432,7 +392,7 @@ static void canceling_ends_a_lookup_wherever_it_is(void **state)
     assert_int_equal(lookup.calls, 1);
     assert_int_equal(lookup.rc, ERR_CANCELED);
 
-    pool_hang(); /* waits for a thread */
+    pool_hang(&loop); /* waits for a thread */
     net_resolve_cancel(look_up("localhost", LONG_MS, &lookup));
     assert_int_equal(lookup.calls, 0);
     while (lookup.calls == 0) {
@@ -440,7 +400,7 @@ static void canceling_ends_a_lookup_wherever_it_is(void **state)
     }
     assert_int_equal(lookup.rc, ERR_CANCELED);
     assert_string_equal(lookup.err.text, "looking up 'localhost': canceled");
-    pool_go_on();
+    pool_go_on(&loop);
 
     net_resolve_cancel(look_up(NO_NAME, LONG_MS, &lookup)); /* may be in its thread already */
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);

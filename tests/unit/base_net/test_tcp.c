@@ -2,6 +2,7 @@
 #include "base/net/tcp.h"
 
 #include "tests/harness/free_port.h"
+#include "tests/unit/base_net/hung_pool.h"
 #include "tests/unit/base_net/tcp_fixture.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+/* A label of 64 bytes: no resolver asks anybody for it. */
+#define NO_NAME "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd"
 
 /* --- connecting ------------------------------------------------------------------------------- */
 
@@ -41,9 +45,7 @@ static void a_name_that_is_none_fails_to_connect(void **state)
 {
     struct connecting connecting;
     (void)state;
-    /* A label of 64 bytes: no resolver asks anybody for it. */
-    connect_to(&connecting, "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd", 1,
-               NULL);
+    connect_to(&connecting, NO_NAME, 1, NULL);
     assert_int_equal(connecting.rc, ERR_NOT_FOUND);
     assert_non_null(strstr(connecting.err.text, ": looking up 'aaaa"));
     assert_int_equal(strncmp(connecting.err.text, "connect aaaa", 12), 0);
@@ -161,6 +163,35 @@ static void canceling_ends_a_connect_at_every_step(void **state)
     (void)close(filler[1]);
 }
 
+static void canceling_ends_a_connect_that_waits_for_a_name(void **state)
+{
+    struct connecting connecting;
+    (void)state;
+    pool_hang(&loop);
+    connect_begin(&connecting, "localhost", 1, NULL, CONNECT_MS);
+    (void)uv_run(&loop, UV_RUN_NOWAIT); /* the lookup begins */
+    tcp_connect_cancel(connecting.handle);
+    assert_int_equal(connecting.calls, 0);
+    RUN_UNTIL(connecting.calls > 0);
+    assert_int_equal(connecting.rc, ERR_CANCELED);
+    pool_go_on(&loop);
+    assert_int_equal(connecting.calls, 1);
+}
+
+static void a_name_server_that_hangs_costs_the_time_it_was_given(void **state)
+{
+    struct connecting connecting;
+    (void)state;
+    pool_hang(&loop);
+    connect_begin(&connecting, "localhost", 1, NULL, 20);
+    RUN_UNTIL(connecting.calls > 0);
+    assert_int_equal(connecting.rc, ERR_TIMEOUT);
+    assert_string_equal(connecting.err.text,
+                        "connect localhost:1: looking up 'localhost': timed out");
+    pool_go_on(&loop);
+    assert_int_equal(connecting.calls, 1);
+}
+
 /* The same against one who answers: it may have connected first, but never both. */
 static void a_cancel_that_races_with_success_leaves_one_of_them(void **state)
 {
@@ -209,9 +240,7 @@ static void an_address_of_nobody_or_a_name_of_none_is_refused(void **state)
     (void)state;
     assert_int_not_equal(listen_at("192.0.2.1", &plain_options, &err), 0);
     assert_non_null(strstr(err.text, "listening on 192.0.2.1:0: "));
-    assert_int_equal(listen_at("aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd",
-                               &plain_options, &err),
-                     ERR_NOT_FOUND);
+    assert_int_equal(listen_at(NO_NAME, &plain_options, &err), ERR_NOT_FOUND);
     assert_non_null(strstr(err.text, "looking up 'aaaa"));
     assert_null(listener);
 }
@@ -439,6 +468,10 @@ static void the_next_address_of_a_name_is_tried(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* They fork, so they come before libuv has started its threads. */
+        cmocka_unit_test(a_host_without_ip6_listens_with_what_it_has),
+        cmocka_unit_test(of_a_names_addresses_those_that_the_host_has_are_enough),
+        cmocka_unit_test(the_next_address_of_a_name_is_tried),
         TCP_TEST(a_refused_connection_names_address_and_cause),
         TCP_TEST(a_name_that_is_none_fails_to_connect),
         TCP_TEST(a_connection_leaves_from_the_address_it_was_given),
@@ -446,6 +479,8 @@ int main(void)
         TCP_TEST(connecting_without_port_or_time_is_refused_at_once),
         TCP_TEST(a_silent_address_costs_the_time_it_was_given),
         TCP_TEST(canceling_ends_a_connect_at_every_step),
+        OPEN_TEST(canceling_ends_a_connect_that_waits_for_a_name),
+        OPEN_TEST(a_name_server_that_hangs_costs_the_time_it_was_given),
         TCP_TEST(a_cancel_that_races_with_success_leaves_one_of_them),
         TCP_TEST(a_port_in_use_is_said_so),
         OPEN_TEST(an_address_of_nobody_or_a_name_of_none_is_refused),
@@ -453,9 +488,6 @@ int main(void)
         OPEN_TEST(ip6_alone_works_as_well),
         OPEN_TEST(a_listener_may_stop_while_it_accepts_and_its_streams_live_on),
         TCP_TEST(peers_that_are_gone_at_once_do_no_harm),
-        cmocka_unit_test(a_host_without_ip6_listens_with_what_it_has),
-        cmocka_unit_test(of_a_names_addresses_those_that_the_host_has_are_enough),
-        cmocka_unit_test(the_next_address_of_a_name_is_tried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
