@@ -44,7 +44,7 @@ static const char *check_release(const struct ha_snapshot *s, const struct ahead
     if (!ha_key_is_ours(s) || !ha_epoch_equal(action->epoch, s->cluster.leader_epoch)) {
         return "releases an epoch that is not the key's, or not ours";
     }
-    bool never_writable = ha_runs_as(s, PG_STANDBY) && !s->self.promote_sent;
+    bool never_writable = ha_runs_as(s, PG_STANDBY) && !ha_may_be_promoted(s);
     if (!never_writable && !(ha_is_down(s) && s->fence.all_gone)) {
         return "releases the key while something may still write";
     }
@@ -149,7 +149,7 @@ static const char *check_report(const struct ha_snapshot *s, const struct ha_act
     }
     bool promised =
         s->self.upstream.detached && ha_epoch_equal(s->self.upstream.epoch, action->epoch);
-    if (!ha_runs_as(s, PG_STANDBY) || s->self.promote_sent || !promised ||
+    if (!ha_runs_as(s, PG_STANDBY) || ha_may_be_promoted(s) || !promised ||
         !s->self.position_known) {
         return "reports a position that can still move";
     }
@@ -160,7 +160,7 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
                                 const struct ahead *ahead, const struct ha_action *action)
 {
     bool page_unused = (ha_is_down(s) && s->fence.all_gone) ||
-                       (ha_runs_as(s, PG_STANDBY) && !s->self.promote_sent);
+                       (ha_runs_as(s, PG_STANDBY) && !ha_may_be_promoted(s));
     switch (action->type) {
     case HA_PROMOTE: return check_promote(s, ahead, action);
     case HA_START_PRIMARY:

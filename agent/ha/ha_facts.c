@@ -90,6 +90,13 @@ bool ha_runs_as(const struct ha_snapshot *s, enum pg_role role)
     return s->self.run == HA_RUN_RUNNING && s->self.role == role;
 }
 
+bool ha_may_be_promoted(const struct ha_snapshot *s)
+{
+    bool armed_by_earlier_run = s->fence.page_epoch.revision != 0 &&
+                                !ha_epoch_equal(s->fence.page_epoch, s->holding.acquired);
+    return s->self.promote_sent || armed_by_earlier_run;
+}
+
 bool ha_is_down(const struct ha_snapshot *s)
 {
     return s->self.run == HA_RUN_STOPPED || s->self.run == HA_RUN_CRASHED;

@@ -39,6 +39,10 @@ bool ha_last_epoch_is_ours(const struct ha_snapshot *s);
  */
 bool ha_was_primary(const struct ha_snapshot *s);
 bool ha_runs_as(const struct ha_snapshot *s, enum pg_role role);
+/* The running standby may become writable at any time: a promotion was sent to it, or an earlier
+ * run of the agent armed the page (which comes right before), and nobody knows how far that run
+ * got. */
+bool ha_may_be_promoted(const struct ha_snapshot *s);
 bool ha_is_down(const struct ha_snapshot *s);        /* stopped or crashed */
 bool ha_is_initialized(const struct ha_snapshot *s); /* `initialize` holds a system identifier */
 bool ha_is_foreign(const struct ha_snapshot *s);     /* and it is not that of our data directory */

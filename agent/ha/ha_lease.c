@@ -110,6 +110,7 @@ bool ha_lease_acquired(struct ha_lease *lease, struct ha_epoch epoch, int64_t se
     }
     hold(lease, epoch, now_ms);
     extend(lease, sent_ms, ttl_ms);
+    lease->acquired = epoch;
     lease->newest_sent_ms = sent_ms;
     lease->newest_ttl_ms = ttl_ms;
     lease->next_ms = sent_ms + ttl_ms / 6;
@@ -250,4 +251,5 @@ void ha_lease_holding(const struct ha_lease *lease, bool acquiring, struct ha_ho
     ret_holding->deadline_lease_ms = lease->deadline_ms;
     ret_holding->acquiring = acquiring;
     ret_holding->renewed = lease->renewed;
+    ret_holding->acquired = lease->acquired;
 }

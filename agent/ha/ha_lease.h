@@ -38,6 +38,7 @@ struct ha_lease {
     int64_t patient_until_ms; /* and no other one is sent before */
     int64_t next_ms;          /* when the next renewal is due */
     struct ha_epoch fired;    /* the fence fired for it, or we gave it up: dead for ever */
+    struct ha_epoch acquired; /* the last one that was acquired, not resumed */
 };
 
 enum ha_lease_outcome {

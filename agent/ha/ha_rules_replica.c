@@ -18,13 +18,14 @@ static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* A promotion that was sent may come at any time, and one that ended wrongly (another timeline, a
- * crash on the way) is not to be judged from here: what runs is stopped, then the key is released.
+/* A promotion that was sent (perhaps by an earlier run of the agent) may come at any time, and one
+ * that ended wrongly (another timeline, a crash on the way) is not to be judged from here: what
+ * runs is stopped, then the key is released.
  */
 static bool rule_promotion_failed(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    bool ended = s->job.kind == HA_JOB_PROMOTE && s->job.failed && s->self.promote_sent;
-    bool without_lease = s->self.promote_sent && !ha_lease_is_valid(s);
+    bool ended = s->job.kind == HA_JOB_PROMOTE && s->job.failed && ha_may_be_promoted(s);
+    bool without_lease = ha_may_be_promoted(s) && !ha_lease_is_valid(s);
     bool waits_for_answer = ha_holds_key(s) && !s->holding.renewed;
     if (!ended && (!without_lease || waits_for_answer)) {
         return false;
@@ -73,7 +74,7 @@ static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *pla
         ha_plan_because(plan, "waiting for the renewal of the lease");
         return true;
     }
-    if (s->self.promote_sent) {
+    if (ha_may_be_promoted(s)) {
         ha_plan_add(plan, HA_STOP_IMMEDIATE);
         ha_plan_because(plan, "a promotion that must not go on");
         return true;

@@ -11,15 +11,16 @@
 
 #include <inttypes.h>
 
-/* A promotion was sent to this postmaster in a term that is over: it may become writable at any
- * time. */
+/* A promotion was sent to this postmaster in a term that is over, or may have been by an earlier
+ * run of the agent: it may become writable at any time. */
 static bool rule_promotion_orphaned(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!s->self.promote_sent) {
+    if (!ha_may_be_promoted(s)) {
         return false;
     }
     ha_plan_add(plan, HA_STOP_IMMEDIATE);
-    ha_plan_because(plan, "a promotion is under way and the key is gone");
+    ha_plan_because(plan, "a promotion %s under way and the key is gone",
+                    s->self.promote_sent ? "is" : "may be");
     return true;
 }
 

@@ -247,6 +247,7 @@ struct ha_holding {
     int64_t deadline_lease_ms; /* K */
     bool acquiring;            /* an acquisition is sent and not answered */
     bool renewed; /* at least one answer of this run extended it (true for an acquisition) */
+    struct ha_epoch acquired; /* the last one that *this run of the agent* acquired */
 };
 
 enum ha_job_kind {

@@ -195,6 +195,7 @@ static const struct field holding_fields[] = {
     I64(ha_snapshot, "deadline", holding.deadline_lease_ms),
     BOOL(ha_snapshot, "acquiring", holding.acquiring),
     BOOL(ha_snapshot, "renewed", holding.renewed),
+    EPOCH(ha_snapshot, "acquired", holding.acquired),
     {0},
 };
 static const struct field job_fields[] = {

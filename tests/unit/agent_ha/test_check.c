@@ -160,10 +160,25 @@ static void release_needs_nothing_that_writes(void **state)
     load("reported", WON "self promote_sent=yes\n");
     add(HA_RELEASE);
     forbidden("releases the key while something may still write");
-    load("reported", WON "fence epoch=abc:50 armed=yes\n");
+    load("reported", WON "holding acquired=abc:50\nfence epoch=abc:50 armed=yes\n");
     add(HA_DISARM);
     add(HA_RELEASE);
     allowed();
+}
+
+/* The page was armed by somebody who knew whether the promotion was sent, and is no more. */
+static void page_of_an_earlier_run_is_not_taken_from_a_standby(void **state)
+{
+    (void)state;
+    load("reported", WON "fence epoch=abc:50 armed=yes\n");
+    add(HA_DISARM);
+    forbidden("disarms what may write");
+    load("reported", WON "fence epoch=abc:50 armed=yes\n");
+    add(HA_RELEASE);
+    forbidden("releases the key while something may still write");
+    load("unlocked", "fence epoch=abc:9 armed=yes\n");
+    add(HA_WRITE_REPORT)->epoch = s.self.upstream.epoch;
+    forbidden("reports a position that can still move");
 }
 
 static void acquire_as(const char *base, const char *more, unsigned reports, uint32_t timeline)
@@ -364,6 +379,7 @@ int main(void)
         cmocka_unit_test(start_as_primary_needs_a_primarys_data),
         cmocka_unit_test(page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs),
         cmocka_unit_test(release_needs_nothing_that_writes),
+        cmocka_unit_test(page_of_an_earlier_run_is_not_taken_from_a_standby),
         cmocka_unit_test(acquisition_compares_and_has_a_reason),
         cmocka_unit_test(data_is_destroyed_only_under_i10),
         cmocka_unit_test(directories_are_made_only_where_there_is_none),

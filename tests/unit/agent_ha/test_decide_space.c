@@ -128,6 +128,8 @@ static void set_hold(struct ha_snapshot *s, enum hold hold)
     s->holding.held = hold != HOLD_NONE;
     s->holding.epoch = epoch(hold == HOLD_OLD ? OLD : LAST);
     s->holding.renewed = hold != HOLD_UNANSWERED;
+    /* Acquired, or resumed from the page of an earlier run. */
+    s->holding.acquired = epoch(hold == HOLD_VALID || hold == HOLD_PAST ? LAST : 0);
     s->holding.soft_lease_ms = hold == HOLD_VALID || hold == HOLD_OLD ? 101000
                                : hold == HOLD_PAST                    ? 99000
                                                                       : 0;

@@ -47,6 +47,7 @@ static void acquired_counts_from_the_send(void **state)
 {
     struct ha_lease lease;
     struct ha_lease_page page;
+    struct ha_holding holding;
     (void)state;
     ha_lease_init(&lease);
     assert_false(ha_lease_page(&lease, &page));
@@ -61,6 +62,8 @@ static void acquired_counts_from_the_send(void **state)
     assert_int_equal(ha_lease_wait_ms(&lease, 1100), 400);
     assert_false(ha_lease_due(&lease, 1499));
     assert_true(ha_lease_due(&lease, 1500));
+    ha_lease_holding(&lease, false, &holding);
+    assert_true(ha_epoch_equal(holding.acquired, epoch9));
 }
 
 static void acquisition_answered_after_s_arms_nothing(void **state)
@@ -199,6 +202,7 @@ static void resumed_epoch_keeps_the_deadlines_of_the_page(void **state)
     ha_lease_holding(&lease, false, &holding);
     assert_true(holding.held);
     assert_false(holding.renewed);
+    assert_int_equal(holding.acquired.revision, 0);
     assert_true(ha_lease_due(&lease, 1000));
     uint64_t number = ha_lease_sent(&lease, 3000, 1000, 1000);
     assert_true(ha_lease_page(&lease, &page));

@@ -18,6 +18,7 @@ static void agent_started(struct node *node)
     ha_lease_init(&node->lease);
     ha_snapshot_init(&node->snapshot);
     (void)strcpy(node->snapshot.self.name, node->name);
+    node->promote_sent = false; /* as far as it knows */
     node->acquiring = false;
     node->executing = false;
     node->waits_for = -1;
@@ -31,7 +32,8 @@ static void agent_died(struct node *node)
 {
     node->agent_up = false;
     node->agent_back_ms = now_ms + TICK_MS * dice(500);
-    /* Its jobs die with it; what it sent may still be applied. */
+    /* Its jobs die with it (a promotion that was sent goes on); what it sent may still be applied.
+     */
     if (node->snapshot.job.running) {
         if (node->snapshot.job.kind == HA_JOB_BOOTSTRAP) {
             node->directory = PG_DIR_UNFINISHED;
@@ -39,8 +41,6 @@ static void agent_died(struct node *node)
         } else if (node->snapshot.job.kind == HA_JOB_REWIND) {
             node->directory = PG_DIR_UNFINISHED;
             node->unfinished = PG_UNFINISHED_REWIND;
-        } else if (node->snapshot.job.kind == HA_JOB_PROMOTE) {
-            instance_died(node, HA_RUN_CRASHED); /* half a promotion: the model has no such state */
         }
         node->snapshot.job.running = false;
     }
@@ -294,6 +294,22 @@ static bool may_write(const struct node *node)
            ha_lease_valid(&node->lease, now_ms);
 }
 
+/* One that an earlier run has sent may have got so far that PostgreSQL has the history file of the
+ * new timeline: then this one is refused. */
+static void promote(struct node *node, uint32_t to)
+{
+    begin_job(node, HA_JOB_PROMOTE, "", 30);
+    if (node->promoted_ms != 0 && once_in(2)) {
+        job_done(node, false);
+        node->snapshot.self.promote_failed_mono_ms = now_ms;
+        return;
+    }
+    node->promotes_to = to;
+    node->promote_sent = true;
+    node->promoted_ms = node->promoted_ms != 0 ? node->promoted_ms : node->ready_ms;
+    node->ready_ms = node->promoted_ms;
+}
+
 static bool execute_instance(struct node *node, const struct ha_action *action)
 {
     struct ha_rejoin *rejoin = &node->snapshot.self.rejoin;
@@ -316,9 +332,7 @@ static bool execute_instance(struct node *node, const struct ha_action *action)
     case HA_FOLLOW: set_upstream(node, action); return true;
     case HA_PROMOTE:
         if (may_write(node)) {
-            node->promotes_to = action->timeline;
-            node->promote_sent = true;
-            begin_job(node, HA_JOB_PROMOTE, "", 30);
+            promote(node, action->timeline);
         } else {
             node->snapshot.self.promote_failed_mono_ms = now_ms;
         }
@@ -734,6 +748,37 @@ static void restarted_agent_leaves_its_primary_alone(void **state)
     }
 }
 
+/* Killed at any time between the promotion that it sent and its end, and back at once. */
+static void promotion_outlives_the_agent_and_is_never_let_go(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        int primary = primary_of_the_healthy(seed);
+        int promoting = -1;
+        host_crash(&nodes[primary]);
+        nodes[primary].host_back_ms = INT64_MAX;
+        while (promoting < 0) {
+            world_tick();
+            for (int i = 0; i < NODES; i++) {
+                promoting = nodes[i].promoted_ms != 0 ? i : promoting;
+            }
+        }
+        for (unsigned ticks = dice(20); ticks > 0; ticks--) {
+            world_tick();
+        }
+        agent_died(&nodes[promoting]);
+        nodes[promoting].agent_back_ms = now_ms;
+        for (int tick = 0; tick < 300; tick++) {
+            heal_tick(false);
+            world_tick();
+            const struct node *node = &nodes[promoting];
+            assert_true(node->promoted_ms == 0 || page_armed(node));
+            assert_true(!is_writable(node) || page_armed(node));
+        }
+        (void)settle(1500);
+    }
+}
+
 /* The others wait for the end of the lease, and then for nobody. */
 static void lost_host_is_replaced_when_its_lease_ends(void **state)
 {
@@ -782,6 +827,7 @@ int main(void)
         cmocka_unit_test(switchover_loses_nothing_and_reaches_the_candidate),
         cmocka_unit_test(killed_postmaster_comes_back_in_place),
         cmocka_unit_test(restarted_agent_leaves_its_primary_alone),
+        cmocka_unit_test(promotion_outlives_the_agent_and_is_never_let_go),
         cmocka_unit_test(lost_host_is_replaced_when_its_lease_ends),
         cmocka_unit_test(one_writer_always_and_a_whole_cluster_after_healing),
     };

@@ -180,9 +180,10 @@ struct node {
     bool standby_signal;
     bool backup_label;
     bool clean;
-    bool promote_sent;
-    int64_t ready_ms; /* starting, stopping, job: until then */
-    int upstream;     /* -1 = detached */
+    int64_t promoted_ms; /* a promotion is under way, and done then; 0 = none was sent */
+    bool promote_sent;   /* by this run of the agent, to this postmaster */
+    int64_t ready_ms;    /* starting, stopping, job: until then */
+    int upstream;        /* -1 = detached */
     uint32_t promotes_to;
     int job_peer;
 };
@@ -417,6 +418,7 @@ static void instance_died(struct node *node, enum ha_run run)
     struct ha_self *self = &node->snapshot.self;
     node->run = run;
     node->role = PG_ROLE_UNKNOWN;
+    node->promoted_ms = 0;
     node->promote_sent = false;
     if (run == HA_RUN_CRASHED && self->crash_since_mono_ms == HA_NEVER) {
         self->crash_since_mono_ms = now_ms;
@@ -438,6 +440,7 @@ static void start(struct node *node, bool primary, int upstream)
     node->role = primary ? PG_PRIMARY : PG_STANDBY;
     node->standby_signal = !primary;
     node->upstream = upstream;
+    node->promoted_ms = 0;
     node->promote_sent = false;
     node->ready_ms = now_ms + 100 + TICK_MS * dice(30);
 }
@@ -472,6 +475,16 @@ static void finish_check(struct node *node, const struct node *peer)
     job_done(node, ok);
 }
 
+static void promoted(struct node *node)
+{
+    if (node->role == PG_STANDBY) {
+        wal_switch(node, node->promotes_to);
+        node->role = PG_PRIMARY;
+        node->standby_signal = false;
+    }
+    node->promoted_ms = 0;
+}
+
 static void finish_job(struct node *node)
 {
     struct ha_job *job = &node->snapshot.job;
@@ -500,9 +513,7 @@ static void finish_job(struct node *node)
         job_done(node, peer_serves);
         break;
     case HA_JOB_PROMOTE:
-        wal_switch(node, node->promotes_to);
-        node->role = PG_PRIMARY;
-        node->standby_signal = false;
+        promoted(node);
         job_done(node, true);
         break;
     case HA_JOB_REWIND:
@@ -529,7 +540,7 @@ static void finish_job(struct node *node)
 static void stream(struct node *node)
 {
     if (node->run != HA_RUN_RUNNING || node->role != PG_STANDBY || node->upstream < 0 ||
-        node->promote_sent) {
+        node->promoted_ms != 0) {
         return;
     }
     const struct node *from = &nodes[node->upstream];
@@ -557,6 +568,9 @@ static void instance_tick(struct node *node)
             }
         }
         instance_died(node, HA_RUN_STOPPED);
+    }
+    if (node->promoted_ms != 0 && now_ms >= node->promoted_ms) {
+        promoted(node); /* whatever has become of the agent that had asked for it */
     }
     if (is_writable(node)) {
         node->wal.lsn += 1 + dice(1000);
