@@ -122,12 +122,13 @@ static void a_silent_address_costs_the_time_it_was_given(void **state)
     int filler[2];
     (void)state;
     int fd = silent_port(&port, filler);
-    uint64_t began_ms = uv_hrtime() / 1000000;
+    uv_update_time(&loop);
+    uint64_t began_ms = uv_now(&loop);
     connect_begin(&connecting, "127.0.0.1", port, NULL, 60);
     RUN_UNTIL(connecting.calls > 0);
     assert_int_equal(connecting.rc, ERR_TIMEOUT);
     assert_non_null(strstr(connecting.err.text, ": timed out"));
-    assert_true(uv_hrtime() / 1000000 - began_ms >= 59);
+    assert_true(uv_now(&loop) - began_ms >= 60);
     (void)close(fd);
     (void)close(filler[0]);
     (void)close(filler[1]);
