@@ -6,8 +6,11 @@ build=$1 seconds=$2
 shift 2
 run() {
     corpus=build/fuzz/corpus.$(basename "$1")
+    seeds=tests/fuzz/seeds/$(basename "$1") # what a harness has no chance to guess
     mkdir -p "$corpus"
+    [ -d "$seeds" ] || seeds=
     if "$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 -artifact_prefix="build/fuzz/" "$corpus" \
+        ${seeds:+"$seeds"} \
         > "$1.log" 2>&1 </dev/null; then
         echo "ok     $(basename "$1"): $(sed -n 's/^Done \([0-9]*\) runs.*/\1 inputs/p' "$1.log")"
     else
