@@ -240,6 +240,164 @@ static void what_the_engine_would_only_assert_is_refused(void **state)
     assert_int_equal(decode(&message), ERR_INVALID);
 }
 
+static int decode_bytes(const struct buf *bytes)
+{
+    struct buf arena = BUF_INIT;
+    struct peer_message read;
+    int rc = peer_wire_decode(buf_span(bytes), &read, &arena, NULL);
+    buf_free(&arena);
+    return rc;
+}
+
+/* Version, kind, version of the engine's message, term. */
+static void put_header(struct buf *bytes, uint8_t version, uint8_t kind, uint64_t term)
+{
+    buf_clear(bytes);
+    buf_put_u8(bytes, version);
+    buf_put_u8(bytes, kind);
+    buf_put_u8(bytes, 2);
+    buf_put_u64(bytes, term);
+}
+
+/* All versions and all kinds that a byte can say; what we do not know is not guessed. */
+static void an_unknown_version_or_kind_is_refused(void **state)
+{
+    (void)state;
+    struct buf bytes = BUF_INIT;
+    for (unsigned version = 0; version < 256; version++) {
+        struct peer_message message = sample(PEER_VOTE);
+        buf_clear(&bytes);
+        peer_wire_encode(&message, &bytes);
+        bytes.data[0] = (uint8_t)version;
+        assert_int_equal(decode_bytes(&bytes), version == PEER_WIRE_VERSION ? 0 : ERR_UNSUPPORTED);
+    }
+    for (unsigned kind = 0; kind < 256; kind++) {
+        bool known = false;
+        for (size_t i = 0; i < KINDS; i++) {
+            known = known || (unsigned)kinds[i].kind == kind;
+        }
+        put_header(&bytes, PEER_WIRE_VERSION, (uint8_t)kind, 7);
+        for (size_t len = 0; !known && len < 64; len++) {
+            assert_int_equal(decode_bytes(&bytes), ERR_INVALID);
+            buf_put_u8(&bytes, 0);
+        }
+    }
+    buf_free(&bytes);
+}
+
+static void a_bool_is_0_or_1(void **state)
+{
+    (void)state;
+    static const struct {
+        enum peer_message_kind kind;
+        size_t from_end; /* where its two bools stand */
+    } rows[] = {{PEER_VOTE, 2}, {PEER_VOTE_RESULT, 6}};
+    struct buf bytes = BUF_INIT;
+    for (unsigned i = 0; i < 2U * 256 * 2; i++) {
+        unsigned value = i / 2 % 256;
+        size_t row = i / 512;
+        struct peer_message message = sample(rows[row].kind);
+        buf_clear(&bytes);
+        peer_wire_encode(&message, &bytes);
+        bytes.data[bytes.len - rows[row].from_end + i % 2] = (uint8_t)value;
+        assert_int_equal(decode_bytes(&bytes), value <= 1 ? 0 : ERR_INVALID);
+    }
+    buf_free(&bytes);
+}
+
+/* Half of what 64 bits hold, and one more; only messages of ours may have no term. */
+static void terms_and_indexes_stay_far_from_their_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < KINDS; i++) {
+        struct peer_message message = sample(kinds[i].kind);
+        message.term = UINT64_MAX / 2;
+        assert_int_equal(decode(&message), 0);
+        message.term++;
+        assert_int_equal(decode(&message), ERR_INVALID);
+        message.term = 0;
+        assert_int_equal(decode(&message), kinds[i].kind > PEER_TIMEOUT_NOW ? 0 : ERR_INVALID);
+    }
+    struct peer_message message = sample(PEER_APPEND);
+    message.append.prev_index = UINT64_MAX / 2;
+    assert_int_equal(decode(&message), 0);
+    message.append.prev_index++;
+    assert_int_equal(decode(&message), ERR_INVALID);
+    message = sample(PEER_SNAPSHOT);
+    message.snapshot.last_index = UINT64_MAX / 2;
+    assert_int_equal(decode(&message), 0);
+    message.snapshot.last_index++;
+    assert_int_equal(decode(&message), ERR_INVALID);
+}
+
+static void a_snapshot_of_nothing_is_refused(void **state)
+{
+    (void)state;
+    struct peer_message message = sample(PEER_SNAPSHOT);
+    message.snapshot.last_index = 0;
+    message.snapshot.configuration_index = 0;
+    assert_int_equal(decode(&message), ERR_INVALID);
+    message = sample(PEER_SNAPSHOT);
+    message.snapshot.last_term = 0;
+    assert_int_equal(decode(&message), ERR_INVALID);
+    message = sample(PEER_SNAPSHOT);
+    message.snapshot.configuration_index = 0;
+    assert_int_equal(decode(&message), ERR_INVALID);
+    message.snapshot.configuration_index = 20; /* of its last entry */
+    assert_int_equal(decode(&message), 0);
+    message.snapshot.last_term = 7; /* of the leader's own term */
+    assert_int_equal(decode(&message), 0);
+    message.snapshot.data = span_str("");
+    assert_int_equal(decode(&message), 0);
+}
+
+static void an_append_from_the_very_beginning_is_read(void **state)
+{
+    (void)state;
+    struct peer_message message = sample(PEER_APPEND);
+    message.append = (struct peer_append){0, 0, 0, NULL, 0};
+    assert_int_equal(decode(&message), 0);
+    message.append = (struct peer_append){3, 7, 0, NULL, 0};
+    assert_int_equal(decode(&message), 0);
+    message.append.prev_term = 8; /* a later term before it */
+    assert_int_equal(decode(&message), ERR_INVALID);
+    struct raft_entry_rec entry = {1, 0, RAFT_COMMAND, span_str("x")};
+    message.append = (struct peer_append){0, 0, 0, &entry, 1};
+    assert_int_equal(decode(&message), ERR_INVALID);
+    entry.term = 1;
+    assert_int_equal(decode(&message), 0);
+}
+
+/* As many entries, and as many bytes, as there may be; and one more, all of it there. */
+static void counts_and_lengths_end_at_their_limits(void **state)
+{
+    (void)state;
+    struct buf bytes = BUF_INIT;
+    for (uint32_t more = 0; more < 2; more++) {
+        uint32_t count = PEER_WIRE_ENTRIES_MAX + more;
+        put_header(&bytes, PEER_WIRE_VERSION, PEER_APPEND, 7);
+        buf_put_u64(&bytes, 10); /* previous index, its term, commit */
+        buf_put_u64(&bytes, 4);
+        buf_put_u64(&bytes, 9);
+        buf_put_u32(&bytes, count);
+        for (uint32_t i = 0; i < count; i++) {
+            buf_put_u64(&bytes, 7);
+            buf_put_u16(&bytes, RAFT_COMMAND);
+            buf_put_u32(&bytes, 0);
+        }
+        assert_int_equal(decode_bytes(&bytes), more == 0 ? 0 : ERR_INVALID);
+
+        uint32_t len = PEER_WIRE_ENTRY_BYTES_MAX + more;
+        put_header(&bytes, PEER_WIRE_VERSION, PEER_PROPOSE, 7);
+        buf_put_u32(&bytes, len);
+        buf_reserve(&bytes, len);
+        memset(bytes.data + bytes.len, 'x', len);
+        bytes.len += len;
+        assert_int_equal(decode_bytes(&bytes), more == 0 ? 0 : ERR_INVALID);
+    }
+    buf_free(&bytes);
+}
+
 static void our_configuration_bytes_are_the_librarys(void **state)
 {
     (void)state;
@@ -302,6 +460,12 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(a_cut_or_lengthened_message_is_refused),
         cmocka_unit_test(what_the_engine_would_only_assert_is_refused),
+        cmocka_unit_test(an_unknown_version_or_kind_is_refused),
+        cmocka_unit_test(a_bool_is_0_or_1),
+        cmocka_unit_test(terms_and_indexes_stay_far_from_their_end),
+        cmocka_unit_test(a_snapshot_of_nothing_is_refused),
+        cmocka_unit_test(an_append_from_the_very_beginning_is_read),
+        cmocka_unit_test(counts_and_lengths_end_at_their_limits),
         cmocka_unit_test(our_configuration_bytes_are_the_librarys),
         cmocka_unit_test(a_damaged_configuration_is_refused),
         cmocka_unit_test(the_first_configuration_is_the_same_in_any_order),
