@@ -25,6 +25,9 @@ ifeq (,$(MODE_FLAGS))
 $(error MODE=$(MODE) is none of debug release asan tsan cov)
 endif
 MODE_release := $(filter-out -DNDEBUG_NONE,$(MODE_release))
+ifeq ($(MODE),cov) # without optimisation frames are larger than the ones that run
+WARNINGS := $(filter-out -Wframe-larger-than=%,$(WARNINGS))
+endif
 
 CPPFLAGS += -Iinclude -I. -isystem /usr/include/postgresql -D_GNU_SOURCE
 CFLAGS += -std=c11 $(MODE_$(MODE)) -fPIE
