@@ -252,7 +252,7 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
     /* clang-format off */
     const struct pg_parameter parameters[] = {
         {"unix_socket_directories", "."}, {"shared_buffers", "16MB"}, {"max_connections", "25"},
-        {"wal_retrieve_retry_interval", "100ms"}, {"wal_keep_size", "0"}, {"max_wal_size", "64MB"},
+        {"wal_retrieve_retry_interval", "100ms"}, {"max_wal_size", "64MB"},
         {"wal_sender_timeout", "5s"}, {"log_min_messages", "warning"}, {"fsync", "off"},
     };
     /* clang-format on */
@@ -337,7 +337,7 @@ static inline struct node *node_new(const char *name)
 static inline void node_program(const struct node *node, const char *name, const char *script)
 {
     char path[128];
-    char *text = mem_printf("#!/bin/bash\ncd %s\n%s\n", node->dir, script);
+    char *text = mem_printf("#!/bin/sh\ncd %s\n%s\n", node->dir, script);
     snprintf(path, sizeof path, "%s/%s", node->bin, name);
     unlink(path);
     file_put(path, text, 0755);
@@ -418,13 +418,15 @@ static inline void expect_dir(struct node *node, enum pg_dir_kind kind,
 static inline void node_bootstrap(struct node *node, int64_t timeout_ms,
                                   struct outcome *ret_outcome)
 {
-    static const char *const initdb[] = {"encoding=UTF8", "data-checksums", "no-sync"};
+    /* The last two spare the disk. */
+    static const char *const initdb[] = {"encoding=UTF8", "data-checksums", "no-sync",
+                                         "wal-segsize=1"};
     static const char *const hba[] = {"host replication replicator 127.0.0.1/32 md5",
                                       "host all all 0.0.0.0/0 md5"};
     static const char *const options[] = {"CREATEROLE", "CREATEDB"};
     const struct pg_user users[] = {{"admin", "admin", {options, 2}}};
     struct pg_bootstrap bootstrap = {
-        .initdb = {initdb, 3}, .pg_hba = {hba, 2}, .users = users, .user_count = 1};
+        .initdb = {initdb, 4}, .pg_hba = {hba, 2}, .users = users, .user_count = 1};
     struct error err;
 
     *ret_outcome = (struct outcome){0};
@@ -527,19 +529,24 @@ static inline struct node *primary_new(const char *name)
     return node;
 }
 
-/* A standby of it that streams through a slot of its name. */
-static inline struct node *standby_new(const char *name, struct node *primary)
+static inline void node_slot(struct node *primary, const char *name)
 {
-    const char *const names[] = {name};
-    struct pg_lines slots = {names, 1};
-    struct node *node = node_new(name);
+    struct pg_lines slots = {&name, 1};
     struct outcome outcome = {0};
     struct error err;
-
     assert_int_equal(pg_instance_set_slots(primary->pg, &slots, LONG_MS, on_done, &outcome, &err),
                      0);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, 0);
+}
+
+/* A standby of it that streams through a slot of its name. */
+static inline struct node *standby_new(const char *name, struct node *primary)
+{
+    struct node *node = node_new(name);
+    struct outcome outcome;
+
+    node_slot(primary, name);
     node_clone(node, primary, template_id, LONG_MS, &outcome);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, 0);

@@ -1,0 +1,210 @@
+/* What an instance is told by a running server: positions and timelines, and who lets us in, in
+ * which language. */
+#include "tests/unit/pgctl/pg_stage.h"
+
+/* --- the timeline of a standby ---------------------------------------------------------------- */
+
+static void replay_until(struct node *standby, const struct node *primary)
+{
+    char value[64];
+    unsigned high;
+    unsigned low;
+    node_sql(primary, "SELECT pg_current_wal_flush_lsn()", value, sizeof value);
+    assert_int_equal(sscanf(value, "%X/%X", &high, &low), 2);
+    PROBE_UNTIL(standby, probed.replay_lsn >= ((uint64_t)high << 32 | low));
+}
+
+/* n3 has replayed a switch to timeline 2, and its control file knows nothing of it: no restartpoint
+ * and no page was written since. n1 and n2, which know, are gone. */
+static void standby_restarted_without_its_primary_reports_the_timeline_it_has_replayed(void **state)
+{
+    (void)state;
+    struct node *n1 = primary_new("n1");
+    struct node *n3 = standby_new("n3", n1);
+    struct node *n2 = standby_new("n2", n1);
+    struct outcome outcome = {0};
+    struct error err;
+    char value[64];
+
+    node_stop(n1, FENCE_STOP_FAST, LONG_MS);
+    node_promote(n2, 2, &outcome);
+    CHECK_RC(&outcome, 0);
+    node_slot(n2, "n3");
+    struct pg_upstream upstream = {"127.0.0.1", n2->port};
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_set_upstream(n3->pg, &upstream, LONG_MS, on_done, &outcome, &err),
+                     0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    node_do(n2, "CREATE TABLE t AS SELECT 1 AS a");
+    replay_until(n3, n2);
+    assert_int_equal(probed.timeline, 2);
+    node_stop(n2, FENCE_STOP_IMMEDIATE, 0);
+    node_stop(n3, FENCE_STOP_IMMEDIATE, 0);
+
+    node_inspect(n3);
+    assert_int_equal(inspected.control.timeline, 1);
+    assert_int_equal(inspected.control.min_recovery_timeline, 1);
+    node_start_well(n3, PG_START_STANDBY, NULL);
+    PROBE_UNTIL(n3, probed.local_wal_replayed || probed.timeline != 2);
+    assert_true(probed.timeline_exact);
+    assert_int_equal(probed.timeline, 2);
+    assert_int_equal(probed.control_timeline, 1);
+    assert_false(probed.receiver_alive);
+    uint64_t position = probed.replay_lsn;
+    /* Known from now on, and asked for only once: nobody else has a walsender's place. */
+    node_sql(n3, "SELECT min_recovery_end_timeline FROM pg_control_recovery()", value,
+             sizeof value);
+    assert_string_equal(value, "1");
+    assert_int_equal(node_probe(n3), 0);
+    assert_true(probed.local_wal_replayed && probed.timeline_exact);
+    assert_int_equal(probed.timeline, 2);
+    assert_int_equal(probed.replay_lsn, position);
+    assert_int_equal(probed.replica_count, 0);
+
+    node_promote(n3, 2, &outcome);
+    CHECK_RC(&outcome, ERR_REFUSED);
+    node_promote(n3, 3, &outcome);
+    CHECK_RC(&outcome, 0);
+    node_sql(n3, "SELECT a FROM t", value, sizeof value);
+    assert_string_equal(value, "1");
+    node_free(n3);
+    node_free(n2);
+    node_free(n1);
+}
+
+/* Detached is the promise not to receive any more; attached again it streams. */
+static void detached_standby_has_no_receiver_and_its_position_is_known(void **state)
+{
+    (void)state;
+    struct node *primary = primary_new("n1");
+    struct node *node = standby_new("n2", primary);
+    struct pg_upstream upstream = {"127.0.0.1", primary->port};
+    struct outcome outcome = {0};
+    struct error err;
+
+    replay_until(node, primary);
+    assert_int_equal(pg_instance_set_upstream(node->pg, NULL, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    assert_int_equal(node_probe(node), 0);
+    assert_false(probed.receiver_alive);
+    uint64_t before = probed.replay_lsn;
+    node_do(primary, "CREATE TABLE t AS SELECT 1 AS a");
+    PROBE_UNTIL(node, probed.local_wal_replayed);
+    assert_int_equal(probed.replay_lsn, before);
+    assert_true(probed.timeline_exact);
+    assert_int_equal(probed.timeline, 1);
+
+    outcome = (struct outcome){0};
+    assert_int_equal(
+        pg_instance_set_upstream(node->pg, &upstream, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    replay_until(node, primary);
+    assert_true(probed.receiver_alive);
+    node_free(node);
+    node_free(primary);
+}
+
+/* --- who lets us in --------------------------------------------------------------------------- */
+
+static int ping(struct node *node, struct outcome *ret_outcome)
+{
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_ping(node->pg, 5000, on_done, ret_outcome, &err), 0);
+    return outcome_wait(ret_outcome);
+}
+
+static void on_peer(void *arg, int rc, const struct pg_peer_facts *facts, const struct error *err)
+{
+    (void)facts;
+    on_done(arg, rc, err);
+}
+
+/* Asks as the account for rewinds does. */
+static int ask(struct node *node, struct outcome *ret_outcome)
+{
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(
+        pg_instance_ask_peer(node->pg, "127.0.0.1", node->port, 5000, on_peer, ret_outcome, &err),
+        0);
+    return outcome_wait(ret_outcome);
+}
+
+static void fill_connections(struct node *node, PGconn **connections, int count)
+{
+    char *conninfo = mem_printf(
+        "host=127.0.0.1 port=%u user=postgres password=" SUPER_PASS " dbname=postgres", node->port);
+    for (int i = 0; i < count; i++) {
+        connections[i] = PQconnectdb(conninfo);
+    }
+    mem_free(conninfo);
+}
+
+/* The words are the translators': only the codes of the answers may be relied on. */
+static void refusals_are_told_apart_whatever_language_the_server_speaks(void **state)
+{
+    (void)state;
+    if (access("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo", R_OK) != 0) {
+        print_message("PostgreSQL's German messages are not installed\n");
+        skip();
+    }
+    enum { MANY = 30 };
+    PGconn *connections[MANY];
+    struct outcome outcome;
+
+    setenv("LANGUAGE", "de", 1); /* inherited by the postmaster */
+    struct node *node = node_of_template("n1");
+    assert_int_equal(ping(node, &outcome), ERR_CLOSED); /* nobody listens */
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    node_do(node, "ALTER SYSTEM SET lc_messages = 'C.UTF-8'");
+    node_do(node, "SELECT pg_reload_conf()");
+    node_do(node, "ALTER ROLE rewind_user PASSWORD 'another'");
+    /* Until the postmaster, who hands the language on, has it. */
+    WAIT_FOR((ask(node, &outcome), strstr(outcome.err.text, "fehlgeschlagen") != NULL));
+    CHECK_RC(&outcome, ERR_PERMISSION);
+    expect_text(&outcome, "28P01: Passwort-Authentifizierung");
+    node_do(node, "ALTER ROLE rewind_user PASSWORD 'rewind_password'");
+    assert_int_equal(ask(node, &outcome), 0);
+
+    node_do(node, "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
+    CHECK_RC((ask(node, &outcome), &outcome), ERR_PERMISSION);
+    expect_text(&outcome, "42501: keine Berechtigung");
+
+    /* The socket refuses, TCP does not: that way is tried, and kept. */
+    assert_int_equal(
+        run("sed -i 's/^local all all md5/local all all reject/' %s/pg_hba.conf", node->data), 0);
+    node_do(node, "SELECT pg_reload_conf()");
+    CHECK_RC((ping(node, &outcome), &outcome), 0);
+    CHECK_RC((ping(node, &outcome), &outcome), 0);
+
+    fill_connections(node, connections, MANY);
+    CHECK_RC((ping(node, &outcome), &outcome), ERR_UNAVAILABLE);
+    expect_text(&outcome, "53300: tut mir leid");
+    for (int i = 0; i < MANY; i++) {
+        PQfinish(connections[i]);
+    }
+    unsetenv("LANGUAGE");
+    node_free(node);
+}
+
+static int all_tests(void)
+{
+/* clang-format off */
+#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
+    /* clang-format on */
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(standby_restarted_without_its_primary_reports_the_timeline_it_has_replayed),
+        ON_STAGE(detached_standby_has_no_receiver_and_its_position_is_known),
+        ON_STAGE(refusals_are_told_apart_whatever_language_the_server_speaks),
+    };
+    return cmocka_run_group_tests(tests, stage_template, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(argc, argv, all_tests);
+}

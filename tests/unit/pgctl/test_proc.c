@@ -1,0 +1,483 @@
+/* Programs run to their end, files written whole, directories looked at and emptied. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgctl/proc/pg_child.h"
+#include "pgctl/proc/pg_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+static char dir[] = "/tmp/pgquorum-proc-XXXXXX";
+
+static const char *in_dir(const char *name)
+{
+    static char paths[8][256];
+    static int next;
+    char *path = paths[next++ % 8];
+    snprintf(path, 256, "%s/%s", dir, name);
+    return path;
+}
+
+static void put(const char *name, const char *text)
+{
+    FILE *file = fopen(in_dir(name), "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    fclose(file);
+}
+
+static bool there(const char *name)
+{
+    return access(in_dir(name), F_OK) == 0;
+}
+
+static bool pid_lives(pid_t pid)
+{
+    char path[64];
+    char state = 'X';
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return false;
+    }
+    int got = fscanf(file, "%*d %*s %c", &state);
+    fclose(file);
+    return got == 1 && state != 'Z' && state != 'X';
+}
+
+static void wait_dead(pid_t pid)
+{
+    int64_t until_ms = clock_mono_ms(clock_real()) + 5000;
+    while (pid_lives(pid) && clock_mono_ms(clock_real()) < until_ms) {
+        usleep(1000);
+    }
+    assert_false(pid_lives(pid));
+}
+
+/* --- children --------------------------------------------------------------------------------- */
+
+struct ended {
+    unsigned calls;
+    int rc;
+    struct error err;
+    int exit_code;
+    int signal;
+    char out[PG_CHILD_OUTPUT_MAX + 1];
+    size_t out_len;
+};
+
+static struct ended ended;
+static uv_loop_t loop;
+
+static void on_child(void *arg, int rc, const struct pg_child_result *result,
+                     const struct error *err)
+{
+    (void)arg;
+    ended.calls++;
+    ended.rc = rc;
+    ended.err = *err;
+    ended.exit_code = result->exit_code;
+    ended.signal = result->signal;
+    ended.out_len = result->out.len;
+    memcpy(ended.out, result->out.data == NULL ? "" : (const char *)result->out.data,
+           result->out.len);
+    ended.out[result->out.len] = '\0';
+}
+
+static struct pg_child *child_start(const char *script, const char *input, int64_t timeout_ms)
+{
+    const char *const argv[] = {"/bin/sh", "-c", script, "sh", dir, NULL};
+    const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+    struct pg_child_spec spec = {
+        .argv = argv, .env = env, .cwd = dir, .input = input, .timeout_ms = timeout_ms};
+    struct pg_child *child = NULL;
+    struct error err;
+
+    memset(&ended, 0, sizeof ended);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(pg_child_start(&loop, &spec, on_child, NULL, &child, &err), 0);
+    assert_int_equal(ended.calls, 0);
+    return child;
+}
+
+static void child_end(void)
+{
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(ended.calls, 1);
+}
+
+static void child_gives_its_output_and_reads_its_input(void **state)
+{
+    (void)state;
+    (void)child_start("read a; echo \"<$a>\"; pwd; echo \"$PATH\"", "hello\n", 5000);
+    child_end();
+    assert_int_equal(ended.rc, 0);
+    char *want = mem_printf("<hello>\n%s\n/usr/bin:/bin\n", dir);
+    assert_string_equal(ended.out, want);
+    mem_free(want);
+}
+
+static void child_that_fails_says_status_and_last_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        int exit_code;
+        int signal;
+        const char *text;
+    } ends[] = {
+        {"echo one >&2; echo two >&2; echo >&2; exit 7", 7, 0, "sh: exit status 7: two"},
+        {"printf 'unended' >&2; exit 255", 255, 0, "sh: exit status 255: unended"},
+        {"printf '10%%\\r20%%\\rdisk full\\r\\n' >&2; exit 1", 1, 0,
+         "sh: exit status 1: disk full"},
+        {"exit 1", 1, 0, "sh: exit status 1: "},
+        {"echo bye >&2; kill -TERM $$", -1, SIGTERM, "sh: ended by signal 15: bye"},
+    };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        (void)child_start(ends[i].script, NULL, 5000);
+        child_end();
+        assert_int_equal(ended.rc, ERR_IO);
+        assert_int_equal(ended.exit_code, ends[i].exit_code);
+        assert_int_equal(ended.signal, ends[i].signal);
+        assert_string_equal(ended.err.text, ends[i].text);
+    }
+}
+
+static void output_beyond_the_limit_loses_its_beginning(void **state)
+{
+    (void)state;
+    (void)child_start("seq 20000; echo the end", NULL, 20000);
+    child_end();
+    assert_int_equal(ended.rc, 0);
+    assert_true(ended.out_len <= PG_CHILD_OUTPUT_MAX);
+    assert_true(ended.out_len > PG_CHILD_OUTPUT_MAX / 2);
+    assert_string_equal(ended.out + ended.out_len - 8, "the end\n");
+}
+
+static pid_t pid_from(const char *name)
+{
+    int pid = 0;
+    FILE *file = fopen(in_dir(name), "r");
+    if (file != NULL) {
+        if (fscanf(file, "%d", &pid) != 1) {
+            pid = 0;
+        }
+        fclose(file);
+    }
+    return pid;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    if (pid_from("grandchild") != 0) {
+        pg_child_kill(timer->data);
+        pg_child_kill(timer->data);
+        uv_close((uv_handle_t *)timer, NULL);
+    }
+}
+
+#define WITH_GRANDCHILD "sleep 1000 & echo $! > t; mv t grandchild; "
+
+static void killed_child_takes_its_children_along(void **state)
+{
+    (void)state;
+    uv_timer_t timer;
+    unlink(in_dir("grandchild"));
+    timer.data = child_start(WITH_GRANDCHILD "wait", NULL, 60000);
+    uv_timer_init(&loop, &timer);
+    uv_timer_start(&timer, on_timer, 2, 2);
+    child_end();
+    assert_int_equal(ended.rc, ERR_CANCELED);
+    assert_int_equal(ended.signal, SIGKILL);
+    wait_dead(pid_from("grandchild"));
+}
+
+static void hanging_child_is_killed_at_its_deadline_with_its_children(void **state)
+{
+    (void)state;
+    unlink(in_dir("grandchild"));
+    (void)child_start(WITH_GRANDCHILD "echo still at it >&2; wait", NULL, 500);
+    child_end();
+    assert_int_equal(ended.rc, ERR_TIMEOUT);
+    assert_string_equal(ended.err.text, "sh: not done in time, killed: still at it");
+    wait_dead(pid_from("grandchild"));
+}
+
+/* Neither kept waiting by the grandchild's hold on the pipes, nor leaving it. */
+static void what_outlives_the_child_is_ended(void **state)
+{
+    (void)state;
+    unlink(in_dir("grandchild"));
+    (void)child_start(WITH_GRANDCHILD "exit 0", NULL, 60000);
+    child_end();
+    assert_int_equal(ended.rc, 0);
+    wait_dead(pid_from("grandchild"));
+}
+
+static void child_that_cannot_be_run_is_refused(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/nowhere/initdb", NULL};
+    const char *const env[] = {NULL};
+    const char *none[] = {NULL};
+    const char *many[PG_CHILD_ARGS_MAX + 2];
+    struct pg_child_spec spec = {.argv = argv, .env = env, .timeout_ms = 1000};
+    struct pg_child *child;
+    struct error err;
+
+    memset(&ended, 0, sizeof ended);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(pg_child_start(&loop, &spec, on_child, NULL, &child, &err), ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "/nowhere/initdb"));
+    spec.argv = none;
+    assert_int_equal(pg_child_start(&loop, &spec, on_child, NULL, &child, &err), ERR_LIMIT);
+    for (size_t i = 0; i <= PG_CHILD_ARGS_MAX; i++) {
+        many[i] = "x";
+    }
+    many[PG_CHILD_ARGS_MAX + 1] = NULL;
+    spec.argv = many;
+    assert_int_equal(pg_child_start(&loop, &spec, on_child, NULL, &child, &err), ERR_LIMIT);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(ended.calls, 0);
+}
+
+/* --- orphans ---------------------------------------------------------------------------------- */
+
+/* A process with these words as its command line, and this working directory. */
+static pid_t stand_in(const char *program, const char *first, const char *last, const char *cwd)
+{
+    int pipe_fds[2];
+    char byte;
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(pipe_fds[1], STDOUT_FILENO);
+        close(pipe_fds[0]);
+        /* bash reads its script from "first", which so is the first argument. */
+        if (chdir(cwd) == 0) {
+            execl("/bin/bash", program, first, last, (char *)NULL);
+        }
+        _exit(127);
+    }
+    close(pipe_fds[1]);
+    assert_int_equal(read(pipe_fds[0], &byte, 1), 1); /* it runs */
+    close(pipe_fds[0]);
+    return pid;
+}
+
+static void programs_of_jobs_in_the_directory_are_ended_and_no_others(void **state)
+{
+    (void)state;
+    const char *hangs = "echo; exec 3<> <(:); read -t 1000 <&3\n";
+    char *target = mem_printf("--target-pgdata=%s", in_dir("data"));
+    char *other = mem_printf("%s/data2", dir);
+    char *plain = mem_printf("%s/script", dir);
+
+    assert_int_equal(mkdir(in_dir("data"), 0700), 0);
+    assert_int_equal(mkdir(other, 0700), 0);
+    put("script", hangs);
+
+    const struct {
+        pid_t pid;
+        bool ends;
+    } all[] = {
+        {stand_in("/usr/bin/pg_rewind", plain, target, "/"), true},
+        {stand_in("pg_basebackup", plain, in_dir("data"), "/"), true},
+        {stand_in("/x/initdb", plain, in_dir("data"), "/"), true},
+        {stand_in("initdb", plain, other, "/"), false},
+        {stand_in("pg_dump", plain, in_dir("data"), "/"), false},
+        {stand_in("/x/postgres", plain, in_dir("data"), in_dir("data")), false}, /* a server */
+        {stand_in("bash", plain, in_dir("data"), in_dir("data")), false},
+    };
+    assert_int_equal(pg_orphans_end(in_dir("data")), 0);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (pid_lives(all[i].pid) == all[i].ends) {
+            fail_msg("stand-in %zu %s", i, all[i].ends ? "lives" : "was killed");
+        }
+        kill(all[i].pid, SIGKILL);
+        assert_int_equal(waitpid(all[i].pid, NULL, 0), all[i].pid);
+    }
+    mem_free(target);
+    mem_free(other);
+    mem_free(plain);
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static void file_is_written_whole_and_with_its_mode(void **state)
+{
+    (void)state;
+    struct buf bytes = BUF_INIT;
+    struct stat st;
+    struct error err;
+
+    assert_int_equal(pg_file_write(in_dir("file"), span_str("first"), 0600, &err), 0);
+    assert_int_equal(pg_file_write(in_dir("file"), span_str("second"), 0600, &err), 0);
+    assert_int_equal(pg_file_read(in_dir("file"), 6, &bytes, &err), 0);
+    assert_string_equal(buf_str(&bytes), "second");
+    buf_clear(&bytes);
+    assert_int_equal(pg_file_read(in_dir("file"), 5, &bytes, &err), ERR_LIMIT);
+    assert_int_equal(stat(in_dir("file"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(st.st_nlink, 1);
+    assert_int_equal(pg_file_read(in_dir("none"), 5, &bytes, &err), ERR_NOT_FOUND);
+    assert_int_equal(pg_file_write(in_dir("none/file"), span_str(""), 0600, &err), ERR_NOT_FOUND);
+    assert_int_equal(pg_file_remove(in_dir("file"), &err), 0);
+    assert_int_equal(pg_file_remove(in_dir("file"), &err), 0);
+    assert_false(there("file"));
+    buf_free(&bytes);
+}
+
+static void full_disk_leaves_the_file_that_was_there(void **state)
+{
+    (void)state;
+    struct error err;
+    struct buf bytes = BUF_INIT;
+    int rc = 0;
+
+    assert_int_equal(pg_file_write(in_dir("kept"), span_str("old"), 0600, &err), 0);
+    pid_t pid = fork();
+    if (pid == 0) { /* a limit on the size stands in for the disk's */
+        signal(SIGXFSZ, SIG_IGN);
+        const struct rlimit limit = {2, 2};
+        _exit(setrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+                      pg_file_write(in_dir("kept"), span_str("new words"), 0600, &err) < 0
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(pid, &rc, 0), pid);
+    assert_int_equal(rc, 0);
+    assert_int_equal(pg_file_read(in_dir("kept"), 100, &bytes, &err), 0);
+    assert_string_equal(buf_str(&bytes), "old");
+    buf_free(&bytes);
+}
+
+/* --- directories ------------------------------------------------------------------------------ */
+
+static struct pg_inspection look(void)
+{
+    struct pg_inspection found;
+    pg_dir_look_alone(in_dir("pg"), in_dir("marker"), in_dir("service"), &found);
+    return found;
+}
+
+static void directory_is_told_by_what_is_in_it(void **state)
+{
+    (void)state;
+    assert_int_equal(look().kind, PG_DIR_MISSING);
+    assert_int_equal(mkdir(in_dir("pg"), 0700), 0);
+    assert_int_equal(look().kind, PG_DIR_EMPTY);
+    assert_int_equal(mkdir(in_dir("pg/lost+found"), 0700), 0);
+    put("pg/.snapshot", "");
+    assert_int_equal(look().kind, PG_DIR_EMPTY);
+    put("pg/thesis", "");
+    assert_int_equal(look().kind, PG_DIR_FOREIGN);
+    put("pg/PG_VERSION", "15\n");
+    assert_int_equal(look().kind, PG_DIR_BROKEN);
+    assert_int_equal(mkdir(in_dir("pg/global"), 0700), 0);
+    put("pg/global/pg_control", "");
+    assert_int_equal(look().kind, PG_DIR_VALID);
+    assert_int_equal(look().major, 15);
+    put("marker", "clone\n");
+    assert_int_equal(look().kind, PG_DIR_UNFINISHED);
+    assert_int_equal(look().unfinished, PG_UNFINISHED_CLONE);
+    put("marker", "bootstrap\n");
+    assert_int_equal(look().unfinished, PG_UNFINISHED_BOOTSTRAP);
+    put("marker", "\x01");
+    assert_int_equal(look().unfinished, PG_UNFINISHED_REWIND); /* cannot be read: the worst */
+    unlink(in_dir("marker"));
+
+    char *pidfile = mem_printf("%d\n%s/pg\n1700000000\n", (int)getpid(), dir);
+    put("pg/postmaster.pid", pidfile);
+    mem_free(pidfile);
+    assert_int_equal(look().pidfile_pid, getpid());
+    assert_false(look().running); /* alive, and works elsewhere */
+    assert_int_equal(chdir(in_dir("pg")), 0);
+    assert_true(look().running);
+    assert_int_equal(pg_dir_postmaster(in_dir("pg")), getpid());
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0);
+}
+
+static void emptied_directory_stays_and_what_links_lead_to_is_kept(void **state)
+{
+    (void)state;
+    struct error err;
+
+    assert_int_equal(mkdir(in_dir("outside"), 0700), 0);
+    put("outside/precious", "");
+    assert_int_equal(mkdir(in_dir("space"), 0700), 0);
+    assert_int_equal(mkdir(in_dir("space/PG_15_202209061"), 0700), 0);
+    put("space/PG_15_202209061/1", "");
+    put("space/other", "");
+    (void)mkdir(in_dir("pg"), 0700);
+    assert_int_equal(mkdir(in_dir("pg/pg_tblspc"), 0700), 0);
+    assert_int_equal(symlink(in_dir("space"), in_dir("pg/pg_tblspc/16384")), 0);
+    assert_int_equal(symlink(in_dir("outside"), in_dir("pg/pg_wal")), 0);
+    put("pg/.s.PGSQL.5432", "");
+    put("pg/.s.PGSQL.5432.lock", "");
+
+    assert_int_equal(pg_dir_remove_locks(in_dir("pg"), &err), 0);
+    assert_false(there("pg/.s.PGSQL.5432") || there("pg/.s.PGSQL.5432.lock"));
+    assert_false(there("pg/postmaster.pid"));
+    assert_true(there("pg/pg_tblspc"));
+
+    assert_int_equal(pg_dir_clear(in_dir("pg"), &err), 0);
+    assert_int_equal(look().kind, PG_DIR_EMPTY);
+    assert_true(there("outside/precious"));
+    assert_true(there("space/other"));
+    assert_false(there("space/PG_15_202209061"));
+    assert_int_equal(pg_dir_clear(in_dir("nothing"), &err), 0);
+    assert_int_equal(pg_dir_remove_locks(in_dir("nothing"), &err), ERR_NOT_FOUND);
+}
+
+static int make_dir(void **state)
+{
+    (void)state;
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return mkdtemp(dir) != NULL && chdir("/") == 0 ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    struct error err;
+    (void)state;
+    int rc = pg_dir_clear(dir, &err);
+    return rc == 0 ? rmdir(dir) : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(child_gives_its_output_and_reads_its_input),
+        cmocka_unit_test(child_that_fails_says_status_and_last_words),
+        cmocka_unit_test(output_beyond_the_limit_loses_its_beginning),
+        cmocka_unit_test(killed_child_takes_its_children_along),
+        cmocka_unit_test(hanging_child_is_killed_at_its_deadline_with_its_children),
+        cmocka_unit_test(what_outlives_the_child_is_ended),
+        cmocka_unit_test(child_that_cannot_be_run_is_refused),
+        cmocka_unit_test(programs_of_jobs_in_the_directory_are_ended_and_no_others),
+        cmocka_unit_test(file_is_written_whole_and_with_its_mode),
+        cmocka_unit_test(full_disk_leaves_the_file_that_was_there),
+        cmocka_unit_test(directory_is_told_by_what_is_in_it),
+        cmocka_unit_test(emptied_directory_stays_and_what_links_lead_to_is_kept),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
