@@ -3,6 +3,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
+#include "agent/ha/ha_timeline.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -23,6 +24,12 @@ static const char *check_writable(const struct ha_snapshot *s, const struct ahea
         return "an instance becomes writable without an armed page";
     }
     return ha_is_foreign(s) ? "an instance of another cluster becomes writable" : NULL;
+}
+
+static const char *check_start_primary(const struct ha_snapshot *s, const struct ahead *ahead)
+{
+    return ha_timeline_is_unreserved(s) ? "serves on a timeline that no acquisition reserved"
+                                        : check_writable(s, ahead);
 }
 
 static const char *check_promote(const struct ha_snapshot *s, const struct ahead *ahead,
@@ -121,8 +128,11 @@ static const char *check_makes_directory(const struct ha_snapshot *s, const stru
     if (action->type == HA_MOVE_ASIDE) {
         bool half_bootstrapped =
             s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_BOOTSTRAP;
-        return half_bootstrapped && ha_is_down(s) ? NULL
-                                                  : "moves away what is no unfinished bootstrap";
+        bool unannounced = s->self.directory == PG_DIR_VALID && s->self.unannounced &&
+                           ha_is_foreign(s) && ha_key_is_others(s);
+        return (half_bootstrapped || unannounced) && ha_is_down(s) && s->fence.all_gone
+                   ? NULL
+                   : "moves away what is no unfinished bootstrap";
     }
     if (!no_data || ha_is_initialized(s)) {
         return "bootstraps over data, or a cluster that is there";
@@ -164,7 +174,7 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     switch (action->type) {
     case HA_PROMOTE: return check_promote(s, ahead, action);
     case HA_START_PRIMARY:
-        return ha_was_primary(s) ? check_writable(s, ahead)
+        return ha_was_primary(s) ? check_start_primary(s, ahead)
                                  : "starts a standby's data as a primary";
     case HA_ARM: return ha_lease_is_valid(s) ? NULL : "arms a lease that is not valid";
     case HA_RESUME: return ha_key_is_ours(s) ? NULL : "goes on with an epoch that is not ours";

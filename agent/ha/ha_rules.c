@@ -4,6 +4,7 @@
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_timeline.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,7 @@ void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan)
     report->revision = own == NULL ? 0 : own->revision;
     report->epoch = s->cluster.leader_epoch;
     report->yields = true;
+    report->timeline = ha_timeline_own(s);
 }
 
 void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan)

@@ -5,6 +5,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
+#include "agent/ha/ha_timeline.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -34,9 +35,7 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
     if (!ours) {
         return false;
     }
-    uint32_t timeline =
-        s->cluster.epoch_timeline > s->self.timeline ? s->cluster.epoch_timeline : s->self.timeline;
-    ha_plan_acquire(s, plan, false, timeline);
+    ha_plan_acquire(s, plan, false, ha_timeline_retaken(s));
     ha_plan_because(plan, "running, and no later epoch exists: taking the key again");
     return true;
 }
@@ -70,6 +69,19 @@ static bool rule_lease_lost(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     ha_plan_add(plan, HA_STOP_FAST);
     ha_plan_because(plan, "a primary without a valid lease");
+    return true;
+}
+
+/* The promotion made another number than the one that was asked for. What follows is in
+ * ha_rules_stopped.c: the number is named before anything is served under it. */
+static bool rule_timeline_unreserved(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_timeline_is_unreserved(s)) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_IMMEDIATE);
+    ha_plan_because(plan, "on timeline %" PRIu32 ", and the acquisition reserved %" PRIu32,
+                    ha_timeline_own(s), s->cluster.epoch_timeline);
     return true;
 }
 
@@ -180,6 +192,7 @@ static const struct ha_rule rules[] = {
     {"retake", rule_retake},
     {"resume", rule_resume},
     {"lease_lost", rule_lease_lost},
+    {"timeline_unreserved", rule_timeline_unreserved},
     {"arm", rule_arm},
     {"failover_stale", rule_failover_stale},
     {"failover", rule_failover},

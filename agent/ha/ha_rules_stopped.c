@@ -8,6 +8,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
+#include "agent/ha/ha_timeline.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,6 +85,20 @@ static bool rule_unpromoted(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* The report names the number, so that no other member chooses it; whoever takes the key next,
+ * perhaps this one, reserves it or a later one. */
+static bool rule_timeline_unreserved(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s) || !ha_timeline_is_unreserved(s)) {
+        return false;
+    }
+    ha_plan_yield(s, plan);
+    ha_plan_release(s, plan, 0);
+    ha_plan_because(plan, "on timeline %" PRIu32 ", and the acquisition reserved %" PRIu32,
+                    ha_timeline_own(s), s->cluster.epoch_timeline);
+    return true;
+}
+
 /* The crashed primary had its time, or must not have any, and somebody else can take over. */
 static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
 {
@@ -151,10 +166,7 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_because(plan, "leaving the key to others for %d ms", HA_YIELD_MS);
         return true;
     }
-    uint32_t timeline = s->cluster.epoch_timeline > s->self.control_timeline
-                            ? s->cluster.epoch_timeline
-                            : s->self.control_timeline;
-    ha_plan_acquire(s, plan, false, timeline);
+    ha_plan_acquire(s, plan, false, ha_timeline_retaken(s));
     ha_plan_because(plan, "the last primary was this one: taking the key again");
     return true;
 }
@@ -243,6 +255,7 @@ static const struct ha_rule rules[] = {
     {"own_dead_epoch", rule_own_dead_epoch},
     {"renewal_due", rule_renewal_due},
     {"unpromoted", rule_unpromoted},
+    {"timeline_unreserved", rule_timeline_unreserved},
     {"give_up", rule_give_up},
     {"start_in_place", rule_start_in_place},
     {"retake", rule_retake},

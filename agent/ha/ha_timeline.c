@@ -8,9 +8,24 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
+uint32_t ha_timeline_own(const struct ha_snapshot *s)
+{
+    return larger(s->self.timeline, s->self.control_timeline);
+}
+
+uint32_t ha_timeline_retaken(const struct ha_snapshot *s)
+{
+    return larger(s->cluster.epoch_timeline, ha_timeline_own(s));
+}
+
+bool ha_timeline_is_unreserved(const struct ha_snapshot *s)
+{
+    return s->cluster.epoch_timeline > 0 && ha_timeline_own(s) > s->cluster.epoch_timeline;
+}
+
 uint32_t ha_timeline_next(const struct ha_snapshot *s)
 {
-    uint32_t highest = larger(s->self.timeline, s->self.control_timeline);
+    uint32_t highest = ha_timeline_own(s);
     highest = larger(highest, s->cluster.epoch_timeline);
     highest = larger(highest, s->cluster.history_timeline);
     for (size_t i = 0; i < s->cluster.report_count; i++) {

@@ -103,6 +103,9 @@ static void start_as_primary_needs_a_primarys_data(void **state)
     load("crashed", "cluster leader=n2\n");
     add(HA_START_PRIMARY);
     forbidden("an instance becomes writable without the leader key and a valid lease");
+    load("crashed", "self control_timeline=3\ncluster epoch_timeline=2\n");
+    add(HA_START_PRIMARY);
+    forbidden("serves on a timeline that no acquisition reserved");
 }
 
 static void page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs(void **state)
@@ -292,6 +295,23 @@ static void directories_are_made_only_where_there_is_none(void **state)
     add(HA_MOVE_ASIDE);
     allowed();
     load("down_standby", "");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self system_id=7000000000000000002\n");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self unannounced=yes\n");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self system_id=7000000000000000002 unannounced=yes\n");
+    add(HA_MOVE_ASIDE);
+    allowed();
+    load("down_standby", "self system_id=7000000000000000002 unannounced=yes\n"
+                         "fence all_gone=no\n");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self system_id=7000000000000000002 unannounced=yes\n"
+                         "cluster leader=n1\n");
     add(HA_MOVE_ASIDE);
     forbidden("moves away what is no unfinished bootstrap");
     load("nothing", initialized);
