@@ -313,6 +313,26 @@ static inline void node_agent(struct node *node, bool hba)
     pg_instance_set_fence(node->pg, node->fence);
 }
 
+/* In place of one of PostgreSQL's programs. */
+static inline void node_program(const struct node *node, const char *name, const char *script)
+{
+    char path[128];
+    char *text = mem_printf("#!/bin/sh\ncd %s\n%s\n", node->dir, script);
+    snprintf(path, sizeof path, "%s/%s", node->bin, name);
+    unlink(path);
+    file_put(path, text, 0755);
+    mem_free(text);
+}
+
+/* PostgreSQL's own again; a rewind without its sync of every file, which takes seconds. */
+static inline void node_program_back(const struct node *node, const char *name)
+{
+    assert_int_equal(run("ln -sf " PG_BIN "/%s %s/%s", name, node->bin, name), 0);
+    if (strcmp(name, "pg_rewind") == 0) {
+        node_program(node, name, "exec " PG_BIN "/pg_rewind --no-sync \"$@\"");
+    }
+}
+
 /* An agent of that node, on the directory as it is. */
 static inline struct node *node_new(const char *name)
 {
@@ -328,25 +348,10 @@ static inline struct node *node_new(const char *name)
     assert_int_equal(run("mkdir -p -m 0700 %s %s/state %s && ln -s " PG_BIN "/* %s/", node->dir,
                          node->dir, node->bin, node->bin),
                      0);
+    node_program_back(node, "pg_rewind");
     node_connect_fence(node);
     node_agent(node, true);
     return node;
-}
-
-/* In place of one of PostgreSQL's programs. */
-static inline void node_program(const struct node *node, const char *name, const char *script)
-{
-    char path[128];
-    char *text = mem_printf("#!/bin/sh\ncd %s\n%s\n", node->dir, script);
-    snprintf(path, sizeof path, "%s/%s", node->bin, name);
-    unlink(path);
-    file_put(path, text, 0755);
-    mem_free(text);
-}
-
-static inline void node_program_back(const struct node *node, const char *name)
-{
-    assert_int_equal(run("ln -sf " PG_BIN "/%s %s/%s", name, node->bin, name), 0);
 }
 
 static inline void node_stop(struct node *node, enum fence_stop_mode mode, int64_t kill_after_ms)
