@@ -129,6 +129,26 @@ static bool rule_not_ours(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* A bootstrap of ours ended, and before it could say so somebody else made the cluster. It is put
+ * beside and not removed: clients may have written into it while it had the key. */
+static bool rule_never_announced(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->self.directory != PG_DIR_VALID || !s->self.unannounced || !ha_is_foreign(s) ||
+        !ha_key_is_others(s) || !ha_is_down(s) || !s->fence.all_gone) {
+        return false;
+    }
+    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_REMOVE_DATA);
+    if (again_ms != HA_NEVER) {
+        ha_plan_wait(plan, again_ms);
+    } else {
+        ha_plan_add(plan, HA_MOVE_ASIDE);
+    }
+    ha_plan_because(plan,
+                    "cluster %s was made here and never announced, and '%s' leads another one",
+                    s->self.system_id, s->cluster.leader);
+    return true;
+}
+
 /* The directory is there before the cluster is (a first start on existing data, or of a primary
  * whose bootstrap was cut off before it was announced): its system identifier becomes the
  * cluster's. Only a primary's: a standby's primary may be somewhere else. */
@@ -154,7 +174,12 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 static const struct ha_rule rules[] = {
-    {"look_first", rule_look_first},       {"shutdown", rule_shutdown}, {"job_runs", rule_job_runs},
-    {"store_unknown", rule_store_unknown}, {"not_ours", rule_not_ours}, {"announce", rule_announce},
+    {"look_first", rule_look_first},
+    {"shutdown", rule_shutdown},
+    {"job_runs", rule_job_runs},
+    {"store_unknown", rule_store_unknown},
+    {"never_announced", rule_never_announced},
+    {"not_ours", rule_not_ours},
+    {"announce", rule_announce},
 };
 const struct ha_rule_list ha_rules_common = HA_RULE_LIST("common", rules);

@@ -194,6 +194,7 @@ struct ha_self {
     enum pg_dir_kind directory;
     enum pg_unfinished unfinished;
     char system_id[HA_SYSID_BYTES];
+    bool unannounced; /* made by initdb here, and `initialize` was never seen to name it */
     enum pg_control_state control_state; /* of the stopped instance */
     uint32_t control_timeline;
     bool standby_signal; /* standby.signal or recovery.signal */

@@ -134,6 +134,7 @@ static const struct field self_fields[] = {
     ENUM(ha_snapshot, "directory", self.directory, directory_words),
     ENUM(ha_snapshot, "unfinished", self.unfinished, unfinished_words),
     TEXT(ha_snapshot, "system_id", self.system_id),
+    BOOL(ha_snapshot, "unannounced", self.unannounced),
     ENUM(ha_snapshot, "control", self.control_state, control_words),
     U32(ha_snapshot, "control_timeline", self.control_timeline),
     BOOL(ha_snapshot, "standby_signal", self.standby_signal),

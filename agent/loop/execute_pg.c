@@ -434,10 +434,18 @@ static int do_remove_data(struct agent *agent, const struct ha_action *action, s
 
 static int do_move_aside(struct agent *agent, const struct ha_action *action, struct error *err)
 {
+    bool ended = agent->facts.inspection.kind == PG_DIR_VALID;
     (void)action;
+    if (ended) {
+        log_warning("a cluster that was made here and never announced goes to %s.failed: if "
+                    "clients wrote into it, it is there",
+                    agent->config->postgresql.data_dir);
+    }
     return begin(agent, HA_JOB_REMOVE_DATA,
-                 pg_instance_move_aside(agent->pg, "its bootstrap did not end", JOB_MS_MAX, on_job,
-                                        agent, err));
+                 pg_instance_move_aside(agent->pg,
+                                        ended ? "its bootstrap was never announced"
+                                              : "its bootstrap did not end",
+                                        JOB_MS_MAX, on_job, agent, err));
 }
 
 /* --- upkeep ----------------------------------------------------------------------------------- */

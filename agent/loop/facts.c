@@ -113,6 +113,7 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     if (system_id != 0) {
         (void)snprintf(self->system_id, sizeof self->system_id, "%" PRIu64, system_id);
     }
+    self->unannounced = system_id != 0 && facts->inspection.unannounced_system_id == system_id;
     self->control_state = facts->inspection.control.state;
     self->control_timeline = facts->inspection.control.timeline;
     self->standby_signal = facts->inspection.standby_signal || facts->inspection.recovery_signal;

@@ -115,6 +115,7 @@ struct agent {
     bool probe_wanted;  /* an answer asked for from now on */
     bool inspecting;
     bool inspect_wanted;
+    bool announcing; /* the note of a bootstrap is being removed */
     /* cycle.c */
     uv_timer_t cycle_timer;
     bool cycle_due;

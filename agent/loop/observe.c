@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void set_run(struct agent *agent, enum ha_run run)
@@ -60,6 +61,33 @@ void observe_run(struct agent *agent)
     }
 }
 
+/* --- a bootstrap of ours ---------------------------------------------------------------------- */
+
+static void on_announced(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    agent->announcing = false;
+    if (rc == 0) {
+        agent->facts.inspection.unannounced_system_id = 0;
+    } else if (rc != ERR_CANCELED) {
+        log_warning("%s, retrying at the next look", err->text);
+    }
+}
+
+/* The store has named the cluster that was made here. */
+static void look_announced(struct agent *agent)
+{
+    uint64_t made = agent->facts.inspection.unannounced_system_id;
+    struct error err = {0};
+
+    if (made == 0 || agent->announcing || agent->pg == NULL || agent->stopping ||
+        strtoull(agent->facts.cluster.initialize, NULL, 10) != made) {
+        return;
+    }
+    agent->announcing =
+        pg_instance_announced(agent->pg, LOOP_INSPECT_MS, on_announced, agent, &err) == 0;
+}
+
 /* --- the data directory ----------------------------------------------------------------------- */
 
 static void on_inspected(void *arg, int rc, const struct pg_inspection *inspection,
@@ -81,6 +109,7 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
     if (inspection->kind == PG_DIR_VALID) {
         agent->facts.shutdown = pg_local_position_of(&inspection->control);
     }
+    look_announced(agent);
     cycle_request(agent);
     publish_request(agent);
 }
@@ -351,6 +380,7 @@ static void take_view(struct agent *agent, struct dcs_view *view)
                  facts->cluster.leader);
     }
     note_members_seen(agent);
+    look_announced(agent);
     take_config(agent);
 }
 

@@ -253,6 +253,11 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
                           int64_t timeout_ms, pg_done_cb done, void *arg,
                           struct error *err) MUST_CHECK;
 
+/* The cluster that was made by pg_instance_bootstrap is known to others by its system identifier:
+ * from here on its directory is like any other (see pg_inspection). No job. */
+int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                          void *arg, struct error *err) MUST_CHECK;
+
 /* pg_basebackup from there into the directory, which must be missing, empty, or unfinished by a
  * clone (then it is emptied first). Not started. `system_identifier` (0 = do not compare): another
  * one is ERR_CONFLICT, and nothing is touched. */

@@ -118,6 +118,9 @@ struct pg_inspection {
     int32_t pidfile_pid; /* of postmaster.pid; 0 = none */
     bool running; /* that process is alive and works in this directory: a reused pid is not */
     bool service_in_force; /* the running postmaster has our PGSERVICEFILE: promises are possible */
+    /* Of the cluster that pg_instance_bootstrap has made in this directory, until
+     * pg_instance_announced; 0 = none. */
+    uint64_t unannounced_system_id;
 };
 
 /* --- what an answer of the running server said ------------------------------------------------ */

@@ -1,15 +1,19 @@
 /* A new cluster.
  *
- *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> SQL... -> UNMARK -> end
+ *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> SQL... -> ASK -> UNMARK
+ *                                                                                    -> end
  *                                            failed after LAUNCH: KILL -> GONE -> fail
  *
  * The marker stands from before initdb until all accounts are there: a directory that has it is
- * never started. */
+ * never started. Before it goes, a note takes its place that nobody knows this cluster yet
+ * (unannounced.h). */
 #include "base/mem.h"
 #include "pgctl/jobs/inspect.h"
 #include "pgctl/jobs/launch.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/unannounced.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/sql/pg_answers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +30,7 @@ enum {
     BOOT_WRITTEN,
     BOOT_LAUNCH,
     BOOT_SQL,
+    BOOT_ASKED,
     BOOT_UNMARKED,
     BOOT_KILLED,
 };
@@ -42,6 +47,8 @@ struct boot_data {
     char pwfile[PG_PATH_BYTES];
     char hba_path[PG_PATH_BYTES];
     const char *marker_path;
+    const char *unannounced_path;
+    uint64_t system_id;
     const char *data_dir;
     const char *password;
     bool own_hba; /* the lines are appended to initdb's file */
@@ -143,6 +150,7 @@ static int mark_work(void *arg, struct error *err)
 {
     const struct boot_data *data = arg;
     int rc = pg_marker_write(data->marker_path, "bootstrap", data->data_dir, err);
+    rc = rc != 0 ? rc : pg_file_remove(data->unannounced_path, err); /* of an earlier cluster */
     if (rc == 0 && data->password != NULL) {
         struct buf text = BUF_INIT;
         buf_printf(&text, "%s\n", data->password);
@@ -202,7 +210,9 @@ static int write_work(void *arg, struct error *err)
 
 static int unmark_work(void *arg, struct error *err)
 {
-    return pg_file_remove(((const struct boot_data *)arg)->marker_path, err);
+    const struct boot_data *data = arg;
+    int rc = pg_unannounced_write(data->unannounced_path, data->system_id, data->data_dir, err);
+    return rc != 0 ? rc : pg_file_remove(data->marker_path, err);
 }
 
 static int forget_password_work(void *arg, struct error *err)
@@ -282,11 +292,15 @@ static void boot_undo(struct pg_task *task)
     const struct boot_data *data = task->data;
     struct fence_client *fence = task->pg->fence;
 
-    (void)remove(data->pwfile);
-    if ((task->state == BOOT_LAUNCH || task->state == BOOT_SQL) && fence != NULL &&
-        fence_client_connected(fence)) {
+    if ((task->state == BOOT_LAUNCH || task->state == BOOT_SQL || task->state == BOOT_ASKED) &&
+        fence != NULL && fence_client_connected(fence)) {
         (void)!fence_client_kill(fence, data->data_dir, on_killed, NULL, NULL);
     }
+}
+
+static int undo_work(void *arg, struct error *err)
+{
+    return pg_file_remove(((const struct boot_data *)arg)->pwfile, err);
 }
 
 static void boot_step(struct pg_task *task)
@@ -322,6 +336,11 @@ static void boot_step(struct pg_task *task)
             pg_task_query(task, data->statements[data->next++]);
             return;
         }
+        task->state = BOOT_ASKED;
+        pg_task_query(task, "SELECT system_identifier FROM pg_catalog.pg_control_system()");
+        return;
+    case BOOT_ASKED:
+        data->system_id = pg_cell_u64(task->answer.results[0], 0, 0);
         task->state = BOOT_UNMARKED;
         pg_task_work(task, unmark_work, data);
         return;
@@ -337,12 +356,14 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
                                            .job = PG_JOB_BOOTSTRAP,
                                            .step = boot_step,
                                            .undo = boot_undo,
+                                           .undo_files = undo_work,
                                            .release = boot_release};
     struct boot_data *data = mem_new(struct boot_data);
     struct pg_task scratch = {.data = data};
 
     data->data_dir = instance->config.data_dir;
     data->marker_path = instance->marker_path;
+    data->unannounced_path = instance->unannounced_path;
     data->password = instance->config.superuser.password;
     data->own_hba = instance->config.pg_hba.count == 0;
     (void)snprintf(data->pwfile, sizeof data->pwfile, "%s/initdb.pw", instance->config.state_dir);

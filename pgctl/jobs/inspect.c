@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/unannounced.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
 
@@ -19,6 +20,7 @@ static int look_work(void *arg, struct error *err)
     struct pg_look *look = arg;
     (void)err;
     pg_dir_look_alone(look->data_dir, look->marker_path, look->service_path, &look->found);
+    look->found.unannounced_system_id = pg_unannounced_read(look->unannounced_path, look->data_dir);
     return 0;
 }
 
@@ -70,6 +72,7 @@ void pg_look_begin(struct pg_look *look, const struct pg_instance *pg)
     look->data_dir = pg->config.data_dir;
     look->marker_path = pg->marker_path;
     look->service_path = pg->service_path;
+    look->unannounced_path = pg->unannounced_path;
 }
 
 bool pg_look_step(struct pg_task *task, struct pg_look *look)

@@ -11,6 +11,7 @@ struct pg_look {
     const char *data_dir; /* the instance's, which outlives its tasks */
     const char *marker_path;
     const char *service_path;
+    const char *unannounced_path;
     struct pg_inspection found;
 };
 

@@ -13,6 +13,7 @@ struct dirs_data {
     const char *data_dir; /* the instance's */
     const char *marker_path;
     const char *service_path;
+    const char *unannounced_path;
     bool move;
     char reason[PG_VALUE_BYTES];
 };
@@ -61,6 +62,7 @@ static int dirs_work(void *arg, struct error *err)
     int rc = check(data, err);
 
     rc = rc != 0 ? rc : data->move ? move_aside(data, err) : pg_dir_clear(data->data_dir, err);
+    rc = rc != 0 ? rc : pg_file_remove(data->unannounced_path, err);
     return rc != 0 ? rc : pg_file_remove(data->marker_path, err);
 }
 
@@ -91,6 +93,7 @@ static int start_dirs(struct pg_instance *pg, const struct pg_task_ops *ops, con
     data->data_dir = pg->config.data_dir;
     data->marker_path = pg->marker_path;
     data->service_path = pg->service_path;
+    data->unannounced_path = pg->unannounced_path;
     data->move = ops->job == PG_JOB_MOVE_ASIDE;
     (void)snprintf(data->reason, sizeof data->reason, "%s", reason);
     int rc = pg_task_start(pg, ops, data, timeout_ms, done, arg, NULL, err);

@@ -23,6 +23,7 @@ struct pg_instance {
     char slot_name[PG_NAME_BYTES];
     char service_path[PG_PATH_BYTES];
     char marker_path[PG_PATH_BYTES];
+    char unannounced_path[PG_PATH_BYTES];
     char pgpass[PG_PATH_BYTES];
     char socket_dir[PG_PATH_BYTES]; /* of local connections; "" = none usable */
     char tcp_host[PG_HOST_BYTES];   /* of local connections where the socket does not do */

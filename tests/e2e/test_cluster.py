@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -134,6 +135,39 @@ def test_cloned_host_is_refused(cluster):
     cluster.wait_healthy(count=2)
     other.start_agent()
     wait_for("the refusal in the log", lambda: donor.name in other.log_text().splitlines()[-1] and other.agent_pid() is None, 10)
+
+
+def made_apart(node):
+    """The node's data becomes that of another cluster, as initdb makes it. Its system identifier."""
+    programs = "/usr/lib/postgresql/15/bin/"
+    data = os.path.join(node.home, "data")
+    shutil.rmtree(data)
+    subprocess.run(["runuser", "-u", "postgres", "--", programs + "initdb", "-D", data], check=True, stdout=subprocess.DEVNULL)
+    control = subprocess.run([programs + "pg_controldata", data], check=True, capture_output=True, text=True, env={"LC_ALL": "C"})
+    return re.search(r"system identifier: +(\d+)", control.stdout)[1]
+
+
+def test_cluster_that_was_made_and_never_announced_is_put_beside(cluster):
+    """A bootstrap is cut off before anybody heard of it, and another member makes the cluster."""
+    notes = [os.path.join(n.home, "raft", "state", "unannounced") for n in cluster.nodes.values()]
+    assert not any(os.path.exists(path) for path in notes), "the cluster that was announced"
+    node = cluster.replicas()[0]
+    data = os.path.join(node.home, "data")
+    note = os.path.join(node.home, "raft", "state", "unannounced")
+    node.kill_node()
+    made_apart(node)
+    node.start_agent()
+    wait_for("it is left alone", lambda: "the data directory is of another cluster" in node.log_text(), 20)
+    assert os.path.exists(os.path.join(data, "PG_VERSION")) and not os.path.exists(data + ".failed")
+    node.kill_node()
+    made = made_apart(node)
+    with open(note, "w") as f:
+        f.write(f"{made}\n{data}\n")
+    shutil.chown(note, "postgres", "postgres")
+    node.start_agent()
+    cluster.wait_healthy(timeout=60)
+    assert os.path.exists(os.path.join(data + ".failed", "PG_VERSION"))
+    assert not os.path.exists(note)
 
 
 def three_voters(cluster):

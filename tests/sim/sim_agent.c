@@ -451,10 +451,7 @@ bool sim_agents_settled(struct sim_world *world)
     }
     for (size_t i = 0; primary != NULL && i < world->node_count; i++) {
         const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
-        /* One that finished its initdb alone, and never told: the data of another cluster, left for
-         * a human. */
-        bool foreign = machine->dir == PG_DIR_VALID && machine->system_id != primary->system_id;
-        if (machine != primary && !foreign &&
+        if (machine != primary &&
             (!machine->receiving || machine->upstream != (int)primary->node->index)) {
             return false;
         }

@@ -164,6 +164,7 @@ static void finish_inspect(struct instance_call *call)
     inspection.service_in_force = true;
     if (machine->dir == PG_DIR_VALID || machine->dir == PG_DIR_UNFINISHED) {
         inspection.standby_signal = machine->standby_signal;
+        inspection.unannounced_system_id = machine->unannounced ? machine->system_id : 0;
         inspection.backup_label = machine->backup_label;
         inspection.control = (struct pg_control){.system_identifier = machine->system_id,
                                                  .state = machine->control,
@@ -552,6 +553,7 @@ static void finish_copy(struct instance_call *call)
     machine->dir = PG_DIR_VALID;
     machine->unfinished = PG_UNFINISHED_NONE;
     machine->system_id = peer->system_id;
+    machine->unannounced = false;
     machine->wal = peer->wal;
     machine->control = PG_CONTROL_IN_ARCHIVE_RECOVERY;
     machine->control_timeline = sim_wal_timeline(&peer->wal);
@@ -614,13 +616,30 @@ static void finish_remove(struct instance_call *call)
     call_end(call, 0, "");
 }
 
-static int remove_begin(struct pg_instance *instance, pg_done_cb done, void *arg, struct error *err)
+/* Invariant I10: only what never was the cluster's. */
+static void finish_move_aside(struct instance_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    if (machine->phase != SIM_DOWN) {
+        call_end(call, ERR_BUSY, "it runs");
+        return;
+    }
+    if (machine->dir == PG_DIR_VALID && !machine->unannounced) {
+        sim_fail(machine->node->world, "no data of the cluster is moved aside", "%s",
+                 machine->node->name);
+    }
+    sim_machine_erase(machine);
+    call_end(call, 0, "");
+}
+
+static int remove_begin(struct pg_instance *instance, void (*finish)(struct instance_call *call),
+                        pg_done_cb done, void *arg, struct error *err)
 {
     int rc = job_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
-    struct instance_call *call = call_new(instance, finish_remove, done, arg);
+    struct instance_call *call = call_new(instance, finish, done, arg);
     call->is_job = true;
     call_later(call, between(instance, 10, 100));
     return 0;
@@ -631,7 +650,7 @@ int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t
 {
     (void)reason;
     (void)timeout_ms;
-    return remove_begin(instance, done, arg, err);
+    return remove_begin(instance, finish_remove, done, arg, err);
 }
 
 int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
@@ -639,7 +658,22 @@ int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int
 {
     (void)reason;
     (void)timeout_ms;
-    return remove_begin(instance, done, arg, err);
+    return remove_begin(instance, finish_move_aside, done, arg, err);
+}
+
+static void finish_announced(struct instance_call *call)
+{
+    call->instance->machine->unannounced = false;
+    call_end(call, 0, "");
+}
+
+int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                          void *arg, struct error *err)
+{
+    (void)timeout_ms;
+    (void)err;
+    call_later(call_new(instance, finish_announced, done, arg), between(instance, 1, 20));
+    return 0;
 }
 
 void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event event,

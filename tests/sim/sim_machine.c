@@ -433,6 +433,7 @@ void sim_machine_init_directory(struct sim_machine *machine)
 {
     machine->dir = PG_DIR_VALID;
     machine->unfinished = PG_UNFINISHED_NONE;
+    machine->unannounced = true;
     machine->system_id = 7000000000000000000u + sim_below(machine->node->world, 1000000000000000u);
     machine->wal = (struct sim_wal){.end = 0x1000000};
     wal_branch(&machine->wal, 1);

@@ -35,6 +35,7 @@ struct sim_machine {
     enum pg_dir_kind dir;
     enum pg_unfinished unfinished;
     uint64_t system_id;
+    bool unannounced; /* made by initdb here, and the store was not seen to name it */
     bool standby_signal;
     bool backup_label;
     enum pg_control_state control;

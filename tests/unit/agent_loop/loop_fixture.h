@@ -465,6 +465,14 @@ int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int
     return ask_done(done, arg, err, "move_aside");
 }
 
+int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                          void *arg, struct error *err)
+{
+    (void)instance;
+    (void)timeout_ms;
+    return ask_done(done, arg, err, "announced");
+}
+
 void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event event,
                                 const struct fence_status *status)
 {

@@ -138,6 +138,45 @@ static void a_stopped_instance_is_known_by_its_control_file(void **state)
     rig_free();
 }
 
+static void a_bootstrap_is_unannounced_until_the_store_names_it(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {
+        .kind = PG_DIR_VALID, .control = {.system_identifier = 42}, .unannounced_system_id = 42};
+    rig_init();
+    run_for(0);
+    answer_inspect(&found);
+    assert_true(look()->self.unannounced);
+    key_set("initialize", "43"); /* somebody else's */
+    observe_store_changed(&rig.agent);
+    assert_false(is_asked("announced"));
+    assert_true(look()->self.unannounced);
+    key_set("initialize", "42");
+    observe_store_changed(&rig.agent);
+    assert_true(is_asked("announced"));
+    answer("announced", ERR_IO);
+    assert_true(look()->self.unannounced);
+    observe_inspect(&rig.agent);
+    run_for(0);
+    answer_inspect(&found);
+    answer("announced", 0);
+    assert_false(look()->self.unannounced);
+    rig_free();
+}
+
+/* A note about another directory's cluster says nothing about this one. */
+static void only_the_directory_of_the_note_is_unannounced(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {
+        .kind = PG_DIR_VALID, .control = {.system_identifier = 43}, .unannounced_system_id = 42};
+    rig_init();
+    run_for(0);
+    answer_inspect(&found);
+    assert_false(look()->self.unannounced);
+    rig_free();
+}
+
 static void a_look_at_the_directory_that_fails_is_repeated(void **state)
 {
     (void)state;
@@ -309,6 +348,8 @@ int main(void)
         cmocka_unit_test(a_detached_standby_is_asked_again_until_the_answer_counts),
         cmocka_unit_test(a_running_server_speaks_for_its_directory),
         cmocka_unit_test(a_stopped_instance_is_known_by_its_control_file),
+        cmocka_unit_test(a_bootstrap_is_unannounced_until_the_store_names_it),
+        cmocka_unit_test(only_the_directory_of_the_note_is_unannounced),
         cmocka_unit_test(a_look_at_the_directory_that_fails_is_repeated),
         cmocka_unit_test(going_down_without_an_order_is_a_crash_and_with_one_a_stop),
         cmocka_unit_test(the_fence_tells_whether_anything_is_left),

@@ -43,6 +43,14 @@ static void bootstrap_makes_the_cluster_of_the_document(void **state)
     assert_true(inspected.service_in_force);
     assert_false(file_there("%s/state/initdb.pw", node->dir));
     assert_int_equal(run("grep -qx 'host all all 0.0.0.0/0 md5' %s/pg_hba.conf", node->data), 0);
+
+    assert_int_equal(inspected.unannounced_system_id, probed.system_identifier);
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_announced(node->pg, LONG_MS, on_done, &outcome, NULL), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    node_inspect(node);
+    assert_true(inspected.unannounced_system_id == 0);
     node_free(node);
 }
 
