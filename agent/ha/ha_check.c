@@ -128,8 +128,11 @@ static const char *check_makes_directory(const struct ha_snapshot *s, const stru
     if (action->type == HA_MOVE_ASIDE) {
         bool half_bootstrapped =
             s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_BOOTSTRAP;
-        return half_bootstrapped && ha_is_down(s) ? NULL
-                                                  : "moves away what is no unfinished bootstrap";
+        bool unannounced = s->self.directory == PG_DIR_VALID && s->self.unannounced &&
+                           ha_is_foreign(s) && ha_key_is_others(s);
+        return (half_bootstrapped || unannounced) && ha_is_down(s) && s->fence.all_gone
+                   ? NULL
+                   : "moves away what is no unfinished bootstrap";
     }
     if (!no_data || ha_is_initialized(s)) {
         return "bootstraps over data, or a cluster that is there";

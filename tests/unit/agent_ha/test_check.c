@@ -297,6 +297,23 @@ static void directories_are_made_only_where_there_is_none(void **state)
     load("down_standby", "");
     add(HA_MOVE_ASIDE);
     forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self system_id=7000000000000000002\n");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self unannounced=yes\n");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self system_id=7000000000000000002 unannounced=yes\n");
+    add(HA_MOVE_ASIDE);
+    allowed();
+    load("down_standby", "self system_id=7000000000000000002 unannounced=yes\n"
+                         "fence all_gone=no\n");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
+    load("down_standby", "self system_id=7000000000000000002 unannounced=yes\n"
+                         "cluster leader=n1\n");
+    add(HA_MOVE_ASIDE);
+    forbidden("moves away what is no unfinished bootstrap");
     load("nothing", initialized);
     add(HA_BOOTSTRAP);
     forbidden("bootstraps over data, or a cluster that is there");
