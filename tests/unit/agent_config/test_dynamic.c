@@ -250,7 +250,7 @@ static void parameters_that_postgresql_would_refuse_are_refused_first(void **sta
 {
     (void)state;
     refused_with("{\"postgresql\": {\"parameters\": {\"max_connections\": 5}}}", NULL, ERR_INVALID,
-                 "postgresql.parameters.max_connections is '5': give a whole number, at least 25");
+                 "postgresql.parameters.max_connections is '5': give a whole number, 25 to 262143");
     refused_with("{\"postgresql\": {\"parameters\": {\"bad name\": 5}}}", NULL, ERR_INVALID,
                  "'bad name' is no name");
     refused_with(
