@@ -253,6 +253,20 @@ static int spawn(uv_loop_t *loop, struct pg_child *child, const struct pg_child_
     return uv_spawn(loop, &child->process, &options);
 }
 
+static void write_input(struct pg_child *child, const char *input)
+{
+    if (input == NULL || input[0] == '\0') {
+        close_handle((uv_handle_t *)&child->in);
+        return;
+    }
+    child->input = mem_strdup(input);
+    child->write.data = child;
+    uv_buf_t buf = uv_buf_init(child->input, (unsigned)strlen(child->input));
+    if (uv_write(&child->write, (uv_stream_t *)&child->in, &buf, 1, on_written) != 0) {
+        close_handle((uv_handle_t *)&child->in);
+    }
+}
+
 int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_child_cb done,
                    void *arg, struct pg_child **ret_child, struct error *err)
 {
@@ -281,12 +295,7 @@ int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_
     (void)uv_read_start((uv_stream_t *)&child->err.pipe, on_alloc, on_read);
     (void)uv_timer_start(&child->timer, on_timer,
                          (uint64_t)(spec->timeout_ms > 0 ? spec->timeout_ms : 0), 0);
-    child->input = mem_strdup(spec->input == NULL ? "" : spec->input);
-    uv_buf_t input = uv_buf_init(child->input, (unsigned)strlen(child->input));
-    child->write.data = child;
-    if (uv_write(&child->write, (uv_stream_t *)&child->in, &input, 1, on_written) != 0) {
-        close_handle((uv_handle_t *)&child->in);
-    }
+    write_input(child, spec->input);
     *ret_child = child;
     return 0;
 }

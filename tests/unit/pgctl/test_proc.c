@@ -147,6 +147,7 @@ static void child_that_fails_says_status_and_last_words(void **state)
         {"printf '10%%\\r20%%\\rdisk full\\r\\n' >&2; exit 1", 1, 0,
          "sh: exit status 1: disk full"},
         {"exit 1", 1, 0, "sh: exit status 1: "},
+        {"exec <&-; exit 2", 2, 0, "sh: exit status 2: "},
         {"echo bye >&2; kill -TERM $$", -1, SIGTERM, "sh: ended by signal 15: bye"},
     };
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
