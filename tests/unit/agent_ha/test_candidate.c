@@ -284,6 +284,120 @@ static void switchover_runs_only_with_everything(void **state)
     }
 }
 
+/* The leader n0, with n1 and n2 streaming from it, everything as it should be for a switchover. */
+static void see_leader(struct ha_snapshot *s)
+{
+    struct runner runners[MEMBERS];
+    for (int i = 0; i < MEMBERS; i++) {
+        runner_of(0, &runners[i]);
+    }
+    see(runners, 0, 0, s);
+    s->self.run = HA_RUN_RUNNING;
+    s->self.role = PG_PRIMARY;
+    s->settings.maximum_lag_bytes = 1000;
+    s->settings.check_timeline = true;
+    s->cluster.history_timeline = 3;
+    s->self.lsn = 5000;
+    s->cluster.status_optime = 4000;
+    for (size_t i = 0; i < MEMBERS; i++) {
+        s->cluster.members[i].timeline = 3;
+        s->cluster.members[i].lsn = 4000;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(s->self.replicas[i].name, HA_NAME_BYTES, "n%zu", i + 1);
+        s->self.replicas[i].lsn = 4000; /* just not too far behind */
+    }
+    s->self.replica_count = 2;
+}
+
+static void nobody_is_possible(const struct ha_snapshot *s, const char *wanted, const char *words)
+{
+    char reason[HA_REASON_BYTES] = "";
+    assert_null(ha_candidate_possible(s, wanted, reason));
+    if (strcmp(reason, words) != 0) {
+        fail_msg("'%s', not '%s'", reason, words);
+    }
+}
+
+/* Each fact that speaks against n1, alone: it is said, and n2 is taken when nobody was named. */
+static void whatever_speaks_against_a_candidate_is_said(void **state)
+{
+    static struct ha_snapshot s;
+    static const char *const words[] = {"'n1': it has the tag nofailover",
+                                        "'n1': it is not running",
+                                        "'n1': it is not heard from",
+                                        "'n1': it is not heard from",
+                                        "'n1': it does not stream from us",
+                                        "'n1': it lags more than maximum_lag_on_failover",
+                                        "'n1': it lags more than maximum_lag_on_failover",
+                                        "'n1': it is on an earlier timeline"};
+    char reason[HA_REASON_BYTES];
+    (void)state;
+    for (size_t way = 0; way < sizeof words / sizeof words[0]; way++) {
+        see_leader(&s);
+        assert_string_equal(ha_candidate_possible(&s, "n1", reason)->name, "n1");
+        struct ha_member *n1 = &s.cluster.members[1];
+        switch (way) {
+        case 0: n1->tags.nofailover = true; break;
+        case 1: (void)strcpy(n1->state, "starting"); break;
+        case 2: s.peers[0].heard_mono_ms = HA_NEVER; break;
+        case 3:
+            s.peers[0].heard_mono_ms = s.now_mono_ms - s.settings.election_timeout_ms - 1;
+            break;
+        case 4: (void)strcpy(s.self.replicas[0].name, "n7"); break;
+        case 5: s.self.replicas[0].lsn = 3999; break;
+        case 6: s.self.lsn = 5001; break;
+        case 7: n1->timeline = 2; break;
+        }
+        nobody_is_possible(&s, "n1", words[way]);
+        const struct ha_member *other = ha_candidate_possible(&s, "", reason);
+        if (way == 6) { /* that one speaks against both */
+            assert_null(other);
+        } else {
+            assert_string_equal(other->name, "n2");
+        }
+    }
+}
+
+/* What does not speak against it. */
+static void a_candidate_need_not_be_more_than_possible(void **state)
+{
+    static struct ha_snapshot s;
+    char reason[HA_REASON_BYTES];
+    (void)state;
+    see_leader(&s);
+    s.peer_count = 0; /* an etcd cluster: nobody is heard from */
+    assert_non_null(ha_candidate_possible(&s, "n1", reason));
+    see_leader(&s);
+    s.settings.check_timeline = false;
+    s.cluster.members[1].timeline = 2;
+    assert_non_null(ha_candidate_possible(&s, "n1", reason));
+    see_leader(&s); /* a standby asks: of others it knows what they published */
+    s.self.role = PG_STANDBY;
+    s.self.replica_count = 0;
+    assert_non_null(ha_candidate_possible(&s, "n1", reason));
+    s.cluster.members[1].lsn = 3999;
+    nobody_is_possible(&s, "n1", "'n1': it lags more than maximum_lag_on_failover");
+    see_leader(&s);
+    s.self.lsn = 0; /* then the published position counts */
+    s.cluster.status_optime = 5001;
+    nobody_is_possible(&s, "n1", "'n1': it lags more than maximum_lag_on_failover");
+}
+
+static void a_candidate_that_is_none_is_refused_with_words(void **state)
+{
+    static struct ha_snapshot s;
+    (void)state;
+    see_leader(&s);
+    nobody_is_possible(&s, "n8", "'n8' is no member");
+    nobody_is_possible(&s, "n0", "there is no other member");
+    (void)strcpy(s.settings.refused, "citus");
+    nobody_is_possible(&s, "n1", "'citus' in the configuration is not served here");
+    see_leader(&s);
+    s.cluster.member_count = 1;
+    nobody_is_possible(&s, "", "there is no other member");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +408,9 @@ int main(void)
         cmocka_unit_test(timeline_is_above_every_number_named),
         cmocka_unit_test(acquisition_names_what_was_counted),
         cmocka_unit_test(switchover_runs_only_with_everything),
+        cmocka_unit_test(whatever_speaks_against_a_candidate_is_said),
+        cmocka_unit_test(a_candidate_need_not_be_more_than_possible),
+        cmocka_unit_test(a_candidate_that_is_none_is_refused_with_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
