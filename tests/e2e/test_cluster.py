@@ -214,6 +214,16 @@ def test_sigterm_stops_postgresql_and_releases_the_key(cluster):
     assert result["direct"] < 3
 
 
+def test_sigterm_before_there_is_a_group_ends_the_agent(make_rig):
+    r = make_rig()
+    node = r.nodes["node1"]
+    node.start_agent()
+    wait_for("it waits for the others", lambda: os.path.exists(node.log) and "waiting for the Raft group" in node.log_text(), 20)
+    node.kill_agent(signal.SIGTERM)
+    wait_for("it is gone, and its fence", lambda: not [e for e in node.processes().values() if "pgquorum" in e], 3)
+    assert "exiting all the same" not in node.log_text()
+
+
 def test_wrong_configuration_is_one_line_and_exit_status_1(make_rig):
     r = make_rig()
     node = r.nodes["node1"]
