@@ -233,7 +233,7 @@ static void on_stop_timer(uv_timer_t *timer)
 {
     struct app *app = timer->data;
     log_error("PostgreSQL could not be stopped or the leader key not be given away in time, "
-              "exiting all the same: the fence ends what is left when the lease runs out");
+              "exiting all the same: the fence ends a primary that is left with its lease");
     close_all(&app->agent, 1);
 }
 
