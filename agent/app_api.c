@@ -393,9 +393,10 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     const struct pg_probe_result *probe = &agent->facts.probe;
     struct api_status *status = api_status_new();
 
-    status->lease_valid_until_ms = s->holding.held ? s->holding.soft_lease_ms : 0;
+    status->lease_valid_until_ms = keeper_serves_until_ms(agent, s);
     status->running = s->self.run == HA_RUN_RUNNING && s->self.probe_fresh;
-    status->writable = status->running && s->self.role == PG_PRIMARY && keeper_may_write(agent);
+    status->writable =
+        status->running && s->self.role == PG_PRIMARY && status->lease_valid_until_ms > 0;
     status->replica = status->running && s->self.role == PG_STANDBY;
     status->was_primary = s->self.role == PG_PRIMARY;
     status->streaming = status->replica && is_streaming(probe);

@@ -4,6 +4,7 @@
  * bytes leave wherever the deadline shrinks, and after the answer wherever it grows. */
 #include "agent/loop/loop.h"
 
+#include "agent/ha/ha_facts.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -22,6 +23,25 @@ bool keeper_may_write(const struct agent *agent)
     return page.epoch.cluster == agent->lease.epoch.cluster &&
            page.epoch.revision == agent->lease.epoch.revision && page.deadline_ms != FENCE_OVER &&
            ha_lease_valid(&agent->lease, agent_lease_ms(agent));
+}
+
+int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapshot *s)
+{
+    struct fence_lease page;
+    struct fence_page *mapped = agent->fence == NULL ? NULL : fence_client_page(agent->fence);
+    if (mapped == NULL || !fence_page_read(mapped, &page) || !fence_lease_armed(&page) ||
+        page.deadline_ms == FENCE_OVER) {
+        return 0;
+    }
+    if (agent->lease.held) {
+        bool same = page.epoch.cluster == agent->lease.epoch.cluster &&
+                    page.epoch.revision == agent->lease.epoch.revision;
+        return same ? agent->lease.soft_ms : 0;
+    }
+    bool given_up = agent->lease.fired.cluster == page.epoch.cluster &&
+                    agent->lease.fired.revision == page.epoch.revision;
+    bool unread = !s->cluster.known || ha_view_is_old(s);
+    return unread && !given_up && !s->fence.fired ? page.soft_ms : 0;
 }
 
 void keeper_page(struct agent *agent)

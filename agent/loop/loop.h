@@ -196,6 +196,11 @@ void keeper_kick(struct agent *agent);
 void keeper_page(struct agent *agent);
 /* Is the page armed for the epoch that we hold, and S not reached? */
 bool keeper_may_write(const struct agent *agent);
+/* Until when (lease clock) a health check may call the running instance the primary; 0 = not at
+ * all. While an agent that has just started has not caught up with the store, that is the page's S:
+ * the instance takes writes until then, and a 503 would make HAProxy cut its clients off though
+ * nothing is wrong. */
+int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapshot *s);
 
 /* --- publish.c -------------------------------------------------------------------------------- */
 int publish_start(struct agent *agent);
