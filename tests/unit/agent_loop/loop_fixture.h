@@ -182,7 +182,7 @@ static bool run_one(int64_t until_ms)
     return true;
 }
 
-static void run_for(int64_t ms)
+static inline void run_for(int64_t ms)
 {
     int64_t until_ms = rig.now_ms + ms;
     for (unsigned i = 0; run_one(until_ms); i++) {
