@@ -82,6 +82,19 @@ static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* The postmaster is gone, some of its children are not, or a fence that is new has not looked for
+ * them yet: they can commit, whoever leads, and no deadline stands for them on a page. So the fence
+ * ends them before anything is asked of the store. One that was adopted is judged first. */
+static bool rule_not_all_gone(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_is_down(s) || s->fence.all_gone || s->fence.adopted) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_IMMEDIATE);
+    ha_plan_because(plan, "processes of the instance may be left");
+    return true;
+}
+
 /* Without a view of the store, or with one of before our time (the store of a restarted agent),
  * nobody can know who leads. A primary goes on until S (the fence sees to it), or, adopted and
  * without a page, for one ttl. */
@@ -174,12 +187,9 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 static const struct ha_rule rules[] = {
-    {"look_first", rule_look_first},
-    {"shutdown", rule_shutdown},
-    {"job_runs", rule_job_runs},
-    {"store_unknown", rule_store_unknown},
-    {"never_announced", rule_never_announced},
-    {"not_ours", rule_not_ours},
-    {"announce", rule_announce},
+    {"look_first", rule_look_first},       {"shutdown", rule_shutdown},
+    {"job_runs", rule_job_runs},           {"not_all_gone", rule_not_all_gone},
+    {"store_unknown", rule_store_unknown}, {"never_announced", rule_never_announced},
+    {"not_ours", rule_not_ours},           {"announce", rule_announce},
 };
 const struct ha_rule_list ha_rules_common = HA_RULE_LIST("common", rules);
