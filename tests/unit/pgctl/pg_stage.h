@@ -1,5 +1,5 @@
-/* A stage for tests with a real PostgreSQL: one directory under /tmp, removed at the end; the tests
- * run as user postgres, on one loop, with nodes that have a fence each. Included by one source. */
+/* A stage for tests with a real PostgreSQL: one directory, removed at the end; the tests run as
+ * user postgres, on one loop, with nodes that have a fence each. Included by one source. */
 #ifndef TESTS_UNIT_PGCTL_PG_STAGE_H
 #define TESTS_UNIT_PGCTL_PG_STAGE_H
 
@@ -8,6 +8,7 @@
 #include "pgctl/fence.h"
 #include "pgctl/pg_instance.h"
 #include "tests/harness/free_port.h"
+#include "tests/harness/process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +25,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -35,7 +37,7 @@
 #define LONG_MS    15000 /* deadline of jobs that are to end well */
 #define SUPER_PASS "zalando"
 
-static char stage_dir[] = "/tmp/pgquorum-pg-XXXXXX";
+static char stage_dir[32];
 
 struct node {
     char name[16];
@@ -92,20 +94,6 @@ static inline void on_tick(uv_timer_t *timer)
             uv_run(&loop, UV_RUN_ONCE);                 \
         }                                               \
     } while (0)
-
-static inline bool pid_lives(pid_t pid)
-{
-    char path[64];
-    char state = 'X';
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return false;
-    }
-    int got = fscanf(file, "%*d %*s %c", &state);
-    fclose(file);
-    return got == 1 && state != 'Z' && state != 'X';
-}
 
 static inline bool file_there(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static inline bool file_there(const char *fmt, ...)
@@ -364,13 +352,20 @@ static inline void node_stop(struct node *node, enum fence_stop_mode mode, int64
     CHECK_RC(&outcome, 0);
 }
 
+/* As good as killed for what is on disk; but the postmaster takes its shared memory along, which
+ * otherwise stays until somebody starts in that directory again. */
+static inline void node_crash(struct node *node)
+{
+    node_stop(node, FENCE_STOP_IMMEDIATE, LONG_MS);
+}
+
 static inline void node_free(struct node *node)
 {
     struct outcome outcome = {0};
     struct error err;
     bool freed = false;
 
-    node_stop(node, FENCE_STOP_IMMEDIATE, 0);
+    node_crash(node);
     instance_free(&node->pg);
     assert_int_equal(fence_client_quit(node->fence, on_fence_done, &outcome, &err), 0);
     outcome_wait(&outcome);
@@ -642,6 +637,17 @@ static inline void stage_sweep(void)
     }
 }
 
+/* In memory, where there is enough and programs may be run from it: a disk that others use makes
+ * the tests slow. */
+static inline bool stage_make(void)
+{
+    struct statvfs fs;
+    bool memory = statvfs("/dev/shm", &fs) == 0 && (fs.f_flag & ST_NOEXEC) == 0 &&
+                  (uint64_t)fs.f_bavail * fs.f_frsize > (uint64_t)2 << 30;
+    snprintf(stage_dir, sizeof stage_dir, "%s/pgquorum-pg-XXXXXX", memory ? "/dev/shm" : "/tmp");
+    return mkdtemp(stage_dir) != NULL && chmod(stage_dir, 0700) == 0;
+}
+
 /* For main. The test's program is the wrapper of the children, too. */
 static inline int stage_main(int argc, char **argv, int (*tests)(void))
 {
@@ -650,7 +656,7 @@ static inline int stage_main(int argc, char **argv, int (*tests)(void))
     const struct passwd *user = getpwnam("postgres");
     char *self = realpath("/proc/self/exe", NULL);
 
-    if (mkdtemp(stage_dir) == NULL || self == NULL || chmod(stage_dir, 0700) != 0) {
+    if (self == NULL || !stage_make()) {
         return 1;
     }
     int rc = run("install -m 0755 '%s' '%s/agent'", self, stage_dir);

@@ -39,8 +39,8 @@ static void standby_restarted_without_its_primary_reports_the_timeline_it_has_re
     node_do(n2, "CREATE TABLE t AS SELECT 1 AS a");
     replay_until(n3, n2);
     assert_int_equal(probed.timeline, 2);
-    node_stop(n2, FENCE_STOP_IMMEDIATE, 0);
-    node_stop(n3, FENCE_STOP_IMMEDIATE, 0);
+    node_crash(n2);
+    node_crash(n3);
 
     node_inspect(n3);
     assert_int_equal(inspected.control.timeline, 1);

@@ -114,7 +114,7 @@ static struct diverged diverge(enum fence_stop_mode stop_old)
     CHECK_RC(&outcome, 0);
     node_do(pair.old, "CREATE TABLE lost AS SELECT 1 AS a");
     node_do(pair.new, "CREATE TABLE kept AS SELECT 2 AS a");
-    node_stop(pair.old, stop_old, stop_old == FENCE_STOP_IMMEDIATE ? 0 : LONG_MS);
+    node_stop(pair.old, stop_old, LONG_MS);
     return pair;
 }
 

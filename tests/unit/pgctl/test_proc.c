@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "pgctl/proc/pg_child.h"
 #include "pgctl/proc/pg_files.h"
+#include "tests/harness/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,20 +45,6 @@ static void put(const char *name, const char *text)
 static bool there(const char *name)
 {
     return access(in_dir(name), F_OK) == 0;
-}
-
-static bool pid_lives(pid_t pid)
-{
-    char path[64];
-    char state = 'X';
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return false;
-    }
-    int got = fscanf(file, "%*d %*s %c", &state);
-    fclose(file);
-    return got == 1 && state != 'Z' && state != 'X';
 }
 
 static void wait_dead(pid_t pid)
