@@ -197,7 +197,7 @@ struct pg_peer_facts {
     enum pg_role role;
     int server_version;
     uint64_t system_identifier;
-    uint32_t timeline;
+    uint32_t timeline; /* standby: of its last restartpoint, it may be on a later one */
     uint32_t
         control_timeline; /* smaller than `timeline`: pg_rewind has to wait for its checkpoint */
     uint64_t lsn;         /* primary: current; standby: max(received, replayed) */
