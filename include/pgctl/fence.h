@@ -189,7 +189,9 @@ const struct fence_status *fence_client_status(const struct fence_client *client
 /* False from FENCE_EVENT_LOST on: every request fails with ERR_CLOSED. */
 bool fence_client_connected(const struct fence_client *client);
 
-/* Refused (ERR_REFUSED) if the page names an epoch that is over, ERR_BUSY while a process of the
+/* Refused (ERR_REFUSED) if the page names an epoch that is over, or another one than now: a start
+ * that is carried out late (the fence was stopped, and the agent has gone on without an answer) may
+ * not run under a page that was written for something else. ERR_BUSY while a process of the
  * instance is left (fence_client_kill ends those). ERR_IO: fork or exec failed; `err` has the
  * reason. */
 int fence_client_start(struct fence_client *client, const struct fence_start *start,

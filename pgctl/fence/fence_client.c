@@ -294,6 +294,11 @@ int fence_client_start(struct fence_client *client, const struct fence_start *st
                          FENCE_ARGS_MAX, FENCE_ENV_MAX);
     }
     ASSERT(argc > 0 && start->data_dir[0] == '/');
+    struct fence_lease page = fence_lease_standby();
+    if (client->page != NULL) {
+        (void)fence_page_read(client->page, &page);
+    }
+    request.epoch = page.epoch;
     request.argc = argc;
     request.envc = envc;
     return client_send(client, &request, done, arg, err);

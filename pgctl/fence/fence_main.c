@@ -267,6 +267,9 @@ static void on_start(struct fence_request *request)
 {
     if (fence_epoch_over(&fence.state, fence.lease.epoch)) {
         answer(request->id, ERR_REFUSED, "the epoch on the page is over");
+    } else if (!fence_epoch_equal(request->epoch, fence.lease.epoch)) {
+        answer(request->id, ERR_REFUSED,
+               "the page says another epoch than when this was asked for");
     } else if (fence.quitting) {
         answer(request->id, ERR_REFUSED, "the fence is about to exit");
     } else if (fence.instance.postmaster > 0 || fence.phase == PHASE_KILLING ||

@@ -102,6 +102,8 @@ size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fenc
         for (size_t i = 0; i < request->envc; i++) {
             put_text(&cursor, request->env[i]);
         }
+        put_int(&cursor, request->epoch.cluster, 8);
+        put_int(&cursor, (uint64_t)request->epoch.revision, 8);
         break;
     case FENCE_TYPE_STOP:
         put_int(&cursor, (uint64_t)request->stop_mode, 1);
@@ -136,6 +138,8 @@ static void take_start(struct cursor *cursor, struct fence_request *request)
     for (size_t i = 0; i < request->envc; i++) {
         request->env[i] = take_text(cursor);
     }
+    request->epoch.cluster = take_int(cursor, 8);
+    request->epoch.revision = (int64_t)take_int(cursor, 8);
 }
 
 static void take_stop(struct cursor *cursor, struct fence_request *request)

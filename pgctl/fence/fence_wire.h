@@ -35,6 +35,7 @@ struct fence_request {
     enum fence_type type;
     uint32_t id;
     enum fence_kill_way kill_way;
+    struct fence_epoch epoch; /* of a start: what the page said when it was asked for */
     enum fence_stop_mode stop_mode;
     int64_t kill_at_ms;
     const char *data_dir;

@@ -265,6 +265,7 @@ static struct fence_request start_request(void)
                                     .kill_way = FENCE_KILL_LOOP,
                                     .data_dir = "/data/pg",
                                     .log_path = "",
+                                    .epoch = {.cluster = 10, .revision = 11},
                                     .argc = 3,
                                     .envc = 1};
     static char argv[3][16] = {"/bin/postgres", "-D", "/data/pg"};
@@ -323,6 +324,7 @@ static void messages_come_back_as_they_were(void **state)
     assert_true(fence_wire_get_request(bytes, len, &got));
     assert_int_equal(got.id, 7);
     assert_int_equal(got.kill_way, FENCE_KILL_LOOP);
+    assert_true(fence_epoch_equal(got.epoch, start.epoch));
     assert_int_equal(got.argc, 3);
     assert_string_equal(got.argv[2], "/data/pg");
     assert_null(got.argv[3]);

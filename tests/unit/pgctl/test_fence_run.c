@@ -486,6 +486,29 @@ static void late_write_after_the_fire_starts_nothing(void **state)
     agent_end(agent);
 }
 
+/* The fence is stopped while a start is on its way to it, and the agent gives the epoch up. */
+static void start_that_comes_late_does_not_run_under_another_page(void **state)
+{
+    struct agent *agent = agent_new();
+    struct fence_lease standby = fence_lease_standby();
+    struct error err;
+    pid_t fence = fence_client_status(agent->client)->fence_pid;
+    const char *argv[] = {PG_BIN "/postgres", "-D", data_dir, NULL};
+    const char *env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", NULL};
+    struct fence_start start = {
+        .data_dir = data_dir, .argv = argv, .env = env, .kill_way = way_of(state)};
+
+    agent_arm(agent, 5, 60000, 60000);
+    kill(fence, SIGSTOP);
+    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
+    fence_page_write(fence_client_page(agent->client), &standby);
+    kill(fence, SIGCONT);
+    assert_int_equal(agent_answer(agent), ERR_REFUSED);
+    assert_int_equal(fence_client_status(agent->client)->starts, 0);
+    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    agent_end(agent);
+}
+
 /* --- once each -------------------------------------------------------------------------------- */
 
 static void start_that_cannot_work_says_why(void **state)
@@ -667,6 +690,7 @@ static int all_tests(void)
         BOTH(dead_postmaster_is_followed_by_its_busy_backends),
         BOTH(stopped_postmaster_and_a_stop_that_takes_too_long_are_killed),
         BOTH(late_write_after_the_fire_starts_nothing),
+        BOTH(start_that_comes_late_does_not_run_under_another_page),
         cmocka_unit_test(start_that_cannot_work_says_why),
         cmocka_unit_test(second_start_and_early_quit_are_refused),
         cmocka_unit_test(freed_client_ends_its_requests_as_canceled),
