@@ -218,10 +218,13 @@ static void step(int64_t now_ms)
         kill_begin(now_ms);
     }
     bool killing = fence.phase == PHASE_KILLING;
+    /* A fork of the postmaster that was under way when it was stopped may show up as long as it
+     * lives: only a look without it counts. */
+    bool headless = fence.instance.postmaster == 0;
     size_t left = killing ? fence_kill_round(&fence.instance) : fence_count(&fence.instance);
     reap(now_ms);
     now_ms = fence_lease_now_ms();
-    if (left == 0 && fence.instance.postmaster == 0) {
+    if (left == 0 && headless) {
         gone(now_ms);
         return;
     }
