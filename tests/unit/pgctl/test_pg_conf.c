@@ -156,6 +156,39 @@ static void recovery_settings_are_the_upstream_and_what_users_add(void **state)
     mem_free(text);
 }
 
+/* All that is written without a user's wish. Each name is one that every version from 13 to 17
+ * knows: with an unknown one a postmaster does not start. A new name has to be looked up in all of
+ * them. */
+static void only_settings_that_every_version_knows_are_written(void **state)
+{
+    static const char *const known[] = {
+        "cluster_name", "hot_standby", "listen_addresses", "max_connections",
+        "max_locks_per_transaction", "max_prepared_transactions", "max_replication_slots",
+        "max_wal_senders", "max_worker_processes", "port", "track_commit_timestamp",
+        "wal_keep_size", "wal_level", "wal_log_hints", "wal_retrieve_retry_interval",
+        /* recovery */
+        "primary_conninfo", "primary_slot_name", "recovery_target_timeline", "recovery_target",
+        "recovery_target_lsn", "recovery_target_name", "recovery_target_time",
+        "recovery_target_xid"};
+    struct pg_conf conf = plain_conf();
+    (void)state;
+    char *text = conf_text(&conf);
+    size_t count = 0;
+    char *rest = text;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        char *equals = strstr(line, " = ");
+        if (line[0] == '#' || equals == NULL) {
+            continue;
+        }
+        *equals = '\0';
+        assert_in_range(count, 0, sizeof known / sizeof known[0] - 1);
+        assert_string_equal(line, known[count]);
+        count++;
+    }
+    assert_int_equal(count, sizeof known / sizeof known[0]);
+    mem_free(text);
+}
+
 /* As many as the check lets through; one more is refused by name of the limit. */
 static void the_largest_number_of_settings_is_written_whole(void **state)
 {
@@ -648,6 +681,7 @@ int main(void)
         cmocka_unit_test(a_users_retry_interval_beats_our_default),
         cmocka_unit_test(what_is_ours_is_not_taken_from_users),
         cmocka_unit_test(recovery_settings_are_the_upstream_and_what_users_add),
+        cmocka_unit_test(only_settings_that_every_version_knows_are_written),
         cmocka_unit_test(the_largest_number_of_settings_is_written_whole),
         cmocka_unit_test(a_long_value_is_not_cut),
         cmocka_unit_test(a_name_is_one_word_or_two_with_a_dot),
