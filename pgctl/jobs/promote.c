@@ -50,10 +50,9 @@ struct promote_data {
     int64_t signaled_ms;
 };
 
-/* A standby's timeline as SQL tells it is a lower bound (pg_answers.c), which does here: the number
- * wanted is above every exact position that was reported, the file of the timeline it is on is in
- * pg_wal and so refuses that number and is never written over, and numbers in between that are
- * filled in need not be. */
+/* A standby's timeline as SQL tells it is a lower bound (pg_answers.c). That does here: the number
+ * wanted is above every exact position that was reported, and should it be the present one, its
+ * history file is in pg_wal and refuses it. Such a file is never written over. */
 static const char ask_sql[] =
     "SELECT r.rec, CASE WHEN r.rec THEN greatest(w.received_tli, m.min_recovery_end_timeline, "
     "c.timeline_id)::bigint"

@@ -14,6 +14,25 @@ static void replay_until(struct node *standby, const struct node *primary)
     PROBE_UNTIL(standby, probed.replay_lsn >= ((uint64_t)high << 32 | low));
 }
 
+#define WALSENDERS_MAX 64
+
+static int take_walsenders(const struct node *node, PGconn **ret_conns)
+{
+    char *conninfo = mem_printf("host=127.0.0.1 port=%u user=replicator password=rep-pass"
+                                " replication=true",
+                                node->port);
+    char value[64];
+    node_sql(node, "SHOW max_wal_senders", value, sizeof value);
+    int count = atoi(value);
+    assert_in_range(count, 1, WALSENDERS_MAX);
+    for (int i = 0; i < count; i++) {
+        ret_conns[i] = PQconnectdb(conninfo);
+        assert_int_equal(PQstatus(ret_conns[i]), CONNECTION_OK);
+    }
+    mem_free(conninfo);
+    return count;
+}
+
 /* n3 has replayed a switch to timeline 2, and its control file knows nothing of it: no restartpoint
  * and no page was written since. n1 and n2, which know, are gone. */
 static void standby_restarted_without_its_primary_reports_the_timeline_it_has_replayed(void **state)
@@ -46,6 +65,22 @@ static void standby_restarted_without_its_primary_reports_the_timeline_it_has_re
     assert_int_equal(inspected.control.timeline, 1);
     assert_int_equal(inspected.control.min_recovery_timeline, 1);
     node_start_well(n3, PG_START_STANDBY, NULL);
+
+    /* Where no walsender is let in, there is a lower bound, and no position. */
+    PGconn *walsenders[WALSENDERS_MAX];
+    int taken = take_walsenders(n3, walsenders);
+    WAIT_FOR((node_sql(n3,
+                       "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'startup' AND"
+                       " wait_event = 'RecoveryRetrieveRetryInterval'",
+                       value, sizeof value),
+              value[0] != '0'));
+    assert_int_equal(node_probe(n3), 0);
+    assert_int_equal(probed.timeline, 1);
+    assert_false(probed.timeline_exact || probed.local_wal_replayed);
+    while (taken > 0) {
+        PQfinish(walsenders[--taken]);
+    }
+
     PROBE_UNTIL(n3, probed.local_wal_replayed || probed.timeline != 2);
     assert_true(probed.timeline_exact);
     assert_int_equal(probed.timeline, 2);
