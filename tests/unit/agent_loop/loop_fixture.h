@@ -69,6 +69,7 @@ struct rig {
     int exits;
     bool promote_sent;
     struct fence_lease page_at_release;
+    struct fence_lease page_at_renewal;
 };
 
 static struct rig rig;
@@ -580,6 +581,7 @@ static int dcs_renew(struct dcs *dcs, int64_t epoch, int64_t ttl_ms, int64_t tim
     (void)epoch;
     (void)ttl_ms;
     (void)timeout_ms;
+    rig.page_at_renewal = page_now();
     return ask_dcs(done, arg, err, "renew");
 }
 
