@@ -43,6 +43,8 @@ static void read_control(struct pg_task *task, struct pg_look *look)
     int rc = task->rc;
 
     if (rc == 0) {
+        /* From 17 on the warning that the file is damaged goes to standard error. */
+        buf_put_span(&task->out, buf_span(&task->errors));
         rc = pg_controldata_parse(buf_span(&task->out), &found->control, &err);
     } else {
         err = task->err;

@@ -135,6 +135,28 @@ static void follow_after_rewind(const struct diverged *pair)
     assert_string_equal(value, "t");
 }
 
+static void damaged_control_file_is_seen_wherever_the_warning_is_printed(void **state)
+{
+    (void)state;
+    static const char *const streams[] = {"", " >&2"}; /* until 16, from 17 on */
+
+    struct node *node = node_of_template("n1");
+    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+        char *script = mem_printf(PG_BIN "/pg_controldata \"$@\" || exit\n"
+                                         "echo 'pg_controldata: warning: calculated CRC checksum "
+                                         "does not match value stored in control file'%s",
+                                  streams[i]);
+        node_program(node, "pg_controldata", script);
+        mem_free(script);
+        expect_dir(node, PG_DIR_BROKEN, PG_UNFINISHED_NONE);
+        assert_non_null(strstr(inspected.reason, "CRC"));
+    }
+    node_program_back(node, "pg_controldata");
+    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
+    node_free(node);
+}
+
 static void old_primary_that_crashed_is_rewound_and_follows(void **state)
 {
     (void)state;
@@ -740,6 +762,7 @@ static int all_tests(void)
     const struct CMUnitTest tests[] = {
         ON_STAGE(bootstrap_makes_the_cluster_of_the_document),
         ON_STAGE(standby_streams_through_its_slot_and_is_promoted_to_the_number_asked_for),
+        ON_STAGE(damaged_control_file_is_seen_wherever_the_warning_is_printed),
         ON_STAGE(old_primary_that_crashed_is_rewound_and_follows),
         ON_STAGE(rewind_that_is_impossible_says_why_and_leaves_the_directory),
         ON_STAGE(rewind_without_its_source_leaves_the_directory),
