@@ -355,6 +355,12 @@ static int64_t days_of(int year, int month, int day)
     return era_days + (m * 153 + 2) / 5 + day - 1 - 719468;
 }
 
+static bool is_date(int year, int month, int day)
+{
+    int64_t next = month == 12 ? days_of(year + 1, 1, 1) : days_of(year, month + 1, 1);
+    return day >= 1 && days_of(year, month, day) < next;
+}
+
 /* Exactly `digits` digits, no more than `max`; *at moves behind them. */
 static bool take_number(const char **at, int digits, int max, int *ret_number)
 {
@@ -413,7 +419,7 @@ bool ha_time_parse(const char *text, int64_t *ret_wall_ms)
     bool date = take_number(&text, 4, 9999, &year) && take_char(&text, '-') &&
                 take_number(&text, 2, 12, &month) && take_char(&text, '-') &&
                 take_number(&text, 2, 31, &day);
-    if (!date || year < 1970 || month < 1 || day < 1 ||
+    if (!date || year < 1970 || month < 1 || !is_date(year, month, day) ||
         (!take_char(&text, 'T') && !take_char(&text, ' '))) {
         return false;
     }
