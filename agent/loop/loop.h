@@ -83,7 +83,6 @@ struct loop_facts {
     int64_t unlocked_since_mono_ms;
     struct ha_peer peers[HA_MEMBERS_MAX];
     size_t peer_count;
-    int64_t suspended_ms; /* bracket of the lease clock at the last look */
 };
 
 struct loop_seen_member { /* for member_slots_ttl */
