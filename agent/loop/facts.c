@@ -76,7 +76,11 @@ static void fill_position(const struct agent *agent, struct ha_self *self)
         return;
     }
     if (facts->run == HA_RUN_STARTING) {
-        self->role = facts->started_as == PG_START_PRIMARY ? PG_PRIMARY : PG_STANDBY;
+        /* Started by this run, or by an earlier one. */
+        bool standby = facts->upstream.known
+                           ? facts->started_as == PG_START_STANDBY
+                           : facts->inspection.standby_signal || facts->inspection.recovery_signal;
+        self->role = standby ? PG_STANDBY : PG_PRIMARY;
         return;
     }
     self->role = PG_ROLE_UNKNOWN;
@@ -148,8 +152,8 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
         fence->fired = page.epoch.revision != 0 && (fence_epoch_equal(status->fired, page.epoch) ||
                                                     fence_epoch_equal(status->stopped, page.epoch));
     }
-    fence->all_gone = !status->running && !status->killing &&
-                      (status->all_gone || status->starts == 0) &&
+    /* A fence that has just started knows of nothing: what its predecessor had started may live. */
+    fence->all_gone = !status->running && !status->killing && status->all_gone &&
                       !(agent->facts.inspected && agent->facts.inspection.running);
     fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;
 }

@@ -128,12 +128,7 @@ static bool is_over(const struct pg_task *task, const struct stop_data *data)
     if (status == NULL) {
         return data->pid == 0;
     }
-    if (data->killed) {
-        return status->all_gone && !status->running && !status->killing;
-    }
-    bool fence_done = !status->running && !status->killing &&
-                      (status->starts == 0 || status->all_gone || !status->exited);
-    return fence_done && data->pid == 0;
+    return status->all_gone && !status->running && !status->killing && data->pid == 0;
 }
 
 static void wait_or_end(struct pg_task *task, struct stop_data *data)
@@ -151,12 +146,22 @@ static void wait_or_end(struct pg_task *task, struct stop_data *data)
     }
 }
 
+/* A fence that is new: its predecessor died, and took the postmaster along, but not a backend that
+ * computes and may commit yet. Nobody else can tell whether there is one. */
+static bool fence_has_not_looked(const struct pg_task *task)
+{
+    const struct fence_status *status = fence_of(task);
+    return status != NULL && status->starts == 0 && !status->all_gone;
+}
+
 static void looked(struct pg_task *task, struct stop_data *data)
 {
     if (data->kill_ms != 0 || data->killed) { /* asked already: this look was for the pid file */
         wait_or_end(task, data);
     } else if (data->pid == 0 && data->stop.kill_after_ms > 0 && is_over(task, data)) {
         pg_task_end(task);
+    } else if (data->pid == 0 && fence_has_not_looked(task)) {
+        kill_all(task, data);
     } else if (data->stop.checkpoint && data->stop.mode == FENCE_STOP_FAST &&
                data->stop.kill_after_ms > 0) {
         task->state = STOP_CONNECTED;

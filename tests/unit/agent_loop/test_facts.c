@@ -213,6 +213,27 @@ static void going_down_without_an_order_is_a_crash_and_with_one_a_stop(void **st
     rig_free();
 }
 
+/* The agent was restarted, and the instance does not answer yet: its directory tells what it is. */
+static void an_instance_of_an_earlier_run_is_what_its_directory_says(void **state)
+{
+    (void)state;
+    for (int standby = 0; standby <= 1; standby++) {
+        struct pg_inspection found = {
+            .kind = PG_DIR_VALID, .running = true, .standby_signal = standby == 1};
+        rig_init();
+        rig.fence.running = true;
+        rig.fence.starts = 1;
+        rig.fence.all_gone = false;
+        rig.agent.facts.ever_ran = true;
+        observe_run(&rig.agent);
+        run_for(0);
+        answer_inspect(&found);
+        assert_int_equal(look()->self.run, HA_RUN_STARTING);
+        assert_int_equal(look()->self.role, standby == 1 ? PG_STANDBY : PG_PRIMARY);
+        rig_free();
+    }
+}
+
 static void the_fence_tells_whether_anything_is_left(void **state)
 {
     (void)state;
@@ -352,6 +373,7 @@ int main(void)
         cmocka_unit_test(only_the_directory_of_the_note_is_unannounced),
         cmocka_unit_test(a_look_at_the_directory_that_fails_is_repeated),
         cmocka_unit_test(going_down_without_an_order_is_a_crash_and_with_one_a_stop),
+        cmocka_unit_test(an_instance_of_an_earlier_run_is_what_its_directory_says),
         cmocka_unit_test(the_fence_tells_whether_anything_is_left),
         cmocka_unit_test(the_page_is_told_as_it_stands),
         cmocka_unit_test(the_leader_key_is_missed_from_when_it_was_seen_missing),

@@ -1,0 +1,80 @@
+/* What a fence that died has left behind: the kernel takes the postmaster along, and a backend that
+ * computes notices nothing. It can commit until somebody ends it. */
+#include "tests/unit/pgctl/pg_stage.h"
+
+static pid_t busy_backend(const struct node *node, PGconn **ret_conn)
+{
+    char *conninfo = mem_printf(
+        "host=127.0.0.1 port=%u user=postgres password=" SUPER_PASS " dbname=postgres", node->port);
+    PGconn *conn = PQconnectdb(conninfo);
+    mem_free(conninfo);
+    assert_int_equal(PQstatus(conn), CONNECTION_OK);
+    assert_int_equal(PQsendQuery(conn, "do $$ begin loop end loop; end $$"), 1);
+    *ret_conn = conn;
+    pid_t pid = PQbackendPID(conn);
+    char *sql = mem_printf("SELECT state FROM pg_stat_activity WHERE pid = %d", (int)pid);
+    char value[64] = "";
+    WAIT_FOR((node_sql(node, sql, value, sizeof value), strcmp(value, "active") == 0));
+    mem_free(sql);
+    return pid;
+}
+
+/* The next agent's part: a fence that has started nothing and knows of nothing. */
+static void fence_replace(struct node *node)
+{
+    bool freed = false;
+    fence_client_free(node->fence, on_freed, &freed);
+    WAIT_FOR(freed);
+    node_connect_fence(node);
+    node_agent(node, true);
+}
+
+static void stop_ends_what_a_dead_fence_has_left(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    PGconn *conn = NULL;
+    pid_t backend = busy_backend(node, &conn);
+    pid_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+
+    kill(fence_client_status(node->fence)->fence_pid, SIGKILL);
+    WAIT_FOR(!fence_client_connected(node->fence) && !pid_lives(postmaster));
+    assert_true(pid_lives(backend));
+    fence_replace(node);
+    assert_int_equal(fence_client_status(node->fence)->starts, 0);
+    assert_false(fence_client_status(node->fence)->all_gone);
+
+    node_stop(node, FENCE_STOP_IMMEDIATE, LONG_MS / 2);
+    assert_false(pid_lives(backend));
+    assert_true(fence_client_status(node->fence)->all_gone);
+    PQfinish(conn);
+    node_free(node);
+}
+
+/* The same for a node on which nothing ever ran: the answer is there at once. */
+static void stop_with_nothing_to_stop_says_that_all_are_gone(void **state)
+{
+    (void)state;
+    struct node *node = node_new("n1");
+    assert_false(fence_client_status(node->fence)->all_gone);
+    node_stop(node, FENCE_STOP_IMMEDIATE, LONG_MS / 2);
+    assert_true(fence_client_status(node->fence)->all_gone);
+    node_free(node);
+}
+
+static int all_tests(void)
+{
+/* clang-format off */
+#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
+    /* clang-format on */
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(stop_ends_what_a_dead_fence_has_left),
+        ON_STAGE(stop_with_nothing_to_stop_says_that_all_are_gone),
+    };
+    return cmocka_run_group_tests(tests, stage_template, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(argc, argv, all_tests);
+}
