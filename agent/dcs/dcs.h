@@ -85,6 +85,10 @@ struct dcs_ops {
     /* Deletes the leader key if it still has `epoch`. `status` (may be NULL) is written with it. */
     int (*release)(struct dcs *dcs, int64_t epoch, const char *status, int64_t timeout_ms,
                    dcs_done done, void *arg, struct error *err);
+    /* `status`, if the leader key still has `epoch`: one that comes late must not take the place of
+     * the position that a release has left, which a switchover goes by. */
+    int (*put_status)(struct dcs *dcs, int64_t epoch, const char *status, int64_t timeout_ms,
+                      dcs_done done, void *arg, struct error *err);
     /* compare: DCS_ANY, DCS_ABSENT or the mod revision it must have. */
     int (*put)(struct dcs *dcs, const char *key, const char *value, int64_t compare,
                int64_t timeout_ms, dcs_done done, void *arg, struct error *err);

@@ -478,6 +478,20 @@ static int dcs_raft_release(struct dcs *base, int64_t epoch, const char *status,
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
+static int dcs_raft_put_status(struct dcs *base, int64_t epoch, const char *status,
+                               int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct txn txn = {.base = dcs->base};
+    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
+    txn_put(&txn, "status", status, 0);
+    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+}
+
 /* --- other keys ------------------------------------------------------------------------------- */
 
 static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare,
@@ -663,6 +677,7 @@ static const struct dcs_ops dcs_raft_ops = {.withdraw = dcs_raft_withdraw,
                                             .acquire = dcs_raft_acquire,
                                             .renew = dcs_raft_renew,
                                             .release = dcs_raft_release,
+                                            .put_status = dcs_raft_put_status,
                                             .put = dcs_raft_put,
                                             .remove = dcs_raft_remove,
                                             .put_member = dcs_raft_put_member,

@@ -171,8 +171,8 @@ static int do_write_status(struct agent *agent, const struct ha_action *action, 
     if (value == NULL) {
         return 0;
     }
-    int rc = agent->dcs->ops->put(agent->dcs, "status", value, DCS_ANY, LOOP_DCS_MS, on_status,
-                                  agent, err);
+    int rc = agent->dcs->ops->put_status(agent->dcs, agent->lease.epoch.revision, value,
+                                         LOOP_DCS_MS, on_status, agent, err);
     mem_free(value);
     return rc;
 }
@@ -339,6 +339,12 @@ static void on_released(void *arg, const struct dcs_result *result, const struct
 static int do_release(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     char *status = action->lsn == 0 ? NULL : publish_status_value(agent, action->lsn, true);
+    /* Once sent it may be applied at any later time, whatever its answer is: nothing is done in
+     * this epoch any more, also where a standby goes on running and the page cannot say that it is
+     * over.
+     */
+    ha_lease_fired(&agent->lease, action->epoch);
+    keeper_kick(agent);
     int rc = agent->dcs->ops->release(agent->dcs, action->epoch.revision, status, LOOP_DCS_MS,
                                       on_released, agent, err);
     mem_free(status);

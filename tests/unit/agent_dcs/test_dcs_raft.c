@@ -354,6 +354,31 @@ static void a_release_ends_this_epoch_and_no_other(void **state)
     assert_int_equal(acquire(&how, &epoch), 0);
 }
 
+static int put_status(int64_t epoch, const char *value)
+{
+    struct outcome outcome = {0};
+    return finish(dcs->ops->put_status(dcs, epoch, value, 3000, on_done, &outcome, NULL), &outcome);
+}
+
+/* Sent before the release, applied after it: the release's position stays. */
+static void a_status_that_comes_late_does_not_replace_that_of_the_release(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = 30000};
+    assert_int_equal(acquire(&how, &epoch), 0);
+    assert_int_equal(put_status(epoch, "{\"optime\":5}"), 0);
+    struct outcome outcome = {0};
+    assert_int_equal(
+        finish(dcs->ops->release(dcs, epoch, "{\"optime\":9}", 3000, on_done, &outcome, NULL),
+               &outcome),
+        0);
+    assert_int_equal(put_status(epoch, "{\"optime\":6}"), ERR_CONFLICT);
+    struct dcs_view *view = read_view();
+    assert_string_equal(dcs_view_get(view, "status")->value, "{\"optime\":9}");
+    dcs_view_unref(view);
+}
+
 static int put_member(const char *value)
 {
     struct outcome outcome = {0};
@@ -506,6 +531,7 @@ int main(void)
         WITH_MEMBER(a_renewed_lease_lives_and_one_that_is_not_ends),
         WITH_MEMBER(a_renewal_with_an_older_stamp_is_refused),
         WITH_MEMBER(a_release_ends_this_epoch_and_no_other),
+        WITH_MEMBER(a_status_that_comes_late_does_not_replace_that_of_the_release),
         WITH_MEMBER(a_member_key_lives_while_it_is_put_and_ends_with_its_lease),
         WITH_MEMBER(two_member_puts_at_once_both_arrive),
         WITH_MEMBER(a_change_that_view_showed_first_is_told_all_the_same),

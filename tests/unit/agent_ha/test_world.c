@@ -245,6 +245,7 @@ static int execute_store(struct node *node, const struct ha_action *action)
         node->acquiring = true;
         break;
     case HA_RELEASE:
+        ha_lease_fired(&node->lease, action->epoch);
         i = send_request(node, OP_RELEASE);
         requests[i].epoch = action->epoch.revision;
         if (action->lsn != 0) {

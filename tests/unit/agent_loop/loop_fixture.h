@@ -597,6 +597,16 @@ static int dcs_release(struct dcs *dcs, int64_t epoch, const char *status, int64
     return ask_dcs(done, arg, err, text);
 }
 
+static int dcs_put_status(struct dcs *dcs, int64_t epoch, const char *status, int64_t timeout_ms,
+                          dcs_done done, void *arg, struct error *err)
+{
+    (void)dcs;
+    (void)status;
+    (void)timeout_ms;
+    assert_int_equal(epoch, rig.agent.lease.epoch.revision);
+    return ask_dcs(done, arg, err, "put status");
+}
+
 static int dcs_put_member(struct dcs *dcs, const char *name, const char *value, int64_t ttl_ms,
                           int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
 {
@@ -624,6 +634,7 @@ static const struct dcs_ops rig_dcs_ops = {.view = dcs_view_of,
                                            .acquire = dcs_acquire_key,
                                            .renew = dcs_renew,
                                            .release = dcs_release,
+                                           .put_status = dcs_put_status,
                                            .put = dcs_put,
                                            .put_member = dcs_put_member,
                                            .withdraw = dcs_withdraw};

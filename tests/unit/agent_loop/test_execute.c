@@ -392,6 +392,25 @@ static void a_release_without_an_answer_keeps_the_lease_in_mind(void **state)
     rig_free();
 }
 
+/* A standby that won and does not use it: no page says over, it goes on running. The release may be
+ * applied at any later time, so this epoch is never promoted in. */
+static void a_release_that_may_come_late_ends_the_epoch_when_it_is_sent(void **state)
+{
+    (void)state;
+    settle();
+    arms();
+    assert_true(ha_lease_valid(&rig.agent.lease, rig.now_ms));
+    plan_begin("replica", "giving the key away");
+    plan_add(HA_DISARM);
+    plan_add(HA_RELEASE)->epoch = EPOCH;
+    carry_out();
+    answer("release", ERR_UNKNOWN);
+    assert_false(ha_lease_valid(&rig.agent.lease, rig.now_ms));
+    assert_false(rig.agent.lease.held);
+    assert_false(ha_lease_resume(&rig.agent.lease, EPOCH, 0, 0, rig.now_ms));
+    rig_free();
+}
+
 /* --- twice ------------------------------------------------------------------------------------ */
 
 /* After a crash the next decision may ask for the same again. */
@@ -508,6 +527,7 @@ int main(void)
         cmocka_unit_test(an_acquisition_that_is_answered_too_late_gives_nothing),
         cmocka_unit_test(the_page_says_over_before_the_release_is_sent),
         cmocka_unit_test(a_release_without_an_answer_keeps_the_lease_in_mind),
+        cmocka_unit_test(a_release_that_may_come_late_ends_the_epoch_when_it_is_sent),
         cmocka_unit_test(what_was_done_may_be_done_again),
         cmocka_unit_test(a_plan_that_was_cut_off_anywhere_goes_through_after_a_restart),
         cmocka_unit_test(an_epoch_that_is_over_is_not_taken_up_again),
