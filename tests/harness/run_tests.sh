@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs cmocka programs, some at a time (most of them wait most of the time), and adds their tests up.
+# Runs cmocka programs, one after the other or TEST_JOBS= at a time, and adds their tests up.
 # Usage: run_tests.sh BUILD NAME PROGRAM...; leaves the counts in BUILD/counts.NAME as "passed failed skipped".
-# The exit status is 0 only if none failed. TEST_JOBS= how many at a time.
+# The exit status is 0 only if none failed.
 set -u
 
 one() { # BUILD/logs.NAME, program: what it said goes to a log beside its counts
@@ -38,7 +38,7 @@ logs=$build/logs.$name
 rm -rf "$logs"
 mkdir -p "$logs"
 # The rooms whose tests take long come last in the alphabet.
-printf '%s\n' "$@" | sort -r | xargs -n 1 -P "${TEST_JOBS:-4}" "$0" --one "$logs"
+printf '%s\n' "$@" | sort -r | xargs -n 1 -P "${TEST_JOBS:-1}" "$0" --one "$logs"
 failed=$(($# - $(ls "$logs" | grep -c '\.counts$'))) # a program without counts was not run to its end
 cat "$logs"/*.counts | awk -v failed="$failed" -v ci="${CI:-}" '
     {p += $1; f += $2; s += $3}
