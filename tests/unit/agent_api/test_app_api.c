@@ -152,13 +152,18 @@ static void apply_now(void *arg)
     done(put->arg, &result, &err);
 }
 
-static void apply(size_t index)
+static void puts_wait(size_t count)
 {
     (void)pthread_mutex_lock(&rig.lock);
-    while (store.put_count <= index) {
+    while (store.put_count < count) {
         rig_wait();
     }
     (void)pthread_mutex_unlock(&rig.lock);
+}
+
+static void apply(size_t index)
+{
+    puts_wait(index + 1);
     rig_call(apply_now, &index);
 }
 
@@ -404,6 +409,7 @@ static void of_two_patches_of_one_revision_one_wins(void **state)
     (void)state;
     int first = rig_post("PATCH /config", "{\"ttl\": 40}");
     int second = rig_post("PATCH /config", "{\"ttl\": 50}");
+    puts_wait(2); /* both were made of the same revision */
     apply(0);
     apply(1);
     const char *won = strstr(store.puts[0].value, "\"ttl\":40") != NULL ? "40" : "50";
