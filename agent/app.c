@@ -52,43 +52,6 @@ struct app {
     struct dynamic_parameters parameters;
 };
 
-int64_t agent_mono_ms(const struct agent *agent)
-{
-    return clock_mono_ms(agent->clock);
-}
-
-int64_t agent_lease_ms(const struct agent *agent)
-{
-    return clock_lease_ms(agent->clock);
-}
-
-bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port)
-{
-    enum { POSTGRES_PORT = 5432 };
-    const char *start = strstr(conn_url, "://");
-    struct config_address address;
-    struct error err;
-    char authority[PG_HOST_BYTES];
-
-    if (start == NULL) {
-        return false;
-    }
-    size_t len = strcspn(start + 3, "/?");
-    if (len == 0 || len >= sizeof authority) {
-        return false;
-    }
-    memcpy(authority, start + 3, len);
-    authority[len] = '\0';
-    if (config_address_parse(authority, false, POSTGRES_PORT, &address, &err) != 0) {
-        return false;
-    }
-    (void)snprintf(ret_host, PG_HOST_BYTES, "%s", address.host);
-    *ret_port = address.port;
-    mem_free((void *)(uintptr_t)address.text);
-    mem_free((void *)(uintptr_t)address.host);
-    return true;
-}
-
 /* --- stopping --------------------------------------------------------------------------------- */
 
 static void on_close_timer(uv_timer_t *timer)

@@ -91,11 +91,39 @@ static int begin(struct agent *agent, enum ha_job_kind kind, int rc)
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
+/* Host and port of a member's conn_url ("postgres://host:port/db"). */
+static bool parse_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port)
+{
+    enum { POSTGRES_PORT = 5432 };
+    const char *start = strstr(conn_url, "://");
+    struct config_address address;
+    struct error err;
+    char authority[PG_HOST_BYTES];
+
+    if (start == NULL) {
+        return false;
+    }
+    size_t len = strcspn(start + 3, "/?");
+    if (len == 0 || len >= sizeof authority) {
+        return false;
+    }
+    memcpy(authority, start + 3, len);
+    authority[len] = '\0';
+    if (config_address_parse(authority, false, POSTGRES_PORT, &address, &err) != 0) {
+        return false;
+    }
+    (void)snprintf(ret_host, PG_HOST_BYTES, "%s", address.host);
+    *ret_port = address.port;
+    mem_free((void *)(uintptr_t)address.text);
+    mem_free((void *)(uintptr_t)address.host);
+    return true;
+}
+
 static int find_peer(const struct agent *agent, const char *name, char *ret_host,
                      uint16_t *ret_port, struct error *err)
 {
     const struct ha_member *member = ha_cluster_member(&agent->facts.cluster, name);
-    if (member == NULL || !agent_conn_url(member->conn_url, ret_host, ret_port)) {
+    if (member == NULL || !parse_conn_url(member->conn_url, ret_host, ret_port)) {
         return error_set(err, ERR_NOT_FOUND, "member '%s' has published no address", name);
     }
     return 0;

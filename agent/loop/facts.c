@@ -9,6 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+int64_t agent_mono_ms(const struct agent *agent)
+{
+    return clock_mono_ms(agent->clock);
+}
+
+int64_t agent_lease_ms(const struct agent *agent)
+{
+    return clock_lease_ms(agent->clock);
+}
+
 static void copy_text(char *to, size_t size, const char *from)
 {
     (void)snprintf(to, size, "%s", from == NULL ? "" : from);

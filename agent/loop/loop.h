@@ -216,7 +216,5 @@ char *publish_history_value(const struct agent *agent, const struct pg_history *
 /* --- small shared ----------------------------------------------------------------------------- */
 int64_t agent_mono_ms(const struct agent *agent);
 int64_t agent_lease_ms(const struct agent *agent);
-/* Host and port of a member's conn_url ("postgres://host:port/db"). */
-bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port);
 
 #endif

@@ -667,27 +667,6 @@ bool log_level_parse(const char *text, enum log_level *ret_level)
     return false;
 }
 
-int64_t agent_mono_ms(const struct agent *agent)
-{
-    return clock_mono_ms(agent->clock);
-}
-
-int64_t agent_lease_ms(const struct agent *agent)
-{
-    return clock_lease_ms(agent->clock);
-}
-
-bool agent_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port)
-{
-    const char *start = strstr(conn_url, "://");
-    if (start == NULL) {
-        return false;
-    }
-    (void)snprintf(ret_host, PG_HOST_BYTES, "%.*s", (int)strcspn(start + 3, ":/"), start + 3);
-    *ret_port = 5432;
-    return true;
-}
-
 void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan)
 {
     (void)s;
