@@ -2,10 +2,15 @@
 #ifndef TESTS_HARNESS_PROCESS_H
 #define TESTS_HARNESS_PROCESS_H
 
+#include <pwd.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 /* There, and no zombie. */
 bool pid_lives(pid_t pid);
+/* `tests` in a child that is that user, for what PostgreSQL refuses to root: 0 if all passed.
+ * `before` (may be NULL) is called in it while it is root. */
+int run_as_user(const struct passwd *user, void (*before)(const void *arg), const void *arg,
+                int (*tests)(void));
 
 #endif

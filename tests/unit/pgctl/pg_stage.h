@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <libpq-fe.h>
 #include <pwd.h>
 #include <setjmp.h>
@@ -598,21 +597,6 @@ static inline int stage_template(void **state)
     return stage_close(state);
 }
 
-static inline int stage_as_postgres(const struct passwd *user, int (*tests)(void))
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
-            setuid(user->pw_uid) != 0) {
-            _exit(1);
-        }
-        exit(tests() == 0 ? 0 : 1);
-    }
-    int status = -1;
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
-
 /* A test that failed leaves its nodes running: whoever names the stage in its command line goes. */
 static inline void stage_sweep(void)
 {
@@ -669,7 +653,7 @@ static inline int stage_main(int argc, char **argv, int (*tests)(void))
                  : run("install -m 0755 '%s/pgquorum-fence' '%s/pgquorum-fence'", self, stage_dir);
     if (rc == 0 && chdir("/") == 0 && geteuid() == 0 && user != NULL) {
         rc = chown(stage_dir, user->pw_uid, user->pw_gid);
-        rc = rc == 0 ? stage_as_postgres(user, tests) : 1;
+        rc = rc == 0 ? run_as_user(user, NULL, NULL, tests) : 1;
     } else if (rc == 0) {
         rc = tests() == 0 ? 0 : 1;
     }

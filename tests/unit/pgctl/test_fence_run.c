@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "pgctl/fence.h"
+#include "tests/harness/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <libpq-fe.h>
 #include <pwd.h>
 #include <setjmp.h>
@@ -231,20 +231,6 @@ static int processes(void)
     pclose(out);
     mem_free(command);
     return count;
-}
-
-static bool pid_lives(pid_t pid)
-{
-    char path[64];
-    char state = 'X';
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return false;
-    }
-    int got = fscanf(file, "%*d %*s %c", &state);
-    fclose(file);
-    return got == 1 && state != 'Z' && state != 'X';
 }
 
 static int64_t wait_dead(pid_t pid, int64_t bound_ms)
@@ -728,22 +714,11 @@ static void make_cgroup(char *ret_path, size_t size, uid_t uid)
     mem_free(command);
 }
 
-static int run_as_postgres(const struct passwd *user, const char *cgroup)
+static void join_cgroup(const void *cgroup)
 {
-    pid_t pid = fork();
-    if (pid == 0) {
-        char *join = mem_printf("echo %d > '%s/cgroup.procs'", (int)getpid(), cgroup);
-        has_cgroup = has_cgroup && run(join) == 0;
-        mem_free(join);
-        if (initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
-            setuid(user->pw_uid) != 0) {
-            _exit(1);
-        }
-        exit(all_tests() == 0 ? 0 : 1);
-    }
-    int status = -1;
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    char *join = mem_printf("echo %d > '%s/cgroup.procs'", (int)getpid(), (const char *)cgroup);
+    has_cgroup = has_cgroup && run(join) == 0;
+    mem_free(join);
 }
 
 int main(int argc, char **argv)
@@ -772,7 +747,7 @@ int main(int argc, char **argv)
     if (rc == 0 && geteuid() == 0 && user != NULL) {
         rc = chown(dir, user->pw_uid, user->pw_gid);
         make_cgroup(cgroup, sizeof cgroup, user->pw_uid);
-        rc = rc == 0 ? run_as_postgres(user, cgroup) : 1;
+        rc = rc == 0 ? run_as_user(user, join_cgroup, cgroup, all_tests) : 1;
         if (cgroup[0] != '\0') {
             /* Refused while the last fence is on its way out. */
             for (int i = 0; i < 200 && rmdir(cgroup) != 0 && errno == EBUSY; i++) {

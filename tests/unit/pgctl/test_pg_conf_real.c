@@ -7,8 +7,8 @@
 #include "pgctl/conf/pg_conf.h"
 #include "pgctl/conf/pg_controlled.h"
 #include "pgctl/pg_parse.h"
+#include "tests/harness/process.h"
 
-#include <grp.h>
 #include <libpq-fe.h>
 #include <pwd.h>
 #include <setjmp.h>
@@ -471,7 +471,6 @@ static int all_tests(void)
 int main(int argc, char **argv)
 {
     const struct passwd *user = getpwnam("postgres");
-    int status = 1;
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
     }
@@ -482,16 +481,8 @@ int main(int argc, char **argv)
     if (root && chown(dir, user->pw_uid, user->pw_gid) != 0) {
         return 1;
     }
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (root && (initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
-                     setuid(user->pw_uid) != 0)) {
-            _exit(1);
-        }
-        exit(all_tests() == 0 ? 0 : 1);
-    }
-    waitpid(pid, &status, 0);
+    int rc = root ? run_as_user(user, NULL, NULL, all_tests) : all_tests();
     const char *const cleanup[] = {"/bin/rm", "-rf", dir, NULL};
     (void)run(cleanup, "C");
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    return rc == 0 ? 0 : 1;
 }
