@@ -48,6 +48,13 @@ static void arms(void)
     carry_out();
 }
 
+static void clone_begins(void)
+{
+    plan_begin("clone", "no data directory");
+    follows(plan_add(HA_CLONE));
+    carry_out();
+}
+
 /* --- order ------------------------------------------------------------------------------------ */
 
 static void actions_come_in_order_and_a_write_is_waited_for(void **state)
@@ -196,9 +203,7 @@ static void a_job_is_begun_and_its_end_is_a_fact(void **state)
     (void)state;
     const struct ha_job *job = &rig.agent.facts.job;
     settle();
-    plan_begin("clone", "no data directory");
-    follows(plan_add(HA_CLONE));
-    carry_out();
+    clone_begins();
     assert_false(rig.agent.executing);
     assert_true(job->running);
     assert_int_equal(job->kind, HA_JOB_CLONE);
@@ -219,9 +224,7 @@ static void a_job_is_begun_and_its_end_is_a_fact(void **state)
 
 static void clone_fails(void)
 {
-    plan_begin("clone", "no data directory");
-    follows(plan_add(HA_CLONE));
-    carry_out();
+    clone_begins();
     answer("clone", ERR_IO);
     run_for(0);
 }
@@ -234,9 +237,7 @@ static void failures_are_counted_in_a_row_and_by_kind(void **state)
     clone_fails();
     clone_fails();
     assert_int_equal(job->failures, 2);
-    plan_begin("clone", "no data directory");
-    follows(plan_add(HA_CLONE));
-    carry_out();
+    clone_begins();
     assert_int_equal(job->failures, 2); /* while it runs, too */
     answer("clone", 0);
     assert_int_equal(job->failures, 0);
@@ -254,9 +255,7 @@ static void a_second_job_is_refused_and_the_first_goes_on(void **state)
     (void)state;
     const struct ha_job *job = &rig.agent.facts.job;
     settle();
-    plan_begin("clone", "no data directory");
-    follows(plan_add(HA_CLONE));
-    carry_out();
+    clone_begins();
     (void)snprintf(rig.refused, sizeof rig.refused, "rewind");
     rig.refused_rc = ERR_BUSY;
     plan_begin("rewind", "too early");
