@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RELOAD_LOOK, RELOAD_LOOKED, RELOAD_CHECKED, RELOAD_WRITTEN, RELOAD_SIGNALED };
+enum { RELOAD_LOOK, RELOAD_LOOKED, RELOAD_CHECKED, RELOAD_WRITTEN };
 
 struct reload_data {
     struct pg_parameters parameters;
@@ -99,15 +99,9 @@ static void check(struct pg_task *task, struct reload_data *data)
 
 static void signal_server(struct pg_task *task, struct reload_data *data)
 {
-    struct pg_instance *pg = task->pg;
-
-    task->state = RELOAD_SIGNALED;
-    if (data->pid == 0) {
-        pg_task_end(task);
-        return;
+    if (data->pid != 0) {
+        (void)kill(data->pid, SIGHUP);
     }
-    (void)kill(data->pid, SIGHUP);
-    (void)pg;
     pg_task_end(task);
 }
 
