@@ -100,7 +100,8 @@ static const struct key_note refused[] = {
     {"bootstrap.dcs", "failsafe_mode", "take it out, or give false"},
 };
 
-/* Patroni's keys that do nothing here yet and harm nobody by that. */
+/* Patroni's keys that do nothing here yet: one warning each. Whoever needs a slot that `slots`
+ * names has to know that it is not kept (docs/configuration.md). */
 static const struct key_note without_effect[] = {
     {"restapi", "http_extra_headers", ""},
     {"restapi", "ciphers", ""},

@@ -2,8 +2,8 @@
  * the parser lets pass, and only then parsed; the body follows by Content-Length alone. So a
  * connection is in one of few states:
  *
- *   HEAD -> BODY -> BUSY (the handler has it) -> HEAD ...      any -> LINGER (response sent, waits
- * for the peer's end) -> closed
+ *   HEAD -> BODY -> BUSY (the handler has it) -> HEAD ...
+ *   any -> LINGER (response sent, waits for the peer's end) -> closed
  *
  * One timer looks at all deadlines. Connections that wait for the peer stand in one list, the
  * longest waiting first.

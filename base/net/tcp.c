@@ -1,9 +1,10 @@
 /* Listening and connecting.
  *
- * tcp_connect:  LOCAL --(resolved)--> REMOTE --(resolved)--> TRYING --(connected)--> DONE
- *                 |                     |                      | address failed: the next one, else
- * DONE
- *                 +---------------------+----------------------+--(deadline, cancel)--> DONE
+ *   tcp_connect:  LOCAL --(resolved)--> REMOTE --(resolved)--> TRYING --(connected)--> DONE
+ *                   |                     |                      |
+ *                   +---------------------+----------------------+--(deadline, cancel)--> DONE
+ *
+ * In TRYING an address that failed makes way for the next one; after the last it is DONE.
  * One deadline timer covers all of it; each address gets an equal part of what is left, so that a
  * silent first address does not eat the time of a good second one. */
 #include "base/net/tcp.h"

@@ -118,8 +118,9 @@ void raft_node_stop(struct raft_node *node);
 
 void raft_node_receive(struct raft_node *node, uint64_t from, struct span frame);
 void raft_node_tick(struct raft_node *node);
-/* The disk is full (or is not any more): the member behaves as if it were cut off. It leads nobody,
- * votes for nobody, and goes on from the same jobs when there is space again. */
+/* The disk is full (or is not any more): the member behaves as if it were cut off, its clock
+ * running. Nothing is taken or sent, so it leads nobody and no vote of it leaves; it goes on from
+ * the same jobs when there is space again. */
 void raft_node_storage_full(struct raft_node *node, bool full);
 
 /* --- use -------------------------------------------------------------------------------------- */
@@ -130,8 +131,9 @@ typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
  * request id when the leader changes or does not answer, applied exactly once. `done` is called
  * once, when this member has itself applied it (rc 0, `result` as everywhere), or with ERR_UNKNOWN
  * (deadline reached after a send: it may or may not be applied later), ERR_UNAVAILABLE (deadline
- * reached, never sent), ERR_CANCELED. The command is copied. `attempts_max` 1 = never send again
- * (lease renewals: each attempt is a new one), 0 = as often as the deadline allows. */
+ * reached, never sent), ERR_CANCELED (the node stopped; it may have been sent). The command is
+ * copied. `attempts_max` 1 = never send again (lease renewals: each attempt is a new one), 0 = as
+ * often as the deadline allows. */
 int raft_node_propose(struct raft_node *node, const struct store_command *command,
                       int64_t timeout_ms, unsigned attempts_max, raft_done done, void *arg,
                       struct error *err) MUST_CHECK;

@@ -2,7 +2,7 @@
  *
  *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> SQL... -> ASK -> UNMARK
  *                                                                                    -> end
- *                                            failed after LAUNCH: KILL -> GONE -> fail
+ *                                            failed after LOOK: KILL -> GONE -> fail
  *
  * The marker stands from before initdb until all accounts are there: a directory that has it is
  * never started. Before it goes, a note takes its place that nobody knows this cluster yet

@@ -4,8 +4,8 @@
  *   LOOK -> CONNECT -> ASK -> SKIP (history files) -> SEND -> [CONNECT -> ASK -> RESEND] ... -> end
  *
  * PostgreSQL takes the first number that has no history file, so every number between the present
- * and the wanted one gets a file. They are removed again if the promotion is not sent. After the
- * last look at the lease nothing but the signal follows.
+ * and the wanted one gets a file. They are removed again if the promotion is given up before SEND.
+ * After the last look at the lease nothing but the signal follows.
  *
  * The signal is repeated while the file `promote` is there: its wake-up can be lost while the
  * walreceiver ends, and then the startup process sleeps for seconds (seen in 6 of 70). */

@@ -7,8 +7,7 @@
  * each call. Its socket may change with every PQconnectPoll (another address, SSL refused): the
  * poll handle is made anew each time.
  *
- * The handles close after the connection is freed, so they live in a struct of their own (`struct
- * pollers`). */
+ * The handles close after the connection is freed, so they live in a struct of their own. */
 #include "pgctl/sql/pg_conn.h"
 
 #include "base/assert.h"

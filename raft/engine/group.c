@@ -7,9 +7,9 @@
  *      +--(FIRST of the group's maker) -----+
  *
  * A directory that knows its cluster goes to RUNNING at once. FAILED is reached from anywhere and
- * is silent: no frame is sent or taken, no tick comes; the process is to end. All work is done from
- * a timer, from frames and from the node's own callbacks; nothing calls the owner from inside
- * raft_group_open. */
+ * is silent: the node sends and takes nothing, no tick comes; the process is to end. All work is
+ * done from a timer, from frames and from the node's own callbacks; nothing calls the owner from
+ * inside raft_group_open. */
 #include "raft/group.h"
 
 #include "base/assert.h"

@@ -1,7 +1,6 @@
 /* Nobody may be told wrongly, because who is told stops for good. So:
  *   - only who says of itself that it is a voter is meant: it was in a committed configuration;
- *   - the leader first reads linearizably: it is the leader, and it has applied all that is
- * committed;
+ *   - the leader first reads linearizably: it leads, and has applied all that is committed;
  *   - then the id has to be in neither the newest configuration nor the records of the members, and
  *     a record goes only after the removal was applied. Ids never come back. */
 #include "raft/engine/group_outsider.h"

@@ -25,15 +25,14 @@
 #define NODE_INFLIGHT_ENTRIES   256
 #define NODE_SNAPSHOT_THRESHOLD 1024
 #define NODE_SNAPSHOT_TRAILING  512
-#define NODE_SNAPSHOT_LOG_BYTES                                       \
-    ((size_t)16 * 1024 * 1024) /* a log larger than this is cut early \
-                                */
+/* A log larger than this is cut early, down to the trailing entries. */
+#define NODE_SNAPSHOT_LOG_BYTES ((size_t)16 * 1024 * 1024)
 #define NODE_SUBMIT_ENTRIES_MAX 64
 #define NODE_SUBMIT_BYTES_MAX   ((size_t)2 * 1024 * 1024)
 #define NODE_SUBMIT_QUEUE_MAX \
     4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
 #define NODE_APPEND_BYTES_MAX   ((size_t)2 * 1024 * 1024) /* entries in one frame */
-#define NODE_JOBS_MAX           1024 /* unfinished storage jobs; beyond it nothing new is taken in */
+#define NODE_JOBS_MAX           1024 /* unfinished storage jobs; beyond it no entries are taken in */
 #define NODE_SUSPENDED_SLACK_MS 10
 #define NODE_LEASE_SLEEP_MS_MIN 5
 #define NODE_EXPIRES_MAX        64 /* expirations under way at once */

@@ -1,10 +1,10 @@
 /* ReadIndex: a linearizable read without a log entry and without a clock.
  *
- *   member                      leader                              voters
- *   READ {number}          ->   next round: index = commit
- *                               PROBE {term, round}            ->   answer with their term as held
- * in memory majority has the same term     <-   PROBE_RESULT {term, round} waits until applied <-
- * READ_RESULT {number, index}
+ *   member                   leader                       voters
+ *   READ {number}        ->  next round: index = commit
+ *                            PROBE {term, round}      ->  their term, as held in memory
+ *                            majority has this term   <-  PROBE_RESULT {term, round}
+ *   waits until applied  <-  READ_RESULT {number, index}
  *
  * Why it holds: a leader of a later term needs votes of a majority, and one of that majority has
  * just said that it is still in this term; so whatever was committed when the read arrived was

@@ -2,8 +2,8 @@
  *
  *   1. new entries into the log cache; what they replace is clipped off every unfinished write
  *   2. one storage job with term/vote, entries and snapshot of this update together, into the FIFO
- *   3. messages are encoded at once, but a message may leave only when the newest term or vote that
- * it may depend on is durable: it hangs on the newest unfinished job that has one
+ *   3. messages are encoded at once, but one leaves only when the newest term or vote that it may
+ *      depend on is durable: it hangs on the newest unfinished job that has one
  *   4. what follows from a change of role
  *
  * Jobs complete in order, so a crash leaves a prefix of them: term, vote, truncation and entries of

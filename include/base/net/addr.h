@@ -56,8 +56,9 @@ typedef void (*net_resolve_done)(void *arg, int rc, const struct net_resolved *r
 struct net_resolve;
 
 /* Looks the name up in the thread pool; numeric addresses take no thread. `done` comes exactly
- * once, after this returned, within `timeout_ms`: a hung name server keeps its thread, not the
- * caller. The handle is valid until `done` is called. */
+ * once, after this returned, within `timeout_ms`: a hung name server keeps its thread (and
+ * later lookups, once all threads are taken), not the caller. The handle is valid until `done` is
+ * called. */
 int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t timeout_ms,
                       net_resolve_done done, void *arg, struct net_resolve **ret_resolve,
                       struct error *err) MUST_CHECK;
