@@ -102,7 +102,8 @@ struct raft_node_config {
     int election_timeout_ms;               /* default: ttl/6 within 500..1000 */
     int heartbeat_ms;                      /* a tenth */
     unsigned snapshot_threshold;           /* entries; 0 = 1024 */
-    unsigned snapshot_trailing;            /* 0 = 512; must be >= 2 * 256 outside tests */
+    unsigned snapshot_trailing; /* 0 = 512; must be >= 2 * 256 outside tests. Fewer stay where they
+                                   are large: 8 MiB, or one entry */
 };
 
 /* Starts on what `boot` says (an empty directory that has joined nothing yet: no term, no entries;
@@ -118,9 +119,10 @@ void raft_node_stop(struct raft_node *node);
 
 void raft_node_receive(struct raft_node *node, uint64_t from, struct span frame);
 void raft_node_tick(struct raft_node *node);
-/* The disk is full (or is not any more): the member behaves as if it were cut off, its clock
- * running. Nothing is taken or sent, so it leads nobody and no vote of it leaves; it goes on from
- * the same jobs when there is space again. */
+/* The disk is full (or is not any more): the member behaves as if it were cut off. Nothing is taken
+ * or sent, so no vote of it leaves; a leader's clock runs on until it finds itself alone and steps
+ * down, nobody else campaigns. When there is space again it goes on from the same jobs by itself,
+ * and listens for a leader first. */
 void raft_node_storage_full(struct raft_node *node, bool full);
 
 /* --- use -------------------------------------------------------------------------------------- */
@@ -204,6 +206,9 @@ int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *
 /* 0 when the standby `id` has caught up; ERR_BUSY while it does; starts the catch-up if none runs.
  */
 int raft_node_caught_up(struct raft_node *node, uint64_t id);
+/* The standby whose catch-up runs, one at a time; 0 = none, or not the leader. One that does not
+ * get there is given up after 5 s: the next raft_node_caught_up starts one again. */
+uint64_t raft_node_catching_up(const struct raft_node *node);
 
 /* Bytes of entry 1 of a new group: a configuration with these ids as voters, label = id in hex.
  * Identical on every member. The directory of each first member gets it in one transaction with

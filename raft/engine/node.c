@@ -129,9 +129,24 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* On a full disk only a leader's clock runs, so that it finds itself alone and gives up. Anybody
+ * else could not store the term that it would campaign in: it would ask in higher and higher terms,
+ * and depose whoever leads when there is space again. */
+static int64_t engine_due_ms(const struct raft_node *node)
+{
+    int64_t due = (int64_t)raft_timeout(&node->raft);
+    if (node_is_leader(node)) {
+        return due;
+    }
+    if (node->storage_full) {
+        return INT64_MAX;
+    }
+    return due > node->listen_until_ms ? due : node->listen_until_ms;
+}
+
 static void rearm(struct raft_node *node)
 {
-    int64_t engine = (int64_t)raft_timeout(&node->raft) - node->now_ms;
+    int64_t engine = engine_due_ms(node) - node->now_ms;
     int64_t delay = engine < GUARD_REARM_MS_MIN ? GUARD_REARM_MS_MIN : engine;
     delay = earlier(delay, node_proposals_delay(node));
     delay = earlier(delay, node_reads_delay(node));
@@ -215,7 +230,7 @@ void raft_node_tick(struct raft_node *node)
     node->pump_wanted = false;
     node->pump_look_ms = node->now_ms + node->config.heartbeat_ms;
     look_for_suspension(node);
-    if ((uint64_t)node->now_ms >= raft_timeout(&node->raft)) {
+    if (node->now_ms >= engine_due_ms(node)) {
         engine_timeout(node);
     }
     if (!node->dead) {
@@ -230,7 +245,13 @@ void raft_node_tick(struct raft_node *node)
 
 void raft_node_storage_full(struct raft_node *node, bool full)
 {
+    if (node->storage_full && !full) {
+        int64_t timeout = node->config.election_timeout_ms;
+        int64_t apart = (int64_t)(random_next(node->env.random) % (uint64_t)timeout);
+        node->listen_until_ms = clock_mono_ms(node->env.clock) + timeout + apart;
+    }
     node->storage_full = full;
+    node_kick(node);
 }
 
 /* --- start and stop --------------------------------------------------------------------------- */

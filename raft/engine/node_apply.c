@@ -47,6 +47,23 @@ static void apply_entry(struct raft_node *node, struct log_entry *entry)
     }
 }
 
+/* How many of the newest applied entries stay, for who is a little behind: as many as are told, if
+ * they are small. */
+static unsigned trailing_of(const struct raft_node *node)
+{
+    size_t bytes = 0;
+    unsigned count = 0;
+    while (count < node->config.snapshot_trailing) {
+        const struct log_entry *entry = log_cache_get(&node->cache, node->applied_index - count);
+        bytes += entry == NULL ? 0 : entry->len;
+        if (entry == NULL || bytes > NODE_SNAPSHOT_LOG_BYTES / 2) {
+            break;
+        }
+        count++;
+    }
+    return count == 0 ? 1 : count;
+}
+
 /* The copy is made here and now; storing it goes through the same FIFO as everything else. */
 static void take_snapshot(struct raft_node *node)
 {
@@ -64,10 +81,12 @@ static void take_snapshot(struct raft_node *node)
     job->storage.configuration_index = snapshot->configuration_index;
     job->storage.configuration = buf_span(&snapshot->configuration_bytes);
     job->storage.snapshot = buf_span(&snapshot->data);
-    if (snapshot->index > node->config.snapshot_trailing) { /* the engine's own formula */
-        job->storage.delete_until = snapshot->index - node->config.snapshot_trailing;
+    job->trailing = trailing_of(node);
+    if (snapshot->index > job->trailing) { /* the engine's own formula */
+        job->storage.delete_until = snapshot->index - job->trailing;
     }
     node->taking = true;
+    node->applied_bytes = 0;
     node_job_submit(node, job);
 }
 
@@ -78,8 +97,9 @@ static void maybe_take_snapshot(struct raft_node *node)
     if (node->taking || node->guards.installing || grown == 0) {
         return;
     }
-    if (grown >= node->config.snapshot_threshold ||
-        (node->cache.bytes >= NODE_SNAPSHOT_LOG_BYTES && grown > node->config.snapshot_trailing)) {
+    size_t enough = node->snapshot == NULL ? 0 : node->snapshot->data.len;
+    enough = enough > NODE_SNAPSHOT_LOG_BYTES / 2 ? enough : NODE_SNAPSHOT_LOG_BYTES / 2;
+    if (grown >= node->config.snapshot_threshold || node->applied_bytes >= enough) {
         take_snapshot(node);
     }
 }
@@ -95,6 +115,7 @@ void node_apply(struct raft_node *node)
         (void)log_entry_ref(entry); /* a step below may trim the cache */
         node->applied_index = entry->index;
         node->applied_term = entry->term;
+        node->applied_bytes += entry->len;
         apply_entry(node, entry);
         log_entry_unref(entry);
         applied = true;
@@ -124,6 +145,7 @@ int node_restore(struct raft_node *node, const struct node_snapshot *snapshot, s
     node->snapshot->refs++;
     node->applied_index = snapshot->index;
     node->applied_term = snapshot->term;
+    node->applied_bytes = 0;
     node->configuration = snapshot->configuration;
     node->configuration_index = snapshot->configuration_index;
     node->guards.snapshot_index = snapshot->index;
@@ -154,7 +176,7 @@ void node_snapshot_taken(struct raft_node *node, struct node_job *job)
     }
     struct raft_event event = {.type = RAFT_SNAPSHOT};
     fill_metadata(snapshot, &event.snapshot.metadata);
-    event.snapshot.trailing = node->config.snapshot_trailing;
+    event.snapshot.trailing = job->trailing;
     node->guards.snapshot_index = snapshot->index;
     node->guards.snapshot_term = snapshot->term;
     node_snapshot_unref(node->snapshot);

@@ -25,19 +25,26 @@
 #define NODE_INFLIGHT_ENTRIES   256
 #define NODE_SNAPSHOT_THRESHOLD 1024
 #define NODE_SNAPSHOT_TRAILING  512
-/* A log larger than this is cut early, down to the trailing entries. */
+/* Large entries: half of it may trail, and what is as large as the other half, or as the snapshot
+ * before, makes the next snapshot. */
 #define NODE_SNAPSHOT_LOG_BYTES ((size_t)16 * 1024 * 1024)
 #define NODE_SUBMIT_ENTRIES_MAX 64
 #define NODE_SUBMIT_BYTES_MAX   ((size_t)2 * 1024 * 1024)
 #define NODE_SUBMIT_QUEUE_MAX \
     4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
-#define NODE_APPEND_BYTES_MAX   ((size_t)2 * 1024 * 1024) /* entries in one frame */
-#define NODE_JOBS_MAX           1024 /* unfinished storage jobs; beyond it no entries are taken in */
-#define NODE_SUSPENDED_SLACK_MS 10
-#define NODE_LEASE_SLEEP_MS_MIN 5
-#define NODE_EXPIRES_MAX        64 /* expirations under way at once */
-#define NODE_READS_MAX          RAFT_NODE_PENDING_MAX
-#define NODE_READ_REQUESTS_MAX  4096 /* on the leader, from everybody */
+#define NODE_APPEND_BYTES_MAX ((size_t)2 * 1024 * 1024) /* entries in one frame */
+/* Unfinished storage jobs, and the entries in them: beyond it nothing is taken in that needs one.
+ */
+#define NODE_JOBS_MAX       1024
+#define NODE_JOBS_BYTES_MAX ((size_t)64 * 1024 * 1024)
+/* Frames that wait for one job: more are lost, as a network loses them. */
+#define NODE_JOB_FRAMES_MAX       256
+#define NODE_JOB_FRAMES_BYTES_MAX ((size_t)8 * 1024 * 1024)
+#define NODE_SUSPENDED_SLACK_MS   10
+#define NODE_LEASE_SLEEP_MS_MIN   5
+#define NODE_EXPIRES_MAX          64 /* expirations under way at once */
+#define NODE_READS_MAX            RAFT_NODE_PENDING_MAX
+#define NODE_READ_REQUESTS_MAX    4096 /* on the leader, from everybody */
 
 /* Shared by the slot of the newest snapshot and the job that stores it. */
 struct node_snapshot {
@@ -68,7 +75,11 @@ struct node_job {
     uint64_t last_index; /* highest entry of the job that is still valid; 0 = none (clip rule) */
     enum node_job_snapshot snapshot_kind;
     struct node_snapshot *snapshot;
+    unsigned trailing; /* of a snapshot taken: entries up to it that stay in the log */
+    size_t entries_bytes;
     struct list frames; /* struct node_frame */
+    size_t frame_count;
+    size_t frames_bytes;
 };
 
 /* One proposal of this member, until it is applied here. Slot = sequence % RAFT_NODE_PENDING_MAX.
@@ -182,9 +193,10 @@ struct raft_node {
     bool firing;     /* inside user callbacks */
     bool stop_asked; /* raft_node_stop from a callback */
     bool storage_full;
-    bool changed;         /* on_change is due */
-    bool pump_wanted;     /* something waits for the next tick */
-    int64_t pump_look_ms; /* when to try again what could not be done at the last tick */
+    int64_t listen_until_ms; /* the disk was full: hear of a leader before campaigning */
+    bool changed;            /* on_change is due */
+    bool pump_wanted;        /* something waits for the next tick */
+    int64_t pump_look_ms;    /* when to try again what could not be done at the last tick */
     unsigned seen_state;
     uint64_t seen_term;
     uint64_t seen_leader;
@@ -195,10 +207,12 @@ struct raft_node {
     bool taking;                    /* a snapshot job is under way */
     struct list jobs;               /* FIFO */
     size_t job_count;
+    size_t jobs_bytes;                                /* entries of the jobs */
     uint64_t commit_index;                            /* own maximum: the engine's may go back */
     struct node_told told[CONFIGURATION_SERVERS_MAX]; /* leader */
     uint64_t applied_index;
     uint64_t applied_term;              /* term of the entry at applied_index */
+    size_t applied_bytes;               /* since a snapshot was taken or installed */
     struct configuration configuration; /* applied */
     uint64_t configuration_index;
 
@@ -248,6 +262,8 @@ void node_step_must(struct raft_node *node, struct raft_event *event, bool stale
 void node_job_submit(struct raft_node *node, struct node_job *job);
 struct node_job *node_job_new(struct raft_node *node);
 void node_jobs_orphan(struct raft_node *node);
+/* The disk does not keep up: take in nothing that needs it. */
+bool node_jobs_full(const struct raft_node *node);
 struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term,
                                         uint64_t configuration_index);
 void node_snapshot_unref(struct node_snapshot *snapshot);

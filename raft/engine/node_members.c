@@ -64,16 +64,21 @@ static int change_check(const struct raft_node *node, uint64_t leaving, struct e
     return 0;
 }
 
-static bool catch_up_runs(const struct raft_node *node)
+uint64_t raft_node_catching_up(const struct raft_node *node)
 {
     for (size_t i = 0; i < node->configuration.count; i++) {
         int status = RAFT_CATCH_UP_NONE;
         if (raft_catch_up(&node->raft, node->configuration.servers[i].id, &status) == 0 &&
             status == RAFT_CATCH_UP_RUNNING) {
-            return true;
+            return node->configuration.servers[i].id;
         }
     }
-    return false;
+    return 0;
+}
+
+static bool catch_up_runs(const struct raft_node *node)
+{
+    return raft_node_catching_up(node) != 0;
 }
 
 static void change_begin(struct raft_node *node, const struct configuration *to, raft_done done,
@@ -185,6 +190,9 @@ void node_change_pump(struct raft_node *node)
     }
     if (!node_is_leader(node)) {
         node_change_lost(node, ERR_UNAVAILABLE);
+        return;
+    }
+    if (node->storage_full) {
         return;
     }
     if (!guard_change_allowed(&node->guards, &node->raft, node_term_of(node, node->commit_index))) {

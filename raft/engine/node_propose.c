@@ -287,18 +287,18 @@ void node_proposals_pump(struct raft_node *node)
         }
         if (node->now_ms >= proposal->deadline_ms) {
             proposal_expire(node, proposal);
-        } else if (leader != 0 && may_send(node, proposal)) {
+        } else if (leader != 0 && !node->storage_full && may_send(node, proposal)) {
             proposal_send(node, proposal, leader);
         }
     }
     if (!node_is_leader(node) || raft_transferee(&node->raft) != 0) {
         return;
     }
-    bool takes = !node->retire.open;
+    bool takes = !node->retire.open && !node->storage_full;
     if (node->barrier_wanted && takes) {
         submit_barrier(node);
     }
-    while (takes && !list_empty(&node->submits) && node->job_count < NODE_JOBS_MAX) {
+    while (takes && !list_empty(&node->submits) && !node_jobs_full(node)) {
         if (!submit_batch(node)) {
             break;
         }

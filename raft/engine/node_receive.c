@@ -73,9 +73,6 @@ static void receive_append(struct raft_node *node, const struct sender *sender,
                            const struct peer_message *from)
 {
     struct peer_append append = from->append;
-    if (append.entry_count > 0 && node->job_count >= NODE_JOBS_MAX) {
-        return; /* the disk does not keep up; the leader sends them again */
-    }
     guard_anchor_at_snapshot(&node->guards, &append);
     if (append.entry_count == 0) {
         receive_append_part(node, sender, from, &append, 0, 0);
@@ -162,12 +159,36 @@ static void receive_small(struct raft_node *node, const struct sender *sender,
     receive(node, sender, &message, from->term, "message");
 }
 
+/* Whether the message may lead to a storage job. What the others answer in our own term does not,
+ * and no heartbeat. */
+static bool needs_the_disk(const struct raft_node *node, const struct peer_message *message)
+{
+    switch (message->kind) {
+    case PEER_APPEND:
+        return message->append.entry_count > 0 || message->term > raft_current_term(&node->raft);
+    case PEER_APPEND_RESULT:
+    case PEER_VOTE_RESULT: return message->term > raft_current_term(&node->raft);
+    case PEER_SNAPSHOT:
+    case PEER_VOTE:
+    case PEER_TIMEOUT_NOW: return true;
+    case PEER_PROPOSE:
+    case PEER_READ:
+    case PEER_READ_RESULT:
+    case PEER_PROBE:
+    case PEER_PROBE_RESULT: break;
+    }
+    return false;
+}
+
 static void dispatch(struct raft_node *node, uint64_t from, struct peer_message *message)
 {
     struct sender sender = {.id = from};
     (void)snprintf(sender.label, sizeof(sender.label), "%llx", (unsigned long long)from);
     if (message->kind == PEER_VOTE && message->vote.candidate != from) {
         return; /* nobody asks for another's vote */
+    }
+    if (node_jobs_full(node) && needs_the_disk(node, message)) {
+        return; /* the disk does not keep up; it is sent again */
     }
     if (message->kind <= PEER_TIMEOUT_NOW &&
         guard_drops(&node->guards, &node->raft, from, message)) {

@@ -30,19 +30,17 @@ static struct node_job *newest_vote_job(struct raft_node *node)
     return NULL;
 }
 
-/* Raft messages wait for term and vote; see the top. */
-static void send_after_vote(struct raft_node *node, uint64_t to, const struct peer_message *message)
+static void hang_on(struct node_job *job, uint64_t to, const struct peer_message *message)
 {
-    struct node_job *job = newest_vote_job(node);
+    if (job->frame_count >= NODE_JOB_FRAMES_MAX || job->frames_bytes >= NODE_JOB_FRAMES_BYTES_MAX) {
+        return; /* lost; Raft can live with that */
+    }
     struct node_frame *frame = mem_new(struct node_frame);
     peer_wire_encode(message, &frame->bytes);
     frame->to = to;
-    if (job != NULL) {
-        list_append(&job->frames, &frame->link);
-        return;
-    }
-    node_frame_send(node, to, buf_span(&frame->bytes));
-    node_frame_free(frame);
+    list_append(&job->frames, &frame->link);
+    job->frame_count++;
+    job->frames_bytes += frame->bytes.len;
 }
 
 void node_send_message(struct raft_node *node, uint64_t to, const struct peer_message *message)
@@ -51,6 +49,20 @@ void node_send_message(struct raft_node *node, uint64_t to, const struct peer_me
     peer_wire_encode(message, &bytes);
     node_frame_send(node, to, buf_span(&bytes));
     buf_free(&bytes);
+}
+
+/* Raft messages wait for term and vote; see the top. */
+static void send_after_vote(struct raft_node *node, uint64_t to, const struct peer_message *message)
+{
+    struct node_job *job = newest_vote_job(node);
+    if (node->storage_full) {
+        return;
+    }
+    if (job != NULL) {
+        hang_on(job, to, message);
+    } else {
+        node_send_message(node, to, message);
+    }
 }
 
 /* The engine tells followers of a commit with the next entries or heartbeat. Who waits for its own

@@ -68,6 +68,13 @@ static void job_free(struct node_job *job)
     mem_free(job);
 }
 
+static void job_remove(struct raft_node *node, struct node_job *job)
+{
+    list_remove(&job->link);
+    node->job_count--;
+    node->jobs_bytes -= job->entries_bytes;
+}
+
 static void job_entries_done(struct raft_node *node, const struct node_job *job)
 {
     if (job->last_index == 0) {
@@ -84,16 +91,14 @@ static void job_done(void *arg)
     struct raft_node *node = job->node;
     if (node == NULL || node->dead) {
         if (node != NULL) {
-            list_remove(&job->link);
-            node->job_count--;
+            job_remove(node, job);
         }
         job_free(job);
         return;
     }
     node_enter(node);
     ASSERT(list_first(&node->jobs) == &job->link); /* the storage keeps the order */
-    list_remove(&job->link);
-    node->job_count--;
+    job_remove(node, job);
     LIST_EACH(item, &job->frames)
     {
         struct node_frame *frame = LIST_OWNER(item, struct node_frame, link);
@@ -116,7 +121,13 @@ void node_job_submit(struct raft_node *node, struct node_job *job)
 {
     list_append(&node->jobs, &job->link);
     node->job_count++;
+    node->jobs_bytes += job->entries_bytes;
     node->env.storage->submit(node->env.storage_arg, &job->storage, job_done, job);
+}
+
+bool node_jobs_full(const struct raft_node *node)
+{
+    return node->job_count >= NODE_JOBS_MAX || node->jobs_bytes >= NODE_JOBS_BYTES_MAX;
 }
 
 void node_jobs_orphan(struct raft_node *node)
@@ -179,6 +190,7 @@ static void take_entries(struct raft_node *node, const struct raft_update *updat
                                                 span_of(from->buf.base, from->buf.len));
         log_cache_append_take(&node->cache, entry);
         job->entries[i] = log_entry_ref(entry);
+        job->entries_bytes += entry->len;
         job->records[i] = (struct raft_entry_rec){
             .index = entry->index,
             .term = entry->term,

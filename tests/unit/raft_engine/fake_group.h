@@ -57,6 +57,7 @@ struct fake_node {
     bool disk_stopped;
     int64_t disk_delay;
     unsigned changes;
+    unsigned ticks;
     unsigned guards_off; /* set again at every start */
     struct error fatal;
     char name[16];
@@ -470,6 +471,7 @@ static bool fake_timers_due(struct fake_group *group)
         struct fake_node *fake = &group->nodes[i];
         if (fake->node != NULL && fake->arm_at >= 0 && fake->arm_at <= group->now) {
             fake->arm_at = -1;
+            fake->ticks++;
             raft_node_tick(fake->node);
             any = true;
         }

@@ -1,0 +1,160 @@
+/* Large values: what the log may hold in memory and on disk is bounded in bytes, not in entries. */
+#include "tests/unit/raft_engine/fake_group.h"
+
+#define PUTS 200
+/* Trailing entries, those since the snapshot, and what is under way while the next one is stored.
+ */
+#define LOG_BYTES_MAX (NODE_SNAPSHOT_LOG_BYTES + 8 * NODE_SUBMIT_BYTES_MAX)
+
+static size_t disk_bytes(const struct fake_node *fake)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < fake->disk.entry_count; i++) {
+        bytes += fake->disk.entries[i].data.len;
+    }
+    return bytes;
+}
+
+/* The same key again and again, so that the store stays small. */
+static void put_large(struct fake_group *group, struct fake_node *leader, char *value, unsigned i)
+{
+    struct fake_call call;
+    memset(value, (int)('a' + i % 26), STORE_VALUE_BYTES_MAX - 1);
+    fake_put(leader, "large", value, 2000, 0, &call);
+    fake_run(group, 20);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, 0);
+}
+
+static void large_entries_do_not_trail(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 1);
+    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    fake_run(group, 1000);
+    struct fake_node *behind = &group->nodes[leader->id % 3];
+    for (unsigned i = 0; i < PUTS; i++) {
+        behind->cut = i >= PUTS / 2;
+        put_large(group, leader, value, i);
+        for (size_t j = 0; j < 3; j++) {
+            assert_true(group->nodes[j].node->cache.bytes <= LOG_BYTES_MAX);
+            assert_true(disk_bytes(&group->nodes[j]) <= LOG_BYTES_MAX);
+        }
+    }
+    behind->cut = false; /* by a snapshot: the entries it misses are gone */
+    fake_run(group, 2000);
+    assert_true(fake_has(behind, "large", value));
+    fake_check_equal(group);
+    fake_crash(behind, 99);
+    fake_start_node(behind);
+    fake_run(group, 2000);
+    assert_true(fake_has(behind, "large", value));
+    mem_free(value);
+    fake_group_free(group);
+}
+
+static uint64_t silent;
+
+static bool drop_its_answers(struct fake_group *group, uint64_t from, uint64_t to,
+                             const struct peer_message *message)
+{
+    (void)group;
+    (void)to;
+    return from == silent && message->kind == PEER_APPEND_RESULT;
+}
+
+/* The leader hears nothing of a follower that stores, applies and compacts beyond what the leader
+ * believes it has. */
+static void a_follower_that_compacted_ahead_of_what_it_confirmed_goes_on(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 5);
+    struct raft_status status;
+    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    fake_run(group, 1000);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    raft_index match = 0;
+    silent = follower->id;
+    group->drops = drop_its_answers;
+    for (unsigned i = 0; i < 30; i++) {
+        put_large(group, leader, value, i);
+        put_large(group, leader, value, i);
+        assert_int_equal(raft_match_index(&leader->node->raft, silent, &match), 0);
+    }
+    assert_true(follower->node->cache.first > match + 1);
+    group->drops = NULL;
+    fake_run(group, 2 * FAKE_ET);
+    put_large(group, leader, value, 31);
+    fake_run(group, 2 * FAKE_ET);
+    raft_node_status(leader->node, &status);
+    assert_int_equal(raft_match_index(&leader->node->raft, silent, &match), 0);
+    assert_int_equal(match, status.last_index);
+    fake_check_equal(group);
+    mem_free(value);
+    fake_group_free(group);
+}
+
+/* Small entries trail as many as they are told to. */
+static void small_entries_trail_by_their_number(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(1, 2);
+    struct fake_call call;
+    group->threshold = 64;
+    group->trailing = 16;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    for (unsigned i = 0; i < 200; i++) {
+        fake_put(leader, "small", "1", 2000, 0, &call);
+        fake_run(group, 5);
+        assert_int_equal(call.rc, 0);
+    }
+    const struct fake_disk *disk = &leader->disk;
+    assert_true(disk->has_snapshot);
+    assert_int_equal(disk->snapshot_index - disk->entries[0].index + 1, 16);
+    fake_group_free(group);
+}
+
+/* A snapshot of a large store is not written again for a few entries: the log may grow as large. */
+static void a_large_store_is_not_written_for_every_few_entries(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(1, 3);
+    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    char key[16];
+    struct fake_call call;
+    unsigned snapshots = 0;
+    uint64_t newest = 0;
+    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
+    memset(value, 'a', STORE_VALUE_BYTES_MAX - 1);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    for (unsigned i = 0; i < 80; i++) {
+        (void)snprintf(key, sizeof key, "%u", i % 16);
+        fake_put(leader, key, value, 2000, 0, &call);
+        fake_run(group, 20);
+        assert_int_equal(call.rc, 0);
+        snapshots += i >= 40 && leader->disk.snapshot_index != newest;
+        newest = leader->disk.snapshot_index;
+    }
+    assert_in_range(snapshots, 1, 4); /* 60 MiB of log, 24 MiB of store */
+    mem_free(value);
+    fake_group_free(group);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(large_entries_do_not_trail),
+        cmocka_unit_test(a_follower_that_compacted_ahead_of_what_it_confirmed_goes_on),
+        cmocka_unit_test(small_entries_trail_by_their_number),
+        cmocka_unit_test(a_large_store_is_not_written_for_every_few_entries),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
