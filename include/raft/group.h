@@ -73,7 +73,8 @@ struct raft_group_counters {
 void raft_group_counters(const struct raft_group *group, struct raft_group_counters *ret_counters);
 
 /* Stops the node (pending calls end with ERR_CANCELED), closes the connections and the directory,
- * then calls `closed` (may be NULL) once; the group is gone then. */
+ * then calls `closed` (may be NULL) once; the group is gone then. May be called from any callback
+ * of the group or its node; none of the group's comes afterwards. */
 void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void *arg);
 
 #endif

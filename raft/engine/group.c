@@ -19,6 +19,7 @@
 #include "raft/engine/group_address.h"
 #include "raft/engine/group_join.h"
 #include "raft/engine/group_outsider.h"
+#include "raft/engine/group_warnings.h"
 #include "raft/engine/peer.h"
 #include "raft/storage.h"
 
@@ -31,17 +32,10 @@
 #define LEADERLESS_TIMEOUTS 10
 #define JOIN_INTERVAL_MS    1000
 #define WAITING_REPEAT_MS   10000
-#define WARNING_REPEAT_MS   60000
-#define WARNINGS_KEPT       16
 /* A disk that takes nothing for so long: the member cannot vote and does not know it. */
 #define STORAGE_AGE_MAX_MS 10000
 
 enum group_state { GROUP_LOOKING, GROUP_RUNNING, GROUP_FAILED, GROUP_CLOSING };
-
-struct group_warning {
-    char text[ERROR_TEXT_BYTES];
-    int64_t told_ms;
-};
 
 struct raft_group {
     enum group_state state;
@@ -64,8 +58,7 @@ struct raft_group {
     int64_t led_ms; /* when a leader was known last */
     char waiting[BOOTSTRAP_TEXT_BYTES];
     int64_t waiting_told_ms;
-    struct group_warning warnings[WARNINGS_KEPT];
-    size_t warning_next;
+    struct group_warnings warnings;
     struct group_addresses addresses;
     int parts; /* timers, peers, storage that still have to close */
     void (*closed)(void *arg);
@@ -84,23 +77,10 @@ static void group_step_soon(struct raft_group *group);
 static void group_warn(void *arg, const char *text)
 {
     struct raft_group *group = arg;
-    int64_t now = now_ms(group);
-    for (size_t i = 0; i < WARNINGS_KEPT; i++) {
-        struct group_warning *warning = &group->warnings[i];
-        if (strcmp(warning->text, text) == 0) {
-            if (now - warning->told_ms < WARNING_REPEAT_MS) {
-                return;
-            }
-            warning->told_ms = now;
-            group->callbacks.on_warning(group->callbacks.arg, text);
-            return;
-        }
+    if (group->state != GROUP_CLOSING &&
+        group_warnings_tell(&group->warnings, text, now_ms(group))) {
+        group->callbacks.on_warning(group->callbacks.arg, text);
     }
-    struct group_warning *warning = &group->warnings[group->warning_next];
-    group->warning_next = (group->warning_next + 1) % WARNINGS_KEPT;
-    (void)snprintf(warning->text, sizeof warning->text, "%s", text);
-    warning->told_ms = now;
-    group->callbacks.on_warning(group->callbacks.arg, text);
 }
 
 static void group_wait(struct raft_group *group, const char *text)
@@ -269,7 +249,9 @@ static void group_create(struct raft_group *group, const struct bootstrap_decisi
                           "loss is the loss of "
                           "the group");
     }
-    first_store(group, &first);
+    if (group->state == GROUP_LOOKING) { /* not closed by whom it was told to */
+        first_store(group, &first);
+    }
     if (group->state != GROUP_RUNNING) {
         return;
     }
@@ -414,14 +396,30 @@ static void leader_watch(struct raft_group *group)
     buf_free(&text);
 }
 
-static void step_running(struct raft_group *group)
+static void follow_addresses(struct raft_group *group)
 {
     group_addresses_follow(&group->addresses, raft_node_store(group->node), group->peers);
-    ask_to_vote(group);
+}
+
+static void step_join(struct raft_group *group)
+{
     group_join_step(&group->join, now_ms(group));
+}
+
+static void step_outsider(struct raft_group *group)
+{
     group_outsider_step(&group->outsider);
-    storage_watch(group);
-    leader_watch(group);
+}
+
+static void step_running(struct raft_group *group)
+{
+    static void (*const parts[])(struct raft_group * group) = {
+        follow_addresses, ask_to_vote, step_join, step_outsider, storage_watch, leader_watch,
+    };
+    /* Each may tell the owner something, who may close the group. */
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && group->state == GROUP_RUNNING; i++) {
+        parts[i](group);
+    }
 }
 
 static void on_step_timer(uv_timer_t *timer)
@@ -525,6 +523,7 @@ static void part_closed(void *arg)
     }
     void (*closed)(void *arg) = group->closed;
     void *closed_arg = group->closed_arg;
+    group_warnings_free(&group->warnings);
     mem_free(group);
     if (closed != NULL) {
         closed(closed_arg);
@@ -536,22 +535,10 @@ static void on_timer_closed(uv_handle_t *handle)
     part_closed(handle->data);
 }
 
-void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void *arg)
+/* From the loop: nothing of the group is on the stack, and the node is gone. */
+static void on_close_timer(uv_timer_t *timer)
 {
-    ASSERT(group->state != GROUP_CLOSING);
-    group->state = GROUP_CLOSING;
-    group->closed = closed;
-    group->closed_arg = arg;
-    struct raft_node *node = group->node;
-    group->node = NULL;
-    group->join.node = NULL;
-    group->outsider.node = NULL;
-    if (group->server != NULL) {
-        client_server_node(group->server, NULL);
-    }
-    if (node != NULL) {
-        raft_node_stop(node);
-    }
+    struct raft_group *group = timer->data;
     uv_close((uv_handle_t *)&group->step_timer, on_timer_closed);
     uv_close((uv_handle_t *)&group->node_timer, on_timer_closed);
     group->parts = 2;
@@ -565,6 +552,25 @@ void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void 
         group->parts++;
         raft_storage_close(group->storage, part_closed, group);
     }
+}
+
+/* The node goes now, or when it has called back; whatever else may be calling us, a connection or
+ * the storage, goes in the next turn of the loop. */
+void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void *arg)
+{
+    ASSERT(group->state != GROUP_CLOSING);
+    group->state = GROUP_CLOSING;
+    group->closed = closed;
+    group->closed_arg = arg;
+    struct raft_node *node = group->node;
+    group->node = NULL;
+    group->join.node = NULL;
+    group->outsider.node = NULL;
+    client_server_node(group->server, NULL);
+    (void)uv_timer_stop(&group->node_timer);
+    int rc = uv_timer_start(&group->step_timer, on_close_timer, 0, 0);
+    ASSERT(rc == 0);
+    raft_node_stop(node);
 }
 
 static int config_check(const struct raft_group_config *config, struct error *err)
@@ -663,6 +669,7 @@ static void group_init(struct raft_group *group, uv_loop_t *loop,
     group->has_password = config->password != NULL && config->password[0] != '\0';
     group->join.on_warning = group_warn;
     group->join.reachable = group_reachable;
+    group->join.callable = node_connected;
     group->join.arg = group;
     group->server = client_server_new();
     int rc = uv_timer_init(loop, &group->step_timer);

@@ -1,5 +1,6 @@
-/* For the first joiner that is still asking:
+/* For each joiner that is still asking, in turn, until a change is under way:
  *
+ *   we cannot call it          -> wait
  *   not in the configuration   -> add it (standby)
  *   standby, not caught up     -> wait (the node runs the catch-up)
  *   not known by name yet      -> wait (it publishes its own record)
@@ -10,7 +11,11 @@
  *
  * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first
  * would need three of four. A refused or busy step is simply tried again: the node knows the rules
- * (docs/consensus.md). */
+ * (docs/consensus.md).
+ *
+ * Only one standby catches up at a time, and one that never gets there is given up after some
+ * seconds. Whose catch-up has begun goes to the end of the queue, so that the next one is not his
+ * again. */
 #include "raft/engine/group_join.h"
 
 #include "base/assert.h"
@@ -43,6 +48,7 @@ void group_join_ask(struct group_join *join, const struct handshake_identity *pe
         }
         item = &join->items[join->count++];
         item->id = peer->id;
+        item->callable_ms = now_ms;
     }
     memcpy(item->name, peer->name, sizeof item->name);
     memcpy(item->address, peer->address, sizeof item->address);
@@ -136,12 +142,19 @@ static int step_standby(struct group_join *join, const struct raft_status *statu
 
 /* True: the item is done with. */
 static bool step_item(struct group_join *join, const struct raft_status *status,
-                      const struct group_join_item *item)
+                      struct group_join_item *item, int64_t now_ms)
 {
     const struct raft_member_status *member = member_of(status, item->id);
     if (member != NULL && member->voter) {
         return true;
     }
+    if (!join->callable(join->arg, item->id)) {
+        if (now_ms - item->callable_ms > GROUP_JOIN_CALL_MS) {
+            join_warn(join, item, "it cannot be reached at that address");
+        }
+        return false;
+    }
+    item->callable_ms = now_ms;
     struct error err = {0};
     int rc = member == NULL ? raft_node_add(join->node, item->id, on_changed, join, &err)
                             : step_standby(join, status, item, &err);
@@ -173,6 +186,30 @@ static void step_silent(struct group_join *join, const struct raft_status *statu
     }
 }
 
+/* Whoever is told a warning may close the group: then there is no node any more. */
+static void step_items(struct group_join *join, const struct raft_status *status, int64_t now_ms)
+{
+    for (size_t i = 0; i < join->count && !join->busy && join->node != NULL;) {
+        if (step_item(join, status, &join->items[i], now_ms)) {
+            item_drop(join, i);
+        } else {
+            i++;
+        }
+    }
+}
+
+static void queue_again(struct group_join *join)
+{
+    uint64_t catching = raft_node_catching_up(join->node);
+    struct group_join_item *item = item_of(join, catching);
+    if (catching != join->catching && item != NULL) {
+        struct group_join_item last = *item;
+        item_drop(join, (size_t)(item - join->items));
+        join->items[join->count++] = last;
+    }
+    join->catching = catching;
+}
+
 void group_join_step(struct group_join *join, int64_t now_ms)
 {
     ASSERT(join->node != NULL);
@@ -187,7 +224,8 @@ void group_join_step(struct group_join *join, int64_t now_ms)
         return;
     }
     step_silent(join, &status, now_ms);
-    if (join->count > 0 && !join->busy && step_item(join, &status, &join->items[0])) {
-        item_drop(join, 0);
+    step_items(join, &status, now_ms);
+    if (join->node != NULL) {
+        queue_again(join);
     }
 }

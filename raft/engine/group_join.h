@@ -12,19 +12,23 @@
 /* The joiner repeats itself each second while it is there; a standby that neither asks nor can be
  * reached for so long is removed again. */
 #define GROUP_JOIN_FORGET_MS 5000
+/* So long we try to call it back before we say that we cannot. */
+#define GROUP_JOIN_CALL_MS 3000
 
 struct group_join_item {
     uint64_t id;
     char name[RAFT_NODE_NAME_BYTES];
     char address[RAFT_NODE_ADDRESS_BYTES];
-    uint8_t group_size; /* as its file has it: partners and itself */
+    uint8_t group_size;  /* as its file has it: partners and itself */
+    int64_t callable_ms; /* when we could call it last, or when it first asked */
     int64_t heard_ms;
 };
 
 struct group_join {
     struct group_join_item items[GROUP_JOINS_MAX];
     size_t count;
-    bool busy; /* a change is under way */
+    bool busy;         /* a change is under way */
+    uint64_t catching; /* the standby that caught up at the last step; 0 = none */
     /* A standby that neither asks nor can be reached, since `silent_ms`; 0 = none. */
     uint64_t silent;
     int64_t silent_ms;
@@ -33,6 +37,8 @@ struct group_join {
     void *arg;
     /* In either direction: a predecessor that is there is not removed. */
     bool (*reachable)(void *arg, uint64_t id);
+    /* We can send to it: who only calls us could never follow. */
+    bool (*callable)(void *arg, uint64_t id);
 };
 
 /* `peer` asks to be taken in; asked of every member, heard by the leader. */

@@ -43,6 +43,13 @@ static bool is_reachable(void *arg, uint64_t id)
     return linked_node(arg, id) != NULL;
 }
 
+static bool is_callable(void *arg, uint64_t id)
+{
+    const struct sim_node *node = arg;
+    const struct sim_node *other = sim_node_of_id(node->world, id);
+    return other != NULL && sim_member_reachable(node->world, node->index, other->index);
+}
+
 const struct handshake_identity *peers_peer(const struct peers *peers, uint64_t id)
 {
     const struct sim_node *other = linked_node(peers->node, id);
@@ -153,6 +160,7 @@ void sim_group_started(struct sim_node *node)
     group->join.node = node->raft;
     group->join.on_warning = on_warning;
     group->join.reachable = is_reachable;
+    group->join.callable = is_callable;
     group->join.arg = node;
     group->outsider.node = node->raft;
     group->outsider.peers = &group->peers;

@@ -26,8 +26,12 @@
 #define ELECTION_MS  200
 #define HEARTBEAT_MS 20
 
+enum event { NO_EVENT, READY, CHANGE, WAITING, WARNING, FATAL };
+
 struct member {
     struct raft_group *group;
+    enum event close_at;    /* it is closed from inside the first such callback */
+    const char *close_text; /* the text has to have this in it */
     char name[32];
     char dir[128];
     char address[64];
@@ -81,21 +85,39 @@ static void rig_init(struct rig *rig, size_t count, const char *password)
     }
 }
 
+static void on_member_closed(void *arg)
+{
+    struct member *member = arg;
+    member->closed = true;
+    member->group = NULL;
+}
+
+static void member_event(struct member *member, enum event event, const char *text)
+{
+    if (member->close_at == event &&
+        (member->close_text == NULL || strstr(text, member->close_text) != NULL)) {
+        member->close_at = NO_EVENT;
+        raft_group_close(member->group, on_member_closed, member);
+    }
+}
+
 static void on_ready(void *arg)
 {
     struct member *member = arg;
     member->readies++;
+    member_event(member, READY, "");
 }
 
 static void on_change(void *arg)
 {
-    (void)arg;
+    member_event(arg, CHANGE, "");
 }
 
 static void on_waiting(void *arg, const char *text)
 {
     struct member *member = arg;
     snprintf(member->waiting, sizeof member->waiting, "%s", text);
+    member_event(member, WAITING, text);
 }
 
 static void on_warning(void *arg, const char *text)
@@ -103,12 +125,14 @@ static void on_warning(void *arg, const char *text)
     struct member *member = arg;
     size_t used = strlen(member->warnings);
     snprintf(member->warnings + used, sizeof member->warnings - used, "%s\n", text);
+    member_event(member, WARNING, text);
 }
 
 static void on_fatal(void *arg, const struct error *err)
 {
     struct member *member = arg;
     snprintf(member->fatal, sizeof member->fatal, "%s", err->text);
+    member_event(member, FATAL, err->text);
 }
 
 static int member_open(struct rig *rig, size_t at, struct error *err)
@@ -151,13 +175,6 @@ static void member_start(struct rig *rig, size_t at)
     if (rc != 0) {
         fail_msg("%s: %s", rig->members[at].name, err.text);
     }
-}
-
-static void on_member_closed(void *arg)
-{
-    struct member *member = arg;
-    member->closed = true;
-    member->group = NULL;
 }
 
 static void member_print(const struct member *member)
