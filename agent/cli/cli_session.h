@@ -39,7 +39,9 @@ int cli_session_status(struct cli_session *session, const char *address,
 void cli_session_wait(struct cli_session *session, int64_t ms);
 
 /* A request to the REST interface of a member: `url` is its api_url, of which the path is replaced.
- * `body` NULL = GET. rc 0 whatever the status is; the reply is cut at CLI_REPLY_BYTES_MAX. */
+ * `body` NULL = GET. rc 0 whatever the status is. ERR_UNAVAILABLE, ERR_INVALID (the url) and
+ * ERR_NOMEM: nothing was sent. Anything else: it was, and may be carried out: ERR_TIMEOUT,
+ * ERR_UNKNOWN, ERR_LIMIT (a reply over CLI_REPLY_BYTES_MAX). */
 #define CLI_REPLY_BYTES_MAX ((size_t)4 * 1024 * 1024)
 struct cli_reply {
     int status;

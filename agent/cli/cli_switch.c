@@ -277,6 +277,13 @@ static int write_key(struct request *q, const struct error *why)
     return rc == 0 ? print_table_again(q) : cli_fail("%s", err.text);
 }
 
+/* Only then may the request be made in another way: whatever was sent may be carried out, and a
+ * second request could move the leader twice. */
+static bool was_never_sent(int rc)
+{
+    return rc == ERR_UNAVAILABLE || rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_NOMEM;
+}
+
 static int perform(struct request *q)
 {
     char now[CLI_TIME_BYTES];
@@ -291,13 +298,12 @@ static int perform(struct request *q)
         reply.text = NULL;
         rc = post(q, "/failover", &reply, &err);
     }
-    if (rc == ERR_TIMEOUT ||
-        rc == ERR_UNKNOWN) { /* it was sent: a second request could move the leader twice */
-        return cli_fail("%s: no answer, the outcome is not known: look with list: %s", action(q),
-                        err.text);
+    if (was_never_sent(rc)) {
+        return write_key(q, &err);
     }
     if (rc != 0) {
-        return write_key(q, &err);
+        return cli_fail("%s: no answer, the outcome is not known: look with list: %s", action(q),
+                        err.text);
     }
     int status = CLI_OK;
     if (reply.status == 200 || reply.status == 202) {

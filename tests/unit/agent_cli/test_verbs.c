@@ -117,9 +117,25 @@ static const struct answer answers[] = {
     {"", "404 Not Found", ""},
 };
 
+/* More than a client of ours takes. */
+static void answer_without_end(int fd)
+{
+    static const char piece[65536];
+    size_t sent = 0;
+    (void)signal(SIGPIPE, SIG_IGN);
+    dprintf(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    while (sent <= CLI_REPLY_BYTES_MAX && write(fd, piece, sizeof piece) > 0) {
+        sent += sizeof piece;
+    }
+}
+
 static void answer(int fd, const char *request)
 {
     const struct answer *one = answers;
+    if (strstr(request, "\"candidate\":\"n2\",\"leader\":\"n1\",\"scheduled_at\"") != NULL) {
+        answer_without_end(fd);
+        return;
+    }
     while (strstr(request, one->request) == NULL) {
         one++;
     }
@@ -543,6 +559,20 @@ static void an_interface_that_is_down_leaves_the_request_in_the_store(void **sta
     put("failover", "{}");
 }
 
+/* It was asked, and may have done it: a second request could move the leader twice. */
+static void an_answer_that_is_too_long_leaves_nothing_in_the_store(void **state)
+{
+    (void)state;
+    put("failover", "{}");
+    assert_int_equal(RUN("switchover", "--force", "--candidate", "n2", "--scheduled",
+                         "2027-01-01T03:00+01:00"),
+                     1);
+    says(world.err, "the outcome is not known");
+    char *failover = get("failover");
+    assert_string_equal(failover, "{}");
+    mem_free(failover);
+}
+
 static void explain_prints_the_decisions(void **state)
 {
     (void)state;
@@ -594,6 +624,7 @@ int main(void)
         cmocka_unit_test(switchover_refuses_what_cannot_be),
         cmocka_unit_test(an_answer_of_failure_is_printed_and_the_status_is_zero),
         cmocka_unit_test(an_interface_that_is_down_leaves_the_request_in_the_store),
+        cmocka_unit_test(an_answer_that_is_too_long_leaves_nothing_in_the_store),
         cmocka_unit_test(explain_prints_the_decisions),
         cmocka_unit_test(raft_status_shows_the_group),
         cmocka_unit_test(a_wrong_password_is_told),
