@@ -136,20 +136,28 @@ static void fail_connect(struct pg_conn *conn)
     finish(conn, DEAD, rc, &err);
 }
 
+/* From the timer, in the next turn: the caller may be the one who has just asked. */
+static void fail_later(struct pg_conn *conn, int rc, const char *text)
+{
+    (void)pg_conn_error_read(text, false, &conn->fail_err); /* its words on one line */
+    conn->fail_rc = conn->fail_err.code = rc;
+    (void)uv_timer_start(conn->timer, on_timer, 0, 0);
+}
+
 static void watch(struct pg_conn *conn, int events)
 {
     int fd = PQsocket(conn->pg);
 
     close_poll(conn);
     if (fd < 0) {
-        fail(conn, ERR_CLOSED, PQerrorMessage(conn->pg));
+        fail_later(conn, ERR_CLOSED, PQerrorMessage(conn->pg));
         return;
     }
     conn->poll = mem_new(uv_poll_t);
     if (uv_poll_init(conn->loop, conn->poll, fd) != 0) {
         mem_free(conn->poll);
         conn->poll = NULL;
-        fail(conn, ERR_IO, "the socket cannot be polled");
+        fail_later(conn, ERR_IO, "the socket cannot be polled");
         return;
     }
     conn->poll->data = conn;
@@ -284,9 +292,8 @@ static void start_libpq(struct pg_conn *conn)
     conn->pg = PQconnectStartParams(conn->names, (const char *const *)conn->values, 0);
     conn->state = CONNECTING;
     if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD) {
-        conn->fail_rc = error_set(&conn->fail_err, conn->pg == NULL ? ERR_NOMEM : ERR_CLOSED, "%s",
-                                  conn->pg == NULL ? "out of memory" : PQerrorMessage(conn->pg));
-        (void)uv_timer_start(conn->timer, on_timer, 0, 0);
+        fail_later(conn, conn->pg == NULL ? ERR_NOMEM : ERR_CLOSED,
+                   conn->pg == NULL ? "out of memory" : PQerrorMessage(conn->pg));
         return;
     }
     (void)PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE); /* pg_conn_error reads the SQLSTATE */
