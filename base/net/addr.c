@@ -1,8 +1,9 @@
 /* Addresses as text and as bytes, and name lookups off the loop.
  *
  * A lookup is one struct. Its caller's part ends with the callback, at the latest when the deadline
- * timer fires; its own part ends when the thread pool has given the request back, however long a
- * dead name server takes. It is freed when both ended and the timer is closed. */
+ * timer fires; its own part ends when the thread pool has given the request back: at once if it
+ * still waits for a thread then, else however long a dead name server takes. It is freed when both
+ * ended and the timer is closed. */
 #include "base/net/addr.h"
 
 #include "base/assert.h"
@@ -212,6 +213,9 @@ struct net_resolve {
     bool timer_open;
 };
 
+/* Requests that the pool has: those of this thread, which has one loop. */
+static _Thread_local size_t requests_open;
+
 static void resolve_free_if_over(struct net_resolve *resolve)
 {
     if (!resolve->request_open && !resolve->timer_open) {
@@ -237,11 +241,20 @@ static void resolve_finish(struct net_resolve *resolve, int rc, const struct err
     done(resolve->arg, rc, rc == 0 ? &resolve->resolved : NULL, err);
 }
 
+/* Works only while it waits for a thread; else the answer comes when the name server gives it. */
+static void request_cancel(struct net_resolve *resolve)
+{
+    if (resolve->request_open) {
+        (void)uv_cancel((uv_req_t *)&resolve->request);
+    }
+}
+
 static void resolve_on_timer(uv_timer_t *timer)
 {
     struct net_resolve *resolve = timer->data;
     struct error err = {0};
     int rc = 0;
+    request_cancel(resolve);
     if (resolve->canceled) {
         rc = error_set(&err, ERR_CANCELED, "looking up '%s': canceled", resolve->addr.host);
     } else if (resolve->resolved.count == 0) {
@@ -279,6 +292,7 @@ static void resolve_on_answer(uv_getaddrinfo_t *request, int status, struct addr
     int rc = 0;
 
     resolve->request_open = false;
+    requests_open--;
     if (status == 0) {
         take_addresses(list, resolve->addr.port, &resolve->resolved);
     }
@@ -301,13 +315,20 @@ int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t time
                       struct error *err)
 {
     static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct sockaddr_storage numeric;
+    bool is_numeric = net_addr_numeric(addr, &numeric);
     ASSERT(done != NULL && timeout_ms >= 0);
+    if (!is_numeric && requests_open >= NET_RESOLVES_MAX) {
+        return error_set(err, ERR_LIMIT, "looking up '%s': %d lookups are under way already",
+                         addr->host, NET_RESOLVES_MAX);
+    }
     struct net_resolve *resolve = mem_new(struct net_resolve);
     *resolve = (struct net_resolve){.addr = *addr, .done = done, .arg = arg, .timer_open = true};
     resolve->request.data = resolve;
     resolve->timer.data = resolve;
     ASSERT(uv_timer_init(loop, &resolve->timer) == 0);
-    if (net_addr_numeric(addr, &resolve->resolved.addresses[0])) {
+    if (is_numeric) {
+        resolve->resolved.addresses[0] = numeric;
         resolve->resolved.count = 1;
         timeout_ms = 0; /* the timer brings the answer: never inside this call */
     } else {
@@ -319,6 +340,7 @@ int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t time
                              uv_strerror(status));
         }
         resolve->request_open = true;
+        requests_open++;
     }
     ASSERT(uv_timer_start(&resolve->timer, resolve_on_timer, (uint64_t)timeout_ms, 0) == 0);
     *ret_resolve = resolve;
@@ -329,8 +351,6 @@ void net_resolve_cancel(struct net_resolve *resolve)
 {
     ASSERT(resolve->done != NULL);
     resolve->canceled = true;
-    if (resolve->request_open) {
-        (void)uv_cancel((uv_req_t *)&resolve->request); /* works only while it waits for a thread */
-    }
+    request_cancel(resolve);
     ASSERT(uv_timer_start(&resolve->timer, resolve_on_timer, 0, 0) == 0);
 }

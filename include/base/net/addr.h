@@ -12,7 +12,8 @@
 #define NET_HOST_BYTES      256
 #define NET_ADDR_TEXT_BYTES (NET_HOST_BYTES + 10)
 #define NET_PORT_REQUIRED   (-1)
-#define NET_RESOLVED_MAX    8 /* addresses of one name that are looked at; the rest is ignored */
+#define NET_RESOLVED_MAX    8   /* addresses of one name that are looked at; the rest is ignored */
+#define NET_RESOLVES_MAX    128 /* names that a thread is looked for, or has been found, at once */
 
 /* What was written: a name or a numeric address (IPv6 without its brackets). Port 0 is never
  * parsed; a caller that wants a free port (tests) sets it itself. */
@@ -57,8 +58,9 @@ struct net_resolve;
 
 /* Looks the name up in the thread pool; numeric addresses take no thread. `done` comes exactly
  * once, after this returned, within `timeout_ms`: a hung name server keeps its thread (and
- * later lookups, once all threads are taken), not the caller. The handle is valid until `done` is
- * called. */
+ * later lookups, once all threads for lookups are taken: libuv gives them half of the pool), not the
+ * caller, and what has timed out does not wait for a thread any more. The handle is valid until
+ * `done` is called. ERR_LIMIT: NET_RESOLVES_MAX are under way. */
 int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t timeout_ms,
                       net_resolve_done done, void *arg, struct net_resolve **ret_resolve,
                       struct error *err) MUST_CHECK;

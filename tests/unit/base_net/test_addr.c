@@ -383,6 +383,64 @@ static void a_hung_name_server_keeps_its_thread_not_the_caller(void **state)
     assert_int_equal(lookup.calls, 1);
 }
 
+/* Else whoever asks again and again for a name whose server is dead fills the pool's queue, and
+ * what else waits in it stands behind them. */
+static void a_lookup_that_timed_out_no_longer_waits_for_a_thread(void **state)
+{
+    static struct lookup lookups[20];
+    (void)state;
+    pool_hang(&loop);
+    for (size_t i = 0; i < sizeof lookups / sizeof lookups[0]; i++) {
+        (void)look_up("localhost", 10, &lookups[i]);
+        while (lookups[i].calls == 0) {
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        }
+        assert_int_equal(lookups[i].rc, ERR_TIMEOUT);
+        assert_string_equal(lookups[i].err.text, "looking up 'localhost': timed out");
+    }
+    (void)uv_run(&loop, UV_RUN_NOWAIT); /* what was canceled comes back */
+    assert_int_equal(loop.active_reqs.count, hung_count);
+    pool_go_on(&loop);
+    for (size_t i = 0; i < sizeof lookups / sizeof lookups[0]; i++) {
+        assert_int_equal(lookups[i].calls, 1);
+    }
+}
+
+static void more_lookups_than_there_may_be_are_refused(void **state)
+{
+    static struct lookup lookups[NET_RESOLVES_MAX];
+    static struct net_resolve *handles[NET_RESOLVES_MAX];
+    struct net_addr addr = {.host = "localhost", .port = 1};
+    static struct lookup refused;
+    struct net_resolve *handle = NULL;
+    struct error err = {0};
+    (void)state;
+    pool_hang(&loop);
+    for (size_t i = 0; i < NET_RESOLVES_MAX; i++) {
+        handles[i] = look_up("localhost", LONG_MS, &lookups[i]);
+    }
+    assert_int_equal(net_resolve_start(&loop, &addr, LONG_MS, lookup_done, &refused, &handle, &err),
+                     ERR_LIMIT);
+    assert_non_null(strstr(err.text, "looking up 'localhost'"));
+    assert_null(handle);
+    (void)look_up("127.0.0.1", LONG_MS, &refused); /* takes no thread */
+    while (refused.calls == 0) {
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(refused.rc, 0);
+    for (size_t i = 0; i < NET_RESOLVES_MAX; i++) {
+        net_resolve_cancel(handles[i]);
+    }
+    while (loop.active_reqs.count > hung_count) {
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    }
+    static struct lookup again;
+    net_resolve_cancel(look_up("localhost", LONG_MS, &again)); /* there is room again */
+    pool_go_on(&loop);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(again.calls, 1);
+}
+
 static void canceling_ends_a_lookup_wherever_it_is(void **state)
 {
     struct lookup lookup;
@@ -441,6 +499,8 @@ int main(void)
         LOOP_TEST(a_name_is_looked_up_with_the_port_that_was_asked_for),
         LOOP_TEST(an_unknown_name_is_not_found),
         LOOP_TEST(a_hung_name_server_keeps_its_thread_not_the_caller),
+        LOOP_TEST(a_lookup_that_timed_out_no_longer_waits_for_a_thread),
+        LOOP_TEST(more_lookups_than_there_may_be_are_refused),
         LOOP_TEST(canceling_ends_a_lookup_wherever_it_is),
         LOOP_TEST(a_name_that_cannot_be_one_fails_at_once),
     };
