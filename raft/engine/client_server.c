@@ -80,13 +80,23 @@ static void answer_error(const struct pending *pending, int code, const char *te
     answer(pending, code, text, span_of(NULL, 0));
 }
 
+/* ERR_CANCELED of a node that stops: a command may be in somebody's log, a read is as if it had
+ * never been asked. */
+static int answer_code(const struct pending *pending, int rc)
+{
+    if (rc != ERR_CANCELED) {
+        return rc;
+    }
+    return pending->kind == CLIENT_COMMAND ? ERR_UNKNOWN : ERR_UNAVAILABLE;
+}
+
 static void on_read_done(void *arg, int rc, const struct store_result *result)
 {
     struct pending *pending = arg;
     (void)result;
     struct raft_node *node = pending->server->node;
     if (rc != 0 || node == NULL) {
-        answer_error(pending, rc != 0 ? rc : ERR_CANCELED,
+        answer_error(pending, answer_code(pending, rc != 0 ? rc : ERR_CANCELED),
                      "the member could not read from the group");
         pending_free(pending);
         return;
@@ -107,7 +117,8 @@ static void on_command_done(void *arg, int rc, const struct store_result *result
 {
     struct pending *pending = arg;
     if (rc != 0) {
-        answer_error(pending, rc, "the member could not have the command applied");
+        answer_error(pending, answer_code(pending, rc),
+                     "the member could not have the command applied");
     } else {
         struct buf body = BUF_INIT;
         client_result_encode(result, &body);
@@ -129,14 +140,31 @@ static int start_read(struct pending *pending, const struct client_request *requ
     return raft_node_read(pending->server->node, request->timeout_ms, on_read_done, pending, err);
 }
 
+/* A lease is ended by members alone, whose own clocks have counted its time: ended early it would
+ * let a second primary in. */
+static bool is_for_clients(enum store_command_type type)
+{
+    switch (type) {
+    case STORE_TXN:
+    case STORE_LEASE_GRANT:
+    case STORE_LEASE_RENEW:
+    case STORE_LEASE_REVOKE: return true;
+    case STORE_LEASE_EXPIRE:
+    case STORE_MEMBER_SET:
+    case STORE_MEMBER_REMOVE: break;
+    }
+    return false;
+}
+
 static int start_command(struct pending *pending, const struct client_request *request,
                          struct error *err)
 {
     struct store_command command;
     struct buf arena = BUF_INIT;
     int rc = store_command_decode(request->body, &command, &arena, err);
-    if (rc == 0 && (command.type == STORE_MEMBER_SET || command.type == STORE_MEMBER_REMOVE)) {
-        rc = error_set(err, ERR_REFUSED, "records of members are the members' own");
+    if (rc == 0 && !is_for_clients(command.type)) {
+        rc = error_set(err, ERR_REFUSED,
+                       "records of members, and the end of a lease, are the members' own");
     }
     if (rc == 0) {
         rc = raft_node_propose_plain(pending->server->node, &command, request->timeout_ms,

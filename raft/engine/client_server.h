@@ -1,4 +1,6 @@
-/* Requests of plain clients, answered by this member. */
+/* Requests of plain clients, answered by this member. A command's answer is its result;
+ * ERR_UNAVAILABLE, ERR_LIMIT, ERR_INVALID, ERR_REFUSED: it was not begun; or ERR_UNKNOWN: it may be
+ * applied, or have been. */
 #ifndef RAFT_ENGINE_CLIENT_SERVER_H
 #define RAFT_ENGINE_CLIENT_SERVER_H
 

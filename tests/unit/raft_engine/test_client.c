@@ -164,6 +164,13 @@ static void a_failed_compare_comes_back_as_such(void **state)
     teardown();
 }
 
+static uint64_t number_of_lease(uint64_t id)
+{
+    struct store_lease lease;
+    assert_true(store_lease_get(raft_node_store(node_of(&rig, 0)), id, &lease));
+    return lease.renewal_number;
+}
+
 static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
 {
     (void)state;
@@ -185,11 +192,64 @@ static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
     assert_int_equal(start_put("/leader", "stray", 3000, &seen), 0);
     await(&seen);
     assert_int_equal(seen.result.code, ERR_REFUSED);
-    struct store_command remove = {.type = STORE_MEMBER_REMOVE, .member = {.id = 1}};
-    seen = (struct seen){0};
-    assert_int_equal(raft_client_command(client, &remove, 3000, on_command, &seen, NULL), 0);
+    struct store_command not_theirs[] = {
+        {.type = STORE_MEMBER_SET,
+         .member = {.id = 1, .name = span_str("x"), .address = span_str("h:1")}},
+        {.type = STORE_MEMBER_REMOVE, .member = {.id = 1}},
+        {.type = STORE_LEASE_EXPIRE, .lease = 5, .number = number_of_lease(5)},
+    };
+    for (size_t i = 0; i < sizeof not_theirs / sizeof not_theirs[0]; i++) {
+        seen = (struct seen){0};
+        assert_int_equal(raft_client_command(client, &not_theirs[i], 3000, on_command, &seen, NULL),
+                         0);
+        await(&seen);
+        assert_int_equal(seen.rc, ERR_REFUSED);
+    }
+    struct store_kv kv;
+    assert_true(store_get(raft_node_store(node_of(&rig, 0)), span_str("/leader"), &kv));
+    assert_true(span_equal_str(kv.value, "node1"));
+    teardown();
+}
+
+/* Members 1 and 2 are gone, so that nothing is committed any more; the client knows member 0 only.
+ */
+static void setup_without_majority(void)
+{
+    setup(3, PASSWORD);
+    bool closed = false;
+    raft_client_close(client, on_client_closed, &closed);
+    while (!closed) {
+        uv_run(&rig.loop, UV_RUN_ONCE);
+    }
+    const char *address = rig.members[0].address;
+    assert_int_equal(raft_client_new(&rig.loop, &address, 1, PASSWORD, &client, NULL), 0);
+    struct seen seen = {0};
+    assert_int_equal(raft_client_status(client, 3000, on_status, &seen, NULL), 0);
     await(&seen);
-    assert_int_equal(seen.rc, ERR_REFUSED);
+    assert_int_equal(seen.rc, 0); /* it is connected */
+    member_stop(&rig, 1);
+    member_stop(&rig, 2);
+}
+
+/* It may be in somebody's log, and be committed when the others are back: canceled is no word for
+ * it, and refused even less. */
+static void what_a_stopping_member_has_taken_is_unknown(void **state)
+{
+    (void)state;
+    setup_without_majority();
+    struct seen command = {0};
+    struct seen read = {0};
+    assert_int_equal(start_put("/x", "one", 30000, &command), 0);
+    assert_int_equal(raft_client_read_prefix(client, span_str("/"), 30000, on_read, &read, NULL),
+                     0);
+    run_for(&rig, 50);
+    assert_false(command.done);
+    assert_false(read.done);
+    member_stop(&rig, 0);
+    await(&command);
+    assert_int_equal(command.rc, ERR_UNKNOWN);
+    await(&read);
+    assert_int_equal(read.rc, ERR_UNAVAILABLE);
     teardown();
 }
 
@@ -339,6 +399,7 @@ int main(void)
         cmocka_unit_test(a_dead_member_is_passed_over),
         cmocka_unit_test(without_any_member_it_is_unavailable_and_nothing_is_unknown),
         cmocka_unit_test(without_a_majority_a_command_ends_at_its_deadline),
+        cmocka_unit_test(what_a_stopping_member_has_taken_is_unknown),
         cmocka_unit_test(closing_cancels_what_waits),
         cmocka_unit_test(too_many_requests_are_refused),
     };
