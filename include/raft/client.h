@@ -4,8 +4,12 @@
  *
  * Addresses are tried in the order given, from the one that answered last. A command whose
  * connection was lost after it was sent ends with ERR_UNKNOWN and is never sent again; a read goes
- * to the next address, and so does whatever a member refused as unavailable. Every call ends in
- * exactly one callback, never inside the call. The process has to ignore SIGPIPE. */
+ * to the next address, and so does whatever a member refused as unavailable. With several addresses
+ * a member that gives no sign of life within its share of the shortest deadline (deadline /
+ * (addresses + 1), 2 s at most) counts as lost, and one that lives but reaches no leader gets a
+ * part of the time only (reads: what is left / addresses left; commands: 3 s at least), so that the
+ * others have theirs. Every call ends in exactly one callback, never inside the call. The process
+ * has to ignore SIGPIPE. */
 #ifndef RAFT_CLIENT_H
 #define RAFT_CLIENT_H
 
@@ -23,8 +27,8 @@ int raft_client_new(struct uv_loop_s *loop, const char *const *addresses, size_t
                     const char *password, struct raft_client **ret_client,
                     struct error *err) MUST_CHECK;
 
-/* Ends every call with ERR_CANCELED; `closed` (may be NULL) comes when nothing of it is left in the
- * loop. */
+/* Ends every call with ERR_CANCELED (a command may have been sent); `closed` (may be NULL) comes
+ * when nothing of it is left in the loop. Calls that are made meanwhile fail with ERR_CANCELED. */
 void raft_client_close(struct raft_client *client, void (*closed)(void *arg), void *arg);
 
 struct raft_client_view {

@@ -58,8 +58,8 @@ struct net_resolve;
 
 /* Looks the name up in the thread pool; numeric addresses take no thread. `done` comes exactly
  * once, after this returned, within `timeout_ms`: a hung name server keeps its thread (and
- * later lookups, once all threads for lookups are taken: libuv gives them half of the pool), not the
- * caller, and what has timed out does not wait for a thread any more. The handle is valid until
+ * later lookups, once all threads for lookups are taken: libuv gives them half of the pool), not
+ * the caller, and what has timed out does not wait for a thread any more. The handle is valid until
  * `done` is called. ERR_LIMIT: NET_RESOLVES_MAX are under way. */
 int net_resolve_start(uv_loop_t *loop, const struct net_addr *addr, int64_t timeout_ms,
                       net_resolve_done done, void *arg, struct net_resolve **ret_resolve,

@@ -564,9 +564,9 @@ static void an_answer_that_is_too_long_leaves_nothing_in_the_store(void **state)
 {
     (void)state;
     put("failover", "{}");
-    assert_int_equal(RUN("switchover", "--force", "--candidate", "n2", "--scheduled",
-                         "2027-01-01T03:00+01:00"),
-                     1);
+    assert_int_equal(
+        RUN("switchover", "--force", "--candidate", "n2", "--scheduled", "2027-01-01T03:00+01:00"),
+        1);
     says(world.err, "the outcome is not known");
     char *failover = get("failover");
     assert_string_equal(failover, "{}");
