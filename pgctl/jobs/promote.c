@@ -15,6 +15,7 @@
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_postmaster.h"
 #include "pgctl/sql/pg_answers.h"
 
 #include <errno.h>
@@ -127,13 +128,12 @@ static int send_work(void *arg, struct error *err)
     if (file == NULL || fclose(file) != 0) {
         return error_set(err, err_from_errno(errno), "creating '%s': %s", path, strerror(errno));
     }
-    if (kill(data->pid, SIGUSR1) != 0) {
-        int errnum = errno;
+    int rc = pg_postmaster_signal(data->data_dir, data->pid, SIGUSR1, err);
+    if (rc != 0) {
         (void)unlink(path);
-        return error_set(err, err_from_errno(errnum), "signalling the postmaster: %s",
-                         strerror(errnum));
+        error_wrap(err, "signalling the postmaster");
     }
-    return 0;
+    return rc;
 }
 
 static int resend_work(void *arg, struct error *err)
@@ -143,8 +143,8 @@ static int resend_work(void *arg, struct error *err)
 
     (void)err;
     (void)snprintf(path, sizeof path, "%.900s/promote", data->data_dir);
-    if (pg_file_exists(path)) {
-        (void)kill(data->pid, SIGUSR1);
+    if (pg_file_exists(path)) { /* should it be gone, the next question finds that out */
+        (void)!pg_postmaster_signal(data->data_dir, data->pid, SIGUSR1, NULL);
     }
     return 0;
 }

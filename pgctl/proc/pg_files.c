@@ -7,21 +7,24 @@
 
 #include "base/mem.h"
 #include "pgctl/pg_parse.h"
+#include "pgctl/proc/pg_postmaster.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIDFILE_BYTES_MAX 8192
 #define ENVIRON_BYTES_MAX (512 * 1024)
 #define TREE_FDS          16
+#define TEMPORARY         ".pgquorum-new"
 
 static int fail(struct error *err, const char *doing, const char *path)
 {
@@ -92,16 +95,61 @@ static int write_all(int fd, struct span bytes)
     return fsync(fd);
 }
 
+/* Drawn once a process: another one's temporary files are those of an agent that has died. */
+static uint32_t process_tag(void)
+{
+    static _Atomic uint32_t tag;
+    uint32_t drawn = 0;
+    uint32_t none = 0;
+
+    if (tag == 0 && getrandom(&drawn, sizeof drawn, 0) == (ssize_t)sizeof drawn) {
+        (void)atomic_compare_exchange_strong(&tag, &none, drawn | 1);
+    }
+    return tag;
+}
+
+/* Removes what processes before this one have left on the way to `path`. */
+static void remove_left_over(const char *path)
+{
+    char parent[PG_PATH_BYTES];
+    char left[PG_PATH_BYTES];
+    char own[32];
+    const struct dirent *entry;
+    const char *slash = strrchr(path, '/');
+
+    if (slash == NULL) {
+        return;
+    }
+    size_t base_len = strlen(slash + 1);
+    (void)snprintf(own, sizeof own, TEMPORARY "-%08" PRIx32 "-", process_tag());
+    (void)snprintf(parent, sizeof parent, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    DIR *dir = opendir(parent);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        const char *rest = entry->d_name + strnlen(entry->d_name, base_len);
+        if (strncmp(entry->d_name, slash + 1, base_len) == 0 &&
+            strncmp(rest, TEMPORARY, strlen(TEMPORARY)) == 0 &&
+            strncmp(rest, own, strlen(own)) != 0) {
+            (void)snprintf(left, sizeof left, "%.*s/%s", (int)(slash - path), path, entry->d_name);
+            (void)unlink(left);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
+
 int pg_file_write(const char *path, struct span bytes, unsigned mode, struct error *err)
 {
+    static _Atomic uint32_t count;
     char temporary[PG_PATH_BYTES];
-    int length = snprintf(temporary, sizeof temporary, "%s.pgquorum-new", path);
+    int length = snprintf(temporary, sizeof temporary, "%s" TEMPORARY "-%08" PRIx32 "-%" PRIu32,
+                          path, process_tag(), ++count);
 
     if (length < 0 || (size_t)length >= sizeof temporary) {
         return error_set(err, ERR_LIMIT, "the path '%.100s...' is too long", path);
     }
-    /* Made anew: permissions of what may lie there do not matter, and no link is followed. */
-    (void)unlink(temporary);
+    remove_left_over(path);
+    /* A name of its own: two that write the same file do not write into each other's. */
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) {
         return fail(err, "creating", temporary);
@@ -183,17 +231,8 @@ bool pg_process_works_in(int32_t pid, const char *data_dir)
 
 static int32_t pidfile_pid(const char *data_dir)
 {
-    char path[PG_PATH_BYTES];
-    struct buf text = BUF_INIT;
     struct pg_pidfile *pidfile = mem_new(struct pg_pidfile);
-
-    (void)snprintf(path, sizeof path, "%s/postmaster.pid", data_dir);
-    int32_t pid = 0;
-    if (pg_file_read(path, PIDFILE_BYTES_MAX, &text, NULL) == 0 &&
-        pg_pidfile_parse(buf_span(&text), pidfile, NULL) == 0) {
-        pid = pidfile->pid;
-    }
-    buf_free(&text);
+    int32_t pid = pg_pidfile_read(data_dir, pidfile, NULL) == 0 ? pidfile->pid : 0;
     mem_free(pidfile);
     return pid;
 }

@@ -9,7 +9,8 @@
 
 /* Appends the file's bytes. ERR_NOT_FOUND, ERR_LIMIT (more than `bytes_max`), ... */
 int pg_file_read(const char *path, size_t bytes_max, struct buf *out, struct error *err) MUST_CHECK;
-/* Whole or not at all: written beside it, synced, renamed, the directory synced. */
+/* Whole or not at all: written beside it under a name of its own, synced, renamed, the directory
+ * synced. What a process that died had written beside it is removed. */
 int pg_file_write(const char *path, struct span bytes, unsigned mode, struct error *err) MUST_CHECK;
 /* 0 also if there is none. The directory is synced. */
 int pg_file_remove(const char *path, struct error *err) MUST_CHECK;

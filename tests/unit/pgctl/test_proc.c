@@ -3,8 +3,10 @@
 #include "base/mem.h"
 #include "pgctl/proc/pg_child.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_postmaster.h"
 #include "tests/harness/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -307,7 +309,128 @@ static void programs_of_jobs_in_the_directory_are_ended_and_no_others(void **sta
     mem_free(plain);
 }
 
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static void pidfile_names(pid_t pid)
+{
+    char *text = mem_printf("%d\n%s/server\n1700000000\n5432\n", (int)pid, dir);
+    put("server/postmaster.pid", text);
+    mem_free(text);
+}
+
+/* 0 while it lives. */
+static int ended_by(pid_t pid)
+{
+    int status = 0;
+    return waitpid(pid, &status, WNOHANG) == pid && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void signal_goes_to_who_is_named_and_works_there_and_to_nobody_else(void **state)
+{
+    (void)state;
+    char *plain = mem_printf("%s/script", dir);
+    struct error err;
+
+    put("script", "echo; exec 3<> <(:); read -t 1000 <&3\n");
+    assert_int_equal(mkdir(in_dir("server"), 0700), 0);
+    pid_t server = stand_in("postgres", plain, "-D", in_dir("server"));
+    pid_t stranger = stand_in("bash", plain, "", "/");
+
+    assert_int_equal(pg_postmaster_signal(in_dir("server"), 0, SIGTERM, &err), ERR_NOT_FOUND);
+    pidfile_names(stranger); /* the postmaster has died, and its number was used again */
+    assert_int_equal(pg_postmaster_signal(in_dir("server"), 0, SIGTERM, &err), ERR_NOT_FOUND);
+    assert_int_equal(pg_postmaster_signal(in_dir("server"), stranger, SIGTERM, &err),
+                     ERR_NOT_FOUND);
+    pidfile_names(-server); /* a single-user server is no postmaster */
+    assert_int_equal(pg_postmaster_signal(in_dir("server"), 0, SIGTERM, &err), ERR_NOT_FOUND);
+    pidfile_names(server); /* and it is not the one that was looked at before */
+    assert_int_equal(pg_postmaster_signal(in_dir("server"), stranger, SIGTERM, &err),
+                     ERR_NOT_FOUND);
+    usleep(20000);
+    assert_int_equal(ended_by(server), 0);
+    assert_int_equal(ended_by(stranger), 0);
+
+    assert_int_equal(pg_postmaster_signal(in_dir("server"), 0, SIGTERM, &err), 0);
+    wait_dead(server); /* a zombie: gone, and not reaped yet */
+    assert_int_equal(pg_postmaster_signal(in_dir("server"), server, SIGTERM, &err), ERR_NOT_FOUND);
+    assert_int_equal(ended_by(server), SIGTERM);
+    kill(stranger, SIGKILL);
+    assert_int_equal(waitpid(stranger, NULL, 0), stranger);
+    mem_free(plain);
+}
+
 /* --- files ------------------------------------------------------------------------------------ */
+
+static size_t count_beside(const char *name)
+{
+    size_t count = 0;
+    const struct dirent *entry;
+    DIR *opened = opendir(in_dir(name));
+    assert_non_null(opened);
+    while ((entry = readdir(opened)) != NULL) {
+        count += entry->d_name[0] != '.' ? 1 : 0;
+    }
+    closedir(opened);
+    return count;
+}
+
+/* A process of before was killed while it wrote; what looks alike is another file's. */
+static void what_a_dead_process_left_beside_a_file_is_removed(void **state)
+{
+    (void)state;
+    struct error err;
+    assert_int_equal(mkdir(in_dir("conf"), 0700), 0);
+    put("conf/a.conf.pgquorum-new", "");
+    put("conf/a.conf.pgquorum-new-00000002-1", "");
+    put("conf/aa.conf.pgquorum-new-00000002-1", "");
+    put("conf/a.conf.d.pgquorum-new-00000002-1", "");
+    assert_int_equal(pg_file_write(in_dir("conf/a.conf"), span_str("x"), 0600, &err), 0);
+    assert_true(there("conf/a.conf"));
+    assert_false(there("conf/a.conf.pgquorum-new"));
+    assert_false(there("conf/a.conf.pgquorum-new-00000002-1"));
+    assert_true(there("conf/aa.conf.pgquorum-new-00000002-1"));
+    assert_true(there("conf/a.conf.d.pgquorum-new-00000002-1"));
+    assert_int_equal(count_beside("conf"), 3);
+}
+
+struct writer {
+    uv_thread_t thread;
+    char letter;
+    int failed;
+};
+
+static void write_often(void *arg)
+{
+    struct writer *writer = arg;
+    char text[5000];
+    struct error err;
+    memset(text, writer->letter, sizeof text);
+    for (int i = 0; i < 100; i++) {
+        int rc = pg_file_write(in_dir("conf/both"), span_of(text, sizeof text), 0600, &err);
+        writer->failed += rc != 0 ? 1 : 0;
+    }
+}
+
+static void two_that_write_one_file_leave_it_whole(void **state)
+{
+    (void)state;
+    struct writer writers[] = {{.letter = 'a'}, {.letter = 'b'}};
+    struct buf bytes = BUF_INIT;
+    struct error err;
+    size_t before = count_beside("conf");
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(uv_thread_create(&writers[i].thread, write_often, &writers[i]), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        uv_thread_join(&writers[i].thread);
+        assert_int_equal(writers[i].failed, 0);
+    }
+    assert_int_equal(pg_file_read(in_dir("conf/both"), 10000, &bytes, &err), 0);
+    assert_int_equal(bytes.len, 5000);
+    assert_memory_equal(buf_str(&bytes), buf_str(&bytes) + 1, 4999);
+    assert_int_equal(count_beside("conf"), before + 1);
+    buf_free(&bytes);
+}
 
 static void file_is_written_whole_and_with_its_mode(void **state)
 {
@@ -462,6 +585,9 @@ int main(void)
         cmocka_unit_test(what_outlives_the_child_is_ended),
         cmocka_unit_test(child_that_cannot_be_run_is_refused),
         cmocka_unit_test(programs_of_jobs_in_the_directory_are_ended_and_no_others),
+        cmocka_unit_test(signal_goes_to_who_is_named_and_works_there_and_to_nobody_else),
+        cmocka_unit_test(what_a_dead_process_left_beside_a_file_is_removed),
+        cmocka_unit_test(two_that_write_one_file_leave_it_whole),
         cmocka_unit_test(file_is_written_whole_and_with_its_mode),
         cmocka_unit_test(full_disk_leaves_the_file_that_was_there),
         cmocka_unit_test(directory_is_told_by_what_is_in_it),

@@ -1,0 +1,19 @@
+/* The postmaster that works in a data directory, as its pid file tells. Everything here blocks:
+ * call it on a thread of the pool (pg_task_work). */
+#ifndef PGCTL_PROC_PG_POSTMASTER_H
+#define PGCTL_PROC_PG_POSTMASTER_H
+
+#include "base/err.h"
+#include "pgctl/pg_parse.h"
+
+/* What postmaster.pid says; the process need not live. ERR_NOT_FOUND, ERR_CORRUPT, ... */
+int pg_pidfile_read(const char *data_dir, struct pg_pidfile *ret_pidfile,
+                    struct error *err) MUST_CHECK;
+
+/* Sends `number` to the postmaster that the pid file names at this moment, if it is alive and works
+ * in this directory: never to a stranger who has got its number since. With `pid` (not 0): only if
+ * it is that one. ERR_NOT_FOUND: there is none, nothing was sent. A single-user server is none. */
+int pg_postmaster_signal(const char *data_dir, int32_t pid, int number,
+                         struct error *err) MUST_CHECK;
+
+#endif
