@@ -95,8 +95,6 @@ void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event e
 
 /* Major version of the binaries, for example 15. */
 int pg_instance_major(const struct pg_instance *instance);
-/* "host=... port=..." for humans and for conn_url makers: where local clients of ours connect. */
-const char *pg_instance_local_address(const struct pg_instance *instance);
 
 enum pg_job_kind {
     PG_JOB_NONE,

@@ -11,6 +11,7 @@
 #include "pgctl/jobs/unannounced.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_postmaster.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,9 @@ static int look_work(void *arg, struct error *err)
     (void)err;
     pg_dir_look_alone(look->data_dir, look->marker_path, look->service_path, &look->found);
     look->found.unannounced_system_id = pg_unannounced_read(look->unannounced_path, look->data_dir);
+    if (!look->found.running || pg_pidfile_read(look->data_dir, &look->pidfile, NULL) != 0) {
+        look->pidfile = (struct pg_pidfile){0};
+    }
     return 0;
 }
 
@@ -86,6 +90,9 @@ bool pg_look_step(struct pg_task *task, struct pg_look *look)
         return false;
     case PG_LOOK_CONTROL:
         look->state = PG_LOOK_READ;
+        if (look->pidfile.pid != 0 && look->pidfile.pid == look->found.pidfile_pid) {
+            pg_take_socket(task->pg, &look->pidfile);
+        }
         if (wants_control(&look->found)) {
             run_controldata(task);
             return false;

@@ -3,6 +3,7 @@
 #define PGCTL_JOBS_INSPECT_H
 
 #include "pgctl/jobs/pg_task.h"
+#include "pgctl/pg_parse.h"
 
 enum pg_look_state { PG_LOOK_FILES, PG_LOOK_CONTROL, PG_LOOK_READ };
 
@@ -13,6 +14,7 @@ struct pg_look {
     const char *service_path;
     const char *unannounced_path;
     struct pg_inspection found;
+    struct pg_pidfile pidfile; /* of what runs there */
 };
 
 void pg_look_begin(struct pg_look *look, const struct pg_instance *pg);

@@ -1,10 +1,12 @@
-/* BEGIN -> ASKED (the fence has forked) -> CONNECT <-> CONNECTING until a connection gets through,
- * the postmaster is gone, or time is over. A connection that is refused while it starts is the
- * normal case; a poll every 20 ms costs less than a wrong guess about when it is ready. */
+/* BEGIN -> ASKED (the fence has forked) -> [LOOK -> LOOKED (where is its socket) -> CONNECTING]
+ * until a connection gets through, the postmaster is gone, or time is over. A connection that is
+ * refused while it starts is the normal case; a poll every 20 ms costs less than a wrong guess
+ * about when it is ready. */
 #include "pgctl/jobs/launch.h"
 
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/proc/pg_postmaster.h"
 
 #include <stdio.h>
 
@@ -70,9 +72,34 @@ static int connected(struct pg_task *task, struct pg_launch *launch)
         return error_set(&task->err, task->rc = ERR_TIMEOUT, "PostgreSQL is still starting: %s",
                          last.text);
     }
-    launch->state = PG_LAUNCH_CONNECT;
+    launch->state = PG_LAUNCH_LOOK;
     pg_task_wait(task, CONNECT_EVERY_MS);
     return 0;
+}
+
+static int look_work(void *arg, struct error *err)
+{
+    struct pg_launch *launch = arg;
+    (void)err;
+    if (pg_pidfile_read(launch->data_dir, &launch->pidfile, NULL) != 0) {
+        launch->pidfile.pid = 0; /* not yet */
+    }
+    return 0;
+}
+
+static void look(struct pg_task *task, struct pg_launch *launch)
+{
+    launch->state = PG_LAUNCH_LOOKED;
+    launch->data_dir = task->pg->config.data_dir;
+    pg_task_work(task, look_work, launch);
+}
+
+static void connect_to_it(struct pg_task *task, struct pg_launch *launch)
+{
+    bool its = launch->pidfile.pid == task->fence_status.postmaster_pid;
+    launch->state = PG_LAUNCH_CONNECTING;
+    pg_take_socket(task->pg, its ? &launch->pidfile : NULL);
+    pg_task_connect_local(task);
 }
 
 int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
@@ -97,13 +124,10 @@ int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
         }
         launch->starts = task->fence_status.starts;
         pg_task_say(task, "waiting until PostgreSQL accepts connections");
-        launch->state = PG_LAUNCH_CONNECTING;
-        pg_task_connect_local(task);
+        look(task, launch);
         return 0;
-    case PG_LAUNCH_CONNECT:
-        launch->state = PG_LAUNCH_CONNECTING;
-        pg_task_connect_local(task);
-        return 0;
+    case PG_LAUNCH_LOOK: look(task, launch); return 0;
+    case PG_LAUNCH_LOOKED: connect_to_it(task, launch); return 0;
     case PG_LAUNCH_CONNECTING: return connected(task, launch);
     }
     return task->rc = ERR_BUG;

@@ -4,13 +4,22 @@
 #define PGCTL_JOBS_LAUNCH_H
 
 #include "pgctl/jobs/pg_task.h"
+#include "pgctl/pg_parse.h"
 
-enum pg_launch_state { PG_LAUNCH_BEGIN, PG_LAUNCH_ASKED, PG_LAUNCH_CONNECT, PG_LAUNCH_CONNECTING };
+enum pg_launch_state {
+    PG_LAUNCH_BEGIN,
+    PG_LAUNCH_ASKED,
+    PG_LAUNCH_LOOK,
+    PG_LAUNCH_LOOKED,
+    PG_LAUNCH_CONNECTING
+};
 
 struct pg_launch {
     enum pg_launch_state state;
     bool standby;
     uint32_t starts; /* of the fence, after ours */
+    const char *data_dir;
+    struct pg_pidfile pidfile; /* pid 0: there is none */
 };
 
 /* 1: running, task->conn is a connection to it. 0: a sub-operation has begun. Negative: task->rc

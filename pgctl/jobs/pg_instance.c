@@ -222,23 +222,15 @@ static const char *parameter(const struct pg_instance *pg, const char *name)
     return value;
 }
 
-/* The first socket directory, if a client can name it: relative ones are relative to the data
- * directory. Not given: the server's default is not known here, and TCP does. */
-static void derive_socket(struct pg_instance *pg)
+/* Relative ones are relative to the data directory; one that no client can name is none. */
+static void client_dir(const struct pg_instance *pg, const char *dir, char *ret_dir)
 {
     struct sockaddr_un address;
-    const char *value = parameter(pg, "unix_socket_directories");
-    char dir[PG_PATH_BYTES];
     char path[PG_PATH_BYTES * 2];
 
-    pg->socket_dir[0] = '\0';
-    if (value == NULL || value[0] == '\0' || value[0] == '@') {
+    ret_dir[0] = '\0';
+    if (dir[0] == '\0' || dir[0] == '@') {
         return;
-    }
-    (void)snprintf(dir, sizeof dir, "%.*s", (int)strcspn(value, ","), value);
-    size_t len = strlen(dir);
-    while (len > 0 && dir[len - 1] == ' ') {
-        dir[--len] = '\0';
     }
     if (dir[0] == '/') {
         (void)snprintf(path, sizeof path, "%s", dir);
@@ -248,8 +240,40 @@ static void derive_socket(struct pg_instance *pg)
         (void)snprintf(path, sizeof path, "%s/%s", pg->config.data_dir, dir);
     }
     if (strlen(path) + strlen("/.s.PGSQL.65535") < sizeof address.sun_path) {
-        (void)snprintf(pg->socket_dir, sizeof pg->socket_dir, "%.*s",
-                       (int)sizeof pg->socket_dir - 1, path);
+        (void)snprintf(ret_dir, PG_PATH_BYTES, "%.*s", PG_PATH_BYTES - 1, path);
+    }
+}
+
+/* The first directory of the setting. Not given: the server's default is not known here, and TCP
+ * does. */
+static void configured_socket(const struct pg_instance *pg, char *ret_dir)
+{
+    const char *value = parameter(pg, "unix_socket_directories");
+    char dir[PG_PATH_BYTES] = "";
+
+    if (value != NULL) {
+        (void)snprintf(dir, sizeof dir, "%.*s", (int)strcspn(value, ","), value);
+    }
+    size_t len = strlen(dir);
+    while (len > 0 && dir[len - 1] == ' ') {
+        dir[--len] = '\0';
+    }
+    client_dir(pg, dir, ret_dir);
+}
+
+void pg_take_socket(struct pg_instance *pg, const struct pg_pidfile *running)
+{
+    char dir[PG_PATH_BYTES];
+
+    /* The status comes last: without it the sockets may not have been opened yet. */
+    if (running != NULL && running->status[0] != '\0') {
+        client_dir(pg, running->socket_dir, dir);
+    } else {
+        configured_socket(pg, dir);
+    }
+    if (strcmp(dir, pg->socket_dir) != 0) {
+        memcpy(pg->socket_dir, dir, sizeof pg->socket_dir);
+        pg->avoid_socket = false;
     }
 }
 
@@ -267,8 +291,6 @@ static void derive_tcp(struct pg_instance *pg)
         (void)snprintf(pg->tcp_host, sizeof pg->tcp_host, "%s",
                        pg->config.connect_host == NULL ? "127.0.0.1" : pg->config.connect_host);
     }
-    (void)snprintf(pg->local_address, sizeof pg->local_address, "host=%s port=%" PRIu16,
-                   pg->socket_dir[0] != '\0' ? pg->socket_dir : pg->tcp_host, pg->config.port);
 }
 
 static bool is_inside(const struct pg_instance *pg, const char *dir)
@@ -303,7 +325,7 @@ static void derive(struct pg_instance *pg)
                    pg->config.state_dir);
     (void)snprintf(pg->pgpass, sizeof pg->pgpass, "%s", pg->config.pgpass);
     pg_slot_name(pg->config.name, pg->slot_name);
-    derive_socket(pg);
+    pg_take_socket(pg, NULL);
     derive_tcp(pg);
     derive_env(pg);
 }
@@ -412,11 +434,6 @@ void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event e
 int pg_instance_major(const struct pg_instance *instance)
 {
     return instance->bin.major;
-}
-
-const char *pg_instance_local_address(const struct pg_instance *instance)
-{
-    return instance->local_address;
 }
 
 bool pg_instance_promote_sent(const struct pg_instance *instance)

@@ -6,6 +6,7 @@
 #include "pgctl/conf/pg_conf.h"
 #include "pgctl/jobs/pg_task.h"
 #include "pgctl/pg_instance.h"
+#include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_bin.h"
 
 #define PG_TASKS_MAX 64
@@ -25,10 +26,9 @@ struct pg_instance {
     char marker_path[PG_PATH_BYTES];
     char unannounced_path[PG_PATH_BYTES];
     char pgpass[PG_PATH_BYTES];
-    char socket_dir[PG_PATH_BYTES]; /* of local connections; "" = none usable */
+    char socket_dir[PG_PATH_BYTES]; /* pg_take_socket; "" = none usable */
     char tcp_host[PG_HOST_BYTES];   /* of local connections where the socket does not do */
-    char local_address[PG_PATH_BYTES + 32];
-    bool avoid_socket; /* the socket was refused (pg_hba, missing) and TCP worked */
+    bool avoid_socket;              /* the socket was refused (pg_hba, missing) and TCP worked */
 
     struct list tasks; /* struct pg_task, by link */
     int task_count;
@@ -52,6 +52,10 @@ void pg_instance_task_gone(struct pg_instance *pg);
  * was refused. */
 struct pg_conn_target pg_local_target(const struct pg_instance *pg, bool second);
 bool pg_local_has_second(const struct pg_instance *pg);
+/* Where the socket of local connections is: as the pid file of the server that runs says, which may
+ * have been started with another value than the present one; NULL, or a pid file that does not say
+ * it yet: as configured. */
+void pg_take_socket(struct pg_instance *pg, const struct pg_pidfile *running);
 /* The account for questions and rewinds on other members. */
 const struct pg_account *pg_rewind_account(const struct pg_instance *pg);
 /* Where they are asked, with that account. `host` is borrowed. */
