@@ -154,6 +154,11 @@ static void repair_cluster_keys(const struct ha_snapshot *s, struct ha_plan *pla
     if (s->cluster.config_revision == 0) {
         ha_plan_add(plan, HA_WRITE_CONFIG);
     }
+}
+
+/* The last of the upkeep: it is for the operator's eyes, and reads a file. */
+static void repair_history(const struct ha_snapshot *s, struct ha_plan *plan)
+{
     if (s->self.probe_fresh && s->self.timeline > 0 &&
         (s->cluster.history_timeline != s->self.timeline || !s->cluster.history_complete)) {
         struct ha_action *history = ha_plan_add(plan, HA_WRITE_HISTORY);
@@ -182,6 +187,7 @@ static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
     if (s->self.checkpoint_timeline > 0 && s->self.checkpoint_timeline < s->self.timeline) {
         ha_plan_add(plan, HA_CHECKPOINT); /* others may rewind to us only after it */
     }
+    repair_history(s, plan);
     ha_plan_wait(plan, scheduled_mono_ms(s));
     ha_plan_because(plan, "the leader with the lease");
     return true;

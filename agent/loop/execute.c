@@ -11,6 +11,7 @@
 #include "pgctl/pg_parse.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +25,10 @@ static void finish(struct agent *agent, const struct ha_action *action, int rc,
     }
     (void)snprintf(failure, sizeof failure, "%s: %s", ha_action_name(action->type),
                    err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
-    if (rc != ERR_BUSY && rc != ERR_CANCELED) {
+    if (rc == ERR_CONFLICT) {
+        /* Another one was first, or a view was behind (as after a start): nothing was written. */
+        log_info("%s, deciding anew", failure);
+    } else if (rc != ERR_BUSY && rc != ERR_CANCELED) {
         log_warning("%s, deciding anew", failure);
     }
     cycle_plan_done(agent, failure);
@@ -85,8 +89,6 @@ static int do_write_config(struct agent *agent, const struct ha_action *action, 
     return rc;
 }
 
-enum { HISTORY_BYTES_MAX = 8192 };
-
 struct history_job {
     uv_work_t work;
     struct agent *agent;
@@ -101,7 +103,7 @@ struct history_job {
 static void read_history(uv_work_t *work)
 {
     struct history_job *job = work->data;
-    char text[HISTORY_BYTES_MAX];
+    char *text = NULL;
     size_t len = 0;
 
     if (job->timeline > 1) {
@@ -110,44 +112,68 @@ static void read_history(uv_work_t *work)
             job->rc = error_set(&job->err, ERR_NOT_FOUND, "%s: %s", job->path, strerror(errno));
             return;
         }
-        len = fread(text, 1, sizeof text, file);
+        text = mem_alloc(PG_HISTORY_BYTES_MAX + 1); /* one more: a longer one is refused */
+        len = fread(text, 1, PG_HISTORY_BYTES_MAX + 1, file);
         (void)fclose(file);
     }
-    job->rc = len == sizeof text
-                  ? error_set(&job->err, ERR_LIMIT, "%s: longer than %d bytes", job->path,
-                              HISTORY_BYTES_MAX)
-                  : pg_history_parse(job->timeline, span_of(text, len), &job->history, &job->err);
+    job->rc = pg_history_parse(job->timeline, span_of(text, len), &job->history, &job->err);
+    mem_free(text);
 }
 
-static void on_history(uv_work_t *work, int status)
+/* The leader's upkeep does not hang on it: what fails is said once, and tried again with a later
+ * look. A conflict is no failure: somebody has written, and the next decision sees it. */
+static void history_done(struct agent *agent, int rc, const struct error *err)
+{
+    bool failed = rc != 0 && rc != ERR_CONFLICT && rc != ERR_CANCELED;
+    if (failed && agent->executing) {
+        int64_t wait_ms = agent->dynamic.loop_wait_ms;
+        agent->history_again_mono_ms = agent_mono_ms(agent) + wait_ms;
+        log_warning("writing the timeline history: %s, retrying in %" PRId64 " s",
+                    err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text, wait_ms / 1000);
+    }
+    execute_continue(agent, failed ? 0 : rc, err);
+}
+
+static void on_history_written(void *arg, const struct dcs_result *result, const struct error *err)
+{
+    history_done(arg, result->rc, err);
+}
+
+static void on_history_read(uv_work_t *work, int status)
 {
     struct history_job *job = work->data;
     struct agent *agent = job->agent;
-    int rc = status != 0 ? ERR_CANCELED : job->rc;
     struct error err = job->err;
+    bool read = status == 0 && job->rc == 0;
+    int rc = status != 0 ? ERR_CANCELED : job->rc;
 
-    if (rc == 0) {
+    if (read && agent->executing) { /* else the loop is being closed: there is no view any more */
         char *value = publish_history_value(agent, &job->history);
-        rc = put(agent, "history", value, agent->facts.cluster.history_revision, &err);
+        rc = agent->dcs->ops->put(agent->dcs, "history", value,
+                                  agent->facts.cluster.history_revision, LOOP_DCS_MS,
+                                  on_history_written, agent, &err);
         mem_free(value);
-        pg_history_free(&job->history);
     }
+    pg_history_free(&job->history);
     mem_free(job);
-    if (rc != 1) {
-        execute_continue(agent, rc, &err);
+    if (!read || rc != 0) {
+        history_done(agent, rc, &err);
     }
 }
 
 static int do_write_history(struct agent *agent, const struct ha_action *action, struct error *err)
 {
-    struct history_job *job = mem_new(struct history_job);
     (void)action;
+    if (agent_mono_ms(agent) < agent->history_again_mono_ms) {
+        return 0;
+    }
+    struct history_job *job = mem_new(struct history_job);
     job->work.data = job;
     job->agent = agent;
     job->timeline = agent->facts.probe.timeline;
     (void)snprintf(job->path, sizeof job->path, "%s/pg_wal/%08X.history",
                    agent->config->postgresql.data_dir, job->timeline);
-    if (uv_queue_work(agent->loop, &job->work, read_history, on_history) != 0) {
+    if (uv_queue_work(agent->loop, &job->work, read_history, on_history_read) != 0) {
         mem_free(job);
         return error_set(err, ERR_LIMIT, "no thread for reading the timeline history");
     }

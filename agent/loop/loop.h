@@ -122,6 +122,7 @@ struct agent {
     struct ha_snapshot snapshot; /* of the plan that is carried out */
     struct ha_plan plan;
     size_t action_index;
+    int64_t history_again_mono_ms; /* one that could not be written: not before */
     bool slots_changing;
     bool checkpointing;
     bool checkpoint_waited; /* by the plan */

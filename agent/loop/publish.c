@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pgctl/pg_parse.h"
+#include "raft/store.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -234,6 +235,10 @@ static json_t *history_line(const struct agent *agent, const struct pg_history_e
     }
     return line;
 }
+
+/* A line has a timeline, an LSN, two fixed texts, and a name that JSON may escape. */
+_Static_assert(PG_HISTORY_MAX *(128 + 6 * HA_NAME_BYTES) <= STORE_VALUE_BYTES_MAX,
+               "the longest history fits into the store");
 
 char *publish_history_value(const struct agent *agent, const struct pg_history *history)
 {

@@ -46,6 +46,7 @@ struct rig {
     struct dcs dcs;
     char keys[KEYS_MAX][64];
     char values[KEYS_MAX][256];
+    int64_t key_revisions[KEYS_MAX];
     size_t key_count;
     int64_t revision;
     unsigned views; /* each cycle looks at the store once */
@@ -64,6 +65,8 @@ struct rig {
     uv_work_t *works[TIMERS_MAX];
     uv_after_work_cb work_ends[TIMERS_MAX];
     size_t work_count;
+    bool works_held; /* done, and not told yet */
+    unsigned warnings;
     struct ha_plan next; /* what ha_decide gives */
     unsigned decided;
     int exits;
@@ -161,7 +164,7 @@ int uv_queue_work(uv_loop_t *loop, uv_work_t *request, uv_work_cb work, uv_after
 static bool run_one(int64_t until_ms)
 {
     size_t first = TIMERS_MAX;
-    if (rig.work_count > 0) {
+    if (rig.work_count > 0 && !rig.works_held) {
         rig.work_count--;
         rig.work_ends[rig.work_count](rig.works[rig.work_count], 0);
         return true;
@@ -523,7 +526,7 @@ static struct dcs_view *dcs_view_of(struct dcs *dcs)
                                        .value = mem_strdup(rig.values[i]),
                                        .value_len = strlen(rig.values[i]),
                                        .create_revision = 1,
-                                       .mod_revision = rig.revision};
+                                       .mod_revision = rig.key_revisions[i]};
     }
     return view;
 }
@@ -538,7 +541,7 @@ static inline void key_set(const char *key, const char *value)
     rig.key_count = at == rig.key_count ? at + 1 : rig.key_count;
     (void)snprintf(rig.keys[at], sizeof rig.keys[at], "%s", key);
     (void)snprintf(rig.values[at], sizeof rig.values[at], "%s", value);
-    rig.revision++;
+    rig.key_revisions[at] = ++rig.revision;
 }
 
 static int ask_dcs(dcs_done done, void *arg, struct error *err, const char *text)
@@ -654,6 +657,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     if (level == LOG_LEVEL_DEBUG) {
         return;
     }
+    rig.warnings += level <= LOG_LEVEL_WARNING ? 1 : 0;
     va_start(args, fmt);
     (void)vsnprintf(line, sizeof line, fmt, args);
     va_end(args);

@@ -2,6 +2,10 @@
  * without harm. */
 #include "loop_fixture.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static const struct ha_epoch EPOCH = {7, 9};
 
 /* Ends the looks of a fresh start, and forgets them. `n2` leads and has an address. */
@@ -193,6 +197,112 @@ static void a_stop_waits_for_the_checkpoint_that_runs_already(void **state)
     assert_string_equal(calls(), "");
     answer("checkpoint", 0);
     assert_string_equal(calls(), "stop fast\n");
+    rig_free();
+}
+
+/* --- the timeline history --------------------------------------------------------------------- */
+
+/* Facts of a primary on `timeline`. */
+static void history_wanted(uint32_t timeline)
+{
+    rig.agent.facts.probe.timeline = timeline;
+    plan_begin("upkeep", "a new timeline");
+    plan_add(HA_WRITE_HISTORY);
+    plan_add(HA_CLEAR_FAILOVER);
+}
+
+static void a_history_that_cannot_be_read_stops_nothing_and_is_tried_again_later(void **state)
+{
+    (void)state;
+    settle();
+    history_wanted(3);
+    carry_out(); /* there is no such file */
+    assert_string_equal(calls(), "put failover at 0\n");
+    assert_int_equal(rig.warnings, 1);
+    answer("put failover", 0);
+    assert_string_equal(last_outcome(), "done");
+    run_for(LOOP_WAIT_MS / 2);
+    history_wanted(1); /* which needs no file */
+    carry_out();
+    assert_string_equal(calls(), "put failover at 0\n");
+    answer("put failover", 0);
+    run_for(LOOP_WAIT_MS);
+    (void)calls();
+    history_wanted(1);
+    carry_out();
+    assert_string_equal(calls(), "put history at 0\n");
+    answer("put history", ERR_UNAVAILABLE);
+    assert_string_equal(calls(), "put failover at 0\n");
+    assert_int_equal(rig.warnings, 2);
+    answer("put failover", 0);
+    rig_free();
+}
+
+/* As long as PostgreSQL and the store bear it. */
+static void a_long_history_is_written(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/pgquorum-history-XXXXXX";
+    char path[128];
+    enum { TIMELINE = 1000 };
+    settle();
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/pg_wal", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/pg_wal/%08X.history", dir, TIMELINE);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (unsigned i = 1; i < TIMELINE; i++) {
+        (void)fprintf(file, "%u\t0/%X\tno recovery target specified\n", i, i * 0x1000);
+    }
+    assert_int_equal(fclose(file), 0);
+    rig.config.postgresql.data_dir = dir;
+    history_wanted(TIMELINE);
+    carry_out();
+    assert_string_equal(calls(), "put history at 0\n");
+    assert_int_equal(rig.warnings, 0);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s/pg_wal", dir);
+    (void)rmdir(path);
+    (void)rmdir(dir);
+    rig_free();
+}
+
+static void a_history_that_is_read_at_the_end_is_dropped(void **state)
+{
+    (void)state;
+    settle();
+    history_wanted(1);
+    rig.works_held = true;
+    carry_out();
+    assert_int_equal(rig.work_count, 1);
+    rig.agent.executing = false; /* as agent/app.c does */
+    rig.agent.stopping = true;
+    dcs_view_unref(rig.agent.facts.view);
+    rig.agent.facts.view = NULL;
+    rig.agent.dcs = NULL;
+    rig.works_held = false;
+    run_for(0);
+    assert_string_equal(calls(), "");
+    rig_free();
+}
+
+/* A view that is behind, as after a start: nothing is wrong, and nothing was written. */
+static void a_conflict_is_no_warning(void **state)
+{
+    (void)state;
+    settle();
+    plan_begin("initialize", "nobody has");
+    plan_add(HA_WRITE_INITIALIZE);
+    carry_out();
+    answer("put initialize", ERR_CONFLICT);
+    assert_int_equal(rig.warnings, 0);
+    assert_non_null(strstr(buf_str(&rig.logged), "as the test says, deciding anew"));
+    plan_begin("initialize", "nobody has");
+    plan_add(HA_WRITE_INITIALIZE);
+    carry_out();
+    answer("put initialize", ERR_UNKNOWN);
+    assert_int_equal(rig.warnings, 1);
     rig_free();
 }
 
@@ -516,6 +626,10 @@ int main(void)
         cmocka_unit_test(the_exit_is_the_last_thing),
         cmocka_unit_test(a_checkpoint_is_waited_for_before_a_stop_only),
         cmocka_unit_test(a_stop_waits_for_the_checkpoint_that_runs_already),
+        cmocka_unit_test(a_history_that_cannot_be_read_stops_nothing_and_is_tried_again_later),
+        cmocka_unit_test(a_long_history_is_written),
+        cmocka_unit_test(a_history_that_is_read_at_the_end_is_dropped),
+        cmocka_unit_test(a_conflict_is_no_warning),
         cmocka_unit_test(a_job_is_begun_and_its_end_is_a_fact),
         cmocka_unit_test(failures_are_counted_in_a_row_and_by_kind),
         cmocka_unit_test(a_second_job_is_refused_and_the_first_goes_on),
