@@ -221,6 +221,9 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     if (s->self.system_id[0] != '\0') {
         set_text(document, "database_system_identifier", s->self.system_id);
     }
+    if (agent->reload.error[0] != '\0') {
+        set_text(document, "configuration_error", agent->reload.error);
+    }
     set_text(patroni, "version", "4.1.4");
     set_text(patroni, "scope", agent->config->scope);
     set_text(patroni, "name", agent->config->name);

@@ -562,5 +562,8 @@ bool execute_is_pg(enum ha_action_type type)
 int execute_pg(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     ASSERT(execute_is_pg(action->type));
-    return pg_actions[action->type](agent, action, err);
+    bool reads_parameters = action->type == HA_BOOTSTRAP || action->type == HA_START_PRIMARY ||
+                            action->type == HA_START_STANDBY;
+    int rc = reads_parameters ? parameters_settle(agent, err) : 0;
+    return rc != 0 ? rc : pg_actions[action->type](agent, action, err);
 }

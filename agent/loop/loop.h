@@ -90,6 +90,15 @@ struct loop_seen_member { /* for member_slots_ttl */
     int64_t seen_mono_ms;
 };
 
+/* The settings of the configuration on their way to the instance. */
+struct loop_reload {
+    bool wanted; /* they are not given to it yet */
+    bool running;
+    unsigned failures;            /* in a row, for passing reasons */
+    int64_t again_mono_ms;        /* not before */
+    char error[ERROR_TEXT_BYTES]; /* why what is in force is not what is configured; "" = it is */
+};
+
 struct agent {
     uv_loop_t *loop;
     const struct clock *clock;
@@ -110,11 +119,12 @@ struct agent {
     /* observe.c */
     uv_timer_t probe_timer;
     bool probing;
-    bool reload_wanted; /* the parameters of the configuration are not given to the instance yet */
-    bool probe_wanted;  /* an answer asked for from now on */
+    bool probe_wanted; /* an answer asked for from now on */
     bool inspecting;
     bool inspect_wanted;
     bool announcing; /* the note of a bootstrap is being removed */
+    /* parameters.c */
+    struct loop_reload reload;
     /* cycle.c */
     uv_timer_t cycle_timer;
     bool cycle_due;
@@ -166,6 +176,16 @@ void observe_probe_soon(struct agent *agent);
 /* Works `run` out from what is known. */
 void observe_run(struct agent *agent);
 
+/* --- parameters.c: settings of the configuration -> reloads of the instance --------------------
+ */
+/* There is another configuration. */
+void parameters_changed(struct agent *agent);
+/* Gives the instance what it does not have yet, if that is due and no job runs. */
+void parameters_apply(struct agent *agent);
+/* Before PostgreSQL is started: begins what is due; ERR_BUSY while a reload runs. A cycle comes
+ * when it has ended. */
+int parameters_settle(struct agent *agent, struct error *err);
+
 /* --- facts.c: facts -> const struct ha_snapshot ----------------------------------------------- */
 void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot);
 bool facts_slots_wanted(const struct agent *agent,
@@ -206,8 +226,6 @@ int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapsh
 int publish_start(struct agent *agent);
 void publish_stop(struct agent *agent);
 void publish_request(struct agent *agent);
-/* A reload of parameters ended. */
-void publish_reloaded(void *arg, int rc, const struct error *err);
 /* Value of `status`; NULL if it equals the last one written or is too early. Free with mem_free. */
 char *publish_status_value(struct agent *agent, uint64_t lsn, bool force);
 /* Value of `history` for the present timeline from the text of its .history file (NULL on timeline

@@ -187,35 +187,6 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
     }
 }
 
-static void apply_parameters(struct agent *agent)
-{
-    struct dynamic_parameters parameters = {0};
-    char warning[DYNAMIC_WARNING_BYTES] = "";
-    struct error err = {0};
-
-    if (!agent->reload_wanted) {
-        return;
-    }
-    if (dynamic_parameters_merge(&agent->dynamic, agent->config->postgresql.parameters, &parameters,
-                                 warning, &err) != 0) {
-        log_error("PostgreSQL parameters: %s; what was in force stays", err.text);
-        agent->reload_wanted = false;
-        return;
-    }
-    if (warning[0] != '\0') {
-        log_warning("PostgreSQL parameters: %s", warning);
-    }
-    struct pg_reload reload = {.parameters = parameters.view,
-                               .pg_hba = agent->config->postgresql.pg_hba,
-                               .pg_ident = agent->config->postgresql.pg_ident};
-    int rc = pg_instance_reload(agent->pg, &reload, LOOP_INSPECT_MS, publish_reloaded, agent, &err);
-    agent->reload_wanted = rc == ERR_BUSY; /* a job runs: again when it has ended */
-    if (rc != 0 && rc != ERR_BUSY) {
-        log_error("PostgreSQL parameters: %s; what was in force stays", err.text);
-    }
-    dynamic_parameters_free(&parameters);
-}
-
 static void on_probe_timer(uv_timer_t *timer)
 {
     struct agent *agent = timer->data;
@@ -224,7 +195,7 @@ static void on_probe_timer(uv_timer_t *timer)
 
     observe_run(agent);
     inspect_now(agent);
-    apply_parameters(agent);
+    parameters_apply(agent);
     const struct loop_facts *facts = &agent->facts;
     bool was_probing = agent->probing;
     bool up = facts->run == HA_RUN_STARTING || facts->run == HA_RUN_RUNNING;
@@ -328,9 +299,8 @@ static void take_config(struct agent *agent)
     }
     dynamic_config_free(&agent->dynamic);
     agent->dynamic = parsed;
-    agent->reload_wanted = true;
     keeper_kick(agent);
-    apply_parameters(agent);
+    parameters_changed(agent);
 }
 
 static void note_members_seen(struct agent *agent)

@@ -169,15 +169,6 @@ void publish_request(struct agent *agent)
     arm(agent, 0);
 }
 
-void publish_reloaded(void *arg, int rc, const struct error *err)
-{
-    struct agent *agent = arg;
-    if (rc != 0 && rc != ERR_CANCELED) {
-        log_error("applying PostgreSQL parameters: %s", err->text);
-    }
-    observe_probe_soon(agent);
-}
-
 /* --- status and history ----------------------------------------------------------------------- */
 
 char *publish_status_value(struct agent *agent, uint64_t lsn, bool force)

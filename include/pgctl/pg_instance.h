@@ -116,7 +116,6 @@ struct pg_job_status {
     int64_t started_ms;        /* mono clock */
 };
 
-const char *pg_job_name(enum pg_job_kind kind);
 /* The one that runs; zeroed if none does. */
 void pg_instance_job(const struct pg_instance *instance, struct pg_job_status *ret_status);
 /* Ends the running job: its child is killed with what that has started, its done comes with
@@ -220,10 +219,13 @@ struct pg_reload {
     struct pg_parameters parameters; /* the whole new set, merged */
     struct pg_lines pg_hba;
     struct pg_lines pg_ident;
+    bool use_slots;
 };
 /* Takes the new values (kept for later starts), writes the files, reloads if the server runs. What
  * needs a restart shows up in the probe's pending_restart. Values that PostgreSQL or we refuse:
- * ERR_INVALID names the parameter, nothing is changed. */
+ * ERR_INVALID names the parameter, nothing is changed. Any other failure is of this moment: ask
+ * again. It has the configuration files to itself: ERR_BUSY while a job runs, and start, bootstrap,
+ * clone, rewind, remove and move aside are ERR_BUSY while it runs. */
 int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
                        int64_t timeout_ms, pg_done_cb done, void *arg,
                        struct error *err) MUST_CHECK;

@@ -441,23 +441,6 @@ bool pg_instance_promote_sent(const struct pg_instance *instance)
     return instance->promote_sent;
 }
 
-const char *pg_job_name(enum pg_job_kind kind)
-{
-    switch (kind) {
-    case PG_JOB_NONE: return "none";
-    case PG_JOB_INSPECT: return "inspect";
-    case PG_JOB_BOOTSTRAP: return "bootstrap";
-    case PG_JOB_START: return "start";
-    case PG_JOB_STOP: return "stop";
-    case PG_JOB_PROMOTE: return "promote";
-    case PG_JOB_CLONE: return "clone";
-    case PG_JOB_REWIND: return "rewind";
-    case PG_JOB_REMOVE: return "remove";
-    case PG_JOB_MOVE_ASIDE: return "move aside";
-    }
-    return "unknown";
-}
-
 void pg_instance_job(const struct pg_instance *instance, struct pg_job_status *ret_status)
 {
     const struct pg_task *job = instance->job;

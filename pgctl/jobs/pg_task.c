@@ -146,6 +146,44 @@ static void refuse(struct pg_task *task)
     (void)uv_timer_start(&task->timer, on_task_refused, 0, 0);
 }
 
+static bool touches_configuration(enum pg_job_kind job)
+{
+    switch (job) {
+    case PG_JOB_BOOTSTRAP:
+    case PG_JOB_START:
+    case PG_JOB_CLONE:
+    case PG_JOB_REWIND:
+    case PG_JOB_REMOVE:
+    case PG_JOB_MOVE_ASIDE: return true;
+    case PG_JOB_NONE:
+    case PG_JOB_INSPECT:
+    case PG_JOB_STOP:
+    case PG_JOB_PROMOTE: break;
+    }
+    return false;
+}
+
+/* What a task with these operations has to wait for; NULL = nothing. */
+static const struct pg_task *find_obstacle(const struct pg_instance *pg,
+                                           const struct pg_task_ops *ops)
+{
+    if (pg->job != NULL && (ops->job != PG_JOB_NONE || ops->configures)) {
+        return pg->job;
+    }
+    LIST_EACH(item, &pg->tasks)
+    {
+        const struct pg_task *task = LIST_OWNER(item, struct pg_task, link);
+        /* A job that a stop has cancelled is not the instance's any more, and may write still. */
+        bool in_the_way = ops->configures
+                              ? task->ops->configures || task->ops->job != PG_JOB_NONE
+                              : task->ops->configures && touches_configuration(ops->job);
+        if (in_the_way) {
+            return task;
+        }
+    }
+    return NULL;
+}
+
 int pg_task_start(struct pg_instance *pg, const struct pg_task_ops *ops, void *data_take,
                   int64_t timeout_ms, pg_done_cb done, void *arg, struct pg_task **ret_task,
                   struct error *err)
@@ -153,9 +191,9 @@ int pg_task_start(struct pg_instance *pg, const struct pg_task_ops *ops, void *d
     if (pg->closing) {
         return error_set(err, ERR_CANCELED, "%s: the instance is being freed", ops->name);
     }
-    if (ops->job != PG_JOB_NONE && pg->job != NULL) {
-        return error_set(err, ERR_BUSY, "%s: %s is running", ops->name,
-                         pg_job_name(pg->job->ops->job));
+    const struct pg_task *obstacle = find_obstacle(pg, ops);
+    if (obstacle != NULL) {
+        return error_set(err, ERR_BUSY, "%s: %s is running", ops->name, obstacle->ops->name);
     }
     if (pg->task_count >= PG_TASKS_MAX) {
         return error_set(err, ERR_LIMIT, "%s: %d operations are running", ops->name, PG_TASKS_MAX);

@@ -26,6 +26,9 @@ struct pg_task;
 struct pg_task_ops {
     const char *name;
     enum pg_job_kind job; /* PG_JOB_NONE: no job, several may run */
+    /* No job, and yet one owner of the configuration files: it waits for every job, and what
+     * starts, makes or removes the instance waits for it. A stop, a promotion and a look do not. */
+    bool configures;
     void (*step)(struct pg_task *task);
     void (*undo)(struct pg_task *task); /* may be NULL; short and synchronous, touches no file */
     /* May be NULL. On a thread of the pool, with the task's data: a disk that stands still must not
@@ -80,8 +83,8 @@ struct pg_task {
     void *done_arg;
 };
 
-/* Refuses a second job. On success the first step comes from the loop. `data` is taken over in any
- * case of success. */
+/* Refuses a second job, and what is not to run beside another (ERR_BUSY). On success the first step
+ * comes from the loop. `data` is taken over in any case of success. */
 int pg_task_start(struct pg_instance *pg, const struct pg_task_ops *ops, void *data_take,
                   int64_t timeout_ms, pg_done_cb done, void *arg, struct pg_task **ret_task,
                   struct error *err) MUST_CHECK;

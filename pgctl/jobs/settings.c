@@ -1,15 +1,17 @@
 /* What is changed on a running server: settings, slots; and a checkpoint.
  *
- * Reload:  CHECK (a child) -> WRITE -> SIGNAL -> end
+ * Reload:  LOOK -> CHECK (a child) -> WRITE and signal -> end
  * New values are tried before they are believed: `postgres -C` reads the candidate file as a start
  * would, and names the line that it refuses. A bad value in the real file would be half applied by
- * a reload, and would stop the next start. */
+ * a reload, and would stop the next start. Whoever runs when the files are written gets the signal,
+ * whoever ran at the look. */
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_postmaster.h"
 #include "pgctl/sql/pg_answers.h"
 
 #include <ctype.h>
@@ -17,19 +19,22 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What `postgres -C` ends with if it is the file that it does not like. */
+#define REFUSED_TEXT "contains errors"
+
 enum { RELOAD_LOOK, RELOAD_LOOKED, RELOAD_CHECKED, RELOAD_WRITTEN };
 
 struct reload_data {
     struct pg_parameters parameters;
     struct pg_lines hba;
     struct pg_lines ident;
+    bool use_slots;
     struct pg_file_set files;
     struct buf candidate;
     char candidate_path[PG_PATH_BYTES];
     const char *data_dir;
     bool exists;
     bool standby;
-    int32_t pid;
 };
 
 static int look_work(void *arg, struct error *err)
@@ -41,7 +46,6 @@ static int look_work(void *arg, struct error *err)
     data->exists = pg_file_exists(path);
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->data_dir);
     data->standby = pg_file_exists(path);
-    data->pid = pg_dir_postmaster(data->data_dir);
     return data->exists ? pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err)
                         : 0;
 }
@@ -50,7 +54,9 @@ static int write_work(void *arg, struct error *err)
 {
     struct reload_data *data = arg;
     int rc = pg_file_remove(data->candidate_path, err);
-    return rc != 0 ? rc : pg_file_set_write(&data->files, err);
+    rc = rc != 0 ? rc : pg_file_set_write(&data->files, err);
+    rc = rc != 0 ? rc : pg_postmaster_signal(data->data_dir, 0, SIGHUP, err);
+    return rc == ERR_NOT_FOUND ? 0 : rc; /* nobody runs: the next start reads them */
 }
 
 static void take_new_values(struct pg_instance *pg, struct reload_data *data)
@@ -62,6 +68,7 @@ static void take_new_values(struct pg_instance *pg, struct reload_data *data)
     pg->config.parameters = data->parameters;
     pg->config.pg_hba = data->hba;
     pg->config.pg_ident = data->ident;
+    pg->config.use_slots = data->use_slots;
     data->parameters = parameters;
     data->hba = hba;
     data->ident = ident;
@@ -97,14 +104,6 @@ static void check(struct pg_task *task, struct reload_data *data)
     pg_task_child(task, argv, NULL, NULL);
 }
 
-static void signal_server(struct pg_task *task, struct reload_data *data)
-{
-    if (data->pid != 0) {
-        (void)kill(data->pid, SIGHUP);
-    }
-    pg_task_end(task);
-}
-
 static int undo_work(void *arg, struct error *err)
 {
     return pg_file_remove(((const struct reload_data *)arg)->candidate_path, err);
@@ -114,7 +113,8 @@ static void reload_step(struct pg_task *task)
 {
     struct reload_data *data = task->data;
 
-    if (task->rc != 0 && task->state == RELOAD_CHECKED && task->rc == ERR_IO) {
+    if (task->rc == ERR_IO && task->state == RELOAD_CHECKED &&
+        strstr(buf_str(&task->errors), REFUSED_TEXT) != NULL) {
         refused_values(task);
         return;
     }
@@ -136,7 +136,7 @@ static void reload_step(struct pg_task *task)
         task->state = RELOAD_WRITTEN;
         pg_task_work(task, write_work, data);
         return;
-    case RELOAD_WRITTEN: signal_server(task, data); return;
+    case RELOAD_WRITTEN: pg_task_end(task); return;
     default: ASSERT(false);
     }
 }
@@ -168,29 +168,27 @@ static int check_hba(const struct pg_lines *lines, const char *key, struct error
 int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {
-        .name = "reload", .step = reload_step, .undo_files = undo_work, .release = reload_release};
+    static const struct pg_task_ops ops = {.name = "reload",
+                                           .configures = true,
+                                           .step = reload_step,
+                                           .undo_files = undo_work,
+                                           .release = reload_release};
     int rc = pg_parameters_check(&reload->parameters, err);
     rc = rc != 0 ? rc : check_hba(&reload->pg_hba, "postgresql.pg_hba", err);
     rc = rc != 0 ? rc : check_hba(&reload->pg_ident, "postgresql.pg_ident", err);
     if (rc != 0) {
         return rc;
     }
-    LIST_EACH(item, &instance->tasks)
-    {
-        if (LIST_OWNER(item, struct pg_task, link)->ops == &ops || instance->job != NULL) {
-            return error_set(err, ERR_BUSY, "reload: %s",
-                             instance->job != NULL ? "a job is running" : "one is under way");
-        }
-    }
     struct reload_data *data = mem_new(struct reload_data);
     struct pg_conf conf = pg_instance_conf(instance, true);
     conf.parameters = reload->parameters;
+    conf.slot_name = reload->use_slots ? instance->slot_name : NULL;
     pg_conf_put(&data->candidate, &conf);
     data->parameters = pg_parameters_dup(&reload->parameters);
     pg_keep_sockets_outside(instance, &data->parameters);
     data->hba = pg_lines_dup(&reload->pg_hba);
     data->ident = pg_lines_dup(&reload->pg_ident);
+    data->use_slots = reload->use_slots;
     data->data_dir = instance->config.data_dir;
     (void)snprintf(data->candidate_path, sizeof data->candidate_path,
                    "%s/postgresql.conf.candidate", data->data_dir);

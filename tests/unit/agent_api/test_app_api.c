@@ -599,6 +599,7 @@ static void show_primary_now(void *arg)
     (void)arg;
     set_primary();
     agent.facts.probe.pending_restart = true;
+    (void)snprintf(agent.reload.error, sizeof agent.reload.error, "the disk is full");
     look_at_store();
 }
 
@@ -614,6 +615,8 @@ static void a_primary_shows_who_streams_from_it(void **state)
         0x3000200);
     assert_string_equal(json_string_value(json_object_get(row, "application_name")), "n2");
     assert_true(json_is_true(json_object_get(document, "pending_restart")));
+    assert_string_equal(json_string_value(json_object_get(document, "configuration_error")),
+                        "the disk is full");
     assert_null(json_object_get(document, "replication_state"));
     json_decref(document);
     /* Without an armed fence it is not writable, whatever PostgreSQL says. */

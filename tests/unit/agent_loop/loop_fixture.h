@@ -402,9 +402,8 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)instance;
-    (void)reload;
     (void)timeout_ms;
-    return ask_done(done, arg, err, "reload");
+    return ask_done(done, arg, err, reload->use_slots ? "reload" : "reload without slots");
 }
 
 int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names,

@@ -1,0 +1,220 @@
+/* How settings get from the store to the instance: beside nothing else that writes its files, again
+ * if they could not, and before a start. */
+#include "loop_fixture.h"
+
+/* Ends the looks of a fresh start, and forgets them. `n2` leads and has an address. */
+static void settle(void)
+{
+    struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
+    rig_init();
+    key_set("initialize", "42");
+    key_set("leader", "n2");
+    key_set("members/n2", "{\"conn_url\":\"postgres://10.0.0.2:5432/postgres\"}");
+    run_for(0);
+    answer_inspect(&empty);
+    run_for(0);
+    answer("member", 0);
+    run_for(0);
+    (void)calls();
+}
+
+/* "config" is sorted before the others. */
+static void configure(const char *postgresql)
+{
+    char value[200];
+    (void)snprintf(value, sizeof value,
+                   "{\"ttl\":30,\"loop_wait\":10,\"retry_timeout\":10,\"postgresql\":{%s}}",
+                   postgresql);
+    if (strcmp(rig.keys[0], "config") != 0) {
+        memmove(rig.keys + 1, rig.keys, rig.key_count * sizeof rig.keys[0]);
+        memmove(rig.values + 1, rig.values, rig.key_count * sizeof rig.values[0]);
+        memmove(rig.key_revisions + 1, rig.key_revisions, rig.key_count * sizeof(int64_t));
+        rig.key_count++;
+        (void)snprintf(rig.keys[0], sizeof rig.keys[0], "config");
+    }
+    key_set("config", value);
+    observe_store_changed(&rig.agent);
+}
+
+#define MORE "\"parameters\":{\"max_connections\":200}"
+#define MOST "\"parameters\":{\"max_connections\":300}"
+
+static void start_wanted(void)
+{
+    plan_begin("start", "a standby");
+    (void)snprintf(plan_add(HA_START_STANDBY)->member, HA_NAME_BYTES, "n2");
+    cycle_request(&rig.agent);
+    run_for(0);
+}
+
+/* Perhaps more than once: the test decides the same again. */
+static bool start_is_asked(void)
+{
+    return strncmp(calls(), "start standby\n", strlen("start standby\n")) == 0;
+}
+
+static const char *last_outcome(void)
+{
+    const struct agent *agent = &rig.agent;
+    return agent->decisions[(agent->decision_count - 1) % LOOP_DECISIONS_MAX].outcome;
+}
+
+static void a_start_waits_for_a_reload_that_runs(void **state)
+{
+    (void)state;
+    settle();
+    configure(MORE);
+    assert_string_equal(calls(), "reload\n");
+    start_wanted();
+    assert_string_equal(calls(), "");
+    assert_non_null(strstr(last_outcome(), "is being written"));
+    assert_false(rig.agent.facts.start_ordered);
+    answer("reload", 0);
+    run_for(0); /* and not only after the time that a failed plan waits */
+    assert_true(start_is_asked());
+    rig_free();
+}
+
+/* The values came while a job ran; when it has ended, the start may be decided on first. */
+static void a_start_is_preceded_by_what_a_job_has_held_up(void **state)
+{
+    (void)state;
+    settle();
+    (void)snprintf(rig.refused, sizeof rig.refused, "reload");
+    rig.refused_rc = ERR_BUSY;
+    configure(MORE);
+    (void)calls();
+    rig.refused[0] = '\0';
+    start_wanted();
+    assert_string_equal(calls(), "reload\n");
+    answer("reload", 0);
+    run_for(0);
+    assert_true(start_is_asked());
+    assert_int_equal(rig.warnings, 0);
+    rig_free();
+}
+
+static void a_start_does_not_wait_for_one_that_has_failed(void **state)
+{
+    (void)state;
+    settle();
+    configure(MORE);
+    answer("reload", ERR_NO_SPACE);
+    run_for(0);
+    (void)calls();
+    start_wanted();
+    assert_true(start_is_asked());
+    rig_free();
+}
+
+static bool asked_within(int64_t from_ms, int64_t to_ms)
+{
+    int64_t begin_ms = rig.now_ms;
+    run_for(from_ms);
+    bool early = is_asked("reload");
+    while (!is_asked("reload") && rig.now_ms < begin_ms + to_ms) {
+        run_for(100);
+    }
+    return !early && is_asked("reload");
+}
+
+static void one_that_failed_is_repeated_less_and_less_often(void **state)
+{
+    (void)state;
+    static const int64_t wait_ms[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    settle();
+    configure(MORE);
+    for (size_t i = 0; i < sizeof wait_ms / sizeof wait_ms[0]; i++) {
+        answer("reload", ERR_IO);
+        assert_int_equal(rig.warnings, i + 1);
+        assert_string_equal(rig.agent.reload.error, "as the test says");
+        if (!asked_within(wait_ms[i] - 100, wait_ms[i] + 2 * LOOP_PROBE_MS_MAX)) {
+            fail_msg("repetition %zu", i);
+        }
+    }
+    answer("reload", 0);
+    assert_string_equal(rig.agent.reload.error, "");
+    run_for(200000);
+    assert_false(is_asked("reload"));
+    configure(MOST);
+    answer("reload", ERR_IO);
+    assert_true(asked_within(900, 3000)); /* counted anew */
+    rig_free();
+}
+
+static void values_that_cannot_be_are_tried_once(void **state)
+{
+    (void)state;
+    settle();
+    configure(MORE);
+    answer("reload", ERR_INVALID);
+    run_for(300000);
+    assert_false(is_asked("reload"));
+    assert_string_equal(rig.agent.reload.error, "as the test says");
+    configure(MOST);
+    assert_true(is_asked("reload"));
+    answer("reload", 0);
+    assert_string_equal(rig.agent.reload.error, "");
+    rig_free();
+}
+
+static void values_that_come_meanwhile_follow_at_once(void **state)
+{
+    (void)state;
+    settle();
+    configure(MORE);
+    (void)calls();
+    configure(MOST);
+    assert_string_equal(calls(), "");
+    answer("reload", ERR_IO); /* of the older ones: nobody waits for them any more */
+    run_for(0);
+    assert_string_equal(calls(), "reload\n");
+    assert_int_equal(rig.warnings, 0);
+    rig_free();
+}
+
+static void what_the_store_says_of_slots_goes_along(void **state)
+{
+    (void)state;
+    settle();
+    configure("\"use_slots\":false");
+    assert_string_equal(calls(), "reload without slots\n");
+    answer("reload", 0);
+    configure("\"use_slots\":true");
+    assert_string_equal(calls(), "reload\n");
+    rig_free();
+}
+
+static void an_answer_after_the_end_begins_nothing(void **state)
+{
+    (void)state;
+    settle();
+    configure(MORE);
+    configure(MOST);
+    (void)calls();
+    rig.agent.executing = false; /* as agent/app.c does at the end */
+    rig.agent.stopping = true;
+    observe_stop(&rig.agent);
+    rig.agent.pg = NULL;
+    answer("reload", ERR_CANCELED);
+    assert_string_equal(calls(), "");
+    assert_int_equal(rig.warnings, 0);
+    rig.agent.probe_timer.data = NULL; /* closed above */
+    rig_free();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_start_waits_for_a_reload_that_runs),
+        cmocka_unit_test(a_start_is_preceded_by_what_a_job_has_held_up),
+        cmocka_unit_test(a_start_does_not_wait_for_one_that_has_failed),
+        cmocka_unit_test(one_that_failed_is_repeated_less_and_less_often),
+        cmocka_unit_test(values_that_cannot_be_are_tried_once),
+        cmocka_unit_test(values_that_come_meanwhile_follow_at_once),
+        cmocka_unit_test(what_the_store_says_of_slots_goes_along),
+        cmocka_unit_test(an_answer_after_the_end_begins_nothing),
+    };
+    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,229 @@
+/* How settings reach a real PostgreSQL: a reload beside starts and stops, what it changes under a
+ * running server and what only with the next start, and where that server's socket is then. */
+#include "tests/unit/pgctl/pg_stage.h"
+
+/* A reload with the stage's settings and these, which are whole items of the list. */
+struct wish {
+    const char *max_connections;
+    const char *sockets; /* NULL: as before */
+    bool no_slots;
+    bool only_sockets; /* pg_hba lets nobody in over TCP */
+};
+
+static int reload(struct node *node, const struct wish *wish, struct outcome *ret_outcome,
+                  struct error *err)
+{
+    const struct pg_parameter parameters[] = {
+        {"unix_socket_directories", wish->sockets == NULL ? "." : wish->sockets},
+        {"shared_buffers", "16MB"},
+        {"max_connections", wish->max_connections == NULL ? "25" : wish->max_connections},
+        {"wal_retrieve_retry_interval", "100ms"},
+        {"fsync", "off"},
+    };
+    static const char *const lines[] = {"local all all md5",
+                                        "host replication replicator 127.0.0.1/32 md5",
+                                        "host all all 127.0.0.1/32 md5"};
+    struct pg_reload request = {.parameters = {parameters, 5},
+                                .pg_hba = {lines, wish->only_sockets ? 2 : 3},
+                                .use_slots = !wish->no_slots};
+    *ret_outcome = (struct outcome){0};
+    return pg_instance_reload(node->pg, &request, LONG_MS, on_done, ret_outcome, err);
+}
+
+static void reload_well(struct node *node, const struct wish *wish)
+{
+    struct outcome outcome;
+    struct error err;
+    assert_int_equal(reload(node, wish, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+}
+
+/* `postgres -C` hangs until `let_go`; a server is started as ever. */
+static void hold_the_check(const struct node *node)
+{
+    node_program(node, "postgres",
+                 "case \"$*\" in *' -C '*)\n"
+                 "echo $$ > checking.tmp; mv checking.tmp checking\n"
+                 "until [ -e go ]; do sleep 0.02; done; rm -f go checking;; esac\n"
+                 "exec " PG_BIN "/postgres \"$@\"");
+}
+
+static void let_go(const struct node *node)
+{
+    assert_int_equal(run("touch %s/go", node->dir), 0);
+}
+
+static int start_asked(struct node *node, struct outcome *ret_outcome, struct error *err)
+{
+    struct pg_start start = {.role = PG_START_PRIMARY};
+    *ret_outcome = (struct outcome){0};
+    return pg_instance_start(node->pg, &start, LONG_MS, on_done, ret_outcome, err);
+}
+
+/* Both write the configuration, and the server would have had the old one. */
+static void start_waits_for_a_reload_and_has_its_values(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    struct outcome reloaded;
+    struct outcome started;
+    struct outcome other;
+    struct error err;
+    char value[64];
+
+    hold_the_check(node);
+    assert_int_equal(reload(node, &(struct wish){"41", NULL, false, false}, &reloaded, &err), 0);
+    WAIT_FOR(file_number(node->dir, "checking") != 0 || reloaded.calls > 0);
+    assert_int_equal(start_asked(node, &started, &err), ERR_BUSY);
+    assert_non_null(strstr(err.text, "reload is running"));
+    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &other, &err),
+                     ERR_BUSY);
+    assert_int_equal(reload(node, &(struct wish){"42", NULL, false, false}, &other, &err),
+                     ERR_BUSY);
+    node_inspect(node); /* who only looks need not wait */
+    let_go(node);
+    outcome_wait(&reloaded);
+    CHECK_RC(&reloaded, 0);
+
+    assert_int_equal(start_asked(node, &started, &err), 0);
+    assert_int_equal(reload(node, &(struct wish){"43", NULL, false, false}, &other, &err),
+                     ERR_BUSY); /* and the other way round */
+    outcome_wait(&started);
+    CHECK_RC(&started, 0);
+    node_sql(node, "SHOW max_connections", value, sizeof value);
+    assert_string_equal(value, "41");
+    node_free(node);
+}
+
+/* A primary that has to go is not kept by a program that hangs. */
+static void stop_does_not_wait_for_a_reload(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct outcome reloaded;
+    struct outcome started;
+    struct error err;
+
+    hold_the_check(node);
+    assert_int_equal(reload(node, &(struct wish){"41", NULL, false, false}, &reloaded, &err), 0);
+    WAIT_FOR(file_number(node->dir, "checking") != 0 || reloaded.calls > 0);
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    assert_int_equal(reloaded.calls, 0);
+    assert_int_equal(start_asked(node, &started, &err), ERR_BUSY);
+    let_go(node);
+    outcome_wait(&reloaded);
+    CHECK_RC(&reloaded, 0);
+    node_free(node);
+}
+
+static void refusal_of_values_is_told_from_a_failure_of_this_moment(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct outcome outcome;
+    struct error err;
+    char value[64];
+
+    assert_int_equal(reload(node, &(struct wish){"41", "/x\\0", false, false}, &outcome, &err), 0);
+    outcome_wait(&outcome); /* any text is a directory's name */
+    CHECK_RC(&outcome, 0);
+    const struct pg_parameter wrong = {"work_mem", "much"};
+    struct pg_reload request = {.parameters = {&wrong, 1}};
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_reload(node->pg, &request, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_INVALID);
+    expect_text(&outcome, "work_mem");
+
+    node_program(node, "postgres", "echo 'could not fork: Cannot allocate memory' >&2; exit 1");
+    assert_int_equal(reload(node, &(struct wish){"42", NULL, false, false}, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "Cannot allocate memory");
+    assert_false(file_there("%s/postgresql.conf.candidate", node->data));
+    node_program_back(node, "postgres");
+    reload_well(node, &(struct wish){"43", NULL, false, false});
+    node_sql(node,
+             "SELECT setting FROM pg_file_settings WHERE name = 'max_connections' AND applied"
+             " IS NOT NULL ORDER BY seqno DESC LIMIT 1",
+             value, sizeof value);
+    assert_string_equal(value, "43");
+    node_free(node);
+}
+
+static void slot_of_a_standby_comes_and_goes_with_the_setting(void **state)
+{
+    (void)state;
+    struct node *primary = primary_new("n1");
+    struct node *node = standby_new("n2", primary);
+    char value[64] = "";
+    static const char slot[] = "SELECT setting FROM pg_settings WHERE name = 'primary_slot_name'";
+
+    node_sql(node, slot, value, sizeof value);
+    assert_string_equal(value, "n2");
+    reload_well(node, &(struct wish){NULL, NULL, true, false});
+    WAIT_FOR((node_sql(node, slot, value, sizeof value), value[0] == '\0'));
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    node_start_well(node, PG_START_STANDBY, primary);
+    node_sql(node, slot, value, sizeof value); /* kept for later starts */
+    assert_string_equal(value, "");
+    PROBE_UNTIL(node, probed.receiver_alive);
+    reload_well(node, &(struct wish){NULL, NULL, false, false});
+    WAIT_FOR((node_sql(node, slot, value, sizeof value), strcmp(value, "n2") == 0));
+    node_free(node);
+    node_free(primary);
+}
+
+static int ping(struct node *node, struct outcome *ret_outcome)
+{
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_ping(node->pg, 5000, on_done, ret_outcome, &err), 0);
+    return outcome_wait(ret_outcome);
+}
+
+/* Nobody gets in over TCP, so that the socket has to be found. */
+static void socket_is_looked_for_where_the_running_server_has_it(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct outcome outcome;
+    char sockets[96];
+
+    snprintf(sockets, sizeof sockets, "%s/sockets", node->dir);
+    assert_int_equal(mkdir(sockets, 0700), 0);
+    reload_well(node, &(struct wish){NULL, sockets, false, true});
+    /* A new setting moves no socket before the next start. */
+    CHECK_RC((ping(node, &outcome), &outcome), 0);
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    assert_true(file_there("%s/.s.PGSQL.%u", sockets, node->port));
+    CHECK_RC((ping(node, &outcome), &outcome), 0);
+
+    /* The next run of the agent has another configuration than the server. */
+    node_agent(node, true);
+    node_inspect(node);
+    CHECK_RC((ping(node, &outcome), &outcome), 0);
+    node_free(node);
+}
+
+static int all_tests(void)
+{
+/* clang-format off */
+#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
+    /* clang-format on */
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(start_waits_for_a_reload_and_has_its_values),
+        ON_STAGE(stop_does_not_wait_for_a_reload),
+        ON_STAGE(refusal_of_values_is_told_from_a_failure_of_this_moment),
+        ON_STAGE(slot_of_a_standby_comes_and_goes_with_the_setting),
+        ON_STAGE(socket_is_looked_for_where_the_running_server_has_it),
+    };
+    return cmocka_run_group_tests(tests, stage_template, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(argc, argv, all_tests);
+}
