@@ -157,6 +157,18 @@ static bool rule_diverged(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* Started without our service file: it cannot be told whom to follow before its next start. */
+static bool rule_restart_to_follow(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!s->self.upstream.follow_refused || s->self.tags.nostream) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_FAST);
+    ha_plan_because(plan, "PostgreSQL does not read our service file: restarting it to follow '%s'",
+                    ha_wanted_upstream(s)->name);
+    return true;
+}
+
 static bool rule_follow(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
@@ -192,6 +204,7 @@ static const struct ha_rule rules[] = {
     {"leader_unreachable", rule_leader_unreachable},
     {"check_divergence", rule_check_divergence},
     {"diverged", rule_diverged},
+    {"restart_to_follow", rule_restart_to_follow},
     {"follow", rule_follow},
     {"replica_healthy", rule_healthy},
 };

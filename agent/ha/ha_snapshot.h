@@ -158,6 +158,7 @@ struct ha_upstream {
     bool detached; /* the entry cannot connect, and no walreceiver is left: the promise is given */
     bool service_in_force; /* the running postmaster reads our service file; without it no promise
                               is possible */
+    bool follow_refused;   /* it was told whom to follow, and found not to read that file */
     struct ha_epoch epoch; /* detached: the epoch it left; attached: the epoch of the leader when it
                               was attached */
     char name[HA_NAME_BYTES];    /* member that it follows; "" when detached */

@@ -169,6 +169,7 @@ static const struct field upstream_fields[] = {
     BOOL(ha_snapshot, "known", self.upstream.known),
     BOOL(ha_snapshot, "detached", self.upstream.detached),
     BOOL(ha_snapshot, "service_in_force", self.upstream.service_in_force),
+    BOOL(ha_snapshot, "follow_refused", self.upstream.follow_refused),
     EPOCH(ha_snapshot, "epoch", self.upstream.epoch),
     TEXT(ha_snapshot, "name", self.upstream.name),
     TEXT(ha_snapshot, "conn_url", self.upstream.conn_url),

@@ -256,6 +256,8 @@ static void on_detached(void *arg, int rc, const struct error *err)
                                          .epoch = action->epoch,
                                          .streaming_lost_mono_ms = agent_mono_ms(agent)};
         observe_probe_soon(agent);
+    } else if (rc == ERR_REFUSED) {
+        agent->facts.upstream.service_in_force = false; /* it was believed to be */
     }
     execute_continue(agent, rc, err);
 }
@@ -270,9 +272,15 @@ static int do_detach(struct agent *agent, const struct ha_action *action, struct
 static void on_followed(void *arg, int rc, const struct error *err)
 {
     struct agent *agent = arg;
+    struct ha_upstream *upstream = &agent->facts.upstream;
     if (rc != 0 && rc != ERR_CANCELED) {
-        log_warning("changing the upstream: %s, retrying", err->text);
-        agent->facts.upstream.known = false;
+        log_warning("changing the upstream: %s%s", err->text,
+                    rc == ERR_REFUSED ? "" : ", retrying");
+        upstream->known = false;
+    }
+    if (rc == ERR_REFUSED) {
+        upstream->service_in_force = false;
+        upstream->follow_refused = true;
     }
     observe_probe_soon(agent);
     cycle_request(agent);

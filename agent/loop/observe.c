@@ -27,6 +27,9 @@ static void set_run(struct agent *agent, enum ha_run run)
         facts->ever_ran = true;
         facts->crash_since_mono_ms = HA_NEVER;
         facts->start_failures = 0;
+        if (!facts->upstream.service_in_force) { /* looked at before it had its pid file? */
+            observe_inspect(agent);
+        }
     }
     if (run == HA_RUN_STOPPED || run == HA_RUN_CRASHED) {
         facts->probe.asked_ms = 0;

@@ -208,9 +208,10 @@ bool pg_instance_promote_sent(const struct pg_instance *instance);
 
 /* Changes the upstream without a reload: the service file is replaced, then the walreceiver is
  * ended. Detached (NULL) is done when every walreceiver was seen gone and none can be made any
- * more: the promise of docs/consensus.md. ERR_REFUSED where the running postmaster does not have
- * our service file (adopted): no promise before its restart. Attaching is done when the file is
- * replaced and the old walreceiver, if any, was told to end. Not running: only the file. */
+ * more: the promise of docs/consensus.md. Attaching is done when the file is replaced and the old
+ * walreceiver, if any, was told to end. ERR_REFUSED where the running postmaster does not read our
+ * service file (it was started without it): the file is right, and there is neither a promise nor a
+ * new upstream before its restart. Not running: only the file. */
 int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstream *upstream,
                              int64_t timeout_ms, pg_done_cb done, void *arg,
                              struct error *err) MUST_CHECK;

@@ -6,7 +6,8 @@
  * Detaching is the promise not to receive any more: it ends only when no walreceiver is left and no
  * child of the postmaster without a title, which might become one with the old file read. Attaching
  * ends when those that were there are told to end. A file that is the same already is not written,
- * and ends nobody when attaching. */
+ * and ends nobody when attaching. A server that does not read the file is told nothing by it: both
+ * are refused, whatever the file says. */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
@@ -105,13 +106,15 @@ static void written(struct pg_task *task, struct upstream_data *data)
     if (task->rc != 0) {
         error_wrap(&task->err, "changing the upstream");
         pg_task_fail(task);
-    } else if (data->pid == 0 || (data->same && !data->detach)) {
+    } else if (data->pid == 0) {
         pg_task_end(task);
     } else if (!data->service_in_force) {
         pg_task_fail_with(task, ERR_REFUSED,
                           "changing the upstream: the running PostgreSQL was started without our "
                           "service file; it takes "
                           "effect with its next start");
+    } else if (data->same && !data->detach) {
+        pg_task_end(task);
     } else {
         task->state = UPSTREAM_LOOKED;
         pg_task_work(task, look_work, data);

@@ -306,6 +306,45 @@ static void a_conflict_is_no_warning(void **state)
     rig_free();
 }
 
+/* --- upstream --------------------------------------------------------------------------------- */
+
+static void who_cannot_be_told_whom_to_follow_is_known_to_follow_nobody(void **state)
+{
+    (void)state;
+    const struct ha_upstream *upstream = &rig.agent.facts.upstream;
+    settle();
+    standby_runs(1000);
+    rig.agent.facts.upstream.service_in_force = true;
+    plan_begin("follow", "another one leads");
+    follows(plan_add(HA_FOLLOW));
+    carry_out();
+    assert_true(upstream->known);
+    answer("upstream 10.0.0.2", ERR_REFUSED);
+    assert_true(upstream->follow_refused);
+    assert_false(upstream->known || upstream->service_in_force);
+    assert_int_equal(rig.warnings, 1);
+    plan_begin("start", "again, with our service file");
+    follows(plan_add(HA_START_STANDBY));
+    carry_out();
+    assert_false(upstream->follow_refused);
+    assert_true(upstream->known && upstream->service_in_force);
+    rig_free();
+}
+
+static void a_promise_that_cannot_be_given_is_not_asked_for_again(void **state)
+{
+    (void)state;
+    settle();
+    standby_runs(1000);
+    rig.agent.facts.upstream.service_in_force = true;
+    plan_begin("detach", "nobody leads");
+    plan_add(HA_DETACH)->epoch = EPOCH;
+    carry_out();
+    answer("upstream none", ERR_REFUSED);
+    assert_false(rig.agent.facts.upstream.detached || rig.agent.facts.upstream.service_in_force);
+    rig_free();
+}
+
 /* --- jobs ------------------------------------------------------------------------------------- */
 
 static void a_job_is_begun_and_its_end_is_a_fact(void **state)
@@ -630,6 +669,8 @@ int main(void)
         cmocka_unit_test(a_long_history_is_written),
         cmocka_unit_test(a_history_that_is_read_at_the_end_is_dropped),
         cmocka_unit_test(a_conflict_is_no_warning),
+        cmocka_unit_test(who_cannot_be_told_whom_to_follow_is_known_to_follow_nobody),
+        cmocka_unit_test(a_promise_that_cannot_be_given_is_not_asked_for_again),
         cmocka_unit_test(a_job_is_begun_and_its_end_is_a_fact),
         cmocka_unit_test(failures_are_counted_in_a_row_and_by_kind),
         cmocka_unit_test(a_second_job_is_refused_and_the_first_goes_on),

@@ -234,6 +234,29 @@ static void an_instance_of_an_earlier_run_is_what_its_directory_says(void **stat
     }
 }
 
+/* The agent came back before the postmaster that its predecessor had asked for wrote its pid file:
+ * without a second look it could promise nothing for as long as that one lives. */
+static void a_server_that_was_not_there_at_the_look_is_looked_at_again(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {.kind = PG_DIR_VALID, .standby_signal = true};
+    rig_init();
+    postmaster_runs();
+    run_for(0);
+    answer_inspect(&found);
+    assert_false(look()->self.upstream.service_in_force);
+    run_for(LOOP_PROBE_STARTING_MS);
+    answer_probe(1000);
+    run_for(0);
+    assert_int_equal(look()->self.run, HA_RUN_RUNNING);
+    found.running = found.service_in_force = true;
+    answer_inspect(&found);
+    assert_true(look()->self.upstream.service_in_force);
+    run_for(10000);
+    assert_false(is_asked("inspect"));
+    rig_free();
+}
+
 static void the_fence_tells_whether_anything_is_left(void **state)
 {
     (void)state;
@@ -374,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_look_at_the_directory_that_fails_is_repeated),
         cmocka_unit_test(going_down_without_an_order_is_a_crash_and_with_one_a_stop),
         cmocka_unit_test(an_instance_of_an_earlier_run_is_what_its_directory_says),
+        cmocka_unit_test(a_server_that_was_not_there_at_the_look_is_looked_at_again),
         cmocka_unit_test(the_fence_tells_whether_anything_is_left),
         cmocka_unit_test(the_page_is_told_as_it_stands),
         cmocka_unit_test(the_leader_key_is_missed_from_when_it_was_seen_missing),

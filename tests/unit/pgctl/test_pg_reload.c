@@ -208,6 +208,32 @@ static void socket_is_looked_for_where_the_running_server_has_it(void **state)
     node_free(node);
 }
 
+/* Started by hand: its walreceivers read no file of ours. */
+static void who_does_not_read_the_service_file_is_never_said_to_follow(void **state)
+{
+    (void)state;
+    struct node *primary = primary_new("n1");
+    struct node *node = standby_new("n2", primary);
+    struct pg_upstream upstream = {"127.0.0.1", primary->port};
+    struct outcome outcome;
+    struct error err;
+
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    assert_int_equal(run("cd / && " PG_BIN "/pg_ctl -D %s -w -l %s/by-hand.log start >/dev/null",
+                         node->data, node->dir),
+                     0);
+    for (int i = 0; i < 2; i++) { /* the file is the same, the second time at the latest */
+        outcome = (struct outcome){0};
+        assert_int_equal(
+            pg_instance_set_upstream(node->pg, &upstream, LONG_MS, on_done, &outcome, &err), 0);
+        outcome_wait(&outcome);
+        CHECK_RC(&outcome, ERR_REFUSED);
+        expect_text(&outcome, "was started without our service file");
+    }
+    node_free(node);
+    node_free(primary);
+}
+
 static int all_tests(void)
 {
 /* clang-format off */
@@ -219,6 +245,7 @@ static int all_tests(void)
         ON_STAGE(refusal_of_values_is_told_from_a_failure_of_this_moment),
         ON_STAGE(slot_of_a_standby_comes_and_goes_with_the_setting),
         ON_STAGE(socket_is_looked_for_where_the_running_server_has_it),
+        ON_STAGE(who_does_not_read_the_service_file_is_never_said_to_follow),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
 }
