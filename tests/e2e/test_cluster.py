@@ -242,5 +242,9 @@ def test_dynamic_configuration_is_applied_everywhere(cluster):
     for node in cluster.nodes.values():
         wait_for("the parameter", lambda n=node: cluster.sql(n, "SHOW work_mem") == "7MB", 15)
     assert "ttl: 4" in cluster.ctl("show-config").stdout
+    answer = cluster.ctl("edit-config", "-s", "postgresql.use_slots=false", "--force")
+    assert answer.returncode == 0, answer.stderr
+    for node in cluster.nodes.values():
+        wait_for("no slot", lambda n=node: cluster.sql(n, "SHOW primary_slot_name") == "", 15)
     refused = cluster.ctl("edit-config", "-s", "ttl=1", "--force", check=False)
     assert refused.returncode == 1 and "ttl" in refused.stderr
