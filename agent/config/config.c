@@ -100,8 +100,7 @@ static const struct key_note refused[] = {
     {"bootstrap.dcs", "failsafe_mode", "take it out, or give false"},
 };
 
-/* Patroni's keys that do nothing here yet: one warning each. Whoever needs a slot that `slots`
- * names has to know that it is not kept (docs/configuration.md). */
+/* Patroni's keys that do nothing here yet: one warning each. */
 static const struct key_note without_effect[] = {
     {"restapi", "http_extra_headers", ""},
     {"restapi", "ciphers", ""},
@@ -109,8 +108,6 @@ static const struct key_note without_effect[] = {
     {"ctl", "certfile", ""},
     {"bootstrap", "post_bootstrap", ""},
     {"bootstrap", "post_init", ""},
-    {"bootstrap.dcs", "slots", ""},
-    {"bootstrap.dcs", "ignore_slots", ""},
     {"raft", "min_timeout", ": election_timeout and heartbeat are the keys here"},
     {"raft", "max_timeout", ": election_timeout and heartbeat are the keys here"},
     {"postgresql", "proxy_address", ""},

@@ -5,6 +5,7 @@
  * less, one failed round of attempts would already cost the lease. */
 #include "agent/config/dynamic.h"
 
+#include "agent/config/dynamic_slots.h"
 #include "agent/config/known_keys.h"
 #include "base/assert.h"
 #include "base/buf.h"
@@ -360,6 +361,15 @@ static void warn_without_effect(const json_t *document, struct buf *warnings)
                            keys[i]);
             warn(warnings, line);
         }
+    }
+    const char *slot = dynamic_slots_logical(document);
+    if (slot != NULL) {
+        char line[DYNAMIC_WARNING_BYTES];
+        (void)snprintf(line, sizeof(line),
+                       "slots.%.63s: logical slots are neither made nor kept over a failover in "
+                       "this release",
+                       slot);
+        warn(warnings, line);
     }
 }
 

@@ -1,0 +1,151 @@
+/* Slots of the operator's, in the forms that Patroni takes. */
+#include "agent/config/dynamic_slots.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char warning[DYNAMIC_WARNING_BYTES];
+
+static struct dynamic_config parsed(const char *text)
+{
+    struct dynamic_config config;
+    struct error err = {0};
+    json_t *tree = json_loads(text, 0, NULL);
+    if (tree == NULL || dynamic_config_parse(tree, &config, warning, &err) != 0) {
+        fail_msg("%s: %s", text, err.text);
+    }
+    json_decref(tree);
+    return config;
+}
+
+/* The names, with a space after each. */
+static void makes(const char *text, const char *expected)
+{
+    struct dynamic_config config = parsed(text);
+    struct buf out = BUF_INIT;
+    const char *names[DYNAMIC_SLOTS_MAX];
+    size_t count = dynamic_slots_physical(&config, names);
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&out, "%s ", names[i]);
+    }
+    assert_string_equal(buf_str(&out), expected);
+    buf_free(&out);
+    dynamic_config_free(&config);
+}
+
+static bool is_kept(const char *text, const char *name)
+{
+    struct dynamic_config config = parsed(text);
+    bool kept = dynamic_slots_is_operators(&config, name);
+    dynamic_config_free(&config);
+    return kept;
+}
+
+static void physical_slots_are_made_under_each_of_the_keys(void **state)
+{
+    (void)state;
+    makes("{}", "");
+    makes("{\"slots\":{\"a\":{\"type\":\"physical\"}}}", "a ");
+    makes("{\"permanent_slots\":{\"a\":null},\"permanent_replication_slots\":{\"b\":{}}}", "a b ");
+    makes("{\"slots\":{\"a\":{\"cluster_type\":\"primary\"},\"b\":{\"cluster_type\":\"standby\"}}}",
+          "a ");
+    makes("{\"slots\":{\"a\":{\"database\":\"db\"}}}", "a "); /* no plugin: it means nothing */
+}
+
+static void what_is_no_physical_slot_is_not_made(void **state)
+{
+    (void)state;
+    makes("{\"slots\":{\"a\":{\"type\":\"logical\",\"database\":\"db\",\"plugin\":\"pgoutput\"},"
+          "\"b\":{\"database\":\"db\",\"plugin\":\"pgoutput\"}}}",
+          "");
+    makes("{\"slots\":{\"a\":{\"type\":\"round\"}}}", "");
+    makes("{\"slots\":{\"Upper\":null,\"with-dash\":null,\"\":null,\"a'b\":null}}", "");
+    makes("{\"slots\":{\"a23456789012345678901234567890123456789012345678901234567890123\":null}}",
+          "a23456789012345678901234567890123456789012345678901234567890123 ");
+    makes("{\"slots\":{\"a234567890123456789012345678901234567890123456789012345678901234\":null}}",
+          "");
+    makes("{\"slots\":[\"a\"],\"permanent_slots\":\"b\"}", "");
+}
+
+static void more_than_can_be_handled_are_left_out(void **state)
+{
+    (void)state;
+    struct dynamic_config config = parsed("{\"slots\":{}}");
+    const char *names[DYNAMIC_SLOTS_MAX];
+    for (int i = 0; i <= DYNAMIC_SLOTS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%d", i);
+        json_object_set_new(json_object_get(config.document, "slots"), name, json_null());
+    }
+    assert_int_equal(dynamic_slots_physical(&config, names), DYNAMIC_SLOTS_MAX);
+    assert_true(dynamic_slots_is_operators(&config, "s32")); /* and kept all the same */
+    dynamic_config_free(&config);
+}
+
+static void what_slots_names_is_kept_whatever_it_is(void **state)
+{
+    (void)state;
+    static const char slots[] = "{\"slots\":{\"a\":{\"type\":\"logical\"},\"B\":7}}";
+    assert_true(is_kept(slots, "a"));
+    assert_true(is_kept(slots, "B"));
+    assert_false(is_kept(slots, "b"));
+    assert_true(is_kept("{\"permanent_replication_slots\":{\"c\":null}}", "c"));
+    assert_false(is_kept("{}", "a"));
+}
+
+static void what_ignore_slots_matches_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        bool kept;
+    } rules[] = {
+        {"{\"name\":\"a\"}", true},
+        {"{\"name\":\"b\"}", false},
+        {"{\"name\":\"a\",\"type\":\"physical\"}", true},
+        {"{\"name\":\"a\",\"type\":\"logical\"}", false},
+        {"{\"type\":\"physical\"}", true},
+        {"{\"name\":null,\"type\":\"\",\"database\":\"\",\"plugin\":null}", true},
+        {"{\"name\":\"a\",\"database\":\"db\"}", false},
+        {"{\"name\":\"a\",\"plugin\":\"pgoutput\"}", false},
+        {"{\"name\":7}", false},
+        {"{}", true}, /* all of them */
+        {"\"a\"", false},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        char *text = mem_printf("{\"ignore_slots\":[{\"name\":\"other\"},%s]}", rules[i].rule);
+        assert_int_equal(is_kept(text, "a"), rules[i].kept);
+        mem_free(text);
+    }
+    assert_false(is_kept("{\"ignore_slots\":{\"name\":\"a\"}}", "a"));
+}
+
+static void logical_slots_are_warned_of(void **state)
+{
+    (void)state;
+    struct dynamic_config config = parsed("{\"slots\":{\"a\":null,\"b\":{\"type\":\"logical\"}}}");
+    assert_non_null(strstr(warning, "slots.b: logical slots"));
+    dynamic_config_free(&config);
+    config = parsed("{\"slots\":{\"a\":null}}");
+    assert_string_equal(warning, "");
+    dynamic_config_free(&config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(physical_slots_are_made_under_each_of_the_keys),
+        cmocka_unit_test(what_is_no_physical_slot_is_not_made),
+        cmocka_unit_test(more_than_can_be_handled_are_left_out),
+        cmocka_unit_test(what_slots_names_is_kept_whatever_it_is),
+        cmocka_unit_test(what_ignore_slots_matches_is_kept),
+        cmocka_unit_test(logical_slots_are_warned_of),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
