@@ -222,7 +222,7 @@ struct ha_self {
     int64_t promote_failed_mono_ms; /* of the last promotion that failed, sent or not; HA_NEVER */
     size_t replica_count;           /* running primary: standbys that stream from us */
     struct ha_replica replicas[HA_MEMBERS_MAX];
-    bool slots_due; /* the wanted set of slots differs from the one there */
+    bool slots_due; /* replication slots are missing, useless, behind, or to go */
 
     struct ha_upstream upstream;
     struct ha_rejoin rejoin;

@@ -4,6 +4,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/slots.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -498,15 +499,21 @@ static void on_slots(void *arg, int rc, const struct error *err)
 
 static int do_sync_slots(struct agent *agent, const struct ha_action *action, struct error *err)
 {
-    struct pg_lines names;
+    struct slots_plan plan;
     (void)action;
     if (agent->slots_changing) {
         return 0; /* the last change is still under way */
     }
-    (void)facts_slots_wanted(agent, &names);
-    int rc = pg_instance_set_slots(agent->pg, &names, SLOTS_MS, on_slots, agent, err);
-    facts_slots_free(&names);
-    agent->slots_changing = rc == 0;
+    slots_decide(agent, &plan);
+    struct pg_slots slots = {.wishes = plan.wishes,
+                             .wish_count = plan.wish_count,
+                             .drop = {.items = plan.drops, .count = plan.drop_count}};
+    int rc = pg_instance_set_slots(agent->pg, &slots, SLOTS_MS, on_slots, agent, err);
+    if (rc == 0) {
+        agent->slots_changing = true;
+        agent->slots_set_mono_ms = agent_mono_ms(agent);
+        slots_tell(agent, &plan);
+    }
     return rc;
 }
 

@@ -2,8 +2,7 @@
  * can change under it. Old and unknown are values. */
 #include "agent/loop/loop.h"
 
-#include "base/mem.h"
-#include "pgctl/pg_parse.h"
+#include "agent/loop/slots.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -168,58 +167,6 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
     fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;
 }
 
-static bool name_in(const struct pg_lines *names, const char *name)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->items[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool facts_slots_wanted(const struct agent *agent, struct pg_lines *ret_names)
-{
-    const char **items = mem_new_array(const char *, LOOP_SLOT_MEMBERS_MAX);
-    size_t count = 0;
-    int64_t now = agent_mono_ms(agent);
-
-    for (size_t i = 0; i < agent->seen_count; i++) {
-        const struct loop_seen_member *seen = &agent->seen[i];
-        if (strcmp(seen->name, agent->config->name) == 0 ||
-            now - seen->seen_mono_ms > agent->dynamic.member_slots_ttl_ms) {
-            continue;
-        }
-        char *slot = mem_alloc(PG_NAME_BYTES);
-        pg_slot_name(seen->name, slot);
-        items[count++] = slot;
-    }
-    *ret_names = (struct pg_lines){.items = items, .count = count};
-    const struct pg_probe_result *probe = &agent->facts.probe;
-    bool due = false;
-    for (size_t i = 0; i < count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < probe->slot_count; j++) {
-            found = found || strcmp(probe->slots[j].name, items[i]) == 0;
-        }
-        due = due || !found;
-    }
-    for (size_t j = 0; j < probe->slot_count; j++) {
-        due = due || (probe->slots[j].physical && !probe->slots[j].active &&
-                      !name_in(ret_names, probe->slots[j].name));
-    }
-    return due && agent->dynamic.use_slots;
-}
-
-void facts_slots_free(struct pg_lines *names)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        mem_free((void *)(uintptr_t)names->items[i]);
-    }
-    mem_free((void *)(uintptr_t)names->items);
-    *names = (struct pg_lines){0};
-}
-
 void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
 {
     const struct loop_facts *facts = &agent->facts;
@@ -240,8 +187,8 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     memcpy(s->peers, facts->peers, sizeof s->peers);
     s->request = facts->request;
     if (facts->run == HA_RUN_RUNNING) {
-        struct pg_lines names;
-        s->self.slots_due = facts_slots_wanted(agent, &names);
-        facts_slots_free(&names);
+        struct slots_plan slots;
+        slots_decide(agent, &slots);
+        s->self.slots_due = slots.due;
     }
 }

@@ -32,7 +32,7 @@ struct api_server;
 #define LOOP_DCS_MS            2000 /* deadline of a write to the store that is no lease operation */
 #define LOOP_RETRY_MS          200  /* after an action that failed, before the next decision */
 #define LOOP_DECISIONS_MAX     64   /* ring that `explain` shows */
-#define LOOP_SLOT_MEMBERS_MAX  32   /* members whose slots are kept though their key is gone */
+#define LOOP_SLOT_AGES_MAX     (PG_SLOTS_MAX + 2 * HA_MEMBERS_MAX)
 
 #ifndef LOOP_TRANSFER_MS /* a build of tests/bench leaves Raft leadership where it is */
 #define LOOP_TRANSFER_MS 2000
@@ -85,9 +85,15 @@ struct loop_facts {
     size_t peer_count;
 };
 
-struct loop_seen_member { /* for member_slots_ttl */
-    char name[HA_NAME_BYTES];
-    int64_t seen_mono_ms;
+struct loop_slot_age { /* of a slot that is there, or that a member needs: for member_slots_ttl */
+    char slot[PG_NAME_BYTES];
+    bool member;            /* of a member that this run of the agent has seen */
+    int64_t needed_mono_ms; /* last: its member was there, somebody streamed, or it was new to us */
+};
+
+struct loop_slot_lsn { /* as the leader has published it */
+    char slot[PG_NAME_BYTES];
+    uint64_t lsn;
 };
 
 /* The settings of the configuration on their way to the instance. */
@@ -133,7 +139,6 @@ struct agent {
     struct ha_plan plan;
     size_t action_index;
     int64_t history_again_mono_ms; /* one that could not be written: not before */
-    bool slots_changing;
     bool checkpointing;
     bool checkpoint_waited; /* by the plan */
     char last_rule[64];
@@ -154,8 +159,14 @@ struct agent {
     int64_t status_mono_ms; /* when `status` was written last */
     char *status_written;
     int64_t dcs_seen_wall_ms;
-    struct loop_seen_member seen[LOOP_SLOT_MEMBERS_MAX];
-    size_t seen_count;
+    /* slots.c */
+    bool slots_changing;
+    int64_t slots_set_mono_ms; /* when the last change was begun */
+    struct loop_slot_age slot_ages[LOOP_SLOT_AGES_MAX];
+    size_t slot_age_count;
+    struct loop_slot_lsn slot_lsns[PG_SLOTS_MAX];
+    size_t slot_lsn_count;
+    int64_t slot_lsns_revision; /* of the key `status` that they are of */
 
     bool stopping;
     /* A new picture for REST; NULL = nobody looks. */
@@ -188,9 +199,6 @@ int parameters_settle(struct agent *agent, struct error *err);
 
 /* --- facts.c: facts -> const struct ha_snapshot ----------------------------------------------- */
 void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot);
-bool facts_slots_wanted(const struct agent *agent,
-                        struct pg_lines *ret_names); /* free items and array */
-void facts_slots_free(struct pg_lines *names);
 
 /* --- cycle.c ---------------------------------------------------------------------------------- */
 int cycle_start(struct agent *agent);

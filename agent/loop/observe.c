@@ -3,6 +3,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/slots.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -175,7 +176,11 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
                        facts->probe.local_wal_replayed != result->local_wal_replayed ||
                        facts->probe.replica_count != result->replica_count ||
                        facts->probe.slot_count != result->slot_count;
+        if (facts->probe.asked_ms == 0) {
+            slots_note_start(agent);
+        }
         facts->probe = *result;
+        slots_note(agent);
         take_upstream(agent, result);
         observe_run(agent);
         if (changed ||
@@ -306,28 +311,6 @@ static void take_config(struct agent *agent)
     parameters_changed(agent);
 }
 
-static void note_members_seen(struct agent *agent)
-{
-    const struct ha_cluster *cluster = &agent->facts.cluster;
-    int64_t now = agent_mono_ms(agent);
-    for (size_t i = 0; i < cluster->member_count; i++) {
-        size_t j = 0;
-        while (j < agent->seen_count &&
-               strcmp(agent->seen[j].name, cluster->members[i].name) != 0) {
-            j++;
-        }
-        if (j == LOOP_SLOT_MEMBERS_MAX) {
-            continue;
-        }
-        if (j == agent->seen_count) {
-            agent->seen_count++;
-            (void)snprintf(agent->seen[j].name, sizeof agent->seen[j].name, "%s",
-                           cluster->members[i].name);
-        }
-        agent->seen[j].seen_mono_ms = now;
-    }
-}
-
 static void take_view(struct agent *agent, struct dcs_view *view)
 {
     struct loop_facts *facts = &agent->facts;
@@ -339,6 +322,7 @@ static void take_view(struct agent *agent, struct dcs_view *view)
                                 .create_revision = view->kvs[i].create_revision,
                                 .mod_revision = view->kvs[i].mod_revision};
     }
+    slots_note(agent); /* who is not in the new view any more was there up to now */
     char leader_before[HA_NAME_BYTES];
     memcpy(leader_before, facts->cluster.leader, sizeof leader_before);
     (void)ha_cluster_read(view->cluster, view->revision, kvs, view->count, &facts->cluster);
@@ -352,7 +336,8 @@ static void take_view(struct agent *agent, struct dcs_view *view)
         log_info("the leader key %s%s", facts->cluster.leader[0] == '\0' ? "is gone" : "names ",
                  facts->cluster.leader);
     }
-    note_members_seen(agent);
+    slots_note(agent);
+    slots_take_status(agent);
     look_announced(agent);
     take_config(agent);
 }

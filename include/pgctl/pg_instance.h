@@ -230,9 +230,16 @@ struct pg_reload {
 int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
                        int64_t timeout_ms, pg_done_cb done, void *arg,
                        struct error *err) MUST_CHECK;
-/* Makes the physical slots be these: missing ones are created (WAL reserved at once), inactive
- * physical others whose name is not among them are dropped. Running servers only. */
-int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names,
+struct pg_slots {
+    const struct pg_slot_wish *wishes; /* at most PG_SLOTS_MAX */
+    size_t wish_count;
+    struct pg_lines drop; /* likewise; the caller knows that nobody needs them */
+};
+/* Physical slots of a running server: those wished for are created with WAL reserved at once, made
+ * anew or moved on (pg_slot_next); those to be dropped are dropped. Nothing is done to a slot that
+ * is active, temporary or logical, nor to one that is not named. What fails is told at the end, the
+ * rest is done. */
+int pg_instance_set_slots(struct pg_instance *instance, const struct pg_slots *slots,
                           int64_t timeout_ms, pg_done_cb done, void *arg,
                           struct error *err) MUST_CHECK;
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,

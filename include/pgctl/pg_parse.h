@@ -68,6 +68,16 @@ int pg_version_check(int major, const char *where, struct error *err) MUST_CHECK
  * PG_NAME_BYTES. */
 void pg_slot_name(const char *member, char *ret_name);
 
+enum pg_slot_next {
+    PG_SLOT_STAYS,
+    PG_SLOT_MAKE,    /* it is not there */
+    PG_SLOT_REMAKE,  /* it is there and of no use, or does harm */
+    PG_SLOT_ADVANCE, /* to *ret_lsn */
+};
+/* `slot` NULL = there is none of that name. `own_lsn`: replayed here, or flushed on a primary. */
+enum pg_slot_next pg_slot_next(const struct pg_slot *slot, const struct pg_slot_wish *wish,
+                               uint64_t own_lsn, uint64_t *ret_lsn);
+
 /* Looks at values before anybody stores them: ERR_INVALID names parameter, value and what would be
  * right. */
 int pg_parameters_check(const struct pg_parameters *parameters, struct error *err) MUST_CHECK;

@@ -141,12 +141,20 @@ struct pg_replica { /* one row of pg_stat_replication */
     int32_t pid;
 };
 
-struct pg_slot {
+struct pg_slot { /* temporary ones are not told */
     char name[PG_NAME_BYTES];
     bool physical;
     bool active;
-    uint64_t restart_lsn;
-    char wal_status[16]; /* "reserved", "lost", ... */
+    bool has_xmin; /* holds rows back: hot_standby_feedback of whoever streams, or streamed */
+    uint64_t restart_lsn; /* 0: none reserved, or lost */
+    char wal_status[16];  /* "reserved", "lost", ... */
+};
+
+/* A physical slot that is to be there. */
+struct pg_slot_wish {
+    const char *name;
+    bool idle;    /* nobody is expected to stream from it here */
+    uint64_t lsn; /* idle: what its member is known to have; 0 = unknown, the slot stays */
 };
 
 struct pg_probe_result {
@@ -186,7 +194,7 @@ struct pg_probe_result {
 
     size_t replica_count; /* at most PG_REPLICAS_MAX; more are not told */
     struct pg_replica replicas[PG_REPLICAS_MAX];
-    size_t slot_count;
+    size_t slot_count; /* physical ones first; at most PG_SLOTS_MAX */
     struct pg_slot slots[PG_SLOTS_MAX];
 };
 

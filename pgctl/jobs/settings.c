@@ -1,4 +1,4 @@
-/* What is changed on a running server: settings, slots; and a checkpoint.
+/* What is changed on a running server: settings; and a checkpoint.
  *
  * Reload:  LOOK -> CHECK (a child) -> WRITE and signal -> end
  * New values are tried before they are believed: `postgres -C` reads the candidate file as a start
@@ -12,7 +12,6 @@
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
-#include "pgctl/sql/pg_answers.h"
 
 #include <ctype.h>
 #include <signal.h>
@@ -197,131 +196,6 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     if (rc != 0) {
         struct pg_task never = {.data = data};
         reload_release(&never);
-        mem_free(data);
-    }
-    return rc;
-}
-
-/* --- slots ------------------------------------------------------------------------------------ */
-
-#define SLOT_CHANGES_MAX (2 * PG_SLOTS_MAX)
-
-struct slots_data {
-    struct pg_lines names;
-    size_t change_count;
-    size_t change_next;
-    char *changes[SLOT_CHANGES_MAX];
-    int rc; /* the first failure; the others are tried all the same */
-    struct error err;
-};
-
-static bool is_wanted(const struct slots_data *data, const char *name)
-{
-    for (size_t i = 0; i < data->names.count; i++) {
-        if (strcmp(data->names.items[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_change(struct slots_data *data, const char *call, const char *name,
-                       const char *rest)
-{
-    struct buf sql = BUF_INIT;
-    if (data->change_count == SLOT_CHANGES_MAX) {
-        return; /* the next call goes on */
-    }
-    buf_printf(&sql, "SELECT %s(", call);
-    pg_quote_literal(&sql, name);
-    buf_put_str(&sql, rest);
-    data->changes[data->change_count++] = buf_take(&sql);
-}
-
-static void plan_slots(struct pg_task *task, struct slots_data *data)
-{
-    const PGresult *rows = task->answer.results[0];
-
-    for (int row = 0; row < PQntuples(rows); row++) {
-        bool lost = strcmp(pg_cell(rows, row, 3), "lost") == 0;
-        if (pg_cell_bool(rows, row, 1) && !pg_cell_bool(rows, row, 2) &&
-            (lost || !is_wanted(data, pg_cell(rows, row, 0)))) {
-            add_change(data, "pg_drop_replication_slot", pg_cell(rows, row, 0), ")");
-        }
-    }
-    for (size_t i = 0; i < data->names.count; i++) {
-        bool there = false;
-        for (int row = 0; row < PQntuples(rows) && !there; row++) {
-            there = strcmp(pg_cell(rows, row, 0), data->names.items[i]) == 0 &&
-                    strcmp(pg_cell(rows, row, 3), "lost") != 0;
-        }
-        if (!there) {
-            add_change(data, "pg_create_physical_replication_slot", data->names.items[i],
-                       ", true)");
-        }
-    }
-}
-
-static void slots_step(struct pg_task *task)
-{
-    struct slots_data *data = task->data;
-
-    if (task->rc != 0 && task->state > 2 && task->rc == ERR_REFUSED) {
-        data->rc = data->rc != 0 ? data->rc : task->rc;
-        data->err = data->err.code != 0 ? data->err : task->err;
-    } else if (task->rc != 0) {
-        error_wrap(&task->err, "replication slots");
-        pg_task_fail(task);
-        return;
-    }
-    switch (task->state) {
-    case 0: pg_task_connect_local(task); break;
-    case 1:
-        pg_task_query(
-            task,
-            "SELECT slot_name, slot_type = 'physical', active, wal_status FROM pg_replication_slots"
-            " WHERE NOT temporary");
-        break;
-    case 2: plan_slots(task, data); /* fall through */
-    default:
-        if (data->change_next < data->change_count) {
-            pg_task_query(task, data->changes[data->change_next++]);
-        } else if (data->rc != 0) {
-            pg_task_fail_with(task, data->rc, "replication slots: %.400s", data->err.text);
-            return;
-        } else {
-            pg_task_end(task);
-            return;
-        }
-        break;
-    }
-    task->state++;
-}
-
-static void slots_release(struct pg_task *task)
-{
-    struct slots_data *data = task->data;
-    pg_lines_free(&data->names);
-    for (size_t i = 0; i < data->change_count; i++) {
-        mem_free(data->changes[i]);
-    }
-}
-
-int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names,
-                          int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
-{
-    static const struct pg_task_ops ops = {
-        .name = "replication slots", .step = slots_step, .release = slots_release};
-
-    if (names->count > PG_SLOTS_MAX) {
-        return error_set(err, ERR_LIMIT, "%zu replication slots are wanted, at most %d are handled",
-                         names->count, PG_SLOTS_MAX);
-    }
-    struct slots_data *data = mem_new(struct slots_data);
-    data->names = pg_lines_dup(names);
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
-    if (rc != 0) {
-        pg_lines_free(&data->names);
         mem_free(data);
     }
     return rc;

@@ -11,6 +11,16 @@
 #define PRIMARY_TIMELINE \
     " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
 
+#define SLOTS_SQL                                                                                 \
+    "SELECT slot_name, slot_type = 'physical', active, xmin IS NOT NULL, restart_lsn, wal_status" \
+    " FROM pg_replication_slots WHERE NOT temporary ORDER BY slot_type DESC, slot_name LIMIT 64"
+
+enum { S_NAME, S_PHYSICAL, S_ACTIVE, S_HAS_XMIN, S_RESTART, S_WAL_STATUS };
+
+const char pg_slots_sql[] =
+    SLOTS_SQL ";SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+              " ELSE pg_current_wal_flush_lsn() END";
+
 enum {
     P_IN_RECOVERY,
     P_VERSION,
@@ -66,8 +76,7 @@ const char pg_probe_sql[] =
     "SELECT application_name, host(client_addr), state, sync_state, sent_lsn, write_lsn, flush_lsn"
     ", replay_lsn, pid FROM pg_stat_replication LIMIT 64;"
 
-    "SELECT slot_name, slot_type = 'physical', active, restart_lsn, wal_status"
-    " FROM pg_replication_slots LIMIT 64;"
+    SLOTS_SQL ";"
 
     "SELECT name FROM pg_settings WHERE pending_restart LIMIT 16";
 
@@ -193,16 +202,25 @@ static void read_replicas(const PGresult *rows, struct pg_probe_result *result)
     }
 }
 
-static void read_slots(const PGresult *rows, struct pg_probe_result *result)
+static size_t read_slots(const PGresult *rows, struct pg_slot *ret_slots)
 {
-    for (int row = 0; row < PQntuples(rows) && result->slot_count < PG_SLOTS_MAX; row++) {
-        struct pg_slot *slot = &result->slots[result->slot_count++];
-        COPY_CELL(rows, row, 0, slot->name);
-        slot->physical = pg_cell_bool(rows, row, 1);
-        slot->active = pg_cell_bool(rows, row, 2);
-        slot->restart_lsn = pg_cell_lsn(rows, row, 3);
-        COPY_CELL(rows, row, 4, slot->wal_status);
+    size_t count = 0;
+    for (int row = 0; row < PQntuples(rows) && count < PG_SLOTS_MAX; row++) {
+        struct pg_slot *slot = &ret_slots[count++];
+        COPY_CELL(rows, row, S_NAME, slot->name);
+        slot->physical = pg_cell_bool(rows, row, S_PHYSICAL);
+        slot->active = pg_cell_bool(rows, row, S_ACTIVE);
+        slot->has_xmin = pg_cell_bool(rows, row, S_HAS_XMIN);
+        slot->restart_lsn = pg_cell_lsn(rows, row, S_RESTART);
+        COPY_CELL(rows, row, S_WAL_STATUS, slot->wal_status);
     }
+    return count;
+}
+
+uint64_t pg_slots_read(const struct pg_answer *answer, struct pg_slot *ret_slots, size_t *ret_count)
+{
+    *ret_count = read_slots(answer->results[0], ret_slots);
+    return pg_cell_lsn(answer->results[1], 0, 0);
 }
 
 int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result,
@@ -219,7 +237,7 @@ int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_re
     ret_result->asked_ms = asked_ms;
     read_facts(answer->results[0], ret_result);
     read_replicas(answer->results[1], ret_result);
-    read_slots(answer->results[2], ret_result);
+    ret_result->slot_count = read_slots(answer->results[2], ret_result->slots);
     const PGresult *pending = answer->results[3];
     for (int row = 0; row < PQntuples(pending) && ret_result->pending_count < PG_PENDING_MAX;
          row++) {

@@ -10,6 +10,13 @@ extern const char pg_probe_sql[];
 int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result,
                   struct error *err) MUST_CHECK;
 
+/* Slots that are not temporary, physical ones first, and the position replayed, or flushed on a
+ * primary. */
+extern const char pg_slots_sql[];
+/* `ret_slots` has PG_SLOTS_MAX; more are not told. Returns that position. */
+uint64_t pg_slots_read(const struct pg_answer *answer, struct pg_slot *ret_slots,
+                       size_t *ret_count);
+
 /* For a walsender (IDENTIFY_SYSTEM) of the standby that `result` speaks of, asked after it: makes
  * its timeline exact, if replay stands where it stood then. */
 extern const char pg_identify_sql[];

@@ -484,10 +484,10 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     return upkeep(instance, 10, done, arg);
 }
 
-int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names,
+int pg_instance_set_slots(struct pg_instance *instance, const struct pg_slots *slots,
                           int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    (void)names;
+    (void)slots;
     (void)timeout_ms;
     (void)err;
     return upkeep(instance, 20, done, arg);

@@ -406,13 +406,27 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     return ask_done(done, arg, err, reload->use_slots ? "reload" : "reload without slots");
 }
 
-int pg_instance_set_slots(struct pg_instance *instance, const struct pg_lines *names,
+/* "slots n2 n3@1000 -gone": a wish, one that is idle, one to be dropped. */
+int pg_instance_set_slots(struct pg_instance *instance, const struct pg_slots *slots,
                           int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
+    struct buf text = BUF_INIT;
     (void)instance;
-    (void)names;
     (void)timeout_ms;
-    return ask_done(done, arg, err, "slots");
+    buf_put_str(&text, "slots");
+    for (size_t i = 0; i < slots->wish_count; i++) {
+        const struct pg_slot_wish *wish = &slots->wishes[i];
+        buf_printf(&text, " %s", wish->name);
+        if (wish->idle) {
+            buf_printf(&text, "@%llu", (unsigned long long)wish->lsn);
+        }
+    }
+    for (size_t i = 0; i < slots->drop.count; i++) {
+        buf_printf(&text, " -%s", slots->drop.items[i]);
+    }
+    int rc = ask_done(done, arg, err, buf_str(&text));
+    buf_free(&text);
+    return rc;
 }
 
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
@@ -530,14 +544,20 @@ static struct dcs_view *dcs_view_of(struct dcs *dcs)
     return view;
 }
 
-/* Keys have to be set in their order. */
+/* A view has its keys in order. */
 static inline void key_set(const char *key, const char *value)
 {
     size_t at = 0;
-    while (at < rig.key_count && strcmp(rig.keys[at], key) != 0) {
+    while (at < rig.key_count && strcmp(rig.keys[at], key) < 0) {
         at++;
     }
-    rig.key_count = at == rig.key_count ? at + 1 : rig.key_count;
+    if (at == rig.key_count || strcmp(rig.keys[at], key) != 0) {
+        size_t after = rig.key_count - at;
+        assert_true(rig.key_count < KEYS_MAX);
+        memmove(rig.keys[at + 1], rig.keys[at], after * sizeof rig.keys[0]);
+        memmove(rig.values[at + 1], rig.values[at], after * sizeof rig.values[0]);
+        rig.key_count++;
+    }
     (void)snprintf(rig.keys[at], sizeof rig.keys[at], "%s", key);
     (void)snprintf(rig.values[at], sizeof rig.values[at], "%s", value);
     rig.key_revisions[at] = ++rig.revision;

@@ -339,49 +339,6 @@ static void a_configuration_that_is_refused_is_told_and_changes_nothing(void **s
     rig_free();
 }
 
-static bool slots_due(void)
-{
-    struct pg_lines names;
-    bool due = facts_slots_wanted(&rig.agent, &names);
-    facts_slots_free(&names);
-    return due;
-}
-
-static void slot_put(const char *name, bool active)
-{
-    struct pg_probe_result *probe = &rig.agent.facts.probe;
-    struct pg_slot *slot = &probe->slots[probe->slot_count++];
-    (void)snprintf(slot->name, sizeof slot->name, "%s", name);
-    slot->physical = true;
-    slot->active = active;
-}
-
-static void slots_are_of_the_others_and_outlive_their_key_for_a_while(void **state)
-{
-    (void)state;
-    rig_init();
-    standby_runs(1000);
-    assert_false(slots_due());
-    key_set("members/n1", "{}");
-    key_set("members/n2", "{}");
-    observe_store_changed(&rig.agent);
-    assert_true(slots_due());
-    slot_put("n2", true);
-    assert_false(slots_due());
-    rig.key_count = 1; /* n2 is gone */
-    rig.revision++;
-    rig.agent.facts.probe.slots[0].active = false;
-    observe_store_changed(&rig.agent);
-    assert_false(slots_due());
-    rig.now_ms += rig.agent.dynamic.member_slots_ttl_ms;
-    assert_false(slots_due());
-    rig.now_ms++;
-    assert_true(slots_due()); /* it is to go */
-    rig.agent.facts.probe.slots[0].active = true;
-    assert_false(slots_due()); /* in use: by whomever, it stays */
-    rig_free();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,7 +359,6 @@ int main(void)
         cmocka_unit_test(the_page_is_told_as_it_stands),
         cmocka_unit_test(the_leader_key_is_missed_from_when_it_was_seen_missing),
         cmocka_unit_test(a_configuration_that_is_refused_is_told_and_changes_nothing),
-        cmocka_unit_test(slots_are_of_the_others_and_outlive_their_key_for_a_while),
     };
     json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -530,7 +530,8 @@ static inline struct node *primary_new(const char *name)
 
 static inline void node_slot(struct node *primary, const char *name)
 {
-    struct pg_lines slots = {&name, 1};
+    struct pg_slot_wish wish = {.name = name};
+    struct pg_slots slots = {.wishes = &wish, .wish_count = 1};
     struct outcome outcome = {0};
     struct error err;
     assert_int_equal(pg_instance_set_slots(primary->pg, &slots, LONG_MS, on_done, &outcome, &err),

@@ -284,6 +284,41 @@ static void slot_names_have_the_number_of_a_code_point(void **state)
     slot_named("\xFF", "u0255");
 }
 
+static void a_slot_is_made_moved_on_made_anew_or_left(void **state)
+{
+    (void)state;
+    enum { OWN = 500 };
+    static const struct {
+        struct pg_slot slot;
+        struct pg_slot_wish wish;
+        enum pg_slot_next next;
+        uint64_t lsn;
+    } cases[] = {
+        {{"a", true, false, false, 100, "reserved"}, {"a", true, 300}, PG_SLOT_ADVANCE, 300},
+        {{"a", true, false, false, 100, "extended"}, {"a", true, 900}, PG_SLOT_ADVANCE, OWN},
+        {{"a", true, false, false, 300, "reserved"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
+        {{"a", true, false, false, 400, "reserved"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
+        {{"a", true, false, false, 600, "reserved"}, {"a", true, 900}, PG_SLOT_STAYS, 0},
+        {{"a", true, false, false, 100, "reserved"}, {"a", true, 0}, PG_SLOT_STAYS, 0},
+        {{"a", true, false, false, 100, "unreserved"}, {"a", false, 300}, PG_SLOT_STAYS, 0},
+        {{"a", true, true, true, 100, "reserved"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
+        {{"a", true, false, true, 100, "reserved"}, {"a", true, 300}, PG_SLOT_REMAKE, 0},
+        {{"a", true, false, true, 100, "reserved"}, {"a", false, 0}, PG_SLOT_STAYS, 0},
+        {{"a", true, false, false, 0, "lost"}, {"a", false, 0}, PG_SLOT_REMAKE, 0},
+        {{"a", true, false, false, 100, "lost"}, {"a", true, 300}, PG_SLOT_REMAKE, 0},
+        {{"a", true, false, false, 0, ""}, {"a", false, 0}, PG_SLOT_REMAKE, 0},
+        {{"a", true, true, false, 0, "lost"}, {"a", false, 0}, PG_SLOT_STAYS, 0},
+        {{"a", false, false, false, 100, "lost"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
+    };
+    uint64_t lsn = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lsn = 0;
+        assert_int_equal(pg_slot_next(&cases[i].slot, &cases[i].wish, OWN, &lsn), cases[i].next);
+        assert_int_equal(lsn, cases[i].lsn);
+    }
+    assert_int_equal(pg_slot_next(NULL, &cases[0].wish, OWN, &lsn), PG_SLOT_MAKE);
+}
+
 static void slot_names_are_cut_at_63_wherever_that_is(void **state)
 {
     char member[80];
@@ -363,6 +398,7 @@ int main(void)
         cmocka_unit_test(slot_names_follow_the_rule),
         cmocka_unit_test(slot_names_have_the_number_of_a_code_point),
         cmocka_unit_test(slot_names_are_cut_at_63_wherever_that_is),
+        cmocka_unit_test(a_slot_is_made_moved_on_made_anew_or_left),
         cmocka_unit_test(a_version_is_the_first_number_that_begins_a_word),
         cmocka_unit_test(versions_outside_13_to_17_are_refused_with_what_to_do),
     };
