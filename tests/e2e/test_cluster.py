@@ -113,6 +113,35 @@ def test_diverged_primary_rejoins_by_rewind(cluster):
     assert cluster.sql(old, "SELECT count(*) FROM branch") == cluster.sql(cluster.leader(), "SELECT count(*) FROM branch")
 
 
+def test_wal_of_a_standby_is_kept_for_members_that_need_it_alone(cluster):
+    leader = cluster.leader()
+    standby, other = cluster.replicas()
+    oldest = "SELECT min(restart_lsn) FROM pg_replication_slots WHERE slot_name IN ('%s', '%s')"
+    others = oldest % (leader.name, other.name)
+
+    def writes_some():
+        cluster.sql(leader, "CREATE TABLE IF NOT EXISTS wal (n int)")
+        cluster.sql(leader, "INSERT INTO wal SELECT generate_series(1, 1000)")
+        cluster.sql(leader, "SELECT pg_switch_wal()")
+        return cluster.sql(leader, "SELECT pg_current_wal_flush_lsn()")
+
+    def passes(lsn):
+        return cluster.sql(standby, f"SELECT ({others}) >= '{lsn}'") == "t"
+
+    lsn = writes_some()
+    wait_for("the slots of a standby to move on", lambda: passes(lsn), 15)
+    # Named by the operator: there on a standby, too, and it holds what its consumer has not had.
+    cluster.ctl("edit-config", "--force", "-s", "slots.backup.type=physical")
+    made = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'backup'"
+    wait_for("the permanent slot", lambda: cluster.sql(leader, made) == cluster.sql(standby, made) == "1", 15)
+    other.kill_node()
+    lsn = writes_some()
+    time.sleep(5)
+    assert not passes(lsn), "the member that is away would miss WAL"
+    other.start_agent()
+    wait_for("the slots to go on", lambda: passes(lsn), 60)
+
+
 def test_lost_data_directory_is_cloned_again(cluster):
     node = cluster.replicas()[0]
     node.kill_node()
