@@ -21,6 +21,7 @@ struct instance_call {
     int rc;
     const char *text;
     bool is_job;
+    bool is_reload;
     int peer;
     uint64_t run;
     uint32_t timeline;
@@ -111,6 +112,18 @@ static struct instance_call *job_of(const struct pg_instance *instance)
 static int job_refused(const struct pg_instance *instance, struct error *err)
 {
     return job_of(instance) == NULL ? 0 : error_set(err, ERR_BUSY, "another job runs");
+}
+
+/* The same for what starts, makes or removes the instance. */
+static int owner_refused(const struct pg_instance *instance, struct error *err)
+{
+    LIST_EACH(item, &instance->calls)
+    {
+        if (LIST_OWNER(item, struct instance_call, link)->is_reload) {
+            return error_set(err, ERR_BUSY, "a reload runs");
+        }
+    }
+    return job_refused(instance, err);
 }
 
 static struct sim_machine *peer_of(const struct instance_call *call)
@@ -343,7 +356,7 @@ int pg_instance_start(struct pg_instance *instance, const struct pg_start *start
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     const struct sim_machine *machine = instance->machine;
-    int rc = job_refused(instance, err);
+    int rc = owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
@@ -480,8 +493,13 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
 {
     (void)reload;
     (void)timeout_ms;
-    (void)err;
-    return upkeep(instance, 10, done, arg);
+    int rc = owner_refused(instance, err);
+    if (rc == 0) {
+        struct instance_call *call = call_new(instance, finish_rc, done, arg);
+        call->is_reload = true;
+        call_later(call, between(instance, 20, 200));
+    }
+    return rc;
 }
 
 int pg_instance_set_slots(struct pg_instance *instance, const struct pg_slots *slots,
@@ -525,7 +543,7 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
                           int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)bootstrap;
-    int rc = job_refused(instance, err);
+    int rc = owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
@@ -568,7 +586,7 @@ static int copy_begin(struct pg_instance *instance, const char *host, uint64_t s
                       struct error *err)
 {
     struct sim_machine *machine = instance->machine;
-    int rc = job_refused(instance, err);
+    int rc = owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
@@ -635,7 +653,7 @@ static void finish_move_aside(struct instance_call *call)
 static int remove_begin(struct pg_instance *instance, void (*finish)(struct instance_call *call),
                         pg_done_cb done, void *arg, struct error *err)
 {
-    int rc = job_refused(instance, err);
+    int rc = owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
