@@ -138,7 +138,7 @@ endef
 $(foreach s,$(UNIT_SOURCES),$(eval $(call UNIT,$(s))))
 $(BUILD)/tests/unit/pgctl/test_fence_run $(BUILD)/tests/unit/pgctl/test_pg_instance \
 $(BUILD)/tests/unit/pgctl/test_pg_jobs $(BUILD)/tests/unit/pgctl/test_pg_reload \
-$(BUILD)/tests/unit/pgctl/test_pg_slots: | $(BUILD)/pgquorum-fence
+$(BUILD)/tests/unit/pgctl/test_pg_slots $(BUILD)/tests/unit/pgctl/test_pg_places: | $(BUILD)/pgquorum-fence
 
 # --- what users and developers call ------------------------------------------------------------------------------
 # Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo).

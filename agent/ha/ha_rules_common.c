@@ -9,9 +9,10 @@
 
 static const char *unusable_word(enum pg_dir_kind kind)
 {
-    return kind == PG_DIR_FOREIGN  ? "no PostgreSQL data directory"
-           : kind == PG_DIR_BROKEN ? "damaged, or of a version that is not served"
-                                   : "unreadable";
+    return kind == PG_DIR_FOREIGN    ? "no PostgreSQL data directory"
+           : kind == PG_DIR_BROKEN   ? "damaged, or of a version that is not served"
+           : kind == PG_DIR_DOUBTFUL ? "in doubt: state/unfinished speaks of another one"
+                                     : "unreadable";
 }
 
 /* Nothing is started, stopped or promoted before the agent knows what runs here (after its own
@@ -120,7 +121,7 @@ static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan
 static bool rule_not_ours(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool unusable = s->self.directory == PG_DIR_FOREIGN || s->self.directory == PG_DIR_BROKEN ||
-                    s->self.directory == PG_DIR_UNREADABLE;
+                    s->self.directory == PG_DIR_UNREADABLE || s->self.directory == PG_DIR_DOUBTFUL;
     bool unread = s->self.directory == PG_DIR_VALID && s->self.system_id[0] == '\0';
     if (!unusable && !unread && !ha_is_foreign(s)) {
         return false;

@@ -45,8 +45,8 @@ struct field {
 static const char *const run_words[] = {"unknown", "stopped",  "crashed", "starting",
                                         "running", "stopping", NULL};
 static const char *const role_words[] = {"unknown", "primary", "standby", NULL};
-static const char *const directory_words[] = {"missing", "empty",  "valid",      "unfinished",
-                                              "foreign", "broken", "unreadable", NULL};
+static const char *const directory_words[] = {
+    "missing", "empty", "valid", "unfinished", "foreign", "broken", "unreadable", "doubtful", NULL};
 static const char *const unfinished_words[] = {"none", "bootstrap", "clone", "rewind", NULL};
 static const char *const control_words[] = {"unknown",
                                             "starting_up",

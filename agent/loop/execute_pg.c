@@ -413,13 +413,29 @@ static int do_check_divergence(struct agent *agent, const struct ha_action *acti
     return begin(agent, HA_JOB_CHECK_DIVERGENCE, rc);
 }
 
+/* Invariant I10, of the member for which data of ours is about to go. */
+static bool still_leads(void *arg)
+{
+    const struct agent *agent = arg;
+    const struct ha_action *action = &agent->facts.destruction;
+    const struct ha_cluster *cluster = &agent->facts.cluster;
+    return ha_epoch_equal(cluster->leader_epoch, action->epoch) &&
+           strcmp(cluster->leader, action->member) == 0 && !agent->lease.held;
+}
+
 static int do_rewind(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     char host[PG_HOST_BYTES];
-    struct pg_rewind request = {.host = host, .system_identifier = cluster_system_id(agent)};
+    struct pg_rewind request = {.host = host,
+                                .system_identifier = cluster_system_id(agent),
+                                .still_allowed = still_leads,
+                                .still_allowed_arg = agent};
     int rc = find_peer(agent, action->member, host, &request.port, err);
     if (rc == 0) {
         rc = pg_instance_rewind(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
+    }
+    if (rc == 0) {
+        agent->facts.destruction = *action;
     }
     return begin(agent, HA_JOB_REWIND, rc);
 }
@@ -429,14 +445,11 @@ static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer,
                             const struct error *err)
 {
     struct agent *agent = arg;
-    const struct ha_action *action = &agent->facts.removal;
-    const struct ha_cluster *cluster = &agent->facts.cluster;
+    const struct ha_action *action = &agent->facts.destruction;
     struct error own = {0};
 
-    if (rc == 0 &&
-        (peer->role != PG_PRIMARY || peer->system_identifier != cluster_system_id(agent) ||
-         !ha_epoch_equal(cluster->leader_epoch, action->epoch) ||
-         strcmp(cluster->leader, action->member) != 0 || agent->lease.held)) {
+    if (rc == 0 && (peer->role != PG_PRIMARY ||
+                    peer->system_identifier != cluster_system_id(agent) || !still_leads(agent))) {
         rc = error_set(&own, ERR_REFUSED,
                        "'%s' is not the primary of this cluster any more: nothing is removed",
                        action->member);
@@ -463,7 +476,7 @@ static int do_remove_data(struct agent *agent, const struct ha_action *action, s
     uint16_t port = 0;
     int rc = find_peer(agent, action->member, host, &port, err);
     if (rc == 0) {
-        agent->facts.removal = *action;
+        agent->facts.destruction = *action;
         rc = pg_instance_ask_peer(agent->pg, host, port, ASK_PEER_MS, on_remove_asked, agent, err);
     }
     return begin(agent, HA_JOB_REMOVE_DATA, rc);

@@ -78,7 +78,7 @@ struct loop_facts {
     struct ha_rejoin rejoin;
     struct ha_epoch withdrawn_epoch;
     struct ha_job job;
-    struct ha_action removal; /* HA_REMOVE_DATA that waits for the answer of the primary */
+    struct ha_action destruction; /* the last HA_REMOVE_DATA or HA_REWIND, for the look before it */
     enum ha_request request;
     int64_t unlocked_since_mono_ms;
     struct ha_peer peers[HA_MEMBERS_MAX];

@@ -94,6 +94,16 @@ static void look_announced(struct agent *agent)
 
 /* --- the data directory ----------------------------------------------------------------------- */
 
+/* The plan says what is wrong with the directory in a word; what exactly, and where, is here. */
+static void tell_unusable(const struct agent *agent, const struct pg_inspection *inspection)
+{
+    bool unusable = inspection->kind == PG_DIR_FOREIGN || inspection->kind == PG_DIR_BROKEN ||
+                    inspection->kind == PG_DIR_UNREADABLE || inspection->kind == PG_DIR_DOUBTFUL;
+    if (unusable && strcmp(inspection->reason, agent->facts.inspection.reason) != 0) {
+        log_error("the data directory is left alone: %s", inspection->reason);
+    }
+}
+
 static void on_inspected(void *arg, int rc, const struct pg_inspection *inspection,
                          const struct error *err)
 {
@@ -106,6 +116,7 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
         }
         return;
     }
+    tell_unusable(agent, inspection);
     agent->facts.inspection = *inspection;
     agent->facts.inspected = true;
     agent->facts.inspected_mono_ms = agent_mono_ms(agent);

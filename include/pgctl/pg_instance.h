@@ -266,9 +266,9 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
 int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                           void *arg, struct error *err) MUST_CHECK;
 
-/* pg_basebackup from there into the directory, which must be missing, empty, or unfinished by a
- * clone (then it is emptied first). Not started. `system_identifier` (0 = do not compare): another
- * one is ERR_CONFLICT, and nothing is touched. */
+/* pg_basebackup from there into the directory, which must be missing, quite empty, or unfinished by
+ * a clone or a removal (then it is emptied first, as by pg_instance_remove). Not started.
+ * `system_identifier` (0 = do not compare): another one is ERR_CONFLICT, and nothing is touched. */
 struct pg_clone {
     const char *host;
     uint16_t port;
@@ -281,6 +281,10 @@ struct pg_rewind {
     const char *host; /* a primary */
     uint16_t port;
     uint64_t system_identifier;
+    /* Asked when the source has just said that it is a primary: before anything is prepared, and
+     * again before the first byte is written. false = do not (ERR_REFUSED). NULL: it may. */
+    bool (*still_allowed)(void *arg);
+    void *still_allowed_arg;
 };
 /* Stopped instance only. ERR_REFUSED: not possible here (no checksums and no wal_log_hints, or in
  * use), nothing was touched. A directory that was not shut down cleanly is recovered first, in
@@ -291,12 +295,16 @@ struct pg_rewind {
 int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind,
                        int64_t timeout_ms, pg_done_cb done, void *arg,
                        struct error *err) MUST_CHECK;
-/* Both refuse while a postmaster works in the directory (ERR_BUSY), and a foreign directory
+/* Both refuse while a postmaster works in the directory (ERR_BUSY), and a foreign or doubtful one
  * (ERR_REFUSED). The caller has checked invariant I10 and says in `reason` why this may be
- * destroyed. Remove empties the directory (it may be a mount point). */
+ * destroyed. Remove empties the directory (it may be a mount point, or a link), and what is this
+ * instance's in a pg_wal and tablespaces that lie elsewhere (pgctl/proc/pg_places.h); cut off, it
+ * leaves what a clone leaves. */
 int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
                        pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
-/* Renames it to `<data_dir>.failed`; an older one of that name is removed. */
+/* Renames it to `<data_dir>.failed`, a pg_wal and tablespaces that lie elsewhere likewise; older
+ * ones of these names are removed. Where data_dir is a link, its target is renamed, and made anew.
+ * What cannot be renamed (a mount point) is ERR_REFUSED. */
 int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
                            pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
 

@@ -97,6 +97,8 @@ enum pg_dir_kind {
     PG_DIR_FOREIGN,    /* holds something that is no PostgreSQL data directory: never touch it */
     PG_DIR_BROKEN,     /* PostgreSQL's, but its control file is damaged or of a version we refuse */
     PG_DIR_UNREADABLE, /* permissions, input/output errors: nothing is known */
+    PG_DIR_DOUBTFUL,   /* our marker means another directory, or cannot be read: whoever knows which
+                          has to look (docs/operations.md). Never start it, never touch it */
 };
 
 enum pg_unfinished {

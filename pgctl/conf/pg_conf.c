@@ -220,8 +220,19 @@ void pg_conf_lines(struct buf *out, const struct pg_lines *lines)
     }
 }
 
+/* Forked off at the very beginning, so before every recovery point: nobody follows it. */
+static const char skipped[] = "\t0/1\tnumber left out by pgquorum\n";
+
 void pg_conf_skipped_history(struct buf *out, uint32_t current_timeline)
 {
-    /* Forked off at the very beginning, so before every recovery point: nobody follows it. */
-    buf_printf(out, "%" PRIu32 "\t0/1\tnumber left out by pgquorum\n", current_timeline);
+    buf_printf(out, "%" PRIu32 "%s", current_timeline, skipped);
+}
+
+bool pg_conf_is_skipped_history(struct span text)
+{
+    size_t digits = 0;
+    while (digits < text.len && text.data[digits] >= '0' && text.data[digits] <= '9') {
+        digits++;
+    }
+    return digits > 0 && span_equal_str(span_of(text.data + digits, text.len - digits), skipped);
 }

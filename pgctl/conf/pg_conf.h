@@ -59,6 +59,7 @@ void pg_conf_lines(struct buf *out, const struct pg_lines *lines);
 /* History file of a timeline that is left out: a running standby refuses to follow it, PostgreSQL's
  * promotion skips it. */
 void pg_conf_skipped_history(struct buf *out, uint32_t current_timeline);
+bool pg_conf_is_skipped_history(struct span text);
 
 /* --- quoting ---------------------------------------------------------------------------------- */
 

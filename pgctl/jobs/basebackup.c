@@ -3,10 +3,14 @@
  *   LOOK -> IDENTIFY (whose is it?) -> CLEAR and MARK -> COPY -> TIDY -> end */
 #include "pgctl/jobs/source.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_marker.h"
 #include "pgctl/sql/pg_answers.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 enum { CLONE_LOOK, CLONE_CONNECTED, CLONE_IDENTIFIED, CLONE_CLEARED, CLONE_COPIED, CLONE_TIDIED };
 
@@ -31,13 +35,32 @@ static void looked(struct pg_task *task, const struct pg_source *data)
     pg_task_connect(task, &target);
 }
 
+/* Looked at again: a disk may have been mounted there since. The marker first: what is cleared
+ * half-way must not look like a data directory. */
 static int clear_work(void *arg, struct error *err)
 {
     struct pg_source *data = arg;
-    /* The marker first: what is cleared half-way must not look like a data directory. */
-    int rc = pg_marker_write(data->marker_path, "clone", data->data_dir, err);
-    rc = rc != 0 ? rc : pg_dir_clear(data->data_dir, err);
+    bool left = false;
+    int rc = pg_marker_take(data->marker_path, PG_UNFINISHED_CLONE, data->data_dir, &data->made,
+                            &left, err);
+    rc = rc != 0 || !left ? rc : pg_dir_clear(data->data_dir, err);
     return rc != 0 ? rc : pg_source_write_pgpass(data, err);
+}
+
+/* pg_basebackup makes the directory as open as the source's; it leaves one that is there. */
+static int tidy_work(void *arg, struct error *err)
+{
+    const struct pg_source *data = arg;
+    char version[PG_PATH_BYTES];
+    struct stat st;
+
+    (void)snprintf(version, sizeof version, "%.1000s/PG_VERSION", data->data_dir);
+    if (data->made && stat(version, &st) == 0 && (st.st_mode & S_IRGRP) != 0 &&
+        chmod(data->data_dir, 0750) != 0) {
+        return error_set(err, err_from_errno(errno), "opening '%s' to its group: %s",
+                         data->data_dir, strerror(errno));
+    }
+    return pg_source_tidy(arg, err);
 }
 
 static void identified(struct pg_task *task, struct pg_source *data)
@@ -86,11 +109,23 @@ static void copy(struct pg_task *task, const struct pg_source *data)
     pg_task_child(task, argv, NULL, NULL);
 }
 
+/* What an earlier copy, or another data directory, has left in the place of a tablespace or of the
+ * WAL, and no link in ours leads to any more. */
+static void name_leftovers(struct pg_task *task)
+{
+    if (strstr(task->err.text, "exists but is not empty") != NULL) {
+        error_wrap(&task->err, "what is left there has to be removed by hand (docs/operations.md)");
+    }
+}
+
 static void clone_step(struct pg_task *task)
 {
     struct pg_source *data = task->data;
 
     if (task->rc != 0 && task->state != CLONE_LOOK) {
+        if (task->state == CLONE_COPIED) {
+            name_leftovers(task);
+        }
         error_wrap(&task->err, "copying from %s:%u", data->host, data->port);
         pg_task_fail(task);
         return;
@@ -109,7 +144,7 @@ static void clone_step(struct pg_task *task)
     case CLONE_CLEARED: copy(task, data); return;
     case CLONE_COPIED:
         task->state = CLONE_TIDIED;
-        pg_task_work(task, pg_source_tidy, data);
+        pg_task_work(task, tidy_work, data);
         return;
     default: pg_task_end(task); return;
     }
@@ -120,5 +155,7 @@ int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone
 {
     static const struct pg_task_ops ops = {
         .name = "clone", .job = PG_JOB_CLONE, .step = clone_step, .release = pg_source_release};
-    return pg_source_start(instance, &ops, clone, timeout_ms, done, arg, err);
+    const struct pg_rewind from = {
+        .host = clone->host, .port = clone->port, .system_identifier = clone->system_identifier};
+    return pg_source_start(instance, &ops, &from, timeout_ms, done, arg, err);
 }

@@ -13,6 +13,7 @@
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/unannounced.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_marker.h"
 #include "pgctl/sql/pg_answers.h"
 
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #define STATEMENTS_MAX (PG_USERS_MAX + 16)
 #define HBA_BYTES_MAX  (1024 * 1024)
 #define GONE_EVERY_MS  5
+#define GONE_MAX_MS    10000 /* a killed process goes at once, or is in an uninterruptible wait */
 
 enum {
     BOOT_LOOK,
@@ -53,7 +55,13 @@ struct boot_data {
     const char *password;
     bool own_hba; /* the lines are appended to initdb's file */
     struct error why;
+    int64_t gone_until_ms; /* mono */
 };
+
+void pg_initdb_pwfile(const struct pg_instance *pg, char *ret_path)
+{
+    (void)snprintf(ret_path, PG_PATH_BYTES, "%s/initdb.pw", pg->config.state_dir);
+}
 
 static void boot_release(struct pg_task *task)
 {
@@ -149,7 +157,11 @@ static int make_statements(struct boot_data *data, const struct pg_instance *pg,
 static int mark_work(void *arg, struct error *err)
 {
     const struct boot_data *data = arg;
-    int rc = pg_marker_write(data->marker_path, "bootstrap", data->data_dir, err);
+    bool made;
+    bool left;
+    int rc = pg_marker_take(data->marker_path, PG_UNFINISHED_BOOTSTRAP, data->data_dir, &made,
+                            &left, err);
+    rc = rc != 0 || !left ? rc : pg_dir_clear(data->data_dir, err);
     rc = rc != 0 ? rc : pg_file_remove(data->unannounced_path, err); /* of an earlier cluster */
     if (rc == 0 && data->password != NULL) {
         struct buf text = BUF_INIT;
@@ -215,12 +227,12 @@ static int unmark_work(void *arg, struct error *err)
     return rc != 0 ? rc : pg_file_remove(data->marker_path, err);
 }
 
-static int forget_password_work(void *arg, struct error *err)
+/* With the reason of the failure, once the password is forgotten. */
+static void fail(struct pg_task *task, const struct boot_data *data)
 {
-    const struct boot_data *data = arg;
-    int rc = pg_file_remove(data->pwfile, err);
-    *err = data->why;
-    return rc != 0 ? rc : data->why.code;
+    task->err = data->why;
+    task->rc = data->why.code < 0 ? data->why.code : ERR_IO;
+    pg_task_undo_and_fail(task);
 }
 
 /* Whatever runs is ended before the failure is told. */
@@ -230,25 +242,28 @@ static void give_up(struct pg_task *task, struct boot_data *data)
     data->why.code = task->rc;
     error_wrap(&data->why, "making a new cluster");
     task->state = BOOT_KILLED;
+    data->gone_until_ms = clock_mono_ms(task->pg->clock) + GONE_MAX_MS;
     if (task->pg->fence != NULL && fence_client_connected(task->pg->fence)) {
         pg_task_fence(task, fence_client_kill(task->pg->fence, data->data_dir, pg_task_on_fence,
                                               task, &task->err));
     } else {
-        pg_task_work(task, forget_password_work, data);
+        fail(task, data);
     }
 }
 
+/* What cannot be ended is the next stop's: nothing is done in the directory before. */
 static void wait_gone(struct pg_task *task, const struct boot_data *data)
 {
     const struct fence_client *fence = task->pg->fence;
-    if (fence != NULL && fence_client_connected(fence)) {
+    if (fence != NULL && fence_client_connected(fence) &&
+        clock_mono_ms(task->pg->clock) < data->gone_until_ms) {
         const struct fence_status *status = fence_client_status(fence);
         if (status->running || status->killing || (status->starts > 0 && !status->all_gone)) {
             pg_task_wait(task, GONE_EVERY_MS);
             return;
         }
     }
-    pg_task_fail_with(task, data->why.code < 0 ? data->why.code : ERR_IO, "%s", data->why.text);
+    fail(task, data);
 }
 
 static void looked(struct pg_task *task, struct boot_data *data)
@@ -366,7 +381,7 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
     data->unannounced_path = instance->unannounced_path;
     data->password = instance->config.superuser.password;
     data->own_hba = instance->config.pg_hba.count == 0;
-    (void)snprintf(data->pwfile, sizeof data->pwfile, "%s/initdb.pw", instance->config.state_dir);
+    pg_initdb_pwfile(instance, data->pwfile);
     pg_path(instance, "pg_hba.conf", data->hba_path);
     data->initdb = pg_lines_dup(&bootstrap->initdb);
     data->pg_hba = pg_lines_dup(&bootstrap->pg_hba);

@@ -6,12 +6,14 @@
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define AUTO_CONF_BYTES_MAX (1024 * 1024)
+#define SKIPPED_BYTES_MAX   256
 
 static void put_pgpass(struct buf *out, const struct pg_account *account)
 {
@@ -114,6 +116,43 @@ static int filter_auto_conf(const char *data_dir, struct error *err)
     return rc;
 }
 
+static bool is_skipped_history(const char *path)
+{
+    struct buf text = BUF_INIT;
+    bool is = pg_file_read(path, SKIPPED_BYTES_MAX, &text, NULL) == 0 &&
+              pg_conf_is_skipped_history(buf_span(&text));
+    buf_free(&text);
+    return is;
+}
+
+/* The numbers that a promotion left out which was never sent: its agent died. A standby that starts
+ * would take the highest of them for its target. While a server runs they stay: the promotion may
+ * be under way. */
+static int remove_skipped(const char *data_dir, struct error *err)
+{
+    char parent[PG_PATH_BYTES];
+    char path[PG_PATH_BYTES];
+    const struct dirent *entry;
+    int rc = 0;
+
+    (void)snprintf(parent, sizeof parent, "%.900s/pg_wal", data_dir);
+    DIR *dir = opendir(parent);
+    if (dir == NULL) {
+        return errno == ENOENT ? 0
+                               : error_set(err, err_from_errno(errno), "opening '%s': %s", parent,
+                                           strerror(errno));
+    }
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        const char *dot = strchr(entry->d_name, '.');
+        if (dot != NULL && strcmp(dot, ".history") == 0) {
+            (void)snprintf(path, sizeof path, "%.900s/%.100s", parent, entry->d_name);
+            rc = is_skipped_history(path) ? pg_file_remove(path, err) : 0;
+        }
+    }
+    (void)closedir(dir);
+    return rc;
+}
+
 static int set_signal(const struct pg_file_set *set, struct error *err)
 {
     char standby[PG_PATH_BYTES];
@@ -128,6 +167,7 @@ static int set_signal(const struct pg_file_set *set, struct error *err)
     (void)snprintf(promote, sizeof promote, "%s/promote", set->data_dir);
     /* A promotion that was asked for in an earlier life must not happen in this one. */
     int rc = pg_file_remove(promote, err);
+    rc = rc != 0 ? rc : remove_skipped(set->data_dir, err);
     rc = rc != 0 ? rc : pg_file_remove(recovery, err);
     if (rc != 0) {
         return rc;
@@ -152,15 +192,4 @@ int pg_file_set_write(void *arg, struct error *err)
         rc = pg_file_write(set->pgpass_path, buf_span(&set->pgpass), 0600, err);
     }
     return rc != 0 ? rc : set_signal(set, err);
-}
-
-int pg_marker_write(const char *marker_path, const char *job, const char *data_dir,
-                    struct error *err)
-{
-    struct buf text = BUF_INIT;
-
-    buf_printf(&text, "%s\n%s\n", job, data_dir);
-    int rc = pg_file_write(marker_path, buf_span(&text), 0600, err);
-    buf_free(&text);
-    return rc;
 }

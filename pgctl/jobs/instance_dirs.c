@@ -3,17 +3,16 @@
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_marker.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 struct dirs_data {
     const char *data_dir; /* the instance's */
     const char *marker_path;
     const char *service_path;
     const char *unannounced_path;
+    char pwfile[PG_PATH_BYTES]; /* of a bootstrap whose agent died */
     bool move;
     char reason[PG_VALUE_BYTES];
 };
@@ -27,33 +26,22 @@ static int check(const struct dirs_data *data, struct error *err)
     if (found->running) {
         rc = error_set(err, ERR_BUSY, "process %d works in '%s'", (int)found->pidfile_pid,
                        data->data_dir);
-    } else if (found->kind == PG_DIR_FOREIGN || found->kind == PG_DIR_UNREADABLE) {
+    } else if (found->kind == PG_DIR_FOREIGN || found->kind == PG_DIR_UNREADABLE ||
+               found->kind == PG_DIR_DOUBTFUL) {
         rc = error_set(err, ERR_REFUSED, "%s: it is left alone", found->reason);
     }
     mem_free(found);
     return rc;
 }
 
-static int move_aside(const struct dirs_data *data, struct error *err)
+/* The marker first: what is emptied half-way must not look like a data directory, and goes on being
+ * emptied by the copy that comes next. */
+static int empty(const struct dirs_data *data, struct error *err)
 {
-    char target[PG_PATH_BYTES];
-
-    int length = snprintf(target, sizeof target, "%s.failed", data->data_dir);
-    if (length < 0 || (size_t)length >= sizeof target) {
-        return error_set(err, ERR_LIMIT, "the name of '%s.failed' is too long", data->data_dir);
-    }
-    if (pg_file_exists(target)) {
-        int rc = pg_dir_clear(target, err);
-        if (rc != 0) {
-            return rc;
-        }
-        (void)rmdir(target);
-    }
-    if (rename(data->data_dir, target) != 0 && errno != ENOENT) {
-        return error_set(err, err_from_errno(errno), "renaming '%s' to '%s': %s", data->data_dir,
-                         target, strerror(errno));
-    }
-    return 0;
+    int rc = pg_file_exists(data->data_dir)
+                 ? pg_marker_write(data->marker_path, PG_UNFINISHED_CLONE, data->data_dir, err)
+                 : 0;
+    return rc != 0 ? rc : pg_dir_clear(data->data_dir, err);
 }
 
 static int dirs_work(void *arg, struct error *err)
@@ -61,7 +49,8 @@ static int dirs_work(void *arg, struct error *err)
     const struct dirs_data *data = arg;
     int rc = check(data, err);
 
-    rc = rc != 0 ? rc : data->move ? move_aside(data, err) : pg_dir_clear(data->data_dir, err);
+    rc = rc != 0 ? rc : data->move ? pg_dir_move_aside(data->data_dir, err) : empty(data, err);
+    rc = rc != 0 ? rc : pg_file_remove(data->pwfile, err);
     rc = rc != 0 ? rc : pg_file_remove(data->unannounced_path, err);
     return rc != 0 ? rc : pg_file_remove(data->marker_path, err);
 }
@@ -94,6 +83,7 @@ static int start_dirs(struct pg_instance *pg, const struct pg_task_ops *ops, con
     data->marker_path = pg->marker_path;
     data->service_path = pg->service_path;
     data->unannounced_path = pg->unannounced_path;
+    pg_initdb_pwfile(pg, data->pwfile);
     data->move = ops->job == PG_JOB_MOVE_ASIDE;
     (void)snprintf(data->reason, sizeof data->reason, "%s", reason);
     int rc = pg_task_start(pg, ops, data, timeout_ms, done, arg, NULL, err);

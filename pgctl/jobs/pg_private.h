@@ -72,6 +72,9 @@ struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby);
 /* Path inside the data directory. */
 void pg_path(const struct pg_instance *pg, const char *name, char *ret_path); /* PG_PATH_BYTES */
 
+/* Where initdb reads the superuser's password, for as long as it runs. */
+void pg_initdb_pwfile(const struct pg_instance *pg, char *ret_path); /* PG_PATH_BYTES */
+
 /* What a worker thread writes before a start: texts made on the loop, paths. */
 struct pg_file_set {
     char *data_dir;
@@ -95,9 +98,5 @@ struct pg_parameters pg_parameters_dup(const struct pg_parameters *parameters);
 void pg_parameters_free(struct pg_parameters *parameters);
 struct pg_lines pg_lines_dup(const struct pg_lines *lines);
 void pg_lines_free(struct pg_lines *lines);
-
-/* Marker of unfinished jobs. `job` is "bootstrap", "clone" or "rewind". For worker threads. */
-int pg_marker_write(const char *marker_path, const char *job, const char *data_dir,
-                    struct error *err) MUST_CHECK;
 
 #endif

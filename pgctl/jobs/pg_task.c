@@ -163,6 +163,21 @@ static bool touches_configuration(enum pg_job_kind job)
     return false;
 }
 
+/* True if a task with these operations cannot begin beside that one. A job that a stop has
+ * cancelled is not the instance's any more, and may write still: only the next stop goes on to wait
+ * for it. */
+static bool excludes(const struct pg_task *task, const struct pg_task_ops *ops)
+{
+    bool is_job = task->ops->job != PG_JOB_NONE;
+    if (ops->configures) {
+        return task->ops->configures || is_job;
+    }
+    if (ops->job == PG_JOB_NONE || ops->job == PG_JOB_STOP) {
+        return false;
+    }
+    return is_job || (task->ops->configures && touches_configuration(ops->job));
+}
+
 /* What a task with these operations has to wait for; NULL = nothing. */
 static const struct pg_task *find_obstacle(const struct pg_instance *pg,
                                            const struct pg_task_ops *ops)
@@ -173,11 +188,7 @@ static const struct pg_task *find_obstacle(const struct pg_instance *pg,
     LIST_EACH(item, &pg->tasks)
     {
         const struct pg_task *task = LIST_OWNER(item, struct pg_task, link);
-        /* A job that a stop has cancelled is not the instance's any more, and may write still. */
-        bool in_the_way = ops->configures
-                              ? task->ops->configures || task->ops->job != PG_JOB_NONE
-                              : task->ops->configures && touches_configuration(ops->job);
-        if (in_the_way) {
+        if (excludes(task, ops)) {
             return task;
         }
     }

@@ -1,7 +1,7 @@
 /* Rewind of a former primary, or of a standby that went another way.
  *
  *   LOOK -> CONNECT -> ASK <-> (checkpoint after promotion due) -> PREPARE -> [RECOVER] -> TRY
- *        -> MARK -> REWIND -> TIDY -> end
+ *        -> CONNECT -> ASK again -> MARK -> REWIND -> TIDY -> end
  *
  * The marker stands while pg_rewind writes: a half-rewound directory is never started, and can only
  * be copied anew. So whatever can fail without a byte written is made to fail before:
@@ -19,11 +19,15 @@
  *   ancestor that does not exist. It costs a list of the source's files and a pass over our WAL
  *   since the fork, both of which the real run then finds in memory.
  *
+ * - ASK again, and with it the caller, right before the first byte is written: RECOVER and TRY may
+ *   have taken hours, and the source may lead no more (invariant I10).
+ *
  * What is left to fail below the marker: a source or network that dies in between, a disk that
  * fills or breaks. */
 #include "base/mem.h"
 #include "pgctl/jobs/source.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_marker.h"
 #include "pgctl/sql/pg_answers.h"
 
 #include <stdio.h>
@@ -87,7 +91,7 @@ static int prepare_work(void *arg, struct error *err)
 static int mark_work(void *arg, struct error *err)
 {
     const struct pg_source *data = arg;
-    return pg_marker_write(data->marker_path, "rewind", data->data_dir, err);
+    return pg_marker_write(data->marker_path, PG_UNFINISHED_REWIND, data->data_dir, err);
 }
 
 static void asked(struct pg_task *task, struct pg_source *data)
@@ -104,6 +108,11 @@ static void asked(struct pg_task *task, struct pg_source *data)
                           data->host, data->port);
         return;
     }
+    if (data->still_allowed != NULL && !data->still_allowed(data->still_allowed_arg)) {
+        pg_task_fail_with(task, ERR_REFUSED, "rewind: %s:%u does not lead any more", data->host,
+                          data->port);
+        return;
+    }
     if (facts.control_timeline < facts.timeline) {
         if (data->looks++ == CHECKPOINT_LOOKS) {
             pg_task_fail_with(task, ERR_TIMEOUT,
@@ -114,6 +123,11 @@ static void asked(struct pg_task *task, struct pg_source *data)
             REWIND_WAITED; /* pg_rewind would take the old timeline from its control file */
         pg_task_say(task, "waiting for the primary's checkpoint after its promotion");
         pg_task_wait(task, CHECKPOINT_EVERY_MS);
+        return;
+    }
+    if (data->tried) {
+        task->state = REWIND_MARKED;
+        pg_task_work(task, mark_work, data);
         return;
     }
     pg_file_set_make(&data->files, task->pg, true);
@@ -196,8 +210,9 @@ static void rewind_step(struct pg_task *task)
     case REWIND_PREPARED: prepared(task, data); return;
     case REWIND_RECOVERED: run_rewind(task, data, true); return;
     case REWIND_TRIED:
-        task->state = REWIND_MARKED;
-        pg_task_work(task, mark_work, data);
+        data->tried = true;
+        data->looks = 0;
+        connect_peer(task, data);
         return;
     case REWIND_MARKED: run_rewind(task, data, false); return;
     case REWIND_DONE:
@@ -213,6 +228,5 @@ int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rew
 {
     static const struct pg_task_ops ops = {
         .name = "rewind", .job = PG_JOB_REWIND, .step = rewind_step, .release = pg_source_release};
-    const struct pg_clone from = {rewind->host, rewind->port, rewind->system_identifier};
-    return pg_source_start(instance, &ops, &from, timeout_ms, done, arg, err);
+    return pg_source_start(instance, &ops, rewind, timeout_ms, done, arg, err);
 }

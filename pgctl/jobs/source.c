@@ -7,7 +7,7 @@
 #include <string.h>
 
 int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
-                    const struct pg_clone *from, int64_t timeout_ms, pg_done_cb done, void *arg,
+                    const struct pg_rewind *from, int64_t timeout_ms, pg_done_cb done, void *arg,
                     struct error *err)
 {
     if (strlen(from->host) >= PG_HOST_BYTES || !pg_conf_is_line(from->host)) {
@@ -17,6 +17,8 @@ int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
     memcpy(source->host, from->host, strlen(from->host) + 1);
     source->port = from->port;
     source->system_identifier = from->system_identifier;
+    source->still_allowed = from->still_allowed;
+    source->still_allowed_arg = from->still_allowed_arg;
     source->data_dir = pg->config.data_dir;
     source->marker_path = pg->marker_path;
     pg_look_begin(&source->look, pg);

@@ -14,12 +14,16 @@ struct pg_source { /* data of the task */
     uint64_t system_identifier; /* 0 = any */
     const char *data_dir;       /* the instance's, which outlives its tasks */
     const char *marker_path;
-    int looks; /* of a rewind, for the source's checkpoint */
+    bool made;                        /* by a copy: the data directory was not there */
+    int looks;                        /* of a rewind, for the source's checkpoint */
+    bool tried;                       /* a rewind: all that is left is to write */
+    bool (*still_allowed)(void *arg); /* of the caller of a rewind; may be NULL */
+    void *still_allowed_arg;
 };
 
 /* Starts a task whose data is a pg_source and whose release is pg_source_release. */
 int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
-                    const struct pg_clone *from, int64_t timeout_ms, pg_done_cb done, void *arg,
+                    const struct pg_rewind *from, int64_t timeout_ms, pg_done_cb done, void *arg,
                     struct error *err) MUST_CHECK;
 void pg_source_release(struct pg_task *task);
 

@@ -178,10 +178,14 @@ static void stop_step(struct pg_task *task)
 
     switch (task->state) {
     case STOP_CLEAR:
-        if (other_jobs(task)) {
-            pg_task_wait(task, CLEAR_EVERY_MS);
-        } else {
+        if (!other_jobs(task)) {
             look(task);
+        } else if (pg_task_expired(task)) {
+            pg_task_fail_with(task, ERR_TIMEOUT,
+                              "stopping PostgreSQL: the job before does not end: its disk or the "
+                              "fence does not answer");
+        } else {
+            pg_task_wait(task, CLEAR_EVERY_MS);
         }
         return;
     case STOP_LOOKED: looked(task, data); return;
@@ -213,8 +217,9 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
 {
     static const struct pg_task_ops ops = {.name = "stop", .job = PG_JOB_STOP, .step = stop_step};
 
-    if (instance->job != NULL) {
-        pg_task_cancel(instance->job);
+    struct pg_task *before = instance->job;
+    if (before != NULL) {
+        pg_task_cancel(before);
         instance->job = NULL; /* still in the list: we wait for it */
     }
     struct stop_data *data = mem_new(struct stop_data);
@@ -223,6 +228,7 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
     int rc = pg_task_start(instance, &ops, data, stop->kill_after_ms + KILL_TAKES_MS, done, arg,
                            NULL, err);
     if (rc != 0) {
+        instance->job = before;
         mem_free(data);
     }
     return rc;

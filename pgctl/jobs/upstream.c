@@ -4,7 +4,8 @@
  *   WRITE -> LOOK <-> WAIT -> end
  *
  * Detaching is the promise not to receive any more: it ends only when no walreceiver is left and no
- * child of the postmaster without a title, which might become one with the old file read. Attaching
+ * child of the postmaster without a title, which might become one with the old file read; and never
+ * while something runs that no pid file names. Attaching
  * ends when those that were there are told to end. A file that is the same already is not written,
  * and ends nobody when attaching. A server that does not read the file is told nothing by it: both
  * are refused, whatever the file says. */
@@ -30,6 +31,7 @@ struct upstream_data {
     bool same;
     int passes;
     int32_t pid;
+    int32_t stray; /* detaching: no postmaster by its pid file, and yet this process */
     bool service_in_force;
     struct pg_receivers old; /* attaching: who was there after the file was replaced */
     struct pg_receivers found;
@@ -50,6 +52,9 @@ static int write_work(void *arg, struct error *err)
     pg_dir_look(data->data_dir, data->marker_path, data->service_path, inspection);
     data->pid = inspection->running ? inspection->pidfile_pid : 0;
     data->service_in_force = inspection->service_in_force;
+    if (rc == 0 && data->detach && data->pid == 0) {
+        rc = pg_dir_server_process(data->data_dir, &data->stray, err);
+    }
     mem_free(inspection);
     buf_free(&before);
     return rc;
@@ -101,11 +106,33 @@ static bool is_over(const struct upstream_data *data)
     return data->old.untitled_count <= PG_UNTITLED_MAX;
 }
 
+/* What runs where the pid file names nobody: it was removed, or the directory was exchanged.
+ * Whether that receives cannot be told, so nothing is promised. */
+static int32_t unnamed_server(const struct pg_task *task, const struct upstream_data *data)
+{
+    const struct fence_client *fence = task->pg->fence;
+    if (!data->detach || data->pid != 0) {
+        return 0;
+    }
+    if (data->stray == 0 && fence != NULL && fence_client_connected(fence) &&
+        fence_client_status(fence)->running) {
+        return fence_client_status(fence)->postmaster_pid;
+    }
+    return data->stray;
+}
+
 static void written(struct pg_task *task, struct upstream_data *data)
 {
+    int32_t unnamed = task->rc == 0 ? unnamed_server(task, data) : 0;
     if (task->rc != 0) {
         error_wrap(&task->err, "changing the upstream");
         pg_task_fail(task);
+    } else if (unnamed != 0) {
+        pg_task_fail_with(
+            task, ERR_REFUSED,
+            "detaching: process %d is PostgreSQL's, and postmaster.pid in '%.150s' does "
+            "not name it or its postmaster",
+            (int)unnamed, data->data_dir);
     } else if (data->pid == 0) {
         pg_task_end(task);
     } else if (!data->service_in_force) {

@@ -85,27 +85,41 @@ static void close_all(struct pg_child *child)
     close_handle((uv_handle_t *)&child->in);
 }
 
-/* Last line that says something: PostgreSQL's programs end with the reason. */
-static void last_line(struct span text, char *ret_line, size_t size)
+static bool names_reason(struct span line)
 {
-    size_t end = text.len;
-    while (end > 0 && (text.data[end - 1] == '\n' || text.data[end - 1] == '\r' ||
-                       text.data[end - 1] == ' ')) {
-        end--;
+    return memmem(line.data, line.len, ": error: ", strlen(": error: ")) != NULL ||
+           memmem(line.data, line.len, ": fatal: ", strlen(": fatal: ")) != NULL;
+}
+
+/* The last line in which a program of PostgreSQL calls something an error: behind it initdb and
+ * pg_basebackup tell what they tidy up. Else the last line that says something. */
+static void last_words(struct span text, char *ret_line, size_t size)
+{
+    struct span line = {.data = text.data, .len = 0};
+    bool reason = false;
+
+    for (size_t start = 0, end = 0; start < text.len; start = end + 1) {
+        for (end = start; end < text.len && text.data[end] != '\n' && text.data[end] != '\r';) {
+            end++;
+        }
+        struct span found = {.data = text.data + start, .len = end - start};
+        while (found.len > 0 && found.data[found.len - 1] == ' ') {
+            found.len--;
+        }
+        if (found.len > 0 && (names_reason(found) || !reason)) {
+            line = found;
+            reason = names_reason(found);
+        }
     }
-    size_t start = end;
-    while (start > 0 && text.data[start - 1] != '\n' && text.data[start - 1] != '\r') {
-        start--;
-    }
-    (void)snprintf(ret_line, size, "%.*s", (int)(end - start),
-                   end == start ? "" : (const char *)text.data + start);
+    (void)snprintf(ret_line, size, "%.*s", (int)line.len,
+                   line.len == 0 ? "" : (const char *)line.data);
 }
 
 static int judge(const struct pg_child *child, struct error *err)
 {
     char line[256];
 
-    last_line(buf_span(&child->err.buf), line, sizeof line);
+    last_words(buf_span(&child->err.buf), line, sizeof line);
     if (child->timed_out) {
         return error_set(err, ERR_TIMEOUT, "%s: not done in time, killed: %s", child->name, line);
     }

@@ -7,12 +7,12 @@
 
 #include "base/mem.h"
 #include "pgctl/pg_parse.h"
+#include "pgctl/proc/pg_marker.h"
 #include "pgctl/proc/pg_postmaster.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #define ENVIRON_BYTES_MAX (512 * 1024)
-#define TREE_FDS          16
 #define TEMPORARY         ".pgquorum-new"
 
 static int fail(struct error *err, const char *doing, const char *path)
@@ -266,26 +265,6 @@ static bool has_service(int32_t pid, const char *service_path)
     return found;
 }
 
-static enum pg_unfinished read_marker(const char *marker_path)
-{
-    struct buf text = BUF_INIT;
-    enum pg_unfinished unfinished = PG_UNFINISHED_NONE;
-
-    int rc = pg_file_read(marker_path, PG_PATH_BYTES, &text, NULL);
-    if (rc != ERR_NOT_FOUND) {
-        struct span span = buf_span(&text);
-        /* A marker that cannot be read is a marker: of the job that leaves the most behind. */
-        unfinished = PG_UNFINISHED_REWIND;
-        if (span_starts_with(span, span_str("bootstrap"))) {
-            unfinished = PG_UNFINISHED_BOOTSTRAP;
-        } else if (span_starts_with(span, span_str("clone"))) {
-            unfinished = PG_UNFINISHED_CLONE;
-        }
-    }
-    buf_free(&text);
-    return unfinished;
-}
-
 static enum pg_dir_kind classify(const char *data_dir, struct pg_inspection *inspection)
 {
     char path[PG_PATH_BYTES];
@@ -322,126 +301,94 @@ static void look_inside(const char *data_dir, const char *service_path,
         inspection->running && has_service(inspection->pidfile_pid, service_path);
 }
 
-void pg_dir_look(const char *data_dir, const char *marker_path, const char *service_path,
-                 struct pg_inspection *ret_inspection)
+enum pg_dir_kind pg_dir_content(const char *data_dir, struct pg_inspection *inspection)
 {
-    static const char *const jobs[] = {"", "bootstrap", "clone", "rewind"};
-    struct pg_inspection inspection = {.unfinished = read_marker(marker_path)};
+    struct pg_inspection scratch = {0};
     DIR *dir = opendir(data_dir);
 
+    inspection = inspection == NULL ? &scratch : inspection;
     if (dir == NULL) {
-        inspection.kind = errno == ENOENT ? PG_DIR_MISSING : PG_DIR_UNREADABLE;
-        if (errno != ENOENT) {
-            (void)snprintf(inspection.reason, sizeof inspection.reason, "opening '%.150s': %s",
-                           data_dir, strerror(errno));
+        if (errno == ENOENT) {
+            return PG_DIR_MISSING;
         }
-    } else {
-        inspection.kind = has_content(dir) ? classify(data_dir, &inspection) : PG_DIR_EMPTY;
-        (void)closedir(dir);
-        look_inside(data_dir, service_path, &inspection);
+        (void)snprintf(inspection->reason, sizeof inspection->reason, "opening '%.150s': %s",
+                       data_dir, strerror(errno));
+        return PG_DIR_UNREADABLE;
     }
-    bool content = inspection.kind == PG_DIR_VALID || inspection.kind == PG_DIR_BROKEN ||
-                   inspection.kind == PG_DIR_FOREIGN;
-    if (inspection.unfinished != PG_UNFINISHED_NONE && content) {
-        inspection.kind = PG_DIR_UNFINISHED;
-        (void)snprintf(inspection.reason, sizeof inspection.reason, "a %s of '%.150s' did not end",
-                       jobs[inspection.unfinished], data_dir);
-    }
-    *ret_inspection = inspection;
+    bool content = has_content(dir);
+    (void)closedir(dir);
+    return content ? classify(data_dir, inspection) : PG_DIR_EMPTY;
 }
 
-void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char *service_path,
-                       struct pg_inspection *ret_inspection)
+/* What the marker makes of what is there. */
+static void judge(const struct pg_marker *marker, enum pg_marker_says says, const char *marker_path,
+                  const char *data_dir, struct pg_inspection *inspection)
 {
-    int32_t left = read_marker(marker_path) == PG_UNFINISHED_NONE ? 0 : pg_orphans_end(data_dir);
+    bool content = inspection->kind == PG_DIR_VALID || inspection->kind == PG_DIR_BROKEN ||
+                   inspection->kind == PG_DIR_FOREIGN;
+    const char *job = pg_marker_job_name(marker->job);
+    char *reason = inspection->reason;
 
-    pg_dir_look(data_dir, marker_path, service_path, ret_inspection);
+    if (says == PG_MARKER_THIS) {
+        inspection->unfinished = marker->job;
+        if (content) {
+            inspection->kind = PG_DIR_UNFINISHED;
+            (void)snprintf(reason, sizeof inspection->reason, "a %s of '%.150s' did not end", job,
+                           data_dir);
+        }
+    } else if (says == PG_MARKER_ANOTHER) {
+        inspection->kind = PG_DIR_DOUBTFUL;
+        (void)snprintf(reason, sizeof inspection->reason,
+                       "'%.80s' says that a %s did not end, and not that it was in the directory "
+                       "that is '%.60s' now",
+                       marker_path, job, data_dir);
+    } else if (says == PG_MARKER_ELSEWHERE) {
+        inspection->kind = PG_DIR_DOUBTFUL;
+        (void)snprintf(reason, sizeof inspection->reason,
+                       "'%.80s' says that a %s of '%.60s' did not end, and data_dir is '%.60s' now",
+                       marker_path, job, marker->data_dir, data_dir);
+    }
+}
+
+static void look(const char *data_dir, const char *marker_path, const char *service_path,
+                 bool alone, struct pg_inspection *ret_inspection)
+{
+    struct pg_marker *marker = mem_new(struct pg_marker);
+    int32_t left = 0;
+
+    *ret_inspection = (struct pg_inspection){0};
+    pg_marker_read(marker_path, marker);
+    ret_inspection->kind = pg_dir_content(data_dir, ret_inspection);
+    enum pg_marker_says says = pg_marker_about(marker, data_dir, ret_inspection->kind);
+    if (alone && says == PG_MARKER_THIS) {
+        left = pg_orphans_end(data_dir);
+        *ret_inspection = (struct pg_inspection){0}; /* they may have gone on until now */
+        ret_inspection->kind = pg_dir_content(data_dir, ret_inspection);
+        says = pg_marker_about(marker, data_dir, ret_inspection->kind);
+    }
+    if (ret_inspection->kind != PG_DIR_MISSING && ret_inspection->kind != PG_DIR_UNREADABLE) {
+        look_inside(data_dir, service_path, ret_inspection);
+    }
+    judge(marker, says, marker_path, data_dir, ret_inspection);
     if (left != 0) { /* nothing is started, copied or removed under it */
         ret_inspection->running = true;
         ret_inspection->pidfile_pid = left;
         (void)snprintf(ret_inspection->reason, sizeof ret_inspection->reason,
                        "process %" PRId32 " of an unfinished job cannot be ended", left);
     }
+    mem_free(marker);
 }
 
-/* nftw has no argument for its function: the first error's path and number are kept by thread. */
-static _Thread_local char remove_failed_path[PG_PATH_BYTES];
-
-static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+void pg_dir_look(const char *data_dir, const char *marker_path, const char *service_path,
+                 struct pg_inspection *ret_inspection)
 {
-    (void)st;
-    if (ftw->level == 0) {
-        return 0;
-    }
-    int failed = kind == FTW_DP ? rmdir(path) : unlink(path);
-    if (failed != 0 && errno != ENOENT) {
-        (void)snprintf(remove_failed_path, sizeof remove_failed_path, "%s", path);
-        return errno;
-    }
-    return 0;
+    look(data_dir, marker_path, service_path, false, ret_inspection);
 }
 
-static int clear_tree(const char *dir, struct error *err)
+void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char *service_path,
+                       struct pg_inspection *ret_inspection)
 {
-    (void)snprintf(remove_failed_path, sizeof remove_failed_path, "%s", dir);
-    int errnum = nftw(dir, remove_entry, TREE_FDS, FTW_DEPTH | FTW_PHYS);
-    if (errnum == 0) {
-        return 0;
-    }
-    errno = errnum > 0 ? errnum : errno;
-    return errno == ENOENT ? 0 : fail(err, "removing", remove_failed_path);
-}
-
-/* A tablespace lies elsewhere: pg_basebackup refuses to write over what is in it. Only PostgreSQL's
- * own directory
- * ("PG_15_202209061") in it is cleared. */
-static int clear_tablespace(const char *link, struct error *err)
-{
-    char path[PG_PATH_BYTES];
-    const struct dirent *entry;
-    DIR *dir = opendir(link);
-    int rc = 0;
-
-    if (dir == NULL) {
-        return 0;
-    }
-    while (rc == 0 && (entry = readdir(dir)) != NULL) {
-        if (strncmp(entry->d_name, "PG_", 3) == 0) {
-            (void)snprintf(path, sizeof path, "%s/%s", link, entry->d_name);
-            rc = clear_tree(path, err);
-            (void)rmdir(path);
-        }
-    }
-    (void)closedir(dir);
-    return rc;
-}
-
-static int clear_tablespaces(const char *data_dir, struct error *err)
-{
-    char parent[PG_PATH_BYTES];
-    char path[PG_PATH_BYTES];
-    const struct dirent *entry;
-    int rc = 0;
-
-    (void)snprintf(parent, sizeof parent, "%s/pg_tblspc", data_dir);
-    DIR *dir = opendir(parent);
-    if (dir == NULL) {
-        return 0;
-    }
-    while (rc == 0 && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] != '.') {
-            (void)snprintf(path, sizeof path, "%s/%s", parent, entry->d_name);
-            rc = clear_tablespace(path, err);
-        }
-    }
-    (void)closedir(dir);
-    return rc;
-}
-
-int pg_dir_clear(const char *data_dir, struct error *err)
-{
-    int rc = clear_tablespaces(data_dir, err);
-    return rc != 0 ? rc : clear_tree(data_dir, err);
+    look(data_dir, marker_path, service_path, true, ret_inspection);
 }
 
 int pg_dir_remove_locks(const char *data_dir, struct error *err)

@@ -16,8 +16,12 @@ int pg_file_write(const char *path, struct span bytes, unsigned mode, struct err
 int pg_file_remove(const char *path, struct error *err) MUST_CHECK;
 bool pg_file_exists(const char *path);
 
-/* All of pg_inspection but what pg_controldata tells. kind is VALID where PG_VERSION and the
- * control file are there. */
+/* MISSING, EMPTY, VALID, FOREIGN, BROKEN or UNREADABLE: by its content alone. VALID where
+ * PG_VERSION and the control file are there. Writes `major` and `reason` of the inspection, which
+ * may be NULL.
+ */
+enum pg_dir_kind pg_dir_content(const char *data_dir, struct pg_inspection *inspection);
+/* All of pg_inspection but what pg_controldata tells, with the marker (pg_marker.h) in view. */
 void pg_dir_look(const char *data_dir, const char *marker_path, const char *service_path,
                  struct pg_inspection *ret_inspection);
 /* The same for the beginning of a job, when no other is at work: where the marker says that an
@@ -29,12 +33,30 @@ void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char
 int32_t pg_dir_postmaster(const char *data_dir);
 /* True if that process is alive and has this directory as its working directory. */
 bool pg_process_works_in(int32_t pid, const char *data_dir);
+/* A `postgres` that works in this directory, whatever postmaster.pid says: a server whose pid file
+ * is gone, or a process that a dead one has left; 0 = there is none. */
+int pg_dir_server_process(const char *data_dir, int32_t *ret_pid, struct error *err) MUST_CHECK;
 /* SIGKILL to the programs of jobs that work on this directory, and to their single-user servers.
  * Returns one that does not end within seconds; 0 = none is left. */
 int32_t pg_orphans_end(const char *data_dir);
-/* Removes what is in it, and in the tablespaces that its pg_tblspc names; `data_dir` itself stays.
- * Missing is fine. */
+/* Makes it (0700) with its parents where it is missing; at its target where it is a link that leads
+ * nowhere. `*ret_made`: it was missing. */
+int pg_dir_make(const char *dir, bool *ret_made, struct error *err) MUST_CHECK;
+/* The name of anything in it (NAME_MAX + 1 bytes) and 1; 0 = it is quite empty. */
+int pg_dir_first(const char *dir, char *ret_name, struct error *err) MUST_CHECK;
+/* Removes what is in it; the directory stays, and what links in it lead to. It may be a link
+ * itself. Missing is fine. 0 only if it was found empty afterwards. */
+int pg_tree_clear(const char *dir, struct error *err) MUST_CHECK;
+/* The same for a data directory, and what is this instance's in the places that its links lead to:
+ * WAL in a pg_wal that lies elsewhere, "PG_<major>_<catalog version>" in tablespaces. ERR_REFUSED,
+ * before anything is removed, where that WAL is another cluster's. */
 int pg_dir_clear(const char *data_dir, struct error *err) MUST_CHECK;
+/* Renames it to `<name>.failed`, and likewise the places of its WAL and its tablespaces; older ones
+ * of these names are removed. Its links then lead to the new names. A data directory that is a link
+ * stays one, to a new, empty directory. ERR_REFUSED where something cannot be renamed (a mount
+ * point, a tablespace that is not this instance's alone): the data directory is where it was. Done
+ * again after a crash, it goes on. Missing is fine. */
+int pg_dir_move_aside(const char *data_dir, struct error *err) MUST_CHECK;
 /* Removes ".s.PGSQL.<port>.lock" files that a base backup or a rewind has brought along, and a
  * stale postmaster.pid. */
 int pg_dir_remove_locks(const char *data_dir, struct error *err) MUST_CHECK;

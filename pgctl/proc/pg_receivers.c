@@ -62,6 +62,38 @@ static void look_at(int32_t pid, struct pg_receivers *receivers)
     buf_free(&text);
 }
 
+static bool is_server_process(int32_t pid)
+{
+    char path[64];
+    struct buf name = BUF_INIT;
+
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/comm", pid);
+    bool is = pg_file_read(path, 64, &name, NULL) == 0 &&
+              span_equal(buf_span(&name), span_str("postgres\n"));
+    buf_free(&name);
+    return is;
+}
+
+int pg_dir_server_process(const char *data_dir, int32_t *ret_pid, struct error *err)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir("/proc");
+
+    *ret_pid = 0;
+    if (dir == NULL) {
+        return error_set(err, err_from_errno(errno), "opening /proc: %s", strerror(errno));
+    }
+    while (*ret_pid == 0 && (entry = readdir(dir)) != NULL) {
+        int32_t pid =
+            isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
+        if (pid > 0 && is_server_process(pid) && pg_process_works_in(pid, data_dir)) {
+            *ret_pid = pid;
+        }
+    }
+    (void)closedir(dir);
+    return 0;
+}
+
 int pg_receivers_look(int32_t postmaster_pid, struct pg_receivers *ret_receivers, struct error *err)
 {
     struct pg_receivers receivers = {0};

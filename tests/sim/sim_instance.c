@@ -28,6 +28,7 @@ struct instance_call {
     enum pg_start_role role;
     uint64_t system_id;
     struct pg_promote promote;
+    struct pg_rewind rewind;
     int64_t until; /* polls: true time */
     int64_t begun;
 };
@@ -559,6 +560,14 @@ static void finish_copy(struct instance_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     const struct sim_machine *peer = peer_of(call);
+    const struct pg_rewind *rewind = &call->rewind;
+    if (rewind->still_allowed != NULL && !rewind->still_allowed(rewind->still_allowed_arg)) {
+        if (machine->dir != PG_DIR_UNFINISHED) { /* nothing was written */
+            machine->unfinished = PG_UNFINISHED_NONE;
+        }
+        call_end(call, ERR_REFUSED, "it does not lead any more");
+        return;
+    }
     if (!peer_answers(call) || peer->recovery) {
         machine->dir = PG_DIR_UNFINISHED;
         call_end(call, ERR_IO, "the primary went away");
@@ -581,9 +590,8 @@ static void finish_copy(struct instance_call *call)
     call_end(call, 0, "");
 }
 
-static int copy_begin(struct pg_instance *instance, const char *host, uint64_t system_id,
-                      int64_t delay, enum pg_unfinished unfinished, pg_done_cb done, void *arg,
-                      struct error *err)
+static int copy_begin(struct pg_instance *instance, const struct pg_rewind *from, int64_t delay,
+                      enum pg_unfinished unfinished, pg_done_cb done, void *arg, struct error *err)
 {
     struct sim_machine *machine = instance->machine;
     int rc = owner_refused(instance, err);
@@ -595,8 +603,9 @@ static int copy_begin(struct pg_instance *instance, const char *host, uint64_t s
     }
     struct instance_call *call = call_new(instance, finish_copy, done, arg);
     call->is_job = true;
-    call->peer = sim_host_index(machine->node->world, host);
-    call->system_id = system_id;
+    call->peer = sim_host_index(machine->node->world, from->host);
+    call->system_id = from->system_identifier;
+    call->rewind = *from;
     call->role = PG_START_STANDBY;
     call->timeline = UINT32_MAX; /* cut off, it leaves the directory unfinished */
     machine->unfinished = unfinished;
@@ -607,17 +616,19 @@ static int copy_begin(struct pg_instance *instance, const char *host, uint64_t s
 int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone,
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
+    const struct pg_rewind from = {.host = clone->host,
+                                   .system_identifier = clone->system_identifier};
     (void)timeout_ms;
-    return copy_begin(instance, clone->host, clone->system_identifier, between(instance, 300, 1500),
-                      PG_UNFINISHED_CLONE, done, arg, err);
+    return copy_begin(instance, &from, between(instance, 300, 1500), PG_UNFINISHED_CLONE, done, arg,
+                      err);
 }
 
 int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind,
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)timeout_ms;
-    return copy_begin(instance, rewind->host, rewind->system_identifier,
-                      between(instance, 200, 900), PG_UNFINISHED_REWIND, done, arg, err);
+    return copy_begin(instance, rewind, between(instance, 200, 900), PG_UNFINISHED_REWIND, done,
+                      arg, err);
 }
 
 static void finish_remove(struct instance_call *call)

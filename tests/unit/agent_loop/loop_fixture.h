@@ -71,6 +71,7 @@ struct rig {
     unsigned decided;
     int exits;
     bool promote_sent;
+    struct pg_rewind rewind; /* the last one asked for */
     struct fence_lease page_at_release;
     struct fence_lease page_at_renewal;
 };
@@ -459,8 +460,8 @@ int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rew
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)instance;
-    (void)rewind;
     (void)timeout_ms;
+    rig.rewind = *rewind;
     return ask_done(done, arg, err, "rewind");
 }
 

@@ -433,6 +433,33 @@ static void nothing_is_removed_when_the_primary_does_not_answer(void **state)
     rig_free();
 }
 
+/* The same while pg_rewind is being tried, which may take hours. */
+static void a_rewind_is_allowed_while_its_source_leads(void **state)
+{
+    (void)state;
+    struct ha_cluster *cluster = &rig.agent.facts.cluster;
+    settle();
+    plan_begin("rejoin", "diverged");
+    follows(plan_add(HA_REWIND));
+    carry_out();
+    const struct pg_rewind *rewind = &rig.rewind;
+    (void)snprintf(cluster->leader, sizeof cluster->leader, "n2");
+    cluster->leader_epoch = EPOCH;
+    assert_true(rewind->still_allowed(rewind->still_allowed_arg));
+    cluster->leader_epoch.revision++;
+    assert_false(rewind->still_allowed(rewind->still_allowed_arg));
+    cluster->leader_epoch = EPOCH;
+    (void)snprintf(cluster->leader, sizeof cluster->leader, "n3");
+    assert_false(rewind->still_allowed(rewind->still_allowed_arg));
+    (void)snprintf(cluster->leader, sizeof cluster->leader, "n2");
+    rig.agent.lease.held = true;
+    assert_false(rewind->still_allowed(rewind->still_allowed_arg));
+    rig.agent.lease.held = false;
+    answer("rewind", ERR_REFUSED);
+    assert_true(rig.agent.facts.job.failed);
+    rig_free();
+}
+
 /* --- what may be written ---------------------------------------------------------------------- */
 
 static void no_primary_is_started_without_an_armed_page(void **state)
@@ -675,6 +702,7 @@ int main(void)
         cmocka_unit_test(failures_are_counted_in_a_row_and_by_kind),
         cmocka_unit_test(a_second_job_is_refused_and_the_first_goes_on),
         cmocka_unit_test(nothing_is_removed_when_the_primary_does_not_answer),
+        cmocka_unit_test(a_rewind_is_allowed_while_its_source_leads),
         cmocka_unit_test(no_primary_is_started_without_an_armed_page),
         cmocka_unit_test(a_promotion_asks_for_the_lease_once_more),
         cmocka_unit_test(a_lease_that_ran_out_is_not_armed),

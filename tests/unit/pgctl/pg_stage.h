@@ -44,6 +44,10 @@ struct node {
     char data[80];
     char bin[80]; /* PostgreSQL's programs: links, so that a test can put its own there */
     char fence_log[80];
+    /* Options of initdb ("waldir=/w") and pg_basebackup for this node, with the stage's own; NULL
+     * at the end. Given before node_bootstrap, and before node_agent. */
+    const char *initdb[3];
+    const char *basebackup[4];
     uint16_t port;
     struct fence_client *fence;
     struct pg_instance *pg;
@@ -243,9 +247,14 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
         {"wal_sender_timeout", "5s"}, {"log_min_messages", "warning"}, {"fsync", "off"},
     };
     /* clang-format on */
-    static const char *const no_sync[] = {"--no-sync"};
+    const char *basebackup[1 + sizeof node->basebackup / sizeof node->basebackup[0]] = {
+        "--no-sync"};
+    size_t basebackup_count = 1;
     static const char *const lines[] = {"local all all md5", "host all all 127.0.0.1/32 md5",
                                         "host replication replicator 127.0.0.1/32 md5"};
+    for (size_t i = 0; node->basebackup[i] != NULL; i++) {
+        basebackup[basebackup_count++] = node->basebackup[i];
+    }
     snprintf(state, sizeof state, "%s/state", node->dir);
     snprintf(pgpass, sizeof pgpass, "%s/pgpass", node->dir);
     snprintf(self, sizeof self, "%s/agent", stage_dir);
@@ -266,7 +275,7 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
         .rewind = {"rewind_user", "rewind_password"},
         .parameters = {parameters, sizeof parameters / sizeof parameters[0]},
         .pg_hba = {lines, hba ? sizeof lines / sizeof lines[0] : 0},
-        .basebackup = {no_sync, 1},
+        .basebackup = {basebackup, basebackup_count},
         .use_pg_rewind = true,
         .use_slots = true,
         .kill_way = FENCE_KILL_LOOP,
@@ -418,14 +427,17 @@ static inline void node_bootstrap(struct node *node, int64_t timeout_ms,
                                   struct outcome *ret_outcome)
 {
     /* The last two spare the disk. */
-    static const char *const initdb[] = {"encoding=UTF8", "data-checksums", "no-sync",
-                                         "wal-segsize=1"};
+    const char *initdb[8] = {"encoding=UTF8", "data-checksums", "no-sync", "wal-segsize=1"};
+    size_t initdb_count = 4;
     static const char *const hba[] = {"host replication replicator 127.0.0.1/32 md5",
                                       "host all all 0.0.0.0/0 md5"};
     static const char *const options[] = {"CREATEROLE", "CREATEDB"};
     const struct pg_user users[] = {{"admin", "admin", {options, 2}}};
+    for (size_t i = 0; node->initdb[i] != NULL; i++) {
+        initdb[initdb_count++] = node->initdb[i];
+    }
     struct pg_bootstrap bootstrap = {
-        .initdb = {initdb, 4}, .pg_hba = {hba, 2}, .users = users, .user_count = 1};
+        .initdb = {initdb, initdb_count}, .pg_hba = {hba, 2}, .users = users, .user_count = 1};
     struct error err;
 
     *ret_outcome = (struct outcome){0};
@@ -468,7 +480,8 @@ static inline void node_rewind(struct node *node, const struct node *source,
                                uint64_t system_identifier, int64_t timeout_ms,
                                struct outcome *ret_outcome)
 {
-    struct pg_rewind rewind = {"127.0.0.1", source->port, system_identifier};
+    struct pg_rewind rewind = {
+        .host = "127.0.0.1", .port = source->port, .system_identifier = system_identifier};
     struct error err;
     *ret_outcome = (struct outcome){0};
     assert_int_equal(pg_instance_rewind(node->pg, &rewind, timeout_ms, on_done, ret_outcome, &err),

@@ -1,5 +1,6 @@
 /* The long jobs with a real PostgreSQL: made, copied, promoted, rewound; cancelled in the middle,
  * hung, failed; and what the directory is afterwards (pgctl/pg_instance.h says it). */
+#include "pgctl/proc/pg_marker.h"
 #include "tests/unit/pgctl/pg_stage.h"
 
 /* --- jobs that end well ----------------------------------------------------------------------- */
@@ -554,7 +555,6 @@ static void single_user_server_is_ended_only_where_a_job_of_ours_did_not_end(voi
     (void)state;
     struct node *node = node_of_template("n1");
     char marker[128];
-    char text[128];
     struct outcome outcome = {0};
     struct error err;
     int input;
@@ -575,8 +575,7 @@ static void single_user_server_is_ended_only_where_a_job_of_ours_did_not_end(voi
     assert_true(pid_lives(pid));
 
     snprintf(marker, sizeof marker, "%s/state/unfinished", node->dir);
-    snprintf(text, sizeof text, "rewind\n%s\n", node->data);
-    file_put(marker, text, 0600);
+    assert_int_equal(pg_marker_write(marker, PG_UNFINISHED_REWIND, node->data, &err), 0);
     expect_dir(node, PG_DIR_UNFINISHED, PG_UNFINISHED_REWIND);
     assert_false(inspected.running);
     assert_false(pid_lives(pid));
@@ -696,12 +695,23 @@ static void directories_that_cannot_be_written_are_named(void **state)
     node_clone(node, source, template_id, LONG_MS, &outcome);
     outcome_wait(&outcome);
     assert_int_equal(chmod(node->dir, 0700), 0);
-    CHECK_RC(&outcome, ERR_PERMISSION); /* the password file lies beside it */
+    CHECK_RC(&outcome, ERR_PERMISSION);
+    expect_text(&outcome, "creating the directory");
+    expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_NONE);
+
+    /* It is there; the password file that lies beside it cannot be made. */
+    assert_int_equal(run("mkdir -m 0700 %s && chmod 0500 %s", node->data, node->dir), 0);
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    assert_int_equal(chmod(node->dir, 0700), 0);
+    CHECK_RC(&outcome, ERR_PERMISSION);
     expect_text(&outcome, "pgpass");
-    expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_CLONE);
+    expect_dir(node, PG_DIR_EMPTY, PG_UNFINISHED_CLONE);
 
     /* Not even the marker can be written: then nothing is begun. */
-    assert_int_equal(run("rm %s/state/unfinished && chmod 0500 %s/state", node->dir, node->dir), 0);
+    assert_int_equal(run("rm %s/state/unfinished && rmdir %s && chmod 0500 %s/state", node->dir,
+                         node->data, node->dir),
+                     0);
     node_bootstrap(node, LONG_MS, &outcome);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, ERR_PERMISSION);

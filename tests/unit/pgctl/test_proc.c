@@ -1,4 +1,4 @@
-/* Programs run to their end, files written whole, directories looked at and emptied. */
+/* Programs run to their end, files written whole, directories looked at. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "pgctl/proc/pg_child.h"
@@ -135,6 +135,9 @@ static void child_that_fails_says_status_and_last_words(void **state)
         {"printf 'unended' >&2; exit 255", 255, 0, "sh: exit status 255: unended"},
         {"printf '10%%\\r20%%\\rdisk full\\r\\n' >&2; exit 1", 1, 0,
          "sh: exit status 1: disk full"},
+        {"echo 'initdb: error: a' >&2; echo 'initdb: error: b' >&2;"
+         "echo 'initdb: removing contents of \"x\"' >&2; exit 1",
+         1, 0, "sh: exit status 1: initdb: error: b"},
         {"exit 1", 1, 0, "sh: exit status 1: "},
         {"exec <&-; exit 2", 2, 0, "sh: exit status 2: "},
         {"echo bye >&2; kill -TERM $$", -1, SIGTERM, "sh: ended by signal 15: bye"},
@@ -506,14 +509,6 @@ static void directory_is_told_by_what_is_in_it(void **state)
     put("pg/global/pg_control", "");
     assert_int_equal(look().kind, PG_DIR_VALID);
     assert_int_equal(look().major, 15);
-    put("marker", "clone\n");
-    assert_int_equal(look().kind, PG_DIR_UNFINISHED);
-    assert_int_equal(look().unfinished, PG_UNFINISHED_CLONE);
-    put("marker", "bootstrap\n");
-    assert_int_equal(look().unfinished, PG_UNFINISHED_BOOTSTRAP);
-    put("marker", "\x01");
-    assert_int_equal(look().unfinished, PG_UNFINISHED_REWIND); /* cannot be read: the worst */
-    unlink(in_dir("marker"));
 
     char *pidfile = mem_printf("%d\n%s/pg\n1700000000\n", (int)getpid(), dir);
     put("pg/postmaster.pid", pidfile);
@@ -527,35 +522,18 @@ static void directory_is_told_by_what_is_in_it(void **state)
     assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0);
 }
 
-static void emptied_directory_stays_and_what_links_lead_to_is_kept(void **state)
+static void locks_of_a_server_that_is_gone_are_removed(void **state)
 {
     (void)state;
     struct error err;
 
-    assert_int_equal(mkdir(in_dir("outside"), 0700), 0);
-    put("outside/precious", "");
-    assert_int_equal(mkdir(in_dir("space"), 0700), 0);
-    assert_int_equal(mkdir(in_dir("space/PG_15_202209061"), 0700), 0);
-    put("space/PG_15_202209061/1", "");
-    put("space/other", "");
-    (void)mkdir(in_dir("pg"), 0700);
-    assert_int_equal(mkdir(in_dir("pg/pg_tblspc"), 0700), 0);
-    assert_int_equal(symlink(in_dir("space"), in_dir("pg/pg_tblspc/16384")), 0);
-    assert_int_equal(symlink(in_dir("outside"), in_dir("pg/pg_wal")), 0);
     put("pg/.s.PGSQL.5432", "");
     put("pg/.s.PGSQL.5432.lock", "");
-
+    assert_true(there("pg/postmaster.pid"));
     assert_int_equal(pg_dir_remove_locks(in_dir("pg"), &err), 0);
     assert_false(there("pg/.s.PGSQL.5432") || there("pg/.s.PGSQL.5432.lock"));
     assert_false(there("pg/postmaster.pid"));
-    assert_true(there("pg/pg_tblspc"));
-
-    assert_int_equal(pg_dir_clear(in_dir("pg"), &err), 0);
-    assert_int_equal(look().kind, PG_DIR_EMPTY);
-    assert_true(there("outside/precious"));
-    assert_true(there("space/other"));
-    assert_false(there("space/PG_15_202209061"));
-    assert_int_equal(pg_dir_clear(in_dir("nothing"), &err), 0);
+    assert_true(there("pg/PG_VERSION"));
     assert_int_equal(pg_dir_remove_locks(in_dir("nothing"), &err), ERR_NOT_FOUND);
 }
 
@@ -570,7 +548,7 @@ static int remove_dir(void **state)
 {
     struct error err;
     (void)state;
-    int rc = pg_dir_clear(dir, &err);
+    int rc = pg_tree_clear(dir, &err);
     return rc == 0 ? rmdir(dir) : -1;
 }
 
@@ -591,7 +569,7 @@ int main(void)
         cmocka_unit_test(file_is_written_whole_and_with_its_mode),
         cmocka_unit_test(full_disk_leaves_the_file_that_was_there),
         cmocka_unit_test(directory_is_told_by_what_is_in_it),
-        cmocka_unit_test(emptied_directory_stays_and_what_links_lead_to_is_kept),
+        cmocka_unit_test(locks_of_a_server_that_is_gone_are_removed),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
