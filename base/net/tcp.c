@@ -133,6 +133,20 @@ static int listen_on_all(struct tcp_listener *listener, struct net_resolved *res
     return listens ? 0 : absent_status;
 }
 
+/* The hosts file may have a line twice, and a second listener at one address is refused. */
+static void put_once(struct net_resolved *resolved, const struct addrinfo *info, uint16_t port)
+{
+    struct sockaddr_storage *next = &resolved->addresses[resolved->count];
+    memcpy(next, info->ai_addr, info->ai_addrlen);
+    set_port(next, port);
+    for (size_t i = 0; i < resolved->count; i++) {
+        if (memcmp(&resolved->addresses[i], next, info->ai_addrlen) == 0) {
+            return;
+        }
+    }
+    resolved->count++;
+}
+
 static int lookup_now(uv_loop_t *loop, const struct net_addr *addr, struct net_resolved *resolved,
                       struct error *err)
 {
@@ -152,9 +166,7 @@ static int lookup_now(uv_loop_t *loop, const struct net_addr *addr, struct net_r
     for (struct addrinfo *info = request.addrinfo;
          info != NULL && resolved->count < NET_RESOLVED_MAX; info = info->ai_next) {
         if (info->ai_family == AF_INET || info->ai_family == AF_INET6) {
-            memcpy(&resolved->addresses[resolved->count], info->ai_addr, info->ai_addrlen);
-            set_port(&resolved->addresses[resolved->count], addr->port);
-            resolved->count++;
+            put_once(resolved, info, addr->port);
         }
     }
     uv_freeaddrinfo(request.addrinfo);

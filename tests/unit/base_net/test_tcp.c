@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netdb.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -359,11 +360,13 @@ static bool forget_ip6(void)
            socket(AF_INET6, SOCK_STREAM, 0) < 0 && errno == EAFNOSUPPORT;
 }
 
-/* From here on this process knows two names: "both" of two families, "two" of one. */
+/* From here on this process knows three names: "both" of two families, "two" of one, and "twice"
+ * with one address in two lines. */
 static bool hosts_file(void)
 {
     char path[] = "/tmp/test_tcp_hosts.XXXXXX";
-    static const char hosts[] = "::1 both\n127.0.0.1 both\n127.0.0.1 two\n127.0.0.3 two\n";
+    static const char hosts[] = "::1 both\n127.0.0.1 both\n127.0.0.1 two\n127.0.0.3 two\n"
+                                "127.0.0.1 twice\n127.0.0.1 twice\n";
     int fd = mkstemp(path);
     bool done = fd >= 0 && fchmod(fd, 0644) == 0 &&
                 write(fd, hosts, sizeof hosts - 1) == (ssize_t)sizeof hosts - 1 &&
@@ -393,6 +396,22 @@ static int listen_without_ip6(const char *host)
     address.sin_port = htons(listener_port());
     int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return connect(peer, (struct sockaddr *)&address, sizeof address) == 0 ? CHILD_GOOD : CHILD_BAD;
+}
+
+static int listen_at_twice(const char *host)
+{
+    struct error err = {0};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    if (!hosts_file() || getaddrinfo(host, NULL, &hints, &list) != 0 || list->ai_next == NULL) {
+        return CHILD_CANNOT;
+    }
+    freeaddrinfo(list);
+    if (uv_loop_init(&loop) != 0 || listen_at(host, &plain_options, &err) != 0) {
+        (void)dprintf(STDERR_FILENO, "%s\n", err.text);
+        return CHILD_BAD;
+    }
+    return CHILD_GOOD;
 }
 
 /* One of the name's addresses listens, and which is looked up first is not ours to say. */
@@ -453,6 +472,16 @@ static void of_a_names_addresses_those_that_the_host_has_are_enough(void **state
     assert_int_equal(outcome, CHILD_GOOD);
 }
 
+static void an_address_that_a_name_has_twice_is_listened_at_once(void **state)
+{
+    (void)state;
+    int outcome = outcome_of(listen_at_twice, "twice");
+    if (outcome == CHILD_CANNOT) {
+        skip(); /* not root, a kernel without namespaces, or a resolver that knows better */
+    }
+    assert_int_equal(outcome, CHILD_GOOD);
+}
+
 static void the_next_address_of_a_name_is_tried(void **state)
 {
     (void)state;
@@ -472,6 +501,7 @@ int main(void)
         /* They fork, so they come before libuv has started its threads. */
         cmocka_unit_test(a_host_without_ip6_listens_with_what_it_has),
         cmocka_unit_test(of_a_names_addresses_those_that_the_host_has_are_enough),
+        cmocka_unit_test(an_address_that_a_name_has_twice_is_listened_at_once),
         cmocka_unit_test(the_next_address_of_a_name_is_tried),
         TCP_TEST(a_refused_connection_names_address_and_cause),
         TCP_TEST(a_name_that_is_none_fails_to_connect),
