@@ -142,11 +142,41 @@ static void who_bears_a_members_name_holds_up_nobody(void **state)
     fake_group_free(joining.group);
 }
 
+/* Nobody else would ever remove it: without a record it is nobody's predecessor. */
+static void a_standby_that_died_while_it_joined_is_removed(void **state)
+{
+    (void)state;
+    struct joining joining;
+    joining_begin(&joining, 1, 11);
+    struct fake_group *group = joining.group;
+    struct fake_node *fake = &group->nodes[3];
+    fake->disk_delay = 50;
+    while (member_of(&joining, 4) == NULL || joining.join.busy) {
+        ask(&joining, fake);
+        group_join_step(&joining.join, group->now);
+        fake_run(group, 1);
+    }
+    assert_false(is_voter(&joining, 4));
+    fake_crash(fake, 0);
+    int64_t died_ms = group->now;
+    while (member_of(&joining, 4) != NULL) {
+        assert_true(group->now - died_ms < 3 * GROUP_JOIN_FORGET_MS);
+        group_join_step(&joining.join, group->now);
+        fake_run(group, STEP_MS);
+    }
+    assert_true(group->now - died_ms > GROUP_JOIN_FORGET_MS);
+    fake_start_node(fake); /* with the directory that it had */
+    assert_true(joins_within(&joining, 4, 20000));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_cannot_be_called_back_holds_up_nobody),
         cmocka_unit_test(who_never_catches_up_holds_up_nobody),
+        cmocka_unit_test(a_standby_that_died_while_it_joined_is_removed),
         cmocka_unit_test(who_bears_a_members_name_holds_up_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
