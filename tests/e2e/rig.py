@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ["node1", "node2", "node3"]
 ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
 PYTHON = "/usr/bin/python3"
+PG_BIN = os.environ.get("PG_BIN", "")  # directory of PostgreSQL's programs; empty: those that the agent finds by itself
 PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
 
 CONFIG = """\
@@ -65,6 +66,7 @@ postgresql:
   listen: {address}:5432
   connect_address: {address}:5432
   data_dir: {home}/data
+  bin_dir: {bin_dir}
   pgpass: {home}/pgpass0
   authentication:
     replication:
@@ -248,7 +250,8 @@ class Rig:
         os.makedirs(node.home, mode=0o700, exist_ok=True)
         shutil.chown(node.home, "postgres", "postgres")
         partners = ", ".join(f"{n.address}:2380" for n in self.nodes.values() if n is not node)
-        values = dict(self.settings, name=node.name, address=node.address, home=node.home, partners=partners)
+        values = dict(self.settings, name=node.name, address=node.address, home=node.home, partners=partners,
+                      bin_dir=PG_BIN)
         values.update(changes)
         with open(node.config, "w") as f:
             f.write(CONFIG.format(**values))

@@ -12,13 +12,16 @@ import pytest
 
 import checks
 import faults
-from rig import wait_for
+from rig import PG_BIN, wait_for
 
 
 def test_bootstrap_makes_what_the_file_says(cluster):
     leader = cluster.leader()
     roles = cluster.sql(leader, "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1").split()
     assert roles == ["admin", "postgres", "replicator", "rewind_user"]
+    if PG_BIN:
+        running = os.readlink(f"/proc/{leader.postmaster_pid()}/exe")
+        assert os.path.samefile(os.path.dirname(running), PG_BIN)
     assert cluster.sql(leader, "SELECT rolcreaterole AND rolcreatedb AND NOT rolsuper FROM pg_roles WHERE rolname = 'admin'") == "t"
     assert cluster.sql(leader, "SHOW data_checksums") == "on"
     assert cluster.sql(leader, "SHOW server_encoding") == "UTF8"
@@ -168,7 +171,7 @@ def test_cloned_host_is_refused(cluster):
 
 def made_apart(node):
     """The node's data becomes that of another cluster, as initdb makes it. Its system identifier."""
-    programs = "/usr/lib/postgresql/15/bin/"
+    programs = (PG_BIN or "/usr/lib/postgresql/15/bin") + "/"
     data = os.path.join(node.home, "data")
     shutil.rmtree(data)
     subprocess.run(["runuser", "-u", "postgres", "--", programs + "initdb", "-D", data], check=True, stdout=subprocess.DEVNULL)
