@@ -136,9 +136,7 @@ $(BUILD)/$(patsubst %.c,%,$(1)): $(BUILD)/$(patsubst %.c,%.o,$(1)) $(HARNESS) $(
 	@$$(CC) $$(LDFLAGS) -o $$@ $$< $$(HARNESS) $$(call libs,$$(LINK_$(call group,$(1)))) $$(SYSLIBS) -lcmocka
 endef
 $(foreach s,$(UNIT_SOURCES),$(eval $(call UNIT,$(s))))
-$(BUILD)/tests/unit/pgctl/test_fence_run $(BUILD)/tests/unit/pgctl/test_pg_instance \
-$(BUILD)/tests/unit/pgctl/test_pg_jobs $(BUILD)/tests/unit/pgctl/test_pg_reload \
-$(BUILD)/tests/unit/pgctl/test_pg_slots $(BUILD)/tests/unit/pgctl/test_pg_places: | $(BUILD)/pgquorum-fence
+$(filter $(BUILD)/tests/unit/pgctl/%,$(UNIT_BINS)): | $(BUILD)/pgquorum-fence
 
 # --- what users and developers call ------------------------------------------------------------------------------
 # Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo).
@@ -285,7 +283,7 @@ help:
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
 	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"
 	@echo "make sim        the simulator, SEEDS=N     make fuzz   every harness, FUZZ_SECONDS=N"
-	@echo "make e2e        real PostgreSQL in network namespaces (root)"
+	@echo "make e2e        real PostgreSQL in network namespaces (root); T=part, PG_BIN=directory of another version's programs"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"

@@ -1,5 +1,5 @@
 /* Entry of the program. What has to happen before anything else: becoming the wrapper of a child
- * when executed as one, and two settings of the process that libraries read at their first use. */
+ * when executed as one, and settings of the process that libraries read at their first use. */
 #include "agent/cli/cli.h"
 #include "pgctl/pg_instance.h"
 
@@ -13,6 +13,7 @@
 int main(int argc, char **argv)
 {
     pg_exec_main(argc, argv);
+    pg_env_clear();
     (void)setenv("UV_THREADPOOL_SIZE", THREADPOOL_SIZE, 0);
     (void)signal(SIGPIPE,
                  SIG_IGN); /* a peer that went away is an error of its write, not our end */

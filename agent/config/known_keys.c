@@ -121,6 +121,7 @@ static const char *const postgresql[] = {"listen",
                                          "name",
                                          NULL};
 static const char *const authentication[] = {"superuser", "replication", "rewind", NULL};
+/* With the names of pg_security_rows; a test holds them together. */
 static const char *const account[] = {
     "username",        "password",       "sslmode", "sslcert",   "sslkey",
     "sslpassword",     "sslrootcert",    "sslcrl",  "sslcrldir", "gssencmode",

@@ -9,8 +9,26 @@
 #define POSTGRES_PORT    5432
 #define PG_CTL_TIMEOUT_S 60
 
-static int read_account(const struct reader *r, const struct section *authentication,
-                        const char *key, bool required, struct pg_account *ret_account)
+static int read_security_key(const struct reader *r, const struct section *s, const char *cwd,
+                             enum pg_security_key key, const char **ret_value)
+{
+    const struct pg_security_row *row = &pg_security_rows[key];
+    int rc = reader_text(r, s, row->name, READER_OPTIONAL, ret_value);
+    if (rc != 0 || *ret_value == NULL || pg_security_has_word(row, *ret_value)) {
+        return rc;
+    }
+    if (row->kind == PG_SECURITY_WORD) {
+        return reader_fail(r, s, row->name, "'%.40s' is none of its values: give one of: %s",
+                           *ret_value, row->words);
+    }
+    return row->kind == PG_SECURITY_FILE
+               ? reader_path(r, s, row->name, cwd, READER_OPTIONAL, ret_value)
+               : 0;
+}
+
+static int read_account(const struct reader *r, const struct config_source *source,
+                        const struct section *authentication, const char *key, bool required,
+                        struct pg_account *ret_account)
 {
     struct section s;
     const char *path = config_keep_text(r->memory, mem_printf("postgresql.authentication.%s", key));
@@ -24,25 +42,36 @@ static int read_account(const struct reader *r, const struct section *authentica
         return reader_fail(r, &s, "username",
                            "is too long for a role's name: give less than %d bytes", PG_NAME_BYTES);
     }
-    const char *name;
-    json_t *unused;
-    json_object_foreach((json_t *)(uintptr_t)s.object, name, unused)
-    {
-        if (rc == 0 && strcmp(name, "username") != 0 && strcmp(name, "password") != 0) {
-            reader_warn(r, &s, name, "has no effect in this release, ignoring it");
-        }
+    for (int i = 0; rc == 0 && i < PG_SECURITY_COUNT; i++) {
+        rc = read_security_key(r, &s, source->cwd, (enum pg_security_key)i,
+                               &ret_account->security.values[i]);
     }
     return rc;
 }
 
-static int read_authentication(const struct reader *r, const struct section *postgresql,
-                               struct config_postgresql *p)
+/* Without a name the superuser is taken, with what is given there. */
+static int check_rewind(const struct reader *r, const struct pg_account *rewind)
+{
+    const struct section s = {.name = "postgresql.authentication.rewind"};
+    for (size_t i = 0; rewind->username == NULL && i < PG_SECURITY_COUNT; i++) {
+        if (rewind->security.values[i] != NULL) {
+            return reader_fail(r, &s, pg_security_rows[i].name,
+                               "stands there without a username: give both, or neither (then the "
+                               "superuser is taken)");
+        }
+    }
+    return 0;
+}
+
+static int read_authentication(const struct reader *r, const struct config_source *source,
+                               const struct section *postgresql, struct config_postgresql *p)
 {
     struct section s;
     int rc = reader_section(r, postgresql, "authentication", "postgresql.authentication", &s);
-    rc = rc != 0 ? rc : read_account(r, &s, "superuser", false, &p->superuser);
-    rc = rc != 0 ? rc : read_account(r, &s, "replication", true, &p->replication);
-    return rc != 0 ? rc : read_account(r, &s, "rewind", false, &p->rewind);
+    rc = rc != 0 ? rc : read_account(r, source, &s, "superuser", false, &p->superuser);
+    rc = rc != 0 ? rc : read_account(r, source, &s, "replication", true, &p->replication);
+    rc = rc != 0 ? rc : read_account(r, source, &s, "rewind", false, &p->rewind);
+    return rc != 0 ? rc : check_rewind(r, &p->rewind);
 }
 
 static bool is_scalar(const json_t *value)
@@ -185,7 +214,7 @@ int section_postgresql(const struct reader *r, const struct config_source *sourc
     p->database = "postgres";
     rc = rc != 0 ? rc : read_places(r, source, &s, p);
     rc = rc != 0 ? rc : reader_text(r, &s, "database", READER_OPTIONAL, &p->database);
-    rc = rc != 0 ? rc : read_authentication(r, &s, p);
+    rc = rc != 0 ? rc : read_authentication(r, source, &s, p);
     rc = rc != 0 ? rc : read_parameters(r, &s, p);
     rc = rc != 0 ? rc : reader_lines(r, &s, "pg_hba", &p->pg_hba);
     rc = rc != 0 ? rc : reader_lines(r, &s, "pg_ident", &p->pg_ident);

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "pgctl/fence.h"
 #include "pgctl/pg_parse.h"
+#include "pgctl/pg_security.h"
 #include "pgctl/pg_types.h"
 
 struct uv_loop_s;
@@ -30,6 +31,7 @@ struct pg_instance;
 struct pg_account {
     const char *username; /* NULL or "": not given */
     const char *password; /* NULL: none */
+    struct pg_security security;
 };
 
 struct pg_user {
@@ -313,5 +315,8 @@ int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int
 /* main() calls this first: when the program was executed by pg_instance as the parent-death wrapper
  * (argv[1] = "--pg-exec"), it does that and does not return. Otherwise nothing. */
 void pg_exec_main(int argc, char **argv);
+/* Then this: takes the variables out of this process's environment that libpq would read. What
+ * children get is chosen when the instance is made. */
+void pg_env_clear(void);
 
 #endif

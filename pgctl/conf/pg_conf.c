@@ -165,10 +165,8 @@ void pg_conf_filter_auto(struct buf *out, struct span text)
 
 void pg_conf_service(struct buf *out, const struct pg_service *service)
 {
-    buf_put_str(
-        out,
-        "# Written by pgquorum: whom the standby on this node receives from.\n[" PG_SERVICE_NAME
-        "]\n");
+    buf_put_str(out,
+                "# Written by pgquorum: whom this node receives from.\n[" PG_SERVICE_NAME "]\n");
     if (service->host == NULL) {
         /* A socket directory that cannot be one: the connection fails at once, whatever listens
          * where. */
@@ -182,9 +180,15 @@ void pg_conf_service(struct buf *out, const struct pg_service *service)
     if (service->passfile != NULL) {
         buf_printf(out, "passfile=%s\n", service->passfile);
     }
-    buf_put_str(out,
-                "sslmode=prefer\nchannel_binding=prefer\nconnect_timeout=3\nkeepalives_idle=5\n"
-                "keepalives_interval=2\nkeepalives_count=3\ntcp_user_timeout=10000\n");
+    for (size_t i = 0; service->security != NULL && i < PG_SECURITY_COUNT; i++) {
+        if (service->security->values[i] != NULL) {
+            buf_printf(out, "%s=%s\n", pg_security_rows[i].name, service->security->values[i]);
+        }
+    }
+    if (service->receiver) {
+        buf_put_str(out, "connect_timeout=3\nkeepalives_idle=5\nkeepalives_interval=2\n"
+                         "keepalives_count=3\ntcp_user_timeout=10000\n");
+    }
 }
 
 /* '*' alone would mean any. */

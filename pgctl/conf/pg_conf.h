@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "pgctl/pg_security.h"
 #include "pgctl/pg_types.h"
 
 #define PG_SERVICE_NAME "pgquorum"
@@ -41,12 +42,15 @@ size_t pg_conf_arguments(const struct pg_conf *conf, char **ret_args, size_t cou
 /* postgresql.auto.conf without the settings that are ours: it would win over postgresql.conf. */
 void pg_conf_filter_auto(struct buf *out, struct span text);
 
-/* Service file. NULL host: an entry that cannot connect. */
+/* Service file: where, as whom and how secured. NULL host: an entry that cannot connect. */
 struct pg_service {
     const char *host;
     uint16_t port;
     const char *user;
     const char *passfile;
+    const struct pg_security *security; /* NULL: libpq's defaults */
+    bool receiver; /* for a walreceiver: it notices within seconds that nobody is there any more. A
+                      copy of hours outlives a short break of the network */
 };
 void pg_conf_service(struct buf *out, const struct pg_service *service);
 

@@ -28,6 +28,7 @@ static void looked(struct pg_task *task, const struct pg_source *data)
                                     .port = data->port,
                                     .user = task->pg->config.replication.username,
                                     .password = task->pg->config.replication.password,
+                                    .security = &task->pg->config.replication.security,
                                     .application_name = task->pg->config.name,
                                     .walsender = PG_CONN_PHYSICAL};
     task->state = CLONE_CONNECTED;
@@ -44,7 +45,7 @@ static int clear_work(void *arg, struct error *err)
     int rc = pg_marker_take(data->marker_path, PG_UNFINISHED_CLONE, data->data_dir, &data->made,
                             &left, err);
     rc = rc != 0 || !left ? rc : pg_dir_clear(data->data_dir, err);
-    return rc != 0 ? rc : pg_source_write_pgpass(data, err);
+    return rc != 0 ? rc : pg_source_write_secrets(data, err);
 }
 
 /* pg_basebackup makes the directory as open as the source's; it leaves one that is there. */
@@ -74,7 +75,7 @@ static void identified(struct pg_task *task, struct pg_source *data)
                           data->host, data->port, found, data->system_identifier);
         return;
     }
-    pg_file_set_make(&data->files, task->pg, true);
+    pg_source_make_files(data, task->pg, &task->pg->config.replication);
     task->state = CLONE_CLEARED;
     pg_task_work(task, clear_work, data);
 }
@@ -83,10 +84,8 @@ static void copy(struct pg_task *task, const struct pg_source *data)
 {
     const struct pg_instance *pg = task->pg;
     const char *argv[PG_CHILD_ARGS_MAX];
-    char port[8];
     size_t argc = 0;
 
-    (void)snprintf(port, sizeof port, "%u", data->port);
     argv[argc++] = pg->bin.paths[PG_BASEBACKUP];
     argv[argc++] = "-D";
     argv[argc++] = data->data_dir;
@@ -94,12 +93,8 @@ static void copy(struct pg_task *task, const struct pg_source *data)
     argv[argc++] = "stream";
     argv[argc++] = "--checkpoint=fast";
     argv[argc++] = "-w";
-    argv[argc++] = "-h";
-    argv[argc++] = data->host;
-    argv[argc++] = "-p";
-    argv[argc++] = port;
-    argv[argc++] = "-U";
-    argv[argc++] = pg->config.replication.username;
+    argv[argc++] = "-d";
+    argv[argc++] = "service=" PG_SERVICE_NAME;
     for (size_t i = 0; i < pg->config.basebackup.count && argc < PG_CHILD_ARGS_MAX - 1; i++) {
         argv[argc++] = pg->config.basebackup.items[i];
     }

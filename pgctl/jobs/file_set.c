@@ -45,7 +45,10 @@ void pg_file_set_make(struct pg_file_set *set, const struct pg_instance *pg, boo
 void pg_file_set_service(struct pg_file_set *set, const struct pg_instance *pg,
                          const struct pg_upstream *upstream)
 {
-    struct pg_service service = {.user = pg->config.replication.username, .passfile = pg->pgpass};
+    struct pg_service service = {.user = pg->config.replication.username,
+                                 .passfile = pg->pgpass,
+                                 .security = &pg->config.replication.security,
+                                 .receiver = true};
     if (upstream != NULL) {
         service.host = upstream->host;
         service.port = upstream->port;

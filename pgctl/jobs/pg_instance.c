@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/pg_probe.h"
+#include "pgctl/proc/pg_env.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,8 +15,6 @@
 #include <strings.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-extern char **environ;
 
 /* --- deep copies ------------------------------------------------------------------------------ */
 
@@ -70,6 +69,20 @@ void pg_lines_free(struct pg_lines *lines)
     X(replication.username) X(replication.password) X(rewind.username) X(rewind.password)
 /* clang-format on */
 
+static void security_dup(struct pg_security *security)
+{
+    for (size_t i = 0; i < PG_SECURITY_COUNT; i++) {
+        security->values[i] = mem_strdup(security->values[i]);
+    }
+}
+
+static void security_free(const struct pg_security *security)
+{
+    for (size_t i = 0; i < PG_SECURITY_COUNT; i++) {
+        free_const(security->values[i]);
+    }
+}
+
 static void config_dup(const struct pg_instance_config *config,
                        struct pg_instance_config *ret_config)
 {
@@ -77,6 +90,9 @@ static void config_dup(const struct pg_instance_config *config,
 #define DUP(member) ret_config->member = mem_strdup(config->member);
     CONFIG_STRINGS(DUP)
 #undef DUP
+    security_dup(&ret_config->superuser.security);
+    security_dup(&ret_config->replication.security);
+    security_dup(&ret_config->rewind.security);
     ret_config->parameters = pg_parameters_dup(&config->parameters);
     ret_config->recovery_conf = pg_parameters_dup(&config->recovery_conf);
     ret_config->pg_hba = pg_lines_dup(&config->pg_hba);
@@ -95,6 +111,9 @@ static void config_free(struct pg_instance_config *config)
 #define FREE(member) free_const(config->member);
     CONFIG_STRINGS(FREE)
 #undef FREE
+    security_free(&config->superuser.security);
+    security_free(&config->replication.security);
+    security_free(&config->rewind.security);
     pg_parameters_free(&config->parameters);
     pg_parameters_free(&config->recovery_conf);
     pg_lines_free(&config->pg_hba);
@@ -156,59 +175,47 @@ static int check_config(const struct pg_instance_config *config, struct error *e
     return rc != 0 ? rc : check_lines(&config->basebackup, "postgresql.basebackup", err);
 }
 
+/* What a service file or our libpq does not know would be an error of every connection. */
+static int check_security(const struct pg_instance_config *config, const struct pg_bin *bin,
+                          struct error *err)
+{
+    const struct {
+        const char *where;
+        const struct pg_security *security;
+    } accounts[] = {
+        {"postgresql.authentication.superuser", &config->superuser.security},
+        {"postgresql.authentication.replication", &config->replication.security},
+        {"postgresql.authentication.rewind", &config->rewind.security},
+    };
+    int rc = 0;
+
+    for (size_t i = 0; i < sizeof accounts / sizeof accounts[0]; i++) {
+        rc = rc != 0 ? rc
+                     : pg_security_check(accounts[i].security, accounts[i].where, bin->major,
+                                         "PostgreSQL", err);
+        rc = rc != 0 ? rc
+                     : pg_security_check(accounts[i].security, accounts[i].where,
+                                         PQlibVersion() / 10000, "the libpq of pgquorum", err);
+    }
+    return rc;
+}
+
 /* --- what is derived -------------------------------------------------------------------------- */
-
-/* Variables that are ours or the service manager's, and libpq's, which would change what our
- * programs do. */
-static bool is_foreign_variable(const char *variable)
-{
-    static const char *const prefixes[] = {"PATRONI_", "KUBERNETES_", "PGQUORUM_", "NOTIFY_SOCKET=",
-                                           "PG",       "LC_ALL=",     "LISTEN_",   "WATCHDOG_"};
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static char **make_env(const char *const *more, size_t more_count, bool keep_locale)
-{
-    char **env = mem_new_array(char *, PG_ENV_MAX + 1);
-    size_t count = 0;
-
-    for (size_t i = 0; i < more_count; i++) {
-        env[count++] = mem_strdup(more[i]);
-    }
-    for (char **variable = environ; *variable != NULL && count < PG_ENV_MAX; variable++) {
-        bool locale = keep_locale && strncmp(*variable, "LC_ALL=", strlen("LC_ALL=")) == 0;
-        if (locale || !is_foreign_variable(*variable)) {
-            env[count++] = mem_strdup(*variable);
-        }
-    }
-    return env;
-}
-
-static void free_env(char **env)
-{
-    for (size_t i = 0; env != NULL && env[i] != NULL; i++) {
-        mem_free(env[i]);
-    }
-    mem_free(env);
-}
 
 static void derive_env(struct pg_instance *pg)
 {
     char *service = mem_printf("PGSERVICEFILE=%s", pg->service_path);
-    char *passfile = mem_printf("PGPASSFILE=%s", pg->pgpass);
-    const char *const child[] = {"LC_ALL=C", passfile, "PGOPTIONS=-c statement_timeout=0",
+    char *source = mem_printf("PGSERVICEFILE=%s", pg->source_path);
+    const char *const child[] = {"LC_ALL=C", source, "PGOPTIONS=-c statement_timeout=0",
                                  "PGCONNECT_TIMEOUT=10"};
     const char *const postmaster[] = {service};
 
-    pg->child_env = make_env(child, sizeof child / sizeof child[0], false);
-    pg->postmaster_env = make_env(postmaster, sizeof postmaster / sizeof postmaster[0], true);
+    pg->child_env = pg_env_make(PG_ENV_PROGRAM, child, sizeof child / sizeof child[0]);
+    pg->initdb_env = pg_env_make(PG_ENV_INITDB, NULL, 0);
+    pg->postmaster_env =
+        pg_env_make(PG_ENV_POSTMASTER, postmaster, sizeof postmaster / sizeof postmaster[0]);
     mem_free(service);
-    mem_free(passfile);
+    mem_free(source);
 }
 
 static const char *parameter(const struct pg_instance *pg, const char *name)
@@ -320,6 +327,8 @@ static void derive(struct pg_instance *pg)
     pg_keep_sockets_outside(pg, &pg->config.parameters);
     (void)snprintf(pg->service_path, sizeof pg->service_path, "%s/pg_service.conf",
                    pg->config.state_dir);
+    (void)snprintf(pg->source_path, sizeof pg->source_path, "%s/pg_source.conf",
+                   pg->config.state_dir);
     (void)snprintf(pg->marker_path, sizeof pg->marker_path, "%s/unfinished", pg->config.state_dir);
     (void)snprintf(pg->unannounced_path, sizeof pg->unannounced_path, "%s/unannounced",
                    pg->config.state_dir);
@@ -339,6 +348,7 @@ int pg_instance_new(struct uv_loop_s *loop, const struct pg_instance_config *con
     }
     struct pg_instance *pg = mem_new(struct pg_instance);
     rc = pg_bin_find(config->bin_dir, &pg->bin, err);
+    rc = rc != 0 ? rc : check_security(config, &pg->bin, err);
     if (rc != 0) {
         mem_free(pg);
         return rc;
@@ -362,8 +372,9 @@ static void free_now(struct pg_instance *pg)
 
     config_free(&pg->config);
     mem_free(pg->self_exe);
-    free_env(pg->child_env);
-    free_env(pg->postmaster_env);
+    pg_env_free(pg->child_env);
+    pg_env_free(pg->initdb_env);
+    pg_env_free(pg->postmaster_env);
     mem_free(pg);
     if (freed != NULL) {
         freed(arg);
@@ -468,6 +479,7 @@ struct pg_conn_target pg_local_target(const struct pg_instance *pg, bool second)
         .port = pg->config.port,
         .user = pg->config.superuser.username,
         .password = pg->config.superuser.password,
+        .security = &pg->config.superuser.security,
         .database = pg->config.database,
         .application_name = "pgquorum",
     };
@@ -492,6 +504,7 @@ struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *h
         .port = port,
         .user = account->username,
         .password = account->password,
+        .security = &account->security,
         .database = pg->config.database,
         .application_name = "pgquorum",
         .statement_timeout_ms = 5000,

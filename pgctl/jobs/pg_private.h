@@ -10,7 +10,6 @@
 #include "pgctl/proc/pg_bin.h"
 
 #define PG_TASKS_MAX 64
-#define PG_ENV_MAX   120 /* variables of a child; FENCE_ENV_MAX bounds the postmaster's */
 
 struct pg_instance {
     uv_loop_t *loop;
@@ -20,9 +19,11 @@ struct pg_instance {
     struct pg_bin bin;
     char *self_exe;
     char **child_env; /* for our programs */
+    char **initdb_env;
     char **postmaster_env;
     char slot_name[PG_NAME_BYTES];
-    char service_path[PG_PATH_BYTES];
+    char service_path[PG_PATH_BYTES]; /* of walreceivers: the upstream */
+    char source_path[PG_PATH_BYTES];  /* of pg_basebackup and pg_rewind */
     char marker_path[PG_PATH_BYTES];
     char unannounced_path[PG_PATH_BYTES];
     char pgpass[PG_PATH_BYTES];

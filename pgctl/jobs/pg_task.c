@@ -288,10 +288,11 @@ static void on_child(void *arg, int rc, const struct pg_child_result *result,
 void pg_task_child(struct pg_task *task, const char *const *argv, const char *cwd,
                    const char *input)
 {
+    char *const *env = task->child_env != NULL ? task->child_env : task->pg->child_env;
     struct pg_child_spec spec = {
         .self_exe = task->pg->self_exe,
         .argv = argv,
-        .env = (const char *const *)task->pg->child_env,
+        .env = (const char *const *)env,
         .cwd = cwd,
         .input = input,
         .timeout_ms = pg_task_left_ms(task),

@@ -74,6 +74,7 @@ struct pg_task {
     uv_timer_t timer;
     uv_timer_t *timer_open; /* &timer while its handle is open */
     struct pg_child *child;
+    char *const *child_env; /* of its programs; NULL: the instance's for programs */
     struct pg_conn *conn;
     uv_work_t work;
     int (*work_fn)(void *arg, struct error *err);
@@ -104,7 +105,7 @@ int64_t pg_task_left_ms(const struct pg_task *task); /* at least 1 */
 bool pg_task_expired(const struct pg_task *task); /* polling steps ask; a wait itself never fails */
 
 void pg_task_wait(struct pg_task *task, int64_t wait_ms);
-/* argv and env as in pg_child_spec; env NULL = the instance's environment for programs. */
+/* argv and cwd as in pg_child_spec, with the instance's environment for programs. */
 void pg_task_child(struct pg_task *task, const char *const *argv, const char *cwd,
                    const char *input);
 /* Replaces the task's connection. */

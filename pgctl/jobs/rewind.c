@@ -85,7 +85,7 @@ static int prepare_work(void *arg, struct error *err)
     rc = rc != 0 ? rc : pg_file_remove(path, err);
     (void)snprintf(path, sizeof path, "%s/recovery.signal", data->data_dir);
     rc = rc != 0 ? rc : pg_file_remove(path, err);
-    return rc != 0 ? rc : pg_source_write_pgpass(data, err);
+    return rc != 0 ? rc : pg_source_write_secrets(data, err);
 }
 
 static int mark_work(void *arg, struct error *err)
@@ -130,7 +130,7 @@ static void asked(struct pg_task *task, struct pg_source *data)
         pg_task_work(task, mark_work, data);
         return;
     }
-    pg_file_set_make(&data->files, task->pg, true);
+    pg_source_make_files(data, task->pg, pg_rewind_account(task->pg));
     task->state = REWIND_PREPARED;
     pg_task_work(task, prepare_work, data);
 }
@@ -141,11 +141,7 @@ static void run_rewind(struct pg_task *task, const struct pg_source *data, bool 
     struct buf source = BUF_INIT;
     char *target = mem_printf("--target-pgdata=%s", data->data_dir);
 
-    buf_put_str(&source, "--source-server=host=");
-    pg_quote_conninfo(&source, data->host);
-    buf_printf(&source, " port=%u user=", data->port);
-    pg_quote_conninfo(&source, pg_rewind_account(pg)->username);
-    buf_put_str(&source, " dbname=");
+    buf_put_str(&source, "--source-server=service=" PG_SERVICE_NAME " dbname=");
     pg_quote_conninfo(&source, pg->config.database);
     buf_put_str(&source, " target_session_attrs=read-write");
     const char *const argv[] = {pg->bin.paths[PG_REWIND], target,

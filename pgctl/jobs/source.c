@@ -21,6 +21,7 @@ int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
     source->still_allowed_arg = from->still_allowed_arg;
     source->data_dir = pg->config.data_dir;
     source->marker_path = pg->marker_path;
+    source->service_path = pg->source_path;
     pg_look_begin(&source->look, pg);
     int rc = pg_task_start(pg, ops, source, timeout_ms, done, arg, NULL, err);
     if (rc != 0) {
@@ -34,9 +35,24 @@ void pg_source_release(struct pg_task *task)
     pg_file_set_free(&((struct pg_source *)task->data)->files);
 }
 
-int pg_source_write_pgpass(const struct pg_source *source, struct error *err)
+void pg_source_make_files(struct pg_source *source, const struct pg_instance *pg,
+                          const struct pg_account *account)
 {
-    return pg_file_write(source->files.pgpass_path, buf_span(&source->files.pgpass), 0600, err);
+    const struct pg_service service = {.host = source->host,
+                                       .port = source->port,
+                                       .user = account->username,
+                                       .passfile = pg->pgpass,
+                                       .security = &account->security};
+    pg_file_set_make(&source->files, pg, true);
+    pg_conf_service(&source->files.service, &service);
+}
+
+int pg_source_write_secrets(const struct pg_source *source, struct error *err)
+{
+    int rc = pg_file_write(source->files.pgpass_path, buf_span(&source->files.pgpass), 0600, err);
+    return rc != 0
+               ? rc
+               : pg_file_write(source->service_path, buf_span(&source->files.service), 0600, err);
 }
 
 int pg_source_tidy(void *arg, struct error *err)

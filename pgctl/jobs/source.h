@@ -8,12 +8,13 @@
 
 struct pg_source { /* data of the task */
     struct pg_look look;
-    struct pg_file_set files;
+    struct pg_file_set files; /* its service is the program's, which has a file of its own */
     char host[PG_HOST_BYTES];
     uint16_t port;
     uint64_t system_identifier; /* 0 = any */
     const char *data_dir;       /* the instance's, which outlives its tasks */
     const char *marker_path;
+    const char *service_path;         /* likewise */
     bool made;                        /* by a copy: the data directory was not there */
     int looks;                        /* of a rewind, for the source's checkpoint */
     bool tried;                       /* a rewind: all that is left is to write */
@@ -27,8 +28,12 @@ int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
                     struct error *err) MUST_CHECK;
 void pg_source_release(struct pg_task *task);
 
-/* For worker threads. The password file for the job's program. */
-int pg_source_write_pgpass(const struct pg_source *source, struct error *err) MUST_CHECK;
+/* Makes the texts of the files that tell the job's program where to connect, and as whom. No
+ * secret, and nothing that leads to one, stands on a command line. */
+void pg_source_make_files(struct pg_source *source, const struct pg_instance *pg,
+                          const struct pg_account *account);
+/* For worker threads. Writes the password file and the program's service file. */
+int pg_source_write_secrets(const struct pg_source *source, struct error *err) MUST_CHECK;
 /* The job's program has ended well: locks that came along go, then the marker. */
 int pg_source_tidy(void *arg, struct error *err) MUST_CHECK;
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_child.h"
+#include "pgctl/proc/pg_env.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -90,8 +91,10 @@ static int ask_version(struct pg_bin *bin, struct error *err)
 {
     struct version_answer answer = {.rc = ERR_BUG};
     const char *const argv[] = {bin->paths[PG_POSTGRES], "--version", NULL};
-    const char *const env[] = {"LC_ALL=C", NULL};
-    struct pg_child_spec spec = {.argv = argv, .env = env, .timeout_ms = VERSION_TIMEOUT_MS};
+    const char *const locale = "LC_ALL=C";
+    char **env = pg_env_make(PG_ENV_PROGRAM, &locale, 1);
+    struct pg_child_spec spec = {
+        .argv = argv, .env = (const char *const *)env, .timeout_ms = VERSION_TIMEOUT_MS};
     struct pg_child *child;
     uv_loop_t loop;
 
@@ -99,6 +102,7 @@ static int ask_version(struct pg_bin *bin, struct error *err)
     int rc = pg_child_start(&loop, &spec, on_version, &answer, &child, err);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);
+    pg_env_free(env);
     if (rc == 0 && answer.rc != 0) {
         rc = error_set(err, answer.rc, "%s", answer.err.text);
     }

@@ -25,7 +25,7 @@
 
 enum state { RESOLVING, CONNECTING, IDLE, ASKING, DEAD };
 
-#define PARAMS_MAX 20
+#define PARAMS_MAX (16 + PG_SECURITY_COUNT)
 
 struct pg_conn {
     uv_loop_t *loop;
@@ -258,6 +258,17 @@ static void put_param(struct pg_conn *conn, const char *name, char *value_take)
     conn->values[conn->param_count++] = value_take;
 }
 
+/* Not on a socket: there libpq encrypts nothing, and would refuse to if it had to bind to it. */
+static void put_security(struct pg_conn *conn, const struct pg_conn_target *target)
+{
+    for (size_t i = 0; i < PG_SECURITY_COUNT; i++) {
+        const char *value = target->security == NULL ? NULL : target->security->values[i];
+        if (value != NULL && target->host[0] != '/') {
+            put_param(conn, pg_security_rows[i].name, mem_strdup(value));
+        }
+    }
+}
+
 static void put_params(struct pg_conn *conn, const struct pg_conn_target *target)
 {
     put_param(conn, "host", mem_strdup(target->host));
@@ -269,7 +280,7 @@ static void put_params(struct pg_conn *conn, const struct pg_conn_target *target
     put_param(conn, "dbname", mem_strdup(target->database));
     put_param(conn, "application_name", mem_strdup(target->application_name));
     put_param(conn, "client_encoding", mem_strdup("UTF8"));
-    put_param(conn, "sslmode", mem_strdup("prefer"));
+    put_security(conn, target);
     put_param(conn, "passfile",
               mem_strdup("/dev/null")); /* ours come as arguments, never from the user's home */
     put_param(conn, "tcp_user_timeout", mem_strdup("5000"));
@@ -318,7 +329,7 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *l
         return;
     }
     if (address[0] == '\0') {
-        char text[PARAMS_MAX * 16];
+        char text[320];
         (void)snprintf(text, sizeof text, "looking up '%.200s': %s", conn->values[0],
                        status == 0 ? "no address" : uv_strerror(status));
         fail(conn, ERR_NOT_FOUND, text);

@@ -4,6 +4,7 @@
 #define PGCTL_SQL_PG_CONN_H
 
 #include "base/err.h"
+#include "pgctl/pg_security.h"
 
 #include <libpq-fe.h>
 #include <stdbool.h>
@@ -22,7 +23,8 @@ struct pg_conn_target {
     const char *host; /* address, name, or directory of a socket (begins with '/') */
     uint16_t port;
     const char *user;
-    const char *password; /* NULL: none */
+    const char *password;               /* NULL: none */
+    const struct pg_security *security; /* NULL: libpq's defaults; has no meaning on a socket */
     const char *database;
     const char *application_name;
     int statement_timeout_ms; /* 0 = none */

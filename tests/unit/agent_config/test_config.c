@@ -1,6 +1,7 @@
 /* The document's file with a raft section, and every mistake that is told in one line: file, key,
  * what is wrong, what would be right. Each mistake is an edit of the good file. */
 #include "agent/config/config.h"
+#include "agent/config/known_keys.h"
 #include "agent/config/reader.h"
 #include "agent/config/yaml.h"
 #include "base/buf.h"
@@ -474,6 +475,74 @@ static void secrets_are_not_shown(void **state)
     config_free(&c);
 }
 
+#define REPLICATION "{username: replicator, password: rep-pass}"
+#define REWIND      "{username: rewind_user, password: rewind_password}"
+
+static bool is_known(const char *section, const char *key)
+{
+    const struct known_section *known = known_sections;
+    while (strcmp(known->path, section) != 0) {
+        known++;
+    }
+    return known_keys_has(known->keys, key);
+}
+
+/* Every key of the table, in every account; a file may be relative to the working directory. */
+static void each_account_may_say_how_its_connections_are_secured(void **state)
+{
+    static const char *const values[PG_SECURITY_COUNT] = {
+        [PG_SECURITY_SSLMODE] = "verify-full",   [PG_SECURITY_SSLCERT] = "/c/client.crt",
+        [PG_SECURITY_SSLKEY] = "/c/client.key",  [PG_SECURITY_SSLPASSWORD] = "12345",
+        [PG_SECURITY_SSLROOTCERT] = "/c/ca.crt", [PG_SECURITY_SSLCRL] = "/c/ca.crl",
+        [PG_SECURITY_SSLCRLDIR] = "/c/crl",      [PG_SECURITY_SSLNEGOTIATION] = "direct",
+        [PG_SECURITY_GSSENCMODE] = "disable",    [PG_SECURITY_CHANNEL_BINDING] = "require",
+    };
+    (void)state;
+    for (int i = 0; i < PG_SECURITY_COUNT; i++) {
+        char *line = mem_printf("{username: someone, %s: %s}", pg_security_rows[i].name, values[i]);
+        struct config c = loaded(REPLICATION, line);
+        assert_string_equal(c.postgresql.replication.security.values[i], values[i]);
+        assert_null(c.postgresql.superuser.security.values[i]);
+        config_free(&c);
+        c = loaded(REWIND, line);
+        assert_string_equal(c.postgresql.rewind.security.values[i], values[i]);
+        config_free(&c);
+        assert_true(is_known("postgresql.authentication.superuser", pg_security_rows[i].name));
+        c = loaded("{username: postgres, password: zalando}", line);
+        assert_string_equal(c.postgresql.superuser.security.values[i], values[i]);
+        config_free(&c);
+        mem_free(line);
+    }
+    struct config c = loaded(REPLICATION, "{username: r, sslcert: tls/a.crt, sslrootcert: system}");
+    assert_string_equal(c.postgresql.replication.security.values[PG_SECURITY_SSLCERT],
+                        "/var/lib/pg/tls/a.crt");
+    assert_string_equal(c.postgresql.replication.security.values[PG_SECURITY_SSLROOTCERT],
+                        "system");
+    config_free(&c);
+}
+
+static void security_that_libpq_does_not_know_is_refused(void **state)
+{
+    static const int words[] = {PG_SECURITY_SSLMODE, PG_SECURITY_SSLNEGOTIATION,
+                                PG_SECURITY_GSSENCMODE, PG_SECURITY_CHANNEL_BINDING};
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const char *name = pg_security_rows[words[i]].name;
+        char *line = mem_printf("{username: r, %s: verify}", name);
+        char *said = mem_printf("postgresql.authentication.replication.%s: 'verify' is none of its "
+                                "values: give one of: ",
+                                name);
+        refused(REPLICATION, line, said);
+        mem_free(line);
+        mem_free(said);
+    }
+    refused(REPLICATION, "{username: r, sslmod: require}", "did you mean 'sslmode'");
+    refused(REPLICATION, "{username: r, sslcert: [a]}", "replication.sslcert: is a list");
+    refused(REWIND, "{sslmode: require}",
+            "postgresql.authentication.rewind.sslmode: stands there without a username");
+    warned(REPLICATION, "{username: r, keepalives: 1}", "no key that is known here");
+}
+
 static void options_of_programs_get_their_dashes(void **state)
 {
     (void)state;
@@ -603,6 +672,8 @@ int main(void)
         cmocka_unit_test(timeouts_out_of_their_rule_are_adjusted_with_one_warning),
         cmocka_unit_test(a_client_needs_less),
         cmocka_unit_test(secrets_are_not_shown),
+        cmocka_unit_test(each_account_may_say_how_its_connections_are_secured),
+        cmocka_unit_test(security_that_libpq_does_not_know_is_refused),
         cmocka_unit_test(options_of_programs_get_their_dashes),
         cmocka_unit_test(log_level_and_form_are_checked),
         cmocka_unit_test(warnings_beyond_the_limit_are_counted),

@@ -49,6 +49,8 @@ struct node {
     const char *initdb[3];
     const char *basebackup[4];
     uint16_t port;
+    struct pg_security security; /* of all accounts; for the next node_agent */
+    struct pg_lines hba;         /* likewise; empty: the stage's own */
     struct fence_client *fence;
     struct pg_instance *pg;
 };
@@ -270,9 +272,9 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
         .port = node->port,
         .connect_host = "127.0.0.1",
         .pgpass = pgpass,
-        .superuser = {"postgres", SUPER_PASS},
-        .replication = {"replicator", "rep-pass"},
-        .rewind = {"rewind_user", "rewind_password"},
+        .superuser = {"postgres", SUPER_PASS, node->security},
+        .replication = {"replicator", "rep-pass", node->security},
+        .rewind = {"rewind_user", "rewind_password", node->security},
         .parameters = {parameters, sizeof parameters / sizeof parameters[0]},
         .pg_hba = {lines, hba ? sizeof lines / sizeof lines[0] : 0},
         .basebackup = {basebackup, basebackup_count},
@@ -280,6 +282,9 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
         .use_slots = true,
         .kill_way = FENCE_KILL_LOOP,
     };
+    if (node->hba.count > 0) {
+        config.pg_hba = node->hba;
+    }
     if (pg_instance_new(&loop, &config, &pg, &err) != 0) {
         fail_msg("%s", err.text);
     }

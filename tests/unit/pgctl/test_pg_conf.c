@@ -524,7 +524,9 @@ static void a_service_names_the_upstream_and_what_is_given(void **state)
     pg_conf_service(&out, &service);
     assert_int_equal(lines_with(buf_str(&out), "host="), 1);
     assert_non_null(strstr(buf_str(&out), "\n[" PG_SERVICE_NAME "]\nhost=10.0.0.2\nport=5432\n"
-                                          "user=replicator\npassfile=/p\nsslmode=prefer\n"));
+                                          "user=replicator\npassfile=/p\n"));
+    assert_int_equal(lines_with(buf_str(&out), "ssl"), 0);
+    assert_int_equal(lines_with(buf_str(&out), "tcp_user_timeout="), 0);
     static const char *const none[] = {NULL, ""};
     for (size_t i = 0; i < 2; i++) {
         buf_clear(&out);
@@ -535,6 +537,68 @@ static void a_service_names_the_upstream_and_what_is_given(void **state)
         assert_int_equal(lines_with(buf_str(&out), "passfile="), 0);
     }
     buf_free(&out);
+}
+
+static void a_service_has_what_secures_the_connection(void **state)
+{
+    struct buf out = BUF_INIT;
+    struct pg_security security = {{[PG_SECURITY_SSLMODE] = "verify-full",
+                                    [PG_SECURITY_SSLPASSWORD] = "a=b#'c",
+                                    [PG_SECURITY_CHANNEL_BINDING] = "require"}};
+    struct pg_service service = {
+        .host = "10.0.0.2", .port = 5432, .security = &security, .receiver = true};
+    (void)state;
+    pg_conf_service(&out, &service);
+    assert_non_null(strstr(buf_str(&out), "\nport=5432\nsslmode=verify-full\nsslpassword=a=b#'c\n"
+                                          "channel_binding=require\nconnect_timeout=3\n"));
+    assert_int_equal(lines_with(buf_str(&out), "sslcert="), 0);
+    buf_clear(&out);
+    service.host = NULL;
+    pg_conf_service(&out, &service);
+    assert_null(strstr(buf_str(&out), "ssl"));
+    buf_free(&out);
+}
+
+static void security_that_would_not_come_through_is_refused(void **state)
+{
+    static char long_path[902];
+    static const char *const bad[] = {"/a\nhost=10.0.0.9", "/a ", "/a\t", "\r"};
+    struct pg_security security = {{0}};
+    struct error err;
+    (void)state;
+    assert_int_equal(pg_security_check(&security, "x", 13, "it", &err), 0);
+    for (int i = 0; i < PG_SECURITY_COUNT; i++) {
+        assert_non_null(pg_security_rows[i].name);
+        for (size_t j = 0; j < sizeof bad / sizeof bad[0]; j++) {
+            security.values[i] = bad[j];
+            assert_int_equal(pg_security_check(&security, "x", 17, "it", &err), ERR_INVALID);
+            assert_non_null(strstr(err.text, pg_security_rows[i].name));
+        }
+        memset(long_path, 'x', 900);
+        security.values[i] = long_path;
+        assert_int_equal(pg_security_check(&security, "x", 17, "it", &err), 0);
+        long_path[900] = 'x';
+        assert_int_equal(pg_security_check(&security, "x", 17, "it", &err), ERR_INVALID);
+        long_path[900] = '\0';
+        security.values[i] = NULL;
+    }
+    security.values[PG_SECURITY_SSLCRLDIR] = "/crl";
+    assert_int_equal(pg_security_check(&security, "x", 14, "it", &err), 0);
+    assert_int_equal(pg_security_check(&security, "x", 13, "it", &err), ERR_UNSUPPORTED);
+    assert_string_equal(err.text, "x.sslcrldir is not known before version 14, and it has version "
+                                  "13: take it out");
+}
+
+static void a_word_is_one_of_a_rows_words_and_no_part_of_one(void **state)
+{
+    const struct pg_security_row *row = &pg_security_rows[PG_SECURITY_SSLMODE];
+    (void)state;
+    assert_true(pg_security_has_word(row, "disable"));
+    assert_true(pg_security_has_word(row, "verify-full"));
+    assert_false(pg_security_has_word(row, "verify"));
+    assert_false(pg_security_has_word(row, "verify-full "));
+    assert_false(pg_security_has_word(row, ""));
+    assert_false(pg_security_has_word(&pg_security_rows[PG_SECURITY_SSLCERT], ""));
 }
 
 static void a_detached_service_cannot_connect(void **state)
@@ -698,6 +762,9 @@ int main(void)
         cmocka_unit_test(
             a_line_of_auto_conf_that_is_too_long_to_be_read_is_still_kept_or_dropped_whole),
         cmocka_unit_test(a_service_names_the_upstream_and_what_is_given),
+        cmocka_unit_test(a_service_has_what_secures_the_connection),
+        cmocka_unit_test(security_that_would_not_come_through_is_refused),
+        cmocka_unit_test(a_word_is_one_of_a_rows_words_and_no_part_of_one),
         cmocka_unit_test(a_detached_service_cannot_connect),
         cmocka_unit_test(every_field_of_a_password_line_is_escaped),
         cmocka_unit_test(hba_lines_follow_in_their_order),
