@@ -73,9 +73,9 @@ void pg_quote_ident(struct buf *out, const char *name);     /* "a""b" */
 void pg_quote_literal(struct buf *out,
                       const char *value); /* 'it''s', E'' if there is a backslash */
 
-/* CREATE or ALTER of a role, as one DO-free statement for `exists`; `options` are words like
- * CREATEDB. ERR_INVALID for an option that is not a plain word. */
-int pg_conf_role_sql(struct buf *out, const char *name, const char *password,
-                     const struct pg_lines *options, bool exists, struct error *err) MUST_CHECK;
+/* CREATE ROLE; `options` are words like CREATEDB. A password may be put behind it. ERR_INVALID for
+ * an option that is not a plain word. */
+int pg_conf_role_sql(struct buf *out, const char *name, const struct pg_lines *options,
+                     struct error *err) MUST_CHECK;
 
 #endif

@@ -77,12 +77,12 @@ static int check_option(const char *option, const char *role, struct error *err)
     return 0;
 }
 
-int pg_conf_role_sql(struct buf *out, const char *name, const char *password,
-                     const struct pg_lines *options, bool exists, struct error *err)
+int pg_conf_role_sql(struct buf *out, const char *name, const struct pg_lines *options,
+                     struct error *err)
 {
     bool login_given = false;
 
-    buf_put_str(out, exists ? "ALTER ROLE " : "CREATE ROLE ");
+    buf_put_str(out, "CREATE ROLE ");
     pg_quote_ident(out, name);
     buf_put_str(out, " WITH");
     for (size_t i = 0; i < options->count; i++) {
@@ -100,10 +100,6 @@ int pg_conf_role_sql(struct buf *out, const char *name, const char *password,
     }
     if (!login_given) {
         buf_put_str(out, " LOGIN");
-    }
-    if (password != NULL) {
-        buf_put_str(out, " PASSWORD ");
-        pg_quote_literal(out, password);
     }
     return 0;
 }

@@ -1,13 +1,14 @@
 /* A new cluster.
  *
- *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> SQL... -> ASK -> UNMARK
- *                                                                                    -> end
+ *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> QUIET -> SQL... -> ASK
+ *                                                                              -> UNMARK -> end
  *                                            failed after LOOK: KILL -> GONE -> fail
  *
  * The marker stands from before initdb until all accounts are there: a directory that has it is
  * never started. Before it goes, a note takes its place that nobody knows this cluster yet
  * (unannounced.h). */
 #include "base/mem.h"
+#include "pgctl/conf/pg_password.h"
 #include "pgctl/jobs/inspect.h"
 #include "pgctl/jobs/launch.h"
 #include "pgctl/jobs/pg_private.h"
@@ -31,10 +32,17 @@ enum {
     BOOT_INITDB_DONE,
     BOOT_WRITTEN,
     BOOT_LAUNCH,
+    BOOT_QUIET,
     BOOT_SQL,
     BOOT_ASKED,
     BOOT_UNMARKED,
     BOOT_KILLED,
+};
+
+struct statement {
+    char *sql;
+    char *role; /* whose password ends it; NULL: none does */
+    char *password;
 };
 
 struct boot_data {
@@ -43,9 +51,10 @@ struct boot_data {
     struct pg_file_set files;
     struct pg_lines initdb;
     struct pg_lines pg_hba;
-    char *statements[STATEMENTS_MAX];
+    struct statement statements[STATEMENTS_MAX];
     size_t statement_count;
     size_t next;
+    char encryption[PG_NAME_BYTES]; /* the server's password_encryption */
     char pwfile[PG_PATH_BYTES];
     char hba_path[PG_PATH_BYTES];
     const char *marker_path;
@@ -67,7 +76,9 @@ static void boot_release(struct pg_task *task)
 {
     struct boot_data *data = task->data;
     for (size_t i = 0; i < data->statement_count; i++) {
-        mem_free(data->statements[i]);
+        mem_free(data->statements[i].sql);
+        mem_free(data->statements[i].role);
+        mem_free(data->statements[i].password);
     }
     pg_file_set_free(&data->files);
     pg_lines_free(&data->initdb);
@@ -76,10 +87,12 @@ static void boot_release(struct pg_task *task)
 
 /* --- statements ------------------------------------------------------------------------------- */
 
-static void add_statement(struct boot_data *data, const char *text)
+static void add_statement(struct boot_data *data, const char *text, const char *role,
+                          const char *password)
 {
     if (data->statement_count < STATEMENTS_MAX) {
-        data->statements[data->statement_count++] = mem_strdup(text);
+        data->statements[data->statement_count++] =
+            (struct statement){mem_strdup(text), mem_strdup(role), mem_strdup(password)};
     }
 }
 
@@ -87,9 +100,9 @@ static int add_role(struct boot_data *data, const char *name, const char *passwo
                     const struct pg_lines *options, struct error *err)
 {
     struct buf sql = BUF_INIT;
-    int rc = pg_conf_role_sql(&sql, name, password, options, false, err);
+    int rc = pg_conf_role_sql(&sql, name, options, err);
     if (rc == 0) {
-        add_statement(data, buf_str(&sql));
+        add_statement(data, buf_str(&sql), name, password);
     }
     buf_free(&sql);
     return rc;
@@ -110,7 +123,7 @@ static void grant_rewind(struct boot_data *data, const char *name)
         struct buf sql = BUF_INIT;
         buf_printf(&sql, "GRANT EXECUTE ON FUNCTION pg_catalog.%s TO ", functions[i]);
         pg_quote_ident(&sql, name);
-        add_statement(data, buf_str(&sql));
+        add_statement(data, buf_str(&sql), NULL, NULL);
         buf_free(&sql);
     }
 }
@@ -124,10 +137,6 @@ static int make_statements(struct boot_data *data, const struct pg_instance *pg,
     const struct pg_instance_config *config = &pg->config;
     int rc = 0;
 
-    /* Passwords must not go into the server's log. */
-    add_statement(data, "SET log_statement TO none");
-    add_statement(data, "SET log_min_duration_statement TO -1");
-    add_statement(data, "SET log_min_error_statement TO log");
     if (!is_account(&config->superuser, config->replication.username)) {
         rc = add_role(data, config->replication.username, config->replication.password,
                       &replication, err);
@@ -196,6 +205,7 @@ static void run_initdb(struct pg_task *task, const struct boot_data *data)
     argv[argc] = NULL;
     task->state = BOOT_INITDB_DONE;
     pg_task_say(task, "initdb");
+    task->child_env = pg->initdb_env;
     pg_task_child(task, argv, NULL, NULL);
     for (size_t i = 0; i < made_count; i++) {
         mem_free(made[i]);
@@ -251,6 +261,34 @@ static void give_up(struct pg_task *task, struct boot_data *data)
     }
 }
 
+static void ask_next(struct pg_task *task, struct boot_data *data)
+{
+    const struct statement *next = &data->statements[data->next++];
+    struct buf sql = BUF_INIT;
+    char *verifier = NULL;
+    int rc = 0;
+
+    buf_put_str(&sql, next->sql);
+    if (next->password != NULL && pg_password_is_verifier(next->password)) {
+        verifier = mem_strdup(next->password);
+    } else if (next->password != NULL) {
+        rc = pg_conn_verifier(task->conn, next->role, next->password, data->encryption, &verifier,
+                              &task->err);
+    }
+    if (verifier != NULL) {
+        buf_put_str(&sql, " PASSWORD ");
+        pg_quote_literal(&sql, verifier);
+    }
+    if (rc == 0) {
+        pg_task_query(task, buf_str(&sql));
+    } else {
+        task->rc = rc;
+        give_up(task, data);
+    }
+    mem_free(verifier);
+    buf_free(&sql);
+}
+
 /* What cannot be ended is the next stop's: nothing is done in the directory before. */
 static void wait_gone(struct pg_task *task, const struct boot_data *data)
 {
@@ -283,9 +321,9 @@ static void launch(struct pg_task *task, struct boot_data *data)
 {
     int rc = pg_launch_step(task, &data->launch);
     if (rc > 0) {
-        task->state = BOOT_SQL;
+        task->state = BOOT_QUIET;
         pg_task_say(task, "making accounts");
-        pg_task_query(task, data->statements[data->next++]);
+        pg_task_query(task, pg_password_quiet_sql);
     } else if (rc < 0) {
         give_up(task, data);
     }
@@ -307,8 +345,8 @@ static void boot_undo(struct pg_task *task)
     const struct boot_data *data = task->data;
     struct fence_client *fence = task->pg->fence;
 
-    if ((task->state == BOOT_LAUNCH || task->state == BOOT_SQL || task->state == BOOT_ASKED) &&
-        fence != NULL && fence_client_connected(fence)) {
+    if (task->state >= BOOT_LAUNCH && task->state <= BOOT_ASKED && fence != NULL &&
+        fence_client_connected(fence)) {
         (void)!fence_client_kill(fence, data->data_dir, on_killed, NULL, NULL);
     }
 }
@@ -346,9 +384,14 @@ static void boot_step(struct pg_task *task)
         launch(task, data);
         return;
     case BOOT_LAUNCH: launch(task, data); return;
+    case BOOT_QUIET:
+        (void)snprintf(data->encryption, sizeof data->encryption, "%s",
+                       pg_cell(task->answer.results[0], 0, 0));
+        task->state = BOOT_SQL;
+        /* fall through */
     case BOOT_SQL:
         if (data->next < data->statement_count) {
-            pg_task_query(task, data->statements[data->next++]);
+            ask_next(task, data);
             return;
         }
         task->state = BOOT_ASKED;

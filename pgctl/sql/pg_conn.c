@@ -422,3 +422,18 @@ int pg_conn_query(struct pg_conn *conn, const char *sql, int64_t timeout_ms, pg_
     (void)uv_poll_start(conn->poll, UV_READABLE | UV_WRITABLE, on_poll);
     return 0;
 }
+
+int pg_conn_verifier(struct pg_conn *conn, const char *role, const char *password,
+                     const char *encryption, char **ret_verifier, struct error *err)
+{
+    ASSERT(conn->pg != NULL && conn->state == IDLE);
+    char *verifier = PQencryptPasswordConn(conn->pg, password, role, encryption);
+    if (verifier == NULL) {
+        struct error why;
+        (void)pg_conn_error_read(PQerrorMessage(conn->pg), false, &why); /* on one line */
+        return error_set(err, ERR_UNSUPPORTED, "the password of role '%s': %s", role, why.text);
+    }
+    *ret_verifier = mem_strdup(verifier);
+    PQfreemem(verifier);
+    return 0;
+}

@@ -52,6 +52,12 @@ int pg_conn_open(struct uv_loop_s *loop, const struct pg_conn_target *target, in
 /* `sql` may hold several statements: one result each, in one implicit transaction. */
 int pg_conn_query(struct pg_conn *conn, const char *sql, int64_t timeout_ms, pg_conn_cb done,
                   void *arg, struct error *err) MUST_CHECK;
+/* What the server takes in place of `password`, which then needs not be sent to it: the verifier of
+ * that role for `encryption`, a value of password_encryption. Asks nobody; a few ms of computing on
+ * a connection that is made. ERR_UNSUPPORTED: our libpq does not know it. *ret_verifier: mem_free.
+ */
+int pg_conn_verifier(struct pg_conn *conn, const char *role, const char *password,
+                     const char *encryption, char **ret_verifier, struct error *err) MUST_CHECK;
 /* True if a query can be asked. */
 bool pg_conn_usable(const struct pg_conn *conn);
 /* Any time; no callback comes any more. NULL is accepted. The loop gives back what it holds on its

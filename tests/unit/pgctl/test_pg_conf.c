@@ -688,12 +688,11 @@ static void values_are_quoted_for_where_they_stand(void **state)
     quoted(pg_quote_conninfo, "it's \\ x", "'it\\'s \\\\ x'");
 }
 
-static int role_sql(struct buf *out, const char *password, const char *const *options, size_t count,
-                    bool exists, struct error *err)
+static int role_sql(struct buf *out, const char *const *options, size_t count, struct error *err)
 {
     const struct pg_lines lines = {options, count};
     buf_clear(out);
-    return pg_conf_role_sql(out, "a\"b", password, &lines, exists, err);
+    return pg_conf_role_sql(out, "a\"b", &lines, err);
 }
 
 static void a_role_gets_its_options_and_may_log_in(void **state)
@@ -704,15 +703,14 @@ static void a_role_gets_its_options_and_may_log_in(void **state)
     struct buf out = BUF_INIT;
     struct error err = {0};
     (void)state;
-    assert_int_equal(role_sql(&out, "it's", options, 3, false, &err), 0);
+    assert_int_equal(role_sql(&out, options, 3, &err), 0);
     assert_string_equal(buf_str(&out), "CREATE ROLE \"a\"\"b\" WITH CREATEDB CONNECTION LIMIT 5 "
-                                       "VALID_X-1 LOGIN PASSWORD 'it''s'");
-    assert_int_equal(role_sql(&out, NULL, no_login, 1, true, &err), 0);
-    assert_string_equal(buf_str(&out), "ALTER ROLE \"a\"\"b\" WITH NOLOGIN");
-    assert_int_equal(role_sql(&out, "x\\", login, 2, false, &err), 0);
-    assert_string_equal(buf_str(&out),
-                        "CREATE ROLE \"a\"\"b\" WITH CREATEROLE LOGIN PASSWORD E'x\\\\'");
-    assert_int_equal(role_sql(&out, NULL, NULL, 0, false, &err), 0);
+                                       "VALID_X-1 LOGIN");
+    assert_int_equal(role_sql(&out, no_login, 1, &err), 0);
+    assert_string_equal(buf_str(&out), "CREATE ROLE \"a\"\"b\" WITH NOLOGIN");
+    assert_int_equal(role_sql(&out, login, 2, &err), 0);
+    assert_string_equal(buf_str(&out), "CREATE ROLE \"a\"\"b\" WITH CREATEROLE LOGIN");
+    assert_int_equal(role_sql(&out, NULL, 0, &err), 0);
     assert_string_equal(buf_str(&out), "CREATE ROLE \"a\"\"b\" WITH LOGIN");
     buf_free(&out);
 }
@@ -729,7 +727,7 @@ static void an_option_of_a_role_cannot_carry_sql(void **state)
         const char text[] = {'X', (char)c, 'Y', '\0'};
         const char *const options[] = {text};
         int expected = strchr(allowed, c) != NULL ? 0 : ERR_INVALID;
-        assert_int_equal(role_sql(&out, NULL, options, 1, false, &err), expected);
+        assert_int_equal(role_sql(&out, options, 1, &err), expected);
         if (expected != 0) {
             assert_non_null(strstr(err.text, "only words like CREATEDB are allowed"));
         }
