@@ -109,7 +109,7 @@ enum fence_stop_mode { FENCE_STOP_SMART, FENCE_STOP_FAST, FENCE_STOP_IMMEDIATE }
 
 #define FENCE_PATH_BYTES  1024
 #define FENCE_ARGS_MAX    64
-#define FENCE_ENV_MAX     512
+#define FENCE_ENV_MAX     256
 #define FENCE_MESSAGE_MAX 65536 /* a start request with all its strings */
 #define FENCE_PENDING_MAX 16    /* requests without an answer; beyond it ERR_LIMIT */
 /* In the postmaster's environment: number of an inherited, read-only descriptor of the page. */

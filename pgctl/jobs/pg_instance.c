@@ -202,6 +202,21 @@ static int check_security(const struct pg_instance_config *config, const struct 
 
 /* --- what is derived -------------------------------------------------------------------------- */
 
+/* Cut to what fits, it would lack something that nobody can guess. */
+static int check_env(char *const *env, struct error *err)
+{
+    size_t count = 0;
+    while (env[count] != NULL) {
+        count++;
+    }
+    return count <= FENCE_ENV_MAX
+               ? 0
+               : error_set(err, ERR_LIMIT,
+                           "the environment has %zu variables for PostgreSQL, at most %d are "
+                           "handed on: start pgquorum with less",
+                           count, FENCE_ENV_MAX);
+}
+
 static void derive_env(struct pg_instance *pg)
 {
     char *service = mem_printf("PGSERVICEFILE=%s", pg->service_path);
@@ -339,6 +354,22 @@ static void derive(struct pg_instance *pg)
     derive_env(pg);
 }
 
+static void free_now(struct pg_instance *pg)
+{
+    void (*freed)(void *arg) = pg->freed;
+    void *arg = pg->freed_arg;
+
+    config_free(&pg->config);
+    mem_free(pg->self_exe);
+    pg_env_free(pg->child_env);
+    pg_env_free(pg->initdb_env);
+    pg_env_free(pg->postmaster_env);
+    mem_free(pg);
+    if (freed != NULL) {
+        freed(arg);
+    }
+}
+
 int pg_instance_new(struct uv_loop_s *loop, const struct pg_instance_config *config,
                     struct pg_instance **ret_instance, struct error *err)
 {
@@ -360,25 +391,14 @@ int pg_instance_new(struct uv_loop_s *loop, const struct pg_instance_config *con
     pg->config.probe_timeout_ms = config->probe_timeout_ms > 0 ? config->probe_timeout_ms : 2000;
     list_init(&pg->tasks);
     derive(pg);
+    rc = check_env(pg->postmaster_env, err);
+    if (rc != 0) {
+        free_now(pg);
+        return rc;
+    }
     pg->probe = pg_probe_new(pg);
     *ret_instance = pg;
     return 0;
-}
-
-static void free_now(struct pg_instance *pg)
-{
-    void (*freed)(void *arg) = pg->freed;
-    void *arg = pg->freed_arg;
-
-    config_free(&pg->config);
-    mem_free(pg->self_exe);
-    pg_env_free(pg->child_env);
-    pg_env_free(pg->initdb_env);
-    pg_env_free(pg->postmaster_env);
-    mem_free(pg);
-    if (freed != NULL) {
-        freed(arg);
-    }
 }
 
 void pg_instance_task_gone(struct pg_instance *pg)

@@ -84,7 +84,7 @@ static void finish(struct fixture *fixture)
 static void a_canceled_task_undoes_its_files_on_a_thread_first(void **state)
 {
     (void)state;
-    struct fixture fixture;
+    static struct fixture fixture; /* an instance is large */
     bool undone = false;
     struct pg_task *task = start(&fixture, false, &undone);
     (void)uv_run(&fixture.loop, UV_RUN_NOWAIT);
@@ -97,7 +97,7 @@ static void a_canceled_task_undoes_its_files_on_a_thread_first(void **state)
 static void a_task_that_fails_tells_its_own_reason_after_undoing(void **state)
 {
     (void)state;
-    struct fixture fixture;
+    static struct fixture fixture; /* an instance is large */
     bool undone = false;
     (void)start(&fixture, true, &undone);
     finish(&fixture);
@@ -109,7 +109,7 @@ static void a_task_that_fails_tells_its_own_reason_after_undoing(void **state)
 static void one_that_is_canceled_while_it_undoes_is_told_so(void **state)
 {
     (void)state;
-    struct fixture fixture;
+    static struct fixture fixture; /* an instance is large */
     bool undone = false;
     struct pg_task *task = start(&fixture, true, &undone);
     while (!task->undoing) {

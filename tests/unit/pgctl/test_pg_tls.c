@@ -239,13 +239,43 @@ static void a_key_that_is_too_new_is_refused_at_once(void **state)
     node_free(node);
 }
 
+static void an_environment_that_does_not_fit_is_refused_whole(void **state)
+{
+    struct node *node = node_new("n1");
+    struct pg_instance *pg = NULL;
+    struct error err = {0};
+    char name[32];
+    (void)state;
+    for (int i = 0; i < FENCE_ENV_MAX; i++) {
+        snprintf(name, sizeof name, "SERVICE_%d_HOST", i);
+        assert_int_equal(setenv(name, "x", 1), 0);
+    }
+    struct pg_instance_config config = {.name = "n1",
+                                        .scope = "s",
+                                        .data_dir = node->data,
+                                        .state_dir = node->dir,
+                                        .bin_dir = node->bin,
+                                        .listen = "127.0.0.1",
+                                        .pgpass = "/nowhere/pgpass",
+                                        .replication = {.username = "replicator"}};
+    assert_int_equal(pg_instance_new(&loop, &config, &pg, &err), ERR_LIMIT);
+    assert_non_null(strstr(err.text, "at most 256 are handed on"));
+    for (int i = 0; i < FENCE_ENV_MAX; i++) {
+        snprintf(name, sizeof name, "SERVICE_%d_HOST", i);
+        assert_int_equal(unsetenv(name), 0);
+    }
+    node_free(node);
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_connection_is_as_the_file_demands, tls_open,
                                         stage_close),
         cmocka_unit_test_setup_teardown(less_than_demanded_is_no_connection, tls_open, stage_close),
-        cmocka_unit_test_setup_teardown(a_key_that_is_too_new_is_refused_at_once, tls_open,
+        cmocka_unit_test_setup_teardown(an_environment_that_does_not_fit_is_refused_whole,
+                                        stage_open, stage_close),
+        cmocka_unit_test_setup_teardown(a_key_that_is_too_new_is_refused_at_once, stage_open,
                                         stage_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -459,6 +459,27 @@ static void file_is_written_whole_and_with_its_mode(void **state)
     buf_free(&bytes);
 }
 
+/* Somebody has put links where a secret, and what becomes it, are to be written. */
+static void a_secret_follows_no_link_and_is_closed_from_the_start(void **state)
+{
+    (void)state;
+    struct stat st;
+    struct error err;
+    mode_t mask = umask(0);
+
+    put("victim", "untouched");
+    assert_int_equal(chmod(in_dir("victim"), 0666), 0);
+    assert_int_equal(symlink(in_dir("victim"), in_dir("secret")), 0);
+    assert_int_equal(symlink(in_dir("victim"), in_dir("secret.pgquorum-new")), 0);
+    assert_int_equal(pg_file_write(in_dir("secret"), span_str("password"), 0600, &err), 0);
+    assert_int_equal(lstat(in_dir("secret"), &st), 0);
+    assert_int_equal(st.st_mode, S_IFREG | 0600);
+    assert_int_equal(stat(in_dir("victim"), &st), 0);
+    assert_int_equal(st.st_size, strlen("untouched"));
+    assert_false(there("secret.pgquorum-new"));
+    (void)umask(mask);
+}
+
 static void full_disk_leaves_the_file_that_was_there(void **state)
 {
     (void)state;
@@ -567,6 +588,7 @@ int main(void)
         cmocka_unit_test(what_a_dead_process_left_beside_a_file_is_removed),
         cmocka_unit_test(two_that_write_one_file_leave_it_whole),
         cmocka_unit_test(file_is_written_whole_and_with_its_mode),
+        cmocka_unit_test(a_secret_follows_no_link_and_is_closed_from_the_start),
         cmocka_unit_test(full_disk_leaves_the_file_that_was_there),
         cmocka_unit_test(directory_is_told_by_what_is_in_it),
         cmocka_unit_test(locks_of_a_server_that_is_gone_are_removed),
