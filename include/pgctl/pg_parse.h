@@ -53,6 +53,9 @@ struct pg_pidfile {
 
 int pg_pidfile_parse(struct span text, struct pg_pidfile *ret_pidfile,
                      struct error *err) MUST_CHECK;
+/* Clients are let in (or never will be: a standby that is not hot). Before that each connection
+ * would be a FATAL line in its log. */
+bool pg_pidfile_is_ready(const struct pg_pidfile *pidfile);
 
 /* "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)" or PG_VERSION's "15\n": 15; a development
  * version counts as its major. 9.6 gives 9. ERR_CORRUPT if there is none. */

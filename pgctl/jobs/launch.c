@@ -1,7 +1,7 @@
-/* BEGIN -> ASKED (the fence has forked) -> [LOOK -> LOOKED (where is its socket) -> CONNECTING]
- * until a connection gets through, the postmaster is gone, or time is over. A connection that is
- * refused while it starts is the normal case; a poll every 20 ms costs less than a wrong guess
- * about when it is ready. */
+/* BEGIN -> ASKED (the fence has forked) -> [LOOK -> LOOKED (what its pid file says) -> CONNECTING]
+ * until a connection gets through, the postmaster is gone, or time is over. It is asked once its
+ * pid file says that it is ready: before that each connection would be a FATAL line in its log. The
+ * file is looked at every 20 ms. */
 #include "pgctl/jobs/launch.h"
 
 #include "base/mem.h"
@@ -56,11 +56,9 @@ static bool is_gone(const struct pg_instance *pg, const struct pg_launch *launch
     return status->starts == launch->starts && !status->running;
 }
 
-static int connected(struct pg_task *task, struct pg_launch *launch)
+/* Not yet: look again, unless there is nothing to wait for. */
+static int not_yet(struct pg_task *task, struct pg_launch *launch)
 {
-    if (task->rc == 0) {
-        return 1;
-    }
     if (is_gone(task->pg, launch)) {
         const char *log = task->pg->config.fence_log;
         return error_set(&task->err, task->rc = ERR_IO,
@@ -75,6 +73,11 @@ static int connected(struct pg_task *task, struct pg_launch *launch)
     launch->state = PG_LAUNCH_LOOK;
     pg_task_wait(task, CONNECT_EVERY_MS);
     return 0;
+}
+
+static int connected(struct pg_task *task, struct pg_launch *launch)
+{
+    return task->rc == 0 ? 1 : not_yet(task, launch);
 }
 
 static int look_work(void *arg, struct error *err)
@@ -94,12 +97,19 @@ static void look(struct pg_task *task, struct pg_launch *launch)
     pg_task_work(task, look_work, launch);
 }
 
-static void connect_to_it(struct pg_task *task, struct pg_launch *launch)
+static int looked(struct pg_task *task, struct pg_launch *launch)
 {
     bool its = launch->pidfile.pid == task->fence_status.postmaster_pid;
+    if (!its || !pg_pidfile_is_ready(&launch->pidfile)) {
+        (void)error_set(&task->err, ERR_UNAVAILABLE, "its pid file says '%s'",
+                        its && launch->pidfile.status[0] != '\0' ? launch->pidfile.status
+                                                                 : "nothing yet");
+        return not_yet(task, launch);
+    }
     launch->state = PG_LAUNCH_CONNECTING;
-    pg_take_socket(task->pg, its ? &launch->pidfile : NULL);
+    pg_take_socket(task->pg, &launch->pidfile);
     pg_task_connect_local(task);
+    return 0;
 }
 
 int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
@@ -127,7 +137,7 @@ int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
         look(task, launch);
         return 0;
     case PG_LAUNCH_LOOK: look(task, launch); return 0;
-    case PG_LAUNCH_LOOKED: connect_to_it(task, launch); return 0;
+    case PG_LAUNCH_LOOKED: return looked(task, launch);
     case PG_LAUNCH_CONNECTING: return connected(task, launch);
     }
     return task->rc = ERR_BUG;

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/pg_parse.h"
+#include "pgctl/proc/pg_postmaster.h"
 #include "pgctl/sql/pg_answers.h"
 
 #include <string.h>
@@ -31,13 +32,15 @@ struct pg_probe {
     uint64_t exact_lsn; /* replayed up to here, known_timeline is exact; 0 = it is not */
 };
 
-enum { PROBE_CONNECT, PROBE_ASK, PROBE_READ, PROBE_IDENTIFY, PROBE_IDENTIFIED };
+enum { PROBE_CONNECT, PROBE_LOOKED, PROBE_ASK, PROBE_READ, PROBE_IDENTIFY, PROBE_IDENTIFIED };
 
 struct probe_data {
     struct pg_probe_result result;
     pg_probe_cb done;
     void *arg;
     bool kept; /* the query went over the kept connection */
+    const char *data_dir;
+    struct pg_pidfile pidfile;
 };
 
 struct pg_probe *pg_probe_new(struct pg_instance *pg)
@@ -93,6 +96,12 @@ static void probe_ask(struct pg_task *task)
     pg_task_query(task, pg_probe_sql);
 }
 
+static int look_work(void *arg, struct error *err)
+{
+    struct probe_data *data = arg;
+    return pg_pidfile_read(data->data_dir, &data->pidfile, err);
+}
+
 static void probe_connect(struct pg_task *task)
 {
     struct pg_probe *probe = task->pg->probe;
@@ -106,7 +115,21 @@ static void probe_connect(struct pg_task *task)
         return;
     }
     pg_probe_disconnect(probe);
-    task->state = PROBE_ASK;
+    data->data_dir = task->pg->config.data_dir;
+    task->state = PROBE_LOOKED;
+    pg_task_work(task, look_work, data);
+}
+
+/* A server that is starting or stopping would answer with an error, and log it. */
+static void probe_looked(struct pg_task *task)
+{
+    const struct probe_data *data = task->data;
+    if (task->rc == 0 && !pg_pidfile_is_ready(&data->pidfile)) {
+        pg_task_fail_with(task, ERR_UNAVAILABLE, "it lets nobody in yet, its pid file says '%s'",
+                          data->pidfile.status);
+        return;
+    }
+    task->state = PROBE_ASK; /* without a pid file a connection has to tell */
     pg_task_connect_local(task);
 }
 
@@ -164,6 +187,8 @@ static void probe_step(struct pg_task *task)
 
     if (task->state == PROBE_CONNECT) {
         probe_connect(task);
+    } else if (task->state == PROBE_LOOKED) {
+        probe_looked(task);
     } else if (task->state == PROBE_READ) {
         probe_read(task);
     } else if (task->state == PROBE_IDENTIFY && task->rc == 0) {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     LINE_PID,
@@ -88,4 +89,9 @@ int pg_pidfile_parse(struct span text, struct pg_pidfile *ret_pidfile, struct er
     }
     *ret_pidfile = pidfile;
     return 0;
+}
+
+bool pg_pidfile_is_ready(const struct pg_pidfile *pidfile)
+{
+    return strncmp(pidfile->status, "ready", 5) == 0 || strncmp(pidfile->status, "standby", 7) == 0;
 }

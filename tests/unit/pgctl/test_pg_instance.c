@@ -226,6 +226,30 @@ static void refusals_are_told_apart_whatever_language_the_server_speaks(void **s
     node_free(node);
 }
 
+/* Its log is the operator's: a start that we wait for must not fill it with refusals of our own. */
+static void server_that_starts_is_not_asked_before_it_is_ready(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct pg_start start = {.role = PG_START_PRIMARY};
+    struct outcome started = {0};
+    struct error err;
+    int refused = 0;
+
+    node_do(node, "CREATE TABLE t AS SELECT generate_series(1, 300000) AS a"); /* to be replayed */
+    node_crash(node);
+    assert_int_equal(pg_instance_start(node->pg, &start, LONG_MS, on_done, &started, &err), 0);
+    while (started.calls == 0) {
+        refused += node_probe(node) != 0 ? 1 : 0;
+    }
+    CHECK_RC(&started, 0);
+    assert_int_not_equal(refused, 0); /* it did take a while */
+    assert_int_equal(run("grep 'database system was not properly shut down' %s", node->fence_log),
+                     0);
+    assert_int_not_equal(run("grep 'database system is starting up' %s", node->fence_log), 0);
+    node_free(node);
+}
+
 static int all_tests(void)
 {
 /* clang-format off */
@@ -235,6 +259,7 @@ static int all_tests(void)
         ON_STAGE(standby_restarted_without_its_primary_reports_the_timeline_it_has_replayed),
         ON_STAGE(detached_standby_has_no_receiver_and_its_position_is_known),
         ON_STAGE(refusals_are_told_apart_whatever_language_the_server_speaks),
+        ON_STAGE(server_that_starts_is_not_asked_before_it_is_ready),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
 }

@@ -137,6 +137,24 @@ static void a_pidfile_tells_who_works_where(void **state)
     assert_string_equal(pidfile.status, "ready");
 }
 
+static void pidfile_says_whether_clients_are_let_in(void **state)
+{
+    static const struct {
+        const char *status;
+        bool ready;
+    } cases[] = {{"", false},
+                 {"starting", false},
+                 {"stopping", false},
+                 {"ready   ", true},
+                 {"standby ", true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct pg_pidfile pidfile = {0};
+        snprintf(pidfile.status, sizeof pidfile.status, "%s", cases[i].status);
+        assert_int_equal(pg_pidfile_is_ready(&pidfile), cases[i].ready);
+    }
+}
+
 static void a_single_user_backend_has_a_negative_number(void **state)
 {
     struct pg_pidfile pidfile;
@@ -390,6 +408,7 @@ int main(void)
         cmocka_unit_test(a_zero_byte_ends_the_text_of_a_line_but_not_the_line),
         cmocka_unit_test(a_line_that_is_too_long_is_cut_and_the_next_is_whole),
         cmocka_unit_test(a_pidfile_tells_who_works_where),
+        cmocka_unit_test(pidfile_says_whether_clients_are_let_in),
         cmocka_unit_test(a_single_user_backend_has_a_negative_number),
         cmocka_unit_test(a_torn_pidfile_tells_nothing_that_is_not_whole),
         cmocka_unit_test(a_pidfile_with_a_line_that_cannot_be_is_refused_by_its_number),
