@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/net/http1_places.h"
 #include "base/net/tcp.h"
 
 #include <http_parser.h>
@@ -46,8 +47,9 @@ struct http1_exchange {
     struct list wait; /* in server->waiting, while the peer is waited for */
     struct list turn; /* in server->turns: had its share and has more, or wants much */
     struct http1_server *server;
-    struct stream *stream; /* NULL once closing */
-    bool closed;           /* on_closed has been here */
+    struct stream *stream;     /* NULL once closing */
+    struct http1_place *place; /* of its address; likewise */
+    bool closed;               /* on_closed has been here */
     enum state state;
     uint64_t since_ms; /* when it began to wait for its peer */
     uint64_t deadline_ms;
@@ -79,6 +81,7 @@ struct http1_server {
     void *arg;
     bool (*is_bulk)(const struct http1_request *request); /* NULL: none is */
     struct list connections;
+    struct http1_places places;
     struct list waiting;
     struct list turns;
     uv_idle_t turn; /* runs while somebody is in `turns` */
@@ -132,6 +135,8 @@ static void close_connection(struct http1_exchange *x)
         return;
     }
     x->stream = NULL;
+    http1_place_leave(&x->server->places, x->place);
+    x->place = NULL;
     list_remove(&x->wait);
     list_remove(&x->turn);
     stream_close(stream, on_closed, x);
@@ -628,17 +633,6 @@ static void on_drained(void *arg)
 
 /* --- the server ------------------------------------------------------------------------------- */
 
-static size_t count_from(const struct http1_server *server, struct net_ip ip)
-{
-    size_t count = 0;
-    LIST_EACH(item, &server->connections)
-    {
-        const struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, link);
-        count += x->stream != NULL && net_ip_equal(stream_peer(x->stream)->ip, ip);
-    }
-    return count;
-}
-
 /* Who may be asked to leave for a connection from `ip`: where that address has its share already,
  * one of its own; else one of those who have many, as long as one is found soon: a few health
  * checks stay, whoever floods. */
@@ -647,21 +641,19 @@ struct leave_rule {
     unsigned looks_left;
 };
 
-static bool may_leave(const struct http1_server *server, const struct http1_exchange *x,
-                      struct leave_rule *rule)
+static bool may_leave(const struct http1_exchange *x, struct leave_rule *rule)
 {
     if (x->stream == NULL || x->state == STATE_BUSY) {
         return false;
     }
-    struct net_ip ip = stream_peer(x->stream)->ip;
     if (rule->ip != NULL) {
-        return net_ip_equal(ip, *rule->ip);
+        return net_ip_equal(x->place->ip, *rule->ip);
     }
     if (rule->looks_left == 0) {
         return true;
     }
     rule->looks_left--;
-    return count_from(server, ip) > ADDRESS_SPARED;
+    return x->place->count > ADDRESS_SPARED;
 }
 
 static struct http1_exchange *longest_waiting(const struct http1_server *server,
@@ -670,7 +662,7 @@ static struct http1_exchange *longest_waiting(const struct http1_server *server,
     LIST_EACH(item, &server->waiting)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
-        if (may_leave(server, x, &rule)) {
+        if (may_leave(x, &rule)) {
             return x;
         }
     }
@@ -682,7 +674,7 @@ static struct http1_exchange *oldest(const struct http1_server *server, struct l
     LIST_EACH(item, &server->connections)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, link);
-        if (may_leave(server, x, &rule)) {
+        if (may_leave(x, &rule)) {
             return x;
         }
     }
@@ -694,7 +686,7 @@ static struct http1_exchange *oldest(const struct http1_server *server, struct l
  * it is the oldest connection. */
 static bool make_room(struct http1_server *server, struct net_ip ip)
 {
-    bool crowded = server->count > ADDRESS_MAX && count_from(server, ip) >= ADDRESS_MAX;
+    bool crowded = http1_places_of(&server->places, ip) >= ADDRESS_MAX;
     struct leave_rule rule = {.ip = crowded ? &ip : NULL, .looks_left = LOOKS_MAX};
     if (server->count < HTTP1_CONNECTIONS_MAX && !crowded) {
         return true;
@@ -726,6 +718,7 @@ void http1_server_serve(struct http1_server *server, struct stream *stream)
     struct http1_exchange *x = mem_new(struct http1_exchange);
     x->server = server;
     x->stream = stream;
+    x->place = http1_place_take(&server->places, stream_peer(stream)->ip);
     x->minor = 1;
     list_append(&server->connections, &x->link);
     server->count++;

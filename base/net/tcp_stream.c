@@ -286,6 +286,15 @@ static void set_option(int fd, int level, int name, unsigned value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
+void tcp_set_port(struct sockaddr_storage *address, uint16_t port)
+{
+    if (address->ss_family == AF_INET) {
+        ((struct sockaddr_in *)address)->sin_port = htons(port);
+    } else {
+        ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+    }
+}
+
 int tcp_stream_ready(struct tcp_stream *tcp, struct error *err)
 {
     struct sockaddr_storage address = {0};

@@ -14,4 +14,6 @@ uv_tcp_t *tcp_stream_handle(struct tcp_stream *stream);
 int tcp_stream_ready(struct tcp_stream *stream, struct error *err) MUST_CHECK;
 struct stream *tcp_stream_base(struct tcp_stream *stream);
 
+void tcp_set_port(struct sockaddr_storage *address, uint16_t port);
+
 #endif

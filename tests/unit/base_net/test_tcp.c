@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -326,6 +327,88 @@ static void a_listener_may_stop_while_it_accepts_and_its_streams_live_on(void **
     assert_int_equal(connecting.rc, ERR_REFUSED);
 }
 
+/* Each that is let in brings another one along. */
+enum { CROWD = 500 };
+static struct {
+    int fds[CROWD + 1];
+    size_t count;
+    size_t let_in;
+} crowd;
+
+static void crowd_join(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(listener_port()),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(fd >= 0);
+    assert_true(connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
+                errno == EINPROGRESS);
+    crowd.fds[crowd.count++] = fd;
+}
+
+static void crowd_accept(void *arg, struct stream *stream)
+{
+    (void)arg;
+    crowd.let_in++;
+    stream_close(stream, NULL, NULL);
+    if (crowd.count < CROWD) {
+        crowd_join();
+    }
+}
+
+static void those_who_come_while_others_are_let_in_wait_for_the_next_turn(void **state)
+{
+    enum { BACKLOG = 16, FIRST = 8 };
+    struct net_addr addr = {.host = "127.0.0.1"};
+    (void)state;
+    crowd.count = crowd.let_in = 0;
+    assert_int_equal(tcp_listener_start(&loop, &addr, BACKLOG, &plain_options, crowd_accept, NULL,
+                                        &listener, NULL),
+                     0);
+    for (size_t i = 0; i < FIRST; i++) {
+        crowd_join();
+    }
+    while (crowd.let_in == 0) {
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    assert_in_range(crowd.let_in, FIRST, BACKLOG); /* not one a turn, and not without end */
+    RUN_UNTIL(crowd.let_in == CROWD);
+    for (size_t i = 0; i < crowd.count; i++) {
+        (void)close(crowd.fds[i]);
+    }
+}
+
+/* Nobody can be let in: that must not make the loop run hot, and ends by itself. */
+static void without_descriptors_they_wait(void **state)
+{
+    enum { LOOK_MS = 500, TURNS_MAX = 100 };
+    struct rlimit files;
+    unsigned turns = 0;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int next = dup(peer);
+    struct rlimit none = {.rlim_cur = (rlim_t)next, .rlim_max = files.rlim_max};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(listener_port()),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(close(next), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&address, sizeof address), 0);
+    uv_update_time(&loop);
+    uint64_t until_ms = uv_now(&loop) + LOOK_MS;
+    while (uv_now(&loop) < until_ms) {
+        (void)uv_run(&loop, UV_RUN_ONCE);
+        turns++;
+    }
+    assert_true(turns < TURNS_MAX);
+    assert_int_equal(accepted_count, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    RUN_UNTIL(accepted_count == 1);
+    (void)close(peer);
+}
+
 static void peers_that_are_gone_at_once_do_no_harm(void **state)
 {
     struct end *far;
@@ -518,6 +601,8 @@ int main(void)
         OPEN_TEST(everybody_is_let_in_at_star),
         OPEN_TEST(ip6_alone_works_as_well),
         OPEN_TEST(a_listener_may_stop_while_it_accepts_and_its_streams_live_on),
+        OPEN_TEST(those_who_come_while_others_are_let_in_wait_for_the_next_turn),
+        TCP_TEST(without_descriptors_they_wait),
         TCP_TEST(peers_that_are_gone_at_once_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
