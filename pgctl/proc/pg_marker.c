@@ -67,7 +67,7 @@ static bool is_same(const struct pg_dir_id *a, const struct pg_dir_id *b)
 /* The text up to the end of the line, and the cursor behind it. */
 static struct span next_line(struct span *text)
 {
-    const void *end = memchr(text->data, '\n', text->len);
+    const void *end = text->len == 0 ? NULL : memchr(text->data, '\n', text->len);
     size_t len = end == NULL ? text->len : (size_t)((const unsigned char *)end - text->data);
     struct span line = {.data = text->data, .len = len};
     size_t taken = end == NULL ? len : len + 1;
@@ -81,7 +81,7 @@ static bool parse_id(struct span line, struct pg_dir_id *ret_id)
     char text[128];
     int end = 0;
 
-    if (line.len >= sizeof text) {
+    if (line.len == 0 || line.len >= sizeof text) {
         return false;
     }
     memcpy(text, line.data, line.len);
@@ -100,8 +100,8 @@ static void parse(struct span text, struct pg_marker *marker)
     for (int job = PG_UNFINISHED_BOOTSTRAP; job < JOBS; job++) {
         if (span_equal(word, span_str(jobs[job].word)) && path.len < sizeof marker->data_dir) {
             marker->job = (enum pg_unfinished)job;
-            memcpy(marker->data_dir, path.data, path.len);
-            marker->data_dir[path.len] = '\0';
+            (void)snprintf(marker->data_dir, sizeof marker->data_dir, "%.*s", (int)path.len,
+                           path.len == 0 ? "" : (const char *)path.data);
             marker->has_id = path.len > 0 && parse_id(next_line(&text), &marker->id);
         }
     }
