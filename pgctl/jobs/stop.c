@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_postmaster.h"
 
 #include <signal.h>
 
@@ -39,6 +40,25 @@ static int find_postmaster(void *arg, struct error *err)
     (void)err;
     data->pid = pg_dir_postmaster(data->data_dir);
     return 0;
+}
+
+static int stop_signal(enum fence_stop_mode mode)
+{
+    switch (mode) {
+    case FENCE_STOP_SMART: return SIGTERM;
+    case FENCE_STOP_FAST: return SIGINT;
+    case FENCE_STOP_IMMEDIATE: return SIGQUIT;
+    }
+    return SIGINT;
+}
+
+/* The pid file is looked at again: a checkpoint may lie between, and the number be a stranger's.
+ * One that is gone is what was wished for. */
+static int signal_postmaster(void *arg, struct error *err)
+{
+    struct stop_data *data = arg;
+    int rc = pg_postmaster_signal(data->data_dir, data->pid, stop_signal(data->stop.mode), err);
+    return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
 static bool other_jobs(const struct pg_task *self)
@@ -86,16 +106,6 @@ static bool fence_started_it(const struct pg_task *task, const struct stop_data 
            (data->pid == 0 || status->postmaster_pid == data->pid);
 }
 
-static int stop_signal(enum fence_stop_mode mode)
-{
-    switch (mode) {
-    case FENCE_STOP_SMART: return SIGTERM;
-    case FENCE_STOP_FAST: return SIGINT;
-    case FENCE_STOP_IMMEDIATE: return SIGQUIT;
-    }
-    return SIGINT;
-}
-
 static void ask(struct pg_task *task, struct stop_data *data)
 {
     struct pg_instance *pg = task->pg;
@@ -116,9 +126,10 @@ static void ask(struct pg_task *task, struct stop_data *data)
         return;
     }
     if (data->pid > 0) {
-        (void)kill(data->pid, stop_signal(data->stop.mode));
+        pg_task_work(task, signal_postmaster, data);
+    } else {
+        pg_task_again(task);
     }
-    pg_task_again(task);
 }
 
 /* Nothing is running: neither what the fence knows nor what the pid file names. */

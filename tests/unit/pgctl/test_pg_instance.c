@@ -250,6 +250,28 @@ static void server_that_starts_is_not_asked_before_it_is_ready(void **state)
     node_free(node);
 }
 
+/* Started by hand, so that the fence knows nothing of it: it gets its signal from us. */
+static void postmaster_that_the_fence_did_not_start_is_stopped_in_order(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    assert_int_equal(
+        run("PGPASSWORD=%s " PG_BIN "/pg_ctl -D %s -l %s/by_hand.log -w start"
+            " -o '-p %u -c unix_socket_directories=%s -c listen_addresses=' >/dev/null",
+            SUPER_PASS, node->data, node->dir, (unsigned)node->port, node->dir),
+        0);
+    node_inspect(node);
+    assert_true(inspected.running);
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    node_inspect(node);
+    assert_false(inspected.running);
+    assert_int_equal(inspected.control.state, PG_CONTROL_SHUT_DOWN);
+    assert_int_equal(run("grep -q 'received fast shutdown request' %s/by_hand.log", node->dir), 0);
+    node_free(node);
+}
+
 static int all_tests(void)
 {
 /* clang-format off */
@@ -260,6 +282,7 @@ static int all_tests(void)
         ON_STAGE(detached_standby_has_no_receiver_and_its_position_is_known),
         ON_STAGE(refusals_are_told_apart_whatever_language_the_server_speaks),
         ON_STAGE(server_that_starts_is_not_asked_before_it_is_ready),
+        ON_STAGE(postmaster_that_the_fence_did_not_start_is_stopped_in_order),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
 }
