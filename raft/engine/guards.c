@@ -200,3 +200,15 @@ bool guard_transfer_allowed(const struct guards *guards)
 {
     return is_off(guards, 15) || !guards->change_open;
 }
+
+/* The engine goes on in the vote itself, in a higher term each time. Cut off from the others just
+ * then, it comes back with a term that deposes whoever they have elected since. The votes of its
+ * term are given up with the timeout anyway. */
+void guard_pre_vote_again(const struct guards *guards, struct raft *raft)
+{
+    if (is_off(guards, 16) || raft->state != RAFT_CANDIDATE || !raft->pre_vote) {
+        return;
+    }
+    raft->candidate_state.in_pre_vote = true;
+    raft->candidate_state.disrupt_leader = false; /* TimeoutNow was for the first try */
+}

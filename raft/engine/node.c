@@ -206,6 +206,7 @@ static void engine_timeout(struct raft_node *node)
         }
         /* A refused vote restarts no election timer: the TIMEOUT still finds it due. */
     }
+    guard_pre_vote_again(&node->guards, &node->raft);
     struct raft_event event = {.type = RAFT_TIMEOUT};
     node_step_must(node, &event, false, "timeout");
 }

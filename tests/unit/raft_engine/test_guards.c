@@ -849,6 +849,62 @@ static void g15_no_transfer_while_a_change_is_open(void **state)
     fake_group_free(group);
 }
 
+/* --- G16 -------------------------------------------------------------------------------------- */
+
+static struct fake_node *real_candidate(struct fake_group *group, const struct fake_node *not_this)
+{
+    for (int64_t end = group->now + 10 * FAKE_ET; group->now < end;) {
+        fake_run(group, 1);
+        for (size_t i = 0; i < group->count; i++) {
+            const struct raft *raft = &group->nodes[i].node->raft;
+            if (&group->nodes[i] != not_this && raft->state == RAFT_CANDIDATE &&
+                !raft->candidate_state.in_pre_vote) {
+                return &group->nodes[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The network fails it just when the others would vote for it. True: who led meanwhile still leads,
+ * and nobody had to campaign anew. */
+static bool leader_outlasts_a_lost_candidate(unsigned off, uint64_t seed)
+{
+    struct fake_group *group = fake_group_new(3, seed);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].guards_off = off;
+        group->nodes[i].disk_delay = 3;
+    }
+    fake_start_all(group);
+    struct fake_node *first = fake_elect(group, 8 * FAKE_ET);
+    assert_non_null(first);
+    fake_run(group, 1000);
+    first->cut = true;
+    struct fake_node *candidate = real_candidate(group, first);
+    assert_non_null(candidate);
+    candidate->cut = true;
+    first->cut = false;
+    struct fake_node *leader = fake_elect(group, 20 * FAKE_ET);
+    assert_non_null(leader);
+    fake_run(group, 10 * FAKE_ET);
+    uint64_t term = raft_current_term(&leader->node->raft);
+    candidate->cut = false;
+    fake_run(group, 10 * FAKE_ET);
+    fake_check_equal(group);
+    bool outlasts = fake_leader(group) == leader && raft_current_term(&leader->node->raft) == term;
+    fake_group_free(group);
+    return outlasts;
+}
+
+static void g16_a_candidate_that_was_cut_off_deposes_nobody(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        assert_true(leader_outlasts_a_lost_candidate(0, seed));
+        assert_false(leader_outlasts_a_lost_candidate(GUARD_BIT(16), seed));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -873,6 +929,7 @@ int main(void)
         cmocka_unit_test(g14_a_change_comes_after_an_entry_of_the_leaders_term),
         cmocka_unit_test(g15_the_last_voter_does_not_obey_timeout_now),
         cmocka_unit_test(g15_no_transfer_while_a_change_is_open),
+        cmocka_unit_test(g16_a_candidate_that_was_cut_off_deposes_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
