@@ -15,7 +15,10 @@ struct raft_node;
 
 #define RAFT_NODE_NAME_BYTES    64
 #define RAFT_NODE_ADDRESS_BYTES 256
-#define RAFT_NODE_PENDING_MAX   1024 /* proposals and reads waiting here; beyond it ERR_LIMIT */
+/* Proposals and reads waiting here; beyond it ERR_LIMIT. For commands above 4 KiB also beyond 64
+ * MiB.
+ */
+#define RAFT_NODE_PENDING_MAX 1024
 
 /* --- effects ---------------------------------------------------------------------------------- */
 

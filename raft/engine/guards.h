@@ -85,7 +85,8 @@ bool guard_change_allowed(const struct guards *guards, const struct raft *raft,
 /* G15: no leadership transfer while a CHANGE is open. */
 bool guard_transfer_allowed(const struct guards *guards);
 
-/* G16, before a TIMEOUT that is due: a candidate that was not elected asks with a pre-vote again. */
+/* G16, before a TIMEOUT that is due: a candidate that was not elected asks with a pre-vote again.
+ */
 void guard_pre_vote_again(const struct guards *guards, struct raft *raft);
 
 #endif

@@ -252,6 +252,7 @@ void raft_node_storage_full(struct raft_node *node, bool full)
         node->listen_until_ms = clock_mono_ms(node->env.clock) + timeout + apart;
     }
     node->storage_full = full;
+    node->changed = true; /* who leads, as far as we know */
     node_kick(node);
 }
 

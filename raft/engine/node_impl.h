@@ -33,6 +33,10 @@
 #define NODE_SUBMIT_QUEUE_MAX \
     4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
 #define NODE_APPEND_BYTES_MAX ((size_t)2 * 1024 * 1024) /* entries in one frame */
+/* Commands of this member that wait, and on a leader those in front of SUBMIT, each. Small ones are
+ * bounded by their number alone: a flood of large values must keep no renewal out. */
+#define NODE_PENDING_BYTES_MAX   ((size_t)64 * 1024 * 1024)
+#define NODE_COMMAND_BYTES_SMALL ((size_t)4096)
 /* Unfinished storage jobs, and the entries in them: beyond it nothing is taken in that needs one.
  */
 #define NODE_JOBS_MAX       1024
@@ -221,8 +225,10 @@ struct raft_node {
     uint64_t sequence_next;
     uint64_t sequence_floor;
     struct node_proposal proposals[RAFT_NODE_PENDING_MAX];
+    size_t proposals_bytes;
     struct list submits;
     size_t submit_count;
+    size_t submit_bytes;
     bool barrier_wanted; /* submit a BARRIER: nothing of our term is in the log, or a catch-up needs
                             an entry */
 

@@ -306,6 +306,12 @@ static void put_text(char *to, size_t size, struct span text)
     to[len] = '\0';
 }
 
+/* On a full disk we hear nobody, and no timeout makes the engine forget whom it followed. */
+static uint64_t heard_leader(const struct raft_node *node)
+{
+    return node->storage_full && !node_is_leader(node) ? 0 : node_leader(node);
+}
+
 static void fill_member(const struct raft_node *node, const struct configuration_server *server,
                         struct raft_member_status *ret_member)
 {
@@ -315,7 +321,7 @@ static void fill_member(const struct raft_node *node, const struct configuration
         .id = server->id,
         .voter = server->voter,
         .connected = is_connected(node, server->id),
-        .leader = server->id == node_leader(node),
+        .leader = server->id == heard_leader(node),
         .match_index = match_of(node, server->id),
     };
     for (size_t i = 0; i < count; i++) {
@@ -333,7 +339,7 @@ void raft_node_status(const struct raft_node *node, struct raft_status *ret_stat
     ret_status->cluster = node->cluster;
     ret_status->role = role_of(node);
     ret_status->term = raft_current_term(&node->raft);
-    ret_status->leader = node_leader(node);
+    ret_status->leader = heard_leader(node);
     ret_status->commit_index = node->commit_index;
     ret_status->applied_index = node->applied_index;
     ret_status->last_index = log_cache_last(&node->cache);

@@ -27,6 +27,7 @@ static struct node_proposal *slot_of(struct raft_node *node, uint64_t sequence)
 
 static void proposal_close(struct raft_node *node, struct node_proposal *proposal)
 {
+    node->proposals_bytes -= proposal->data.len;
     buf_free(&proposal->data);
     memset(proposal, 0, sizeof(*proposal));
     while (node->sequence_floor < node->sequence_next &&
@@ -54,6 +55,11 @@ static int propose(struct raft_node *node, const struct store_command *command, 
     mine.actor = actor;
     log_command_header(mine.client, mine.sequence, &data);
     int rc = store_command_encode(&mine, &data, err);
+    if (rc == 0 && data.len > NODE_COMMAND_BYTES_SMALL &&
+        node->proposals_bytes >= NODE_PENDING_BYTES_MAX) {
+        rc = error_set(err, ERR_LIMIT, "commands of %zu bytes are waiting here already",
+                       node->proposals_bytes);
+    }
     if (rc != 0) {
         buf_free(&data);
         return rc;
@@ -65,6 +71,7 @@ static int propose(struct raft_node *node, const struct store_command *command, 
     proposal->used = true;
     proposal->sequence = mine.sequence;
     proposal->data = data;
+    node->proposals_bytes += data.len;
     node_kick(node);
     return 0;
 }
@@ -127,6 +134,7 @@ void node_proposals_cancel(struct raft_node *node)
             proposal->used = false;
         }
     }
+    node->proposals_bytes = 0;
     node->sequence_floor = node->sequence_next;
 }
 
@@ -138,12 +146,20 @@ static void submit_queue(struct raft_node *node, struct span data)
     buf_put_span(&submit->data, data);
     list_append(&node->submits, &submit->link);
     node->submit_count++;
+    node->submit_bytes += data.len;
+}
+
+static bool submits_full(const struct raft_node *node, size_t len)
+{
+    return node->submit_count >= NODE_SUBMIT_QUEUE_MAX ||
+           (len > NODE_COMMAND_BYTES_SMALL && node->submit_bytes >= NODE_PENDING_BYTES_MAX);
 }
 
 static void submit_free(struct raft_node *node, struct node_submit *submit)
 {
     list_remove(&submit->link);
     node->submit_count--;
+    node->submit_bytes -= submit->data.len;
     buf_free(&submit->data);
     mem_free(submit);
 }
@@ -160,7 +176,7 @@ void node_proposal_forwarded(struct raft_node *node, struct span data)
 {
     struct log_command command;
     if (!log_command_decode(data, &command) || !node_is_leader(node) ||
-        node->submit_count >= NODE_SUBMIT_QUEUE_MAX) {
+        submits_full(node, data.len)) {
         return; /* who asked sends it again, to whom it finds */
     }
     submit_queue(node, data);
@@ -253,7 +269,7 @@ static bool may_send(const struct raft_node *node, const struct node_proposal *p
 static void proposal_send(struct raft_node *node, struct node_proposal *proposal, uint64_t leader)
 {
     if (leader == node->id) {
-        if (node->submit_count >= NODE_SUBMIT_QUEUE_MAX) {
+        if (submits_full(node, proposal->data.len)) {
             return;
         }
         submit_queue(node, buf_span(&proposal->data));

@@ -8,11 +8,11 @@ static void disk_full(struct fake_node *fake, bool full)
     raft_node_storage_full(fake->node, full);
 }
 
-static struct raft_status status_of(const struct fake_node *fake)
+static const struct raft_status *status_of(const struct fake_node *fake)
 {
-    struct raft_status status;
+    static struct raft_status status;
     raft_node_status(fake->node, &status);
-    return status;
+    return &status;
 }
 
 static size_t frames_held(const struct fake_node *fake)
@@ -39,7 +39,7 @@ static struct fake_node *candidate_on_a_full_disk(struct fake_group *group)
         fake_run(group, 1);
         for (size_t i = 0; i < group->count; i++) {
             struct fake_node *fake = &group->nodes[i];
-            if (fake != leader && status_of(fake).role == RAFT_ROLE_CANDIDATE &&
+            if (fake != leader && status_of(fake)->role == RAFT_ROLE_CANDIDATE &&
                 fake->node->job_count > 0) {
                 leader->cut = false;
                 disk_full(fake, true);
@@ -57,12 +57,12 @@ static void a_candidate_on_a_full_disk_campaigns_no_more(void **state)
     fake_start_all(group);
     struct fake_node *fake = candidate_on_a_full_disk(group);
     assert_non_null(fake);
-    uint64_t term = status_of(fake).term;
+    uint64_t term = status_of(fake)->term;
     size_t jobs = fake->node->job_count;
     size_t frames = frames_held(fake);
     unsigned ticks = fake->ticks;
     fake_run(group, 100 * FAKE_ET);
-    assert_int_equal(status_of(fake).term, term);
+    assert_int_equal(status_of(fake)->term, term);
     assert_int_equal(fake->node->job_count, jobs);
     assert_int_equal(frames_held(fake), frames);
     assert_in_range(fake->ticks - ticks, 1, 100 * FAKE_ET / FAKE_HB * 2); /* no busy loop */
@@ -83,11 +83,11 @@ static void a_member_whose_disk_has_space_again_deposes_nobody(void **state)
         assert_non_null(leader);
         fake_run(group, 10 * FAKE_ET);
         leader = fake_leader(group);
-        uint64_t term = status_of(leader).term;
+        uint64_t term = status_of(leader)->term;
         disk_full(fake, false);
         fake_run(group, 10 * FAKE_ET);
         assert_ptr_equal(fake_leader(group), leader);
-        assert_int_equal(status_of(leader).term, term);
+        assert_int_equal(status_of(leader)->term, term);
         fake_put(fake, "a", "1", 1000, 0, &call);
         fake_run(group, 500);
         assert_int_equal(call.rc, 0);
@@ -134,14 +134,14 @@ static void a_single_voter_takes_nothing_into_its_log(void **state)
     struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
     fake_run(group, 500);
     disk_full(leader, true);
-    uint64_t last = status_of(leader).last_index;
+    uint64_t last = status_of(leader)->last_index;
     size_t jobs = leader->node->job_count;
     for (size_t i = 0; i < 20; i++) {
         fake_put(leader, "a", "1", 300, 0, &calls[i]);
         fake_run(group, 10);
     }
     fake_run(group, 20 * FAKE_ET);
-    assert_int_equal(status_of(leader).last_index, last);
+    assert_int_equal(status_of(leader)->last_index, last);
     assert_int_equal(leader->node->job_count, jobs);
     for (size_t i = 0; i < 20; i++) {
         assert_int_equal(calls[i].times, 1);
@@ -152,6 +152,29 @@ static void a_single_voter_takes_nothing_into_its_log(void **state)
     fake_run(group, 100);
     assert_int_equal(calls[0].rc, 0);
     assert_true(fake_has(leader, "a", "2"));
+    fake_group_free(group);
+}
+
+/* Whoever asks must not take the leader of before for one that is heard. */
+static void a_follower_on_a_full_disk_knows_no_leader(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 7);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    fake_run(group, 1000);
+    struct fake_node *follower = &group->nodes[leader->id % 3];
+    assert_true(status_of(follower)->leader == leader->id);
+    unsigned changes = follower->changes;
+    disk_full(follower, true);
+    fake_run(group, 10);
+    assert_true(follower->changes > changes);
+    assert_true(status_of(follower)->leader == 0);
+    changes = follower->changes;
+    disk_full(follower, false);
+    fake_run(group, FAKE_HB + 10);
+    assert_true(follower->changes > changes);
+    assert_true(status_of(follower)->leader == leader->id);
     fake_group_free(group);
 }
 
@@ -215,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_member_whose_disk_has_space_again_deposes_nobody),
         cmocka_unit_test(a_group_goes_on_by_itself_when_there_is_space),
         cmocka_unit_test(a_single_voter_takes_nothing_into_its_log),
+        cmocka_unit_test(a_follower_on_a_full_disk_knows_no_leader),
         cmocka_unit_test(votes_queue_up_to_a_limit),
         cmocka_unit_test(frames_that_wait_for_a_vote_have_a_limit),
     };

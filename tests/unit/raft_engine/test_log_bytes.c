@@ -148,11 +148,86 @@ static void a_large_store_is_not_written_for_every_few_entries(void **state)
     fake_group_free(group);
 }
 
+static int propose_large(struct fake_node *fake, const char *value, struct fake_call *call)
+{
+    struct store_op op = {.type = STORE_OP_PUT, .key = span_str("large"), .value = span_str(value)};
+    struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
+    return raft_node_propose(fake->node, &command, 500, 0, fake_done, call, NULL);
+}
+
+/* Nobody leads, and who proposes does not wait for that. */
+static void commands_that_wait_are_bounded_in_bytes(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 6);
+    struct fake_call call = {0};
+    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    unsigned taken = 0;
+    memset(value, 'a', STORE_VALUE_BYTES_MAX - 1);
+    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
+    fake_start_node(&group->nodes[0]);
+    while (taken < RAFT_NODE_PENDING_MAX && propose_large(&group->nodes[0], value, &call) == 0) {
+        taken++;
+    }
+    assert_in_range(taken * STORE_VALUE_BYTES_MAX, NODE_PENDING_BYTES_MAX / 2,
+                    NODE_PENDING_BYTES_MAX + STORE_COMMAND_BYTES_MAX);
+    assert_int_equal(propose_large(&group->nodes[0], value, &call), ERR_LIMIT);
+    struct fake_call small;
+    fake_put(&group->nodes[0], "small", "1", 500, 0, &small); /* such as a renewal */
+    fake_run(group, 1000);
+    assert_int_equal(call.times, taken);
+    assert_int_equal(call.rc, ERR_UNAVAILABLE);
+    assert_int_equal(propose_large(&group->nodes[0], value, &call), 0);
+    mem_free(value);
+    fake_group_free(group);
+}
+
+/* The others forward to a leader whose disk takes nothing for a while. */
+static void forwarded_commands_are_bounded_in_bytes(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 7);
+    struct fake_call call = {0};
+    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    memset(value, 'a', STORE_VALUE_BYTES_MAX - 1);
+    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    fake_run(group, 1000);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = true;
+    }
+    unsigned taken = 0;
+    while (taken < 300) {
+        for (size_t i = 0; i < 3; i++) {
+            taken += propose_large(&group->nodes[i], value, &call) == 0 ? 1 : 0;
+        }
+        fake_run(group, 1);
+        assert_true(leader->node->submit_bytes <= NODE_PENDING_BYTES_MAX + STORE_COMMAND_BYTES_MAX);
+        assert_true(leader->node->cache.bytes <= NODE_JOBS_BYTES_MAX + 4 * NODE_SUBMIT_BYTES_MAX);
+    }
+    assert_true(leader->node->submit_bytes >= NODE_PENDING_BYTES_MAX);
+    struct fake_call small;
+    fake_put(&group->nodes[leader->id % 3], "small", "1", 5000, 1, &small);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = false;
+    }
+    fake_run(group, 3000);
+    assert_int_equal(call.times, taken); /* each ends, in whatever way */
+    assert_true(fake_has(leader, "large", value));
+    assert_int_equal(small.rc, 0);
+    fake_check_equal(group);
+    mem_free(value);
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_entries_do_not_trail),
         cmocka_unit_test(a_follower_that_compacted_ahead_of_what_it_confirmed_goes_on),
+        cmocka_unit_test(commands_that_wait_are_bounded_in_bytes),
+        cmocka_unit_test(forwarded_commands_are_bounded_in_bytes),
         cmocka_unit_test(small_entries_trail_by_their_number),
         cmocka_unit_test(a_large_store_is_not_written_for_every_few_entries),
     };
