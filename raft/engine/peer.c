@@ -249,14 +249,34 @@ static void on_frame(void *arg, struct peer_session *session, const struct peer_
     }
 }
 
+/* Who is refused comes again at once, from another port, as often as he likes. */
+static void warn_refused(struct peers *peers, const char *from, const char *why)
+{
+    uint64_t now_ms = uv_now(peers->loop);
+    char more[48] = "";
+    peers->counters.handshakes_refused++;
+    if (now_ms - peers->refusals.since_ms >= PEER_STRANGER_WARNINGS_MS) {
+        if (peers->refusals.untold > 0) {
+            (void)snprintf(more, sizeof more, " (and %u more before)", peers->refusals.untold);
+        }
+        peers->refusals.since_ms = now_ms;
+        peers->refusals.told = peers->refusals.untold = 0;
+    }
+    if (peers->refusals.told >= PEER_STRANGER_WARNINGS_MAX) {
+        peers->refusals.untold++;
+        return;
+    }
+    peers->refusals.told++;
+    peers_warn(peers, "connection from %s refused: %s%s", from, why, more);
+}
+
 static void on_end(void *arg, struct peer_session *session, int rc, const struct error *err)
 {
     struct peer_incoming *incoming = arg;
     struct peers *peers = incoming->peers;
     bool member = incoming->open && !incoming->client;
     if (!incoming->open && (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_UNSUPPORTED)) {
-        peers->counters.handshakes_refused++;
-        peers_warn(peers, "connection from %s refused: %s", peer_session_text(session), err->text);
+        warn_refused(peers, peer_session_text(session), err->text);
     }
     incoming_close(incoming);
     if (member) {
@@ -267,21 +287,39 @@ static void on_end(void *arg, struct peer_session *session, int rc, const struct
 static const struct peer_session_events session_events = {
     .on_open = on_open, .on_frame = on_frame, .on_end = on_end};
 
-/* Strangers cannot keep members out: the oldest of them makes room. */
-static bool incoming_make_room(struct peers *peers)
+static struct peer_incoming *oldest_stranger(const struct peers *peers, const struct net_ip *ip,
+                                             size_t *ret_count)
 {
-    if (peers->incoming_count < PEER_INCOMING_MAX) {
-        return true;
-    }
+    struct peer_incoming *oldest = NULL;
+    size_t count = 0;
     LIST_EACH(item, &peers->incoming)
     {
         struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
-        if (!incoming->open) {
-            incoming_close(incoming);
-            return true;
+        if (!incoming->open && (ip == NULL || net_ip_equal(incoming->ip, *ip))) {
+            oldest = oldest == NULL ? incoming : oldest;
+            count++;
         }
     }
-    return false;
+    *ret_count = count;
+    return oldest;
+}
+
+/* Strangers cannot keep members out: the oldest of them makes room. A member that shakes hands is
+ * one of them still, so those of one address make room for each other first. */
+static bool incoming_make_room(struct peers *peers, struct net_ip ip)
+{
+    size_t count = 0;
+    struct peer_incoming *leaves = oldest_stranger(peers, &ip, &count);
+    if (count < PEER_STRANGERS_PER_ADDRESS_MAX) {
+        if (peers->incoming_count < PEER_INCOMING_MAX) {
+            return true;
+        }
+        leaves = oldest_stranger(peers, NULL, &count);
+    }
+    if (leaves != NULL) {
+        incoming_close(leaves);
+    }
+    return leaves != NULL;
 }
 
 static bool link_has_ip(const struct peer_link *link, struct net_ip ip)
@@ -329,16 +367,13 @@ static void on_accept(void *arg, struct stream *stream)
     }
     if (!address_allowed(peers, stream_peer(stream)->ip)) {
         /* It may be a member whose address has changed: it will call again. */
-        peers->counters.handshakes_refused++;
-        peers_warn(
-            peers,
-            "connection from %s refused: no address of a member, and raft.password is not set",
-            stream_peer(stream)->text);
+        warn_refused(peers, stream_peer(stream)->text,
+                     "no address of a member, and raft.password is not set");
         stream_close(stream, NULL, NULL);
         resolve_all(peers, RESOLVE_ASKED_MS);
         return;
     }
-    if (!incoming_make_room(peers)) {
+    if (!incoming_make_room(peers, stream_peer(stream)->ip)) {
         peers->counters.clients_refused++;
         stream_close(stream, NULL, NULL);
         return;
@@ -349,6 +384,7 @@ static void on_accept(void *arg, struct stream *stream)
                                          .identity = &peers->identity};
     struct peer_incoming *incoming = mem_new(struct peer_incoming);
     incoming->peers = peers;
+    incoming->ip = stream_peer(stream)->ip;
     list_append(&peers->incoming, &incoming->in_peers);
     peers->incoming_count++;
     peers->alive++;

@@ -43,6 +43,7 @@ struct peer_incoming {
     struct list in_peers;
     struct peers *peers;
     struct peer_session *session;
+    struct net_ip ip;
     bool open;
     bool client;
     int64_t heard_ms; /* uv_now of the last frame */
@@ -70,6 +71,11 @@ struct peers {
     } superseded[PEER_SUPERSEDED_MAX];
     size_t superseded_next;
     struct raft_group_counters counters;
+    struct {
+        uint64_t since_ms; /* uv_now; of the present PEER_STRANGER_WARNINGS_MS */
+        unsigned told;
+        unsigned untold;
+    } refusals;
     bool closing;
     size_t alive; /* listener, timer, links, sessions not yet closed */
     void (*closed)(void *arg);

@@ -379,6 +379,65 @@ static void many_strangers_do_not_keep_a_member_out(void **state)
     }
 }
 
+/* A member that shakes hands is a stranger too: those of one other address do not push it out. */
+static void strangers_of_one_address_make_room_for_each_other(void **state)
+{
+    (void)state;
+    enum { STRANGERS = PEER_INCOMING_MAX + 20 };
+    static int fds[STRANGERS];
+    side_open(0, "secret", NULL, 0);
+    int slow = stranger_connect("127.0.0.2");
+    uv_run(&loop, UV_RUN_NOWAIT);
+    for (int i = 0; i < STRANGERS; i++) {
+        fds[i] = stranger_connect("127.0.0.3");
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    AWAIT(was_closed(fds[0]), 1000);
+    AWAIT(was_closed(fds[STRANGERS - PEER_STRANGERS_PER_ADDRESS_MAX - 1]), 1000);
+    assert_false(was_closed(fds[STRANGERS - 1]));
+    assert_false(was_closed(fds[STRANGERS - PEER_STRANGERS_PER_ADDRESS_MAX]));
+    assert_false(was_closed(slow));
+    for (int i = 0; i < STRANGERS; i++) {
+        close(fds[i]);
+    }
+    close(slow);
+}
+
+static unsigned lines_of(const char *text)
+{
+    unsigned lines = 0;
+    for (; *text != '\0'; text++) {
+        lines += *text == '\n';
+    }
+    return lines;
+}
+
+/* Each comes from another port, so that no two lines are the same: the log must not grow as fast as
+ * somebody can connect. */
+static void many_strangers_are_not_told_of_one_by_one(void **state)
+{
+    (void)state;
+    enum { STRANGERS = 60 };
+    char rest[64];
+    both_open(NULL);
+    size_t before = strlen(sides[0].warnings);
+    unsigned long refused = counters_of(0).handshakes_refused;
+    for (int i = 0; i < STRANGERS; i++) {
+        close(stranger_connect("127.0.0.2"));
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    AWAIT(counters_of(0).handshakes_refused == refused + STRANGERS, 3000);
+    assert_int_equal(lines_of(sides[0].warnings + before), PEER_STRANGER_WARNINGS_MAX);
+    uint64_t until = uv_hrtime() + (uint64_t)(PEER_STRANGER_WARNINGS_MS + 100) * 1000000;
+    AWAIT(uv_hrtime() > until, PEER_STRANGER_WARNINGS_MS + 3000);
+    close(stranger_connect("127.0.0.2"));
+    AWAIT(counters_of(0).handshakes_refused == refused + STRANGERS + 1, 3000);
+    assert_int_equal(lines_of(sides[0].warnings + before), PEER_STRANGER_WARNINGS_MAX + 1);
+    (void)snprintf(rest, sizeof rest, "(and %d more before)",
+                   STRANGERS - PEER_STRANGER_WARNINGS_MAX);
+    assert_non_null(strstr(sides[0].warnings, rest));
+}
+
 /* --- callers that are in, and lie ------------------------------------------------------------- */
 
 struct liar {
@@ -571,6 +630,8 @@ int main(void)
         IN_LOOP(a_strangers_long_frame_is_not_waited_for),
         IN_LOOP(a_silent_stranger_is_let_go_after_the_deadline),
         IN_LOOP(many_strangers_do_not_keep_a_member_out),
+        IN_LOOP(strangers_of_one_address_make_room_for_each_other),
+        IN_LOOP(many_strangers_are_not_told_of_one_by_one),
         IN_LOOP(frames_of_another_sender_receiver_or_cluster_are_refused),
         IN_LOOP(a_client_sends_requests_and_nothing_else),
         IN_LOOP(clients_have_a_limit),
