@@ -100,16 +100,38 @@ static const struct key_note refused[] = {
     {"bootstrap.dcs", "failsafe_mode", "take it out, or give false"},
 };
 
+#define IS_DYNAMIC ": it is the same for all members: give it in bootstrap.dcs, or to edit-config"
+
 /* Patroni's keys that do nothing here yet: one warning each. */
 static const struct key_note without_effect[] = {
+    {"", "thread_pool_size", ""},
+    {"", "thread_stack_size", ""},
+    {"", "ttl", IS_DYNAMIC},
+    {"", "loop_wait", IS_DYNAMIC},
+    {"", "retry_timeout", IS_DYNAMIC},
     {"restapi", "http_extra_headers", ""},
+    {"restapi", "https_extra_headers", ""},
     {"restapi", "ciphers", ""},
+    {"restapi", "keyfile_password", ""},
+    {"restapi", "request_queue_size", ""},
+    {"restapi", "server_tokens", ""},
+    {"restapi", "thread_pool_size", ""},
     {"ctl", "authentication", ""},
+    {"ctl", "insecure", ""},
+    {"ctl", "cacert", ""},
     {"ctl", "certfile", ""},
+    {"ctl", "keyfile", ""},
+    {"ctl", "keyfile_password", ""},
     {"bootstrap", "post_bootstrap", ""},
     {"bootstrap", "post_init", ""},
     {"raft", "min_timeout", ": election_timeout and heartbeat are the keys here"},
     {"raft", "max_timeout", ": election_timeout and heartbeat are the keys here"},
+    {"raft", "connection_timeout", ""},
+    {"raft", "append_entries_period", ": election_timeout and heartbeat are the keys here"},
+    {"raft", "connection_retry_time", ""},
+    {"raft", "leader_fallback_timeout", ": election_timeout and heartbeat are the keys here"},
+    {"postgresql", "name", ": give 'name' at the top level"},
+    {"postgresql", "use_slots", IS_DYNAMIC},
     {"postgresql", "proxy_address", ""},
     {"postgresql", "callbacks", ""},
     {"postgresql", "custom_conf", ""},
@@ -119,21 +141,33 @@ static const struct key_note without_effect[] = {
     {"postgresql", "bin_name", ""},
     {"postgresql", "rewind", ""},
     {"postgresql", "krbsrvname", ""},
-    {"postgresql", "use_unix_socket", ": connections go over TCP"},
-    {"postgresql", "use_unix_socket_repl", ": connections go over TCP"},
+    {"postgresql", "use_unix_socket", ": the socket is used where the server has one"},
+    {"postgresql", "use_unix_socket_repl", ": replication goes over TCP"},
     {"postgresql", "parameters_primary", ""},
     {"postgresql", "parameters_replica", ""},
+    {"postgresql", "parameters_standby_leader", ""},
     {"postgresql", "create_replica_methods", ": replicas are made by pg_basebackup"},
     {"postgresql", "create_replica_method", ": replicas are made by pg_basebackup"},
     {"log", "dir", ": lines go to standard error"},
     {"log", "format", ": a line has one form"},
     {"log", "loggers", ""},
+    {"log", "traceback_level", ""},
+    {"log", "dateformat", ""},
+    {"log", "static_fields", ""},
+    {"log", "max_queue_size", ""},
+    {"log", "mode", ""},
+    {"log", "file_num", ""},
+    {"log", "file_size", ""},
+    {"log", "deduplicate_heartbeat_logs", ""},
+    {"watchdog", "device", ""},
+    {"watchdog", "safety_margin", ""},
 };
 
 static int check_served(const struct reader *r, const json_t *tree)
 {
     /* Two stores at once is the more telling mistake: name both. */
     struct section top = {.name = "", .object = tree};
+    struct section ctl;
     const char *stores[] = {"etcd", "etcd3"};
     for (size_t i = 0; i < 2; i++) {
         if (reader_get(&top, "raft") != NULL && reader_get(&top, stores[i]) != NULL) {
@@ -160,7 +194,7 @@ static int check_served(const struct reader *r, const json_t *tree)
                         "has no effect in this release%s, ignoring it", without_effect[i].instead);
         }
     }
-    return 0;
+    return reader_section(r, &top, "ctl", "ctl", &ctl); /* nobody else reads it */
 }
 
 /* --- top level, restapi ----------------------------------------------------------------------- */

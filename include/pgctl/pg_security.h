@@ -34,6 +34,7 @@ struct pg_security_row {
     enum pg_security_kind kind;
     const char *words; /* with a space between them */
     int since;         /* first major version of libpq and PostgreSQL that knows it */
+    int words_since;   /* and the words of a file */
 };
 
 extern const struct pg_security_row pg_security_rows[PG_SECURITY_COUNT];

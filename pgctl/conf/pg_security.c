@@ -9,20 +9,22 @@
 #define VALUE_BYTES_MAX 900 /* a line of a service file has 1023 bytes in libpq 13 */
 
 /* PostgreSQL documentation, "Parameter Key Words" of libpq. */
+/* clang-format off */
 const struct pg_security_row pg_security_rows[PG_SECURITY_COUNT] = {
-    [PG_SECURITY_SSLMODE] = {"sslmode", PG_SECURITY_WORD,
-                             "disable allow prefer require verify-ca verify-full", 0},
-    [PG_SECURITY_SSLCERT] = {"sslcert", PG_SECURITY_FILE, "", 0},
-    [PG_SECURITY_SSLKEY] = {"sslkey", PG_SECURITY_FILE, "", 0},
-    [PG_SECURITY_SSLPASSWORD] = {"sslpassword", PG_SECURITY_SECRET, "", 13},
-    [PG_SECURITY_SSLROOTCERT] = {"sslrootcert", PG_SECURITY_FILE, "system", 0},
-    [PG_SECURITY_SSLCRL] = {"sslcrl", PG_SECURITY_FILE, "", 0},
-    [PG_SECURITY_SSLCRLDIR] = {"sslcrldir", PG_SECURITY_FILE, "", 14},
-    [PG_SECURITY_SSLNEGOTIATION] = {"sslnegotiation", PG_SECURITY_WORD, "postgres direct", 17},
-    [PG_SECURITY_GSSENCMODE] = {"gssencmode", PG_SECURITY_WORD, "disable prefer require", 12},
-    [PG_SECURITY_CHANNEL_BINDING] = {"channel_binding", PG_SECURITY_WORD, "disable prefer require",
-                                     13},
+    [PG_SECURITY_SSLMODE] =
+        {"sslmode", PG_SECURITY_WORD, "disable allow prefer require verify-ca verify-full", 0, 0},
+    [PG_SECURITY_SSLCERT] = {"sslcert", PG_SECURITY_FILE, "", 0, 0},
+    [PG_SECURITY_SSLKEY] = {"sslkey", PG_SECURITY_FILE, "", 0, 0},
+    [PG_SECURITY_SSLPASSWORD] = {"sslpassword", PG_SECURITY_SECRET, "", 13, 0},
+    [PG_SECURITY_SSLROOTCERT] = {"sslrootcert", PG_SECURITY_FILE, "system", 0, 16},
+    [PG_SECURITY_SSLCRL] = {"sslcrl", PG_SECURITY_FILE, "", 0, 0},
+    [PG_SECURITY_SSLCRLDIR] = {"sslcrldir", PG_SECURITY_FILE, "", 14, 0},
+    [PG_SECURITY_SSLNEGOTIATION] = {"sslnegotiation", PG_SECURITY_WORD, "postgres direct", 17, 0},
+    [PG_SECURITY_GSSENCMODE] = {"gssencmode", PG_SECURITY_WORD, "disable prefer require", 12, 0},
+    [PG_SECURITY_CHANNEL_BINDING] =
+        {"channel_binding", PG_SECURITY_WORD, "disable prefer require", 13, 0},
 };
+/* clang-format on */
 
 bool pg_security_has_word(const struct pg_security_row *row, const char *word)
 {
@@ -59,6 +61,12 @@ int pg_security_check(const struct pg_security *security, const char *where, int
                              "%s.%s is not known before version %d, and %s has version %d: take it "
                              "out",
                              where, row->name, row->since, whose, major);
+        }
+        if (major < row->words_since && pg_security_has_word(row, value)) {
+            return error_set(err, ERR_UNSUPPORTED,
+                             "%s.%s: '%s' is not known before version %d, and %s has version %d: "
+                             "give a file",
+                             where, row->name, value, row->words_since, whose, major);
         }
     }
     return 0;

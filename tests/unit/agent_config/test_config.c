@@ -1,11 +1,8 @@
 /* The document's file with a raft section, and every mistake that is told in one line: file, key,
  * what is wrong, what would be right. Each mistake is an edit of the good file. */
-#include "agent/config/config.h"
-#include "agent/config/known_keys.h"
 #include "agent/config/reader.h"
-#include "agent/config/yaml.h"
 #include "base/buf.h"
-#include "base/mem.h"
+#include "tests/unit/agent_config/config_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,124 +13,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static const char good[] = "scope: postgres\n"
-                           "namespace: /db/\n"
-                           "name: node1\n"
-                           "restapi:\n"
-                           "  listen: 172.20.0.10:8008\n"
-                           "  connect_address: 172.20.0.10:8008\n"
-                           "raft:\n"
-                           "  data_dir: /data/raft\n"
-                           "  self_addr: 172.20.0.10:2222\n"
-                           "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n"
-                           "bootstrap:\n"
-                           "  dcs:\n"
-                           "    ttl: 30\n"
-                           "    loop_wait: 10\n"
-                           "    retry_timeout: 10\n"
-                           "    maximum_lag_on_failover: 1048576\n"
-                           "    postgresql:\n"
-                           "      use_pg_rewind: true\n"
-                           "  initdb:\n"
-                           "    - encoding: UTF8\n"
-                           "    - data-checksums\n"
-                           "  pg_hba:\n"
-                           "    - host replication replicator 127.0.0.1/32 md5\n"
-                           "    - host all all 0.0.0.0/0 md5\n"
-                           "  users:\n"
-                           "    admin:\n"
-                           "      password: admin\n"
-                           "      options: [createrole, createdb]\n"
-                           "postgresql:\n"
-                           "  listen: 172.20.0.10:5432\n"
-                           "  connect_address: 172.20.0.10:5432\n"
-                           "  data_dir: /data/patroni\n"
-                           "  pgpass: /tmp/pgpass0\n"
-                           "  authentication:\n"
-                           "    replication: {username: replicator, password: rep-pass}\n"
-                           "    superuser: {username: postgres, password: zalando}\n"
-                           "    rewind: {username: rewind_user, password: rewind_password}\n"
-                           "  parameters:\n"
-                           "    unix_socket_directories: '.'\n"
-                           "tags:\n"
-                           "  nofailover: false\n"
-                           "  noloadbalance: false\n"
-                           "  clonefrom: false\n"
-                           "  nosync: false\n";
-
-/* The good file with the first `from` replaced; NULL = unchanged. Free with mem_free. */
-static char *edited(const char *from, const char *to)
-{
-    const char *at = from != NULL ? strstr(good, from) : NULL;
-    if (from == NULL) {
-        return mem_strdup(good);
-    }
-    if (at == NULL) {
-        fail_msg("the good file has no '%s'", from);
-    }
-    return mem_printf("%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
-}
-
-static int load(const char *from, const char *to, bool client, struct config *ret_config,
-                struct config_warnings *warnings, struct error *err)
-{
-    struct config_source source = {
-        .path = "node1.yml", .cwd = "/var/lib/pg", .home = "/home/pg", .client = client};
-    char *text = edited(from, to);
-    json_t *tree = NULL;
-    int rc = yaml_parse(span_str(text), &tree, err);
-    if (rc == 0) {
-        rc = config_from_json(&source, tree, ret_config, warnings, err);
-    }
-    json_decref(tree);
-    mem_free(text);
-    return rc;
-}
-
-static struct config loaded(const char *from, const char *to)
-{
-    struct config config;
-    struct error err = {0};
-    if (load(from, to, false, &config, NULL, &err) != 0) {
-        fail_msg("%s", err.text);
-    }
-    return config;
-}
-
-static void refused(const char *from, const char *to, const char *words)
-{
-    struct config config;
-    struct error err = {0};
-    if (load(from, to, false, &config, NULL, &err) == 0) {
-        fail_msg("'%s' was taken", to);
-    }
-    if (strncmp(err.text, "node1.yml: ", 11) != 0 || strstr(err.text, words) == NULL) {
-        fail_msg("'%s' does not say '%s'", err.text, words);
-    }
-    assert_null(strchr(err.text, '\n'));
-    assert_null(config.memory);
-}
-
-static void warned(const char *from, const char *to, const char *words)
-{
-    struct config config;
-    struct config_warnings warnings = {0};
-    struct error err = {0};
-    if (load(from, to, false, &config, &warnings, &err) != 0) {
-        fail_msg("%s", err.text);
-    }
-    bool found = false;
-    for (size_t i = 0; i < warnings.count; i++) {
-        found = found || strstr(warnings.texts[i], words) != NULL;
-    }
-    if (!found) {
-        fail_msg("no warning says '%s' (the first of %zu: %s)", words, warnings.count,
-                 warnings.count > 0 ? warnings.texts[0] : "");
-    }
-    config_free(&config);
-    config_warnings_free(&warnings);
-}
 
 static void the_file_of_the_document_is_read_whole(void **state)
 {
@@ -475,74 +354,6 @@ static void secrets_are_not_shown(void **state)
     config_free(&c);
 }
 
-#define REPLICATION "{username: replicator, password: rep-pass}"
-#define REWIND      "{username: rewind_user, password: rewind_password}"
-
-static bool is_known(const char *section, const char *key)
-{
-    const struct known_section *known = known_sections;
-    while (strcmp(known->path, section) != 0) {
-        known++;
-    }
-    return known_keys_has(known->keys, key);
-}
-
-/* Every key of the table, in every account; a file may be relative to the working directory. */
-static void each_account_may_say_how_its_connections_are_secured(void **state)
-{
-    static const char *const values[PG_SECURITY_COUNT] = {
-        [PG_SECURITY_SSLMODE] = "verify-full",   [PG_SECURITY_SSLCERT] = "/c/client.crt",
-        [PG_SECURITY_SSLKEY] = "/c/client.key",  [PG_SECURITY_SSLPASSWORD] = "12345",
-        [PG_SECURITY_SSLROOTCERT] = "/c/ca.crt", [PG_SECURITY_SSLCRL] = "/c/ca.crl",
-        [PG_SECURITY_SSLCRLDIR] = "/c/crl",      [PG_SECURITY_SSLNEGOTIATION] = "direct",
-        [PG_SECURITY_GSSENCMODE] = "disable",    [PG_SECURITY_CHANNEL_BINDING] = "require",
-    };
-    (void)state;
-    for (int i = 0; i < PG_SECURITY_COUNT; i++) {
-        char *line = mem_printf("{username: someone, %s: %s}", pg_security_rows[i].name, values[i]);
-        struct config c = loaded(REPLICATION, line);
-        assert_string_equal(c.postgresql.replication.security.values[i], values[i]);
-        assert_null(c.postgresql.superuser.security.values[i]);
-        config_free(&c);
-        c = loaded(REWIND, line);
-        assert_string_equal(c.postgresql.rewind.security.values[i], values[i]);
-        config_free(&c);
-        assert_true(is_known("postgresql.authentication.superuser", pg_security_rows[i].name));
-        c = loaded("{username: postgres, password: zalando}", line);
-        assert_string_equal(c.postgresql.superuser.security.values[i], values[i]);
-        config_free(&c);
-        mem_free(line);
-    }
-    struct config c = loaded(REPLICATION, "{username: r, sslcert: tls/a.crt, sslrootcert: system}");
-    assert_string_equal(c.postgresql.replication.security.values[PG_SECURITY_SSLCERT],
-                        "/var/lib/pg/tls/a.crt");
-    assert_string_equal(c.postgresql.replication.security.values[PG_SECURITY_SSLROOTCERT],
-                        "system");
-    config_free(&c);
-}
-
-static void security_that_libpq_does_not_know_is_refused(void **state)
-{
-    static const int words[] = {PG_SECURITY_SSLMODE, PG_SECURITY_SSLNEGOTIATION,
-                                PG_SECURITY_GSSENCMODE, PG_SECURITY_CHANNEL_BINDING};
-    (void)state;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        const char *name = pg_security_rows[words[i]].name;
-        char *line = mem_printf("{username: r, %s: verify}", name);
-        char *said = mem_printf("postgresql.authentication.replication.%s: 'verify' is none of its "
-                                "values: give one of: ",
-                                name);
-        refused(REPLICATION, line, said);
-        mem_free(line);
-        mem_free(said);
-    }
-    refused(REPLICATION, "{username: r, sslmod: require}", "did you mean 'sslmode'");
-    refused(REPLICATION, "{username: r, sslcert: [a]}", "replication.sslcert: is a list");
-    refused(REWIND, "{sslmode: require}",
-            "postgresql.authentication.rewind.sslmode: stands there without a username");
-    warned(REPLICATION, "{username: r, keepalives: 1}", "no key that is known here");
-}
-
 static void options_of_programs_get_their_dashes(void **state)
 {
     (void)state;
@@ -672,8 +483,6 @@ int main(void)
         cmocka_unit_test(timeouts_out_of_their_rule_are_adjusted_with_one_warning),
         cmocka_unit_test(a_client_needs_less),
         cmocka_unit_test(secrets_are_not_shown),
-        cmocka_unit_test(each_account_may_say_how_its_connections_are_secured),
-        cmocka_unit_test(security_that_libpq_does_not_know_is_refused),
         cmocka_unit_test(options_of_programs_get_their_dashes),
         cmocka_unit_test(log_level_and_form_are_checked),
         cmocka_unit_test(warnings_beyond_the_limit_are_counted),

@@ -589,6 +589,18 @@ static void security_that_would_not_come_through_is_refused(void **state)
                                   "13: take it out");
 }
 
+static void a_word_that_is_too_new_is_not_taken_for_a_file(void **state)
+{
+    struct pg_security security = {{[PG_SECURITY_SSLROOTCERT] = "system"}};
+    struct error err;
+    (void)state;
+    assert_int_equal(pg_security_check(&security, "x", 16, "it", &err), 0);
+    assert_int_equal(pg_security_check(&security, "x", 15, "it", &err), ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "x.sslrootcert: 'system' is not known before version 16"));
+    security.values[PG_SECURITY_SSLROOTCERT] = "/system";
+    assert_int_equal(pg_security_check(&security, "x", 15, "it", &err), 0);
+}
+
 static void a_word_is_one_of_a_rows_words_and_no_part_of_one(void **state)
 {
     const struct pg_security_row *row = &pg_security_rows[PG_SECURITY_SSLMODE];
@@ -762,6 +774,7 @@ int main(void)
         cmocka_unit_test(a_service_names_the_upstream_and_what_is_given),
         cmocka_unit_test(a_service_has_what_secures_the_connection),
         cmocka_unit_test(security_that_would_not_come_through_is_refused),
+        cmocka_unit_test(a_word_that_is_too_new_is_not_taken_for_a_file),
         cmocka_unit_test(a_word_is_one_of_a_rows_words_and_no_part_of_one),
         cmocka_unit_test(a_detached_service_cannot_connect),
         cmocka_unit_test(every_field_of_a_password_line_is_escaped),
