@@ -17,12 +17,11 @@
 #define PEER_INCOMING_MAX \
     256 /* connections made to us; the oldest stranger makes room for a new one */
 #define PEER_STRANGERS_PER_ADDRESS_MAX 32 /* then its own oldest makes room */
-#define PEER_STRANGER_WARNINGS_MAX     5 /* of connections refused, in so many ms; then their number \
-                                          */
-#define PEER_STRANGER_WARNINGS_MS 5000
-#define PEER_CLIENTS_MAX          64
-#define PEER_BACKOFF_MIN_MS       50
-#define PEER_BACKOFF_MAX_MS       1000
+#define PEER_STRANGER_WARNINGS_MAX     5  /* of refusals, in so many ms; then their number */
+#define PEER_STRANGER_WARNINGS_MS      5000
+#define PEER_CLIENTS_MAX               64
+#define PEER_BACKOFF_MIN_MS            50
+#define PEER_BACKOFF_MAX_MS            1000
 #define PEER_IDLE_MAX_MS                                                    \
     15000 /* a member's connection without any frame (it pings much faster) \
            */
