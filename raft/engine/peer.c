@@ -1,9 +1,5 @@
-/* Listening, what comes in, and frames; calling is peer_link.c.
- *
- * Of each member at most one incoming connection is heard: a newer one closes the older, so that a
- * process that starts again is never heard through its predecessor's connection as well. An
- * incarnation that comes back after another one of the same id took its place means that two
- * processes run under one id: both are told, and stop. */
+/* All connections of one member: frames after the handshake, links by address and id, start and
+ * end. Calling is peer_link.c, being called peer_incoming.c. */
 #include "raft/engine/peer.h"
 
 #include "raft/engine/peer_set.h"
@@ -18,7 +14,6 @@
 
 #define LISTEN_BACKLOG         128
 #define STREAM_QUEUE_BYTES_MAX (PEER_FRAME_BYTES_MAX + PEER_QUEUE_BYTES_MAX)
-#define RESOLVE_ASKED_MS       1000 /* a stranger makes us look names up at most this often */
 
 void peers_warn(struct peers *peers, const char *fmt, ...)
 {
@@ -48,8 +43,8 @@ void peers_frame_init(const struct peers *peers, struct peer_frame *frame,
                                  .payload = payload};
 }
 
-static void session_send(struct peers *peers, struct peer_session *session,
-                         enum peer_frame_type type, struct span payload)
+void peers_session_send(struct peers *peers, struct peer_session *session,
+                        enum peer_frame_type type, struct span payload)
 {
     struct peer_frame frame;
     peers_frame_init(peers, &frame, type, peer_session_peer(session)->id, payload);
@@ -120,232 +115,9 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
     }
 }
 
-/* --- incoming connections --------------------------------------------------------------------- */
+/* --- the others' addresses and ids ------------------------------------------------------------ */
 
-static void on_incoming_closed(void *arg)
-{
-    struct peer_incoming *incoming = arg;
-    struct peers *peers = incoming->peers;
-    mem_free(incoming);
-    peers_part_closed(peers);
-}
-
-static void incoming_close(struct peer_incoming *incoming)
-{
-    struct peers *peers = incoming->peers;
-    list_remove(&incoming->in_peers);
-    peers->incoming_count--;
-    if (incoming->client && incoming->open) {
-        peers->client_count--;
-        peers->events.on_client_end(peers->events.arg, incoming->session);
-    }
-    peer_session_close(incoming->session, on_incoming_closed, incoming);
-}
-
-static struct peer_incoming *incoming_of(const struct peers *peers, uint64_t id,
-                                         const struct peer_incoming *not_this)
-{
-    LIST_EACH(item, &peers->incoming)
-    {
-        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
-        if (incoming != not_this && incoming->open && !incoming->client &&
-            peer_session_peer(incoming->session)->id == id) {
-            return incoming;
-        }
-    }
-    return NULL;
-}
-
-static bool was_superseded(const struct peers *peers, const struct handshake_identity *peer)
-{
-    for (size_t i = 0; i < PEER_SUPERSEDED_MAX; i++) {
-        if (peers->superseded[i].id == peer->id &&
-            peers->superseded[i].incarnation == peer->incarnation) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void tell_duplicate(struct peers *peers, struct peer_incoming *incoming)
-{
-    struct buf payload = BUF_INIT;
-    buf_put_u32(&payload, (uint32_t)ERR_CONFLICT);
-    buf_put_bytes(&payload, span_str("two processes run under this id"));
-    session_send(peers, incoming->session, PEER_FRAME_REFUSED, buf_span(&payload));
-    buf_free(&payload);
-}
-
-static void member_open(struct peers *peers, struct peer_incoming *incoming)
-{
-    const struct handshake_identity *peer = peer_session_peer(incoming->session);
-    if (peer->id == peers->identity.id) {
-        bool own = peer->incarnation == peers->identity.incarnation;
-        struct error err = {0};
-        error_set(&err, ERR_CONFLICT,
-                  "a process at %s runs under our Raft id %016llx: a copied directory",
-                  peer->address, (unsigned long long)peer->id);
-        incoming_close(incoming);
-        if (!own) {
-            peers->events.on_duplicate(peers->events.arg, &err);
-        }
-        return;
-    }
-    struct peer_incoming *older = incoming_of(peers, peer->id, incoming);
-    if (was_superseded(peers, peer)) {
-        peers_warn(
-            peers,
-            "two processes run under the Raft id %016llx of member '%s', one at %s: both are told "
-            "to stop",
-            (unsigned long long)peer->id, peer->name, peer_session_text(incoming->session));
-        tell_duplicate(peers, incoming);
-        if (older != NULL) {
-            tell_duplicate(peers, older);
-        }
-        return; /* still open so that the words arrive; it ends by itself */
-    }
-    if (older != NULL) {
-        const struct handshake_identity *before = peer_session_peer(older->session);
-        if (before->incarnation != peer->incarnation) {
-            peers->superseded[peers->superseded_next].id = before->id;
-            peers->superseded[peers->superseded_next].incarnation = before->incarnation;
-            peers->superseded_next = (peers->superseded_next + 1) % PEER_SUPERSEDED_MAX;
-        }
-        incoming_close(older);
-    }
-    peers->events.on_peer(peers->events.arg);
-}
-
-static void on_open(void *arg, struct peer_session *session)
-{
-    struct peer_incoming *incoming = arg;
-    struct peers *peers = incoming->peers;
-    incoming->heard_ms = (int64_t)uv_now(peers->loop);
-    incoming->client = peer_session_role(session) == HANDSHAKE_CLIENT;
-    if (incoming->client && peers->client_count >= PEER_CLIENTS_MAX) {
-        peers->counters.clients_refused++;
-        incoming_close(incoming);
-        return;
-    }
-    incoming->open = true;
-    if (incoming->client) {
-        peers->client_count++;
-    } else {
-        member_open(peers, incoming);
-    }
-}
-
-static void on_frame(void *arg, struct peer_session *session, const struct peer_frame *frame)
-{
-    struct peer_incoming *incoming = arg;
-    struct peers *peers = incoming->peers;
-    incoming->heard_ms = (int64_t)uv_now(peers->loop);
-    if (!incoming->client) {
-        peers_frame(peers, session, frame, true);
-    } else if (frame->type == PEER_FRAME_REQUEST) {
-        peers->events.on_request(peers->events.arg, session, frame);
-    } else {
-        peers->counters.frames_refused++;
-    }
-}
-
-/* Who is refused comes again at once, from another port, as often as he likes. */
-static void warn_refused(struct peers *peers, const char *from, const char *why)
-{
-    uint64_t now_ms = uv_now(peers->loop);
-    char more[48] = "";
-    peers->counters.handshakes_refused++;
-    if (now_ms - peers->refusals.since_ms >= PEER_STRANGER_WARNINGS_MS) {
-        if (peers->refusals.untold > 0) {
-            (void)snprintf(more, sizeof more, " (and %u more before)", peers->refusals.untold);
-        }
-        peers->refusals.since_ms = now_ms;
-        peers->refusals.told = peers->refusals.untold = 0;
-    }
-    if (peers->refusals.told >= PEER_STRANGER_WARNINGS_MAX) {
-        peers->refusals.untold++;
-        return;
-    }
-    peers->refusals.told++;
-    peers_warn(peers, "connection from %s refused: %s%s", from, why, more);
-}
-
-static void on_end(void *arg, struct peer_session *session, int rc, const struct error *err)
-{
-    struct peer_incoming *incoming = arg;
-    struct peers *peers = incoming->peers;
-    bool member = incoming->open && !incoming->client;
-    if (!incoming->open && (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_UNSUPPORTED)) {
-        warn_refused(peers, peer_session_text(session), err->text);
-    }
-    incoming_close(incoming);
-    if (member) {
-        peers->events.on_peer(peers->events.arg);
-    }
-}
-
-static const struct peer_session_events session_events = {
-    .on_open = on_open, .on_frame = on_frame, .on_end = on_end};
-
-static struct peer_incoming *oldest_stranger(const struct peers *peers, const struct net_ip *ip,
-                                             size_t *ret_count)
-{
-    struct peer_incoming *oldest = NULL;
-    size_t count = 0;
-    LIST_EACH(item, &peers->incoming)
-    {
-        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
-        if (!incoming->open && (ip == NULL || net_ip_equal(incoming->ip, *ip))) {
-            oldest = oldest == NULL ? incoming : oldest;
-            count++;
-        }
-    }
-    *ret_count = count;
-    return oldest;
-}
-
-/* Strangers cannot keep members out: the oldest of them makes room. A member that shakes hands is
- * one of them still, so those of one address make room for each other first. */
-static bool incoming_make_room(struct peers *peers, struct net_ip ip)
-{
-    size_t count = 0;
-    struct peer_incoming *leaves = oldest_stranger(peers, &ip, &count);
-    if (count < PEER_STRANGERS_PER_ADDRESS_MAX) {
-        if (peers->incoming_count < PEER_INCOMING_MAX) {
-            return true;
-        }
-        leaves = oldest_stranger(peers, NULL, &count);
-    }
-    if (leaves != NULL) {
-        incoming_close(leaves);
-    }
-    return leaves != NULL;
-}
-
-static bool link_has_ip(const struct peer_link *link, struct net_ip ip)
-{
-    for (size_t i = 0; i < link->ip_count; i++) {
-        if (net_ip_equal(link->ips[i], ip)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool address_allowed(struct peers *peers, struct net_ip ip)
-{
-    if (peers->password != NULL || (peers->own != NULL && link_has_ip(peers->own, ip))) {
-        return true;
-    }
-    for (size_t i = 0; i < peers->link_count; i++) {
-        if (link_has_ip(peers->links[i], ip)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void resolve_all(struct peers *peers, int64_t age_ms)
+void peers_resolve_all(struct peers *peers, int64_t age_ms)
 {
     if (peers->password != NULL) {
         return;
@@ -357,41 +129,6 @@ static void resolve_all(struct peers *peers, int64_t age_ms)
         peer_link_resolve(peers->links[i], age_ms);
     }
 }
-
-static void on_accept(void *arg, struct stream *stream)
-{
-    struct peers *peers = arg;
-    if (peers->closing) {
-        stream_close(stream, NULL, NULL);
-        return;
-    }
-    if (!address_allowed(peers, stream_peer(stream)->ip)) {
-        /* It may be a member whose address has changed: it will call again. */
-        warn_refused(peers, stream_peer(stream)->text,
-                     "no address of a member, and raft.password is not set");
-        stream_close(stream, NULL, NULL);
-        resolve_all(peers, RESOLVE_ASKED_MS);
-        return;
-    }
-    if (!incoming_make_room(peers, stream_peer(stream)->ip)) {
-        peers->counters.clients_refused++;
-        stream_close(stream, NULL, NULL);
-        return;
-    }
-    struct peer_session_config config = {.loop = peers->loop,
-                                         .role = HANDSHAKE_MEMBER,
-                                         .password = peers->password,
-                                         .identity = &peers->identity};
-    struct peer_incoming *incoming = mem_new(struct peer_incoming);
-    incoming->peers = peers;
-    incoming->ip = stream_peer(stream)->ip;
-    list_append(&peers->incoming, &incoming->in_peers);
-    peers->incoming_count++;
-    peers->alive++;
-    incoming->session = peer_session_start(stream, &config, &session_events, incoming);
-}
-
-/* --- the others' addresses and ids ------------------------------------------------------------ */
 
 static struct peer_link *link_find(const struct peers *peers, const char *address)
 {
@@ -444,7 +181,7 @@ void peers_addresses_set(struct peers *peers, const char *const *addresses, size
         }
     }
     peers->link_count = kept;
-    resolve_all(peers, PEER_RESOLVE_INTERVAL_MS);
+    peers_resolve_all(peers, PEER_RESOLVE_INTERVAL_MS);
 }
 
 static struct peer_link *link_to(const struct peers *peers, uint64_t id)
@@ -465,7 +202,7 @@ void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, str
         peers->counters.frames_dropped++;
         return;
     }
-    session_send(peers, link->session, type, payload);
+    peers_session_send(peers, link->session, type, payload);
 }
 
 bool peers_connected(const struct peers *peers, uint64_t id)
@@ -479,7 +216,7 @@ static struct peer_session *session_with(const struct peers *peers, uint64_t id)
     if (link != NULL) {
         return link->session;
     }
-    const struct peer_incoming *incoming = incoming_of(peers, id, NULL);
+    const struct peer_incoming *incoming = peer_incoming_of(peers, id, NULL);
     return incoming != NULL ? incoming->session : NULL;
 }
 
@@ -493,13 +230,13 @@ void peers_tell(struct peers *peers, uint64_t id, enum peer_frame_type type)
 {
     struct peer_session *session = session_with(peers, id);
     if (session != NULL) {
-        session_send(peers, session, type, span_of(NULL, 0));
+        peers_session_send(peers, session, type, span_of(NULL, 0));
     }
 }
 
 bool peers_reachable(const struct peers *peers, uint64_t id)
 {
-    return peers_connected(peers, id) || incoming_of(peers, id, NULL) != NULL;
+    return peers_connected(peers, id) || peer_incoming_of(peers, id, NULL) != NULL;
 }
 
 void peers_identity_set(struct peers *peers, const struct handshake_identity *identity)
@@ -511,14 +248,15 @@ void peers_identity_set(struct peers *peers, const struct handshake_identity *id
     handshake_identity_encode(identity, &payload);
     for (size_t i = 0; i < peers->link_count; i++) {
         if (peers->links[i]->state == LINK_OPEN) {
-            session_send(peers, peers->links[i]->session, PEER_FRAME_STATE, buf_span(&payload));
+            peers_session_send(peers, peers->links[i]->session, PEER_FRAME_STATE,
+                               buf_span(&payload));
         }
     }
     LIST_EACH(item, &peers->incoming)
     {
         struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
         if (incoming->open && !incoming->client) {
-            session_send(peers, incoming->session, PEER_FRAME_STATE, buf_span(&payload));
+            peers_session_send(peers, incoming->session, PEER_FRAME_STATE, buf_span(&payload));
         }
     }
     buf_free(&payload);
@@ -578,17 +316,17 @@ static void on_timer(uv_timer_t *timer)
     for (size_t i = 0; i < peers->link_count; i++) {
         struct peer_link *link = peers->links[i];
         if (link->state == LINK_OPEN && peer_session_pending(link->session) == 0) {
-            session_send(peers, link->session, PEER_FRAME_PING, span_of(NULL, 0));
+            peers_session_send(peers, link->session, PEER_FRAME_PING, span_of(NULL, 0));
         }
     }
     LIST_EACH(item, &peers->incoming)
     {
         struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
         if (incoming->open && !incoming->client && now_ms - incoming->heard_ms > PEER_IDLE_MAX_MS) {
-            incoming_close(incoming);
+            peer_incoming_close(incoming);
         }
     }
-    resolve_all(peers, PEER_RESOLVE_INTERVAL_MS);
+    peers_resolve_all(peers, PEER_RESOLVE_INTERVAL_MS);
 }
 
 void peers_part_closed(struct peers *peers)
@@ -628,7 +366,7 @@ void peers_close(struct peers *peers, void (*closed)(void *arg), void *arg)
     peers->closed_arg = arg;
     LIST_EACH(item, &peers->incoming)
     {
-        incoming_close(LIST_OWNER(item, struct peer_incoming, in_peers));
+        peer_incoming_close(LIST_OWNER(item, struct peer_incoming, in_peers));
     }
     for (size_t i = 0; i < peers->link_count; i++) {
         peer_link_free(peers->links[i]);
@@ -651,8 +389,8 @@ static int peers_listen(struct peers *peers, const struct peers_config *config, 
     }
     if (rc == 0) {
         struct tcp_options options = peers_tcp_options(peers);
-        rc = tcp_listener_start(peers->loop, &bind, LISTEN_BACKLOG, &options, on_accept, peers,
-                                &peers->listener, err);
+        rc = tcp_listener_start(peers->loop, &bind, LISTEN_BACKLOG, &options, peers_on_accept,
+                                peers, &peers->listener, err);
     }
     if (rc == 0) {
         peers->alive++;
@@ -673,7 +411,7 @@ static int peers_call(struct peers *peers, const struct peers_config *config, st
             return rc;
         }
     }
-    resolve_all(peers, 0);
+    peers_resolve_all(peers, 0);
     return 0;
 }
 

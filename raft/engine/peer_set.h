@@ -1,5 +1,5 @@
-/* Shared by peer.c (listening, incoming, frames) and peer_link.c (calling). Nobody else includes
- * it. */
+/* Shared by peer.c (frames, start and end), peer_link.c (calling) and peer_incoming.c (being
+ * called). Nobody else includes it. */
 #ifndef RAFT_ENGINE_PEER_SET_H
 #define RAFT_ENGINE_PEER_SET_H
 
@@ -89,6 +89,13 @@ void peer_link_start(struct peer_link *link);
 /* Looks the host up again if that is `age_ms` ago. */
 void peer_link_resolve(struct peer_link *link, int64_t age_ms);
 
+/* tcp_on_accept of the listener; `arg` is the peers. */
+void peers_on_accept(void *arg, struct stream *stream);
+/* The open connection of member `id` that is not `not_this`; NULL if there is none. */
+struct peer_incoming *peer_incoming_of(const struct peers *peers, uint64_t id,
+                                       const struct peer_incoming *not_this);
+void peer_incoming_close(struct peer_incoming *incoming);
+
 /* One part less; the last one ends peers_close. */
 void peers_part_closed(struct peers *peers);
 void peers_warn(struct peers *peers, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -96,6 +103,11 @@ void peers_warn(struct peers *peers, const char *fmt, ...) __attribute__((format
  * peer called us. */
 void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame,
                  bool listening);
+/* Dropped and counted if more than PEER_QUEUE_BYTES_MAX waits. */
+void peers_session_send(struct peers *peers, struct peer_session *session,
+                        enum peer_frame_type type, struct span payload);
+/* Every link's name, and our own, where that is `age_ms` ago; nothing with a password. */
+void peers_resolve_all(struct peers *peers, int64_t age_ms);
 void peers_frame_init(const struct peers *peers, struct peer_frame *frame,
                       enum peer_frame_type type, uint64_t to, struct span payload);
 struct tcp_options peers_tcp_options(const struct peers *peers);
