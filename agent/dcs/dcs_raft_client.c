@@ -184,6 +184,22 @@ static int dcs_client_release(struct dcs *base, int64_t epoch, const char *statu
     return not_for_clients(err);
 }
 
+static int dcs_client_put_status(struct dcs *base, int64_t epoch, const char *status,
+                                 int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    (void)base, (void)epoch, (void)status, (void)timeout_ms, (void)done, (void)arg;
+    return not_for_clients(err);
+}
+
+static int dcs_client_withdraw(struct dcs *base, const char *name, int64_t report_revision,
+                               int64_t epoch, int64_t timeout_ms, dcs_done done, void *arg,
+                               struct error *err)
+{
+    (void)base, (void)name, (void)report_revision, (void)epoch;
+    (void)timeout_ms, (void)done, (void)arg;
+    return not_for_clients(err);
+}
+
 static int dcs_client_put_member(struct dcs *base, const char *name, const char *value,
                                  int64_t ttl_ms, int64_t timeout_ms, dcs_done done, void *arg,
                                  struct error *err)
@@ -205,9 +221,11 @@ static const struct dcs_ops dcs_client_ops = {.view = dcs_client_view,
                                               .acquire = dcs_client_acquire,
                                               .renew = dcs_client_renew,
                                               .release = dcs_client_release,
+                                              .put_status = dcs_client_put_status,
                                               .put = dcs_client_put,
                                               .remove = dcs_client_remove,
                                               .put_member = dcs_client_put_member,
+                                              .withdraw = dcs_client_withdraw,
                                               .free = dcs_client_free};
 
 struct dcs *dcs_raft_client_new(struct raft_client *client, const char *base)

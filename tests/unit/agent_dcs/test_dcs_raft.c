@@ -504,6 +504,11 @@ static void the_command_line_reads_and_writes_as_a_client(void **state)
     outcome = (struct outcome){0};
     assert_int_equal(remote->ops->acquire(remote, &how, 1000, on_done, &outcome, NULL),
                      ERR_UNSUPPORTED);
+    assert_int_equal(remote->ops->put_status(remote, epoch, "{}", 1000, on_done, &outcome, NULL),
+                     ERR_UNSUPPORTED);
+    assert_int_equal(
+        remote->ops->withdraw(remote, "node1", 0, epoch, 1000, on_done, &outcome, NULL),
+        ERR_UNSUPPORTED);
     assert_int_equal(
         finish(remote->ops->remove(remote, "failover", revision, 3000, on_done, &outcome, NULL),
                &outcome),
