@@ -387,11 +387,71 @@ static void golden_bytes_of_requests_and_answers(void **state)
     buf_free(&bytes);
 }
 
+/* What came back of `bytes`, as whatever it may be taken for; the copy ends where they end, so that
+ * a read beyond is seen. */
+static void decode_as_anything(struct span bytes, bool *ret_any)
+{
+    static struct raft_status status;
+    struct client_request request;
+    struct client_answer answer;
+    struct store_result result;
+    struct store_kv *kvs = NULL;
+    uint64_t cluster = 0;
+    int64_t revision = 0;
+    size_t count = 0;
+    uint8_t *copy = mem_memdup(bytes.data, bytes.len);
+    struct span exact = span_of(copy, bytes.len);
+    bool request_good = client_request_decode(exact, &request, NULL) == 0;
+    bool answer_good = client_answer_decode(exact, &answer, NULL) == 0;
+    bool result_good = client_result_decode(exact, &result, NULL) == 0;
+    bool status_good = client_status_decode(exact, &status, NULL) == 0;
+    bool view_good = client_view_decode(exact, &cluster, &revision, &kvs, &count, NULL) == 0;
+    *ret_any = request_good || answer_good || result_good || status_good || view_good;
+    mem_free(kvs);
+    mem_free(copy);
+}
+
+/* Cut anywhere it is refused; bent anywhere it is refused or read as something else, whole. */
+static void cut_or_bent_bytes_do_no_harm(void **state)
+{
+    static const char hex[][200] = {
+        "070000000000000001e8030000020000002f61",
+        "070000000000000002fcffffff020000006e6f00000000",
+        "f5ffffff00010900000000000000",
+        "010000000000000002000000000000000203000000000000000100000000000000"
+        "040000000000000005000000000000000600000000000000",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof hex / sizeof hex[0]; i++) {
+        uint8_t bytes[100];
+        size_t len = strlen(hex[i]) / 2;
+        bool any = false;
+        for (size_t at = 0; at < len; at++) {
+            unsigned byte = 0;
+            assert_int_equal(sscanf(hex[i] + 2 * at, "%2x", &byte), 1);
+            bytes[at] = (uint8_t)byte;
+        }
+        for (size_t cut = 0; cut < len; cut++) {
+            decode_as_anything(span_of(bytes, cut), &any);
+            assert_false(any && cut < 14); /* the shortest there is has 14 bytes */
+        }
+        for (size_t at = 0; at < len; at++) {
+            uint8_t was = bytes[at];
+            for (unsigned value = 0; value < 256; value++) {
+                bytes[at] = (uint8_t)value;
+                decode_as_anything(span_of(bytes, len), &any);
+            }
+            bytes[at] = was;
+        }
+    }
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_bytes_of_requests_and_answers),
+        cmocka_unit_test(cut_or_bent_bytes_do_no_harm),
         cmocka_unit_test(a_client_writes_and_reads),
         cmocka_unit_test(a_failed_compare_comes_back_as_such),
         cmocka_unit_test(a_client_does_not_touch_a_holders_key_or_the_members),
