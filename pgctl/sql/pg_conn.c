@@ -25,7 +25,11 @@
 
 enum state { RESOLVING, CONNECTING, IDLE, ASKING, DEAD };
 
-#define PARAMS_MAX (16 + PG_SECURITY_COUNT)
+/* Passwords come as arguments, never from a file in the user's home. Nothing can have this path: of
+ * a file that is there and is none libpq speaks, on stderr, at each connection. */
+#define NO_PASSFILE "/dev/null/none"
+
+#define PARAMS_MAX  (16 + PG_SECURITY_COUNT)
 
 struct pg_conn {
     uv_loop_t *loop;
@@ -281,8 +285,7 @@ static void put_params(struct pg_conn *conn, const struct pg_conn_target *target
     put_param(conn, "application_name", mem_strdup(target->application_name));
     put_param(conn, "client_encoding", mem_strdup("UTF8"));
     put_security(conn, target);
-    put_param(conn, "passfile",
-              mem_strdup("/dev/null")); /* ours come as arguments, never from the user's home */
+    put_param(conn, "passfile", mem_strdup(NO_PASSFILE));
     put_param(conn, "tcp_user_timeout", mem_strdup("5000"));
     put_param(conn, "keepalives_idle", mem_strdup("5"));
     if (target->walsender != PG_CONN_BACKEND) {

@@ -146,6 +146,31 @@ static void freed_before_the_end_nothing_is_told(void **state)
     (void)close(server);
 }
 
+/* libpq has a word for a password file that is no file, at each connection, on our log's stream. */
+static void libpq_says_nothing_on_the_log(void **state)
+{
+    uv_loop_t loop;
+    uint16_t port = 0;
+    struct seen seen;
+    char said[256] = "";
+    int log[2];
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    int server = silent_server(&port);
+    assert_int_equal(pipe(log), 0);
+    int kept = dup(STDERR_FILENO);
+    assert_true(dup2(log[1], STDERR_FILENO) >= 0);
+    pg_conn_free(open_to(&loop, port, 5000, &seen));
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    (void)close(kept);
+    (void)close(log[1]);
+    assert_true(read(log[0], said, sizeof said - 1) >= 0);
+    assert_string_equal(said, "");
+    (void)close(log[0]);
+    (void)close(server);
+    loop_end(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +178,7 @@ int main(void)
         cmocka_unit_test(a_silent_server_costs_the_time_it_was_given),
         cmocka_unit_test(a_refusal_is_told_later),
         cmocka_unit_test(freed_before_the_end_nothing_is_told),
+        cmocka_unit_test(libpq_says_nothing_on_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
