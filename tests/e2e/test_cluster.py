@@ -77,6 +77,17 @@ def test_checkers_catch_a_cluster_without_its_fence(make_rig, fence_off):
     assert any(missing.values()), "what the old primary acknowledged meanwhile is not on the new one's branch"
 
 
+def test_libpqs_variables_have_no_say(make_rig):
+    r = make_rig(env={"PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGSERVICE": "nowhere", "PGSSLMODE": "verify-full", "PGDATA": "/nowhere",
+                      "PGTARGETSESSIONATTRS": "read-write", "PGOPTIONS": "-c default_transaction_read_only=on"})
+    r.start_all()
+    r.wait_healthy(timeout=30)
+    leader = r.leader()
+    with open(f"/proc/{leader.postmaster_pid()}/environ", "rb") as f:
+        names = {line.split(b"=")[0] for line in f.read().split(b"\0")}
+    assert {n for n in names if n.startswith(b"PG")} <= {b"PGSERVICEFILE", b"PGQUORUM_FENCE_PAGE_FD"}
+
+
 def test_cold_start_of_all_nodes(cluster):
     with faults.Load(cluster) as load:
         pass
