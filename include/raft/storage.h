@@ -57,9 +57,9 @@ int raft_storage_join(struct raft_storage *storage, uint64_t cluster, struct err
 /* `storage_arg` of it is the storage. */
 extern const struct raft_storage_ops raft_storage_sqlite_ops;
 
-/* How long a job has been waiting without the disk finishing anything, in ms; 0 if none waits, and
- * while the disk is full. For the watchdog: a disk that hangs makes this member refuse votes
- * without end. */
+/* How long a job has been waiting without the disk finishing anything, in ms; 0 if none waits. On a
+ * full disk: how long the present try takes. For the watchdog: a disk that hangs makes this member
+ * refuse votes without end. */
 int64_t raft_storage_age_ms(const struct raft_storage *storage);
 
 /* Finishes the queued jobs (not while the disk is full), checkpoints, lets the lock go, then calls

@@ -57,9 +57,10 @@ struct raft_storage {
     uv_cond_t wake;
     struct list queued;
     struct list finished;
-    struct list held;  /* the batch that the thread has, or may not go on with */
-    uint64_t tried_ns; /* end of the last transaction, whatever became of it */
-    bool used;         /* the thread has begun to write */
+    struct list held;   /* the batch that the thread has, or may not go on with */
+    uint64_t trying_ns; /* begin of the present transaction; 0 = none */
+    uint64_t tried_ns;  /* end of the last one, whatever became of it */
+    bool used;          /* the thread has begun to write */
     bool stopping;
     bool ended;
     bool full;
@@ -94,11 +95,13 @@ static bool write_held(struct raft_storage *storage)
     const struct raft_storage_job *jobs[STORAGE_BATCH_JOBS_MAX];
     struct error err = {0};
     size_t count = jobs_of(&storage->held, jobs);
+    storage->trying_ns = uv_hrtime();
     uv_mutex_unlock(&storage->mutex);
     int rc = storage_db_write(storage->db, jobs, count, &err);
     uv_mutex_lock(&storage->mutex);
     storage->full = rc == ERR_NO_SPACE;
     storage->tried_ns = uv_hrtime();
+    storage->trying_ns = 0;
     if (rc == 0) {
         move_all(&storage->held, &storage->finished, SIZE_MAX);
     } else if (rc != ERR_NO_SPACE) {
@@ -259,7 +262,9 @@ int64_t raft_storage_age_ms(const struct raft_storage *storage)
     uint64_t since = 0;
     uv_mutex_lock(&mine->mutex);
     const struct list *waiting = !list_empty(&mine->held) ? &mine->held : &mine->queued;
-    if (!list_empty(waiting) && !mine->full) {
+    if (mine->full) {
+        since = mine->trying_ns; /* between two tries nothing is amiss */
+    } else if (!list_empty(waiting)) {
         since = LIST_OWNER(list_first(waiting), struct storage_request, link)->queued_ns;
         since = mine->tried_ns > since ? mine->tried_ns : since;
     }

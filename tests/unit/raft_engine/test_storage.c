@@ -579,6 +579,34 @@ static void a_failed_fsync_is_fatal_and_never_tried_again(void **state)
     fixture_free(f);
 }
 
+/* The waits between the tries are no age, a try that hangs is. */
+static void a_full_disk_that_then_hangs_shows_its_age(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
+    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
+    open_ok(f);
+    create_ok(f);
+    __atomic_store_n(&fault_full, 1, __ATOMIC_SEQ_CST);
+    submit(f, &job);
+    while (!f->full) {
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+        assert_true(raft_storage_age_ms(f->storage) < 100);
+    }
+    sync_delay_ms = 300;
+    __atomic_store_n(&fault_full, 0, __ATOMIC_SEQ_CST);
+    int64_t oldest = 0;
+    while (f->done == 0) {
+        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+        int64_t age = raft_storage_age_ms(f->storage);
+        oldest = age > oldest ? age : oldest;
+    }
+    sync_delay_ms = 0;
+    assert_in_range(oldest, 100, 999);
+    fixture_free(f);
+}
+
 static void a_job_that_hangs_shows_its_age(void **state)
 {
     (void)state;
@@ -743,6 +771,7 @@ int main(void)
         cmocka_unit_test(many_jobs_complete_in_order),
         cmocka_unit_test(a_full_disk_holds_the_jobs_and_goes_on_in_order),
         cmocka_unit_test(a_failed_fsync_is_fatal_and_never_tried_again),
+        cmocka_unit_test(a_full_disk_that_then_hangs_shows_its_age),
         cmocka_unit_test(a_job_that_hangs_shows_its_age),
         cmocka_unit_test(nothing_acknowledged_is_lost_by_kill_9),
         cmocka_unit_test(a_flipped_bit_is_refused_or_without_effect),
