@@ -112,6 +112,18 @@ static void on_open(void *arg, struct peer_session *session)
     peers->events.on_peer(peers->events.arg);
 }
 
+/* Two spellings of one member: the listener hears only the newest connection of each caller, so the
+ * second must end before it opens, or each try of it would break the first. */
+static bool on_named(void *arg, const struct handshake_identity *peer)
+{
+    struct peer_link *link = arg;
+    if (!already_linked(link, peer->id)) {
+        return true;
+    }
+    link->backoff_ms = PEER_BACKOFF_MAX_MS;
+    return false;
+}
+
 static void on_frame(void *arg, struct peer_session *session, const struct peer_frame *frame)
 {
     struct peer_link *link = arg;
@@ -129,7 +141,7 @@ static void on_end(void *arg, struct peer_session *session, int rc, const struct
 }
 
 static const struct peer_session_events session_events = {
-    .on_open = on_open, .on_frame = on_frame, .on_end = on_end};
+    .on_open = on_open, .on_frame = on_frame, .on_end = on_end, .on_named = on_named};
 
 /* --- calling ---------------------------------------------------------------------------------- */
 

@@ -49,12 +49,29 @@ static int session_write(struct peer_session *session, struct span bytes, struct
     return stream_write(session->stream, bytes, NULL, NULL, err);
 }
 
+/* The proof is the last thing that the caller says: the listener then takes it for open. */
+static bool goes_on(const struct peer_session *session, struct error *err)
+{
+    const struct handshake_identity *peer = &session->handshake.peer;
+    if (session->handshake.state != HANDSHAKE_AWAIT_WELCOME || session->events->on_named == NULL ||
+        session->events->on_named(session->arg, peer)) {
+        return true;
+    }
+    error_set(err, ERR_EXISTS, "leads to member '%s', which is connected already", peer->name);
+    return false;
+}
+
 static void handshake_step(struct peer_session *session, const struct peer_frame *frame)
 {
     struct buf out = BUF_INIT;
     struct error err = {0};
     struct error write_err = {0};
     int rc = handshake_input(&session->handshake, frame, &out, &err);
+    if (rc == 0 && !goes_on(session, &err)) {
+        buf_free(&out);
+        session_end(session, err.code, &err);
+        return;
+    }
     int write_rc = session_write(session, buf_span(&out), &write_err);
     buf_free(&out);
     if (rc == 0 && write_rc != 0) {

@@ -19,6 +19,9 @@ struct peer_session_events {
     void (*on_frame)(void *arg, struct peer_session *session, const struct peer_frame *frame);
     /* Once, before or after on_open: it is over. The owner closes the session, here or later. */
     void (*on_end)(void *arg, struct peer_session *session, int rc, const struct error *err);
+    /* May be NULL. To the caller: the other end has said who it is and proved nothing yet. False:
+     * we end here with ERR_EXISTS, before the other end takes us in. */
+    bool (*on_named)(void *arg, const struct handshake_identity *peer);
     /* May be NULL: what had to wait was taken by the kernel. */
     void (*on_drained)(void *arg, struct peer_session *session);
 };
