@@ -388,6 +388,13 @@ static char *render_metrics(const struct agent *agent, const struct ha_snapshot 
         api_metrics_add(&m, "pgquorum_raft_members", "gauge", "Members of the Raft group.",
                         (double)status.member_count);
     }
+    struct raft_group_counters counters = {0};
+    if (agent->group != NULL) {
+        raft_group_counters(agent->group, &counters);
+    }
+    api_metrics_add(&m, "pgquorum_raft_corrupt_frames_total", "counter",
+                    "Frames of the Raft port that were damaged on their way, and refused.",
+                    (double)counters.frames_corrupt);
     return api_metrics_take(&m);
 }
 

@@ -67,6 +67,7 @@ int raft_group_port(const struct raft_group *group);
 struct raft_group_counters {
     uint64_t handshakes_refused; /* wrong password, wrong cluster, address that is no member's */
     uint64_t frames_refused;     /* cluster, sender or receiver id did not match */
+    uint64_t frames_corrupt;     /* checksum: bytes were damaged on their way */
     uint64_t frames_dropped;     /* to a peer that was not connected or had too much queued */
     uint64_t clients_refused;    /* over the limit of connections or requests */
 };

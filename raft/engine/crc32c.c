@@ -2,20 +2,43 @@
 
 #include <string.h>
 
-/* 16 entries of the polynomial 0x82f63b78, two look-ups a byte. */
-static const uint32_t nibbles[16] = {
-    0x00000000U, 0x105ec76fU, 0x20bd8edeU, 0x30e349b1U, 0x417b1dbcU, 0x5125dad3U,
-    0x61c69362U, 0x7198540dU, 0x82f63b78U, 0x92a8fc17U, 0xa24bb5a6U, 0xb21572c9U,
-    0xc38d26c4U, 0xd3d3e1abU, 0xe330a81aU, 0xf36e6f75U,
-};
+/* Slicing by 8: entry [i][b] is what byte b does i bytes before the end of the eight. Filled before
+ * main, since two threads use them. */
+static uint32_t slices[8][256];
+
+__attribute__((constructor)) static void slices_fill(void)
+{
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++) {
+            crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78U : 0);
+        }
+        slices[0][byte] = crc;
+    }
+    for (size_t i = 1; i < 8; i++) {
+        for (size_t byte = 0; byte < 256; byte++) {
+            uint32_t before = slices[i - 1][byte];
+            slices[i][byte] = (before >> 8) ^ slices[0][before & 0xff];
+        }
+    }
+}
+
+static uint32_t eight_bytes(uint32_t crc, const uint8_t *at)
+{
+    return slices[7][at[0] ^ (crc & 0xff)] ^ slices[6][at[1] ^ (crc >> 8 & 0xff)] ^
+           slices[5][at[2] ^ (crc >> 16 & 0xff)] ^ slices[4][at[3] ^ (crc >> 24)] ^
+           slices[3][at[4]] ^ slices[2][at[5]] ^ slices[1][at[6]] ^ slices[0][at[7]];
+}
 
 uint32_t crc32c_portable(uint32_t crc, struct span bytes)
 {
+    size_t at = 0;
     crc = ~crc;
-    for (size_t i = 0; i < bytes.len; i++) {
-        crc ^= bytes.data[i];
-        crc = (crc >> 4) ^ nibbles[crc & 15];
-        crc = (crc >> 4) ^ nibbles[crc & 15];
+    for (; at + 8 <= bytes.len; at += 8) {
+        crc = eight_bytes(crc, bytes.data + at);
+    }
+    for (; at < bytes.len; at++) {
+        crc = (crc >> 8) ^ slices[0][(crc ^ bytes.data[at]) & 0xff];
     }
     return ~crc;
 }

@@ -27,6 +27,39 @@ void peers_warn(struct peers *peers, const char *fmt, ...)
     }
 }
 
+void peers_warn_flood(struct peers *peers, struct peer_flood *flood, const char *text)
+{
+    uint64_t now_ms = uv_now(peers->loop);
+    char more[48] = "";
+    if (now_ms - flood->since_ms >= flood->window_ms) {
+        if (flood->untold > 0) {
+            (void)snprintf(more, sizeof more, " (and %u more before)", flood->untold);
+        }
+        flood->since_ms = now_ms;
+        flood->told = flood->untold = 0;
+    }
+    if (flood->told >= flood->lines_max) {
+        flood->untold++;
+        return;
+    }
+    flood->told++;
+    peers_warn(peers, "%s%s", text, more);
+}
+
+void peers_damaged(struct peers *peers, const struct peer_session *session, const struct error *err)
+{
+    const struct handshake_identity *peer = peer_session_peer(session);
+    char text[ERROR_TEXT_BYTES];
+    bool member = peer_session_role(session) == HANDSHAKE_MEMBER;
+    peers->counters.frames_corrupt++;
+    (void)snprintf(text, sizeof text,
+                   "%s '%s' at %s: %s, the connection is made anew: look for a network device or "
+                   "memory that changes bytes between the two",
+                   member ? "member" : "client", peer->name,
+                   member ? peer->address : peer_session_text(session), err->text);
+    peers_warn_flood(peers, &peers->damages, text);
+}
+
 struct tcp_options peers_tcp_options(const struct peers *peers)
 {
     return (struct tcp_options){.user_timeout_ms = (unsigned)peers->election_timeout_ms,
@@ -427,6 +460,10 @@ int peers_open(const struct peers_config *config, const struct peers_events *eve
     if (config->password != NULL && config->password[0] != '\0') {
         peers->password = mem_strdup(config->password);
     }
+    peers->refusals = (struct peer_flood){.lines_max = PEER_STRANGER_WARNINGS_MAX,
+                                          .window_ms = PEER_STRANGER_WARNINGS_MS};
+    peers->damages = (struct peer_flood){.lines_max = PEER_DAMAGE_WARNINGS_MAX,
+                                         .window_ms = PEER_DAMAGE_WARNINGS_MS};
     list_init(&peers->incoming);
     int rc = uv_timer_init(peers->loop, &peers->timer);
     ASSERT(rc == 0);

@@ -19,6 +19,8 @@
 #define PEER_STRANGERS_PER_ADDRESS_MAX 32 /* then its own oldest makes room */
 #define PEER_STRANGER_WARNINGS_MAX     5  /* of refusals, in so many ms; then their number */
 #define PEER_STRANGER_WARNINGS_MS      5000
+#define PEER_DAMAGE_WARNINGS_MAX       3 /* of damaged frames, likewise */
+#define PEER_DAMAGE_WARNINGS_MS        60000
 #define PEER_CLIENTS_MAX               64
 #define PEER_BACKOFF_MIN_MS            50
 #define PEER_BACKOFF_MAX_MS            1000

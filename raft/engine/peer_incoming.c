@@ -143,22 +143,10 @@ static void on_frame(void *arg, struct peer_session *session, const struct peer_
 /* Who is refused comes again at once, from another port, as often as he likes. */
 static void warn_refused(struct peers *peers, const char *from, const char *why)
 {
-    uint64_t now_ms = uv_now(peers->loop);
-    char more[48] = "";
+    char text[ERROR_TEXT_BYTES];
     peers->counters.handshakes_refused++;
-    if (now_ms - peers->refusals.since_ms >= PEER_STRANGER_WARNINGS_MS) {
-        if (peers->refusals.untold > 0) {
-            (void)snprintf(more, sizeof more, " (and %u more before)", peers->refusals.untold);
-        }
-        peers->refusals.since_ms = now_ms;
-        peers->refusals.told = peers->refusals.untold = 0;
-    }
-    if (peers->refusals.told >= PEER_STRANGER_WARNINGS_MAX) {
-        peers->refusals.untold++;
-        return;
-    }
-    peers->refusals.told++;
-    peers_warn(peers, "connection from %s refused: %s%s", from, why, more);
+    (void)snprintf(text, sizeof text, "connection from %s refused: %s", from, why);
+    peers_warn_flood(peers, &peers->refusals, text);
 }
 
 static void on_end(void *arg, struct peer_session *session, int rc, const struct error *err)
@@ -166,7 +154,12 @@ static void on_end(void *arg, struct peer_session *session, int rc, const struct
     struct peer_incoming *incoming = arg;
     struct peers *peers = incoming->peers;
     bool member = incoming->open && !incoming->client;
-    if (!incoming->open && (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_UNSUPPORTED)) {
+    if (incoming->open && rc == ERR_CORRUPT) {
+        peers_damaged(peers, session, err);
+    }
+    if (!incoming->open && (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_UNSUPPORTED ||
+                            rc == ERR_CORRUPT)) {
+        peers->counters.frames_corrupt += rc == ERR_CORRUPT ? 1 : 0;
         warn_refused(peers, peer_session_text(session), err->text);
     }
     peer_incoming_close(incoming);

@@ -133,8 +133,11 @@ static void on_frame(void *arg, struct peer_session *session, const struct peer_
 static void on_end(void *arg, struct peer_session *session, int rc, const struct error *err)
 {
     struct peer_link *link = arg;
-    (void)session;
-    if (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_REFUSED || rc == ERR_UNSUPPORTED) {
+    if (rc == ERR_CORRUPT && link->state == LINK_OPEN) {
+        peers_damaged(link->peers, session, err);
+    } else if (rc == ERR_CORRUPT) {
+        link->peers->counters.frames_corrupt++;
+    } else if (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_REFUSED || rc == ERR_UNSUPPORTED) {
         peers_warn(link->peers, "member at %s: %s", link->address, err->text);
     }
     link_failed(link, err);

@@ -106,6 +106,9 @@ static size_t frames_handle(struct peer_session *session, struct span bytes)
         size_t frame_bytes = 0;
         int rc = peer_frame_decode(span_of(bytes.data + used, bytes.len - used),
                                    frame_bytes_max(session), &frame, &frame_bytes, &err);
+        if (rc == ERR_UNSUPPORTED && session->state == SESSION_OPEN) {
+            rc = error_set(&err, ERR_CORRUPT, "a frame was damaged on its way (version)");
+        }
         if (rc < 0) {
             session_end(session, rc, &err);
             break;

@@ -17,6 +17,16 @@ enum peer_link_state {
     LINK_SELF /* it was our own address: nothing more to do */
 };
 
+/* Something that others make us warn of, as often as they like: so many lines in so many ms, then
+ * their number. */
+struct peer_flood {
+    unsigned lines_max;
+    uint64_t window_ms;
+    uint64_t since_ms; /* uv_now; of the present window */
+    unsigned told;
+    unsigned untold;
+};
+
 struct peer_link {
     struct peers *peers;
     enum peer_link_state state;
@@ -71,11 +81,8 @@ struct peers {
     } superseded[PEER_SUPERSEDED_MAX];
     size_t superseded_next;
     struct raft_group_counters counters;
-    struct {
-        uint64_t since_ms; /* uv_now; of the present PEER_STRANGER_WARNINGS_MS */
-        unsigned told;
-        unsigned untold;
-    } refusals;
+    struct peer_flood refusals;
+    struct peer_flood damages;
     bool closing;
     size_t alive; /* listener, timer, links, sessions not yet closed */
     void (*closed)(void *arg);
@@ -99,6 +106,10 @@ void peer_incoming_close(struct peer_incoming *incoming);
 /* One part less; the last one ends peers_close. */
 void peers_part_closed(struct peers *peers);
 void peers_warn(struct peers *peers, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void peers_warn_flood(struct peers *peers, struct peer_flood *flood, const char *text);
+/* An authenticated connection ended with ERR_CORRUPT. */
+void peers_damaged(struct peers *peers, const struct peer_session *session,
+                   const struct error *err);
 /* A frame that came over a link or an incoming connection after the handshake; `listening`: the
  * peer called us. */
 void peers_frame(struct peers *peers, struct peer_session *session, const struct peer_frame *frame,

@@ -692,6 +692,7 @@ static void metrics_are_all_there_and_well_formed(void **state)
                                         "pgquorum_lease_held",
                                         "pgquorum_lease_margin_seconds",
                                         "pgquorum_fence_armed",
+                                        "pgquorum_raft_corrupt_frames_total",
                                         "pgquorum_decisions_total"};
     (void)state;
     config.scope = "a\"b\\c";

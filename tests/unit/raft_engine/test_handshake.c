@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "raft/engine/crc32c.h"
 #include "raft/engine/handshake.h"
 
 #include <stdio.h>
@@ -258,6 +259,22 @@ static void a_recorded_proof_does_not_open_another_connection(void **state)
     buf_free(&recorded);
 }
 
+static void put_sum(uint8_t *at, uint32_t crc)
+{
+    for (size_t i = 0; i < 4; i++) {
+        at[i] = (uint8_t)(crc >> (8 * i));
+    }
+}
+
+/* The one frame in `bytes` as a sender of just these would have sent it. */
+static void sum_again(struct buf *bytes)
+{
+    struct span payload =
+        span_of(bytes->data + PEER_FRAME_HEADER_BYTES, bytes->len - PEER_FRAME_HEADER_BYTES);
+    put_sum(bytes->data + 32, crc32c(0, payload));
+    put_sum(bytes->data + 36, crc32c(0, span_of(bytes->data, 36)));
+}
+
 /* Each byte of what the macs cover, changed on the way by somebody in the middle. */
 static void every_changed_byte_is_noticed(void **state)
 {
@@ -271,6 +288,7 @@ static void every_changed_byte_is_noticed(void **state)
         pair_start(&pair, "secret", "secret", HANDSHAKE_MEMBER, &caller_identity,
                    &listener_identity);
         pair.to_listener.data[at] ^= 1;
+        sum_again(&pair.to_listener);
         pair_run(&pair);
         assert_int_not_equal(pair.listener.state, HANDSHAKE_DONE);
         assert_int_not_equal(pair.caller.state, HANDSHAKE_DONE);
@@ -322,10 +340,11 @@ static void golden_bytes_of_the_handshake(void **state)
     char hex[1024];
     pair_start(&pair, "secret", "secret", HANDSHAKE_MEMBER, &caller_identity, &listener_identity);
     hex_of(buf_span(&pair.to_listener), hex);
-    assert_string_equal(hex, "7200000001010000"
+    assert_string_equal(hex, "7a00000002010000"
                              "1111000000000000"
                              "0000000000000000"
                              "c100000000000000"
+                             "a83dc4f90303ae2d"
                              "0101"
                              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
                              "1111000000000000"
@@ -342,12 +361,14 @@ static void golden_bytes_of_the_handshake(void **state)
     assert_true(deliver(&pair.caller, &pair.to_caller, &pair.to_listener, &rc, &err));
     hex_of(buf_span(&pair.to_listener), hex);
     /* mac computed apart, with Python's hmac, from label + NUL, and the two payloads with their
-     * lengths */
-    assert_string_equal(hex, "3c0000000103000011110000000000000000000000000000c100000000000000"
+     * lengths; so were the checksums */
+    assert_string_equal(hex, "440000000203000011110000000000000000000000000000c100000000000000"
+                             "6f7b86756bcbf659"
                              "97d3bf7cf9f13685c0ebd108a04d5bdb366f5c4c4d243d08540a7fd2ffda76e0");
     assert_true(deliver(&pair.listener, &pair.to_listener, &pair.to_caller, &rc, &err));
     hex_of(buf_span(&pair.to_caller), hex);
-    assert_string_equal(hex, "3c0000000104000022220000000000000000000000000000c100000000000000"
+    assert_string_equal(hex, "440000000204000022220000000000000000000000000000c100000000000000"
+                             "ce9b6a70a1141c47"
                              "e2f91ea979ddc2f7e02cee2dc0fc872d22f9efb2e5c7d150ea7643d5cde72430");
     pair_free(&pair);
 }
@@ -363,10 +384,11 @@ static void a_frame_comes_back_as_it_was(void **state)
     peer_frame_encode(&frame, &bytes);
     char hex[256];
     hex_of(buf_span(&bytes), hex);
-    assert_string_equal(hex, "1f00000001100000"
+    assert_string_equal(hex, "2700000002100000"
                              "0100000000000000"
                              "0200000000000000"
                              "0300000000000000"
+                             "85682325ea7296c7"
                              "78797a");
     struct peer_frame back;
     size_t used = 0;
@@ -398,6 +420,7 @@ static int decode_changed(size_t at, uint8_t value, size_t frame_bytes_max)
     struct peer_frame frame = {.type = PEER_FRAME_PING, .payload = span_str("xyz")};
     peer_frame_encode(&frame, &bytes);
     bytes.data[at] = value;
+    sum_again(&bytes);
     struct peer_frame back;
     size_t used = 0;
     int rc = peer_frame_decode(buf_span(&bytes), frame_bytes_max, &back, &used, NULL);
@@ -408,18 +431,50 @@ static int decode_changed(size_t at, uint8_t value, size_t frame_bytes_max)
 static void bytes_that_are_no_frame_are_refused(void **state)
 {
     (void)state;
-    assert_int_equal(decode_changed(4, 2, 4096), ERR_UNSUPPORTED); /* version */
+    assert_int_equal(decode_changed(4, 3, 4096), ERR_UNSUPPORTED); /* version */
     assert_int_equal(decode_changed(5, 0, 4096), ERR_INVALID);     /* type */
     assert_int_equal(decode_changed(5, 99, 4096), ERR_INVALID);
     assert_int_equal(decode_changed(6, 1, 4096), ERR_INVALID);  /* reserved */
-    assert_int_equal(decode_changed(0, 27, 4096), ERR_INVALID); /* shorter than its header */
-    assert_int_equal(decode_changed(0, 31, 34), ERR_LIMIT);
-    assert_int_equal(decode_changed(0, 31, 35), 1);
+    assert_int_equal(decode_changed(0, 35, 4096), ERR_INVALID); /* shorter than its header */
+    assert_int_equal(decode_changed(0, 39, 42), ERR_LIMIT);
+    assert_int_equal(decode_changed(0, 39, 43), 1);
     assert_int_equal(decode_changed(3, 0x7f, 4096), ERR_LIMIT); /* 2 GiB are not waited for */
     struct span http = span_str("GET /primary HTTP/1.1\r\nHost: somewhere\r\n\r\n");
     struct peer_frame back;
     size_t used = 0;
     assert_int_equal(peer_frame_decode(http, 4096, &back, &used, NULL), ERR_UNSUPPORTED);
+}
+
+/* Also in the length: a frame that is taken for a longer one would be waited for. */
+static void a_flipped_bit_anywhere_in_a_frame_is_noticed(void **state)
+{
+    (void)state;
+    struct buf bytes = BUF_INIT;
+    struct peer_frame frame = {
+        .type = PEER_FRAME_RAFT, .from = 1, .to = 2, .cluster = 3, .payload = span_str("xyz")};
+    peer_frame_encode(&frame, &bytes);
+    for (size_t bit = 0; bit < 8 * bytes.len; bit++) {
+        struct peer_frame back;
+        size_t used = 0;
+        bytes.data[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+        int rc = peer_frame_decode(buf_span(&bytes), 4096, &back, &used, NULL);
+        assert_int_equal(rc, bit / 8 == 4 ? ERR_UNSUPPORTED : ERR_CORRUPT);
+        bytes.data[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+    }
+    buf_free(&bytes);
+}
+
+/* The hello of the release before: it had no checksums. */
+static void a_frame_of_the_version_before_is_refused_by_its_number(void **state)
+{
+    (void)state;
+    uint8_t hello[128] = {124, 0, 0, 0, 1, PEER_FRAME_HELLO};
+    struct peer_frame back;
+    struct error err = {0};
+    size_t used = 0;
+    assert_int_equal(peer_frame_decode(span_of(hello, sizeof hello), 4096, &back, &used, &err),
+                     ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "version 1 where 2 is spoken"));
 }
 
 int main(void)
@@ -441,6 +496,8 @@ int main(void)
         cmocka_unit_test(a_frame_comes_back_as_it_was),
         cmocka_unit_test(a_beginning_of_a_frame_waits_for_the_rest),
         cmocka_unit_test(bytes_that_are_no_frame_are_refused),
+        cmocka_unit_test(a_flipped_bit_anywhere_in_a_frame_is_noticed),
+        cmocka_unit_test(a_frame_of_the_version_before_is_refused_by_its_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -343,10 +343,10 @@ static void a_strangers_long_frame_is_not_waited_for(void **state)
     side_open(0, "secret", NULL, 0);
     int fd = stranger_connect("127.0.0.1");
     struct buf bytes = BUF_INIT;
-    struct peer_frame frame = {.type = PEER_FRAME_HELLO};
+    static const uint8_t zeros[2 * PEER_FRAME_UNAUTHENTICATED_BYTES_MAX];
+    struct peer_frame frame = {.type = PEER_FRAME_HELLO, .payload = span_of(zeros, sizeof zeros)};
     peer_frame_encode(&frame, &bytes);
-    bytes.data[1] = 0x20; /* 8 KiB */
-    assert_int_equal(send(fd, bytes.data, bytes.len, 0), (ssize_t)bytes.len);
+    assert_int_equal(send(fd, bytes.data, PEER_FRAME_HEADER_BYTES, 0), PEER_FRAME_HEADER_BYTES);
     AWAIT(was_closed(fd), 2000);
     close(fd);
     buf_free(&bytes);
@@ -445,6 +445,7 @@ static void many_strangers_are_not_told_of_one_by_one(void **state)
 
 struct liar {
     struct peer_session *session;
+    struct stream *stream; /* the session's */
     bool open;
     bool ended;
     int refused; /* REFUSED frames after the handshake */
@@ -497,6 +498,7 @@ static void liar_start(struct liar *liar, const struct handshake_identity *ident
     AWAIT(dial.done, 2000);
     struct peer_session_config config = {
         .loop = &loop, .caller = true, .role = role, .password = "secret", .identity = identity};
+    liar->stream = dial.stream;
     liar->session = peer_session_start(dial.stream, &config, &liar_events, liar);
 }
 
@@ -529,6 +531,96 @@ static void frames_of_another_sender_receiver_or_cluster_are_refused(void **stat
     assert_int_equal(sides[0].controls, 0);
     assert_int_equal(sides[0].requests, 0);
     peer_session_close(liar.session, NULL, NULL);
+}
+
+/* As if somebody on the way had changed one byte. */
+static void send_damaged(struct stream *stream, const struct peer_frame *frame, size_t at)
+{
+    struct buf bytes = BUF_INIT;
+    peer_frame_encode(frame, &bytes);
+    bytes.data[at] ^= 1;
+    assert_int_equal(stream_write(stream, buf_span(&bytes), NULL, NULL, NULL), 0);
+    buf_free(&bytes);
+}
+
+static void a_damaged_frame_ends_the_connection_and_is_counted(void **state)
+{
+    (void)state;
+    const struct peer_frame frame = {.type = PEER_FRAME_RAFT,
+                                     .from = 0x101,
+                                     .to = 0x100,
+                                     .cluster = CLUSTER,
+                                     .payload = span_str("12345678")};
+    const size_t at[] = {3, 4, 5, 9, 33, 37, PEER_FRAME_HEADER_BYTES + 2};
+    side_open(0, "secret", NULL, 0);
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        struct handshake_identity second = identity_of(1);
+        struct liar liar;
+        liar_start(&liar, &second, HANDSHAKE_MEMBER);
+        AWAIT(liar.open, 2000);
+        send_damaged(liar.stream, &frame, at[i]);
+        AWAIT(liar.ended, 2000);
+        peer_session_close(liar.session, NULL, NULL);
+        assert_int_equal(counters_of(0).frames_corrupt, i + 1);
+    }
+    assert_int_equal(sides[0].raft_frames, 0);
+    assert_non_null(strstr(sides[0].warnings, "member 'node2' at "));
+    assert_non_null(strstr(sides[0].warnings, "damaged on its way"));
+    assert_int_equal(lines_of(sides[0].warnings), PEER_DAMAGE_WARNINGS_MAX);
+}
+
+/* --- a listener that is no peers -------------------------------------------------------------- */
+
+static struct liar answering;
+
+static void on_accept_liar(void *arg, struct stream *stream)
+{
+    struct handshake_identity second = identity_of(1);
+    struct peer_session_config config = {
+        .loop = &loop, .role = HANDSHAKE_MEMBER, .password = "secret", .identity = &second};
+    (void)arg;
+    if (answering.session != NULL) {
+        stream_close(stream, NULL, NULL);
+        return;
+    }
+    answering.stream = stream;
+    answering.session = peer_session_start(stream, &config, &liar_events, &answering);
+}
+
+static void a_damaged_answer_ends_the_link_and_is_counted(void **state)
+{
+    (void)state;
+    struct net_addr address;
+    struct tcp_options options = {0};
+    struct tcp_listener *listener = NULL;
+    memset(&answering, 0, sizeof answering);
+    assert_int_equal(net_addr_parse(sides[1].address, NET_PORT_REQUIRED, &address, NULL), 0);
+    assert_int_equal(
+        tcp_listener_start(&loop, &address, 8, &options, on_accept_liar, NULL, &listener, NULL), 0);
+    const char *to_second[] = {sides[1].address};
+    side_open(0, "secret", to_second, 1);
+    AWAIT(peers_connected(sides[0].peers, 0x101), 3000);
+    const struct peer_frame frame = {.type = PEER_FRAME_PING, .from = 0x101, .to = 0x100};
+    send_damaged(answering.stream, &frame, 9);
+    AWAIT(answering.ended, 2000);
+    assert_false(peers_connected(sides[0].peers, 0x101));
+    assert_int_equal(counters_of(0).frames_corrupt, 1);
+    assert_non_null(strstr(sides[0].warnings, "member 'node2' at "));
+    peer_session_close(answering.session, NULL, NULL);
+    tcp_listener_stop(listener, NULL, NULL);
+}
+
+static void the_release_before_is_refused_by_both_numbers(void **state)
+{
+    (void)state;
+    side_open(0, "secret", NULL, 0);
+    int fd = stranger_connect("127.0.0.1");
+    uint8_t hello[128] = {124, 0, 0, 0, 1, PEER_FRAME_HELLO};
+    assert_int_equal(send(fd, hello, sizeof hello, 0), (ssize_t)sizeof hello);
+    AWAIT(was_closed(fd), 2000);
+    assert_non_null(strstr(sides[0].warnings, "frame of version 1 where 2 is spoken"));
+    assert_int_equal(counters_of(0).frames_corrupt, 0);
+    close(fd);
 }
 
 static void a_client_sends_requests_and_nothing_else(void **state)
@@ -636,6 +728,9 @@ int main(void)
         IN_LOOP(strangers_of_one_address_make_room_for_each_other),
         IN_LOOP(many_strangers_are_not_told_of_one_by_one),
         IN_LOOP(frames_of_another_sender_receiver_or_cluster_are_refused),
+        IN_LOOP(a_damaged_frame_ends_the_connection_and_is_counted),
+        IN_LOOP(a_damaged_answer_ends_the_link_and_is_counted),
+        IN_LOOP(the_release_before_is_refused_by_both_numbers),
         IN_LOOP(a_client_sends_requests_and_nothing_else),
         IN_LOOP(clients_have_a_limit),
         IN_LOOP(a_new_start_of_a_member_closes_its_old_connection),
