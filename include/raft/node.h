@@ -77,8 +77,10 @@ struct raft_env {
     /* The store changed (revision rose or a lease moved), or role, leader or membership changed.
      * After the step. */
     void (*on_change)(void *arg);
-    /* The node cannot go on (broken contract of the engine, corrupt state). Production logs and
-     * exits. */
+    /* May be NULL. For the log; the node goes on. The same text may come again and again. */
+    void (*on_warning)(void *arg, const char *text);
+    /* The node cannot go on (broken contract of the engine, corrupt state, an entry that a newer
+     * release has written). Production logs and exits. */
     void (*on_fatal)(void *arg, const struct error *err);
     void *arg;
 };
@@ -155,6 +157,7 @@ int raft_node_propose_plain(struct raft_node *node, const struct store_command *
 int raft_node_read(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
                    struct error *err) MUST_CHECK;
 
+/* Until the loop turns: the leader's snapshot puts another store in its place. */
 const struct store *raft_node_store(const struct raft_node *node);
 
 enum raft_role { RAFT_ROLE_FOLLOWER, RAFT_ROLE_CANDIDATE, RAFT_ROLE_LEADER };

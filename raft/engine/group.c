@@ -664,6 +664,7 @@ static void group_init(struct raft_group *group, uv_loop_t *loop,
                                    .random = random_real(),
                                    .arm = node_arm,
                                    .on_change = node_changed,
+                                   .on_warning = group_warn,
                                    .on_fatal = group_fail,
                                    .arg = group};
     group->has_password = config->password != NULL && config->password[0] != '\0';

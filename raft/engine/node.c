@@ -304,7 +304,10 @@ static int load_snapshot(struct raft_node *node, const struct raft_boot *boot, s
     buf_put_span(&snapshot->data, boot->snapshot);
     int rc = configuration_decode(boot->configuration, &snapshot->configuration, err);
     if (rc == 0) {
-        rc = node_restore(node, snapshot, err);
+        rc = node_snapshot_decode(boot->snapshot, boot->snapshot_index, &snapshot->store, err);
+    }
+    if (rc == 0) {
+        node_snapshot_install(node, snapshot);
     }
     node_snapshot_unref(snapshot);
     return rc;

@@ -8,11 +8,13 @@
 #include "base/assert.h"
 #include "raft/engine/log_command.h"
 
+#include <stdio.h>
+
 static void apply_command(struct raft_node *node, const struct log_entry *entry)
 {
     struct log_command command;
     struct store_result result = {0};
-    if (!log_command_decode(span_of(entry->data, entry->len), &command)) {
+    if (log_command_decode(span_of(entry->data, entry->len), &command) != 0) {
         /* The same on every member: nobody of us made it. */
         store_skip(node->store, entry->index);
         return;
@@ -104,6 +106,22 @@ static void maybe_take_snapshot(struct raft_node *node)
     }
 }
 
+/* The others know what it does: without it this member's state would differ for ever. */
+static bool stops_at(struct raft_node *node, const struct log_entry *entry)
+{
+    struct log_command command;
+    char text[96];
+    if (entry->type != RAFT_COMMAND ||
+        log_command_decode(span_of(entry->data, entry->len), &command) != ERR_UNSUPPORTED) {
+        return false;
+    }
+    (void)snprintf(text, sizeof text,
+                   "entry %llu was written by a newer release: upgrade this member",
+                   (unsigned long long)entry->index);
+    node_fatal(node, ERR_UNSUPPORTED, text);
+    return true;
+}
+
 void node_apply(struct raft_node *node)
 {
     bool applied = false;
@@ -111,6 +129,9 @@ void node_apply(struct raft_node *node)
         struct log_entry *entry = log_cache_get(&node->cache, node->applied_index + 1);
         if (entry == NULL) {
             break; /* committed, and not here yet */
+        }
+        if (stops_at(node, entry)) {
+            break;
         }
         (void)log_entry_ref(entry); /* a step below may trim the cache */
         node->applied_index = entry->index;
@@ -128,21 +149,35 @@ void node_apply(struct raft_node *node)
     maybe_take_snapshot(node);
 }
 
-int node_restore(struct raft_node *node, const struct node_snapshot *snapshot, struct error *err)
+int node_snapshot_decode(struct span data, uint64_t index, struct store **ret_store,
+                         struct error *err)
 {
-    int rc = store_restore(node->store, buf_span(&snapshot->data), err);
+    struct store *store = store_new();
+    int rc = store_restore(store, data, err);
+    if (rc == ERR_UNSUPPORTED) {
+        error_wrap(err, "of another release: upgrade this member");
+    } else if (rc == 0 && store_applied(store) != index) {
+        rc = error_set(err, ERR_CORRUPT, "it says entry %llu and holds entry %llu",
+                       (unsigned long long)index, (unsigned long long)store_applied(store));
+    }
     if (rc != 0) {
-        error_wrap(err, "loading the snapshot of entry %llu", (unsigned long long)snapshot->index);
+        error_wrap(err, "the snapshot of entry %llu", (unsigned long long)index);
+        store_free(store);
         return rc;
     }
-    if (store_applied(node->store) != snapshot->index) {
-        return error_set(err, ERR_CORRUPT, "the snapshot says entry %llu and holds entry %llu",
-                         (unsigned long long)snapshot->index,
-                         (unsigned long long)store_applied(node->store));
-    }
+    *ret_store = store;
+    return 0;
+}
+
+void node_snapshot_install(struct raft_node *node, struct node_snapshot *snapshot)
+{
+    ASSERT(snapshot->store != NULL);
+    store_free(node->store);
+    node->store = snapshot->store;
+    snapshot->store = NULL;
     node_snapshot_unref(node->snapshot);
-    node->snapshot = (struct node_snapshot *)snapshot;
-    node->snapshot->refs++;
+    node->snapshot = snapshot;
+    snapshot->refs++;
     node->applied_index = snapshot->index;
     node->applied_term = snapshot->term;
     node->applied_bytes = 0;
@@ -153,7 +188,6 @@ int node_restore(struct raft_node *node, const struct node_snapshot *snapshot, s
     if (snapshot->index > node->commit_index) {
         node->commit_index = snapshot->index;
     }
-    return 0;
 }
 
 static void fill_metadata(const struct node_snapshot *snapshot,
@@ -188,14 +222,10 @@ void node_snapshot_taken(struct raft_node *node, struct node_job *job)
 
 void node_snapshot_installed(struct raft_node *node, struct node_job *job)
 {
-    struct error err;
     struct raft_event event = {.type = RAFT_PERSISTED_SNAPSHOT};
     ASSERT(node->guards.installing);
     node->guards.installing = false;
-    if (node_restore(node, job->snapshot, &err) != 0) {
-        node_fatal(node, err.code, err.text);
-        return;
-    }
+    node_snapshot_install(node, job->snapshot);
     node->changed = true;
     node_leases_restart(node);
     fill_metadata(job->snapshot, &event.persisted_snapshot.metadata);

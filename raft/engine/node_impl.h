@@ -59,6 +59,7 @@ struct node_snapshot {
     struct configuration configuration;
     struct buf configuration_bytes;
     struct buf data;
+    struct store *store; /* what `data` says, until it is installed; else NULL */
 };
 
 /* A frame that waits for the newest term or vote to be durable. */
@@ -208,6 +209,7 @@ struct raft_node {
     int64_t now_ms; /* never falls */
     struct log_cache cache;
     struct node_snapshot *snapshot; /* newest that is stored; NULL = none */
+    struct store *received; /* of the snapshot that the engine is about to take or refuse */
     bool taking;                    /* a snapshot job is under way */
     struct list jobs;               /* FIFO */
     size_t job_count;
@@ -291,8 +293,11 @@ void node_send_commit(struct raft_node *node);
 
 /* --- node_apply.c ----------------------------------------------------------------------------- */
 void node_apply(struct raft_node *node);
-int node_restore(struct raft_node *node, const struct node_snapshot *snapshot,
-                 struct error *err) MUST_CHECK;
+/* A new store of what the bytes say, if they can be read and are of entry `index`. */
+int node_snapshot_decode(struct span data, uint64_t index, struct store **ret_store,
+                         struct error *err) MUST_CHECK;
+/* Its store in the place of ours. */
+void node_snapshot_install(struct raft_node *node, struct node_snapshot *snapshot);
 void node_snapshot_taken(struct raft_node *node, struct node_job *job);
 void node_snapshot_installed(struct raft_node *node, struct node_job *job);
 

@@ -175,7 +175,7 @@ void node_submits_drop(struct raft_node *node)
 void node_proposal_forwarded(struct raft_node *node, struct span data)
 {
     struct log_command command;
-    if (!log_command_decode(data, &command) || !node_is_leader(node) ||
+    if (log_command_decode(data, &command) != 0 || !node_is_leader(node) ||
         submits_full(node, data.len)) {
         return; /* who asked sends it again, to whom it finds */
     }

@@ -89,9 +89,28 @@ static void receive_append(struct raft_node *node, const struct sender *sender,
     }
 }
 
+/* Read before it is stored: a member that stored what it cannot read could not start any more. The
+ * leader sends it again. */
+static bool snapshot_is_readable(struct raft_node *node, const struct sender *sender,
+                                 const struct peer_snapshot *snapshot)
+{
+    struct error err = {0};
+    if (node_snapshot_decode(snapshot->data, snapshot->last_index, &node->received, &err) == 0) {
+        return true;
+    }
+    error_wrap(&err, "refused, from the leader %s", sender->label);
+    if (node->env.on_warning != NULL) {
+        node->env.on_warning(node->env.arg, err.text);
+    }
+    return false;
+}
+
 static void receive_snapshot(struct raft_node *node, const struct sender *sender,
                              const struct peer_message *from)
 {
+    if (!snapshot_is_readable(node, sender, &from->snapshot)) {
+        return;
+    }
     struct raft_message message = {.type = RAFT_INSTALL_SNAPSHOT};
     struct configuration configuration;
     int rc = configuration_decode(from->snapshot.configuration, &configuration, NULL);
@@ -109,6 +128,8 @@ static void receive_snapshot(struct raft_node *node, const struct sender *sender
         memcpy(args->data.base, from->snapshot.data.data, args->data.len);
     }
     receive(node, sender, &message, from->term, "install snapshot");
+    store_free(node->received); /* the engine had no use for it */
+    node->received = NULL;
 }
 
 static void receive_small(struct raft_node *node, const struct sender *sender,

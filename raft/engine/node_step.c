@@ -37,6 +37,7 @@ void node_snapshot_unref(struct node_snapshot *snapshot)
     if (snapshot != NULL && --snapshot->refs == 0) {
         buf_free(&snapshot->configuration_bytes);
         buf_free(&snapshot->data);
+        store_free(snapshot->store);
         mem_free(snapshot);
     }
 }
@@ -225,6 +226,9 @@ static void take_snapshot(struct raft_node *node, struct raft_update *update, st
     buf_put(&snapshot->data, update->snapshot.chunk.base, update->snapshot.chunk.len);
     raft_free(update->snapshot.chunk.base);
     raft_configuration_close(&metadata->configuration);
+    ASSERT(node->received != NULL && store_applied(node->received) == snapshot->index);
+    snapshot->store = node->received;
+    node->received = NULL;
 
     clip_pending_writes(node, 1);
     log_cache_reset(&node->cache, snapshot->index + 1);

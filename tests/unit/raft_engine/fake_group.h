@@ -60,6 +60,7 @@ struct fake_node {
     unsigned ticks;
     unsigned guards_off; /* set again at every start */
     struct error fatal;
+    char warning[ERROR_TEXT_BYTES]; /* the last one */
     char name[16];
 };
 
@@ -183,6 +184,12 @@ static void fake_on_fatal(void *arg, const struct error *err)
     ((struct fake_node *)arg)->fatal = *err;
 }
 
+static void fake_on_warning(void *arg, const char *text)
+{
+    struct fake_node *fake = arg;
+    (void)snprintf(fake->warning, sizeof fake->warning, "%s", text);
+}
+
 /* --- disk ------------------------------------------------------------------------------------- */
 
 static void fake_disk_drop(struct fake_disk *disk, size_t from, size_t until)
@@ -287,6 +294,7 @@ static void fake_start_node(struct fake_node *fake)
         .random = &random,
         .arm = fake_arm,
         .on_change = fake_on_change,
+        .on_warning = fake_on_warning,
         .on_fatal = fake_on_fatal,
         .arg = fake,
     };

@@ -760,8 +760,17 @@ static int start_with(struct fake_group *group, const struct raft_boot *boot)
     struct random random = {fake_random, group};
     struct raft_node_config config = {.election_timeout_ms = FAKE_ET, .heartbeat_ms = FAKE_HB};
     struct raft_env env = {
-        &fake_storage_ops, &group->nodes[0], &fake_peer_ops, &group->nodes[0], &clock,
-        &random,           fake_arm,         fake_on_change, fake_on_fatal,    &group->nodes[0]};
+        .storage = &fake_storage_ops,
+        .storage_arg = &group->nodes[0],
+        .peers = &fake_peer_ops,
+        .peers_arg = &group->nodes[0],
+        .clock = &clock,
+        .random = &random,
+        .arm = fake_arm,
+        .on_change = fake_on_change,
+        .on_fatal = fake_on_fatal,
+        .arg = &group->nodes[0],
+    };
     int rc = raft_node_start(&config, &env, boot, &node, &err);
     assert_true(rc == 0 || (err.text[0] != '\0' && node == NULL));
     raft_node_stop(node);
