@@ -7,6 +7,7 @@
 
 #include <sqlite3.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -56,11 +57,27 @@ struct storage_db {
 
 /* --- errors and small steps ------------------------------------------------------------------- */
 
-static int db_error(struct storage_db *db, int rv, const char *what, struct error *err)
+/* SQLite knows a full disk by ENOSPC alone; a quota is an I/O error to it. Which errno it was, only
+ * the file says that was written to: sqlite3_system_errno still has an older one after a COMMIT
+ * (3.40). A sync that fails is no such case: the kernel had taken the pages already. */
+static bool refused_by_quota(struct storage_db *db, int rv, int file_op)
+{
+    sqlite3_file *file = NULL;
+    int number = 0;
+    return rv == SQLITE_IOERR_WRITE &&
+           sqlite3_file_control(db->sqlite, "main", file_op, &file) == SQLITE_OK && file != NULL &&
+           file->pMethods != NULL &&
+           file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number) == SQLITE_OK &&
+           number == EDQUOT;
+}
+
+/* `file_op` gives the file that was written to. */
+static int file_error(struct storage_db *db, int rv, int file_op, const char *what,
+                      struct error *err)
 {
     int code = ERR_IO;
     int primary = rv & 0xff;
-    if (primary == SQLITE_FULL) {
+    if (primary == SQLITE_FULL || refused_by_quota(db, rv, file_op)) {
         code = ERR_NO_SPACE;
     } else if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || primary == SQLITE_SCHEMA) {
         code = ERR_CORRUPT;
@@ -70,6 +87,12 @@ static int db_error(struct storage_db *db, int rv, const char *what, struct erro
         code = ERR_PERMISSION;
     }
     return error_set(err, code, "%s: %s (%d)", what, sqlite3_errmsg(db->sqlite), rv);
+}
+
+/* All but a checkpoint writes to the WAL. */
+static int db_error(struct storage_db *db, int rv, const char *what, struct error *err)
+{
+    return file_error(db, rv, SQLITE_FCNTL_JOURNAL_POINTER, what, err);
 }
 
 static int run(struct storage_db *db, enum statement which, struct error *err)
@@ -211,7 +234,7 @@ static int checkpoint(struct storage_db *db, int mode, struct error *err)
         db->wal_pages = 0;
         return 0;
     }
-    return db_error(db, rv, "checkpoint", err);
+    return file_error(db, rv, SQLITE_FCNTL_FILE_POINTER, "checkpoint", err);
 }
 
 static int finish(struct storage_db *db, int rc, struct error *err)

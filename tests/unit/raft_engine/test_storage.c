@@ -9,6 +9,7 @@
 #include "raft/engine/crc32c.h"
 #include "raft/engine/storage_db.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -30,7 +31,9 @@
 /* --- a disk that fails when it is told -------------------------------------------------------- */
 
 static int fault_full;  /* writes fail with SQLITE_FULL */
-static int fault_fsync; /* the n-th sync from now fails */
+static int fault_db_errno; /* the same for the database file alone */
+static int fault_errno; /* pwrite fails with it; SQLite's own VFS makes of that what it does */
+static int fault_fsync; /* syncs fail, with this errno */
 static int sync_delay_ms;
 static sqlite3_vfs *real_vfs;
 static sqlite3_vfs fault_vfs;
@@ -75,6 +78,7 @@ static int fault_sync(sqlite3_file *file, int flags)
         nanosleep(&pause, NULL);
     }
     if (__atomic_load_n(&fault_fsync, __ATOMIC_SEQ_CST) != 0) {
+        errno = fault_fsync;
         return SQLITE_IOERR_FSYNC;
     }
     return real_of(file)->pMethods->xSync(real_of(file), flags);
@@ -142,10 +146,34 @@ static int fault_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *fil
     return rv;
 }
 
+static bool is_wal(int fd)
+{
+    char link[64];
+    char path[256] = "";
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    return len > 4 && memcmp(path + len - 4, "-wal", 4) == 0;
+}
+
+static ssize_t fault_pwrite(int fd, const void *data, size_t len, off_t at)
+{
+    int failed = __atomic_load_n(&fault_errno, __ATOMIC_SEQ_CST);
+    if (fault_db_errno != 0 && !is_wal(fd)) {
+        failed = fault_db_errno;
+    }
+    if (failed != 0) {
+        errno = failed;
+        return -1;
+    }
+    return pwrite(fd, data, len, at);
+}
+
 static int fault_vfs_install(void **state)
 {
     (void)state;
     real_vfs = sqlite3_vfs_find(NULL);
+    (void)real_vfs->xSetSystemCall(real_vfs, "pwrite", (sqlite3_syscall_ptr)fault_pwrite);
+    (void)real_vfs->xSetSystemCall(real_vfs, "pwrite64", (sqlite3_syscall_ptr)fault_pwrite);
     fault_vfs = *real_vfs;
     fault_vfs.zName = "fault";
     fault_vfs.szOsFile = (int)sizeof(struct fault_file) + real_vfs->szOsFile;
@@ -512,16 +540,15 @@ static void many_jobs_complete_in_order(void **state)
     fixture_free(f);
 }
 
-static void a_full_disk_holds_the_jobs_and_goes_on_in_order(void **state)
+static void a_full_disk_holds_the_jobs(int *fault, int value)
 {
-    (void)state;
     struct fixture *f = fixture_new();
     static struct ordered ordered[20];
     static struct raft_entry_rec entries[20];
     static struct raft_storage_job jobs[20];
     open_ok(f);
     create_ok(f);
-    __atomic_store_n(&fault_full, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(fault, value, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < 20; i++) {
         ordered[i] = (struct ordered){f, i};
         entries[i] =
@@ -531,13 +558,13 @@ static void a_full_disk_holds_the_jobs_and_goes_on_in_order(void **state)
         raft_storage_sqlite_ops.submit(f->storage, &jobs[i], on_ordered, &ordered[i]);
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
     }
-    while (!f->full) {
+    while (!f->full && f->fatals == 0) {
         (void)uv_run(&f->loop, UV_RUN_ONCE);
     }
     assert_int_equal(f->done, 0);
     assert_int_equal(f->fatals, 0);
     assert_int_equal(raft_storage_age_ms(f->storage), 0); /* no reason for a watchdog */
-    __atomic_store_n(&fault_full, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(fault, 0, __ATOMIC_SEQ_CST);
     wait_done(f, 20);
     for (unsigned i = 0; i < 20; i++) {
         assert_int_equal(f->order[i], i);
@@ -549,6 +576,95 @@ static void a_full_disk_holds_the_jobs_and_goes_on_in_order(void **state)
     close_ok(f);
     open_ok(f);
     assert_int_equal(raft_storage_boot(f->storage)->entry_count, 21);
+    fixture_free(f);
+}
+
+static void a_full_disk_holds_the_jobs_and_goes_on_in_order(void **state)
+{
+    (void)state;
+    a_full_disk_holds_the_jobs(&fault_full, 1);
+}
+
+/* SQLite calls it an I/O error. */
+static void a_quota_that_is_used_up_is_a_full_disk(void **state)
+{
+    (void)state;
+    a_full_disk_holds_the_jobs(&fault_errno, EDQUOT);
+    a_full_disk_holds_the_jobs(&fault_errno, ENOSPC);
+}
+
+static void write_until_fatal(struct fixture *f, int *fault, int value)
+{
+    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
+    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
+    __atomic_store_n(fault, value, __ATOMIC_SEQ_CST);
+    submit(f, &job);
+    while (f->fatals == 0) {
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    }
+    __atomic_store_n(fault, 0, __ATOMIC_SEQ_CST);
+    assert_int_equal(f->done, 0);
+    assert_int_equal(f->fatal.code, ERR_IO);
+    fixture_free(f);
+}
+
+/* Also where a quota was met before. */
+static void an_io_error_after_a_quota_is_fatal(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    open_ok(f);
+    create_ok(f);
+    write_until_fatal(f, &fault_errno, EIO);
+    f = fixture_new();
+    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
+    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
+    open_ok(f);
+    create_ok(f);
+    __atomic_store_n(&fault_errno, EDQUOT, __ATOMIC_SEQ_CST);
+    submit(f, &job);
+    while (!f->full) {
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    }
+    write_until_fatal(f, &fault_errno, EIO);
+}
+
+/* The kernel has taken the pages already, and may have dropped them. */
+static void a_quota_that_a_sync_meets_is_fatal(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    open_ok(f);
+    create_ok(f);
+    write_until_fatal(f, &fault_fsync, EDQUOT);
+}
+
+/* A checkpoint writes to another file than a commit: what that one met before says nothing. */
+static void a_checkpoint_is_judged_by_its_own_write(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    struct storage_db *db = NULL;
+    char path[128];
+    struct raft_storage_job vote = {.has_vote = true, .term = 2};
+    const struct raft_storage_job *jobs[] = {&vote};
+    open_ok(f);
+    create_ok(f);
+    close_ok(f);
+    (void)snprintf(path, sizeof path, "%s/raft.db", f->raft_dir);
+    assert_int_equal(storage_db_open(path, "n1", &randomness, &db, NULL), 0);
+    fault_errno = EDQUOT;
+    assert_int_equal(storage_db_write(db, jobs, 1, NULL), ERR_NO_SPACE);
+    fault_errno = 0;
+    int rc = 0;
+    for (unsigned i = 0; i <= STORAGE_WAL_PAGES_MAX && rc == 0; i++) {
+        fault_db_errno = i == 0 ? EIO : fault_db_errno;
+        vote.term++;
+        rc = storage_db_write(db, jobs, 1, NULL);
+    }
+    fault_db_errno = 0;
+    assert_int_equal(rc, ERR_IO);
+    storage_db_close(db, false);
     fixture_free(f);
 }
 
@@ -770,6 +886,10 @@ int main(void)
         cmocka_unit_test(snapshots_trim_or_clear_the_log),
         cmocka_unit_test(many_jobs_complete_in_order),
         cmocka_unit_test(a_full_disk_holds_the_jobs_and_goes_on_in_order),
+        cmocka_unit_test(a_quota_that_is_used_up_is_a_full_disk),
+        cmocka_unit_test(an_io_error_after_a_quota_is_fatal),
+        cmocka_unit_test(a_quota_that_a_sync_meets_is_fatal),
+        cmocka_unit_test(a_checkpoint_is_judged_by_its_own_write),
         cmocka_unit_test(a_failed_fsync_is_fatal_and_never_tried_again),
         cmocka_unit_test(a_full_disk_that_then_hangs_shows_its_age),
         cmocka_unit_test(a_job_that_hangs_shows_its_age),
