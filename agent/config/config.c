@@ -255,7 +255,7 @@ static int read_restapi(const struct reader *r, const struct section *top, bool 
     struct section s;
     enum reader_need need = client ? READER_OPTIONAL : READER_REQUIRED;
     int rc = reader_section(r, top, "restapi", "restapi", &s);
-    rc = rc != 0 ? rc : reader_listener(r, &s, "listen", 0, need, &c->restapi_listen);
+    rc = rc != 0 ? rc : reader_listener_one(r, &s, "listen", need, &c->restapi_listen);
     c->restapi_connect = c->restapi_listen;
     rc = rc != 0
              ? rc
@@ -363,7 +363,7 @@ static int read_raft(const struct reader *r, const struct config_source *source,
     rc = reader_path(r, &s, "data_dir", source->cwd, need, &raft->data_dir);
     rc = rc != 0 ? rc : reader_address(r, &s, "self_addr", 0, need, &raft->self);
     raft->bind = raft->self;
-    rc = rc != 0 ? rc : reader_listener(r, &s, "bind_addr", 0, READER_OPTIONAL, &raft->bind);
+    rc = rc != 0 ? rc : reader_listener_one(r, &s, "bind_addr", READER_OPTIONAL, &raft->bind);
     rc = rc != 0 ? rc : reader_text(r, &s, "password", READER_OPTIONAL, &raft->password.hidden);
     rc = rc != 0 ? rc : read_partners(r, &s, raft);
     rc = rc != 0 ? rc : read_raft_times(r, &s, raft);

@@ -293,6 +293,25 @@ int reader_listener(const struct reader *r, const struct section *s, const char 
     return read_address(r, s, key, (struct address_rule){true, default_port, need}, ret_address);
 }
 
+int reader_listener_one(const struct reader *r, const struct section *s, const char *key,
+                        enum reader_need need, struct config_address *ret_address)
+{
+    struct config_address address = {.host = ""};
+    int rc = reader_listener(r, s, key, 0, need, &address);
+    if (rc != 0 || address.text == NULL) {
+        return rc;
+    }
+    if (strchr(address.host, ',') != NULL) {
+        return reader_fail(
+            r, s, key,
+            "'%.100s' is a list, and one address is listened on: give one, or '*:%u' "
+            "for every address of the host",
+            address.text, address.port);
+    }
+    *ret_address = address;
+    return 0;
+}
+
 /* --- paths ------------------------------------------------------------------------------------ */
 
 static void append_parts(struct buf *out, const char *path)

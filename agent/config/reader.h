@@ -53,6 +53,9 @@ int reader_address(const struct reader *r, const struct section *s, const char *
 int reader_listener(const struct reader *r, const struct section *s, const char *key,
                     uint16_t default_port, enum reader_need need,
                     struct config_address *ret_address) MUST_CHECK;
+/* The same, with a port and no list: what we listen on ourselves. */
+int reader_listener_one(const struct reader *r, const struct section *s, const char *key,
+                        enum reader_need need, struct config_address *ret_address) MUST_CHECK;
 /* An absolute path without "." and ".." in it; `cwd` is where a relative one starts. */
 int reader_path(const struct reader *r, const struct section *s, const char *key, const char *cwd,
                 enum reader_need need, const char **ret_path) MUST_CHECK;

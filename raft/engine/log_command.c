@@ -25,7 +25,6 @@ int log_command_decode(struct span data, struct log_command *ret_command)
     if (command.len > 0 && command.data[0] > STORE_COMMAND_VERSION_MAX) {
         return ERR_UNSUPPORTED;
     }
-    *ret_command =
-        (struct log_command){.client = client, .sequence = sequence, .command = command};
+    *ret_command = (struct log_command){.client = client, .sequence = sequence, .command = command};
     return 0;
 }

@@ -209,7 +209,7 @@ struct raft_node {
     int64_t now_ms; /* never falls */
     struct log_cache cache;
     struct node_snapshot *snapshot; /* newest that is stored; NULL = none */
-    struct store *received; /* of the snapshot that the engine is about to take or refuse */
+    struct store *received;         /* of the snapshot that the engine is about to take or refuse */
     bool taking;                    /* a snapshot job is under way */
     struct list jobs;               /* FIFO */
     size_t job_count;

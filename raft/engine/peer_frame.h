@@ -13,9 +13,9 @@
  *       40      .  payload
  *
  * Integers are little endian. Nothing but the version is believed before its checksum was found
- * right: TCP's sum of 16 bits misses some damage, and a damaged entry would be applied by one member
- * alone. The header has its own, or a damaged length would make us wait. Lengths are checked against the reader's maximum before anything is kept. Version 1 had no
- * checksums. */
+ * right: TCP's sum of 16 bits misses some damage, and a damaged entry would be applied by one
+ * member alone. The header has its own, or a damaged length would make us wait. Lengths are checked
+ * against the reader's maximum before anything is kept. Version 1 had no checksums. */
 #ifndef RAFT_ENGINE_PEER_FRAME_H
 #define RAFT_ENGINE_PEER_FRAME_H
 

@@ -137,7 +137,8 @@ static void on_end(void *arg, struct peer_session *session, int rc, const struct
         peers_damaged(link->peers, session, err);
     } else if (rc == ERR_CORRUPT) {
         link->peers->counters.frames_corrupt++;
-    } else if (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_REFUSED || rc == ERR_UNSUPPORTED) {
+    } else if (rc == ERR_PERMISSION || rc == ERR_CONFLICT || rc == ERR_REFUSED ||
+               rc == ERR_UNSUPPORTED) {
         peers_warn(link->peers, "member at %s: %s", link->address, err->text);
     }
     link_failed(link, err);

@@ -31,8 +31,8 @@ static void frame_seal(struct buf *bytes, size_t at)
     size_t rest = bytes->len - at;
     end = end < PEER_FRAME_HEADER_BYTES ? PEER_FRAME_HEADER_BYTES : end < rest ? end : rest;
     frame[4] = PEER_FRAME_VERSION;
-    put_u32(frame + 32, crc32c(0, span_of(frame + PEER_FRAME_HEADER_BYTES,
-                                          end - PEER_FRAME_HEADER_BYTES)));
+    put_u32(frame + 32,
+            crc32c(0, span_of(frame + PEER_FRAME_HEADER_BYTES, end - PEER_FRAME_HEADER_BYTES)));
     put_u32(frame + 36, crc32c(0, span_of(frame, 36)));
 }
 

@@ -78,6 +78,13 @@ static void addresses_need_a_port_and_one_host(void **state)
     assert_string_equal(c.postgresql.listen.host, "172.20.0.10,127.0.0.1");
     assert_int_equal(c.postgresql.listen.port, 5432);
     config_free(&c);
+    refused(
+        "listen: 172.20.0.10:8008", "listen: '172.20.0.10,127.0.0.1:8008'",
+        "restapi.listen: '172.20.0.10,127.0.0.1:8008' is a list, and one address is listened on");
+    refused(
+        "  self_addr: 172.20.0.10:2222\n",
+        "  self_addr: 172.20.0.10:2222\n  bind_addr: '172.20.0.10,127.0.0.1:2222'\n",
+        "raft.bind_addr: '172.20.0.10,127.0.0.1:2222' is a list, and one address is listened on");
     c = loaded("  listen: 172.20.0.10:8008", "  listen: '*:8008'");
     assert_string_equal(c.restapi_listen.host, "");
     config_free(&c);

@@ -108,8 +108,8 @@ static void an_entry_of_a_newer_release_stops_the_member(void **state)
         put_command(&data, versions[i][0], versions[i][1]);
         inject_command(fake, buf_span(&data));
         assert_int_equal(fake->fatal.code, ERR_UNSUPPORTED);
-        assert_non_null(strstr(
-            fake->fatal.text, "entry 2 was written by a newer release: upgrade this member"));
+        assert_non_null(strstr(fake->fatal.text,
+                               "entry 2 was written by a newer release: upgrade this member"));
         assert_int_equal(store_applied(raft_node_store(fake->node)), 1);
         finish_jobs(fake);
         fake_crash(fake, 99);

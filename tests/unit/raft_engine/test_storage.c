@@ -30,10 +30,10 @@
 
 /* --- a disk that fails when it is told -------------------------------------------------------- */
 
-static int fault_full;  /* writes fail with SQLITE_FULL */
+static int fault_full;     /* writes fail with SQLITE_FULL */
 static int fault_db_errno; /* the same for the database file alone */
-static int fault_errno; /* pwrite fails with it; SQLite's own VFS makes of that what it does */
-static int fault_fsync; /* syncs fail, with this errno */
+static int fault_errno;    /* pwrite fails with it; SQLite's own VFS makes of that what it does */
+static int fault_fsync;    /* syncs fail, with this errno */
 static int sync_delay_ms;
 static sqlite3_vfs *real_vfs;
 static sqlite3_vfs fault_vfs;
