@@ -108,7 +108,8 @@ static bool snapshot_is_readable(struct raft_node *node, const struct sender *se
 static void receive_snapshot(struct raft_node *node, const struct sender *sender,
                              const struct peer_message *from)
 {
-    if (!snapshot_is_readable(node, sender, &from->snapshot)) {
+    bool stale = from->term < raft_current_term(&node->raft); /* only answered, with our term */
+    if (!stale && !snapshot_is_readable(node, sender, &from->snapshot)) {
         return;
     }
     struct raft_message message = {.type = RAFT_INSTALL_SNAPSHOT};
