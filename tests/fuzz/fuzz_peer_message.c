@@ -23,7 +23,12 @@ static void submit(void *arg, const struct raft_storage_job *job, void (*done)(v
                    void *job_arg)
 {
     struct disk *disk = arg;
-    (void)job;
+    if (job->has_snapshot) { /* what is stored can be read again */
+        struct store *store = store_new();
+        int rc = store_restore(store, job->snapshot, NULL);
+        ASSERT(rc == 0 && store_applied(store) == job->snapshot_index);
+        store_free(store);
+    }
     ASSERT(disk->count < sizeof(disk->jobs) / sizeof(disk->jobs[0]));
     disk->jobs[disk->count++] = (struct job){done, job_arg};
 }
@@ -81,8 +86,8 @@ static void on_change(void *arg)
     (void)arg;
 }
 
-/* A snapshot whose content is damaged, or a log that contradicts a committed one: the member ends
- * itself, as it must. */
+/* A log that contradicts a committed one, or an entry of a newer release: the member ends itself,
+ * as it must. */
 static void on_fatal(void *arg, const struct error *err)
 {
     (void)arg;
@@ -95,8 +100,16 @@ static struct raft_node *start(struct disk *disk)
     static const struct raft_peer_ops peers = {.send = send, .connected = connected};
     static const struct clock clock = {now, now, zero, now, NULL};
     static const struct random random = {next, NULL};
-    struct raft_env env = {&storage, disk, &peers,    NULL,     &clock,
-                           &random,  arm,  on_change, on_fatal, NULL};
+    struct raft_env env = {
+        .storage = &storage,
+        .storage_arg = disk,
+        .peers = &peers,
+        .clock = &clock,
+        .random = &random,
+        .arm = arm,
+        .on_change = on_change,
+        .on_fatal = on_fatal,
+    };
     struct raft_node_config config = {
         .name = "a", .address = "a:1", .election_timeout_ms = 500, .heartbeat_ms = 50};
     uint64_t ids[] = {1, 2, 3};
