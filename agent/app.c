@@ -8,6 +8,7 @@
 #include "agent/app.h"
 
 #include "agent/app_api.h"
+#include "agent/dcs/dcs_etcd.h"
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/loop.h"
 #include "base/log.h"
@@ -224,6 +225,14 @@ static void on_signal(uv_signal_t *signal, int number)
 
 /* --- starting --------------------------------------------------------------------------------- */
 
+static void on_store_change(void *arg)
+{
+    struct app *app = arg;
+    if (!app->agent.stopping) {
+        observe_store_changed(&app->agent);
+    }
+}
+
 static void on_group_ready(void *arg)
 {
     struct app *app = arg;
@@ -296,12 +305,46 @@ static int open_group(struct app *app, struct error *err)
     return raft_group_open(&app->loop, &config, &callbacks, &app->agent.group, err);
 }
 
+static void on_store_note(void *arg, enum log_level level, const char *text)
+{
+    (void)arg;
+    log_write(level, "%s", text);
+}
+
+static int open_etcd(struct app *app, struct error *err)
+{
+    const struct config_etcd *etcd = &app->config.etcd;
+    struct agent *agent = &app->agent;
+    struct dcs_etcd_config config = {.base = app->config.prefix,
+                                     .name = app->config.name,
+                                     .etcd = {.urls = etcd->urls,
+                                              .url_count = etcd->url_count,
+                                              .use_proxies = etcd->use_proxies,
+                                              .username = etcd->username,
+                                              .password = etcd->password.hidden,
+                                              .cacert = etcd->cacert,
+                                              .cert = etcd->cert,
+                                              .key = etcd->key,
+                                              .idle_ms = agent->dynamic.loop_wait_ms,
+                                              .clock = agent->clock,
+                                              .random = random_real()},
+                                     .heartbeat_ms = LOOP_HEARTBEAT_MS,
+                                     .on_note = on_store_note};
+    return app->config.store == CONFIG_STORE_ETCD2
+               ? dcs_etcd2_new(&app->loop, &config, &agent->dcs, err)
+               : dcs_etcd3_new(&app->loop, &config, &agent->dcs, err);
+}
+
 static int start_loop(struct app *app, struct error *err)
 {
     struct agent *agent = &app->agent;
-    int rc = open_group(app, err);
+    int rc = app->config.store == CONFIG_STORE_RAFT ? open_group(app, err) : 0;
     if (rc != 0) {
         return rc;
+    }
+    if (app->config.store != CONFIG_STORE_RAFT) { /* the group tells by itself: on_group_change */
+        agent->dcs->on_change = on_store_change;
+        agent->dcs->on_change_arg = app;
     }
     if (keeper_start(agent) != 0 || observe_start(agent) != 0 || cycle_start(agent) != 0 ||
         publish_start(agent) != 0) {
@@ -350,6 +393,21 @@ static int make_directory(const char *path, struct error *err)
                          strerror(errno));
     }
     return 0;
+}
+
+/* With those above it: the default one of the etcd modes lies two levels below the home directory.
+ */
+static int make_directories(const char *path, struct error *err)
+{
+    char *copy = mem_strdup(path);
+    int rc = access(copy, F_OK) == 0 ? 0 : make_directory(copy, NULL);
+    for (char *slash = copy; rc != 0 && (slash = strchr(slash + 1, '/')) != NULL;) {
+        *slash = '\0';
+        (void)mkdir(copy, 0700); /* the last one says what is wrong */
+        *slash = '/';
+    }
+    mem_free(copy);
+    return make_directory(path, err);
 }
 
 static int find_programs(struct app *app, struct error *err)
@@ -434,10 +492,10 @@ static int prepare(struct app *app, struct error *err)
                                         .fence_path = app->fence_path,
                                         .on_event = on_fence_event,
                                         .arg = app};
-    (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/run", app->config.raft.data_dir);
-    (void)snprintf(app->state_dir, sizeof app->state_dir, "%s/state", app->config.raft.data_dir);
+    (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/run", app->config.state_dir);
+    (void)snprintf(app->state_dir, sizeof app->state_dir, "%s/state", app->config.state_dir);
     int rc = find_programs(app, err);
-    rc = rc != 0 ? rc : make_directory(app->config.raft.data_dir, err);
+    rc = rc != 0 ? rc : make_directories(app->config.state_dir, err);
     rc = rc != 0 ? rc : make_directory(app->state_dir, err);
     rc = rc != 0 ? rc : fence_runtime_prepare(app->run_dir, err);
     rc = rc != 0 ? rc : fence_lock_agent(app->run_dir, &app->lock_fd, err);
@@ -449,12 +507,16 @@ static int prepare(struct app *app, struct error *err)
     if (rc != 0) {
         return rc;
     }
-    struct dcs_raft_config dcs = {.base = app->config.prefix,
-                                  .name = app->config.name,
-                                  .clock = agent->clock,
-                                  .random = random_real()};
-    agent->dcs = dcs_raft_new(NULL, &dcs);
-    rc = app_api_start(agent, err);
+    if (app->config.store == CONFIG_STORE_RAFT) {
+        struct dcs_raft_config dcs = {.base = app->config.prefix,
+                                      .name = app->config.name,
+                                      .clock = agent->clock,
+                                      .random = random_real()};
+        agent->dcs = dcs_raft_new(NULL, &dcs);
+    } else {
+        rc = open_etcd(app, err);
+    }
+    rc = rc != 0 ? rc : app_api_start(agent, err);
     return rc != 0 ? rc
                    : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
 }

@@ -190,5 +190,12 @@ int cli_raft(struct cli *cli, int argc, char **argv)
     if (optind + 1 != argc || strcmp(argv[optind], "status") != 0) {
         return cli_wrong_usage("raft", "the only thing to ask for is: raft status");
     }
-    return cli_open(cli) ? raft_status_verb(cli, format) : CLI_ERROR;
+    if (!cli_open(cli)) {
+        return CLI_ERROR;
+    }
+    if (cli_session_config(cli->session)->store != CONFIG_STORE_RAFT) {
+        return cli_fail("the store of this cluster is etcd, there is no Raft group: ask etcdctl "
+                        "endpoint status");
+    }
+    return raft_status_verb(cli, format);
 }

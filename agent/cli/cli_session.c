@@ -3,6 +3,7 @@
  * operation outlives its call. */
 #include "agent/cli/cli_session.h"
 
+#include "agent/dcs/dcs_etcd.h"
 #include "agent/dcs/dcs_raft.h"
 #include "base/assert.h"
 #include "base/mem.h"
@@ -81,6 +82,10 @@ int cli_session_open(const char *path, struct cli_session **ret_session, struct 
         return error_set(err, ERR_IO, "cannot make an event loop");
     }
     size_t count = cli_session_addresses(session, addresses);
+    if (session->config.store != CONFIG_STORE_RAFT) {
+        *ret_session = session;
+        return 0;
+    }
     rc = raft_client_new(&session->loop, addresses, count, session->config.raft.password.hidden,
                          &session->client, err);
     if (rc != 0) {
@@ -151,20 +156,52 @@ static void on_written(void *arg, const struct dcs_result *result, const struct 
     outcome_set(arg, result->rc, err);
 }
 
-static struct dcs *store_open(struct cli_session *session, const char *cluster)
+static int etcd_open(struct cli_session *session, const char *base, struct dcs **ret_dcs,
+                     struct error *err)
+{
+    const struct config_etcd *etcd = &session->config.etcd;
+    struct dcs_etcd_config config = {.base = base,
+                                     .name = "",
+                                     .etcd = {.urls = etcd->urls,
+                                              .url_count = etcd->url_count,
+                                              .use_proxies = etcd->use_proxies,
+                                              .username = etcd->username,
+                                              .password = etcd->password.hidden,
+                                              .cacert = etcd->cacert,
+                                              .cert = etcd->cert,
+                                              .key = etcd->key,
+                                              .idle_ms = CLI_TIMEOUT_MS,
+                                              .clock = clock_real(),
+                                              .random = random_real()}};
+    return session->config.store == CONFIG_STORE_ETCD2
+               ? dcs_etcd2_new(&session->loop, &config, ret_dcs, err)
+               : dcs_etcd3_new(&session->loop, &config, ret_dcs, err);
+}
+
+static int store_open(struct cli_session *session, const char *cluster, struct dcs **ret_dcs,
+                      struct error *err)
 {
     char *base = dcs_base_path(session->config.namespace_, cluster);
-    struct dcs *dcs = dcs_raft_client_new(session->client, base);
+    int rc = 0;
+    if (session->config.store == CONFIG_STORE_RAFT) {
+        *ret_dcs = dcs_raft_client_new(session->client, base);
+    } else {
+        rc = etcd_open(session, base, ret_dcs, err);
+    }
     mem_free(base);
-    return dcs;
+    return rc;
 }
 
 int cli_session_read(struct cli_session *session, const char *cluster, struct dcs_view **ret_view,
                      struct error *err)
 {
     struct outcome outcome = {0};
-    struct dcs *dcs = store_open(session, cluster);
-    int rc = dcs->ops->read(dcs, CLI_TIMEOUT_MS, on_read, &outcome, err);
+    struct dcs *dcs = NULL;
+    int rc = store_open(session, cluster, &dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = dcs->ops->read(dcs, CLI_TIMEOUT_MS, on_read, &outcome, err);
     if (rc == 0) {
         turn_until(session, &outcome.done);
         rc = outcome.rc;
@@ -184,8 +221,12 @@ int cli_session_put(struct cli_session *session, const char *cluster, const char
                     const char *value, int64_t compare, struct error *err)
 {
     struct outcome outcome = {0};
-    struct dcs *dcs = store_open(session, cluster);
-    int rc = dcs->ops->put(dcs, key, value, compare, CLI_TIMEOUT_MS, on_written, &outcome, err);
+    struct dcs *dcs = NULL;
+    int rc = store_open(session, cluster, &dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = dcs->ops->put(dcs, key, value, compare, CLI_TIMEOUT_MS, on_written, &outcome, err);
     if (rc == 0) {
         turn_until(session, &outcome.done);
         rc = outcome.rc;

@@ -74,8 +74,7 @@ struct key_note {
 };
 
 static const struct key_note refused[] = {
-    {"", "etcd", "give a 'raft' section instead"},
-    {"", "etcd3", "give a 'raft' section instead"},
+
     {"", "consul", "give a 'raft' section instead"},
     {"", "zookeeper", "give a 'raft' section instead"},
     {"", "exhibitor", "give a 'raft' section instead"},
@@ -90,6 +89,10 @@ static const struct key_note refused[] = {
     {"restapi", "authentication", "take it out, and let only trusted hosts reach the port"},
     {"restapi", "allowlist", "take it out, and let only trusted hosts reach the port"},
     {"restapi", "allowlist_include_members", "take it out, or give false"},
+    {"etcd3", "srv", "give 'hosts'"},
+    {"etcd3", "discovery_srv", "give 'hosts'"},
+    {"etcd3", "srv_domain", "give 'hosts'"},
+    {"etcd3", "srv_suffix", "give 'hosts'"},
     {"raft", "certfile", "take it out, and give 'password'"},
     {"raft", "keyfile", "take it out, and give 'password'"},
     {"raft", "cafile", "take it out, and give 'password'"},
@@ -180,7 +183,7 @@ static int check_served(const struct reader *r, const json_t *tree)
         struct section s = {.name = refused[i].section,
                             .object = at_path(tree, refused[i].section)};
         const json_t *value = reader_get(&s, refused[i].key);
-        bool present_counts = i < 6; /* the stores: even an empty section asks for one */
+        bool present_counts = i < 4; /* the stores: even an empty section asks for one */
         if (present_counts ? json_object_get(s.object, refused[i].key) != NULL : !is_off(value)) {
             return reader_fail(r, &s, refused[i].key, "not served by this release: %s",
                                refused[i].instead);
@@ -358,7 +361,7 @@ static int read_raft(const struct reader *r, const struct config_source *source,
     if (s.object == NULL) {
         return reader_fail(r, top, "raft",
                            "is not there: the cluster keeps its state in it: give a section with "
-                           "data_dir, self_addr and partner_addrs");
+                           "data_dir, self_addr and partner_addrs (or one named etcd or etcd3)");
     }
     rc = reader_path(r, &s, "data_dir", source->cwd, need, &raft->data_dir);
     rc = rc != 0 ? rc : reader_address(r, &s, "self_addr", 0, need, &raft->self);
@@ -379,24 +382,55 @@ static int read_raft(const struct reader *r, const struct config_source *source,
     return rc;
 }
 
+/* The one store. With etcd a node has no Raft directory, but a few things to remember all the same:
+ * whose data directory is unfinished, where the fence is. */
+static int read_store(const struct reader *r, const struct config_source *source,
+                      const struct section *top, struct config *c)
+{
+    bool v2 = reader_get(top, "etcd") != NULL;
+    if (!v2 && reader_get(top, "etcd3") == NULL) {
+        int rc = read_raft(r, source, top, c);
+        c->state_dir = c->raft.data_dir;
+        return rc;
+    }
+    c->store = v2 ? CONFIG_STORE_ETCD2 : CONFIG_STORE_ETCD3;
+    int rc = section_etcd(r, source, top, c);
+    rc = rc != 0 ? rc
+                 : reader_path(r, top, "state_dir", source->cwd, READER_OPTIONAL, &c->state_dir);
+    if (rc != 0 || c->state_dir != NULL || source->client) {
+        return rc;
+    }
+    if (source->home == NULL) {
+        return reader_fail(r, top, "state_dir",
+                           "is not there, and this user has no home directory: give a directory "
+                           "for what this node "
+                           "has to remember");
+    }
+    c->state_dir = config_keep_text(
+        r->memory, mem_printf("%s/.pgquorum/%s-%s", source->home, c->scope, c->name));
+    return 0;
+}
+
 /* --- what has to fit together ----------------------------------------------------------------- */
 
 static int check_directories(const struct reader *r, const struct config *c)
 {
-    struct section raft = {.name = "raft", .object = NULL};
-    const char *a = c->raft.data_dir;
+    bool in_raft = c->store == CONFIG_STORE_RAFT;
+    struct section state = {.name = in_raft ? "raft" : "", .object = NULL};
+    const char *key = in_raft ? "data_dir" : "state_dir";
+    const char *a = c->state_dir;
     const char *b = c->postgresql.data_dir;
     if (reader_path_inside(a, b)) {
-        return reader_fail(r, &raft, "data_dir",
+        return reader_fail(r, &state, key,
                            "'%.200s' lies in postgresql.data_dir '%.200s', which a clone empties: "
                            "give one outside",
                            a, b);
     }
     if (reader_path_inside(b, a)) {
         struct section postgresql = {.name = "postgresql", .object = NULL};
-        return reader_fail(
-            r, &postgresql, "data_dir",
-            "'%.200s' lies in raft.data_dir '%.200s': give each a directory of its own", b, a);
+        return reader_fail(r, &postgresql, "data_dir",
+                           "'%.200s' lies in %s '%.200s': give each a directory of its own", b,
+                           in_raft ? "raft.data_dir" : "state_dir", a);
     }
     return 0;
 }
@@ -405,7 +439,7 @@ static int check_ports(const struct reader *r, const struct config *c)
 {
     struct section raft = {.name = "raft", .object = NULL};
     struct section restapi = {.name = "restapi", .object = NULL};
-    if (strcmp(c->raft.self.host, c->restapi_listen.host) == 0 &&
+    if (c->store == CONFIG_STORE_RAFT && strcmp(c->raft.self.host, c->restapi_listen.host) == 0 &&
         c->raft.bind.port == c->restapi_listen.port) {
         return reader_fail(r, &raft, "self_addr",
                            "has the address of restapi.listen: give it a port of its own");
@@ -425,7 +459,7 @@ static int read_all(const struct reader *r, const struct config_source *source, 
     int rc = check_names(r, tree);
     rc = rc != 0 ? rc : check_served(r, tree);
     rc = rc != 0 ? rc : read_top(r, &top, source->client, c);
-    rc = rc != 0 ? rc : read_raft(r, source, &top, c);
+    rc = rc != 0 ? rc : read_store(r, source, &top, c);
     rc = rc != 0 ? rc : read_restapi(r, &top, source->client, c);
     rc = rc != 0 ? rc : section_log(r, &top, c);
     if (rc != 0 || source->client) {

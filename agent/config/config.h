@@ -19,6 +19,7 @@
 
 #define CONFIG_FILE_BYTES_MAX ((size_t)1024 * 1024)
 #define CONFIG_PARTNERS_MAX   15 /* STORE_MEMBERS_MAX without ourselves */
+#define CONFIG_ETCD_URLS_MAX  16
 #define CONFIG_WARNINGS_MAX   32 /* more are counted, not kept */
 #define CONFIG_NAME_BYTES_MAX 63 /* of a member: it becomes application_name and a slot's name */
 
@@ -53,6 +54,17 @@ struct config_raft {
     struct secret password;
     int election_timeout_ms; /* 0 = not given: config_raft_timeouts */
     int heartbeat_ms;
+};
+
+struct config_etcd {
+    const char *urls[CONFIG_ETCD_URLS_MAX]; /* "http://10.0.0.4:2379" */
+    size_t url_count;
+    bool use_proxies; /* the cluster is not asked for its members */
+    const char *username;
+    struct secret password;
+    const char *cacert; /* absolute */
+    const char *cert;
+    const char *key;
 };
 
 struct config_bootstrap {
@@ -104,6 +116,8 @@ struct config_log {
     bool json;
 };
 
+enum config_store { CONFIG_STORE_RAFT, CONFIG_STORE_ETCD2, CONFIG_STORE_ETCD3 };
+
 enum config_watchdog { CONFIG_WATCHDOG_OFF, CONFIG_WATCHDOG_AUTOMATIC };
 
 struct config {
@@ -114,7 +128,11 @@ struct config {
     const char *name;
     struct config_address restapi_listen;
     struct config_address restapi_connect; /* what api_url is made of */
-    struct config_raft raft;
+    enum config_store store;
+    struct config_raft raft; /* with CONFIG_STORE_RAFT */
+    struct config_etcd etcd; /* else */
+    const char
+        *state_dir; /* absolute: what this node has to remember; raft.data_dir in raft mode */
     struct config_bootstrap bootstrap;
     struct config_postgresql postgresql;
     struct config_tags tags;

@@ -66,14 +66,16 @@ static int check_real_directories(const struct config *config, struct error *err
 {
     char raft[PATH_MAX];
     char postgresql[PATH_MAX];
-    if (realpath(config->raft.data_dir, raft) != NULL &&
+    if (realpath(config->state_dir, raft) != NULL &&
         realpath(config->postgresql.data_dir, postgresql) != NULL &&
         (reader_path_inside(raft, postgresql) || reader_path_inside(postgresql, raft))) {
         return error_set(err, ERR_INVALID,
-                         "%s: raft.data_dir: '%.150s' and postgresql.data_dir '%.150s' lie one in "
+                         "%s: %s: '%.150s' and postgresql.data_dir '%.150s' lie one in "
                          "the other: give each a "
                          "directory of its own",
-                         config->path, raft, postgresql);
+                         config->path,
+                         config->store == CONFIG_STORE_RAFT ? "raft.data_dir" : "state_dir", raft,
+                         postgresql);
     }
     return 0;
 }

@@ -43,7 +43,7 @@ const char *const known_keys_dynamic_unserved[] = {"standby_cluster",         "s
 static const char *const top[] = {
     "scope", "namespace", "name", "thread_pool_size", "thread_stack_size", "log", "restapi", "ctl",
     "raft", "etcd", "etcd3", "consul", "zookeeper", "exhibitor", "kubernetes", "bootstrap",
-    "postgresql", "watchdog", "tags", "citus", "etcd_server",
+    "postgresql", "watchdog", "tags", "citus", "etcd_server", "state_dir",
     /* dynamic, local values without effect: */
     "ttl", "loop_wait", "retry_timeout", "standby_cluster", NULL};
 static const char *const restapi[] = {"listen",
@@ -82,6 +82,10 @@ static const char *const raft[] = {"data_dir",
                                    "connection_retry_time",
                                    "leader_fallback_timeout",
                                    NULL};
+static const char *const etcd[] = {"host",        "hosts",    "url",        "proxy",
+                                   "use_proxies", "srv",      "srv_suffix", "discovery_srv",
+                                   "srv_domain",  "protocol", "username",   "password",
+                                   "cacert",      "cert",     "key",        NULL};
 static const char *const bootstrap[] = {"dcs",       "method", "initdb", "pg_hba", "post_bootstrap",
                                         "post_init", "users",  NULL};
 static const char *const postgresql[] = {"listen",
@@ -150,6 +154,8 @@ const struct known_section known_sections[] = {
     {"restapi", restapi},
     {"ctl", ctl},
     {"raft", raft},
+    {"etcd", etcd},
+    {"etcd3", etcd},
     {"bootstrap", bootstrap},
     {"bootstrap.dcs", known_keys_dynamic},
     {"postgresql", postgresql},

@@ -103,6 +103,11 @@ struct dcs_ops {
      * that epoch may be followed). */
     int (*withdraw)(struct dcs *dcs, const char *name, int64_t report_revision, int64_t epoch,
                     int64_t timeout_ms, dcs_done done, void *arg, struct error *err);
+    /* Monotonic clock: when something was last heard that a majority of the store stands behind. -1
+     * = nothing yet. */
+    int64_t (*contact_mono_ms)(struct dcs *dcs);
+    /* What is under way ends with ERR_CANCELED; handles of the loop may go on closing for a turn or
+     * two. */
     void (*free)(struct dcs *dcs);
 };
 

@@ -35,6 +35,7 @@ struct dcs_raft {
     bool untold;              /* `view` is newer than what on_change has told of */
     bool has_leader;
     int64_t last_stamp;
+    int64_t contact_mono_ms;
     struct list ops;
 };
 
@@ -671,6 +672,20 @@ static void dcs_raft_free(struct dcs *base)
     mem_free(dcs);
 }
 
+/* What is decided now is decided with a majority as long as this member knows of a leader. */
+static int64_t dcs_raft_contact(struct dcs *base)
+{
+    struct dcs_raft *dcs = self_of(base);
+    struct raft_status status;
+    if (dcs->node != NULL) {
+        raft_node_status(dcs->node, &status);
+        if (status.leader != 0) {
+            dcs->contact_mono_ms = clock_mono_ms(dcs->clock);
+        }
+    }
+    return dcs->contact_mono_ms;
+}
+
 static const struct dcs_ops dcs_raft_ops = {.withdraw = dcs_raft_withdraw,
                                             .view = dcs_raft_view,
                                             .read = dcs_raft_read,
@@ -681,6 +696,7 @@ static const struct dcs_ops dcs_raft_ops = {.withdraw = dcs_raft_withdraw,
                                             .put = dcs_raft_put,
                                             .remove = dcs_raft_remove,
                                             .put_member = dcs_raft_put_member,
+                                            .contact_mono_ms = dcs_raft_contact,
                                             .free = dcs_raft_free};
 
 struct dcs *dcs_raft_new(struct raft_node *node, const struct dcs_raft_config *config)
@@ -693,6 +709,7 @@ struct dcs *dcs_raft_new(struct raft_node *node, const struct dcs_raft_config *c
     dcs->clock = config->clock;
     dcs->random = config->random;
     dcs->checked_revision = -1;
+    dcs->contact_mono_ms = -1;
     list_init(&dcs->ops);
     return &dcs->dcs;
 }

@@ -30,6 +30,7 @@ struct api_server;
 #define LOOP_PROBE_FRESH_MS    2500  /* an older answer says nothing of this moment */
 #define LOOP_INSPECT_MS        10000 /* deadline of one look at the data directory */
 #define LOOP_DCS_MS            2000 /* deadline of a write to the store that is no lease operation */
+#define LOOP_HEARTBEAT_MS      1000 /* a store outside this process is asked at least so often */
 #define LOOP_RETRY_MS          200  /* after an action that failed, before the next decision */
 #define LOOP_DECISIONS_MAX     64   /* ring that `explain` shows */
 #define LOOP_SLOT_AGES_MAX     (PG_SLOTS_MAX + 2 * HA_MEMBERS_MAX)

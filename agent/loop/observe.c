@@ -377,9 +377,18 @@ static void follow_primary(struct agent *agent, struct raft_node *node,
     }
 }
 
+static void take_contact(struct agent *agent)
+{
+    int64_t contact_ms = agent->dcs->ops->contact_mono_ms(agent->dcs);
+    if (contact_ms != HA_NEVER && contact_ms != agent->facts.cluster.read_mono_ms) {
+        agent->facts.cluster.read_mono_ms = contact_ms;
+        agent->dcs_seen_wall_ms = clock_wall_ms(agent->clock);
+    }
+}
+
 static void take_raft(struct agent *agent)
 {
-    struct raft_node *node = raft_group_node(agent->group);
+    struct raft_node *node = agent->group == NULL ? NULL : raft_group_node(agent->group);
     struct loop_facts *facts = &agent->facts;
     struct raft_status status;
 
@@ -409,10 +418,6 @@ static void take_raft(struct agent *agent)
     }
     memcpy(facts->peers, peers, count * sizeof peers[0]);
     facts->peer_count = count;
-    if (status.leader != 0) {
-        facts->cluster.read_mono_ms = now;
-        agent->dcs_seen_wall_ms = clock_wall_ms(agent->clock);
-    }
     follow_primary(agent, node, &status);
     if (status.leader != 0 && status.leader != agent->raft_leader_seen) {
         agent->raft_leader_seen = status.leader;
@@ -436,6 +441,7 @@ void observe_store_changed(struct agent *agent)
     } else {
         dcs_view_unref(view);
     }
+    take_contact(agent);
     take_raft(agent);
 }
 

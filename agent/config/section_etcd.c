@@ -1,0 +1,176 @@
+/* `etcd` (its v2 API) and `etcd3`: where a real etcd is. The same keys as Patroni's: `proxy` before
+ * `url` before `hosts` before `host`. */
+#include "agent/config/sections.h"
+
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define ETCD_PORT 2379
+
+static int add_url(const struct reader *r, const struct section *s, const char *key,
+                   const char *protocol, const struct config_address *address,
+                   struct config_etcd *etcd)
+{
+    if (etcd->url_count == CONFIG_ETCD_URLS_MAX) {
+        return reader_fail(r, s, key, "has more than %d addresses: give fewer",
+                           CONFIG_ETCD_URLS_MAX);
+    }
+    etcd->urls[etcd->url_count++] =
+        config_keep_text(r->memory, mem_printf("%s://%s", protocol, address->text));
+    return 0;
+}
+
+static int add_host(const struct reader *r, const struct section *s, const char *key,
+                    const char *protocol, const char *text, struct config_etcd *etcd)
+{
+    struct config_address address = {0};
+    struct error why = {0};
+    if (config_address_parse(text, false, ETCD_PORT, &address, &why) != 0) {
+        return reader_fail(r, s, key, "%s", why.text);
+    }
+    int rc = add_url(r, s, key, protocol, &address, etcd);
+    mem_free((void *)(uintptr_t)address.text);
+    mem_free((void *)(uintptr_t)address.host);
+    return rc;
+}
+
+static int add_hosts(const struct reader *r, const struct section *s, const char *protocol,
+                     struct config_etcd *etcd)
+{
+    const json_t *list = reader_get(s, "hosts");
+    int rc = 0;
+    if (json_is_string(list)) { /* "a:2379, b:2379" */
+        char *text = mem_strdup(json_string_value(list));
+        char *rest = NULL;
+        for (char *part = strtok_r(text, ", ", &rest); rc == 0 && part != NULL;
+             part = strtok_r(NULL, ", ", &rest)) {
+            rc = add_host(r, s, "hosts", protocol, part, etcd);
+        }
+        mem_free(text);
+        return rc;
+    }
+    if (!json_is_array(list)) {
+        return reader_fail(r, s, "hosts",
+                           "is no list: give a list such as ['10.0.0.4:2379', '10.0.0.5:2379']");
+    }
+    for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        rc = text != NULL
+                 ? add_host(r, s, "hosts", protocol, text, etcd)
+                 : reader_fail(r, s, "hosts", "its item %zu is no text: give host:port", i + 1);
+    }
+    return rc;
+}
+
+/* %41 -> A. What is no escape stays. */
+static char *unescape(const char *text, size_t len)
+{
+    char *plain = mem_alloc(len + 1);
+    size_t used = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned byte = 0;
+        if (text[i] == '%' && i + 2 < len && isxdigit((unsigned char)text[i + 1]) &&
+            isxdigit((unsigned char)text[i + 2])) {
+            for (size_t j = 1; j <= 2; j++) {
+                int digit = tolower((unsigned char)text[i + j]);
+                byte = byte * 16 + (unsigned)(isdigit(digit) ? digit - '0' : digit - 'a' + 10);
+            }
+            plain[used++] = (char)byte;
+            i += 2;
+        } else {
+            plain[used++] = text[i];
+        }
+    }
+    return plain;
+}
+
+/* scheme://[user[:password]@]host[:port][/] */
+static int read_url(const struct reader *r, const struct section *s, const char *key,
+                    const char *url, struct config_etcd *etcd)
+{
+    const char *protocol = strncmp(url, "https://", 8) == 0 ? "https" : "http";
+    size_t scheme_len = strlen(protocol) + 3;
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        return reader_fail(r, s, key,
+                           "is no URL of http or https: give one such as http://10.0.0.4:2379");
+    }
+    const char *at = strrchr(url, '@');
+    const char *host = url + scheme_len;
+    if (at != NULL) {
+        const char *colon = memchr(host, ':', (size_t)(at - host));
+        size_t name_len = (size_t)((colon != NULL ? colon : at) - host);
+        etcd->username = config_keep_text(r->memory, unescape(host, name_len));
+        if (colon != NULL) {
+            etcd->password.hidden =
+                config_keep_text(r->memory, unescape(colon + 1, (size_t)(at - colon - 1)));
+        }
+        host = at + 1;
+    }
+    size_t len = strcspn(host, "/?#");
+    if (host[len] != '\0' && strcmp(host + len, "/") != 0) {
+        return reader_fail(r, s, key, "has a path behind host and port: leave it out");
+    }
+    char *text = mem_strndup(host, len);
+    int rc = add_host(r, s, key, protocol, text, etcd);
+    mem_free(text);
+    return rc;
+}
+
+static int read_addresses(const struct reader *r, const struct section *s, struct config_etcd *etcd)
+{
+    const char *protocol = "http";
+    const char *url = NULL;
+    const char *host = NULL;
+    int rc = reader_text(r, s, "protocol", READER_OPTIONAL, &protocol);
+    if (rc == 0 && strcmp(protocol, "http") != 0 && strcmp(protocol, "https") != 0) {
+        return reader_fail(r, s, "protocol", "'%.40s' is none: give http or https", protocol);
+    }
+    rc = rc != 0 ? rc : reader_text(r, s, "proxy", READER_OPTIONAL, &url);
+    if (rc == 0 && url != NULL) {
+        etcd->use_proxies = true;
+        return read_url(r, s, "proxy", url, etcd);
+    }
+    rc = rc != 0 ? rc : reader_text(r, s, "url", READER_OPTIONAL, &url);
+    if (rc == 0 && url != NULL) {
+        return read_url(r, s, "url", url, etcd);
+    }
+    if (rc == 0 && reader_get(s, "hosts") != NULL) {
+        return add_hosts(r, s, protocol, etcd);
+    }
+    rc = rc != 0 ? rc : reader_text(r, s, "host", READER_OPTIONAL, &host);
+    return rc != 0 || host == NULL ? rc : add_host(r, s, "host", protocol, host, etcd);
+}
+
+int section_etcd(const struct reader *r, const struct config_source *source,
+                 const struct section *top, struct config *c)
+{
+    struct section s;
+    struct config_etcd *etcd = &c->etcd;
+    const char *name = c->store == CONFIG_STORE_ETCD2 ? "etcd" : "etcd3";
+    int rc = reader_section(r, top, name, name, &s);
+    rc = rc != 0 ? rc : reader_bool(r, &s, "use_proxies", &etcd->use_proxies);
+    rc = rc != 0 ? rc : read_addresses(r, &s, etcd);
+    rc = rc != 0 ? rc : reader_text(r, &s, "username", READER_OPTIONAL, &etcd->username);
+    rc = rc != 0 ? rc : reader_text(r, &s, "password", READER_OPTIONAL, &etcd->password.hidden);
+    rc = rc != 0 ? rc : reader_path(r, &s, "cacert", source->cwd, READER_OPTIONAL, &etcd->cacert);
+    rc = rc != 0 ? rc : reader_path(r, &s, "cert", source->cwd, READER_OPTIONAL, &etcd->cert);
+    rc = rc != 0 ? rc : reader_path(r, &s, "key", source->cwd, READER_OPTIONAL, &etcd->key);
+    if (rc != 0) {
+        return rc;
+    }
+    if (etcd->url_count == 0) {
+        return reader_fail(r, &s, "hosts",
+                           "names nobody: give the addresses of etcd, such as ['10.0.0.4:2379']");
+    }
+    if ((etcd->username == NULL) != (etcd->password.hidden == NULL)) {
+        return reader_fail(r, &s, etcd->username == NULL ? "username" : "password",
+                           "is not there, and the other one is: give both or none");
+    }
+    if (etcd->key != NULL && etcd->cert == NULL) {
+        return reader_fail(r, &s, "key",
+                           "is there without 'cert': give the certificate that it belongs to");
+    }
+    return 0;
+}

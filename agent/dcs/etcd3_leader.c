@@ -1,0 +1,302 @@
+/* The leader key on etcd v3.
+ *
+ * Acquire: grant a lease, then one transaction with the compares of rule 1. The holder counts from
+ * the send of the grant. If nobody says what became of the transaction, the lease is revoked: after
+ * that it cannot succeed any more, or what it made is gone; and the outcome stays unknown to the
+ * caller, who reads again.
+ *
+ * Renew: a keepalive, then a linearizable read of the key. The keepalive counts if the member that
+ * was asked is the same, in the same Raft term, before the keepalive was sent and in the answer to
+ * the read: then it had the leader of that term as its leader all the time, and a majority
+ * confirmed that term after the keepalive. Otherwise (etcd changed its leader, we changed the
+ * member, the ttl changed, or the lease is not the key's) the key is *let anew*: a lease is
+ * granted, and one transaction puts the key on it, comparing epoch and mod revision. Both go
+ * through etcd's log, so no bracket is needed.
+ *
+ *   KEEPALIVE --yes--> READ --bracketed--> done
+ *       |               |---otherwise---> GRANT --> PUT --> done
+ *       '--lease gone---'   key not ours: ERR_CONFLICT
+ *
+ * A put whose outcome is unknown may still be applied, and would hang the key on a lease that has
+ * run for a while. Until another put has gone through, which its compare makes impossible to
+ * overtake, no keepalive counts (let_unknown). */
+#include "agent/dcs/dcs_etcd3_impl.h"
+
+#include "agent/ha/ha_cluster.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+/* --- acquire ---------------------------------------------------------------------------------- */
+
+static void on_acquired(void *arg, int rc, const struct etcd_answer *answer,
+                        const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct dcs_etcd3 *dcs = etcd3_of(op->store);
+
+    if (rc == 0 && etcd3_txn_succeeded(answer->body)) {
+        dcs->leader_lease = op->lease;
+        dcs->let_unknown = false;
+        etcd3_written(op, answer);
+        return;
+    }
+    etcd3_revoke(op->store, op->lease);
+    if (rc == 0) {
+        (void)etcd3_heard(op->store, answer->body, true);
+        etcd_op_fail(op, ERR_CONFLICT, "the store has changed meanwhile");
+    } else {
+        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_UNAVAILABLE : rc, err);
+    }
+}
+
+static void on_acquire_granted(void *arg, int rc, const struct etcd_answer *answer,
+                               const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct etcd3_txn txn = {0};
+
+    if (!etcd3_granted(op, rc, answer, err)) {
+        return;
+    }
+    op->sent_ms = op->lease_sent_ms;
+    txn.compares = op->json;
+    op->json = NULL;
+    etcd3_put(&txn, op->store, "leader", op->value, op->lease);
+    etcd3_put(&txn, op->store, "epoch", op->other, 0);
+    etcd3_send(op, &txn, on_acquired);
+}
+
+int etcd3_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t timeout_ms,
+                  dcs_done done, void *arg, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)dcs;
+    struct etcd3_txn txn = {0};
+    struct buf epoch = BUF_INIT;
+
+    if (acquire->report_count > DCS_REPORTS_MAX || acquire->ttl_ms <= 0) {
+        return error_set(err, ERR_INVALID, "acquisition with %zu reports and a ttl of %lld ms",
+                         acquire->report_count, (long long)acquire->ttl_ms);
+    }
+    struct etcd_op *op = etcd_op_new(store, timeout_ms, done, arg, err);
+    if (op == NULL) {
+        return ERR_UNAVAILABLE;
+    }
+    op->value = mem_strdup(acquire->holder);
+    ha_epoch_value(acquire->holder, (uint32_t)acquire->timeline, &epoch);
+    op->other = buf_take(&epoch);
+    etcd3_compare(&txn, store, "leader", ETCD3_CREATE, 0);
+    etcd3_compare(&txn, store, "epoch", ETCD3_MOD, acquire->epoch_revision);
+    etcd3_compare(&txn, store, "config", ETCD3_MOD, acquire->config_revision);
+    etcd3_compare(&txn, store, "sync", ETCD3_MOD, acquire->sync_revision);
+    etcd3_compare(&txn, store, "unfenced", ETCD3_CREATE, 0);
+    for (size_t i = 0; i < acquire->report_count; i++) {
+        char *key = mem_printf("reports/%s", acquire->reports[i].member);
+        etcd3_compare(&txn, store, key, ETCD3_MOD, acquire->reports[i].revision);
+        mem_free(key);
+    }
+    op->json = txn.compares;
+    etcd3_grant(op, acquire->ttl_ms, on_acquire_granted);
+    return 0;
+}
+
+/* --- renew ------------------------------------------------------------------------------------ */
+
+struct renewal {
+    struct etcd3_header before; /* who answered last before the keepalive was sent */
+    bool kept;
+};
+
+static void on_let(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct dcs_etcd3 *dcs = etcd3_of(op->store);
+    struct error none = {0};
+
+    dcs->letting = false;
+    if (rc == 0 && etcd3_txn_succeeded(answer->body)) {
+        uint64_t old = dcs->leader_lease;
+        (void)etcd3_heard(op->store, answer->body, true);
+        dcs->leader_lease = op->lease;
+        dcs->let_unknown = false;
+        etcd3_revoke(op->store, old);
+        etcd_op_end(op, 0, &none);
+        return;
+    }
+    if (rc == 0) {
+        etcd3_revoke(op->store, op->lease);
+        etcd_op_fail(op, ERR_CONFLICT,
+                     "the leader key has changed while it was put on a new lease");
+        return;
+    }
+    dcs->let_unknown = dcs->let_unknown || rc == ERR_UNKNOWN || rc == ERR_CANCELED;
+    etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_UNKNOWN : rc, err);
+}
+
+static void on_let_granted(void *arg, int rc, const struct etcd_answer *answer,
+                           const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct etcd_store *store = op->store;
+    struct etcd3_txn txn = {0};
+
+    if (!etcd3_granted(op, rc, answer, err)) {
+        etcd3_of(store)->letting = false;
+        return;
+    }
+    etcd3_compare(&txn, store, "leader", ETCD3_CREATE, op->epoch);
+    etcd3_compare(&txn, store, "leader", ETCD3_MOD, op->mod_revision);
+    etcd3_put(&txn, store, "leader", store->name, op->lease);
+    etcd3_send(op, &txn, on_let);
+}
+
+static void on_leader_read(void *arg, int rc, const struct etcd_answer *answer,
+                           const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct dcs_etcd3 *dcs = etcd3_of(op->store);
+    const struct renewal *renewal = op->extra;
+    const struct etcd3_header *before = &renewal->before;
+    struct dcs_kv kv = {0};
+    struct etcd3_header header = {0};
+    struct error none = {0};
+
+    if (rc != 0) {
+        etcd_op_end(op, rc, err);
+        return;
+    }
+    if (!etcd3_heard(op->store, answer->body, true)) {
+        etcd_op_fail(op, ERR_UNKNOWN, "etcd: the member answers in an older term than another did");
+        return;
+    }
+    if (!etcd3_kv_read(answer->body, &kv) || kv.create_revision != op->epoch) {
+        etcd_op_fail(op, ERR_CONFLICT, "the leader key is gone, or of another epoch");
+        return;
+    }
+    (void)etcd3_header_read(answer->body, &header);
+    bool bracketed = renewal->kept && header.term != 0 && header.term == before->term &&
+                     header.member == before->member && header.cluster == before->cluster;
+    if (!dcs->let_unknown && !dcs->letting && kv.lease != dcs->leader_lease) {
+        etcd_op_fail(op, ERR_CONFLICT, "the leader key hangs on a lease that is not ours");
+    } else if (bracketed && !dcs->let_unknown && !dcs->letting) {
+        etcd_op_end(op, 0, &none);
+    } else if (dcs->letting) { /* one write of the leader key at a time */
+        etcd_op_fail(op, ERR_UNKNOWN, "an earlier renewal is still under way");
+    } else {
+        dcs->letting = true;
+        op->mod_revision = kv.mod_revision;
+        etcd3_grant(op, op->ttl_ms, on_let_granted);
+    }
+}
+
+static void read_leader(struct etcd_op *op)
+{
+    struct buf body = BUF_INIT;
+    char *path = etcd3_path(op->store, "leader");
+    etcd3_range_key(&body, path);
+    mem_free(path);
+    etcd_op_call(op, NULL, "/kv/range", &body, true, on_leader_read);
+}
+
+static void on_kept(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct renewal *renewal = op->extra;
+    uint64_t lease = 0;
+    int64_t ttl_s = 0;
+
+    if (rc != 0 && rc != ERR_NOT_FOUND) {
+        etcd_op_end(op, rc, err);
+        return;
+    }
+    if (rc != 0 || !etcd3_lease_read(answer->body, &lease, &ttl_s) || ttl_s == 0) {
+        etcd_op_fail(op, ERR_CONFLICT, "the lease of the leader key has ended");
+        return;
+    }
+    (void)etcd3_heard(op->store, answer->body, false);
+    renewal->kept = ttl_s == (op->ttl_ms + 999) / 1000;
+    read_leader(op);
+}
+
+int etcd3_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms, dcs_done done,
+                void *arg, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)base;
+    struct dcs_etcd3 *dcs = etcd3_of(store);
+    const struct dcs_kv *kv = store->view == NULL ? NULL : dcs_view_get(store->view, "leader");
+
+    if (store->view == NULL) {
+        return error_set(err, ERR_UNAVAILABLE, "etcd: nothing has been read yet");
+    }
+    if (store->view->revision >= epoch && (kv == NULL || kv->create_revision != epoch)) {
+        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
+                         (long long)epoch);
+    }
+    if (dcs->letting) {
+        /* The key is about to hang on another lease, which began earlier: nothing that is sent now
+         * may count. */
+        return error_set(err, ERR_UNAVAILABLE, "etcd: an earlier renewal is still under way");
+    }
+    if (dcs->leader_lease == 0 && kv != NULL) {
+        dcs->leader_lease = kv->lease; /* an earlier run of this agent acquired it */
+    }
+    struct etcd_op *op = etcd_op_new(store, timeout_ms, done, arg, err);
+    if (op == NULL) {
+        return ERR_UNAVAILABLE;
+    }
+    struct renewal *renewal = mem_new(struct renewal);
+    renewal->before = dcs->last;
+    op->extra = renewal;
+    op->epoch = epoch;
+    op->ttl_ms = ttl_ms;
+    if (dcs->leader_lease == 0 || dcs->let_unknown) {
+        read_leader(op);
+        return 0;
+    }
+    struct buf body = BUF_INIT;
+    etcd3_lease_id(&body, dcs->leader_lease);
+    etcd_op_call(op, NULL, "/lease/keepalive", &body, true, on_kept);
+    return 0;
+}
+
+/* --- release ---------------------------------------------------------------------------------- */
+
+static void on_released(void *arg, int rc, const struct etcd_answer *answer,
+                        const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct dcs_etcd3 *dcs = etcd3_of(op->store);
+
+    if (rc != 0) {
+        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_REFUSED : rc, err);
+        return;
+    }
+    etcd3_revoke(op->store, dcs->leader_lease);
+    dcs->leader_lease = 0;
+    dcs->let_unknown = false;
+    if (etcd3_txn_succeeded(answer->body)) {
+        etcd3_written(op, answer);
+    } else {
+        etcd_op_fail(op, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
+                     (long long)op->epoch);
+    }
+}
+
+int etcd3_release(struct dcs *dcs, int64_t epoch, const char *status, int64_t timeout_ms,
+                  dcs_done done, void *arg, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)dcs;
+    struct etcd3_txn txn = {0};
+    struct etcd_op *op = etcd_op_new(store, timeout_ms, done, arg, err);
+    if (op == NULL) {
+        return ERR_UNAVAILABLE;
+    }
+    op->epoch = epoch;
+    etcd3_compare(&txn, store, "leader", ETCD3_CREATE, epoch);
+    etcd3_delete(&txn, store, "leader");
+    if (status != NULL) {
+        etcd3_put(&txn, store, "status", status, 0);
+    }
+    etcd3_send(op, &txn, on_released);
+    return 0;
+}

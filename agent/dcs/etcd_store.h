@@ -1,0 +1,138 @@
+/* What the two etcd implementations of dcs.h share: operations as chains of calls, and a view that
+ * is kept current. Inside agent/dcs. */
+#ifndef AGENT_DCS_ETCD_STORE_H
+#define AGENT_DCS_ETCD_STORE_H
+
+#include "agent/dcs/dcs_etcd.h"
+#include "agent/dcs/etcd_client.h"
+#include "base/buf.h"
+#include "base/list.h"
+
+struct etcd_store;
+struct etcd_op;
+
+/* Where the dialects differ. */
+struct etcd_face {
+    /* A linearizable read of everything below the base path; `ret_path` is freed by the caller, as
+     * `body` is. */
+    void (*range)(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
+                  struct buf *body);
+    /* Its answer; NULL with `err` if it failed, or cannot be read. */
+    struct dcs_view *(*view_of)(struct etcd_store *store, int rc, const struct etcd_answer *answer,
+                                struct error *err);
+    /* A watch of what comes after the view. */
+    void (*watch)(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
+                  struct buf *body);
+    /* One object of it. WATCH_CHANGED: store->view was replaced. */
+    enum etcd_watch_news {
+        WATCH_NOTHING,
+        WATCH_CHANGED,
+        WATCH_READ_AGAIN, /* something changed: read everything, then watch on */
+        WATCH_BROKEN,     /* `ret_why` says why: start anew */
+    } (*on_object)(struct etcd_store *store, const json_t *object, char ret_why[ERROR_TEXT_BYTES]);
+    /* The store is another one than before: forget what belonged to it. */
+    void (*forget)(struct etcd_store *store);
+    void (*free)(struct etcd_store *store); /* the memory it lies in */
+};
+
+struct etcd_store {
+    struct dcs dcs;
+    const struct etcd_face *face;
+    struct etcd_client *client;
+    const struct clock *clock;
+    char *base;
+    char *name;
+    int64_t heartbeat_ms;
+    void (*on_note)(void *arg, enum log_level level, const char *text);
+    void *note_arg;
+
+    struct dcs_view *view; /* NULL before the first */
+    struct etcd_stream *watch;
+    bool watching;           /* it has told something */
+    bool reading;            /* a range of the sync's own is under way */
+    bool read_again;         /* and another one is wanted after it */
+    unsigned watch_behind;   /* ranges in a row that knew more than the watch had told */
+    int64_t contact_mono_ms; /* of the last answer that a majority stands behind; -1 before */
+    uv_timer_t timer;
+    struct list ops;
+    bool closing;
+};
+
+/* --- etcd_store.c: operations ----------------------------------------------------------------- */
+
+enum etcd_op_kind { ETCD_OP_WRITE, ETCD_OP_READ };
+
+/* One operation of the contract. The fields below the line are the dialect's. */
+struct etcd_op {
+    struct list in_store;
+    struct etcd_store *store;
+    enum etcd_op_kind kind;
+    dcs_done done; /* NULL: nobody waits */
+    dcs_read_done read_done;
+    void *arg;
+    int64_t until_ms; /* mono */
+    int64_t sent_ms;  /* lease clock: what a holder counts from */
+    int64_t revision; /* of the write */
+    bool answered; /* with yes; told by etcd_ops_visible when the view has come as far as `visible`
+                    */
+    int64_t visible;
+    int64_t visible_until_ms;
+    etcd_done unsent; /* a call that could not be made, for the reason in `err` */
+    struct error err;
+    /* - */
+    char *key;
+    char *value;
+    char *other; /* a second value */
+    int64_t epoch;
+    int64_t ttl_ms;
+    int64_t mod_revision;
+    int64_t create_revision;
+    uint64_t lease;
+    int64_t lease_ttl_s;
+    int64_t lease_sent_ms;
+    unsigned tries;
+    json_t *json; /* decref */
+    void *extra;  /* mem_free */
+};
+
+int etcd_store_init(struct etcd_store *store, uv_loop_t *loop, const struct dcs_etcd_config *config,
+                    const struct etcd_face *face, const struct dcs_ops *ops,
+                    struct error *err) MUST_CHECK;
+/* dcs_ops.view, .read, .contact_mono_ms and .free of both. */
+struct dcs_view *etcd_store_view(struct dcs *dcs);
+int etcd_store_read(struct dcs *dcs, int64_t timeout_ms, dcs_read_done done, void *arg,
+                    struct error *err);
+int64_t etcd_store_contact(struct dcs *dcs);
+void etcd_store_free(struct dcs *dcs);
+
+/* NULL with `err` while the store is being closed. */
+struct etcd_op *etcd_op_new(struct etcd_store *store, int64_t timeout_ms, dcs_done done, void *arg,
+                            struct error *err);
+void etcd_op_free(struct etcd_op *op);
+/* Ends it with that outcome. */
+void etcd_op_end(struct etcd_op *op, int rc, const struct error *err);
+void etcd_op_fail(struct etcd_op *op, int rc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* It was applied as `revision`: told when the view shows it, or after a while all the same.
+ * `visible` is what the view's revision will be then. */
+void etcd_op_written(struct etcd_op *op, int64_t revision, int64_t visible);
+/* A call of `op`, within its time. `body` is freed. For one that cannot be made `done` comes with
+ * ERR_UNAVAILABLE. */
+void etcd_op_call(struct etcd_op *op, const char *method, const char *path, struct buf *body,
+                  bool repeatable, etcd_done done);
+/* The same for everything below the base path, read with a majority behind it. */
+void etcd_op_range(struct etcd_op *op, etcd_done done);
+void etcd_ops_visible(struct etcd_store *store);
+int etcd_key_check(const char *key, struct error *err) MUST_CHECK;
+
+/* --- etcd_sync.c: the view -------------------------------------------------------------------- */
+
+void etcd_sync_start(uv_loop_t *loop, struct etcd_store *store);
+void etcd_sync_stop(struct etcd_store *store, uv_close_cb closed);
+void etcd_sync_kick(struct etcd_store *store, int64_t in_ms);
+/* A majority stands behind an answer that has just come. */
+void etcd_sync_contact(struct etcd_store *store);
+/* Takes `view` if it is newer. */
+void etcd_sync_install(struct etcd_store *store, struct dcs_view *view);
+
+#endif

@@ -1,0 +1,225 @@
+/* The view: one linearizable range, then a watch from the revision after it. Whatever goes wrong
+ * with the watch (the member changes, the revision is compacted, the stream is cut or silent) ends
+ * in the same thing: a new range and a new watch.
+ *
+ *   RANGE --answered--> WATCH --ended--> RANGE          (reading; watch != NULL)
+ *
+ * Besides, a range is read every heartbeat: it is what says that a majority is still there, and it
+ * finds out a watch that has gone silent (BEHIND_MAX ranges in a row that knew more than the watch
+ * had told). */
+#include "agent/dcs/etcd_store.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+#define READ_MS    3000
+#define AGAIN_MS   200 /* after a range or a watch that failed */
+#define BEHIND_MAX 2
+
+static void sync_step(struct etcd_store *store);
+
+void etcd_sync_contact(struct etcd_store *store)
+{
+    store->contact_mono_ms = clock_mono_ms(store->clock);
+}
+
+static void changed(struct etcd_store *store)
+{
+    etcd_ops_visible(store);
+    if (store->dcs.on_change != NULL && !store->closing) {
+        store->dcs.on_change(store->dcs.on_change_arg);
+    }
+}
+
+/* --- the range -------------------------------------------------------------------------------- */
+
+static bool same_keys(const struct dcs_view *a, const struct dcs_view *b)
+{
+    if (a == NULL || a->cluster != b->cluster || a->count != b->count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->kvs[i].mod_revision != b->kvs[i].mod_revision ||
+            strcmp(a->kvs[i].key, b->kvs[i].key) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void etcd_sync_install(struct etcd_store *store, struct dcs_view *view)
+{
+    struct dcs_view *before = store->view;
+    bool newer =
+        before == NULL || before->cluster != view->cluster || before->revision < view->revision;
+
+    if (!newer) {
+        dcs_view_unref(view);
+        return;
+    }
+    if (before != NULL && before->cluster != view->cluster) {
+        etcd_client_note(
+            store->client, LOG_LEVEL_WARNING,
+            "etcd: this is another cluster than before (%llx, it was %llx), going by its keys",
+            (unsigned long long)view->cluster, (unsigned long long)before->cluster);
+        store->face->forget(store);
+    }
+    bool same = same_keys(before, view);
+    store->watch_behind = same || !store->watching ? 0 : store->watch_behind + 1;
+    store->view = view;
+    dcs_view_unref(before);
+    changed(store);
+}
+
+static void on_range(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct etcd_store *store = op->store;
+    struct error own = *err;
+
+    etcd_op_free(op);
+    store->reading = false;
+    if (store->closing) {
+        return;
+    }
+    struct dcs_view *view = store->face->view_of(store, rc, answer, &own);
+    if (view == NULL) {
+        changed(store); /* the time of the last contact gets old: somebody may want to know */
+        etcd_sync_kick(store, AGAIN_MS);
+        return;
+    }
+    etcd_sync_contact(store);
+    etcd_sync_install(store, view);
+    if (store->watch_behind >= BEHIND_MAX && store->watch != NULL) {
+        etcd_client_note(store->client, LOG_LEVEL_WARNING,
+                         "etcd: the watch has told nothing of what has changed, starting another");
+        store->watch_behind = 0;
+        etcd_stream_cancel(store->watch);
+    }
+    sync_step(store);
+}
+
+static void read_range(struct etcd_store *store)
+{
+    struct error err = {0};
+    struct etcd_op *op = etcd_op_new(store, READ_MS, NULL, NULL, &err);
+    if (op != NULL) {
+        store->reading = true;
+        store->read_again = false;
+        etcd_op_range(op, on_range);
+    }
+}
+
+/* --- the watch -------------------------------------------------------------------------------- */
+
+static void on_watch_object(void *arg, const json_t *object)
+{
+    struct etcd_store *store = arg;
+    char why[ERROR_TEXT_BYTES] = "";
+
+    if (store->closing || store->watch == NULL) {
+        return;
+    }
+    switch (store->face->on_object(store, object, why)) {
+    case WATCH_NOTHING: store->watching = true; break;
+    case WATCH_CHANGED:
+        store->watching = true;
+        store->watch_behind = 0;
+        changed(store);
+        break;
+    case WATCH_READ_AGAIN:
+        store->watching = true;
+        store->read_again = true;
+        etcd_sync_kick(store, 0);
+        break;
+    case WATCH_BROKEN:
+        etcd_client_note(store->client, LOG_LEVEL_INFO,
+                         "etcd: the watch ended (%s), reading everything again", why);
+        store->read_again = true;
+        etcd_stream_cancel(store->watch);
+        break;
+    }
+}
+
+static void on_watch_end(void *arg, int rc, const struct error *err)
+{
+    struct etcd_store *store = arg;
+    bool told = store->watching || rc == ERR_CANCELED;
+    (void)err;
+    store->watch = NULL;
+    store->watching = false;
+    if (!store->closing) { /* the next one goes on from the view's revision */
+        store->read_again = store->read_again || !told;
+        etcd_sync_kick(store, told ? 0 : AGAIN_MS);
+    }
+}
+
+static void start_watch(struct etcd_store *store)
+{
+    struct etcd_call call = {0};
+    struct buf body = BUF_INIT;
+    char *path = NULL;
+    struct error err = {0};
+
+    store->face->watch(store, &call, &path, &body);
+    int rc = etcd_client_stream(store->client, &call, on_watch_object, on_watch_end, store,
+                                &store->watch, &err);
+    buf_free(&body);
+    mem_free(path);
+    if (rc != 0) {
+        etcd_sync_kick(store, AGAIN_MS);
+    }
+}
+
+/* --- what is due ------------------------------------------------------------------------------ */
+
+static void sync_step(struct etcd_store *store)
+{
+    int64_t now_ms = clock_mono_ms(store->clock);
+    if (store->closing) {
+        return;
+    }
+    etcd_ops_visible(store);
+    if (store->reading || store->heartbeat_ms == 0) {
+        return;
+    }
+    int64_t age_ms = store->contact_mono_ms == -1 ? INT64_MAX : now_ms - store->contact_mono_ms;
+    if (store->view == NULL || store->read_again || age_ms >= store->heartbeat_ms) {
+        read_range(store);
+        return;
+    }
+    if (store->watch == NULL) {
+        start_watch(store);
+    }
+    etcd_sync_kick(store, store->heartbeat_ms - age_ms);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    sync_step(timer->data);
+}
+
+void etcd_sync_kick(struct etcd_store *store, int64_t in_ms)
+{
+    uint64_t wanted = in_ms < 0 ? 0 : (uint64_t)in_ms;
+    if (store->closing || (uv_is_active((uv_handle_t *)&store->timer) &&
+                           uv_timer_get_due_in(&store->timer) <= wanted)) {
+        return;
+    }
+    (void)uv_timer_start(&store->timer, on_timer, wanted, 0);
+}
+
+void etcd_sync_start(uv_loop_t *loop, struct etcd_store *store)
+{
+    int rc = uv_timer_init(loop, &store->timer); /* cannot fail in libuv */
+    ASSERT(rc == 0);
+    store->timer.data = store;
+    etcd_sync_kick(store, 0);
+}
+
+void etcd_sync_stop(struct etcd_store *store, uv_close_cb closed)
+{
+    uv_close((uv_handle_t *)&store->timer, closed);
+}
