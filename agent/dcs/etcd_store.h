@@ -11,6 +11,13 @@
 struct etcd_store;
 struct etcd_op;
 
+enum etcd_watch_news {
+    WATCH_NOTHING,
+    WATCH_CHANGED,    /* store->view was replaced */
+    WATCH_READ_AGAIN, /* something changed: read everything, then watch on */
+    WATCH_BROKEN,     /* start anew, with a read */
+};
+
 /* Where the dialects differ. */
 struct etcd_face {
     /* A linearizable read of everything below the base path; `ret_path` is freed by the caller, as
@@ -23,13 +30,9 @@ struct etcd_face {
     /* A watch of what comes after the view. */
     void (*watch)(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
                   struct buf *body);
-    /* One object of it. WATCH_CHANGED: store->view was replaced. */
-    enum etcd_watch_news {
-        WATCH_NOTHING,
-        WATCH_CHANGED,
-        WATCH_READ_AGAIN, /* something changed: read everything, then watch on */
-        WATCH_BROKEN,     /* `ret_why` says why: start anew */
-    } (*on_object)(struct etcd_store *store, const json_t *object, char ret_why[ERROR_TEXT_BYTES]);
+    /* One object of it; `ret_why` (ERROR_TEXT_BYTES) says why it is broken. */
+    enum etcd_watch_news (*on_object)(struct etcd_store *store, const json_t *object,
+                                      char *ret_why);
     /* The store is another one than before: forget what belonged to it. */
     void (*forget)(struct etcd_store *store);
     void (*free)(struct etcd_store *store); /* the memory it lies in */
