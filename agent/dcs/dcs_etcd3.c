@@ -70,10 +70,30 @@ void etcd3_send(struct etcd_op *op, struct etcd3_txn *txn, etcd_done done)
     etcd_op_call(op, NULL, "/kv/txn", &body, repeatable, done);
 }
 
+int etcd3_outcome(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                  const struct error *err, struct error *ret_err)
+{
+    struct etcd_store *store = op->store;
+    struct etcd3_header header;
+
+    *ret_err = *err;
+    if (rc != 0) {
+        return rc;
+    }
+    if (!etcd3_header_read(answer->body, &header) || header.revision <= 0 ||
+        (store->view != NULL && header.cluster != store->view->cluster)) {
+        return error_set(ret_err, ERR_UNKNOWN,
+                         "etcd: the answer to a transaction is none of this cluster's");
+    }
+    (void)etcd3_heard(store, answer->body, true);
+    return etcd3_txn_succeeded(answer->body)
+               ? 0
+               : error_set(ret_err, ERR_CONFLICT, "the store has changed meanwhile");
+}
+
 void etcd3_written(struct etcd_op *op, const struct etcd_answer *answer)
 {
     struct etcd3_header header = {0};
-    (void)etcd3_heard(op->store, answer->body, true);
     (void)etcd3_header_read(answer->body, &header);
     etcd_op_written(op, header.revision, header.revision);
 }
@@ -81,14 +101,12 @@ void etcd3_written(struct etcd_op *op, const struct etcd_answer *answer)
 static void on_txn(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
 {
     struct etcd_op *op = arg;
-
-    if (rc == 0 && etcd3_txn_succeeded(answer->body)) {
+    struct error own;
+    rc = etcd3_outcome(op, rc, answer, err, &own);
+    if (rc == 0) {
         etcd3_written(op, answer);
-    } else if (rc == 0) {
-        (void)etcd3_heard(op->store, answer->body, true);
-        etcd_op_fail(op, ERR_CONFLICT, "the store has changed meanwhile");
     } else {
-        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_REFUSED : rc, err);
+        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_REFUSED : rc, &own);
     }
 }
 
@@ -217,13 +235,15 @@ static void on_member_put(void *arg, int rc, const struct etcd_answer *answer,
                           const struct error *err)
 {
     struct etcd_op *op = arg;
+    struct error own;
+    rc = etcd3_outcome(op, rc, answer, err, &own);
     if (rc == ERR_NOT_FOUND && op->tries++ < MEMBER_TRIES_MAX) { /* the lease ended in between */
         etcd3_of(op->store)->member_lease = 0;
         member_step(op);
     } else if (rc == 0) {
         etcd3_written(op, answer);
     } else {
-        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_UNAVAILABLE : rc, err);
+        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_UNAVAILABLE : rc, &own);
     }
 }
 
@@ -366,44 +386,59 @@ static struct dcs_view *view_with(const struct dcs_view *old, const struct etcd3
     return view;
 }
 
+/* A revision comes whole in one answer, its events in order: everything is told up to the last one
+ * named. What a range has told already is passed over. */
 static void on_event(void *arg, const struct etcd3_event *event)
 {
     struct etcd_store *store = arg;
-    struct dcs_view *before = store->view;
-    if (event->kv.mod_revision >
-        etcd3_of(store)->told_revision) { /* else a range has told it already */
-        store->view = view_with(before, event);
-        dcs_view_unref(before);
+    struct dcs_etcd3 *dcs = etcd3_of(store);
+    if (event->kv.mod_revision > store->view->revision) {
+        struct dcs_view *next =
+            view_with(dcs->telling == NULL ? store->view : dcs->telling, event);
+        dcs_view_unref(dcs->telling);
+        dcs->telling = next;
     }
 }
 
+/* All of an answer, or nothing: half a revision would be taken for a whole one. */
 static enum etcd_watch_news face_on_object(struct etcd_store *store, const json_t *object,
                                            char *ret_why)
 {
     struct dcs_etcd3 *dcs = etcd3_of(store);
     struct etcd3_watch_answer answer;
 
-    /* A revision comes whole in one answer, its events in order: everything is told up to the last
-     * one named. The answer's own revision may be further on. */
-    dcs->told_revision = store->view->revision;
-    enum etcd3_failure failure =
-        etcd3_watch_read(object, store->base, &answer, on_event, store, ret_why);
+    enum etcd3_failure failure = etcd3_watch_read(object, &answer, ret_why);
     if (failure != ETCD3_OK || answer.canceled || answer.header.cluster != store->view->cluster) {
         if (ret_why[0] == '\0') {
             (void)snprintf(ret_why, ERROR_TEXT_BYTES, "%s",
-                           answer.compact_revision != 0 ? "compacted" : "canceled");
+                           failure != ETCD3_OK            ? "it cannot be read"
+                           : answer.compact_revision != 0 ? "compacted"
+                           : answer.canceled              ? "canceled"
+                                                          : "of another cluster");
         }
         return WATCH_BROKEN;
     }
-    return store->view->revision > dcs->told_revision ? WATCH_CHANGED : WATCH_NOTHING;
+    bool whole = etcd3_watch_events(object, store->base, on_event, store);
+    struct dcs_view *view = dcs->telling;
+    dcs->telling = NULL;
+    if (!whole) {
+        dcs_view_unref(view);
+        (void)snprintf(ret_why, ERROR_TEXT_BYTES, "an event cannot be read");
+        return WATCH_BROKEN;
+    }
+    if (view == NULL) {
+        return WATCH_NOTHING;
+    }
+    dcs_view_unref(store->view);
+    store->view = view;
+    return WATCH_CHANGED;
 }
 
 static void face_forget(struct etcd_store *store)
 {
     struct dcs_etcd3 *dcs = etcd3_of(store);
     dcs->member_lease = 0;
-    dcs->leader_lease = 0;
-    dcs->let_unknown = false;
+    dcs->leader_epoch = 0;
 }
 
 static void face_free(struct etcd_store *store)

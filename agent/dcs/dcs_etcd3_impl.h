@@ -8,13 +8,14 @@
 struct dcs_etcd3 {
     struct etcd_store store;
     struct etcd3_header last; /* of the last answer: which member, in which term */
-    int64_t told_revision;    /* of the view before the watch's answer that is being read */
+    struct dcs_view *telling; /* the view as the watch's answer that is being read makes it */
     uint64_t member_lease;
     int64_t member_ttl_s;
+    int64_t leader_epoch; /* that the three below are of; 0 = none */
     uint64_t leader_lease;
-    bool letting; /* the leader key is being put on a new lease */
-    bool
-        let_unknown; /* that was sent before, and nobody knows whether it was applied, or will be */
+    int64_t leader_ttl_s; /* as we asked for it */
+    bool let_unknown;     /* the key may be put on a lease that we have not heard of */
+    bool letting;         /* the leader key is being put on a new lease */
 };
 
 static inline struct dcs_etcd3 *etcd3_of(struct etcd_store *store)
@@ -41,7 +42,11 @@ bool etcd3_granted(struct etcd_op *op, int rc, const struct etcd_answer *answer,
                    const struct error *err);
 /* Best effort: a lease that nothing hangs on any more. */
 void etcd3_revoke(struct etcd_store *store, uint64_t lease);
-/* The transaction was applied. */
+/* What became of a transaction: 0 = applied; ERR_CONFLICT = a compare failed; ERR_UNKNOWN also for
+ * an answer that is none of the view's cluster. `ret_err` says why not. */
+int etcd3_outcome(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                  const struct error *err, struct error *ret_err);
+/* It was applied. */
 void etcd3_written(struct etcd_op *op, const struct etcd_answer *answer);
 
 /* --- etcd3_leader.c --------------------------------------------------------------------------- */

@@ -59,7 +59,9 @@ void etcd2_form_number(struct buf *out, const char *name, int64_t value)
 enum {
     HTTP_OK = 200,
     HTTP_CREATED = 201,
+    HTTP_BAD_REQUEST = 400,
     HTTP_NOT_FOUND = 404,
+    HTTP_REQUEST_TIMEOUT = 408,
     HTTP_SERVER_ERROR = 500,
     ETCD_KEY_NOT_FOUND = 100,
     ETCD_COMPARE_FAILED = 101,
@@ -90,10 +92,11 @@ int etcd2_outcome(int status, const json_t *body, char *ret_text)
     case ETCD_LEADER_ELECT: return ERR_UNAVAILABLE;
     default: break;
     }
-    if (status >= HTTP_SERVER_ERROR || (status == HTTP_OK && body == NULL)) {
-        return ERR_UNAVAILABLE;
+    if (status < HTTP_BAD_REQUEST || status >= HTTP_SERVER_ERROR ||
+        status == HTTP_REQUEST_TIMEOUT) {
+        return ERR_UNAVAILABLE; /* a proxy's word, or cut short: only a no to the request is one */
     }
-    return status == HTTP_NOT_FOUND ? ERR_NOT_FOUND : ERR_REFUSED;
+    return status == HTTP_NOT_FOUND && code == 0 ? ERR_UNSUPPORTED : ERR_REFUSED;
 }
 
 static bool read_number(const char *text, int base, uint64_t *ret_number)
@@ -138,8 +141,8 @@ static bool node_of(const json_t *node, struct etcd2_node *ret_node)
 {
     const json_t *created = json_object_get(node, "createdIndex");
     const json_t *modified = json_object_get(node, "modifiedIndex");
-    if (!json_is_integer(created) || !json_is_integer(modified)) {
-        return false;
+    if (json_integer_value(created) <= 0 || json_integer_value(modified) <= 0) {
+        return false; /* 0: no number, or none at all */
     }
     const char *value = json_string_value(json_object_get(node, "value"));
     *ret_node = (struct etcd2_node){.value = value == NULL ? "" : value,
@@ -210,9 +213,9 @@ struct dcs_view *etcd2_view_read(const json_t *body, const char *base, int64_t i
     struct collector c = {.view = dcs_view_new(0), .base = base, .base_len = strlen(base)};
     c.view->cluster = cluster;
     c.view->revision = index;
-    if (cluster == 0 ||
-        (body != NULL &&
-         !take_nodes(&c, json_object_get(json_object_get(body, "node"), "nodes"), 0))) {
+    const json_t *node = json_object_get(body, "node");
+    if (cluster == 0 || (body != NULL && (!json_is_true(json_object_get(node, "dir")) ||
+                                          !take_nodes(&c, json_object_get(node, "nodes"), 0)))) {
         dcs_view_unref(c.view);
         (void)error_set(err, ERR_CORRUPT, "the answer is no directory of etcd's v2 API");
         return NULL;

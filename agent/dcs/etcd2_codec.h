@@ -18,9 +18,10 @@ void etcd2_form_number(struct buf *out, const char *name, int64_t value);
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* 0; ERR_NOT_FOUND (no such key, or no v2 API here); ERR_CONFLICT (a compare failed, or the key is
- * there already); ERR_UNAVAILABLE (another member may do: no leader, timed out; a write may be
- * applied); ERR_REFUSED. `ret_text` (ERROR_TEXT_BYTES) gets etcd's words. */
+/* 0; ERR_NOT_FOUND (no such key); ERR_CONFLICT (a compare failed, or the key is there already);
+ * ERR_UNAVAILABLE (another member may do: no leader, timed out, no answer of etcd's; a write may be
+ * applied); ERR_UNSUPPORTED (no v2 API here: nothing was done); ERR_REFUSED. `ret_text`
+ * (ERROR_TEXT_BYTES) gets etcd's words. */
 int etcd2_outcome(int status, const json_t *body, char *ret_text);
 /* X-Etcd-Index and X-Etcd-Cluster-Id (hex); NULL or garbage gives 0. */
 void etcd2_head_read(const char *index, const char *cluster, int64_t *ret_index,
@@ -36,7 +37,8 @@ struct etcd2_node {
 /* "node" of an answer; false if it is none. */
 bool etcd2_node_read(const json_t *body, struct etcd2_node *ret_node);
 
-/* A recursive answer below `base` as a view; no lease numbers. `body` NULL: nothing is there. */
+/* A recursive answer below `base` as a view; no lease numbers. `body` NULL: nothing is there. NULL
+ * with `err` where it is no directory, or not all of it can be read. */
 struct dcs_view *etcd2_view_read(const json_t *body, const char *base, int64_t index,
                                  uint64_t cluster, struct error *err);
 

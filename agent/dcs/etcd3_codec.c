@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BASE64_BYTES_MAX ((size_t)16 * 1024 * 1024) /* what EVP_DecodeBlock counts is an int */
+
 /* --- base64 and numbers ----------------------------------------------------------------------- */
 
 static json_t *base64(struct span bytes)
@@ -27,19 +29,20 @@ static json_t *base64(struct span bytes)
 /* Zero-terminated; NULL if it is no base64. */
 static char *unbase64(const char *text, size_t len, size_t *ret_len)
 {
-    if (len % 4 != 0 || len > ETCD3_OBJECT_BYTES_MAX) {
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    /* EVP_DecodeBlock overlooks white space at both ends, takes '=' anywhere for a zero, and counts
+     * the bytes that padding stands for. */
+    size_t plain = strspn(text, alphabet);
+    size_t padding = strspn(text + plain, "=");
+    if (len % 4 != 0 || len > BASE64_BYTES_MAX || plain + padding != len || padding > 2) {
         return NULL;
     }
     char *bytes = mem_alloc(len / 4 * 3 + 1);
     int got = len == 0
                   ? 0
                   : EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)text, (int)len);
-    if (got < 0) {
-        mem_free(bytes);
-        return NULL;
-    }
-    /* EVP_DecodeBlock counts the bytes that padding stands for. */
-    size_t padding = len == 0 ? 0 : (size_t)(text[len - 1] == '=') + (size_t)(text[len - 2] == '=');
+    ASSERT(got >= 0 && (size_t)got >= padding);
     *ret_len = (size_t)got - padding;
     bytes[*ret_len] = '\0';
     return bytes;
@@ -55,12 +58,16 @@ static bool signed_of(const json_t *value, int64_t *ret_number)
         *ret_number = json_integer_value(value);
         return true;
     }
-    if (!json_is_string(value) || json_string_length(value) == 0) {
+    if (!json_is_string(value)) {
         return false;
     }
+    const char *text = json_string_value(value);
     char *end = NULL;
+    if (!isdigit((unsigned char)text[text[0] == '-' ? 1 : 0])) {
+        return false; /* strtoll would overlook white space and take a '+' */
+    }
     errno = 0;
-    *ret_number = strtoll(json_string_value(value), &end, 10);
+    *ret_number = strtoll(text, &end, 10);
     return errno == 0 && *end == '\0';
 }
 
@@ -238,23 +245,50 @@ static const struct {
 };
 
 enum {
+    GRPC_CANCELED = 1,
+    GRPC_UNKNOWN = 2,
     GRPC_DEADLINE_EXCEEDED = 4,
     GRPC_PERMISSION_DENIED = 7,
     GRPC_RESOURCE_EXHAUSTED = 8,
     GRPC_FAILED_PRECONDITION = 9,
+    GRPC_ABORTED = 10,
+    GRPC_INTERNAL = 13,
     GRPC_UNAVAILABLE = 14,
+    GRPC_DATA_LOSS = 15,
     GRPC_UNAUTHENTICATED = 16,
     HTTP_OK = 200,
+    HTTP_BAD_REQUEST = 400,
     HTTP_NOT_FOUND = 404,
+    HTTP_REQUEST_TIMEOUT = 408,
+    HTTP_TOO_MANY_REQUESTS = 429,
     HTTP_SERVER_ERROR = 500
 };
 
+/* No word of etcd's: a proxy's, or an answer cut short. Only a no to the request itself is one. */
+static enum etcd3_failure failure_of_status(int status)
+{
+    if (status < HTTP_BAD_REQUEST || status >= HTTP_SERVER_ERROR ||
+        status == HTTP_REQUEST_TIMEOUT) {
+        return ETCD3_ELSEWHERE;
+    }
+    return status == HTTP_NOT_FOUND           ? ETCD3_ABSENT
+           : status == HTTP_TOO_MANY_REQUESTS ? ETCD3_FULL
+                                              : ETCD3_BAD;
+}
+
+/* A write that was proposed may still be applied, whatever ended the waiting for it: those codes
+ * are no refusals. */
 static enum etcd3_failure failure_of_code(int64_t code)
 {
     switch (code) {
+    case GRPC_CANCELED:
+    case GRPC_UNKNOWN: /* every error of the server that has no code of its own */
     case GRPC_DEADLINE_EXCEEDED:
     case GRPC_FAILED_PRECONDITION: /* "not leader", "bad leader transferee" */
-    case GRPC_UNAVAILABLE: return ETCD3_ELSEWHERE;
+    case GRPC_ABORTED:
+    case GRPC_INTERNAL:
+    case GRPC_UNAVAILABLE:
+    case GRPC_DATA_LOSS: return ETCD3_ELSEWHERE;
     case GRPC_PERMISSION_DENIED: return ETCD3_DENIED;
     case GRPC_RESOURCE_EXHAUSTED: return ETCD3_FULL;
     case GRPC_UNAUTHENTICATED: return ETCD3_AUTHENTICATE;
@@ -284,12 +318,7 @@ enum etcd3_failure etcd3_failure_of(int status, const json_t *body, char *ret_te
             }
         }
     }
-    if (code == 0) {
-        return status == HTTP_NOT_FOUND      ? ETCD3_ABSENT
-               : status >= HTTP_SERVER_ERROR ? ETCD3_ELSEWHERE
-                                             : ETCD3_BAD;
-    }
-    return failure_of_code(code);
+    return code == 0 ? failure_of_status(status) : failure_of_code(code);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -326,6 +355,7 @@ static char *bytes_of(const json_t *object, const char *name, size_t *ret_len)
                : NULL;
 }
 
+/* A revision of 0 or less is a word of dcs.h, not one of etcd's. */
 static bool numbers_of(const json_t *object, struct dcs_kv *kv)
 {
     int64_t lease = 0;
@@ -333,7 +363,7 @@ static bool numbers_of(const json_t *object, struct dcs_kv *kv)
                 signed_of(json_object_get(object, "mod_revision"), &kv->mod_revision) &&
                 signed_of(json_object_get(object, "lease"), &lease);
     kv->lease = (uint64_t)lease;
-    return good;
+    return good && kv->create_revision >= 0 && kv->mod_revision > 0;
 }
 
 enum kv_kind { KV_OURS, KV_SKIPPED, KV_BAD };
@@ -372,7 +402,7 @@ struct dcs_view *etcd3_view_read(const json_t *body, const char *base, struct er
     struct etcd3_header header;
     const json_t *kvs = json_object_get(body, "kvs");
 
-    if (!etcd3_header_read(body, &header) || (kvs != NULL && !json_is_array(kvs)) ||
+    if (!etcd3_header_read(body, &header) || header.revision <= 0 || (kvs != NULL && !json_is_array(kvs)) ||
         json_is_true(json_object_get(body, "more"))) {
         (void)error_set(err, ERR_CORRUPT, "the answer is no whole range of etcd's");
         return NULL;
@@ -382,7 +412,12 @@ struct dcs_view *etcd3_view_read(const json_t *body, const char *base, struct er
     view->revision = header.revision;
     view->count = 0;
     for (size_t i = 0; i < json_array_size(kvs); i++) {
-        enum kv_kind kind = kv_of(json_array_get(kvs, i), base, &view->kvs[view->count]);
+        struct dcs_kv *kv = &view->kvs[view->count];
+        enum kv_kind kind = kv_of(json_array_get(kvs, i), base, kv);
+        if (kind == KV_OURS && kv->create_revision == 0) {
+            view->count++; /* it owns its strings */
+            kind = KV_BAD;
+        }
         if (kind == KV_BAD) {
             (void)error_set(err, ERR_CORRUPT, "key %zu of the answer cannot be read", i);
             dcs_view_unref(view);
@@ -396,13 +431,19 @@ struct dcs_view *etcd3_view_read(const json_t *body, const char *base, struct er
     return view;
 }
 
-bool etcd3_kv_read(const json_t *body, struct dcs_kv *ret_kv)
+bool etcd3_kv_read(const json_t *body, const char *value, struct dcs_kv *ret_kv,
+                   bool *ret_same_value)
 {
     const json_t *kv = json_array_get(json_object_get(body, "kvs"), 0);
     struct dcs_kv read = {0};
-    if (kv == NULL || !numbers_of(kv, &read)) {
+    size_t len = 0;
+    char *bytes = kv == NULL ? NULL : bytes_of(kv, "value", &len);
+    if (bytes == NULL || !numbers_of(kv, &read)) {
+        mem_free(bytes);
         return false;
     }
+    *ret_same_value = len == strlen(value) && memcmp(bytes, value, len) == 0;
+    mem_free(bytes);
     *ret_kv = read;
     return true;
 }
@@ -483,23 +524,24 @@ static bool event_of(const json_t *event, const char *base, etcd3_on_event on_ev
     read.deleted = json_is_string(type) ? strcmp(json_string_value(type), "DELETE") == 0
                                         : json_integer_value(type) == 1;
     enum kv_kind kind = kv_of(json_object_get(event, "kv"), base, &read.kv);
+    bool good = kind != KV_BAD && (read.deleted || kind == KV_SKIPPED || read.kv.create_revision > 0);
     if (kind == KV_OURS) {
-        on_event(arg, &read);
+        if (good) {
+            on_event(arg, &read);
+        }
         mem_free(read.kv.key);
         mem_free(read.kv.value);
     }
-    return kind != KV_BAD;
+    return good;
 }
 
-enum etcd3_failure etcd3_watch_read(const json_t *object, const char *base,
-                                    struct etcd3_watch_answer *ret_answer, etcd3_on_event on_event,
-                                    void *arg, char *ret_text)
+enum etcd3_failure etcd3_watch_read(const json_t *object, struct etcd3_watch_answer *ret_answer,
+                                    char *ret_text)
 {
     const json_t *result = json_object_get(object, "result");
     *ret_answer = (struct etcd3_watch_answer){0};
     if (!json_is_object(result)) {
-        enum etcd3_failure failure = etcd3_failure_of(HTTP_SERVER_ERROR, object, ret_text);
-        return failure == ETCD3_OK ? ETCD3_BAD : failure;
+        return etcd3_failure_of(HTTP_SERVER_ERROR, object, ret_text);
     }
     ret_text[0] = '\0';
     const char *reason = json_string_value(json_object_get(result, "cancel_reason"));
@@ -508,65 +550,19 @@ enum etcd3_failure etcd3_watch_read(const json_t *object, const char *base,
     }
     ret_answer->created = json_is_true(json_object_get(result, "created"));
     ret_answer->canceled = json_is_true(json_object_get(result, "canceled"));
-    if (!etcd3_header_read(object, &ret_answer->header) ||
-        !signed_of(json_object_get(result, "compact_revision"), &ret_answer->compact_revision)) {
-        return ETCD3_BAD;
-    }
-    const json_t *events = json_object_get(result, "events");
+    bool good =
+        etcd3_header_read(object, &ret_answer->header) &&
+        signed_of(json_object_get(result, "compact_revision"), &ret_answer->compact_revision);
+    return good ? ETCD3_OK : ETCD3_BAD;
+}
+
+bool etcd3_watch_events(const json_t *object, const char *base, etcd3_on_event on_event, void *arg)
+{
+    const json_t *events = json_object_get(json_object_get(object, "result"), "events");
     for (size_t i = 0; i < json_array_size(events); i++) {
         if (!event_of(json_array_get(events, i), base, on_event, arg)) {
-            return ETCD3_BAD;
+            return false;
         }
     }
-    return ETCD3_OK;
-}
-
-/* --- splitter --------------------------------------------------------------------------------- */
-
-void etcd3_splitter_feed(struct etcd3_splitter *splitter, struct span bytes)
-{
-    buf_put_span(&splitter->bytes, bytes);
-}
-
-/* True when the byte ends an object. Between objects only white space may stand: json_loadb sees to
- * it. */
-static bool scan(struct etcd3_splitter *s, uint8_t c)
-{
-    if (s->in_string) {
-        s->in_string = s->escaped || c != '"';
-        s->escaped = !s->escaped && c == '\\';
-        return false;
-    }
-    switch (c) {
-    case '"': s->in_string = true; return false;
-    case '{':
-    case '[': s->depth++; return false;
-    case '}':
-    case ']': s->depth -= s->depth > 0 ? 1 : 0; return s->depth == 0;
-    default: return false;
-    }
-}
-
-json_t *etcd3_splitter_next(struct etcd3_splitter *splitter, bool *ret_bad)
-{
-    struct buf *bytes = &splitter->bytes;
-    *ret_bad = false;
-    while (splitter->scanned < bytes->len) {
-        if (!scan(splitter, bytes->data[splitter->scanned++])) {
-            continue;
-        }
-        json_t *object = json_loadb((const char *)bytes->data, splitter->scanned, 0, NULL);
-        buf_drop(bytes, splitter->scanned);
-        splitter->scanned = 0;
-        *ret_bad = object == NULL;
-        return object;
-    }
-    *ret_bad = bytes->len > ETCD3_OBJECT_BYTES_MAX;
-    return NULL;
-}
-
-void etcd3_splitter_free(struct etcd3_splitter *splitter)
-{
-    buf_free(&splitter->bytes);
-    *splitter = (struct etcd3_splitter){0};
+    return true;
 }

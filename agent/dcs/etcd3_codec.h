@@ -55,11 +55,11 @@ enum etcd3_failure {
                          */
     ETCD3_AUTH_OFF,     /* "authentication is not enabled" */
     ETCD3_DENIED,       /* wrong password, no permission: an operator has to look */
-    ETCD3_ELSEWHERE, /* no leader, stopped, timed out: another member may do; a write may be applied
-                      */
+    ETCD3_ELSEWHERE, /* no leader, stopped, timed out, broken, or no answer of etcd's at all: another
+                      * member may do; a write may be applied */
     ETCD3_FULL,      /* no space, or too many requests: nothing was done */
     ETCD3_ABSENT,    /* the path is not served: no v3 gateway under this prefix */
-    ETCD3_BAD,       /* any other refusal, or an answer that is no answer of etcd's */
+    ETCD3_BAD,       /* any other definite refusal */
 };
 
 /* `status` of HTTP and the body. `ret_text` (ERROR_TEXT_BYTES) gets etcd's words; "" if there are
@@ -69,8 +69,10 @@ enum etcd3_failure etcd3_failure_of(int status, const json_t *body, char *ret_te
 bool etcd3_header_read(const json_t *body, struct etcd3_header *ret_header);
 /* "kvs" of a range answer below `base` as a view; NULL with `err` if it is none. */
 struct dcs_view *etcd3_view_read(const json_t *body, const char *base, struct error *err);
-/* The first of "kvs"; false if there is none. Only the numbers. */
-bool etcd3_kv_read(const json_t *body, struct dcs_kv *ret_kv);
+/* The first of "kvs"; false if there is none, or it cannot be read. Only the numbers, and whether
+ * its value is `value`. */
+bool etcd3_kv_read(const json_t *body, const char *value, struct dcs_kv *ret_kv,
+                   bool *ret_same_value);
 bool etcd3_txn_succeeded(const json_t *body);
 /* ID and TTL (s; 0 = the lease is gone) of a grant, or of the "result" of a keepalive. */
 bool etcd3_lease_read(const json_t *body, uint64_t *ret_lease, int64_t *ret_ttl_s);
@@ -91,27 +93,11 @@ struct etcd3_watch_answer {
     bool canceled;
     int64_t compact_revision;
 };
-/* One object of a watch's stream. Events come in order; keys outside `base` are skipped. */
-enum etcd3_failure etcd3_watch_read(const json_t *object, const char *base,
-                                    struct etcd3_watch_answer *ret_answer, etcd3_on_event on_event,
-                                    void *arg, char *ret_text);
-
-/* --- a stream of JSON objects, cut anywhere --------------------------------------------------- */
-
-#define ETCD3_OBJECT_BYTES_MAX ((size_t)8 * 1024 * 1024)
-
-struct etcd3_splitter {
-    struct buf bytes;
-    size_t scanned;
-    unsigned depth;
-    bool in_string;
-    bool escaped;
-};
-/* Takes bytes; then etcd3_splitter_next gives whole objects until NULL (decref each). `*ret_bad` is
- * set when the stream is no JSON, or an object is longer than ETCD3_OBJECT_BYTES_MAX: it cannot go
- * on. */
-void etcd3_splitter_feed(struct etcd3_splitter *splitter, struct span bytes);
-json_t *etcd3_splitter_next(struct etcd3_splitter *splitter, bool *ret_bad);
-void etcd3_splitter_free(struct etcd3_splitter *splitter);
+/* The answer round the events of one object of a watch's stream; then the events, in order. Keys
+ * outside `base` are skipped. */
+enum etcd3_failure etcd3_watch_read(const json_t *object, struct etcd3_watch_answer *ret_answer,
+                                    char *ret_text);
+/* False at the first one that cannot be read; those before were told. */
+bool etcd3_watch_events(const json_t *object, const char *base, etcd3_on_event on_event, void *arg);
 
 #endif

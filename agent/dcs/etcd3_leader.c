@@ -5,21 +5,22 @@
  * that it cannot succeed any more, or what it made is gone; and the outcome stays unknown to the
  * caller, who reads again.
  *
- * Renew: a keepalive, then a linearizable read of the key. The keepalive counts if the member that
- * was asked is the same, in the same Raft term, before the keepalive was sent and in the answer to
- * the read: then it had the leader of that term as its leader all the time, and a majority
- * confirmed that term after the keepalive. Otherwise (etcd changed its leader, we changed the
- * member, the ttl changed, or the lease is not the key's) the key is *let anew*: a lease is
- * granted, and one transaction puts the key on it, comparing epoch and mod revision. Both go
- * through etcd's log, so no bracket is needed.
+ * Renew: a keepalive, then a linearizable read of the key. The keepalive counts if the same member
+ * answered before it was sent, to it, and to the read, all in the same Raft term: then it had the
+ * leader of that term as its leader all the time, and a majority confirmed that term after the
+ * keepalive. Otherwise (etcd changed its leader, we changed the member, the ttl changed, or the
+ * lease has ended) the key is *let anew*: a lease is granted, and one transaction puts the key on
+ * it, comparing epoch and mod revision. Both go through etcd's log, so no bracket is needed.
  *
- *   KEEPALIVE --yes--> READ --bracketed--> done
- *       |               |---otherwise---> GRANT --> PUT --> done
- *       '--lease gone---'   key not ours: ERR_CONFLICT
+ *   KEEPALIVE --answered--> READ --bracketed--> done
+ *                            |---otherwise---> GRANT --> PUT --> done
+ *                            '---key not ours: ERR_CONFLICT
  *
  * A put whose outcome is unknown may still be applied, and would hang the key on a lease that has
  * run for a while. Until another put has gone through, which its compare makes impossible to
- * overtake, no keepalive counts (let_unknown). */
+ * overtake, no keepalive counts (let_unknown). So it is with a key that this run of the agent has
+ * not put on its lease itself: an earlier run may have a put under way, or this one the revocation
+ * of a lease whose acquisition was not answered. */
 #include "agent/dcs/dcs_etcd3_impl.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -27,27 +28,34 @@
 
 #include <string.h>
 
+#define LET_AGAIN_MAX 1
+
 /* --- acquire ---------------------------------------------------------------------------------- */
+
+static void lease_taken(struct dcs_etcd3 *dcs, int64_t epoch, const struct etcd_op *op)
+{
+    dcs->leader_epoch = epoch;
+    dcs->leader_lease = op->lease;
+    dcs->leader_ttl_s = op->lease_ttl_s;
+    dcs->let_unknown = false;
+}
 
 static void on_acquired(void *arg, int rc, const struct etcd_answer *answer,
                         const struct error *err)
 {
     struct etcd_op *op = arg;
-    struct dcs_etcd3 *dcs = etcd3_of(op->store);
+    struct etcd3_header header = {0};
+    struct error own;
 
-    if (rc == 0 && etcd3_txn_succeeded(answer->body)) {
-        dcs->leader_lease = op->lease;
-        dcs->let_unknown = false;
+    rc = etcd3_outcome(op, rc, answer, err, &own);
+    if (rc == 0) {
+        (void)etcd3_header_read(answer->body, &header);
+        lease_taken(etcd3_of(op->store), header.revision, op);
         etcd3_written(op, answer);
         return;
     }
     etcd3_revoke(op->store, op->lease);
-    if (rc == 0) {
-        (void)etcd3_heard(op->store, answer->body, true);
-        etcd_op_fail(op, ERR_CONFLICT, "the store has changed meanwhile");
-    } else {
-        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_UNAVAILABLE : rc, err);
-    }
+    etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_UNAVAILABLE : rc, &own);
 }
 
 static void on_acquire_granted(void *arg, int rc, const struct etcd_answer *answer,
@@ -104,33 +112,64 @@ int etcd3_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t ti
 
 struct renewal {
     struct etcd3_header before; /* who answered last before the keepalive was sent */
-    bool kept;
+    uint64_t lease;             /* that it was sent for */
+    bool kept;                  /* for the whole ttl, by the same one */
 };
+
+static bool same_member_and_term(const struct etcd3_header *a, const struct etcd3_header *b)
+{
+    return a->term != 0 && a->term == b->term && a->member == b->member && a->cluster == b->cluster;
+}
+
+/* Whatever keeps an attempt from being made is no word about the key: it is for the deadlines to
+ * stop us then, not for this. */
+static void renew_failed(struct etcd_op *op, int rc, const struct error *err)
+{
+    etcd_op_end(op, rc == ERR_UNKNOWN || rc == ERR_CANCELED ? rc : ERR_UNAVAILABLE, err);
+}
+
+static void read_leader(struct etcd_op *op);
+
+/* The leader key has been put on op->lease, for an epoch that is still the one we hold. */
+static void let_done(struct etcd_op *op)
+{
+    struct dcs_etcd3 *dcs = etcd3_of(op->store);
+    struct error none = {0};
+    uint64_t old = dcs->leader_lease;
+
+    lease_taken(dcs, op->epoch, op);
+    if (old != op->lease) {
+        etcd3_revoke(op->store, old);
+    }
+    etcd_op_end(op, 0, &none);
+}
 
 static void on_let(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
 {
     struct etcd_op *op = arg;
     struct dcs_etcd3 *dcs = etcd3_of(op->store);
-    struct error none = {0};
+    bool current = dcs->leader_epoch == op->epoch; /* we may hold another one by now */
+    struct error own;
 
     dcs->letting = false;
-    if (rc == 0 && etcd3_txn_succeeded(answer->body)) {
-        uint64_t old = dcs->leader_lease;
-        (void)etcd3_heard(op->store, answer->body, true);
-        dcs->leader_lease = op->lease;
-        dcs->let_unknown = false;
-        etcd3_revoke(op->store, old);
-        etcd_op_end(op, 0, &none);
+    rc = etcd3_outcome(op, rc, answer, err, &own);
+    if (rc == 0 && current) {
+        let_done(op);
         return;
     }
-    if (rc == 0) {
-        etcd3_revoke(op->store, op->lease);
-        etcd_op_fail(op, ERR_CONFLICT,
-                     "the leader key has changed while it was put on a new lease");
-        return;
+    if (current && (rc == ERR_UNKNOWN || rc == ERR_CANCELED)) {
+        dcs->let_unknown = true;
+    } else {
+        etcd3_revoke(op->store, op->lease); /* nothing of ours hangs on it */
     }
-    dcs->let_unknown = dcs->let_unknown || rc == ERR_UNKNOWN || rc == ERR_CANCELED;
-    etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_UNKNOWN : rc, err);
+    if (rc == 0 || (rc == ERR_CONFLICT && !current)) {
+        etcd_op_fail(op, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
+                     (long long)op->epoch);
+    } else if (rc == ERR_CONFLICT && op->tries++ < LET_AGAIN_MAX) {
+        read_leader(op); /* an earlier put of ours may have come in between */
+    } else {
+        renew_failed(op, rc, &own);
+    }
 }
 
 static void on_let_granted(void *arg, int rc, const struct etcd_answer *answer,
@@ -140,6 +179,11 @@ static void on_let_granted(void *arg, int rc, const struct etcd_answer *answer,
     struct etcd_store *store = op->store;
     struct etcd3_txn txn = {0};
 
+    if (rc != 0) { /* whatever became of it, nothing hangs on that lease */
+        etcd3_of(store)->letting = false;
+        etcd_op_end(op, rc == ERR_CANCELED ? rc : ERR_UNAVAILABLE, err);
+        return;
+    }
     if (!etcd3_granted(op, rc, answer, err)) {
         etcd3_of(store)->letting = false;
         return;
@@ -156,32 +200,34 @@ static void on_leader_read(void *arg, int rc, const struct etcd_answer *answer,
     struct etcd_op *op = arg;
     struct dcs_etcd3 *dcs = etcd3_of(op->store);
     const struct renewal *renewal = op->extra;
-    const struct etcd3_header *before = &renewal->before;
     struct dcs_kv kv = {0};
     struct etcd3_header header = {0};
     struct error none = {0};
+    bool ours = false;
 
     if (rc != 0) {
-        etcd_op_end(op, rc, err);
+        renew_failed(op, rc, err);
         return;
     }
     if (!etcd3_heard(op->store, answer->body, true)) {
         etcd_op_fail(op, ERR_UNKNOWN, "etcd: the member answers in an older term than another did");
         return;
     }
-    if (!etcd3_kv_read(answer->body, &kv) || kv.create_revision != op->epoch) {
-        etcd_op_fail(op, ERR_CONFLICT, "the leader key is gone, or of another epoch");
+    if (!etcd3_kv_read(answer->body, op->store->name, &kv, &ours) ||
+        kv.create_revision != op->epoch || !ours || dcs->leader_epoch != op->epoch) {
+        etcd_op_fail(op, ERR_CONFLICT, "the leader key is gone, or of another epoch or holder");
+        return;
+    }
+    if (dcs->letting) { /* one write of the leader key at a time */
+        etcd_op_fail(op, ERR_UNKNOWN, "an earlier renewal is still under way");
         return;
     }
     (void)etcd3_header_read(answer->body, &header);
-    bool bracketed = renewal->kept && header.term != 0 && header.term == before->term &&
-                     header.member == before->member && header.cluster == before->cluster;
-    if (!dcs->let_unknown && !dcs->letting && kv.lease != dcs->leader_lease) {
+    if (!dcs->let_unknown && kv.lease != dcs->leader_lease) {
         etcd_op_fail(op, ERR_CONFLICT, "the leader key hangs on a lease that is not ours");
-    } else if (bracketed && !dcs->let_unknown && !dcs->letting) {
+    } else if (!dcs->let_unknown && renewal->kept && renewal->lease == kv.lease &&
+               same_member_and_term(&header, &renewal->before)) {
         etcd_op_end(op, 0, &none);
-    } else if (dcs->letting) { /* one write of the leader key at a time */
-        etcd_op_fail(op, ERR_UNKNOWN, "an earlier renewal is still under way");
     } else {
         dcs->letting = true;
         op->mod_revision = kv.mod_revision;
@@ -198,23 +244,29 @@ static void read_leader(struct etcd_op *op)
     etcd_op_call(op, NULL, "/kv/range", &body, true, on_leader_read);
 }
 
+/* A lease that is not there may be so to one member only (its leader is new and has not caught up);
+ * the read says what has become of the key. */
 static void on_kept(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
 {
     struct etcd_op *op = arg;
+    const struct dcs_etcd3 *dcs = etcd3_of(op->store);
     struct renewal *renewal = op->extra;
+    struct etcd3_header header = {0};
     uint64_t lease = 0;
     int64_t ttl_s = 0;
+    int64_t wanted_s = (op->ttl_ms + 999) / 1000;
 
     if (rc != 0 && rc != ERR_NOT_FOUND) {
-        etcd_op_end(op, rc, err);
+        renew_failed(op, rc, err);
         return;
     }
-    if (rc != 0 || !etcd3_lease_read(answer->body, &lease, &ttl_s) || ttl_s == 0) {
-        etcd_op_fail(op, ERR_CONFLICT, "the lease of the leader key has ended");
-        return;
+    if (rc == 0) {
+        (void)etcd3_header_read(answer->body, &header);
+        renewal->kept = etcd3_lease_read(answer->body, &lease, &ttl_s) &&
+                        lease == renewal->lease && dcs->leader_ttl_s == wanted_s &&
+                        ttl_s >= wanted_s && same_member_and_term(&header, &renewal->before);
+        (void)etcd3_heard(op->store, answer->body, false);
     }
-    (void)etcd3_heard(op->store, answer->body, false);
-    renewal->kept = ttl_s == (op->ttl_ms + 999) / 1000;
     read_leader(op);
 }
 
@@ -237,19 +289,22 @@ int etcd3_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64_t timeout
          * may count. */
         return error_set(err, ERR_UNAVAILABLE, "etcd: an earlier renewal is still under way");
     }
-    if (dcs->leader_lease == 0 && kv != NULL) {
-        dcs->leader_lease = kv->lease; /* an earlier run of this agent acquired it */
-    }
     struct etcd_op *op = etcd_op_new(store, timeout_ms, done, arg, err);
     if (op == NULL) {
         return ERR_UNAVAILABLE;
     }
+    if (dcs->leader_epoch != epoch) { /* an earlier run of this agent acquired it */
+        dcs->leader_epoch = epoch;
+        dcs->leader_lease = kv == NULL ? 0 : kv->lease;
+        dcs->let_unknown = true;
+    }
     struct renewal *renewal = mem_new(struct renewal);
     renewal->before = dcs->last;
+    renewal->lease = dcs->leader_lease;
     op->extra = renewal;
     op->epoch = epoch;
     op->ttl_ms = ttl_ms;
-    if (dcs->leader_lease == 0 || dcs->let_unknown) {
+    if (dcs->let_unknown) {
         read_leader(op);
         return 0;
     }
@@ -266,19 +321,20 @@ static void on_released(void *arg, int rc, const struct etcd_answer *answer,
 {
     struct etcd_op *op = arg;
     struct dcs_etcd3 *dcs = etcd3_of(op->store);
+    struct error own;
 
-    if (rc != 0) {
-        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_REFUSED : rc, err);
-        return;
+    rc = etcd3_outcome(op, rc, answer, err, &own);
+    if (dcs->leader_epoch == op->epoch && (rc == 0 || rc == ERR_CONFLICT)) {
+        etcd3_revoke(op->store, dcs->leader_lease);
+        dcs->leader_epoch = 0;
     }
-    etcd3_revoke(op->store, dcs->leader_lease);
-    dcs->leader_lease = 0;
-    dcs->let_unknown = false;
-    if (etcd3_txn_succeeded(answer->body)) {
+    if (rc == 0) {
         etcd3_written(op, answer);
-    } else {
+    } else if (rc == ERR_CONFLICT) {
         etcd_op_fail(op, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
                      (long long)op->epoch);
+    } else {
+        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_REFUSED : rc, &own);
     }
 }
 

@@ -8,15 +8,16 @@
  *
  * A call ends in exactly one callback, never inside the call that asked:
  *   0                etcd answered yes; `answer` is there
- *   ERR_NOT_FOUND    the lease or the key is not there (or the path is not served)
+ *   ERR_NOT_FOUND    the lease or the key is not there
  *   ERR_CONFLICT     v2: a compare failed
  *   ERR_REFUSED      a definite no: permission, password, a request it does not take
  *   ERR_LIMIT        no space, too many requests; nothing was done
  *   ERR_UNAVAILABLE  nobody could be asked: certainly nothing was done
  *   ERR_UNKNOWN      it was sent, and nobody said what became of it: it may still be applied
  *   ERR_CANCELED     the client was closed
- * A call that is not `repeatable` is sent again only where the first certainly did nothing. Inside
- * agent/dcs. */
+ * A call that is not `repeatable` is sent again only where the first certainly did nothing. A
+ * definite no to a later try says nothing of an earlier one that may have been carried out: then it
+ * is ERR_UNKNOWN as well. Inside agent/dcs. */
 #ifndef AGENT_DCS_ETCD_CLIENT_H
 #define AGENT_DCS_ETCD_CLIENT_H
 

@@ -51,6 +51,26 @@ static bool is_listed(char *const *urls, size_t count, const char *url)
     return false;
 }
 
+/* The configured ones, then what the cluster has said and is not among them. */
+static void fall_back(struct etcd_hosts *hosts)
+{
+    char *urls[ETCD_HOSTS_MAX] = {NULL};
+    size_t count = 0;
+    for (size_t i = 0; i < hosts->configured_count; i++) {
+        urls[count++] = mem_strdup(hosts->configured[i]);
+    }
+    for (size_t i = 0; i < hosts->count && count < ETCD_HOSTS_MAX; i++) {
+        if (!is_listed(urls, count, hosts->urls[i])) {
+            urls[count++] = mem_strdup(hosts->urls[i]);
+        }
+    }
+    set_urls(hosts, urls, count);
+    hosts->fell_back = true;
+    for (size_t i = 0; i < count; i++) {
+        mem_free(urls[i]);
+    }
+}
+
 static char *clean(const char *url)
 {
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
@@ -63,41 +83,56 @@ static char *clean(const char *url)
     return mem_strndup(url, len);
 }
 
-bool etcd_hosts_discovered(struct etcd_hosts *hosts, const json_t *urls, uint64_t random)
+static size_t clean_all(const json_t *urls, char **ret_found)
 {
-    char *found[ETCD_HOSTS_MAX];
     size_t count = 0;
-    char *before = mem_strdup(etcd_hosts_current(hosts));
-
     for (size_t i = 0; i < json_array_size(urls) && count < ETCD_HOSTS_MAX; i++) {
         const char *text = json_string_value(json_array_get(urls, i));
         char *url = text == NULL ? NULL : clean(text);
-        if (url == NULL || is_listed(found, count, url)) {
+        if (url == NULL || is_listed(ret_found, count, url)) {
             mem_free(url);
             continue;
         }
-        found[count++] = url;
+        ret_found[count++] = url;
     }
+    return count;
+}
+
+static void shuffle(char **urls, size_t count, uint64_t random)
+{
     for (size_t i = count; i > 1; i--) { /* Fisher-Yates */
         size_t j = (size_t)(random % i);
-        char *swapped = found[i - 1];
+        char *swapped = urls[i - 1];
         random = random * 6364136223846793005U + 1442695040888963407U;
-        found[i - 1] = found[j];
-        found[j] = swapped;
+        urls[i - 1] = urls[j];
+        urls[j] = swapped;
     }
-    if (count > 0) {
+}
+
+bool etcd_hosts_discovered(struct etcd_hosts *hosts, const json_t *urls, uint64_t random)
+{
+    char *found[ETCD_HOSTS_MAX] = {NULL};
+    size_t count = clean_all(urls, found);
+    bool changed = false;
+    bool news = !hosts->fell_back;
+
+    for (size_t i = 0; i < count; i++) {
+        news = news || !is_listed(hosts->urls, hosts->count, found[i]);
+    }
+    if (count > 0 && news) {
+        char *before = mem_strdup(etcd_hosts_current(hosts));
+        shuffle(found, count, random);
         set_urls(hosts, found, count);
+        hosts->fell_back = false;
+        for (size_t i = 0; i < count; i++) {
+            hosts->current = strcmp(found[i], before) == 0 ? i : hosts->current;
+        }
+        changed = strcmp(etcd_hosts_current(hosts), before) != 0;
+        mem_free(before);
     }
     for (size_t i = 0; i < count; i++) {
-        hosts->current = strcmp(found[i], before) == 0 ? i : hosts->current;
         mem_free(found[i]);
     }
-    if (count == 0) {
-        mem_free(before);
-        return false;
-    }
-    bool changed = strcmp(etcd_hosts_current(hosts), before) != 0;
-    mem_free(before);
     return changed;
 }
 
@@ -106,12 +141,15 @@ bool etcd_hosts_failed(struct etcd_hosts *hosts, const char *url)
     if (strcmp(etcd_hosts_current(hosts), url) != 0) {
         return false;
     }
+    char *failed = mem_strdup(url); /* it may be one of those that go */
     hosts->failures++;
     hosts->current = (hosts->current + 1) % hosts->count;
     if (hosts->failures % (unsigned)hosts->count == 0) {
-        set_urls(hosts, hosts->configured, hosts->configured_count);
+        fall_back(hosts);
     }
-    return strcmp(etcd_hosts_current(hosts), url) != 0;
+    bool changed = strcmp(etcd_hosts_current(hosts), failed) != 0;
+    mem_free(failed);
+    return changed;
 }
 
 void etcd_hosts_worked(struct etcd_hosts *hosts)

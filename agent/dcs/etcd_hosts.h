@@ -2,8 +2,9 @@
  *
  * The list begins as the configuration gives it and is replaced by what the cluster says of itself
  * (its client URLs); the present member stays the present one while it is listed. When every one
- * has failed in a row the configured list comes back, in case the cluster has moved. Inside
- * agent/dcs. */
+ * has failed in a row the configured ones come back before it, in case the cluster has moved or
+ * names itself by addresses that are not reached from here; hearing the same names again then
+ * changes nothing. Inside agent/dcs. */
 #ifndef AGENT_DCS_ETCD_HOSTS_H
 #define AGENT_DCS_ETCD_HOSTS_H
 
@@ -26,6 +27,7 @@ struct etcd_hosts {
     size_t count;
     size_t current;
     unsigned failures; /* in a row, whoever it was */
+    bool fell_back;    /* the configured ones stand before what the cluster said last */
 };
 
 /* `urls`: 1 .. ETCD_HOSTS_MAX, copied. Zeroed struct before; etcd_hosts_free after. */
@@ -36,7 +38,8 @@ const char *etcd_hosts_current(const struct etcd_hosts *hosts);
 /* What the cluster says. Only http and https URLs count; none = the list stays. `random` shuffles,
  * so that not all agents go to the same member. True if the present member changed. */
 bool etcd_hosts_discovered(struct etcd_hosts *hosts, const json_t *urls, uint64_t random);
-/* `url` did not do: the next one is present, unless somebody has moved on already. True if so. */
+/* `url` (may be one of ours) did not do: the next one is present, unless somebody has moved on
+ * already. True if the present member changed. */
 bool etcd_hosts_failed(struct etcd_hosts *hosts, const char *url);
 void etcd_hosts_worked(struct etcd_hosts *hosts);
 /* How long to wait before the next try: 0 until every member has failed once, then longer each

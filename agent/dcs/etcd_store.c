@@ -98,21 +98,36 @@ void etcd_op_written(struct etcd_op *op, int64_t revision, int64_t visible)
     etcd_sync_kick(store, VISIBLE_MS);
 }
 
+/* Whoever is told may do anything, this included: each one is taken off the list that is walked
+ * before. */
 void etcd_ops_visible(struct etcd_store *store)
 {
     int64_t revision = store->view == NULL ? -1 : store->view->revision;
     int64_t now_ms = clock_mono_ms(store->clock);
+    struct list due;
 
+    list_init(&due);
     LIST_EACH(item, &store->ops)
     {
         struct etcd_op *op = LIST_OWNER(item, struct etcd_op, in_store);
+        if (op->unsent != NULL ||
+            (op->answered && (op->visible <= revision || now_ms >= op->visible_until_ms))) {
+            list_remove(item);
+            list_append(&due, item);
+        }
+    }
+    while (!list_empty(&due)) {
+        struct etcd_op *op = LIST_OWNER(list_first(&due), struct etcd_op, in_store);
+        list_remove(&op->in_store);
+        list_append(&store->ops, &op->in_store);
         if (op->unsent != NULL) {
             etcd_done done = op->unsent;
             struct error err = op->err;
             op->unsent = NULL;
             done(op, ERR_UNAVAILABLE, NULL, &err);
-        } else if (op->answered && (op->visible <= revision || now_ms >= op->visible_until_ms)) {
-            etcd_op_end(op, 0, &op->err);
+        } else {
+            struct error none = {0};
+            etcd_op_end(op, 0, &none);
         }
     }
 }
@@ -121,7 +136,10 @@ static void op_send(struct etcd_op *op, struct etcd_call *call, etcd_done done)
 {
     int64_t left_ms = op->until_ms - clock_mono_ms(op->store->clock);
     call->timeout_ms = left_ms > 1 ? left_ms : 1;
-    if (etcd_client_call(op->store->client, call, done, op, &op->err) != 0) {
+    if (op->store->closing) { /* the client may be gone: told when the store is */
+        (void)error_set(&op->err, ERR_CANCELED, "the store was closed");
+        op->unsent = done;
+    } else if (etcd_client_call(op->store->client, call, done, op, &op->err) != 0) {
         op->unsent = done; /* told from the timer: never inside the call that asked */
         etcd_sync_kick(op->store, 0);
     }
@@ -200,11 +218,16 @@ static void on_client_closed(void *arg)
     struct error err = {0};
 
     (void)error_set(&err, ERR_CANCELED, "the store was closed");
-    LIST_EACH(item,
-              &store->ops) /* those that were applied and waited for the view, or were never sent */
-    {
-        struct etcd_op *op = LIST_OWNER(item, struct etcd_op, in_store);
-        etcd_op_end(op, op->answered ? 0 : ERR_CANCELED, &err);
+    while (!list_empty(&store->ops)) { /* applied and waiting for the view, or never sent */
+        struct etcd_op *op = LIST_OWNER(list_first(&store->ops), struct etcd_op, in_store);
+        etcd_done unsent = op->unsent;
+        op->unsent = NULL;
+        if (unsent != NULL) {
+            unsent(op, ERR_CANCELED, NULL, &err);
+        } else {
+            struct error none = {0};
+            etcd_op_end(op, op->answered ? 0 : ERR_CANCELED, op->answered ? &none : &err);
+        }
     }
     dcs_view_unref(store->view);
     mem_free(store->base);

@@ -67,7 +67,7 @@ void etcd_sync_install(struct etcd_store *store, struct dcs_view *view)
         store->face->forget(store);
     }
     bool same = same_keys(before, view);
-    store->watch_behind = same || !store->watching ? 0 : store->watch_behind + 1;
+    store->watch_behind = same || store->watch == NULL ? 0 : store->watch_behind + 1;
     store->view = view;
     dcs_view_unref(before);
     changed(store);
@@ -86,6 +86,7 @@ static void on_range(void *arg, int rc, const struct etcd_answer *answer, const 
     }
     struct dcs_view *view = store->face->view_of(store, rc, answer, &own);
     if (view == NULL) {
+        store->read_again = true; /* what it was for is still due */
         changed(store); /* the time of the last contact gets old: somebody may want to know */
         etcd_sync_kick(store, AGAIN_MS);
         return;
@@ -122,15 +123,16 @@ static void on_watch_object(void *arg, const json_t *object)
     if (store->closing || store->watch == NULL) {
         return;
     }
-    switch (store->face->on_object(store, object, why)) {
-    case WATCH_NOTHING: store->watching = true; break;
+    enum etcd_watch_news news = store->face->on_object(store, object, why);
+    store->watching = news != WATCH_BROKEN;
+    switch (news) {
+    case WATCH_NOTHING: break;
     case WATCH_CHANGED:
-        store->watching = true;
         store->watch_behind = 0;
         changed(store);
         break;
     case WATCH_READ_AGAIN:
-        store->watching = true;
+        store->watch_behind = 0;
         store->read_again = true;
         etcd_sync_kick(store, 0);
         break;
@@ -143,14 +145,17 @@ static void on_watch_object(void *arg, const json_t *object)
     }
 }
 
+/* The next one goes on from the view's revision; after one that was good for nothing a while later,
+ * or a member that ends each at once would be asked without a pause. */
 static void on_watch_end(void *arg, int rc, const struct error *err)
 {
     struct etcd_store *store = arg;
-    bool told = store->watching || rc == ERR_CANCELED;
+    bool told = store->watching;
+    (void)rc;
     (void)err;
     store->watch = NULL;
     store->watching = false;
-    if (!store->closing) { /* the next one goes on from the view's revision */
+    if (!store->closing) {
         store->read_again = store->read_again || !told;
         etcd_sync_kick(store, told ? 0 : AGAIN_MS);
     }

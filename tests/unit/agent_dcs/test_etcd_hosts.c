@@ -136,7 +136,38 @@ static void configured_members_come_back_when_all_discovered_fail(void **state)
         mem_free(present);
     }
     assert_string_equal(etcd_hosts_current(&hosts), "http://a:2379");
+    assert_int_equal(hosts.count, 3); /* those that were heard of are not forgotten */
     json_decref(urls);
+    etcd_hosts_free(&hosts);
+}
+
+/* --advertise-client-urls=http://localhost:2379, and the agents are elsewhere. */
+static void names_that_led_nowhere_are_not_gone_after_again(void **state)
+{
+    struct etcd_hosts hosts = make(2);
+    json_t *urls = json_pack("[s]", "http://localhost:2379");
+    json_t *more = json_pack("[s, s]", "http://localhost:2379", "http://new:2379");
+    (void)state;
+    assert_true(etcd_hosts_discovered(&hosts, urls, 1));
+    assert_true(etcd_hosts_failed(&hosts, "http://localhost:2379"));
+    assert_string_equal(etcd_hosts_current(&hosts), "http://a:2379");
+    etcd_hosts_worked(&hosts);
+    assert_false(etcd_hosts_discovered(&hosts, urls, 1));
+    assert_string_equal(etcd_hosts_current(&hosts), "http://a:2379");
+    assert_int_equal(hosts.count, 3);
+    assert_true(etcd_hosts_discovered(&hosts, more, 1)); /* that is news */
+    assert_int_equal(hosts.count, 2);
+    json_decref(urls);
+    json_decref(more);
+    etcd_hosts_free(&hosts);
+}
+
+static void url_that_failed_may_be_the_list_s_own(void **state)
+{
+    struct etcd_hosts hosts = make(1);
+    (void)state;
+    assert_false(etcd_hosts_failed(&hosts, etcd_hosts_current(&hosts)));
+    assert_string_equal(etcd_hosts_current(&hosts), "http://a:2379");
     etcd_hosts_free(&hosts);
 }
 
@@ -165,6 +196,8 @@ int main(void)
         cmocka_unit_test(list_that_names_nobody_changes_nothing),
         cmocka_unit_test(list_of_hundreds_is_cut),
         cmocka_unit_test(configured_members_come_back_when_all_discovered_fail),
+        cmocka_unit_test(names_that_led_nowhere_are_not_gone_after_again),
+        cmocka_unit_test(url_that_failed_may_be_the_list_s_own),
         cmocka_unit_test(each_member_gets_its_share_and_a_second_at_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
