@@ -160,7 +160,8 @@ static int dcs_etcd2_put_status(struct dcs *dcs, int64_t epoch, const char *stat
     if (op == NULL) {
         return ERR_UNAVAILABLE;
     }
-    etcd2_op_put(op, "status", status, etcd2_revision_of(store->view, "status"), 0, etcd2_on_written);
+    etcd2_op_put(op, "status", status, etcd2_revision_of(store->view, "status"), 0,
+                 etcd2_on_written);
     return 0;
 }
 

@@ -393,8 +393,7 @@ static void on_event(void *arg, const struct etcd3_event *event)
     struct etcd_store *store = arg;
     struct dcs_etcd3 *dcs = etcd3_of(store);
     if (event->kv.mod_revision > store->view->revision) {
-        struct dcs_view *next =
-            view_with(dcs->telling == NULL ? store->view : dcs->telling, event);
+        struct dcs_view *next = view_with(dcs->telling == NULL ? store->view : dcs->telling, event);
         dcs_view_unref(dcs->telling);
         dcs->telling = next;
     }

@@ -26,7 +26,7 @@ struct claim {
     int64_t config_revision;
     int64_t sync_revision;
     int64_t modified; /* of our `leader`; it was created so */
-    int64_t epoch; /* ours */
+    int64_t epoch;    /* ours */
     size_t report_count;
     char *report_keys[DCS_REPORTS_MAX];
     int64_t report_revisions[DCS_REPORTS_MAX];
@@ -71,13 +71,15 @@ static bool claim_holds(const struct etcd_op *op, const struct dcs_view *view)
 {
     const struct claim *claim = op->extra;
     const struct dcs_kv *leader = dcs_view_get(view, "leader");
-    bool holds =
-        leader != NULL && leader->mod_revision == claim->modified &&
-        strcmp(leader->value, op->value) == 0 && etcd2_revision_of(view, "epoch") == claim->epoch &&
-        etcd2_revision_of(view, "config") == claim->config_revision &&
-        etcd2_revision_of(view, "sync") == claim->sync_revision && dcs_view_get(view, "unfenced") == NULL;
+    bool holds = leader != NULL && leader->mod_revision == claim->modified &&
+                 strcmp(leader->value, op->value) == 0 &&
+                 etcd2_revision_of(view, "epoch") == claim->epoch &&
+                 etcd2_revision_of(view, "config") == claim->config_revision &&
+                 etcd2_revision_of(view, "sync") == claim->sync_revision &&
+                 dcs_view_get(view, "unfenced") == NULL;
     for (size_t i = 0; i < claim->report_count; i++) {
-        holds = holds && etcd2_revision_of(view, claim->report_keys[i]) == claim->report_revisions[i];
+        holds =
+            holds && etcd2_revision_of(view, claim->report_keys[i]) == claim->report_revisions[i];
     }
     return holds;
 }
@@ -167,7 +169,7 @@ static void on_leader_claimed(void *arg, int rc, const struct etcd_answer *answe
 }
 
 int etcd2_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t timeout_ms,
-                             dcs_done done, void *arg, struct error *err)
+                  dcs_done done, void *arg, struct error *err)
 {
     struct buf epoch = BUF_INIT;
 

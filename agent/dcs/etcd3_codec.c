@@ -402,8 +402,8 @@ struct dcs_view *etcd3_view_read(const json_t *body, const char *base, struct er
     struct etcd3_header header;
     const json_t *kvs = json_object_get(body, "kvs");
 
-    if (!etcd3_header_read(body, &header) || header.revision <= 0 || (kvs != NULL && !json_is_array(kvs)) ||
-        json_is_true(json_object_get(body, "more"))) {
+    if (!etcd3_header_read(body, &header) || header.revision <= 0 ||
+        (kvs != NULL && !json_is_array(kvs)) || json_is_true(json_object_get(body, "more"))) {
         (void)error_set(err, ERR_CORRUPT, "the answer is no whole range of etcd's");
         return NULL;
     }
@@ -524,7 +524,8 @@ static bool event_of(const json_t *event, const char *base, etcd3_on_event on_ev
     read.deleted = json_is_string(type) ? strcmp(json_string_value(type), "DELETE") == 0
                                         : json_integer_value(type) == 1;
     enum kv_kind kind = kv_of(json_object_get(event, "kv"), base, &read.kv);
-    bool good = kind != KV_BAD && (read.deleted || kind == KV_SKIPPED || read.kv.create_revision > 0);
+    bool good =
+        kind != KV_BAD && (read.deleted || kind == KV_SKIPPED || read.kv.create_revision > 0);
     if (kind == KV_OURS) {
         if (good) {
             on_event(arg, &read);

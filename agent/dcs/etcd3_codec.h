@@ -55,11 +55,11 @@ enum etcd3_failure {
                          */
     ETCD3_AUTH_OFF,     /* "authentication is not enabled" */
     ETCD3_DENIED,       /* wrong password, no permission: an operator has to look */
-    ETCD3_ELSEWHERE, /* no leader, stopped, timed out, broken, or no answer of etcd's at all: another
-                      * member may do; a write may be applied */
-    ETCD3_FULL,      /* no space, or too many requests: nothing was done */
-    ETCD3_ABSENT,    /* the path is not served: no v3 gateway under this prefix */
-    ETCD3_BAD,       /* any other definite refusal */
+    ETCD3_ELSEWHERE,    /* no leader, stopped, timed out, broken, or no answer of etcd's at all:
+                         * another    member may do; a write may be applied */
+    ETCD3_FULL,         /* no space, or too many requests: nothing was done */
+    ETCD3_ABSENT,       /* the path is not served: no v3 gateway under this prefix */
+    ETCD3_BAD,          /* any other definite refusal */
 };
 
 /* `status` of HTTP and the body. `ret_text` (ERROR_TEXT_BYTES) gets etcd's words; "" if there are

@@ -262,9 +262,9 @@ static void on_kept(void *arg, int rc, const struct etcd_answer *answer, const s
     }
     if (rc == 0) {
         (void)etcd3_header_read(answer->body, &header);
-        renewal->kept = etcd3_lease_read(answer->body, &lease, &ttl_s) &&
-                        lease == renewal->lease && dcs->leader_ttl_s == wanted_s &&
-                        ttl_s >= wanted_s && same_member_and_term(&header, &renewal->before);
+        renewal->kept = etcd3_lease_read(answer->body, &lease, &ttl_s) && lease == renewal->lease &&
+                        dcs->leader_ttl_s == wanted_s && ttl_s >= wanted_s &&
+                        same_member_and_term(&header, &renewal->before);
         (void)etcd3_heard(op->store, answer->body, false);
     }
     read_leader(op);

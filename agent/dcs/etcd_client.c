@@ -13,9 +13,9 @@
 #include <string.h>
 
 #define ANSWER_BYTES_MAX \
-    ((size_t)16 * 1024 * 1024)  /* a range over everything below the base path */
-#define REAUTHENTICATE_MAX 1    /* times in one call */
-#define RETRY_MS_MIN       20   /* less is left: not worth another try */
+    ((size_t)16 * 1024 * 1024) /* a range over everything below the base path */
+#define REAUTHENTICATE_MAX 1   /* times in one call */
+#define RETRY_MS_MIN       20  /* less is left: not worth another try */
 
 static void client_step(struct etcd_client *client);
 
@@ -281,7 +281,7 @@ static void call_send(struct etcd_client_call *call)
 }
 
 static struct etcd_client_call *call_new(struct etcd_client *client, const struct etcd_call *wanted,
-                             etcd_done done, void *arg)
+                                         etcd_done done, void *arg)
 {
     struct etcd_client_call *call = mem_new(struct etcd_client_call);
     call->client = client;

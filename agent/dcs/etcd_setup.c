@@ -66,8 +66,7 @@ static void on_version(void *arg, int rc, const struct etcd_answer *answer, cons
     }
     client->version_known = true;
     etcd_client_note(client, LOG_LEVEL_INFO, "etcd: '%s' is version %s", present(client), version);
-    setup_to(client,
-             client->username != NULL ? SETUP_AUTHENTICATE : after_authentication(client));
+    setup_to(client, client->username != NULL ? SETUP_AUTHENTICATE : after_authentication(client));
 }
 
 /* A wrong password is a definite no: what waits is told instead of being held until its time is
