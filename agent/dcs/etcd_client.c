@@ -112,7 +112,7 @@ void etcd_client_member_failed(struct etcd_client *client, const char *url, cons
     etcd_client_wake(client);
 }
 
-static void member_worked(struct etcd_client *client)
+void etcd_client_member_worked(struct etcd_client *client)
 {
     etcd_hosts_worked(&client->hosts);
     client->pause_until_ms = 0;
@@ -225,7 +225,9 @@ static void on_answer(void *arg, int rc, const struct http_client_response *resp
     }
     if (verdict.rc == 0) {
         struct error none = {0};
-        member_worked(client);
+        if (!call->own) {
+            etcd_client_member_worked(client);
+        }
         call_end(call, 0, &answer, &none);
     } else {
         call_failed(call, &verdict, &answer, text);

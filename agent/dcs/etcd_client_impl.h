@@ -85,6 +85,8 @@ void etcd_client_wake(struct etcd_client *client);
 /* `url` did not do: the next one, after a pause when all have failed. */
 void etcd_client_member_failed(struct etcd_client *client, const char *url,
                                const struct error *err);
+/* The present member answers as it should; of the client's own calls the setup says so. */
+void etcd_client_member_worked(struct etcd_client *client);
 /* A step of the setup is sent to the present member; `done` may come from inside. */
 void etcd_client_own_call(struct etcd_client *client, const struct etcd_call *wanted, bool absolute,
                           etcd_done done);

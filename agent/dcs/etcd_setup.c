@@ -27,6 +27,7 @@ static const char *present(const struct etcd_client *client)
 
 static void setup_to(struct etcd_client *client, enum etcd_setup next)
 {
+    etcd_client_member_worked(client);
     client->setup = next;
     etcd_client_wake(client);
 }
@@ -114,10 +115,16 @@ static void on_authenticated(void *arg, int rc, const struct etcd_answer *answer
 static void take_members(struct etcd_client *client, const json_t *urls)
 {
     client->members_due_ms = etcd_client_now_ms(client) + ETCD_DISCOVER_MS;
-    if (urls != NULL && etcd_hosts_discovered(&client->hosts, urls, random_next(client->random))) {
+    client->setup = client->setup == SETUP_MEMBERS ? SETUP_READY : client->setup;
+    if (urls == NULL) {
+        etcd_client_wake(client);
+        return;
+    }
+    etcd_client_member_worked(client);
+    if (etcd_hosts_discovered(&client->hosts, urls, random_next(client->random))) {
         client->switched = true;
     }
-    setup_to(client, client->setup == SETUP_MEMBERS ? SETUP_READY : client->setup);
+    etcd_client_wake(client);
 }
 
 /* v2: the list is the first thing asked for, so it is also what tells whether this is etcd with its
