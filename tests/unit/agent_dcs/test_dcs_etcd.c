@@ -1,0 +1,488 @@
+/* The contract of dcs.h on a real etcd, in both dialects. */
+#include "tests/unit/agent_dcs/real_etcd.h"
+
+static uv_loop_t loop;
+static uv_timer_t watchdog;
+static bool watchdog_fired;
+static uint64_t watchdog_at_ms;
+
+#define RUN_UNTIL(fact)                       \
+    while (!(fact)) {                         \
+        if (watchdog_fired) {                 \
+            fail_msg("never: %s", #fact);     \
+        }                                     \
+        (void)uv_run(&loop, UV_RUN_ONCE);     \
+    }
+
+#include "tests/unit/agent_dcs/dcs_fixture.h"
+
+enum { WATCHDOG_MS = 40000, TICK_MS = 10 };
+
+static enum etcd_dialect dialect;
+static struct dcs *a; /* of the member n1 */
+static struct dcs *b; /* of n2 */
+
+static void on_watchdog(uv_timer_t *timer)
+{
+    watchdog_fired = uv_now(timer->loop) > watchdog_at_ms;
+}
+
+static void run_ms(uint64_t ms)
+{
+    uint64_t until = uv_now(&loop) + ms;
+    RUN_UNTIL(uv_now(&loop) >= until);
+}
+
+static struct dcs *open_dcs(const char *name)
+{
+    const char *urls[] = {etcd_url};
+    struct dcs *dcs = dcs_start(dialect, urls, 1, name, 300);
+    RUN_UNTIL(view_of(dcs) != NULL);
+    return dcs;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!etcd_is_installed()) {
+        print_message("/usr/bin/etcd is not installed (make deps): not run\n");
+        skip();
+    }
+    if (etcd_pid == 0) {
+        etcd_start();
+    }
+    if (dialect == ETCD_V3) {
+        v3_by_hand("/v3/kv/deleterange", "{\"key\":\"L3MveC8=\",\"range_end\":\"L3MveDA=\"}");
+    } else {
+        v2_by_hand("DELETE", "/v2/keys/s/x?recursive=true", "");
+    }
+    watchdog_fired = false;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(uv_timer_init(&loop, &watchdog), 0);
+    watchdog_at_ms = uv_now(&loop) + WATCHDOG_MS;
+    assert_int_equal(uv_timer_start(&watchdog, on_watchdog, TICK_MS, TICK_MS), 0);
+    a = open_dcs("n1");
+    b = open_dcs("n2");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (a == NULL) {
+        return 0;
+    }
+    a->ops->free(a);
+    b->ops->free(b);
+    a = NULL;
+    b = NULL;
+    uv_close((uv_handle_t *)&watchdog, NULL);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    buf_free(&dcs_notes);
+    return 0;
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static void compares_of_a_put_hold_or_nothing_is_written(void **state)
+{
+    (void)state;
+    assert_int_equal(put(a, "config", "1", DCS_ABSENT).is.rc, 0);
+    assert_int_equal(put(a, "config", "2", DCS_ABSENT).is.rc, ERR_CONFLICT);
+    assert_true(key_is(a, "config", "1"));
+    int64_t first = revision_of_key(a, "config");
+    struct result second = put(a, "config", "2", first);
+    assert_int_equal(second.is.rc, 0);
+    assert_true(second.is.revision > first);
+    assert_int_equal(revision_of_key(a, "config"), second.is.revision);
+    assert_int_equal(put(a, "config", "3", first).is.rc, ERR_CONFLICT);
+    assert_int_equal(put(a, "config", "4", DCS_ANY).is.rc, 0);
+    assert_int_equal(put(a, "other", "1", 7).is.rc, ERR_CONFLICT); /* not there */
+    assert_true(key_is(a, "config", "4") && key_is(a, "other", NULL));
+    assert_int_equal(put(a, "", "1", DCS_ANY).is.rc, ERR_INVALID);
+}
+
+static void compares_of_a_remove_hold_or_nothing_is_removed(void **state)
+{
+    (void)state;
+    struct result made = put(a, "failover", "{}", DCS_ANY);
+    assert_int_equal(take_away(a, "failover", made.is.revision + 1).is.rc, ERR_CONFLICT);
+    assert_true(key_is(a, "failover", "{}"));
+    assert_int_equal(take_away(a, "failover", made.is.revision).is.rc, 0);
+    assert_true(key_is(a, "failover", NULL));
+    assert_int_equal(take_away(a, "failover", made.is.revision).is.rc, ERR_CONFLICT);
+    assert_int_equal(take_away(a, "failover", DCS_ANY).is.rc, 0); /* not there: as wished */
+    (void)put(a, "failover", "{}", DCS_ANY);
+    assert_int_equal(take_away(a, "failover", DCS_ANY).is.rc, 0);
+    assert_true(key_is(a, "failover", NULL));
+}
+
+static void values_come_back_as_they_were_given(void **state)
+{
+    char *large = mem_alloc(100001);
+    (void)state;
+    memset(large, 'x', 100000);
+    large[100000] = '\0';
+    const char *values[] = {"", "{\"a\": \"<&>\\\"\\\\ \xc3\xa9\\n\"}", "a=b&c+d%20;e\n", large};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        assert_int_equal(put(a, "members/n 1%/\xc3\xa9", values[i], DCS_ANY).is.rc, 0);
+        assert_true(key_is(a, "members/n 1%/\xc3\xa9", values[i]));
+        RUN_UNTIL(key_is(b, "members/n 1%/\xc3\xa9", values[i]));
+    }
+    mem_free(large);
+}
+
+static void what_others_write_shows_up_at_once(void **state)
+{
+    (void)state;
+    run_ms(400); /* both watch */
+    for (int i = 0; i < 5; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof value, "%d", i);
+        changes = 0;
+        assert_int_equal(put(b, "history", value, DCS_ANY).is.rc, 0);
+        int64_t began = clock_mono_ms(clock_real());
+        RUN_UNTIL(key_is(a, "history", value));
+        assert_true(clock_mono_ms(clock_real()) - began < 250); /* not by the heartbeat's range */
+        assert_true(changes > 0);
+    }
+    assert_int_equal(take_away(b, "history", DCS_ANY).is.rc, 0);
+    RUN_UNTIL(key_is(a, "history", NULL));
+    assert_true(view_of(a)->revision >= view_of(b)->revision);
+}
+
+static void read_shows_everything(void **state)
+{
+    struct result result;
+    (void)state;
+    FINISH(result, a->ops->read(a, ASK_MS, on_view, &result, NULL));
+    assert_int_equal(result.is.rc, 0);
+    assert_int_equal(result.view->count, 0);
+    dcs_view_unref(result.view);
+    (void)put(b, "config", "{}", DCS_ANY);
+    (void)put(b, "members/n2", "{}", DCS_ANY);
+    FINISH(result, a->ops->read(a, ASK_MS, on_view, &result, NULL));
+    assert_int_equal(result.view->count, 2);
+    assert_string_equal(result.view->kvs[0].key, "config");
+    assert_string_equal(result.view->kvs[1].key, "members/n2");
+    assert_true(result.view->cluster != 0);
+    dcs_view_unref(result.view);
+}
+
+/* --- the leader key --------------------------------------------------------------------------- */
+
+static int64_t lead(struct dcs *dcs, const char *name, int64_t ttl_ms)
+{
+    struct dcs_acquire wanted = wish(dcs, name, ttl_ms);
+    int64_t before = clock_lease_ms(clock_real());
+    struct result result = acquire(dcs, &wanted);
+    if (result.is.rc != 0) {
+        fail_msg("%s", result.text);
+    }
+    assert_true(result.is.sent_ms >= before && result.is.answered_ms >= result.is.sent_ms);
+    return result.is.revision;
+}
+
+static void acquisition_makes_an_epoch(void **state)
+{
+    (void)state;
+    (void)put(a, "config", "{}", DCS_ANY);
+    (void)put(a, "sync", "{\"leader\":\"n1\"}", DCS_ANY);
+    int64_t epoch = lead(a, "n1", 10000);
+    const struct dcs_kv *leader = key_of(a, "leader");
+    assert_non_null(leader);
+    assert_string_equal(leader->value, "n1");
+    assert_int_equal(leader->create_revision, epoch);
+    assert_int_equal(revision_of_key(a, "epoch"), epoch);
+    json_t *value = json_loads(key_of(a, "epoch")->value, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(value, "holder")), "n1");
+    assert_int_equal(json_integer_value(json_object_get(value, "timeline")), 2);
+    json_decref(value);
+    assert_true(key_is(a, "sync", "{\"leader\":\"n1\"}"));
+    RUN_UNTIL(key_of(b, "leader") != NULL && key_of(b, "leader")->create_revision == epoch);
+}
+
+enum change { LEADER_THERE, EPOCH_MOVED, CONFIG_MOVED, SYNC_MOVED, UNFENCED_THERE, REPORT_MOVED,
+              REPORT_GONE, CHANGES };
+
+static void each_compare_of_an_acquisition_refuses_alone(void **state)
+{
+    (void)state;
+    for (int change = 0; change < CHANGES; change++) {
+        (void)take_away(b, "leader", DCS_ANY);
+        (void)take_away(b, "unfenced", DCS_ANY);
+        (void)put(b, "epoch", "{}", DCS_ANY);
+        (void)put(b, "config", "{}", DCS_ANY);
+        (void)put(b, "sync", "{}", DCS_ANY);
+        int64_t report = put(b, "reports/n2", "r", DCS_ANY).is.revision;
+        RUN_UNTIL(revision_of_key(a, "reports/n2") == report);
+        struct dcs_acquire wanted = wish(a, "n1", 10000);
+        wanted.report_count = 1;
+        wanted.reports[0].member = "n2";
+        wanted.reports[0].revision = report;
+        switch ((enum change)change) {
+        case LEADER_THERE: (void)put(b, "leader", "n2", DCS_ANY); break;
+        case EPOCH_MOVED: (void)put(b, "epoch", "{}", DCS_ANY); break;
+        case CONFIG_MOVED: (void)put(b, "config", "{}", DCS_ANY); break;
+        case SYNC_MOVED: (void)put(b, "sync", "{}", DCS_ANY); break;
+        case UNFENCED_THERE: (void)put(b, "unfenced", "n2", DCS_ANY); break;
+        case REPORT_MOVED: (void)put(b, "reports/n2", "r", DCS_ANY); break;
+        case REPORT_GONE: (void)take_away(b, "reports/n2", DCS_ANY); break;
+        case CHANGES: break;
+        }
+        struct result result = acquire(a, &wanted);
+        if (result.is.rc != ERR_CONFLICT) {
+            fail_msg("change %d: %s", change, err_name(result.is.rc));
+        }
+        RUN_UNTIL(change == LEADER_THERE ? key_is(a, "leader", "n2") : key_is(a, "leader", NULL));
+    }
+}
+
+static void acquisition_with_its_reports_goes_through(void **state)
+{
+    (void)state;
+    struct dcs_acquire wanted = wish(a, "n1", 10000);
+    wanted.report_count = 2;
+    wanted.reports[0].member = "n1";
+    wanted.reports[0].revision = put(a, "reports/n1", "r", DCS_ANY).is.revision;
+    wanted.reports[1].member = "n2";
+    wanted.reports[1].revision = put(a, "reports/n2", "r", DCS_ANY).is.revision;
+    assert_int_equal(acquire(a, &wanted).is.rc, 0);
+    wanted.report_count = DCS_REPORTS_MAX + 1;
+    assert_int_equal(acquire(a, &wanted).is.rc, ERR_INVALID);
+    wanted.report_count = 0;
+    wanted.ttl_ms = 0;
+    assert_int_equal(acquire(a, &wanted).is.rc, ERR_INVALID);
+}
+
+static void one_of_two_acquires(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        struct result results[2] = {{0}};
+        struct dcs_acquire first = wish(a, "n1", 10000);
+        struct dcs_acquire second = first;
+        second.holder = "n2";
+        assert_int_equal(a->ops->acquire(a, &first, ASK_MS, on_done, &results[0], NULL), 0);
+        assert_int_equal(b->ops->acquire(b, &second, ASK_MS, on_done, &results[1], NULL), 0);
+        RUN_UNTIL(results[0].calls == 1 && results[1].calls == 1);
+        assert_int_equal((results[0].is.rc == 0) + (results[1].is.rc == 0), 1);
+        struct dcs *winner = results[0].is.rc == 0 ? a : b;
+        struct result *won = results[0].is.rc == 0 ? &results[0] : &results[1];
+        struct result *not_won = won == &results[0] ? &results[1] : &results[0];
+        assert_int_equal(not_won->is.rc, ERR_CONFLICT);
+        assert_int_equal(renew(winner, won->is.revision, 10000).is.rc, 0);
+        assert_int_equal(release(winner, won->is.revision, NULL).is.rc, 0);
+        RUN_UNTIL(key_is(a, "leader", NULL) && key_is(b, "leader", NULL));
+        RUN_UNTIL(revision_of_key(a, "epoch") == revision_of_key(b, "epoch"));
+    }
+}
+
+/* Decided when nobody led; meanwhile somebody did, and is gone again. */
+static void acquisition_that_comes_an_epoch_late_is_refused(void **state)
+{
+    (void)state;
+    struct dcs_acquire late = wish(b, "n2", 10000);
+    int64_t epoch = lead(a, "n1", 10000);
+    assert_int_equal(release(a, epoch, NULL).is.rc, 0);
+    assert_int_equal(acquire(b, &late).is.rc, ERR_CONFLICT);
+    RUN_UNTIL(key_is(b, "leader", NULL));
+    RUN_UNTIL(revision_of_key(b, "epoch") == epoch); /* untouched */
+}
+
+static void renewals_keep_the_key_and_its_end_takes_it(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 2000);
+    for (int i = 0; i < 8; i++) {
+        run_ms(500);
+        struct result result = renew(a, epoch, 2000);
+        if (result.is.rc != 0) {
+            fail_msg("%s", result.text);
+        }
+    }
+    int64_t ended = clock_mono_ms(clock_real());
+    RUN_UNTIL(key_is(b, "leader", NULL));
+    int64_t lasted = clock_mono_ms(clock_real()) - ended;
+    assert_true(lasted >= 1900 && lasted < 5000);
+    assert_int_equal(renew(a, epoch, 2000).is.rc, ERR_CONFLICT);
+}
+
+static void renewal_brings_another_ttl(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 60000);
+    assert_int_equal(renew(a, epoch, 2000).is.rc, 0);
+    int64_t ended = clock_mono_ms(clock_real());
+    RUN_UNTIL(key_is(b, "leader", NULL));
+    int64_t lasted = clock_mono_ms(clock_real()) - ended;
+    assert_true(lasted >= 1900 && lasted < 5000);
+    epoch = lead(a, "n1", 2000);
+    assert_int_equal(renew(a, epoch, 60000).is.rc, 0);
+    run_ms(4000);
+    assert_true(key_is(b, "leader", "n1"));
+    assert_int_equal(renew(a, epoch, 60000).is.rc, 0);
+}
+
+static void agent_that_has_started_goes_on_with_its_epoch(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 5000);
+    assert_int_equal(renew(a, epoch, 5000).is.rc, 0);
+    a->ops->free(a);
+    a = open_dcs("n1");
+    for (int i = 0; i < 3; i++) {
+        struct result result = renew(a, epoch, 5000);
+        if (result.is.rc != 0) {
+            fail_msg("%s", result.text);
+        }
+        assert_int_equal(key_of(a, "leader")->create_revision, epoch);
+    }
+    assert_int_equal(release(a, epoch, NULL).is.rc, 0);
+}
+
+static void key_of_another_is_not_renewed(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 10000);
+    RUN_UNTIL(key_is(b, "leader", "n1"));
+    assert_int_equal(renew(b, epoch, 10000).is.rc, ERR_CONFLICT);
+    assert_int_equal(renew(a, epoch - 1, 10000).is.rc, ERR_CONFLICT);
+    assert_int_equal(renew(a, epoch, 10000).is.rc, 0);
+}
+
+static void release_leaves_the_position_and_nothing_writes_over_it(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 10000);
+    struct result result;
+    FINISH(result, a->ops->put_status(a, epoch, "s1", ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, 0);
+    assert_true(key_is(a, "status", "s1"));
+    FINISH(result, a->ops->put_status(a, epoch + 1, "s2", ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_CONFLICT);
+    assert_int_equal(release(a, epoch + 1, "s3").is.rc, ERR_CONFLICT);
+    assert_true(key_is(a, "status", "s1") && key_is(a, "leader", "n1"));
+    assert_int_equal(release(a, epoch, "last").is.rc, 0);
+    assert_true(key_is(a, "status", "last") && key_is(a, "leader", NULL));
+    FINISH(result, a->ops->put_status(a, epoch, "late", ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_CONFLICT);
+    assert_int_equal(release(a, epoch, "again").is.rc, ERR_CONFLICT);
+    RUN_UNTIL(key_is(b, "status", "last"));
+    assert_int_equal(renew(a, epoch, 10000).is.rc, ERR_CONFLICT);
+}
+
+static void key_deleted_by_hand_is_lost_and_may_be_taken_again(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 10000);
+    (void)take_away(b, "leader", DCS_ANY);
+    assert_int_equal(renew(a, epoch, 10000).is.rc, ERR_CONFLICT);
+    RUN_UNTIL(key_is(a, "leader", NULL));
+    int64_t next = lead(a, "n1", 10000);
+    assert_true(next > epoch);
+    assert_int_equal(renew(a, epoch, 10000).is.rc, ERR_CONFLICT);
+    assert_int_equal(renew(a, next, 10000).is.rc, 0);
+    assert_int_equal(release(a, epoch, NULL).is.rc, ERR_CONFLICT);
+    assert_int_equal(renew(a, next, 10000).is.rc, 0);
+}
+
+/* --- withdrawal, members ---------------------------------------------------------------------- */
+
+static struct result withdraw(struct dcs *dcs, int64_t revision, int64_t epoch)
+{
+    struct result result;
+    FINISH(result,
+           dcs->ops->withdraw(dcs, "n2", revision, epoch, ASK_MS, on_done, &result, NULL));
+    return result;
+}
+
+static void withdrawal_writes_none_in_that_epoch_alone(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 10000);
+    RUN_UNTIL(key_is(b, "leader", "n1"));
+    assert_int_equal(withdraw(b, DCS_ABSENT, epoch).is.rc, 0); /* no report stands */
+    assert_true(key_is(b, "reports/n2", "none"));
+    int64_t report = put(b, "reports/n2", "r", DCS_ANY).is.revision;
+    assert_int_equal(withdraw(b, report - 1, epoch).is.rc, ERR_CONFLICT);
+    assert_true(key_is(b, "reports/n2", "r"));
+    assert_int_equal(withdraw(b, report, epoch - 1).is.rc, ERR_CONFLICT);
+    /* v2 swaps first and looks then, so that no report of before that epoch can count in it */
+    RUN_UNTIL(key_is(b, "reports/n2", dialect == ETCD_V2 ? "none" : "r"));
+    report = revision_of_key(b, "reports/n2");
+    struct result result = withdraw(b, report, epoch);
+    assert_int_equal(result.is.rc, 0);
+    assert_int_equal(revision_of_key(b, "reports/n2"), result.is.revision);
+    assert_true(key_is(b, "reports/n2", "none"));
+    assert_int_equal(put(b, "reports/n2", "late", report).is.rc, ERR_CONFLICT);
+    assert_int_equal(release(a, epoch, NULL).is.rc, 0);
+    assert_int_equal(withdraw(b, result.is.revision, epoch).is.rc, ERR_CONFLICT);
+}
+
+static struct result put_member(struct dcs *dcs, const char *value, int64_t ttl_ms)
+{
+    struct result result;
+    FINISH(result,
+           dcs->ops->put_member(dcs, "n1", value, ttl_ms, ASK_MS, on_done, &result, NULL));
+    return result;
+}
+
+static void member_is_there_while_it_says_so(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(put_member(a, "m1", 2000).is.rc, 0);
+        run_ms(500);
+        assert_true(key_is(b, "members/n1", "m1"));
+    }
+    assert_int_equal(put_member(a, "m2", 2000).is.rc, 0);
+    RUN_UNTIL(key_is(b, "members/n1", "m2"));
+    RUN_UNTIL(key_is(b, "members/n1", NULL)); /* silent for its ttl */
+    assert_int_equal(put_member(a, "m3", 2000).is.rc, 0);
+    RUN_UNTIL(key_is(b, "members/n1", "m3"));
+    assert_int_equal(put_member(a, "m3", 60000).is.rc, 0);
+    run_ms(3500);
+    assert_true(key_is(b, "members/n1", "m3")); /* by the new ttl */
+    (void)take_away(b, "members/n1", DCS_ANY);
+    RUN_UNTIL(key_is(a, "members/n1", NULL));
+    assert_int_equal(put_member(a, "m3", 60000).is.rc, 0);
+    RUN_UNTIL(key_is(b, "members/n1", "m3"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+static int run(enum etcd_dialect which, const char *title)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(compares_of_a_put_hold_or_nothing_is_written),
+        TEST(compares_of_a_remove_hold_or_nothing_is_removed),
+        TEST(values_come_back_as_they_were_given),
+        TEST(what_others_write_shows_up_at_once),
+        TEST(read_shows_everything),
+        TEST(acquisition_makes_an_epoch),
+        TEST(each_compare_of_an_acquisition_refuses_alone),
+        TEST(acquisition_with_its_reports_goes_through),
+        TEST(one_of_two_acquires),
+        TEST(acquisition_that_comes_an_epoch_late_is_refused),
+        TEST(renewals_keep_the_key_and_its_end_takes_it),
+        TEST(renewal_brings_another_ttl),
+        TEST(agent_that_has_started_goes_on_with_its_epoch),
+        TEST(key_of_another_is_not_renewed),
+        TEST(release_leaves_the_position_and_nothing_writes_over_it),
+        TEST(key_deleted_by_hand_is_lost_and_may_be_taken_again),
+        TEST(withdrawal_writes_none_in_that_epoch_alone),
+        TEST(member_is_there_while_it_says_so),
+    };
+    dialect = which;
+    return cmocka_run_group_tests_name(title, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN); /* as main does */
+    int failed = run(ETCD_V3, "v3") + run(ETCD_V2, "v2");
+    etcd_stop();
+    return failed;
+}
