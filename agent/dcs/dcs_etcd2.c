@@ -173,7 +173,7 @@ static void on_withdraw_read(void *arg, int rc, const struct etcd_answer *answer
     struct etcd_op *op = arg;
     struct etcd_store *store = op->store;
     struct error own = *err;
-    struct dcs_view *view = store->face->view_of(store, rc, answer, &own);
+    struct dcs_view *view = store->face->view_of(op, rc, answer, &own);
 
     if (view == NULL) { /* `none` stands, and nobody knows whether that epoch does */
         etcd_op_end(op, ERR_UNKNOWN, &own);
@@ -181,7 +181,7 @@ static void on_withdraw_read(void *arg, int rc, const struct etcd_answer *answer
     }
     bool same = etcd2_is_leader_of(view, op->epoch);
     etcd_sync_contact(store);
-    etcd_sync_install(store, view);
+    etcd_sync_install(op, view);
     if (same) {
         etcd_op_written(op, op->mod_revision, op->mod_revision);
     } else {
@@ -248,13 +248,13 @@ static void show_epoch(struct dcs_view *view)
     json_decref(value);
 }
 
-static struct dcs_view *face_view_of(struct etcd_store *store, int rc,
-                                     const struct etcd_answer *answer, struct error *err)
+static struct dcs_view *face_view_of(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                                     struct error *err)
 {
     if (answer == NULL || (rc != 0 && rc != ERR_NOT_FOUND)) {
         return NULL;
     }
-    struct dcs_view *view = etcd2_view_read(rc == 0 ? answer->body : NULL, store->base,
+    struct dcs_view *view = etcd2_view_read(rc == 0 ? answer->body : NULL, op->store->base,
                                             answer->index, answer->cluster, err);
     if (view != NULL) {
         show_epoch(view);

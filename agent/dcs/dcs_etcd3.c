@@ -331,11 +331,18 @@ static void face_range(const struct etcd_store *store, struct etcd_call *call, c
     *call = (struct etcd_call){.path = "/kv/range", .body = buf_span(body), .repeatable = true};
 }
 
-static struct dcs_view *face_view_of(struct etcd_store *store, int rc,
-                                     const struct etcd_answer *answer, struct error *err)
+static struct dcs_view *face_view_of(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                                     struct error *err)
 {
+    struct etcd_store *store = op->store;
+    struct etcd3_header header;
+
     if (rc != 0) {
         return NULL;
+    }
+    if (etcd3_header_read(answer->body, &header) &&
+        etcd_sync_began_anew(op, header.cluster, header.revision)) {
+        etcd3_of(store)->last = (struct etcd3_header){0}; /* its terms began anew, too */
     }
     if (!etcd3_heard(store, answer->body, true)) {
         (void)error_set(err, ERR_UNAVAILABLE,

@@ -92,7 +92,7 @@ static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
     struct dcs_etcd2 *dcs = etcd2_of(store);
     struct claim *claim = op->extra;
     struct error own = *err;
-    struct dcs_view *view = store->face->view_of(store, rc, answer, &own);
+    struct dcs_view *view = store->face->view_of(op, rc, answer, &own);
 
     if (view == NULL) {
         claim_abort(op, rc == ERR_CANCELED ? rc : ERR_UNKNOWN, &own);
@@ -100,7 +100,7 @@ static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
     }
     bool holds = claim_holds(op, view);
     etcd_sync_contact(store);
-    etcd_sync_install(store, view);
+    etcd_sync_install(op, view);
     if (!holds) {
         (void)error_set(&own, ERR_CONFLICT, "the store has changed meanwhile");
         claim_abort(op, ERR_CONFLICT, &own);

@@ -159,6 +159,9 @@ void etcd_op_range(struct etcd_op *op, etcd_done done)
     struct etcd_call call = {0};
     struct buf body = BUF_INIT;
     char *path = NULL;
+    const struct dcs_view *known = op->store->view;
+    op->known_cluster = known == NULL ? 0 : known->cluster;
+    op->known_revision = known == NULL ? 0 : known->revision;
     op->store->face->range(op->store, &call, &path, &body);
     op_send(op, &call, done);
     buf_free(&body);
@@ -183,11 +186,11 @@ static void on_read(void *arg, int rc, const struct etcd_answer *answer, const s
     struct etcd_op *op = arg;
     struct etcd_store *store = op->store;
     struct error own = *err;
-    struct dcs_view *view = store->face->view_of(store, rc, answer, &own);
+    struct dcs_view *view = store->face->view_of(op, rc, answer, &own);
 
     if (view != NULL) {
         etcd_sync_contact(store);
-        etcd_sync_install(store, view);
+        etcd_sync_install(op, view);
     }
     /* A read that failed has done nothing, whatever became of the request. */
     etcd_op_end(op,

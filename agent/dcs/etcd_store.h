@@ -25,7 +25,7 @@ struct etcd_face {
     void (*range)(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
                   struct buf *body);
     /* Its answer; NULL with `err` if it failed, or cannot be read. */
-    struct dcs_view *(*view_of)(struct etcd_store *store, int rc, const struct etcd_answer *answer,
+    struct dcs_view *(*view_of)(struct etcd_op *op, int rc, const struct etcd_answer *answer,
                                 struct error *err);
     /* A watch of what comes after the view. */
     void (*watch)(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
@@ -73,7 +73,9 @@ struct etcd_op {
     dcs_done done; /* NULL: nobody waits */
     dcs_read_done read_done;
     void *arg;
-    int64_t until_ms; /* mono */
+    int64_t until_ms;       /* mono */
+    uint64_t known_cluster; /* of the view when its range was sent; 0 = there was none */
+    int64_t known_revision;
     int64_t sent_ms;  /* lease clock: what a holder counts from */
     int64_t revision; /* of the write */
     bool answered; /* with yes; told by etcd_ops_visible when the view has come as far as `visible`
@@ -135,7 +137,11 @@ void etcd_sync_stop(struct etcd_store *store, uv_close_cb closed);
 void etcd_sync_kick(struct etcd_store *store, int64_t in_ms);
 /* A majority stands behind an answer that has just come. */
 void etcd_sync_contact(struct etcd_store *store);
-/* Takes `view` if it is newer. */
-void etcd_sync_install(struct etcd_store *store, struct dcs_view *view);
+/* Takes the view that a range of `op` gave, if it is newer, or the store's history begins anew. */
+void etcd_sync_install(struct etcd_op *op, struct dcs_view *view);
+/* The range was sent when we had a view of that cluster, and it shows less than that: etcd was
+ * wiped, or brought back from a backup. A member that has been left behind does not answer a
+ * linearizable read. */
+bool etcd_sync_began_anew(const struct etcd_op *op, uint64_t cluster, int64_t revision);
 
 #endif

@@ -49,22 +49,45 @@ static bool same_keys(const struct dcs_view *a, const struct dcs_view *b)
     return true;
 }
 
-void etcd_sync_install(struct etcd_store *store, struct dcs_view *view)
+bool etcd_sync_began_anew(const struct etcd_op *op, uint64_t cluster, int64_t revision)
 {
-    struct dcs_view *before = store->view;
-    bool newer =
-        before == NULL || before->cluster != view->cluster || before->revision < view->revision;
+    return cluster == op->known_cluster && revision < op->known_revision;
+}
 
-    if (!newer) {
-        dcs_view_unref(view);
-        return;
-    }
-    if (before != NULL && before->cluster != view->cluster) {
+/* Nothing of before counts: no lease, no epoch, no revision to compare with. */
+static void begin_anew(struct etcd_store *store, const struct dcs_view *view)
+{
+    const struct dcs_view *before = store->view;
+    if (before->cluster != view->cluster) {
         etcd_client_note(
             store->client, LOG_LEVEL_WARNING,
             "etcd: this is another cluster than before (%llx, it was %llx), going by its keys",
             (unsigned long long)view->cluster, (unsigned long long)before->cluster);
-        store->face->forget(store);
+    } else {
+        etcd_client_note(store->client, LOG_LEVEL_WARNING,
+                         "etcd: it was wiped, or is back from a backup (revision %lld, it was "
+                         "%lld), going by its keys",
+                         (long long)view->revision, (long long)before->revision);
+    }
+    store->face->forget(store);
+    if (store->watch != NULL) { /* of what there was */
+        etcd_stream_cancel(store->watch);
+    }
+}
+
+void etcd_sync_install(struct etcd_op *op, struct dcs_view *view)
+{
+    struct etcd_store *store = op->store;
+    struct dcs_view *before = store->view;
+    bool anew = before != NULL && (before->cluster != view->cluster ||
+                                   etcd_sync_began_anew(op, view->cluster, view->revision));
+
+    if (before != NULL && !anew && before->revision >= view->revision) {
+        dcs_view_unref(view);
+        return;
+    }
+    if (anew) {
+        begin_anew(store, view);
     }
     bool same = same_keys(before, view);
     store->watch_behind = same || store->watch == NULL ? 0 : store->watch_behind + 1;
@@ -79,20 +102,21 @@ static void on_range(void *arg, int rc, const struct etcd_answer *answer, const 
     struct etcd_store *store = op->store;
     struct error own = *err;
 
-    etcd_op_free(op);
     store->reading = false;
-    if (store->closing) {
-        return;
-    }
-    struct dcs_view *view = store->face->view_of(store, rc, answer, &own);
+    struct dcs_view *view = store->closing ? NULL : store->face->view_of(op, rc, answer, &own);
     if (view == NULL) {
+        etcd_op_free(op);
+        if (store->closing) {
+            return;
+        }
         store->read_again = true; /* what it was for is still due */
         changed(store); /* the time of the last contact gets old: somebody may want to know */
         etcd_sync_kick(store, AGAIN_MS);
         return;
     }
     etcd_sync_contact(store);
-    etcd_sync_install(store, view);
+    etcd_sync_install(op, view);
+    etcd_op_free(op);
     if (store->watch_behind >= BEHIND_MAX && store->watch != NULL) {
         etcd_client_note(store->client, LOG_LEVEL_WARNING,
                          "etcd: the watch has told nothing of what has changed, starting another");

@@ -47,17 +47,17 @@ static inline void on_view(void *arg, int rc, struct dcs_view *view, const struc
 }
 
 /* `rc` of the call; then waits for its one callback. */
-#define FINISH(result, call)                     \
-    do {                                         \
-        (result) = (struct result){0};           \
-        int finish_rc = (call);                  \
-        assert_int_equal((result).calls, 0);     \
-        if (finish_rc != 0) {                    \
-            (result).is.rc = finish_rc;          \
-        } else {                                 \
-            RUN_UNTIL((result).calls > 0);       \
-            assert_int_equal((result).calls, 1); \
-        }                                        \
+#define FINISH(one, call)                     \
+    do {                                      \
+        (one) = (struct result){0};           \
+        int finish_rc = (call);               \
+        assert_int_equal((one).calls, 0);     \
+        if (finish_rc != 0) {                 \
+            (one).is.rc = finish_rc;          \
+        } else {                              \
+            RUN_UNTIL((one).calls > 0);       \
+            assert_int_equal((one).calls, 1); \
+        }                                     \
     } while (0)
 
 static inline struct dcs *dcs_start(enum etcd_dialect dialect, const char *const *urls,

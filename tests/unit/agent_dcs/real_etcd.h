@@ -53,8 +53,9 @@ static inline char *by_hand(const char *method, const char *path, const char *ty
     struct timeval limit = {.tv_sec = BY_HAND_S};
     struct buf got = BUF_INIT;
     char piece[4096];
-    char *request = mem_printf("%s %s HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
-                               method, path, type, strlen(body), body);
+    char *request =
+        mem_printf("%s %s HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", method,
+                   path, type, strlen(body), body);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&

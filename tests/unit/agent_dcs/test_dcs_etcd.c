@@ -1,87 +1,5 @@
 /* The contract of dcs.h on a real etcd, in both dialects. */
-#include "tests/unit/agent_dcs/real_etcd.h"
-
-static uv_loop_t loop;
-static uv_timer_t watchdog;
-static bool watchdog_fired;
-static uint64_t watchdog_at_ms;
-
-#define RUN_UNTIL(fact)                       \
-    while (!(fact)) {                         \
-        if (watchdog_fired) {                 \
-            fail_msg("never: %s", #fact);     \
-        }                                     \
-        (void)uv_run(&loop, UV_RUN_ONCE);     \
-    }
-
-#include "tests/unit/agent_dcs/dcs_fixture.h"
-
-enum { WATCHDOG_MS = 40000, TICK_MS = 10 };
-
-static enum etcd_dialect dialect;
-static struct dcs *a; /* of the member n1 */
-static struct dcs *b; /* of n2 */
-
-static void on_watchdog(uv_timer_t *timer)
-{
-    watchdog_fired = uv_now(timer->loop) > watchdog_at_ms;
-}
-
-static void run_ms(uint64_t ms)
-{
-    uint64_t until = uv_now(&loop) + ms;
-    RUN_UNTIL(uv_now(&loop) >= until);
-}
-
-static struct dcs *open_dcs(const char *name)
-{
-    const char *urls[] = {etcd_url};
-    struct dcs *dcs = dcs_start(dialect, urls, 1, name, 300);
-    RUN_UNTIL(view_of(dcs) != NULL);
-    return dcs;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!etcd_is_installed()) {
-        print_message("/usr/bin/etcd is not installed (make deps): not run\n");
-        skip();
-    }
-    if (etcd_pid == 0) {
-        etcd_start();
-    }
-    if (dialect == ETCD_V3) {
-        v3_by_hand("/v3/kv/deleterange", "{\"key\":\"L3MveC8=\",\"range_end\":\"L3MveDA=\"}");
-    } else {
-        v2_by_hand("DELETE", "/v2/keys/s/x?recursive=true", "");
-    }
-    watchdog_fired = false;
-    assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(uv_timer_init(&loop, &watchdog), 0);
-    watchdog_at_ms = uv_now(&loop) + WATCHDOG_MS;
-    assert_int_equal(uv_timer_start(&watchdog, on_watchdog, TICK_MS, TICK_MS), 0);
-    a = open_dcs("n1");
-    b = open_dcs("n2");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    if (a == NULL) {
-        return 0;
-    }
-    a->ops->free(a);
-    b->ops->free(b);
-    a = NULL;
-    b = NULL;
-    uv_close((uv_handle_t *)&watchdog, NULL);
-    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&loop), 0);
-    buf_free(&dcs_notes);
-    return 0;
-}
+#include "tests/unit/agent_dcs/real_dcs.h"
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
@@ -172,18 +90,6 @@ static void read_shows_everything(void **state)
 
 /* --- the leader key --------------------------------------------------------------------------- */
 
-static int64_t lead(struct dcs *dcs, const char *name, int64_t ttl_ms)
-{
-    struct dcs_acquire wanted = wish(dcs, name, ttl_ms);
-    int64_t before = clock_lease_ms(clock_real());
-    struct result result = acquire(dcs, &wanted);
-    if (result.is.rc != 0) {
-        fail_msg("%s", result.text);
-    }
-    assert_true(result.is.sent_ms >= before && result.is.answered_ms >= result.is.sent_ms);
-    return result.is.revision;
-}
-
 static void acquisition_makes_an_epoch(void **state)
 {
     (void)state;
@@ -203,8 +109,16 @@ static void acquisition_makes_an_epoch(void **state)
     RUN_UNTIL(key_of(b, "leader") != NULL && key_of(b, "leader")->create_revision == epoch);
 }
 
-enum change { LEADER_THERE, EPOCH_MOVED, CONFIG_MOVED, SYNC_MOVED, UNFENCED_THERE, REPORT_MOVED,
-              REPORT_GONE, CHANGES };
+enum change {
+    LEADER_THERE,
+    EPOCH_MOVED,
+    CONFIG_MOVED,
+    SYNC_MOVED,
+    UNFENCED_THERE,
+    REPORT_MOVED,
+    REPORT_GONE,
+    CHANGES
+};
 
 static void each_compare_of_an_acquisition_refuses_alone(void **state)
 {
@@ -393,8 +307,7 @@ static void key_deleted_by_hand_is_lost_and_may_be_taken_again(void **state)
 static struct result withdraw(struct dcs *dcs, int64_t revision, int64_t epoch)
 {
     struct result result;
-    FINISH(result,
-           dcs->ops->withdraw(dcs, "n2", revision, epoch, ASK_MS, on_done, &result, NULL));
+    FINISH(result, dcs->ops->withdraw(dcs, "n2", revision, epoch, ASK_MS, on_done, &result, NULL));
     return result;
 }
 
@@ -424,8 +337,7 @@ static void withdrawal_writes_none_in_that_epoch_alone(void **state)
 static struct result put_member(struct dcs *dcs, const char *value, int64_t ttl_ms)
 {
     struct result result;
-    FINISH(result,
-           dcs->ops->put_member(dcs, "n1", value, ttl_ms, ASK_MS, on_done, &result, NULL));
+    FINISH(result, dcs->ops->put_member(dcs, "n1", value, ttl_ms, ASK_MS, on_done, &result, NULL));
     return result;
 }
 
@@ -451,29 +363,27 @@ static void member_is_there_while_it_says_so(void **state)
     RUN_UNTIL(key_is(b, "members/n1", "m3"));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 static int run(enum etcd_dialect which, const char *title)
 {
     const struct CMUnitTest tests[] = {
-        TEST(compares_of_a_put_hold_or_nothing_is_written),
-        TEST(compares_of_a_remove_hold_or_nothing_is_removed),
-        TEST(values_come_back_as_they_were_given),
-        TEST(what_others_write_shows_up_at_once),
-        TEST(read_shows_everything),
-        TEST(acquisition_makes_an_epoch),
-        TEST(each_compare_of_an_acquisition_refuses_alone),
-        TEST(acquisition_with_its_reports_goes_through),
-        TEST(one_of_two_acquires),
-        TEST(acquisition_that_comes_an_epoch_late_is_refused),
-        TEST(renewals_keep_the_key_and_its_end_takes_it),
-        TEST(renewal_brings_another_ttl),
-        TEST(agent_that_has_started_goes_on_with_its_epoch),
-        TEST(key_of_another_is_not_renewed),
-        TEST(release_leaves_the_position_and_nothing_writes_over_it),
-        TEST(key_deleted_by_hand_is_lost_and_may_be_taken_again),
-        TEST(withdrawal_writes_none_in_that_epoch_alone),
-        TEST(member_is_there_while_it_says_so),
+        REAL(compares_of_a_put_hold_or_nothing_is_written),
+        REAL(compares_of_a_remove_hold_or_nothing_is_removed),
+        REAL(values_come_back_as_they_were_given),
+        REAL(what_others_write_shows_up_at_once),
+        REAL(read_shows_everything),
+        REAL(acquisition_makes_an_epoch),
+        REAL(each_compare_of_an_acquisition_refuses_alone),
+        REAL(acquisition_with_its_reports_goes_through),
+        REAL(one_of_two_acquires),
+        REAL(acquisition_that_comes_an_epoch_late_is_refused),
+        REAL(renewals_keep_the_key_and_its_end_takes_it),
+        REAL(renewal_brings_another_ttl),
+        REAL(agent_that_has_started_goes_on_with_its_epoch),
+        REAL(key_of_another_is_not_renewed),
+        REAL(release_leaves_the_position_and_nothing_writes_over_it),
+        REAL(key_deleted_by_hand_is_lost_and_may_be_taken_again),
+        REAL(withdrawal_writes_none_in_that_epoch_alone),
+        REAL(member_is_there_while_it_says_so),
     };
     dialect = which;
     return cmocka_run_group_tests_name(title, tests, NULL, NULL);
@@ -481,7 +391,6 @@ static int run(enum etcd_dialect which, const char *title)
 
 int main(void)
 {
-    (void)signal(SIGPIPE, SIG_IGN); /* as main does */
     int failed = run(ETCD_V3, "v3") + run(ETCD_V2, "v2");
     etcd_stop();
     return failed;

@@ -73,6 +73,17 @@ static uint64_t lease_of_key(void)
     return kv == NULL ? 0 : kv->lease;
 }
 
+static int64_t first_ms; /* lease clock when the first request came in; 0 = none yet */
+
+static bool notes_the_first(struct fake *fake, struct fake_request *request)
+{
+    (void)fake;
+    if (first_ms == 0 && json_object_get(request->body, "range_end") == NULL) {
+        first_ms = clock_lease_ms(clock_real());
+    }
+    return false;
+}
+
 /* --- what counts ------------------------------------------------------------------------------ */
 
 static void keepalive_counts_between_two_answers_of_one_member_in_one_term(void **state)
@@ -81,9 +92,11 @@ static void keepalive_counts_between_two_answers_of_one_member_in_one_term(void 
     for (int i = 0; i < 3; i++) {
         uint64_t lease = lease_of_key();
         int64_t before = clock_lease_ms(clock_real());
+        first_ms = 0;
+        hook = notes_the_first;
         struct result result = renew(dcs, epoch, TTL_MS);
         assert_int_equal(result.is.rc, 0);
-        assert_true(result.is.sent_ms >= before);
+        assert_true(result.is.sent_ms >= before && result.is.sent_ms <= first_ms);
         assert_true(result.is.answered_ms >= result.is.sent_ms);
         assert_int_equal(lease_of_key(), lease);
     }
@@ -261,6 +274,16 @@ static bool lease_is_not_known(struct fake *fake, struct fake_request *request)
     return true;
 }
 
+static bool lease_is_refused(struct fake *fake, struct fake_request *request)
+{
+    (void)fake;
+    if (!is_path(request, "/v3/lease/keepalive")) {
+        return false;
+    }
+    fake_tell_lease_gone(request->peer);
+    return true;
+}
+
 /* A new leader of etcd that has not caught up yet: the key says otherwise. */
 static void lease_that_one_member_does_not_know_is_replaced(void **state)
 {
@@ -268,6 +291,9 @@ static void lease_that_one_member_does_not_know_is_replaced(void **state)
     hook = lease_is_not_known;
     assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
     assert_int_equal(grants(), 1);
+    hook = lease_is_refused;
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    assert_int_equal(grants(), 2);
 }
 
 static int no_status;
@@ -493,11 +519,113 @@ static void one_of_two_renewals_lets_the_key_anew(void **state)
         fake_answer(kept_peers[i], 200, "{\"result\":{%s,\"ID\":\"%llu\",\"TTL\":\"10\"}}", header,
                     (unsigned long long)before);
     }
-    RUN_UNTIL(results[0].calls == 1 && results[1].calls == 1);
-    assert_int_equal((results[0].is.rc == 0) + (results[1].is.rc == 0) >= 1, 1);
-    assert_int_equal(seen_count("/kv/txn") + 0, grants());
-    assert_true(lease_of_key() != before);
-    assert_true(lease_lives(lease_of_key()));
+    hook = txn_is_held;
+    txns_to_hold = 1;
+    RUN_UNTIL(txns_to_hold == 0 && results[0].calls + results[1].calls == 1);
+    struct result *other = results[0].calls == 1 ? &results[0] : &results[1];
+    struct result *one = other == &results[0] ? &results[1] : &results[0];
+    assert_int_equal(other->is.rc, ERR_UNKNOWN);
+    assert_int_equal(grants(), 1);
+    assert_true(apply_held());
+    fake_header(&fakes[0], header);
+    fake_answer(open_peer, 200, "{%s,\"succeeded\":true}", header);
+    RUN_UNTIL(one->calls == 1);
+    assert_int_equal(one->is.rc, 0);
+    assert_true(lease_of_key() != before && lease_lives(lease_of_key()));
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    assert_int_equal(grants(), 1);
+}
+
+static struct fake_peer *read_peer;
+static struct buf read_answer; /* as the key was when it was read */
+
+static bool read_is_held(struct fake *fake, struct fake_request *request)
+{
+    char header[256];
+    if (!is_path(request, "/v3/kv/range") || json_object_get(request->body, "range_end") != NULL ||
+        read_peer != NULL) {
+        return txn_is_held(fake, request);
+    }
+    read_peer = request->peer;
+    fake_header(fake, header);
+    buf_clear(&read_answer);
+    buf_printf(&read_answer, "{%s,\"kvs\":[", header);
+    kv_print(&read_answer, store_find(LEADER));
+    buf_put_str(&read_answer, "]}");
+    return true;
+}
+
+static void renewal_up_to_its_read(struct result *result)
+{
+    *result = (struct result){0};
+    hook = read_is_held;
+    read_peer = NULL;
+    txns_to_hold = 0;
+    assert_int_equal(dcs->ops->renew(dcs, epoch, TTL_MS, ASK_MS, on_done, result, NULL), 0);
+    RUN_UNTIL(read_peer != NULL);
+}
+
+static void answer_read(struct result *result)
+{
+    fake_answer_with(read_peer, 200, "", buf_str(&read_answer));
+    RUN_UNTIL(result->calls == 1);
+    buf_free(&read_answer);
+}
+
+/* Its keepalive and its read were there before the put that is open now, and say nothing of what
+ * that will do. */
+static void renewal_under_way_when_a_put_is_left_open_does_not_count(void **state)
+{
+    struct result first;
+    struct result second = {0};
+    (void)state;
+    renewal_up_to_its_read(&first);
+    txns_to_hold = 1;
+    assert_int_equal(dcs->ops->renew(dcs, epoch, TTL_MS + 1000, ASK_MS, on_done, &second, NULL), 0);
+    RUN_UNTIL(txns_to_hold == 0);
+    fake_hang_up(open_peer);
+    RUN_UNTIL(second.calls == 1);
+    assert_int_equal(second.is.rc, ERR_UNKNOWN);
+    buf_clear(&seen);
+    answer_read(&first);
+    assert_true(first.is.rc != 0 || grants() == 1);
+    json_decref(open_txn);
+    open_txn = NULL;
+}
+
+/* Its keepalive was for the lease that the key has left. */
+static void renewal_under_way_when_the_key_changes_its_lease_does_not_count(void **state)
+{
+    struct result first;
+    char header[256];
+    (void)state;
+    renewal_up_to_its_read(&first);
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    hook = term_rises_after_the_keepalive;
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    assert_int_equal(grants(), 1);
+    hook = NULL;
+    fakes[0].term--; /* as if the read had been before that */
+    fake_header(&fakes[0], header);
+    fakes[0].term++;
+    buf_clear(&read_answer);
+    buf_printf(&read_answer, "{%s,\"kvs\":[", header);
+    kv_print(&read_answer, store_find(LEADER));
+    buf_put_str(&read_answer, "]}");
+    answer_read(&first);
+    assert_true(first.is.rc != 0 || grants() == 2);
+}
+
+static void renewal_under_way_at_a_release_does_not_count(void **state)
+{
+    struct result first;
+    (void)state;
+    renewal_up_to_its_read(&first);
+    assert_int_equal(release(dcs, epoch, NULL).is.rc, 0);
+    buf_clear(&seen);
+    answer_read(&first);
+    assert_int_equal(first.is.rc, ERR_CONFLICT);
+    assert_int_equal(grants(), 0);
 }
 
 /* --- another run of the agent ----------------------------------------------------------------- */
@@ -575,9 +703,11 @@ static void acquisition_counts_from_before_its_grant(void **state)
     (void)state;
     int64_t before = clock_lease_ms(clock_real());
     struct dcs_acquire wanted = wish(dcs, "n1", 4200);
+    first_ms = 0;
+    hook = notes_the_first;
     struct result result = acquire(dcs, &wanted);
     assert_int_equal(result.is.rc, 0);
-    assert_true(result.is.sent_ms >= before);
+    assert_true(result.is.sent_ms >= before && result.is.sent_ms <= first_ms);
     assert_int_equal(store.ttls[lease_of_key()], 5); /* whole seconds, up */
     assert_int_equal(result.is.revision, store_find(LEADER)->created);
 }
@@ -721,6 +851,9 @@ int main(void)
         LED(answers_to_a_put_that_say_nothing_leave_it_open),
         LED(no_renewal_is_sent_while_a_put_is_under_way),
         LED(one_of_two_renewals_lets_the_key_anew),
+        LED(renewal_under_way_when_a_put_is_left_open_does_not_count),
+        LED(renewal_under_way_when_the_key_changes_its_lease_does_not_count),
+        LED(renewal_under_way_at_a_release_does_not_count),
         LED(agent_that_has_started_puts_the_key_on_a_lease_of_its_own),
         LED(put_of_the_run_before_comes_too_late),
         NEW(key_of_an_acquisition_left_open_is_put_on_another_lease),
