@@ -479,7 +479,8 @@ static void start_dynamic(struct app *app)
     struct error err = {0};
 
     dynamic_config_init(&app->agent.dynamic);
-    if (dynamic_config_parse(app->config.bootstrap.dcs, &parsed, warning, &err) == 0) {
+    if (dynamic_config_parse(app->config.bootstrap.dcs, config_ttl_min_ms(&app->config), &parsed,
+                             warning, &err) == 0) {
         dynamic_config_free(&app->agent.dynamic);
         app->agent.dynamic = parsed;
     }

@@ -88,7 +88,7 @@ static int change_config(void *arg, const json_t *patch, bool replace, api_writt
         rc = dynamic_config_merge(before, patch, &merged, &changed, err);
     }
     if (rc == 0 && changed) {
-        rc = dynamic_config_validate(merged, before, err);
+        rc = dynamic_config_validate(merged, config_ttl_min_ms(agent->config), before, err);
     }
     json_decref(before);
     if (rc == 0 && changed) {

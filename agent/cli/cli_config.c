@@ -250,10 +250,11 @@ static int edit_document(const struct edit *edit, const json_t *stored, int64_t 
     struct buf before = BUF_INIT;
     struct buf after = BUF_INIT;
     json_t *document = json_deep_copy(stored);
+    int64_t ttl_min_ms = config_ttl_min_ms(cli_session_config(edit->cli->session));
     int status = CLI_OK;
     int rc = yaml_write(stored, &before, &err);
     rc = rc != 0 ? rc : make_changes(edit, buf_str(&before), &document, &err);
-    rc = rc != 0 ? rc : dynamic_config_validate(document, stored, &err);
+    rc = rc != 0 ? rc : dynamic_config_validate(document, ttl_min_ms, stored, &err);
     rc = rc != 0 ? rc : yaml_write(document, &after, &err);
     if (rc != 0) {
         status = cli_fail("%s", err.text);

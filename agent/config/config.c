@@ -4,6 +4,7 @@
 #include "agent/config/config.h"
 
 #include "agent/config/dynamic.h"
+#include "agent/config/environment.h"
 #include "agent/config/known_keys.h"
 #include "agent/config/reader.h"
 #include "agent/config/sections.h"
@@ -74,7 +75,6 @@ struct key_note {
 };
 
 static const struct key_note refused[] = {
-
     {"", "consul", "give a 'raft' section instead"},
     {"", "zookeeper", "give a 'raft' section instead"},
     {"", "exhibitor", "give a 'raft' section instead"},
@@ -89,6 +89,10 @@ static const struct key_note refused[] = {
     {"restapi", "authentication", "take it out, and let only trusted hosts reach the port"},
     {"restapi", "allowlist", "take it out, and let only trusted hosts reach the port"},
     {"restapi", "allowlist_include_members", "take it out, or give false"},
+    {"etcd", "srv", "give 'hosts'"},
+    {"etcd", "discovery_srv", "give 'hosts'"},
+    {"etcd", "srv_domain", "give 'hosts'"},
+    {"etcd", "srv_suffix", "give 'hosts'"},
     {"etcd3", "srv", "give 'hosts'"},
     {"etcd3", "discovery_srv", "give 'hosts'"},
     {"etcd3", "srv_domain", "give 'hosts'"},
@@ -171,12 +175,13 @@ static int check_served(const struct reader *r, const json_t *tree)
     /* Two stores at once is the more telling mistake: name both. */
     struct section top = {.name = "", .object = tree};
     struct section ctl;
-    const char *stores[] = {"etcd", "etcd3"};
-    for (size_t i = 0; i < 2; i++) {
-        if (reader_get(&top, "raft") != NULL && reader_get(&top, stores[i]) != NULL) {
-            return reader_fail(
-                r, &top, stores[i],
-                "stands beside 'raft': there is one store: keep 'raft', take out '%s'", stores[i]);
+    static const char *const pairs[][2] = {{"raft", "etcd"}, {"raft", "etcd3"}, {"etcd3", "etcd"}};
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        if (reader_get(&top, pairs[i][0]) != NULL && reader_get(&top, pairs[i][1]) != NULL) {
+            return reader_fail(r, &top, pairs[i][1],
+                               "stands beside '%s': there is one store: keep '%s', take out '%s' "
+                               "(also from the environment)",
+                               pairs[i][0], pairs[i][0], pairs[i][1]);
         }
     }
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -489,8 +494,9 @@ int config_from_json(const struct config_source *source, json_t *tree, struct co
             source->path);
     } else {
         config.path = config_keep_text(config.memory, mem_strdup(source->path));
-        (void)config_keep_json(config.memory, json_incref(tree));
-        rc = read_all(&r, source, tree, &config);
+        const json_t *whole =
+            config_keep_json(config.memory, environment_merge(tree, source->environment));
+        rc = read_all(&r, source, whole, &config);
     }
     if (rc != 0) {
         config_free(&config);
@@ -514,6 +520,11 @@ void config_warnings_free(struct config_warnings *warnings)
         mem_free(warnings->texts[i]);
     }
     *warnings = (struct config_warnings){0};
+}
+
+int64_t config_ttl_min_ms(const struct config *config)
+{
+    return config->store == CONFIG_STORE_RAFT ? DYNAMIC_TTL_MS_MIN_RAFT : DYNAMIC_TTL_MS_MIN_ETCD;
 }
 
 void config_raft_timeouts(const struct config_raft *raft, int64_t ttl_ms,

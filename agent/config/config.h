@@ -158,6 +158,9 @@ struct config_source {
     const char *path; /* for messages */
     const char *cwd;
     const char *home; /* NULL = unknown: pgpass has no default then */
+    /* "NAME=value", NULL at the end; may be NULL. PATRONI_ETCD_* and PATRONI_ETCD3_* go before what
+     * the file has in those sections. */
+    const char *const *environment;
     bool client;
 };
 int config_from_json(const struct config_source *source, json_t *tree, struct config *ret_config,
@@ -170,6 +173,9 @@ void config_warnings_free(struct config_warnings *warnings);
  * once at start. */
 void config_raft_timeouts(const struct config_raft *raft, int64_t ttl_ms,
                           int *ret_election_timeout_ms, int *ret_heartbeat_ms);
+
+/* The smallest ttl of its store, for dynamic.h. */
+int64_t config_ttl_min_ms(const struct config *config);
 
 /* "host:port" into parts allocated with mem_*: free text and host with mem_free (both const for
  * readers). `listener` allows an empty host, '*' and a comma list. Port 1..65535; it must be there

@@ -90,6 +90,7 @@ static int load(const char *path, bool client, struct config *ret_config,
     const struct passwd *user = getpwuid(geteuid());
     struct config_source source = {.path = path,
                                    .cwd = getcwd(cwd, sizeof(cwd)),
+                                   .environment = (const char *const *)environ,
                                    .client = client,
                                    .home = user != NULL ? user->pw_dir : NULL};
     if (source.cwd == NULL) {

@@ -168,7 +168,7 @@ struct field {
 
 /* An older name stands before the newer one, so that the newer one has the last word. */
 static const struct field fields[] = {
-    FIELD(NULL, "ttl", KIND_TIME, DYNAMIC_TTL_MS_MIN, DAY_MS, 30000, ttl_ms),
+    FIELD(NULL, "ttl", KIND_TIME, 0, DAY_MS, 30000, ttl_ms), /* its minimum: field_of */
     FIELD(NULL, "loop_wait", KIND_TIME, DYNAMIC_LOOP_WAIT_MS_MIN, DAY_MS, 10000, loop_wait_ms),
     FIELD(NULL, "retry_timeout", KIND_TIME, DYNAMIC_RETRY_TIMEOUT_MS_MIN, DAY_MS, 10000,
           retry_timeout_ms),
@@ -185,6 +185,16 @@ static const struct field fields[] = {
     FIELD("postgresql", "use_pg_rewind", KIND_BOOL, 0, 1, 0, use_pg_rewind),
 };
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
+
+/* The smallest ttl is the store's. */
+static struct field field_of(size_t i, int64_t ttl_min_ms)
+{
+    struct field field = fields[i];
+    if (field.offset == offsetof(struct dynamic_config, ttl_ms)) {
+        field.minimum = ttl_min_ms;
+    }
+    return field;
+}
 
 static void field_set(struct dynamic_config *config, const struct field *field, int64_t value)
 {
@@ -373,8 +383,8 @@ static void warn_without_effect(const json_t *document, struct buf *warnings)
     }
 }
 
-static int adjust(const json_t *document, struct dynamic_config *ret_config, char *warning,
-                  struct error *err)
+static int adjust(const json_t *document, int64_t ttl_min_ms, struct dynamic_config *ret_config,
+                  char *warning, struct error *err)
 {
     if (!json_is_object(document)) {
         return error_set(err, ERR_INVALID,
@@ -389,9 +399,10 @@ static int adjust(const json_t *document, struct dynamic_config *ret_config, cha
     struct buf warnings = BUF_INIT;
     dynamic_config_init(ret_config);
     for (size_t i = 0; i < FIELD_COUNT; i++) {
-        const json_t *value = field_value(document, &fields[i]);
+        struct field field = field_of(i, ttl_min_ms);
+        const json_t *value = field_value(document, &field);
         if (value != NULL) {
-            read_lenient(&fields[i], value, ret_config, &warnings);
+            read_lenient(&field, value, ret_config, &warnings);
         }
     }
     keep_timeouts_rule(ret_config, &warnings);
@@ -416,11 +427,11 @@ void dynamic_config_free(struct dynamic_config *config)
     }
 }
 
-int dynamic_config_parse(const json_t *document, struct dynamic_config *ret_config, char *warning,
-                         struct error *err)
+int dynamic_config_parse(const json_t *document, int64_t ttl_min_ms,
+                         struct dynamic_config *ret_config, char *warning, struct error *err)
 {
     struct dynamic_config config = {0};
-    int rc = adjust(document, &config, warning, err);
+    int rc = adjust(document, ttl_min_ms, &config, warning, err);
     if (rc == 0) {
         json_decref(config.document);
         config.document = json_deep_copy(document);
@@ -439,11 +450,11 @@ static void set_seconds(json_t *document, const char *key, int64_t ms)
     }
 }
 
-int dynamic_config_adjusted(const json_t *document, json_t **ret_document, char *warning,
-                            struct error *err)
+int dynamic_config_adjusted(const json_t *document, int64_t ttl_min_ms, json_t **ret_document,
+                            char *warning, struct error *err)
 {
     struct dynamic_config config = {0};
-    int rc = adjust(document, &config, warning, err);
+    int rc = adjust(document, ttl_min_ms, &config, warning, err);
     if (rc != 0) {
         return rc;
     }
@@ -571,7 +582,7 @@ static int validate_names(const json_t *document, const json_t *before, struct e
     return 0;
 }
 
-int dynamic_config_check_types(const json_t *document, struct error *err)
+int dynamic_config_check_types(const json_t *document, int64_t ttl_min_ms, struct error *err)
 {
     if (!json_is_object(document)) {
         return error_set(err, ERR_INVALID, "has to be a mapping of keys and values");
@@ -579,15 +590,17 @@ int dynamic_config_check_types(const json_t *document, struct error *err)
     int rc = validate_postgresql(json_object_get(document, "postgresql"), err);
     for (size_t i = 0; rc == 0 && i < FIELD_COUNT; i++) {
         int64_t unused = 0;
-        const json_t *value = field_value(document, &fields[i]);
-        if (value != NULL && !field_read(&fields[i], value, &unused)) {
-            rc = validate_field(&fields[i], value, err);
+        struct field field = field_of(i, ttl_min_ms);
+        const json_t *value = field_value(document, &field);
+        if (value != NULL && !field_read(&field, value, &unused)) {
+            rc = validate_field(&field, value, err);
         }
     }
     return rc;
 }
 
-int dynamic_config_validate(const json_t *document, const json_t *before, struct error *err)
+int dynamic_config_validate(const json_t *document, int64_t ttl_min_ms, const json_t *before,
+                            struct error *err)
 {
     if (!json_is_object(document)) {
         return error_set(err, ERR_INVALID,
@@ -606,9 +619,10 @@ int dynamic_config_validate(const json_t *document, const json_t *before, struct
                  : dynamic_parameters_check(json_object_get(postgresql, "parameters"),
                                             json_object_get(postgresql_before, "parameters"), err);
     for (size_t i = 0; rc == 0 && i < FIELD_COUNT; i++) {
-        const json_t *value = field_value(document, &fields[i]);
-        const json_t *old = before != NULL ? field_value(before, &fields[i]) : NULL;
-        rc = old != NULL && json_equal(value, old) ? 0 : validate_field(&fields[i], value, err);
+        struct field field = field_of(i, ttl_min_ms);
+        const json_t *value = field_value(document, &field);
+        const json_t *old = before != NULL ? field_value(before, &field) : NULL;
+        rc = old != NULL && json_equal(value, old) ? 0 : validate_field(&field, value, err);
     }
     return rc != 0 ? rc : validate_timeouts(document, err);
 }

@@ -15,7 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DYNAMIC_TTL_MS_MIN           3000 /* raft mode */
+/* The smallest ttl, which the functions below are given: a lease of etcd's counts in whole seconds
+ * and is kept alive by calls, not by a log of our own. */
+#define DYNAMIC_TTL_MS_MIN_RAFT      3000
+#define DYNAMIC_TTL_MS_MIN_ETCD      5000
 #define DYNAMIC_LOOP_WAIT_MS_MIN     1000
 #define DYNAMIC_RETRY_TIMEOUT_MS_MIN 1000
 
@@ -44,18 +47,20 @@ void dynamic_config_free(struct dynamic_config *config);
  * ERR_UNSUPPORTED: no promotion while it is there. Otherwise 0, and `warning`
  * (DYNAMIC_WARNING_BYTES, may be NULL) says what was adjusted, "" if nothing. A copy of `document`
  * is kept. *ret_config is set only on success. */
-int dynamic_config_parse(const json_t *document, struct dynamic_config *ret_config, char *warning,
+int dynamic_config_parse(const json_t *document, int64_t ttl_min_ms,
+                         struct dynamic_config *ret_config, char *warning,
                          struct error *err) MUST_CHECK;
 
 /* Strict look at a whole document that somebody wants to store. `before` (may be NULL) is what is
  * stored now: a key that was there with the same value already does not block another change,
  * except that the timeouts' rule always holds. */
-int dynamic_config_validate(const json_t *document, const json_t *before,
+int dynamic_config_validate(const json_t *document, int64_t ttl_min_ms, const json_t *before,
                             struct error *err) MUST_CHECK;
 
 /* Types only: a key of ours that cannot be read as what it is ("ttl: soon"). Ranges are left to the
  * adjustment. */
-int dynamic_config_check_types(const json_t *document, struct error *err) MUST_CHECK;
+int dynamic_config_check_types(const json_t *document, int64_t ttl_min_ms,
+                               struct error *err) MUST_CHECK;
 
 /* RFC 7396 merge patch as Patroni does it: null deletes, objects merge, scalars of the same text
  * are no change. Returns a new reference; `ret_changed` may be NULL. Depth is bounded: ERR_LIMIT.
@@ -65,8 +70,8 @@ int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **r
 
 /* Values adjusted as dynamic_config_parse would, as a new document to be written first
  * (bootstrap.dcs). */
-int dynamic_config_adjusted(const json_t *document, json_t **ret_document, char *warning,
-                            struct error *err) MUST_CHECK;
+int dynamic_config_adjusted(const json_t *document, int64_t ttl_min_ms, json_t **ret_document,
+                            char *warning, struct error *err) MUST_CHECK;
 
 /* A set of PostgreSQL parameters that owns its strings. */
 struct dynamic_parameters {

@@ -63,7 +63,7 @@ static int read_users(const struct reader *r, const struct section *bootstrap,
     return 0;
 }
 
-static int read_dcs(const struct reader *r, const struct section *bootstrap,
+static int read_dcs(const struct reader *r, const struct section *bootstrap, int64_t ttl_min_ms,
                     struct config_bootstrap *b)
 {
     struct section s;
@@ -76,8 +76,8 @@ static int read_dcs(const struct reader *r, const struct section *bootstrap,
         return rc;
     }
     const json_t *given = s.object != NULL ? s.object : empty;
-    if (dynamic_config_check_types(given, &why) != 0 ||
-        dynamic_config_adjusted(given, &adjusted, warning, &why) != 0) {
+    if (dynamic_config_check_types(given, ttl_min_ms, &why) != 0 ||
+        dynamic_config_adjusted(given, ttl_min_ms, &adjusted, warning, &why) != 0) {
         return error_set(r->err, ERR_INVALID, "%s: bootstrap.dcs.%s", r->path, why.text);
     }
     if (warning[0] != '\0') {
@@ -102,7 +102,7 @@ int section_bootstrap(const struct reader *r, const struct section *top, struct 
             "or give 'initdb'",
             method);
     }
-    rc = rc != 0 ? rc : read_dcs(r, &s, &c->bootstrap);
+    rc = rc != 0 ? rc : read_dcs(r, &s, config_ttl_min_ms(c), &c->bootstrap);
     rc = rc != 0 ? rc : reader_options(r, &s, "initdb", "", forbidden, &c->bootstrap.initdb);
     rc = rc != 0 ? rc : reader_lines(r, &s, "pg_hba", &c->bootstrap.pg_hba);
     return rc != 0 ? rc : read_users(r, &s, &c->bootstrap);

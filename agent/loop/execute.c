@@ -74,7 +74,8 @@ static int do_write_config(struct agent *agent, const struct ha_action *action, 
     json_t *adjusted = NULL;
     const json_t *source =
         agent->facts.config_revision >= 0 ? agent->dynamic.document : agent->config->bootstrap.dcs;
-    int rc = dynamic_config_adjusted(source, &adjusted, warning, err);
+    int rc =
+        dynamic_config_adjusted(source, config_ttl_min_ms(agent->config), &adjusted, warning, err);
     if (rc != 0) {
         return rc;
     }

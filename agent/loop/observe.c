@@ -304,7 +304,8 @@ static void take_config(struct agent *agent)
     }
     agent->facts.config_revision = kv->mod_revision;
     json_t *document = json_loadb(kv->value, kv->value_len, 0, NULL);
-    int rc = dynamic_config_parse(document, &parsed, warning, &err);
+    int rc =
+        dynamic_config_parse(document, config_ttl_min_ms(agent->config), &parsed, warning, &err);
     json_decref(document);
     if (rc != 0) {
         log_error("key config in the store: %s; what was in force stays", err.text);

@@ -41,12 +41,12 @@ static void check_merge(const json_t *stored, const json_t *patch)
     ASSERT(dynamic_config_merge(merged, patch, &again, &changed, &err) == 0);
     ASSERT(!changed && json_equal(merged, again));
     err = (struct error){0};
-    if (dynamic_config_validate(merged, stored, &err) != 0) {
+    if (dynamic_config_validate(merged, DYNAMIC_TTL_MS_MIN_RAFT, stored, &err) != 0) {
         ASSERT(err.code != 0 && err.text[0] != '\0');
     } else {
         struct dynamic_config config;
         char warning[DYNAMIC_WARNING_BYTES];
-        if (dynamic_config_parse(merged, &config, warning, &err) == 0) {
+        if (dynamic_config_parse(merged, DYNAMIC_TTL_MS_MIN_RAFT, &config, warning, &err) == 0) {
             ASSERT(config.loop_wait_ms + 2 * config.retry_timeout_ms <= config.ttl_ms);
             dynamic_config_free(&config);
         }

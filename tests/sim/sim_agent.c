@@ -248,7 +248,8 @@ static void start_agent(struct sim_node *node)
     agent->fence = &self->fence;
     agent->on_exit = on_exit_asked;
     agent->facts.ever_ran = machine->status.running;
-    int rc = dynamic_config_parse(self->bootstrap, &agent->dynamic, NULL, &err);
+    int rc =
+        dynamic_config_parse(self->bootstrap, DYNAMIC_TTL_MS_MIN_RAFT, &agent->dynamic, NULL, &err);
     ASSERT(rc == 0);
     struct dcs_raft_config dcs = {.base = self->config.prefix,
                                   .name = node->name,

@@ -206,10 +206,7 @@ static void stores_that_are_not_served_are_refused_by_name(void **state)
     refused("raft:\n", "etcd: {host: '172.20.0.13:2379'}\nraft:\n", "etcd: stands beside 'raft'");
     refused("raft:\n", "etcd3: {host: '172.20.0.13:2379'}\nraft:\n", "etcd3: stands beside 'raft'");
     refused("raft:\n", "consul: {host: x}\nraft:\n", "consul: not served by this release");
-    refused("raft:\n  data_dir: /data/raft\n  self_addr: 172.20.0.10:2222\n"
-            "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n",
-            "etcd:\n  host: 172.20.0.13:2379\n",
-            "etcd: not served by this release: give a 'raft' section instead");
+    refused("raft:\n", "zookeeper: {hosts: x}\nraft:\n", "zookeeper: not served by this release");
 }
 
 static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)

@@ -24,7 +24,7 @@ static struct dynamic_config parsed(const char *text, char *warning)
     struct dynamic_config config;
     struct error err = {0};
     json_t *tree = object(text);
-    if (dynamic_config_parse(tree, &config, warning, &err) != 0) {
+    if (dynamic_config_parse(tree, DYNAMIC_TTL_MS_MIN_RAFT, &config, warning, &err) != 0) {
         fail_msg("%s", err.text);
     }
     json_decref(tree);
@@ -50,7 +50,7 @@ static void refused_with(const char *text, const char *before_text, int code, co
     struct error err = {0};
     json_t *tree = object(text);
     json_t *before = before_text != NULL ? object(before_text) : NULL;
-    assert_int_equal(dynamic_config_validate(tree, before, &err), code);
+    assert_int_equal(dynamic_config_validate(tree, DYNAMIC_TTL_MS_MIN_RAFT, before, &err), code);
     if (words != NULL && strstr(err.text, words) == NULL) {
         fail_msg("'%s' does not say '%s'", err.text, words);
     }
@@ -138,13 +138,15 @@ static void adjusted_timeouts_always_keep_the_rule(void **state)
                                          "retry_timeout", retry);
                 struct dynamic_config c;
                 struct error err = {0};
-                assert_int_equal(dynamic_config_parse(tree, &c, NULL, &err), 0);
+                assert_int_equal(
+                    dynamic_config_parse(tree, DYNAMIC_TTL_MS_MIN_RAFT, &c, NULL, &err), 0);
                 assert_true(c.loop_wait_ms + 2 * c.retry_timeout_ms <= c.ttl_ms);
                 assert_true(c.loop_wait_ms >= 1000 && c.retry_timeout_ms >= 1000);
                 assert_int_equal(c.ttl_ms, ttl < 3 ? 3000 : ttl * 1000);
                 bool right =
                     ttl >= 3 && loop_wait >= 1 && retry >= 1 && loop_wait + 2 * retry <= ttl;
-                assert_int_equal(dynamic_config_validate(tree, NULL, &err) == 0, right);
+                assert_int_equal(
+                    dynamic_config_validate(tree, DYNAMIC_TTL_MS_MIN_RAFT, NULL, &err) == 0, right);
                 dynamic_config_free(&c);
                 json_decref(tree);
             }
@@ -158,10 +160,13 @@ static void what_is_no_object_leaves_the_old_in_force(void **state)
     struct dynamic_config c = {.ttl_ms = 77};
     struct error err = {0};
     json_t *list = json_array();
-    assert_int_equal(dynamic_config_parse(list, &c, NULL, &err), ERR_INVALID);
-    assert_int_equal(dynamic_config_parse(NULL, &c, NULL, &err), ERR_INVALID);
-    assert_int_equal(dynamic_config_validate(list, NULL, &err), ERR_INVALID);
-    assert_int_equal(dynamic_config_check_types(list, &err), ERR_INVALID);
+    assert_int_equal(dynamic_config_parse(list, DYNAMIC_TTL_MS_MIN_RAFT, &c, NULL, &err),
+                     ERR_INVALID);
+    assert_int_equal(dynamic_config_parse(NULL, DYNAMIC_TTL_MS_MIN_RAFT, &c, NULL, &err),
+                     ERR_INVALID);
+    assert_int_equal(dynamic_config_validate(list, DYNAMIC_TTL_MS_MIN_RAFT, NULL, &err),
+                     ERR_INVALID);
+    assert_int_equal(dynamic_config_check_types(list, DYNAMIC_TTL_MS_MIN_RAFT, &err), ERR_INVALID);
     assert_int_equal(c.ttl_ms, 77);
     json_decref(list);
 }
@@ -179,8 +184,10 @@ static void unserved_keys_are_refused_both_ways(void **state)
         struct dynamic_config c;
         struct error err = {0};
         json_t *tree = object(texts[i]);
-        assert_int_equal(dynamic_config_parse(tree, &c, NULL, &err), ERR_UNSUPPORTED);
-        assert_int_equal(dynamic_config_validate(tree, NULL, &err), ERR_UNSUPPORTED);
+        assert_int_equal(dynamic_config_parse(tree, DYNAMIC_TTL_MS_MIN_RAFT, &c, NULL, &err),
+                         ERR_UNSUPPORTED);
+        assert_int_equal(dynamic_config_validate(tree, DYNAMIC_TTL_MS_MIN_RAFT, NULL, &err),
+                         ERR_UNSUPPORTED);
         assert_non_null(strstr(err.text, "not served by this release"));
         json_decref(tree);
     }
@@ -312,7 +319,8 @@ static void adjusted_values_are_what_is_written_first(void **state)
     struct error err = {0};
     json_t *given = object("{\"ttl\": 20, \"x\": 1}");
     json_t *adjusted = NULL;
-    assert_int_equal(dynamic_config_adjusted(given, &adjusted, warning, &err), 0);
+    assert_int_equal(
+        dynamic_config_adjusted(given, DYNAMIC_TTL_MS_MIN_RAFT, &adjusted, warning, &err), 0);
     assert_int_equal(json_integer_value(json_object_get(adjusted, "ttl")), 20);
     assert_int_equal(json_integer_value(json_object_get(adjusted, "loop_wait")), 1);
     assert_int_equal(json_integer_value(json_object_get(adjusted, "retry_timeout")), 9);
@@ -321,7 +329,9 @@ static void adjusted_values_are_what_is_written_first(void **state)
     json_decref(adjusted);
     json_decref(given);
     given = object("{\"pause\": true}");
-    assert_int_equal(dynamic_config_adjusted(given, &adjusted, warning, &err), ERR_UNSUPPORTED);
+    assert_int_equal(
+        dynamic_config_adjusted(given, DYNAMIC_TTL_MS_MIN_RAFT, &adjusted, warning, &err),
+        ERR_UNSUPPORTED);
     json_decref(given);
 }
 
@@ -503,9 +513,49 @@ static void near_names_are_found_and_far_ones_are_not(void **state)
         "a_key_that_is_longer_than_anything_that_could_be_compared_with_one_of_ours"));
 }
 
+/* On etcd 5 s; what somebody wants to store is refused below that, what is stored is adjusted. */
+static void smallest_ttl_is_the_one_of_the_store(void **state)
+{
+    static const struct {
+        int64_t ttl_min_ms;
+        int ttl_s;
+        bool right;
+    } cases[] = {{DYNAMIC_TTL_MS_MIN_RAFT, 2, false},
+                 {DYNAMIC_TTL_MS_MIN_RAFT, 3, true},
+                 {DYNAMIC_TTL_MS_MIN_ETCD, 3, false},
+                 {DYNAMIC_TTL_MS_MIN_ETCD, 4, false},
+                 {DYNAMIC_TTL_MS_MIN_ETCD, 5, true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct dynamic_config c;
+        struct error err = {0};
+        json_t *adjusted = NULL;
+        char warning[DYNAMIC_WARNING_BYTES];
+        int64_t right_ms = cases[i].right ? cases[i].ttl_s * 1000 : cases[i].ttl_min_ms;
+        json_t *tree = json_pack("{s:i, s:i, s:i}", "ttl", cases[i].ttl_s, "loop_wait", 1,
+                                 "retry_timeout", cases[i].ttl_s > 2 ? 1 : 0);
+        int rc = dynamic_config_validate(tree, cases[i].ttl_min_ms, NULL, &err);
+        assert_int_equal(rc == 0, cases[i].right);
+        if (!cases[i].right && cases[i].ttl_min_ms == DYNAMIC_TTL_MS_MIN_ETCD) {
+            assert_non_null(strstr(err.text, "ttl: "));
+            assert_non_null(strstr(err.text, "a time from 5 to 86400 seconds"));
+        }
+        assert_int_equal(dynamic_config_parse(tree, cases[i].ttl_min_ms, &c, warning, &err), 0);
+        assert_int_equal(c.ttl_ms, right_ms);
+        assert_int_equal(strstr(warning, "ttl is") == NULL, cases[i].right);
+        dynamic_config_free(&c);
+        assert_int_equal(
+            dynamic_config_adjusted(tree, cases[i].ttl_min_ms, &adjusted, warning, &err), 0);
+        assert_int_equal(json_integer_value(json_object_get(adjusted, "ttl")), right_ms / 1000);
+        json_decref(adjusted);
+        json_decref(tree);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(smallest_ttl_is_the_one_of_the_store),
         cmocka_unit_test(nothing_stored_gives_the_defaults),
         cmocka_unit_test(values_come_with_and_without_units),
         cmocka_unit_test(the_newer_name_has_the_last_word),

@@ -17,7 +17,8 @@ static struct dynamic_config parsed(const char *text)
     struct dynamic_config config;
     struct error err = {0};
     json_t *tree = json_loads(text, 0, NULL);
-    if (tree == NULL || dynamic_config_parse(tree, &config, warning, &err) != 0) {
+    if (tree == NULL ||
+        dynamic_config_parse(tree, DYNAMIC_TTL_MS_MIN_RAFT, &config, warning, &err) != 0) {
         fail_msg("%s: %s", text, err.text);
     }
     json_decref(tree);
