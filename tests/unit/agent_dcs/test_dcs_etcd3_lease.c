@@ -600,14 +600,9 @@ static void renewal_under_way_when_the_key_changes_its_lease_does_not_count(void
     char header[256];
     (void)state;
     renewal_up_to_its_read(&first);
-    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
-    hook = term_rises_after_the_keepalive;
-    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    assert_int_equal(renew(dcs, epoch, TTL_MS + 1000).is.rc, 0);
     assert_int_equal(grants(), 1);
-    hook = NULL;
-    fakes[0].term--; /* as if the read had been before that */
-    fake_header(&fakes[0], header);
-    fakes[0].term++;
+    fake_header(&fakes[0], header); /* it is read only now */
     buf_clear(&read_answer);
     buf_printf(&read_answer, "{%s,\"kvs\":[", header);
     kv_print(&read_answer, store_find(LEADER));
