@@ -54,6 +54,7 @@ struct etcd_store {
     bool watching;           /* it has told something */
     bool reading;            /* a range of the sync's own is under way */
     bool read_again;         /* and another one is wanted after it */
+    int64_t pause_until_ms;  /* mono: after a range or a watch that was good for nothing */
     unsigned watch_behind;   /* ranges in a row that knew more than the watch had told */
     int64_t contact_mono_ms; /* of the last answer that a majority stands behind; -1 before */
     uv_timer_t timer;

@@ -25,6 +25,13 @@ void etcd_sync_contact(struct etcd_store *store)
     store->contact_mono_ms = clock_mono_ms(store->clock);
 }
 
+/* Whoever kicks meanwhile does not shorten it. */
+static void pause_sync(struct etcd_store *store)
+{
+    store->pause_until_ms = clock_mono_ms(store->clock) + AGAIN_MS;
+    etcd_sync_kick(store, AGAIN_MS);
+}
+
 static void changed(struct etcd_store *store)
 {
     etcd_ops_visible(store);
@@ -111,7 +118,7 @@ static void on_range(void *arg, int rc, const struct etcd_answer *answer, const 
         }
         store->read_again = true; /* what it was for is still due */
         changed(store); /* the time of the last contact gets old: somebody may want to know */
-        etcd_sync_kick(store, AGAIN_MS);
+        pause_sync(store);
         return;
     }
     etcd_sync_contact(store);
@@ -181,7 +188,11 @@ static void on_watch_end(void *arg, int rc, const struct error *err)
     store->watching = false;
     if (!store->closing) {
         store->read_again = store->read_again || !told;
-        etcd_sync_kick(store, told ? 0 : AGAIN_MS);
+        if (told) {
+            etcd_sync_kick(store, 0);
+        } else {
+            pause_sync(store);
+        }
     }
 }
 
@@ -198,7 +209,7 @@ static void start_watch(struct etcd_store *store)
     buf_free(&body);
     mem_free(path);
     if (rc != 0) {
-        etcd_sync_kick(store, AGAIN_MS);
+        pause_sync(store);
     }
 }
 
@@ -212,6 +223,10 @@ static void sync_step(struct etcd_store *store)
     }
     etcd_ops_visible(store);
     if (store->reading || store->heartbeat_ms == 0) {
+        return;
+    }
+    if (now_ms < store->pause_until_ms) {
+        etcd_sync_kick(store, store->pause_until_ms - now_ms);
         return;
     }
     int64_t age_ms = store->contact_mono_ms == -1 ? INT64_MAX : now_ms - store->contact_mono_ms;
@@ -232,7 +247,8 @@ static void on_timer(uv_timer_t *timer)
 
 void etcd_sync_kick(struct etcd_store *store, int64_t in_ms)
 {
-    uint64_t wanted = in_ms < 0 ? 0 : (uint64_t)in_ms;
+    /* Never 0: a timer that starts itself so holds the loop for good. */
+    uint64_t wanted = in_ms < 1 ? 1 : (uint64_t)in_ms;
     if (store->closing || (uv_is_active((uv_handle_t *)&store->timer) &&
                            uv_timer_get_due_in(&store->timer) <= wanted)) {
         return;

@@ -1,0 +1,318 @@
+/* The view against members that tell it wrong, late, or without end. */
+#include "tests/unit/agent_dcs/lease_fixture.h"
+
+#define CONFIG "L3MveC9jb25maWc=" /* /s/x/config */
+
+/* An answer of the watch with these events. */
+static void tell(uint64_t cluster, const char *events)
+{
+    char *text =
+        mem_printf("{\"result\":{\"header\":{\"cluster_id\":\"%llu\",\"member_id\":\"100\","
+                   "\"revision\":\"9\",\"raft_term\":\"5\"},%s}}\n",
+                   (unsigned long long)cluster, events);
+    fake_tell(&fakes[0], text);
+    mem_free(text);
+}
+
+#define EVENT(value, revision)                                                               \
+    "{\"kv\":{\"key\":\"" CONFIG "\",\"create_revision\":\"2\",\"mod_revision\":\"" revision \
+    "\",\"value\":\"" value "\"}}"
+
+static int setup_quiet(void **state)
+{
+    const char *urls[FAKES_MAX];
+    (void)state;
+    fakes_open(1);
+    urls[0] = fakes[0].url;
+    store.revision = 2;
+    store_put(CONFIG, "MQ==", 0);                  /* 1 */
+    dcs = dcs_start(ETCD_V3, urls, 1, "n1", 2000); /* ranges come seldom */
+    RUN_UNTIL(view_of(dcs) != NULL);
+    RUN_UNTIL(seen_count("/v3/watch") == 1);
+    run_ms(20);
+    buf_clear(&seen);
+    return 0;
+}
+
+#define QUIET(name) cmocka_unit_test_setup_teardown(name, setup_quiet, teardown)
+
+static void watch_changes_the_view_without_a_range(void **state)
+{
+    (void)state;
+    assert_true(key_is(dcs, "config", "1"));
+    changes = 0;
+    tell(77, "\"events\":[" EVENT("Mg==", "3") "," EVENT("Mw==", "4") "]");
+    RUN_UNTIL(key_is(dcs, "config", "3"));
+    assert_int_equal(changes, 1);
+    assert_int_equal(view_of(dcs)->revision, 4);
+    tell(77, "\"events\":[" EVENT("Mg==", "3") "]"); /* told twice */
+    run_ms(20);
+    assert_true(key_is(dcs, "config", "3"));
+    tell(77, "\"events\":[{\"type\":\"DELETE\",\"kv\":{\"key\":\"" CONFIG
+             "\",\"mod_revision\":\"6\"}}]");
+    RUN_UNTIL(key_is(dcs, "config", NULL));
+    assert_int_equal(seen_count("range"), 0);
+}
+
+static void events_of_another_cluster_are_not_taken(void **state)
+{
+    (void)state;
+    tell(78, "\"events\":[" EVENT("Mg==", "1000") "]");
+    RUN_UNTIL(seen_count("/v3/kv/range") == 1); /* read again, and watched again */
+    RUN_UNTIL(seen_count("/v3/watch") == 1);
+    assert_true(key_is(dcs, "config", "1"));
+    assert_int_equal(view_of(dcs)->revision, 2);
+    assert_non_null(strstr(buf_str(&dcs_notes), "of another cluster"));
+}
+
+/* Half a revision would be taken for the whole of it, and what is read again for nothing new. */
+static void answer_with_one_bad_event_is_not_taken_at_all(void **state)
+{
+    (void)state;
+    store.revision = 3;
+    store_put(CONFIG, "NA==", 0); /* 4 */
+    tell(77, "\"events\":[" EVENT("Mg==", "3") ",{\"kv\":7}]");
+    RUN_UNTIL(key_is(dcs, "config", "4"));
+    assert_int_equal(seen_count("/v3/kv/range"), 1);
+    assert_non_null(strstr(buf_str(&dcs_notes), "an event cannot be read"));
+}
+
+static void watch_that_is_cancelled_is_started_again_after_a_read(void **state)
+{
+    static const char *const ends[] = {"\"canceled\":true,\"compact_revision\":\"7\"",
+                                       "\"canceled\":true,\"cancel_reason\":\"because\""};
+    static const char *const words[] = {"compacted", "because"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        buf_clear(&seen);
+        store.revision++;
+        store_put(CONFIG, "NA==", 0);
+        tell(77, ends[i]);
+        RUN_UNTIL(view_of(dcs)->revision == store.revision);
+        RUN_UNTIL(seen_count("/v3/watch") == 1);
+        char *start = mem_printf("%lld", (long long)store.revision + 1);
+        assert_string_equal(text_in(json_object_get(last_body, "create_request"), "start_revision"),
+                            start);
+        mem_free(start);
+        assert_non_null(strstr(buf_str(&dcs_notes), words[i]));
+        run_ms(20);
+    }
+}
+
+static const char *watch_says; /* NULL: it ends at once */
+
+static bool watch_is_good_for_nothing(struct fake *fake, struct fake_request *request)
+{
+    (void)fake;
+    if (!is_path(request, "/v3/watch")) {
+        return false;
+    }
+    if (watch_says == NULL) {
+        fake_hang_up(request->peer);
+    } else {
+        fake_answer(request->peer, 200, "%s", watch_says);
+    }
+    return true;
+}
+
+/* A member that ends each watch at once is not asked thousands of times. */
+static void watch_that_is_good_for_nothing_is_paced(void **state)
+{
+    static const char *const says[] = {
+        "{\"error\":{\"grpc_code\":14,\"message\":\"etcdserver: no leader\"}}",
+        "{\"result\":{\"header\":{\"cluster_id\":\"77\"},\"canceled\":true}}",
+        "{\"result\":{\"header\":{\"cluster_id\":\"1\"},\"created\":true}}",
+        "}{",
+        "404 page not found",
+        "",
+        NULL};
+    (void)state;
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
+        watch_says = says[i];
+        hook = watch_is_good_for_nothing;
+        fake_hang_up_all(&fakes[0]);
+        run_ms(50);
+        buf_clear(&seen);
+        run_ms(1000);
+        if (seen_count("/v3/watch") < 1 || seen_count("/v3/watch") > 7 ||
+            seen_count("/v3/kv/range") > 8) {
+            fail_msg("%s: %zu watches, %zu ranges", says[i], seen_count("/v3/watch"),
+                     seen_count("/v3/kv/range"));
+        }
+    }
+    hook = NULL;
+    RUN_UNTIL(seen_count("/v3/watch") > 0);
+    store.revision = 8;
+    store_put(CONFIG, "OA==", 0);
+    RUN_UNTIL(key_is(dcs, "config", "8"));
+}
+
+static bool watch_is_silent(struct fake *fake, struct fake_request *request)
+{
+    (void)fake;
+    if (!is_path(request, "/v3/watch")) {
+        return false;
+    }
+    fake_stream(request->peer);
+    return true;
+}
+
+static void watch_that_is_silent_is_found_out_by_the_ranges(void **state)
+{
+    const char *urls[] = {fakes[0].url};
+    (void)state;
+    close_dcs();
+    run_ms(20);
+    hook = watch_is_silent;
+    dcs = dcs_start(ETCD_V3, urls, 1, "n1", 100);
+    RUN_UNTIL(view_of(dcs) != NULL);
+    run_ms(50);
+    buf_clear(&seen);
+    for (int i = 0; i < 8; i++) {
+        store.revision++;
+        store_put(CONFIG, "NA==", 0);
+        run_ms(120);
+    }
+    assert_int_equal(view_of(dcs)->revision, store.revision); /* by the ranges alone */
+    assert_true(seen_count("/v3/watch") >= 1);
+    assert_non_null(strstr(buf_str(&dcs_notes), "told nothing of what has changed"));
+}
+
+static bool ranges_fail(struct fake *fake, struct fake_request *request)
+{
+    (void)fake;
+    if (!is_path(request, "/v3/kv/range")) {
+        return false;
+    }
+    fake_answer(request->peer, 403, "{\"error\":\"etcdserver: permission denied\",\"code\":7}");
+    return true;
+}
+
+static void range_that_fails_is_made_up_for(void **state)
+{
+    (void)state;
+    hook = ranges_fail;
+    store.revision = 5;
+    store_put(CONFIG, "NQ==", 0); /* 5 */
+    tell(77, "\"canceled\":true");
+    RUN_UNTIL(seen_count("/v3/kv/range") >= 2); /* again and again, with pauses */
+    int64_t contact = dcs->ops->contact_mono_ms(dcs);
+    run_ms(500);
+    assert_true(seen_count("/v3/kv/range") < 10);
+    assert_int_equal(dcs->ops->contact_mono_ms(dcs), contact);
+    assert_true(key_is(dcs, "config", "1"));
+    assert_int_equal(seen_count("/v3/watch"), 0); /* what was broken is not gone on from */
+    hook = NULL;
+    RUN_UNTIL(key_is(dcs, "config", "5"));
+}
+
+/* An answer of an older term is not believed, and its member is left. */
+static bool member_is_left_behind(struct fake *fake, struct fake_request *request)
+{
+    (void)request;
+    fake->term = 4;
+    return false;
+}
+
+static void answer_of_an_older_term_is_not_believed(void **state)
+{
+    struct result result;
+    (void)state;
+    hook = member_is_left_behind;
+    FINISH(result, dcs->ops->read(dcs, ASK_MS, on_view, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNAVAILABLE);
+    assert_null(result.view);
+}
+
+/* Less than was there before, read afterwards: etcd was wiped. */
+static void store_that_begins_anew_is_gone_by(void **state)
+{
+    struct result result;
+    (void)state;
+    tell(77, "\"events\":[" EVENT("Mg==", "300") "]");
+    RUN_UNTIL(view_of(dcs)->revision == 300);
+    store_delete(store_find(CONFIG));
+    store.revision = 1;
+    fakes[0].term = 2;
+    FINISH(result, dcs->ops->read(dcs, ASK_MS, on_view, &result, NULL));
+    assert_int_equal(result.is.rc, 0);
+    assert_int_equal(result.view->revision, 1);
+    dcs_view_unref(result.view);
+    assert_true(key_is(dcs, "config", NULL));
+    assert_non_null(strstr(buf_str(&dcs_notes), "it was wiped"));
+    assert_int_equal(put(dcs, "config", "1", DCS_ABSENT).is.rc, 0);
+}
+
+/* --- more than the client takes --------------------------------------------------------------- */
+
+static struct result many[80];
+
+static bool nothing_is_answered(struct fake *fake, struct fake_request *request)
+{
+    (void)fake;
+    (void)request;
+    return true;
+}
+
+/* Those beyond the limit were not sent, and are told so one after the other: also the view's own
+ * range, whose end tells the others. */
+static void writes_beyond_the_limit_were_not_sent(void **state)
+{
+    int refused = 0;
+    (void)state;
+    memset(many, 0, sizeof many);
+    hook = nothing_is_answered;
+    for (int i = 0; i < 80; i++) {
+        assert_int_equal(dcs->ops->put(dcs, "config", "x", DCS_ANY, 2600, on_done, &many[i], NULL),
+                         0);
+        assert_int_equal(many[i].calls, 0);
+    }
+    fake_hang_up_all(&fakes[0]); /* the watch ends: a range is due as well */
+    run_ms(2500);
+    for (int i = 0; i < 80; i++) {
+        assert_true(many[i].calls <= 1);
+        refused += many[i].calls == 1 && many[i].is.rc == ERR_UNAVAILABLE;
+    }
+    assert_true(refused >= 80 - ETCD_CALLS_MAX);
+    RUN_UNTIL(many[0].calls == 1);
+    run_ms(600);
+    for (int i = 0; i < 80; i++) {
+        assert_int_equal(many[i].calls, 1);
+        assert_true(many[i].is.rc == ERR_UNAVAILABLE || many[i].is.rc == ERR_UNKNOWN);
+    }
+}
+
+static void closing_tells_those_that_were_not_sent(void **state)
+{
+    (void)state;
+    memset(many, 0, sizeof many);
+    hook = nothing_is_answered;
+    for (int i = 0; i < 80; i++) {
+        assert_int_equal(dcs->ops->put(dcs, "config", "x", DCS_ANY, 2600, on_done, &many[i], NULL),
+                         0);
+    }
+    close_dcs();
+    run_ms(100);
+    for (int i = 0; i < 80; i++) {
+        assert_int_equal(many[i].calls, 1);
+        assert_int_equal(many[i].is.rc, ERR_CANCELED);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QUIET(watch_changes_the_view_without_a_range),
+        QUIET(events_of_another_cluster_are_not_taken),
+        QUIET(answer_with_one_bad_event_is_not_taken_at_all),
+        QUIET(watch_that_is_cancelled_is_started_again_after_a_read),
+        QUIET(watch_that_is_good_for_nothing_is_paced),
+        QUIET(watch_that_is_silent_is_found_out_by_the_ranges),
+        QUIET(range_that_fails_is_made_up_for),
+        QUIET(answer_of_an_older_term_is_not_believed),
+        QUIET(store_that_begins_anew_is_gone_by),
+        QUIET(writes_beyond_the_limit_were_not_sent),
+        QUIET(closing_tells_those_that_were_not_sent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
