@@ -1,10 +1,11 @@
 /* A call is a list entry that tries one member after another, once what every call needs first is
  * known (etcd_setup.c). Whatever comes of a try, the client's step looks from the loop at what is
  * due: the next setup call, the waiting calls, the timer. */
-#include "agent/dcs/etcd_client_impl.h"
+#include "agent/dcs/etcd_client.h"
 
 #include "agent/dcs/etcd2_codec.h"
 #include "agent/dcs/etcd3_codec.h"
+#include "agent/dcs/etcd_client_impl.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
