@@ -1,0 +1,588 @@
+/* The leader key of etcd v2: chains of writes that stop, are held up or lose their answer at every
+ * step. */
+#include "tests/unit/agent_dcs/fake_etcd.h"
+
+#include "tests/unit/agent_dcs/dcs_fixture.h"
+
+#include <ctype.h>
+
+#define ROOT   "/v2/keys/s/x/"
+#define HEADS  "X-Etcd-Index: %lld\r\nX-Etcd-Cluster-Id: 4d\r\n"
+#define TTL_MS 10000
+
+static struct dcs *dcs;
+static int64_t epoch;
+
+/* --- keys of v2: names below the base path, values in plain ----------------------------------- */
+
+static void answer(struct fake_peer *peer, int status, const char *body)
+{
+    char heads[128];
+    (void)snprintf(heads, sizeof heads, HEADS, (long long)store.revision);
+    fake_answer_with(peer, status, heads, body);
+}
+
+static void fail_with(struct fake_peer *peer, int status, int code)
+{
+    char body[64];
+    (void)snprintf(body, sizeof body, "{\"errorCode\":%d,\"message\":\"x\"}", code);
+    answer(peer, status, body);
+}
+
+/* "name=value" of a form or a query, decoded; NULL if it is not there. mem_free. */
+static char *field_of(const char *form, const char *name)
+{
+    for (const char *at = form; at != NULL; at = strchr(at, '&'), at = at == NULL ? NULL : at + 1) {
+        size_t len = strlen(name);
+        if (strncmp(at, name, len) != 0 || at[len] != '=') {
+            continue;
+        }
+        struct buf value = BUF_INIT;
+        for (at += len + 1; *at != '\0' && *at != '&'; at++) {
+            unsigned byte = (unsigned char)*at;
+            if (byte == '%' && sscanf(at + 1, "%2x", &byte) == 1) {
+                at += 2;
+            }
+            buf_put_u8(&value, (uint8_t)byte);
+        }
+        return buf_take(&value);
+    }
+    return NULL;
+}
+
+static void print_node(struct buf *out, const struct fake_kv *kv)
+{
+    json_t *node = json_pack("{s:o, s:s, s:I, s:I}", "key", json_sprintf("/s/x/%s", kv->key),
+                             "value", kv->value, "createdIndex", (json_int_t)kv->created,
+                             "modifiedIndex", (json_int_t)kv->modified);
+    char *text = json_dumps(node, JSON_COMPACT);
+    buf_put_str(out, text);
+    free(text); /* jansson's */
+    json_decref(node);
+}
+
+static void answer_node(struct fake_peer *peer, int status, const struct fake_kv *kv)
+{
+    struct buf out = BUF_INIT;
+    buf_put_str(&out, "{\"node\":");
+    print_node(&out, kv);
+    buf_put_str(&out, "}");
+    answer(peer, status, buf_str(&out));
+    buf_free(&out);
+}
+
+static void answer_directory(struct fake_peer *peer)
+{
+    struct buf out = BUF_INIT;
+    bool first = true;
+    buf_put_str(&out, "{\"node\":{\"dir\":true,\"nodes\":[");
+    for (size_t i = 0; i < FAKE_KEYS_MAX; i++) {
+        if (store.kvs[i].key != NULL) {
+            buf_put_str(&out, first ? "" : ",");
+            print_node(&out, &store.kvs[i]);
+            first = false;
+        }
+    }
+    buf_put_str(&out, "]}}");
+    answer(peer, 200, buf_str(&out));
+    buf_free(&out);
+}
+
+/* 0, or the error's code. */
+static int apply(const char *method, const char *key, const char *form, struct fake_kv **ret_kv)
+{
+    struct fake_kv *kv = store_find(key);
+    char *index = field_of(form, "prevIndex");
+    char *exist = field_of(form, "prevExist");
+    char *value = field_of(form, "value");
+    int64_t wanted = index == NULL ? 0 : strtoll(index, NULL, 10);
+    bool create = exist != NULL && strcmp(exist, "false") == 0;
+    int code = create && kv != NULL                             ? 105
+               : (index != NULL || value == NULL) && kv == NULL ? 100
+               : index != NULL && kv->modified != wanted        ? 101
+                                                                : 0;
+    static struct fake_kv gone;
+    if (code == 0) {
+        store.revision++;
+        if (strcmp(method, "DELETE") == 0) {
+            gone = (struct fake_kv){.key = (char *)(uintptr_t) "gone",
+                                    .value = (char *)(uintptr_t) "",
+                                    .created = kv->created,
+                                    .modified = store.revision};
+            store_delete(kv);
+            kv = &gone;
+        } else {
+            int64_t created = kv != NULL && index != NULL ? kv->created : store.revision;
+            kv = store_put(key, value, 0);
+            kv->created = created;
+        }
+    }
+    *ret_kv = kv;
+    mem_free(index);
+    mem_free(exist);
+    mem_free(value);
+    return code;
+}
+
+static void serve(struct fake_request *request)
+{
+    struct fake_kv *kv = NULL;
+    char key[256];
+    const char *query = strchr(request->path, '?');
+    const char *path = request->path + strlen(ROOT);
+    (void)snprintf(key, sizeof key, "%.*s", (int)strcspn(path, "?"), path);
+    if (strcmp(request->method, "GET") == 0) {
+        kv = store_find(key);
+        if (strstr(request->path, "wait=true") != NULL) {
+            return; /* nothing happens */
+        }
+        if (key[0] == '\0') {
+            answer_directory(request->peer);
+        } else if (kv == NULL) {
+            fail_with(request->peer, 404, 100);
+        } else {
+            answer_node(request->peer, 200, kv);
+        }
+        return;
+    }
+    const char *form =
+        strcmp(request->method, "DELETE") == 0 ? (query == NULL ? "" : query + 1) : request->text;
+    int code = apply(request->method, key, form, &kv);
+    if (code != 0) {
+        fail_with(request->peer, code == 100 ? 404 : 412, code);
+    } else {
+        answer_node(request->peer, 200, kv);
+    }
+}
+
+/* --- what a test wants otherwise -------------------------------------------------------------- */
+
+static const char *wanted_method;
+static const char *wanted_key;
+static enum { SERVE, HOLD, APPLY_AND_HANG_UP, SAY, CHANGE_CONFIG_FIRST } wanted;
+static int said_status;
+static const char *said;
+static struct fake_request held; /* its texts are ours */
+static bool is_held;
+
+static bool v2(struct fake *fake, struct fake_request *request)
+{
+    if (strcmp(request->path, "/v2/machines") == 0) {
+        fake_answer(request->peer, 200, "%s", fake->url);
+        return true;
+    }
+    const char *key = request->path + strlen(ROOT);
+    bool match = wanted != SERVE && strcmp(request->method, wanted_method) == 0 &&
+                 strcspn(key, "?") == strlen(wanted_key) &&
+                 strncmp(key, wanted_key, strlen(wanted_key)) == 0 &&
+                 strstr(key, "wait=true") == NULL;
+    if (!match) {
+        serve(request);
+        return true;
+    }
+    switch (wanted) {
+    case SERVE: break;
+    case HOLD:
+        held = *request;
+        held.text = mem_strdup(request->text);
+        is_held = true;
+        wanted = SERVE;
+        break;
+    case APPLY_AND_HANG_UP: {
+        struct fake_kv *kv = NULL;
+        const char *query = strchr(key, '?');
+        assert_int_equal(apply(request->method, wanted_key,
+                               strcmp(request->method, "DELETE") == 0 ? query + 1 : request->text,
+                               &kv),
+                         0);
+        fake_hang_up(request->peer);
+        wanted = SERVE;
+        break;
+    }
+    case SAY: fake_answer(request->peer, said_status, "%s", said); break;
+    case CHANGE_CONFIG_FIRST:
+        store.revision++;
+        store_put("config", "changed", 0);
+        wanted = SERVE;
+        serve(request);
+        break;
+    }
+    return true;
+}
+
+static void want(const char *method, const char *key, int what)
+{
+    wanted_method = method;
+    wanted_key = key;
+    wanted = what;
+    is_held = false;
+}
+
+static void let_go(void)
+{
+    serve(&held);
+    mem_free(held.text);
+    is_held = false;
+}
+
+static void drop_held(void)
+{
+    mem_free(held.text);
+    is_held = false;
+}
+
+static void by_hand_delete(const char *key)
+{
+    store.revision++;
+    store_delete(store_find(key));
+}
+
+static int setup(void **state)
+{
+    const char *urls[1];
+    (void)state;
+    fakes_open(1);
+    urls[0] = fakes[0].url;
+    hook = v2;
+    wanted = SERVE;
+    store.revision = 10;
+    store_put("config", "{}", 0);
+    store_put("sync", "{\"leader\":\"n1\"}", 0);
+    dcs = dcs_start(ETCD_V2, urls, 1, "n1", 100);
+    RUN_UNTIL(view_of(dcs) != NULL);
+    return 0;
+}
+
+static int64_t lead(void)
+{
+    struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
+    struct result result = acquire(dcs, &how);
+    if (result.is.rc != 0) {
+        fail_msg("%s", result.text);
+    }
+    RUN_UNTIL(key_is(dcs, "leader", "n1"));
+    return result.is.revision;
+}
+
+static int setup_leader(void **state)
+{
+    setup(state);
+    epoch = lead();
+    buf_clear(&seen);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (dcs != NULL) {
+        dcs->ops->free(dcs);
+        dcs = NULL;
+    }
+    fakes_close();
+    buf_free(&dcs_notes);
+    return 0;
+}
+
+/* --- acquire ---------------------------------------------------------------------------------- */
+
+static void acquisition_is_made_in_the_order_of_rule_15(void **state)
+{
+    (void)state;
+    buf_clear(&seen);
+    int64_t before = clock_lease_ms(clock_real());
+    struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
+    struct result result = acquire(dcs, &how);
+    assert_int_equal(result.is.rc, 0);
+    assert_true(result.is.sent_ms >= before);
+    const char *leader = strstr(buf_str(&seen), "PUT " ROOT "leader\n");
+    const char *epoch_at = strstr(buf_str(&seen), "PUT " ROOT "epoch\n");
+    const char *sync = strstr(buf_str(&seen), "PUT " ROOT "sync\n");
+    assert_true(leader != NULL && epoch_at > leader && sync > epoch_at);
+    assert_non_null(strstr(sync, "GET " ROOT "?recursive=true&quorum=true"));
+    assert_int_equal(result.is.revision, store_find("epoch")->modified);
+    assert_true(store_find("leader")->created < store_find("epoch")->modified);
+    RUN_UNTIL(key_is(dcs, "leader", "n1"));
+    assert_int_equal(key_of(dcs, "leader")->create_revision, result.is.revision);
+    assert_string_equal(store_find("sync")->value, "{\"leader\":\"n1\"}");
+}
+
+/* Whatever it stops at, the half-made key is taken back, and nothing is said that is not so. */
+static void acquisition_that_stops_takes_its_key_back(void **state)
+{
+    static const struct {
+        const char *method;
+        const char *key;
+        int what;
+        int status;
+        const char *words;
+        int rc;
+    } cases[] = {
+        {"PUT", "epoch", SAY, 412, "{\"errorCode\":105,\"message\":\"x\"}", ERR_CONFLICT},
+        {"PUT", "epoch", SAY, 500, "{\"errorCode\":300,\"message\":\"x\"}", ERR_UNKNOWN},
+        {"PUT", "epoch", SAY, 200, "{}", ERR_UNKNOWN},
+        {"PUT", "epoch", SAY, 404, "404 page not found", ERR_UNKNOWN},
+        {"PUT", "sync", SAY, 412, "{\"errorCode\":101,\"message\":\"x\"}", ERR_CONFLICT},
+        {"PUT", "sync", SAY, 404, "{\"errorCode\":100,\"message\":\"x\"}", ERR_CONFLICT},
+        {"PUT", "sync", CHANGE_CONFIG_FIRST, 0, NULL, ERR_CONFLICT},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
+        struct result result;
+        want(cases[i].method, cases[i].key, cases[i].what);
+        said_status = cases[i].status;
+        said = cases[i].words;
+        FINISH(result, dcs->ops->acquire(dcs, &how, 600, on_done, &result, NULL));
+        if (result.is.rc != cases[i].rc) {
+            fail_msg("case %zu: %s", i, result.text);
+        }
+        wanted = SERVE;
+        RUN_UNTIL(store_find("leader") == NULL);
+        RUN_UNTIL(revision_of_key(dcs, "config") == store_find("config")->modified);
+        RUN_UNTIL(revision_of_key(dcs, "sync") == store_find("sync")->modified);
+        RUN_UNTIL(store_find("epoch") == NULL ||
+                  revision_of_key(dcs, "epoch") == store_find("epoch")->modified);
+    }
+}
+
+/* --- renew ------------------------------------------------------------------------------------ */
+
+static void renewal_that_lost_its_answer_is_found_out_by_the_next(void **state)
+{
+    struct result result;
+    (void)state;
+    want("PUT", "leader", APPLY_AND_HANG_UP);
+    FINISH(result, dcs->ops->renew(dcs, epoch, TTL_MS, ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNKNOWN);
+    buf_clear(&seen);
+    int64_t before = clock_lease_ms(clock_real());
+    result = renew(dcs, epoch, TTL_MS);
+    assert_int_equal(result.is.rc, 0);
+    assert_true(result.is.sent_ms >= before);
+    assert_int_equal(seen_count("PUT " ROOT "leader\n"), 2);
+    assert_int_equal(seen_count("GET " ROOT "leader?quorum=true\n"), 1);
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+}
+
+static void renewal_that_is_held_up_is_void_after_the_next(void **state)
+{
+    struct result result;
+    (void)state;
+    want("PUT", "leader", HOLD);
+    FINISH(result, dcs->ops->renew(dcs, epoch, TTL_MS, 300, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNKNOWN);
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    int64_t modified = store_find("leader")->modified;
+    let_go();
+    assert_int_equal(store_find("leader")->modified, modified);
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+}
+
+static void one_renewal_is_under_way_at_a_time(void **state)
+{
+    struct result first = {0};
+    struct result second = {0};
+    (void)state;
+    want("PUT", "leader", HOLD);
+    assert_int_equal(dcs->ops->renew(dcs, epoch, TTL_MS, ASK_MS, on_done, &first, NULL), 0);
+    RUN_UNTIL(is_held);
+    assert_int_equal(dcs->ops->renew(dcs, epoch, TTL_MS, ASK_MS, on_done, &second, NULL),
+                     ERR_UNAVAILABLE);
+    let_go();
+    RUN_UNTIL(first.calls == 1);
+    assert_int_equal(first.is.rc, 0);
+    assert_int_equal(second.calls, 0);
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+}
+
+static void what_says_nothing_of_the_key_loses_nothing(void **state)
+{
+    static const struct {
+        int status;
+        const char *words;
+        int rc;
+    } cases[] = {
+        {401, "{\"errorCode\":110,\"message\":\"x\"}", ERR_UNAVAILABLE},
+        {404, "404 page not found", ERR_UNAVAILABLE}, /* a member without its v2 API */
+        {400, "Bad Request", ERR_UNAVAILABLE},
+        {500, "{\"errorCode\":301,\"message\":\"x\"}", ERR_UNKNOWN},
+        {200, "<html>", ERR_UNKNOWN},
+        {201, "<html>", ERR_UNKNOWN},
+        {200, "{}", ERR_UNKNOWN},
+        {200, "{\"node\":{\"modifiedIndex\":9,\"createdIndex\":9}}", ERR_UNKNOWN}, /* whose? */
+    };
+    struct result result;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        want("PUT", "leader", SAY);
+        said_status = cases[i].status;
+        said = cases[i].words;
+        FINISH(result, dcs->ops->renew(dcs, epoch, TTL_MS, 400, on_done, &result, NULL));
+        if (result.is.rc != cases[i].rc) {
+            fail_msg("%d %s: %s", said_status, said, result.text);
+        }
+        wanted = SERVE;
+        assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    }
+}
+
+static void key_that_somebody_else_made_is_lost(void **state)
+{
+    (void)state;
+    by_hand_delete("leader");
+    store.revision++;
+    store_put("leader", "n1", 0); /* the same name */
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, ERR_CONFLICT);
+    assert_int_equal(seen_count("PUT " ROOT "leader\n"), 1);
+}
+
+static void key_that_names_somebody_else_is_lost(void **state)
+{
+    (void)state;
+    store.revision++;
+    store_put("leader", "n2", 0)->created = store_find("leader")->created;
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, ERR_CONFLICT);
+}
+
+/* --- release, withdrawal ---------------------------------------------------------------------- */
+
+/* It waits for its first answer while the key is lost and taken again. */
+static void late_release_of_the_epoch_before_touches_nothing(void **state)
+{
+    static const struct {
+        const char *method;
+        const char *key;
+    } steps[] = {{"PUT", "status"}, {"DELETE", "leader"}};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct result late = {0};
+        want(steps[i].method, steps[i].key, HOLD);
+        assert_int_equal(dcs->ops->release(dcs, epoch, "s", 10000, on_done, &late, NULL), 0);
+        RUN_UNTIL(is_held);
+        by_hand_delete("leader");
+        RUN_UNTIL(key_is(dcs, "leader", NULL));
+        int64_t next = lead();
+        let_go();
+        RUN_UNTIL(late.calls == 1);
+        assert_int_equal(late.is.rc, ERR_CONFLICT);
+        run_ms(50);
+        assert_non_null(store_find("leader"));
+        assert_int_equal(renew(dcs, next, TTL_MS).is.rc, 0);
+        epoch = next;
+    }
+}
+
+static void late_renewal_of_the_epoch_before_touches_nothing(void **state)
+{
+    struct result late = {0};
+    (void)state;
+    want("PUT", "leader", HOLD);
+    assert_int_equal(dcs->ops->renew(dcs, epoch, TTL_MS, 10000, on_done, &late, NULL), 0);
+    RUN_UNTIL(is_held);
+    by_hand_delete("leader");
+    RUN_UNTIL(key_is(dcs, "leader", NULL));
+    int64_t next = lead();
+    int64_t modified = store_find("leader")->modified;
+    let_go();
+    RUN_UNTIL(late.calls == 1);
+    assert_int_equal(late.is.rc, ERR_CONFLICT);
+    assert_int_equal(store_find("leader")->modified, modified);
+    assert_int_equal(renew(dcs, next, TTL_MS).is.rc, 0);
+}
+
+/* The position of one release must not take the place of what a later primary has written. */
+static void status_of_a_release_that_comes_late_is_refused(void **state)
+{
+    struct result result;
+    (void)state;
+    want("PUT", "status", HOLD);
+    FINISH(result, dcs->ops->release(dcs, epoch, "old", 300, on_done, &result, NULL));
+    store.revision++;
+    store_put("status", "new", 0);
+    let_go();
+    assert_string_equal(store_find("status")->value, "new");
+}
+
+static void release_that_lost_its_answer_is_unknown(void **state)
+{
+    struct result result;
+    (void)state;
+    want("DELETE", "leader", APPLY_AND_HANG_UP);
+    FINISH(result, dcs->ops->release(dcs, epoch, NULL, ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNKNOWN);
+}
+
+static void withdrawal_writes_first_and_reads_then(void **state)
+{
+    struct result result;
+    (void)state;
+    FINISH(result,
+           dcs->ops->withdraw(dcs, "n1", DCS_ABSENT, epoch, ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, 0);
+    const char *put_at = strstr(buf_str(&seen), "PUT " ROOT "reports/n1");
+    assert_non_null(put_at);
+    assert_non_null(strstr(put_at, "GET " ROOT "?recursive=true&quorum=true"));
+    int64_t revision = store_find("reports/n1")->modified;
+    want("PUT", "reports/n1", SAY); /* a yes that says nothing is none */
+    said_status = 200;
+    said = "{}";
+    FINISH(result, dcs->ops->withdraw(dcs, "n1", revision, epoch, ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNKNOWN);
+    wanted = SERVE;
+    want("GET", "", SAY); /* `none` stands, and nobody says which epoch is */
+    said_status = 500;
+    said = "{\"errorCode\":300,\"message\":\"x\"}";
+    FINISH(result, dcs->ops->withdraw(dcs, "n1", revision, epoch, 600, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNKNOWN);
+}
+
+static void closing_in_a_chain_ends_it_once(void **state)
+{
+    static const char *const keys[] = {"leader", "epoch", "sync"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct result result = {0};
+        const char *urls[] = {fakes[0].url};
+        struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
+        how.report_count = 1;
+        how.reports[0].member = "n2";
+        want("PUT", keys[i], HOLD);
+        assert_int_equal(dcs->ops->acquire(dcs, &how, ASK_MS, on_done, &result, NULL), 0);
+        RUN_UNTIL(is_held);
+        dcs->ops->free(dcs);
+        RUN_UNTIL(result.calls == 1);
+        assert_int_equal(result.is.rc, ERR_CANCELED);
+        drop_held();
+        run_ms(20);
+        if (store_find("leader") != NULL) {
+            by_hand_delete("leader");
+        }
+        dcs = dcs_start(ETCD_V2, urls, 1, "n1", 100);
+        RUN_UNTIL(view_of(dcs) != NULL);
+    }
+}
+
+#define LED(name) cmocka_unit_test_setup_teardown(name, setup_leader, teardown)
+#define NEW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        NEW(acquisition_is_made_in_the_order_of_rule_15),
+        NEW(acquisition_that_stops_takes_its_key_back),
+        LED(renewal_that_lost_its_answer_is_found_out_by_the_next),
+        LED(renewal_that_is_held_up_is_void_after_the_next),
+        LED(one_renewal_is_under_way_at_a_time),
+        LED(what_says_nothing_of_the_key_loses_nothing),
+        LED(key_that_somebody_else_made_is_lost),
+        LED(key_that_names_somebody_else_is_lost),
+        LED(late_release_of_the_epoch_before_touches_nothing),
+        LED(late_renewal_of_the_epoch_before_touches_nothing),
+        LED(status_of_a_release_that_comes_late_is_refused),
+        LED(release_that_lost_its_answer_is_unknown),
+        LED(withdrawal_writes_first_and_reads_then),
+        NEW(closing_in_a_chain_ends_it_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
