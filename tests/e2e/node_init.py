@@ -1,11 +1,13 @@
 """Init of one node: starts what it is told (a JSON object a line on standard input) as user postgres, and reaps.
 
-It has PID 1 in the node's namespace; when it ends, the kernel kills everything in it.
+It has PID 1 in the node's namespace; when it ends, the kernel kills everything in it. Arguments: FROM:TO, directories that the node
+sees elsewhere.
 """
 import json
 import os
 import pwd
 import signal
+import subprocess
 import sys
 
 
@@ -34,6 +36,10 @@ def start(order):
         os._exit(127)
 
 
+for pair in sys.argv[1:]:
+    shown, seen = pair.split(":")
+    os.makedirs(seen, exist_ok=True)
+    subprocess.run(["mount", "--bind", shown, seen], check=True)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps, also orphans, at once
 for line in sys.stdin:
     start(json.loads(line))

@@ -13,9 +13,12 @@ import sys
 import tempfile
 import time
 
+import etcd
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ["node1", "node2", "node3"]
 ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
+PATRONI = os.environ.get("PATRONI", "")  # program of a real Patroni
 PYTHON = "/usr/bin/python3"
 PG_BIN = os.environ.get("PG_BIN", "")  # directory of PostgreSQL's programs; empty: those that the agent finds by itself
 PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
@@ -104,26 +107,43 @@ def wait_for(what, condition, timeout, every=0.1):
         time.sleep(every)
 
 
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return [word.decode() for word in f.read().split(b"\0")]
+    except OSError:
+        return []
+
+
 class Node:
     def __init__(self, rig, name):
         self.rig, self.name, self.address = rig, name, ADDRESS[name]
         self.home = os.path.join(rig.home, name)
+        self.data_dir = os.path.join(self.home, "data" if rig.etcd is None else "disk/patroni")
+        self.patroni = name in rig.patroni
         self.config = os.path.join(rig.home, f"{name}.yml")
         self.log = os.path.join(rig.home, f"{name}.log")
         self.init = None
 
     def boot(self):
         """The node's init; its namespaces end with it."""
+        own = [] if self.rig.etcd is None else [f"{self.home}/disk:/data", f"{self.home}/tmp:/tmp"]  # as the document names them
         self.init = subprocess.Popen(
             ["ip", "netns", "exec", self.rig.namespace(self.name), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-             PYTHON, os.path.join(HERE, "node_init.py")], stdin=subprocess.PIPE, text=True)
+             PYTHON, os.path.join(HERE, "node_init.py"), *own], stdin=subprocess.PIPE, text=True)
 
     def start_agent(self):
         if self.init is None or self.init.poll() is not None:
             self.boot()
-        argv = [self.rig.binary("pgquorum"), self.config]
-        self.init.stdin.write(json.dumps({"argv": argv, "log": self.log, "cwd": self.home, "env": self.rig.env}) + "\n")
+        argv = [PATRONI if self.patroni else self.rig.binary("pgquorum"), self.config]
+        self.init.stdin.write(json.dumps({"argv": argv, "log": self.log, "cwd": self.home, "env": self.environment()}) + "\n")
         self.init.stdin.flush()
+
+    def environment(self):
+        env = {} if self.rig.etcd is None else {"HOME": self.home}  # its state_dir is below it
+        if self.patroni:
+            env["PATH"] = "/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin"
+        return dict(env, **self.rig.env)
 
     def processes(self):
         """Host pids of what the node's init has started, by the node's network namespace: {pid: exe}."""
@@ -136,14 +156,14 @@ class Node:
                 continue
             if (net.st_dev, net.st_ino) == (own.st_dev, own.st_ino) and os.path.basename(exe) in PROGRAMS:
                 found[int(entry[6:])] = exe
+            elif self.patroni and (net.st_dev, net.st_ino) == (own.st_dev, own.st_ino) and self.config in command_line(entry[6:]):
+                found[int(entry[6:])] = "patroni"
         return found
 
     def agent_pid(self):
         for pid, exe in self.processes().items():
-            if os.path.basename(exe) == "pgquorum":
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    if f.read().split(b"\0")[1:2] == [self.config.encode()]:
-                        return pid
+            if exe == "patroni" or (os.path.basename(exe) == "pgquorum" and command_line(pid)[1:2] == [self.config]):
+                return pid
         return None
 
     def fence_pid(self):
@@ -181,16 +201,28 @@ class Node:
         port = self.rig.port(self.name)
         self.rig.nft(f"add rule bridge cut links iifname {port} drop", f"add rule bridge cut links oifname {port} drop")
 
+    def cut_from_etcd(self):
+        """The other nodes and the clients still reach it."""
+        port = self.rig.port(self.name)
+        for member in self.rig.etcd.members.values():
+            self.rig.nft(f"add rule bridge cut links iifname {port} ip daddr {member.address} drop",
+                         f"add rule bridge cut links oifname {port} ip saddr {member.address} drop")
+
     def log_text(self):
         with open(self.log) as f:
             return f.read()
 
 
 class Rig:
-    def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None):
-        """`fence`: another pgquorum-fence than the build's."""
+    def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
+                 store="raft", etcd_members=1, patroni=()):
+        """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
+        etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours."""
         self.id = f"pgq{os.getpid()}"
-        self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-")
+        # Not below /tmp: where the document names that, a node has one of its own.
+        self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
+        self.store, self.patroni = store, patroni
+        self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store)
         self.env = env or {}
         self.children = []
         os.chmod(self.home, 0o755)
@@ -202,6 +234,8 @@ class Rig:
         self.nodes = {name: Node(self, name) for name in NODES}
         try:
             self.make_network()
+            if self.etcd is not None:
+                self.etcd.start()
             for node in self.nodes.values():
                 self.write_config(node)
         except BaseException:
@@ -209,6 +243,9 @@ class Rig:
             raise
 
     # --- network ---
+    def addresses(self):
+        return ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()})
+
     def namespace(self, host):
         return f"{self.id}-{host}"
 
@@ -223,7 +260,7 @@ class Rig:
         run("ip", "netns", "add", switch)
         run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
         run("ip", "-n", switch, "link", "set", "br0", "up")
-        for host, address in ADDRESS.items():
+        for host, address in self.addresses().items():
             ns = self.namespace(host)
             run("ip", "netns", "add", ns)
             run("ip", "-n", ns, "link", "set", "lo", "up")
@@ -246,9 +283,30 @@ class Rig:
     def binary(self, program):
         return os.path.join(self.home, "bin", program)
 
+    def write_document(self, node):
+        """The document's patroni.yml: name and addresses are the node's, the times the test's."""
+        with open(os.path.join(HERE, "document", "patroni.yml")) as f:
+            text = f.read()
+        changes = [("name: node1", f"name: {node.name}")]
+        changes += [(f"172.20.0.10:{port}", f"{node.address}:{port}") for port in (8008, 5432)]
+        changes += [(f"{key}: {was}\n", f"{key}: {self.settings[key]}\n") for key, was in (("ttl", 30), ("loop_wait", 10), ("retry_timeout", 10))]
+        changes += [("\netcd:\n", f"\n{self.store}:\n"), ("\n\ntags:", f"\n{self.settings['extra']}\ntags:")]
+        for was, to in changes:
+            assert was in text, was
+            text = text.replace(was, to)
+        with open(node.config, "w") as f:
+            f.write(text)
+        for path, mode in (("disk", 0o755), ("disk/patroni", 0o700), ("tmp", 0o1777)):
+            os.makedirs(os.path.join(node.home, path), exist_ok=True)
+            os.chmod(os.path.join(node.home, path), mode)
+            shutil.chown(os.path.join(node.home, path), "postgres", "postgres")
+
     def write_config(self, node, **changes):
         os.makedirs(node.home, mode=0o700, exist_ok=True)
         shutil.chown(node.home, "postgres", "postgres")
+        if self.etcd is not None:
+            self.write_document(node)
+            return
         partners = ", ".join(f"{n.address}:2380" for n in self.nodes.values() if n is not node)
         values = dict(self.settings, name=node.name, address=node.address, home=node.home, partners=partners,
                       bin_dir=PG_BIN)
@@ -350,7 +408,7 @@ class Rig:
                 node.kill_node()
             except TimeoutError as error:
                 print(error, file=sys.stderr)
-        for host in list(ADDRESS) + ["switch"]:
+        for host in list(self.addresses()) + ["switch"]:
             run("ip", "netns", "delete", self.namespace(host), check=False)
         if os.environ.get("KEEP"):
             print(f"kept: {self.home}")

@@ -1,0 +1,93 @@
+"""The document's etcd on node4, and, if asked for, two more members of it on hosts of their own."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+HOSTS = {"node4": "172.20.0.13", "etcd2": "172.20.0.15", "etcd3": "172.20.0.16"}
+BASE = "/db/postgres/"
+
+
+def default_file():
+    """The document's /etc/default/etcd as a dictionary."""
+    with open(os.path.join(HERE, "document", "etcd.default")) as f:
+        pairs = [line.strip().split("=", 1) for line in f if "=" in line]
+    return {key: value.strip('"') for key, value in pairs}
+
+
+class Member:
+    def __init__(self, etcd, host):
+        self.etcd, self.host, self.address = etcd, host, HOSTS[host]
+        self.name = "default" if host == "node4" else host
+        self.data = os.path.join(etcd.rig.home, host)
+        self.process = None
+
+    def environment(self):
+        env = {key: value.replace(HOSTS["node4"], self.address) for key, value in default_file().items()}
+        env["ETCD_INITIAL_CLUSTER"] = ",".join(f"{m.name}=http://{m.address}:2380" for m in self.etcd.members.values())
+        # v2 is off by default since etcd 3.4, which also refuses to listen on localhost and 127.0.0.1 where they are one address.
+        env["ETCD_LISTEN_CLIENT_URLS"] = env["ETCD_LISTEN_CLIENT_URLS"].replace("http://localhost:2379,", "")
+        env.update(ETCD_NAME=self.name, ETCD_DATA_DIR=self.data, ETCD_ENABLE_V2="true")
+        del env["ETCD_VERSION"]  # not one of etcd's
+        return dict(os.environ, **env)
+
+    def start(self):
+        with open(os.path.join(self.etcd.rig.home, f"{self.host}.log"), "a") as log:
+            self.process = self.etcd.rig.host_popen(self.host, ["/usr/bin/etcd"], env=self.environment(), stdin=subprocess.DEVNULL,
+                                                    stdout=log, stderr=log)
+
+    def kill(self, sig=signal.SIGKILL):
+        self.process.send_signal(sig)
+        if sig == signal.SIGKILL:
+            self.process.wait()
+
+
+class Etcd:
+    """`members`: 1 or 3. `dialect`: of `get`, `leader_key` and the like, "etcd" (v2) or "etcd3"."""
+
+    def __init__(self, rig, members, dialect):
+        self.rig, self.dialect = rig, dialect
+        self.members = {host: Member(self, host) for host in list(HOSTS)[:members]}
+
+    def start(self):
+        for member in self.members.values():
+            member.start()
+        end = time.monotonic() + 30
+        while self.ctl("endpoint", "health", "--cluster", api=3, check=False).returncode != 0:
+            if time.monotonic() > end:
+                raise TimeoutError("etcd is not healthy within 30 s")
+            time.sleep(0.1)
+
+    def ctl(self, *args, api=None, check=True, timeout=15):
+        """etcdctl on the client's host, told of all members."""
+        api = api or (3 if self.dialect == "etcd3" else 2)
+        urls = ",".join(f"http://{m.address}:2379" for m in self.members.values())
+        argv = ["ip", "netns", "exec", self.rig.namespace("client"), "/usr/bin/etcdctl", "--endpoints", urls, *args]
+        return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
+                              env=dict(os.environ, ETCDCTL_API=str(api)))
+
+    def get(self, key):
+        """Value of <namespace>/<scope>/key; "" = it is not there."""
+        args = ["get", "--print-value-only", BASE + key] if self.dialect == "etcd3" else ["get", BASE + key]
+        return self.ctl(*args, check=False).stdout.strip()
+
+    def remove(self, key):
+        self.ctl("del" if self.dialect == "etcd3" else "rm", BASE + key)
+
+    def wipe(self):
+        """Everything below the base path is gone (as `etcdctl del --prefix` or `rm -r` does it)."""
+        if self.dialect == "etcd3":
+            self.ctl("del", "--prefix", BASE)
+        else:
+            self.ctl("rm", "-r", BASE)
+
+    def leader(self):
+        """The member of etcd that leads it."""
+        rows = self.ctl("endpoint", "status", "-w", "json", api=3, check=False).stdout
+        for row in json.loads(rows or "[]"):
+            status = row["Status"]
+            if status["leader"] == status["header"]["member_id"]:
+                return next(m for m in self.members.values() if m.address in row["Endpoint"])
+        return None
