@@ -11,6 +11,7 @@
 #include "agent/dcs/dcs_etcd.h"
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/loop.h"
+#include "agent/loop/peers.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
@@ -189,6 +190,7 @@ static void close_all(struct agent *agent, int status)
     cycle_stop(agent);
     keeper_stop(agent);
     observe_stop(agent);
+    peers_stop(agent);
     app_api_stop(agent);
     retire(app);
 }
@@ -516,6 +518,7 @@ static int prepare(struct app *app, struct error *err)
         agent->dcs = dcs_raft_new(NULL, &dcs);
     } else {
         rc = open_etcd(app, err);
+        rc = rc != 0 ? rc : peers_start(agent, err);
     }
     rc = rc != 0 ? rc : app_api_start(agent, err);
     return rc != 0 ? rc

@@ -191,21 +191,32 @@ static void put_probe(const struct agent *agent, json_t *document)
     }
 }
 
+static bool has_answered(const struct agent *agent, const struct ha_snapshot *s)
+{
+    return s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
+}
+
+/* Other than for a decision, an answer of before the standby was detached will do: Patroni's members
+ * take one without a position for a member that is down, and do not wait for it. */
+static bool is_fresh(const struct agent *agent)
+{
+    return agent->facts.probe_rc == 0 &&
+           agent_mono_ms(agent) - agent->facts.probe.asked_ms <= LOOP_PROBE_FRESH_MS;
+}
+
 /* It runs, says the postmaster; what it does, nobody could ask of late: unknown. */
 static const char *state_of(const struct agent *agent, const struct ha_snapshot *s)
 {
-    bool answered = s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
-    return answered && !s->self.probe_fresh ? "unknown" : ha_state_name(s);
+    return has_answered(agent, s) && !is_fresh(agent) ? "unknown" : ha_state_name(s);
 }
 
 static char *render_document(const struct agent *agent, const struct ha_snapshot *s)
 {
     json_t *document = json_object();
     json_t *patroni = json_object();
-    bool answered = s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
 
     set_text(document, "state", state_of(agent, s));
-    if (answered && s->self.probe_fresh) {
+    if (has_answered(agent, s) && is_fresh(agent)) {
         set_text(document, "role", s->self.role == PG_PRIMARY ? "primary" : "replica");
         put_probe(agent, document);
     } else {
@@ -221,6 +232,7 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     if (s->self.system_id[0] != '\0') {
         set_text(document, "database_system_identifier", s->self.system_id);
     }
+    (void)json_object_set_new(document, "reports", json_true()); /* agent/ha/ha_peer.h */
     if (agent->reload.error[0] != '\0') {
         set_text(document, "configuration_error", agent->reload.error);
     }

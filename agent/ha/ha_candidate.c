@@ -70,10 +70,11 @@ bool ha_failover_is_due(const struct ha_snapshot *s)
 {
     const struct ha_failover *failover = &s->cluster.failover;
     if (!failover->present || s->now_wall_ms < failover->scheduled_wall_ms ||
-        failover->revision < s->cluster.epoch_revision) {
+        failover->revision < ha_cluster_epoch(&s->cluster).revision) {
         return false; /* not yet, or the term that it was about is over */
     }
-    return failover->leader[0] == '\0' || strcmp(failover->leader, s->cluster.epoch_holder) == 0;
+    const char *last = ha_cluster_last_holder(&s->cluster);
+    return failover->leader[0] == '\0' || last[0] == '\0' || strcmp(failover->leader, last) == 0;
 }
 
 /* A member that will not report soon is not worth the wait. */
@@ -83,23 +84,81 @@ static bool will_report(const struct ha_member *member)
            strcmp(member->state, "initializing new cluster") != 0;
 }
 
+/* By what is heard of it directly: is it alive, and has not said all that it will say? */
+static bool is_due(const struct ha_snapshot *s, const char *name)
+{
+    const struct ha_peer *peer = ha_peer(s, name);
+    if (peer == NULL || ha_report_is_current(s, ha_cluster_report(&s->cluster, name))) {
+        return false;
+    }
+    if (ha_failover_is_due(s) && strcmp(s->cluster.failover.leader, name) == 0) {
+        return false; /* it has just stepped down for us */
+    }
+    return peer->asking || (ha_is_heard(s, name) && !peer->patroni);
+}
+
 /* Somebody who is alive and may still report something better; NULL = all have. */
 static const char *awaited(const struct ha_snapshot *s)
 {
     for (size_t i = 0; i < s->cluster.member_count; i++) {
         const struct ha_member *member = &s->cluster.members[i];
-        if (ha_is_me(s, member->name) || member->tags.nofailover || !will_report(member)) {
-            continue;
-        }
-        if (ha_failover_is_due(s) && strcmp(s->cluster.failover.leader, member->name) == 0) {
-            continue; /* it has just stepped down for us */
-        }
-        if (ha_is_heard(s, member->name) &&
-            !ha_report_is_current(s, ha_cluster_report(&s->cluster, member->name))) {
+        if (!ha_is_me(s, member->name) && !member->tags.nofailover && will_report(member) &&
+            is_due(s, member->name)) {
             return member->name;
         }
     }
+    for (size_t i = 0; i < s->peer_count; i++) {
+        /* Its member key has run out, perhaps while etcd was away. The last leader's always has. */
+        const char *name = s->peers[i].name;
+        bool led = strcmp(ha_cluster_last_holder(&s->cluster), name) == 0;
+        if (ha_cluster_member(&s->cluster, name) == NULL && !s->peers[i].nofailover &&
+            is_due(s, name) && !(led && s->peers[i].asking)) {
+            return name;
+        }
+    }
     return NULL;
+}
+
+/* A primary that answers takes the key again, or stops: its lease or its own watchdog sees to it.
+ * To take the key while clients write there would be two writers. */
+static const char *living_primary(const struct ha_snapshot *s)
+{
+    for (size_t i = 0; i < s->peer_count; i++) {
+        if (s->peers[i].primary && ha_is_heard(s, s->peers[i].name)) {
+            return s->peers[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* What a Patroni member has answered, as if it had reported. It knows no yielding: it has at least
+ * one turn of its loop in a ttl. False = no such member is ahead. */
+static bool patroni_is_ahead(const struct ha_snapshot *s, const struct ha_report *own,
+                             struct ha_candidacy *candidacy)
+{
+    int64_t until_ms = since_unlocked(s, HA_COLLECT_MS + s->settings.ttl_ms);
+    for (size_t i = 0; i < s->peer_count && s->now_mono_ms < until_ms; i++) {
+        const struct ha_peer *peer = &s->peers[i];
+        struct ha_report answered = {.timeline = peer->timeline, .lsn = peer->lsn};
+        if (answered.timeline == 0) {
+            answered.timeline = own->timeline; /* it compares positions alone */
+        }
+        (void)snprintf(answered.name, sizeof answered.name, "%s", peer->name);
+        if (!peer->patroni || peer->nofailover || !may_run(s, peer->name) || peer->lsn == 0 ||
+            !ha_is_heard(s, peer->name) || !ha_report_is_ahead(s, &answered, own)) {
+            continue;
+        }
+        if (answered.timeline == own->timeline && answered.lsn == own->lsn &&
+            priority(s, peer->name) == priority(s, s->self.name)) {
+            continue; /* its name decides nothing: it does not look at ours either */
+        }
+        answer(candidacy, HA_VERDICT_WAIT, until_ms,
+               "'%s' answers that it is ahead: timeline %" PRIu32 ", %" PRIX64 ", ours %" PRIu32
+               ", %" PRIX64,
+               answered.name, answered.timeline, answered.lsn, own->timeline, own->lsn);
+        return true;
+    }
+    return false;
 }
 
 /* A report ahead of ours whose writer may still use it; NULL = we are the best. */
@@ -197,8 +256,9 @@ static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
         answer(candidacy, HA_VERDICT_RUN, HA_NEVER, "named as the candidate");
         return true;
     }
-    if (failover->candidate[0] != '\0' && may_run(s, failover->candidate) &&
-        ha_is_heard(s, failover->candidate)) {
+    const struct ha_peer *candidate = ha_peer(s, failover->candidate);
+    if (candidate != NULL && may_run(s, failover->candidate) && !candidate->nofailover &&
+        (candidate->asking || ha_is_heard(s, failover->candidate))) {
         answer(candidacy, HA_VERDICT_WAIT, yield_ms, "'%s' is named as the candidate",
                failover->candidate);
         return s->now_mono_ms < yield_ms;
@@ -214,16 +274,28 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
         answer(ret_candidacy, HA_VERDICT_NO, HA_NEVER, "no report of ours in the store");
         return;
     }
-    if (unfit(s, ret_candidacy) || requested(s, own, ret_candidacy) ||
-        lags(s, own, ret_candidacy)) {
+    if (unfit(s, ret_candidacy)) {
         return;
     }
-    const char *name = awaited(s);
+    const char *name = living_primary(s);
+    if (name != NULL) {
+        answer(ret_candidacy, HA_VERDICT_WAIT, ha_heard_until(s, name) + 1,
+               "'%s' still runs as a primary", name);
+        return;
+    }
+    if (requested(s, own, ret_candidacy) || lags(s, own, ret_candidacy)) {
+        return;
+    }
+    name = awaited(s);
     if (name != NULL && s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS)) {
         int64_t until_ms = since_unlocked(s, HA_COLLECT_MS);
-        int64_t dead_ms = ha_heard_until(s, name) + 1; /* falling silent is no event */
+        bool heard = ha_is_heard(s, name);
+        int64_t dead_ms = heard ? ha_heard_until(s, name) + 1 : until_ms; /* that is no event */
         answer(ret_candidacy, HA_VERDICT_WAIT, dead_ms < until_ms ? dead_ms : until_ms,
-               "'%s' is alive and has not reported", name);
+               heard ? "'%s' is alive and has not reported" : "'%s' is being asked", name);
+        return;
+    }
+    if (patroni_is_ahead(s, own, ret_candidacy)) {
         return;
     }
     const struct ha_report *ahead = better(s, own);
@@ -248,7 +320,8 @@ static const char *obstacle(const struct ha_snapshot *s, const struct ha_member 
     if (strcmp(member->state, "running") != 0) {
         return "it is not running";
     }
-    if (s->peer_count > 0 && !ha_is_heard(s, member->name)) {
+    const struct ha_peer *peer = ha_peer(s, member->name);
+    if (s->peer_count > 0 && (peer == NULL || !peer->asking) && !ha_is_heard(s, member->name)) {
         return "it is not heard from";
     }
     /* A clean stop waits for whoever streams; of the others only what they published is known. */

@@ -73,7 +73,7 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
     if (no_data) {
         return ha_is_initialized(s) ? "acquires without data in a cluster that has some" : NULL;
     }
-    bool last_holder = ha_last_epoch_is_ours(s) || s->cluster.epoch_revision == 0;
+    bool last_holder = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
     if (last_holder && (ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s)))) {
         return NULL;
     }

@@ -218,6 +218,46 @@ static bool read_listed(const struct ha_kv *kv, struct ha_cluster *cluster, size
     return false;
 }
 
+static int64_t last_revision(const struct ha_cluster *cluster)
+{
+    return cluster->seen_revision > cluster->epoch_revision ? cluster->seen_revision
+                                                            : cluster->epoch_revision;
+}
+
+static void see_epoch(struct ha_cluster *cluster, struct ha_epoch epoch, const char *holder)
+{
+    int64_t last = last_revision(cluster);
+    if (epoch.cluster != cluster->cluster_id || epoch.revision > cluster->revision) {
+        return; /* of another store, or of before this one was put back */
+    }
+    bool named = epoch.revision == cluster->seen_revision && cluster->seen_holder[0] == '\0';
+    if (epoch.revision > last || (epoch.revision == last && named)) {
+        cluster->seen_revision = epoch.revision;
+        copy(cluster->seen_holder, sizeof cluster->seen_holder, holder);
+    }
+}
+
+/* Who writes no `epoch` has one all the same: the create revision of its leader key. */
+static void see_epochs(struct ha_cluster *cluster)
+{
+    if (cluster->leader[0] != '\0') {
+        see_epoch(cluster, cluster->leader_epoch, cluster->leader);
+    }
+    for (size_t i = 0; i < cluster->report_count; i++) {
+        if (cluster->reports[i].valid) {
+            see_epoch(cluster, cluster->reports[i].epoch, "");
+        }
+    }
+}
+
+void ha_cluster_remember(const struct ha_cluster *before, struct ha_cluster *cluster)
+{
+    if (before->known && before->seen_revision > 0) {
+        see_epoch(cluster, (struct ha_epoch){before->cluster_id, before->seen_revision},
+                  before->seen_holder);
+    }
+}
+
 size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv *kvs,
                        size_t kv_count, struct ha_cluster *ret_cluster)
 {
@@ -251,6 +291,7 @@ size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv
             (void)read_listed(kv, c, &left_out);
         }
     }
+    see_epochs(c);
     return left_out;
 }
 
@@ -276,7 +317,13 @@ const struct ha_report *ha_cluster_report(const struct ha_cluster *cluster, cons
 
 struct ha_epoch ha_cluster_epoch(const struct ha_cluster *cluster)
 {
-    return (struct ha_epoch){cluster->cluster_id, cluster->epoch_revision};
+    return (struct ha_epoch){cluster->cluster_id, last_revision(cluster)};
+}
+
+const char *ha_cluster_last_holder(const struct ha_cluster *cluster)
+{
+    return cluster->seen_revision > cluster->epoch_revision ? cluster->seen_holder
+                                                            : cluster->epoch_holder;
 }
 
 bool ha_initialize_is_valid(const char *initialize)

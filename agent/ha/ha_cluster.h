@@ -24,8 +24,12 @@ const struct ha_member *ha_cluster_member(const struct ha_cluster *cluster,
                                           const char *name); /* or NULL */
 const struct ha_report *ha_cluster_report(const struct ha_cluster *cluster,
                                           const char *name); /* or NULL */
-/* The last epoch; revision 0 = there was none. */
+/* The last epoch that is known of, and who had it ("" = unknown); revision 0 = there was none. */
 struct ha_epoch ha_cluster_epoch(const struct ha_cluster *cluster);
+const char *ha_cluster_last_holder(const struct ha_cluster *cluster);
+/* Takes over from the view before what the store does not keep: the epoch of a leader that wrote no
+ * `epoch`. */
+void ha_cluster_remember(const struct ha_cluster *before, struct ha_cluster *cluster);
 /* A decimal system identifier of at least ten digits. */
 bool ha_initialize_is_valid(const char *initialize);
 

@@ -3,6 +3,7 @@
 #include "agent/ha/ha_facts.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_timeline.h"
 
 #include <string.h>
 
@@ -61,10 +62,39 @@ bool ha_armed_for_key(const struct ha_snapshot *s)
            ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
 }
 
+/* Patroni's leaders leave no `epoch`; a promotion of theirs shows in `/history`, and before that in
+ * what its maker and whoever follows it have published. */
+static bool is_later_timeline(const struct ha_snapshot *s, uint32_t timeline)
+{
+    if (timeline == 0) {
+        return false;
+    }
+    bool later = s->cluster.history_timeline > timeline;
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        later = later || (member->timeline > timeline && !ha_is_me(s, member->name));
+    }
+    for (size_t i = 0; i < s->peer_count; i++) {
+        later = later || s->peers[i].timeline > timeline;
+    }
+    return later;
+}
+
 bool ha_last_epoch_is_ours(const struct ha_snapshot *s)
 {
-    return s->cluster.known && s->cluster.epoch_revision > 0 &&
-           ha_is_me(s, s->cluster.epoch_holder);
+    if (!s->cluster.known || ha_cluster_epoch(&s->cluster).revision == 0 ||
+        !ha_is_me(s, ha_cluster_last_holder(&s->cluster))) {
+        return false;
+    }
+    /* Known from the leader key alone (Patroni ran here before us): nobody has named its number. */
+    bool named = s->cluster.seen_revision <= s->cluster.epoch_revision;
+    return !is_later_timeline(s, named ? s->cluster.epoch_timeline : ha_timeline_own(s));
+}
+
+bool ha_no_epoch(const struct ha_snapshot *s)
+{
+    return s->cluster.known && ha_cluster_epoch(&s->cluster).revision == 0 &&
+           !is_later_timeline(s, ha_timeline_own(s));
 }
 
 bool ha_was_primary(const struct ha_snapshot *s)
@@ -166,16 +196,24 @@ const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s)
     return ha_leader_member(s);
 }
 
-int64_t ha_heard_until(const struct ha_snapshot *s, const char *name)
+const struct ha_peer *ha_peer(const struct ha_snapshot *s, const char *name)
 {
     for (size_t i = 0; i < s->peer_count; i++) {
-        const struct ha_peer *peer = &s->peers[i];
-        if (strcmp(peer->name, name) == 0 && peer->heard_mono_ms != HA_NEVER) {
-            int64_t until_ms = peer->heard_mono_ms + s->settings.election_timeout_ms;
-            return s->now_mono_ms <= until_ms ? until_ms : HA_NEVER;
+        if (strcmp(s->peers[i].name, name) == 0) {
+            return &s->peers[i];
         }
     }
-    return HA_NEVER;
+    return NULL;
+}
+
+int64_t ha_heard_until(const struct ha_snapshot *s, const char *name)
+{
+    const struct ha_peer *peer = ha_peer(s, name);
+    if (peer == NULL || peer->heard_mono_ms == HA_NEVER) {
+        return HA_NEVER;
+    }
+    int64_t until_ms = peer->heard_mono_ms + s->settings.election_timeout_ms;
+    return s->now_mono_ms <= until_ms ? until_ms : HA_NEVER;
 }
 
 bool ha_is_heard(const struct ha_snapshot *s, const char *name)

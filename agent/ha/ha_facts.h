@@ -33,8 +33,11 @@ bool ha_lease_is_valid(const struct ha_snapshot *s);
 bool ha_armed_for_key(const struct ha_snapshot *s);
 /* The page, or a fence that has begun to act, says that nothing may run for its epoch. */
 bool ha_page_is_over(const struct ha_snapshot *s);
-/* The key `epoch` names us: no later epoch than our own exists. */
+/* No later epoch than our own exists, as far as anybody can know: the last one was ours, and nobody
+ * has been on a later timeline than it had. */
 bool ha_last_epoch_is_ours(const struct ha_snapshot *s);
+/* Nobody has ever led, as far as anybody can know. */
+bool ha_no_epoch(const struct ha_snapshot *s);
 /* The stopped instance was a primary here (shut down or died as one), not a copy and not a standby.
  */
 bool ha_was_primary(const struct ha_snapshot *s);
@@ -56,7 +59,8 @@ const struct ha_member *ha_leader_primary(const struct ha_snapshot *s);
  * named. */
 const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s);
 
-/* Heard from through Raft within one election timeout. */
+const struct ha_peer *ha_peer(const struct ha_snapshot *s, const char *name); /* or NULL */
+/* Heard from within one election timeout. */
 bool ha_is_heard(const struct ha_snapshot *s, const char *name);
 /* When it is no longer heard from, if nothing comes from it; HA_NEVER = it is not now. */
 int64_t ha_heard_until(const struct ha_snapshot *s, const char *name);

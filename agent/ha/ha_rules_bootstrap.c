@@ -107,15 +107,35 @@ static bool rule_clone(const struct ha_snapshot *s, struct ha_plan *plan)
  * epoch. */
 static bool rule_other_initializes(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_unlocked(s) || ha_is_initialized(s) || s->cluster.epoch_revision == 0 ||
-        ha_last_epoch_is_ours(s) || !ha_is_heard(s, s->cluster.epoch_holder) ||
+    if (!ha_unlocked(s) || ha_is_initialized(s) || ha_no_epoch(s) || ha_last_epoch_is_ours(s) ||
+        !ha_is_heard(s, ha_cluster_last_holder(&s->cluster)) ||
         s->now_mono_ms >= s->unlocked_since_mono_ms + s->settings.ttl_ms) {
         return false;
     }
     ha_plan_wait(plan, s->unlocked_since_mono_ms + s->settings.ttl_ms);
     ha_plan_because(plan, "'%s' has begun to initialize the cluster and is alive",
-                    s->cluster.epoch_holder);
+                    ha_cluster_last_holder(&s->cluster));
     return true;
+}
+
+/* Patroni's members take the key when they are done, and hold `initialize` until then. Ours create
+ * it right before they take the key, and none has. */
+static bool rule_patroni_initializes(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_unlocked(s) || ha_is_initialized(s) || s->cluster.initialize_revision == 0 ||
+        s->cluster.epoch_revision > 0) {
+        return false;
+    }
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (!ha_is_me(s, member->name) && member->state[0] != '\0' &&
+            strcmp(member->state, "stopped") != 0) {
+            ha_plan_wait(plan, HA_NEVER);
+            ha_plan_because(plan, "'%s' initializes the cluster: %s", member->name, member->state);
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
@@ -157,6 +177,7 @@ static const struct ha_rule rules[] = {
     {"key_without_data", rule_key_without_data},
     {"clone", rule_clone},
     {"other_initializes", rule_other_initializes},
+    {"patroni_initializes", rule_patroni_initializes},
     {"race_to_initialize", rule_race},
     {"wait_for_cluster", rule_wait},
 };

@@ -31,7 +31,7 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     bool page_is_last = s->fence.page_epoch.revision == 0 ||
                         ha_epoch_equal(s->fence.page_epoch, ha_cluster_epoch(&s->cluster));
-    bool ours = (ha_last_epoch_is_ours(s) && page_is_last) || s->cluster.epoch_revision == 0;
+    bool ours = (ha_last_epoch_is_ours(s) && page_is_last) || ha_no_epoch(s);
     if (!ours) {
         return false;
     }

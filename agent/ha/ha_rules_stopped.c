@@ -153,7 +153,7 @@ static bool rule_start_in_place(const struct ha_snapshot *s, struct ha_plan *pla
  * needs no comparison. It gives way for a bounded time where it has stepped down or given up. */
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    bool ours = ha_last_epoch_is_ours(s) || s->cluster.epoch_revision == 0;
+    bool ours = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
     if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || s->settings.refused[0] != '\0') {
         return false;
     }

@@ -40,8 +40,7 @@ struct ha_settings {
     int64_t ttl_ms;
     int64_t loop_wait_ms;
     int64_t retry_timeout_ms;
-    int64_t election_timeout_ms; /* of the Raft group: a member not heard from for longer is taken
-                                    for dead */
+    int64_t election_timeout_ms; /* a member not heard from for longer is taken for dead */
     int64_t maximum_lag_bytes;   /* maximum_lag_on_failover */
     int64_t primary_start_timeout_ms; /* 0 = fail over at once */
     bool check_timeline;              /* a candidate must be on the cluster's timeline */
@@ -90,10 +89,17 @@ struct ha_report {
     char system_id[HA_SYSID_BYTES];
 };
 
-/* When this node's Raft member last heard from another one. */
+/* Another member as it is heard directly: by our Raft member, or, where the store is an etcd, by
+ * asking its REST server while it matters. Such an answer is no promise: it may receive on. */
 struct ha_peer {
     char name[HA_NAME_BYTES];
     int64_t heard_mono_ms; /* HA_NEVER */
+    bool asking;     /* no outcome yet of a question sent since the leader key is absent */
+    bool patroni;    /* answered: it writes no report, so this answer is all it says */
+    bool primary;    /* answered: it runs out of recovery */
+    bool nofailover; /* answered: it will not become primary */
+    uint32_t timeline; /* 0 = not known */
+    uint64_t lsn;      /* of a standby; 0 = not known */
 };
 
 /* --- the store's view ------------------------------------------------------------------------- */
@@ -118,6 +124,10 @@ struct ha_cluster {
     int64_t epoch_revision; /* of the key `epoch`: what Acquire compares */
     char epoch_holder[HA_NAME_BYTES];
     uint32_t epoch_timeline; /* the number that its holder was going to make */
+    /* An epoch later than that, of a leader that writes no `epoch` (a Patroni member): its leader
+     * key is or was seen, or a report names it. 0 = none. */
+    int64_t seen_revision;
+    char seen_holder[HA_NAME_BYTES]; /* "" = not known */
 
     int64_t initialize_revision;
     char
@@ -291,7 +301,7 @@ struct ha_snapshot {
     struct ha_job job;
     struct ha_cluster cluster;
     size_t peer_count;
-    struct ha_peer peers[HA_MEMBERS_MAX]; /* the other Raft members */
+    struct ha_peer peers[HA_MEMBERS_MAX]; /* the other members, as far as they are looked at */
     enum ha_request request;              /* an order to this node that is not carried out yet */
 };
 

@@ -216,6 +216,8 @@ static const struct field cluster_fields[] = {
     I64(ha_snapshot, "epoch_revision", cluster.epoch_revision),
     TEXT(ha_snapshot, "epoch_holder", cluster.epoch_holder),
     U32(ha_snapshot, "epoch_timeline", cluster.epoch_timeline),
+    I64(ha_snapshot, "seen_revision", cluster.seen_revision),
+    TEXT(ha_snapshot, "seen_holder", cluster.seen_holder),
     I64(ha_snapshot, "initialize_revision", cluster.initialize_revision),
     TEXT(ha_snapshot, "initialize", cluster.initialize),
     I64(ha_snapshot, "config_revision", cluster.config_revision),
@@ -269,6 +271,12 @@ static const struct field replica_fields[] = {
 };
 static const struct field peer_fields[] = {
     I64(ha_peer, "heard", heard_mono_ms),
+    BOOL(ha_peer, "asking", asking),
+    BOOL(ha_peer, "patroni", patroni),
+    BOOL(ha_peer, "primary", primary),
+    BOOL(ha_peer, "nofailover", nofailover),
+    U32(ha_peer, "timeline", timeline),
+    LSN(ha_peer, "lsn", lsn),
     {0},
 };
 

@@ -34,5 +34,11 @@ uint32_t ha_timeline_next(const struct ha_snapshot *s)
             highest = larger(highest, report->timeline);
         }
     }
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        highest = larger(highest, s->cluster.members[i].timeline); /* Patroni's reserve no number */
+    }
+    for (size_t i = 0; i < s->peer_count; i++) {
+        highest = larger(highest, s->peers[i].timeline);
+    }
     return highest + 1;
 }

@@ -1,6 +1,7 @@
 /* Copies everything seen, and both clocks, into one snapshot: after this nothing a decision reads
  * can change under it. Old and unknown are values. */
 #include "agent/loop/loop.h"
+#include "agent/loop/peers.h"
 
 #include "agent/loop/slots.h"
 
@@ -36,7 +37,7 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->ttl_ms = dynamic->ttl_ms;
     settings->loop_wait_ms = dynamic->loop_wait_ms;
     settings->retry_timeout_ms = dynamic->retry_timeout_ms;
-    settings->election_timeout_ms = election_ms;
+    settings->election_timeout_ms = agent->peers == NULL ? election_ms : PEERS_SILENT_MS;
     settings->maximum_lag_bytes = dynamic->maximum_lag_on_failover_bytes;
     settings->primary_start_timeout_ms = dynamic->primary_start_timeout_ms;
     settings->check_timeline = dynamic->check_timeline;

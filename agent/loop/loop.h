@@ -22,6 +22,7 @@
 #include <uv.h>
 
 struct api_server;
+struct loop_peers;
 
 #define LOOP_PROBE_MS_MAX      1000 /* between two probes of a running instance */
 #define LOOP_PROBE_STARTING_MS 100
@@ -117,6 +118,7 @@ struct agent {
     struct pg_instance *pg;
     struct fence_client *fence;
     struct api_server *api;
+    struct loop_peers *peers; /* NULL: the Raft group tells who is alive */
 
     struct loop_facts facts;
     struct ha_lease lease;

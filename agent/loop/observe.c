@@ -3,6 +3,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/peers.h"
 #include "agent/loop/slots.h"
 #include "base/assert.h"
 #include "base/log.h"
@@ -215,6 +216,7 @@ static void on_probe_timer(uv_timer_t *timer)
     observe_run(agent);
     inspect_now(agent);
     parameters_apply(agent);
+    peers_look(agent);
     const struct loop_facts *facts = &agent->facts;
     bool was_probing = agent->probing;
     bool up = facts->run == HA_RUN_STARTING || facts->run == HA_RUN_RUNNING;
@@ -337,7 +339,10 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     slots_note(agent); /* who is not in the new view any more was there up to now */
     char leader_before[HA_NAME_BYTES];
     memcpy(leader_before, facts->cluster.leader, sizeof leader_before);
+    struct ha_cluster *before = mem_memdup(&facts->cluster, sizeof facts->cluster);
     (void)ha_cluster_read(view->cluster, view->revision, kvs, view->count, &facts->cluster);
+    ha_cluster_remember(before, &facts->cluster);
+    mem_free(before);
     mem_free(kvs);
     if (facts->cluster.leader[0] != '\0') {
         facts->unlocked_since_mono_ms = HA_NEVER;
@@ -444,6 +449,7 @@ void observe_store_changed(struct agent *agent)
     }
     take_contact(agent);
     take_raft(agent);
+    peers_look(agent);
 }
 
 int observe_start(struct agent *agent)

@@ -45,7 +45,7 @@ class Member:
 
 
 class Etcd:
-    """`members`: 1 or 3. `dialect`: of `get`, `leader_key` and the like, "etcd" (v2) or "etcd3"."""
+    """`members`: 1 or 3. `dialect`: where the cluster's keys are, "etcd" (v2) or "etcd3"."""
 
     def __init__(self, rig, members, dialect):
         self.rig, self.dialect = rig, dialect
@@ -60,10 +60,10 @@ class Etcd:
                 raise TimeoutError("etcd is not healthy within 30 s")
             time.sleep(0.1)
 
-    def ctl(self, *args, api=None, check=True, timeout=15):
+    def ctl(self, *args, api=None, check=True, timeout=15, endpoints=None):
         """etcdctl on the client's host, told of all members."""
         api = api or (3 if self.dialect == "etcd3" else 2)
-        urls = ",".join(f"http://{m.address}:2379" for m in self.members.values())
+        urls = ",".join(f"http://{m.address}:2379" for m in endpoints or self.members.values())
         argv = ["ip", "netns", "exec", self.rig.namespace("client"), "/usr/bin/etcdctl", "--endpoints", urls, *args]
         return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
                               env=dict(os.environ, ETCDCTL_API=str(api)))
@@ -83,11 +83,33 @@ class Etcd:
         else:
             self.ctl("rm", "-r", BASE)
 
+    def status(self):
+        """{member: its own status} of those that answer."""
+        rows = json.loads(self.ctl("endpoint", "status", "-w", "json", api=3, check=False).stdout or "[]")
+        return {m: row["Status"] for row in rows for m in self.members.values() if m.address in row["Endpoint"]}
+
+    def healthy(self):
+        """All answer, and agree who leads."""
+        status = self.status()
+        return len(status) == len(self.members) and len({s["leader"] for s in status.values()} - {0}) == 1
+
     def leader(self):
         """The member of etcd that leads it."""
-        rows = self.ctl("endpoint", "status", "-w", "json", api=3, check=False).stdout
-        for row in json.loads(rows or "[]"):
-            status = row["Status"]
-            if status["leader"] == status["header"]["member_id"]:
-                return next(m for m in self.members.values() if m.address in row["Endpoint"])
-        return None
+        return next((m for m, s in self.status().items() if s["leader"] == s["header"]["member_id"]), None)
+
+    def move_leader(self):
+        leader = self.leader()
+        to = next(s["header"]["member_id"] for m, s in self.status().items() if m is not leader)
+        self.ctl("move-leader", f"{to:x}", api=3, endpoints=[leader])
+
+    def leader_key(self):
+        """The leader key as v3 has it; {} = it is not there."""
+        kvs = json.loads(self.ctl("get", BASE + "leader", "-w", "json", api=3).stdout).get("kvs", [])
+        return kvs[0] if kvs else {}
+
+    def leader_ttl(self):
+        lease = self.leader_key().get("lease", 0)
+        return json.loads(self.ctl("lease", "timetolive", f"{lease:x}", "-w", "json", api=3).stdout)["granted-ttl"] if lease else 0
+
+    def revoke_leader(self):
+        self.ctl("lease", "revoke", f"{self.leader_key()['lease']:x}", api=3)

@@ -208,6 +208,12 @@ class Node:
             self.rig.nft(f"add rule bridge cut links iifname {port} ip daddr {member.address} drop",
                          f"add rule bridge cut links oifname {port} ip saddr {member.address} drop")
 
+    def stop_for(self, pid, seconds):
+        """The process hangs for a while."""
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+
     def log_text(self):
         with open(self.log) as f:
             return f.read()
@@ -377,6 +383,13 @@ class Rig:
             f.write(text)
         log = open(os.path.join(self.home, "haproxy.log"), "w")
         return self.host_popen("lb", ["/usr/sbin/haproxy", "-db", "-f", path], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def haproxy_states(self):
+        """UP and DOWN of the three servers, sorted, from the statistics page."""
+        code = "import urllib.request\nprint(urllib.request.urlopen('http://172.20.0.14:7000/;csv', timeout=2).read().decode())"
+        text = self.host_popen("client", [PYTHON, "-c", code], stdin=subprocess.DEVNULL, stdout=-1, text=True).communicate()[0]
+        rows = [line.split(",") for line in text.splitlines() if line.startswith("postgres,postgresql_")]
+        return sorted(row[17].split()[0] for row in rows)
 
     def sql(self, node, text, user="postgres", password="zalando", database="postgres", timeout=10):
         url = f"postgres://{user}:{password}@{node.address}:5432/{database}?connect_timeout=3"

@@ -31,12 +31,7 @@ def test_bootstrap_makes_what_the_file_says(cluster):
 
 
 def test_haproxy_of_the_document_shows_three_nodes_one_up(cluster):
-    def states():
-        code = ("import urllib.request\nprint(urllib.request.urlopen('http://172.20.0.14:7000/;csv', timeout=2).read().decode())")
-        text = cluster.host_popen("client", ["/usr/bin/python3", "-c", code], stdout=-1, text=True).communicate()[0]
-        rows = [line.split(",") for line in text.splitlines() if line.startswith("postgres,postgresql_")]
-        return sorted(row[17].split()[0] for row in rows)
-    wait_for("one of three up", lambda: states() == ["DOWN", "DOWN", "UP"], 15)
+    wait_for("one of three up", lambda: cluster.haproxy_states() == ["DOWN", "DOWN", "UP"], 15)
 
 
 def test_health_checks_tell_primary_from_replica(cluster):
