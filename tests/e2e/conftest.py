@@ -48,6 +48,27 @@ def make_rig(request):
             r.close()
 
 
+@pytest.fixture(scope="module")
+def shared_rig(request):
+    """As make_rig; the tests of a module go on with the last one as long as they ask for the same settings and none has failed."""
+    have = {}
+
+    def drop():
+        for r in have.values():
+            r.close()
+        have.clear()
+
+    def get(**settings):
+        key = repr(sorted(settings.items()))
+        if key not in have or have[key].broken:
+            drop()
+            have[key] = rig_module.Rig(os.path.abspath(BUILD), **settings)
+        return have[key]
+
+    yield get
+    drop()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

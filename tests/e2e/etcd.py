@@ -73,8 +73,8 @@ class Etcd:
         args = ["get", "--print-value-only", BASE + key] if self.dialect == "etcd3" else ["get", BASE + key]
         return self.ctl(*args, check=False).stdout.strip()
 
-    def remove(self, key):
-        self.ctl("del" if self.dialect == "etcd3" else "rm", BASE + key)
+    def remove_leader(self):
+        self.ctl("del" if self.dialect == "etcd3" else "rm", BASE + "leader")
 
     def wipe(self):
         """Everything below the base path is gone (as `etcdctl del --prefix` or `rm -r` does it)."""

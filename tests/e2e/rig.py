@@ -231,6 +231,7 @@ class Rig:
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store)
         self.env = env or {}
         self.children = []
+        self.broken = False  # no other test is to go on with it
         os.chmod(self.home, 0o755)
         os.mkdir(os.path.join(self.home, "bin"))
         shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
@@ -296,6 +297,9 @@ class Rig:
         changes = [("name: node1", f"name: {node.name}")]
         changes += [(f"172.20.0.10:{port}", f"{node.address}:{port}") for port in (8008, 5432)]
         changes += [(f"{key}: {was}\n", f"{key}: {self.settings[key]}\n") for key, was in (("ttl", 30), ("loop_wait", 10), ("retry_timeout", 10))]
+        if node.patroni:
+            # pg_rewind (13 to 17) cannot read a socket in the data directory of its source. Ours keep it outside by themselves.
+            changes += [("unix_socket_directories: '.'", "unix_socket_directories: '/tmp'")]
         changes += [("\netcd:\n", f"\n{self.store}:\n"), ("\n\ntags:", f"\n{self.settings['extra']}\ntags:")]
         for was, to in changes:
             assert was in text, was
@@ -397,11 +401,11 @@ class Rig:
                                 capture_output=True, text=True, timeout=timeout, check=True, stdin=subprocess.DEVNULL)
         return answer.stdout.strip()
 
-    def writer(self, name, hosts, port=5432, read_write=True, every_ms=10):
-        """A client that writes unique ids and notes what became of each; see writer.py."""
+    def writer(self, name, hosts, port=5432, read_write=True, every_ms=10, host="client"):
+        """A client, on `host`, that writes unique ids and notes what became of each; see writer.py."""
         out = os.path.join(self.home, f"writer-{name}.jsonl")
         argv = [PYTHON, os.path.join(HERE, "writer.py"), name, hosts, str(port), "read-write" if read_write else "any", out, str(every_ms)]
-        child = self.host_popen("client", argv, stdin=subprocess.DEVNULL)
+        child = self.host_popen(host, argv, stdin=subprocess.DEVNULL)
         child.out, child.name = out, name
         return child
 
