@@ -196,18 +196,20 @@ static bool has_answered(const struct agent *agent, const struct ha_snapshot *s)
     return s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
 }
 
-/* Other than for a decision, an answer of before the standby was detached will do: Patroni's members
- * take one without a position for a member that is down, and do not wait for it. */
-static bool is_fresh(const struct agent *agent)
+/* Other than for a decision, an answer of before the standby was detached will do: Patroni's
+ * members take one without a position for a member that is down, and do not wait for it. */
+static bool is_fresh(const struct agent *agent, const struct ha_snapshot *s)
 {
-    return agent->facts.probe_rc == 0 &&
-           agent_mono_ms(agent) - agent->facts.probe.asked_ms <= LOOP_PROBE_FRESH_MS;
+    const struct loop_facts *facts = &agent->facts;
+    return s->self.probe_fresh ||
+           (facts->probe_rc == 0 &&
+            agent_mono_ms(agent) - facts->probe.asked_ms <= LOOP_PROBE_FRESH_MS);
 }
 
 /* It runs, says the postmaster; what it does, nobody could ask of late: unknown. */
 static const char *state_of(const struct agent *agent, const struct ha_snapshot *s)
 {
-    return has_answered(agent, s) && !is_fresh(agent) ? "unknown" : ha_state_name(s);
+    return has_answered(agent, s) && !is_fresh(agent, s) ? "unknown" : ha_state_name(s);
 }
 
 static char *render_document(const struct agent *agent, const struct ha_snapshot *s)
@@ -216,7 +218,7 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     json_t *patroni = json_object();
 
     set_text(document, "state", state_of(agent, s));
-    if (has_answered(agent, s) && is_fresh(agent)) {
+    if (has_answered(agent, s) && is_fresh(agent, s)) {
         set_text(document, "role", s->self.role == PG_PRIMARY ? "primary" : "replica");
         put_probe(agent, document);
     } else {

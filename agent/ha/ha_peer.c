@@ -43,9 +43,9 @@ bool ha_peer_read(const struct json_t *document, const char *scope, const char *
     peer->patroni = !json_is_true(json_object_get(document, "reports"));
     peer->nofailover =
         tags.nofailover || json_is_true(json_object_get(document, "watchdog_failed"));
-    peer->primary = json_is_object(xlog) &&
-                    (lsn_of(xlog, "location") > 0 || strcmp(role, "primary") == 0 ||
-                     strcmp(role, "master") == 0);
+    peer->primary =
+        json_is_object(xlog) && (lsn_of(xlog, "location") > 0 || strcmp(role, "primary") == 0 ||
+                                 strcmp(role, "master") == 0);
     peer->timeline = timeline > 0 && timeline <= UINT32_MAX ? (uint32_t)timeline : 0;
     peer->lsn = peer->primary ? 0 : received > replayed ? received : replayed;
     return true;

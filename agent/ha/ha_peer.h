@@ -6,9 +6,9 @@
 
 struct json_t;
 
-/* Fills `patroni`, `primary`, `nofailover`, `timeline` and `lsn` of a peer whose name is set. False:
- * it is the answer of somebody else (another name, scope or system identifier), or none at all, and
- * nothing was filled. `system_id` "" = any. */
+/* Fills `patroni`, `primary`, `nofailover`, `timeline` and `lsn` of a peer whose name is set.
+ * False: it is the answer of somebody else (another name, scope or system identifier), or none at
+ * all, and nothing was filled. `system_id` "" = any. */
 bool ha_peer_read(const struct json_t *document, const char *scope, const char *system_id,
                   struct ha_peer *peer);
 

@@ -172,9 +172,8 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     bool primary = ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s));
-    bool started_by_other =
-        ha_key_is_others(s) || (s->cluster.initialize_revision > 0 &&
-                                !ha_no_epoch(s) && !ha_last_epoch_is_ours(s));
+    bool started_by_other = ha_key_is_others(s) || (s->cluster.initialize_revision > 0 &&
+                                                    !ha_no_epoch(s) && !ha_last_epoch_is_ours(s));
     if (!primary || started_by_other) {
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan, "the cluster is not initialized, and %s",

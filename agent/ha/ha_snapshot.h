@@ -40,8 +40,8 @@ struct ha_settings {
     int64_t ttl_ms;
     int64_t loop_wait_ms;
     int64_t retry_timeout_ms;
-    int64_t election_timeout_ms; /* a member not heard from for longer is taken for dead */
-    int64_t maximum_lag_bytes;   /* maximum_lag_on_failover */
+    int64_t election_timeout_ms;      /* a member not heard from for longer is taken for dead */
+    int64_t maximum_lag_bytes;        /* maximum_lag_on_failover */
     int64_t primary_start_timeout_ms; /* 0 = fail over at once */
     bool check_timeline;              /* a candidate must be on the cluster's timeline */
     bool rewind_possible;          /* use_pg_rewind, and checksums or wal_log_hints are on here */
@@ -94,12 +94,12 @@ struct ha_report {
 struct ha_peer {
     char name[HA_NAME_BYTES];
     int64_t heard_mono_ms; /* HA_NEVER */
-    bool asking;     /* no outcome yet of a question sent since the leader key is absent */
-    bool patroni;    /* answered: it writes no report, so this answer is all it says */
-    bool primary;    /* answered: it runs out of recovery */
-    bool nofailover; /* answered: it will not become primary */
-    uint32_t timeline; /* 0 = not known */
-    uint64_t lsn;      /* of a standby; 0 = not known */
+    bool asking;           /* no outcome yet of a question sent since the leader key is absent */
+    bool patroni;          /* answered: it writes no report, so this answer is all it says */
+    bool primary;          /* answered: it runs out of recovery */
+    bool nofailover;       /* answered: it will not become primary */
+    uint32_t timeline;     /* 0 = not known */
+    uint64_t lsn;          /* of a standby; 0 = not known */
 };
 
 /* --- the store's view ------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* Copies everything seen, and both clocks, into one snapshot: after this nothing a decision reads
  * can change under it. Old and unknown are values. */
 #include "agent/loop/loop.h"
-#include "agent/loop/peers.h"
 
+#include "agent/loop/peers.h"
 #include "agent/loop/slots.h"
 
 #include <inttypes.h>

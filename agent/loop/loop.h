@@ -153,6 +153,8 @@ struct agent {
     uv_timer_t lease_timer;
     uint64_t raft_leader_seen;
     int64_t transfer_mono_ms;
+    /* peers.c */
+    uv_timer_t peers_timer;
     /* publish.c */
     uv_timer_t publish_timer;
     bool publishing;

@@ -31,9 +31,8 @@ struct question {
 struct loop_peers {
     struct agent *agent;
     struct http_client *http;
-    uv_timer_t timer;
-    bool asking;                            /* it matters now */
-    int64_t unlocked_mono_ms;               /* that the questions are about */
+    bool asking;                               /* it matters now */
+    int64_t unlocked_mono_ms;                  /* that the questions are about */
     struct question questions[HA_MEMBERS_MAX]; /* of facts.peers, at the same place */
 };
 
@@ -51,8 +50,9 @@ static bool matters(const struct agent *agent)
 static void take_answer(struct agent *agent, struct ha_peer *peer, struct span body)
 {
     json_t *document = json_loadb((const char *)body.data, body.len, 0, NULL);
-    const char *system_id =
-        ha_initialize_is_valid(agent->facts.cluster.initialize) ? agent->facts.cluster.initialize : "";
+    const char *system_id = ha_initialize_is_valid(agent->facts.cluster.initialize)
+                                ? agent->facts.cluster.initialize
+                                : "";
     if (ha_peer_read(document, agent->config->scope, system_id, peer)) {
         peer->heard_mono_ms = agent_mono_ms(agent);
     } else {
@@ -190,8 +190,28 @@ static void list(struct loop_peers *peers)
 
 static void on_timer(uv_timer_t *timer)
 {
-    struct loop_peers *peers = timer->data;
-    peers_look(peers->agent);
+    peers_look(timer->data);
+}
+
+static void ask_those_due(struct loop_peers *peers)
+{
+    struct agent *agent = peers->agent;
+    int64_t now = agent_mono_ms(agent);
+    int64_t wait_ms = PEERS_AGAIN_MS;
+
+    for (size_t i = 0; i < agent->facts.peer_count; i++) {
+        struct question *question = &peers->questions[i];
+        if (question->exchange != NULL) {
+            continue; /* its answer comes */
+        }
+        int64_t left_ms = question->sent_mono_ms + PEERS_AGAIN_MS - now;
+        if (question->sent_mono_ms == HA_NEVER || left_ms <= 0) {
+            ask(peers, question);
+        } else if (left_ms < wait_ms) {
+            wait_ms = left_ms;
+        }
+    }
+    (void)uv_timer_start(&agent->peers_timer, on_timer, (uint64_t)wait_ms, 0);
 }
 
 void peers_look(struct agent *agent)
@@ -207,21 +227,10 @@ void peers_look(struct agent *agent)
         peers->unlocked_mono_ms = agent->facts.unlocked_since_mono_ms;
         forget_all(peers);
     }
-    if (!asking) {
-        (void)uv_timer_stop(&peers->timer);
-        return;
-    }
-    int64_t now = agent_mono_ms(agent);
-    for (size_t i = 0; i < agent->facts.peer_count; i++) {
-        struct question *question = &peers->questions[i];
-        bool again = question->sent_mono_ms == HA_NEVER ||
-                     now - question->sent_mono_ms >= PEERS_AGAIN_MS;
-        if (question->exchange == NULL && again) {
-            ask(peers, question);
-        }
-    }
-    if (!uv_is_active((uv_handle_t *)&peers->timer)) {
-        (void)uv_timer_start(&peers->timer, on_timer, PEERS_AGAIN_MS, 0);
+    if (asking) {
+        ask_those_due(peers);
+    } else {
+        (void)uv_timer_stop(&agent->peers_timer);
     }
 }
 
@@ -236,8 +245,8 @@ int peers_start(struct agent *agent, struct error *err)
         mem_free(peers);
         return rc;
     }
-    (void)uv_timer_init(agent->loop, &peers->timer);
-    peers->timer.data = peers;
+    (void)uv_timer_init(agent->loop, &agent->peers_timer);
+    agent->peers_timer.data = agent;
     peers->agent = agent;
     peers->unlocked_mono_ms = HA_NEVER;
     agent->peers = peers;
@@ -247,12 +256,6 @@ int peers_start(struct agent *agent, struct error *err)
 static void on_freed(void *arg)
 {
     mem_free(arg);
-}
-
-static void on_timer_closed(uv_handle_t *timer)
-{
-    struct loop_peers *peers = timer->data;
-    http_client_free(peers->http, on_freed, peers);
 }
 
 void peers_stop(struct agent *agent)
@@ -267,5 +270,6 @@ void peers_stop(struct agent *agent)
             http_exchange_cancel(peers->questions[i].exchange);
         }
     }
-    uv_close((uv_handle_t *)&peers->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&agent->peers_timer, NULL);
+    http_client_free(peers->http, on_freed, peers);
 }

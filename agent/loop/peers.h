@@ -1,6 +1,7 @@
 /* Asks the other members' REST servers (GET /patroni) who is alive and how far, where no Raft group
- * tells: with an etcd as the store. Only while it matters: nobody leads, a failover is requested, or
- * this node neither serves nor streams. Answers are facts (struct ha_peer); they promise nothing. */
+ * tells: with an etcd as the store. Only while it matters: nobody leads, a failover is requested,
+ * or this node neither serves nor streams. Answers are facts (struct ha_peer); they promise
+ * nothing. */
 #ifndef AGENT_LOOP_PEERS_H
 #define AGENT_LOOP_PEERS_H
 

@@ -220,11 +220,14 @@ class Node:
 
 
 class Rig:
+    count = 0
+
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
                  store="raft", etcd_members=1, patroni=()):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours."""
-        self.id = f"pgq{os.getpid()}"
+        Rig.count += 1
+        self.id = f"pgq{os.getpid()}-{Rig.count}"
         # Not below /tmp: where the document names that, a node has one of its own.
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
         self.store, self.patroni = store, patroni

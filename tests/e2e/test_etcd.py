@@ -81,8 +81,7 @@ def test_primary_that_is_cut_off_stops_before_another_writes(cluster, cut):
     served = max(load.acknowledgements("inside")) - since
     result = faults.verify(cluster, load, may_lose=True)
     print(cut, "the old primary served for", served, result)
-    assert served > 1, "it stopped too early: it may serve until S"
-    assert served < TIMES["ttl"] < served + result["direct"] + 1
+    assert 1 < served < TIMES["ttl"], "it may serve until S, and not longer"
 
 
 def test_furthest_standby_takes_over(cluster):
@@ -97,7 +96,7 @@ def test_furthest_standby_takes_over(cluster):
     assert cluster.sql(behind, "SELECT count(*) FROM far") == "0"
     pid = ahead.agent_pid()
     old.kill_node()
-    wait_for("the key is gone", lambda: cluster.etcd.get("leader") == "", 15, 0.02)
+    wait_for("the key is gone", lambda: cluster.etcd.get("leader") != old.name, 15, 0.02)
     ahead.stop_for(pid, 0.4)
     assert faults.wait_new_leader(cluster, old) is ahead
     cluster.heal()

@@ -61,6 +61,14 @@ def lists_agree(r):
         return False
 
 
+def leads(r, wanted):
+    """By a switchover, if it does not yet."""
+    if r.leader() is not wanted:
+        r.ctl("switchover", "--leader", r.leader().name, "--candidate", wanted.name, "--force", timeout=60)
+        r.wait_healthy()
+    assert r.leader() is wanted
+
+
 def test_lists_agree(cluster):
     wait_for("both lists say the same", lambda: lists_agree(cluster), 30, 0.5)
 
@@ -84,14 +92,23 @@ def test_switchover_in_every_direction(cluster):
 @pytest.mark.parametrize("kind", ["Patroni", "ours"])
 def test_lost_primary(cluster, kind):
     """Whoever takes over, the writers' record holds, and the old primary comes back."""
-    wanted = next(n for n in cluster.nodes.values() if n.patroni == (kind == "Patroni"))
-    if cluster.leader() is not wanted:
-        cluster.ctl("switchover", "--leader", cluster.leader().name, "--candidate", wanted.name, "--force", timeout=60)
-        cluster.wait_healthy()
-        assert cluster.leader() is wanted
+    leads(cluster, next(n for n in cluster.nodes.values() if n.patroni == (kind == "Patroni")))
     result = faults.node_lost(cluster)
     print(kind, "->", cluster.leader().name, result)
     assert result["direct"] < TTL + 15
+
+
+@pytest.mark.parametrize("kind", ["Patroni", "ours"])
+def test_key_is_taken_from_a_running_primary(cluster, kind):
+    """It serves on and takes the key again; the standbys ask it, and leave the key to it."""
+    leads(cluster, next(n for n in cluster.nodes.values() if n.patroni == (kind == "Patroni")))
+    old = cluster.leader()
+    with faults.Load(cluster) as load:
+        cluster.etcd.remove_leader()
+        wait_for("somebody has the key", lambda: cluster.etcd.get("leader"), 15)
+        load.wait_writable(30)
+    print(kind, faults.verify(cluster, load, may_lose=False))
+    assert cluster.leader() is old
 
 
 @pytest.mark.parametrize("kind", ["Patroni", "ours"])
@@ -100,9 +117,7 @@ def test_standby_that_is_ahead_takes_over(cluster, kind):
     old = next(n for n in cluster.nodes.values()
                if sum(m.patroni == (kind == "Patroni") for m in cluster.nodes.values() if m is not n) == 1
                or all(m.patroni == (kind == "Patroni") for m in cluster.nodes.values() if m is not n))
-    if cluster.leader() is not old:
-        cluster.ctl("switchover", "--leader", cluster.leader().name, "--candidate", old.name, "--force", timeout=60)
-        cluster.wait_healthy()
+    leads(cluster, old)
     ahead = next(n for n in cluster.replicas() if n.patroni == (kind == "Patroni"))
     behind = next(n for n in cluster.replicas() if n is not ahead)
     table = f"far_{kind.lower()}"

@@ -575,14 +575,14 @@ static void a_standby_shows_its_position(void **state)
     json_t *wanted = json_pack(
         "{s:s, s:s, s:s, s:i, s:{s:I, s:I, s:s, s:b}, s:s, s:i, s:I, s:{s:f, s:b}, s:s, s:{s:s, "
         "s:s, "
-        "s:s}}",
+        "s:s}, s:b}",
         "state", "running", "role", "replica", "postmaster_start_time",
         "2023-11-14 22:13:20.005000+00:00", "server_version", 150004, "xlog", "received_location",
         (json_int_t)0x3000100, "replayed_location", (json_int_t)0x3000060, "replayed_timestamp",
         "2023-11-14 22:13:20.123000+00:00", "paused", 0, "replication_state", "streaming",
         "timeline", 3, "dcs_last_seen", (json_int_t)1700000001, "tags", "weight", 0.7, "clonefrom",
         1, "database_system_identifier", "7000000000000000001", "patroni", "version", "4.1.4",
-        "scope", "main", "name", "n2");
+        "scope", "main", "name", "n2", "reports", 1);
     (void)state;
     assert_non_null(wanted);
     assert_true(json_equal(document, wanted));
@@ -633,6 +633,27 @@ static void show_stale_now(void *arg)
     (void)arg;
     snapshot.self.probe_fresh = false;
     look_at_store();
+}
+
+static void show_detached_now(void *arg)
+{
+    (void)arg;
+    snapshot.self.probe_fresh = false;
+    agent.facts.probe.asked_ms = agent_mono_ms(&agent) - 100;
+    look_at_store();
+}
+
+/* Patroni's candidates take an answer without a position for a member that is down. */
+static void a_standby_that_was_just_detached_shows_where_it_was(void **state)
+{
+    (void)state;
+    rig_call(show_detached_now, NULL);
+    json_t *document = get("/patroni");
+    assert_string_equal(json_string_value(json_object_get(document, "state")), "running");
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(document, "xlog"), "received_location")),
+        0x3000100);
+    json_decref(document);
 }
 
 static void show_down_now(void *arg)
@@ -779,6 +800,7 @@ int main(void)
         WITH_AGENT(a_scheduled_one_is_deleted_by_its_revision),
         WITH_AGENT(a_put_that_outlives_rest_is_answered_into_the_void),
         WITH_AGENT(a_standby_shows_its_position),
+        WITH_AGENT(a_standby_that_was_just_detached_shows_where_it_was),
         WITH_AGENT(a_primary_shows_who_streams_from_it),
         WITH_AGENT(an_instance_that_does_not_answer_is_unknown_and_one_that_is_down_is_stopped),
         WITH_AGENT(metrics_are_all_there_and_well_formed),

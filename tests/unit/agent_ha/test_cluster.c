@@ -84,6 +84,58 @@ static void whole_cluster_is_read(void **state)
 }
 
 /* Whatever stands in a key, nothing breaks, and it counts as absent. */
+/* A Patroni member leads, or has led: it writes no `epoch`. */
+static void a_leader_without_an_epoch_is_seen(void **state)
+{
+    const struct ha_kv kvs[] = {
+        {"epoch", "{\"holder\":\"n1\",\"timeline\":3}", 5, 9},
+        {"reports/n1", "{\"epoch\":\"abc:12\",\"timeline\":3,\"lsn\":1}", 13, 14},
+        {"reports/n3", "{\"epoch\":\"abd:18\",\"timeline\":3,\"lsn\":1}", 13, 14},
+        {"reports/n4", "{\"epoch\":\"abc:21\",\"timeline\":3,\"lsn\":1}", 13, 14},
+        {"leader", "p2", 15, 17},
+    };
+    (void)state;
+    (void)ha_cluster_read(0xabc, 20, kvs, 5, &cluster);
+    assert_true(ha_epoch_equal(ha_cluster_epoch(&cluster), (struct ha_epoch){0xabc, 15}));
+    assert_string_equal(ha_cluster_last_holder(&cluster), "p2");
+    assert_int_equal(cluster.epoch_revision, 9); /* what Acquire compares is the key */
+    /* Its key is gone. Reports name the epoch, not who had it; those of another cluster, or of a
+     * revision that there is not yet, name nothing. */
+    (void)ha_cluster_read(0xabc, 20, kvs, 4, &cluster);
+    assert_true(ha_epoch_equal(ha_cluster_epoch(&cluster), (struct ha_epoch){0xabc, 12}));
+    assert_string_equal(ha_cluster_last_holder(&cluster), "");
+    (void)ha_cluster_read(0xabc, 20, kvs, 1, &cluster);
+    assert_int_equal(cluster.seen_revision, 0);
+    assert_string_equal(ha_cluster_last_holder(&cluster), "n1");
+}
+
+static void an_epoch_that_was_seen_is_remembered(void **state)
+{
+    static struct ha_cluster before;
+    const struct ha_kv led[] = {{"leader", "p2", 15, 17}};
+    const struct ha_kv report = {"reports/n1", "{\"epoch\":\"abc:15\",\"timeline\":3,\"lsn\":1}",
+                                 18, 18};
+    const struct ha_kv later = {"epoch", "{\"holder\":\"n1\",\"timeline\":3}", 5, 19};
+    (void)state;
+    (void)ha_cluster_read(0xabc, 20, led, 1, &before);
+    (void)ha_cluster_read(0xabc, 21, NULL, 0, &cluster);
+    ha_cluster_remember(&before, &cluster);
+    assert_true(ha_epoch_equal(ha_cluster_epoch(&cluster), (struct ha_epoch){0xabc, 15}));
+    assert_string_equal(ha_cluster_last_holder(&cluster), "p2");
+    (void)ha_cluster_read(0xabc, 21, &report, 1, &cluster); /* of somebody who did not see p2 */
+    ha_cluster_remember(&before, &cluster);
+    assert_string_equal(ha_cluster_last_holder(&cluster), "p2");
+    (void)ha_cluster_read(0xabc, 21, &later, 1, &cluster);
+    ha_cluster_remember(&before, &cluster);
+    assert_string_equal(ha_cluster_last_holder(&cluster), "n1");
+    (void)ha_cluster_read(0xabd, 21, NULL, 0, &cluster); /* another store */
+    ha_cluster_remember(&before, &cluster);
+    assert_int_equal(cluster.seen_revision, 0);
+    (void)ha_cluster_read(0xabc, 14, NULL, 0, &cluster); /* put back to before it */
+    ha_cluster_remember(&before, &cluster);
+    assert_int_equal(cluster.seen_revision, 0);
+}
+
 static void junk_counts_as_absent(void **state)
 {
     static const char *const keys[] = {"epoch",      "failover", "history",   "members/n1",
@@ -338,6 +390,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_cluster_is_read),
+        cmocka_unit_test(a_leader_without_an_epoch_is_seen),
+        cmocka_unit_test(an_epoch_that_was_seen_is_remembered),
         cmocka_unit_test(junk_counts_as_absent),
         cmocka_unit_test(old_forms_are_understood),
         cmocka_unit_test(unreadable_schedule_is_no_request),

@@ -653,7 +653,14 @@ static int dcs_withdraw(struct dcs *dcs, const char *name, int64_t report_revisi
     return ask_dcs(done, arg, err, "withdraw");
 }
 
+static int64_t dcs_contact(struct dcs *dcs)
+{
+    (void)dcs;
+    return rig.now_ms;
+}
+
 static const struct dcs_ops rig_dcs_ops = {.view = dcs_view_of,
+                                           .contact_mono_ms = dcs_contact,
                                            .acquire = dcs_acquire_key,
                                            .renew = dcs_renew,
                                            .release = dcs_release,

@@ -1,0 +1,287 @@
+/* Whom the agent asks how far he is, when, and what becomes of the answers (peers.c). The HTTP
+ * client is replaced, too. */
+#include "loop_fixture.h"
+
+#include "agent/ha/ha_facts.h"
+#include "agent/loop/peers.h"
+#include "base/net/http_client.h"
+
+enum { EXCHANGES_MAX = 16 };
+
+struct http_exchange {
+    bool used;
+    bool canceled;
+    struct http_client_request request;
+    char url[HA_URL_BYTES];
+};
+
+static struct http_exchange exchanges[EXCHANGES_MAX];
+static unsigned sent;
+static bool refuse; /* to send */
+
+int http_client_new(uv_loop_t *loop, const struct http_client_config *config,
+                    struct http_client **ret_client, struct error *err)
+{
+    (void)loop;
+    (void)config;
+    (void)err;
+    *ret_client = (struct http_client *)(void *)exchanges;
+    return 0;
+}
+
+void http_client_free(struct http_client *client, void (*done)(void *arg), void *arg)
+{
+    (void)client;
+    done(arg);
+}
+
+int http_client_send(struct http_client *client, const struct http_client_request *request,
+                     struct http_exchange **ret_exchange, struct error *err)
+{
+    (void)client;
+    if (refuse) {
+        return error_set(err, ERR_LIMIT, "as the test says");
+    }
+    size_t at = 0;
+    while (at < EXCHANGES_MAX && exchanges[at].used) {
+        at++;
+    }
+    assert_true(at < EXCHANGES_MAX);
+    exchanges[at] = (struct http_exchange){.used = true, .request = *request};
+    (void)snprintf(exchanges[at].url, sizeof exchanges[at].url, "%s", request->url);
+    *ret_exchange = &exchanges[at];
+    sent++;
+    return 0;
+}
+
+void http_exchange_cancel(struct http_exchange *exchange)
+{
+    exchange->canceled = true;
+}
+
+static struct http_exchange *asked(const char *host)
+{
+    for (size_t i = 0; i < EXCHANGES_MAX; i++) {
+        if (exchanges[i].used && !exchanges[i].canceled && strstr(exchanges[i].url, host) != NULL) {
+            return &exchanges[i];
+        }
+    }
+    return NULL;
+}
+
+static void end(struct http_exchange *exchange, int rc, bool was_sent, const char *body)
+{
+    struct error err = {0};
+    struct http_client_response response = {
+        .status = rc == 0 ? 503 : 0, .sent = was_sent, .body = span_str(body)};
+    assert_non_null(exchange);
+    exchange->used = false;
+    (void)error_set(&err, rc, "as the test says");
+    exchange->request.on_done(exchange->request.arg, rc, &response, &err);
+}
+
+/* Cancelled exchanges end in some later turn of the loop. */
+static void end_canceled(void)
+{
+    for (size_t i = 0; i < EXCHANGES_MAX; i++) {
+        if (exchanges[i].used && exchanges[i].canceled) {
+            end(&exchanges[i], ERR_CANCELED, true, "");
+        }
+    }
+}
+
+static const struct ha_peer *peer(const char *name)
+{
+    for (size_t i = 0; i < rig.agent.facts.peer_count; i++) {
+        if (strcmp(rig.agent.facts.peers[i].name, name) == 0) {
+            return &rig.agent.facts.peers[i];
+        }
+    }
+    return NULL;
+}
+
+static void member(const char *name, const char *address)
+{
+    char key[64];
+    char value[200];
+    (void)snprintf(key, sizeof key, "members/%s", name);
+    (void)snprintf(value, sizeof value, "{\"api_url\":\"http://%s:8008/patroni\"}", address);
+    key_set(key, value);
+}
+
+static void key_gone(const char *key)
+{
+    for (size_t at = 0; at < rig.key_count; at++) {
+        if (strcmp(rig.keys[at], key) == 0) {
+            size_t after = --rig.key_count - at;
+            memmove(rig.keys[at], rig.keys[at + 1], after * sizeof rig.keys[0]);
+            memmove(rig.values[at], rig.values[at + 1], after * sizeof rig.values[0]);
+            memmove(&rig.key_revisions[at], &rig.key_revisions[at + 1],
+                    after * sizeof rig.key_revisions[0]);
+            rig.revision++;
+            return;
+        }
+    }
+}
+
+/* n2 leads n1, which is us and streams, and n3. */
+static void led(void)
+{
+    struct error err = {0};
+    memset(exchanges, 0, sizeof exchanges);
+    sent = 0;
+    refuse = false;
+    rig_init();
+    plan_begin("rule", "waits");
+    ha_plan_add(&rig.next, HA_WAIT)->until_mono_ms = HA_NEVER;
+    assert_int_equal(peers_start(&rig.agent, &err), 0);
+    key_set("leader", "n2");
+    member("n1", "10.0.0.1");
+    member("n2", "10.0.0.2");
+    member("n3", "10.0.0.3");
+    rig.agent.facts.run = HA_RUN_RUNNING;
+    rig.agent.facts.probe.role = PG_STANDBY;
+    rig.agent.facts.upstream.streaming = true;
+    observe_store_changed(&rig.agent);
+}
+
+static void unlocked(void)
+{
+    led();
+    key_gone("leader");
+    observe_store_changed(&rig.agent);
+}
+
+static void finish(void)
+{
+    peers_stop(&rig.agent);
+    end_canceled();
+    rig_free();
+}
+
+#define PATRONI "{\"role\":\"replica\",\"xlog\":{\"received_location\":9},\"timeline\":2}"
+
+static void nobody_is_asked_while_all_is_well(void **state)
+{
+    (void)state;
+    led();
+    rig.now_ms += 60000;
+    peers_look(&rig.agent);
+    assert_int_equal(sent, 0);
+    finish();
+}
+
+static void others_are_asked_when_the_key_is_gone(void **state)
+{
+    (void)state;
+    unlocked();
+    assert_int_equal(sent, 2);
+    assert_null(asked("10.0.0.1"));
+    assert_true(peer("n2")->asking && peer("n3")->asking);
+    end(asked("10.0.0.3"), 0, true, PATRONI); /* whatever the status says */
+    assert_false(peer("n3")->asking);
+    assert_true(peer("n3")->patroni);
+    assert_int_equal(peer("n3")->lsn, 9);
+    assert_int_equal(peer("n3")->heard_mono_ms, rig.now_ms);
+    end(asked("10.0.0.2"), ERR_UNAVAILABLE, false, "");
+    assert_false(peer("n2")->asking);
+    assert_int_equal(peer("n2")->heard_mono_ms, HA_NEVER);
+    assert_true(rig.agent.cycle_due);
+    finish();
+}
+
+static void each_is_asked_again_and_never_twice_at_a_time(void **state)
+{
+    (void)state;
+    unlocked();
+    end(asked("10.0.0.3"), 0, true, PATRONI);
+    rig.now_ms += PEERS_AGAIN_MS - 1;
+    peers_look(&rig.agent);
+    assert_int_equal(sent, 2);
+    rig.now_ms++;
+    peers_look(&rig.agent);
+    assert_int_equal(sent, 3); /* n2 has not answered yet */
+    assert_int_equal(peer("n3")->lsn, 9);
+    assert_false(peer("n3")->asking); /* the first outcome stands until there is another */
+    end(asked("10.0.0.3"), ERR_UNKNOWN, true, "");
+    assert_true(peer("n3")->heard_mono_ms != HA_NEVER); /* it falls silent by itself */
+    finish();
+}
+
+static void answers_of_before_say_nothing_of_now(void **state)
+{
+    (void)state;
+    led();
+    rig.agent.facts.upstream.streaming = false; /* then the leader is asked whether it lives */
+    peers_look(&rig.agent);
+    end(asked("10.0.0.3"), 0, true, PATRONI);
+    struct http_exchange *late = asked("10.0.0.2");
+    assert_int_equal(peer("n3")->lsn, 9);
+    key_gone("leader");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(peer("n3")->lsn, 0);
+    assert_true(peer("n3")->asking);
+    assert_true(late->canceled);
+    assert_int_equal(sent, 4);
+    struct http_exchange *now = asked("10.0.0.2");
+    end(late, ERR_CANCELED, true, "");
+    assert_ptr_equal(asked("10.0.0.2"), now);
+    peers_look(&rig.agent);
+    assert_int_equal(sent, 4); /* the cancelled one does not hide that one is under way */
+    finish();
+}
+
+static void who_lost_his_member_key_too_is_asked(void **state)
+{
+    (void)state;
+    led();
+    key_gone("leader");
+    key_gone("members/n2");
+    key_gone("members/n3");
+    observe_store_changed(&rig.agent);
+    assert_non_null(asked("10.0.0.2"));
+    assert_non_null(asked("10.0.0.3"));
+    end(asked("10.0.0.2"), ERR_UNAVAILABLE, false, "");
+    end(asked("10.0.0.3"), 0, true, PATRONI);
+    key_set("leader", "n3");
+    member("n3", "10.0.0.4");
+    observe_store_changed(&rig.agent);
+    assert_null(peer("n2")); /* and forgotten when somebody leads */
+    assert_non_null(peer("n3"));
+    finish();
+}
+
+static void somebody_else_at_the_address_is_not_heard(void **state)
+{
+    (void)state;
+    unlocked();
+    end(asked("10.0.0.3"), 0, true, "{\"role\":\"replica\",\"patroni\":{\"name\":\"n7\"}}");
+    assert_false(peer("n3")->asking);
+    assert_int_equal(peer("n3")->heard_mono_ms, HA_NEVER);
+    finish();
+}
+
+static void question_that_cannot_be_sent_is_not_waited_for(void **state)
+{
+    (void)state;
+    led();
+    refuse = true;
+    key_gone("leader");
+    observe_store_changed(&rig.agent);
+    assert_false(peer("n3")->asking);
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_is_asked_while_all_is_well),
+        cmocka_unit_test(others_are_asked_when_the_key_is_gone),
+        cmocka_unit_test(each_is_asked_again_and_never_twice_at_a_time),
+        cmocka_unit_test(answers_of_before_say_nothing_of_now),
+        cmocka_unit_test(who_lost_his_member_key_too_is_asked),
+        cmocka_unit_test(somebody_else_at_the_address_is_not_heard),
+        cmocka_unit_test(question_that_cannot_be_sent_is_not_waited_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
