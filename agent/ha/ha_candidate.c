@@ -108,12 +108,14 @@ static const char *awaited(const struct ha_snapshot *s)
         }
     }
     for (size_t i = 0; i < s->peer_count; i++) {
-        /* Its member key has run out, perhaps while etcd was away. The last leader's always has. */
-        const char *name = s->peers[i].name;
-        bool led = strcmp(ha_cluster_last_holder(&s->cluster), name) == 0;
-        if (ha_cluster_member(&s->cluster, name) == NULL && !s->peers[i].nofailover &&
-            is_due(s, name) && !(led && s->peers[i].asking)) {
-            return name;
+        /* Its member key has run out, perhaps while etcd was away, and it is asked or has answered
+         * how far it is. The last leader's always has: it publishes itself again if it lives. */
+        const struct ha_peer *peer = &s->peers[i];
+        bool may_tell = (peer->asking || peer->lsn > 0) && !peer->nofailover &&
+                        strcmp(ha_cluster_last_holder(&s->cluster), peer->name) != 0;
+        if (ha_cluster_member(&s->cluster, peer->name) == NULL && may_tell &&
+            is_due(s, peer->name)) {
+            return peer->name;
         }
     }
     return NULL;

@@ -411,8 +411,8 @@ static void take_raft(struct agent *agent)
             continue;
         }
         struct ha_peer *peer = &peers[count++];
+        *peer = (struct ha_peer){.heard_mono_ms = HA_NEVER};
         (void)snprintf(peer->name, sizeof peer->name, "%s", member->name);
-        peer->heard_mono_ms = HA_NEVER;
         for (size_t j = 0; j < facts->peer_count; j++) {
             if (strcmp(facts->peers[j].name, peer->name) == 0) {
                 peer->heard_mono_ms = facts->peers[j].heard_mono_ms;

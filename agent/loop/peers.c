@@ -65,13 +65,13 @@ static void on_answer(void *arg, int rc, const struct http_client_response *resp
                       const struct error *err)
 {
     struct question *question = arg;
-    struct loop_peers *peers = question->peers;
-    struct agent *agent = peers->agent;
-    struct ha_peer *peer = &agent->facts.peers[question - peers->questions];
 
     if (rc == ERR_CANCELED) {
         return; /* forgotten: the place may have another question by now */
     }
+    struct loop_peers *peers = question->peers;
+    struct agent *agent = peers->agent;
+    struct ha_peer *peer = &agent->facts.peers[question - peers->questions];
     question->exchange = NULL;
     if (rc == 0) {
         take_answer(agent, peer, response->body);

@@ -29,9 +29,12 @@ int http_client_new(uv_loop_t *loop, const struct http_client_config *config,
     return 0;
 }
 
+static void end_canceled(void);
+
 void http_client_free(struct http_client *client, void (*done)(void *arg), void *arg)
 {
     (void)client;
+    end_canceled();
     done(arg);
 }
 
@@ -155,7 +158,6 @@ static void unlocked(void)
 static void finish(void)
 {
     peers_stop(&rig.agent);
-    end_canceled();
     rig_free();
 }
 
