@@ -91,6 +91,10 @@ static bool is_told_about(const struct known_section *section, const char *key, 
         }
         at = json_object_get(at, part);
     }
+    if (strncmp(section->path, "etcd", 4) == 0) { /* the store in raft's place */
+        json_object_del(tree, "raft");
+        json_object_set_new(at, "host", json_string("10.0.0.4"));
+    }
     json_object_set_new(at, key, json_string(text));
     struct config_source source = {.path = "node1.yml", .cwd = "/var/lib/pg", .home = "/home/pg"};
     if (config_from_json(&source, tree, &config, &warnings, &err) == 0) {
@@ -113,6 +117,17 @@ static const char *const uses[] = {
     "scope",
     "namespace",
     "name",
+    "state_dir",
+    "etcd.hosts",
+    "etcd.username",
+    "etcd.password",
+    "etcd.cacert",
+    "etcd.cert",
+    "etcd3.hosts",
+    "etcd3.username",
+    "etcd3.password",
+    "etcd3.cacert",
+    "etcd3.cert",
     "raft.data_dir",
     "raft.password",
     "postgresql.data_dir",
