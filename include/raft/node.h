@@ -62,6 +62,8 @@ struct raft_peer_ops {
     /* Fire and forget: drop when the peer is not connected or its queue is full. */
     void (*send)(void *arg, uint64_t to, struct span frame);
     bool (*connected)(void *arg, uint64_t id);
+    /* It is connected, and said of itself that it knows format 2 of the store. */
+    bool (*knows_format_2)(void *arg, uint64_t id);
 };
 
 struct raft_env {
@@ -134,9 +136,19 @@ void raft_node_storage_full(struct raft_node *node, bool full);
 
 typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
 
+/* Opens format 2 of the store for the whole group, if every member of its configuration is connected
+ * and knows it; the same command for all of them, so it opens at one place of the log. `done` (rc 0)
+ * when it is open here; at once in the next turn if it was. ERR_UNAVAILABLE: `err` names who is not
+ * there or is of an older release. Before it, commands of format 2 (store.h) are refused with
+ * ERR_UNAVAILABLE: a member of an older release would take them for nothing, and its state would
+ * differ from then on. */
+int raft_node_open_format_2(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
+                            struct error *err) MUST_CHECK;
+
 /* Proposes a command from any member: it is forwarded to the Raft leader, sent again under the same
  * request id when the leader changes or does not answer, applied exactly once. `done` is called
- * once, when this member has itself applied it (rc 0, `result` as everywhere), or with ERR_UNKNOWN
+ * once, when this member has itself applied it (rc 0, `result` as everywhere, with the output of a
+ * command of format 2, unless it was applied by way of a snapshot), or with ERR_UNKNOWN
  * (deadline reached after a send: it may or may not be applied later), ERR_UNAVAILABLE (deadline
  * reached, never sent), ERR_CANCELED (the node stopped; it may have been sent). The command is
  * copied. `attempts_max` 1 = never send again (lease renewals: each attempt is a new one), 0 = as

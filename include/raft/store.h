@@ -19,7 +19,12 @@
  * number, Expire names the number it has seen. A lease with STORE_LEASE_HOLDER is a leader key's:
  * it has an owner (an actor), its renewals carry a stamp that must rise, and keys attached to it
  * can only be touched by commands of that actor, by Expire and by Depose (failure of this rule
- * would let a second primary in before the first is fenced). */
+ * would let a second primary in before the first is fenced).
+ *
+ * Formats. Commands up to STORE_MEMBER_REMOVE are of format 1, the later ones of format 2. The first
+ * command of format 2 that is applied opens the state's format 2 (docs/consensus.md): from then on
+ * the versions before the present one are replicated state and stand in the snapshot. What clients
+ * of etcd's API need beside this header: store_read.h, store_client.h. */
 #ifndef RAFT_STORE_H
 #define RAFT_STORE_H
 
@@ -44,25 +49,37 @@
     1024 /* commands of one client that are not yet below its floor \
           */
 #define STORE_SEQUENCE_MAX             ((uint64_t)1 << 62)
-#define STORE_HISTORY_EVENTS_MAX       4096 /* events kept for watches; older revisions are compacted */
-#define STORE_HISTORY_BYTES_MAX        ((size_t)32 * 1024 * 1024)
+/* Versions that are not the present ones: kept while they are within both, and while they fit into
+ * STORE_BYTES_MAX beside the present ones; the oldest whole revisions go first. The newest revision
+ * always stays whole. */
+#define STORE_HISTORY_EVENTS_MAX       4096
+#define STORE_HISTORY_BYTES_MAX        ((size_t)8 * 1024 * 1024)
 #define STORE_MEMBERS_MAX              16
 #define STORE_MEMBER_NAME_BYTES_MAX    64
 #define STORE_MEMBER_ADDRESS_BYTES_MAX 256
 /* Limits of the replicated state are part of the format: members with other ones would apply
  * otherwise. */
 #define STORE_KEYS_MAX         65536
-#define STORE_BYTES_MAX        ((size_t)32 * 1024 * 1024) /* of all keys and values */
+#define STORE_BYTES_MAX        ((size_t)32 * 1024 * 1024) /* of all keys and values, old ones too */
 #define STORE_LEASES_MAX       65536
 #define STORE_LEASE_TTL_MS_MAX ((int64_t)10 * 365 * 86400 * 1000)
+/* One command may make and delete keys in turn: what that adds beyond STORE_BYTES_MAX. */
+#define STORE_HISTORY_SLACK_RECORDS 1024
+#define STORE_HISTORY_SLACK_BYTES   ((size_t)STORE_HISTORY_SLACK_RECORDS * STORE_KEY_BYTES_MAX)
+/* Beside the present keys a snapshot has at most: the tombstones of one revision (as many as there
+ * can be keys), or the window's events and one version below each of them. */
+#define STORE_HISTORY_RECORDS_MAX                                       \
+    ((size_t)STORE_KEYS_MAX + 2 * (size_t)STORE_HISTORY_EVENTS_MAX +    \
+     2 * (size_t)STORE_HISTORY_SLACK_RECORDS)
 /* No snapshot is longer: the limits above, each element with its frame of numbers (snapshot.c). */
 #define STORE_SNAPSHOT_BYTES_MAX                                                \
-    (STORE_BYTES_MAX + (size_t)STORE_KEYS_MAX * 48 +                            \
+    (STORE_BYTES_MAX + STORE_HISTORY_SLACK_BYTES + (size_t)STORE_KEYS_MAX * 54 + \
+     STORE_HISTORY_RECORDS_MAX * 50 +                                           \
      (size_t)STORE_LEASES_MAX * (40 + STORE_ACTOR_BYTES_MAX) +                  \
-     (size_t)STORE_CLIENTS_MAX * (20 + (size_t)STORE_CLIENT_RESULTS_MAX * 21) + \
+     (size_t)STORE_CLIENTS_MAX * (20 + (size_t)STORE_CLIENT_RESULTS_MAX * 23) + \
      (size_t)STORE_MEMBERS_MAX *                                                \
          (16 + STORE_MEMBER_NAME_BYTES_MAX + STORE_MEMBER_ADDRESS_BYTES_MAX) +  \
-     64)
+     96)
 
 struct store;
 
@@ -76,6 +93,7 @@ struct store_kv {
     int64_t mod_revision;
     int64_t version; /* 1 at creation */
     uint64_t lease;  /* 0 = none */
+    bool directory;  /* a directory of the v2 dialect, which only that one shows */
 };
 
 struct store_lease {
@@ -103,6 +121,7 @@ void store_free(struct store *store);
 int64_t
 store_revision(const struct store *store); /* of the last change; 1 when empty, as in etcd */
 uint64_t store_applied(const struct store *store); /* index of the last applied log entry */
+unsigned store_format(const struct store *store);  /* of the state: 1 or 2 */
 bool store_get(const struct store *store, struct span key, struct store_kv *ret_kv);
 /* Calls `visit` for each key that starts with `prefix`, in key order, until it returns false. */
 void store_each(const struct store *store, struct span prefix,
@@ -114,7 +133,10 @@ size_t store_members(const struct store *store, struct store_member *members, si
 
 /* --- commands --------------------------------------------------------------------------------- */
 
-enum store_lease_flag { STORE_LEASE_HOLDER = 1 };
+enum store_lease_flag {
+    STORE_LEASE_HOLDER = 1,
+    STORE_LEASE_OWN = 2 /* made by a v2 write for its key alone: it goes when the key leaves it */
+};
 
 enum store_command_type {
     STORE_TXN = 1,
@@ -125,8 +147,16 @@ enum store_command_type {
         4, /* lease, number: ends the lease and deletes its keys if the number matches */
     STORE_LEASE_REVOKE = 5, /* lease: by its owner (holder leases) or anybody */
     STORE_MEMBER_SET = 6,   /* member.{id,name,address} */
-    STORE_MEMBER_REMOVE = 7 /* member.id */
+    STORE_MEMBER_REMOVE = 7, /* member.id */
+    /* Format 2. */
+    STORE_CLIENT_TXN = 8,      /* client_txn: etcd's Txn, and Put, Range and DeleteRange as one of one
+                                  operation */
+    STORE_COMPACT = 9,         /* number: revisions below it go */
+    STORE_LEASE_KEEPALIVE = 10, /* lease: renewed by the ttl that it has */
+    STORE_V2 = 11,             /* v2: one write of the v2 dialect */
+    STORE_FORMAT = 12          /* nothing but opening format 2 */
 };
+#define STORE_COMMAND_FORMAT_1_LAST STORE_MEMBER_REMOVE
 
 enum store_compare_target {
     STORE_CMP_CREATE = 1, /* number: create revision; 0 compares "absent" */
@@ -149,6 +179,7 @@ struct store_compare {
     struct span key;
     int64_t number;
     struct span bytes;
+    struct span range_end; /* STORE_CLIENT_TXN: all keys of [key, range_end) */
 };
 
 enum store_op_type {
@@ -191,7 +222,35 @@ struct store_command {
     uint32_t flags;
     uint64_t number;
     struct store_member member;
+    const struct store_client_txn *client_txn; /* store_client.h */
+    const struct store_v2 *v2;                 /* store_client.h */
 };
+
+/* Why a command of format 2 was refused, finer than the code. Numbers from 100 on are etcd v2's. */
+enum store_reason {
+    STORE_NO_REASON = 0,
+    STORE_COMPACTED = 1,         /* ERR_NOT_FOUND: a revision that is not there any more */
+    STORE_FUTURE = 2,            /* ERR_INVALID: a revision that is not there yet */
+    STORE_KEY_NOT_FOUND = 3,     /* ERR_NOT_FOUND: ignore_value or ignore_lease of an absent key */
+    STORE_LEASE_NOT_FOUND = 4,   /* ERR_NOT_FOUND */
+    STORE_HOLDERS = 5,           /* ERR_REFUSED: touches what hangs on a member's lease */
+    STORE_FULL = 6,              /* ERR_LIMIT */
+    STORE_KEY_MISSING = 7,       /* ERR_INVALID: "key is not provided"; this and the next: see */
+    STORE_VALUE_PROVIDED = 8,    /* store_client_txn_reason */
+    STORE_LEASE_PROVIDED = 9,
+    STORE_DUPLICATE_KEY = 10,
+    STORE_TOO_MANY_OPS = 11, /* ERR_LIMIT */
+    STORE_V2_KEY_NOT_FOUND = 100,
+    STORE_V2_TEST_FAILED = 101,
+    STORE_V2_NOT_FILE = 102,
+    STORE_V2_NOT_DIR = 104,
+    STORE_V2_NODE_EXIST = 105,
+    STORE_V2_ROOT_READ_ONLY = 107,
+    STORE_V2_DIR_NOT_EMPTY = 108,
+    STORE_V2_UNAUTHORIZED = 110
+};
+
+struct store_output;
 
 /* What a command gave, the same on every member. */
 struct store_result {
@@ -201,11 +260,16 @@ struct store_result {
                      * current; ERR_EXISTS: a lease with that id; ERR_INVALID; ERR_LIMIT.
                      * Other than 0 means that nothing was changed. */
     bool succeeded; /* STORE_TXN: the compares held; else the failure branch ran, if there is one */
-    bool repeated;  /* answered from the session, not applied again */
+    bool repeated;  /* answered from the session, not applied again: without `output` */
     int64_t revision; /* store revision after the command */
+    enum store_reason reason;
+    /* What each operation gave (store_client.h); NULL where nobody collected it, and for a repeat.
+     * Borrowed from who collected: store_output_ref keeps it. */
+    struct store_output *output;
 };
 
-/* Encodes with a version byte; golden bytes in the tests. Fails with ERR_INVALID or ERR_LIMIT. */
+/* Encodes with a version byte, 1 or 2 by the type; golden bytes in the tests. Fails with ERR_INVALID
+ * or ERR_LIMIT. */
 int store_command_encode(const struct store_command *command, struct buf *out,
                          struct error *err) MUST_CHECK;
 /* Decoded command borrows from `bytes` and, for its arrays, from `ret_arena` (buf_free it). */
@@ -214,10 +278,13 @@ int store_command_decode(struct span bytes, struct store_command *ret_command,
 
 /* Applies entry `index` (must be store_applied + 1 or later: entries that are no commands are
  * skipped by store_skip). Malformed bytes are a no-op with result code ERR_INVALID on every member
- * alike. */
+ * alike. `output` collects what the operations give, for the member that proposed it; NULL
+ * everywhere else. The state is the same either way. */
 void store_apply(struct store *store, uint64_t index, struct span command,
-                 struct store_result *ret_result);
+                 struct store_result *ret_result, struct store_output *output);
 void store_skip(struct store *store, uint64_t index);
+/* Can the encoded command give an output? Told from its first byte. */
+bool store_command_has_output(struct span command);
 
 /* --- time of leases: local, never replicated -------------------------------------------------- */
 
@@ -238,16 +305,31 @@ int64_t store_leases_due(const struct store *store, int64_t now_ms,
 
 enum store_event_type { STORE_EVENT_PUT = 1, STORE_EVENT_DELETE = 2 };
 
+/* Who made it, as the v2 dialect tells its watchers. Operations of v3 and of the agent have none. */
+enum store_action {
+    STORE_ACTION_NONE = 0,
+    STORE_ACTION_SET = 1,
+    STORE_ACTION_CREATE = 2,
+    STORE_ACTION_UPDATE = 3,
+    STORE_ACTION_SWAP = 4, /* compareAndSwap */
+    STORE_ACTION_DELETE = 5,
+    STORE_ACTION_COMPARE_DELETE = 6,
+    STORE_ACTION_EXPIRE = 7,  /* the lease ran out */
+    STORE_ACTION_REFRESH = 8, /* only the ttl is new: v2 watchers do not hear of it */
+    STORE_ACTION_BELOW = 9    /* went with the directory above: its event stands for all of them */
+};
+
 struct store_event {
     enum store_event_type type;
     struct store_kv kv; /* of a delete: key and mod_revision only */
+    enum store_action action;
 };
 
-int64_t
-store_compacted(const struct store *store); /* revisions <= it are no longer in the history */
-/* Events with revision >= from, key starting with prefix, oldest first. ERR_NOT_FOUND if compacted.
- * The window is local: after store_restore it begins anew, with everything up to the restored
- * revision compacted. */
+/* The compact revision, in etcd's sense: reads and watches from it on are served, older ones not.
+ * In format 1 the window is local: after store_restore it begins at the next revision. */
+int64_t store_compacted(const struct store *store);
+/* Events with revision >= from, key starting with prefix, oldest first; no directories.
+ * ERR_NOT_FOUND if compacted. */
 int store_history_each(const struct store *store, int64_t from_revision, struct span prefix,
                        bool (*visit)(void *arg, const struct store_event *event),
                        void *arg) MUST_CHECK;

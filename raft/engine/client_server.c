@@ -151,7 +151,12 @@ static bool is_for_clients(enum store_command_type type)
     case STORE_LEASE_REVOKE: return true;
     case STORE_LEASE_EXPIRE:
     case STORE_MEMBER_SET:
-    case STORE_MEMBER_REMOVE: break;
+    case STORE_MEMBER_REMOVE:
+    case STORE_CLIENT_TXN:
+    case STORE_COMPACT:
+    case STORE_LEASE_KEEPALIVE:
+    case STORE_V2:
+    case STORE_FORMAT: break; /* an answer here has no room for their outputs */
     }
     return false;
 }

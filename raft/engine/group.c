@@ -122,7 +122,15 @@ static bool node_connected(void *arg, uint64_t id)
     return peers_connected(group->peers, id);
 }
 
-static const struct raft_peer_ops peer_ops = {.send = node_send, .connected = node_connected};
+static bool node_knows_format_2(void *arg, uint64_t id)
+{
+    const struct raft_group *group = arg;
+    const struct handshake_identity *peer = peers_peer(group->peers, id);
+    return peer != NULL && (peer->flags & HANDSHAKE_FORMAT_2) != 0;
+}
+
+static const struct raft_peer_ops peer_ops = {
+    .send = node_send, .connected = node_connected, .knows_format_2 = node_knows_format_2};
 
 static void on_node_timer(uv_timer_t *timer)
 {
@@ -171,7 +179,7 @@ static uint8_t identity_flags(const struct raft_group *group, bool voter)
     const struct raft_boot *boot = group->node == NULL ? raft_storage_boot(group->storage) : NULL;
     bool empty = boot != NULL && boot->cluster == 0 && raft_storage_is_empty(group->storage);
     uint8_t armed = peers_identity(group->peers)->flags & HANDSHAKE_ARMED_PAGE;
-    return (uint8_t)(armed | (empty ? HANDSHAKE_EMPTY : 0) | (voter ? 0 : HANDSHAKE_WAITING));
+    return (uint8_t)(HANDSHAKE_FORMAT_2 | armed | (empty ? HANDSHAKE_EMPTY : 0) | (voter ? 0 : HANDSHAKE_WAITING));
 }
 
 static void identity_tell(struct raft_group *group, uint64_t cluster, bool voter)
@@ -621,7 +629,8 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
                                           .group_size = group_size(config)};
     bool empty = boot->cluster == 0 && raft_storage_is_empty(group->storage);
     identity.flags = (uint8_t)((config->armed_page ? HANDSHAKE_ARMED_PAGE : 0) |
-                               (empty ? HANDSHAKE_EMPTY : 0) | HANDSHAKE_WAITING);
+                               (empty ? HANDSHAKE_EMPTY : 0) | HANDSHAKE_WAITING |
+                               HANDSHAKE_FORMAT_2);
     (void)snprintf(identity.name, sizeof identity.name, "%s", config->name);
     (void)snprintf(identity.address, sizeof identity.address, "%s", config->self_addr);
     struct peers_config peers = {.loop = group->loop,

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/store_client.h"
 
 #include <stdio.h>
 
@@ -96,8 +97,18 @@ void node_call_later(struct raft_node *node, raft_done done, void *arg, int rc,
     if (result != NULL) {
         call->has_result = true;
         call->result = *result;
+        if (result->output != NULL) {
+            (void)store_output_ref(result->output);
+        }
     }
     list_append(&node->calls, &call->link);
+}
+
+static void call_fire_take(struct node_call *call)
+{
+    call->done(call->arg, call->rc, call->has_result ? &call->result : NULL);
+    store_output_unref(call->result.output);
+    mem_free(call);
 }
 
 static void node_free(struct raft_node *node);
@@ -109,8 +120,7 @@ static bool fire_calls(struct raft_node *node)
     while (!list_empty(&node->calls) && !node->stop_asked && !node->dead) {
         struct node_call *call = LIST_OWNER(list_first(&node->calls), struct node_call, link);
         list_remove(&call->link);
-        call->done(call->arg, call->rc, call->has_result ? &call->result : NULL);
-        mem_free(call);
+        call_fire_take(call);
     }
     if (node->changed && !node->stop_asked && !node->dead) {
         node->changed = false;
@@ -477,8 +487,7 @@ static void node_free(struct raft_node *node)
     while (!list_empty(&node->calls)) {
         struct node_call *call = LIST_OWNER(list_first(&node->calls), struct node_call, link);
         list_remove(&call->link);
-        call->done(call->arg, call->rc, call->has_result ? &call->result : NULL);
-        mem_free(call);
+        call_fire_take(call);
     }
     node_jobs_orphan(node);
     raft_close(&node->raft, NULL);

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "raft/engine/log_command.h"
+#include "raft/store_client.h"
 
 #include <stdio.h>
 
@@ -14,15 +15,22 @@ static void apply_command(struct raft_node *node, const struct log_entry *entry)
 {
     struct log_command command;
     struct store_result result = {0};
+    struct store_output *output = NULL;
     if (log_command_decode(span_of(entry->data, entry->len), &command) != 0) {
         /* The same on every member: nobody of us made it. */
         store_skip(node->store, entry->index);
         return;
     }
-    store_apply(node->store, entry->index, command.command, &result);
-    if (command.client == node->client) {
+    bool mine =
+        command.client == node->client && node_proposal_waits(node, command.sequence);
+    if (mine && store_command_has_output(command.command)) {
+        output = store_output_new();
+    }
+    store_apply(node->store, entry->index, command.command, &result, output);
+    if (mine) {
         node_proposal_applied(node, command.sequence, &result);
     }
+    store_output_unref(output);
 }
 
 /* The engine learns that a CHANGE is committed only from us. */

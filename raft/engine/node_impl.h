@@ -6,6 +6,7 @@
  *   node_receive.c  frames in
  *   node_apply.c    committed entries into the store; snapshots
  *   node_propose.c  commands: batching, forwarding, request ids
+ *   node_format.c   format 2 of the store, once every member knows it
  *   node_read.c     ReadIndex
  *   node_lease.c    leases that have run out; our own member record
  *   node_members.c  membership, transfer, status
@@ -231,6 +232,7 @@ struct raft_node {
     struct list submits;
     size_t submit_count;
     size_t submit_bytes;
+    bool format_asked;   /* format 2 was proposed: every member of then knows it */
     bool barrier_wanted; /* submit a BARRIER: nothing of our term is in the log, or a catch-up needs
                             an entry */
 
@@ -302,6 +304,8 @@ void node_snapshot_taken(struct raft_node *node, struct node_job *job);
 void node_snapshot_installed(struct raft_node *node, struct node_job *job);
 
 /* --- node_propose.c --------------------------------------------------------------------------- */
+bool node_proposal_waits(const struct raft_node *node, uint64_t sequence);
+/* One that waits. */
 void node_proposal_applied(struct raft_node *node, uint64_t sequence,
                            const struct store_result *result);
 void node_proposals_pump(struct raft_node *node);   /* deadlines, sends, one or more SUBMITs */
@@ -311,6 +315,10 @@ void node_proposals_cancel(struct raft_node *node);
 bool node_proposals_idle(const struct raft_node *node);
 int64_t node_proposals_delay(const struct raft_node *node);
 void node_submits_drop(struct raft_node *node);
+
+/* --- node_format.c ---------------------------------------------------------------------------- */
+/* May commands of format 2 be proposed? */
+bool node_format_is_open(const struct raft_node *node);
 
 /* --- node_read.c ------------------------------------------------------------------------------ */
 void node_reads_init(struct raft_node *node);

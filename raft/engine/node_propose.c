@@ -43,6 +43,9 @@ static int propose(struct raft_node *node, const struct store_command *command, 
     if (node->dead || node->stop_asked) {
         return error_set(err, ERR_UNAVAILABLE, "this member is stopping");
     }
+    if (command->type > STORE_COMMAND_FORMAT_1_LAST && !node_format_is_open(node)) {
+        return error_set(err, ERR_UNAVAILABLE, "the group's store is still of format 1");
+    }
     if (node->sequence_next - node->sequence_floor >= RAFT_NODE_PENDING_MAX) {
         return error_set(err, ERR_LIMIT, "%d commands are waiting here already",
                          RAFT_NODE_PENDING_MAX);
@@ -101,13 +104,17 @@ int raft_node_propose_plain(struct raft_node *node, const struct store_command *
     return propose(node, command, (struct span){0}, &like, err);
 }
 
+bool node_proposal_waits(const struct raft_node *node, uint64_t sequence)
+{
+    const struct node_proposal *proposal = slot_of((struct raft_node *)node, sequence);
+    return proposal->used && proposal->sequence == sequence; /* else it ended at its deadline */
+}
+
 void node_proposal_applied(struct raft_node *node, uint64_t sequence,
                            const struct store_result *result)
 {
     struct node_proposal *proposal = slot_of(node, sequence);
-    if (!proposal->used || proposal->sequence != sequence) {
-        return; /* ended at its deadline */
-    }
+    ASSERT(node_proposal_waits(node, sequence));
     node_call_later(node, proposal->done, proposal->arg, 0, result);
     proposal_close(node, proposal);
 }

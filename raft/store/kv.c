@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { KV_FIRST_CAPACITY = 64 };
+enum { KV_FIRST_CAPACITY = 64, KV_FEW = 16 };
 
 struct kv_record *kv_record_new(struct span key, struct span value)
 {
@@ -68,6 +68,7 @@ void kv_record_view(const struct kv_record *record, struct store_kv *ret_kv)
         .mod_revision = record->mod_revision,
         .version = record->version,
         .lease = record->lease,
+        .directory = (record->flags & KV_DIRECTORY) != 0,
     };
 }
 
@@ -107,12 +108,17 @@ struct kv_record *kv_map_find(const struct kv_map *map, struct span key)
     return kv_map_is_at(map, at, key) ? map->records[at] : NULL;
 }
 
+static void kv_map_make_room(struct kv_map *map, size_t more)
+{
+    while (map->count + more > map->capacity) {
+        map->capacity = map->capacity == 0 ? KV_FIRST_CAPACITY : map->capacity * 2;
+        map->records = mem_resize(map->records, map->capacity * sizeof(struct kv_record *));
+    }
+}
+
 static void kv_map_insert(struct kv_map *map, size_t at, struct kv_record *record)
 {
-    if (map->count == map->capacity) {
-        map->capacity = map->capacity == 0 ? KV_FIRST_CAPACITY : map->capacity * 2;
-        map->records = mem_resize(map->records, map->capacity * sizeof(*map->records));
-    }
+    kv_map_make_room(map, 1);
     memmove(map->records + at + 1, map->records + at, (map->count - at) * sizeof(*map->records));
     map->records[at] = record;
     map->count++;
@@ -144,6 +150,69 @@ void kv_map_remove(struct kv_map *map, struct span key)
     kv_record_unref(old);
 }
 
+/* From the end: both are in order. */
+void kv_map_add_all(struct kv_map *map, struct kv_record *const *records, size_t count)
+{
+    kv_map_make_room(map, count);
+    size_t old = map->count;
+    size_t to = map->count + count;
+    map->count = to;
+    for (size_t left = count; left > 0;) {
+        struct kv_record *next = records[left - 1];
+        if (old > 0 &&
+            span_compare(kv_record_key(map->records[old - 1]), kv_record_key(next)) > 0) {
+            map->records[--to] = map->records[--old];
+        } else {
+            map->records[--to] = next;
+            map->bytes += kv_record_bytes(next);
+            left--;
+        }
+    }
+}
+
+void kv_map_remove_all(struct kv_map *map, struct kv_record *const *records, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (count <= KV_FEW) {
+            kv_map_remove(map, kv_record_key(records[i]));
+        } else {
+            records[i]->flags |= KV_DOOMED;
+        }
+    }
+    if (count <= KV_FEW) {
+        return;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < map->count; i++) {
+        struct kv_record *record = map->records[i];
+        if ((record->flags & KV_DOOMED) == 0) {
+            map->records[kept++] = record;
+            continue;
+        }
+        record->flags &= (uint8_t)~KV_DOOMED;
+        map->bytes -= kv_record_bytes(record);
+        kv_record_unref(record);
+    }
+    ASSERT(map->count - kept == count);
+    map->count = kept;
+}
+
+void kv_map_range(const struct kv_map *map, struct span key, struct span range_end,
+                  size_t *ret_first, size_t *ret_end)
+{
+    size_t first = kv_map_seek(map, key);
+    size_t end = first;
+    if (range_end.len == 0) {
+        end += kv_map_is_at(map, first, key) ? 1 : 0;
+    } else if (range_end.len == 1 && range_end.data[0] == 0) {
+        end = map->count;
+    } else {
+        end = kv_map_seek(map, range_end);
+    }
+    *ret_first = first;
+    *ret_end = end > first ? end : first;
+}
+
 void kv_map_check(const struct kv_map *map)
 {
     size_t bytes = 0;
@@ -152,8 +221,7 @@ void kv_map_check(const struct kv_map *map)
         ASSERT(record->refs > 0);
         ASSERT(i == 0 ||
                span_compare(kv_record_key(map->records[i - 1]), kv_record_key(record)) < 0);
-        ASSERT(record->create_revision > 1 && record->create_revision <= record->mod_revision);
-        ASSERT(record->version >= 1);
+        ASSERT(record->newer == NULL && (record->flags & KV_DOOMED) == 0);
         bytes += kv_record_bytes(record);
     }
     ASSERT(bytes == map->bytes);

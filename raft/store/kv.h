@@ -1,14 +1,25 @@
-/* Keys in order. A record is one immutable version of one key, counted by reference: the map holds
- * the newest, the history of watches the older ones, so that a value is stored once. */
+/* Keys in order. A record is one immutable version of one key, counted by reference: a map holds
+ * the newest, each version the one before it (mvcc.h), and results of reads any of them, so that a
+ * value is stored once. */
 #ifndef RAFT_STORE_KV_H
 #define RAFT_STORE_KV_H
 
 #include "base/list.h"
 #include "raft/store.h"
 
+enum kv_flag {
+    KV_TOMBSTONE = 1, /* the key was deleted: no value, and the numbers but mod_revision are 0 */
+    KV_DIRECTORY = 2, /* a directory that v2 made: in a map of its own */
+    KV_DOOMED = 4     /* only inside kv_map_remove_all */
+};
+
 struct kv_record {
     unsigned refs;
+    uint8_t flags;
+    uint8_t action;       /* enum store_action */
     struct list in_lease; /* of the lease it is attached to, while it is the newest version */
+    struct kv_record *older; /* a reference; NULL = none that is kept */
+    struct kv_record *newer;
     int64_t create_revision;
     int64_t mod_revision;
     int64_t version;
@@ -44,6 +55,13 @@ struct kv_record *kv_map_find(const struct kv_map *map, struct span key); /* NUL
 void kv_map_set_take(struct kv_map *map, struct kv_record *record);
 /* The key must be there. */
 void kv_map_remove(struct kv_map *map, struct span key);
+/* Many at once, in key order: adding takes the references, of keys that are not there; removing
+ * drops the map's. Neither costs more than one pass over the map. */
+void kv_map_add_all(struct kv_map *map, struct kv_record *const *records, size_t count);
+void kv_map_remove_all(struct kv_map *map, struct kv_record *const *records, size_t count);
+/* Positions of [key, range_end), etcd's meaning of the end (store_read.h). */
+void kv_map_range(const struct kv_map *map, struct span key, struct span range_end,
+                  size_t *ret_first, size_t *ret_end);
 void kv_map_check(const struct kv_map *map);
 
 #endif

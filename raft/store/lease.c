@@ -8,6 +8,8 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/store/change.h"
+#include "raft/store/output.h"
 #include "raft/store/store_internal.h"
 
 #include <string.h>
@@ -196,6 +198,44 @@ static int64_t lease_remaining(const struct lease *lease, int64_t now_ms)
     }
     int64_t waited = now_ms - lease->applied_at_ms;
     return waited >= lease->ttl_ms ? 0 : lease->ttl_ms - waited;
+}
+
+int64_t store_lease_remaining_ms(const struct store *store, uint64_t lease, int64_t now_ms)
+{
+    const struct lease *found = lease_map_find(&store->leases, lease);
+    return found == NULL ? -1 : lease_remaining(found, now_ms);
+}
+
+void store_lease_keys(const struct store *store, uint64_t lease, struct store_kvs *ret_kvs)
+{
+    const struct lease *found = lease_map_find(&store->leases, lease);
+    *ret_kvs = (struct store_kvs){0};
+    if (found == NULL) {
+        return;
+    }
+    size_t count = 0;
+    struct kv_record **records = change_lease_records(found, false, &count);
+    for (size_t i = 0; i < count; i++) {
+        kvs_add(ret_kvs, records[i]);
+    }
+    mem_free(records);
+}
+
+uint64_t store_lease_id(const struct store *store, uint64_t random)
+{
+    uint64_t id = random & INT64_MAX;
+    while (id == 0 || lease_map_find(&store->leases, id) != NULL) {
+        id = (id + 1) & INT64_MAX;
+    }
+    return id;
+}
+
+int64_t store_lease_ttl_ms(int64_t ttl_s, int64_t election_timeout_ms)
+{
+    int64_t least_s = (election_timeout_ms * 3 + 1999) / 2000;
+    int64_t granted_s = ttl_s < least_s ? least_s : ttl_s;
+    int64_t most_s = STORE_LEASE_TTL_MS_MAX / 1000;
+    return (granted_s > most_s ? most_s : granted_s) * 1000;
 }
 
 int64_t store_leases_due(const struct store *store, int64_t now_ms,

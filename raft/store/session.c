@@ -34,6 +34,7 @@ struct session_result {
     uint64_t sequence;
     int64_t revision;
     int32_t code;
+    uint16_t reason; /* 0 while the state is of format 1 */
     bool succeeded;
 };
 
@@ -149,7 +150,8 @@ enum session_verdict session_begin(struct session_map *map, const struct store_c
     *ret_result = (struct store_result){.code = kept->code,
                                         .succeeded = kept->succeeded,
                                         .repeated = true,
-                                        .revision = kept->revision};
+                                        .revision = kept->revision,
+                                        .reason = (enum store_reason)kept->reason};
     return SESSION_ANSWERED;
 }
 
@@ -190,10 +192,11 @@ void session_finish(struct session_map *map, const struct store_command *command
     session_put(session, &(struct session_result){.sequence = command->sequence,
                                                   .revision = result->revision,
                                                   .code = result->code,
+                                                  .reason = (uint16_t)result->reason,
                                                   .succeeded = result->succeeded});
 }
 
-void session_map_encode(const struct session_map *map, struct buf *out)
+void session_map_encode(const struct session_map *map, unsigned format, struct buf *out)
 {
     buf_put_u32(out, (uint32_t)HASH_COUNT(map->head));
     for (const struct session *session = map->head; session != NULL; session = session->hh.next) {
@@ -205,12 +208,15 @@ void session_map_encode(const struct session_map *map, struct buf *out)
             buf_put_u64(out, (uint64_t)session->results[i].revision);
             buf_put_u32(out, (uint32_t)session->results[i].code);
             buf_put_u8(out, session->results[i].succeeded ? 1 : 0);
+            if (format > 1) {
+                buf_put_u16(out, session->results[i].reason);
+            }
         }
     }
 }
 
-static int session_decode_results(struct session *session, struct span_reader *reader,
-                                  struct error *err)
+static int session_decode_results(struct session *session, unsigned format,
+                                  struct span_reader *reader, struct error *err)
 {
     uint32_t count = span_take_u32(reader);
     if (reader->failed || count > STORE_CLIENT_RESULTS_MAX) {
@@ -222,6 +228,7 @@ static int session_decode_results(struct session *session, struct span_reader *r
                                         .revision = (int64_t)span_take_u64(reader)};
         result.code = (int32_t)span_take_u32(reader);
         uint8_t succeeded = span_take_u8(reader);
+        result.reason = format > 1 ? span_take_u16(reader) : 0;
         if (reader->failed || succeeded > 1 || result.sequence < least ||
             result.sequence - session->floor >= STORE_CLIENT_RESULTS_MAX) {
             return error_set(err, ERR_CORRUPT, "result %u of a session is damaged", (unsigned)i);
@@ -233,7 +240,8 @@ static int session_decode_results(struct session *session, struct span_reader *r
     return 0;
 }
 
-int session_map_decode(struct session_map *map, struct span_reader *reader, struct error *err)
+int session_map_decode(struct session_map *map, unsigned format, struct span_reader *reader,
+                       struct error *err)
 {
     uint32_t count = span_take_u32(reader);
     if (reader->failed || count > STORE_CLIENTS_MAX) {
@@ -247,7 +255,7 @@ int session_map_decode(struct session_map *map, struct span_reader *reader, stru
             session_find(map, client) != NULL) {
             return error_set(err, ERR_CORRUPT, "session %u is damaged", (unsigned)i);
         }
-        int rc = session_decode_results(session_new(map, client, floor), reader, err);
+        int rc = session_decode_results(session_new(map, client, floor), format, reader, err);
         if (rc != 0) {
             return rc;
         }

@@ -20,8 +20,9 @@ enum session_verdict session_begin(struct session_map *map, const struct store_c
                                    struct store_result *ret_result);
 void session_finish(struct session_map *map, const struct store_command *command,
                     const struct store_result *result);
-void session_map_encode(const struct session_map *map, struct buf *out);
-int session_map_decode(struct session_map *map, struct span_reader *reader,
+/* `format` is the state's: the reason of a refusal is kept from 2 on. */
+void session_map_encode(const struct session_map *map, unsigned format, struct buf *out);
+int session_map_decode(struct session_map *map, unsigned format, struct span_reader *reader,
                        struct error *err) MUST_CHECK;
 void session_map_check(const struct session_map *map);
 

@@ -1,4 +1,5 @@
-/* Commands <-> bytes. Little endian; golden bytes in tests/golden/store.
+/* Commands <-> bytes. Little endian; golden bytes in tests/golden/store. Types of format 2 have
+ * version 2 and the same head; their bodies: client_codec.c.
  *
  *   version u8 = 1, type u8, client u64, sequence u64, floor u64, actor bytes, then by type:
  *   TXN            counts of compares, success, failure (u8 each), the compares, the two lists of
@@ -15,7 +16,10 @@
 
 #include <string.h>
 
-enum { COMMAND_VERSION = 1 };
+static uint8_t version_of(enum store_command_type type)
+{
+    return type > STORE_COMMAND_FORMAT_1_LAST ? 2 : 1;
+}
 
 _Static_assert(STORE_TXN_ITEMS_MAX <= UINT8_MAX, "counts are one byte");
 _Static_assert(sizeof(struct store_compare) % _Alignof(struct store_op) == 0,
@@ -67,7 +71,7 @@ static int validate_grant(uint64_t lease, int64_t ttl_ms, uint32_t flags, struct
     return validate_lease(lease, ttl_ms, err);
 }
 
-static int validate_compare(const struct store_compare *compare, struct error *err)
+int store_compare_validate(const struct store_compare *compare, struct error *err)
 {
     if (compare->target < STORE_CMP_CREATE || compare->target > STORE_CMP_VALUE ||
         compare->relation < STORE_EQUAL || compare->relation > STORE_GREATER) {
@@ -103,7 +107,10 @@ static int validate_txn(const struct store_command *command, struct error *err)
     }
     int rc = 0;
     for (size_t i = 0; i < command->compare_count && rc == 0; i++) {
-        rc = validate_compare(&command->compares[i], err);
+        rc = store_compare_validate(&command->compares[i], err);
+        if (rc == 0 && command->compares[i].range_end.len > 0) {
+            rc = error_set(err, ERR_INVALID, "a compare of a range, which only clients have");
+        }
     }
     for (size_t i = 0; i < command->success_count && rc == 0; i++) {
         rc = validate_op(&command->success[i], command->actor, err);
@@ -151,6 +158,11 @@ int store_command_validate(const struct store_command *command, struct error *er
     case STORE_LEASE_REVOKE: return validate_lease(command->lease, 1, err);
     case STORE_MEMBER_SET: return validate_member(&command->member, true, err);
     case STORE_MEMBER_REMOVE: return validate_member(&command->member, false, err);
+    case STORE_LEASE_KEEPALIVE: return validate_lease(command->lease, 1, err);
+    case STORE_CLIENT_TXN:
+    case STORE_V2: return store_client_validate(command, err);
+    case STORE_COMPACT:
+    case STORE_FORMAT: return 0;
     }
     return error_set(err, ERR_INVALID, "unknown command %d", (int)command->type);
 }
@@ -166,7 +178,7 @@ static void encode_grant(struct buf *out, uint64_t lease, int64_t ttl_ms, int64_
     buf_put_u32(out, flags);
 }
 
-static void encode_compare(struct buf *out, const struct store_compare *compare)
+void store_compare_encode(struct buf *out, const struct store_compare *compare)
 {
     buf_put_u8(out, (uint8_t)compare->target);
     buf_put_u8(out, (uint8_t)compare->relation);
@@ -202,7 +214,7 @@ static void encode_txn(struct buf *out, const struct store_command *command)
     buf_put_u8(out, (uint8_t)command->success_count);
     buf_put_u8(out, (uint8_t)command->failure_count);
     for (size_t i = 0; i < command->compare_count; i++) {
-        encode_compare(out, &command->compares[i]);
+        store_compare_encode(out, &command->compares[i]);
     }
     for (size_t i = 0; i < command->success_count; i++) {
         encode_op(out, &command->success[i]);
@@ -235,6 +247,11 @@ static void encode_body(struct buf *out, const struct store_command *command)
         buf_put_bytes(out, command->member.address);
         return;
     case STORE_MEMBER_REMOVE: buf_put_u64(out, command->member.id); return;
+    case STORE_COMPACT: buf_put_u64(out, command->number); return;
+    case STORE_LEASE_KEEPALIVE: buf_put_u64(out, command->lease); return;
+    case STORE_CLIENT_TXN:
+    case STORE_V2: store_client_encode(out, command); return;
+    case STORE_FORMAT: return;
     }
 }
 
@@ -245,7 +262,7 @@ int store_command_encode(const struct store_command *command, struct buf *out, s
         return rc;
     }
     size_t start = out->len;
-    buf_put_u8(out, COMMAND_VERSION);
+    buf_put_u8(out, version_of(command->type));
     buf_put_u8(out, (uint8_t)command->type);
     buf_put_u64(out, command->client);
     buf_put_u64(out, command->sequence);
@@ -263,7 +280,7 @@ int store_command_encode(const struct store_command *command, struct buf *out, s
 
 /* --- decoding --------------------------------------------------------------------------------- */
 
-static void decode_compare(struct span_reader *reader, struct store_compare *compare)
+void store_compare_decode(struct span_reader *reader, struct store_compare *compare)
 {
     compare->target = span_take_u8(reader);
     compare->relation = span_take_u8(reader);
@@ -316,7 +333,7 @@ static void decode_txn(struct span_reader *reader, struct store_command *command
     struct store_compare *compare = (struct store_compare *)(void *)arena->data;
     struct store_op *op = (struct store_op *)(void *)(compare + compares);
     for (size_t i = 0; i < compares && !reader->failed; i++) {
-        decode_compare(reader, &compare[i]);
+        store_compare_decode(reader, &compare[i]);
     }
     for (size_t i = 0; i < success + failure && !reader->failed; i++) {
         decode_op(reader, &op[i]);
@@ -356,8 +373,18 @@ static void decode_body(struct span_reader *reader, struct store_command *comman
         command->member.address = span_take_bytes(reader, STORE_MEMBER_ADDRESS_BYTES_MAX);
         return;
     case STORE_MEMBER_REMOVE: command->member.id = span_take_u64(reader); return;
+    case STORE_COMPACT: command->number = span_take_u64(reader); return;
+    case STORE_LEASE_KEEPALIVE: command->lease = span_take_u64(reader); return;
+    case STORE_CLIENT_TXN:
+    case STORE_V2: store_client_decode(reader, command, arena); return;
+    case STORE_FORMAT: return;
     }
     reader->failed = true;
+}
+
+bool store_command_has_output(struct span command)
+{
+    return command.len > 0 && command.data[0] == 2;
 }
 
 int store_command_decode(struct span bytes, struct store_command *ret_command,
@@ -369,11 +396,11 @@ int store_command_decode(struct span bytes, struct store_command *ret_command,
     struct span_reader reader = span_reader_of(bytes);
     struct store_command command = {0};
     uint8_t version = span_take_u8(&reader);
-    if (version != COMMAND_VERSION) {
-        return error_set(err, ERR_INVALID, "command of version %u, known is %d", (unsigned)version,
-                         COMMAND_VERSION);
-    }
     command.type = span_take_u8(&reader);
+    if (version != version_of(command.type)) {
+        return error_set(err, ERR_INVALID, "command of version %u, where its type has %u",
+                         (unsigned)version, (unsigned)version_of(command.type));
+    }
     command.client = span_take_u64(&reader);
     command.sequence = span_take_u64(&reader);
     command.floor = span_take_u64(&reader);

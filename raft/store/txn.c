@@ -10,9 +10,9 @@
  * granted here, the actor owns that. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/store/change.h"
+#include "raft/store/mvcc.h"
 #include "raft/store/store_internal.h"
-
-#include <stdlib.h>
 
 /* --- compares --------------------------------------------------------------------------------- */
 
@@ -34,9 +34,8 @@ static int order_of(int64_t a, int64_t b)
 }
 
 /* An absent key has revisions, version and lease 0; as in etcd its value compares with nothing. */
-static bool compare_holds(const struct store *store, const struct store_compare *compare)
+static bool compare_record(const struct kv_record *record, const struct store_compare *compare)
 {
-    const struct kv_record *record = kv_map_find(&store->kvs, compare->key);
     int order = 0;
     switch (compare->target) {
     case STORE_CMP_CREATE:
@@ -59,6 +58,22 @@ static bool compare_holds(const struct store *store, const struct store_compare 
         break;
     }
     return relation_holds(compare->relation, order);
+}
+
+bool store_compare_holds(const struct store *store, const struct store_compare *compare)
+{
+    size_t at = 0;
+    size_t end = 0;
+    kv_map_range(&store->kvs, compare->key, compare->range_end, &at, &end);
+    if (at == end) {
+        return compare_record(NULL, compare);
+    }
+    for (; at < end; at++) {
+        if (!compare_record(store->kvs.records[at], compare)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* --- check ------------------------------------------------------------------------------------ */
@@ -91,12 +106,7 @@ static bool lease_is_there(const struct branch *branch, size_t at, uint64_t id,
 
 static bool actor_may_touch(const struct branch *branch, const struct kv_record *record)
 {
-    if (record == NULL || record->lease == 0) {
-        return true;
-    }
-    const struct lease *lease = lease_map_find(&branch->store->leases, record->lease);
-    ASSERT(lease != NULL);
-    return lease_allows(lease, branch->actor);
+    return change_allows(branch->store, branch->actor, record);
 }
 
 static int check_put(const struct branch *branch, size_t at)
@@ -150,28 +160,19 @@ static int check_op(const struct branch *branch, size_t at)
     return ERR_BUG;
 }
 
-/* Limits are counted as if nothing were replaced or deleted: simple, and the same on every member.
- */
 static int check_limits(const struct branch *branch)
 {
-    size_t keys = branch->store->kvs.count;
-    size_t bytes = branch->store->kvs.bytes;
-    size_t leases = branch->store->leases.count;
-    bool adds = false;
+    struct change_need need = {0};
     for (size_t i = 0; i < branch->count; i++) {
         const struct store_op *op = &branch->ops[i];
         if (op->type == STORE_OP_PUT) {
-            keys++;
-            bytes += op->key.len + op->value.len;
-            adds = true;
+            need.keys++;
+            need.bytes += op->key.len + op->value.len;
         } else if (op->type == STORE_OP_LEASE_GRANT) {
-            leases++;
-            adds = true;
+            need.leases++;
         }
     }
-    /* A branch that only deletes is how one gets below the limits again. */
-    bool over = keys > STORE_KEYS_MAX || bytes > STORE_BYTES_MAX || leases > STORE_LEASES_MAX;
-    return adds && over ? ERR_LIMIT : 0;
+    return change_fits(branch->store, &need) ? 0 : ERR_LIMIT;
 }
 
 static int branch_check(const struct branch *branch)
@@ -187,83 +188,24 @@ static int branch_check(const struct branch *branch)
 
 static void run_put(struct store *store, const struct store_op *op, int64_t revision)
 {
-    struct kv_record *old = kv_map_find(&store->kvs, op->key);
-    struct kv_record *record = kv_record_new(op->key, op->value);
-    record->create_revision = old == NULL ? revision : old->create_revision;
-    record->mod_revision = revision;
-    record->version = old == NULL ? 1 : old->version + 1;
-    record->lease = op->lease;
-    if (old != NULL) {
-        list_remove(&old->in_lease);
-    }
-    if (op->lease != 0) {
-        struct lease *lease = lease_map_find(&store->leases, op->lease);
-        ASSERT(lease != NULL);
-        list_append(&lease->keys, &record->in_lease);
-    }
-    kv_map_set_take(&store->kvs, record);
-    watch_history_add(&store->history, STORE_EVENT_PUT, record);
-}
-
-static void run_delete(struct store *store, struct kv_record *record, int64_t revision)
-{
-    struct kv_record *tombstone = kv_record_new(kv_record_key(record), span_of(NULL, 0));
-    tombstone->mod_revision = revision;
-    watch_history_add(&store->history, STORE_EVENT_DELETE, tombstone);
-    list_remove(&record->in_lease);
-    kv_map_remove(&store->kvs, kv_record_key(tombstone));
-    kv_record_unref(tombstone);
+    (void)mvcc_put(store, &(struct mvcc_put){.key = op->key,
+                                             .value = op->value,
+                                             .lease = op->lease,
+                                             .revision = revision});
 }
 
 static size_t run_delete_prefix(struct store *store, struct span prefix, int64_t revision)
 {
-    size_t deleted = 0;
-    size_t at = kv_map_seek(&store->kvs, prefix);
-    while (at < store->kvs.count &&
-           span_starts_with(kv_record_key(store->kvs.records[at]), prefix)) {
-        run_delete(store, store->kvs.records[at], revision);
-        deleted++;
+    size_t first = kv_map_seek(&store->kvs, prefix);
+    size_t end = first;
+    while (end < store->kvs.count &&
+           span_starts_with(kv_record_key(store->kvs.records[end]), prefix)) {
+        end++;
     }
-    return deleted;
-}
-
-static int record_order(const void *a, const void *b)
-{
-    const struct kv_record *const *first = a;
-    const struct kv_record *const *second = b;
-    return span_compare(kv_record_key(*first), kv_record_key(*second));
-}
-
-/* In key order: the order of attaching is not in the snapshot, and events must be alike on every
- * member. */
-static size_t run_lease_end(struct store *store, struct lease *lease, int64_t revision)
-{
-    size_t count = 0;
-    LIST_EACH(item, &lease->keys)
-    {
-        count++;
-    }
-    struct kv_record **records = mem_new_array(struct kv_record *, count);
-    size_t filled = 0;
-    LIST_EACH(item, &lease->keys)
-    {
-        records[filled++] = LIST_OWNER(item, struct kv_record, in_lease);
-    }
-    qsort(records, count, sizeof(struct kv_record *), record_order);
-    for (size_t i = 0; i < count; i++) {
-        run_delete(store, records[i], revision);
-    }
+    struct kv_record **records = mvcc_collect(&store->kvs, first, end);
+    mvcc_delete(store, records, end - first, revision, STORE_ACTION_NONE);
     mem_free(records);
-    lease_map_remove(&store->leases, lease);
-    return count;
-}
-
-void store_lease_end(struct store *store, struct lease *lease)
-{
-    if (run_lease_end(store, lease, store->revision + 1) > 0) {
-        store->revision++;
-    }
-    watch_history_trim(&store->history);
+    return end - first;
 }
 
 /* Returns how many keys it changed. */
@@ -277,7 +219,7 @@ static size_t run_op(const struct branch *branch, const struct store_op *op, int
         if (record == NULL) {
             return 0;
         }
-        run_delete(store, record, revision);
+        mvcc_delete(store, &record, 1, revision, STORE_ACTION_NONE);
         return 1;
     }
     case STORE_OP_DELETE_PREFIX: return run_delete_prefix(store, op->key, revision);
@@ -291,7 +233,7 @@ static size_t run_op(const struct branch *branch, const struct store_op *op, int
     case STORE_OP_LEASE_END: {
         struct lease *lease = lease_map_find(&store->leases, op->lease);
         ASSERT(lease != NULL);
-        return run_lease_end(store, lease, revision);
+        return change_lease_end(store, lease, revision, STORE_ACTION_NONE);
     }
     }
     ASSERT(false);
@@ -303,7 +245,7 @@ void store_txn_apply(struct store *store, const struct store_command *command,
 {
     bool holds = true;
     for (size_t i = 0; i < command->compare_count && holds; i++) {
-        holds = compare_holds(store, &command->compares[i]);
+        holds = store_compare_holds(store, &command->compares[i]);
     }
     struct branch branch = {.store = store,
                             .actor = command->actor,
@@ -325,5 +267,4 @@ void store_txn_apply(struct store *store, const struct store_command *command,
     if (changed > 0) {
         store->revision++;
     }
-    watch_history_trim(&store->history);
 }

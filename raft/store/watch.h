@@ -1,31 +1,29 @@
-/* The history window that watches read: the last events, whole revisions at a time. Local: it is no
- * part of the snapshot, so a member that restored one starts with an empty window. */
+/* The window of history: every version made since the compact revision, in order. Replicated state
+ * from format 2 on; before that local, and empty after a snapshot was restored. */
 #ifndef RAFT_STORE_WATCH_H
 #define RAFT_STORE_WATCH_H
 
 #include "raft/store/kv.h"
 
-struct watch_event {
-    enum store_event_type type;
-    struct kv_record *record; /* of a delete: a record without value */
-};
-
 struct watch_history {
-    struct watch_event *events; /* oldest first, from `head` */
+    struct kv_record **events; /* oldest first, from `head`; a reference each */
     size_t head;
     size_t count;
     size_t capacity;
-    size_t bytes;
-    int64_t compacted; /* revisions <= it are gone */
+    int64_t compacted; /* all events from this revision on are here */
+    size_t old_bytes;  /* of the versions that are not the present ones, tombstones included */
+    size_t old_count;
 };
 
-void watch_history_init(struct watch_history *history, int64_t revision);
+void watch_history_init(struct watch_history *history, int64_t compacted);
 void watch_history_close(struct watch_history *history);
+struct kv_record *watch_history_at(const struct watch_history *history, size_t position);
 /* Revisions never fall. Takes a reference of its own. */
-void watch_history_add(struct watch_history *history, enum store_event_type type,
-                       struct kv_record *record);
-/* After a command: drops the oldest whole revisions until the window is within its limits. */
-void watch_history_trim(struct watch_history *history);
+void watch_history_add(struct watch_history *history, struct kv_record *record);
+/* Hands the reference over. */
+struct kv_record *watch_history_pop(struct watch_history *history);
+/* Position of the first event with a revision >= `revision`. */
+size_t watch_history_seek(const struct watch_history *history, int64_t revision);
 void watch_history_check(const struct watch_history *history);
 
 #endif

@@ -97,7 +97,8 @@ static void on_fatal(void *arg, const struct error *err)
 static struct raft_node *start(struct disk *disk)
 {
     static const struct raft_storage_ops storage = {.submit = submit};
-    static const struct raft_peer_ops peers = {.send = send, .connected = connected};
+    static const struct raft_peer_ops peers = {
+        .send = send, .connected = connected, .knows_format_2 = connected};
     static const struct clock clock = {now, now, zero, now, NULL};
     static const struct random random = {next, NULL};
     struct raft_env env = {

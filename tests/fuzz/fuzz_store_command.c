@@ -33,8 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct store_result a;
         struct store_result b;
         check_round_trip(command);
-        store_apply(one, index, command, &a);
-        store_apply(two, index, command, &b);
+        store_apply(one, index, command, &a, NULL);
+        store_apply(two, index, command, &b, NULL);
         ASSERT(a.code == b.code && a.revision == b.revision && a.succeeded == b.succeeded);
         store_check(one);
     }

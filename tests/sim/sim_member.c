@@ -48,7 +48,8 @@ static bool peer_connected(void *arg, uint64_t id)
     return target != NULL && sim_member_reachable(node->world, node->index, target->index);
 }
 
-static const struct raft_peer_ops peer_ops = {.send = peer_send, .connected = peer_connected};
+static const struct raft_peer_ops peer_ops = {
+    .send = peer_send, .connected = peer_connected, .knows_format_2 = peer_connected};
 
 /* --- the rest of the environment -------------------------------------------------------------- */
 

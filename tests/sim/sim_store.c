@@ -35,9 +35,9 @@ struct sim_log {
 static struct sim_world *log_world;
 
 void __real_store_apply(struct store *store, uint64_t index, struct span command,
-                        struct store_result *ret_result);
+                        struct store_result *ret_result, struct store_output *output);
 void __wrap_store_apply(struct store *store, uint64_t index, struct span command,
-                        struct store_result *ret_result);
+                        struct store_result *ret_result, struct store_output *output);
 int64_t __real_store_leases_due(const struct store *store, int64_t now_ms,
                                 void (*expired)(void *arg, uint64_t lease, uint64_t number),
                                 void *arg);
@@ -137,14 +137,14 @@ static struct applied *applied_slot(struct sim_log *log, uint64_t index)
 }
 
 void __wrap_store_apply(struct store *store, uint64_t index, struct span command,
-                        struct store_result *ret_result)
+                        struct store_result *ret_result, struct store_output *output)
 {
     struct sim_world *world = log_world;
     if (index != store_applied(store) + 1) {
         sim_fail(world, "indices without gaps", "%llu after %llu", (unsigned long long)index,
                  (unsigned long long)store_applied(store));
     }
-    __real_store_apply(store, index, command, ret_result);
+    __real_store_apply(store, index, command, ret_result, output);
     struct applied now = {
         .hash = hash_bytes(command), .code = ret_result->code, .revision = ret_result->revision};
     struct applied *slot = applied_slot(world->log, index);

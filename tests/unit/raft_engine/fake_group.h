@@ -270,7 +270,8 @@ static void fake_disk_free(struct fake_disk *disk)
 /* --- nodes ------------------------------------------------------------------------------------ */
 
 static const struct raft_storage_ops fake_storage_ops = {.submit = fake_submit};
-static const struct raft_peer_ops fake_peer_ops = {.send = fake_send, .connected = fake_connected};
+static const struct raft_peer_ops fake_peer_ops = {
+    .send = fake_send, .connected = fake_connected, .knows_format_2 = fake_connected};
 
 static void fake_start_node(struct fake_node *fake)
 {

@@ -24,7 +24,7 @@ static inline struct store_result apply(struct store *store, const struct store_
     struct error err = {0};
     struct store_result result;
     assert_int_equal(store_command_encode(command, &bytes, &err), 0);
-    store_apply(store, store_applied(store) + 1, buf_span(&bytes), &result);
+    store_apply(store, store_applied(store) + 1, buf_span(&bytes), &result, NULL);
     store_check(store);
     buf_free(&bytes);
     return result;

@@ -144,7 +144,7 @@ static void leases_are_limited(void **state)
         buf_clear(&bytes);
         struct store_command command = {.type = STORE_LEASE_GRANT, .lease = id, .ttl_ms = 1};
         assert_int_equal(store_command_encode(&command, &bytes, NULL), 0);
-        store_apply(store, id, buf_span(&bytes), &result);
+        store_apply(store, id, buf_span(&bytes), &result, NULL);
         assert_int_equal(result.code, 0);
     }
     assert_int_equal(grant(store, "", STORE_LEASES_MAX + 1, 1, 0, 0).code, ERR_LIMIT);

@@ -1,0 +1,41 @@
+/* Format 2 of the store (docs/consensus.md): members of the release before take its commands for
+ * nothing, so the first one may be proposed only when every member knows it. A member tells that in
+ * its handshake. One that joins later and does not know it refuses the group's snapshot. */
+#include "raft/engine/node_impl.h"
+
+bool node_format_is_open(const struct raft_node *node)
+{
+    return node->format_asked || store_format(node->store) > 1;
+}
+
+static int check_members(const struct raft_node *node, struct error *err)
+{
+    for (size_t i = 0; i < node->configuration.count; i++) {
+        uint64_t id = node->configuration.servers[i].id;
+        if (id != node->id && !node->env.peers->knows_format_2(node->env.peers_arg, id)) {
+            return error_set(err, ERR_UNAVAILABLE,
+                             "member %llx is not connected, or of a release that does not know "
+                             "format 2 of the store",
+                             (unsigned long long)id);
+        }
+    }
+    if (configuration_find(&node->configuration, node->id) == node->configuration.count) {
+        return error_set(err, ERR_UNAVAILABLE, "this member is not in the group yet");
+    }
+    return 0;
+}
+
+int raft_node_open_format_2(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
+                            struct error *err)
+{
+    struct store_command command = {.type = STORE_FORMAT};
+    int rc = node_format_is_open(node) ? 0 : check_members(node, err);
+    if (rc != 0) {
+        return rc;
+    }
+    bool before = node->format_asked;
+    node->format_asked = true;
+    rc = raft_node_propose(node, &command, timeout_ms, 0, done, arg, err);
+    node->format_asked = before || rc == 0;
+    return rc;
+}

@@ -1,0 +1,223 @@
+/* Directories are not stored but for those that were made: a path is one if something is below it.
+ * Keys are in byte order, which is not the tree's ("/a", "/a!", "/a/b"), but everything below one
+ * directory stands together, so that each question is a search or two. Keys that v2 does not show
+ * are passed over one by one. */
+#include "raft/store/v2_tree.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/store/change.h"
+#include "raft/store/mvcc.h"
+#include "raft/store/store_internal.h"
+#include "raft/store/v2_path.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The first of the map below the directory that v2 shows; NULL = none. */
+static const struct kv_record *first_below(const struct kv_map *map, struct span path)
+{
+    size_t at = 0;
+    size_t end = 0;
+    change_below(map, path, &at, &end);
+    for (; at < end; at++) {
+        if (v2_path_is_clean(kv_record_key(map->records[at]))) {
+            return map->records[at];
+        }
+    }
+    return NULL;
+}
+
+bool v2_is_empty(const struct store *store, struct span path)
+{
+    return first_below(&store->kvs, path) == NULL && first_below(&store->dirs, path) == NULL;
+}
+
+bool v2_is_directory(const struct store *store, struct span path)
+{
+    return path.len == 1 || mvcc_find(store, path, true) != NULL || !v2_is_empty(store, path);
+}
+
+/* --- one node --------------------------------------------------------------------------------- */
+
+void v2_view(const struct store *store, const struct kv_record *record,
+             struct store_v2_node *ret_node)
+{
+    const struct lease *lease = lease_map_find(&store->leases, record->lease);
+    *ret_node = (struct store_v2_node){
+        .there = true,
+        .directory = (record->flags & KV_DIRECTORY) != 0,
+        .path = kv_record_key(record),
+        .value = kv_record_value(record),
+        .created = record->create_revision,
+        .modified = record->mod_revision,
+        .lease = record->lease,
+        .ttl_ms = lease == NULL ? 0 : lease->ttl_ms,
+    };
+}
+
+static void view_unmade(const struct store *store, struct span path, struct store_v2_node *ret_node)
+{
+    const struct kv_record *below = first_below(&store->kvs, path);
+    below = below != NULL ? below : first_below(&store->dirs, path);
+    int64_t revision = below == NULL ? 0 : below->create_revision;
+    *ret_node = (struct store_v2_node){.there = true,
+                                       .directory = true,
+                                       .path = path,
+                                       .created = revision,
+                                       .modified = revision};
+}
+
+/* False: nothing is there. */
+static bool look(const struct store *store, struct span path, struct store_v2_node *ret_node)
+{
+    if (!v2_is_directory(store, path)) {
+        const struct kv_record *file = mvcc_find(store, path, false);
+        if (file != NULL) {
+            v2_view(store, file, ret_node);
+        }
+        return file != NULL;
+    }
+    const struct kv_record *made = mvcc_find(store, path, true);
+    if (made != NULL) {
+        v2_view(store, made, ret_node);
+    } else {
+        view_unmade(store, path, ret_node);
+    }
+    return true;
+}
+
+enum store_reason v2_check_parents(const struct store *store, struct span path,
+                                   struct span *ret_cause)
+{
+    struct span part = v2_path_part(path, 1);
+    while (part.len < path.len && v2_is_directory(store, part)) {
+        part = v2_path_part(path, part.len + 1);
+    }
+    if (part.len < path.len && mvcc_find(store, part, false) != NULL) {
+        *ret_cause = part;
+        return STORE_V2_NOT_DIR;
+    }
+    return STORE_NO_REASON;
+}
+
+enum store_reason store_v2_get(const struct store *store, struct span path,
+                               struct store_v2_node *ret_node, struct span *ret_cause)
+{
+    struct span part = path.len == 1 ? path : v2_path_part(path, 1);
+    while (part.len < path.len && v2_is_directory(store, part)) {
+        part = v2_path_part(path, part.len + 1);
+    }
+    if (part.len == path.len && look(store, path, ret_node)) {
+        return STORE_NO_REASON;
+    }
+    *ret_cause = part;
+    bool is_file = part.len < path.len && mvcc_find(store, part, false) != NULL;
+    return is_file ? STORE_V2_NOT_DIR : STORE_V2_KEY_NOT_FOUND;
+}
+
+/* --- what is in a directory ------------------------------------------------------------------- */
+
+struct names {
+    struct span *paths; /* borrowed from keys */
+    size_t count;
+    size_t capacity;
+};
+
+static void add_name(struct names *names, struct span path)
+{
+    if (names->count == names->capacity) {
+        names->capacity = names->capacity == 0 ? 16 : names->capacity * 2;
+        names->paths = mem_resize(names->paths, names->capacity * sizeof(*names->paths));
+    }
+    names->paths[names->count++] = path;
+}
+
+/* From the key at `at` to the one after all that is below `path`. */
+static size_t skip_below(const struct kv_map *map, size_t at, struct span path)
+{
+    size_t first = 0;
+    size_t end = 0;
+    change_below(map, path, &first, &end);
+    return end > at ? end : at + 1;
+}
+
+static void collect_names(const struct kv_map *map, struct span directory, struct names *names)
+{
+    size_t at = 0;
+    size_t end = 0;
+    size_t skip = directory.len == 1 ? 1 : directory.len + 1;
+    change_below(map, directory, &at, &end);
+    while (at < end) {
+        struct span key = kv_record_key(map->records[at]);
+        if (!v2_path_is_clean(key)) {
+            at++;
+            continue;
+        }
+        struct span part = v2_path_part(key, skip);
+        if (!v2_path_is_hidden(part, directory)) {
+            add_name(names, part);
+        }
+        at = part.len == key.len ? at + 1 : skip_below(map, at, part);
+    }
+}
+
+static int name_order(const void *a, const void *b)
+{
+    return span_compare(*(const struct span *)a, *(const struct span *)b);
+}
+
+void store_v2_children(const struct store *store, struct span path,
+                       bool (*visit)(void *arg, const struct store_v2_node *node), void *arg)
+{
+    struct names names = {0};
+    collect_names(&store->kvs, path, &names);
+    collect_names(&store->dirs, path, &names);
+    if (names.count > 1) {
+        qsort(names.paths, names.count, sizeof(struct span), name_order);
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        struct store_v2_node node;
+        if (i > 0 && span_equal(names.paths[i], names.paths[i - 1])) {
+            continue;
+        }
+        bool there = look(store, names.paths[i], &node);
+        ASSERT(there);
+        if (!visit(arg, &node)) {
+            break;
+        }
+    }
+    mem_free(names.paths);
+}
+
+/* --- what a watch hears ----------------------------------------------------------------------- */
+
+static const char *action_name(const struct store_event *event)
+{
+    bool deleted = event->type == STORE_EVENT_DELETE;
+    switch (event->action) {
+    case STORE_ACTION_NONE: return deleted ? "delete" : "set";
+    case STORE_ACTION_SET: return deleted ? NULL : "set"; /* what it replaced goes with it */
+    case STORE_ACTION_CREATE: return "create";
+    case STORE_ACTION_UPDATE: return "update";
+    case STORE_ACTION_SWAP: return "compareAndSwap";
+    case STORE_ACTION_DELETE: return "delete";
+    case STORE_ACTION_COMPARE_DELETE: return "compareAndDelete";
+    case STORE_ACTION_EXPIRE: return "expire";
+    case STORE_ACTION_REFRESH:
+    case STORE_ACTION_BELOW: break;
+    }
+    return NULL;
+}
+
+const char *store_v2_event_action(const struct store_event *event, struct span path, bool recursive)
+{
+    struct span key = event->kv.key;
+    if (!v2_path_is_clean(key)) {
+        return NULL;
+    }
+    bool below = recursive && v2_path_is_below(key, path) && !v2_path_is_hidden(key, path);
+    bool above = event->kv.directory && event->type == STORE_EVENT_DELETE &&
+                 v2_path_is_below(path, key);
+    return span_equal(key, path) || below || above ? action_name(event) : NULL;
+}
