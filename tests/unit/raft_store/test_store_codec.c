@@ -1,10 +1,6 @@
-/* Commands and snapshots as bytes: golden files, round trips, and every kind of damage.
- * GOLDEN_WRITE=1 rewrites the golden files; the diff is to be reviewed. */
-#include "store_fixture.h"
-
-#include <stdlib.h>
-
-#define GOLDEN_DIR "tests/golden/store/"
+/* Commands and snapshots of format 1 as bytes: golden files, round trips, and every kind of damage.
+ * Format 2: test_store_format.c. */
+#include "golden_fixture.h"
 
 static const struct store_compare compares[] = {
     {.target = STORE_CMP_CREATE,
@@ -67,33 +63,6 @@ static const struct {
                  .address = {(const uint8_t *)"10.0.0.1:2380", 13}}}},
     {"member_remove", {.type = STORE_MEMBER_REMOVE, .member = {.id = 0xabcdef}}},
 };
-
-static void put_hex(struct buf *out, const char *name, struct span bytes)
-{
-    buf_printf(out, "%s ", name);
-    for (size_t i = 0; i < bytes.len; i++) {
-        buf_printf(out, "%02x", bytes.data[i]);
-    }
-    buf_put_str(out, "\n");
-}
-
-static void assert_golden(const char *path, struct buf *text)
-{
-    if (getenv("GOLDEN_WRITE") != NULL) {
-        FILE *file = fopen(path, "w");
-        assert_non_null(file);
-        assert_int_equal(fwrite(text->data, 1, text->len, file), text->len);
-        assert_int_equal(fclose(file), 0);
-    }
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    char *found = mem_try(text->len + 2);
-    size_t len = fread(found, 1, text->len + 1, file);
-    assert_int_equal(fclose(file), 0);
-    found[len] = 0;
-    assert_string_equal(found, buf_str(text));
-    mem_free(found);
-}
 
 static void commands_have_their_golden_bytes(void **state)
 {
