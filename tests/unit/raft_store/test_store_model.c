@@ -6,7 +6,7 @@
 
 enum { ROUNDS = 24, COMMANDS = 1500 };
 /* Rounds without compaction, until the window is full. */
-enum { LONG_ROUNDS = 2, LONG_COMMANDS = 7000 };
+enum { LONG_ROUNDS = 1, LONG_COMMANDS = 20000 };
 
 struct world {
     struct pair *pair;
