@@ -222,7 +222,9 @@ enum { NAIVE_EMPTY = -1 };
 static inline int naive_value(struct span value)
 {
     char text[16] = "";
-    memcpy(text, value.data, value.len);
+    if (value.len > 0) {
+        memcpy(text, value.data, value.len);
+    }
     return value.len == 0 ? NAIVE_EMPTY : (int)strtol(text, NULL, 10);
 }
 

@@ -186,9 +186,9 @@ static inline int naive_v2_may(struct naive *naive, const struct store_v2 *v2, c
     }
     if (compares) {
         char have[16];
-        char want[16] = "";
+        char want[16];
         naive_text(found->value, have);
-        memcpy(want, v2->prev_value.data, v2->prev_value.len);
+        naive_text(naive_value(v2->prev_value), want);
         bool value = v2->prev_value.len == 0 || strcmp(have, want) == 0;
         bool index = v2->prev_index == 0 || v2->prev_index == (uint64_t)found->modified;
         if (!value || !index) {
