@@ -1,5 +1,6 @@
 /* Clients on every node. Each puts operations with a number of their own under load/, with
- * deadlines short enough that some end unknown; reads; and, in the store's mode, competes for a
+ * deadlines short enough that some end unknown; reads; and, in the store's mode, puts in the words of
+ * etcd's API as well (which opens format 2 of the store under faults), competes for a
  * leader lease with the shipping arithmetic (agent/ha/ha_lease.c) in place of a whole HA loop.
  *
  * Held here: an answer says what was applied; a linearizable read sees everything acknowledged
@@ -10,10 +11,12 @@
 #include "agent/ha/ha_lease.h"
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/store_client.h"
 
 #include <stdio.h>
 #include <string.h>
 
+enum { CLIENT_EVERY = 4 }; /* of the puts in the store's mode: in the words of etcd's API */
 enum { KEYS = 16, TTL_MS = 3000, LOOP_WAIT_MS = 1000 };
 
 struct sim_load {
@@ -66,6 +69,30 @@ static void on_put(void *arg, int rc, const struct store_result *result)
     mem_free(call);
 }
 
+static void on_opened(void *arg, int rc, const struct store_result *result)
+{
+    (void)arg;
+    (void)rc; /* the next put tries again */
+    (void)result;
+}
+
+/* As a client of etcd's API puts it, with a look at the keys around and at what was there. */
+static int put_as_client(struct sim_node *node, const char *key, struct call *call,
+                         int64_t timeout_ms)
+{
+    struct store_client_op ops[] = {
+        {.type = STORE_CLIENT_PUT,
+         .range = {.key = span_str(key)},
+         .value = span_of(&call->op, 8),
+         .prev_kv = true},
+        {.type = STORE_CLIENT_RANGE,
+         .range = {.key = span_str("load/"), .range_end = span_str("load0")}},
+    };
+    struct store_client_txn txn = {.success = ops, .success_count = 2};
+    struct store_command command = {.type = STORE_CLIENT_TXN, .client_txn = &txn};
+    return raft_node_propose_plain(node->raft, &command, timeout_ms, on_put, call, NULL);
+}
+
 static void put(struct sim_node *node)
 {
     struct sim_world *world = node->world;
@@ -78,7 +105,16 @@ static void put(struct sim_node *node)
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
     int64_t timeout = 200 + (int64_t)sim_below(world, 4000);
     unsigned attempts = sim_chance(world, 200) ? 1 : 0;
-    if (raft_node_propose(node->raft, &command, timeout, attempts, on_put, call, NULL) != 0) {
+    bool as_client = world->options.mode == SIM_STORE && call->op % CLIENT_EVERY == 0;
+    bool opened = store_format(raft_node_store(node->raft)) > 1;
+    if (as_client && !opened &&
+        raft_node_open_format_2(node->raft, timeout, on_opened, NULL, NULL) != 0) {
+        as_client = false; /* the next one tries again */
+    }
+    int rc = as_client && opened
+                 ? put_as_client(node, key, call, timeout)
+                 : raft_node_propose(node->raft, &command, timeout, attempts, on_put, call, NULL);
+    if (rc != 0) {
         sim_log_never_sent(world, call->op);
         mem_free(call);
     }

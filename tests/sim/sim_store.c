@@ -9,7 +9,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "raft/store.h"
+#include "raft/store_client.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,20 +92,30 @@ static uint64_t hash_bytes(struct span bytes)
 }
 
 /* Operations of sim_load put their number, 8 bytes, as the value of a key below "load/". */
+static void note_put(struct sim_world *world, struct span key, struct span value)
+{
+    uint64_t number = 0;
+    if (!span_starts_with(key, span_str("load/")) || value.len != 8) {
+        return;
+    }
+    memcpy(&number, value.data, 8);
+    ASSERT(number < LOG_OPS_MAX);
+    if (++world->log->effects[number] > 1) {
+        sim_fail(world, "a command takes effect once", "operation %llu",
+                 (unsigned long long)number);
+    }
+}
+
 static void note_effects(struct sim_world *world, const struct store_command *command)
 {
+    if (command->type == STORE_CLIENT_TXN) {
+        const struct store_client_op *op = &command->client_txn->success[0];
+        note_put(world, op->range.key, op->value);
+        return;
+    }
     for (size_t i = 0; i < command->success_count; i++) {
-        const struct store_op *op = &command->success[i];
-        uint64_t number = 0;
-        if (op->type != STORE_OP_PUT || !span_starts_with(op->key, span_str("load/")) ||
-            op->value.len != 8) {
-            continue;
-        }
-        memcpy(&number, op->value.data, 8);
-        ASSERT(number < LOG_OPS_MAX);
-        if (++world->log->effects[number] > 1) {
-            sim_fail(world, "a command takes effect once", "operation %llu",
-                     (unsigned long long)number);
+        if (command->success[i].type == STORE_OP_PUT) {
+            note_put(world, command->success[i].key, command->success[i].value);
         }
     }
 }
@@ -116,7 +126,8 @@ static void note_first(struct sim_world *world, struct span bytes,
     struct store_command command;
     struct buf arena = BUF_INIT;
     if (store_command_decode(bytes, &command, &arena, NULL) == 0 && result->code == 0 &&
-        !result->repeated && command.type == STORE_TXN && result->succeeded) {
+        !result->repeated && result->succeeded &&
+        (command.type == STORE_TXN || command.type == STORE_CLIENT_TXN)) {
         note_effects(world, &command);
     }
     buf_free(&arena);
