@@ -136,12 +136,12 @@ void raft_node_storage_full(struct raft_node *node, bool full);
 
 typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
 
-/* Opens format 2 of the store for the whole group, if every member of its configuration is connected
- * and knows it; the same command for all of them, so it opens at one place of the log. `done` (rc 0)
- * when it is open here; at once in the next turn if it was. ERR_UNAVAILABLE: `err` names who is not
- * there or is of an older release. Before it, commands of format 2 (store.h) are refused with
- * ERR_UNAVAILABLE: a member of an older release would take them for nothing, and its state would
- * differ from then on. */
+/* Opens format 2 of the store for the whole group, if every member of its configuration is
+ * connected and knows it; the same command for all of them, so it opens at one place of the log.
+ * `done` (rc 0) when it is open here; at once in the next turn if it was. ERR_UNAVAILABLE: `err`
+ * names who is not there or is of an older release. Before it, commands of format 2 (store.h) are
+ * refused with ERR_UNAVAILABLE: a member of an older release would take them for nothing, and its
+ * state would differ from then on. */
 int raft_node_open_format_2(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
                             struct error *err) MUST_CHECK;
 

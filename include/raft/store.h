@@ -21,10 +21,10 @@
  * can only be touched by commands of that actor, by Expire and by Depose (failure of this rule
  * would let a second primary in before the first is fenced).
  *
- * Formats. Commands up to STORE_MEMBER_REMOVE are of format 1, the later ones of format 2. The first
- * command of format 2 that is applied opens the state's format 2 (docs/consensus.md): from then on
- * the versions before the present one are replicated state and stand in the snapshot. What clients
- * of etcd's API need beside this header: store_read.h, store_client.h. */
+ * Formats. Commands up to STORE_MEMBER_REMOVE are of format 1, the later ones of format 2. The
+ * first command of format 2 that is applied opens the state's format 2 (docs/consensus.md): from
+ * then on the versions before the present one are replicated state and stand in the snapshot. What
+ * clients of etcd's API need beside this header: store_read.h, store_client.h. */
 #ifndef RAFT_STORE_H
 #define RAFT_STORE_H
 
@@ -48,7 +48,7 @@
 #define STORE_CLIENT_RESULTS_MAX                                    \
     1024 /* commands of one client that are not yet below its floor \
           */
-#define STORE_SEQUENCE_MAX             ((uint64_t)1 << 62)
+#define STORE_SEQUENCE_MAX ((uint64_t)1 << 62)
 /* Versions that are not the present ones: kept while they are within both, and while they fit into
  * STORE_BYTES_MAX beside the present ones; the oldest whole revisions go first. The newest revision
  * always stays whole. */
@@ -68,17 +68,16 @@
 #define STORE_HISTORY_SLACK_BYTES   ((size_t)STORE_HISTORY_SLACK_RECORDS * STORE_KEY_BYTES_MAX)
 /* Beside the present keys a snapshot has at most: the tombstones of one revision (as many as there
  * can be keys), or the window's events and one version below each of them. */
-#define STORE_HISTORY_RECORDS_MAX                                       \
-    ((size_t)STORE_KEYS_MAX + 2 * (size_t)STORE_HISTORY_EVENTS_MAX +    \
+#define STORE_HISTORY_RECORDS_MAX                                    \
+    ((size_t)STORE_KEYS_MAX + 2 * (size_t)STORE_HISTORY_EVENTS_MAX + \
      2 * (size_t)STORE_HISTORY_SLACK_RECORDS)
 /* No snapshot is longer: the limits above, each element with its frame of numbers (snapshot.c). */
-#define STORE_SNAPSHOT_BYTES_MAX                                                \
-    (STORE_BYTES_MAX + STORE_HISTORY_SLACK_BYTES + (size_t)STORE_KEYS_MAX * 54 + \
-     STORE_HISTORY_RECORDS_MAX * 50 +                                           \
-     (size_t)STORE_LEASES_MAX * (40 + STORE_ACTOR_BYTES_MAX) +                  \
-     (size_t)STORE_CLIENTS_MAX * (20 + (size_t)STORE_CLIENT_RESULTS_MAX * 23) + \
-     (size_t)STORE_MEMBERS_MAX *                                                \
-         (16 + STORE_MEMBER_NAME_BYTES_MAX + STORE_MEMBER_ADDRESS_BYTES_MAX) +  \
+#define STORE_SNAPSHOT_BYTES_MAX                                                                \
+    (STORE_BYTES_MAX + STORE_HISTORY_SLACK_BYTES + (size_t)STORE_KEYS_MAX * 54 +                \
+     STORE_HISTORY_RECORDS_MAX * 50 + (size_t)STORE_LEASES_MAX * (40 + STORE_ACTOR_BYTES_MAX) + \
+     (size_t)STORE_CLIENTS_MAX * (20 + (size_t)STORE_CLIENT_RESULTS_MAX * 23) +                 \
+     (size_t)STORE_MEMBERS_MAX *                                                                \
+         (16 + STORE_MEMBER_NAME_BYTES_MAX + STORE_MEMBER_ADDRESS_BYTES_MAX) +                  \
      96)
 
 struct store;
@@ -145,16 +144,16 @@ enum store_command_type {
         3, /* lease, ttl_ms: in force from now on; stamp: holder leases, above the last one */
     STORE_LEASE_EXPIRE =
         4, /* lease, number: ends the lease and deletes its keys if the number matches */
-    STORE_LEASE_REVOKE = 5, /* lease: by its owner (holder leases) or anybody */
-    STORE_MEMBER_SET = 6,   /* member.{id,name,address} */
+    STORE_LEASE_REVOKE = 5,  /* lease: by its owner (holder leases) or anybody */
+    STORE_MEMBER_SET = 6,    /* member.{id,name,address} */
     STORE_MEMBER_REMOVE = 7, /* member.id */
     /* Format 2. */
-    STORE_CLIENT_TXN = 8,      /* client_txn: etcd's Txn, and Put, Range and DeleteRange as one of one
-                                  operation */
-    STORE_COMPACT = 9,         /* number: revisions below it go */
+    STORE_CLIENT_TXN = 8, /* client_txn: etcd's Txn, and Put, Range and DeleteRange as one of one
+                             operation */
+    STORE_COMPACT = 9,    /* number: revisions below it go */
     STORE_LEASE_KEEPALIVE = 10, /* lease: renewed by the ttl that it has */
-    STORE_V2 = 11,             /* v2: one write of the v2 dialect */
-    STORE_FORMAT = 12          /* nothing but opening format 2 */
+    STORE_V2 = 11,              /* v2: one write of the v2 dialect */
+    STORE_FORMAT = 12           /* nothing but opening format 2 */
 };
 #define STORE_COMMAND_FORMAT_1_LAST STORE_MEMBER_REMOVE
 
@@ -229,14 +228,14 @@ struct store_command {
 /* Why a command of format 2 was refused, finer than the code. Numbers from 100 on are etcd v2's. */
 enum store_reason {
     STORE_NO_REASON = 0,
-    STORE_COMPACTED = 1,         /* ERR_NOT_FOUND: a revision that is not there any more */
-    STORE_FUTURE = 2,            /* ERR_INVALID: a revision that is not there yet */
-    STORE_KEY_NOT_FOUND = 3,     /* ERR_NOT_FOUND: ignore_value or ignore_lease of an absent key */
-    STORE_LEASE_NOT_FOUND = 4,   /* ERR_NOT_FOUND */
-    STORE_HOLDERS = 5,           /* ERR_REFUSED: touches what hangs on a member's lease */
-    STORE_FULL = 6,              /* ERR_LIMIT */
-    STORE_KEY_MISSING = 7,       /* ERR_INVALID: "key is not provided"; this and the next: see */
-    STORE_VALUE_PROVIDED = 8,    /* store_client_txn_reason */
+    STORE_COMPACTED = 1,       /* ERR_NOT_FOUND: a revision that is not there any more */
+    STORE_FUTURE = 2,          /* ERR_INVALID: a revision that is not there yet */
+    STORE_KEY_NOT_FOUND = 3,   /* ERR_NOT_FOUND: ignore_value or ignore_lease of an absent key */
+    STORE_LEASE_NOT_FOUND = 4, /* ERR_NOT_FOUND */
+    STORE_HOLDERS = 5,         /* ERR_REFUSED: touches what hangs on a member's lease */
+    STORE_FULL = 6,            /* ERR_LIMIT */
+    STORE_KEY_MISSING = 7,     /* ERR_INVALID: "key is not provided"; this and the next: see */
+    STORE_VALUE_PROVIDED = 8,  /* store_client_txn_reason */
     STORE_LEASE_PROVIDED = 9,
     STORE_DUPLICATE_KEY = 10,
     STORE_TOO_MANY_OPS = 11, /* ERR_LIMIT */
@@ -268,8 +267,8 @@ struct store_result {
     struct store_output *output;
 };
 
-/* Encodes with a version byte, 1 or 2 by the type; golden bytes in the tests. Fails with ERR_INVALID
- * or ERR_LIMIT. */
+/* Encodes with a version byte, 1 or 2 by the type; golden bytes in the tests. Fails with
+ * ERR_INVALID or ERR_LIMIT. */
 int store_command_encode(const struct store_command *command, struct buf *out,
                          struct error *err) MUST_CHECK;
 /* Decoded command borrows from `bytes` and, for its arrays, from `ret_arena` (buf_free it). */
@@ -305,7 +304,8 @@ int64_t store_leases_due(const struct store *store, int64_t now_ms,
 
 enum store_event_type { STORE_EVENT_PUT = 1, STORE_EVENT_DELETE = 2 };
 
-/* Who made it, as the v2 dialect tells its watchers. Operations of v3 and of the agent have none. */
+/* Who made it, as the v2 dialect tells its watchers. Operations of v3 and of the agent have none.
+ */
 enum store_action {
     STORE_ACTION_NONE = 0,
     STORE_ACTION_SET = 1,

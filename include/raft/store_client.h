@@ -45,8 +45,8 @@ struct store_client_txn {
     size_t failure_count;
 };
 
-/* What etcd refuses before it looks at any state, in its order; STORE_NO_REASON = nothing. Ask before
- * proposing: a command with a reason is not encoded. */
+/* What etcd refuses before it looks at any state, in its order; STORE_NO_REASON = nothing. Ask
+ * before proposing: a command with a reason is not encoded. */
 enum store_reason store_client_txn_reason(const struct store_client_txn *txn);
 /* Is there nothing in it that writes? Such a one needs no command: store_client_read. */
 bool store_client_txn_reads(const struct store_client_txn *txn);
@@ -102,17 +102,17 @@ struct store_v2_node {
     int64_t ttl_ms; /* as granted */
 };
 
-/* The node at `path`: 0, STORE_V2_KEY_NOT_FOUND or STORE_V2_NOT_DIR; then `ret_cause` is the part of
- * `path` that is missing, or the file in the way. All borrowed until the next apply. */
+/* The node at `path`: 0, STORE_V2_KEY_NOT_FOUND or STORE_V2_NOT_DIR; then `ret_cause` is the part
+ * of `path` that is missing, or the file in the way. All borrowed until the next apply. */
 enum store_reason store_v2_get(const struct store *store, struct span path,
                                struct store_v2_node *ret_node, struct span *ret_cause);
-/* What is directly below the directory, by name, without what is hidden ('_' before the name). Until
- * `visit` returns false. */
+/* What is directly below the directory, by name, without what is hidden ('_' before the name).
+ * Until `visit` returns false. */
 void store_v2_children(const struct store *store, struct span path,
                        bool (*visit)(void *arg, const struct store_v2_node *node), void *arg);
 
-/* Does a watch on `path` hear of the event, and as what? The name of the action, or NULL. (Events of
- * a watch over everything, with directories.) */
+/* Does a watch on `path` hear of the event, and as what? The name of the action, or NULL. (Events
+ * of a watch over everything, with directories.) */
 const char *store_v2_event_action(const struct store_event *event, struct span path,
                                   bool recursive);
 

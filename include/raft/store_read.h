@@ -43,7 +43,8 @@ struct store_range {
     int64_t revision;      /* <= 0: the present one */
     int64_t limit;         /* <= 0: none */
     enum store_sort_order order;
-    enum store_sort_target target; /* other than KEY, without order: ascending. Equal ones: by key */
+    enum store_sort_target
+        target; /* other than KEY, without order: ascending. Equal ones: by key */
     bool keys_only;
     bool count_only;
     int64_t min_mod; /* 0 = no bound, here and below; bounds and sorting come before the limit */
@@ -54,8 +55,8 @@ struct store_range {
 
 struct store_range_result {
     struct store_kvs kvs;
-    int64_t count; /* keys of the range at that revision, whatever limit and bounds say */
-    bool more;     /* the limit cut some off */
+    int64_t count;    /* keys of the range at that revision, whatever limit and bounds say */
+    bool more;        /* the limit cut some off */
     int64_t revision; /* the present one, also of a read in the past */
 };
 
@@ -82,10 +83,10 @@ struct store_events {
     int64_t next_revision;     /* all below it was looked at: go on from here */
 };
 
-/* Events from `from_revision` on, whole revisions, in their order. Ends with the revision in which it
- * has looked at `events_max` events or found `bytes_max` bytes: call again from next_revision, until
- * that is above the present revision. A start in the future gives nothing and stays where it is.
- * ERR_NOT_FOUND: compacted (store_compacted says up to where). */
+/* Events from `from_revision` on, whole revisions, in their order. Ends with the revision in which
+ * it has looked at `events_max` events or found `bytes_max` bytes: call again from next_revision,
+ * until that is above the present revision. A start in the future gives nothing and stays where it
+ * is. ERR_NOT_FOUND: compacted (store_compacted says up to where). */
 int store_events(const struct store *store, const struct store_watch *watch, int64_t from_revision,
                  size_t events_max, size_t bytes_max, struct store_events *ret_events,
                  struct error *err) MUST_CHECK;

@@ -179,7 +179,8 @@ static uint8_t identity_flags(const struct raft_group *group, bool voter)
     const struct raft_boot *boot = group->node == NULL ? raft_storage_boot(group->storage) : NULL;
     bool empty = boot != NULL && boot->cluster == 0 && raft_storage_is_empty(group->storage);
     uint8_t armed = peers_identity(group->peers)->flags & HANDSHAKE_ARMED_PAGE;
-    return (uint8_t)(HANDSHAKE_FORMAT_2 | armed | (empty ? HANDSHAKE_EMPTY : 0) | (voter ? 0 : HANDSHAKE_WAITING));
+    return (uint8_t)(HANDSHAKE_FORMAT_2 | armed | (empty ? HANDSHAKE_EMPTY : 0) |
+                     (voter ? 0 : HANDSHAKE_WAITING));
 }
 
 static void identity_tell(struct raft_group *group, uint64_t cluster, bool voter)
@@ -628,9 +629,9 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
                                           .incarnation = random_next(group->env.random),
                                           .group_size = group_size(config)};
     bool empty = boot->cluster == 0 && raft_storage_is_empty(group->storage);
-    identity.flags = (uint8_t)((config->armed_page ? HANDSHAKE_ARMED_PAGE : 0) |
-                               (empty ? HANDSHAKE_EMPTY : 0) | HANDSHAKE_WAITING |
-                               HANDSHAKE_FORMAT_2);
+    identity.flags =
+        (uint8_t)((config->armed_page ? HANDSHAKE_ARMED_PAGE : 0) | (empty ? HANDSHAKE_EMPTY : 0) |
+                  HANDSHAKE_WAITING | HANDSHAKE_FORMAT_2);
     (void)snprintf(identity.name, sizeof identity.name, "%s", config->name);
     (void)snprintf(identity.address, sizeof identity.address, "%s", config->self_addr);
     struct peers_config peers = {.loop = group->loop,

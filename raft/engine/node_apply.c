@@ -21,8 +21,7 @@ static void apply_command(struct raft_node *node, const struct log_entry *entry)
         store_skip(node->store, entry->index);
         return;
     }
-    bool mine =
-        command.client == node->client && node_proposal_waits(node, command.sequence);
+    bool mine = command.client == node->client && node_proposal_waits(node, command.sequence);
     if (mine && store_command_has_output(command.command)) {
         output = store_output_new();
     }

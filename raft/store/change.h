@@ -9,7 +9,8 @@ struct kv_map;
 struct kv_record;
 struct lease;
 
-/* What hangs on a holder lease is touched by its owner only. NULL and what is on no lease: anybody's.
+/* What hangs on a holder lease is touched by its owner only. NULL and what is on no lease:
+ * anybody's.
  */
 bool change_allows(const struct store *store, struct span actor, const struct kv_record *record);
 

@@ -1,14 +1,15 @@
 /* Bodies of the commands of format 2 that have more than a number (store_codec.c has the rest).
  *
- *   CLIENT_TXN  items u16 each of all levels: transactions, compares, operations; then a transaction:
- *               counts of compares, success, failure (u8 each), the compares, the operations
- *     compare   as in a TXN, then range_end bytes
- *     operation type u8, then
- *       RANGE   key, range_end (bytes), revision, limit (u64), order, target, flags (u8), min_mod,
- *               max_mod, min_create, max_create (u64)
- *       PUT     key, value (bytes), lease u64, flags u8       DELETE  key, range_end, flags u8
- *       NESTED  a transaction
- *   V2          type, flags (u8), path, value, prev_value (bytes), prev_index, ttl_ms, lease (u64)
+ *   CLIENT_TXN   how many transactions, compares, operations in all (u16), then a transaction
+ *   transaction  counts of compares, success, failure (u8), the compares, the operations
+ *   compare      as in a TXN, then range_end bytes
+ *   operation    type u8, then one of
+ *     RANGE      key, range_end (bytes), revision, limit (u64), order, target, flags (u8),
+ *                min_mod, max_mod, min_create, max_create (u64)
+ *     PUT        key, value (bytes), lease u64, flags u8
+ *     DELETE     key, range_end (bytes), flags u8
+ *     NESTED     a transaction
+ *   V2           type, flags (u8), path, value, prev_value (bytes), prev_index, ttl_ms, lease (u64)
  *
  * The numbers of items come first so that one piece of memory of the right size is made before
  * anything is read; they must be used up, so that a command has exactly one form. */
@@ -42,9 +43,8 @@ static void count_items(const struct store_client_txn *txn, struct items *items)
     items->compares += txn->compare_count;
     items->ops += txn->success_count + txn->failure_count;
     for (size_t i = 0; i < txn->success_count + txn->failure_count; i++) {
-        const struct store_client_op *op = i < txn->success_count
-                                               ? &txn->success[i]
-                                               : &txn->failure[i - txn->success_count];
+        const struct store_client_op *op =
+            i < txn->success_count ? &txn->success[i] : &txn->failure[i - txn->success_count];
         if (op->type == STORE_CLIENT_NESTED) {
             count_items(op->txn, items);
         }
@@ -87,9 +87,8 @@ static int validate_txn(const struct store_client_txn *txn, struct error *err)
                                       err);
     }
     for (size_t i = 0; i < txn->success_count + txn->failure_count && rc == 0; i++) {
-        const struct store_client_op *op = i < txn->success_count
-                                               ? &txn->success[i]
-                                               : &txn->failure[i - txn->success_count];
+        const struct store_client_op *op =
+            i < txn->success_count ? &txn->success[i] : &txn->failure[i - txn->success_count];
         rc = op->type == STORE_CLIENT_NESTED ? validate_txn(op->txn, err) : validate_op(op, err);
     }
     return rc;
@@ -149,8 +148,8 @@ static void encode_range(struct buf *out, const struct store_range *range)
     buf_put_u64(out, (uint64_t)range->limit);
     buf_put_u8(out, (uint8_t)range->order);
     buf_put_u8(out, (uint8_t)range->target);
-    buf_put_u8(out, flag(range->keys_only, RANGE_KEYS_ONLY) |
-                        flag(range->count_only, RANGE_COUNT_ONLY));
+    buf_put_u8(out,
+               flag(range->keys_only, RANGE_KEYS_ONLY) | flag(range->count_only, RANGE_COUNT_ONLY));
     buf_put_u64(out, (uint64_t)range->min_mod);
     buf_put_u64(out, (uint64_t)range->max_mod);
     buf_put_u64(out, (uint64_t)range->min_create);

@@ -115,8 +115,8 @@ static enum store_reason check(struct run *run, const struct store_client_txn *t
     enum store_reason reason = STORE_NO_REASON;
     for (size_t i = 0; i < branch.count && reason == STORE_NO_REASON; i++) {
         const struct store_client_op *op = &branch.ops[i];
-        reason = op->type == STORE_CLIENT_NESTED ? check(run, op->txn, check_op)
-                                                 : check_op(run, op);
+        reason =
+            op->type == STORE_CLIENT_NESTED ? check(run, op->txn, check_op) : check_op(run, op);
     }
     return reason;
 }

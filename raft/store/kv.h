@@ -16,8 +16,8 @@ enum kv_flag {
 struct kv_record {
     unsigned refs;
     uint8_t flags;
-    uint8_t action;       /* enum store_action */
-    struct list in_lease; /* of the lease it is attached to, while it is the newest version */
+    uint8_t action;          /* enum store_action */
+    struct list in_lease;    /* of the lease it is attached to, while it is the newest version */
     struct kv_record *older; /* a reference; NULL = none that is kept */
     struct kv_record *newer;
     int64_t create_revision;

@@ -83,8 +83,8 @@ static void drop_older(struct store *store, struct kv_record *record, int64_t fi
     }
 }
 
-/* A new version is an event. Where the window begins with its revision (a state of format 1 that was
- * restored), nothing below it is kept. */
+/* A new version is an event. Where the window begins with its revision (a state of format 1 that
+ * was restored), nothing below it is kept. */
 static void enter_window(struct store *store, struct kv_record *record)
 {
     watch_history_add(&store->history, record);
@@ -181,8 +181,8 @@ void mvcc_delete(struct store *store, struct kv_record *const *records, size_t c
     for (size_t i = 0; i < count; i++) {
         ASSERT(is_directory(records[i]) == directory);
         detach(store, records[i]);
-        tombstones[i] = tombstone_new(kv_record_key(records[i]),
-                                      directory ? KV_DIRECTORY : 0, revision, action);
+        tombstones[i] = tombstone_new(kv_record_key(records[i]), directory ? KV_DIRECTORY : 0,
+                                      revision, action);
         chain_take(tombstones[i], kv_record_ref(records[i]));
         mvcc_count_old(store, records[i]);
         mvcc_count_old(store, tombstones[i]);
@@ -221,7 +221,9 @@ void mvcc_compact(struct store *store, int64_t first)
     struct watch_history *history = &store->history;
     ASSERT(first >= history->compacted && first <= store->revision);
     size_t leaving = watch_history_seek(history, first);
-    struct kv_record **graves = mem_new_array(struct kv_record *, leaving);
+    struct kv_record *few[8]; /* each put in a full window moves it by one */
+    bool are_few = leaving <= sizeof few / sizeof few[0];
+    struct kv_record **graves = are_few ? few : mem_new_array(struct kv_record *, leaving);
     size_t count = 0;
     for (size_t i = 0; i < leaving; i++) {
         struct kv_record *record = watch_history_pop(history);
@@ -237,7 +239,7 @@ void mvcc_compact(struct store *store, int64_t first)
         kv_record_unref(record);
     }
     kv_map_remove_all(&store->graves, graves, count);
-    mem_free(graves);
+    mem_free(are_few ? NULL : graves);
     for (size_t i = 0; i < history->count; i++) {
         struct kv_record *record = watch_history_at(history, i);
         if (record->mod_revision > first) {

@@ -26,7 +26,8 @@ struct mvcc_put {
 struct kv_record *mvcc_find(const struct store *store, struct span key, bool directory);
 /* Returns the new version, borrowed. */
 struct kv_record *mvcc_put(struct store *store, const struct mvcc_put *put);
-/* Present versions of one map, in key order: the array is the caller's, the versions stay in chains.
+/* Present versions of one map, in key order: the array is the caller's, the versions stay in
+ * chains.
  */
 void mvcc_delete(struct store *store, struct kv_record *const *records, size_t count,
                  int64_t revision, enum store_action action);

@@ -115,10 +115,11 @@ static int by_value(const void *a, const void *b)
 
 static void sort(const struct store_range *range, struct store_kvs *kvs)
 {
-    static int (*const orders[])(const void *, const void *) = {
-        [STORE_SORT_KEY] = by_key,    [STORE_SORT_VERSION] = by_version,
-        [STORE_SORT_CREATE] = by_create, [STORE_SORT_MOD] = by_mod,
-        [STORE_SORT_VALUE] = by_value};
+    static int (*const orders[])(const void *, const void *) = {[STORE_SORT_KEY] = by_key,
+                                                                [STORE_SORT_VERSION] = by_version,
+                                                                [STORE_SORT_CREATE] = by_create,
+                                                                [STORE_SORT_MOD] = by_mod,
+                                                                [STORE_SORT_VALUE] = by_value};
     if (kvs->count < 2 || (range->target == STORE_SORT_KEY && range->order != STORE_SORT_DESCEND)) {
         return; /* as it was found */
     }
@@ -196,7 +197,8 @@ void range_read(const struct store *store, const struct store_range *range, int6
 {
     bool has_limit = range->limit > 0;
     size_t limit = has_limit ? (size_t)range->limit : SIZE_MAX;
-    size_t walk_limit = has_limit && comes_in_order(range) && limit < SIZE_MAX ? limit + 1 : SIZE_MAX;
+    size_t walk_limit =
+        has_limit && comes_in_order(range) && limit < SIZE_MAX ? limit + 1 : SIZE_MAX;
     *ret_result = (struct store_range_result){.revision = revision};
     ret_result->kvs.keys_only = range->keys_only;
     if (range->revision <= 0 || range->revision == revision) {
@@ -214,7 +216,8 @@ int store_range(const struct store *store, const struct store_range *range,
 {
     switch (range_reason(store, range->revision)) {
     case STORE_FUTURE:
-        return error_set(err, ERR_INVALID, "revision %lld is in the future, the present one is %lld",
+        return error_set(err, ERR_INVALID,
+                         "revision %lld is in the future, the present one is %lld",
                          (long long)range->revision, (long long)store->revision);
     case STORE_COMPACTED:
         return error_set(err, ERR_NOT_FOUND, "revision %lld is compacted up to %lld",

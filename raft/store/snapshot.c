@@ -1,18 +1,20 @@
 /* The whole replicated state <-> bytes. Little endian; golden bytes in tests/golden/store.
  *
- *   version u8 = format of the state, applied u64, revision u64, from 2 on: compacted u64
- *   members  count u32: id u64, name bytes, address bytes                        ascending ids
- *   leases   count u32: id, ttl_ms, number, stamp (u64 each), flags u32, owner bytes    ascending ids
- *   keys     count u32: key bytes, value bytes, create, mod, version, lease (u64 each), from 2 on:
- *            action u8                                                           ascending keys
- *   from 2 on: directories, as keys; the window of history, see snapshot_history.c
- *   sessions count u32: see session.c                                            least recently used
- *                                                                                first
- * Not in it: when leases were renewed, which is local; in format 1 the window is, too, and begins
- * after the restored revision. So two members that applied the same commands give the same bytes,
- * whatever each has restored from. Restoring checks every invariant before anything is replaced:
- * the bytes come from a disk or from another member. A state is written in its own format, not in the
- * newest: members of the release before can read it as long as they could apply it. */
+ *   version u8 = format of the state, applied u64, revision u64
+ *   from 2 on: compacted u64
+ *   members   count u32: id u64, name bytes, address bytes
+ *   leases    count u32: id, ttl_ms, number, stamp (u64), flags u32, owner bytes
+ *   keys      count u32: key, value (bytes), create, mod, version, lease (u64)
+ *             from 2 on: action u8
+ *   from 2 on: directories, as keys; the window (snapshot_history.c)
+ *   sessions  count u32: see session.c
+ *
+ * Members, leases and keys ascend; sessions: the least recently used first. Not in it: when leases
+ * were renewed, which is local; in format 1 the window is, too, and begins after the restored
+ * revision. So two members that applied the same commands give the same bytes, whatever each has
+ * restored from. Restoring checks every invariant before anything is replaced: the bytes come from
+ * a disk or from another member. A state is written in its own format, not in the newest: members
+ * of the release before can read it as long as they could apply it. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/store/mvcc.h"
@@ -111,8 +113,7 @@ static bool decoded_lease_is_sound(const struct store *store, const struct lease
     bool known = lease->flags <= STORE_LEASE_HOLDER ||
                  (lease->flags == STORE_LEASE_OWN && store->format > 1);
     return lease->ttl_ms > 0 && lease->ttl_ms <= STORE_LEASE_TTL_MS_MAX && lease->number > 0 &&
-           known &&
-           ((lease->flags & STORE_LEASE_HOLDER) == 0 || lease->owner_len > 0);
+           known && ((lease->flags & STORE_LEASE_HOLDER) == 0 || lease->owner_len > 0);
 }
 
 static int decode_leases(struct store *store, struct span_reader *reader, struct error *err)

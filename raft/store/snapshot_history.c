@@ -89,8 +89,9 @@ void snapshot_history_encode(const struct store *store, struct buf *out)
 
 struct decoder {
     struct store *store;
-    struct kv_map tops[2];   /* of keys, of directories: the last version so far; a reference each */
-    struct kv_record *below; /* the one before, if it was below the window: its event has to follow */
+    struct kv_map tops[2]; /* of keys, of directories: the last version so far; a reference each */
+    struct kv_record
+        *below; /* the one before, if it was below the window: its event has to follow */
     size_t presents;
 };
 
@@ -195,8 +196,8 @@ static bool fits_on(const struct decoder *decoder, const struct kv_record *recor
     if (is_tombstone(top)) {
         return first && !directory;
     }
-    return is_tombstone(record) || (record->version == top->version + 1 &&
-                                    record->create_revision == top->create_revision);
+    return is_tombstone(record) ||
+           (record->version == top->version + 1 && record->create_revision == top->create_revision);
 }
 
 static bool add_below(struct decoder *decoder, struct kv_record *record, struct kv_map *tops)
@@ -264,8 +265,8 @@ static size_t presents_of(const struct store *store, const struct kv_map *map)
     return count;
 }
 
-/* Every present version of the window was named (none twice: it would not fit on itself), and what is
- * on top of each chain is present or deleted. */
+/* Every present version of the window was named (none twice: it would not fit on itself), and what
+ * is on top of each chain is present or deleted. */
 static bool finish(struct decoder *decoder)
 {
     struct store *store = decoder->store;

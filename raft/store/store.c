@@ -269,8 +269,7 @@ static size_t check_attached(const struct store *store, const struct kv_map *map
 
 static void check_leases(const struct store *store)
 {
-    size_t attached =
-        check_attached(store, &store->kvs) + check_attached(store, &store->dirs);
+    size_t attached = check_attached(store, &store->kvs) + check_attached(store, &store->dirs);
     for (size_t i = 0; i < store->leases.count; i++) {
         const struct lease *lease = store->leases.leases[i];
         ASSERT((lease->flags & STORE_LEASE_OWN) == 0 || !list_empty(&lease->keys));

@@ -1,13 +1,18 @@
 /* Commands <-> bytes. Little endian; golden bytes in tests/golden/store. Types of format 2 have
  * version 2 and the same head; their bodies: client_codec.c.
  *
- *   version u8 = 1, type u8, client u64, sequence u64, floor u64, actor bytes, then by type:
- *   TXN            counts of compares, success, failure (u8 each), the compares, the two lists of
- * operations compare      target u8, relation u8, key bytes, number u64 or (VALUE) bytes operation
- * type u8, then  PUT key value lease | DELETE key | DELETE_PREFIX key | LEASE_GRANT lease ttl_ms
- * stamp flags(u32) | LEASE_END lease LEASE_GRANT    lease ttl_ms stamp flags(u32)      LEASE_RENEW
- * lease ttl_ms stamp LEASE_EXPIRE   lease number                       LEASE_REVOKE lease
- *   MEMBER_SET     id, name bytes, address bytes      MEMBER_REMOVE id
+ *   version u8, type u8, client u64, sequence u64, floor u64, actor bytes, then by type:
+ *   TXN            counts of compares, success, failure (u8), the compares, the two lists
+ *     compare      target u8, relation u8, key bytes, number u64 or (VALUE) bytes
+ *     operation    type u8, then one of
+ *                  PUT key value lease | DELETE key | DELETE_PREFIX key | LEASE_END lease |
+ *                  LEASE_GRANT lease ttl_ms stamp flags(u32)
+ *   LEASE_GRANT    lease ttl_ms stamp flags(u32)      LEASE_RENEW    lease ttl_ms stamp
+ *   LEASE_EXPIRE   lease number                       LEASE_REVOKE   lease
+ *   MEMBER_SET     id, name bytes, address bytes      MEMBER_REMOVE  id
+ *   COMPACT        number                             LEASE_KEEPALIVE lease
+ *   FORMAT         nothing
+ *
  * ("bytes" = u32 length, then that many). Nothing may be left over, so a command has exactly one
  * form. Bytes come from the log: whatever they are, decoding ends in a valid command or in
  * ERR_INVALID. */

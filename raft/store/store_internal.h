@@ -21,7 +21,7 @@ struct store {
     struct member_map members;
     struct watch_history history;
     struct buf left_leases; /* ids of own leases that the present command took a key off */
-    struct buf arena; /* of the command that is being applied; kept to save allocations */
+    struct buf arena;       /* of the command that is being applied; kept to save allocations */
 };
 
 void store_state_init(struct store *store);

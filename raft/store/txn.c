@@ -188,10 +188,9 @@ static int branch_check(const struct branch *branch)
 
 static void run_put(struct store *store, const struct store_op *op, int64_t revision)
 {
-    (void)mvcc_put(store, &(struct mvcc_put){.key = op->key,
-                                             .value = op->value,
-                                             .lease = op->lease,
-                                             .revision = revision});
+    (void)mvcc_put(
+        store, &(struct mvcc_put){
+                   .key = op->key, .value = op->value, .lease = op->lease, .revision = revision});
 }
 
 static size_t run_delete_prefix(struct store *store, struct span prefix, int64_t revision)

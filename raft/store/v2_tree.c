@@ -61,11 +61,8 @@ static void view_unmade(const struct store *store, struct span path, struct stor
     const struct kv_record *below = first_below(&store->kvs, path);
     below = below != NULL ? below : first_below(&store->dirs, path);
     int64_t revision = below == NULL ? 0 : below->create_revision;
-    *ret_node = (struct store_v2_node){.there = true,
-                                       .directory = true,
-                                       .path = path,
-                                       .created = revision,
-                                       .modified = revision};
+    *ret_node = (struct store_v2_node){
+        .there = true, .directory = true, .path = path, .created = revision, .modified = revision};
 }
 
 /* False: nothing is there. */
@@ -217,7 +214,7 @@ const char *store_v2_event_action(const struct store_event *event, struct span p
         return NULL;
     }
     bool below = recursive && v2_path_is_below(key, path) && !v2_path_is_hidden(key, path);
-    bool above = event->kv.directory && event->type == STORE_EVENT_DELETE &&
-                 v2_path_is_below(path, key);
+    bool above =
+        event->kv.directory && event->type == STORE_EVENT_DELETE && v2_path_is_below(path, key);
     return span_equal(key, path) || below || above ? action_name(event) : NULL;
 }

@@ -1,6 +1,6 @@
-/* An array used as a sliding window, and the reads that watches make of it. A revision is handed out
- * whole or not at all, since a watch that saw half of a transaction would see a state that never
- * was. */
+/* An array used as a sliding window, and the reads that watches make of it. A revision is handed
+ * out whole or not at all, since a watch that saw half of a transaction would see a state that
+ * never was. */
 #include "raft/store/watch.h"
 
 #include "base/assert.h"

@@ -131,7 +131,9 @@ def store(build, rounds, results):
         try:
             lines = [json.loads(line) for line in run(os.path.join(build, "bench_store"), str(STORE_SECONDS), timeout=60).splitlines()]
             one, many = lines
-            results.add("store", {"p50_ms": one["p50_ms"], "p99_ms": one["p99_ms"], "per_s": many["per_s"], "many_p99_ms": many["p99_ms"]})
+            alone = json.loads(run(os.path.join(build, "bench_kv"), timeout=60))
+            results.add("store", {"p50_ms": one["p50_ms"], "p99_ms": one["p99_ms"], "per_s": many["per_s"], "many_p99_ms": many["p99_ms"],
+                                  **alone})
         except Exception as error:
             results.failed("store", error)
 

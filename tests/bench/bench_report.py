@@ -106,6 +106,9 @@ def others(results):
     row("store", "store, put at one client: p50, ms", lambda x: x["p50_ms"], most=1)
     row("store", "the same: p99, ms", lambda x: x["p99_ms"])
     row("store", "store, 64 in flight: puts/s", lambda x: x["per_s"], least=20000, digits=0)
+    for key, title in (("put_us", "a put"), ("page_us", "the first 10 of a range"), ("range_us", "a range over half of the keys"),
+                       ("past_us", "the same, at the oldest revision"), ("delete_all_us", "the delete of all keys")):
+        row("store", f"store alone, 65,000 keys: {title}, us of CPU", lambda x, k=key: x.get(k), digits=1)
     row("simulator", "simulated minutes per CPU second, whole node", lambda x: x["cluster"], least=30, digits=1)
     row("simulator", "the same, Raft and store alone", lambda x: x["store"], digits=1)
     for way in ("cgroup", "loop"):

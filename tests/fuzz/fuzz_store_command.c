@@ -50,8 +50,8 @@ static void read_all(struct store *store)
     struct store_range_result found;
     struct store_events events;
     int64_t first = store_compacted(store);
-    for (range.revision = first; range.revision <= store_revision(store) && range.revision < first + 3;
-         range.revision++) {
+    for (range.revision = first;
+         range.revision <= store_revision(store) && range.revision < first + 3; range.revision++) {
         ASSERT(store_range(store, &range, &found, NULL) == 0);
         ASSERT(found.count == (int64_t)found.kvs.count);
         store_kvs_close(&found.kvs);

@@ -1,7 +1,7 @@
 /* Clients on every node. Each puts operations with a number of their own under load/, with
- * deadlines short enough that some end unknown; reads; and, in the store's mode, puts in the words of
- * etcd's API as well (which opens format 2 of the store under faults), competes for a
- * leader lease with the shipping arithmetic (agent/ha/ha_lease.c) in place of a whole HA loop.
+ * deadlines short enough that some end unknown; reads; and, in the store's mode, puts some in the
+ * words of etcd's API (which opens format 2 of the store under faults) and competes for a leader
+ * lease with the shipping arithmetic (agent/ha/ha_lease.c) in place of a whole HA loop.
  *
  * Held here: an answer says what was applied; a linearizable read sees everything acknowledged
  * before it was asked for; when a holder's acquisition is applied for the first time, no other one

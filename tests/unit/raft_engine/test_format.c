@@ -1,6 +1,6 @@
 /* Commands of clients of etcd's API through a whole group: format 2 of the store is opened when
- * every member knows it, the member that proposed gets the outputs, and a member that was away comes
- * back to the same state. */
+ * every member knows it, the member that proposed gets the outputs, and a member that was away
+ * comes back to the same state. */
 #include "tests/unit/raft_engine/fake_group.h"
 
 #include "raft/store_client.h"
@@ -101,8 +101,7 @@ static void the_member_that_proposed_gets_the_output(void **state)
     fake_check_equal(group);
     struct store_command revoke = {.type = STORE_LEASE_REVOKE, .lease = 1};
     struct call call = {.times = 0};
-    assert_int_equal(
-        raft_node_propose_plain(leader->node, &revoke, 1000, on_done, &call, &err), 0);
+    assert_int_equal(raft_node_propose_plain(leader->node, &revoke, 1000, on_done, &call, &err), 0);
     fake_run(group, 100);
     assert_int_equal(call.times, 1);
     assert_null(call.result.output); /* a command of format 1 gives none */

@@ -76,9 +76,8 @@ static inline int pair_teardown(void **state)
 
 static inline struct store_client_op c_put(const char *key, const char *value)
 {
-    return (struct store_client_op){.type = STORE_CLIENT_PUT,
-                                    .range = {.key = span_str(key)},
-                                    .value = span_str(value)};
+    return (struct store_client_op){
+        .type = STORE_CLIENT_PUT, .range = {.key = span_str(key)}, .value = span_str(value)};
 }
 
 static inline struct store_client_op c_put_lease(const char *key, const char *value, uint64_t lease)
@@ -195,11 +194,11 @@ static inline void txn_is(struct pair *pair, const char *actor, const struct sto
     buf_free(&out);
 }
 
-#define TXN_IS(pair, expected, ...)                                                  \
-    do {                                                                             \
-        struct store_client_op ops_[] = {__VA_ARGS__};                               \
+#define TXN_IS(pair, expected, ...)                                                     \
+    do {                                                                                \
+        struct store_client_op ops_[] = {__VA_ARGS__};                                  \
         struct store_client_txn txn_ = {.success = ops_, .success_count = COUNT(ops_)}; \
-        txn_is((pair), "", &txn_, (expected));                                       \
+        txn_is((pair), "", &txn_, (expected));                                          \
     } while (0)
 
 static inline struct store_result open_format_2(struct pair *pair)

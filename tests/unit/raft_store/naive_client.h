@@ -47,8 +47,7 @@ static inline bool naive_compare(const struct naive *naive, const struct store_c
     bool any = false;
     bool holds = true;
     for (int i = 0; i < NAMES; i++) {
-        if (naive->now.kv[0][i].there &&
-            naive_in_range(i, compare->key, compare->range_end)) {
+        if (naive->now.kv[0][i].there && naive_in_range(i, compare->key, compare->range_end)) {
             any = true;
             holds = holds && naive_compare_one(&naive->now.kv[0][i], compare);
         }
@@ -88,8 +87,8 @@ static inline enum store_reason naive_check_put(struct naive_run *run,
 {
     bool there = false;
     for (int i = 0; i < NAMES; i++) {
-        there = there || (run->naive->now.kv[0][i].there &&
-                          span_equal_str(op->range.key, naive_names[i]));
+        there = there ||
+                (run->naive->now.kv[0][i].there && span_equal_str(op->range.key, naive_names[i]));
     }
     if (op->type != STORE_CLIENT_PUT) {
         return STORE_NO_REASON;
@@ -108,7 +107,7 @@ static inline enum store_reason naive_check_range(struct naive_run *run,
     if (op->type != STORE_CLIENT_RANGE || revision <= 0) {
         return STORE_NO_REASON;
     }
-    return revision > run->naive->revision      ? STORE_FUTURE
+    return revision > run->naive->revision    ? STORE_FUTURE
            : revision < run->naive->compacted ? STORE_COMPACTED
                                               : STORE_NO_REASON;
 }
@@ -142,8 +141,7 @@ static inline int64_t naive_rank(const struct naive_state *state, int name,
 static inline int naive_order(const struct naive_state *state, const struct store_range *range,
                               int a, int b)
 {
-    int64_t order =
-        naive_rank(state, a, range->target) - naive_rank(state, b, range->target);
+    int64_t order = naive_rank(state, a, range->target) - naive_rank(state, b, range->target);
     if (range->target == STORE_SORT_VALUE) {
         char first[16];
         char second[16];

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 /* In byte order. Each may be a key and a directory that v2 made. */
-static const char *const naive_names[] = {"/a",     "/a!",  "/a/b",   "/a/b/c", "/a/d", "/e",
-                                          "/e//f",  "/e/_h", "/g",    "/g/h",   "/g/h/i", "/n",
-                                          "k",      "k1",   "k2",     "l"};
+static const char *const naive_names[] = {"/a",    "/a!",   "/a/b", "/a/b/c", "/a/d",   "/e",
+                                          "/e//f", "/e/_h", "/g",   "/g/h",   "/g/h/i", "/n",
+                                          "k",     "k1",    "k2",   "l"};
 
 enum { NAMES = COUNT(naive_names), NAIVE_LEASES = 256, NAIVE_DIRTY = 6, NAIVE_SLASHED = 12 };
 
@@ -205,8 +205,8 @@ static inline void naive_settle(struct naive *naive)
     naive->changed = false;
     if ((size_t)naive->revision >= naive->history_capacity) {
         naive->history_capacity *= 2;
-        naive->history = mem_resize(naive->history,
-                                    naive->history_capacity * sizeof(struct naive_state));
+        naive->history =
+            mem_resize(naive->history, naive->history_capacity * sizeof(struct naive_state));
     }
     naive->history[naive->revision] = naive->now;
     int64_t oldest = 0;

@@ -177,8 +177,9 @@ static inline int naive_v2_may(struct naive *naive, const struct store_v2 *v2, c
     if (!creates && !sets && !found->there) {
         return naive_refuse(out, found->missing, found->cause);
     }
-    if (found->directory && (sets || compares || (v2->type == STORE_V2_UPDATE && v2->value.len > 0) ||
-                             (deletes && !v2->directory && !v2->recursive))) {
+    if (found->directory &&
+        (sets || compares || (v2->type == STORE_V2_UPDATE && v2->value.len > 0) ||
+         (deletes && !v2->directory && !v2->recursive))) {
         return naive_refuse(out, 102, path);
     }
     if (deletes && found->directory && !v2->recursive && !naive_is_empty(naive, path)) {
@@ -211,13 +212,13 @@ static inline int naive_v2_may(struct naive *naive, const struct store_v2 *v2, c
 /* Appends what the tests of v2 write: the node and the one before, or the reason and its cause. */
 static inline void naive_v2(struct naive *naive, const struct store_v2 *v2, struct buf *out)
 {
-    static const enum store_action actions[] = {[STORE_V2_SET] = STORE_ACTION_SET,
-                                                [STORE_V2_CREATE] = STORE_ACTION_CREATE,
-                                                [STORE_V2_UPDATE] = STORE_ACTION_UPDATE,
-                                                [STORE_V2_SWAP] = STORE_ACTION_SWAP,
-                                                [STORE_V2_DELETE] = STORE_ACTION_DELETE,
-                                                [STORE_V2_COMPARE_DELETE] =
-                                                    STORE_ACTION_COMPARE_DELETE};
+    static const enum store_action actions[] = {
+        [STORE_V2_SET] = STORE_ACTION_SET,
+        [STORE_V2_CREATE] = STORE_ACTION_CREATE,
+        [STORE_V2_UPDATE] = STORE_ACTION_UPDATE,
+        [STORE_V2_SWAP] = STORE_ACTION_SWAP,
+        [STORE_V2_DELETE] = STORE_ACTION_DELETE,
+        [STORE_V2_COMPARE_DELETE] = STORE_ACTION_COMPARE_DELETE};
     char path[64];
     struct naive_found found;
     struct buf prev = BUF_INIT;
@@ -243,9 +244,10 @@ static inline void naive_v2(struct naive *naive, const struct store_v2 *v2, stru
         }
         naive_put_node(naive, out, path, &node, false);
     } else {
-        bool directory =
-            v2->type == STORE_V2_UPDATE || v2->type == STORE_V2_SWAP ? found.directory : v2->directory;
-        node.value = v2->refresh && found.there && !directory ? found.value : naive_value(v2->value);
+        bool directory = v2->type == STORE_V2_UPDATE || v2->type == STORE_V2_SWAP ? found.directory
+                                                                                  : v2->directory;
+        node.value =
+            v2->refresh && found.there && !directory ? found.value : naive_value(v2->value);
         node.directory = directory;
         if (v2->ttl_ms > 0) {
             naive_grant(naive, v2->lease, v2->ttl_ms, true, false);

@@ -60,7 +60,8 @@ static void a_delete_gives_count_and_what_was_there_if_asked(void **state)
     TXN_IS(pair, "@4 yes{delete@4#0: }", with_prev);
     TXN_IS(pair, "@5 yes{delete@5#1: }", c_delete("b", "d"));
     restart_other(pair);
-    events_are(pair->other, (struct store_watch){EVERYTHING}, 4, "delete@4 a delete@4 b delete@5 c ");
+    events_are(pair->other, (struct store_watch){EVERYTHING}, 4,
+               "delete@4 a delete@4 b delete@5 c ");
 }
 
 /* --- revisions -------------------------------------------------------------------------------- */
@@ -166,8 +167,7 @@ static void nested_compares_see_the_state_before_the_command(void **state)
                                       .failure_count = 2};
     struct store_client_op ops[] = {c_put("a", "1"), c_txn(&nested), c_range("nested", "")};
     struct store_client_txn txn = txn_of(ops, 3);
-    txn_is(pair, "", &txn,
-           "@3 yes{put@3: ; yes{put@3: }; range@3#1: nested=yes(3,3,1) }");
+    txn_is(pair, "", &txn, "@3 yes{put@3: ; yes{put@3: }; range@3#1: nested=yes(3,3,1) }");
     txn_is(pair, "", &txn,
            "@4 yes{put@4: ; no{range@4#1: a=1(3,4,2) ; put@4: }; range@4#1: "
            "nested=no(3,4,2) }");

@@ -46,8 +46,8 @@ static void portions_are_whole_revisions_and_bounded(void **state)
         size_t bytes_max;
         int64_t next;
         size_t count;
-    } cases[] = {{1, 1000, 4, 2}, {3, 1000, 4, 2},  {4, 1000, 5, 4},  {1000, 1, 4, 2},
-                 {1000, 6, 4, 2}, {1000, 7, 5, 4},  {0, 0, 4, 2},     {30, 1000, 13, 20}};
+    } cases[] = {{1, 1000, 4, 2}, {3, 1000, 4, 2}, {4, 1000, 5, 4}, {1000, 1, 4, 2},
+                 {1000, 6, 4, 2}, {1000, 7, 5, 4}, {0, 0, 4, 2},    {30, 1000, 13, 20}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         assert_int_equal(store_events(pair->store, &watch, 3, cases[i].events_max,
                                       cases[i].bytes_max, &events, NULL),

@@ -3,9 +3,9 @@
 #include "client_fixture.h"
 #include "golden_fixture.h"
 
-#define BYTES(text)                                      \
-    {                                                    \
-        (const uint8_t *)(text), sizeof(text) - 1        \
+#define BYTES(text)                               \
+    {                                             \
+        (const uint8_t *)(text), sizeof(text) - 1 \
     }
 
 static const struct store_compare compares[] = {
@@ -164,12 +164,12 @@ static void fields_that_nobody_has_are_refused(void **state)
     struct store_compare compare = c_absent("a");
     struct store_command command = {.type = STORE_CLIENT_TXN, .client_txn = &one};
     struct buf out = BUF_INIT;
-#define REFUSED(expected, change)                                           \
-    do {                                                                    \
-        change;                                                             \
+#define REFUSED(expected, change)                                               \
+    do {                                                                        \
+        change;                                                                 \
         assert_int_equal(store_command_encode(&command, &out, NULL), expected); \
-        op = c_put("a", "v");                                               \
-        compare = c_absent("a");                                            \
+        op = c_put("a", "v");                                                   \
+        compare = c_absent("a");                                                \
     } while (0)
     REFUSED(ERR_LIMIT, op.range.key = span_of(big, STORE_KEY_BYTES_MAX + 1));
     REFUSED(ERR_LIMIT, op.range.range_end = span_of(big, STORE_KEY_BYTES_MAX + 1));
@@ -198,14 +198,21 @@ static void apply_both(struct pair *pair, struct store_command command)
     assert_int_equal(apply_pair(pair, &command, NULL).code, 0);
 }
 
-/* Something of everything that the window can hold: present, old, deleted, below it, directories. */
+/* Something of everything that the window can hold: present, old, deleted, below it, directories.
+ */
 static void fill(struct pair *pair)
 {
     struct store_v2 writes[] = {
         {.type = STORE_V2_SET, .path = span_str("/d"), .directory = true},
-        {.type = STORE_V2_SET, .path = span_str("/d/f"), .value = span_str("1"), .ttl_ms = 9000,
+        {.type = STORE_V2_SET,
+         .path = span_str("/d/f"),
+         .value = span_str("1"),
+         .ttl_ms = 9000,
          .lease = 71},
-        {.type = STORE_V2_SET, .path = span_str("/d/f"), .value = span_str("2"), .ttl_ms = 9000,
+        {.type = STORE_V2_SET,
+         .path = span_str("/d/f"),
+         .value = span_str("2"),
+         .ttl_ms = 9000,
          .lease = 72},
         {.type = STORE_V2_UPDATE, .path = span_str("/d")},
         {.type = STORE_V2_SET, .path = span_str("/e"), .directory = true},
@@ -213,7 +220,8 @@ static void fill(struct pair *pair)
         {.type = STORE_V2_SET, .path = span_str("/e"), .directory = true},
     };
     struct store_client_op first[] = {c_put("a", "1"), c_put("b", "1"), c_put("c", "1")};
-    struct store_client_op second[] = {c_put("b", "2"), c_delete("c", ""), c_put_lease("x", "1", 99)};
+    struct store_client_op second[] = {c_put("b", "2"), c_delete("c", ""),
+                                       c_put_lease("x", "1", 99)};
     struct store_client_txn txns[] = {{.success = first, .success_count = 3},
                                       {.success = second, .success_count = 2},
                                       {.success = second + 2, .success_count = 1}};
@@ -224,11 +232,8 @@ static void fill(struct pair *pair)
     }
     apply_both(pair, (struct store_command){.type = STORE_COMPACT, .number = 5});
     apply_both(pair, (struct store_command){.type = STORE_CLIENT_TXN, .client_txn = &txns[1]});
-    struct store_command refused = {.client = 40,
-                                    .sequence = 1,
-                                    .floor = 1,
-                                    .type = STORE_CLIENT_TXN,
-                                    .client_txn = &txns[2]};
+    struct store_command refused = {
+        .client = 40, .sequence = 1, .floor = 1, .type = STORE_CLIENT_TXN, .client_txn = &txns[2]};
     assert_int_equal(apply_pair(pair, &refused, NULL).reason, STORE_LEASE_NOT_FOUND);
 }
 
@@ -295,7 +300,8 @@ static void format_2_begins_at_one_place_however_a_member_got_there(void **state
     struct store *late = store_new();
     struct buf bytes = BUF_INIT;
     for (int i = 0; i < 5; i++) {
-        struct store_op batch[] = {op_put("a", "v", 0), i % 2 == 0 ? op_put("b", "v", 0) : op_delete("b")};
+        struct store_op batch[] = {op_put("a", "v", 0),
+                                   i % 2 == 0 ? op_put("b", "v", 0) : op_delete("b")};
         struct store_command command = {.type = STORE_TXN, .success = batch, .success_count = 2};
         apply_both(pair, command);
         if (i == 2) {
@@ -327,9 +333,9 @@ static void format_2_begins_at_one_place_however_a_member_got_there(void **state
 static void golden_log_and_snapshot_of_format_1_are_replayed(void **state)
 {
     struct pair *pair = *state;
-    static const char *const names[] = {"txn",          "txn_empty",    "lease_grant",
-                                        "lease_renew",  "lease_expire", "lease_revoke",
-                                        "member_set",   "member_remove"};
+    static const char *const names[] = {"txn",         "txn_empty",    "lease_grant",
+                                        "lease_renew", "lease_expire", "lease_revoke",
+                                        "member_set",  "member_remove"};
     static const int codes[] = {0, 0, 0, ERR_REFUSED, ERR_NOT_FOUND, ERR_REFUSED, 0, 0};
     struct buf bytes = BUF_INIT;
     struct buf again = BUF_INIT;

@@ -199,8 +199,8 @@ static void step_v2(struct world *world)
     struct buf expected = BUF_INIT;
     struct buf found = BUF_INIT;
     struct store_output *output = store_output_new();
-    struct store_result result = apply_pair(
-        world->pair, &(struct store_command){.type = STORE_V2, .v2 = &v2}, output);
+    struct store_result result =
+        apply_pair(world->pair, &(struct store_command){.type = STORE_V2, .v2 = &v2}, output);
     naive_v2(world->naive, &v2, &expected);
     if (result.code != 0) {
         buf_printf(&found, "%d %s", (int)result.reason, buf_str(&output->cause));
@@ -289,7 +289,7 @@ static void step_compact(struct world *world)
     struct store_command command = {.type = STORE_COMPACT,
                                     .number = (uint64_t)(revision < 0 ? 0 : revision)};
     struct store_result result = apply_pair(world->pair, &command, NULL);
-    enum store_reason reason = (int64_t)command.number > naive->revision      ? STORE_FUTURE
+    enum store_reason reason = (int64_t)command.number > naive->revision     ? STORE_FUTURE
                                : (int64_t)command.number <= naive->compacted ? STORE_COMPACTED
                                                                              : STORE_NO_REASON;
     assert_int_equal(result.reason, reason);
@@ -312,8 +312,9 @@ static void look_at_all(struct world *world)
     for (size_t i = 0; i < events.kvs.count; i++) {
         struct store_event event;
         struct store_kv prev;
-        struct store_events one = {.kvs = {.records = events.kvs.records + i, .count = 1},
-                                   .prev_kvs = {.records = events.prev_kvs.records + i, .count = 1}};
+        struct store_events one = {
+            .kvs = {.records = events.kvs.records + i, .count = 1},
+            .prev_kvs = {.records = events.prev_kvs.records + i, .count = 1}};
         if (store_events_get(&events, i, &event, &prev) && event.kv.directory) {
             one.prev_kvs.count = 0; /* the naive one does not know */
         }

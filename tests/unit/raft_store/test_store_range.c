@@ -35,8 +35,7 @@ static void the_ends_mean_what_they_mean_in_etcd(void **state)
     range_is(pair->store, span_range("bb", "d\x01"), "#2: c=y(5,5,1) d=y(7,7,1) ");
     range_is(pair->store, span_range("d", "a"), "#0: ");
     range_is(pair->store, span_range("b", "b"), "#0: ");
-    range_is(pair->store,
-             (struct store_range){.key = span_str("c"), .range_end = span_of("\0", 1)},
+    range_is(pair->store, (struct store_range){.key = span_str("c"), .range_end = span_of("\0", 1)},
              "#2: c=y(5,5,1) d=y(7,7,1) ");
     range_is(pair->store, (struct store_range){ALL},
              "#4: a=y(3,3,1) b=3(4,9,3) c=y(5,5,1) d=y(7,7,1) ");
@@ -83,8 +82,11 @@ static void a_key_that_came_back_has_both_its_lives(void **state)
     static const struct {
         int64_t revision;
         const char *found;
-    } cases[] = {{9, "#1: ca=x(6,6,1) "},         {10, "#0: "}, {11, "#1: ca=again(11,11,1) "},
-                 {12, "#0: "}, {13, "#1: ca=last(13,13,1) "}};
+    } cases[] = {{9, "#1: ca=x(6,6,1) "},
+                 {10, "#0: "},
+                 {11, "#1: ca=again(11,11,1) "},
+                 {12, "#0: "},
+                 {13, "#1: ca=last(13,13,1) "}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct store_range range = {.key = span_str("ca"), .revision = cases[i].revision};
         range_is(pair->store, range, cases[i].found);
@@ -96,8 +98,7 @@ static void limit_cuts_and_count_does_not(void **state)
 {
     struct pair *pair = *state;
     fill(pair);
-    range_is(pair->store, (struct store_range){ALL, .limit = 2},
-             "#4+: a=y(3,3,1) b=3(4,9,3) ");
+    range_is(pair->store, (struct store_range){ALL, .limit = 2}, "#4+: a=y(3,3,1) b=3(4,9,3) ");
     range_is(pair->store, (struct store_range){ALL, .limit = 4, .keys_only = true},
              "#4: a(3,3,1) b(4,9,3) c(5,5,1) d(7,7,1) ");
     range_is(pair->store, (struct store_range){ALL, .limit = 2, .revision = 9},
@@ -114,7 +115,7 @@ static void order_and_bounds_come_before_the_limit(void **state)
     struct pair *pair = *state;
     fill(pair);
     struct store_range range = {ALL, .keys_only = true};
-#define ORDERED(expected, ...)                                  \
+#define ORDERED(expected, ...) \
     range_is(pair->store, (struct store_range){ALL, .keys_only = true, __VA_ARGS__}, expected)
     range_is(pair->store, range, "#4: a(3,3,1) b(4,9,3) c(5,5,1) d(7,7,1) ");
     ORDERED("#4+: d(7,7,1) ", .order = STORE_SORT_DESCEND, .limit = 1);
@@ -179,8 +180,9 @@ static void compaction_keeps_what_its_revision_sees(void **state)
         range_is(store, (struct store_range){ALL, .revision = 9},
                  "#5: a=y(3,3,1) b=3(4,9,3) c=y(5,5,1) ca=x(6,6,1) d=y(7,7,1) ");
         events_are(store, (struct store_watch){ALL}, 7, "not found");
-        events_are(store, (struct store_watch){ALL, .prev_kv = true}, 8,
-                   "put@8 b=2(4,8,2) put@9 b=3(4,9,3) was b=2(4,8,2) delete@10 ca was ca=x(6,6,1) ");
+        events_are(
+            store, (struct store_watch){ALL, .prev_kv = true}, 8,
+            "put@8 b=2(4,8,2) put@9 b=3(4,9,3) was b=2(4,8,2) delete@10 ca was ca=x(6,6,1) ");
     }
     result = apply_pair(pair, &compact, NULL);
     assert_int_equal(result.code, ERR_NOT_FOUND);
@@ -197,7 +199,8 @@ static void compaction_keeps_what_its_revision_sees(void **state)
     restart_other(pair);
 }
 
-/* The same command everywhere moves the window to the same place, however a member got its state. */
+/* The same command everywhere moves the window to the same place, however a member got its state.
+ */
 static void the_window_is_bounded_and_the_same_everywhere(void **state)
 {
     struct pair *pair = *state;

@@ -175,9 +175,9 @@ static void history_is_bounded_and_drops_whole_revisions(void **state)
     int64_t kept = STORE_HISTORY_EVENTS_MAX / 3;
     assert_int_equal(store_compacted(store), store_revision(store) - kept + 1);
     int visited = 0;
-    assert_int_equal(store_history_each(store, store_compacted(store), span_str("a"),
-                                        stop_at_event, &visited),
-                     0);
+    assert_int_equal(
+        store_history_each(store, store_compacted(store), span_str("a"), stop_at_event, &visited),
+        0);
     assert_int_equal(visited, 1);
 }
 

@@ -46,7 +46,7 @@ static void v2_is(struct pair *pair, struct store_v2 v2, const char *expected)
 
 #define V2(kind, name, ...) \
     ((struct store_v2){.type = STORE_V2_##kind, .path = span_str(name), __VA_ARGS__})
-#define PLAIN .prev_index = 0
+#define PLAIN                .prev_index = 0
 #define SET(name, text, ...) V2(SET, name, .value = span_str(text), __VA_ARGS__)
 
 static bool add_child(void *arg, const struct store_v2_node *node)
@@ -128,8 +128,7 @@ static void create_update_and_swap_keep_what_etcd_keeps(void **state)
     v2_is(pair, V2(SWAP, "/", .prev_index = 4), "107 /");
     v2_is(pair, V2(COMPARE_DELETE, "/k", .prev_index = 4), "101 [4 != 5]");
     v2_is(pair, V2(COMPARE_DELETE, "/", .prev_index = 4), "102 /");
-    v2_is(pair, V2(COMPARE_DELETE, "/k", .prev_value = span_str("3")),
-          "/k=(3,6) <- /k=3(3,5)");
+    v2_is(pair, V2(COMPARE_DELETE, "/k", .prev_value = span_str("3")), "/k=(3,6) <- /k=3(3,5)");
     v2_is(pair, V2(COMPARE_DELETE, "/k", .prev_value = span_str("3")), "100 /k");
     v2_is(pair, V2(DELETE, "/k", PLAIN), "100 /k");
     v2_is(pair, V2(DELETE, "/", .recursive = true), "107 /");
@@ -294,8 +293,9 @@ static void a_ttl_is_a_lease_of_the_key_alone(void **state)
     v2_is(pair, SET("/k", "1", .ttl_ms = 5000, .lease = 71), "/k=1(3,3,ttl 5000)");
     assert_true(store_lease_get(pair->store, 71, &lease));
     assert_int_equal(lease.flags, STORE_LEASE_OWN);
-    v2_is(pair, V2(SWAP, "/k", .prev_value = span_str("1"), .value = span_str("1"), .ttl_ms = 3000,
-                   .lease = 72),
+    v2_is(pair,
+          V2(SWAP, "/k", .prev_value = span_str("1"), .value = span_str("1"), .ttl_ms = 3000,
+             .lease = 72),
           "/k=1(3,4,ttl 3000) <- /k=1(3,3,ttl 5000)");
     assert_false(store_lease_get(pair->store, 71, &lease)); /* went with the write */
     restart_other(pair);
@@ -310,8 +310,7 @@ static void a_ttl_is_a_lease_of_the_key_alone(void **state)
     v2_is(pair, V2(UPDATE, "/k", .ttl_ms = 10, .lease = 76), "/k=(6,8,ttl 10) <- /k=2(6,7)");
     TXN_IS(pair, "@9 yes{put@9: }", c_put("/k", "from v3")); /* a put without lease */
     assert_false(store_lease_get(pair->store, 76, &lease));
-    v2_is(pair, V2(UPDATE, "/k", .ttl_ms = 10, .lease = 77),
-          "/k=(6,10,ttl 10) <- /k=from v3(6,9)");
+    v2_is(pair, V2(UPDATE, "/k", .ttl_ms = 10, .lease = 77), "/k=(6,10,ttl 10) <- /k=from v3(6,9)");
     assert_int_equal(
         apply_pair(pair,
                    &(struct store_command){.type = STORE_LEASE_EXPIRE, .lease = 77, .number = 1},
@@ -338,8 +337,7 @@ static void a_lease_of_its_own_may_be_used_up_to_the_end_of_the_command(void **s
     assert_int_equal(apply_pair(pair, &command, NULL).code, 0);
     assert_false(store_lease_get(pair->store, 71, &lease));
     assert_true(has(pair->store, "/l"));
-    v2_is(pair, SET("/k", "1", .ttl_ms = 5000, .lease = 71),
-          "/k=1(6,6,ttl 5000) <- /k=2(3,4)");
+    v2_is(pair, SET("/k", "1", .ttl_ms = 5000, .lease = 71), "/k=1(6,6,ttl 5000) <- /k=2(3,4)");
     assert_int_equal(revoke(pair->store, "", 71).revision, 7);
     (void)revoke(pair->other, "", 71);
 }
@@ -348,8 +346,7 @@ static void a_directory_that_expires_takes_all_below_it_but_a_holders_key(void *
 {
     struct pair *pair = *state;
     (void)open_format_2(pair);
-    v2_is(pair, SET("/d", "", .directory = true, .ttl_ms = 5000, .lease = 71),
-          "/d/(3,3,ttl 5000)");
+    v2_is(pair, SET("/d", "", .directory = true, .ttl_ms = 5000, .lease = 71), "/d/(3,3,ttl 5000)");
     v2_is(pair, SET("/d/sub", "", .directory = true, .ttl_ms = 9000, .lease = 72),
           "/d/sub/(4,4,ttl 9000)");
     v2_is(pair, SET("/d/sub/k", "1", .ttl_ms = 9000, .lease = 73), "/d/sub/k=1(5,5,ttl 9000)");
@@ -393,7 +390,8 @@ static void what_a_member_holds_is_not_touched(void **state)
     v2_is(pair, V2(DELETE, "/s/leader", PLAIN), "110 /s/leader");
     v2_is(pair, V2(COMPARE_DELETE, "/s/leader", .prev_value = span_str("n1")), "110 /s/leader");
     v2_is(pair, V2(DELETE, "/s", .recursive = true), "110 /s");
-    range_is(pair->store, (struct store_range){EVERYTHING}, "#2: /s/leader=n1(3,3,1,1) /s/x=1(3,3,1) ");
+    range_is(pair->store, (struct store_range){EVERYTHING},
+             "#2: /s/leader=n1(3,3,1,1) /s/x=1(3,3,1) ");
     /* A key below it makes it a directory, and does not make it anybody's. */
     TXN_IS(pair, "@4 yes{put@4: }", c_put("/s/leader/x", "1"));
     v2_is(pair, V2(DELETE, "/s/leader", .recursive = true), "110 /s/leader");
