@@ -22,8 +22,8 @@
  * would let a second primary in before the first is fenced).
  *
  * Formats. Commands up to STORE_MEMBER_REMOVE are of format 1, the later ones of format 2. The
- * first command of format 2 that is applied opens the state's format 2 (docs/consensus.md): from
- * then on the versions before the present one are replicated state and stand in the snapshot. What
+ * first command of format 2 that is applied opens the state's format 2 (docs/store.md): from then
+ * on the versions before the present one are replicated state and stand in the snapshot. What
  * clients of etcd's API need beside this header: store_read.h, store_client.h. */
 #ifndef RAFT_STORE_H
 #define RAFT_STORE_H

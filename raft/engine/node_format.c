@@ -1,4 +1,4 @@
-/* Format 2 of the store (docs/consensus.md): members of the release before take its commands for
+/* Format 2 of the store (docs/store.md): members of the release before take its commands for
  * nothing, so the first one may be proposed only when every member knows it. A member tells that in
  * its handshake. One that joins later and does not know it refuses the group's snapshot. */
 #include "raft/engine/node_impl.h"
