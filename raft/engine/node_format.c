@@ -1,11 +1,17 @@
 /* Format 2 of the store (docs/store.md): members of the release before take its commands for
  * nothing, so the first one may be proposed only when every member knows it. A member tells that in
- * its handshake. One that joins later and does not know it refuses the group's snapshot. */
+ * its handshake. Once it is open, one that does not know it (it joins, or was started with the old
+ * program again) is not talked to: it gets no entry that it would skip, and no vote. */
 #include "raft/engine/node_impl.h"
 
 bool node_format_is_open(const struct raft_node *node)
 {
     return node->format_asked || store_format(node->store) > 1;
+}
+
+bool node_format_is_known_by(const struct raft_node *node, uint64_t id)
+{
+    return !node_format_is_open(node) || node->env.peers->knows_format_2(node->env.peers_arg, id);
 }
 
 static int check_members(const struct raft_node *node, struct error *err)

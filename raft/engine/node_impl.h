@@ -319,6 +319,8 @@ void node_submits_drop(struct raft_node *node);
 /* --- node_format.c ---------------------------------------------------------------------------- */
 /* May commands of format 2 be proposed? */
 bool node_format_is_open(const struct raft_node *node);
+/* May `id` be talked to? */
+bool node_format_is_known_by(const struct raft_node *node, uint64_t id);
 
 /* --- node_read.c ------------------------------------------------------------------------------ */
 void node_reads_init(struct raft_node *node);

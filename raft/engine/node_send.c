@@ -14,7 +14,7 @@ void node_frame_free(struct node_frame *frame)
 
 void node_frame_send(struct raft_node *node, uint64_t to, struct span bytes)
 {
-    if (!node->storage_full) {
+    if (!node->storage_full && node_format_is_known_by(node, to)) {
         node->env.peers->send(node->env.peers_arg, to, bytes);
     }
 }

@@ -54,6 +54,7 @@ struct fake_node {
     struct list jobs;
     int64_t arm_at; /* -1 = never */
     bool cut;       /* from everybody */
+    bool old;       /* does not know format 2 of the store */
     bool disk_stopped;
     int64_t disk_delay;
     unsigned changes;
@@ -168,6 +169,12 @@ static bool fake_connected(void *arg, uint64_t id)
     return peer != NULL && peer->node != NULL && !peer->cut && !node->cut;
 }
 
+static bool fake_knows_format_2(void *arg, uint64_t id)
+{
+    struct fake_node *node = arg;
+    return fake_connected(arg, id) && !fake_find(node->group, id)->old;
+}
+
 static void fake_arm(void *arg, int64_t delay_ms)
 {
     struct fake_node *node = arg;
@@ -271,7 +278,7 @@ static void fake_disk_free(struct fake_disk *disk)
 
 static const struct raft_storage_ops fake_storage_ops = {.submit = fake_submit};
 static const struct raft_peer_ops fake_peer_ops = {
-    .send = fake_send, .connected = fake_connected, .knows_format_2 = fake_connected};
+    .send = fake_send, .connected = fake_connected, .knows_format_2 = fake_knows_format_2};
 
 static void fake_start_node(struct fake_node *fake)
 {

@@ -78,6 +78,44 @@ static void format_2_opens_when_every_member_knows_it(void **state)
     fake_group_free(group);
 }
 
+/* It would take the entries for nothing and go on with another state. */
+static void a_member_that_does_not_know_it_gets_nothing_any_more(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 5);
+    struct error err = {0};
+    struct call call = {.times = 0};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *old = &group->nodes[leader->id % 3];
+    fake_run(group, 4 * FAKE_ET);
+    old->old = true;
+    assert_int_equal(raft_node_open_format_2(leader->node, 1000, on_done, &call, &err),
+                     ERR_UNAVAILABLE);
+    old->old = false;
+    open_format(leader);
+    fake_run(group, 100);
+    fake_crash(old, SIZE_MAX);
+    old->old = true;
+    fake_start_node(old);
+    assert_int_equal(propose(leader, "a", &call, &err), 0);
+    fake_run(group, 10 * FAKE_ET);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.rc, 0);
+    store_output_unref(call.result.output);
+    assert_true(fake_has(leader, "a", "v"));
+    assert_false(fake_has(old, "a", "v"));
+    struct fake_node *stranger = fake_add_node(group);
+    stranger->old = true;
+    fake_start_node(stranger);
+    leader = fake_leader(group);
+    assert_int_equal(raft_node_add(leader->node, stranger->id, on_done, &call, &err), ERR_BUSY);
+    old->old = false; /* the new program again */
+    fake_run(group, 20 * FAKE_ET);
+    assert_true(fake_has(old, "a", "v"));
+    fake_group_free(group);
+}
+
 static void the_member_that_proposed_gets_the_output(void **state)
 {
     (void)state;
@@ -176,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(format_2_opens_when_every_member_knows_it),
+        cmocka_unit_test(a_member_that_does_not_know_it_gets_nothing_any_more),
         cmocka_unit_test(the_member_that_proposed_gets_the_output),
         cmocka_unit_test(outputs_of_callbacks_that_never_came_are_freed),
         cmocka_unit_test(a_member_that_was_away_gets_the_window_with_the_snapshot),
