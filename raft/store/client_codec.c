@@ -30,6 +30,8 @@ _Static_assert(_Alignof(struct store_client_txn) == _Alignof(struct store_client
                    _Alignof(struct store_client_txn) == _Alignof(struct store_compare),
                "the items stand one behind the other");
 
+_Static_assert(STORE_CLIENT_OPS_MAX < UINT16_MAX, "the numbers of items are two bytes");
+
 /* How many of each a command has, or how much of the memory is used. */
 struct items {
     size_t txns;

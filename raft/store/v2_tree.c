@@ -35,6 +35,9 @@ bool v2_is_empty(const struct store *store, struct span path)
 
 bool v2_is_directory(const struct store *store, struct span path)
 {
+    if (path.len > STORE_KEY_BYTES_MAX) {
+        return false; /* nothing has such a name */
+    }
     return path.len == 1 || mvcc_find(store, path, true) != NULL || !v2_is_empty(store, path);
 }
 
@@ -168,6 +171,9 @@ void store_v2_children(const struct store *store, struct span path,
                        bool (*visit)(void *arg, const struct store_v2_node *node), void *arg)
 {
     struct names names = {0};
+    if (!v2_is_directory(store, path)) {
+        return;
+    }
     collect_names(&store->kvs, path, &names);
     collect_names(&store->dirs, path, &names);
     if (names.count > 1) {

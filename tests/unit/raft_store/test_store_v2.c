@@ -504,6 +504,21 @@ static void requests_that_no_face_makes_are_not_encoded(void **state)
     buf_free(&out);
 }
 
+static void reads_of_paths_that_no_key_can_have_find_nothing(void **state)
+{
+    struct pair *pair = *state;
+    static char path[2 * STORE_KEY_BYTES_MAX] = "/a/";
+    struct buf expected = BUF_INIT;
+    memset(path + 3, 'x', sizeof(path) - 4);
+    TXN_IS(pair, "@3 yes{put@3: }", c_put("/a/b", "1"));
+    buf_printf(&expected, "100 %s", path);
+    get_is(pair->store, path, buf_str(&expected));
+    children_are(pair->store, path, "");
+    children_are(pair->store, "/a/b", "");
+    children_are(pair->store, "/n", "");
+    buf_free(&expected);
+}
+
 static void a_full_store_takes_no_v2_write(void **state)
 {
     struct pair *pair = *state;
@@ -536,6 +551,7 @@ int main(void)
         PAIR_TEST(watches_hear_each_write_by_its_name),
         PAIR_TEST(watches_below_hear_the_end_of_a_directory_once),
         cmocka_unit_test(requests_that_no_face_makes_are_not_encoded),
+        PAIR_TEST(reads_of_paths_that_no_key_can_have_find_nothing),
         PAIR_TEST(a_full_store_takes_no_v2_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
