@@ -113,7 +113,8 @@ static bool decoded_lease_is_sound(const struct store *store, const struct lease
     bool known = lease->flags <= STORE_LEASE_HOLDER ||
                  (lease->flags == STORE_LEASE_OWN && store->format > 1);
     return lease->ttl_ms > 0 && lease->ttl_ms <= STORE_LEASE_TTL_MS_MAX && lease->number > 0 &&
-           known && ((lease->flags & STORE_LEASE_HOLDER) == 0 || lease->owner_len > 0);
+           lease->number <= STORE_COUNT_MAX && known &&
+           ((lease->flags & STORE_LEASE_HOLDER) == 0 || lease->owner_len > 0);
 }
 
 static int decode_leases(struct store *store, struct span_reader *reader, struct error *err)
@@ -148,8 +149,8 @@ static bool decoded_key_is_sound(const struct store *store, const struct store_k
     size_t count = store->kvs.count + store->dirs.count;
     size_t bytes = store->kvs.bytes + store->dirs.bytes + kv->key.len + kv->value.len;
     return kv->key.len > 0 && kv->create_revision > 1 && kv->create_revision <= kv->mod_revision &&
-           kv->mod_revision <= store->revision && kv->version >= 1 && count < STORE_KEYS_MAX &&
-           bytes <= STORE_BYTES_MAX;
+           kv->mod_revision <= store->revision && kv->version >= 1 &&
+           kv->version <= STORE_COUNT_MAX && count < STORE_KEYS_MAX && bytes <= STORE_BYTES_MAX;
 }
 
 static void decode_key(struct span_reader *reader, unsigned format, struct store_kv *kv,
@@ -221,7 +222,7 @@ static int decode_head(struct store *store, struct span_reader *reader, struct e
     store->format = version;
     store->applied = span_take_u64(reader);
     store->revision = (int64_t)span_take_u64(reader);
-    if (reader->failed || store->revision < 1 || store->revision == INT64_MAX) {
+    if (reader->failed || store->revision < 1 || store->revision > STORE_COUNT_MAX) {
         return error_set(err, ERR_CORRUPT, "the head of the snapshot is damaged");
     }
     watch_history_init(&store->history, store->revision + 1);

@@ -116,7 +116,8 @@ static struct kv_record *decode_version(struct span_reader *reader, const struct
     record->lease = span_take_u64(reader);
     record->action = span_take_u8(reader);
     if (record->create_revision < 2 || record->create_revision > record->mod_revision ||
-        record->mod_revision > store->revision || record->version < 1) {
+        record->mod_revision > store->revision || record->version < 1 ||
+        record->version > STORE_COUNT_MAX) {
         reader->failed = true;
     }
     return record;

@@ -9,6 +9,9 @@
 #include "raft/store/session.h"
 #include "raft/store/watch.h"
 
+/* Revisions, versions and renewal numbers of a snapshot: no more, so that counting goes on. */
+#define STORE_COUNT_MAX (INT64_MAX / 2)
+
 struct store {
     uint64_t applied;
     int64_t revision;

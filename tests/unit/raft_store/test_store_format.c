@@ -290,6 +290,35 @@ static void damaged_snapshot_is_refused_or_sound(void **state)
     buf_free(&again);
 }
 
+/* What is taken can be counted on from: every number of eight bytes as large as can be. */
+static void numbers_that_would_overflow_are_refused(void **state)
+{
+    struct pair *pair = *state;
+    struct buf bytes = BUF_INIT;
+    struct error err;
+    fill(pair);
+    store_snapshot(pair->store, &bytes);
+    for (size_t at = 1; at + 8 <= bytes.len; at++) {
+        uint8_t good[8];
+        memcpy(good, bytes.data + at, 8);
+        memset(bytes.data + at, 0xff, 7);
+        bytes.data[at + 7] = 0x7f;
+        struct store *scratch = store_new();
+        if (store_restore(scratch, buf_span(&bytes), &err) == 0) {
+            struct store_kv kv;
+            struct store_op again[] = {op_put("a", "3", 0), op_put("b", "3", 0)};
+            assert_int_equal(store_get(scratch, span_str("b"), &kv), true);
+            assert_true(kv.version < INT64_MAX / 2 && store_revision(scratch) < INT64_MAX / 2);
+            if (store_applied(scratch) < UINT64_MAX / 4) {
+                (void)apply_ops(scratch, "", again, 2);
+            }
+        }
+        store_free(scratch);
+        memcpy(bytes.data + at, good, 8);
+    }
+    buf_free(&bytes);
+}
+
 /* --- from format 1 ---------------------------------------------------------------------------- */
 
 /* Three ways to the same place of the log: applied everything; restored from what the release
@@ -404,6 +433,7 @@ int main(void)
         cmocka_unit_test(fields_that_nobody_has_are_refused),
         PAIR_TEST(snapshot_has_its_golden_bytes),
         PAIR_TEST(damaged_snapshot_is_refused_or_sound),
+        PAIR_TEST(numbers_that_would_overflow_are_refused),
         PAIR_TEST(format_2_begins_at_one_place_however_a_member_got_there),
         PAIR_TEST(golden_log_and_snapshot_of_format_1_are_replayed),
         PAIR_TEST(the_fullest_store_fits_into_its_snapshot),
