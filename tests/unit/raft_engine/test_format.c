@@ -48,6 +48,7 @@ static void open_format(struct fake_node *fake)
     fake_run(fake->group, 100);
     assert_int_equal(call.times, 1);
     assert_int_equal(call.rc, 0);
+    store_output_unref(call.result.output);
     assert_int_equal(store_format(raft_node_store(fake->node)), 2);
 }
 
