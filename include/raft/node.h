@@ -140,8 +140,7 @@ typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
  * connected and knows it; the same command for all of them, so it opens at one place of the log.
  * `done` (rc 0) when it is open here; at once in the next turn if it was. ERR_UNAVAILABLE: `err`
  * names who is not there or is of an older release. Before it, commands of format 2 (store.h) are
- * refused with ERR_UNAVAILABLE: a member of an older release would take them for nothing, and its
- * state would differ from then on. */
+ * refused with ERR_UNAVAILABLE: a member of an older release would stop at them. */
 int raft_node_open_format_2(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,
                             struct error *err) MUST_CHECK;
 

@@ -41,7 +41,7 @@
 #define STORE_COMMAND_BYTES_MAX ((size_t)2 * 1024 * 1024)
 /* First byte of a command: the highest that store_command_decode knows. A member that meets a
  * higher one has to stop: to pass it over would make its state another than the others'. */
-#define STORE_COMMAND_VERSION_MAX 1
+#define STORE_COMMAND_VERSION_MAX 2
 #define STORE_ACTOR_BYTES_MAX     64
 #define STORE_TXN_ITEMS_MAX       128
 #define STORE_CLIENTS_MAX         1024 /* sessions; the least recently applied one goes first */

@@ -1,7 +1,7 @@
-/* Format 2 of the store (docs/store.md): members of the release before take its commands for
- * nothing, so the first one may be proposed only when every member knows it. A member tells that in
- * its handshake. Once it is open, one that does not know it (it joins, or was started with the old
- * program again) is not talked to: it gets no entry that it would skip, and no vote. */
+/* Format 2 of the store (docs/store.md): members of the release before stop at its commands, so the
+ * first one may be proposed only when every member knows it. A member tells that in its handshake.
+ * Once it is open, one that does not know it (it joins, or was started with the old program again)
+ * is not talked to: it gets no entry that it cannot apply, and no vote. */
 #include "raft/engine/node_impl.h"
 
 bool node_format_is_open(const struct raft_node *node)

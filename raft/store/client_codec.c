@@ -13,7 +13,6 @@
  *
  * The numbers of items come first so that one piece of memory of the right size is made before
  * anything is read; they must be used up, so that a command has exactly one form. */
-#include "base/assert.h"
 #include "raft/store/output.h"
 #include "raft/store/store_internal.h"
 #include "raft/store/v2_path.h"
@@ -128,11 +127,13 @@ static int validate_v2(const struct store_v2 *v2, struct error *err)
 
 int store_client_validate(const struct store_command *command, struct error *err)
 {
-    if (command->type == STORE_CLIENT_TXN) {
+    if (command->type == STORE_CLIENT_TXN && command->client_txn != NULL) {
         return validate_client_txn(command->client_txn, err);
     }
-    ASSERT(command->type == STORE_V2);
-    return validate_v2(command->v2, err);
+    if (command->type == STORE_V2 && command->v2 != NULL) {
+        return validate_v2(command->v2, err);
+    }
+    return error_set(err, ERR_INVALID, "a client's command without its body");
 }
 
 /* --- encoding --------------------------------------------------------------------------------- */

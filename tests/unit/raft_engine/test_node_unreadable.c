@@ -4,6 +4,8 @@
 #include "raft/engine/log_command.h"
 #include "tests/unit/raft_engine/fake_group.h"
 
+#include "raft/store_client.h"
+
 #define NEWER 200
 
 static void inject(struct fake_node *fake, uint64_t from, const struct peer_message *message)
@@ -172,6 +174,8 @@ static void our_own_commands_are_of_a_known_version(void **state)
 {
     (void)state;
     unsigned types = 0;
+    struct store_client_txn txn = {.success = NULL};
+    struct store_v2 v2 = {.type = STORE_V2_SET, .path = span_str("/a")};
     for (unsigned type = 1; type <= UINT8_MAX; type++) {
         struct store_command command = {.type = (enum store_command_type)type,
                                         .client = 1,
@@ -181,7 +185,9 @@ static void our_own_commands_are_of_a_known_version(void **state)
                                         .ttl_ms = 1000,
                                         .stamp = 1,
                                         .number = 1,
-                                        .member = {1, span_str("n1"), span_str("h:1")}};
+                                        .member = {1, span_str("n1"), span_str("h:1")},
+                                        .client_txn = &txn,
+                                        .v2 = &v2};
         struct buf bytes = BUF_INIT;
         struct log_command decoded;
         log_command_header(1, 1, &bytes);
@@ -191,7 +197,7 @@ static void our_own_commands_are_of_a_known_version(void **state)
         }
         buf_free(&bytes);
     }
-    assert_true(types >= 7);
+    assert_true(types >= 12);
 }
 
 int main(void)

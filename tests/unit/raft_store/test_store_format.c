@@ -184,8 +184,12 @@ static void fields_that_nobody_has_are_refused(void **state)
     struct store_command legacy = {.type = STORE_TXN, .compares = &compare, .compare_count = 1};
     compare.range_end = span_str("b");
     assert_int_equal(store_command_encode(&legacy, &out, NULL), ERR_INVALID);
-    command = (struct store_command){.type = STORE_LEASE_KEEPALIVE};
-    REFUSED(ERR_INVALID, (void)0);
+    static const enum store_command_type bodiless[] = {STORE_LEASE_KEEPALIVE, STORE_CLIENT_TXN,
+                                                       STORE_V2};
+    for (size_t i = 0; i < COUNT(bodiless); i++) {
+        command = (struct store_command){.type = bodiless[i]};
+        REFUSED(ERR_INVALID, (void)0);
+    }
 #undef REFUSED
     assert_int_equal(out.len, 0);
     buf_free(&out);
