@@ -69,7 +69,7 @@ RAFT_HEADER :=
 endif
 
 # --- rooms: one archive a directory; the linker takes what it needs ------------------------------------------
-DIRS := base base/net raft/engine raft/store pgctl/parse pgctl/conf pgctl/sql pgctl/proc pgctl/jobs \
+DIRS := base base/net raft/engine raft/store raft/etcd pgctl/parse pgctl/conf pgctl/sql pgctl/proc pgctl/jobs \
     pgctl/fence agent/config agent/ha agent/loop agent/dcs agent/api agent/cli agent
 MAINS := agent/main.c pgctl/fence/fence_main.c
 lib = $(BUILD)/lib$(subst /,_,$(1)).a
@@ -89,6 +89,7 @@ LINK_base := base
 LINK_base_net := base/net base
 LINK_raft_store := raft/store base
 LINK_raft_engine := raft/engine raft/store base/net base
+LINK_raft_etcd := raft/etcd $(LINK_raft_engine)
 LINK_pgctl := pgctl/jobs pgctl/sql pgctl/proc pgctl/fence pgctl/conf pgctl/parse base/net base
 LINK_agent_ha := agent/ha base
 LINK_agent_config := agent/config pgctl/conf pgctl/parse base
@@ -101,7 +102,7 @@ LINK_sim := agent/loop agent/dcs agent/ha agent/config pgctl/fence pgctl/parse p
 LINK_fuzz := $(LINK_agent)
 LINK_bench := $(LINK_agent)
 libs = -Wl,--start-group $(foreach d,$(1),$(call lib,$(d))) $(RAFT_LIB) -Wl,--end-group
-SYSLIBS := -luv -lsqlite3 -lpq -lyaml -ljansson -lssl -lcrypto -lhttp_parser -lcurl -lpthread -lm
+SYSLIBS := -luv -lsqlite3 -lpq -lyaml -ljansson -lssl -lcrypto -lhttp_parser -lnghttp2 -lcurl -lpthread -lm
 
 .PHONY: all
 all: $(BUILD)/pgquorum $(BUILD)/pgquorum-fence

@@ -15,6 +15,7 @@ FUNCTION_LINES_MAX = 70
 ARROWS = {
     "base/net": ["base"],
     "base": ["base"],
+    "raft/etcd": ["raft/etcd", "raft:public", "base:public"],
     "raft": ["raft", "base:public"],
     "pgctl": ["pgctl", "base:public"],
     "agent/ha": ["agent/ha", "base:public", "pgctl/pg_types.h", "pgctl/pg_parse.h"],
