@@ -95,20 +95,6 @@ static void find_members(const struct etcd_type *type, struct span object, struc
 
 /* --- scalars ---------------------------------------------------------------------------------- */
 
-static bool parse_u64(struct span digits, uint64_t *ret_value)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < digits.len; i++) {
-        if (digits.data[i] < '0' || digits.data[i] > '9' ||
-            __builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(digits.data[i] - '0'), &value)) {
-            return false;
-        }
-    }
-    *ret_value = value;
-    return digits.len > 0;
-}
-
 static bool parse_i64(struct span digits, int64_t *ret_value)
 {
     uint64_t value = 0;
@@ -117,7 +103,7 @@ static bool parse_i64(struct span digits, int64_t *ret_value)
     if (is_negative) {
         digits = span_of(digits.data + 1, digits.len - 1);
     }
-    if (!parse_u64(digits, &value) || value > max) {
+    if (!go_parse_u64(digits, &value) || value > max) {
         return false;
     }
     *ret_value = is_negative ? (int64_t)(0 - value) : (int64_t)value;
@@ -146,13 +132,13 @@ static bool store_number(const struct etcd_field *field, struct span digits, uin
         return true;
     }
     case ETCD_KIND_UINT64:
-        if (!parse_u64(digits, &number)) {
+        if (!go_parse_u64(digits, &number)) {
             return false;
         }
         memcpy(at, &number, sizeof number);
         return true;
     case ETCD_KIND_UINT32: {
-        if (!parse_u64(digits, &number) || number > UINT32_MAX) {
+        if (!go_parse_u64(digits, &number) || number > UINT32_MAX) {
             return false;
         }
         uint32_t narrow = (uint32_t)number;

@@ -1,8 +1,6 @@
 /* PURE. UTF-8 by the table of the Unicode standard (well-formed byte sequences), no library. */
 #include "raft/etcd/etcd_text.h"
 
-#include <stdbool.h>
-
 enum { ASCII_MAX = 0x7f };
 
 static bool is_tail(uint8_t c)
@@ -173,4 +171,18 @@ void go_quote_char(struct buf *out, uint8_t c)
         utf8_put(out, c);
     }
     buf_put_u8(out, '\'');
+}
+
+bool go_parse_u64(struct span digits, uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        if (digits.data[i] < '0' || digits.data[i] > '9' ||
+            __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(digits.data[i] - '0'), &value)) {
+            return false;
+        }
+    }
+    *ret_value = value;
+    return digits.len > 0;
 }

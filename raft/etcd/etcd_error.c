@@ -1,0 +1,148 @@
+/* PURE. Tables, and the bodies made from them. */
+#include "raft/etcd/etcd_error.h"
+
+#include "base/assert.h"
+#include "raft/etcd/etcd_text.h"
+
+#include <inttypes.h>
+
+static const struct {
+    enum grpc_code code;
+    const char *text;
+} errors[] = {
+#define ERROR_ROW(id, code, text) {GRPC_##code, text},
+    ETCD_ERRORS(ERROR_ROW)
+#undef ERROR_ROW
+};
+
+_Static_assert(sizeof errors / sizeof errors[0] == ETCD_ERROR_COUNT, "a row each");
+
+enum grpc_code etcd_error_code(enum etcd_error error)
+{
+    ASSERT((size_t)error < ETCD_ERROR_COUNT);
+    return errors[error].code;
+}
+
+const char *etcd_error_text(enum etcd_error error)
+{
+    ASSERT((size_t)error < ETCD_ERROR_COUNT);
+    return errors[error].text;
+}
+
+int grpc_http_status(enum grpc_code code)
+{
+    switch (code) {
+    case GRPC_OK: return 200;
+    case GRPC_CANCELED: return 408;
+    case GRPC_INVALID_ARGUMENT:
+    case GRPC_OUT_OF_RANGE: return 400;
+    case GRPC_DEADLINE_EXCEEDED: return 504;
+    case GRPC_NOT_FOUND: return 404;
+    case GRPC_ALREADY_EXISTS:
+    case GRPC_ABORTED: return 409;
+    case GRPC_PERMISSION_DENIED: return 403;
+    case GRPC_RESOURCE_EXHAUSTED: return 429;
+    case GRPC_FAILED_PRECONDITION: return 412;
+    case GRPC_UNIMPLEMENTED: return 501;
+    case GRPC_UNAVAILABLE: return 503;
+    case GRPC_UNAUTHENTICATED: return 401;
+    case GRPC_UNKNOWN:
+    case GRPC_INTERNAL:
+    case GRPC_DATA_LOSS: break;
+    }
+    return 500;
+}
+
+const char *http_status_text(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } texts[] = {
+        {200, "OK"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {412, "Precondition Failed"},
+        {429, "Too Many Requests"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i].status == status) {
+            return texts[i].text;
+        }
+    }
+    return "Internal Server Error";
+}
+
+void etcd_error_body(enum grpc_code code, struct span text, struct buf *out)
+{
+    buf_put_str(out, "{\"error\":");
+    json_put_string(out, text);
+    buf_put_str(out, ",\"message\":");
+    json_put_string(out, text);
+    buf_printf(out, ",\"code\":%d}", (int)code);
+}
+
+void etcd_error_stream_body(enum grpc_code code, struct span text, struct buf *out)
+{
+    int status = grpc_http_status(code);
+    buf_printf(out, "{\"error\":{\"grpc_code\":%d,\"http_code\":%d,\"message\":", (int)code,
+               status);
+    json_put_string(out, text);
+    buf_printf(out, ",\"http_status\":\"%s\"}}", http_status_text(status));
+}
+
+/* --- v2 --------------------------------------------------------------------------------------- */
+
+int etcd_v2_error_status(enum etcd_v2_error error)
+{
+    switch (error) {
+#define V2_STATUS(id, number, status, text) \
+    case ETCD_V2_##id: return status;
+        ETCD_V2_ERRORS(V2_STATUS)
+#undef V2_STATUS
+    }
+    ASSERT(false);
+    return 500;
+}
+
+const char *etcd_v2_error_message(enum etcd_v2_error error)
+{
+    switch (error) {
+#define V2_MESSAGE(id, number, status, text) \
+    case ETCD_V2_##id: return text;
+        ETCD_V2_ERRORS(V2_MESSAGE)
+#undef V2_MESSAGE
+    }
+    ASSERT(false);
+    return "";
+}
+
+void etcd_v2_error_body(enum etcd_v2_error error, struct span cause, uint64_t index,
+                        struct buf *out)
+{
+    buf_printf(out, "{\"errorCode\":%d,\"message\":\"%s\",\"cause\":", (int)error,
+               etcd_v2_error_message(error));
+    json_put_string(out, cause);
+    buf_printf(out, ",\"index\":%" PRIu64 "}\n", index);
+}
+
+void etcd_v2_error_headers(uint64_t cluster_id, uint64_t etcd_index, struct buf *out)
+{
+    buf_printf(out, "X-Etcd-Cluster-Id: %" PRIx64 "\r\nX-Etcd-Index: %" PRIu64 "\r\n", cluster_id,
+               etcd_index);
+}
+
+void etcd_v2_headers(uint64_t cluster_id, uint64_t etcd_index, uint64_t raft_index,
+                     uint64_t raft_term, struct buf *out)
+{
+    etcd_v2_error_headers(cluster_id, etcd_index, out);
+    buf_printf(out, "X-Raft-Index: %" PRIu64 "\r\nX-Raft-Term: %" PRIu64 "\r\n", raft_index,
+               raft_term);
+}
