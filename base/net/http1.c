@@ -224,6 +224,9 @@ static void put_response(struct http1_exchange *x, const struct http1_response *
                    "Server: pgquorum\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
                    date, response->content_type, response->body.len);
     }
+    if (response->headers != NULL) {
+        buf_put_str(out, response->headers);
+    }
     if (x->minor == 1 && !x->keep_alive) {
         buf_put_str(out, "Connection: close\r\n");
     }
@@ -705,7 +708,7 @@ static bool make_room(struct http1_server *server, struct net_ip ip)
     return true;
 }
 
-void http1_server_serve(struct http1_server *server, struct stream *stream)
+void http1_server_serve(struct http1_server *server, struct stream *stream, struct span bytes)
 {
     static const struct stream_events events = {
         .on_read = on_read, .on_end = on_end, .on_drained = on_drained};
@@ -726,12 +729,14 @@ void http1_server_serve(struct http1_server *server, struct stream *stream)
     wait_for_peer(x, HTTP1_HEAD_MS);
     if (stream_read_start(stream, &err) != 0) {
         close_connection(x);
+    } else if (bytes.len > 0) {
+        on_read(x, bytes);
     }
 }
 
 static void on_accept(void *arg, struct stream *stream)
 {
-    http1_server_serve(arg, stream);
+    http1_server_serve(arg, stream, span_of(NULL, 0));
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -761,8 +766,9 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
     list_init(&server->connections);
     list_init(&server->waiting);
     list_init(&server->turns);
-    int rc = tcp_listener_start(loop, listen, BACKLOG, &options, on_accept, server,
-                                &server->listener, err);
+    int rc = listen == NULL ? 0
+                            : tcp_listener_start(loop, listen, BACKLOG, &options, on_accept, server,
+                                                 &server->listener, err);
     if (rc != 0) {
         mem_free(server);
         return rc;
@@ -799,8 +805,11 @@ void http1_server_stop(struct http1_server *server, void (*stopped)(void *arg), 
     server->stopping = true;
     server->stopped = stopped;
     server->stopped_arg = arg;
-    server->closing = 3;
-    tcp_listener_stop(server->listener, on_listener_closed, server);
+    server->closing = 2;
+    if (server->listener != NULL) {
+        server->closing++;
+        tcp_listener_stop(server->listener, on_listener_closed, server);
+    }
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
     uv_close((uv_handle_t *)&server->turn, on_handle_closed);
     LIST_EACH(item, &server->connections)

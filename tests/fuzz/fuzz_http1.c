@@ -189,7 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake.input = span_of(data + 1, size - 1);
     ASSERT(uv_loop_init(&loop) == 0);
     ASSERT(http1_server_start(&loop, &listen, handle, NULL, &server, &err) == 0);
-    http1_server_serve(server, &fake.base);
+    http1_server_serve(server, &fake.base, span_of(NULL, 0));
     feed(&loop, (size_t)(data[0] >> PIECE_SHIFT) * 8 + 1);
     if (!fake.is_closed) {
         fake.base.events->on_end(fake.base.arg, ERR_IO, &err);

@@ -47,6 +47,7 @@ struct http1_request {
 struct http1_response {
     int status;
     const char *content_type; /* NULL: status line only, no body */
+    const char *headers;      /* more of them, each line ended by CR LF; NULL = none */
     struct span body;
 };
 
@@ -57,6 +58,7 @@ struct http1_exchange; /* one request that waits for its response */
 typedef void (*http1_handler)(void *arg, struct http1_exchange *exchange,
                               const struct http1_request *request);
 
+/* `listen` NULL: it has no listener, http1_server_serve is given the connections. */
 int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_handler handler,
                        void *arg, struct http1_server **ret_server, struct error *err) MUST_CHECK;
 /* Closes everything; exchanges may still be responded to (it goes nowhere). `stopped` when the loop
@@ -69,8 +71,9 @@ uint16_t http1_server_port(const struct http1_server *server);
 void http1_server_set_bulk(struct http1_server *server,
                            bool (*is_bulk)(const struct http1_request *request));
 
-/* Serves a stream that was not accepted here, as if it had been: the stream is the server's. */
-void http1_server_serve(struct http1_server *server, struct stream *stream);
+/* Serves a stream that was not accepted here, as if it had been: the stream is the server's.
+ * `bytes`: what was read of it already; a request that is whole in them is handed over at once. */
+void http1_server_serve(struct http1_server *server, struct stream *stream, struct span bytes);
 
 void http1_respond(struct http1_exchange *exchange, const struct http1_response *response);
 

@@ -1,0 +1,192 @@
+/* A connection stays here until its bytes differ from HTTP/2's preface (HTTP/1) or are all of it
+ * (HTTP/2). No method of HTTP/1 begins as the preface does, so one byte decides for it. */
+#include "base/net/http_port.h"
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/net/tcp.h"
+
+#include <string.h>
+
+enum {
+    SWEEP_MS = 500,
+    BACKLOG = 512,
+    PREFACE_BYTES = sizeof HTTP2_PREFACE - 1,
+    WRITE_QUEUE_BYTES = 4 * HTTP1_BODY_BYTES_MAX,
+    SEND_BUFFER_BYTES = 64 * 1024,
+};
+
+struct undecided {
+    struct list link;
+    struct http_port *port;
+    struct stream *stream;
+    uint64_t since_ms;
+    size_t len;
+    uint8_t bytes[PREFACE_BYTES];
+};
+
+struct http_port {
+    uv_loop_t *loop;
+    struct tcp_listener *listener;
+    struct http1_server *http1;
+    struct http2_server *http2;
+    uv_timer_t sweep;
+    struct list undecided; /* the oldest first */
+    size_t count;
+    unsigned closing;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+    struct buf scratch;
+};
+
+static struct stream *take_out(struct undecided *one)
+{
+    struct stream *stream = one->stream;
+    list_remove(&one->link);
+    one->port->count--;
+    mem_free(one);
+    return stream;
+}
+
+static void give_up(struct undecided *one)
+{
+    stream_close(take_out(one), NULL, NULL);
+}
+
+static void hand_over(struct undecided *one, bool is_http2, struct span more)
+{
+    struct http_port *port = one->port;
+    struct buf bytes = port->scratch; /* what it is handed to may come back here */
+    port->scratch = (struct buf)BUF_INIT;
+    buf_clear(&bytes);
+    buf_put(&bytes, one->bytes, one->len);
+    buf_put_span(&bytes, more);
+    struct stream *stream = take_out(one);
+    stream_read_stop(stream);
+    if (is_http2) {
+        http2_server_serve(port->http2, stream, buf_span(&bytes));
+    } else {
+        http1_server_serve(port->http1, stream, buf_span(&bytes));
+    }
+    buf_free(&port->scratch);
+    port->scratch = bytes;
+}
+
+static void on_read(void *arg, struct span bytes)
+{
+    static const char preface[] = HTTP2_PREFACE;
+    struct undecided *one = arg;
+    size_t wanted = PREFACE_BYTES - one->len;
+    size_t len = bytes.len < wanted ? bytes.len : wanted;
+    bool is_preface = memcmp(bytes.data, preface + one->len, len) == 0;
+    if (is_preface && len < wanted) {
+        memcpy(one->bytes + one->len, bytes.data, len);
+        one->len += len;
+    } else {
+        hand_over(one, is_preface, bytes);
+    }
+}
+
+static void on_end(void *arg, int rc, const struct error *err)
+{
+    (void)rc;
+    (void)err;
+    give_up(arg);
+}
+
+void http_port_serve(struct http_port *port, struct stream *stream)
+{
+    static const struct stream_events events = {.on_read = on_read, .on_end = on_end};
+    struct undecided *one = mem_new(struct undecided);
+    if (port->count >= HTTP_PORT_UNDECIDED_MAX) {
+        give_up(LIST_OWNER(list_first(&port->undecided), struct undecided, link));
+    }
+    one->port = port;
+    one->stream = stream;
+    one->since_ms = uv_now(port->loop);
+    list_append(&port->undecided, &one->link);
+    port->count++;
+    stream_attach(stream, &events, one);
+    if (port->closing > 0 || stream_read_start(stream, NULL) != 0) {
+        give_up(one);
+    }
+}
+
+static void on_accept(void *arg, struct stream *stream)
+{
+    http_port_serve(arg, stream);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct http_port *port = timer->data;
+    LIST_EACH(item, &port->undecided)
+    {
+        struct undecided *one = LIST_OWNER(item, struct undecided, link);
+        if (uv_now(port->loop) - one->since_ms >= HTTP_PORT_DECIDE_MS) {
+            give_up(one);
+        }
+    }
+}
+
+int http_port_start(uv_loop_t *loop, const struct net_addr *listen, struct http1_server *http1,
+                    struct http2_server *http2, struct http_port **ret_port, struct error *err)
+{
+    struct http_port *port = mem_new(struct http_port);
+    struct tcp_options options = {.user_timeout_ms = HTTP1_WRITE_MS,
+                                  .write_queue_bytes_max = WRITE_QUEUE_BYTES,
+                                  .send_buffer_bytes = SEND_BUFFER_BYTES};
+    port->loop = loop;
+    port->http1 = http1;
+    port->http2 = http2;
+    list_init(&port->undecided);
+    int rc =
+        tcp_listener_start(loop, listen, BACKLOG, &options, on_accept, port, &port->listener, err);
+    if (rc != 0) {
+        mem_free(port);
+        return rc;
+    }
+    port->sweep.data = port;
+    (void)uv_timer_init(loop, &port->sweep);
+    (void)uv_timer_start(&port->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    *ret_port = port;
+    return 0;
+}
+
+uint16_t http_port_number(const struct http_port *port)
+{
+    return tcp_listener_port(port->listener);
+}
+
+static void on_closed(void *arg)
+{
+    struct http_port *port = arg;
+    if (--port->closing == 0) {
+        void (*stopped)(void *arg) = port->stopped;
+        void *stopped_arg = port->stopped_arg;
+        buf_free(&port->scratch);
+        mem_free(port);
+        if (stopped != NULL) {
+            stopped(stopped_arg);
+        }
+    }
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_closed(handle->data);
+}
+
+void http_port_stop(struct http_port *port, void (*stopped)(void *arg), void *arg)
+{
+    port->closing = 2;
+    port->stopped = stopped;
+    port->stopped_arg = arg;
+    tcp_listener_stop(port->listener, on_closed, port);
+    uv_close((uv_handle_t *)&port->sweep, on_timer_closed);
+    LIST_EACH(item, &port->undecided)
+    {
+        give_up(LIST_OWNER(item, struct undecided, link));
+    }
+}
