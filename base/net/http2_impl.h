@@ -67,6 +67,8 @@ struct http2_stream {
     struct list link;
     struct http2_connection *connection;
     int32_t id;
+    const struct http2_events *events; /* the server's, or whom it was handed to */
+    void *events_arg;
     void *arg;
     struct http2_block *head; /* until on_request */
     bool too_large;

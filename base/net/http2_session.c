@@ -71,6 +71,8 @@ static void stream_new(struct http2_connection *connection, int32_t id)
     struct http2_stream *stream = mem_new(struct http2_stream);
     stream->connection = connection;
     stream->id = id;
+    stream->events = connection->server->events;
+    stream->events_arg = connection->server->arg;
     stream->head = mem_new(struct http2_block);
     list_append(&connection->streams, &stream->link);
     connection->streams_count++;
@@ -82,7 +84,7 @@ void http2_stream_end(struct http2_stream *stream, int rc)
     struct http2_connection *connection = stream->connection;
     struct http2_server *server = connection->server;
     if (stream->known) {
-        server->events->on_close(server->arg, stream, rc);
+        stream->events->on_close(stream->events_arg, stream, rc);
     }
     if (connection->session != NULL && stream->unconsumed > 0) {
         (void)nghttp2_session_consume_connection(connection->session, stream->unconsumed);
@@ -110,6 +112,13 @@ void http2_stream_abort(struct http2_stream *stream, uint32_t code)
     }
     (void)nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, stream->id, code);
     http2_connection_touch(connection);
+}
+
+void http2_stream_hand_over(struct http2_stream *stream, const struct http2_events *events,
+                            void *arg)
+{
+    stream->events = events;
+    stream->events_arg = arg;
 }
 
 void http2_stream_set_arg(struct http2_stream *stream, void *arg)
@@ -298,7 +307,6 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 static void on_head(struct http2_stream *stream)
 {
-    struct http2_server *server = stream->connection->server;
     struct http2_header headers[HTTP2_HEADERS_MAX];
     struct http2_request request = {.headers = headers};
     struct http2_block *block = stream->head;
@@ -319,7 +327,7 @@ static void on_head(struct http2_stream *stream)
         http2_respond(stream, 431, NULL, 0, true);
     } else {
         stream->known = true;
-        server->events->on_request(server->arg, stream, &request);
+        stream->events->on_request(stream->events_arg, stream, &request);
     }
     block_free(block);
 }
@@ -340,7 +348,6 @@ static bool is_charged(const nghttp2_frame *frame)
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct http2_connection *connection = user;
-    struct http2_server *server = connection->server;
     struct http2_stream *stream =
         frame->hd.stream_id == 0 ? NULL : stream_of(session, frame->hd.stream_id);
     connection->greeted = true;
@@ -359,7 +366,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         stream->ended = true;
         if (stream->known) {
-            server->events->on_request_end(server->arg, stream);
+            stream->events->on_request_end(stream->events_arg, stream);
         }
     }
     return 0;
@@ -368,15 +375,15 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                          size_t len, void *user)
 {
-    struct http2_connection *connection = user;
     struct http2_stream *stream = stream_of(session, id);
     (void)flags;
+    (void)user;
     if (stream == NULL || !stream->known || stream->finished) {
         (void)nghttp2_session_consume(session, id, len); /* nobody wants it */
         return 0;
     }
     stream->unconsumed += len;
-    connection->server->events->on_data(connection->server->arg, stream, span_of(data, len));
+    stream->events->on_data(stream->events_arg, stream, span_of(data, len));
     return 0;
 }
 

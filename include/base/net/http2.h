@@ -83,6 +83,9 @@ size_t http2_server_connections(const struct http2_server *server);
  * loop holds nothing. Once. */
 void http2_server_stop(struct http2_server *server, void (*stopped)(void *arg), void *arg);
 
+/* In on_request: another one gets the rest of this stream's events. `events` is borrowed. */
+void http2_stream_hand_over(struct http2_stream *stream, const struct http2_events *events,
+                            void *arg);
 void http2_stream_set_arg(struct http2_stream *stream, void *arg);
 void *http2_stream_arg(const struct http2_stream *stream);
 const struct stream_peer *http2_stream_peer(const struct http2_stream *stream);
