@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT / "tests/lint"))
 from lint import PURE as PURE_ROOMS, without_comments_and_strings  # noqa: E402  (one list, lint's)
 
 # PURE files outside the PURE rooms that are held to the bar, too: what they decide nobody else checks.
-PURE_FILES = ("raft/engine/peer_wire.c", "raft/engine/guards.c", "pgctl/fence/fence_page.c", "agent/api/api_health.c")
+PURE_FILES = ("raft/engine/peer_wire.c", "raft/engine/guards.c", "pgctl/fence/fence_page.c", "agent/api/api_health.c",
+              "raft/etcd/etcd_proto.c", "raft/etcd/etcd_json_decode.c", "raft/etcd/etcd_v2_request.c")
 LINES_MIN, BRANCHES_MIN = 95.0, 90.0
 ROOMS = ("base", "raft", "pgctl", "agent")
 

@@ -16,7 +16,7 @@ ARROWS = {
     "base/net": ["base"],
     "base": ["base"],
     "raft/etcd": ["raft/etcd", "raft:public", "base:public"],
-    "raft": ["raft", "base:public"],
+    "raft": ["raft/engine", "raft/store", "raft:public", "base:public"],
     "pgctl": ["pgctl", "base:public"],
     "agent/ha": ["agent/ha", "base:public", "pgctl/pg_types.h", "pgctl/pg_parse.h"],
     "agent/config": ["agent/config", "base:public", "pgctl:public"],

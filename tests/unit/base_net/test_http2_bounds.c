@@ -275,6 +275,7 @@ static void connections_are_bounded(void **state)
     struct pipe late = {.base.ops = &pipe_ops}; /* now all ask for something: the new one goes */
     http2_server_serve(server, &late.base, span_of(NULL, 0));
     assert_true(late.closing);
+    pipe_settle(&late);
     for (size_t i = 0; i <= HTTP2_CONNECTIONS_MAX; i++) {
         client_free(clients[i]);
     }

@@ -182,7 +182,8 @@ static void it_listens(void **state)
     ssize_t len = read(fd, text, sizeof text);
     assert_true(len > 15 && memcmp(text, "HTTP/1.0 200 OK", 15) == 0);
     assert_int_equal(close(fd), 0);
-    struct pipe left = {.base.ops = &pipe_ops}; /* undecided at the stop */
+    static struct pipe left; /* undecided at the stop */
+    left = (struct pipe){.base.ops = &pipe_ops};
     http_port_serve(port, &left.base);
 }
 
