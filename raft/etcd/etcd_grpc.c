@@ -24,8 +24,10 @@ struct grpc_call {
     const struct grpc_method *method; /* NULL: it was refused before there was one */
     void *arg;
     struct buf in;
-    size_t counted;       /* of `in`, in server->held */
-    uint64_t deadline_ms; /* 0 = none */
+    size_t counted;            /* of `in`, in server->held */
+    uint64_t deadline_ms;      /* of the client; 0 = none */
+    uint64_t message_until_ms; /* a message is to be whole by then; 0 = none is waited for */
+    bool timed;                /* it has one of them */
     struct buf token;
     bool wants_leader;
     bool headed;   /* the head of the answer is under way */
@@ -39,8 +41,8 @@ struct grpc_server {
     struct list calls;
     size_t held;
     uv_timer_t timer;
-    size_t deadlines; /* calls that have one */
-    struct buf out;   /* scratch */
+    size_t timed;   /* calls that have a deadline */
+    struct buf out; /* scratch */
     bool stopping;
     bool timer_closed;
     void (*stopped)(void *arg);
@@ -58,7 +60,7 @@ static struct http2_header header_of(const char *name, struct span value)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void set_deadline(struct grpc_call *call, uint64_t deadline_ms);
+static void set_deadlines(struct grpc_call *call, uint64_t deadline_ms, uint64_t message_until_ms);
 
 static void count_held(struct grpc_call *call)
 {
@@ -81,7 +83,7 @@ static void finish(struct grpc_call *call, enum grpc_code code, struct span text
         return;
     }
     call->finished = true;
-    set_deadline(call, 0);
+    set_deadlines(call, 0, 0);
     drop_input(call);
     struct buf *message = &call->server->out;
     buf_clear(message);
@@ -216,6 +218,15 @@ static bool take_prefix(struct grpc_call *call, struct span bytes, size_t *ret_l
     return !call->finished;
 }
 
+/* Whether a message is waited for; the time counts from when that began. */
+static void wait_for_message(struct grpc_call *call, bool waits)
+{
+    if (!call->finished && waits != (call->message_until_ms != 0)) {
+        set_deadlines(call, call->deadline_ms,
+                      waits ? uv_now(call->server->loop) + GRPC_MESSAGE_MS : 0);
+    }
+}
+
 /* Streaming: every message that is whole. The bytes leave `in` first: an event may end the call. */
 static void take_messages(struct grpc_call *call)
 {
@@ -235,6 +246,8 @@ static void take_messages(struct grpc_call *call)
     }
     call->in = in;
     count_held(call);
+    wait_for_message(call, at == 0 && call->message_until_ms != 0); /* drops win no time */
+    wait_for_message(call, in.len > 0);
 }
 
 static void on_data(void *arg, struct http2_stream *stream, struct span bytes)
@@ -391,7 +404,8 @@ static void take_header(struct grpc_call *call, const struct http2_header *heade
     struct span value = header->value;
     if (span_equal_str(header->name, "grpc-timeout")) {
         if (grpc_timeout_parse(value, &timeout_ms)) {
-            set_deadline(call, uv_now(call->server->loop) + (uint64_t)timeout_ms);
+            set_deadlines(call, uv_now(call->server->loop) + (uint64_t)timeout_ms,
+                          call->message_until_ms);
         } else {
             fail(call, GRPC_INTERNAL, "malformed grpc-timeout");
         }
@@ -436,7 +450,7 @@ static void on_close(void *arg, struct http2_stream *stream, int rc)
     if (call->known && call->method->on_close != NULL) {
         call->method->on_close(server->config.arg, call);
     }
-    set_deadline(call, 0);
+    set_deadlines(call, 0, 0);
     drop_input(call);
     list_remove(&call->link);
     buf_free(&call->token);
@@ -462,6 +476,7 @@ void grpc_serve(struct grpc_server *server, struct http2_stream *stream,
         http2_respond(stream, 405, NULL, 0, true);
     } else {
         take_method(call, request->path);
+        wait_for_message(call, call->method != NULL && !call->method->streaming);
     }
     for (size_t i = 0; i < request->headers_count && !call->finished; i++) {
         take_header(call, &request->headers[i]);
@@ -509,20 +524,25 @@ static void on_deadline(uv_timer_t *timer)
         struct grpc_call *call = LIST_OWNER(item, struct grpc_call, link);
         if (call->deadline_ms != 0 && now_ms >= call->deadline_ms) {
             fail(call, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+        } else if (call->message_until_ms != 0 && now_ms >= call->message_until_ms) {
+            fail(call, GRPC_DEADLINE_EXCEEDED, "grpc: a message took too long to arrive");
         }
     }
 }
 
-static void set_deadline(struct grpc_call *call, uint64_t deadline_ms)
+static void set_deadlines(struct grpc_call *call, uint64_t deadline_ms, uint64_t message_until_ms)
 {
     struct grpc_server *server = call->server;
-    server->deadlines += deadline_ms != 0;
-    server->deadlines -= call->deadline_ms != 0;
+    bool timed = deadline_ms != 0 || message_until_ms != 0;
     call->deadline_ms = deadline_ms;
+    call->message_until_ms = message_until_ms;
+    server->timed += timed;
+    server->timed -= call->timed;
+    call->timed = timed;
     if (server->stopping) {
         return;
     }
-    if (server->deadlines == 0) {
+    if (server->timed == 0) {
         (void)uv_timer_stop(&server->timer);
     } else if (uv_is_active((const uv_handle_t *)&server->timer) == 0) {
         (void)uv_timer_start(&server->timer, on_deadline, DEADLINE_MS, DEADLINE_MS);

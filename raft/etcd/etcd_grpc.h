@@ -3,7 +3,8 @@
  *
  * A call is unary (one message, handed over when the client has said all) or streaming (messages as
  * they come). It ends with grpc_finish, by whom it belongs to; or here: when its grpc-timeout has
- * passed (status 4), when it is malformed, and when the client is gone. In every case on_close
+ * passed (status 4), when it is malformed or does not come whole (GRPC_MESSAGE_MS), and when the
+ * client is gone. In every case on_close
  * comes exactly once, last, if any other event came; replies to a call that has ended go nowhere.
  */
 #ifndef RAFT_ETCD_ETCD_GRPC_H
@@ -19,6 +20,7 @@
 #define GRPC_MESSAGE_BYTES_MAX ((size_t)2 * 1024 * 1024)  /* of a request: more is status 8 */
 #define GRPC_HELD_BYTES_MAX    ((size_t)32 * 1024 * 1024) /* requests that are not whole yet, all */
 #define GRPC_TOKEN_BYTES_MAX   1024
+#define GRPC_MESSAGE_MS        30000 /* for a message to come whole, once it or its call has begun */
 
 struct grpc_server;
 struct grpc_call;

@@ -287,13 +287,20 @@ const char *json_kind(struct span value)
 
 /* --- through a sound text --------------------------------------------------------------------- */
 
+/* The first quote that an even number of backslashes stands before. */
 static size_t string_len(struct span text)
 {
-    size_t i = 1;
-    while (text.data[i] != '"') {
-        i += text.data[i] == '\\' ? 2 : 1;
+    const uint8_t *at = text.data;
+    size_t backslashes = 1;
+    while (backslashes % 2 != 0) {
+        at++;
+        at = memchr(at, '"', text.len - (size_t)(at - text.data));
+        backslashes = 0;
+        while (at[-1 - (ptrdiff_t)backslashes] == '\\') {
+            backslashes++;
+        }
     }
-    return i + 1;
+    return (size_t)(at - text.data) + 1;
 }
 
 static size_t value_len(struct span text)

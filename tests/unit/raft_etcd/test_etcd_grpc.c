@@ -500,6 +500,42 @@ static void a_deadline_ends_the_call(void **state)
     client_free(client);
 }
 
+/* Of a watch, too, but only once a message has begun: between two it may be silent for hours. */
+static void a_message_has_to_come_whole(void **state)
+{
+    struct client *client = client_new(http2, true);
+    struct body unary = {.open = true};
+    struct body whole = {.open = true};
+    struct body half = {.open = true};
+    (void)state;
+    buf_put(&unary.bytes, "\0\0", 2);
+    put_message(&whole.bytes, "\x0a\x00", 2);
+    put_message(&half.bytes, "\x0a\x00", 2);
+    buf_put(&half.bytes, "\0", 1);
+    int32_t first = start_call(client, RANGE, &unary, NULL, 0);
+    int32_t second = start_call(client, "/etcdserverpb.Watch/Watch", &whole, NULL, 0);
+    int32_t third = start_call(client, "/etcdserverpb.Watch/Watch", &half, NULL, 0);
+    pump(client);
+    time_shift_ms += GRPC_MESSAGE_MS - 5000;
+    let_sweep(client);
+    assert_false(answer_of(client, first)->closed || answer_of(client, third)->closed);
+    buf_put(&half.bytes, "\0", 1); /* a drop does not win time */
+    (void)nghttp2_session_resume_data(client->session, third);
+    pump(client);
+    time_shift_ms += 5000;
+    let_sweep(client);
+    assert_string_equal(buf_str(&answer_of(client, first)->head),
+                        HEAD "grpc-status: 4\ngrpc-message: grpc: a message took too long to "
+                             "arrive\n");
+    assert_string_equal(buf_str(&answer_of(client, third)->trailers),
+                        "grpc-status: 4\ngrpc-message: grpc: a message took too long to arrive\n");
+    assert_false(answer_of(client, second)->closed);
+    buf_free(&unary.bytes);
+    buf_free(&whole.bytes);
+    buf_free(&half.bytes);
+    client_free(client);
+}
+
 static void a_client_that_cancels_is_noticed(void **state)
 {
     struct client *client = client_new(http2, true);
@@ -651,6 +687,7 @@ int main(void)
         GRPC_TEST(errors_of_the_store_are_told),
         GRPC_TEST(metadata_arrives),
         GRPC_TEST(a_deadline_ends_the_call),
+        GRPC_TEST(a_message_has_to_come_whole),
         GRPC_TEST(a_client_that_cancels_is_noticed),
         GRPC_TEST(what_comes_after_the_end_goes_nowhere),
         GRPC_TEST(health_is_told),
