@@ -159,7 +159,7 @@ static void repair_cluster_keys(const struct ha_snapshot *s, struct ha_plan *pla
 /* The last of the upkeep: it is for the operator's eyes, and reads a file. */
 static void repair_history(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (s->self.probe_fresh && s->self.timeline > 0 &&
+    if (s->self.probe_fresh && s->self.timeline > 0 && !s->self.history_told &&
         (s->cluster.history_timeline != s->self.timeline || !s->cluster.history_complete)) {
         struct ha_action *history = ha_plan_add(plan, HA_WRITE_HISTORY);
         history->timeline = s->self.timeline;

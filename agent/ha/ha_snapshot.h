@@ -221,7 +221,9 @@ struct ha_self {
     bool position_known;          /* standby: this start has replayed all its local WAL */
     uint64_t shutdown_lsn;        /* after a clean stop of a primary: what `status` is to say */
     uint32_t checkpoint_timeline; /* running primary: of its last checkpoint */
-    bool promote_sent;            /* to the postmaster that runs */
+    bool history_told; /* `history` as it stands is what we wrote for this timeline: where numbers
+                          were skipped, its last entry is no neighbour of ours */
+    bool promote_sent; /* to the postmaster that runs */
     /* Role, timeline and position are of this moment; for a detached standby: were asked for after
      * it was detached (an earlier answer may name less than it has received by now). */
     bool probe_fresh;

@@ -147,6 +147,7 @@ static const struct field self_fields[] = {
     BOOL(ha_snapshot, "position_known", self.position_known),
     LSN(ha_snapshot, "shutdown_lsn", self.shutdown_lsn),
     U32(ha_snapshot, "checkpoint_timeline", self.checkpoint_timeline),
+    BOOL(ha_snapshot, "history_told", self.history_told),
     BOOL(ha_snapshot, "promote_sent", self.promote_sent),
     BOOL(ha_snapshot, "probe_fresh", self.probe_fresh),
     I64(ha_snapshot, "crash_since", self.crash_since_mono_ms),

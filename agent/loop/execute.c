@@ -137,7 +137,11 @@ static void history_done(struct agent *agent, int rc, const struct error *err)
 
 static void on_history_written(void *arg, const struct dcs_result *result, const struct error *err)
 {
-    history_done(arg, result->rc, err);
+    struct agent *agent = arg;
+    if (result->rc == 0) {
+        agent->history_told_revision = result->revision;
+    }
+    history_done(agent, result->rc, err);
 }
 
 static void on_history_read(uv_work_t *work, int status)
@@ -150,6 +154,8 @@ static void on_history_read(uv_work_t *work, int status)
 
     if (read && agent->executing) { /* else the loop is being closed: there is no view any more */
         char *value = publish_history_value(agent, &job->history);
+        agent->history_told_timeline = job->timeline;
+        agent->history_told_revision = 0;
         rc = agent->dcs->ops->put(agent->dcs, "history", value,
                                   agent->facts.cluster.history_revision, LOOP_DCS_MS,
                                   on_history_written, agent, &err);

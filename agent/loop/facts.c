@@ -73,6 +73,10 @@ static void fill_position(const struct agent *agent, struct ha_self *self)
                                                            : probe->replay_lsn;
         self->position_known = probe->role == PG_PRIMARY || probe->local_wal_replayed;
         self->checkpoint_timeline = probe->control_timeline;
+        self->history_told =
+            agent->history_told_revision != 0 &&
+            agent->history_told_revision == agent->facts.cluster.history_revision &&
+            agent->history_told_timeline == probe->timeline;
         self->probe_fresh =
             facts->probe_rc == 0 && agent_mono_ms(agent) - probe->asked_ms <= LOOP_PROBE_FRESH_MS;
         /* An answer from before the walreceiver was gone may name less than has been received by

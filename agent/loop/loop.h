@@ -141,7 +141,9 @@ struct agent {
     struct ha_snapshot snapshot; /* of the plan that is carried out */
     struct ha_plan plan;
     size_t action_index;
-    int64_t history_again_mono_ms; /* one that could not be written: not before */
+    int64_t history_again_mono_ms;  /* one that could not be written: not before */
+    uint32_t history_told_timeline; /* of the last one written, or being written */
+    int64_t history_told_revision;  /* 0 = none yet */
     bool checkpointing;
     bool checkpoint_waited; /* by the plan */
     char last_rule[64];

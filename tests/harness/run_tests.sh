@@ -1,6 +1,5 @@
 #!/bin/sh
-# Runs cmocka programs, TEST_JOBS= at a time, and adds their tests up. They wait most of the time, for timers and
-# processes, so twice as many as there are processors is what they take.
+# Runs cmocka programs, TEST_JOBS= at a time (as many as there are processors), and adds their tests up.
 # Usage: run_tests.sh BUILD NAME PROGRAM...; leaves the counts in BUILD/counts.NAME as "passed failed skipped".
 # The exit status is 0 only if none failed.
 set -u
@@ -39,7 +38,7 @@ logs=$build/logs.$name
 rm -rf "$logs"
 mkdir -p "$logs"
 # The rooms whose tests take long come last in the alphabet.
-printf '%s\n' "$@" | sort -r | xargs -n 1 -P "${TEST_JOBS:-$(($(nproc) * 2))}" "$0" --one "$logs"
+printf '%s\n' "$@" | sort -r | xargs -n 1 -P "${TEST_JOBS:-$(nproc)}" "$0" --one "$logs"
 failed=$(($# - $(ls "$logs" | grep -c '\.counts$'))) # a program without counts was not run to its end
 cat "$logs"/*.counts | awk -v failed="$failed" -v ci="${CI:-}" '
     {p += $1; f += $2; s += $3}

@@ -238,6 +238,39 @@ static void a_history_that_cannot_be_read_stops_nothing_and_is_tried_again_later
     rig_free();
 }
 
+static bool history_is_told(void)
+{
+    struct ha_snapshot *snapshot = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, snapshot);
+    bool told = snapshot->self.history_told;
+    mem_free(snapshot);
+    return told;
+}
+
+/* Where timeline numbers were skipped, the last entry never names the one before ours: once written
+ * is enough. */
+static void a_history_that_was_written_is_known_by_its_revision(void **state)
+{
+    (void)state;
+    settle();
+    history_wanted(1);
+    carry_out();
+    assert_string_equal(calls(), "put history at 0\n");
+    answer("put history", 0);
+    int64_t revision = rig.revision;
+    answer("put failover", 0);
+    rig.agent.facts.run = HA_RUN_RUNNING;
+    assert_false(history_is_told()); /* the view does not show it yet */
+    rig.agent.facts.cluster.history_revision = revision;
+    assert_true(history_is_told());
+    rig.agent.facts.probe.timeline = 2;
+    assert_false(history_is_told());
+    rig.agent.facts.probe.timeline = 1;
+    rig.agent.facts.cluster.history_revision = revision + 1; /* somebody else has written */
+    assert_false(history_is_told());
+    rig_free();
+}
+
 /* As long as PostgreSQL and the store bear it. */
 static void a_long_history_is_written(void **state)
 {
@@ -693,6 +726,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_is_waited_for_before_a_stop_only),
         cmocka_unit_test(a_stop_waits_for_the_checkpoint_that_runs_already),
         cmocka_unit_test(a_history_that_cannot_be_read_stops_nothing_and_is_tried_again_later),
+        cmocka_unit_test(a_history_that_was_written_is_known_by_its_revision),
         cmocka_unit_test(a_long_history_is_written),
         cmocka_unit_test(a_history_that_is_read_at_the_end_is_dropped),
         cmocka_unit_test(a_conflict_is_no_warning),
