@@ -2,7 +2,7 @@
  * the parser lets pass, and only then parsed; the body follows by Content-Length alone. So a
  * connection is in one of few states:
  *
- *   HEAD -> BODY -> BUSY (the handler has it) -> HEAD ...
+ *   HEAD -> BODY -> BUSY (the handler has it, or streams its answer) -> HEAD ...
  *   any -> LINGER (response sent, waits for the peer's end) -> closed
  *
  * One timer looks at all deadlines. Connections that wait for the peer stand in one list, the
@@ -15,10 +15,8 @@
 #include "base/net/http1.h"
 
 #include "base/assert.h"
-#include "base/buf.h"
-#include "base/list.h"
 #include "base/mem.h"
-#include "base/net/http1_places.h"
+#include "base/net/http1_impl.h"
 #include "base/net/tcp.h"
 
 #include <http_parser.h>
@@ -38,59 +36,6 @@ enum {
     TURN_REQUESTS_MAX = 8,                  /* of one connection in one turn of the loop */
     TURN_NS = 5 * 1000 * 1000,              /* of those in `turns` together, or one request */
     SEND_BUFFER_BYTES = 64 * 1024,          /* of the kernel: 512 who do not read take 64 MiB */
-};
-
-enum state { STATE_HEAD, STATE_BODY, STATE_BUSY, STATE_LINGER };
-
-struct http1_exchange {
-    struct list link; /* in server->connections */
-    struct list wait; /* in server->waiting, while the peer is waited for */
-    struct list turn; /* in server->turns: had its share and has more, or wants much */
-    struct http1_server *server;
-    struct stream *stream;     /* NULL once closing */
-    struct http1_place *place; /* of its address; likewise */
-    bool closed;               /* on_closed has been here */
-    enum state state;
-    uint64_t since_ms; /* when it began to wait for its peer */
-    uint64_t deadline_ms;
-    struct buf in;
-    size_t head_len;
-    size_t body_len;
-    bool stepping;
-    bool called; /* has the turn that a bulk request waits for */
-    /* of the request that is being read or answered */
-    char url[HTTP1_PATH_BYTES_MAX + 1];
-    size_t url_len;
-    struct http1_request request;
-    unsigned minor;
-    bool keep_alive;
-    bool bad;
-    bool field_done;
-    unsigned host_count;
-    unsigned length_count;
-    bool chunked;
-    char field[32];
-    size_t field_len;
-};
-
-struct http1_server {
-    uv_loop_t *loop;
-    struct tcp_listener *listener;
-    uv_timer_t sweep;
-    http1_handler handler;
-    void *arg;
-    bool (*is_bulk)(const struct http1_request *request); /* NULL: none is */
-    struct list connections;
-    struct http1_places places;
-    struct list waiting;
-    struct list turns;
-    uv_idle_t turn; /* runs while somebody is in `turns` */
-    size_t count;
-    bool stopping;
-    unsigned closing; /* listener, timer and turn */
-    void (*stopped)(void *arg);
-    void *stopped_arg;
-    struct buf out; /* scratch of responses */
 };
 
 static void step(struct http1_exchange *x);
@@ -122,13 +67,17 @@ static void free_exchange(struct http1_exchange *x)
 static void on_closed(void *arg)
 {
     struct http1_exchange *x = arg;
+    void (*on_gone)(void *gone_arg) = x->on_gone;
     x->closed = true;
+    x->on_gone = NULL;
     if (x->state != STATE_BUSY) {
         free_exchange(x);
-    } /* else http1_respond frees it */
+    } else if (on_gone != NULL) { /* else http1_respond frees it */
+        on_gone(x->gone_arg);
+    }
 }
 
-static void close_connection(struct http1_exchange *x)
+void http1_close_connection(struct http1_exchange *x)
 {
     struct stream *stream = x->stream;
     if (stream == NULL) {
@@ -166,12 +115,12 @@ static void bound_memory(struct http1_server *server)
         if (mine > LARGE_BYTES) {
             held -= mine;
             buf_free(&x->in);
-            close_connection(x);
+            http1_close_connection(x);
         }
     }
 }
 
-static void wait_for_peer(struct http1_exchange *x, uint64_t ms)
+void http1_wait_for_peer(struct http1_exchange *x, uint64_t ms)
 {
     x->since_ms = uv_now(x->server->loop);
     x->deadline_ms = x->since_ms + ms;
@@ -185,9 +134,13 @@ static const char *reason_of(int status)
 {
     switch (status) {
     case 200: return "OK";
+    case 201: return "Created";
     case 202: return "Accepted";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
     case 409: return "Conflict";
     case 411: return "Length Required";
@@ -195,18 +148,20 @@ static const char *reason_of(int status)
     case 413: return "Payload Too Large";
     case 414: return "URI Too Long";
     case 422: return "Unprocessable Entity";
+    case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
     case 501: return "Not Implemented";
     case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
     default: return "Error";
     }
 }
 
-static void put_response(struct http1_exchange *x, const struct http1_response *response)
+void http1_put_head(struct http1_exchange *x, const struct http1_response *response, bool chunked)
 {
     struct buf *out = &x->server->out;
-    bool head_only = x->request.method == HTTP1_HEAD;
 
     buf_clear(out);
     buf_printf(out, "HTTP/1.%u %d %s\r\n", x->minor, response->status, reason_of(response->status));
@@ -220,9 +175,13 @@ static void put_response(struct http1_exchange *x, const struct http1_response *
         struct tm utc;
         (void)gmtime_r(&now, &utc);
         (void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-        buf_printf(out,
-                   "Server: pgquorum\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
-                   date, response->content_type, response->body.len);
+        buf_printf(out, "Server: pgquorum\r\nDate: %s\r\nContent-Type: %s\r\n", date,
+                   response->content_type);
+        if (!chunked) {
+            buf_printf(out, "Content-Length: %zu\r\n", response->body.len);
+        } else if (x->minor == 1) {
+            buf_put_str(out, "Transfer-Encoding: chunked\r\n");
+        }
     }
     if (response->headers != NULL) {
         buf_put_str(out, response->headers);
@@ -231,8 +190,13 @@ static void put_response(struct http1_exchange *x, const struct http1_response *
         buf_put_str(out, "Connection: close\r\n");
     }
     buf_put_str(out, "\r\n");
-    if (response->content_type != NULL && !head_only) {
-        buf_put_span(out, response->body);
+}
+
+static void put_response(struct http1_exchange *x, const struct http1_response *response)
+{
+    http1_put_head(x, response, false);
+    if (response->content_type != NULL && x->request.method != HTTP1_HEAD) {
+        buf_put_span(&x->server->out, response->body);
     }
 }
 
@@ -243,11 +207,11 @@ static void linger(struct http1_exchange *x)
     struct error err;
     x->state = STATE_LINGER;
     buf_free(&x->in);
-    wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS : LINGER_MS);
+    http1_wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS : LINGER_MS);
     bool is_ended = stream_read_start(x->stream, &err) != 0;
     if (stream_shutdown(x->stream, NULL, NULL, &err) != 0 ||
         (is_ended && stream_pending(x->stream) == 0)) {
-        close_connection(x);
+        http1_close_connection(x);
     }
 }
 
@@ -260,20 +224,13 @@ static void next_request(struct http1_exchange *x)
     x->state = STATE_HEAD;
     x->head_len = 0;
     x->body_len = 0;
-    wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS
-                     : x->in.len > 0               ? HTTP1_HEAD_MS
-                                                   : HTTP1_IDLE_MS);
+    http1_wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS
+                           : x->in.len > 0               ? HTTP1_HEAD_MS
+                                                         : HTTP1_IDLE_MS);
 }
 
-static void send_response(struct http1_exchange *x, const struct http1_response *response)
+static void after_response(struct http1_exchange *x)
 {
-    struct error err;
-    put_response(x, response);
-    if (stream_write(x->stream, buf_span(&x->server->out), NULL, NULL, &err) != 0) {
-        x->state = STATE_LINGER;
-        close_connection(x);
-        return;
-    }
     if (x->keep_alive) {
         next_request(x);
     } else {
@@ -284,25 +241,53 @@ static void send_response(struct http1_exchange *x, const struct http1_response 
     }
 }
 
-void http1_respond(struct http1_exchange *x, const struct http1_response *response)
+static void send_response(struct http1_exchange *x, const struct http1_response *response)
 {
-    ASSERT(x->state == STATE_BUSY);
-    if (x->stream == NULL) {
+    struct error err;
+    put_response(x, response);
+    if (stream_write(x->stream, buf_span(&x->server->out), NULL, NULL, &err) != 0) {
         x->state = STATE_LINGER;
-        if (x->closed) {
-            free_exchange(x);
-        } /* else on_closed frees it */
+        http1_close_connection(x);
         return;
     }
-    send_response(x, response);
+    after_response(x);
+}
+
+void http1_release(struct http1_exchange *x)
+{
+    x->state = STATE_LINGER;
+    if (x->closed) {
+        free_exchange(x);
+    } /* else on_closed frees it */
+}
+
+static void read_on(struct http1_exchange *x)
+{
     if (x->state == STATE_HEAD && x->stream != NULL) {
         struct error err;
         if (stream_read_start(x->stream, &err) != 0) {
-            close_connection(x);
+            http1_close_connection(x);
         } else if (!x->stepping) {
             step(x);
         }
     }
+}
+
+void http1_response_done(struct http1_exchange *x)
+{
+    after_response(x);
+    read_on(x);
+}
+
+void http1_respond(struct http1_exchange *x, const struct http1_response *response)
+{
+    ASSERT(x->state == STATE_BUSY && !x->streaming);
+    if (x->stream == NULL) {
+        http1_release(x);
+        return;
+    }
+    send_response(x, response);
+    read_on(x);
 }
 
 static void refuse(struct http1_exchange *x, int status, const char *text)
@@ -479,6 +464,30 @@ static bool parse_head(struct http1_exchange *x)
     return true;
 }
 
+struct span http1_request_header(const struct http1_exchange *x, const char *name)
+{
+    const char *at = (const char *)x->in.data;
+    const char *end = at + x->head_len;
+    size_t len = strlen(name);
+    while (at < end) {
+        const char *line = at;
+        const char *line_end = memchr(line, '\r', (size_t)(end - line)); /* the head is plain */
+        at = line_end + 2;
+        if ((size_t)(line_end - line) > len && line[len] == ':' &&
+            strncasecmp(line, name, len) == 0) {
+            line += len + 1;
+            while (line < line_end && (*line == ' ' || *line == '\t')) {
+                line++;
+            }
+            while (line_end > line && (line_end[-1] == ' ' || line_end[-1] == '\t')) {
+                line_end--;
+            }
+            return span_of(line, (size_t)(line_end - line));
+        }
+    }
+    return span_of(NULL, 0);
+}
+
 static void hand_over(struct http1_exchange *x)
 {
     x->called = false;
@@ -542,7 +551,7 @@ static void step(struct http1_exchange *x)
                 break;
             }
             x->state = STATE_BODY;
-            wait_for_peer(x, HTTP1_BODY_MS);
+            http1_wait_for_peer(x, HTTP1_BODY_MS);
         }
         if (x->state != STATE_BODY || x->in.len < x->head_len + x->body_len ||
             must_wait_for_turn(x)) {
@@ -550,7 +559,7 @@ static void step(struct http1_exchange *x)
         }
         served++;
         hand_over(x);
-        if (x->state == STATE_BUSY && x->stream != NULL) {
+        if (x->state == STATE_BUSY && x->stream != NULL && !x->streaming) {
             stream_read_stop(x->stream); /* pipelined requests wait in the kernel */
         }
     }
@@ -564,11 +573,14 @@ static void on_read(void *arg, struct span bytes)
         return;
     }
     if (x->state == STATE_HEAD && x->in.len == 0) {
-        wait_for_peer(x, HTTP1_HEAD_MS);
+        http1_wait_for_peer(x, HTTP1_HEAD_MS);
     }
     buf_put_span(&x->in, bytes);
     if (x->in.capacity > LARGE_BYTES) {
         bound_memory(x->server);
+    }
+    if (x->streaming && x->in.len - x->head_len - x->body_len > HTTP1_HEAD_BYTES_MAX) {
+        http1_close_connection(x); /* it was to listen */
     }
     if (x->state != STATE_BUSY && x->stream != NULL) {
         step(x);
@@ -580,10 +592,10 @@ static void on_end(void *arg, int rc, const struct error *err)
     struct http1_exchange *x = arg;
     (void)err;
     /* One that has only finished sending still gets what it asked for. */
-    bool is_owed =
-        x->state == STATE_BUSY || (x->state == STATE_LINGER && stream_pending(x->stream) > 0);
+    bool is_owed = (x->state == STATE_BUSY && !x->streaming) ||
+                   (x->state == STATE_LINGER && stream_pending(x->stream) > 0);
     if (rc != ERR_CLOSED || !is_owed) {
-        close_connection(x);
+        http1_close_connection(x);
     }
 }
 
@@ -591,9 +603,9 @@ static void on_end(void *arg, int rc, const struct error *err)
 static void go_on(struct http1_exchange *x)
 {
     struct error err;
-    wait_for_peer(x, x->in.len > 0 ? HTTP1_HEAD_MS : HTTP1_IDLE_MS);
+    http1_wait_for_peer(x, x->in.len > 0 ? HTTP1_HEAD_MS : HTTP1_IDLE_MS);
     if (stream_read_start(x->stream, &err) != 0) {
-        close_connection(x);
+        http1_close_connection(x);
     } else {
         step(x);
     }
@@ -630,7 +642,9 @@ static void on_drained(void *arg)
     if (x->state == STATE_HEAD) {
         go_on(x);
     } else if (x->state == STATE_LINGER) {
-        wait_for_peer(x, LINGER_MS);
+        http1_wait_for_peer(x, LINGER_MS);
+    } else if (x->streaming) {
+        list_remove(&x->wait);
     }
 }
 
@@ -704,7 +718,7 @@ static bool make_room(struct http1_server *server, struct net_ip ip)
     if (leaves == NULL) {
         return false;
     }
-    close_connection(leaves);
+    http1_close_connection(leaves);
     return true;
 }
 
@@ -726,9 +740,9 @@ void http1_server_serve(struct http1_server *server, struct stream *stream, stru
     list_append(&server->connections, &x->link);
     server->count++;
     stream_attach(stream, &events, x);
-    wait_for_peer(x, HTTP1_HEAD_MS);
+    http1_wait_for_peer(x, HTTP1_HEAD_MS);
     if (stream_read_start(stream, &err) != 0) {
-        close_connection(x);
+        http1_close_connection(x);
     } else if (bytes.len > 0) {
         on_read(x, bytes);
     }
@@ -747,7 +761,7 @@ static void on_sweep(uv_timer_t *timer)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
         if (now >= x->deadline_ms) {
-            close_connection(x);
+            http1_close_connection(x);
         }
     }
 }
@@ -814,7 +828,7 @@ void http1_server_stop(struct http1_server *server, void (*stopped)(void *arg), 
     uv_close((uv_handle_t *)&server->turn, on_handle_closed);
     LIST_EACH(item, &server->connections)
     {
-        close_connection(LIST_OWNER(item, struct http1_exchange, link));
+        http1_close_connection(LIST_OWNER(item, struct http1_exchange, link));
     }
 }
 

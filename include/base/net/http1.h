@@ -77,4 +77,24 @@ void http1_server_serve(struct http1_server *server, struct stream *stream, stru
 
 void http1_respond(struct http1_exchange *exchange, const struct http1_response *response);
 
+/* Value of a header of the request, the first if there are several, without the space round it;
+ * data NULL: it has none. Borrowed, as the request is. */
+struct span http1_request_header(const struct http1_exchange *exchange, const char *name);
+
+/* --- answers in pieces (http1_stream.c): instead of http1_respond ----------------------------- */
+
+/* Sends the head at once: status, content_type (not NULL) and headers of `head`; the request is
+ * valid no longer. HTTP/1.1 gets chunks, HTTP/1.0 an answer that its connection's end ends. When
+ * the peer goes, or takes nothing for HTTP1_WRITE_MS, `on_gone` comes, once, never from inside a
+ * call; what is sent then goes nowhere, and http1_stream_end is still to come. ERR_CLOSED: it is
+ * gone already, the exchange is over. */
+int http1_stream_start(struct http1_exchange *exchange, const struct http1_response *head,
+                       void (*on_gone)(void *arg), void *arg) MUST_CHECK;
+/* A chunk of its own; not empty. More than the peer's queue takes (some MiB): the connection is
+ * closed, and on_gone says so. */
+void http1_stream_send(struct http1_exchange *exchange, struct span piece);
+size_t http1_stream_pending(const struct http1_exchange *exchange); /* bytes that wait */
+/* Once, from inside on_gone too. */
+void http1_stream_end(struct http1_exchange *exchange);
+
 #endif
