@@ -6,6 +6,7 @@ orphans are reaped at once. Everything a test starts ends with the rig. Needs ro
 import glob
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -127,7 +128,9 @@ class Node:
 
     def boot(self):
         """The node's init; its namespaces end with it."""
-        own = [] if self.rig.etcd is None else [f"{self.home}/disk:/data", f"{self.home}/tmp:/tmp"]  # as the document names them
+        own = []
+        if self.rig.etcd is not None:  # where the document has its files, and where the agent's state is by default
+            own = [f"{self.home}/disk:/data", f"{self.home}/tmp:/tmp", f"{self.home}/user:{pwd.getpwnam('postgres').pw_dir}"]
         self.init = subprocess.Popen(
             ["ip", "netns", "exec", self.rig.namespace(self.name), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
              PYTHON, os.path.join(HERE, "node_init.py"), *own], stdin=subprocess.PIPE, text=True)
@@ -140,10 +143,8 @@ class Node:
         self.init.stdin.flush()
 
     def environment(self):
-        env = {} if self.rig.etcd is None else {"HOME": self.home}  # its state_dir is below it
-        if self.patroni:
-            env["PATH"] = "/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin"
-        return dict(env, **self.rig.env)
+        path = {"PATH": "/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin"} if self.patroni else {}
+        return dict(path, **self.rig.env)
 
     def processes(self):
         """Host pids of what the node's init has started, by the node's network namespace: {pid: exe}."""
@@ -309,7 +310,7 @@ class Rig:
             text = text.replace(was, to)
         with open(node.config, "w") as f:
             f.write(text)
-        for path, mode in (("disk", 0o755), ("disk/patroni", 0o700), ("tmp", 0o1777)):
+        for path, mode in (("disk", 0o755), ("disk/patroni", 0o700), ("tmp", 0o1777), ("user", 0o700)):
             os.makedirs(os.path.join(node.home, path), exist_ok=True)
             os.chmod(os.path.join(node.home, path), mode)
             shutil.chown(os.path.join(node.home, path), "postgres", "postgres")
