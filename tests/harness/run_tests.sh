@@ -6,7 +6,8 @@ set -u
 
 one() { # BUILD/logs.NAME, program: what it said goes to a log beside its counts
     name=$(basename "$2")
-    log=$1/$name.log
+    base=$1/$(basename "$(dirname "$2")").$name # two rooms may have a test of one name
+    log=$base.log
     status=0
     timeout 300 "$2" >"$log" 2>&1 || status=$?
     p=$(grep -c '^\[       OK \]' "$log" || true)
@@ -25,7 +26,7 @@ $(grep -v '^\[ RUN\|^\[       OK' "$log" | tail -n 40)"
         text="ok     $name: $p passed$([ "$s" = 0 ] || echo ", $s skipped")"
     fi
     echo "$text"
-    echo "$p $f $s" > "$1/$name.counts"
+    echo "$p $f $s" > "$base.counts"
 }
 
 if [ "$1" = --one ]; then
@@ -40,6 +41,7 @@ mkdir -p "$logs"
 # The rooms whose tests take long come last in the alphabet.
 printf '%s\n' "$@" | sort -r | xargs -n 1 -P "${TEST_JOBS:-$(nproc)}" "$0" --one "$logs"
 failed=$(($# - $(ls "$logs" | grep -c '\.counts$'))) # a program without counts was not run to its end
+[ "$failed" = 0 ] || echo "FAILED: $failed programs left no counts in $logs" >&2
 cat "$logs"/*.counts | awk -v failed="$failed" -v ci="${CI:-}" '
     {p += $1; f += $2; s += $3}
     END {
