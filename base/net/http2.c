@@ -167,9 +167,10 @@ static void flush(struct http2_connection *connection)
 {
     struct buf *out = &connection->server->out;
     bool sound = !connection->doomed;
+    bool lingers = connection->linger_since_ms != 0; /* our direction has ended */
     list_remove(&connection->dirty);
     connection->busy = true;
-    while (sound && stream_pending(connection->stream) < QUEUED_BYTES_MAX) {
+    while (sound && !lingers && stream_pending(connection->stream) < QUEUED_BYTES_MAX) {
         sound = gather(connection, out);
         if (!sound || out->len == 0) {
             break;
@@ -180,7 +181,7 @@ static void flush(struct http2_connection *connection)
     bool is_over = sound && stream_pending(connection->stream) == 0 &&
                    nghttp2_session_want_read(connection->session) == 0 &&
                    nghttp2_session_want_write(connection->session) == 0;
-    if (is_over) {
+    if (is_over || lingers) {
         linger(connection);
     } else if (sound) {
         note_pending(connection);
@@ -213,6 +214,9 @@ static void on_flush(uv_idle_t *idle)
 static void on_read(void *arg, struct span bytes)
 {
     struct http2_connection *connection = arg;
+    if (connection->linger_since_ms != 0) {
+        return; /* dropped: see linger */
+    }
     connection->busy = true;
     ssize_t used = nghttp2_session_mem_recv(connection->session, bytes.data, bytes.len);
     connection->busy = false;
