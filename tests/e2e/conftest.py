@@ -9,9 +9,18 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rig as rig_module  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build/debug")
+# With real Patroni, which is not installed here: asked for by name only.
+collect_ignore = [] if rig_module.PATRONI else ["test_mixed.py"]
+
+
+def is_possible(item):
+    """etcd's v2 API has no leases to revoke."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return not (params.get("store") == "etcd" and params.get("what") == "revoke_leader")
 
 
 def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if is_possible(item)]
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="network namespaces need root"))

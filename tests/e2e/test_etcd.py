@@ -132,9 +132,7 @@ def test_etcd_is_killed_for_longer_than_the_ttl(cluster):
 
 
 @pytest.mark.parametrize("what", ["wipe", "remove_leader", "revoke_leader"])
-def test_key_is_taken_from_the_primary(cluster, store, what):
-    if what == "revoke_leader" and store == "etcd":
-        pytest.skip("there are no leases in v2")
+def test_key_is_taken_from_the_primary(cluster, what):
     with faults.Load(cluster) as load:
         getattr(cluster.etcd, what)()
         wait_for("somebody has the key", lambda: cluster.etcd.get("leader"), 15)
