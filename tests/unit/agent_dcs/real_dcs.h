@@ -56,6 +56,7 @@ static inline int real_setup(void **state)
     if (etcd_pid == 0) {
         etcd_start();
     }
+    (void)kill(etcd_pid, SIGCONT); /* a test that failed may have left it stopped */
     if (dialect == ETCD_V3) {
         v3_by_hand("/v3/kv/deleterange", "{\"key\":\"L3MveC8=\",\"range_end\":\"L3MveDA=\"}");
     } else {

@@ -140,6 +140,15 @@ static inline void etcd_end(void)
     }
 }
 
+/* Until SIGCONT. All its threads have stopped when this returns. */
+static inline void etcd_stand_still(void)
+{
+    int status = 0;
+    assert_int_equal(kill(etcd_pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(etcd_pid, &status, WUNTRACED), etcd_pid);
+    assert_true(WIFSTOPPED(status));
+}
+
 static inline void remove_tree(const char *path)
 {
     pid_t pid = fork();

@@ -93,7 +93,7 @@ static void etcd_that_stands_still_leaves_writes_open(void **state)
     (void)put(a, "config", "1", DCS_ANY);
     int64_t revision = revision_of_key(a, "config");
     run_ms(400);
-    assert_int_equal(kill(etcd_pid, SIGSTOP), 0);
+    etcd_stand_still();
     int64_t began = clock_mono_ms(clock_real());
     FINISH(result, a->ops->put(a, "config", "2", revision, 1500, on_done, &result, NULL));
     assert_int_equal(result.is.rc, ERR_UNKNOWN);
