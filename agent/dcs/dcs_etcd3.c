@@ -447,19 +447,13 @@ static void face_forget(struct etcd_store *store)
     dcs->leader_epoch = 0;
 }
 
-static void face_free(struct etcd_store *store)
-{
-    mem_free(store);
-}
-
 /* --- life ------------------------------------------------------------------------------------- */
 
 static const struct etcd_face face = {.range = face_range,
                                       .view_of = face_view_of,
                                       .watch = face_watch,
                                       .on_object = face_on_object,
-                                      .forget = face_forget,
-                                      .free = face_free};
+                                      .forget = face_forget};
 
 static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .read = etcd_store_read,

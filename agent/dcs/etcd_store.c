@@ -235,7 +235,7 @@ static void on_client_closed(void *arg)
     dcs_view_unref(store->view);
     mem_free(store->base);
     mem_free(store->name);
-    store->face->free(store);
+    mem_free(store); /* the first member of a dialect's own struct */
 }
 
 static void on_sync_stopped(uv_handle_t *handle)

@@ -35,7 +35,6 @@ struct etcd_face {
                                       char *ret_why);
     /* The store is another one than before: forget what belonged to it. */
     void (*forget)(struct etcd_store *store);
-    void (*free)(struct etcd_store *store); /* the memory it lies in */
 };
 
 struct etcd_store {
