@@ -1,0 +1,82 @@
+/* What stands between the handlers of etcd's API and the Raft group: who this member is, commands
+ * and reads with etcd's outcomes, and the news that watches live on.
+ *
+ * Nobody waits longer than it makes sense: without a leader a request ends after two election
+ * timeouts (design of etcd's clients: the next member may know better), otherwise after
+ * ETCD_SERVICE_TIMEOUT_MS. The first thing a service does is to have format 2 of the store opened
+ * (raft_node_open_format_2), again and again until it is; before that everything is refused as
+ * without a leader. All on the loop's thread; every `done` comes exactly once, never inside the
+ * call that asked. */
+#ifndef RAFT_ETCD_ETCD_SERVICE_H
+#define RAFT_ETCD_ETCD_SERVICE_H
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "raft/etcd/etcd_error.h"
+#include "raft/etcd/etcd_message.h"
+#include "raft/node.h"
+#include "raft/store_client.h"
+
+#include <uv.h>
+
+#define ETCD_SERVICE_TIMEOUT_MS 7000
+#define ETCD_SERVICE_URLS_BYTES 512
+
+struct etcd_auth;
+struct etcd_service;
+
+struct etcd_service_config {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    const struct random *random;
+    struct raft_node *(*node)(void *arg);            /* NULL while there is none */
+    void (*on_warning)(void *arg, const char *text); /* may be NULL */
+    void *arg;
+    int election_timeout_ms;
+    const char *client_urls;      /* what this member advertises, with commas; copied */
+    const struct etcd_auth *auth; /* NULL: no users; borrowed */
+};
+
+struct etcd_service *etcd_service_new(const struct etcd_service_config *config);
+/* Ends what is pending (ERR_CANCELED); `stopped` when the loop holds nothing of it. */
+void etcd_service_stop(struct etcd_service *service, void (*stopped)(void *arg), void *arg);
+
+/* The store, the leader or the membership changed: watches and the no-leader rule look again. */
+void etcd_service_on_change(struct etcd_service *service);
+
+const struct etcd_service_config *etcd_service_config(const struct etcd_service *service);
+/* Of the present moment. False: no node yet, or format 2 is not open. */
+bool etcd_service_is_ready(const struct etcd_service *service);
+bool etcd_service_has_leader(const struct etcd_service *service);
+/* NULL unless it is ready. Until the loop turns. */
+const struct store *etcd_service_store(const struct etcd_service *service);
+/* With the present revision; for the revision of an answer set it afterwards. */
+void etcd_service_header(const struct etcd_service *service, struct etcd_header *ret_header);
+
+/* rc 0: `result` says what the command gave (it may be a refusal: etcd_service_refusal). Otherwise
+ * `error` is what a v3 client is told; ERR_UNAVAILABLE: it was certainly not applied, ERR_UNKNOWN:
+ * it may have been. */
+typedef void (*etcd_service_done)(void *arg, int rc, enum etcd_error error,
+                                  const struct store_result *result);
+
+/* As a plain client of this member: the command has no actor. It is copied. */
+void etcd_service_propose(struct etcd_service *service, const struct store_command *command,
+                          etcd_service_done done, void *arg);
+/* Linearizable: when `done` comes with rc 0, the store is as new as at the call (result NULL). */
+void etcd_service_read(struct etcd_service *service, etcd_service_done done, void *arg);
+
+/* What a v3 client is told of a result whose code is not 0. */
+enum etcd_error etcd_service_refusal(const struct store_result *result);
+
+/* News for who watches: called after each change, until removed. From inside it anything may be
+ * added or removed. */
+struct etcd_listener {
+    struct etcd_listener *next;
+    struct etcd_listener *prev;
+    void (*on_change)(void *arg);
+    void *arg;
+};
+void etcd_service_listen(struct etcd_service *service, struct etcd_listener *listener);
+void etcd_service_unlisten(struct etcd_service *service, struct etcd_listener *listener);
+
+#endif
