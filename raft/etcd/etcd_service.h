@@ -78,5 +78,8 @@ struct etcd_listener {
 };
 void etcd_service_listen(struct etcd_service *service, struct etcd_listener *listener);
 void etcd_service_unlisten(struct etcd_service *service, struct etcd_listener *listener);
+/* What all watchers share (etcd_watcher.c): theirs, NULL at first and again before the stop. */
+struct etcd_watch_hub;
+struct etcd_watch_hub **etcd_service_watch_hub(struct etcd_service *service);
 
 #endif
