@@ -81,5 +81,9 @@ void etcd_service_unlisten(struct etcd_service *service, struct etcd_listener *l
 /* What all watchers share (etcd_watcher.c): theirs, NULL at first and again before the stop. */
 struct etcd_watch_hub;
 struct etcd_watch_hub **etcd_service_watch_hub(struct etcd_service *service);
+/* What the v2 face counts (etcd_v2_state.h). The service tells since when it runs, and whom it
+ * knows as leader since when. */
+struct etcd_v2_state;
+struct etcd_v2_state *etcd_service_v2(struct etcd_service *service);
 
 #endif
