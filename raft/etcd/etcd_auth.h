@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ETCD_TOKEN_MS (5 * 60 * 1000) /* as etcd's simple tokens */
+/* etcd's simple tokens live as long as they are used, and some clients (python3-etcd3) never fetch
+ * a second one. Ours end by the clocks of hosts that may differ: a day hides that, too. */
+#define ETCD_TOKEN_MS (24 * 60 * 60 * 1000)
 
 struct etcd_auth {
     struct span username;
@@ -20,12 +22,12 @@ struct etcd_auth {
 
 /* Is this the user, and his password? */
 bool etcd_auth_user(const struct etcd_auth *auth, struct span username, struct span password);
-/* Appends a token that is good until `until_wall_ms`. */
+/* Appends a token that is good until `until_wall_ms`: printable, without spaces. */
 void etcd_auth_token(const struct etcd_auth *auth, uint64_t cluster, int64_t until_wall_ms,
                      struct buf *out);
 bool etcd_auth_token_is_good(const struct etcd_auth *auth, uint64_t cluster, struct span token,
                              int64_t now_wall_ms);
-/* The value of an Authorization header of HTTP Basic. */
+/* Of the value of an Authorization header: HTTP Basic, this user and his password. */
 bool etcd_auth_basic(const struct etcd_auth *auth, struct span header);
 
 #endif
