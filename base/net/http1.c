@@ -1,6 +1,5 @@
-/* Server side of HTTP/1 on http_parser. A head is collected whole (bounded), looked over for what
- * the parser lets pass, and only then parsed; the body follows by Content-Length alone. So a
- * connection is in one of few states:
+/* Server side of HTTP/1. A head is collected whole (bounded) and then parsed; its body is collected
+ * behind it, chunks as they come without their frames. So a connection is in one of few states:
  *
  *   HEAD -> BODY -> BUSY (the handler has it, or streams its answer) -> HEAD ...
  *   any -> LINGER (response sent, waits for the peer's end) -> closed
@@ -19,19 +18,12 @@
 #include "base/net/http1_impl.h"
 #include "base/net/tcp.h"
 
-#include <http_parser.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     SWEEP_MS = 500,
     LINGER_MS = 1000,
-    GRACE_MS = 100,
     BACKLOG = 512,
-    ADDRESS_MAX = HTTP1_CONNECTIONS_MAX / 2,
-    ADDRESS_SPARED = 16, /* of one address: they keep their places while others have more */
-    LOOKS_MAX = 32,      /* for such another one */
     LARGE_BYTES = 2 * HTTP1_HEAD_BYTES_MAX, /* whoever makes us hold more may have to go for it */
     TURN_REQUESTS_MAX = 8,                  /* of one connection in one turn of the loop */
     TURN_NS = 5 * 1000 * 1000,              /* of those in `turns` together, or one request */
@@ -109,7 +101,7 @@ static void bound_memory(struct http1_server *server)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
         size_t mine = held_for(x);
-        if (held <= HTTP1_HELD_BYTES_MAX) {
+        if (held <= server->limits.held_bytes_max) {
             return;
         }
         if (mine > LARGE_BYTES) {
@@ -130,74 +122,18 @@ void http1_wait_for_peer(struct http1_exchange *x, uint64_t ms)
 
 /* --- responses -------------------------------------------------------------------------------- */
 
-static const char *reason_of(int status)
-{
-    switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 413: return "Payload Too Large";
-    case 414: return "URI Too Long";
-    case 422: return "Unprocessable Entity";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Error";
-    }
-}
-
-void http1_put_head(struct http1_exchange *x, const struct http1_response *response, bool chunked)
+/* In one write, unless the body is so large that to copy it costs more than a second one. */
+static int write_response(struct http1_exchange *x, const struct http1_response *response)
 {
     struct buf *out = &x->server->out;
-
-    buf_clear(out);
-    buf_printf(out, "HTTP/1.%u %d %s\r\n", x->minor, response->status, reason_of(response->status));
-    if (response->content_type == NULL) {
-        if (x->minor == 1) {
-            buf_put_str(out, "Content-Length: 0\r\n");
-        }
-    } else {
-        char date[64];
-        time_t now = time(NULL);
-        struct tm utc;
-        (void)gmtime_r(&now, &utc);
-        (void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-        buf_printf(out, "Server: pgquorum\r\nDate: %s\r\nContent-Type: %s\r\n", date,
-                   response->content_type);
-        if (!chunked) {
-            buf_printf(out, "Content-Length: %zu\r\n", response->body.len);
-        } else if (x->minor == 1) {
-            buf_put_str(out, "Transfer-Encoding: chunked\r\n");
-        }
-    }
-    if (response->headers != NULL) {
-        buf_put_str(out, response->headers);
-    }
-    if (x->minor == 1 && !x->keep_alive) {
-        buf_put_str(out, "Connection: close\r\n");
-    }
-    buf_put_str(out, "\r\n");
-}
-
-static void put_response(struct http1_exchange *x, const struct http1_response *response)
-{
+    bool has_body = response->content_type != NULL && x->request.method != HTTP1_HEAD;
+    bool is_large = has_body && response->body.len > LARGE_BYTES;
     http1_put_head(x, response, false);
-    if (response->content_type != NULL && x->request.method != HTTP1_HEAD) {
-        buf_put_span(&x->server->out, response->body);
+    if (has_body && !is_large) {
+        buf_put_span(out, response->body);
     }
+    int rc = stream_write(x->stream, buf_span(out), NULL, NULL, NULL);
+    return rc == 0 && is_large ? stream_write(x->stream, response->body, NULL, NULL, NULL) : rc;
 }
 
 /* What the peer still sends is read and dropped: unread, it would make the kernel answer with a
@@ -243,9 +179,9 @@ static void after_response(struct http1_exchange *x)
 
 static void send_response(struct http1_exchange *x, const struct http1_response *response)
 {
-    struct error err;
-    put_response(x, response);
-    if (stream_write(x->stream, buf_span(&x->server->out), NULL, NULL, &err) != 0) {
+    x->noticing = false;
+    x->on_gone = NULL;
+    if (write_response(x, response) != 0) {
         x->state = STATE_LINGER;
         http1_close_connection(x);
         return;
@@ -301,197 +237,57 @@ static void refuse(struct http1_exchange *x, int status, const char *text)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static int on_url(http_parser *parser, const char *at, size_t len)
+const struct stream_peer *http1_request_peer(const struct http1_exchange *x)
 {
-    struct http1_exchange *x = parser->data;
-    if (x->url_len + len > HTTP1_PATH_BYTES_MAX) {
-        x->bad = true;
-        return 1;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)at[i] <= ' ' || at[i] == 0x7f) {
-            return 1; /* Debian's parser lets tab and form feed pass */
-        }
-    }
-    memcpy(x->url + x->url_len, at, len);
-    x->url_len += len;
-    return 0;
+    return x->stream == NULL ? NULL : stream_peer(x->stream);
 }
 
-static int on_field(http_parser *parser, const char *at, size_t len)
+/* Takes chunks out of their frames; what stands behind the last one is the next request. False: it
+ * was refused. */
+static bool take_chunks(struct http1_exchange *x)
 {
-    struct http1_exchange *x = parser->data;
-    if (x->field_done) {
-        x->field_len = 0;
-        x->field_done = false;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (at[i] == ' ' || at[i] == '\t') {
-            x->bad = true; /* a space before the colon: proxies read it differently */
-            return 1;
-        }
-        if (x->field_len < sizeof x->field - 1) {
-            x->field[x->field_len++] = at[i];
-        }
-    }
-    x->field[x->field_len] = '\0';
-    return 0;
-}
-
-static int on_value(http_parser *parser, const char *at, size_t len)
-{
-    struct http1_exchange *x = parser->data;
-    (void)at;
-    (void)len;
-    if (!x->field_done) {
-        x->field_done = true;
-        x->host_count += strcasecmp(x->field, "host") == 0;
-        x->length_count += strcasecmp(x->field, "content-length") == 0;
-        x->chunked = x->chunked || strcasecmp(x->field, "transfer-encoding") == 0;
-    }
-    return 0;
-}
-
-static int on_head_done(http_parser *parser)
-{
-    (void)parser;
-    return 1; /* the body, if any, is taken by its length, not by the parser */
-}
-
-static enum http1_method method_of(unsigned method)
-{
-    switch (method) {
-    case HTTP_GET: return HTTP1_GET;
-    case HTTP_HEAD: return HTTP1_HEAD;
-    case HTTP_OPTIONS: return HTTP1_OPTIONS;
-    case HTTP_POST: return HTTP1_POST;
-    case HTTP_PUT: return HTTP1_PUT;
-    case HTTP_PATCH: return HTTP1_PATCH;
-    case HTTP_DELETE: return HTTP1_DELETE;
-    default: return HTTP1_OTHER;
-    }
-}
-
-static size_t find_head_end(const struct buf *in)
-{
-    const char *end = in->len == 0 ? NULL : memmem(in->data, in->len, "\r\n\r\n", 4);
-    return end == NULL ? 0 : (size_t)(end - (const char *)in->data) + 4;
-}
-
-/* No zero byte, no folded line, and lines end in CR LF alone: the parser takes LF for it, so that
- * it would see the end of a head, and another request, in the middle of what we take for one. */
-static bool head_is_plain(const struct buf *in, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = in->data[i];
-        uint8_t next = i + 1 < len ? in->data[i + 1] : 0;
-        bool bare =
-            (c == '\r' && next != '\n') || (c == '\n' && (i == 0 || in->data[i - 1] != '\r'));
-        bool fold = c == '\n' && (next == ' ' || next == '\t');
-        if (c == 0 || bare || fold) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void split_url(struct http1_exchange *x)
-{
-    static const char scheme[] = "http://";
-    char *path = x->url;
-    if (strncasecmp(path, scheme, strlen(scheme)) == 0) { /* as one writes to a proxy */
-        path += strlen(scheme);
-        path += strcspn(path, "/?");
-    }
-    char *query = strchr(path, '?');
-    if (query != NULL) {
-        *query++ = '\0';
-    }
-    x->request.path = path[0] == '\0' ? "/" : path;
-    x->request.query = query == NULL ? "" : query;
-}
-
-/* False: it was refused. */
-static bool parse_head(struct http1_exchange *x)
-{
-    static const http_parser_settings settings = {.on_url = on_url,
-                                                  .on_header_field = on_field,
-                                                  .on_header_value = on_value,
-                                                  .on_headers_complete = on_head_done};
-    http_parser parser;
-
-    x->url_len = 0;
-    x->bad = x->chunked = x->field_done = false;
-    x->field_len = 0;
-    x->length_count = 0;
-    x->host_count = 0;
-    x->minor = 1;
-    x->keep_alive = false;
-    http_parser_init(&parser, HTTP_REQUEST);
-    parser.data = x;
-    if (!head_is_plain(&x->in, x->head_len)) {
-        refuse(x, 400, "malformed head\n");
-        return false;
-    }
-    size_t used = http_parser_execute(&parser, &settings, (const char *)x->in.data, x->head_len);
-    enum http_errno rc = HTTP_PARSER_ERRNO(&parser);
-    if (x->bad || (rc != HPE_OK && rc != HPE_CB_message_complete) || used + 1 < x->head_len ||
-        parser.upgrade || parser.http_major != 1 || parser.http_minor > 1) {
-        refuse(x, x->bad && x->url_len > 0 && x->field_len == 0 ? 414 : 400, "malformed request\n");
-        return false;
-    }
-    x->minor = parser.http_minor;
-    bool has_length = x->length_count > 0 && parser.content_length != UINT64_MAX;
-    if ((x->minor == 1 && x->host_count == 0) || x->host_count > 1 || x->length_count > 1 ||
-        (x->length_count > 0 && x->chunked)) {
-        refuse(x, 400, "Host or the length of the body is missing or ambiguous\n");
-        return false;
-    }
-    if (x->chunked) {
-        refuse(x, 411, "a body needs Content-Length\n");
-        return false;
-    }
-    if (has_length && parser.content_length > HTTP1_BODY_BYTES_MAX) {
+    size_t at = x->head_len + x->body_len;
+    size_t body = 0;
+    uint8_t *bytes = x->in.data + at;
+    size_t used = http1_chunks_take(&x->chunks, bytes, x->in.len - at,
+                                    x->server->limits.body_bytes_max, &body);
+    memmove(bytes + body, bytes + used, x->in.len - at - used);
+    x->in.len -= used - body;
+    x->body_len += body;
+    if (x->chunks.state == HTTP1_CHUNK_MALFORMED) {
+        refuse(x, 400, "malformed chunk\n");
+    } else if (x->chunks.state == HTTP1_CHUNK_TOO_LARGE) {
         refuse(x, 413, "body too large\n");
-        return false;
     }
-    x->keep_alive = x->minor == 1 && http_should_keep_alive(&parser) != 0;
-    x->body_len = has_length ? (size_t)parser.content_length : 0;
-    x->request.has_length = has_length;
-    x->request.method = method_of(parser.method);
-    x->url[x->url_len] = '\0';
-    split_url(x);
-    return true;
+    return x->state == STATE_BODY;
 }
 
-struct span http1_request_header(const struct http1_exchange *x, const char *name)
+/* The client waits for this before it sends its body. */
+static void say_continue(struct http1_exchange *x)
 {
-    const char *at = (const char *)x->in.data;
-    const char *end = at + x->head_len;
-    size_t len = strlen(name);
-    while (at < end) {
-        const char *line = at;
-        const char *line_end = memchr(line, '\r', (size_t)(end - line)); /* the head is plain */
-        at = line_end + 2;
-        if ((size_t)(line_end - line) > len && line[len] == ':' &&
-            strncasecmp(line, name, len) == 0) {
-            line += len + 1;
-            while (line < line_end && (*line == ' ' || *line == '\t')) {
-                line++;
-            }
-            while (line_end > line && (line_end[-1] == ' ' || line_end[-1] == '\t')) {
-                line_end--;
-            }
-            return span_of(line, (size_t)(line_end - line));
-        }
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    x->expects_continue = false;
+    if (stream_write(x->stream, span_of(text, sizeof text - 1), NULL, NULL, NULL) != 0) {
+        http1_close_connection(x);
     }
-    return span_of(NULL, 0);
+}
+
+/* Whether the body is there; it may be refused, too, or the connection closed. */
+static bool take_body(struct http1_exchange *x)
+{
+    if (x->expects_continue && x->in.len == x->head_len) {
+        say_continue(x);
+        return false;
+    }
+    if (!x->chunked) {
+        return x->in.len >= x->head_len + x->body_len;
+    }
+    return (http1_chunks_ended(&x->chunks) || take_chunks(x)) && http1_chunks_ended(&x->chunks);
 }
 
 static void hand_over(struct http1_exchange *x)
 {
     x->called = false;
-    x->request.body = span_of(x->in.data + x->head_len, x->body_len);
     x->state = STATE_BUSY;
     list_remove(&x->wait);
     x->server->handler(x->server->arg, x, &x->request);
@@ -522,12 +318,31 @@ static bool must_pause(struct http1_exchange *x, unsigned served)
 
 static bool must_wait_for_turn(struct http1_exchange *x)
 {
+    http1_head_point(x);
     if (x->called || x->server->is_bulk == NULL || !x->server->is_bulk(&x->request)) {
         return false;
     }
     stream_read_stop(x->stream);
     wait_for_turn(x);
     return true;
+}
+
+/* False: there is no head yet, or it was refused. */
+static bool take_head(struct http1_exchange *x)
+{
+    const char *why = NULL;
+    x->head_len = http1_head_end(x);
+    if (x->head_len > HTTP1_HEAD_BYTES_MAX ||
+        (x->head_len == 0 && x->in.len > HTTP1_HEAD_BYTES_MAX)) {
+        x->minor = 1;
+        refuse(x, 431, "head too large\n");
+        return false;
+    }
+    int status = x->head_len == 0 ? 0 : http1_head_parse(x, &why);
+    if (status != 0) {
+        refuse(x, status, why);
+    }
+    return x->head_len > 0 && status == 0;
 }
 
 /* Goes on as far as the bytes that are there allow; a handler may answer at once or much later. */
@@ -537,29 +352,18 @@ static void step(struct http1_exchange *x)
     x->stepping = true;
     while (x->stream != NULL) {
         if (x->state == STATE_HEAD) {
-            if (must_pause(x, served)) {
-                break;
-            }
-            x->head_len = find_head_end(&x->in);
-            if (x->head_len > HTTP1_HEAD_BYTES_MAX ||
-                (x->head_len == 0 && x->in.len > HTTP1_HEAD_BYTES_MAX)) {
-                x->minor = 1;
-                refuse(x, 431, "head too large\n");
-                break;
-            }
-            if (x->head_len == 0 || !parse_head(x)) {
+            if (must_pause(x, served) || !take_head(x)) {
                 break;
             }
             x->state = STATE_BODY;
             http1_wait_for_peer(x, HTTP1_BODY_MS);
         }
-        if (x->state != STATE_BODY || x->in.len < x->head_len + x->body_len ||
-            must_wait_for_turn(x)) {
+        if (x->state != STATE_BODY || !take_body(x) || must_wait_for_turn(x)) {
             break;
         }
         served++;
         hand_over(x);
-        if (x->state == STATE_BUSY && x->stream != NULL && !x->streaming) {
+        if (x->state == STATE_BUSY && x->stream != NULL && !x->streaming && !x->noticing) {
             stream_read_stop(x->stream); /* pipelined requests wait in the kernel */
         }
     }
@@ -579,8 +383,9 @@ static void on_read(void *arg, struct span bytes)
     if (x->in.capacity > LARGE_BYTES) {
         bound_memory(x->server);
     }
-    if (x->streaming && x->in.len - x->head_len - x->body_len > HTTP1_HEAD_BYTES_MAX) {
-        http1_close_connection(x); /* it was to listen */
+    bool is_to_listen = x->streaming || x->noticing;
+    if (is_to_listen && x->in.len - x->head_len - x->body_len > HTTP1_HEAD_BYTES_MAX) {
+        http1_close_connection(x);
     }
     if (x->state != STATE_BUSY && x->stream != NULL) {
         step(x);
@@ -592,7 +397,7 @@ static void on_end(void *arg, int rc, const struct error *err)
     struct http1_exchange *x = arg;
     (void)err;
     /* One that has only finished sending still gets what it asked for. */
-    bool is_owed = (x->state == STATE_BUSY && !x->streaming) ||
+    bool is_owed = (x->state == STATE_BUSY && !x->streaming && !x->noticing) ||
                    (x->state == STATE_LINGER && stream_pending(x->stream) > 0);
     if (rc != ERR_CLOSED || !is_owed) {
         http1_close_connection(x);
@@ -650,85 +455,13 @@ static void on_drained(void *arg)
 
 /* --- the server ------------------------------------------------------------------------------- */
 
-/* Who may be asked to leave for a connection from `ip`: where that address has its share already,
- * one of its own; else one of those who have many, as long as one is found soon: a few health
- * checks stay, whoever floods. */
-struct leave_rule {
-    const struct net_ip *ip; /* NULL: from anywhere */
-    unsigned looks_left;
-};
-
-static bool may_leave(const struct http1_exchange *x, struct leave_rule *rule)
-{
-    if (x->stream == NULL || x->state == STATE_BUSY) {
-        return false;
-    }
-    if (rule->ip != NULL) {
-        return net_ip_equal(x->place->ip, *rule->ip);
-    }
-    if (rule->looks_left == 0) {
-        return true;
-    }
-    rule->looks_left--;
-    return x->place->count > ADDRESS_SPARED;
-}
-
-static struct http1_exchange *longest_waiting(const struct http1_server *server,
-                                              struct leave_rule rule)
-{
-    LIST_EACH(item, &server->waiting)
-    {
-        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
-        if (may_leave(x, &rule)) {
-            return x;
-        }
-    }
-    return NULL;
-}
-
-static struct http1_exchange *oldest(const struct http1_server *server, struct leave_rule rule)
-{
-    LIST_EACH(item, &server->connections)
-    {
-        struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, link);
-        if (may_leave(x, &rule)) {
-            return x;
-        }
-    }
-    return NULL;
-}
-
-/* Room for one more: the one that has waited longest for its peer goes. Where nobody has waited for
- * long, all the others ask without pause, and the newest would go before it could say a word: then
- * it is the oldest connection. */
-static bool make_room(struct http1_server *server, struct net_ip ip)
-{
-    bool crowded = http1_places_of(&server->places, ip) >= ADDRESS_MAX;
-    struct leave_rule rule = {.ip = crowded ? &ip : NULL, .looks_left = LOOKS_MAX};
-    if (server->count < HTTP1_CONNECTIONS_MAX && !crowded) {
-        return true;
-    }
-    struct http1_exchange *leaves = longest_waiting(server, rule);
-    if (leaves == NULL || uv_now(server->loop) - leaves->since_ms < GRACE_MS) {
-        leaves = oldest(server, rule);
-    }
-    if (leaves == NULL && !crowded) { /* all spared: fewer than LOOKS_MAX can leave at all */
-        leaves = longest_waiting(server, (struct leave_rule){0});
-    }
-    if (leaves == NULL) {
-        return false;
-    }
-    http1_close_connection(leaves);
-    return true;
-}
-
 void http1_server_serve(struct http1_server *server, struct stream *stream, struct span bytes)
 {
     static const struct stream_events events = {
         .on_read = on_read, .on_end = on_end, .on_drained = on_drained};
     struct error err;
 
-    if (server->stopping || !make_room(server, stream_peer(stream)->ip)) {
+    if (server->stopping || !http1_make_room(server, stream_peer(stream)->ip)) {
         stream_close(stream, NULL, NULL);
         return;
     }
@@ -777,6 +510,7 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
     server->loop = loop;
     server->handler = handler;
     server->arg = arg;
+    http1_server_set_limits(server, &(struct http1_limits){0});
     list_init(&server->connections);
     list_init(&server->waiting);
     list_init(&server->turns);
@@ -794,6 +528,15 @@ int http1_server_start(uv_loop_t *loop, const struct net_addr *listen, http1_han
     (void)uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     *ret_server = server;
     return 0;
+}
+
+void http1_server_set_limits(struct http1_server *server, const struct http1_limits *limits)
+{
+    struct http1_limits *own = &server->limits;
+    *own = *limits;
+    own->body_bytes_max = limits->body_bytes_max == 0 ? HTTP1_BODY_BYTES_MAX : own->body_bytes_max;
+    own->url_bytes_max = limits->url_bytes_max == 0 ? HTTP1_PATH_BYTES_MAX : own->url_bytes_max;
+    own->held_bytes_max = limits->held_bytes_max == 0 ? HTTP1_HELD_BYTES_MAX : own->held_bytes_max;
 }
 
 void http1_server_set_bulk(struct http1_server *server,

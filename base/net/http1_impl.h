@@ -1,11 +1,13 @@
 /* Private to the HTTP/1 server: http1.c has the connections, the reading and plain answers,
- * http1_stream.c answers that come in pieces. */
+ * http1_head.c and http1_chunks.c what is read, http1_response.c the heads of answers,
+ * http1_stream.c answers that come in pieces, http1_room.c who has to go for whom. */
 #ifndef BASE_NET_HTTP1_IMPL_H
 #define BASE_NET_HTTP1_IMPL_H
 
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/net/http1.h"
+#include "base/net/http1_chunks.h"
 #include "base/net/http1_places.h"
 
 enum state { STATE_HEAD, STATE_BODY, STATE_BUSY, STATE_LINGER };
@@ -26,20 +28,27 @@ struct http1_exchange {
     size_t body_len;
     bool stepping;
     bool called; /* has the turn that a bulk request waits for */
-    /* of the request that is being read or answered */
-    char url[HTTP1_PATH_BYTES_MAX + 1];
+    /* of the request that is being read or answered; places in `in` */
+    size_t url_at;
     size_t url_len;
+    size_t path_at;
+    size_t query_at;
     struct http1_request request;
     unsigned minor;
     bool keep_alive;
-    bool bad;
-    bool field_done;
+    bool url_too_long;
+    bool chunked;
+    bool expects_continue; /* and was not told yet */
+    struct http1_chunks chunks;
     unsigned host_count;
     unsigned length_count;
-    bool chunked;
+    unsigned encoding_count;
+    unsigned expect_count;
     char field[32];
     size_t field_len;
-    /* of a streamed answer (http1_stream.c) */
+    bool field_done;
+    /* of an answer that takes its time (http1_stream.c): it is read on, to notice the peer's end */
+    bool noticing;
     bool streaming;
     void (*on_gone)(void *arg);
     void *gone_arg;
@@ -49,6 +58,7 @@ struct http1_server {
     uv_loop_t *loop;
     struct tcp_listener *listener;
     uv_timer_t sweep;
+    struct http1_limits limits;
     http1_handler handler;
     void *arg;
     bool (*is_bulk)(const struct http1_request *request); /* NULL: none is */
@@ -65,10 +75,22 @@ struct http1_server {
     struct buf out; /* scratch of responses */
 };
 
+/* Where the head ends that the input begins with; 0: it is not there yet. */
+size_t http1_head_end(const struct http1_exchange *x);
+/* 0, or the status that it is refused with: `ret_why`. */
+int http1_head_parse(struct http1_exchange *x, const char **ret_why);
+/* Lets the request point into the input, which stays where it is from here on. */
+void http1_head_point(struct http1_exchange *x);
+
+enum { HTTP1_DATE_BYTES = 64 };
+
+void http1_date(char ret_text[static HTTP1_DATE_BYTES]);
 /* The status line and the headers, into server->out. `chunked`: without a length; else of a body of
  * response->body. */
 void http1_put_head(struct http1_exchange *x, const struct http1_response *response, bool chunked);
 void http1_close_connection(struct http1_exchange *x);
+/* Room for a connection from `ip`, if need be at the cost of another one. */
+bool http1_make_room(struct http1_server *server, struct net_ip ip);
 void http1_wait_for_peer(struct http1_exchange *x, uint64_t ms);
 /* The response is all written: the next request, or the end. */
 void http1_response_done(struct http1_exchange *x);

@@ -1,18 +1,40 @@
-/* Answers that come in pieces. The exchange stays BUSY; its connection is read on, so that the
- * peer's end is noticed: it frees a watch. */
+/* Answers that take their time, and those that come in pieces. The exchange stays BUSY; its
+ * connection is read on, so that the peer's end is noticed: it frees a watch. */
 #include "base/net/http1.h"
 
 #include "base/assert.h"
 #include "base/net/http1_impl.h"
 
+enum { OUT_KEPT_BYTES = 64 * 1024 };
+
 /* Whoever takes nothing is waited for from the first byte that has to wait. */
 static void put_out(struct http1_exchange *x)
 {
-    if (stream_write(x->stream, buf_span(&x->server->out), NULL, NULL, NULL) != 0) {
+    struct buf *out = &x->server->out;
+    int rc = stream_write(x->stream, buf_span(out), NULL, NULL, NULL);
+    if (out->capacity > OUT_KEPT_BYTES) {
+        buf_free(out);
+    }
+    if (rc != 0) {
         http1_close_connection(x);
     } else if (stream_pending(x->stream) > 0 && list_empty(&x->wait)) {
         http1_wait_for_peer(x, HTTP1_WRITE_MS);
     }
+}
+
+int http1_notice(struct http1_exchange *x, void (*on_gone)(void *arg), void *arg)
+{
+    ASSERT(x->state == STATE_BUSY && !x->streaming);
+    if (x->stream == NULL) {
+        return ERR_CLOSED;
+    }
+    x->noticing = true;
+    x->on_gone = on_gone;
+    x->gone_arg = arg;
+    if (stream_read_start(x->stream, NULL) != 0) {
+        http1_close_connection(x);
+    }
+    return 0;
 }
 
 int http1_stream_start(struct http1_exchange *x, const struct http1_response *head,

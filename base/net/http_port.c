@@ -13,7 +13,7 @@ enum {
     SWEEP_MS = 500,
     BACKLOG = 512,
     PREFACE_BYTES = sizeof HTTP2_PREFACE - 1,
-    WRITE_QUEUE_BYTES = 4 * HTTP1_BODY_BYTES_MAX,
+    WRITE_QUEUE_BYTES = 64 * 1024 * 1024, /* an answer of HTTP/1 may be the whole store */
     SEND_BUFFER_BYTES = 64 * 1024,
 };
 
@@ -136,7 +136,8 @@ int http_port_start(uv_loop_t *loop, const struct net_addr *listen, struct http1
     struct http_port *port = mem_new(struct http_port);
     struct tcp_options options = {.user_timeout_ms = HTTP1_WRITE_MS,
                                   .write_queue_bytes_max = WRITE_QUEUE_BYTES,
-                                  .send_buffer_bytes = SEND_BUFFER_BYTES};
+                                  .send_buffer_bytes = SEND_BUFFER_BYTES,
+                                  .quick_ack = true};
     port->loop = loop;
     port->http1 = http1;
     port->http2 = http2;

@@ -72,6 +72,13 @@ static void end_once(struct tcp_stream *tcp, int status)
     tcp->base.events->on_end(tcp->base.arg, rc, &err);
 }
 
+/* Failures are of no consequence: the connection is only slower then, or notices a dead peer
+ * later. */
+static void set_option(int fd, int level, int name, unsigned value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
 /* --- read ------------------------------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
@@ -82,11 +89,24 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
     *ret_buf = uv_buf_init(buffer, sizeof buffer);
 }
 
+/* The kernel forgets the option again, so that it is set after each read. Behind the event: an
+ * answer that went out in it carries the acknowledgement already. */
+static void acknowledge(const struct tcp_stream *tcp)
+{
+    uv_os_fd_t fd = -1;
+    if (uv_fileno((const uv_handle_t *)&tcp->tcp, &fd) == 0) {
+        set_option(fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+    }
+}
+
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
     struct tcp_stream *tcp = handle->data;
     if (count > 0) {
         tcp->base.events->on_read(tcp->base.arg, span_of(buf->base, (size_t)count));
+        if (tcp->options.quick_ack && !tcp->closing) {
+            acknowledge(tcp);
+        }
     } else if (count < 0) {
         end_once(tcp, (int)count);
     }
@@ -278,12 +298,6 @@ uv_tcp_t *tcp_stream_handle(struct tcp_stream *tcp)
 struct stream *tcp_stream_base(struct tcp_stream *tcp)
 {
     return &tcp->base;
-}
-
-/* Failures are of no consequence: the connection then only notices a dead peer later. */
-static void set_option(int fd, int level, int name, unsigned value)
-{
-    (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
 void tcp_set_port(struct sockaddr_storage *address, uint16_t port)

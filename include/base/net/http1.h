@@ -1,5 +1,8 @@
 /* A small HTTP/1 server: strict, bounded, and fair to the quick.
  *
+ * A request may have a body whatever its method is: it is read before the request is handed over.
+ * A client that asks whether to send it (Expect: 100-continue) is told so, or refused at once.
+ *
  * One request at a time per connection, pipelined ones in order. A HTTP/1.0 client gets HTTP/1.0
  * and a closed connection; HTTP/1.1 gets keep-alive. Every connection has a deadline for whatever
  * it waits for; when all connections are taken, the one that has waited longest gives way to a new
@@ -16,12 +19,12 @@
 
 #define HTTP1_CONNECTIONS_MAX 512
 #define HTTP1_HEAD_BYTES_MAX  16384
-#define HTTP1_BODY_BYTES_MAX  (1024 * 1024)
-#define HTTP1_PATH_BYTES_MAX  1024
-#define HTTP1_HEAD_MS         10000 /* for a whole head */
-#define HTTP1_BODY_MS         30000 /* for a whole body */
-#define HTTP1_IDLE_MS         60000 /* between two requests */
-#define HTTP1_WRITE_MS        30000 /* for a response to be taken */
+#define HTTP1_BODY_BYTES_MAX  (1024 * 1024) /* unless a server takes more (http1_limits) */
+#define HTTP1_PATH_BYTES_MAX  1024          /* with the query; likewise */
+#define HTTP1_HEAD_MS         10000         /* for a whole head */
+#define HTTP1_BODY_MS         30000         /* for a whole body */
+#define HTTP1_IDLE_MS         60000         /* between two requests */
+#define HTTP1_WRITE_MS        30000         /* for a response to be taken */
 /* Of all connections together: read and not handled yet, or sent and not taken yet. */
 #define HTTP1_HELD_BYTES_MAX (16 * 1024 * 1024)
 
@@ -41,7 +44,7 @@ struct http1_request {
     const char *path;  /* before '?', without scheme and host, not decoded; terminated */
     const char *query; /* after '?'; "" = none */
     struct span body;
-    bool has_length; /* a Content-Length was there */
+    bool has_length; /* a Content-Length was there, or chunks */
 };
 
 struct http1_response {
@@ -71,6 +74,17 @@ uint16_t http1_server_port(const struct http1_server *server);
 void http1_server_set_bulk(struct http1_server *server,
                            bool (*is_bulk)(const struct http1_request *request));
 
+/* What a server may be given instead of the defaults; zero = the default. */
+struct http1_limits {
+    size_t body_bytes_max; /* HTTP1_BODY_BYTES_MAX */
+    size_t url_bytes_max;  /* HTTP1_PATH_BYTES_MAX; at most what a head may have */
+    size_t held_bytes_max; /* HTTP1_HELD_BYTES_MAX */
+    bool chunked;          /* bodies in chunks are taken; else 411 */
+};
+
+/* Before it has a connection. */
+void http1_server_set_limits(struct http1_server *server, const struct http1_limits *limits);
+
 /* Serves a stream that was not accepted here, as if it had been: the stream is the server's.
  * `bytes`: what was read of it already; a request that is whole in them is handed over at once. */
 void http1_server_serve(struct http1_server *server, struct stream *stream, struct span bytes);
@@ -80,6 +94,15 @@ void http1_respond(struct http1_exchange *exchange, const struct http1_response 
 /* Value of a header of the request, the first if there are several, without the space round it;
  * data NULL: it has none. Borrowed, as the request is. */
 struct span http1_request_header(const struct http1_exchange *exchange, const char *name);
+/* NULL once the connection is gone. */
+const struct stream_peer *http1_request_peer(const struct http1_exchange *exchange);
+
+/* For a request that may take long: has the peer's end noticed before the answer begins; the
+ * request is valid no longer. Then `on_gone` comes, once, never from inside a call; the answer is
+ * still to come and goes nowhere. One that only ends its own direction counts as gone, as with
+ * http1_stream_start, whose on_gone takes this one's place. ERR_CLOSED: it is gone already, and no
+ * on_gone comes. */
+int http1_notice(struct http1_exchange *exchange, void (*on_gone)(void *arg), void *arg) MUST_CHECK;
 
 /* --- answers in pieces (http1_stream.c): instead of http1_respond ----------------------------- */
 

@@ -5,6 +5,8 @@
 #include "base/net/addr.h"
 #include "base/net/stream.h"
 
+#include <stdbool.h>
+
 #define TCP_LISTEN_ADDRESSES_MAX NET_RESOLVED_MAX
 
 /* Per connection. TCP_NODELAY is always on. Zero = the default given here. */
@@ -13,6 +15,9 @@ struct tcp_options {
     unsigned user_timeout_ms;     /* unacknowledged bytes may be this old; 0 = the kernel's */
     size_t write_queue_bytes_max; /* 0 = 1 MiB */
     unsigned send_buffer_bytes;   /* what the kernel may hold of it; 0 = it grows as it likes */
+    /* Acknowledges at once what was read and not answered: a peer with Nagle's algorithm on that
+     * sends a request in two segments waits up to 40 ms otherwise. Costs a call for each read. */
+    bool quick_ack;
 };
 
 struct tcp_listener;
