@@ -3,7 +3,8 @@
  *
  * It gives as much as its owner takes: after etcd_watcher_pause nothing comes until
  * etcd_watcher_resume; meanwhile it costs nothing but may fall behind the compact revision, and
- * then says so. No callback comes from inside a call. */
+ * then says so. No callback comes from inside a call. All watchers are freed before their service
+ * is stopped. */
 #ifndef RAFT_ETCD_ETCD_WATCHER_H
 #define RAFT_ETCD_ETCD_WATCHER_H
 
@@ -26,7 +27,11 @@ struct etcd_watcher *etcd_watcher_new(struct etcd_service *service, const struct
 void etcd_watcher_free(struct etcd_watcher *watcher); /* NULL is accepted */
 void etcd_watcher_pause(struct etcd_watcher *watcher);
 void etcd_watcher_resume(struct etcd_watcher *watcher);
+/* Events from `revision` on, which were delivered, come once more: for who could not take them. */
+void etcd_watcher_rewind(struct etcd_watcher *watcher, int64_t revision);
 /* Everything below it was delivered, or concerned others. */
 int64_t etcd_watcher_next_revision(const struct etcd_watcher *watcher);
+/* All that there are, paused ones too. */
+size_t etcd_watcher_count(struct etcd_service *service);
 
 #endif
