@@ -233,6 +233,16 @@ static bool switchover_would_lose(const struct ha_snapshot *s, const struct ha_r
            own->lsn < s->cluster.status_optime;
 }
 
+/* Something that could hold a database: a witness votes in the Raft group, and is heard there, but
+ * has no member key, makes no report and is asked nothing. */
+static bool may_be_candidate(const struct ha_snapshot *s, const struct ha_peer *peer)
+{
+    bool is_member = ha_cluster_member(&s->cluster, peer->name) != NULL ||
+                     ha_cluster_report(&s->cluster, peer->name) != NULL;
+    return (is_member || peer->asking || peer->lsn > 0) && may_run(s, peer->name) &&
+           !peer->nofailover;
+}
+
 /* The operator's word. False = the ordinary race. */
 static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
                       struct ha_candidacy *candidacy)
@@ -259,7 +269,7 @@ static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
         return true;
     }
     const struct ha_peer *candidate = ha_peer(s, failover->candidate);
-    if (candidate != NULL && may_run(s, failover->candidate) && !candidate->nofailover &&
+    if (candidate != NULL && may_be_candidate(s, candidate) &&
         (candidate->asking || ha_is_heard(s, failover->candidate))) {
         answer(candidacy, HA_VERDICT_WAIT, yield_ms, "'%s' is named as the candidate",
                failover->candidate);

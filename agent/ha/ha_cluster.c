@@ -80,12 +80,12 @@ void ha_tags_read(const json_t *tags, struct ha_tags *ret_tags)
     copy_string(ret_tags->replicatefrom, sizeof ret_tags->replicatefrom, tags, "replicatefrom");
 }
 
-static void read_member(const char *name, const struct ha_kv *kv, struct ha_member *member)
+static void read_member(const char *name, const struct ha_kv *kv, const json_t *value,
+                        struct ha_member *member)
 {
     memset(member, 0, sizeof *member);
     copy(member->name, sizeof member->name, name);
     member->mod_revision = kv->mod_revision;
-    json_t *value = load(kv->value);
     copy_string(member->conn_url, sizeof member->conn_url, value, "conn_url");
     copy_string(member->api_url, sizeof member->api_url, value, "api_url");
     copy_string(member->state, sizeof member->state, value, "state");
@@ -99,6 +99,22 @@ static void read_member(const char *name, const struct ha_kv *kv, struct ha_memb
         json_is_false(json_object_get(value, "checkpoint_after_promote"));
     member->paused = json_is_true(json_object_get(value, "pause"));
     ha_tags_read(json_object_get(value, "tags"), &member->tags);
+}
+
+/* What is no object was written by nobody who runs PostgreSQL, and takes no place. */
+static void add_member(const char *name, const struct ha_kv *kv, struct ha_cluster *cluster,
+                       size_t *left_out)
+{
+    json_t *value = load(kv->value);
+    if (!json_is_object(value)) {
+        json_decref(value);
+        return;
+    }
+    if (cluster->member_count == HA_MEMBERS_MAX || strlen(name) >= HA_NAME_BYTES) {
+        (*left_out)++;
+    } else {
+        read_member(name, kv, value, &cluster->members[cluster->member_count++]);
+    }
     json_decref(value);
 }
 
@@ -199,11 +215,7 @@ static bool read_listed(const struct ha_kv *kv, struct ha_cluster *cluster, size
 {
     const char *name = segment(kv->key, "members/");
     if (name != NULL) {
-        if (cluster->member_count == HA_MEMBERS_MAX || strlen(name) >= HA_NAME_BYTES) {
-            (*left_out)++;
-        } else {
-            read_member(name, kv, &cluster->members[cluster->member_count++]);
-        }
+        add_member(name, kv, cluster, left_out);
         return true;
     }
     name = segment(kv->key, "reports/");

@@ -14,6 +14,7 @@
 #include "agent/ha/ha_lease.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_snapshot.h"
+#include "agent/loop/follow.h"
 #include "base/clock.h"
 #include "pgctl/fence.h"
 #include "pgctl/pg_instance.h"
@@ -154,7 +155,7 @@ struct agent {
     /* keeper.c */
     uv_timer_t lease_timer;
     uint64_t raft_leader_seen;
-    int64_t transfer_mono_ms;
+    struct follow follow;
     /* peers.c */
     uv_timer_t peers_timer;
     /* publish.c */

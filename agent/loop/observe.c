@@ -3,6 +3,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_values.h"
 #include "agent/loop/peers.h"
 #include "agent/loop/slots.h"
 #include "base/assert.h"
@@ -325,6 +326,20 @@ static void take_config(struct agent *agent)
     parameters_changed(agent);
 }
 
+/* Of what is new since the last view. */
+static void tell_unreadable(const struct ha_cluster *before, uint64_t cluster,
+                            const struct ha_kv *kvs, size_t count)
+{
+    int64_t seen = before->known && before->cluster_id == cluster ? before->revision : 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *wanted = kvs[i].mod_revision > seen ? ha_value_wanted(&kvs[i]) : NULL;
+        if (wanted != NULL) {
+            log_warning("key %s in the store: '%.60s' is not %s, ignoring it", kvs[i].key,
+                        kvs[i].value, wanted);
+        }
+    }
+}
+
 static void take_view(struct agent *agent, struct dcs_view *view)
 {
     struct loop_facts *facts = &agent->facts;
@@ -336,6 +351,7 @@ static void take_view(struct agent *agent, struct dcs_view *view)
                                 .create_revision = view->kvs[i].create_revision,
                                 .mod_revision = view->kvs[i].mod_revision};
     }
+    tell_unreadable(&facts->cluster, view->cluster, kvs, view->count);
     slots_note(agent); /* who is not in the new view any more was there up to now */
     char leader_before[HA_NAME_BYTES];
     memcpy(leader_before, facts->cluster.leader, sizeof leader_before);
@@ -357,30 +373,6 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     slots_take_status(agent);
     look_announced(agent);
     take_config(agent);
-}
-
-/* Raft leadership goes to the primary's node when the group is quiet: then the loss of a standby
- * costs no election. Asked for again now and then; a busy group says no. */
-static void follow_primary(struct agent *agent, struct raft_node *node,
-                           const struct raft_status *status)
-{
-    int64_t now = agent_mono_ms(agent);
-    const char *primary = agent->facts.cluster.leader;
-    struct error err;
-
-    if (status->role != RAFT_ROLE_LEADER || primary[0] == '\0' ||
-        strcmp(primary, agent->config->name) == 0 ||
-        now - agent->transfer_mono_ms < LOOP_TRANSFER_MS) {
-        return;
-    }
-    agent->transfer_mono_ms = now;
-    for (size_t i = 0; i < status->member_count; i++) {
-        const struct raft_member_status *member = &status->members[i];
-        if (strcmp(member->name, primary) == 0 && member->voter && member->connected &&
-            raft_node_transfer(node, member->id, &err) == 0) {
-            log_info("moving Raft leadership to '%s', where the primary is", primary);
-        }
-    }
 }
 
 static void take_contact(struct agent *agent)
@@ -424,7 +416,10 @@ static void take_raft(struct agent *agent)
     }
     memcpy(facts->peers, peers, count * sizeof peers[0]);
     facts->peer_count = count;
-    follow_primary(agent, node, &status);
+    /* Only what runs PostgreSQL has a member key: a witness that a stray leader key names has none.
+     */
+    bool is_member = ha_cluster_member(&facts->cluster, facts->cluster.leader) != NULL;
+    follow_primary(&agent->follow, node, &status, is_member ? facts->cluster.leader : "", now);
     if (status.leader != 0 && status.leader != agent->raft_leader_seen) {
         agent->raft_leader_seen = status.leader;
         ha_lease_hurry(&agent->lease, agent_lease_ms(agent));

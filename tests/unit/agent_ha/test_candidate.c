@@ -320,6 +320,41 @@ static void nobody_is_possible(const struct ha_snapshot *s, const char *wanted, 
 }
 
 /* Each fact that speaks against n1, alone: it is said, and n2 is taken when nobody was named. */
+/* It is heard in the Raft group, and has no member key. */
+static void add_witness(struct ha_snapshot *s)
+{
+    struct ha_peer *peer = &s->peers[s->peer_count++];
+    *peer = (struct ha_peer){.heard_mono_ms = s->now_mono_ms};
+    (void)strcpy(peer->name, "witness");
+}
+
+static void a_witness_is_neither_waited_for_nor_a_candidate(void **state)
+{
+    static struct ha_snapshot s;
+    struct ha_candidacy candidacy;
+    char reason[HA_REASON_BYTES];
+    (void)state;
+    const struct runner runners[MEMBERS] = {
+        {.timeline = 1, .lsn = 0x200, .priority = 1, .reported = true, .alive = true},
+        {.timeline = 1, .lsn = 0x100, .priority = 1, .reported = true, .alive = true},
+        {.timeline = 1, .lsn = 0x100, .priority = 1, .reported = true, .alive = true}};
+    see(runners, 0, 0, &s);
+    add_witness(&s);
+    ha_candidate_decide(&s, &candidacy);
+    assert_int_equal(candidacy.verdict, HA_VERDICT_RUN);
+    assert_null(ha_candidate_possible(&s, "witness", reason));
+    assert_string_equal(reason, "'witness' is no member");
+    /* Somebody has named it all the same, past the checks of ours. */
+    s.cluster.failover = (struct ha_failover){.present = true, .revision = 10};
+    (void)strcpy(s.cluster.failover.candidate, "witness");
+    ha_candidate_decide(&s, &candidacy);
+    assert_int_equal(candidacy.verdict, HA_VERDICT_RUN);
+    /* Another member that is named is waited for. */
+    (void)strcpy(s.cluster.failover.candidate, "n1");
+    ha_candidate_decide(&s, &candidacy);
+    assert_int_equal(candidacy.verdict, HA_VERDICT_WAIT);
+}
+
 static void whatever_speaks_against_a_candidate_is_said(void **state)
 {
     static struct ha_snapshot s;
@@ -408,6 +443,7 @@ int main(void)
         cmocka_unit_test(timeline_is_above_every_number_named),
         cmocka_unit_test(acquisition_names_what_was_counted),
         cmocka_unit_test(switchover_runs_only_with_everything),
+        cmocka_unit_test(a_witness_is_neither_waited_for_nor_a_candidate),
         cmocka_unit_test(whatever_speaks_against_a_candidate_is_said),
         cmocka_unit_test(a_candidate_need_not_be_more_than_possible),
         cmocka_unit_test(a_candidate_that_is_none_is_refused_with_words),

@@ -172,6 +172,10 @@ static void junk_counts_as_absent(void **state)
             assert_int_equal(cluster.epoch_timeline, 0);
             assert_false(cluster.report_count == 1 && cluster.reports[0].valid);
             assert_false(ha_initialize_is_valid(cluster.initialize));
+            json_t *value = json_loads(junk[j], 0, NULL);
+            bool member = strcmp(keys[k], "members/n1") == 0 && json_is_object(value);
+            json_decref(value);
+            assert_int_equal(cluster.member_count, member ? 1 : 0);
         }
     }
 }

@@ -87,7 +87,7 @@ static inline void standby_says(uint64_t lsn)
     said.asked_ms = rig.now_ms;
     said.role = PG_STANDBY;
     said.server_version = 150004;
-    said.system_identifier = 42;
+    said.system_identifier = 7000000000000000042;
     said.timeline = 3;
     said.control_timeline = 3;
     said.flush_lsn = said.receive_lsn = said.replay_lsn = lsn;

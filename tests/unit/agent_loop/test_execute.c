@@ -13,7 +13,7 @@ static void settle(void)
 {
     struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
     rig_init();
-    key_set("initialize", "42");
+    key_set("initialize", "7000000000000000042");
     key_set("leader", "n2");
     key_set("members/n2", "{\"conn_url\":\"postgres://10.0.0.2:5432/postgres\"}");
     run_for(0);

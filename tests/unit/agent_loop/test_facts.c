@@ -109,7 +109,7 @@ static void a_running_server_speaks_for_its_directory(void **state)
     assert_false(rig.agent.facts.inspected);
     assert_true(look()->self.directory_known);
     assert_int_equal(look()->self.directory, PG_DIR_VALID);
-    assert_string_equal(look()->self.system_id, "42");
+    assert_string_equal(look()->self.system_id, "7000000000000000042");
     rig_free();
 }
 
@@ -118,7 +118,7 @@ static void a_stopped_instance_is_known_by_its_control_file(void **state)
     (void)state;
     struct pg_inspection found = {.kind = PG_DIR_VALID,
                                   .service_in_force = true,
-                                  .control = {.system_identifier = 42,
+                                  .control = {.system_identifier = 7000000000000000042,
                                               .state = PG_CONTROL_SHUT_DOWN,
                                               .timeline = 3,
                                               .checkpoint_lsn = 500}};
@@ -141,8 +141,9 @@ static void a_stopped_instance_is_known_by_its_control_file(void **state)
 static void a_bootstrap_is_unannounced_until_the_store_names_it(void **state)
 {
     (void)state;
-    struct pg_inspection found = {
-        .kind = PG_DIR_VALID, .control = {.system_identifier = 42}, .unannounced_system_id = 42};
+    struct pg_inspection found = {.kind = PG_DIR_VALID,
+                                  .control = {.system_identifier = 7000000000000000042},
+                                  .unannounced_system_id = 7000000000000000042};
     rig_init();
     run_for(0);
     answer_inspect(&found);
@@ -151,7 +152,7 @@ static void a_bootstrap_is_unannounced_until_the_store_names_it(void **state)
     observe_store_changed(&rig.agent);
     assert_false(is_asked("announced"));
     assert_true(look()->self.unannounced);
-    key_set("initialize", "42");
+    key_set("initialize", "7000000000000000042");
     observe_store_changed(&rig.agent);
     assert_true(is_asked("announced"));
     answer("announced", ERR_IO);
@@ -168,8 +169,9 @@ static void a_bootstrap_is_unannounced_until_the_store_names_it(void **state)
 static void only_the_directory_of_the_note_is_unannounced(void **state)
 {
     (void)state;
-    struct pg_inspection found = {
-        .kind = PG_DIR_VALID, .control = {.system_identifier = 43}, .unannounced_system_id = 42};
+    struct pg_inspection found = {.kind = PG_DIR_VALID,
+                                  .control = {.system_identifier = 7000000000000000043},
+                                  .unannounced_system_id = 7000000000000000042};
     rig_init();
     run_for(0);
     answer_inspect(&found);
