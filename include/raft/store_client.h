@@ -106,10 +106,10 @@ struct store_v2_node {
  * of `path` that is missing, or the file in the way. All borrowed until the next apply. */
 enum store_reason store_v2_get(const struct store *store, struct span path,
                                struct store_v2_node *ret_node, struct span *ret_cause);
-/* What is directly below the directory, by name, without what is hidden ('_' before the name).
- * Until `visit` returns false. */
-void store_v2_children(const struct store *store, struct span path,
-                       bool (*visit)(void *arg, const struct store_v2_node *node), void *arg);
+/* All that v2 can name below the directory: its files, and the directories that were made, each in
+ * the order of keys, held while the store goes on. */
+void store_v2_below(const struct store *store, struct span path, struct store_kvs *ret_files,
+                    struct store_kvs *ret_directories);
 
 /* Does a watch on `path` hear of the event, and as what? The name of the action, or NULL. (Events
  * of a watch over everything, with directories.) */

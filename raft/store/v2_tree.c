@@ -4,15 +4,11 @@
  * are passed over one by one. */
 #include "raft/store/v2_tree.h"
 
-#include "base/assert.h"
-#include "base/mem.h"
 #include "raft/store/change.h"
 #include "raft/store/mvcc.h"
+#include "raft/store/output.h"
 #include "raft/store/store_internal.h"
 #include "raft/store/v2_path.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 /* The first of the map below the directory that v2 shows; NULL = none. */
 static const struct kv_record *first_below(const struct kv_map *map, struct span path)
@@ -118,79 +114,27 @@ enum store_reason store_v2_get(const struct store *store, struct span path,
 
 /* --- what is in a directory ------------------------------------------------------------------- */
 
-struct names {
-    struct span *paths; /* borrowed from keys */
-    size_t count;
-    size_t capacity;
-};
-
-static void add_name(struct names *names, struct span path)
-{
-    if (names->count == names->capacity) {
-        names->capacity = names->capacity == 0 ? 16 : names->capacity * 2;
-        names->paths = mem_resize(names->paths, names->capacity * sizeof(*names->paths));
-    }
-    names->paths[names->count++] = path;
-}
-
-/* From the key at `at` to the one after all that is below `path`. */
-static size_t skip_below(const struct kv_map *map, size_t at, struct span path)
-{
-    size_t first = 0;
-    size_t end = 0;
-    change_below(map, path, &first, &end);
-    return end > at ? end : at + 1;
-}
-
-static void collect_names(const struct kv_map *map, struct span directory, struct names *names)
+static void hold_below(const struct kv_map *map, struct span path, struct store_kvs *ret_kvs)
 {
     size_t at = 0;
     size_t end = 0;
-    size_t skip = directory.len == 1 ? 1 : directory.len + 1;
-    change_below(map, directory, &at, &end);
-    while (at < end) {
-        struct span key = kv_record_key(map->records[at]);
-        if (!v2_path_is_clean(key)) {
-            at++;
-            continue;
+    *ret_kvs = (struct store_kvs){0};
+    if (path.len > STORE_KEY_BYTES_MAX) {
+        return; /* nothing has such a name */
+    }
+    change_below(map, path, &at, &end);
+    for (; at < end; at++) {
+        if (v2_path_is_clean(kv_record_key(map->records[at]))) {
+            kvs_add(ret_kvs, map->records[at]);
         }
-        struct span part = v2_path_part(key, skip);
-        if (!v2_path_is_hidden(part, directory)) {
-            add_name(names, part);
-        }
-        at = part.len == key.len ? at + 1 : skip_below(map, at, part);
     }
 }
 
-static int name_order(const void *a, const void *b)
+void store_v2_below(const struct store *store, struct span path, struct store_kvs *ret_files,
+                    struct store_kvs *ret_directories)
 {
-    return span_compare(*(const struct span *)a, *(const struct span *)b);
-}
-
-void store_v2_children(const struct store *store, struct span path,
-                       bool (*visit)(void *arg, const struct store_v2_node *node), void *arg)
-{
-    struct names names = {0};
-    if (!v2_is_directory(store, path)) {
-        return;
-    }
-    collect_names(&store->kvs, path, &names);
-    collect_names(&store->dirs, path, &names);
-    if (names.count > 1) {
-        qsort(names.paths, names.count, sizeof(struct span), name_order);
-    }
-    for (size_t i = 0; i < names.count; i++) {
-        struct store_v2_node node;
-        if (i > 0 && span_equal(names.paths[i], names.paths[i - 1])) {
-            continue;
-        }
-        bool there = look(store, names.paths[i], &node);
-        ASSERT(there);
-        if (!visit(arg, &node)) {
-            break;
-        }
-    }
-    mem_free(names.paths);
+    hold_below(&store->kvs, path, ret_files);
+    hold_below(&store->dirs, path, ret_directories);
 }
 
 /* --- what a watch hears ----------------------------------------------------------------------- */

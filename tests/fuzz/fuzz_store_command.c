@@ -31,15 +31,17 @@ static void restart(struct store *store)
     buf_free(&bytes);
 }
 
-static bool visit_node(void *arg, const struct store_v2_node *node)
+static void visit_nodes(const struct store *store, struct store_kvs *kvs)
 {
-    const struct store *store = arg;
-    struct store_v2_node again;
-    struct span cause;
-    ASSERT(node->there);
-    ASSERT(store_v2_get(store, node->path, &again, &cause) == STORE_NO_REASON);
-    ASSERT(again.directory == node->directory && again.modified == node->modified);
-    return true;
+    for (size_t i = 0; i < kvs->count; i++) {
+        struct store_kv kv;
+        struct store_v2_node node;
+        struct span cause;
+        store_kvs_get(kvs, i, &kv);
+        ASSERT(store_v2_get(store, kv.key, &node, &cause) == STORE_NO_REASON);
+        ASSERT(node.directory || (!kv.directory && node.modified == kv.mod_revision));
+    }
+    store_kvs_close(kvs);
 }
 
 static void read_all(struct store *store)
@@ -64,7 +66,11 @@ static void read_all(struct store *store)
         (void)store_v2_event_action(&event, span_str("/"), true);
     }
     store_events_close(&events);
-    store_v2_children(store, span_str("/"), visit_node, store);
+    struct store_kvs files;
+    struct store_kvs directories;
+    store_v2_below(store, span_str("/"), &files, &directories);
+    visit_nodes(store, &files);
+    visit_nodes(store, &directories);
 }
 
 static void check_alike(const struct store *one, const struct store *two)

@@ -49,18 +49,29 @@ static void v2_is(struct pair *pair, struct store_v2 v2, const char *expected)
 #define PLAIN                .prev_index = 0
 #define SET(name, text, ...) V2(SET, name, .value = span_str(text), __VA_ARGS__)
 
-static bool add_child(void *arg, const struct store_v2_node *node)
+static void put_path(struct buf *out, const struct store_kvs *kvs)
 {
-    put_node(arg, node);
-    buf_put_str(arg, " ");
-    return true;
+    for (size_t i = 0; i < kvs->count; i++) {
+        struct store_kv kv;
+        store_kvs_get(kvs, i, &kv);
+        buf_put_span(out, kv.key);
+        buf_put_str(out, " ");
+    }
 }
 
-static void children_are(const struct store *store, const char *path, const char *expected)
+/* Files | directories that were made. */
+static void below_is(const struct store *store, const char *path, const char *expected)
 {
     struct buf out = BUF_INIT;
-    store_v2_children(store, span_str(path), add_child, &out);
+    struct store_kvs files;
+    struct store_kvs directories;
+    store_v2_below(store, span_str(path), &files, &directories);
+    put_path(&out, &files);
+    buf_put_str(&out, "| ");
+    put_path(&out, &directories);
     assert_string_equal(buf_str(&out), expected);
+    store_kvs_close(&files);
+    store_kvs_close(&directories);
     buf_free(&out);
 }
 
@@ -177,9 +188,9 @@ static void a_directory_is_made_or_is_there_by_what_is_below_it(void **state)
         get_is(store, "/d/x/y/z", "104 /d/x/y");
         get_is(store, "/d/n/y/z", "100 /d/n");
         get_is(store, "/d/x/n", "100 /d/x/n");
-        children_are(store, "/", "/d/(3,3) ");
-        children_are(store, "/d", "/d/e/(5,5) /d/x/(4,4) ");
-        children_are(store, "/d/e", "");
+        below_is(store, "/", "/d/x/y | /d /d/e ");
+        below_is(store, "/d", "/d/x/y | /d/e ");
+        below_is(store, "/d/e", "| ");
         range_is(store, (struct store_range){EVERYTHING}, "#1: /d/x/y=1(4,4,1) ");
         events_are(store, (struct store_watch){EVERYTHING}, 3, "put@4 /d/x/y=1(4,4,1) ");
         events_are(store, (struct store_watch){EVERYTHING, .directories = true}, 3,
@@ -244,9 +255,9 @@ static void keys_of_v3_show_as_far_as_v2_can_name_them(void **state)
            c_put("/a/", "v"));
     TXN_IS(pair, "@4 yes{put@4: ; put@4: ; put@4: ; put@4: }", c_put("/x/../y", "v"),
            c_put("/x/.", "v"), c_put("/_h/k", "v"), c_put("/", "v"));
-    children_are(pair->store, "/", "/a/(3,3) /a!=v(3,3) ");
-    children_are(pair->store, "/a", "/a/b=v(3,3) ");
-    children_are(pair->store, "/_h", "/_h/k=v(4,4) ");
+    below_is(pair->store, "/", "/_h/k /a /a! /a/b | ");
+    below_is(pair->store, "/a", "/a/b | ");
+    below_is(pair->store, "/_h", "/_h/k | ");
     get_is(pair->store, "/a", "/a/(3,3)");
     get_is(pair->store, "/x", "100 /x");
     get_is(pair->store, "/_h", "/_h/(4,4)");
@@ -256,31 +267,29 @@ static void keys_of_v3_show_as_far_as_v2_can_name_them(void **state)
              "#7: /a!(3,3,1) /a/(3,3,1) no-slash(3,3,1) ");
 }
 
-static bool stop_at_first(void *arg, const struct store_v2_node *node)
-{
-    (void)node;
-    ++*(int *)arg;
-    return false;
-}
-
-static void listing_ends_when_the_visitor_says_so_and_merges_both_kinds(void **state)
+static void what_is_below_stays_whatever_is_written(void **state)
 {
     struct pair *pair = *state;
-    int visited = 0;
+    struct store_kvs files;
+    struct store_kvs directories;
+    struct store_kv kv;
     (void)open_format_2(pair);
     v2_is(pair, SET("/b", "", .directory = true), "/b/(3,3)");
     v2_is(pair, SET("/b/k", "1", PLAIN), "/b/k=1(4,4)");
-    v2_is(pair, SET("/a", "1", PLAIN), "/a=1(5,5)");
-    for (int i = 0; i < 20; i++) {
-        char path[16];
-        struct store_output *output = store_output_new();
-        (void)snprintf(path, sizeof(path), "/c/%02d", i);
-        assert_int_equal(v2_apply(pair, SET(path, "1", PLAIN), output).code, 0);
-        store_output_unref(output);
-    }
-    children_are(pair->store, "/", "/a=1(5,5) /b/(3,3) /c/(6,6) ");
-    store_v2_children(pair->store, span_str("/c"), stop_at_first, &visited);
-    assert_int_equal(visited, 1);
+    store_v2_below(pair->store, span_str("/"), &files, &directories);
+    v2_is(pair, SET("/b/k", "2", PLAIN), "/b/k=2(5,5) <- /b/k=1(4,4)");
+    v2_is(pair, V2(DELETE, "/b", .recursive = true), "/b/(3,6) <- /b/(3,3)");
+    struct store_command compact = {.type = STORE_COMPACT, .number = 6};
+    assert_int_equal(apply_pair(pair, &compact, NULL).code, 0);
+    assert_int_equal(files.count, 1);
+    store_kvs_get(&files, 0, &kv);
+    assert_true(span_equal_str(kv.key, "/b/k") && span_equal_str(kv.value, "1"));
+    assert_int_equal(directories.count, 1);
+    store_kvs_get(&directories, 0, &kv);
+    assert_true(span_equal_str(kv.key, "/b") && kv.directory);
+    store_kvs_close(&files);
+    store_kvs_close(&directories);
+    below_is(pair->store, "/", "| ");
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -362,7 +371,7 @@ static void a_directory_that_expires_takes_all_below_it_but_a_holders_key(void *
     events_are(pair->other, (struct store_watch){EVERYTHING, .directories = true}, 7,
                "delete-dir@7 /d delete@7 /d/sub/k delete-dir@7 /d/sub ");
     get_is(pair->other, "/d", "/d/(6,6)");
-    children_are(pair->other, "/d", "/d/leader=n1(6,6,ttl 3000) ");
+    below_is(pair->other, "/d", "/d/leader | ");
     struct store_lease lease;
     assert_false(store_lease_get(pair->store, 72, &lease));
     assert_false(store_lease_get(pair->store, 73, &lease));
@@ -513,9 +522,9 @@ static void reads_of_paths_that_no_key_can_have_find_nothing(void **state)
     TXN_IS(pair, "@3 yes{put@3: }", c_put("/a/b", "1"));
     buf_printf(&expected, "100 %s", path);
     get_is(pair->store, path, buf_str(&expected));
-    children_are(pair->store, path, "");
-    children_are(pair->store, "/a/b", "");
-    children_are(pair->store, "/n", "");
+    below_is(pair->store, path, "| ");
+    below_is(pair->store, "/a/b", "| ");
+    below_is(pair->store, "/n", "| ");
     buf_free(&expected);
 }
 
@@ -543,7 +552,7 @@ int main(void)
         PAIR_TEST(a_file_becomes_a_directory_by_set_alone),
         PAIR_TEST(deletes_of_directories_ask_for_it),
         PAIR_TEST(keys_of_v3_show_as_far_as_v2_can_name_them),
-        PAIR_TEST(listing_ends_when_the_visitor_says_so_and_merges_both_kinds),
+        PAIR_TEST(what_is_below_stays_whatever_is_written),
         PAIR_TEST(a_ttl_is_a_lease_of_the_key_alone),
         PAIR_TEST(a_lease_of_its_own_may_be_used_up_to_the_end_of_the_command),
         PAIR_TEST(a_directory_that_expires_takes_all_below_it_but_a_holders_key),
