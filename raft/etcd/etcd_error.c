@@ -127,16 +127,24 @@ const char *etcd_v2_error_message(enum etcd_v2_error error)
 void etcd_v2_error_body(enum etcd_v2_error error, struct span cause, uint64_t index,
                         struct buf *out)
 {
-    buf_printf(out, "{\"errorCode\":%d,\"message\":\"%s\",\"cause\":", (int)error,
+    buf_printf(out, "{\"errorCode\":%d,\"message\":\"%s\"", (int)error,
                etcd_v2_error_message(error));
-    json_put_string(out, cause);
+    if (cause.len > 0) {
+        buf_put_str(out, ",\"cause\":");
+        json_put_string(out, cause);
+    }
     buf_printf(out, ",\"index\":%" PRIu64 "}\n", index);
+}
+
+void etcd_v2_cluster_header(uint64_t cluster_id, struct buf *out)
+{
+    buf_printf(out, "X-Etcd-Cluster-Id: %" PRIx64 "\r\n", cluster_id);
 }
 
 void etcd_v2_error_headers(uint64_t cluster_id, uint64_t etcd_index, struct buf *out)
 {
-    buf_printf(out, "X-Etcd-Cluster-Id: %" PRIx64 "\r\nX-Etcd-Index: %" PRIu64 "\r\n", cluster_id,
-               etcd_index);
+    etcd_v2_cluster_header(cluster_id, out);
+    buf_printf(out, "X-Etcd-Index: %" PRIu64 "\r\n", etcd_index);
 }
 
 void etcd_v2_headers(uint64_t cluster_id, uint64_t etcd_index, uint64_t raft_index,

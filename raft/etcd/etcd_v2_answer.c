@@ -4,7 +4,6 @@
 #include "raft/etcd/etcd_v2_request.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 const char *etcd_v2_action(enum etcd_v2_op op)
 {
@@ -21,28 +20,6 @@ const char *etcd_v2_action(enum etcd_v2_op op)
     }
     ASSERT(false);
     return "";
-}
-
-static int by_key(const void *a, const void *b)
-{
-    return span_compare(((const struct etcd_v2_node *)a)->key,
-                        ((const struct etcd_v2_node *)b)->key);
-}
-
-static void sort_at(struct etcd_v2_node *node, unsigned depth)
-{
-    ASSERT(depth <= ETCD_V2_DEPTH_MAX);
-    if (node->nodes_count > 1) {
-        qsort(node->nodes, node->nodes_count, sizeof node->nodes[0], by_key);
-    }
-    for (size_t i = 0; i < node->nodes_count; i++) {
-        sort_at(&node->nodes[i], depth + 1);
-    }
-}
-
-void etcd_v2_node_sort(struct etcd_v2_node *node)
-{
-    sort_at(node, 0);
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -70,8 +47,7 @@ static struct date date_of(int64_t days)
                          .day = of_year - (153 * month_from_march + 2) / 5 + 1};
 }
 
-/* RFC 3339 with nanoseconds, zeros at the end left out, as Go writes a time. */
-static void put_time(struct buf *out, int64_t ns)
+void etcd_v2_put_time(int64_t ns, struct buf *out)
 {
     const int64_t second_ns = 1000 * 1000 * 1000;
     const int64_t day_s = 86400;
@@ -93,24 +69,12 @@ static void put_time(struct buf *out, int64_t ns)
 
 /* --- nodes ------------------------------------------------------------------------------------ */
 
-static void put_node(struct buf *out, const struct etcd_v2_node *node, unsigned depth);
-
-static void put_nodes(struct buf *out, const struct etcd_v2_node *node, unsigned depth)
-{
-    buf_put_u8(out, '[');
-    for (size_t i = 0; i < node->nodes_count; i++) {
-        if (i > 0) {
-            buf_put_u8(out, ',');
-        }
-        put_node(out, &node->nodes[i], depth + 1);
-    }
-    buf_put_u8(out, ']');
-}
-
 /* `name` with a comma before it, but for the first of an object. */
 static void put_name(struct buf *out, const char *name)
 {
-    buf_printf(out, "%s\"%s\":", out->data[out->len - 1] == '{' ? "" : ",", name);
+    buf_put_str(out, out->data[out->len - 1] == '{' ? "\"" : ",\"");
+    buf_put_str(out, name);
+    buf_put_str(out, "\":");
 }
 
 static void put_number(struct buf *out, const char *name, uint64_t number)
@@ -121,9 +85,8 @@ static void put_number(struct buf *out, const char *name, uint64_t number)
     }
 }
 
-static void put_node(struct buf *out, const struct etcd_v2_node *node, unsigned depth)
+void etcd_v2_node_begin(const struct etcd_v2_node *node, struct buf *out)
 {
-    ASSERT(depth <= ETCD_V2_DEPTH_MAX);
     buf_put_u8(out, '{');
     if (node->key.len > 0) {
         put_name(out, "key");
@@ -139,19 +102,25 @@ static void put_node(struct buf *out, const struct etcd_v2_node *node, unsigned 
     }
     if (node->has_expiration) {
         put_name(out, "expiration");
-        put_time(out, node->expiration_ns);
+        etcd_v2_put_time(node->expiration_ns, out);
     }
     if (node->ttl_s != 0) {
         put_name(out, "ttl");
         buf_printf(out, "%" PRId64, node->ttl_s);
     }
-    if (node->nodes_count > 0) {
-        put_name(out, "nodes");
-        put_nodes(out, node, depth);
-    }
+}
+
+void etcd_v2_node_end(const struct etcd_v2_node *node, struct buf *out)
+{
     put_number(out, "modifiedIndex", node->modified_index);
     put_number(out, "createdIndex", node->created_index);
     buf_put_u8(out, '}');
+}
+
+static void put_node(struct buf *out, const struct etcd_v2_node *node)
+{
+    etcd_v2_node_begin(node, out);
+    etcd_v2_node_end(node, out);
 }
 
 void etcd_v2_answer(const char *action, const struct etcd_v2_node *node,
@@ -160,11 +129,11 @@ void etcd_v2_answer(const char *action, const struct etcd_v2_node *node,
     buf_printf(out, "{\"action\":\"%s\"", action);
     if (node != NULL) {
         buf_put_str(out, ",\"node\":");
-        put_node(out, node, 0);
+        put_node(out, node);
     }
     if (prev_node != NULL) {
         buf_put_str(out, ",\"prevNode\":");
-        put_node(out, prev_node, 0);
+        put_node(out, prev_node);
     }
     buf_put_str(out, "}\n");
 }

@@ -18,8 +18,6 @@
 #define ETCD_V2_PREFIX "/v2/keys"
 /* For the arena of a request whose path, query and body have `len` bytes together. */
 #define ETCD_V2_ARENA_BUDGET(len) ((size_t)4096 + 8 * (len))
-/* Directories inside each other in an answer: a key has 1024 bytes at most. */
-#define ETCD_V2_DEPTH_MAX 1024
 
 enum etcd_v2_method { ETCD_V2_GET, ETCD_V2_HEAD, ETCD_V2_PUT, ETCD_V2_POST, ETCD_V2_DELETE };
 
@@ -83,10 +81,8 @@ struct etcd_v2_node {
     bool has_value; /* files, but for deleted and expired ones */
     struct span value;
     bool has_expiration;
-    int64_t expiration_ns; /* since 1970, UTC */
-    int64_t ttl_s;         /* 0 is left out */
-    struct etcd_v2_node *nodes;
-    size_t nodes_count;
+    int64_t expiration_ns;   /* since 1970, UTC */
+    int64_t ttl_s;           /* 0 is left out */
     uint64_t modified_index; /* 0, of the root, is left out */
     uint64_t created_index;
 };
@@ -97,7 +93,10 @@ const char *etcd_v2_action(enum etcd_v2_op op);
  * `node`, too: what noValueOnSuccess asks for. */
 void etcd_v2_answer(const char *action, const struct etcd_v2_node *node,
                     const struct etcd_v2_node *prev_node, struct buf *out);
-/* The children by key, bytewise, at every depth. */
-void etcd_v2_node_sort(struct etcd_v2_node *node);
+/* One node in two parts: a directory's nodes stand between them. */
+void etcd_v2_node_begin(const struct etcd_v2_node *node, struct buf *out);
+void etcd_v2_node_end(const struct etcd_v2_node *node, struct buf *out);
+/* RFC 3339 with nanoseconds, zeros at the end left out, as Go writes a time; in quotes. */
+void etcd_v2_put_time(int64_t ns, struct buf *out);
 
 #endif

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { GOLDEN_COLUMNS = 4, GOLDEN_LINE_BYTES = 65536 };
+enum { GOLDEN_COLUMNS = 5, GOLDEN_LINE_BYTES = 65536 };
 
 /* Calls `check` with the columns of each line (NULL beyond the last); returns the lines. */
 static inline size_t golden_each(const char *path,

@@ -105,7 +105,7 @@ static void v2_errors_have_their_bodies(void **state)
          "Election\",\"cause\":\"\\u003c\\ufffd\\u003e\",\"index\":0}\n"},
         {ETCD_V2_WATCHER_CLEARED, 400, "", 1,
          "{\"errorCode\":400,\"message\":\"watcher is cleared due to etcd "
-         "recovery\",\"cause\":\"\",\"index\":1}\n"},
+         "recovery\",\"index\":1}\n"},
         {ETCD_V2_EVENT_INDEX_CLEARED, 400, "the requested history has been cleared [10/3]",
          18446744073709551615U,
          "{\"errorCode\":401,\"message\":\"The event in requested index is outdated and "
@@ -133,6 +133,9 @@ static void v2_headers_are_hex_and_decimal(void **state)
     buf_clear(&out);
     etcd_v2_error_headers(0x1, 0, &out);
     assert_string_equal(buf_str(&out), "X-Etcd-Cluster-Id: 1\r\nX-Etcd-Index: 0\r\n");
+    buf_clear(&out);
+    etcd_v2_cluster_header(0xcdf818194e3a8c32, &out);
+    assert_string_equal(buf_str(&out), "X-Etcd-Cluster-Id: cdf818194e3a8c32\r\n");
     buf_free(&out);
 }
 
