@@ -57,6 +57,7 @@
 #define STORE_MEMBERS_MAX              16
 #define STORE_MEMBER_NAME_BYTES_MAX    64
 #define STORE_MEMBER_ADDRESS_BYTES_MAX 256
+#define STORE_MEMBER_CLIENTS_BYTES_MAX 512
 /* Limits of the replicated state are part of the format: members with other ones would apply
  * otherwise. */
 #define STORE_KEYS_MAX         65536
@@ -77,7 +78,8 @@
      STORE_HISTORY_RECORDS_MAX * 50 + (size_t)STORE_LEASES_MAX * (40 + STORE_ACTOR_BYTES_MAX) + \
      (size_t)STORE_CLIENTS_MAX * (20 + (size_t)STORE_CLIENT_RESULTS_MAX * 23) +                 \
      (size_t)STORE_MEMBERS_MAX *                                                                \
-         (16 + STORE_MEMBER_NAME_BYTES_MAX + STORE_MEMBER_ADDRESS_BYTES_MAX) +                  \
+         (20 + STORE_MEMBER_NAME_BYTES_MAX + STORE_MEMBER_ADDRESS_BYTES_MAX +                   \
+          STORE_MEMBER_CLIENTS_BYTES_MAX) +                                                     \
      96)
 
 struct store;
@@ -112,6 +114,8 @@ struct store_member {
     uint64_t id;
     struct span name;
     struct span address; /* host:port of its Raft port */
+    struct span
+        client_urls; /* where it serves etcd's clients: full URLs, with commas; empty: not */
 };
 
 struct store *store_new(void);
@@ -145,7 +149,7 @@ enum store_command_type {
     STORE_LEASE_EXPIRE =
         4, /* lease, number: ends the lease and deletes its keys if the number matches */
     STORE_LEASE_REVOKE = 5,  /* lease: by its owner (holder leases) or anybody */
-    STORE_MEMBER_SET = 6,    /* member.{id,name,address} */
+    STORE_MEMBER_SET = 6,    /* member.{id,name,address}; its client_urls stay */
     STORE_MEMBER_REMOVE = 7, /* member.id */
     /* Format 2. */
     STORE_CLIENT_TXN = 8, /* client_txn: etcd's Txn, and Put, Range and DeleteRange as one of one
@@ -153,7 +157,8 @@ enum store_command_type {
     STORE_COMPACT = 9,    /* number: revisions below it go */
     STORE_LEASE_KEEPALIVE = 10, /* lease: renewed by the ttl that it has */
     STORE_V2 = 11,              /* v2: one write of the v2 dialect */
-    STORE_FORMAT = 12           /* nothing but opening format 2 */
+    STORE_FORMAT = 12,          /* nothing but opening format 2 */
+    STORE_MEMBER_CLIENTS = 13   /* member.{id,client_urls} */
 };
 #define STORE_COMMAND_FORMAT_1_LAST STORE_MEMBER_REMOVE
 

@@ -14,6 +14,15 @@
 
 struct kv_record;
 
+/* How full it is: what STORE_KEYS_MAX, STORE_BYTES_MAX and STORE_LEASES_MAX bound. */
+struct store_usage {
+    size_t keys;  /* and directories */
+    size_t bytes; /* of the present versions */
+    size_t old_bytes;
+    size_t leases;
+};
+void store_usage(const struct store *store, struct store_usage *ret_usage);
+
 /* --- references to versions ------------------------------------------------------------------- */
 
 struct store_kvs {

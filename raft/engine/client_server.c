@@ -156,7 +156,8 @@ static bool is_for_clients(enum store_command_type type)
     case STORE_COMPACT:
     case STORE_LEASE_KEEPALIVE:
     case STORE_V2:
-    case STORE_FORMAT: break; /* an answer here has no room for their outputs */
+    case STORE_FORMAT:
+    case STORE_MEMBER_CLIENTS: break; /* an answer here has no room for their outputs */
     }
     return false;
 }

@@ -22,6 +22,14 @@ static size_t member_map_seek(const struct member_map *map, uint64_t id)
     return at;
 }
 
+static uint32_t put_text(uint8_t *to, struct span text)
+{
+    if (text.len > 0) {
+        memcpy(to, text.data, text.len);
+    }
+    return (uint32_t)text.len;
+}
+
 int member_map_set(struct member_map *map, const struct store_member *member)
 {
     ASSERT(member->id != 0);
@@ -36,15 +44,22 @@ int member_map_set(struct member_map *map, const struct store_member *member)
         memmove(map->members + at + 1, map->members + at,
                 (map->count - at) * sizeof(*map->members));
         map->count++;
+        map->members[at] = (struct member){.id = member->id};
     }
     struct member *slot = &map->members[at];
-    *slot = (struct member){.id = member->id,
-                            .name_len = (uint32_t)member->name.len,
-                            .address_len = (uint32_t)member->address.len};
-    memcpy(slot->name, member->name.data, member->name.len);
-    if (member->address.len > 0) {
-        memcpy(slot->address, member->address.data, member->address.len);
+    slot->name_len = put_text(slot->name, member->name);
+    slot->address_len = put_text(slot->address, member->address);
+    return 0;
+}
+
+int member_map_set_clients(struct member_map *map, uint64_t id, struct span client_urls)
+{
+    ASSERT(client_urls.len <= STORE_MEMBER_CLIENTS_BYTES_MAX);
+    size_t at = member_map_seek(map, id);
+    if (at == map->count || map->members[at].id != id) {
+        return ERR_NOT_FOUND;
     }
+    map->members[at].clients_len = put_text(map->members[at].clients, client_urls);
     return 0;
 }
 
@@ -76,6 +91,7 @@ size_t store_members(const struct store *store, struct store_member *members, si
             .id = map->members[i].id,
             .name = span_of(map->members[i].name, map->members[i].name_len),
             .address = span_of(map->members[i].address, map->members[i].address_len),
+            .client_urls = span_of(map->members[i].clients, map->members[i].clients_len),
         };
     }
     return map->count < count_max ? map->count : count_max;

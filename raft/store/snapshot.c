@@ -3,6 +3,7 @@
  *   version u8 = format of the state, applied u64, revision u64
  *   from 2 on: compacted u64
  *   members   count u32: id u64, name bytes, address bytes
+ *             from 2 on: client URLs bytes
  *   leases    count u32: id, ttl_ms, number, stamp (u64), flags u32, owner bytes
  *   keys      count u32: key, value (bytes), create, mod, version, lease (u64)
  *             from 2 on: action u8
@@ -23,13 +24,16 @@
 
 /* --- encoding --------------------------------------------------------------------------------- */
 
-static void encode_members(const struct member_map *map, struct buf *out)
+static void encode_members(const struct member_map *map, unsigned format, struct buf *out)
 {
     buf_put_u32(out, (uint32_t)map->count);
     for (size_t i = 0; i < map->count; i++) {
         buf_put_u64(out, map->members[i].id);
         buf_put_bytes(out, span_of(map->members[i].name, map->members[i].name_len));
         buf_put_bytes(out, span_of(map->members[i].address, map->members[i].address_len));
+        if (format > 1) {
+            buf_put_bytes(out, span_of(map->members[i].clients, map->members[i].clients_len));
+        }
     }
 }
 
@@ -73,7 +77,7 @@ void store_snapshot(const struct store *store, struct buf *out)
     if (store->format > 1) {
         buf_put_u64(out, (uint64_t)store->history.compacted);
     }
-    encode_members(&store->members, out);
+    encode_members(&store->members, store->format, out);
     encode_leases(&store->leases, out);
     encode_keys(&store->kvs, store->format, out);
     if (store->format > 1) {
@@ -99,8 +103,12 @@ static int decode_members(struct store *store, struct span_reader *reader, struc
         struct store_member member = {.id = span_take_u64(reader)};
         member.name = span_take_bytes(reader, STORE_MEMBER_NAME_BYTES_MAX);
         member.address = span_take_bytes(reader, STORE_MEMBER_ADDRESS_BYTES_MAX);
+        if (store->format > 1) {
+            member.client_urls = span_take_bytes(reader, STORE_MEMBER_CLIENTS_BYTES_MAX);
+        }
         if (reader->failed || member.id <= last || member.name.len == 0 ||
-            member_map_set(&store->members, &member) != 0) {
+            member_map_set(&store->members, &member) != 0 ||
+            member_map_set_clients(&store->members, member.id, member.client_urls) != 0) {
             return corrupt(err, "member", i);
         }
         last = member.id;

@@ -11,6 +11,7 @@
 #include "raft/store/mvcc.h"
 #include "raft/store/output.h"
 #include "raft/store/store_internal.h"
+#include "raft/store_read.h"
 
 void store_state_init(struct store *store)
 {
@@ -82,6 +83,14 @@ void store_each(const struct store *store, struct span prefix,
             return;
         }
     }
+}
+
+void store_usage(const struct store *store, struct store_usage *ret_usage)
+{
+    *ret_usage = (struct store_usage){.keys = store->kvs.count + store->dirs.count,
+                                      .bytes = store->kvs.bytes + store->dirs.bytes,
+                                      .old_bytes = store->history.old_bytes,
+                                      .leases = store->leases.count};
 }
 
 /* --- leases ----------------------------------------------------------------------------------- */
@@ -219,6 +228,10 @@ static void apply_command(struct store *store, const struct store_command *comma
     case STORE_LEASE_KEEPALIVE: ret_result->code = apply_keepalive(store, command, output); return;
     case STORE_V2: store_v2_apply(store, command, ret_result, output); return;
     case STORE_FORMAT: return;
+    case STORE_MEMBER_CLIENTS:
+        ret_result->code = member_map_set_clients(&store->members, command->member.id,
+                                                  command->member.client_urls);
+        return;
     default: break;
     }
     apply_format_1(store, command, ret_result);

@@ -11,7 +11,7 @@
  *   LEASE_EXPIRE   lease number                       LEASE_REVOKE   lease
  *   MEMBER_SET     id, name bytes, address bytes      MEMBER_REMOVE  id
  *   COMPACT        number                             LEASE_KEEPALIVE lease
- *   FORMAT         nothing
+ *   FORMAT         nothing                            MEMBER_CLIENTS id, client URLs bytes
  *
  * ("bytes" = u32 length, then that many). Nothing may be left over, so a command has exactly one
  * form. Bytes come from the log: whatever they are, decoding ends in a valid command or in
@@ -136,6 +136,15 @@ static int validate_member(const struct store_member *member, bool whole, struct
     return 0;
 }
 
+static int validate_clients(const struct store_member *member, struct error *err)
+{
+    if (member->client_urls.len > STORE_MEMBER_CLIENTS_BYTES_MAX) {
+        return error_set(err, ERR_LIMIT, "client URLs of %zu bytes, at most %d",
+                         member->client_urls.len, STORE_MEMBER_CLIENTS_BYTES_MAX);
+    }
+    return validate_member(member, false, err);
+}
+
 static int validate_session(const struct store_command *command, struct error *err)
 {
     if (command->actor.len > STORE_ACTOR_BYTES_MAX) {
@@ -163,6 +172,7 @@ int store_command_validate(const struct store_command *command, struct error *er
     case STORE_LEASE_REVOKE: return validate_lease(command->lease, 1, err);
     case STORE_MEMBER_SET: return validate_member(&command->member, true, err);
     case STORE_MEMBER_REMOVE: return validate_member(&command->member, false, err);
+    case STORE_MEMBER_CLIENTS: return validate_clients(&command->member, err);
     case STORE_LEASE_KEEPALIVE: return validate_lease(command->lease, 1, err);
     case STORE_CLIENT_TXN:
     case STORE_V2: return store_client_validate(command, err);
@@ -252,6 +262,10 @@ static void encode_body(struct buf *out, const struct store_command *command)
         buf_put_bytes(out, command->member.address);
         return;
     case STORE_MEMBER_REMOVE: buf_put_u64(out, command->member.id); return;
+    case STORE_MEMBER_CLIENTS:
+        buf_put_u64(out, command->member.id);
+        buf_put_bytes(out, command->member.client_urls);
+        return;
     case STORE_COMPACT: buf_put_u64(out, command->number); return;
     case STORE_LEASE_KEEPALIVE: buf_put_u64(out, command->lease); return;
     case STORE_CLIENT_TXN:
@@ -378,6 +392,10 @@ static void decode_body(struct span_reader *reader, struct store_command *comman
         command->member.address = span_take_bytes(reader, STORE_MEMBER_ADDRESS_BYTES_MAX);
         return;
     case STORE_MEMBER_REMOVE: command->member.id = span_take_u64(reader); return;
+    case STORE_MEMBER_CLIENTS:
+        command->member.id = span_take_u64(reader);
+        command->member.client_urls = span_take_bytes(reader, STORE_MEMBER_CLIENTS_BYTES_MAX);
+        return;
     case STORE_COMPACT: command->number = span_take_u64(reader); return;
     case STORE_LEASE_KEEPALIVE: command->lease = span_take_u64(reader); return;
     case STORE_CLIENT_TXN:

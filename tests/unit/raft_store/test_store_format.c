@@ -81,6 +81,9 @@ static const struct {
     {"lease_keepalive", {.type = STORE_LEASE_KEEPALIVE, .lease = 5}},
     {"v2", {.type = STORE_V2, .v2 = &v2}},
     {"format", {.type = STORE_FORMAT}},
+    {"member_clients",
+     {.type = STORE_MEMBER_CLIENTS,
+      .member = {.id = 0xabcdef, .client_urls = BYTES("http://10.0.0.1:2379")}}},
 };
 
 static void commands_have_their_golden_bytes(void **state)
@@ -190,6 +193,11 @@ static void fields_that_nobody_has_are_refused(void **state)
         command = (struct store_command){.type = bodiless[i]};
         REFUSED(ERR_INVALID, (void)0);
     }
+    command = (struct store_command){.type = STORE_MEMBER_CLIENTS};
+    REFUSED(ERR_INVALID, (void)0);
+    command.member.id = 1;
+    REFUSED(ERR_LIMIT,
+            command.member.client_urls = span_of(big, STORE_MEMBER_CLIENTS_BYTES_MAX + 1));
 #undef REFUSED
     assert_int_equal(out.len, 0);
     buf_free(&out);
@@ -229,7 +237,13 @@ static void fill(struct pair *pair)
     struct store_client_txn txns[] = {{.success = first, .success_count = 3},
                                       {.success = second, .success_count = 2},
                                       {.success = second + 2, .success_count = 1}};
+    struct store_member member = {.id = 3,
+                                  .name = span_str("n3"),
+                                  .address = span_str("h:1"),
+                                  .client_urls = span_str("http://h:2,http://h:3")};
     apply_both(pair, (struct store_command){.type = STORE_FORMAT});
+    apply_both(pair, (struct store_command){.type = STORE_MEMBER_SET, .member = member});
+    apply_both(pair, (struct store_command){.type = STORE_MEMBER_CLIENTS, .member = member});
     apply_both(pair, (struct store_command){.type = STORE_CLIENT_TXN, .client_txn = &txns[0]});
     for (size_t i = 0; i < COUNT(writes); i++) {
         apply_both(pair, (struct store_command){.type = STORE_V2, .v2 = &writes[i]});
@@ -292,6 +306,31 @@ static void damaged_snapshot_is_refused_or_sound(void **state)
     store_free(before);
     buf_free(&bytes);
     buf_free(&again);
+}
+
+static void client_urls_belong_to_a_member_and_outlive_its_address(void **state)
+{
+    struct pair *pair = *state;
+    struct store_member members[2];
+    struct store_member member = {
+        .id = 7, .name = span_str("n"), .address = span_str("h:1"), .client_urls = span_str("u")};
+    struct store_command clients = {.type = STORE_MEMBER_CLIENTS, .member = member};
+    int64_t revision = open_format_2(pair).revision;
+    assert_int_equal(apply_pair(pair, &clients, NULL).code, ERR_NOT_FOUND);
+    apply_both(pair, (struct store_command){.type = STORE_MEMBER_SET, .member = member});
+    assert_int_equal(store_members(pair->store, members, 2), 1);
+    assert_int_equal(members[0].client_urls.len, 0);                       /* another command's */
+    assert_int_equal(apply_pair(pair, &clients, NULL).revision, revision); /* wakes no watch */
+    member.address = span_str("h:2");
+    apply_both(pair, (struct store_command){.type = STORE_MEMBER_SET, .member = member});
+    restart_other(pair);
+    assert_int_equal(store_members(pair->other, members, 2), 1);
+    assert_true(span_equal_str(members[0].client_urls, "u"));
+    assert_true(span_equal_str(members[0].address, "h:2"));
+    apply_both(pair, (struct store_command){.type = STORE_MEMBER_REMOVE, .member = member});
+    apply_both(pair, (struct store_command){.type = STORE_MEMBER_SET, .member = member});
+    assert_int_equal(store_members(pair->store, members, 2), 1);
+    assert_int_equal(members[0].client_urls.len, 0);
 }
 
 /* What is taken can be counted on from: every number of eight bytes as large as can be. */
@@ -437,6 +476,7 @@ int main(void)
         cmocka_unit_test(fields_that_nobody_has_are_refused),
         PAIR_TEST(snapshot_has_its_golden_bytes),
         PAIR_TEST(damaged_snapshot_is_refused_or_sound),
+        PAIR_TEST(client_urls_belong_to_a_member_and_outlive_its_address),
         PAIR_TEST(numbers_that_would_overflow_are_refused),
         PAIR_TEST(format_2_begins_at_one_place_however_a_member_got_there),
         PAIR_TEST(golden_log_and_snapshot_of_format_1_are_replayed),
