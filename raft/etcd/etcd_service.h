@@ -19,8 +19,15 @@
 
 #include <uv.h>
 
-#define ETCD_SERVICE_TIMEOUT_MS 7000
-#define ETCD_SERVICE_URLS_BYTES 512
+#define ETCD_SERVICE_TIMEOUT_MS  7000
+#define ETCD_SERVICE_URLS_BYTES  STORE_MEMBER_CLIENTS_BYTES_MAX
+#define ETCD_SERVICE_PENDING_MAX 4096 /* commands and reads at once; more: TOO_MANY_REQUESTS */
+/* Of commands that wait here for a leader, or for room in the member. */
+#define ETCD_SERVICE_HELD_BYTES_MAX ((size_t)32 * 1024 * 1024)
+
+/* What we say we are: digits and dots alone, or Patroni's parser raises. */
+#define ETCD_VERSION         "3.4.23"
+#define ETCD_CLUSTER_VERSION "3.4.0"
 
 struct etcd_auth;
 struct etcd_service;
@@ -59,11 +66,18 @@ void etcd_service_header(const struct etcd_service *service, struct etcd_header 
 typedef void (*etcd_service_done)(void *arg, int rc, enum etcd_error error,
                                   const struct store_result *result);
 
-/* As a plain client of this member: the command has no actor. It is copied. */
+/* As a plain client of this member: the command has no actor. It is copied. A result without the
+ * output that the command should have (it was applied by way of a snapshot, or `repeated`) tells
+ * that it was applied, and no more: an answer that needs it is TIMEOUT. */
 void etcd_service_propose(struct etcd_service *service, const struct store_command *command,
                           etcd_service_done done, void *arg);
 /* Linearizable: when `done` comes with rc 0, the store is as new as at the call (result NULL). */
 void etcd_service_read(struct etcd_service *service, etcd_service_done done, void *arg);
+
+/* Moves the leadership of the group to `member`; `done` when it leads (result NULL). Refused at
+ * once: NOT_LEADER, BAD_LEADER_TRANSFEREE. */
+void etcd_service_move_leader(struct etcd_service *service, uint64_t member, etcd_service_done done,
+                              void *arg);
 
 /* What a v3 client is told of a result whose code is not 0. */
 enum etcd_error etcd_service_refusal(const struct store_result *result);

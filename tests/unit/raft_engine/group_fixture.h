@@ -37,6 +37,8 @@ struct member {
     char address[64];
     const char *password;
     bool armed_page;
+    void (*changed)(void *arg); /* beside what the rig does itself; may be NULL */
+    void *changed_arg;
     bool closed;
     int readies;
     char waiting[512];
@@ -105,11 +107,18 @@ static void on_ready(void *arg)
 {
     struct member *member = arg;
     member->readies++;
+    if (member->changed != NULL) {
+        member->changed(member->changed_arg);
+    }
     member_event(member, READY, "");
 }
 
 static void on_change(void *arg)
 {
+    struct member *member = arg;
+    if (member->changed != NULL) {
+        member->changed(member->changed_arg);
+    }
     member_event(arg, CHANGE, "");
 }
 
