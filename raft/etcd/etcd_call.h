@@ -57,6 +57,16 @@ struct etcd_call {
     void *arg;         /* the handler's */
 };
 
+/* Who calls, as the carrier knows it. */
+struct etcd_caller {
+    struct span token;    /* of `token` or `authorization`; empty: none came */
+    bool has_certificate; /* a good one, of TLS */
+};
+
+/* Before the first message: may it be looked at? False: `ret_error` says why not. */
+bool etcd_call_is_allowed(const struct etcd_service *service, const struct etcd_method *method,
+                          const struct etcd_caller *caller, enum etcd_error *ret_error);
+
 struct etcd_call *etcd_call_ref(struct etcd_call *call);
 void etcd_call_unref(struct etcd_call *call);
 bool etcd_call_has_ended(const struct etcd_call *call);

@@ -503,6 +503,16 @@ bool grpc_call_wants_leader(const struct grpc_call *call)
     return call->wants_leader;
 }
 
+const struct grpc_method *grpc_call_method(const struct grpc_call *call)
+{
+    return call->method;
+}
+
+const struct stream_peer *grpc_call_peer(const struct grpc_call *call)
+{
+    return http2_stream_peer(call->stream);
+}
+
 bool grpc_call_has_ended(const struct grpc_call *call)
 {
     return call->finished;

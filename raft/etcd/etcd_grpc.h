@@ -63,6 +63,9 @@ void *grpc_call_arg(const struct grpc_call *call);
 /* What came as `token`, or as `authorization`; empty = none. */
 struct span grpc_call_token(const struct grpc_call *call);
 bool grpc_call_wants_leader(const struct grpc_call *call); /* hasleader: true */
+/* The entry of the table that it was found in, and who is at the other end. */
+const struct grpc_method *grpc_call_method(const struct grpc_call *call);
+const struct stream_peer *grpc_call_peer(const struct grpc_call *call);
 bool grpc_call_has_ended(const struct grpc_call *call);
 size_t grpc_call_pending(const struct grpc_call *call); /* bytes of replies that wait */
 
