@@ -10,7 +10,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LATER = 1, SLOW = 2, PIECE_SHIFT = 2, TURNS_MAX = 1000 };
+enum { LATER = 1, SLOW = 2, CHUNKED = 4, NOTICE = 8, PIECE_SHIFT = 4, TURNS_MAX = 1000 };
+
+static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 static struct {
     struct stream base;
@@ -22,8 +24,11 @@ static struct {
     void *closed_arg;
     bool is_closed;
     bool later;
+    bool notice; /* a later answer has the peer's end noticed */
+    bool gone;
     struct http1_exchange *asked; /* waits for its response */
     struct span input;
+    size_t body_max;
     size_t handed_over;
     bool stopped;
 } fake;
@@ -51,8 +56,9 @@ static int fake_write(struct stream *stream, struct span bytes, stream_done done
     (void)err;
     ASSERT(!fake.is_closed && done == NULL);
     ASSERT(span_starts_with(bytes, span_str("HTTP/1.")));
-    ASSERT(fake.pending == 0); /* one response at a time waits: memory is bounded */
-    fake.pending = fake.slow ? bytes.len : 0;
+    /* One response at a time waits, or what told its client to send: memory is bounded. */
+    ASSERT(fake.pending == 0 || fake.pending == sizeof go_on - 1);
+    fake.pending += fake.slow ? bytes.len : 0;
     return 0;
 }
 
@@ -102,6 +108,13 @@ static void answer(struct http1_exchange *exchange)
     http1_respond(exchange, &response);
 }
 
+static void on_gone(void *arg)
+{
+    (void)arg;
+    ASSERT(fake.is_closed && fake.asked != NULL && !fake.gone);
+    fake.gone = true;
+}
+
 /* Until the first request is handed over: the input's first head, which must read as one head only,
  * whoever reads it. */
 static void check_head(struct span input)
@@ -125,13 +138,17 @@ static void handle(void *arg, struct http1_exchange *exchange, const struct http
         check_head(fake.input);
     }
     ASSERT(strlen(request->path) + strlen(request->query) <= HTTP1_PATH_BYTES_MAX);
-    ASSERT(request->body.len <= HTTP1_BODY_BYTES_MAX);
+    ASSERT(request->body.len <= fake.body_max);
     ASSERT(request->has_length || request->body.len == 0);
     for (const char *c = request->path; *c != '\0'; c++) {
         ASSERT((unsigned char)*c > ' ');
     }
+    ASSERT(http1_request_header(exchange, "x-none-such").data == NULL);
     if (fake.later) {
         fake.asked = exchange;
+        if (fake.notice) {
+            ASSERT(http1_notice(exchange, on_gone, NULL) == 0);
+        }
     } else {
         answer(exchange);
     }
@@ -186,9 +203,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake.base.ops = &fake_ops;
     fake.later = (data[0] & LATER) != 0;
     fake.slow = (data[0] & SLOW) != 0;
+    fake.notice = (data[0] & NOTICE) != 0;
+    fake.body_max = (data[0] & CHUNKED) != 0 ? 100 : HTTP1_BODY_BYTES_MAX;
     fake.input = span_of(data + 1, size - 1);
     ASSERT(uv_loop_init(&loop) == 0);
     ASSERT(http1_server_start(&loop, &listen, handle, NULL, &server, &err) == 0);
+    if ((data[0] & CHUNKED) != 0) {
+        http1_server_set_limits(server, &(struct http1_limits){.chunked = true,
+                                                               .body_bytes_max = fake.body_max,
+                                                               .url_bytes_max = 64});
+    }
     http1_server_serve(server, &fake.base, span_of(NULL, 0));
     feed(&loop, (size_t)(data[0] >> PIECE_SHIFT) * 8 + 1);
     if (!fake.is_closed) {
