@@ -35,6 +35,7 @@ static void take_status(struct etcd_service *service, const struct raft_status *
     if (status->leader != service->v2.leader) {
         service->v2.leader = status->leader;
         service->v2.leader_wall_ms = clock_wall_ms(service->config.clock);
+        service->leader_changes += status->leader != 0;
     }
     bool counts = service->term == 0 || status->leader != 0;
     if (counts && status->term > service->term) {
@@ -84,6 +85,11 @@ bool etcd_service_is_ready(const struct etcd_service *service)
 bool etcd_service_has_leader(const struct etcd_service *service)
 {
     return service->has_leader;
+}
+
+uint64_t etcd_service_leader_changes(const struct etcd_service *service)
+{
+    return service->leader_changes;
 }
 
 void etcd_service_header(const struct etcd_service *service, struct etcd_header *ret_header)

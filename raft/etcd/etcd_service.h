@@ -55,6 +55,7 @@ const struct etcd_service_config *etcd_service_config(const struct etcd_service 
 /* Of the present moment. False: no node yet, or format 2 is not open. */
 bool etcd_service_is_ready(const struct etcd_service *service);
 bool etcd_service_has_leader(const struct etcd_service *service);
+uint64_t etcd_service_leader_changes(const struct etcd_service *service); /* seen here */
 /* NULL unless it is ready. Until the loop turns. */
 const struct store *etcd_service_store(const struct etcd_service *service);
 /* With the present revision; for the revision of an answer set it afterwards. */

@@ -44,6 +44,7 @@ struct etcd_service {
     uint64_t member;
     uint64_t term;
     bool has_leader;
+    uint64_t leader_changes;
     int64_t leaderless_since_ms;
     bool serves; /* there is a leader, and format 2 is open */
     int64_t unserved_since_ms;
