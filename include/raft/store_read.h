@@ -53,7 +53,7 @@ struct store_range {
     int64_t limit;         /* <= 0: none */
     enum store_sort_order order;
     enum store_sort_target
-        target; /* other than KEY, without order: ascending. Equal ones: by key */
+        target; /* other than KEY, without order: ascending. Equal ones: by key, in either order */
     bool keys_only;
     bool count_only;
     int64_t min_mod; /* 0 = no bound, here and below; bounds and sorting come before the limit */

@@ -74,66 +74,36 @@ static int order_of(int64_t a, int64_t b)
     return a < b ? -1 : a > b ? 1 : 0;
 }
 
-static int by_key(const void *a, const void *b)
+/* As etcd has it: equal ones come by key in either direction. */
+static int compare_records(const void *a, const void *b, void *arg)
 {
+    const struct store_range *range = arg;
     const struct kv_record *first = *(struct kv_record *const *)a;
     const struct kv_record *second = *(struct kv_record *const *)b;
-    return span_compare(kv_record_key(first), kv_record_key(second));
-}
-
-static int by_version(const void *a, const void *b)
-{
-    const struct kv_record *first = *(struct kv_record *const *)a;
-    const struct kv_record *second = *(struct kv_record *const *)b;
-    int order = order_of(first->version, second->version);
-    return order != 0 ? order : by_key(a, b);
-}
-
-static int by_create(const void *a, const void *b)
-{
-    const struct kv_record *first = *(struct kv_record *const *)a;
-    const struct kv_record *second = *(struct kv_record *const *)b;
-    int order = order_of(first->create_revision, second->create_revision);
-    return order != 0 ? order : by_key(a, b);
-}
-
-static int by_mod(const void *a, const void *b)
-{
-    const struct kv_record *first = *(struct kv_record *const *)a;
-    const struct kv_record *second = *(struct kv_record *const *)b;
-    int order = order_of(first->mod_revision, second->mod_revision);
-    return order != 0 ? order : by_key(a, b);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const struct kv_record *first = *(struct kv_record *const *)a;
-    const struct kv_record *second = *(struct kv_record *const *)b;
-    int order = span_compare(kv_record_value(first), kv_record_value(second));
-    return order != 0 ? order : by_key(a, b);
+    int by_key = span_compare(kv_record_key(first), kv_record_key(second));
+    int order = by_key;
+    switch (range->target) {
+    case STORE_SORT_KEY: break;
+    case STORE_SORT_VERSION: order = order_of(first->version, second->version); break;
+    case STORE_SORT_CREATE:
+        order = order_of(first->create_revision, second->create_revision);
+        break;
+    case STORE_SORT_MOD: order = order_of(first->mod_revision, second->mod_revision); break;
+    case STORE_SORT_VALUE:
+        order = span_compare(kv_record_value(first), kv_record_value(second));
+        break;
+    }
+    order = range->order == STORE_SORT_DESCEND ? -order : order;
+    return order != 0 ? order : by_key;
 }
 
 static void sort(const struct store_range *range, struct store_kvs *kvs)
 {
-    static int (*const orders[])(const void *, const void *) = {[STORE_SORT_KEY] = by_key,
-                                                                [STORE_SORT_VERSION] = by_version,
-                                                                [STORE_SORT_CREATE] = by_create,
-                                                                [STORE_SORT_MOD] = by_mod,
-                                                                [STORE_SORT_VALUE] = by_value};
     if (kvs->count < 2 || (range->target == STORE_SORT_KEY && range->order != STORE_SORT_DESCEND)) {
         return; /* as it was found */
     }
-    if (range->target != STORE_SORT_KEY) {
-        qsort(kvs->records, kvs->count, sizeof(struct kv_record *), orders[range->target]);
-    }
-    if (range->order != STORE_SORT_DESCEND) {
-        return;
-    }
-    for (size_t i = 0, j = kvs->count - 1; i < j; i++, j--) {
-        struct kv_record *swap = kvs->records[i];
-        kvs->records[i] = kvs->records[j];
-        kvs->records[j] = swap;
-    }
+    qsort_r(kvs->records, kvs->count, sizeof(struct kv_record *), compare_records,
+            (void *)(uintptr_t)range);
 }
 
 /* --- the read --------------------------------------------------------------------------------- */

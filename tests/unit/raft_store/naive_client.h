@@ -149,6 +149,9 @@ static inline int naive_order(const struct naive_state *state, const struct stor
         naive_text(state->kv[0][b].value, second);
         order = strcmp(first, second);
     }
+    if (order == 0 && range->target != STORE_SORT_KEY) {
+        return a - b; /* in either direction */
+    }
     int by = order != 0 ? (order < 0 ? -1 : 1) : a - b;
     return range->order == STORE_SORT_DESCEND ? -by : by;
 }

@@ -124,7 +124,7 @@ static void order_and_bounds_come_before_the_limit(void **state)
     ORDERED("#4+: b(4,9,3) d(7,7,1) ", .target = STORE_SORT_MOD, .order = STORE_SORT_DESCEND,
             .limit = 2);
     ORDERED("#4: a(3,3,1) b(4,9,3) c(5,5,1) d(7,7,1) ", .target = STORE_SORT_CREATE);
-    ORDERED("#4: b(4,9,3) d(7,7,1) c(5,5,1) a(3,3,1) ", .target = STORE_SORT_VERSION,
+    ORDERED("#4: b(4,9,3) a(3,3,1) c(5,5,1) d(7,7,1) ", .target = STORE_SORT_VERSION,
             .order = STORE_SORT_DESCEND);
     ORDERED("#4: b(4,9,3) a(3,3,1) c(5,5,1) d(7,7,1) ", .target = STORE_SORT_VALUE);
     ORDERED("#4: c(5,5,1) d(7,7,1) b(4,9,3) ", .target = STORE_SORT_MOD, .min_mod = 5);
