@@ -3,10 +3,11 @@
  *
  * The group tells by etcd_service_on_change that something is new; the timer runs only while
  * something waits. */
-#include "raft/etcd/etcd_service_impl.h"
+#include "raft/etcd/etcd_service.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/etcd/etcd_service_impl.h"
 
 #include <stdio.h>
 #include <string.h>
