@@ -41,11 +41,27 @@ static void add_urls(struct urls *urls, struct span list)
     }
 }
 
+/* Those of the group; one that has not said who it is has an id only. */
 static size_t members_of(const struct etcd_service *service,
                          struct store_member members[STORE_MEMBERS_MAX])
 {
+    const struct etcd_service_config *config = etcd_service_config(service);
+    const struct raft_node *node = config->node(config->arg);
     const struct store *store = etcd_service_store(service);
-    return store == NULL ? 0 : store_members(store, members, STORE_MEMBERS_MAX);
+    struct store_member records[STORE_MEMBERS_MAX];
+    struct raft_status status;
+    if (node == NULL || store == NULL) {
+        return 0;
+    }
+    size_t record_count = store_members(store, records, STORE_MEMBERS_MAX);
+    raft_node_status(node, &status);
+    for (size_t i = 0; i < status.member_count; i++) {
+        members[i] = (struct store_member){.id = status.members[i].id};
+        for (size_t j = 0; j < record_count; j++) {
+            members[i] = records[j].id == members[i].id ? records[j] : members[i];
+        }
+    }
+    return status.member_count;
 }
 
 /* --- machines --------------------------------------------------------------------------------- */
@@ -87,21 +103,23 @@ void etcd_v2_serve_machines(struct etcd_service *service, struct http_exchange *
 static void put_member(const struct store_member *member, struct buf *out)
 {
     struct urls urls = {.count = 0};
-    struct buf peer_url = BUF_INIT;
     add_urls(&urls, member->client_urls);
-    buf_put_str(&peer_url, "http://");
-    buf_put_span(&peer_url, member->address);
     buf_printf(out, "{\"id\":\"%" PRIx64 "\",\"name\":", member->id);
     json_put_string(out, member->name);
     buf_put_str(out, ",\"peerURLs\":[");
-    json_put_string(out, buf_span(&peer_url));
+    if (member->address.len > 0) {
+        struct buf url = BUF_INIT;
+        buf_put_str(&url, "http://");
+        buf_put_span(&url, member->address);
+        json_put_string(out, buf_span(&url));
+        buf_free(&url);
+    }
     buf_put_str(out, "],\"clientURLs\":[");
     for (size_t i = 0; i < urls.count; i++) {
         buf_put_str(out, i == 0 ? "" : ",");
         json_put_string(out, urls.texts[i]);
     }
     buf_put_str(out, "]}");
-    buf_free(&peer_url);
 }
 
 static void send_members(const struct etcd_service *service, struct http_exchange *exchange)

@@ -558,11 +558,50 @@ static void without_a_store_everything_is_refused_at_once(void **state)
     fake_free(fake);
 }
 
+static bool has_no_leader(struct v2_rig *any, void *arg)
+{
+    (void)arg;
+    return !etcd_service_has_leader(any->service);
+}
+
+static void without_a_quorum_reads_of_what_is_here_go_on(void **state)
+{
+    (void)state;
+    v2_close(&rig);
+    v2_open(&rig, 2, false);
+    write_key("/a", "value=1");
+    struct fake_exchange *watch = watch_key("/v2/keys/a?wait=true");
+    member_stop(&rig.group, 1);
+    uint64_t asked = uv_hrtime();
+    struct fake_exchange *fake = v2_ask(&rig, "PUT", "/v2/keys/a", "value=2");
+    assert_int_equal(fake->status, 500);
+    assert_true(uv_hrtime() - asked < (uint64_t)5 * ELECTION_MS * 1000000);
+    fake_free(fake);
+    v2_until(&rig, has_no_leader, NULL, "nobody leads");
+    fake = v2_ask(&rig, "GET", "/v2/keys/a?quorum=true", "");
+    assert_int_equal(fake->status, 500);
+    assert_non_null(strstr(buf_str(&fake->body), "\"errorCode\":30"));
+    fake_free(fake);
+    fake = v2_ask(&rig, "GET", "/v2/keys/a", "");
+    assert_int_equal(fake->status, 200);
+    fake_free(fake);
+    fake = v2_ask(&rig, "GET", "/v2/members/leader", "");
+    assert_int_equal(fake->status, 503);
+    fake_free(fake);
+    fake = v2_ask(&rig, "GET", "/v2/stats/self", "");
+    assert_non_null(strstr(buf_str(&fake->body), "\"leaderInfo\":{\"leader\":\"0\""));
+    fake_free(fake);
+    assert_false(watch->ended);
+    hang_up(watch);
+    v2_close(&rig);
+    v2_open(&rig, 1, false);
+}
+
 static void a_write_under_way_is_answered_when_the_service_stops(void **state)
 {
     (void)state;
     v2_close(&rig);
-    v2_open(&rig, false);
+    v2_open(&rig, 1, false);
     struct fake_exchange *fake = fake_new("PUT", "/v2/keys/a", "value=1");
     v2_serve(&rig, fake);
     assert_false(fake->ended);
@@ -570,7 +609,7 @@ static void a_write_under_way_is_answered_when_the_service_stops(void **state)
     assert_true(fake->ended);
     assert_int_equal(fake->status, 500);
     fake_free(fake);
-    v2_open(&rig, false);
+    v2_open(&rig, 1, false);
 }
 
 /* --- users ------------------------------------------------------------------------------------ */
@@ -594,7 +633,7 @@ static void a_user_is_asked_for_where_the_configuration_names_one(void **state)
     static const char bad[] = "Basic cm9vdDpzZWNyZXR0";  /* root:secrett */
     (void)state;
     v2_close(&rig);
-    v2_open(&rig, true);
+    v2_open(&rig, 1, true);
     v2_expect(&rig, "GET", "/v2/keys/a", "", 401,
               "{\"errorCode\":110,\"message\":\"The request requires user authentication\","
               "\"cause\":\"Insufficient credentials\",\"index\":0}\n");
@@ -618,7 +657,7 @@ static void a_user_is_asked_for_where_the_configuration_names_one(void **state)
 static int open_rig(void **state)
 {
     (void)state;
-    v2_open(&rig, false);
+    v2_open(&rig, 1, false);
     return 0;
 }
 
@@ -652,6 +691,7 @@ int main(void)
         cmocka_unit_test(statistics_count_what_was_asked_here),
         cmocka_unit_test(statistics_name_the_leader),
         cmocka_unit_test(without_a_store_everything_is_refused_at_once),
+        cmocka_unit_test(without_a_quorum_reads_of_what_is_here_go_on),
         cmocka_unit_test(a_write_under_way_is_answered_when_the_service_stops),
         cmocka_unit_test(a_user_is_asked_for_where_the_configuration_names_one),
     };

@@ -79,7 +79,7 @@ static void answers_are_those_of_etcd(void **state)
 static int open_rig(void **state)
 {
     (void)state;
-    v2_open(&rig, false);
+    v2_open(&rig, 1, false);
     return 0;
 }
 
