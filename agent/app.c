@@ -10,6 +10,7 @@
 #include "agent/app_api.h"
 #include "agent/dcs/dcs_etcd.h"
 #include "agent/dcs/dcs_raft.h"
+#include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/peers.h"
 #include "base/log.h"
@@ -190,6 +191,7 @@ static void close_all(struct agent *agent, int status)
     cycle_stop(agent);
     keeper_stop(agent);
     observe_stop(agent);
+    failsafe_stop(agent);
     peers_stop(agent);
     app_api_stop(agent);
     retire(app);
@@ -519,6 +521,7 @@ static int prepare(struct app *app, struct error *err)
     } else {
         rc = open_etcd(app, err);
         rc = rc != 0 ? rc : peers_start(agent, err);
+        rc = rc != 0 ? rc : failsafe_start(agent, err);
     }
     rc = rc != 0 ? rc : app_api_start(agent, err);
     return rc != 0 ? rc

@@ -6,6 +6,7 @@
 #include "agent/api/api_server.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
 #include "agent/version.h"
 #include "base/log.h"
@@ -227,6 +228,9 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     if (!s->cluster.known || s->cluster.leader[0] == '\0') {
         (void)json_object_set_new(document, "cluster_unlocked", json_true());
     }
+    if (failsafe_is_active(agent)) {
+        (void)json_object_set_new(document, "failsafe_mode_is_active", json_true());
+    }
     set_number(document, "dcs_last_seen", agent->dcs_seen_wall_ms / 1000);
     if (json_object_size(agent->config->tags.published) > 0) {
         (void)json_object_set_new(document, "tags", json_deep_copy(agent->config->tags.published));
@@ -364,7 +368,8 @@ static char *render_metrics(const struct agent *agent, const struct ha_snapshot 
                     "Value is 1 if the cluster is unlocked, 0 if locked.",
                     !s->cluster.known || s->cluster.leader[0] == '\0');
     api_metrics_add(&m, "patroni_failsafe_mode_is_active", "gauge",
-                    "Value is 1 if failsafe mode is active, 0 if inactive.", 0);
+                    "Value is 1 if failsafe mode is active, 0 if inactive.",
+                    failsafe_is_active(agent));
     api_metrics_add(&m, "patroni_dcs_last_seen", "gauge",
                     "Epoch timestamp when DCS was last contacted successfully.",
                     (double)(agent->dcs_seen_wall_ms / 1000));
@@ -443,9 +448,15 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     }
     status->history = render_view(agent, "history");
     status->config = render_view(agent, "config");
+    status->failsafe = render_view(agent, "failsafe");
     status->metrics = render_metrics(agent, s);
     api_server_publish(agent->api, status);
     api_status_unref(status);
+}
+
+static int answer_failsafe(void *arg, const json_t *question, uint64_t *ret_lsn, struct error *err)
+{
+    return failsafe_answer(arg, question, ret_lsn, err);
 }
 
 int app_api_start(struct agent *agent, struct error *err)
@@ -453,6 +464,7 @@ int app_api_start(struct agent *agent, struct error *err)
     struct api_ports ports = {.clock = agent->clock,
                               .change_config = change_config,
                               .write_failover = write_failover,
+                              .failsafe = answer_failsafe,
                               .explain = render_explain,
                               .arg = agent};
     struct net_addr listen = {.port = agent->config->restapi_listen.port};

@@ -26,6 +26,8 @@ struct api_ports {
     /* Writes the key `failover`; `revision` is compared unless it is negative. */
     int (*write_failover)(void *arg, const char *value, int64_t revision, api_written written,
                           void *ctx, struct error *err);
+    /* POST /failsafe of another member (agent/loop/failsafe.h). 0: promised. */
+    int (*failsafe)(void *arg, const json_t *question, uint64_t *ret_lsn, struct error *err);
     /* The last decisions as JSON; rendered on request, they are long. Free with mem_free. */
     char *(*explain)(void *arg);
     void *arg;

@@ -8,11 +8,12 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_LOOK_MS = 200, ROUTES = 13 };
+enum { WAIT_LOOK_MS = 200, ROUTES = 15 };
 
 struct api_status *api_status_new(void)
 {
@@ -37,6 +38,7 @@ void api_status_unref(struct api_status *status)
     mem_free(status->cluster_document);
     mem_free(status->history);
     mem_free(status->config);
+    mem_free(status->failsafe);
     mem_free(status->metrics);
     mem_free(status);
 }
@@ -181,6 +183,43 @@ static void get_config(struct api_server *server, struct http1_exchange *exchang
     }
 }
 
+static void get_failsafe(struct api_server *server, struct http1_exchange *exchange,
+                         const struct http1_request *request)
+{
+    (void)request;
+    if (server->status->failsafe == NULL) {
+        api_reply_error(exchange, 502, "Bad Gateway");
+    } else {
+        api_reply_json_text(exchange, 200, server->status->failsafe);
+    }
+}
+
+/* Patroni takes status 200 with exactly this word for a yes, and the header for our position. */
+static void post_failsafe(struct api_server *server, struct http1_exchange *exchange,
+                          const struct http1_request *request)
+{
+    char headers[48];
+    uint64_t lsn = 0;
+    struct error err = {0};
+    json_t *question = api_body(exchange, request, false);
+    if (question == NULL) {
+        return;
+    }
+    int rc = server->ports.failsafe(server->ports.arg, question, &lsn, &err);
+    json_decref(question);
+    if (rc != 0) {
+        int status = rc == ERR_UNSUPPORTED ? 502 : rc == ERR_REFUSED ? 500 : 400;
+        api_reply_text(exchange, status, "%s", err.text);
+        return;
+    }
+    (void)snprintf(headers, sizeof headers, "lsn: %" PRIu64 "\r\n", lsn);
+    struct http1_response response = {.status = 200,
+                                      .content_type = "text/html",
+                                      .headers = lsn == 0 ? NULL : headers,
+                                      .body = span_str("Accepted")};
+    http1_respond(exchange, &response);
+}
+
 static void get_metrics(struct api_server *server, struct http1_exchange *exchange,
                         const struct http1_request *request)
 {
@@ -224,6 +263,7 @@ static const struct {
     {HTTP1_GET, "cluster", get_cluster, true},
     {HTTP1_GET, "history", get_history, true},
     {HTTP1_GET, "config", get_config, true},
+    {HTTP1_GET, "failsafe", get_failsafe, false},
     {HTTP1_GET, "metrics", get_metrics, true},
     {HTTP1_GET, "explain", get_explain, true},
     {HTTP1_GET, "liveness", get_liveness, false},
@@ -232,6 +272,7 @@ static const struct {
     {HTTP1_PUT, "config", api_config_put, true},
     {HTTP1_POST, "switchover", api_switchover, true},
     {HTTP1_POST, "failover", api_failover, true},
+    {HTTP1_POST, "failsafe", post_failsafe, false}, /* a primary's deadline waits for it */
     {HTTP1_DELETE, "switchover", api_switchover_delete, true},
 };
 

@@ -34,6 +34,7 @@ struct api_status {
     char *cluster_document;
     char *history;
     char *config;
+    char *failsafe; /* the key; NULL = there is none */
     char *metrics;
 };
 

@@ -104,7 +104,6 @@ static const struct key_note refused[] = {
     {"bootstrap.dcs", "synchronous_mode", "take it out, or give false"},
     {"bootstrap.dcs", "synchronous_mode_strict", "take it out, or give false"},
     {"bootstrap.dcs", "pause", "take it out, or give false"},
-    {"bootstrap.dcs", "failsafe_mode", "take it out, or give false"},
 };
 
 #define IS_DYNAMIC ": it is the same for all members: give it in bootstrap.dcs, or to edit-config"

@@ -181,6 +181,7 @@ static const struct field fields[] = {
     FIELD(NULL, "member_slots_ttl", KIND_TIME, 0, 365 * DAY_MS, 1800000, member_slots_ttl_ms),
     FIELD(NULL, "max_timelines_history", KIND_COUNT, 0, INT32_MAX, 0, max_timelines_history),
     FIELD(NULL, "check_timeline", KIND_BOOL, 0, 1, 0, check_timeline),
+    FIELD(NULL, "failsafe_mode", KIND_BOOL, 0, 1, 0, failsafe_mode),
     FIELD("postgresql", "use_slots", KIND_BOOL, 0, 1, 1, use_slots),
     FIELD("postgresql", "use_pg_rewind", KIND_BOOL, 0, 1, 0, use_pg_rewind),
 };

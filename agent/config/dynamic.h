@@ -31,6 +31,7 @@ struct dynamic_config {
     int64_t member_slots_ttl_ms;           /* 30 min */
     int max_timelines_history;             /* 0 = all */
     bool check_timeline;
+    bool failsafe_mode; /* has an effect with an etcd as the store only */
     bool use_slots;     /* true */
     bool use_pg_rewind; /* false; a value in the file replaces it */
     json_t *document; /* the object as stored, unknown keys included; owned; dynamic_config_free */

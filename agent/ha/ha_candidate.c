@@ -8,6 +8,7 @@
 
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_failsafe.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -26,9 +27,15 @@ __attribute__((format(printf, 4, 5))) static void answer(struct ha_candidacy *ca
     candidacy->until_mono_ms = until_ms;
 }
 
+/* The race begins when the key is absent, and no promise keeps this member out of it. */
 static int64_t since_unlocked(const struct ha_snapshot *s, int64_t more_ms)
 {
-    return s->unlocked_since_mono_ms + more_ms;
+    int64_t began_ms = s->unlocked_since_mono_ms;
+    int64_t freed_ms = s->now_mono_ms + (s->failsafe.until_lease_ms - s->now_lease_ms);
+    if (s->failsafe.until_lease_ms > 0 && freed_ms > began_ms) {
+        began_ms = freed_ms;
+    }
+    return began_ms + more_ms;
 }
 
 static bool may_run(const struct ha_snapshot *s, const char *name)
@@ -193,6 +200,13 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
     }
     if (s->self.tags.nofailover) {
         answer(candidacy, HA_VERDICT_NO, HA_NEVER, "tag nofailover (or failover_priority 0)");
+        return true;
+    }
+    int64_t until_ms;
+    const char *obstacle = ha_failsafe_obstacle(s, &until_ms);
+    if (obstacle != NULL) {
+        answer(candidacy, until_ms == HA_NEVER ? HA_VERDICT_NO : HA_VERDICT_WAIT, until_ms, "%s",
+               obstacle);
         return true;
     }
     int64_t failed_ms = s->self.promote_failed_mono_ms;

@@ -2,6 +2,7 @@
  * plan. */
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_timeline.h"
 
@@ -64,6 +65,9 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
 {
     if (!ha_unlocked(s) || s->holding.acquiring) {
         return "acquires a key that is there, or twice at a time";
+    }
+    if (ha_failsafe_binds(s)) {
+        return "acquires against a promise to a primary in failsafe mode";
     }
     if (plan->acquire.epoch_revision != s->cluster.epoch_revision ||
         plan->acquire.config_revision != s->cluster.config_revision) {
@@ -194,6 +198,7 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_WRITE_CONFIG:
     case HA_WRITE_HISTORY:
     case HA_WRITE_STATUS:
+    case HA_WRITE_FAILSAFE:
     case HA_CLEAR_FAILOVER:
         return ha_lease_is_valid(s) ? NULL : "writes a leader's key without the lease";
     case HA_WAIT:

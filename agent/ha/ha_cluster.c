@@ -159,6 +159,27 @@ static void read_failover(const struct ha_kv *kv, struct ha_failover *failover)
     json_decref(value);
 }
 
+/* {name: api_url}. Of a list that is too long the rest would not be asked: then it is none. */
+static void read_failsafe(const struct ha_kv *kv, struct ha_cluster *cluster)
+{
+    json_t *object = load(kv->value);
+    const char *name;
+    json_t *url;
+
+    cluster->failsafe_revision = kv->mod_revision;
+    if (json_object_size(object) > HA_MEMBERS_MAX) {
+        json_decref(object);
+        return;
+    }
+    json_object_foreach(object, name, url)
+    {
+        struct ha_failsafe_member *member = &cluster->failsafe[cluster->failsafe_count++];
+        copy(member->name, sizeof member->name, name);
+        copy_string(member->api_url, sizeof member->api_url, object, name);
+    }
+    json_decref(object);
+}
+
 static void read_status(const struct ha_kv *kv, struct ha_cluster *cluster)
 {
     json_t *value = load(kv->value);
@@ -295,6 +316,8 @@ size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv
             c->sync_revision = kv->mod_revision;
         } else if (strcmp(kv->key, "failover") == 0) {
             read_failover(kv, &c->failover);
+        } else if (strcmp(kv->key, "failsafe") == 0) {
+            read_failsafe(kv, c);
         } else if (strcmp(kv->key, "status") == 0) {
             read_status(kv, c);
         } else if (strcmp(kv->key, "history") == 0) {
@@ -312,6 +335,17 @@ const struct ha_member *ha_cluster_member(const struct ha_cluster *cluster, cons
     for (size_t i = 0; i < cluster->member_count; i++) {
         if (strcmp(cluster->members[i].name, name) == 0) {
             return &cluster->members[i];
+        }
+    }
+    return NULL;
+}
+
+const struct ha_failsafe_member *ha_cluster_failsafe(const struct ha_cluster *cluster,
+                                                     const char *name)
+{
+    for (size_t i = 0; i < cluster->failsafe_count; i++) {
+        if (strcmp(cluster->failsafe[i].name, name) == 0) {
+            return &cluster->failsafe[i];
         }
     }
     return NULL;

@@ -22,6 +22,8 @@ size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv
 
 const struct ha_member *ha_cluster_member(const struct ha_cluster *cluster,
                                           const char *name); /* or NULL */
+const struct ha_failsafe_member *ha_cluster_failsafe(const struct ha_cluster *cluster,
+                                                     const char *name); /* or NULL */
 const struct ha_report *ha_cluster_report(const struct ha_cluster *cluster,
                                           const char *name); /* or NULL */
 /* The last epoch that is known of, and who had it ("" = unknown); revision 0 = there was none. */

@@ -204,6 +204,20 @@ enum ha_lease_outcome ha_lease_answered(struct ha_lease *lease, uint64_t number,
     return HA_LEASE_EXTENDED;
 }
 
+bool ha_lease_vouched(struct ha_lease *lease, int64_t sent_ms, uint64_t newest, int64_t ttl_ms,
+                      int64_t now_ms)
+{
+    ASSERT(sent_ms <= now_ms);
+    int64_t soft_ms = sent_ms + ha_lease_soft_ms(ttl_ms);
+    bool shortened = lease->newest != newest && lease->newest_ttl_ms < ttl_ms;
+    if (!ha_lease_valid(lease, now_ms) || shortened || soft_ms <= lease->soft_ms) {
+        return false;
+    }
+    extend(lease, sent_ms, ttl_ms);
+    lease_check(lease);
+    return true;
+}
+
 void ha_lease_fired(struct ha_lease *lease, struct ha_epoch epoch)
 {
     if (epoch.revision == 0) {

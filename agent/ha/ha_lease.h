@@ -79,6 +79,13 @@ uint64_t ha_lease_sent(struct ha_lease *lease, int64_t ttl_ms, int64_t loop_wait
 enum ha_lease_outcome ha_lease_answered(struct ha_lease *lease, uint64_t number, int rc,
                                         int64_t now_ms);
 
+/* failsafe_mode: every member of the key `failsafe` has promised not to take the leader key for a
+ * ttl, in answer to questions of which the first was sent at `sent_ms`. True: that extends the
+ * deadlines. `newest` is lease->newest at that send: a renewal sent since may carry a shorter ttl,
+ * which others then count by. */
+bool ha_lease_vouched(struct ha_lease *lease, int64_t sent_ms, uint64_t newest, int64_t ttl_ms,
+                      int64_t now_ms);
+
 /* The fence fired for `epoch`, or the page says that it is over: it never comes back. */
 void ha_lease_fired(struct ha_lease *lease, struct ha_epoch epoch);
 /* Not ours any more (released; the key shows another). */

@@ -26,6 +26,8 @@
     X(HA_WRITE_HISTORY, "write_history")                                                           \
     /* `status` with our position `lsn` (and slots), if it differs from what is there. */          \
     X(HA_WRITE_STATUS, "write_status")                                                             \
+    /* A. `failsafe` = names and REST addresses of all members, if at `revision`. */               \
+    X(HA_WRITE_FAILSAFE, "write_failsafe")                                                         \
     /* A. `failover` = {} if at `revision`. */                                                     \
     X(HA_CLEAR_FAILOVER, "clear_failover")                                                         \
     /* A. reports/<self> = {epoch it leaves, timeline, lsn, yields} if at `revision`. */           \

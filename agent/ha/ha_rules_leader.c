@@ -4,6 +4,7 @@
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_timeline.h"
 
@@ -26,7 +27,7 @@ static bool rule_key_is_others(const struct ha_snapshot *s, struct ha_plan *plan
  * answer. */
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_unlocked(s) || ha_page_is_over(s)) {
+    if (!ha_unlocked(s) || ha_page_is_over(s) || ha_failsafe_binds(s)) {
         return false;
     }
     bool page_is_last = s->fence.page_epoch.revision == 0 ||
@@ -153,6 +154,9 @@ static void repair_cluster_keys(const struct ha_snapshot *s, struct ha_plan *pla
     }
     if (s->cluster.config_revision == 0) {
         ha_plan_add(plan, HA_WRITE_CONFIG);
+    }
+    if (ha_failsafe_is_outdated(s)) {
+        ha_plan_add(plan, HA_WRITE_FAILSAFE)->revision = s->cluster.failsafe_revision;
     }
 }
 

@@ -7,6 +7,7 @@
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_timeline.h"
 
@@ -154,7 +155,8 @@ static bool rule_start_in_place(const struct ha_snapshot *s, struct ha_plan *pla
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool ours = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
-    if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || s->settings.refused[0] != '\0') {
+    if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || s->settings.refused[0] != '\0' ||
+        ha_failsafe_binds(s)) {
         return false;
     }
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);

@@ -6,6 +6,7 @@
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_timeline.h"
 
@@ -31,6 +32,17 @@ static bool rule_disarm(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     ha_plan_add(plan, HA_DISARM);
     ha_plan_because(plan, "a standby with an old epoch on the page");
+    return true;
+}
+
+/* The primary has lost the store, not us: it serves on by our word, and we receive from it. */
+static bool rule_failsafe(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_failsafe_binds(s)) {
+        return false;
+    }
+    ha_plan_wait(plan, ha_failsafe_until_mono_ms(s, s->failsafe.until_lease_ms));
+    ha_plan_because(plan, "'%s' is the primary in failsafe mode", s->failsafe.primary);
     return true;
 }
 
@@ -103,6 +115,7 @@ static bool rule_run(const struct ha_snapshot *s, struct ha_plan *plan)
 static const struct ha_rule rules[] = {
     {"promotion_orphaned", rule_promotion_orphaned},
     {"disarm", rule_disarm},
+    {"failsafe", rule_failsafe},
     {"detach", rule_detach},
     {"position_unknown", rule_position_unknown},
     {"report", rule_report},

@@ -48,6 +48,7 @@ struct ha_settings {
     bool remove_on_rewind_failure; /* remove_data_directory_on_rewind_failure */
     bool remove_on_diverged;       /* remove_data_directory_on_diverged_timelines */
     bool may_bootstrap;            /* the file has a `bootstrap` section */
+    bool failsafe_mode;            /* and the store is an etcd */
     char refused[HA_TEXT_BYTES];   /* a key found in `config` that we do not serve: nothing is
                                       promoted; "" = none */
 };
@@ -112,6 +113,11 @@ struct ha_failover {               /* key `failover` */
     int64_t scheduled_wall_ms;     /* 0 = now */
 };
 
+struct ha_failsafe_member { /* of the key `failsafe` */
+    char name[HA_NAME_BYTES];
+    char api_url[HA_URL_BYTES];
+};
+
 struct ha_cluster {
     bool known;           /* a view was had. False: nothing below means anything */
     int64_t read_mono_ms; /* when the view was last known to be current */
@@ -142,6 +148,10 @@ struct ha_cluster {
     int64_t history_revision;
     uint32_t history_timeline; /* cluster timeline: last entry + 1; 1 for []; 0 = unknown */
     bool history_complete;     /* the last entry has its five items (true for []) */
+
+    int64_t failsafe_revision;
+    size_t failsafe_count; /* 0 = no such list */
+    struct ha_failsafe_member failsafe[HA_MEMBERS_MAX];
 
     size_t member_count;
     struct ha_member members[HA_MEMBERS_MAX];
@@ -285,6 +295,15 @@ struct ha_job {
     char error[HA_TEXT_BYTES];
 };
 
+/* What this node owes to a primary that has lost the store and goes on by the word of all members
+ * (docs/etcd.md). Times of the lease clock. */
+struct ha_failsafe {
+    char primary[HA_NAME_BYTES]; /* who asked last; "" = nobody */
+    int64_t until_lease_ms;      /* promised: no acquisition before; 0 = nothing was */
+    int64_t start_lease_ms; /* of this run of the agent: an earlier one may have promised, too */
+    bool active; /* our own lease stands by the word of others, or they are being asked */
+};
+
 enum ha_request {
     HA_REQUEST_NONE,
     HA_REQUEST_SHUTDOWN, /* SIGTERM: stop PostgreSQL, release the key, exit */
@@ -301,6 +320,7 @@ struct ha_snapshot {
     struct ha_fence fence;
     struct ha_holding holding;
     struct ha_job job;
+    struct ha_failsafe failsafe;
     struct ha_cluster cluster;
     size_t peer_count;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* the other members, as far as they are looked at */

@@ -125,6 +125,7 @@ static const struct field settings_fields[] = {
     BOOL(ha_snapshot, "remove_on_rewind_failure", settings.remove_on_rewind_failure),
     BOOL(ha_snapshot, "remove_on_diverged", settings.remove_on_diverged),
     BOOL(ha_snapshot, "may_bootstrap", settings.may_bootstrap),
+    BOOL(ha_snapshot, "failsafe_mode", settings.failsafe_mode),
     TEXT(ha_snapshot, "refused", settings.refused),
     {0},
 };
@@ -207,6 +208,13 @@ static const struct field job_fields[] = {
     I64(ha_snapshot, "since", job.since_mono_ms),   I64(ha_snapshot, "ended", job.ended_mono_ms),
     TEXT(ha_snapshot, "error", job.error),          {0},
 };
+static const struct field failsafe_fields[] = {
+    TEXT(ha_snapshot, "primary", failsafe.primary),
+    I64(ha_snapshot, "until", failsafe.until_lease_ms),
+    I64(ha_snapshot, "start", failsafe.start_lease_ms),
+    BOOL(ha_snapshot, "active", failsafe.active),
+    {0},
+};
 static const struct field cluster_fields[] = {
     BOOL(ha_snapshot, "known", cluster.known),
     I64(ha_snapshot, "read", cluster.read_mono_ms),
@@ -223,6 +231,7 @@ static const struct field cluster_fields[] = {
     TEXT(ha_snapshot, "initialize", cluster.initialize),
     I64(ha_snapshot, "config_revision", cluster.config_revision),
     I64(ha_snapshot, "sync_revision", cluster.sync_revision),
+    I64(ha_snapshot, "failsafe_revision", cluster.failsafe_revision),
     BOOL(ha_snapshot, "status_known", cluster.status_known),
     LSN(ha_snapshot, "optime", cluster.status_optime),
     I64(ha_snapshot, "history_revision", cluster.history_revision),
@@ -253,6 +262,10 @@ static const struct field member_fields[] = {
     BOOL(ha_member, "nostream", tags.nostream),
     TEXT(ha_member, "replicatefrom", tags.replicatefrom),
     I64(ha_member, "revision", mod_revision),
+    {0},
+};
+static const struct field failsafe_member_fields[] = {
+    TEXT(ha_failsafe_member, "api_url", api_url),
     {0},
 };
 static const struct field report_fields[] = {
@@ -311,15 +324,20 @@ static const struct group groups[] = {
     ONE("fence", fence_fields),
     ONE("holding", holding_fields),
     ONE("job", job_fields),
+    ONE("failsafe", failsafe_fields),
     ONE("cluster", cluster_fields),
     ONE("failover", failover_fields),
     MANY("member", member_fields, ha_member, cluster.members, cluster.member_count),
+    MANY("failsafe_member", failsafe_member_fields, ha_failsafe_member, cluster.failsafe,
+         cluster.failsafe_count),
     MANY("report", report_fields, ha_report, cluster.reports, cluster.report_count),
     MANY("replica", replica_fields, ha_replica, self.replicas, self.replica_count),
     MANY("peer", peer_fields, ha_peer, peers, peer_count),
 };
 
 _Static_assert(offsetof(struct ha_member, name) == 0, "a list element begins with its name");
+_Static_assert(offsetof(struct ha_failsafe_member, name) == 0,
+               "a list element begins with its name");
 _Static_assert(offsetof(struct ha_report, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_replica, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_peer, name) == 0, "a list element begins with its name");

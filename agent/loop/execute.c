@@ -1,6 +1,7 @@
 /* Carries a plan out: actions in order, stops at the first failure. An action of the store is
  * waited for; what takes long is begun, and the plan goes on. Every action is idempotent, so a plan
  * that stops half-way is no harm: the next decision looks at the world again. */
+#include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -87,6 +88,17 @@ static int do_write_config(struct agent *agent, const struct ha_action *action, 
     ASSERT(text != NULL);
     rc = put(agent, "config", text, action->revision, err);
     mem_free(text); /* jansson allocates with mem.h's functions: agent/app.c sets them */
+    return rc;
+}
+
+static int do_write_failsafe(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    char *value = failsafe_value(agent, action->revision);
+    if (value == NULL) {
+        return error_set(err, ERR_BUSY, "in failsafe mode the list stays as it is");
+    }
+    int rc = put(agent, "failsafe", value, action->revision, err);
+    mem_free(value);
     return rc;
 }
 
@@ -408,6 +420,7 @@ static const do_action actions[HA_EXIT + 1] = {
     [HA_WAIT] = do_wait,
     [HA_WRITE_INITIALIZE] = do_write_initialize,
     [HA_WRITE_CONFIG] = do_write_config,
+    [HA_WRITE_FAILSAFE] = do_write_failsafe,
     [HA_WRITE_HISTORY] = do_write_history,
     [HA_WRITE_STATUS] = do_write_status,
     [HA_CLEAR_FAILOVER] = do_clear_failover,

@@ -2,6 +2,7 @@
  * can change under it. Old and unknown are values. */
 #include "agent/loop/loop.h"
 
+#include "agent/loop/failsafe.h"
 #include "agent/loop/peers.h"
 #include "agent/loop/slots.h"
 
@@ -45,6 +46,7 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->remove_on_rewind_failure = local->remove_data_directory_on_rewind_failure;
     settings->remove_on_diverged = local->remove_data_directory_on_diverged_timelines;
     settings->may_bootstrap = json_object_size(agent->config->bootstrap.dcs) > 0;
+    settings->failsafe_mode = dynamic->failsafe_mode && agent->failsafe != NULL;
     copy_text(settings->refused, sizeof settings->refused, agent->refused);
 }
 
@@ -183,6 +185,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     s->now_wall_ms = clock_wall_ms(agent->clock);
     s->unlocked_since_mono_ms = facts->unlocked_since_mono_ms;
     fill_settings(agent, &s->settings);
+    failsafe_fill(agent, &s->failsafe);
     fill_self(agent, &s->self);
     fill_fence(agent, &s->fence);
     ha_lease_holding(&agent->lease, agent->acquiring, &s->holding);

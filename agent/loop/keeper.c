@@ -5,6 +5,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_facts.h"
+#include "agent/loop/failsafe.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -78,7 +79,10 @@ static void on_renewed(void *arg, const struct dcs_result *result, const struct 
     enum ha_lease_outcome outcome =
         ha_lease_answered(&agent->lease, number, result->rc, agent_lease_ms(agent));
     switch (outcome) {
-    case HA_LEASE_EXTENDED: keeper_page(agent); break;
+    case HA_LEASE_EXTENDED:
+        keeper_page(agent);
+        failsafe_renewed(agent);
+        break;
     case HA_LEASE_LOST:
         log_warning("lease lost: the store says that the leader key is not ours any more (%s)",
                     err == NULL ? err_name(result->rc) : err->text);
@@ -86,10 +90,12 @@ static void on_renewed(void *arg, const struct dcs_result *result, const struct 
         break;
     case HA_LEASE_LATE:
         log_warning("a renewal of the leader lease was answered too late, sending another");
+        failsafe_round(agent);
         break;
     case HA_LEASE_FAILED:
         log_warning("renewing the leader lease: %s, sending another",
                     err == NULL ? err_name(result->rc) : err->text);
+        failsafe_round(agent);
         break;
     case HA_LEASE_OLD: break;
     }
@@ -113,6 +119,7 @@ static void renew(struct agent *agent)
         (void)ha_lease_answered(&agent->lease, renewal->number,
                                 rc == ERR_REFUSED ? ERR_UNAVAILABLE : rc, now);
         mem_free(renewal);
+        failsafe_round(agent);
     }
 }
 

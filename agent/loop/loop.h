@@ -24,6 +24,7 @@
 
 struct api_server;
 struct loop_peers;
+struct loop_failsafe;
 
 #define LOOP_PROBE_MS_MAX      1000 /* between two probes of a running instance */
 #define LOOP_PROBE_STARTING_MS 100
@@ -119,7 +120,8 @@ struct agent {
     struct pg_instance *pg;
     struct fence_client *fence;
     struct api_server *api;
-    struct loop_peers *peers; /* NULL: the Raft group tells who is alive */
+    struct loop_peers *peers;       /* NULL: the Raft group tells who is alive */
+    struct loop_failsafe *failsafe; /* NULL: failsafe_mode has no effect */
 
     struct loop_facts facts;
     struct ha_lease lease;

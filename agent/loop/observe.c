@@ -320,6 +320,10 @@ static void take_config(struct agent *agent)
     if (warning[0] != '\0') {
         log_warning("key config in the store: %s", warning);
     }
+    if (parsed.failsafe_mode && !agent->dynamic.failsafe_mode && agent->failsafe == NULL) {
+        log_info("failsafe_mode has no effect with raft: whom it would ask are the store's own "
+                 "members");
+    }
     dynamic_config_free(&agent->dynamic);
     agent->dynamic = parsed;
     keeper_kick(agent);

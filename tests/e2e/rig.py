@@ -413,11 +413,19 @@ class Rig:
         child.out, child.name = out, name
         return child
 
-    def http_status(self, address, path, host="client", timeout=2):
+    def http(self, address, path, host="client", timeout=2):
+        """Status and body of what REST answers; (None, "") without an answer."""
         code = ("import http.client,sys\n"
-                f"c=http.client.HTTPConnection({address!r},8008,timeout={timeout})\nc.request('GET',{path!r})\nprint(c.getresponse().status)")
+                f"c=http.client.HTTPConnection({address!r},8008,timeout={timeout})\nc.request('GET',{path!r})\n"
+                "r=c.getresponse()\nprint(r.status)\nprint(r.read().decode())")
         answer = run("ip", "netns", "exec", self.namespace(host), PYTHON, "-c", code, check=False)
-        return int(answer.stdout) if answer.returncode == 0 else None
+        if answer.returncode != 0:
+            return None, ""
+        status, _, body = answer.stdout.partition("\n")
+        return int(status), body.strip()
+
+    def http_status(self, address, path, host="client", timeout=2):
+        return self.http(address, path, host, timeout)[0]
 
     def close(self):
         for child in self.children:

@@ -1,4 +1,5 @@
 """The same cluster with a real etcd as the store: the document's own patroni.yml, and its etcd on node4."""
+import json
 import signal
 import time
 
@@ -139,6 +140,68 @@ def test_key_is_taken_from_the_primary(cluster, what):
         load.wait_writable(30)
     print(what, faults.verify(cluster, load, may_lose=True))
     assert "ttl" in cluster.etcd.get("config")
+
+
+@pytest.fixture
+def failsafe(cluster):
+    cluster.ctl("edit-config", "-s", "failsafe_mode=true", "--force")
+    names = set(cluster.nodes)
+    wait_for("the key names everybody", lambda: set(json.loads(cluster.etcd.get("failsafe") or "{}")) == names, 15)
+    wait_for("everybody has heard of it", lambda: all(failsafe_known(cluster, n, names) for n in cluster.nodes.values()), 15)
+    yield cluster
+    healthy(cluster)
+    cluster.ctl("edit-config", "-s", "failsafe_mode=false", "--force")
+
+
+def failsafe_known(r, node, names):
+    status, body = r.http(node.address, "/failsafe")
+    return status == 200 and set(json.loads(body)) == names
+
+
+def served_without_a_break(r, load, old, since, pause):
+    """Nobody has stopped, nobody has taken over."""
+    assert r.leader() is old
+    for route, writer in load.writers.items():
+        assert checks.gap(checks.read(writer), since) < pause, route
+
+
+def test_failsafe_mode_outlives_etcd(failsafe):
+    """All members together are the store for as long as etcd is away."""
+    old, node4 = failsafe.leader(), failsafe.etcd.members["node4"]
+    with faults.Load(failsafe) as load:
+        since = time.monotonic()
+        node4.kill()
+        time.sleep(3 * TIMES["ttl"])
+        assert json.loads(failsafe.http(old.address, "/patroni")[1])["failsafe_mode_is_active"]
+        node4.start()
+        wait_for("the key is back", lambda: failsafe.etcd.get("leader") == old.name, 30)
+        failsafe.wait_healthy()
+        served_without_a_break(failsafe, load, old, since, 1)
+    print("failsafe, etcd away", faults.verify(failsafe, load, may_lose=False))
+    assert "failsafe_mode_is_active" not in json.loads(failsafe.http(old.address, "/patroni")[1])
+
+
+def test_failsafe_mode_ends_with_the_first_member_that_is_silent(failsafe):
+    """The others see the key run out and do not take it, until one of them dies: then the primary stops, and the last one leads."""
+    old = failsafe.leader()
+    dies, stays = failsafe.replicas()
+    inside = failsafe.writer(f"failsafe{faults.Load.count}", old.address, read_write=False, host=old.name)
+    with faults.Load(failsafe) as load:
+        load.writers["inside"] = inside
+        since = time.monotonic()
+        old.cut_from_etcd()
+        wait_for("the key runs out", lambda: not failsafe.etcd.get("leader"), 15)
+        time.sleep(2 * TIMES["ttl"])
+        assert not failsafe.etcd.get("leader")
+        load.wait_writable(5)
+        for route, writer in load.writers.items():
+            assert checks.gap(checks.read(writer), since) < 1, route
+        dies.kill_node()
+        wait_for("the last one leads", lambda: failsafe.etcd.get("leader") == stays.name, 30)
+        load.wait_writable(30, but=["inside"])
+        failsafe.heal()
+        dies.start_agent()
+    print("failsafe, a member dies", faults.verify(failsafe, load, may_lose=True))
 
 
 def test_etcd_of_three(make_rig):

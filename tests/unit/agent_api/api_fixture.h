@@ -66,6 +66,9 @@ static struct {
     bool unchanged;
     int burn_ms; /* what a change of the configuration costs the loop */
     unsigned explained;
+    int failsafe_rc; /* what POST /failsafe gives */
+    uint64_t failsafe_lsn;
+    char failsafe_name[64];
 } rig;
 
 /* --- the loop's side -------------------------------------------------------------------------- */
@@ -180,6 +183,16 @@ static inline int rig_write_failover(void *arg, const char *value, int64_t revis
     return rc;
 }
 
+static inline int rig_failsafe(void *arg, const json_t *question, uint64_t *ret_lsn,
+                               struct error *err)
+{
+    (void)arg;
+    (void)snprintf(rig.failsafe_name, sizeof rig.failsafe_name, "%s",
+                   json_string_value(json_object_get(question, "name")));
+    *ret_lsn = rig.failsafe_lsn;
+    return rig.failsafe_rc == 0 ? 0 : error_set(err, rig.failsafe_rc, "as the test says");
+}
+
 static inline char *rig_explain(void *arg)
 {
     (void)arg;
@@ -287,6 +300,7 @@ static inline struct api_status *rig_status(void)
     status->cluster_document = mem_strdup("{\"members\": [], \"scope\": \"s\"}");
     status->history = mem_strdup("[[1, 2, \"r\"]]");
     status->config = mem_strdup("{\"ttl\": 30}");
+    status->failsafe = mem_strdup("{\"n1\": \"u\"}");
     status->metrics = mem_strdup("# HELP m h\n# TYPE m gauge\nm{} 1\n");
     return status;
 }
@@ -335,6 +349,7 @@ static inline int rig_start(void **state)
     struct api_ports ports = {.clock = &rig.clock,
                               .change_config = rig_change_config,
                               .write_failover = rig_write_failover,
+                              .failsafe = rig_failsafe,
                               .explain = rig_explain};
     struct error err = {0};
     (void)state;

@@ -376,7 +376,7 @@ static void refused_whole_with_the_name_of_the_key(void **state)
         {"{\"synchronous_mode\": \"quorum\"}", "synchronous_mode"},
         {"{\"synchronous_mode_strict\": true}", "synchronous_mode_strict"},
         {"{\"pause\": true}", "pause"},
-        {"{\"failsafe_mode\": true}", "failsafe_mode"},
+        {"{\"failsafe_mode\": \"maybe\"}", "failsafe_mode"},
         {"{\"ttl\": \"soon\"}", "ttl"},
         {"{\"ttl\": 1}", "ttl"},
         {"{\"ttl\": [30]}", "ttl"},

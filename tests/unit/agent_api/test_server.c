@@ -149,6 +149,7 @@ static void documents_are_given_as_they_are_in_the_picture(void **state)
         {"/cluster/anything", "application/json", "{\"members\": [], \"scope\": \"s\"}"},
         {"/history?x=y", "application/json", "[[1, 2, \"r\"]]"},
         {"/config", "application/json", "{\"ttl\": 30}"},
+        {"/failsafe", "application/json", "{\"n1\": \"u\"}"},
         {"/metrics", "text/plain", "# HELP m h\n# TYPE m gauge\nm{} 1\n"},
     };
     char text[1024];
@@ -223,6 +224,33 @@ static void decisions_are_rendered_once_for_all_who_ask_of_one_picture(void **st
     (void)close(fd);
     rig_publish(status_of(PRIMARY));
     assert_string_equal(rig_body(ask("GET", "/explain", 0)), "{\"asked\": 2}");
+}
+
+static void a_primary_without_a_store_hears_yes_or_why_not(void **state)
+{
+    static const struct {
+        int rc;
+        const char *status;
+    } answers[] = {{ERR_REFUSED, "500"}, {ERR_UNSUPPORTED, "502"}, {ERR_INVALID, "400"}};
+    const char *question = "POST /failsafe HTTP/1.0\r\nContent-Length: 13\r\n\r\n{\"name\":\"n2\"}";
+    (void)state;
+    rig_publish(status_of(REPLICA));
+    rig.failsafe_lsn = 12345;
+    const char *reply = rig_ask(question);
+    assert_non_null(strstr(reply, "HTTP/1.0 200 OK\r\n"));
+    assert_non_null(strstr(reply, "\r\nlsn: 12345\r\n"));
+    assert_string_equal(rig_body(reply), "Accepted");
+    assert_string_equal(rig.failsafe_name, "n2");
+    rig.failsafe_lsn = 0;
+    assert_null(strstr(rig_ask(question), "lsn:"));
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        rig.failsafe_rc = answers[i].rc;
+        reply = rig_ask(question);
+        assert_memory_equal(reply + strlen("HTTP/1.0 "), answers[i].status, 3);
+        assert_string_equal(rig_body(reply), "as the test says");
+    }
+    rig_expect_page(rig_ask("POST /failsafe HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}"), 400,
+                    "the body is no JSON object with at least one key");
 }
 
 static void a_keep_alive_client_is_answered_on_one_connection(void **state)
@@ -325,6 +353,7 @@ int main(void)
         RIG_TEST(before_the_first_picture_everything_is_503),
         RIG_TEST(what_is_not_served_is_501_in_the_words_that_clients_look_for),
         RIG_TEST(decisions_are_rendered_once_for_all_who_ask_of_one_picture),
+        RIG_TEST(a_primary_without_a_store_hears_yes_or_why_not),
         RIG_TEST(a_keep_alive_client_is_answered_on_one_connection),
         RIG_TEST(pipelined_requests_of_all_kinds_are_answered_in_order),
         RIG_TEST(haproxy_may_reset_after_the_status),

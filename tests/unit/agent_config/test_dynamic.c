@@ -177,9 +177,7 @@ static void unserved_keys_are_refused_both_ways(void **state)
     static const char *const texts[] = {"{\"standby_cluster\": {\"host\": \"x\"}}",
                                         "{\"synchronous_mode\": true}",
                                         "{\"synchronous_mode\": \"quorum\"}",
-                                        "{\"synchronous_mode_strict\": 1}",
-                                        "{\"pause\": true}",
-                                        "{\"failsafe_mode\": \"on\"}"};
+                                        "{\"synchronous_mode_strict\": 1}", "{\"pause\": true}"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct dynamic_config c;
         struct error err = {0};
