@@ -21,7 +21,7 @@ class Member:
     def __init__(self, etcd, host):
         self.etcd, self.host, self.address = etcd, host, HOSTS[host]
         self.name = "default" if host == "node4" else host
-        self.data = os.path.join(etcd.rig.home, host)
+        self.data, self.log = os.path.join(etcd.rig.home, host), os.path.join(etcd.rig.home, f"{host}.log")
         self.process = None
 
     def environment(self):
@@ -34,7 +34,7 @@ class Member:
         return dict(os.environ, **env)
 
     def start(self):
-        with open(os.path.join(self.etcd.rig.home, f"{self.host}.log"), "a") as log:
+        with open(self.log, "a") as log:
             self.process = self.etcd.rig.host_popen(self.host, ["/usr/bin/etcd"], env=self.environment(), stdin=subprocess.DEVNULL,
                                                     stdout=log, stderr=log)
 
@@ -47,9 +47,9 @@ class Member:
 class Etcd:
     """`members`: 1 or 3. `dialect`: where the cluster's keys are, "etcd" (v2) or "etcd3"."""
 
-    def __init__(self, rig, members, dialect):
+    def __init__(self, rig, members, dialect, member=Member):
         self.rig, self.dialect = rig, dialect
-        self.members = {host: Member(self, host) for host in list(HOSTS)[:members]}
+        self.members = {host: member(self, host) for host in list(HOSTS)[:members]}
 
     def start(self):
         for member in self.members.values():
@@ -85,17 +85,19 @@ class Etcd:
 
     def status(self):
         """{member: its own status} of those that answer."""
-        rows = json.loads(self.ctl("endpoint", "status", "-w", "json", api=3, check=False).stdout or "[]")
+        rows = json.loads(self.ctl("endpoint", "status", "-w", "json", "--command-timeout", "1s", api=3, check=False).stdout or "[]")
         return {m: row["Status"] for row in rows for m in self.members.values() if m.address in row["Endpoint"]}
 
     def healthy(self):
         """All answer, and agree who leads."""
         status = self.status()
-        return len(status) == len(self.members) and len({s["leader"] for s in status.values()} - {0}) == 1
+        return len(status) == len(self.members) and len({s.get("leader", 0) for s in status.values()} - {0}) == 1
 
     def leader(self):
-        """The member of etcd that leads it."""
-        return next((m for m, s in self.status().items() if s["leader"] == s["header"]["member_id"]), None)
+        """The member of etcd that leads it: one that was cut off may go on saying that it does, in an older term."""
+        status = self.status()
+        told = max((s for s in status.values() if s.get("leader", 0) != 0), key=lambda s: s["raftTerm"], default={"leader": 0})
+        return next((m for m, s in status.items() if s["header"]["member_id"] == told["leader"]), None)
 
     def move_leader(self):
         leader = self.leader()

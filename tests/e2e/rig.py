@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import etcd
+from network import Network, run, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ["node1", "node2", "node3"]
@@ -91,21 +92,6 @@ tags:
   clonefrom: false
   nosync: false
 """
-
-
-def run(*args, check=True, **kwargs):
-    return subprocess.run(args, check=check, stdin=subprocess.DEVNULL, capture_output=True, text=True, **kwargs)
-
-
-def wait_for(what, condition, timeout, every=0.1):
-    end = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {timeout} s")
-        time.sleep(every)
 
 
 def command_line(pid):
@@ -198,16 +184,11 @@ class Node:
         wait_for(f"{self.name} is dead", lambda: not self.processes(), 10)
 
     def isolate(self):
-        """Cut from everything, established connections hang: the hard case."""
-        port = self.rig.port(self.name)
-        self.rig.nft(f"add rule bridge cut links iifname {port} drop", f"add rule bridge cut links oifname {port} drop")
+        self.rig.isolate(self.name)
 
     def cut_from_etcd(self):
         """The other nodes and the clients still reach it."""
-        port = self.rig.port(self.name)
-        for member in self.rig.etcd.members.values():
-            self.rig.nft(f"add rule bridge cut links iifname {port} ip daddr {member.address} drop",
-                         f"add rule bridge cut links oifname {port} ip saddr {member.address} drop")
+        self.rig.cut(self.name, list(self.rig.etcd.members))
 
     def stop_for(self, pid, seconds):
         """The process hangs for a while."""
@@ -220,21 +201,17 @@ class Node:
             return f.read()
 
 
-class Rig:
-    count = 0
-
+class Rig(Network):
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
                  store="raft", etcd_members=1, patroni=()):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours."""
-        Rig.count += 1
-        self.id = f"pgq{os.getpid()}-{Rig.count}"
         # Not below /tmp: where the document names that, a node has one of its own.
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
-        self.store, self.patroni = store, patroni
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store)
+        super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
+        self.store, self.patroni = store, patroni
         self.env = env or {}
-        self.children = []
         self.broken = False  # no other test is to go on with it
         os.chmod(self.home, 0o755)
         os.mkdir(os.path.join(self.home, "bin"))
@@ -252,43 +229,6 @@ class Rig:
         except BaseException:
             self.close()
             raise
-
-    # --- network ---
-    def addresses(self):
-        return ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()})
-
-    def namespace(self, host):
-        return f"{self.id}-{host}"
-
-    def port(self, host):
-        return f"p-{host}"
-
-    def nft(self, *lines):
-        run("ip", "netns", "exec", self.namespace("switch"), "nft", "; ".join(lines))
-
-    def make_network(self):
-        switch = self.namespace("switch")
-        run("ip", "netns", "add", switch)
-        run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
-        run("ip", "-n", switch, "link", "set", "br0", "up")
-        for host, address in self.addresses().items():
-            ns = self.namespace(host)
-            run("ip", "netns", "add", ns)
-            run("ip", "-n", ns, "link", "set", "lo", "up")
-            run("ip", "-n", switch, "link", "add", self.port(host), "type", "veth", "peer", "name", "eth0", "netns", ns)
-            run("ip", "-n", switch, "link", "set", self.port(host), "master", "br0", "up")
-            run("ip", "-n", ns, "address", "add", f"{address}/16", "dev", "eth0")
-            run("ip", "-n", ns, "link", "set", "eth0", "up")
-        self.heal()
-
-    def heal(self):
-        self.nft("add table bridge cut", "delete table bridge cut", "add table bridge cut",
-                 "add chain bridge cut links { type filter hook forward priority 0 ; }")
-
-    def host_popen(self, host, argv, **kwargs):
-        child = subprocess.Popen(["ip", "netns", "exec", self.namespace(host)] + argv, **kwargs)
-        self.children.append(child)
-        return child
 
     # --- nodes ---
     def binary(self, program):
@@ -428,17 +368,13 @@ class Rig:
         return self.http(address, path, host, timeout)[0]
 
     def close(self):
-        for child in self.children:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
+        self.end_children()
         for node in self.nodes.values():
             try:
                 node.kill_node()
             except TimeoutError as error:
                 print(error, file=sys.stderr)
-        for host in list(self.addresses()) + ["switch"]:
-            run("ip", "netns", "delete", self.namespace(host), check=False)
+        self.remove_network()
         if os.environ.get("KEEP"):
             print(f"kept: {self.home}")
         else:

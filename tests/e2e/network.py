@@ -1,0 +1,84 @@
+"""Hosts in network namespaces on one bridge, which is in a namespace of its own: links can be cut without either end noticing. Needs root."""
+import os
+import subprocess
+import time
+
+
+def run(*args, check=True, **kwargs):
+    return subprocess.run(args, check=check, stdin=subprocess.DEVNULL, capture_output=True, text=True, **kwargs)
+
+
+def wait_for(what, condition, timeout, every=0.1):
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {timeout} s")
+        time.sleep(every)
+
+
+class Network:
+    """`addresses`: {host: address}. `id` is unique on this machine."""
+
+    count = 0
+
+    def __init__(self, addresses):
+        Network.count += 1
+        self.id = f"pgq{os.getpid()}-{Network.count}"
+        self.addresses, self.children = addresses, []
+
+    def namespace(self, host):
+        return f"{self.id}-{host}"
+
+    def port(self, host):
+        return f"p-{host}"
+
+    def nft(self, *lines):
+        run("ip", "netns", "exec", self.namespace("switch"), "nft", "; ".join(lines))
+
+    def make_network(self):
+        switch = self.namespace("switch")
+        run("ip", "netns", "add", switch)
+        run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
+        run("ip", "-n", switch, "link", "set", "br0", "up")
+        for host, address in self.addresses.items():
+            ns = self.namespace(host)
+            run("ip", "netns", "add", ns)
+            run("ip", "-n", ns, "link", "set", "lo", "up")
+            run("ip", "-n", switch, "link", "add", self.port(host), "type", "veth", "peer", "name", "eth0", "netns", ns)
+            run("ip", "-n", switch, "link", "set", self.port(host), "master", "br0", "up")
+            run("ip", "-n", ns, "address", "add", f"{address}/16", "dev", "eth0")
+            run("ip", "-n", ns, "link", "set", "eth0", "up")
+        self.heal()
+
+    def heal(self):
+        self.nft("add table bridge cut", "delete table bridge cut", "add table bridge cut",
+                 "add chain bridge cut links { type filter hook forward priority 0 ; }")
+
+    def isolate(self, host):
+        """Cut from everything, established connections hang: the hard case."""
+        port = self.port(host)
+        self.nft(f"add rule bridge cut links iifname {port} drop", f"add rule bridge cut links oifname {port} drop")
+
+    def cut(self, host, others):
+        """From these, both ways; everybody else still reaches it."""
+        port, addresses = self.port(host), "{ " + ", ".join(self.addresses[o] for o in others) + " }"
+        self.nft(f"add rule bridge cut links iifname {port} ip daddr {addresses} drop",
+                 f"add rule bridge cut links oifname {port} ip saddr {addresses} drop")
+
+    def host_popen(self, host, argv, **kwargs):
+        child = subprocess.Popen(["ip", "netns", "exec", self.namespace(host)] + argv, **kwargs)
+        self.children.append(child)
+        return child
+
+    def end_children(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+
+    def remove_network(self):
+        for host in list(self.addresses) + ["switch"]:
+            run("ip", "netns", "delete", self.namespace(host), check=False)
