@@ -19,6 +19,7 @@ struct served {
 static struct rig rig;
 static struct served served[MEMBERS_MAX];
 static char urls[MEMBERS_MAX][64];
+static int service_election_ms = ELECTION_MS; /* as the service is told */
 
 static struct raft_node *served_node(void *arg)
 {
@@ -57,7 +58,7 @@ static inline void serve_with(size_t at, const struct etcd_auth *auth)
                                          .node = served_node,
                                          .on_warning = served_warning,
                                          .arg = one,
-                                         .election_timeout_ms = ELECTION_MS,
+                                         .election_timeout_ms = service_election_ms,
                                          .client_urls = urls[at],
                                          .auth = auth};
     one->service = etcd_service_new(&config);
