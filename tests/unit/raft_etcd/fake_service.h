@@ -102,12 +102,12 @@ static struct store_result fake_apply(struct etcd_service *service,
     return result;
 }
 
-static void fake_service_open(struct etcd_service *service, uv_loop_t *loop)
+static void fake_service_open(struct etcd_service *service, uv_loop_t *of)
 {
     struct store_command format = {.type = STORE_FORMAT};
     *service = (struct etcd_service){.store = store_new(), .has_leader = true, .is_ready = true};
-    service->config = (struct etcd_service_config){
-        .loop = loop, .clock = clock_real(), .election_timeout_ms = 50};
+    service->config =
+        (struct etcd_service_config){.loop = of, .clock = clock_real(), .election_timeout_ms = 50};
     (void)fake_apply(service, &format);
 }
 
