@@ -1,0 +1,231 @@
+/* Puts the parts together, and takes them down again.
+ *
+ *   http_port --> http1_server -----> http_exchange --> etcd_http_serve --\
+ *        \------> http2_server --+--> http_exchange --/                    etcd_service --> node
+ *                                \--> grpc_server ----> etcd_grpc_calls --/
+ *
+ * A stop has three steps. DRAINING: nothing is accepted any more, HTTP/2 connections are told to go
+ * elsewhere (GOAWAY), and what was asked for is still answered. CLOSING, after DRAIN_MS: what goes
+ * on for ever (watches, keepalives) ends, and connections are closed. LAST: the service, which the
+ * others need to let go of what they wait for. A start that fails begins at CLOSING. */
+#include "raft/etcd_server.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/net/http_exchange.h"
+#include "base/net/http_port.h"
+#include "raft/etcd/etcd_auth.h"
+#include "raft/etcd/etcd_grpc_calls.h"
+#include "raft/etcd/etcd_grpc_text.h"
+#include "raft/etcd/etcd_http.h"
+#include "raft/etcd/etcd_service.h"
+
+#include <string.h>
+
+#define CLOSED_LATER 4U /* parts that close_all stops */
+#define DRAIN_MS     200
+
+enum server_state { SERVER_RUNNING, SERVER_DRAINING, SERVER_CLOSING, SERVER_LAST };
+
+struct etcd_server {
+    enum server_state state;
+    uv_loop_t *loop;
+    struct etcd_server_config config; /* listen, advertise, username and password are ours */
+    struct etcd_auth auth;
+    struct http_face face;
+    struct etcd_service *service;
+    struct etcd_grpc_calls *calls;
+    struct grpc_server *grpc;
+    struct http_exchange_http2 *exchanges; /* requests of HTTP/2 that are no gRPC */
+    struct http1_server *http1;
+    struct http2_server *http2;
+    struct http_port *port; /* NULL: it could not be listened on */
+    uv_timer_t timer;
+    unsigned parts; /* that are still to stop before LAST */
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+};
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static void on_http(void *arg, struct http_exchange *exchange, const struct http1_request *request)
+{
+    struct etcd_server *server = arg;
+    etcd_http_serve(server->service, exchange, request);
+}
+
+static void on_http2(void *arg, struct http2_stream *stream, const struct http2_request *request)
+{
+    struct etcd_server *server = arg;
+    for (size_t i = 0; i < request->headers_count; i++) {
+        if (span_equal_str(request->headers[i].name, "content-type") &&
+            grpc_is_content_type(request->headers[i].value)) {
+            grpc_serve(server->grpc, stream, request);
+            return;
+        }
+    }
+    http_exchange_http2_serve(server->exchanges, stream, request);
+}
+
+/* The rest of a stream's events goes to whom it was handed over. */
+static const struct http2_events http2_events = {.on_request = on_http2};
+
+/* --- stop ------------------------------------------------------------------------------------- */
+
+static void server_free(struct etcd_server *server)
+{
+    mem_free((char *)(uintptr_t)server->config.listen);
+    mem_free((char *)(uintptr_t)server->config.advertise);
+    mem_free((char *)(uintptr_t)server->config.username);
+    mem_free((char *)(uintptr_t)server->config.password);
+    mem_free(server);
+}
+
+static void on_service_stopped(void *arg)
+{
+    struct etcd_server *server = arg;
+    void (*stopped)(void *arg) = server->stopped;
+    void *stopped_arg = server->stopped_arg;
+    server_free(server);
+    if (stopped != NULL) {
+        stopped(stopped_arg);
+    }
+}
+
+static void on_part_stopped(void *arg)
+{
+    struct etcd_server *server = arg;
+    ASSERT(server->parts > 0);
+    server->parts--;
+    if (server->parts > 0) {
+        return;
+    }
+    server->state = SERVER_LAST;
+    etcd_grpc_calls_free(server->calls);
+    etcd_service_stop(server->service, on_service_stopped, server);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_part_stopped(handle->data);
+}
+
+static void close_all(struct etcd_server *server)
+{
+    server->state = SERVER_CLOSING;
+    http1_server_stop(server->http1, on_part_stopped, server);
+    http_exchange_http2_stop(server->exchanges, on_part_stopped, server);
+    grpc_server_stop(server->grpc, etcd_error_code(ETCD_ERROR_STOPPED),
+                     span_str(etcd_error_text(ETCD_ERROR_STOPPED)), on_part_stopped, server);
+    uv_close((uv_handle_t *)&server->timer, on_timer_closed);
+}
+
+static void on_drained(uv_timer_t *timer)
+{
+    close_all(timer->data);
+}
+
+void etcd_server_stop(struct etcd_server *server, void (*stopped)(void *arg), void *arg)
+{
+    ASSERT(server->state == SERVER_RUNNING);
+    server->state = SERVER_DRAINING;
+    server->stopped = stopped;
+    server->stopped_arg = arg;
+    server->parts = 2 + CLOSED_LATER;
+    http_port_stop(server->port, on_part_stopped, server);
+    http2_server_stop(server->http2, on_part_stopped, server);
+    (void)uv_timer_start(&server->timer, on_drained, DRAIN_MS, 0);
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+static struct etcd_server *server_new(uv_loop_t *loop, const struct etcd_server_config *config)
+{
+    struct etcd_server *server = mem_new(struct etcd_server);
+    server->loop = loop;
+    server->config = *config;
+    server->config.listen = mem_strdup(config->listen);
+    server->config.advertise = mem_strdup(config->advertise);
+    server->config.username = config->username == NULL ? NULL : mem_strdup(config->username);
+    server->config.password = config->password == NULL ? NULL : mem_strdup(config->password);
+    server->auth = (struct etcd_auth){.username = span_str(server->config.username),
+                                      .password = span_str(server->config.password)};
+    server->face = (struct http_face){.on_request = on_http, .arg = server};
+    server->timer.data = server;
+    return server;
+}
+
+/* Everything but the listener; none of it can fail. */
+static void make_parts(struct etcd_server *server)
+{
+    const struct etcd_server_config *config = &server->config;
+    struct etcd_service_config service = {.loop = server->loop,
+                                          .clock = config->clock,
+                                          .random = config->random,
+                                          .node = config->node,
+                                          .on_warning = config->on_warning,
+                                          .arg = config->arg,
+                                          .election_timeout_ms = config->election_timeout_ms,
+                                          .client_urls = config->advertise,
+                                          .auth = config->username == NULL ? NULL : &server->auth};
+    (void)uv_timer_init(server->loop, &server->timer);
+    server->service = etcd_service_new(&service);
+    server->calls = etcd_grpc_calls_new(server->service);
+    server->grpc = grpc_server_new(server->loop, etcd_grpc_calls_config(server->calls));
+    server->exchanges =
+        http_exchange_http2_new(server->loop, &server->face, ETCD_HTTP_BODY_BYTES_MAX);
+    int rc = http1_server_start(server->loop, NULL, http_exchange_http1, &server->face,
+                                &server->http1, NULL);
+    ASSERT(rc == 0); /* what fails is a listener, and it has none */
+    http1_server_set_limits(server->http1, &etcd_http1_limits);
+    rc = http2_server_start(server->loop, &http2_events, server, &server->http2, NULL);
+    ASSERT(rc == 0);
+}
+
+int etcd_server_start(struct uv_loop_s *loop, const struct etcd_server_config *config,
+                      struct etcd_server **ret_server, struct error *err)
+{
+    struct net_addr listen;
+    if (config->certfile != NULL) {
+        return error_set(err, ERR_UNSUPPORTED,
+                         "etcd_server.certfile: TLS is not served by this release: take it out");
+    }
+    int rc = net_addr_parse(config->listen, NET_PORT_REQUIRED, &listen, err);
+    if (rc != 0) {
+        error_wrap(err, "etcd_server.listen");
+        return rc;
+    }
+    struct etcd_server *server = server_new(loop, config);
+    make_parts(server);
+    rc = http_port_start(loop, &listen, server->http1, server->http2, &server->port, err);
+    if (rc != 0) {
+        error_wrap(err, "etcd_server.listen");
+        server->parts = 1 + CLOSED_LATER;
+        http2_server_stop(server->http2, on_part_stopped, server);
+        close_all(server);
+        return rc;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+/* --- use -------------------------------------------------------------------------------------- */
+
+uint16_t etcd_server_port(const struct etcd_server *server)
+{
+    return http_port_number(server->port);
+}
+
+void etcd_server_on_change(struct etcd_server *server)
+{
+    if (server->state != SERVER_LAST) {
+        etcd_service_on_change(server->service);
+    }
+}
+
+int etcd_server_reload(struct etcd_server *server, struct error *err)
+{
+    (void)server;
+    (void)err;
+    return 0; /* it is plain */
+}
