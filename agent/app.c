@@ -8,6 +8,8 @@
 #include "agent/app.h"
 
 #include "agent/app_api.h"
+#include "agent/app_etcd.h"
+#include "agent/app_group.h"
 #include "agent/dcs/dcs_etcd.h"
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/failsafe.h"
@@ -39,6 +41,7 @@ enum {
 struct app {
     struct agent agent;
     struct config config;
+    struct etcd_server *etcd_server; /* NULL: not asked for */
     uv_loop_t loop;
     uv_signal_t signals[APP_SIGNALS];
     size_t signal_count;
@@ -171,6 +174,13 @@ static void retire(struct app *app)
     raft_node_retire(node, election_ms, on_retired, app);
 }
 
+static void on_etcd_stopped(void *arg)
+{
+    struct app *app = arg;
+    app->etcd_server = NULL;
+    retire(app);
+}
+
 static void close_all(struct agent *agent, int status)
 {
     struct app *app = (struct app *)(void *)((char *)agent - offsetof(struct app, agent));
@@ -194,7 +204,7 @@ static void close_all(struct agent *agent, int status)
     failsafe_stop(agent);
     peers_stop(agent);
     app_api_stop(agent);
-    retire(app);
+    app_etcd_stop(app->etcd_server, on_etcd_stopped, app);
 }
 
 static void on_stop_timer(uv_timer_t *timer)
@@ -211,7 +221,7 @@ static void on_signal(uv_signal_t *signal, int number)
     struct agent *agent = &app->agent;
 
     if (number == SIGHUP) {
-        log_warning("SIGHUP: the file is read at start only, ignoring");
+        app_etcd_reload(&app->config, agent->stopping ? NULL : app->etcd_server);
         return;
     }
     if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL ||
@@ -244,6 +254,7 @@ static void on_group_ready(void *arg)
         return;
     }
     log_info("the Raft member is running");
+    app_etcd_on_change(app->etcd_server);
     dcs_raft_set_node(app->agent.dcs, raft_group_node(app->agent.group));
     dcs_raft_changed(app->agent.dcs);
     observe_store_changed(&app->agent);
@@ -255,58 +266,28 @@ static void on_group_change(void *arg)
 {
     struct app *app = arg;
     if (!app->agent.stopping) {
+        app_etcd_on_change(app->etcd_server);
         dcs_raft_changed(app->agent.dcs);
         observe_store_changed(&app->agent);
     }
 }
 
-static void on_group_waiting(void *arg, const char *text)
-{
-    (void)arg;
-    log_info("waiting for the Raft group: %s", text);
-}
-
-static void on_group_warning(void *arg, const char *text)
-{
-    (void)arg;
-    log_warning("raft: %s", text);
-}
-
-static void on_group_fatal(void *arg, const struct error *err)
-{
-    (void)arg;
-    log_error("raft: %s; exiting, the fence ends PostgreSQL if the lease runs out", err->text);
-    _exit(1); /* nothing may be written or answered after this: not even an orderly end */
-}
-
 static int open_group(struct app *app, struct error *err)
 {
-    const struct config_raft *raft = &app->config.raft;
-    const char *partners[CONFIG_PARTNERS_MAX];
-    struct raft_group_config config = {.data_dir = raft->data_dir,
-                                       .name = app->config.name,
-                                       .self_addr = raft->self.text,
-                                       .bind_addr = raft->bind.text,
-                                       .partner_addrs = partners,
-                                       .partner_count = raft->partner_count,
-                                       .password = raft->password.hidden};
-    static const struct raft_group_callbacks shape = {.on_ready = on_group_ready,
-                                                      .on_change = on_group_change,
-                                                      .on_waiting = on_group_waiting,
-                                                      .on_warning = on_group_warning,
-                                                      .on_fatal = on_group_fatal};
-    struct raft_group_callbacks callbacks = shape;
     struct fence_lease page;
-
-    for (size_t i = 0; i < raft->partner_count; i++) {
-        partners[i] = raft->partners[i].text;
-    }
-    config_raft_timeouts(raft, app->agent.dynamic.ttl_ms, &config.election_timeout_ms,
-                         &config.heartbeat_ms);
-    config.armed_page =
+    struct app_group group = {.ttl_ms = app->agent.dynamic.ttl_ms,
+                              .on_ready = on_group_ready,
+                              .on_change = on_group_change,
+                              .arg = app};
+    int election_ms = 0;
+    int heartbeat_ms = 0;
+    group.armed_page =
         fence_page_read(fence_client_page(app->agent.fence), &page) && fence_lease_armed(&page);
-    callbacks.arg = app;
-    return raft_group_open(&app->loop, &config, &callbacks, &app->agent.group, err);
+    config_raft_timeouts(&app->config.raft, group.ttl_ms, &election_ms, &heartbeat_ms);
+    int rc = app_group_open(&app->loop, &app->config, &group, &app->agent.group, err);
+    return rc != 0 ? rc
+                   : app_etcd_start(&app->loop, &app->config, election_ms, &app->agent.group,
+                                    &app->etcd_server, err);
 }
 
 static void on_store_note(void *arg, enum log_level level, const char *text)

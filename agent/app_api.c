@@ -4,6 +4,7 @@
 
 #include "agent/api/api_metrics.h"
 #include "agent/api/api_server.h"
+#include "agent/app_group.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/loop/failsafe.h"
@@ -354,7 +355,6 @@ static char *render_metrics(const struct agent *agent, const struct ha_snapshot 
     struct api_metrics m;
     char state[16];
     char states[API_METRICS_STATES_BYTES];
-    struct raft_node *node = agent->group == NULL ? NULL : raft_group_node(agent->group);
     int64_t margin_ms = s->holding.held ? s->holding.soft_lease_ms - s->now_lease_ms : 0;
 
     api_metrics_init(&m, agent->config->scope, agent->config->name);
@@ -391,29 +391,7 @@ static char *render_metrics(const struct agent *agent, const struct ha_snapshot 
     api_metrics_add(&m, "pgquorum_decisions_total", "counter",
                     "Decisions of the HA core that changed something.",
                     (double)agent->decision_count);
-    if (node != NULL) {
-        struct raft_status status;
-        raft_node_status(node, &status);
-        api_metrics_add(&m, "pgquorum_raft_leader", "gauge",
-                        "Value is 1 if this node leads the Raft group.",
-                        status.role == RAFT_ROLE_LEADER);
-        api_metrics_add(&m, "pgquorum_raft_has_leader", "gauge",
-                        "Value is 1 if this node knows a Raft leader.", status.leader != 0);
-        api_metrics_add(&m, "pgquorum_raft_term", "counter", "Raft term.", (double)status.term);
-        api_metrics_add(&m, "pgquorum_raft_commit_index", "counter",
-                        "Highest committed Raft index.", (double)status.commit_index);
-        api_metrics_add(&m, "pgquorum_raft_applied_index", "counter", "Highest applied Raft index.",
-                        (double)status.applied_index);
-        api_metrics_add(&m, "pgquorum_raft_members", "gauge", "Members of the Raft group.",
-                        (double)status.member_count);
-    }
-    struct raft_group_counters counters = {0};
-    if (agent->group != NULL) {
-        raft_group_counters(agent->group, &counters);
-    }
-    api_metrics_add(&m, "pgquorum_raft_corrupt_frames_total", "counter",
-                    "Frames of the Raft port that were damaged on their way, and refused.",
-                    (double)counters.frames_corrupt);
+    app_group_metrics(agent->group, &m);
     return api_metrics_take(&m);
 }
 

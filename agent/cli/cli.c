@@ -7,6 +7,7 @@
 #include "agent/cli/cluster_doc.h"
 #include "agent/cli/members_table.h"
 #include "agent/version.h"
+#include "agent/witness.h"
 #include "base/mem.h"
 
 #include <getopt.h>
@@ -18,6 +19,7 @@
 
 static int cli_help(struct cli *cli, int argc, char **argv);
 static int cli_run(struct cli *cli, int argc, char **argv);
+static int cli_witness(struct cli *cli, int argc, char **argv);
 
 struct verb {
     const char *name;
@@ -28,6 +30,7 @@ struct verb {
 
 static const struct verb verbs[] = {
     {"run", cli_run, "FILE", "the agent: runs PostgreSQL as a member of the cluster"},
+    {"witness", cli_witness, "FILE", "a member that only votes, without PostgreSQL"},
     {"list", cli_list, "[CLUSTER...] [-e] [-t] [-f pretty|tsv|json|yaml] [-W] [-w SECONDS]",
      "members of the cluster"},
     {"topology", cli_topology, "[CLUSTER...] [-W] [-w SECONDS]", "members as a tree"},
@@ -156,6 +159,13 @@ static int cli_run(struct cli *cli, int argc, char **argv)
 {
     return argc == 2 ? run_agent(cli->program, argv[1])
                      : cli_wrong_usage("run", "give one configuration file");
+}
+
+static int cli_witness(struct cli *cli, int argc, char **argv)
+{
+    (void)cli;
+    return argc == 2 ? witness_run(argv[1])
+                     : cli_wrong_usage("witness", "give one configuration file");
 }
 
 static void print_help(FILE *out)

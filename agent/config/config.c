@@ -79,7 +79,6 @@ static const struct key_note refused[] = {
     {"", "zookeeper", "give a 'raft' section instead"},
     {"", "exhibitor", "give a 'raft' section instead"},
     {"", "kubernetes", "give a 'raft' section instead"},
-    {"", "etcd_server", "take it out"},
     {"", "citus", "take it out"},
     {"", "standby_cluster", "take it out"},
     {"restapi", "certfile", "take it out: the REST interface speaks plain HTTP"},
@@ -231,15 +230,14 @@ static const char *namespace_normal(const struct reader *r, const char *given)
     return config_keep_text(r->memory, path);
 }
 
-static int read_top(const struct reader *r, const struct section *top, bool client,
+static int read_top(const struct reader *r, const struct section *top, enum config_use use,
                     struct config *c)
 {
+    enum reader_need need_name = use == CONFIG_CLIENT ? READER_OPTIONAL : READER_REQUIRED;
     const char *given = "/service";
     int rc = reader_text(r, top, "scope", READER_REQUIRED, &c->scope);
     rc = rc != 0 ? rc : reader_text(r, top, "namespace", READER_OPTIONAL, &given);
-    rc = rc != 0
-             ? rc
-             : reader_text(r, top, "name", client ? READER_OPTIONAL : READER_REQUIRED, &c->name);
+    rc = rc != 0 ? rc : reader_text(r, top, "name", need_name, &c->name);
     rc = rc != 0 ? rc : check_plain_name(r, top, "scope", c->scope, PREFIX_BYTES_MAX / 2);
     rc = rc != 0 || c->name == NULL
              ? rc
@@ -256,18 +254,18 @@ static int read_top(const struct reader *r, const struct section *top, bool clie
     return 0;
 }
 
-static int read_restapi(const struct reader *r, const struct section *top, bool client,
+static int read_restapi(const struct reader *r, const struct section *top, enum config_use use,
                         struct config *c)
 {
     struct section s;
-    enum reader_need need = client ? READER_OPTIONAL : READER_REQUIRED;
+    enum reader_need need = use == CONFIG_AGENT ? READER_REQUIRED : READER_OPTIONAL;
     int rc = reader_section(r, top, "restapi", "restapi", &s);
     rc = rc != 0 ? rc : reader_listener_one(r, &s, "listen", need, &c->restapi_listen);
     c->restapi_connect = c->restapi_listen;
     rc = rc != 0
              ? rc
              : reader_address(r, &s, "connect_address", 0, READER_OPTIONAL, &c->restapi_connect);
-    if (rc == 0 && !client &&
+    if (rc == 0 && use == CONFIG_AGENT &&
         (c->restapi_connect.host[0] == '\0' || strcmp(c->restapi_connect.host, "0.0.0.0") == 0 ||
          strcmp(c->restapi_connect.host, "::") == 0)) {
         return reader_fail(
@@ -357,7 +355,8 @@ static int read_raft(const struct reader *r, const struct config_source *source,
 {
     struct section s;
     struct config_raft *raft = &c->raft;
-    enum reader_need need = source->client ? READER_OPTIONAL : READER_REQUIRED;
+    bool client = source->use == CONFIG_CLIENT;
+    enum reader_need need = client ? READER_OPTIONAL : READER_REQUIRED;
     int rc = reader_section(r, top, "raft", "raft", &s);
     if (rc != 0) {
         return rc;
@@ -374,12 +373,12 @@ static int read_raft(const struct reader *r, const struct config_source *source,
     rc = rc != 0 ? rc : reader_text(r, &s, "password", READER_OPTIONAL, &raft->password.hidden);
     rc = rc != 0 ? rc : read_partners(r, &s, raft);
     rc = rc != 0 ? rc : read_raft_times(r, &s, raft);
-    if (rc == 0 && source->client && raft->self.text == NULL && raft->partner_count == 0) {
+    if (rc == 0 && client && raft->self.text == NULL && raft->partner_count == 0) {
         return reader_fail(r, &s, "partner_addrs",
                            "names nobody, and self_addr is not there: give the addresses of "
                            "the members");
     }
-    if (rc == 0 && !source->client && raft->partner_count == 1) {
+    if (rc == 0 && !client && raft->partner_count == 1) {
         reader_warn(r, &s, "partner_addrs",
                     "two members: the loss of either stops the cluster; three survive one");
     }
@@ -398,10 +397,15 @@ static int read_store(const struct reader *r, const struct config_source *source
         return rc;
     }
     c->store = v2 ? CONFIG_STORE_ETCD2 : CONFIG_STORE_ETCD3;
+    if (source->use == CONFIG_WITNESS) {
+        return reader_fail(r, top, v2 ? "etcd" : "etcd3",
+                           "a witness votes in a Raft group, and with this store there is none: "
+                           "give a 'raft' section instead");
+    }
     int rc = section_etcd(r, source, top, c);
     rc = rc != 0 ? rc
                  : reader_path(r, top, "state_dir", source->cwd, READER_OPTIONAL, &c->state_dir);
-    if (rc != 0 || c->state_dir != NULL || source->client) {
+    if (rc != 0 || c->state_dir != NULL || source->use == CONFIG_CLIENT) {
         return rc;
     }
     if (source->home == NULL) {
@@ -439,19 +443,71 @@ static int check_directories(const struct reader *r, const struct config *c)
     return 0;
 }
 
+/* Is `other` among the addresses that `host` stands for? Compared as they are written: a name and
+ * its address are told apart, and one of the two listens fails then. */
+static bool host_covers(const char *host, const char *other)
+{
+    bool every = host[0] == '\0' || strcmp(host, "::") == 0;
+    bool every_v4 = strcmp(host, "0.0.0.0") == 0 && strchr(other, ':') == NULL;
+    return every || every_v4 || strcmp(host, other) == 0;
+}
+
+static bool same_place(const struct config_address *a, const struct config_address *b)
+{
+    return a->text != NULL && b->text != NULL && a->port == b->port &&
+           (host_covers(a->host, b->host) || host_covers(b->host, a->host));
+}
+
 static int check_ports(const struct reader *r, const struct config *c)
 {
-    struct section raft = {.name = "raft", .object = NULL};
-    struct section restapi = {.name = "restapi", .object = NULL};
-    if (c->store == CONFIG_STORE_RAFT && strcmp(c->raft.self.host, c->restapi_listen.host) == 0 &&
-        c->raft.bind.port == c->restapi_listen.port) {
-        return reader_fail(r, &raft, "self_addr",
-                           "has the address of restapi.listen: give it a port of its own");
+    const struct {
+        const char *section;
+        const char *key;
+        const struct config_address *address;
+    } places[] = {
+        {"postgresql", "listen", &c->postgresql.listen},
+        {"restapi", "listen", &c->restapi_listen},
+        {"raft", c->raft.bind.text == c->raft.self.text ? "self_addr" : "bind_addr", &c->raft.bind},
+        {"etcd_server", "listen", &c->etcd_server.listen},
+    };
+    for (size_t i = 1; i < sizeof(places) / sizeof(places[0]); i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (same_place(places[i].address, places[j].address)) {
+                struct section s = {.name = places[i].section, .object = NULL};
+                return reader_fail(r, &s, places[i].key,
+                                   "has the address of %s.%s: give it a port of its own",
+                                   places[j].section, places[j].key);
+            }
+        }
     }
-    if (strcmp(c->restapi_listen.host, c->postgresql.listen.host) == 0 &&
-        c->restapi_listen.port == c->postgresql.listen.port) {
-        return reader_fail(r, &restapi, "listen",
-                           "has the address of postgresql.listen: give it a port of its own");
+    return 0;
+}
+
+/* What the agent has, and a witness does not. */
+static int read_instance(const struct reader *r, const struct config_source *source,
+                         const struct section *top, struct config *c)
+{
+    int rc = section_postgresql(r, source, top, c);
+    rc = rc != 0 ? rc : section_tags(r, top, c);
+    rc = rc != 0 ? rc : section_watchdog(r, top, c);
+    return rc != 0 ? rc : check_directories(r, c);
+}
+
+/* With the file of a node that has PostgreSQL, a witness would take that node's place in the group.
+ */
+static int check_witness(const struct reader *r, const struct section *top)
+{
+    if (reader_get(top, "postgresql") != NULL) {
+        return reader_fail(
+            r, top, "postgresql",
+            "a witness runs no PostgreSQL: take the section out, or start the agent: "
+            "pgquorum FILE");
+    }
+    static const char *const idle[] = {"tags", "watchdog"};
+    for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++) {
+        if (reader_get(top, idle[i]) != NULL) {
+            reader_warn(r, top, idle[i], "has no effect on a witness, ignoring it");
+        }
     }
     return 0;
 }
@@ -462,18 +518,18 @@ static int read_all(const struct reader *r, const struct config_source *source, 
     struct section top = {.name = "", .object = tree};
     int rc = check_names(r, tree);
     rc = rc != 0 ? rc : check_served(r, tree);
-    rc = rc != 0 ? rc : read_top(r, &top, source->client, c);
+    rc = rc != 0 ? rc : read_top(r, &top, source->use, c);
     rc = rc != 0 ? rc : read_store(r, source, &top, c);
-    rc = rc != 0 ? rc : read_restapi(r, &top, source->client, c);
+    rc = rc != 0 ? rc : read_restapi(r, &top, source->use, c);
     rc = rc != 0 ? rc : section_log(r, &top, c);
-    if (rc != 0 || source->client) {
+    if (rc != 0 || source->use == CONFIG_CLIENT) {
         return rc;
     }
-    rc = section_bootstrap(r, &top, c);
-    rc = rc != 0 ? rc : section_postgresql(r, source, &top, c);
-    rc = rc != 0 ? rc : section_tags(r, &top, c);
-    rc = rc != 0 ? rc : section_watchdog(r, &top, c);
-    rc = rc != 0 ? rc : check_directories(r, c);
+    rc = section_etcd_server(r, source, &top, c);
+    rc = rc != 0 ? rc : section_bootstrap(r, &top, c);
+    rc = rc != 0                         ? rc
+         : source->use == CONFIG_WITNESS ? check_witness(r, &top)
+                                         : read_instance(r, source, &top, c);
     return rc != 0 ? rc : check_ports(r, c);
 }
 

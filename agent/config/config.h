@@ -67,6 +67,19 @@ struct config_etcd {
     const char *key;
 };
 
+/* etcd's client API from our own store; with CONFIG_STORE_RAFT only. */
+struct config_etcd_server {
+    bool given;
+    struct config_address listen;
+    const char *advertise; /* full URLs with commas; never NULL if given */
+    const char *certfile;  /* absolute; NULL = plain */
+    const char *keyfile;   /* NULL = in certfile */
+    const char *cafile;
+    bool client_cert_auth;
+    const char *username; /* NULL = no users */
+    struct secret password;
+};
+
 struct config_bootstrap {
     const json_t *dcs;      /* object, checked and adjusted as dynamic.h says; {} if absent */
     struct pg_lines initdb; /* "encoding=UTF8", "data-checksums" */
@@ -116,6 +129,8 @@ struct config_log {
     bool json;
 };
 
+enum config_use { CONFIG_AGENT, CONFIG_CLIENT, CONFIG_WITNESS };
+
 enum config_store { CONFIG_STORE_RAFT, CONFIG_STORE_ETCD2, CONFIG_STORE_ETCD3 };
 
 enum config_watchdog { CONFIG_WATCHDOG_OFF, CONFIG_WATCHDOG_AUTOMATIC };
@@ -131,6 +146,7 @@ struct config {
     enum config_store store;
     struct config_raft raft; /* with CONFIG_STORE_RAFT */
     struct config_etcd etcd; /* else */
+    struct config_etcd_server etcd_server;
     const char
         *state_dir; /* absolute: what this node has to remember; raft.data_dir in raft mode */
     struct config_bootstrap bootstrap;
@@ -152,7 +168,13 @@ int config_load(const char *path, struct config *ret_config, struct config_warni
 int config_load_client(const char *path, struct config *ret_config,
                        struct config_warnings *warnings, struct error *err) MUST_CHECK;
 
-/* PURE middle of both: `tree` is the document; `cwd` resolves relative paths. Takes no reference of
+/* Of a witness: `raft`, and `etcd_server` and `restapi` if they are there (restapi_listen.text NULL
+ * = it is not). Of `bootstrap.dcs` the ttl counts, for the default of the election timeout. With
+ * `postgresql` it is no witness's file, and refused. */
+int config_load_witness(const char *path, struct config *ret_config,
+                        struct config_warnings *warnings, struct error *err) MUST_CHECK;
+
+/* PURE middle of all: `tree` is the document; `cwd` resolves relative paths. Takes no reference of
  * its own beyond config_free. */
 struct config_source {
     const char *path; /* for messages */
@@ -161,7 +183,7 @@ struct config_source {
     /* "NAME=value", NULL at the end; may be NULL. PATRONI_ETCD_* and PATRONI_ETCD3_* go before what
      * the file has in those sections. */
     const char *const *environment;
-    bool client;
+    enum config_use use;
 };
 int config_from_json(const struct config_source *source, json_t *tree, struct config *ret_config,
                      struct config_warnings *warnings, struct error *err) MUST_CHECK;

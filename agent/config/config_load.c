@@ -80,7 +80,7 @@ static int check_real_directories(const struct config *config, struct error *err
     return 0;
 }
 
-static int load(const char *path, bool client, struct config *ret_config,
+static int load(const char *path, enum config_use use, struct config *ret_config,
                 struct config_warnings *warnings, struct error *err)
 {
     struct buf text = BUF_INIT;
@@ -91,7 +91,7 @@ static int load(const char *path, bool client, struct config *ret_config,
     struct config_source source = {.path = path,
                                    .cwd = getcwd(cwd, sizeof(cwd)),
                                    .environment = (const char *const *)environ,
-                                   .client = client,
+                                   .use = use,
                                    .home = user != NULL ? user->pw_dir : NULL};
     if (source.cwd == NULL) {
         source.cwd = "/";
@@ -104,7 +104,7 @@ static int load(const char *path, bool client, struct config *ret_config,
         }
     }
     rc = rc != 0 ? rc : config_from_json(&source, tree, ret_config, warnings, err);
-    if (rc == 0 && !client) {
+    if (rc == 0 && use == CONFIG_AGENT) {
         rc = check_real_directories(ret_config, err);
         if (rc != 0) {
             config_free(ret_config);
@@ -118,11 +118,17 @@ static int load(const char *path, bool client, struct config *ret_config,
 int config_load(const char *path, struct config *ret_config, struct config_warnings *warnings,
                 struct error *err)
 {
-    return load(path, false, ret_config, warnings, err);
+    return load(path, CONFIG_AGENT, ret_config, warnings, err);
 }
 
 int config_load_client(const char *path, struct config *ret_config,
                        struct config_warnings *warnings, struct error *err)
 {
-    return load(path, true, ret_config, warnings, err);
+    return load(path, CONFIG_CLIENT, ret_config, warnings, err);
+}
+
+int config_load_witness(const char *path, struct config *ret_config,
+                        struct config_warnings *warnings, struct error *err)
+{
+    return load(path, CONFIG_WITNESS, ret_config, warnings, err);
 }

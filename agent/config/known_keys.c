@@ -85,6 +85,9 @@ static const char *const etcd[] = {"host",        "hosts",    "url",        "pro
                                    "use_proxies", "srv",      "srv_suffix", "discovery_srv",
                                    "srv_domain",  "protocol", "username",   "password",
                                    "cacert",      "cert",     "key",        NULL};
+static const char *const etcd_server[] = {"listen", "advertise",        "certfile",       "keyfile",
+                                          "cafile", "client_cert_auth", "authentication", NULL};
+static const char *const etcd_server_user[] = {"username", "password", NULL};
 static const char *const bootstrap[] = {"dcs",       "method", "initdb", "pg_hba", "post_bootstrap",
                                         "post_init", "users",  NULL};
 static const char *const postgresql[] = {"listen",
@@ -155,6 +158,8 @@ const struct known_section known_sections[] = {
     {"raft", raft},
     {"etcd", etcd},
     {"etcd3", etcd},
+    {"etcd_server", etcd_server},
+    {"etcd_server.authentication", etcd_server_user},
     {"bootstrap", bootstrap},
     {"bootstrap.dcs", known_keys_dynamic},
     {"postgresql", postgresql},

@@ -210,7 +210,12 @@ int section_postgresql(const struct reader *r, const struct config_source *sourc
     struct section s;
     struct config_postgresql *p = &c->postgresql;
     int rc = reader_section(r, top, "postgresql", "postgresql", &s);
-    p->section = s.object != NULL ? s.object : config_keep_json(r->memory, json_object());
+    if (rc == 0 && s.object == NULL) {
+        return reader_fail(r, top, "postgresql",
+                           "is not there: give a section with listen, data_dir and authentication, "
+                           "or start a member without PostgreSQL: pgquorum witness FILE");
+    }
+    p->section = s.object;
     p->database = "postgres";
     rc = rc != 0 ? rc : read_places(r, source, &s, p);
     rc = rc != 0 ? rc : reader_text(r, &s, "database", READER_OPTIONAL, &p->database);

@@ -11,6 +11,8 @@ int section_postgresql(const struct reader *r, const struct config_source *sourc
                        const struct section *top, struct config *c) MUST_CHECK;
 int section_etcd(const struct reader *r, const struct config_source *source,
                  const struct section *top, struct config *c) MUST_CHECK;
+int section_etcd_server(const struct reader *r, const struct config_source *source,
+                        const struct section *top, struct config *c) MUST_CHECK;
 int section_tags(const struct reader *r, const struct section *top, struct config *c) MUST_CHECK;
 int section_watchdog(const struct reader *r, const struct section *top,
                      struct config *c) MUST_CHECK;

@@ -93,6 +93,28 @@ tags:
   nosync: false
 """
 
+WITNESS = """\
+scope: postgres
+namespace: /db/
+name: {name}
+
+restapi:
+  listen: {address}:8008
+
+raft:
+  data_dir: {home}/raft
+  self_addr: {address}:2380
+  partner_addrs: [{partners}]
+  password: raft-secret
+
+bootstrap:
+  dcs:
+    ttl: {ttl}
+    loop_wait: {loop_wait}
+    retry_timeout: {retry_timeout}
+{extra}
+"""
+
 
 def command_line(pid):
     try:
@@ -108,6 +130,7 @@ class Node:
         self.home = os.path.join(rig.home, name)
         self.data_dir = os.path.join(self.home, "data" if rig.etcd is None else "disk/patroni")
         self.patroni = name in rig.patroni
+        self.witness = name in rig.witnesses
         self.config = os.path.join(rig.home, f"{name}.yml")
         self.log = os.path.join(rig.home, f"{name}.log")
         self.init = None
@@ -124,7 +147,7 @@ class Node:
     def start_agent(self):
         if self.init is None or self.init.poll() is not None:
             self.boot()
-        argv = [PATRONI if self.patroni else self.rig.binary("pgquorum"), self.config]
+        argv = [PATRONI if self.patroni else self.rig.binary("pgquorum"), *(["witness"] if self.witness else []), self.config]
         self.init.stdin.write(json.dumps({"argv": argv, "log": self.log, "cwd": self.home, "env": self.environment()}) + "\n")
         self.init.stdin.flush()
 
@@ -149,7 +172,7 @@ class Node:
 
     def agent_pid(self):
         for pid, exe in self.processes().items():
-            if exe == "patroni" or (os.path.basename(exe) == "pgquorum" and command_line(pid)[1:2] == [self.config]):
+            if exe == "patroni" or (os.path.basename(exe) == "pgquorum" and self.config in command_line(pid)[1:3]):
                 return pid
         return None
 
@@ -203,14 +226,14 @@ class Node:
 
 class Rig(Network):
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
-                 store="raft", etcd_members=1, patroni=()):
+                 store="raft", etcd_members=1, patroni=(), witnesses=()):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
-        etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours."""
+        etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote."""
         # Not below /tmp: where the document names that, a node has one of its own.
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store)
         super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
-        self.store, self.patroni = store, patroni
+        self.store, self.patroni, self.witnesses = store, patroni, witnesses
         self.env = env or {}
         self.broken = False  # no other test is to go on with it
         os.chmod(self.home, 0o755)
@@ -266,7 +289,7 @@ class Rig(Network):
                       bin_dir=PG_BIN)
         values.update(changes)
         with open(node.config, "w") as f:
-            f.write(CONFIG.format(**values))
+            f.write((WITNESS if node.witness else CONFIG).format(**values))
         os.chmod(node.config, 0o644)
 
     def start_all(self):
@@ -295,6 +318,14 @@ class Rig(Network):
             return next((row["Member"] for row in json.loads(answer.stdout) if row["Role"] == "Leader"), None)
         except (ValueError, KeyError):
             return None
+
+    def raft_members(self):
+        """name -> row of `raft status`; {} while there is no answer."""
+        answer = self.ctl("raft", "status", "-f", "json", check=False)
+        try:
+            return {row["Member"]: row for row in json.loads(answer.stdout)}
+        except (ValueError, KeyError):
+            return {}
 
     def healthy(self, count=3):
         rows = self.members()

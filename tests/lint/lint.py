@@ -25,8 +25,8 @@ ARROWS = {
                    "raft:public"],
     "agent/api": ["agent/api", "agent/loop", "agent/ha", "agent/dcs", "agent/config", "agent/version.h", "base:public",
                   "pgctl:public", "raft:public"],
-    "agent/cli": ["agent/cli", "agent/api", "agent/ha", "agent/dcs", "agent/config", "agent/app.h", "agent/version.h",
-                  "base:public", "raft:public"],
+    "agent/cli": ["agent/cli", "agent/api", "agent/ha", "agent/dcs", "agent/config", "agent/app.h", "agent/witness.h",
+                  "agent/version.h", "base:public", "raft:public"],
     "agent": ["agent", "base:public", "pgctl:public", "raft:public"],
 }
 

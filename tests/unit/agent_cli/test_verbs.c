@@ -4,6 +4,7 @@
 #include "agent/cli/cli.h"
 #include "agent/cli/cli_session.h"
 #include "agent/cli/cluster_doc.h"
+#include "agent/witness.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "raft/group.h"
@@ -31,6 +32,12 @@
 int agent_run(const char *path)
 {
     printf("agent on %s\n", path);
+    return 0;
+}
+
+int witness_run(const char *path)
+{
+    printf("witness on %s\n", path);
     return 0;
 }
 
@@ -402,6 +409,16 @@ static void root_is_told_the_right_command(void **state)
     }
 }
 
+static void a_witness_is_asked_for_by_its_verb(void **state)
+{
+    (void)state;
+    int status = run_with("", (const char *[]){"pgquorum", "witness", "/etc/x.yml", NULL});
+    assert_int_equal(status, 0); /* also as root: there is no PostgreSQL */
+    says(world.out, "witness on /etc/x.yml");
+    assert_int_equal(run_with("", (const char *[]){"pgquorum", "witness", NULL}), 2);
+    says(world.err, "Usage: pgquorum [-c FILE] witness FILE");
+}
+
 static void history_and_dsn_read_the_store(void **state)
 {
     (void)state;
@@ -614,6 +631,7 @@ int main(void)
         cmocka_unit_test(help_and_version_need_no_file),
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(root_is_told_the_right_command),
+        cmocka_unit_test(a_witness_is_asked_for_by_its_verb),
         cmocka_unit_test(history_and_dsn_read_the_store),
         cmocka_unit_test(config_is_shown_and_changed),
         cmocka_unit_test(wrong_changes_are_refused_and_nothing_is_written),

@@ -75,8 +75,10 @@ static inline char *edited(const char *from, const char *to)
 static inline int load(const char *from, const char *to, bool client, struct config *ret_config,
                        struct config_warnings *warnings, struct error *err)
 {
-    struct config_source source = {
-        .path = "node1.yml", .cwd = "/var/lib/pg", .home = "/home/pg", .client = client};
+    struct config_source source = {.path = "node1.yml",
+                                   .cwd = "/var/lib/pg",
+                                   .home = "/home/pg",
+                                   .use = client ? CONFIG_CLIENT : CONFIG_AGENT};
     char *text = edited(from, to);
     json_t *tree = NULL;
     int rc = yaml_parse(span_str(text), &tree, err);

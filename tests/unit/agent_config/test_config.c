@@ -225,7 +225,6 @@ static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)
     refused("tags:\n", "watchdog: {mode: sometimes}\ntags:\n",
             "watchdog.mode: is none of the modes");
     refused("tags:\n", "citus: {group: 0, database: x}\ntags:\n", "citus: not served");
-    refused("tags:\n", "etcd_server: {listen: x}\ntags:\n", "etcd_server: not served");
     refused("  data_dir: /data/raft", "  certfile: /x\n  data_dir: /data/raft",
             "raft.certfile: not served");
     refused("  connect_address: 172.20.0.10:8008", "  certfile: /x",
@@ -278,6 +277,15 @@ static void ports_may_not_meet(void **state)
             "raft.self_addr: has the address of restapi.listen");
     refused("  listen: 172.20.0.10:8008\n", "  listen: 172.20.0.10:5432\n",
             "restapi.listen: has the address of postgresql.listen");
+    refused("  listen: 172.20.0.10:8008\n", "  listen: '*:5432'\n",
+            "restapi.listen: has the address of postgresql.listen");
+    refused("  listen: 172.20.0.10:8008\n", "  listen: '0.0.0.0:2222'\n",
+            "raft.self_addr: has the address of restapi.listen");
+    struct config c = loaded("  listen: 172.20.0.10:8008\n", "  listen: 172.20.0.11:2222\n");
+    config_free(&c);
+    c = loaded("self_addr: 172.20.0.10:2222\n",
+               "self_addr: '[fd00::1]:2222'\n  bind_addr: '[fd00::1]:5432'\n");
+    config_free(&c);
 }
 
 static void every_address_cannot_be_told_to_others(void **state)
@@ -334,7 +342,7 @@ static void timeouts_out_of_their_rule_are_adjusted_with_one_warning(void **stat
 static void a_client_needs_less(void **state)
 {
     (void)state;
-    struct config_source source = {.path = "c.yml", .cwd = "/", .client = true};
+    struct config_source source = {.path = "c.yml", .cwd = "/", .use = CONFIG_CLIENT};
     struct error err = {0};
     struct config c;
     json_t *tree = json_pack("{s:s, s:{s:[s]}}", "scope", "x", "raft", "partner_addrs", "n1:2222");

@@ -26,7 +26,7 @@ static int load(const char *store, const char *const *environment, const char *h
                                    .cwd = "/etc/pg",
                                    .home = home,
                                    .environment = environment,
-                                   .client = client};
+                                   .use = client ? CONFIG_CLIENT : CONFIG_AGENT};
     char *text = mem_printf("scope: postgres\n"
                             "name: node1\n"
                             "restapi: {listen: '172.20.0.10:8008'}\n"

@@ -91,9 +91,12 @@ static bool is_told_about(const struct known_section *section, const char *key, 
         }
         at = json_object_get(at, part);
     }
-    if (strncmp(section->path, "etcd", 4) == 0) { /* the store in raft's place */
-        json_object_del(tree, "raft");
+    if (strcmp(section->path, "etcd") == 0 || strcmp(section->path, "etcd3") == 0) {
+        json_object_del(tree, "raft"); /* the store in its place */
         json_object_set_new(at, "host", json_string("10.0.0.4"));
+    }
+    if (json_object_get(tree, "etcd_server") != NULL) {
+        json_object_set_new(json_object_get(tree, "etcd_server"), "listen", json_string("*:2379"));
     }
     json_object_set_new(at, key, json_string(text));
     struct config_source source = {.path = "node1.yml", .cwd = "/var/lib/pg", .home = "/home/pg"};
@@ -128,6 +131,9 @@ static const char *const uses[] = {
     "etcd3.password",
     "etcd3.cacert",
     "etcd3.cert",
+    "etcd_server.certfile",
+    "etcd_server.authentication.username",
+    "etcd_server.authentication.password",
     "raft.data_dir",
     "raft.password",
     "postgresql.data_dir",

@@ -270,7 +270,7 @@ static void watches_of_both_dialects_end_with_it(void **state)
     begin(true);
     start();
     wait_served();
-    static const char v3[] = "POST /v3/watch HTTP/1.1\r\nHost: a\r\nContent-Length: 32\r\n\r\n"
+    static const char v3[] = "POST /v3/watch HTTP/1.1\r\nHost: a\r\nContent-Length: 33\r\n\r\n"
                              "{\"create_request\":{\"key\":\"YQ==\"}}";
     int watch = open_one(v3, "\"created\":true");
     int poll = open_one("GET /v2/keys/a?wait=true HTTP/1.1\r\nHost: a\r\n\r\n", "X-Etcd-Index");

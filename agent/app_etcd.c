@@ -1,0 +1,77 @@
+#include "agent/app_etcd.h"
+
+#include "base/log.h"
+#include "raft/group.h"
+
+#include <stddef.h>
+
+static struct raft_node *node_of(void *arg)
+{
+    struct raft_group **group = arg;
+    return *group == NULL ? NULL : raft_group_node(*group);
+}
+
+static void on_warning(void *arg, const char *text)
+{
+    (void)arg;
+    log_warning("etcd_server: %s", text);
+}
+
+int app_etcd_start(struct uv_loop_s *loop, const struct config *config, int election_timeout_ms,
+                   struct raft_group **group, struct etcd_server **ret_server, struct error *err)
+{
+    const struct config_etcd_server *section = &config->etcd_server;
+    struct etcd_server_config server = {.listen = section->listen.text,
+                                        .advertise = section->advertise,
+                                        .certfile = section->certfile,
+                                        .keyfile = section->keyfile,
+                                        .cafile = section->cafile,
+                                        .client_cert_auth = section->client_cert_auth,
+                                        .username = section->username,
+                                        .password = section->password.hidden,
+                                        .election_timeout_ms = election_timeout_ms,
+                                        .clock = clock_real(),
+                                        .random = random_real(),
+                                        .node = node_of,
+                                        .on_warning = on_warning,
+                                        .arg = group};
+    *ret_server = NULL;
+    if (!section->given) {
+        return 0;
+    }
+    int rc = etcd_server_start(loop, &server, ret_server, err);
+    if (rc == 0) {
+        log_info("etcd's API listens on %s, advertised as %s", section->listen.text,
+                 section->advertise);
+    }
+    return rc;
+}
+
+void app_etcd_on_change(struct etcd_server *server)
+{
+    if (server != NULL) {
+        etcd_server_on_change(server);
+    }
+}
+
+void app_etcd_reload(const struct config *config, struct etcd_server *server)
+{
+    struct error err = {0};
+    if (server == NULL || config->etcd_server.certfile == NULL) {
+        log_warning("SIGHUP: the file is read at start only, ignoring");
+    } else if (etcd_server_reload(server, &err) != 0) {
+        log_error("SIGHUP: %s; the certificates that were read before stay", err.text);
+    } else {
+        log_info("SIGHUP: the certificates of etcd_server were read again; the file is read at "
+                 "start only");
+    }
+}
+
+void app_etcd_stop(struct etcd_server *server, void (*stopped)(void *arg), void *arg)
+{
+    if (server != NULL) {
+        etcd_server_stop(server, stopped, arg);
+    } else {
+        stopped(arg);
+    }
+}

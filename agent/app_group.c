@@ -1,0 +1,81 @@
+#include "agent/app_group.h"
+
+#include "agent/api/api_metrics.h"
+#include "base/log.h"
+
+#include <unistd.h>
+
+static void on_waiting(void *arg, const char *text)
+{
+    (void)arg;
+    log_info("waiting for the Raft group: %s", text);
+}
+
+static void on_warning(void *arg, const char *text)
+{
+    (void)arg;
+    log_warning("raft: %s", text);
+}
+
+static void on_fatal(void *arg, const struct error *err)
+{
+    (void)arg;
+    log_error("raft: %s; exiting, the fence ends PostgreSQL if the lease runs out", err->text);
+    _exit(1); /* nothing may be written or answered after this: not even an orderly end */
+}
+
+int app_group_open(struct uv_loop_s *loop, const struct config *config,
+                   const struct app_group *options, struct raft_group **ret_group,
+                   struct error *err)
+{
+    const struct config_raft *raft = &config->raft;
+    const char *partners[CONFIG_PARTNERS_MAX];
+    struct raft_group_config group = {.data_dir = raft->data_dir,
+                                      .name = config->name,
+                                      .self_addr = raft->self.text,
+                                      .bind_addr = raft->bind.text,
+                                      .partner_addrs = partners,
+                                      .partner_count = raft->partner_count,
+                                      .password = raft->password.hidden,
+                                      .armed_page = options->armed_page};
+    struct raft_group_callbacks callbacks = {.on_ready = options->on_ready,
+                                             .on_change = options->on_change,
+                                             .on_waiting = on_waiting,
+                                             .on_warning = on_warning,
+                                             .on_fatal = on_fatal,
+                                             .arg = options->arg};
+    for (size_t i = 0; i < raft->partner_count; i++) {
+        partners[i] = raft->partners[i].text;
+    }
+    config_raft_timeouts(raft, options->ttl_ms, &group.election_timeout_ms, &group.heartbeat_ms);
+    return raft_group_open(loop, &group, &callbacks, ret_group, err);
+}
+
+void app_group_metrics(struct raft_group *group, struct api_metrics *metrics)
+{
+    struct raft_node *node = group == NULL ? NULL : raft_group_node(group);
+    struct raft_group_counters counters = {0};
+    if (node != NULL) {
+        struct raft_status status;
+        raft_node_status(node, &status);
+        api_metrics_add(metrics, "pgquorum_raft_leader", "gauge",
+                        "Value is 1 if this node leads the Raft group.",
+                        status.role == RAFT_ROLE_LEADER);
+        api_metrics_add(metrics, "pgquorum_raft_has_leader", "gauge",
+                        "Value is 1 if this node knows a Raft leader.", status.leader != 0);
+        api_metrics_add(metrics, "pgquorum_raft_term", "counter", "Raft term.",
+                        (double)status.term);
+        api_metrics_add(metrics, "pgquorum_raft_commit_index", "counter",
+                        "Highest committed Raft index.", (double)status.commit_index);
+        api_metrics_add(metrics, "pgquorum_raft_applied_index", "counter",
+                        "Highest applied Raft index.", (double)status.applied_index);
+        api_metrics_add(metrics, "pgquorum_raft_members", "gauge", "Members of the Raft group.",
+                        (double)status.member_count);
+    }
+    if (group != NULL) {
+        raft_group_counters(group, &counters);
+    }
+    api_metrics_add(metrics, "pgquorum_raft_corrupt_frames_total", "counter",
+                    "Frames of the Raft port that were damaged on their way, and refused.",
+                    (double)counters.frames_corrupt);
+}

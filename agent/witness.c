@@ -1,0 +1,263 @@
+/* Start: REST, the Raft group, etcd's listener. Stop, from the outside in: etcd's listener (its
+ * clients are told to go elsewhere while this member can still serve them), REST, Raft leadership,
+ * the group; `close_timer` sees to it that it ends.
+ *
+ *   SIGTERM -> etcd stopped -> REST stopped -> leadership handed over -> group closed -> end
+ *
+ * As the Raft leader it does what an agent does: it gives leadership to the primary's node. It is
+ * never given any for that reason itself, because its name has no member key. */
+#include "agent/witness.h"
+
+#include "agent/app_etcd.h"
+#include "agent/app_group.h"
+#include "agent/config/config.h"
+#include "agent/config/dynamic.h"
+#include "agent/loop/follow.h"
+#include "agent/witness_rest.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { WITNESS_SIGNALS = 3, WITNESS_CLOSE_MS = 5000 };
+
+struct witness {
+    struct config config;
+    uv_loop_t loop;
+    uv_signal_t signals[WITNESS_SIGNALS];
+    size_t signal_count;
+    uv_timer_t close_timer;
+    int election_timeout_ms;
+    struct raft_group *group;
+    struct etcd_server *etcd;
+    struct witness_rest *rest;
+    struct follow follow;
+    bool stopping;
+    int status;
+};
+
+/* --- stopping --------------------------------------------------------------------------------- */
+
+static void on_close_timer(uv_timer_t *timer)
+{
+    (void)timer;
+    log_error("something did not close in time, exiting all the same");
+    _exit(1);
+}
+
+static void on_group_closed(void *arg)
+{
+    struct witness *witness = arg;
+    uv_close((uv_handle_t *)&witness->close_timer, NULL);
+    for (size_t i = 0; i < witness->signal_count; i++) {
+        uv_close((uv_handle_t *)&witness->signals[i], NULL);
+    }
+}
+
+static void close_group(struct witness *witness)
+{
+    struct raft_group *group = witness->group;
+    witness->group = NULL;
+    if (group != NULL) {
+        raft_group_close(group, on_group_closed, witness);
+    } else {
+        on_group_closed(witness);
+    }
+}
+
+static void on_retired(void *arg, int rc, const struct store_result *result)
+{
+    (void)result;
+    if (rc != 0) {
+        log_warning("no other member took over the Raft leadership in time, going on");
+    }
+    close_group(arg);
+}
+
+static void on_rest_stopped(void *arg)
+{
+    struct witness *witness = arg;
+    struct raft_node *node = witness->group == NULL ? NULL : raft_group_node(witness->group);
+    if (node != NULL && witness->status == 0) {
+        raft_node_retire(node, witness->election_timeout_ms, on_retired, witness);
+    } else {
+        close_group(witness);
+    }
+}
+
+static void on_etcd_stopped(void *arg)
+{
+    struct witness *witness = arg;
+    struct witness_rest *rest = witness->rest;
+    witness->etcd = NULL;
+    witness->rest = NULL;
+    witness_rest_stop(rest, on_rest_stopped, witness);
+}
+
+static void stop(struct witness *witness, int status)
+{
+    witness->stopping = true;
+    witness->status = status;
+    (void)uv_timer_start(&witness->close_timer, on_close_timer,
+                         WITNESS_CLOSE_MS + (uint64_t)witness->election_timeout_ms, 0);
+    app_etcd_stop(witness->etcd, on_etcd_stopped, witness);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct witness *witness = signal->data;
+    if (number == SIGHUP) {
+        app_etcd_reload(&witness->config, witness->stopping ? NULL : witness->etcd);
+    } else if (witness->stopping) {
+        log_warning("signal %d: exiting at once", number);
+        _exit(1);
+    } else {
+        log_info("signal %d: leaving the others", number);
+        stop(witness, 0);
+    }
+}
+
+/* --- the group -------------------------------------------------------------------------------- */
+
+/* Name of the primary if it has a member key, which only what runs PostgreSQL writes; else "". */
+static void primary_name(const struct witness *witness, const struct store *store,
+                         char ret_name[RAFT_NODE_NAME_BYTES])
+{
+    struct store_kv leader;
+    struct store_kv member;
+    char *key = mem_printf("%sleader", witness->config.prefix);
+    bool found = store_get(store, span_str(key), &leader) && leader.value.len > 0 &&
+                 leader.value.len < RAFT_NODE_NAME_BYTES;
+    ret_name[0] = '\0';
+    if (found) {
+        char *member_key = mem_printf("%smembers/%.*s", witness->config.prefix,
+                                      (int)leader.value.len, (const char *)leader.value.data);
+        if (store_get(store, span_str(member_key), &member)) {
+            memcpy(ret_name, leader.value.data, leader.value.len);
+            ret_name[leader.value.len] = '\0';
+        }
+        mem_free(member_key);
+    }
+    mem_free(key);
+}
+
+static void on_group_change(void *arg)
+{
+    struct witness *witness = arg;
+    if (witness->stopping) {
+        return;
+    }
+    app_etcd_on_change(witness->etcd);
+    struct raft_node *node = raft_group_node(witness->group);
+    struct raft_status status;
+    if (node == NULL) {
+        return;
+    }
+    raft_node_status(node, &status);
+    if (status.role == RAFT_ROLE_LEADER) {
+        char primary[RAFT_NODE_NAME_BYTES];
+        primary_name(witness, raft_node_store(node), primary);
+        follow_primary(&witness->follow, node, &status, primary, clock_mono_ms(clock_real()));
+    }
+}
+
+static void on_group_ready(void *arg)
+{
+    struct witness *witness = arg;
+    log_info("the Raft member is running");
+    on_group_change(witness);
+}
+
+/* --- starting --------------------------------------------------------------------------------- */
+
+static int64_t start_ttl_ms(const struct config *config)
+{
+    char warning[DYNAMIC_WARNING_BYTES] = "";
+    struct dynamic_config dynamic;
+    struct error err = {0};
+    if (dynamic_config_parse(config->bootstrap.dcs, config_ttl_min_ms(config), &dynamic, warning,
+                             &err) != 0) {
+        dynamic_config_init(&dynamic);
+    }
+    int64_t ttl_ms = dynamic.ttl_ms;
+    dynamic_config_free(&dynamic);
+    return ttl_ms;
+}
+
+static int start(struct witness *witness, struct error *err)
+{
+    const struct config *config = &witness->config;
+    struct app_group group = {.ttl_ms = start_ttl_ms(config),
+                              .on_ready = on_group_ready,
+                              .on_change = on_group_change,
+                              .arg = witness};
+    int heartbeat_ms = 0;
+    config_raft_timeouts(&config->raft, group.ttl_ms, &witness->election_timeout_ms, &heartbeat_ms);
+    int rc = witness_rest_start(&witness->loop, config, &witness->group, &witness->rest, err);
+    rc = rc != 0 ? rc : app_group_open(&witness->loop, config, &group, &witness->group, err);
+    return rc != 0 ? rc
+                   : app_etcd_start(&witness->loop, config, witness->election_timeout_ms,
+                                    &witness->group, &witness->etcd, err);
+}
+
+static void catch_signals(struct witness *witness)
+{
+    static const int numbers[WITNESS_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < WITNESS_SIGNALS; i++) {
+        witness->signals[i].data = witness;
+        if (uv_signal_init(&witness->loop, &witness->signals[i]) == 0) {
+            witness->signal_count++;
+            (void)uv_signal_start(&witness->signals[i], on_signal, numbers[i]);
+        }
+    }
+}
+
+static int load(struct witness *witness, const char *path)
+{
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    int rc = config_load_witness(path, &witness->config, &warnings, &err);
+    if (rc == 0) {
+        log_level_set(witness->config.log.level);
+        log_json_set(witness->config.log.json);
+    }
+    for (size_t i = 0; i < warnings.count && i < CONFIG_WARNINGS_MAX; i++) {
+        log_warning("%s", warnings.texts[i]);
+    }
+    config_warnings_free(&warnings);
+    if (rc != 0) {
+        log_error("%s", err.text);
+    }
+    return rc;
+}
+
+int witness_run(const char *path)
+{
+    struct witness *witness = mem_new(struct witness);
+    struct error err = {0};
+
+    witness->status = 1;
+    json_set_alloc_funcs(mem_try, mem_free);
+    if (load(witness, path) == 0 && uv_loop_init(&witness->loop) == 0) {
+        (void)uv_timer_init(&witness->loop, &witness->close_timer);
+        catch_signals(witness);
+        if (start(witness, &err) != 0) {
+            log_error("%s", err.text);
+            stop(witness, 1);
+        } else {
+            log_info("witness '%s' started", witness->config.name);
+        }
+        (void)uv_run(&witness->loop, UV_RUN_DEFAULT);
+        if (uv_loop_close(&witness->loop) != 0) {
+            log_warning("a handle was left open at exit");
+        }
+    }
+    config_free(&witness->config);
+    int status = witness->status;
+    mem_free(witness);
+    return status;
+}
