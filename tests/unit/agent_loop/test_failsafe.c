@@ -56,6 +56,10 @@ static void renewal_fails(void)
 
 static void finish(void)
 {
+    rig.agent.stopping = true;
+    while (is_asked("renew")) {
+        answer("renew", ERR_CANCELED);
+    }
     failsafe_stop(&rig.agent);
     rig_free();
 }
