@@ -19,6 +19,9 @@ struct raft_node;
  * MiB.
  */
 #define RAFT_NODE_PENDING_MAX 1024
+/* Of commands, those of plain clients: the rest is for the member's own, the renewals of its lease
+ * among them. */
+#define RAFT_NODE_PENDING_PLAIN_MAX 768
 
 /* --- effects ---------------------------------------------------------------------------------- */
 

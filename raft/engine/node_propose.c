@@ -46,9 +46,9 @@ static int propose(struct raft_node *node, const struct store_command *command, 
     if (command->type > STORE_COMMAND_FORMAT_1_LAST && !node_format_is_open(node)) {
         return error_set(err, ERR_UNAVAILABLE, "the group's store is still of format 1");
     }
-    if (node->sequence_next - node->sequence_floor >= RAFT_NODE_PENDING_MAX) {
-        return error_set(err, ERR_LIMIT, "%d commands are waiting here already",
-                         RAFT_NODE_PENDING_MAX);
+    int pending_max = actor.len == 0 ? RAFT_NODE_PENDING_PLAIN_MAX : RAFT_NODE_PENDING_MAX;
+    if (node->sequence_next - node->sequence_floor >= (uint64_t)pending_max) {
+        return error_set(err, ERR_LIMIT, "%d commands are waiting here already", pending_max);
     }
     struct store_command mine = *command;
     struct buf data = BUF_INIT;

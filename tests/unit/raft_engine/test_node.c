@@ -181,6 +181,26 @@ static void the_pending_window_has_an_end(void **state)
     fake_group_free(group);
 }
 
+/* However many clients a member has, the renewals of its own lease find room. */
+static void clients_leave_room_for_the_members_own_commands(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 7);
+    struct store_command command = {.type = STORE_LEASE_REVOKE, .lease = 1};
+    struct fake_call call = {0};
+    fake_start_node(&group->nodes[0]);
+    struct raft_node *node = group->nodes[0].node;
+    for (unsigned i = 0; i < RAFT_NODE_PENDING_PLAIN_MAX; i++) {
+        assert_int_equal(raft_node_propose_plain(node, &command, 100, fake_done, &call, NULL), 0);
+    }
+    assert_int_equal(raft_node_propose_plain(node, &command, 100, fake_done, &call, NULL),
+                     ERR_LIMIT);
+    assert_int_equal(raft_node_propose(node, &command, 100, 0, fake_done, &call, NULL), 0);
+    fake_run(group, 200);
+    assert_int_equal(call.times, RAFT_NODE_PENDING_PLAIN_MAX + 1);
+    fake_group_free(group);
+}
+
 static void five_thousand_pipelined_commands_all_complete(void **state)
 {
     (void)state;
@@ -949,6 +969,7 @@ int main(void)
         cmocka_unit_test(a_proposal_survives_the_death_of_the_leader_once),
         cmocka_unit_test(stop_cancels_what_waits),
         cmocka_unit_test(the_pending_window_has_an_end),
+        cmocka_unit_test(clients_leave_room_for_the_members_own_commands),
         cmocka_unit_test(five_thousand_pipelined_commands_all_complete),
         cmocka_unit_test(all_restart_and_hold_the_same_state),
         cmocka_unit_test(a_member_that_was_away_gets_a_snapshot),
