@@ -268,6 +268,12 @@ static void read_txn(struct etcd_call *call, const struct store_client_txn *txn)
     etcd_service_read(call->service, on_txn_read, wait);
 }
 
+static bool is_too_much_work(const struct etcd_call *call, const struct store_client_txn *txn)
+{
+    const struct store *store = etcd_service_store(call->service);
+    return store != NULL && store_client_txn_work(store, txn) > STORE_CLIENT_WORK_MAX;
+}
+
 void etcd_kv_txn(struct etcd_call *call, const void *message)
 {
     struct store_client_txn txn;
@@ -276,6 +282,8 @@ void etcd_kv_txn(struct etcd_call *call, const void *message)
     arena_init(&arena, CONVERTED_BYTES_MAX);
     if (!etcd_kv_txn_of(message, &arena, &txn, &error)) {
         etcd_call_fail(call, error);
+    } else if (is_too_much_work(call, &txn)) {
+        etcd_call_fail(call, ETCD_ERROR_TOO_MANY_OPS);
     } else if (!store_client_txn_reads(&txn)) {
         propose(call, &txn, on_txn);
     } else if (etcd_kv_txn_is_serializable(message)) {

@@ -295,6 +295,44 @@ static void operations_of_all_levels_are_bounded(void **state)
     buf_free(&json);
 }
 
+/* A thousand looks at everything, where everything is much. */
+static void what_looks_at_too_much_is_refused(void **state)
+{
+    enum { KEYS = 8192, OPS = 128 };
+    static struct store_op puts[STORE_TXN_ITEMS_MAX];
+    static char keys[STORE_TXN_ITEMS_MAX][16];
+    struct buf json = BUF_INIT;
+    (void)state;
+    for (int i = 0; i < KEYS; i += STORE_TXN_ITEMS_MAX) {
+        struct store_command command = {
+            .type = STORE_TXN, .success = puts, .success_count = STORE_TXN_ITEMS_MAX};
+        struct answer answer = {.done = false};
+        for (int j = 0; j < STORE_TXN_ITEMS_MAX; j++) {
+            (void)snprintf(keys[j], sizeof keys[j], "k%06d", i + j);
+            puts[j] = (struct store_op){.type = STORE_OP_PUT, .key = span_str(keys[j])};
+        }
+        assert_int_equal(
+            raft_node_propose(node_of(&rig, 0), &command, 5000, 0, on_answer, &answer, NULL), 0);
+        wait_for(&rig, is_answered, &answer, 5000, "the keys are there");
+    }
+    for (int count = OPS - 1; count <= OPS; count++) {
+        static struct recorded recorded;
+        buf_clear(&json);
+        buf_put_str(&json, "{\"success\":[");
+        for (int i = 0; i < count; i++) {
+            buf_printf(&json,
+                       "%s{\"request_range\":{\"key\":\"AA==\",\"range_end\":\"AA==\","
+                       "\"count_only\":true}}",
+                       i == 0 ? "" : ",");
+        }
+        buf_put_str(&json, "]}");
+        call_make(0, "/kv/txn", buf_str(&json), &recorded);
+        assert_int_equal(recorded.code, count < OPS ? GRPC_OK : GRPC_INVALID_ARGUMENT);
+        buf_free(&recorded.replies);
+    }
+    buf_free(&json);
+}
+
 /* --- leases ----------------------------------------------------------------------------------- */
 
 static void an_id_is_chosen(void **state)
@@ -629,6 +667,7 @@ int main(void)
         ONE(an_answer_is_bounded),
         ONE(what_is_too_large_is_refused),
         ONE(operations_of_all_levels_are_bounded),
+        ONE(what_looks_at_too_much_is_refused),
         ONE(an_id_is_chosen),
         ONE(keepalives_are_answered_in_order),
         ONE(keepalives_that_wait_are_bounded),

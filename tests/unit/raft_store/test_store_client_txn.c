@@ -473,6 +473,33 @@ static void a_transaction_that_reads_needs_no_command(void **state)
     buf_free(&text);
 }
 
+/* Counted are the keys of ranges, twice where the past is looked at; of two branches, the larger.
+ */
+static void the_work_of_a_transaction_is_known_before_it_runs(void **state)
+{
+    struct pair *pair = *state;
+    TXN_IS(pair, "@3 yes{put@3: ; put@3: ; put@3: }", c_put("a", "1"), c_put("b", "1"),
+           c_put("c", "1"));
+    TXN_IS(pair, "@4 yes{delete@4#1: }", c_delete("c", ""));
+    struct store_compare compare = c_absent("a");
+    compare.range_end = span_str("z");
+    struct store_client_op ops[] = {c_range("a", "z"), c_delete("a", "b"), c_put("d", "1")};
+    struct store_client_op past = c_range("a", "z");
+    past.range.revision = 3;
+    struct store_client_txn nested = {.success = &past, .success_count = 1};
+    struct store_client_op outer[] = {{.type = STORE_CLIENT_NESTED, .txn = &nested}};
+    struct store_client_txn txn = {.compares = &compare,
+                                   .compare_count = 1,
+                                   .success = ops,
+                                   .success_count = 3,
+                                   .failure = outer,
+                                   .failure_count = 1};
+    assert_int_equal(store_client_txn_work(pair->store, &nested), (2 + 1) + (1 + 1));
+    assert_int_equal(store_client_txn_work(pair->store, &txn), (2 + 1) + (3 + 2 + 1));
+    txn.success_count = 1;
+    assert_int_equal(store_client_txn_work(pair->store, &txn), (2 + 1) + (3 + 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +519,7 @@ int main(void)
         PAIR_TEST(a_full_store_refuses_and_keeps_what_it_has),
         PAIR_TEST(a_repeat_gives_the_answer_without_its_output),
         PAIR_TEST(a_transaction_that_reads_needs_no_command),
+        PAIR_TEST(the_work_of_a_transaction_is_known_before_it_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
