@@ -166,6 +166,7 @@ struct agent {
     bool publish_due;
     char *published; /* last value of the member key that was accepted */
     int64_t published_mono_ms;
+    int64_t published_ttl_ms;
     int64_t status_mono_ms; /* when `status` was written last */
     char *status_written;
     int64_t dcs_seen_wall_ms;

@@ -121,7 +121,9 @@ static void publish(struct agent *agent)
     mem_free(s);
     char *stable = json_dumps(member, JSON_COMPACT | JSON_ENSURE_ASCII);
     ASSERT(stable != NULL);
-    bool same = agent->published != NULL && strcmp(agent->published, stable) == 0;
+    /* With a longer loop_wait the lease of the shorter ttl would run out before the next time. */
+    bool same = agent->published != NULL && strcmp(agent->published, stable) == 0 &&
+                agent->published_ttl_ms == agent->dynamic.ttl_ms;
     if (agent->publishing ||
         (same && now - agent->published_mono_ms < agent->dynamic.loop_wait_ms)) {
         if (!agent->publishing) {
@@ -143,6 +145,7 @@ static void publish(struct agent *agent)
     mem_free(agent->published);
     agent->published = stable;
     agent->published_mono_ms = now;
+    agent->published_ttl_ms = agent->dynamic.ttl_ms;
     agent->publishing = rc == 0;
     if (rc != 0) {
         mem_free(agent->published);

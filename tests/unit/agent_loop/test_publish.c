@@ -40,6 +40,23 @@ static void a_change_is_told_at_once(void **state)
     rig_free();
 }
 
+static void another_ttl_is_told_at_once(void **state)
+{
+    (void)state;
+    settle();
+    run_for(50);
+    rig.agent.dynamic.ttl_ms *= 10;
+    rig.agent.dynamic.loop_wait_ms *= 10;
+    publish_request(&rig.agent);
+    run_for(0);
+    assert_true(is_asked("member"));
+    answer("member", 0);
+    publish_request(&rig.agent);
+    run_for(LOOP_WAIT_MS);
+    assert_false(is_asked("member"));
+    rig_free();
+}
+
 static void a_position_alone_is_no_change(void **state)
 {
     (void)state;
@@ -236,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unchanged_picture_is_told_once_a_loop_wait),
         cmocka_unit_test(a_change_is_told_at_once),
+        cmocka_unit_test(another_ttl_is_told_at_once),
         cmocka_unit_test(a_position_alone_is_no_change),
         cmocka_unit_test(a_change_while_one_is_being_told_follows_it_at_once),
         cmocka_unit_test(what_could_not_be_told_is_told_again),
