@@ -181,23 +181,22 @@ static void the_pending_window_has_an_end(void **state)
     fake_group_free(group);
 }
 
-/* However many clients a member has, the renewals of its own lease find room. */
 static void clients_leave_room_for_the_members_own_commands(void **state)
 {
     (void)state;
     struct fake_group *group = fake_group_new(3, 7);
     struct store_command command = {.type = STORE_LEASE_REVOKE, .lease = 1};
     struct fake_call call = {0};
+    unsigned taken = 0;
     fake_start_node(&group->nodes[0]);
     struct raft_node *node = group->nodes[0].node;
-    for (unsigned i = 0; i < RAFT_NODE_PENDING_PLAIN_MAX; i++) {
-        assert_int_equal(raft_node_propose_plain(node, &command, 100, fake_done, &call, NULL), 0);
+    while (raft_node_propose_plain(node, &command, 100, fake_done, &call, NULL) == 0) {
+        taken++;
     }
-    assert_int_equal(raft_node_propose_plain(node, &command, 100, fake_done, &call, NULL),
-                     ERR_LIMIT);
+    assert_int_equal(taken, RAFT_NODE_PENDING_PLAIN_MAX);
     assert_int_equal(raft_node_propose(node, &command, 100, 0, fake_done, &call, NULL), 0);
     fake_run(group, 200);
-    assert_int_equal(call.times, RAFT_NODE_PENDING_PLAIN_MAX + 1);
+    assert_int_equal(call.times, taken + 1);
     fake_group_free(group);
 }
 
