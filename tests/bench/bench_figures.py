@@ -138,6 +138,14 @@ def store(build, rounds, results):
             results.failed("store", error)
 
 
+def watches(build, rounds, results):
+    for _ in range(rounds):
+        try:
+            results.add("watches", json.loads(run(os.path.join(build, "bench_watch"), timeout=60)))
+        except Exception as error:
+            results.failed("watches", error)
+
+
 def simulator(build, rounds, results):
     """Other seeds in every round; `cluster` is the whole node model."""
     for i in range(rounds):
@@ -163,5 +171,5 @@ def fence(build, rounds, results):
             results.failed("fence", error)
 
 
-PARTS = {f.__name__: f for f in (start, footprint, rest, store, simulator, fence)}
+PARTS = {f.__name__: f for f in (start, footprint, rest, store, watches, simulator, fence)}
 NEED_ROOT = ("start", "footprint", "rest", "fence")

@@ -109,6 +109,10 @@ def others(results):
     for key, title in (("put_us", "a put"), ("page_us", "the first 10 of a range"), ("range_us", "a range over half of the keys"),
                        ("past_us", "the same, at the oldest revision"), ("delete_all_us", "the delete of all keys")):
         row("store", f"store alone, 65,000 keys: {title}, us of CPU", lambda x, k=key: x.get(k), digits=1)
+    for key, title in (("none_us", "a put without watches"), ("others_us", "a put beside 1,000 watches of other ranges"),
+                       ("batch_us", "the same, 64 puts looked at together"), ("woken_us", "a put that 1,000 watches hear of"),
+                       ("streams_us", "the same, as 1,000 streams of v3, encoded")):
+        row("watches", f"watches, store alone: {title}, us of CPU", lambda x, k=key: x[k], digits=1)
     row("simulator", "simulated minutes per CPU second, whole node", lambda x: x["cluster"], least=30, digits=1)
     row("simulator", "the same, Raft and store alone", lambda x: x["store"], digits=1)
     for way in ("cgroup", "loop"):
