@@ -49,6 +49,49 @@ static struct http2_header block_get(const struct http2_block *block, size_t i)
         .value = span_of(at + block->slots[i].name_len, block->slots[i].value_len)};
 }
 
+/* The hop's own in HTTP/1; a request of HTTP/2 that has one is malformed. */
+static bool is_of_the_connection(const struct http2_header *header)
+{
+    static const char *const names[] = {"connection", "keep-alive", "proxy-connection",
+                                        "transfer-encoding", "upgrade"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (span_equal_str(header->name, names[i])) {
+            return true;
+        }
+    }
+    return span_equal_str(header->name, "te") && !span_equal_str(header->value, "trailers");
+}
+
+/* What nghttp2 would check by itself if it did not also refuse an :authority that is a whole URL:
+ * etcdctl sends that for an endpoint which is given as one. */
+static bool head_is_good(const struct http2_block *block)
+{
+    static const char *const pseudo[] = {":method", ":scheme", ":path", ":authority"};
+    unsigned seen = 0;
+    bool plain = false;
+    for (size_t i = 0; i < block->count; i++) {
+        struct http2_header header = block_get(block, i);
+        if (!nghttp2_check_header_name(header.name.data, header.name.len) ||
+            !nghttp2_check_header_value(header.value.data, header.value.len) ||
+            is_of_the_connection(&header)) {
+            return false;
+        }
+        if (header.name.data[0] != ':') {
+            plain = true;
+            continue;
+        }
+        size_t which = 0;
+        while (which < 4 && !span_equal_str(header.name, pseudo[which])) {
+            which++;
+        }
+        if (plain || which == 4 || (seen & 1U << which) != 0 || header.value.len == 0) {
+            return false;
+        }
+        seen |= 1U << which;
+    }
+    return (seen & 7U) == 7U;
+}
+
 static nghttp2_nv nv_of(struct span name, struct span value)
 {
     /* nghttp2 copies both and changes neither. */
@@ -325,6 +368,8 @@ static void on_head(struct http2_stream *stream)
     }
     if (stream->too_large) {
         http2_respond(stream, 431, NULL, 0, true);
+    } else if (!head_is_good(block)) {
+        http2_stream_abort(stream, NGHTTP2_PROTOCOL_ERROR);
     } else {
         stream->known = true;
         stream->events->on_request(stream->events_arg, stream, &request);
@@ -430,6 +475,7 @@ int http2_session_setup(struct http2_server *server, struct error *err)
         return error_set(err, ERR_NOMEM, "HTTP/2");
     }
     nghttp2_option_set_no_auto_window_update(server->option, 1);
+    nghttp2_option_set_no_http_messaging(server->option, 1); /* head_is_good */
     nghttp2_session_callbacks_set_on_begin_headers_callback(server->callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(server->callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(server->callbacks, on_frame_recv);

@@ -142,6 +142,60 @@ static void a_request_arrives_and_its_answer_goes_back(void **state)
     client_free(client);
 }
 
+/* etcdctl does so for an endpoint that is given as a URL. */
+static void an_authority_may_be_a_whole_url(void **state)
+{
+    struct client *client = client_new(server, true);
+    const nghttp2_nv head[] = {nv(":method", "POST"), nv(":scheme", "http"), nv(":path", "/x"),
+                               nv(":authority", "http://h:1")};
+    (void)state;
+    answers_at_once = true;
+    int32_t id = nghttp2_submit_request(client->session, NULL, head, 4, NULL, NULL);
+    pump(client);
+    assert_string_equal(buf_str(&answer_of(client, id)->head), ":status: 204\n");
+    assert_string_equal(buf_str(&calls[0].head), "POST /x http://h:1\n");
+    client_free(client);
+}
+
+static void malformed_heads_are_reset(void **state)
+{
+    static const char *const heads[][10] = {
+        {":method", "GET", ":path", "/"},                                     /* no scheme */
+        {":method", "GET", ":scheme", "http"},                                /* no path */
+        {":scheme", "http", ":path", "/"},                                    /* no method */
+        {":method", "GET", ":scheme", "http", ":path", ""},                   /* an empty one */
+        {":method", "GET", ":scheme", "http", ":path", "/", ":path", "/x"},   /* two */
+        {":method", "GET", ":scheme", "http", ":path", "/", ":status", "1"},  /* of an answer */
+        {":method", "GET", ":scheme", "http", "x-a", "1", ":path", "/"},      /* after others */
+        {":method", "GET", ":scheme", "http", ":path", "/", "x a", "1"},      /* no name */
+        {":method", "GET", ":scheme", "http", ":path", "/", "x-a", "1\r\n2"}, /* no value */
+        {":method", "GET", ":scheme", "http", ":path", "/", "connection", "close"},
+        {":method", "GET", ":scheme", "http", ":path", "/", "transfer-encoding", "chunked"},
+        {":method", "GET", ":scheme", "http", ":path", "/", "te", "gzip"},
+    };
+    struct client *client = client_new(server, true);
+    (void)state;
+    answers_at_once = true;
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        nghttp2_nv nvs[5];
+        size_t count = 0;
+        while (count < 5 && heads[i][2 * count] != NULL) {
+            nvs[count] = nv(heads[i][2 * count], heads[i][2 * count + 1]);
+            count++;
+        }
+        int32_t id = nghttp2_submit_request(client->session, NULL, nvs, count, NULL, NULL);
+        pump(client);
+        assert_true(answer_of(client, id)->closed);
+        assert_int_equal(answer_of(client, id)->close_code, NGHTTP2_PROTOCOL_ERROR);
+    }
+    assert_int_equal(calls_count, 0);
+    assert_false(client->goaway);
+    int32_t good = client_post(client, "/", NULL, &(nghttp2_nv){0}, 0);
+    pump(client);
+    assert_string_equal(buf_str(&answer_of(client, good)->head), ":status: 204\n");
+    client_free(client);
+}
+
 static void trailers_end_an_answer(void **state)
 {
     static const struct http2_header trailers[] = {
@@ -350,6 +404,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         H2_TEST(a_request_arrives_and_its_answer_goes_back),
+        H2_TEST(an_authority_may_be_a_whole_url),
+        H2_TEST(malformed_heads_are_reset),
         H2_TEST(trailers_end_an_answer),
         H2_TEST(an_answer_may_be_a_head_alone_and_at_once),
         H2_TEST(an_answer_before_the_end_stops_the_request),
