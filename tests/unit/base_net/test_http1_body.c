@@ -305,7 +305,7 @@ static void an_offer_of_another_protocol_is_passed_over(void **state)
 
 static void a_url_is_as_long_as_the_server_takes(void **state)
 {
-    char text[16384];
+    static char text[16384];
     (void)state;
     memset(text, 'a', sizeof text);
     memcpy(text, "GET /", 5);
