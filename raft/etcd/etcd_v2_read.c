@@ -1,8 +1,8 @@
 /* Reads of the v2 API. `quorum=true` is linearizable, the others are of what this member has.
  *
- * What is large goes out in portions, the next when the one before was taken, one a turn of the
- * loop: one -> (timer -> portion) ... -> end. A client that takes too long is cut off, since what
- * it reads is held for it. */
+ * What is large goes out in portions, the next when the one before was taken: one -> (timer ->
+ * portion) ... -> end. All large answers together get one portion a turn of the loop, the oldest
+ * first. A client that takes too long is cut off, since what it reads is held for it. */
 #include "raft/etcd/etcd_v2.h"
 #include "raft/etcd/etcd_v2_tree.h"
 
@@ -48,10 +48,13 @@ static void on_timer(uv_timer_t *timer)
 {
     struct tree_answer *answer = timer->data;
     struct buf out = BUF_INIT;
-    bool is_late = uv_now(timer->loop) >= answer->until_ms;
-    if (!is_late && http_stream_pending(answer->exchange) > 0) {
+    uint64_t now_ms = uv_now(timer->loop); /* the same for all timers of a turn */
+    bool is_late = now_ms >= answer->until_ms;
+    bool is_taken = answer->state->portion_ms == now_ms;
+    if (!is_late && (is_taken || http_stream_pending(answer->exchange) > 0)) {
         return;
     }
+    answer->state->portion_ms = now_ms;
     bool is_whole = is_late || etcd_v2_tree_encode(answer->tree, PORTION_BYTES, &out);
     if (out.len > 0) {
         http_stream_send(answer->exchange, buf_span(&out));

@@ -149,6 +149,22 @@ static void a_stream_gets_each_event_that_is_for_it(void **state)
     assert_int_equal(etcd_service_v2(rig.service)->watchers, 0);
 }
 
+static void a_stream_goes_on_from_the_history(void **state)
+{
+    char target[128];
+    (void)state;
+    write_key("/hist/a", "value=1");
+    (void)snprintf(target, sizeof target,
+                   "/v2/keys/hist?wait=true&recursive=true&stream=true&waitIndex=%lld",
+                   (long long)revision());
+    write_key("/hist/a", "value=2&prevExist=true");
+    struct fake_exchange *fake = watch_key(target);
+    await_lines(fake, 2);
+    write_key("/hist/a", "value=3&prevExist=true");
+    await_lines(fake, 3);
+    hang_up(fake);
+}
+
 static void the_end_of_a_directory_is_heard_below_it(void **state)
 {
     char expected[512];
@@ -409,6 +425,31 @@ static void a_large_tree_comes_in_portions_as_the_client_takes_them(void **state
     assert_non_null(strstr(buf_str(&fake->body), "\"key\":\"/large/019\""));
     assert_int_equal(etcd_service_v2(rig.service)->trees, 0);
     fake_free(fake);
+}
+
+static void large_answers_take_turns(void **state)
+{
+    struct fake_exchange *fakes[3];
+    (void)state;
+    put_large(20);
+    for (size_t i = 0; i < 3; i++) {
+        fakes[i] = fake_new("GET", "/v2/keys/large?recursive=true", "");
+        v2_serve(&rig, fakes[i]);
+        assert_false(fakes[i]->ended);
+    }
+    unsigned before = 3;
+    while (!fakes[0]->ended || !fakes[1]->ended || !fakes[2]->ended) {
+        uv_run(&rig.group.loop, UV_RUN_ONCE);
+        unsigned pieces = fakes[0]->pieces + fakes[1]->pieces + fakes[2]->pieces;
+        assert_in_range(pieces, before, before + 2); /* ONCE looks at the timers twice */
+        before = pieces;
+    }
+    assert_int_equal(fakes[1]->body.len, fakes[0]->body.len);
+    assert_int_equal(fakes[2]->body.len, fakes[0]->body.len);
+    for (size_t i = 0; i < 3; i++) {
+        fake_free(fakes[i]);
+    }
+    delete_key("/large");
 }
 
 static void a_large_answer_ends_when_its_client_is_gone(void **state)
@@ -674,6 +715,7 @@ int main(void)
         cmocka_unit_test(a_long_poll_gets_its_head_at_once_and_one_event),
         cmocka_unit_test(a_future_index_is_waited_for),
         cmocka_unit_test(a_stream_gets_each_event_that_is_for_it),
+        cmocka_unit_test(a_stream_goes_on_from_the_history),
         cmocka_unit_test(the_end_of_a_directory_is_heard_below_it),
         cmocka_unit_test(the_end_of_a_ttl_is_an_event),
         cmocka_unit_test(history_that_is_cleared_is_refused),
@@ -685,6 +727,7 @@ int main(void)
         cmocka_unit_test(a_ttl_is_bounded_by_what_a_lease_can_have),
         cmocka_unit_test(keys_have_a_length),
         cmocka_unit_test(a_large_tree_comes_in_portions_as_the_client_takes_them),
+        cmocka_unit_test(large_answers_take_turns),
         cmocka_unit_test(a_large_answer_ends_when_its_client_is_gone),
         cmocka_unit_test(members_are_told),
         cmocka_unit_test(the_membership_is_not_changed_here),
