@@ -26,10 +26,17 @@ struct stream_events {
     void (*on_drained)(void *arg);
 };
 
+#define STREAM_PEER_NAME_BYTES 128
+
 struct stream_peer {
     char text[NET_ADDR_TEXT_BYTES]; /* "10.0.0.2:50123" */
     struct net_ip ip;
     uint16_t port;
+    /* It has a certificate, and that was found good (tls.h); never so on a plain stream. */
+    bool is_verified;
+    /* Of its certificate: the subject's common name, else the first other name; printable. "" =
+     * none. */
+    char name[STREAM_PEER_NAME_BYTES];
 };
 
 typedef void (*stream_done)(void *arg, int rc, const struct error *err);
