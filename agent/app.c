@@ -221,7 +221,8 @@ static void on_signal(uv_signal_t *signal, int number)
     struct agent *agent = &app->agent;
 
     if (number == SIGHUP) {
-        app_etcd_reload(&app->config, agent->stopping ? NULL : app->etcd_server);
+        app_reload(&app->config, agent->stopping ? NULL : agent->group,
+                   agent->stopping ? NULL : app->etcd_server);
         return;
     }
     if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL ||

@@ -54,16 +54,21 @@ void app_etcd_on_change(struct etcd_server *server)
     }
 }
 
-void app_etcd_reload(const struct config *config, struct etcd_server *server)
+void app_reload(const struct config *config, struct raft_group *group, struct etcd_server *server)
 {
-    struct error err = {0};
-    if (server == NULL || config->etcd_server.certfile == NULL) {
+    bool raft = group != NULL && config->raft.certfile != NULL;
+    bool etcd = server != NULL && config->etcd_server.certfile != NULL;
+    if (!raft && !etcd) {
         log_warning("SIGHUP: the file is read at start only, ignoring");
-    } else if (etcd_server_reload(server, &err) != 0) {
-        log_error("SIGHUP: %s; the certificates that were read before stay", err.text);
-    } else {
-        log_info("SIGHUP: the certificates of etcd_server were read again; the file is read at "
-                 "start only");
+        return;
+    }
+    log_info("SIGHUP: reading the certificates again; the file itself is read at start only");
+    if (raft) {
+        raft_group_reload(group);
+    }
+    struct error err = {0};
+    if (etcd && etcd_server_reload(server, &err) != 0) {
+        log_error("etcd_server: %s; the certificates that were read before stay", err.text);
     }
 }
 

@@ -17,6 +17,12 @@ static void on_warning(void *arg, const char *text)
     log_warning("raft: %s", text);
 }
 
+static void on_note(void *arg, const char *text)
+{
+    (void)arg;
+    log_info("raft: %s", text);
+}
+
 static void on_fatal(void *arg, const struct error *err)
 {
     (void)arg;
@@ -37,11 +43,15 @@ int app_group_open(struct uv_loop_s *loop, const struct config *config,
                                       .partner_addrs = partners,
                                       .partner_count = raft->partner_count,
                                       .password = raft->password.hidden,
+                                      .certfile = raft->certfile,
+                                      .keyfile = raft->keyfile,
+                                      .cafile = raft->cafile,
                                       .armed_page = options->armed_page};
     struct raft_group_callbacks callbacks = {.on_ready = options->on_ready,
                                              .on_change = options->on_change,
                                              .on_waiting = on_waiting,
                                              .on_warning = on_warning,
+                                             .on_note = on_note,
                                              .on_fatal = on_fatal,
                                              .arg = options->arg};
     for (size_t i = 0; i < raft->partner_count; i++) {

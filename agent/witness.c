@@ -111,7 +111,8 @@ static void on_signal(uv_signal_t *signal, int number)
 {
     struct witness *witness = signal->data;
     if (number == SIGHUP) {
-        app_etcd_reload(&witness->config, witness->stopping ? NULL : witness->etcd);
+        app_reload(&witness->config, witness->stopping ? NULL : witness->group,
+                   witness->stopping ? NULL : witness->etcd);
     } else if (witness->stopping) {
         log_warning("signal %d: exiting at once", number);
         _exit(1);

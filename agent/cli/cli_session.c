@@ -67,6 +67,26 @@ static int load_config(const char *path, struct config *ret_config, struct error
     return rc;
 }
 
+static int client_new(struct cli_session *session, const char *const *addresses, size_t count,
+                      struct raft_client **ret_client, struct error *err)
+{
+    const struct config_raft *raft = &session->config.raft;
+    struct raft_client *client = NULL;
+    int rc = raft_client_new(&session->loop, addresses, count, raft->password.hidden, &client, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (raft->certfile != NULL) {
+        rc = raft_client_use_tls(client, raft->certfile, raft->keyfile, raft->cafile, err);
+    }
+    if (rc != 0) {
+        raft_client_close(client, NULL, NULL);
+        return rc;
+    }
+    *ret_client = client;
+    return 0;
+}
+
 int cli_session_open(const char *path, struct cli_session **ret_session, struct error *err)
 {
     const char *addresses[CLI_ADDRESSES_MAX];
@@ -86,8 +106,7 @@ int cli_session_open(const char *path, struct cli_session **ret_session, struct 
         *ret_session = session;
         return 0;
     }
-    rc = raft_client_new(&session->loop, addresses, count, session->config.raft.password.hidden,
-                         &session->client, err);
+    rc = client_new(session, addresses, count, &session->client, err);
     if (rc != 0) {
         cli_session_close(session);
         return rc;
@@ -254,8 +273,7 @@ int cli_session_status(struct cli_session *session, const char *address,
     struct outcome *outcome = mem_new(struct outcome);
     struct raft_client *client = NULL;
     /* a client of its own: the answer has to be this member's, not the next one's */
-    int rc = raft_client_new(&session->loop, &address, 1, session->config.raft.password.hidden,
-                             &client, err);
+    int rc = client_new(session, &address, 1, &client, err);
     if (rc == 0) {
         rc = raft_client_status(client, STATUS_TIMEOUT_MS, on_status, outcome, err);
         if (rc == 0) {

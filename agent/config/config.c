@@ -96,9 +96,6 @@ static const struct key_note refused[] = {
     {"etcd3", "discovery_srv", "give 'hosts'"},
     {"etcd3", "srv_domain", "give 'hosts'"},
     {"etcd3", "srv_suffix", "give 'hosts'"},
-    {"raft", "certfile", "take it out, and give 'password'"},
-    {"raft", "keyfile", "take it out, and give 'password'"},
-    {"raft", "cafile", "take it out, and give 'password'"},
     {"bootstrap.dcs", "standby_cluster", "take it out"},
     {"bootstrap.dcs", "synchronous_mode", "take it out, or give false"},
     {"bootstrap.dcs", "synchronous_mode_strict", "take it out, or give false"},
@@ -350,6 +347,26 @@ static int read_raft_times(const struct reader *r, const struct section *s,
     return rc;
 }
 
+/* Half of it would leave the port open to everybody, or closed to all. */
+static int read_raft_tls(const struct reader *r, const struct config_source *source,
+                         const struct section *s, struct config_raft *raft)
+{
+    int rc = reader_path(r, s, "certfile", source->cwd, READER_OPTIONAL, &raft->certfile);
+    rc = rc != 0 ? rc : reader_path(r, s, "keyfile", source->cwd, READER_OPTIONAL, &raft->keyfile);
+    rc = rc != 0 ? rc : reader_path(r, s, "cafile", source->cwd, READER_OPTIONAL, &raft->cafile);
+    if (rc == 0 && raft->certfile != NULL && raft->cafile == NULL) {
+        return reader_fail(r, s, "cafile",
+                           "is not there, and certfile is: give the file with the authority that "
+                           "signs the members' certificates");
+    }
+    if (rc == 0 && raft->certfile == NULL && (raft->cafile != NULL || raft->keyfile != NULL)) {
+        return reader_fail(r, s, "certfile",
+                           "is not there, and %s is: give the file with this member's certificate",
+                           raft->cafile != NULL ? "cafile" : "keyfile");
+    }
+    return rc;
+}
+
 static int read_raft(const struct reader *r, const struct config_source *source,
                      const struct section *top, struct config *c)
 {
@@ -371,6 +388,7 @@ static int read_raft(const struct reader *r, const struct config_source *source,
     raft->bind = raft->self;
     rc = rc != 0 ? rc : reader_listener_one(r, &s, "bind_addr", READER_OPTIONAL, &raft->bind);
     rc = rc != 0 ? rc : reader_text(r, &s, "password", READER_OPTIONAL, &raft->password.hidden);
+    rc = rc != 0 ? rc : read_raft_tls(r, source, &s, raft);
     rc = rc != 0 ? rc : read_partners(r, &s, raft);
     rc = rc != 0 ? rc : read_raft_times(r, &s, raft);
     if (rc == 0 && client && raft->self.text == NULL && raft->partner_count == 0) {

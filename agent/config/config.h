@@ -52,6 +52,9 @@ struct config_raft {
     struct config_address partners[CONFIG_PARTNERS_MAX];
     size_t partner_count;
     struct secret password;
+    const char *certfile; /* absolute; mutual TLS if given, with cafile */
+    const char *keyfile;  /* NULL = in certfile */
+    const char *cafile;
     int election_timeout_ms; /* 0 = not given: config_raft_timeouts */
     int heartbeat_ms;
 };

@@ -127,10 +127,11 @@ static void read_plain(struct tls_stream *tls)
 
 /* --- handshake -------------------------------------------------------------------------------- */
 
-/* Every record of a handshake, and of one that is refused, begins with its type. */
-static bool is_record(uint8_t first)
+/* Every record of a handshake, and of one that is refused, begins with its type and 3. */
+static bool is_record(struct span bytes)
 {
-    return first == SSL3_RT_HANDSHAKE || first == SSL3_RT_ALERT;
+    bool type = bytes.data[0] == SSL3_RT_HANDSHAKE || bytes.data[0] == SSL3_RT_ALERT;
+    return type && (bytes.len == 1 || bytes.data[1] == SSL3_VERSION_MAJOR);
 }
 
 /* Somebody who speaks something else is told so in words, ours and his. */
@@ -141,7 +142,7 @@ static bool look_at_first(struct tls_stream *tls)
         return true;
     }
     tls->heard = true;
-    if (is_record(tls->wire.in.data[0])) {
+    if (is_record(tls->wire.in)) {
         return true;
     }
     (void)error_set(&err, ERR_UNSUPPORTED,

@@ -136,18 +136,36 @@ static void refuse_dates(struct tls_notes *notes, const char *who, X509 *certifi
                    who, time);
 }
 
+/* No way leads from it to an authority that we believe; where the way was lost does not matter. */
+static bool is_foreign(int why)
+{
+    return why == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
+           why == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+           why == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE || why == X509_V_ERR_CERT_UNTRUSTED ||
+           why == X509_V_ERR_CERT_SIGNATURE_FAILURE ||
+           why == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+           why == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT;
+}
+
 void tls_text_refusal(X509_STORE_CTX *store, struct tls_notes *notes)
 {
-    X509 *certificate = X509_STORE_CTX_get_current_cert(store);
     int why = X509_STORE_CTX_get_error(store);
+    bool own = is_foreign(why) || X509_STORE_CTX_get_error_depth(store) <= 0;
+    X509 *certificate =
+        own ? X509_STORE_CTX_get0_cert(store) : X509_STORE_CTX_get_current_cert(store);
     char names[160] = "";
     char who[224];
     if (certificate != NULL) {
         tls_text_names(certificate, names, sizeof names);
     }
     (void)snprintf(who, sizeof who, "the certificate of %s (%s)",
-                   X509_STORE_CTX_get_error_depth(store) > 0 ? "its authority" : "the other side",
+                   own ? "the other side" : "its authority",
                    names[0] != '\0' ? names : "without a name");
+    if (is_foreign(why)) {
+        (void)snprintf(notes->refusal, sizeof notes->refusal,
+                       "%s is not signed by an authority of '%s'", who, notes->cafile);
+        return;
+    }
     switch (why) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID: refuse_dates(notes, who, certificate, why); return;
@@ -158,19 +176,6 @@ void tls_text_refusal(X509_STORE_CTX *store, struct tls_notes *notes)
         return;
     case X509_V_ERR_CERT_REVOKED:
         (void)snprintf(notes->refusal, sizeof notes->refusal, "%s was revoked", who);
-        return;
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_CERT_UNTRUSTED:
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-        (void)snprintf(notes->refusal, sizeof notes->refusal,
-                       X509_STORE_CTX_get_error_depth(store) > 0
-                           ? "%s is not one of '%s', nor signed by one"
-                           : "%s is not signed by an authority of '%s'",
-                       who, notes->cafile);
         return;
     case X509_V_ERR_INVALID_PURPOSE:
         (void)snprintf(notes->refusal, sizeof notes->refusal,

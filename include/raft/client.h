@@ -1,6 +1,6 @@
 /* A client of the Raft group over the members' Raft port, for the command line and for other
- * processes: reads, commands, status. It needs the same password as the members (or, without one,
- * an address of theirs).
+ * processes: reads, commands, status. It needs the same password as the members, and a
+ * certificate of their authority where they have them (with neither, an address of theirs).
  *
  * Addresses are tried in the order given, from the one that answered last. A command whose
  * connection was lost after it was sent ends with ERR_UNKNOWN and is never sent again; a read goes
@@ -27,6 +27,11 @@ int raft_client_new(struct uv_loop_s *loop, const char *const *addresses, size_t
                     const char *password, struct raft_client **ret_client,
                     struct error *err) MUST_CHECK;
 
+/* Every connection from here on is one of TLS; before the first call. `keyfile` NULL = in
+ * certfile. The files are read here. Errors as of tls_context_new. */
+int raft_client_use_tls(struct raft_client *client, const char *certfile, const char *keyfile,
+                        const char *cafile, struct error *err) MUST_CHECK;
+
 /* Ends every call with ERR_CANCELED (a command may have been sent); `closed` (may be NULL) comes
  * when nothing of it is left in the loop. Calls that are made meanwhile fail with ERR_CANCELED. */
 void raft_client_close(struct raft_client *client, void (*closed)(void *arg), void *arg);
@@ -41,7 +46,7 @@ struct raft_client_view {
 typedef void (*raft_client_read_done)(void *arg, int rc, const struct raft_client_view *view,
                                       const struct error *err);
 /* rc 0: `result` says what the command gave. Otherwise ERR_UNAVAILABLE (not applied), ERR_UNKNOWN
- * (it may be), ERR_PERMISSION (wrong password), ERR_CANCELED, ERR_LIMIT. */
+ * (it may be), ERR_PERMISSION (wrong password or certificate), ERR_CANCELED, ERR_LIMIT. */
 typedef void (*raft_client_command_done)(void *arg, int rc, const struct store_result *result,
                                          const struct error *err);
 typedef void (*raft_client_status_done)(void *arg, int rc, const struct raft_status *status,

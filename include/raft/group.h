@@ -27,7 +27,12 @@ struct raft_group_config {
     const char *bind_addr; /* what we listen on; NULL = self_addr */
     const char *const *partner_addrs;
     size_t partner_count; /* 0: a group of one voter is made at once */
-    const char *password; /* NULL or empty: only members' addresses may connect */
+    const char *password; /* NULL or empty: only members' addresses may connect (without TLS) */
+    /* Mutual TLS, docs/consensus.md; all NULL = plain text. The files are read again when they have
+     * changed. */
+    const char *certfile; /* PEM; its certificate bears `name`, or the host of self_addr */
+    const char *keyfile;  /* NULL = in certfile */
+    const char *cafile;   /* whose certificates may connect */
     int election_timeout_ms;
     int heartbeat_ms;
     bool armed_page; /* the node's fence holds an armed page: an empty directory does not count as
@@ -42,20 +47,25 @@ struct raft_group_callbacks {
     void (*on_waiting)(void *arg, const char *text);
     /* For the log; an identical text comes at most once a minute. */
     void (*on_warning)(void *arg, const char *text);
+    /* Something that an operator did has come into force (new certificates). May be NULL. */
+    void (*on_note)(void *arg, const char *text);
     /* Damaged or foreign directory, two processes under one id, storage or engine failure. */
     void (*on_fatal)(void *arg, const struct error *err);
     void *arg;
 };
 
 /* Opens and locks the directory and listens; the rest comes by callbacks. Fails with ERR_BUSY
- * (directory or address in use), ERR_PERMISSION, ERR_INVALID (address, or the directory bears
- * another member's name), ERR_CORRUPT, ERR_IO. */
+ * (directory or address in use), ERR_PERMISSION, ERR_INVALID (address, certificate, or the
+ * directory bears another member's name), ERR_NOT_FOUND (certificate), ERR_CORRUPT, ERR_IO. */
 int raft_group_open(struct uv_loop_s *loop, const struct raft_group_config *config,
                     const struct raft_group_callbacks *callbacks, struct raft_group **ret_group,
                     struct error *err) MUST_CHECK;
 
 /* NULL until on_ready and from raft_group_close on. */
 struct raft_node *raft_group_node(struct raft_group *group);
+
+/* Reads the files with certificates now, and tells what came of it; nothing without TLS. */
+void raft_group_reload(struct raft_group *group);
 
 /* Id of the replicated cluster; 0 while there is none. */
 uint64_t raft_group_cluster(const struct raft_group *group);
@@ -65,11 +75,12 @@ int raft_group_port(const struct raft_group *group);
 
 /* Counters since the start, for metrics. */
 struct raft_group_counters {
-    uint64_t handshakes_refused; /* wrong password, wrong cluster, address that is no member's */
-    uint64_t frames_refused;     /* cluster, sender or receiver id did not match */
-    uint64_t frames_corrupt;     /* checksum: bytes were damaged on their way */
-    uint64_t frames_dropped;     /* to a peer that was not connected or had too much queued */
-    uint64_t clients_refused;    /* over the limit of connections or requests */
+    uint64_t
+        handshakes_refused;  /* wrong password, certificate, cluster, address that is no member's */
+    uint64_t frames_refused; /* cluster, sender or receiver id did not match */
+    uint64_t frames_corrupt; /* checksum: bytes were damaged on their way */
+    uint64_t frames_dropped; /* to a peer that was not connected or had too much queued */
+    uint64_t clients_refused; /* over the limit of connections or requests */
 };
 void raft_group_counters(const struct raft_group *group, struct raft_group_counters *ret_counters);
 

@@ -237,6 +237,22 @@ int raft_client_new(struct uv_loop_s *loop, const char *const *addresses, size_t
     return 0;
 }
 
+int raft_client_use_tls(struct raft_client *client, const char *certfile, const char *keyfile,
+                        const char *cafile, struct error *err)
+{
+    struct tls_config config = {.certfile = certfile,
+                                .keyfile = keyfile,
+                                .cafile = cafile,
+                                .verify = TLS_VERIFY_REQUIRED,
+                                .mutual = true};
+    ASSERT(client->tls == NULL && client->state == CLIENT_IDLE);
+    int rc = tls_context_new(&config, &client->tls, err);
+    if (rc != 0) {
+        error_wrap(err, "raft");
+    }
+    return rc;
+}
+
 void client_part_closed(void *arg)
 {
     struct raft_client *client = arg;
@@ -251,6 +267,7 @@ void client_part_closed(void *arg)
         OPENSSL_cleanse(client->password, strlen(client->password));
     }
     mem_free(client->password);
+    tls_context_free(client->tls);
     mem_free(client);
     if (closed != NULL) {
         closed(closed_arg);

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/net/tcp.h"
+#include "base/net/tls.h"
 #include "raft/client.h"
 #include "raft/engine/client_frame.h"
 #include "raft/engine/peer_session.h"
@@ -41,6 +42,7 @@ struct raft_client {
     size_t address;  /* tried now, or connected */
     size_t failures; /* addresses of this round that failed */
     char *password;
+    struct tls_context *tls; /* NULL = plain text */
     struct handshake_identity identity;
     struct list calls; /* in the order of their numbers */
     size_t call_count;

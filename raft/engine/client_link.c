@@ -394,7 +394,9 @@ static void connect_done(void *arg, int rc, struct stream *stream, const struct 
                                          .caller = true,
                                          .role = HANDSHAKE_CLIENT,
                                          .password = client->password,
-                                         .identity = &client->identity};
+                                         .identity = &client->identity,
+                                         .tls = client->tls,
+                                         .queue_bytes_max = SEND_PENDING_BYTES_MAX * 2};
     client->state = CLIENT_HANDSHAKE;
     client->session =
         peer_session_start(stream, &config, &session_events, client); /* takes over the part */

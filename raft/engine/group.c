@@ -51,9 +51,9 @@ struct raft_group {
     struct group_outsider outsider;
     uv_timer_t step_timer;
     uv_timer_t node_timer;
-    bool step_due; /* the step timer fires at once */
-    bool has_password;
-    bool open_told; /* the warning that there is no password */
+    bool step_due;  /* the step timer fires at once */
+    bool has_proof; /* a password or certificates are asked for */
+    bool open_told; /* the warning that there is neither */
     int64_t join_asked_ms;
     int64_t led_ms; /* when a leader was known last */
     char waiting[BOOTSTRAP_TEXT_BYTES];
@@ -80,6 +80,14 @@ static void group_warn(void *arg, const char *text)
     if (group->state != GROUP_CLOSING &&
         group_warnings_tell(&group->warnings, text, now_ms(group))) {
         group->callbacks.on_warning(group->callbacks.arg, text);
+    }
+}
+
+static void group_note(void *arg, const char *text)
+{
+    struct raft_group *group = arg;
+    if (group->state != GROUP_CLOSING && group->callbacks.on_note != NULL) {
+        group->callbacks.on_note(group->callbacks.arg, text);
     }
 }
 
@@ -435,9 +443,10 @@ static void on_step_timer(uv_timer_t *timer)
 {
     struct raft_group *group = timer->data;
     group->step_due = false;
-    if (!group->has_password && !group->open_told) {
+    if (!group->has_proof && !group->open_told) {
         group->open_told = true;
-        group_warn(group, "raft.password is not set: whoever can use a member's address may take "
+        group_warn(group, "neither raft.password nor raft.certfile is set: whoever can use a "
+                          "member's address may take "
                           "part in the group");
     }
     if (group->state == GROUP_LOOKING) {
@@ -640,6 +649,9 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
                                  .partner_addrs = config->partner_addrs,
                                  .partner_count = config->partner_count,
                                  .password = config->password,
+                                 .certfile = config->certfile,
+                                 .keyfile = config->keyfile,
+                                 .cafile = config->cafile,
                                  .election_timeout_ms = config->election_timeout_ms,
                                  .random = group->env.random,
                                  .identity = &identity};
@@ -649,6 +661,7 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
                                   .on_request = on_request,
                                   .on_client_end = on_client_end,
                                   .on_warning = group_warn,
+                                  .on_note = group_note,
                                   .on_duplicate = group_fail,
                                   .arg = group};
     int rc = peers_open(&peers, &events, &group->peers, err);
@@ -677,7 +690,8 @@ static void group_init(struct raft_group *group, uv_loop_t *loop,
                                    .on_warning = group_warn,
                                    .on_fatal = group_fail,
                                    .arg = group};
-    group->has_password = config->password != NULL && config->password[0] != '\0';
+    group->has_proof =
+        (config->password != NULL && config->password[0] != '\0') || config->certfile != NULL;
     group->join.on_warning = group_warn;
     group->join.reachable = group_reachable;
     group->join.callable = node_connected;
@@ -723,6 +737,13 @@ int raft_group_open(struct uv_loop_s *loop, const struct raft_group_config *conf
 struct raft_node *raft_group_node(struct raft_group *group)
 {
     return group->node;
+}
+
+void raft_group_reload(struct raft_group *group)
+{
+    if (group->state != GROUP_CLOSING) {
+        peers_reload(group->peers);
+    }
 }
 
 uint64_t raft_group_cluster(const struct raft_group *group)

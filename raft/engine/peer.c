@@ -66,6 +66,16 @@ struct tcp_options peers_tcp_options(const struct peers *peers)
                                 .write_queue_bytes_max = STREAM_QUEUE_BYTES_MAX};
 }
 
+struct peer_session_config peers_session_config(const struct peers *peers)
+{
+    return (struct peer_session_config){.loop = peers->loop,
+                                        .role = HANDSHAKE_MEMBER,
+                                        .password = peers->password,
+                                        .identity = &peers->identity,
+                                        .tls = peers->tls,
+                                        .queue_bytes_max = STREAM_QUEUE_BYTES_MAX};
+}
+
 void peers_frame_init(const struct peers *peers, struct peer_frame *frame,
                       enum peer_frame_type type, uint64_t to, struct span payload)
 {
@@ -152,7 +162,7 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
 
 void peers_resolve_all(struct peers *peers, int64_t age_ms)
 {
-    if (peers->password != NULL) {
+    if (!peers_by_address(peers)) {
         return;
     }
     if (peers->own != NULL) {
@@ -375,6 +385,7 @@ void peers_part_closed(struct peers *peers)
         OPENSSL_cleanse(peers->password, strlen(peers->password));
     }
     mem_free(peers->password);
+    tls_context_free(peers->tls);
     mem_free(peers);
     if (closed != NULL) {
         closed(closed_arg);
@@ -406,10 +417,62 @@ void peers_close(struct peers *peers, void (*closed)(void *arg), void *arg)
     }
     peers->link_count = 0;
     peer_link_free(peers->own);
+    if (peers->tls_watch != NULL) {
+        tls_watch_stop(peers->tls_watch, on_part_closed, peers);
+    }
     if (peers->listener != NULL) {
         tcp_listener_stop(peers->listener, on_part_closed, peers);
     }
     uv_close((uv_handle_t *)&peers->timer, on_timer_closed);
+}
+
+static void on_certificates_loaded(void *arg, const char *text)
+{
+    struct peers *peers = arg;
+    if (!peers->closing && peers->events.on_note != NULL) {
+        peers->events.on_note(peers->events.arg, text);
+    }
+}
+
+static void on_certificates_failed(void *arg, const struct error *err)
+{
+    peers_warn(arg, "certificates: %s; the ones that were read before stay in use", err->text);
+}
+
+static void on_certificates_expire(void *arg, const char *text)
+{
+    peers_warn(arg, "%s", text);
+}
+
+static int peers_secure(struct peers *peers, const struct peers_config *config, struct error *err)
+{
+    struct tls_config tls = {.certfile = config->certfile,
+                             .keyfile = config->keyfile,
+                             .cafile = config->cafile,
+                             .verify = TLS_VERIFY_REQUIRED,
+                             .mutual = true};
+    const struct tls_watch_events events = {.on_loaded = on_certificates_loaded,
+                                            .on_failed = on_certificates_failed,
+                                            .on_expiry = on_certificates_expire,
+                                            .arg = peers};
+    if (config->certfile == NULL && config->cafile == NULL) {
+        return 0;
+    }
+    int rc = tls_context_new(&tls, &peers->tls, err);
+    if (rc != 0) {
+        error_wrap(err, "raft");
+        return rc;
+    }
+    peers->tls_watch = tls_watch_start(peers->loop, peers->tls, &events, 0);
+    peers->alive++;
+    return 0;
+}
+
+void peers_reload(struct peers *peers)
+{
+    if (peers->tls_watch != NULL && !peers->closing) {
+        tls_watch_look(peers->tls_watch);
+    }
 }
 
 static int peers_listen(struct peers *peers, const struct peers_config *config, struct error *err)
@@ -469,7 +532,8 @@ int peers_open(const struct peers_config *config, const struct peers_events *eve
     ASSERT(rc == 0);
     peers->timer.data = peers;
     peers->alive = 1;
-    rc = peers_listen(peers, config, err);
+    rc = peers_secure(peers, config, err);
+    rc = rc != 0 ? rc : peers_listen(peers, config, err);
     if (rc == 0) {
         rc = peers_call(peers, config, err);
     }

@@ -42,6 +42,8 @@ struct peers_events {
     void (*on_request)(void *arg, struct peer_session *client, const struct peer_frame *frame);
     void (*on_client_end)(void *arg, struct peer_session *client);
     void (*on_warning)(void *arg, const char *text);
+    /* What an operator has done has come into force. May be NULL. */
+    void (*on_note)(void *arg, const char *text);
     /* Another process runs under our id: neither may vote any more. */
     void (*on_duplicate)(void *arg, const struct error *err);
     void *arg;
@@ -54,6 +56,10 @@ struct peers_config {
     const char *const *partner_addrs;
     size_t partner_count;
     const char *password;
+    /* Certificate, key and authorities of every connection; NULL = plain text. */
+    const char *certfile;
+    const char *keyfile; /* NULL = in certfile */
+    const char *cafile;
     int election_timeout_ms;
     const struct random *random;
     const struct handshake_identity *identity;
@@ -68,6 +74,9 @@ int peers_port(const struct peers *peers);
 /* Id, name and incarnation stay; tells everybody who is connected. */
 void peers_identity_set(struct peers *peers, const struct handshake_identity *identity);
 const struct handshake_identity *peers_identity(const struct peers *peers);
+
+/* Looks at the files with certificates now; nothing without TLS. */
+void peers_reload(struct peers *peers);
 
 /* Addresses to call beside partner_addrs; those that are not named any more are let go. */
 void peers_addresses_set(struct peers *peers, const char *const *addresses, size_t count);

@@ -218,7 +218,7 @@ static bool link_has_ip(const struct peer_link *link, struct net_ip ip)
 
 static bool address_allowed(struct peers *peers, struct net_ip ip)
 {
-    if (peers->password != NULL || (peers->own != NULL && link_has_ip(peers->own, ip))) {
+    if (!peers_by_address(peers) || (peers->own != NULL && link_has_ip(peers->own, ip))) {
         return true;
     }
     for (size_t i = 0; i < peers->link_count; i++) {
@@ -239,7 +239,7 @@ void peers_on_accept(void *arg, struct stream *stream)
     if (!address_allowed(peers, stream_peer(stream)->ip)) {
         /* It may be a member whose address has changed: it will call again. */
         warn_refused(peers, stream_peer(stream)->text,
-                     "no address of a member, and raft.password is not set");
+                     "no address of a member, and neither raft.password nor raft.certfile is set");
         stream_close(stream, NULL, NULL);
         peers_resolve_all(peers, RESOLVE_ASKED_MS);
         return;
@@ -249,10 +249,7 @@ void peers_on_accept(void *arg, struct stream *stream)
         stream_close(stream, NULL, NULL);
         return;
     }
-    struct peer_session_config config = {.loop = peers->loop,
-                                         .role = HANDSHAKE_MEMBER,
-                                         .password = peers->password,
-                                         .identity = &peers->identity};
+    struct peer_session_config config = peers_session_config(peers);
     struct peer_incoming *incoming = mem_new(struct peer_incoming);
     incoming->peers = peers;
     incoming->ip = stream_peer(stream)->ip;

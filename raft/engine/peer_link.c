@@ -8,8 +8,8 @@
  *
  * If another open link leads to the same member (its name is spelled differently in partner_addrs
  * and in the store), this one gives way and looks again after a second: two connections could
- * reorder frames. Without a password the listener knows us by our address, so the connection is
- * bound to that of self_addr. */
+ * reorder frames. Without password and certificate the listener knows us by our address, so the
+ * connection is bound to that of self_addr. */
 #include "raft/engine/peer_set.h"
 
 #include "base/assert.h"
@@ -164,11 +164,8 @@ static void connect_done(void *arg, int rc, struct stream *stream, const struct 
         link_failed(link, err);
         return;
     }
-    struct peer_session_config config = {.loop = link->peers->loop,
-                                         .caller = true,
-                                         .role = HANDSHAKE_MEMBER,
-                                         .password = link->peers->password,
-                                         .identity = &link->peers->identity};
+    struct peer_session_config config = peers_session_config(link->peers);
+    config.caller = true;
     link->state = LINK_HANDSHAKE;
     link->session = peer_session_start(stream, &config, &session_events, link);
 }
@@ -179,7 +176,7 @@ static void link_connect(struct peer_link *link)
     struct tcp_connect_options options = {
         .to = link->net, .timeout_ms = CONNECT_TIMEOUT_MS, .tcp = peers_tcp_options(peers)};
     bool any = strcmp(peers->self.host, "*") == 0;
-    options.from = peers->password == NULL && !any ? &peers->self : NULL;
+    options.from = peers_by_address(peers) && !any ? &peers->self : NULL;
     struct error err = {0};
     int rc = tcp_connect_start(peers->loop, &options, connect_done, link, &link->connect, &err);
     if (rc != 0) {

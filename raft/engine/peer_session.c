@@ -1,6 +1,6 @@
-/* States: handshake (until the deadline) -> open -> ended -> closing. Bytes are parsed straight
- * from what the stream lends; only the beginning of a frame whose rest has not come yet is kept.
- * How long a frame may be depends on who sends it: a stranger gets 4 KiB.
+/* States: handshake (TLS first, until the deadline) -> open -> ended -> closing. Bytes are parsed
+ * straight from what the stream lends; only the beginning of a frame whose rest has not come yet is
+ * kept. How long a frame may be depends on who sends it: a stranger gets 4 KiB.
  *
  * An owner may close the session inside any of its callbacks, so after each of them `closing` is
  * looked at before anything is touched. */
@@ -17,6 +17,7 @@ enum session_state { SESSION_HANDSHAKE, SESSION_OPEN, SESSION_ENDED };
 struct peer_session {
     enum session_state state;
     bool closing;
+    bool secured; /* the stream is one of tls.h */
     struct stream *stream;
     uv_timer_t deadline;
     struct handshake handshake;
@@ -61,12 +62,46 @@ static bool goes_on(const struct peer_session *session, struct error *err)
     return false;
 }
 
+static bool names_member(const struct stream *stream, const struct handshake_identity *peer)
+{
+    struct net_addr addr;
+    return tls_stream_peer_has(stream, peer->name) ||
+           (net_addr_parse(peer->address, NET_PORT_REQUIRED, &addr, NULL) == 0 &&
+            tls_stream_peer_has(stream, addr.host));
+}
+
+/* Once it has said who it is, and before either side has believed the other. `out` becomes the
+ * refusal. */
+static int certificate_check(const struct peer_session *session, struct buf *out, struct error *err)
+{
+    const struct handshake *handshake = &session->handshake;
+    const struct handshake_identity *peer = &handshake->peer;
+    char names[128];
+    bool known =
+        handshake->state == HANDSHAKE_AWAIT_WELCOME || handshake->state == HANDSHAKE_AWAIT_PROOF;
+    if (!session->secured || !known || handshake->peer_role != HANDSHAKE_MEMBER ||
+        names_member(session->stream, peer)) {
+        return 0;
+    }
+    int rc = error_set(err, ERR_PERMISSION,
+                       "the certificate (%s) has neither the name of member '%s' nor the host of "
+                       "its address %s: give it one of them as common name or subjectAltName",
+                       tls_stream_peer_names(session->stream, names, sizeof names), peer->name,
+                       peer->address);
+    buf_clear(out);
+    handshake_refuse(rc, err->text, out);
+    return rc;
+}
+
 static void handshake_step(struct peer_session *session, const struct peer_frame *frame)
 {
     struct buf out = BUF_INIT;
     struct error err = {0};
     struct error write_err = {0};
     int rc = handshake_input(&session->handshake, frame, &out, &err);
+    if (rc == 0) {
+        rc = certificate_check(session, &out, &err);
+    }
     if (rc == 0 && !goes_on(session, &err)) {
         buf_free(&out);
         session_end(session, err.code, &err);
@@ -85,6 +120,36 @@ static void handshake_step(struct peer_session *session, const struct peer_frame
         (void)uv_timer_stop(&session->deadline);
         session->events->on_open(session->arg, session);
     }
+}
+
+/* --- one side speaks TLS, the other plain text ------------------------------------------------ */
+
+/* The beginning of TLS, which is a frame's length beyond what a stranger may send. */
+static bool is_tls(struct span bytes)
+{
+    return bytes.len >= 3 && bytes.data[0] == 0x16 && bytes.data[1] == 3 && bytes.data[2] >= 1 &&
+           bytes.data[2] <= 4;
+}
+
+static void tls_came(struct peer_session *session)
+{
+    struct buf out = BUF_INIT;
+    struct error err = {0};
+    int rc = error_set(&err, ERR_UNSUPPORTED,
+                       "TLS came where plain text is spoken: raft.certfile is set there and not "
+                       "here");
+    handshake_refuse(rc, err.text, &out); /* no TLS either: that is how it is told */
+    (void)session_write(session, buf_span(&out), NULL);
+    buf_free(&out);
+    session_end(session, rc, &err);
+}
+
+/* In plain text, to a caller of plain text; its frame is one that he reads. */
+static void plain_answer_put(struct buf *out)
+{
+    handshake_refuse(ERR_PERMISSION,
+                     "TLS is spoken here: raft.certfile is set here and not on the side that calls",
+                     out);
 }
 
 static size_t frame_bytes_max(const struct peer_session *session)
@@ -129,6 +194,11 @@ static size_t frames_handle(struct peer_session *session, struct span bytes)
 static void on_stream_read(void *arg, struct span bytes)
 {
     struct peer_session *session = arg;
+    if (session->state == SESSION_HANDSHAKE && !session->secured && session->input.len == 0 &&
+        is_tls(bytes)) {
+        tls_came(session);
+        return;
+    }
     if (session->input.len == 0) {
         size_t used = frames_handle(session, bytes);
         if (!session->closing && session->state != SESSION_ENDED) {
@@ -149,7 +219,15 @@ static void on_stream_read(void *arg, struct span bytes)
 
 static void on_stream_end(void *arg, int rc, const struct error *err)
 {
-    session_end(arg, rc, err);
+    struct peer_session *session = arg;
+    struct error own = *err;
+    if (rc == ERR_UNSUPPORTED && session->secured) {
+        (void)error_set(&own, rc,
+                        "%s: raft.certfile is set here and not on that side (or its TLS "
+                        "is another one)",
+                        err->text);
+    }
+    session_end(session, rc, &own);
 }
 
 static void on_stream_drained(void *arg)
@@ -182,11 +260,33 @@ static void on_start_failed(uv_timer_t *timer)
     session_end(session, rc, &err);
 }
 
+static struct stream *stream_secure(struct stream *stream, const struct peer_session_config *config)
+{
+    struct buf answer = BUF_INIT;
+    plain_answer_put(&answer);
+    struct tls_options options = {.loop = config->loop,
+                                  .context = config->tls,
+                                  .is_server = !config->caller,
+                                  .handshake_ms = PEER_HANDSHAKE_TIMEOUT_MS,
+                                  .write_queue_bytes_max = config->queue_bytes_max,
+                                  .plain_answer = buf_span(&answer)};
+    if (config->caller) {
+        options.plain_answer = span_of(NULL, 0);
+    }
+    struct stream *secured = tls_stream_new(stream, &options);
+    buf_free(&answer);
+    return secured;
+}
+
 struct peer_session *peer_session_start(struct stream *stream,
                                         const struct peer_session_config *config,
                                         const struct peer_session_events *events, void *arg)
 {
     struct peer_session *session = mem_new(struct peer_session);
+    if (config->tls != NULL) {
+        session->secured = true;
+        stream = stream_secure(stream, config);
+    }
     session->stream = stream;
     session->events = events;
     session->arg = arg;

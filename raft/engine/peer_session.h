@@ -1,9 +1,13 @@
-/* One connection on the Raft port: a stream, the handshake on it, then frames. Calls and listens
- * alike, members and clients alike. The owner closes it; nothing is called afterwards. */
+/* One connection on the Raft port: a stream, TLS over it where there are certificates, the
+ * handshake on it, then frames. Calls and listens alike, members and clients alike. With TLS the
+ * certificate of a member has to bear its name, or the host of its address: whoever has a
+ * certificate of the group's authority is let in, but under his own name. The owner closes it;
+ * nothing is called afterwards. */
 #ifndef RAFT_ENGINE_PEER_SESSION_H
 #define RAFT_ENGINE_PEER_SESSION_H
 
 #include "base/net/stream.h"
+#include "base/net/tls.h"
 #include "raft/engine/handshake.h"
 
 #include <uv.h>
@@ -32,6 +36,8 @@ struct peer_session_config {
     enum handshake_role role;
     const char *password;                      /* borrowed for the life of the session */
     const struct handshake_identity *identity; /* copied */
+    struct tls_context *tls;                   /* NULL = plain text; held */
+    size_t queue_bytes_max;                    /* with TLS: of what waits */
 };
 
 /* Takes the stream, in any case. `events` is borrowed. */

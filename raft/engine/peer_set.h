@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/net/tcp.h"
+#include "base/net/tls_watch.h"
 #include "raft/engine/peer.h"
 
 #define PEER_SUPERSEDED_MAX 16
@@ -63,7 +64,9 @@ struct peers {
     uv_loop_t *loop;
     struct peers_events events;
     struct handshake_identity identity;
-    char *password; /* NULL = none */
+    char *password;          /* NULL = none */
+    struct tls_context *tls; /* NULL = plain text */
+    struct tls_watch *tls_watch;
     struct net_addr self;
     const struct random *random;
     int election_timeout_ms;
@@ -84,7 +87,7 @@ struct peers {
     struct peer_flood refusals;
     struct peer_flood damages;
     bool closing;
-    size_t alive; /* listener, timer, links, sessions not yet closed */
+    size_t alive; /* listener, timer, watch, links, sessions not yet closed */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -117,7 +120,16 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
 /* Dropped and counted if more than PEER_QUEUE_BYTES_MAX waits. */
 void peers_session_send(struct peers *peers, struct peer_session *session,
                         enum peer_frame_type type, struct span payload);
-/* Every link's name, and our own, where that is `age_ms` ago; nothing with a password. */
+/* Who is let in is told by his address: there is neither password nor certificate. */
+static inline bool peers_by_address(const struct peers *peers)
+{
+    return peers->password == NULL && peers->tls == NULL;
+}
+
+/* What all sessions have in common. */
+struct peer_session_config peers_session_config(const struct peers *peers);
+/* Every link's name, and our own, where that is `age_ms` ago; nothing where addresses do not
+ * count. */
 void peers_resolve_all(struct peers *peers, int64_t age_ms);
 void peers_frame_init(const struct peers *peers, struct peer_frame *frame,
                       enum peer_frame_type type, uint64_t to, struct span payload);

@@ -3,6 +3,7 @@
  * after its last ones, or, as what it writes, through TLS), whether the owner reads, stops, or
  * writes. It ends exactly once, and nothing is left behind. */
 #include "base/assert.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/net/tls.h"
 #include "tests/harness/tls_files.h"

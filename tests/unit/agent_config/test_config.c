@@ -52,6 +52,21 @@ static void the_file_of_the_document_is_read_whole(void **state)
     config_free(&c);
 }
 
+static void certificates_of_the_raft_port_are_files(void **state)
+{
+    (void)state;
+    struct config c =
+        loaded("  data_dir: /data/raft", "  certfile: tls/node1.crt\n  keyfile: /etc/node1.key\n"
+                                         "  cafile: /etc/ca.crt\n  data_dir: /data/raft");
+    assert_string_equal(c.raft.certfile, "/var/lib/pg/tls/node1.crt");
+    assert_string_equal(c.raft.keyfile, "/etc/node1.key");
+    assert_string_equal(c.raft.cafile, "/etc/ca.crt");
+    config_free(&c);
+    c = loaded("  data_dir: /data/raft", "  certfile: /a\n  cafile: /b\n  data_dir: /data/raft");
+    assert_null(c.raft.keyfile); /* in certfile */
+    config_free(&c);
+}
+
 static void addresses_need_a_port_and_one_host(void **state)
 {
     (void)state;
@@ -226,7 +241,11 @@ static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)
             "watchdog.mode: is none of the modes");
     refused("tags:\n", "citus: {group: 0, database: x}\ntags:\n", "citus: not served");
     refused("  data_dir: /data/raft", "  certfile: /x\n  data_dir: /data/raft",
-            "raft.certfile: not served");
+            "raft.cafile: is not there, and certfile is");
+    refused("  data_dir: /data/raft", "  cafile: /x\n  data_dir: /data/raft",
+            "raft.certfile: is not there, and cafile is");
+    refused("  data_dir: /data/raft", "  keyfile: /x\n  data_dir: /data/raft",
+            "raft.certfile: is not there, and keyfile is");
     refused("  connect_address: 172.20.0.10:8008", "  certfile: /x",
             "restapi.certfile: not served");
     refused("  connect_address: 172.20.0.10:8008", "  authentication: {username: a, password: b}",
@@ -478,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file_of_the_document_is_read_whole),
+        cmocka_unit_test(certificates_of_the_raft_port_are_files),
         cmocka_unit_test(addresses_need_a_port_and_one_host),
         cmocka_unit_test(one_partner_list_may_serve_all_nodes),
         cmocka_unit_test(names_that_are_nearly_right_are_refused),

@@ -36,6 +36,9 @@ struct member {
     char dir[128];
     char address[64];
     const char *password;
+    char certfile[128]; /* empty = none */
+    char keyfile[128];
+    char cafile[128];
     bool armed_page;
     void (*changed)(void *arg); /* beside what the rig does itself; may be NULL */
     void *changed_arg;
@@ -43,6 +46,7 @@ struct member {
     int readies;
     char waiting[512];
     char warnings[4096];
+    char notes[1024];
     char fatal[512];
 };
 
@@ -137,11 +141,23 @@ static void on_warning(void *arg, const char *text)
     member_event(member, WARNING, text);
 }
 
+static void on_note(void *arg, const char *text)
+{
+    struct member *member = arg;
+    size_t used = strlen(member->notes);
+    snprintf(member->notes + used, sizeof member->notes - used, "%s\n", text);
+}
+
 static void on_fatal(void *arg, const struct error *err)
 {
     struct member *member = arg;
     snprintf(member->fatal, sizeof member->fatal, "%s", err->text);
     member_event(member, FATAL, err->text);
+}
+
+static const char *given(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
 }
 
 static int member_open(struct rig *rig, size_t at, struct error *err)
@@ -160,6 +176,9 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
                                        .partner_addrs = partners,
                                        .partner_count = partner_count,
                                        .password = member->password,
+                                       .certfile = given(member->certfile),
+                                       .keyfile = given(member->keyfile),
+                                       .cafile = given(member->cafile),
                                        .election_timeout_ms = ELECTION_MS,
                                        .heartbeat_ms = HEARTBEAT_MS,
                                        .armed_page = member->armed_page};
@@ -167,6 +186,7 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
                                              .on_change = on_change,
                                              .on_waiting = on_waiting,
                                              .on_warning = on_warning,
+                                             .on_note = on_note,
                                              .on_fatal = on_fatal,
                                              .arg = member};
     member->waiting[0] = '\0';

@@ -329,7 +329,7 @@ static void without_a_password_a_foreign_address_is_turned_away(void **state)
     AWAIT(was_closed(fd), 2000);
     close(fd);
     assert_true(counters_of(0).handshakes_refused > 0);
-    assert_non_null(strstr(sides[0].warnings, "raft.password is not set"));
+    assert_non_null(strstr(sides[0].warnings, "neither raft.password nor raft.certfile is set"));
     fd = stranger_connect("127.0.0.1"); /* a member's address may speak */
     uint64_t until = uv_hrtime() + 300000000u;
     AWAIT(uv_hrtime() > until, 2000);
