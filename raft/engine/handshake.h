@@ -14,7 +14,7 @@
  * never crosses the wire, a recorded mac is worth nothing with another nonce, and the two labels
  * make that a mac cannot be sent back to its maker. Without a password both macs are empty, and the
  * owner has checked the address of the caller. The password protects who may connect; it does not
- * encrypt. */
+ * encrypt: that is TLS below it (peer_session.h), with or without a password. */
 #ifndef RAFT_ENGINE_HANDSHAKE_H
 #define RAFT_ENGINE_HANDSHAKE_H
 

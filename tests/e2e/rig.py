@@ -39,7 +39,7 @@ raft:
   self_addr: {address}:2380
   partner_addrs: [{partners}]
   password: raft-secret
-
+{raft}
 bootstrap:
   dcs:
     ttl: {ttl}
@@ -226,9 +226,10 @@ class Node:
 
 class Rig(Network):
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
-                 store="raft", etcd_members=1, patroni=(), witnesses=()):
+                 store="raft", etcd_members=1, patroni=(), witnesses=(), raft=""):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
-        etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote."""
+        etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
+        `raft`: more lines of that section, with {home} for the node's directory."""
         # Not below /tmp: where the document names that, a node has one of its own.
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store)
@@ -240,7 +241,7 @@ class Rig(Network):
         os.mkdir(os.path.join(self.home, "bin"))
         shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
         shutil.copy(fence or os.path.join(build, "pgquorum-fence"), self.binary("pgquorum-fence"))
-        self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra}
+        self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra, "raft": raft}
         self.fast_haproxy = fast_haproxy
         self.nodes = {name: Node(self, name) for name in NODES}
         try:
@@ -287,6 +288,7 @@ class Rig(Network):
         partners = ", ".join(f"{n.address}:2380" for n in self.nodes.values() if n is not node)
         values = dict(self.settings, name=node.name, address=node.address, home=node.home, partners=partners,
                       bin_dir=PG_BIN)
+        values["raft"] = values["raft"].format(home=node.home)
         values.update(changes)
         with open(node.config, "w") as f:
             f.write((WITNESS if node.witness else CONFIG).format(**values))

@@ -105,7 +105,8 @@ static void no_password_is_told_at_the_start(void **state)
     rig_init(&rig, 3, NULL);
     start_all(&rig);
     assert_int_equal(put(&rig, 2, "/a", "one", 3000), 0);
-    assert_non_null(strstr(rig.members[0].warnings, "neither raft.password nor raft.certfile is set"));
+    assert_non_null(
+        strstr(rig.members[0].warnings, "neither raft.password nor raft.certfile is set"));
     rig_free(&rig);
 }
 
