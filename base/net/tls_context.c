@@ -15,6 +15,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -187,8 +188,10 @@ static BIO *file_bio(const struct loaded_file *file)
 /* --- what they hold --------------------------------------------------------------------------- */
 
 /* Our own certificate, then those between it and its authority. */
-static int take_chain(SSL_CTX *ctx, BIO *bio, struct loaded_file *file, struct error *err)
+static int take_chain(struct tls_material *material, BIO *bio, struct loaded_file *file,
+                      struct error *err)
 {
+    SSL_CTX *ctx = material->ctx;
     X509 *own = PEM_read_bio_X509(bio, NULL, ask_passphrase, file);
     if (own == NULL || SSL_CTX_use_certificate(ctx, own) != 1) {
         X509_free(own);
@@ -220,8 +223,10 @@ static bool is_mismatch(unsigned long code)
 }
 
 /* ERR_CONFLICT, without words: it is another certificate's. */
-static int take_key(SSL_CTX *ctx, BIO *bio, struct loaded_file *file, struct error *err)
+static int take_key(struct tls_material *material, BIO *bio, struct loaded_file *file,
+                    struct error *err)
 {
+    SSL_CTX *ctx = material->ctx;
     EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, ask_passphrase, file);
     int rc = 0;
     if (key == NULL || SSL_CTX_use_PrivateKey(ctx, key) != 1) {
@@ -236,10 +241,17 @@ static int take_key(SSL_CTX *ctx, BIO *bio, struct loaded_file *file, struct err
 
 /* One of the pieces of the file; OpenSSL puts a certificate and a list that follows it into one.
  * Clients are told the names of authorities, and choose a certificate by them. */
-static bool take_authority(SSL_CTX *ctx, const X509_INFO *info, size_t *count)
+static bool take_authority(struct tls_material *material, const X509_INFO *info, size_t *count)
 {
+    SSL_CTX *ctx = material->ctx;
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
     if (info->x509 != NULL) {
+        char name[STREAM_PEER_NAME_BYTES];
+        char *names = material->about.authorities;
+        size_t len = strlen(names);
+        tls_text_name(info->x509, name, sizeof name);
+        (void)snprintf(names + len, sizeof material->about.authorities - len, "%s%s",
+                       len > 0 ? ", " : "", name);
         (*count)++;
         if (X509_STORE_add_cert(store, info->x509) != 1 ||
             SSL_CTX_add_client_CA(ctx, info->x509) != 1) {
@@ -250,7 +262,8 @@ static bool take_authority(SSL_CTX *ctx, const X509_INFO *info, size_t *count)
                                  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) == 1);
 }
 
-static int take_authorities(SSL_CTX *ctx, BIO *bio, struct loaded_file *file, struct error *err)
+static int take_authorities(struct tls_material *material, BIO *bio, struct loaded_file *file,
+                            struct error *err)
 {
     size_t count = 0;
     bool good = true;
@@ -259,7 +272,7 @@ static int take_authorities(SSL_CTX *ctx, BIO *bio, struct loaded_file *file, st
         return file_fail(file, "certificate", err);
     }
     for (int i = 0; i < sk_X509_INFO_num(infos) && good; i++) {
-        good = take_authority(ctx, sk_X509_INFO_value(infos, i), &count);
+        good = take_authority(material, sk_X509_INFO_value(infos, i), &count);
     }
     sk_X509_INFO_pop_free(infos, X509_INFO_free);
     if (!good) {
@@ -272,11 +285,12 @@ static int take_authorities(SSL_CTX *ctx, BIO *bio, struct loaded_file *file, st
                          file->kind, file->path);
     }
     /* Who stands in the file is believed, whether it is a root or not. */
-    (void)X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+    (void)X509_STORE_set_flags(SSL_CTX_get_cert_store(material->ctx), X509_V_FLAG_PARTIAL_CHAIN);
     return 0;
 }
 
-typedef int (*take_part)(SSL_CTX *ctx, BIO *bio, struct loaded_file *file, struct error *err);
+typedef int (*take_part)(struct tls_material *material, BIO *bio, struct loaded_file *file,
+                         struct error *err);
 
 static int take_file(const struct tls_context *context, enum tls_file which, take_part take,
                      struct tls_material *material, struct error *err)
@@ -290,7 +304,7 @@ static int take_file(const struct tls_context *context, enum tls_file which, tak
         ERR_clear_error();
         BIO *bio = file_bio(&file);
         rc = bio != NULL
-                 ? take(material->ctx, bio, &file, err)
+                 ? take(material, bio, &file, err)
                  : error_set(err, ERR_NOMEM, "%s file '%s': no memory", file.kind, file.path);
         BIO_free(bio);
     }

@@ -105,10 +105,11 @@ static void tell_loaded(struct tls_watch *watch)
     char when[32];
     tls_context_about(watch->context, &about);
     utc_text(about.expires_s, when);
-    (void)snprintf(text, sizeof text,
-                   "certificates were read again, '%.*s' is valid until %s: new connections use "
-                   "them",
-                   NAME_SHOWN, about.name, when);
+    (void)snprintf(
+        text, sizeof text,
+        "certificates were read again, '%.*s' is valid until %s, and the authorities are "
+        "'%s': new connections use them",
+        NAME_SHOWN, about.name, when, about.authorities);
     watch->events.on_loaded(watch->events.arg, text);
 }
 

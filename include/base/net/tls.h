@@ -66,7 +66,8 @@ void tls_context_free(struct tls_context *context);
 int tls_context_reload(struct tls_context *context, struct error *err) MUST_CHECK;
 
 struct tls_about {
-    char name[STREAM_PEER_NAME_BYTES]; /* of our certificate; "" = none */
+    char name[STREAM_PEER_NAME_BYTES];        /* of our certificate; "" = none */
+    char authorities[STREAM_PEER_NAME_BYTES]; /* "ca, next"; may be cut */
     /* Seconds since 1970: the first end among our certificate and those that it hangs on. 0 = no
      * certificate. */
     int64_t expires_s;

@@ -163,6 +163,7 @@ static void the_first_end_of_the_chain_is_told(void **state)
         assert_in_range(left_s + TLS_DAY_S, rows[i].days * TLS_DAY_S + TLS_DAY_S - 100,
                         rows[i].days * TLS_DAY_S + TLS_DAY_S + 1);
         assert_string_equal(about.name, rows[i].leaf);
+        assert_string_equal(about.authorities, "ca");
         tls_context_free(context);
     }
 }
@@ -299,6 +300,7 @@ static void new_files_are_found_without_being_asked(void **state)
     RUN_UNTIL(seen.loads == 1);
     about_is(seen.context, "other");
     assert_non_null(strstr(seen.text, "certificates were read again, 'other' is valid until 20"));
+    assert_non_null(strstr(seen.text, ", and the authorities are 'ca': new connections use them"));
     put_in_use("here");
     RUN_UNTIL(seen.loads == 2);
     about_is(seen.context, "here");
