@@ -85,6 +85,11 @@ static struct carried *carried_by(struct etcd_grpc_calls *calls, struct grpc_cal
         grpc_fail(grpc, error);
         return NULL;
     }
+    bool waits = method_of(calls, grpc)->request_streams; /* such a one looks for itself */
+    if (grpc_call_wants_leader(grpc) && !waits && !etcd_service_has_leader(calls->service)) {
+        grpc_fail(grpc, ETCD_ERROR_NO_LEADER);
+        return NULL;
+    }
     return carry(calls, grpc);
 }
 

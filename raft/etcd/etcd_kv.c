@@ -101,6 +101,10 @@ void etcd_kv_range(struct etcd_call *call, const void *message)
         etcd_call_fail(call, ETCD_ERROR_EMPTY_KEY);
         return;
     }
+    if (range.key.len > STORE_KEY_BYTES_MAX || range.range_end.len > STORE_KEY_BYTES_MAX) {
+        etcd_call_fail(call, ETCD_ERROR_REQUEST_TOO_LARGE); /* as of every other request */
+        return;
+    }
     if (request->serializable) {
         answer_range(call, &range);
         return;
@@ -243,6 +247,7 @@ static void on_txn_read(void *arg, int rc, enum etcd_error error, const struct s
     struct store_command command;
     struct buf arena = BUF_INIT;
     (void)result;
+    etcd_service_release(wait->call->service, wait->command.len);
     if (rc != 0) {
         etcd_call_fail(wait->call, error);
     } else if (store_command_decode(buf_span(&wait->command), &command, &arena, NULL) == 0) {
@@ -257,14 +262,20 @@ static void on_txn_read(void *arg, int rc, enum etcd_error error, const struct s
 static void read_txn(struct etcd_call *call, const struct store_client_txn *txn)
 {
     struct store_command command = {.type = STORE_CLIENT_TXN, .client_txn = txn};
-    struct txn_wait *wait = mem_new(struct txn_wait);
-    if (store_command_encode(&command, &wait->command, NULL) != 0) {
+    struct buf bytes = BUF_INIT;
+    if (store_command_encode(&command, &bytes, NULL) != 0) {
         etcd_call_fail(call, ETCD_ERROR_REQUEST_TOO_LARGE);
-        buf_free(&wait->command);
-        mem_free(wait);
+        buf_free(&bytes);
         return;
     }
+    if (!etcd_service_reserve(call->service, bytes.len)) {
+        etcd_call_fail(call, ETCD_ERROR_TOO_MANY_REQUESTS);
+        buf_free(&bytes);
+        return;
+    }
+    struct txn_wait *wait = mem_new(struct txn_wait);
     wait->call = etcd_call_ref(call);
+    wait->command = bytes;
     etcd_service_read(call->service, on_txn_read, wait);
 }
 

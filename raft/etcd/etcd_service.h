@@ -22,7 +22,8 @@
 #define ETCD_SERVICE_TIMEOUT_MS  7000
 #define ETCD_SERVICE_URLS_BYTES  STORE_MEMBER_CLIENTS_BYTES_MAX
 #define ETCD_SERVICE_PENDING_MAX 4096 /* commands and reads at once; more: TOO_MANY_REQUESTS */
-/* Of commands that wait here for a leader, or for room in the member. */
+/* Of commands that wait here for a leader, or for room in the member, and of what waits with reads.
+ */
 #define ETCD_SERVICE_HELD_BYTES_MAX ((size_t)32 * 1024 * 1024)
 
 /* What we say we are: digits and dots alone, or Patroni's parser raises. */
@@ -74,6 +75,10 @@ void etcd_service_propose(struct etcd_service *service, const struct store_comma
                           etcd_service_done done, void *arg);
 /* Linearizable: when `done` comes with rc 0, the store is as new as at the call (result NULL). */
 void etcd_service_read(struct etcd_service *service, etcd_service_done done, void *arg);
+
+/* For a copy of a request that waits with a read: false, there are too many bytes already. */
+bool etcd_service_reserve(struct etcd_service *service, size_t bytes);
+void etcd_service_release(struct etcd_service *service, size_t bytes);
 
 /* Moves the leadership of the group to `member`; `done` when it leads (result NULL). Refused at
  * once: NOT_LEADER, BAD_LEADER_TRANSFEREE. */

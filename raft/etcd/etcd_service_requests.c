@@ -26,7 +26,7 @@ struct service_request *service_request_new(struct etcd_service *service, etcd_s
 
 static void drop_command(struct service_request *request)
 {
-    request->service->held_bytes -= request->command.len;
+    etcd_service_release(request->service, request->command.len);
     buf_free(&request->command);
 }
 
@@ -166,8 +166,8 @@ static void hold_command(struct service_request *request, const struct store_com
         decide(request, ERR_UNAVAILABLE, ETCD_ERROR_REQUEST_TOO_LARGE);
         return;
     }
-    service->held_bytes += request->command.len;
-    if (service->held_bytes > ETCD_SERVICE_HELD_BYTES_MAX) {
+    if (!etcd_service_reserve(service, request->command.len)) {
+        buf_free(&request->command);
         decide(request, ERR_UNAVAILABLE, ETCD_ERROR_TOO_MANY_REQUESTS);
         return;
     }
@@ -215,6 +215,21 @@ void etcd_service_read(struct etcd_service *service, etcd_service_done done, voi
         list_append(&service->held, &request->link);
         service_arm(service);
     }
+}
+
+bool etcd_service_reserve(struct etcd_service *service, size_t bytes)
+{
+    if (bytes > ETCD_SERVICE_HELD_BYTES_MAX - service->held_bytes) {
+        return false;
+    }
+    service->held_bytes += bytes;
+    return true;
+}
+
+void etcd_service_release(struct etcd_service *service, size_t bytes)
+{
+    ASSERT(bytes <= service->held_bytes);
+    service->held_bytes -= bytes;
 }
 
 /* --- moves of leadership ---------------------------------------------------------------------- */

@@ -267,6 +267,9 @@ static void what_is_too_large_is_refused(void **state)
     memset(key, 'A', sizeof key - 1); /* 1500 bytes */
     (void)snprintf(json, sizeof json, "{\"key\":\"%s\"}", key);
     call_is(0, "/kv/put", json, "3 etcdserver: request is too large");
+    call_is(0, "/kv/range", json, "3 etcdserver: request is too large");
+    (void)snprintf(json, sizeof json, "{\"key\":\"AA==\",\"range_end\":\"%s\"}", key);
+    call_is(0, "/kv/range", json, "3 etcdserver: request is too large");
     (void)snprintf(json, sizeof json, "{\"success\":[{\"request_range\":{\"key\":\"%s\"}}]}", key);
     call_is(0, "/kv/txn", json, "3 etcdserver: request is too large");
 }
@@ -291,6 +294,36 @@ static void operations_of_all_levels_are_bounded(void **state)
         }
         buf_put_str(&json, "]}");
         call_is(0, "/kv/txn", buf_str(&json), "3 etcdserver: too many operations in txn request");
+    }
+    buf_free(&json);
+}
+
+/* Requests that wait for a leader are kept as long as they fit. */
+static void what_waits_with_a_read_is_bounded(void **state)
+{
+    enum { VALUE_BYTES = 1024 * 1024 + 512 * 1024, CALLS = 22 };
+    static struct recorded recorded[CALLS];
+    struct buf json = BUF_INIT;
+    (void)state;
+    buf_put_str(&json, "{\"compare\":[{\"target\":\"VALUE\",\"key\":\"YQ==\",\"value\":\"");
+    for (size_t i = 0; i < VALUE_BYTES / 3; i++) {
+        buf_put_str(&json, "AAAA");
+    }
+    buf_put_str(&json, "\"}],\"success\":[{\"request_range\":{\"key\":\"YQ==\"}}]}");
+    served[0].without_node = true;
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < CALLS; i++) {
+            call_open(0, "/kv/txn", &recorded[i]);
+            call_send(&recorded[i], buf_str(&json));
+        }
+        assert_true(recorded[CALLS - 1].finished);
+        assert_int_equal(recorded[CALLS - 1].code, GRPC_RESOURCE_EXHAUSTED);
+        for (size_t i = 0; i < CALLS; i++) {
+            wait_for(&rig, is_finished, &recorded[i], 5000, "the end");
+            assert_true(i == CALLS - 1 || recorded[i].code == GRPC_UNAVAILABLE);
+            call_close(&recorded[i]);
+            assert_true(recorded[i].freed);
+        }
     }
     buf_free(&json);
 }
@@ -667,6 +700,7 @@ int main(void)
         ONE(an_answer_is_bounded),
         ONE(what_is_too_large_is_refused),
         ONE(operations_of_all_levels_are_bounded),
+        ONE(what_waits_with_a_read_is_bounded),
         ONE(what_looks_at_too_much_is_refused),
         ONE(an_id_is_chosen),
         ONE(keepalives_are_answered_in_order),

@@ -262,6 +262,25 @@ static void a_deadline_passes_before_the_answer(void **state)
     client_free(client);
 }
 
+static void who_wants_a_leader_does_not_wait_for_one(void **state)
+{
+    struct client *client = client_new(http2, true);
+    nghttp2_nv hasleader = nv("hasleader", "true");
+    struct etcd_range_request range = {.key = span_str("k"), .serializable = true};
+    (void)state;
+    struct answer *answer = call_unary(client, "/etcdserverpb.KV/Range", &etcd_type_range_request,
+                                       &range, &hasleader, 1);
+    assert_string_equal(buf_str(&answer->trailers), "grpc-status: 0\ngrpc-message: \n");
+    served[0].without_node = true;
+    etcd_service_on_change(served[0].service);
+    uint64_t from = uv_hrtime();
+    answer =
+        call_unary(client, "/etcdserverpb.KV/Put", &etcd_type_range_request, &range, &hasleader, 1);
+    assert_string_equal(buf_str(&answer->head), REFUSED("14", "etcdserver: no leader"));
+    assert_true(uv_hrtime() - from < (uint64_t)ELECTION_MS * 1000000);
+    client_free(client);
+}
+
 static void health_is_that_of_the_service(void **state)
 {
     struct client *client = client_new(http2, true);
@@ -352,6 +371,7 @@ int main(void)
         GRPC_TEST(keepalives_share_a_stream),
         GRPC_TEST(empty_and_broken_streams_leave_nothing),
         GRPC_TEST(a_deadline_passes_before_the_answer),
+        GRPC_TEST(who_wants_a_leader_does_not_wait_for_one),
         GRPC_TEST(health_is_that_of_the_service),
         GRPC_TEST(tokens_are_asked_for),
         GRPC_TEST(at_the_stop_calls_end),
