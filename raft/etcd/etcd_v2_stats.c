@@ -34,7 +34,7 @@ static void send_store(struct etcd_service *service, struct http_exchange *excha
     buf_free(&body);
 }
 
-/* As Go writes a duration: 1h2m3.004s. */
+/* As Go writes a duration: 1h2m3.04s. */
 static void put_duration(int64_t ms, struct buf *out)
 {
     const int64_t minute_ms = 60 * 1000;
@@ -49,6 +49,9 @@ static void put_duration(int64_t ms, struct buf *out)
     buf_printf(out, "%" PRId64, ms % minute_ms / 1000);
     if (fraction != 0) {
         buf_printf(out, ".%03" PRId64, fraction);
+        while (out->data[out->len - 1] == '0') {
+            out->len--;
+        }
     }
     buf_put_str(out, "s");
 }

@@ -568,6 +568,13 @@ static void statistics_name_the_leader(void **state)
                    (unsigned long long)status.id);
     assert_non_null(strstr(buf_str(&fake->body), expected));
     fake_free(fake);
+    struct etcd_v2_state *state_of = etcd_service_v2(rig.service);
+    int64_t since_ms = state_of->leader_wall_ms;
+    state_of->leader_wall_ms = clock_wall_ms(clock_real()) - 2 * 3600 * 1000 - 61 * 1000;
+    fake = v2_ask(&rig, "GET", "/v2/stats/self", "");
+    assert_non_null(strstr(buf_str(&fake->body), "\"uptime\":\"2h1m1"));
+    fake_free(fake);
+    state_of->leader_wall_ms = since_ms;
     (void)snprintf(expected, sizeof expected, "{\"leader\":\"%llx\",\"followers\":{}}",
                    (unsigned long long)status.id);
     v2_expect(&rig, "GET", "/v2/stats/leader", "", 200, expected);
