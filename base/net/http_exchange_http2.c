@@ -27,7 +27,9 @@ struct over_http2 {
     struct buf head;   /* path, query, and names and values of the headers, each terminated */
     size_t headers_at; /* of it */
     struct buf body;
-    size_t counted; /* of it, in server->held */
+    size_t counted;  /* of it, in server->held */
+    bool has_length; /* it was told how long the body is */
+    size_t length;
     uint64_t deadline_ms;
     void (*on_gone)(void *arg);
     void *gone_arg;
@@ -327,6 +329,23 @@ static void put_header(struct buf *out, const struct http2_header *header)
     }
 }
 
+/* Digits alone, and once. A length that no body may have stays one. */
+static bool take_length(struct over_http2 *x, struct span value)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9') {
+            return false;
+        }
+        length = length * 10 + (size_t)(value.data[i] - '0');
+        length = length > x->server->body_bytes_max ? x->server->body_bytes_max + 1 : length;
+    }
+    bool is_good = value.len > 0 && !x->has_length;
+    x->has_length = true;
+    x->length = length;
+    return is_good;
+}
+
 /* False: it is not what HTTP/1 would have let pass. */
 static bool take_head(struct over_http2 *x, const struct http2_request *request)
 {
@@ -341,7 +360,11 @@ static bool take_head(struct over_http2 *x, const struct http2_request *request)
     put_text(&x->head, span_of(request->path.data + query_at, request->path.len - query_at));
     x->headers_at = x->head.len;
     for (size_t i = 0; i < request->headers_count; i++) {
-        put_header(&x->head, &request->headers[i]);
+        const struct http2_header *header = &request->headers[i];
+        put_header(&x->head, header);
+        if (span_equal_str(header->name, "content-length") && !take_length(x, header->value)) {
+            return false;
+        }
     }
     if (request->authority.len > 0) {
         struct http2_header host = {span_str("host"), request->authority};
@@ -361,7 +384,9 @@ static void on_data(void *arg, struct http2_stream *stream, struct span bytes)
     if (x->state != GATHERS) {
         return;
     }
-    if (bytes.len > server->body_bytes_max - x->body.len) {
+    if (x->has_length && bytes.len > x->length - x->body.len) {
+        refuse(x, 400, "more body than was told\n");
+    } else if (bytes.len > server->body_bytes_max - x->body.len) {
         refuse(x, 413, "body too large\n");
     } else if (bytes.len > HTTP_EXCHANGE_HELD_BYTES_MAX - server->held) {
         refuse(x, 503, "too many requests\n");
@@ -376,7 +401,9 @@ static void on_request_end(void *arg, struct http2_stream *stream)
     struct over_http2 *x = http2_stream_arg(stream);
     const struct http_face *face = x->server->face;
     (void)arg;
-    if (x->state == GATHERS) {
+    if (x->state == GATHERS && x->has_length && x->body.len != x->length) {
+        refuse(x, 400, "less body than was told\n");
+    } else if (x->state == GATHERS) {
         set_state(x, IS_BUSY);
         x->request.body = buf_span(&x->body);
         x->request.has_length = true;
@@ -429,6 +456,8 @@ void http_exchange_http2_serve(struct http_exchange_http2 *server, struct http2_
         refuse(x, 503, server->stopping ? "stopping\n" : "too many requests\n");
     } else if (!take_head(x, request)) {
         refuse(x, 400, "malformed request\n");
+    } else if (x->length > server->body_bytes_max) {
+        refuse(x, 413, "body too large\n");
     } else {
         set_state(x, GATHERS);
     }

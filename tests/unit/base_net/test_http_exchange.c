@@ -282,6 +282,33 @@ static void a_body_is_gathered_and_not_too_large(void **state)
     buf_free(&body.bytes);
 }
 
+static void a_body_is_as_long_as_was_told(void **state)
+{
+    static const struct {
+        const char *length;
+        const char *again;
+        const char *status;
+    } cases[] = {
+        {"3", NULL, ":status: 201\n"},    {"2", NULL, ":status: 400\n"},
+        {"4", NULL, ":status: 400\n"},    {"+3", NULL, ":status: 400\n"},
+        {"3", "3", ":status: 400\n"},     {"0", NULL, ":status: 400\n"},
+        {"1001", NULL, ":status: 413\n"}, {"99999999999999999999999", NULL, ":status: 413\n"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct body body = {.bytes = BUF_INIT};
+        nghttp2_nv lengths[] = {nv("content-length", cases[i].length),
+                                nv("content-length", cases[i].again == NULL ? "" : cases[i].again)};
+        buf_put_str(&body.bytes, "abc");
+        int32_t id = client_post(client, "/", &body, lengths, cases[i].again == NULL ? 1 : 2);
+        pump(client);
+        if (!is_status(answer_of(client, id), cases[i].status)) {
+            fail_msg("%s: %s", cases[i].length, buf_str(&answer_of(client, id)->head));
+        }
+        buf_free(&body.bytes);
+    }
+    assert_int_equal(requests, 1);
+}
+
 static void a_body_has_its_time(void **state)
 {
     struct body body = {.open = true};
@@ -483,6 +510,7 @@ int main(void)
         BOTH_TEST(a_status_line_alone_is_an_answer),
         BOTH_TEST(a_path_that_http1_refuses_is_refused),
         BOTH_TEST(a_body_is_gathered_and_not_too_large),
+        BOTH_TEST(a_body_is_as_long_as_was_told),
         BOTH_TEST(a_body_has_its_time),
         BOTH_TEST(nobody_hears_of_half_a_request),
         BOTH_TEST(there_are_not_too_many_at_once),

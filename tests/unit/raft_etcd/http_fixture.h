@@ -18,16 +18,6 @@ static struct http_exchange_http2 *exchanges;
 static struct http_port *port;
 static unsigned parts_stopped;
 
-/* The v2 face has tests of its own. */
-void etcd_v2_serve(struct etcd_service *service, struct http_exchange *exchange,
-                   const struct http1_request *request)
-{
-    struct http1_response response = {
-        .status = 200, .content_type = "text/plain", .body = span_str(request->path)};
-    (void)service;
-    http_respond(exchange, &response);
-}
-
 static void on_http(void *arg, struct http_exchange *exchange, const struct http1_request *request)
 {
     (void)arg;
