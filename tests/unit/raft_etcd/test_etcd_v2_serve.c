@@ -662,8 +662,9 @@ static void a_write_under_way_is_answered_when_the_service_stops(void **state)
 
 /* --- users ------------------------------------------------------------------------------------ */
 
-static void expect_user(const char *method, const char *target, const char *authorization,
-                        int status)
+/* `body` NULL: whatever it is. */
+static void expect_user_body(const char *method, const char *target, const char *authorization,
+                             int status, const char *body)
 {
     struct fake_exchange *fake = fake_new(method, target, "");
     fake->authorization = authorization;
@@ -672,8 +673,20 @@ static void expect_user(const char *method, const char *target, const char *auth
     if (fake->status != status) {
         fail_msg("%s %s: %d, not %d", method, target, fake->status, status);
     }
+    if (body != NULL) {
+        assert_string_equal(buf_str(&fake->body), body);
+    }
     fake_free(fake);
 }
+
+static void expect_user(const char *method, const char *target, const char *authorization,
+                        int status)
+{
+    expect_user_body(method, target, authorization, status, NULL);
+}
+
+#define ROOT_ROLE \
+    "{\"role\":\"root\",\"permissions\":{\"kv\":{\"read\":[\"/*\"],\"write\":[\"/*\"]}}}"
 
 static void a_user_is_asked_for_where_the_configuration_names_one(void **state)
 {
@@ -698,7 +711,11 @@ static void a_user_is_asked_for_where_the_configuration_names_one(void **state)
     expect_user("PUT", "/v2/auth/enable", NULL, 401);
     expect_user("DELETE", "/v2/auth/enable", good, 403);
     expect_user("GET", "/v2/auth/users", NULL, 401);
-    expect_user("GET", "/v2/auth/users", good, 200);
+    expect_user_body("GET", "/v2/auth/users", good, 200,
+                     "{\"users\":[{\"user\":\"root\",\"roles\":[" ROOT_ROLE "]}]}\n");
+    expect_user_body("GET", "/v2/auth/users/root", good, 200,
+                     "{\"user\":\"root\",\"roles\":[" ROOT_ROLE "]}\n");
+    expect_user_body("GET", "/v2/auth/roles/root", good, 200, ROOT_ROLE "\n");
     expect_user("GET", "/v2/auth/roles/x", good, 404);
 }
 
