@@ -117,6 +117,43 @@ def test_v2_and_v3_are_one_keyspace(cluster):
     assert get(cluster, "/both/a", nodes[2]) == ""
 
 
+def test_etcdctl_has_its_commands(cluster):
+    """Those of v3 and v2 that no other test here uses."""
+    urls = sorted(url(node) for node in cluster.nodes.values())
+    status = [row["Status"] for row in json.loads(ctl3(cluster, "endpoint", "status", "-w", "json").stdout)]
+    assert len({s["leader"] for s in status}) == 1 and status[0]["leader"] in [s["header"]["member_id"] for s in status]
+    health = ctl3(cluster, "endpoint", "health", "--cluster")
+    assert sorted(line.split()[0] for line in (health.stdout + health.stderr).splitlines()) == urls
+    assert ctl3(cluster, "alarm", "list").stdout == ""
+    ctl3(cluster, "put", "/cmd/a", "1")
+    revision = json.loads(ctl3(cluster, "put", "/cmd/a", "2", "-w", "json").stdout)["header"]["revision"]
+    assert ctl3(cluster, "get", "--print-value-only", "--rev", str(revision - 1), "/cmd/a").stdout.strip() == "1"
+    assert "compacted revision" in ctl3(cluster, "compact", str(revision)).stdout
+    late = ctl3(cluster, "get", "--rev", str(revision - 1), "/cmd/a", check=False)
+    assert late.returncode != 0 and "required revision has been compacted" in late.stderr
+    locked = ctl3(cluster, "lock", "/cmd/lock", "/bin/echo", "inside").stdout
+    assert locked.strip() == "inside"
+    elected = watching(cluster, "elect", "/cmd/elect", "me", node=cluster.nodes["node1"])
+    assert elected.stdout.readline().startswith("/cmd/elect/") and elected.stdout.readline().strip() == "me"
+    seen = watching(cluster, "elect", "-l", "/cmd/elect", node=cluster.nodes["node2"])
+    assert seen.stdout.readline().startswith("/cmd/elect/") and seen.stdout.readline().strip() == "me"
+    elected.kill()
+    seen.kill()
+    ctl3(cluster, "del", "--prefix", "/cmd/")
+    listed = ctl2(cluster, "member", "list").stdout
+    assert listed.count("isLeader=true") == 1 and all(u in listed for u in urls)
+    assert "cluster is healthy" in ctl2(cluster, "cluster-health").stdout
+    ctl2(cluster, "mk", "/cmd2/a", "1")
+    assert ctl2(cluster, "mk", "/cmd2/a", "1", check=False).returncode == 4
+    ctl2(cluster, "update", "/cmd2/a", "2")
+    ctl2(cluster, "mkdir", "/cmd2/d")
+    assert ctl2(cluster, "ls", "--recursive", "--sort", "/cmd2").stdout.split() == ["/cmd2/a", "/cmd2/d"]
+    ctl2(cluster, "rmdir", "/cmd2/d")
+    ctl2(cluster, "set", "--ttl", "2", "/cmd2/a", "3")
+    wait_for("it has expired", lambda: ctl2(cluster, "get", "/cmd2/a", check=False).returncode == 4, 6)
+    ctl2(cluster, "rm", "--recursive", "/cmd2", check=False)
+
+
 def test_the_clusters_own_keys_are_there_on_all_faces(cluster):
     leader = cluster.leader()
     for node in cluster.nodes.values():
