@@ -178,19 +178,20 @@ static void flow(struct watch_stream *stream)
     }
 }
 
-/* What is said of a watch besides its events. False: the stream has ended. */
-static bool reply_control(struct watch_stream *stream, struct etcd_watch_response *response,
+/* What is said of a watch besides its events; the header is added. False: the stream has ended. */
+static bool reply_control(struct watch_stream *stream, const struct etcd_watch_response *response,
                           int64_t revision)
 {
     struct etcd_header header;
+    struct etcd_watch_response headed = *response;
     etcd_service_header(service_of(stream), &header);
     header.revision = revision;
-    response->header = &header;
+    headed.header = &header;
     if (etcd_call_pending(stream->call) == 0) {
         stream->control_replies = 0;
     }
     if (++stream->control_replies > CONTROL_REPLIES_MAX ||
-        etcd_call_reply(stream->call, response, NULL) != 0) {
+        etcd_call_reply(stream->call, &headed, NULL) != 0) {
         stream_fail(stream, ETCD_ERROR_TOO_MANY_REQUESTS);
         return false;
     }
