@@ -29,10 +29,7 @@ static const struct store_op failure[] = {
     {.type = STORE_OP_DELETE_PREFIX, .key = {NULL, 0}},
 };
 
-static const struct {
-    const char *name;
-    struct store_command command;
-} golden[] = {
+static const struct golden_command golden[] = {
     {"txn",
      {.client = 0x0102030405060708,
       .sequence = 3,
@@ -67,41 +64,14 @@ static const struct {
 static void commands_have_their_golden_bytes(void **state)
 {
     (void)state;
-    struct buf text = BUF_INIT;
-    for (size_t i = 0; i < COUNT(golden); i++) {
-        struct buf bytes = BUF_INIT;
-        assert_int_equal(store_command_encode(&golden[i].command, &bytes, NULL), 0);
-        put_hex(&text, golden[i].name, buf_span(&bytes));
-        buf_free(&bytes);
-    }
-    assert_golden(GOLDEN_DIR "command.hex", &text);
-    buf_free(&text);
+    assert_golden_commands(GOLDEN_DIR "command.hex", golden, COUNT(golden));
 }
 
-/* Decoded and encoded again gives the same bytes; cut anywhere, or with a byte more, it is refused.
- */
 static void commands_survive_the_round_trip_and_no_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(golden); i++) {
-        struct buf bytes = BUF_INIT;
-        struct buf again = BUF_INIT;
-        struct buf arena = BUF_INIT;
-        struct store_command decoded;
-        assert_int_equal(store_command_encode(&golden[i].command, &bytes, NULL), 0);
-        assert_int_equal(store_command_decode(buf_span(&bytes), &decoded, &arena, NULL), 0);
-        assert_int_equal(store_command_encode(&decoded, &again, NULL), 0);
-        assert_true(span_equal(buf_span(&bytes), buf_span(&again)));
-        for (size_t cut = 0; cut < bytes.len; cut++) {
-            struct span part = span_of(bytes.data, cut);
-            assert_int_equal(store_command_decode(part, &decoded, &arena, NULL), ERR_INVALID);
-        }
-        buf_put_u8(&bytes, 0);
-        assert_int_equal(store_command_decode(buf_span(&bytes), &decoded, &arena, NULL),
-                         ERR_INVALID);
-        buf_free(&bytes);
-        buf_free(&again);
-        buf_free(&arena);
+        assert_round_trip(&golden[i].command);
     }
 }
 
@@ -110,21 +80,7 @@ static void damaged_commands_are_no_ops_on_every_member_alike(void **state)
     struct store *store = *state;
     struct store *other = store_new();
     for (size_t i = 0; i < COUNT(golden); i++) {
-        struct buf bytes = BUF_INIT;
-        assert_int_equal(store_command_encode(&golden[i].command, &bytes, NULL), 0);
-        for (size_t at = 0; at < bytes.len; at++) {
-            for (unsigned bit = 0; bit < 8; bit++) {
-                struct store_result a;
-                struct store_result b;
-                bytes.data[at] ^= (uint8_t)(1u << bit);
-                store_apply(store, store_applied(store) + 1, buf_span(&bytes), &a, NULL);
-                store_apply(other, store_applied(other) + 1, buf_span(&bytes), &b, NULL);
-                assert_int_equal(a.code, b.code);
-                assert_int_equal(a.revision, b.revision);
-                bytes.data[at] ^= (uint8_t)(1u << bit);
-            }
-        }
-        buf_free(&bytes);
+        assert_damage_is_alike(&golden[i].command, store, other);
     }
     store_check(store);
     assert_same_state(store, other);

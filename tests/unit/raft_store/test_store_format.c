@@ -65,10 +65,7 @@ static const struct store_v2 v2 = {.type = STORE_V2_SWAP,
                                    .recursive = true,
                                    .refresh = true};
 
-static const struct {
-    const char *name;
-    struct store_command command;
-} golden[] = {
+static const struct golden_command golden[] = {
     {"client_txn",
      {.client = 0x0102030405060708,
       .sequence = 3,
@@ -89,44 +86,19 @@ static const struct {
 static void commands_have_their_golden_bytes(void **state)
 {
     (void)state;
-    struct buf text = BUF_INIT;
-    for (size_t i = 0; i < COUNT(golden); i++) {
-        struct buf bytes = BUF_INIT;
-        assert_int_equal(store_command_encode(&golden[i].command, &bytes, NULL), 0);
-        assert_true(store_command_has_output(buf_span(&bytes)));
-        put_hex(&text, golden[i].name, buf_span(&bytes));
-        buf_free(&bytes);
-    }
-    assert_golden(GOLDEN_DIR "command_2.hex", &text);
-    buf_free(&text);
+    assert_golden_commands(GOLDEN_DIR "command_2.hex", golden, COUNT(golden));
 }
 
 static void commands_survive_the_round_trip_and_no_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(golden); i++) {
-        struct buf bytes = BUF_INIT;
-        struct buf again = BUF_INIT;
-        struct buf arena = BUF_INIT;
-        struct store_command decoded;
-        assert_int_equal(store_command_encode(&golden[i].command, &bytes, NULL), 0);
-        assert_int_equal(store_command_decode(buf_span(&bytes), &decoded, &arena, NULL), 0);
-        assert_int_equal(store_command_encode(&decoded, &again, NULL), 0);
-        assert_true(span_equal(buf_span(&bytes), buf_span(&again)));
-        for (size_t cut = 0; cut < bytes.len; cut++) {
-            struct span part = span_of(bytes.data, cut);
-            assert_int_equal(store_command_decode(part, &decoded, &arena, NULL), ERR_INVALID);
-        }
+        assert_round_trip(&golden[i].command);
+        struct buf bytes = encoded(&golden[i].command);
+        assert_true(store_command_has_output(buf_span(&bytes)));
         bytes.data[0] = 1; /* the other version */
-        assert_int_equal(store_command_decode(buf_span(&bytes), &decoded, &arena, NULL),
-                         ERR_INVALID);
-        bytes.data[0] = 2;
-        buf_put_u8(&bytes, 0);
-        assert_int_equal(store_command_decode(buf_span(&bytes), &decoded, &arena, NULL),
-                         ERR_INVALID);
+        assert_refused(buf_span(&bytes));
         buf_free(&bytes);
-        buf_free(&again);
-        buf_free(&arena);
     }
 }
 
@@ -134,24 +106,7 @@ static void damaged_commands_are_no_ops_on_every_member_alike(void **state)
 {
     struct pair *pair = *state;
     for (size_t i = 0; i < COUNT(golden); i++) {
-        struct buf bytes = BUF_INIT;
-        assert_int_equal(store_command_encode(&golden[i].command, &bytes, NULL), 0);
-        for (size_t at = 0; at < bytes.len; at++) {
-            for (unsigned bit = 0; bit < 8; bit++) {
-                struct store_result a;
-                struct store_result b;
-                struct store_output *output = store_output_new();
-                bytes.data[at] ^= (uint8_t)(1u << bit);
-                uint64_t index = store_applied(pair->store) + 1;
-                store_apply(pair->store, index, buf_span(&bytes), &a, output);
-                store_apply(pair->other, index, buf_span(&bytes), &b, NULL);
-                assert_int_equal(a.code, b.code);
-                assert_int_equal(a.revision, b.revision);
-                bytes.data[at] ^= (uint8_t)(1u << bit);
-                store_output_unref(output);
-            }
-        }
-        buf_free(&bytes);
+        assert_damage_is_alike(&golden[i].command, pair->store, pair->other);
     }
     store_check(pair->store);
     restart_other(pair);
