@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "raft/etcd/etcd_grpc.h"
 #include "raft/etcd/etcd_message.h"
+#include "tests/fuzz/fake_stream.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -14,12 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { STREAMING = 1, UNENDED = 2 };
 
 static struct {
-    struct stream base;
-    struct stream_peer peer;
     struct buf written;
-    bool closed;
-    stream_closed on_closed;
-    void *closed_arg;
     size_t messages;
     size_t ends;
     size_t closes;
@@ -27,66 +23,10 @@ static struct {
     struct grpc_server *grpc;
 } fake;
 
-static int fake_read_start(struct stream *stream, struct error *err)
+static void on_write(struct span bytes)
 {
-    (void)stream;
-    (void)err;
-    return 0;
-}
-
-static void fake_read_stop(struct stream *stream)
-{
-    (void)stream;
-}
-
-static int fake_write(struct stream *stream, struct span bytes, stream_done done, void *arg,
-                      struct error *err)
-{
-    (void)stream;
-    (void)done;
-    (void)arg;
-    (void)err;
     buf_put_span(&fake.written, bytes);
-    return 0;
 }
-
-static size_t fake_pending(const struct stream *stream)
-{
-    (void)stream;
-    return 0;
-}
-
-static int fake_shutdown(struct stream *stream, stream_done done, void *arg, struct error *err)
-{
-    (void)stream;
-    (void)done;
-    (void)arg;
-    (void)err;
-    return 0;
-}
-
-static void fake_close(struct stream *stream, stream_closed closed, void *arg)
-{
-    (void)stream;
-    ASSERT(!fake.closed);
-    fake.closed = true;
-    fake.on_closed = closed;
-    fake.closed_arg = arg;
-}
-
-static const struct stream_peer *fake_peer(const struct stream *stream)
-{
-    (void)stream;
-    return &fake.peer;
-}
-
-static const struct stream_ops fake_ops = {.read_start = fake_read_start,
-                                           .read_stop = fake_read_stop,
-                                           .write = fake_write,
-                                           .pending = fake_pending,
-                                           .shutdown = fake_shutdown,
-                                           .close = fake_close,
-                                           .peer = fake_peer};
 
 static void on_txn(void *arg, struct grpc_call *call, const void *message)
 {
@@ -202,21 +142,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     memset(&fake, 0, sizeof fake);
-    fake.base.ops = &fake_ops;
     put_request(&input, span_of(data + 2, size - 2), data[0], (size_t)data[1] * 8 + 1);
     ASSERT(uv_loop_init(&loop) == 0);
     fake.grpc = grpc_server_new(&loop, &config);
     ASSERT(http2_server_start(&loop, &events, NULL, &server, &err) == 0);
-    http2_server_serve(server, &fake.base, buf_span(&input));
+    http2_server_serve(server, fake_stream_open(false, on_write), buf_span(&input));
     (void)uv_run(&loop, UV_RUN_NOWAIT);
     /* :status 200 is this one byte of HPACK */
     bool answered = memmem(fake.written.data, fake.written.len, "\x88", 1) != NULL;
     ASSERT(answered || (data[0] & UNENDED) != 0);
     ASSERT(fake.messages <= (size - 2) / 5);
-    if (!fake.closed) {
-        fake.base.events->on_end(fake.base.arg, ERR_IO, &err);
-    }
-    fake.on_closed(fake.closed_arg);
+    fake_stream_end();
     ASSERT(fake.closes == (fake.messages + fake.ends > 0));
     grpc_server_stop(fake.grpc, GRPC_UNAVAILABLE, span_str(""), on_stopped, NULL);
     http2_server_stop(server, on_stopped, NULL);

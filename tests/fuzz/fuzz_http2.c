@@ -3,6 +3,7 @@
  * order and exactly one close, whatever comes, and nothing is left behind. */
 #include "base/assert.h"
 #include "base/net/http2.h"
+#include "tests/fuzz/fake_stream.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -12,88 +13,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { GREET = 1, LATER = 2, SLOW = 4, STOP = 8, PIECE_SHIFT = 4, WAITING_MAX = 256 };
 
 static struct {
-    struct stream base;
-    struct stream_peer peer;
-    bool reading;
-    bool slow;
-    size_t pending;
-    bool shut;
-    bool closed;
-    stream_closed on_closed;
-    void *closed_arg;
     uint8_t mode;
     size_t open; /* requests without their close */
     struct http2_stream *waiting[WAITING_MAX];
     bool stopped;
 } fake;
-
-static int fake_read_start(struct stream *stream, struct error *err)
-{
-    (void)stream;
-    (void)err;
-    ASSERT(!fake.closed);
-    fake.reading = true;
-    return 0;
-}
-
-static void fake_read_stop(struct stream *stream)
-{
-    (void)stream;
-    fake.reading = false;
-}
-
-static int fake_write(struct stream *stream, struct span bytes, stream_done done, void *arg,
-                      struct error *err)
-{
-    (void)stream;
-    (void)arg;
-    (void)err;
-    ASSERT(!fake.closed && !fake.shut && done == NULL && bytes.len > 0);
-    fake.pending += fake.slow ? bytes.len : 0;
-    ASSERT(fake.pending < 1024 * 1024); /* it does not write on to who takes nothing */
-    return 0;
-}
-
-static size_t fake_pending(const struct stream *stream)
-{
-    (void)stream;
-    return fake.pending;
-}
-
-static int fake_shutdown(struct stream *stream, stream_done done, void *arg, struct error *err)
-{
-    (void)stream;
-    (void)done;
-    (void)arg;
-    (void)err;
-    ASSERT(!fake.shut);
-    fake.shut = true;
-    return 0;
-}
-
-static void fake_close(struct stream *stream, stream_closed closed, void *arg)
-{
-    (void)stream;
-    ASSERT(!fake.closed);
-    fake.closed = true;
-    fake.reading = false;
-    fake.on_closed = closed;
-    fake.closed_arg = arg;
-}
-
-static const struct stream_peer *fake_peer(const struct stream *stream)
-{
-    (void)stream;
-    return &fake.peer;
-}
-
-static const struct stream_ops fake_ops = {.read_start = fake_read_start,
-                                           .read_stop = fake_read_stop,
-                                           .write = fake_write,
-                                           .pending = fake_pending,
-                                           .shutdown = fake_shutdown,
-                                           .close = fake_close,
-                                           .peer = fake_peer};
 
 /* --- the handler ------------------------------------------------------------------------------ */
 
@@ -111,7 +35,7 @@ static void on_request(void *arg, struct http2_stream *stream, const struct http
 {
     (void)arg;
     ASSERT(request->method.len > 0 && request->headers_count <= HTTP2_HEADERS_MAX);
-    ASSERT(http2_stream_peer(stream) == &fake.peer);
+    ASSERT(http2_stream_peer(stream) == &fake_stream.peer);
     fake.open++;
     ASSERT(fake.open <= HTTP2_STREAMS_MAX);
     if ((fake.mode & LATER) == 0) {
@@ -169,23 +93,7 @@ static void turn(uv_loop_t *loop)
         }
     }
     (void)uv_run(loop, UV_RUN_NOWAIT);
-    if (fake.pending > 0 && !fake.closed) {
-        fake.pending = 0;
-        fake.base.events->on_drained(fake.base.arg);
-    }
-}
-
-static void feed(uv_loop_t *loop, struct span input, size_t piece)
-{
-    for (size_t turns = 0; input.len > 0 && !fake.closed; turns++) {
-        ASSERT(turns < 10000 + input.len); /* a pause always ends */
-        if (fake.reading) {
-            size_t len = input.len < piece ? input.len : piece;
-            fake.base.events->on_read(fake.base.arg, span_of(input.data, len));
-            input = span_of(input.data + len, input.len - len);
-        }
-        turn(loop);
-    }
+    fake_stream_drain();
 }
 
 static void on_stopped(void *arg)
@@ -204,23 +112,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     memset(&fake, 0, sizeof fake);
-    fake.base.ops = &fake_ops;
     fake.mode = data[0];
-    fake.slow = (data[0] & SLOW) != 0;
     ASSERT(uv_loop_init(&loop) == 0);
     ASSERT(http2_server_start(&loop, &events, NULL, &server, &err) == 0);
-    http2_server_serve(server, &fake.base,
+    http2_server_serve(server, fake_stream_open((data[0] & SLOW) != 0, NULL),
                        span_of(greeting, (data[0] & GREET) != 0 ? sizeof greeting : 0));
-    feed(&loop, span_of(data + 1, size - 1), (size_t)(data[0] >> PIECE_SHIFT) * 16 + 1);
+    fake_stream_feed(&loop, span_of(data + 1, size - 1), (size_t)(data[0] >> PIECE_SHIFT) * 16 + 1,
+                     turn);
     if ((data[0] & STOP) != 0) {
         http2_server_stop(server, on_stopped, NULL);
         turn(&loop);
     }
-    if (!fake.closed) {
-        fake.base.events->on_end(fake.base.arg, ERR_IO, &err);
-    }
-    ASSERT(fake.closed && fake.open == 0);
-    fake.on_closed(fake.closed_arg);
+    fake_stream_end();
+    ASSERT(fake.open == 0);
     if ((data[0] & STOP) == 0) {
         http2_server_stop(server, on_stopped, NULL);
     }
