@@ -481,6 +481,24 @@ static inline void node_clone(struct node *node, const struct node *source,
                      0);
 }
 
+static inline int node_remove(struct node *node, struct outcome *ret_outcome)
+{
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, ret_outcome, &err),
+                     0);
+    return outcome_wait(ret_outcome);
+}
+
+static inline int node_move_aside(struct node *node, struct outcome *ret_outcome)
+{
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(
+        pg_instance_move_aside(node->pg, "a test", LONG_MS, on_done, ret_outcome, &err), 0);
+    return outcome_wait(ret_outcome);
+}
+
 static inline void node_rewind(struct node *node, const struct node *source,
                                uint64_t system_identifier, int64_t timeout_ms,
                                struct outcome *ret_outcome)
@@ -558,16 +576,20 @@ static inline void node_slot(struct node *primary, const char *name)
     CHECK_RC(&outcome, 0);
 }
 
+static inline void node_clone_well(struct node *node, const struct node *source)
+{
+    struct outcome outcome;
+    node_clone(node, source, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+}
+
 /* A standby of it that streams through a slot of its name. */
 static inline struct node *standby_new(const char *name, struct node *primary)
 {
     struct node *node = node_new(name);
-    struct outcome outcome;
-
     node_slot(primary, name);
-    node_clone(node, primary, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
+    node_clone_well(node, primary);
     node_start_well(node, PG_START_STANDBY, primary);
     PROBE_UNTIL(node, probed.receiver_alive);
     return node;

@@ -1,5 +1,6 @@
-/* The long jobs with a real PostgreSQL: made, copied, promoted, rewound; cancelled in the middle,
- * hung, failed; and what the directory is afterwards (pgctl/pg_instance.h says it). */
+/* The long jobs with a real PostgreSQL: made, copied, promoted; cancelled in the middle, hung,
+ * failed; and what the directory is afterwards (pgctl/pg_instance.h says it). Rewinds:
+ * test_pg_rewind.c. */
 #include "pgctl/proc/pg_marker.h"
 #include "tests/unit/pgctl/pg_stage.h"
 
@@ -95,203 +96,6 @@ static void standby_streams_through_its_slot_and_is_promoted_to_the_number_asked
     assert_string_equal(value, "1");
     node_free(node);
     node_free(old);
-}
-
-/* --- rewinds ---------------------------------------------------------------------------------- */
-
-/* n1 was the primary and wrote something that n2, promoted to timeline 2, does not have. */
-struct diverged {
-    struct node *old;
-    struct node *new;
-};
-
-static struct diverged diverge(enum fence_stop_mode stop_old)
-{
-    struct diverged pair;
-    struct outcome outcome;
-    pair.old = primary_new("n1");
-    pair.new = standby_new("n2", pair.old);
-    node_promote(pair.new, 2, &outcome);
-    CHECK_RC(&outcome, 0);
-    node_do(pair.old, "CREATE TABLE lost AS SELECT 1 AS a");
-    node_do(pair.new, "CREATE TABLE kept AS SELECT 2 AS a");
-    node_stop(pair.old, stop_old, LONG_MS);
-    return pair;
-}
-
-static void diverged_free(struct diverged *pair)
-{
-    node_free(pair->old);
-    node_free(pair->new);
-}
-
-static void follow_after_rewind(const struct diverged *pair)
-{
-    char value[64];
-    expect_dir(pair->old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    node_start_well(pair->old, PG_START_STANDBY, pair->new);
-    PROBE_UNTIL(pair->old, probed.receiver_alive && probed.timeline == 2);
-    node_sql(pair->old, "SELECT to_regclass('lost') IS NULL AND (SELECT a FROM kept) = 2", value,
-             sizeof value);
-    assert_string_equal(value, "t");
-}
-
-static void damaged_control_file_is_seen_wherever_the_warning_is_printed(void **state)
-{
-    (void)state;
-    static const char *const streams[] = {"", " >&2"}; /* until 16, from 17 on */
-
-    struct node *node = node_of_template("n1");
-    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
-        char *script = mem_printf(PG_BIN "/pg_controldata \"$@\" || exit\n"
-                                         "echo 'pg_controldata: warning: calculated CRC checksum "
-                                         "does not match value stored in control file'%s",
-                                  streams[i]);
-        node_program(node, "pg_controldata", script);
-        mem_free(script);
-        expect_dir(node, PG_DIR_BROKEN, PG_UNFINISHED_NONE);
-        assert_non_null(strstr(inspected.reason, "CRC"));
-    }
-    node_program_back(node, "pg_controldata");
-    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    node_free(node);
-}
-
-static void old_primary_that_crashed_is_rewound_and_follows(void **state)
-{
-    (void)state;
-    struct diverged pair = diverge(FENCE_STOP_IMMEDIATE);
-    struct outcome outcome;
-
-    node_inspect(pair.old);
-    assert_int_equal(inspected.control.state, PG_CONTROL_IN_PRODUCTION);
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-    follow_after_rewind(&pair);
-
-    /* Nothing to rewind: well, too. */
-    node_stop(pair.old, FENCE_STOP_FAST, LONG_MS);
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-    follow_after_rewind(&pair);
-    diverged_free(&pair);
-}
-
-/* The WAL since the fork is gone here: found out before anything is written. */
-static void rewind_that_is_impossible_says_why_and_leaves_the_directory(void **state)
-{
-    (void)state;
-    struct diverged pair = diverge(FENCE_STOP_FAST);
-    struct outcome outcome;
-
-    assert_int_equal(run("mkdir %s/wal && mv %s/pg_wal/0* %s/wal/", pair.old->dir, pair.old->data,
-                         pair.old->dir),
-                     0);
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_IO);
-    expect_text(&outcome, "pg_rewind: exit status 1");
-    expect_text(&outcome, "could not read WAL record");
-    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-
-    assert_int_equal(run("mv %s/wal/0* %s/pg_wal/", pair.old->dir, pair.old->data), 0);
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-    follow_after_rewind(&pair);
-    diverged_free(&pair);
-}
-
-static void rewind_without_its_source_leaves_the_directory(void **state)
-{
-    (void)state;
-    struct diverged pair = diverge(FENCE_STOP_IMMEDIATE);
-    struct outcome outcome;
-
-    node_rewind(pair.old, pair.new, 42, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_UNAVAILABLE);
-    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-
-    node_do(pair.new, "ALTER ROLE rewind_user PASSWORD 'another'");
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_PERMISSION);
-    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-
-    /* Let in, and not allowed what pg_rewind needs. */
-    node_do(pair.new, "ALTER ROLE rewind_user PASSWORD 'rewind_password'");
-    node_do(pair.new, "REVOKE EXECUTE ON FUNCTION pg_read_binary_file(text) FROM rewind_user");
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_IO);
-    expect_text(&outcome, "permission denied for function pg_read_binary_file");
-    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    assert_int_equal(inspected.control.state, PG_CONTROL_SHUT_DOWN);
-
-    node_stop(pair.new, FENCE_STOP_FAST, LONG_MS);
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_CLOSED);
-    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    diverged_free(&pair);
-}
-
-static void rewind_without_checksums_and_hints_is_refused(void **state)
-{
-    (void)state;
-    struct node *node = node_of_template("n1");
-    struct outcome outcome;
-
-    assert_int_equal(run(PG_BIN "/pg_checksums --disable -N -D %s >/dev/null", node->data), 0);
-    node_inspect(node);
-    if (inspected.control.wal_log_hints) { /* of the last start, and ours has them on */
-        assert_int_equal(run("cd %s && printf 'port = 1\nwal_log_hints = off\n"
-                             "listen_addresses = \"\"\nunix_socket_directories = \"\"\n'"
-                             "| tr '\"' \"'\" > off.conf && echo SELECT 1 | " PG_BIN
-                             "/postgres --single -D %s --config_file=%s/off.conf postgres"
-                             " >/dev/null 2>&1",
-                             node->dir, node->data, node->dir),
-                         0);
-    }
-    node_rewind(node, node, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_REFUSED);
-    expect_text(&outcome, "neither data checksums nor wal_log_hints");
-    expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    node_free(node);
-}
-
-static void half_rewound_directory_is_never_started_and_may_be_rewound_again(void **state)
-{
-    (void)state;
-    struct diverged pair = diverge(FENCE_STOP_FAST);
-    struct outcome outcome;
-
-    node_program(pair.old, "pg_rewind",
-                 "case \"$*\" in *--dry-run*) exit 0;; esac\n"
-                 "echo 'pg_rewind: reading' >&2\necho 'pg_rewind: fatal: the disk is on fire' >&2\n"
-                 "exit 3");
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_IO);
-    expect_text(&outcome, "pg_rewind: exit status 3: pg_rewind: fatal: the disk is on fire");
-    expect_dir(pair.old, PG_DIR_UNFINISHED, PG_UNFINISHED_REWIND);
-    node_start(pair.old, PG_START_STANDBY, pair.new, &outcome);
-    CHECK_RC(&outcome, ERR_REFUSED);
-    node_clone(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_EXISTS);
-
-    node_program_back(pair.old, "pg_rewind");
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-    follow_after_rewind(&pair);
-    diverged_free(&pair);
 }
 
 /* --- jobs cut off ----------------------------------------------------------------------------- */
@@ -568,9 +372,7 @@ static void single_user_server_is_ended_only_where_a_job_of_ours_did_not_end(voi
     node_rewind(node, node, template_id, LONG_MS, &outcome);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
-    outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
+    node_remove(node, &outcome);
     CHECK_RC(&outcome, ERR_BUSY);
     assert_true(pid_lives(pid));
 
@@ -653,10 +455,7 @@ static void what_a_killed_agent_leaves_working_is_ended_by_the_next(void **state
     assert_false(pid_lives(worker));
     while (waitpid(-1, NULL, WNOHANG) > 0) {
     }
-    outcome = (struct outcome){0};
-    struct error err;
-    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
+    node_remove(node, &outcome);
     CHECK_RC(&outcome, 0);
     expect_dir(node, PG_DIR_EMPTY, PG_UNFINISHED_NONE);
     node_bootstrap(node, LONG_MS, &outcome);
@@ -694,13 +493,9 @@ static void directory_of_something_else_is_never_touched(void **state)
     outcome = (struct outcome){0};
     assert_int_equal(pg_instance_remove(node->pg, "", LONG_MS, on_done, &outcome, &err),
                      ERR_INVALID);
-    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
+    node_remove(node, &outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
-    outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_move_aside(node->pg, "a test", LONG_MS, on_done, &outcome, &err),
-                     0);
-    outcome_wait(&outcome);
+    node_move_aside(node, &outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
     assert_true(file_there("%s", path));
     expect_dir(node, PG_DIR_FOREIGN, PG_UNFINISHED_NONE);
@@ -762,12 +557,9 @@ static void directory_moved_aside_makes_room_and_replaces_the_one_before(void **
     (void)state;
     struct node *node = node_of_template("n1");
     struct outcome outcome = {0};
-    struct error err;
 
     assert_int_equal(run("mkdir -p %s.failed/older", node->data), 0);
-    assert_int_equal(pg_instance_move_aside(node->pg, "a test", LONG_MS, on_done, &outcome, &err),
-                     0);
-    outcome_wait(&outcome);
+    node_move_aside(node, &outcome);
     CHECK_RC(&outcome, 0);
     expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_NONE);
     assert_true(file_there("%s.failed/PG_VERSION", node->data));
@@ -797,12 +589,6 @@ static int all_tests(void)
     const struct CMUnitTest tests[] = {
         ON_STAGE(bootstrap_makes_the_cluster_of_the_document),
         ON_STAGE(standby_streams_through_its_slot_and_is_promoted_to_the_number_asked_for),
-        ON_STAGE(damaged_control_file_is_seen_wherever_the_warning_is_printed),
-        ON_STAGE(old_primary_that_crashed_is_rewound_and_follows),
-        ON_STAGE(rewind_that_is_impossible_says_why_and_leaves_the_directory),
-        ON_STAGE(rewind_without_its_source_leaves_the_directory),
-        ON_STAGE(rewind_without_checksums_and_hints_is_refused),
-        ON_STAGE(half_rewound_directory_is_never_started_and_may_be_rewound_again),
         ON_STAGE(job_that_is_cut_off_leaves_no_process_and_the_directory_as_documented),
         ON_STAGE(unfinished_copy_is_emptied_by_the_next),
         ON_STAGE(bootstrap_cut_off_while_its_server_runs_leaves_none),

@@ -1,33 +1,7 @@
 /* Jobs on data directories that are not one plain directory: a link, WAL and tablespaces that lie
- * elsewhere; on one that is exchanged; and the last looks before something is written or promised.
+ * elsewhere; on one that is exchanged; and the last looks before something is promised.
  */
 #include "tests/unit/pgctl/pg_stage.h"
-
-static int remove_data(struct node *node, struct outcome *ret_outcome)
-{
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, ret_outcome, &err),
-                     0);
-    return outcome_wait(ret_outcome);
-}
-
-static int move_aside(struct node *node, struct outcome *ret_outcome)
-{
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(
-        pg_instance_move_aside(node->pg, "a test", LONG_MS, on_done, ret_outcome, &err), 0);
-    return outcome_wait(ret_outcome);
-}
-
-static void clone_well(struct node *node, const struct node *source)
-{
-    struct outcome outcome;
-    node_clone(node, source, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-}
 
 /* --- places ----------------------------------------------------------------------------------- */
 
@@ -70,17 +44,17 @@ static void directory_with_wal_and_tablespace_elsewhere_is_removed_and_copied_ag
     struct node *node = spread_new("n2", source, options);
     struct outcome outcome;
 
-    clone_well(node, source);
+    node_clone_well(node, source);
     node_start_well(node, PG_START_STANDBY, source);
     expect_table(node);
     assert_true(file_there("%s/wal/archive_status", node->dir));
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
-    remove_data(node, &outcome);
+    node_remove(node, &outcome);
     CHECK_RC(&outcome, 0);
     expect_dir(node, PG_DIR_EMPTY, PG_UNFINISHED_NONE);
     assert_int_equal(run("test -z \"$(ls -A %s/wal %s/space | grep -v :)\"", node->dir, node->dir),
                      0);
-    clone_well(node, source);
+    node_clone_well(node, source);
     node_start_well(node, PG_START_STANDBY, source);
     expect_table(node);
     expect_table(source); /* nothing of its own was touched */
@@ -105,7 +79,7 @@ static void copy_that_was_cut_off_is_done_again_in_the_same_places(void **state)
     CHECK_RC(&outcome, ERR_IO);
     expect_dir(node, PG_DIR_UNFINISHED, PG_UNFINISHED_CLONE);
     node_program_back(node, "pg_basebackup");
-    clone_well(node, source);
+    node_clone_well(node, source);
     node_start_well(node, PG_START_STANDBY, source);
     expect_table(node);
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
@@ -119,7 +93,7 @@ static void copy_that_was_cut_off_is_done_again_in_the_same_places(void **state)
     expect_text(&outcome, "by hand");
     assert_true(file_there("%s/space/PG_15_202209061", node->dir));
     assert_int_equal(run("rm -rf %s/space/* %s/wal/*", node->dir, node->dir), 0);
-    clone_well(node, source);
+    node_clone_well(node, source);
     node_free(node);
     node_free(source);
     mem_free(options[0]);
@@ -140,7 +114,7 @@ static void cluster_with_wal_elsewhere_is_moved_aside_and_made_again(void **stat
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
     node_inspect(node);
     uint64_t first_id = inspected.control.system_identifier;
-    move_aside(node, &outcome);
+    node_move_aside(node, &outcome);
     CHECK_RC(&outcome, 0);
     expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_NONE);
     node_bootstrap(node, LONG_MS, &outcome);
@@ -169,19 +143,19 @@ static void data_directory_that_is_a_link_stays_where_it_leads_to(void **state)
 
     assert_int_equal(
         run("mkdir -m 0700 %s/disk && ln -s %s/disk/pg %s", node->dir, node->dir, node->data), 0);
-    clone_well(node, source);
+    node_clone_well(node, source);
     assert_true(file_there("%s/disk/pg/PG_VERSION", node->dir));
     node_start_well(node, PG_START_STANDBY, source);
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
-    remove_data(node, &outcome);
+    node_remove(node, &outcome);
     CHECK_RC(&outcome, 0);
     expect_dir(node, PG_DIR_EMPTY, PG_UNFINISHED_NONE);
-    clone_well(node, source);
-    move_aside(node, &outcome);
+    node_clone_well(node, source);
+    node_move_aside(node, &outcome);
     CHECK_RC(&outcome, 0);
     expect_dir(node, PG_DIR_EMPTY, PG_UNFINISHED_NONE);
     assert_true(file_there("%s/disk/pg.failed/PG_VERSION", node->dir));
-    clone_well(node, source);
+    node_clone_well(node, source);
     assert_int_equal(run("test -L %s && test -f %s/disk/pg/PG_VERSION", node->data, node->dir), 0);
     node_free(node);
     node_free(source);
@@ -209,9 +183,9 @@ static void directory_put_in_place_of_an_unfinished_one_is_neither_started_nor_e
     CHECK_RC(&outcome, ERR_EXISTS);
     node_start(node, PG_START_STANDBY, source, &outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
-    remove_data(node, &outcome);
+    node_remove(node, &outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
-    move_aside(node, &outcome);
+    node_move_aside(node, &outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
     node_rewind(node, source, template_id, LONG_MS, &outcome);
     outcome_wait(&outcome);
@@ -258,78 +232,14 @@ static void removal_that_was_cut_off_goes_on_as_a_copy(void **state)
     assert_int_equal(run("mkdir %s/base/0 && touch %s/base/0/1 && chmod 0500 %s/base/0", node->data,
                          node->data, node->data),
                      0);
-    remove_data(node, &outcome);
+    node_remove(node, &outcome);
     assert_int_equal(run("chmod 0700 %s/base/0", node->data), 0);
     CHECK_RC(&outcome, ERR_PERMISSION);
     expect_dir(node, PG_DIR_UNFINISHED, PG_UNFINISHED_CLONE);
-    clone_well(node, source);
+    node_clone_well(node, source);
     expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
     node_free(node);
     node_free(source);
-}
-
-/* --- the last look before a rewind writes ----------------------------------------------------- */
-
-struct pair {
-    struct node *old;
-    struct node *new;
-};
-
-static struct pair diverge(void)
-{
-    struct pair pair;
-    struct outcome outcome;
-    pair.old = primary_new("n1");
-    pair.new = standby_new("n2", pair.old);
-    node_promote(pair.new, 2, &outcome);
-    CHECK_RC(&outcome, 0);
-    node_do(pair.old, "CREATE TABLE lost AS SELECT 1 AS a");
-    node_stop(pair.old, FENCE_STOP_FAST, LONG_MS);
-    return pair;
-}
-
-static void source_that_goes_down_between_trial_and_rewind_leaves_the_directory(void **state)
-{
-    (void)state;
-    struct pair pair = diverge();
-    struct outcome outcome;
-    char *script = mem_printf("case \"$*\" in *--dry-run*) " PG_BIN "/pg_ctl stop -s -m fast -D %s;"
-                              " exit 0;; esac\nexec " PG_BIN "/pg_rewind --no-sync \"$@\"",
-                              pair.new->data);
-
-    node_program(pair.old, "pg_rewind", script);
-    node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_CLOSED);
-    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    node_free(pair.old);
-    node_free(pair.new);
-    mem_free(script);
-}
-
-static bool allowed_once(void *arg)
-{
-    return ++*(int *)arg <= 1;
-}
-
-static void rewind_asks_its_caller_again_before_it_writes(void **state)
-{
-    (void)state;
-    struct pair pair = diverge();
-    struct outcome outcome = {0};
-    struct error err;
-    int asked = 0;
-    struct pg_rewind rewind = {"127.0.0.1", pair.new->port, template_id, allowed_once, &asked};
-
-    assert_int_equal(pg_instance_rewind(pair.old->pg, &rewind, LONG_MS, on_done, &outcome, &err),
-                     0);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, ERR_REFUSED);
-    expect_text(&outcome, "does not lead any more");
-    assert_int_equal(asked, 2);
-    expect_dir(pair.old, PG_DIR_VALID, PG_UNFINISHED_NONE);
-    node_free(pair.old);
-    node_free(pair.new);
 }
 
 /* --- bootstrap -------------------------------------------------------------------------------- */
@@ -351,7 +261,7 @@ static void password_of_the_superuser_goes_with_a_bootstrap_that_fails(void **st
 
     /* Of an agent that died: with the directory. */
     assert_int_equal(run("touch %s/state/initdb.pw", node->dir), 0);
-    move_aside(node, &outcome);
+    node_move_aside(node, &outcome);
     CHECK_RC(&outcome, 0);
     assert_false(file_there("%s/state/initdb.pw", node->dir));
     node_free(node);
@@ -494,8 +404,6 @@ static int all_tests(void)
         ON_STAGE(directory_put_in_place_of_an_unfinished_one_is_neither_started_nor_emptied),
         ON_STAGE(directory_that_appears_after_the_look_is_not_emptied),
         ON_STAGE(removal_that_was_cut_off_goes_on_as_a_copy),
-        ON_STAGE(source_that_goes_down_between_trial_and_rewind_leaves_the_directory),
-        ON_STAGE(rewind_asks_its_caller_again_before_it_writes),
         ON_STAGE(password_of_the_superuser_goes_with_a_bootstrap_that_fails),
         ON_STAGE(stop_gives_up_on_a_job_that_does_not_end_and_no_other_begins),
         ON_STAGE(stop_that_cannot_begin_leaves_the_job_in_its_place),
