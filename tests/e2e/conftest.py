@@ -9,18 +9,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rig as rig_module  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build/debug")
-# With real Patroni, which is not installed here: asked for by name only.
-collect_ignore = [] if rig_module.PATRONI else ["test_mixed.py"]
+pytest.register_assert_rewrite("on_etcd")
 
 
-def is_possible(item):
-    """etcd's v2 API has no leases to revoke."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    return not (params.get("store") == "etcd" and params.get("what") == "revoke_leader")
+def pytest_configure(config):
+    config.addinivalue_line("markers", "rest: of make check-all and make e2e-rest only")
 
 
 def pytest_collection_modifyitems(items):
-    items[:] = [item for item in items if is_possible(item)]
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="network namespaces need root"))
@@ -86,10 +82,6 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture
-def cluster(make_rig):
-    """Three healthy members, ttl 3, with HAProxy."""
-    r = make_rig()
-    r.start_all()
-    r.start_haproxy()
-    r.wait_healthy()
-    return r
+def cluster(shared_rig, request):
+    """Three healthy members, ttl 3, with HAProxy; those of the test before, if there was one in the module."""
+    yield from rig_module.borrowed(shared_rig(), request)

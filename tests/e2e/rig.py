@@ -236,6 +236,7 @@ class Rig(Network):
         super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
         self.store, self.patroni, self.witnesses = store, patroni, witnesses
         self.env = env or {}
+        self.haproxy = None
         self.broken = False  # no other test is to go on with it
         os.chmod(self.home, 0o755)
         os.mkdir(os.path.join(self.home, "bin"))
@@ -298,6 +299,18 @@ class Rig(Network):
         for node in self.nodes.values():
             node.start_agent()
 
+    def settle(self):
+        """All members healthy, and HAProxy, whatever there was before."""
+        self.heal()
+        for node in self.nodes.values():
+            if node.agent_pid() is None:
+                node.start_agent()
+        if self.haproxy is None:
+            self.haproxy = self.start_haproxy()
+        self.wait_healthy(count=len(self.nodes) - len(self.witnesses))
+        for node in self.replicas():
+            self.wait_streaming(node)
+
     def ctl(self, *args, host="client", check=True, timeout=30, stdin=None):
         argv = ["ip", "netns", "exec", self.namespace(host), self.binary("pgquorum"), "-c", self.nodes["node1"].config, *args]
         return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, input=stdin or "")
@@ -341,6 +354,16 @@ class Rig(Network):
         except TimeoutError:
             self.show()
             raise
+
+    def wait_streaming(self, node, timeout=60):
+        """By PostgreSQL itself: the record of a member that was killed stays for a ttl, and says that all is well."""
+        def streams():
+            try:
+                return self.sql(node, "SELECT status FROM pg_stat_wal_receiver") == "streaming"
+            except subprocess.SubprocessError:
+                return False
+        wait_for(f"{node.name} streams", streams, timeout)
+        self.wait_healthy(timeout=timeout)
 
     def replicas(self):
         leader = self.leader()
@@ -412,3 +435,12 @@ class Rig(Network):
             print(f"kept: {self.home}")
         else:
             shutil.rmtree(self.home, ignore_errors=True)
+
+
+def borrowed(r, request):
+    """For fixtures: a rig that more than one test uses. What a test changes in it, it takes back; what has failed is not used again."""
+    r.settle()
+    yield r
+    if getattr(request.node, "failed", False):
+        r.broken = True
+        r.show()

@@ -1,7 +1,4 @@
-"""Real Patroni members and ours in one cluster, on one etcd. PATRONI names a Patroni of 4.1; without it these tests are not collected:
-
-    /usr/bin/python3 -m venv /var/tmp/patroni && /var/tmp/patroni/bin/pip install 'patroni[etcd,etcd3]==4.1.*' psycopg2-binary
-    PATRONI=/var/tmp/patroni/bin/patroni make e2e T=mixed
+"""Real Patroni members and ours in one cluster, on one etcd. PATRONI names a Patroni of 4.1; make e2e-rest installs one and names it.
 
 Not below /tmp: a node has one of its own.
 """
@@ -12,7 +9,7 @@ import subprocess
 import pytest
 
 import faults
-from rig import wait_for
+from rig import PATRONI, wait_for
 
 ARRANGEMENTS = {
     "one_patroni": {"store": "etcd3", "patroni": ("node1",)},
@@ -20,6 +17,7 @@ ARRANGEMENTS = {
     "one_patroni_v2": {"store": "etcd", "patroni": ("node1",)},
     "two_patronis_v3": {"store": "etcd3", "patroni": ("node1", "node2")},
 }
+pytestmark = [pytest.mark.rest, pytest.mark.skipif(not PATRONI, reason="PATRONI names no Patroni: make e2e-rest does")]
 NAMES = os.environ.get("MIXED", "one_patroni two_patronis").split()
 TTL = 20  # the least that Patroni takes
 
@@ -32,7 +30,7 @@ def arrangement(request):
 @pytest.fixture
 def cluster(shared_rig, arrangement, request):
     r = shared_rig(ttl=TTL, loop_wait=2, retry_timeout=5, **ARRANGEMENTS[arrangement])
-    if not hasattr(r, "haproxy"):
+    if r.haproxy is None:
         r.haproxy = r.start_haproxy()
         first = r.nodes["node1" if arrangement.startswith("one") else "node3"]
         first.start_agent()

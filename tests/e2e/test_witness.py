@@ -17,7 +17,7 @@ WITNESS = "node3"
 def pair(shared_rig, request):
     """Two data nodes and a witness, ttl 3, with HAProxy; those of the test before if there was one."""
     r = shared_rig(witnesses=(WITNESS,))
-    if not hasattr(r, "haproxy"):
+    if r.haproxy is None:
         r.start_all()
         r.haproxy = r.start_haproxy()
     r.wait_healthy(count=2)

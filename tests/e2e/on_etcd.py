@@ -1,4 +1,8 @@
-"""The same cluster with a real etcd as the store: the document's own patroni.yml, and its etcd on node4."""
+"""The same cluster with a real etcd as the store: the document's own patroni.yml, and its etcd on node4.
+
+What is here is run by test_etcd2*.py and test_etcd3*.py, each of which says by STORE which of etcd's APIs it is about: in check
+every kind of fault by one API or both, in check-all the other, and what takes long.
+"""
 import json
 import signal
 import time
@@ -7,36 +11,14 @@ import pytest
 
 import checks
 import faults
-from rig import wait_for
+from rig import Node, borrowed, wait_for
 
 TIMES = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}
 
 
-@pytest.fixture(scope="module", params=["etcd", "etcd3"])
-def store(request):
-    return request.param
-
-
 @pytest.fixture
-def cluster(shared_rig, store, request):
-    """Three healthy members, of the test before if there was one."""
-    r = healthy(shared_rig(store=store, **TIMES))
-    yield r
-    if getattr(request.node, "failed", False):
-        r.broken = True
-        r.show()
-
-
-def healthy(r):
-    r.heal()
-    if not hasattr(r, "haproxy"):
-        r.start_all()
-        r.haproxy = r.start_haproxy()
-    for node in r.nodes.values():
-        if node.agent_pid() is None:
-            node.start_agent()
-    r.wait_healthy()
-    return r
+def cluster(shared_rig, request):
+    yield from borrowed(shared_rig(store=request.module.STORE, **TIMES), request)
 
 
 def test_bootstrap_and_commands(cluster):
@@ -68,21 +50,28 @@ def test_lost_node(cluster):
     assert result["direct"] < TIMES["ttl"] + 5
 
 
-@pytest.mark.parametrize("cut", ["cut_from_etcd", "isolate"])
-def test_primary_that_is_cut_off_stops_before_another_writes(cluster, cut):
+def primary_is_cut_off(cluster, cut):
     old = cluster.leader()
-    inside = cluster.writer(f"{cut}{faults.Load.count}", old.address, read_write=False, host=old.name)
+    inside = cluster.writer(f"inside{faults.Load.count}", old.address, read_write=False, host=old.name)
     with faults.Load(cluster) as load:
         load.writers["inside"] = inside
-        getattr(old, cut)()
+        cut(old)
         since = time.monotonic()
         faults.wait_new_leader(cluster, old)
         load.wait_writable(30, but=["inside"])
         cluster.heal()
     served = max(load.acknowledgements("inside")) - since
     result = faults.verify(cluster, load, may_lose=True)
-    print(cut, "the old primary served for", served, result)
+    print("the old primary served for", served, result)
     assert 1 < served < TIMES["ttl"], "it may serve until S, and not longer"
+
+
+def test_primary_without_etcd_stops_before_another_writes(cluster):
+    primary_is_cut_off(cluster, Node.cut_from_etcd)
+
+
+def test_isolated_primary_stops_before_another_writes(cluster):
+    primary_is_cut_off(cluster, Node.isolate)
 
 
 def test_furthest_standby_takes_over(cluster):
@@ -132,14 +121,25 @@ def test_etcd_is_killed_for_longer_than_the_ttl(cluster):
     assert result["served"] < TIMES["ttl"]
 
 
-@pytest.mark.parametrize("what", ["wipe", "remove_leader", "revoke_leader"])
-def test_key_is_taken_from_the_primary(cluster, what):
+def key_is_taken(cluster, how):
     with faults.Load(cluster) as load:
-        getattr(cluster.etcd, what)()
+        how()
         wait_for("somebody has the key", lambda: cluster.etcd.get("leader"), 15)
         load.wait_writable(30)
-    print(what, faults.verify(cluster, load, may_lose=True))
+    print(faults.verify(cluster, load, may_lose=True))
     assert "ttl" in cluster.etcd.get("config")
+
+
+def test_everything_is_wiped(cluster):
+    key_is_taken(cluster, cluster.etcd.wipe)
+
+
+def test_key_is_removed(cluster):
+    key_is_taken(cluster, cluster.etcd.remove_leader)
+
+
+def test_lease_of_the_key_is_revoked(cluster):
+    key_is_taken(cluster, cluster.etcd.revoke_leader)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def failsafe(cluster):
     wait_for("the key names everybody", lambda: set(json.loads(cluster.etcd.get("failsafe") or "{}")) == names, 15)
     wait_for("everybody has heard of it", lambda: all(failsafe_known(cluster, n, names) for n in cluster.nodes.values()), 15)
     yield cluster
-    healthy(cluster)
+    cluster.settle()
     cluster.ctl("edit-config", "-s", "failsafe_mode=false", "--force")
 
 
@@ -206,7 +206,8 @@ def test_failsafe_mode_ends_with_the_first_member_that_is_silent(failsafe):
 
 def test_etcd_of_three(make_rig):
     """The member in use dies, the leader moves, the leader stops for longer than the ttl: whatever it answers then, it is late."""
-    r = healthy(make_rig(store="etcd3", etcd_members=3, **TIMES))
+    r = make_rig(store="etcd3", etcd_members=3, **TIMES)
+    r.settle()
     with faults.Load(r) as load:
         for fault in (one_member_dies, leader_moves, leader_stops, ttl_changes):
             since = time.monotonic()

@@ -1,0 +1,16 @@
+"""On etcd's v3 API."""
+from on_etcd import (  # noqa: F401
+    cluster,
+    failsafe,
+    test_bootstrap_and_commands,
+    test_switchover_goes_to_the_one_that_is_named,
+    test_lost_node,
+    test_isolated_primary_stops_before_another_writes,
+    test_etcd_is_killed_for_longer_than_the_ttl,
+    test_everything_is_wiped,
+    test_lease_of_the_key_is_revoked,
+    test_furthest_standby_takes_over,
+    test_failsafe_mode_outlives_etcd,
+)
+
+STORE = "etcd3"

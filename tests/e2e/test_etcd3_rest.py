@@ -1,0 +1,15 @@
+"""On etcd's v3 API: what check leaves to check-all."""
+import pytest
+
+from on_etcd import (  # noqa: F401
+    cluster,
+    failsafe,
+    test_primary_without_etcd_stops_before_another_writes,
+    test_diverged_primary_rejoins_by_rewind,
+    test_key_is_removed,
+    test_etcd_of_three,
+    test_failsafe_mode_ends_with_the_first_member_that_is_silent,
+)
+
+STORE = "etcd3"
+pytestmark = pytest.mark.rest

@@ -1,0 +1,70 @@
+"""Faults under write load: what was acknowledged is there, once, and there are never two writers at a time."""
+import calendar
+import os
+import re
+import signal
+import time
+
+import pytest
+
+import checks
+import faults
+from rig import wait_for
+
+
+def test_checkers_catch_a_cluster_without_its_fence(make_rig, fence_off):
+    """The positive control: a stopped agent, and nothing that ends its primary. What passes here checks nothing."""
+    r = make_rig(fence=fence_off)
+    r.start_all()
+    r.start_haproxy()
+    r.wait_healthy()
+    old = r.leader()
+    pid = old.agent_pid()
+    inside = r.writer("inside", old.address, read_write=False)
+    with faults.Load(r) as load:
+        load.writers["inside"] = inside
+        old.kill_agent(signal.SIGSTOP)
+        new = faults.wait_new_leader(r, old)
+        load.writers["fresh"] = r.writer("fresh", new.address, read_write=False)  # the others stay where they are
+        time.sleep(5)
+        os.kill(pid, signal.SIGCONT)
+    assert checks.two_writers(load.histories.values())
+    missing, _ = checks.lost(r, r.leader(), load.histories)
+    assert any(missing.values()), "what the old primary acknowledged meanwhile is not on the new one's branch"
+
+
+@pytest.mark.parametrize("fault", list(faults.FAULTS))
+def test_fault_loses_nothing_it_may_not_and_heals(cluster, fault):
+    result = faults.FAULTS[fault](cluster)
+    print(fault, result)
+    assert result["direct"] < 15 and result["haproxy"] < 15
+
+
+def logged(node, words, since=0.0):
+    """When the agent of `node` wrote the first line with `words`, seconds of the epoch; None before that."""
+    for line in node.log_text().splitlines():
+        match = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) ", line)
+        if match and words in line:
+            at = calendar.timegm(time.strptime(match[1], "%Y-%m-%d %H:%M:%S")) + int(match[2]) / 1000
+            if at >= since:
+                return at
+    return None
+
+
+def test_sigterm_stops_postgresql_and_releases_the_key(cluster):
+    old = cluster.leader()
+    others = [n for n in cluster.nodes.values() if n is not old]
+    wait_for("Raft leadership where the primary is", lambda: cluster.raft_leader() == old.name, 30)
+    with faults.Load(cluster) as load:
+        began = time.time()
+        old.kill_agent(signal.SIGTERM)
+        faults.wait_new_leader(cluster, old)
+        load.wait_writable(30)
+    wait_for("nothing is left", lambda: not [e for e in old.processes().values() if "postgres" in e or "pgquorum" in e], 10)
+    released = logged(old, "told to stop: nothing runs any more", began)
+    taken = [logged(n, "the leader key names", began) - released for n in others]
+    old.start_agent()
+    result = faults.verify(cluster, load, may_lose=False)
+    print("sigterm", result, "the key was taken again after", taken)
+    assert max(taken) < 0.45, "the others had to elect a Raft leader first, which takes at least 0.5 s"
+    assert result["direct"] < 3
