@@ -99,7 +99,7 @@ LINK_agent := agent agent/cli agent/api agent/loop agent/dcs agent/config agent/
 LINK_agent_api := $(LINK_agent)
 LINK_agent_loop := $(LINK_agent)
 LINK_sim := agent/loop agent/dcs agent/ha agent/config pgctl/fence pgctl/parse pgctl/conf raft/engine raft/store base/net base
-LINK_fuzz := $(LINK_agent)
+LINK_fuzz := raft/etcd agent/config agent/dcs agent/ha pgctl/conf pgctl/parse raft/engine raft/store base/net base
 LINK_bench := $(LINK_agent)
 libs = -Wl,--start-group $(foreach d,$(1),$(call lib,$(d))) $(RAFT_LIB) -Wl,--end-group
 SYSLIBS := -luv -lsqlite3 -lpq -lyaml -ljansson -lssl -lcrypto -lhttp_parser -lnghttp2 -lcurl -lpthread -lm
@@ -128,7 +128,10 @@ $(BUILD)/%.o: %.c | $(RAFT_HEADER)
 	@$(CC) $(CPPFLAGS) $(RAFT_INC) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
 
 # --- unit tests: tests/unit/<group>/test_*.c, found, not registered; cmocka -----------------------------------
-HARNESS := $(call objects,$(wildcard tests/harness/*.c))
+CONTAIN := $(BUILD)/contain
+HARNESS := $(call objects,$(filter-out tests/harness/contain.c,$(wildcard tests/harness/*.c)))
+$(CONTAIN): $(BUILD)/tests/harness/contain.o
+	@$(CC) $(LDFLAGS) -o $@ $<
 UNIT_SOURCES := $(wildcard tests/unit/*/test_*$(T)*.c)
 UNIT_BINS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SOURCES))
 group = $(word 3,$(subst /, ,$(1)))
@@ -154,16 +157,23 @@ $(RAFT_LIB): | $(DEPS_STAMP) ;
 endif
 $(call objects,$(ALL_SOURCES)) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c)): | $(DEPS_STAMP)
 
-.PHONY: unit
-unit: all $(UNIT_BINS)
-	@tests/harness/run_tests.sh $(BUILD) unit $(UNIT_BINS)
+# Those that take long come first. `tests`: all that check runs, but for the fuzz harnesses, which another compiler makes.
+UNIT_LONG := pgctl/test_pg_jobs pgctl/test_fence_run pgctl/test_pg_rewind pgctl/test_pg_places raft_engine/test_group \
+    agent_dcs/test_dcs_etcd3 agent_dcs/test_dcs_etcd2 agent_dcs/test_dcs_etcd_faults pgctl/test_pg_instance \
+    raft_engine/test_log_bytes agent_dcs/test_etcd_sync raft_store/test_store_model pgctl/test_pg_tls pgctl/test_pg_slots \
+    raft_engine/test_peer pgctl/test_pg_reload raft_engine/test_group_full
+UNIT_RUN := $(filter $(UNIT_BINS),$(UNIT_LONG:%=$(BUILD)/tests/unit/%)) $(filter-out $(UNIT_LONG:%=$(BUILD)/tests/unit/%),$(UNIT_BINS))
+.PHONY: unit tests
+unit: all $(CONTAIN) $(UNIT_BINS)
+	@tests/harness/run_tests.sh $(BUILD) unit $(UNIT_RUN)
+tests: $(CONTAIN) $(UNIT_BINS) $(BUILD)/sim
 
 # What the unit tests run of each room and file, by gcov; red when a PURE room is below the bar (tests/harness/cov.py).
 COV_BUILD := $(if $(filter file,$(origin BUILD)),build/cov,$(BUILD))
 .PHONY: cov cov-figures
 cov:
 	@$(MAKE) --no-print-directory MODE=cov BUILD=$(COV_BUILD) cov-figures
-cov-figures: all $(UNIT_BINS)
+cov-figures: all $(CONTAIN) $(UNIT_BINS)
 	@/usr/bin/python3 tests/harness/cov.py $(BUILD) $(UNIT_BINS)
 
 .PHONY: golden
@@ -174,7 +184,7 @@ FUZZ_SECONDS ?= 20
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*$(T)*.c)
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SOURCES))
 FUZZ_FLAGS := -std=c11 -g -O1 -Iinclude -I. -isystem /usr/include/postgresql -D_GNU_SOURCE -fno-sanitize-recover=all -Wno-everything
-FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out $(MAINS),$(ALL_SOURCES)))
+FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/obj/%.o,$(foreach d,$(LINK_fuzz),$(call sources,$(d))))
 build/fuzz/obj/%.o: %.c | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	@echo "  FUZZ $<"
@@ -182,7 +192,7 @@ build/fuzz/obj/%.o: %.c | $(DEPS_STAMP)
 build/fuzz/liball.a: $(FUZZ_OBJECTS)
 	@rm -f $@
 	@$(AR) rcs $@ $^
-build/fuzz/%: tests/fuzz/%.c build/fuzz/liball.a
+build/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) build/fuzz/liball.a
 	@echo "  LINK $@"
 	@clang $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< build/fuzz/liball.a $(RAFT_LIB) $(SYSLIBS)
 .PHONY: fuzz
@@ -213,9 +223,18 @@ demo: all
 demo-down:
 	@tests/harness/demo.sh down
 
-.PHONY: e2e
-e2e: all
-	@tests/harness/run_e2e.sh $(BUILD) "$(T)"
+# A real Patroni for mixed clusters, where user postgres can read it; not below /tmp, of which a node has one of its own.
+PATRONI ?= /var/tmp/pgquorum-patroni/bin/patroni
+$(PATRONI): | $(DEPS_STAMP)
+	@/usr/bin/python3 -m venv $(dir $(@D))
+	@$(@D)/pip install -q 'patroni[etcd,etcd3]==4.1.*' psycopg2-binary </dev/null
+
+# What outgrew check is marked in tests/e2e as the rest; a part that T names is run wherever it belongs.
+.PHONY: e2e e2e-rest
+e2e: all $(CONTAIN)
+	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
+e2e-rest: all $(CONTAIN) $(PATRONI)
+	@PATRONI=$(abspath $(PATRONI)) tests/harness/run_e2e.sh $(BUILD) rest
 
 # Figures, of a release build whatever MODE is. T= names a part (bench.py lists them), ROUNDS= how many times each.
 ROUNDS ?= 10
@@ -242,10 +261,15 @@ bench:
 models:
 	@tests/models/check.sh
 
-.PHONY: check check-all
+# `asan` has MODE=asan: what the sanitizers look at beside the unit tests; that checkers catch bent rules needs none of them.
+.PHONY: check check-all check-ci asan
 check:
 	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD)
-check-all: check models
+check-ci:
+	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD) all
+asan: all tests
+	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
+check-all: check models e2e-rest
 
 .PHONY: install
 PREFIX ?= /usr/local
@@ -286,11 +310,12 @@ help:
 	@echo "make deps       install what is needed (Debian 12)"
 	@echo "make all        pgquorum and pgquorum-fence (MODE=debug|release|asan|tsan|cov) into build/MODE"
 	@echo "make demo       a running three-node cluster on this machine; make demo-down removes it"
-	@echo "make check      all tests that fit into ten minutes; check-all: those that outgrow it, too"
+	@echo "make check      all tests that fit into ten minutes; check-all: those that outgrow it, too; check-ci: with lint and sanitizers"
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
 	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"
 	@echo "make sim        the simulator, SEEDS=N     make fuzz   every harness, FUZZ_SECONDS=N"
 	@echo "make e2e        real PostgreSQL in network namespaces (root); T=part, PG_BIN=directory of another version's programs"
+	@echo "make e2e-rest   what of e2e is in check-all only, clusters with a real Patroni among it (from PyPI, unless PATRONI= names one)"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"

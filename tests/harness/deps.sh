@@ -8,7 +8,7 @@ raft_sha256=7e45b6f24f3671c9bfd5b146814493f87cb2e560712bd469c1f5969a4b94291a
 cache=build/deps
 packages="gcc make pkg-config libuv1-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev libssl-dev libhttp-parser-dev
   libcurl4-openssl-dev libnghttp2-dev openssl uthash-dev libcmocka-dev postgresql-15 haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
-  procps util-linux python3 python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client ca-certificates gpgv"
+  procps util-linux python3 python3-venv python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client ca-certificates gpgv"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 missing() {

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Runs cmocka programs, TEST_JOBS= at a time (as many as there are processors), and adds their tests up.
-# Usage: run_tests.sh BUILD NAME PROGRAM...; leaves the counts in BUILD/counts.NAME as "passed failed skipped".
-# The exit status is 0 only if none failed.
+# Runs cmocka programs, TEST_JOBS= at a time (two for each processor: they wait more than they compute), in the order given, and
+# adds their tests up. Usage: run_tests.sh BUILD NAME PROGRAM...; leaves the counts in BUILD/counts.NAME as "passed failed skipped".
+# What a program starts ends with it, also when this runner is killed (contain.c). The exit status is 0 only if none failed.
 set -u
 
-one() { # BUILD/logs.NAME, program: what it said goes to a log beside its counts
-    name=$(basename "$2")
-    base=$1/$(basename "$(dirname "$2")").$name # two rooms may have a test of one name
+one() { # BUILD, NAME, program: what it said goes to a log beside its counts
+    name=$(basename "$3")
+    base=$1/logs.$2/$(basename "$(dirname "$3")").$name # two rooms may have a test of one name
     log=$base.log
     status=0
-    timeout 300 "$2" >"$log" 2>&1 || status=$?
+    "$1/contain" 300 "$3" </dev/null >"$log" 2>&1 || status=$?
     p=$(grep -c '^\[       OK \]' "$log" || true)
     f=$(grep -c '^\[  FAILED  \] [a-z0-9_]*$' "$log" || true)
     s=$(grep -c '^\[  SKIPPED \] [a-z0-9_]*$' "$log" || true)
@@ -23,23 +23,23 @@ one() { # BUILD/logs.NAME, program: what it said goes to a log beside its counts
         text="FAILED $name (exit status $status), from $log:
 $(grep -v '^\[ RUN\|^\[       OK' "$log" | tail -n 40)"
     else
-        text="ok     $name: $p passed$([ "$s" = 0 ] || echo ", $s skipped")"
+        text="ok     $name: $p passed$([ "$s" = 0 ] || echo ", $s skipped"), $(sed -n 's/^contain: //p' "$log")"
     fi
     echo "$text"
     echo "$p $f $s" > "$base.counts"
 }
 
 if [ "$1" = --one ]; then
-    one "$2" "$3"
+    one "$2" "$3" "$4"
     exit 0
 fi
 build=$1 name=$2
 shift 2
+[ $# -gt 0 ] || { echo "run_tests.sh: there is no such test" >&2; exit 1; }
 logs=$build/logs.$name
 rm -rf "$logs"
 mkdir -p "$logs"
-# The rooms whose tests take long come last in the alphabet.
-printf '%s\n' "$@" | sort -r | xargs -n 1 -P "${TEST_JOBS:-$(nproc)}" "$0" --one "$logs"
+printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-$((2 * $(nproc)))}" "$0" --one "$build" "$name"
 failed=$(($# - $(ls "$logs" | grep -c '\.counts$'))) # a program without counts was not run to its end
 [ "$failed" = 0 ] || echo "FAILED: $failed programs left no counts in $logs" >&2
 cat "$logs"/*.counts | awk -v failed="$failed" -v ci="${CI:-}" '
