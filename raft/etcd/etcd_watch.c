@@ -15,7 +15,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/etcd/etcd_call.h"
-#include "raft/etcd/etcd_proto.h"
+#include "raft/etcd/etcd_watch_message.h"
 #include "raft/etcd/etcd_watcher.h"
 
 #include <string.h>
@@ -271,75 +271,13 @@ static void notify_due(struct watch_stream *stream)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* Of one set of events, all that is needed to encode it. */
-struct watch_message {
-    struct etcd_header header;
-    struct etcd_event *events;
-    struct etcd_key_value *kvs; /* two of each event */
-    size_t count;
-};
-
-static void key_value(const struct store_kv *kv, struct etcd_key_value *ret_kv)
-{
-    *ret_kv = (struct etcd_key_value){.key = kv->key,
-                                      .create_revision = kv->create_revision,
-                                      .mod_revision = kv->mod_revision,
-                                      .version = kv->version,
-                                      .value = kv->value,
-                                      .lease = (int64_t)kv->lease};
-}
-
-static void message_open(const struct store_events *events, struct watch_message *ret_message)
-{
-    size_t count = events->kvs.count;
-    ret_message->count = count;
-    ret_message->events = mem_new_array(struct etcd_event, count);
-    ret_message->kvs = mem_new_array(struct etcd_key_value, 2 * count);
-    for (size_t i = 0; i < count; i++) {
-        struct etcd_event *event = &ret_message->events[i];
-        struct store_event from;
-        struct store_kv prev;
-        bool has_prev = store_events_get(events, i, &from, &prev);
-        event->type = from.type == STORE_EVENT_DELETE ? ETCD_EVENT_DELETE : ETCD_EVENT_PUT;
-        event->kv = &ret_message->kvs[2 * i];
-        key_value(&from.kv, event->kv);
-        if (has_prev) {
-            event->prev_kv = &ret_message->kvs[2 * i + 1];
-            key_value(&prev, event->prev_kv);
-        }
-    }
-}
-
-static void message_close(struct watch_message *message)
-{
-    mem_free(message->events);
-    mem_free(message->kvs);
-}
-
-/* How many of the events from `first` on make one fragment. */
-static size_t fragment_count(const struct watch_message *message, size_t first)
-{
-    enum { FRAME_BYTES = 64 }; /* header and numbers of a message */
-    enum { EVENT_FRAME_BYTES = 6 };
-    size_t bytes = FRAME_BYTES;
-    size_t at = first;
-    while (at < message->count) {
-        bytes += etcd_proto_size(&etcd_type_event, &message->events[at]) + EVENT_FRAME_BYTES;
-        if (at > first && bytes >= ETCD_WATCH_FRAGMENT_BYTES) {
-            break;
-        }
-        at++;
-    }
-    return at - first;
-}
-
 /* `ret_sent`: events that the carrier has taken. */
 static int send_events(const struct watch *watch, struct watch_message *message, size_t *ret_sent)
 {
     size_t sent = 0;
     int rc = 0;
     while (sent < message->count && rc == 0) {
-        size_t count = watch->fragment ? fragment_count(message, sent) : message->count;
+        size_t count = watch->fragment ? watch_message_fragment(message, sent) : message->count;
         struct etcd_watch_response response = {.header = &message->header,
                                                .watch_id = watch->id,
                                                .fragment = sent + count < message->count,
@@ -377,7 +315,7 @@ static void on_events(void *arg, const struct store_events *events)
     size_t sent = 0;
     etcd_service_header(service_of(stream), &message.header);
     message.header.revision = events->next_revision - 1;
-    message_open(events, &message);
+    watch_message_open(events, &message);
     if (send_events(watch, &message, &sent) != 0) {
         on_refused(watch, &message, sent);
     } else {
@@ -385,7 +323,7 @@ static void on_events(void *arg, const struct store_events *events)
         watch->last_ms = now_ms(stream);
         hold_if_full(stream);
     }
-    message_close(&message);
+    watch_message_close(&message);
 }
 
 static void on_compacted(void *arg, int64_t compact_revision)

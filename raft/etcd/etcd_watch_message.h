@@ -1,0 +1,22 @@
+/* PURE. Events of the store as those of a WatchResponse. */
+#ifndef RAFT_ETCD_ETCD_WATCH_MESSAGE_H
+#define RAFT_ETCD_ETCD_WATCH_MESSAGE_H
+
+#include "raft/etcd/etcd_message.h"
+#include "raft/store_read.h"
+
+/* Of one set of events, all that is needed to encode it; keys and values are borrowed from it. */
+struct watch_message {
+    struct etcd_header header;
+    struct etcd_event *events;
+    struct etcd_key_value *kvs; /* two of each event */
+    size_t count;
+};
+
+void watch_message_open(const struct store_events *events, struct watch_message *ret_message);
+void watch_message_close(struct watch_message *message);
+/* How many of the events from `first` on make one fragment: as many as fit into
+ * ETCD_WATCH_FRAGMENT_BYTES, and one at least. */
+size_t watch_message_fragment(const struct watch_message *message, size_t first);
+
+#endif
