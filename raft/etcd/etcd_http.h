@@ -6,8 +6,8 @@
 #include "base/net/http_exchange.h"
 #include "raft/etcd/etcd_service.h"
 
-/* Beyond it a body is refused (413): the largest request that etcd takes, 1.5 MiB and what gRPC adds
- * to it, in base64. */
+/* Beyond it a body is refused (413): the largest request that etcd takes, 1.5 MiB and what gRPC
+ * adds to it, in base64. */
 #define ETCD_HTTP_BODY_BYTES_MAX ((size_t)3 * 1024 * 1024)
 /* For the HTTP/1 server in front of it. */
 extern const struct http1_limits etcd_http1_limits;
