@@ -166,8 +166,13 @@ static void open_format_2(struct etcd_service *service, struct raft_node *node)
         return;
     }
     service_request_free(request);
-    (void)snprintf(text, sizeof text, "clients of etcd's API are not served yet: %s", err.text);
-    warn(service, text);
+    int64_t now = service_now_ms(service);
+    if (service->closed_since_ms == 0) {
+        service->closed_since_ms = now;
+    } else if (now - service->closed_since_ms >= SERVICE_OPEN_MS) {
+        (void)snprintf(text, sizeof text, "clients of etcd's API are not served yet: %s", err.text);
+        warn(service, text);
+    }
 }
 
 /* Ours is in the store, with other URLs than these. */
