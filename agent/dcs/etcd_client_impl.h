@@ -50,7 +50,7 @@ struct etcd_client {
 struct etcd_client_call {
     struct list in_client;
     struct etcd_client *client;
-    struct http_exchange *exchange; /* NULL: it waits */
+    struct http_client_exchange *exchange; /* NULL: it waits */
     char *method;
     char *path;
     bool absolute; /* without the gateway's prefix */
@@ -71,7 +71,7 @@ struct etcd_client_call {
 struct etcd_stream {
     struct list in_client;
     struct etcd_client *client;
-    struct http_exchange *exchange;
+    struct http_client_exchange *exchange;
     struct etcd3_splitter splitter;
     etcd_on_object on_object;
     etcd_on_end on_end;

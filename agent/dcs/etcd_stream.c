@@ -82,7 +82,7 @@ int etcd_client_stream(struct etcd_client *client, const struct etcd_call *call,
 void etcd_stream_cancel(struct etcd_stream *stream)
 {
     if (stream->exchange != NULL) {
-        http_exchange_cancel(stream->exchange);
+        http_client_cancel(stream->exchange);
         stream->exchange = NULL;
     }
 }

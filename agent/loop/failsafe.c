@@ -22,7 +22,7 @@ enum { ASKED_MAX = 3 * HA_MEMBERS_MAX, ANSWER_BYTES_MAX = 4096 };
 
 struct asked {
     struct loop_failsafe *failsafe;
-    struct http_exchange *exchange; /* NULL = none is under way */
+    struct http_client_exchange *exchange; /* NULL = none is under way */
     struct ha_failsafe_member member;
 };
 

@@ -22,7 +22,7 @@
 
 struct question {
     struct loop_peers *peers;
-    struct http_exchange *exchange; /* NULL = none is under way */
+    struct http_client_exchange *exchange; /* NULL = none is under way */
     char url[HA_URL_BYTES];
     int64_t sent_mono_ms; /* HA_NEVER */
     bool listed;          /* in the view that is looked at */
@@ -121,7 +121,7 @@ static void forget(struct loop_peers *peers, size_t i)
     peer->asking = true;
     question->sent_mono_ms = HA_NEVER;
     if (question->exchange != NULL) {
-        http_exchange_cancel(question->exchange);
+        http_client_cancel(question->exchange);
         question->exchange = NULL;
     }
 }
@@ -267,7 +267,7 @@ void peers_stop(struct agent *agent)
     agent->peers = NULL;
     for (size_t i = 0; i < agent->facts.peer_count; i++) {
         if (peers->questions[i].exchange != NULL) {
-            http_exchange_cancel(peers->questions[i].exchange);
+            http_client_cancel(peers->questions[i].exchange);
         }
     }
     uv_close((uv_handle_t *)&agent->peers_timer, NULL);

@@ -39,7 +39,7 @@ static const struct sm_state exchange_moves[EXCHANGE_STATES] = {
     [EXCHANGE_TOLD] = {"told", 0},
 };
 
-struct http_exchange {
+struct http_client_exchange {
     struct list link; /* in the client's list of its state */
     struct http_client *client;
     struct http_easy easy;
@@ -119,7 +119,7 @@ static void on_socket_closed(uv_handle_t *handle)
 
 static void turn_soon(struct http_client *client);
 
-static void end(struct http_exchange *exchange, CURLcode result)
+static void end(struct http_client_exchange *exchange, CURLcode result)
 {
     sm_move(exchange_moves, EXCHANGE_STATES, &exchange->state, EXCHANGE_ENDED);
     exchange->result = result;
@@ -127,7 +127,7 @@ static void end(struct http_exchange *exchange, CURLcode result)
     list_append(&exchange->client->ended, &exchange->link);
 }
 
-static void tell(struct http_exchange *exchange)
+static void tell(struct http_client_exchange *exchange)
 {
     struct http_client *client = exchange->client;
     struct error err = exchange->err;
@@ -153,7 +153,7 @@ static void tell(struct http_exchange *exchange)
     mem_free(exchange);
 }
 
-void http_exchange_cancel(struct http_exchange *exchange)
+void http_client_cancel(struct http_client_exchange *exchange)
 {
     ASSERT(exchange->state != EXCHANGE_TOLD);
     if (exchange->canceled) {
@@ -169,12 +169,12 @@ void http_exchange_cancel(struct http_exchange *exchange)
 
 /* --- what libcurl asks for -------------------------------------------------------------------- */
 
-static struct http_exchange *exchange_of(CURL *curl)
+static struct http_client_exchange *exchange_of(CURL *curl)
 {
     char *owner = NULL;
     (void)curl_easy_getinfo(curl, CURLINFO_PRIVATE, &owner);
     ASSERT(owner != NULL);
-    return (struct http_exchange *)(void *)owner;
+    return (struct http_client_exchange *)(void *)owner;
 }
 
 static void turn(struct http_client *client);
@@ -256,7 +256,7 @@ static int on_socket_wish(CURL *curl, curl_socket_t fd, int what, void *arg, voi
                          ((what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0);
         status = uv_poll_start(&socket->poll, socket->events, on_ready);
     }
-    struct http_exchange *exchange = status == 0 ? NULL : exchange_of(curl);
+    struct http_client_exchange *exchange = status == 0 ? NULL : exchange_of(curl);
     if (exchange != NULL && exchange->state == EXCHANGE_UNDER_WAY) {
         (void)error_set(&exchange->err, exchange->easy.sent ? ERR_UNKNOWN : ERR_UNAVAILABLE,
                         "%s: watching its socket: %s", exchange->easy.where, uv_strerror(status));
@@ -294,7 +294,7 @@ static void collect(struct http_client *client)
     int left = 0;
     CURLMsg *message = NULL;
     while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
-        struct http_exchange *exchange = exchange_of(message->easy_handle);
+        struct http_client_exchange *exchange = exchange_of(message->easy_handle);
         if (message->msg == CURLMSG_DONE && exchange->state == EXCHANGE_UNDER_WAY) {
             end(exchange, message->data.result);
         }
@@ -308,7 +308,7 @@ static void begin_waiting(struct http_client *client)
     }
     LIST_EACH(item, &client->waiting)
     {
-        struct http_exchange *exchange = LIST_OWNER(item, struct http_exchange, link);
+        struct http_client_exchange *exchange = LIST_OWNER(item, struct http_client_exchange, link);
         sm_move(exchange_moves, EXCHANGE_STATES, &exchange->state, EXCHANGE_UNDER_WAY);
         list_remove(&exchange->link);
         list_append(&client->under_way, &exchange->link);
@@ -349,7 +349,7 @@ static void turn(struct http_client *client)
     collect(client);
     begin_waiting(client);
     while (!list_empty(&client->ended)) {
-        tell(LIST_OWNER(list_first(&client->ended), struct http_exchange, link));
+        tell(LIST_OWNER(list_first(&client->ended), struct http_client_exchange, link));
     }
     if (client->closing && client->exchange_count == 0) {
         close_multi(client);
@@ -437,7 +437,7 @@ static void cancel_all(struct list *head)
 {
     LIST_EACH(item, head)
     {
-        http_exchange_cancel(LIST_OWNER(item, struct http_exchange, link));
+        http_client_cancel(LIST_OWNER(item, struct http_client_exchange, link));
     }
 }
 
@@ -454,7 +454,7 @@ void http_client_free(struct http_client *client, void (*done)(void *arg), void 
 }
 
 int http_client_send(struct http_client *client, const struct http_client_request *request,
-                     struct http_exchange **ret_exchange, struct error *err)
+                     struct http_client_exchange **ret_exchange, struct error *err)
 {
     ASSERT(request->on_done != NULL);
     if (client->closing) {
@@ -464,7 +464,7 @@ int http_client_send(struct http_client *client, const struct http_client_reques
         return error_set(err, ERR_LIMIT, "%d HTTP requests are under way already",
                          HTTP_CLIENT_EXCHANGES_MAX);
     }
-    struct http_exchange *exchange = mem_new(struct http_exchange);
+    struct http_client_exchange *exchange = mem_new(struct http_client_exchange);
     int rc = http_easy_open(&exchange->easy, &client->config, request, err);
     if (rc == 0) {
         ASSERT(curl_easy_setopt(exchange->easy.curl, CURLOPT_PRIVATE, (void *)exchange) ==

@@ -64,7 +64,8 @@ struct http_client_config {
 };
 
 struct http_client;
-struct http_exchange; /* one request that waits for its answer; valid until its on_done is called */
+struct http_client_exchange; /* one request that waits for its answer; valid until its on_done is
+                                called */
 
 struct http_client_response {
     int status;       /* 0 = no head came; 1xx are passed over */
@@ -108,10 +109,10 @@ void http_client_free(struct http_client *client, void (*done)(void *arg), void 
  * ERR_LIMIT: too much of something named above; ERR_CLOSED: the client is being freed; ERR_NOMEM.
  * Texts of errors name host and port, never what is secret (user, password, headers, path). */
 int http_client_send(struct http_client *client, const struct http_client_request *request,
-                     struct http_exchange **ret_exchange, struct error *err) MUST_CHECK;
+                     struct http_client_exchange **ret_exchange, struct error *err) MUST_CHECK;
 /* on_done then comes with ERR_CANCELED; the connection is closed if the answer was not complete.
  * A second cancel does nothing. */
-void http_exchange_cancel(struct http_exchange *exchange);
+void http_client_cancel(struct http_client_exchange *exchange);
 
 /* Value of a header of the (last) answer, the first if there are several; NULL = it has none. */
 const char *http_client_header(const struct http_client_response *response, const char *name);

@@ -8,7 +8,7 @@
 
 enum { EXCHANGES_MAX = 16 };
 
-struct http_exchange {
+struct http_client_exchange {
     bool used;
     bool canceled;
     struct http_client_request request;
@@ -16,7 +16,7 @@ struct http_exchange {
     char body[512];
 };
 
-static struct http_exchange exchanges[EXCHANGES_MAX];
+static struct http_client_exchange exchanges[EXCHANGES_MAX];
 static unsigned sent;
 static bool refuse; /* to send */
 static int answer_status = 503;
@@ -41,7 +41,7 @@ void http_client_free(struct http_client *client, void (*done)(void *arg), void 
 }
 
 int http_client_send(struct http_client *client, const struct http_client_request *request,
-                     struct http_exchange **ret_exchange, struct error *err)
+                     struct http_client_exchange **ret_exchange, struct error *err)
 {
     (void)client;
     if (refuse) {
@@ -52,7 +52,7 @@ int http_client_send(struct http_client *client, const struct http_client_reques
         at++;
     }
     assert_true(at < EXCHANGES_MAX);
-    exchanges[at] = (struct http_exchange){.used = true, .request = *request};
+    exchanges[at] = (struct http_client_exchange){.used = true, .request = *request};
     (void)snprintf(exchanges[at].url, sizeof exchanges[at].url, "%s", request->url);
     (void)snprintf(exchanges[at].body, sizeof exchanges[at].body, "%.*s", (int)request->body.len,
                    request->body.data == NULL ? "" : (const char *)request->body.data);
@@ -61,12 +61,12 @@ int http_client_send(struct http_client *client, const struct http_client_reques
     return 0;
 }
 
-void http_exchange_cancel(struct http_exchange *exchange)
+void http_client_cancel(struct http_client_exchange *exchange)
 {
     exchange->canceled = true;
 }
 
-static struct http_exchange *asked(const char *host)
+static struct http_client_exchange *asked(const char *host)
 {
     for (size_t i = 0; i < EXCHANGES_MAX; i++) {
         if (exchanges[i].used && !exchanges[i].canceled && strstr(exchanges[i].url, host) != NULL) {
@@ -76,7 +76,7 @@ static struct http_exchange *asked(const char *host)
     return NULL;
 }
 
-static void end(struct http_exchange *exchange, int rc, bool was_sent, const char *body)
+static void end(struct http_client_exchange *exchange, int rc, bool was_sent, const char *body)
 {
     struct error err = {0};
     struct http_client_response response = {

@@ -120,7 +120,7 @@ static void answers_of_before_say_nothing_of_now(void **state)
     rig.agent.facts.upstream.streaming = false; /* then the leader is asked whether it lives */
     peers_look(&rig.agent);
     end(asked("10.0.0.3"), 0, true, PATRONI);
-    struct http_exchange *late = asked("10.0.0.2");
+    struct http_client_exchange *late = asked("10.0.0.2");
     assert_int_equal(peer("n3")->lsn, 9);
     key_gone("leader");
     observe_store_changed(&rig.agent);
@@ -128,7 +128,7 @@ static void answers_of_before_say_nothing_of_now(void **state)
     assert_true(peer("n3")->asking);
     assert_true(late->canceled);
     assert_int_equal(sent, 4);
-    struct http_exchange *now = asked("10.0.0.2");
+    struct http_client_exchange *now = asked("10.0.0.2");
     end(late, ERR_CANCELED, true, "");
     assert_ptr_equal(asked("10.0.0.2"), now);
     peers_look(&rig.agent);

@@ -39,7 +39,7 @@ struct peer {
 
 /* What became of one request. */
 struct call {
-    struct http_exchange *exchange; /* NULL once done */
+    struct http_client_exchange *exchange; /* NULL once done */
     int calls;
     int rc;
     int status;

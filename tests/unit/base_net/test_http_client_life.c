@@ -62,7 +62,7 @@ static void a_streamed_answer_may_be_split_anywhere(void **state)
 static void cancel_at_first(struct call *call)
 {
     if (call->calls == 0) {
-        http_exchange_cancel(call->exchange);
+        http_client_cancel(call->exchange);
     }
 }
 
@@ -96,8 +96,8 @@ static void say_forever(struct peer *peer)
 static void cancel_at_third(struct call *call)
 {
     if (call->pieces == 3 && call->calls == 0) {
-        http_exchange_cancel(call->exchange);
-        http_exchange_cancel(call->exchange); /* no harm */
+        http_client_cancel(call->exchange);
+        http_client_cancel(call->exchange); /* no harm */
         assert_int_equal(call->calls, 0);
     }
 }
@@ -174,7 +174,7 @@ static void canceling_ends_an_exchange_at_every_step(void **state)
         }
         assert_int_equal(call.calls, 0);
         size_t pieces = call.pieces;
-        http_exchange_cancel(call.exchange);
+        http_client_cancel(call.exchange);
         assert_int_equal(call.calls, 0);
         RUN_UNTIL(call.calls > 0);
         (void)uv_run(&loop, UV_RUN_NOWAIT);
@@ -240,7 +240,7 @@ static void freeing_the_client_ends_what_is_under_way(void **state)
     struct http_client_request late = {.url = url_of("/"), .on_done = call_done};
     client_free();
     assert_int_equal(http_client_send(freed, &late, NULL, NULL), ERR_CLOSED);
-    http_exchange_cancel(many[3].exchange);
+    http_client_cancel(many[3].exchange);
     RUN_UNTIL(client_closes > 0);
     for (size_t i = 0; i < 10; i++) {
         assert_int_equal(many[i].calls, 1);
@@ -280,7 +280,7 @@ static void a_socket_that_cannot_be_watched_ends_its_exchange_alone(void **state
     script = say_path;
     get(&call, "/again");
     assert_true(body_is(&call, "/again"));
-    http_exchange_cancel(stream.exchange);
+    http_client_cancel(stream.exchange);
     RUN_UNTIL(stream.calls > 0);
     buf_free(&stream.body);
     buf_free(&call.body);
@@ -352,7 +352,7 @@ static void a_lookup_that_hangs_holds_nobody_up(void **state)
     get(&other, "/other");
     assert_int_equal(other.rc, 0);
     assert_int_equal(call.calls, 0);
-    http_exchange_cancel(call.exchange);
+    http_client_cancel(call.exchange);
     RUN_UNTIL(call.calls > 0);
     assert_int_equal(call.rc, ERR_CANCELED);
 
