@@ -17,6 +17,12 @@ static void on_warning(void *arg, const char *text)
     log_warning("etcd_server: %s", text);
 }
 
+static void on_note(void *arg, const char *text)
+{
+    (void)arg;
+    log_info("etcd_server: %s", text);
+}
+
 int app_etcd_start(struct uv_loop_s *loop, const struct config *config, int election_timeout_ms,
                    struct raft_group **group, struct etcd_server **ret_server, struct error *err)
 {
@@ -34,6 +40,7 @@ int app_etcd_start(struct uv_loop_s *loop, const struct config *config, int elec
                                         .random = random_real(),
                                         .node = node_of,
                                         .on_warning = on_warning,
+                                        .on_note = on_note,
                                         .arg = group};
     *ret_server = NULL;
     if (!section->given) {
@@ -66,9 +73,8 @@ void app_reload(const struct config *config, struct raft_group *group, struct et
     if (raft) {
         raft_group_reload(group);
     }
-    struct error err = {0};
-    if (etcd && etcd_server_reload(server, &err) != 0) {
-        log_error("etcd_server: %s; the certificates that were read before stay", err.text);
+    if (etcd) {
+        etcd_server_reload(server);
     }
 }
 

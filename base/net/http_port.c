@@ -1,7 +1,9 @@
 /* A connection stays here until its bytes differ from HTTP/2's preface (HTTP/1) or are all of it
- * (HTTP/2). No method of HTTP/1 begins as the preface does, so one byte decides for it. */
+ * (HTTP/2). No method of HTTP/1 begins as the preface does, so one byte decides for it. With TLS it
+ * stays until the handshake is over and something was said; ALPN has decided then, if it has. */
 #include "base/net/http_port.h"
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -31,6 +33,7 @@ struct http_port {
     struct tcp_listener *listener;
     struct http1_server *http1;
     struct http2_server *http2;
+    struct tls_context *tls; /* NULL: plain text */
     uv_timer_t sweep;
     struct list undecided; /* the oldest first */
     size_t count;
@@ -78,6 +81,11 @@ static void on_read(void *arg, struct span bytes)
     static const char preface[] = HTTP2_PREFACE;
     struct undecided *one = arg;
     size_t wanted = PREFACE_BYTES - one->len;
+    const char *protocol = one->port->tls != NULL ? tls_stream_protocol(one->stream) : "";
+    if (protocol[0] != '\0') {
+        hand_over(one, strcmp(protocol, "h2") == 0, bytes);
+        return;
+    }
     size_t len = bytes.len < wanted ? bytes.len : wanted;
     bool is_preface = memcmp(bytes.data, preface + one->len, len) == 0;
     if (is_preface && len < wanted) {
@@ -95,9 +103,24 @@ static void on_end(void *arg, int rc, const struct error *err)
     give_up(arg);
 }
 
+/* What Go's servers say to it, etcd's among them. */
+static struct stream *secure(struct http_port *port, struct stream *stream)
+{
+    static const char plain[] = "HTTP/1.0 400 Bad Request\r\n\r\n"
+                                "Client sent an HTTP request to an HTTPS server.\n";
+    struct tls_options options = {.loop = port->loop,
+                                  .context = port->tls,
+                                  .is_server = true,
+                                  .handshake_ms = HTTP_PORT_DECIDE_MS,
+                                  .write_queue_bytes_max = WRITE_QUEUE_BYTES,
+                                  .plain_answer = span_str(plain)};
+    return tls_stream_new(stream, &options);
+}
+
 void http_port_serve(struct http_port *port, struct stream *stream)
 {
     static const struct stream_events events = {.on_read = on_read, .on_end = on_end};
+    stream = port->tls != NULL ? secure(port, stream) : stream;
     struct undecided *one = mem_new(struct undecided);
     if (port->count >= HTTP_PORT_UNDECIDED_MAX) {
         give_up(LIST_OWNER(list_first(&port->undecided), struct undecided, link));
@@ -155,6 +178,12 @@ int http_port_start(uv_loop_t *loop, const struct net_addr *listen, struct http1
     return 0;
 }
 
+void http_port_set_tls(struct http_port *port, struct tls_context *context)
+{
+    ASSERT(port->tls == NULL && port->count == 0);
+    port->tls = tls_context_hold(context);
+}
+
 uint16_t http_port_number(const struct http_port *port)
 {
     return tcp_listener_port(port->listener);
@@ -167,6 +196,7 @@ static void on_closed(void *arg)
         void (*stopped)(void *arg) = port->stopped;
         void *stopped_arg = port->stopped_arg;
         buf_free(&port->scratch);
+        tls_context_free(port->tls);
         mem_free(port);
         if (stopped != NULL) {
             stopped(stopped_arg);

@@ -48,7 +48,6 @@ bool tls_stamps_old(const struct tls_context *context, const struct tls_stamp *s
 
 /* From here on new connections use it. */
 void tls_context_take(struct tls_context *context, struct tls_material *material);
-struct tls_context *tls_context_hold(struct tls_context *context);
 
 /* One connection's: app data of its SSL, where the look at the other side's certificate says what
  * it found. */

@@ -379,7 +379,9 @@ void etcd_gateway_serve(struct etcd_service *service, struct http_exchange *exch
                         const struct http1_request *request, const char *path)
 {
     const struct etcd_method *method = find_method(path);
-    struct etcd_caller caller = {.token = token_of(exchange)};
+    const struct stream_peer *peer = http_peer(exchange);
+    struct etcd_caller caller = {.token = token_of(exchange),
+                                 .has_certificate = peer != NULL && peer->is_verified};
     enum etcd_error error = ETCD_ERROR_COUNT;
     int64_t timeout_ms = 0;
     if (method == NULL) {

@@ -76,7 +76,8 @@ static struct carried *carry(struct etcd_grpc_calls *calls, struct grpc_call *gr
 static struct carried *carried_by(struct etcd_grpc_calls *calls, struct grpc_call *grpc)
 {
     struct carried *carried = grpc_call_arg(grpc);
-    struct etcd_caller caller = {.token = grpc_call_token(grpc)};
+    struct etcd_caller caller = {.token = grpc_call_token(grpc),
+                                 .has_certificate = grpc_call_peer(grpc)->is_verified};
     enum etcd_error error = ETCD_ERROR_COUNT;
     if (carried != NULL) {
         return carried;

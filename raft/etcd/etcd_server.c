@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/net/http_exchange.h"
 #include "base/net/http_port.h"
+#include "base/net/tls_watch.h"
 #include "raft/etcd/etcd_auth.h"
 #include "raft/etcd/etcd_grpc_calls.h"
 #include "raft/etcd/etcd_grpc_text.h"
@@ -39,7 +40,9 @@ struct etcd_server {
     struct http_exchange_http2 *exchanges; /* requests of HTTP/2 that are no gRPC */
     struct http1_server *http1;
     struct http2_server *http2;
-    struct http_port *port; /* NULL: it could not be listened on */
+    struct http_port *port;  /* NULL: it could not be listened on */
+    struct tls_context *tls; /* NULL: plain text */
+    struct tls_watch *tls_watch;
     uv_timer_t timer;
     unsigned parts; /* that are still to stop before LAST */
     void (*stopped)(void *arg);
@@ -78,6 +81,7 @@ static void server_free(struct etcd_server *server)
     mem_free((char *)(uintptr_t)server->config.advertise);
     mem_free((char *)(uintptr_t)server->config.username);
     mem_free((char *)(uintptr_t)server->config.password);
+    tls_context_free(server->tls);
     mem_free(server);
 }
 
@@ -132,6 +136,10 @@ void etcd_server_stop(struct etcd_server *server, void (*stopped)(void *arg), vo
     server->stopped = stopped;
     server->stopped_arg = arg;
     server->parts = 2 + CLOSED_LATER;
+    if (server->tls_watch != NULL) {
+        server->parts++;
+        tls_watch_stop(server->tls_watch, on_part_stopped, server);
+    }
     http_port_stop(server->port, on_part_stopped, server);
     http2_server_stop(server->http2, on_part_stopped, server);
     (void)uv_timer_start(&server->timer, on_drained, DRAIN_MS, 0);
@@ -182,20 +190,83 @@ static void make_parts(struct etcd_server *server)
     ASSERT(rc == 0);
 }
 
+/* --- TLS -------------------------------------------------------------------------------------- */
+
+static void on_certificates_loaded(void *arg, const char *text)
+{
+    struct etcd_server *server = arg;
+    if (server->config.on_note != NULL) {
+        server->config.on_note(server->config.arg, text);
+    }
+}
+
+static void on_certificates_failed(void *arg, const struct error *err)
+{
+    struct etcd_server *server = arg;
+    struct error told = *err;
+    error_wrap(&told, "the certificates that were read before stay in use");
+    server->config.on_warning(server->config.arg, told.text);
+}
+
+static void on_certificates_expire(void *arg, const char *text)
+{
+    struct etcd_server *server = arg;
+    server->config.on_warning(server->config.arg, text);
+}
+
+static int open_tls(const struct etcd_server_config *config, struct tls_context **ret_context,
+                    struct error *err)
+{
+    static const char *const protocols[HTTP_PORT_PROTOCOL_COUNT] = HTTP_PORT_PROTOCOLS;
+    struct tls_config tls = {.certfile = config->certfile,
+                             .keyfile = config->keyfile,
+                             .cafile = config->cafile,
+                             .verify = config->client_cert_auth ? TLS_VERIFY_REQUIRED
+                                       : config->cafile != NULL ? TLS_VERIFY_OPTIONAL
+                                                                : TLS_VERIFY_NONE,
+                             .protocols = protocols,
+                             .protocol_count = HTTP_PORT_PROTOCOL_COUNT};
+    *ret_context = NULL;
+    if (config->certfile == NULL) {
+        return 0;
+    }
+    int rc = tls_context_new(&tls, ret_context, err);
+    if (rc != 0) {
+        error_wrap(err, "etcd_server");
+    }
+    return rc;
+}
+
+static void start_tls(struct etcd_server *server)
+{
+    const struct tls_watch_events events = {.on_loaded = on_certificates_loaded,
+                                            .on_failed = on_certificates_failed,
+                                            .on_expiry = on_certificates_expire,
+                                            .arg = server};
+    if (server->tls != NULL) {
+        http_port_set_tls(server->port, server->tls);
+        server->tls_watch = tls_watch_start(server->loop, server->tls, &events, 0);
+    }
+}
+
+/* --- listening -------------------------------------------------------------------------------- */
+
 int etcd_server_start(struct uv_loop_s *loop, const struct etcd_server_config *config,
                       struct etcd_server **ret_server, struct error *err)
 {
     struct net_addr listen;
-    if (config->certfile != NULL) {
-        return error_set(err, ERR_UNSUPPORTED,
-                         "etcd_server.certfile: TLS is not served by this release: take it out");
-    }
+    struct tls_context *tls = NULL;
     int rc = net_addr_parse(config->listen, NET_PORT_REQUIRED, &listen, err);
     if (rc != 0) {
         error_wrap(err, "etcd_server.listen");
         return rc;
     }
+    rc = open_tls(config, &tls, err);
+    if (rc != 0) {
+        return rc;
+    }
     struct etcd_server *server = server_new(loop, config);
+    server->tls = tls;
     make_parts(server);
     rc = http_port_start(loop, &listen, server->http1, server->http2, &server->port, err);
     if (rc != 0) {
@@ -205,6 +276,7 @@ int etcd_server_start(struct uv_loop_s *loop, const struct etcd_server_config *c
         close_all(server);
         return rc;
     }
+    start_tls(server);
     *ret_server = server;
     return 0;
 }
@@ -223,9 +295,9 @@ void etcd_server_on_change(struct etcd_server *server)
     }
 }
 
-int etcd_server_reload(struct etcd_server *server, struct error *err)
+void etcd_server_reload(struct etcd_server *server)
 {
-    (void)server;
-    (void)err;
-    return 0; /* it is plain */
+    if (server->tls_watch != NULL && server->state == SERVER_RUNNING) {
+        tls_watch_look(server->tls_watch);
+    }
 }

@@ -12,7 +12,10 @@
 bool etcd_v2_is_allowed(const struct etcd_service *service, const struct http_exchange *exchange)
 {
     const struct etcd_auth *auth = etcd_service_config(service)->auth;
-    return auth == NULL || etcd_auth_basic(auth, http_header(exchange, "Authorization"));
+    const struct stream_peer *peer = http_peer(exchange);
+    bool has_certificate = peer != NULL && peer->is_verified;
+    return auth == NULL || has_certificate ||
+           etcd_auth_basic(auth, http_header(exchange, "Authorization"));
 }
 
 /* --- keys ------------------------------------------------------------------------------------- */

@@ -58,7 +58,8 @@ struct tls_context;
  * ERR_PERMISSION, ERR_INVALID, ERR_LIMIT: `err` names the file, and what is wrong with it. */
 int tls_context_new(const struct tls_config *config, struct tls_context **ret_context,
                     struct error *err) MUST_CHECK;
-/* Lets go of it; streams that were made with it live on. */
+/* Let go of as often as it was held or made; streams that were made with it live on. */
+struct tls_context *tls_context_hold(struct tls_context *context);
 void tls_context_free(struct tls_context *context);
 
 /* Reads the files again; on failure what was read before stays. Streams that are there keep what
