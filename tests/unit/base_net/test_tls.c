@@ -539,14 +539,14 @@ static void silence_is_ended_by_the_deadline(void **state)
         struct wire *near;
         struct wire *far;
         struct tls_options options = {.loop = &loop, .context = both, .handshake_ms = 40};
+        uv_update_time(&loop);
+        uint64_t began_ms = uv_now(&loop);
         wire_pair(&near, &far);
         struct end *client = end_over(&near->base, &options);
         options.is_server = true;
         struct end *server = end_over(&far->base, &options);
         near->chunk = passed;
         far->chunk = 0;
-        uv_update_time(&loop);
-        uint64_t began_ms = uv_now(&loop);
         TURN_UNTIL(client->ends > 0 && server->ends > 0);
         assert_true(uv_now(&loop) - began_ms >= 40);
         assert_int_equal(client->err.code, ERR_TIMEOUT);

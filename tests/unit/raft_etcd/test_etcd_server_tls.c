@@ -95,17 +95,6 @@ static int serve(bool asks, bool requires, struct error *err)
     return etcd_server_start(&rig.loop, &config, &server, err);
 }
 
-static void begin(bool asks, bool requires)
-{
-    struct error err = {0};
-    files_begin();
-    member_start(&rig, 0);
-    wait_for(&rig, has_leader, NULL, 10000, "a leader");
-    if (serve(asks, requires, &err) != 0) {
-        fail_msg("%s", err.text);
-    }
-}
-
 static void end(void)
 {
     etcd_server_stop(server, on_stopped, NULL);
@@ -199,6 +188,34 @@ static const char *ask(const char *leaf, const char *path, const char *body, con
 static bool is_ok(const char *answer)
 {
     return strncmp(answer, "HTTP/1.0 200 ", 13) == 0;
+}
+
+static void on_change_of_group(void *arg)
+{
+    (void)arg;
+    if (server != NULL && !stopped) {
+        etcd_server_on_change(server);
+    }
+}
+
+static bool serves(struct rig *of, void *arg)
+{
+    (void)of;
+    (void)arg;
+    return strstr(ask("client", "/health", "", ""), "{\"health\":\"true\"") != NULL;
+}
+
+static void begin(bool asks, bool requires)
+{
+    struct error err = {0};
+    files_begin();
+    server = NULL;
+    rig.members[0].changed = on_change_of_group;
+    member_start(&rig, 0);
+    if (serve(asks, requires, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    wait_for(&rig, serves, NULL, 10000, "it serves");
 }
 
 static const char range[] = "{\"key\":\"L2E=\"}";
