@@ -1,0 +1,1 @@
+"""The same requests to a real etcd and to ours, and what their answers differ in."""

@@ -1,0 +1,114 @@
+"""etcdctl's v3 commands, one a line, and what they print. `|||` parts the arguments from lines of standard input; `\\n` there is a new line.
+
+    put a 1
+    2: get a -w json            a label; {{LABEL:PATTERN}} is what the first group of the pattern found in that command's output
+    &w: watch a                 goes on while those that follow are run; ended by `end w`, and its output is compared
+    end w
+    sleep 1
+"""
+import dataclasses
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+
+ENV = dict(os.environ, ETCDCTL_API="3")
+REVISION = re.compile(r'("(?:mod_|create_|compact_|)revision":|"(?:Mod|Create|)Revision" : |progress notify: |compacted revision )(\d+)')
+REFERENCE = re.compile(r"\{\{(\w+):(.*?)\}\}")
+STARTS = 0.3  # until a command in the background is at work
+
+
+@dataclasses.dataclass
+class Command:
+    label: str
+    line: str
+    stdin: str
+    background: bool
+
+    def text(self):
+        return f"etcdctl {self.line}"
+
+
+def read(path):
+    out = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        found = re.match(r"(&?)(\w+): (.*)", line)
+        background, label, line = found.groups() if found else ("", f"line{number}", line)
+        line, _, stdin = line.partition(" ||| ")
+        out.append(Command(label, line, stdin.replace("\\n", "\n"), bool(background)))
+    return out
+
+
+def etcdctl(endpoint, args, stdin=""):
+    return subprocess.run(["/usr/bin/etcdctl", "--endpoints", endpoint, *args], input=stdin, capture_output=True, text=True, env=ENV, timeout=30)
+
+
+class Normal:
+    """Output with identifiers as names in the order of their coming up, and other figures of the server's own as such;
+    revisions count from `base`."""
+
+    def __init__(self, endpoint, base):
+        self.endpoint, self.base, self.symbols = endpoint, base, {}
+
+    def symbol(self, found):
+        return self.symbols.setdefault(self.canonical(found.group(0)), f"<id {len(self.symbols) + 1}>")
+
+    @staticmethod
+    def canonical(text):
+        """An identifier is printed in hexadecimal by some commands, in decimal by others."""
+        return int(text) if text.isdigit() and len(text) > 16 else int(text, 16)
+
+    def text(self, text):
+        text = text.replace(self.endpoint, "<endpoint>").replace(f"http://{self.endpoint}", "<endpoint>")
+        text = re.sub(r"http://127\.0\.0\.1:\d+", "<peer>", text)
+        text = re.sub(r'("(?:raft_term|raftTerm|raftIndex|raftAppliedIndex|dbSize|dbSizeInUse|hash)":)\d+', r"\1<figure>", text)
+        text = re.sub(r'("?(?:RaftTerm|RaftIndex|RaftAppliedIndex|DBSize|DBSizeInUse|DbSizeInUse|Hash)"? ?: ?)\d+', r"\1<figure>", text)
+        text = re.sub(r'(took = |took |"took":")[\d.]+(ms|µs|s)', r"\1<time>", text)
+        text = re.sub(r"attached keys\(\[(.*)\]\)", lambda m: f"attached keys({sorted(m.group(1).split())})", text)
+        text = re.sub(r'"ts":"[^"]*"', '"ts":"<time>"', text)
+        text = REVISION.sub(lambda m: m.group(1) + (f"r{int(m.group(2)) - self.base:+d}" if m.group(2) != "0" else "0"), text)
+        text = re.sub(r"endpoint://client-[0-9a-f-]+/", "endpoint://<client>/", text)
+        text = re.sub(r'"target":"[^"]*"', '"target":"<target>"', text)
+        text = re.sub(r"remaining\(\d+s\)", "remaining(<time>)", text)
+        text = re.sub(r'"ttl":\d+', '"ttl":<time>', text)
+        return re.sub(r"\b(?:\d{17,20}|[0-9a-f]{14,16})\b", self.symbol, text)
+
+
+def run(endpoint, steps):
+    """{label: what it printed}"""
+    base = json.loads(etcdctl(endpoint, ["get", "none", "-w", "json"]).stdout)["header"]["revision"]
+    normal, answers, raw, running = Normal(endpoint, base), {}, {}, {}
+
+    def finish(label, status, out, err):
+        raw[label] = out
+        answers[label] = {"status": status, "out": normal.text(out).splitlines(), "err": normal.text(err).splitlines()}
+    for step in steps:
+        words = shlex.split(REFERENCE.sub(lambda m: (re.search(m.group(2), raw[m.group(1)]) or [0, "0"])[1], step.line))
+        if words[0] == "sleep":
+            time.sleep(float(words[1]))
+        elif words[0] == "end":
+            time.sleep(STARTS)
+            child = running.pop(words[1])
+            child.send_signal(signal.SIGINT)
+            child.wait(timeout=10)
+            out, err = child.communicate()
+            finish(words[1], child.returncode, out, err)
+        elif step.background:
+            running[step.label] = subprocess.Popen(["/usr/bin/etcdctl", "--endpoints", endpoint, *words], stdin=subprocess.PIPE,
+                                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
+            if step.stdin:
+                running[step.label].stdin.write(step.stdin)
+                running[step.label].stdin.flush()
+            time.sleep(STARTS)
+        else:
+            done = etcdctl(endpoint, words, step.stdin)
+            finish(step.label, done.returncode, done.stdout, done.stderr)
+    for child in running.values():
+        child.kill()
+        child.communicate()
+    return answers
