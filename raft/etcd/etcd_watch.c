@@ -186,6 +186,8 @@ static bool reply_control(struct watch_stream *stream, const struct etcd_watch_r
     struct etcd_watch_response headed = *response;
     etcd_service_header(service_of(stream), &header);
     header.revision = revision;
+    /* `headed` is a copy that ends here; cppcheck takes it for what `response` points to. */
+    /* cppcheck-suppress autoVariables */
     headed.header = &header;
     if (etcd_call_pending(stream->call) == 0) {
         stream->control_replies = 0;
