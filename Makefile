@@ -240,7 +240,7 @@ e2e-rest: all $(CONTAIN) $(PATRONI)
 ROUNDS ?= 10
 BENCH_BUILD := $(if $(filter file,$(origin BUILD)),build/release,$(BUILD))
 BENCH_DOC ?= docs/benchmarks.md
-BENCH_PROGRAMS := $(BUILD)/bench_store $(BUILD)/bench_kv $(BUILD)/bench_watch $(BUILD)/sim $(BUILD)/tests/unit/pgctl/test_fence_run
+BENCH_PROGRAMS := $(BUILD)/bench_store $(BUILD)/bench_kv $(BUILD)/bench_watch $(BUILD)/bench_etcd $(BUILD)/sim $(BUILD)/tests/unit/pgctl/test_fence_run
 $(BUILD)/bench_store: $(BUILD)/tests/bench/bench_store.o $(BUILD)/tests/harness/free_port.o $(foreach d,$(LINK_bench),$(call lib,$(d))) $(RAFT_LIB)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call libs,$(LINK_bench)) $(SYSLIBS)
@@ -250,6 +250,9 @@ $(BUILD)/bench_kv: $(BUILD)/tests/bench/bench_kv.o $(foreach d,$(LINK_raft_store
 $(BUILD)/bench_watch: $(BUILD)/tests/bench/bench_watch.o $(foreach d,$(LINK_raft_etcd),$(call lib,$(d))) $(RAFT_LIB)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $< $(call libs,$(LINK_raft_etcd)) $(SYSLIBS) -lcmocka
+$(BUILD)/bench_etcd: $(BUILD)/tests/bench/bench_etcd.o $(BUILD)/tests/bench/etcd_client.o $(foreach d,$(LINK_raft_etcd),$(call lib,$(d))) $(RAFT_LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call libs,$(LINK_raft_etcd)) $(SYSLIBS)
 .PHONY: bench bench-programs
 bench-programs: all $(BENCH_PROGRAMS)
 bench:

@@ -17,9 +17,15 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import bench_etcd  # noqa: E402
 import bench_faults  # noqa: E402
 import bench_figures  # noqa: E402
 import bench_report  # noqa: E402
+
+
+PARTS = {**bench_figures.PARTS, "etcd": bench_etcd.etcd}
+
+SHOWN_CHARACTERS = 500  # of a round; the file has all of it
 
 
 def first_line(*argv):
@@ -38,7 +44,7 @@ def circumstances():
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     return {"date": time.strftime("%Y-%m-%d"), "commit": first_line("git", "rev-parse", "--short", "HEAD"),
             "kernel": os.uname().release, "cores": os.cpu_count(), "cpu": cpu.group(1) if cpu else os.uname().machine,
-            "postgresql": version("/usr/lib/postgresql/15/bin/postgres", "--version"), "haproxy": version("/usr/sbin/haproxy", "-v")}
+            "postgresql": version("/usr/lib/postgresql/15/bin/postgres", "--version"), "haproxy": version("/usr/sbin/haproxy", "-v"), "etcd": version("/usr/bin/etcd", "--version")}
 
 
 class Results:
@@ -57,7 +63,7 @@ class Results:
         with open(os.path.join(self.dir, f"{part}.json"), "w") as f:
             json.dump(self.parts[part], f, indent=1)
         shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in entry.items()}
-        print(f"  {part} {len(self.parts[part]['rounds'])}: {json.dumps(shown)}", flush=True)
+        print(f"  {part} {len(self.parts[part]['rounds'])}: {json.dumps(shown)[:SHOWN_CHARACTERS]}", flush=True)
 
     def failed(self, part, error, **entry):
         """A round that gave no figure; it is counted, and its reason printed and kept."""
@@ -79,7 +85,7 @@ def main():
     parser.add_argument("--part", default="")
     parser.add_argument("--doc", default="docs/benchmarks.md")
     arguments = parser.parse_args()
-    known = list(bench_faults.FAULTS) + list(bench_figures.PARTS)
+    known = list(bench_faults.FAULTS) + list(PARTS)
     chosen = [part for part in known if arguments.part in part]
     if not chosen or arguments.rounds < 1:
         parser.error(f"no part has '{arguments.part}' in its name, or no rounds; the parts are: {' '.join(known)}")
@@ -90,9 +96,9 @@ def main():
         results.start(part)
     bench_faults.run(arguments.build, arguments.rounds, [p for p in chosen if p in bench_faults.FAULTS], results)
     for part in chosen:
-        if part in bench_figures.PARTS:
+        if part in PARTS:
             print(f"== {part}", flush=True)
-            bench_figures.PARTS[part](arguments.build, arguments.rounds, results)
+            PARTS[part](arguments.build, arguments.rounds, results)
     bench_report.write(arguments.doc, results.load())
     failures = sum(1 for part in chosen for entry in results.parts[part]["rounds"] if "failed" in entry)
     print(f"{arguments.doc} written; {failures} rounds failed")

@@ -121,11 +121,52 @@ def others(results):
     return table(["what", "median (min-max)", "rounds"], rows) if rows else None
 
 
+def beside_etcd(rounds, load, key, goal=None, digits=2):
+    """etcd's figure, ours, and ours as a part of etcd's, round by round; `goal`: (most, least) of that part."""
+    pairs = [(r["etcd"][load][key], r["ours"][load][key]) for r in rounds]
+    most, least = goal or (None, None)
+    parts = [ours / etcd for etcd, ours in pairs if etcd > 0]
+    return [figure([etcd for etcd, _ in pairs], digits=digits), figure([ours for _, ours in pairs], digits=digits),
+            figure(parts, most, least)]
+
+
+def etcd(results):
+    if "etcd" not in results or not good(results["etcd"]):
+        return None
+    rounds, rows = good(results["etcd"]), []
+    for load in (load for load in rounds[0]["ours"] if load.startswith(("put", "range"))):
+        what, wire, clients, where = load.split()
+        rows.append([f"{what}, {'gRPC' if wire == 'grpc' else wire}", clients, where, *beside_etcd(rounds, load, "per_s", (None, 1), 0),
+                     *beside_etcd(rounds, load, "p50_ms")[:2], *beside_etcd(rounds, load, "p99_ms", (0.5, None)),
+                     *beside_etcd(rounds, load, "cpu_us", digits=0)[:2]])
+    return table(["load", "clients", "where", "etcd, 1/s", "ours, 1/s", "ours/etcd", "etcd, p50 ms", "ours, p50 ms", "etcd, p99 ms",
+                  "ours, p99 ms", "ours/etcd", "etcd, us of CPU", "ours, us of CPU"], rows)
+
+
+def etcd_others(results):
+    if "etcd" not in results or not good(results["etcd"]):
+        return None
+    rounds, rows = good(results["etcd"]), []
+    for where in ("leader", "apart"):
+        load = f"watch grpc 1000 {where}"
+        title = f"1,000 watches, {where}"
+        rows.append([f"{title}: puts/s that all hear of", *beside_etcd(rounds, load, "per_s", (None, 1), 1)])
+        rows.append([f"{title}: from a put until the last has heard, p50 ms", *beside_etcd(rounds, load, "p50_ms")])
+        rows.append([f"{title}: the same, p99 ms", *beside_etcd(rounds, load, "p99_ms", (0.5, None))])
+    memory = {name: [[m[key] for m in r[name]["memory"]] for r in rounds] for name, key in (("etcd", "VmRSS"), ("ours", "RssAnon"))}
+    parts = [statistics.median(ours) / statistics.median(theirs) for theirs, ours in zip(memory["etcd"], memory["ours"])]
+    rows.append(["memory of a member after each round, MiB: VmRSS of etcd, RssAnon of ours",
+                 *(figure([x for r in memory[name] for x in r], digits=1) for name in ("etcd", "ours")), figure(parts, 0.2)])
+    failed = {name: sum(f["failures"] for r in rounds for load, f in r[name].items() if load != "memory") for name in ("etcd", "ours")}
+    rows.append(["requests that failed", f"{failed['etcd']:,}", f"{failed['ours']:,}", "-"])
+    return table(["what", "etcd", "ours", "ours/etcd"], rows) + f"\n\nRounds: {count(results['etcd'])}."
+
+
 def machine(results):
     lines = []
     for result in results.values():
         line = (f"{result['date']}, commit {result['commit']}: Linux {result['kernel']}, {result['cores']} cores ({result['cpu']}), "
-                f"PostgreSQL {result['postgresql']}, HAProxy {result['haproxy']}")
+                f"PostgreSQL {result['postgresql']}, HAProxy {result['haproxy']}" + (f", etcd {result['etcd']}" if "etcd" in result else ""))
         if line not in lines:
             lines.append(line)
     return "\n".join(f"- {line}" for line in lines) if lines else None
@@ -137,7 +178,7 @@ def failures(results):
     return "\n".join(lines) if lines else "No round failed." if results else None
 
 
-TABLES = {f.__name__: f for f in (machine, gaps, outages, writes, others, failures)}
+TABLES = {f.__name__: f for f in (machine, gaps, outages, writes, others, etcd, etcd_others, failures)}
 
 
 def write(path, results):
