@@ -1,6 +1,8 @@
-"""A cluster whose Raft connections are mutual TLS: it lives as any other, and gets new certificates while it runs."""
+"""A cluster whose Raft connections are mutual TLS, and whose etcd listeners ask for certificates: it lives as any other, and gets
+new certificates while it runs."""
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -9,6 +11,7 @@ from certificates import Authority, put
 from rig import wait_for
 
 RAFT = "  certfile: {home}/raft.crt\n  keyfile: {home}/raft.key\n  cafile: {home}/raft-ca.crt\n"
+ETCD_SERVER = "\netcd_server:\n  listen: '*:2379'\n" + RAFT + "  client_cert_auth: true\n"
 
 
 def believe(rig, *authorities):
@@ -24,7 +27,7 @@ def sign_all(rig, authority):
 @pytest.fixture
 def secured(make_rig):
     """Three healthy members with certificates of one authority, and HAProxy."""
-    r = make_rig(raft=RAFT)
+    r = make_rig(raft=RAFT + ETCD_SERVER)
     r.authority = Authority(r.home, "authority")
     believe(r, r.authority)
     sign_all(r, r.authority)
@@ -46,24 +49,37 @@ def raft_status(rig, **changes):
         node.config = own
 
 
-def test_switchover_over_tls(secured):
+def etcdctl(rig, version, *argv, who=None):
+    """etcd's own client, from the host of the clients, with the certificate of `who`."""
+    names = ("--cacert", "--cert", "--key") if version == 3 else ("--ca-file", "--cert-file", "--key-file")
+    files = [rig.authority.certificate] + ([f"{who}.crt", f"{who}.key"] if who else [])
+    endpoints = ",".join(f"https://{node.address}:2379" for node in rig.nodes.values())
+    given = [word for pair in zip(names, files) for word in pair]
+    return subprocess.run(["ip", "netns", "exec", rig.namespace("client"), "env", f"ETCDCTL_API={version}", "etcdctl", "--endpoints",
+                           endpoints, *given, *argv], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL, check=False)
+
+
+def test_members_operators_and_clients_over_tls(secured):
     faults.switchover(secured)
-    for node in secured.nodes.values():
-        assert "raft.password is not set" not in node.log_text()
     answer = raft_status(secured)
     assert answer.returncode == 0 and "node3" in answer.stdout, answer.stdout + answer.stderr
-
-
-def test_who_has_no_certificate_is_told_so(secured):
     answer = raft_status(secured, raft="")
     assert answer.returncode != 0
     assert "raft.certfile is set here and not on the side that calls" in answer.stdout + answer.stderr
-    stranger = Authority(secured.home, "stranger")
-    key, certificate = (os.path.join(secured.home, "stranger-leaf" + end) for end in (".key", ".crt"))
-    stranger.sign("node1", key, certificate)
-    answer = raft_status(secured, raft=f"  certfile: {certificate}\n  keyfile: {key}\n  cafile: {stranger.certificate}\n")
+    stranger, leaf = Authority(secured.home, "stranger"), os.path.join(secured.home, "leaf-of")
+    stranger.sign("node1", leaf + "-stranger.key", leaf + "-stranger.crt")
+    answer = raft_status(secured, raft=f"  certfile: {leaf}-stranger.crt\n  keyfile: {leaf}-stranger.key\n  cafile: {stranger.certificate}\n")
     assert answer.returncode != 0
     assert "is not signed by an authority of" in answer.stdout + answer.stderr
+
+    secured.authority.sign("a client", leaf + "-client.key", leaf + "-client.crt")
+    put_it = etcdctl(secured, 3, "put", "/over", "tls", who=leaf + "-client")
+    assert put_it.stdout == "OK\n", put_it.stderr
+    assert etcdctl(secured, 2, "get", "/over", who=leaf + "-client").stdout == "tls\n"
+    health = etcdctl(secured, 3, "endpoint", "health", who=leaf + "-client")
+    assert (health.stdout + health.stderr).count("is healthy") == 3, health.stdout + health.stderr
+    for who in (None, leaf + "-stranger"):
+        assert etcdctl(secured, 3, "--command-timeout=2s", "get", "/over", who=who).returncode != 0
     assert secured.healthy()
 
 
@@ -76,7 +92,7 @@ def read_again(rig, counts):
 
 
 def loads(node):
-    return node.log_text().count("certificates were read again")
+    return node.log_text().count("raft: certificates were read again")
 
 
 def test_certificates_are_rotated_while_it_runs(secured):
