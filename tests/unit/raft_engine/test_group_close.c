@@ -5,11 +5,20 @@
 
 #define PASSWORD "correct horse"
 
-static void start(struct rig *rig, size_t count)
+static void start_all(struct rig *rig)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < rig->count; i++) {
         member_start(rig, i);
     }
+}
+
+/* Three members that have a leader, and the directory and address of a fourth. */
+static void three_of_four(struct rig *rig)
+{
+    rig_init(rig, 4, PASSWORD);
+    rig->count = 3;
+    start_all(rig);
+    wait_for(rig, has_leader, NULL, 10000, "three members elect a leader");
 }
 
 static void await_close(struct rig *rig, size_t at)
@@ -25,7 +34,7 @@ static void from_the_first_callbacks(void **state)
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         rig_init(&rig, 3, events[i] == WARNING ? NULL : PASSWORD);
         rig.members[0].close_at = events[i];
-        start(&rig, 3);
+        start_all(&rig);
         await_close(&rig, 0);
         rig_free(&rig);
     }
@@ -37,7 +46,7 @@ static void when_it_makes_a_group_of_one(void **state)
     static struct rig rig;
     rig_init(&rig, 1, PASSWORD);
     rig.members[0].close_at = WARNING; /* partner_addrs is empty */
-    start(&rig, 1);
+    start_all(&rig);
     await_close(&rig, 0);
     rig_free(&rig);
 }
@@ -47,10 +56,7 @@ static void while_it_waits_to_be_a_voter(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 4, PASSWORD);
-    rig.count = 3;
-    start(&rig, 3);
-    wait_for(&rig, has_leader, NULL, 10000, "three members elect a leader");
+    three_of_four(&rig);
     rig.count = 4;
     rig.members[3].close_at = WAITING;
     rig.members[3].close_text = "to take this member in";
@@ -65,10 +71,7 @@ static void a_leader_that_warns_of_who_joins(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 4, PASSWORD);
-    rig.count = 3;
-    start(&rig, 3);
-    wait_for(&rig, has_leader, NULL, 10000, "three members elect a leader");
+    three_of_four(&rig);
     assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
     rig.count = 4;
     size_t leader = (size_t)leader_of(&rig);
@@ -85,10 +88,7 @@ static void when_it_is_told_to_stop(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 4, PASSWORD);
-    rig.count = 3;
-    start(&rig, 3);
-    wait_for(&rig, has_leader, NULL, 10000, "three members elect a leader");
+    three_of_four(&rig);
     assert_int_equal(put(&rig, 2, "/a", "one", 3000), 0);
     member_stop(&rig, 2);
     char command[512];
@@ -113,7 +113,7 @@ static void a_member_that_warns_of_a_stranger(void **state)
     rig_init(&rig, 1, NULL);
     rig.members[0].close_at = WARNING;
     rig.members[0].close_text = "no address of a member";
-    start(&rig, 1);
+    start_all(&rig);
     wait_for(&rig, has_leader, NULL, 10000, "a group of one");
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct sockaddr_in from = {.sin_family = AF_INET};
@@ -156,7 +156,7 @@ static void from_the_answer_to_a_command(void **state)
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
     for (int leads = 0; leads < 2; leads++) {
         rig_init(&rig, 3, PASSWORD);
-        start(&rig, 3);
+        start_all(&rig);
         wait_for(&rig, has_leader, NULL, 10000, "three members elect a leader");
         size_t at = ((size_t)leader_of(&rig) + (leads ? 0 : 1)) % 3;
         struct closing closing = {.member = &rig.members[at]};
