@@ -8,12 +8,15 @@
 struct raft_node;
 struct raft_status;
 
+#define FOLLOW_BUSY_MS 50 /* a group that is not quiet is asked again after that */
+
 struct follow {
-    int64_t asked_mono_ms; /* the last time; 0 = never */
+    int64_t begun_mono_ms;   /* the last transfer, which may fail; 0 = none */
+    int64_t refused_mono_ms; /* the last refusal; 0 = none */
 };
 
 /* `primary`: name of the member that holds the leader key and has a member key; "" = nobody, then
- * leadership stays where it is. Asked for again now and then; a busy group says no. */
+ * leadership stays where it is. To be called whenever the store or the group has changed. */
 void follow_primary(struct follow *follow, struct raft_node *node, const struct raft_status *status,
                     const char *primary, int64_t now_mono_ms);
 

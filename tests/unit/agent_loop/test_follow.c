@@ -62,13 +62,13 @@ static void it_stays_where_it_is_otherwise(void **state)
     look(&follow, leader, "stranger", LOOP_TRANSFER_MS);     /* no member of the group */
     look(&follow, leader, leader->name, LOOP_TRANSFER_MS);   /* it is here */
     look(&follow, primary, primary->name, LOOP_TRANSFER_MS); /* who asks does not lead */
-    assert_int_equal(follow.asked_mono_ms, 0);
+    assert_int_equal(follow.begun_mono_ms, 0);
     fake_run(group, 2 * FAKE_ET);
     assert_ptr_equal(leader_now(group), leader);
     fake_group_free(group);
 }
 
-static void who_is_not_connected_gets_nothing_and_is_asked_again_later(void **state)
+static void who_is_not_connected_gets_nothing(void **state)
 {
     (void)state;
     struct fake_group *group = fake_group_new(3, 3);
@@ -77,16 +77,57 @@ static void who_is_not_connected_gets_nothing_and_is_asked_again_later(void **st
     struct fake_node *primary = other_than(group, leader);
     primary->cut = true;
     look(&follow, leader, primary->name, LOOP_TRANSFER_MS);
-    assert_int_equal(follow.asked_mono_ms, LOOP_TRANSFER_MS);
+    assert_int_equal(follow.begun_mono_ms, 0);
     primary->cut = false;
-    fake_run(group, FAKE_ET / 2);
-    leader = leader_now(group);
-    assert_ptr_not_equal(leader, primary);
-    look(&follow, leader, primary->name, 2 * LOOP_TRANSFER_MS - 1);
-    assert_int_equal(follow.asked_mono_ms, LOOP_TRANSFER_MS); /* too soon */
-    look(&follow, leader, primary->name, 2 * LOOP_TRANSFER_MS);
+    look(&follow, leader, primary->name, LOOP_TRANSFER_MS);
     fake_run(group, FAKE_ET);
     assert_ptr_equal(leader_now(group), primary);
+    fake_group_free(group);
+}
+
+static void on_put(void *arg, int rc, const struct store_result *result)
+{
+    (void)result;
+    *(int *)arg = rc;
+}
+
+static void a_busy_group_is_asked_again_soon(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 4);
+    struct follow follow = {0};
+    struct fake_node *leader = settled_leader(group);
+    struct fake_node *primary = other_than(group, leader);
+    struct store_op op = {.type = STORE_OP_PUT, .key = span_str("a"), .value = span_str("1")};
+    struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
+    int rc = ERR_UNKNOWN;
+    assert_int_equal(raft_node_propose(leader->node, &command, 1000, 0, on_put, &rc, NULL), 0);
+    look(&follow, leader, primary->name, LOOP_TRANSFER_MS);
+    assert_int_equal(follow.begun_mono_ms, 0);
+    assert_int_equal(follow.refused_mono_ms, LOOP_TRANSFER_MS);
+    fake_run(group, FAKE_ET);
+    assert_int_equal(rc, 0);
+    look(&follow, leader, primary->name, LOOP_TRANSFER_MS + FOLLOW_BUSY_MS - 1);
+    assert_int_equal(follow.begun_mono_ms, 0);
+    look(&follow, leader, primary->name, LOOP_TRANSFER_MS + FOLLOW_BUSY_MS);
+    fake_run(group, FAKE_ET);
+    assert_ptr_equal(leader_now(group), primary);
+    fake_group_free(group);
+}
+
+/* What was begun has time to succeed. */
+static void a_transfer_that_has_begun_is_not_begun_again(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 5);
+    struct follow follow = {.begun_mono_ms = 1000};
+    struct fake_node *leader = settled_leader(group);
+    struct fake_node *primary = other_than(group, leader);
+    look(&follow, leader, primary->name, 1000 + LOOP_TRANSFER_MS - 1);
+    assert_int_equal(follow.begun_mono_ms, 1000);
+    look(&follow, leader, primary->name, 1000 + LOOP_TRANSFER_MS);
+    assert_int_equal(follow.begun_mono_ms, 1000 + LOOP_TRANSFER_MS);
+    fake_run(group, FAKE_ET);
     fake_group_free(group);
 }
 
@@ -95,7 +136,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leadership_goes_to_the_primary_s_node),
         cmocka_unit_test(it_stays_where_it_is_otherwise),
-        cmocka_unit_test(who_is_not_connected_gets_nothing_and_is_asked_again_later),
+        cmocka_unit_test(who_is_not_connected_gets_nothing),
+        cmocka_unit_test(a_busy_group_is_asked_again_soon),
+        cmocka_unit_test(a_transfer_that_has_begun_is_not_begun_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
