@@ -26,20 +26,25 @@ step() { # name, command...
     echo "== $name took $(($(date +%s) - began)) s"
 }
 
-# Of the lowest priority, and ended with this script. A session has a share of the processors of its own (sched_autogroup).
+# Of the lowest priority, and ended with this script. A session shares the processors with others as one (sched_autogroup): what
+# it is given holds for all that it starts, also later.
 aside() {
-    "$build/contain" 3000 /bin/sh -c 'echo 19 2>/dev/null > /proc/self/autogroup; exec chrt --idle 0 nice -n 19 "$@"' aside "$@"
+    "$build/contain" 3000 /bin/sh -c 'echo $$ > "$0"; { echo 19 > /proc/self/autogroup; } 2>/dev/null || renice -n 19 $$; exec "$@"' \
+        "$build/$name.pid" "$@"
 }
 
 aside_begin() { # name, command...: a step whose output is shown at its end
     name=$1
     shift
     (step "$name" aside "$@"; exit $status) > "$build/$name.step" 2>&1 &
-    eval "pid_$name=$!"
+    eval "aside_$name=$!"
 }
-aside_end() { # name...
+aside_end() { # name...: nothing waits beside them any more
     for name in "$@"; do
-        eval "wait \$pid_$name" || status=1
+        { echo 0 > "/proc/$(cat "$build/$name.pid")/autogroup"; } 2>/dev/null
+    done
+    for name in "$@"; do
+        eval "wait \$aside_$name" || status=1
         cat "$build/$name.step"
     done
 }
