@@ -5,6 +5,7 @@
  * like any other term, and another member may try. `initialize` = "" tells Patroni's members. */
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_rules.h"
 
 #include <stdio.h>
@@ -144,6 +145,11 @@ static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
         s->self.tags.nofailover || s->settings.refused[0] != '\0' ||
         s->self.directory == PG_DIR_UNFINISHED) {
         return false;
+    }
+    if (ha_failsafe_binds(s)) { /* the keys are gone, not the primary */
+        ha_plan_wait(plan, ha_failsafe_until_mono_ms(s, s->failsafe.until_lease_ms));
+        ha_plan_because(plan, "'%s' is the primary in failsafe mode", s->failsafe.primary);
+        return true;
     }
     int64_t again_ms = ha_job_backoff_until(s, HA_JOB_BOOTSTRAP);
     if (again_ms != HA_NEVER) {
