@@ -4,7 +4,11 @@
  *
  * So the key must not get a name behind the back of a round. A leader writes it anew at the
  * beginning of its epoch (what an earlier one has sent compares an older revision and fails), and
- * not while its lease stands by such a round. */
+ * not while its lease stands by such a round.
+ *
+ * Nor is it enough that the mode is off: a primary that has lost the store does not hear of that.
+ * The key tells: while it has names, and is of the last epoch, its leader may go by them. A leader
+ * that knows that the mode is off empties it. */
 #include "agent/ha/ha_failsafe.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -22,6 +26,12 @@ int64_t ha_failsafe_until_mono_ms(const struct ha_snapshot *s, int64_t until_lea
     return s->now_mono_ms + (until_lease_ms - s->now_lease_ms) + 1;
 }
 
+static bool last_leader_may_ask(const struct ha_snapshot *s)
+{
+    return s->failsafe.possible && s->cluster.failsafe_count > 0 &&
+           s->cluster.failsafe_revision > ha_cluster_epoch(&s->cluster).revision;
+}
+
 const char *ha_failsafe_obstacle(const struct ha_snapshot *s, int64_t *ret_until_mono_ms)
 {
     int64_t forgotten_until_ms = s->failsafe.start_lease_ms + s->settings.ttl_ms;
@@ -29,14 +39,17 @@ const char *ha_failsafe_obstacle(const struct ha_snapshot *s, int64_t *ret_until
         *ret_until_mono_ms = ha_failsafe_until_mono_ms(s, s->failsafe.until_lease_ms);
         return "a primary in failsafe mode was promised to be left alone";
     }
-    if (!s->settings.failsafe_mode) {
+    if (s->cluster.failsafe_count == 0 || (!s->settings.failsafe_mode && !last_leader_may_ask(s))) {
         return NULL;
     }
-    if (s->cluster.failsafe_count > 0 && ha_cluster_failsafe(&s->cluster, s->self.name) == NULL) {
+    if (ha_cluster_failsafe(&s->cluster, s->self.name) == NULL) {
         *ret_until_mono_ms = HA_NEVER;
-        return "failsafe_mode: not in the key failsafe, so a primary would not have asked us";
+        return s->settings.failsafe_mode
+                   ? "failsafe_mode: not in the key failsafe, so a primary would not have asked us"
+                   : "failsafe_mode was on: not in the key failsafe, and the last primary may not "
+                     "know yet that it is off; remove the key if that primary has stopped";
     }
-    if (s->now_lease_ms < forgotten_until_ms && s->cluster.failsafe_count > 0) {
+    if (s->now_lease_ms < forgotten_until_ms) {
         *ret_until_mono_ms = ha_failsafe_until_mono_ms(s, forgotten_until_ms);
         return "failsafe_mode: started less than a ttl ago, and may have promised something before";
     }
@@ -53,11 +66,14 @@ bool ha_failsafe_is_outdated(const struct ha_snapshot *s)
 {
     size_t reachable = 0;
     bool outdated = false;
-    if (!s->settings.failsafe_mode || ha_cluster_member(&s->cluster, s->self.name) == NULL) {
-        return false; /* without our own key our address is not known yet */
-    }
     if (s->failsafe.active) {
         return false;
+    }
+    if (!s->settings.failsafe_mode) {
+        return s->failsafe.possible && s->cluster.failsafe_count > 0;
+    }
+    if (ha_cluster_member(&s->cluster, s->self.name) == NULL) {
+        return false; /* without our own key our address is not known yet */
     }
     for (size_t i = 0; i < s->cluster.member_count; i++) {
         const struct ha_member *member = &s->cluster.members[i];
@@ -66,6 +82,6 @@ bool ha_failsafe_is_outdated(const struct ha_snapshot *s)
             outdated = outdated || !is_listed(s, member);
         }
     }
-    return outdated || reachable != s->cluster.failsafe_count ||
+    return outdated || s->failsafe.unsure || reachable != s->cluster.failsafe_count ||
            s->cluster.failsafe_revision < s->cluster.leader_epoch.revision;
 }

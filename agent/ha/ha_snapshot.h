@@ -301,7 +301,9 @@ struct ha_failsafe {
     char primary[HA_NAME_BYTES]; /* who asked last; "" = nobody */
     int64_t until_lease_ms;      /* promised: no acquisition before; 0 = nothing was */
     int64_t start_lease_ms; /* of this run of the agent: an earlier one may have promised, too */
-    bool active; /* our own lease stands by the word of others, or they are being asked */
+    bool active;   /* our own lease stands by the word of others, or they are being asked */
+    bool possible; /* the store is an etcd; else nobody goes on without it */
+    bool unsure; /* what we have sent for the key may make it a list that nobody can be asked by */
 };
 
 enum ha_request {

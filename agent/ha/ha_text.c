@@ -213,6 +213,8 @@ static const struct field failsafe_fields[] = {
     I64(ha_snapshot, "until", failsafe.until_lease_ms),
     I64(ha_snapshot, "start", failsafe.start_lease_ms),
     BOOL(ha_snapshot, "active", failsafe.active),
+    BOOL(ha_snapshot, "possible", failsafe.possible),
+    BOOL(ha_snapshot, "unsure", failsafe.unsure),
     {0},
 };
 static const struct field cluster_fields[] = {

@@ -43,7 +43,7 @@ struct loop_failsafe {
     struct ha_failsafe_member written[2 * HA_MEMBERS_MAX];
     size_t written_count;
     int64_t written_revision;
-    bool written_too_many;
+    bool written_unaskable; /* one that names nobody, or more than are kept here */
     /* what was promised to others */
     struct ha_failsafe promise;
 };
@@ -170,7 +170,7 @@ static void list_all(struct loop_failsafe *failsafe)
     if (failsafe->written_revision != cluster->failsafe_revision) {
         return;
     }
-    failsafe->refused = failsafe->refused || failsafe->written_too_many;
+    failsafe->refused = failsafe->refused || failsafe->written_unaskable;
     for (size_t i = 0; i < failsafe->written_count; i++) {
         list(failsafe, &failsafe->written[i]);
     }
@@ -244,6 +244,7 @@ char *failsafe_value(struct agent *agent, int64_t revision)
 {
     struct loop_failsafe *failsafe = agent->failsafe;
     const struct ha_cluster *cluster = &agent->snapshot.cluster;
+    size_t count = agent->dynamic.failsafe_mode ? cluster->member_count : 0;
     if (failsafe->active || failsafe->waiting > 0) {
         return NULL;
     }
@@ -251,22 +252,23 @@ char *failsafe_value(struct agent *agent, int64_t revision)
     if (failsafe->written_revision != revision) {
         failsafe->written_revision = revision;
         failsafe->written_count = 0;
-        failsafe->written_too_many = false;
+        failsafe->written_unaskable = false;
     }
-    for (size_t i = 0; i < cluster->member_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct ha_member *member = &cluster->members[i];
         if (member->api_url[0] == '\0') {
             continue;
         }
         (void)json_object_set_new(value, member->name, json_string(member->api_url));
         if (failsafe->written_count == 2 * HA_MEMBERS_MAX) {
-            failsafe->written_too_many = true; /* until one of the writes shows */
+            failsafe->written_unaskable = true; /* until one of the writes shows */
             continue;
         }
         struct ha_failsafe_member *written = &failsafe->written[failsafe->written_count++];
         (void)snprintf(written->name, sizeof written->name, "%s", member->name);
         (void)snprintf(written->api_url, sizeof written->api_url, "%s", member->api_url);
     }
+    failsafe->written_unaskable = failsafe->written_unaskable || json_object_size(value) == 0;
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(value);
     return text;
@@ -279,6 +281,10 @@ void failsafe_fill(const struct agent *agent, struct ha_failsafe *ret_failsafe)
     if (agent->failsafe != NULL) {
         *ret_failsafe = agent->failsafe->promise;
         ret_failsafe->active = agent->failsafe->active || agent->failsafe->waiting > 0;
+        ret_failsafe->possible = true;
+        ret_failsafe->unsure =
+            agent->failsafe->written_unaskable &&
+            agent->failsafe->written_revision == agent->facts.cluster.failsafe_revision;
     }
 }
 

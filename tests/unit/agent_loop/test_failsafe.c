@@ -213,6 +213,41 @@ static void whoever_a_write_on_its_way_names_is_asked_too(void **state)
     finish();
 }
 
+/* Whoever finds the key empty is free to run, and is not asked: not before it is known that the
+ * empty list did not come to be. */
+static void an_empty_list_on_its_way_makes_rounds_worthless_until_another_shows(void **state)
+{
+    struct ha_failsafe facts = {0};
+    (void)state;
+    leads(MEMBERS);
+    rig.agent.snapshot.cluster = rig.agent.facts.cluster;
+    rig.agent.dynamic.failsafe_mode = false;
+    char *value = failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision);
+    assert_string_equal(value, "{}");
+    mem_free(value);
+    rig.agent.dynamic.failsafe_mode = true;
+    failsafe_fill(&rig.agent, &facts);
+    assert_true(facts.unsure);
+    int64_t before_ms = page_now().deadline_ms;
+    renewal_fails();
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    assert_int_equal(page_now().deadline_ms, before_ms);
+
+    key_set("failsafe", MEMBERS);
+    observe_store_changed(&rig.agent);
+    failsafe_fill(&rig.agent, &facts);
+    assert_false(facts.unsure);
+    memset(exchanges, 0, sizeof exchanges);
+    sent = 0;
+    rig.now_ms += FAILSAFE_AGAIN_MS;
+    failsafe_round(&rig.agent);
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    assert_true(page_now().deadline_ms > before_ms);
+    finish();
+}
+
 static void nothing_is_written_while_a_round_is_under_way(void **state)
 {
     (void)state;
@@ -326,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_lease_that_is_over_is_not_revived),
         cmocka_unit_test(a_renewal_with_a_shorter_ttl_meanwhile_makes_the_round_worthless),
         cmocka_unit_test(whoever_a_write_on_its_way_names_is_asked_too),
+        cmocka_unit_test(an_empty_list_on_its_way_makes_rounds_worthless_until_another_shows),
         cmocka_unit_test(nothing_is_written_while_a_round_is_under_way),
         cmocka_unit_test(rounds_do_not_overlap_and_keep_their_distance),
         cmocka_unit_test(a_standby_promises_for_a_ttl_of_the_longer_kind),
