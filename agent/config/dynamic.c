@@ -168,7 +168,7 @@ struct field {
 
 /* An older name stands before the newer one, so that the newer one has the last word. */
 static const struct field fields[] = {
-    FIELD(NULL, "ttl", KIND_TIME, 0, DAY_MS, 30000, ttl_ms), /* its minimum: field_of */
+    FIELD(NULL, "ttl", KIND_TIME, 0, DYNAMIC_TTL_MS_MAX, 30000, ttl_ms), /* minimum: field_of */
     FIELD(NULL, "loop_wait", KIND_TIME, DYNAMIC_LOOP_WAIT_MS_MIN, DAY_MS, 10000, loop_wait_ms),
     FIELD(NULL, "retry_timeout", KIND_TIME, DYNAMIC_RETRY_TIMEOUT_MS_MIN, DAY_MS, 10000,
           retry_timeout_ms),

@@ -19,6 +19,7 @@
  * and is kept alive by calls, not by a log of our own. */
 #define DYNAMIC_TTL_MS_MIN_RAFT      3000
 #define DYNAMIC_TTL_MS_MIN_ETCD      5000
+#define DYNAMIC_TTL_MS_MAX           ((int64_t)24 * 3600 * 1000)
 #define DYNAMIC_LOOP_WAIT_MS_MIN     1000
 #define DYNAMIC_RETRY_TIMEOUT_MS_MIN 1000
 

@@ -297,7 +297,12 @@ static int do_acquire(struct agent *agent, const struct ha_action *action, struc
                                   .sync_revision = wanted->sync_revision,
                                   .timeline = wanted->timeline,
                                   .report_count = wanted->report_count};
+    struct ha_failsafe failsafe = {0};
     (void)action;
+    failsafe_fill(agent, &failsafe);
+    if (agent_lease_ms(agent) < failsafe.until_lease_ms) { /* since the decision */
+        return error_set(err, ERR_BUSY, "'%s' was promised to be left alone", failsafe.primary);
+    }
     for (size_t i = 0; i < wanted->report_count && i < DCS_REPORTS_MAX; i++) {
         acquire.reports[i].member = wanted->reports[i].member;
         acquire.reports[i].revision = wanted->reports[i].revision;

@@ -288,28 +288,41 @@ void failsafe_fill(const struct agent *agent, struct ha_failsafe *ret_failsafe)
     }
 }
 
+static bool may_be_primary(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    bool promoting = facts->job.running &&
+                     (facts->job.kind == HA_JOB_PROMOTE || facts->job.kind == HA_JOB_BOOTSTRAP);
+    return agent->acquiring || agent->lease.held || promoting || facts->run == HA_RUN_UNKNOWN ||
+           (facts->run != HA_RUN_STOPPED && facts->run != HA_RUN_CRASHED &&
+            facts->probe.role == PG_PRIMARY);
+}
+
 int failsafe_answer(struct agent *agent, const json_t *question, uint64_t *ret_lsn,
                     struct error *err)
 {
     const char *name = json_string_value(json_object_get(question, "name"));
-    int64_t ttl_ms = (int64_t)json_integer_value(json_object_get(question, "ttl_ms"));
+    const json_t *ttl = json_object_get(question, "ttl_ms"); /* Patroni's members name none */
+    int64_t ttl_ms = ttl == NULL ? agent->dynamic.ttl_ms : (int64_t)json_integer_value(ttl);
     const struct loop_facts *facts = &agent->facts;
-    bool promoting = facts->job.running &&
-                     (facts->job.kind == HA_JOB_PROMOTE || facts->job.kind == HA_JOB_BOOTSTRAP);
+    /* Started again while etcd is away: a promise takes no more than to know for how long. */
+    bool unread = !facts->cluster.known && ttl != NULL;
 
-    if (agent->failsafe == NULL || !agent->dynamic.failsafe_mode) {
+    if (agent->failsafe == NULL || (!agent->dynamic.failsafe_mode && !unread)) {
         return error_set(err, ERR_UNSUPPORTED, "failsafe_mode is off here");
     }
     if (name == NULL || name[0] == '\0' || strlen(name) >= HA_NAME_BYTES) {
         return error_set(err, ERR_INVALID, "'name': give the name of the primary");
     }
-    if (agent->acquiring || agent->lease.held || promoting ||
-        (facts->run != HA_RUN_STOPPED && facts->run != HA_RUN_CRASHED &&
-         facts->probe.role == PG_PRIMARY)) {
+    if (ttl_ms <= 0 || ttl_ms > DYNAMIC_TTL_MS_MAX) {
+        return error_set(err, ERR_INVALID, "'ttl_ms': give the primary's ttl, 1..%lld",
+                         (long long)DYNAMIC_TTL_MS_MAX);
+    }
+    if (may_be_primary(agent)) {
         return error_set(err, ERR_REFUSED, "Running as a leader");
     }
     struct ha_failsafe *promise = &agent->failsafe->promise;
-    if (ttl_ms < agent->dynamic.ttl_ms || ttl_ms > 3600000) {
+    if (ttl_ms < agent->dynamic.ttl_ms) {
         ttl_ms = agent->dynamic.ttl_ms;
     }
     int64_t until_ms = agent_lease_ms(agent) + ttl_ms;

@@ -336,6 +336,63 @@ static void who_leads_or_may_soon_promises_nothing(void **state)
     finish();
 }
 
+/* The primary counts by the ttl that it names: a shorter promise would be none. */
+static void a_promise_is_for_the_ttl_that_the_primary_names_or_there_is_none(void **state)
+{
+    uint64_t lsn = 0;
+    struct ha_failsafe promise = {0};
+    (void)state;
+    begin();
+    rig.agent.facts.run = HA_RUN_STOPPED;
+    assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":7200000}", &lsn), 0);
+    failsafe_fill(&rig.agent, &promise);
+    assert_int_equal(promise.until_lease_ms, rig.now_ms + 7200000);
+    assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":86400001}", &lsn), ERR_INVALID);
+    assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":-1}", &lsn), ERR_INVALID);
+    assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":\"60000\"}", &lsn), ERR_INVALID);
+    finish();
+}
+
+/* The agent of a standby was started again while etcd is away: to leave the key alone it needs no
+ * configuration, but it must know for how long. */
+static void who_has_not_read_the_configuration_promises_what_is_asked(void **state)
+{
+    uint64_t lsn = 0;
+    (void)state;
+    begin();
+    rig.agent.facts.run = HA_RUN_RUNNING;
+    rig.agent.facts.probe.role = PG_STANDBY;
+    rig.agent.dynamic.failsafe_mode = false;
+    rig.agent.facts.config_revision = -1;
+    assert_int_equal(question(ASKED_BY_N2, &lsn), ERR_UNSUPPORTED);
+    assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":30000}", &lsn), 0);
+    rig.agent.facts.run = HA_RUN_UNKNOWN;
+    assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":30000}", &lsn), ERR_REFUSED);
+    finish();
+}
+
+/* The plan waits for a write, and meanwhile a primary asks. */
+static void an_acquisition_that_was_decided_before_the_promise_is_not_sent(void **state)
+{
+    uint64_t lsn = 0;
+    (void)state;
+    begin();
+    rig.agent.facts.run = HA_RUN_STOPPED;
+    plan_begin("race", "running for it");
+    plan_add(HA_WRITE_INITIALIZE);
+    plan_add(HA_ACQUIRE);
+    cycle_request(&rig.agent);
+    run_for(0);
+    plan_begin("idle", "nothing to do");
+    plan_add(HA_WAIT);
+    rig.agent.facts.run = HA_RUN_STOPPED;
+    assert_int_equal(question(ASKED_BY_N2, &lsn), 0);
+    answer("put initialize", 0);
+    assert_false(is_asked("acquire"));
+    assert_false(rig.agent.acquiring);
+    finish();
+}
+
 static void a_question_is_refused_without_the_mode_or_without_a_name(void **state)
 {
     uint64_t lsn = 0;
@@ -366,6 +423,9 @@ int main(void)
         cmocka_unit_test(rounds_do_not_overlap_and_keep_their_distance),
         cmocka_unit_test(a_standby_promises_for_a_ttl_of_the_longer_kind),
         cmocka_unit_test(who_leads_or_may_soon_promises_nothing),
+        cmocka_unit_test(a_promise_is_for_the_ttl_that_the_primary_names_or_there_is_none),
+        cmocka_unit_test(who_has_not_read_the_configuration_promises_what_is_asked),
+        cmocka_unit_test(an_acquisition_that_was_decided_before_the_promise_is_not_sent),
         cmocka_unit_test(a_question_is_refused_without_the_mode_or_without_a_name),
     };
     json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
