@@ -18,7 +18,7 @@ struct agent;
 int failsafe_start(struct agent *agent, struct error *err);
 void failsafe_stop(struct agent *agent); /* also if it was never started */
 
-/* A renewal got no answer, or a late one: begins a round unless one runs, or
+/* A renewal got no answer in its time, or a late one: begins a round unless one runs, or
  * failsafe_mode is off.
  */
 void failsafe_round(struct agent *agent);

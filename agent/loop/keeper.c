@@ -127,7 +127,11 @@ static void on_lease_timer(uv_timer_t *timer)
 {
     struct agent *agent = timer->data;
     if (ha_lease_due(&agent->lease, agent_lease_ms(agent))) {
+        bool unanswered = agent->lease.waiting;
         renew(agent);
+        if (unanswered) {
+            failsafe_round(agent); /* the answer to the one before will be an old one */
+        }
     }
     keeper_kick(agent);
 }

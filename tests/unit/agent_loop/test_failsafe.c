@@ -87,6 +87,24 @@ static void a_round_that_all_accept_extends_from_before_it_was_sent(void **state
     finish();
 }
 
+/* An etcd that is cut off says nothing, and the next renewal goes out before the last one is given
+ * up: that one's end is no news then. */
+static void a_renewal_that_stays_unanswered_begins_a_round(void **state)
+{
+    (void)state;
+    leads(MEMBERS);
+    run_for(TTL_MS / 6);
+    assert_true(is_asked("renew"));
+    assert_int_equal(sent, 0);
+    int64_t before_ms = page_now().deadline_ms;
+    run_for(TTL_MS / 6 + 100);
+    assert_int_equal(sent, 2);
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    assert_true(page_now().deadline_ms > before_ms);
+    finish();
+}
+
 static void one_no_and_one_silence_are_enough(void **state)
 {
     static const struct {
@@ -411,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_that_all_accept_extends_from_before_it_was_sent),
+        cmocka_unit_test(a_renewal_that_stays_unanswered_begins_a_round),
         cmocka_unit_test(one_no_and_one_silence_are_enough),
         cmocka_unit_test(a_member_that_cannot_be_asked_is_a_no),
         cmocka_unit_test(who_is_alone_in_the_key_needs_nobody),
