@@ -76,6 +76,7 @@ void http1_close_connection(struct http1_exchange *x)
         return;
     }
     x->stream = NULL;
+    http1_lasts_no_more(x);
     http1_place_leave(&x->server->places, x->place);
     x->place = NULL;
     list_remove(&x->wait);
@@ -167,6 +168,7 @@ static void next_request(struct http1_exchange *x)
 
 static void after_response(struct http1_exchange *x)
 {
+    http1_lasts_no_more(x);
     if (x->keep_alive) {
         next_request(x);
     } else {

@@ -50,6 +50,7 @@ struct http1_exchange {
     /* of an answer that takes its time (http1_stream.c): it is read on, to notice the peer's end */
     bool noticing;
     bool streaming;
+    bool lasting; /* counted in its place and in the server */
     void (*on_gone)(void *arg);
     void *gone_arg;
 };
@@ -68,6 +69,7 @@ struct http1_server {
     struct list turns;
     uv_idle_t turn; /* runs while somebody is in `turns` */
     size_t count;
+    size_t lasting; /* answers that go on for long */
     bool stopping;
     unsigned closing; /* listener, timer and turn */
     void (*stopped)(void *arg);
@@ -91,6 +93,8 @@ void http1_put_head(struct http1_exchange *x, const struct http1_response *respo
 void http1_close_connection(struct http1_exchange *x);
 /* Room for a connection from `ip`, if need be at the cost of another one. */
 bool http1_make_room(struct http1_server *server, struct net_ip ip);
+/* The place of an answer that went on for long, if it had one. */
+void http1_lasts_no_more(struct http1_exchange *x);
 void http1_wait_for_peer(struct http1_exchange *x, uint64_t ms);
 /* The response is all written: the next request, or the end. */
 void http1_response_done(struct http1_exchange *x);

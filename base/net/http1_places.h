@@ -10,7 +10,8 @@
 
 struct http1_place {
     struct net_ip ip;
-    size_t count; /* 0 = free */
+    size_t count;   /* 0 = free */
+    size_t lasting; /* of them, answers that go on for long */
 };
 
 struct http1_places {

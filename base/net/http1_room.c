@@ -1,4 +1,5 @@
-/* Who goes when somebody comes and all connections are taken. */
+/* Who goes when somebody comes and all connections are taken, and how many may stay for long: who
+ * has a request cannot be sent away. */
 #include "base/net/http1_impl.h"
 
 enum {
@@ -78,4 +79,29 @@ bool http1_make_room(struct http1_server *server, struct net_ip ip)
     }
     http1_close_connection(leaves);
     return true;
+}
+
+bool http1_lasts(struct http1_exchange *x)
+{
+    struct http1_server *server = x->server;
+    if (x->place == NULL) {
+        return true; /* it is gone, and takes none */
+    }
+    if (!x->lasting &&
+        (server->lasting >= HTTP1_LASTING_MAX || x->place->lasting >= HTTP1_LASTING_ADDRESS_MAX)) {
+        return false;
+    }
+    server->lasting += !x->lasting;
+    x->place->lasting += !x->lasting;
+    x->lasting = true;
+    return true;
+}
+
+void http1_lasts_no_more(struct http1_exchange *x)
+{
+    if (x->lasting) {
+        x->lasting = false;
+        x->server->lasting--;
+        x->place->lasting--;
+    }
 }

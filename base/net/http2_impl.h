@@ -18,6 +18,7 @@ struct http2_server {
     struct list
         connections; /* the one that has been idle longest first, of those without streams */
     size_t count;
+    size_t lasting;    /* of them, with streams that last */
     struct list dirty; /* connections that have something to send, or to end */
     uv_idle_t flush;   /* runs while there are such */
     uv_timer_t sweep;
@@ -39,6 +40,7 @@ struct http2_connection {
     nghttp2_session *session; /* NULL once closing */
     struct list streams;
     size_t streams_count;
+    size_t lasting; /* of them */
     bool busy;    /* nghttp2 is in a call, or an event is being handled: no end before it returns */
     bool doomed;  /* ends at the next chance */
     bool paused;  /* not read: the peer takes nothing either */
@@ -74,6 +76,7 @@ struct http2_stream {
     bool too_large;
     bool known; /* on_request has come */
     bool ended; /* the client has said all */
+    bool lasting;
     size_t unconsumed;
     /* its answer */
     bool responded;

@@ -133,6 +133,9 @@ void http2_stream_end(struct http2_stream *stream, int rc)
         (void)nghttp2_session_consume_connection(connection->session, stream->unconsumed);
     }
     server->held -= stream->out.len - stream->out_at;
+    if (stream->lasting && --connection->lasting == 0) {
+        server->lasting--;
+    }
     if (stream->id == connection->head_id) {
         connection->head_since_ms = 0; /* it was malformed */
     }
@@ -177,6 +180,22 @@ void *http2_stream_arg(const struct http2_stream *stream)
 const struct stream_peer *http2_stream_peer(const struct http2_stream *stream)
 {
     return stream->connection->stream == NULL ? NULL : stream_peer(stream->connection->stream);
+}
+
+bool http2_lasts(struct http2_stream *stream)
+{
+    struct http2_connection *connection = stream->connection;
+    struct http2_server *server = connection->server;
+    if (stream->lasting) {
+        return true;
+    }
+    if (connection->lasting == 0 && server->lasting >= HTTP2_LASTING_MAX) {
+        return false;
+    }
+    stream->lasting = true;
+    server->lasting += connection->lasting == 0;
+    connection->lasting++;
+    return true;
 }
 
 void http2_consume(struct http2_stream *stream, size_t bytes)

@@ -13,6 +13,11 @@ const struct stream_peer *http_peer(const struct http_exchange *exchange)
     return exchange->ops->peer(exchange);
 }
 
+bool http_lasts(struct http_exchange *exchange)
+{
+    return exchange->ops->lasts(exchange);
+}
+
 int http_notice(struct http_exchange *exchange, void (*on_gone)(void *arg), void *arg)
 {
     return exchange->ops->notice(exchange, on_gone, arg);
@@ -66,6 +71,11 @@ static const struct stream_peer *peer(const struct http_exchange *exchange)
     return http1_request_peer(of(exchange)->exchange);
 }
 
+static bool lasts(struct http_exchange *exchange)
+{
+    return http1_lasts(of(exchange)->exchange);
+}
+
 static int notice(struct http_exchange *exchange, void (*on_gone)(void *arg), void *arg)
 {
     return http1_notice(of(exchange)->exchange, on_gone, arg);
@@ -114,6 +124,7 @@ void http_exchange_http1(void *face, struct http1_exchange *exchange,
 {
     static const struct http_exchange_ops ops = {.header = header,
                                                  .peer = peer,
+                                                 .lasts = lasts,
                                                  .notice = notice,
                                                  .respond = respond,
                                                  .stream_start = stream_start,

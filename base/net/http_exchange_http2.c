@@ -278,6 +278,11 @@ static const struct stream_peer *peer(const struct http_exchange *exchange)
     return of(exchange)->stream == NULL ? NULL : http2_stream_peer(of(exchange)->stream);
 }
 
+static bool lasts(struct http_exchange *exchange)
+{
+    return of(exchange)->stream == NULL || http2_lasts(of(exchange)->stream);
+}
+
 static int notice(struct http_exchange *exchange, void (*on_gone)(void *arg), void *arg)
 {
     struct over_http2 *x = of(exchange);
@@ -436,6 +441,7 @@ void http_exchange_http2_serve(struct http_exchange_http2 *server, struct http2_
         .on_data = on_data, .on_request_end = on_request_end, .on_close = on_close};
     static const struct http_exchange_ops ops = {.header = header,
                                                  .peer = peer,
+                                                 .lasts = lasts,
                                                  .notice = notice,
                                                  .respond = respond,
                                                  .stream_start = stream_start,

@@ -9,6 +9,7 @@
  * on_close never comes from inside etcd_call_finish: the timer that also keeps the client's
  * deadline brings it in the next turn of the loop. */
 #include "base/assert.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "raft/etcd/etcd_call.h"
 #include "raft/etcd/etcd_grpc_text.h"
@@ -27,6 +28,7 @@ enum {
 
 struct gateway_call {
     struct etcd_call call;          /* first: the carriers share it */
+    struct list link;               /* in the service's calls, until it has ended */
     struct http_exchange *exchange; /* NULL: it was answered, or its client is gone */
     struct buf out;                 /* the answer of a unary call */
     bool started;                   /* the head of a stream is sent */
@@ -57,6 +59,7 @@ static void let_go(struct gateway_call *x)
 {
     void (*on_close)(struct etcd_call * call) = x->call.method->on_close;
     ASSERT(x->exchange == NULL && x->call.ops == NULL);
+    list_remove(&x->link);
     if (x->known && on_close != NULL) {
         on_close(&x->call);
     }
@@ -198,6 +201,7 @@ static void finish_stream(struct gateway_call *x, enum grpc_code code, struct sp
 static void gateway_finish(struct etcd_call *call, enum grpc_code code, struct span text)
 {
     struct gateway_call *x = of(call);
+    list_remove(&x->link);
     if (x->started) {
         finish_stream(x, code, text);
     } else if (code != GRPC_OK) {
@@ -400,6 +404,10 @@ void etcd_gateway_serve(struct etcd_service *service, struct http_exchange *exch
                       method->answer_streams);
         return;
     }
+    if (method->answer_streams && !http_lasts(exchange)) {
+        respond_error(exchange, GRPC_UNAVAILABLE, span_str("etcdserver: too many streams"), true);
+        return;
+    }
     struct gateway_call *x = mem_new(struct gateway_call);
     struct span leader = http_header(exchange, "grpc-metadata-hasleader");
     struct span body = request->body;
@@ -411,9 +419,20 @@ void etcd_gateway_serve(struct etcd_service *service, struct http_exchange *exch
                                  .refs = 1,
                                  .wants_leader = span_equal_str(leader, "true")};
     x->exchange = exchange;
+    list_append(etcd_service_calls(service), &x->link);
     if (timeout_ms > 0) {
         set_timer(x, on_deadline, (uint64_t)timeout_ms);
     }
     run_call(x, span_of(text, body.len));
     mem_free(text);
+}
+
+void etcd_gateway_stop(struct etcd_service *service)
+{
+    struct list *calls = etcd_service_calls(service);
+    while (!list_empty(calls)) {
+        struct gateway_call *x = LIST_OWNER(list_first(calls), struct gateway_call, link);
+        list_remove(&x->link);
+        etcd_call_fail(&x->call, ETCD_ERROR_STOPPED);
+    }
 }

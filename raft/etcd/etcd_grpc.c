@@ -476,6 +476,9 @@ void grpc_serve(struct grpc_server *server, struct http2_stream *stream,
         http2_respond(stream, 405, NULL, 0, true);
     } else {
         take_method(call, request->path);
+        if (call->method != NULL && call->method->streaming && !http2_lasts(stream)) {
+            fail(call, GRPC_UNAVAILABLE, "etcdserver: too many streams");
+        }
         wait_for_message(call, call->method != NULL && !call->method->streaming);
     }
     for (size_t i = 0; i < request->headers_count && !call->finished; i++) {

@@ -22,6 +22,8 @@ void etcd_v2_serve(struct etcd_service *service, struct http_exchange *exchange,
 /* The JSON gateway: `path` is what follows /v3 (etcd_gateway.c). */
 void etcd_gateway_serve(struct etcd_service *service, struct http_exchange *exchange,
                         const struct http1_request *request, const char *path);
+/* Every call that goes on there ends with `etcdserver: server stopped`. */
+void etcd_gateway_stop(struct etcd_service *service);
 /* /version, /health, /metrics, /livez, /readyz (etcd_info.c). False: it is none of them. */
 bool etcd_info_serve(struct etcd_service *service, struct http_exchange *exchange,
                      const struct http1_request *request);

@@ -5,9 +5,10 @@
  *                                \--> grpc_server ----> etcd_grpc_calls --/
  *
  * A stop has three steps. DRAINING: nothing is accepted any more, HTTP/2 connections are told to go
- * elsewhere (GOAWAY), and what was asked for is still answered. CLOSING, after DRAIN_MS: what goes
- * on for ever (watches, keepalives) ends, and connections are closed. LAST: the service, which the
- * others need to let go of what they wait for. A start that fails begins at CLOSING. */
+ * elsewhere (GOAWAY), and what was asked for is still answered. CLOSING, after DRAIN_MS, or at once
+ * where no leader is there who could answer: every call ends (`server stopped`), also what goes on
+ * for ever (watches, keepalives), and connections are closed. LAST: the service. A start that fails
+ * begins at CLOSING. */
 #include "raft/etcd_server.h"
 
 #include "base/assert.h"
@@ -117,6 +118,8 @@ static void on_timer_closed(uv_handle_t *handle)
 static void close_all(struct etcd_server *server)
 {
     server->state = SERVER_CLOSING;
+    etcd_gateway_stop(server->service);
+    etcd_service_close(server->service);
     http1_server_stop(server->http1, on_part_stopped, server);
     http_exchange_http2_stop(server->exchanges, on_part_stopped, server);
     grpc_server_stop(server->grpc, etcd_error_code(ETCD_ERROR_STOPPED),
@@ -142,7 +145,8 @@ void etcd_server_stop(struct etcd_server *server, void (*stopped)(void *arg), vo
     }
     http_port_stop(server->port, on_part_stopped, server);
     http2_server_stop(server->http2, on_part_stopped, server);
-    (void)uv_timer_start(&server->timer, on_drained, DRAIN_MS, 0);
+    bool answers = etcd_service_has_leader(server->service);
+    (void)uv_timer_start(&server->timer, on_drained, answers ? DRAIN_MS : 0, 0);
 }
 
 /* --- start ------------------------------------------------------------------------------------ */

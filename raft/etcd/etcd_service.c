@@ -208,7 +208,7 @@ static bool has_to_ask(const struct etcd_service *service)
 {
     struct raft_node *node = service_node(service);
     const struct store *store = etcd_service_store(service);
-    return !service->asking && service->has_leader && node != NULL &&
+    return !service->asking && !service->closed && service->has_leader && node != NULL &&
            (store == NULL || is_to_be_published(service, store));
 }
 
@@ -320,6 +320,11 @@ struct etcd_watch_hub **etcd_service_watch_hub(struct etcd_service *service)
     return &service->watch_hub;
 }
 
+struct list *etcd_service_calls(struct etcd_service *service)
+{
+    return &service->calls;
+}
+
 struct etcd_v2_state *etcd_service_v2(struct etcd_service *service)
 {
     return &service->v2;
@@ -340,6 +345,7 @@ struct etcd_service *etcd_service_new(const struct etcd_service_config *config)
     list_init(&service->moves);
     list_init(&service->decided);
     list_init(&service->orphans);
+    list_init(&service->calls);
     service->listeners.next = &service->listeners;
     service->listeners.prev = &service->listeners;
     service->leaderless_since_ms = service_now_ms(service);
@@ -356,15 +362,22 @@ static void on_timer_closed(uv_handle_t *handle)
     void (*stopped)(void *arg) = service->stopped;
     void *arg = service->stopped_arg;
     service_requests_tell(service); /* what was asked after the stop */
-    ASSERT(service->pending == 0);
+    ASSERT(service->pending == 0 && list_empty(&service->calls));
     mem_free((char *)(uintptr_t)service->config.client_urls);
     mem_free(service);
     stopped(arg);
 }
 
+void etcd_service_close(struct etcd_service *service)
+{
+    service->closed = true;
+    service_requests_stop(service);
+}
+
 void etcd_service_stop(struct etcd_service *service, void (*stopped)(void *arg), void *arg)
 {
     ASSERT(!service->stopping);
+    service->closed = true;
     service->stopping = true;
     service->stopped = stopped;
     service->stopped_arg = arg;

@@ -32,6 +32,7 @@
 
 struct etcd_auth;
 struct etcd_service;
+struct list;
 
 struct etcd_service_config {
     uv_loop_t *loop;
@@ -46,6 +47,9 @@ struct etcd_service_config {
 };
 
 struct etcd_service *etcd_service_new(const struct etcd_service_config *config);
+/* Ends what is pending (ERR_CANCELED, STOPPED), and whatever is asked from here on: so that those
+ * who wait can let go of it before the stop. */
+void etcd_service_close(struct etcd_service *service);
 /* Ends what is pending (ERR_CANCELED); `stopped` when the loop holds nothing of it. */
 void etcd_service_stop(struct etcd_service *service, void (*stopped)(void *arg), void *arg);
 
@@ -101,6 +105,8 @@ void etcd_service_unlisten(struct etcd_service *service, struct etcd_listener *l
 /* What all watchers share (etcd_watcher.c): theirs, NULL at first and again before the stop. */
 struct etcd_watch_hub;
 struct etcd_watch_hub **etcd_service_watch_hub(struct etcd_service *service);
+/* Calls of a carrier that has no other way to find them (etcd_gateway.c); empty before the stop. */
+struct list *etcd_service_calls(struct etcd_service *service);
 /* What the v2 face counts (etcd_v2_state.h). The service tells since when it runs, and whom it
  * knows as leader since when. */
 struct etcd_v2_state;

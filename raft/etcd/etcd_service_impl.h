@@ -65,7 +65,9 @@ struct etcd_service {
     struct etcd_listener listeners; /* head */
     struct etcd_listener *next_listener;
     struct etcd_watch_hub *watch_hub; /* the watchers' */
+    struct list calls;
     struct etcd_v2_state v2;
+    bool closed; /* nothing is asked of the member any more */
     bool stopping;
     void (*stopped)(void *arg);
     void *stopped_arg;

@@ -97,7 +97,7 @@ void service_request_done(void *arg, int rc, const struct store_result *result)
         tell_failed(request, rc);
     }
     service_request_free(request);
-    if (service != NULL && !service->stopping) {
+    if (service != NULL && !service->closed) {
         service_requests_give(service);
     }
 }
@@ -179,7 +179,7 @@ static void hold_command(struct service_request *request, const struct store_com
 static struct service_request *ask(struct etcd_service *service, etcd_service_done done, void *arg)
 {
     struct service_request *request = service_request_new(service, done, arg);
-    if (service->stopping) {
+    if (service->closed) {
         decide(request, ERR_CANCELED, ETCD_ERROR_STOPPED);
         return NULL;
     }

@@ -159,7 +159,8 @@ void etcd_v2_watch(struct etcd_v2_call *call)
         etcd_v2_reply_error(call, ETCD_V2_EVENT_INDEX_CLEARED, buf_span(&cause),
                             (uint64_t)store_revision(store));
         buf_free(&cause);
-    } else if (etcd_service_v2(call->service)->watchers >= ETCD_V2_WATCHERS_MAX) {
+    } else if (etcd_service_v2(call->service)->watchers >= ETCD_V2_WATCHERS_MAX ||
+               !http_lasts(call->exchange)) {
         etcd_v2_reply_failure(call, ETCD_ERROR_TOO_MANY_REQUESTS);
     } else {
         open_watch(call, store, since > INT64_MAX ? INT64_MAX : (int64_t)since);

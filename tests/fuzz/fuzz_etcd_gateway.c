@@ -4,6 +4,7 @@
  * was asked for is closed once, and nothing is left behind. */
 #include "base/assert.h"
 #include "base/buf.h"
+#include "base/list.h"
 #include "raft/etcd/etcd_auth.h"
 #include "raft/etcd/etcd_call.h"
 #include "raft/etcd/etcd_http.h"
@@ -21,6 +22,7 @@ enum { LATER = 1, GONE = 2, CLOSED = 4, SLOW = 8, USERS = 16, GET = 32, REPLIES_
 
 struct etcd_service {
     struct etcd_service_config config;
+    struct list calls;
 };
 
 static int64_t wall_ms(void *arg)
@@ -50,6 +52,14 @@ static struct {
 const struct etcd_service_config *etcd_service_config(const struct etcd_service *service)
 {
     return &service->config;
+}
+
+struct list *etcd_service_calls(struct etcd_service *service)
+{
+    if (service->calls.next == NULL) {
+        list_init(&service->calls);
+    }
+    return &service->calls;
 }
 
 void etcd_service_header(const struct etcd_service *service, struct etcd_header *ret_header)
@@ -143,8 +153,15 @@ static void fake_stream_end(struct http_exchange *exchange)
     fake.on_gone = NULL;
 }
 
+static bool fake_lasts(struct http_exchange *exchange)
+{
+    (void)exchange;
+    return true;
+}
+
 static const struct http_exchange_ops fake_ops = {.header = fake_header,
                                                   .peer = fake_peer,
+                                                  .lasts = fake_lasts,
                                                   .notice = fake_notice,
                                                   .respond = fake_respond,
                                                   .stream_start = fake_stream_start,

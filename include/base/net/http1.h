@@ -25,6 +25,9 @@
 #define HTTP1_BODY_MS         30000         /* for a whole body */
 #define HTTP1_IDLE_MS         60000         /* between two requests */
 #define HTTP1_WRITE_MS        30000         /* for a response to be taken */
+/* Answers that go on for long (http1_lasts): the rest of the places is for who asks and goes. */
+#define HTTP1_LASTING_MAX         (HTTP1_CONNECTIONS_MAX * 3 / 4)
+#define HTTP1_LASTING_ADDRESS_MAX (HTTP1_LASTING_MAX / 2) /* of them, of one address */
 /* Of all connections together: read and not handled yet, or sent and not taken yet. */
 #define HTTP1_HELD_BYTES_MAX (16 * 1024 * 1024)
 
@@ -103,6 +106,10 @@ const struct stream_peer *http1_request_peer(const struct http1_exchange *exchan
  * http1_stream_start, whose on_gone takes this one's place. ERR_CLOSED: it is gone already, and no
  * on_gone comes. */
 int http1_notice(struct http1_exchange *exchange, void (*on_gone)(void *arg), void *arg) MUST_CHECK;
+
+/* Before an answer that may go on for long (a watch): takes one of the places that such may have,
+ * until the answer is over. False: they are all taken, this one is to be refused. */
+bool http1_lasts(struct http1_exchange *exchange) MUST_CHECK;
 
 /* --- answers in pieces (http1_stream.c): instead of http1_respond ----------------------------- */
 

@@ -29,7 +29,9 @@
 #include <stdint.h>
 #include <uv.h>
 
-#define HTTP2_CONNECTIONS_MAX         256 /* then the longest idle one gives way, or the new one */
+#define HTTP2_CONNECTIONS_MAX 256 /* then the longest idle one gives way, or the new one */
+#define HTTP2_LASTING_MAX \
+    (HTTP2_CONNECTIONS_MAX * 3 / 4)       /* with streams that last: they cannot be sent away */
 #define HTTP2_STREAMS_MAX             128 /* of a connection at a time */
 #define HTTP2_HEADERS_MAX             64  /* of a request; more, or more bytes: 431 */
 #define HTTP2_HEAD_BYTES_MAX          16384
@@ -89,6 +91,10 @@ void http2_stream_hand_over(struct http2_stream *stream, const struct http2_even
 void http2_stream_set_arg(struct http2_stream *stream, void *arg);
 void *http2_stream_arg(const struct http2_stream *stream);
 const struct stream_peer *http2_stream_peer(const struct http2_stream *stream);
+
+/* Before an answer that may go on for long (a watch). False: HTTP2_LASTING_MAX other connections
+ * have such a one, this is to be refused: the rest is for who asks and goes. */
+bool http2_lasts(struct http2_stream *stream) MUST_CHECK;
 
 /* `bytes` that came by on_data are dealt with: the client may send as many again. */
 void http2_consume(struct http2_stream *stream, size_t bytes);

@@ -14,6 +14,7 @@ struct http_exchange;
 struct http_exchange_ops {
     struct span (*header)(const struct http_exchange *exchange, const char *name);
     const struct stream_peer *(*peer)(const struct http_exchange *exchange);
+    bool (*lasts)(struct http_exchange *exchange);
     int (*notice)(struct http_exchange *exchange, void (*on_gone)(void *arg), void *arg);
     void (*respond)(struct http_exchange *exchange, const struct http1_response *response);
     int (*stream_start)(struct http_exchange *exchange, const struct http1_response *head,
@@ -37,6 +38,10 @@ typedef void (*http_handler)(void *arg, struct http_exchange *exchange,
 struct span http_header(const struct http_exchange *exchange, const char *name);
 /* NULL once the peer has gone; never in the handler's call. */
 const struct stream_peer *http_peer(const struct http_exchange *exchange);
+/* Before an answer that may go on for long: see http1_lasts, http2_lasts. False: it is to be
+ * refused.
+ */
+bool http_lasts(struct http_exchange *exchange) MUST_CHECK;
 /* Has a peer that goes before the answer begins told: see http1_notice. */
 int http_notice(struct http_exchange *exchange, void (*on_gone)(void *arg), void *arg) MUST_CHECK;
 /* The answer, exactly once, now or later ... */

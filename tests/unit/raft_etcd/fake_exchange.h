@@ -117,8 +117,15 @@ static void fake_stream_end(struct http_exchange *exchange)
     fake->ended = true;
 }
 
+static bool fake_lasts(struct http_exchange *exchange)
+{
+    (void)exchange;
+    return true;
+}
+
 static const struct http_exchange_ops fake_ops = {.header = fake_header,
                                                   .peer = fake_peer,
+                                                  .lasts = fake_lasts,
                                                   .respond = fake_respond,
                                                   .stream_start = fake_stream_start,
                                                   .stream_send = fake_stream_send,

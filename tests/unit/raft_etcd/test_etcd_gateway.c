@@ -1,5 +1,6 @@
 /* The gateway as a carrier: a table of methods that do as the test tells them, clients that are no
  * sockets. What etcd's own methods answer: test_etcd_http_golden.c. */
+#include "base/list.h"
 #include "base/net/http_exchange.h"
 #include "raft/etcd/etcd_auth.h"
 #include "raft/etcd/etcd_call.h"
@@ -11,6 +12,7 @@
 
 struct etcd_service {
     struct etcd_service_config config;
+    struct list calls;
 };
 
 static struct etcd_service service;
@@ -18,6 +20,14 @@ static struct etcd_service service;
 const struct etcd_service_config *etcd_service_config(const struct etcd_service *of)
 {
     return &of->config;
+}
+
+struct list *etcd_service_calls(struct etcd_service *of)
+{
+    if (of->calls.next == NULL) {
+        list_init(&of->calls);
+    }
+    return &of->calls;
 }
 
 void etcd_service_header(const struct etcd_service *of, struct etcd_header *ret_header)
