@@ -123,12 +123,18 @@ void grpc_fail(struct grpc_call *call, enum etcd_error error)
     fail(call, etcd_error_code(error), etcd_error_text(error));
 }
 
-static void put_prefix(struct buf *out, size_t len)
+/* A whole message in `out`, its prefix first. */
+static void put_message(struct buf *out, const struct etcd_type *type, const void *message)
 {
-    const uint8_t prefix[PREFIX_BYTES] = {0, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
-                                          (uint8_t)(len >> 8), (uint8_t)len};
+    const uint8_t later[PREFIX_BYTES] = {0};
+    buf_clear(out);
+    buf_put(out, later, sizeof later);
+    etcd_proto_encode(type, message, out);
+    size_t len = out->len - PREFIX_BYTES;
     ASSERT(len <= UINT32_MAX);
-    buf_put(out, prefix, sizeof prefix);
+    for (size_t i = 0; i < PREFIX_BYTES - 1; i++) {
+        out->data[PREFIX_BYTES - 1 - i] = (uint8_t)(len >> (8 * i));
+    }
 }
 
 int grpc_reply(struct grpc_call *call, const void *message, struct error *err)
@@ -137,9 +143,7 @@ int grpc_reply(struct grpc_call *call, const void *message, struct error *err)
     if (call->finished) {
         return 0;
     }
-    buf_clear(out);
-    put_prefix(out, etcd_proto_size(call->method->response, message));
-    etcd_proto_encode(call->method->response, message, out);
+    put_message(out, call->method->response, message);
     if (!call->headed) {
         call->headed = true;
         http2_respond(call->stream, 200, &content_type, 1, false);

@@ -275,14 +275,12 @@ int etcd_proto_decode(const struct etcd_type *type, struct span bytes, struct ar
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static void put_varint(struct buf *out, uint64_t value)
-{
-    while (value > 0x7f) {
-        buf_put_u8(out, (uint8_t)(value | 0x80));
-        value >>= 7;
-    }
-    buf_put_u8(out, (uint8_t)value);
-}
+/* Backwards: what stands before a message is its length, which is known once it has been written.
+ * So each field is looked at twice, once for the size of all and once to write it, however deep the
+ * message is that it stands in. */
+struct writer {
+    uint8_t *at; /* the first byte that is written */
+};
 
 static size_t varint_size(uint64_t value)
 {
@@ -294,7 +292,26 @@ static size_t varint_size(uint64_t value)
     return size;
 }
 
-static uint64_t varint_of(const struct etcd_field *field, const void *at)
+static void write_varint(struct writer *writer, uint64_t value)
+{
+    writer->at -= varint_size(value);
+    uint8_t *at = writer->at;
+    while (value > 0x7f) {
+        *at++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *at = (uint8_t)value;
+}
+
+static void write_bytes(struct writer *writer, struct span bytes)
+{
+    if (bytes.len > 0) {
+        writer->at -= bytes.len;
+        memcpy(writer->at, bytes.data, bytes.len);
+    }
+}
+
+static uint64_t varint_of(const struct etcd_field *field, const uint8_t *at)
 {
     uint64_t wide = 0;
     uint32_t narrow = 0;
@@ -313,42 +330,34 @@ static uint64_t varint_of(const struct etcd_field *field, const void *at)
     return 0;
 }
 
-static size_t size_at(const struct etcd_field *field, const void *at)
+static struct span span_at(const uint8_t *at)
 {
-    if (is_varint(field)) {
-        return varint_size(varint_of(field, at));
-    }
-    return field->kind == ETCD_KIND_MESSAGE ? etcd_proto_size(field->message, at)
-                                            : ((const struct span *)at)->len;
+    struct span span;
+    memcpy(&span, at, sizeof span);
+    return span;
 }
 
-static void put_tag(struct buf *out, const struct etcd_field *field, unsigned wire)
+/* How many values of the field proto3 writes, and where the first is. */
+static size_t values_of(const struct etcd_type *type, const struct etcd_field *field,
+                        const void *message, const uint8_t **ret_first)
 {
-    put_varint(out, (uint64_t)field->number << TAG_WIRE_BITS | wire);
-}
-
-static void put_value(struct buf *out, const struct etcd_field *field, const void *at)
-{
-    if (is_varint(field)) {
-        put_varint(out, varint_of(field, at));
-        return;
+    const uint8_t *at = (const uint8_t *)message + field->offset;
+    uint32_t which;
+    *ret_first = at;
+    if (field->repeated || field->kind == ETCD_KIND_MESSAGE) {
+        memcpy(ret_first, at, sizeof *ret_first);
     }
-    put_varint(out, size_at(field, at));
+    if (field->repeated) {
+        return etcd_field_count(field, message);
+    }
+    if (field->oneof) {
+        memcpy(&which, (const uint8_t *)message + type->which_offset, sizeof which);
+        return which == field->number && *ret_first != NULL;
+    }
     if (field->kind == ETCD_KIND_MESSAGE) {
-        etcd_proto_encode(field->message, at, out);
-    } else {
-        buf_put_span(out, *(const struct span *)at);
+        return *ret_first != NULL;
     }
-}
-
-static size_t packed_size(const struct etcd_type *type, const struct etcd_field *field,
-                          const void *message)
-{
-    size_t size = 0;
-    for (size_t i = 0; i < etcd_field_count(field, message); i++) {
-        size += size_at(field, etcd_field_at(type, field, message, i));
-    }
-    return size;
+    return is_varint(field) ? varint_of(field, at) != 0 : span_at(at).len > 0;
 }
 
 static bool is_packed_list(const struct etcd_field *field)
@@ -356,23 +365,81 @@ static bool is_packed_list(const struct etcd_field *field)
     return field->repeated && is_varint(field);
 }
 
-void etcd_proto_encode(const struct etcd_type *type, const void *message, struct buf *out)
+static size_t tag_size(const struct etcd_field *field)
 {
-    for (size_t i = 0; i < type->fields_count; i++) {
-        const struct etcd_field *field = &type->fields[i];
-        if (etcd_field_is_zero(type, field, message)) {
-            continue;
+    return varint_size((uint64_t)field->number << TAG_WIRE_BITS);
+}
+
+static void write_tag(struct writer *writer, const struct etcd_field *field, unsigned wire)
+{
+    write_varint(writer, (uint64_t)field->number << TAG_WIRE_BITS | wire);
+}
+
+/* With its length before it, where it has one. */
+static size_t value_size(const struct etcd_field *field, const uint8_t *at)
+{
+    if (is_varint(field)) {
+        return varint_size(varint_of(field, at));
+    }
+    size_t size =
+        field->kind == ETCD_KIND_MESSAGE ? etcd_proto_size(field->message, at) : span_at(at).len;
+    return varint_size(size) + size;
+}
+
+static void write_message(struct writer *writer, const struct etcd_type *type, const void *message);
+
+static void write_value(struct writer *writer, const struct etcd_field *field, const uint8_t *at)
+{
+    if (is_varint(field)) {
+        write_varint(writer, varint_of(field, at));
+        return;
+    }
+    const uint8_t *end = writer->at;
+    if (field->kind == ETCD_KIND_MESSAGE) {
+        write_message(writer, field->message, at);
+    } else {
+        write_bytes(writer, span_at(at));
+    }
+    write_varint(writer, (uint64_t)(end - writer->at));
+}
+
+/* Of all `count` elements from `first` on. */
+static size_t list_size(const struct etcd_field *field, const uint8_t *first, size_t count)
+{
+    size_t bytes = field->repeated ? etcd_field_bytes(field) : 0;
+    size_t tag = tag_size(field);
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        size += value_size(field, first + i * bytes) + (is_packed_list(field) ? 0 : tag);
+    }
+    return is_packed_list(field) ? tag + varint_size(size) + size : size;
+}
+
+static void write_list(struct writer *writer, const struct etcd_field *field, const uint8_t *first,
+                       size_t count)
+{
+    size_t bytes = field->repeated ? etcd_field_bytes(field) : 0;
+    const uint8_t *end = writer->at;
+    for (size_t i = count; i > 0; i--) {
+        write_value(writer, field, first + (i - 1) * bytes);
+        if (!is_packed_list(field)) {
+            write_tag(writer, field, is_varint(field) ? WIRE_VARINT : WIRE_BYTES);
         }
-        if (is_packed_list(field)) {
-            put_tag(out, field, WIRE_BYTES);
-            put_varint(out, packed_size(type, field, message));
-        }
-        size_t count = field->repeated ? etcd_field_count(field, message) : 1;
-        for (size_t j = 0; j < count; j++) {
-            if (!is_packed_list(field)) {
-                put_tag(out, field, is_varint(field) ? WIRE_VARINT : WIRE_BYTES);
-            }
-            put_value(out, field, etcd_field_at(type, field, message, j));
+    }
+    if (is_packed_list(field)) {
+        write_varint(writer, (uint64_t)(end - writer->at));
+        write_tag(writer, field, WIRE_BYTES);
+    }
+}
+
+static void write_message(struct writer *writer, const struct etcd_type *type, const void *message)
+{
+    for (size_t i = type->fields_count; i > 0; i--) {
+        const struct etcd_field *field = &type->fields[i - 1];
+        const uint8_t *first;
+        size_t count = values_of(type, field, message, &first);
+        if (count > 0) {
+            write_list(writer, field, first, count);
         }
     }
 }
@@ -382,20 +449,19 @@ size_t etcd_proto_size(const struct etcd_type *type, const void *message)
     size_t size = 0;
     for (size_t i = 0; i < type->fields_count; i++) {
         const struct etcd_field *field = &type->fields[i];
-        if (etcd_field_is_zero(type, field, message)) {
-            continue;
-        }
-        size_t tag = varint_size((uint64_t)field->number << TAG_WIRE_BITS);
-        if (is_packed_list(field)) {
-            size_t packed = packed_size(type, field, message);
-            size += tag + varint_size(packed) + packed;
-            continue;
-        }
-        size_t count = field->repeated ? etcd_field_count(field, message) : 1;
-        for (size_t j = 0; j < count; j++) {
-            size_t inner = size_at(field, etcd_field_at(type, field, message, j));
-            size += tag + inner + (is_varint(field) ? 0 : varint_size(inner));
-        }
+        const uint8_t *first;
+        size_t count = values_of(type, field, message, &first);
+        size += count > 0 ? list_size(field, first, count) : 0;
     }
     return size;
+}
+
+void etcd_proto_encode(const struct etcd_type *type, const void *message, struct buf *out)
+{
+    size_t size = etcd_proto_size(type, message);
+    buf_reserve(out, size);
+    struct writer writer = {.at = out->data + out->len + size};
+    write_message(&writer, type, message);
+    ASSERT(writer.at == out->data + out->len);
+    out->len += size;
 }

@@ -87,7 +87,6 @@ static int reply(struct etcd_call *call, const void *message, struct error *err)
     (void)call;
     (void)err;
     buf_clear(&encoded);
-    (void)etcd_proto_size(&etcd_type_watch_response, message); /* gRPC puts it before */
     etcd_proto_encode(&etcd_type_watch_response, message, &encoded);
     heard += ((const struct etcd_watch_response *)message)->events_count;
     return 0;
