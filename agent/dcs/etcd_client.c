@@ -86,7 +86,9 @@ static void call_give_up(struct etcd_client_call *call)
 {
     struct error err = call->last;
     if (err.code == 0) {
-        (void)error_set(&err, ERR_UNAVAILABLE, "etcd: no member could be asked in time");
+        const struct error *last = &call->client->last; /* of somebody else's try */
+        (void)error_set(&err, ERR_UNAVAILABLE, "etcd: no member could be asked in time%s%s%s",
+                        last->code == 0 ? "" : " (last: ", last->text, last->code == 0 ? "" : ")");
     }
     err.code = call->maybe_done ? ERR_UNKNOWN : ERR_UNAVAILABLE;
     call_end(call, err.code, NULL, &err);
@@ -94,6 +96,7 @@ static void call_give_up(struct etcd_client_call *call)
 
 void etcd_client_member_failed(struct etcd_client *client, const char *url, const struct error *err)
 {
+    client->last = *err;
     char *failed = mem_strdup(url); /* it may be one of the list's own, which may go */
     if (etcd_hosts_failed(&client->hosts, failed)) {
         client->switched = true;
@@ -117,6 +120,7 @@ void etcd_client_member_worked(struct etcd_client *client)
 {
     etcd_hosts_worked(&client->hosts);
     client->pause_until_ms = 0;
+    client->last = (struct error){0};
     if (client->said_waiting) {
         client->said_waiting = false;
         etcd_client_note(client, LOG_LEVEL_INFO, "etcd: '%s' answers",

@@ -34,6 +34,7 @@ struct etcd_client {
     char *token;
     int64_t members_due_ms; /* mono */
     int64_t pause_until_ms; /* mono: nobody is asked before */
+    struct error last;      /* why a member failed, since one worked */
     bool said_waiting;
     bool said_refused;
     bool switched; /* on_switch is due */

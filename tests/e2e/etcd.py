@@ -5,6 +5,8 @@ import signal
 import subprocess
 import time
 
+import certificates
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOSTS = {"node4": "172.20.0.13", "etcd2": "172.20.0.15", "etcd3": "172.20.0.16"}
 BASE = "/db/postgres/"
@@ -31,6 +33,12 @@ class Member:
         env["ETCD_LISTEN_CLIENT_URLS"] = env["ETCD_LISTEN_CLIENT_URLS"].replace("http://localhost:2379,", "")
         env.update(ETCD_NAME=self.name, ETCD_DATA_DIR=self.data, ETCD_ENABLE_V2="true")
         del env["ETCD_VERSION"]  # not one of etcd's
+        if self.etcd.tls:
+            for key in ("ETCD_LISTEN_CLIENT_URLS", "ETCD_ADVERTISE_CLIENT_URLS"):
+                env[key] = env[key].replace("http:", "https:")
+            home = self.etcd.rig.home
+            env.update(ETCD_CERT_FILE=f"{home}/etcd.crt", ETCD_KEY_FILE=f"{home}/etcd.key", ETCD_TRUSTED_CA_FILE=f"{home}/etcd-ca.crt",
+                       ETCD_CLIENT_CERT_AUTH="true")
         return dict(os.environ, **env)
 
     def start(self):
@@ -45,10 +53,17 @@ class Member:
 
 
 class Etcd:
-    """`members`: 1 or 3. `dialect`: where the cluster's keys are, "etcd" (v2) or "etcd3"."""
+    """`members`: 1 or 3. `dialect`: where the cluster's keys are, "etcd" (v2) or "etcd3". `tls`: it listens for clients with
+    certificates of its authority alone."""
 
-    def __init__(self, rig, members, dialect, member=Member):
-        self.rig, self.dialect = rig, dialect
+    def __init__(self, rig, members, dialect, member=Member, tls=False):
+        self.rig, self.dialect, self.tls = rig, dialect, tls
+        if tls:
+            authority = certificates.Authority(rig.home, "etcd-ca")
+            os.chmod(authority.certificate, 0o644)
+            addresses = [*list(HOSTS.values())[:members], "127.0.0.1"]
+            authority.sign("etcd", f"{rig.home}/etcd.key", f"{rig.home}/etcd.crt", addresses)
+            authority.sign("client", f"{rig.home}/client.key", f"{rig.home}/client.crt")
         self.members = {host: member(self, host) for host in list(HOSTS)[:members]}
 
     def start(self):
@@ -63,8 +78,12 @@ class Etcd:
     def ctl(self, *args, api=None, check=True, timeout=15, endpoints=None):
         """etcdctl on the client's host, told of all members."""
         api = api or (3 if self.dialect == "etcd3" else 2)
-        urls = ",".join(f"http://{m.address}:2379" for m in endpoints or self.members.values())
-        argv = ["ip", "netns", "exec", self.rig.namespace("client"), "/usr/bin/etcdctl", "--endpoints", urls, *args]
+        urls = ",".join(f"http{'s' if self.tls else ''}://{m.address}:2379" for m in endpoints or self.members.values())
+        argv = ["ip", "netns", "exec", self.rig.namespace("client"), "/usr/bin/etcdctl", "--endpoints", urls]
+        if self.tls:
+            names = ("cacert", "cert", "key") if api == 3 else ("ca-file", "cert-file", "key-file")
+            argv += [f"--{name}={self.rig.home}/{file}" for name, file in zip(names, ("etcd-ca.crt", "client.crt", "client.key"))]
+        argv += args
         return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
                               env=dict(os.environ, ETCDCTL_API=str(api)))
 

@@ -4,6 +4,8 @@ What is here is run by test_etcd2*.py and test_etcd3*.py, each of which says by 
 every kind of fault by one API or both, in check-all the other, and what takes long.
 """
 import json
+import os
+import re
 import signal
 import time
 
@@ -202,6 +204,26 @@ def test_failsafe_mode_ends_with_the_first_member_that_is_silent(failsafe):
         failsafe.heal()
         dies.start_agent()
     print("failsafe, a member dies", faults.verify(failsafe, load, may_lose=True))
+
+
+def test_etcd_that_asks_for_certificates(make_rig, request):
+    """TLS both ways: bootstrap, the loss of a node, and who has no certificate is told so."""
+    r = make_rig(store=request.module.STORE, etcd_tls=True, **TIMES)
+    r.start_all()
+    r.start_haproxy()
+    r.wait_healthy()
+    result = faults.node_lost(r)
+    print("node lost, TLS", result)
+    assert result["direct"] < TIMES["ttl"] + 5
+    own = r.nodes["node1"].config
+    with open(own) as f:
+        text = re.sub(r"\n  (cert|key): .*", "", f.read())
+    r.nodes["node1"].config = os.path.join(r.home, "stranger.yml")
+    with open(r.nodes["node1"].config, "w") as f:
+        f.write(text)
+    answer = r.ctl("list", check=False)
+    r.nodes["node1"].config = own
+    assert answer.returncode == 1 and "172.20.0.13:2379" in answer.stderr and "certificate" in answer.stderr, answer.stdout + answer.stderr
 
 
 def test_etcd_of_three(make_rig):

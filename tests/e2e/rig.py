@@ -226,13 +226,13 @@ class Node:
 
 class Rig(Network):
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
-                 store="raft", etcd_members=1, patroni=(), witnesses=(), raft=""):
+                 store="raft", etcd_members=1, etcd_tls=False, patroni=(), witnesses=(), raft=""):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
         `raft`: more lines of that section, with {home} for the node's directory."""
         # Not below /tmp: where the document names that, a node has one of its own.
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
-        self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store)
+        self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, tls=etcd_tls)
         super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
         self.store, self.patroni, self.witnesses = store, patroni, witnesses
         self.env = env or {}
@@ -269,6 +269,9 @@ class Rig(Network):
         if node.patroni:
             # pg_rewind (13 to 17) cannot read a socket in the data directory of its source. Ours keep it outside by themselves.
             changes += [("unix_socket_directories: '.'", "unix_socket_directories: '/tmp'")]
+        if self.etcd.tls:
+            files = f"  protocol: https\n  cacert: {self.home}/etcd-ca.crt\n  cert: {self.home}/client.crt\n  key: {self.home}/client.key\n"
+            changes += [("\netcd:\n", "\netcd:\n" + files)]
         changes += [("\netcd:\n", f"\n{self.store}:\n"), ("\n\ntags:", f"\n{self.settings['extra']}\ntags:")]
         for was, to in changes:
             assert was in text, was

@@ -8,6 +8,7 @@ from on_etcd import (  # noqa: F401
     test_furthest_standby_takes_over,
     test_diverged_primary_rejoins_by_rewind,
     test_everything_is_wiped,
+    test_etcd_that_asks_for_certificates,
     test_failsafe_mode_outlives_etcd,
 )
 
