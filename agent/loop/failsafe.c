@@ -111,12 +111,30 @@ static bool url_of(const struct ha_failsafe_member *member, char *url, size_t si
     return snprintf(url, size, "%.*s/failsafe", base, member->api_url) < (int)size;
 }
 
-static void ask(struct loop_failsafe *failsafe, struct asked *asked, const char *body)
+/* Patroni takes the first three, and overlooks the rest. */
+static char *question(const struct agent *agent, const char *member)
+{
+    const struct ha_cluster *cluster = &agent->facts.cluster;
+    const struct ha_member *self = ha_cluster_member(cluster, agent->config->name);
+    const struct ha_failsafe_member *listed = ha_cluster_failsafe(cluster, agent->config->name);
+    json_t *body = json_object();
+    (void)json_object_set_new(body, "name", json_string(agent->config->name));
+    (void)json_object_set_new(body, "conn_url", json_string(self == NULL ? "" : self->conn_url));
+    (void)json_object_set_new(body, "api_url", json_string(listed->api_url));
+    (void)json_object_set_new(body, "member", json_string(member));
+    (void)json_object_set_new(body, "ttl_ms", json_integer(agent->dynamic.ttl_ms));
+    char *text = json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
+    json_decref(body);
+    return text;
+}
+
+static void ask(struct loop_failsafe *failsafe, struct asked *asked)
 {
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     char url[HA_URL_BYTES + 16] = "";
     struct error err = {0};
     int64_t timeout_ms = ha_lease_attempt_ms(failsafe->ttl_ms);
+    char *body = question(failsafe->agent, asked->member.name);
     if (timeout_ms > FAILSAFE_TIMEOUT_MS_MAX) {
         timeout_ms = FAILSAFE_TIMEOUT_MS_MAX;
     }
@@ -132,6 +150,7 @@ static void ask(struct loop_failsafe *failsafe, struct asked *asked, const char 
     int rc = url_of(&asked->member, url, sizeof url)
                  ? http_client_send(failsafe->http, &request, &asked->exchange, &err)
                  : error_set(&err, ERR_INVALID, "no URL: '%s'", asked->member.api_url);
+    mem_free(body);
     if (rc != 0) {
         asked->exchange = NULL;
         failsafe->waiting--;
@@ -176,21 +195,6 @@ static void list_all(struct loop_failsafe *failsafe)
     }
 }
 
-static char *question(const struct agent *agent)
-{
-    const struct ha_cluster *cluster = &agent->facts.cluster;
-    const struct ha_member *self = ha_cluster_member(cluster, agent->config->name);
-    const struct ha_failsafe_member *listed = ha_cluster_failsafe(cluster, agent->config->name);
-    json_t *body = json_object();
-    (void)json_object_set_new(body, "name", json_string(agent->config->name));
-    (void)json_object_set_new(body, "conn_url", json_string(self == NULL ? "" : self->conn_url));
-    (void)json_object_set_new(body, "api_url", json_string(listed->api_url));
-    (void)json_object_set_new(body, "ttl_ms", json_integer(agent->dynamic.ttl_ms));
-    char *text = json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
-    json_decref(body);
-    return text;
-}
-
 void failsafe_round(struct agent *agent)
 {
     struct loop_failsafe *failsafe = agent->failsafe;
@@ -209,13 +213,11 @@ void failsafe_round(struct agent *agent)
     failsafe->ttl_ms = agent->dynamic.ttl_ms;
     failsafe->newest = agent->lease.newest;
     list_all(failsafe);
-    char *body = question(agent);
     failsafe->sent_lease_ms = agent_lease_ms(agent);
     failsafe->waiting = failsafe->asked_count + 1; /* one for the loop itself */
     for (size_t i = 0; i < failsafe->asked_count; i++) {
-        ask(failsafe, &failsafe->asked[i], body);
+        ask(failsafe, &failsafe->asked[i]);
     }
-    mem_free(body);
     if (--failsafe->waiting == 0) {
         end_round(failsafe);
     }
@@ -302,7 +304,8 @@ int failsafe_answer(struct agent *agent, const json_t *question, uint64_t *ret_l
                     struct error *err)
 {
     const char *name = json_string_value(json_object_get(question, "name"));
-    const json_t *ttl = json_object_get(question, "ttl_ms"); /* Patroni's members name none */
+    const char *member = json_string_value(json_object_get(question, "member"));
+    const json_t *ttl = json_object_get(question, "ttl_ms"); /* Patroni's name neither */
     int64_t ttl_ms = ttl == NULL ? agent->dynamic.ttl_ms : (int64_t)json_integer_value(ttl);
     const struct loop_facts *facts = &agent->facts;
     /* Started again while etcd is away: a promise takes no more than to know for how long. */
@@ -313,6 +316,9 @@ int failsafe_answer(struct agent *agent, const json_t *question, uint64_t *ret_l
     }
     if (name == NULL || name[0] == '\0' || strlen(name) >= HA_NAME_BYTES) {
         return error_set(err, ERR_INVALID, "'name': give the name of the primary");
+    }
+    if (member != NULL && strcmp(member, agent->config->name) != 0) {
+        return error_set(err, ERR_INVALID, "'member': this is '%s'", agent->config->name);
     }
     if (ttl_ms <= 0 || ttl_ms > DYNAMIC_TTL_MS_MAX) {
         return error_set(err, ERR_INVALID, "'ttl_ms': give the primary's ttl, 1..%lld",

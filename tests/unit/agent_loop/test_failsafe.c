@@ -75,6 +75,8 @@ static void a_round_that_all_accept_extends_from_before_it_was_sent(void **state
     assert_string_equal(asked("10.0.0.2")->url, "http://10.0.0.2:8008/failsafe");
     assert_non_null(strstr(asked("10.0.0.2")->body, "\"name\":\"n1\""));
     assert_non_null(strstr(asked("10.0.0.2")->body, "\"ttl_ms\":30000"));
+    assert_non_null(strstr(asked("10.0.0.2")->body, "\"member\":\"n2\""));
+    assert_non_null(strstr(asked("10.0.0.3")->body, "\"member\":\"n3\""));
     int64_t sent_ms = rig.now_ms;
     rig.now_ms += 700;
     end(asked("10.0.0.2"), 0, true, ACCEPTED);
@@ -411,6 +413,18 @@ static void an_acquisition_that_was_decided_before_the_promise_is_not_sent(void 
     finish();
 }
 
+/* Two hosts have changed addresses: each would promise in the other's name. */
+static void nobody_promises_for_another_member(void **state)
+{
+    uint64_t lsn = 0;
+    (void)state;
+    begin();
+    rig.agent.facts.run = HA_RUN_STOPPED;
+    assert_int_equal(question("{\"name\":\"n2\",\"member\":\"n3\"}", &lsn), ERR_INVALID);
+    assert_int_equal(question("{\"name\":\"n2\",\"member\":\"n1\"}", &lsn), 0);
+    finish();
+}
+
 static void a_question_is_refused_without_the_mode_or_without_a_name(void **state)
 {
     uint64_t lsn = 0;
@@ -445,6 +459,7 @@ int main(void)
         cmocka_unit_test(a_promise_is_for_the_ttl_that_the_primary_names_or_there_is_none),
         cmocka_unit_test(who_has_not_read_the_configuration_promises_what_is_asked),
         cmocka_unit_test(an_acquisition_that_was_decided_before_the_promise_is_not_sent),
+        cmocka_unit_test(nobody_promises_for_another_member),
         cmocka_unit_test(a_question_is_refused_without_the_mode_or_without_a_name),
     };
     json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
