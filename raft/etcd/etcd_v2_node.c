@@ -40,14 +40,8 @@ void etcd_v2_node_of_store(const struct store_v2_node *from, struct etcd_v2_node
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-static bool is_below(struct span key, struct span directory)
-{
-    return key.len > directory.len && span_starts_with(key, directory) &&
-           key.data[directory.len] == '/';
-}
-
 /* A directory that nobody made is as old as the first key that was below it, and went with it in
- * the same revision. 0: it is not known. */
+ * the same revision, where nothing else happens. 0: it is not known. */
 static uint64_t created_of_unmade(const struct store_events *events, size_t at,
                                   const struct store_event *directory)
 {
@@ -58,7 +52,7 @@ static uint64_t created_of_unmade(const struct store_events *events, size_t at,
         if (event.kv.mod_revision != directory->kv.mod_revision) {
             break;
         }
-        if (has_prev && is_below(event.kv.key, directory->kv.key)) {
+        if (has_prev) {
             return (uint64_t)prev.create_revision;
         }
     }
