@@ -1,5 +1,6 @@
 """The same requests to a real etcd and to ours: every difference between the answers stands in docs/etcd.md."""
 import concurrent.futures
+import json
 import os
 import pathlib
 import shutil
@@ -14,13 +15,13 @@ from network import wait_for
 
 BUILD = os.path.abspath(os.environ.get("BUILD", "build/debug"))
 COMPARE = pathlib.Path(__file__).resolve().parent / "compare"
+LISTS = [path for kind in ("commands", "lists", "recordings") for path in sorted(COMPARE.glob(f"{kind}/*.txt"))]
 AT_A_TIME = 4
-LISTS = sorted(COMPARE.glob("lists/*.txt")) + sorted(COMPARE.glob("recordings/*.txt"))
 WITNESS = """\
 scope: store
 namespace: /witnesses/
-name: only
-raft: {{data_dir: {home}/raft, self_addr: '127.0.0.1:{peer}', partner_addrs: []}}
+name: member{number}
+raft: {{data_dir: {home}/raft{number}, self_addr: '127.0.0.1:{peer}', partner_addrs: [{partners}]}}
 etcd_server: {{listen: '127.0.0.1:{port}', advertise: 'http://127.0.0.1:{port}'}}
 """
 
@@ -33,62 +34,80 @@ def free_ports(count):
     return ports
 
 
-class Server:
-    """One member on loopback: a real etcd, or a witness of ours."""
+class Store:
+    """Real etcds, or witnesses of ours, on loopback, new and empty. `endpoint`: a follower's, if there is one."""
 
-    def __init__(self, kind):
+    def __init__(self, kind, members):
         self.home = tempfile.mkdtemp(prefix="pgquorum-compare-", dir="/var/tmp")
-        port, peer = free_ports(2)
-        self.endpoint = f"127.0.0.1:{port}"
-        with open(f"{self.home}/log", "w") as log:
-            self.process = subprocess.Popen(getattr(self, kind)(port, peer), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.processes, self.log = [], open(f"{self.home}/log", "w")
+        self.clients, self.peers = free_ports(members), free_ports(members)
+        os.chmod(self.home, 0o755)
         try:
-            wait_for("it answers", self.is_ready, 20)
-        except TimeoutError:
-            print(open(f"{self.home}/log").read()[-3000:])
+            for number in range(members):
+                self.processes.append(subprocess.Popen(getattr(self, kind)(number), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log))
+            self.endpoint = wait_for("all members answer", self.follower, 30)
+            wait_for("all members are known", self.is_complete, 30)
+        except BaseException:
             self.close()
             raise
 
-    def etcd(self, port, peer):
-        return ["/usr/bin/etcd", "--name", "only", "--data-dir", f"{self.home}/data", "--enable-v2", "--listen-client-urls",
-                f"http://127.0.0.1:{port}", "--advertise-client-urls", f"http://127.0.0.1:{port}", "--listen-peer-urls",
-                f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}", "--initial-cluster",
-                f"only=http://127.0.0.1:{peer}"]
+    def etcd(self, number):
+        client, peer = f"http://127.0.0.1:{self.clients[number]}", f"http://127.0.0.1:{self.peers[number]}"
+        cluster = ",".join(f"member{i}=http://127.0.0.1:{port}" for i, port in enumerate(self.peers))
+        return ["/usr/bin/etcd", "--name", f"member{number}", "--data-dir", f"{self.home}/data{number}", "--enable-v2", "--listen-client-urls", client,
+                "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster]
 
-    def ours(self, port, peer):
-        with open(f"{self.home}/witness.yml", "w") as f:
-            f.write(WITNESS.format(home=self.home, port=port, peer=peer))
-        shutil.chown(self.home, "postgres", "postgres")
-        shutil.copy(os.path.join(BUILD, "pgquorum"), f"{self.home}/pgquorum")
-        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", f"{self.home}/pgquorum", "witness",
-                f"{self.home}/witness.yml"]
+    def ours(self, number):
+        config, data = f"{self.home}/m{number}.yml", f"{self.home}/raft{number}"
+        partners = ", ".join(f"'127.0.0.1:{port}'" for i, port in enumerate(self.peers) if i != number)
+        with open(config, "w") as f:
+            f.write(WITNESS.format(number=number, home=self.home, port=self.clients[number], peer=self.peers[number], partners=partners))
+        os.mkdir(data, 0o700)
+        shutil.chown(data, "postgres", "postgres")
+        shutil.copy(os.path.join(BUILD, "pgquorum"), f"{self.home}/pgquorum{number}")
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", f"{self.home}/pgquorum{number}", "witness", config]
 
-    def is_ready(self):
-        assert self.process.poll() is None, open(f"{self.home}/log").read()
-        return commands.etcdctl(self.endpoint, ["endpoint", "health"]).returncode == 0
+    def is_complete(self):
+        """Each member has said where it serves clients."""
+        members = commands.etcdctl(f"127.0.0.1:{self.clients[0]}", ["member", "list"]).stdout
+        return all(f"http://127.0.0.1:{port}," in members for port in self.clients)
+
+    def follower(self):
+        """None until all are there and agree who leads."""
+        for process in self.processes:
+            assert process.poll() is None, f"{process.args[0]} has ended:\n" + open(f"{self.home}/log").read()[-2000:]
+        endpoints = ",".join(f"127.0.0.1:{port}" for port in self.clients)
+        status = json.loads(commands.etcdctl(endpoints, ["endpoint", "status", "-w", "json"]).stdout or "[]")
+        leaders = {row["Status"].get("leader", 0) for row in status}
+        if len(status) < len(self.clients) or len(leaders) != 1 or leaders == {0}:
+            return None
+        followers = [row["Endpoint"] for row in status if row["Status"]["header"]["member_id"] not in leaders]
+        return (followers or [status[0]["Endpoint"]])[0]
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def compare(kind, path):
+def compare(kind, members, path):
     """What no rule explains, as texts; and the rules that explained something."""
     pair = []
     try:
-        pair += [Server("etcd")]
-        pair += [Server(kind)]
+        for one in ("etcd", kind):
+            pair.append(Store(one, members))
         if path.parent.name == "commands":
             steps, run = commands.read(path), commands.run
         else:
             steps, run = script.read(path), play.run
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            answers = pool.map(lambda server: run(server.endpoint, steps), pair)
+            answers = pool.map(lambda store: run(store.endpoint, steps), pair)
         return rules.explain(steps, *answers)
     finally:
-        for server in pair:
-            server.close()
+        for store in pair:
+            store.close()
 
 
 @pytest.fixture(scope="module")
@@ -96,27 +115,38 @@ def comparison(request):
     """A function that gives the outcome of one; all that are asked for run side by side, since they wait for most of their time."""
     params = [item.callspec.params for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        running = {(p["kind"], p["path"]): pool.submit(compare, p["kind"], p["path"]) for p in params}
-        yield lambda kind, path: running[kind, path].result()
+        running = {repr(sorted(p.items())): pool.submit(compare, **p) for p in params}
+        yield lambda **p: running[repr(sorted(p.items()))].result()
 
 
-each_list = pytest.mark.parametrize("path", sorted(COMPARE.glob("commands/*.txt")) + LISTS, ids=lambda p: p.stem)
+each_list = pytest.mark.parametrize("path", LISTS, ids=lambda p: p.stem)
 
 
-@each_list
-@pytest.mark.parametrize("kind", ["ours"])
-def test_ours_answers_as_etcd_does(comparison, kind, path):
-    unexplained, used = comparison(kind, path)
+def check(comparison, **params):
+    unexplained, used = comparison(**params)
     print(used)
     assert not unexplained, f"{len(unexplained)} differences that are not documented:\n" + "\n".join(unexplained[:40])
 
 
+@each_list
+@pytest.mark.parametrize("kind,members", [("ours", 1)])
+def test_ours_answers_as_etcd_does(comparison, kind, members, path):
+    check(comparison, kind=kind, members=members, path=path)
+
+
 @pytest.mark.rest
 @each_list
-@pytest.mark.parametrize("kind", ["etcd"])
-def test_etcd_answers_as_etcd_does(comparison, kind, path):
+@pytest.mark.parametrize("kind,members", [("ours", 3)])
+def test_a_follower_answers_as_one_of_etcd_does(comparison, kind, members, path):
+    check(comparison, kind=kind, members=members, path=path)
+
+
+@pytest.mark.rest
+@each_list
+@pytest.mark.parametrize("kind,members", [("etcd", 1), ("etcd", 3)])
+def test_etcd_answers_as_etcd_does(comparison, kind, members, path):
     """Otherwise what is compared is chance."""
-    assert comparison(kind, path) == ([], {})
+    assert comparison(kind=kind, members=members, path=path) == ([], {})
 
 
 def test_each_rule_is_a_line_of_the_document():

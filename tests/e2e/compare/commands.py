@@ -65,6 +65,7 @@ class Normal:
 
     def text(self, text):
         text = text.replace(self.endpoint, "<endpoint>").replace(f"http://{self.endpoint}", "<endpoint>")
+        text = re.sub(r"\bmember\d\b", "<name>", text)
         text = re.sub(r"http://127\.0\.0\.1:\d+", "<peer>", text)
         text = re.sub(r'("(?:raft_term|raftTerm|raftIndex|raftAppliedIndex|dbSize|dbSizeInUse|hash)":)\d+', r"\1<figure>", text)
         text = re.sub(r'("?(?:RaftTerm|RaftIndex|RaftAppliedIndex|DBSize|DBSizeInUse|DbSizeInUse|Hash)"? ?: ?)\d+', r"\1<figure>", text)
@@ -76,7 +77,14 @@ class Normal:
         text = re.sub(r'"target":"[^"]*"', '"target":"<target>"', text)
         text = re.sub(r"remaining\(\d+s\)", "remaining(<time>)", text)
         text = re.sub(r'"ttl":\d+', '"ttl":<time>', text)
-        return re.sub(r"\b(?:\d{17,20}|[0-9a-f]{14,16})\b", self.symbol, text)
+        text = re.sub(r"\b(?:\d{17,20}|[0-9a-f]{14,16})\b", self.symbol, text)
+        return re.sub(r'("leader":|"Leader" : )<id \d+>', r"\1<member>", text)
+
+
+def any_member(line):
+    """Members come by their identifiers, or as they answer, and so in any order."""
+    line = re.sub(r"<id \d+>", "<id>", line).replace("http://<endpoint>", "<peer>")
+    return re.sub(r"-{3,}", "---", re.sub(r" +", " ", line))
 
 
 def run(endpoint, steps):
@@ -84,31 +92,31 @@ def run(endpoint, steps):
     base = json.loads(etcdctl(endpoint, ["get", "none", "-w", "json"]).stdout)["header"]["revision"]
     normal, answers, raw, running = Normal(endpoint, base), {}, {}, {}
 
-    def finish(label, status, out, err):
-        raw[label] = out
-        answers[label] = {"status": status, "out": normal.text(out).splitlines(), "err": normal.text(err).splitlines()}
+    def finish(step, status, out, err):
+        raw[step.label] = out
+        lines = [normal.text(text).splitlines() for text in (out, err)]
+        if step.line.startswith("member list") or "--cluster" in step.line:
+            lines = [sorted(any_member(line) for line in part) for part in lines]
+        answers[step.label] = {"status": status, "out": lines[0], "err": lines[1]}
     for step in steps:
         words = shlex.split(REFERENCE.sub(lambda m: (re.search(m.group(2), raw[m.group(1)]) or [0, "0"])[1], step.line))
         if words[0] == "sleep":
             time.sleep(float(words[1]))
         elif words[0] == "end":
             time.sleep(STARTS)
-            child = running.pop(words[1])
+            begun, child = running.pop(words[1])
             child.send_signal(signal.SIGINT)
             child.wait(timeout=10)
-            out, err = child.communicate()
-            finish(words[1], child.returncode, out, err)
+            finish(begun, child.returncode, *child.communicate())
         elif step.background:
-            running[step.label] = subprocess.Popen(["/usr/bin/etcdctl", "--endpoints", endpoint, *words], stdin=subprocess.PIPE,
-                                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
-            if step.stdin:
-                running[step.label].stdin.write(step.stdin)
-                running[step.label].stdin.flush()
+            child = subprocess.Popen(["/usr/bin/etcdctl", "--endpoints", endpoint, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True, env=ENV)
+            child.stdin.write(step.stdin)
+            child.stdin.flush()
+            running[step.label] = step, child
             time.sleep(STARTS)
         else:
             done = etcdctl(endpoint, words, step.stdin)
-            finish(step.label, done.returncode, done.stdout, done.stderr)
-    for child in running.values():
-        child.kill()
-        child.communicate()
+            finish(step, done.returncode, done.stdout, done.stderr)
+    assert not running, "a command in the background was not ended"
     return answers

@@ -64,8 +64,10 @@ class Normal:
             return value
         if key in REVISIONS:
             return self.revision(value)
-        if key in IDS or key == "leader":
+        if key in IDS:
             return self.symbol("member", value) if int(value) else value
+        if key == "leader":  # any of them may lead
+            return "<member>" if int(value) else value
         if key in FIGURES:
             return "<figure>"
         if key in LEASES:
@@ -80,7 +82,7 @@ class Normal:
 
     def member(self, key, value):
         if key in ("id", "ID"):
-            return self.symbol("member", value)
+            return "<member>"
         if key in ("peerURLs", "clientURLs"):
             return [f"<{key}>" for _ in value]
         return f"<{key}>" if key == "name" else value

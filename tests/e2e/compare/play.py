@@ -11,7 +11,7 @@ from etcd_client import Stream
 
 QUIET = 0.3  # seconds without anything: nothing more comes
 PATIENCE = 1.5  # for what has to come
-TIMEOUT = 15.0
+TIMEOUT = 10.0
 
 
 class Player:
@@ -43,6 +43,9 @@ class Player:
                 self.connection.endheaders(body.encode() if body else None)
                 answer = self.connection.getresponse()
                 return answer.status, answer.getheaders(), answer.read().decode("utf-8", "replace")
+            except TimeoutError:
+                self.connection = None
+                return 0, [], "no answer"
             except (http.client.HTTPException, ConnectionError):
                 self.connection = None  # it was closed while nothing was asked
                 if attempt:
