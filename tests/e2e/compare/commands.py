@@ -95,6 +95,8 @@ def run(endpoint, steps):
     def finish(step, status, out, err):
         raw[step.label] = out
         lines = [normal.text(text).splitlines() for text in (out, err)]
+        if step.line.startswith("lease list"):  # by their ends, in etcd
+            lines = [sorted(part) for part in lines]
         if step.line.startswith("member list") or "--cluster" in step.line:
             lines = [sorted(any_member(line) for line in part) for part in lines]
         answers[step.label] = {"status": status, "out": lines[0], "err": lines[1]}
@@ -107,7 +109,8 @@ def run(endpoint, steps):
             begun, child = running.pop(words[1])
             child.send_signal(signal.SIGINT)
             child.wait(timeout=10)
-            finish(begun, child.returncode, *child.communicate())
+            status = "interrupted" if child.returncode in (0, -signal.SIGINT) else child.returncode
+            finish(begun, status, *child.communicate())
         elif step.background:
             child = subprocess.Popen(["/usr/bin/etcdctl", "--endpoints", endpoint, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                      stderr=subprocess.PIPE, text=True, env=ENV)

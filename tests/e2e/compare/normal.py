@@ -59,6 +59,8 @@ class Normal:
             # Without "sorted" etcd lists a directory in any order.
             if key == "keys":  # of a lease, in any order
                 return sorted(found)
+            if key == "leases":  # by their ends, in etcd
+                return sorted(found, key=lambda lease: lease["ID"])
             return found if key != "nodes" or self.sorted else sorted(found, key=lambda node: node["key"])
         if isinstance(value, bool) or value is None:
             return value

@@ -49,7 +49,6 @@ RULES = {
     "members": lambda d: d.asks(r"^(POST|PUT|DELETE) /v2/members") and d.our_answer["status"] == 403,
     "not served": is_not_served,
     "statistics": lambda d: d.asks(r"^GET /v2/stats/self") and d.is_at(r"(recv|send)(Pkg|Bandwidth)Rate$") and d.ours is None,
-    "lease list": lambda d: (d.is_at(r"leases\.\d+\.ID$") or d.asks(r"lease list")) and d.etcd and d.ours,
     "first revision": lambda d: (d.asks(r'"start_revision":"1"|watch --rev=1 ') and is_compacted(d.our_answer)) or d.asks("endpoint hashkv"),
     "status": lambda d: d.is_at(r"dbSizeQuota$") and d.etcd is None,
     "token": lambda d: d.asks(r"^POST /v3/kv/range") and d.etcd_answer["status"] == 401,
