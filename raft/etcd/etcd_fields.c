@@ -15,6 +15,7 @@
 #define ROW(k, s, n, member, text, c_type) \
     .number = (n), .kind = ETCD_KIND_##k, .name = (text), .offset = AT(s, member, c_type)
 #define MANY(s, member) .repeated = true, .count_offset = AT(s, member##_count, size_t)
+#define MADE(s, member) .proto_offset = AT(s, member##_proto, struct span)
 
 /* clang-format off: tables, from here to the last of them */
 #define BOOL(s, n, member, text)            \
@@ -66,6 +67,11 @@
     {                                                                                   \
         ROW(MESSAGE, s, n, member, text, struct etcd_##t *), .message = &etcd_type_##t, \
                                                              MANY(s, member)            \
+    }
+#define MADE_MESSAGES(s, n, member, text, t)                                                  \
+    {                                                                                         \
+        ROW(MESSAGE, s, n, member, text, struct etcd_##t *), .message = &etcd_type_##t,       \
+                                                             MANY(s, member), MADE(s, member) \
     }
 #define OPS(s, n, member, text, t)                                                    \
     {                                                                                 \
@@ -211,7 +217,7 @@ TYPE(watch_response, "WatchResponse", MESSAGE(watch_response, 1, header, "header
      INT64(watch_response, 5, compact_revision, "compact_revision"),
      STRING(watch_response, 6, cancel_reason, "cancel_reason"),
      BOOL(watch_response, 7, fragment, "fragment"),
-     MESSAGES(watch_response, 11, events, "events", event));
+     MADE_MESSAGES(watch_response, 11, events, "events", event));
 
 /* --- Lease ------------------------------------------------------------------------------------ */
 

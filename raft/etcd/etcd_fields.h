@@ -39,6 +39,8 @@ struct etcd_field {
     bool repeated;
     size_t count_offset; /* repeated: of the size_t beside the pointer */
     size_t count_max;    /* repeated: 0 = no other limit than memory */
+    size_t
+        proto_offset; /* repeated: of a span beside it; what is in it protobuf copies (0 = none) */
     bool oneof;
     const struct etcd_enum *names;   /* ENUM */
     const struct etcd_type *message; /* MESSAGE */

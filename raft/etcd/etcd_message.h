@@ -228,6 +228,7 @@ struct etcd_watch_response {
     bool fragment;
     struct etcd_event *events;
     size_t events_count;
+    struct span events_proto; /* not empty: all events as protobuf has them, made before */
 };
 
 /* --- Lease ------------------------------------------------------------------------------------ */

@@ -432,13 +432,23 @@ static void write_list(struct writer *writer, const struct etcd_field *field, co
     }
 }
 
+/* What was made of a list before; empty: nothing. */
+static struct span made_of(const struct etcd_field *field, const void *message)
+{
+    return field->proto_offset == 0 ? span_of(NULL, 0)
+                                    : span_at((const uint8_t *)message + field->proto_offset);
+}
+
 static void write_message(struct writer *writer, const struct etcd_type *type, const void *message)
 {
     for (size_t i = type->fields_count; i > 0; i--) {
         const struct etcd_field *field = &type->fields[i - 1];
         const uint8_t *first;
+        struct span made = made_of(field, message);
         size_t count = values_of(type, field, message, &first);
-        if (count > 0) {
+        if (made.len > 0) {
+            write_bytes(writer, made);
+        } else if (count > 0) {
             write_list(writer, field, first, count);
         }
     }
@@ -451,7 +461,8 @@ size_t etcd_proto_size(const struct etcd_type *type, const void *message)
         const struct etcd_field *field = &type->fields[i];
         const uint8_t *first;
         size_t count = values_of(type, field, message, &first);
-        size += count > 0 ? list_size(field, first, count) : 0;
+        struct span made = made_of(field, message);
+        size += made.len > 0 ? made.len : count > 0 ? list_size(field, first, count) : 0;
     }
     return size;
 }

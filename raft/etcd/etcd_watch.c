@@ -276,6 +276,7 @@ static void notify_due(struct watch_stream *stream)
 /* `ret_sent`: events that the carrier has taken. */
 static int send_events(const struct watch *watch, struct watch_message *message, size_t *ret_sent)
 {
+    struct span proto = watch->fragment ? span_of(NULL, 0) : watch_message_proto(message);
     size_t sent = 0;
     int rc = 0;
     while (sent < message->count && rc == 0) {
@@ -284,7 +285,8 @@ static int send_events(const struct watch *watch, struct watch_message *message,
                                                .watch_id = watch->id,
                                                .fragment = sent + count < message->count,
                                                .events = message->events + sent,
-                                               .events_count = count};
+                                               .events_count = count,
+                                               .events_proto = proto};
         rc = etcd_call_reply(watch->stream->call, &response, NULL);
         sent += rc == 0 ? count : 0;
     }
@@ -309,23 +311,34 @@ static void on_refused(struct watch *watch, const struct watch_message *message,
     hold(stream);
 }
 
+/* One for all that get these events. */
+static struct watch_message *message_of(const struct watch *watch,
+                                        const struct store_events *events)
+{
+    struct etcd_watcher_share *share = etcd_watcher_share(watch->watcher);
+    if (share->made == NULL) {
+        struct watch_message *message = watch_message_new(events);
+        etcd_service_header(service_of(watch->stream), &message->header);
+        message->header.revision = events->next_revision - 1;
+        share->made = message;
+        share->free_made = watch_message_free;
+    }
+    return share->made;
+}
+
 static void on_events(void *arg, const struct store_events *events)
 {
     struct watch *watch = arg;
     struct watch_stream *stream = watch->stream;
-    struct watch_message message = {.events = NULL};
+    struct watch_message *message = message_of(watch, events);
     size_t sent = 0;
-    etcd_service_header(service_of(stream), &message.header);
-    message.header.revision = events->next_revision - 1;
-    watch_message_open(events, &message);
-    if (send_events(watch, &message, &sent) != 0) {
-        on_refused(watch, &message, sent);
+    if (send_events(watch, message, &sent) != 0) {
+        on_refused(watch, message, sent);
     } else {
         stream->refused_since_ms = 0;
         watch->last_ms = now_ms(stream);
         hold_if_full(stream);
     }
-    watch_message_close(&message);
 }
 
 static void on_compacted(void *arg, int64_t compact_revision)

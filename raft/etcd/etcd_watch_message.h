@@ -2,6 +2,7 @@
 #ifndef RAFT_ETCD_ETCD_WATCH_MESSAGE_H
 #define RAFT_ETCD_ETCD_WATCH_MESSAGE_H
 
+#include "base/buf.h"
 #include "raft/etcd/etcd_message.h"
 #include "raft/store_read.h"
 
@@ -11,10 +12,14 @@ struct watch_message {
     struct etcd_event *events;
     struct etcd_key_value *kvs; /* two of each event */
     size_t count;
+    size_t asked; /* for its protobuf */
+    struct buf proto;
 };
 
-void watch_message_open(const struct store_events *events, struct watch_message *ret_message);
-void watch_message_close(struct watch_message *message);
+struct watch_message *watch_message_new(const struct store_events *events);
+void watch_message_free(void *message);
+/* All events as protobuf has them; empty for who asks first, because nobody else may. */
+struct span watch_message_proto(struct watch_message *message);
 /* How many of the events from `first` on make one fragment: as many as fit into
  * ETCD_WATCH_FRAGMENT_BYTES, and one at least. */
 size_t watch_message_fragment(const struct watch_message *message, size_t first);

@@ -53,6 +53,7 @@ struct watcher_read {
     int64_t from_revision;
     struct store_events events;
     struct buf keys;
+    struct etcd_watcher_share share;
 };
 
 struct etcd_watch_hub {
@@ -102,6 +103,12 @@ static void place(struct etcd_watcher *watcher)
     } else {
         move(watcher, WATCHER_FOLLOWING);
     }
+}
+
+struct etcd_watcher_share *etcd_watcher_share(struct etcd_watcher *watcher)
+{
+    ASSERT(watcher->hub->last.is_there);
+    return &watcher->hub->last.share;
 }
 
 int64_t etcd_watcher_next_revision(const struct etcd_watcher *watcher)
@@ -248,6 +255,10 @@ static void hub_look(struct etcd_watch_hub *hub, const struct store *store)
 static void read_close(struct watcher_read *read)
 {
     if (read->is_there) {
+        if (read->share.made != NULL) {
+            read->share.free_made(read->share.made);
+        }
+        read->share = (struct etcd_watcher_share){.made = NULL};
         store_events_close(&read->events);
         read->is_there = false;
     }

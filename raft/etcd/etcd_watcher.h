@@ -20,6 +20,13 @@ struct etcd_watcher_events {
     void (*on_compacted)(void *arg, int64_t compact_revision);
 };
 
+/* What was made of a set of events, for the others that get the same: zeroed for who is the first.
+ * It ends with the events, by `free_made`. Only streams of v3 leave something here. */
+struct etcd_watcher_share {
+    void *made;
+    void (*free_made)(void *made);
+};
+
 /* `watch` is copied with its keys. `from_revision` 0: after the present one. */
 struct etcd_watcher *etcd_watcher_new(struct etcd_service *service, const struct store_watch *watch,
                                       int64_t from_revision,
@@ -29,6 +36,8 @@ void etcd_watcher_pause(struct etcd_watcher *watcher);
 void etcd_watcher_resume(struct etcd_watcher *watcher);
 /* Events from `revision` on, which were delivered, come once more: for who could not take them. */
 void etcd_watcher_rewind(struct etcd_watcher *watcher, int64_t revision);
+/* In on_events: of the events that it gets. The watcher may be freed before it is used. */
+struct etcd_watcher_share *etcd_watcher_share(struct etcd_watcher *watcher);
 /* Everything below it was delivered, or concerned others. */
 int64_t etcd_watcher_next_revision(const struct etcd_watcher *watcher);
 /* All that there are, paused ones too. */

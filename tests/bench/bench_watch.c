@@ -1,7 +1,7 @@
 /* What watches add to a put: a thousand watchers beside the store, without log and network. Those
  * of a range that the put does not concern, with one put or 64 of them looked at together; those of
- * the range it is in; and as many v3 streams, each encoding its own answer. One JSON line, CPU time
- * of one put.
+ * the range it is in; and as many v3 streams, each with an answer of its own. One JSON line, CPU
+ * time of one put.
  *
  *     bench_watch */
 #include "tests/unit/raft_etcd/fake_service.h"

@@ -32,8 +32,22 @@ struct fake_call {
     bool has_ended;
     enum grpc_code code;
     char text[128];
-    bool is_quiet; /* heard stays empty */
+    bool is_quiet;      /* heard stays empty */
+    size_t made_before; /* replies whose events were there in protobuf */
 };
+
+/* What was made for several is what would be made for one. */
+static void assert_same_proto(struct etcd_watch_response response)
+{
+    struct buf made = BUF_INIT;
+    struct buf own = BUF_INIT;
+    etcd_proto_encode(&etcd_type_watch_response, &response, &made);
+    response.events_proto = span_of(NULL, 0);
+    etcd_proto_encode(&etcd_type_watch_response, &response, &own);
+    assert_true(span_equal(buf_span(&made), buf_span(&own)));
+    buf_free(&made);
+    buf_free(&own);
+}
 
 static int fake_call_reply(struct etcd_call *call, const void *message, struct error *err)
 {
@@ -51,6 +65,10 @@ static int fake_call_reply(struct etcd_call *call, const void *message, struct e
     fake->largest = size > fake->largest ? size : fake->largest;
     fake->pending += fake->reads ? 0 : size;
     struct etcd_watch_response response = *(const struct etcd_watch_response *)message;
+    fake->made_before += response.events_proto.len > 0;
+    if (response.events_proto.len > 0) {
+        assert_same_proto(response);
+    }
     struct etcd_header header = {.revision = response.header->revision};
     fake->header = *response.header;
     response.header = &header;

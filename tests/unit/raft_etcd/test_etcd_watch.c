@@ -423,6 +423,38 @@ static void one_revision_is_one_message_unless_fragments_are_asked_for(void **st
     fake_call_close(&fragmented);
 }
 
+/* The carrier (fake_call.h) looks whether it is what each would have got alone. */
+static void who_watches_the_same_gets_what_was_made_once(void **state)
+{
+    (void)state;
+    static struct fake_call others[3]; /* the same twice; with the values before */
+    fake_call_say(&call, "{\"create_request\":{\"key\":\"" KEY_A "\"}}");
+    for (size_t i = 0; i < 3; i++) {
+        fake_call_open(&others[i], &service);
+        fake_call_say(&others[i],
+                      i < 2 ? "{\"create_request\":{\"key\":\"" KEY_A "\",\"watch_id\":9}}"
+                            : "{\"create_request\":{\"key\":\"" KEY_A "\",\"prev_kv\":true}}");
+        buf_clear(&others[i].heard);
+    }
+    buf_clear(&call.heard);
+    for (int i = 0; i < 2; i++) {
+        (void)fake_put(&service, "/a", i == 0 ? "x" : "y");
+        run();
+    }
+    assert_int_equal(call.made_before, 0); /* for the first it is not known that others come */
+    assert_int_equal(others[0].made_before, 2);
+    assert_int_equal(others[1].made_before, 2);
+    assert_int_equal(others[2].made_before, 0);
+    assert_non_null(strstr(buf_str(&others[2].heard), "prev_kv"));
+    assert_null(strstr(buf_str(&others[1].heard), "prev_kv"));
+    assert_non_null(strstr(buf_str(&others[1].heard), "\"watch_id\":\"9\""));
+    assert_non_null(strstr(buf_str(&others[1].heard), "eA=="));
+    assert_string_equal(buf_str(&others[0].heard), buf_str(&others[1].heard));
+    for (size_t i = 0; i < 3; i++) {
+        fake_call_close(&others[i]);
+    }
+}
+
 static void who_does_not_read_gets_no_more_and_costs_no_more(void **state)
 {
     (void)state;
@@ -604,6 +636,7 @@ int main(void)
         WATCH_TEST(who_does_not_just_sits_there),
         WATCH_TEST(a_member_without_a_store_refuses),
         WATCH_TEST(one_revision_is_one_message_unless_fragments_are_asked_for),
+        WATCH_TEST(who_watches_the_same_gets_what_was_made_once),
         WATCH_TEST(who_does_not_read_gets_no_more_and_costs_no_more),
         WATCH_TEST(who_is_behind_until_it_is_compacted_is_told),
         WATCH_TEST(what_the_carrier_refuses_comes_later_and_once),
