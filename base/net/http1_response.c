@@ -1,6 +1,7 @@
 /* The status line and the headers of an answer. */
 #include "base/net/http1_impl.h"
 
+#include <string.h>
 #include <time.h>
 
 static const char *reason_of(int status)
@@ -36,10 +37,17 @@ static const char *reason_of(int status)
 
 void http1_date(char ret_text[static HTTP1_DATE_BYTES])
 {
+    /* Made once a second: many answers say the same one. */
+    static _Thread_local char text[HTTP1_DATE_BYTES];
+    static _Thread_local time_t made_at;
     time_t now = time(NULL);
-    struct tm utc;
-    (void)gmtime_r(&now, &utc);
-    (void)strftime(ret_text, HTTP1_DATE_BYTES, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    if (now != made_at) {
+        struct tm utc;
+        (void)gmtime_r(&now, &utc);
+        (void)strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+        made_at = now;
+    }
+    memcpy(ret_text, text, sizeof text);
 }
 
 void http1_put_head(struct http1_exchange *x, const struct http1_response *response, bool chunked)

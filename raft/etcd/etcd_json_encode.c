@@ -7,6 +7,26 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Written out here: printf took a tenth of what a range cost through the gateway. */
+static void put_decimal(struct buf *out, uint64_t value)
+{
+    enum { DIGITS_MAX = 20 };
+    char digits[DIGITS_MAX];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    buf_put(out, digits + at, sizeof digits - at);
+}
+
+static void put_quoted(struct buf *out, uint64_t value, bool is_negative)
+{
+    buf_put_str(out, is_negative ? "\"-" : "\"");
+    put_decimal(out, is_negative ? 0 - value : value);
+    buf_put_u8(out, '"');
+}
+
 static void put_enum(struct buf *out, const struct etcd_enum *names, int32_t value)
 {
     if (value >= 0 && (size_t)value < names->values_count) {
@@ -20,9 +40,11 @@ static void put_value(struct buf *out, const struct etcd_field *field, const voi
 {
     switch (field->kind) {
     case ETCD_KIND_BOOL: buf_put_str(out, *(const bool *)at ? "true" : "false"); return;
-    case ETCD_KIND_INT64: buf_printf(out, "\"%" PRId64 "\"", *(const int64_t *)at); return;
-    case ETCD_KIND_UINT64: buf_printf(out, "\"%" PRIu64 "\"", *(const uint64_t *)at); return;
-    case ETCD_KIND_UINT32: buf_printf(out, "%" PRIu32, *(const uint32_t *)at); return;
+    case ETCD_KIND_INT64:
+        put_quoted(out, (uint64_t) * (const int64_t *)at, *(const int64_t *)at < 0);
+        return;
+    case ETCD_KIND_UINT64: put_quoted(out, *(const uint64_t *)at, false); return;
+    case ETCD_KIND_UINT32: put_decimal(out, *(const uint32_t *)at); return;
     case ETCD_KIND_ENUM: put_enum(out, field->names, *(const int32_t *)at); return;
     case ETCD_KIND_BYTES: json_put_base64(out, *(const struct span *)at); return;
     case ETCD_KIND_STRING: json_put_string(out, *(const struct span *)at); return;
@@ -40,7 +62,10 @@ void etcd_json_encode(const struct etcd_type *type, const void *message, struct 
         if (etcd_field_is_zero(type, field, message)) {
             continue;
         }
-        buf_printf(out, "%s\"%s\":%s", separator, field->name, field->repeated ? "[" : "");
+        buf_put_str(out, separator);
+        buf_put_u8(out, '"');
+        buf_put_str(out, field->name);
+        buf_put_str(out, field->repeated ? "\":[" : "\":");
         size_t count = field->repeated ? etcd_field_count(field, message) : 1;
         for (size_t j = 0; j < count; j++) {
             if (j > 0) {

@@ -118,10 +118,12 @@ void json_put_base64(struct buf *out, struct span bytes)
         uint32_t bits = (uint32_t)bytes.data[i] << 16 |
                         (left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0) |
                         (left > 2 ? bytes.data[i + 2] : 0);
-        const char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 0x3f],
-                              left > 1 ? alphabet[bits >> 6 & 0x3f] : '=',
-                              left > 2 ? alphabet[bits & 0x3f] : '='};
-        buf_put(out, four, sizeof four);
+        uint8_t *four = out->data + out->len; /* there is room for all */
+        four[0] = (uint8_t)alphabet[bits >> 18];
+        four[1] = (uint8_t)alphabet[bits >> 12 & 0x3f];
+        four[2] = (uint8_t)(left > 1 ? alphabet[bits >> 6 & 0x3f] : '=');
+        four[3] = (uint8_t)(left > 2 ? alphabet[bits & 0x3f] : '=');
+        out->len += 4;
     }
     buf_put_u8(out, '"');
 }

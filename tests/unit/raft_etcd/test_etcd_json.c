@@ -336,9 +336,25 @@ static int arena_end(void **state)
     return 0;
 }
 
+static void numbers_are_written_to_the_last_digit(void **state)
+{
+    (void)state;
+    struct etcd_header header = {.cluster_id = UINT64_MAX, .member_id = 10, .revision = INT64_MIN};
+    struct etcd_hash_kv_response response = {
+        .header = &header, .hash = UINT32_MAX, .compact_revision = -1, .hash_revision = INT64_MAX};
+    struct buf out = BUF_INIT;
+    etcd_json_encode(&etcd_type_hash_kv_response, &response, &out);
+    assert_string_equal(buf_str(&out),
+                        "{\"header\":{\"cluster_id\":\"18446744073709551615\",\"member_id\":\"10\","
+                        "\"revision\":\"-9223372036854775808\"},\"hash\":4294967295,"
+                        "\"compact_revision\":\"-1\",\"hash_revision\":\"9223372036854775807\"}");
+    buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_written_to_the_last_digit),
         cmocka_unit_test(bodies_are_judged_as_etcd_does),
         cmocka_unit_test(numbers_come_in_quotes_or_not),
         cmocka_unit_test(enums_come_by_name_or_number),
