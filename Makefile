@@ -102,7 +102,7 @@ LINK_sim := agent/loop agent/dcs agent/ha agent/config pgctl/fence pgctl/parse p
 LINK_fuzz := raft/etcd agent/config agent/dcs agent/ha pgctl/conf pgctl/parse raft/engine raft/store base/net base
 LINK_bench := $(LINK_agent)
 libs = -Wl,--start-group $(foreach d,$(1),$(call lib,$(d))) $(RAFT_LIB) -Wl,--end-group
-SYSLIBS := -luv -lsqlite3 -lpq -lyaml -ljansson -lssl -lcrypto -lhttp_parser -lnghttp2 -lcurl -lpthread -lm
+SYSLIBS := -luv -lsqlite3 -lpq -lyaml -ljansson -lssl -lcrypto -lhttp_parser -lnghttp2 -lcurl -lresolv -lpthread -lm
 
 .PHONY: all
 all: $(BUILD)/pgquorum $(BUILD)/pgquorum-fence
@@ -162,7 +162,7 @@ UNIT_LONG := pgctl/test_fence_run pgctl/test_pg_jobs pgctl/test_pg_rewind pgctl/
     agent_dcs/test_dcs_etcd3 agent_dcs/test_dcs_etcd2 agent_dcs/test_dcs_etcd_faults pgctl/test_pg_instance agent_ha/test_world \
     raft_store/test_store_model raft_engine/test_log_bytes agent_dcs/test_etcd_sync pgctl/test_pg_tls pgctl/test_pg_slots \
     raft_engine/test_group_full agent_api/test_slow_clients agent_config/test_yaml_python raft_engine/test_peer pgctl/test_pg_reload \
-    pgctl/test_pg_secrets pgctl/test_pg_conf_real raft_engine/test_client_link agent_dcs/test_dcs_raft pgctl/test_pg_left
+    pgctl/test_pg_secrets pgctl/test_pg_conf_real raft_engine/test_client_link agent_dcs/test_dcs_raft pgctl/test_pg_left agent_dcs/test_etcd_srv
 UNIT_RUN := $(filter $(UNIT_BINS),$(UNIT_LONG:%=$(BUILD)/tests/unit/%)) $(filter-out $(UNIT_LONG:%=$(BUILD)/tests/unit/%),$(UNIT_BINS))
 .PHONY: unit tests
 unit: all $(CONTAIN) $(UNIT_BINS)

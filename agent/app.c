@@ -305,6 +305,8 @@ static int open_etcd(struct app *app, struct error *err)
                                      .name = app->config.name,
                                      .etcd = {.urls = etcd->urls,
                                               .url_count = etcd->url_count,
+                                              .srv = etcd->srv,
+                                              .srv_suffix = etcd->srv_suffix,
                                               .use_proxies = etcd->use_proxies,
                                               .username = etcd->username,
                                               .password = etcd->password.hidden,

@@ -183,6 +183,8 @@ static int etcd_open(struct cli_session *session, const char *base, struct dcs *
                                      .name = "",
                                      .etcd = {.urls = etcd->urls,
                                               .url_count = etcd->url_count,
+                                              .srv = etcd->srv,
+                                              .srv_suffix = etcd->srv_suffix,
                                               .use_proxies = etcd->use_proxies,
                                               .username = etcd->username,
                                               .password = etcd->password.hidden,

@@ -61,7 +61,9 @@ struct config_raft {
 
 struct config_etcd {
     const char *urls[CONFIG_ETCD_URLS_MAX]; /* "http://10.0.0.4:2379" */
-    size_t url_count;
+    size_t url_count;                       /* may be 0 with srv */
+    const char *srv;                        /* a domain; comes before the addresses. NULL = none */
+    const char *srv_suffix;
     bool use_proxies; /* the cluster is not asked for its members */
     const char *username;
     struct secret password;

@@ -12,7 +12,6 @@ static const struct {
     const char *section;
 } sections[] = {{"PATRONI_ETCD_", "etcd"}, {"PATRONI_ETCD3_", "etcd3"}};
 
-/* srv is read so that it is refused. */
 static const struct {
     const char *name;
     const char *key;

@@ -1,5 +1,6 @@
 /* `etcd` (its v2 API) and `etcd3`: where a real etcd is. The same keys as Patroni's: `proxy` before
- * `url` before `hosts` before `host`. */
+ * `srv`, and of the addresses that count when SRV records give none, `url` before `hosts` before
+ * `host`. */
 #include "agent/config/sections.h"
 
 #include "base/mem.h"
@@ -7,7 +8,9 @@
 #include <ctype.h>
 #include <string.h>
 
-#define ETCD_PORT 2379
+#define ETCD_PORT        2379
+#define SRV_DOMAIN_BYTES 180 /* with the longest kind and suffix a name of DNS: 255 at most */
+#define SRV_SUFFIX_BYTES 40  /* and a label: 63 at most */
 
 static int add_url(const struct reader *r, const struct section *s, const char *key,
                    const char *protocol, const struct config_address *address,
@@ -143,6 +146,64 @@ static int read_addresses(const struct reader *r, const struct section *s, struc
     return rc != 0 || host == NULL ? rc : add_host(r, s, "host", protocol, host, etcd);
 }
 
+static bool is_name(const char *text, size_t bytes_max, const char *more)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++) {
+        if (!isalnum((unsigned char)text[i]) && strchr(more, text[i]) == NULL) {
+            return false;
+        }
+    }
+    return len > 0 && len <= bytes_max;
+}
+
+/* No label is empty or longer than 63; a dot may stand at the end. */
+static bool is_domain(const char *text)
+{
+    size_t label = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        label = *at == '.' ? 0 : label + 1;
+        if ((*at == '.' && (at == text || at[-1] == '.')) || label > 63) {
+            return false;
+        }
+    }
+    return is_name(text, SRV_DOMAIN_BYTES, "-_.");
+}
+
+/* `srv` and the two older names for it. */
+static int read_srv(const struct reader *r, const struct section *s, struct config_etcd *etcd)
+{
+    static const char *const names[] = {"srv", "discovery_srv", "srv_domain"};
+    const char *given = NULL;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof names / sizeof names[0]; i++) {
+        const char *domain = NULL;
+        rc = reader_text(r, s, names[i], READER_OPTIONAL, &domain);
+        if (rc != 0 || domain == NULL) {
+            continue;
+        }
+        if (given != NULL) {
+            return reader_fail(r, s, names[i], "says the same as '%s': give one of them", given);
+        }
+        if (!is_domain(domain)) {
+            return reader_fail(r, s, names[i], "'%.40s' is no domain: give one such as example.org",
+                               domain);
+        }
+        given = names[i];
+        etcd->srv = domain;
+    }
+    rc = rc != 0 ? rc : reader_text(r, s, "srv_suffix", READER_OPTIONAL, &etcd->srv_suffix);
+    if (rc == 0 && etcd->srv_suffix != NULL && !is_name(etcd->srv_suffix, SRV_SUFFIX_BYTES, "-_")) {
+        return reader_fail(r, s, "srv_suffix",
+                           "'%.40s' is no part of a name: give up to %d letters, digits and '-'",
+                           etcd->srv_suffix, SRV_SUFFIX_BYTES);
+    }
+    if (rc == 0 && reader_get(s, "proxy") != NULL) {
+        etcd->srv = NULL; /* the proxy is the one address */
+    }
+    return rc;
+}
+
 int section_etcd(const struct reader *r, const struct config_source *source,
                  const struct section *top, struct config *c)
 {
@@ -152,6 +213,7 @@ int section_etcd(const struct reader *r, const struct config_source *source,
     int rc = reader_section(r, top, name, name, &s);
     rc = rc != 0 ? rc : reader_bool(r, &s, "use_proxies", &etcd->use_proxies);
     rc = rc != 0 ? rc : read_addresses(r, &s, etcd);
+    rc = rc != 0 ? rc : read_srv(r, &s, etcd);
     rc = rc != 0 ? rc : reader_text(r, &s, "username", READER_OPTIONAL, &etcd->username);
     rc = rc != 0 ? rc : reader_text(r, &s, "password", READER_OPTIONAL, &etcd->password.hidden);
     rc = rc != 0 ? rc : reader_path(r, &s, "cacert", source->cwd, READER_OPTIONAL, &etcd->cacert);
@@ -160,7 +222,7 @@ int section_etcd(const struct reader *r, const struct config_source *source,
     if (rc != 0) {
         return rc;
     }
-    if (etcd->url_count == 0) {
+    if (etcd->url_count == 0 && etcd->srv == NULL) {
         return reader_fail(r, &s, "hosts",
                            "names nobody: give the addresses of etcd, such as ['10.0.0.4:2379']");
     }

@@ -108,6 +108,9 @@ void etcd_client_member_failed(struct etcd_client *client, const char *url, cons
     mem_free(failed);
     int64_t pause_ms = etcd_hosts_pause_ms(&client->hosts, random_next(client->random));
     client->pause_until_ms = etcd_client_now_ms(client) + pause_ms;
+    if (pause_ms > 0) {
+        etcd_srv_want(client);
+    }
     if (pause_ms > 0 && !client->said_waiting) {
         client->said_waiting = true;
         etcd_client_note(client, LOG_LEVEL_WARNING,
@@ -384,6 +387,8 @@ static void arm(struct etcd_client *client)
             next = call->until_ms - RETRY_MS_MIN;
         }
     }
+    int64_t srv_ms = etcd_srv_next_ms(client);
+    next = srv_ms < next ? srv_ms : next;
     if (client->pause_until_ms > now && client->pause_until_ms < next) {
         next = client->pause_until_ms;
     }
@@ -404,6 +409,7 @@ static void client_step(struct etcd_client *client)
             client->on_switch(client->arg);
         }
     }
+    etcd_srv_step(client);
     etcd_setup_step(client);
     send_waiting(client);
     arm(client);
@@ -443,6 +449,7 @@ int etcd_client_new(uv_loop_t *loop, const struct etcd_client_config *config,
     client->clock = config->clock;
     client->random = config->random;
     client->use_proxies = config->use_proxies;
+    etcd_srv_init(client, config);
     etcd_setup_init(client);
     client->username = mem_strdup(config->username);
     client->password = mem_strdup(config->password == NULL ? "" : config->password);
@@ -450,7 +457,7 @@ int etcd_client_new(uv_loop_t *loop, const struct etcd_client_config *config,
     client->on_note = config->on_note;
     client->arg = config->arg;
     client->timer.data = client;
-    etcd_hosts_init(&client->hosts, config->urls, config->url_count);
+    etcd_hosts_init(&client->hosts, config->urls, config->srv != NULL ? 0 : config->url_count);
     list_init(&client->calls);
     list_init(&client->streams);
     *ret_client = client;
@@ -468,6 +475,7 @@ static void on_timer_closed(uv_handle_t *handle)
         call_end(LIST_OWNER(item, struct etcd_client_call, in_client), ERR_CANCELED, NULL, &err);
     }
     etcd_hosts_free(&client->hosts);
+    etcd_srv_free(client);
     mem_free(client->username);
     mem_free(client->password);
     mem_free(client->token);
@@ -482,7 +490,15 @@ static void on_timer_closed(uv_handle_t *handle)
 static void on_http_freed(void *arg)
 {
     struct etcd_client *client = arg;
-    uv_close((uv_handle_t *)&client->timer, on_timer_closed);
+    client->http = NULL;
+    etcd_client_part_closed(client);
+}
+
+void etcd_client_part_closed(struct etcd_client *client)
+{
+    if (client->http == NULL && client->srv.lookup == NULL) {
+        uv_close((uv_handle_t *)&client->timer, on_timer_closed);
+    }
 }
 
 void etcd_client_free(struct etcd_client *client, void (*done)(void *arg), void *arg)
@@ -492,5 +508,6 @@ void etcd_client_free(struct etcd_client *client, void (*done)(void *arg), void 
     client->closed = done;
     client->closed_arg = arg;
     (void)uv_timer_stop(&client->timer);
+    etcd_srv_close(client);
     http_client_free(client->http, on_http_freed, client);
 }

@@ -28,6 +28,7 @@
 #include "base/span.h"
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,7 +45,12 @@ struct etcd_stream;
 struct etcd_client_config {
     enum etcd_dialect dialect;
     const char *const *urls; /* "http://10.0.0.4:2379"; copied */
-    size_t url_count;
+    size_t url_count;        /* may be 0 with srv */
+    /* A domain whose SRV records say where etcd is; they come before `urls`, and are looked up
+     * again when every member has failed. NULL = none; these are copied, too. */
+    const char *srv;
+    const char *srv_suffix;
+    const struct sockaddr_in *nameserver; /* NULL = those of the system */
     bool use_proxies;
     const char *username; /* NULL = none; this and what follows is copied */
     const char *password;

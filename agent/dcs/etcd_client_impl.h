@@ -7,11 +7,34 @@
 #include "agent/dcs/etcd_hosts.h"
 #include "base/list.h"
 #include "base/net/http_client.h"
+#include "base/net/srv_lookup.h"
 
 #define ETCD_SETUP_MS 3000 /* one step of the client's own */
 
 /* In this order. */
-enum etcd_setup { SETUP_VERSION, SETUP_AUTHENTICATE, SETUP_MEMBERS, SETUP_READY };
+enum etcd_setup { SETUP_SRV, SETUP_VERSION, SETUP_AUTHENTICATE, SETUP_MEMBERS, SETUP_READY };
+
+/* The lookup of SRV records: etcd_srv.c. */
+struct etcd_srv {
+    char *domain; /* NULL: none is wanted */
+    char *suffix; /* "", or with its '-' */
+    bool own_nameserver;
+    struct sockaddr_in nameserver;
+    char *urls[ETCD_HOSTS_MAX]; /* of the file, for when nothing is found */
+    size_t url_count;
+
+    bool due;
+    bool busy;
+    int64_t next_ms;  /* mono: not before */
+    int64_t until_ms; /* mono: no more kinds then */
+    size_t kind;
+    char name[SRV_NAME_BYTES_MAX + 1]; /* what is asked for */
+    struct srv_lookup *lookup;         /* NULL: no thread is at it */
+    struct srv_answer answer;
+    size_t peer;       /* which of its records is asked for members */
+    struct error last; /* why a kind gave nothing, though it might have */
+    bool said_failed;
+};
 
 struct etcd_client {
     uv_loop_t *loop;
@@ -20,6 +43,7 @@ struct etcd_client {
     const struct random *random;
     enum etcd_dialect dialect;
     struct etcd_hosts hosts;
+    struct etcd_srv srv;
     bool use_proxies;
     char *username;
     char *password;
@@ -97,9 +121,24 @@ void etcd_client_tell_waiting(struct etcd_client *client, int rc, const struct e
 void etcd_client_headers(const struct etcd_client *client, const char **ret_headers,
                          char **ret_token);
 
+/* Something of the client that closes is done: it goes when nothing is left. */
+void etcd_client_part_closed(struct etcd_client *client);
+
+/* --- etcd_srv.c ------------------------------------------------------------------------------- */
+void etcd_srv_init(struct etcd_client *client, const struct etcd_client_config *config);
+void etcd_srv_free(struct etcd_client *client);
+/* Every member has failed: look again where they are, as soon as may be. */
+void etcd_srv_want(struct etcd_client *client);
+int64_t etcd_srv_next_ms(const struct etcd_client *client); /* mono; INT64_MAX = not */
+void etcd_srv_step(struct etcd_client *client);
+/* If a thread is still at it, etcd_client_part_closed follows. */
+void etcd_srv_close(struct etcd_client *client);
+
 /* --- etcd_setup.c ----------------------------------------------------------------------------- */
 /* What every call needs first: see the head of etcd_setup.c. */
 void etcd_setup_init(struct etcd_client *client);
+/* Now there are addresses. */
+void etcd_setup_begin(struct etcd_client *client);
 void etcd_setup_step(struct etcd_client *client);
 bool etcd_setup_done(const struct etcd_client *client); /* calls may be sent */
 void etcd_setup_need_token(struct etcd_client *client);

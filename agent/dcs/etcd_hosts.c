@@ -19,7 +19,7 @@ static void set_urls(struct etcd_hosts *hosts, char *const *urls, size_t count)
 
 void etcd_hosts_init(struct etcd_hosts *hosts, const char *const *urls, size_t count)
 {
-    ASSERT(count > 0 && count <= ETCD_HOSTS_MAX);
+    ASSERT(count <= ETCD_HOSTS_MAX);
     for (size_t i = 0; i < count; i++) {
         hosts->configured[i] = mem_strdup(urls[i]);
     }
@@ -38,7 +38,7 @@ void etcd_hosts_free(struct etcd_hosts *hosts)
 
 const char *etcd_hosts_current(const struct etcd_hosts *hosts)
 {
-    return hosts->urls[hosts->current];
+    return hosts->count == 0 ? "" : hosts->urls[hosts->current];
 }
 
 static bool is_listed(char *const *urls, size_t count, const char *url)
@@ -69,6 +69,29 @@ static void fall_back(struct etcd_hosts *hosts)
     for (size_t i = 0; i < count; i++) {
         mem_free(urls[i]);
     }
+}
+
+bool etcd_hosts_configure(struct etcd_hosts *hosts, const char *const *urls, size_t count)
+{
+    bool news = false;
+    ASSERT(count > 0 && count <= ETCD_HOSTS_MAX);
+    for (size_t i = 0; i < hosts->configured_count; i++) {
+        mem_free(hosts->configured[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        hosts->configured[i] = mem_strdup(urls[i]);
+        news = news || !is_listed(hosts->urls, hosts->count, urls[i]);
+    }
+    hosts->configured_count = count;
+    if (!news || (hosts->count > 0 && hosts->failures == 0)) {
+        return false;
+    }
+    char *before = mem_strdup(etcd_hosts_current(hosts));
+    fall_back(hosts);
+    hosts->failures = 0; /* of the new ones */
+    bool changed = strcmp(etcd_hosts_current(hosts), before) != 0;
+    mem_free(before);
+    return changed;
 }
 
 static char *clean(const char *url)
@@ -138,7 +161,7 @@ bool etcd_hosts_discovered(struct etcd_hosts *hosts, const json_t *urls, uint64_
 
 bool etcd_hosts_failed(struct etcd_hosts *hosts, const char *url)
 {
-    if (strcmp(etcd_hosts_current(hosts), url) != 0) {
+    if (hosts->count == 0 || strcmp(etcd_hosts_current(hosts), url) != 0) {
         return false;
     }
     char *failed = mem_strdup(url); /* it may be one of those that go */
@@ -159,7 +182,7 @@ void etcd_hosts_worked(struct etcd_hosts *hosts)
 
 int64_t etcd_hosts_pause_ms(const struct etcd_hosts *hosts, uint64_t random)
 {
-    unsigned rounds = hosts->failures / (unsigned)hosts->count;
+    unsigned rounds = hosts->count == 0 ? 0 : hosts->failures / (unsigned)hosts->count;
     int64_t pause_ms = ETCD_PAUSE_MS_FIRST;
 
     if (rounds == 0) {
@@ -174,7 +197,7 @@ int64_t etcd_hosts_pause_ms(const struct etcd_hosts *hosts, uint64_t random)
 
 int64_t etcd_hosts_try_ms(const struct etcd_hosts *hosts, int64_t left_ms)
 {
-    int64_t share_ms = left_ms / (int64_t)hosts->count;
+    int64_t share_ms = hosts->count == 0 ? left_ms : left_ms / (int64_t)hosts->count;
     share_ms = share_ms < ETCD_TRY_MS_MIN ? ETCD_TRY_MS_MIN : share_ms;
     return share_ms < left_ms ? share_ms : left_ms;
 }

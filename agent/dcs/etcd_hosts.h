@@ -30,9 +30,14 @@ struct etcd_hosts {
     bool fell_back;    /* the configured ones stand before what the cluster said last */
 };
 
-/* `urls`: 1 .. ETCD_HOSTS_MAX, copied. Zeroed struct before; etcd_hosts_free after. */
+/* `urls`: at most ETCD_HOSTS_MAX, copied. Zeroed struct before; etcd_hosts_free after. With none
+ * the present member is "", until etcd_hosts_configure names some. */
 void etcd_hosts_init(struct etcd_hosts *hosts, const char *const *urls, size_t count);
 void etcd_hosts_free(struct etcd_hosts *hosts);
+
+/* Others take the place of the configured ones (1 .. ETCD_HOSTS_MAX). Those that are not listed yet
+ * bring all of them to the front, unless a member works. True if the present member changed. */
+bool etcd_hosts_configure(struct etcd_hosts *hosts, const char *const *urls, size_t count);
 
 const char *etcd_hosts_current(const struct etcd_hosts *hosts);
 /* What the cluster says. Only http and https URLs count; none = the list stays. `random` shuffles,

@@ -1,6 +1,8 @@
 /* What every call needs first (the gateway's prefix, a token, the list of members) is asked for by
  * calls of the client's own, one at a time:
  *
+ *   SRV (only with srv: etcd_srv.c) --addresses--> VERSION
+ *
  *   VERSION --answered--> AUTHENTICATE (with a user name) --> MEMBERS (not with use_proxies)
  *     |  ^                    |  |                               |
  *     +--+ a member does not  |  | refused: waiting calls are    v
@@ -175,6 +177,14 @@ static void ask(struct etcd_client *client, const char *method, const char *path
 
 void etcd_setup_init(struct etcd_client *client)
 {
+    client->setup = SETUP_SRV;
+    if (client->srv.domain == NULL) {
+        etcd_setup_begin(client);
+    }
+}
+
+void etcd_setup_begin(struct etcd_client *client)
+{
     client->setup = client->dialect == ETCD_V3 ? SETUP_VERSION
                     : client->use_proxies      ? SETUP_READY
                                                : SETUP_MEMBERS;
@@ -207,6 +217,7 @@ void etcd_setup_step(struct etcd_client *client)
         return;
     }
     switch (client->setup) {
+    case SETUP_SRV: break; /* etcd_srv.c goes on */
     case SETUP_VERSION: ask(client, "GET", "/version", &body, on_version); break;
     case SETUP_AUTHENTICATE:
         etcd3_authenticate(&body, client->username, client->password);

@@ -193,10 +193,14 @@ static void mistakes_are_told_in_one_line(void **state)
         {"url: 'http://root@h'", ".password: is not there, and the other one is"},
         {"host: h, key: k.pem", ".key: is there without 'cert'"},
         {"host: h, cacert: [a]", ".cacert: "},
-        {"host: h, srv: example.org", ".srv: not served by this release: give 'hosts'"},
-        {"host: h, discovery_srv: x", ".discovery_srv: not served by this release: give 'hosts'"},
-        {"host: h, srv_domain: x", ".srv_domain: not served by this release: give 'hosts'"},
-        {"host: h, srv_suffix: x", ".srv_suffix: not served by this release: give 'hosts'"},
+        {"srv: 'a b'", ".srv: 'a b' is no domain"},
+        {"srv: a..b", ".srv: 'a..b' is no domain"},
+        {"srv: .b", ".srv: '.b' is no domain"},
+        {"discovery_srv: 'a/b'", ".discovery_srv: 'a/b' is no domain"},
+        {"srv: a, srv_domain: b", ".srv_domain: says the same as 'srv': give one of them"},
+        {"srv: a, srv_suffix: b.c", ".srv_suffix: 'b.c' is no part of a name"},
+        {"srv: a, srv_suffix: x1234567890123456789012345678901234567890", ".srv_suffix: 'x1"},
+        {"srv_suffix: a", ".hosts: names nobody"},
         {"hots: h", ".hots: there is no key of that name: did you mean 'host"},
         {"host: h, usernmae: h",
          ".usernmae: there is no key of that name: did you mean 'username'"},
@@ -319,16 +323,44 @@ static void hosts_of_the_environment_are_a_list_in_any_form(void **state)
     }
 }
 
+static void srv_is(const char *store, const char *const *environment, const char *srv,
+                   const char *suffix, size_t urls)
+{
+    struct config config = loaded(store, environment);
+    assert_int_equal(config.etcd.url_count, urls);
+    if (srv == NULL) {
+        assert_null(config.etcd.srv);
+    } else {
+        assert_string_equal(config.etcd.srv, srv);
+    }
+    assert_string_equal(config.etcd.srv_suffix == NULL ? "" : config.etcd.srv_suffix, suffix);
+    config_free(&config);
+}
+
+static void domain_of_srv_records_is_read_under_its_three_names(void **state)
+{
+    static const char *const two[] = {"PATRONI_ETCD3_SRV=e.org", "PATRONI_ETCD3_SRV_SUFFIX=blue",
+                                      NULL};
+    (void)state;
+    srv_is("etcd: {srv: example.org}", none, "example.org", "", 0);
+    srv_is("etcd3: {discovery_srv: example.org.}", none, "example.org.", "", 0);
+    srv_is("etcd3: {srv_domain: a, srv_suffix: x_1-b}", none, "a", "x_1-b", 0);
+    srv_is("etcd3: {srv: a, hosts: 'h,i'}", none, "a", "", 2);
+    srv_is("etcd3: {srv: a, proxy: 'http://h'}", none, NULL, "", 1);
+    srv_is("etcd3: {srv: a}", two, "e.org", "blue", 0);
+    srv_is("", two, "e.org", "blue", 0);
+}
+
 static void mistakes_in_the_environment_are_told_like_those_in_the_file(void **state)
 {
     static const char *const two[] = {"PATRONI_ETCD_HOST=e", NULL};
-    static const char *const srv[] = {"PATRONI_ETCD3_SRV=example.org", NULL};
+    static const char *const srv[] = {"PATRONI_ETCD3_SRV=example/org", NULL};
     static const char *const protocol[] = {"PATRONI_ETCD3_PROTOCOL=gopher", NULL};
     static const char *const hosts[] = {"PATRONI_ETCD3_HOSTS={a: b}", NULL};
     (void)state;
     refused("etcd3: {host: h}", two, "etcd: stands beside 'etcd3'");
     refused("raft: {data_dir: /r}", two, "etcd: stands beside 'raft'");
-    refused("etcd3: {host: h}", srv, "etcd3.srv: not served by this release");
+    refused("etcd3: {host: h}", srv, "etcd3.srv: 'example/org' is no domain");
     refused("etcd3: {host: h}", protocol, "etcd3.protocol: 'gopher' is none");
     refused("etcd3: {host: h}", hosts, "etcd3.hosts: ");
     refused("etcd3: text", srv, "etcd3: ");
@@ -388,6 +420,7 @@ int main(void)
         cmocka_unit_test(environment_goes_before_the_file_key_by_key),
         cmocka_unit_test(environment_alone_makes_the_section),
         cmocka_unit_test(hosts_of_the_environment_are_a_list_in_any_form),
+        cmocka_unit_test(domain_of_srv_records_is_read_under_its_three_names),
         cmocka_unit_test(mistakes_in_the_environment_are_told_like_those_in_the_file),
         cmocka_unit_test(environment_of_the_process_is_read_with_the_file),
         cmocka_unit_test(smallest_ttl_is_the_store_s),
