@@ -184,6 +184,51 @@ static void each_member_gets_its_share_and_a_second_at_least(void **state)
     etcd_hosts_free(&one);
 }
 
+static void list_may_begin_empty(void **state)
+{
+    static const char *const urls[] = {"http://x:1", "http://y:1"};
+    struct etcd_hosts hosts = make(0);
+    (void)state;
+    assert_string_equal(etcd_hosts_current(&hosts), "");
+    assert_false(etcd_hosts_failed(&hosts, ""));
+    assert_int_equal(etcd_hosts_pause_ms(&hosts, 7), 0);
+    assert_int_equal(etcd_hosts_try_ms(&hosts, 5000), 5000);
+    assert_true(etcd_hosts_configure(&hosts, urls, 2));
+    assert_string_equal(etcd_hosts_current(&hosts), "http://x:1");
+    assert_int_equal(hosts.count, 2);
+    etcd_hosts_free(&hosts);
+}
+
+static void new_names_move_nobody_from_a_member_that_works(void **state)
+{
+    static const char *const urls[] = {"http://x:1"};
+    struct etcd_hosts hosts = make(2);
+    (void)state;
+    assert_false(etcd_hosts_configure(&hosts, urls, 1));
+    assert_string_equal(etcd_hosts_current(&hosts), "http://a:2379");
+    (void)etcd_hosts_failed(&hosts, "http://a:2379");
+    (void)etcd_hosts_failed(&hosts, "http://b:2379"); /* all have failed: the new ones count */
+    assert_string_equal(etcd_hosts_current(&hosts), "http://x:1");
+    etcd_hosts_free(&hosts);
+}
+
+static void new_names_come_first_when_members_fail(void **state)
+{
+    static const char *const old[] = {"http://b:2379", "http://a:2379"};
+    static const char *const urls[] = {"http://b:2379", "http://x:1"};
+    struct etcd_hosts hosts = make(2);
+    (void)state;
+    (void)etcd_hosts_failed(&hosts, "http://a:2379");
+    (void)etcd_hosts_failed(&hosts, "http://b:2379");
+    assert_false(etcd_hosts_configure(&hosts, old, 2)); /* the same, in another order */
+    assert_int_equal(etcd_hosts_pause_ms(&hosts, 0), ETCD_PAUSE_MS_FIRST);
+    assert_true(etcd_hosts_configure(&hosts, urls, 2));
+    assert_string_equal(etcd_hosts_current(&hosts), "http://b:2379");
+    assert_int_equal(hosts.count, 3);
+    assert_int_equal(etcd_hosts_pause_ms(&hosts, 0), 0); /* they have not been tried */
+    etcd_hosts_free(&hosts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +243,9 @@ int main(void)
         cmocka_unit_test(configured_members_come_back_when_all_discovered_fail),
         cmocka_unit_test(names_that_led_nowhere_are_not_gone_after_again),
         cmocka_unit_test(url_that_failed_may_be_the_list_s_own),
+        cmocka_unit_test(list_may_begin_empty),
+        cmocka_unit_test(new_names_move_nobody_from_a_member_that_works),
+        cmocka_unit_test(new_names_come_first_when_members_fail),
         cmocka_unit_test(each_member_gets_its_share_and_a_second_at_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
