@@ -504,8 +504,10 @@ static int prepare(struct app *app, struct error *err)
         agent->dcs = dcs_raft_new(NULL, &dcs);
     } else {
         rc = open_etcd(app, err);
-        rc = rc != 0 ? rc : peers_start(agent, err);
         rc = rc != 0 ? rc : failsafe_start(agent, err);
+    }
+    if (rc == 0) {
+        peers_start(agent);
     }
     rc = rc != 0 ? rc : app_api_start(agent, err);
     return rc != 0 ? rc

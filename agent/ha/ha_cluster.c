@@ -98,6 +98,7 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
     member->checkpoint_after_promote_due =
         json_is_false(json_object_get(value, "checkpoint_after_promote"));
     member->paused = json_is_true(json_object_get(value, "pause"));
+    member->reports = json_is_true(json_object_get(value, "reports"));
     ha_tags_read(json_object_get(value, "tags"), &member->tags);
 }
 

@@ -212,7 +212,8 @@ int64_t ha_heard_until(const struct ha_snapshot *s, const char *name)
     if (peer == NULL || peer->heard_mono_ms == HA_NEVER) {
         return HA_NEVER;
     }
-    int64_t until_ms = peer->heard_mono_ms + s->settings.election_timeout_ms;
+    int64_t until_ms = peer->heard_mono_ms +
+                       (peer->silent_ms > 0 ? peer->silent_ms : s->settings.election_timeout_ms);
     return s->now_mono_ms <= until_ms ? until_ms : HA_NEVER;
 }
 

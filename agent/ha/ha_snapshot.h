@@ -73,6 +73,7 @@ struct ha_member {
     uint64_t lsn;                      /* xlog_location */
     bool checkpoint_after_promote_due; /* published `checkpoint_after_promote: false` */
     bool paused;
+    bool reports; /* one of ours: it says how far it is in `reports/<name>` */
     struct ha_tags tags;
     int64_t mod_revision;
 };
@@ -90,11 +91,13 @@ struct ha_report {
     char system_id[HA_SYSID_BYTES];
 };
 
-/* Another member as it is heard directly: by our Raft member, or, where the store is an etcd, by
- * asking its REST server while it matters. Such an answer is no promise: it may receive on. */
+/* Another member as it is heard directly: by our Raft member, or, where the store is an etcd or the
+ * member Patroni's, by asking its REST server while it matters. Such an answer is no promise: it
+ * may receive on. */
 struct ha_peer {
     char name[HA_NAME_BYTES];
     int64_t heard_mono_ms; /* HA_NEVER */
+    int64_t silent_ms;     /* after that it is not heard any more; 0 = an election timeout */
     bool asking;           /* no outcome yet of a question sent since the leader key is absent */
     bool patroni;          /* answered: it writes no report, so this answer is all it says */
     bool primary;          /* answered: it runs out of recovery */

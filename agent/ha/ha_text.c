@@ -258,6 +258,7 @@ static const struct field member_fields[] = {
     LSN(ha_member, "lsn", lsn),
     BOOL(ha_member, "checkpoint_due", checkpoint_after_promote_due),
     BOOL(ha_member, "paused", paused),
+    BOOL(ha_member, "reports", reports),
     BOOL(ha_member, "nofailover", tags.nofailover),
     INT(ha_member, "failover_priority", tags.failover_priority),
     BOOL(ha_member, "clonefrom", tags.clonefrom),
@@ -287,6 +288,7 @@ static const struct field replica_fields[] = {
 };
 static const struct field peer_fields[] = {
     I64(ha_peer, "heard", heard_mono_ms),
+    I64(ha_peer, "silent", silent_ms),
     BOOL(ha_peer, "asking", asking),
     BOOL(ha_peer, "patroni", patroni),
     BOOL(ha_peer, "primary", primary),

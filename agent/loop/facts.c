@@ -2,6 +2,7 @@
  * can change under it. Old and unknown are values. */
 #include "agent/loop/loop.h"
 
+#include "agent/ha/ha_facts.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/peers.h"
 #include "agent/loop/slots.h"
@@ -38,7 +39,8 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->ttl_ms = dynamic->ttl_ms;
     settings->loop_wait_ms = dynamic->loop_wait_ms;
     settings->retry_timeout_ms = dynamic->retry_timeout_ms;
-    settings->election_timeout_ms = agent->peers == NULL ? election_ms : PEERS_SILENT_MS;
+    settings->election_timeout_ms =
+        agent->config->store == CONFIG_STORE_RAFT ? election_ms : PEERS_SILENT_MS;
     settings->maximum_lag_bytes = dynamic->maximum_lag_on_failover_bytes;
     settings->primary_start_timeout_ms = dynamic->primary_start_timeout_ms;
     settings->check_timeline = dynamic->check_timeline;
@@ -48,6 +50,19 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->may_bootstrap = json_object_size(agent->config->bootstrap.dcs) > 0;
     settings->failsafe_mode = dynamic->failsafe_mode && agent->failsafe != NULL;
     copy_text(settings->refused, sizeof settings->refused, agent->refused);
+}
+
+/* Whoever is asked is known by his answers alone: that his node votes in the group, as a witness
+ * beside a Patroni does under whatever name, says nothing of him. */
+static void fill_peers(const struct loop_facts *facts, struct ha_snapshot *s)
+{
+    s->peer_count = facts->peer_count;
+    memcpy(s->peers, facts->peers, sizeof s->peers);
+    for (size_t i = 0; i < facts->heard_count && s->peer_count < HA_MEMBERS_MAX; i++) {
+        if (ha_peer(s, facts->heard[i].name) == NULL) {
+            s->peers[s->peer_count++] = facts->heard[i];
+        }
+    }
 }
 
 static void fill_replicas(const struct pg_probe_result *probe, struct ha_self *self)
@@ -191,8 +206,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     ha_lease_holding(&agent->lease, agent->acquiring, &s->holding);
     s->job = facts->job;
     s->cluster = facts->cluster;
-    s->peer_count = facts->peer_count;
-    memcpy(s->peers, facts->peers, sizeof s->peers);
+    fill_peers(facts, s);
     s->request = facts->request;
     if (facts->run == HA_RUN_RUNNING) {
         struct slots_plan slots;

@@ -85,8 +85,10 @@ struct loop_facts {
     struct ha_action destruction; /* the last HA_REMOVE_DATA or HA_REWIND, for the look before it */
     enum ha_request request;
     int64_t unlocked_since_mono_ms;
-    struct ha_peer peers[HA_MEMBERS_MAX];
+    struct ha_peer peers[HA_MEMBERS_MAX]; /* whom peers.c asks */
     size_t peer_count;
+    struct ha_peer heard[HA_MEMBERS_MAX]; /* whom our Raft member hears */
+    size_t heard_count;
 };
 
 struct loop_slot_age { /* of a slot that is there, or that a member needs: for member_slots_ttl */
@@ -120,7 +122,7 @@ struct agent {
     struct pg_instance *pg;
     struct fence_client *fence;
     struct api_server *api;
-    struct loop_peers *peers;       /* NULL: the Raft group tells who is alive */
+    struct loop_peers *peers;       /* NULL: nobody is asked who is alive (tests) */
     struct loop_failsafe *failsafe; /* NULL: failsafe_mode has no effect */
 
     struct loop_facts facts;

@@ -399,27 +399,27 @@ static void take_raft(struct agent *agent)
     }
     raft_node_status(node, &status);
     int64_t now = agent_mono_ms(agent);
-    struct ha_peer peers[HA_MEMBERS_MAX];
+    struct ha_peer heard[HA_MEMBERS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < status.member_count && count < HA_MEMBERS_MAX; i++) {
         const struct raft_member_status *member = &status.members[i];
         if (member->id == status.id || member->name[0] == '\0') {
             continue;
         }
-        struct ha_peer *peer = &peers[count++];
+        struct ha_peer *peer = &heard[count++];
         *peer = (struct ha_peer){.heard_mono_ms = HA_NEVER};
         (void)snprintf(peer->name, sizeof peer->name, "%s", member->name);
-        for (size_t j = 0; j < facts->peer_count; j++) {
-            if (strcmp(facts->peers[j].name, peer->name) == 0) {
-                peer->heard_mono_ms = facts->peers[j].heard_mono_ms;
+        for (size_t j = 0; j < facts->heard_count; j++) {
+            if (strcmp(facts->heard[j].name, peer->name) == 0) {
+                peer->heard_mono_ms = facts->heard[j].heard_mono_ms;
             }
         }
         if (member->connected) {
             peer->heard_mono_ms = now;
         }
     }
-    memcpy(facts->peers, peers, count * sizeof peers[0]);
-    facts->peer_count = count;
+    memcpy(facts->heard, heard, count * sizeof heard[0]);
+    facts->heard_count = count;
     /* Only what runs PostgreSQL has a member key: a witness that a stray leader key names has none.
      */
     bool is_member = ha_cluster_member(&facts->cluster, facts->cluster.leader) != NULL;

@@ -30,7 +30,7 @@ struct question {
 
 struct loop_peers {
     struct agent *agent;
-    struct http_client *http;
+    struct http_client *http;                  /* NULL until somebody is asked */
     bool asking;                               /* it matters now */
     int64_t unlocked_mono_ms;                  /* that the questions are about */
     struct question questions[HA_MEMBERS_MAX]; /* of facts.peers, at the same place */
@@ -96,10 +96,14 @@ static void ask(struct loop_peers *peers, struct question *question)
                                           .repeatable = true,
                                           .on_done = on_answer,
                                           .arg = question};
+    struct http_client_config config = {.response_bytes_max = PEERS_ANSWER_BYTES_MAX};
     struct ha_peer *peer = &peers->agent->facts.peers[question - peers->questions];
 
     question->sent_mono_ms = agent_mono_ms(peers->agent);
-    if (http_client_send(peers->http, &request, &question->exchange, &err) != 0) {
+    int rc =
+        peers->http != NULL ? 0 : http_client_new(peers->agent->loop, &config, &peers->http, &err);
+    rc = rc != 0 ? rc : http_client_send(peers->http, &request, &question->exchange, &err);
+    if (rc != 0) {
         question->exchange = NULL;
         peer->asking = false;
         log_debug("asking '%s' how far it is: %s", peer->name, err.text);
@@ -118,6 +122,7 @@ static void forget(struct loop_peers *peers, size_t i)
     memset(peer, 0, sizeof *peer);
     memcpy(peer->name, name, sizeof name);
     peer->heard_mono_ms = HA_NEVER;
+    peer->silent_ms = PEERS_SILENT_MS;
     peer->asking = true;
     question->sent_mono_ms = HA_NEVER;
     if (question->exchange != NULL) {
@@ -161,6 +166,13 @@ static void drop(struct loop_peers *peers, size_t i)
     peers->questions[i] = peers->questions[last];
 }
 
+/* Of ours the Raft group tells, where it is the store. */
+static bool is_asked(const struct agent *agent, const struct ha_member *member)
+{
+    bool told = agent->config->store == CONFIG_STORE_RAFT && member->reports;
+    return !told && strcmp(member->name, agent->config->name) != 0 && member->api_url[0] != '\0';
+}
+
 /* While there is a leader, whoever is not a member any more is forgotten. One that is being asked
  * stays where it is: the answer comes there. */
 static void list(struct loop_peers *peers)
@@ -173,7 +185,7 @@ static void list(struct loop_peers *peers)
     }
     for (size_t i = 0; i < cluster->member_count; i++) {
         const struct ha_member *member = &cluster->members[i];
-        if (strcmp(member->name, peers->agent->config->name) != 0 && member->api_url[0] != '\0') {
+        if (is_asked(peers->agent, member)) {
             list_member(peers, member);
         }
     }
@@ -236,21 +248,14 @@ void peers_look(struct agent *agent)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-int peers_start(struct agent *agent, struct error *err)
+void peers_start(struct agent *agent)
 {
     struct loop_peers *peers = mem_new(struct loop_peers);
-    struct http_client_config config = {.response_bytes_max = PEERS_ANSWER_BYTES_MAX};
-    int rc = http_client_new(agent->loop, &config, &peers->http, err);
-    if (rc != 0) {
-        mem_free(peers);
-        return rc;
-    }
     (void)uv_timer_init(agent->loop, &agent->peers_timer);
     agent->peers_timer.data = agent;
     peers->agent = agent;
     peers->unlocked_mono_ms = HA_NEVER;
     agent->peers = peers;
-    return 0;
 }
 
 static void on_freed(void *arg)
@@ -271,5 +276,9 @@ void peers_stop(struct agent *agent)
         }
     }
     uv_close((uv_handle_t *)&agent->peers_timer, NULL);
-    http_client_free(peers->http, on_freed, peers);
+    if (peers->http == NULL) {
+        mem_free(peers);
+    } else {
+        http_client_free(peers->http, on_freed, peers);
+    }
 }

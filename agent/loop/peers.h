@@ -1,11 +1,9 @@
-/* Asks the other members' REST servers (GET /patroni) who is alive and how far, where no Raft group
- * tells: with an etcd as the store. Only while it matters: nobody leads, a failover is requested,
- * or this node neither serves nor streams. Answers are facts (struct ha_peer); they promise
- * nothing. */
+/* Asks other members' REST servers (GET /patroni) who is alive and how far, where no Raft group
+ * tells: all of them with an etcd as the store, Patroni's with our own. Only while it matters:
+ * nobody leads, a failover is requested, or this node neither serves nor streams. Answers are facts
+ * (struct ha_peer); they promise nothing. */
 #ifndef AGENT_LOOP_PEERS_H
 #define AGENT_LOOP_PEERS_H
-
-#include "base/err.h"
 
 struct agent;
 
@@ -13,7 +11,7 @@ struct agent;
 #define PEERS_TIMEOUT_MS 1000 /* as long as reports are waited for */
 #define PEERS_SILENT_MS  2000 /* who has not answered for so long is not heard */
 
-int peers_start(struct agent *agent, struct error *err);
+void peers_start(struct agent *agent);
 void peers_stop(struct agent *agent); /* also if it was never started */
 /* There is another view of the store, or the instance has changed its state. */
 void peers_look(struct agent *agent);

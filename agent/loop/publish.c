@@ -65,6 +65,7 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     put_text(member, "state", ha_state_name(s));
     put_text(member, "role", ha_role_name(s));
     put_text(member, "version", PUBLISHED_VERSION);
+    (void)json_object_set_new(member, "reports", json_true()); /* not one of Patroni's */
     if (agent->facts.run == HA_RUN_RUNNING && probe->asked_ms > 0) {
         if (probe->role == PG_STANDBY && probe->receiver_alive &&
             strcmp(probe->receiver_status, "streaming") == 0) {

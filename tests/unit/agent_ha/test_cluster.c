@@ -40,7 +40,7 @@ static void whole_cluster_is_read(void **state)
          "\"timeline\":3,"
          "\"checkpoint_after_promote\":false,\"tags\":{\"clonefrom\":true},\"pause\":true}",
          10, 19},
-        {"members/n2", "{\"state\":\"running\",\"role\":\"replica\"}", 11, 12},
+        {"members/n2", "{\"state\":\"running\",\"role\":\"replica\",\"reports\":true}", 11, 12},
         {"members/n2/x", "{}", 1, 1},
         {"reports/n2",
          "{\"epoch\":\"abc:9\",\"timeline\":3,\"lsn\":83886176,\"system_id\":"
@@ -73,6 +73,8 @@ static void whole_cluster_is_read(void **state)
     const struct ha_member *member = ha_cluster_member(&cluster, "n1");
     assert_non_null(member);
     assert_string_equal(member->role, "primary");
+    assert_false(member->reports); /* Patroni's */
+    assert_true(ha_cluster_member(&cluster, "n2")->reports);
     assert_true(member->checkpoint_after_promote_due && member->paused && member->tags.clonefrom);
     assert_int_equal(member->lsn, 83886176);
     assert_null(ha_cluster_member(&cluster, "n3"));

@@ -40,6 +40,7 @@ struct rig {
     struct clock clock;
     uv_loop_t loop;
     struct config config;
+    char member[1024]; /* our record, as it was told last */
     json_t *empty;
     json_t *bootstrap;
     struct agent agent;
@@ -635,9 +636,9 @@ static int dcs_put_member(struct dcs *dcs, const char *name, const char *value, 
 {
     char text[64];
     (void)dcs;
-    (void)value;
     (void)ttl_ms;
     (void)timeout_ms;
+    (void)snprintf(rig.member, sizeof rig.member, "%s", value);
     (void)snprintf(text, sizeof text, "member %s", name);
     return ask_dcs(done, arg, err, text);
 }

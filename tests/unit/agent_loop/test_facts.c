@@ -1,6 +1,8 @@
 /* What a decision gets to see: everything, with its age; what is not known is told as unknown. */
 #include "loop_fixture.h"
 
+#include "agent/ha/ha_facts.h"
+
 static struct ha_snapshot shot; /* large: not on the stack */
 
 static const struct ha_snapshot *look(void)
@@ -341,6 +343,29 @@ static void a_configuration_that_is_refused_is_told_and_changes_nothing(void **s
     rig_free();
 }
 
+/* A witness of ours beside a Patroni may have its name: the group hears it, and that says nothing.
+ */
+static void who_is_asked_is_known_by_his_answers_alone(void **state)
+{
+    (void)state;
+    rig_init();
+    struct loop_facts *facts = &rig.agent.facts;
+    facts->heard_count = 2;
+    facts->heard[0] = (struct ha_peer){.name = "n2", .heard_mono_ms = rig.now_ms};
+    facts->heard[1] = (struct ha_peer){.name = "n3", .heard_mono_ms = rig.now_ms};
+    facts->peer_count = 1;
+    facts->peers[0] = (struct ha_peer){
+        .name = "n3", .heard_mono_ms = rig.now_ms - 1500, .silent_ms = 2000, .patroni = true};
+    const struct ha_snapshot *s = look();
+    assert_int_equal(s->peer_count, 2);
+    assert_true(ha_peer(s, "n3")->patroni);
+    assert_true(ha_is_heard(s, "n3")); /* by its own measure */
+    rig.now_ms += 501;
+    assert_false(ha_is_heard(look(), "n3"));
+    assert_true(ha_is_heard(look(), "n2"));
+    rig_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +386,7 @@ int main(void)
         cmocka_unit_test(the_page_is_told_as_it_stands),
         cmocka_unit_test(the_leader_key_is_missed_from_when_it_was_seen_missing),
         cmocka_unit_test(a_configuration_that_is_refused_is_told_and_changes_nothing),
+        cmocka_unit_test(who_is_asked_is_known_by_his_answers_alone),
     };
     json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);

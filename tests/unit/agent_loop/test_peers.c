@@ -31,16 +31,16 @@ static void key_gone(const char *key)
 }
 
 /* n2 leads n1, which is us and streams, and n3. */
-static void led(void)
+static void led_in(enum config_store store)
 {
-    struct error err = {0};
     memset(exchanges, 0, sizeof exchanges);
     sent = 0;
     refuse = false;
     rig_init();
+    rig.config.store = store;
     plan_begin("rule", "waits");
     ha_plan_add(&rig.next, HA_WAIT)->until_mono_ms = HA_NEVER;
-    assert_int_equal(peers_start(&rig.agent, &err), 0);
+    peers_start(&rig.agent);
     key_set("leader", "n2");
     member("n1", "10.0.0.1");
     member("n2", "10.0.0.2");
@@ -49,6 +49,11 @@ static void led(void)
     rig.agent.facts.probe.role = PG_STANDBY;
     rig.agent.facts.upstream.streaming = true;
     observe_store_changed(&rig.agent);
+}
+
+static void led(void)
+{
+    led_in(CONFIG_STORE_ETCD3);
 }
 
 static void unlocked(void)
@@ -177,6 +182,30 @@ static void question_that_cannot_be_sent_is_not_waited_for(void **state)
     finish();
 }
 
+/* Our own store, where the Raft group tells of members of ours: n2 is one, and n3 Patroni's. */
+static void in_our_own_store_only_those_of_patroni_are_asked(void **state)
+{
+    (void)state;
+    led_in(CONFIG_STORE_RAFT);
+    key_set("members/n2", "{\"api_url\":\"http://10.0.0.2:8008/patroni\",\"reports\":true}");
+    observe_store_changed(&rig.agent);
+    key_gone("leader");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(sent, 1);
+    assert_null(peer("n2"));
+    end(asked("10.0.0.3"), 0, true, PATRONI);
+    assert_true(peer("n3")->patroni);
+    assert_int_equal(peer("n3")->silent_ms, PEERS_SILENT_MS);
+    finish();
+}
+
+static void what_was_never_asked_ends_without_a_client(void **state)
+{
+    (void)state;
+    led_in(CONFIG_STORE_RAFT);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +216,8 @@ int main(void)
         cmocka_unit_test(who_lost_his_member_key_too_is_asked),
         cmocka_unit_test(somebody_else_at_the_address_is_not_heard),
         cmocka_unit_test(question_that_cannot_be_sent_is_not_waited_for),
+        cmocka_unit_test(in_our_own_store_only_those_of_patroni_are_asked),
+        cmocka_unit_test(what_was_never_asked_ends_without_a_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,15 @@ static void another_ttl_is_told_at_once(void **state)
     rig_free();
 }
 
+/* By that members of ours know each other from Patroni's. */
+static void a_record_says_that_its_member_reports(void **state)
+{
+    (void)state;
+    settle();
+    assert_non_null(strstr(rig.member, "\"reports\":true"));
+    rig_free();
+}
+
 static void a_position_alone_is_no_change(void **state)
 {
     (void)state;
@@ -254,6 +263,7 @@ int main(void)
         cmocka_unit_test(an_unchanged_picture_is_told_once_a_loop_wait),
         cmocka_unit_test(a_change_is_told_at_once),
         cmocka_unit_test(another_ttl_is_told_at_once),
+        cmocka_unit_test(a_record_says_that_its_member_reports),
         cmocka_unit_test(a_position_alone_is_no_change),
         cmocka_unit_test(a_change_while_one_is_being_told_follows_it_at_once),
         cmocka_unit_test(what_could_not_be_told_is_told_again),
