@@ -224,18 +224,29 @@ demo: all
 demo-down:
 	@tests/harness/demo.sh down
 
-# A real Patroni for mixed clusters, where user postgres can read it; not below /tmp, of which a node has one of its own.
+# Real Patronis and Python clients of etcd, where user postgres can read them; not below /tmp, of which a node has one of its own.
+# ydiff, tenacity and protobuf: later ones have no more what these releases use.
 PATRONI ?= /var/tmp/pgquorum-patroni/bin/patroni
+PATRONI_3 ?= /var/tmp/pgquorum-patroni-3/bin/patroni
+PYTHON_ETCD ?= /var/tmp/pgquorum-python-etcd/bin/python
 $(PATRONI): | $(DEPS_STAMP)
 	@/usr/bin/python3 -m venv $(dir $(@D))
 	@$(@D)/pip install -q 'patroni[etcd,etcd3]==4.1.*' psycopg2-binary </dev/null
+$(PATRONI_3): | $(DEPS_STAMP)
+	@/usr/bin/python3 -m venv $(dir $(@D))
+	@$(@D)/pip install -q 'patroni[etcd,etcd3]==3.0.2' 'ydiff==1.2' psycopg2-binary </dev/null
+$(PYTHON_ETCD): | $(DEPS_STAMP)
+	@/usr/bin/python3 -m venv $(dir $(@D))
+	@$(@D)/pip install -q python-etcd 'etcd3==0.12.0' 'tenacity==6.3.1' 'protobuf<3.21' </dev/null
 
-# What outgrew check is marked in tests/e2e as the rest; a part that T names is run wherever it belongs.
+# What outgrew check is marked in tests/e2e as the rest; a part that T names is run wherever it belongs. The rest mostly waits
+# for a ttl of Patroni's, so more of it is run at a time.
 .PHONY: e2e e2e-rest
 e2e: all $(CONTAIN)
 	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
-e2e-rest: all $(CONTAIN) $(PATRONI)
-	@PATRONI=$(abspath $(PATRONI)) tests/harness/run_e2e.sh $(BUILD) rest
+e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD)
+	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \
+	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest
 
 # Figures, of a release build whatever MODE is. T= names a part (bench.py lists them), ROUNDS= how many times each.
 ROUNDS ?= 10
@@ -319,7 +330,7 @@ help:
 	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"
 	@echo "make sim        the simulator, SEEDS=N     make fuzz   every harness, FUZZ_SECONDS=N"
 	@echo "make e2e        real PostgreSQL in network namespaces (root); T=part, PG_BIN=directory of another version's programs"
-	@echo "make e2e-rest   what of e2e is in check-all only, clusters with a real Patroni among it (from PyPI, unless PATRONI= names one)"
+	@echo "make e2e-rest   what of e2e is in check-all only, clusters with a real Patroni among it (from PyPI, unless PATRONI= and PATRONI_3= name them)"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"

@@ -52,27 +52,19 @@ class Member:
             self.process.wait()
 
 
-class Etcd:
-    """`members`: 1 or 3. `dialect`: where the cluster's keys are, "etcd" (v2) or "etcd3". `tls`: it listens for clients with
-    certificates of its authority alone."""
+class Served:
+    """Whoever serves it: `members` have addresses. `dialect`: where the cluster's keys are, "etcd" (v2) or "etcd3"."""
 
-    def __init__(self, rig, members, dialect, member=Member, tls=False):
-        self.rig, self.dialect, self.tls = rig, dialect, tls
-        if tls:
-            authority = certificates.Authority(rig.home, "etcd-ca")
-            os.chmod(authority.certificate, 0o644)
-            addresses = [*list(HOSTS.values())[:members], "127.0.0.1"]
-            authority.sign("etcd", f"{rig.home}/etcd.key", f"{rig.home}/etcd.crt", addresses)
-            authority.sign("client", f"{rig.home}/client.key", f"{rig.home}/client.crt")
-        self.members = {host: member(self, host) for host in list(HOSTS)[:members]}
+    tls = False
 
-    def start(self):
-        for member in self.members.values():
-            member.start()
-        end = time.monotonic() + 30
+    def __init__(self, rig, members, dialect):
+        self.rig, self.members, self.dialect = rig, members, dialect
+
+    def wait_served(self, timeout=30):
+        end = time.monotonic() + timeout
         while self.ctl("endpoint", "health", "--cluster", api=3, check=False).returncode != 0:
             if time.monotonic() > end:
-                raise TimeoutError("etcd is not healthy within 30 s")
+                raise TimeoutError(f"etcd is not healthy within {timeout} s")
             time.sleep(0.1)
 
     def ctl(self, *args, api=None, check=True, timeout=15, endpoints=None):
@@ -92,8 +84,8 @@ class Etcd:
         args = ["get", "--print-value-only", BASE + key] if self.dialect == "etcd3" else ["get", BASE + key]
         return self.ctl(*args, check=False).stdout.strip()
 
-    def remove_leader(self):
-        self.ctl("del" if self.dialect == "etcd3" else "rm", BASE + "leader")
+    def remove_leader(self, check=True):
+        return self.ctl("del" if self.dialect == "etcd3" else "rm", BASE + "leader", check=check)
 
     def wipe(self):
         """Everything below the base path is gone (as `etcdctl del --prefix` or `rm -r` does it)."""
@@ -134,3 +126,23 @@ class Etcd:
 
     def revoke_leader(self):
         self.ctl("lease", "revoke", f"{self.leader_key()['lease']:x}", api=3)
+
+
+class Etcd(Served):
+    """Of its own hosts. `members`: 1 or 3. `tls`: it listens for clients with certificates of its authority alone."""
+
+    def __init__(self, rig, members, dialect, member=Member, tls=False):
+        super().__init__(rig, {}, dialect)
+        self.tls = tls
+        if tls:
+            authority = certificates.Authority(rig.home, "etcd-ca")
+            os.chmod(authority.certificate, 0o644)
+            addresses = [*list(HOSTS.values())[:members], "127.0.0.1"]
+            authority.sign("etcd", f"{rig.home}/etcd.key", f"{rig.home}/etcd.crt", addresses)
+            authority.sign("client", f"{rig.home}/client.key", f"{rig.home}/client.crt")
+        self.members.update({host: member(self, host) for host in list(HOSTS)[:members]})
+
+    def start(self):
+        for member in self.members.values():
+            member.start()
+        self.wait_served()

@@ -15,12 +15,14 @@ import tempfile
 import time
 
 import etcd
+import listener
 from network import Network, run, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ["node1", "node2", "node3"]
 ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
-PATRONI = os.environ.get("PATRONI", "")  # program of a real Patroni
+PATRONI = os.environ.get("PATRONI", "")  # program of a real Patroni of 4.1
+PATRONI_3 = os.environ.get("PATRONI_3", "")  # and of one of 3.0.2
 PYTHON = "/usr/bin/python3"
 PG_BIN = os.environ.get("PG_BIN", "")  # directory of PostgreSQL's programs; empty: those that the agent finds by itself
 PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
@@ -34,12 +36,7 @@ restapi:
   listen: {address}:8008
   connect_address: {address}:8008
 
-raft:
-  data_dir: {home}/raft
-  self_addr: {address}:2380
-  partner_addrs: [{partners}]
-  password: raft-secret
-{raft}
+{store}
 bootstrap:
   dcs:
     ttl: {ttl}
@@ -84,13 +81,22 @@ postgresql:
       username: rewind_user
       password: rewind_password
   parameters:
-    unix_socket_directories: '.'
+    unix_socket_directories: '{sockets}'
 {extra}
 tags:
   nofailover: false
   noloadbalance: false
   clonefrom: false
   nosync: false
+"""
+
+RAFT = """\
+raft:
+  data_dir: {home}/raft
+  self_addr: {address}:2380
+  partner_addrs: [{partners}]
+  password: raft-secret
+{raft}
 """
 
 WITNESS = """\
@@ -116,6 +122,24 @@ bootstrap:
 """
 
 
+# Its name is none of a member's: by that a member is known that the group does not hear.
+VOTER = """\
+scope: postgres
+namespace: /db/
+name: {name}-voter
+
+{store}
+bootstrap:
+  dcs:
+    ttl: {ttl}
+    loop_wait: {loop_wait}
+    retry_timeout: {retry_timeout}
+
+etcd_server:
+  listen: {address}:2379
+"""
+
+
 def command_line(pid):
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
@@ -133,6 +157,8 @@ class Node:
         self.witness = name in rig.witnesses
         self.config = os.path.join(rig.home, f"{name}.yml")
         self.log = os.path.join(rig.home, f"{name}.log")
+        # Beside a Patroni, where our own group is the store: a witness serves this node's part of it.
+        self.voter = os.path.join(rig.home, f"{name}-voter.yml") if self.patroni and rig.etcd is None else None
         self.init = None
 
     def boot(self):
@@ -144,12 +170,20 @@ class Node:
             ["ip", "netns", "exec", self.rig.namespace(self.name), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
              PYTHON, os.path.join(HERE, "node_init.py"), *own], stdin=subprocess.PIPE, text=True)
 
-    def start_agent(self):
+    def order(self, argv, log):
         if self.init is None or self.init.poll() is not None:
             self.boot()
-        argv = [PATRONI if self.patroni else self.rig.binary("pgquorum"), *(["witness"] if self.witness else []), self.config]
-        self.init.stdin.write(json.dumps({"argv": argv, "log": self.log, "cwd": self.home, "env": self.environment()}) + "\n")
+        self.init.stdin.write(json.dumps({"argv": argv, "log": log, "cwd": self.home, "env": self.environment()}) + "\n")
         self.init.stdin.flush()
+
+    def start_agent(self):
+        self.start_voter()
+        program = self.rig.program if self.patroni else self.rig.binary("pgquorum")
+        self.order([program, *(["witness"] if self.witness else []), self.config], self.log)
+
+    def start_voter(self):
+        if self.voter is not None and self.voter_pid() is None:
+            self.order([self.rig.binary("pgquorum"), "witness", self.voter], self.voter + ".log")
 
     def environment(self):
         path = {"PATH": "/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin"} if self.patroni else {}
@@ -175,6 +209,9 @@ class Node:
             if exe == "patroni" or (os.path.basename(exe) == "pgquorum" and self.config in command_line(pid)[1:3]):
                 return pid
         return None
+
+    def voter_pid(self):
+        return next((pid for pid, exe in self.processes().items() if exe != "patroni" and self.voter in command_line(pid)), None)
 
     def fence_pid(self):
         return next((pid for pid, exe in self.processes().items() if os.path.basename(exe) == "pgquorum-fence"), None)
@@ -226,15 +263,18 @@ class Node:
 
 class Rig(Network):
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
-                 store="raft", etcd_members=1, etcd_tls=False, patroni=(), witnesses=(), raft=""):
+                 store="raft", etcd_members=1, etcd_tls=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3"):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
-        `raft`: more lines of that section, with {home} for the node's directory."""
+        `raft`: more lines of that section, with {home} for the node's directory. `program`: which Patroni. `ours`: the store is no etcd, but
+        witnesses of ours in its place. `api`: of Patroni's members beside ours on `raft`."""
         # Not below /tmp: where the document names that, a node has one of its own.
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
-        self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, tls=etcd_tls)
+        member = listener.Witness if ours else etcd.Member
+        self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls)
         super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
         self.store, self.patroni, self.witnesses = store, patroni, witnesses
+        self.program, self.ours, self.api = program, ours, api
         self.env = env or {}
         self.haproxy = None
         self.broken = False  # no other test is to go on with it
@@ -272,6 +312,9 @@ class Rig(Network):
         if self.etcd.tls:
             files = f"  protocol: https\n  cacert: {self.home}/etcd-ca.crt\n  cert: {self.home}/client.crt\n  key: {self.home}/client.key\n"
             changes += [("\netcd:\n", "\netcd:\n" + files)]
+        if self.ours:
+            hosts = ",".join(m.address + ":2379" for m in self.etcd.members.values())
+            changes += [("  host: 172.20.0.13:2379 #IP do NODE ETCD1", f"  hosts: {hosts}")]
         changes += [("\netcd:\n", f"\n{self.store}:\n"), ("\n\ntags:", f"\n{self.settings['extra']}\ntags:")]
         for was, to in changes:
             assert was in text, was
@@ -294,6 +337,12 @@ class Rig(Network):
                       bin_dir=PG_BIN)
         values["raft"] = values["raft"].format(home=node.home)
         values.update(changes)
+        values.update(store=RAFT.format(**values), sockets=".")
+        if node.voter is not None:
+            with open(node.voter, "w") as f:
+                f.write(VOTER.format(**values))
+            hosts = ",".join(n.address + ":2379" for n in self.nodes.values())
+            values.update(store=f"{self.api}:\n  hosts: {hosts}\n", extra="", sockets=node.home)
         with open(node.config, "w") as f:
             f.write((WITNESS if node.witness else CONFIG).format(**values))
         os.chmod(node.config, 0o644)
@@ -316,8 +365,19 @@ class Rig(Network):
                 self.wait_streaming(node)
 
     def ctl(self, *args, host="client", check=True, timeout=30, stdin=None):
-        argv = ["ip", "netns", "exec", self.namespace(host), self.binary("pgquorum"), "-c", self.nodes["node1"].config, *args]
+        file = next((node.config for node in self.nodes.values() if node.voter is None), None)
+        argv = ["ip", "netns", "exec", self.namespace(host), self.binary("pgquorum"), "-c", file, *args]
         return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, input=stdin or "")
+
+    def patronictl(self, *args, timeout=60, stdin=""):
+        """Of the Patroni that is used, told what its first node has in its file."""
+        file = next(node.config for node in self.nodes.values() if node.patroni)
+        argv = ["ip", "netns", "exec", self.namespace("client"), self.program + "ctl", "-c", file, *args]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, input=stdin)
+
+    def keys(self):
+        """The store as clients of etcd have it."""
+        return self.etcd if self.etcd is not None else etcd.Served(self, self.nodes, self.api)
 
     def members(self):
         """name -> row of `list`; {} while there is no answer."""
@@ -349,7 +409,9 @@ class Rig(Network):
     def healthy(self, count=3):
         rows = self.members()
         leaders = [r for r in rows.values() if r.get("Role") == "Leader" and r.get("State") == "running"]
-        streaming = [r for r in rows.values() if r.get("Role") == "Replica" and r.get("State") == "streaming"]
+        # A Patroni of 3.0.2 does not tell that it streams.
+        told = ("streaming", "running") if self.patroni and self.program == PATRONI_3 else ("streaming",)
+        streaming = [r for r in rows.values() if r.get("Role") == "Replica" and r.get("State") in told]
         return len(leaders) == 1 and len(streaming) == count - 1 and len({r.get("TL") for r in leaders + streaming}) == 1
 
     def wait_healthy(self, count=3, timeout=60):
@@ -376,9 +438,11 @@ class Rig(Network):
     def show(self):
         print(self.ctl("list", check=False).stdout)
         for node in self.nodes.values():
-            if os.path.exists(node.log):
-                print(f"--- {node.log}")
-                print("".join(open(node.log).readlines()[-40:]))
+            for log in [node.log] + ([node.voter + ".log"] if node.voter else []):
+                if os.path.exists(log):
+                    print(f"--- {log}")
+                    with open(log) as f:
+                        print("".join(f.readlines()[-40:]))
 
     # --- clients ---
     def start_haproxy(self):

@@ -8,44 +8,11 @@ import sys
 import tempfile
 
 import etcd
+import listener
 from network import Network, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLIENT = "172.20.0.20"
-
-CONFIG = """\
-scope: store
-namespace: /witnesses/
-name: {name}
-
-raft:
-  data_dir: {data}
-  self_addr: {address}:2380
-  partner_addrs: [{partners}]
-  password: raft-secret
-  election_timeout: 1000
-  heartbeat: 100
-
-etcd_server:
-  listen: {address}:2379
-  advertise: http://{address}:2379
-"""
-
-
-class Witness(etcd.Member):
-    """One of ours, that looks from outside as a member of etcd does."""
-
-    def start(self):
-        rig = self.etcd.rig
-        os.makedirs(self.data, mode=0o700, exist_ok=True)
-        shutil.chown(self.data, "postgres", "postgres")
-        partners = ", ".join(f"{m.address}:2380" for m in self.etcd.members.values() if m is not self)
-        config = os.path.join(rig.home, f"{self.host}.yml")
-        with open(config, "w") as f:
-            f.write(CONFIG.format(name=self.host, address=self.address, partners=partners, data=self.data))
-        with open(self.log, "a") as log:
-            self.process = rig.host_popen(self.host, ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", rig.binary, "witness",
-                                                      config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 class StoreRig(Network):
@@ -54,18 +21,20 @@ class StoreRig(Network):
     def __init__(self, build, kind):
         self.home = tempfile.mkdtemp(prefix="pgquorum-store-", dir="/var/tmp")
         os.chmod(self.home, 0o755)
-        self.binary = os.path.join(self.home, "pgquorum")
-        self.store = etcd.Etcd(self, 3, "etcd3", etcd.Member if kind == "etcd" else Witness)
+        self.store = etcd.Etcd(self, 3, "etcd3", etcd.Member if kind == "etcd" else listener.Witness)
         super().__init__(dict({host: m.address for host, m in self.store.members.items()}, client=CLIENT))
         try:
             if kind == "ours":
-                shutil.copy(os.path.join(build, "pgquorum"), self.binary)
+                shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
             self.make_network()
             self.store.start()
         except BaseException:
             self.show()
             self.close()
             raise
+
+    def binary(self, program):
+        return os.path.join(self.home, program)
 
     def load(self, **settings):
         """Clients of it; see etcd_load.py. Gives their process; what they noted is in its `out`."""
