@@ -61,8 +61,9 @@ class Served:
         self.rig, self.members, self.dialect = rig, members, dialect
 
     def wait_served(self, timeout=30):
+        """By each of them: `--cluster` would ask only those that have told their client URLs."""
         end = time.monotonic() + timeout
-        while self.ctl("endpoint", "health", "--cluster", api=3, check=False).returncode != 0:
+        while self.ctl("endpoint", "health", api=3, check=False).returncode != 0:
             if time.monotonic() > end:
                 raise TimeoutError(f"etcd is not healthy within {timeout} s")
             time.sleep(0.1)
