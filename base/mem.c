@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -77,6 +78,11 @@ void *mem_memdup(const void *data, size_t bytes)
 void mem_free(void *ptr)
 {
     free(ptr);
+}
+
+void mem_give_back(void)
+{
+    (void)malloc_trim(0);
 }
 
 void mem_fault_at(unsigned n)

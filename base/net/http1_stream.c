@@ -79,6 +79,23 @@ size_t http1_stream_pending(const struct http1_exchange *x)
     return x->stream == NULL ? 0 : stream_pending(x->stream);
 }
 
+size_t http1_held(const struct http1_exchange *x)
+{
+    size_t held = 0;
+    LIST_EACH(item, &x->server->connections)
+    {
+        held += http1_stream_pending(LIST_OWNER(item, struct http1_exchange, link));
+    }
+    return held;
+}
+
+void http1_stream_cut(struct http1_exchange *x)
+{
+    x->on_gone = NULL;
+    http1_close_connection(x);
+    http1_stream_end(x);
+}
+
 void http1_stream_end(struct http1_exchange *x)
 {
     ASSERT(x->streaming && x->state == STATE_BUSY);

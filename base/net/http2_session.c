@@ -317,6 +317,11 @@ size_t http2_pending(const struct http2_stream *stream)
     return stream->out.len - stream->out_at;
 }
 
+size_t http2_held(const struct http2_stream *stream)
+{
+    return stream->connection->server->held;
+}
+
 void http2_finish(struct http2_stream *stream, const struct http2_header *trailers, size_t count)
 {
     ASSERT(stream->responded && !stream->finished);

@@ -44,9 +44,19 @@ size_t http_stream_pending(const struct http_exchange *exchange)
     return exchange->ops->stream_pending(exchange);
 }
 
+size_t http_held(const struct http_exchange *exchange)
+{
+    return exchange->ops->held(exchange);
+}
+
 void http_stream_end(struct http_exchange *exchange)
 {
     exchange->ops->stream_end(exchange);
+}
+
+void http_stream_cut(struct http_exchange *exchange)
+{
+    exchange->ops->stream_cut(exchange);
 }
 
 /* --- over HTTP/1 ------------------------------------------------------------------------------ */
@@ -114,9 +124,19 @@ static size_t stream_pending_bytes(const struct http_exchange *exchange)
     return http1_stream_pending(of(exchange)->exchange);
 }
 
+static size_t held(const struct http_exchange *exchange)
+{
+    return http1_held(of(exchange)->exchange);
+}
+
 static void stream_end(struct http_exchange *exchange)
 {
     http1_stream_end(take_off(exchange));
+}
+
+static void stream_cut(struct http_exchange *exchange)
+{
+    http1_stream_cut(take_off(exchange));
 }
 
 void http_exchange_http1(void *face, struct http1_exchange *exchange,
@@ -130,7 +150,9 @@ void http_exchange_http1(void *face, struct http1_exchange *exchange,
                                                  .stream_start = stream_start,
                                                  .stream_send = stream_send,
                                                  .stream_pending = stream_pending_bytes,
-                                                 .stream_end = stream_end};
+                                                 .held = held,
+                                                 .stream_end = stream_end,
+                                                 .stream_cut = stream_cut};
     const struct http_face *to = face;
     struct over_http1 *over = mem_new(struct over_http1);
     over->base.ops = &ops;

@@ -241,6 +241,12 @@ static size_t stream_pending_bytes(const struct http_exchange *exchange)
     return x->stream == NULL ? 0 : http2_pending(x->stream);
 }
 
+static size_t held(const struct http_exchange *exchange)
+{
+    const struct over_http2 *x = of(exchange);
+    return x->stream == NULL ? 0 : http2_held(x->stream);
+}
+
 static void stream_end(struct http_exchange *exchange)
 {
     struct over_http2 *x = of(exchange);
@@ -251,6 +257,16 @@ static void stream_end(struct http_exchange *exchange)
     } else if (!x->cut && x->request.method != HTTP1_HEAD) {
         http2_finish(x->stream, NULL, 0);
     }
+}
+
+static void stream_cut(struct http_exchange *exchange)
+{
+    struct over_http2 *x = of(exchange);
+    x->on_gone = NULL;
+    if (x->stream != NULL && !x->cut) {
+        cut_off(x);
+    }
+    stream_end(exchange);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -447,7 +463,9 @@ void http_exchange_http2_serve(struct http_exchange_http2 *server, struct http2_
                                                  .stream_start = stream_start,
                                                  .stream_send = stream_send,
                                                  .stream_pending = stream_pending_bytes,
-                                                 .stream_end = stream_end};
+                                                 .held = held,
+                                                 .stream_end = stream_end,
+                                                 .stream_cut = stream_cut};
     struct over_http2 *x = mem_new(struct over_http2);
     x->base.ops = &ops;
     x->server = server;

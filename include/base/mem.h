@@ -19,6 +19,8 @@ char *mem_strndup(const char *text, size_t len); /* always terminated */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void *mem_memdup(const void *data, size_t bytes); /* one byte more is allocated and zero */
 void mem_free(void *ptr);
+/* After large blocks were freed: what the heap can do without goes back to the system. */
+void mem_give_back(void);
 
 /* Tests: the n-th mem_try from now on (1 = the next) returns NULL, once. 0 switches it off. */
 void mem_fault_at(unsigned n);

@@ -50,6 +50,16 @@ void etcd_call_fail(struct etcd_call *call, enum etcd_error error)
     etcd_call_finish(call, etcd_error_code(error), span_str(etcd_error_text(error)));
 }
 
+int etcd_call_begin(struct etcd_call *call, const void *message, struct etcd_encoder *ret_encoder)
+{
+    return call->ops == NULL ? 0 : call->ops->begin(call, message, ret_encoder);
+}
+
+int etcd_call_put(struct etcd_call *call, struct span bytes)
+{
+    return call->ops == NULL ? 0 : call->ops->put(call, bytes);
+}
+
 void etcd_call_answer(struct etcd_call *call, const void *message)
 {
     if (etcd_call_reply(call, message, NULL) != 0) {

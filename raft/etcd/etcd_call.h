@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/span.h"
+#include "raft/etcd/etcd_encoder.h"
 #include "raft/etcd/etcd_error.h"
 #include "raft/etcd/etcd_fields.h"
 
@@ -43,6 +44,10 @@ struct etcd_call_ops {
     int (*reply)(struct etcd_call *call, const void *message, struct error *err);
     void (*finish)(struct etcd_call *call, enum grpc_code code, struct span text);
     size_t (*pending)(const struct etcd_call *call); /* bytes of replies that wait */
+    /* Of an answer in portions: sets up how it is encoded and sends what comes before it; then its
+     * bytes, which are sent as they are. ERR_LIMIT: nothing was taken. */
+    int (*begin)(struct etcd_call *call, const void *message, struct etcd_encoder *ret_encoder);
+    int (*put)(struct etcd_call *call, struct span bytes);
 };
 
 /* The carrier puts it first into its own struct and frees that by `free_call`, when the last
@@ -77,6 +82,10 @@ size_t etcd_call_pending(const struct etcd_call *call);
 /* The end. */
 void etcd_call_finish(struct etcd_call *call, enum grpc_code code, struct span text);
 void etcd_call_fail(struct etcd_call *call, enum etcd_error error);
+/* An answer in portions (etcd_portions.c); 0 for a call that has ended. */
+int etcd_call_begin(struct etcd_call *call, const void *message,
+                    struct etcd_encoder *ret_encoder) MUST_CHECK;
+int etcd_call_put(struct etcd_call *call, struct span bytes) MUST_CHECK;
 /* One message and the end of it, status 0. */
 void etcd_call_answer(struct etcd_call *call, const void *message);
 

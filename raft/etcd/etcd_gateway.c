@@ -22,9 +22,13 @@
 #include <string.h>
 
 enum {
-    MESSAGES_MAX = 1024,                /* in the body of a stream */
-    PENDING_BYTES_MAX = 2 * 1024 * 1024 /* of a stream: more is for the handler to hold back */
+    MESSAGES_MAX = 1024,                 /* in the body of a stream */
+    PENDING_BYTES_MAX = 2 * 1024 * 1024, /* of a stream: more is for the handler to hold back */
+    SMALL_BYTES = 64 * 1024              /* for who waits for nothing: it is not counted */
 };
+
+/* Of all answers of a carrier. */
+#define HELD_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct gateway_call {
     struct etcd_call call;          /* first: the carriers share it */
@@ -166,13 +170,18 @@ static int reply_streamed(struct gateway_call *x, const void *message, struct er
     if (waiting > PENDING_BYTES_MAX) {
         return error_set(err, ERR_LIMIT, "%zu bytes of the stream wait to be sent", waiting);
     }
-    if (x->started || start_stream(x)) {
-        buf_put_str(&line, "{\"result\":");
-        etcd_json_encode(x->call.method->response, message, &line);
-        buf_put_str(&line, "}\n");
-        http_stream_send(x->exchange, buf_span(&line));
+    buf_put_str(&line, "{\"result\":");
+    etcd_json_encode(x->call.method->response, message, &line);
+    buf_put_str(&line, "}\n");
+    bool counts = waiting > 0 || line.len > SMALL_BYTES;
+    if (counts && http_held(x->exchange) + line.len > HELD_BYTES_MAX) {
         buf_free(&line);
+        return error_set(err, ERR_LIMIT, "too much waits to be sent to all clients");
     }
+    if (x->started || start_stream(x)) {
+        http_stream_send(x->exchange, buf_span(&line));
+    }
+    buf_free(&line);
     return 0;
 }
 
@@ -187,9 +196,27 @@ static int gateway_reply(struct etcd_call *call, const void *message, struct err
     return 0;
 }
 
+static int gateway_begin(struct etcd_call *call, const void *message,
+                         struct etcd_encoder *ret_encoder)
+{
+    etcd_encoder_init(ret_encoder, ETCD_ENCODING_JSON, call->method->response, message);
+    (void)start_stream(of(call)); /* if the client is gone, the call has ended */
+    return 0;
+}
+
+static int gateway_put(struct etcd_call *call, struct span bytes)
+{
+    http_stream_send(of(call)->exchange, bytes);
+    return 0;
+}
+
 static void finish_stream(struct gateway_call *x, enum grpc_code code, struct span text)
 {
     struct buf body = BUF_INIT;
+    if (code != GRPC_OK && !x->call.method->answer_streams) { /* half an answer is under way */
+        http_stream_cut(x->exchange);
+        return;
+    }
     if (code != GRPC_OK) {
         etcd_error_stream_body(code, text, &body);
         http_stream_send(x->exchange, buf_span(&body));
@@ -228,8 +255,11 @@ static size_t gateway_pending(const struct etcd_call *call)
     return x->started ? http_stream_pending(x->exchange) : 0;
 }
 
-static const struct etcd_call_ops gateway_ops = {
-    .reply = gateway_reply, .finish = gateway_finish, .pending = gateway_pending};
+static const struct etcd_call_ops gateway_ops = {.reply = gateway_reply,
+                                                 .finish = gateway_finish,
+                                                 .pending = gateway_pending,
+                                                 .begin = gateway_begin,
+                                                 .put = gateway_put};
 
 /* --- requests --------------------------------------------------------------------------------- */
 

@@ -137,6 +137,27 @@ static void put_message(struct buf *out, const struct etcd_type *type, const voi
     }
 }
 
+int grpc_put(struct grpc_call *call, struct span bytes, struct error *err)
+{
+    if (call->finished) {
+        return 0;
+    }
+    if (!call->headed) {
+        call->headed = true;
+        http2_respond(call->stream, 200, &content_type, 1, false);
+    }
+    return http2_send(call->stream, bytes, err);
+}
+
+int grpc_begin(struct grpc_call *call, size_t bytes, struct error *err)
+{
+    uint8_t prefix[PREFIX_BYTES] = {0};
+    for (size_t i = 0; i < PREFIX_BYTES - 1; i++) {
+        prefix[PREFIX_BYTES - 1 - i] = (uint8_t)(bytes >> (8 * i));
+    }
+    return grpc_put(call, span_of(prefix, sizeof prefix), err);
+}
+
 int grpc_reply(struct grpc_call *call, const void *message, struct error *err)
 {
     struct buf *out = &call->server->out;
@@ -144,11 +165,7 @@ int grpc_reply(struct grpc_call *call, const void *message, struct error *err)
         return 0;
     }
     put_message(out, call->method->response, message);
-    if (!call->headed) {
-        call->headed = true;
-        http2_respond(call->stream, 200, &content_type, 1, false);
-    }
-    int rc = http2_send(call->stream, buf_span(out), err);
+    int rc = grpc_put(call, buf_span(out), err);
     if (out->capacity > GRPC_MESSAGE_BYTES_MAX) {
         buf_free(out);
     }

@@ -71,6 +71,10 @@ size_t grpc_call_pending(const struct grpc_call *call); /* bytes of replies that
 
 /* A message, a struct of the method's `response`. ERR_LIMIT: too much waits, nothing was taken. */
 int grpc_reply(struct grpc_call *call, const void *message, struct error *err) MUST_CHECK;
+/* Instead of it, in pieces: what comes before a message of `bytes` bytes, then all of these.
+ * ERR_LIMIT as above. */
+int grpc_begin(struct grpc_call *call, size_t bytes, struct error *err) MUST_CHECK;
+int grpc_put(struct grpc_call *call, struct span bytes, struct error *err) MUST_CHECK;
 /* The end. */
 void grpc_finish(struct grpc_call *call, enum grpc_code code, struct span text);
 void grpc_fail(struct grpc_call *call, enum etcd_error error);

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/etcd/etcd_call.h"
+#include "raft/etcd/etcd_proto.h"
 #include "raft/etcd/etcd_service.h"
 
 struct etcd_grpc_calls {
@@ -40,8 +41,24 @@ static size_t carried_pending(const struct etcd_call *call)
     return grpc_call_pending(((const struct carried *)(const void *)call)->grpc);
 }
 
-static const struct etcd_call_ops carried_ops = {
-    .reply = carried_reply, .finish = carried_finish, .pending = carried_pending};
+static int carried_begin(struct etcd_call *call, const void *message,
+                         struct etcd_encoder *ret_encoder)
+{
+    const struct etcd_type *type = call->method->response;
+    etcd_encoder_init(ret_encoder, ETCD_ENCODING_PROTO, type, message);
+    return grpc_begin(carried_of(call)->grpc, etcd_proto_size(type, message), NULL);
+}
+
+static int carried_put(struct etcd_call *call, struct span bytes)
+{
+    return grpc_put(carried_of(call)->grpc, bytes, NULL);
+}
+
+static const struct etcd_call_ops carried_ops = {.reply = carried_reply,
+                                                 .finish = carried_finish,
+                                                 .pending = carried_pending,
+                                                 .begin = carried_begin,
+                                                 .put = carried_put};
 
 static void free_carried(struct etcd_call *call)
 {

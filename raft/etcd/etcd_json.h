@@ -25,4 +25,8 @@ int etcd_json_decode(const struct etcd_type *type, struct span text, struct aren
 
 void etcd_json_encode(const struct etcd_type *type, const void *message, struct buf *out);
 
+/* Parts of it, for etcd_encoder.c: the name of a field, with the bracket of a list; a value. */
+void etcd_json_put_name(struct buf *out, const struct etcd_field *field, bool is_first);
+void etcd_json_put_value(struct buf *out, const struct etcd_field *field, const void *at);
+
 #endif

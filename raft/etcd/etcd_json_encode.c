@@ -36,7 +36,7 @@ static void put_enum(struct buf *out, const struct etcd_enum *names, int32_t val
     }
 }
 
-static void put_value(struct buf *out, const struct etcd_field *field, const void *at)
+void etcd_json_put_value(struct buf *out, const struct etcd_field *field, const void *at)
 {
     switch (field->kind) {
     case ETCD_KIND_BOOL: buf_put_str(out, *(const bool *)at ? "true" : "false"); return;
@@ -53,30 +53,34 @@ static void put_value(struct buf *out, const struct etcd_field *field, const voi
     ASSERT(false);
 }
 
+void etcd_json_put_name(struct buf *out, const struct etcd_field *field, bool is_first)
+{
+    buf_put_str(out, is_first ? "\"" : ",\"");
+    buf_put_str(out, field->name);
+    buf_put_str(out, field->repeated ? "\":[" : "\":");
+}
+
 void etcd_json_encode(const struct etcd_type *type, const void *message, struct buf *out)
 {
-    const char *separator = "";
+    bool is_first = true;
     buf_put_u8(out, '{');
     for (size_t i = 0; i < type->fields_count; i++) {
         const struct etcd_field *field = &type->fields[i];
         if (etcd_field_is_zero(type, field, message)) {
             continue;
         }
-        buf_put_str(out, separator);
-        buf_put_u8(out, '"');
-        buf_put_str(out, field->name);
-        buf_put_str(out, field->repeated ? "\":[" : "\":");
+        etcd_json_put_name(out, field, is_first);
+        is_first = false;
         size_t count = field->repeated ? etcd_field_count(field, message) : 1;
         for (size_t j = 0; j < count; j++) {
             if (j > 0) {
                 buf_put_u8(out, ',');
             }
-            put_value(out, field, etcd_field_at(type, field, message, j));
+            etcd_json_put_value(out, field, etcd_field_at(type, field, message, j));
         }
         if (field->repeated) {
             buf_put_u8(out, ']');
         }
-        separator = ",";
     }
     buf_put_u8(out, '}');
 }

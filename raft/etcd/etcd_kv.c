@@ -7,6 +7,7 @@
 #include "raft/etcd/etcd_call.h"
 #include "raft/etcd/etcd_handlers.h"
 #include "raft/etcd/etcd_kv_convert.h"
+#include "raft/etcd/etcd_portions.h"
 #include "raft/etcd/etcd_service.h"
 
 /* Of a converted transaction: STORE_CLIENT_OPS_MAX operations and compares. */
@@ -42,33 +43,83 @@ static void propose(struct etcd_call *call, const struct store_client_txn *txn,
     etcd_service_propose(call->service, &command, done, etcd_call_ref(call));
 }
 
+/* --- replies that may be large ---------------------------------------------------------------- */
+
+/* All that an answer borrows from, until it is encoded. */
+struct reply {
+    struct etcd_header header;
+    union {
+        struct etcd_range_response range;
+        struct etcd_delete_range_response delete_range;
+        struct etcd_txn_response txn;
+    } of;
+    struct etcd_kv_answer answer;
+    struct store_kvs kvs;        /* of a range */
+    struct store_output *output; /* of a write; NULL = none */
+};
+
+static struct reply *reply_new(struct store_output *output)
+{
+    struct reply *reply = mem_new(struct reply);
+    etcd_kv_answer_init(&reply->answer);
+    reply->output = output == NULL ? NULL : store_output_ref(output);
+    return reply;
+}
+
+static void reply_free(void *arg)
+{
+    struct reply *reply = arg;
+    etcd_kv_answer_free(&reply->answer);
+    store_kvs_close(&reply->kvs);
+    store_output_unref(reply->output);
+    mem_free(reply);
+}
+
+/* `fits`: it was converted. `too_large`: what is told if not, or if too much waits already. */
+static void reply_send(struct etcd_call *call, struct reply *reply, bool fits,
+                       enum etcd_error too_large)
+{
+    struct etcd_large large = {.message = &reply->of,
+                               .bytes = etcd_kv_answer_held(&reply->answer),
+                               .release = reply_free,
+                               .arg = reply};
+    if (fits && reply->answer.bytes > ETCD_PORTION_BYTES && !etcd_call_has_ended(call)) {
+        if (etcd_portions_answer(call, &large, NULL) != 0) {
+            etcd_call_fail(call, too_large);
+            reply_free(reply);
+        }
+        return;
+    }
+    if (fits) {
+        etcd_call_answer(call, &reply->of);
+    } else {
+        etcd_call_fail(call, too_large);
+    }
+    reply_free(reply);
+}
+
 /* --- Range ------------------------------------------------------------------------------------ */
 
 static void answer_range(struct etcd_call *call, const struct store_range *range)
 {
     const struct store *store = etcd_service_store(call->service);
-    struct store_range_result result = {.count = 0};
-    struct etcd_header header;
-    struct etcd_range_response response = {.header = &header};
-    struct etcd_kv_answer answer;
     if (store == NULL) {
         etcd_call_fail(call, ETCD_ERROR_NO_LEADER);
         return;
     }
+    struct reply *reply = reply_new(NULL);
+    struct store_range_result result = {.count = 0};
     int rc = store_range(store, range, &result, NULL);
+    reply->kvs = result.kvs;
     if (rc != 0) {
         etcd_call_fail(call, rc == ERR_INVALID ? ETCD_ERROR_FUTURE_REVISION : ETCD_ERROR_COMPACTED);
+        reply_free(reply);
         return;
     }
-    header_at(call, result.revision, &header);
-    etcd_kv_answer_init(&answer);
-    if (etcd_kv_answer_range(&answer, &result, &response)) {
-        etcd_call_answer(call, &response);
-    } else {
-        etcd_call_fail(call, ETCD_ERROR_TOO_MANY_REQUESTS);
-    }
-    etcd_kv_answer_free(&answer);
-    store_kvs_close(&result.kvs);
+    header_at(call, result.revision, &reply->header);
+    reply->of.range.header = &reply->header;
+    reply_send(call, reply, etcd_kv_answer_range(&reply->answer, &result, &reply->of.range),
+               ETCD_ERROR_TOO_MANY_REQUESTS);
 }
 
 /* One that waits for its place in the log. */
@@ -164,19 +215,15 @@ static void on_delete_range(void *arg, int rc, enum etcd_error error,
                             const struct store_result *result)
 {
     struct etcd_call *call = arg;
-    struct etcd_header header;
-    struct etcd_delete_range_response response = {.header = &header};
-    struct etcd_kv_answer answer;
     const struct store_output *output = output_of(call, rc, error, result);
     if (output != NULL) {
-        etcd_kv_answer_init(&answer);
-        header_at(call, result->revision, &header);
-        if (etcd_kv_answer_delete(&answer, &output->txn.ops[0], &response)) {
-            etcd_call_answer(call, &response);
-        } else {
-            etcd_call_fail(call, ETCD_ERROR_TIMEOUT);
-        }
-        etcd_kv_answer_free(&answer);
+        struct reply *reply = reply_new(result->output);
+        header_at(call, result->revision, &reply->header);
+        reply->of.delete_range.header = &reply->header;
+        reply_send(
+            call, reply,
+            etcd_kv_answer_delete(&reply->answer, &output->txn.ops[0], &reply->of.delete_range),
+            ETCD_ERROR_TIMEOUT);
     }
     etcd_call_unref(call);
 }
@@ -196,17 +243,11 @@ void etcd_kv_delete_range(struct etcd_call *call, const void *message)
 static void answer_txn(struct etcd_call *call, const struct store_result *result,
                        enum etcd_error too_large)
 {
-    struct etcd_header header;
-    struct etcd_txn_response response = {.header = &header};
-    struct etcd_kv_answer answer;
-    header_at(call, result->revision, &header);
-    etcd_kv_answer_init(&answer);
-    if (etcd_kv_answer_txn(&answer, &result->output->txn, &response)) {
-        etcd_call_answer(call, &response);
-    } else {
-        etcd_call_fail(call, too_large);
-    }
-    etcd_kv_answer_free(&answer);
+    struct reply *reply = reply_new(result->output);
+    header_at(call, result->revision, &reply->header);
+    reply->of.txn.header = &reply->header;
+    reply_send(call, reply,
+               etcd_kv_answer_txn(&reply->answer, &result->output->txn, &reply->of.txn), too_large);
 }
 
 static void on_txn(void *arg, int rc, enum etcd_error error, const struct store_result *result)

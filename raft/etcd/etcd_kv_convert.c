@@ -266,6 +266,11 @@ void etcd_kv_answer_free(struct etcd_kv_answer *answer)
     arena_free(&answer->arena);
 }
 
+size_t etcd_kv_answer_held(const struct etcd_kv_answer *answer)
+{
+    return answer->bytes + (SIZE_MAX - answer->arena.budget);
+}
+
 static void *take(struct etcd_kv_answer *answer, size_t count, size_t bytes)
 {
     return arena_take(&answer->arena, count, bytes);

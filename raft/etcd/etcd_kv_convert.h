@@ -30,6 +30,8 @@ struct etcd_kv_answer {
 };
 void etcd_kv_answer_init(struct etcd_kv_answer *answer);
 void etcd_kv_answer_free(struct etcd_kv_answer *answer);
+/* What it keeps in memory: of the store, and of its own. */
+size_t etcd_kv_answer_held(const struct etcd_kv_answer *answer);
 bool etcd_kv_answer_range(struct etcd_kv_answer *answer, const struct store_range_result *result,
                           struct etcd_range_response *ret_response);
 bool etcd_kv_answer_put(struct etcd_kv_answer *answer, const struct store_op_output *output,

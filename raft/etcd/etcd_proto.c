@@ -476,3 +476,28 @@ void etcd_proto_encode(const struct etcd_type *type, const void *message, struct
     ASSERT(writer.at == out->data + out->len);
     out->len += size;
 }
+
+/* --- parts of a message ----------------------------------------------------------------------- */
+
+void etcd_proto_put_frame(struct buf *out, const struct etcd_field *field, const void *at)
+{
+    size_t len = etcd_proto_size(field->message, at);
+    size_t size = tag_size(field) + varint_size(len);
+    buf_reserve(out, size);
+    struct writer writer = {.at = out->data + out->len + size};
+    write_varint(&writer, len);
+    write_tag(&writer, field, WIRE_BYTES);
+    out->len += size;
+}
+
+void etcd_proto_put_field(struct buf *out, const struct etcd_type *type,
+                          const struct etcd_field *field, const void *message)
+{
+    const uint8_t *first;
+    size_t count = values_of(type, field, message, &first);
+    size_t size = list_size(field, first, count);
+    buf_reserve(out, size);
+    struct writer writer = {.at = out->data + out->len + size};
+    write_list(&writer, field, first, count);
+    out->len += size;
+}

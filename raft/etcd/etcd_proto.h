@@ -29,4 +29,9 @@ int etcd_proto_decode(const struct etcd_type *type, struct span bytes, struct ar
 void etcd_proto_encode(const struct etcd_type *type, const void *message, struct buf *out);
 size_t etcd_proto_size(const struct etcd_type *type, const void *message);
 
+/* Parts of it, for etcd_encoder.c: tag and length of a message; a whole field that is none. */
+void etcd_proto_put_frame(struct buf *out, const struct etcd_field *field, const void *at);
+void etcd_proto_put_field(struct buf *out, const struct etcd_type *type,
+                          const struct etcd_field *field, const void *message);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/etcd/etcd_portions.h"
 #include "raft/etcd/etcd_service_impl.h"
 
 #include <stdio.h>
@@ -325,6 +326,11 @@ struct list *etcd_service_calls(struct etcd_service *service)
     return &service->calls;
 }
 
+struct etcd_portions **etcd_service_portions(struct etcd_service *service)
+{
+    return &service->portions;
+}
+
 struct etcd_v2_state *etcd_service_v2(struct etcd_service *service)
 {
     return &service->v2;
@@ -371,16 +377,16 @@ static void on_timer_closed(uv_handle_t *handle)
 void etcd_service_close(struct etcd_service *service)
 {
     service->closed = true;
+    etcd_portions_stop(service);
     service_requests_stop(service);
 }
 
 void etcd_service_stop(struct etcd_service *service, void (*stopped)(void *arg), void *arg)
 {
     ASSERT(!service->stopping);
-    service->closed = true;
     service->stopping = true;
     service->stopped = stopped;
     service->stopped_arg = arg;
-    service_requests_stop(service);
+    etcd_service_close(service);
     uv_close((uv_handle_t *)&service->timer, on_timer_closed);
 }

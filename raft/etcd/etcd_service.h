@@ -107,6 +107,9 @@ struct etcd_watch_hub;
 struct etcd_watch_hub **etcd_service_watch_hub(struct etcd_service *service);
 /* Calls of a carrier that has no other way to find them (etcd_gateway.c); empty before the stop. */
 struct list *etcd_service_calls(struct etcd_service *service);
+/* Answers that go out in portions (etcd_portions.c): NULL while there are none. */
+struct etcd_portions;
+struct etcd_portions **etcd_service_portions(struct etcd_service *service);
 /* What the v2 face counts (etcd_v2_state.h). The service tells since when it runs, and whom it
  * knows as leader since when. */
 struct etcd_v2_state;

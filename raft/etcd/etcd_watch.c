@@ -3,10 +3,10 @@
  *
  *     flowing --(ETCD_WATCH_PENDING_BYTES wait)--> held --(half of that is taken)--> flowing
  *
- * The carrier may refuse a reply, because too much waits for all clients together. Then the watcher
- * goes back to the revision that was refused, and the stream is held. Only where half of a revision
- * is on its way already (fragments) the stream has to end: clients come back and ask for what they
- * have not seen.
+ * The carrier may refuse a reply, because too much waits for all clients together, and one revision
+ * may be more than may wait for one. Then the watcher goes back to the first revision that was not
+ * sent whole, and the stream is held; of that revision the events that were sent are skipped when
+ * it comes again.
  *
  * One timer a stream, while it has something to wait for: that a held one flows again, a leader
  * (hasleader), the next notice of progress. */
@@ -52,6 +52,8 @@ struct watch {
     int64_t id;
     bool fragment;
     bool progress_notify;
+    int64_t part_revision; /* of this one, `part_count` events were sent; the rest is to come */
+    size_t part_count;
     int64_t last_ms; /* of the last answer, for progress_notify */
 };
 
@@ -273,28 +275,65 @@ static void notify_due(struct watch_stream *stream)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* `ret_sent`: events that the carrier has taken. */
+static int64_t revision_at(const struct watch_message *message, size_t at)
+{
+    return message->events[at].kv->mod_revision;
+}
+
+/* One message with those from `sent` on. Who has not asked for fragments gets them all the same
+ * where they are too many: otherwise he would never get them. Then a message ends with a revision
+ * or says that it does not. */
+static int send_some(const struct watch *watch, struct watch_message *message, size_t sent,
+                     size_t *ret_count)
+{
+    size_t bytes = watch->fragment ? ETCD_WATCH_FRAGMENT_BYTES : ETCD_WATCH_MESSAGE_BYTES;
+    size_t count = watch_message_fragment(message, sent, bytes);
+    size_t end = sent + count;
+    bool is_part = end < message->count &&
+                   (watch->fragment || revision_at(message, end) == revision_at(message, end - 1));
+    struct etcd_watch_response response = {.header = &message->header,
+                                           .watch_id = watch->id,
+                                           .fragment = is_part,
+                                           .events = message->events + sent,
+                                           .events_count = count};
+    if (count == message->count && !watch->fragment) {
+        response.events_proto = watch_message_proto(message);
+    }
+    *ret_count = count;
+    return etcd_call_reply(watch->stream->call, &response, NULL);
+}
+
+/* Those that were not sent yet, as far as the client takes them. `ret_sent`: up to where it has. */
 static int send_events(const struct watch *watch, struct watch_message *message, size_t *ret_sent)
 {
-    struct span proto = watch->fragment ? span_of(NULL, 0) : watch_message_proto(message);
-    size_t sent = 0;
+    bool goes_on = watch->part_count > 0 && watch->part_count < message->count &&
+                   revision_at(message, 0) == watch->part_revision;
+    size_t sent = goes_on ? watch->part_count : 0;
+    size_t count = 0;
     int rc = 0;
-    while (sent < message->count && rc == 0) {
-        size_t count = watch->fragment ? watch_message_fragment(message, sent) : message->count;
-        struct etcd_watch_response response = {.header = &message->header,
-                                               .watch_id = watch->id,
-                                               .fragment = sent + count < message->count,
-                                               .events = message->events + sent,
-                                               .events_count = count,
-                                               .events_proto = proto};
-        rc = etcd_call_reply(watch->stream->call, &response, NULL);
+    do {
+        rc = send_some(watch, message, sent, &count);
         sent += rc == 0 ? count : 0;
-    }
+    } while (sent < message->count && rc == 0 &&
+             etcd_call_pending(watch->stream->call) < ETCD_WATCH_PENDING_BYTES);
     *ret_sent = sent;
     return rc;
 }
 
-/* The carrier takes nothing now: the same events again, later. */
+/* Those from `sent` on come again, later. */
+static void put_back(struct watch *watch, const struct watch_message *message, size_t sent)
+{
+    watch->part_revision = revision_at(message, sent);
+    watch->part_count = 0;
+    while (watch->part_count < sent &&
+           revision_at(message, sent - 1 - watch->part_count) == watch->part_revision) {
+        watch->part_count++;
+    }
+    etcd_watcher_rewind(watch->watcher, watch->part_revision);
+    hold(watch->stream);
+}
+
+/* The carrier takes nothing now. */
 static void on_refused(struct watch *watch, const struct watch_message *message, size_t sent)
 {
     struct watch_stream *stream = watch->stream;
@@ -302,13 +341,12 @@ static void on_refused(struct watch *watch, const struct watch_message *message,
     if (stream->refused_since_ms == 0) {
         stream->refused_since_ms = now;
     }
-    if (sent > 0 || now - stream->refused_since_ms > REFUSED_MS_MAX) {
+    if (now - stream->refused_since_ms > REFUSED_MS_MAX) {
         stream_finish(stream, GRPC_UNAVAILABLE, "etcdserver: too many answers wait to be sent");
         return;
     }
-    etcd_watcher_rewind(watch->watcher, message->events[0].kv->mod_revision);
     stream->held_until_ms = now + REFUSED_MS;
-    hold(stream);
+    put_back(watch, message, sent);
 }
 
 /* One for all that get these events. */
@@ -337,6 +375,10 @@ static void on_events(void *arg, const struct store_events *events)
     } else {
         stream->refused_since_ms = 0;
         watch->last_ms = now_ms(stream);
+        watch->part_count = 0;
+        if (sent < message->count) {
+            put_back(watch, message, sent);
+        }
         hold_if_full(stream);
     }
 }

@@ -9,11 +9,13 @@
 
 #include <stddef.h>
 
-#define ETCD_WATCHES_MAX           16384 /* of all streams */
-#define ETCD_WATCHES_STREAM_MAX    4096  /* of one */
-#define ETCD_WATCH_PENDING_BYTES   ((size_t)256 * 1024)
-#define ETCD_WATCH_FRAGMENT_BYTES  ((size_t)2 * 1024 * 1024) /* as etcd: its largest request */
-#define ETCD_WATCH_PROGRESS_MS     (10 * 60 * 1000)          /* of progress_notify, at the latest */
+#define ETCD_WATCHES_MAX          16384 /* of all streams */
+#define ETCD_WATCHES_STREAM_MAX   4096  /* of one */
+#define ETCD_WATCH_PENDING_BYTES  ((size_t)256 * 1024)
+#define ETCD_WATCH_FRAGMENT_BYTES ((size_t)2 * 1024 * 1024) /* as etcd: its largest request */
+/* Of who has not asked for fragments: a revision that is larger comes in such, too. */
+#define ETCD_WATCH_MESSAGE_BYTES   ((size_t)4 * 1024 * 1024)
+#define ETCD_WATCH_PROGRESS_MS     (10 * 60 * 1000) /* of progress_notify, at the latest */
 #define ETCD_WATCH_LEADER_TIMEOUTS 3 /* election timeouts that hasleader waits for one */
 
 struct etcd_call;

@@ -57,7 +57,7 @@ struct span watch_message_proto(struct watch_message *message)
     return buf_span(&message->proto);
 }
 
-size_t watch_message_fragment(const struct watch_message *message, size_t first)
+size_t watch_message_fragment(const struct watch_message *message, size_t first, size_t bytes_max)
 {
     enum { FRAME_BYTES = 64 }; /* header and numbers of a message */
     enum { EVENT_FRAME_BYTES = 6 };
@@ -65,7 +65,7 @@ size_t watch_message_fragment(const struct watch_message *message, size_t first)
     size_t at = first;
     while (at < message->count) {
         bytes += etcd_proto_size(&etcd_type_event, &message->events[at]) + EVENT_FRAME_BYTES;
-        if (at > first && bytes >= ETCD_WATCH_FRAGMENT_BYTES) {
+        if (at > first && bytes >= bytes_max) {
             break;
         }
         at++;

@@ -20,8 +20,8 @@ struct watch_message *watch_message_new(const struct store_events *events);
 void watch_message_free(void *message);
 /* All events as protobuf has them; empty for who asks first, because nobody else may. */
 struct span watch_message_proto(struct watch_message *message);
-/* How many of the events from `first` on make one fragment: as many as fit into
- * ETCD_WATCH_FRAGMENT_BYTES, and one at least. */
-size_t watch_message_fragment(const struct watch_message *message, size_t first);
+/* How many of the events from `first` on make one message: as many as fit into `bytes_max`, and one
+ * at least. */
+size_t watch_message_fragment(const struct watch_message *message, size_t first, size_t bytes_max);
 
 #endif

@@ -124,7 +124,10 @@ int http1_stream_start(struct http1_exchange *exchange, const struct http1_respo
  * closed, and on_gone says so. */
 void http1_stream_send(struct http1_exchange *exchange, struct span piece);
 size_t http1_stream_pending(const struct http1_exchange *exchange); /* bytes that wait */
+size_t http1_held(const struct http1_exchange *exchange); /* of all of its server's connections */
 /* Once, from inside on_gone too. */
 void http1_stream_end(struct http1_exchange *exchange);
+/* Instead of it: in the middle of the answer, which the peer cannot take for whole. */
+void http1_stream_cut(struct http1_exchange *exchange);
 
 #endif

@@ -107,6 +107,7 @@ void http2_respond(struct http2_stream *stream, int status, const struct http2_h
 int http2_send(struct http2_stream *stream, struct span bytes, struct error *err) MUST_CHECK;
 /* Bytes of the body that wait to be sent. */
 size_t http2_pending(const struct http2_stream *stream);
+size_t http2_held(const struct http2_stream *stream); /* of all of its server's streams */
 /* The end of the answer, with trailers if there are any. */
 void http2_finish(struct http2_stream *stream, const struct http2_header *trailers, size_t count);
 /* Ends it without an answer, or in the middle of one. on_close comes with ERR_CANCELED. */

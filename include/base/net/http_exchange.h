@@ -21,7 +21,9 @@ struct http_exchange_ops {
                         void (*on_gone)(void *arg), void *arg);
     void (*stream_send)(struct http_exchange *exchange, struct span piece);
     size_t (*stream_pending)(const struct http_exchange *exchange);
+    size_t (*held)(const struct http_exchange *exchange);
     void (*stream_end)(struct http_exchange *exchange);
+    void (*stream_cut)(struct http_exchange *exchange);
 };
 
 /* The carrier puts it first into its own struct. */
@@ -51,7 +53,10 @@ int http_stream_start(struct http_exchange *exchange, const struct http1_respons
                       void (*on_gone)(void *arg), void *arg) MUST_CHECK;
 void http_stream_send(struct http_exchange *exchange, struct span piece);
 size_t http_stream_pending(const struct http_exchange *exchange);
+/* Bytes that wait with all exchanges of its carrier: for who may wait himself. */
+size_t http_held(const struct http_exchange *exchange);
 void http_stream_end(struct http_exchange *exchange);
+void http_stream_cut(struct http_exchange *exchange); /* instead: see http1_stream_cut */
 
 /* --- carriers --------------------------------------------------------------------------------- */
 
@@ -72,7 +77,7 @@ void http_exchange_http1(void *face, struct http1_exchange *exchange,
  * reset. */
 #define HTTP_EXCHANGES_MAX              1024
 #define HTTP_EXCHANGE_HELD_BYTES_MAX    ((size_t)32 * 1024 * 1024)
-#define HTTP_EXCHANGE_PENDING_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define HTTP_EXCHANGE_PENDING_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
 struct http_exchange_http2;
 

@@ -8,7 +8,7 @@
 #include "base/net/http2.h"
 #include "base/net/tls.h"
 
-#define HTTP_PORT_UNDECIDED_MAX 128   /* then the oldest of them gives way */
+#define HTTP_PORT_UNDECIDED_MAX 512   /* a whole backlog; then the oldest of them gives way */
 #define HTTP_PORT_DECIDE_MS     10000 /* so long it may say nothing that decides */
 
 struct http_port;

@@ -117,6 +117,12 @@ static void fake_stream_end(struct http_exchange *exchange)
     fake->ended = true;
 }
 
+static size_t fake_held(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return 0;
+}
+
 static bool fake_lasts(struct http_exchange *exchange)
 {
     (void)exchange;
@@ -126,6 +132,7 @@ static bool fake_lasts(struct http_exchange *exchange)
 static const struct http_exchange_ops fake_ops = {.header = fake_header,
                                                   .peer = fake_peer,
                                                   .lasts = fake_lasts,
+                                                  .held = fake_held,
                                                   .respond = fake_respond,
                                                   .stream_start = fake_stream_start,
                                                   .stream_send = fake_stream_send,

@@ -25,6 +25,7 @@ struct recorded {
     enum grpc_code code;
     char text[256];
     bool stuck; /* takes no replies */
+    bool in_portions;
     bool freed;
 };
 
@@ -59,6 +60,9 @@ static inline void recorded_finish(struct etcd_call *call, enum grpc_code code, 
     struct recorded *recorded = recorded_of(call);
     assert_false(recorded->finished);
     recorded->finished = true;
+    if (recorded->in_portions) {
+        buf_put_str(&recorded->replies, "\n");
+    }
     recorded->code = code;
     (void)snprintf(recorded->text, sizeof recorded->text, "%.*s", (int)text.len,
                    (const char *)text.data);
@@ -70,8 +74,26 @@ static inline size_t recorded_pending(const struct etcd_call *call)
     return 0;
 }
 
-static const struct etcd_call_ops recorded_ops = {
-    .reply = recorded_reply, .finish = recorded_finish, .pending = recorded_pending};
+static inline int recorded_begin(struct etcd_call *call, const void *message,
+                                 struct etcd_encoder *ret_encoder)
+{
+    etcd_encoder_init(ret_encoder, ETCD_ENCODING_JSON, call->method->response, message);
+    recorded_of(call)->in_portions = true;
+    recorded_of(call)->reply_count++;
+    return 0;
+}
+
+static inline int recorded_put(struct etcd_call *call, struct span bytes)
+{
+    buf_put_span(&recorded_of(call)->replies, bytes);
+    return 0;
+}
+
+static const struct etcd_call_ops recorded_ops = {.reply = recorded_reply,
+                                                  .finish = recorded_finish,
+                                                  .pending = recorded_pending,
+                                                  .begin = recorded_begin,
+                                                  .put = recorded_put};
 
 static inline void recorded_freed(struct etcd_call *call)
 {

@@ -104,6 +104,13 @@ void etcd_service_unlisten(struct etcd_service *of, struct etcd_listener *listen
     (void)listener;
 }
 
+struct etcd_portions **etcd_service_portions(struct etcd_service *of)
+{
+    static struct etcd_portions *none;
+    (void)of;
+    return &none;
+}
+
 struct etcd_watch_hub **etcd_service_watch_hub(struct etcd_service *of)
 {
     return &of->hub;

@@ -109,63 +109,6 @@ static void a_watch_that_ends_leaves_its_place(void **state)
 
 /* --- HTTP/2 ----------------------------------------------------------------------------------- */
 
-static void put_frame(struct buf *out, uint8_t type, uint8_t flags, struct span payload)
-{
-    const uint8_t head[] = {(uint8_t)(payload.len >> 16),
-                            (uint8_t)(payload.len >> 8),
-                            (uint8_t)payload.len,
-                            type,
-                            flags,
-                            0,
-                            0,
-                            0,
-                            1};
-    buf_put(out, head, sizeof head);
-    buf_put_span(out, payload);
-}
-
-/* HPACK: literal, never indexed, no Huffman. */
-static void put_header(struct buf *out, const char *name, const char *value)
-{
-    buf_put_u8(out, 0x10);
-    buf_put_u8(out, (uint8_t)strlen(name));
-    buf_put_str(out, name);
-    buf_put_u8(out, (uint8_t)strlen(value));
-    buf_put_str(out, value);
-}
-
-static void put_request(struct buf *out, const char *method, const char *path, const char *type,
-                        struct span body)
-{
-    static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
-    struct buf head = BUF_INIT;
-    put_header(&head, ":method", method);
-    put_header(&head, ":scheme", "http");
-    put_header(&head, ":path", path);
-    put_header(&head, "content-type", type);
-    buf_put(out, hello, sizeof hello - 1);
-    put_frame(out, 1, body.len > 0 ? 4 : 5, buf_span(&head));
-    if (body.len > 0) {
-        put_frame(out, 0, 0, body);
-    }
-    buf_free(&head);
-}
-
-/* Whether a head that is the whole answer has come: the refusal of a call. */
-static bool was_refused(int fd)
-{
-    static char text[4096];
-    ssize_t len = hear(fd, text, sizeof text);
-    const uint8_t *bytes = (const uint8_t *)text;
-    for (ssize_t at = 0; at + 9 <= len;) {
-        if (bytes[at + 3] == 1 && (bytes[at + 4] & 1) != 0) {
-            return true;
-        }
-        at += 9 + ((ssize_t)bytes[at] << 16 | (ssize_t)bytes[at + 1] << 8 | bytes[at + 2]);
-    }
-    return false;
-}
-
 static void the_same_over_http2(void **state)
 {
     (void)state;
