@@ -9,6 +9,29 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+#ifdef __SANITIZE_ADDRESS__
+static const bool memory_is_measured = false; /* what is freed is kept, to find who uses it */
+#else
+static const bool memory_is_measured = true;
+#endif
+
+static inline size_t anonymous_kb(void)
+{
+    char line[128];
+    size_t kb = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        (void)sscanf(line, "RssAnon: %zu", &kb);
+    }
+    (void)fclose(file);
+    return kb;
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
 /* Both ends of each connection are in this process. */
 static inline void allow_connections(unsigned count)
 {

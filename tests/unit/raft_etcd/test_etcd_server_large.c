@@ -13,25 +13,6 @@ enum {
     LEFT_KB_MAX = 24 * 1024,    /* of that, when the clients have gone */
 };
 
-#ifdef __SANITIZE_ADDRESS__
-static const bool memory_is_measured = false; /* what is freed is kept, to find who uses it */
-#else
-static const bool memory_is_measured = true;
-#endif
-
-static size_t anonymous_kb(void)
-{
-    char line[128];
-    size_t kb = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        (void)sscanf(line, "RssAnon: %zu", &kb);
-    }
-    (void)fclose(file);
-    return kb;
-}
-
 /* Sends all of it, and the answer's beginning. */
 static void exchange(const char *request, size_t len, char *text, size_t size)
 {
