@@ -4,13 +4,13 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import tempfile
 
 import pytest
 
 from compare import commands, play, rules, script
+from free_ports import free_ports
 from network import wait_for
 
 BUILD = os.path.abspath(os.environ.get("BUILD", "build/debug"))
@@ -24,14 +24,6 @@ name: member{number}
 raft: {{data_dir: {home}/raft{number}, self_addr: '127.0.0.1:{peer}', partner_addrs: [{partners}]}}
 etcd_server: {{listen: '127.0.0.1:{port}', advertise: 'http://127.0.0.1:{port}'}}
 """
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 class Store:

@@ -14,7 +14,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import time
 
 from compare.proxy import Proxy
 from compare.transcript import Transcript
+from free_ports import free_ports
 
 HERE = pathlib.Path(__file__).resolve().parent
 PATRONI = """\
@@ -45,14 +45,6 @@ postgresql:
     superuser: {{username: postgres, password: zalando}}
   parameters: {{unix_socket_directories: '{home}'}}
 """
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def wait_for(what, condition, timeout=90):
