@@ -269,13 +269,15 @@ bool mvcc_is_within_limits(const struct store *store)
            store->history.old_count <= STORE_HISTORY_RECORDS_MAX;
 }
 
-/* Not at once: a later operation of the same command may put the key, or end the lease. */
+/* Not at once: a later operation of the same command may put the key, or end the lease, or grant
+ * another one under its id. */
 static void end_left_leases(struct store *store)
 {
     struct span_reader reader = span_reader_of(buf_span(&store->left_leases));
     while (reader.rest.len > 0) {
         struct lease *lease = lease_map_find(&store->leases, span_take_u64(&reader));
-        if (lease != NULL && list_empty(&lease->keys)) {
+        bool own = lease != NULL && (lease->flags & STORE_LEASE_OWN) != 0;
+        if (own && list_empty(&lease->keys)) {
             lease_map_remove(&store->leases, lease);
         }
     }

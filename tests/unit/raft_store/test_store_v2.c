@@ -349,6 +349,12 @@ static void a_lease_of_its_own_may_be_used_up_to_the_end_of_the_command(void **s
     v2_is(pair, SET("/k", "1", .ttl_ms = 5000, .lease = 71), "/k=1(6,6,ttl 5000) <- /k=2(3,4)");
     assert_int_equal(revoke(pair->store, "", 71).revision, 7);
     (void)revoke(pair->other, "", 71);
+    v2_is(pair, SET("/m", "1", .ttl_ms = 5000, .lease = 72), "/m=1(8,8,ttl 5000)");
+    struct store_op again[] = {op_end(72), op_grant(72, 3000, STORE_LEASE_HOLDER, 1)};
+    command.success = again;
+    command.actor = span_str("n1");
+    assert_int_equal(apply_pair(pair, &command, NULL).code, 0);
+    assert_true(store_lease_get(pair->store, 72, &lease)); /* another one, under its id */
 }
 
 static void a_directory_that_expires_takes_all_below_it_but_a_holders_key(void **state)
