@@ -1,7 +1,7 @@
 /* Directories are not stored but for those that were made: a path is one if something is below it.
  * Keys are in byte order, which is not the tree's ("/a", "/a!", "/a/b"), but everything below one
  * directory stands together, so that each question is a search or two. Keys that v2 does not show
- * are passed over one by one. */
+ * are passed over one by one, so no path, however deep, asks about all its parts. */
 #include "raft/store/v2_tree.h"
 
 #include "raft/store/change.h"
@@ -35,6 +35,28 @@ bool v2_is_directory(const struct store *store, struct span path)
         return false; /* nothing has such a name */
     }
     return path.len == 1 || mvcc_find(store, path, true) != NULL || !v2_is_empty(store, path);
+}
+
+/* The first part of `path` that is no directory, or all of it. What is a directory makes one of
+ * every part before it: halving finds the end. */
+static struct span first_not_directory(const struct store *store, struct span path)
+{
+    struct span found = path;
+    size_t from = 1;       /* the end of the part that is looked for: here or later ... */
+    size_t end = path.len; /* ... and before this */
+    while (from < end) {
+        size_t middle = from + (end - from) / 2;
+        struct span part = v2_path_part(path, middle);
+        if (part.len >= end) {
+            end = middle;
+        } else if (v2_is_directory(store, part)) {
+            from = part.len + 1;
+        } else {
+            found = part;
+            end = middle;
+        }
+    }
+    return found;
 }
 
 /* --- one node --------------------------------------------------------------------------------- */
@@ -86,10 +108,7 @@ static bool look(const struct store *store, struct span path, struct store_v2_no
 enum store_reason v2_check_parents(const struct store *store, struct span path,
                                    struct span *ret_cause)
 {
-    struct span part = v2_path_part(path, 1);
-    while (part.len < path.len && v2_is_directory(store, part)) {
-        part = v2_path_part(path, part.len + 1);
-    }
+    struct span part = first_not_directory(store, path);
     if (part.len < path.len && mvcc_find(store, part, false) != NULL) {
         *ret_cause = part;
         return STORE_V2_NOT_DIR;
@@ -100,10 +119,7 @@ enum store_reason v2_check_parents(const struct store *store, struct span path,
 enum store_reason store_v2_get(const struct store *store, struct span path,
                                struct store_v2_node *ret_node, struct span *ret_cause)
 {
-    struct span part = path.len == 1 ? path : v2_path_part(path, 1);
-    while (part.len < path.len && v2_is_directory(store, part)) {
-        part = v2_path_part(path, part.len + 1);
-    }
+    struct span part = first_not_directory(store, path);
     if (part.len == path.len && look(store, path, ret_node)) {
         return STORE_NO_REASON;
     }
