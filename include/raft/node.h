@@ -141,7 +141,7 @@ typedef void (*raft_done)(void *arg, int rc, const struct store_result *result);
 
 /* Opens format 2 of the store for the whole group, if every member of its configuration is
  * connected and knows it; the same command for all of them, so it opens at one place of the log.
- * `done` (rc 0) when it is open here; at once in the next turn if it was. ERR_UNAVAILABLE: `err`
+ * `done` (rc 0) when that was applied here, also if it was open before. ERR_UNAVAILABLE: `err`
  * names who is not there or is of an older release. Before it, commands of format 2 (store.h) are
  * refused with ERR_UNAVAILABLE: a member of an older release would stop at them. */
 int raft_node_open_format_2(struct raft_node *node, int64_t timeout_ms, raft_done done, void *arg,

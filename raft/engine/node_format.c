@@ -14,15 +14,30 @@ bool node_format_is_known_by(const struct raft_node *node, uint64_t id)
     return !node_format_is_open(node) || node->env.peers->knows_format_2(node->env.peers_arg, id);
 }
 
+int node_format_check(const struct raft_node *node, uint64_t id, int code, struct error *err)
+{
+    struct store_member members[STORE_MEMBERS_MAX];
+    size_t count = store_members(node->store, members, STORE_MEMBERS_MAX);
+    struct span name = span_of(NULL, 0); /* one that joins has no record yet */
+    if (id == node->id || node->env.peers->knows_format_2(node->env.peers_arg, id)) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        name = members[i].id == id ? members[i].name : name;
+    }
+    return error_set(err, code,
+                     "member '%.*s' (%llx) is not connected, or of a release that does not know "
+                     "format 2 of the store: start it, with a release that does",
+                     (int)name.len, name.len == 0 ? "" : (const char *)name.data,
+                     (unsigned long long)id);
+}
+
 static int check_members(const struct raft_node *node, struct error *err)
 {
     for (size_t i = 0; i < node->configuration.count; i++) {
-        uint64_t id = node->configuration.servers[i].id;
-        if (id != node->id && !node->env.peers->knows_format_2(node->env.peers_arg, id)) {
-            return error_set(err, ERR_UNAVAILABLE,
-                             "member %llx is not connected, or of a release that does not know "
-                             "format 2 of the store",
-                             (unsigned long long)id);
+        int rc = node_format_check(node, node->configuration.servers[i].id, ERR_UNAVAILABLE, err);
+        if (rc != 0) {
+            return rc;
         }
     }
     if (configuration_find(&node->configuration, node->id) == node->configuration.count) {

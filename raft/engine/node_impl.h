@@ -321,6 +321,9 @@ void node_submits_drop(struct raft_node *node);
 bool node_format_is_open(const struct raft_node *node);
 /* May `id` be talked to? */
 bool node_format_is_known_by(const struct raft_node *node, uint64_t id);
+/* `code`, with its name, if it is not known to know format 2. */
+int node_format_check(const struct raft_node *node, uint64_t id, int code,
+                      struct error *err) MUST_CHECK;
 
 /* --- node_read.c ------------------------------------------------------------------------------ */
 void node_reads_init(struct raft_node *node);

@@ -99,11 +99,8 @@ int raft_node_add(struct raft_node *node, uint64_t id, raft_done done, void *arg
     if (rc == 0 && catch_up_runs(node)) {
         rc = error_set(err, ERR_BUSY, "another member is catching up");
     }
-    if (rc == 0 && !node_format_is_known_by(node, id)) {
-        rc = error_set(err, ERR_BUSY,
-                       "member %llx is not connected, or of a release that does not know format 2 "
-                       "of the store",
-                       (unsigned long long)id);
+    if (rc == 0 && node_format_is_open(node)) {
+        rc = node_format_check(node, id, ERR_BUSY, err);
     }
     if (rc == 0) {
         change_begin(node, &to, done, arg);

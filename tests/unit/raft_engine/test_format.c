@@ -66,6 +66,8 @@ static void format_2_opens_when_every_member_knows_it(void **state)
     other->cut = true;
     assert_int_equal(raft_node_open_format_2(leader->node, 1000, on_done, &call, &err),
                      ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, other->name));
+    assert_non_null(strstr(err.text, "start it"));
     assert_int_equal(propose(leader, "a", &call, &err), ERR_UNAVAILABLE);
     other->cut = false;
     fake_run(group, 4 * FAKE_ET);
