@@ -18,8 +18,8 @@
  * Leases are renewed and ended in the log (docs/consensus.md): Renew raises the lease's renewal
  * number, Expire names the number it has seen. A lease with STORE_LEASE_HOLDER is a leader key's:
  * it has an owner (an actor), its renewals carry a stamp that must rise, and keys attached to it
- * can only be touched by commands of that actor, by Expire and by Depose (failure of this rule
- * would let a second primary in before the first is fenced).
+ * can only be touched by commands of that actor and by Expire (failure of this rule would let a
+ * second primary in before the first is fenced).
  *
  * Formats. Commands up to STORE_MEMBER_REMOVE are of format 1, the later ones of format 2. The
  * first command of format 2 that is applied opens the state's format 2 (docs/store.md): from then

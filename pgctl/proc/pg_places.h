@@ -32,7 +32,8 @@ struct pg_place {
 int pg_places_each(const char *data_dir,
                    int (*visit)(void *arg, const struct pg_place *place, struct error *err),
                    void *arg, struct error *err) MUST_CHECK;
-/* Of an entry of the place. Unknown owner: nothing is. */
+/* Of an entry of the place. Unknown owner (half a copy): nothing of a tablespace is; WAL is, since
+ * the link is all that there is to go by. */
 bool pg_place_is_own(const struct pg_place *place, const char *name);
 /* False only if a WAL segment in it says so: it bears the system identifier of another cluster. */
 bool pg_place_may_be_own(const struct pg_place *place);
