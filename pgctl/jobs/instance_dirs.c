@@ -38,9 +38,10 @@ static int check(const struct dirs_data *data, struct error *err)
  * emptied by the copy that comes next. */
 static int empty(const struct dirs_data *data, struct error *err)
 {
-    int rc = pg_file_exists(data->data_dir)
-                 ? pg_marker_write(data->marker_path, PG_UNFINISHED_CLONE, data->data_dir, err)
-                 : 0;
+    int rc = 0;
+    if (pg_dir_content(data->data_dir, NULL) != PG_DIR_MISSING) { /* as a link to nowhere is */
+        rc = pg_marker_write(data->marker_path, PG_UNFINISHED_CLONE, data->data_dir, err);
+    }
     return rc != 0 ? rc : pg_dir_clear(data->data_dir, err);
 }
 

@@ -157,6 +157,10 @@ static void data_directory_that_is_a_link_stays_where_it_leads_to(void **state)
     assert_true(file_there("%s/disk/pg.failed/PG_VERSION", node->dir));
     node_clone_well(node, source);
     assert_int_equal(run("test -L %s && test -f %s/disk/pg/PG_VERSION", node->data, node->dir), 0);
+    assert_int_equal(run("rm -rf %s/disk/pg", node->dir), 0); /* nothing is there to be removed */
+    node_remove(node, &outcome);
+    CHECK_RC(&outcome, 0);
+    expect_dir(node, PG_DIR_MISSING, PG_UNFINISHED_NONE);
     node_free(node);
     node_free(source);
 }
