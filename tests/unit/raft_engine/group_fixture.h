@@ -1,5 +1,5 @@
-/* Real members in one loop: directories under /tmp, ports of 127.0.0.1, real clocks. For test_group
- * and test_client. */
+/* Real members in one loop: directories under /tmp, ports of 127.0.0.1, real clocks. For the tests
+ * of groups and of their clients. */
 #ifndef TEST_GROUP_FIXTURE_H
 #define TEST_GROUP_FIXTURE_H
 
@@ -301,6 +301,24 @@ static inline bool has_leader(struct rig *rig, void *arg)
 {
     (void)arg;
     return leader_of(rig) >= 0;
+}
+
+/* Each is connected with each, has told its name, and somebody leads. */
+static inline bool all_connected(struct rig *rig, void *arg)
+{
+    static struct raft_status status;
+    size_t links = 0;
+    (void)arg;
+    for (size_t i = 0; i < rig->count; i++) {
+        if (node_of(rig, i) == NULL) {
+            return false;
+        }
+        raft_node_status(node_of(rig, i), &status);
+        for (size_t j = 0; j < status.member_count; j++) {
+            links += status.members[j].connected && status.members[j].name[0] != '\0';
+        }
+    }
+    return links == rig->count * rig->count && leader_of(rig) >= 0;
 }
 
 static inline bool all_waiting(struct rig *rig, void *arg)

@@ -37,23 +37,6 @@ static bool others_go_on(struct rig *rig, void *arg)
     return true;
 }
 
-static bool all_connected(struct rig *rig, void *arg)
-{
-    (void)arg;
-    static struct raft_status status;
-    size_t links = 0;
-    for (size_t i = 0; i < rig->count; i++) {
-        if (node_of(rig, i) == NULL) {
-            return false;
-        }
-        raft_node_status(node_of(rig, i), &status);
-        for (size_t j = 0; j < status.member_count; j++) {
-            links += status.members[j].connected && status.members[j].name[0] != '\0';
-        }
-    }
-    return links == rig->count * rig->count && leader_of(rig) >= 0;
-}
-
 static void on_retired(void *arg, int rc, const struct store_result *result)
 {
     struct round *round = arg;

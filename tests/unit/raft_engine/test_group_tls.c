@@ -39,27 +39,6 @@ static void open_rig(size_t count, const char *password)
     }
 }
 
-static bool all_connected(struct rig *same, void *arg)
-{
-    static struct raft_status status;
-    (void)arg;
-    for (size_t i = 0; i < same->count; i++) {
-        struct raft_node *node = node_of(same, i);
-        if (node == NULL) {
-            return false;
-        }
-        raft_node_status(node, &status);
-        size_t connected = 0;
-        for (size_t j = 0; j < status.member_count; j++) {
-            connected += status.members[j].connected && status.members[j].name[0] != '\0';
-        }
-        if (connected != same->count) {
-            return false;
-        }
-    }
-    return leader_of(same) >= 0;
-}
-
 static void start_all(void)
 {
     for (size_t i = 0; i < rig.count; i++) {
