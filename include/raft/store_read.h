@@ -5,8 +5,7 @@
  * is applied or compacted afterwards, until it is closed, so that a large answer may be encoded in
  * portions over several turns of the loop. One call looks at STORE_KEYS_MAX keys and
  * STORE_HISTORY_RECORDS_MAX older versions at most (milliseconds, docs/benchmarks.md); who wants
- * less work per call asks in pages: `limit`, then again from the last key with a zero byte after
- * it, at the revision of the first page. */
+ * less work per call reads in parts (store_range_walk). */
 #ifndef RAFT_STORE_READ_H
 #define RAFT_STORE_READ_H
 
@@ -72,6 +71,23 @@ struct store_range_result {
 /* ERR_NOT_FOUND: the revision is compacted. ERR_INVALID: it is in the future. */
 int store_range(const struct store *store, const struct store_range *range,
                 struct store_range_result *ret_result, struct error *err) MUST_CHECK;
+
+/* The same in parts. All of it is of the revision that it began at, whatever is applied in between;
+ * keys of the range are copied. */
+struct store_range_walk;
+int store_range_walk_new(const struct store *store, const struct store_range *range,
+                         struct store_range_walk **ret_walk, struct error *err) MUST_CHECK;
+void store_range_walk_free(struct store_range_walk *walk); /* NULL is accepted */
+/* Looks at `looks_max` (> 0) keys at most: found, sorted and left out ones count alike, and so does
+ * each newer version of a key that is passed on the way to the one that is read; only those of one
+ * key are never divided. `store` is the one that it began with, or has become of it by commands and
+ * snapshots. ERR_NOT_FOUND, as above: its revision was compacted meanwhile, begin anew. */
+int store_range_walk_step(struct store_range_walk *walk, const struct store *store,
+                          size_t looks_max, size_t *ret_looks, struct error *err) MUST_CHECK;
+bool store_range_walk_is_done(const struct store_range_walk *walk);
+/* Of one that is done. Once. */
+void store_range_walk_take(struct store_range_walk *walk, struct store_range_result *ret_result);
+
 /* Is `key` in [first, range_end)? */
 bool store_range_has(struct span first, struct span range_end, struct span key);
 

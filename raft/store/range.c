@@ -1,5 +1,12 @@
-/* Ranges. At the present revision: a slice of the map. At an older one: the keys of the map and of
- * the graves, merged, each at the version that the revision saw. */
+/* Ranges, as walks that may be interrupted. At the present revision: a slice of the map. At an
+ * older one: the keys of the map and of the graves, merged, each at the version that the revision
+ * saw. A walk that has begun stays with its revision: where that has become an older one, it goes
+ * on as of the past.
+ *
+ *     keys -> runs -> merge -> cut -> done
+ *
+ * Only `keys` needs the store. Sorting is by runs, merged two by two, so that it can stop anywhere
+ * as well. */
 #include "raft/store/range.h"
 
 #include "base/assert.h"
@@ -10,6 +17,8 @@
 
 #include <stdlib.h>
 
+enum { RUN_KEYS = 256 };
+
 bool store_range_has(struct span first, struct span range_end, struct span key)
 {
     if (range_end.len == 0) {
@@ -19,44 +28,47 @@ bool store_range_has(struct span first, struct span range_end, struct span key)
     return span_compare(key, first) >= 0 && (open || span_compare(key, range_end) < 0);
 }
 
-/* --- walking ---------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 struct cursor {
-    const struct kv_map *map;
-    size_t at;
-    size_t end;
+    struct kv_record **next;
+    struct kv_record **end;
 };
 
-static struct cursor cursor_of(const struct kv_map *map, const struct store_range *range)
+/* What is left of the range in one of the maps. */
+static struct cursor cursor_of(const struct kv_map *map, const struct store_range_walk *walk)
 {
-    struct cursor cursor = {.map = map};
-    kv_map_range(map, range->key, range->range_end, &cursor.at, &cursor.end);
-    return cursor;
+    bool has_begun = walk->next.len > 0;
+    size_t at = 0;
+    size_t end = 0;
+    kv_map_range(map, has_begun ? buf_span(&walk->next) : walk->range.key, walk->range.range_end,
+                 &at, &end);
+    return (struct cursor){.next = map->records + at, .end = map->records + end};
 }
 
-static struct kv_record *cursor_peek(const struct cursor *cursor)
+/* The next key of either; NULL = that was all. */
+static struct kv_record *take_newest(struct cursor *kvs, struct cursor *graves)
 {
-    return cursor->at < cursor->end ? cursor->map->records[cursor->at] : NULL;
+    bool kept = kvs->next < kvs->end;
+    bool gone = graves->next < graves->end;
+    if (!kept && !gone) {
+        return NULL;
+    }
+    bool take_kept = !gone || (kept && span_compare(kv_record_key(*kvs->next),
+                                                    kv_record_key(*graves->next)) < 0);
+    return take_kept ? *kvs->next++ : *graves->next++;
 }
 
-/* The next key of either, as it was at `revision`; NULL = that one was not there. */
-static bool walk_next(struct cursor *kvs, struct cursor *graves, int64_t revision,
-                      const struct kv_record **ret_record)
+/* As mvcc_at; counts the versions that it looks at. */
+static struct kv_record *version_at(struct kv_record *newest, int64_t revision, size_t *looks)
 {
-    struct kv_record *kept = cursor_peek(kvs);
-    struct kv_record *gone = cursor_peek(graves);
-    if (kept == NULL && gone == NULL) {
-        return false;
+    struct kv_record *record = newest;
+    *looks += 1;
+    while (record != NULL && record->mod_revision > revision) {
+        record = record->older;
+        *looks += 1;
     }
-    bool take_kept = gone == NULL ||
-                     (kept != NULL && span_compare(kv_record_key(kept), kv_record_key(gone)) < 0);
-    if (take_kept) {
-        kvs->at++;
-    } else {
-        graves->at++;
-    }
-    *ret_record = mvcc_at(take_kept ? kept : gone, revision);
-    return true;
+    return (struct kv_record *)mvcc_at(record, revision);
 }
 
 static bool within_bounds(const struct store_range *range, const struct kv_record *record)
@@ -65,6 +77,61 @@ static bool within_bounds(const struct store_range *range, const struct kv_recor
            (range->max_mod == 0 || record->mod_revision <= range->max_mod) &&
            (range->min_create == 0 || record->create_revision >= range->min_create) &&
            (range->max_create == 0 || record->create_revision <= range->max_create);
+}
+
+/* Nothing that is still to come changes the result. */
+static bool has_enough(const struct store_range_walk *walk)
+{
+    return walk->counted &&
+           (walk->range.count_only || walk->result.kvs.count >= walk->walk_limit);
+}
+
+static void add_version(struct store_range_walk *walk, struct kv_record *record)
+{
+    walk->result.count += walk->counted ? 0 : 1;
+    if (!walk->range.count_only && walk->result.kvs.count < walk->walk_limit &&
+        within_bounds(&walk->range, record)) {
+        kvs_add(&walk->result.kvs, record);
+    }
+}
+
+/* It goes on with the key after this one. */
+static void remember(struct store_range_walk *walk, const struct kv_record *newest)
+{
+    buf_clear(&walk->next);
+    buf_put_span(&walk->next, kv_record_key(newest));
+    buf_put_u8(&walk->next, 0);
+}
+
+static void look_at_keys(struct store_range_walk *walk, const struct store *store, int64_t present,
+                         size_t looks_max, size_t *looks)
+{
+    struct cursor kvs = cursor_of(&store->kvs, walk);
+    struct cursor graves = {.next = NULL};
+    struct kv_record *newest = NULL;
+    if (walk->at < present) {
+        graves = cursor_of(&store->graves, walk);
+    } else if (walk->next.len == 0) {
+        walk->result.count = kvs.end - kvs.next;
+        walk->counted = true;
+    }
+    while (!has_enough(walk)) {
+        if (*looks >= looks_max) {
+            if (newest != NULL) {
+                remember(walk, newest);
+            }
+            return;
+        }
+        newest = take_newest(&kvs, &graves);
+        if (newest == NULL) {
+            break;
+        }
+        struct kv_record *record = version_at(newest, walk->at, looks);
+        if (record != NULL) {
+            add_version(walk, record);
+        }
+    }
+    walk->state = RANGE_RUNS;
 }
 
 /* --- order ------------------------------------------------------------------------------------ */
@@ -97,61 +164,104 @@ static int compare_records(const void *a, const void *b, void *arg)
     return order != 0 ? order : by_key;
 }
 
-static void sort(const struct store_range *range, struct store_kvs *kvs)
+static bool comes_by_key(const struct store_range *range)
 {
-    if (kvs->count < 2 || (range->target == STORE_SORT_KEY && range->order != STORE_SORT_DESCEND)) {
-        return; /* as it was found */
-    }
-    qsort_r(kvs->records, kvs->count, sizeof(struct kv_record *), compare_records,
-            (void *)(uintptr_t)range);
+    return range->target == STORE_SORT_KEY && range->order != STORE_SORT_DESCEND;
 }
 
-/* --- the read --------------------------------------------------------------------------------- */
+/* One each time. */
+static void sort_run(struct store_range_walk *walk, size_t looks_max, size_t *looks)
+{
+    struct store_kvs *kvs = &walk->result.kvs;
+    if (comes_by_key(&walk->range)) {
+        walk->state = RANGE_CUT; /* as it was found */
+        return;
+    }
+    if (walk->to == kvs->count) {
+        walk->to = 0;
+        walk->state = RANGE_MERGE;
+        return;
+    }
+    if (walk->run == 0) {
+        walk->run = looks_max < RUN_KEYS ? looks_max : RUN_KEYS;
+    }
+    size_t left = kvs->count - walk->to;
+    size_t len = left < walk->run ? left : walk->run;
+    qsort_r(kvs->records + walk->to, len, sizeof(struct kv_record *), compare_records,
+            &walk->range);
+    walk->to += len;
+    *looks += len;
+}
 
-/* The limit can be looked at while walking: what is found comes in the order that is asked for. */
+static size_t end_of_run(const struct store_range_walk *walk, size_t from)
+{
+    size_t left = walk->result.kvs.count - from;
+    return from + (left < walk->run ? left : walk->run);
+}
+
+static void begin_pair(struct store_range_walk *walk, size_t low)
+{
+    walk->low = low;
+    walk->to = low;
+    walk->left = low;
+    walk->right = end_of_run(walk, low);
+}
+
+/* One record of two runs goes to its place in `merged`; after a whole pass runs are twice as long.
+ */
+static void merge_one(struct store_range_walk *walk, size_t *looks)
+{
+    struct store_kvs *kvs = &walk->result.kvs;
+    if (walk->run >= kvs->count) {
+        walk->state = RANGE_CUT;
+        return;
+    }
+    if (walk->merged == NULL) {
+        walk->merged = mem_new_array(struct kv_record *, kvs->count);
+        begin_pair(walk, 0);
+    }
+    size_t middle = end_of_run(walk, walk->low);
+    size_t end = end_of_run(walk, middle);
+    bool take_left =
+        walk->left < middle &&
+        (walk->right == end || compare_records(&kvs->records[walk->left],
+                                               &kvs->records[walk->right], &walk->range) < 0);
+    walk->merged[walk->to++] = kvs->records[take_left ? walk->left++ : walk->right++];
+    *looks += 1;
+    if (walk->to == kvs->count) {
+        struct kv_record **whole = walk->merged;
+        walk->merged = kvs->records;
+        kvs->records = whole;
+        kvs->capacity = kvs->count;
+        walk->run *= 2;
+        begin_pair(walk, 0);
+    } else if (walk->to == end) {
+        begin_pair(walk, end);
+    }
+}
+
+/* --- the limit -------------------------------------------------------------------------------- */
+
+/* It can be looked at while walking: what is found comes in the order that is asked for. */
 static bool comes_in_order(const struct store_range *range)
 {
-    return range->target == STORE_SORT_KEY && range->order != STORE_SORT_DESCEND &&
-           range->min_mod == 0 && range->max_mod == 0 && range->min_create == 0 &&
-           range->max_create == 0;
+    return comes_by_key(range) && range->min_mod == 0 && range->max_mod == 0 &&
+           range->min_create == 0 && range->max_create == 0;
 }
 
-static void cut(struct store_kvs *kvs, size_t count)
+static void cut_one(struct store_range_walk *walk, size_t *looks)
 {
-    while (kvs->count > count) {
-        kv_record_unref(kvs->records[--kvs->count]);
+    struct store_kvs *kvs = &walk->result.kvs;
+    if (kvs->count <= walk->limit) {
+        walk->state = RANGE_DONE;
+        return;
     }
+    walk->result.more = true;
+    kv_record_unref(kvs->records[--kvs->count]);
+    *looks += 1;
 }
 
-static void read_now(const struct store *store, const struct store_range *range, size_t limit,
-                     struct store_range_result *result)
-{
-    struct cursor cursor = cursor_of(&store->kvs, range);
-    result->count = (int64_t)(cursor.end - cursor.at);
-    for (; !range->count_only && cursor.at < cursor.end && result->kvs.count < limit; cursor.at++) {
-        struct kv_record *record = cursor_peek(&cursor);
-        if (within_bounds(range, record)) {
-            kvs_add(&result->kvs, record);
-        }
-    }
-}
-
-static void read_past(const struct store *store, const struct store_range *range, size_t limit,
-                      struct store_range_result *result)
-{
-    struct cursor kvs = cursor_of(&store->kvs, range);
-    struct cursor graves = cursor_of(&store->graves, range);
-    const struct kv_record *record = NULL;
-    while (walk_next(&kvs, &graves, range->revision, &record)) {
-        if (record == NULL) {
-            continue;
-        }
-        result->count++;
-        if (!range->count_only && result->kvs.count < limit && within_bounds(range, record)) {
-            kvs_add(&result->kvs, (struct kv_record *)record);
-        }
-    }
-}
+/* --- the walk --------------------------------------------------------------------------------- */
 
 enum store_reason range_reason(const struct store *store, int64_t revision)
 {
@@ -162,38 +272,133 @@ enum store_reason range_reason(const struct store *store, int64_t revision)
     return gone ? STORE_COMPACTED : STORE_NO_REASON;
 }
 
+/* `present`: the revision of the present state, at which it begins. */
+static void begin(struct store_range_walk *walk, const struct store_range *range, int64_t present)
+{
+    *walk = (struct store_range_walk){.range = *range, .limit = SIZE_MAX, .walk_limit = SIZE_MAX};
+    if (range->limit > 0) {
+        walk->limit = (size_t)range->limit;
+        walk->walk_limit = comes_in_order(range) ? walk->limit + 1 : SIZE_MAX;
+    }
+    walk->at = range->revision <= 0 ? present : range->revision;
+    walk->result.revision = present;
+    walk->result.kvs.keys_only = range->keys_only;
+}
+
+static size_t step(struct store_range_walk *walk, const struct store *store, int64_t present,
+                   size_t looks_max)
+{
+    size_t looks = 0;
+    while (looks < looks_max && walk->state != RANGE_DONE) {
+        switch (walk->state) {
+        case RANGE_KEYS: look_at_keys(walk, store, present, looks_max, &looks); break;
+        case RANGE_RUNS:
+            if (looks > 0 && !comes_by_key(&walk->range) && looks_max - looks < RUN_KEYS) {
+                return looks; /* the next step has room for a whole run */
+            }
+            sort_run(walk, looks_max, &looks);
+            break;
+        case RANGE_MERGE: merge_one(walk, &looks); break;
+        case RANGE_CUT: cut_one(walk, &looks); break;
+        case RANGE_DONE: break;
+        }
+    }
+    return looks;
+}
+
+static void take(struct store_range_walk *walk, struct store_range_result *ret_result)
+{
+    ASSERT(walk->state == RANGE_DONE);
+    *ret_result = walk->result;
+    walk->result = (struct store_range_result){.count = 0};
+}
+
+static void end(struct store_range_walk *walk)
+{
+    store_kvs_close(&walk->result.kvs);
+    mem_free(walk->merged);
+    buf_free(&walk->next);
+    buf_free(&walk->keys);
+}
+
 void range_read(const struct store *store, const struct store_range *range, int64_t revision,
                 struct store_range_result *ret_result)
 {
-    bool has_limit = range->limit > 0;
-    size_t limit = has_limit ? (size_t)range->limit : SIZE_MAX;
-    size_t walk_limit =
-        has_limit && comes_in_order(range) && limit < SIZE_MAX ? limit + 1 : SIZE_MAX;
-    *ret_result = (struct store_range_result){.revision = revision};
-    ret_result->kvs.keys_only = range->keys_only;
-    if (range->revision <= 0 || range->revision == revision) {
-        read_now(store, range, walk_limit, ret_result);
-    } else {
-        read_past(store, range, walk_limit, ret_result);
+    struct store_range_walk walk;
+    begin(&walk, range, revision);
+    (void)step(&walk, store, revision, SIZE_MAX);
+    take(&walk, ret_result);
+    end(&walk);
+}
+
+static int refuse(const struct store *store, int64_t revision, struct error *err)
+{
+    switch (range_reason(store, revision)) {
+    case STORE_FUTURE:
+        return error_set(err, ERR_INVALID,
+                         "revision %lld is in the future, the present one is %lld",
+                         (long long)revision, (long long)store->revision);
+    case STORE_COMPACTED:
+        return error_set(err, ERR_NOT_FOUND, "revision %lld is compacted up to %lld",
+                         (long long)revision, (long long)store->history.compacted);
+    default: return 0;
     }
-    sort(range, &ret_result->kvs);
-    ret_result->more = ret_result->kvs.count > limit;
-    cut(&ret_result->kvs, limit);
 }
 
 int store_range(const struct store *store, const struct store_range *range,
                 struct store_range_result *ret_result, struct error *err)
 {
-    switch (range_reason(store, range->revision)) {
-    case STORE_FUTURE:
-        return error_set(err, ERR_INVALID,
-                         "revision %lld is in the future, the present one is %lld",
-                         (long long)range->revision, (long long)store->revision);
-    case STORE_COMPACTED:
-        return error_set(err, ERR_NOT_FOUND, "revision %lld is compacted up to %lld",
-                         (long long)range->revision, (long long)store->history.compacted);
-    default: break;
+    int rc = refuse(store, range->revision, err);
+    if (rc == 0) {
+        range_read(store, range, store->revision, ret_result);
     }
-    range_read(store, range, store->revision, ret_result);
+    return rc;
+}
+
+/* --- in parts --------------------------------------------------------------------------------- */
+
+int store_range_walk_new(const struct store *store, const struct store_range *range,
+                         struct store_range_walk **ret_walk, struct error *err)
+{
+    int rc = refuse(store, range->revision, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct store_range_walk *walk = mem_new(struct store_range_walk);
+    begin(walk, range, store->revision);
+    buf_put_span(&walk->keys, range->key);
+    buf_put_span(&walk->keys, range->range_end);
+    walk->range.key = span_of(walk->keys.data, range->key.len);
+    walk->range.range_end = span_of(walk->keys.data + range->key.len, range->range_end.len);
+    *ret_walk = walk;
     return 0;
+}
+
+void store_range_walk_free(struct store_range_walk *walk)
+{
+    if (walk != NULL) {
+        end(walk);
+        mem_free(walk);
+    }
+}
+
+int store_range_walk_step(struct store_range_walk *walk, const struct store *store,
+                          size_t looks_max, size_t *ret_looks, struct error *err)
+{
+    int rc = walk->state == RANGE_KEYS ? refuse(store, walk->at, err) : 0;
+    ASSERT(looks_max > 0);
+    if (rc == 0) {
+        *ret_looks = step(walk, store, store->revision, looks_max);
+    }
+    return rc;
+}
+
+bool store_range_walk_is_done(const struct store_range_walk *walk)
+{
+    return walk->state == RANGE_DONE;
+}
+
+void store_range_walk_take(struct store_range_walk *walk, struct store_range_result *ret_result)
+{
+    take(walk, ret_result);
 }

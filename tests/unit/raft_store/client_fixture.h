@@ -206,7 +206,35 @@ static inline struct store_result open_format_2(struct pair *pair)
     return apply_pair(pair, &(struct store_command){.type = STORE_FORMAT}, NULL);
 }
 
-/* "code count+ kvs" of a range. */
+static inline void put_range(struct buf *out, struct store_range_result *result)
+{
+    buf_printf(out, "#%lld%s: ", (long long)result->count, result->more ? "+" : "");
+    put_kvs(out, &result->kvs);
+    store_kvs_close(&result->kvs);
+}
+
+/* In parts of `looks_max` looks, into `out`. */
+static inline int range_in_parts(const struct store *store, const struct store_range *range,
+                                 size_t looks_max, struct buf *out)
+{
+    struct store_range_walk *walk = NULL;
+    struct store_range_result result;
+    size_t looks = 0;
+    int rc = store_range_walk_new(store, range, &walk, NULL);
+    while (rc == 0 && !store_range_walk_is_done(walk)) {
+        rc = store_range_walk_step(walk, store, looks_max, &looks, NULL);
+    }
+    if (rc != 0) {
+        buf_put_str(out, err_name(rc));
+    } else {
+        store_range_walk_take(walk, &result);
+        put_range(out, &result);
+    }
+    store_range_walk_free(walk);
+    return rc;
+}
+
+/* "code count+ kvs" of a range, at once and in parts. */
 static inline void range_is(const struct store *store, struct store_range range,
                             const char *expected)
 {
@@ -217,11 +245,14 @@ static inline void range_is(const struct store *store, struct store_range range,
     if (rc != 0) {
         buf_put_str(&out, err_name(rc));
     } else {
-        buf_printf(&out, "#%lld%s: ", (long long)result.count, result.more ? "+" : "");
-        put_kvs(&out, &result.kvs);
-        store_kvs_close(&result.kvs);
+        put_range(&out, &result);
     }
     assert_string_equal(buf_str(&out), expected);
+    for (size_t looks_max = 1; looks_max < 4; looks_max++) {
+        buf_clear(&out);
+        assert_int_equal(range_in_parts(store, &range, looks_max, &out), rc);
+        assert_string_equal(buf_str(&out), expected);
+    }
     buf_free(&out);
 }
 

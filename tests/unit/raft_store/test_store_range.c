@@ -256,6 +256,108 @@ static void a_full_store_has_a_small_window(void **state)
     buf_free(&bytes);
 }
 
+/* --- in parts --------------------------------------------------------------------------------- */
+
+enum { MANY = 3000, LOOKS = 100 };
+
+/* k0000.. with values in another order, in a store of its own. */
+static struct store *many(void)
+{
+    struct store *store = store_new();
+    char key[16];
+    char value[16];
+    assert_int_equal(apply(store, &(struct store_command){.type = STORE_FORMAT}).code, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(key, sizeof key, "k%04u", i);
+        (void)snprintf(value, sizeof value, "%04u", i * 7919 % MANY);
+        struct store_op op = op_put(key, value, 0);
+        assert_int_equal(apply_ops(store, "", &op, 1).code, 0);
+    }
+    return store;
+}
+
+/* One key goes, one is new, one has another value: all before and behind where a walk is. */
+static void write_between(struct store *store, unsigned step)
+{
+    char key[16];
+    (void)snprintf(key, sizeof key, "k%04u", step * 97 % MANY);
+    struct store_op gone = op_delete(key);
+    (void)apply_ops(store, "", &gone, 1);
+    (void)snprintf(key, sizeof key, "k%04u", step * 131 % MANY);
+    struct store_op changed = op_put(key, "changed", 0);
+    (void)apply_ops(store, "", &changed, 1);
+    (void)snprintf(key, sizeof key, "k%04unew", step * 61 % MANY);
+    struct store_op added = op_put(key, "new", 0);
+    (void)apply_ops(store, "", &added, 1);
+}
+
+static void every_part_is_small_and_all_are_of_one_revision(void **state)
+{
+    (void)state;
+    const struct store_range ranges[] = {
+        {ALL},
+        {ALL, .order = STORE_SORT_DESCEND},
+        {ALL, .target = STORE_SORT_VALUE},
+        {ALL, .target = STORE_SORT_VALUE, .order = STORE_SORT_DESCEND, .limit = 5},
+        {ALL, .limit = 1000},
+        {ALL, .min_mod = 500, .max_mod = 2500},
+        {ALL, .revision = 1500},
+        {ALL, .revision = 1500, .limit = 50},
+        {ALL, .revision = 1500, .count_only = true},
+    };
+    struct store *store = many();
+    struct buf whole = BUF_INIT;
+    struct buf parts = BUF_INIT;
+    unsigned writes = 0;
+    for (size_t i = 0; i < COUNT(ranges); i++) {
+        struct store_range_result result;
+        struct store_range_walk *walk = NULL;
+        size_t looks = 0;
+        unsigned steps = 0;
+        assert_int_equal(store_range(store, &ranges[i], &result, NULL), 0);
+        int64_t revision = result.revision;
+        buf_clear(&whole);
+        put_range(&whole, &result);
+        assert_int_equal(store_range_walk_new(store, &ranges[i], &walk, NULL), 0);
+        for (; !store_range_walk_is_done(walk); steps++) {
+            assert_int_equal(store_range_walk_step(walk, store, LOOKS, &looks, NULL), 0);
+            assert_in_range(looks, 0, LOOKS + writes); /* a key has not more versions than that */
+            if (steps < 50) {
+                write_between(store, writes++);
+            }
+        }
+        store_range_walk_take(walk, &result);
+        store_range_walk_free(walk);
+        assert_int_equal(result.revision, revision);
+        buf_clear(&parts);
+        put_range(&parts, &result);
+        assert_string_equal(buf_str(&parts), buf_str(&whole));
+        assert_true(steps >= 10);
+    }
+    store_check(store);
+    store_free(store);
+    buf_free(&whole);
+    buf_free(&parts);
+}
+
+static void a_walk_ends_with_its_revision(void **state)
+{
+    (void)state;
+    struct store *store = many();
+    struct store_range_walk *walk = NULL;
+    size_t looks = 0;
+    assert_int_equal(store_range_walk_new(store, &(struct store_range){ALL}, &walk, NULL), 0);
+    assert_int_equal(store_range_walk_step(walk, store, LOOKS, &looks, NULL), 0);
+    assert_int_equal(looks, LOOKS);
+    write_between(store, 0);
+    struct store_command compact = {.type = STORE_COMPACT,
+                                    .number = (uint64_t)store_revision(store)};
+    assert_int_equal(apply(store, &compact).code, 0);
+    assert_int_equal(store_range_walk_step(walk, store, LOOKS, &looks, NULL), ERR_NOT_FOUND);
+    store_range_walk_free(walk);
+    store_free(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +370,8 @@ int main(void)
         PAIR_TEST(compaction_keeps_what_its_revision_sees),
         PAIR_TEST(the_window_is_bounded_and_the_same_everywhere),
         PAIR_TEST(a_full_store_has_a_small_window),
+        cmocka_unit_test(every_part_is_small_and_all_are_of_one_revision),
+        cmocka_unit_test(a_walk_ends_with_its_revision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
