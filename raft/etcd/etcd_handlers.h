@@ -5,8 +5,9 @@
 
 struct etcd_call;
 
-/* etcd_kv.c */
+/* etcd_range.c */
 void etcd_kv_range(struct etcd_call *call, const void *message);
+/* etcd_kv.c */
 void etcd_kv_put(struct etcd_call *call, const void *message);
 void etcd_kv_delete_range(struct etcd_call *call, const void *message);
 void etcd_kv_txn(struct etcd_call *call, const void *message);

@@ -276,37 +276,50 @@ static void *take(struct etcd_kv_answer *answer, size_t count, size_t bytes)
     return arena_take(&answer->arena, count, bytes);
 }
 
-static bool answer_kvs(struct etcd_kv_answer *answer, const struct store_kvs *kvs,
-                       struct etcd_key_value **ret_kvs, size_t *ret_count)
+/* Up to `keys_max` more than the `*ret_count` that are there. */
+static bool answer_some_kvs(struct etcd_kv_answer *answer, const struct store_kvs *kvs,
+                            size_t keys_max, struct etcd_key_value **ret_kvs, size_t *ret_count)
 {
-    *ret_count = kvs->count;
-    if (kvs->count == 0) {
-        return true;
+    if (*ret_kvs == NULL && kvs->count > 0) {
+        *ret_kvs = take(answer, kvs->count, sizeof **ret_kvs);
     }
-    *ret_kvs = take(answer, kvs->count, sizeof **ret_kvs);
-    for (size_t i = 0; i < kvs->count; i++) {
+    for (; *ret_count < kvs->count && keys_max > 0; keys_max--) {
         struct store_kv kv;
-        store_kvs_get(kvs, i, &kv);
+        store_kvs_get(kvs, *ret_count, &kv);
         answer->bytes += kv.key.len + kv.value.len + KV_FRAME_BYTES;
         if (*ret_kvs == NULL || answer->bytes > ETCD_KV_ANSWER_BYTES_MAX) {
             return false;
         }
-        (*ret_kvs)[i] = (struct etcd_key_value){.key = kv.key,
-                                                .create_revision = kv.create_revision,
-                                                .mod_revision = kv.mod_revision,
-                                                .version = kv.version,
-                                                .value = kv.value,
-                                                .lease = (int64_t)kv.lease};
+        (*ret_kvs)[(*ret_count)++] = (struct etcd_key_value){.key = kv.key,
+                                                             .create_revision = kv.create_revision,
+                                                             .mod_revision = kv.mod_revision,
+                                                             .version = kv.version,
+                                                             .value = kv.value,
+                                                             .lease = (int64_t)kv.lease};
     }
     return true;
+}
+
+static bool answer_kvs(struct etcd_kv_answer *answer, const struct store_kvs *kvs,
+                       struct etcd_key_value **ret_kvs, size_t *ret_count)
+{
+    return answer_some_kvs(answer, kvs, SIZE_MAX, ret_kvs, ret_count);
+}
+
+bool etcd_kv_answer_range_part(struct etcd_kv_answer *answer,
+                               const struct store_range_result *result, size_t keys_max,
+                               struct etcd_range_response *ret_response)
+{
+    ret_response->more = result->more;
+    ret_response->count = result->count;
+    return answer_some_kvs(answer, &result->kvs, keys_max, &ret_response->kvs,
+                           &ret_response->kvs_count);
 }
 
 bool etcd_kv_answer_range(struct etcd_kv_answer *answer, const struct store_range_result *result,
                           struct etcd_range_response *ret_response)
 {
-    ret_response->more = result->more;
-    ret_response->count = result->count;
-    return answer_kvs(answer, &result->kvs, &ret_response->kvs, &ret_response->kvs_count);
+    return etcd_kv_answer_range_part(answer, result, SIZE_MAX, ret_response);
 }
 
 bool etcd_kv_answer_put(struct etcd_kv_answer *answer, const struct store_op_output *output,

@@ -34,6 +34,11 @@ void etcd_kv_answer_free(struct etcd_kv_answer *answer);
 size_t etcd_kv_answer_held(const struct etcd_kv_answer *answer);
 bool etcd_kv_answer_range(struct etcd_kv_answer *answer, const struct store_range_result *result,
                           struct etcd_range_response *ret_response);
+/* The same in parts: up to `keys_max` further keys. That was all when the response has as many as
+ * the result. */
+bool etcd_kv_answer_range_part(struct etcd_kv_answer *answer,
+                               const struct store_range_result *result, size_t keys_max,
+                               struct etcd_range_response *ret_response);
 bool etcd_kv_answer_put(struct etcd_kv_answer *answer, const struct store_op_output *output,
                         struct etcd_put_response *ret_response);
 bool etcd_kv_answer_delete(struct etcd_kv_answer *answer, const struct store_op_output *output,

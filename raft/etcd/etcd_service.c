@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/etcd/etcd_portions.h"
+#include "raft/etcd/etcd_range.h"
 #include "raft/etcd/etcd_service_impl.h"
 
 #include <stdio.h>
@@ -331,6 +332,11 @@ struct etcd_portions **etcd_service_portions(struct etcd_service *service)
     return &service->portions;
 }
 
+struct etcd_ranges **etcd_service_ranges(struct etcd_service *service)
+{
+    return &service->ranges;
+}
+
 struct etcd_v2_state *etcd_service_v2(struct etcd_service *service)
 {
     return &service->v2;
@@ -377,6 +383,7 @@ static void on_timer_closed(uv_handle_t *handle)
 void etcd_service_close(struct etcd_service *service)
 {
     service->closed = true;
+    etcd_ranges_stop(service);
     etcd_portions_stop(service);
     service_requests_stop(service);
 }

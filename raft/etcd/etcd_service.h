@@ -110,6 +110,9 @@ struct list *etcd_service_calls(struct etcd_service *service);
 /* Answers that go out in portions (etcd_portions.c): NULL while there are none. */
 struct etcd_portions;
 struct etcd_portions **etcd_service_portions(struct etcd_service *service);
+/* Ranges that are looked up over many turns (etcd_range.c): NULL while there are none. */
+struct etcd_ranges;
+struct etcd_ranges **etcd_service_ranges(struct etcd_service *service);
 /* What the v2 face counts (etcd_v2_state.h). The service tells since when it runs, and whom it
  * knows as leader since when. */
 struct etcd_v2_state;

@@ -67,6 +67,7 @@ struct etcd_service {
     struct etcd_watch_hub *watch_hub; /* the watchers' */
     struct list calls;
     struct etcd_portions *portions;
+    struct etcd_ranges *ranges;
     struct etcd_v2_state v2;
     bool closed; /* nothing is asked of the member any more */
     bool stopping;

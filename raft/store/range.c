@@ -82,8 +82,7 @@ static bool within_bounds(const struct store_range *range, const struct kv_recor
 /* Nothing that is still to come changes the result. */
 static bool has_enough(const struct store_range_walk *walk)
 {
-    return walk->counted &&
-           (walk->range.count_only || walk->result.kvs.count >= walk->walk_limit);
+    return walk->counted && (walk->range.count_only || walk->result.kvs.count >= walk->walk_limit);
 }
 
 static void add_version(struct store_range_walk *walk, struct kv_record *record)
@@ -224,8 +223,8 @@ static void merge_one(struct store_range_walk *walk, size_t *looks)
     size_t end = end_of_run(walk, middle);
     bool take_left =
         walk->left < middle &&
-        (walk->right == end || compare_records(&kvs->records[walk->left],
-                                               &kvs->records[walk->right], &walk->range) < 0);
+        (walk->right == end ||
+         compare_records(&kvs->records[walk->left], &kvs->records[walk->right], &walk->range) < 0);
     walk->merged[walk->to++] = kvs->records[take_left ? walk->left++ : walk->right++];
     *looks += 1;
     if (walk->to == kvs->count) {

@@ -111,6 +111,13 @@ struct etcd_portions **etcd_service_portions(struct etcd_service *of)
     return &none;
 }
 
+struct etcd_ranges **etcd_service_ranges(struct etcd_service *of)
+{
+    static struct etcd_ranges *none;
+    (void)of;
+    return &none;
+}
+
 struct etcd_watch_hub **etcd_service_watch_hub(struct etcd_service *of)
 {
     return &of->hub;
