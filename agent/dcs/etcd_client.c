@@ -383,9 +383,12 @@ static void arm(struct etcd_client *client)
     LIST_EACH(item, &client->calls)
     {
         struct etcd_client_call *call = LIST_OWNER(item, struct etcd_client_call, in_client);
-        if (call->exchange == NULL && call->until_ms - RETRY_MS_MIN < next) {
-            next = call->until_ms - RETRY_MS_MIN;
+        if (call->exchange != NULL) {
+            continue;
         }
+        /* One that may be sent came in while the others were told: it is next, not its end. */
+        int64_t due_ms = may_send(client, call) ? now : call->until_ms - RETRY_MS_MIN;
+        next = due_ms < next ? due_ms : next;
     }
     int64_t srv_ms = etcd_srv_next_ms(client);
     next = srv_ms < next ? srv_ms : next;

@@ -219,6 +219,38 @@ static void member_that_does_not_serve_the_path_did_nothing(void **state)
     assert_int_equal(seen_count("b POST /v3/kv/txn"), 1);
 }
 
+static struct outcome second;
+
+static void on_first(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
+{
+    on_call(arg, rc, answer, err);
+    assert_int_equal(call_begin(&second, "/kv/range", true, 5000), 0);
+}
+
+static bool silent_to_transactions(struct fake *fake, struct fake_request *request)
+{
+    (void)fake;
+    return is_path(request, "/kv/txn");
+}
+
+static void call_made_when_another_is_given_up_is_sent_at_once(void **state)
+{
+    struct outcome first = {0};
+    struct error err = {0};
+    struct etcd_call call = {
+        .path = "/kv/txn", .body = span_str("{}"), .repeatable = true, .timeout_ms = 300};
+    (void)state;
+    second = (struct outcome){0};
+    hook = silent_to_transactions;
+    client_open(ETCD_V3, NULL, true, 2);
+    assert_int_equal(range(), 0);
+    assert_int_equal(etcd_client_call(client, &call, on_first, &first, &err), 0);
+    RUN_UNTIL(second.calls == 1);
+    assert_int_equal(first.rc, ERR_UNKNOWN);
+    assert_int_equal(second.rc, 0);
+    assert_true(second.took_ms < 1000);
+}
+
 static void nobody_there_is_told_in_time(void **state)
 {
     struct outcome outcome;
@@ -425,6 +457,7 @@ int main(void)
         WITH_TWO(definite_no_is_told_as_it_is),
         WITH_TWO(no_after_an_open_end_is_unknown),
         WITH_TWO(member_that_does_not_serve_the_path_did_nothing),
+        WITH_TWO(call_made_when_another_is_given_up_is_sent_at_once),
         WITH_TWO(nobody_there_is_told_in_time),
         WITH_TWO(members_of_the_cluster_are_asked_when_the_configured_one_is_gone),
         WITH_ONE(advertised_address_that_leads_nowhere_costs_one_failure),
