@@ -35,7 +35,7 @@ PURE = ("raft/store/", "pgctl/parse/", "pgctl/conf/", "agent/ha/")
 PURE_FILES_MARK = re.compile(r"\A/\*\s*PURE\.")
 IMPURE_HEADERS = re.compile(
     r"^(uv\.h|libpq-fe\.h|openssl/.*|curl/.*|sqlite3\.h|unistd\.h|time\.h|fcntl\.h|poll\.h|pthread\.h|signal\.h|dirent\.h"
-    r"|netdb\.h|pwd\.h|sys/.*|arpa/inet\.h|netinet/.*)$")
+    r"|netdb\.h|pwd\.h|sys/.*|arpa/(?!nameser\.h$).*|netinet/.*)$")
 IMPURE_CALLS = re.compile(
     r"\b(getenv|setenv|fopen|freopen|remove|rename|time|clock|gettimeofday|clock_gettime|localtime_r?|rand|srand|random"
     r"|rand_r|drand48|getrandom|fork|clock_real|random_real|log_(?:write|error|warning|info|debug))\s*\(")
