@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 #define ETCD_RANGE_AT_ONCE_KEYS ((size_t)1024)
-#define ETCD_RANGE_TURN_KEYS    ((size_t)8192) /* less than a millisecond */
-#define ETCD_RANGES_MAX         ((size_t)256)  /* in the line; others are told: too many requests */
+#define ETCD_RANGE_TURN_KEYS    ((size_t)8192)
+#define ETCD_RANGES_MAX         ((size_t)256) /* in the line; others are told: too many requests */
 
 struct etcd_service;
 
