@@ -31,32 +31,33 @@ bool store_range_has(struct span first, struct span range_end, struct span key)
 /* --- keys ------------------------------------------------------------------------------------- */
 
 struct cursor {
-    struct kv_record **next;
-    struct kv_record **end;
+    struct kv_record *const *records; /* NULL where the map is empty */
+    size_t at;
+    size_t end;
 };
 
 /* What is left of the range in one of the maps. */
 static struct cursor cursor_of(const struct kv_map *map, const struct store_range_walk *walk)
 {
     bool has_begun = walk->next.len > 0;
-    size_t at = 0;
-    size_t end = 0;
+    struct cursor cursor = {.records = map->records};
     kv_map_range(map, has_begun ? buf_span(&walk->next) : walk->range.key, walk->range.range_end,
-                 &at, &end);
-    return (struct cursor){.next = map->records + at, .end = map->records + end};
+                 &cursor.at, &cursor.end);
+    return cursor;
 }
 
 /* The next key of either; NULL = that was all. */
 static struct kv_record *take_newest(struct cursor *kvs, struct cursor *graves)
 {
-    bool kept = kvs->next < kvs->end;
-    bool gone = graves->next < graves->end;
+    bool kept = kvs->at < kvs->end;
+    bool gone = graves->at < graves->end;
     if (!kept && !gone) {
         return NULL;
     }
-    bool take_kept = !gone || (kept && span_compare(kv_record_key(*kvs->next),
-                                                    kv_record_key(*graves->next)) < 0);
-    return take_kept ? *kvs->next++ : *graves->next++;
+    bool take_kept =
+        !gone || (kept && span_compare(kv_record_key(kvs->records[kvs->at]),
+                                       kv_record_key(graves->records[graves->at])) < 0);
+    return take_kept ? kvs->records[kvs->at++] : graves->records[graves->at++];
 }
 
 /* As mvcc_at; counts the versions that it looks at. */
@@ -106,12 +107,12 @@ static void look_at_keys(struct store_range_walk *walk, const struct store *stor
                          size_t looks_max, size_t *looks)
 {
     struct cursor kvs = cursor_of(&store->kvs, walk);
-    struct cursor graves = {.next = NULL};
+    struct cursor graves = {.records = NULL};
     struct kv_record *newest = NULL;
     if (walk->at < present) {
         graves = cursor_of(&store->graves, walk);
     } else if (walk->next.len == 0) {
-        walk->result.count = kvs.end - kvs.next;
+        walk->result.count = (int64_t)(kvs.end - kvs.at);
         walk->counted = true;
     }
     while (!has_enough(walk)) {
