@@ -150,7 +150,7 @@ deps:
 	@tests/harness/deps.sh install </dev/null
 	@tests/harness/deps.sh source </dev/null
 	@mkdir -p $(dir $(DEPS_STAMP)) && touch $(DEPS_STAMP)
-$(DEPS_STAMP):
+$(DEPS_STAMP): tests/harness/deps.sh
 	@$(MAKE) --no-print-directory deps
 ifeq (,$(RAFT_SRC))
 $(RAFT_LIB): | $(DEPS_STAMP) ;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what pgquorum needs to build, test and run on Debian 12. Starts no service, creates no PostgreSQL cluster
+# Installs what pgquorum needs to build, test and run on Debian 12. Starts no service, now or at boot, creates no PostgreSQL cluster
 # (Debian's package would, on port 5432) and leaves existing ones alone. Usage: deps.sh [check | install | source].
 set -eu
 cd "$(dirname "$0")/../.."
@@ -8,7 +8,7 @@ raft_sha256=7e45b6f24f3671c9bfd5b146814493f87cb2e560712bd469c1f5969a4b94291a
 cache=build/deps
 packages="gcc make pkg-config libuv1-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev libssl-dev libhttp-parser-dev
   libcurl4-openssl-dev libnghttp2-dev openssl uthash-dev libcmocka-dev postgresql-15 haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
-  procps util-linux python3 python3-venv python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client ca-certificates gpgv"
+  procps util-linux python3 python3-venv python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client patroni python3-etcd ca-certificates gpgv"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 missing() {
@@ -77,6 +77,16 @@ install_packages() {
     case "$todo" in
     *libraft-dev*) apt-get install -q -y --no-install-recommends -t bookworm-backports libraft-dev </dev/null ;;
     esac
+    not_at_boot
+}
+
+# Nor does the next boot start what has come now; what was there before stays as it was.
+not_at_boot() {
+    for pair in etcd-server:etcd haproxy:haproxy patroni:patroni; do
+        case " $todo" in
+        *" ${pair%:*} "*) update-rc.d "${pair#*:}" disable >/dev/null ;; # of systemd, too
+        esac
+    done
 }
 
 # The engine's source, for sanitizer builds and RAFT_SRC: a private apt configuration, nothing of the machine's is touched.
