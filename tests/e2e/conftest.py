@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rig as rig_module  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build/debug")
-pytest.register_assert_rewrite("on_etcd", "on_ours", "mixed")
+pytest.register_assert_rewrite("on_etcd", "on_ours", "mixed", "patroni_smoke")
 
 
 def pytest_configure(config):

@@ -10,6 +10,7 @@ import certificates
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOSTS = {"node4": "172.20.0.13", "etcd2": "172.20.0.15", "etcd3": "172.20.0.16"}
 BASE = "/db/postgres/"
+USER, PASSWORD = "store", "store-secret"  # of a store that asks for them
 
 
 def default_file():
@@ -55,7 +56,7 @@ class Member:
 class Served:
     """Whoever serves it: `members` have addresses. `dialect`: where the cluster's keys are, "etcd" (v2) or "etcd3"."""
 
-    tls = False
+    tls = user = False
 
     def __init__(self, rig, members, dialect):
         self.rig, self.members, self.dialect = rig, members, dialect
@@ -76,6 +77,8 @@ class Served:
         if self.tls:
             names = ("cacert", "cert", "key") if api == 3 else ("ca-file", "cert-file", "key-file")
             argv += [f"--{name}={self.rig.home}/{file}" for name, file in zip(names, ("etcd-ca.crt", "client.crt", "client.key"))]
+        if self.user:
+            argv.append(f"--{'user' if api == 3 else 'username'}={USER}:{PASSWORD}")
         argv += args
         return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
                               env=dict(os.environ, ETCDCTL_API=str(api)))
@@ -130,11 +133,12 @@ class Served:
 
 
 class Etcd(Served):
-    """Of its own hosts. `members`: 1 or 3. `tls`: it listens for clients with certificates of its authority alone."""
+    """Of its own hosts. `members`: 1 or 3. `tls`: it listens for clients with certificates of its authority alone.
+    `user`: and who has no password is refused (ours only)."""
 
-    def __init__(self, rig, members, dialect, member=Member, tls=False):
+    def __init__(self, rig, members, dialect, member=Member, tls=False, user=False):
         super().__init__(rig, {}, dialect)
-        self.tls = tls
+        self.tls, self.user = tls, user
         if tls:
             authority = certificates.Authority(rig.home, "etcd-ca")
             os.chmod(authority.certificate, 0o644)

@@ -20,8 +20,10 @@ raft:
 
 etcd_server:
   listen: {address}:2379
-  advertise: http://{address}:2379
+  advertise: http{s}://{address}:2379
 """
+TLS = "  certfile: {home}/etcd.crt\n  keyfile: {home}/etcd.key\n  cafile: {home}/etcd-ca.crt\n  client_cert_auth: true\n"
+AUTHENTICATION = "  authentication:\n    username: {user}\n    password: {password}\n"
 
 
 class Witness(etcd.Member):
@@ -34,7 +36,16 @@ class Witness(etcd.Member):
         partners = ", ".join(f"{m.address}:2380" for m in self.etcd.members.values() if m is not self)
         config = os.path.join(rig.home, f"{self.host}.yml")
         with open(config, "w") as f:
-            f.write(CONFIG.format(name=self.host, address=self.address, partners=partners, data=self.data))
+            f.write(self.text(partners))
         with open(self.log, "a") as log:
             self.process = rig.host_popen(self.host, ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", rig.binary("pgquorum"),
                                                       "witness", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def text(self, partners):
+        """Of its file."""
+        text = CONFIG.format(name=self.host, address=self.address, partners=partners, data=self.data, s="s" if self.etcd.tls else "")
+        if self.etcd.tls:
+            text += TLS.format(home=self.etcd.rig.home)
+        if self.etcd.user:
+            text += AUTHENTICATION.format(user=etcd.USER, password=etcd.PASSWORD)
+        return text

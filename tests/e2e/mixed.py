@@ -5,7 +5,7 @@ import json
 import pytest
 
 import faults
-from rig import PATRONI_3, wait_for
+from rig import wait_for
 
 TTL = 20  # the least that Patroni takes
 TIMES = {"ttl": TTL, "loop_wait": 2, "retry_timeout": 5}
@@ -46,8 +46,8 @@ def cluster(shared_rig, arrangement, request):
 
 
 def rows(r, answer):
-    """Of `list`. Patroni 3.0.2 has neither positions nor whether a member streams."""
-    told = ("Member", "Host", "Role", "TL") if r.program == PATRONI_3 else None
+    """Of `list`, what both commands have."""
+    told = None if r.tells_all() else ("Member", "Host", "Role", "TL")
     return [{key: value for key, value in row.items() if told is None or key in told} for row in json.loads(answer.stdout)]
 
 

@@ -23,6 +23,7 @@ NODES = ["node1", "node2", "node3"]
 ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
 PATRONI = os.environ.get("PATRONI", "")  # program of a real Patroni of 4.1
 PATRONI_3 = os.environ.get("PATRONI_3", "")  # and of one of 3.0.2
+PATRONI_DEBIAN = "/usr/bin/patroni"  # the package's, 3.0.2 in Debian 12
 PYTHON = "/usr/bin/python3"
 PG_BIN = os.environ.get("PG_BIN", "")  # directory of PostgreSQL's programs; empty: those that the agent finds by itself
 PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
@@ -263,7 +264,7 @@ class Node:
 
 class Rig(Network):
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
-                 store="raft", etcd_members=1, etcd_tls=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3"):
+                 store="raft", etcd_members=1, etcd_tls=False, etcd_user=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3"):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
         `raft`: more lines of that section, with {home} for the node's directory. `program`: which Patroni. `ours`: the store is no etcd, but
@@ -271,7 +272,7 @@ class Rig(Network):
         # Not below /tmp: where the document names that, a node has one of its own.
         self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
         member = listener.Witness if ours else etcd.Member
-        self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls)
+        self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls, user=etcd_user)
         super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
         self.store, self.patroni, self.witnesses = store, patroni, witnesses
         self.program, self.ours, self.api = program, ours, api
@@ -312,6 +313,8 @@ class Rig(Network):
         if self.etcd.tls:
             files = f"  protocol: https\n  cacert: {self.home}/etcd-ca.crt\n  cert: {self.home}/client.crt\n  key: {self.home}/client.key\n"
             changes += [("\netcd:\n", "\netcd:\n" + files)]
+        if self.etcd.user:
+            changes += [("\netcd:\n", f"\netcd:\n  username: {etcd.USER}\n  password: {etcd.PASSWORD}\n")]
         if self.ours:
             hosts = ",".join(m.address + ":2379" for m in self.etcd.members.values())
             changes += [("  host: 172.20.0.13:2379 #IP do NODE ETCD1", f"  hosts: {hosts}")]
@@ -375,6 +378,10 @@ class Rig(Network):
         argv = ["ip", "netns", "exec", self.namespace("client"), self.program + "ctl", "-c", file, *args]
         return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, input=stdin)
 
+    def tells_all(self):
+        """A Patroni of 3.0.2 has neither positions in its lists nor that a member streams."""
+        return self.program == PATRONI
+
     def keys(self):
         """The store as clients of etcd have it."""
         return self.etcd if self.etcd is not None else etcd.Served(self, self.nodes, self.api)
@@ -409,8 +416,7 @@ class Rig(Network):
     def healthy(self, count=3):
         rows = self.members()
         leaders = [r for r in rows.values() if r.get("Role") == "Leader" and r.get("State") == "running"]
-        # A Patroni of 3.0.2 does not tell that it streams.
-        told = ("streaming", "running") if self.patroni and self.program == PATRONI_3 else ("streaming",)
+        told = ("running", "streaming") if self.patroni and not self.tells_all() else ("streaming",)
         streaming = [r for r in rows.values() if r.get("Role") == "Replica" and r.get("State") in told]
         return len(leaders) == 1 and len(streaming) == count - 1 and len({r.get("TL") for r in leaders + streaming}) == 1
 
