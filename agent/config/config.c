@@ -16,6 +16,8 @@
 #include <strings.h>
 
 #define PREFIX_BYTES_MAX       512
+#define RESTAPI_PORT           8008
+#define RAFT_PORT              2222
 #define ELECTION_TIMEOUT_MIN   100
 #define ELECTION_TIMEOUT_MAX   60000
 #define HEARTBEAT_MIN          10
@@ -249,30 +251,33 @@ static int read_restapi(const struct reader *r, const struct section *top, enum 
     struct section s;
     enum reader_need need = use == CONFIG_AGENT ? READER_REQUIRED : READER_OPTIONAL;
     int rc = reader_section(r, top, "restapi", "restapi", &s);
-    rc = rc != 0 ? rc : reader_listener_one(r, &s, "listen", need, &c->restapi_listen);
+    rc =
+        rc != 0 ? rc : reader_listener_one(r, &s, "listen", RESTAPI_PORT, need, &c->restapi_listen);
     c->restapi_connect = c->restapi_listen;
-    rc = rc != 0
-             ? rc
-             : reader_address(r, &s, "connect_address", 0, READER_OPTIONAL, &c->restapi_connect);
-    if (rc == 0 && use == CONFIG_AGENT &&
-        (c->restapi_connect.host[0] == '\0' || strcmp(c->restapi_connect.host, "0.0.0.0") == 0 ||
-         strcmp(c->restapi_connect.host, "::") == 0)) {
+    rc = rc != 0 ? rc
+                 : reader_address(r, &s, "connect_address",
+                                  (struct address_form){.usual_port = RESTAPI_PORT},
+                                  READER_OPTIONAL, &c->restapi_connect);
+    if (rc == 0 && use == CONFIG_AGENT && address_is_every(c->restapi_connect.host)) {
         return reader_fail(
             r, &s, "connect_address",
-            "every address is listened on, and no one is told to the others: give the address that "
-            "reaches this node, such as 10.0.0.1:8008");
+            "is not there, and 'listen' is every address: give the one that reaches this node, "
+            "such as 10.0.0.1:%u",
+            c->restapi_listen.port);
     }
     return rc;
 }
 
 /* --- raft ------------------------------------------------------------------------------------- */
 
+static const struct address_form raft_form = {.usual_port = RAFT_PORT};
+
 static int add_partner(const struct reader *r, const struct section *s, const char *text,
                        struct config_raft *raft)
 {
     struct config_address address = {0};
     struct error why = {0};
-    if (config_address_parse(text, false, 0, &address, &why) != 0) {
+    if (address_parse(text, &raft_form, &address, &why) != 0) {
         return reader_fail(r, s, "partner_addrs", "%s", why.text);
     }
     (void)config_keep(r->memory, (void *)(uintptr_t)address.text);
@@ -376,9 +381,10 @@ static int read_raft(const struct reader *r, const struct config_source *source,
                            "data_dir, self_addr and partner_addrs (or one named etcd or etcd3)");
     }
     rc = reader_path(r, &s, "data_dir", source->cwd, need, &raft->data_dir);
-    rc = rc != 0 ? rc : reader_address(r, &s, "self_addr", 0, need, &raft->self);
+    rc = rc != 0 ? rc : reader_address(r, &s, "self_addr", raft_form, need, &raft->self);
     raft->bind = raft->self;
-    rc = rc != 0 ? rc : reader_listener_one(r, &s, "bind_addr", READER_OPTIONAL, &raft->bind);
+    rc = rc != 0 ? rc
+                 : reader_listener_one(r, &s, "bind_addr", RAFT_PORT, READER_OPTIONAL, &raft->bind);
     rc = rc != 0 ? rc : reader_text(r, &s, "password", READER_OPTIONAL, &raft->password.hidden);
     rc = rc != 0 ? rc : read_raft_tls(r, source, &s, raft);
     rc = rc != 0 ? rc : read_partners(r, &s, raft);
@@ -453,21 +459,6 @@ static int check_directories(const struct reader *r, const struct config *c)
     return 0;
 }
 
-/* Is `other` among the addresses that `host` stands for? Compared as they are written: a name and
- * its address are told apart, and one of the two listens fails then. */
-static bool host_covers(const char *host, const char *other)
-{
-    bool every = host[0] == '\0' || strcmp(host, "::") == 0;
-    bool every_v4 = strcmp(host, "0.0.0.0") == 0 && strchr(other, ':') == NULL;
-    return every || every_v4 || strcmp(host, other) == 0;
-}
-
-static bool same_place(const struct config_address *a, const struct config_address *b)
-{
-    return a->text != NULL && b->text != NULL && a->port == b->port &&
-           (host_covers(a->host, b->host) || host_covers(b->host, a->host));
-}
-
 static int check_ports(const struct reader *r, const struct config *c)
 {
     const struct {
@@ -482,7 +473,7 @@ static int check_ports(const struct reader *r, const struct config *c)
     };
     for (size_t i = 1; i < sizeof(places) / sizeof(places[0]); i++) {
         for (size_t j = 0; j < i; j++) {
-            if (same_place(places[i].address, places[j].address)) {
+            if (address_meets(places[i].address, places[j].address)) {
                 struct section s = {.name = places[i].section, .object = NULL};
                 return reader_fail(r, &s, places[i].key,
                                    "has the address of %s.%s: give it a port of its own",

@@ -204,10 +204,9 @@ void config_raft_timeouts(const struct config_raft *raft, int64_t ttl_ms,
 /* The smallest ttl of its store, for dynamic.h. */
 int64_t config_ttl_min_ms(const struct config *config);
 
-/* "host:port" into parts allocated with mem_*: free text and host with mem_free (both const for
- * readers). `listener` allows an empty host, '*' and a comma list. Port 1..65535; it must be there
- * unless default_port is not 0. */
-int config_address_parse(const char *text, bool listener, uint16_t default_port,
+/* "host:port" of one host that can be connected to, into parts allocated with mem_*: free text and
+ * host with mem_free (both const for readers). Without a port it is `default_port`. */
+int config_address_parse(const char *text, uint16_t default_port,
                          struct config_address *ret_address, struct error *err) MUST_CHECK;
 
 #endif

@@ -187,91 +187,18 @@ int reader_int(const struct reader *r, const struct section *s, const char *key,
 
 /* --- addresses -------------------------------------------------------------------------------- */
 
-/* Where the port begins (after its ':'), or NULL. "::1" without brackets has none; a list has it at
- * its end. */
-static const char *port_of(const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    bool list = strchr(text, ',') != NULL;
-    if (colon == NULL || (!list && text[0] == '[' && colon[-1] != ']') ||
-        (!list && text[0] != '[' && strchr(text, ':') != colon)) {
-        return NULL;
-    }
-    return colon + 1;
-}
-
-static bool port_number(const char *text, uint16_t *ret_port)
-{
-    size_t len = strlen(text);
-    if (len == 0 || len > 5 || strspn(text, "0123456789") != len) {
-        return false;
-    }
-    long port = strtol(text, NULL, 10);
-    *ret_port = (uint16_t)port;
-    return port >= 1 && port <= UINT16_MAX;
-}
-
-static bool host_allowed(const char *host, bool listener)
-{
-    if (strlen(host) >= PG_HOST_BYTES || strpbrk(host, " \t/[]") != NULL) {
-        return false;
-    }
-    return listener || (host[0] != '\0' && strchr(host, ',') == NULL && strcmp(host, "*") != 0);
-}
-
-int config_address_parse(const char *text, bool listener, uint16_t default_port,
-                         struct config_address *ret_address, struct error *err)
-{
-    const char *right = listener ? "host:port, such as 0.0.0.0:8008"
-                                 : "host:port, such as 10.0.0.1:2222 or [fd00::1]:2222";
-    const char *port_text = port_of(text);
-    uint16_t port = default_port;
-    if (port_text == NULL && default_port == 0) {
-        return error_set(err, ERR_INVALID, "'%.100s' has no port: give %s", text, right);
-    }
-    if (port_text != NULL && !port_number(port_text, &port)) {
-        return error_set(err, ERR_INVALID, "'%.100s' has no port from 1 to 65535: give %s", text,
-                         right);
-    }
-    size_t host_len = port_text != NULL ? (size_t)(port_text - text) - 1 : strlen(text);
-    const char *host_start = text;
-    if (host_len >= 2 && text[0] == '[' && text[host_len - 1] == ']') {
-        host_start = text + 1;
-        host_len -= 2;
-    }
-    char *host = mem_strndup(host_start, host_len);
-    if (!host_allowed(host, listener)) {
-        mem_free(host);
-        return error_set(err, ERR_INVALID, "'%.100s' names no %s: give %s", text,
-                         listener ? "host or list of hosts" : "one host", right);
-    }
-    if (strcmp(host, "*") == 0) {
-        host[0] = '\0';
-    }
-    bool brackets = strchr(host, ':') != NULL && strchr(host, ',') == NULL;
-    ret_address->text = mem_printf(brackets ? "[%s]:%u" : "%s:%u", host, port);
-    ret_address->host = host;
-    ret_address->port = port;
-    return 0;
-}
-
-struct address_rule {
-    bool listener;
-    uint16_t default_port; /* 0: the port has to be there */
-    enum reader_need need;
-};
-
-static int read_address(const struct reader *r, const struct section *s, const char *key,
-                        struct address_rule rule, struct config_address *ret_address)
+int reader_address(const struct reader *r, const struct section *s, const char *key,
+                   struct address_form form, enum reader_need need,
+                   struct config_address *ret_address)
 {
     const char *text = NULL;
     struct config_address address = {0};
     struct error why = {0};
-    int rc = reader_text(r, s, key, rule.need, &text);
+    int rc = reader_text(r, s, key, need, &text);
     if (rc != 0 || text == NULL) {
         return rc;
     }
-    if (config_address_parse(text, rule.listener, rule.default_port, &address, &why) != 0) {
+    if (address_parse(text, &form, &address, &why) != 0) {
         return reader_fail(r, s, key, "%s", why.text);
     }
     (void)config_keep(r->memory, (void *)(uintptr_t)address.text);
@@ -280,24 +207,13 @@ static int read_address(const struct reader *r, const struct section *s, const c
     return 0;
 }
 
-int reader_address(const struct reader *r, const struct section *s, const char *key,
-                   uint16_t default_port, enum reader_need need, struct config_address *ret_address)
-{
-    return read_address(r, s, key, (struct address_rule){false, default_port, need}, ret_address);
-}
-
-int reader_listener(const struct reader *r, const struct section *s, const char *key,
-                    uint16_t default_port, enum reader_need need,
-                    struct config_address *ret_address)
-{
-    return read_address(r, s, key, (struct address_rule){true, default_port, need}, ret_address);
-}
-
 int reader_listener_one(const struct reader *r, const struct section *s, const char *key,
-                        enum reader_need need, struct config_address *ret_address)
+                        uint16_t usual_port, enum reader_need need,
+                        struct config_address *ret_address)
 {
     struct config_address address = {.host = ""};
-    int rc = reader_listener(r, s, key, 0, need, &address);
+    struct address_form form = {.listener = true, .usual_port = usual_port};
+    int rc = reader_address(r, s, key, form, need, &address);
     if (rc != 0 || address.text == NULL) {
         return rc;
     }

@@ -3,6 +3,7 @@
 #ifndef AGENT_CONFIG_READER_H
 #define AGENT_CONFIG_READER_H
 
+#include "agent/config/address.h"
 #include "agent/config/config.h"
 
 struct reader {
@@ -46,16 +47,13 @@ int reader_bool(const struct reader *r, const struct section *s, const char *key
                 bool *ret_value) MUST_CHECK;
 int reader_int(const struct reader *r, const struct section *s, const char *key, int minimum,
                int maximum, int *ret_value) MUST_CHECK;
-/* default_port 0: the port has to be there. A listener may be every address, or a list. */
 int reader_address(const struct reader *r, const struct section *s, const char *key,
-                   uint16_t default_port, enum reader_need need,
+                   struct address_form form, enum reader_need need,
                    struct config_address *ret_address) MUST_CHECK;
-int reader_listener(const struct reader *r, const struct section *s, const char *key,
-                    uint16_t default_port, enum reader_need need,
-                    struct config_address *ret_address) MUST_CHECK;
-/* The same, with a port and no list: what we listen on ourselves. */
+/* What we listen on ourselves: a port has to be there, and no list. */
 int reader_listener_one(const struct reader *r, const struct section *s, const char *key,
-                        enum reader_need need, struct config_address *ret_address) MUST_CHECK;
+                        uint16_t usual_port, enum reader_need need,
+                        struct config_address *ret_address) MUST_CHECK;
 /* An absolute path without "." and ".." in it; `cwd` is where a relative one starts. */
 int reader_path(const struct reader *r, const struct section *s, const char *key, const char *cwd,
                 enum reader_need need, const char **ret_path) MUST_CHECK;

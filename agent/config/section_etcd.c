@@ -30,7 +30,7 @@ static int add_host(const struct reader *r, const struct section *s, const char 
 {
     struct config_address address = {0};
     struct error why = {0};
-    if (config_address_parse(text, false, ETCD_PORT, &address, &why) != 0) {
+    if (config_address_parse(text, ETCD_PORT, &address, &why) != 0) {
         return reader_fail(r, s, key, "%s", why.text);
     }
     int rc = add_url(r, s, key, protocol, &address, etcd);

@@ -6,12 +6,8 @@
 
 #include <string.h>
 
+#define ETCD_PORT      2379
 #define URLS_BYTES_MAX 511 /* what the group keeps of a member's URLs */
-
-static bool is_every_address(const char *host)
-{
-    return host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
-}
 
 /* scheme://host:port. Clients use nothing else once they have asked for the members, so each has to
  * be whole. */
@@ -37,17 +33,13 @@ static int check_url(const struct reader *r, const struct section *s, const char
     }
     struct config_address address = {0};
     struct error why = {0};
-    if (config_address_parse(place, false, 0, &address, &why) != 0) {
+    if (address_parse(place, &(struct address_form){.usual_port = ETCD_PORT}, &address, &why) !=
+        0) {
         return reader_fail(r, s, "advertise", "%s", why.text);
     }
-    bool every = is_every_address(address.host);
     mem_free((void *)(uintptr_t)address.text);
     mem_free((void *)(uintptr_t)address.host);
-    return every ? reader_fail(r, s, "advertise",
-                               "'%.100s' is no address that clients can connect to: give this "
-                               "host's own, such as %s",
-                               url, example)
-                 : 0;
+    return 0;
 }
 
 static int add_url(const struct reader *r, const struct section *s, const char *url, bool tls,
@@ -172,7 +164,7 @@ int section_etcd_server(const struct reader *r, const struct config_source *sour
                            c->store == CONFIG_STORE_ETCD2 ? "etcd" : "etcd3");
     }
     e->given = true;
-    rc = reader_listener_one(r, &s, "listen", READER_REQUIRED, &e->listen);
+    rc = reader_listener_one(r, &s, "listen", ETCD_PORT, READER_REQUIRED, &e->listen);
     rc = rc != 0 ? rc : read_tls(r, source, &s, e);
     rc = rc != 0 ? rc : read_advertise(r, &s, &c->raft, e);
     return rc != 0 ? rc : read_user(r, &s, e);

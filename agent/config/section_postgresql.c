@@ -159,10 +159,8 @@ static int default_connect(const struct reader *r, const struct section *s,
     size_t len = strcspn(p->listen.host, ",");
     char *host = mem_strndup(p->listen.host, len);
     struct error why = {0};
-    bool every = len == 0 || strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0 ||
-                 strcmp(host, "::") == 0;
     char *text = mem_printf(strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, p->listen.port);
-    int rc = every ? ERR_INVALID : config_address_parse(text, false, 0, &p->connect, &why);
+    int rc = config_address_parse(text, POSTGRES_PORT, &p->connect, &why);
     mem_free(host);
     mem_free(text);
     if (rc != 0) {
@@ -178,10 +176,11 @@ static int default_connect(const struct reader *r, const struct section *s,
 static int read_places(const struct reader *r, const struct config_source *source,
                        const struct section *s, struct config_postgresql *p)
 {
-    int rc = reader_listener(r, s, "listen", POSTGRES_PORT, READER_REQUIRED, &p->listen);
-    rc = rc != 0
-             ? rc
-             : reader_address(r, s, "connect_address", POSTGRES_PORT, READER_OPTIONAL, &p->connect);
+    struct address_form form = {.default_port = POSTGRES_PORT, .usual_port = POSTGRES_PORT};
+    struct address_form listener = form;
+    listener.listener = true;
+    int rc = reader_address(r, s, "listen", listener, READER_REQUIRED, &p->listen);
+    rc = rc != 0 ? rc : reader_address(r, s, "connect_address", form, READER_OPTIONAL, &p->connect);
     rc = rc != 0 || p->connect.text != NULL ? rc : default_connect(r, s, p);
     rc = rc != 0 ? rc : reader_path(r, s, "data_dir", source->cwd, READER_REQUIRED, &p->data_dir);
     p->config_dir = p->data_dir;

@@ -110,7 +110,7 @@ static bool parse_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], u
     }
     memcpy(authority, start + 3, len);
     authority[len] = '\0';
-    if (config_address_parse(authority, false, POSTGRES_PORT, &address, &err) != 0) {
+    if (config_address_parse(authority, POSTGRES_PORT, &address, &err) != 0) {
         return false;
     }
     (void)snprintf(ret_host, PG_HOST_BYTES, "%s", address.host);

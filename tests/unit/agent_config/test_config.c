@@ -76,7 +76,7 @@ static void addresses_need_a_port_and_one_host(void **state)
     refused("self_addr: 172.20.0.10:2222", "self_addr: 172.20.0.10:65536",
             "no port from 1 to 65535");
     refused("self_addr: 172.20.0.10:2222", "self_addr: '*:2222'",
-            "raft.self_addr: '*:2222' names no one host");
+            "raft.self_addr: '*:2222' is every address of a host");
     refused("self_addr: 172.20.0.10:2222", "self_addr: 'fd00::1'", "has no port");
     refused("'172.20.0.11:2222'", "'172.20.0.11'", "raft.partner_addrs: '172.20.0.11' has no port");
     refused("'172.20.0.11:2222'", "5", "raft.partner_addrs: its item 1 is no text");
@@ -103,6 +103,70 @@ static void addresses_need_a_port_and_one_host(void **state)
     c = loaded("  listen: 172.20.0.10:8008", "  listen: '*:8008'");
     assert_string_equal(c.restapi_listen.host, "");
     config_free(&c);
+}
+
+/* What others connect to is one address; the refusal gives one with the port of that key. */
+static void every_address_is_none_to_connect_to(void **state)
+{
+    static const char *const every[] = {"0.0.0.0", "[::]"};
+    static const struct {
+        const char *from;
+        const char *to;
+        const char *key;
+        int port;
+    } keys[] = {
+        {"self_addr: 172.20.0.10:2222", "self_addr: ", "raft.self_addr", 2222},
+        {"'172.20.0.11:2222'", "", "raft.partner_addrs", 2222},
+        {"  connect_address: 172.20.0.10:8008", "  connect_address: ", "restapi.connect_address",
+         8008},
+        {"  connect_address: 172.20.0.10:5432", "  connect_address: ", "postgresql.connect_address",
+         5432},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        for (size_t j = 0; j < sizeof every / sizeof every[0]; j++) {
+            char address[32];
+            char to[80];
+            char words[160];
+            snprintf(address, sizeof address, "'%s:%d'", every[j], keys[i].port);
+            snprintf(to, sizeof to, "%s%s", keys[i].to, address);
+            snprintf(words, sizeof words,
+                     "%s: %s is every address of a host, and none to connect to: give the one that "
+                     "reaches it, such as 10.0.0.1:%d",
+                     keys[i].key, address, keys[i].port);
+            refused(keys[i].from, to, words);
+        }
+    }
+}
+
+static void a_listener_is_told_an_address_with_its_own_port(void **state)
+{
+    (void)state;
+    refused("  listen: 172.20.0.10:8008", "  listen: 8008",
+            "restapi.listen: '8008' has no port: give host:port, such as 0.0.0.0:8008");
+    refused("  listen: 172.20.0.10:8008", "  listen: http://0.0.0.0:8008",
+            "restapi.listen: 'http://0.0.0.0:8008' is a URL: give host:port, such as 0.0.0.0:8008");
+    refused("  listen: 172.20.0.10:5432", "  listen: 172.20.0.10:0", "such as 0.0.0.0:5432");
+    refused("self_addr: 172.20.0.10:2222", "bind_addr: 1\n  self_addr: 172.20.0.10:2222",
+            "raft.bind_addr: '1' has no port: give host:port, such as 0.0.0.0:2222");
+}
+
+/* As Patroni takes them: spaces and brackets in a list do not reach PostgreSQL. */
+static void hosts_of_a_list_are_bare(void **state)
+{
+    (void)state;
+    struct config c =
+        loaded("  listen: 172.20.0.10:5432", "  listen: '172.20.0.10, [::1] ,localhost:5433'");
+    assert_string_equal(c.postgresql.listen.host, "172.20.0.10,::1,localhost");
+    assert_int_equal(c.postgresql.listen.port, 5433);
+    config_free(&c);
+    refused("  listen: 172.20.0.10:5432", "  listen: '172.20.0.10,:5432'",
+            "names no host or list of hosts");
+    /* the port is not there: the address lost its end to it */
+    refused("  listen: 172.20.0.10:5432", "  listen: '172.20.0.10,fd00::1'",
+            "names no host or list of hosts");
+    refused("  listen: 172.20.0.10:5432", "  listen: '172.20.0.10,a b:5432'",
+            "names no host or list of hosts");
 }
 
 static void one_partner_list_may_serve_all_nodes(void **state)
@@ -300,6 +364,8 @@ static void ports_may_not_meet(void **state)
             "restapi.listen: has the address of postgresql.listen");
     refused("  listen: 172.20.0.10:8008\n", "  listen: '0.0.0.0:2222'\n",
             "raft.self_addr: has the address of restapi.listen");
+    refused("  listen: 172.20.0.10:5432", "  listen: '127.0.0.1,172.20.0.10:8008'",
+            "restapi.listen: has the address of postgresql.listen");
     struct config c = loaded("  listen: 172.20.0.10:8008\n", "  listen: 172.20.0.11:2222\n");
     config_free(&c);
     c = loaded("self_addr: 172.20.0.10:2222\n",
@@ -499,6 +565,9 @@ int main(void)
         cmocka_unit_test(the_file_of_the_document_is_read_whole),
         cmocka_unit_test(certificates_of_the_raft_port_are_files),
         cmocka_unit_test(addresses_need_a_port_and_one_host),
+        cmocka_unit_test(every_address_is_none_to_connect_to),
+        cmocka_unit_test(a_listener_is_told_an_address_with_its_own_port),
+        cmocka_unit_test(hosts_of_a_list_are_bare),
         cmocka_unit_test(one_partner_list_may_serve_all_nodes),
         cmocka_unit_test(names_that_are_nearly_right_are_refused),
         cmocka_unit_test(tags_of_ones_own_are_published),

@@ -134,10 +134,11 @@ static void urls_that_clients_could_not_use_are_refused(void **state)
         {"http://10.0.0.1:2379/", "has more than scheme, host and port"},
         {"http://10.0.0.1:2379/v3", "has more than scheme, host and port"},
         {"http://u:p@10.0.0.1:2379", "has more than scheme, host and port"},
-        {"http://*:2379", "names no one host"},
-        {"http://0.0.0.0:2379", "is no address that clients can connect to"},
-        {"'http://[::]:2379'", "is no address that clients can connect to"},
-        {"http://:2379", "names no one host"},
+        {"http://*:2379", "is every address of a host"},
+        {"http://0.0.0.0:2379", "'0.0.0.0:2379' is every address of a host, and none to connect "
+                                "to: give the one that reaches it, such as 10.0.0.1:2379"},
+        {"'http://[::]:2379'", "is every address of a host"},
+        {"http://:2379", "is every address of a host"},
         {"5", "is neither a URL nor a list of them"},
         {"[5]", "its item 1 is no text"},
         {"['http://a:1', 'b:2']", "'b:2' has no scheme"},
@@ -159,7 +160,11 @@ static void the_listener_needs_a_port_of_its_own(void **state)
 {
     (void)state;
     refused("  advertise: http://a:1\n", "etcd_server.listen: is not there");
-    refused("  listen: 10.0.0.1\n", "etcd_server.listen: '10.0.0.1' has no port: give host:port");
+    refused("  listen: 10.0.0.1\n", "etcd_server.listen: '10.0.0.1' has no port: give host:port, "
+                                    "such as 0.0.0.0:2379");
+    refused("  listen: http://0.0.0.0:2379\n",
+            "etcd_server.listen: 'http://0.0.0.0:2379' is a URL: give host:port, such as "
+            "0.0.0.0:2379");
     refused("  listen: '10.0.0.1,10.0.0.2:2379'\n", "is a list, and one address is listened on");
     refused("  listen: 172.20.0.10:8008\n",
             "etcd_server.listen: has the address of restapi.listen");
