@@ -373,6 +373,14 @@ static void warn_without_effect(const json_t *document, struct buf *warnings)
             warn(warnings, line);
         }
     }
+    char fault[DYNAMIC_SLOTS_FAULT_BYTES];
+    if (dynamic_slots_fault(document, NULL, fault)) {
+        char line[DYNAMIC_WARNING_BYTES];
+        (void)snprintf(line, sizeof(line), "%s%s", fault,
+                       dynamic_slots_unreadable(document) ? " (no slot is dropped until then)"
+                                                          : "");
+        warn(warnings, line);
+    }
     const char *slot = dynamic_slots_logical(document);
     if (slot != NULL) {
         char line[DYNAMIC_WARNING_BYTES];
@@ -568,6 +576,13 @@ static int validate_postgresql(const json_t *section, struct error *err)
     return rc != 0 ? rc : validate_lines("pg_ident", json_object_get(section, "pg_ident"), err);
 }
 
+static int validate_slots(const json_t *document, const json_t *before, struct error *err)
+{
+    char fault[DYNAMIC_SLOTS_FAULT_BYTES];
+    return dynamic_slots_fault(document, before, fault) ? error_set(err, ERR_INVALID, "%s", fault)
+                                                        : 0;
+}
+
 static int validate_names(const json_t *document, const json_t *before, struct error *err)
 {
     const char *key;
@@ -589,6 +604,7 @@ int dynamic_config_check_types(const json_t *document, int64_t ttl_min_ms, struc
         return error_set(err, ERR_INVALID, "has to be a mapping of keys and values");
     }
     int rc = validate_postgresql(json_object_get(document, "postgresql"), err);
+    rc = rc != 0 ? rc : validate_slots(document, NULL, err);
     for (size_t i = 0; rc == 0 && i < FIELD_COUNT; i++) {
         int64_t unused = 0;
         struct field field = field_of(i, ttl_min_ms);
@@ -615,6 +631,7 @@ int dynamic_config_validate(const json_t *document, int64_t ttl_min_ms, const js
     const json_t *postgresql = json_object_get(document, "postgresql");
     const json_t *postgresql_before = json_object_get(before, "postgresql");
     int rc = validate_names(document, before, err);
+    rc = rc != 0 ? rc : validate_slots(document, before, err);
     rc = rc != 0 ? rc : validate_postgresql(postgresql, err);
     rc = rc != 0 ? rc
                  : dynamic_parameters_check(json_object_get(postgresql, "parameters"),

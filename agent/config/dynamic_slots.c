@@ -3,6 +3,8 @@
  * `ignore_slots` lists what has to match, where what is not given matches all. */
 #include "agent/config/dynamic_slots.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const slots_keys[] = {"slots", "permanent_slots", "permanent_replication_slots"};
@@ -58,6 +60,146 @@ size_t dynamic_slots_physical(const struct dynamic_config *config,
     return count;
 }
 
+/* --- what cannot be read ---------------------------------------------------------------------- */
+
+static bool is_empty(const json_t *value)
+{
+    return value == NULL || json_is_null(value) || json_is_false(value) ||
+           (json_is_string(value) && json_string_length(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0) ||
+           (json_is_object(value) && json_object_size(value) == 0);
+}
+
+static bool is_type(const json_t *type)
+{
+    return is_empty(type) || is_text(type, "physical") || is_text(type, "logical");
+}
+
+/* What a rule says has to be text, or it would match nothing, and its slot be dropped: `name: 7`.
+ */
+static bool is_rule(const json_t *rule)
+{
+    static const char *const keys[] = {"name", "database", "plugin"};
+    bool right = json_is_object(rule) && is_type(json_object_get(rule, "type"));
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const json_t *value = json_object_get(rule, keys[i]);
+        right = right && (is_empty(value) || json_is_string(value));
+    }
+    return right;
+}
+
+/* Place of the first rule that is none, from 1 on; 0 = all are. */
+static size_t wrong_rule(const json_t *rules)
+{
+    for (size_t i = 0; i < json_array_size(rules); i++) {
+        if (!is_rule(json_array_get(rules, i))) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+bool dynamic_slots_unreadable(const json_t *document)
+{
+    const json_t *rules = json_object_get(document, "ignore_slots");
+    bool wrong = (!is_empty(rules) && !json_is_array(rules)) || wrong_rule(rules) > 0;
+    for (size_t i = 0; i < SLOTS_KEY_COUNT; i++) {
+        const json_t *slots = json_object_get(document, slots_keys[i]);
+        wrong = wrong || (!is_empty(slots) && !json_is_object(slots));
+    }
+    return wrong;
+}
+
+/* Always true. */
+static bool say(char *ret_text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool say(char *ret_text, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(ret_text, DYNAMIC_SLOTS_FAULT_BYTES, fmt, args);
+    va_end(args);
+    return true;
+}
+
+static bool slots_fault(const char *key, const json_t *slots, char *ret_text)
+{
+    const char *name;
+    json_t *slot;
+    if (!is_empty(slots) && !json_is_object(slots)) {
+        return say(ret_text,
+                   "%s: no mapping of names: give one such as {\"my_slot\": {\"type\": "
+                   "\"physical\"}}",
+                   key);
+    }
+    json_object_foreach((json_t *)(uintptr_t)slots, name, slot)
+    {
+        if (!is_slot_name(name)) {
+            return say(ret_text,
+                       "%s.%.80s: no name of a slot: give one of a-z, 0-9 and _, %d at most", key,
+                       name, PG_NAME_BYTES - 1);
+        }
+        if (!is_type(json_object_get(slot, "type"))) {
+            return say(ret_text, "%s.%s: its type is none: give physical or logical", key, name);
+        }
+    }
+    return false;
+}
+
+static bool rules_fault(const json_t *rules, char *ret_text)
+{
+    size_t wrong = wrong_rule(rules);
+    if (!is_empty(rules) && !json_is_array(rules)) {
+        return say(ret_text, "ignore_slots: no list: give one such as [{\"name\": \"my_slot\"}]");
+    }
+    return wrong > 0 &&
+           say(ret_text,
+               "ignore_slots: its item %zu is no rule: give name, database and plugin as text, and "
+               "type as physical or logical, such as {\"name\": \"my_slot\"}",
+               wrong);
+}
+
+/* Of all keys together: each counts. */
+static bool count_fault(const json_t *document, const json_t *before, char *ret_text)
+{
+    size_t count = 0;
+    bool changed = false;
+    for (size_t i = 0; i < SLOTS_KEY_COUNT; i++) {
+        const json_t *slots = json_object_get(document, slots_keys[i]);
+        const char *name;
+        json_t *slot;
+        changed = changed ||
+                  (slots != NULL && !json_equal(slots, json_object_get(before, slots_keys[i])));
+        json_object_foreach((json_t *)(uintptr_t)slots, name, slot)
+        {
+            count += is_slot_name(name) && is_physical_here(slot);
+        }
+    }
+    return changed && count > DYNAMIC_SLOTS_MAX &&
+           say(ret_text, "slots: %zu physical ones: at most %d are made: give fewer", count,
+               DYNAMIC_SLOTS_MAX);
+}
+
+bool dynamic_slots_fault(const json_t *document, const json_t *before,
+                         char ret_text[DYNAMIC_SLOTS_FAULT_BYTES])
+{
+    const json_t *rules = json_object_get(document, "ignore_slots");
+    ret_text[0] = '\0';
+    if (!json_equal(rules, json_object_get(before, "ignore_slots")) &&
+        rules_fault(rules, ret_text)) {
+        return true;
+    }
+    for (size_t i = 0; i < SLOTS_KEY_COUNT; i++) {
+        const json_t *slots = json_object_get(document, slots_keys[i]);
+        if (!json_equal(slots, json_object_get(before, slots_keys[i])) &&
+            slots_fault(slots_keys[i], slots, ret_text)) {
+            return true;
+        }
+    }
+    return count_fault(document, before, ret_text);
+}
+
+/* --- whose a slot is -------------------------------------------------------------------------- */
+
 /* A physical slot has neither database nor plugin. */
 static bool is_match(const json_t *rule, const char *name)
 {
@@ -72,6 +214,9 @@ static bool is_match(const json_t *rule, const char *name)
 
 bool dynamic_slots_is_operators(const struct dynamic_config *config, const char *name)
 {
+    if (dynamic_slots_unreadable(config->document)) {
+        return true; /* it may have been meant: a dropped slot does not come back */
+    }
     for (size_t i = 0; i < SLOTS_KEY_COUNT; i++) {
         if (json_object_get(json_object_get(config->document, slots_keys[i]), name) != NULL) {
             return true;

@@ -84,7 +84,11 @@ static void more_than_can_be_handled_are_left_out(void **state)
         snprintf(name, sizeof name, "s%d", i);
         json_object_set_new(json_object_get(config.document, "slots"), name, json_null());
     }
+    char fault[DYNAMIC_SLOTS_FAULT_BYTES];
     assert_int_equal(dynamic_slots_physical(&config, names), DYNAMIC_SLOTS_MAX);
+    assert_true(dynamic_slots_fault(config.document, NULL, fault));
+    assert_string_equal(fault, "slots: 33 physical ones: at most 32 are made: give fewer");
+    assert_false(dynamic_slots_fault(config.document, config.document, fault));
     assert_true(dynamic_slots_is_operators(&config, "s32")); /* and kept all the same */
     dynamic_config_free(&config);
 }
@@ -115,16 +119,86 @@ static void what_ignore_slots_matches_is_kept(void **state)
         {"{\"name\":null,\"type\":\"\",\"database\":\"\",\"plugin\":null}", true},
         {"{\"name\":\"a\",\"database\":\"db\"}", false},
         {"{\"name\":\"a\",\"plugin\":\"pgoutput\"}", false},
-        {"{\"name\":7}", false},
         {"{}", true}, /* all of them */
-        {"\"a\"", false},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         char *text = mem_printf("{\"ignore_slots\":[{\"name\":\"other\"},%s]}", rules[i].rule);
         assert_int_equal(is_kept(text, "a"), rules[i].kept);
         mem_free(text);
     }
-    assert_false(is_kept("{\"ignore_slots\":{\"name\":\"a\"}}", "a"));
+}
+
+/* Forms in which somebody may have meant a slot that would be dropped if they were passed over. */
+static void while_they_cannot_be_read_no_slot_is_dropped(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *words;
+    } forms[] = {
+        {"{\"ignore_slots\":{\"name\":\"b\"}}", "ignore_slots: no list: give one such as"},
+        {"{\"ignore_slots\":\"b\"}", "ignore_slots: no list"},
+        {"{\"ignore_slots\":[{\"name\":\"c\"},\"b\"]}", "ignore_slots: its item 2 is no rule"},
+        {"{\"ignore_slots\":[{\"name\":7}]}", "ignore_slots: its item 1 is no rule"},
+        {"{\"ignore_slots\":[{\"name\":\"b\",\"type\":\"physcal\"}]}", "its item 1 is no rule"},
+        {"{\"slots\":[\"b\"]}", "slots: no mapping of names: give one such as"},
+        {"{\"permanent_slots\":\"b\"}", "permanent_slots: no mapping of names"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (!is_kept(forms[i].text, "a") || strstr(warning, forms[i].words) == NULL ||
+            strstr(warning, "(no slot is dropped until then)") == NULL) {
+            fail_msg("%s: '%s'", forms[i].text, warning);
+        }
+    }
+    assert_false(is_kept("{\"ignore_slots\":[],\"slots\":[],\"permanent_slots\":false}", "a"));
+    assert_string_equal(warning, "");
+}
+
+static int validated(const char *text, const char *before_text, struct error *err)
+{
+    json_t *tree = json_loads(text, 0, NULL);
+    json_t *before = json_loads(before_text, 0, NULL);
+    assert_non_null(tree);
+    assert_non_null(before);
+    int rc = dynamic_config_validate(tree, DYNAMIC_TTL_MS_MIN_RAFT, before, err);
+    json_decref(tree);
+    json_decref(before);
+    return rc;
+}
+
+static void what_would_be_passed_over_is_refused_or_warned_of(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *words;
+    } forms[] = {
+        {"{\"ignore_slots\":{\"name\":\"b\"}}", "ignore_slots: no list"},
+        {"{\"slots\":[\"b\"]}", "slots: no mapping of names"},
+        {"{\"slots\":{\"with-dash\":null}}",
+         "slots.with-dash: no name of a slot: give one of a-z, 0-9 and _, 63 at most"},
+        {"{\"slots\":{\"a\":{\"type\":\"round\"}}}",
+         "slots.a: its type is none: give physical or logical"},
+        {"{\"slots\":{\"a\":{\"type\":7}}}", "slots.a: its type is none"},
+    };
+    struct error err = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        assert_int_equal(validated(forms[i].text, "{}", &err), ERR_INVALID);
+        assert_ptr_equal(strstr(err.text, forms[i].words), err.text);
+        assert_int_equal(validated(forms[i].text, forms[i].text, &err),
+                         0); /* it is there already */
+        struct dynamic_config config = parsed(forms[i].text);
+        assert_non_null(strstr(warning, forms[i].words));
+        dynamic_config_free(&config);
+        json_t *tree = json_loads(forms[i].text, 0, NULL);
+        assert_int_equal(dynamic_config_check_types(tree, DYNAMIC_TTL_MS_MIN_RAFT, &err),
+                         ERR_INVALID);
+        json_decref(tree);
+    }
+    assert_int_equal(validated("{\"slots\":{\"a\":null,\"b\":7,\"c\":{\"type\":\"logical\"}},"
+                               "\"ignore_slots\":[{\"name\":\"x\",\"type\":null}]}",
+                               "{}", &err),
+                     0);
 }
 
 static void logical_slots_are_warned_of(void **state)
@@ -146,6 +220,8 @@ int main(void)
         cmocka_unit_test(more_than_can_be_handled_are_left_out),
         cmocka_unit_test(what_slots_names_is_kept_whatever_it_is),
         cmocka_unit_test(what_ignore_slots_matches_is_kept),
+        cmocka_unit_test(while_they_cannot_be_read_no_slot_is_dropped),
+        cmocka_unit_test(what_would_be_passed_over_is_refused_or_warned_of),
         cmocka_unit_test(logical_slots_are_warned_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
