@@ -19,7 +19,7 @@
 #include <strings.h>
 
 #define DAY_MS           ((int64_t)24 * 3600 * 1000)
-#define MERGE_DEPTH_MAX  64
+#define DEPTH_MAX        64
 #define NUMBER_BYTES_MAX 64
 #define VALUE_SHOWN      80
 
@@ -504,19 +504,20 @@ static int validate_timeouts(const json_t *document, struct error *err)
             field_set(&config, &fields[i], number);
         }
     }
-    int64_t needed = config.loop_wait_ms + 2 * config.retry_timeout_ms;
+    /* What is stored already has passed no range: the sum may be beyond an integer. */
     double ttl = (double)config.ttl_ms / 1000;
     double loop_wait = (double)config.loop_wait_ms / 1000;
     double retry = (double)config.retry_timeout_ms / 1000;
+    double needed = ((double)config.loop_wait_ms + 2.0 * (double)config.retry_timeout_ms) / 1000;
     dynamic_config_free(&config);
-    if (needed <= config.ttl_ms || (double)needed <= ttl * 1000) {
+    if (needed <= ttl) {
         return 0;
     }
     return error_set(err, ERR_INVALID,
                      "ttl: %g is too small: loop_wait %g + 2 * retry_timeout %g must not be more "
                      "than ttl: give ttl %g "
                      "or more, or lower the others",
-                     ttl, loop_wait, retry, (double)needed / 1000);
+                     ttl, loop_wait, retry, needed);
 }
 
 static int validate_parameters(const json_t *parameters, struct error *err)
@@ -583,6 +584,24 @@ static int validate_slots(const json_t *document, const json_t *before, struct e
                                                         : 0;
 }
 
+/* Whoever asks for it gets it as YAML, which is bounded. */
+static bool is_too_deep(const json_t *node, unsigned depth)
+{
+    bool deep = depth > DEPTH_MAX;
+    if (!deep && json_is_object(node)) {
+        const char *key;
+        json_t *value;
+        json_object_foreach((json_t *)(uintptr_t)node, key, value)
+        {
+            deep = deep || is_too_deep(value, depth + 1);
+        }
+    }
+    for (size_t i = 0; !deep && json_is_array(node) && i < json_array_size(node); i++) {
+        deep = is_too_deep(json_array_get(node, i), depth + 1);
+    }
+    return deep;
+}
+
 static int validate_names(const json_t *document, const json_t *before, struct error *err)
 {
     const char *key;
@@ -622,6 +641,9 @@ int dynamic_config_validate(const json_t *document, int64_t ttl_min_ms, const js
     if (!json_is_object(document)) {
         return error_set(err, ERR_INVALID,
                          "the dynamic configuration has to be an object of keys and values");
+    }
+    if (is_too_deep(document, 1)) {
+        return error_set(err, ERR_LIMIT, "nested more than %d levels deep", DEPTH_MAX);
     }
     const char *unserved = unserved_key(document, before);
     if (unserved != NULL) {
@@ -677,8 +699,8 @@ static bool same_value(const json_t *a, const json_t *b)
 static int merge_into(json_t *target, const json_t *patch, unsigned depth, bool *changed,
                       struct error *err)
 {
-    if (depth > MERGE_DEPTH_MAX) {
-        return error_set(err, ERR_LIMIT, "nested more than %d levels deep", MERGE_DEPTH_MAX);
+    if (depth > DEPTH_MAX) {
+        return error_set(err, ERR_LIMIT, "nested more than %d levels deep", DEPTH_MAX);
     }
     const char *key;
     json_t *value;

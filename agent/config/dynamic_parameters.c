@@ -96,7 +96,7 @@ static bool is_allowed(const struct controlled *rule, const char *text)
     json_decref(value);
     char *end = NULL;
     long number = strtol(text, &end, 10);
-    bool is_number = end != text && *end == '\0' && number <= INT32_MAX;
+    bool is_number = end != text && *end == '\0' && number >= INT32_MIN && number <= INT32_MAX;
     switch (rule->check) {
     case CHECK_COUNT: return is_number && number >= rule->minimum;
     case CHECK_ON: return is_bool && on;

@@ -2,6 +2,7 @@
  * and which parameters come out of both. */
 #include "agent/config/dynamic.h"
 #include "agent/config/known_keys.h"
+#include "agent/config/yaml.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -234,6 +235,41 @@ static void a_stored_wrong_value_blocks_no_other_change_but_the_rule_holds(void 
                  "ttl: 20 is too small");
 }
 
+/* Stored by other means, they are no reason to count over the end of an integer. */
+static void stored_numbers_may_be_huge(void **state)
+{
+    (void)state;
+    refused_with("{\"retry_timeout\": 8e15, \"x_key\": 1}", "{\"retry_timeout\": 8e15}",
+                 ERR_INVALID, "ttl: 30 is too small: loop_wait 10 + 2 * retry_timeout 8e+15");
+    refused_with("{\"loop_wait\": -8e15, \"retry_timeout\": -8e15}",
+                 "{\"loop_wait\": -8e15, \"retry_timeout\": -8e15}", 0, NULL);
+    check_timeouts("{\"retry_timeout\": 8e15}", 30000, 1000, 14000, "taken as 86400");
+}
+
+/* What can be stored can be shown again, as YAML. */
+static void a_document_is_no_deeper_than_can_be_shown(void **state)
+{
+    struct error err = {0};
+    (void)state;
+    for (int levels = 62; levels <= 66; levels++) {
+        json_t *deep = json_integer(1);
+        for (int i = 1; i < levels - 1; i++) {
+            json_t *outer = i % 2 == 0 ? json_array() : json_object();
+            assert_int_equal(i % 2 == 0 ? json_array_append_new(outer, deep)
+                                        : json_object_set_new(outer, "a", deep),
+                             0);
+            deep = outer;
+        }
+        json_t *document = json_pack("{s:o}", "other", deep);
+        struct buf text = BUF_INIT;
+        int rc = dynamic_config_validate(document, DYNAMIC_TTL_MS_MIN_RAFT, NULL, &err);
+        assert_int_equal(rc, levels <= 64 ? 0 : ERR_LIMIT);
+        assert_int_equal(yaml_write(document, &text, &err), rc);
+        buf_free(&text);
+        json_decref(document);
+    }
+}
+
 static void the_postgresql_section_is_looked_at(void **state)
 {
     (void)state;
@@ -403,6 +439,12 @@ static void a_controlled_parameter_out_of_range_takes_its_default(void **state)
     assert_string_equal(parameter(&p, "max_wal_senders"), "10");
     assert_non_null(strstr(warning, "postgresql.parameters.max_connections is 5, taken as 100"));
     dynamic_parameters_free(&p);
+    p = merged_parameters("{\"postgresql\": {\"parameters\": {\"wal_keep_size\": "
+                          "-9223372036854775807, \"max_connections\": 9223372036854775807}}}",
+                          NULL, warning);
+    assert_string_equal(parameter(&p, "wal_keep_size"), "128MB");
+    assert_string_equal(parameter(&p, "max_connections"), "100");
+    dynamic_parameters_free(&p);
     p = merged_parameters(
         "{\"postgresql\": {\"parameters\": {\"wal_level\": \"hot_standby\", \"wal_keep_size\": 64,"
         "\"track_commit_timestamp\": \"on\", \"max_connections\": 25}}}",
@@ -564,6 +606,8 @@ int main(void)
         cmocka_unit_test(an_unserved_key_that_is_stored_blocks_no_other_change),
         cmocka_unit_test(wrong_values_are_refused_by_key_and_value),
         cmocka_unit_test(a_stored_wrong_value_blocks_no_other_change_but_the_rule_holds),
+        cmocka_unit_test(stored_numbers_may_be_huge),
+        cmocka_unit_test(a_document_is_no_deeper_than_can_be_shown),
         cmocka_unit_test(the_postgresql_section_is_looked_at),
         cmocka_unit_test(parameters_that_postgresql_would_refuse_are_refused_first),
         cmocka_unit_test(a_merge_patch_deletes_by_null_and_keeps_what_is_the_same_text),
