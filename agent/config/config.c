@@ -206,6 +206,10 @@ static int check_plain_name(const struct reader *r, const struct section *s, con
                                name);
         }
     }
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        return reader_fail(r, s, key, "'%s' is a step in a path, and keys are paths: give a name",
+                           name);
+    }
     if (strlen(name) > bytes_max) {
         return reader_fail(r, s, key, "is longer than %zu bytes: give a shorter name", bytes_max);
     }
@@ -549,10 +553,14 @@ int config_from_json(const struct config_source *source, json_t *tree, struct co
             "raft, restapi and postgresql",
             source->path);
     } else {
+        json_t *whole = NULL;
         config.path = config_keep_text(config.memory, mem_strdup(source->path));
-        const json_t *whole =
-            config_keep_json(config.memory, environment_merge(tree, source->environment));
-        rc = read_all(&r, source, whole, &config);
+        rc = environment_merge(tree, source->environment, &whole, err);
+        if (rc != 0) {
+            error_wrap(err, "%s", source->path);
+        } else {
+            rc = read_all(&r, source, config_keep_json(config.memory, whole), &config);
+        }
     }
     if (rc != 0) {
         config_free(&config);

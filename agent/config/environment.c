@@ -45,20 +45,23 @@ static json_t *hosts_of(const char *value)
     return list;
 }
 
-static void set_key(json_t *tree, const char *section, const char *key, const char *value)
+/* False: the value is no UTF-8. */
+static bool set_key(json_t *tree, const char *section, const char *key, const char *value)
 {
     const json_t *old = json_object_get(tree, section);
     if (old != NULL && !json_is_null(old) && !json_is_object(old)) {
-        return; /* no section: that is what will be said */
+        return true; /* no section: that is what will be said */
     }
     json_t *copy = json_is_object(old) ? json_copy((json_t *)(uintptr_t)old) : json_object();
-    (void)json_object_set_new(copy, key,
-                              strcmp(key, "hosts") == 0 ? hosts_of(value) : json_string(value));
+    json_t *given = strcmp(key, "hosts") == 0 ? hosts_of(value) : json_string(value);
+    bool set = json_object_set_new(copy, key, given) == 0;
     (void)json_object_set_new(tree, section, copy);
+    return set;
 }
 
-static void take(json_t *tree, const char *variable)
+static bool take(json_t *tree, const char *variable)
 {
+    bool good = true;
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         size_t len = strlen(sections[i].prefix);
         if (strncmp(variable, sections[i].prefix, len) != 0) {
@@ -69,17 +72,24 @@ static void take(json_t *tree, const char *variable)
             const char *rest = variable + len + name_len;
             if (strncmp(variable + len, keys[j].name, name_len) == 0 && rest[0] == '=' &&
                 rest[1] != '\0') {
-                set_key(tree, sections[i].section, keys[j].key, rest + 1);
+                good = set_key(tree, sections[i].section, keys[j].key, rest + 1);
             }
         }
     }
+    return good;
 }
 
-json_t *environment_merge(const json_t *tree, const char *const *environment)
+int environment_merge(const json_t *tree, const char *const *environment, json_t **ret_tree,
+                      struct error *err)
 {
     json_t *copy = json_copy((json_t *)(uintptr_t)tree);
     for (; environment != NULL && *environment != NULL; environment++) {
-        take(copy, *environment);
+        if (!take(copy, *environment)) {
+            json_decref(copy);
+            return error_set(err, ERR_INVALID, "%.*s (environment): is no UTF-8: give it in UTF-8",
+                             (int)strcspn(*environment, "="), *environment);
+        }
     }
-    return copy;
+    *ret_tree = copy;
+    return 0;
 }

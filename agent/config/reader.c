@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_MAX 4096 /* items of one list in a file */
-
 struct config_memory {
     void **items;
     size_t count;
@@ -338,7 +336,7 @@ static int option_add(struct options *o, const char *name, const json_t *value)
                                "'%s' may not be given: pgquorum sets it itself: take it out", *no);
         }
     }
-    if (*name == '\0' || strpbrk(name, "\r\n") != NULL || o->count == LIST_MAX) {
+    if (*name == '\0' || strpbrk(name, "\r\n") != NULL) {
         return reader_fail(o->r, o->s, o->key,
                            "has an empty or broken option: give items such as 'data-checksums' "
                            "or 'encoding: UTF8'");
@@ -398,7 +396,8 @@ int reader_options(const struct reader *r, const struct section *s, const char *
         return 0;
     }
     if ((!json_is_object(value) && !json_is_array(value)) || size > PG_LINES_MAX) {
-        return reader_fail(r, s, key, "is %s: give a list of options", kind_name(value));
+        return reader_fail(r, s, key, "is %s: give a list of options, %d at most",
+                           size > PG_LINES_MAX ? "too long" : kind_name(value), PG_LINES_MAX);
     }
     struct options o = {.r = r, .s = s, .key = key, .dashes = dashes, .forbidden = forbidden};
     o.items = config_keep(r->memory, mem_new_array(const char *, size + 1));

@@ -67,7 +67,7 @@ static int add_hosts(const struct reader *r, const struct section *s, const char
     return rc;
 }
 
-/* %41 -> A. What is no escape stays. */
+/* %41 -> A. What is no escape stays. NULL: a NUL character, which would cut it. */
 static char *unescape(const char *text, size_t len)
 {
     char *plain = mem_alloc(len + 1);
@@ -80,6 +80,10 @@ static char *unescape(const char *text, size_t len)
                 int digit = tolower((unsigned char)text[i + j]);
                 byte = byte * 16 + (unsigned)(isdigit(digit) ? digit - '0' : digit - 'a' + 10);
             }
+            if (byte == 0) {
+                mem_free(plain);
+                return NULL;
+            }
             plain[used++] = (char)byte;
             i += 2;
         } else {
@@ -87,6 +91,19 @@ static char *unescape(const char *text, size_t len)
         }
     }
     return plain;
+}
+
+static int read_userinfo(const struct reader *r, const struct section *s, const char *key,
+                         const char *start, const char *end, struct config_etcd *etcd)
+{
+    const char *colon = memchr(start, ':', (size_t)(end - start));
+    char *username = unescape(start, (size_t)((colon != NULL ? colon : end) - start));
+    char *password = colon != NULL ? unescape(colon + 1, (size_t)(end - colon - 1)) : NULL;
+    etcd->username = config_keep_text(r->memory, username);
+    etcd->password.hidden = config_keep_text(r->memory, password);
+    return username != NULL && (password != NULL || colon == NULL)
+               ? 0
+               : reader_fail(r, s, key, "has %%00 in its name or password: leave it out");
 }
 
 /* scheme://[user[:password]@]host[:port][/] */
@@ -101,22 +118,17 @@ static int read_url(const struct reader *r, const struct section *s, const char 
     }
     const char *at = strrchr(url, '@');
     const char *host = url + scheme_len;
-    if (at != NULL) {
-        const char *colon = memchr(host, ':', (size_t)(at - host));
-        size_t name_len = (size_t)((colon != NULL ? colon : at) - host);
-        etcd->username = config_keep_text(r->memory, unescape(host, name_len));
-        if (colon != NULL) {
-            etcd->password.hidden =
-                config_keep_text(r->memory, unescape(colon + 1, (size_t)(at - colon - 1)));
-        }
-        host = at + 1;
+    int rc = at != NULL ? read_userinfo(r, s, key, host, at, etcd) : 0;
+    if (rc != 0) {
+        return rc;
     }
+    host = at != NULL ? at + 1 : host;
     size_t len = strcspn(host, "/?#");
     if (host[len] != '\0' && strcmp(host + len, "/") != 0) {
         return reader_fail(r, s, key, "has a path behind host and port: leave it out");
     }
     char *text = mem_strndup(host, len);
-    int rc = add_host(r, s, key, protocol, text, etcd);
+    rc = add_host(r, s, key, protocol, text, etcd);
     mem_free(text);
     return rc;
 }

@@ -239,6 +239,8 @@ static void values_of_the_wrong_type_are_refused(void **state)
     refused("scope: postgres", "scope: a/b", "scope: 'a/b' has a slash");
     refused("name: node1", "name: n234567890123456789012345678901234567890123456789012345678901234",
             "longer than 63 bytes");
+    refused("name: node1", "name: ..", "name: '..' is a step in a path, and keys are paths");
+    refused("scope: postgres", "scope: .", "scope: '.' is a step in a path");
     refused("ttl: 30", "ttl: soon", "bootstrap.dcs.ttl: \"soon\" is not right: give a time from 3");
     refused("use_pg_rewind: true", "use_pg_rewind: maybe",
             "bootstrap.dcs.postgresql.use_pg_rewind");
@@ -264,6 +266,20 @@ static void values_of_the_wrong_type_are_refused(void **state)
             "postgresql.basebackup: 'format' may not be given");
     refused("  pgpass: /tmp/pgpass0\n", "  pg_hba: [\"a\\nb\"]\n",
             "postgresql.pg_hba: its item 1 is more than one line");
+}
+
+static void lists_have_an_end(void **state)
+{
+    struct buf text = BUF_INIT;
+    (void)state;
+    buf_put_str(&text, "  basebackup: [");
+    for (int i = 0; i <= PG_LINES_MAX; i++) {
+        buf_put_str(&text, "verbose,");
+    }
+    buf_put_str(&text, "]\n  pgpass: /tmp/p\n");
+    refused("  pgpass: /tmp/pgpass0\n", buf_str(&text),
+            "postgresql.basebackup: is too long: give a list of options, 1024 at most");
+    buf_free(&text);
 }
 
 static void missing_sections_are_named(void **state)
@@ -573,6 +589,7 @@ int main(void)
         cmocka_unit_test(tags_of_ones_own_are_published),
         cmocka_unit_test(nofailover_and_priority_agree_or_warn),
         cmocka_unit_test(values_of_the_wrong_type_are_refused),
+        cmocka_unit_test(lists_have_an_end),
         cmocka_unit_test(missing_sections_are_named),
         cmocka_unit_test(stores_that_are_not_served_are_refused_by_name),
         cmocka_unit_test(keys_that_would_do_harm_if_ignored_are_refused_by_name),

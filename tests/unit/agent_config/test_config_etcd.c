@@ -186,6 +186,8 @@ static void mistakes_are_told_in_one_line(void **state)
         {"url: 'http://a:s3cret@'", ".url: "},
         {"url: 'http://h/etcd'", ".url: has a path behind host and port"},
         {"url: 'http://h?x=1'", ".url: has a path behind host and port"},
+        {"url: 'http://u%00x:p@h'", ".url: has %00 in its name or password"},
+        {"url: 'http://u:p%00x@h'", ".url: has %00 in its name or password"},
         {"proxy: 'h'", ".proxy: is no URL of http or https"},
         {"host: h, use_proxies: perhaps", ".use_proxies: "},
         {"host: h, username: root", ".password: is not there, and the other one is"},
@@ -300,6 +302,22 @@ static void environment_alone_makes_the_section(void **state)
     assert_int_equal(config.store, CONFIG_STORE_ETCD3);
     assert_true(config.etcd.use_proxies);
     config_free(&config);
+}
+
+static void variables_that_are_no_text_are_refused_by_name(void **state)
+{
+    static const char *const variables[][2] = {
+        {"PATRONI_ETCD3_PASSWORD=s3cret\xe9",
+         "node1.yml: PATRONI_ETCD3_PASSWORD (environment): is no"},
+        {"PATRONI_ETCD3_HOSTS=s3cret\xe9",
+         "node1.yml: PATRONI_ETCD3_HOSTS (environment): is no UTF-8"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *const environment[] = {"PATRONI_ETCD3_HOST=h", variables[i][0],
+                                           "PATRONI_ETCD3_USERNAME=u", NULL};
+        refused("etcd3: {username: a, password: b}", environment, variables[i][1]);
+    }
 }
 
 static void hosts_of_the_environment_are_a_list_in_any_form(void **state)
@@ -419,6 +437,7 @@ int main(void)
         cmocka_unit_test(state_dir_is_where_a_node_remembers),
         cmocka_unit_test(environment_goes_before_the_file_key_by_key),
         cmocka_unit_test(environment_alone_makes_the_section),
+        cmocka_unit_test(variables_that_are_no_text_are_refused_by_name),
         cmocka_unit_test(hosts_of_the_environment_are_a_list_in_any_form),
         cmocka_unit_test(domain_of_srv_records_is_read_under_its_three_names),
         cmocka_unit_test(mistakes_in_the_environment_are_told_like_those_in_the_file),
