@@ -16,10 +16,11 @@
  * ERR_LIMIT, every copy.
  *
  * Leases are renewed and ended in the log (docs/consensus.md): Renew raises the lease's renewal
- * number, Expire names the number it has seen. A lease with STORE_LEASE_HOLDER is a leader key's:
- * it has an owner (an actor), its renewals carry a stamp that must rise, and keys attached to it
- * can only be touched by commands of that actor and by Expire (failure of this rule would let a
- * second primary in before the first is fenced).
+ * number, Expire names the number it has seen. A lease that is granted in format 2 has none of the
+ * numbers that earlier ones of its id had: what is late for them does not end it. A lease with
+ * STORE_LEASE_HOLDER is a leader key's: it has an owner (an actor), its renewals carry a stamp that
+ * must rise, and keys attached to it can only be touched by commands of that actor and by Expire
+ * (failure of this rule would let a second primary in before the first is fenced).
  *
  * Formats. Commands up to STORE_MEMBER_REMOVE are of format 1, the later ones of format 2. The
  * first command of format 2 that is applied opens the state's format 2 (docs/store.md): from then
@@ -100,7 +101,8 @@ struct store_kv {
 struct store_lease {
     uint64_t id;
     int64_t ttl_ms;
-    uint64_t renewal_number; /* rises by one with each applied Renew; 1 when granted */
+    uint64_t renewal_number; /* rises by one with each applied Renew; at the grant: its index, in
+                                format 1 it is 1 */
     int64_t stamp;           /* holder leases: of the last applied renewal */
     uint32_t flags;          /* enum store_lease_flag */
     struct span owner;       /* actor of the grant; empty = anybody's */

@@ -1,9 +1,15 @@
 /* The leases and the local counting of their time.
  *
- * A lease moves: granted (number 1) -> renewed (number + 1) ... -> ended, each by an applied
+ * A lease moves: granted (number N) -> renewed (number + 1) ... -> ended, each by an applied
  * command. Time never ends it here: lease time is looked at by store_leases_due, which names what
  * may be proposed. Must hold: ids strictly ascend; `applied_at_ms` is -1 or a lease clock value
- * read after the apply. */
+ * read after the apply; no number is above the index that was applied last, since each renewal was
+ * an entry of its own.
+ *
+ * Ids are chosen by clients, and may come again at once. So N is the index of the grant, above
+ * every number of the earlier leases: an Expire that is still under way for one of them hits none
+ * that comes after it. In format 1, where only members grant leases, with random ids, N is 1, as
+ * in the release that knows no other. */
 #include "raft/store/lease.h"
 
 #include "base/assert.h"
@@ -47,9 +53,14 @@ struct lease *lease_map_find(const struct lease_map *map, uint64_t id)
     return at < map->count && map->leases[at]->id == id ? map->leases[at] : NULL;
 }
 
-struct lease *lease_map_add(struct lease_map *map, uint64_t id, struct span owner)
+uint64_t lease_first_number(const struct store *store)
 {
-    ASSERT(id != 0 && owner.len <= STORE_ACTOR_BYTES_MAX);
+    return store->format > 1 ? store->applied : 1;
+}
+
+struct lease *lease_map_add(struct lease_map *map, uint64_t id, uint64_t number, struct span owner)
+{
+    ASSERT(id != 0 && number != 0 && owner.len <= STORE_ACTOR_BYTES_MAX);
     size_t at = lease_map_seek(map, id);
     ASSERT(at == map->count || map->leases[at]->id != id);
     if (map->count == map->capacity) {
@@ -58,7 +69,7 @@ struct lease *lease_map_add(struct lease_map *map, uint64_t id, struct span owne
     }
     struct lease *lease = mem_new(struct lease);
     lease->id = id;
-    lease->number = 1;
+    lease->number = number;
     lease->applied_at_ms = -1;
     lease->owner_len = (uint32_t)owner.len;
     if (owner.len > 0) {
@@ -138,13 +149,14 @@ void lease_view(const struct lease *lease, struct store_lease *ret_lease)
     };
 }
 
-void lease_map_check(const struct lease_map *map)
+void lease_map_check(const struct lease_map *map, uint64_t applied)
 {
     size_t pending = 0;
     for (size_t i = 0; i < map->count; i++) {
         const struct lease *lease = map->leases[i];
         ASSERT(lease->id != 0 && (i == 0 || map->leases[i - 1]->id < lease->id));
-        ASSERT(lease->ttl_ms > 0 && lease->ttl_ms <= STORE_LEASE_TTL_MS_MAX && lease->number > 0);
+        ASSERT(lease->ttl_ms > 0 && lease->ttl_ms <= STORE_LEASE_TTL_MS_MAX);
+        ASSERT(lease->number > 0 && lease->number <= applied);
         ASSERT((lease->flags & STORE_LEASE_HOLDER) == 0 || lease->owner_len > 0);
         pending += lease->pending ? 1 : 0;
     }

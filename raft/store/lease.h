@@ -7,6 +7,7 @@
 #include "raft/store.h"
 
 struct kv_record;
+struct store;
 
 struct lease {
     uint64_t id;
@@ -31,8 +32,10 @@ struct lease_map {
 
 void lease_map_close(struct lease_map *map); /* after the keys are gone */
 struct lease *lease_map_find(const struct lease_map *map, uint64_t id); /* NULL = none */
-/* The id must be new. Its renewal number is 1 and it is not noted yet. */
-struct lease *lease_map_add(struct lease_map *map, uint64_t id, struct span owner);
+/* The id must be new. It is not noted yet. */
+struct lease *lease_map_add(struct lease_map *map, uint64_t id, uint64_t number, struct span owner);
+/* The renewal number of a lease that the present command grants. */
+uint64_t lease_first_number(const struct store *store);
 /* Without keys any more. */
 void lease_map_remove(struct lease_map *map, struct lease *lease);
 /* The next lease_map_note gives it the time: called for every grant and renewal. */
@@ -43,6 +46,6 @@ struct span lease_owner(const struct lease *lease);
 /* A holder lease, with all that hangs on it, is touched by its owner only. */
 bool lease_allows(const struct lease *lease, struct span actor);
 void lease_view(const struct lease *lease, struct store_lease *ret_lease);
-void lease_map_check(const struct lease_map *map);
+void lease_map_check(const struct lease_map *map, uint64_t applied);
 
 #endif

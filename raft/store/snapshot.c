@@ -120,8 +120,7 @@ static bool decoded_lease_is_sound(const struct store *store, const struct lease
 {
     bool known = lease->flags <= STORE_LEASE_HOLDER ||
                  (lease->flags == STORE_LEASE_OWN && store->format > 1);
-    return lease->ttl_ms > 0 && lease->ttl_ms <= STORE_LEASE_TTL_MS_MAX && lease->number > 0 &&
-           lease->number <= STORE_COUNT_MAX && known &&
+    return lease->ttl_ms > 0 && lease->ttl_ms <= STORE_LEASE_TTL_MS_MAX && known &&
            ((lease->flags & STORE_LEASE_HOLDER) == 0 || lease->owner_len > 0);
 }
 
@@ -139,9 +138,11 @@ static int decode_leases(struct store *store, struct span_reader *reader, struct
         if (reader->failed || id <= last || i >= STORE_LEASES_MAX) {
             return corrupt(err, "lease", i);
         }
-        struct lease *lease = lease_map_add(&store->leases, id, owner);
+        if (number == 0 || number > store->applied) {
+            return corrupt(err, "the number of lease", i);
+        }
+        struct lease *lease = lease_map_add(&store->leases, id, number, owner);
         lease->ttl_ms = ttl_ms;
-        lease->number = number;
         lease->stamp = stamp;
         lease->flags = flags;
         if (!decoded_lease_is_sound(store, lease)) {
@@ -230,7 +231,8 @@ static int decode_head(struct store *store, struct span_reader *reader, struct e
     store->format = version;
     store->applied = span_take_u64(reader);
     store->revision = (int64_t)span_take_u64(reader);
-    if (reader->failed || store->revision < 1 || store->revision > STORE_COUNT_MAX) {
+    if (reader->failed || store->applied > STORE_COUNT_MAX || store->revision < 1 ||
+        store->revision > STORE_COUNT_MAX) {
         return error_set(err, ERR_CORRUPT, "the head of the snapshot is damaged");
     }
     watch_history_init(&store->history, store->revision + 1);

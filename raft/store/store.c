@@ -103,7 +103,8 @@ static int apply_grant(struct store *store, const struct store_command *command)
     if (store->leases.count >= STORE_LEASES_MAX) {
         return ERR_LIMIT;
     }
-    struct lease *lease = lease_map_add(&store->leases, command->lease, command->actor);
+    struct lease *lease =
+        lease_map_add(&store->leases, command->lease, lease_first_number(store), command->actor);
     lease->ttl_ms = command->ttl_ms;
     lease->stamp = command->stamp;
     lease->flags = command->flags;
@@ -307,7 +308,7 @@ static void check_format(const struct store *store)
 void store_check(const struct store *store)
 {
     mvcc_check(store);
-    lease_map_check(&store->leases);
+    lease_map_check(&store->leases, store->applied);
     session_map_check(&store->sessions);
     member_map_check(&store->members);
     check_leases(store);

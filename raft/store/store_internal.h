@@ -9,7 +9,8 @@
 #include "raft/store/session.h"
 #include "raft/store/watch.h"
 
-/* Revisions, versions and renewal numbers of a snapshot: no more, so that counting goes on. */
+/* Indexes (which no renewal number is above), revisions and versions of a snapshot: no more, so
+ * that counting goes on. */
 #define STORE_COUNT_MAX (INT64_MAX / 2)
 
 struct store {

@@ -223,7 +223,8 @@ static size_t run_op(const struct branch *branch, const struct store_op *op, int
     }
     case STORE_OP_DELETE_PREFIX: return run_delete_prefix(store, op->key, revision);
     case STORE_OP_LEASE_GRANT: {
-        struct lease *lease = lease_map_add(&store->leases, op->lease, branch->actor);
+        struct lease *lease =
+            lease_map_add(&store->leases, op->lease, lease_first_number(store), branch->actor);
         lease->ttl_ms = op->ttl_ms;
         lease->stamp = op->stamp;
         lease->flags = op->flags;

@@ -127,8 +127,8 @@ static enum store_reason check_write(struct v2_run *run, size_t value_len)
 static void grant_ttl(const struct v2_run *run)
 {
     if (run->request->ttl_ms > 0) {
-        struct lease *lease =
-            lease_map_add(&run->store->leases, run->request->lease, span_of(NULL, 0));
+        struct lease *lease = lease_map_add(&run->store->leases, run->request->lease,
+                                            lease_first_number(run->store), span_of(NULL, 0));
         lease->ttl_ms = run->request->ttl_ms;
         lease->flags = STORE_LEASE_OWN;
     }

@@ -54,7 +54,8 @@ struct naive {
     size_t event_count;
     size_t event_capacity;
     struct naive_lease leases[NAIVE_LEASES];
-    bool changed; /* by the present command */
+    uint64_t index; /* of the present command */
+    bool changed;   /* by it */
 };
 
 static inline struct naive *naive_new(void)
@@ -125,7 +126,7 @@ static inline void naive_grant(struct naive *naive, uint64_t id, int64_t ttl_ms,
     for (int i = 0; i < NAIVE_LEASES; i++) {
         if (naive->leases[i].id == 0) {
             naive->leases[i] = (struct naive_lease){
-                .id = id, .ttl_ms = ttl_ms, .number = 1, .own = own, .holder = holder};
+                .id = id, .ttl_ms = ttl_ms, .number = naive->index, .own = own, .holder = holder};
             return;
         }
     }

@@ -2,6 +2,8 @@
  */
 #include "store_fixture.h"
 
+#include "raft/store_client.h"
+
 static void granted_lease_has_number_one_and_an_owner(void **state)
 {
     struct store *store = *state;
@@ -117,6 +119,68 @@ static void expire_needs_the_current_number(void **state)
     assert_false(has(store, "leader"));
     assert_int_equal(expire(store, 7, 2).code, ERR_NOT_FOUND);
     assert_int_equal(renew(store, "n1", 7, 3000, 102).code, ERR_NOT_FOUND);
+}
+
+static void open_format_2(struct store *store)
+{
+    assert_int_equal(apply(store, &(struct store_command){.type = STORE_FORMAT}).code, 0);
+}
+
+/* Ids are the clients' to choose, and may come again while what ends an earlier one is still under
+ * way. */
+static void late_expire_does_not_hit_the_next_lease_of_its_id(void **state)
+{
+    struct store *store = *state;
+    open_format_2(store);
+    grant(store, "", 7, 3000, 0, 0);
+    uint64_t seen = lease_of(store, 7).renewal_number; /* Expire(7, seen) is proposed */
+    assert_int_equal(revoke(store, "", 7).code, 0);
+    assert_int_equal(grant(store, "", 7, 3000, 0, 0).code, 0);
+    put(store, "", "k", "v", 7);
+    assert_int_equal(expire(store, 7, seen).code, ERR_NOT_FOUND); /* and applied */
+    assert_true(has(store, "k"));
+    assert_int_equal(expire(store, 7, lease_of(store, 7).renewal_number).code, 0);
+    assert_false(has(store, "k"));
+}
+
+/* However often the earlier one was renewed, and whoever granted it. */
+static void numbers_of_a_lease_are_above_those_of_every_earlier_one(void **state)
+{
+    struct store *store = *state;
+    struct store_v2 ttl = {.type = STORE_V2_SET,
+                           .path = span_str("/k"),
+                           .value = span_str("v"),
+                           .ttl_ms = 3000,
+                           .lease = 7};
+    grant(store, "", 7, 3000, 0, 0);
+    for (int i = 0; i < 5; i++) {
+        renew(store, "", 7, 3000, 0);
+    }
+    open_format_2(store);
+    uint64_t last = lease_of(store, 7).renewal_number;
+    assert_int_equal(last, 6); /* granted in format 1, it counts on */
+    for (int round = 0; round < 9; round++) {
+        struct store_op op = op_grant(7, 3000, 0, 0);
+        if (round % 3 == 2) { /* the v2 write has taken it along */
+            struct store_v2 set = {.type = STORE_V2_SET, .path = span_str("/k")};
+            assert_int_equal(
+                apply(store, &(struct store_command){.type = STORE_V2, .v2 = &set}).code, 0);
+        }
+        (void)revoke(store, "", 7);
+        struct store_result result =
+            round % 3 == 0   ? grant(store, "", 7, 3000, 0, 0)
+            : round % 3 == 1 ? apply_ops(store, "n1", &op, 1)
+                             : apply(store, &(struct store_command){.type = STORE_V2, .v2 = &ttl});
+        assert_int_equal(result.code, 0);
+        assert_int_equal(lease_of(store, 7).renewal_number, store_applied(store));
+        assert_true(lease_of(store, 7).renewal_number > last);
+        renew(store, "", 7, 3000, 0);
+        assert_int_equal(
+            apply(store, &(struct store_command){.type = STORE_LEASE_KEEPALIVE, .lease = 7}).code,
+            0);
+        last = lease_of(store, 7).renewal_number;
+        assert_int_equal(last, store_applied(store));
+    }
 }
 
 static void ended_lease_takes_its_keys_in_one_revision_in_key_order(void **state)
@@ -259,6 +323,8 @@ int main(void)
         STORE_TEST(holder_lease_and_its_keys_belong_to_the_owner),
         STORE_TEST(detached_key_is_free_for_everybody_again),
         STORE_TEST(expire_needs_the_current_number),
+        STORE_TEST(late_expire_does_not_hit_the_next_lease_of_its_id),
+        STORE_TEST(numbers_of_a_lease_are_above_those_of_every_earlier_one),
         STORE_TEST(ended_lease_takes_its_keys_in_one_revision_in_key_order),
         STORE_TEST(leases_are_limited),
         STORE_TEST(lease_is_due_when_its_whole_ttl_was_counted_here),

@@ -7,12 +7,14 @@
 enum { ROUNDS = 24, COMMANDS = 1500 };
 /* Rounds without compaction, until the window is full. */
 enum { LONG_ROUNDS = 1, LONG_COMMANDS = 20000 };
+enum { LEASE_IDS = 5 }; /* that come again and again */
 
 struct world {
     struct pair *pair;
     struct naive *naive;
     uint64_t random;
     uint64_t next_lease;
+    uint64_t ended[LEASE_IDS + 1]; /* the last number of a lease that had this id; 0 = none yet */
     bool compacts;
     char values[64][16];
     size_t value_count;
@@ -215,10 +217,21 @@ static void step_v2(struct world *world)
     store_output_unref(output);
 }
 
+/* Seen now, of before the last renewal, or of a lease that had the id before. */
+static uint64_t some_number(struct world *world, const struct naive_lease *lease, uint64_t id)
+{
+    uint64_t ended = id <= LEASE_IDS ? world->ended[id] : 0;
+    assert_true(lease == NULL || lease->number > ended);
+    if (ended != 0 && below(world, 2) == 0) {
+        return ended;
+    }
+    return lease == NULL ? 1 : lease->number - below(world, 2);
+}
+
 static void step_lease(struct world *world)
 {
     struct naive *naive = world->naive;
-    struct store_command command = {.lease = 1 + below(world, 5), .ttl_ms = 5000};
+    struct store_command command = {.lease = 1 + below(world, LEASE_IDS), .ttl_ms = 5000};
     if (below(world, 2) == 0 && world->next_lease > 100) {
         command.lease = world->next_lease - 1 - below(world, world->next_lease - 100);
     }
@@ -239,7 +252,7 @@ static void step_lease(struct world *world)
         break;
     default:
         command.type = STORE_LEASE_EXPIRE;
-        command.number = 1 + below(world, 2);
+        command.number = some_number(world, lease, command.lease);
         code = lease != NULL && lease->number != command.number ? ERR_NOT_FOUND : code;
         break;
     }
@@ -255,6 +268,9 @@ static void step_lease(struct world *world)
     } else if (command.type == STORE_LEASE_KEEPALIVE) {
         lease->number++;
     } else {
+        if (command.lease <= LEASE_IDS) {
+            world->ended[command.lease] = lease->number;
+        }
         naive_lease_end(naive, lease, STORE_ACTION_NONE);
     }
 }
@@ -328,6 +344,7 @@ static void look_at_all(struct world *world)
 static void step(struct world *world)
 {
     uint64_t what = below(world, 100);
+    world->naive->index = store_applied(world->pair->store) + 1; /* one command a step */
     if (what < 50) {
         step_txn(world);
     } else if (what < 80) {

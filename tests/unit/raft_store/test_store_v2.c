@@ -322,7 +322,9 @@ static void a_ttl_is_a_lease_of_the_key_alone(void **state)
     v2_is(pair, V2(UPDATE, "/k", .ttl_ms = 10, .lease = 77), "/k=(6,10,ttl 10) <- /k=from v3(6,9)");
     assert_int_equal(
         apply_pair(pair,
-                   &(struct store_command){.type = STORE_LEASE_EXPIRE, .lease = 77, .number = 1},
+                   &(struct store_command){.type = STORE_LEASE_EXPIRE,
+                                           .lease = 77,
+                                           .number = lease_of(pair->store, 77).renewal_number},
                    NULL)
             .revision,
         11);
@@ -371,7 +373,9 @@ static void a_directory_that_expires_takes_all_below_it_but_a_holders_key(void *
         .type = STORE_TXN, .actor = span_str("n1"), .success = acquire, .success_count = 2};
     assert_int_equal(apply_pair(pair, &command, NULL).code, 0);
     restart_other(pair);
-    struct store_command end = {.type = STORE_LEASE_EXPIRE, .lease = 71, .number = 1};
+    struct store_command end = {.type = STORE_LEASE_EXPIRE,
+                                .lease = 71,
+                                .number = lease_of(pair->store, 71).renewal_number};
     assert_int_equal(apply_pair(pair, &end, NULL).revision, 7);
     restart_other(pair);
     events_are(pair->other, (struct store_watch){EVERYTHING, .directories = true}, 7,
@@ -451,7 +455,9 @@ static void watches_hear_each_write_by_its_name(void **state)
     v2_is(pair, V2(COMPARE_DELETE, "/d/k", .prev_value = span_str("4")),
           "/d/k=(4,8) <- /d/k=4(4,7,ttl 10)");
     v2_is(pair, SET("/d/k", "5", .ttl_ms = 10, .lease = 72), "/d/k=5(9,9,ttl 10)");
-    struct store_command end = {.type = STORE_LEASE_EXPIRE, .lease = 72, .number = 1};
+    struct store_command end = {.type = STORE_LEASE_EXPIRE,
+                                .lease = 72,
+                                .number = lease_of(pair->store, 72).renewal_number};
     assert_int_equal(apply_pair(pair, &end, NULL).revision, 10);
     TXN_IS(pair, "@11 yes{put@11: ; put@11: }", c_put("/d/k", "v3"), c_put("/d//x", "unseen"));
     TXN_IS(pair, "@12 yes{delete@12#1: }", c_delete("/d/k", ""));
