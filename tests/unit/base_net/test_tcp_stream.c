@@ -3,90 +3,11 @@
 
 #include "base/mem.h"
 #include "base/net/tcp_stream.h"
-#include "tests/unit/base_net/tcp_fixture.h"
+#include "tests/unit/base_net/written_fixture.h"
 
 #include <netinet/tcp.h>
 
-enum { LIMIT = 256 * 1024, PIECE = 16 * 1024 };
-
 static const struct tcp_options small_queue = {.write_queue_bytes_max = LIMIT};
-
-/* Byte `at` of the stream that is sent here. */
-static uint8_t pattern(size_t at)
-{
-    return (uint8_t)(at * 7 + at / 251);
-}
-
-static void put_pattern(uint8_t *bytes, size_t from, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        bytes[i] = pattern(from + i);
-    }
-}
-
-static void assert_pattern(const struct buf *got)
-{
-    for (size_t i = 0; i < got->len; i++) {
-        if (got->data[i] != pattern(i)) {
-            fail_msg("byte %zu of %zu is wrong", i, got->len);
-        }
-    }
-}
-
-/* Writes until one more piece is refused; returns how many bytes were taken. */
-static size_t fill(struct end *end)
-{
-    static uint8_t piece[PIECE];
-    size_t taken = 0;
-    for (;;) {
-        struct error err = {0};
-        size_t waited = stream_pending(end->stream);
-        put_pattern(piece, taken, sizeof piece);
-        int rc = stream_write(end->stream, span_of(piece, sizeof piece), NULL, NULL, &err);
-        assert_true(stream_pending(end->stream) <= LIMIT);
-        if (rc != 0) {
-            assert_int_equal(rc, ERR_LIMIT);
-            assert_non_null(strstr(err.text, "bytes wait already, the limit is"));
-            assert_int_equal(stream_pending(end->stream), waited); /* nothing of it was taken */
-            return taken;
-        }
-        taken += sizeof piece;
-    }
-}
-
-enum { NOTES_MAX = 64 };
-
-/* What happened, in order: a letter each. */
-static char notes[NOTES_MAX];
-
-struct note {
-    char letter;
-    int rc;
-    struct end *end; /* whose `during` is called, or NULL */
-};
-
-static void note(struct note *note, int rc)
-{
-    size_t len = strlen(notes);
-    assert_true(len + 1 < NOTES_MAX);
-    notes[len] = note->letter;
-    notes[len + 1] = '\0';
-    note->rc = rc;
-    if (note->end != NULL && note->end->during != NULL) {
-        note->end->during(note->end);
-    }
-}
-
-static void note_done(void *arg, int rc, const struct error *err)
-{
-    assert_true(rc == 0 || err->code == rc);
-    note(arg, rc);
-}
-
-static void note_closed(void *arg)
-{
-    note(arg, 0);
-}
 
 /* --- data ------------------------------------------------------------------------------------- */
 
@@ -351,13 +272,6 @@ static void a_reset_fails_the_writes_that_wait(void **state)
 }
 
 /* --- closing from inside ---------------------------------------------------------------------- */
-
-static void close_it(struct end *end)
-{
-    if (end->stream != NULL) {
-        end_close(end);
-    }
-}
 
 static void closing_inside_on_read_ends_it_there(void **state)
 {

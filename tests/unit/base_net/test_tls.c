@@ -1,33 +1,13 @@
 /* TLS as a stream: what is written and read, what waits, and every way to end. Certificates that
  * are refused are test_tls_refused.c. */
 #include "tests/unit/base_net/tls_fixture.h"
+#include "tests/unit/base_net/written_fixture.h"
 
 #include <openssl/err.h>
 
-enum { LIMIT = 256 * 1024, PIECE = 16 * 1024, MEBIBYTE = 1024 * 1024 };
+enum { MEBIBYTE = 1024 * 1024 };
 
 static struct tls_context *both; /* certificate and authority of either side */
-
-static uint8_t pattern(size_t at)
-{
-    return (uint8_t)(at * 7 + at / 251);
-}
-
-static void put_pattern(uint8_t *bytes, size_t from, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        bytes[i] = pattern(from + i);
-    }
-}
-
-static void assert_pattern(const struct buf *got)
-{
-    for (size_t i = 0; i < got->len; i++) {
-        if (got->data[i] != pattern(i)) {
-            fail_msg("byte %zu of %zu is wrong", i, got->len);
-        }
-    }
-}
 
 /* The handshake has begun; nothing has passed yet. */
 static void tls_begin(struct end **client, struct end **server, size_t chunk)
@@ -46,54 +26,6 @@ static void tls_pair(struct end **client, struct end **server)
 {
     tls_begin(client, server, ALL_BYTES);
     TURN_UNTIL(is_open(*client) && is_open(*server));
-}
-
-static size_t fill(struct end *end)
-{
-    static uint8_t piece[PIECE];
-    size_t taken = 0;
-    for (;;) {
-        struct error err = {0};
-        size_t waited = stream_pending(end->stream);
-        put_pattern(piece, taken, sizeof piece);
-        int rc = stream_write(end->stream, span_of(piece, sizeof piece), NULL, NULL, &err);
-        if (rc != 0) {
-            assert_int_equal(rc, ERR_LIMIT);
-            assert_non_null(strstr(err.text, "bytes wait already, the limit is"));
-            assert_int_equal(stream_pending(end->stream), waited); /* nothing of it was taken */
-            return taken;
-        }
-        taken += sizeof piece;
-    }
-}
-
-enum { NOTES_MAX = 64 };
-
-static char notes[NOTES_MAX]; /* what happened, in order: a letter each */
-
-struct note {
-    char letter;
-    int rc;
-    struct end *end; /* whose `during` is called, or NULL */
-};
-
-static void note_done(void *arg, int rc, const struct error *err)
-{
-    struct note *note = arg;
-    size_t len = strlen(notes);
-    assert_true(rc == 0 || err->code == rc);
-    assert_true(len + 1 < NOTES_MAX);
-    notes[len] = note->letter;
-    notes[len + 1] = '\0';
-    note->rc = rc;
-    if (note->end != NULL && note->end->during != NULL) {
-        note->end->during(note->end);
-    }
-}
-
-static void note_closed(void *arg)
-{
-    note_done(arg, 0, NULL);
 }
 
 /* --- data ------------------------------------------------------------------------------------- */
@@ -672,13 +604,6 @@ static void keys_may_change_on_the_way(void **state)
 }
 
 /* --- closing from inside ---------------------------------------------------------------------- */
-
-static void close_it(struct end *end)
-{
-    if (end->stream != NULL) {
-        end_close(end);
-    }
-}
 
 static void it_may_be_closed_in_any_event(void **state)
 {
