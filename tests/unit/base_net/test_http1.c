@@ -123,7 +123,7 @@ static void say(int fd, const char *text, size_t len)
     }
 }
 
-/* Reads until `until` has been seen (NULL: until the end). */
+/* Reads until `until` has been seen (NULL: until the end); a server that says neither fails. */
 static const char *hear(int fd, const char *until)
 {
     static char reply[REPLY_BYTES];
@@ -132,7 +132,7 @@ static const char *hear(int fd, const char *until)
     reply[0] = '\0';
     while (len < sizeof reply - 1 && (until == NULL || strstr(reply, until) == NULL)) {
         if (poll(&in, 1, WAIT_MS) != 1) {
-            break;
+            fail_msg("after %d ms there is no more than '%s'", WAIT_MS, reply);
         }
         ssize_t got = recv(fd, reply + len, sizeof reply - 1 - len, 0);
         if (got <= 0) {
@@ -192,6 +192,15 @@ static void what_proxies_read_differently_is_refused(void **state)
         "GET / HTTP/1.1\r\nHost: h\r\n folded: x\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: \t \r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x1\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1 1\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551617\r\n\r\nx",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n",
         "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
         "GET /a\fb HTTP/1.1\r\nHost: h\r\n\r\n",
