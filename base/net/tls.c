@@ -483,7 +483,8 @@ bool tls_stream_peer_has(const struct stream *stream, const char *name)
 {
     X509 *certificate = good_certificate(stream);
     unsigned flags = X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
-    bool has = certificate != NULL && name[0] != '\0' &&
+    bool is_name = name[0] != '\0' && name[0] != '.'; /* which means any below it to OpenSSL */
+    bool has = certificate != NULL && is_name &&
                (X509_check_host(certificate, name, 0, flags, NULL) == 1 ||
                 X509_check_ip_asc(certificate, name, 0) == 1);
     ERR_clear_error();
