@@ -245,6 +245,7 @@ static bool take_authority(struct tls_material *material, const X509_INFO *info,
 {
     SSL_CTX *ctx = material->ctx;
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    const unsigned long looked_up = X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
     if (info->x509 != NULL) {
         char name[STREAM_PEER_NAME_BYTES];
         char *names = material->about.authorities;
@@ -259,7 +260,7 @@ static bool take_authority(struct tls_material *material, const X509_INFO *info,
         }
     }
     return info->crl == NULL || (X509_STORE_add_crl(store, info->crl) == 1 &&
-                                 X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) == 1);
+                                 X509_STORE_set_flags(store, looked_up) == 1);
 }
 
 static int take_authorities(struct tls_material *material, BIO *bio, struct loaded_file *file,
@@ -335,6 +336,29 @@ static void earliest(int64_t *expires_s, const STACK_OF(X509) * chain)
     }
 }
 
+/* Whether it is about the list that could name the authority itself, where the chain ends: who
+ * stands in the file needs nobody who signed it. */
+static bool is_list_of_last(X509_STORE_CTX *store, int why)
+{
+    int last = sk_X509_num(X509_STORE_CTX_get0_chain(store)) - 1;
+    return last > 0 && X509_STORE_CTX_get_error_depth(store) == last &&
+           (why == X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER || why == X509_V_ERR_CRL_SIGNATURE_FAILURE);
+}
+
+/* A list that is out of date, or of a clock ahead of ours, still says whom it names; an authority
+ * without one has revoked nobody. */
+static int on_look(int good, X509_STORE_CTX *store)
+{
+    int why = X509_STORE_CTX_get_error(store);
+    bool of_list = why == X509_V_ERR_CRL_HAS_EXPIRED || why == X509_V_ERR_CRL_NOT_YET_VALID ||
+                   why == X509_V_ERR_UNABLE_TO_GET_CRL || is_list_of_last(store, why);
+    if (good != 1 && of_list) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
+    return good;
+}
+
 /* The others will look at it as we look at theirs, but for the dates: a certificate that has
  * expired must not keep a member from starting, and a good one may take its place any time. */
 static int check_own(const struct tls_context *context, struct tls_material *material, X509 *own,
@@ -350,13 +374,11 @@ static int check_own(const struct tls_context *context, struct tls_material *mat
         return error_set(err, ERR_NOMEM, "no memory to look at certificates");
     }
     X509_STORE_CTX_set_flags(look, X509_V_FLAG_NO_CHECK_TIME);
+    X509_STORE_CTX_set_verify_cb(look, on_look);
     bool good = X509_verify_cert(look) == 1;
-    int why = X509_STORE_CTX_get_error(look);
     if (good) {
         earliest(&material->about.expires_s, X509_STORE_CTX_get0_chain(look));
-    }
-    good = good || why == X509_V_ERR_UNABLE_TO_GET_CRL;
-    if (!good) {
+    } else {
         tls_text_refusal(look, &notes);
     }
     X509_STORE_CTX_free(look);
@@ -397,21 +419,13 @@ static int look_at_own(const struct tls_context *context, struct tls_material *m
 
 /* --- the connection's side -------------------------------------------------------------------- */
 
-/* A list that is out of date still says whom it names; an authority without one has revoked
- * nobody. */
 static int on_verify(int good, X509_STORE_CTX *store)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct tls_notes *notes = SSL_get_app_data(ssl);
-    int why = X509_STORE_CTX_get_error(store);
-    if (good == 1) {
+    if (on_look(good, store) == 1) {
         return 1;
     }
-    if (why == X509_V_ERR_CRL_HAS_EXPIRED || why == X509_V_ERR_UNABLE_TO_GET_CRL) {
-        X509_STORE_CTX_set_error(store, X509_V_OK);
-        return 1;
-    }
-    tls_text_refusal(store, notes);
+    tls_text_refusal(store, SSL_get_app_data(ssl));
     return 0;
 }
 

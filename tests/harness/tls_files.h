@@ -128,16 +128,20 @@ static inline void tls_write_certificate(const char *dir, const struct tls_leaf 
     ASSERT(fclose(out) == 0);
 }
 
-/* An authority that signs itself. */
-static inline void tls_make_ca(const char *dir, const char *file)
+/* It signs itself. */
+static inline void tls_make_root(const char *dir, const struct tls_leaf *leaf)
 {
-    struct tls_leaf leaf = {.file = file, .name = file, .is_authority = true};
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = tls_sign(&leaf, key, NULL, key);
-    tls_write_certificate(dir, &leaf, certificate);
-    tls_write_key(dir, file, key, NULL);
+    X509 *certificate = tls_sign(leaf, key, NULL, key);
+    tls_write_certificate(dir, leaf, certificate);
+    tls_write_key(dir, leaf->file, key, NULL);
     X509_free(certificate);
     EVP_PKEY_free(key);
+}
+
+static inline void tls_make_ca(const char *dir, const char *file)
+{
+    tls_make_root(dir, &(struct tls_leaf){.file = file, .name = file, .is_authority = true});
 }
 
 /* Signed by leaf->ca, whose files are there. */
@@ -166,25 +170,33 @@ static inline void tls_join(const char *dir, const char *file, const char *first
     X509_free(certificate);
 }
 
-/* Appends to DIR/<ca>.crt a list that has revoked `file`; it was to be renewed `until_s` from now.
- */
-static inline void tls_revoke(const char *dir, const char *ca, const char *file, long until_s)
+/* A list of who was revoked. */
+struct tls_list {
+    const char *file;    /* it is appended to FILE.crt */
+    const char *ca;      /* who says so; NULL = "ca" */
+    const char *revoked; /* whom; a list of one */
+    long from_s;         /* from now; 0 = an hour ago */
+    long until_s;        /* from now: the next one was to be there; 0 = in a day */
+};
+
+static inline void tls_revoke(const char *dir, const struct tls_list *told)
 {
+    const char *ca = told->ca != NULL ? told->ca : "ca";
     EVP_PKEY *key = tls_read_key(dir, ca);
     X509 *issuer = tls_read_certificate(dir, ca);
-    X509 *certificate = tls_read_certificate(dir, file);
+    X509 *certificate = tls_read_certificate(dir, told->revoked);
     X509_CRL *list = X509_CRL_new();
     X509_REVOKED *revoked = X509_REVOKED_new();
-    ASN1_TIME *time = X509_gmtime_adj(NULL, -3600);
+    ASN1_TIME *time = X509_gmtime_adj(NULL, told->from_s != 0 ? told->from_s : -3600);
     ASSERT(X509_CRL_set_version(list, 1) == 1 &&
            X509_CRL_set_issuer_name(list, X509_get_subject_name(issuer)) == 1 &&
            X509_CRL_set1_lastUpdate(list, time) == 1 &&
            X509_REVOKED_set_revocationDate(revoked, time) == 1 &&
            X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(certificate)) == 1);
-    (void)X509_gmtime_adj(time, until_s);
+    (void)X509_gmtime_adj(time, told->until_s != 0 ? told->until_s : TLS_DAY_S);
     ASSERT(X509_CRL_set1_nextUpdate(list, time) == 1 && X509_CRL_add0_revoked(list, revoked) == 1 &&
            X509_CRL_sort(list) == 1 && X509_CRL_sign(list, key, EVP_sha256()) != 0);
-    FILE *out = tls_open(dir, ca, ".crt", "a");
+    FILE *out = tls_open(dir, told->file, ".crt", "a");
     ASSERT(PEM_write_X509_CRL(out, list) == 1 && fclose(out) == 0);
     ASN1_TIME_free(time);
     X509_CRL_free(list);

@@ -38,8 +38,9 @@ struct tls_config {
      * good for clients only. */
     const char *certfile;
     const char *keyfile; /* PEM, without a passphrase; NULL = in certfile */
-    /* PEM: whose certificates are believed, and which of them were revoked (their lists, if there
-     * are any: one that is out of date still counts, for no list may end all connections). */
+    /* PEM: whose certificates are believed, and which of them, or of those that they signed, were
+     * revoked (their lists, if there are any: one that is out of date, or not valid yet, still
+     * counts, for no list may end all connections). */
     const char *cafile; /* needed unless `verify` is TLS_VERIFY_NONE */
     enum tls_verify verify;
     /* Everybody has a certificate of the same authorities, and calls and listens with it: one of

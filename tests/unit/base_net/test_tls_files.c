@@ -136,6 +136,17 @@ static void a_certificate_that_the_others_would_refuse_is_told_when_it_is_read(v
     assert_int_equal(read_them("expired.crt", "expired.key", "ca.crt", true, &err), 0);
 }
 
+/* That there is a list of another authority's makes no difference to that. */
+static void an_authority_without_a_list_is_looked_at_all_the_same(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(read_them("here.crt", "here.key", "other_has_list.crt", true, &err), 0);
+    assert_int_equal(read_them("posed.crt", "posed.key", "other_has_list.crt", true, &err),
+                     ERR_INVALID);
+    assert_non_null(strstr(err.text, "posed.crt', which the others would refuse"));
+}
+
 static void without_memory_a_file_is_not_read(void **state)
 {
     struct error err;
@@ -152,18 +163,23 @@ static void the_first_end_of_the_chain_is_told(void **state)
 {
     static const struct {
         const char *leaf;
+        const char *ca;
+        const char *authorities;
         int64_t days;
-    } rows[] = {{"here", 100}, {"of_short", 20}, {"expired", 0}};
+    } rows[] = {{"here", "ca", "ca", 100},
+                {"of_short", "ca", "ca", 20},
+                {"expired", "ca", "ca", 0},
+                {"of_brief", "brief", "brief, stranger", 10}}; /* which has no list of its own */
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct tls_about about;
-        struct tls_context *context = context_of(rows[i].leaf, "ca", TLS_VERIFY_REQUIRED);
+        struct tls_context *context = context_of(rows[i].leaf, rows[i].ca, TLS_VERIFY_REQUIRED);
         tls_context_about(context, &about);
         int64_t left_s = about.expires_s - (int64_t)time(NULL);
         assert_in_range(left_s + TLS_DAY_S, rows[i].days * TLS_DAY_S + TLS_DAY_S - 100,
                         rows[i].days * TLS_DAY_S + TLS_DAY_S + 1);
         assert_string_equal(about.name, rows[i].leaf);
-        assert_string_equal(about.authorities, "ca");
+        assert_string_equal(about.authorities, rows[i].authorities);
         tls_context_free(context);
     }
 }
@@ -443,14 +459,31 @@ static int files_make(void **state)
         {.file = "serves", .name = "serves", .usage = "serverAuth"},
         {.file = "short", .name = "short", .until_s = 20 * TLS_DAY_S, .is_authority = true},
         {.file = "of_short", .ca = "short", .name = "of_short", .chain = "short"},
+        {.file = "of_brief", .ca = "brief", .name = "of_brief"},
+        {.file = "posed", .ca = "poser", .name = "posed"},
+    };
+    static const struct tls_leaf roots[] = {
+        {.file = "ca", .name = "ca", .is_authority = true},
+        {.file = "stranger", .name = "stranger", .is_authority = true},
+        {.file = "poser", .name = "ca", .is_authority = true}, /* another key of that name */
+        {.file = "brief",
+         .name = "brief",
+         .until_s = 10 * TLS_DAY_S,
+         .is_authority = true,
+         .chain = "stranger"},
     };
     (void)state;
     tls_dir_make(dir, sizeof dir);
-    tls_make_ca(dir, "ca");
-    tls_make_ca(dir, "stranger");
+    for (size_t i = 0; i < sizeof roots / sizeof roots[0]; i++) {
+        tls_make_root(dir, &roots[i]);
+    }
     for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {
         tls_make(dir, &leaves[i]);
     }
+    tls_join(dir, "other_has_list", "ca", "stranger");
+    tls_revoke(
+        dir, &(struct tls_list){.file = "other_has_list", .ca = "stranger", .revoked = "foreign"});
+    tls_revoke(dir, &(struct tls_list){.file = "brief", .ca = "stranger", .revoked = "foreign"});
     EVP_PKEY *rsa = EVP_RSA_gen(2048);
     EVP_PKEY *here = tls_read_key(dir, "here");
     tls_write_key(dir, "rsa", rsa, NULL);
@@ -477,6 +510,7 @@ int main(void)
         WIRE_TEST(key_and_certificate_may_stand_in_one_file),
         WIRE_TEST(files_that_do_not_make_sense_together_are_refused),
         WIRE_TEST(a_certificate_that_the_others_would_refuse_is_told_when_it_is_read),
+        WIRE_TEST(an_authority_without_a_list_is_looked_at_all_the_same),
         WIRE_TEST(without_memory_a_file_is_not_read),
         WIRE_TEST(the_first_end_of_the_chain_is_told),
         WIRE_TEST(reading_again_takes_new_files_and_keeps_the_old_where_it_fails),

@@ -246,9 +246,10 @@ static void two_authorities_in_one_file_are_both_believed(void **state)
 
 static void who_was_revoked_is_refused(void **state)
 {
-    static const char *const lists[] = {"lists", "old_lists"}; /* also when the list is too old */
+    /* Also when the list is too old, and when it is of a clock that is ahead of ours. */
+    static const char *const lists[] = {"lists", "old_lists", "early_lists"};
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct side called = {.leaf = "here", .ca = lists[i]};
         struct side revoked = {.leaf = "revoked", .ca = "ca"};
         assert_refused(&revoked, &called, "revoked.crt': it was revoked",
@@ -257,6 +258,20 @@ static void who_was_revoked_is_refused(void **state)
     }
     static const struct side without_list = {.leaf = "foreign", .ca = "one_has_lists"};
     assert_welcome(&without_list, &without_list, "foreign"); /* its authority has none */
+}
+
+static void who_was_signed_by_a_revoked_authority_is_refused(void **state)
+{
+    static const struct side called = {.leaf = "here", .ca = "fallen_lists"};
+    static const struct side fallen = {.leaf = "of_fallen", .ca = "ca"};
+    static const struct side believes_middle = {.leaf = "cut", .ca = "middle_has_lists"};
+    (void)state;
+    assert_refused(&fallen, &called, "of_fallen.crt': it was revoked",
+                   "the certificate of its authority (fallen) was revoked");
+    assert_welcome(&good, &called, "here");
+    assert_welcome(&fallen, &good, "of_fallen"); /* here it is in no list */
+    /* Who stands in the file is believed, although nobody can tell who signed the list of it. */
+    assert_welcome(&believes_middle, &believes_middle, "cut");
 }
 
 static void the_other_sides_names_can_be_asked(void **state)
@@ -395,27 +410,12 @@ static void make(const struct tls_leaf *leaves, size_t count)
     }
 }
 
-static void make_itself(const char *file)
+static void copy_of(const char *file, const char *ret_file)
 {
-    struct tls_leaf leaf = {.file = file, .name = file};
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = tls_sign(&leaf, key, NULL, key);
+    struct tls_leaf leaf = {.file = ret_file};
+    X509 *certificate = tls_read_certificate(dir, file);
     tls_write_certificate(dir, &leaf, certificate);
-    tls_write_key(dir, file, key, NULL);
     X509_free(certificate);
-    EVP_PKEY_free(key);
-}
-
-/* An authority of its own name and key, as an old one's copy with lists beside its certificate. */
-static void copy_of(const char *ca, const char *file)
-{
-    EVP_PKEY *key = tls_read_key(dir, ca);
-    X509 *certificate = tls_read_certificate(dir, ca);
-    struct tls_leaf leaf = {.file = file};
-    tls_write_certificate(dir, &leaf, certificate);
-    tls_write_key(dir, file, key, NULL);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
 }
 
 static void append(const char *to, const char *file)
@@ -443,20 +443,28 @@ static int files_make(void **state)
         {.file = "middle", .name = "middle", .is_authority = true},
         {.file = "chained", .ca = "middle", .name = "chained", .chain = "middle"},
         {.file = "cut", .ca = "middle", .name = "cut"},
+        {.file = "fallen", .name = "fallen", .is_authority = true},
+        {.file = "of_fallen", .ca = "fallen", .name = "of_fallen", .chain = "fallen"},
+    };
+    static const struct tls_list lists[] = {
+        {.file = "lists", .revoked = "revoked"},
+        {.file = "old_lists", .revoked = "revoked", .until_s = -60},
+        {.file = "early_lists", .revoked = "revoked", .from_s = 60, .until_s = TLS_DAY_S},
+        {.file = "one_has_lists", .revoked = "revoked"},
+        {.file = "fallen_lists", .revoked = "fallen"},
+        {.file = "middle_has_lists", .revoked = "fallen"},
     };
     (void)state;
     tls_dir_make(dir, sizeof dir);
     tls_make_ca(dir, "ca");
     tls_make_ca(dir, "stranger");
     make(leaves, sizeof leaves / sizeof leaves[0]);
-    make_itself("alone");
+    tls_make_root(dir, &(struct tls_leaf){.file = "alone", .name = "alone"});
     tls_join(dir, "two", "ca", "stranger");
-    copy_of("ca", "lists");
-    tls_revoke(dir, "lists", "revoked", TLS_DAY_S);
-    copy_of("ca", "old_lists");
-    tls_revoke(dir, "old_lists", "revoked", -60);
-    copy_of("ca", "one_has_lists");
-    tls_revoke(dir, "one_has_lists", "revoked", TLS_DAY_S);
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        copy_of(strcmp(lists[i].file, "middle_has_lists") == 0 ? "middle" : "ca", lists[i].file);
+        tls_revoke(dir, &lists[i]);
+    }
     append("one_has_lists", "stranger");
     return 0;
 }
@@ -485,6 +493,7 @@ int main(void)
         WIRE_TEST(a_chain_leads_to_the_authority),
         WIRE_TEST(two_authorities_in_one_file_are_both_believed),
         WIRE_TEST(who_was_revoked_is_refused),
+        WIRE_TEST(who_was_signed_by_a_revoked_authority_is_refused),
         WIRE_TEST(the_other_sides_names_can_be_asked),
         WIRE_TEST(a_name_cannot_make_a_second_line),
         WIRE_TEST(the_server_chooses_the_protocol_it_likes_best),
