@@ -451,7 +451,7 @@ static void on_drained(void *arg)
     } else if (x->state == STATE_LINGER) {
         http1_wait_for_peer(x, LINGER_MS);
     } else if (x->streaming) {
-        list_remove(&x->wait);
+        http1_note_pending(x);
     }
 }
 
@@ -495,7 +495,10 @@ static void on_sweep(uv_timer_t *timer)
     LIST_EACH(item, &server->waiting)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
-        if (now >= x->deadline_ms) {
+        if (x->streaming) {
+            http1_note_pending(x);
+        }
+        if (now >= x->deadline_ms && !list_empty(&x->wait)) {
             http1_close_connection(x);
         }
     }

@@ -50,7 +50,8 @@ struct http1_exchange {
     /* of an answer that takes its time (http1_stream.c): it is read on, to notice the peer's end */
     bool noticing;
     bool streaming;
-    bool lasting; /* counted in its place and in the server */
+    size_t waiting; /* bytes of it, when they were last looked at */
+    bool lasting;   /* counted in its place and in the server */
     void (*on_gone)(void *arg);
     void *gone_arg;
 };
@@ -96,6 +97,8 @@ bool http1_make_room(struct http1_server *server, struct net_ip ip);
 /* The place of an answer that went on for long, if it had one. */
 void http1_lasts_no_more(struct http1_exchange *x);
 void http1_wait_for_peer(struct http1_exchange *x, uint64_t ms);
+/* Of an answer in pieces: how long its peer is waited for, by what waits for him. */
+void http1_note_pending(struct http1_exchange *x);
 /* The response is all written: the next request, or the end. */
 void http1_response_done(struct http1_exchange *x);
 /* BUSY no more on a connection that is gone: frees it, now or when it is closed. */

@@ -7,18 +7,31 @@
 
 enum { OUT_KEPT_BYTES = 64 * 1024 };
 
-/* Whoever takes nothing is waited for from the first byte that has to wait. */
+/* Whoever takes nothing is waited for from the first byte that has to wait, and anew when some were
+ * taken: what waits becomes less only so. */
+void http1_note_pending(struct http1_exchange *x)
+{
+    size_t pending = stream_pending(x->stream);
+    if (pending == 0) {
+        list_remove(&x->wait);
+    } else if (list_empty(&x->wait) || pending < x->waiting) {
+        http1_wait_for_peer(x, HTTP1_WRITE_MS);
+    }
+    x->waiting = pending;
+}
+
 static void put_out(struct http1_exchange *x)
 {
     struct buf *out = &x->server->out;
+    http1_note_pending(x);
     int rc = stream_write(x->stream, buf_span(out), NULL, NULL, NULL);
     if (out->capacity > OUT_KEPT_BYTES) {
         buf_free(out);
     }
     if (rc != 0) {
         http1_close_connection(x);
-    } else if (stream_pending(x->stream) > 0 && list_empty(&x->wait)) {
-        http1_wait_for_peer(x, HTTP1_WRITE_MS);
+    } else {
+        http1_note_pending(x);
     }
 }
 

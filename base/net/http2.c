@@ -132,13 +132,16 @@ static bool gather(struct http2_connection *connection, struct buf *out)
     return true;
 }
 
+/* Before something is written, and afterwards: what waits becomes less only if the peer takes. */
 static void note_pending(struct http2_connection *connection)
 {
-    if (stream_pending(connection->stream) == 0) {
+    size_t pending = stream_pending(connection->stream);
+    if (pending == 0) {
         connection->write_since_ms = 0;
-    } else if (connection->write_since_ms == 0) {
+    } else if (connection->write_since_ms == 0 || pending < connection->waiting) {
         connection->write_since_ms = http2_now(connection);
     }
+    connection->waiting = pending;
 }
 
 static void read_again(struct http2_connection *connection)
@@ -169,6 +172,7 @@ static void flush(struct http2_connection *connection)
     bool sound = !connection->doomed;
     bool lingers = connection->linger_since_ms != 0; /* our direction has ended */
     list_remove(&connection->dirty);
+    note_pending(connection);
     connection->busy = true;
     while (sound && !lingers && stream_pending(connection->stream) < QUEUED_BYTES_MAX) {
         sound = gather(connection, out);
@@ -233,9 +237,7 @@ static void on_end(void *arg, int rc, const struct error *err)
 
 static void on_drained(void *arg)
 {
-    struct http2_connection *connection = arg;
-    connection->write_since_ms = 0;
-    flush(connection);
+    flush(arg);
 }
 
 /* --- deadlines -------------------------------------------------------------------------------- */
@@ -262,6 +264,7 @@ static void sweep_connection(struct http2_connection *connection, uint64_t now_m
     struct http2_server *server = connection->server;
     bool is_idle = connection->streams_count == 0;
     uint64_t idle_ms = connection->greeted ? HTTP2_IDLE_MS : HTTP2_HEAD_MS;
+    note_pending(connection);
     if (is_past(connection->head_since_ms, HTTP2_HEAD_MS, now_ms) ||
         is_past(connection->write_since_ms, HTTP2_WRITE_MS, now_ms) ||
         is_past(connection->linger_since_ms, LINGER_MS, now_ms) ||

@@ -48,7 +48,8 @@ struct http2_connection {
     uint64_t idle_since_ms;
     uint64_t head_since_ms; /* a head is under way, of stream `head_id`; 0 = none */
     int32_t head_id;
-    uint64_t write_since_ms;  /* bytes wait for the kernel; 0 = none */
+    uint64_t write_since_ms;  /* bytes wait for the kernel, and none was taken; 0 = none waits */
+    size_t waiting;           /* of them, when they were last looked at */
     uint64_t linger_since_ms; /* all is said, the peer is to close; 0 = not yet */
     uint64_t tokens_ms;
     unsigned tokens; /* control frames that it may still send */

@@ -11,8 +11,8 @@
  * under way. What http2_send is given waits in memory, bounded for all connections together.
  *
  * A connection ends when: nothing was asked for HTTP2_IDLE_MS; its preface or a head takes longer
- * than HTTP2_HEAD_MS; what was sent is not taken for HTTP2_WRITE_MS (of one stream: that stream
- * ends); or it sends more resets, pings, settings and the like than HTTP2_CONTROL_BURST and
+ * than HTTP2_HEAD_MS; of what was sent nothing is taken for HTTP2_WRITE_MS (of one stream: that
+ * stream ends); or it sends more resets, pings, settings and the like than HTTP2_CONTROL_BURST and
  * HTTP2_CONTROL_PER_S allow (CVE-2023-44487 and its relatives): then GOAWAY says
  * ENHANCE_YOUR_CALM. Below that every ping is answered.
  *

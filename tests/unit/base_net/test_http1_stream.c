@@ -210,6 +210,31 @@ static void a_peer_that_takes_nothing_is_left(void **state)
     assert_int_equal(gone, 1);
 }
 
+/* A slow line is always behind where much happens. */
+static void a_peer_that_takes_a_little_at_a_time_is_no_such_one(void **state)
+{
+    (void)state;
+    say(GET);
+    start_stream();
+    pipe_one.stuck = true;
+    http1_stream_send(latest, span_str("one"));
+    for (int i = 0; i < 2; i++) {
+        time_shift_ms += HTTP1_WRITE_MS - 5000;
+        pipe_one.stuck_bytes -= 3;
+        if (i == 0) {
+            http1_stream_send(latest, span_str("more"));
+        }
+        let_sweep(NULL);
+        assert_false(pipe_one.closing);
+    }
+    assert_true(http1_stream_pending(latest) > 0);
+    time_shift_ms += HTTP1_WRITE_MS;
+    let_sweep(NULL);
+    assert_true(pipe_one.closing);
+    pipe_settle(&pipe_one);
+    assert_int_equal(gone, 1);
+}
+
 static void more_than_the_queue_takes_ends_it(void **state)
 {
     static const uint8_t large[PIPE_QUEUE_BYTES];
@@ -268,6 +293,7 @@ int main(void)
         STREAM_TEST(a_peer_that_goes_is_noticed),
         STREAM_TEST(a_peer_that_went_before_gets_no_stream),
         STREAM_TEST(a_peer_that_takes_nothing_is_left),
+        STREAM_TEST(a_peer_that_takes_a_little_at_a_time_is_no_such_one),
         STREAM_TEST(more_than_the_queue_takes_ends_it),
         STREAM_TEST(at_the_stop_streams_are_told),
         STREAM_TEST(headers_are_found),

@@ -392,6 +392,34 @@ static void who_takes_nothing_is_ended(void **state)
     client_free(client);
 }
 
+/* A slow line is always behind where much happens. */
+static void who_takes_a_little_at_a_time_is_not(void **state)
+{
+    enum { SMALL = 1000 };
+    static const uint8_t small[SMALL];
+    struct client *client = greeted_client();
+    (void)state;
+    (void)client_post(client, "/", NULL, NULL, 0);
+    pump(client);
+    client->pipe.stuck = true;
+    http2_respond(latest, 200, NULL, 0, false);
+    assert_int_equal(http2_send(latest, span_of(small, SMALL), NULL), 0);
+    pump(client);
+    for (int i = 0; i < 2; i++) {
+        time_shift_ms += HTTP2_WRITE_MS - MARGIN_MS;
+        client->pipe.stuck_bytes -= SMALL / 2;
+        if (i == 0) {
+            assert_int_equal(http2_send(latest, span_of(small, SMALL), NULL), 0);
+        }
+        let_sweep(client);
+        assert_false(client->pipe.closing);
+    }
+    time_shift_ms += HTTP2_WRITE_MS;
+    let_sweep(client);
+    assert_true(client->pipe.closing);
+    client_free(client);
+}
+
 static void nonsense_is_told_so(void **state)
 {
     static const char *const texts[] = {"GET / HTTP/1.1\r\n\r\n",
@@ -427,6 +455,7 @@ int main(void)
         H2_TEST(who_says_nothing_or_half_a_head_is_ended),
         H2_TEST(who_asks_for_nothing_is_sent_away),
         H2_TEST(who_takes_nothing_is_ended),
+        H2_TEST(who_takes_a_little_at_a_time_is_not),
         H2_TEST(nonsense_is_told_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
