@@ -11,12 +11,12 @@
 #include <string.h>
 #include <uv.h>
 
-enum { FAKE_PENDING_MAX = 1024 * 1024, FAKE_TURNS_MAX = 10000 };
+enum { FAKE_PENDING_MAX = 1024 * 1024, FAKE_TURNS_MAX = 1000 };
 
 static struct {
     struct stream base;
     struct stream_peer peer;
-    void (*on_write)(struct span bytes); /* may be NULL */
+    void (*on_write)(struct span bytes); /* may be NULL; what it finds in `pending` waited before */
     bool slow;                           /* what is written waits for fake_stream_drain */
     bool reading;
     bool shut;
@@ -48,11 +48,11 @@ static int fake_write(struct stream *stream, struct span bytes, stream_done done
     (void)arg;
     (void)err;
     ASSERT(!fake_stream.closed && !fake_stream.shut && done == NULL && bytes.len > 0);
-    fake_stream.pending += fake_stream.slow ? bytes.len : 0;
-    ASSERT(fake_stream.pending < FAKE_PENDING_MAX); /* no writing on to who takes nothing */
     if (fake_stream.on_write != NULL) {
         fake_stream.on_write(bytes);
     }
+    fake_stream.pending += fake_stream.slow ? bytes.len : 0;
+    ASSERT(fake_stream.pending < FAKE_PENDING_MAX); /* no writing on to who takes nothing */
     return 0;
 }
 

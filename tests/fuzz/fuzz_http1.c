@@ -4,27 +4,20 @@
  * behind. */
 #include "base/assert.h"
 #include "base/net/http1.h"
+#include "tests/fuzz/fake_stream.h"
 
 #include <stdint.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LATER = 1, SLOW = 2, CHUNKED = 4, NOTICE = 8, PIECE_SHIFT = 4, TURNS_MAX = 1000 };
+enum { LATER = 1, SLOW = 2, CHUNKED = 4, NOTICE = 8, PIECE_SHIFT = 4 };
 
 /* No head that was taken has it, whatever is sent: a byte of it stands in no header's name. */
 static const char no_name[] = "x-none\001such";
 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 static struct {
-    struct stream base;
-    struct stream_peer peer;
-    bool reading;
-    bool slow; /* a response waits until the harness says that it was taken */
-    size_t pending;
-    stream_closed closed;
-    void *closed_arg;
-    bool is_closed;
     bool later;
     bool notice; /* a later answer has the peer's end noticed */
     bool gone;
@@ -35,73 +28,12 @@ static struct {
     bool stopped;
 } fake;
 
-static int fake_read_start(struct stream *stream, struct error *err)
+/* One response at a time waits, or what told its client to send: memory is bounded. */
+static void on_write(struct span bytes)
 {
-    (void)stream;
-    (void)err;
-    ASSERT(!fake.is_closed);
-    fake.reading = true;
-    return 0;
-}
-
-static void fake_read_stop(struct stream *stream)
-{
-    (void)stream;
-    fake.reading = false;
-}
-
-static int fake_write(struct stream *stream, struct span bytes, stream_done done, void *arg,
-                      struct error *err)
-{
-    (void)stream;
-    (void)arg;
-    (void)err;
-    ASSERT(!fake.is_closed && done == NULL);
     ASSERT(span_starts_with(bytes, span_str("HTTP/1.")));
-    /* One response at a time waits, or what told its client to send: memory is bounded. */
-    ASSERT(fake.pending == 0 || fake.pending == sizeof go_on - 1);
-    fake.pending += fake.slow ? bytes.len : 0;
-    return 0;
+    ASSERT(fake_stream.pending == 0 || fake_stream.pending == sizeof go_on - 1);
 }
-
-static size_t fake_pending(const struct stream *stream)
-{
-    (void)stream;
-    return fake.pending;
-}
-
-static int fake_shutdown(struct stream *stream, stream_done done, void *arg, struct error *err)
-{
-    (void)stream;
-    (void)done;
-    (void)arg;
-    (void)err;
-    return 0;
-}
-
-static void fake_close(struct stream *stream, stream_closed closed, void *arg)
-{
-    (void)stream;
-    ASSERT(!fake.is_closed);
-    fake.is_closed = true;
-    fake.reading = false;
-    fake.closed = closed;
-    fake.closed_arg = arg;
-}
-
-static const struct stream_peer *fake_peer(const struct stream *stream)
-{
-    (void)stream;
-    return &fake.peer;
-}
-
-static const struct stream_ops fake_ops = {.read_start = fake_read_start,
-                                           .read_stop = fake_read_stop,
-                                           .write = fake_write,
-                                           .pending = fake_pending,
-                                           .shutdown = fake_shutdown,
-                                           .close = fake_close,
-                                           .peer = fake_peer};
 
 static void answer(struct http1_exchange *exchange)
 {
@@ -113,7 +45,7 @@ static void answer(struct http1_exchange *exchange)
 static void on_gone(void *arg)
 {
     (void)arg;
-    ASSERT(fake.is_closed && fake.asked != NULL && !fake.gone);
+    ASSERT(fake_stream.closed && fake.asked != NULL && !fake.gone);
     fake.gone = true;
 }
 
@@ -164,10 +96,7 @@ static void turn(uv_loop_t *loop)
     if (asked != NULL) {
         answer(asked);
     }
-    if (fake.pending > 0 && !fake.is_closed) {
-        fake.pending = 0;
-        fake.base.events->on_drained(fake.base.arg);
-    }
+    fake_stream_drain();
     (void)uv_run(loop, UV_RUN_NOWAIT);
 }
 
@@ -175,20 +104,6 @@ static void on_stopped(void *arg)
 {
     (void)arg;
     fake.stopped = true;
-}
-
-static void feed(uv_loop_t *loop, size_t piece)
-{
-    size_t at = 0;
-    for (size_t turns = 0; at < fake.input.len && !fake.is_closed; turns++) {
-        ASSERT(turns < TURNS_MAX + fake.input.len); /* a pause always ends */
-        if (fake.reading) {
-            size_t len = fake.input.len - at < piece ? fake.input.len - at : piece;
-            fake.base.events->on_read(fake.base.arg, span_of(fake.input.data + at, len));
-            at += len;
-        }
-        turn(loop);
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -202,9 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     memset(&fake, 0, sizeof fake);
-    fake.base.ops = &fake_ops;
     fake.later = (data[0] & LATER) != 0;
-    fake.slow = (data[0] & SLOW) != 0;
     fake.notice = (data[0] & NOTICE) != 0;
     fake.body_max = (data[0] & CHUNKED) != 0 ? 100 : HTTP1_BODY_BYTES_MAX;
     fake.input = span_of(data + 1, size - 1);
@@ -215,13 +128,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                                .body_bytes_max = fake.body_max,
                                                                .url_bytes_max = 64});
     }
-    http1_server_serve(server, &fake.base, span_of(NULL, 0));
-    feed(&loop, (size_t)(data[0] >> PIECE_SHIFT) * 8 + 1);
-    if (!fake.is_closed) {
-        fake.base.events->on_end(fake.base.arg, ERR_IO, &err);
-    }
-    ASSERT(fake.is_closed);
-    fake.closed(fake.closed_arg);
+    http1_server_serve(server, fake_stream_open((data[0] & SLOW) != 0, on_write), span_of(NULL, 0));
+    fake_stream_feed(&loop, fake.input, (size_t)(data[0] >> PIECE_SHIFT) * 8 + 1, turn);
+    fake_stream_end();
     turn(&loop); /* a response that goes nowhere */
     http1_server_stop(server, on_stopped, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
