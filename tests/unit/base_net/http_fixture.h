@@ -6,7 +6,6 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/net/http_client.h"
-#include "tests/harness/free_port.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -196,26 +195,6 @@ static inline void server_open(const struct sockaddr *address)
     assert_int_equal(uv_tcp_getsockname(&server, (struct sockaddr *)&bound, &len), 0);
     server_port = ntohs(address->sa_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
                                                       : ((struct sockaddr_in6 *)&bound)->sin6_port);
-}
-
-/* Listens, has its queue full, and accepts nobody: further SYNs are dropped without a word. */
-static inline int silent_port(int ret_filler[static 2])
-{
-    server_port = free_port();
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(server_port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 0), 0);
-    for (int i = 0; i < 2; i++) {
-        ret_filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        assert_true(ret_filler[i] >= 0);
-        int rc = connect(ret_filler[i], (struct sockaddr *)&address, sizeof address);
-        assert_true(rc == 0 || errno == EINPROGRESS);
-    }
-    return fd;
 }
 
 /* --- client ----------------------------------------------------------------------------------- */

@@ -69,6 +69,14 @@ static inline void end_close(struct end *end)
     stream_close(stream, end_closed, end);
 }
 
+/* For `during`: it may be closed already. */
+static inline void close_it(struct end *end)
+{
+    if (end->stream != NULL) {
+        end_close(end);
+    }
+}
+
 static inline void end_on_read(void *arg, struct span bytes)
 {
     struct end *end = arg;

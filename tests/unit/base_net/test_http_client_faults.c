@@ -1,6 +1,8 @@
 /* The HTTP client and servers that are away, slow, broken or hostile: what it says of each, and
  * that everything is bounded. */
 #include "http_fixture.h"
+#include "silent_port.h"
+#include "tests/harness/free_port.h"
 
 enum { SHORT_MS = 150 };
 
@@ -48,9 +50,9 @@ static void a_refused_connection_sent_nothing(void **state)
 static void a_silent_address_costs_the_time_it_was_given(void **state)
 {
     struct call call = {0};
-    int filler[2];
+    struct silent_port silent = silent_port_open();
     (void)state;
-    int fd = silent_port(filler);
+    server_port = silent.port;
     struct http_client_request request = write_within(SHORT_MS);
     call_run(&call, &request); /* the time of the whole */
     wrong(&call, ERR_UNAVAILABLE, false, 0);
@@ -63,9 +65,7 @@ static void a_silent_address_costs_the_time_it_was_given(void **state)
     request.connect_timeout_ms = 0; /* the client's */
     call_run(&call, &request);
     wrong(&call, ERR_UNAVAILABLE, false, 0);
-    (void)close(fd);
-    (void)close(filler[0]);
-    (void)close(filler[1]);
+    silent_port_close(&silent);
 }
 
 static void a_server_that_never_agrees_on_tls_was_sent_nothing(void **state)

@@ -1,6 +1,7 @@
 /* The life of an exchange: streamed answers, the ways it ends, the contract of its callbacks, and
  * names that are looked up. */
 #include "http_fixture.h"
+#include "silent_port.h"
 
 #include <dlfcn.h>
 #include <netdb.h>
@@ -388,12 +389,11 @@ static void a_name_with_a_silent_address_is_reached_at_the_next(void **state)
     struct call call = {0};
     struct sockaddr_in next = {.sin_family = AF_INET};
     char url[64];
-    int filler[2];
     (void)state;
     uv_close((uv_handle_t *)&server, NULL);
     (void)uv_run(&loop, UV_RUN_NOWAIT);
-    int fd = silent_port(filler);
-    next.sin_port = htons(server_port);
+    struct silent_port silent = silent_port_open();
+    next.sin_port = htons(silent.port);
     next.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
     server_open((struct sockaddr *)&next);
     script = say_path;
@@ -404,9 +404,7 @@ static void a_name_with_a_silent_address_is_reached_at_the_next(void **state)
         fail_msg("%s", call.err.text);
     }
     assert_true(body_is(&call, "/next"));
-    (void)close(fd);
-    (void)close(filler[0]);
-    (void)close(filler[1]);
+    silent_port_close(&silent);
     buf_free(&call.body);
 }
 

@@ -3,6 +3,7 @@
 
 #include "tests/harness/free_port.h"
 #include "tests/unit/base_net/hung_pool.h"
+#include "tests/unit/base_net/silent_port.h"
 #include "tests/unit/base_net/tcp_fixture.h"
 
 #include <errno.h>
@@ -97,57 +98,32 @@ static void connecting_without_port_or_time_is_refused_at_once(void **state)
     assert_int_equal(connecting.calls, 0);
 }
 
-/* Listens, has its queue full, and accepts nobody: further SYNs are dropped without a word. */
-static int silent_port(uint16_t *ret_port, int ret_filler[static 2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 0), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    *ret_port = ntohs(address.sin_port);
-    for (int i = 0; i < 2; i++) {
-        ret_filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        assert_true(ret_filler[i] >= 0);
-        int rc = connect(ret_filler[i], (struct sockaddr *)&address, sizeof address);
-        assert_true(rc == 0 || errno == EINPROGRESS);
-    }
-    return fd;
-}
-
 static void a_silent_address_costs_the_time_it_was_given(void **state)
 {
     struct connecting connecting;
-    uint16_t port = 0;
-    int filler[2];
+    struct silent_port silent = silent_port_open();
     (void)state;
-    int fd = silent_port(&port, filler);
     uv_update_time(&loop);
     uint64_t began_ms = uv_now(&loop);
-    connect_begin(&connecting, "127.0.0.1", port, NULL, 60);
+    connect_begin(&connecting, "127.0.0.1", silent.port, NULL, 60);
     RUN_UNTIL(connecting.calls > 0);
     assert_int_equal(connecting.rc, ERR_TIMEOUT);
     assert_non_null(strstr(connecting.err.text, ": timed out"));
     assert_true(uv_now(&loop) - began_ms >= 60);
-    (void)close(fd);
-    (void)close(filler[0]);
-    (void)close(filler[1]);
+    silent_port_close(&silent);
 }
 
 /* Turn by turn further: before the lookup, in it, while it connects, and when it is too late. */
 static void canceling_ends_a_connect_at_every_step(void **state)
 {
     struct net_addr from = {.host = "127.0.0.1", .port = 1};
-    uint16_t port = 0;
-    int filler[2];
+    struct silent_port silent = silent_port_open();
     (void)state;
-    int fd = silent_port(&port, filler);
     for (int with_from = 0; with_from <= 1; with_from++) {
         for (int turns = 0; turns < 8; turns++) {
             struct connecting connecting;
-            connect_begin(&connecting, "127.0.0.1", port, with_from ? &from : NULL, CONNECT_MS);
+            connect_begin(&connecting, "127.0.0.1", silent.port, with_from ? &from : NULL,
+                          CONNECT_MS);
             for (int i = 0; i < turns; i++) {
                 (void)uv_run(&loop, UV_RUN_NOWAIT);
                 assert_int_equal(connecting.calls, 0);
@@ -161,9 +137,7 @@ static void canceling_ends_a_connect_at_every_step(void **state)
             assert_non_null(strstr(connecting.err.text, "canceled"));
         }
     }
-    (void)close(fd);
-    (void)close(filler[0]);
-    (void)close(filler[1]);
+    silent_port_close(&silent);
 }
 
 static void canceling_ends_a_connect_that_waits_for_a_name(void **state)

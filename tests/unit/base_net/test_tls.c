@@ -38,8 +38,6 @@ static void bytes_come_both_ways_in_pieces_of_any_size(void **state)
         struct end *client;
         struct end *server;
         int version = i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
-        wire_count = 0;
-        connected_count = 0;
         tls_begin(&client, &server, chunks[i / 2]);
         assert_int_equal(SSL_set_max_proto_version(ssl_of(server), version), 1);
         end_read(client);
@@ -56,16 +54,8 @@ static void bytes_come_both_ways_in_pieces_of_any_size(void **state)
         assert_true(end_has(client, "pong"));
         assert_int_equal(client->err.code, ERR_CLOSED);
         assert_string_equal(client->err.text, "far:2: closed by the peer");
-        end_close(client);
-        TURN_UNTIL(wires_closed() && client->closes == 1 && server->closes == 1);
-        buf_free(&client->got);
-        buf_free(&server->got);
-        *client = *server = (struct end){0};
-        for (size_t w = 0; w < wire_count; w++) {
-            buf_free(&wires[w].out);
-        }
+        wires_part(client, server);
     }
-    connected_count = wire_count = 0;
 }
 
 static void a_mebibyte_goes_each_way_at_once(void **state)
@@ -440,7 +430,6 @@ static void a_write_below_that_fails_ends_it_wherever_it_is(void **state)
     for (int when = 0; when < 6; when++) {
         struct end *client;
         struct end *server;
-        wire_count = connected_count = 0;
         tls_begin(&client, &server, ALL_BYTES);
         end_read(client);
         end_read(server);
@@ -450,16 +439,8 @@ static void a_write_below_that_fails_ends_it_wherever_it_is(void **state)
         (void)end_write(server, span_str("x"));
         TURN_UNTIL(client->ends + server->ends > 0);
         turns(5);
-        end_close(client);
-        end_close(server);
-        TURN_UNTIL(client->closes == 1 && server->closes == 1);
-        buf_free(&client->got);
-        buf_free(&server->got);
-        *client = *server = (struct end){0};
-        buf_free(&wires[0].out);
-        buf_free(&wires[1].out);
+        wires_part(client, server);
     }
-    wire_count = connected_count = 0;
 }
 
 /* --- handshakes that do not come about -------------------------------------------------------- */
@@ -676,7 +657,6 @@ static void it_may_be_closed_at_every_step_of_the_handshake(void **state)
     for (size_t i = 0; i < 16; i++) {
         struct end *client;
         struct end *server;
-        wire_count = connected_count = 0;
         tls_begin(&client, &server, 300);
         end_read(client);
         end_read(server);
@@ -684,16 +664,8 @@ static void it_may_be_closed_at_every_step_of_the_handshake(void **state)
         turns(i / 2);
         end_close(i % 2 == 0 ? client : server);
         turns(20);
-        close_it(client);
-        close_it(server);
-        TURN_UNTIL(client->closes == 1 && server->closes == 1);
-        buf_free(&client->got);
-        buf_free(&server->got);
-        *client = *server = (struct end){0};
-        buf_free(&wires[0].out);
-        buf_free(&wires[1].out);
+        wires_part(client, server);
     }
-    wire_count = connected_count = 0;
 }
 
 /* --- over TCP --------------------------------------------------------------------------------- */
@@ -742,12 +714,10 @@ static int files_make(void **state)
     return 0;
 }
 
-static int files_remove(void **state)
+static int all_remove(void **state)
 {
-    (void)state;
     tls_context_free(both);
-    tls_dir_remove(dir);
-    return 0;
+    return files_remove(state);
 }
 
 int main(void)
@@ -782,5 +752,5 @@ int main(void)
         WIRE_TEST(it_may_be_closed_at_every_step_of_the_handshake),
         WIRE_TEST(it_runs_over_tcp),
     };
-    return cmocka_run_group_tests(tests, files_make, files_remove);
+    return cmocka_run_group_tests(tests, files_make, all_remove);
 }

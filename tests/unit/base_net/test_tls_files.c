@@ -495,13 +495,6 @@ static int files_make(void **state)
     return 0;
 }
 
-static int files_remove(void **state)
-{
-    (void)state;
-    tls_dir_remove(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -36,21 +36,6 @@ static void meet(const struct side *caller, const struct side *called, int versi
     assert_int_equal(end_write(client, span_str("hello")), 0);
 }
 
-/* Both are gone again afterwards. */
-static void part(void)
-{
-    end_close(client);
-    end_close(server);
-    TURN_UNTIL(client->closes == 1 && server->closes == 1);
-    buf_free(&client->got);
-    buf_free(&server->got);
-    memset(connected, 0, sizeof connected);
-    for (size_t i = 0; i < wire_count; i++) {
-        buf_free(&wires[i].out);
-    }
-    wire_count = connected_count = 0;
-}
-
 static void assert_says(const struct end *end, const char *text)
 {
     if (end->err.code != ERR_PERMISSION || strstr(end->err.text, text) == NULL) {
@@ -68,7 +53,7 @@ static void assert_refused(const struct side *caller, const struct side *called,
         assert_says(server, server_says);
         assert_int_equal(server->got.len, 0);
         assert_false(stream_peer(server->stream)->is_verified);
-        part();
+        wires_part(client, server);
     }
 }
 
@@ -83,7 +68,7 @@ static void assert_welcome(const struct side *caller, const struct side *called,
         }
         assert_string_equal(stream_peer(server->stream)->name, client_name);
         assert_int_equal(stream_peer(server->stream)->is_verified, client_name[0] != '\0');
-        part();
+        wires_part(client, server);
     }
 }
 
@@ -180,13 +165,13 @@ static void a_client_without_a_certificate_is_refused_where_one_is_required(void
     assert_says(server, "the other side has no certificate, and one of '/tmp/");
     assert_says(client, "the other side refuses us without a certificate: there is none, and the "
                         "other side requires one");
-    part();
+    wires_part(client, server);
     meet(&bare, &good, TLS1_2_VERSION); /* which has no word for it */
     TURN_UNTIL(client->ends > 0 && server->ends > 0);
     assert_says(server, "the other side has no certificate");
     assert_int_equal(client->err.code, ERR_REFUSED);
     assert_non_null(strstr(client->err.text, "the other side ended TLS: handshake failure"));
-    part();
+    wires_part(client, server);
 }
 
 static void a_client_without_a_certificate_is_welcome_where_it_is_optional(void **state)
@@ -294,12 +279,12 @@ static void the_other_sides_names_can_be_asked(void **state)
     assert_false(tls_stream_peer_has(client->stream, "10.9.8.8"));
     assert_true(tls_stream_peer_has(server->stream, "127.0.0.1"));
     assert_string_equal(tls_stream_peer_names(client->stream, names, 12), "other, othe");
-    part();
+    wires_part(client, server);
     meet(&(struct side){.leaf = "here"}, &other, TLS1_3_VERSION); /* believes without a look */
     TURN_UNTIL(is_open(client) && is_open(server));
     assert_false(tls_stream_peer_has(client->stream, "other"));
     assert_string_equal(tls_stream_peer_names(client->stream, names, sizeof names), "");
-    part();
+    wires_part(client, server);
 }
 
 static void a_name_cannot_make_a_second_line(void **state)
@@ -311,7 +296,7 @@ static void a_name_cannot_make_a_second_line(void **state)
     TURN_UNTIL(is_open(client) && is_open(server));
     assert_string_equal(tls_stream_peer_names(server->stream, names, sizeof names), "a?b??c");
     assert_string_equal(stream_peer(server->stream)->name, "a?b??c");
-    part();
+    wires_part(client, server);
 }
 
 /* --- ALPN ------------------------------------------------------------------------------------- */
@@ -352,15 +337,15 @@ static void the_server_chooses_the_protocol_it_likes_best(void **state)
     TURN_UNTIL(is_open(client) && is_open(server));
     assert_string_equal(tls_stream_protocol(server->stream), "h2");
     assert_string_equal(tls_stream_protocol(client->stream), "h2");
-    part();
+    wires_part(client, server);
     meet_with(offers, 1);
     TURN_UNTIL(is_open(client) && is_open(server));
     assert_string_equal(tls_stream_protocol(server->stream), "http/1.1");
-    part();
+    wires_part(client, server);
     meet_with(NULL, 0);
     TURN_UNTIL(is_open(client) && is_open(server));
     assert_string_equal(tls_stream_protocol(server->stream), "");
-    part();
+    wires_part(client, server);
 }
 
 static void a_client_that_speaks_none_of_the_protocols_is_refused(void **state)
@@ -372,7 +357,7 @@ static void a_client_that_speaks_none_of_the_protocols_is_refused(void **state)
     assert_int_equal(server->err.code, ERR_UNSUPPORTED);
     assert_int_equal(client->err.code, ERR_REFUSED);
     assert_non_null(strstr(client->err.text, "the other side ended TLS: no application protocol"));
-    part();
+    wires_part(client, server);
 }
 
 static void versions_before_1_2_are_refused(void **state)
@@ -398,7 +383,7 @@ static void versions_before_1_2_are_refused(void **state)
     assert_int_equal(server->err.code, ERR_UNSUPPORTED);
     assert_non_null(strstr(server->err.text, "nothing in common in TLS: unsupported protocol"));
     assert_int_equal(client->err.code, ERR_UNSUPPORTED);
-    part();
+    wires_part(client, server);
 }
 
 /* --- set up ----------------------------------------------------------------------------------- */
@@ -466,13 +451,6 @@ static int files_make(void **state)
         tls_revoke(dir, &lists[i]);
     }
     append("one_has_lists", "stranger");
-    return 0;
-}
-
-static int files_remove(void **state)
-{
-    (void)state;
-    tls_dir_remove(dir);
     return 0;
 }
 

@@ -292,6 +292,13 @@ static inline struct tls_context *context_of(const char *leaf, const char *ca,
     return context;
 }
 
+static inline int files_remove(void **state)
+{
+    (void)state;
+    tls_dir_remove(dir);
+    return 0;
+}
+
 /* --- set up and tear down --------------------------------------------------------------------- */
 
 static inline int wires_open(void **state)
@@ -319,6 +326,21 @@ static inline int wires_close(void **state)
         buf_free(&wires[i].out);
     }
     return fixture_close(state);
+}
+
+/* Both are gone again afterwards, and there is room for the next two. */
+static inline void wires_part(struct end *one, struct end *other)
+{
+    close_it(one);
+    close_it(other);
+    TURN_UNTIL(wires_closed() && one->closes == 1 && other->closes == 1);
+    buf_free(&one->got);
+    buf_free(&other->got);
+    memset(connected, 0, sizeof connected);
+    for (size_t i = 0; i < wire_count; i++) {
+        buf_free(&wires[i].out);
+    }
+    wire_count = connected_count = 0;
 }
 
 #define WIRE_TEST(name) cmocka_unit_test_setup_teardown(name, wires_open, wires_close)

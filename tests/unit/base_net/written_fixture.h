@@ -80,12 +80,4 @@ static inline void note_closed(void *arg)
     note_done(arg, 0, NULL);
 }
 
-/* For `during`. */
-static inline void close_it(struct end *end)
-{
-    if (end->stream != NULL) {
-        end_close(end);
-    }
-}
-
 #endif
