@@ -23,8 +23,9 @@ struct raft_group;
 struct raft_group_config {
     const char *data_dir; /* made with mode 0700 if it is not there */
     const char *name; /* this member's name: the directory belongs to it from the first start on */
-    const char *self_addr; /* what the others connect to */
-    const char *bind_addr; /* what we listen on; NULL = self_addr */
+    const char *self_addr;   /* what the others connect to */
+    const char *bind_addr;   /* what we listen on; NULL = self_addr */
+    const char *client_urls; /* as in raft_node_config; NULL: etcd's clients are not served */
     const char *const *partner_addrs;
     size_t partner_count; /* 0: a group of one voter is made at once */
     const char *password; /* NULL or empty: only members' addresses may connect (without TLS) */

@@ -109,11 +109,15 @@ struct raft_boot {
 struct raft_node_config {
     char name[RAFT_NODE_NAME_BYTES];       /* this member's name = actor of its commands */
     char address[RAFT_NODE_ADDRESS_BYTES]; /* host:port, published with STORE_MEMBER_SET */
-    int election_timeout_ms;               /* default: ttl/6 within 500..1000 */
-    int heartbeat_ms;                      /* a tenth */
-    unsigned snapshot_threshold;           /* entries; 0 = 1024 */
-    unsigned snapshot_trailing; /* 0 = 512; must be >= 2 * 256 outside tests. Fewer stay where they
-                                   are large: 8 MiB, or one entry */
+    /* Where it serves etcd's clients (full URLs, with commas), empty: it does not. Published with
+     * STORE_MEMBER_CLIENTS once format 2 is open; empty takes back what an earlier start published.
+     */
+    char client_urls[STORE_MEMBER_CLIENTS_BYTES_MAX + 1];
+    int election_timeout_ms;     /* default: ttl/6 within 500..1000 */
+    int heartbeat_ms;            /* a tenth */
+    unsigned snapshot_threshold; /* entries; 0 = 1024 */
+    unsigned snapshot_trailing;  /* 0 = 512; must be >= 2 * 256 outside tests. Fewer stay where they
+                                    are large: 8 MiB, or one entry */
 };
 
 /* Starts on what `boot` says (an empty directory that has joined nothing yet: no term, no entries;

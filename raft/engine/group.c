@@ -601,6 +601,11 @@ static int config_check(const struct raft_group_config *config, struct error *er
     if (config->self_addr == NULL || strlen(config->self_addr) >= RAFT_NODE_ADDRESS_BYTES) {
         return error_set(err, ERR_INVALID, "raft.self_addr is needed, as host:port");
     }
+    if (config->client_urls != NULL &&
+        strlen(config->client_urls) > STORE_MEMBER_CLIENTS_BYTES_MAX) {
+        return error_set(err, ERR_LIMIT, "the URLs for etcd's clients are longer than %d bytes",
+                         STORE_MEMBER_CLIENTS_BYTES_MAX);
+    }
     if (config->partner_count > RAFT_GROUP_PARTNERS_MAX) {
         return error_set(err, ERR_LIMIT, "raft.partner_addrs has %zu addresses, %d are allowed",
                          config->partner_count, RAFT_GROUP_PARTNERS_MAX);
@@ -678,6 +683,8 @@ static void group_init(struct raft_group *group, uv_loop_t *loop,
     (void)snprintf(group->node_config.name, sizeof group->node_config.name, "%s", config->name);
     (void)snprintf(group->node_config.address, sizeof group->node_config.address, "%s",
                    config->self_addr);
+    (void)snprintf(group->node_config.client_urls, sizeof group->node_config.client_urls, "%s",
+                   config->client_urls == NULL ? "" : config->client_urls);
     group->node_config.election_timeout_ms = config->election_timeout_ms;
     group->node_config.heartbeat_ms = config->heartbeat_ms;
     group->env = (struct raft_env){.storage = &raft_storage_sqlite_ops,

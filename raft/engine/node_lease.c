@@ -2,9 +2,9 @@
  * and proposes the end of those whose full ttl it has counted. Any member may; the first proposal
  * with the right renewal number wins.
  *
- * And what it does about its own record: name and address of each member are replicated state, set
- * by the member itself when they differ, and removed by the leader when the member has left the
- * group. */
+ * And what it does about its own record: name, address and client URLs of each member are
+ * replicated state, set by the member itself when they differ, and removed by the leader when the
+ * member has left the group. */
 #include "raft/engine/node_impl.h"
 
 #include "base/assert.h"
@@ -71,16 +71,30 @@ static void propose_member(struct raft_node *node, const struct store_command *c
     }
 }
 
-static bool own_record_is_right(const struct raft_node *node, const struct store_member *members,
-                                size_t count)
+/* False: what the others know is right. */
+static bool publish_own_record(struct raft_node *node, const struct store_member *members,
+                               size_t count)
 {
+    const struct raft_node_config *config = &node->config;
+    struct store_command command = {.type = STORE_MEMBER_SET,
+                                    .member = {.id = node->id,
+                                               .name = span_str(config->name),
+                                               .address = span_str(config->address),
+                                               .client_urls = span_str(config->client_urls)}};
     for (size_t i = 0; i < count; i++) {
-        if (members[i].id == node->id) {
-            return span_equal_str(members[i].name, node->config.name) &&
-                   span_equal_str(members[i].address, node->config.address);
+        const struct store_member *own = &members[i];
+        if (own->id != node->id || !span_equal_str(own->name, config->name) ||
+            !span_equal_str(own->address, config->address)) {
+            continue;
         }
+        if (store_format(node->store) == 1 ||
+            span_equal_str(own->client_urls, config->client_urls)) {
+            return false;
+        }
+        command.type = STORE_MEMBER_CLIENTS;
     }
-    return false;
+    propose_member(node, &command);
+    return true;
 }
 
 static void look_at_members(struct raft_node *node)
@@ -89,12 +103,7 @@ static void look_at_members(struct raft_node *node)
     struct store_command command = {0};
     size_t count = store_members(node->store, members, STORE_MEMBERS_MAX);
     bool in_group = configuration_find(&node->configuration, node->id) < node->configuration.count;
-    if (in_group && !own_record_is_right(node, members, count)) {
-        command.type = STORE_MEMBER_SET;
-        command.member.id = node->id;
-        command.member.name = span_str(node->config.name);
-        command.member.address = span_str(node->config.address);
-        propose_member(node, &command);
+    if (in_group && publish_own_record(node, members, count)) {
         return;
     }
     if (!node_is_leader(node) || node->guards.change_open || !node_own_term_committed(node)) {

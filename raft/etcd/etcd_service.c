@@ -1,5 +1,4 @@
-/* Who this member is, the opening of format 2, what it publishes, and who listens. Requests:
- * etcd_service_requests.c.
+/* Who this member is, the opening of format 2, and who listens. Requests: etcd_service_requests.c.
  *
  * The group tells by etcd_service_on_change that something is new; the timer runs only while
  * something waits. */
@@ -129,8 +128,7 @@ enum etcd_error etcd_service_refusal(const struct store_result *result)
     }
 }
 
-/* --- format 2, and what this member publishes --------------------------------------------------
- */
+/* --- format 2 --------------------------------------------------------------------------------- */
 
 static void warn(struct etcd_service *service, const char *text)
 {
@@ -177,41 +175,10 @@ static void open_format_2(struct etcd_service *service, struct raft_node *node)
     }
 }
 
-/* Ours is in the store, with other URLs than these. */
-static bool is_to_be_published(const struct etcd_service *service, const struct store *store)
-{
-    struct store_member members[STORE_MEMBERS_MAX];
-    size_t count = store_members(store, members, STORE_MEMBERS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        if (members[i].id == service->member) {
-            return !span_equal_str(members[i].client_urls, service->config.client_urls);
-        }
-    }
-    return false;
-}
-
-static void publish(struct etcd_service *service, struct raft_node *node)
-{
-    struct store_command command = {
-        .type = STORE_MEMBER_CLIENTS,
-        .member = {.id = service->member, .client_urls = span_str(service->config.client_urls)}};
-    struct service_request *request = service_request_new(service, on_asked, service);
-    request->writes = true;
-    if (raft_node_propose_plain(node, &command, ETCD_SERVICE_TIMEOUT_MS, service_request_done,
-                                request, NULL) == 0) {
-        service->asking = true;
-        service_request_given(request);
-    } else {
-        service_request_free(request); /* again at the next look */
-    }
-}
-
 static bool has_to_ask(const struct etcd_service *service)
 {
-    struct raft_node *node = service_node(service);
-    const struct store *store = etcd_service_store(service);
-    return !service->asking && !service->closed && service->has_leader && node != NULL &&
-           (store == NULL || is_to_be_published(service, store));
+    return !service->asking && !service->closed && service->has_leader &&
+           service_node(service) != NULL && !etcd_service_is_ready(service);
 }
 
 static void look_after_store(struct etcd_service *service)
@@ -220,11 +187,7 @@ static void look_after_store(struct etcd_service *service)
         return;
     }
     service->look_ms = service_now_ms(service) + SERVICE_LOOK_MS;
-    if (etcd_service_is_ready(service)) {
-        publish(service, service_node(service));
-    } else {
-        open_format_2(service, service_node(service));
-    }
+    open_format_2(service, service_node(service));
 }
 
 /* --- the timer -------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
 enum {
     SERVICE_READS_MAX = RAFT_NODE_PENDING_MAX / 2, /* the rest is for the member's own */
     SERVICE_TICK_MS = 50,       /* how often deadlines are looked at while something waits */
-    SERVICE_LOOK_MS = 500,      /* between two attempts to open format 2, or to publish */
+    SERVICE_LOOK_MS = 500,      /* between two attempts to open format 2 */
     SERVICE_WARNING_MS = 60000, /* an identical warning comes at most that often */
     SERVICE_OPEN_MS = 2000,     /* so long it is the ordinary start that clients are not served */
     SERVICE_WARNING_BYTES = ERROR_TEXT_BYTES + 64
@@ -57,7 +57,7 @@ struct etcd_service {
     size_t pending; /* in all of them */
     size_t held_bytes;
     size_t given_reads;
-    bool asking;             /* an attempt to open format 2, or to publish, is under way */
+    bool asking;             /* an attempt to open format 2 is under way */
     int64_t look_ms;         /* the next one, not before */
     int64_t closed_since_ms; /* format 2 could not be opened since then; 0 = nobody has tried */
     char warning[SERVICE_WARNING_BYTES];

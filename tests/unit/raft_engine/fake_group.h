@@ -63,6 +63,7 @@ struct fake_node {
     struct error fatal;
     char warning[ERROR_TEXT_BYTES]; /* the last one */
     char name[16];
+    const char *client_urls; /* NULL = none */
 };
 
 struct fake_message {
@@ -324,6 +325,9 @@ static void fake_start_node(struct fake_node *fake)
     struct error err = {0};
     (void)snprintf(config.name, sizeof(config.name), "%s", fake->name);
     (void)snprintf(config.address, sizeof(config.address), "127.0.0.1:%d", (int)fake->id);
+    if (fake->client_urls != NULL) {
+        (void)snprintf(config.client_urls, sizeof(config.client_urls), "%s", fake->client_urls);
+    }
     fake->fatal.code = 0;
     int rc = node_start_without(fake->guards_off, &config, &env, &boot, &fake->node, &err);
     if (rc != 0) {

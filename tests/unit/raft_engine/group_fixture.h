@@ -35,6 +35,7 @@ struct member {
     char name[32];
     char dir[128];
     char address[64];
+    const char *client_urls; /* NULL = none */
     const char *password;
     char certfile[128]; /* empty = none */
     char keyfile[128];
@@ -173,6 +174,7 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
     struct raft_group_config config = {.data_dir = member->dir,
                                        .name = member->name,
                                        .self_addr = member->address,
+                                       .client_urls = member->client_urls,
                                        .partner_addrs = partners,
                                        .partner_count = partner_count,
                                        .password = member->password,

@@ -213,6 +213,49 @@ static void a_member_that_was_away_gets_the_window_with_the_snapshot(void **stat
     fake_group_free(group);
 }
 
+static void check_client_urls(struct fake_node *fake, uint64_t of, const char *urls)
+{
+    struct store_member members[STORE_MEMBERS_MAX];
+    size_t count = store_members(raft_node_store(fake->node), members, STORE_MEMBERS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].id == of) {
+            assert_true(span_equal_str(members[i].client_urls, urls));
+            assert_true(members[i].name.len > 0 && members[i].address.len > 0);
+            return;
+        }
+    }
+    fail_msg("no record of %llu", (unsigned long long)of);
+}
+
+static void a_member_publishes_where_it_serves_clients_and_takes_it_back(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 9);
+    group->nodes[0].client_urls = "http://a:1,http://b:2";
+    group->nodes[1].client_urls = "http://c:3";
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 4 * FAKE_ET);
+    check_client_urls(leader, 1, ""); /* a member of the release before knows nothing of them */
+    open_format(leader);
+    fake_run(group, 4 * FAKE_ET);
+    check_client_urls(&group->nodes[2], 1, "http://a:1,http://b:2");
+    check_client_urls(&group->nodes[2], 2, "http://c:3");
+    check_client_urls(&group->nodes[2], 3, "");
+    uint64_t index = store_applied(raft_node_store(leader->node));
+    fake_run(group, 10 * FAKE_ET);
+    assert_int_equal(store_applied(raft_node_store(leader->node)), index); /* told once */
+    fake_crash(&group->nodes[0], SIZE_MAX);
+    group->nodes[0].client_urls = NULL; /* it serves them no more */
+    fake_run(group, 4 * FAKE_ET);
+    check_client_urls(&group->nodes[2], 1, "http://a:1,http://b:2"); /* it may only be down */
+    fake_start_node(&group->nodes[0]);
+    fake_run(group, 20 * FAKE_ET);
+    check_client_urls(&group->nodes[2], 1, "");
+    check_client_urls(&group->nodes[2], 2, "http://c:3");
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +264,7 @@ int main(void)
         cmocka_unit_test(the_member_that_proposed_gets_the_output),
         cmocka_unit_test(outputs_of_callbacks_that_never_came_are_freed),
         cmocka_unit_test(a_member_that_was_away_gets_the_window_with_the_snapshot),
+        cmocka_unit_test(a_member_publishes_where_it_serves_clients_and_takes_it_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,7 @@ static inline void serve_with(size_t at, const struct etcd_auth *auth)
     (void)snprintf(urls[at], sizeof urls[at], "http://h%zu:2379", at + 1);
     memset(one->warnings, 0, sizeof one->warnings);
     one->member = &rig.members[at];
+    one->member->client_urls = urls[at];
     one->stopped = false;
     one->member->changed = served_changed;
     one->member->changed_arg = one;

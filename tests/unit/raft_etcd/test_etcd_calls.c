@@ -516,28 +516,6 @@ static void members_are_listed_with_their_urls(void **state)
     buf_free(&recorded.replies);
 }
 
-static void every_url_of_a_member_is_listed(void **state)
-{
-    struct recorded recorded = {.freed = false};
-    struct store_command command = {.type = STORE_MEMBER_CLIENTS,
-                                    .member = {.client_urls = span_str("http://a:1,,https://b:2")}};
-    struct answer answer = {.done = false};
-    struct raft_status status;
-    (void)state;
-    wait_for(&rig, all_published, NULL, 5000, "client URLs are published");
-    serve_stop(0);
-    raft_node_status(node_of(&rig, 0), &status);
-    command.member.id = status.id;
-    assert_int_equal(
-        raft_node_propose(node_of(&rig, 0), &command, 5000, 0, on_answer, &answer, NULL), 0);
-    wait_for(&rig, is_answered, &answer, 5000, "it is set");
-    serve(0);
-    call_make(0, "/cluster/member/list", "{}", &recorded);
-    assert_non_null(
-        strstr(buf_str(&recorded.replies), "\"clientURLs\":[\"http://a:1\",\"https://b:2\"]"));
-    buf_free(&recorded.replies);
-}
-
 static void the_status_says_who_leads(void **state)
 {
     struct recorded recorded = {.freed = false};
@@ -708,7 +686,6 @@ int main(void)
         ONE(a_stream_whose_client_reads_nothing_ends),
         ONE(a_lease_lives_while_it_is_kept),
         THREE(members_are_listed_with_their_urls),
-        ONE(every_url_of_a_member_is_listed),
         THREE(the_status_says_who_leads),
         THREE(equal_states_have_equal_hashes),
         THREE(leadership_goes_where_it_is_asked_for),

@@ -41,14 +41,14 @@ static void v2_until(struct v2_rig *rig, bool (*holds)(struct v2_rig *rig, void 
     }
 }
 
-static bool v2_is_ready(struct v2_rig *rig, void *arg)
+static inline bool v2_is_ready(struct v2_rig *rig, void *arg)
 {
     (void)arg;
     return etcd_service_is_ready(rig->service) && etcd_service_has_leader(rig->service) &&
            raft_node_store(v2_node(rig)) != NULL;
 }
 
-static bool v2_is_published(struct v2_rig *rig, void *arg)
+static inline bool v2_is_published(struct v2_rig *rig, void *arg)
 {
     struct store_member members[STORE_MEMBERS_MAX];
     size_t count = store_members(raft_node_store(v2_node(rig)), members, STORE_MEMBERS_MAX);
@@ -60,10 +60,11 @@ static bool v2_is_published(struct v2_rig *rig, void *arg)
     return is_there;
 }
 
-static void v2_open(struct v2_rig *rig, size_t members, bool with_auth)
+static inline void v2_open(struct v2_rig *rig, size_t members, bool with_auth)
 {
     memset(rig, 0, sizeof *rig);
     rig_init(&rig->group, members, NULL);
+    rig->group.members[0].client_urls = "http://127.0.0.1:2379";
     for (size_t i = 0; i < members; i++) {
         member_start(&rig->group, i);
     }
@@ -93,7 +94,7 @@ static bool v2_has_stopped(struct v2_rig *rig, void *arg)
     return rig->stopped;
 }
 
-static void v2_close(struct v2_rig *rig)
+static inline void v2_close(struct v2_rig *rig)
 {
     etcd_service_stop(rig->service, v2_on_stopped, rig);
     rig->service = NULL;
