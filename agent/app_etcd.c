@@ -29,6 +29,7 @@ int app_etcd_start(struct uv_loop_s *loop, const struct config *config, int elec
     const struct config_etcd_server *section = &config->etcd_server;
     struct etcd_server_config server = {.listen = section->listen.text,
                                         .advertise = section->advertise,
+                                        .peers_use_tls = config->raft.certfile != NULL,
                                         .certfile = section->certfile,
                                         .keyfile = section->keyfile,
                                         .cafile = section->cafile,

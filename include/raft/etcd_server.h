@@ -18,6 +18,7 @@ struct etcd_server;
 struct etcd_server_config {
     const char *listen;    /* host:port */
     const char *advertise; /* full URLs, with commas: what clients are told to connect to */
+    bool peers_use_tls;    /* the Raft ports, which are told beside: https */
     const char *certfile;  /* TLS; NULL = plain */
     const char *keyfile;   /* NULL = in certfile */
     const char *cafile;    /* of clients' certificates; NULL = none are asked for */

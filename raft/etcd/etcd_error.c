@@ -138,7 +138,9 @@ void etcd_v2_error_body(enum etcd_v2_error error, struct span cause, uint64_t in
 
 void etcd_v2_cluster_header(uint64_t cluster_id, struct buf *out)
 {
-    buf_printf(out, "X-Etcd-Cluster-Id: %" PRIx64 "\r\n", cluster_id);
+    if (cluster_id != 0) {
+        buf_printf(out, "X-Etcd-Cluster-Id: %" PRIx64 "\r\n", cluster_id);
+    }
 }
 
 void etcd_v2_error_headers(uint64_t cluster_id, uint64_t etcd_index, struct buf *out)

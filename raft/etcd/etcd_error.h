@@ -128,7 +128,8 @@ const char *etcd_v2_error_message(enum etcd_v2_error error);
 void etcd_v2_error_body(enum etcd_v2_error error, struct span cause, uint64_t index,
                         struct buf *out);
 
-/* Header lines, each ended by CR LF: the cluster's name alone; of errors about keys; of other
+/* Header lines, each ended by CR LF: the cluster's name alone, or nothing while it is not known
+ * (0): clients take another name than before for another cluster; of errors about keys; of other
  * answers about them. */
 void etcd_v2_cluster_header(uint64_t cluster_id, struct buf *out);
 void etcd_v2_error_headers(uint64_t cluster_id, uint64_t etcd_index, struct buf *out);

@@ -179,6 +179,7 @@ static void make_parts(struct etcd_server *server)
                                           .arg = config->arg,
                                           .election_timeout_ms = config->election_timeout_ms,
                                           .client_urls = config->advertise,
+                                          .peers_use_tls = config->peers_use_tls,
                                           .auth = config->username == NULL ? NULL : &server->auth};
     (void)uv_timer_init(server->loop, &server->timer);
     server->service = etcd_service_new(&service);

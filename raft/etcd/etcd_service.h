@@ -43,6 +43,7 @@ struct etcd_service_config {
     void *arg;
     int election_timeout_ms;
     const char *client_urls;      /* what this member advertises, with commas; copied */
+    bool peers_use_tls;           /* the Raft ports: what peerURLs say */
     const struct etcd_auth *auth; /* NULL: no users; borrowed */
 };
 

@@ -4,13 +4,10 @@
 #include "base/buf.h"
 #include "raft/etcd/etcd_text.h"
 
-/* Zeroed before there is a store. */
 static struct etcd_header header_of(const struct etcd_service *service)
 {
-    struct etcd_header header = {0};
-    if (etcd_service_is_ready(service)) {
-        etcd_service_header(service, &header);
-    }
+    struct etcd_header header;
+    etcd_service_header(service, &header);
     return header;
 }
 

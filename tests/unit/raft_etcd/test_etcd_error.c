@@ -136,6 +136,9 @@ static void v2_headers_are_hex_and_decimal(void **state)
     buf_clear(&out);
     etcd_v2_cluster_header(0xcdf818194e3a8c32, &out);
     assert_string_equal(buf_str(&out), "X-Etcd-Cluster-Id: cdf818194e3a8c32\r\n");
+    buf_clear(&out);
+    etcd_v2_cluster_header(0, &out); /* it is not known yet */
+    assert_int_equal(out.len, 0);
     buf_free(&out);
 }
 

@@ -596,7 +596,7 @@ static void without_a_store_everything_is_refused_at_once(void **state)
               "{\"errorCode\":202,\"message\":\"The given TTL in POST form is not a number\","
               "\"cause\":\"invalid value for \\\"ttl\\\"\",\"index\":0}\n");
     v2_expect(&rig, "GET", "/v2/machines", "", 200, "http://127.0.0.1:2379");
-    v2_expect(&rig, "GET", "/v2/members", "", 200, "{\"members\":[]}\n");
+    v2_expect(&rig, "GET", "/v2/members", "", 503, "{\"message\":\"During election\"}");
     v2_expect(&rig, "GET", "/v2/members/leader", "", 503, "{\"message\":\"During election\"}");
     v2_expect(&rig, "GET", "/v2/stats/leader", "", 403, "{\"message\":\"not current leader\"}");
     rig.has_node = true;
