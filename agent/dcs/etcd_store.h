@@ -54,7 +54,8 @@ struct etcd_store {
     bool reading;            /* a range of the sync's own is under way */
     bool read_again;         /* and another one is wanted after it */
     int64_t pause_until_ms;  /* mono: after a range or a watch that was good for nothing */
-    unsigned watch_behind;   /* ranges in a row that knew more than the watch had told */
+    unsigned watch_behind;   /* ranges that knew more, since the watch last told something */
+    int64_t ranged_mono_ms;  /* when everything was last read; of no use before the first view */
     int64_t contact_mono_ms; /* of the last answer that a majority stands behind; -1 before */
     uv_timer_t timer;
     struct list ops;

@@ -4,9 +4,9 @@
  *
  *   RANGE --answered--> WATCH --ended--> RANGE          (reading; watch != NULL)
  *
- * Besides, a range is read every heartbeat: it is what says that a majority is still there, and it
- * finds out a watch that has gone silent (BEHIND_MAX ranges in a row that knew more than the watch
- * had told). */
+ * Besides, a range is read every heartbeat, whatever else is asked: it is what says that a majority
+ * is still there, and it finds out a watch that has gone silent (BEHIND_MAX ranges that knew more
+ * than the view, and not a word of the watch between them). */
 #include "agent/dcs/etcd_store.h"
 
 #include "base/assert.h"
@@ -86,6 +86,8 @@ void etcd_sync_install(struct etcd_op *op, struct dcs_view *view)
 {
     struct etcd_store *store = op->store;
     struct dcs_view *before = store->view;
+
+    store->ranged_mono_ms = clock_mono_ms(store->clock);
     bool anew = before != NULL && (before->cluster != view->cluster ||
                                    etcd_sync_began_anew(op, view->cluster, view->revision));
 
@@ -96,8 +98,7 @@ void etcd_sync_install(struct etcd_op *op, struct dcs_view *view)
     if (anew) {
         begin_anew(store, view);
     }
-    bool same = same_keys(before, view);
-    store->watch_behind = same || store->watch == NULL ? 0 : store->watch_behind + 1;
+    store->watch_behind += same_keys(before, view) ? 0 : 1;
     store->view = view;
     dcs_view_unref(before);
     changed(store);
@@ -156,14 +157,11 @@ static void on_watch_object(void *arg, const json_t *object)
     }
     enum etcd_watch_news news = store->face->on_object(store, object, why);
     store->watching = news != WATCH_BROKEN;
+    store->watch_behind = 0; /* also where a range has told the same before */
     switch (news) {
     case WATCH_NOTHING: break;
-    case WATCH_CHANGED:
-        store->watch_behind = 0;
-        changed(store);
-        break;
+    case WATCH_CHANGED: changed(store); break;
     case WATCH_READ_AGAIN:
-        store->watch_behind = 0;
         store->read_again = true;
         etcd_sync_kick(store, 0);
         break;
@@ -203,6 +201,7 @@ static void start_watch(struct etcd_store *store)
     char *path = NULL;
     struct error err = {0};
 
+    store->watch_behind = 0;
     store->face->watch(store, &call, &path, &body);
     int rc = etcd_client_stream(store->client, &call, on_watch_object, on_watch_end, store,
                                 &store->watch, &err);
@@ -229,7 +228,7 @@ static void sync_step(struct etcd_store *store)
         etcd_sync_kick(store, store->pause_until_ms - now_ms);
         return;
     }
-    int64_t age_ms = store->contact_mono_ms == -1 ? INT64_MAX : now_ms - store->contact_mono_ms;
+    int64_t age_ms = now_ms - store->ranged_mono_ms;
     if (store->view == NULL || store->read_again || age_ms >= store->heartbeat_ms) {
         read_range(store);
         return;

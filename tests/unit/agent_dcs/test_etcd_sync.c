@@ -157,25 +157,92 @@ static bool watch_is_silent(struct fake *fake, struct fake_request *request)
     return true;
 }
 
-static void watch_that_is_silent_is_found_out_by_the_ranges(void **state)
+/* From now on its ranges come every 100 ms. */
+static void open_with_a_silent_watch(void)
 {
     const char *urls[] = {fakes[0].url};
-    (void)state;
     close_dcs();
     run_ms(20);
     hook = watch_is_silent;
     dcs = dcs_start(ETCD_V3, urls, 1, "n1", 100);
     RUN_UNTIL(view_of(dcs) != NULL);
-    run_ms(50);
+    RUN_UNTIL(seen_count("/v3/watch") == 1);
     buf_clear(&seen);
+}
+
+static void config_changes(void)
+{
+    store.revision++;
+    store_put(CONFIG, "NA==", 0);
+}
+
+static void watch_that_is_silent_is_found_out_by_the_ranges(void **state)
+{
+    (void)state;
+    open_with_a_silent_watch();
     for (int i = 0; i < 8; i++) {
-        store.revision++;
-        store_put(CONFIG, "NA==", 0);
+        config_changes();
         run_ms(120);
     }
     assert_int_equal(view_of(dcs)->revision, store.revision); /* by the ranges alone */
     assert_true(seen_count("/v3/watch") >= 1);
     assert_non_null(strstr(buf_str(&dcs_notes), "told nothing of what has changed"));
+}
+
+/* In between other keys of that etcd change, below other clusters' paths. */
+static void watch_that_is_silent_is_found_out_where_others_write(void **state)
+{
+    (void)state;
+    open_with_a_silent_watch();
+    for (int i = 0; i < 2; i++) {
+        config_changes();
+        RUN_UNTIL(view_of(dcs)->revision == store.revision);
+        store.revision++;
+        RUN_UNTIL(view_of(dcs)->revision == store.revision);
+    }
+    RUN_UNTIL(seen_count("/v3/watch") == 1);
+    assert_non_null(strstr(buf_str(&dcs_notes), "told nothing of what has changed"));
+}
+
+/* A primary hears from a majority with each renewal, more often than a range is due. */
+static void renewals_do_not_put_off_the_ranges(void **state)
+{
+    (void)state;
+    open_with_a_silent_watch();
+    struct dcs_acquire wanted = wish(dcs, "n1", TTL_MS);
+    struct result result = acquire(dcs, &wanted);
+    assert_int_equal(result.is.rc, 0);
+    epoch = result.is.revision;
+    for (int i = 0; i < 40; i++) {
+        if (i % 10 == 0) {
+            config_changes();
+        }
+        assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+        run_ms(20);
+    }
+    assert_true(view_of(dcs)->revision == store.revision);
+    assert_true(seen_count("/v3/watch") >= 1);
+    assert_non_null(strstr(buf_str(&dcs_notes), "told nothing of what has changed"));
+}
+
+/* What the watch tells late, after a range, is a sign of life as well. */
+static void watch_that_tells_what_a_range_has_told_is_not_silent(void **state)
+{
+    (void)state;
+    open_with_a_silent_watch();
+    for (int i = 0; i < 4; i++) {
+        config_changes();
+        RUN_UNTIL(view_of(dcs)->revision == store.revision);
+        char *event = mem_printf("\"events\":[{\"kv\":{\"key\":\"" CONFIG
+                                 "\",\"create_revision\":\"2\",\"mod_revision\":\"%lld\","
+                                 "\"value\":\"NA==\"}}]",
+                                 (long long)store.revision);
+        tell(77, event);
+        mem_free(event);
+        run_ms(20);
+    }
+    run_ms(150);
+    assert_int_equal(seen_count("/v3/watch"), 0);
 }
 
 static bool ranges_fail(struct fake *fake, struct fake_request *request)
@@ -310,6 +377,9 @@ int main(void)
         QUIET(watch_that_is_cancelled_is_started_again_after_a_read),
         QUIET(watch_that_is_good_for_nothing_is_paced),
         QUIET(watch_that_is_silent_is_found_out_by_the_ranges),
+        QUIET(watch_that_is_silent_is_found_out_where_others_write),
+        QUIET(renewals_do_not_put_off_the_ranges),
+        QUIET(watch_that_tells_what_a_range_has_told_is_not_silent),
         QUIET(range_that_fails_is_made_up_for),
         QUIET(answer_of_an_older_term_is_not_believed),
         QUIET(store_that_begins_anew_is_gone_by),
