@@ -194,6 +194,9 @@ static void on_let_granted(void *arg, int rc, const struct etcd_answer *answer,
     etcd3_send(op, &txn, on_let);
 }
 
+/* A read that is answered late may show the lease of before another renewal let the key anew. It was
+ * ours when this one was sent, and its keepalive counts no more: then this one lets the key anew as
+ * well, and what it compares tells what has become of the key. */
 static void on_leader_read(void *arg, int rc, const struct etcd_answer *answer,
                            const struct error *err)
 {
@@ -223,9 +226,10 @@ static void on_leader_read(void *arg, int rc, const struct etcd_answer *answer,
         return;
     }
     (void)etcd3_header_read(answer->body, &header);
-    if (!dcs->let_unknown && kv.lease != dcs->leader_lease) {
+    bool present = kv.lease == dcs->leader_lease;
+    if (!dcs->let_unknown && !present && kv.lease != renewal->lease) {
         etcd_op_fail(op, ERR_CONFLICT, "the leader key hangs on a lease that is not ours");
-    } else if (!dcs->let_unknown && renewal->kept && renewal->lease == kv.lease &&
+    } else if (!dcs->let_unknown && present && renewal->kept && renewal->lease == kv.lease &&
                same_member_and_term(&header, &renewal->before)) {
         etcd_op_end(op, 0, &none);
     } else {

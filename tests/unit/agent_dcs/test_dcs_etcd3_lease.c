@@ -225,6 +225,92 @@ static void lease_that_one_member_does_not_know_is_replaced(void **state)
     assert_int_equal(grants(), 2);
 }
 
+/* --- renewals that overlap -------------------------------------------------------------------- */
+
+static struct fake_peer *late_peer;
+static char *late_words;
+static bool (*then)(struct fake *fake, struct fake_request *request);
+
+/* The first read of the leader key is answered late, with what was true then. */
+static bool first_read_is_held(struct fake *fake, struct fake_request *request)
+{
+    char header[256];
+    struct buf kv = BUF_INIT;
+    if (late_peer != NULL || !is_path(request, "/v3/kv/range") ||
+        json_object_get(request->body, "range_end") != NULL) {
+        return then != NULL && then(fake, request);
+    }
+    fake_header(fake, header);
+    kv_print(&kv, store_find(LEADER));
+    late_words = mem_printf("{%s,\"kvs\":[%s]}", header, buf_str(&kv));
+    late_peer = request->peer;
+    buf_free(&kv);
+    return true;
+}
+
+static void say_late(void)
+{
+    fake_answer(late_peer, 200, "%s", late_words);
+    mem_free(late_words);
+    late_words = NULL;
+}
+
+/* Another renewal has let the key anew meanwhile, though its ttl is the same. */
+static void overtake(struct result *late)
+{
+    late_peer = NULL;
+    hook = first_read_is_held;
+    then = NULL;
+    *late = (struct result){0};
+    assert_int_equal(dcs->ops->renew(dcs, epoch, TTL_MS, ASK_MS, on_done, late, NULL), 0);
+    RUN_UNTIL(late_peer != NULL);
+    uint64_t before = lease_of_key();
+    then = lease_is_not_known;
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+    then = NULL;
+    assert_true(lease_of_key() != before);
+    RUN_UNTIL(!lease_lives(before));
+}
+
+/* It is no word about the key, and its keepalive was for a lease that is gone: it counts only if it
+ * puts the key on another one itself. */
+static void read_that_is_overtaken_by_another_renewal_is_made_good(void **state)
+{
+    struct result late;
+    (void)state;
+    overtake(&late);
+    uint64_t lease = lease_of_key();
+    size_t granted = grants();
+    say_late();
+    RUN_UNTIL(late.calls == 1);
+    assert_int_equal(late.is.rc, 0);
+    assert_true(grants() > granted && lease_of_key() != lease);
+    assert_true(lease_lives(lease_of_key()));
+    assert_int_equal(store.ttls[lease_of_key()], TTL_MS / 1000);
+    RUN_UNTIL(!lease_lives(lease));
+    uint64_t next = lease_of_key();
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0); /* by a keepalive again */
+    assert_int_equal(lease_of_key(), next);
+    size_t alive = 0; /* none is left behind */
+    for (size_t i = 1; i < FAKE_LEASES_MAX; i++) {
+        alive += store.leases[i] != 0;
+    }
+    assert_int_equal(alive, 1);
+}
+
+static void read_that_is_overtaken_does_not_hide_that_the_key_is_lost(void **state)
+{
+    struct result late;
+    (void)state;
+    overtake(&late);
+    store.revision++;
+    store_put(LEADER, N2, lease_of_key());
+    say_late();
+    RUN_UNTIL(late.calls == 1);
+    assert_int_equal(late.is.rc, ERR_CONFLICT);
+    assert_string_equal(store_find(LEADER)->value, N2);
+}
+
 /* A permission that was taken away, a proxy that has lost its way: no word about the key. It is for
  * the deadlines to stop us then. */
 static void what_says_nothing_of_the_key_loses_nothing(void **state)
@@ -409,6 +495,8 @@ int main(void)
         LED(key_that_names_somebody_else_is_lost),
         LED(key_on_a_lease_of_somebody_else_is_lost),
         LED(lease_that_one_member_does_not_know_is_replaced),
+        LED(read_that_is_overtaken_by_another_renewal_is_made_good),
+        LED(read_that_is_overtaken_does_not_hide_that_the_key_is_lost),
         LED(what_says_nothing_of_the_key_loses_nothing),
         NEW(acquisition_counts_from_before_its_grant),
         NEW(acquisition_that_is_not_answered_is_unknown_and_its_lease_revoked),
