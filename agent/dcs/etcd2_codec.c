@@ -189,6 +189,9 @@ static bool take_leaf(struct collector *c, const json_t *node)
 static bool take_nodes(struct collector *c, const json_t *nodes,
                        int depth) /* NOLINT(misc-no-recursion): bounded */
 {
+    if (nodes != NULL && !json_is_array(nodes)) {
+        return false;
+    }
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *node = json_array_get(nodes, i);
         bool good =
@@ -214,8 +217,9 @@ struct dcs_view *etcd2_view_read(const json_t *body, const char *base, int64_t i
     c.view->cluster = cluster;
     c.view->revision = index;
     const json_t *node = json_object_get(body, "node");
-    if (cluster == 0 || (body != NULL && (!json_is_true(json_object_get(node, "dir")) ||
-                                          !take_nodes(&c, json_object_get(node, "nodes"), 0)))) {
+    if (cluster == 0 || index <= 0 ||
+        (body != NULL && (!json_is_true(json_object_get(node, "dir")) ||
+                          !take_nodes(&c, json_object_get(node, "nodes"), 0)))) {
         dcs_view_unref(c.view);
         (void)error_set(err, ERR_CORRUPT, "the answer is no directory of etcd's v2 API");
         return NULL;

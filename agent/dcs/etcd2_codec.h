@@ -38,7 +38,8 @@ struct etcd2_node {
 bool etcd2_node_read(const json_t *body, struct etcd2_node *ret_node);
 
 /* A recursive answer below `base` as a view; no lease numbers. `body` NULL: nothing is there. NULL
- * with `err` where it is no directory, or not all of it can be read. */
+ * with `err` where it is no directory, or not all of it can be read, or its head does not say
+ * (`index` or `cluster` is 0) of when and of whom it is. */
 struct dcs_view *etcd2_view_read(const json_t *body, const char *base, int64_t index,
                                  uint64_t cluster, struct error *err);
 

@@ -303,7 +303,9 @@ static void on_renewed(void *arg, int rc, const struct etcd_answer *answer, cons
         look_again(op, on_renew_looked);
         return;
     }
-    if (rc == 0 && dcs->epoch == op->epoch) {
+    if (rc == 0 && dcs->epoch != op->epoch) {
+        rc = ERR_CONFLICT; /* we hold another one by now, or none */
+    } else if (rc == 0) {
         dcs->modified = revision;
     }
     renew_end(op, rc, &own);

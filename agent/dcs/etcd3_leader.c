@@ -194,9 +194,9 @@ static void on_let_granted(void *arg, int rc, const struct etcd_answer *answer,
     etcd3_send(op, &txn, on_let);
 }
 
-/* A read that is answered late may show the lease of before another renewal let the key anew. It was
- * ours when this one was sent, and its keepalive counts no more: then this one lets the key anew as
- * well, and what it compares tells what has become of the key. */
+/* A read that is answered late may show the lease of before another renewal let the key anew. It
+ * was ours when this one was sent, and its keepalive counts no more: then this one lets the key
+ * anew as well, and what it compares tells what has become of the key. */
 static void on_leader_read(void *arg, int rc, const struct etcd_answer *answer,
                            const struct error *err)
 {

@@ -7,18 +7,20 @@
 #include <ctype.h>
 
 #define ROOT   "/v2/keys/s/x/"
-#define HEADS  "X-Etcd-Index: %lld\r\nX-Etcd-Cluster-Id: 4d\r\n"
 #define TTL_MS 10000
 
 static struct dcs *dcs;
 static int64_t epoch;
+static bool without_index; /* as a proxy may do it that drops what it does not know */
 
 /* --- keys of v2: names below the base path, values in plain ----------------------------------- */
 
 static void answer(struct fake_peer *peer, int status, const char *body)
 {
+    char index[64];
     char heads[128];
-    (void)snprintf(heads, sizeof heads, HEADS, (long long)store.revision);
+    (void)snprintf(index, sizeof index, "X-Etcd-Index: %lld\r\n", (long long)store.revision);
+    (void)snprintf(heads, sizeof heads, "%sX-Etcd-Cluster-Id: 4d\r\n", without_index ? "" : index);
     fake_answer_with(peer, status, heads, body);
 }
 
@@ -61,14 +63,21 @@ static void print_node(struct buf *out, const struct fake_kv *kv)
     json_decref(node);
 }
 
-static void answer_node(struct fake_peer *peer, int status, const struct fake_kv *kv)
+/* mem_free */
+static char *node_text(const struct fake_kv *kv)
 {
     struct buf out = BUF_INIT;
     buf_put_str(&out, "{\"node\":");
     print_node(&out, kv);
     buf_put_str(&out, "}");
-    answer(peer, status, buf_str(&out));
-    buf_free(&out);
+    return buf_take(&out);
+}
+
+static void answer_node(struct fake_peer *peer, int status, const struct fake_kv *kv)
+{
+    char *text = node_text(kv);
+    answer(peer, status, text);
+    mem_free(text);
 }
 
 static void answer_directory(struct fake_peer *peer)
@@ -159,11 +168,12 @@ static void serve(struct fake_request *request)
 
 static const char *wanted_method;
 static const char *wanted_key;
-static enum { SERVE, HOLD, APPLY_AND_HANG_UP, SAY, CHANGE_CONFIG_FIRST } wanted;
+static enum { SERVE, HOLD, APPLY_AND_HOLD, APPLY_AND_HANG_UP, SAY, CHANGE_CONFIG_FIRST } wanted;
 static int said_status;
 static const char *said;
 static struct fake_request held; /* its texts are ours */
 static bool is_held;
+static char *held_answer; /* APPLY_AND_HOLD: mem_free */
 
 static bool v2(struct fake *fake, struct fake_request *request)
 {
@@ -188,6 +198,7 @@ static bool v2(struct fake *fake, struct fake_request *request)
         is_held = true;
         wanted = SERVE;
         break;
+    case APPLY_AND_HOLD:
     case APPLY_AND_HANG_UP: {
         struct fake_kv *kv = NULL;
         const char *query = strchr(key, '?');
@@ -195,7 +206,13 @@ static bool v2(struct fake *fake, struct fake_request *request)
                                strcmp(request->method, "DELETE") == 0 ? query + 1 : request->text,
                                &kv),
                          0);
-        fake_hang_up(request->peer);
+        if (wanted == APPLY_AND_HANG_UP) {
+            fake_hang_up(request->peer);
+        } else {
+            held.peer = request->peer;
+            held_answer = node_text(kv);
+            is_held = true;
+        }
         wanted = SERVE;
         break;
     }
@@ -225,6 +242,14 @@ static void let_go(void)
     is_held = false;
 }
 
+/* The answer to what was applied. */
+static void tell_held(void)
+{
+    answer(held.peer, 200, held_answer);
+    mem_free(held_answer);
+    is_held = false;
+}
+
 static void drop_held(void)
 {
     mem_free(held.text);
@@ -245,6 +270,7 @@ static int setup(void **state)
     urls[0] = fakes[0].url;
     hook = v2;
     wanted = SERVE;
+    without_index = false;
     store.revision = 10;
     store_put("config", "{}", 0);
     store_put("sync", "{\"leader\":\"n1\"}", 0);
@@ -491,6 +517,49 @@ static void late_renewal_of_the_epoch_before_touches_nothing(void **state)
     assert_int_equal(renew(dcs, next, TTL_MS).is.rc, 0);
 }
 
+/* It was applied, and the answer comes when that epoch is over: another one is held, or none. */
+static void late_yes_to_a_renewal_of_the_epoch_before_does_not_count(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct result late = {0};
+        want("PUT", "leader", APPLY_AND_HOLD);
+        assert_int_equal(dcs->ops->renew(dcs, epoch, TTL_MS, 10000, on_done, &late, NULL), 0);
+        RUN_UNTIL(is_held);
+        if (i == 0) {
+            by_hand_delete("leader");
+            RUN_UNTIL(key_is(dcs, "leader", NULL));
+            epoch = lead();
+        } else {
+            assert_int_equal(release(dcs, epoch, NULL).is.rc, 0);
+        }
+        tell_held();
+        RUN_UNTIL(late.calls == 1);
+        assert_int_equal(late.is.rc, ERR_CONFLICT);
+        assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, i == 0 ? 0 : ERR_CONFLICT);
+    }
+}
+
+/* --- the view --------------------------------------------------------------------------------- */
+
+/* Less than was there before would be an etcd that was wiped. */
+static void answer_that_does_not_say_of_when_it_is_tells_nothing(void **state)
+{
+    struct result result;
+    (void)state;
+    without_index = true;
+    FINISH(result, dcs->ops->read(dcs, ASK_MS, on_view, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNAVAILABLE);
+    assert_null(result.view);
+    by_hand_delete("config");
+    run_ms(300); /* the view's own ranges */
+    assert_null(strstr(buf_str(&dcs_notes), "wiped"));
+    assert_true(key_is(dcs, "leader", "n1") && key_is(dcs, "config", "{}"));
+    without_index = false;
+    RUN_UNTIL(key_is(dcs, "config", NULL));
+    assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, 0);
+}
+
 /* The position of one release must not take the place of what a later primary has written. */
 static void status_of_a_release_that_comes_late_is_refused(void **state)
 {
@@ -579,6 +648,8 @@ int main(void)
         LED(key_that_names_somebody_else_is_lost),
         LED(late_release_of_the_epoch_before_touches_nothing),
         LED(late_renewal_of_the_epoch_before_touches_nothing),
+        LED(late_yes_to_a_renewal_of_the_epoch_before_does_not_count),
+        LED(answer_that_does_not_say_of_when_it_is_tells_nothing),
         LED(status_of_a_release_that_comes_late_is_refused),
         LED(release_that_lost_its_answer_is_unknown),
         LED(withdrawal_writes_first_and_reads_then),

@@ -182,14 +182,19 @@ static void node_is_read(void **state)
     }
 }
 
-static struct dcs_view *view_of(const char *text, uint64_t cluster)
+static struct dcs_view *view_at(const char *text, int64_t index, uint64_t cluster)
 {
     struct error err = {0};
     json_t *body = text == NULL ? NULL : json(text);
-    struct dcs_view *view = etcd2_view_read(body, "/s/x/", 5, cluster, &err);
-    assert_int_equal(view == NULL, err.code != 0);
+    struct dcs_view *view = etcd2_view_read(body, "/s/x/", index, cluster, &err);
+    assert_int_equal(err.code, view == NULL ? ERR_CORRUPT : 0);
     json_decref(body);
     return view;
+}
+
+static struct dcs_view *view_of(const char *text, uint64_t cluster)
+{
+    return view_at(text, 5, cluster);
 }
 
 static void directory_becomes_a_view(void **state)
@@ -223,6 +228,7 @@ static void what_is_no_directory_gives_no_view(void **state)
         "{\"node\":{}}",
         "{\"node\":{\"key\":\"/s/x\",\"value\":\"a file\",\"modifiedIndex\":5,\"createdIndex\":5}}",
         "{\"node\":{\"dir\":true,\"nodes\":[7]}}",
+        "{\"node\":{\"dir\":true,\"nodes\":{}}}",
         "{\"node\":{\"dir\":true,\"nodes\":[{\"key\":\"/s/x/a\",\"value\":\"1\"}]}}",
         "{\"node\":{\"dir\":true,\"nodes\":[{\"value\":\"1\",\"modifiedIndex\":5,"
         "\"createdIndex\":5}]}}",
@@ -235,6 +241,8 @@ static void what_is_no_directory_gives_no_view(void **state)
     }
     assert_null(view_of(DIRECTORY, 0)); /* no word of which cluster said so */
     assert_null(view_of(NULL, 0));
+    assert_null(view_at(DIRECTORY, 0, 9)); /* or when */
+    assert_null(view_at(NULL, 0, 9));
 }
 
 static void directories_in_directories_are_bounded(void **state)
