@@ -437,8 +437,12 @@ int etcd_client_new(uv_loop_t *loop, const struct etcd_client_config *config,
                                       .tls_key = config->key,
                                       .keepalive_idle_s = (unsigned)(config->idle_ms / 1000),
                                       .user_timeout_ms = (unsigned)config->idle_ms * 2};
+    int rc = etcd_srv_check(config, err);
+    if (rc != 0) {
+        return rc;
+    }
     struct etcd_client *client = mem_new(struct etcd_client);
-    int rc = http_client_new(loop, &http, &client->http, err);
+    rc = http_client_new(loop, &http, &client->http, err);
     if (rc == 0 && uv_timer_init(loop, &client->timer) != 0) {
         http_client_free(client->http, NULL, NULL);
         rc = error_set(err, ERR_IO, "making a timer failed");

@@ -125,6 +125,8 @@ void etcd_client_headers(const struct etcd_client *client, const char **ret_head
 void etcd_client_part_closed(struct etcd_client *client);
 
 /* --- etcd_srv.c ------------------------------------------------------------------------------- */
+/* The names that would be asked for are not too long. */
+int etcd_srv_check(const struct etcd_client_config *config, struct error *err) MUST_CHECK;
 void etcd_srv_init(struct etcd_client *client, const struct etcd_client_config *config);
 void etcd_srv_free(struct etcd_client *client);
 /* Every member has failed: look again where they are, as soon as may be. */

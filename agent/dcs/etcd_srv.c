@@ -33,6 +33,23 @@ static const struct {
 static void ask_kind(struct etcd_client *client);
 static void ask_peer(struct etcd_client *client);
 
+int etcd_srv_check(const struct etcd_client_config *config, struct error *err)
+{
+    const char *suffix = config->srv_suffix == NULL ? "" : config->srv_suffix;
+    const char *dash = config->srv_suffix == NULL ? "" : "-";
+    for (size_t i = 0; config->srv != NULL && i < KIND_COUNT; i++) {
+        int len =
+            snprintf(NULL, 0, "_etcd%s%s%s._tcp.%s", kinds[i].kind, dash, suffix, config->srv);
+        if (len < 0 || len > SRV_NAME_BYTES_MAX) {
+            return error_set(err, ERR_INVALID,
+                             "etcd: srv '%.40s...': with '_etcd%s%s%.40s._tcp.' in front that is "
+                             "longer than a name may be, %d bytes",
+                             config->srv, kinds[i].kind, dash, suffix, SRV_NAME_BYTES_MAX);
+        }
+    }
+    return 0;
+}
+
 void etcd_srv_init(struct etcd_client *client, const struct etcd_client_config *config)
 {
     struct etcd_srv *srv = &client->srv;

@@ -219,6 +219,31 @@ static void name_that_points_at_itself_is_refused(void **state)
     call_fails_with("looking up _etcd-server._tcp.example.org: record 1 of the answer is broken");
 }
 
+static void name_that_would_be_too_long_is_refused(void **state)
+{
+    char domain[256];
+    struct etcd_client_config config = {.dialect = ETCD_V3,
+                                        .srv = domain,
+                                        .srv_suffix = "blue",
+                                        .nameserver = &dns_address,
+                                        .clock = clock_real(),
+                                        .random = random_real()};
+    struct error err = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof domain - 1; i++) {
+        domain[i] = i % 40 == 39 ? '.' : 'd';
+    }
+    size_t room = 255 - strlen("_etcd-client-ssl-blue._tcp.");
+    domain[room + 1] = '\0';
+    assert_int_equal(etcd_client_new(&loop, &config, &client, &err), ERR_INVALID);
+    assert_null(client);
+    assert_non_null(strstr(err.text, "with '_etcd-client-ssl-blue._tcp.' in front that is longer "
+                                     "than a name may be, 255 bytes"));
+    domain[room] = '\0';
+    assert_int_equal(etcd_client_new(&loop, &config, &client, &err), 0);
+    client_closed = false;
+}
+
 static void silent_name_server_ends_the_lookup_in_time(void **state)
 {
     int64_t began = clock_mono_ms(clock_real());
@@ -303,6 +328,7 @@ int main(void)
         TEST(file_counts_when_no_kind_has_records),
         TEST(what_is_wrong_with_the_records_is_said),
         TEST(name_that_points_at_itself_is_refused),
+        TEST(name_that_would_be_too_long_is_refused),
         TEST(silent_name_server_ends_the_lookup_in_time),
         TEST(truncated_answer_counts_as_far_as_it_goes),
         TEST(too_many_records_are_cut),
