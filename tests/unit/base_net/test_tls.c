@@ -12,14 +12,9 @@ static struct tls_context *both; /* certificate and authority of either side */
 /* The handshake has begun; nothing has passed yet. */
 static void tls_begin(struct end **client, struct end **server, size_t chunk)
 {
-    struct wire *near;
-    struct wire *far;
     struct tls_options options = {.loop = &loop, .context = both, .write_queue_bytes_max = LIMIT};
-    wire_pair(&near, &far);
-    near->chunk = far->chunk = chunk;
-    *client = end_over(&near->base, &options);
-    options.is_server = true;
-    *server = end_over(&far->base, &options);
+    ends_meet(options, options, client, server);
+    wire_below(*client)->chunk = wire_below(*server)->chunk = chunk;
 }
 
 static void tls_pair(struct end **client, struct end **server)
@@ -449,17 +444,14 @@ static void silence_is_ended_by_the_deadline(void **state)
 {
     (void)state;
     for (size_t passed = 0; passed < 2; passed++) { /* not a byte; half of a handshake */
-        struct wire *near;
-        struct wire *far;
+        struct end *client;
+        struct end *server;
         struct tls_options options = {.loop = &loop, .context = both, .handshake_ms = 40};
         uv_update_time(&loop);
         uint64_t began_ms = uv_now(&loop);
-        wire_pair(&near, &far);
-        struct end *client = end_over(&near->base, &options);
-        options.is_server = true;
-        struct end *server = end_over(&far->base, &options);
-        near->chunk = passed;
-        far->chunk = 0;
+        ends_meet(options, options, &client, &server);
+        wire_below(client)->chunk = passed;
+        wire_below(server)->chunk = 0;
         TURN_UNTIL(client->ends > 0 && server->ends > 0);
         assert_true(uv_now(&loop) - began_ms >= 40);
         assert_int_equal(client->err.code, ERR_TIMEOUT);

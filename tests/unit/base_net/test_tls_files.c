@@ -205,17 +205,14 @@ static void about_is(const struct tls_context *context, const char *name)
 
 static void reading_again_takes_new_files_and_keeps_the_old_where_it_fails(void **state)
 {
-    struct wire *near;
-    struct wire *far;
+    struct end *client;
+    struct end *server;
     struct error err;
     (void)state;
     put_in_use("here");
     struct tls_context *context = context_of("used", "ca", TLS_VERIFY_REQUIRED);
     struct tls_options options = {.loop = &loop, .context = context};
-    wire_pair(&near, &far);
-    struct end *client = end_over(&near->base, &options);
-    options.is_server = true;
-    struct end *server = end_over(&far->base, &options);
+    ends_meet(options, options, &client, &server);
     end_read(client);
     end_read(server);
     TURN_UNTIL(is_open(client) && is_open(server));
@@ -228,11 +225,7 @@ static void reading_again_takes_new_files_and_keeps_the_old_where_it_fails(void 
     assert_int_equal(end_write(client, span_str("on")), 0); /* what is there goes on */
     TURN_UNTIL(server->got.len == 2);
     assert_string_equal(stream_peer(server->stream)->name, "here");
-    options.is_server = false;
-    wire_pair(&near, &far);
-    client = end_over(&near->base, &options);
-    options.is_server = true;
-    server = end_over(&far->base, &options);
+    ends_meet(options, options, &client, &server);
     tls_context_free(context);
     TURN_UNTIL(is_open(client) && is_open(server));
     assert_string_equal(stream_peer(server->stream)->name, "other");

@@ -14,8 +14,6 @@ struct side {
 
 static void meet(const struct side *caller, const struct side *called, int version)
 {
-    struct wire *near;
-    struct wire *far;
     struct tls_context *caller_context = context_of(
         caller->leaf, caller->ca, caller->ca != NULL ? TLS_VERIFY_REQUIRED : TLS_VERIFY_NONE);
     struct tls_context *called_context =
@@ -23,11 +21,8 @@ static void meet(const struct side *caller, const struct side *called, int versi
                    called->ca == NULL ? TLS_VERIFY_NONE
                                       : (called->verify != TLS_VERIFY_NONE ? called->verify
                                                                            : TLS_VERIFY_REQUIRED));
-    struct tls_options options = {.loop = &loop, .context = caller_context, .host = caller->host};
-    wire_pair(&near, &far);
-    client = end_over(&near->base, &options);
-    options = (struct tls_options){.loop = &loop, .context = called_context, .is_server = true};
-    server = end_over(&far->base, &options);
+    ends_meet((struct tls_options){.loop = &loop, .context = caller_context, .host = caller->host},
+              (struct tls_options){.loop = &loop, .context = called_context}, &client, &server);
     assert_int_equal(SSL_set_max_proto_version(ssl_of(server), version), 1);
     tls_context_free(caller_context); /* the streams have a hold on them */
     tls_context_free(called_context);
@@ -315,16 +310,11 @@ static struct tls_context *context_with(const char *const *protocols, size_t cou
 static void meet_with(const char *const *offered, size_t offered_count)
 {
     static const char *const ours[] = {"h2", "http/1.1"};
-    struct wire *near;
-    struct wire *far;
-    struct tls_options options = {.loop = &loop, .context = context_with(offered, offered_count)};
-    wire_pair(&near, &far);
-    client = end_over(&near->base, &options);
-    tls_context_free(options.context);
-    options.context = context_with(ours, 2);
-    options.is_server = true;
-    server = end_over(&far->base, &options);
-    tls_context_free(options.context);
+    struct tls_options caller = {.loop = &loop, .context = context_with(offered, offered_count)};
+    struct tls_options called = {.loop = &loop, .context = context_with(ours, 2)};
+    ends_meet(caller, called, &client, &server);
+    tls_context_free(caller.context);
+    tls_context_free(called.context);
     end_read(client);
     end_read(server);
 }
@@ -362,23 +352,18 @@ static void a_client_that_speaks_none_of_the_protocols_is_refused(void **state)
 
 static void versions_before_1_2_are_refused(void **state)
 {
-    struct wire *near;
-    struct wire *far;
-    struct tls_options options = {.loop = &loop,
-                                  .context = context_of(NULL, NULL, TLS_VERIFY_NONE)};
-    SSL_CTX *old = options.context->material.ctx;
+    struct tls_options caller = {.loop = &loop, .context = context_of(NULL, NULL, TLS_VERIFY_NONE)};
+    struct tls_options called = {.loop = &loop,
+                                 .context = context_of("here", NULL, TLS_VERIFY_NONE)};
+    SSL_CTX *old = caller.context->material.ctx;
     (void)state;
     SSL_CTX_set_security_level(old, 0);
     assert_int_equal(SSL_CTX_set_min_proto_version(old, TLS1_1_VERSION), 1);
     assert_int_equal(SSL_CTX_set_max_proto_version(old, TLS1_1_VERSION), 1);
     assert_int_equal(SSL_CTX_set_cipher_list(old, "ALL"), 1);
-    wire_pair(&near, &far);
-    client = end_over(&near->base, &options);
-    tls_context_free(options.context);
-    options.context = context_of("here", NULL, TLS_VERIFY_NONE);
-    options.is_server = true;
-    server = end_over(&far->base, &options);
-    tls_context_free(options.context);
+    ends_meet(caller, called, &client, &server);
+    tls_context_free(caller.context);
+    tls_context_free(called.context);
     TURN_UNTIL(client->ends > 0 && server->ends > 0);
     assert_int_equal(server->err.code, ERR_UNSUPPORTED);
     assert_non_null(strstr(server->err.text, "nothing in common in TLS: unsupported protocol"));

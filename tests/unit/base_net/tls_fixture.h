@@ -252,6 +252,19 @@ static inline struct end *end_over(struct stream *below, const struct tls_option
     return end;
 }
 
+/* Both ends of a new wire. Nothing passes before a turn. */
+static inline void ends_meet(struct tls_options caller, struct tls_options called,
+                             struct end **ret_client, struct end **ret_server)
+{
+    struct wire *near;
+    struct wire *far;
+    wire_pair(&near, &far);
+    caller.is_server = false;
+    called.is_server = true;
+    *ret_client = end_over(&near->base, &caller);
+    *ret_server = end_over(&far->base, &called);
+}
+
 static inline SSL *ssl_of(const struct end *end)
 {
     return tls_of(end->stream)->ssl;
