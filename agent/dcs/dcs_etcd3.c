@@ -449,12 +449,6 @@ static void face_forget(struct etcd_store *store)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static const struct etcd_face face = {.range = face_range,
-                                      .view_of = face_view_of,
-                                      .watch = face_watch,
-                                      .on_object = face_on_object,
-                                      .forget = face_forget};
-
 static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .read = etcd_store_read,
                                    .acquire = etcd3_acquire,
@@ -468,17 +462,17 @@ static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .contact_mono_ms = etcd_store_contact,
                                    .free = etcd_store_free};
 
+static const struct etcd_face face = {.dialect = ETCD_V3,
+                                      .ops = &ops,
+                                      .bytes = sizeof(struct dcs_etcd3),
+                                      .range = face_range,
+                                      .view_of = face_view_of,
+                                      .watch = face_watch,
+                                      .on_object = face_on_object,
+                                      .forget = face_forget};
+
 int dcs_etcd3_new(uv_loop_t *loop, const struct dcs_etcd_config *config, struct dcs **ret_dcs,
                   struct error *err)
 {
-    struct dcs_etcd3 *dcs = mem_new(struct dcs_etcd3);
-    struct dcs_etcd_config copy = *config;
-    copy.etcd.dialect = ETCD_V3;
-    int rc = etcd_store_init(&dcs->store, loop, &copy, &face, &ops, err);
-    if (rc != 0) {
-        mem_free(dcs);
-        return rc;
-    }
-    *ret_dcs = &dcs->store.dcs;
-    return 0;
+    return etcd_store_new(loop, config, &face, ret_dcs, err);
 }

@@ -235,7 +235,7 @@ static void on_client_closed(void *arg)
     dcs_view_unref(store->view);
     mem_free(store->base);
     mem_free(store->name);
-    mem_free(store); /* the first member of a dialect's own struct */
+    mem_free(store); /* all of the dialect's own struct */
 }
 
 static void on_sync_stopped(uv_handle_t *handle)
@@ -267,15 +267,17 @@ static void on_note(void *arg, enum log_level level, const char *text)
     }
 }
 
-int etcd_store_init(struct etcd_store *store, uv_loop_t *loop, const struct dcs_etcd_config *config,
-                    const struct etcd_face *face, const struct dcs_ops *ops, struct error *err)
+int etcd_store_new(uv_loop_t *loop, const struct dcs_etcd_config *config,
+                   const struct etcd_face *face, struct dcs **ret_dcs, struct error *err)
 {
+    struct etcd_store *store = mem_alloc(face->bytes);
     struct etcd_client_config client = config->etcd;
 
+    client.dialect = face->dialect;
     client.on_switch = on_switch;
     client.on_note = on_note;
     client.arg = store;
-    store->dcs.ops = ops;
+    store->dcs.ops = face->ops;
     store->face = face;
     store->clock = config->etcd.clock;
     store->heartbeat_ms = config->heartbeat_ms;
@@ -284,10 +286,13 @@ int etcd_store_init(struct etcd_store *store, uv_loop_t *loop, const struct dcs_
     store->contact_mono_ms = -1;
     list_init(&store->ops);
     int rc = etcd_client_new(loop, &client, &store->client, err);
-    if (rc == 0) {
-        store->base = mem_strdup(config->base);
-        store->name = mem_strdup(config->name);
-        etcd_sync_start(loop, store);
+    if (rc != 0) {
+        mem_free(store);
+        return rc;
     }
-    return rc;
+    store->base = mem_strdup(config->base);
+    store->name = mem_strdup(config->name);
+    etcd_sync_start(loop, store);
+    *ret_dcs = &store->dcs;
+    return 0;
 }

@@ -20,6 +20,9 @@ enum etcd_watch_news {
 
 /* Where the dialects differ. */
 struct etcd_face {
+    enum etcd_dialect dialect;
+    const struct dcs_ops *ops;
+    size_t bytes; /* of its own struct, whose first member is the store */
     /* A linearizable read of everything below the base path; `ret_path` is freed by the caller, as
      * `body` is. */
     void (*range)(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
@@ -101,9 +104,9 @@ struct etcd_op {
     void *extra;  /* mem_free */
 };
 
-int etcd_store_init(struct etcd_store *store, uv_loop_t *loop, const struct dcs_etcd_config *config,
-                    const struct etcd_face *face, const struct dcs_ops *ops,
-                    struct error *err) MUST_CHECK;
+int etcd_store_new(uv_loop_t *loop, const struct dcs_etcd_config *config,
+                   const struct etcd_face *face, struct dcs **ret_dcs,
+                   struct error *err) MUST_CHECK;
 /* dcs_ops.view, .read, .contact_mono_ms and .free of both. */
 struct dcs_view *etcd_store_view(struct dcs *dcs);
 int etcd_store_read(struct dcs *dcs, int64_t timeout_ms, dcs_read_done done, void *arg,
