@@ -86,6 +86,12 @@ static void answers_that_say_no_are_told_apart(void **state)
     assert_int_equal(parse_with(3, 0x82, &answer), ERR_REFUSED);
     assert_int_equal(parse_with(2, 0x01, &answer), ERR_CORRUPT); /* a question */
     assert_int_equal(parse_with(2, 0x83, &answer), 0);           /* truncated, and has one */
+    uint8_t none[19];                                            /* head and question */
+    memcpy(none, good, sizeof none);
+    none[7] = 0;
+    assert_int_equal(parse(none, sizeof none, &answer), ERR_NOT_FOUND);
+    none[2] = 0x83;
+    assert_int_equal(parse(none, sizeof none, &answer), ERR_CORRUPT); /* cut off before the first */
 }
 
 static void target_that_points_at_itself_is_refused(void **state)
