@@ -2,6 +2,7 @@
  * that everything is bounded. */
 #include "http_fixture.h"
 #include "silent_port.h"
+
 #include "tests/harness/free_port.h"
 
 enum { SHORT_MS = 150 };
