@@ -294,18 +294,36 @@ static void on_sweep(uv_timer_t *timer)
 
 /* --- the server ------------------------------------------------------------------------------- */
 
+static bool is_of(const struct http2_connection *connection, struct net_ip ip)
+{
+    return connection->stream != NULL && net_ip_equal(stream_peer(connection->stream)->ip, ip);
+}
+
+size_t http2_connections_of(const struct http2_server *server, struct net_ip ip, bool lasting)
+{
+    size_t count = 0;
+    LIST_EACH(item, &server->connections)
+    {
+        const struct http2_connection *connection = LIST_OWNER(item, struct http2_connection, link);
+        count += is_of(connection, ip) && (!lasting || connection->lasting > 0);
+    }
+    return count;
+}
+
 /* Room for one more: of those that ask for nothing the one that has done so for the longest time
- * goes. */
-static bool make_room(struct http2_server *server)
+ * goes; where its address has its share already, one of its own. */
+static bool make_room(struct http2_server *server, struct net_ip ip)
 {
     struct http2_connection *idlest = NULL;
-    if (server->count < HTTP2_CONNECTIONS_MAX) {
+    bool crowded = http2_connections_of(server, ip, false) >= HTTP2_ADDRESS_MAX;
+    if (server->count < HTTP2_CONNECTIONS_MAX && !crowded) {
         return true;
     }
     LIST_EACH(item, &server->connections)
     {
         struct http2_connection *connection = LIST_OWNER(item, struct http2_connection, link);
         if (connection->stream != NULL && !connection->busy && connection->streams_count == 0 &&
+            (!crowded || is_of(connection, ip)) &&
             (idlest == NULL || connection->idle_since_ms < idlest->idle_since_ms)) {
             idlest = connection;
         }
@@ -320,7 +338,7 @@ void http2_server_serve(struct http2_server *server, struct stream *stream, stru
 {
     static const struct stream_events events = {
         .on_read = on_read, .on_end = on_end, .on_drained = on_drained};
-    if (server->stopping || !make_room(server)) {
+    if (server->stopping || !make_room(server, stream_peer(stream)->ip)) {
         stream_close(stream, NULL, NULL);
         return;
     }

@@ -105,5 +105,7 @@ void http2_connection_touch(struct http2_connection *connection);
 /* The peer cost us something that asks for nothing: too much of it ends the connection. */
 void http2_connection_charge(struct http2_connection *connection);
 uint64_t http2_now(const struct http2_connection *connection);
+/* Connections of that address; `lasting`: those with streams that last. */
+size_t http2_connections_of(const struct http2_server *server, struct net_ip ip, bool lasting);
 
 #endif

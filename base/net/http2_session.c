@@ -189,7 +189,11 @@ bool http2_lasts(struct http2_stream *stream)
     if (stream->lasting) {
         return true;
     }
-    if (connection->lasting == 0 && server->lasting >= HTTP2_LASTING_MAX) {
+    const struct stream_peer *peer = http2_stream_peer(stream);
+    if (connection->lasting == 0 &&
+        (server->lasting >= HTTP2_LASTING_MAX ||
+         (peer != NULL &&
+          http2_connections_of(server, peer->ip, true) >= HTTP2_LASTING_ADDRESS_MAX))) {
         return false;
     }
     stream->lasting = true;

@@ -30,10 +30,12 @@
 #include <uv.h>
 
 #define HTTP2_CONNECTIONS_MAX 256 /* then the longest idle one gives way, or the new one */
+#define HTTP2_ADDRESS_MAX     (HTTP2_CONNECTIONS_MAX / 2) /* of one address: then one of its own */
 #define HTTP2_LASTING_MAX \
-    (HTTP2_CONNECTIONS_MAX * 3 / 4)       /* with streams that last: they cannot be sent away */
-#define HTTP2_STREAMS_MAX             128 /* of a connection at a time */
-#define HTTP2_HEADERS_MAX             64  /* of a request; more, or more bytes: 431 */
+    (HTTP2_CONNECTIONS_MAX * 3 / 4) /* with streams that last: they cannot be sent away */
+#define HTTP2_LASTING_ADDRESS_MAX     (HTTP2_LASTING_MAX / 2) /* of them, of one address */
+#define HTTP2_STREAMS_MAX             128                     /* of a connection at a time */
+#define HTTP2_HEADERS_MAX             64 /* of a request; more, or more bytes: 431 */
 #define HTTP2_HEAD_BYTES_MAX          16384
 #define HTTP2_WINDOW_BYTES            (256 * 1024)
 #define HTTP2_CONNECTION_WINDOW_BYTES (1024 * 1024)
@@ -93,7 +95,8 @@ void *http2_stream_arg(const struct http2_stream *stream);
 const struct stream_peer *http2_stream_peer(const struct http2_stream *stream);
 
 /* Before an answer that may go on for long (a watch). False: HTTP2_LASTING_MAX other connections
- * have such a one, this is to be refused: the rest is for who asks and goes. */
+ * have such a one, or HTTP2_LASTING_ADDRESS_MAX of its address, and this is to be refused: the rest
+ * is for who asks and goes. */
 bool http2_lasts(struct http2_stream *stream) MUST_CHECK;
 
 /* `bytes` that came by on_data are dealt with: the client may send as many again. */

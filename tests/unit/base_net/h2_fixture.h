@@ -22,6 +22,7 @@ enum { ANSWERS_MAX = 300, PIPE_QUEUE_BYTES = 1024 * 1024, PIPES_MAX = 600 };
 static uv_loop_t loop;
 #endif
 static uint64_t time_shift_ms;
+static struct net_ip peer_ip; /* of clients to come */
 
 /* In place of libuv's own: what the code under test reads. */
 uint64_t uv_now(const uv_loop_t *of)
@@ -213,6 +214,7 @@ static inline struct client *client_new(struct http2_server *server, bool auto_w
     nghttp2_option_del(option);
     assert_int_equal(nghttp2_submit_settings(client->session, NGHTTP2_FLAG_NONE, NULL, 0), 0);
     client->pipe.base.ops = &pipe_ops;
+    client->pipe.peer.ip = peer_ip;
     http2_server_serve(server, &client->pipe.base, span_of(NULL, 0));
     return client;
 }

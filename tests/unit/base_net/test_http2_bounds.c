@@ -52,6 +52,7 @@ static int open_server(void **state)
     latest = NULL;
     answers = false;
     time_shift_ms = 0;
+    peer_ip = (struct net_ip){{0}};
     assert_int_equal(uv_loop_init(&loop), 0);
     return http2_server_start(&loop, &events, NULL, &server, NULL);
 }
@@ -255,6 +256,7 @@ static void connections_are_bounded(void **state)
     static struct client *clients[HTTP2_CONNECTIONS_MAX + 1];
     (void)state;
     for (size_t i = 0; i < HTTP2_CONNECTIONS_MAX; i++) {
+        peer_ip.bytes[15] = i % 4;
         clients[i] = greeted_client();
         time_shift_ms++;
     }
@@ -275,6 +277,69 @@ static void connections_are_bounded(void **state)
     for (size_t i = 0; i <= HTTP2_CONNECTIONS_MAX; i++) {
         client_free(clients[i]);
     }
+}
+
+/* However many one address has, the others find a place. */
+static void one_address_has_half_of_them(void **state)
+{
+    static struct client *clients[HTTP2_ADDRESS_MAX + 1];
+    (void)state;
+    for (size_t i = 0; i < HTTP2_ADDRESS_MAX; i++) {
+        clients[i] = greeted_client();
+        (void)client_post(clients[i], "/", NULL, NULL, 0);
+        pump(clients[i]);
+    }
+    struct pipe late = {.base.ops = &pipe_ops};
+    http2_server_serve(server, &late.base, span_of(NULL, 0)); /* all of its own are busy */
+    assert_true(late.closing);
+    pipe_settle(&late);
+    peer_ip.bytes[15] = 1;
+    struct client *other = greeted_client();
+    peer_ip.bytes[15] = 0;
+    (void)nghttp2_submit_rst_stream(clients[7]->session, 0, 1, NGHTTP2_CANCEL);
+    pump(clients[7]);
+    clients[HTTP2_ADDRESS_MAX] = greeted_client(); /* now one of them is idle, as the other is */
+    assert_true(clients[7]->pipe.closing);
+    assert_false(other->pipe.closing);
+    client_free(other);
+    for (size_t i = 0; i <= HTTP2_ADDRESS_MAX; i++) {
+        client_free(clients[i]);
+    }
+}
+
+static void streams_that_last_are_on_some_of_them(void **state)
+{
+    static struct client *clients[HTTP2_LASTING_MAX + 1];
+    size_t count = 0;
+    (void)state;
+    for (unsigned ip = 0; ip < 3; ip++) {
+        peer_ip.bytes[15] = (uint8_t)ip;
+        for (size_t i = 0; i <= HTTP2_LASTING_ADDRESS_MAX && count <= HTTP2_LASTING_MAX; i++) {
+            clients[count] = greeted_client();
+            (void)client_post(clients[count], "/1", NULL, NULL, 0);
+            pump(clients[count]);
+            bool takes = i < HTTP2_LASTING_ADDRESS_MAX && count < HTTP2_LASTING_MAX;
+            assert_int_equal(http2_lasts(latest), takes);
+            if (!takes) {
+                client_free(clients[count]);
+                continue;
+            }
+            count++;
+        }
+    }
+    assert_int_equal(count, HTTP2_LASTING_MAX);
+    (void)client_post(clients[0], "/2", NULL, NULL, 0); /* a connection counts once */
+    pump(clients[0]);
+    assert_true(http2_lasts(latest));
+    for (size_t i = 0; i < count; i++) {
+        client_free(clients[i]);
+    }
+    peer_ip.bytes[15] = 0;
+    clients[0] = greeted_client(); /* what has ended leaves its place */
+    (void)client_post(clients[0], "/", NULL, NULL, 0);
+    pump(clients[0]);
+    assert_true(http2_lasts(latest));
+    client_free(clients[0]);
 }
 
 static void answers_that_wait_are_bounded(void **state)
@@ -451,6 +516,8 @@ int main(void)
         H2_TEST(heads_are_bounded),
         H2_TEST(streams_of_a_connection_are_bounded),
         H2_TEST(connections_are_bounded),
+        H2_TEST(one_address_has_half_of_them),
+        H2_TEST(streams_that_last_are_on_some_of_them),
         H2_TEST(answers_that_wait_are_bounded),
         H2_TEST(who_says_nothing_or_half_a_head_is_ended),
         H2_TEST(who_asks_for_nothing_is_sent_away),
