@@ -36,6 +36,12 @@ const char *cluster_doc_text(const struct dcs_view *view, const char *key)
     return kv != NULL ? kv->value : NULL;
 }
 
+/* What is no port is passed over: it is the usual one that is meant most often. */
+static int port_of(int64_t number)
+{
+    return number >= 1 && number <= UINT16_MAX ? (int)number : POSTGRES_PORT;
+}
+
 /* "postgres://host:port/db", host in brackets if it is a v6 address. */
 static bool url_host(const char *url, char *ret_host, int *ret_port)
 {
@@ -62,7 +68,7 @@ static bool url_host(const char *url, char *ret_host, int *ret_port)
     memcpy(ret_host, start, len);
     ret_host[len] = '\0';
     const char *port = host_end + (close != NULL ? 1 : 0);
-    *ret_port = port < end && *port == ':' ? (int)strtol(port + 1, NULL, 10) : POSTGRES_PORT;
+    *ret_port = port < end && *port == ':' ? port_of(strtol(port + 1, NULL, 10)) : POSTGRES_PORT;
     return true;
 }
 
@@ -74,8 +80,9 @@ static void put_host(json_t *doc, const json_t *member)
     const char *url = json_string_value(json_object_get(member, "conn_url"));
     const char *given = json_string_value(json_object_get(kwargs, "host"));
     if (given != NULL) {
-        const json_t *port_value = json_object_get(kwargs, "port");
-        port = json_is_integer(port_value) ? (int)json_integer_value(port_value) : POSTGRES_PORT;
+        const json_t *value = json_object_get(kwargs, "port");
+        const char *text = json_string_value(value);
+        port = port_of(text != NULL ? strtoll(text, NULL, 10) : json_integer_value(value));
         (void)json_object_set_new(doc, "host", json_string(given));
         (void)json_object_set_new(doc, "port", json_integer(port));
     } else if (url != NULL && url_host(url, host, &port)) {
@@ -212,6 +219,19 @@ static void put_switchover(json_t *doc, const struct dcs_view *view)
     json_decref(failover);
 }
 
+/* A name that is no UTF-8 cannot stand in a document; no member has one. */
+static bool is_member_key(const char *key)
+{
+    if (strncmp(key, MEMBERS_PREFIX, strlen(MEMBERS_PREFIX)) != 0 ||
+        strchr(key + strlen(MEMBERS_PREFIX), '/') != NULL) {
+        return false;
+    }
+    json_t *text = json_string(key);
+    bool good = text != NULL;
+    json_decref(text);
+    return good;
+}
+
 json_t *cluster_doc(const struct dcs_view *view, const char *scope)
 {
     json_t *doc = json_object();
@@ -222,8 +242,7 @@ json_t *cluster_doc(const struct dcs_view *view, const char *scope)
     for (size_t i = 0; view != NULL && i < view->count; i++) { /* in key order = name order */
         const struct dcs_kv *kv = &view->kvs[i];
         const char *name = kv->key + strlen(MEMBERS_PREFIX);
-        if (strncmp(kv->key, MEMBERS_PREFIX, strlen(MEMBERS_PREFIX)) != 0 ||
-            strchr(name, '/') != NULL) {
+        if (!is_member_key(kv->key)) {
             continue;
         }
         json_t *member = json_loadb(kv->value, kv->value_len, 0, NULL);

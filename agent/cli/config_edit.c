@@ -19,6 +19,14 @@ static bool below_parameters(const struct walk *walk)
            strcmp(walk->keys[1], "parameters") == 0;
 }
 
+static bool is_utf8(const char *text)
+{
+    json_t *string = json_string(text);
+    bool good = string != NULL;
+    json_decref(string);
+    return good;
+}
+
 static int path_split(const char *path, size_t len, struct walk *ret_walk, struct error *err)
 {
     const char *end = path + len;
@@ -33,7 +41,10 @@ static int path_split(const char *path, size_t len, struct walk *ret_walk, struc
         if (ret_walk->depth == CONFIG_EDIT_DEPTH_MAX) {
             return error_set(err, ERR_LIMIT, "a key of more than %d parts", CONFIG_EDIT_DEPTH_MAX);
         }
-        ret_walk->keys[ret_walk->depth++] = mem_strndup(path, part);
+        char *key = ret_walk->keys[ret_walk->depth++] = mem_strndup(path, part);
+        if (!is_utf8(key)) {
+            return error_set(err, ERR_INVALID, "a key that is no UTF-8: give it in UTF-8");
+        }
         if (dot == NULL) {
             return 0;
         }

@@ -73,6 +73,10 @@ static void what_is_no_change_is_refused(void **state)
     refused("=1", ERR_INVALID, "empty part");
     refused("a..b=1", ERR_INVALID, "empty part");
     refused("a=[1", ERR_INVALID, "no valid YAML");
+    refused("caf\xe9=1", ERR_INVALID, "a key that is no UTF-8");
+    refused("caf\xe9.b=1", ERR_INVALID, "a key that is no UTF-8");
+    refused("postgresql.parameters.caf\xe9.b=1", ERR_INVALID, "a key that is no UTF-8");
+    refused("a=caf\xe9", ERR_INVALID, "");
     refused("a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=1", ERR_LIMIT,
             "32 parts");
 }

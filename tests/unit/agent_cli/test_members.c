@@ -153,6 +153,7 @@ static void ports_are_shown_when_they_tell_members_apart(void **state)
         {"members/n3", "{\"state\":\"starting\"}"},
         {"members/n4", "no json"},
         {"members/n5/x", "{}"},
+        {"members/n\xff", "{}"}, /* no text, and no member */
     };
     assert_string_equal(printed(VIEW(pairs), false, false, CLI_PRETTY),
                         "+ Cluster: batman (uninitialized) "
@@ -171,6 +172,26 @@ static void ports_are_shown_when_they_tell_members_apart(void **state)
                         " unknown |     |\n"
                         "+--------+--------------+---------+----------+----+-------------+-----+---"
                         "---------+-----+\n");
+}
+
+static void what_is_no_port_is_not_shown_as_one(void **state)
+{
+    static const struct pair pairs[] = {
+        {"members/n1", "{\"conn_url\":\"postgres://a:4294972728/postgres\"}"},
+        {"members/n2", "{\"conn_url\":\"postgres://b:x/postgres\"}"},
+        {"members/n3", "{\"conn_kwargs\":{\"host\":\"c\",\"port\":4294972728}}"},
+        {"members/n4", "{\"conn_kwargs\":{\"host\":\"d\",\"port\":\"5433\"}}"},
+    };
+    (void)state;
+    struct dcs_view *view = VIEW(pairs);
+    json_t *doc = cluster_doc(view, "batman");
+    static const int ports[] = {5432, 5432, 5432, 5433};
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *member = json_array_get(json_object_get(doc, "members"), i);
+        assert_int_equal(json_integer_value(json_object_get(member, "port")), ports[i]);
+    }
+    json_decref(doc);
+    dcs_view_unref(view);
 }
 
 static void an_old_member_tells_one_position(void **state)
@@ -349,6 +370,7 @@ int main(void)
         cmocka_unit_test(yaml_is_sorted),
         cmocka_unit_test(an_empty_store_is_an_uninitialized_cluster),
         cmocka_unit_test(ports_are_shown_when_they_tell_members_apart),
+        cmocka_unit_test(what_is_no_port_is_not_shown_as_one),
         cmocka_unit_test(an_old_member_tells_one_position),
         cmocka_unit_test(columns_come_up_when_somebody_has_a_value),
         cmocka_unit_test(topology_is_a_tree_and_a_circle_ends),
