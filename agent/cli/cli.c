@@ -90,6 +90,17 @@ int cli_wrong_usage(const char *name, const char *text)
     return CLI_USAGE;
 }
 
+bool cli_arguments(int argc, char **argv, int index, int max)
+{
+    char message[160];
+    if (argc - index <= max) {
+        return true;
+    }
+    (void)snprintf(message, sizeof(message), "unexpected argument '%.100s'", argv[index + max]);
+    (void)cli_wrong_usage(argv[0], message);
+    return false;
+}
+
 bool cli_open(struct cli *cli)
 {
     struct error err = {0};

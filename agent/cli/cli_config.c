@@ -31,6 +31,9 @@ int cli_show_config(struct cli *cli, int argc, char **argv)
     if (getopt(argc, argv, "") != -1) {
         return cli_wrong_usage("show-config", NULL);
     }
+    if (!cli_arguments(argc, argv, optind, 1)) {
+        return CLI_USAGE;
+    }
     if (!cli_open(cli)) {
         return CLI_ERROR;
     }
@@ -336,7 +339,7 @@ int cli_edit_config(struct cli *cli, int argc, char **argv)
     struct edit *edit = mem_new(struct edit);
     int status = CLI_USAGE;
     edit->cli = cli;
-    if (parse(edit, argc, argv)) {
+    if (parse(edit, argc, argv) && cli_arguments(argc, argv, optind, 1)) {
         status = CLI_ERROR;
         if (cli_open(cli)) {
             edit->cluster = cli_cluster(cli, argc, argv, optind);

@@ -102,6 +102,20 @@ static int print_decisions(const char *text, bool inputs)
     return CLI_OK;
 }
 
+/* No table, so no form of one. */
+static bool format_arg(const char *text, enum cli_format *ret_format)
+{
+    char message[160];
+    if (cli_format_parse(text, ret_format) &&
+        (*ret_format == CLI_PRETTY || *ret_format == CLI_JSON)) {
+        return true;
+    }
+    (void)snprintf(message, sizeof(message), "'%.40s' is no format of explain: give pretty or json",
+                   text);
+    (void)cli_wrong_usage("explain", message);
+    return false;
+}
+
 int cli_explain(struct cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {{"format", required_argument, NULL, 'f'},
@@ -116,12 +130,15 @@ int cli_explain(struct cli *cli, int argc, char **argv)
         switch (option) {
         case 'i': inputs = true; break;
         case 'f':
-            if (!cli_format_arg("explain", optarg, &format)) {
+            if (!format_arg(optarg, &format)) {
                 return CLI_USAGE;
             }
             break;
         default: return cli_wrong_usage("explain", NULL);
         }
+    }
+    if (!cli_arguments(argc, argv, optind, 1)) {
+        return CLI_USAGE;
     }
     if (!cli_open(cli)) {
         return CLI_ERROR;

@@ -80,14 +80,9 @@ static bool watch_arg(const char *verb, const char *text, double *ret_seconds)
 }
 
 static int list_verb(struct cli *cli, int argc, char **argv, const char *short_options,
-                     bool topology)
+                     const struct option *long_options)
 {
-    static const struct option long_options[] = {{"extended", no_argument, NULL, 'e'},
-                                                 {"timestamp", no_argument, NULL, 't'},
-                                                 {"format", required_argument, NULL, 'f'},
-                                                 {"watch", required_argument, NULL, 'w'},
-                                                 {NULL, 0, NULL, 0}};
-    struct list_options options = {.topology = topology};
+    struct list_options options = {.topology = strcmp(argv[0], "topology") == 0};
     int option = 0;
     while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
         switch (option) {
@@ -112,12 +107,19 @@ static int list_verb(struct cli *cli, int argc, char **argv, const char *short_o
 
 int cli_list(struct cli *cli, int argc, char **argv)
 {
-    return list_verb(cli, argc, argv, "etf:Ww:", false);
+    static const struct option options[] = {{"extended", no_argument, NULL, 'e'},
+                                            {"timestamp", no_argument, NULL, 't'},
+                                            {"format", required_argument, NULL, 'f'},
+                                            {"watch", required_argument, NULL, 'w'},
+                                            {NULL, 0, NULL, 0}};
+    return list_verb(cli, argc, argv, "etf:Ww:", options);
 }
 
 int cli_topology(struct cli *cli, int argc, char **argv)
 {
-    return list_verb(cli, argc, argv, "Ww:", true);
+    static const struct option options[] = {{"watch", required_argument, NULL, 'w'},
+                                            {NULL, 0, NULL, 0}};
+    return list_verb(cli, argc, argv, "Ww:", options);
 }
 
 /* --- history ---------------------------------------------------------------------------------- */
@@ -174,6 +176,9 @@ int cli_history(struct cli *cli, int argc, char **argv)
         if (!cli_format_arg("history", optarg, &format)) {
             return CLI_USAGE;
         }
+    }
+    if (!cli_arguments(argc, argv, optind, 1)) {
+        return CLI_USAGE;
     }
     if (!cli_open(cli)) {
         return CLI_ERROR;
@@ -259,6 +264,9 @@ int cli_dsn(struct cli *cli, int argc, char **argv)
     }
     if (role != NULL && member != NULL) {
         return cli_fail("--role and --member exclude each other: give one of them");
+    }
+    if (!cli_arguments(argc, argv, optind, 1)) {
+        return CLI_USAGE;
     }
     if (!cli_open(cli)) {
         return CLI_ERROR;

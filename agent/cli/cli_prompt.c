@@ -9,7 +9,8 @@
 
 #define ANSWER_BYTES 1024
 
-/* One line without its end and the spaces round it; false at the end of input. */
+/* One line without its end and the spaces round it; false at the end of input, and where a line
+ * does not fit: its rest must not answer the next question. */
 static bool read_line(char *ret_line, size_t bytes)
 {
     (void)fflush(stdout);
@@ -18,6 +19,10 @@ static bool read_line(char *ret_line, size_t bytes)
         return false;
     }
     size_t len = strlen(ret_line);
+    if (len == bytes - 1 && ret_line[len - 1] != '\n') {
+        (void)fprintf(stderr, "\nError: an answer of more than %zu bytes\nAborted!\n", bytes - 2);
+        return false;
+    }
     while (len > 0 && strchr(" \t\r\n", ret_line[len - 1]) != NULL) {
         ret_line[--len] = '\0';
     }

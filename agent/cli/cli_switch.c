@@ -371,7 +371,7 @@ static int move_leader(struct cli *cli, int argc, char **argv, bool switchover)
     struct request q = {.cli = cli, .switchover = switchover};
     struct error err = {0};
     int status = CLI_USAGE;
-    if (parse(&q, argc, argv)) {
+    if (parse(&q, argc, argv) && cli_arguments(argc, argv, optind, 1)) {
         status = CLI_ERROR;
         if (cli_open(cli)) {
             q.cluster = cli_cluster(cli, argc, argv, optind);

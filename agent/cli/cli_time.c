@@ -84,13 +84,22 @@ static const char *fields_parse(const char *text, struct tm *ret_fields)
     return NULL;
 }
 
+/* mktime would make 2 March of 30 February. */
+static bool day_exists(const struct tm *fields)
+{
+    struct tm real = *fields;
+    real.tm_isdst = 0;
+    (void)timegm(&real);
+    return real.tm_mon == fields->tm_mon && real.tm_mday == fields->tm_mday;
+}
+
 bool cli_time_parse(const char *text, char *ret_iso)
 {
     struct tm fields = {0};
     bool zone_given = false;
     long offset_s = 0;
     const char *zone = fields_parse(text, &fields);
-    if (zone == NULL || !zone_parse(zone, &zone_given, &offset_s)) {
+    if (zone == NULL || !zone_parse(zone, &zone_given, &offset_s) || !day_exists(&fields)) {
         return false;
     }
     fields.tm_isdst = -1;

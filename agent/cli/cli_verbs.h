@@ -36,6 +36,9 @@ int cli_explain(struct cli *cli, int argc, char **argv);
 int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same with the verb's usage; gives CLI_USAGE. NULL text: getopt has told already. */
 int cli_wrong_usage(const char *name, const char *text);
+/* False, and wrong usage printed: more than `max` arguments follow the options of argv[0]. A name
+ * in the wrong place must not be passed over: `switchover batman n2` means n2. */
+bool cli_arguments(int argc, char **argv, int index, int max);
 /* Opens the session (once). False: the error was printed. */
 bool cli_open(struct cli *cli);
 /* The cluster that the argument names, else `scope` of the file. */

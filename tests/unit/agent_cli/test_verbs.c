@@ -375,6 +375,25 @@ static void wrong_usage_is_two(void **state)
     assert_int_equal(run_with("", (const char *[]){"pgquorum", "--nonsense", NULL}), 2);
 }
 
+/* `switchover batman n2` would otherwise move the leader to anybody. */
+static void what_a_verb_does_not_take_is_wrong_usage(void **state)
+{
+    static const char *const verbs[] = {"history",     "dsn",         "switchover", "failover",
+                                        "show-config", "edit-config", "explain"};
+    (void)state;
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        assert_int_equal(RUN(verbs[i], "batman", "n2"), 2);
+        says(world.err, "Usage: pgquorum [-c FILE] ");
+        says(world.err, "Error: unexpected argument 'n2'\n");
+        assert_string_equal(world.out, "");
+    }
+    assert_int_equal(RUN("topology", "--format", "json"), 2);
+    assert_int_equal(RUN("topology", "--extended"), 2);
+    assert_int_equal(RUN("explain", "-f", "tsv"), 2);
+    says(world.err, "'tsv' is no format of explain: give pretty or json");
+    assert_int_equal(RUN("explain", "--format", "json"), 0);
+}
+
 static void help_and_version_need_no_file(void **state)
 {
     (void)state;
@@ -538,6 +557,29 @@ static void switchover_asks_its_user(void **state)
     says(world.err, "Aborted!");
 }
 
+/* What does not fit into one answer is not the answer to the next question. */
+static void an_answer_has_an_end(void **state)
+{
+    (void)state;
+    char *input = mem_printf("%01100dy\ny\n", 0);
+    assert_int_equal(RUN_ANSWERING(input, "edit-config", "-s", "ttl=50"), 1);
+    says(world.err, "Error: an answer of more than 1022 bytes\nAborted!\n");
+    assert_null(strstr(world.out, "Configuration changed"));
+    mem_free(input);
+}
+
+/* Whoever writes through etcd's API may write any bytes. */
+static void a_member_whose_name_is_no_text_is_none(void **state)
+{
+    (void)state;
+    put("members/\xff", "{\"state\":\"running\"}");
+    assert_int_equal(RUN("dsn", "-m", "n1"), 0);
+    assert_int_equal(RUN("version", "batman", "n2"), 0);
+    assert_int_equal(RUN("switchover", "--force", "--candidate", "n9"), 1);
+    assert_int_equal(RUN("list", "-f", "json"), 0);
+    assert_null(strstr(world.out, "{\"Cluster\": \"batman\", \"Host\""));
+}
+
 static void switchover_refuses_what_cannot_be(void **state)
 {
     (void)state;
@@ -549,6 +591,12 @@ static void switchover_refuses_what_cannot_be(void **state)
     says(world.err, "Switchover target and source are the same.");
     assert_int_equal(RUN("switchover", "--force", "--scheduled", "tomorrowish"), 1);
     says(world.err, "'tomorrowish' is no time");
+    static const char *const no_days[] = {"2027-02-29T03:00", "2027-04-31 03:00+02:00",
+                                          "2027-02-30T03:00:00Z"};
+    for (size_t i = 0; i < sizeof no_days / sizeof no_days[0]; i++) {
+        assert_int_equal(RUN("switchover", "--force", "--scheduled", no_days[i]), 1);
+        says(world.err, "is no time");
+    }
     assert_int_equal(RUN("failover", "--force"), 1);
     says(world.err, "Failover could be performed only to a specific candidate");
     assert_int_equal(RUN("switchover", "another", "--force"), 1);
@@ -628,6 +676,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(list_shows_the_members),
         cmocka_unit_test(wrong_usage_is_two),
+        cmocka_unit_test(what_a_verb_does_not_take_is_wrong_usage),
         cmocka_unit_test(help_and_version_need_no_file),
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(root_is_told_the_right_command),
@@ -639,6 +688,8 @@ int main(void)
         cmocka_unit_test(an_editor_may_change_it),
         cmocka_unit_test(switchover_asks_the_leader),
         cmocka_unit_test(switchover_asks_its_user),
+        cmocka_unit_test(an_answer_has_an_end),
+        cmocka_unit_test(a_member_whose_name_is_no_text_is_none),
         cmocka_unit_test(switchover_refuses_what_cannot_be),
         cmocka_unit_test(an_answer_of_failure_is_printed_and_the_status_is_zero),
         cmocka_unit_test(an_interface_that_is_down_leaves_the_request_in_the_store),
