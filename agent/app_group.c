@@ -47,6 +47,7 @@ int app_group_open(struct uv_loop_s *loop, const struct config *config,
                                       .certfile = raft->certfile,
                                       .keyfile = raft->keyfile,
                                       .cafile = raft->cafile,
+                                      .witness = options->witness,
                                       .armed_page = options->armed_page};
     struct raft_group_callbacks callbacks = {.on_ready = options->on_ready,
                                              .on_change = options->on_change,

@@ -8,6 +8,7 @@
 struct app_group {
     int64_t ttl_ms;  /* of the start: the default of the election timeout comes from it */
     bool armed_page; /* see raft_group_config */
+    bool witness;
     void (*on_ready)(void *arg);
     void (*on_change)(void *arg);
     void *arg;

@@ -193,6 +193,7 @@ static int start(struct witness *witness, struct error *err)
 {
     const struct config *config = &witness->config;
     struct app_group group = {.ttl_ms = start_ttl_ms(config),
+                              .witness = true,
                               .on_ready = on_group_ready,
                               .on_change = on_group_change,
                               .arg = witness};

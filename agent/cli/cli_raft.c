@@ -1,6 +1,6 @@
 /* `raft status`: every member in the file is asked itself, so that the table shows what each one
- * believes. Members that only the group knows (added later than the file) come from the answer of
- * the Raft leader, or of whoever answered. */
+ * believes; that it is a witness, nobody else knows. Members that only the group knows (added later
+ * than the file) come from the answer of the Raft leader, or of whoever answered. */
 #include "agent/cli/cli_verbs.h"
 #include "base/mem.h"
 
@@ -29,6 +29,7 @@ static const struct cli_column columns[] = {
     {"Applied", "Applied", true, false},
     {"Revision", "Revision", true, false},
     {"Match", "Match", true, false},
+    {"Kind", "Kind", false, false}, /* the last, and there if one of them is a witness */
 };
 #define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
 
@@ -88,6 +89,22 @@ static const char *role_text(const struct raft_member_status *member, const stru
     return "";
 }
 
+static bool is_witness(const struct asked *answer)
+{
+    const struct raft_member_status *self =
+        answer->answered ? member_by_id(&answer->status, answer->status.id) : NULL;
+    return self != NULL && self->witness;
+}
+
+static size_t witness_count(const struct asked *asked, size_t count)
+{
+    size_t witnesses = 0;
+    for (size_t i = 0; i < count; i++) {
+        witnesses += is_witness(&asked[i]);
+    }
+    return witnesses;
+}
+
 static void add_number(json_t *row, const struct asked *answer, uint64_t value)
 {
     (void)json_array_append_new(row,
@@ -121,6 +138,7 @@ static json_t *member_row(const struct raft_status *group, const struct raft_mem
     (void)json_array_append_new(row, member->match_index > 0
                                          ? json_integer((json_int_t)member->match_index)
                                          : json_string(""));
+    add_text(row, answer != NULL && is_witness(answer) ? "witness" : "");
     return row;
 }
 
@@ -134,7 +152,7 @@ static int print_status(const struct asked *asked, size_t count, enum cli_format
     }
     char *title = mem_printf(" Raft group: %016" PRIx64 " ", best->status.cluster);
     struct cli_table table = {.columns = columns,
-                              .column_count = COLUMN_COUNT,
+                              .column_count = COLUMN_COUNT - (witness_count(asked, count) == 0),
                               .rows = json_array(),
                               .title = title,
                               .omit_empty = true};

@@ -36,6 +36,7 @@ struct raft_group_config {
     const char *cafile;   /* whose certificates may connect */
     int election_timeout_ms;
     int heartbeat_ms;
+    bool witness;    /* runs no PostgreSQL: told in the status, and nothing else */
     bool armed_page; /* the node's fence holds an armed page: an empty directory does not count as
                         empty */
 };

@@ -115,6 +115,7 @@ struct raft_node_config {
     char client_urls[STORE_MEMBER_CLIENTS_BYTES_MAX + 1];
     int election_timeout_ms;     /* default: ttl/6 within 500..1000 */
     int heartbeat_ms;            /* a tenth */
+    bool witness;                /* told in the status, and nothing else */
     unsigned snapshot_threshold; /* entries; 0 = 1024 */
     unsigned snapshot_trailing;  /* 0 = 512; must be >= 2 * 256 outside tests. Fewer stay where they
                                     are large: 8 MiB, or one entry */
@@ -187,6 +188,7 @@ struct raft_member_status {
     bool voter;
     bool connected; /* as seen from here; self is true */
     bool leader;
+    bool witness;         /* known to the member itself only: it runs no PostgreSQL */
     uint64_t match_index; /* known on the leader only, else 0 */
 };
 

@@ -196,7 +196,8 @@ void client_status_encode(const struct raft_status *status, struct buf *out)
         buf_put_u64(out, member->id);
         buf_put_bytes(out, span_str(member->name));
         buf_put_bytes(out, span_str(member->address));
-        buf_put_u8(out, (uint8_t)(member->voter | member->connected << 1 | member->leader << 2));
+        buf_put_u8(out, (uint8_t)(member->voter | member->connected << 1 | member->leader << 2 |
+                                  member->witness << 3)); /* older readers pass over bits */
         buf_put_u64(out, member->match_index);
     }
 }
@@ -212,6 +213,7 @@ static bool member_take(struct span_reader *reader, struct raft_member_status *m
     member->voter = (bits & 1) != 0;
     member->connected = (bits & 2) != 0;
     member->leader = (bits & 4) != 0;
+    member->witness = (bits & 8) != 0;
     member->match_index = span_take_u64(reader);
     return !reader->failed;
 }

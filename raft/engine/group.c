@@ -687,6 +687,7 @@ static void group_init(struct raft_group *group, uv_loop_t *loop,
                    config->client_urls == NULL ? "" : config->client_urls);
     group->node_config.election_timeout_ms = config->election_timeout_ms;
     group->node_config.heartbeat_ms = config->heartbeat_ms;
+    group->node_config.witness = config->witness;
     group->env = (struct raft_env){.storage = &raft_storage_sqlite_ops,
                                    .peers = &peer_ops,
                                    .peers_arg = group,

@@ -325,6 +325,7 @@ static void fill_member(const struct raft_node *node, const struct configuration
         .voter = server->voter,
         .connected = is_connected(node, server->id),
         .leader = server->id == heard_leader(node),
+        .witness = server->id == node->id && node->config.witness,
         .match_index = match_of(node, server->id),
     };
     for (size_t i = 0; i < count; i++) {

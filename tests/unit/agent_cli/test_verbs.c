@@ -74,7 +74,7 @@ static void fatal(void *arg, const struct error *err)
     _exit(1);
 }
 
-static void raft_process(void)
+static void raft_process(bool witness)
 {
     char data_dir[128];
     char address[64];
@@ -87,6 +87,7 @@ static void raft_process(void)
                                        .name = "n1",
                                        .self_addr = address,
                                        .password = "secret",
+                                       .witness = witness,
                                        .election_timeout_ms = 300,
                                        .heartbeat_ms = 30};
     struct raft_group_callbacks callbacks = {.on_ready = ignored,
@@ -291,6 +292,27 @@ static void write_file(const char *password)
     fclose(file);
 }
 
+/* Anew, on the directory that is there. */
+static void start_raft(bool witness)
+{
+    if (world.raft > 0) {
+        kill(world.raft, SIGKILL);
+        waitpid(world.raft, NULL, 0);
+    }
+    fflush(stdout);
+    world.raft = fork();
+    if (world.raft == 0) {
+        raft_process(witness);
+    }
+    for (int i = 0; i < START_TRIES; i++) {
+        if (RUN("raft", "status") == 0 && strstr(world.out, "Leader") != NULL) {
+            return;
+        }
+        poll(NULL, 0, 50);
+    }
+    fail_msg("the group does not start: %s%s", world.out, world.err);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -301,34 +323,23 @@ static int start(void **state)
     world.raft_port = free_port();
     world.rest_port = free_port();
     write_file("secret");
+    start_raft(false);
     int listener = listen_on(world.rest_port);
     fflush(stdout);
-    world.raft = fork();
-    if (world.raft == 0) {
-        close(listener);
-        raft_process();
-    }
     world.rest = fork();
     if (world.rest == 0) {
         rest_process(listener);
     }
     close(listener);
-    for (int i = 0; i < START_TRIES; i++) {
-        if (RUN("raft", "status") == 0 && strstr(world.out, "Leader") != NULL) {
-            put("config", "{\"ttl\":30,\"loop_wait\":10}");
-            put("initialize", "7277694203142172922");
-            put("leader", "n1");
-            put("history", "[[1,25165984,\"no recovery target "
-                           "specified\",\"2026-11-24T10:00:00+00:00\",\"n1\"],[2,5,\"x\"]]");
-            put_member("n1", "primary", world.rest_port);
-            put_member("n2", "replica", world.rest_port);
-            put_member("n3", "replica", world.rest_port);
-            return 0;
-        }
-        poll(NULL, 0, 50);
-    }
-    fail_msg("the group does not start: %s%s", world.out, world.err);
-    return -1;
+    put("config", "{\"ttl\":30,\"loop_wait\":10}");
+    put("initialize", "7277694203142172922");
+    put("leader", "n1");
+    put("history", "[[1,25165984,\"no recovery target "
+                   "specified\",\"2026-11-24T10:00:00+00:00\",\"n1\"],[2,5,\"x\"]]");
+    put_member("n1", "primary", world.rest_port);
+    put_member("n2", "replica", world.rest_port);
+    put_member("n3", "replica", world.rest_port);
+    return 0;
 }
 
 static int end(void **state)
@@ -658,8 +669,21 @@ static void raft_status_shows_the_group(void **state)
     assert_int_equal(RUN("raft", "status"), 0);
     says(world.out, "+ Raft group: ");
     says(world.out, "| n1     | 127.0.0.1:");
+    assert_null(strstr(world.out, "Kind"));
     assert_int_equal(RUN("raft", "status", "-f", "json"), 0);
     says(world.out, "\"Role\": \"Leader\", \"State\": \"running\"");
+}
+
+static void raft_status_marks_a_witness(void **state)
+{
+    (void)state;
+    start_raft(true);
+    assert_int_equal(RUN("raft", "status"), 0);
+    says(world.out, " | Kind    |\n");
+    says(world.out, " | witness |\n");
+    assert_int_equal(RUN("raft", "status", "-f", "json"), 0);
+    says(world.out, ", \"Kind\": \"witness\"}]");
+    start_raft(false);
 }
 
 static void a_wrong_password_is_told(void **state)
@@ -696,6 +720,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_is_too_long_leaves_nothing_in_the_store),
         cmocka_unit_test(explain_prints_the_decisions),
         cmocka_unit_test(raft_status_shows_the_group),
+        cmocka_unit_test(raft_status_marks_a_witness),
         cmocka_unit_test(a_wrong_password_is_told),
     };
     return cmocka_run_group_tests(tests, start, end);

@@ -384,6 +384,11 @@ static void golden_bytes_of_requests_and_answers(void **state)
     expect_hex(&bytes, "010000000000000002000000000000000203000000000000000100000000000000"
                        "0400000000000000050000000000000006000000000000000700000000000000"
                        "010100000000000000010000006e03000000683a31050600000000000000");
+    status.members[0].witness = true;
+    client_status_encode(&status, &bytes);
+    assert_int_equal(bytes.data[bytes.len - 9], 0x0d);
+    assert_int_equal(client_status_decode(buf_span(&bytes), &back, NULL), 0);
+    assert_true(back.members[0].witness);
     buf_free(&bytes);
 }
 
