@@ -284,8 +284,10 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
         ha_lease_fired(&agent->lease, epoch);
         break;
     case FENCE_EVENT_LOST:
-        log_error("the fence process is gone, and with it the postmaster: ending, a new start "
-                  "finds what is left");
+        log_error("the connection to the fence process %d is lost, and with the process PostgreSQL "
+                  "ends, too: ending, the next start of the agent takes up what still runs, or "
+                  "stops what is left",
+                  status->fence_pid);
         agent->on_exit(agent, 1);
         return;
     }

@@ -46,19 +46,27 @@ static int ask_fence(struct pg_task *task, const struct pg_launch *launch)
     return rc;
 }
 
-/* The postmaster that we started is no more. */
+/* The postmaster that we started is no more; asked of a fence that is there. */
 static bool is_gone(const struct pg_instance *pg, const struct pg_launch *launch)
 {
-    if (pg->fence == NULL || !fence_client_connected(pg->fence)) {
-        return true;
-    }
     const struct fence_status *status = fence_client_status(pg->fence);
     return status->starts == launch->starts && !status->running;
+}
+
+static bool has_fence(const struct pg_instance *pg)
+{
+    return pg->fence != NULL && fence_client_connected(pg->fence);
 }
 
 /* Not yet: look again, unless there is nothing to wait for. */
 static int not_yet(struct pg_task *task, struct pg_launch *launch)
 {
+    if (!has_fence(task->pg)) {
+        return error_set(&task->err, task->rc = ERR_CLOSED,
+                         "the connection to the fence process was lost while PostgreSQL started, "
+                         "and with the process PostgreSQL ends, too: the next fence stops what is "
+                         "left, and then it can be started again");
+    }
     if (is_gone(task->pg, launch)) {
         const char *log = task->pg->config.fence_log;
         return error_set(&task->err, task->rc = ERR_IO,
@@ -118,7 +126,7 @@ int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
 
     switch (launch->state) {
     case PG_LAUNCH_BEGIN:
-        if (pg->fence == NULL || !fence_client_connected(pg->fence)) {
+        if (!has_fence(pg)) {
             return error_set(&task->err, task->rc = ERR_UNAVAILABLE,
                              "there is no fence process to start PostgreSQL");
         }

@@ -62,6 +62,33 @@ static void stop_with_nothing_to_stop_says_that_all_are_gone(void **state)
     node_free(node);
 }
 
+/* What became of PostgreSQL nobody knows: its log would have no reason of an end. */
+static void start_that_loses_the_fence_says_what_is_lost(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    struct pg_start start = {.role = PG_START_PRIMARY};
+    struct outcome outcome = {0};
+    struct pg_job_status job;
+    struct error err;
+
+    node_program(node, "postgres", "echo $$ > child.tmp; mv child.tmp child; exec sleep 1000");
+    assert_int_equal(pg_instance_start(node->pg, &start, LONG_MS, on_done, &outcome, &err), 0);
+    WAIT_FOR((pg_instance_job(node->pg, &job), strncmp(job.step, "waiting", 7) == 0) &&
+             file_number(node->dir, "child") != 0);
+    kill(fence_client_status(node->fence)->fence_pid, SIGKILL);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, ERR_CLOSED);
+    expect_text(&outcome, "the connection to the fence process was lost while PostgreSQL started, "
+                          "and with the process PostgreSQL ends, too: the next fence stops what is "
+                          "left, and then it can be started again");
+    WAIT_FOR(!pid_lives(file_number(node->dir, "child")));
+    node_program_back(node, "postgres");
+    fence_replace(node);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    node_free(node);
+}
+
 static int all_tests(void)
 {
 /* clang-format off */
@@ -69,6 +96,7 @@ static int all_tests(void)
     /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(stop_ends_what_a_dead_fence_has_left),
+        ON_STAGE(start_that_loses_the_fence_says_what_is_lost),
         ON_STAGE(stop_with_nothing_to_stop_says_that_all_are_gone),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
