@@ -69,7 +69,7 @@ void etcd_call_answer(struct etcd_call *call, const void *message)
     }
 }
 
-bool etcd_call_is_allowed(const struct etcd_service *service, const struct etcd_method *method,
+static bool has_good_user(const struct etcd_service *service, const struct etcd_method *method,
                           const struct etcd_caller *caller, enum etcd_error *ret_error)
 {
     const struct etcd_service_config *config = etcd_service_config(service);
@@ -85,4 +85,14 @@ bool etcd_call_is_allowed(const struct etcd_service *service, const struct etcd_
     *ret_error = ETCD_ERROR_INVALID_AUTH_TOKEN;
     return etcd_auth_token_is_good(config->auth, header.cluster_id, caller->token,
                                    clock_wall_ms(config->clock));
+}
+
+bool etcd_call_is_allowed(const struct etcd_service *service, const struct etcd_method *method,
+                          const struct etcd_caller *caller, enum etcd_error *ret_error)
+{
+    if (!has_good_user(service, method, caller, ret_error)) {
+        return false;
+    }
+    *ret_error = ETCD_ERROR_NO_LEADER;
+    return !caller->wants_leader || method->request_streams || etcd_service_has_leader(service);
 }

@@ -66,9 +66,11 @@ struct etcd_call {
 struct etcd_caller {
     struct span token;    /* of `token` or `authorization`; empty: none came */
     bool has_certificate; /* a good one, of TLS */
+    bool wants_leader;    /* hasleader: true */
 };
 
-/* Before the first message: may it be looked at? False: `ret_error` says why not. */
+/* Before the first message: may it be looked at? False: `ret_error` says why not. A call with a
+ * stream of requests looks for a leader by itself. */
 bool etcd_call_is_allowed(const struct etcd_service *service, const struct etcd_method *method,
                           const struct etcd_caller *caller, enum etcd_error *ret_error);
 

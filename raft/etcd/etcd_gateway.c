@@ -414,8 +414,10 @@ void etcd_gateway_serve(struct etcd_service *service, struct http_exchange *exch
 {
     const struct etcd_method *method = find_method(path);
     const struct stream_peer *peer = http_peer(exchange);
-    struct etcd_caller caller = {.token = token_of(exchange),
-                                 .has_certificate = peer != NULL && peer->is_verified};
+    struct etcd_caller caller = {
+        .token = token_of(exchange),
+        .has_certificate = peer != NULL && peer->is_verified,
+        .wants_leader = span_equal_str(http_header(exchange, "grpc-metadata-hasleader"), "true")};
     enum etcd_error error = ETCD_ERROR_COUNT;
     int64_t timeout_ms = 0;
     if (method == NULL) {
@@ -439,7 +441,6 @@ void etcd_gateway_serve(struct etcd_service *service, struct http_exchange *exch
         return;
     }
     struct gateway_call *x = mem_new(struct gateway_call);
-    struct span leader = http_header(exchange, "grpc-metadata-hasleader");
     struct span body = request->body;
     uint8_t *text = mem_memdup(body.data, body.len);
     x->call = (struct etcd_call){.ops = &gateway_ops,
@@ -447,7 +448,7 @@ void etcd_gateway_serve(struct etcd_service *service, struct http_exchange *exch
                                  .service = service,
                                  .free_call = free_call,
                                  .refs = 1,
-                                 .wants_leader = span_equal_str(leader, "true")};
+                                 .wants_leader = caller.wants_leader};
     x->exchange = exchange;
     list_append(etcd_service_calls(service), &x->link);
     if (timeout_ms > 0) {

@@ -94,18 +94,14 @@ static struct carried *carried_by(struct etcd_grpc_calls *calls, struct grpc_cal
 {
     struct carried *carried = grpc_call_arg(grpc);
     struct etcd_caller caller = {.token = grpc_call_token(grpc),
-                                 .has_certificate = grpc_call_peer(grpc)->is_verified};
+                                 .has_certificate = grpc_call_peer(grpc)->is_verified,
+                                 .wants_leader = grpc_call_wants_leader(grpc)};
     enum etcd_error error = ETCD_ERROR_COUNT;
     if (carried != NULL) {
         return carried;
     }
     if (!etcd_call_is_allowed(calls->service, method_of(calls, grpc), &caller, &error)) {
         grpc_fail(grpc, error);
-        return NULL;
-    }
-    bool waits = method_of(calls, grpc)->request_streams; /* such a one looks for itself */
-    if (grpc_call_wants_leader(grpc) && !waits && !etcd_service_has_leader(calls->service)) {
-        grpc_fail(grpc, ETCD_ERROR_NO_LEADER);
         return NULL;
     }
     return carry(calls, grpc);

@@ -13,6 +13,7 @@
 struct etcd_service {
     struct etcd_service_config config;
     struct list calls;
+    bool is_leaderless;
 };
 
 static struct etcd_service service;
@@ -20,6 +21,11 @@ static struct etcd_service service;
 const struct etcd_service_config *etcd_service_config(const struct etcd_service *of)
 {
     return &of->config;
+}
+
+bool etcd_service_has_leader(const struct etcd_service *of)
+{
+    return !of->is_leaderless;
 }
 
 struct list *etcd_service_calls(struct etcd_service *of)
@@ -353,6 +359,26 @@ static void a_deadline_ends_a_call(void **state)
     let_go();
 }
 
+static void who_wants_a_leader_is_told_that_there_is_none(void **state)
+{
+    (void)state;
+    act = ANSWER;
+    service.is_leaderless = true;
+    post("/u", "Grpc-Metadata-Hasleader: true\r\n", "{}");
+    assert_non_null(strstr(heard(), "503 Service Unavailable\r\n" JSON "\r\n"
+                                    "{\"error\":\"etcdserver: no leader\","));
+    assert_int_equal(messages, 0);
+    post("/u", "", "{}");
+    assert_non_null(strstr(heard(), " 200 OK\r\n"));
+    turn();
+    let_go();
+    service.is_leaderless = false;
+    post("/u", "Grpc-Metadata-Hasleader: true\r\n", "{}");
+    assert_non_null(strstr(heard(), " 200 OK\r\n"));
+    turn();
+    let_go();
+}
+
 static void a_token_may_come_in_two_ways(void **state)
 {
     struct buf token = BUF_INIT;
@@ -563,6 +589,7 @@ int main(void)
         GATEWAY_TEST(what_is_malformed_reaches_no_method),
         GATEWAY_TEST(a_deadline_ends_a_call),
         GATEWAY_TEST(a_token_may_come_in_two_ways),
+        GATEWAY_TEST(who_wants_a_leader_is_told_that_there_is_none),
         GATEWAY_TEST(every_message_of_a_stream_is_a_chunk),
         GATEWAY_TEST(an_error_before_the_first_message_has_its_status),
         GATEWAY_TEST(what_is_malformed_in_a_stream),
