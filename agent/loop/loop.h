@@ -136,6 +136,7 @@ struct agent {
     bool probe_wanted; /* an answer asked for from now on */
     bool inspecting;
     bool inspect_wanted;
+    size_t left_out; /* keys of members and reports that the last view had no room for */
     bool announcing; /* the note of a bootstrap is being removed */
     /* parameters.c */
     struct loop_reload reload;

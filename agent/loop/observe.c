@@ -346,6 +346,19 @@ static void tell_unreadable(const struct ha_cluster *before, uint64_t cluster,
     }
 }
 
+static void tell_left_out(struct agent *agent, size_t left_out)
+{
+    if (left_out > 0 && left_out != agent->left_out) {
+        log_warning(
+            "store: keys of members and reports left out: %zu; %d of each are looked at, with "
+            "names of less than %d bytes, the other members take no part",
+            left_out, HA_MEMBERS_MAX, HA_NAME_BYTES);
+    } else if (left_out == 0 && agent->left_out > 0) {
+        log_info("store: no key of a member or report is left out any more");
+    }
+    agent->left_out = left_out;
+}
+
 static void take_view(struct agent *agent, struct dcs_view *view)
 {
     struct loop_facts *facts = &agent->facts;
@@ -362,7 +375,8 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     char leader_before[HA_NAME_BYTES];
     memcpy(leader_before, facts->cluster.leader, sizeof leader_before);
     struct ha_cluster *before = mem_memdup(&facts->cluster, sizeof facts->cluster);
-    (void)ha_cluster_read(view->cluster, view->revision, kvs, view->count, &facts->cluster);
+    tell_left_out(
+        agent, ha_cluster_read(view->cluster, view->revision, kvs, view->count, &facts->cluster));
     ha_cluster_remember(before, &facts->cluster);
     mem_free(before);
     mem_free(kvs);

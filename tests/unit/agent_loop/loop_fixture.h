@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { TIMERS_MAX = 16, PENDING_MAX = 64, KEYS_MAX = 16, LOOP_WAIT_MS = 10000, TTL_MS = 30000 };
+enum { TIMERS_MAX = 16, PENDING_MAX = 64, KEYS_MAX = 24, LOOP_WAIT_MS = 10000, TTL_MS = 30000 };
 
 enum { TIMER_CLOSED = 1 };
 

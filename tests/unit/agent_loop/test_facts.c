@@ -328,6 +328,39 @@ static void the_leader_key_is_missed_from_when_it_was_seen_missing(void **state)
     rig_free();
 }
 
+/* They take no part in anything, and nobody would see why. */
+static void members_that_are_left_out_are_told_once(void **state)
+{
+    static const char told[] = "keys of members and reports left out";
+    (void)state;
+    rig_init();
+    for (int i = 10; i < 10 + HA_MEMBERS_MAX; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "members/n%d", i);
+        key_set(key, "{\"state\": \"running\"}");
+    }
+    observe_store_changed(&rig.agent);
+    assert_null(strstr(buf_str(&rig.logged), told));
+    key_set("members/x1", "{\"state\": \"running\"}");
+    observe_store_changed(&rig.agent);
+    assert_non_null(
+        strstr(buf_str(&rig.logged), "keys of members and reports left out: 1; 16 of each"));
+    buf_clear(&rig.logged);
+    key_set("members/x1", "{\"state\": \"stopped\"}");
+    observe_store_changed(&rig.agent);
+    assert_null(strstr(buf_str(&rig.logged), told));
+    key_set("members/x2", "{\"state\": \"running\"}");
+    observe_store_changed(&rig.agent);
+    assert_non_null(strstr(buf_str(&rig.logged), "keys of members and reports left out: 2; "));
+    buf_clear(&rig.logged);
+    rig.key_count = 0;
+    rig.revision++;
+    observe_store_changed(&rig.agent);
+    assert_non_null(
+        strstr(buf_str(&rig.logged), "no key of a member or report is left out any more"));
+    rig_free();
+}
+
 static void a_configuration_that_is_refused_is_told_and_changes_nothing(void **state)
 {
     (void)state;
@@ -385,6 +418,7 @@ int main(void)
         cmocka_unit_test(the_fence_tells_whether_anything_is_left),
         cmocka_unit_test(the_page_is_told_as_it_stands),
         cmocka_unit_test(the_leader_key_is_missed_from_when_it_was_seen_missing),
+        cmocka_unit_test(members_that_are_left_out_are_told_once),
         cmocka_unit_test(a_configuration_that_is_refused_is_told_and_changes_nothing),
         cmocka_unit_test(who_is_asked_is_known_by_his_answers_alone),
     };
