@@ -10,6 +10,7 @@
 #include "agent/app_api.h"
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
+#include "agent/app_start.h"
 #include "agent/dcs/dcs_etcd.h"
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/failsafe.h"
@@ -29,7 +30,6 @@
 #include <unistd.h>
 
 enum {
-    APP_SIGNALS = 3,
     /* Checkpoint and fast shutdown have 60 s each (agent/loop/execute_pg.c); the lease, which is
      * added, is the longest that a release is tried for. */
     APP_STOP_MS = 130000,
@@ -43,8 +43,7 @@ struct app {
     struct config config;
     struct etcd_server *etcd_server; /* NULL: not asked for */
     uv_loop_t loop;
-    uv_signal_t signals[APP_SIGNALS];
-    size_t signal_count;
+    struct app_signals signals;
     uv_timer_t stop_timer; /* from SIGTERM until everything is closed */
     uv_timer_t close_timer;
     uv_timer_t quit_timer;
@@ -59,13 +58,6 @@ struct app {
 };
 
 /* --- stopping --------------------------------------------------------------------------------- */
-
-static void on_close_timer(uv_timer_t *timer)
-{
-    (void)timer;
-    log_error("something did not close in time, exiting all the same");
-    _exit(1);
-}
 
 static void on_group_closed(void *arg)
 {
@@ -169,8 +161,7 @@ static void retire(struct app *app)
         return;
     }
     config_raft_timeouts(&app->config.raft, agent->dynamic.ttl_ms, &election_ms, &heartbeat_ms);
-    (void)uv_timer_start(&app->close_timer, on_close_timer, APP_CLOSE_MS + (uint64_t)election_ms,
-                         0);
+    app_start_close_within(&app->close_timer, APP_CLOSE_MS + (uint64_t)election_ms);
     raft_node_retire(node, election_ms, on_retired, app);
 }
 
@@ -191,11 +182,9 @@ static void close_all(struct agent *agent, int status)
     agent->stopping = true;
     app->status = status;
     (void)uv_timer_init(&app->loop, &app->close_timer);
-    (void)uv_timer_start(&app->close_timer, on_close_timer, APP_CLOSE_MS, 0);
+    app_start_close_within(&app->close_timer, APP_CLOSE_MS);
     uv_close((uv_handle_t *)&app->stop_timer, NULL);
-    for (size_t i = 0; i < app->signal_count; i++) {
-        uv_close((uv_handle_t *)&app->signals[i], NULL);
-    }
+    app_start_signals_close(&app->signals);
     agent->executing = false;
     publish_stop(agent);
     cycle_stop(agent);
@@ -514,38 +503,6 @@ static int prepare(struct app *app, struct error *err)
                    : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
 }
 
-static void catch_signals(struct app *app)
-{
-    static const int numbers[APP_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
-    for (size_t i = 0; i < APP_SIGNALS; i++) {
-        app->signals[i].data = app;
-        if (uv_signal_init(&app->loop, &app->signals[i]) == 0) {
-            app->signal_count++;
-            (void)uv_signal_start(&app->signals[i], on_signal, numbers[i]);
-        }
-    }
-}
-
-static int load(struct app *app, const char *path)
-{
-    struct config_warnings warnings = {0};
-    struct error err = {0};
-    int rc = config_load(path, &app->config, &warnings, &err);
-
-    if (rc == 0) {
-        log_level_set(app->config.log.level);
-        log_json_set(app->config.log.json);
-    }
-    for (size_t i = 0; i < warnings.count && i < CONFIG_WARNINGS_MAX; i++) {
-        log_warning("%s", warnings.texts[i]);
-    }
-    config_warnings_free(&warnings);
-    if (rc != 0) {
-        log_error("%s", err.text);
-    }
-    return rc;
-}
-
 int agent_run(const char *path)
 {
     struct app *app = mem_new(struct app);
@@ -554,25 +511,21 @@ int agent_run(const char *path)
 
     app->lock_fd = -1;
     app->status = 1;
-    json_set_alloc_funcs(mem_try, mem_free);
-    if (load(app, path) == 0 && uv_loop_init(&app->loop) == 0) {
+    if (app_start_load(config_load, path, &app->config) == 0 && uv_loop_init(&app->loop) == 0) {
         agent->loop = &app->loop;
         agent->clock = clock_real();
         agent->config = &app->config;
         agent->on_exit = close_all;
         app->stop_timer.data = app;
         (void)uv_timer_init(&app->loop, &app->stop_timer);
-        catch_signals(app);
+        app_start_signals(&app->loop, &app->signals, on_signal, app);
         if (prepare(app, &err) != 0) {
             log_error("%s", err.text);
             close_all(agent, 1);
         } else {
             log_info("agent '%s' of cluster '%s' started", app->config.name, app->config.scope);
         }
-        (void)uv_run(&app->loop, UV_RUN_DEFAULT);
-        if (uv_loop_close(&app->loop) != 0) {
-            log_warning("a handle was left open at exit");
-        }
+        app_start_turn(&app->loop);
     }
     dynamic_parameters_free(&app->parameters);
     dynamic_config_free(&agent->dynamic);

@@ -10,6 +10,7 @@
 
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
+#include "agent/app_start.h"
 #include "agent/config/config.h"
 #include "agent/config/dynamic.h"
 #include "agent/loop/follow.h"
@@ -23,13 +24,12 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { WITNESS_SIGNALS = 3, WITNESS_CLOSE_MS = 5000 };
+#define WITNESS_CLOSE_MS 5000
 
 struct witness {
     struct config config;
     uv_loop_t loop;
-    uv_signal_t signals[WITNESS_SIGNALS];
-    size_t signal_count;
+    struct app_signals signals;
     uv_timer_t close_timer;
     int election_timeout_ms;
     struct raft_group *group;
@@ -42,20 +42,11 @@ struct witness {
 
 /* --- stopping --------------------------------------------------------------------------------- */
 
-static void on_close_timer(uv_timer_t *timer)
-{
-    (void)timer;
-    log_error("something did not close in time, exiting all the same");
-    _exit(1);
-}
-
 static void on_group_closed(void *arg)
 {
     struct witness *witness = arg;
     uv_close((uv_handle_t *)&witness->close_timer, NULL);
-    for (size_t i = 0; i < witness->signal_count; i++) {
-        uv_close((uv_handle_t *)&witness->signals[i], NULL);
-    }
+    app_start_signals_close(&witness->signals);
 }
 
 static void close_group(struct witness *witness)
@@ -102,8 +93,8 @@ static void stop(struct witness *witness, int status)
 {
     witness->stopping = true;
     witness->status = status;
-    (void)uv_timer_start(&witness->close_timer, on_close_timer,
-                         WITNESS_CLOSE_MS + (uint64_t)witness->election_timeout_ms, 0);
+    app_start_close_within(&witness->close_timer,
+                           WITNESS_CLOSE_MS + (uint64_t)witness->election_timeout_ms);
     app_etcd_stop(witness->etcd, on_etcd_stopped, witness);
 }
 
@@ -206,57 +197,23 @@ static int start(struct witness *witness, struct error *err)
                                     &witness->group, &witness->etcd, err);
 }
 
-static void catch_signals(struct witness *witness)
-{
-    static const int numbers[WITNESS_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
-    for (size_t i = 0; i < WITNESS_SIGNALS; i++) {
-        witness->signals[i].data = witness;
-        if (uv_signal_init(&witness->loop, &witness->signals[i]) == 0) {
-            witness->signal_count++;
-            (void)uv_signal_start(&witness->signals[i], on_signal, numbers[i]);
-        }
-    }
-}
-
-static int load(struct witness *witness, const char *path)
-{
-    struct config_warnings warnings = {0};
-    struct error err = {0};
-    int rc = config_load_witness(path, &witness->config, &warnings, &err);
-    if (rc == 0) {
-        log_level_set(witness->config.log.level);
-        log_json_set(witness->config.log.json);
-    }
-    for (size_t i = 0; i < warnings.count && i < CONFIG_WARNINGS_MAX; i++) {
-        log_warning("%s", warnings.texts[i]);
-    }
-    config_warnings_free(&warnings);
-    if (rc != 0) {
-        log_error("%s", err.text);
-    }
-    return rc;
-}
-
 int witness_run(const char *path)
 {
     struct witness *witness = mem_new(struct witness);
     struct error err = {0};
 
     witness->status = 1;
-    json_set_alloc_funcs(mem_try, mem_free);
-    if (load(witness, path) == 0 && uv_loop_init(&witness->loop) == 0) {
+    if (app_start_load(config_load_witness, path, &witness->config) == 0 &&
+        uv_loop_init(&witness->loop) == 0) {
         (void)uv_timer_init(&witness->loop, &witness->close_timer);
-        catch_signals(witness);
+        app_start_signals(&witness->loop, &witness->signals, on_signal, witness);
         if (start(witness, &err) != 0) {
             log_error("%s", err.text);
             stop(witness, 1);
         } else {
             log_info("witness '%s' started", witness->config.name);
         }
-        (void)uv_run(&witness->loop, UV_RUN_DEFAULT);
-        if (uv_loop_close(&witness->loop) != 0) {
-            log_warning("a handle was left open at exit");
-        }
+        app_start_turn(&witness->loop);
     }
     config_free(&witness->config);
     int status = witness->status;

@@ -1,0 +1,84 @@
+/* The loops differ in what they open; how they begin and end is the same, and stands here once. */
+#include "agent/app_start.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <unistd.h>
+
+static void tell(const struct config_warnings *warnings)
+{
+    for (size_t i = 0; i < warnings->count && i < CONFIG_WARNINGS_MAX; i++) {
+        log_warning("%s", warnings->texts[i]);
+    }
+    if (warnings->count > CONFIG_WARNINGS_MAX) {
+        log_warning("the configuration has %zu more warnings, which are not shown",
+                    warnings->count - CONFIG_WARNINGS_MAX);
+    }
+}
+
+int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config)
+{
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    json_set_alloc_funcs(mem_try, mem_free);
+    int rc = load(path, ret_config, &warnings, &err);
+
+    if (rc == 0) {
+        log_level_set(ret_config->log.level);
+        log_json_set(ret_config->log.json);
+    }
+    tell(&warnings);
+    config_warnings_free(&warnings);
+    if (rc != 0) {
+        log_error("%s", err.text);
+    }
+    return rc;
+}
+
+void app_start_signals(uv_loop_t *loop, struct app_signals *signals, uv_signal_cb on_signal,
+                       void *arg)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    _Static_assert(sizeof(numbers) / sizeof(numbers[0]) ==
+                       sizeof(signals->handles) / sizeof(signals->handles[0]),
+                   "a handle for each signal");
+    signals->count = 0;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        uv_signal_t *handle = &signals->handles[signals->count];
+        handle->data = arg;
+        if (uv_signal_init(loop, handle) == 0) {
+            signals->count++;
+            (void)uv_signal_start(handle, on_signal, numbers[i]);
+        }
+    }
+}
+
+void app_start_signals_close(struct app_signals *signals)
+{
+    for (size_t i = 0; i < signals->count; i++) {
+        uv_close((uv_handle_t *)&signals->handles[i], NULL);
+    }
+}
+
+static void on_late(uv_timer_t *timer)
+{
+    (void)timer;
+    log_error("something did not close in time, exiting all the same");
+    _exit(1);
+}
+
+void app_start_close_within(uv_timer_t *timer, uint64_t ms)
+{
+    (void)uv_timer_start(timer, on_late, ms, 0);
+}
+
+void app_start_turn(uv_loop_t *loop)
+{
+    (void)uv_run(loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(loop) != 0) {
+        log_warning("a handle was left open at exit");
+    }
+}

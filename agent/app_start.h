@@ -1,0 +1,36 @@
+/* What the agent and a witness begin with alike: the file, the log as it says, the signals, and the
+ * time that everything may take to close. */
+#ifndef AGENT_APP_START_H
+#define AGENT_APP_START_H
+
+#include "agent/config/config.h"
+
+#include <stddef.h>
+#include <uv.h>
+
+/* config_load or config_load_witness. */
+typedef int (*app_start_load_fn)(const char *path, struct config *ret_config,
+                                 struct config_warnings *warnings, struct error *err);
+
+/* Warnings and the reason of a failure go to the log. From here on JSON is made by our allocator.
+ */
+int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
+
+struct app_signals {
+    uv_signal_t handles[3];
+    size_t count;
+};
+
+/* SIGTERM, SIGINT and SIGHUP; `data` of the handle is `arg`. */
+void app_start_signals(uv_loop_t *loop, struct app_signals *signals, uv_signal_cb on_signal,
+                       void *arg);
+void app_start_signals_close(struct app_signals *signals);
+
+/* From now on the process has that long to close what is open; afterwards it exits with 1 whatever
+ * is left. Again: the time counts anew. `timer` is initialized. */
+void app_start_close_within(uv_timer_t *timer, uint64_t ms);
+
+/* Turns the loop until nothing is open, and closes it. */
+void app_start_turn(uv_loop_t *loop);
+
+#endif

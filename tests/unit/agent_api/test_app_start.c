@@ -1,0 +1,154 @@
+/* What the agent and a witness begin with: what they say of their file, the signals, the end that
+ * does not wait for ever. */
+#include "agent/app_start.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct buf logged;
+static enum log_level level_now;
+
+/* Found before the library's. */
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    buf_printf(&logged, "%d %s\n", (int)level, line);
+}
+
+void log_level_set(enum log_level level)
+{
+    level_now = level;
+}
+
+bool log_level_parse(const char *text, enum log_level *ret_level)
+{
+    *ret_level = LOG_LEVEL_DEBUG;
+    return strcmp(text, "DEBUG") == 0;
+}
+
+void log_json_set(bool on)
+{
+    (void)on;
+}
+
+static int load(const char *text, struct config *ret_config)
+{
+    char path[] = "/tmp/app-start-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    assert_int_equal(close(fd), 0);
+    buf_clear(&logged);
+    int rc = app_start_load(config_load_witness, path, ret_config);
+    assert_int_equal(unlink(path), 0);
+    return rc;
+}
+
+#define WITNESS "scope: s\nname: w\nraft: {data_dir: /d, self_addr: '10.0.0.1:2222'}\n"
+
+static void warnings_that_are_not_kept_are_counted_in_the_log(void **state)
+{
+    struct buf text = BUF_INIT;
+    struct config config;
+    (void)state;
+    buf_put_str(&text, WITNESS "log: {level: DEBUG}\n");
+    for (int i = 0; i < CONFIG_WARNINGS_MAX; i++) {
+        buf_printf(&text, "strange_key_number_%d: 1\n", i);
+    }
+    assert_int_equal(load(buf_str(&text), &config), 0);
+    assert_int_equal(level_now, LOG_LEVEL_DEBUG);
+    assert_non_null(strstr(buf_str(&logged), "strange_key_number_31: no key that is known here"));
+    assert_null(strstr(buf_str(&logged), "more warnings"));
+    config_free(&config);
+    buf_put_str(&text, "strange_key_a: 1\nstrange_key_b: 1\n");
+    assert_int_equal(load(buf_str(&text), &config), 0);
+    assert_null(strstr(buf_str(&logged), "strange_key_b"));
+    assert_non_null(
+        strstr(buf_str(&logged), "1 the configuration has 2 more warnings, which are not shown\n"));
+    config_free(&config);
+    buf_free(&text);
+}
+
+static void a_file_that_is_wrong_is_told_with_its_warnings(void **state)
+{
+    struct config config;
+    (void)state;
+    assert_int_equal(load(WITNESS "strange_key: 1\nlog: {level: LOUD}\n", &config), ERR_INVALID);
+    assert_non_null(strstr(buf_str(&logged), "strange_key: no key that is known here"));
+    assert_non_null(strstr(buf_str(&logged), ": log.level: 'LOUD' is no level"));
+}
+
+static struct app_signals signals;
+static int heard[3];
+static size_t heard_count;
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    assert_ptr_equal(handle->data, heard);
+    heard[heard_count++] = number;
+    if (heard_count == 3) {
+        app_start_signals_close(&signals);
+    }
+}
+
+static void three_signals_are_heard_until_they_are_closed(void **state)
+{
+    uv_loop_t loop;
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    app_start_signals(&loop, &signals, on_signal, heard);
+    assert_int_equal(raise(SIGHUP) | raise(SIGTERM) | raise(SIGINT), 0);
+    buf_clear(&logged);
+    app_start_turn(&loop);
+    assert_int_equal(heard_count, 3);
+    assert_string_equal(buf_str(&logged), "");
+}
+
+static void what_does_not_close_in_time_is_left(void **state)
+{
+    int status = 0;
+    (void)state;
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        uv_loop_t loop;
+        uv_timer_t timer;
+        (void)uv_loop_init(&loop);
+        app_start_signals(&loop, &signals, on_signal, heard); /* nobody closes them */
+        (void)uv_timer_init(&loop, &timer);
+        app_start_close_within(&timer, 60000);
+        app_start_close_within(&timer, 10);
+        app_start_turn(&loop);
+        _exit(7);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(warnings_that_are_not_kept_are_counted_in_the_log),
+        cmocka_unit_test(a_file_that_is_wrong_is_told_with_its_warnings),
+        cmocka_unit_test(three_signals_are_heard_until_they_are_closed),
+        cmocka_unit_test(what_does_not_close_in_time_is_left),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    buf_free(&logged);
+    return failed;
+}
