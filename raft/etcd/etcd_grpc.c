@@ -1,53 +1,18 @@
-/* A message is a flag, four bytes of length, and that many bytes of protobuf, cut into DATA frames
- * anywhere. They are gathered in `in`, which holds at most one message that is not whole.
+/* Calls, their answers and their deadlines. What comes in: etcd_grpc_receive.c.
  *
- * A call that has ended here stays until its HTTP/2 stream is closed; what still comes is dropped.
- * Deadlines are looked at by one timer, which runs while a call has one. */
+ * A call that has ended here stays until its HTTP/2 stream is closed, which the end of the answer
+ * sees to (http2.h); what still comes is dropped. Deadlines are looked at by one timer, which runs
+ * while a call has one. */
 #include "raft/etcd/etcd_grpc.h"
 
 #include "base/assert.h"
-#include "base/buf.h"
-#include "base/list.h"
 #include "base/mem.h"
+#include "raft/etcd/etcd_grpc_impl.h"
 #include "raft/etcd/etcd_grpc_text.h"
 #include "raft/etcd/etcd_message.h"
 #include "raft/etcd/etcd_proto.h"
 
-#include <string.h>
-
-enum { PREFIX_BYTES = 5, DEADLINE_MS = 50 };
-
-struct grpc_call {
-    struct list link;
-    struct grpc_server *server;
-    struct http2_stream *stream;
-    const struct grpc_method *method; /* NULL: it was refused before there was one */
-    void *arg;
-    struct buf in;
-    size_t counted;            /* of `in`, in server->held */
-    uint64_t deadline_ms;      /* of the client; 0 = none */
-    uint64_t message_until_ms; /* a message is to be whole by then; 0 = none is waited for */
-    bool timed;                /* it has one of them */
-    struct buf token;
-    bool wants_leader;
-    bool headed;   /* the head of the answer is under way */
-    bool finished; /* and so is its end */
-    bool known;    /* an event came, so on_close must */
-};
-
-struct grpc_server {
-    uv_loop_t *loop;
-    struct grpc_config config;
-    struct list calls;
-    size_t held;
-    uv_timer_t timer;
-    size_t timed;   /* calls that have a deadline */
-    struct buf out; /* scratch */
-    bool stopping;
-    bool timer_closed;
-    void (*stopped)(void *arg);
-    void *stopped_arg;
-};
+enum { DEADLINE_MS = 50 };
 
 static const struct http2_header content_type = {
     {(const uint8_t *)"content-type", sizeof "content-type" - 1},
@@ -60,21 +25,7 @@ static struct http2_header header_of(const char *name, struct span value)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void set_deadlines(struct grpc_call *call, uint64_t deadline_ms, uint64_t message_until_ms);
-
-static void count_held(struct grpc_call *call)
-{
-    call->server->held += call->in.len - call->counted;
-    call->counted = call->in.len;
-}
-
-static void drop_input(struct grpc_call *call)
-{
-    buf_free(&call->in);
-    count_held(call);
-}
-
-static void finish(struct grpc_call *call, enum grpc_code code, struct span text, bool encodings)
+void grpc_call_end(struct grpc_call *call, enum grpc_code code, struct span text, bool encodings)
 {
     struct http2_header headers[4];
     size_t count = 0;
@@ -83,8 +34,8 @@ static void finish(struct grpc_call *call, enum grpc_code code, struct span text
         return;
     }
     call->finished = true;
-    set_deadlines(call, 0, 0);
-    drop_input(call);
+    grpc_call_set_deadlines(call, 0, 0);
+    grpc_call_drop_input(call);
     struct buf *message = &call->server->out;
     buf_clear(message);
     grpc_percent_encode(text, message);
@@ -110,30 +61,30 @@ void grpc_finish(struct grpc_call *call, enum grpc_code code, struct span text)
         call->headed = true;
         http2_respond(call->stream, 200, &content_type, 1, false);
     }
-    finish(call, code, code == GRPC_OK ? none : text, false);
+    grpc_call_end(call, code, code == GRPC_OK ? none : text, false);
 }
 
-static void fail(struct grpc_call *call, enum grpc_code code, const char *text)
+void grpc_call_refuse(struct grpc_call *call, enum grpc_code code, const char *text)
 {
-    finish(call, code, span_str(text), false);
+    grpc_call_end(call, code, span_str(text), false);
 }
 
 void grpc_fail(struct grpc_call *call, enum etcd_error error)
 {
-    fail(call, etcd_error_code(error), etcd_error_text(error));
+    grpc_call_refuse(call, etcd_error_code(error), etcd_error_text(error));
 }
 
 /* A whole message in `out`, its prefix first. */
 static void put_message(struct buf *out, const struct etcd_type *type, const void *message)
 {
-    const uint8_t later[PREFIX_BYTES] = {0};
+    const uint8_t later[GRPC_PREFIX_BYTES] = {0};
     buf_clear(out);
     buf_put(out, later, sizeof later);
     etcd_proto_encode(type, message, out);
-    size_t len = out->len - PREFIX_BYTES;
+    size_t len = out->len - GRPC_PREFIX_BYTES;
     ASSERT(len <= UINT32_MAX);
-    for (size_t i = 0; i < PREFIX_BYTES - 1; i++) {
-        out->data[PREFIX_BYTES - 1 - i] = (uint8_t)(len >> (8 * i));
+    for (size_t i = 0; i < GRPC_PREFIX_BYTES - 1; i++) {
+        out->data[GRPC_PREFIX_BYTES - 1 - i] = (uint8_t)(len >> (8 * i));
     }
 }
 
@@ -151,9 +102,9 @@ int grpc_put(struct grpc_call *call, struct span bytes, struct error *err)
 
 int grpc_begin(struct grpc_call *call, size_t bytes, struct error *err)
 {
-    uint8_t prefix[PREFIX_BYTES] = {0};
-    for (size_t i = 0; i < PREFIX_BYTES - 1; i++) {
-        prefix[PREFIX_BYTES - 1 - i] = (uint8_t)(bytes >> (8 * i));
+    uint8_t prefix[GRPC_PREFIX_BYTES] = {0};
+    for (size_t i = 0; i < GRPC_PREFIX_BYTES - 1; i++) {
+        prefix[GRPC_PREFIX_BYTES - 1 - i] = (uint8_t)(bytes >> (8 * i));
     }
     return grpc_put(call, span_of(prefix, sizeof prefix), err);
 }
@@ -181,155 +132,6 @@ void grpc_answer(struct grpc_call *call, const void *message)
     }
 }
 
-/* --- messages that come ----------------------------------------------------------------------- */
-
-static void decode_failed(struct grpc_call *call, int rc, const struct error *err)
-{
-    struct buf text = BUF_INIT;
-    if (rc == ERR_BUSY) {
-        grpc_fail(call, ETCD_ERROR_TOO_MANY_OPS);
-        return;
-    }
-    buf_printf(&text, "grpc: error unmarshalling request: %s", err->text);
-    finish(call, rc == ERR_LIMIT ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL, buf_span(&text), false);
-    buf_free(&text);
-}
-
-static void hand_over(struct grpc_call *call, struct span bytes)
-{
-    const struct etcd_type *type = call->method->request;
-    struct error err = {0};
-    struct arena arena;
-    arena_init(&arena, ETCD_ARENA_BUDGET(bytes.len));
-    void *message = mem_alloc(type->bytes);
-    int rc = etcd_proto_decode(type, bytes, &arena, message, &err);
-    if (rc != 0) {
-        decode_failed(call, rc, &err);
-    } else {
-        call->known = true;
-        call->method->on_message(call->server->config.arg, call, message);
-    }
-    mem_free(message);
-    arena_free(&arena);
-}
-
-/* The length of the message that `bytes` begin with; false: it is not known yet, or refused. */
-static bool take_prefix(struct grpc_call *call, struct span bytes, size_t *ret_len)
-{
-    const uint8_t *prefix = bytes.data;
-    struct buf text = BUF_INIT;
-    if (bytes.len < PREFIX_BYTES) {
-        return false;
-    }
-    size_t len = (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 |
-                 (size_t)prefix[4];
-    if (prefix[0] == 1) {
-        finish(call, GRPC_UNIMPLEMENTED,
-               span_str("grpc: compressed messages are not supported, send identity"), true);
-    } else if (prefix[0] != 0) {
-        buf_printf(&text, "grpc: received unexpected payload format %u", (unsigned)prefix[0]);
-        finish(call, GRPC_INTERNAL, buf_span(&text), false);
-    } else if (len > GRPC_MESSAGE_BYTES_MAX) {
-        buf_printf(&text, "grpc: received message larger than max (%zu vs. %zu)", len,
-                   GRPC_MESSAGE_BYTES_MAX);
-        finish(call, GRPC_RESOURCE_EXHAUSTED, buf_span(&text), false);
-    }
-    buf_free(&text);
-    *ret_len = len;
-    return !call->finished;
-}
-
-/* Whether a message is waited for; the time counts from when that began. */
-static void wait_for_message(struct grpc_call *call, bool waits)
-{
-    if (!call->finished && waits != (call->message_until_ms != 0)) {
-        set_deadlines(call, call->deadline_ms,
-                      waits ? uv_now(call->server->loop) + GRPC_MESSAGE_MS : 0);
-    }
-}
-
-/* Streaming: every message that is whole. The bytes leave `in` first: an event may end the call. */
-static void take_messages(struct grpc_call *call)
-{
-    struct buf in = call->in;
-    size_t at = 0;
-    size_t len = 0;
-    call->in = (struct buf)BUF_INIT;
-    while (!call->finished && take_prefix(call, span_of(in.data + at, in.len - at), &len) &&
-           in.len - at - PREFIX_BYTES >= len) {
-        hand_over(call, span_of(in.data + at + PREFIX_BYTES, len));
-        at += PREFIX_BYTES + len;
-    }
-    if (call->finished || at == in.len) {
-        buf_free(&in);
-    } else {
-        buf_drop(&in, at);
-    }
-    call->in = in;
-    count_held(call);
-    wait_for_message(call, at == 0 && call->message_until_ms != 0); /* drops win no time */
-    wait_for_message(call, in.len > 0);
-}
-
-static void on_data(void *arg, struct http2_stream *stream, struct span bytes)
-{
-    struct grpc_call *call = http2_stream_arg(stream);
-    size_t len = 0;
-    (void)arg;
-    if (!call->finished) {
-        buf_put_span(&call->in, bytes);
-        count_held(call);
-        if (call->method->streaming) {
-            take_messages(call);
-        } else if (take_prefix(call, buf_span(&call->in), &len) &&
-                   call->in.len > PREFIX_BYTES + len) {
-            fail(call, GRPC_INTERNAL, "grpc: more than one message in a unary call");
-        }
-        if (call->server->held > GRPC_HELD_BYTES_MAX) {
-            grpc_fail(call, ETCD_ERROR_TOO_MANY_REQUESTS);
-        }
-    }
-    http2_consume(stream, bytes.len);
-}
-
-static void end_of_stream(struct grpc_call *call)
-{
-    if (call->method->on_end == NULL) {
-        grpc_finish(call, GRPC_OK, span_of(NULL, 0));
-        return;
-    }
-    call->known = true;
-    call->method->on_end(call->server->config.arg, call);
-}
-
-static void on_request_end(void *arg, struct http2_stream *stream)
-{
-    struct grpc_call *call = http2_stream_arg(stream);
-    size_t len = 0;
-    (void)arg;
-    if (call->finished) {
-        return;
-    }
-    if (call->method->streaming) {
-        if (call->in.len > 0) {
-            fail(call, GRPC_INTERNAL, "unexpected EOF");
-        } else {
-            end_of_stream(call);
-        }
-        return;
-    }
-    if (!take_prefix(call, buf_span(&call->in), &len) || call->in.len < PREFIX_BYTES + len) {
-        fail(call, GRPC_INTERNAL, "unexpected EOF");
-        return;
-    }
-    struct buf in =
-        call->in; /* the message is whole: it leaves the account of those that are not */
-    call->in = (struct buf)BUF_INIT;
-    count_held(call);
-    hand_over(call, span_of(in.data + PREFIX_BYTES, len));
-    buf_free(&in);
-}
-
 /* --- health ----------------------------------------------------------------------------------- */
 
 static bool has_service(const struct grpc_server *server, struct span service)
@@ -350,7 +152,7 @@ static void on_health_check(void *arg, struct grpc_call *call, const void *messa
     struct etcd_health_check_response response = {.status = serves ? ETCD_HEALTH_SERVING
                                                                    : ETCD_HEALTH_NOT_SERVING};
     if (request->service.len > 0 && !has_service(call->server, request->service)) {
-        fail(call, GRPC_NOT_FOUND, "unknown service");
+        grpc_call_refuse(call, GRPC_NOT_FOUND, "unknown service");
     } else {
         grpc_answer(call, &response);
     }
@@ -380,7 +182,7 @@ static void refuse_method(struct grpc_call *call, struct span service, struct sp
     } else {
         put_shown(&text, "unknown service ", service);
     }
-    finish(call, GRPC_UNIMPLEMENTED, buf_span(&text), false);
+    grpc_call_end(call, GRPC_UNIMPLEMENTED, buf_span(&text), false);
     buf_free(&text);
 }
 
@@ -408,7 +210,7 @@ static void take_method(struct grpc_call *call, struct span path)
         slash--;
     }
     if (slash < 2 || path.data[0] != '/') { /* one slash at most */
-        fail(call, GRPC_UNIMPLEMENTED, "malformed method name");
+        grpc_call_refuse(call, GRPC_UNIMPLEMENTED, "malformed method name");
         return;
     }
     struct span service = span_of(path.data + 1, slash - 2);
@@ -425,15 +227,16 @@ static void take_header(struct grpc_call *call, const struct http2_header *heade
     struct span value = header->value;
     if (span_equal_str(header->name, "grpc-timeout")) {
         if (grpc_timeout_parse(value, &timeout_ms)) {
-            set_deadlines(call, uv_now(call->server->loop) + (uint64_t)timeout_ms,
-                          call->message_until_ms);
+            grpc_call_set_deadlines(call, uv_now(call->server->loop) + (uint64_t)timeout_ms,
+                                    call->message_until_ms);
         } else {
-            fail(call, GRPC_INTERNAL, "malformed grpc-timeout");
+            grpc_call_refuse(call, GRPC_INTERNAL, "malformed grpc-timeout");
         }
     } else if (span_equal_str(header->name, "grpc-encoding")) {
         if (!span_equal_str(value, "identity")) {
-            finish(call, GRPC_UNIMPLEMENTED,
-                   span_str("grpc: compressed messages are not supported, send identity"), true);
+            grpc_call_end(call, GRPC_UNIMPLEMENTED,
+                          span_str("grpc: compressed messages are not supported, send identity"),
+                          true);
         }
     } else if (span_equal_str(header->name, "hasleader")) {
         call->wants_leader = span_equal_str(value, "true");
@@ -471,8 +274,8 @@ static void on_close(void *arg, struct http2_stream *stream, int rc)
     if (call->known && call->method->on_close != NULL) {
         call->method->on_close(server->config.arg, call);
     }
-    set_deadlines(call, 0, 0);
-    drop_input(call);
+    grpc_call_set_deadlines(call, 0, 0);
+    grpc_call_drop_input(call);
     list_remove(&call->link);
     buf_free(&call->token);
     mem_free(call);
@@ -482,8 +285,9 @@ static void on_close(void *arg, struct http2_stream *stream, int rc)
 void grpc_serve(struct grpc_server *server, struct http2_stream *stream,
                 const struct http2_request *request)
 {
-    static const struct http2_events events = {
-        .on_data = on_data, .on_request_end = on_request_end, .on_close = on_close};
+    static const struct http2_events events = {.on_data = grpc_call_on_data,
+                                               .on_request_end = grpc_call_on_request_end,
+                                               .on_close = on_close};
     struct grpc_call *call = mem_new(struct grpc_call);
     call->server = server;
     call->stream = stream;
@@ -498,9 +302,9 @@ void grpc_serve(struct grpc_server *server, struct http2_stream *stream,
     } else {
         take_method(call, request->path);
         if (call->method != NULL && call->method->streaming && !http2_lasts(stream)) {
-            fail(call, GRPC_UNAVAILABLE, "etcdserver: too many streams");
+            grpc_call_refuse(call, GRPC_UNAVAILABLE, "etcdserver: too many streams");
         }
-        wait_for_message(call, call->method != NULL && !call->method->streaming);
+        grpc_call_wait_for_message(call, call->method != NULL && !call->method->streaming);
     }
     for (size_t i = 0; i < request->headers_count && !call->finished; i++) {
         take_header(call, &request->headers[i]);
@@ -557,14 +361,16 @@ static void on_deadline(uv_timer_t *timer)
     {
         struct grpc_call *call = LIST_OWNER(item, struct grpc_call, link);
         if (call->deadline_ms != 0 && now_ms >= call->deadline_ms) {
-            fail(call, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+            grpc_call_refuse(call, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
         } else if (call->message_until_ms != 0 && now_ms >= call->message_until_ms) {
-            fail(call, GRPC_DEADLINE_EXCEEDED, "grpc: a message took too long to arrive");
+            grpc_call_refuse(call, GRPC_DEADLINE_EXCEEDED,
+                             "grpc: a message took too long to arrive");
         }
     }
 }
 
-static void set_deadlines(struct grpc_call *call, uint64_t deadline_ms, uint64_t message_until_ms)
+void grpc_call_set_deadlines(struct grpc_call *call, uint64_t deadline_ms,
+                             uint64_t message_until_ms)
 {
     struct grpc_server *server = call->server;
     bool timed = deadline_ms != 0 || message_until_ms != 0;
@@ -611,6 +417,6 @@ void grpc_server_stop(struct grpc_server *server, enum grpc_code code, struct sp
     uv_close((uv_handle_t *)&server->timer, on_timer_closed);
     LIST_EACH(item, &server->calls)
     {
-        finish(LIST_OWNER(item, struct grpc_call, link), code, text, false);
+        grpc_call_end(LIST_OWNER(item, struct grpc_call, link), code, text, false);
     }
 }
