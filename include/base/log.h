@@ -2,10 +2,9 @@
  * take at once is dropped and counted, and the count is told with the next line that gets through
  * (dropped_lines=N). A line that comes again directly after itself is counted, and the count is
  * told before the next other line, or with its next copy after some seconds (repeats=N). What a
- * message contains cannot make a second line, steer a terminal or break the JSON, and one that is
- * too long ends in
- * "...". Only loop, api, cli, dcs, app and main log, from the main thread; libraries return errors.
- */
+ * message contains cannot make a second line, steer a terminal or break the JSON; one that is too
+ * long ends in three dots. Only loop, api, cli, dcs, app and main log, from the main thread;
+ * libraries return errors. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
