@@ -1,14 +1,19 @@
+/* clang-format off */
 /* PURE: the page and what follows from it.
  *
  * Layout, native byte order (both sides are on one host), offsets in bytes:
  *
- *     0  magic "PGQFENCE"      64  copy 0: sequence, cluster, revision, soft, deadline, watchdog (8
- * each) 8  layout version (4)   128  copy 1 16  sequence (8)
+ *      0  magic "PGQFENCE"
+ *      8  layout version (4)
+ *     16  sequence (8)
+ *     64  copy 0: sequence, cluster, revision, soft, deadline, watchdog (8 each)
+ *    128  copy 1
  *
  * The copy in force is number `sequence & 1` and bears that sequence itself. A writer fills the
  * other one, its sequence last, then moves the page's sequence on. A writer that dies anywhere in
  * between leaves the copy in force untouched; a reader that meets a write under way sees two
  * sequences that differ, and reads again. */
+/* clang-format on */
 #include "pgctl/fence.h"
 
 #include <stdatomic.h>

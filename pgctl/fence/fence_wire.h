@@ -1,14 +1,19 @@
+/* clang-format off */
 /* The messages between agent and fence, as bytes: one datagram of a SOCK_SEQPACKET socket each, no
  * allocation (the fence may not allocate). Little endian:
  *
  *     version u16, type u16, id u32, then by type:
- *     start   kill way u8, argc u16, envc u16, then data_dir, log_path, argv..., env...: u16
- * length, bytes, zero stop    mode u8, kill_at i64 kill    data_dir as above hello, reload, query,
- * quit    nothing status  code i32 (0 or ERR_*), event i16 (enum fence_event; -1 = answer to `id`),
- * the fields, text as above
+ *     start   kill way u8, argc u16, envc u16, then data_dir, log_path, argv..., env..., each as
+ *             length u16, bytes, zero; then cluster u64 and revision i64 of the epoch
+ *     stop    mode u8, kill_at i64
+ *     kill    data_dir as above
+ *     hello, reload, query, quit    nothing
+ *     status  code i32 (0 or ERR_*), event i16 (enum fence_event; -1 = answer to `id`), the fields,
+ *             text as above
  *
  * Whoever reads skips bytes after what it knows: a later version may add fields, and may not move
  * any. */
+/* clang-format on */
 #ifndef PGCTL_FENCE_FENCE_WIRE_H
 #define PGCTL_FENCE_FENCE_WIRE_H
 
