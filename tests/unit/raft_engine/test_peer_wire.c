@@ -7,11 +7,11 @@
 #include "base/mem.h"
 #include "raft/engine/configuration.h"
 #include "raft/engine/log_command.h"
+#include "tests/harness/golden.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -90,28 +90,9 @@ static int teardown(void **state)
 
 static void assert_golden(const char *name, struct span bytes)
 {
-    struct buf text = BUF_INIT;
     char path[128];
-    char found[8192] = "";
-    for (size_t i = 0; i < bytes.len; i++) {
-        buf_printf(&text, "%02x%s", bytes.data[i], i % 32 == 31 ? "\n" : "");
-    }
-    buf_put_str(&text, "\n");
     (void)snprintf(path, sizeof(path), "tests/golden/raft/%s.hex", name);
-    bool write = getenv("GOLDEN_WRITE") != NULL;
-    FILE *file = fopen(path, write ? "w" : "r");
-    if (file == NULL) {
-        fail_msg("%s is missing", path);
-    }
-    if (write) {
-        (void)fputs(buf_str(&text), file);
-    } else {
-        size_t len = fread(found, 1, sizeof(found) - 1, file);
-        found[len] = '\0';
-        assert_string_equal(found, buf_str(&text));
-    }
-    (void)fclose(file);
-    buf_free(&text);
+    golden_hex(path, bytes.data, bytes.len, "");
 }
 
 static void bytes_of_every_kind_are_those_of_version_1(void **state)

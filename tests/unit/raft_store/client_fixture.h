@@ -131,6 +131,18 @@ static inline void put_kv(struct buf *out, const struct store_kv *kv)
     buf_put_str(out, " ");
 }
 
+static inline void put_node(struct buf *out, const struct store_v2_node *node)
+{
+    buf_put_span(out, node->path);
+    buf_put_str(out, node->directory ? "/" : "=");
+    buf_put_span(out, node->value);
+    buf_printf(out, "(%lld,%lld", (long long)node->created, (long long)node->modified);
+    if (node->lease != 0) {
+        buf_printf(out, ",ttl %lld", (long long)node->ttl_ms);
+    }
+    buf_put_str(out, ")");
+}
+
 static inline void put_kvs(struct buf *out, const struct store_kvs *kvs)
 {
     for (size_t i = 0; i < kvs->count; i++) {

@@ -1,14 +1,17 @@
-/* Golden files of bytes: lines of a name and hex. GOLDEN_WRITE=1 rewrites them; the diff is to be
- * reviewed. */
+/* Golden files of bytes: lines of a name and hex. */
 #ifndef TESTS_GOLDEN_FIXTURE_H
 #define TESTS_GOLDEN_FIXTURE_H
 
 #include "raft/store_client.h"
 #include "store_fixture.h"
-
-#include <stdlib.h>
+#include "tests/harness/golden.h"
 
 #define GOLDEN_DIR "tests/golden/store/"
+/* A span, in an initializer. */
+#define BYTES(text)                               \
+    {                                             \
+        (const uint8_t *)(text), sizeof(text) - 1 \
+    }
 
 static inline void put_hex(struct buf *out, const char *name, struct span bytes)
 {
@@ -17,24 +20,6 @@ static inline void put_hex(struct buf *out, const char *name, struct span bytes)
         buf_printf(out, "%02x", bytes.data[i]);
     }
     buf_put_str(out, "\n");
-}
-
-static inline void assert_golden(const char *path, struct buf *text)
-{
-    if (getenv("GOLDEN_WRITE") != NULL) {
-        FILE *file = fopen(path, "w");
-        assert_non_null(file);
-        assert_int_equal(fwrite(text->data, 1, text->len, file), text->len);
-        assert_int_equal(fclose(file), 0);
-    }
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    char *found = mem_try(text->len + 2);
-    size_t len = fread(found, 1, text->len + 1, file);
-    assert_int_equal(fclose(file), 0);
-    found[len] = 0;
-    assert_string_equal(found, buf_str(text));
-    mem_free(found);
 }
 
 static inline uint8_t hex_digit(int digit)
@@ -84,7 +69,7 @@ static inline void assert_golden_commands(const char *path, const struct golden_
         put_hex(&text, golden[i].name, buf_span(&bytes));
         buf_free(&bytes);
     }
-    assert_golden(path, &text);
+    golden_check(path, buf_str(&text));
     buf_free(&text);
 }
 

@@ -139,9 +139,8 @@ static const struct store_client_txn *some_txn(struct world *world, struct drawn
     return txn;
 }
 
-static void assert_same_text(struct world *world, struct buf *expected, struct buf *found)
+static void assert_same_text(struct buf *expected, struct buf *found)
 {
-    (void)world;
     assert_string_equal(buf_str(found), buf_str(expected));
     buf_free(expected);
     buf_free(found);
@@ -160,22 +159,10 @@ static void step_txn(struct world *world)
             output);
         naive_client_txn(world->naive, txn, &expected);
         put_result(&found, &result);
-        assert_same_text(world, &expected, &found);
+        assert_same_text(&expected, &found);
         store_output_unref(output);
     }
     mem_free(drawn);
-}
-
-static void put_node(struct buf *out, const struct store_v2_node *node)
-{
-    buf_put_span(out, node->path);
-    buf_put_str(out, node->directory ? "/" : "=");
-    buf_put_span(out, node->value);
-    buf_printf(out, "(%lld,%lld", (long long)node->created, (long long)node->modified);
-    if (node->lease != 0) {
-        buf_printf(out, ",ttl %lld", (long long)node->ttl_ms);
-    }
-    buf_put_str(out, ")");
 }
 
 static void step_v2(struct world *world)
@@ -213,7 +200,7 @@ static void step_v2(struct world *world)
             put_node(&found, &output->prev);
         }
     }
-    assert_same_text(world, &expected, &found);
+    assert_same_text(&expected, &found);
     store_output_unref(output);
 }
 
@@ -338,7 +325,7 @@ static void look_at_all(struct world *world)
     }
     store_events_close(&events);
     naive_put_events(world->naive, &expected);
-    assert_same_text(world, &expected, &found);
+    assert_same_text(&expected, &found);
 }
 
 static void step(struct world *world)

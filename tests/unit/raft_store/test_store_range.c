@@ -229,7 +229,6 @@ static void a_full_store_has_a_small_window(void **state)
 {
     struct pair *pair = *state;
     static uint8_t value[STORE_VALUE_BYTES_MAX];
-    struct buf bytes = BUF_INIT;
     struct store_result result = {0};
     (void)open_format_2(pair);
     for (unsigned i = 0; result.code == 0; i++) {
@@ -253,7 +252,6 @@ static void a_full_store_has_a_small_window(void **state)
     assert_int_equal(apply_ops(pair->store, "", &gone, 1).code, 0);
     assert_int_equal(store_compacted(pair->store), store_revision(pair->store));
     restart_other(pair);
-    buf_free(&bytes);
 }
 
 /* --- in parts --------------------------------------------------------------------------------- */

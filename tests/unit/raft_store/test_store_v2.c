@@ -2,18 +2,6 @@
  *   write: action node(created,modified) <- previous node     or   code cause */
 #include "client_fixture.h"
 
-static void put_node(struct buf *out, const struct store_v2_node *node)
-{
-    buf_put_span(out, node->path);
-    buf_put_str(out, node->directory ? "/" : "=");
-    buf_put_span(out, node->value);
-    buf_printf(out, "(%lld,%lld", (long long)node->created, (long long)node->modified);
-    if (node->lease != 0) {
-        buf_printf(out, ",ttl %lld", (long long)node->ttl_ms);
-    }
-    buf_put_str(out, ")");
-}
-
 static struct store_result v2_apply(struct pair *pair, struct store_v2 v2,
                                     struct store_output *output)
 {
