@@ -319,7 +319,6 @@ static void nobody_is_possible(const struct ha_snapshot *s, const char *wanted, 
     }
 }
 
-/* Each fact that speaks against n1, alone: it is said, and n2 is taken when nobody was named. */
 /* It is heard in the Raft group, and has no member key. */
 static void add_witness(struct ha_snapshot *s)
 {
@@ -355,6 +354,7 @@ static void a_witness_is_neither_waited_for_nor_a_candidate(void **state)
     assert_int_equal(candidacy.verdict, HA_VERDICT_WAIT);
 }
 
+/* Each fact that speaks against n1, alone: it is said, and n2 is taken when nobody was named. */
 static void whatever_speaks_against_a_candidate_is_said(void **state)
 {
     static struct ha_snapshot s;

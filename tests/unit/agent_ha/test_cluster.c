@@ -85,7 +85,6 @@ static void whole_cluster_is_read(void **state)
     assert_null(ha_cluster_report(&cluster, "n1"));
 }
 
-/* Whatever stands in a key, nothing breaks, and it counts as absent. */
 /* A Patroni member leads, or has led: it writes no `epoch`. */
 static void a_leader_without_an_epoch_is_seen(void **state)
 {
@@ -138,6 +137,7 @@ static void an_epoch_that_was_seen_is_remembered(void **state)
     assert_int_equal(cluster.seen_revision, 0);
 }
 
+/* Whatever stands in a key, nothing breaks, and it counts as absent. */
 static void junk_counts_as_absent(void **state)
 {
     static const char *const keys[] = {"epoch",      "failover", "history",   "members/n1",

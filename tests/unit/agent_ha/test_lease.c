@@ -47,7 +47,7 @@ static void acquired_counts_from_the_send(void **state)
 {
     struct ha_lease lease;
     struct ha_lease_page page;
-    struct ha_holding holding;
+    struct ha_holding holding = {0};
     (void)state;
     ha_lease_init(&lease);
     assert_false(ha_lease_page(&lease, &page));
@@ -63,7 +63,65 @@ static void acquired_counts_from_the_send(void **state)
     assert_false(ha_lease_due(&lease, 1499));
     assert_true(ha_lease_due(&lease, 1500));
     ha_lease_holding(&lease, false, &holding);
+    assert_true(holding.held && holding.renewed && !holding.acquiring);
+    assert_true(ha_epoch_equal(holding.epoch, epoch9));
     assert_true(ha_epoch_equal(holding.acquired, epoch9));
+    assert_int_equal(holding.soft_lease_ms, 3400);
+    assert_int_equal(holding.deadline_lease_ms, 3600);
+    assert_int_equal(lease.ttl_ms, 3000);
+}
+
+static void an_answered_renewal_extends_from_its_send_and_the_next_comes_in_time(void **state)
+{
+    struct ha_lease lease;
+    struct ha_lease_page page;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 6000, 0));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 500);
+    assert_int_equal(ha_lease_wait_ms(&lease, 501), 499);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 600), HA_LEASE_EXTENDED);
+    assert_true(ha_lease_page(&lease, &page));
+    assert_int_equal(page.soft_ms, 2900);
+    assert_int_equal(page.deadline_ms, 3100);
+    assert_int_equal(page.watchdog_ms, 3498);
+    assert_int_equal(lease.ttl_ms, 3000);
+    assert_false(ha_lease_due(&lease, 999)); /* ttl/6 after the send */
+    assert_true(ha_lease_due(&lease, 1000));
+    assert_int_equal(ha_lease_wait_ms(&lease, 1001), 0);
+}
+
+/* A loop_wait shorter than an attempt: the answer is waited for, and then it is due at once. */
+static void an_attempt_is_waited_for_though_the_next_is_due(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 6000, 0));
+    uint64_t number = ha_lease_sent(&lease, 6000, 100, 500);
+    assert_int_equal(ha_lease_wait_ms(&lease, 700), 800);
+    assert_false(ha_lease_due(&lease, 1499));
+    assert_true(ha_lease_due(&lease, 1500));
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 700), HA_LEASE_EXTENDED);
+    assert_int_equal(ha_lease_wait_ms(&lease, 700), 0);
+    assert_true(ha_lease_due(&lease, 700));
+}
+
+/* By number, and by being waited for. */
+static void answers_of_another_epoch_are_old(void **state)
+{
+    static const struct ha_epoch epoch10 = {0xabc, 10};
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 500);
+    ha_lease_drop(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch10, 1000, 3000, 1000));
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 1100), HA_LEASE_OLD);
+    assert_int_equal(ha_lease_answered(&lease, number, ERR_CONFLICT, 1100), HA_LEASE_OLD);
+    assert_int_equal(lease.deadline_ms, 3600);
+    assert_true(lease.held);
 }
 
 static void acquisition_answered_after_s_arms_nothing(void **state)
@@ -116,6 +174,7 @@ static void shorter_ttl_counts_from_the_send(void **state)
     uint64_t number = ha_lease_sent(&lease, 3000, 1000, 1000);
     assert_int_equal(lease.soft_ms, 3400);
     assert_int_equal(lease.deadline_ms, 3600);
+    assert_int_equal(lease.watchdog_ms, 3998);
     assert_int_equal(ha_lease_answered(&lease, number, ERR_TIMEOUT, 1500), HA_LEASE_FAILED);
     assert_int_equal(lease.deadline_ms, 3600);
     /* A longer one only with its answer. */
@@ -140,9 +199,26 @@ static void fired_epoch_never_comes_back(void **state)
     assert_false(ha_lease_resume(&lease, epoch9, 9000, 9000, 600));
     assert_false(ha_lease_resume(&lease, epoch8, 9000, 9000, 600));
     assert_false(ha_lease_acquired(&lease, epoch8, 600, 3000, 600));
+    assert_int_equal(lease.soft_ms + lease.deadline_ms + lease.watchdog_ms, 0);
     ha_lease_fired(&lease, epoch8); /* an older one changes nothing */
     assert_true(ha_epoch_equal(lease.fired, epoch9));
     assert_true(ha_lease_acquired(&lease, other_cluster9, 600, 3000, 600));
+}
+
+/* The fence tells of each epoch that it has ended, also of one of long ago. */
+static void the_end_of_an_older_epoch_ends_nothing(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    ha_lease_fired(&lease, epoch8);
+    assert_true(ha_lease_valid(&lease, 2399));
+    assert_int_equal(lease.deadline_ms, 2600);
+    ha_lease_fired(&lease, (struct ha_epoch){0xabc, 1});
+    assert_true(ha_epoch_equal(lease.fired, epoch8));
+    ha_lease_fired(&lease, (struct ha_epoch){0xabc, 10}); /* a later one was ours, too */
+    assert_false(lease.held);
 }
 
 static void refused_renewal_ends_the_hold(void **state)
@@ -177,6 +253,12 @@ static void lost_answer_is_sent_again_after_its_time(void **state)
     assert_true(ha_lease_due(&lease, 1050));
     ha_lease_hurry(&lease, 1200);
     assert_true(ha_lease_due(&lease, 1200));
+    /* Nor right behind an acquisition. */
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 2000, 3000, 2010));
+    ha_lease_hurry(&lease, 2010);
+    assert_false(ha_lease_due(&lease, 2049));
+    assert_true(ha_lease_due(&lease, 2050));
 }
 
 static void store_that_refuses_at_once_is_not_asked_in_a_circle(void **state)
@@ -195,14 +277,20 @@ static void resumed_epoch_keeps_the_deadlines_of_the_page(void **state)
 {
     struct ha_lease lease;
     struct ha_lease_page page;
-    struct ha_holding holding;
+    struct ha_holding holding = {0};
     (void)state;
     ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch8, 900, 3000, 900)); /* and it was answered */
     assert_true(ha_lease_resume(&lease, epoch9, 2400, 2600, 1000));
+    assert_true(ha_lease_page(&lease, &page));
+    assert_int_equal(page.soft_ms, 2400);
+    assert_int_equal(page.deadline_ms, 2600);
+    assert_int_equal(page.watchdog_ms, 2600);
     ha_lease_holding(&lease, false, &holding);
     assert_true(holding.held);
     assert_false(holding.renewed);
-    assert_int_equal(holding.acquired.revision, 0);
+    assert_true(ha_epoch_equal(holding.epoch, epoch9));
+    assert_true(ha_epoch_equal(holding.acquired, epoch8)); /* not this one */
     assert_true(ha_lease_due(&lease, 1000));
     uint64_t number = ha_lease_sent(&lease, 3000, 1000, 1000);
     assert_true(ha_lease_page(&lease, &page));
@@ -212,6 +300,16 @@ static void resumed_epoch_keeps_the_deadlines_of_the_page(void **state)
     ha_lease_holding(&lease, true, &holding);
     assert_true(holding.renewed);
     assert_true(holding.acquiring);
+}
+
+/* A page of a release that may have had another order. */
+static void resumed_soft_deadline_is_never_after_the_deadline(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_resume(&lease, epoch9, INT64_MAX, 2600, 1000));
+    assert_int_equal(lease.soft_ms, 2600);
 }
 
 static void resumed_without_a_page_is_valid_only_when_answered(void **state)
@@ -226,6 +324,51 @@ static void resumed_without_a_page_is_valid_only_when_answered(void **state)
     assert_false(ha_lease_valid(&lease, 1000));
     assert_int_equal(ha_lease_answered(&lease, number, 0, 1010), HA_LEASE_EXTENDED);
     assert_true(ha_lease_valid(&lease, 1010));
+}
+
+/* --- vouched for by the others ---------------------------------------------------------------- */
+
+static void what_all_others_promise_extends_from_the_first_question(void **state)
+{
+    struct ha_lease lease;
+    struct ha_lease_page page;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 3000, 0));
+    uint64_t number = ha_lease_sent(&lease, 3000, 1000, 500);
+    assert_true(ha_lease_vouched(&lease, 600, number, 3000, 900));
+    assert_true(ha_lease_page(&lease, &page));
+    assert_int_equal(page.soft_ms, 3000);
+    assert_int_equal(page.deadline_ms, 3200);
+    assert_int_equal(page.watchdog_ms, 3598);
+    assert_false(ha_lease_vouched(&lease, 600, number, 3000, 950)); /* nothing gained */
+    assert_int_equal(lease.deadline_ms, 3200);
+    assert_false(ha_lease_vouched(&lease, 2900, number, 3000, 3000)); /* over */
+    assert_int_equal(lease.deadline_ms, 3200);
+    ha_lease_drop(&lease);
+    assert_false(ha_lease_vouched(&lease, 2900, number, 3000, 2900)); /* held no more */
+    assert_false(lease.held);
+}
+
+/* A renewal that was sent meanwhile may have been applied: the others then count by its ttl. */
+static void promises_for_longer_than_a_later_renewal_are_worthless(void **state)
+{
+    static const struct {
+        int64_t later_ttl_ms; /* 0 = none was sent */
+        bool counts;
+    } cases[] = {{0, true}, {3000, false}, {6000, true}, {9000, true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct ha_lease lease;
+        ha_lease_init(&lease);
+        assert_true(ha_lease_acquired(&lease, epoch9, 0, 6000, 0));
+        uint64_t number =
+            ha_lease_sent(&lease, cases[i].later_ttl_ms == 0 ? 3000 : 6000, 1000, 500);
+        if (cases[i].later_ttl_ms != 0) {
+            (void)ha_lease_sent(&lease, cases[i].later_ttl_ms, 1000, 1000);
+        }
+        assert_int_equal(ha_lease_vouched(&lease, 600, number, 6000, 1100), cases[i].counts);
+    }
 }
 
 /* --- every short history ---------------------------------------------------------------------- */
@@ -300,15 +443,22 @@ int main(void)
         cmocka_unit_test(numbers_of_the_documentation),
         cmocka_unit_test(every_accepted_ttl_is_safe),
         cmocka_unit_test(acquired_counts_from_the_send),
+        cmocka_unit_test(an_answered_renewal_extends_from_its_send_and_the_next_comes_in_time),
+        cmocka_unit_test(an_attempt_is_waited_for_though_the_next_is_due),
+        cmocka_unit_test(answers_of_another_epoch_are_old),
         cmocka_unit_test(acquisition_answered_after_s_arms_nothing),
         cmocka_unit_test(answer_after_k_is_worth_nothing),
         cmocka_unit_test(only_the_newest_renewal_extends),
         cmocka_unit_test(shorter_ttl_counts_from_the_send),
         cmocka_unit_test(fired_epoch_never_comes_back),
+        cmocka_unit_test(the_end_of_an_older_epoch_ends_nothing),
         cmocka_unit_test(refused_renewal_ends_the_hold),
         cmocka_unit_test(lost_answer_is_sent_again_after_its_time),
         cmocka_unit_test(store_that_refuses_at_once_is_not_asked_in_a_circle),
         cmocka_unit_test(resumed_epoch_keeps_the_deadlines_of_the_page),
+        cmocka_unit_test(resumed_soft_deadline_is_never_after_the_deadline),
+        cmocka_unit_test(what_all_others_promise_extends_from_the_first_question),
+        cmocka_unit_test(promises_for_longer_than_a_later_renewal_are_worthless),
         cmocka_unit_test(resumed_without_a_page_is_valid_only_when_answered),
         cmocka_unit_test(no_history_leaves_a_deadline_that_others_do_not_wait_for),
     };
