@@ -558,11 +558,29 @@ static inline void key_set(const char *key, const char *value)
         assert_true(rig.key_count < KEYS_MAX);
         memmove(rig.keys[at + 1], rig.keys[at], after * sizeof rig.keys[0]);
         memmove(rig.values[at + 1], rig.values[at], after * sizeof rig.values[0]);
+        memmove(&rig.key_revisions[at + 1], &rig.key_revisions[at],
+                after * sizeof rig.key_revisions[0]);
         rig.key_count++;
     }
     (void)snprintf(rig.keys[at], sizeof rig.keys[at], "%s", key);
     (void)snprintf(rig.values[at], sizeof rig.values[at], "%s", value);
     rig.key_revisions[at] = ++rig.revision;
+}
+
+static inline void key_remove(const char *key)
+{
+    for (size_t at = 0; at < rig.key_count; at++) {
+        if (strcmp(rig.keys[at], key) == 0) {
+            size_t after = --rig.key_count - at;
+            memmove(rig.keys[at], rig.keys[at + 1], after * sizeof rig.keys[0]);
+            memmove(rig.values[at], rig.values[at + 1], after * sizeof rig.values[0]);
+            memmove(&rig.key_revisions[at], &rig.key_revisions[at + 1],
+                    after * sizeof rig.key_revisions[0]);
+            rig.revision++;
+            return;
+        }
+    }
+    fail_msg("no key '%s'", key);
 }
 
 static int ask_dcs(dcs_done done, void *arg, struct error *err, const char *text)
@@ -750,6 +768,7 @@ static void rig_config(void)
 /* An agent that has just started, on a machine where nothing runs. */
 static inline void rig_init(void)
 {
+    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     rig = (struct rig){.now_ms = 1000000, .revision = 10, .fence_connected = true};
     rig.clock = (struct clock){rig_now, rig_now, rig_now, rig_now, &rig};
     rig_config();
@@ -807,6 +826,33 @@ static inline void postmaster_gone(void)
 {
     rig.fence.running = false;
     rig.fence.all_gone = true;
+}
+
+/* The looks of a fresh start have ended, and are forgotten. `n2` leads and has an address. */
+static inline void rig_settle(void)
+{
+    struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
+    rig_init();
+    key_set("initialize", "7000000000000000042");
+    key_set("leader", "n2");
+    key_set("members/n2", "{\"conn_url\":\"postgres://10.0.0.2:5432/postgres\"}");
+    run_for(0);
+    answer_inspect(&empty);
+    run_for(0);
+    answer("member", 0);
+    run_for(0);
+    (void)calls();
+}
+
+static inline const struct loop_decision *last_decision(void)
+{
+    assert_true(rig.agent.decision_count > 0);
+    return &rig.agent.decisions[(rig.agent.decision_count - 1) % LOOP_DECISIONS_MAX];
+}
+
+static inline const char *last_outcome(void)
+{
+    return last_decision()->outcome;
 }
 
 /* Runs as a standby, was probed just now. */

@@ -187,12 +187,6 @@ static void after_the_end_nothing_is_decided(void **state)
 
 /* --- the ring --------------------------------------------------------------------------------- */
 
-static const struct loop_decision *last_decision(void)
-{
-    assert_true(rig.agent.decision_count > 0);
-    return &rig.agent.decisions[(rig.agent.decision_count - 1) % LOOP_DECISIONS_MAX];
-}
-
 static void decide_now(const char *rule, const char *reason, enum ha_action_type type)
 {
     plan_begin(rule, reason);
@@ -299,6 +293,5 @@ int main(void)
         cmocka_unit_test(routine_with_other_words_is_no_news_and_a_change_of_rule_is),
         cmocka_unit_test(the_ring_holds_the_last_ones),
     };
-    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -422,6 +422,5 @@ int main(void)
         cmocka_unit_test(a_configuration_that_is_refused_is_told_and_changes_nothing),
         cmocka_unit_test(who_is_asked_is_known_by_his_answers_alone),
     };
-    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

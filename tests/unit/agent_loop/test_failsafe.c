@@ -462,6 +462,5 @@ int main(void)
         cmocka_unit_test(nobody_promises_for_another_member),
         cmocka_unit_test(a_question_is_refused_without_the_mode_or_without_a_name),
     };
-    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,5 @@ int main(void)
         cmocka_unit_test(a_lease_that_is_lost_leaves_the_page_as_well),
         cmocka_unit_test(a_renewal_arms_no_standby_and_revives_nothing_that_is_over),
     };
-    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

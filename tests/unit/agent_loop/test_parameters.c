@@ -2,36 +2,12 @@
  * if they could not, and before a start. */
 #include "loop_fixture.h"
 
-/* Ends the looks of a fresh start, and forgets them. `n2` leads and has an address. */
-static void settle(void)
-{
-    struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
-    rig_init();
-    key_set("initialize", "7000000000000000042");
-    key_set("leader", "n2");
-    key_set("members/n2", "{\"conn_url\":\"postgres://10.0.0.2:5432/postgres\"}");
-    run_for(0);
-    answer_inspect(&empty);
-    run_for(0);
-    answer("member", 0);
-    run_for(0);
-    (void)calls();
-}
-
-/* "config" is sorted before the others. */
 static void configure(const char *postgresql)
 {
     char value[200];
     (void)snprintf(value, sizeof value,
                    "{\"ttl\":30,\"loop_wait\":10,\"retry_timeout\":10,\"postgresql\":{%s}}",
                    postgresql);
-    if (strcmp(rig.keys[0], "config") != 0) {
-        memmove(rig.keys + 1, rig.keys, rig.key_count * sizeof rig.keys[0]);
-        memmove(rig.values + 1, rig.values, rig.key_count * sizeof rig.values[0]);
-        memmove(rig.key_revisions + 1, rig.key_revisions, rig.key_count * sizeof(int64_t));
-        rig.key_count++;
-        (void)snprintf(rig.keys[0], sizeof rig.keys[0], "config");
-    }
     key_set("config", value);
     observe_store_changed(&rig.agent);
 }
@@ -53,16 +29,10 @@ static bool start_is_asked(void)
     return strncmp(calls(), "start standby\n", strlen("start standby\n")) == 0;
 }
 
-static const char *last_outcome(void)
-{
-    const struct agent *agent = &rig.agent;
-    return agent->decisions[(agent->decision_count - 1) % LOOP_DECISIONS_MAX].outcome;
-}
-
 static void a_start_waits_for_a_reload_that_runs(void **state)
 {
     (void)state;
-    settle();
+    rig_settle();
     configure(MORE);
     assert_string_equal(calls(), "reload\n");
     start_wanted();
@@ -79,7 +49,7 @@ static void a_start_waits_for_a_reload_that_runs(void **state)
 static void a_start_is_preceded_by_what_a_job_has_held_up(void **state)
 {
     (void)state;
-    settle();
+    rig_settle();
     (void)snprintf(rig.refused, sizeof rig.refused, "reload");
     rig.refused_rc = ERR_BUSY;
     configure(MORE);
@@ -97,7 +67,7 @@ static void a_start_is_preceded_by_what_a_job_has_held_up(void **state)
 static void a_start_does_not_wait_for_one_that_has_failed(void **state)
 {
     (void)state;
-    settle();
+    rig_settle();
     configure(MORE);
     answer("reload", ERR_NO_SPACE);
     run_for(0);
@@ -122,7 +92,7 @@ static void one_that_failed_is_repeated_less_and_less_often(void **state)
 {
     (void)state;
     static const int64_t wait_ms[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
-    settle();
+    rig_settle();
     configure(MORE);
     for (size_t i = 0; i < sizeof wait_ms / sizeof wait_ms[0]; i++) {
         answer("reload", ERR_IO);
@@ -145,7 +115,7 @@ static void one_that_failed_is_repeated_less_and_less_often(void **state)
 static void values_that_cannot_be_are_tried_once(void **state)
 {
     (void)state;
-    settle();
+    rig_settle();
     configure(MORE);
     answer("reload", ERR_INVALID);
     run_for(300000);
@@ -161,7 +131,7 @@ static void values_that_cannot_be_are_tried_once(void **state)
 static void values_that_come_meanwhile_follow_at_once(void **state)
 {
     (void)state;
-    settle();
+    rig_settle();
     configure(MORE);
     (void)calls();
     configure(MOST);
@@ -176,7 +146,7 @@ static void values_that_come_meanwhile_follow_at_once(void **state)
 static void what_the_store_says_of_slots_goes_along(void **state)
 {
     (void)state;
-    settle();
+    rig_settle();
     configure("\"use_slots\":false");
     assert_string_equal(calls(), "reload without slots\n");
     answer("reload", 0);
@@ -188,7 +158,7 @@ static void what_the_store_says_of_slots_goes_along(void **state)
 static void an_answer_after_the_end_begins_nothing(void **state)
 {
     (void)state;
-    settle();
+    rig_settle();
     configure(MORE);
     configure(MOST);
     (void)calls();
@@ -215,6 +185,5 @@ int main(void)
         cmocka_unit_test(what_the_store_says_of_slots_goes_along),
         cmocka_unit_test(an_answer_after_the_end_begins_nothing),
     };
-    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,21 +15,6 @@ static const struct ha_peer *peer(const char *name)
     return NULL;
 }
 
-static void key_gone(const char *key)
-{
-    for (size_t at = 0; at < rig.key_count; at++) {
-        if (strcmp(rig.keys[at], key) == 0) {
-            size_t after = --rig.key_count - at;
-            memmove(rig.keys[at], rig.keys[at + 1], after * sizeof rig.keys[0]);
-            memmove(rig.values[at], rig.values[at + 1], after * sizeof rig.values[0]);
-            memmove(&rig.key_revisions[at], &rig.key_revisions[at + 1],
-                    after * sizeof rig.key_revisions[0]);
-            rig.revision++;
-            return;
-        }
-    }
-}
-
 /* n2 leads n1, which is us and streams, and n3. */
 static void led_in(enum config_store store)
 {
@@ -59,7 +44,7 @@ static void led(void)
 static void unlocked(void)
 {
     led();
-    key_gone("leader");
+    key_remove("leader");
     observe_store_changed(&rig.agent);
 }
 
@@ -127,7 +112,7 @@ static void answers_of_before_say_nothing_of_now(void **state)
     end(asked("10.0.0.3"), 0, true, PATRONI);
     struct http_client_exchange *late = asked("10.0.0.2");
     assert_int_equal(peer("n3")->lsn, 9);
-    key_gone("leader");
+    key_remove("leader");
     observe_store_changed(&rig.agent);
     assert_int_equal(peer("n3")->lsn, 0);
     assert_true(peer("n3")->asking);
@@ -145,9 +130,9 @@ static void who_lost_his_member_key_too_is_asked(void **state)
 {
     (void)state;
     led();
-    key_gone("leader");
-    key_gone("members/n2");
-    key_gone("members/n3");
+    key_remove("leader");
+    key_remove("members/n2");
+    key_remove("members/n3");
     observe_store_changed(&rig.agent);
     assert_non_null(asked("10.0.0.2"));
     assert_non_null(asked("10.0.0.3"));
@@ -176,7 +161,7 @@ static void question_that_cannot_be_sent_is_not_waited_for(void **state)
     (void)state;
     led();
     refuse = true;
-    key_gone("leader");
+    key_remove("leader");
     observe_store_changed(&rig.agent);
     assert_false(peer("n3")->asking);
     finish();
@@ -189,7 +174,7 @@ static void in_our_own_store_only_those_of_patroni_are_asked(void **state)
     led_in(CONFIG_STORE_RAFT);
     key_set("members/n2", "{\"api_url\":\"http://10.0.0.2:8008/patroni\",\"reports\":true}");
     observe_store_changed(&rig.agent);
-    key_gone("leader");
+    key_remove("leader");
     observe_store_changed(&rig.agent);
     assert_int_equal(sent, 1);
     assert_null(peer("n2"));

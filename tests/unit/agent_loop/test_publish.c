@@ -276,6 +276,5 @@ int main(void)
         cmocka_unit_test(history_is_cut_from_its_beginning),
         cmocka_unit_test(a_history_in_the_store_that_is_no_json_is_replaced),
     };
-    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

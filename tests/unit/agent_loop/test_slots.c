@@ -58,17 +58,9 @@ static void slot_remove(const char *name)
     slots_note(&rig.agent);
 }
 
-static void key_remove(const char *key)
+static void store_forgets(const char *key)
 {
-    for (size_t i = 0; i < rig.key_count; i++) {
-        if (strcmp(rig.keys[i], key) == 0) {
-            size_t after = --rig.key_count - i;
-            memmove(rig.keys[i], rig.keys[i + 1], after * sizeof rig.keys[0]);
-            memmove(rig.values[i], rig.values[i + 1], after * sizeof rig.values[0]);
-            rig.revision++;
-            break;
-        }
-    }
+    key_remove(key);
     observe_store_changed(&rig.agent);
 }
 
@@ -185,7 +177,7 @@ static void that_of_a_member_that_streams_from_elsewhere_follows_its_key(void **
     store_says("status", "{\"slots\":{\"n3\":1000}}");
     store_says("members/n3", cascading);
     assert_string_equal(decided(), "!n2 n3@4000");
-    key_remove("members/n2"); /* then it comes to us */
+    store_forgets("members/n2"); /* then it comes to us */
     assert_string_equal(decided(), "n3 n2");
     rig_free();
     primary(5000); /* in a circle: to us, all of them */
@@ -254,7 +246,7 @@ static void one_outlives_the_key_of_its_member_for_a_while(void **state)
     slot_put("n3", 1000);
     time_passes(3 * rig.agent.dynamic.member_slots_ttl_ms);
     assert_string_equal(decided(), "n2 n3"); /* it is there, however long ago the view changed */
-    key_remove("members/n3");
+    store_forgets("members/n3");
     time_passes(rig.agent.dynamic.member_slots_ttl_ms);
     assert_string_equal(decided(), "n2 n3");
     time_passes(1);
@@ -274,7 +266,7 @@ static void one_is_made_for_a_member_that_has_just_gone(void **state)
     (void)state;
     standby(1000);
     slot_put("n2", 1000);
-    key_remove("members/n3");
+    store_forgets("members/n3");
     assert_string_equal(decided(), "!n2@0 n3@0");
     time_passes(rig.agent.dynamic.member_slots_ttl_ms + 1);
     assert_string_equal(decided(), "n2@0");
@@ -324,12 +316,12 @@ static void entries_that_are_of_no_use_make_room(void **state)
         (void)snprintf(key, sizeof key, "members/m%d", i);
         store_says(key, "{}");
         slot_put(key + strlen("members/"), 1000);
-        key_remove(key);
+        store_forgets(key);
         time_passes(2000);
         slot_remove(key + strlen("members/"));
     }
     store_says("members/last", "{}");
-    key_remove("members/last");
+    store_forgets("members/last");
     assert_string_equal(decided(), "!n2 n3 last");
     rig_free();
 }
@@ -349,7 +341,7 @@ static void without_a_time_to_live_only_those_in_use_are_kept(void **state)
     assert_string_equal(decided(), "n2 n3");
     store_says("members/n3", "{\"tags\":{\"replicatefrom\":\"n2\"}}");
     assert_string_equal(decided(), "n2 n3@0"); /* it may come to us: n2 may be down */
-    key_remove("members/n3");
+    store_forgets("members/n3");
     time_passes(1);
     assert_string_equal(decided(), "!n2 -n3");
     rig_free();
@@ -444,6 +436,5 @@ int main(void)
         cmocka_unit_test(those_that_the_configuration_names_are_made_and_never_dropped),
         cmocka_unit_test(logical_ones_are_nobodys_business),
     };
-    json_set_alloc_funcs(mem_try, mem_free); /* as agent/app.c does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
