@@ -8,11 +8,19 @@
  * are over, when it gets SIGTERM, SIGINT or SIGHUP, and when its own parent dies; it has a session
  * of its own, so that what kills the runner's process group does not kill it first.
  *
+ * Then it removes the directories, and cgroups, whose names have its mark (scratch.h). Shared
+ * memory of System V, which a killed postmaster leaves, goes with a namespace, where one may be
+ * made.
+ *
  * Its last line on standard error says how long PROGRAM ran, on the clock and on processors, with
  * all that it started. Exit status: PROGRAM's, 128 + its signal, 124 after SECONDS, 125 if another
  * signal came first, 127 if PROGRAM could not be run. */
+#include "tests/harness/scratch.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,6 +33,11 @@
 #include <unistd.h>
 
 enum { TIMED_OUT = 124, INTERRUPTED = 125, NOT_RUN = 127, SIGNALED = 128, AGAIN_MS = 20 };
+enum { SEEN_MAX = 4096 };
+/* Tries; a cgroup is in use for a moment yet. */
+enum { REMOVALS_MAX = 50 };
+static const char *const places[] = {"/tmp", "/dev/shm", "/sys/fs/cgroup",
+                                     "/sys/fs/cgroup/unified"};
 
 static double now_s(void)
 {
@@ -59,6 +72,22 @@ static pid_t parent_of(const char *pid, bool *ret_runs)
     return parent;
 }
 
+/* Counted once, however often it is found before it is gone. */
+static bool is_new(pid_t pid)
+{
+    static pid_t seen[SEEN_MAX];
+    static size_t count;
+    for (size_t i = 0; i < count; i++) {
+        if (seen[i] == pid) {
+            return false;
+        }
+    }
+    if (count < SEEN_MAX) {
+        seen[count++] = pid;
+    }
+    return true;
+}
+
 static unsigned kill_children(void)
 {
     unsigned killed = 0;
@@ -67,8 +96,9 @@ static unsigned kill_children(void)
     while (proc != NULL && (entry = readdir(proc)) != NULL) {
         bool runs = false;
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (pid > 1 && parent_of(entry->d_name, &runs) == getpid() && runs) {
-            killed += kill(pid, SIGKILL) == 0;
+        if (pid > 1 && parent_of(entry->d_name, &runs) == getpid() && runs &&
+            kill(pid, SIGKILL) == 0) {
+            killed += is_new(pid);
         }
     }
     if (proc != NULL) {
@@ -87,6 +117,74 @@ static unsigned end_all(void)
         nanosleep(&pause, NULL);
     }
     return killed;
+}
+
+/* --- directories ------------------------------------------------------------------------------ */
+
+/* The files of a cgroup cannot be removed, and need not be. */
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)at;
+    (void)(type == FTW_DP ? rmdir(path) : unlink(path));
+    return 0;
+}
+
+/* How many there were in `place`. */
+static unsigned remove_marked(const char *place, const char *mark)
+{
+    unsigned count = 0;
+    DIR *dir = opendir(place);
+    struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char path[512];
+        if (strncmp(entry->d_name, "pgquorum-", strlen("pgquorum-")) == 0 &&
+            strstr(entry->d_name, mark) != NULL) {
+            snprintf(path, sizeof path, "%s/%.200s", place, entry->d_name);
+            nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+            count++;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return count;
+}
+
+static unsigned remove_all(pid_t self)
+{
+    char mark[32];
+    unsigned count = 0;
+    snprintf(mark, sizeof mark, ".%d-", (int)self);
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        unsigned left = remove_marked(places[i], mark);
+        count += left;
+        for (int tries = 0; left > 0 && tries < REMOVALS_MAX; tries++) {
+            struct timespec pause = span_s(AGAIN_MS / 1e3);
+            left = remove_marked(places[i], mark);
+            if (left > 0) {
+                nanosleep(&pause, NULL);
+            }
+        }
+    }
+    return count;
+}
+
+/* --- the program ------------------------------------------------------------------------------ */
+
+static void run_program(char **argv, const sigset_t *before, pid_t self)
+{
+    char mark[32];
+    sigprocmask(SIG_SETMASK, before, NULL);
+    /* A shell's background ignores them, and tests interrupt what they start. */
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGQUIT, SIG_DFL);
+    (void)unshare(CLONE_NEWIPC);
+    snprintf(mark, sizeof mark, "%d", (int)self);
+    setenv(SCRATCH_MARK, mark, 1);
+    execv(argv[0], argv);
+    fprintf(stderr, "contain: %s: %s\n", argv[0], strerror(errno));
+    _exit(NOT_RUN);
 }
 
 /* Until the program has ended or something else comes first: the exit status. */
@@ -142,19 +240,15 @@ int main(int argc, char **argv)
     if (getppid() != parent) {
         return INTERRUPTED; /* it died before the line above */
     }
+    pid_t self = getpid();
     pid_t program = fork();
     if (program == 0) {
-        sigprocmask(SIG_SETMASK, &before, NULL);
-        /* A shell's background ignores them, and tests interrupt what they start. */
-        (void)signal(SIGINT, SIG_DFL);
-        (void)signal(SIGQUIT, SIG_DFL);
-        execv(argv[2], argv + 2);
-        fprintf(stderr, "contain: %s: %s\n", argv[2], strerror(errno));
-        _exit(NOT_RUN);
+        run_program(argv + 2, &before, self);
     }
     int rc = program < 0 ? NOT_RUN : wait_for(program, &signals, began_s + seconds);
     double took_s = now_s() - began_s;
     unsigned left = end_all();
+    unsigned directories = remove_all(self);
     fflush(stdout);
     fprintf(stderr, "contain: %.1f s, %.1f s of processors%s", took_s, cpu_s(),
             rc == TIMED_OUT     ? ", too long"
@@ -162,6 +256,9 @@ int main(int argc, char **argv)
                                 : "");
     if (left > 0) {
         fprintf(stderr, ", %u processes left behind", left);
+    }
+    if (directories > 0) {
+        fprintf(stderr, ", %u directories left behind", directories);
     }
     fputc('\n', stderr);
     return rc;

@@ -6,6 +6,7 @@
 #define TESTS_HARNESS_TLS_FILES_H
 
 #include "base/assert.h"
+#include "tests/harness/scratch.h"
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -220,8 +221,7 @@ static inline void tls_move(const char *dir, const char *from, const char *to)
 
 static inline void tls_dir_make(char *dir, size_t size)
 {
-    (void)snprintf(dir, size, "/tmp/pgquorum_tls_XXXXXX");
-    ASSERT(mkdtemp(dir) != NULL);
+    scratch_make(dir, size, "/tmp", "tls");
 }
 
 static inline void tls_dir_remove(const char *dir)

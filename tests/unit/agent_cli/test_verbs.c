@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "raft/group.h"
 #include "tests/harness/free_port.h"
+#include "tests/harness/scratch.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -316,8 +317,7 @@ static void start_raft(bool witness)
 static int start(void **state)
 {
     (void)state;
-    strcpy(world.directory, "/tmp/config-cli-XXXXXX");
-    assert_non_null(mkdtemp(world.directory));
+    scratch_make(world.directory, sizeof world.directory, "/tmp", "cli");
     snprintf(world.file, sizeof(world.file), "%s/c.yml", world.directory);
     snprintf(world.request, sizeof(world.request), "%s/request", world.directory);
     world.raft_port = free_port();

@@ -2,6 +2,7 @@
  * what is wrong, what would be right. Each mistake is an edit of the good file. */
 #include "agent/config/reader.h"
 #include "base/buf.h"
+#include "tests/harness/scratch.h"
 #include "tests/unit/agent_config/config_fixture.h"
 
 #include <setjmp.h>
@@ -541,13 +542,13 @@ static void write_file(const char *path, const char *text)
 static void a_link_does_not_hide_that_directories_meet(void **state)
 {
     (void)state;
-    char directory[] = "/tmp/config-test-XXXXXX";
+    char directory[64];
     struct config c;
     struct error err = {0};
     char path[100];
     char link[100];
     char real[100];
-    assert_non_null(mkdtemp(directory));
+    scratch_make(directory, sizeof directory, "/tmp", "config");
     snprintf(path, sizeof(path), "%s/c.yml", directory);
     snprintf(real, sizeof(real), "%s/data", directory);
     snprintf(link, sizeof(link), "%s/link", directory);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "tests/harness/free_port.h"
+#include "tests/harness/scratch.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -126,8 +127,7 @@ static inline void etcd_start(void)
 {
     etcd_port = free_port();
     etcd_peer_port = free_port();
-    (void)snprintf(etcd_dir, sizeof etcd_dir, "/tmp/pgquorum-etcd-XXXXXX");
-    assert_non_null(mkdtemp(etcd_dir));
+    scratch_make(etcd_dir, sizeof etcd_dir, "/tmp", "etcd");
     etcd_run();
 }
 

@@ -1,6 +1,7 @@
 /* How a plan is carried out: in order, up to the first failure, one long job at a time, and twice
  * without harm. */
 #include "loop_fixture.h"
+#include "tests/harness/scratch.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -253,11 +254,11 @@ static void a_history_that_was_written_is_known_by_its_revision(void **state)
 static void a_long_history_is_written(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/pgquorum-history-XXXXXX";
+    char dir[64];
     char path[128];
     enum { TIMELINE = 1000 };
     rig_settle();
-    assert_non_null(mkdtemp(dir));
+    scratch_make(dir, sizeof dir, "/tmp", "history");
     (void)snprintf(path, sizeof path, "%s/pg_wal", dir);
     assert_int_equal(mkdir(path, 0700), 0);
     (void)snprintf(path, sizeof path, "%s/pg_wal/%08X.history", dir, TIMELINE);

@@ -1,6 +1,7 @@
 /* The HTTP client over TLS: whom it believes, what it shows, and what a server's leave does. The
  * server is OpenSSL's plain, waiting form on a thread. */
 #include "http_fixture.h"
+#include "tests/harness/scratch.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -20,7 +21,7 @@ static const char make_files[] =
     "cat client.pem client.key > both.pem\n"
     "openssl pkey -in client.key -aes128 -passout pass:x -out locked.key\n";
 
-static char directory[] = "/tmp/pgquorum_tls_XXXXXX";
+static char directory[64];
 
 /* One of a few at a time; each stays until the test's end. */
 static const char *file(const char *name)
@@ -46,7 +47,8 @@ static int run(const char *script_text)
 static int files_make(void **state)
 {
     (void)state;
-    return mkdtemp(directory) == NULL || run(make_files) != 0;
+    scratch_make(directory, sizeof directory, "/tmp", "tls");
+    return run(make_files) != 0;
 }
 
 static int files_remove(void **state)

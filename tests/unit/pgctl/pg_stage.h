@@ -9,6 +9,7 @@
 #include "pgctl/pg_instance.h"
 #include "tests/harness/free_port.h"
 #include "tests/harness/process.h"
+#include "tests/harness/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -36,7 +37,7 @@
 #define LONG_MS    15000 /* deadline of jobs that are to end well */
 #define SUPER_PASS "zalando"
 
-static char stage_dir[32];
+static char stage_dir[48];
 
 struct node {
     char name[16];
@@ -247,6 +248,7 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
         {"unix_socket_directories", "."}, {"shared_buffers", "16MB"}, {"max_connections", "25"},
         {"wal_retrieve_retry_interval", "100ms"}, {"max_wal_size", "64MB"},
         {"wal_sender_timeout", "5s"}, {"log_min_messages", "warning"}, {"fsync", "off"},
+        {"dynamic_shared_memory_type", "mmap"}, /* in the directory: a killed server leaves it */
     };
     /* clang-format on */
     const char *basebackup[1 + sizeof node->basebackup / sizeof node->basebackup[0]] = {
@@ -664,13 +666,12 @@ static inline void stage_sweep(void)
 
 /* In memory, where there is enough and programs may be run from it: a disk that others use makes
  * the tests slow. */
-static inline bool stage_make(void)
+static inline void stage_make(void)
 {
     struct statvfs fs;
     bool memory = statvfs("/dev/shm", &fs) == 0 && (fs.f_flag & ST_NOEXEC) == 0 &&
                   (uint64_t)fs.f_bavail * fs.f_frsize > (uint64_t)2 << 30;
-    snprintf(stage_dir, sizeof stage_dir, "%s/pgquorum-pg-XXXXXX", memory ? "/dev/shm" : "/tmp");
-    return mkdtemp(stage_dir) != NULL && chmod(stage_dir, 0700) == 0;
+    scratch_make(stage_dir, sizeof stage_dir, memory ? "/dev/shm" : "/tmp", "pg");
 }
 
 /* For main. The test's program is the wrapper of the children, too. */
@@ -681,9 +682,10 @@ static inline int stage_main(int argc, char **argv, int (*tests)(void))
     const struct passwd *user = getpwnam("postgres");
     char *self = realpath("/proc/self/exe", NULL);
 
-    if (self == NULL || !stage_make()) {
+    if (self == NULL) {
         return 1;
     }
+    stage_make();
     int rc = run("install -m 0755 '%s' '%s/agent'", self, stage_dir);
     /* .../tests/unit/pgctl/test_x -> .../pgquorum-fence, copied to where user postgres can read it
      */

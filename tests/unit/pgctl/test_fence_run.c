@@ -4,11 +4,12 @@
  * cgroup can be made, the tests of that way say so and are skipped (a failure when CI is set).
  * Everything lies in one directory under /tmp, which root's process removes at the end.
  *
- * Each test is a child process with the agent's part in it, so that it can be killed like one. */
+ * The agent's part is in this process; where it has to be killed, in a child (agent_fork). */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "pgctl/fence.h"
 #include "tests/harness/process.h"
+#include "tests/harness/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -38,7 +39,7 @@
  * many as share a processor. */
 #define LOADED(ms) (3 * (ms)*sharers())
 
-static char dir[] = "/tmp/pgquorum-fence-XXXXXX";
+static char dir[64];
 static char *data_dir;
 static char *runtime_dir;
 static char *fence_path;
@@ -668,7 +669,8 @@ static int make_instance(void **state)
         PG_BIN
         "/initdb -D '%s' -A trust -N --no-instructions -U postgres >'%s/initdb.log' 2>&1 && "
         "echo \"listen_addresses = ''\nunix_socket_directories = '%s'\nmax_connections = 600\n"
-        "shared_buffers = 16MB\nfsync = off\nlogging_collector = on\" >> '%s/postgresql.conf'",
+        "shared_buffers = 16MB\ndynamic_shared_memory_type = mmap\nfsync = off\nlogging_collector "
+        "= on\" >> '%s/postgresql.conf'",
         data_dir, dir, dir, data_dir);
     int rc = run(command);
     struct error err;
@@ -722,7 +724,7 @@ static void make_cgroup(char *ret_path, size_t size, uid_t uid)
     if (file != NULL) {
         fclose(file);
     }
-    snprintf(ret_path, size, "%s/pgquorum-test-%d", point, (int)getpid());
+    snprintf(ret_path, size, "%s/pgquorum-fence.%s-%d", point, scratch_mark(), (int)getpid());
     if (point[0] == '\0' || mkdir(ret_path, 0755) != 0) {
         ret_path[0] = '\0';
         return;
@@ -749,9 +751,10 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     }
 
-    if (mkdtemp(dir) == NULL || self == NULL) {
+    if (self == NULL) {
         return 1;
     }
+    scratch_make(dir, sizeof dir, "/tmp", "fence");
     data_dir = mem_printf("%s/data", dir);
     runtime_dir = mem_printf("%s/run", dir);
     fence_path = mem_printf("%s/pgquorum-fence", dir);

@@ -8,6 +8,7 @@
 #include "pgctl/conf/pg_controlled.h"
 #include "pgctl/pg_parse.h"
 #include "tests/harness/process.h"
+#include "tests/harness/scratch.h"
 
 #include <libpq-fe.h>
 #include <pwd.h>
@@ -26,8 +27,8 @@
 #define PG_BIN     "/usr/lib/postgresql/15/bin"
 #define OUTPUT_MAX 65536
 
-static char dir[] = "/tmp/pgquorum-conf-XXXXXX"; /* the data directory is below it */
-static char output[OUTPUT_MAX];                  /* of the last command */
+static char dir[64];            /* the data directory is below it */
+static char output[OUTPUT_MAX]; /* of the last command */
 
 /* --- small things ----------------------------------------------------------------------------- */
 
@@ -474,7 +475,8 @@ int main(int argc, char **argv)
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
     }
-    if (mkdtemp(dir) == NULL || chdir("/") != 0) {
+    scratch_make(dir, sizeof dir, "/tmp", "conf");
+    if (chdir("/") != 0) {
         return 1;
     }
     bool root = geteuid() == 0 && user != NULL;

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_marker.h"
+#include "tests/harness/scratch.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -555,8 +556,8 @@ static void mount_point_is_named_and_left(void **state)
 static int make_dir(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/pgquorum-dirs-XXXXXX");
-    return mkdtemp(dir) != NULL ? 0 : -1;
+    scratch_make(dir, sizeof dir, "/tmp", "dirs");
+    return 0;
 }
 
 static int remove_dir(void **state)

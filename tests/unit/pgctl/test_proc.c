@@ -5,6 +5,7 @@
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
 #include "tests/harness/process.h"
+#include "tests/harness/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,7 +26,7 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/pgquorum-proc-XXXXXX";
+static char dir[64];
 
 static const char *in_dir(const char *name)
 {
@@ -562,7 +563,8 @@ static int make_dir(void **state)
 {
     (void)state;
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return mkdtemp(dir) != NULL && chdir("/") == 0 ? 0 : -1;
+    scratch_make(dir, sizeof dir, "/tmp", "proc");
+    return chdir("/");
 }
 
 static int remove_dir(void **state)

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "pgctl/jobs/unannounced.h"
 #include "pgctl/proc/pg_files.h"
+#include "tests/harness/scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +13,13 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/pgquorum-note-XXXXXX";
+static char dir[64];
 static char path[sizeof dir + 16];
 
 static int make_dir(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    scratch_make(dir, sizeof dir, "/tmp", "note");
     (void)snprintf(path, sizeof path, "%s/note", dir);
     return 0;
 }

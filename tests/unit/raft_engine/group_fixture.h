@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "raft/group.h"
 #include "tests/harness/free_port.h"
+#include "tests/harness/scratch.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -77,8 +78,7 @@ static void rig_init(struct rig *rig, size_t count, const char *password)
     assert_int_equal(uv_loop_init(&rig->loop), 0);
     assert_int_equal(uv_timer_init(&rig->loop, &rig->tick), 0);
     assert_int_equal(uv_timer_start(&rig->tick, on_tick, 5, 5), 0);
-    strcpy(rig->dir, "/tmp/peer-XXXXXX");
-    assert_non_null(mkdtemp(rig->dir));
+    scratch_make(rig->dir, sizeof rig->dir, "/tmp", "group");
     uint16_t ports[MEMBERS_MAX];
     ports_find(ports, count);
     rig->count = count;

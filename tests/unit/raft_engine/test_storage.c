@@ -8,6 +8,7 @@
 #include "raft/engine/configuration.h"
 #include "raft/engine/crc32c.h"
 #include "raft/engine/storage_db.h"
+#include "tests/harness/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -238,8 +239,7 @@ static void open_ok(struct fixture *f)
 static struct fixture *fixture_new(void)
 {
     struct fixture *f = mem_new(struct fixture);
-    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/raft-storage-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    scratch_make(f->dir, sizeof(f->dir), "/tmp", "storage");
     (void)snprintf(f->raft_dir, sizeof(f->raft_dir), "%s/raft", f->dir);
     assert_int_equal(uv_loop_init(&f->loop), 0);
     return f;
