@@ -139,10 +139,12 @@ static json_t *replication_rows(const struct pg_probe_result *probe)
     for (size_t i = 0; i < probe->replica_count; i++) {
         const struct pg_replica *replica = &probe->replicas[i];
         json_t *row = json_object();
+        set_text(row, "usename", replica->user);
         set_text(row, "application_name", replica->application_name);
         set_text(row, "client_addr", replica->client_addr);
         set_text(row, "state", replica->state);
         set_text(row, "sync_state", replica->sync_state);
+        set_number(row, "sync_priority", replica->sync_priority);
         (void)json_array_append_new(rows, row);
     }
     return rows;

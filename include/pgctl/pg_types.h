@@ -132,6 +132,7 @@ struct pg_inspection {
 #define PG_PENDING_MAX  16
 
 struct pg_replica { /* one row of pg_stat_replication */
+    char user[PG_NAME_BYTES];
     char application_name[PG_NAME_BYTES];
     char client_addr[PG_NAME_BYTES];
     char state[16];      /* "streaming", "catchup", "backup", ... */
@@ -141,6 +142,7 @@ struct pg_replica { /* one row of pg_stat_replication */
     uint64_t flush_lsn;
     uint64_t replay_lsn;
     int32_t pid;
+    int32_t sync_priority; /* 0: asynchronous */
 };
 
 struct pg_slot { /* temporary ones are not told */

@@ -74,7 +74,7 @@ const char pg_probe_sql[] =
     " LEFT JOIN pg_stat_wal_receiver w ON true;"
 
     "SELECT application_name, host(client_addr), state, sync_state, sent_lsn, write_lsn, flush_lsn"
-    ", replay_lsn, pid FROM pg_stat_replication LIMIT 64;"
+    ", replay_lsn, pid, usename, sync_priority FROM pg_stat_replication LIMIT 64;"
 
     SLOTS_SQL ";"
 
@@ -199,6 +199,8 @@ static void read_replicas(const PGresult *rows, struct pg_probe_result *result)
         replica->flush_lsn = pg_cell_lsn(rows, row, 6);
         replica->replay_lsn = pg_cell_lsn(rows, row, 7);
         replica->pid = (int32_t)pg_cell_u64(rows, row, 8);
+        COPY_CELL(rows, row, 9, replica->user);
+        replica->sync_priority = (int32_t)pg_cell_u64(rows, row, 10);
     }
 }
 

@@ -206,6 +206,8 @@ static void set_primary(void)
     probe->receiver_alive = false;
     probe->replica_count = 1;
     (void)snprintf(probe->replicas[0].application_name, PG_NAME_BYTES, "n2");
+    (void)snprintf(probe->replicas[0].user, PG_NAME_BYTES, "replicator");
+    probe->replicas[0].sync_priority = 2;
     (void)snprintf(probe->replicas[0].client_addr, PG_NAME_BYTES, "10.0.0.2");
     (void)snprintf(probe->replicas[0].state, sizeof probe->replicas[0].state, "streaming");
     (void)snprintf(probe->replicas[0].sync_state, sizeof probe->replicas[0].sync_state, "async");
@@ -615,7 +617,11 @@ static void a_primary_shows_who_streams_from_it(void **state)
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(document, "xlog"), "location")),
         0x3000200);
-    assert_string_equal(json_string_value(json_object_get(row, "application_name")), "n2");
+    char *shown = json_dumps(row, 0);
+    assert_string_equal(shown, "{\"usename\": \"replicator\", \"application_name\": \"n2\", "
+                               "\"client_addr\": \"10.0.0.2\", \"state\": \"streaming\", "
+                               "\"sync_state\": \"async\", \"sync_priority\": 2}");
+    mem_free(shown);
     assert_true(json_is_true(json_object_get(document, "pending_restart")));
     assert_string_equal(json_string_value(json_object_get(document, "configuration_error")),
                         "the disk is full");

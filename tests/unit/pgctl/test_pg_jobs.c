@@ -79,6 +79,10 @@ static void standby_streams_through_its_slot_and_is_promoted_to_the_number_asked
     assert_int_equal(probed.receiver_port, old->port);
     PROBE_UNTIL(old, slot_is_active("n2"));
     assert_string_equal(probed.replicas[0].application_name, "n2");
+    assert_string_equal(probed.replicas[0].user, "replicator");
+    assert_string_equal(probed.replicas[0].client_addr, "127.0.0.1");
+    assert_string_equal(probed.replicas[0].sync_state, "async");
+    assert_int_equal(probed.replicas[0].sync_priority, 0);
     node_do(old, "CREATE TABLE t AS SELECT 1 AS a");
     assert_int_equal(node_probe(old), 0);
     uint64_t written = probed.flush_lsn;
