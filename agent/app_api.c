@@ -254,10 +254,11 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     return text;
 }
 
-static char *render_view(const struct agent *agent, const char *key)
+/* NULL: it is not there, or not what it should be. */
+static char *render_view(const struct agent *agent, const char *key, json_type type)
 {
     json_t *value = agent->facts.view == NULL ? NULL : cluster_doc_key(agent->facts.view, key);
-    char *text = value == NULL ? NULL : json_dumps(value, JSON_TEXT);
+    char *text = value == NULL || json_typeof(value) != type ? NULL : json_dumps(value, JSON_TEXT);
     json_decref(value);
     return text;
 }
@@ -426,9 +427,9 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
         status->cluster_document = json_dumps(cluster, JSON_TEXT);
         json_decref(cluster);
     }
-    status->history = render_view(agent, "history");
-    status->config = render_view(agent, "config");
-    status->failsafe = render_view(agent, "failsafe");
+    status->history = render_view(agent, "history", JSON_ARRAY);
+    status->config = render_view(agent, "config", JSON_OBJECT);
+    status->failsafe = render_view(agent, "failsafe", JSON_OBJECT);
     status->metrics = render_metrics(agent, s);
     api_server_publish(agent->api, status);
     api_status_unref(status);

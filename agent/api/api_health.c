@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,22 +22,38 @@ bool api_is_leader(const struct api_status *status, int64_t lease_now_ms)
     return status->writable && lease_now_ms < status->lease_valid_until_ms;
 }
 
+/* ".5" at `*at`, as a part of one; `*at` moves behind it. */
+static double take_fraction(const char **at)
+{
+    double fraction = 0;
+    double digit = 0.1;
+    if (**at == '.') {
+        for ((*at)++; isdigit((unsigned char)**at); (*at)++) {
+            fraction += digit * (**at - '0');
+            digit /= 10;
+        }
+    }
+    return fraction;
+}
+
 bool api_parse_lag(const char *text, uint64_t *ret_bytes)
 {
     static const struct {
         const char *unit;
         unsigned shift;
     } units[] = {{"", 0}, {"b", 0}, {"kb", 10}, {"mb", 20}, {"gb", 30}, {"tb", 40}};
-    char *end = NULL;
+    char *whole_end = NULL;
 
-    if (!isdigit((unsigned char)text[0])) {
+    if (!isdigit((unsigned char)text[text[0] == '.'])) {
         return false;
     }
     errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
+    unsigned long long number = strtoull(text, &whole_end, 10);
     if (errno != 0) {
         return false;
     }
+    const char *end = whole_end;
+    double fraction = take_fraction(&end);
     while (*end == ' ') {
         end++;
     }
@@ -45,7 +62,9 @@ bool api_parse_lag(const char *text, uint64_t *ret_bytes)
             if (number > UINT64_MAX >> units[i].shift) {
                 return false;
             }
-            *ret_bytes = (uint64_t)number << units[i].shift;
+            uint64_t whole = (uint64_t)number << units[i].shift;
+            uint64_t part = (uint64_t)llround(fraction * (double)(1ULL << units[i].shift));
+            *ret_bytes = whole > UINT64_MAX - part ? UINT64_MAX : whole + part;
             return true;
         }
     }

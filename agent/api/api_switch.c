@@ -228,6 +228,15 @@ void api_waits_drop(struct api_server *server)
     }
 }
 
+static void reply_not_written(struct http1_exchange *exchange, int rc, const struct error *err)
+{
+    bool unknown = rc == ERR_UNKNOWN || rc == ERR_CANCELED;
+    api_reply_text(exchange, 503, "%s: %s",
+                   unknown ? "status unknown, writing the failover key into DCS was not answered"
+                           : "failed to write failover key into DCS",
+                   err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
+}
+
 struct ordered {
     struct api_server *server;
     struct api_wait *wait;
@@ -254,11 +263,7 @@ static void on_ordered(void *ctx, int rc, int64_t revision, const struct error *
     if (rc == 0) {
         api_reply_text(wait->exchange, 202, "Switchover scheduled");
     } else {
-        api_reply_text(wait->exchange, 503, "%s: %s",
-                       rc == ERR_UNKNOWN || rc == ERR_CANCELED
-                           ? "status unknown, writing the failover key into DCS was not answered"
-                           : "failed to write failover key into DCS",
-                       err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
+        reply_not_written(wait->exchange, rc, err);
     }
     mem_free(wait);
 }
@@ -351,14 +356,14 @@ static void on_dropped(void *ctx, int rc, int64_t revision, const struct error *
     struct dropping *dropping = ctx;
     struct http1_exchange *exchange = dropping->exchange;
     (void)revision;
-    (void)err;
     api_write_end(dropping->server);
     mem_free(dropping);
     if (rc == 0) {
         api_reply_text(exchange, 200, "scheduled switchover deleted");
+    } else if (rc == ERR_CONFLICT) {
+        api_reply_text(exchange, 409, "failed to write failover key into DCS");
     } else {
-        api_reply_text(exchange, rc == ERR_CONFLICT ? 409 : 503,
-                       "failed to write failover key into DCS");
+        reply_not_written(exchange, rc, err);
     }
 }
 

@@ -432,6 +432,30 @@ static void drop_config_now(void *arg)
     look_at_store();
 }
 
+static void store_documents_now(void *arg)
+{
+    store_set("config", arg);
+    store_set("failsafe", arg);
+    store_set("history", arg);
+    look_at_store();
+}
+
+static void what_is_no_document_is_not_shown_as_one(void **state)
+{
+    static const char *const none[] = {"5", "[[1, 2, \"x\"]]", "{", "null", "\"x\""};
+    (void)state;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        rig_call(store_documents_now, (void *)(uintptr_t)none[i]);
+        assert_int_equal(rig_code(rig_ask("GET /config HTTP/1.0\r\n\r\n")), 502);
+        assert_int_equal(rig_code(rig_ask("GET /failsafe HTTP/1.0\r\n\r\n")), 502);
+        assert_string_equal(get_text("/history"), i == 1 ? none[i] : "[]");
+    }
+    rig_call(store_documents_now, (char[]){"{}"});
+    assert_string_equal(get_text("/config"), "{}");
+    assert_string_equal(get_text("/failsafe"), "{}");
+    assert_string_equal(get_text("/history"), "[]");
+}
+
 static void without_a_configuration_only_put_makes_one(void **state)
 {
     (void)state;
@@ -800,6 +824,7 @@ int main(void)
         WITH_AGENT(refused_whole_with_the_name_of_the_key),
         WITH_AGENT(of_two_patches_of_one_revision_one_wins),
         WITH_AGENT(without_a_configuration_only_put_makes_one),
+        WITH_AGENT(what_is_no_document_is_not_shown_as_one),
         WITH_AGENT(without_a_view_nothing_is_shown_or_patched),
         WITH_AGENT(a_store_that_takes_nothing_is_no_fault_of_the_document),
         WITH_AGENT(a_configuration_has_a_greatest_size),
