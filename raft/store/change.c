@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LEASE_FEW_PART = 16 }; /* a sixteenth of all */
+
 bool change_allows(const struct store *store, struct span actor, const struct kv_record *record)
 {
     if (record == NULL || record->lease == 0) {
@@ -96,27 +98,47 @@ static int record_order(const void *a, const void *b)
     return span_compare(kv_record_key(*first), kv_record_key(*second));
 }
 
-struct kv_record **change_lease_records(const struct lease *lease, bool directories,
-                                        size_t *ret_count)
+static size_t sort_list(const struct lease *lease, bool directories, struct kv_record **records)
 {
+    size_t count = 0;
+    LIST_EACH(item, &lease->keys)
+    {
+        struct kv_record *record = LIST_OWNER(item, struct kv_record, in_lease);
+        if (((record->flags & KV_DIRECTORY) != 0) == directories) {
+            records[count++] = record;
+        }
+    }
+    if (count > 0) {
+        qsort(records, count, sizeof(struct kv_record *), record_order);
+    }
+    return count;
+}
+
+static size_t pick_from_map(const struct kv_map *map, const struct lease *lease,
+                            struct kv_record **records)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < map->count; i++) {
+        if (map->records[i]->lease == lease->id) {
+            records[count++] = map->records[i];
+        }
+    }
+    return count;
+}
+
+/* Few are sorted; for many it is far cheaper to go through all that there are in order. */
+struct kv_record **change_lease_records(const struct store *store, const struct lease *lease,
+                                        bool directories, size_t *ret_count)
+{
+    const struct kv_map *map = directories ? &store->dirs : &store->kvs;
     size_t count = 0;
     LIST_EACH(item, &lease->keys)
     {
         count++;
     }
     struct kv_record **records = mem_new_array(struct kv_record *, count);
-    size_t filled = 0;
-    LIST_EACH(item, &lease->keys)
-    {
-        struct kv_record *record = LIST_OWNER(item, struct kv_record, in_lease);
-        if (((record->flags & KV_DIRECTORY) != 0) == directories) {
-            records[filled++] = record;
-        }
-    }
-    if (filled > 0) {
-        qsort(records, filled, sizeof(struct kv_record *), record_order);
-    }
-    *ret_count = filled;
+    *ret_count = count > map->count / LEASE_FEW_PART ? pick_from_map(map, lease, records)
+                                                     : sort_list(lease, directories, records);
     return records;
 }
 
@@ -127,12 +149,12 @@ size_t change_lease_end(struct store *store, struct lease *lease, int64_t revisi
 {
     size_t keys = 0;
     size_t directories = 0;
-    struct kv_record **records = change_lease_records(lease, false, &keys);
+    struct kv_record **records = change_lease_records(store, lease, false, &keys);
     mvcc_delete(store, records, keys, revision, action);
     mem_free(records);
     for (;;) { /* what is below one that goes may be on the lease, too */
         size_t count = 0;
-        records = change_lease_records(lease, true, &count);
+        records = change_lease_records(store, lease, true, &count);
         if (count > 0) {
             change_delete_directory(store, kv_record_key(records[0]), true, revision, action);
             directories++;

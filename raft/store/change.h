@@ -34,8 +34,8 @@ size_t change_lease_end(struct store *store, struct lease *lease, int64_t revisi
 void change_delete_directory(struct store *store, struct span path, bool spare_holders,
                              int64_t revision, enum store_action action);
 /* Versions on the lease, of directories or of keys, in key order: mem_free. */
-struct kv_record **change_lease_records(const struct lease *lease, bool directories,
-                                        size_t *ret_count);
+struct kv_record **change_lease_records(const struct store *store, const struct lease *lease,
+                                        bool directories, size_t *ret_count);
 /* The part of `map` that is below the directory "path", by position; the caller looks whether v2
  * shows it. */
 void change_below(const struct kv_map *map, struct span path, size_t *ret_first, size_t *ret_end);

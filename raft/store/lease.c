@@ -226,7 +226,7 @@ void store_lease_keys(const struct store *store, uint64_t lease, struct store_kv
         return;
     }
     size_t count = 0;
-    struct kv_record **records = change_lease_records(found, false, &count);
+    struct kv_record **records = change_lease_records(store, found, false, &count);
     for (size_t i = 0; i < count; i++) {
         kvs_add(ret_kvs, records[i]);
     }

@@ -224,6 +224,45 @@ static void ids_and_ttls_are_what_etcd_grants(void **state)
     assert_int_equal(store_lease_ttl_ms(STORE_LEASE_TTL_S_MAX, 1000), STORE_LEASE_TTL_MS_MAX);
 }
 
+/* On a lease with few of all keys, and on one with many. */
+static void keys_of_a_lease_come_in_order(void **state)
+{
+    enum { KEYS = 97, FEW = 3 };
+    struct pair *pair = *state;
+    (void)open_format_2(pair);
+    for (uint64_t lease = 7; lease <= 8; lease++) {
+        struct store_command grant_command = {
+            .type = STORE_LEASE_GRANT, .lease = lease, .ttl_ms = 5000};
+        assert_int_equal(apply_pair(pair, &grant_command, NULL).code, 0);
+    }
+    for (int i = 0; i < KEYS; i++) {
+        char key[8];
+        int place = i * 31 % KEYS;
+        (void)snprintf(key, sizeof key, "k%02d", place);
+        struct store_client_op op = c_put_lease(key, "v", place % (KEYS / FEW) == 0 ? 7 : 8);
+        struct store_client_txn txn = {.success = &op, .success_count = 1};
+        struct store_command command = {.type = STORE_CLIENT_TXN, .client_txn = &txn};
+        assert_int_equal(apply_pair(pair, &command, NULL).code, 0);
+    }
+    size_t all = 0;
+    for (uint64_t lease = 7; lease <= 8; lease++) {
+        struct store_kvs keys;
+        struct span before = span_of(NULL, 0);
+        store_lease_keys(pair->store, lease, &keys);
+        for (size_t i = 0; i < keys.count; i++) {
+            struct store_kv kv;
+            store_kvs_get(&keys, i, &kv);
+            assert_int_equal(kv.lease, lease);
+            assert_true(span_compare(before, kv.key) < 0);
+            before = kv.key;
+        }
+        all += keys.count;
+        assert_true(lease == 7 ? keys.count <= FEW + 1 : keys.count >= KEYS - FEW - 1);
+        store_kvs_close(&keys);
+    }
+    assert_int_equal(all, KEYS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +273,7 @@ int main(void)
         PAIR_TEST(the_end_of_a_lease_deletes_its_keys_in_order),
         PAIR_TEST(a_keepalive_renews_by_the_ttl_that_is_there),
         PAIR_TEST(ids_and_ttls_are_what_etcd_grants),
+        PAIR_TEST(keys_of_a_lease_come_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
