@@ -13,9 +13,9 @@
 /* Operations, and compares, of one command, all levels together; etcd bounds only each list. */
 #define STORE_CLIENT_OPS_MAX   1024
 #define STORE_CLIENT_DEPTH_MAX 16
-/* Keys that one may look at, by store_client_txn_work: some ten milliseconds on every member, and
- * as much memory as one answer may have. */
-#define STORE_CLIENT_WORK_MAX ((size_t)16 * STORE_KEYS_MAX)
+/* Keys that one may look at, by store_client_txn_work: some ten milliseconds on every member, since
+ * nothing of it can be put off. */
+#define STORE_CLIENT_WORK_MAX ((size_t)4 * STORE_KEYS_MAX)
 
 enum store_client_op_type {
     STORE_CLIENT_RANGE = 1,
@@ -54,7 +54,8 @@ enum store_reason store_client_txn_reason(const struct store_client_txn *txn);
 /* Is there nothing in it that writes? Such a one needs no command: store_client_read. */
 bool store_client_txn_reads(const struct store_client_txn *txn);
 
-/* How many keys it would look at, on the present state. Ask before proposing, or reading. */
+/* How many keys it would look at, on the present state; each of a range that is sorted counts as
+ * many. Ask before proposing, or reading. */
 size_t store_client_txn_work(const struct store *store, const struct store_client_txn *txn);
 
 struct store_op_output {

@@ -473,8 +473,8 @@ static void a_transaction_that_reads_needs_no_command(void **state)
     buf_free(&text);
 }
 
-/* Counted are the keys of ranges, twice where the past is looked at; of two branches, the larger.
- */
+/* Counted are the keys of ranges, twice where the past is looked at, and many times where they are
+ * sorted; of two branches, the larger. */
 static void the_work_of_a_transaction_is_known_before_it_runs(void **state)
 {
     struct pair *pair = *state;
@@ -498,6 +498,15 @@ static void the_work_of_a_transaction_is_known_before_it_runs(void **state)
     assert_int_equal(store_client_txn_work(pair->store, &txn), (2 + 1) + (3 + 2 + 1));
     txn.success_count = 1;
     assert_int_equal(store_client_txn_work(pair->store, &txn), (2 + 1) + (3 + 2));
+    past.range.order = STORE_SORT_ASCEND; /* as they come */
+    assert_int_equal(store_client_txn_work(pair->store, &nested), 3 + 2);
+    past.range.order = STORE_SORT_DESCEND;
+    assert_int_equal(store_client_txn_work(pair->store, &nested), 16 * (3 + 2));
+    past.range.order = STORE_SORT_NONE;
+    past.range.target = STORE_SORT_MOD;
+    assert_int_equal(store_client_txn_work(pair->store, &nested), 16 * (3 + 2));
+    past.range.count_only = true;
+    assert_int_equal(store_client_txn_work(pair->store, &nested), 3 + 2);
 }
 
 int main(void)
