@@ -7,6 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* As later releases of Go have it: each costs its share of a turn, and nobody needs twenty. */
+enum { PARAMS_MAX = 10000 };
+
 enum param {
     PARAM_VALUE,
     PARAM_TTL,
@@ -140,7 +143,10 @@ static int take_pairs(struct form *form, struct span text)
 {
     static const char semicolon[] = "invalid semicolon separator in query";
     int bad = 0;
-    while (text.len > 0) {
+    for (size_t count = 0; text.len > 0; count++) {
+        if (count == PARAMS_MAX) {
+            return refuse(form, ETCD_V2_INVALID_FORM, "too many parameters");
+        }
         struct etcd_v2_fault first = *form->fault;
         struct span pair = until(text, '&');
         text = after(text, pair.len);

@@ -194,6 +194,25 @@ static void odd_forms_are_read(void **state)
     assert_true(span_equal_str(fault.cause, "invalid URL escape \"%\\\"\\x01\""));
 }
 
+static void parameters_are_bounded(void **state)
+{
+    struct buf form = BUF_INIT;
+    (void)state;
+    for (int i = 0; i < 9999; i++) {
+        buf_put_str(&form, i % 2 == 0 ? "&" : "a&");
+    }
+    buf_put_str(&form, "value=1");
+    assert_int_equal(parse(ETCD_V2_PUT, "/v2/keys/a", buf_str(&form)), 0);
+    assert_true(span_equal_str(request.value, "1"));
+    buf_put_str(&form, "&");
+    assert_int_equal(parse(ETCD_V2_PUT, "/v2/keys/a", buf_str(&form)), 0);
+    buf_put_str(&form, "&");
+    assert_int_equal(parse(ETCD_V2_PUT, "/v2/keys/a", buf_str(&form)), ERR_INVALID);
+    assert_int_equal(fault.error, ETCD_V2_INVALID_FORM);
+    assert_true(span_equal_str(fault.cause, "too many parameters"));
+    buf_free(&form);
+}
+
 static void memory_is_bounded(void **state)
 {
     struct etcd_v2_raw raw = {.method = ETCD_V2_PUT, .content_type = span_str(FORM)};
@@ -328,6 +347,7 @@ int main(void)
         cmocka_unit_test(the_body_wins_over_the_query),
         cmocka_unit_test(keys_are_decoded_and_cleaned),
         cmocka_unit_test(odd_forms_are_read),
+        cmocka_unit_test(parameters_are_bounded),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(answers_are_those_of_etcd),
         cmocka_unit_test(the_nodes_of_a_directory_stand_between_its_two_parts),
