@@ -3,6 +3,7 @@
  * and goes by itself. */
 #include "raft/etcd/etcd_call.h"
 #include "raft/etcd/etcd_handlers.h"
+#include "raft/etcd/etcd_hash.h"
 #include "raft/etcd/etcd_service.h"
 
 /* --- Status, Alarm ---------------------------------------------------------------------------- */
@@ -73,34 +74,16 @@ void etcd_maintenance_alarm(struct etcd_call *call, const void *message)
 
 /* --- Hash, HashKV ----------------------------------------------------------------------------- */
 
-/* FNV-1a: it tells states apart that should be equal, and is no defence against anybody. */
-static void hash_bytes(uint64_t *hash, const void *data, size_t len)
+static uint64_t hash_kv(uint64_t hash, const struct store_kv *kv)
 {
-    const uint8_t *bytes = data;
-    for (size_t i = 0; i < len; i++) {
-        *hash = (*hash ^ bytes[i]) * 0x100000001b3u;
+    const uint64_t numbers[] = {(uint64_t)kv->create_revision, (uint64_t)kv->mod_revision,
+                                (uint64_t)kv->version, kv->lease};
+    hash = etcd_hash_bytes(hash, kv->key);
+    hash = etcd_hash_bytes(hash, kv->value);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        hash = etcd_hash_number(hash, numbers[i]);
     }
-}
-
-static void hash_number(uint64_t *hash, uint64_t number)
-{
-    uint8_t bytes[8];
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        bytes[i] = (uint8_t)(number >> (8 * i));
-    }
-    hash_bytes(hash, bytes, sizeof bytes);
-}
-
-static void hash_kv(uint64_t *hash, const struct store_kv *kv)
-{
-    hash_number(hash, kv->key.len);
-    hash_bytes(hash, kv->key.data, kv->key.len);
-    hash_number(hash, kv->value.len);
-    hash_bytes(hash, kv->value.data, kv->value.len);
-    hash_number(hash, (uint64_t)kv->create_revision);
-    hash_number(hash, (uint64_t)kv->mod_revision);
-    hash_number(hash, (uint64_t)kv->version);
-    hash_number(hash, kv->lease);
+    return hash;
 }
 
 /* Of all keys as they were at `revision` (0: now): the same on every member that has come that far.
@@ -111,7 +94,7 @@ static bool hash_of(struct etcd_call *call, int64_t revision, uint32_t *ret_hash
     struct store_range all = {
         .key = span_of("\0", 1), .range_end = span_of("\0", 1), .revision = revision};
     struct store_range_result result = {.count = 0};
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = ETCD_HASH_BEGIN;
     if (store == NULL) {
         etcd_call_fail(call, ETCD_ERROR_NO_LEADER);
         return false;
@@ -121,14 +104,14 @@ static bool hash_of(struct etcd_call *call, int64_t revision, uint32_t *ret_hash
         etcd_call_fail(call, rc == ERR_INVALID ? ETCD_ERROR_FUTURE_REVISION : ETCD_ERROR_COMPACTED);
         return false;
     }
-    hash_number(&hash, (uint64_t)(revision > 0 ? revision : result.revision));
+    hash = etcd_hash_number(hash, (uint64_t)(revision > 0 ? revision : result.revision));
     for (size_t i = 0; i < result.kvs.count; i++) {
         struct store_kv kv;
         store_kvs_get(&result.kvs, i, &kv);
-        hash_kv(&hash, &kv);
+        hash = hash_kv(hash, &kv);
     }
     store_kvs_close(&result.kvs);
-    *ret_hash = (uint32_t)(hash ^ hash >> 32);
+    *ret_hash = etcd_hash_end(hash);
     return true;
 }
 
