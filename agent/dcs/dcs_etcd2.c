@@ -58,7 +58,7 @@ int etcd2_op_result(struct etcd_op *op, int rc, const struct etcd_answer *answer
     if (rc != 0) {
         return rc;
     }
-    if (!etcd2_node_read(answer->body, &node) || answer->cluster == 0 ||
+    if (etcd_op_is_of_before(op) || !etcd2_node_read(answer->body, &node) || answer->cluster == 0 ||
         (store->view != NULL && answer->cluster != store->view->cluster)) {
         return error_set(ret_err, ERR_UNKNOWN,
                          "etcd: the answer to a write is none of this cluster's");
@@ -173,7 +173,7 @@ static void on_withdraw_read(void *arg, int rc, const struct etcd_answer *answer
     struct etcd_op *op = arg;
     struct etcd_store *store = op->store;
     struct error own = *err;
-    struct dcs_view *view = store->face->view_of(op, rc, answer, &own);
+    struct dcs_view *view = etcd_op_view(op, rc, answer, &own);
 
     if (view == NULL) { /* `none` stands, and nobody knows whether that epoch does */
         etcd_op_end(op, ERR_UNKNOWN, &own);
@@ -219,11 +219,11 @@ static int dcs_etcd2_withdraw(struct dcs *dcs, const char *name, int64_t report_
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static void face_range(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
+static void face_range(struct etcd_op *op, struct etcd_call *call, char **ret_path,
                        struct buf *body)
 {
     (void)body;
-    *ret_path = etcd2_path(store->base, "", "recursive=true&quorum=true");
+    *ret_path = etcd2_path(op->store->base, "", "recursive=true&quorum=true");
     *call = (struct etcd_call){.method = "GET", .path = *ret_path, .repeatable = true};
 }
 

@@ -12,16 +12,20 @@
 
 /* --- who speaks ------------------------------------------------------------------------------- */
 
-bool etcd3_heard(struct etcd_store *store, const json_t *body, bool quorum)
+bool etcd3_heard(struct etcd_op *op, const struct etcd_answer *answer, bool quorum)
 {
+    struct etcd_store *store = op->store;
     struct dcs_etcd3 *dcs = etcd3_of(store);
     struct etcd3_header header;
 
-    if (!etcd3_header_read(body, &header)) {
+    if (etcd_op_is_of_before(op) || !etcd3_header_read(answer->body, &header)) {
         return false;
     }
     if (header.cluster == dcs->last.cluster && header.term < dcs->last.term) {
-        etcd_client_leave(store->client, "answers in an older Raft term than another member did");
+        if (header.member != dcs->last.member) {
+            etcd_client_leave(store->client, answer->url,
+                              "answers in an older Raft term than another member did");
+        }
         return false;
     }
     dcs->last = header;
@@ -80,12 +84,12 @@ int etcd3_outcome(struct etcd_op *op, int rc, const struct etcd_answer *answer,
     if (rc != 0) {
         return rc;
     }
-    if (!etcd3_header_read(answer->body, &header) || header.revision <= 0 ||
-        (store->view != NULL && header.cluster != store->view->cluster)) {
+    if (etcd_op_is_of_before(op) || !etcd3_header_read(answer->body, &header) ||
+        header.revision <= 0 || (store->view != NULL && header.cluster != store->view->cluster)) {
         return error_set(ret_err, ERR_UNKNOWN,
                          "etcd: the answer to a transaction is none of this cluster's");
     }
-    (void)etcd3_heard(store, answer->body, true);
+    (void)etcd3_heard(op, answer, true);
     return etcd3_txn_succeeded(answer->body)
                ? 0
                : error_set(ret_err, ERR_CONFLICT, "the store has changed meanwhile");
@@ -134,7 +138,7 @@ bool etcd3_granted(struct etcd_op *op, int rc, const struct etcd_answer *answer,
         return false;
     }
     op->lease_sent_ms = answer->sent_ms;
-    (void)etcd3_heard(op->store, answer->body, true);
+    (void)etcd3_heard(op, answer, true);
     return true;
 }
 
@@ -323,12 +327,23 @@ static int dcs_etcd3_put_member(struct dcs *dcs, const char *name, const char *v
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static void face_range(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
+static void face_range(struct etcd_op *op, struct etcd_call *call, char **ret_path,
                        struct buf *body)
 {
+    const struct etcd3_header *last = &etcd3_of(op->store)->last;
     (void)ret_path;
-    etcd3_range_prefix(body, store->base);
+    op->known_member = last->member;
+    op->known_term = last->term;
+    etcd3_range_prefix(body, op->store->base);
     *call = (struct etcd_call){.path = "/kv/range", .body = buf_span(body), .repeatable = true};
+}
+
+/* A member's term never falls; one whose term did, with the keys of before or without them, has
+ * lost all that it knew: etcd is back from a backup. */
+static bool term_fell(const struct etcd_op *op, const struct etcd3_header *header)
+{
+    return header->cluster == op->known_cluster && header->member == op->known_member &&
+           header->term < op->known_term;
 }
 
 static struct dcs_view *face_view_of(struct etcd_op *op, int rc, const struct etcd_answer *answer,
@@ -341,12 +356,13 @@ static struct dcs_view *face_view_of(struct etcd_op *op, int rc, const struct et
         return NULL;
     }
     if (etcd3_header_read(answer->body, &header) &&
-        etcd_sync_began_anew(op, header.cluster, header.revision)) {
+        (term_fell(op, &header) || etcd_sync_began_anew(op, header.cluster, header.revision))) {
+        op->anew = true;
         etcd3_of(store)->last = (struct etcd3_header){0}; /* its terms began anew, too */
     }
-    if (!etcd3_heard(store, answer->body, true)) {
+    if (!etcd3_heard(op, answer, true)) {
         (void)error_set(err, ERR_UNAVAILABLE,
-                        "etcd: the member answers in an older term than another did");
+                        "etcd: the answer is of an older term than another one");
         return NULL;
     }
     return etcd3_view_read(answer->body, store->base, err);

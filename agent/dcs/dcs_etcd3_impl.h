@@ -25,9 +25,10 @@ static inline struct dcs_etcd3 *etcd3_of(struct etcd_store *store)
 
 /* --- dcs_etcd3.c ------------------------------------------------------------------------------ */
 /* Any answer: notes who spoke. `quorum`: a majority stands behind it. False: it is of an older term
- * than one seen before, by the same cluster, and not to be believed where it matters when it was
- * given. */
-bool etcd3_heard(struct etcd_store *store, const json_t *body, bool quorum);
+ * than one seen before, by the same cluster, or of a store that is gone, and not to be believed
+ * where it matters when it was given. Its member is left, unless it was the same one that spoke
+ * before: then it is just late. */
+bool etcd3_heard(struct etcd_op *op, const struct etcd_answer *answer, bool quorum);
 char *etcd3_path(const struct etcd_store *store, const char *key); /* mem_free */
 void etcd3_compare(struct etcd3_txn *txn, const struct etcd_store *store, const char *key,
                    enum etcd3_target target, int64_t revision);

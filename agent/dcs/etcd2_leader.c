@@ -92,7 +92,7 @@ static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
     struct dcs_etcd2 *dcs = etcd2_of(store);
     struct claim *claim = op->extra;
     struct error own = *err;
-    struct dcs_view *view = store->face->view_of(op, rc, answer, &own);
+    struct dcs_view *view = etcd_op_view(op, rc, answer, &own);
 
     if (view == NULL) {
         claim_abort(op, rc == ERR_CANCELED ? rc : ERR_UNKNOWN, &own);

@@ -212,8 +212,8 @@ static void on_leader_read(void *arg, int rc, const struct etcd_answer *answer,
         renew_failed(op, rc, err);
         return;
     }
-    if (!etcd3_heard(op->store, answer->body, true)) {
-        etcd_op_fail(op, ERR_UNKNOWN, "etcd: the member answers in an older term than another did");
+    if (!etcd3_heard(op, answer, true)) {
+        etcd_op_fail(op, ERR_UNKNOWN, "etcd: the answer is of an older term than another one");
         return;
     }
     if (!etcd3_kv_read(answer->body, op->store->name, &kv, &ours) ||
@@ -269,7 +269,7 @@ static void on_kept(void *arg, int rc, const struct etcd_answer *answer, const s
         renewal->kept = etcd3_lease_read(answer->body, &lease, &ttl_s) && lease == renewal->lease &&
                         dcs->leader_ttl_s == wanted_s && ttl_s >= wanted_s &&
                         same_member_and_term(&header, &renewal->before);
-        (void)etcd3_heard(op->store, answer->body, false);
+        (void)etcd3_heard(op, answer, false);
     }
     read_leader(op);
 }

@@ -225,7 +225,7 @@ static void on_answer(void *arg, int rc, const struct http_client_response *resp
                        ? etcd2_machines_read(response->body) /* no JSON */
                        : json_loadb((const char *)response->body.data, response->body.len, 0, NULL);
     struct verdict verdict = verdict_of(client, response->status, body, text);
-    struct etcd_answer answer = {.body = body, .sent_ms = call->sent_ms};
+    struct etcd_answer answer = {.body = body, .sent_ms = call->sent_ms, .url = call->url};
     if (client->dialect == ETCD_V2) {
         etcd2_head_read(http_client_header(response, "X-Etcd-Index"),
                         http_client_header(response, "X-Etcd-Cluster-Id"), &answer.index,
@@ -418,13 +418,11 @@ static void client_step(struct etcd_client *client)
     arm(client);
 }
 
-void etcd_client_leave(struct etcd_client *client, const char *reason)
+void etcd_client_leave(struct etcd_client *client, const char *url, const char *reason)
 {
     struct error err = {0};
-    char *url = mem_strdup(etcd_hosts_current(&client->hosts));
     (void)error_set(&err, ERR_UNAVAILABLE, "'%s': %s", url, reason);
     etcd_client_member_failed(client, url, &err);
-    mem_free(url);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

@@ -78,6 +78,7 @@ struct etcd_answer {
     int64_t index;    /* v2: X-Etcd-Index */
     uint64_t cluster; /* v2: X-Etcd-Cluster-Id */
     int64_t sent_ms;  /* lease clock before the send that was answered */
+    const char *url;  /* of the member that answered; borrowed likewise */
 };
 typedef void (*etcd_done)(void *arg, int rc, const struct etcd_answer *answer,
                           const struct error *err);
@@ -105,7 +106,7 @@ void etcd_stream_cancel(struct etcd_stream *stream);
 void etcd_client_note(struct etcd_client *client, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The present member gave stale answers, or its stream is silent: go to the next one. */
-void etcd_client_leave(struct etcd_client *client, const char *reason);
+/* The member at `url` gave stale answers: go to the next one, if it still is the present one. */
+void etcd_client_leave(struct etcd_client *client, const char *url, const char *reason);
 
 #endif

@@ -136,6 +136,7 @@ static void op_send(struct etcd_op *op, struct etcd_call *call, etcd_done done)
 {
     int64_t left_ms = op->until_ms - clock_mono_ms(op->store->clock);
     call->timeout_ms = left_ms > 1 ? left_ms : 1;
+    op->beginnings = op->store->beginnings;
     if (op->store->closing) { /* the client may be gone: told when the store is */
         (void)error_set(&op->err, ERR_CANCELED, "the store was closed");
         op->unsent = done;
@@ -162,10 +163,26 @@ void etcd_op_range(struct etcd_op *op, etcd_done done)
     const struct dcs_view *known = op->store->view;
     op->known_cluster = known == NULL ? 0 : known->cluster;
     op->known_revision = known == NULL ? 0 : known->revision;
-    op->store->face->range(op->store, &call, &path, &body);
+    op->anew = false;
+    op->store->face->range(op, &call, &path, &body);
     op_send(op, &call, done);
     buf_free(&body);
     mem_free(path);
+}
+
+bool etcd_op_is_of_before(const struct etcd_op *op)
+{
+    return op->beginnings != op->store->beginnings;
+}
+
+struct dcs_view *etcd_op_view(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                              struct error *err)
+{
+    if (rc == 0 && etcd_op_is_of_before(op)) {
+        (void)error_set(err, ERR_UNAVAILABLE, "etcd: the answer is of a store that is gone");
+        return NULL;
+    }
+    return op->store->face->view_of(op, rc, answer, err);
 }
 
 /* --- the contract's reads --------------------------------------------------------------------- */
@@ -186,7 +203,7 @@ static void on_read(void *arg, int rc, const struct etcd_answer *answer, const s
     struct etcd_op *op = arg;
     struct etcd_store *store = op->store;
     struct error own = *err;
-    struct dcs_view *view = store->face->view_of(op, rc, answer, &own);
+    struct dcs_view *view = etcd_op_view(op, rc, answer, &own);
 
     if (view != NULL) {
         etcd_sync_contact(store);

@@ -25,9 +25,8 @@ struct etcd_face {
     size_t bytes; /* of its own struct, whose first member is the store */
     /* A linearizable read of everything below the base path; `ret_path` is freed by the caller, as
      * `body` is. */
-    void (*range)(const struct etcd_store *store, struct etcd_call *call, char **ret_path,
-                  struct buf *body);
-    /* Its answer; NULL with `err` if it failed, or cannot be read. */
+    void (*range)(struct etcd_op *op, struct etcd_call *call, char **ret_path, struct buf *body);
+    /* Its answer; NULL with `err` if it failed, or cannot be read. op->anew: see there. */
     struct dcs_view *(*view_of)(struct etcd_op *op, int rc, const struct etcd_answer *answer,
                                 struct error *err);
     /* A watch of what comes after the view. */
@@ -52,6 +51,7 @@ struct etcd_store {
     void *note_arg;
 
     struct dcs_view *view; /* NULL before the first */
+    unsigned beginnings;   /* how often the store turned out to be another one than before */
     struct etcd_stream *watch;
     bool watching;           /* it has told something */
     bool reading;            /* a range of the sync's own is under way */
@@ -80,8 +80,10 @@ struct etcd_op {
     int64_t until_ms;       /* mono */
     uint64_t known_cluster; /* of the view when its range was sent; 0 = there was none */
     int64_t known_revision;
-    int64_t sent_ms;  /* lease clock: what a holder counts from */
-    int64_t revision; /* of the write */
+    unsigned beginnings; /* the store's when its last call was made */
+    bool anew;           /* its range itself says that the store is another one than before */
+    int64_t sent_ms;     /* lease clock: what a holder counts from */
+    int64_t revision;    /* of the write */
     bool answered; /* with yes; told by etcd_ops_visible when the view has come as far as `visible`
                     */
     int64_t visible;
@@ -100,8 +102,10 @@ struct etcd_op {
     int64_t lease_ttl_s;
     int64_t lease_sent_ms;
     unsigned tries;
-    json_t *json; /* decref */
-    void *extra;  /* mem_free */
+    json_t *json;          /* decref */
+    void *extra;           /* mem_free */
+    uint64_t known_member; /* who answered last when its range was sent, and in which term */
+    uint64_t known_term;
 };
 
 int etcd_store_new(uv_loop_t *loop, const struct dcs_etcd_config *config,
@@ -131,6 +135,12 @@ void etcd_op_call(struct etcd_op *op, const char *method, const char *path, stru
                   bool repeatable, etcd_done done);
 /* The same for everything below the base path, read with a majority behind it. */
 void etcd_op_range(struct etcd_op *op, etcd_done done);
+/* The view that is the answer to that; NULL with `err` if it failed, or cannot be read. */
+struct dcs_view *etcd_op_view(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                              struct error *err);
+/* The store has turned out to be another one since the last call was made: what is answered now may
+ * be the word of the one that is gone. */
+bool etcd_op_is_of_before(const struct etcd_op *op);
 void etcd_ops_visible(struct etcd_store *store);
 int etcd_key_check(const char *key, struct error *err) MUST_CHECK;
 

@@ -76,6 +76,7 @@ static void begin_anew(struct etcd_store *store, const struct dcs_view *view)
                          "%lld), going by its keys",
                          (long long)view->revision, (long long)before->revision);
     }
+    store->beginnings++;
     store->face->forget(store);
     if (store->watch != NULL) { /* of what there was */
         etcd_stream_cancel(store->watch);
@@ -88,7 +89,7 @@ void etcd_sync_install(struct etcd_op *op, struct dcs_view *view)
     struct dcs_view *before = store->view;
 
     store->ranged_mono_ms = clock_mono_ms(store->clock);
-    bool anew = before != NULL && (before->cluster != view->cluster ||
+    bool anew = before != NULL && (before->cluster != view->cluster || op->anew ||
                                    etcd_sync_began_anew(op, view->cluster, view->revision));
 
     if (before != NULL && !anew && before->revision >= view->revision) {
@@ -111,7 +112,7 @@ static void on_range(void *arg, int rc, const struct etcd_answer *answer, const 
     struct error own = *err;
 
     store->reading = false;
-    struct dcs_view *view = store->closing ? NULL : store->face->view_of(op, rc, answer, &own);
+    struct dcs_view *view = store->closing ? NULL : etcd_op_view(op, rc, answer, &own);
     if (view == NULL) {
         etcd_op_free(op);
         if (store->closing) {

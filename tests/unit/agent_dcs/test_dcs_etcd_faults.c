@@ -160,6 +160,30 @@ static void etcd_that_was_wiped_is_another_one(void **state)
     assert_non_null(strstr(buf_str(&dcs_notes), "it was wiped"));
 }
 
+/* Nothing was written since the backup, so that the revision does not fall. */
+static void etcd_that_is_back_from_a_backup_of_now_is_another_one(void **state)
+{
+    (void)state;
+    if (dialect == ETCD_V2) {
+        return; /* its answers name no term, and its backup is made otherwise */
+    }
+    for (int i = 0; i < 3; i++) { /* each start is a term */
+        etcd_end();
+        etcd_run();
+    }
+    int64_t epoch = lead(a, "n1", 30000);
+    RUN_UNTIL(key_is(b, "leader", "n1"));
+    int64_t revision = view_of(a)->revision;
+    etcd_restore();
+    int64_t contact = clock_mono_ms(clock_real());
+    RUN_UNTIL(a->ops->contact_mono_ms(a) > contact && b->ops->contact_mono_ms(b) > contact);
+    assert_int_equal(view_of(a)->revision, revision);
+    assert_non_null(strstr(buf_str(&dcs_notes), "is back from a backup"));
+    assert_int_equal(renew(a, epoch, 30000).is.rc, 0);
+    (void)put(b, "history", "on", DCS_ANY);
+    RUN_UNTIL(key_is(a, "history", "on"));
+}
+
 static void closing_with_everything_under_way_ends_each_once(void **state)
 {
     struct result results[7] = {{0}};
@@ -197,6 +221,7 @@ static int run(enum etcd_dialect which, const char *title)
         REAL(etcd_that_stands_still_leaves_writes_open),
         REAL(etcd_that_is_gone_was_certainly_not_asked),
         REAL(etcd_that_was_wiped_is_another_one),
+        REAL(etcd_that_is_back_from_a_backup_of_now_is_another_one),
         REAL(closing_with_everything_under_way_ends_each_once),
     };
     dialect = which;

@@ -297,7 +297,10 @@ static void stream_ends_when_another_member_is_asked(void **state)
     (void)state;
     client_open(ETCD_V3, NULL, true, 2);
     stream_open(&stream);
-    etcd_client_leave(client, "says so");
+    etcd_client_leave(client, fakes[1].url, "was the present one before"); /* late */
+    run_ms(20);
+    assert_int_equal(stream.ends + switches, 0);
+    etcd_client_leave(client, fakes[0].url, "says so");
     assert_int_equal(stream.ends + switches, 0); /* not inside */
     RUN_UNTIL(stream.ends == 1);
     assert_int_equal(stream.rc, ERR_CANCELED);

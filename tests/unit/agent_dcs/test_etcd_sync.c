@@ -18,23 +18,38 @@ static void tell(uint64_t cluster, const char *events)
     "{\"kv\":{\"key\":\"" CONFIG "\",\"create_revision\":\"2\",\"mod_revision\":\"" revision \
     "\",\"value\":\"" value "\"}}"
 
-static int setup_quiet(void **state)
+static void open_quiet(int members)
 {
     const char *urls[FAKES_MAX];
-    (void)state;
-    fakes_open(1);
-    urls[0] = fakes[0].url;
+    fakes_open(members);
+    for (int i = 0; i < members; i++) {
+        urls[i] = fakes[i].url;
+    }
     store.revision = 2;
-    store_put(CONFIG, "MQ==", 0);                  /* 1 */
-    dcs = dcs_start(ETCD_V3, urls, 1, "n1", 2000); /* ranges come seldom */
+    store_put(CONFIG, "MQ==", 0);                                /* 1 */
+    dcs = dcs_start(ETCD_V3, urls, (size_t)members, "n1", 2000); /* ranges come seldom */
     RUN_UNTIL(view_of(dcs) != NULL);
     RUN_UNTIL(seen_count("/v3/watch") == 1);
     run_ms(20);
     buf_clear(&seen);
+}
+
+static int setup_quiet(void **state)
+{
+    (void)state;
+    open_quiet(1);
+    return 0;
+}
+
+static int setup_quiet_two(void **state)
+{
+    (void)state;
+    open_quiet(2);
     return 0;
 }
 
 #define QUIET(name) cmocka_unit_test_setup_teardown(name, setup_quiet, teardown)
+#define TWO(name)   cmocka_unit_test_setup_teardown(name, setup_quiet_two, teardown)
 
 static void watch_changes_the_view_without_a_range(void **state)
 {
@@ -273,22 +288,179 @@ static void range_that_fails_is_made_up_for(void **state)
     RUN_UNTIL(key_is(dcs, "config", "5"));
 }
 
-/* An answer of an older term is not believed, and its member is left. */
-static bool member_is_left_behind(struct fake *fake, struct fake_request *request)
+/* --- answers that come late, or of another store ---------------------------------------------- */
+
+static struct fake_peer *late_peer; /* whose range is answered when the test says so, */
+static char *late_words;            /* with what was true when it came in */
+
+static bool range_is_held(struct fake *fake, struct fake_request *request)
 {
-    (void)request;
-    fake->term = 4;
-    return false;
+    char header[256];
+    struct buf kvs = BUF_INIT;
+    if (late_peer != NULL || !is_path(request, "/v3/kv/range")) {
+        return false;
+    }
+    fake_header(fake, header);
+    if (store_find(CONFIG) != NULL) {
+        kv_print(&kvs, store_find(CONFIG));
+    }
+    late_words = mem_printf("{%s,\"kvs\":[%s]}", header, buf_str(&kvs));
+    late_peer = request->peer;
+    buf_free(&kvs);
+    return true;
 }
 
-static void answer_of_an_older_term_is_not_believed(void **state)
+static void read_late(struct result *result)
+{
+    late_peer = NULL;
+    hook = range_is_held;
+    *result = (struct result){0};
+    assert_int_equal(dcs->ops->read(dcs, ASK_MS, on_view, result, NULL), 0);
+    RUN_UNTIL(late_peer != NULL);
+    hook = NULL;
+}
+
+static void say_late(struct result *result)
+{
+    fake_answer(late_peer, 200, "%s", late_words);
+    mem_free(late_words);
+    RUN_UNTIL(result->calls == 1);
+    run_ms(20);
+}
+
+static struct result read_all(void)
 {
     struct result result;
-    (void)state;
-    hook = member_is_left_behind;
     FINISH(result, dcs->ops->read(dcs, ASK_MS, on_view, &result, NULL));
-    assert_int_equal(result.is.rc, ERR_UNAVAILABLE);
-    assert_null(result.view);
+    dcs_view_unref(result.view);
+    return result;
+}
+
+static bool a_hangs_up(struct fake *fake, struct fake_request *request)
+{
+    if (fake->name != 'a') {
+        return false;
+    }
+    fake_hang_up(request->peer);
+    return true;
+}
+
+/* An answer of an older term than another member gave is not believed, and its member is left. */
+static void answer_of_an_older_term_is_not_believed(void **state)
+{
+    (void)state;
+    hook = a_hangs_up;
+    fakes[1].term = 4;
+    assert_int_equal(read_all().is.rc, ERR_UNAVAILABLE);
+    assert_true(seen_count("b POST /v3/kv/range") >= 1);
+    hook = NULL;
+    buf_clear(&seen);
+    assert_int_equal(read_all().is.rc, 0);
+    assert_true(seen_count("a POST /v3/kv/range") >= 1);
+    assert_int_equal(seen_count("b POST /v3/kv/range"), 0);
+}
+
+/* It was overtaken by one of the same member: no reason to leave that. */
+static void answer_of_an_older_term_may_be_late(void **state)
+{
+    struct result late;
+    (void)state;
+    read_late(&late);
+    fakes[0].term = fakes[1].term = 6;
+    assert_int_equal(read_all().is.rc, 0);
+    say_late(&late);
+    assert_int_equal(late.is.rc, ERR_UNAVAILABLE);
+    assert_int_equal(read_all().is.rc, 0);
+    assert_int_equal(seen_count("b POST"), 0);
+    assert_null(strstr(buf_str(&dcs_notes), "backup"));
+}
+
+/* It is of a member that has been left already: the present one is stayed with. */
+static void late_answer_of_a_member_that_was_left_leaves_no_other(void **state)
+{
+    struct result late;
+    (void)state;
+    fakes[1].term = 6;
+    read_late(&late);
+    hook = a_hangs_up;
+    assert_int_equal(read_all().is.rc, 0);
+    hook = NULL;
+    RUN_UNTIL(seen_count("b POST /v3/watch") == 1);
+    buf_clear(&seen);
+    say_late(&late);
+    assert_int_equal(late.is.rc, ERR_UNAVAILABLE);
+    assert_int_equal(read_all().is.rc, 0);
+    run_ms(50);
+    assert_int_equal(seen_count("a POST"), 0);
+    assert_int_equal(seen_count("b POST /v3/watch"), 0); /* that of before goes on */
+}
+
+/* The keys and revisions of before, and a member that has forgotten its term. */
+static void store_that_is_back_from_a_backup_of_now_is_gone_by(void **state)
+{
+    struct result member;
+    (void)state;
+    FINISH(member, dcs->ops->put_member(dcs, "n1", "m", TTL_MS, ASK_MS, on_done, &member, NULL));
+    RUN_UNTIL(key_is(dcs, "members/n1", "m"));
+    run_ms(20);
+    buf_clear(&seen);
+    fakes[0].term = 2;
+    assert_int_equal(read_all().is.rc, 0);
+    assert_int_equal(view_of(dcs)->revision, store.revision);
+    assert_non_null(strstr(buf_str(&dcs_notes), "is back from a backup"));
+    RUN_UNTIL(seen_count("/v3/watch") == 1); /* of what there is now */
+    FINISH(member, dcs->ops->put_member(dcs, "n1", "m", TTL_MS, ASK_MS, on_done, &member, NULL));
+    assert_int_equal(member.is.rc, 0);
+    assert_int_equal(grants(), 1); /* no lease of before is gone on with */
+    buf_clear(&dcs_notes);
+    assert_int_equal(read_all().is.rc, 0);
+    assert_null(strstr(buf_str(&dcs_notes), "backup"));
+}
+
+static void late_answer_of_a_store_that_is_gone_tells_nothing(void **state)
+{
+    struct result late;
+    (void)state;
+    for (uint64_t cluster = 77; cluster <= 78; cluster++) { /* wiped; another one */
+        store.revision = 300;
+        store_put(CONFIG, "OQ==", 0);
+        assert_int_equal(read_all().is.rc, 0);
+        fakes[0].term = 5;
+        read_late(&late);
+        store_delete(store_find(CONFIG));
+        store.revision = 1;
+        fakes[0].term = 2;
+        fakes[0].cluster = cluster;
+        assert_int_equal(read_all().is.rc, 0);
+        assert_true(key_is(dcs, "config", NULL));
+        buf_clear(&dcs_notes);
+        say_late(&late);
+        assert_int_equal(late.is.rc, ERR_UNAVAILABLE);
+        assert_true(key_is(dcs, "config", NULL));
+        assert_int_equal(view_of(dcs)->revision, 1);
+        assert_int_equal(read_all().is.rc, 0);
+        assert_null(strstr(buf_str(&dcs_notes), "etcd: "));
+    }
+}
+
+/* A yes of before says nothing of what is there now. */
+static void late_yes_of_a_store_that_is_gone_is_none(void **state)
+{
+    struct result late = {0};
+    char header[256];
+    (void)state;
+    hook = txn_is_held;
+    txns_to_hold = 1;
+    assert_int_equal(dcs->ops->put(dcs, "config", "2", DCS_ANY, ASK_MS, on_done, &late, NULL), 0);
+    RUN_UNTIL(txns_to_hold == 0);
+    assert_true(apply_held());
+    fake_header(&fakes[0], header);
+    store_delete(store_find(CONFIG));
+    store.revision = 1;
+    assert_int_equal(read_all().is.rc, 0);
+    fake_answer(open_peer, 200, "{%s,\"succeeded\":true}", header);
+    RUN_UNTIL(late.calls == 1);
+    assert_int_equal(late.is.rc, ERR_UNKNOWN);
 }
 
 /* Less than was there before, read afterwards: etcd was wiped. */
@@ -381,7 +553,12 @@ int main(void)
         QUIET(renewals_do_not_put_off_the_ranges),
         QUIET(watch_that_tells_what_a_range_has_told_is_not_silent),
         QUIET(range_that_fails_is_made_up_for),
-        QUIET(answer_of_an_older_term_is_not_believed),
+        TWO(answer_of_an_older_term_is_not_believed),
+        TWO(answer_of_an_older_term_may_be_late),
+        TWO(late_answer_of_a_member_that_was_left_leaves_no_other),
+        QUIET(store_that_is_back_from_a_backup_of_now_is_gone_by),
+        QUIET(late_answer_of_a_store_that_is_gone_tells_nothing),
+        QUIET(late_yes_of_a_store_that_is_gone_is_none),
         QUIET(store_that_begins_anew_is_gone_by),
         QUIET(writes_beyond_the_limit_were_not_sent),
         QUIET(closing_tells_those_that_were_not_sent),
