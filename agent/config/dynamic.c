@@ -238,22 +238,30 @@ static void keep_timeouts_rule(struct dynamic_config *config, struct buf *warnin
     ASSERT(config->loop_wait_ms + 2 * config->retry_timeout_ms <= config->ttl_ms);
 }
 
+static const char *const postgresql_with_effect[] = {"parameters", "use_slots", "use_pg_rewind",
+                                                     NULL};
+
 /* Harmless, but whoever set it waits for it to work. */
 static void warn_without_effect(const json_t *document, struct buf *warnings)
 {
-    static const char *const keys[] = {"pg_hba", "pg_ident", "recovery_conf"};
-    const json_t *section = json_object_get(document, "postgresql");
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (!switched_off(json_object_get(section, keys[i]))) {
-            char line[DYNAMIC_WARNING_BYTES];
-            (void)snprintf(line, sizeof(line),
-                           "postgresql.%s has no effect in the dynamic configuration in this "
-                           "release: give it in each "
-                           "member's file",
-                           keys[i]);
-            warn(warnings, line);
+    const char *key;
+    json_t *value;
+    struct buf names = BUF_INIT;
+    json_object_foreach(json_object_get(document, "postgresql"), key, value)
+    {
+        if (!known_keys_has(postgresql_with_effect, key) && !switched_off(value)) {
+            buf_printf(&names, "%spostgresql.%.60s", names.len > 0 ? ", " : "", key);
         }
     }
+    if (names.len > 0) {
+        char line[DYNAMIC_WARNING_BYTES];
+        (void)snprintf(line, sizeof(line),
+                       "no effect in the dynamic configuration in this release (give it in each "
+                       "member's file): %s",
+                       buf_str(&names));
+        warn(warnings, line);
+    }
+    buf_free(&names);
     char fault[DYNAMIC_SLOTS_FAULT_BYTES];
     if (dynamic_slots_fault(document, NULL, fault)) {
         char line[DYNAMIC_WARNING_BYTES];
@@ -483,16 +491,17 @@ static bool is_too_deep(const json_t *node, unsigned depth)
     return deep;
 }
 
-static int validate_names(const json_t *document, const json_t *before, struct error *err)
+static int validate_names(const char *section, const char *const *known, const json_t *object,
+                          const json_t *before, struct error *err)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)document, key, value)
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
-        const char *near = known_keys_near(known_keys_dynamic, key);
+        const char *near = known_keys_near(known, key);
         if (near != NULL && json_object_get(before, key) == NULL) {
-            return error_set(err, ERR_INVALID, "%.100s: no key of that name: did you mean '%s'?",
-                             key, near);
+            return error_set(err, ERR_INVALID, "%s%.100s: no key of that name: did you mean '%s'?",
+                             section, key, near);
         }
     }
     return 0;
@@ -533,7 +542,10 @@ int dynamic_config_validate(const json_t *document, int64_t ttl_min_ms, const js
     }
     const json_t *postgresql = json_object_get(document, "postgresql");
     const json_t *postgresql_before = json_object_get(before, "postgresql");
-    int rc = validate_names(document, before, err);
+    int rc = validate_names("", known_keys_dynamic, document, before, err);
+    rc = rc != 0 ? rc
+                 : validate_names("postgresql.", known_keys_postgresql, postgresql,
+                                  postgresql_before, err);
     rc = rc != 0 ? rc : validate_slots(document, before, err);
     rc = rc != 0 ? rc : validate_postgresql(postgresql, err);
     rc = rc != 0 ? rc

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 extern const char *const known_keys_dynamic[];
+extern const char *const known_keys_postgresql[]; /* also of `postgresql` in the dynamic one */
 extern const char *const known_keys_dynamic_unserved[]; /* refused unless switched off */
 
 /* The known name that `key` was probably meant to be; NULL if it is known itself, or near to none.

@@ -186,6 +186,9 @@ static void names_that_are_nearly_right_are_refused(void **state)
     refused("retry_timeout:", "retry_timeuot:",
             "bootstrap.dcs.retry_timeuot: there is no key of that name: did you mean "
             "'retry_timeout'?");
+    refused("use_pg_rewind:", "use_pg_rewnd:",
+            "bootstrap.dcs.postgresql.use_pg_rewnd: there is no key of that name: did you mean "
+            "'use_pg_rewind'?");
     refused("self_addr:", "selfaddr:", "did you mean 'self_addr'?");
     refused("partner_addrs:", "partner_adrs:", "did you mean 'partner_addrs'?");
     refused("scope:", "scop:", "scop: there is no key of that name: did you mean 'scope'?");

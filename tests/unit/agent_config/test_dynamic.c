@@ -222,6 +222,11 @@ static void wrong_values_are_refused_by_key_and_value(void **state)
     refused_with("{\"loop_wiat\": 5}", NULL, ERR_INVALID,
                  "loop_wiat: no key of that name: did you mean 'loop_wait'?");
     refused_with("{\"loop_wiat\": 5}", "{\"loop_wiat\": 4}", 0, NULL);
+    refused_with("{\"postgresql\": {\"use_pg_rewnd\": true}}", NULL, ERR_INVALID,
+                 "postgresql.use_pg_rewnd: no key of that name: did you mean 'use_pg_rewind'?");
+    refused_with("{\"postgresql\": {\"use_pg_rewnd\": true}}",
+                 "{\"postgresql\": {\"use_pg_rewnd\": 1}}", 0, NULL);
+    refused_with("{\"postgresql\": {\"my_method\": {\"command\": \"x\"}}}", NULL, 0, NULL);
     refused_with("{\"something_else\": 5}", NULL, 0, NULL);
     refused_with("{\"ttl\": null}", NULL, 0, NULL);
 }
@@ -495,8 +500,15 @@ static void what_has_no_effect_yet_is_told(void **state)
     char warning[DYNAMIC_WARNING_BYTES];
     struct dynamic_config c =
         parsed("{\"postgresql\": {\"pg_hba\": [\"a\"], \"pg_ident\": null}}", warning);
-    assert_non_null(strstr(warning, "postgresql.pg_hba has no effect"));
-    assert_null(strstr(warning, "pg_ident"));
+    assert_string_equal(warning, "no effect in the dynamic configuration in this release (give it "
+                                 "in each member's file): postgresql.pg_hba");
+    dynamic_config_free(&c);
+    c = parsed("{\"postgresql\": {\"use_slots\": true, \"use_pg_rewind\": true, "
+               "\"parameters\": {\"jit\": \"on\"}, \"callbacks\": {}, \"basebackup\": [\"a\"], "
+               "\"pg_ctl_timeout\": 7}}",
+               warning);
+    assert_non_null(strstr(warning, "file): postgresql.basebackup, postgresql.pg_ctl_timeout"));
+    assert_null(strstr(warning, "use_"));
     dynamic_config_free(&c);
 }
 
