@@ -43,13 +43,32 @@ static const struct raft_member_status *member_by_id(const struct raft_status *s
     return NULL;
 }
 
+/* The group that most of those who answer are in; of two, that of the address that comes first. */
+static uint64_t group_of_most(const struct asked *asked, size_t count)
+{
+    uint64_t group = 0;
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t members = 0;
+        for (size_t j = 0; asked[i].answered && j < count; j++) {
+            members += asked[j].answered && asked[j].status.cluster == asked[i].status.cluster;
+        }
+        if (members > most) {
+            most = members;
+            group = asked[i].status.cluster;
+        }
+    }
+    return group;
+}
+
 /* The answer that the table's view of the group is taken from: the leader's, else the one of the
  * highest term. */
 static const struct asked *best_answer(const struct asked *asked, size_t count)
 {
     const struct asked *best = NULL;
+    uint64_t group = group_of_most(asked, count);
     for (size_t i = 0; i < count; i++) {
-        if (!asked[i].answered) {
+        if (!asked[i].answered || asked[i].status.cluster != group) {
             continue;
         }
         bool leads = asked[i].status.role == RAFT_ROLE_LEADER;
@@ -169,6 +188,22 @@ static int print_status(const struct asked *asked, size_t count, enum cli_format
     return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
 }
 
+/* What the table has no row for: who does not answer, and who is somewhere else. */
+static void print_others(const struct asked *asked, size_t count)
+{
+    const struct asked *best = best_answer(asked, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct raft_status *status = &asked[i].status;
+        if (!asked[i].answered) {
+            (void)printf(" %s does not answer: %s\n", asked[i].address, asked[i].err.text);
+        } else if (member_by_id(&best->status, status->id) == NULL) {
+            (void)printf(" %s answers, and is no member of this group: it is in group %016" PRIx64
+                         "\n",
+                         asked[i].address, status->cluster);
+        }
+    }
+}
+
 static int raft_status_verb(struct cli *cli, enum cli_format format)
 {
     const char *addresses[CLI_ADDRESSES_MAX];
@@ -180,12 +215,8 @@ static int raft_status_verb(struct cli *cli, enum cli_format format)
             cli_session_status(cli->session, addresses[i], &asked[i].status, &asked[i].err) == 0;
     }
     int status = print_status(asked, count, format);
-    if (format == CLI_PRETTY) {
-        for (size_t i = 0; status == CLI_OK && i < count; i++) {
-            if (!asked[i].answered) {
-                (void)printf(" %s does not answer: %s\n", asked[i].address, asked[i].err.text);
-            }
-        }
+    if (format == CLI_PRETTY && status == CLI_OK) {
+        print_others(asked, count);
     }
     mem_free(asked);
     return status;

@@ -75,15 +75,15 @@ static void fatal(void *arg, const struct error *err)
     _exit(1);
 }
 
-static void raft_process(bool witness)
+static void raft_process(const char *directory, int port, bool witness)
 {
     char data_dir[128];
     char address[64];
     uv_loop_t loop;
     struct raft_group *group = NULL;
     struct error err = {0};
-    snprintf(data_dir, sizeof(data_dir), "%s/raft", world.directory);
-    snprintf(address, sizeof(address), "127.0.0.1:%d", world.raft_port);
+    snprintf(data_dir, sizeof(data_dir), "%s/%s", world.directory, directory);
+    snprintf(address, sizeof(address), "127.0.0.1:%d", port);
     struct raft_group_config config = {.data_dir = data_dir,
                                        .name = "n1",
                                        .self_addr = address,
@@ -283,14 +283,19 @@ static void put_member(const char *name, const char *role, int port)
     put(key, value);
 }
 
-static void write_file(const char *password)
+static void write_file_of(const char *password, int partner)
 {
     FILE *file = fopen(world.file, "w");
     fprintf(file,
             "scope: batman\nname: n1\nrestapi: {listen: '127.0.0.1:%d'}\nraft: {self_addr: "
-            "'127.0.0.1:%d', password: %s}\n",
-            world.rest_port, world.raft_port, password);
+            "'127.0.0.1:%d', partner_addrs: '127.0.0.1:%d', password: %s}\n",
+            world.rest_port, world.raft_port, partner, password);
     fclose(file);
+}
+
+static void write_file(const char *password)
+{
+    write_file_of(password, world.raft_port); /* itself alone */
 }
 
 /* Anew, on the directory that is there. */
@@ -303,7 +308,7 @@ static void start_raft(bool witness)
     fflush(stdout);
     world.raft = fork();
     if (world.raft == 0) {
-        raft_process(witness);
+        raft_process("raft", world.raft_port, witness);
     }
     for (int i = 0; i < START_TRIES; i++) {
         if (RUN("raft", "status") == 0 && strstr(world.out, "Leader") != NULL) {
@@ -686,6 +691,35 @@ static void raft_status_marks_a_witness(void **state)
     start_raft(false);
 }
 
+/* An address of another cluster in the file, or a directory that made a group of its own. */
+static void raft_status_tells_who_is_in_another_group(void **state)
+{
+    char words[128];
+    int port = free_port();
+    (void)state;
+    fflush(stdout);
+    pid_t stranger = fork();
+    if (stranger == 0) {
+        raft_process("stranger", port, false);
+    }
+    write_file_of("secret", port);
+    snprintf(words, sizeof words, " 127.0.0.1:%d answers, and is no member of this group: ", port);
+    for (int i = 0; i < START_TRIES; i++) {
+        assert_int_equal(RUN("raft", "status"), 0);
+        if (strstr(world.out, "does not answer") == NULL) {
+            break;
+        }
+        poll(NULL, 0, 50);
+    }
+    says(world.out, words);
+    says(world.out, "it is in group ");
+    assert_int_equal(RUN("raft", "status", "-f", "json"), 0);
+    assert_null(strstr(world.out, words));
+    kill(stranger, SIGKILL);
+    waitpid(stranger, NULL, 0);
+    write_file("secret");
+}
+
 static void a_wrong_password_is_told(void **state)
 {
     (void)state;
@@ -721,6 +755,7 @@ int main(void)
         cmocka_unit_test(explain_prints_the_decisions),
         cmocka_unit_test(raft_status_shows_the_group),
         cmocka_unit_test(raft_status_marks_a_witness),
+        cmocka_unit_test(raft_status_tells_who_is_in_another_group),
         cmocka_unit_test(a_wrong_password_is_told),
     };
     return cmocka_run_group_tests(tests, start, end);
