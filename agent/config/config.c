@@ -269,7 +269,10 @@ static int read_restapi(const struct reader *r, const struct section *top, enum 
             "such as 10.0.0.1:%u",
             c->restapi_listen.port);
     }
-    return rc;
+    return rc != 0 || c->restapi_connect.text == NULL
+               ? rc
+               : reader_check_url(r, &s, "connect_address", "http://", &c->restapi_connect,
+                                  "/patroni");
 }
 
 /* --- raft ------------------------------------------------------------------------------------- */

@@ -20,8 +20,9 @@
 #define CONFIG_FILE_BYTES_MAX ((size_t)1024 * 1024)
 #define CONFIG_PARTNERS_MAX   15 /* STORE_MEMBERS_MAX without ourselves */
 #define CONFIG_ETCD_URLS_MAX  16
-#define CONFIG_WARNINGS_MAX   32 /* more are counted, not kept */
-#define CONFIG_NAME_BYTES_MAX 63 /* of a member: it becomes application_name and a slot's name */
+#define CONFIG_WARNINGS_MAX   32  /* more are counted, not kept */
+#define CONFIG_URL_BYTES_MAX  255 /* of api_url and conn_url, as they are published */
+#define CONFIG_NAME_BYTES_MAX 63  /* of a member: it becomes application_name and a slot's name */
 
 /* A secret never goes into a format string: print secret_shown. */
 struct secret {

@@ -226,6 +226,17 @@ int reader_listener_one(const struct reader *r, const struct section *s, const c
     return 0;
 }
 
+int reader_check_url(const struct reader *r, const struct section *s, const char *key,
+                     const char *before, const struct config_address *address, const char *after)
+{
+    size_t len = strlen(before) + strlen(address->text) + strlen(after);
+    return len <= CONFIG_URL_BYTES_MAX
+               ? 0
+               : reader_fail(r, s, key,
+                             "%s%.30s...%.70s is longer than %d bytes: give a shorter one", before,
+                             address->text, after, CONFIG_URL_BYTES_MAX);
+}
+
 /* --- paths ------------------------------------------------------------------------------------ */
 
 static void append_parts(struct buf *out, const char *path)

@@ -54,6 +54,10 @@ int reader_address(const struct reader *r, const struct section *s, const char *
 int reader_listener_one(const struct reader *r, const struct section *s, const char *key,
                         uint16_t usual_port, enum reader_need need,
                         struct config_address *ret_address) MUST_CHECK;
+/* Of an address that is published in a URL of this form. */
+int reader_check_url(const struct reader *r, const struct section *s, const char *key,
+                     const char *before, const struct config_address *address,
+                     const char *after) MUST_CHECK;
 /* An absolute path without "." and ".." in it; `cwd` is where a relative one starts. */
 int reader_path(const struct reader *r, const struct section *s, const char *key, const char *cwd,
                 enum reader_need need, const char **ret_path) MUST_CHECK;

@@ -218,6 +218,9 @@ int section_postgresql(const struct reader *r, const struct config_source *sourc
     p->database = "postgres";
     rc = rc != 0 ? rc : read_places(r, source, &s, p);
     rc = rc != 0 ? rc : reader_text(r, &s, "database", READER_OPTIONAL, &p->database);
+    rc = rc != 0 ? rc
+                 : reader_check_url(r, &s, "connect_address", "postgres://", &p->connect,
+                                    config_keep_text(r->memory, mem_printf("/%s", p->database)));
     rc = rc != 0 ? rc : read_authentication(r, source, &s, p);
     rc = rc != 0 ? rc : read_parameters(r, &s, p);
     rc = rc != 0 ? rc : reader_lines(r, &s, "pg_hba", &p->pg_hba);

@@ -28,6 +28,8 @@ static void put_number(json_t *object, const char *key, uint64_t value)
     (void)json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
+_Static_assert(CONFIG_URL_BYTES_MAX < HA_URL_BYTES, "what is published is not cut");
+
 /* Fields that change all the time; a change in them alone is not urgent. */
 static void put_positions(const struct agent *agent, json_t *member)
 {

@@ -140,6 +140,41 @@ static void every_address_is_none_to_connect_to(void **state)
     }
 }
 
+/* Cut, they would lead somewhere else. */
+static void urls_that_are_published_fit(void **state)
+{
+    static const struct {
+        const char *from;
+        int port;
+        int longest; /* bytes of the host */
+        const char *words;
+    } urls[] = {
+        {"  connect_address: 172.20.0.10:8008", 8008, 255 - (int)sizeof("http://:8008/patroni") + 1,
+         "restapi.connect_address: http://hhh"},
+        {"  connect_address: 172.20.0.10:5432", 5432,
+         255 - (int)sizeof("postgres://:5432/postgres") + 1,
+         "postgresql.connect_address: postgres://hhh"},
+    };
+    char host[256];
+    (void)state;
+    memset(host, 'h', sizeof host - 1);
+    host[sizeof host - 1] = '\0';
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        for (int more = 0; more <= 1; more++) {
+            char *to = mem_printf("  connect_address: %.*s:%d", urls[i].longest + more, host,
+                                  urls[i].port);
+            if (more == 0) {
+                struct config c = loaded(urls[i].from, to);
+                config_free(&c);
+            } else {
+                refused(urls[i].from, to, urls[i].words);
+                refused(urls[i].from, to, "is longer than 255 bytes");
+            }
+            mem_free(to);
+        }
+    }
+}
+
 static void a_listener_is_told_an_address_with_its_own_port(void **state)
 {
     (void)state;
@@ -586,6 +621,7 @@ int main(void)
         cmocka_unit_test(certificates_of_the_raft_port_are_files),
         cmocka_unit_test(addresses_need_a_port_and_one_host),
         cmocka_unit_test(every_address_is_none_to_connect_to),
+        cmocka_unit_test(urls_that_are_published_fit),
         cmocka_unit_test(a_listener_is_told_an_address_with_its_own_port),
         cmocka_unit_test(hosts_of_a_list_are_bare),
         cmocka_unit_test(one_partner_list_may_serve_all_nodes),
