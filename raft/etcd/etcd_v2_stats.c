@@ -3,7 +3,6 @@
 #include "raft/etcd/etcd_v2.h"
 
 #include "raft/etcd/etcd_text.h"
-#include "raft/etcd/etcd_watcher.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -29,7 +28,7 @@ static void send_store(struct etcd_service *service, struct http_exchange *excha
         buf_printf(&body, "\"%s\":%" PRIu64 ",\"%s\":%" PRIu64 ",", names[i].success,
                    state->successes[i], names[i].failure, state->failures[i]);
     }
-    buf_printf(&body, "\"expireCount\":0,\"watchers\":%zu}", etcd_watcher_count(service));
+    buf_printf(&body, "\"expireCount\":0,\"watchers\":%zu}", state->watchers);
     etcd_v2_send_json(service, exchange, 200, buf_span(&body), false);
     buf_free(&body);
 }

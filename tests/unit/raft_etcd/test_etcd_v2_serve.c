@@ -542,12 +542,16 @@ static void statistics_count_what_was_asked_here(void **state)
     fake_free(v2_ask(&rig, "DELETE", "/v2/keys/count/a", ""));
     delete_key("/count");
     struct fake_exchange *fake = watch_key("/v2/keys/count?wait=true");
+    static const struct etcd_watcher_events nothing = {.on_events = NULL};
+    struct store_watch v3 = {.key = span_str("elsewhere")};
+    struct etcd_watcher *watcher = etcd_watcher_new(rig.service, &v3, 0, &nothing, NULL);
     v2_expect(&rig, "GET", "/v2/stats/store", "", 200,
               "{\"getsSuccess\":1,\"getsFail\":1,\"setsSuccess\":1,\"setsFail\":1,"
               "\"deleteSuccess\":1,\"deleteFail\":1,\"updateSuccess\":1,\"updateFail\":1,"
               "\"createSuccess\":2,\"createFail\":1,\"compareAndSwapSuccess\":1,"
               "\"compareAndSwapFail\":1,\"compareAndDeleteSuccess\":1,\"compareAndDeleteFail\":1,"
-              "\"expireCount\":0,\"watchers\":1}");
+              "\"expireCount\":0,\"watchers\":1}"); /* of v2 alone, as in etcd */
+    etcd_watcher_free(watcher);
     hang_up(fake);
 }
 
