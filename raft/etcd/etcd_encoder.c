@@ -42,7 +42,10 @@ static void put_element(struct etcd_encoder *encoder, struct buf *out)
         push(encoder, field->message, at);
     } else if (is_json) {
         etcd_json_put_value(out, field, at);
-    } else { /* all elements: lists of what is no message are short */
+    } else if (field->repeated &&
+               (field->kind == ETCD_KIND_BYTES || field->kind == ETCD_KIND_STRING)) {
+        etcd_proto_put_element(out, field, at);
+    } else { /* all elements: lists of numbers are short */
         etcd_proto_put_field(out, level->type, field, level->message);
         level->at = field->repeated ? etcd_field_count(field, level->message) : 1;
     }

@@ -336,6 +336,24 @@ bool etcd_kv_answer_delete(struct etcd_kv_answer *answer, const struct store_op_
     return answer_kvs(answer, &output->kvs, &ret_response->prev_kvs, &ret_response->prev_kvs_count);
 }
 
+bool etcd_kv_answer_keys(struct etcd_kv_answer *answer, const struct store_kvs *kvs,
+                         struct span **ret_keys, size_t *ret_count)
+{
+    struct span *keys = take(answer, kvs->count, sizeof *keys);
+    for (size_t i = 0; i < kvs->count; i++) {
+        struct store_kv kv;
+        store_kvs_get(kvs, i, &kv);
+        answer->bytes += kv.key.len + kv.value.len + KV_FRAME_BYTES; /* the values are held, too */
+        if (keys == NULL || answer->bytes > ETCD_KV_ANSWER_BYTES_MAX) {
+            return false;
+        }
+        keys[i] = kv.key;
+    }
+    *ret_keys = keys;
+    *ret_count = kvs->count;
+    return true;
+}
+
 /* One operation's answer, and its header. */
 struct slot {
     struct etcd_header header;

@@ -43,6 +43,9 @@ bool etcd_kv_answer_put(struct etcd_kv_answer *answer, const struct store_op_out
                         struct etcd_put_response *ret_response);
 bool etcd_kv_answer_delete(struct etcd_kv_answer *answer, const struct store_op_output *output,
                            struct etcd_delete_range_response *ret_response);
+/* The keys alone, of whatever they were found by. */
+bool etcd_kv_answer_keys(struct etcd_kv_answer *answer, const struct store_kvs *kvs,
+                         struct span **ret_keys, size_t *ret_count);
 bool etcd_kv_answer_txn(struct etcd_kv_answer *answer, const struct store_op_output *output,
                         struct etcd_txn_response *ret_response);
 

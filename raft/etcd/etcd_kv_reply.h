@@ -1,5 +1,5 @@
-/* Replies of KV that may be large: all that one borrows from is held until it is encoded, which is
- * done in portions if need be (etcd_portions.h). */
+/* Replies about keys that may be large: all that one borrows from is held until it is encoded,
+ * which is done in portions if need be (etcd_portions.h). */
 #ifndef RAFT_ETCD_ETCD_KV_REPLY_H
 #define RAFT_ETCD_ETCD_KV_REPLY_H
 
@@ -14,9 +14,10 @@ struct etcd_kv_reply {
         struct etcd_range_response range;
         struct etcd_delete_range_response delete_range;
         struct etcd_txn_response txn;
+        struct etcd_lease_time_to_live_response time_to_live;
     } of;
     struct etcd_kv_answer answer;
-    struct store_range_result found; /* of a range */
+    struct store_range_result found; /* of a range, or of a lease */
     struct store_output *output;     /* of a write; NULL = none */
 };
 

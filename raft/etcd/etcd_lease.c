@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "raft/etcd/etcd_call.h"
 #include "raft/etcd/etcd_handlers.h"
+#include "raft/etcd/etcd_kv_reply.h"
 #include "raft/etcd/etcd_service.h"
 
 enum { GRANT_TRIES_MAX = 4, MS_PER_S = 1000 };
@@ -121,40 +122,28 @@ struct time_to_live {
     bool keys;
 };
 
-static void answer_keys(struct etcd_call *call, struct etcd_lease_time_to_live_response *response,
-                        const struct store_kvs *kvs)
-{
-    struct span *keys = mem_new_array(struct span, kvs->count + 1);
-    for (size_t i = 0; i < kvs->count; i++) {
-        struct store_kv kv;
-        store_kvs_get(kvs, i, &kv);
-        keys[i] = kv.key;
-    }
-    response->keys = keys;
-    response->keys_count = kvs->count;
-    etcd_call_answer(call, response);
-    mem_free(keys);
-}
-
 static void answer_time_to_live(const struct time_to_live *asked, const struct store *store)
 {
     struct etcd_call *call = asked->call;
     const struct clock *clock = etcd_service_config(call->service)->clock;
-    struct etcd_header header;
-    struct etcd_lease_time_to_live_response response = {
-        .header = &header, .id = (int64_t)asked->id, .ttl = -1};
+    struct etcd_kv_reply *reply = etcd_kv_reply_new(NULL);
+    struct etcd_lease_time_to_live_response *response = &reply->of.time_to_live;
     struct store_lease lease;
-    struct store_kvs kvs = {.count = 0};
-    etcd_service_header(call->service, &header);
+    bool fits = true;
+    etcd_kv_header(call, store_revision(store), &reply->header);
+    *response = (struct etcd_lease_time_to_live_response){
+        .header = &reply->header, .id = (int64_t)asked->id, .ttl = -1};
     if (store_lease_get(store, asked->id, &lease)) {
-        response.ttl = store_lease_remaining_ms(store, asked->id, clock_lease_ms(clock)) / MS_PER_S;
-        response.granted_ttl = lease.ttl_ms / MS_PER_S;
-        if (asked->keys) {
-            store_lease_keys(store, asked->id, &kvs);
-        }
+        response->ttl =
+            store_lease_remaining_ms(store, asked->id, clock_lease_ms(clock)) / MS_PER_S;
+        response->granted_ttl = lease.ttl_ms / MS_PER_S;
     }
-    answer_keys(call, &response, &kvs);
-    store_kvs_close(&kvs);
+    if (asked->keys) { /* none of a lease that is not there */
+        store_lease_keys(store, asked->id, &reply->found.kvs);
+        fits = etcd_kv_answer_keys(&reply->answer, &reply->found.kvs, &response->keys,
+                                   &response->keys_count);
+    }
+    etcd_kv_reply_send(call, reply, fits, ETCD_ERROR_TOO_MANY_REQUESTS);
 }
 
 static void on_time_to_live(void *arg, int rc, enum etcd_error error,

@@ -490,6 +490,16 @@ void etcd_proto_put_frame(struct buf *out, const struct etcd_field *field, const
     out->len += size;
 }
 
+void etcd_proto_put_element(struct buf *out, const struct etcd_field *field, const void *at)
+{
+    size_t size = tag_size(field) + value_size(field, at);
+    buf_reserve(out, size);
+    struct writer writer = {.at = out->data + out->len + size};
+    write_value(&writer, field, at);
+    write_tag(&writer, field, WIRE_BYTES);
+    out->len += size;
+}
+
 void etcd_proto_put_field(struct buf *out, const struct etcd_type *type,
                           const struct etcd_field *field, const void *message)
 {

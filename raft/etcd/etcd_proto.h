@@ -31,6 +31,8 @@ size_t etcd_proto_size(const struct etcd_type *type, const void *message);
 
 /* Parts of it, for etcd_encoder.c: tag and length of a message; a whole field that is none. */
 void etcd_proto_put_frame(struct buf *out, const struct etcd_field *field, const void *at);
+/* One element of a list of bytes or strings. */
+void etcd_proto_put_element(struct buf *out, const struct etcd_field *field, const void *at);
 void etcd_proto_put_field(struct buf *out, const struct etcd_type *type,
                           const struct etcd_field *field, const void *message);
 

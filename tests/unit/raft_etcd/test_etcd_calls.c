@@ -480,6 +480,35 @@ static void a_lease_lives_while_it_is_kept(void **state)
     buf_free(&recorded.replies);
 }
 
+static void many_keys_of_a_lease_come_in_portions(void **state)
+{
+    enum { KEYS = 3, VALUE_GROUPS = 16 * 1024 };
+    static struct recorded recorded;
+    struct buf json = BUF_INIT;
+    (void)state;
+    call_make(0, "/lease/grant", "{\"TTL\":\"100\",\"ID\":\"5\"}", &recorded);
+    assert_int_equal(recorded.code, GRPC_OK);
+    buf_free(&recorded.replies);
+    for (int i = 0; i < KEYS; i++) {
+        buf_clear(&json);
+        buf_printf(&json, "{\"key\":\"YW%c=\",\"lease\":\"5\",\"value\":\"", "EIM"[i]);
+        for (int j = 0; j < VALUE_GROUPS; j++) {
+            buf_put_str(&json, "AAAA");
+        }
+        buf_put_str(&json, "\"}");
+        call_make(0, "/kv/put", buf_str(&json), &recorded);
+        assert_int_equal(recorded.code, GRPC_OK);
+        buf_free(&recorded.replies);
+    }
+    call_make(0, "/lease/timetolive", "{\"ID\":\"5\",\"keys\":true}", &recorded);
+    assert_int_equal(recorded.code, GRPC_OK);
+    assert_true(recorded.in_portions); /* for what it holds of the store */
+    assert_non_null(strstr(buf_str(&recorded.replies),
+                           "\"grantedTTL\":\"100\",\"keys\":[\"YWE=\",\"YWI=\",\"YWM=\"]}"));
+    buf_free(&recorded.replies);
+    buf_free(&json);
+}
+
 /* --- Cluster, Maintenance --------------------------------------------------------------------- */
 
 static bool all_published(struct rig *of, void *arg)
@@ -688,6 +717,7 @@ int main(void)
         ONE(keepalives_that_wait_are_bounded),
         ONE(a_stream_whose_client_reads_nothing_ends),
         ONE(a_lease_lives_while_it_is_kept),
+        ONE(many_keys_of_a_lease_come_in_portions),
         THREE(members_are_listed_with_their_urls),
         THREE(the_status_says_who_leads),
         THREE(equal_states_have_equal_hashes),

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+enum { ELEMENT_BYTES_MAX = 64 }; /* no portion is larger by more than one element */
+
 static void is_the_same(const struct etcd_type *type, const void *message,
                         enum etcd_encoding encoding, size_t portion)
 {
@@ -30,6 +32,7 @@ static void is_the_same(const struct etcd_type *type, const void *message,
         size_t before = parts.len;
         is_over = etcd_encoder_take(&encoder, parts.len + portion, &parts);
         assert_true(is_over || parts.len >= before + portion);
+        assert_true(parts.len <= before + portion + ELEMENT_BYTES_MAX);
     }
     assert_int_equal(parts.len, whole.len);
     assert_int_equal(memcmp(buf_str(&parts), buf_str(&whole), whole.len), 0);
@@ -56,6 +59,9 @@ static void portions_give_the_whole(void **state)
         {&etcd_type_watch_create_request, "{\"key\":\"YQ==\",\"filters\":[\"NOPUT\",1]}"},
         {&etcd_type_member_list_response,
          "{\"members\":[{\"name\":\"a\",\"clientURLs\":[\"http://a\",\"http://b\"]}]}"},
+        {&etcd_type_lease_time_to_live_response,
+         "{\"ID\":\"7\",\"keys\":[\"YQ==\",\"\",\"YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo=\","
+         "\"YmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5emE=\",\"Y2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6YWI=\"]}"},
     };
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         struct arena arena;
