@@ -6,8 +6,7 @@
 
 #include <signal.h>
 
-#define PASSWORD "correct horse"
-#define TTL_MS   2000
+#define TTL_MS 2000
 
 static struct rig rig;
 static struct dcs *dcs;

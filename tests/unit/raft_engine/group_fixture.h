@@ -26,6 +26,7 @@
 #define MEMBERS_MAX  4
 #define ELECTION_MS  200
 #define HEARTBEAT_MS 20
+#define PASSWORD     "correct horse"
 
 enum event { NO_EVENT, READY, CHANGE, WAITING, WARNING, FATAL };
 
@@ -58,6 +59,7 @@ struct rig {
     char dir[64];
     struct member members[MEMBERS_MAX];
     size_t count;
+    int election_ms; /* of members that are started from now on */
 };
 
 static void on_tick(uv_timer_t *timer)
@@ -82,6 +84,7 @@ static void rig_init(struct rig *rig, size_t count, const char *password)
     uint16_t ports[MEMBERS_MAX];
     ports_find(ports, count);
     rig->count = count;
+    rig->election_ms = ELECTION_MS;
     for (size_t i = 0; i < count; i++) {
         struct member *member = &rig->members[i];
         snprintf(member->name, sizeof member->name, "node%zu", i + 1);
@@ -181,7 +184,7 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
                                        .certfile = given(member->certfile),
                                        .keyfile = given(member->keyfile),
                                        .cafile = given(member->cafile),
-                                       .election_timeout_ms = ELECTION_MS,
+                                       .election_timeout_ms = rig->election_ms,
                                        .heartbeat_ms = HEARTBEAT_MS,
                                        .armed_page = member->armed_page};
     struct raft_group_callbacks callbacks = {.on_ready = on_ready,
@@ -205,6 +208,13 @@ static void member_start(struct rig *rig, size_t at)
     int rc = member_open(rig, at, &err);
     if (rc != 0) {
         fail_msg("%s: %s", rig->members[at].name, err.text);
+    }
+}
+
+static inline void members_start(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->count; i++) {
+        member_start(rig, i);
     }
 }
 
@@ -302,6 +312,27 @@ static int leader_of(struct rig *rig)
 static inline bool has_leader(struct rig *rig, void *arg)
 {
     (void)arg;
+    return leader_of(rig) >= 0;
+}
+
+/* Every member knows all as voters with a name, and somebody leads. */
+static inline bool all_are_voters(struct rig *rig, void *arg)
+{
+    static struct raft_status status;
+    (void)arg;
+    for (size_t i = 0; i < rig->count; i++) {
+        size_t voters = 0;
+        if (node_of(rig, i) == NULL) {
+            return false;
+        }
+        raft_node_status(node_of(rig, i), &status);
+        for (size_t j = 0; j < status.member_count; j++) {
+            voters += status.members[j].voter && status.members[j].name[0] != '\0' ? 1 : 0;
+        }
+        if (voters != rig->count) {
+            return false;
+        }
+    }
     return leader_of(rig) >= 0;
 }
 

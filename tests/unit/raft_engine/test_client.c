@@ -7,8 +7,6 @@
 
 #include <signal.h>
 
-#define PASSWORD "correct horse"
-
 struct seen {
     bool done;
     int calls;
@@ -82,9 +80,7 @@ static void await(struct seen *seen)
 static void setup(size_t count, const char *client_password)
 {
     rig_init(&rig, count, PASSWORD);
-    for (size_t i = 0; i < count; i++) {
-        member_start(&rig, i);
-    }
+    members_start(&rig);
     wait_for(&rig, has_leader, NULL, 10000, "a leader");
     const char *addresses[MEMBERS_MAX];
     for (size_t i = 0; i < count; i++) {

@@ -6,8 +6,6 @@
 
 #include <signal.h>
 
-#define PASSWORD "correct horse"
-
 /* What does not happen within so long, in steps of 200 ms, does not happen by itself. */
 #define STAYS_MS 500
 
@@ -16,32 +14,10 @@ struct warned {
     const char *text;
 };
 
-/* Every member has told its name and address to the group. */
-static bool all_known(struct rig *rig, void *arg)
-{
-    (void)arg;
-    static struct raft_status status;
-    for (size_t i = 0; i < rig->count; i++) {
-        struct raft_node *node = node_of(rig, i);
-        if (node == NULL) {
-            return false;
-        }
-        raft_node_status(node, &status);
-        for (size_t j = 0; j < status.member_count; j++) {
-            if (status.members[j].name[0] == '\0') {
-                return false;
-            }
-        }
-    }
-    return leader_of(rig) >= 0;
-}
-
 static void start_all(struct rig *rig)
 {
-    for (size_t i = 0; i < rig->count; i++) {
-        member_start(rig, i);
-    }
-    wait_for(rig, all_known, NULL, 10000, "the members elect a leader and know one another");
+    members_start(rig);
+    wait_for(rig, all_are_voters, NULL, 10000, "the members elect a leader and know one another");
 }
 
 static size_t voters_of(struct rig *rig, size_t at)
@@ -389,7 +365,7 @@ static void a_first_member_without_a_name_stays_when_the_group_grows(void **stat
     struct voter voter = {.at = 3, .voters = 4};
     wait_for(&rig, is_voter_again, &voter, 20000, "the fourth member votes");
     member_start(&rig, 2);
-    wait_for(&rig, all_known, NULL, 10000, "the third tells its name");
+    wait_for(&rig, all_are_voters, NULL, 10000, "the third tells its name");
     assert_true(id_of(&rig, 2) == first.ids[2]);
     assert_string_equal(rig.members[2].fatal, "");
     rig_free(&rig);
@@ -481,9 +457,7 @@ static void an_armed_page_makes_no_group(void **state)
     static struct rig rig;
     rig_init(&rig, 3, PASSWORD);
     rig.members[1].armed_page = true;
-    for (size_t i = 0; i < 3; i++) {
-        member_start(&rig, i);
-    }
+    members_start(&rig);
     wait_for(&rig, all_wait_for_the_fence, NULL, 5000, "all say what they wait for");
     run_for(&rig, STAYS_MS);
     for (size_t i = 0; i < 3; i++) {
@@ -499,9 +473,7 @@ static void a_wrong_password_keeps_a_member_out(void **state)
     static struct rig rig;
     rig_init(&rig, 3, PASSWORD);
     rig.members[2].password = "wrong";
-    for (size_t i = 0; i < 3; i++) {
-        member_start(&rig, i);
-    }
+    members_start(&rig);
     await_warning(&rig, 0, "password");
     await_warning(&rig, 2, "password");
     run_for(&rig, STAYS_MS);

@@ -3,21 +3,12 @@
 
 #include <signal.h>
 
-#define PASSWORD "correct horse"
-
-static void start_all(struct rig *rig)
-{
-    for (size_t i = 0; i < rig->count; i++) {
-        member_start(rig, i);
-    }
-}
-
 /* Three members that have a leader, and the directory and address of a fourth. */
 static void three_of_four(struct rig *rig)
 {
     rig_init(rig, 4, PASSWORD);
     rig->count = 3;
-    start_all(rig);
+    members_start(rig);
     wait_for(rig, has_leader, NULL, 10000, "three members elect a leader");
 }
 
@@ -34,7 +25,7 @@ static void from_the_first_callbacks(void **state)
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         rig_init(&rig, 3, events[i] == WARNING ? NULL : PASSWORD);
         rig.members[0].close_at = events[i];
-        start_all(&rig);
+        members_start(&rig);
         await_close(&rig, 0);
         rig_free(&rig);
     }
@@ -46,7 +37,7 @@ static void when_it_makes_a_group_of_one(void **state)
     static struct rig rig;
     rig_init(&rig, 1, PASSWORD);
     rig.members[0].close_at = WARNING; /* partner_addrs is empty */
-    start_all(&rig);
+    members_start(&rig);
     await_close(&rig, 0);
     rig_free(&rig);
 }
@@ -113,7 +104,7 @@ static void a_member_that_warns_of_a_stranger(void **state)
     rig_init(&rig, 1, NULL);
     rig.members[0].close_at = WARNING;
     rig.members[0].close_text = "no address of a member";
-    start_all(&rig);
+    members_start(&rig);
     wait_for(&rig, has_leader, NULL, 10000, "a group of one");
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct sockaddr_in from = {.sin_family = AF_INET};
@@ -156,7 +147,7 @@ static void from_the_answer_to_a_command(void **state)
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
     for (int leads = 0; leads < 2; leads++) {
         rig_init(&rig, 3, PASSWORD);
-        start_all(&rig);
+        members_start(&rig);
         wait_for(&rig, has_leader, NULL, 10000, "three members elect a leader");
         size_t at = ((size_t)leader_of(&rig) + (leads ? 0 : 1)) % 3;
         struct closing closing = {.member = &rig.members[at]};

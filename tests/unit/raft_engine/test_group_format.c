@@ -6,28 +6,6 @@
 
 #include <signal.h>
 
-#define PASSWORD "correct horse"
-
-static bool all_are_voters(struct rig *rig, void *arg)
-{
-    (void)arg;
-    static struct raft_status status;
-    for (size_t i = 0; i < rig->count; i++) {
-        size_t voters = 0;
-        if (node_of(rig, i) == NULL) {
-            return false;
-        }
-        raft_node_status(node_of(rig, i), &status);
-        for (size_t j = 0; j < status.member_count; j++) {
-            voters += status.members[j].voter && status.members[j].name[0] != '\0' ? 1 : 0;
-        }
-        if (voters != rig->count) {
-            return false;
-        }
-    }
-    return leader_of(rig) >= 0;
-}
-
 struct opening {
     bool asked;
     bool done;
@@ -107,9 +85,7 @@ static void members_open_format_2_and_a_wiped_one_joins_it(void **state)
     static struct rig rig;
     struct opening opening = {.asked = false};
     rig_init(&rig, 3, PASSWORD);
-    for (size_t i = 0; i < 3; i++) {
-        member_start(&rig, i);
-    }
+    members_start(&rig);
     wait_for(&rig, all_are_voters, NULL, 10000, "the members elect a leader and know one another");
     wait_for(&rig, is_opened, &opening, 10000, "format 2 is opened");
     assert_int_equal(opening.rc, 0);

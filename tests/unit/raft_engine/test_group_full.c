@@ -3,33 +3,6 @@
 
 #include <signal.h>
 
-#define PASSWORD "correct horse"
-
-static size_t voters_at(struct rig *rig, size_t at)
-{
-    static struct raft_status status;
-    if (node_of(rig, at) == NULL) {
-        return 0;
-    }
-    raft_node_status(node_of(rig, at), &status);
-    size_t voters = 0;
-    for (size_t i = 0; i < status.member_count; i++) {
-        voters += status.members[i].voter && status.members[i].name[0] != '\0' ? 1 : 0;
-    }
-    return voters;
-}
-
-static bool all_are_voters(struct rig *rig, void *arg)
-{
-    (void)arg;
-    for (size_t i = 0; i < rig->count; i++) {
-        if (voters_at(rig, i) != rig->count) {
-            return false;
-        }
-    }
-    return leader_of(rig) >= 0;
-}
-
 static int put_large(struct rig *rig, size_t at, unsigned number, char *value)
 {
     char key[32];
@@ -60,9 +33,7 @@ static void a_full_store_reaches_a_member_that_lost_everything(void **state)
     (void)state;
     static struct rig rig;
     rig_init(&rig, 3, PASSWORD);
-    for (size_t i = 0; i < 3; i++) {
-        member_start(&rig, i);
-    }
+    members_start(&rig);
     wait_for(&rig, all_are_voters, NULL, 10000, "the members elect a leader and know one another");
     char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
     value[STORE_VALUE_BYTES_MAX - 1] = '\0';

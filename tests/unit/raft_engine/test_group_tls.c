@@ -41,9 +41,7 @@ static void open_rig(size_t count, const char *password)
 
 static void start_all(void)
 {
-    for (size_t i = 0; i < rig.count; i++) {
-        member_start(&rig, i);
-    }
+    members_start(&rig);
     wait_for(&rig, all_connected, NULL, 10000, "the members find one another");
 }
 

@@ -107,7 +107,7 @@ static inline void await_ready(size_t at)
 static inline void serve_all(size_t count)
 {
     memset(served, 0, sizeof served);
-    rig_init(&rig, count, count == 1 ? NULL : "correct horse");
+    rig_init(&rig, count, count == 1 ? NULL : PASSWORD);
     for (size_t i = 0; i < count; i++) {
         serve(i);
         member_start(&rig, i);

@@ -485,10 +485,8 @@ static void format_2_waits_for_every_member(void **state)
     struct outcome outcome;
     (void)state;
     memset(served, 0, sizeof served);
-    rig_init(&rig, 3, "correct horse");
-    for (size_t i = 0; i < 3; i++) {
-        member_start(&rig, i);
-    }
+    rig_init(&rig, 3, PASSWORD);
+    members_start(&rig);
     wait_for(&rig, all_are_members, NULL, 10000, "the members elect a leader");
     size_t away = a_follower();
     size_t here = (size_t)leader_of(&rig);

@@ -65,9 +65,7 @@ static inline void v2_open(struct v2_rig *rig, size_t members, bool with_auth)
     memset(rig, 0, sizeof *rig);
     rig_init(&rig->group, members, NULL);
     rig->group.members[0].client_urls = "http://127.0.0.1:2379";
-    for (size_t i = 0; i < members; i++) {
-        member_start(&rig->group, i);
-    }
+    members_start(&rig->group);
     rig->has_node = true;
     rig->auth = (struct etcd_auth){.username = span_str("root"), .password = span_str("secret")};
     struct etcd_service_config config = {.loop = &rig->group.loop,
