@@ -20,6 +20,16 @@ bool pid_lives(pid_t pid)
     return got == 1 && state != 'Z' && state != 'X';
 }
 
+pid_t fork_in_test(void)
+{
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0 && setenv("CMOCKA_TEST_ABORT", "1", 1) != 0) {
+        abort();
+    }
+    return pid;
+}
+
 int run_as_user(const struct passwd *user, void (*before)(const void *arg), const void *arg,
                 int (*tests)(void))
 {

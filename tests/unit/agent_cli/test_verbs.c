@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "raft/group.h"
 #include "tests/harness/free_port.h"
+#include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
 
 #include <arpa/inet.h>
@@ -305,8 +306,7 @@ static void start_raft(bool witness)
         kill(world.raft, SIGKILL);
         waitpid(world.raft, NULL, 0);
     }
-    fflush(stdout);
-    world.raft = fork();
+    world.raft = fork_in_test();
     if (world.raft == 0) {
         raft_process("raft", world.raft_port, witness);
     }
@@ -330,8 +330,7 @@ static int start(void **state)
     write_file("secret");
     start_raft(false);
     int listener = listen_on(world.rest_port);
-    fflush(stdout);
-    world.rest = fork();
+    world.rest = fork_in_test();
     if (world.rest == 0) {
         rest_process(listener);
     }

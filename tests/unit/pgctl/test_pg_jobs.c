@@ -177,7 +177,7 @@ static void cut_off(const struct cut *cut, struct node *node, struct node *sourc
                   : way == FREED  ? "freed"
                                   : "past its deadline");
     node_program(node, cut->program, cut->script);
-    cut->begin(node, source, way == PAST_DEADLINE ? 700 : LONG_MS, &outcome);
+    cut->begin(node, source, way == PAST_DEADLINE ? 1500 : LONG_MS, &outcome);
     WAIT_FOR(file_number(node->dir, "child") != 0 || outcome.calls > 0);
     pid_t child = file_number(node->dir, "child");
     pid_t grandchild = file_number(node->dir, "grandchild");
@@ -442,7 +442,7 @@ static void what_a_killed_agent_leaves_working_is_ended_by_the_next(void **state
     struct outcome outcome;
     pid_t worker;
 
-    pid_t agent = fork();
+    pid_t agent = fork_in_test();
     if (agent == 0) {
         assert_int_equal(uv_loop_fork(&loop), 0);
         node_bootstrap(node, LONG_MS, &outcome);

@@ -2,6 +2,7 @@
  * must hold; without it the damage must show, or the test would prove nothing. Where the damage is
  * only visible to the library's own assertions or to sanitizers (G5, G6, G7, G8), the second run
  * happens in MODE=asan, in a child that must die. */
+#include "tests/harness/process.h"
 #include "tests/unit/raft_engine/fake_group.h"
 
 #include <stdlib.h>
@@ -126,11 +127,8 @@ static enum raft_role role_of_first(struct fake_group *group)
 static bool survives(void (*scenario)(unsigned off), unsigned off)
 {
     int status = 0;
-    fflush(NULL);
-    pid_t child = fork();
+    pid_t child = fork_in_test();
     if (child == 0) {
-        (void)setenv("CMOCKA_TEST_ABORT", "1",
-                     1); /* a failed assertion ends the child, not only its test */
         if (freopen("/dev/null", "w", stderr) == NULL ||
             freopen("/dev/null", "w", stdout) == NULL) {
             abort();

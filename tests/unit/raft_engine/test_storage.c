@@ -8,6 +8,7 @@
 #include "raft/engine/configuration.h"
 #include "raft/engine/crc32c.h"
 #include "raft/engine/storage_db.h"
+#include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
 
 #include <errno.h>
@@ -782,7 +783,7 @@ static void nothing_acknowledged_is_lost_by_kill_9(void **state)
     create_ok(f);
     close_ok(f);
     for (int round = 0; round < 15; round++) {
-        pid_t child = fork();
+        pid_t child = fork_in_test();
         if (child == 0) {
             child_writes_for_ever(f, shared);
         }
