@@ -4,7 +4,8 @@
  *
  * So the key must not get a name behind the back of a round. A leader writes it anew at the
  * beginning of its epoch (what an earlier one has sent compares an older revision and fails), and
- * not while its lease stands by such a round.
+ * not while its lease stands by such a round. An agent that was started again cannot know by what
+ * the lease that it finds stands: it writes nothing before a renewal of its own.
  *
  * Nor is it enough that the mode is off: a primary that has lost the store does not hear of that.
  * The key tells: while it has names, and is of the last epoch, its leader may go by them. A leader
@@ -66,7 +67,7 @@ bool ha_failsafe_is_outdated(const struct ha_snapshot *s)
 {
     size_t reachable = 0;
     bool outdated = false;
-    if (s->failsafe.active) {
+    if (s->failsafe.active || !s->holding.renewed) {
         return false;
     }
     if (!s->settings.failsafe_mode) {

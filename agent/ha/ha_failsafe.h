@@ -16,7 +16,8 @@ int64_t ha_failsafe_until_mono_ms(const struct ha_snapshot *s, int64_t until_lea
  * HA_NEVER = with another view. */
 const char *ha_failsafe_obstacle(const struct ha_snapshot *s, int64_t *ret_until_mono_ms);
 /* The leader: the key is of an earlier epoch, or does not name exactly the members that there are,
- * ourselves included (nobody where the mode is off); and it may be written now. */
+ * ourselves included (nobody where the mode is off), or it may yet become another one; and it may
+ * be written now. */
 bool ha_failsafe_is_outdated(const struct ha_snapshot *s);
 
 #endif

@@ -278,8 +278,10 @@ static void on_acquired(void *arg, const struct dcs_result *result, const struct
     if (result->rc == 0) {
         struct ha_epoch epoch = {agent->facts.view == NULL ? 0 : agent->facts.view->cluster,
                                  result->revision};
-        if (!ha_lease_acquired(&agent->lease, epoch, result->sent_ms, agent->acquire_ttl_ms,
-                               agent_lease_ms(agent))) {
+        if (ha_lease_acquired(&agent->lease, epoch, result->sent_ms, agent->acquire_ttl_ms,
+                              agent_lease_ms(agent))) {
+            failsafe_renewed(agent);
+        } else {
             log_warning("the leader key was acquired, but the answer came too late to use it");
         }
         keeper_kick(agent);

@@ -6,7 +6,13 @@
  * Our writes compare the key's revision: as soon as the view shows another one, none of those that
  * were sent before can take effect any more. The same ends those of earlier leaders, once the key
  * is of our epoch: before that there is no round. And while the lease stands by a round, the key is
- * not written: who would come into it was not asked. */
+ * not written: who would come into it was not asked. Nor is anybody left out of the later rounds
+ * who was asked in an earlier one: he may have seen himself in the key since the lease ran out in
+ * the store, and go by that, whatever one of our writes has made of the key by now.
+ *
+ * What an earlier run of this agent has sent in the epoch with which this one goes on is not known
+ * here. So there is no round before the store has said that the key is still ours, and none before
+ * a write of this run has made the key another one (tests/models/failsafe.pml). */
 #include "agent/loop/failsafe.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -18,7 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ASKED_MAX = 3 * HA_MEMBERS_MAX, ANSWER_BYTES_MAX = 4096 };
+enum { ASKED_MAX = 3 * HA_MEMBERS_MAX, ANSWER_BYTES_MAX = 4096, NOTHING_WRITTEN = -1 };
 
 struct asked {
     struct loop_failsafe *failsafe;
@@ -42,8 +48,9 @@ struct loop_failsafe {
     /* sent to be written over `written_revision` */
     struct ha_failsafe_member written[2 * HA_MEMBERS_MAX];
     size_t written_count;
-    int64_t written_revision;
-    bool written_unaskable; /* one that names nobody, or more than are kept here */
+    int64_t written_revision; /* NOTHING_WRITTEN by this run of the agent */
+    bool written_unaskable;   /* one that names nobody, that an earlier run may have sent, or more
+                                 than are kept here */
     /* what was promised to others */
     struct ha_failsafe promise;
 };
@@ -178,18 +185,31 @@ static void list(struct loop_failsafe *failsafe, const struct ha_failsafe_member
         (struct asked){.failsafe = failsafe, .member = *member};
 }
 
+/* The key may yet become a list by which nobody can be asked. */
+static bool is_unsure(const struct agent *agent)
+{
+    const struct loop_failsafe *failsafe = agent->failsafe;
+    if (failsafe->written_revision == NOTHING_WRITTEN) {
+        return !ha_epoch_equal(agent->lease.acquired, agent->lease.epoch);
+    }
+    return failsafe->written_unaskable &&
+           failsafe->written_revision == agent->facts.cluster.failsafe_revision;
+}
+
 static void list_all(struct loop_failsafe *failsafe)
 {
     const struct ha_cluster *cluster = &failsafe->agent->facts.cluster;
 
-    failsafe->asked_count = 0;
+    if (!failsafe->active) {
+        failsafe->asked_count = 0;
+    }
+    failsafe->refused = failsafe->refused || is_unsure(failsafe->agent);
     for (size_t i = 0; i < cluster->failsafe_count; i++) {
         list(failsafe, &cluster->failsafe[i]);
     }
     if (failsafe->written_revision != cluster->failsafe_revision) {
         return;
     }
-    failsafe->refused = failsafe->refused || failsafe->written_unaskable;
     for (size_t i = 0; i < failsafe->written_count; i++) {
         list(failsafe, &failsafe->written[i]);
     }
@@ -201,7 +221,7 @@ void failsafe_round(struct agent *agent)
     int64_t now = agent_mono_ms(agent);
 
     if (failsafe == NULL || !agent->dynamic.failsafe_mode || failsafe->waiting > 0 ||
-        !ha_lease_valid(&agent->lease, agent_lease_ms(agent)) ||
+        !ha_lease_valid(&agent->lease, agent_lease_ms(agent)) || !agent->lease.renewed ||
         (failsafe->begun_mono_ms != HA_NEVER &&
          now - failsafe->begun_mono_ms < FAILSAFE_AGAIN_MS) ||
         agent->facts.cluster.failsafe_revision <= agent->lease.epoch.revision ||
@@ -252,9 +272,10 @@ char *failsafe_value(struct agent *agent, int64_t revision)
     }
     json_t *value = json_object();
     if (failsafe->written_revision != revision) {
+        failsafe->written_unaskable =
+            failsafe->written_revision == NOTHING_WRITTEN && is_unsure(agent);
         failsafe->written_revision = revision;
         failsafe->written_count = 0;
-        failsafe->written_unaskable = false;
     }
     for (size_t i = 0; i < count; i++) {
         const struct ha_member *member = &cluster->members[i];
@@ -284,9 +305,7 @@ void failsafe_fill(const struct agent *agent, struct ha_failsafe *ret_failsafe)
         *ret_failsafe = agent->failsafe->promise;
         ret_failsafe->active = agent->failsafe->active || agent->failsafe->waiting > 0;
         ret_failsafe->possible = true;
-        ret_failsafe->unsure =
-            agent->failsafe->written_unaskable &&
-            agent->failsafe->written_revision == agent->facts.cluster.failsafe_revision;
+        ret_failsafe->unsure = is_unsure(agent);
     }
 }
 
@@ -356,6 +375,7 @@ int failsafe_start(struct agent *agent, struct error *err)
     }
     failsafe->agent = agent;
     failsafe->begun_mono_ms = HA_NEVER;
+    failsafe->written_revision = NOTHING_WRITTEN;
     failsafe->promise.start_lease_ms = agent_lease_ms(agent);
     agent->failsafe = failsafe;
     return 0;

@@ -22,7 +22,7 @@ void failsafe_stop(struct agent *agent); /* also if it was never started */
  * failsafe_mode is off.
  */
 void failsafe_round(struct agent *agent);
-/* A renewal was answered: the store is back. */
+/* A renewal was answered, or an acquisition: the store is back. */
 void failsafe_renewed(struct agent *agent);
 /* Does the lease stand by the word of the members, and not of the store? */
 bool failsafe_is_active(const struct agent *agent);

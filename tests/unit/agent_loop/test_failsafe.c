@@ -268,6 +268,112 @@ static void an_empty_list_on_its_way_makes_rounds_worthless_until_another_shows(
     finish();
 }
 
+/* The lease has run out in the store: n3 has seen itself in the key then, and may go by that when a
+ * write of ours that was on its way has taken it out. */
+static void whoever_was_asked_is_asked_again_until_the_store_answers(void **state)
+{
+    (void)state;
+    leads(MEMBERS);
+    renewal_fails();
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    assert_true(failsafe_is_active(&rig.agent));
+    int64_t before_ms = page_now().deadline_ms;
+    key_set("failsafe", ONLY_US);
+    observe_store_changed(&rig.agent);
+    memset(exchanges, 0, sizeof exchanges);
+    sent = 0;
+    rig.now_ms += FAILSAFE_AGAIN_MS;
+    failsafe_round(&rig.agent);
+    assert_int_equal(sent, 2);
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), ERR_TIMEOUT, true, "");
+    assert_int_equal(page_now().deadline_ms, before_ms);
+
+    run_for(100);
+    answer("renew", 0);
+    memset(exchanges, 0, sizeof exchanges);
+    sent = 0;
+    rig.now_ms += FAILSAFE_AGAIN_MS;
+    before_ms = page_now().deadline_ms;
+    failsafe_round(&rig.agent);
+    assert_int_equal(sent, 0);
+    assert_true(page_now().deadline_ms > before_ms);
+    finish();
+}
+
+/* By whose word the lease stands that a restarted agent finds, and what its predecessor has sent
+ * for the key: it knows neither. */
+static void who_goes_on_with_an_epoch_asks_nobody_before_a_renewal_and_a_write(void **state)
+{
+    struct ha_failsafe facts = {0};
+    (void)state;
+    leads(MEMBERS);
+    struct ha_lease *lease = &rig.agent.lease;
+    int64_t before_ms = lease->deadline_ms;
+    int64_t soft_ms = lease->soft_ms;
+    ha_lease_init(lease);
+    assert_true(ha_lease_resume(lease, epoch, soft_ms, before_ms, rig.now_ms));
+    failsafe_round(&rig.agent);
+    assert_int_equal(sent, 0);
+    assert_int_equal(page_now().deadline_ms, before_ms);
+
+    keeper_kick(&rig.agent);
+    run_for(10);
+    answer("renew", 0);
+    before_ms = page_now().deadline_ms;
+    failsafe_fill(&rig.agent, &facts);
+    assert_true(facts.unsure);
+    for (int written = 0; written < 2; written++) { /* and the same after a write without an end */
+        memset(exchanges, 0, sizeof exchanges);
+        rig.now_ms += FAILSAFE_AGAIN_MS;
+        failsafe_round(&rig.agent);
+        end(asked("10.0.0.2"), 0, true, ACCEPTED);
+        end(asked("10.0.0.3"), 0, true, ACCEPTED);
+        assert_int_equal(page_now().deadline_ms, before_ms);
+        rig.agent.snapshot.cluster = rig.agent.facts.cluster;
+        mem_free(failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision));
+        failsafe_fill(&rig.agent, &facts);
+        assert_true(facts.unsure);
+    }
+    key_set("failsafe", MEMBERS);
+    observe_store_changed(&rig.agent);
+    failsafe_fill(&rig.agent, &facts);
+    assert_false(facts.unsure);
+    memset(exchanges, 0, sizeof exchanges);
+    rig.now_ms += FAILSAFE_AGAIN_MS;
+    failsafe_round(&rig.agent);
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    assert_true(page_now().deadline_ms > before_ms);
+    finish();
+}
+
+/* The new epoch's key is not written before, and without it there is no round. */
+static void an_acquisition_ends_the_mode(void **state)
+{
+    (void)state;
+    leads(MEMBERS);
+    renewal_fails();
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    assert_true(failsafe_is_active(&rig.agent));
+    plan_begin("retake", "taking the key again");
+    plan_add(HA_ACQUIRE);
+    cycle_request(&rig.agent);
+    run_for(0);
+    plan_begin("idle", "nothing to do");
+    plan_add(HA_WAIT);
+    answer("acquire", 0);
+    assert_true(rig.agent.lease.epoch.revision > epoch.revision);
+    assert_false(failsafe_is_active(&rig.agent));
+    rig.agent.snapshot.cluster = rig.agent.facts.cluster;
+    char *value = failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision);
+    assert_string_equal(value, MEMBERS);
+    mem_free(value);
+    finish();
+}
+
 static void nothing_is_written_while_a_round_is_under_way(void **state)
 {
     (void)state;
@@ -452,6 +558,9 @@ int main(void)
         cmocka_unit_test(a_renewal_with_a_shorter_ttl_meanwhile_makes_the_round_worthless),
         cmocka_unit_test(whoever_a_write_on_its_way_names_is_asked_too),
         cmocka_unit_test(an_empty_list_on_its_way_makes_rounds_worthless_until_another_shows),
+        cmocka_unit_test(whoever_was_asked_is_asked_again_until_the_store_answers),
+        cmocka_unit_test(who_goes_on_with_an_epoch_asks_nobody_before_a_renewal_and_a_write),
+        cmocka_unit_test(an_acquisition_ends_the_mode),
         cmocka_unit_test(nothing_is_written_while_a_round_is_under_way),
         cmocka_unit_test(rounds_do_not_overlap_and_keep_their_distance),
         cmocka_unit_test(a_standby_promises_for_a_ttl_of_the_longer_kind),
