@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "raft/store/mvcc.h"
 #include "raft/store/store_internal.h"
-#include "raft/store/v2_path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +48,7 @@ void change_below(const struct kv_map *map, struct span path, size_t *ret_first,
 static bool goes_with_directory(const struct store *store, const struct kv_record *record,
                                 bool spare_holders)
 {
-    return v2_path_is_clean(kv_record_key(record)) &&
+    return record->has_v2_name &&
            (!spare_holders || change_allows(store, span_of(NULL, 0), record));
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/store/v2_path.h"
 
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct kv_record *kv_record_new(struct span key, struct span value)
     if (value.len > 0) {
         memcpy(record->bytes + key.len, value.data, value.len);
     }
+    record->has_v2_name = v2_path_is_clean(key);
     list_init(&record->in_lease);
     return record;
 }

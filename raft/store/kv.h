@@ -17,6 +17,7 @@ struct kv_record {
     unsigned refs;
     uint8_t flags;
     uint8_t action;          /* enum store_action */
+    bool has_v2_name;        /* v2 shows it: told once, and asked for by whoever passes over it */
     struct list in_lease;    /* of the lease it is attached to, while it is the newest version */
     struct kv_record *older; /* a reference; NULL = none that is kept */
     struct kv_record *newer;

@@ -17,7 +17,7 @@ static const struct kv_record *first_below(const struct kv_map *map, struct span
     size_t end = 0;
     change_below(map, path, &at, &end);
     for (; at < end; at++) {
-        if (v2_path_is_clean(kv_record_key(map->records[at]))) {
+        if (map->records[at]->has_v2_name) {
             return map->records[at];
         }
     }
@@ -140,7 +140,7 @@ static void hold_below(const struct kv_map *map, struct span path, struct store_
     }
     change_below(map, path, &at, &end);
     for (; at < end; at++) {
-        if (v2_path_is_clean(kv_record_key(map->records[at]))) {
+        if (map->records[at]->has_v2_name) {
             kvs_add(ret_kvs, map->records[at]);
         }
     }

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { DEPTH = 240, HIDDEN = 1000, FLAT_LOOKS = 10, LOOKS_MAX = 60 };
+enum { DEPTH = 240, HIDDEN = 1000, FLAT_LOOKS = 10, LOOKS_MAX = 60, LONG_MAX = 8 };
 
 static void put_key(struct store *store, const char *key)
 {
@@ -24,6 +24,22 @@ static double cost_of(const struct store *store, const char *path, int times)
     return (double)(clock() - start) / times;
 }
 
+static void go_deep(char path[2 * DEPTH + 1])
+{
+    for (int i = 0; i < DEPTH; i++) {
+        memcpy(path + (ptrdiff_t)(2 * i), "/a", sizeof "/a");
+    }
+}
+
+static void put_hidden(struct store *store, const char *below)
+{
+    char key[STORE_KEY_BYTES_MAX];
+    for (int i = 0; i < HIDDEN; i++) {
+        (void)snprintf(key, sizeof key, "%s//%d", below, i);
+        put_key(store, key);
+    }
+}
+
 /* Every part of the path is a directory by its last key, behind all those that v2 cannot name. */
 static void a_deep_path_costs_as_much_as_a_few_flat_ones(void **state)
 {
@@ -31,13 +47,8 @@ static void a_deep_path_costs_as_much_as_a_few_flat_ones(void **state)
     char deep[2 * DEPTH + 1];
     char key[STORE_KEY_BYTES_MAX];
     (void)state;
-    for (int i = 0; i < DEPTH; i++) {
-        memcpy(deep + (ptrdiff_t)(2 * i), "/a", sizeof "/a");
-    }
-    for (int i = 0; i < HIDDEN; i++) {
-        (void)snprintf(key, sizeof key, "%s//%d", deep, i);
-        put_key(store, key);
-    }
+    go_deep(deep);
+    put_hidden(store, deep);
     (void)snprintf(key, sizeof key, "%s/z", deep);
     put_key(store, key);
     (void)snprintf(key, sizeof key, "%s/y", deep);
@@ -46,10 +57,28 @@ static void a_deep_path_costs_as_much_as_a_few_flat_ones(void **state)
     store_free(store);
 }
 
+/* They are passed over one by one, but not read. */
+static void long_names_that_v2_cannot_name_cost_as_much_as_short_ones(void **state)
+{
+    char deep[2 * DEPTH + 1];
+    double costs[2];
+    (void)state;
+    go_deep(deep);
+    for (size_t i = 0; i < 2; i++) {
+        struct store *store = store_new();
+        put_hidden(store, i == 0 ? "/a" : deep);
+        put_key(store, "/a/z");
+        costs[i] = cost_of(store, "/a/b", FLAT_LOOKS);
+        store_free(store);
+    }
+    assert_true(costs[1] < LONG_MAX * costs[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deep_path_costs_as_much_as_a_few_flat_ones),
+        cmocka_unit_test(long_names_that_v2_cannot_name_cost_as_much_as_short_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
