@@ -175,6 +175,7 @@ void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, 
                  uint64_t b);
 void sim_node_held_drop(struct sim_node *node);
 void sim_node_pause(struct sim_node *node, int64_t ms);
+void sim_node_resume(struct sim_node *node);
 void sim_run_until(struct sim_world *world, int64_t until_ms);
 int64_t sim_node_clock(const struct sim_node *node);
 void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame);

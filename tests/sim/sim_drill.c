@@ -11,6 +11,7 @@ enum {
     CALM_MS = 2500, /* a status is published, some renewals are answered */
     CALM_MORE_MS = 3000,
     LEAD_LIMIT_MS = 10000,
+    ELECT_LIMIT_MS = 4 * SIM_ELECTION_MS,
 };
 
 static int64_t last_gap = DRILL_NO_GAP;
@@ -134,6 +135,7 @@ void drill_settle(struct scene *scene)
 void drill_begin(struct scene *scene)
 {
     scene->began_ms = scene->world->now;
+    scene->primary_leads = sim_leader(scene->world) == scene->primary->node;
     sim_trace(scene->world, "=== %s: %s is the primary", scene->world->options.drill->name,
               scene->primary->node->name);
 }
@@ -165,7 +167,11 @@ static bool other_serves(const struct scene *scene)
 void drill_taken_over(struct scene *scene, bool by_ttl, int64_t beyond_ms)
 {
     int64_t wait = by_ttl ? scene->ttl_ms : 0;
-    drill_until(scene, other_serves, wait + beyond_ms - (scene->world->now - scene->began_ms),
+    /* A renewal that was on its way when the Raft leader was lost is applied by the next one, and
+     * the others count the whole ttl from there. */
+    int64_t elect = by_ttl && scene->primary_leads ? ELECT_LIMIT_MS : 0;
+    drill_until(scene, other_serves,
+                wait + elect + beyond_ms - (scene->world->now - scene->began_ms),
                 "another one serves in time");
     scene->gap_ms = scene->world->now - scene->began_ms - wait;
 }

@@ -10,11 +10,12 @@
 #define DRILL_NO_BUDGET INT64_MAX
 #define DRILL_NO_GAP    INT64_MIN /* was not measured */
 
-/* What a drill sees; `primary` is who was it when the drill began, `raft` leads the Raft group. */
+/* What a drill sees; `primary` is who was it when the drill began. */
 struct scene {
     struct sim_world *world;
     struct sim_machine *primary;
     struct sim_machine *standbys[2]; /* by name */
+    bool primary_leads;              /* the Raft group, too, when the stopwatch started */
     uint64_t run;                    /* of the primary's postmaster */
     uint32_t timeline;
     int64_t ttl_ms;
@@ -59,8 +60,8 @@ void drill_settle(struct scene *scene);
 /* Raft leadership goes to this node, and the stopwatch starts. */
 void drill_lead(struct scene *scene, struct sim_machine *machine);
 void drill_begin(struct scene *scene);
-/* Somebody but the former primary serves, within `beyond_ms` after the lease's end (by_ttl), or
- * after the beginning. Sets the gap. */
+/* Somebody but the former primary serves, within `beyond_ms` after the lease's end (by_ttl; an
+ * election more if the primary led the Raft group), or after the beginning. Sets the gap. */
 void drill_taken_over(struct scene *scene, bool by_ttl, int64_t beyond_ms);
 void drill_crash(struct sim_machine *machine);     /* the agent */
 void drill_power_off(struct sim_machine *machine); /* the host */

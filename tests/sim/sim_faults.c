@@ -251,6 +251,9 @@ void sim_faults_heal(struct sim_world *world)
         world->nodes[i].disk.slow = false;
         world->nodes[i].disk.full = false;
         world->nodes[i].disk.failing = false;
+        if (world->nodes[i].paused) {
+            sim_node_resume(&world->nodes[i]);
+        }
         restart(&world->nodes[i], 0, 0);
     }
 }

@@ -411,9 +411,9 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
     cancel_job(instance);
     struct instance_call *call = call_new(instance, finish_stop, done, arg);
     call->is_job = true;
-    call->until =
-        machine->node->world->now + (stop->kill_after_ms > 3000 ? 3000 : stop->kill_after_ms);
-    sim_machine_stop(machine, stop->mode);
+    int64_t kill_after_ms = stop->kill_after_ms > 3000 ? 3000 : stop->kill_after_ms;
+    call->until = machine->node->world->now + kill_after_ms;
+    sim_machine_stop_within(machine, stop->mode, kill_after_ms);
     call_later(call, 2);
     return 0;
 }

@@ -105,7 +105,7 @@ static void put(struct sim_node *node)
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
     int64_t timeout = 200 + (int64_t)sim_below(world, 4000);
     unsigned attempts = sim_chance(world, 200) ? 1 : 0;
-    bool as_client = world->options.mode == SIM_STORE && call->op % CLIENT_EVERY == 0;
+    bool as_client = call->op % CLIENT_EVERY == 0;
     bool opened = store_format(raft_node_store(node->raft)) > 1;
     if (as_client && !opened &&
         raft_node_open_format_2(node->raft, timeout, on_opened, NULL, NULL) != 0) {

@@ -150,6 +150,7 @@ void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int
     machine->status.exited = false;
     machine->status.all_gone = false;
     machine->status.starts++;
+    machine->kill_at_ms = FENCE_NO_DEADLINE;
     sim_trace(machine->node->world, "%s starts PostgreSQL as %s", machine->node->name,
               machine->recovery ? "standby" : "primary");
     int64_t delay = sim_machine_takes(machine, 50, 600);
@@ -248,6 +249,13 @@ void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)
     }
     run_at(machine, sim_machine_takes(machine, 0, 40), backends_gone, 0);
     run_at(machine, sim_machine_takes(machine, 41, 700), stopped_fast, 0);
+}
+
+void sim_machine_stop_within(struct sim_machine *machine, enum fence_stop_mode mode,
+                             int64_t kill_after_ms)
+{
+    machine->kill_at_ms = sim_node_clock(machine->node) + kill_after_ms;
+    sim_machine_stop(machine, mode);
 }
 
 static void checkpointed(void *arg, uint64_t run, uint64_t b)
@@ -367,6 +375,10 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
         sim_machine_kill(machine, FENCE_KILL_MS);
         sim_agent_fence_event(machine->node, FENCE_EVENT_FIRED);
     }
+    if (now >= machine->kill_at_ms) {
+        machine->kill_at_ms = FENCE_NO_DEADLINE;
+        sim_machine_kill(machine, FENCE_KILL_MS);
+    }
     int64_t wait = fence_wait_ms(&lease, now, &machine->fence_state);
     sim_at(world, wait + (int64_t)(sim_chance(world, 50) ? sim_below(world, FENCE_LATE_MS) : 0),
            fence_turn, machine, 0, 0);
@@ -379,6 +391,7 @@ static void page_clear(struct sim_machine *machine)
     memset(machine->page, 0, FENCE_PAGE_BYTES);
     fence_page_init(machine->page);
     machine->fence_state = (struct fence_state){0};
+    machine->kill_at_ms = FENCE_NO_DEADLINE;
     machine->status = (struct fence_status){.fence_pid = 1, .all_gone = true, .kill_ms = -1};
 }
 

@@ -54,6 +54,7 @@ struct sim_machine {
     /* Fence. */
     struct fence_page *page;
     struct fence_state fence_state;
+    int64_t kill_at_ms; /* of a stop that the agent asked for, on the lease clock */
     struct fence_status status;
 };
 
@@ -69,6 +70,9 @@ void sim_wal_history(const struct sim_wal *wal, struct buf *out);
 void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int upstream);
 /* Begins a stop; the instance is gone a while later. */
 void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode);
+/* The order of an agent: the fence kills what is left then, whatever has become of the agent. */
+void sim_machine_stop_within(struct sim_machine *machine, enum fence_stop_mode mode,
+                             int64_t kill_after_ms);
 void sim_machine_kill(struct sim_machine *machine, int64_t within_ms);
 void sim_machine_promote(struct sim_machine *machine, uint32_t timeline);
 void sim_machine_up(struct sim_machine *machine); /* accepts connections from now on */

@@ -128,13 +128,8 @@ void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, 
 
 /* --- pause ------------------------------------------------------------------------------------ */
 
-static void node_resume(void *arg, uint64_t incarnation, uint64_t b)
+void sim_node_resume(struct sim_node *node)
 {
-    struct sim_node *node = arg;
-    (void)b;
-    if (node->incarnation != incarnation || !node->paused || node->world->now < node->resume_ms) {
-        return;
-    }
     node->paused = false;
     sim_trace(node->world, "%s resumes", node->name);
     while (!list_empty(&node->held)) {
@@ -146,12 +141,21 @@ static void node_resume(void *arg, uint64_t incarnation, uint64_t b)
     }
 }
 
+static void pause_over(void *arg, uint64_t incarnation, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)b;
+    if (node->incarnation == incarnation && node->paused && node->world->now >= node->resume_ms) {
+        sim_node_resume(node);
+    }
+}
+
 void sim_node_pause(struct sim_node *node, int64_t ms)
 {
     sim_trace(node->world, "%s is paused for %lld ms", node->name, (long long)ms);
     node->paused = true;
     node->resume_ms = node->world->now + ms;
-    sim_at(node->world, ms, node_resume, node, node->incarnation, 0);
+    sim_at(node->world, ms, pause_over, node, node->incarnation, 0);
 }
 
 void sim_node_held_drop(struct sim_node *node)
@@ -164,6 +168,13 @@ void sim_node_held_drop(struct sim_node *node)
     }
 }
 
+static void hold(struct sim_node *node, const struct sim_event *event)
+{
+    struct sim_held *held = mem_new(struct sim_held);
+    held->event = *event;
+    list_append(&node->held, &held->link);
+}
+
 static void run_event(const struct sim_event *event)
 {
     struct sim_node *node = event->node;
@@ -171,9 +182,7 @@ static void run_event(const struct sim_event *event)
         return;
     }
     if (node != NULL && node->paused) {
-        struct sim_held *held = mem_new(struct sim_held);
-        held->event = *event;
-        list_append(&node->held, &held->link);
+        hold(node, event);
         return;
     }
     sim_running = node;
@@ -237,7 +246,8 @@ static void frame_arrive(void *arg, uint64_t from, uint64_t to)
     struct sim_world *world = frame->world;
     struct sim_node *node = &world->nodes[to];
     if (node->raft != NULL && node->paused) {
-        sim_at(world, node->resume_ms - world->now + 1, frame_arrive, frame, from, to);
+        struct sim_event again = {.fn = frame_arrive, .arg = frame, .a = from, .b = to};
+        hold(node, &again); /* the kernel has it; a crash drops it, and the world frees it */
         return;
     }
     list_remove(&frame->link);
