@@ -1,5 +1,6 @@
 /* show-config and edit-config. A change is made on a copy, checked as the REST interface checks it,
  * shown as a difference, and written only if nobody wrote in between. */
+#include "agent/api/api_ports.h"
 #include "agent/cli/cli_verbs.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/cli/config_edit.h"
@@ -206,13 +207,24 @@ static int make_changes(const struct edit *edit, const char *before, json_t **do
     return rc;
 }
 
+#define STORED_JSON (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
+
+static int check_size(const json_t *document, struct error *err)
+{
+    size_t len = json_dumpb(document, NULL, 0, STORED_JSON);
+    return len <= API_CONFIG_BYTES_MAX
+               ? 0
+               : error_set(err, ERR_LIMIT,
+                           "the configuration has %zu bytes as JSON, at most %zu are taken", len,
+                           API_CONFIG_BYTES_MAX);
+}
+
 static int write_config(const struct edit *edit, const json_t *document, int64_t revision)
 {
     struct error err = {0};
     struct buf text = BUF_INIT;
-    size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15);
-    buf_reserve(&text, json_dumpb(document, NULL, 0, flags) + 1);
-    text.len = json_dumpb(document, (char *)text.data, text.capacity, flags);
+    buf_reserve(&text, json_dumpb(document, NULL, 0, STORED_JSON) + 1);
+    text.len = json_dumpb(document, (char *)text.data, text.capacity, STORED_JSON);
     int rc = cli_session_put(edit->cli->session, edit->cluster, "config", buf_str(&text), revision,
                              &err);
     buf_free(&text);
@@ -258,6 +270,7 @@ static int edit_document(const struct edit *edit, const json_t *stored, int64_t 
     int rc = yaml_write(stored, &before, &err);
     rc = rc != 0 ? rc : make_changes(edit, buf_str(&before), &document, &err);
     rc = rc != 0 ? rc : dynamic_config_validate(document, ttl_min_ms, stored, &err);
+    rc = rc != 0 ? rc : check_size(document, &err);
     rc = rc != 0 ? rc : yaml_write(document, &after, &err);
     if (rc != 0) {
         status = cli_fail("%s", err.text);

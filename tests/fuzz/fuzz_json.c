@@ -2,6 +2,7 @@
  * /config takes them. The change is refused with a line, or merged; merged once more it changes
  * nothing, and nothing that the change deleted is left. */
 #include "agent/config/dynamic.h"
+#include "agent/config/dynamic_slots.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -55,6 +56,32 @@ static void check_merge(const json_t *stored, const json_t *patch)
     json_decref(again);
 }
 
+/* Stored by whatever means: it is taken with its faults, and gives parameters and slots. */
+static void check_stored(const json_t *stored)
+{
+    struct dynamic_config config;
+    struct dynamic_parameters parameters;
+    const char *names[DYNAMIC_SLOTS_MAX];
+    char warning[DYNAMIC_WARNING_BYTES];
+    struct error err = {0};
+    if (dynamic_config_parse(stored, DYNAMIC_TTL_MS_MIN_RAFT, &config, warning, &err) != 0) {
+        ASSERT(err.text[0] != '\0');
+        return;
+    }
+    ASSERT(config.loop_wait_ms + 2 * config.retry_timeout_ms <= config.ttl_ms);
+    size_t count = dynamic_slots_physical(&config, names);
+    for (size_t i = 0; i < count; i++) {
+        ASSERT(dynamic_slots_is_operators(&config, names[i]));
+    }
+    if (dynamic_parameters_merge(&config, NULL, &parameters, warning, &err) == 0) {
+        for (size_t i = 1; i < parameters.view.count; i++) {
+            ASSERT(strcmp(parameters.view.items[i - 1].name, parameters.view.items[i].name) < 0);
+        }
+        dynamic_parameters_free(&parameters);
+    }
+    dynamic_config_free(&config);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint8_t *zero = size == 0 ? NULL : memchr(data, 0, size);
@@ -63,6 +90,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_t *stored = json_loadb((const char *)data, first, 0, NULL);
     json_t *patch = json_loadb((const char *)second, size - (size_t)(second - data),
                                JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(stored)) {
+        check_stored(stored);
+    }
     if (patch != NULL) {
         check_merge(json_is_object(stored) ? stored : NULL, patch);
     }

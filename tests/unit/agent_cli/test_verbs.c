@@ -505,6 +505,14 @@ static void wrong_changes_are_refused_and_nothing_is_written(void **state)
     assert_int_equal(RUN("edit-config", "-s", "ttl", "--force"), 1);
     assert_int_equal(RUN("edit-config", "--apply", "/nonexistent", "--force"), 1);
     assert_int_equal(RUN_ANSWERING("- a\n", "edit-config", "--replace", "-", "--force"), 1);
+    struct buf large = BUF_INIT; /* as PATCH and PUT have it */
+    for (int i = 0; i < 4096; i++) {
+        buf_printf(&large, "key_number_%d: a value of some length\n", i);
+    }
+    assert_int_equal(RUN_ANSWERING(buf_str(&large), "edit-config", "--apply", "-", "--force"), 1);
+    says(world.err, "Error: the configuration has ");
+    says(world.err, " bytes as JSON, at most 131072");
+    buf_free(&large);
     char *after = get("config");
     assert_string_equal(before, after);
     mem_free(before);
