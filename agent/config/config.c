@@ -524,6 +524,7 @@ static int read_all(const struct reader *r, const struct config_source *source, 
                     struct config *c)
 {
     struct section top = {.name = "", .object = tree};
+    environment_warn(r, source->environment);
     int rc = check_names(r, tree);
     rc = rc != 0 ? rc : check_served(r, tree);
     rc = rc != 0 ? rc : read_top(r, &top, source->use, c);

@@ -59,24 +59,38 @@ static bool set_key(json_t *tree, const char *section, const char *key, const ch
     return set;
 }
 
-static bool take(json_t *tree, const char *variable)
+/* What the variable is called in the file, and its value; false = it is none of ours, or empty. */
+static bool find(const char *variable, const char **ret_section, const char **ret_key,
+                 const char **ret_value)
 {
-    bool good = true;
+    size_t name_len = strcspn(variable, "=");
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         size_t len = strlen(sections[i].prefix);
         if (strncmp(variable, sections[i].prefix, len) != 0) {
             continue;
         }
         for (size_t j = 0; j < sizeof(keys) / sizeof(keys[0]); j++) {
-            size_t name_len = strlen(keys[j].name);
-            const char *rest = variable + len + name_len;
-            if (strncmp(variable + len, keys[j].name, name_len) == 0 && rest[0] == '=' &&
-                rest[1] != '\0') {
-                good = set_key(tree, sections[i].section, keys[j].key, rest + 1);
+            if (strlen(keys[j].name) == name_len - len &&
+                strncmp(variable + len, keys[j].name, name_len - len) == 0) {
+                *ret_section = sections[i].section;
+                *ret_key = keys[j].key;
+                *ret_value = variable + name_len + 1;
+                return variable[name_len] == '=' && **ret_value != '\0';
             }
         }
     }
-    return good;
+    return false;
+}
+
+/* One of Patroni's that is given. */
+static bool is_unread(const char *variable)
+{
+    const char *section = NULL;
+    const char *key = NULL;
+    const char *value = NULL;
+    const char *equals = strchr(variable, '=');
+    return strncmp(variable, "PATRONI_", strlen("PATRONI_")) == 0 && equals != NULL &&
+           equals[1] != '\0' && !find(variable, &section, &key, &value);
 }
 
 int environment_merge(const json_t *tree, const char *const *environment, json_t **ret_tree,
@@ -84,7 +98,10 @@ int environment_merge(const json_t *tree, const char *const *environment, json_t
 {
     json_t *copy = json_copy((json_t *)(uintptr_t)tree);
     for (; environment != NULL && *environment != NULL; environment++) {
-        if (!take(copy, *environment)) {
+        const char *section = NULL;
+        const char *key = NULL;
+        const char *value = NULL;
+        if (find(*environment, &section, &key, &value) && !set_key(copy, section, key, value)) {
             json_decref(copy);
             return error_set(err, ERR_INVALID, "%.*s (environment): is no UTF-8: give it in UTF-8",
                              (int)strcspn(*environment, "="), *environment);
@@ -92,4 +109,18 @@ int environment_merge(const json_t *tree, const char *const *environment, json_t
     }
     *ret_tree = copy;
     return 0;
+}
+
+void environment_warn(const struct reader *r, const char *const *environment)
+{
+    const struct section none = {.name = ""};
+    for (; environment != NULL && *environment != NULL; environment++) {
+        if (is_unread(*environment)) {
+            char *name =
+                mem_printf("%.*s (environment)", (int)strcspn(*environment, "="), *environment);
+            reader_warn(r, &none, name,
+                        "is not read in this release, ignoring it: give it in the file");
+            mem_free(name);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 #ifndef AGENT_CONFIG_ENVIRONMENT_H
 #define AGENT_CONFIG_ENVIRONMENT_H
 
-#include "base/err.h"
+#include "agent/config/reader.h"
 
 #include <jansson.h>
 
@@ -12,5 +12,8 @@
  * "NAME=value", NULL at its end; may be NULL. ERR_INVALID: one that is no UTF-8; `err` names it. */
 int environment_merge(const json_t *tree, const char *const *environment, json_t **ret_tree,
                       struct error *err) MUST_CHECK;
+
+/* Of each variable of Patroni's that environment_merge passes over. */
+void environment_warn(const struct reader *r, const char *const *environment);
 
 #endif

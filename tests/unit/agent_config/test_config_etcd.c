@@ -19,8 +19,9 @@
 static const char *const none[] = {NULL};
 
 /* `store`: the lines in place of a `raft` section. */
-static int load(const char *store, const char *const *environment, const char *home, bool client,
-                struct config *ret_config, struct error *err)
+static int load_warned(const char *store, const char *const *environment, const char *home,
+                       bool client, struct config *ret_config, struct config_warnings *warnings,
+                       struct error *err)
 {
     struct config_source source = {.path = "node1.yml",
                                    .cwd = "/etc/pg",
@@ -42,11 +43,17 @@ static int load(const char *store, const char *const *environment, const char *h
     json_t *tree = NULL;
     int rc = yaml_parse(span_str(text), &tree, err);
     if (rc == 0) {
-        rc = config_from_json(&source, tree, ret_config, NULL, err);
+        rc = config_from_json(&source, tree, ret_config, warnings, err);
     }
     json_decref(tree);
     mem_free(text);
     return rc;
+}
+
+static int load(const char *store, const char *const *environment, const char *home, bool client,
+                struct config *ret_config, struct error *err)
+{
+    return load_warned(store, environment, home, client, ret_config, NULL, err);
 }
 
 static struct config loaded(const char *store, const char *const *environment)
@@ -320,6 +327,31 @@ static void variables_that_are_no_text_are_refused_by_name(void **state)
     }
 }
 
+/* A password that is not there is looked for in the wrong place for long. */
+static void variables_that_are_not_read_are_warned_of(void **state)
+{
+    static const char *const environment[] = {"PATRONI_SUPERUSER_PASSWORD=s3cret",
+                                              "PATRONI_ETCD3_PORT=1",
+                                              "PATRONI_NAME=",
+                                              "PATRONI_ETCD3_HOST=h",
+                                              "PATRONICTL_CONFIG_FILE=x",
+                                              "PATH=/bin",
+                                              "PATRONI_",
+                                              NULL};
+    struct config_warnings warnings = {0};
+    struct config config;
+    struct error err = {0};
+    (void)state;
+    assert_int_equal(load_warned("", environment, "/home/pg", false, &config, &warnings, &err), 0);
+    assert_int_equal(warnings.count, 2);
+    assert_string_equal(warnings.texts[0],
+                        "node1.yml: PATRONI_SUPERUSER_PASSWORD (environment): is not read in this "
+                        "release, ignoring it: give it in the file");
+    assert_non_null(strstr(warnings.texts[1], "PATRONI_ETCD3_PORT (environment): is not read"));
+    config_warnings_free(&warnings);
+    config_free(&config);
+}
+
 static void hosts_of_the_environment_are_a_list_in_any_form(void **state)
 {
     static const struct {
@@ -438,6 +470,7 @@ int main(void)
         cmocka_unit_test(environment_goes_before_the_file_key_by_key),
         cmocka_unit_test(environment_alone_makes_the_section),
         cmocka_unit_test(variables_that_are_no_text_are_refused_by_name),
+        cmocka_unit_test(variables_that_are_not_read_are_warned_of),
         cmocka_unit_test(hosts_of_the_environment_are_a_list_in_any_form),
         cmocka_unit_test(domain_of_srv_records_is_read_under_its_three_names),
         cmocka_unit_test(mistakes_in_the_environment_are_told_like_those_in_the_file),
