@@ -8,8 +8,9 @@
  * the lease that it finds stands: it writes nothing before a renewal of its own.
  *
  * Nor is it enough that the mode is off: a primary that has lost the store does not hear of that.
- * The key tells: while it has names, and is of the last epoch, its leader may go by them. A leader
- * that knows that the mode is off empties it. */
+ * The key tells: while it has names, and is of the last epoch, its leader may go by them; and where
+ * it is older, the last leader may have made that epoch without having heard of it, and go on in
+ * the one before. A leader that knows that the mode is off empties the key. */
 #include "agent/ha/ha_failsafe.h"
 
 #include "agent/ha/ha_cluster.h"
@@ -29,8 +30,10 @@ int64_t ha_failsafe_until_mono_ms(const struct ha_snapshot *s, int64_t until_lea
 
 static bool last_leader_may_ask(const struct ha_snapshot *s)
 {
+    const char *holder = ha_cluster_last_holder(&s->cluster);
     return s->failsafe.possible && s->cluster.failsafe_count > 0 &&
-           s->cluster.failsafe_revision > ha_cluster_epoch(&s->cluster).revision;
+           (s->cluster.failsafe_revision > ha_cluster_epoch(&s->cluster).revision ||
+            ha_cluster_failsafe(&s->cluster, holder) != NULL);
 }
 
 const char *ha_failsafe_obstacle(const struct ha_snapshot *s, int64_t *ret_until_mono_ms)

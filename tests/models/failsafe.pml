@@ -14,6 +14,7 @@
  *          BUG_SHORT_WAIT       a promise lasts less long than P serves by it
  *          BUG_JUST_STARTED     a member that has just started runs: it does not know what it has promised
  *          BUG_NOT_A_MEMBER     a member that is not in the key runs
+ *          BUG_OFF              ... by a key that was written before the last epoch, where the mode is off as far as it knows
  *          BUG_NOT_ALL          one yes is enough
  *          BUG_FROM_ANSWER      the round counts from its end
  *          BUG_EARLIER_EPOCH    a round by a key that was written before the epoch of the lease
@@ -119,8 +120,10 @@ byte waits[2]; bit acq[2], reads = 0;           /* does not run before; an acqui
 #else
 #define STARTS(c) waits[c] = T
 #endif
-#ifdef BUG_NOT_A_MEMBER
+#if defined(BUG_NOT_A_MEMBER)
 #define NAMED true
+#elif defined(BUG_OFF)
+#define NAMED (key || since < 2)
 #else
 #define NAMED key
 #endif
