@@ -212,7 +212,8 @@ static void ask_kind(struct etcd_client *client)
 
 static size_t take_members(struct etcd_client *client, struct span body)
 {
-    json_t *list = json_loadb((const char *)body.data, body.len, 0, NULL);
+    /* As reals: a member's id is a number of 64 bits without a sign, too much for an integer. */
+    json_t *list = json_loadb((const char *)body.data, body.len, JSON_DECODE_INT_AS_REAL, NULL);
     json_t *members = json_pack("{s:o}", "members", list == NULL ? json_null() : list);
     json_t *urls = etcd3_members_read(members);
     const char *texts[ETCD_HOSTS_MAX];

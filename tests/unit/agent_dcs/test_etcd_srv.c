@@ -74,7 +74,8 @@ static void client_kinds_name_the_members(void **state)
 static bool serves_members(struct fake *fake, struct fake_request *request)
 {
     if (strcmp(request->path, "/members") == 0) {
-        fake_answer(request->peer, 200, "[{\"id\":1,\"clientURLs\":[\"%s\"]}]", fake->url);
+        fake_answer(request->peer, 200, "[{\"id\":13803658152347727308,\"clientURLs\":[\"%s\"]}]",
+                    fake->url);
         return true;
     }
     return false;
