@@ -197,7 +197,9 @@ static void call_failed(struct etcd_client_call *call, const struct verdict *ver
     } else if (verdict->authenticate && client->username != NULL &&
                call->reauthenticated < REAUTHENTICATE_MAX) {
         call->reauthenticated++;
-        etcd_setup_need_token(client);
+        if (call->token_number == client->token_number) { /* else there is a newer one already */
+            etcd_setup_need_token(client);
+        }
         call_again(call, false, &err);
     } else {
         call_end_definite(call, verdict->rc, answer, &err);
@@ -279,6 +281,7 @@ static void call_send(struct etcd_client_call *call)
                                           .repeatable = call->repeatable,
                                           .on_done = on_answer,
                                           .arg = call};
+    call->token_number = client->token_number;
     call->sent_ms = clock_lease_ms(client->clock);
     int rc = http_client_send(client->http, &request, &call->exchange, &err);
     mem_free(url);

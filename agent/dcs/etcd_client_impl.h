@@ -56,6 +56,7 @@ struct etcd_client {
     bool version_known;
     const char *prefix;
     char *token;
+    unsigned token_number;  /* how many there have been */
     int64_t members_due_ms; /* mono */
     int64_t pause_until_ms; /* mono: nobody is asked before */
     struct error last;      /* why a member failed, since one worked */
@@ -83,6 +84,7 @@ struct etcd_client_call {
     bool repeatable;
     bool maybe_done; /* a try ended without a word of what became of it */
     unsigned reauthenticated;
+    unsigned token_number; /* that it was sent with */
     char *body;
     size_t body_len;
     int64_t until_ms; /* mono */

@@ -98,6 +98,7 @@ static void on_authenticated(void *arg, int rc, const struct etcd_answer *answer
     if (token != NULL && token[0] != '\0' && strpbrk(token, "\r\n") == NULL) {
         mem_free(client->token);
         client->token = mem_strdup(token);
+        client->token_number++;
         client->said_refused = false;
     } else if (rc == 0) {
         rc = error_set(&own, ERR_UNSUPPORTED, "'%s' gives no token", present(client));

@@ -65,6 +65,39 @@ static void token_that_has_expired_is_renewed_once_and_the_call_repeated(void **
     assert_non_null(strstr(outcome.text, "invalid auth token"));
 }
 
+static struct fake_peer *late; /* whose call is answered when another one has a new token already */
+
+static bool answers_the_first_late(struct fake *fake, struct fake_request *request)
+{
+    if (late == NULL && is_path(request, "/kv/txn")) {
+        late = request->peer;
+        return true;
+    }
+    return authenticates(fake, request);
+}
+
+static void token_is_renewed_once_for_all_that_were_sent_with_it(void **state)
+{
+    struct outcome first;
+    struct outcome second;
+    (void)state;
+    tokens_given = 0;
+    token_wanted = 1;
+    late = NULL;
+    hook = answers_the_first_late;
+    client_open(ETCD_V3, "root", true, 1);
+    assert_int_equal(range(), 0);
+    token_wanted = 2;
+    assert_int_equal(call_begin(&first, "/kv/txn", false, 5000), 0);
+    RUN_UNTIL(late != NULL);
+    assert_int_equal(call_run(&second, "/kv/txn", false, 5000), 0);
+    assert_int_equal(tokens_given, 2);
+    fake_answer(late, 401, "{\"error\":\"etcdserver: invalid auth token\",\"code\":16}");
+    RUN_UNTIL(first.calls == 1);
+    assert_int_equal(first.rc, 0);
+    assert_int_equal(tokens_given, 2);
+}
+
 static struct fake_peer *held; /* whose member list is not answered yet */
 
 static bool holds_the_member_list(struct fake *fake, struct fake_request *request)
@@ -395,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_ONE(token_is_fetched_before_the_first_call),
         WITH_ONE(token_that_has_expired_is_renewed_once_and_the_call_repeated),
+        WITH_ONE(token_is_renewed_once_for_all_that_were_sent_with_it),
         WITH_ONE(token_found_old_while_the_members_are_asked_is_renewed),
         WITH_ONE(wrong_password_is_told_at_once),
         WITH_ONE(authentication_that_is_off_needs_no_token),
