@@ -121,6 +121,7 @@ void pg_conf_put(struct buf *out, const struct pg_conf *conf)
     add(settings, "port", port);
     put_sorted(out, settings);
     put_recovery(out, conf);
+    buf_put_str(out, "\n# who confirms commits\ninclude 'postgresql.sync.conf'\n");
     mem_free(values);
     mem_free(settings);
 }

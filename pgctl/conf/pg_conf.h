@@ -31,7 +31,8 @@ bool pg_conf_is_line(const char *text);
  * controlled. `ret_value` has PG_VALUE_BYTES. */
 const char *pg_conf_controlled(const struct pg_conf *conf, const char *name, char *ret_value);
 
-/* postgresql.conf: the include of postgresql.base.conf, sorted settings, recovery settings. */
+/* postgresql.conf: the include of postgresql.base.conf, sorted settings, recovery settings, the
+ * include of postgresql.sync.conf (pgctl/pg_sync.h). */
 void pg_conf_put(struct buf *out, const struct pg_conf *conf);
 
 /* "--name=value" of every controlled setting, each a string of its own (mem_free), at most

@@ -184,6 +184,7 @@ int pg_file_set_write(void *arg, struct error *err)
     struct pg_file_set *set = arg;
     int rc = keep_base_conf(set->data_dir, err);
 
+    rc = rc != 0 ? rc : pg_sync_conf_keep(set->data_dir, err);
     rc = rc != 0 ? rc : write_in(set->data_dir, "postgresql.conf", &set->conf, err);
     rc = rc != 0 ? rc : write_in(set->data_dir, "pg_hba.conf", &set->hba, err);
     rc = rc != 0 ? rc : write_in(set->data_dir, "pg_ident.conf", &set->ident, err);

@@ -132,6 +132,7 @@ int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
         }
         launch->state = PG_LAUNCH_ASKED;
         pg->promote_sent = false;
+        pg->sync_taken_by = 0;
         pg_task_say(task, "starting PostgreSQL");
         pg_task_fence(task, ask_fence(task, launch));
         return 0;

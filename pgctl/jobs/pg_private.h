@@ -38,6 +38,9 @@ struct pg_instance {
     bool has_control;
     struct pg_control control; /* of the last inspection or start */
     bool promote_sent;
+    /* The postmaster whose checkpointer is known to have taken a synchronous_standby_names that is
+     * not empty; 0 = none is. */
+    int32_t sync_taken_by;
 
     struct pg_probe *probe;
 
@@ -93,6 +96,11 @@ void pg_file_set_service(struct pg_file_set *set, const struct pg_instance *pg,
                          const struct pg_upstream *upstream);
 void pg_file_set_free(struct pg_file_set *set);
 int pg_file_set_write(void *arg, struct error *err); /* for pg_task_work */
+
+/* postgresql.sync.conf with this value of synchronous_standby_names; "" = none. */
+void pg_sync_conf_put(struct buf *out, const char *value);
+/* An empty one where there is none: the include has to be valid. On a thread of the pool. */
+int pg_sync_conf_keep(const char *data_dir, struct error *err);
 
 /* Deep copies of configuration parts; free with the partner. */
 struct pg_parameters pg_parameters_dup(const struct pg_parameters *parameters);

@@ -45,8 +45,13 @@ static int look_work(void *arg, struct error *err)
     data->exists = pg_file_exists(path);
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->data_dir);
     data->standby = pg_file_exists(path);
-    return data->exists ? pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err)
-                        : 0;
+    if (!data->exists) {
+        return 0;
+    }
+    int rc = pg_sync_conf_keep(data->data_dir, err); /* the candidate includes it */
+    return rc != 0
+               ? rc
+               : pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err);
 }
 
 static int write_work(void *arg, struct error *err)

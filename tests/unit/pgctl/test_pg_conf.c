@@ -62,7 +62,8 @@ static void settings_are_sorted_behind_the_base_file(void **state)
                                  "\ncluster_name = 'demo'\n",
                                  "\nport = '5433'\n",
                                  "\nwork_mem = '1MB'\n",
-                                 "\n# recovery\n"};
+                                 "\n# recovery\n",
+                                 "\ninclude 'postgresql.sync.conf'\n"};
     const char *last = text;
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         const char *at = strstr(text, order[i]);
@@ -148,7 +149,8 @@ static void recovery_settings_are_the_upstream_and_what_users_add(void **state)
                         "recovery_target_name = ''\nrecovery_target_time = ''\n"
                         "recovery_target_xid = ''\n"
                         "restore_command = 'cp ''/a/%f'' \"%p\"'\n"
-                        "recovery_min_apply_delay = '5min'\n");
+                        "recovery_min_apply_delay = '5min'\n"
+                        "\n# who confirms commits\ninclude 'postgresql.sync.conf'\n");
     mem_free(text);
     conf.slot_name = NULL;
     text = conf_text(&conf);

@@ -448,6 +448,7 @@ static int make_instance(void **state)
         return -1;
     }
     file_put("data/postgresql.base.conf", "", 0);
+    file_put("data/postgresql.sync.conf", "", 0);
     return 0;
 }
 
