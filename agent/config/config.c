@@ -91,8 +91,6 @@ static const struct key_note refused[] = {
     {"restapi", "allowlist", "take it out, and let only trusted hosts reach the port"},
     {"restapi", "allowlist_include_members", "take it out, or give false"},
     {"bootstrap.dcs", "standby_cluster", "take it out"},
-    {"bootstrap.dcs", "synchronous_mode", "take it out, or give false"},
-    {"bootstrap.dcs", "synchronous_mode_strict", "take it out, or give false"},
     {"bootstrap.dcs", "pause", "take it out, or give false"},
 };
 

@@ -125,7 +125,8 @@ struct config_tags {
     int failover_priority; /* 1; 0 when nofailover */
     bool noloadbalance;
     bool clonefrom;
-    bool nosync;
+    bool nosync;       /* also by sync_priority <= 0 */
+    int sync_priority; /* 1; 0 when nosync */
     bool nostream;
     const char *replicatefrom; /* NULL = the leader */
 };

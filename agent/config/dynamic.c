@@ -30,7 +30,7 @@ static const char *shown(const json_t *value, char *ret_text)
 
 /* --- the table of keys ------------------------------------------------------------------------ */
 
-enum kind { KIND_TIME, KIND_SIZE, KIND_COUNT, KIND_BOOL };
+enum kind { KIND_TIME, KIND_SIZE, KIND_COUNT, KIND_BOOL, KIND_SYNCHRONOUS };
 
 struct field {
     const char *section; /* NULL = top level */
@@ -61,6 +61,13 @@ static const struct field fields[] = {
           primary_start_timeout_ms),
     FIELD(NULL, "member_slots_ttl", KIND_TIME, 0, 365 * DAY_MS, 1800000, member_slots_ttl_ms),
     FIELD(NULL, "max_timelines_history", KIND_COUNT, 0, INT32_MAX, 0, max_timelines_history),
+    FIELD(NULL, "maximum_lag_on_syncnode", KIND_SIZE, -1, INT64_MAX, -1,
+          maximum_lag_on_syncnode_bytes),
+    FIELD(NULL, "synchronous_mode", KIND_SYNCHRONOUS, DYNAMIC_SYNCHRONOUS_OFF,
+          DYNAMIC_SYNCHRONOUS_QUORUM, DYNAMIC_SYNCHRONOUS_OFF, synchronous_mode),
+    FIELD(NULL, "synchronous_mode_strict", KIND_BOOL, 0, 1, 0, synchronous_mode_strict),
+    FIELD(NULL, "synchronous_node_count", KIND_COUNT, 1, DYNAMIC_SYNCHRONOUS_NODES_MAX, 1,
+          synchronous_node_count),
     FIELD(NULL, "check_timeline", KIND_BOOL, 0, 1, 0, check_timeline),
     FIELD(NULL, "failsafe_mode", KIND_BOOL, 0, 1, 0, failsafe_mode),
     FIELD("postgresql", "use_slots", KIND_BOOL, 0, 1, 1, use_slots),
@@ -86,7 +93,25 @@ static void field_set(struct dynamic_config *config, const struct field *field, 
     case KIND_SIZE: *(int64_t *)(void *)at = value; break;
     case KIND_COUNT: *(int *)(void *)at = (int)value; break;
     case KIND_BOOL: *(bool *)(void *)at = value != 0; break;
+    case KIND_SYNCHRONOUS:
+        *(enum dynamic_synchronous *)(void *)at = (enum dynamic_synchronous)value;
+        break;
     }
+}
+
+static bool synchronous_read(const json_t *value, int64_t *ret_number)
+{
+    bool on = false;
+    if (json_is_string(value) && strcasecmp(json_string_value(value), "quorum") == 0) {
+        *ret_number = DYNAMIC_SYNCHRONOUS_QUORUM;
+        return true;
+    }
+    *ret_number = DYNAMIC_SYNCHRONOUS_OFF;
+    if (!dynamic_bool(value, &on)) {
+        return false;
+    }
+    *ret_number = on ? DYNAMIC_SYNCHRONOUS_ON : DYNAMIC_SYNCHRONOUS_OFF;
+    return true;
 }
 
 static bool field_read(const struct field *field, const json_t *value, int64_t *ret_number)
@@ -102,6 +127,7 @@ static bool field_read(const struct field *field, const json_t *value, int64_t *
         }
         *ret_number = on;
         return true;
+    case KIND_SYNCHRONOUS: return synchronous_read(value, ret_number);
     }
     return false;
 }
@@ -134,6 +160,7 @@ static void range_text(const struct field *field, char *ret_text, size_t bytes)
         (void)snprintf(ret_text, bytes, "a whole number from %s to %s", low, high);
         break;
     case KIND_BOOL: (void)snprintf(ret_text, bytes, "true or false"); break;
+    case KIND_SYNCHRONOUS: (void)snprintf(ret_text, bytes, "on, off or quorum"); break;
     }
 }
 

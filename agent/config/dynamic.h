@@ -23,6 +23,14 @@
 #define DYNAMIC_LOOP_WAIT_MS_MIN     1000
 #define DYNAMIC_RETRY_TIMEOUT_MS_MIN 1000
 
+enum dynamic_synchronous {
+    DYNAMIC_SYNCHRONOUS_OFF,
+    DYNAMIC_SYNCHRONOUS_ON,     /* the first synchronous_node_count standbys */
+    DYNAMIC_SYNCHRONOUS_QUORUM, /* any synchronous_node_count of all */
+};
+
+#define DYNAMIC_SYNCHRONOUS_NODES_MAX 16
+
 struct dynamic_config {
     int64_t ttl_ms;                        /* 30 s */
     int64_t loop_wait_ms;                  /* 10 s */
@@ -31,6 +39,10 @@ struct dynamic_config {
     int64_t primary_start_timeout_ms;      /* 300 s; 0 = fail over at once */
     int64_t member_slots_ttl_ms;           /* 30 min */
     int max_timelines_history;             /* 0 = all */
+    int64_t maximum_lag_on_syncnode_bytes; /* -1; 0 or less = no limit */
+    enum dynamic_synchronous synchronous_mode;
+    bool synchronous_mode_strict;
+    int synchronous_node_count; /* 1 */
     bool check_timeline;
     bool failsafe_mode; /* has an effect with an etcd as the store only */
     bool use_slots;     /* true */
@@ -45,7 +57,7 @@ void dynamic_config_free(struct dynamic_config *config);
 #define DYNAMIC_WARNING_BYTES 512
 
 /* Reads what is stored. `document` NULL or no object is ERR_INVALID: the configuration in force
- * stays. A key that we do not serve (synchronous_mode, pause, standby_cluster, ...) is
+ * stays. A key that we do not serve (pause, standby_cluster) is
  * ERR_UNSUPPORTED: no promotion while it is there. Otherwise 0, and `warning`
  * (DYNAMIC_WARNING_BYTES, may be NULL) says what was adjusted, "" if nothing. A copy of `document`
  * is kept. *ret_config is set only on success. */

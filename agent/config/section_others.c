@@ -89,6 +89,7 @@ int section_tags(const struct reader *r, const struct section *top, struct confi
     tags->clonefrom = read_tag(r, &s, "clonefrom");
     tags->nosync =
         reader_get(&s, "nosync") != NULL ? read_tag(r, &s, "nosync") : sync_priority <= 0;
+    tags->sync_priority = tags->nosync ? 0 : sync_priority <= 0 ? 1 : sync_priority;
     tags->nostream = read_tag(r, &s, "nostream");
     tags->published = config_keep_json(r->memory, tags_published(&s));
     return 0;

@@ -47,6 +47,20 @@ static bool may_run(const struct ha_snapshot *s, const char *name)
     return member == NULL || !member->tags.nofailover;
 }
 
+/* The mode is on, and /sync says for whom commits have waited: only they are as far as clients were
+ * told. */
+static bool is_synchronous(const struct ha_snapshot *s)
+{
+    return s->settings.synchronous_mode &&
+           (s->cluster.sync.present || s->cluster.sync.unreadable);
+}
+
+/* Can it become the primary, by its tags and by /sync? */
+static bool may_win(const struct ha_snapshot *s, const char *name)
+{
+    return may_run(s, name) && (!is_synchronous(s) || ha_sync_key_has(&s->cluster.sync, name));
+}
+
 static int priority(const struct ha_snapshot *s, const char *name)
 {
     if (ha_is_me(s, name)) {
@@ -109,7 +123,9 @@ static const char *awaited(const struct ha_snapshot *s)
 {
     for (size_t i = 0; i < s->cluster.member_count; i++) {
         const struct ha_member *member = &s->cluster.members[i];
-        if (!ha_is_me(s, member->name) && !member->tags.nofailover && will_report(member) &&
+        bool counts = may_win(s, member->name) ||
+                      (is_synchronous(s) && ha_sync_key_has(&s->cluster.sync, member->name));
+        if (!ha_is_me(s, member->name) && counts && will_report(member) &&
             is_due(s, member->name)) {
             return member->name;
         }
@@ -119,6 +135,7 @@ static const char *awaited(const struct ha_snapshot *s)
          * how far it is. The last leader's always has: it publishes itself again if it lives. */
         const struct ha_peer *peer = &s->peers[i];
         bool may_tell = (peer->asking || peer->lsn > 0) && !peer->nofailover &&
+                        may_win(s, peer->name) &&
                         strcmp(ha_cluster_last_holder(&s->cluster), peer->name) != 0;
         if (ha_cluster_member(&s->cluster, peer->name) == NULL && may_tell &&
             is_due(s, peer->name)) {
@@ -153,7 +170,7 @@ static bool patroni_is_ahead(const struct ha_snapshot *s, const struct ha_report
             answered.timeline = own->timeline; /* it compares positions alone */
         }
         (void)snprintf(answered.name, sizeof answered.name, "%s", peer->name);
-        if (!peer->patroni || peer->nofailover || !may_run(s, peer->name) || peer->lsn == 0 ||
+        if (!peer->patroni || peer->nofailover || !may_win(s, peer->name) || peer->lsn == 0 ||
             !ha_is_heard(s, peer->name) || !ha_report_is_ahead(s, &answered, own)) {
             continue;
         }
@@ -176,7 +193,7 @@ static const struct ha_report *better(const struct ha_snapshot *s, const struct 
     for (size_t i = 0; i < s->cluster.report_count; i++) {
         const struct ha_report *report = &s->cluster.reports[i];
         if (!ha_report_is_current(s, report) || report->yields || ha_is_me(s, report->name) ||
-            !may_run(s, report->name)) {
+            !may_win(s, report->name)) {
             continue;
         }
         bool in_time = s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS + HA_YIELD_MS);
@@ -187,6 +204,51 @@ static const struct ha_report *better(const struct ha_snapshot *s, const struct 
         }
     }
     return NULL;
+}
+
+/* Reports of members of /sync that we are not behind. Enough of them meet every commit that was
+ * answered, so one who is behind none of these has them all, whoever else is further. */
+static unsigned confirming(const struct ha_snapshot *s, const struct ha_report *own)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < s->cluster.report_count; i++) {
+        const struct ha_report *report = &s->cluster.reports[i];
+        bool counts = ha_report_is_current(s, report) && report->timeline > 0 && report->lsn > 0 &&
+                      ha_sync_key_has(&s->cluster.sync, report->name);
+        bool behind_us = report->timeline < own->timeline ||
+                         (report->timeline == own->timeline && report->lsn <= own->lsn);
+        count += counts && behind_us ? 1 : 0;
+    }
+    return count;
+}
+
+/* Synchronous mode: commits that clients were told of may be missing here. */
+static bool may_lack_commits(const struct ha_snapshot *s, const struct ha_report *own,
+                             struct ha_candidacy *candidacy)
+{
+    const struct ha_sync_key *sync = &s->cluster.sync;
+    if (!is_synchronous(s)) {
+        return false;
+    }
+    if (sync->unreadable) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER,
+               "synchronous mode: the key 'sync' cannot be read, so nobody knows who may run");
+        return true;
+    }
+    if (!ha_sync_key_has(sync, s->self.name)) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "synchronous mode: not among those that '%s' waited for",
+               sync->leader);
+        return true;
+    }
+    unsigned count = confirming(s, own);
+    if (count <= sync->quorum) {
+        answer(candidacy, HA_VERDICT_WAIT, HA_NEVER,
+               "synchronous mode: %u of the members of 'sync' have reported no further position than "
+               "ours, %u are needed",
+               count, sync->quorum + 1);
+        return true;
+    }
+    return false;
 }
 
 /* Nobody else's rights are looked at here: may this member become primary at all? */
@@ -257,6 +319,14 @@ static bool may_be_candidate(const struct ha_snapshot *s, const struct ha_peer *
            !peer->nofailover;
 }
 
+/* A failover without a leader's name is the operator's decision over what may be lost. */
+static bool is_ordered(const struct ha_snapshot *s, const char *name)
+{
+    const struct ha_failover *failover = &s->cluster.failover;
+    return failover->present && failover->leader[0] == '\0' &&
+           strcmp(failover->candidate, name) == 0;
+}
+
 /* The operator's word. False = the ordinary race. */
 static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
                       struct ha_candidacy *candidacy)
@@ -279,6 +349,9 @@ static bool requested(const struct ha_snapshot *s, const struct ha_report *own,
         return s->now_mono_ms < yield_ms;
     }
     if (ha_is_me(s, failover->candidate)) {
+        if (!is_ordered(s, s->self.name) && may_lack_commits(s, own, candidacy)) {
+            return true;
+        }
         answer(candidacy, HA_VERDICT_RUN, HA_NEVER, "named as the candidate");
         return true;
     }
@@ -333,6 +406,9 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
                ahead->name, ahead->timeline, ahead->lsn, own->timeline, own->lsn);
         return;
     }
+    if (may_lack_commits(s, own, ret_candidacy)) {
+        return;
+    }
     answer(ret_candidacy, HA_VERDICT_RUN, HA_NEVER,
            "the best of the reports: timeline %" PRIu32 ", %" PRIX64, own->timeline, own->lsn);
 }
@@ -345,6 +421,10 @@ static const char *obstacle(const struct ha_snapshot *s, const struct ha_member 
     }
     if (strcmp(member->state, "running") != 0) {
         return "it is not running";
+    }
+    if (is_synchronous(s) && !ha_sync_key_has(&s->cluster.sync, member->name) &&
+        !is_ordered(s, member->name)) {
+        return "it is not synchronous";
     }
     const struct ha_peer *peer = ha_peer(s, member->name);
     if (s->peer_count > 0 && (peer == NULL || !peer->asking) && !ha_is_heard(s, member->name)) {

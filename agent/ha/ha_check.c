@@ -61,6 +61,24 @@ static const char *check_release(const struct ha_snapshot *s, const struct ahead
     return page_over ? NULL : "releases the key while the page still has an epoch";
 }
 
+/* Synchronous mode: quorum + 1 of the members of /sync, the candidate among them. Only an operator
+ * may pass over it, and only by name. */
+static bool is_confirmed(const struct ha_snapshot *s, const struct ha_plan *plan)
+{
+    const struct ha_sync_key *sync = &s->cluster.sync;
+    const struct ha_failover *failover = &s->cluster.failover;
+    bool ordered = failover->present && failover->leader[0] == '\0' &&
+                   ha_is_me(s, failover->candidate);
+    unsigned count = 0;
+    if (!s->settings.synchronous_mode || ordered || (!sync->present && !sync->unreadable)) {
+        return true;
+    }
+    for (size_t i = 0; i < plan->acquire.report_count; i++) {
+        count += ha_sync_key_has(sync, plan->acquire.reports[i].member) ? 1 : 0;
+    }
+    return !sync->unreadable && ha_sync_key_has(sync, s->self.name) && count > sync->quorum;
+}
+
 static const char *check_acquire(const struct ha_snapshot *s, const struct ha_plan *plan)
 {
     if (!ha_unlocked(s) || s->holding.acquiring) {
@@ -70,7 +88,8 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
         return "acquires against a promise to a primary in failsafe mode";
     }
     if (plan->acquire.epoch_revision != s->cluster.epoch_revision ||
-        plan->acquire.config_revision != s->cluster.config_revision) {
+        plan->acquire.config_revision != s->cluster.config_revision ||
+        plan->acquire.sync_revision != s->cluster.sync_revision) {
         return "acquires without comparing what was seen";
     }
     bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
@@ -84,6 +103,9 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
     bool promised =
         ha_runs_as(s, PG_STANDBY) && s->self.position_known && s->self.upstream.detached;
     bool counted = plan->acquire.report_count > 0 && plan->acquire.timeline > s->self.timeline;
+    if (promised && counted && !is_confirmed(s, plan)) {
+        return "acquires without the reports that synchronous mode asks for";
+    }
     return promised && counted
                ? NULL
                : "acquires as a standby that has not reported, or for a timeline that exists";

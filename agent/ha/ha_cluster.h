@@ -26,6 +26,11 @@ const struct ha_failsafe_member *ha_cluster_failsafe(const struct ha_cluster *cl
                                                      const char *name); /* or NULL */
 const struct ha_report *ha_cluster_report(const struct ha_cluster *cluster,
                                           const char *name); /* or NULL */
+/* Key `sync`: {"leader": name, "quorum": n, "sync_standby": "a,b" or null}. An object without a
+ * leader is like no key; what is no such object is unreadable. */
+void ha_sync_key_read(const char *value, struct ha_sync_key *ret_sync);
+/* Is `name` its leader, or one of its standbys? */
+bool ha_sync_key_has(const struct ha_sync_key *sync, const char *name);
 /* The last epoch that is known of, and who had it ("" = unknown); revision 0 = there was none. */
 struct ha_epoch ha_cluster_epoch(const struct ha_cluster *cluster);
 const char *ha_cluster_last_holder(const struct ha_cluster *cluster);
@@ -43,6 +48,7 @@ bool ha_epoch_parse(const char *text, struct ha_epoch *ret_epoch);
 /* Values as they are written: compact JSON. */
 void ha_epoch_value(const char *holder, uint32_t timeline, struct buf *out);
 void ha_report_value(const struct ha_report *report, struct buf *out); /* `none` if withdrawn */
+void ha_sync_key_value(const struct ha_sync_key *sync, struct buf *out);
 /* ISO 8601 with offset, as `scheduled_at` has it -> wall clock ms. */
 bool ha_time_parse(const char *text, int64_t *ret_wall_ms);
 /* Fills tags from the member's `tags` object; NULL gives the defaults. */

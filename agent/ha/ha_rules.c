@@ -37,7 +37,7 @@ void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t
     release->lsn = optime;
 }
 
-void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan)
+void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t lsn)
 {
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
     struct ha_action *report = ha_plan_add(plan, HA_WRITE_REPORT);
@@ -45,6 +45,7 @@ void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan)
     report->epoch = s->cluster.leader_epoch;
     report->yields = true;
     report->timeline = ha_timeline_own(s);
+    report->lsn = lsn;
 }
 
 void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan)

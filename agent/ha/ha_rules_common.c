@@ -60,7 +60,8 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     /* Not tried without end: with no answer from the store the lease lapses, and the key ends by
      * itself. */
     if (ha_lease_is_valid(s)) {
-        ha_plan_yield(s, plan); /* nobody is to wait for a report of ours */
+        /* nobody is to wait for a report of ours */
+        ha_plan_yield(s, plan, s->settings.synchronous_mode ? s->self.shutdown_lsn : 0);
         ha_plan_release(s, plan, s->self.shutdown_lsn);
     }
     ha_plan_add(plan, HA_EXIT);

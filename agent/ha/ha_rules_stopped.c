@@ -35,6 +35,9 @@ static bool rule_step_down(const struct ha_snapshot *s, struct ha_plan *plan)
         s->self.run != HA_RUN_STOPPED) {
         return false;
     }
+    if (s->settings.synchronous_mode && s->self.shutdown_lsn > 0) {
+        ha_plan_yield(s, plan, s->self.shutdown_lsn);
+    }
     ha_plan_release(s, plan, s->self.shutdown_lsn);
     ha_plan_because(plan, "stepping down on request, position %" PRIX64, s->self.shutdown_lsn);
     return true;
@@ -93,7 +96,7 @@ static bool rule_timeline_unreserved(const struct ha_snapshot *s, struct ha_plan
     if (!ha_key_is_ours(s) || !ha_timeline_is_unreserved(s)) {
         return false;
     }
-    ha_plan_yield(s, plan);
+    ha_plan_yield(s, plan, 0);
     ha_plan_release(s, plan, 0);
     ha_plan_because(plan, "on timeline %" PRIu32 ", and the acquisition reserved %" PRIu32,
                     ha_timeline_own(s), s->cluster.epoch_timeline);
@@ -114,7 +117,7 @@ static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
     if ((!timed_out && !hopeless) || ha_candidate_possible(s, "", why) == NULL) {
         return false;
     }
-    ha_plan_yield(s, plan);
+    ha_plan_yield(s, plan, 0);
     ha_plan_release(s, plan, 0);
     if (timed_out) {
         ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",

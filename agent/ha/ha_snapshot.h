@@ -49,6 +49,7 @@ struct ha_settings {
     bool remove_on_diverged;       /* remove_data_directory_on_diverged_timelines */
     bool may_bootstrap;            /* the file has a `bootstrap` section */
     bool failsafe_mode;            /* and the store is an etcd */
+    bool synchronous_mode;         /* on or quorum */
     char refused[HA_TEXT_BYTES];   /* a key found in `config` that we do not serve: nothing is
                                       promoted; "" = none */
 };
@@ -121,6 +122,23 @@ struct ha_failsafe_member { /* of the key `failsafe` */
     char api_url[HA_URL_BYTES];
 };
 
+#define HA_SYNC_STANDBYS_MAX 31
+
+struct ha_sync_standby {
+    char name[HA_NAME_BYTES];
+};
+
+/* Key `sync`: whoever is promoted must be one of these, with the reports of quorum + 1 of them
+ * (docs/consensus.md, rule 7). Its members are the leader that it names and the standbys. */
+struct ha_sync_key {
+    bool present;    /* it can be read, and names a leader */
+    bool unreadable; /* it is there, and nobody can tell who the members are */
+    char leader[HA_NAME_BYTES]; /* who wrote it */
+    unsigned quorum;
+    size_t standby_count;
+    struct ha_sync_standby standbys[HA_SYNC_STANDBYS_MAX];
+};
+
 struct ha_cluster {
     bool known;           /* a view was had. False: nothing below means anything */
     int64_t read_mono_ms; /* when the view was last known to be current */
@@ -143,6 +161,7 @@ struct ha_cluster {
         initialize[HA_SYSID_BYTES]; /* system identifier; "" with a revision: bootstrap under way */
     int64_t config_revision;
     int64_t sync_revision;
+    struct ha_sync_key sync;
     struct ha_failover failover;
 
     bool status_known;

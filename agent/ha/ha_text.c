@@ -126,6 +126,7 @@ static const struct field settings_fields[] = {
     BOOL(ha_snapshot, "remove_on_diverged", settings.remove_on_diverged),
     BOOL(ha_snapshot, "may_bootstrap", settings.may_bootstrap),
     BOOL(ha_snapshot, "failsafe_mode", settings.failsafe_mode),
+    BOOL(ha_snapshot, "synchronous_mode", settings.synchronous_mode),
     TEXT(ha_snapshot, "refused", settings.refused),
     {0},
 };
@@ -249,6 +250,16 @@ static const struct field failover_fields[] = {
     I64(ha_snapshot, "scheduled", cluster.failover.scheduled_wall_ms),
     {0},
 };
+static const struct field sync_fields[] = {
+    BOOL(ha_snapshot, "present", cluster.sync.present),
+    TEXT(ha_snapshot, "leader", cluster.sync.leader),
+    UINT(ha_snapshot, "quorum", cluster.sync.quorum),
+    BOOL(ha_snapshot, "unreadable", cluster.sync.unreadable),
+    {0},
+};
+static const struct field sync_standby_fields[] = {
+    {0},
+};
 static const struct field member_fields[] = {
     TEXT(ha_member, "conn_url", conn_url),
     TEXT(ha_member, "api_url", api_url),
@@ -331,6 +342,9 @@ static const struct group groups[] = {
     ONE("failsafe", failsafe_fields),
     ONE("cluster", cluster_fields),
     ONE("failover", failover_fields),
+    ONE("sync", sync_fields),
+    MANY("sync_standby", sync_standby_fields, ha_sync_standby, cluster.sync.standbys,
+         cluster.sync.standby_count),
     MANY("member", member_fields, ha_member, cluster.members, cluster.member_count),
     MANY("failsafe_member", failsafe_member_fields, ha_failsafe_member, cluster.failsafe,
          cluster.failsafe_count),
@@ -342,6 +356,7 @@ static const struct group groups[] = {
 _Static_assert(offsetof(struct ha_member, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_failsafe_member, name) == 0,
                "a list element begins with its name");
+_Static_assert(offsetof(struct ha_sync_standby, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_report, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_replica, name) == 0, "a list element begins with its name");
 _Static_assert(offsetof(struct ha_peer, name) == 0, "a list element begins with its name");

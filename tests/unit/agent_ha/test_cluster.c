@@ -392,6 +392,74 @@ static void system_identifier_has_ten_digits(void **state)
     assert_false(ha_initialize_is_valid(""));
 }
 
+static void sync_is_read_as_patroni_writes_it(void **state)
+{
+    static const struct {
+        const char *value;
+        const char *leader;
+        unsigned quorum;
+        const char *standbys; /* separated by spaces */
+        bool unreadable;
+    } rows[] = {
+        {"{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2,n3\"}", "n1", 0, "n2 n3", false},
+        {"{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\" n2 , n3,\",\"x\":1}", "n1", 1, "n2 n3", false},
+        {"{\"leader\":\"n1\",\"sync_standby\":null}", "n1", 0, "", false},
+        {"{\"leader\":\"n1\",\"quorum\":null,\"sync_standby\":\"\"}", "n1", 0, "", false},
+        {"{\"leader\":null,\"sync_standby\":\"n2\"}", "", 0, "", false},
+        {"{}", "", 0, "", false},
+        {"", "", 0, "", true},
+        {"[]", "", 0, "", true},
+        {"null", "", 0, "", true},
+        {"{\"leader\":1}", "", 0, "", true},
+        {"{\"leader\":\"n1\",\"quorum\":\"1\"}", "", 0, "", true},
+        {"{\"leader\":\"n1\",\"quorum\":-1}", "", 0, "", true},
+        {"{\"leader\":\"n1\",\"quorum\":99999999999}", "", 0, "", true},
+        {"{\"leader\":\"n1\",\"sync_standby\":[\"n2\"]}", "", 0, "", true},
+        {"{\"leader\":\"n1\",\"sync_standby\":\"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,"
+         "21,22,23,24,25,26,27,28,29,30,31,32\"}",
+         "", 0, "", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ha_sync_key sync;
+        char list[256] = "";
+        ha_sync_key_read(rows[i].value, &sync);
+        for (size_t k = 0; k < sync.standby_count; k++) {
+            (void)snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
+                           k == 0 ? "" : " ", sync.standbys[k].name);
+        }
+        if (strcmp(sync.leader, rows[i].leader) != 0 || strcmp(list, rows[i].standbys) != 0 ||
+            sync.quorum != rows[i].quorum || sync.unreadable != rows[i].unreadable ||
+            sync.present != (rows[i].leader[0] != '\0')) {
+            fail_msg("'%s': leader '%s', quorum %u, standbys '%s'", rows[i].value, sync.leader,
+                     sync.quorum, list);
+        }
+    }
+}
+
+static void sync_is_written_sorted_and_comes_back(void **state)
+{
+    struct ha_sync_key sync = {.present = true, .leader = "n1", .quorum = 1, .standby_count = 3};
+    struct ha_sync_key back;
+    struct buf text = BUF_INIT;
+    (void)state;
+    (void)snprintf(sync.standbys[0].name, HA_NAME_BYTES, "n3");
+    (void)snprintf(sync.standbys[1].name, HA_NAME_BYTES, "n2");
+    (void)snprintf(sync.standbys[2].name, HA_NAME_BYTES, "n3"); /* once is enough */
+    ha_sync_key_value(&sync, &text);
+    assert_string_equal(buf_str(&text),
+                        "{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"}");
+    ha_sync_key_read(buf_str(&text), &back);
+    assert_true(ha_sync_key_has(&back, "n1") && ha_sync_key_has(&back, "n2") &&
+                ha_sync_key_has(&back, "n3"));
+    assert_false(ha_sync_key_has(&back, "n") || ha_sync_key_has(&back, ""));
+    buf_clear(&text);
+    sync.standby_count = 0;
+    ha_sync_key_value(&sync, &text);
+    assert_string_equal(buf_str(&text), "{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":null}");
+    buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +475,8 @@ int main(void)
         cmocka_unit_test(values_are_patronis_compact_json),
         cmocka_unit_test(times_need_an_offset),
         cmocka_unit_test(system_identifier_has_ten_digits),
+        cmocka_unit_test(sync_is_read_as_patroni_writes_it),
+        cmocka_unit_test(sync_is_written_sorted_and_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
