@@ -165,6 +165,18 @@ static int dcs_etcd2_put_status(struct dcs *dcs, int64_t epoch, const char *stat
     return 0;
 }
 
+static int dcs_etcd2_put_sync(struct dcs *dcs, int64_t epoch, const char *value, int64_t revision,
+                              int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    const struct etcd_store *store = (const struct etcd_store *)dcs;
+    if (!etcd2_is_leader_of(store->view, epoch)) {
+        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
+                         (long long)epoch);
+    }
+    return value != NULL ? dcs_etcd2_put(dcs, "sync", value, revision, timeout_ms, done, arg, err)
+                         : dcs_etcd2_remove(dcs, "sync", revision, timeout_ms, done, arg, err);
+}
+
 /* --- withdraw --------------------------------------------------------------------------------- */
 
 static void on_withdraw_read(void *arg, int rc, const struct etcd_answer *answer,
@@ -302,6 +314,7 @@ static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .renew = etcd2_renew,
                                    .release = etcd2_release,
                                    .put_status = dcs_etcd2_put_status,
+                                   .put_sync = dcs_etcd2_put_sync,
                                    .put = dcs_etcd2_put,
                                    .remove = dcs_etcd2_remove,
                                    .put_member = dcs_etcd2_put_member,

@@ -212,6 +212,26 @@ static int dcs_etcd3_put_status(struct dcs *dcs, int64_t epoch, const char *stat
     return 0;
 }
 
+static int dcs_etcd3_put_sync(struct dcs *dcs, int64_t epoch, const char *value, int64_t revision,
+                              int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)dcs;
+    struct etcd3_txn txn = {0};
+    struct etcd_op *op = etcd_op_new(store, timeout_ms, done, arg, err);
+    if (op == NULL) {
+        return ERR_UNAVAILABLE;
+    }
+    etcd3_compare(&txn, store, "leader", ETCD3_CREATE, epoch);
+    etcd3_compare(&txn, store, "sync", ETCD3_MOD, revision);
+    if (value != NULL) {
+        etcd3_put(&txn, store, "sync", value, 0);
+    } else {
+        etcd3_delete(&txn, store, "sync");
+    }
+    etcd3_send(op, &txn, on_txn);
+    return 0;
+}
+
 static int dcs_etcd3_withdraw(struct dcs *dcs, const char *name, int64_t report_revision,
                               int64_t epoch, int64_t timeout_ms, dcs_done done, void *arg,
                               struct error *err)
@@ -471,6 +491,7 @@ static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .renew = etcd3_renew,
                                    .release = etcd3_release,
                                    .put_status = dcs_etcd3_put_status,
+                                   .put_sync = dcs_etcd3_put_sync,
                                    .put = dcs_etcd3_put,
                                    .remove = dcs_etcd3_remove,
                                    .put_member = dcs_etcd3_put_member,

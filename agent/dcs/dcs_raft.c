@@ -493,6 +493,25 @@ static int dcs_raft_put_status(struct dcs *base, int64_t epoch, const char *stat
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
+static int dcs_raft_put_sync(struct dcs *base, int64_t epoch, const char *value, int64_t revision,
+                             int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct txn txn = {.base = dcs->base};
+    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
+    txn_compare(&txn, "sync", STORE_CMP_MOD, revision);
+    if (value != NULL) {
+        txn_put(&txn, "sync", value, 0);
+    } else {
+        txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, "sync");
+    }
+    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+}
+
 /* --- other keys ------------------------------------------------------------------------------- */
 
 static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare,
@@ -693,6 +712,7 @@ static const struct dcs_ops dcs_raft_ops = {.withdraw = dcs_raft_withdraw,
                                             .renew = dcs_raft_renew,
                                             .release = dcs_raft_release,
                                             .put_status = dcs_raft_put_status,
+                                            .put_sync = dcs_raft_put_sync,
                                             .put = dcs_raft_put,
                                             .remove = dcs_raft_remove,
                                             .put_member = dcs_raft_put_member,

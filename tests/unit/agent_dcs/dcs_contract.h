@@ -291,6 +291,38 @@ static void release_leaves_the_position_and_nothing_writes_over_it(void **state)
     assert_int_equal(renew(a, epoch, 10000).is.rc, ERR_CONFLICT);
 }
 
+static struct result put_sync(int64_t epoch, const char *value, int64_t revision)
+{
+    struct result result;
+    FINISH(result, a->ops->put_sync(a, epoch, value, revision, ASK_MS, on_done, &result, NULL));
+    return result;
+}
+
+static void sync_is_written_by_the_leader_over_what_it_has_read(void **state)
+{
+    (void)state;
+    (void)take_away(a, "sync", DCS_ANY);
+    int64_t epoch = lead(a, "n1", 10000);
+    assert_int_equal(put_sync(epoch, "{}", 1).is.rc, ERR_CONFLICT);
+    struct result first = put_sync(epoch, "{\"leader\":\"n1\"}", DCS_ABSENT);
+    assert_int_equal(first.is.rc, 0);
+    assert_true(key_is(a, "sync", "{\"leader\":\"n1\"}"));
+    assert_int_equal(key_of(a, "sync")->mod_revision, first.is.revision);
+    assert_int_equal(put_sync(epoch, "late", DCS_ABSENT).is.rc, ERR_CONFLICT);
+    assert_int_equal(put_sync(epoch + 1, "no", first.is.revision).is.rc, ERR_CONFLICT);
+    struct result second = put_sync(epoch, "two", first.is.revision);
+    assert_int_equal(second.is.rc, 0);
+    assert_int_equal(put_sync(epoch, NULL, first.is.revision).is.rc, ERR_CONFLICT);
+    assert_true(key_is(a, "sync", "two"));
+    assert_int_equal(release(a, epoch, NULL).is.rc, 0);
+    assert_int_equal(put_sync(epoch, "three", second.is.revision).is.rc, ERR_CONFLICT);
+    assert_true(key_is(a, "sync", "two"));
+    epoch = lead(a, "n1", 10000);
+    assert_int_equal(put_sync(epoch, NULL, key_of(a, "sync")->mod_revision).is.rc, 0);
+    assert_true(key_is(a, "sync", NULL));
+    assert_int_equal(release(a, epoch, NULL).is.rc, 0);
+}
+
 static void key_deleted_by_hand_is_lost_and_may_be_taken_again(void **state)
 {
     (void)state;
@@ -385,6 +417,7 @@ static inline int dcs_contract_run(enum etcd_dialect which)
         REAL(agent_that_has_started_goes_on_with_its_epoch),
         REAL(key_of_another_is_not_renewed),
         REAL(release_leaves_the_position_and_nothing_writes_over_it),
+        REAL(sync_is_written_by_the_leader_over_what_it_has_read),
         REAL(key_deleted_by_hand_is_lost_and_may_be_taken_again),
         REAL(withdrawal_writes_none_in_that_epoch_alone),
         REAL(member_is_there_while_it_says_so),

@@ -378,6 +378,36 @@ static void a_status_that_comes_late_does_not_replace_that_of_the_release(void *
     dcs_view_unref(view);
 }
 
+static struct outcome put_sync(int64_t epoch, const char *value, int64_t revision)
+{
+    struct outcome outcome = {0};
+    (void)finish(
+        dcs->ops->put_sync(dcs, epoch, value, revision, 3000, on_done, &outcome, NULL), &outcome);
+    return outcome;
+}
+
+static void sync_is_written_by_the_leader_over_what_it_has_read(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = 30000};
+    assert_int_equal(acquire(&how, &epoch), 0);
+    struct outcome first = put_sync(epoch, "one", DCS_ABSENT);
+    assert_int_equal(first.result.rc, 0);
+    assert_int_equal(put_sync(epoch, "late", DCS_ABSENT).result.rc, ERR_CONFLICT);
+    assert_int_equal(put_sync(epoch + 1, "no", first.result.revision).result.rc, ERR_CONFLICT);
+    struct outcome second = put_sync(epoch, "two", first.result.revision);
+    assert_int_equal(second.result.rc, 0);
+    assert_int_equal(put_sync(epoch, NULL, first.result.revision).result.rc, ERR_CONFLICT);
+    struct dcs_view *view = read_view();
+    assert_string_equal(dcs_view_get(view, "sync")->value, "two");
+    dcs_view_unref(view);
+    assert_int_equal(put_sync(epoch, NULL, second.result.revision).result.rc, 0);
+    view = read_view();
+    assert_null(dcs_view_get(view, "sync"));
+    dcs_view_unref(view);
+}
+
 static int put_member(const char *value)
 {
     struct outcome outcome = {0};
@@ -506,6 +536,9 @@ static void the_command_line_reads_and_writes_as_a_client(void **state)
     assert_int_equal(remote->ops->put_status(remote, epoch, "{}", 1000, on_done, &outcome, NULL),
                      ERR_UNSUPPORTED);
     assert_int_equal(
+        remote->ops->put_sync(remote, epoch, "{}", 0, 1000, on_done, &outcome, NULL),
+        ERR_UNSUPPORTED);
+    assert_int_equal(
         remote->ops->withdraw(remote, "node1", 0, epoch, 1000, on_done, &outcome, NULL),
         ERR_UNSUPPORTED);
     assert_int_equal(
@@ -536,6 +569,7 @@ int main(void)
         WITH_MEMBER(a_renewal_with_an_older_stamp_is_refused),
         WITH_MEMBER(a_release_ends_this_epoch_and_no_other),
         WITH_MEMBER(a_status_that_comes_late_does_not_replace_that_of_the_release),
+        WITH_MEMBER(sync_is_written_by_the_leader_over_what_it_has_read),
         WITH_MEMBER(a_member_key_lives_while_it_is_put_and_ends_with_its_lease),
         WITH_MEMBER(two_member_puts_at_once_both_arrive),
         WITH_MEMBER(a_change_that_view_showed_first_is_told_all_the_same),

@@ -649,6 +649,18 @@ static int dcs_put_status(struct dcs *dcs, int64_t epoch, const char *status, in
     return ask_dcs(done, arg, err, "put status");
 }
 
+static int dcs_put_sync(struct dcs *dcs, int64_t epoch, const char *value, int64_t revision,
+                        int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    char text[256];
+    (void)dcs;
+    (void)timeout_ms;
+    assert_int_equal(epoch, rig.agent.lease.epoch.revision);
+    (void)snprintf(text, sizeof text, "put sync %.200s at %d", value == NULL ? "none" : value,
+                   (int)revision);
+    return ask_dcs(done, arg, err, text);
+}
+
 static int dcs_put_member(struct dcs *dcs, const char *name, const char *value, int64_t ttl_ms,
                           int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
 {
@@ -684,6 +696,7 @@ static const struct dcs_ops rig_dcs_ops = {.view = dcs_view_of,
                                            .renew = dcs_renew,
                                            .release = dcs_release,
                                            .put_status = dcs_put_status,
+                                           .put_sync = dcs_put_sync,
                                            .put = dcs_put,
                                            .put_member = dcs_put_member,
                                            .withdraw = dcs_withdraw};
