@@ -75,6 +75,14 @@ void ha_tags_read(const json_t *tags, struct ha_tags *ret_tags)
     } else {
         ret_tags->nofailover = ret_tags->failover_priority <= 0;
     }
+    priority = json_object_get(tags, "sync_priority");
+    ret_tags->sync_priority = 1;
+    if (json_is_integer(priority)) {
+        json_int_t value = json_integer_value(priority);
+        ret_tags->sync_priority = value > INT32_MAX ? INT32_MAX : value < 0 ? 0 : (int)value;
+    }
+    ret_tags->nosync = json_object_get(tags, "nosync") != NULL ? tag_is_true(tags, "nosync")
+                                                               : ret_tags->sync_priority <= 0;
     ret_tags->clonefrom = tag_is_true(tags, "clonefrom");
     ret_tags->nostream = tag_is_true(tags, "nostream");
     copy_string(ret_tags->replicatefrom, sizeof ret_tags->replicatefrom, tags, "replicatefrom");

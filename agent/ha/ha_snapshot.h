@@ -59,6 +59,8 @@ struct ha_settings {
 struct ha_tags {
     bool nofailover;       /* also true where failover_priority <= 0 and nofailover is not given */
     int failover_priority; /* default 1 */
+    bool nosync;           /* also true where sync_priority <= 0 and nosync is not given */
+    int sync_priority;     /* default 1 */
     bool clonefrom;
     bool nostream;
     char replicatefrom[HA_NAME_BYTES];

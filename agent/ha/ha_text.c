@@ -272,6 +272,8 @@ static const struct field member_fields[] = {
     BOOL(ha_member, "reports", reports),
     BOOL(ha_member, "nofailover", tags.nofailover),
     INT(ha_member, "failover_priority", tags.failover_priority),
+    BOOL(ha_member, "nosync", tags.nosync),
+    INT(ha_member, "sync_priority", tags.sync_priority),
     BOOL(ha_member, "clonefrom", tags.clonefrom),
     BOOL(ha_member, "nostream", tags.nostream),
     TEXT(ha_member, "replicatefrom", tags.replicatefrom),
@@ -367,6 +369,7 @@ static void item_init(const struct group *group, void *item)
     memset(item, 0, group->item_bytes);
     if (group->fields == member_fields) {
         ((struct ha_member *)item)->tags.failover_priority = 1;
+        ((struct ha_member *)item)->tags.sync_priority = 1;
     } else if (group->fields == peer_fields) {
         ((struct ha_peer *)item)->heard_mono_ms = HA_NEVER;
     }

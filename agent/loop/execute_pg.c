@@ -5,6 +5,7 @@
 
 #include "agent/ha/ha_cluster.h"
 #include "agent/loop/slots.h"
+#include "agent/loop/sync.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -346,12 +347,29 @@ static bool still_allowed(void *arg)
     return keeper_may_write(arg);
 }
 
-static int do_promote(struct agent *agent, const struct ha_action *action, struct error *err)
+static int promote(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     struct pg_promote request = {
         .timeline = action->timeline, .still_allowed = still_allowed, .still_allowed_arg = agent};
     return begin(agent, HA_JOB_PROMOTE,
                  pg_instance_promote(agent->pg, &request, PROMOTE_MS, on_job, agent, err));
+}
+
+static void on_sync_set(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct error own = {0};
+    if (rc == 0 && agent->executing) {
+        rc = promote(agent, &agent->plan.actions[agent->action_index], &own);
+        err = &own;
+    }
+    execute_continue(agent, rc, err);
+}
+
+static int do_promote(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    int rc = sync_before_promotion(agent, on_sync_set, err);
+    return rc == 0 ? promote(agent, action, err) : rc;
 }
 
 /* --- rejoin ----------------------------------------------------------------------------------- */

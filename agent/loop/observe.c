@@ -6,6 +6,7 @@
 #include "agent/ha/ha_values.h"
 #include "agent/loop/peers.h"
 #include "agent/loop/slots.h"
+#include "agent/loop/sync.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -465,6 +466,7 @@ void observe_store_changed(struct agent *agent)
     take_contact(agent);
     take_raft(agent);
     peers_look(agent);
+    sync_kick(agent);
 }
 
 int observe_start(struct agent *agent)

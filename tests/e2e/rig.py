@@ -149,6 +149,9 @@ def command_line(pid):
         return []
 
 
+STANDBYS = ("Replica", "Sync Standby", "Quorum Standby")
+
+
 class Node:
     def __init__(self, rig, name):
         self.rig, self.name, self.address = rig, name, ADDRESS[name]
@@ -417,7 +420,7 @@ class Rig(Network):
         rows = self.members()
         leaders = [r for r in rows.values() if r.get("Role") == "Leader" and r.get("State") == "running"]
         told = ("running", "streaming") if self.patroni and not self.tells_all() else ("streaming",)
-        streaming = [r for r in rows.values() if r.get("Role") == "Replica" and r.get("State") in told]
+        streaming = [r for r in rows.values() if r.get("Role") in STANDBYS and r.get("State") in told]
         return len(leaders) == 1 and len(streaming) == count - 1 and len({r.get("TL") for r in leaders + streaming}) == 1
 
     def wait_healthy(self, count=3, timeout=60):

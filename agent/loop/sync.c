@@ -1,0 +1,598 @@
+/* One thing at a time: while a look, a write, a change of the setting or an end of walsenders is
+ * under way, nothing else is begun; when it has ended, PostgreSQL is looked at again.
+ *
+ *   timer -> look -> ha_sync_see, ha_sync_next -> write | set | end -> look ...
+ *
+ * What this file adds to the decision is what only it can know: whether a look began after the
+ * setting was in place, and which walsenders were there then (they may still go by an older
+ * number). */
+#include "agent/loop/sync.h"
+
+#include "agent/ha/ha_cluster.h"
+#include "agent/loop/loop.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    LOOK_TIMEOUT_MS = 2000,
+    LOOK_FRESH_MS = 2500, /* an older look says nothing of this moment */
+    AGAIN_MS = 1000,      /* after a change that failed */
+    TEXT_BYTES = 1024,
+};
+
+struct loop_sync {
+    uv_timer_t timer;
+    struct sync_names names;
+    struct ha_sync state;
+    struct ha_epoch epoch; /* in which we lead, that `state` is of */
+    bool steady;
+    /* looks */
+    bool looking;
+    bool has_look;
+    struct pg_sync_look look;
+    bool older_known; /* the first look at the last setting was had; who was seen there: */
+    size_t older_count;
+    struct pg_walsender older[PG_WALSENDERS_MAX];
+    /* the setting */
+    bool wanted; /* `value` is to be in place ... */
+    bool placed; /* ... and is */
+    bool placing;
+    char value[PG_SYNC_VALUE_BYTES];
+    int64_t placed_mono_ms;
+    int64_t again_mono_ms;
+    int64_t run_since_mono_ms; /* of the standby for which it was placed */
+    pg_done_cb done;           /* of a promotion that waits for it */
+    char told[ERROR_TEXT_BYTES]; /* the last failure, said once */
+    /* the key */
+    int64_t written_revision; /* the view has to show it first */
+    /* walsenders */
+    bool ending;
+};
+
+struct write_call {
+    struct agent *agent;
+    struct ha_epoch epoch;
+};
+
+static bool is_on(const struct agent *agent)
+{
+    return agent->dynamic.synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF;
+}
+
+static bool is_quorum(const struct agent *agent)
+{
+    return agent->dynamic.synchronous_mode == DYNAMIC_SYNCHRONOUS_QUORUM;
+}
+
+static void look_again(struct agent *agent, uint64_t wait_ms)
+{
+    struct loop_sync *sync = agent->sync;
+    (void)uv_timer_start(&sync->timer, sync->timer.timer_cb, wait_ms, 0);
+}
+
+/* --- the setting ------------------------------------------------------------------------------ */
+
+static void on_placed(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct loop_sync *sync = agent->sync;
+
+    if (sync == NULL || agent->stopping) {
+        return;
+    }
+    pg_done_cb done = sync->done;
+    sync->placing = false;
+    sync->done = NULL;
+    sync->placed = rc == 0;
+    sync->placed_mono_ms = agent_mono_ms(agent);
+    sync->has_look = false;
+    sync->older_known = false;
+    if (rc != 0) {
+        sync->again_mono_ms = sync->placed_mono_ms + AGAIN_MS;
+        if (rc != ERR_CANCELED && rc != ERR_UNAVAILABLE && strcmp(sync->told, err->text) != 0) {
+            log_warning("synchronous replication: %s, retrying", err->text);
+            (void)snprintf(sync->told, sizeof sync->told, "%s", err->text);
+        }
+    } else {
+        sync->told[0] = '\0';
+    }
+    look_again(agent, rc == 0 ? 0 : AGAIN_MS);
+    if (done != NULL) {
+        done(agent, rc, err);
+    }
+}
+
+/* Takes effect as soon as it can: what is busy now is asked again. */
+static int place(struct agent *agent, struct error *err)
+{
+    struct loop_sync *sync = agent->sync;
+    int rc = pg_instance_set_sync(agent->pg, sync->value, SYNC_SET_MS, on_placed, agent, err);
+    sync->wanted = true;
+    sync->placed = false;
+    sync->placing = rc == 0;
+    sync->again_mono_ms = rc == 0 ? 0 : agent_mono_ms(agent) + SYNC_LOOK_SOON_MS;
+    return rc;
+}
+
+static void set(struct agent *agent, const char *value)
+{
+    struct error err = {0};
+    if (agent->sync->value != value) {
+        (void)snprintf(agent->sync->value, sizeof agent->sync->value, "%s", value);
+    }
+    if (place(agent, &err) != 0 && err.code != ERR_BUSY && err.code != ERR_CANCELED) {
+        log_warning("synchronous replication: %s, retrying", err.text);
+    }
+}
+
+static bool is_placed(const struct loop_sync *sync, const char *value)
+{
+    return sync->placed && strcmp(sync->value, value) == 0;
+}
+
+/* --- the key ---------------------------------------------------------------------------------- */
+
+static void on_written(void *arg, const struct dcs_result *result, const struct error *err)
+{
+    struct write_call *call = arg;
+    struct agent *agent = call->agent;
+    struct loop_sync *sync = agent->sync;
+    bool ours = sync != NULL && ha_epoch_equal(call->epoch, sync->epoch) && sync->state.writing;
+
+    mem_free(call);
+    if (!ours) {
+        return;
+    }
+    ha_sync_written(&sync->state, result->rc == 0 ? result->revision : 0);
+    if (result->rc == 0) {
+        sync->written_revision = result->revision;
+    } else if (result->rc != ERR_CONFLICT && result->rc != ERR_CANCELED) {
+        log_warning("synchronous replication: writing the key sync: %s, retrying", err->text);
+    }
+    if (!agent->stopping) {
+        look_again(agent, result->rc == 0 ? 0 : SYNC_LOOK_SOON_MS);
+    }
+}
+
+/* `voters` and `quorum` NULL: the key is deleted. */
+static void write_key(struct agent *agent, const struct ha_sync_move *move, int64_t revision)
+{
+    struct loop_sync *sync = agent->sync;
+    struct write_call *call = mem_new(struct write_call);
+    struct buf value = BUF_INIT;
+    struct ha_sync_key key;
+    struct error err = {0};
+    bool deletes = move->step == HA_SYNC_DELETE;
+
+    *call = (struct write_call){agent, sync->epoch};
+    sync_names_key(&sync->names, agent->config->name, move->voters, move->quorum, &key);
+    ha_sync_key_value(&key, &value);
+    ha_sync_writing(&sync->state);
+    int rc = agent->dcs->ops->put_sync(agent->dcs, sync->epoch.revision,
+                                       deletes ? NULL : buf_str(&value), revision, LOOP_DCS_MS,
+                                       on_written, call, &err);
+    if (rc != 0) { /* not sent */
+        ha_sync_written(&sync->state, 0);
+        mem_free(call);
+    }
+    buf_free(&value);
+}
+
+/* --- walsenders ------------------------------------------------------------------------------- */
+
+static void on_walsenders_ended(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    if (agent->sync == NULL || agent->stopping) {
+        return;
+    }
+    agent->sync->ending = false;
+    agent->sync->has_look = false;
+    if (rc != 0 && rc != ERR_CANCELED) {
+        log_warning("synchronous replication: %s, retrying", err->text);
+    }
+    look_again(agent, SYNC_LOOK_SOON_MS);
+}
+
+static void end_walsenders(struct agent *agent, const struct pg_walsender *walsenders, size_t count)
+{
+    struct error err = {0};
+    agent->sync->ending =
+        count > 0 && pg_instance_end_walsenders(agent->pg, walsenders, count, LOOK_TIMEOUT_MS,
+                                                on_walsenders_ended, agent, &err) == 0;
+}
+
+/* --- looks ------------------------------------------------------------------------------------ */
+
+static bool is_older(const struct loop_sync *sync, const struct pg_walsender *walsender)
+{
+    for (size_t i = 0; i < sync->older_count; i++) {
+        if (sync->older[i].pid == walsender->pid &&
+            sync->older[i].start_us == walsender->start_us) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `ret_raw`: which walsender of the look each of the result's is. */
+static void read_look(struct agent *agent, struct ha_sync_look *ret_look, size_t *ret_raw)
+{
+    struct loop_sync *sync = agent->sync;
+    const struct pg_sync_look *look = &sync->look;
+    int64_t now_ms = agent_mono_ms(agent);
+    bool fits = !look->too_many;
+
+    *ret_look = (struct ha_sync_look){.position = look->position};
+    if (!sync->has_look || now_ms - look->asked_ms > LOOK_FRESH_MS) {
+        return;
+    }
+    ret_look->fresh = !sync->state.set || (sync->placed && look->asked_ms >= sync->placed_mono_ms);
+    ret_look->late = sync->placed && now_ms - sync->placed_mono_ms > SYNC_LATE_MS;
+    ret_look->understood = sync_names_setting(&sync->names, look->setting, &ret_look->setting);
+    for (size_t i = 0; i < look->count && fits; i++) {
+        const struct pg_walsender *walsender = &look->walsenders[i];
+        unsigned name = sync_names_find(&sync->names, walsender->name);
+        if (name == HA_SYNC_NAMES_MAX && !walsender->counts) {
+            continue; /* a backup, an archiver */
+        }
+        fits = ret_look->count < HA_SYNC_WALSENDERS_MAX;
+        if (fits) {
+            ret_raw[ret_look->count] = i;
+            ret_look->walsenders[ret_look->count++] =
+                (struct ha_sync_walsender){.name = name,
+                                           .counts = walsender->counts,
+                                           .streaming = walsender->streaming,
+                                           .older = is_older(sync, walsender),
+                                           .flushed = walsender->flush_lsn};
+        }
+    }
+    ret_look->fresh = ret_look->fresh && fits;
+}
+
+static const struct pg_walsender *streams(const struct pg_sync_look *look, const char *name)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        if (look->walsenders[i].streaming && look->walsenders[i].flush_lsn > 0 &&
+            strcasecmp(look->walsenders[i].name, name) == 0) {
+            return &look->walsenders[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whoever writes no reports could not say at an election how far it is. */
+static bool can_confirm(const struct ha_member *member)
+{
+    return member->reports && !member->tags.nosync && strcmp(member->name, "*") != 0 &&
+           strcmp(member->state, "running") == 0;
+}
+
+static void read_target(struct agent *agent, struct ha_sync_setting now,
+                        struct ha_sync_target *ret_target)
+{
+    struct loop_sync *sync = agent->sync;
+    const struct dynamic_config *dynamic = &agent->dynamic;
+    const struct ha_cluster *cluster = &agent->facts.cluster;
+    struct ha_sync_candidate candidates[HA_MEMBERS_MAX];
+    size_t count = 0;
+    const struct ha_sync_wishes wishes = {
+        .any = is_quorum(agent),
+        .node_count = (unsigned)dynamic->synchronous_node_count,
+        .lag_max = dynamic->maximum_lag_on_syncnode_bytes,
+        .position = sync->look.position,
+    };
+
+    *ret_target =
+        (struct ha_sync_target){.on = is_on(agent), .strict = dynamic->synchronous_mode_strict};
+    for (size_t i = 0; ret_target->on && sync->has_look && i < cluster->member_count; i++) {
+        const struct ha_member *member = &cluster->members[i];
+        const struct pg_walsender *walsender = streams(&sync->look, member->name);
+        bool self = strcmp(member->name, agent->config->name) == 0;
+        unsigned name = self || walsender == NULL || !can_confirm(member)
+                            ? HA_SYNC_NAMES_MAX
+                            : sync_names_bit(&sync->names, member->name);
+        if (name != HA_SYNC_NAMES_MAX) {
+            candidates[count++] =
+                (struct ha_sync_candidate){.name = name,
+                                           .priority = member->tags.sync_priority,
+                                           .chosen = (now.names >> name & 1) != 0,
+                                           .nofailover = member->tags.nofailover,
+                                           .lsn = walsender->flush_lsn};
+        }
+    }
+    ha_sync_pick(candidates, count, &wishes, ret_target);
+}
+
+/* --- one step --------------------------------------------------------------------------------- */
+
+static void tell(const struct agent *agent, const struct ha_sync_move *move, const char *value)
+{
+    char voters[TEXT_BYTES];
+    switch (move->step) {
+    case HA_SYNC_STEADY:
+    case HA_SYNC_WAIT: break;
+    case HA_SYNC_PUBLISH:
+        sync_names_text(&agent->sync->names, move->voters, voters, sizeof voters);
+        log_info("synchronous replication: sync becomes %s, quorum %u: %s", voters, move->quorum,
+                 move->reason);
+        break;
+    case HA_SYNC_DELETE:
+        log_info("synchronous replication: sync is deleted: %s", move->reason);
+        break;
+    case HA_SYNC_SET:
+        log_info("synchronous replication: synchronous_standby_names becomes '%s': %s", value,
+                 move->reason);
+        break;
+    case HA_SYNC_TERMINATE:
+        log_info("synchronous replication: %d walsenders are ended: %s",
+                 __builtin_popcount(move->walsenders), move->reason);
+        break;
+    }
+}
+
+static void carry_out(struct agent *agent, const struct ha_sync_move *move,
+                      const struct ha_sync_published *published, const size_t *raw)
+{
+    struct loop_sync *sync = agent->sync;
+    struct pg_walsender ended[HA_SYNC_WALSENDERS_MAX];
+    size_t count = 0;
+    char value[PG_SYNC_VALUE_BYTES] = "";
+
+    if (move->step == HA_SYNC_SET) {
+        sync_names_value(&sync->names, move->setting, is_quorum(agent), value);
+    }
+    tell(agent, move, value);
+    switch (move->step) {
+    case HA_SYNC_STEADY:
+    case HA_SYNC_WAIT: break;
+    case HA_SYNC_PUBLISH:
+    case HA_SYNC_DELETE: write_key(agent, move, published->revision); break;
+    case HA_SYNC_SET:
+        ha_sync_set(&sync->state, move->setting);
+        set(agent, value);
+        break;
+    case HA_SYNC_TERMINATE:
+        for (unsigned i = 0; i < HA_SYNC_WALSENDERS_MAX; i++) {
+            if ((move->walsenders >> i & 1) != 0) {
+                ended[count++] = sync->look.walsenders[raw[i]];
+            }
+        }
+        end_walsenders(agent, ended, count);
+        break;
+    }
+}
+
+/* The same names and number, written as the other mode would: FIRST or ANY. No commit is answered
+ * by it that was not before. */
+static void rewrite(struct agent *agent, struct ha_sync_setting setting)
+{
+    struct pg_sync_names parsed;
+    char value[PG_SYNC_VALUE_BYTES];
+    bool any = is_quorum(agent);
+    bool one = setting.numsync == (unsigned)__builtin_popcount(setting.names);
+
+    if (setting.names == 0 || one ||
+        pg_sync_names_parse(agent->sync->look.setting, &parsed, NULL) != 0 || parsed.any == any) {
+        return;
+    }
+    sync_names_value(&agent->sync->names, setting, any, value);
+    log_info("synchronous replication: synchronous_standby_names becomes '%s'", value);
+    set(agent, value);
+}
+
+static void advance(struct agent *agent)
+{
+    struct loop_sync *sync = agent->sync;
+    struct ha_sync_published published;
+    struct ha_sync_look look;
+    struct ha_sync_target target;
+    struct ha_sync_move move;
+    size_t raw[HA_SYNC_WALSENDERS_MAX];
+
+    sync_names_keep(&sync->names, sync->state.setting.names);
+    sync_names_published(&sync->names, &agent->facts.cluster, agent->config->name, &published);
+    if (agent->facts.cluster.revision < sync->written_revision) {
+        return; /* the view is from before what we have written; a new one is an event */
+    }
+    struct ha_sync_setting now = sync->state.setting;
+    (void)sync_names_setting(&sync->names, sync->look.setting, &now);
+    read_target(agent, now, &target); /* every name has its bit before walsenders are named */
+    read_look(agent, &look, raw);
+    if (look.fresh && !sync->older_known) {
+        sync->older_known = true;
+        sync->older_count = sync->look.count;
+        memcpy(sync->older, sync->look.walsenders, sizeof sync->older);
+        read_look(agent, &look, raw);
+    }
+    ha_sync_see(&sync->state, &look);
+    ha_sync_next(&sync->state, &published, &look, &target, &move);
+    sync->steady = move.step == HA_SYNC_STEADY;
+    carry_out(agent, &move, &published, raw);
+    if (sync->steady && target.on) {
+        rewrite(agent, look.setting);
+    } else if (sync->steady && !is_placed(sync, "")) {
+        set(agent, "");
+    }
+}
+
+static void begin_term(struct agent *agent)
+{
+    struct loop_sync *sync = agent->sync;
+    sync->epoch = agent->lease.epoch;
+    ha_sync_init(&sync->state);
+    sync_names_init(&sync->names);
+    sync->wanted = false;
+    sync->placed = false;
+    sync->has_look = false;
+    sync->older_known = false;
+    sync->older_count = 0;
+    sync->written_revision = 0;
+}
+
+static bool leads(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    return facts->run == HA_RUN_RUNNING && facts->probe.role == PG_PRIMARY && !facts->job.running &&
+           strcmp(facts->cluster.leader, agent->config->name) == 0 &&
+           ha_epoch_equal(facts->cluster.leader_epoch, agent->lease.epoch) &&
+           keeper_may_write(agent);
+}
+
+/* From the moment of its promotion on it waits for somebody, whoever that will be. */
+static void prepare_standby(struct agent *agent)
+{
+    struct loop_sync *sync = agent->sync;
+    const struct loop_facts *facts = &agent->facts;
+    const char *value = is_on(agent) ? "\"" SYNC_NOBODY_NAME "\"" : "";
+    bool ours = strcmp(facts->cluster.leader, agent->config->name) == 0;
+
+    if (ours || facts->job.running || agent->acquiring || pg_instance_promote_sent(agent->pg) ||
+        agent_mono_ms(agent) < sync->again_mono_ms ||
+        (is_placed(sync, value) && sync->run_since_mono_ms == facts->run_since_mono_ms)) {
+        return;
+    }
+    sync->run_since_mono_ms = facts->run_since_mono_ms;
+    set(agent, value);
+}
+
+static void on_looked(void *arg, int rc, const struct pg_sync_look *look, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct loop_sync *sync = agent->sync;
+
+    if (sync == NULL || agent->stopping) {
+        return;
+    }
+    sync->looking = false;
+    if (rc == 0) {
+        sync->look = *look;
+        sync->has_look = true;
+    } else if (rc != ERR_CANCELED) {
+        log_debug("synchronous replication: %s", err->text);
+    }
+    sync_kick(agent);
+}
+
+static bool is_busy(const struct loop_sync *sync)
+{
+    return sync->looking || sync->placing || sync->ending || sync->state.writing;
+}
+
+static bool is_ready(const struct agent *agent)
+{
+    return agent->sync != NULL && !agent->stopping && agent->pg != NULL &&
+           agent->facts.config_revision >= 0 && agent->facts.cluster.known &&
+           agent->facts.run == HA_RUN_RUNNING && !is_busy(agent->sync);
+}
+
+void sync_kick(struct agent *agent)
+{
+    if (!is_ready(agent)) {
+        return;
+    }
+    struct loop_sync *sync = agent->sync;
+    if (agent->facts.probe.role == PG_STANDBY) {
+        prepare_standby(agent);
+        return;
+    }
+    if (!leads(agent)) {
+        return;
+    }
+    if (!ha_epoch_equal(sync->epoch, agent->lease.epoch)) {
+        begin_term(agent);
+    }
+    if (sync->wanted && !sync->placed) {
+        if (agent_mono_ms(agent) >= sync->again_mono_ms) {
+            set(agent, sync->value);
+        }
+        return;
+    }
+    advance(agent);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct agent *agent = timer->data;
+    struct loop_sync *sync = agent->sync;
+    struct error err = {0};
+
+    sync_kick(agent);
+    bool wants_look = is_ready(agent) && leads(agent) && is_on(agent) &&
+                      (!sync->wanted || sync->placed);
+    sync->looking = wants_look && pg_instance_look_sync(agent->pg, LOOK_TIMEOUT_MS, on_looked, agent,
+                                                        &err) == 0;
+    if (!uv_is_active((uv_handle_t *)timer)) {
+        (void)uv_timer_start(timer, on_timer, sync->steady ? SYNC_LOOK_MS : SYNC_LOOK_SOON_MS, 0);
+    }
+}
+
+/* --- promotion -------------------------------------------------------------------------------- */
+
+int sync_before_promotion(struct agent *agent, pg_done_cb done, struct error *err)
+{
+    struct loop_sync *sync = agent->sync;
+    struct ha_sync_published published;
+    struct ha_sync_setting setting = {0};
+    char value[PG_SYNC_VALUE_BYTES];
+
+    if (sync == NULL) {
+        return 0;
+    }
+    if (sync->placing) {
+        return error_set(err, ERR_BUSY, "synchronous_standby_names is being set");
+    }
+    sync_names_init(&sync->names);
+    sync_names_published(&sync->names, &agent->facts.cluster, agent->config->name, &published);
+    if (is_on(agent)) {
+        setting = ha_sync_first(&published, agent->dynamic.synchronous_mode_strict);
+    }
+    sync_names_value(&sync->names, setting, is_quorum(agent), value);
+    if (value[0] == '\0' && is_placed(sync, value)) {
+        return 0;
+    }
+    (void)snprintf(sync->value, sizeof sync->value, "%s", value);
+    int rc = place(agent, err);
+    if (rc != 0) {
+        return rc;
+    }
+    log_info("synchronous replication: begins with synchronous_standby_names '%s'", value);
+    sync->done = done;
+    return 1;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+int sync_start(struct agent *agent)
+{
+    struct loop_sync *sync = mem_new(struct loop_sync);
+    sync_names_init(&sync->names);
+    ha_sync_init(&sync->state);
+    sync->timer.data = agent;
+    int rc = uv_timer_init(agent->loop, &sync->timer);
+    if (rc != 0) {
+        mem_free(sync);
+        return rc;
+    }
+    agent->sync = sync;
+    return uv_timer_start(&sync->timer, on_timer, SYNC_LOOK_MS, 0);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    mem_free((char *)handle - offsetof(struct loop_sync, timer));
+}
+
+void sync_stop(struct agent *agent)
+{
+    struct loop_sync *sync = agent->sync;
+    if (sync != NULL) {
+        agent->sync = NULL;
+        uv_close((uv_handle_t *)&sync->timer, on_closed);
+    }
+}

@@ -1,0 +1,93 @@
+"""Synchronous modes: who is synchronous, what waits for whom, and that no acknowledged write is ever missing after a failover."""
+import subprocess
+
+import pytest
+
+import faults
+from rig import wait_for
+
+
+def configure(r, **settings):
+    arguments = [a for key, value in settings.items() for a in ("-s", f"{key}={value}")]
+    answer = r.ctl("edit-config", *arguments, "--force")
+    assert answer.returncode == 0, answer.stderr
+
+
+def standbys(r):
+    """Who stands in the key sync, by `list`."""
+    return sorted(name for name, row in r.members().items() if row["Role"] in ("Sync Standby", "Quorum Standby"))
+
+
+def setting(r, node=None):
+    return r.sql(node or r.leader(), "SHOW synchronous_standby_names")
+
+
+def others(r, *nodes):
+    return sorted(n.name for n in r.nodes.values() if n not in nodes)
+
+
+@pytest.fixture
+def on(cluster):
+    """synchronous_mode on, one standby."""
+    configure(cluster, synchronous_mode="on", synchronous_mode_strict="null", synchronous_node_count="null")
+    wait_for("a synchronous standby", lambda: len(standbys(cluster)) == 1, 20)
+    yield cluster
+
+
+@pytest.fixture
+def strict_quorum(cluster):
+    configure(cluster, synchronous_mode="quorum", synchronous_mode_strict="true", synchronous_node_count="null")
+    wait_for("two voters", lambda: standbys(cluster) == others(cluster, cluster.leader()), 20)
+    yield cluster
+
+
+def test_one_standby_is_synchronous_and_another_takes_its_place(on):
+    first = standbys(on)[0]
+    assert setting(on) == f'"{first}"'
+    on.nodes[first].kill_agent()
+    on.nodes[first].kill_postmaster()
+    with faults.Load(on):
+        wait_for("the other one is synchronous", lambda: standbys(on) not in ([], [first]), 20)
+    on.nodes[first].start_agent()
+    on.wait_healthy()
+
+
+def test_modes_change_while_clients_write(cluster):
+    with faults.Load(cluster) as load:
+        for mode in ("on", "quorum", "off", "quorum", "on"):
+            configure(cluster, synchronous_mode=mode)
+            if mode == "off":
+                wait_for("no key and no setting", lambda: standbys(cluster) == [] and setting(cluster) == "", 20)
+            elif mode == "on":
+                wait_for("one of two", lambda: len(standbys(cluster)) == 1 and setting(cluster) == f'"{standbys(cluster)[0]}"', 20)
+            else:
+                wait_for("any of two", lambda: len(standbys(cluster)) == 2 and setting(cluster).startswith("ANY 1 ("), 20)
+            load.wait_writable(10)
+    faults.verify(cluster, load, may_lose=False)
+
+
+@pytest.mark.parametrize("fault", ["node_lost", "isolated", "agent_stopped", "agent_lost", "switchover", "postmaster_killed"])
+def test_quorum_strict_loses_nothing(strict_quorum, fault):
+    result = faults.FAULTS[fault](strict_quorum)
+    print(fault, result)
+    assert result["lost"] == 0
+
+
+@pytest.mark.parametrize("fault", ["node_lost", "isolated", "switchover"])
+def test_synchronous_mode_loses_nothing(on, fault):
+    result = faults.FAULTS[fault](on)
+    print(fault, result)
+    assert result["lost"] == 0
+
+
+def test_strict_mode_answers_no_write_without_a_standby(strict_quorum):
+    r = strict_quorum
+    leader = r.leader()
+    for node in r.replicas():
+        node.kill_agent()
+        node.kill_postmaster()
+    with pytest.raises(subprocess.SubprocessError):
+        r.sql(leader, "CREATE TABLE must_not_be (a int)", timeout=8)
+    for node in r.replicas():
+        node.start_agent()
+    r.wait_healthy()
