@@ -195,6 +195,15 @@ static void put_probe(const struct agent *agent, json_t *document)
     }
 }
 
+/* A standby that the key sync names while the mode is `mode`. */
+static bool is_synchronous(const struct agent *agent, const struct ha_snapshot *s,
+                           enum dynamic_synchronous mode)
+{
+    return agent->dynamic.synchronous_mode == mode && s->self.role == PG_STANDBY &&
+           ha_sync_key_has(&s->cluster.sync, s->self.name) &&
+           strcmp(s->cluster.sync.leader, s->self.name) != 0;
+}
+
 static bool has_answered(const struct agent *agent, const struct ha_snapshot *s)
 {
     return s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
@@ -227,6 +236,12 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
         put_probe(agent, document);
     } else {
         set_text(document, "role", ha_role_name(s));
+    }
+    if (is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON)) {
+        (void)json_object_set_new(document, "sync_standby", json_true());
+    }
+    if (is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM)) {
+        (void)json_object_set_new(document, "quorum_standby", json_true());
     }
     if (!s->cluster.known || s->cluster.leader[0] == '\0') {
         (void)json_object_set_new(document, "cluster_unlocked", json_true());
@@ -319,9 +334,11 @@ static void put_instance_metrics(struct api_metrics *m, const struct agent *agen
     api_metrics_add(m, "patroni_replica", "gauge",
                     "Value is 1 if this node is a replica, 0 otherwise.", replica);
     api_metrics_add(m, "patroni_sync_standby", "gauge",
-                    "Value is 1 if this node is a sync standby, 0 otherwise.", 0);
+                    "Value is 1 if this node is a sync standby, 0 otherwise.",
+                    replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON));
     api_metrics_add(m, "patroni_quorum_standby", "gauge",
-                    "Value is 1 if this node is a quorum standby, 0 otherwise.", 0);
+                    "Value is 1 if this node is a quorum standby, 0 otherwise.",
+                    replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM));
     api_metrics_add(
         m, "patroni_xlog_received_location", "counter",
         "Current location of the received Postgres transaction log, 0 if this node is not a "
@@ -410,6 +427,10 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     status->replica = status->running && s->self.role == PG_STANDBY;
     status->was_primary = s->self.role == PG_PRIMARY;
     status->streaming = status->replica && is_streaming(probe);
+    status->synchronous = s->settings.synchronous_mode;
+    status->sync_standby = status->replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON);
+    status->quorum_standby =
+        status->replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM);
     status->noloadbalance = agent->config->tags.noloadbalance;
     status->replayed_lsn = probe->replay_lsn;
     status->received_lsn = probe->receive_lsn;

@@ -151,6 +151,34 @@ static bool view_is_fresh(const struct api_status *status, int64_t mono_now_ms)
     return status->initialized && mono_now_ms - status->cluster.read_mono_ms < status->ttl_ms;
 }
 
+/* Paths that say who is synchronous: for which standbys each of them is. */
+static int synchronous_code(const struct api_status *status, const char *path, const char *query,
+                            int primary)
+{
+    const struct {
+        const char *path;
+        bool is;
+        bool also_primary;
+    } rows[] = {
+        {"/sync", status->sync_standby, false},
+        {"/synchronous", status->sync_standby, false},
+        {"/quorum", status->quorum_standby, false},
+        {"/async", !status->sync_standby && !status->quorum_standby, false},
+        {"/asynchronous", !status->sync_standby && !status->quorum_standby, false},
+        {"/read-only-quorum", status->quorum_standby, true},
+        {"/read-only-sync", status->sync_standby, true},
+        {"/read-only-synchronous", status->sync_standby, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(path, rows[i].path) == 0) {
+            return rows[i].also_primary && primary == OK ? OK
+                   : rows[i].is                          ? replica_code(status, query)
+                                                         : NO;
+        }
+    }
+    return NO;
+}
+
 int api_health_code(const struct api_status *status, const char *path, const char *query,
                     struct api_now now)
 {
@@ -175,11 +203,8 @@ int api_health_code(const struct api_status *status, const char *path, const cha
         code = status->running ? OK : NO;
     } else if (!view_is_fresh(status, now.mono_ms)) {
         code = NO; /* who is synchronous stands in the store alone */
-    } else if (strcmp(path, "/async") == 0 || strcmp(path, "/asynchronous") == 0) {
-        code = replica_code(status, query); /* nobody is synchronous yet */
-    } else if (strcmp(path, "/read-only-quorum") == 0 || strcmp(path, "/read-only-sync") == 0 ||
-               strcmp(path, "/read-only-synchronous") == 0) {
-        code = primary;
+    } else {
+        code = synchronous_code(status, path, query, primary);
     }
     return code == OK && !tags_match(status, query) ? NO : code;
 }

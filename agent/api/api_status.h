@@ -17,6 +17,9 @@ struct api_status {
     bool running;  /* state is "running" */
     bool replica;  /* role is "replica" */
     bool streaming;
+    bool synchronous;    /* synchronous_mode is on or quorum */
+    bool sync_standby;   /* a standby that the key sync names, in synchronous_mode on ... */
+    bool quorum_standby; /* ... and quorum */
     bool noloadbalance;
     bool paused;
     bool was_primary; /* role in the document: liveness counts shorter for it */

@@ -103,12 +103,34 @@ static int check_time(const struct api_status *status, int64_t wall_ms, const st
     return at_ms > wall_ms ? 0 : refuse(ret_why, 422, "Cannot schedule switchover in the past");
 }
 
-static int check_feasible(const struct ha_cluster *cluster, const struct order *order,
+/* An order that names no leader is not bound by it: what may be lost is its author's decision. */
+static int check_synchronous(const struct ha_cluster *cluster, const struct order *order,
+                             const char **ret_why)
+{
+    if (order->leader[0] == '\0' || !cluster->sync.present) {
+        return 0;
+    }
+    if (order->candidate[0] != '\0') {
+        return ha_sync_key_has(&cluster->sync, order->candidate)
+                   ? 0
+                   : refuse(ret_why, 412, "candidate name does not match with sync_standby");
+    }
+    return cluster->sync.standby_count > 0
+               ? 0
+               : refuse(ret_why, 412, "switchover is not possible: can not find sync_standby");
+}
+
+static int check_feasible(const struct api_status *status, const struct order *order,
                           const char **ret_why)
 {
+    const struct ha_cluster *cluster = &status->cluster;
     const struct ha_member *candidate = ha_cluster_member(cluster, order->candidate);
     if (order->leader[0] != '\0' && strcmp(order->leader, cluster->leader) != 0) {
         return refuse(ret_why, 412, "leader name does not match");
+    }
+    int code = status->synchronous ? check_synchronous(cluster, order, ret_why) : 0;
+    if (code != 0) {
+        return code;
     }
     if (order->candidate[0] != '\0' && candidate == NULL) {
         return refuse(ret_why, 412, "candidate does not exists");
@@ -146,7 +168,7 @@ static int check(const struct api_status *status, int64_t wall_ms, struct order 
     if (order->leader[0] != '\0' && strcmp(order->leader, order->candidate) == 0) {
         return refuse(ret_why, 400, "Switchover target and source are the same");
     }
-    return order->scheduled ? 0 : check_feasible(&status->cluster, order, ret_why);
+    return order->scheduled ? 0 : check_feasible(status, order, ret_why);
 }
 
 /* --- waiting for the outcome ------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "pgctl/pg_sync.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -463,6 +464,29 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
     call->until = instance->machine->node->world->now + timeout_ms;
     call_later(call, between(instance, 2, 40));
     return 0;
+}
+
+/* Who confirms commits is no part of this model: it has its own (tests/unit/agent_ha). */
+int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_t timeout_ms,
+                         pg_done_cb done, void *arg, struct error *err)
+{
+    (void)instance, (void)value, (void)timeout_ms, (void)done, (void)arg;
+    return error_set(err, ERR_UNSUPPORTED, "no synchronous replication in this model");
+}
+
+int pg_instance_look_sync(struct pg_instance *instance, int64_t timeout_ms, pg_sync_look_cb done,
+                          void *arg, struct error *err)
+{
+    (void)instance, (void)timeout_ms, (void)done, (void)arg;
+    return error_set(err, ERR_UNSUPPORTED, "no synchronous replication in this model");
+}
+
+int pg_instance_end_walsenders(struct pg_instance *instance, const struct pg_walsender *walsenders,
+                               size_t count, int64_t timeout_ms, pg_done_cb done, void *arg,
+                               struct error *err)
+{
+    (void)instance, (void)walsenders, (void)count, (void)timeout_ms, (void)done, (void)arg;
+    return error_set(err, ERR_UNSUPPORTED, "no synchronous replication in this model");
 }
 
 bool pg_instance_promote_sent(const struct pg_instance *instance)

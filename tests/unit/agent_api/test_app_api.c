@@ -376,9 +376,8 @@ static void refused_whole_with_the_name_of_the_key(void **state)
         const char *named;
     } refused[] = {
         {"{\"standby_cluster\": {\"host\": \"h\"}}", "standby_cluster"},
-        {"{\"synchronous_mode\": true}", "synchronous_mode"},
-        {"{\"synchronous_mode\": \"quorum\"}", "synchronous_mode"},
-        {"{\"synchronous_mode_strict\": true}", "synchronous_mode_strict"},
+        {"{\"synchronous_mode\": \"sometimes\"}", "synchronous_mode"},
+        {"{\"synchronous_node_count\": 0}", "synchronous_node_count"},
         {"{\"pause\": true}", "pause"},
         {"{\"failsafe_mode\": \"maybe\"}", "failsafe_mode"},
         {"{\"ttl\": \"soon\"}", "ttl"},

@@ -348,10 +348,7 @@ static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)
     (void)state;
     refused("    ttl: 30", "    standby_cluster: {host: x}\n    ttl: 30",
             "bootstrap.dcs.standby_cluster: not served");
-    refused("    ttl: 30", "    synchronous_mode: on\n    ttl: 30",
-            "bootstrap.dcs.synchronous_mode: not served");
-    refused("    ttl: 30", "    synchronous_mode_strict: on\n    ttl: 30",
-            "bootstrap.dcs.synchronous_mode_strict");
+    refused("    ttl: 30", "    synchronous_mode: sometimes\n    ttl: 30", "on, off or quorum");
     refused("    ttl: 30", "    pause: true\n    ttl: 30", "bootstrap.dcs.pause");
     refused("    ttl: 30", "    failsafe_mode: maybe\n    ttl: 30", "failsafe_mode");
     refused("tags:\n", "watchdog: {mode: required}\ntags:\n",
@@ -380,7 +377,7 @@ static void switched_off_they_are_taken(void **state)
     (void)state;
     struct config c =
         loaded("    ttl: 30",
-               "    synchronous_mode: off\n    failsafe_mode: true\n    pause: null\n    ttl: 30");
+               "    synchronous_mode: quorum\n    failsafe_mode: true\n    pause: null\n    ttl: 30");
     config_free(&c);
     c = loaded("  connect_address: 172.20.0.10:8008",
                "  verify_client: none\n  allowlist: []\n  authentication: {}");

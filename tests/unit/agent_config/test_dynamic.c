@@ -1,8 +1,10 @@
 /* The dynamic configuration: what is stored is adjusted, what somebody wants to store is refused,
  * and which parameters come out of both. */
 #include "agent/config/dynamic.h"
+
 #include "agent/config/known_keys.h"
 #include "agent/config/yaml.h"
+#include "base/mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -172,13 +174,64 @@ static void what_is_no_object_leaves_the_old_in_force(void **state)
     json_decref(list);
 }
 
+static void synchronous_mode_is_on_off_or_quorum(void **state)
+{
+    static const struct {
+        const char *value;
+        enum dynamic_synchronous mode;
+        bool refused; /* to be stored */
+    } rows[] = {
+        {"null", DYNAMIC_SYNCHRONOUS_OFF, false},      {"true", DYNAMIC_SYNCHRONOUS_ON, false},
+        {"\"on\"", DYNAMIC_SYNCHRONOUS_ON, false},     {"1", DYNAMIC_SYNCHRONOUS_ON, false},
+        {"false", DYNAMIC_SYNCHRONOUS_OFF, false},     {"\"off\"", DYNAMIC_SYNCHRONOUS_OFF, false},
+        {"\"quorum\"", DYNAMIC_SYNCHRONOUS_QUORUM, false}, {"\"Quorum\"", DYNAMIC_SYNCHRONOUS_QUORUM, false},
+        {"\"qorum\"", DYNAMIC_SYNCHRONOUS_OFF, true},  {"2", DYNAMIC_SYNCHRONOUS_OFF, true},
+        {"[]", DYNAMIC_SYNCHRONOUS_OFF, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *text = mem_printf("{\"synchronous_mode\": %s}", rows[i].value);
+        struct dynamic_config c = parsed(text, NULL);
+        if (c.synchronous_mode != rows[i].mode) {
+            fail_msg("%s is taken as %d", text, (int)c.synchronous_mode);
+        }
+        refused_with(text, NULL, rows[i].refused ? ERR_INVALID : 0,
+                     rows[i].refused ? "on, off or quorum" : NULL);
+        dynamic_config_free(&c);
+        mem_free(text);
+    }
+}
+
+static void synchronous_nodes_are_between_one_and_sixteen(void **state)
+{
+    char warning[DYNAMIC_WARNING_BYTES];
+    (void)state;
+    struct dynamic_config c = parsed("{}", NULL);
+    assert_int_equal(c.synchronous_node_count, 1);
+    assert_false(c.synchronous_mode_strict);
+    assert_int_equal(c.maximum_lag_on_syncnode_bytes, -1);
+    dynamic_config_free(&c);
+    c = parsed("{\"synchronous_node_count\": 2, \"synchronous_mode_strict\": \"on\","
+               "\"maximum_lag_on_syncnode\": \"1MB\"}",
+               warning);
+    assert_string_equal(warning, "");
+    assert_int_equal(c.synchronous_node_count, 2);
+    assert_true(c.synchronous_mode_strict);
+    assert_int_equal(c.maximum_lag_on_syncnode_bytes, 1048576);
+    dynamic_config_free(&c);
+    c = parsed("{\"synchronous_node_count\": 0}", warning);
+    assert_int_equal(c.synchronous_node_count, 1);
+    assert_non_null(strstr(warning, "synchronous_node_count is 0, taken as 1"));
+    dynamic_config_free(&c);
+    refused_with("{\"synchronous_node_count\": 0}", NULL, ERR_INVALID, "from 1 to 16");
+    refused_with("{\"synchronous_node_count\": 17}", NULL, ERR_INVALID, "from 1 to 16");
+}
+
 static void unserved_keys_are_refused_both_ways(void **state)
 {
     (void)state;
     static const char *const texts[] = {"{\"standby_cluster\": {\"host\": \"x\"}}",
-                                        "{\"synchronous_mode\": true}",
-                                        "{\"synchronous_mode\": \"quorum\"}",
-                                        "{\"synchronous_mode_strict\": 1}", "{\"pause\": true}"};
+                                        "{\"pause\": true}"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct dynamic_config c;
         struct error err = {0};
@@ -614,6 +667,8 @@ int main(void)
         cmocka_unit_test(stored_timeouts_are_adjusted_as_patroni_does),
         cmocka_unit_test(adjusted_timeouts_always_keep_the_rule),
         cmocka_unit_test(what_is_no_object_leaves_the_old_in_force),
+        cmocka_unit_test(synchronous_mode_is_on_off_or_quorum),
+        cmocka_unit_test(synchronous_nodes_are_between_one_and_sixteen),
         cmocka_unit_test(unserved_keys_are_refused_both_ways),
         cmocka_unit_test(an_unserved_key_that_is_stored_blocks_no_other_change),
         cmocka_unit_test(wrong_values_are_refused_by_key_and_value),

@@ -6,6 +6,7 @@
 #define TESTS_LOOP_FIXTURE_H
 
 #include "agent/loop/loop.h"
+#include "agent/loop/sync.h"
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -30,6 +31,7 @@ struct pending {
     pg_inspect_cb inspected;
     pg_probe_cb probed;
     pg_peer_cb asked;
+    pg_sync_look_cb looked;
     dcs_done written;
     void *arg;
     int64_t sent_ms;
@@ -382,6 +384,44 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
     (void)snprintf(text, sizeof text, "promote %u%s", promote->timeline,
                    promote->still_allowed(promote->still_allowed_arg) ? "" : " (not allowed)");
     return ask_done(done, arg, err, text);
+}
+
+int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_t timeout_ms,
+                         pg_done_cb done, void *arg, struct error *err)
+{
+    char text[300];
+    (void)instance;
+    (void)timeout_ms;
+    (void)snprintf(text, sizeof text, "set sync '%.250s'", value);
+    return ask_done(done, arg, err, text);
+}
+
+int pg_instance_look_sync(struct pg_instance *instance, int64_t timeout_ms, pg_sync_look_cb done,
+                          void *arg, struct error *err)
+{
+    int rc = 0;
+    (void)instance;
+    (void)timeout_ms;
+    struct pending *pending = ask(&rc, err, "look sync");
+    pending->looked = done;
+    pending->arg = arg;
+    return rc;
+}
+
+int pg_instance_end_walsenders(struct pg_instance *instance, const struct pg_walsender *walsenders,
+                               size_t count, int64_t timeout_ms, pg_done_cb done, void *arg,
+                               struct error *err)
+{
+    struct buf text = BUF_INIT;
+    (void)instance;
+    (void)timeout_ms;
+    buf_put_str(&text, "end walsenders");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&text, " %d", (int)walsenders[i].pid);
+    }
+    int rc = ask_done(done, arg, err, buf_str(&text));
+    buf_free(&text);
+    return rc;
 }
 
 bool pg_instance_promote_sent(const struct pg_instance *instance)
