@@ -91,8 +91,8 @@ struct dcs_ops {
     int (*put_status)(struct dcs *dcs, int64_t epoch, const char *status, int64_t timeout_ms,
                       dcs_done done, void *arg, struct error *err);
     /* `sync` = `value` (NULL: it is deleted), if the leader key has `epoch` and `sync` is at
-     * `revision` (DCS_ABSENT: it is not there): what a holder of before sends late must not take the
-     * place of what the next one reckons with. etcd v2 compares the second alone; there an
+     * `revision` (DCS_ABSENT: it is not there): what a holder of before sends late must not take
+     * the place of what the next one reckons with. etcd v2 compares the second alone; there an
      * acquisition writes the key anew. */
     int (*put_sync)(struct dcs *dcs, int64_t epoch, const char *value, int64_t revision,
                     int64_t timeout_ms, dcs_done done, void *arg, struct error *err);

@@ -191,9 +191,8 @@ static int dcs_client_put_status(struct dcs *base, int64_t epoch, const char *st
     return not_for_clients(err);
 }
 
-static int dcs_client_put_sync(struct dcs *base, int64_t epoch, const char *value,
-                               int64_t revision, int64_t timeout_ms, dcs_done done, void *arg,
-                               struct error *err)
+static int dcs_client_put_sync(struct dcs *base, int64_t epoch, const char *value, int64_t revision,
+                               int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
 {
     (void)base, (void)epoch, (void)value, (void)revision;
     (void)timeout_ms, (void)done, (void)arg;

@@ -51,8 +51,7 @@ static bool may_run(const struct ha_snapshot *s, const char *name)
  * told. */
 static bool is_synchronous(const struct ha_snapshot *s)
 {
-    return s->settings.synchronous_mode &&
-           (s->cluster.sync.present || s->cluster.sync.unreadable);
+    return s->settings.synchronous_mode && (s->cluster.sync.present || s->cluster.sync.unreadable);
 }
 
 /* Can it become the primary, by its tags and by /sync? */
@@ -236,16 +235,17 @@ static bool may_lack_commits(const struct ha_snapshot *s, const struct ha_report
         return true;
     }
     if (!ha_sync_key_has(sync, s->self.name)) {
-        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "synchronous mode: not among those that '%s' waited for",
-               sync->leader);
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER,
+               "synchronous mode: not among those that '%s' waited for", sync->leader);
         return true;
     }
     unsigned count = confirming(s, own);
     if (count <= sync->quorum) {
-        answer(candidacy, HA_VERDICT_WAIT, HA_NEVER,
-               "synchronous mode: %u of the members of 'sync' have reported no further position than "
-               "ours, %u are needed",
-               count, sync->quorum + 1);
+        answer(
+            candidacy, HA_VERDICT_WAIT, HA_NEVER,
+            "synchronous mode: %u of the members of 'sync' have reported no further position than "
+            "ours, %u are needed",
+            count, sync->quorum + 1);
         return true;
     }
     return false;

@@ -133,8 +133,8 @@ struct ha_sync_standby {
 /* Key `sync`: whoever is promoted must be one of these, with the reports of quorum + 1 of them
  * (docs/consensus.md, rule 7). Its members are the leader that it names and the standbys. */
 struct ha_sync_key {
-    bool present;    /* it can be read, and names a leader */
-    bool unreadable; /* it is there, and nobody can tell who the members are */
+    bool present;               /* it can be read, and names a leader */
+    bool unreadable;            /* it is there, and nobody can tell who the members are */
     char leader[HA_NAME_BYTES]; /* who wrote it */
     unsigned quorum;
     size_t standby_count;

@@ -60,7 +60,8 @@ static bool read_object(const json_t *object, struct ha_sync_key *sync)
     }
     (void)snprintf(sync->leader, sizeof sync->leader, "%s", json_string_value(leader));
     sync->quorum = (unsigned)number;
-    sync->present = json_is_string(standbys) ? read_standbys(json_string_value(standbys), sync) : true;
+    sync->present =
+        json_is_string(standbys) ? read_standbys(json_string_value(standbys), sync) : true;
     return sync->present;
 }
 
@@ -94,7 +95,8 @@ void ha_sync_key_value(const struct ha_sync_key *sync, struct buf *out)
 {
     struct buf list = BUF_INIT;
     const char *before = "";
-    for (size_t i = 0; i < sync->standby_count; i++) { /* sorted: each time the least after the last */
+    for (size_t i = 0; i < sync->standby_count;
+         i++) { /* sorted: each time the least after the last */
         const char *next = NULL;
         for (size_t k = 0; k < sync->standby_count; k++) {
             const char *name = sync->standbys[k].name;
@@ -109,8 +111,9 @@ void ha_sync_key_value(const struct ha_sync_key *sync, struct buf *out)
         buf_put_str(&list, next);
         before = next;
     }
-    json_t *value = json_pack("{s:s, s:i, s:s?}", "leader", sync->leader, "quorum", (int)sync->quorum,
-                              "sync_standby", sync->standby_count == 0 ? NULL : buf_str(&list));
+    json_t *value =
+        json_pack("{s:s, s:i, s:s?}", "leader", sync->leader, "quorum", (int)sync->quorum,
+                  "sync_standby", sync->standby_count == 0 ? NULL : buf_str(&list));
     (void)json_dump_callback(value, put_text, out, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(value);
     buf_free(&list);

@@ -45,18 +45,13 @@ struct loop_sync {
     char value[PG_SYNC_VALUE_BYTES];
     int64_t placed_mono_ms;
     int64_t again_mono_ms;
-    int64_t run_since_mono_ms; /* of the standby for which it was placed */
-    pg_done_cb done;           /* of a promotion that waits for it */
+    int64_t run_since_mono_ms;   /* of the standby for which it was placed */
+    pg_done_cb done;             /* of a promotion that waits for it */
     char told[ERROR_TEXT_BYTES]; /* the last failure, said once */
     /* the key */
     int64_t written_revision; /* the view has to show it first */
     /* walsenders */
     bool ending;
-};
-
-struct write_call {
-    struct agent *agent;
-    struct ha_epoch epoch;
 };
 
 static bool is_on(const struct agent *agent)
@@ -69,10 +64,11 @@ static bool is_quorum(const struct agent *agent)
     return agent->dynamic.synchronous_mode == DYNAMIC_SYNCHRONOUS_QUORUM;
 }
 
+static void on_timer(uv_timer_t *timer);
+
 static void look_again(struct agent *agent, uint64_t wait_ms)
 {
-    struct loop_sync *sync = agent->sync;
-    (void)uv_timer_start(&sync->timer, sync->timer.timer_cb, wait_ms, 0);
+    (void)uv_timer_start(&agent->sync->timer, on_timer, wait_ms, 0);
 }
 
 /* --- the setting ------------------------------------------------------------------------------ */
@@ -139,13 +135,10 @@ static bool is_placed(const struct loop_sync *sync, const char *value)
 
 static void on_written(void *arg, const struct dcs_result *result, const struct error *err)
 {
-    struct write_call *call = arg;
-    struct agent *agent = call->agent;
+    struct agent *agent = arg;
     struct loop_sync *sync = agent->sync;
-    bool ours = sync != NULL && ha_epoch_equal(call->epoch, sync->epoch) && sync->state.writing;
 
-    mem_free(call);
-    if (!ours) {
+    if (sync == NULL) {
         return;
     }
     ha_sync_written(&sync->state, result->rc == 0 ? result->revision : 0);
@@ -159,26 +152,22 @@ static void on_written(void *arg, const struct dcs_result *result, const struct 
     }
 }
 
-/* `voters` and `quorum` NULL: the key is deleted. */
 static void write_key(struct agent *agent, const struct ha_sync_move *move, int64_t revision)
 {
     struct loop_sync *sync = agent->sync;
-    struct write_call *call = mem_new(struct write_call);
     struct buf value = BUF_INIT;
     struct ha_sync_key key;
     struct error err = {0};
     bool deletes = move->step == HA_SYNC_DELETE;
 
-    *call = (struct write_call){agent, sync->epoch};
     sync_names_key(&sync->names, agent->config->name, move->voters, move->quorum, &key);
     ha_sync_key_value(&key, &value);
     ha_sync_writing(&sync->state);
     int rc = agent->dcs->ops->put_sync(agent->dcs, sync->epoch.revision,
                                        deletes ? NULL : buf_str(&value), revision, LOOP_DCS_MS,
-                                       on_written, call, &err);
+                                       on_written, agent, &err);
     if (rc != 0) { /* not sent */
         ha_sync_written(&sync->state, 0);
-        mem_free(call);
     }
     buf_free(&value);
 }
@@ -298,12 +287,11 @@ static void read_target(struct agent *agent, struct ha_sync_setting now,
                             ? HA_SYNC_NAMES_MAX
                             : sync_names_bit(&sync->names, member->name);
         if (name != HA_SYNC_NAMES_MAX) {
-            candidates[count++] =
-                (struct ha_sync_candidate){.name = name,
-                                           .priority = member->tags.sync_priority,
-                                           .chosen = (now.names >> name & 1) != 0,
-                                           .nofailover = member->tags.nofailover,
-                                           .lsn = walsender->flush_lsn};
+            candidates[count++] = (struct ha_sync_candidate){.name = name,
+                                                             .priority = member->tags.sync_priority,
+                                                             .chosen = (now.names >> name & 1) != 0,
+                                                             .nofailover = member->tags.nofailover,
+                                                             .lsn = walsender->flush_lsn};
         }
     }
     ha_sync_pick(candidates, count, &wishes, ret_target);
@@ -342,11 +330,8 @@ static void carry_out(struct agent *agent, const struct ha_sync_move *move,
     struct loop_sync *sync = agent->sync;
     struct pg_walsender ended[HA_SYNC_WALSENDERS_MAX];
     size_t count = 0;
-    char value[PG_SYNC_VALUE_BYTES] = "";
+    char *value = sync_names_value(&sync->names, move->setting, is_quorum(agent));
 
-    if (move->step == HA_SYNC_SET) {
-        sync_names_value(&sync->names, move->setting, is_quorum(agent), value);
-    }
     tell(agent, move, value);
     switch (move->step) {
     case HA_SYNC_STEADY:
@@ -366,6 +351,7 @@ static void carry_out(struct agent *agent, const struct ha_sync_move *move,
         end_walsenders(agent, ended, count);
         break;
     }
+    mem_free(value);
 }
 
 /* The same names and number, written as the other mode would: FIRST or ANY. No commit is answered
@@ -373,7 +359,6 @@ static void carry_out(struct agent *agent, const struct ha_sync_move *move,
 static void rewrite(struct agent *agent, struct ha_sync_setting setting)
 {
     struct pg_sync_names parsed;
-    char value[PG_SYNC_VALUE_BYTES];
     bool any = is_quorum(agent);
     bool one = setting.numsync == (unsigned)__builtin_popcount(setting.names);
 
@@ -381,9 +366,10 @@ static void rewrite(struct agent *agent, struct ha_sync_setting setting)
         pg_sync_names_parse(agent->sync->look.setting, &parsed, NULL) != 0 || parsed.any == any) {
         return;
     }
-    sync_names_value(&agent->sync->names, setting, any, value);
+    char *value = sync_names_value(&agent->sync->names, setting, any);
     log_info("synchronous replication: synchronous_standby_names becomes '%s'", value);
     set(agent, value);
+    mem_free(value);
 }
 
 static void advance(struct agent *agent)
@@ -421,6 +407,7 @@ static void advance(struct agent *agent)
     }
 }
 
+/* Nothing of the last term is under way: who is busy comes to no term. */
 static void begin_term(struct agent *agent)
 {
     struct loop_sync *sync = agent->sync;
@@ -523,10 +510,10 @@ static void on_timer(uv_timer_t *timer)
     struct error err = {0};
 
     sync_kick(agent);
-    bool wants_look = is_ready(agent) && leads(agent) && is_on(agent) &&
-                      (!sync->wanted || sync->placed);
-    sync->looking = wants_look && pg_instance_look_sync(agent->pg, LOOK_TIMEOUT_MS, on_looked, agent,
-                                                        &err) == 0;
+    bool wants_look =
+        is_ready(agent) && leads(agent) && is_on(agent) && (!sync->wanted || sync->placed);
+    sync->looking = wants_look &&
+                    pg_instance_look_sync(agent->pg, LOOK_TIMEOUT_MS, on_looked, agent, &err) == 0;
     if (!uv_is_active((uv_handle_t *)timer)) {
         (void)uv_timer_start(timer, on_timer, sync->steady ? SYNC_LOOK_MS : SYNC_LOOK_SOON_MS, 0);
     }
@@ -539,7 +526,6 @@ int sync_before_promotion(struct agent *agent, pg_done_cb done, struct error *er
     struct loop_sync *sync = agent->sync;
     struct ha_sync_published published;
     struct ha_sync_setting setting = {0};
-    char value[PG_SYNC_VALUE_BYTES];
 
     if (sync == NULL) {
         return 0;
@@ -552,16 +538,18 @@ int sync_before_promotion(struct agent *agent, pg_done_cb done, struct error *er
     if (is_on(agent)) {
         setting = ha_sync_first(&published, agent->dynamic.synchronous_mode_strict);
     }
-    sync_names_value(&sync->names, setting, is_quorum(agent), value);
-    if (value[0] == '\0' && is_placed(sync, value)) {
+    char *value = sync_names_value(&sync->names, setting, is_quorum(agent));
+    bool there = value[0] == '\0' && is_placed(sync, value);
+    (void)snprintf(sync->value, sizeof sync->value, "%s", value);
+    mem_free(value);
+    if (there) {
         return 0;
     }
-    (void)snprintf(sync->value, sizeof sync->value, "%s", value);
     int rc = place(agent, err);
     if (rc != 0) {
         return rc;
     }
-    log_info("synchronous replication: begins with synchronous_standby_names '%s'", value);
+    log_info("synchronous replication: begins with synchronous_standby_names '%s'", sync->value);
     sync->done = done;
     return 1;
 }

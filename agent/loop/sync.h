@@ -13,8 +13,8 @@
 
 struct agent;
 
-#define SYNC_LOOK_MS      1000 /* between two looks while all is as wanted ... */
-#define SYNC_LOOK_SOON_MS 100  /* ... and while it is not */
+#define SYNC_LOOK_MS      1000  /* between two looks while all is as wanted ... */
+#define SYNC_LOOK_SOON_MS 100   /* ... and while it is not */
 #define SYNC_LATE_MS      10000 /* who has not taken a setting by then does not take it by itself */
 #define SYNC_SET_MS       60000 /* a change of the setting; it may wait for a checkpoint */
 #define SYNC_NOBODY_NAME  "__pgquorum_nobody__"
@@ -42,9 +42,8 @@ void sync_names_keep(struct sync_names *names, uint32_t kept);
 unsigned sync_names_bit(struct sync_names *names, const char *name);
 /* The same, but never made. */
 unsigned sync_names_find(const struct sync_names *names, const char *name);
-/* Value of synchronous_standby_names; "" for nobody. `any`: mode quorum. */
-void sync_names_value(const struct sync_names *names, struct ha_sync_setting setting, bool any,
-                      char ret_value[PG_SYNC_VALUE_BYTES]);
+/* Value of synchronous_standby_names; "" for nobody. `any`: mode quorum. Free with mem_free. */
+char *sync_names_value(const struct sync_names *names, struct ha_sync_setting setting, bool any);
 /* False: it cannot be written as a number of names that have room, or takes anybody. */
 bool sync_names_setting(struct sync_names *names, const char *value,
                         struct ha_sync_setting *ret_setting);

@@ -1,8 +1,6 @@
 /* Sets of names as bits, as agent/ha/ha_sync.h wants them. */
 #include "agent/loop/sync.h"
 
-#include "base/assert.h"
-
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -67,8 +65,7 @@ static bool add(struct sync_names *names, const char *name, uint32_t *set)
     return true;
 }
 
-void sync_names_value(const struct sync_names *names, struct ha_sync_setting setting, bool any,
-                      char ret_value[PG_SYNC_VALUE_BYTES])
+char *sync_names_value(const struct sync_names *names, struct ha_sync_setting setting, bool any)
 {
     struct pg_sync_names value = {.any = any, .number = setting.numsync};
     struct buf text = BUF_INIT;
@@ -78,9 +75,7 @@ void sync_names_value(const struct sync_names *names, struct ha_sync_setting set
         }
     }
     pg_sync_names_put(&text, &value);
-    ASSERT(text.len < PG_SYNC_VALUE_BYTES);
-    (void)snprintf(ret_value, PG_SYNC_VALUE_BYTES, "%s", buf_str(&text));
-    buf_free(&text);
+    return buf_take(&text);
 }
 
 bool sync_names_setting(struct sync_names *names, const char *value,

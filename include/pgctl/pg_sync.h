@@ -54,8 +54,8 @@ struct pg_walsender {
     uint64_t replay_lsn;
 };
 
-struct pg_sync_look { /* read in this order */
-    int64_t asked_ms; /* mono clock, before the connection was made */
+struct pg_sync_look {                  /* read in this order */
+    int64_t asked_ms;                  /* mono clock, before the connection was made */
     char setting[PG_SYNC_VALUE_BYTES]; /* as a connection that was made for the look has it; cut
                                           values do not parse */
     size_t count;                      /* oldest first */

@@ -49,9 +49,8 @@ static int look_work(void *arg, struct error *err)
         return 0;
     }
     int rc = pg_sync_conf_keep(data->data_dir, err); /* the candidate includes it */
-    return rc != 0
-               ? rc
-               : pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err);
+    return rc != 0 ? rc
+                   : pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err);
 }
 
 static int write_work(void *arg, struct error *err)

@@ -154,8 +154,9 @@ static void set_release(struct pg_task *task)
 
 void pg_sync_conf_put(struct buf *out, const char *value)
 {
-    buf_put_str(out, "# Written by pgquorum: do not edit. Who confirms commits, while synchronous_mode "
-                     "is on.\n");
+    buf_put_str(out,
+                "# Written by pgquorum: do not edit. Who confirms commits, while synchronous_mode "
+                "is on.\n");
     if (value[0] != '\0') {
         buf_put_str(out, "synchronous_standby_names = ");
         pg_quote_conf(out, value);

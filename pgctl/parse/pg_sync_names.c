@@ -1,5 +1,5 @@
-/* The value of synchronous_standby_names: written in one form, read in all that PostgreSQL's grammar
- * has (src/backend/replication/syncrep_gram.y and syncrep_scanner.l). */
+/* The value of synchronous_standby_names: written in one form, read in all that PostgreSQL's
+ * grammar has (src/backend/replication/syncrep_gram.y and syncrep_scanner.l). */
 #include "pgctl/pg_sync.h"
 
 #include <ctype.h>
@@ -82,7 +82,8 @@ static void scan_quoted(struct scanner *scanner)
     scanner->at = *at == '"' ? at + 1 : at;
 }
 
-static void scan_while(struct scanner *scanner, enum token_type type, bool (*belongs)(unsigned char))
+static void scan_while(struct scanner *scanner, enum token_type type,
+                       bool (*belongs)(unsigned char))
 {
     size_t len = 0;
     while (belongs((unsigned char)*scanner->at)) {
@@ -128,13 +129,14 @@ static bool is_punctuation(const struct scanner *scanner, char c)
 static int read_list(struct scanner *scanner, struct pg_sync_names *names, struct error *err)
 {
     for (;;) {
-        bool is_name = scanner->type == WORD || scanner->type == QUOTED || scanner->type == NUMBER ||
-                       scanner->type == STAR;
+        bool is_name = scanner->type == WORD || scanner->type == QUOTED ||
+                       scanner->type == NUMBER || scanner->type == STAR;
         if (!is_name) {
             return error_set(err, ERR_INVALID, "synchronous_standby_names: a name is missing");
         }
         if (names->count == PG_SYNC_NAMES_MAX || scanner->cut) {
-            return error_set(err, ERR_LIMIT, "synchronous_standby_names: too many or too long names");
+            return error_set(err, ERR_LIMIT,
+                             "synchronous_standby_names: too many or too long names");
         }
         memcpy(names->names[names->count++], scanner->text, sizeof scanner->text);
         next(scanner);
@@ -151,7 +153,8 @@ static int read_numbered(struct scanner *scanner, struct pg_sync_names *names, s
     unsigned long number = strtoul(scanner->text, NULL, 10);
     next(scanner);
     if (number == 0 || number > PG_SYNC_NAMES_MAX || !is_punctuation(scanner, '(')) {
-        return error_set(err, ERR_INVALID, "synchronous_standby_names: not of the form n (name, ...)");
+        return error_set(err, ERR_INVALID,
+                         "synchronous_standby_names: not of the form n (name, ...)");
     }
     names->number = (unsigned)number;
     next(scanner);

@@ -52,6 +52,19 @@ def test_lost_node(cluster):
     assert result["direct"] < TIMES["ttl"] + 5
 
 
+def test_quorum_strict_loses_nothing(cluster):
+    cluster.ctl("edit-config", "-s", "synchronous_mode=quorum", "-s", "synchronous_mode_strict=true", "--force")
+    try:
+        others = sorted(n.name for n in cluster.replicas())
+        wait_for("two voters", lambda: json.loads(cluster.etcd.get("sync") or "{}").get("sync_standby") == ",".join(others), 20)
+        result = faults.node_lost(cluster)
+        print("node lost", result)
+        assert result["lost"] == 0
+    finally:
+        cluster.ctl("edit-config", "-s", "synchronous_mode=null", "-s", "synchronous_mode_strict=null", "--force")
+    wait_for("no key", lambda: cluster.etcd.get("sync") == "", 20)
+
+
 def primary_is_cut_off(cluster, cut):
     old = cluster.leader()
     inside = cluster.writer(f"inside{faults.Load.count}", old.address, read_write=False, host=old.name)

@@ -6,6 +6,7 @@ from on_etcd import (  # noqa: F401
     failsafe,
     test_isolated_primary_stops_before_another_writes,
     test_furthest_standby_takes_over,
+    test_quorum_strict_loses_nothing,
     test_diverged_primary_rejoins_by_rewind,
     test_everything_is_wiped,
     test_etcd_that_asks_for_certificates,

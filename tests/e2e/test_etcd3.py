@@ -5,6 +5,7 @@ from on_etcd import (  # noqa: F401
     test_bootstrap_and_commands,
     test_switchover_goes_to_the_one_that_is_named,
     test_lost_node,
+    test_quorum_strict_loses_nothing,
     test_isolated_primary_stops_before_another_writes,
     test_etcd_is_killed_for_longer_than_the_ttl,
     test_everything_is_wiped,

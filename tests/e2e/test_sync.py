@@ -43,7 +43,11 @@ def strict_quorum(cluster):
 
 def test_one_standby_is_synchronous_and_another_takes_its_place(on):
     first = standbys(on)[0]
-    assert setting(on) == f'"{first}"'
+    wait_for("the setting", lambda: setting(on) == f'"{first}"', 10)
+    statuses = {path: [on.http_status(n.address, path) for n in (on.leader(), on.nodes[first])] for path in ("/sync", "/async", "/quorum", "/read-only-sync")}
+    assert statuses == {"/sync": [503, 200], "/async": [503, 503], "/quorum": [503, 503], "/read-only-sync": [200, 200]}
+    answer = on.ctl("switchover", "--candidate", others(on, on.leader(), on.nodes[first])[0], "--force", check=False)
+    assert "412, candidate name does not match with sync_standby" in answer.stdout
     on.nodes[first].kill_agent()
     on.nodes[first].kill_postmaster()
     with faults.Load(on):
@@ -66,7 +70,7 @@ def test_modes_change_while_clients_write(cluster):
     faults.verify(cluster, load, may_lose=False)
 
 
-@pytest.mark.parametrize("fault", ["node_lost", "isolated", "agent_stopped", "agent_lost", "switchover", "postmaster_killed"])
+@pytest.mark.parametrize("fault", ["node_lost", "isolated", "agent_stopped", "agent_lost", "agent_killed", "switchover", "postmaster_killed"])
 def test_quorum_strict_loses_nothing(strict_quorum, fault):
     result = faults.FAULTS[fault](strict_quorum)
     print(fault, result)

@@ -193,7 +193,9 @@ static void every_combination_follows_the_table(void **state)
         REPLICA = 8,
         STREAMING = 16,
         NO_BALANCE = 32,
-        ALL = 64
+        SYNC = 64,
+        QUORUM = 128,
+        ALL = 256
     };
     (void)state;
     for (unsigned bits = 0; bits < ALL; bits++) {
@@ -204,6 +206,8 @@ static void every_combination_follows_the_table(void **state)
         status.replica = (bits & REPLICA) != 0;
         status.streaming = (bits & STREAMING) != 0;
         status.noloadbalance = (bits & NO_BALANCE) != 0;
+        status.sync_standby = (bits & SYNC) != 0;
+        status.quorum_standby = (bits & QUORUM) != 0;
         int primary = (bits & LEASE) != 0 && (bits & WRITABLE) != 0 ? 200 : 503;
         int replica =
             (bits & RUNNING) != 0 && (bits & REPLICA) != 0 && (bits & NO_BALANCE) == 0 ? 200 : 503;
@@ -215,13 +219,17 @@ static void every_combination_follows_the_table(void **state)
                          (bits & STREAMING) != 0 ? replica : 503);
         assert_int_equal(code("/read-only", ""), any);
         assert_int_equal(code("/health", ""), (bits & RUNNING) != 0 ? 200 : 503);
-        assert_int_equal(code("/async", ""), replica);
-        assert_int_equal(code("/asynchronous", ""), replica);
-        assert_int_equal(code("/sync", ""), 503);
-        assert_int_equal(code("/quorum", ""), 503);
-        assert_int_equal(code("/read-only-sync", ""), primary);
-        assert_int_equal(code("/read-only-synchronous", ""), primary);
-        assert_int_equal(code("/read-only-quorum", ""), primary);
+        int sync = (bits & SYNC) != 0 ? replica : 503;
+        int quorum = (bits & QUORUM) != 0 ? replica : 503;
+        int neither = (bits & (SYNC | QUORUM)) == 0 ? replica : 503;
+        assert_int_equal(code("/async", ""), neither);
+        assert_int_equal(code("/asynchronous", ""), neither);
+        assert_int_equal(code("/sync", ""), sync);
+        assert_int_equal(code("/synchronous", ""), sync);
+        assert_int_equal(code("/quorum", ""), quorum);
+        assert_int_equal(code("/read-only-sync", ""), primary == 200 ? 200 : sync);
+        assert_int_equal(code("/read-only-synchronous", ""), primary == 200 ? 200 : sync);
+        assert_int_equal(code("/read-only-quorum", ""), primary == 200 ? 200 : quorum);
         assert_int_equal(code("/standby_leader", ""), 503);
     }
 }

@@ -104,6 +104,29 @@ static void bodies_are_mandatory_objects(void **state)
     assert_int_equal(rig.write_count, 0);
 }
 
+static void in_synchronous_mode_only_its_members_are_asked_to_lead(void **state)
+{
+    struct api_status *status = rig_primary();
+    (void)state;
+    status->synchronous = true;
+    status->cluster.sync.present = true;
+    (void)snprintf(status->cluster.sync.leader, HA_NAME_BYTES, "n1");
+    rig_publish(status);
+    assert_string_equal(rig_body(post("POST /switchover", "{\"leader\": \"n1\"}")),
+                        "switchover is not possible: can not find sync_standby");
+    status = rig_primary();
+    status->synchronous = true;
+    status->cluster.sync.present = true;
+    (void)snprintf(status->cluster.sync.leader, HA_NAME_BYTES, "n1");
+    (void)snprintf(status->cluster.sync.standbys[0].name, HA_NAME_BYTES, "n3");
+    status->cluster.sync.standby_count = 1;
+    rig_publish(status);
+    const char *reply = post("POST /switchover", "{\"leader\": \"n1\", \"candidate\": \"n2\"}");
+    assert_int_equal(rig_code(reply), 412);
+    assert_string_equal(rig_body(reply), "candidate name does not match with sync_standby");
+    assert_int_equal(rig.write_count, 0);
+}
+
 static void nobody_who_may_not_or_cannot_is_asked_to_lead(void **state)
 {
     struct api_status *status = rig_primary();
@@ -452,6 +475,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_PRIMARY(what_cannot_be_done_is_refused_before_anything_is_written),
         WITH_PRIMARY(bodies_are_mandatory_objects),
+        WITH_PRIMARY(in_synchronous_mode_only_its_members_are_asked_to_lead),
         WITH_PRIMARY(nobody_who_may_not_or_cannot_is_asked_to_lead),
         WITH_PRIMARY(a_paused_cluster_wants_a_candidate_and_no_schedule),
         WITH_PRIMARY(a_switchover_is_answered_when_another_one_leads),

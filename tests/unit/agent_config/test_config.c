@@ -375,9 +375,9 @@ static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)
 static void switched_off_they_are_taken(void **state)
 {
     (void)state;
-    struct config c =
-        loaded("    ttl: 30",
-               "    synchronous_mode: quorum\n    failsafe_mode: true\n    pause: null\n    ttl: 30");
+    struct config c = loaded(
+        "    ttl: 30",
+        "    synchronous_mode: quorum\n    failsafe_mode: true\n    pause: null\n    ttl: 30");
     config_free(&c);
     c = loaded("  connect_address: 172.20.0.10:8008",
                "  verify_client: none\n  allowlist: []\n  authentication: {}");

@@ -181,11 +181,16 @@ static void synchronous_mode_is_on_off_or_quorum(void **state)
         enum dynamic_synchronous mode;
         bool refused; /* to be stored */
     } rows[] = {
-        {"null", DYNAMIC_SYNCHRONOUS_OFF, false},      {"true", DYNAMIC_SYNCHRONOUS_ON, false},
-        {"\"on\"", DYNAMIC_SYNCHRONOUS_ON, false},     {"1", DYNAMIC_SYNCHRONOUS_ON, false},
-        {"false", DYNAMIC_SYNCHRONOUS_OFF, false},     {"\"off\"", DYNAMIC_SYNCHRONOUS_OFF, false},
-        {"\"quorum\"", DYNAMIC_SYNCHRONOUS_QUORUM, false}, {"\"Quorum\"", DYNAMIC_SYNCHRONOUS_QUORUM, false},
-        {"\"qorum\"", DYNAMIC_SYNCHRONOUS_OFF, true},  {"2", DYNAMIC_SYNCHRONOUS_OFF, true},
+        {"null", DYNAMIC_SYNCHRONOUS_OFF, false},
+        {"true", DYNAMIC_SYNCHRONOUS_ON, false},
+        {"\"on\"", DYNAMIC_SYNCHRONOUS_ON, false},
+        {"1", DYNAMIC_SYNCHRONOUS_ON, false},
+        {"false", DYNAMIC_SYNCHRONOUS_OFF, false},
+        {"\"off\"", DYNAMIC_SYNCHRONOUS_OFF, false},
+        {"\"quorum\"", DYNAMIC_SYNCHRONOUS_QUORUM, false},
+        {"\"Quorum\"", DYNAMIC_SYNCHRONOUS_QUORUM, false},
+        {"\"qorum\"", DYNAMIC_SYNCHRONOUS_OFF, true},
+        {"2", DYNAMIC_SYNCHRONOUS_OFF, true},
         {"[]", DYNAMIC_SYNCHRONOUS_OFF, true},
     };
     (void)state;

@@ -381,8 +381,8 @@ static void a_status_that_comes_late_does_not_replace_that_of_the_release(void *
 static struct outcome put_sync(int64_t epoch, const char *value, int64_t revision)
 {
     struct outcome outcome = {0};
-    (void)finish(
-        dcs->ops->put_sync(dcs, epoch, value, revision, 3000, on_done, &outcome, NULL), &outcome);
+    (void)finish(dcs->ops->put_sync(dcs, epoch, value, revision, 3000, on_done, &outcome, NULL),
+                 &outcome);
     return outcome;
 }
 
@@ -535,9 +535,8 @@ static void the_command_line_reads_and_writes_as_a_client(void **state)
                      ERR_UNSUPPORTED);
     assert_int_equal(remote->ops->put_status(remote, epoch, "{}", 1000, on_done, &outcome, NULL),
                      ERR_UNSUPPORTED);
-    assert_int_equal(
-        remote->ops->put_sync(remote, epoch, "{}", 0, 1000, on_done, &outcome, NULL),
-        ERR_UNSUPPORTED);
+    assert_int_equal(remote->ops->put_sync(remote, epoch, "{}", 0, 1000, on_done, &outcome, NULL),
+                     ERR_UNSUPPORTED);
     assert_int_equal(
         remote->ops->withdraw(remote, "node1", 0, epoch, 1000, on_done, &outcome, NULL),
         ERR_UNSUPPORTED);

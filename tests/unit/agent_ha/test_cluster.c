@@ -402,7 +402,8 @@ static void sync_is_read_as_patroni_writes_it(void **state)
         bool unreadable;
     } rows[] = {
         {"{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2,n3\"}", "n1", 0, "n2 n3", false},
-        {"{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\" n2 , n3,\",\"x\":1}", "n1", 1, "n2 n3", false},
+        {"{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\" n2 , n3,\",\"x\":1}", "n1", 1,
+         "n2 n3", false},
         {"{\"leader\":\"n1\",\"sync_standby\":null}", "n1", 0, "", false},
         {"{\"leader\":\"n1\",\"quorum\":null,\"sync_standby\":\"\"}", "n1", 0, "", false},
         {"{\"leader\":null,\"sync_standby\":\"n2\"}", "", 0, "", false},

@@ -151,9 +151,11 @@ int uv_is_closing(const uv_handle_t *handle)
 
 void uv_close(uv_handle_t *handle, uv_close_cb callback)
 {
-    assert_null(callback);
     rig.timers[timer_at((uv_timer_t *)(void *)handle)].timer = NULL;
     handle->flags = TIMER_CLOSED;
+    if (callback != NULL) {
+        callback(handle);
+    }
 }
 
 int uv_queue_work(uv_loop_t *loop, uv_work_t *request, uv_work_cb work, uv_after_work_cb after)

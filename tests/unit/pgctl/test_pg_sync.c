@@ -141,8 +141,8 @@ static void nothing_is_set_before_the_checkpointer_has_taken_it(void **state)
              sizeof value);
     pid_t checkpointer = (pid_t)strtol(value, NULL, 10);
     assert_int_equal(kill(checkpointer, SIGSTOP), 0);
-    assert_int_equal(
-        pg_instance_set_sync(n1->pg, "\"nobody\"", LONG_MS, on_done, &outcome, &err), 0);
+    assert_int_equal(pg_instance_set_sync(n1->pg, "\"nobody\"", LONG_MS, on_done, &outcome, &err),
+                     0);
     for (int64_t until_ms = now_ms() + BOUND_MS; value[0] != '"';) {
         assert_true(now_ms() < until_ms);
         uv_run(&loop, UV_RUN_ONCE);
@@ -165,9 +165,8 @@ static void nothing_is_set_before_the_checkpointer_has_taken_it(void **state)
 
 static void the_setting_outlives_reloads_restarts_and_agents(void **state)
 {
-    static const struct pg_parameter parameters[] = {{"unix_socket_directories", "."},
-                                                     {"work_mem", "8MB"},
-                                                     {"synchronous_standby_names", ""}};
+    static const struct pg_parameter parameters[] = {
+        {"unix_socket_directories", "."}, {"work_mem", "8MB"}, {"synchronous_standby_names", ""}};
     (void)state;
     struct node *n1 = primary_with_table("n1");
     struct outcome outcome = {0};
@@ -218,16 +217,15 @@ static void who_confirms_is_seen_and_can_be_ended(void **state)
     struct pg_walsender old = *walsender_of("n2");
     struct pg_walsender stranger = old;
     stranger.start_us++; /* its number was another's before */
-    assert_int_equal(pg_instance_end_walsenders(n1->pg, &stranger, 1, LONG_MS, on_done, &outcome,
-                                                &err),
-                     0);
+    assert_int_equal(
+        pg_instance_end_walsenders(n1->pg, &stranger, 1, LONG_MS, on_done, &outcome, &err), 0);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, 0);
     look(n1);
     assert_int_equal(walsender_of("n2")->pid, old.pid);
     outcome = (struct outcome){0};
-    assert_int_equal(
-        pg_instance_end_walsenders(n1->pg, &old, 1, LONG_MS, on_done, &outcome, &err), 0);
+    assert_int_equal(pg_instance_end_walsenders(n1->pg, &old, 1, LONG_MS, on_done, &outcome, &err),
+                     0);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, 0);
     LOOK_UNTIL(n1, walsender_of("n2") != NULL && walsender_of("n2")->pid != old.pid);

@@ -1,0 +1,324 @@
+/* Synchronous modes carried out: one thing at a time, in the order that ha_sync.h decides, and
+ * nothing without the lease. */
+#include "loop_fixture.h"
+
+static struct pg_sync_look seen; /* large: not on the stack */
+
+/* A member that can confirm. */
+static void member(const char *name, const char *tags)
+{
+    char key[64];
+    char value[200];
+    (void)snprintf(key, sizeof key, "members/%s", name);
+    (void)snprintf(value, sizeof value, "{\"state\":\"running\",\"reports\":true,\"tags\":{%s}}",
+                   tags);
+    key_set(key, value);
+}
+
+static void store_changes(void)
+{
+    observe_store_changed(&rig.agent);
+}
+
+static void rig_start(enum dynamic_synchronous mode, bool strict)
+{
+    rig_init();
+    key_set("leader", "n1");
+    member("n1", "");
+    member("n2", "");
+    member("n3", "");
+    assert_int_equal(sync_start(&rig.agent), 0);
+    rig.agent.facts.config_revision = 0;
+    rig.agent.dynamic.synchronous_mode = mode;
+    rig.agent.dynamic.synchronous_mode_strict = strict;
+    store_changes();
+}
+
+static void rig_end(void)
+{
+    sync_stop(&rig.agent);
+    rig_free();
+}
+
+/* Out of recovery, with the lease, and the page armed for it. */
+static void primary_runs(void)
+{
+    struct agent *agent = &rig.agent;
+    struct ha_lease_page lease;
+    postmaster_runs();
+    standby_says(1000);
+    said.role = PG_PRIMARY;
+    agent->facts.probe = said;
+    agent->facts.probe_rc = 0;
+    observe_run(agent);
+    assert_true(ha_lease_acquired(&agent->lease, agent->facts.cluster.leader_epoch, rig.now_ms,
+                                  TTL_MS, rig.now_ms));
+    assert_true(ha_lease_page(&agent->lease, &lease));
+    struct fence_lease page = {.epoch = {lease.epoch.cluster, lease.epoch.revision},
+                               .soft_ms = lease.soft_ms,
+                               .deadline_ms = lease.deadline_ms,
+                               .watchdog_ms = FENCE_NO_DEADLINE};
+    fence_page_write(fence_client_page(agent->fence), &page);
+}
+
+/* What PostgreSQL will say: its setting, and who of n2 and n3 streams. */
+static void says(const char *setting, uint64_t n2_flushed, uint64_t n3_flushed)
+{
+    const uint64_t flushed[] = {n2_flushed, n3_flushed};
+    memset(&seen, 0, sizeof seen);
+    (void)snprintf(seen.setting, sizeof seen.setting, "%s", setting);
+    for (int i = 0; i < 2; i++) {
+        struct pg_walsender *walsender = &seen.walsenders[seen.count];
+        if (flushed[i] > 0) {
+            (void)snprintf(walsender->name, sizeof walsender->name, "n%d", i + 2);
+            walsender->pid = 100 + i;
+            walsender->streaming = true;
+            walsender->flush_lsn = flushed[i];
+            walsender->counts = strstr(setting, walsender->name) != NULL;
+            seen.count++;
+        }
+    }
+    seen.position = 1000;
+}
+
+/* Answers looks until something else is asked for, which is returned; "" if that is nothing. */
+static const char *next(void)
+{
+    static char text[1024];
+    text[0] = '\0';
+    for (int i = 0; i < 40 && text[0] == '\0'; i++) {
+        run_for(SYNC_LOOK_SOON_MS);
+        const char *line = calls();
+        while (strncmp(line, "look sync\n", strlen("look sync\n")) == 0) {
+            line += strlen("look sync\n");
+        }
+        (void)snprintf(text, sizeof text, "%s", line);
+        if (text[0] == '\0' && is_asked("look sync")) {
+            struct pending pending = answer_take("look sync");
+            seen.asked_ms = pending.sent_ms;
+            pending.looked(pending.arg, 0, &seen, NULL);
+        }
+    }
+    return text;
+}
+
+/* The store has done what was asked of it. */
+static void written(const char *value)
+{
+    struct pending pending = answer_take("put sync");
+    key_set("sync", value);
+    struct dcs_result result = {.revision = rig.revision};
+    struct error none = {0};
+    pending.written(pending.arg, &result, &none);
+    store_changes();
+}
+
+static void first_publication(void)
+{
+    assert_string_equal(next(),
+                        "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null} at 0\n");
+    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+/* Published first, then set, confirmed, and published as it is to be. */
+static void quorum_of_two_comes_about(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_QUORUM, false);
+    primary_runs();
+    says("", 900, 900);
+    first_publication();
+    assert_string_equal(next(), "set sync ''\n"); /* as it stands */
+    answer("set sync", 0);
+    assert_non_null(
+        strstr(next(), "put sync {\"leader\":\"n1\",\"quorum\":2,\"sync_standby\":\"n2,n3\"}"));
+    written("{\"leader\":\"n1\",\"quorum\":2,\"sync_standby\":\"n2,n3\"}");
+    assert_string_equal(next(), "set sync 'ANY 1 (\"n2\",\"n3\")'\n");
+    assert_string_equal(calls(), "");
+    run_for(SYNC_LOOK_MS); /* nothing else while it is being set */
+    assert_string_equal(calls(), "");
+    answer("set sync", 0);
+    says("ANY 1 (\"n2\",\"n3\")", 900, 900); /* they may still go by the setting of before */
+    assert_string_equal(next(), "end walsenders 100 101\n");
+    answer("end walsenders", 0);
+    seen.walsenders[0].pid = 200;
+    seen.walsenders[1].pid = 201;
+    assert_string_equal(next(), ""); /* 900 of 1000 flushed */
+    seen.walsenders[0].flush_lsn = 1000;
+    assert_string_equal(
+        next(), "put sync {\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"} at 17\n");
+    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"}");
+    assert_string_equal(next(), "");
+    rig_end();
+}
+
+static void who_may_not_confirm_is_not_chosen(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    member("n2", "\"nosync\":true");
+    store_changes();
+    primary_runs();
+    says("", 1000, 1000);
+    first_publication();
+    (void)next();
+    answer("set sync", 0);
+    assert_non_null(strstr(next(), "\"sync_standby\":\"n3\"}"));
+    rig_end();
+}
+
+static void write_without_an_answer_is_followed_by_one_over_what_is_there(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    primary_runs();
+    says("", 1000, 1000);
+    first_publication();
+    (void)next();
+    answer("set sync", 0);
+    assert_non_null(
+        strstr(next(), "put sync {\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2\"} at 15"));
+    run_for(500);
+    assert_string_equal(calls(), ""); /* neither setting nor key changes while it is unanswered */
+    answer("put sync", ERR_UNKNOWN);
+    assert_string_equal(next(),
+                        "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null} at 15\n");
+    rig_end();
+}
+
+static void setting_that_failed_is_set_again_before_anything_else(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
+    primary_runs();
+    says("", 0, 0);
+    first_publication();
+    (void)next();
+    answer("set sync", 0);
+    assert_non_null(strstr(next(), "\"quorum\":1,\"sync_standby\":null}"));
+    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":null}");
+    assert_string_equal(next(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
+    for (int i = 0; i < 3; i++) {
+        answer("set sync", ERR_TIMEOUT);
+        assert_string_equal(calls(), "");
+        run_for(1000);
+        assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
+    }
+    assert_int_equal(rig.warnings, 1); /* told once */
+    rig_end();
+}
+
+static void nothing_is_done_without_the_lease(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    primary_runs();
+    ha_lease_drop(&rig.agent.lease);
+    run_for(2000);
+    assert_string_equal(calls(), "");
+    primary_runs();
+    key_set("leader", "n2");
+    store_changes();
+    run_for(2000);
+    assert_string_equal(calls(), "");
+    rig_end();
+}
+
+static void mode_that_is_off_takes_the_key_and_then_the_setting_away(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_OFF, false);
+    key_set("sync", "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2\"}");
+    store_changes();
+    primary_runs();
+    run_for(SYNC_LOOK_MS);
+    assert_string_equal(calls(), "put sync none at 15\n");
+    struct pending pending = answer_take("put sync");
+    key_remove("sync");
+    struct dcs_result result = {.revision = rig.revision};
+    struct error none = {0};
+    pending.written(pending.arg, &result, &none);
+    store_changes();
+    run_for(SYNC_LOOK_MS);
+    assert_string_equal(calls(), "set sync ''\n");
+    answer("set sync", 0);
+    run_for(3 * SYNC_LOOK_MS);
+    assert_string_equal(calls(), "");
+    rig_end();
+}
+
+/* So that nothing is answered between its promotion and the first word of the new primary. */
+static void standby_waits_for_nobody_in_advance(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    key_set("leader", "n2");
+    standby_runs(1000);
+    store_changes();
+    assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
+    answer("set sync", 0);
+    run_for(3 * SYNC_LOOK_MS);
+    assert_string_equal(calls(), "");
+    rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
+    run_for(SYNC_LOOK_MS);
+    assert_string_equal(calls(), "set sync ''\n");
+    rig_end();
+}
+
+static void promotes(void)
+{
+    plan_begin("promote", "the lease is ours");
+    plan_add(HA_PROMOTE)->timeline = 4;
+    cycle_request(&rig.agent);
+    run_for(0);
+    plan_begin("idle", "nothing to do");
+    plan_add(HA_WAIT);
+}
+
+static void promotion_begins_with_the_members_of_before(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_QUORUM, true);
+    key_set("sync", "{\"leader\":\"n2\",\"quorum\":1,\"sync_standby\":\"n1,n3\"}");
+    store_changes();
+    primary_runs();
+    rig.agent.facts.probe.role = PG_STANDBY;
+    (void)calls();
+    promotes();
+    assert_string_equal(calls(), "set sync 'ANY 1 (\"n2\",\"n3\")'\n");
+    answer("set sync", 0);
+    assert_string_equal(calls(), "promote 4\n");
+    rig_end();
+}
+
+static void promotion_without_its_setting_is_none(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
+    primary_runs();
+    rig.agent.facts.probe.role = PG_STANDBY;
+    (void)calls();
+    promotes();
+    assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
+    answer("set sync", ERR_IO);
+    assert_null(strstr(calls(), "promote"));
+    rig_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quorum_of_two_comes_about),
+        cmocka_unit_test(who_may_not_confirm_is_not_chosen),
+        cmocka_unit_test(write_without_an_answer_is_followed_by_one_over_what_is_there),
+        cmocka_unit_test(setting_that_failed_is_set_again_before_anything_else),
+        cmocka_unit_test(nothing_is_done_without_the_lease),
+        cmocka_unit_test(mode_that_is_off_takes_the_key_and_then_the_setting_away),
+        cmocka_unit_test(standby_waits_for_nobody_in_advance),
+        cmocka_unit_test(promotion_begins_with_the_members_of_before),
+        cmocka_unit_test(promotion_without_its_setting_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
