@@ -4,6 +4,7 @@
  *
  * A command that was applied without its output coming back here (it was sent twice, or came in a
  * snapshot) is answered as of unknown outcome: what happened is known, what to say is not. */
+#include "base/assert.h"
 #include "base/mem.h"
 #include "raft/etcd/etcd_call.h"
 #include "raft/etcd/etcd_handlers.h"
@@ -158,7 +159,9 @@ static void on_txn_read(void *arg, int rc, enum etcd_error error, const struct s
     etcd_service_release(wait->call->service, wait->command.len);
     if (rc != 0) {
         etcd_call_fail(wait->call, error);
-    } else if (store_command_decode(buf_span(&wait->command), &command, &arena, NULL) == 0) {
+    } else {
+        rc = store_command_decode(buf_span(&wait->command), &command, &arena, NULL);
+        ASSERT(rc == 0); /* we encoded it */
         answer_read_txn(wait->call, command.client_txn);
     }
     etcd_call_unref(wait->call);
@@ -215,22 +218,6 @@ void etcd_kv_txn(struct etcd_call *call, const void *message)
 
 /* --- Compact ---------------------------------------------------------------------------------- */
 
-static void on_compact(void *arg, int rc, enum etcd_error error, const struct store_result *result)
-{
-    struct etcd_call *call = arg;
-    struct etcd_header header;
-    struct etcd_header_response response = {.header = &header};
-    if (rc != 0) {
-        etcd_call_fail(call, error);
-    } else if (result->code != 0) {
-        etcd_call_fail(call, etcd_service_refusal(result));
-    } else {
-        etcd_kv_header(call, result->revision, &header);
-        etcd_call_answer(call, &response);
-    }
-    etcd_call_unref(call);
-}
-
 void etcd_kv_compact(struct etcd_call *call, const void *message)
 {
     const struct etcd_compaction_request *request = message;
@@ -239,5 +226,5 @@ void etcd_kv_compact(struct etcd_call *call, const void *message)
         etcd_call_fail(call, ETCD_ERROR_COMPACTED); /* before the first that there is */
         return;
     }
-    etcd_service_propose(call->service, &command, on_compact, etcd_call_ref(call));
+    etcd_service_propose(call->service, &command, etcd_kv_on_applied, etcd_call_ref(call));
 }

@@ -12,6 +12,22 @@ void etcd_kv_header(const struct etcd_call *call, int64_t revision, struct etcd_
     ret_header->revision = revision;
 }
 
+void etcd_kv_on_applied(void *arg, int rc, enum etcd_error error, const struct store_result *result)
+{
+    struct etcd_call *call = arg;
+    struct etcd_header header;
+    struct etcd_header_response response = {.header = &header};
+    if (rc != 0) {
+        etcd_call_fail(call, error);
+    } else if (result->code != 0) {
+        etcd_call_fail(call, etcd_service_refusal(result));
+    } else {
+        etcd_kv_header(call, result->revision, &header);
+        etcd_call_answer(call, &response);
+    }
+    etcd_call_unref(call);
+}
+
 struct etcd_kv_reply *etcd_kv_reply_new(struct store_output *output)
 {
     struct etcd_kv_reply *reply = mem_new(struct etcd_kv_reply);

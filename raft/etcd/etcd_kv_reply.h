@@ -28,6 +28,10 @@ void etcd_kv_reply_free(struct etcd_kv_reply *reply); /* NULL is accepted */
  * or if too much waits already. */
 void etcd_kv_reply_send(struct etcd_call *call, struct etcd_kv_reply *reply, bool fits,
                         enum etcd_error too_large);
+/* etcd_service_done of a command that is answered with a header alone; `arg` is the call, whose
+ * reference goes with it. */
+void etcd_kv_on_applied(void *arg, int rc, enum etcd_error error,
+                        const struct store_result *result);
 void etcd_kv_header(const struct etcd_call *call, int64_t revision, struct etcd_header *ret_header);
 
 #endif

@@ -86,23 +86,6 @@ void etcd_lease_grant(struct etcd_call *call, const void *message)
 
 /* --- LeaseRevoke ------------------------------------------------------------------------------ */
 
-static void on_revoke(void *arg, int rc, enum etcd_error error, const struct store_result *result)
-{
-    struct etcd_call *call = arg;
-    struct etcd_header header;
-    struct etcd_header_response response = {.header = &header};
-    if (rc != 0) {
-        etcd_call_fail(call, error);
-    } else if (result->code != 0) {
-        etcd_call_fail(call, etcd_service_refusal(result));
-    } else {
-        etcd_service_header(call->service, &header);
-        header.revision = result->revision;
-        etcd_call_answer(call, &response);
-    }
-    etcd_call_unref(call);
-}
-
 void etcd_lease_revoke(struct etcd_call *call, const void *message)
 {
     const struct etcd_lease_id *request = message;
@@ -111,7 +94,7 @@ void etcd_lease_revoke(struct etcd_call *call, const void *message)
         etcd_call_fail(call, ETCD_ERROR_LEASE_NOT_FOUND);
         return;
     }
-    etcd_service_propose(call->service, &command, on_revoke, etcd_call_ref(call));
+    etcd_service_propose(call->service, &command, etcd_kv_on_applied, etcd_call_ref(call));
 }
 
 /* --- LeaseTimeToLive -------------------------------------------------------------------------- */
