@@ -29,55 +29,38 @@ const char *etcd_error_text(enum etcd_error error)
     return errors[error].text;
 }
 
-int grpc_http_status(enum grpc_code code)
+static const struct http_status {
+    int status;
+    const char *text;
+} statuses[] = {
+    [GRPC_OK] = {200, "OK"},
+    [GRPC_CANCELED] = {408, "Request Timeout"},
+    [GRPC_UNKNOWN] = {500, "Internal Server Error"},
+    [GRPC_INVALID_ARGUMENT] = {400, "Bad Request"},
+    [GRPC_DEADLINE_EXCEEDED] = {504, "Gateway Timeout"},
+    [GRPC_NOT_FOUND] = {404, "Not Found"},
+    [GRPC_ALREADY_EXISTS] = {409, "Conflict"},
+    [GRPC_PERMISSION_DENIED] = {403, "Forbidden"},
+    [GRPC_RESOURCE_EXHAUSTED] = {429, "Too Many Requests"},
+    [GRPC_FAILED_PRECONDITION] = {412, "Precondition Failed"},
+    [GRPC_ABORTED] = {409, "Conflict"},
+    [GRPC_OUT_OF_RANGE] = {400, "Bad Request"},
+    [GRPC_UNIMPLEMENTED] = {501, "Not Implemented"},
+    [GRPC_INTERNAL] = {500, "Internal Server Error"},
+    [GRPC_UNAVAILABLE] = {503, "Service Unavailable"},
+    [GRPC_DATA_LOSS] = {500, "Internal Server Error"},
+    [GRPC_UNAUTHENTICATED] = {401, "Unauthorized"},
+};
+
+static const struct http_status *status_of(enum grpc_code code)
 {
-    switch (code) {
-    case GRPC_OK: return 200;
-    case GRPC_CANCELED: return 408;
-    case GRPC_INVALID_ARGUMENT:
-    case GRPC_OUT_OF_RANGE: return 400;
-    case GRPC_DEADLINE_EXCEEDED: return 504;
-    case GRPC_NOT_FOUND: return 404;
-    case GRPC_ALREADY_EXISTS:
-    case GRPC_ABORTED: return 409;
-    case GRPC_PERMISSION_DENIED: return 403;
-    case GRPC_RESOURCE_EXHAUSTED: return 429;
-    case GRPC_FAILED_PRECONDITION: return 412;
-    case GRPC_UNIMPLEMENTED: return 501;
-    case GRPC_UNAVAILABLE: return 503;
-    case GRPC_UNAUTHENTICATED: return 401;
-    case GRPC_UNKNOWN:
-    case GRPC_INTERNAL:
-    case GRPC_DATA_LOSS: break;
-    }
-    return 500;
+    size_t at = (size_t)code;
+    return &statuses[at < sizeof statuses / sizeof statuses[0] ? at : GRPC_UNKNOWN];
 }
 
-const char *http_status_text(int status)
+int grpc_http_status(enum grpc_code code)
 {
-    static const struct {
-        int status;
-        const char *text;
-    } texts[] = {
-        {200, "OK"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {412, "Precondition Failed"},
-        {429, "Too Many Requests"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-    };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if (texts[i].status == status) {
-            return texts[i].text;
-        }
-    }
-    return "Internal Server Error";
+    return status_of(code)->status;
 }
 
 void etcd_error_body(enum grpc_code code, struct span text, struct buf *out)
@@ -91,11 +74,11 @@ void etcd_error_body(enum grpc_code code, struct span text, struct buf *out)
 
 void etcd_error_stream_body(enum grpc_code code, struct span text, struct buf *out)
 {
-    int status = grpc_http_status(code);
+    const struct http_status *status = status_of(code);
     buf_printf(out, "{\"error\":{\"grpc_code\":%d,\"http_code\":%d,\"message\":", (int)code,
-               status);
+               status->status);
     json_put_string(out, text);
-    buf_printf(out, ",\"http_status\":\"%s\"}}", http_status_text(status));
+    buf_printf(out, ",\"http_status\":\"%s\"}}", status->text);
 }
 
 /* --- v2 --------------------------------------------------------------------------------------- */

@@ -79,9 +79,8 @@ enum etcd_error {
 enum grpc_code etcd_error_code(enum etcd_error error);
 const char *etcd_error_text(enum etcd_error error);
 
-/* HTTP status of the gateway of etcd 3.4, and its reason phrase; any number may come in. */
+/* HTTP status of the gateway of etcd 3.4; any number may come in. */
 int grpc_http_status(enum grpc_code code);
-const char *http_status_text(int status);
 
 /* Appends the body of a refused call of the gateway: {"error":...,"message":...,"code":...}. */
 void etcd_error_body(enum grpc_code code, struct span text, struct buf *out);

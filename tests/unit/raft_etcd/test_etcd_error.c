@@ -4,16 +4,43 @@
 
 static void codes_have_the_statuses_of_the_gateway(void **state)
 {
-    static const int statuses[] = {200, 408, 500, 400, 504, 404, 409, 403, 429,
-                                   412, 409, 400, 501, 500, 503, 500, 401, 500};
+    static const struct {
+        int status;
+        const char *text;
+    } known[] = {
+        {200, "OK"},
+        {408, "Request Timeout"},
+        {500, "Internal Server Error"},
+        {400, "Bad Request"},
+        {504, "Gateway Timeout"},
+        {404, "Not Found"},
+        {409, "Conflict"},
+        {403, "Forbidden"},
+        {429, "Too Many Requests"},
+        {412, "Precondition Failed"},
+        {409, "Conflict"},
+        {400, "Bad Request"},
+        {501, "Not Implemented"},
+        {500, "Internal Server Error"},
+        {503, "Service Unavailable"},
+        {500, "Internal Server Error"},
+        {401, "Unauthorized"},
+        {500, "Internal Server Error"}, /* none of theirs */
+    };
+    char body[256];
+    struct buf out = BUF_INIT;
     (void)state;
-    for (int code = 0; code < 18; code++) { /* the last is none of theirs */
-        assert_int_equal(grpc_http_status((enum grpc_code)code), statuses[code]);
-        assert_string_not_equal(http_status_text(statuses[code]), "");
+    for (int code = 0; code < (int)(sizeof known / sizeof known[0]); code++) {
+        assert_int_equal(grpc_http_status((enum grpc_code)code), known[code].status);
+        (void)snprintf(body, sizeof body,
+                       "{\"error\":{\"grpc_code\":%d,\"http_code\":%d,\"message\":\"etcdserver: no "
+                       "leader\",\"http_status\":\"%s\"}}",
+                       code, known[code].status, known[code].text);
+        buf_clear(&out);
+        etcd_error_stream_body((enum grpc_code)code, span_str("etcdserver: no leader"), &out);
+        assert_string_equal(buf_str(&out), body);
     }
-    assert_string_equal(http_status_text(503), "Service Unavailable");
-    assert_string_equal(http_status_text(500), "Internal Server Error");
-    assert_string_equal(http_status_text(299), "Internal Server Error");
+    buf_free(&out);
 }
 
 static void texts_have_their_codes(void **state)
@@ -51,7 +78,7 @@ static void texts_have_their_codes(void **state)
     }
 }
 
-static void bodies_are_those_of_the_gateway(void **state)
+static void the_body_of_a_refusal_is_that_of_the_gateway(void **state)
 {
     struct buf out = BUF_INIT;
     (void)state;
@@ -61,11 +88,6 @@ static void bodies_are_those_of_the_gateway(void **state)
                         "{\"error\":\"invalid character '\\\\'' looking for beginning of value\","
                         "\"message\":\"invalid character '\\\\'' looking for beginning of value\","
                         "\"code\":3}");
-    buf_clear(&out);
-    etcd_error_stream_body(GRPC_UNAVAILABLE, span_str(etcd_error_text(ETCD_ERROR_NO_LEADER)), &out);
-    assert_string_equal(buf_str(&out), "{\"error\":{\"grpc_code\":14,\"http_code\":503,\"message\":"
-                                       "\"etcdserver: no leader\",\"http_status\":\"Service "
-                                       "Unavailable\"}}");
     buf_free(&out);
 }
 
@@ -147,7 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_have_the_statuses_of_the_gateway),
         cmocka_unit_test(texts_have_their_codes),
-        cmocka_unit_test(bodies_are_those_of_the_gateway),
+        cmocka_unit_test(the_body_of_a_refusal_is_that_of_the_gateway),
         cmocka_unit_test(v2_errors_have_their_bodies),
         cmocka_unit_test(v2_headers_are_hex_and_decimal),
     };
