@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -146,7 +147,8 @@ static void freed_before_the_end_nothing_is_told(void **state)
     (void)close(server);
 }
 
-/* libpq has a word for a password file that is no file, at each connection, on our log's stream. */
+/* libpq has a word for a password file that is no file, at each connection, on our log's stream;
+ * and one that the environment names is not ours. */
 static void libpq_says_nothing_on_the_log(void **state)
 {
     uv_loop_t loop;
@@ -160,6 +162,7 @@ static void libpq_says_nothing_on_the_log(void **state)
     assert_int_equal(pipe(log), 0);
     int kept = dup(STDERR_FILENO);
     assert_true(dup2(log[1], STDERR_FILENO) >= 0);
+    assert_int_equal(setenv("PGPASSFILE", "/dev/null", 1), 0);
     pg_conn_free(open_to(&loop, port, 5000, &seen));
     assert_true(dup2(kept, STDERR_FILENO) >= 0);
     (void)close(kept);

@@ -150,6 +150,7 @@ static void every_connection_is_as_the_file_demands(void **state)
     expect_secret_nowhere(n2);
     node_start_well(n2, PG_START_STANDBY, n1);
     PROBE_UNTIL(n2, probed.receiver_alive);
+    expect_secret_nowhere(n2);
     socket_sql(n1,
                "SELECT string_agg(ssl || client_dn, ',') FROM pg_stat_replication"
                " JOIN pg_stat_ssl USING (pid)",
@@ -186,7 +187,7 @@ static void less_than_demanded_is_no_connection(void **state)
         {PG_SECURITY_SSLROOTCERT, "other.crt", NULL, "certificate verify failed"},
         {PG_SECURITY_SSLCERT, "missing.crt", NULL, "certificate"},
         {PG_SECURITY_SSLPASSWORD, NULL, "wrong", "locked.key"},
-        {PG_SECURITY_SSLMODE, NULL, "disable", ""},
+        {PG_SECURITY_SSLMODE, NULL, "disable", "no encryption"},
     };
     struct outcome outcome;
     (void)state;
