@@ -1,24 +1,8 @@
 /* What other Raft libraries, and earlier releases of this one, got wrong: the list of
  * docs/consensus.md, beside the guards (test_guards.c). */
-#include "tests/unit/raft_engine/fake_group.h"
+#include "tests/unit/raft_engine/fake_wire.h"
 
 /* --- one node by hand ------------------------------------------------------------------------- */
-
-static void inject(struct fake_group *group, uint64_t from, const struct peer_message *message)
-{
-    struct buf bytes = BUF_INIT;
-    peer_wire_encode(message, &bytes);
-    raft_node_receive(group->nodes[0].node, from, buf_span(&bytes));
-    buf_free(&bytes);
-}
-
-static void forget_messages(struct fake_group *group)
-{
-    LIST_EACH(item, &group->messages)
-    {
-        fake_message_free(LIST_OWNER(item, struct fake_message, link));
-    }
-}
 
 static bool last_answer(struct fake_group *group, struct peer_message *ret_message)
 {
@@ -38,33 +22,19 @@ static bool last_answer(struct fake_group *group, struct peer_message *ret_messa
     return found;
 }
 
-static struct raft_entry_rec barrier_at(uint64_t index, uint64_t term)
-{
-    return (struct raft_entry_rec){index, term, RAFT_BARRIER, span_of("\0\0\0\0\0\0\0\0", 8)};
-}
-
-static struct peer_message append_of(uint64_t term, uint64_t prev_index, uint64_t prev_term,
-                                     uint64_t commit, const struct raft_entry_rec *entries,
-                                     size_t count)
-{
-    struct peer_message message = {.kind = PEER_APPEND, .term = term};
-    message.append = (struct peer_append){prev_index, prev_term, commit, entries, count};
-    return message;
-}
-
 static void a_follower_confirms_only_what_its_disk_has(void **state)
 {
     (void)state;
     struct fake_group *group = fake_group_new(3, 1);
     struct peer_message answer;
     fake_start_node(&group->nodes[0]);
-    struct raft_entry_rec entry = barrier_at(2, 2);
-    struct peer_message message = append_of(2, 1, 1, 1, &entry, 1);
-    inject(group, 2, &message);
+    struct raft_entry_rec entry = fake_barrier(2, 2);
+    struct peer_message message = fake_append(2, 1, 1, 1, &entry, 1);
+    fake_inject(&group->nodes[0], 2, &message);
     assert_false(last_answer(group, &answer));
-    struct peer_message heartbeat = append_of(2, 2, 2, 1, NULL, 0);
-    inject(group, 2, &heartbeat);                /* says that the leader thinks we have it */
-    assert_true(fake_job_one(&group->nodes[0])); /* the term, with the entry */
+    struct peer_message heartbeat = fake_append(2, 2, 2, 1, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &heartbeat); /* says that the leader thinks we have it */
+    assert_true(fake_job_one(&group->nodes[0]));  /* the term, with the entry */
     assert_true(last_answer(group, &answer));
     assert_int_equal(answer.append_result.last_index, 2);
     fake_group_free(group);
@@ -77,23 +47,21 @@ static void a_stale_tail_is_not_confirmed(void **state)
     struct peer_message answer;
     struct fake_disk *disk = &group->nodes[0].disk;
     for (uint64_t i = 2; i <= 6; i++) {
-        struct raft_entry_rec entry = barrier_at(i, 1);
+        struct raft_entry_rec entry = fake_barrier(i, 1);
         fake_disk_append(disk, &entry);
     }
     fake_start_node(&group->nodes[0]);
-    struct peer_message heartbeat = append_of(2, 2, 1, 1, NULL, 0);
-    inject(group, 2, &heartbeat);
-    while (fake_job_one(&group->nodes[0])) {
-    }
+    struct peer_message heartbeat = fake_append(2, 2, 1, 1, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &heartbeat);
+    fake_finish_jobs(&group->nodes[0]);
     assert_true(last_answer(group, &answer));
     assert_int_equal(answer.append_result.rejected, 0);
     assert_true(answer.append_result.last_index <= 2);
-    forget_messages(group);
-    struct raft_entry_rec entry = barrier_at(3, 2);
-    struct peer_message message = append_of(2, 2, 1, 1, &entry, 1);
-    inject(group, 2, &message);
-    while (fake_job_one(&group->nodes[0])) {
-    }
+    fake_forget_messages(group);
+    struct raft_entry_rec entry = fake_barrier(3, 2);
+    struct peer_message message = fake_append(2, 2, 1, 1, &entry, 1);
+    fake_inject(&group->nodes[0], 2, &message);
+    fake_finish_jobs(&group->nodes[0]);
     assert_true(last_answer(group, &answer));
     assert_int_equal(answer.append_result.last_index, 3);
     assert_int_equal(disk->entry_count, 3); /* cut and appended in one transaction */
@@ -107,16 +75,15 @@ static void a_write_of_entries_that_were_cut_reports_nothing_of_them(void **stat
     struct fake_group *group = fake_group_new(3, 1);
     struct peer_message answer;
     fake_start_node(&group->nodes[0]);
-    struct raft_entry_rec old[3] = {barrier_at(2, 2), barrier_at(3, 2), barrier_at(4, 2)};
-    struct peer_message first = append_of(2, 1, 1, 1, old, 3);
-    inject(group, 2, &first);
-    struct raft_entry_rec new_entry = barrier_at(3, 3);
-    struct peer_message second = append_of(3, 2, 2, 1, &new_entry, 1);
-    inject(group, 3, &second);
+    struct raft_entry_rec old[3] = {fake_barrier(2, 2), fake_barrier(3, 2), fake_barrier(4, 2)};
+    struct peer_message first = fake_append(2, 1, 1, 1, old, 3);
+    fake_inject(&group->nodes[0], 2, &first);
+    struct raft_entry_rec new_entry = fake_barrier(3, 3);
+    struct peer_message second = fake_append(3, 2, 2, 1, &new_entry, 1);
+    fake_inject(&group->nodes[0], 3, &second);
     assert_true(fake_job_one(&group->nodes[0])); /* 2..4, of which only 2 is still true */
     assert_int_equal(group->nodes[0].node->raft.last_stored, 2);
-    while (fake_job_one(&group->nodes[0])) {
-    }
+    fake_finish_jobs(&group->nodes[0]);
     assert_true(last_answer(group, &answer));
     assert_int_equal(answer.append_result.last_index, 3);
     assert_int_equal(group->nodes[0].disk.entries[2].term, 3);
@@ -130,13 +97,13 @@ static void the_commit_index_never_falls(void **state)
     struct fake_group *group = fake_group_new(3, 1);
     struct raft_status status;
     fake_start_node(&group->nodes[0]);
-    struct raft_entry_rec entries[2] = {barrier_at(2, 2), barrier_at(3, 2)};
-    struct peer_message message = append_of(2, 1, 1, 3, entries, 2);
-    inject(group, 2, &message);
+    struct raft_entry_rec entries[2] = {fake_barrier(2, 2), fake_barrier(3, 2)};
+    struct peer_message message = fake_append(2, 1, 1, 3, entries, 2);
+    fake_inject(&group->nodes[0], 2, &message);
     raft_node_status(group->nodes[0].node, &status);
     assert_int_equal(status.commit_index, 3);
-    struct peer_message old = append_of(2, 1, 1, 5, NULL, 0);
-    inject(group, 2, &old);
+    struct peer_message old = fake_append(2, 1, 1, 5, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &old);
     raft_node_status(group->nodes[0].node, &status);
     assert_int_equal(status.commit_index, 3);
     assert_int_equal(status.applied_index, 3);
@@ -166,18 +133,17 @@ static void a_configuration_rolls_back_after_compaction_and_restart(void **state
     assert_int_equal(configuration_decode(buf_span(&disk->configuration), &configuration, NULL), 0);
     assert_int_equal(configuration_append(&configuration, 4, false, NULL), 0);
     configuration_encode(&configuration, &bytes);
-    struct raft_entry_rec kept = barrier_at(9, 2);
+    struct raft_entry_rec kept = fake_barrier(9, 2);
     struct raft_entry_rec change = {10, 2, RAFT_CHANGE, buf_span(&bytes)};
     fake_disk_append(disk, &kept);
     fake_disk_append(disk, &change);
     fake_start_node(&group->nodes[0]);
     raft_node_status(group->nodes[0].node, &status);
     assert_int_equal(status.member_count, 4);
-    struct raft_entry_rec other = barrier_at(10, 3);
-    struct peer_message cut = append_of(3, 9, 2, 9, &other, 1);
-    inject(group, 2, &cut);
-    while (fake_job_one(&group->nodes[0])) {
-    }
+    struct raft_entry_rec other = fake_barrier(10, 3);
+    struct peer_message cut = fake_append(3, 9, 2, 9, &other, 1);
+    fake_inject(&group->nodes[0], 2, &cut);
+    fake_finish_jobs(&group->nodes[0]);
     raft_node_status(group->nodes[0].node, &status);
     assert_int_equal(status.member_count, 3);
     assert_int_equal(

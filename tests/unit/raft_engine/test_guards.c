@@ -3,7 +3,7 @@
  * only visible to the library's own assertions or to sanitizers (G5, G6, G7, G8), the second run
  * happens in MODE=asan, in a child that must die. */
 #include "tests/harness/process.h"
-#include "tests/unit/raft_engine/fake_group.h"
+#include "tests/unit/raft_engine/fake_wire.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -25,20 +25,6 @@ static struct fake_group *one_of(size_t voters, unsigned off)
     return group;
 }
 
-static void inject(struct fake_group *group, uint64_t from, const struct peer_message *message)
-{
-    struct buf bytes = BUF_INIT;
-    peer_wire_encode(message, &bytes);
-    raft_node_receive(group->nodes[0].node, from, buf_span(&bytes));
-    buf_free(&bytes);
-}
-
-static void finish_jobs(struct fake_group *group)
-{
-    while (fake_job_one(&group->nodes[0])) {
-    }
-}
-
 /* Newest message of that kind that node 1 sent and nobody took. False: none. Entries are not kept.
  */
 static bool newest(struct fake_group *group, enum peer_message_kind kind,
@@ -58,34 +44,6 @@ static bool newest(struct fake_group *group, enum peer_message_kind kind,
         buf_free(&arena);
     }
     return found;
-}
-
-static void forget_messages(struct fake_group *group)
-{
-    LIST_EACH(item, &group->messages)
-    {
-        fake_message_free(LIST_OWNER(item, struct fake_message, link));
-    }
-}
-
-static struct peer_message append_of(uint64_t term, uint64_t prev_index, uint64_t prev_term,
-                                     uint64_t commit, const struct raft_entry_rec *entries,
-                                     size_t count)
-{
-    struct peer_message message = {.kind = PEER_APPEND, .term = term};
-    message.append = (struct peer_append){prev_index, prev_term, commit, entries, count};
-    return message;
-}
-
-static struct span barrier_data(void)
-{
-    return span_of("\0\0\0\0\0\0\0\0", 8);
-}
-
-static struct raft_entry_rec barrier_at(uint64_t index, uint64_t term)
-{
-    return (struct raft_entry_rec){
-        .index = index, .term = term, .type = RAFT_BARRIER, .data = barrier_data()};
 }
 
 static struct raft_entry_rec change_at(uint64_t index, uint64_t term, struct buf *bytes,
@@ -149,15 +107,15 @@ static void make_leader(struct fake_group *group)
     raft_node_tick(node);
     for (int i = 0; i < 2; i++) {
         struct peer_message asked;
-        finish_jobs(group);
+        fake_finish_jobs(&group->nodes[0]);
         assert_true(newest(group, PEER_VOTE, &asked));
         struct peer_message result = {.kind = PEER_VOTE_RESULT, .version = 2, .term = asked.term};
         result.vote_result =
             (struct peer_vote_result){.granted = true, .pre_vote = asked.vote.pre_vote};
-        inject(group, 2, &result);
+        fake_inject(&group->nodes[0], 2, &result);
     }
     assert_int_equal(role_of_first(group), RAFT_ROLE_LEADER);
-    finish_jobs(group);
+    fake_finish_jobs(&group->nodes[0]);
 }
 
 /* --- G1 --------------------------------------------------------------------------------------- */
@@ -176,9 +134,9 @@ static uint64_t stale_append_answer(unsigned off)
     struct peer_message answer;
     group->nodes[0].disk.term = 5;
     fake_start_node(&group->nodes[0]);
-    struct peer_message stale = append_of(3, 0, 0, 0, NULL, 0);
+    struct peer_message stale = fake_append(3, 0, 0, 0, NULL, 0);
     dirty_stack();
-    inject(group, 2, &stale);
+    fake_inject(&group->nodes[0], 2, &stale);
     assert_true(newest(group, PEER_APPEND_RESULT, &answer));
     assert_int_equal(answer.term, 5);
     assert_int_equal(answer.append_result.rejected, 0);
@@ -197,7 +155,7 @@ static uint64_t stale_snapshot_answer(unsigned off)
     struct peer_message stale = {.kind = PEER_SNAPSHOT, .term = 3};
     stale.snapshot = (struct peer_snapshot){9, 2, 1, buf_span(&conf), span_str("x")};
     dirty_stack();
-    inject(group, 2, &stale);
+    fake_inject(&group->nodes[0], 2, &stale);
     assert_true(newest(group, PEER_APPEND_RESULT, &answer));
     fake_group_free(group);
     buf_free(&conf);
@@ -220,15 +178,15 @@ static size_t members_after_cut(unsigned off)
     struct fake_group *group = one_of(3, off);
     struct buf conf = BUF_INIT;
     fake_start_node(&group->nodes[0]);
-    struct raft_entry_rec entries[2] = {barrier_at(2, 2), change_at(3, 2, &conf, 3, 1)};
-    struct peer_message first = append_of(2, 1, 1, 1, entries, 2);
-    inject(group, 2, &first);
-    finish_jobs(group);
+    struct raft_entry_rec entries[2] = {fake_barrier(2, 2), change_at(3, 2, &conf, 3, 1)};
+    struct peer_message first = fake_append(2, 1, 1, 1, entries, 2);
+    fake_inject(&group->nodes[0], 2, &first);
+    fake_finish_jobs(&group->nodes[0]);
     assert_int_equal(member_count(group), 4);
-    struct raft_entry_rec other = barrier_at(3, 3);
-    struct peer_message second = append_of(3, 2, 2, 1, &other, 1);
-    inject(group, 3, &second);
-    finish_jobs(group);
+    struct raft_entry_rec other = fake_barrier(3, 3);
+    struct peer_message second = fake_append(3, 2, 2, 1, &other, 1);
+    fake_inject(&group->nodes[0], 3, &second);
+    fake_finish_jobs(&group->nodes[0]);
     size_t members = member_count(group);
     fake_group_free(group);
     buf_free(&conf);
@@ -242,17 +200,17 @@ static bool change_stays_open(unsigned off, size_t at)
     struct buf conf = BUF_INIT;
     struct raft_entry_rec entries[4];
     for (size_t i = 0; i < 4; i++) {
-        entries[i] = i == at ? change_at(2 + i, 2, &conf, 3, 1) : barrier_at(2 + i, 2);
+        entries[i] = i == at ? change_at(2 + i, 2, &conf, 3, 1) : fake_barrier(2 + i, 2);
     }
     fake_start_node(&group->nodes[0]);
-    struct peer_message message = append_of(2, 1, 1, 1, entries, 4);
-    inject(group, 2, &message);
+    struct peer_message message = fake_append(2, 1, 1, 1, entries, 4);
+    fake_inject(&group->nodes[0], 2, &message);
     if (off == 0) {
         assert_int_equal(group->nodes[0].node->raft.configuration_uncommitted_index, 2 + at);
     }
-    finish_jobs(group);
-    struct peer_message commit = append_of(2, 5, 2, 5, NULL, 0);
-    inject(group, 2, &commit);
+    fake_finish_jobs(&group->nodes[0]);
+    struct peer_message commit = fake_append(2, 5, 2, 5, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &commit);
     bool open = group->nodes[0].node->guards.change_open;
     fake_group_free(group);
     buf_free(&conf);
@@ -277,17 +235,17 @@ static void g2_two_changes_in_one_message_are_both_confirmed(void **state)
     struct buf first = BUF_INIT;
     struct buf second = BUF_INIT;
     fake_start_node(&group->nodes[0]);
-    struct raft_entry_rec entries[4] = {change_at(2, 2, &first, 3, 1), barrier_at(3, 2),
-                                        change_at(4, 2, &second, 3, 2), barrier_at(5, 2)};
+    struct raft_entry_rec entries[4] = {change_at(2, 2, &first, 3, 1), fake_barrier(3, 2),
+                                        change_at(4, 2, &second, 3, 2), fake_barrier(5, 2)};
     struct peer_message message =
-        append_of(2, 1, 1, 3, entries, 4); /* the first is committed: else no second */
-    inject(group, 2, &message);
+        fake_append(2, 1, 1, 3, entries, 4); /* the first is committed: else no second */
+    fake_inject(&group->nodes[0], 2, &message);
     assert_int_equal(member_count(group), 5);
     assert_int_equal(group->nodes[0].node->raft.configuration_committed_index, 2);
     assert_int_equal(group->nodes[0].node->raft.configuration_uncommitted_index, 4);
-    struct raft_entry_rec other = barrier_at(4, 3);
-    struct peer_message cut = append_of(3, 3, 2, 3, &other, 1);
-    inject(group, 3, &cut);
+    struct raft_entry_rec other = fake_barrier(4, 3);
+    struct peer_message cut = fake_append(3, 3, 2, 3, &other, 1);
+    fake_inject(&group->nodes[0], 3, &cut);
     assert_int_equal(member_count(group), 4); /* back to the first, not to the one before */
     fake_group_free(group);
     buf_free(&first);
@@ -315,7 +273,7 @@ static struct fake_group *compacted(unsigned off)
     for (size_t i = 1; i < 3; i++) {
         fake_crash(&group->nodes[i], 0);
     }
-    forget_messages(group);
+    fake_forget_messages(group);
     assert_true(group->nodes[0].node->cache.first > 2);
     assert_int_equal(list_empty(&group->nodes[0].jobs), true);
     return group;
@@ -329,14 +287,14 @@ static void late_message_with_prev_zero(unsigned off)
     uint64_t term = term_of(group);
     uint64_t last = log_cache_last(&node->cache);
     uint64_t snapshot = node->snapshot->index;
-    struct raft_entry_rec entries[2] = {change_at(1, 1, &conf, 3, 0), barrier_at(2, term)};
+    struct raft_entry_rec entries[2] = {change_at(1, 1, &conf, 3, 0), fake_barrier(2, term)};
     if (role_of_first(group) == RAFT_ROLE_LEADER) {
         term++; /* of the next leader, then */
     }
-    struct peer_message message = append_of(term, 0, 0, 0, entries, 2);
+    struct peer_message message = fake_append(term, 0, 0, 0, entries, 2);
     struct peer_message answer;
-    inject(group, 2, &message);
-    finish_jobs(group);
+    fake_inject(&group->nodes[0], 2, &message);
+    fake_finish_jobs(&group->nodes[0]);
     assert_true(newest(group, PEER_APPEND_RESULT, &answer));
     assert_int_equal(answer.append_result.rejected, 0);
     assert_int_equal(answer.append_result.last_index, snapshot);
@@ -367,12 +325,12 @@ static void g3_entries_beyond_the_snapshot_are_taken(void **state)
     for (uint64_t index = 2; index <= last + 1; index++, count++) {
         const struct log_entry *entry = log_cache_get(&node->cache, index);
         /* What is compacted is not looked at; what is not has to be the same. */
-        entries[count] = barrier_at(index, entry != NULL ? entry->term : 1);
+        entries[count] = fake_barrier(index, entry != NULL ? entry->term : 1);
     }
     entries[count - 1].term = term;
-    struct peer_message message = append_of(term, 1, 1, last, entries, count);
-    inject(group, 2, &message);
-    finish_jobs(group);
+    struct peer_message message = fake_append(term, 1, 1, last, entries, count);
+    fake_inject(&group->nodes[0], 2, &message);
+    fake_finish_jobs(&group->nodes[0]);
     assert_true(newest(group, PEER_APPEND_RESULT, &answer));
     assert_int_equal(answer.append_result.last_index, last + 1);
     assert_int_equal(log_cache_last(&node->cache), last + 1);
@@ -448,9 +406,9 @@ static struct fake_group *last_voter(unsigned off)
     struct buf conf = BUF_INIT;
     fake_start_node(&group->nodes[0]);
     struct raft_entry_rec change = change_at(2, 2, &conf, 1, 0);
-    struct peer_message message = append_of(2, 1, 1, 1, &change, 1);
-    inject(group, 2, &message);
-    finish_jobs(group);
+    struct peer_message message = fake_append(2, 1, 1, 1, &change, 1);
+    fake_inject(&group->nodes[0], 2, &message);
+    fake_finish_jobs(&group->nodes[0]);
     assert_int_equal(member_count(group), 1);
     buf_free(&conf);
     return group;
@@ -463,7 +421,7 @@ static void g4_the_last_voter_raises_its_term_before_it_leads(void **state)
         struct fake_group *group = last_voter(off);
         group->now += 3 * FAKE_ET;
         raft_node_tick(group->nodes[0].node);
-        finish_jobs(group);
+        fake_finish_jobs(&group->nodes[0]);
         assert_int_equal(role_of_first(group), RAFT_ROLE_LEADER);
         assert_int_equal(term_of(group), off == 0 ? 3 : 2); /* in term 2 node 2 led */
         fake_group_free(group);
@@ -484,13 +442,13 @@ static void two_snapshots_at_once(unsigned off)
     fake_start_node(&group->nodes[0]);
     struct peer_message message = {.kind = PEER_SNAPSHOT, .term = 2};
     message.snapshot = (struct peer_snapshot){9, 2, 1, buf_span(&conf), buf_span(&data)};
-    inject(group, 2, &message);
-    inject(group, 2, &message);
+    fake_inject(&group->nodes[0], 2, &message);
+    fake_inject(&group->nodes[0], 2, &message);
     struct peer_message vote = {.kind = PEER_VOTE, .version = 2, .term = 3};
     vote.vote = (struct peer_vote){
         .candidate = 3, .last_index = 20, .last_term = 2, .disrupt_leader = true};
-    inject(group, 3, &vote); /* an election in the middle of it */
-    finish_jobs(group);
+    fake_inject(&group->nodes[0], 3, &vote); /* an election in the middle of it */
+    fake_finish_jobs(&group->nodes[0]);
     assert_int_equal(group->nodes[0].fatal.code, 0);
     assert_int_equal(group->nodes[0].node->applied_index, 9);
     assert_int_equal(group->nodes[0].disk.snapshot_index, 9);
@@ -517,8 +475,8 @@ static void rival_in_our_term(unsigned off)
     struct fake_group *group = one_of(3, off);
     fake_start_node(&group->nodes[0]);
     make_leader(group);
-    struct peer_message message = append_of(term_of(group), 1, 1, 1, NULL, 0);
-    inject(group, 2, &message);
+    struct peer_message message = fake_append(term_of(group), 1, 1, 1, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &message);
     assert_int_equal(role_of_first(group), RAFT_ROLE_LEADER);
     fake_group_free(group);
 }
@@ -539,12 +497,12 @@ static void late_vote_result(unsigned off)
 {
     struct fake_group *group = one_of(3, off);
     fake_start_node(&group->nodes[0]);
-    struct peer_message leader = append_of(2, 1, 1, 1, NULL, 0);
-    inject(group, 2, &leader);
+    struct peer_message leader = fake_append(2, 1, 1, 1, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &leader);
     struct peer_message result = {.kind = PEER_VOTE_RESULT, .version = 2, .term = 9};
     result.vote_result = (struct peer_vote_result){.granted = false, .pre_vote = true};
-    inject(group, 3, &result);
-    finish_jobs(group);
+    fake_inject(&group->nodes[0], 3, &result);
+    fake_finish_jobs(&group->nodes[0]);
     assert_int_equal(term_of(group), 2);
     fake_group_free(group);
 }
@@ -565,7 +523,7 @@ static void confirm(struct fake_group *group, uint64_t from, uint64_t rejected, 
 {
     struct peer_message result = {.kind = PEER_APPEND_RESULT, .version = 2, .term = term_of(group)};
     result.append_result = (struct peer_append_result){.rejected = rejected, .last_index = last};
-    inject(group, from, &result);
+    fake_inject(&group->nodes[0], from, &result);
 }
 
 static void late_rejection(unsigned off)
@@ -577,7 +535,7 @@ static void late_rejection(unsigned off)
     node = group->nodes[0].node;
     make_leader(group);
     raft_node_tick(node); /* the barrier of this term */
-    finish_jobs(group);
+    fake_finish_jobs(&group->nodes[0]);
     uint64_t last = log_cache_last(&node->cache);
     assert_int_equal(last, 2);
     confirm(group, 2, 0, last);
@@ -587,10 +545,10 @@ static void late_rejection(unsigned off)
         group->now += FAKE_HB;
         confirm(group, 3, 0, last);
         raft_node_tick(node);
-        finish_jobs(group);
+        fake_finish_jobs(&group->nodes[0]);
     }
     confirm(group, 2, last, 0); /* late, from before it had the entry */
-    forget_messages(group);
+    fake_forget_messages(group);
     group->now += FAKE_HB;
     raft_node_tick(node);
     assert_true(newest(group, PEER_APPEND, &message));
@@ -623,7 +581,7 @@ static void g8_a_late_rejection_does_not_undo_a_confirmation(void **state)
 static bool two_find_a_leader(unsigned off)
 {
     struct fake_group *group = fake_group_new(3, 5);
-    struct raft_entry_rec entry = barrier_at(2, 2);
+    struct raft_entry_rec entry = fake_barrier(2, 2);
     group->nodes[0].disk.term = 2;
     fake_disk_append(&group->nodes[0].disk, &entry);
     group->nodes[1].disk.term = 12;
@@ -660,19 +618,19 @@ static bool standby_votes(unsigned off)
     fake_disk_append(&group->nodes[0].disk, &change);
     fake_start_node(&group->nodes[0]);
     struct raft_node *node = group->nodes[0].node;
-    struct peer_message leader = append_of(2, 2, 1, 1, NULL, 0);
-    inject(group, 2, &leader);
-    finish_jobs(group);
+    struct peer_message leader = fake_append(2, 2, 1, 1, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &leader);
+    fake_finish_jobs(&group->nodes[0]);
     struct peer_message vote = {.kind = PEER_VOTE, .version = 2, .term = 3};
     vote.vote = (struct peer_vote){.candidate = 3, .last_index = 9, .last_term = 2};
-    inject(group, 3, &vote); /* it has just heard from the leader */
-    finish_jobs(group);
+    fake_inject(&group->nodes[0], 3, &vote); /* it has just heard from the leader */
+    fake_finish_jobs(&group->nodes[0]);
     assert_true(newest(group, PEER_VOTE_RESULT, &answer));
     assert_false(answer.vote_result.granted);
     group->now += 2 * FAKE_ET;
-    inject(group, 3, &vote);
+    fake_inject(&group->nodes[0], 3, &vote);
     assert_int_equal(node->raft.configuration.n, 3); /* restored at once */
-    finish_jobs(group);
+    fake_finish_jobs(&group->nodes[0]);
     assert_true(newest(group, PEER_VOTE_RESULT, &answer));
     fake_group_free(group);
     buf_free(&conf);
@@ -725,7 +683,7 @@ static void submit_swapped_change(unsigned off)
     fake_start_node(&group->nodes[0]);
     make_leader(group);
     raft_node_tick(group->nodes[0].node);
-    finish_jobs(group);
+    fake_finish_jobs(&group->nodes[0]);
     confirm(group, 2, 0, 2);
     struct raft_node *node = group->nodes[0].node;
     node->change.open = true;
@@ -775,11 +733,11 @@ static void g13_a_clock_that_goes_back_is_not_seen_by_the_engine(void **state)
     struct fake_group *group = one_of(3, 0);
     fake_start_node(&group->nodes[0]);
     group->now += 50;
-    struct peer_message leader = append_of(2, 1, 1, 1, NULL, 0);
-    inject(group, 2, &leader);
+    struct peer_message leader = fake_append(2, 1, 1, 1, NULL, 0);
+    fake_inject(&group->nodes[0], 2, &leader);
     uint64_t before = group->nodes[0].node->raft.now;
     group->now -= 40;
-    inject(group, 2, &leader);
+    fake_inject(&group->nodes[0], 2, &leader);
     raft_node_tick(group->nodes[0].node);
     assert_true(group->nodes[0].node->raft.now >= before);
     fake_group_free(group);
@@ -821,8 +779,8 @@ static void g15_the_last_voter_does_not_obey_timeout_now(void **state)
         struct fake_group *group = last_voter(off);
         struct peer_message now = {.kind = PEER_TIMEOUT_NOW, .term = 2};
         now.timeout_now = (struct peer_timeout_now){.last_index = 2, .last_term = 2};
-        inject(group, 2, &now);
-        finish_jobs(group);
+        fake_inject(&group->nodes[0], 2, &now);
+        fake_finish_jobs(&group->nodes[0]);
         assert_int_equal(term_of(group), 2);
         assert_int_equal(role_of_first(group), off == 0 ? RAFT_ROLE_FOLLOWER : RAFT_ROLE_LEADER);
         fake_group_free(group);

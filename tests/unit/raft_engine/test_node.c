@@ -1,6 +1,6 @@
 /* A whole group on a fake environment: elections, commands, restarts, snapshots, reads, leases,
  * membership. */
-#include "tests/unit/raft_engine/fake_group.h"
+#include "tests/unit/raft_engine/fake_wire.h"
 
 static void three_members_elect_one_leader_and_apply_a_command(void **state)
 {
@@ -344,14 +344,6 @@ static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
     fake_group_free(group);
 }
 
-static void inject(struct fake_node *fake, uint64_t from, const struct peer_message *message)
-{
-    struct buf bytes = BUF_INIT;
-    peer_wire_encode(message, &bytes);
-    raft_node_receive(fake->node, from, buf_span(&bytes));
-    buf_free(&bytes);
-}
-
 /* The leader still answers what an earlier process of the member asked: its index is older than the
  * new question. Its numbers are below or above ours. */
 static void an_answer_to_an_earlier_process_is_no_answer(void **state)
@@ -376,9 +368,9 @@ static void an_answer_to_an_earlier_process_is_no_answer(void **state)
     fake_run(group, 5);
     struct peer_message late = {.kind = PEER_READ_RESULT, .term = status.term};
     late.read = (struct peer_read){.number = follower->node->reads.asked - 1, .index = 1};
-    inject(follower, leader->id, &late);
+    fake_inject(follower, leader->id, &late);
     late.read.number = follower->node->reads.asked + 1;
-    inject(follower, leader->id, &late);
+    fake_inject(follower, leader->id, &late);
     fake_run(group, 200);
     assert_int_equal(read.times, 1);
     assert_int_equal(read.rc, ERR_UNAVAILABLE);
@@ -412,15 +404,15 @@ static void only_answers_of_the_leaders_term_and_round_count(void **state)
     uint64_t other = leader->id % 3 + 1;
     struct peer_message said = {.kind = PEER_PROBE_RESULT, .term = term + 1};
     said.read.number = round;
-    inject(leader, other, &said);
+    fake_inject(leader, other, &said);
     said.term = term;
     said.read.number = round - 1;
-    inject(leader, other, &said);
+    fake_inject(leader, other, &said);
     said.read.number = round;
-    inject(leader, 99, &said); /* no voter */
+    fake_inject(leader, 99, &said); /* no voter */
     fake_run(group, 1);
     assert_int_equal(read.times, 0);
-    inject(leader, other, &said);
+    fake_inject(leader, other, &said);
     fake_run(group, 1);
     assert_int_equal(read.times, 1);
     assert_int_equal(read.rc, 0);
@@ -887,16 +879,15 @@ static void a_log_that_contradicts_a_committed_one_ends_the_node(void **state)
                                         {3, 2, RAFT_BARRIER, span_str("12345678")}};
     struct peer_message message = {.kind = PEER_APPEND, .term = 2};
     message.append = (struct peer_append){1, 1, 3, entries, 2};
-    inject(fake, 2, &message);
+    fake_inject(fake, 2, &message);
     assert_int_equal(fake->fatal.code, 0);
     entries[0].term = entries[1].term = message.term = 3;
-    inject(fake, 3, &message);
+    fake_inject(fake, 3, &message);
     assert_int_equal(fake->fatal.code, ERR_BUG);
     unsigned sent = group->sent[PEER_APPEND_RESULT];
-    inject(fake, 3, &message);
+    fake_inject(fake, 3, &message);
     raft_node_tick(fake->node);
-    while (fake_job_one(fake)) {
-    }
+    fake_finish_jobs(fake);
     assert_int_equal(group->sent[PEER_APPEND_RESULT], sent); /* silent from then on */
     fake_group_free(group);
 }

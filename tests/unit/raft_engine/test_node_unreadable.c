@@ -2,25 +2,11 @@
  * stops it before it applies anything else than the others, and malformed bytes are nothing to all
  * alike. */
 #include "raft/engine/log_command.h"
-#include "tests/unit/raft_engine/fake_group.h"
+#include "tests/unit/raft_engine/fake_wire.h"
 
 #include "raft/store_client.h"
 
 #define NEWER 200
-
-static void inject(struct fake_node *fake, uint64_t from, const struct peer_message *message)
-{
-    struct buf bytes = BUF_INIT;
-    peer_wire_encode(message, &bytes);
-    raft_node_receive(fake->node, from, buf_span(&bytes));
-    buf_free(&bytes);
-}
-
-static void finish_jobs(struct fake_node *fake)
-{
-    while (fake_job_one(fake)) {
-    }
-}
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
@@ -40,8 +26,8 @@ static void inject_snapshot(struct fake_node *fake, uint64_t term, struct span d
                                               .configuration_index = 1,
                                               .configuration = fake->disk.entries[0].data,
                                               .data = data};
-    inject(fake, 2, &message);
-    finish_jobs(fake);
+    fake_inject(fake, 2, &message);
+    fake_finish_jobs(fake);
 }
 
 static void assert_refused(struct fake_node *fake, struct span data, const char *why)
@@ -87,7 +73,7 @@ static void inject_command(struct fake_node *fake, struct span data)
     struct raft_entry_rec entry = {2, 2, RAFT_COMMAND, data};
     struct peer_message message = {.kind = PEER_APPEND, .term = 2};
     message.append = (struct peer_append){1, 1, 2, &entry, 1};
-    inject(fake, 2, &message);
+    fake_inject(fake, 2, &message);
 }
 
 static void put_command(struct buf *out, uint8_t log_version, uint8_t store_version)
@@ -113,7 +99,7 @@ static void an_entry_of_a_newer_release_stops_the_member(void **state)
         assert_non_null(strstr(fake->fatal.text,
                                "entry 2 was written by a newer release: upgrade this member"));
         assert_int_equal(store_applied(raft_node_store(fake->node)), 1);
-        finish_jobs(fake);
+        fake_finish_jobs(fake);
         fake_crash(fake, 99);
         fake_start_node(fake); /* the same again, as long as it is not upgraded */
         inject_command(fake, buf_span(&data));
@@ -158,9 +144,9 @@ static void a_leader_takes_no_command_of_a_newer_release(void **state)
     raft_node_status(leader->node, &before);
     put_command(&data, LOG_COMMAND_VERSION, NEWER);
     message.propose = buf_span(&data);
-    inject(leader, leader->id % 3 + 1, &message);
+    fake_inject(leader, leader->id % 3 + 1, &message);
     data.data[0] = NEWER;
-    inject(leader, leader->id % 3 + 1, &message);
+    fake_inject(leader, leader->id % 3 + 1, &message);
     fake_run(group, FAKE_ET);
     raft_node_status(leader->node, &after);
     assert_int_equal(after.last_index, before.last_index);
