@@ -1,0 +1,140 @@
+/* Leases of a whole group on a fake environment: who counts them, and from when. */
+#include "tests/unit/raft_engine/fake_group.h"
+
+static void grant(struct fake_group *group, struct fake_node *fake, uint64_t lease, int64_t ttl_ms)
+{
+    struct fake_call call = {0};
+    struct store_command command = {.type = STORE_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms};
+    assert_int_equal(raft_node_propose(fake->node, &command, 1000, 0, fake_done, &call, NULL), 0);
+    while (call.times == 0) {
+        fake_run(group, 1);
+    }
+    assert_int_equal(call.rc, 0);
+    assert_int_equal(call.result.code, 0);
+}
+
+static bool lease_lives(struct fake_node *fake, uint64_t lease)
+{
+    struct store_lease found;
+    return store_lease_get(raft_node_store(fake->node), lease, &found);
+}
+
+static void a_lease_that_nobody_renews_is_expired_after_its_ttl(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 14);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 1000);
+    grant(group, leader, 7, 3000);
+    fake_run(group, 2990);
+    assert_true(lease_lives(leader, 7));
+    fake_run(group, 100);
+    assert_false(lease_lives(leader, 7));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 15);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *other = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    grant(group, leader, 7, 3000);
+    fake_run(group, 10);
+    fake_crash(leader, 0);
+    fake_run(group, 2950);
+    assert_true(lease_lives(other, 7));
+    fake_run(group, 150);
+    assert_false(lease_lives(other, 7));
+    fake_group_free(group);
+}
+
+static void a_restart_and_a_suspension_count_a_lease_afresh(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(1, 16);
+    fake_start_all(group);
+    assert_non_null(fake_elect(group, 4 * FAKE_ET));
+    struct fake_node *fake = &group->nodes[0];
+    fake_run(group, 500);
+    grant(group, fake, 7, 3000);
+    fake_run(group, 2000);
+    fake_crash(fake, 0);
+    fake_start_node(fake);
+    fake_run(group, 2500); /* 4500 since the grant, 2500 since the start */
+    assert_true(lease_lives(fake, 7));
+    group->suspended += 60000; /* the lease clock jumps, and the wait begins anew */
+    fake_run(group, 2500);
+    assert_true(lease_lives(fake, 7));
+    fake_run(group, 1000);
+    assert_false(lease_lives(fake, 7));
+    fake_group_free(group);
+}
+
+static void a_lease_that_came_with_a_snapshot_is_counted_from_then(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 30);
+    struct fake_call call;
+    struct store_lease lease;
+    group->threshold = 8;
+    group->trailing = 2;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *away = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    away->cut = true;
+    grant(group, leader, 7, 60000);
+    for (int i = 0; i < 40; i++) {
+        fake_put(leader, "a", "1", 1000, 0, &call);
+        fake_run(group, 10);
+    }
+    int64_t before = group->now;
+    away->cut = false;
+    fake_run(group, 2000);
+    assert_true(group->sent[PEER_SNAPSHOT] > 0);
+    assert_true(store_lease_get(raft_node_store(away->node), 7, &lease));
+    assert_true(lease.applied_at_ms >= before);
+    fake_group_free(group);
+}
+
+static void a_plain_client_cannot_touch_what_belongs_to_a_member(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 34);
+    struct fake_call call = {0};
+    struct store_command command = {.type = STORE_LEASE_GRANT,
+                                    .lease = 7,
+                                    .ttl_ms = 30000,
+                                    .flags = STORE_LEASE_HOLDER,
+                                    .stamp = 1};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    assert_int_equal(raft_node_propose(leader->node, &command, 1000, 0, fake_done, &call, NULL), 0);
+    fake_run(group, 50);
+    assert_int_equal(call.result.code, 0);
+    command.type = STORE_LEASE_REVOKE;
+    assert_int_equal(raft_node_propose_plain(leader->node, &command, 1000, fake_done, &call, NULL),
+                     0);
+    fake_run(group, 50);
+    assert_int_equal(call.times, 2);
+    assert_int_equal(call.result.code, ERR_REFUSED);
+    assert_true(lease_lives(leader, 7));
+    fake_group_free(group);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lease_that_nobody_renews_is_expired_after_its_ttl),
+        cmocka_unit_test(a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder),
+        cmocka_unit_test(a_restart_and_a_suspension_count_a_lease_afresh),
+        cmocka_unit_test(a_lease_that_came_with_a_snapshot_is_counted_from_then),
+        cmocka_unit_test(a_plain_client_cannot_touch_what_belongs_to_a_member),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,164 @@
+/* Members of a whole group on a fake environment: who they are, who joins, who leads. */
+#include "tests/unit/raft_engine/fake_group.h"
+
+static void every_member_publishes_its_name_and_address(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 17);
+    struct raft_status status;
+    fake_start_all(group);
+    assert_non_null(fake_elect(group, 4 * FAKE_ET));
+    fake_run(group, 4 * FAKE_ET);
+    raft_node_status(group->nodes[1].node, &status);
+    assert_int_equal(status.member_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(status.members[i].name, group->nodes[i].name);
+        assert_true(strstr(status.members[i].address, "127.0.0.1:") != NULL);
+    }
+    fake_group_free(group);
+}
+
+static void retry(struct fake_group *group,
+                  int (*call)(struct raft_node *, uint64_t, raft_done, void *, struct error *),
+                  struct fake_node *leader, uint64_t id)
+{
+    struct fake_call done = {0};
+    struct error err = {0};
+    int rc = ERR_BUSY;
+    for (int i = 0; i < 200 && rc == ERR_BUSY; i++) {
+        rc = call(leader->node, id, fake_done, &done, &err);
+        if (rc == ERR_BUSY) {
+            fake_run(group, 10);
+        }
+    }
+    if (rc != 0) {
+        fail_msg("change: %s", err.text);
+    }
+    for (int i = 0; i < 1000 && done.times == 0; i++) {
+        fake_run(group, 1);
+    }
+    assert_int_equal(done.times, 1);
+    assert_int_equal(done.rc, 0);
+}
+
+static void a_new_member_joins_as_standby_catches_up_and_votes(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 18);
+    struct raft_status status;
+    struct fake_call call;
+    group->threshold = 8;
+    group->trailing = 4;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    for (int i = 0; i < 20; i++) {
+        fake_put(leader, "a", "1", 1000, 0, &call);
+        fake_run(group, 20);
+    }
+    struct fake_node *joining = fake_add_node(group);
+    fake_start_node(joining);
+    retry(group, raft_node_add, leader, joining->id);
+    fake_run(group, 500);
+    raft_node_status(leader->node, &status);
+    assert_int_equal(status.member_count, 4);
+    assert_false(status.members[3].voter);
+    retry(group, raft_node_promote, leader, joining->id);
+    raft_node_status(leader->node, &status);
+    assert_true(status.members[3].voter);
+    uint64_t gone = group->nodes[leader->id % 3].id;
+    fake_crash(fake_find(group, gone), 0);
+    retry(group, raft_node_remove, leader, gone);
+    fake_run(group, 1500);
+    raft_node_status(joining->node, &status);
+    assert_int_equal(status.member_count, 3);
+    struct store_member members[STORE_MEMBERS_MAX];
+    assert_int_equal(store_members(raft_node_store(joining->node), members, STORE_MEMBERS_MAX), 3);
+    assert_true(fake_has(joining, "a", "1"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void changes_that_are_never_allowed_are_refused(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(2, 19);
+    struct fake_call done = {0};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *follower = &group->nodes[leader->id % 2];
+    fake_run(group, 1000);
+    assert_int_equal(raft_node_remove(leader->node, leader->id, fake_done, &done, NULL),
+                     ERR_REFUSED);
+    assert_int_equal(raft_node_remove(leader->node, follower->id, fake_done, &done, NULL),
+                     ERR_REFUSED);
+    assert_int_equal(raft_node_remove(leader->node, 99, fake_done, &done, NULL), ERR_NOT_FOUND);
+    assert_int_equal(raft_node_add(leader->node, follower->id, fake_done, &done, NULL), ERR_EXISTS);
+    assert_int_equal(raft_node_promote(leader->node, follower->id, fake_done, &done, NULL),
+                     ERR_EXISTS);
+    assert_int_equal(raft_node_promote(leader->node, 99, fake_done, &done, NULL), ERR_NOT_FOUND);
+    assert_int_equal(raft_node_add(follower->node, 99, fake_done, &done, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(raft_node_add(leader->node, 99, fake_done, &done, NULL), 0);
+    assert_int_equal(raft_node_add(leader->node, 98, fake_done, &done, NULL),
+                     ERR_BUSY); /* one at a time */
+    fake_run(group, 100);
+    assert_int_equal(done.times, 1);
+    assert_int_equal(raft_node_promote(leader->node, 99, fake_done, &done, NULL),
+                     ERR_BUSY); /* never seen */
+    fake_group_free(group);
+}
+
+static void a_change_waits_for_a_living_voter_that_is_behind(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 20);
+    struct fake_call done = {0};
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *slow = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    slow->disk_stopped = true;
+    assert_int_equal(raft_node_add(leader->node, 99, fake_done, &done, NULL), 0);
+    fake_run(group, 100);
+    assert_int_equal(done.times, 1);
+    assert_int_equal(raft_node_remove(leader->node, 99, fake_done, &done, NULL), ERR_BUSY);
+    slow->disk_stopped = false;
+    fake_run(group, 100);
+    assert_int_equal(raft_node_remove(leader->node, 99, fake_done, &done, NULL), 0);
+    fake_run(group, 100);
+    assert_int_equal(done.times, 2);
+    fake_group_free(group);
+}
+
+static void leadership_moves_when_the_group_is_quiet(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 21);
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    uint64_t to = group->nodes[leader->id % 3].id;
+    int rc = ERR_BUSY;
+    for (int i = 0; i < 200 && rc != 0; i++) {
+        fake_run(group, 10);
+        rc = raft_node_transfer(leader->node, to, NULL);
+    }
+    assert_int_equal(rc, 0);
+    int64_t began = group->now;
+    while (fake_leader(group) == leader && group->now < began + 2 * FAKE_ET) {
+        fake_run(group, 1);
+    }
+    fake_run(group, 20);
+    assert_int_equal(fake_leader(group)->id, to);
+    fake_group_free(group);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_member_publishes_its_name_and_address),
+        cmocka_unit_test(a_new_member_joins_as_standby_catches_up_and_votes),
+        cmocka_unit_test(changes_that_are_never_allowed_are_refused),
+        cmocka_unit_test(a_change_waits_for_a_living_voter_that_is_behind),
+        cmocka_unit_test(leadership_moves_when_the_group_is_quiet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
