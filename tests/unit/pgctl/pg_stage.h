@@ -523,12 +523,59 @@ static inline void node_promote(struct node *node, uint32_t timeline, struct out
     outcome_wait(ret_outcome);
 }
 
-/* One value, as superuser, over a connection of its own. */
-static inline void node_sql(const struct node *node, const char *sql, char *ret_value, size_t size)
+/* Of NULL: of nobody. */
+static inline int node_follow(struct node *node, const struct node *upstream,
+                              struct outcome *ret_outcome)
+{
+    struct pg_upstream from = {"127.0.0.1", upstream == NULL ? 0 : upstream->port};
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_set_upstream(node->pg, upstream == NULL ? NULL : &from, LONG_MS,
+                                              on_done, ret_outcome, &err),
+                     0);
+    return outcome_wait(ret_outcome);
+}
+
+static inline int node_ping(struct node *node, struct outcome *ret_outcome)
+{
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_ping(node->pg, 5000, on_done, ret_outcome, &err), 0);
+    return outcome_wait(ret_outcome);
+}
+
+static inline void on_peer(void *arg, int rc, const struct pg_peer_facts *facts,
+                           const struct error *err)
+{
+    (void)facts;
+    on_done(arg, rc, err);
+}
+
+/* Asks `peer`, as the account for rewinds does. */
+static inline int node_ask(struct node *node, const struct node *peer, struct outcome *ret_outcome)
+{
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_ask_peer(node->pg, "127.0.0.1", peer->port, LONG_MS, on_peer,
+                                          ret_outcome, &err),
+                     0);
+    return outcome_wait(ret_outcome);
+}
+
+/* A session of the superuser, or one that failed. */
+static inline PGconn *node_connect(const struct node *node)
 {
     char *conninfo = mem_printf(
         "host=127.0.0.1 port=%u user=postgres password=" SUPER_PASS " dbname=postgres", node->port);
     PGconn *conn = PQconnectdb(conninfo);
+    mem_free(conninfo);
+    return conn;
+}
+
+/* One value, as superuser, over a connection of its own. */
+static inline void node_sql(const struct node *node, const char *sql, char *ret_value, size_t size)
+{
+    PGconn *conn = node_connect(node);
     PGresult *result = PQexec(conn, sql);
     ExecStatusType status = PQresultStatus(result);
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
@@ -537,7 +584,6 @@ static inline void node_sql(const struct node *node, const char *sql, char *ret_
     snprintf(ret_value, size, "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
     PQclear(result);
     PQfinish(conn);
-    mem_free(conninfo);
 }
 
 static inline void node_do(const struct node *node, const char *sql)
@@ -621,6 +667,10 @@ static inline int stage_close(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
     return 0;
 }
+
+/* clang-format off */
+#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
+/* clang-format on */
 
 /* For a group's setup: a stopped primary's directory with the document's accounts. */
 static inline int stage_template(void **state)

@@ -42,18 +42,13 @@ static void standby_restarted_without_its_primary_reports_the_timeline_it_has_re
     struct node *n3 = standby_new("n3", n1);
     struct node *n2 = standby_new("n2", n1);
     struct outcome outcome = {0};
-    struct error err;
     char value[64];
 
     node_stop(n1, FENCE_STOP_FAST, LONG_MS);
     node_promote(n2, 2, &outcome);
     CHECK_RC(&outcome, 0);
     node_slot(n2, "n3");
-    struct pg_upstream upstream = {"127.0.0.1", n2->port};
-    outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_set_upstream(n3->pg, &upstream, LONG_MS, on_done, &outcome, &err),
-                     0);
-    outcome_wait(&outcome);
+    node_follow(n3, n2, &outcome);
     CHECK_RC(&outcome, 0);
     node_do(n2, "CREATE TABLE t AS SELECT 1 AS a");
     replay_until(n3, n2);
@@ -114,13 +109,10 @@ static void detached_standby_has_no_receiver_and_its_position_is_known(void **st
     (void)state;
     struct node *primary = primary_new("n1");
     struct node *node = standby_new("n2", primary);
-    struct pg_upstream upstream = {"127.0.0.1", primary->port};
     struct outcome outcome = {0};
-    struct error err;
 
     replay_until(node, primary);
-    assert_int_equal(pg_instance_set_upstream(node->pg, NULL, LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
+    node_follow(node, NULL, &outcome);
     CHECK_RC(&outcome, 0);
     assert_int_equal(node_probe(node), 0);
     assert_false(probed.receiver_alive);
@@ -131,10 +123,7 @@ static void detached_standby_has_no_receiver_and_its_position_is_known(void **st
     assert_true(probed.timeline_exact);
     assert_int_equal(probed.timeline, 1);
 
-    outcome = (struct outcome){0};
-    assert_int_equal(
-        pg_instance_set_upstream(node->pg, &upstream, LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
+    node_follow(node, primary, &outcome);
     CHECK_RC(&outcome, 0);
     replay_until(node, primary);
     assert_true(probed.receiver_alive);
@@ -144,39 +133,11 @@ static void detached_standby_has_no_receiver_and_its_position_is_known(void **st
 
 /* --- who lets us in --------------------------------------------------------------------------- */
 
-static int ping(struct node *node, struct outcome *ret_outcome)
-{
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_ping(node->pg, 5000, on_done, ret_outcome, &err), 0);
-    return outcome_wait(ret_outcome);
-}
-
-static void on_peer(void *arg, int rc, const struct pg_peer_facts *facts, const struct error *err)
-{
-    (void)facts;
-    on_done(arg, rc, err);
-}
-
-/* Asks as the account for rewinds does. */
-static int ask(struct node *node, struct outcome *ret_outcome)
-{
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(
-        pg_instance_ask_peer(node->pg, "127.0.0.1", node->port, 5000, on_peer, ret_outcome, &err),
-        0);
-    return outcome_wait(ret_outcome);
-}
-
 static void fill_connections(struct node *node, PGconn **connections, int count)
 {
-    char *conninfo = mem_printf(
-        "host=127.0.0.1 port=%u user=postgres password=" SUPER_PASS " dbname=postgres", node->port);
     for (int i = 0; i < count; i++) {
-        connections[i] = PQconnectdb(conninfo);
+        connections[i] = node_connect(node);
     }
-    mem_free(conninfo);
 }
 
 /* The words are the translators': only the codes of the answers may be relied on. */
@@ -193,31 +154,31 @@ static void refusals_are_told_apart_whatever_language_the_server_speaks(void **s
 
     setenv("LANGUAGE", "de", 1); /* inherited by the postmaster */
     struct node *node = node_of_template("n1");
-    assert_int_equal(ping(node, &outcome), ERR_CLOSED); /* nobody listens */
+    assert_int_equal(node_ping(node, &outcome), ERR_CLOSED); /* nobody listens */
     node_start_well(node, PG_START_PRIMARY, NULL);
     node_do(node, "ALTER SYSTEM SET lc_messages = 'C.UTF-8'");
     node_do(node, "SELECT pg_reload_conf()");
     node_do(node, "ALTER ROLE rewind_user PASSWORD 'another'");
     /* Until the postmaster, who hands the language on, has it. */
-    WAIT_FOR((ask(node, &outcome), strstr(outcome.err.text, "fehlgeschlagen") != NULL));
+    WAIT_FOR((node_ask(node, node, &outcome), strstr(outcome.err.text, "fehlgeschlagen") != NULL));
     CHECK_RC(&outcome, ERR_PERMISSION);
     expect_text(&outcome, "28P01: Passwort-Authentifizierung");
     node_do(node, "ALTER ROLE rewind_user PASSWORD 'rewind_password'");
-    assert_int_equal(ask(node, &outcome), 0);
+    assert_int_equal(node_ask(node, node, &outcome), 0);
 
     node_do(node, "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
-    CHECK_RC((ask(node, &outcome), &outcome), ERR_PERMISSION);
+    CHECK_RC((node_ask(node, node, &outcome), &outcome), ERR_PERMISSION);
     expect_text(&outcome, "42501: keine Berechtigung");
 
     /* The socket refuses, TCP does not: that way is tried, and kept. */
     assert_int_equal(
         run("sed -i 's/^local all all md5/local all all reject/' %s/pg_hba.conf", node->data), 0);
     node_do(node, "SELECT pg_reload_conf()");
-    CHECK_RC((ping(node, &outcome), &outcome), 0);
-    CHECK_RC((ping(node, &outcome), &outcome), 0);
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0);
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0);
 
     fill_connections(node, connections, MANY);
-    CHECK_RC((ping(node, &outcome), &outcome), ERR_UNAVAILABLE);
+    CHECK_RC((node_ping(node, &outcome), &outcome), ERR_UNAVAILABLE);
     expect_text(&outcome, "53300: tut mir leid");
     for (int i = 0; i < MANY; i++) {
         PQfinish(connections[i]);
@@ -274,9 +235,6 @@ static void postmaster_that_the_fence_did_not_start_is_stopped_in_order(void **s
 
 static int all_tests(void)
 {
-/* clang-format off */
-#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
-    /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(standby_restarted_without_its_primary_reports_the_timeline_it_has_replayed),
         ON_STAGE(detached_standby_has_no_receiver_and_its_position_is_known),

@@ -587,9 +587,6 @@ static void program_that_is_gone_fails_the_job(void **state)
 
 static int all_tests(void)
 {
-/* clang-format off */
-#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
-    /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(bootstrap_makes_the_cluster_of_the_document),
         ON_STAGE(standby_streams_through_its_slot_and_is_promoted_to_the_number_asked_for),

@@ -4,10 +4,7 @@
 
 static pid_t busy_backend(const struct node *node, PGconn **ret_conn)
 {
-    char *conninfo = mem_printf(
-        "host=127.0.0.1 port=%u user=postgres password=" SUPER_PASS " dbname=postgres", node->port);
-    PGconn *conn = PQconnectdb(conninfo);
-    mem_free(conninfo);
+    PGconn *conn = node_connect(node);
     assert_int_equal(PQstatus(conn), CONNECTION_OK);
     assert_int_equal(PQsendQuery(conn, "do $$ begin loop end loop; end $$"), 1);
     *ret_conn = conn;
@@ -91,9 +88,6 @@ static void start_that_loses_the_fence_says_what_is_lost(void **state)
 
 static int all_tests(void)
 {
-/* clang-format off */
-#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
-    /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(stop_ends_what_a_dead_fence_has_left),
         ON_STAGE(start_that_loses_the_fence_says_what_is_lost),

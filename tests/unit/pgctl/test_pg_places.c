@@ -303,12 +303,6 @@ static void stop_gives_up_on_a_job_that_does_not_end_and_no_other_begins(void **
     node_free(node);
 }
 
-static void on_peer(void *arg, int rc, const struct pg_peer_facts *facts, const struct error *err)
-{
-    (void)facts;
-    on_done(arg, rc, err);
-}
-
 static void stop_that_cannot_begin_leaves_the_job_in_its_place(void **state)
 {
     (void)state;
@@ -340,14 +334,6 @@ static void stop_that_cannot_begin_leaves_the_job_in_its_place(void **state)
 
 /* --- promises --------------------------------------------------------------------------------- */
 
-static int detach(struct node *node, struct outcome *ret_outcome)
-{
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_set_upstream(node->pg, NULL, 5000, on_done, ret_outcome, &err), 0);
-    return outcome_wait(ret_outcome);
-}
-
 static void nothing_is_promised_for_a_server_without_its_pid_file(void **state)
 {
     (void)state;
@@ -356,21 +342,21 @@ static void nothing_is_promised_for_a_server_without_its_pid_file(void **state)
     struct outcome outcome;
 
     assert_int_equal(run("mv %s/postmaster.pid %s/pid", node->data, node->dir), 0);
-    detach(node, &outcome);
+    node_follow(node, NULL, &outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
     expect_text(&outcome, "postmaster.pid");
     /* The fence knows of it, also when the directory was exchanged. */
     assert_int_equal(run("mv %s %s/moved && mkdir -m 0700 %s", node->data, node->dir, node->data),
                      0);
-    detach(node, &outcome);
+    node_follow(node, NULL, &outcome);
     CHECK_RC(&outcome, ERR_REFUSED);
     assert_int_equal(run("rmdir %s && mv %s/moved %s && mv %s/pid %s/postmaster.pid", node->data,
                          node->dir, node->data, node->dir, node->data),
                      0);
-    detach(node, &outcome);
+    node_follow(node, NULL, &outcome);
     CHECK_RC(&outcome, 0);
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
-    detach(node, &outcome);
+    node_follow(node, NULL, &outcome);
     CHECK_RC(&outcome, 0);
     node_free(node);
     node_free(source);
@@ -397,9 +383,6 @@ static void numbers_left_out_for_a_promotion_that_was_not_sent_go_with_the_next_
 
 static int all_tests(void)
 {
-/* clang-format off */
-#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
-    /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(directory_with_wal_and_tablespace_elsewhere_is_removed_and_copied_again),
         ON_STAGE(copy_that_was_cut_off_is_done_again_in_the_same_places),

@@ -175,14 +175,6 @@ static void slot_of_a_standby_comes_and_goes_with_the_setting(void **state)
     node_free(primary);
 }
 
-static int ping(struct node *node, struct outcome *ret_outcome)
-{
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_ping(node->pg, 5000, on_done, ret_outcome, &err), 0);
-    return outcome_wait(ret_outcome);
-}
-
 /* Nobody gets in over TCP, so that the socket has to be found. */
 static void socket_is_looked_for_where_the_running_server_has_it(void **state)
 {
@@ -195,16 +187,16 @@ static void socket_is_looked_for_where_the_running_server_has_it(void **state)
     assert_int_equal(mkdir(sockets, 0700), 0);
     reload_well(node, &(struct wish){NULL, sockets, false, true});
     /* A new setting moves no socket before the next start. */
-    CHECK_RC((ping(node, &outcome), &outcome), 0);
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0);
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
     node_start_well(node, PG_START_PRIMARY, NULL);
     assert_true(file_there("%s/.s.PGSQL.%u", sockets, node->port));
-    CHECK_RC((ping(node, &outcome), &outcome), 0);
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0);
 
     /* The next run of the agent has another configuration than the server. */
     node_agent(node, true);
     node_inspect(node);
-    CHECK_RC((ping(node, &outcome), &outcome), 0);
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0);
     node_free(node);
 }
 
@@ -214,19 +206,14 @@ static void who_does_not_read_the_service_file_is_never_said_to_follow(void **st
     (void)state;
     struct node *primary = primary_new("n1");
     struct node *node = standby_new("n2", primary);
-    struct pg_upstream upstream = {"127.0.0.1", primary->port};
     struct outcome outcome;
-    struct error err;
 
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
     assert_int_equal(run("cd / && " PG_BIN "/pg_ctl -D %s -w -l %s/by-hand.log start >/dev/null",
                          node->data, node->dir),
                      0);
     for (int i = 0; i < 2; i++) { /* the file is the same, the second time at the latest */
-        outcome = (struct outcome){0};
-        assert_int_equal(
-            pg_instance_set_upstream(node->pg, &upstream, LONG_MS, on_done, &outcome, &err), 0);
-        outcome_wait(&outcome);
+        node_follow(node, primary, &outcome);
         CHECK_RC(&outcome, ERR_REFUSED);
         expect_text(&outcome, "was started without our service file");
     }
@@ -236,9 +223,6 @@ static void who_does_not_read_the_service_file_is_never_said_to_follow(void **st
 
 static int all_tests(void)
 {
-/* clang-format off */
-#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
-    /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(start_waits_for_a_reload_and_has_its_values),
         ON_STAGE(stop_does_not_wait_for_a_reload),

@@ -243,9 +243,6 @@ static void rewind_asks_its_caller_again_before_it_writes(void **state)
 
 static int all_tests(void)
 {
-/* clang-format off */
-#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
-    /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(damaged_control_file_is_seen_wherever_the_warning_is_printed),
         ON_STAGE(old_primary_that_crashed_is_rewound_and_follows),

@@ -181,11 +181,9 @@ static void only_what_is_named_and_idle_is_dropped(void **state)
     struct node *n1 = primary_new("n1");
     struct node *n2 = standby_new("n2", n1);
     const struct pg_slot_wish wish = {.name = "n2", .idle = true, .lsn = 1};
-    char *conninfo = mem_printf(
-        "host=127.0.0.1 port=%u user=postgres password=" SUPER_PASS " dbname=postgres", n1->port);
     char value[16];
 
-    PGconn *session = PQconnectdb(conninfo);
+    PGconn *session = node_connect(n1);
     PGresult *made =
         PQexec(session, "SELECT pg_create_physical_replication_slot('copying', true, true)");
     assert_int_equal(PQresultStatus(made), PGRES_TUPLES_OK);
@@ -204,16 +202,12 @@ static void only_what_is_named_and_idle_is_dropped(void **state)
     assert_string_equal(value, "1");
     PQclear(made);
     PQfinish(session);
-    mem_free(conninfo);
     node_free(n2);
     node_free(n1);
 }
 
 static int all_tests(void)
 {
-/* clang-format off */
-#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
-    /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(wal_of_a_standby_stays_bounded_as_its_slots_move_on),
         ON_STAGE(slot_without_its_wal_is_made_anew),

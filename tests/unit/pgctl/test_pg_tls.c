@@ -111,22 +111,6 @@ static int clone_from(struct node *node, const struct node *source, struct outco
     return outcome_wait(ret_outcome);
 }
 
-static void on_peer(void *arg, int rc, const struct pg_peer_facts *facts, const struct error *err)
-{
-    (void)facts;
-    on_done(arg, rc, err);
-}
-
-static int ask(struct node *node, const struct node *peer, struct outcome *ret_outcome)
-{
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_ask_peer(node->pg, "127.0.0.1", peer->port, LONG_MS, on_peer,
-                                          ret_outcome, &err),
-                     0);
-    return outcome_wait(ret_outcome);
-}
-
 static void expect_secret_nowhere(const struct node *node)
 {
     assert_int_equal(run("test $(find %s -name 'pg*' -maxdepth 2 -type f ! -path '*/bin/*'"
@@ -156,7 +140,7 @@ static void every_connection_is_as_the_file_demands(void **state)
                " JOIN pg_stat_ssl USING (pid)",
                value, sizeof value);
     assert_string_equal(value, "true/CN=client");
-    ask(n2, n1, &outcome);
+    node_ask(n2, n1, &outcome);
     CHECK_RC(&outcome, 0);
 
     node_crash(n1);
@@ -198,7 +182,7 @@ static void less_than_demanded_is_no_connection(void **state)
         n2->security.values[changes[i].key] =
             changes[i].file != NULL ? tls_file(changes[i].file) : changes[i].value;
         node_agent(n2, true);
-        assert_int_not_equal(ask(n2, n1, &outcome), 0);
+        assert_int_not_equal(node_ask(n2, n1, &outcome), 0);
         expect_text(&outcome, changes[i].words);
         assert_int_not_equal(clone_from(n2, n1, &outcome), 0);
         expect_text(&outcome, changes[i].words);
@@ -209,7 +193,7 @@ static void less_than_demanded_is_no_connection(void **state)
 
     n1 = tls_primary("n1", "somewhere.else");
     n2 = tls_node("n2", "somewhere.else");
-    assert_int_not_equal(ask(n2, n1, &outcome), 0);
+    assert_int_not_equal(node_ask(n2, n1, &outcome), 0);
     expect_text(&outcome, "does not match host name");
     node_free(n2);
     node_free(n1);
