@@ -209,14 +209,6 @@ static void warn(struct buf *warnings, const char *text)
     buf_put_str(warnings, text);
 }
 
-static void warnings_give(struct buf *warnings, char *ret_warning)
-{
-    if (ret_warning != NULL) {
-        (void)snprintf(ret_warning, DYNAMIC_WARNING_BYTES, "%s", buf_str(warnings));
-    }
-    buf_free(warnings);
-}
-
 static void read_lenient(const struct field *field, const json_t *value,
                          struct dynamic_config *config, struct buf *warnings)
 {
@@ -281,12 +273,9 @@ static void warn_without_effect(const json_t *document, struct buf *warnings)
         }
     }
     if (names.len > 0) {
-        char line[DYNAMIC_WARNING_BYTES];
-        (void)snprintf(line, sizeof(line),
-                       "no effect in the dynamic configuration in this release (give it in each "
-                       "member's file): %s",
-                       buf_str(&names));
-        warn(warnings, line);
+        warn(warnings, "no effect in the dynamic configuration in this release (give it in each "
+                       "member's file): ");
+        buf_put_str(warnings, buf_str(&names));
     }
     buf_free(&names);
     char fault[DYNAMIC_SLOTS_FAULT_BYTES];
@@ -332,7 +321,8 @@ static int adjust(const json_t *document, int64_t ttl_min_ms, struct dynamic_con
     }
     keep_timeouts_rule(ret_config, &warnings);
     warn_without_effect(document, &warnings);
-    warnings_give(&warnings, warning);
+    dynamic_warning_give(buf_str(&warnings), warning);
+    buf_free(&warnings);
     return 0;
 }
 

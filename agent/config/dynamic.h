@@ -54,7 +54,9 @@ struct dynamic_config {
 void dynamic_config_init(struct dynamic_config *config);
 void dynamic_config_free(struct dynamic_config *config);
 
+/* A warning that would be longer ends in "...". */
 #define DYNAMIC_WARNING_BYTES 512
+void dynamic_warning_give(const char *text, char *ret_warning); /* NULL is accepted */
 
 /* Reads what is stored. `document` NULL or no object is ERR_INVALID: the configuration in force
  * stays. A key that we do not serve (pause, standby_cluster) is

@@ -239,9 +239,7 @@ int dynamic_parameters_merge(const struct dynamic_config *config, const json_t *
     if (rc == 0) {
         give(merge.values, ret_parameters);
     }
-    if (warning != NULL) {
-        (void)snprintf(warning, DYNAMIC_WARNING_BYTES, "%s", buf_str(&merge.warnings));
-    }
+    dynamic_warning_give(buf_str(&merge.warnings), warning);
     buf_free(&merge.warnings);
     json_decref(merge.values);
     return rc;

@@ -4,11 +4,21 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define NUMBER_BYTES_MAX 64
+
+void dynamic_warning_give(const char *text, char *ret_warning)
+{
+    static const char mark[] = "...";
+    if (ret_warning != NULL &&
+        (size_t)snprintf(ret_warning, DYNAMIC_WARNING_BYTES, "%s", text) >= DYNAMIC_WARNING_BYTES) {
+        memcpy(ret_warning + DYNAMIC_WARNING_BYTES - sizeof(mark), mark, sizeof(mark));
+    }
+}
 
 struct unit {
     const char *name;

@@ -570,6 +570,32 @@ static void what_has_no_effect_yet_is_told(void **state)
     dynamic_config_free(&c);
 }
 
+static void a_warning_that_is_cut_says_so(void **state)
+{
+    char warning[DYNAMIC_WARNING_BYTES];
+    struct buf text = BUF_INIT;
+    (void)state;
+    buf_put_str(&text, "{\"postgresql\": {\"a_key\": 1");
+    for (int i = 0; i < 40; i++) {
+        buf_printf(&text, ", \"key_without_effect_%d\": 1", i);
+    }
+    buf_put_str(&text, "}}");
+    struct dynamic_config c = parsed(buf_str(&text), warning);
+    assert_int_equal(strlen(warning), DYNAMIC_WARNING_BYTES - 1);
+    assert_string_equal(warning + DYNAMIC_WARNING_BYTES - 4, "...");
+    dynamic_config_free(&c);
+    struct dynamic_parameters p = merged_parameters(
+        "{\"postgresql\": {\"parameters\": {\"max_connections\": 1, \"hot_standby\": 7, "
+        "\"max_wal_senders\": 1, \"max_worker_processes\": 1, \"max_replication_slots\": 1, "
+        "\"max_locks_per_transaction\": 1, \"wal_level\": 1, \"wal_log_hints\": 7, "
+        "\"max_prepared_transactions\": -1, \"track_commit_timestamp\": 7, "
+        "\"wal_keep_size\": 1}}}",
+        NULL, warning);
+    assert_string_equal(warning + DYNAMIC_WARNING_BYTES - 4, "...");
+    dynamic_parameters_free(&p);
+    buf_free(&text);
+}
+
 static void numbers_are_read_strictly(void **state)
 {
     (void)state;
@@ -689,6 +715,7 @@ int main(void)
         cmocka_unit_test(kept_segments_of_older_servers_become_a_size),
         cmocka_unit_test(parameters_that_are_none_are_refused),
         cmocka_unit_test(what_has_no_effect_yet_is_told),
+        cmocka_unit_test(a_warning_that_is_cut_says_so),
         cmocka_unit_test(numbers_are_read_strictly),
         cmocka_unit_test(near_names_are_found_and_far_ones_are_not),
     };
