@@ -1,4 +1,4 @@
-"""Checkers: what was acknowledged is there, once; never two writers at a time; how long nobody could write."""
+"""Checkers: what was acknowledged is there, once; never two writers at a time; how long nobody could write. test_checks.py tests them."""
 import json
 
 
@@ -19,25 +19,35 @@ def lost(rig, node, writers):
     return missing, phantom
 
 
+def holes(missing, writers):
+    """Of what `lost` misses: writes that were acknowledged before another of the same primary began that is there. An asynchronous
+    failover loses the end of a primary's WAL, and nothing before it."""
+    acknowledged = [(name, e) for name, entries in writers.items() for e in entries if e["result"] == "ok"]
+    gone = {(name, n) for name, numbers in missing.items() for n in numbers}
+    kept = {}  # by primary: when the last one began that is there
+    for name, e in acknowledged:
+        if (name, e["n"]) not in gone:
+            kept[e["timeline"], e["node"]] = max(kept.get((e["timeline"], e["node"]), 0.0), e["begin"])
+    return [(name, e["n"]) for name, e in acknowledged if (name, e["n"]) in gone and e["end"] < kept.get((e["timeline"], e["node"]), 0.0)]
+
+
 def two_writers(histories):
     """Acknowledgements of different nodes must not interleave on one clock: list of pairs that do."""
     entries = sorted((e for h in histories for e in h if e["result"] == "ok"), key=lambda e: e["end"])
-    last_end, first_begin, broken = {}, {}, []
+    first_end, broken = {}, []
     for e in entries:
-        term = (e["timeline"], e["node"])
-        last_end[term] = max(last_end.get(term, 0), e["end"])
-        first_begin[term] = min(first_begin.get(term, e["end"]), e["end"])
-    terms = sorted(first_begin, key=lambda t: first_begin[t])
+        first_end.setdefault((e["timeline"], e["node"]), e["end"])
+    terms = sorted(first_end, key=lambda t: first_end[t])
     for i, a in enumerate(terms):
         for b in terms[i + 1:]:
             # An acknowledgement on the older term after the first one on the newer: two writers at once.
-            late = [e for e in entries if (e["timeline"], e["node"]) == a and e["begin"] > first_begin[b]]
+            late = [e for e in entries if (e["timeline"], e["node"]) == a and e["begin"] > first_end[b]]
             if late and a[1] != b[1]:
                 broken.append((a, b, late[0]))
     return broken
 
 
-def gap(entries, since=0.0):
-    """Longest silence between two acknowledged writes, in seconds."""
+def gap(entries, since=0.0, until=None):
+    """Longest silence between two acknowledged writes, in seconds; also the one that lasts until `until`."""
     ends = [e["end"] for e in entries if e["result"] == "ok" and e["end"] >= since]
-    return max((b - a for a, b in zip(ends, ends[1:])), default=float("inf"))
+    return max((b - a for a, b in zip(ends, ends[1:] + ([until] if until is not None else []))), default=float("inf"))

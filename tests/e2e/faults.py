@@ -13,6 +13,7 @@ from rig import ADDRESS, wait_for
 
 ALL = ",".join(ADDRESS[n] for n in ("node1", "node2", "node3"))
 SETTLE = 1.0  # of writing before the fault
+STOPPED_AFTER = 30  # seconds, at most: longer than a writer's patience
 
 
 class Load:
@@ -51,20 +52,24 @@ class Load:
                 wait_for("writes are acknowledged again", lambda w=w: self.acknowledged(w, since) > 10, timeout)
 
     def stop(self):
+        """How each has ended."""
         for w in self.writers.values():
             w.send_signal(signal.SIGTERM)
-            w.wait()
+        return {route: w.wait(STOPPED_AFTER) for route, w in self.writers.items()}
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, kind, *_):
+        self.ended = time.monotonic()
+        statuses = self.stop()
         self.histories = {w.name: checks.read(w) for w in self.writers.values()}
         self.routes = {route: w.name for route, w in self.writers.items()}
+        if kind is None:
+            assert not any(statuses.values()), f"a writer that has stopped by itself proves nothing: {statuses}"
 
     def acknowledgements(self, route):
         return [e["end"] for e in self.histories[self.routes[route]] if e["result"] == "ok"]
 
     def gaps(self):
-        return {route: checks.gap(self.histories[name], self.began - SETTLE) for route, name in self.routes.items()}
+        return {route: checks.gap(self.histories[name], self.began - SETTLE, self.ended) for route, name in self.routes.items()}
 
 
 def has_caught_up(rig, node):
@@ -75,7 +80,8 @@ def has_caught_up(rig, node):
 
 
 def verify(rig, load, may_lose):
-    """Lost, phantom and overlapping writes; `may_lose` = an asynchronous failover happened: then a bounded suffix may be missing."""
+    """Lost, phantom and overlapping writes; `may_lose` = an asynchronous failover happened: then the end of what a primary acknowledged may
+    be missing."""
     rig.wait_healthy(timeout=90)
     broken = checks.two_writers(load.histories.values())
     assert not broken, f"two writers: {broken}"
@@ -85,6 +91,8 @@ def verify(rig, load, may_lose):
         missing, phantom = checks.lost(rig, node, load.histories)
         assert not any(phantom.values()), f"{node.name} has writes that failed: {phantom}"
         lost_count = max(lost_count, sum(len(m) for m in missing.values()))
+        holes = checks.holes(missing, load.histories)
+        assert not holes, f"{node.name} lost writes from the middle of what a primary acknowledged: {holes}"
         if not may_lose:
             assert lost_count == 0, f"{node.name} lost acknowledged writes: {missing}"
     twice = int(rig.sql(rig.leader(), "SET enable_indexscan = off; SET enable_indexonlyscan = off;"
@@ -165,13 +173,16 @@ def node_lost(rig):
 
 def isolated(rig):
     old = rig.leader()
-    inside = rig.writer(f"inside{Load.count + 1}", old.address, read_write=False)  # cut off with everything else of that node's
+    inside = rig.writer(f"inside{Load.count + 1}", old.address, read_write=False, host=old.name)
     with Load(rig) as load:
         load.writers["inside"] = inside
+        wait_for("the client inside writes", lambda: load.acknowledged(inside), 30)
         old.isolate()
+        since = time.monotonic()
         wait_new_leader(rig, old)
         load.wait_writable(60, but=["inside"])
         rig.heal()
+    assert load.acknowledged(inside, since) > 10, "the client that is cut off with the primary was not heard: no second writer could be seen"
     result = verify(rig, load, may_lose=True)
     result.pop("inside")
     return result
