@@ -80,7 +80,7 @@ void etcd_members_list(const struct etcd_service *service, struct etcd_members *
     for (size_t i = 0; i < status.member_count; i++) {
         struct etcd_member *member = &ret_members->members[i];
         struct store_member record = record_of(records, record_count, status.members[i].id);
-        bool is_own = record.id == status.id && record.client_urls.len == 0;
+        bool is_own = record.id == status.id;
         *member = (struct etcd_member){
             .id = record.id, .name = record.name, .is_learner = !status.members[i].voter};
         member->client_urls_count = etcd_urls_split(

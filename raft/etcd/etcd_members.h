@@ -14,8 +14,8 @@ struct etcd_members {
 };
 
 /* As this member knows them; none while it knows of no group. One that has published nothing yet
- * has an id alone, as in etcd; but this one, which serves already, has its URLs. Valid until the
- * loop turns. */
+ * has an id alone, as in etcd; but this one, which serves already, has the URLs of its
+ * configuration. Valid until the loop turns. */
 void etcd_members_list(const struct etcd_service *service, struct etcd_members *ret_members);
 void etcd_members_free(struct etcd_members *members);
 

@@ -129,6 +129,18 @@ static void who_has_published_nothing_is_listed_all_the_same(void **state)
     stop();
 }
 
+/* Others hear of them when they are published. */
+static void this_member_has_the_urls_of_its_configuration(void **state)
+{
+    (void)state;
+    v2_open(&rig, 1, false);
+    v2_expect(&rig, "GET", "/v2/machines", "", 200, "http://127.0.0.1:2379");
+    stop();
+    serve(false);
+    v2_expect(&rig, "GET", "/v2/machines", "", 200, "http://m:2379, http://n:2379");
+    v2_close(&rig);
+}
+
 static void peers_that_use_tls_are_told_so(void **state)
 {
     (void)state;
@@ -171,6 +183,7 @@ int main(void)
         cmocka_unit_test(lists_of_urls_are_split),
         cmocka_unit_test_setup_teardown(who_has_published_nothing_is_listed_all_the_same, open_two,
                                         close_two),
+        cmocka_unit_test(this_member_has_the_urls_of_its_configuration),
         cmocka_unit_test_setup_teardown(peers_that_use_tls_are_told_so, open_two, close_two),
         cmocka_unit_test_setup_teardown(the_cluster_has_its_id_or_none, open_two, close_two),
     };
