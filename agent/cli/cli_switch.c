@@ -3,6 +3,7 @@
  */
 #include "agent/cli/cli_verbs.h"
 #include "agent/cli/cluster_doc.h"
+#include "agent/config/dynamic.h"
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -12,9 +13,10 @@
 #include <string.h>
 #include <time.h>
 
-#define HOUR_S 3600
-/* The interface answers when the role has moved: at most twice max(10 s, loop_wait). */
-#define REQUEST_TIMEOUT_MS 180000
+#define HOUR_S                 3600
+#define REQUEST_TIMEOUT_MS_MIN 180000
+#define REQUEST_SPARE_MS       30000
+#define LOOP_WAIT_MS_MAX       ((int64_t)24 * 3600 * 1000)
 
 struct request {
     struct cli *cli;
@@ -201,6 +203,17 @@ static int ask_confirmation(const struct request *q)
     return answer == CLI_YES ? CLI_OK : CLI_ERROR;
 }
 
+int64_t cli_switch_wait_ms(const json_t *config)
+{
+    int64_t loop_wait_ms = 0;
+    if (!dynamic_time_ms(json_object_get(config, "loop_wait"), &loop_wait_ms) || loop_wait_ms < 0) {
+        return REQUEST_TIMEOUT_MS_MIN;
+    }
+    loop_wait_ms = loop_wait_ms < LOOP_WAIT_MS_MAX ? loop_wait_ms : LOOP_WAIT_MS_MAX;
+    int64_t wait_ms = 2 * loop_wait_ms + REQUEST_SPARE_MS;
+    return wait_ms > REQUEST_TIMEOUT_MS_MIN ? wait_ms : REQUEST_TIMEOUT_MS_MIN;
+}
+
 /* --- doing ------------------------------------------------------------------------------------ */
 
 static char *request_body(const struct request *q, bool for_store)
@@ -245,7 +258,7 @@ static int post(const struct request *q, const char *path, struct cli_reply *ret
         return error_set(err, ERR_NOT_FOUND, "no member with an address to ask");
     }
     char *body = request_body(q, false);
-    int rc = cli_request(url, path, body, REQUEST_TIMEOUT_MS, ret_reply, err);
+    int rc = cli_request(url, path, body, cli_switch_wait_ms(q->config), ret_reply, err);
     mem_free(body);
     return rc;
 }

@@ -52,6 +52,10 @@ const char *cli_timestamp(int digits, char *ret_text);
  * understood. */
 bool cli_time_parse(const char *text, char *ret_iso);
 
+/* How long the leader's interface is waited for: it answers when the role has moved, which may take
+ * twice max(10 s, loop_wait) of `config` (NULL: the default). */
+int64_t cli_switch_wait_ms(const json_t *config);
+
 /* Prints the table of members of `view`. */
 int cli_print_members(const struct dcs_view *view, const char *cluster, bool extended,
                       bool topology, enum cli_format format);

@@ -3,6 +3,7 @@
 #include "agent/app.h"
 #include "agent/cli/cli.h"
 #include "agent/cli/cli_session.h"
+#include "agent/cli/cli_verbs.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/witness.h"
 #include "base/buf.h"
@@ -661,6 +662,28 @@ static void an_answer_that_is_too_long_leaves_nothing_in_the_store(void **state)
     mem_free(failover);
 }
 
+/* Given up earlier, a switchover that succeeds would be called unknown. */
+static void the_leader_is_waited_for_as_long_as_it_may_take(void **state)
+{
+    static const struct {
+        const char *config;
+        int64_t wait_ms;
+    } waits[] = {{"{}", 180000},
+                 {"{\"loop_wait\": 10}", 180000},
+                 {"{\"loop_wait\": 100}", 230000},
+                 {"{\"loop_wait\": \"1h\"}", 7230000},
+                 {"{\"loop_wait\": 8e15}", 172830000},
+                 {"{\"loop_wait\": -8e15}", 180000},
+                 {"{\"loop_wait\": []}", 180000}};
+    (void)state;
+    assert_int_equal(cli_switch_wait_ms(NULL), 180000);
+    for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
+        json_t *config = json_loads(waits[i].config, 0, NULL);
+        assert_int_equal(cli_switch_wait_ms(config), waits[i].wait_ms);
+        json_decref(config);
+    }
+}
+
 static void explain_prints_the_decisions(void **state)
 {
     (void)state;
@@ -759,6 +782,7 @@ int main(void)
         cmocka_unit_test(an_answer_of_failure_is_printed_and_the_status_is_zero),
         cmocka_unit_test(an_interface_that_is_down_leaves_the_request_in_the_store),
         cmocka_unit_test(an_answer_that_is_too_long_leaves_nothing_in_the_store),
+        cmocka_unit_test(the_leader_is_waited_for_as_long_as_it_may_take),
         cmocka_unit_test(explain_prints_the_decisions),
         cmocka_unit_test(raft_status_shows_the_group),
         cmocka_unit_test(raft_status_marks_a_witness),
