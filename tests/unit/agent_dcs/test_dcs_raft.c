@@ -408,6 +408,38 @@ static void sync_is_written_by_the_leader_over_what_it_has_read(void **state)
     dcs_view_unref(view);
 }
 
+static int withdraw(int64_t report_revision, int64_t epoch)
+{
+    struct outcome outcome = {0};
+    return finish(
+        dcs->ops->withdraw(dcs, "node1", report_revision, epoch, 3000, on_done, &outcome, NULL),
+        &outcome);
+}
+
+/* At the revision that was read, and under the epoch that is to be followed; `none` is written also
+ * where no report stands, so that one that is under way is refused. */
+static void a_withdrawal_compares_the_report_and_the_epoch(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    int64_t report = 0;
+    struct dcs_acquire how = {.holder = "node2", .ttl_ms = 30000};
+    assert_int_equal(acquire(&how, &epoch), 0);
+    assert_int_equal(withdraw(DCS_ABSENT, epoch), 0);
+    assert_int_equal(put_key("reports/node1", "late", DCS_ABSENT, NULL), ERR_CONFLICT);
+    assert_int_equal(put_key("reports/node1", "{}", DCS_ANY, &report), 0);
+    assert_int_equal(withdraw(DCS_ABSENT, epoch), ERR_CONFLICT);
+    assert_int_equal(withdraw(report - 1, epoch), ERR_CONFLICT);
+    assert_int_equal(withdraw(report, epoch + 1), ERR_CONFLICT);
+    struct dcs_view *view = read_view();
+    assert_string_equal(dcs_view_get(view, "reports/node1")->value, "{}");
+    dcs_view_unref(view);
+    assert_int_equal(withdraw(report, epoch), 0);
+    view = read_view();
+    assert_string_equal(dcs_view_get(view, "reports/node1")->value, "none");
+    dcs_view_unref(view);
+}
+
 static int put_member(const char *value)
 {
     struct outcome outcome = {0};
@@ -569,6 +601,7 @@ int main(void)
         WITH_MEMBER(a_release_ends_this_epoch_and_no_other),
         WITH_MEMBER(a_status_that_comes_late_does_not_replace_that_of_the_release),
         WITH_MEMBER(sync_is_written_by_the_leader_over_what_it_has_read),
+        WITH_MEMBER(a_withdrawal_compares_the_report_and_the_epoch),
         WITH_MEMBER(a_member_key_lives_while_it_is_put_and_ends_with_its_lease),
         WITH_MEMBER(two_member_puts_at_once_both_arrive),
         WITH_MEMBER(a_change_that_view_showed_first_is_told_all_the_same),
