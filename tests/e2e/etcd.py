@@ -11,6 +11,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HOSTS = {"node4": "172.20.0.13", "etcd2": "172.20.0.15", "etcd3": "172.20.0.16"}
 BASE = "/db/postgres/"
 USER, PASSWORD = "store", "store-secret"  # of a store that asks for them
+AUTHENTICATION = ("user add root:root-secret", "user grant-role root root", f"user add {USER}:{PASSWORD}", "role add cluster",
+                  f"role grant-permission cluster --prefix=true readwrite {BASE}", f"user grant-role {USER} cluster", "auth enable")
 
 
 def default_file():
@@ -21,6 +23,8 @@ def default_file():
 
 
 class Member:
+    users_by_command = True  # and until then nobody has to say who he is
+
     def __init__(self, etcd, host):
         self.etcd, self.host, self.address = etcd, host, HOSTS[host]
         self.name = "default" if host == "node4" else host
@@ -38,8 +42,9 @@ class Member:
             for key in ("ETCD_LISTEN_CLIENT_URLS", "ETCD_ADVERTISE_CLIENT_URLS"):
                 env[key] = env[key].replace("http:", "https:")
             home = self.etcd.rig.home
-            env.update(ETCD_CERT_FILE=f"{home}/etcd.crt", ETCD_KEY_FILE=f"{home}/etcd.key", ETCD_TRUSTED_CA_FILE=f"{home}/etcd-ca.crt",
-                       ETCD_CLIENT_CERT_AUTH="true")
+            env.update(ETCD_CERT_FILE=f"{home}/etcd.crt", ETCD_KEY_FILE=f"{home}/etcd.key", ETCD_TRUSTED_CA_FILE=f"{home}/etcd-ca.crt")
+            if not self.etcd.user:  # the gateway takes no certificate that bears a name where users have passwords
+                env.update(ETCD_CLIENT_CERT_AUTH="true")
         return dict(os.environ, **env)
 
     def start(self):
@@ -134,7 +139,7 @@ class Served:
 
 class Etcd(Served):
     """Of its own hosts. `members`: 1 or 3. `tls`: it listens for clients with certificates of its authority alone.
-    `user`: and who has no password is refused (ours only)."""
+    `user`: and who has no password is refused (a real one: by v3 only); he may do with the cluster's keys what he likes, and nothing else."""
 
     def __init__(self, rig, members, dialect, member=Member, tls=False, user=False):
         super().__init__(rig, {}, dialect)
@@ -149,5 +154,18 @@ class Etcd(Served):
 
     def start(self):
         for member in self.members.values():
+            member.start()
+        if self.user and member.users_by_command:
+            self.user = False
+            self.wait_served()
+            for command in AUTHENTICATION:
+                self.ctl(*command.split(), api=3)
+            self.user = True
+        self.wait_served()
+
+    def restart(self):
+        """All members at once, with their data: they have forgotten the tokens that they gave."""
+        for member in self.members.values():
+            member.kill()
             member.start()
         self.wait_served()

@@ -239,6 +239,33 @@ def test_etcd_that_asks_for_certificates(make_rig, request):
     assert answer.returncode == 1 and "172.20.0.13:2379" in answer.stderr and "certificate" in answer.stderr, answer.stdout + answer.stderr
 
 
+def test_etcd_that_asks_for_a_password_over_tls(make_rig):
+    """Bootstrap, tokens that etcd has forgotten, the loss of a node; who has another password is told so. (v2 checks the password with
+    each request, which keeps a machine busy: that is tested in tests/unit/agent_dcs.)"""
+    r = make_rig(store="etcd3", etcd_tls=True, etcd_user=True, **TIMES)
+    r.start_all()
+    r.start_haproxy()
+    r.wait_healthy()
+    with faults.Load(r) as load:
+        leader = r.leader()
+        r.etcd.restart()
+        time.sleep(TIMES["ttl"] + 2)
+        load.wait_writable(5)
+        assert r.leader() is leader
+    result = faults.node_lost(r)
+    print("node lost, TLS and a password", result)
+    assert result["direct"] < TIMES["ttl"] + 5
+    own = r.nodes["node1"].config
+    with open(own) as f:
+        text = re.sub(r"\n  password: .*", "\n  password: another", f.read(), count=1)
+    r.nodes["node1"].config = os.path.join(r.home, "stranger.yml")
+    with open(r.nodes["node1"].config, "w") as f:
+        f.write(text)
+    answer = r.ctl("list", check=False)
+    r.nodes["node1"].config = own
+    assert answer.returncode == 1 and "authentication failed" in answer.stderr, answer.stdout + answer.stderr
+
+
 def test_etcd_of_three(make_rig):
     """The member in use dies, the leader moves, the leader stops for longer than the ttl: whatever it answers then, it is late."""
     r = make_rig(store="etcd3", etcd_members=3, **TIMES)

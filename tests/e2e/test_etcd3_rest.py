@@ -8,6 +8,7 @@ from on_etcd import (  # noqa: F401
     test_diverged_primary_rejoins_by_rewind,
     test_key_is_removed,
     test_etcd_that_asks_for_certificates,
+    test_etcd_that_asks_for_a_password_over_tls,
     test_etcd_of_three,
     test_failsafe_mode_ends_with_the_first_member_that_is_silent,
 )
