@@ -1,6 +1,7 @@
 /* The loops differ in what they open; how they begin and end is the same, and stands here once. */
 #include "agent/app_start.h"
 
+#include "agent/app_descriptors.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -34,6 +35,8 @@ int app_start_load(app_start_load_fn load, const char *path, struct config *ret_
     config_warnings_free(&warnings);
     if (rc != 0) {
         log_error("%s", err.text);
+    } else {
+        app_descriptors_provide();
     }
     return rc;
 }

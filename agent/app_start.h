@@ -12,8 +12,8 @@
 typedef int (*app_start_load_fn)(const char *path, struct config *ret_config,
                                  struct config_warnings *warnings, struct error *err);
 
-/* Warnings and the reason of a failure go to the log. From here on JSON is made by our allocator.
- */
+/* Warnings and the reason of a failure go to the log. From here on JSON is made by our allocator,
+ * and there are open files for a crowd of clients and the rest. */
 int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
 
 struct app_signals {

@@ -6,6 +6,7 @@ sees elsewhere.
 import json
 import os
 import pwd
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def start(order):
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.closerange(3, 256)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))  # as systemd starts a service
         os.setgroups([user.pw_gid])
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)

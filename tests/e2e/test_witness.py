@@ -64,6 +64,20 @@ def test_a_witness_votes_and_is_no_member(pair):
     wait_for("one of three up", lambda: pair.haproxy_states() == ["DOWN", "DOWN", "UP"], 15)
 
 
+def open_files(pid):
+    """How many it may have: the soft limit, and the hard one."""
+    with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+        line = next(line for line in f if line.startswith("Max open files"))
+    return tuple(int(word) for word in line.split()[3:5])
+
+
+def test_clients_leave_open_files_to_the_rest(pair):
+    """A service may open 1024, and as many clients alone may come: then nobody could ask PostgreSQL, or another member."""
+    for node in pair.nodes.values():
+        soft, hard = open_files(node.agent_pid())
+        assert soft == min(4096, hard), node.name
+
+
 def test_nothing_makes_it_the_leader(pair):
     answer = pair.ctl("failover", "--candidate", WITNESS, "--force", check=False)
     assert answer.returncode != 0

@@ -1,5 +1,6 @@
 /* What the agent and a witness begin with: what they say of their file, the signals, the end that
  * does not wait for ever. */
+#include "agent/app_descriptors.h"
 #include "agent/app_start.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,6 +94,37 @@ static void a_file_that_is_wrong_is_told_with_its_warnings(void **state)
     assert_non_null(strstr(buf_str(&logged), ": log.level: 'LOUD' is no level"));
 }
 
+/* In a child, with the limits given: 0 when the soft one is `raised` then, and told if it is `told`
+ * to be too low. */
+static int provides(rlim_t soft, rlim_t hard, rlim_t raised, bool told)
+{
+    int status = 0;
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+        struct config config;
+        bool good = setrlimit(RLIMIT_NOFILE, &limit) == 0 && load(WITNESS, &config) == 0 &&
+                    getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == raised;
+        bool tells = strstr(buf_str(&logged), " files may be open at once") != NULL;
+        _exit(good && tells == told ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void there_are_open_files_for_clients_and_the_rest(void **state)
+{
+    struct rlimit limit;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(provides(64, 1024, 1024, true), 0);
+    if (limit.rlim_max >= APP_DESCRIPTORS) {
+        assert_int_equal(provides(1024, limit.rlim_max, APP_DESCRIPTORS, false), 0);
+        assert_int_equal(provides(APP_DESCRIPTORS, APP_DESCRIPTORS, APP_DESCRIPTORS, false), 0);
+    }
+}
+
 static struct app_signals signals;
 static int heard[3];
 static size_t heard_count;
@@ -145,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(warnings_that_are_not_kept_are_counted_in_the_log),
         cmocka_unit_test(a_file_that_is_wrong_is_told_with_its_warnings),
+        cmocka_unit_test(there_are_open_files_for_clients_and_the_rest),
         cmocka_unit_test(three_signals_are_heard_until_they_are_closed),
         cmocka_unit_test(what_does_not_close_in_time_is_left),
     };

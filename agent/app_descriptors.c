@@ -1,0 +1,26 @@
+/* Each connection is an open file, and how many there are is for others to say, up to the limits of
+ * the listeners. A service may often open 1024: with those taken, a crowd of clients would keep us
+ * from asking PostgreSQL, and the members from one another. */
+#include "agent/app_descriptors.h"
+
+#include "base/descriptors.h"
+#include "base/log.h"
+#include "base/net/http1.h"
+#include "base/net/http2.h"
+#include "base/net/http_client.h"
+#include "base/net/http_port.h"
+
+_Static_assert(2 * (2 * HTTP1_CONNECTIONS_MAX + HTTP2_CONNECTIONS_MAX + HTTP_PORT_UNDECIDED_MAX +
+                    HTTP_CLIENT_EXCHANGES_MAX) <=
+                   APP_DESCRIPTORS,
+               "REST and etcd's port, and the rest");
+
+void app_descriptors_provide(void)
+{
+    size_t may = descriptors_raise(APP_DESCRIPTORS);
+    if (may < APP_DESCRIPTORS) {
+        log_warning("only %zu files may be open at once ('ulimit -Hn'), and %d are wanted: many "
+                    "clients at once could keep this member from PostgreSQL and from the others",
+                    may, APP_DESCRIPTORS);
+    }
+}
