@@ -16,7 +16,13 @@ one() { # BUILD, NAME, program: what it said goes to a log beside its counts
     # cmocka names each failed and skipped test twice: where it ran, and in the summary.
     [ "$f" -lt 2 ] || f=$(((f + 1) / 2))
     [ "$s" -lt 2 ] || s=$(((s + 1) / 2))
-    if [ "$status" != 0 ] && [ "$f" = 0 ]; then
+    # Each group says that it ended: a program that runs none, or leaves in the middle of one with status 0, has passed nothing.
+    begun=$(grep -c '^\[==========\] Running ' "$log" || true)
+    ended=$(grep -c '^\[==========\] [0-9]* test(s) run\.' "$log" || true)
+    if [ "${begun:-0}" = 0 ] || [ "$begun" != "$ended" ]; then
+        [ "$status" != 0 ] || status="0, and no end of its tests"
+    fi
+    if [ "$status" != 0 ] && [ "${f:-0}" = 0 ]; then
         f=1
     fi
     if [ "$f" != 0 ]; then
