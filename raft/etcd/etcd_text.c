@@ -70,6 +70,14 @@ static bool is_plain(uint8_t c)
     return c >= ' ' && c <= ASCII_MAX && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
 }
 
+/* By hand: a value may be a million of them. */
+static void put_json_code(struct buf *out, uint8_t c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char code[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 0xf]};
+    buf_put(out, code, sizeof code);
+}
+
 static void put_json_char(struct buf *out, struct span text, size_t len)
 {
     const uint8_t *c = text.data;
@@ -79,7 +87,7 @@ static void put_json_char(struct buf *out, struct span text, size_t len)
     } else if (escape != NULL) {
         buf_put_str(out, escape);
     } else if (len == 1) {
-        buf_printf(out, "\\u%04x", (unsigned)c[0]);
+        put_json_code(out, c[0]);
     } else if (len == 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) {
         buf_printf(out, "\\u202%x", (unsigned)(c[2] & 0xf));
     } else {
