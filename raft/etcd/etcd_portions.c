@@ -2,6 +2,10 @@
  * answer whose client has taken the last portion gets the next one, the first in the list first,
  * until TURN_NS are over; who had his goes to the end of the list.
  *
+ * A portion may be larger than it should be, since no value is divided: so what waits for clients
+ * counts as well, and while all together are over the bound nobody gets more. Then somebody's
+ * client takes what it has, or is stalled, and gives way.
+ *
  * Freed blocks of such sizes lie between others on the heap: when the last one has gone, the heap
  * is asked to give back what it can. */
 #include "raft/etcd/etcd_portions.h"
@@ -9,7 +13,6 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "raft/etcd/etcd_call.h"
 #include "raft/etcd/etcd_service.h"
 
 enum { TURN_MS = 1, TURN_NS = 4 * 1000 * 1000 };
@@ -18,18 +21,18 @@ struct etcd_portions {
     struct etcd_portions **owner;
     uv_timer_t timer;
     struct list answers;
-    size_t bytes;
-    struct buf out; /* scratch */
+    size_t bytes;   /* of all answers: what they hold, ... */
+    size_t waiting; /* ... and what was pending when it was looked at last */
+    struct buf scratch;
 };
 
 struct answer {
     struct list link;
     struct etcd_portions *portions;
-    struct etcd_call *call;
     struct etcd_large large;
-    struct etcd_encoder encoder;
+    size_t waiting;
     uint64_t until_ms;
-    uint64_t taken_ms; /* when the last portion was given */
+    uint64_t given_ms; /* the last portion */
 };
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -41,64 +44,99 @@ static void close_if_empty(struct etcd_portions *portions)
 {
     if (list_empty(&portions->answers)) {
         *portions->owner = NULL;
-        buf_free(&portions->out);
+        buf_free(&portions->scratch);
         uv_close((uv_handle_t *)&portions->timer, on_timer_closed);
         mem_give_back();
     }
 }
 
+/* --- the account ------------------------------------------------------------------------------ */
+
+static bool has_room(const struct etcd_portions *portions, size_t bytes)
+{
+    size_t held = portions->bytes + portions->waiting;
+    return held <= ETCD_PORTIONS_BYTES_MAX && bytes <= ETCD_PORTIONS_BYTES_MAX - held;
+}
+
+static void set_waiting(struct answer *answer, size_t waiting)
+{
+    answer->portions->waiting += waiting - answer->waiting;
+    answer->waiting = waiting;
+}
+
 static void let_go(struct answer *answer)
 {
-    struct etcd_portions *portions = answer->portions;
     list_remove(&answer->link);
-    portions->bytes -= answer->large.bytes;
-    answer->large.release(answer->large.arg);
-    etcd_call_unref(answer->call);
+    set_waiting(answer, 0);
+    answer->portions->bytes -= answer->large.bytes;
+    answer->large.ops->release(answer->large.arg);
     mem_free(answer);
 }
 
 static void cut_off(struct answer *answer, enum etcd_error error)
 {
-    etcd_call_fail(answer->call, error);
+    answer->large.ops->cut_off(answer->large.arg, error);
     let_go(answer);
+}
+
+/* Looks at what its client has taken. False: it has gone. */
+static bool look(struct answer *answer)
+{
+    if (answer->large.ops->has_ended(answer->large.arg)) {
+        let_go(answer);
+        return false;
+    }
+    set_waiting(answer, answer->large.ops->pending(answer->large.arg));
+    return true;
+}
+
+/* Those whose clients take nothing go first, until `bytes` more fit. */
+static bool make_room(struct etcd_portions *portions, size_t bytes)
+{
+    uint64_t now_ms = uv_now(portions->timer.loop);
+    LIST_EACH(item, &portions->answers)
+    {
+        struct answer *answer = LIST_OWNER(item, struct answer, link);
+        if (has_room(portions, bytes)) {
+            break;
+        }
+        if (look(answer) && answer->waiting > 0 &&
+            now_ms - answer->given_ms >= ETCD_PORTIONS_STALLED_MS) {
+            cut_off(answer, ETCD_ERROR_TOO_MANY_REQUESTS);
+        }
+    }
+    return has_room(portions, bytes);
 }
 
 /* --- portions --------------------------------------------------------------------------------- */
 
-/* False: it is over. */
-static bool put_portion(struct answer *answer)
+static void give(struct answer *answer, uint64_t now_ms)
 {
-    struct buf *out = &answer->portions->out;
-    buf_clear(out);
-    bool is_whole = etcd_encoder_take(&answer->encoder, ETCD_PORTION_BYTES, out);
-    int rc = out->len == 0 ? 0 : etcd_call_put(answer->call, buf_span(out));
-    if (out->capacity > 4 * ETCD_PORTION_BYTES) {
-        buf_free(out);
+    struct etcd_portions *portions = answer->portions;
+    struct buf *scratch = &portions->scratch;
+    buf_clear(scratch);
+    bool goes_on = answer->large.ops->give(answer->large.arg, scratch);
+    if (scratch->capacity > 4 * ETCD_PORTION_BYTES) {
+        buf_free(scratch);
     }
-    if (rc != 0) {
-        cut_off(answer, ETCD_ERROR_TOO_MANY_REQUESTS);
-        return false;
-    }
-    if (is_whole) {
-        etcd_call_finish(answer->call, GRPC_OK, span_of(NULL, 0));
+    answer->given_ms = now_ms;
+    if (!goes_on) {
         let_go(answer);
+    } else if (look(answer)) {
+        list_remove(&answer->link);
+        list_append(&portions->answers, &answer->link);
     }
-    return !is_whole;
 }
 
 static void go_on(struct answer *answer, uint64_t now_ms)
 {
-    struct etcd_portions *portions = answer->portions;
-    if (etcd_call_has_ended(answer->call)) {
-        let_go(answer);
-    } else if (now_ms >= answer->until_ms) {
+    if (!look(answer)) {
+        return;
+    }
+    if (now_ms >= answer->until_ms) {
         cut_off(answer, ETCD_ERROR_TIMEOUT);
-    } else if (etcd_call_pending(answer->call) == 0) {
-        answer->taken_ms = now_ms;
-        if (put_portion(answer)) {
-            list_remove(&answer->link);
-            list_append(&portions->answers, &answer->link);
-        }
+    } else if (answer->waiting == 0 && has_room(answer->portions, 0)) {
+        give(answer, now_ms);
     }
 }
 
@@ -107,6 +145,7 @@ static void on_turn(uv_timer_t *timer)
     struct etcd_portions *portions = timer->data;
     uint64_t until_ns = uv_hrtime() + TURN_NS;
     size_t count = 0;
+    (void)make_room(portions, 0);
     LIST_EACH(each, &portions->answers)
     {
         count++; /* who goes to the end has had his turn */
@@ -141,47 +180,25 @@ static struct etcd_portions *portions_of(struct etcd_service *service)
 size_t etcd_portions_bytes(struct etcd_service *service)
 {
     const struct etcd_portions *portions = *etcd_service_portions(service);
-    return portions == NULL ? 0 : portions->bytes;
+    return portions == NULL ? 0 : portions->bytes + portions->waiting;
 }
 
-/* Those whose clients take nothing go first, until `bytes` more fit. */
-static bool make_room(struct etcd_portions *portions, size_t bytes)
+int etcd_portions_answer(struct etcd_service *service, const struct etcd_large *large,
+                         struct error *err)
 {
-    uint64_t now_ms = uv_now(portions->timer.loop);
-    LIST_EACH(item, &portions->answers)
-    {
-        struct answer *answer = LIST_OWNER(item, struct answer, link);
-        if (bytes <= ETCD_PORTIONS_BYTES_MAX - portions->bytes) {
-            break;
-        }
-        if (now_ms - answer->taken_ms >= ETCD_PORTIONS_STALLED_MS) {
-            cut_off(answer, ETCD_ERROR_TOO_MANY_REQUESTS);
-        }
-    }
-    return bytes <= ETCD_PORTIONS_BYTES_MAX - portions->bytes;
-}
-
-int etcd_portions_answer(struct etcd_call *call, const struct etcd_large *large, struct error *err)
-{
-    struct etcd_portions *portions = portions_of(call->service);
+    struct etcd_portions *portions = portions_of(service);
     if (!make_room(portions, large->bytes)) {
-        return error_set(err, ERR_LIMIT, "large answers hold %zu bytes", portions->bytes);
+        return error_set(err, ERR_LIMIT, "large answers hold %zu bytes",
+                         portions->bytes + portions->waiting);
     }
+    uint64_t now_ms = uv_now(portions->timer.loop);
     struct answer *answer = mem_new(struct answer);
     answer->portions = portions;
-    answer->call = etcd_call_ref(call);
     answer->large = *large;
-    answer->taken_ms = uv_now(portions->timer.loop);
-    answer->until_ms = answer->taken_ms + ETCD_PORTIONS_MS;
-    etcd_encoder_init(&answer->encoder, ETCD_ENCODING_PROTO, call->method->response,
-                      large->message);
+    answer->until_ms = now_ms + ETCD_PORTIONS_MS;
     portions->bytes += large->bytes;
     list_append(&portions->answers, &answer->link);
-    if (etcd_call_begin(call, large->message, &answer->encoder) == 0) {
-        (void)put_portion(answer);
-    } else {
-        cut_off(answer, ETCD_ERROR_TOO_MANY_REQUESTS);
-    }
+    give(answer, now_ms);
     return 0;
 }
 

@@ -13,7 +13,6 @@
 #include "raft/etcd/etcd_v2_state.h"
 
 #define ETCD_V2_WATCHERS_MAX 4096
-#define ETCD_V2_TREES_MAX    64 /* large answers under way */
 
 /* --- a call about a key ----------------------------------------------------------------------- */
 

@@ -1,96 +1,131 @@
 /* Reads of the v2 API. `quorum=true` is linearizable, the others are of what this member has.
  *
- * What is large goes out in portions, the next when the one before was taken: one -> (timer ->
- * portion) ... -> end. All large answers together get one portion a turn of the loop, the oldest
- * first. A client that takes too long is cut off, since what it reads is held for it. */
+ * A directory that is large goes out in portions (etcd_portions.h): they share one bound with the
+ * answers of v3. What is over it is refused with 300, and what is cut off ends in the middle, so
+ * that no client takes it for whole. */
+#include "raft/etcd/etcd_portions.h"
 #include "raft/etcd/etcd_v2.h"
 #include "raft/etcd/etcd_v2_tree.h"
 
 #include "base/mem.h"
 
-#include <uv.h>
-
-enum {
-    PORTION_BYTES = 128 * 1024,
-    PORTION_MS = 1,
-    TREE_MS = 60 * 1000,
-};
-
 /* --- a large answer --------------------------------------------------------------------------- */
 
-struct tree_answer {
-    struct etcd_v2_state *state;
-    struct http_exchange *exchange;
+struct large_tree {
+    struct etcd_service *service;
+    struct http_exchange *exchange; /* NULL: it was answered, or its client has gone */
     struct etcd_v2_tree *tree;
-    uv_timer_t timer;
-    uint64_t until_ms; /* of the loop */
+    uint64_t index;
+    struct buf first; /* the first portion, until it is given */
+    bool started;
 };
 
-static void on_closed(uv_handle_t *handle)
+static void end_exchange(struct large_tree *large)
 {
-    mem_free(handle->data);
-}
-
-static void end_answer(struct tree_answer *answer)
-{
-    http_stream_end(answer->exchange);
-    etcd_v2_tree_free(answer->tree);
-    answer->state->trees--;
-    uv_close((uv_handle_t *)&answer->timer, on_closed);
+    http_stream_end(large->exchange);
+    large->exchange = NULL;
 }
 
 static void on_gone(void *arg)
 {
-    end_answer(arg);
+    end_exchange(arg);
 }
 
-static void on_timer(uv_timer_t *timer)
+static bool start(struct large_tree *large)
 {
-    struct tree_answer *answer = timer->data;
-    struct buf out = BUF_INIT;
-    uint64_t now_ms = uv_now(timer->loop); /* the same for all timers of a turn */
-    bool is_late = now_ms >= answer->until_ms;
-    bool is_taken = answer->state->portion_ms == now_ms;
-    if (!is_late && (is_taken || http_stream_pending(answer->exchange) > 0)) {
-        return;
-    }
-    answer->state->portion_ms = now_ms;
-    bool is_whole = is_late || etcd_v2_tree_encode(answer->tree, PORTION_BYTES, &out);
-    if (out.len > 0) {
-        http_stream_send(answer->exchange, buf_span(&out));
-    }
-    buf_free(&out);
-    if (is_whole) {
-        end_answer(answer);
-    }
-}
-
-/* Takes the tree. */
-static void start_answer(struct etcd_v2_call *call, struct etcd_v2_tree *tree, uint64_t index,
-                         struct span portion)
-{
-    uv_loop_t *loop = etcd_service_config(call->service)->loop;
-    struct tree_answer *answer = mem_new(struct tree_answer);
     struct buf headers = BUF_INIT;
-    answer->state = etcd_service_v2(call->service);
-    answer->exchange = call->exchange;
-    etcd_v2_put_headers(call->service, index, &headers);
+    etcd_v2_put_headers(large->service, large->index, &headers);
     struct http1_response head = {
         .status = 200, .content_type = "application/json", .headers = buf_str(&headers)};
-    int rc = http_stream_start(call->exchange, &head, on_gone, answer);
-    buf_free(&headers);
-    if (rc != 0) { /* nobody is there any more */
-        etcd_v2_tree_free(tree);
-        mem_free(answer);
-        return;
+    large->started = true;
+    if (http_stream_start(large->exchange, &head, on_gone, large) != 0) {
+        large->exchange = NULL; /* nobody is there any more */
+    } else {
+        http_stream_send(large->exchange, buf_span(&large->first));
     }
-    answer->tree = tree;
-    answer->until_ms = uv_now(loop) + TREE_MS;
-    answer->state->trees++;
-    (void)uv_timer_init(loop, &answer->timer);
-    answer->timer.data = answer;
-    (void)uv_timer_start(&answer->timer, on_timer, PORTION_MS, PORTION_MS);
-    http_stream_send(answer->exchange, portion);
+    buf_free(&headers);
+    buf_free(&large->first);
+    return large->exchange != NULL;
+}
+
+static bool give(void *arg, struct buf *scratch)
+{
+    struct large_tree *large = arg;
+    if (!large->started) {
+        return start(large);
+    }
+    bool is_whole = etcd_v2_tree_encode(large->tree, ETCD_PORTION_BYTES, scratch);
+    http_stream_send(large->exchange, buf_span(scratch));
+    if (is_whole) {
+        end_exchange(large);
+    }
+    return !is_whole;
+}
+
+static size_t pending(const void *arg)
+{
+    const struct large_tree *large = arg;
+    return http_stream_pending(large->exchange);
+}
+
+static bool has_ended(const void *arg)
+{
+    return ((const struct large_tree *)arg)->exchange == NULL;
+}
+
+static void cut_off(void *arg, enum etcd_error error)
+{
+    struct large_tree *large = arg;
+    (void)error; /* its head was sent: there is no way to say it */
+    if (large->exchange != NULL) {
+        http_stream_cut(large->exchange);
+        large->exchange = NULL;
+    }
+}
+
+static void release(void *arg)
+{
+    struct large_tree *large = arg;
+    etcd_v2_tree_free(large->tree);
+    buf_free(&large->first);
+    mem_free(large);
+}
+
+/* Takes the tree, and the portion. False: too much is held already, and nothing was answered. */
+static bool answer_large(const struct etcd_v2_call *call, struct etcd_v2_tree *tree, uint64_t index,
+                         struct buf *portion_take)
+{
+    static const struct etcd_large_ops ops = {.give = give,
+                                              .pending = pending,
+                                              .has_ended = has_ended,
+                                              .cut_off = cut_off,
+                                              .release = release};
+    struct large_tree *large = mem_new(struct large_tree);
+    *large = (struct large_tree){.service = call->service,
+                                 .exchange = call->exchange,
+                                 .tree = tree,
+                                 .index = index,
+                                 .first = *portion_take};
+    *portion_take = (struct buf)BUF_INIT;
+    struct etcd_large answer = {
+        .ops = &ops, .arg = large, .bytes = sizeof *large + etcd_v2_tree_held(tree)};
+    if (etcd_portions_answer(call->service, &answer, NULL) != 0) {
+        release(large);
+        return false;
+    }
+    return true;
+}
+
+static void fail(struct etcd_v2_call *call, enum etcd_error error)
+{
+    etcd_service_v2(call->service)->failures[ETCD_V2_COUNT_GET]++;
+    etcd_v2_reply_failure(call, error);
+}
+
+static void succeed(struct etcd_v2_call *call, uint64_t index, struct span body)
+{
+    etcd_service_v2(call->service)->successes[ETCD_V2_COUNT_GET]++;
+    etcd_v2_reply(call, 200, index, body);
 }
 
 static void answer_directory(struct etcd_v2_call *call, const struct store *store,
@@ -100,15 +135,14 @@ static void answer_directory(struct etcd_v2_call *call, const struct store *stor
     uint64_t index = (uint64_t)store_revision(store);
     struct etcd_v2_tree *tree = etcd_v2_tree_new(store, node, &now, call->request.recursive);
     struct buf body = BUF_INIT;
-    if (etcd_v2_tree_encode(tree, PORTION_BYTES, &body)) {
-        etcd_v2_reply(call, 200, index, buf_span(&body));
+    if (etcd_v2_tree_encode(tree, ETCD_PORTION_BYTES, &body)) {
+        succeed(call, index, buf_span(&body));
         etcd_v2_tree_free(tree);
-    } else if (etcd_service_v2(call->service)->trees < ETCD_V2_TREES_MAX) {
-        start_answer(call, tree, index, buf_span(&body));
+    } else if (answer_large(call, tree, index, &body)) {
+        etcd_service_v2(call->service)->successes[ETCD_V2_COUNT_GET]++;
         etcd_v2_call_free(call);
     } else {
-        etcd_v2_reply_failure(call, ETCD_ERROR_TOO_MANY_REQUESTS);
-        etcd_v2_tree_free(tree);
+        fail(call, ETCD_ERROR_TOO_MANY_REQUESTS);
     }
     buf_free(&body);
 }
@@ -127,20 +161,13 @@ static void answer_file(struct etcd_v2_call *call, const struct store *store,
                              store_lease_remaining_ms(store, from->lease, now.lease_ms));
     }
     etcd_v2_answer(etcd_v2_action(ETCD_V2_OP_GET), &node, NULL, &body);
-    etcd_v2_reply(call, 200, (uint64_t)store_revision(store), buf_span(&body));
+    succeed(call, (uint64_t)store_revision(store), buf_span(&body));
     buf_free(&body);
-}
-
-static void fail(struct etcd_v2_call *call, enum etcd_error error)
-{
-    etcd_service_v2(call->service)->failures[ETCD_V2_COUNT_GET]++;
-    etcd_v2_reply_failure(call, error);
 }
 
 static void answer_now(struct etcd_v2_call *call)
 {
     const struct store *store = etcd_service_store(call->service);
-    struct etcd_v2_state *state = etcd_service_v2(call->service);
     struct store_v2_node node;
     struct span cause;
     if (store == NULL) {
@@ -149,12 +176,11 @@ static void answer_now(struct etcd_v2_call *call)
     }
     enum store_reason reason = store_v2_get(store, call->request.key, &node, &cause);
     if (reason != STORE_NO_REASON) {
-        state->failures[ETCD_V2_COUNT_GET]++;
+        etcd_service_v2(call->service)->failures[ETCD_V2_COUNT_GET]++;
         etcd_v2_reply_error(call, (enum etcd_v2_error)reason, cause,
                             (uint64_t)store_revision(store));
         return;
     }
-    state->successes[ETCD_V2_COUNT_GET]++;
     if (node.directory) {
         answer_directory(call, store, &node);
     } else {

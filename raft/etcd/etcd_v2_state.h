@@ -25,8 +25,6 @@ struct etcd_v2_state {
     uint64_t successes[ETCD_V2_COUNTERS];
     uint64_t failures[ETCD_V2_COUNTERS];
     size_t watchers;
-    size_t trees;
-    uint64_t portion_ms; /* the turn of the loop in which one of them went on */
 };
 
 #endif

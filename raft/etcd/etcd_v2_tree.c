@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a node beside its key and value: its version, two references, its ttl, its name in a level. */
+enum { NODE_BYTES = 160, NAMES_FIRST = 16 };
+
 struct slice {
     size_t first;
     size_t end;
@@ -44,6 +47,8 @@ struct etcd_v2_tree {
     struct level *levels;
     size_t level_count;
     size_t level_capacity;
+    size_t bytes;       /* of all nodes */
+    size_t key_len_max; /* of the longest one */
 };
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -112,7 +117,7 @@ static void add_name(struct level *level, struct span path)
         return;
     }
     if (level->name_count == level->name_capacity) {
-        level->name_capacity = level->name_capacity == 0 ? 16 : level->name_capacity * 2;
+        level->name_capacity = level->name_capacity == 0 ? NAMES_FIRST : level->name_capacity * 2;
         level->names = mem_resize(level->names, level->name_capacity * sizeof(struct span));
     }
     level->names[level->name_count++] = path;
@@ -267,17 +272,19 @@ bool etcd_v2_tree_encode(struct etcd_v2_tree *tree, size_t bytes, struct buf *ou
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static void count_ttls(const struct store *store, struct nodes *nodes, int64_t lease_now_ms)
+static void look_at(struct etcd_v2_tree *tree, const struct store *store, struct nodes *nodes)
 {
     for (size_t i = 0; i < nodes->kvs.count; i++) {
         struct store_kv kv;
         store_kvs_get(&nodes->kvs, i, &kv);
+        tree->bytes += NODE_BYTES + kv.key.len + kv.value.len;
+        tree->key_len_max = kv.key.len > tree->key_len_max ? kv.key.len : tree->key_len_max;
         if (kv.lease != 0 && nodes->remaining_ms == NULL) {
             nodes->remaining_ms = mem_new_array(int64_t, nodes->kvs.count);
             memset(nodes->remaining_ms, -1, nodes->kvs.count * sizeof(int64_t));
         }
         if (kv.lease != 0) {
-            nodes->remaining_ms[i] = store_lease_remaining_ms(store, kv.lease, lease_now_ms);
+            nodes->remaining_ms[i] = store_lease_remaining_ms(store, kv.lease, tree->now.lease_ms);
         }
     }
 }
@@ -292,8 +299,8 @@ struct etcd_v2_tree *etcd_v2_tree_new(const struct store *store, const struct st
     tree->recursive = recursive;
     buf_put_span(&tree->path, node->path);
     store_v2_below(store, node->path, &tree->files.kvs, &tree->directories.kvs);
-    count_ttls(store, &tree->files, now->lease_ms);
-    count_ttls(store, &tree->directories, now->lease_ms);
+    look_at(tree, store, &tree->files);
+    look_at(tree, store, &tree->directories);
     level.path = buf_span(&tree->path);
     level.files.end = tree->files.kvs.count;
     level.directories.end = tree->directories.kvs.count;
@@ -308,6 +315,14 @@ struct etcd_v2_tree *etcd_v2_tree_new(const struct store *store, const struct st
     }
     push(tree, &level);
     return tree;
+}
+
+/* No tree is deeper than its longest key has parts. */
+size_t etcd_v2_tree_held(const struct etcd_v2_tree *tree)
+{
+    size_t depth = tree->recursive ? tree->key_len_max / 2 + 1 : 1;
+    size_t level_bytes = 2 * sizeof(struct level) + NAMES_FIRST * sizeof(struct span);
+    return sizeof *tree + tree->path.capacity + tree->bytes + depth * level_bytes;
 }
 
 void etcd_v2_tree_free(struct etcd_v2_tree *tree)

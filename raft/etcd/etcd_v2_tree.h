@@ -11,6 +11,9 @@ struct etcd_v2_tree;
 struct etcd_v2_tree *etcd_v2_tree_new(const struct store *store, const struct store_v2_node *node,
                                       const struct etcd_v2_now *now, bool recursive);
 void etcd_v2_tree_free(struct etcd_v2_tree *tree); /* NULL is accepted */
+/* What it holds at most, about: of the store, which may have other versions by now, and for itself.
+ */
+size_t etcd_v2_tree_held(const struct etcd_v2_tree *tree);
 /* Appends to `out` until that has `bytes` or more; true: that was all. */
 bool etcd_v2_tree_encode(struct etcd_v2_tree *tree, size_t bytes, struct buf *out);
 

@@ -28,6 +28,7 @@ struct fake_exchange {
     const char *authorization;
     bool is_gone_at_start; /* the peer is not there when a stream begins */
     size_t pending;        /* what the peer has not taken */
+    size_t held;           /* the same of all peers */
     int status;            /* 0: no answer yet */
     char type[64];
     char headers[FAKE_HEADERS_BYTES];
@@ -35,6 +36,7 @@ struct fake_exchange {
     unsigned pieces;
     bool streaming;
     bool ended;
+    bool cut; /* in the middle */
     void (*on_gone)(void *arg);
     void *gone_arg;
 };
@@ -117,10 +119,15 @@ static void fake_stream_end(struct http_exchange *exchange)
     fake->ended = true;
 }
 
+static void fake_stream_cut(struct http_exchange *exchange)
+{
+    fake_stream_end(exchange);
+    ((struct fake_exchange *)exchange)->cut = true;
+}
+
 static size_t fake_held(const struct http_exchange *exchange)
 {
-    (void)exchange;
-    return 0;
+    return ((const struct fake_exchange *)exchange)->held;
 }
 
 static bool fake_lasts(struct http_exchange *exchange)
@@ -137,7 +144,8 @@ static const struct http_exchange_ops fake_ops = {.header = fake_header,
                                                   .stream_start = fake_stream_start,
                                                   .stream_send = fake_stream_send,
                                                   .stream_pending = fake_stream_pending,
-                                                  .stream_end = fake_stream_end};
+                                                  .stream_end = fake_stream_end,
+                                                  .stream_cut = fake_stream_cut};
 
 static enum http1_method fake_method(const char *name)
 {

@@ -9,8 +9,9 @@ enum {
     VALUES = 28,
     VALUE_BYTES = 1024 * 1024,
     CLIENTS = 200,
-    GROWTH_KB_MAX = 160 * 1024, /* of the process, whatever is asked for */
-    LEFT_KB_MAX = 24 * 1024,    /* of that, when the clients have gone */
+    GROWTH_KB_MAX = 160 * 1024,    /* of the process, whatever is asked for */
+    REWRITTEN_KB_MAX = 192 * 1024, /* the same, while everything is written again and again */
+    LEFT_KB_MAX = 24 * 1024,       /* of that, when the clients have gone */
 };
 
 /* Sends all of it, and the answer's beginning. */
@@ -29,19 +30,21 @@ static void exchange(const char *request, size_t len, char *text, size_t size)
     (void)close(fd);
 }
 
-/* Values that are "AAAA..." in base64: zeros. */
+/* Keys "/a@", "/aA" ...; values that are "eHh4eHh4..." in base64: x's. */
 static void fill(void)
 {
     struct buf request = BUF_INIT;
     char text[1024];
     size_t value_len = (VALUE_BYTES / 3) * 4;
     char *value = mem_alloc(value_len);
-    memset(value, 'A', value_len);
+    for (size_t i = 0; i < value_len; i += 4) {
+        memcpy(value + i, "eHh4", 4);
+    }
     for (unsigned i = 0; i < VALUES; i++) {
         buf_clear(&request);
         buf_printf(&request,
                    "POST /v3/kv/put HTTP/1.0\r\nContent-Length: %zu\r\n\r\n"
-                   "{\"key\":\"YWE%c\",\"value\":\"",
+                   "{\"key\":\"L2F%c\",\"value\":\"",
                    value_len + 25, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcd"[i]);
         buf_put(&request, value, value_len);
         buf_put_str(&request, "\"}");
@@ -67,6 +70,7 @@ static int open_full(void **state)
 static const char range_json[] =
     "POST /v3/kv/range HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 34\r\n\r\n"
     "{\"key\":\"AA==\",\"range_end\":\"AA==\"} ";
+static const char tree_v2[] = "GET /v2/keys/?recursive=true HTTP/1.1\r\nHost: a\r\n\r\n";
 /* RangeRequest{key: "\0", range_end: "\0"} */
 static const char range_proto[] = "\0\0\0\0\6\x0a\x01\x00\x12\x01\x00";
 
@@ -103,30 +107,37 @@ static void the_whole_keyspace_comes_a_little_at_a_time(void **state)
     mem_free(text);
 }
 
-/* Asks from each of CLIENTS connections and lets nobody read. The others are told `refusal`. */
-static void crowd_asks(const void *request, size_t len, bool (*is_refused)(int fd))
+/* Asks from each of CLIENTS connections, the one or the other by turns, and lets nobody read. All
+ * but those that fit are told that they are refused. */
+static void crowd_asks(const struct span requests[2], bool (*is_refused)(int fd))
 {
     static int fds[CLIENTS];
     unsigned refused = 0;
     unsigned fit = (unsigned)(ETCD_PORTIONS_BYTES_MAX / ((size_t)VALUES * VALUE_BYTES));
     size_t before_kb = anonymous_kb();
     size_t most_kb = before_kb;
+    uint64_t before_ns = uv_hrtime();
     for (unsigned i = 0; i < CLIENTS; i++) {
         fds[i] = dial(1 + i % 4);
-        tell_bytes(fds[i], request, len);
+        tell_bytes(fds[i], requests[i % 2].data, requests[i % 2].len);
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
         (void)uv_run(&rig.loop, UV_RUN_ONCE);
         size_t kb = anonymous_kb();
         most_kb = kb > most_kb ? kb : most_kb;
     }
+    bool is_slow = uv_hrtime() - before_ns >= (uint64_t)ETCD_PORTIONS_STALLED_MS * 1000000;
     is_healthy(9);
     for (unsigned i = 0; i < CLIENTS; i++) {
         refused += is_refused(fds[i]);
         (void)close(fds[i]);
     }
     settle();
-    assert_int_equal(refused, CLIENTS - fit);
+    if (is_slow) { /* some have given way to others */
+        assert_in_range(refused, 1, CLIENTS - fit);
+    } else {
+        assert_int_equal(refused, CLIENTS - fit);
+    }
     if (memory_is_measured) {
         assert_in_range(most_kb, 0, before_kb + GROWTH_KB_MAX);
         assert_in_range(anonymous_kb(), 0, before_kb + LEFT_KB_MAX);
@@ -143,7 +154,22 @@ static bool is_refused_http1(int fd)
 static void who_asks_for_more_than_all_may_hold_is_told_so(void **state)
 {
     (void)state;
-    crowd_asks(range_json, sizeof range_json - 1, is_refused_http1);
+    const struct span requests[] = {span_str(range_json), span_str(range_json)};
+    crowd_asks(requests, is_refused_http1);
+}
+
+static void the_same_in_v2(void **state)
+{
+    (void)state;
+    const struct span requests[] = {span_str(tree_v2), span_str(tree_v2)};
+    crowd_asks(requests, is_refused_http1);
+}
+
+static void both_share_what_they_may_hold(void **state)
+{
+    (void)state;
+    const struct span requests[] = {span_str(range_json), span_str(tree_v2)};
+    crowd_asks(requests, is_refused_http1);
 }
 
 static void the_same_over_grpc(void **state)
@@ -152,8 +178,37 @@ static void the_same_over_grpc(void **state)
     struct buf range = BUF_INIT;
     put_request(&range, "POST", "/etcdserverpb.KV/Range", "application/grpc",
                 span_of(range_proto, sizeof range_proto - 1));
-    crowd_asks(range.data, range.len, was_refused);
+    const struct span requests[] = {buf_span(&range), buf_span(&range)};
+    crowd_asks(requests, was_refused);
     buf_free(&range);
+}
+
+/* What each client waits for has gone out of the store before the next one asks: nobody shares. */
+static void what_only_a_client_holds_is_bounded(void **state)
+{
+    (void)state;
+    enum { ASKING = 8, FULL_LOG = 2 }; /* the member's own log holds some of it, too */
+    int fds[ASKING];
+    if (!memory_is_measured) {
+        skip();
+    }
+    for (unsigned i = 0; i < FULL_LOG; i++) {
+        fill();
+    }
+    size_t before_kb = anonymous_kb();
+    for (unsigned i = 0; i < ASKING; i++) {
+        fds[i] = dial(1 + i % 4);
+        tell_text(fds[i], tree_v2);
+        settle();
+        fill();
+        assert_in_range(anonymous_kb(), 0, before_kb + REWRITTEN_KB_MAX);
+    }
+    is_healthy(9);
+    for (unsigned i = 0; i < ASKING; i++) {
+        (void)close(fds[i]);
+    }
+    settle();
+    assert_in_range(anonymous_kb(), 0, before_kb + LEFT_KB_MAX);
 }
 
 static void a_stop_cuts_what_is_half_sent(void **state)
@@ -184,6 +239,9 @@ int main(void)
         cmocka_unit_test(the_whole_keyspace_comes_a_little_at_a_time),
         cmocka_unit_test(who_asks_for_more_than_all_may_hold_is_told_so),
         cmocka_unit_test(the_same_over_grpc),
+        cmocka_unit_test(the_same_in_v2),
+        cmocka_unit_test(both_share_what_they_may_hold),
+        cmocka_unit_test(what_only_a_client_holds_is_bounded),
         cmocka_unit_test(a_stop_cuts_what_is_half_sent),
     };
     return cmocka_run_group_tests(tests, open_full, NULL);

@@ -29,6 +29,13 @@ struct etcd_v2_state *etcd_service_v2(struct etcd_service *any)
     return &counts;
 }
 
+struct etcd_portions **etcd_service_portions(struct etcd_service *any)
+{
+    static struct etcd_portions *none;
+    (void)any;
+    return &none;
+}
+
 enum etcd_error etcd_service_refusal(const struct store_result *result)
 {
     return result->reason == STORE_FULL ? ETCD_ERROR_NO_SPACE : ETCD_ERROR_UNHEALTHY;

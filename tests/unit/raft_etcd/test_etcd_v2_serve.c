@@ -1,5 +1,5 @@
-/* The v2 API in front of a real group: what waits, what is refused, what is large. Shapes and texts
- * of plain answers: test_etcd_v2_transcript.c. */
+/* The v2 API in front of a real group: what waits, what is refused. Shapes and texts of plain
+ * answers: test_etcd_v2_transcript.c; what is large: test_etcd_v2_large.c. */
 #include "tests/unit/raft_etcd/v2_rig.h"
 
 #include "raft/etcd/etcd_v2_state.h"
@@ -16,20 +16,12 @@ static int64_t revision(void)
 
 static void write_key(const char *key, const char *body)
 {
-    char target[256];
-    (void)snprintf(target, sizeof target, "/v2/keys%s", key);
-    struct fake_exchange *fake = v2_ask(&rig, "PUT", target, body);
-    assert_in_range(fake->status, 200, 201);
-    fake_free(fake);
+    v2_write_key(&rig, key, body);
 }
 
 static void delete_key(const char *key)
 {
-    char target[1200];
-    (void)snprintf(target, sizeof target, "/v2/keys%s?recursive=true", key);
-    struct fake_exchange *fake = v2_ask(&rig, "DELETE", target, "");
-    assert_int_equal(fake->status, 200);
-    fake_free(fake);
+    v2_delete_key(&rig, key);
 }
 
 /* A watch whose head has come. */
@@ -69,13 +61,6 @@ static void await_lines(struct fake_exchange *fake, size_t count)
     struct lines lines = {.fake = fake, .count = count};
     v2_until(&rig, has_lines, &lines, "so many events");
     assert_int_equal(lines_of(fake), count);
-}
-
-static void hang_up(struct fake_exchange *fake)
-{
-    fake->on_gone(fake->gone_arg);
-    assert_true(fake->ended);
-    fake_free(fake);
 }
 
 static bool has_no_watchers(struct v2_rig *any, void *arg)
@@ -123,7 +108,7 @@ static void a_future_index_is_waited_for(void **state)
     assert_non_null(strstr(buf_str(&fake->body), "\"node\":{\"key\":\"/w/f\",\"value\":\"due\""));
     fake_free(fake);
     fake = watch_key("/v2/keys/w/f?wait=true&waitIndex=18446744073709551615");
-    hang_up(fake);
+    v2_hang_up(fake);
 }
 
 static void a_stream_gets_each_event_that_is_for_it(void **state)
@@ -144,7 +129,7 @@ static void a_stream_gets_each_event_that_is_for_it(void **state)
     assert_non_null(strstr(buf_str(&fake->body), "{\"action\":\"compareAndSwap\""));
     assert_non_null(strstr(buf_str(&fake->body), "{\"action\":\"delete\",\"node\":{\"key\":\"/st\","
                                                  "\"dir\":true"));
-    hang_up(fake);
+    v2_hang_up(fake);
     v2_until(&rig, has_no_watchers, NULL, "the watch is freed");
     assert_int_equal(etcd_service_v2(rig.service)->watchers, 0);
 }
@@ -162,7 +147,7 @@ static void a_stream_goes_on_from_the_history(void **state)
     await_lines(fake, 2);
     write_key("/hist/a", "value=3&prevExist=true");
     await_lines(fake, 3);
-    hang_up(fake);
+    v2_hang_up(fake);
 }
 
 static void the_end_of_a_directory_is_heard_below_it(void **state)
@@ -183,7 +168,7 @@ static void the_end_of_a_directory_is_heard_below_it(void **state)
     assert_string_equal(buf_str(&fake->body), expected);
     assert_int_equal(other->body.len, 0);
     fake_free(fake);
-    hang_up(other);
+    v2_hang_up(other);
 }
 
 static void the_end_of_a_ttl_is_an_event(void **state)
@@ -312,18 +297,11 @@ static void a_leader_key_of_an_agent_is_touched_by_nobody_else(void **state)
 
 /* --- ttl -------------------------------------------------------------------------------------- */
 
-static bool some_ms_passed(struct v2_rig *any, void *arg)
-{
-    (void)any;
-    return uv_hrtime() > *(uint64_t *)arg;
-}
-
 static void a_ttl_counts_down_and_is_told_of_what_was_replaced(void **state)
 {
     (void)state;
     write_key("/ttl/a", "value=1&ttl=10");
-    uint64_t until = uv_hrtime() + (uint64_t)1100 * 1000000;
-    v2_until(&rig, some_ms_passed, &until, "a second");
+    v2_pass_ms(&rig, 1100);
     struct fake_exchange *fake = v2_ask(&rig, "GET", "/v2/keys/ttl?recursive=true", "");
     assert_non_null(strstr(buf_str(&fake->body), "\"ttl\":9,"));
     fake_free(fake);
@@ -377,102 +355,6 @@ static void keys_have_a_length(void **state)
     fake = v2_ask(&rig, "GET", target, "");
     assert_int_equal(fake->status, 404);
     fake_free(fake);
-}
-
-static void put_large(int keys)
-{
-    static char body[100 * 1024];
-    strcpy(body, "value=");
-    memset(body + 6, 'v', sizeof body - 7);
-    for (int i = 0; i < keys; i++) {
-        char key[32];
-        (void)snprintf(key, sizeof key, "/large/%03d", i);
-        write_key(key, body);
-    }
-}
-
-static bool has_pieces(struct v2_rig *any, void *arg)
-{
-    (void)any;
-    return ((struct fake_exchange *)arg)->pieces >= 2;
-}
-
-static void a_large_tree_comes_in_portions_as_the_client_takes_them(void **state)
-{
-    (void)state;
-    put_large(20);
-    int64_t index = revision();
-    struct fake_exchange *fake = fake_new("GET", "/v2/keys/large?recursive=true", "");
-    fake->pending = 1;
-    v2_serve(&rig, fake);
-    assert_int_equal(fake->status, 200);
-    assert_true(fake->streaming && !fake->ended);
-    assert_int_equal(strtoll(fake_answer_header(fake, "X-Etcd-Index"), NULL, 10), index);
-    delete_key("/large"); /* the answer is of before */
-    assert_int_equal(fake->pieces, 1);
-    fake->pending = 0;
-    v2_until(&rig, has_pieces, fake, "the next portion");
-    fake->pending = 1;
-    unsigned pieces = fake->pieces;
-    uint64_t until = uv_hrtime() + (uint64_t)50 * 1000000;
-    v2_until(&rig, some_ms_passed, &until, "a while");
-    assert_int_equal(fake->pieces, pieces);
-    fake->pending = 0;
-    v2_until(&rig, v2_has_ended, fake, "the rest");
-    assert_true(fake->body.len > 20 * 100 * 1024);
-    assert_non_null(strstr(buf_str(&fake->body) + fake->body.len - 100, "]"));
-    assert_non_null(strstr(buf_str(&fake->body), "\"key\":\"/large/000\""));
-    assert_non_null(strstr(buf_str(&fake->body), "\"key\":\"/large/019\""));
-    assert_int_equal(etcd_service_v2(rig.service)->trees, 0);
-    fake_free(fake);
-}
-
-static void large_answers_take_turns(void **state)
-{
-    struct fake_exchange *fakes[3];
-    (void)state;
-    put_large(20);
-    for (size_t i = 0; i < 3; i++) {
-        fakes[i] = fake_new("GET", "/v2/keys/large?recursive=true", "");
-        v2_serve(&rig, fakes[i]);
-        assert_false(fakes[i]->ended);
-    }
-    unsigned before = 3;
-    while (!fakes[0]->ended || !fakes[1]->ended || !fakes[2]->ended) {
-        uv_run(&rig.group.loop, UV_RUN_ONCE);
-        unsigned pieces = fakes[0]->pieces + fakes[1]->pieces + fakes[2]->pieces;
-        assert_in_range(pieces, before, before + 2); /* ONCE looks at the timers twice */
-        before = pieces;
-    }
-    assert_int_equal(fakes[1]->body.len, fakes[0]->body.len);
-    assert_int_equal(fakes[2]->body.len, fakes[0]->body.len);
-    for (size_t i = 0; i < 3; i++) {
-        fake_free(fakes[i]);
-    }
-    delete_key("/large");
-}
-
-static void a_large_answer_ends_when_its_client_is_gone(void **state)
-{
-    (void)state;
-    put_large(3);
-    struct fake_exchange *fake = fake_new("GET", "/v2/keys/large", "");
-    fake->pending = 1;
-    v2_serve(&rig, fake);
-    assert_int_equal(etcd_service_v2(rig.service)->trees, 1);
-    hang_up(fake);
-    assert_int_equal(etcd_service_v2(rig.service)->trees, 0);
-    fake = fake_new("GET", "/v2/keys/large", "");
-    fake->is_gone_at_start = true;
-    v2_serve(&rig, fake);
-    assert_int_equal(etcd_service_v2(rig.service)->trees, 0);
-    fake_free(fake);
-    etcd_service_v2(rig.service)->trees = 64;
-    v2_expect(&rig, "GET", "/v2/keys/large?quorum=true", "", 500,
-              "{\"errorCode\":300,\"message\":\"Raft Internal Error\",\"cause\":"
-              "\"etcdserver: too many requests\",\"index\":0}\n");
-    etcd_service_v2(rig.service)->trees = 0;
-    delete_key("/large");
 }
 
 /* --- members, statistics, users --------------------------------------------------------------- */
@@ -552,7 +434,7 @@ static void statistics_count_what_was_asked_here(void **state)
               "\"compareAndSwapFail\":1,\"compareAndDeleteSuccess\":1,\"compareAndDeleteFail\":1,"
               "\"expireCount\":0,\"watchers\":1}"); /* of v2 alone, as in etcd */
     etcd_watcher_free(watcher);
-    hang_up(fake);
+    v2_hang_up(fake);
 }
 
 static void statistics_name_the_leader(void **state)
@@ -644,7 +526,7 @@ static void without_a_quorum_reads_of_what_is_here_go_on(void **state)
     assert_non_null(strstr(buf_str(&fake->body), "\"leaderInfo\":{\"leader\":\"0\""));
     fake_free(fake);
     assert_false(watch->ended);
-    hang_up(watch);
+    v2_hang_up(watch);
     v2_close(&rig);
     v2_open(&rig, 1, false);
 }
@@ -754,9 +636,6 @@ int main(void)
         cmocka_unit_test(a_ttl_counts_down_and_is_told_of_what_was_replaced),
         cmocka_unit_test(a_ttl_is_bounded_by_what_a_lease_can_have),
         cmocka_unit_test(keys_have_a_length),
-        cmocka_unit_test(a_large_tree_comes_in_portions_as_the_client_takes_them),
-        cmocka_unit_test(large_answers_take_turns),
-        cmocka_unit_test(a_large_answer_ends_when_its_client_is_gone),
         cmocka_unit_test(members_are_told),
         cmocka_unit_test(the_membership_is_not_changed_here),
         cmocka_unit_test(statistics_count_what_was_asked_here),

@@ -232,6 +232,43 @@ static void depth_is_bounded_by_the_keys_alone(void **state)
     store_free(store);
 }
 
+static size_t held_for(const struct store *store, const char *path, bool recursive)
+{
+    struct etcd_v2_tree *tree = tree_of(store, path, recursive);
+    size_t held = etcd_v2_tree_held(tree);
+    etcd_v2_tree_free(tree);
+    return held;
+}
+
+/* Whatever it shows: all below is held until it is over. */
+static void everything_below_counts(void **state)
+{
+    static char value[10001];
+    struct store *store = store_new();
+    struct buf path = BUF_INIT;
+    (void)state;
+    memset(value, 'v', sizeof value - 1);
+    make_directory(store, "/s");
+    size_t empty = held_for(store, "/s", true);
+    assert_in_range(empty, 1, 4096);
+    put(store, "/s/_hidden", value);
+    put(store, "/s/a/b", value);
+    make_directory(store, "/s/d");
+    assert_in_range(held_for(store, "/s", true), empty + 20000, empty + 24096);
+    assert_in_range(held_for(store, "/s", false), 20000, held_for(store, "/s", true));
+    assert_in_range(held_for(store, "/s/a", false), 10000, 12000);
+    size_t shallow = held_for(store, "/", true);
+    buf_put_str(&path, "/deep");
+    while (path.len < STORE_KEY_BYTES_MAX - 1) {
+        buf_put_str(&path, "/d");
+    }
+    put(store, buf_str(&path), "v");
+    size_t levels = (STORE_KEY_BYTES_MAX - strlen("/deep")) / 2; /* with sixteen names at least */
+    assert_true(held_for(store, "/", true) > shallow + levels * 16 * sizeof(struct span));
+    buf_free(&path);
+    store_free(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +279,7 @@ int main(void)
         cmocka_unit_test(the_answer_is_of_the_moment_it_was_asked_for),
         cmocka_unit_test(an_answer_may_be_given_up_anywhere),
         cmocka_unit_test(depth_is_bounded_by_the_keys_alone),
+        cmocka_unit_test(everything_below_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

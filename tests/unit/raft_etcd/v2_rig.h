@@ -123,6 +123,43 @@ static inline struct fake_exchange *v2_ask(struct v2_rig *rig, const char *metho
     return fake;
 }
 
+static inline void v2_write_key(struct v2_rig *rig, const char *key, const char *body)
+{
+    char target[256];
+    (void)snprintf(target, sizeof target, "/v2/keys%s", key);
+    struct fake_exchange *fake = v2_ask(rig, "PUT", target, body);
+    assert_in_range(fake->status, 200, 201);
+    fake_free(fake);
+}
+
+static inline void v2_delete_key(struct v2_rig *rig, const char *key)
+{
+    char target[1200];
+    (void)snprintf(target, sizeof target, "/v2/keys%s?recursive=true", key);
+    struct fake_exchange *fake = v2_ask(rig, "DELETE", target, "");
+    assert_int_equal(fake->status, 200);
+    fake_free(fake);
+}
+
+static inline void v2_hang_up(struct fake_exchange *fake)
+{
+    fake->on_gone(fake->gone_arg);
+    assert_true(fake->ended);
+    fake_free(fake);
+}
+
+static inline bool v2_is_past(struct v2_rig *rig, void *until_ns)
+{
+    (void)rig;
+    return uv_hrtime() > *(uint64_t *)until_ns;
+}
+
+static inline void v2_pass_ms(struct v2_rig *rig, unsigned ms)
+{
+    uint64_t until_ns = uv_hrtime() + (uint64_t)ms * 1000000;
+    v2_until(rig, v2_is_past, &until_ns, "some time");
+}
+
 /* Expects this status and body. */
 static inline void v2_expect(struct v2_rig *rig, const char *method, const char *target,
                              const char *body, int status, const char *answer)
