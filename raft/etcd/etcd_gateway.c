@@ -17,6 +17,7 @@
 #include "raft/etcd/etcd_json.h"
 #include "raft/etcd/etcd_json_scan.h"
 #include "raft/etcd/etcd_proto.h"
+#include "raft/etcd/etcd_room.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,11 +25,7 @@
 enum {
     MESSAGES_MAX = 1024,                 /* in the body of a stream */
     PENDING_BYTES_MAX = 2 * 1024 * 1024, /* of a stream: more is for the handler to hold back */
-    SMALL_BYTES = 64 * 1024              /* for who waits for nothing: it is not counted */
 };
-
-/* Of all answers of a carrier. */
-#define HELD_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct gateway_call {
     struct etcd_call call;          /* first: the carriers share it */
@@ -173,8 +170,7 @@ static int reply_streamed(struct gateway_call *x, const void *message, struct er
     buf_put_str(&line, "{\"result\":");
     etcd_json_encode(x->call.method->response, message, &line);
     buf_put_str(&line, "}\n");
-    bool counts = waiting > 0 || line.len > SMALL_BYTES;
-    if (counts && http_held(x->exchange) + line.len > HELD_BYTES_MAX) {
+    if (!etcd_room_has(x->exchange, waiting, line.len)) {
         buf_free(&line);
         return error_set(err, ERR_LIMIT, "too much waits to be sent to all clients");
     }

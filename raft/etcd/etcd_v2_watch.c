@@ -5,7 +5,8 @@
  *   start -> refused (400)
  *   start -> open -> event ... -> ended
  *            open -> gone (the client), behind (events it would need are not kept, or it takes them
- *                    too slowly) -> ended */
+ *                    too slowly, or all together do) -> ended */
+#include "raft/etcd/etcd_room.h"
 #include "raft/etcd/etcd_v2.h"
 #include "raft/etcd/etcd_watcher.h"
 
@@ -71,7 +72,9 @@ static void on_events(void *arg, const struct store_events *events)
         bool is_there = put_event(watch, store, events, i, &out);
         is_over = (is_there && !watch->stream) || pending + out.len > PENDING_BYTES_MAX;
     }
-    if (out.len > 0) {
+    if (out.len > 0 && !etcd_room_has(watch->exchange, pending, out.len)) {
+        is_over = true; /* too much waits for clients that do not read */
+    } else if (out.len > 0) {
         http_stream_send(watch->exchange, buf_span(&out));
     }
     buf_free(&out);

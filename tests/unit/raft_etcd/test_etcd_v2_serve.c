@@ -218,6 +218,35 @@ static void a_stream_that_nobody_reads_is_cut(void **state)
     fake_free(fake);
 }
 
+/* Much waits with all of them: this one gets a small event, and none that would have to wait. */
+static void an_event_that_no_client_leaves_room_for_ends_the_watch(void **state)
+{
+    static char body[100 * 1024];
+    (void)state;
+    strcpy(body, "value=");
+    memset(body + 6, 'v', sizeof body - 7);
+    struct fake_exchange *stream = watch_key("/v2/keys/room?wait=true&recursive=true&stream=true");
+    struct fake_exchange *poll = watch_key("/v2/keys/room/b?wait=true");
+    stream->held = (size_t)64 * 1024 * 1024;
+    poll->held = stream->held - 80 * 1024; /* less than the event */
+    write_key("/room/a", "value=1");
+    await_lines(stream, 1);
+    write_key("/room/b", body);
+    v2_until(&rig, v2_has_ended, stream, "the end of the stream");
+    v2_until(&rig, v2_has_ended, poll, "the end of the poll");
+    assert_int_equal(lines_of(stream), 1);
+    assert_int_equal(lines_of(poll), 0);
+    fake_free(stream);
+    fake_free(poll);
+    poll = watch_key("/v2/keys/room/b?wait=true");
+    poll->held = (size_t)64 * 1024 * 1024 - 320 * 1024;
+    write_key("/room/b", body);
+    v2_until(&rig, v2_has_ended, poll, "the event");
+    assert_int_equal(lines_of(poll), 1);
+    fake_free(poll);
+    delete_key("/room");
+}
+
 static void whoever_is_gone_before_the_head_leaves_nothing(void **state)
 {
     (void)state;
@@ -630,6 +659,7 @@ int main(void)
         cmocka_unit_test(the_end_of_a_ttl_is_an_event),
         cmocka_unit_test(history_that_is_cleared_is_refused),
         cmocka_unit_test(a_stream_that_nobody_reads_is_cut),
+        cmocka_unit_test(an_event_that_no_client_leaves_room_for_ends_the_watch),
         cmocka_unit_test(whoever_is_gone_before_the_head_leaves_nothing),
         cmocka_unit_test(too_many_watches_are_refused),
         cmocka_unit_test(a_leader_key_of_an_agent_is_touched_by_nobody_else),
