@@ -83,8 +83,7 @@ static int secured_start(void **state)
     tls_make(tls_dir, &client);
     etcd_port = free_port();
     etcd_peer_port = free_port();
-    (void)snprintf(etcd_dir, sizeof etcd_dir, "/tmp/pgquorum-etcd-XXXXXX");
-    assert_non_null(mkdtemp(etcd_dir));
+    scratch_make(etcd_dir, sizeof etcd_dir, "/tmp", "etcd");
     secured_run();
     if (shell("export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=\"$0\" ETCDCTL_CACERT=\"$1\"\n"
               "for i in $(seq 300); do etcdctl endpoint health && exit 0; sleep 0.1; done; "
