@@ -308,3 +308,21 @@ def test_witnesses_alone_are_a_store(make_rig):
     nodes[0].kill_node()
     wait_for("the other two go on", lambda: ctl3(r, "put", "/a", "2", nodes=nodes[1:], check=False).returncode == 0, 15)
     assert get(r, "/a", nodes[2]) == "2"
+
+
+def test_a_node_that_serves_no_more_is_not_named(make_rig):
+    r = make_rig(witnesses=("node1", "node2", "node3"), extra=SECTION)
+    r.start_all()
+    first, *others = r.nodes.values()
+    wait_for("all of them serve", lambda: all(is_healthy(r, node) for node in r.nodes.values()), 30)
+
+    def named():
+        listed = json.loads(curl(r, others[0], "/v2/members"))["members"]
+        return sorted(member_url for member in listed for member_url in member["clientURLs"])
+
+    wait_for("each is named", lambda: named() == sorted(url(node) for node in r.nodes.values()), 10)
+    first.kill_node()
+    assert url(first) in named()  # it may come back
+    r.write_config(first, extra="")
+    first.start_agent()
+    wait_for("it is not named any more", lambda: named() == sorted(url(node) for node in others), 20)
