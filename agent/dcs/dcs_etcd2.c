@@ -108,6 +108,27 @@ static void on_removed(void *arg, int rc, const struct etcd_answer *answer, cons
     etcd2_on_written(arg, rc, answer, err);
 }
 
+/* That it is not there can only be looked at: etcd takes a prevIndex of 0 for none. */
+static void on_absence_looked(void *arg, int rc, const struct etcd_answer *answer,
+                              const struct error *err)
+{
+    struct error none = {0};
+    (void)answer;
+    if (rc == 0) {
+        etcd_op_fail(arg, ERR_CONFLICT, "the key is there, and was to be absent");
+    } else {
+        etcd_op_end(arg, rc == ERR_NOT_FOUND ? 0 : rc, rc == ERR_NOT_FOUND ? &none : err);
+    }
+}
+
+static void look_for_absence(struct etcd_op *op, const char *key)
+{
+    struct buf none = BUF_INIT;
+    char *path = etcd2_path(op->store->base, key, "quorum=true");
+    etcd_op_call(op, "GET", path, &none, true, on_absence_looked);
+    mem_free(path);
+}
+
 static int dcs_etcd2_remove(struct dcs *dcs, const char *key, int64_t compare, int64_t timeout_ms,
                             dcs_done done, void *arg, struct error *err)
 {
@@ -118,7 +139,11 @@ static int dcs_etcd2_remove(struct dcs *dcs, const char *key, int64_t compare, i
         return rc != 0 ? rc : ERR_UNAVAILABLE;
     }
     op->mod_revision = compare;
-    etcd2_op_delete(op, key, compare, on_removed);
+    if (compare == DCS_ABSENT) {
+        look_for_absence(op, key);
+    } else {
+        etcd2_op_delete(op, key, compare, on_removed);
+    }
     return 0;
 }
 

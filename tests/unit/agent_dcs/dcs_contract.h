@@ -31,7 +31,9 @@ static void compares_of_a_remove_hold_or_nothing_is_removed(void **state)
     struct result made = put(a, "failover", "{}", DCS_ANY);
     assert_int_equal(take_away(a, "failover", made.is.revision + 1).is.rc, ERR_CONFLICT);
     assert_true(key_is(a, "failover", "{}"));
+    assert_int_equal(take_away(a, "failover", DCS_ABSENT).is.rc, ERR_CONFLICT);
     assert_int_equal(take_away(a, "failover", made.is.revision).is.rc, 0);
+    assert_int_equal(take_away(a, "failover", DCS_ABSENT).is.rc, 0);
     assert_true(key_is(a, "failover", NULL));
     assert_int_equal(take_away(a, "failover", made.is.revision).is.rc, ERR_CONFLICT);
     assert_int_equal(take_away(a, "failover", DCS_ANY).is.rc, 0); /* not there: as wished */

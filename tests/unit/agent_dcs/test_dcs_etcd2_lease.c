@@ -163,6 +163,21 @@ static void key_that_names_somebody_else_is_lost(void **state)
     assert_int_equal(renew(dcs, epoch, TTL_MS).is.rc, ERR_CONFLICT);
 }
 
+/* etcd takes a prevIndex of 0 for none, and would remove it whatever it is. */
+static void key_that_was_to_be_absent_is_not_removed(void **state)
+{
+    struct result result;
+    (void)state;
+    assert_int_equal(take_away(dcs, "config", DCS_ABSENT).is.rc, ERR_CONFLICT);
+    assert_int_equal(take_away(dcs, "nowhere", DCS_ABSENT).is.rc, 0);
+    FINISH(result,
+           dcs->ops->put_sync(dcs, epoch, NULL, DCS_ABSENT, ASK_MS, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_CONFLICT);
+    assert_int_equal(seen_count("DELETE"), 0);
+    assert_non_null(store_find("config"));
+    assert_non_null(store_find("sync"));
+}
+
 /* --- release, withdrawal ---------------------------------------------------------------------- */
 
 /* It waits for its first answer while the key is lost and taken again. */
@@ -335,6 +350,7 @@ int main(void)
         LED(what_says_nothing_of_the_key_loses_nothing),
         LED(key_that_somebody_else_made_is_lost),
         LED(key_that_names_somebody_else_is_lost),
+        LED(key_that_was_to_be_absent_is_not_removed),
         LED(late_release_of_the_epoch_before_touches_nothing),
         LED(late_renewal_of_the_epoch_before_touches_nothing),
         LED(late_yes_to_a_renewal_of_the_epoch_before_does_not_count),
