@@ -1,6 +1,8 @@
 """Hosts in network namespaces on one bridge, which is in a namespace of its own: links can be cut without either end noticing. Needs root."""
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 
 
@@ -17,6 +19,23 @@ def wait_for(what, condition, timeout, every=0.1):
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {timeout} s")
         time.sleep(every)
+
+
+def make_home(kind):
+    """A directory of this process's: run_e2e.sh removes those of processes that are gone. Not below /tmp: where the document names that, a node
+    has one of its own."""
+    home = tempfile.mkdtemp(prefix=f"pgquorum-{kind}-{os.getpid()}-", dir="/var/tmp")
+    os.chmod(home, 0o755)
+    return home
+
+
+def remove_home(home):
+    if os.environ.get("KEEP"):
+        kept = home + ".kept"
+        os.rename(home, kept)
+        print(f"kept: {kept}")
+    else:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 class Network:

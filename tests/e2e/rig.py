@@ -11,12 +11,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import etcd
 import listener
-from network import Network, run, wait_for
+from network import Network, make_home, remove_home, run, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ["node1", "node2", "node3"]
@@ -272,8 +271,7 @@ class Rig(Network):
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
         `raft`: more lines of that section, with {home} for the node's directory. `program`: which Patroni. `ours`: the store is no etcd, but
         witnesses of ours in its place. `api`: of Patroni's members beside ours on `raft`."""
-        # Not below /tmp: where the document names that, a node has one of its own.
-        self.home = tempfile.mkdtemp(prefix="pgquorum-e2e-", dir="/var/tmp")
+        self.home = make_home("e2e")
         member = listener.Witness if ours else etcd.Member
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls, user=etcd_user)
         super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
@@ -282,7 +280,6 @@ class Rig(Network):
         self.env = env or {}
         self.haproxy = None
         self.broken = False  # no other test is to go on with it
-        os.chmod(self.home, 0o755)
         os.mkdir(os.path.join(self.home, "bin"))
         shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
         shutil.copy(fence or os.path.join(build, "pgquorum-fence"), self.binary("pgquorum-fence"))
@@ -508,10 +505,7 @@ class Rig(Network):
             except TimeoutError as error:
                 print(error, file=sys.stderr)
         self.remove_network()
-        if os.environ.get("KEEP"):
-            print(f"kept: {self.home}")
-        else:
-            shutil.rmtree(self.home, ignore_errors=True)
+        remove_home(self.home)
 
 
 def borrowed(r, request):

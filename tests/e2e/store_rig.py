@@ -5,11 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
 import etcd
 import listener
-from network import Network, wait_for
+from network import Network, make_home, remove_home, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLIENT = "172.20.0.20"
@@ -19,8 +18,8 @@ class StoreRig(Network):
     """`kind`: etcd or ours."""
 
     def __init__(self, build, kind):
-        self.home = tempfile.mkdtemp(prefix="pgquorum-store-", dir="/var/tmp")
-        os.chmod(self.home, 0o755)
+        self.home = make_home("store")
+        self.broken = False  # no other test is to go on with it
         self.store = etcd.Etcd(self, 3, "etcd3", etcd.Member if kind == "etcd" else listener.Witness)
         super().__init__(dict({host: m.address for host, m in self.store.members.items()}, client=CLIENT))
         try:
@@ -70,7 +69,4 @@ class StoreRig(Network):
                 child.send_signal(signal.SIGCONT)
         self.end_children()
         self.remove_network()
-        if os.environ.get("KEEP"):
-            print(f"kept: {self.home}")
-        else:
-            shutil.rmtree(self.home, ignore_errors=True)
+        remove_home(self.home)

@@ -5,13 +5,12 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
 from compare import commands, play, rules, script
 from free_ports import free_ports
-from network import wait_for
+from network import make_home, wait_for
 
 BUILD = os.path.abspath(os.environ.get("BUILD", "build/debug"))
 COMPARE = pathlib.Path(__file__).resolve().parent / "compare"
@@ -30,10 +29,9 @@ class Store:
     """Real etcds, or witnesses of ours, on loopback, new and empty. `endpoint`: a follower's, if there is one."""
 
     def __init__(self, kind, members):
-        self.home = tempfile.mkdtemp(prefix="pgquorum-compare-", dir="/var/tmp")
+        self.home = make_home("compare")
         self.processes, self.log = [], open(f"{self.home}/log", "w")
         self.clients, self.peers = free_ports(members), free_ports(members)
-        os.chmod(self.home, 0o755)
         try:
             for number in range(members):
                 self.processes.append(subprocess.Popen(getattr(self, kind)(number), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log))

@@ -38,6 +38,16 @@ build=$1 which=$2 part=${3:-}
 logs=$build/logs.e2e
 rm -rf "$logs"
 mkdir -p "$logs"
+# Of a run that was killed: its processes ended with it (contain), its namespaces and directories did not. Names have the pid.
+gone() { ! [ -d "/proc/$1" ]; }
+for left in $(ip netns list 2>/dev/null | grep -o '^pgq[0-9]*-[^ ]*'); do
+    pid=${left#pgq}
+    gone "${pid%%-*}" && ip netns delete "$left"
+done
+for left in $(ls -d /var/tmp/pgquorum-*-[0-9]*-* 2>/dev/null | grep -E '/pgquorum-(e2e|store|compare)-[0-9]+-[^.]*$'); do
+    pid=${left#*-*-}
+    gone "${pid%%-*}" && rm -rf "$left"
+done
 # Two at once would both make the directory of named namespaces.
 [ "$(id -u)" != 0 ] || { ip netns add "pgq$$" && ip netns delete "pgq$$"; }
 # Those that take longest come first.
