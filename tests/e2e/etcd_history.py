@@ -47,6 +47,13 @@ class History:
         """Requests of clients begun in that time."""
         return sum(1 for e in self.register + self.reads if e["result"] == result and since <= e["begin"] < until)
 
+    def by_client(self):
+        """{name: how many of its requests were done}"""
+        done = {}
+        for e in self.register + self.reads + [w for w in self.writes if w["op"] == "txn"]:
+            done[e["client"]] = done.get(e["client"], 0) + (e["result"] == "ok")
+        return done
+
     def longest_silence(self, op="write"):
         ends = sorted(e["end"] for e in self.register if e["op"] == op and e["result"] == "ok")
         return max((b - a for a, b in zip(ends, ends[1:])), default=float("inf"))

@@ -7,6 +7,7 @@ A client of the dialect `stale` only reads. `stay` is loyal to one endpoint; `mo
 also every HOP seconds. Lines of "out" are what etcd_history.py reads. After SIGTERM one last write is made, and each watcher is waited for
 until it has seen it.
 """
+import faulthandler
 import json
 import random
 import signal
@@ -246,7 +247,8 @@ class Holder(threading.Thread):
                 self.endpoints.failed()
                 client = V3(self.endpoints.now(), 2.0)
                 continue
-            if ttl == 0:
+            if ttl == 0:  # it has run out, or the key was gone too early
+                self.load.log.write(op="look", key=self.key, begin=sent, end=time.monotonic(), value=None)
                 return
             self.held(sent, ttl)
 
@@ -294,7 +296,13 @@ class Load:
                 return entry["revision"]
         raise TimeoutError(f"'{what}' was not acknowledged within {2 * PATIENCE} s")
 
+    def died(self, raised):
+        """Of a thread: without it less is looked at than was asked for."""
+        self.log.write(op="fault", what=f"{raised.thread.name} has stopped: {raised.exc_type.__name__}: {raised.exc_value}")
+        threading.__excepthook__(raised)
+
     def run(self):
+        threading.excepthook = self.died
         begin = self.write_certainly("begin")
         watchers = [Watcher(self, f"watcher{i}-{d}", d, first, how == "move", begin)
                     for i, (d, first, how) in enumerate(self.config["watchers"])]
@@ -334,7 +342,9 @@ class Load:
 def main():
     load = Load(json.loads(sys.argv[1]))
     signal.signal(signal.SIGTERM, lambda *_: load.stopping.set())
+    faulthandler.register(signal.SIGUSR1)
     load.run()
 
 
-main()
+if __name__ == "__main__":
+    main()

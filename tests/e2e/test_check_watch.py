@@ -1,9 +1,12 @@
 """The watch checker itself: a story that holds is taken; each way to spoil it is refused, and named."""
 import copy
+import threading
 
 import pytest
 
 import check_watch
+import etcd_history
+import etcd_load
 
 
 def event(revision, key, value, **fields):
@@ -232,3 +235,22 @@ def test_says_who_lost_what():
     s = story()
     lost(s)
     assert faults(s) == ["w1 at n1: asked from 1 on, was led to 6, and never had [3]"]
+
+
+def test_a_client_that_dies_is_a_fault(tmp_path, capsys):
+    load = etcd_load.Load({"endpoints": ["127.0.0.1:1"], "seed": 1, "prefix": "/", "out": str(tmp_path / "out"), "clients": [["v3", 0, "stay"]]})
+    before, threading.excepthook = threading.excepthook, load.died
+    try:
+        thread = threading.Thread(target=lambda: 1 // 0, name="client0-v3")
+        thread.start()
+        thread.join()
+    finally:
+        threading.excepthook = before
+    assert etcd_history.History(tmp_path / "out").faults == ["client0-v3 has stopped: ZeroDivisionError: integer division or modulo by zero"]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_lease_that_a_keepalive_finds_gone_too_early_is_a_fault():
+    held = {"k": [{"since": 1.0, "until": 4.0}]}
+    assert etcd_history.check_leases(held, [{"key": "k", "begin": 2.0, "end": 2.1, "value": None}], {})
+    assert not etcd_history.check_leases(held, [{"key": "k", "begin": 3.9, "end": 4.1, "value": None}], {})

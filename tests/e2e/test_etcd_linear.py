@@ -2,6 +2,7 @@
 order, a lease that was kept alive is alive. The same clients run against a real etcd, which shows that it is not they who make it so."""
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -22,6 +23,8 @@ def rigs():
     have = {}
 
     def get(kind):
+        if kind in have and have[kind].broken:
+            have.pop(kind).close()
         if kind not in have:
             have[kind] = store_rig.StoreRig(os.path.abspath(os.environ.get("BUILD", "build/debug")), kind)
         return have[kind]
@@ -88,6 +91,16 @@ def follower_is_cut_off(rig, leader):
 FAULTS = [leader_is_cut_off, leader_is_paused, leader_is_killed, leader_hears_nobody, leader_is_isolated, everybody_is_cut_off, follower_is_cut_off]
 
 
+def ended(clients):
+    """Their status; if they do not end, they are made to say where they are."""
+    try:
+        return clients.wait(90)
+    except subprocess.TimeoutExpired:
+        clients.send_signal(signal.SIGUSR1)
+        time.sleep(1)
+        raise
+
+
 def run(rig, loads, faults):
     """The faults one after the other under all loads; what the clients of each have noted."""
     running = [rig.load(**load) for load in loads]
@@ -101,17 +114,26 @@ def run(rig, loads, faults):
             end = time.monotonic()
             time.sleep(1)
             print(f"{fault.__name__}: {before.host} led, {rig.wait_leader().host} leads, {end - begin:.1f} s")
+    except BaseException:
+        rig.broken = True
+        rig.show()
+        raise
     finally:
         for clients in running:
             clients.send_signal(signal.SIGTERM)
-        statuses = [clients.wait(90) for clients in running]
+        statuses = [ended(clients) for clients in running]
     assert not any(statuses), "clients have not come to their end"
     histories = [etcd_history.History(clients.out) for clients in running]
     for history, load in zip(histories, loads):
         print(history.figures())
         assert history.last is not None, "clients have not come to their end"
         assert history.count() > 50 * len(faults), "too little was done to mean anything"
+        done = {name: count for name, count in history.by_client().items() if name.startswith("client")}
+        assert len(done) == len(load["clients"]) and min(done.values()) >= 5 * len(faults), f"clients that did too little: {done}"
         assert len(history.sessions) > len(load["watchers"]) + 3, "nobody came back to watch on"
+        if load.get("leases"):
+            there = {look["key"] for look in history.looks if look["value"] == "held"}
+            assert len(history.released) == load["leases"] and set(history.released) <= there, "leases that nobody looked at"
     return histories
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from rig import wait_for
 
 SECTION = "etcd_server:\n  listen: '*:2379'\n"
 BASE = "/db/postgres/"
+WATCHED_S = 60
 
 
 @pytest.fixture
@@ -60,9 +62,19 @@ def get(r, key, node):
     return ctl3(r, "get", "--print-value-only", key, nodes=[node]).stdout.rstrip("\n")
 
 
-def watching(r, *args, node):
-    return r.host_popen("client", ["/usr/bin/etcdctl", "--endpoints", url(node), *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                        text=True, env=dict(os.environ, ETCDCTL_API="3"))
+def watching(r, *args, nodes):
+    """It is ended after a while: who reads from it and is told nothing shall not wait for ever."""
+    child = r.host_popen("client", ["/usr/bin/etcdctl", "--endpoints", ",".join(url(n) for n in nodes), *args], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, text=True, env=dict(os.environ, ETCDCTL_API="3"))
+    end = threading.Timer(WATCHED_S, child.kill)
+    end.daemon = True
+    end.start()
+    return child
+
+
+def next_revision(r):
+    """A watch from there on hears of what comes next, however late it is there."""
+    return str(json.loads(ctl3(r, "get", "/", "-w", "json").stdout)["header"]["revision"] + 1)
 
 
 def test_every_node_says_what_it_is(cluster):
@@ -86,8 +98,7 @@ def test_what_one_node_is_given_the_others_have(cluster):
 
 def test_a_watch_on_one_node_hears_of_writes_through_another(cluster):
     nodes = list(cluster.nodes.values())
-    watch = watching(cluster, "watch", "--prefix", "/heard/", node=nodes[0])
-    time.sleep(1)
+    watch = watching(cluster, "watch", "--prefix", "/heard/", "--rev", next_revision(cluster), nodes=nodes[:1])
     for i in range(20):
         ctl3(cluster, "put", f"/heard/{i}", str(i), nodes=[nodes[1 + i % 2]])
     lines = [watch.stdout.readline().strip() for _ in range(60)]
@@ -133,9 +144,9 @@ def test_etcdctl_has_its_commands(cluster):
     assert late.returncode != 0 and "required revision has been compacted" in late.stderr
     locked = ctl3(cluster, "lock", "/cmd/lock", "/bin/echo", "inside").stdout
     assert locked.strip() == "inside"
-    elected = watching(cluster, "elect", "/cmd/elect", "me", node=cluster.nodes["node1"])
+    elected = watching(cluster, "elect", "/cmd/elect", "me", nodes=[cluster.nodes["node1"]])
     assert elected.stdout.readline().startswith("/cmd/elect/") and elected.stdout.readline().strip() == "me"
-    seen = watching(cluster, "elect", "-l", "/cmd/elect", node=cluster.nodes["node2"])
+    seen = watching(cluster, "elect", "-l", "/cmd/elect", nodes=[cluster.nodes["node2"]])
     assert seen.stdout.readline().startswith("/cmd/elect/") and seen.stdout.readline().strip() == "me"
     elected.kill()
     seen.kill()
@@ -263,9 +274,10 @@ def test_the_loss_of_the_raft_leaders_node_is_short(cluster):
 def test_a_stop_sends_clients_elsewhere(cluster):
     leader = cluster.leader()
     node = next(n for n in cluster.nodes.values() if n is not leader)
-    watch = watching(cluster, "watch", "/moved", node=node)
-    both = r_watching_both(cluster, node, leader)
-    time.sleep(1)
+    start = next_revision(cluster)
+    watch = watching(cluster, "watch", "/moved", "--rev", start, nodes=[node])
+    both = watching(cluster, "watch", "/moved", "--rev", start, nodes=[node, leader])
+    time.sleep(1)  # both are there by then; the second one hears of it all the same
     os.kill(node.agent_pid(), signal.SIGTERM)
     wait_for("it has ended", lambda: node.agent_pid() is None, 20)
     assert "left open" not in node.log_text() and "in time" not in node.log_text()
@@ -275,11 +287,6 @@ def test_a_stop_sends_clients_elsewhere(cluster):
     both.kill()
     node.start_agent()
     cluster.wait_healthy(timeout=60)
-
-
-def r_watching_both(r, first, second):
-    return r.host_popen("client", ["/usr/bin/etcdctl", "--endpoints", url(first) + "," + url(second), "watch", "/moved"], stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE, text=True, env=dict(os.environ, ETCDCTL_API="3"))
 
 
 def test_users_are_asked_for(make_rig):
