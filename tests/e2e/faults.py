@@ -173,6 +173,7 @@ def node_lost(rig):
 
 def isolated(rig):
     old = rig.leader()
+    synchronous = rig.sql(old, "SHOW synchronous_standby_names") != ""
     inside = rig.writer(f"inside{Load.count + 1}", old.address, read_write=False, host=old.name)
     with Load(rig) as load:
         load.writers["inside"] = inside
@@ -182,7 +183,10 @@ def isolated(rig):
         wait_new_leader(rig, old)
         load.wait_writable(60, but=["inside"])
         rig.heal()
-    assert load.acknowledged(inside, since) > 10, "the client that is cut off with the primary was not heard: no second writer could be seen"
+    if synchronous:
+        assert load.acknowledged(inside, since) == 0, "nobody could confirm it"
+    else:
+        assert load.acknowledged(inside, since) > 10, "the client that is cut off with the primary was not heard: no second writer could be seen"
     result = verify(rig, load, may_lose=True)
     result.pop("inside")
     return result

@@ -17,8 +17,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* LATER: answers come in a later turn of the loop. GONE: the client hangs up before that. CLOSED:
  * it has done so when a stream is to start. SLOW: it does not read. USERS: a token is needed. GET:
- * it is no POST. */
-enum { LATER = 1, GONE = 2, CLOSED = 4, SLOW = 8, USERS = 16, GET = 32, REPLIES_MAX = 3 };
+ * it is no POST. HEADLESS: it wants a leader, and there is none. */
+enum {
+    LATER = 1,
+    GONE = 2,
+    CLOSED = 4,
+    SLOW = 8,
+    USERS = 16,
+    GET = 32,
+    HEADLESS = 64,
+    REPLIES_MAX = 3
+};
 
 struct etcd_service {
     struct etcd_service_config config;
@@ -62,6 +71,12 @@ struct list *etcd_service_calls(struct etcd_service *service)
     return &service->calls;
 }
 
+bool etcd_service_has_leader(const struct etcd_service *service)
+{
+    (void)service;
+    return (fake.flags & HEADLESS) == 0;
+}
+
 void etcd_service_header(const struct etcd_service *service, struct etcd_header *ret_header)
 {
     (void)service;
@@ -76,6 +91,9 @@ static struct span fake_header(const struct http_exchange *exchange, const char 
     ASSERT(!fake.over && !fake.streaming && !fake.noticing); /* the request is valid */
     if (strcmp(name, "grpc-timeout") == 0) {
         return fake.lines[1];
+    }
+    if (strcmp(name, "grpc-metadata-hasleader") == 0) {
+        return (fake.flags & HEADLESS) != 0 ? span_str("true") : span_of(NULL, 0);
     }
     return strcmp(name, "authorization") == 0 ? fake.lines[2] : span_of(NULL, 0);
 }
