@@ -46,6 +46,11 @@ static const char *check_promote(const struct ha_snapshot *s, const struct ahead
                                           : check_writable(s, ahead);
 }
 
+static bool is_page_over(const struct ha_snapshot *s, const struct ahead *ahead)
+{
+    return s->fence.page_epoch.revision == 0 || s->fence.over || ahead->over || ahead->disarmed;
+}
+
 static const char *check_release(const struct ha_snapshot *s, const struct ahead *ahead,
                                  const struct ha_action *action)
 {
@@ -56,9 +61,7 @@ static const char *check_release(const struct ha_snapshot *s, const struct ahead
     if (!never_writable && !(ha_is_down(s) && s->fence.all_gone)) {
         return "releases the key while something may still write";
     }
-    bool page_over =
-        s->fence.page_epoch.revision == 0 || s->fence.over || ahead->over || ahead->disarmed;
-    return page_over ? NULL : "releases the key while the page still has an epoch";
+    return is_page_over(s, ahead) ? NULL : "releases the key while the page still has an epoch";
 }
 
 /* Synchronous mode: quorum + 1 of the members of /sync, the candidate among them. Only an operator
@@ -177,11 +180,22 @@ static const char *check_attach(const struct ha_snapshot *s, const struct ha_act
     return ha_must_withdraw(s) ? "follows an epoch for which the promise still stands" : NULL;
 }
 
-static const char *check_report(const struct ha_snapshot *s, const struct ha_action *action)
+static const char *check_yield(const struct ha_snapshot *s, const struct ahead *ahead,
+                               const struct ha_action *action)
 {
-    bool down = ha_is_down(s) && s->fence.all_gone;
+    if (!ha_is_down(s) || !s->fence.all_gone) {
+        return "gives up while something runs";
+    }
+    return action->lsn == 0 || is_page_over(s, ahead)
+               ? NULL
+               : "reports the end of an epoch that may still be gone on with";
+}
+
+static const char *check_report(const struct ha_snapshot *s, const struct ahead *ahead,
+                                const struct ha_action *action)
+{
     if (action->yields) {
-        return down ? NULL : "gives up while something runs";
+        return check_yield(s, ahead, action);
     }
     bool promised =
         s->self.upstream.detached && ha_epoch_equal(s->self.upstream.epoch, action->epoch);
@@ -216,7 +230,7 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_MOVE_ASIDE: return check_makes_directory(s, ahead, action);
     case HA_FOLLOW:
     case HA_START_STANDBY: return check_attach(s, action);
-    case HA_WRITE_REPORT: return check_report(s, action);
+    case HA_WRITE_REPORT: return check_report(s, ahead, action);
     case HA_WRITE_CONFIG:
     case HA_WRITE_HISTORY:
     case HA_WRITE_STATUS:

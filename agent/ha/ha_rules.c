@@ -27,11 +27,16 @@ void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms)
     ha_plan_add(plan, HA_WAIT)->until_mono_ms = until_mono_ms;
 }
 
-void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime)
+static void end_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (s->fence.page_epoch.revision != 0 && !s->fence.over) {
+    if (s->fence.page_epoch.revision != 0 && !s->fence.over && !ha_plan_has(plan, HA_FENCE_OVER)) {
         ha_plan_add(plan, HA_FENCE_OVER)->epoch = s->fence.page_epoch;
     }
+}
+
+void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime)
+{
+    end_epoch(s, plan);
     struct ha_action *release = ha_plan_add(plan, HA_RELEASE);
     release->epoch = s->cluster.leader_epoch;
     release->lsn = optime;
@@ -40,6 +45,9 @@ void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t
 void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t lsn)
 {
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
+    if (lsn > 0) {
+        end_epoch(s, plan); /* whoever counts it relies on that we write no further in this epoch */
+    }
     struct ha_action *report = ha_plan_add(plan, HA_WRITE_REPORT);
     report->revision = own == NULL ? 0 : own->revision;
     report->epoch = s->cluster.leader_epoch;

@@ -38,7 +38,8 @@ void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms);
 void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime);
 /* A report that says: not for the next epoch. The others do not wait for us then; it goes before
  * the release. `lsn`: up to where our WAL goes, after a clean stop; 0 = unknown. It counts as
- * anybody's in synchronous mode. */
+ * anybody's in synchronous mode, so the page says first that the epoch is over: an agent that dies
+ * before the release, or hears of no answer, must not start in place and write on. */
 void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t lsn);
 /* Goes on with the key's epoch. */
 void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan);

@@ -47,6 +47,14 @@ static bool stop_for_exit(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* The page says that the epoch is over, and the store, which is there, has not taken the rest. */
+static bool is_half_released(const struct ha_snapshot *s)
+{
+    return ha_key_is_ours(s) && s->fence.over &&
+           ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch) &&
+           s->now_mono_ms - s->cluster.read_mono_ms <= s->settings.retry_timeout_ms;
+}
+
 /* SIGTERM: PostgreSQL is stopped and the key given away, so that others need not wait for the lease
  * to end. */
 static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
@@ -59,7 +67,7 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     /* Not tried without end: with no answer from the store the lease lapses, and the key ends by
      * itself. */
-    if (ha_lease_is_valid(s)) {
+    if (ha_lease_is_valid(s) || is_half_released(s)) {
         /* nobody is to wait for a report of ours */
         ha_plan_yield(s, plan, s->settings.synchronous_mode ? s->self.shutdown_lsn : 0);
         ha_plan_release(s, plan, s->self.shutdown_lsn);

@@ -361,6 +361,17 @@ static void report_is_a_position_that_stands_still(void **state)
     load("crashed", "");
     add(HA_WRITE_REPORT)->yields = true;
     allowed();
+    load("crashed", "");
+    struct ha_action *report = add(HA_WRITE_REPORT);
+    report->yields = true;
+    report->lsn = 1;
+    forbidden("reports the end of an epoch that may still be gone on with");
+    load("crashed", "");
+    add(HA_FENCE_OVER);
+    report = add(HA_WRITE_REPORT);
+    report->yields = true;
+    report->lsn = 1;
+    allowed();
 }
 
 static void leaders_keys_are_written_with_the_lease(void **state)
