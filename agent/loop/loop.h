@@ -118,6 +118,8 @@ struct agent {
     const struct config *config;
     struct dynamic_config dynamic;
     char refused[HA_TEXT_BYTES]; /* see ha_settings.refused */
+    bool unconfigured; /* there is a key `config`, and nothing that it ever said could be read in
+                          this run: `dynamic` is what the file or we ourselves have made up */
     struct raft_group *group;
     struct dcs *dcs;
     struct pg_instance *pg;

@@ -308,18 +308,21 @@ static void take_config(struct agent *agent)
     if (kv == NULL || kv->mod_revision == agent->facts.config_revision) {
         return;
     }
+    bool first = agent->facts.config_revision < 0;
     agent->facts.config_revision = kv->mod_revision;
     json_t *document = json_loadb(kv->value, kv->value_len, 0, NULL);
     int rc =
         dynamic_config_parse(document, config_ttl_min_ms(agent->config), &parsed, warning, &err);
     json_decref(document);
     if (rc != 0) {
+        agent->unconfigured = agent->unconfigured || first;
         log_error("key config in the store: %s; what was in force stays", err.text);
         (void)snprintf(agent->refused, sizeof agent->refused, "%s",
                        rc == ERR_UNSUPPORTED ? err.text : "");
         return;
     }
     agent->refused[0] = '\0';
+    agent->unconfigured = false;
     if (warning[0] != '\0') {
         log_warning("key config in the store: %s", warning);
     }

@@ -473,7 +473,7 @@ static bool is_busy(const struct loop_sync *sync)
 
 static bool is_ready(const struct agent *agent)
 {
-    return agent->sync != NULL && !agent->stopping && agent->pg != NULL &&
+    return agent->sync != NULL && !agent->stopping && agent->pg != NULL && !agent->unconfigured &&
            agent->facts.config_revision >= 0 && agent->facts.cluster.known &&
            agent->facts.run == HA_RUN_RUNNING && !is_busy(agent->sync);
 }
@@ -535,8 +535,10 @@ int sync_before_promotion(struct agent *agent, pg_done_cb done, struct error *er
     }
     sync_names_init(&sync->names);
     sync_names_published(&sync->names, &agent->facts.cluster, agent->config->name, &published);
-    if (is_on(agent)) {
-        setting = ha_sync_first(&published, agent->dynamic.synchronous_mode_strict);
+    /* The key stands for as long as it is there: when the mode is off, its deletion comes first. */
+    if (is_on(agent) || published.present) {
+        bool strict = is_on(agent) ? agent->dynamic.synchronous_mode_strict : agent->unconfigured;
+        setting = ha_sync_first(&published, strict);
     }
     char *value = sync_names_value(&sync->names, setting, is_quorum(agent));
     bool there = value[0] == '\0' && is_placed(sync, value);

@@ -307,6 +307,51 @@ static void promotion_without_its_setting_is_none(void **state)
     rig_end();
 }
 
+/* By an agent that was restarted, so that nothing older is in force either: not to be taken for a
+ * mode that is off. */
+static void configuration_that_cannot_be_read_changes_nothing(void **state)
+{
+    static const char *const values[] = {"nonsense", "{\"pause\": true}"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        rig_start(DYNAMIC_SYNCHRONOUS_OFF, false);
+        rig.agent.facts.config_revision = -1;
+        key_set("sync", "{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"}");
+        key_set("config", values[i]);
+        primary_runs();
+        store_changes();
+        (void)calls();
+        run_for(3 * SYNC_LOOK_MS);
+        assert_string_equal(calls(), "");
+        facts_snapshot(&rig.agent, &rig.agent.snapshot);
+        assert_true(rig.agent.snapshot.settings.synchronous_mode);
+        rig.agent.facts.probe.role = PG_STANDBY;
+        promotes();
+        assert_string_equal(calls(), "set sync '1 (\"n2\",\"n3\")'\n");
+        answer("set sync", 0);
+        (void)calls();
+        rig.agent.facts.probe.role = PG_PRIMARY;
+        key_set("config", "{\"ttl\": 30}");
+        store_changes();
+        run_for(SYNC_LOOK_MS);
+        rig_end();
+    }
+}
+
+static void promotion_waits_for_the_members_of_a_key_that_is_not_deleted_yet(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_OFF, false);
+    key_set("sync", "{\"leader\":\"n2\",\"quorum\":1,\"sync_standby\":\"n1,n3\"}");
+    primary_runs();
+    rig.agent.facts.probe.role = PG_STANDBY;
+    store_changes();
+    (void)calls();
+    promotes();
+    assert_string_equal(calls(), "set sync '1 (\"n2\",\"n3\")'\n");
+    rig_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +364,8 @@ int main(void)
         cmocka_unit_test(standby_waits_for_nobody_in_advance),
         cmocka_unit_test(promotion_begins_with_the_members_of_before),
         cmocka_unit_test(promotion_without_its_setting_is_none),
+        cmocka_unit_test(configuration_that_cannot_be_read_changes_nothing),
+        cmocka_unit_test(promotion_waits_for_the_members_of_a_key_that_is_not_deleted_yet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
