@@ -355,6 +355,14 @@ static int promote(struct agent *agent, const struct ha_action *action, struct e
                  pg_instance_promote(agent->pg, &request, PROMOTE_MS, on_job, agent, err));
 }
 
+/* Not promoted, and not for a passing reason: another one is to have the key. */
+static void note_unsettable(struct agent *agent, int rc)
+{
+    if (rc != ERR_BUSY && rc != ERR_CANCELED) {
+        agent->facts.promote_failed_mono_ms = agent_mono_ms(agent);
+    }
+}
+
 static void on_sync_set(void *arg, int rc, const struct error *err)
 {
     struct agent *agent = arg;
@@ -362,6 +370,8 @@ static void on_sync_set(void *arg, int rc, const struct error *err)
     if (rc == 0 && agent->executing) {
         rc = promote(agent, &agent->plan.actions[agent->action_index], &own);
         err = &own;
+    } else {
+        note_unsettable(agent, rc);
     }
     execute_continue(agent, rc, err);
 }
@@ -369,6 +379,9 @@ static void on_sync_set(void *arg, int rc, const struct error *err)
 static int do_promote(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     int rc = sync_before_promotion(agent, on_sync_set, err);
+    if (rc < 0) {
+        note_unsettable(agent, rc);
+    }
     return rc == 0 ? promote(agent, action, err) : rc;
 }
 
