@@ -66,13 +66,22 @@ static bool rule_key_without_data(const struct ha_snapshot *s, struct ha_plan *p
     return true;
 }
 
+/* Its report counts: commits were acknowledged because this member had them, or the last leader
+ * had. A copy of a standby that is behind would report, and win, without them. */
+static bool is_counted_on(const struct ha_snapshot *s)
+{
+    const struct ha_sync_key *sync = &s->cluster.sync;
+    return s->settings.synchronous_mode &&
+           (sync->unreadable || ha_sync_key_has(sync, s->self.name));
+}
+
 /* A copy comes from a member that offers itself (tag clonefrom), to spare the leader; else from the
  * leader. */
 static const struct ha_member *clone_source(const struct ha_snapshot *s)
 {
     const struct ha_member *leader = ha_leader_primary(s);
-    if (leader == NULL) {
-        return NULL;
+    if (leader == NULL || is_counted_on(s)) {
+        return leader;
     }
     for (size_t i = 0; i < s->cluster.member_count; i++) {
         const struct ha_member *member = &s->cluster.members[i];
