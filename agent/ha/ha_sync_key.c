@@ -2,9 +2,10 @@
 #include "agent/ha/ha_cluster.h"
 
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { QUORUM_MAX = 1000 }; /* of nobody's making; steps add to it */
 
 /* One name of the list, up to a comma. False = it cannot be a member's. */
 static bool add_standby(struct ha_sync_key *sync, const char *name, size_t len)
@@ -19,7 +20,8 @@ static bool add_standby(struct ha_sync_key *sync, const char *name, size_t len)
     if (len == 0) {
         return true;
     }
-    if (len >= HA_NAME_BYTES || sync->standby_count == HA_SYNC_STANDBYS_MAX) {
+    bool anybody = len == 1 && name[0] == '*'; /* to PostgreSQL, in quotation marks too */
+    if (anybody || len >= HA_NAME_BYTES || sync->standby_count == HA_SYNC_STANDBYS_MAX) {
         return false;
     }
     char *to = sync->standbys[sync->standby_count++].name;
@@ -51,7 +53,7 @@ static bool read_object(const json_t *object, struct ha_sync_key *sync)
                        (quorum == NULL || json_is_null(quorum) || json_is_integer(quorum)) &&
                        (standbys == NULL || json_is_null(standbys) || json_is_string(standbys));
     json_int_t number = json_is_integer(quorum) ? json_integer_value(quorum) : 0;
-    if (!json_is_object(object) || !known_types || number < 0 || number > INT_MAX ||
+    if (!json_is_object(object) || !known_types || number < 0 || number > QUORUM_MAX ||
         json_string_length(leader) >= HA_NAME_BYTES) {
         return false;
     }

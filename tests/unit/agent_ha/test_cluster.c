@@ -415,6 +415,8 @@ static void sync_is_read_as_patroni_writes_it(void **state)
         {"{\"leader\":\"n1\",\"quorum\":\"1\"}", "", 0, "", true},
         {"{\"leader\":\"n1\",\"quorum\":-1}", "", 0, "", true},
         {"{\"leader\":\"n1\",\"quorum\":99999999999}", "", 0, "", true},
+        {"{\"leader\":\"n1\",\"quorum\":2147483647}", "", 0, "", true},
+        {"{\"leader\":\"n1\",\"sync_standby\":\"n2,*\"}", "", 0, "", true},
         {"{\"leader\":\"n1\",\"sync_standby\":[\"n2\"]}", "", 0, "", true},
         {"{\"leader\":\"n1\",\"sync_standby\":\"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,"
          "21,22,23,24,25,26,27,28,29,30,31,32\"}",
