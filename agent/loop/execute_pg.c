@@ -370,7 +370,7 @@ static void on_sync_set(void *arg, int rc, const struct error *err)
     if (rc == 0 && agent->executing) {
         rc = promote(agent, &agent->plan.actions[agent->action_index], &own);
         err = &own;
-    } else {
+    } else if (rc != 0) {
         note_unsettable(agent, rc);
     }
     execute_continue(agent, rc, err);

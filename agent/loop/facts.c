@@ -49,8 +49,8 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->remove_on_diverged = local->remove_data_directory_on_diverged_timelines;
     settings->may_bootstrap = json_object_size(agent->config->bootstrap.dcs) > 0;
     /* Where nobody can tell, commits may have waited: then the key `sync` counts. */
-    settings->synchronous_mode =
-        dynamic->synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF || agent->unconfigured;
+    bool unknown = agent->unconfigured || agent->facts.config_revision < 0;
+    settings->synchronous_mode = dynamic->synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF || unknown;
     settings->failsafe_mode = dynamic->failsafe_mode && agent->failsafe != NULL;
     copy_text(settings->refused, sizeof settings->refused, agent->refused);
 }

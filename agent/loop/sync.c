@@ -16,12 +16,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     LOOK_TIMEOUT_MS = 2000,
     LOOK_FRESH_MS = 2500, /* an older look says nothing of this moment */
     AGAIN_MS = 1000,      /* after a change that failed */
+    RECONNECT_MS = 500,   /* standbys come back: wal_retrieve_retry_interval is 100 ms */
     TEXT_BYTES = 1024,
 };
 
@@ -31,6 +31,8 @@ struct loop_sync {
     struct ha_sync state;
     struct ha_epoch epoch; /* in which we lead, that `state` is of */
     bool steady;
+    const char *waits_for;    /* the last long wait that was logged */
+    struct ha_sync_move step; /* the last step that was logged: a repetition is no news */
     /* looks */
     bool looking;
     bool has_look;
@@ -42,6 +44,7 @@ struct loop_sync {
     bool wanted; /* `value` is to be in place ... */
     bool placed; /* ... and is */
     bool placing;
+    bool ours; /* the setting is; else the parameters of the configuration say it, `value` is "" */
     char value[PG_SYNC_VALUE_BYTES];
     int64_t placed_mono_ms;
     int64_t again_mono_ms;
@@ -54,12 +57,12 @@ struct loop_sync {
     bool ending;
 };
 
-static bool is_on(const struct agent *agent)
+bool sync_is_on(const struct agent *agent)
 {
     return agent->dynamic.synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF;
 }
 
-static bool is_quorum(const struct agent *agent)
+bool sync_is_quorum(const struct agent *agent)
 {
     return agent->dynamic.synchronous_mode == DYNAMIC_SYNCHRONOUS_QUORUM;
 }
@@ -72,6 +75,14 @@ static void look_again(struct agent *agent, uint64_t wait_ms)
 }
 
 /* --- the setting ------------------------------------------------------------------------------ */
+
+static void tell_failure(struct loop_sync *sync, const struct error *err)
+{
+    if (strcmp(sync->told, err->text) != 0) {
+        log_warning("synchronous replication: %s, retrying", err->text);
+        (void)snprintf(sync->told, sizeof sync->told, "%s", err->text);
+    }
+}
 
 static void on_placed(void *arg, int rc, const struct error *err)
 {
@@ -89,10 +100,10 @@ static void on_placed(void *arg, int rc, const struct error *err)
     sync->has_look = false;
     sync->older_known = false;
     if (rc != 0) {
-        sync->again_mono_ms = sync->placed_mono_ms + AGAIN_MS;
-        if (rc != ERR_CANCELED && rc != ERR_UNAVAILABLE && strcmp(sync->told, err->text) != 0) {
-            log_warning("synchronous replication: %s, retrying", err->text);
-            (void)snprintf(sync->told, sizeof sync->told, "%s", err->text);
+        /* What stands elsewhere an operator has to take away; each try is a reload. */
+        sync->again_mono_ms = sync->placed_mono_ms + (rc == ERR_CONFLICT ? SYNC_LATE_MS : AGAIN_MS);
+        if (rc != ERR_CANCELED && rc != ERR_UNAVAILABLE) {
+            tell_failure(sync, err);
         }
     } else {
         sync->told[0] = '\0';
@@ -107,7 +118,8 @@ static void on_placed(void *arg, int rc, const struct error *err)
 static int place(struct agent *agent, struct error *err)
 {
     struct loop_sync *sync = agent->sync;
-    int rc = pg_instance_set_sync(agent->pg, sync->value, SYNC_SET_MS, on_placed, agent, err);
+    int rc = pg_instance_set_sync(agent->pg, sync->ours ? sync->value : NULL, SYNC_SET_MS,
+                                  on_placed, agent, err);
     sync->wanted = true;
     sync->placed = false;
     sync->placing = rc == 0;
@@ -115,20 +127,28 @@ static int place(struct agent *agent, struct error *err)
     return rc;
 }
 
+static void want(struct loop_sync *sync, const char *value)
+{
+    sync->ours = value != NULL;
+    if (value != sync->value) {
+        (void)snprintf(sync->value, sizeof sync->value, "%s", value == NULL ? "" : value);
+    }
+}
+
+/* NULL: it is not ours any more. */
 static void set(struct agent *agent, const char *value)
 {
     struct error err = {0};
-    if (agent->sync->value != value) {
-        (void)snprintf(agent->sync->value, sizeof agent->sync->value, "%s", value);
-    }
+    want(agent->sync, value);
     if (place(agent, &err) != 0 && err.code != ERR_BUSY && err.code != ERR_CANCELED) {
-        log_warning("synchronous replication: %s, retrying", err.text);
+        tell_failure(agent->sync, &err);
     }
 }
 
 static bool is_placed(const struct loop_sync *sync, const char *value)
 {
-    return sync->placed && strcmp(sync->value, value) == 0;
+    return sync->placed && sync->ours == (value != NULL) &&
+           (value == NULL || strcmp(sync->value, value) == 0);
 }
 
 /* --- the key ---------------------------------------------------------------------------------- */
@@ -144,8 +164,9 @@ static void on_written(void *arg, const struct dcs_result *result, const struct 
     ha_sync_written(&sync->state, result->rc == 0 ? result->revision : 0);
     if (result->rc == 0) {
         sync->written_revision = result->revision;
+        sync->told[0] = '\0';
     } else if (result->rc != ERR_CONFLICT && result->rc != ERR_CANCELED) {
-        log_warning("synchronous replication: writing the key sync: %s, retrying", err->text);
+        tell_failure(sync, err);
     }
     if (!agent->stopping) {
         look_again(agent, result->rc == 0 ? 0 : SYNC_LOOK_SOON_MS);
@@ -168,6 +189,9 @@ static void write_key(struct agent *agent, const struct ha_sync_move *move, int6
                                        on_written, agent, &err);
     if (rc != 0) { /* not sent */
         ha_sync_written(&sync->state, 0);
+        if (rc != ERR_CONFLICT) {
+            tell_failure(sync, &err);
+        }
     }
     buf_free(&value);
 }
@@ -183,9 +207,9 @@ static void on_walsenders_ended(void *arg, int rc, const struct error *err)
     agent->sync->ending = false;
     agent->sync->has_look = false;
     if (rc != 0 && rc != ERR_CANCELED) {
-        log_warning("synchronous replication: %s, retrying", err->text);
+        tell_failure(agent->sync, err);
     }
-    look_again(agent, SYNC_LOOK_SOON_MS);
+    look_again(agent, RECONNECT_MS);
 }
 
 static void end_walsenders(struct agent *agent, const struct pg_walsender *walsenders, size_t count)
@@ -244,64 +268,35 @@ static void read_look(struct agent *agent, struct ha_sync_look *ret_look, size_t
     ret_look->fresh = ret_look->fresh && fits;
 }
 
-static const struct pg_walsender *streams(const struct pg_sync_look *look, const char *name)
-{
-    for (size_t i = 0; i < look->count; i++) {
-        if (look->walsenders[i].streaming && look->walsenders[i].flush_lsn > 0 &&
-            strcasecmp(look->walsenders[i].name, name) == 0) {
-            return &look->walsenders[i];
-        }
-    }
-    return NULL;
-}
-
-/* Whoever writes no reports could not say at an election how far it is. */
-static bool can_confirm(const struct ha_member *member)
-{
-    return member->reports && !member->tags.nosync && strcmp(member->name, "*") != 0 &&
-           strcmp(member->state, "running") == 0;
-}
-
-static void read_target(struct agent *agent, struct ha_sync_setting now,
-                        struct ha_sync_target *ret_target)
-{
-    struct loop_sync *sync = agent->sync;
-    const struct dynamic_config *dynamic = &agent->dynamic;
-    const struct ha_cluster *cluster = &agent->facts.cluster;
-    struct ha_sync_candidate candidates[HA_MEMBERS_MAX];
-    size_t count = 0;
-    const struct ha_sync_wishes wishes = {
-        .any = is_quorum(agent),
-        .node_count = (unsigned)dynamic->synchronous_node_count,
-        .lag_max = dynamic->maximum_lag_on_syncnode_bytes,
-        .position = sync->look.position,
-    };
-
-    *ret_target =
-        (struct ha_sync_target){.on = is_on(agent), .strict = dynamic->synchronous_mode_strict};
-    for (size_t i = 0; ret_target->on && sync->has_look && i < cluster->member_count; i++) {
-        const struct ha_member *member = &cluster->members[i];
-        const struct pg_walsender *walsender = streams(&sync->look, member->name);
-        bool self = strcmp(member->name, agent->config->name) == 0;
-        unsigned name = self || walsender == NULL || !can_confirm(member)
-                            ? HA_SYNC_NAMES_MAX
-                            : sync_names_bit(&sync->names, member->name);
-        if (name != HA_SYNC_NAMES_MAX) {
-            candidates[count++] = (struct ha_sync_candidate){.name = name,
-                                                             .priority = member->tags.sync_priority,
-                                                             .chosen = (now.names >> name & 1) != 0,
-                                                             .nofailover = member->tags.nofailover,
-                                                             .lsn = walsender->flush_lsn};
-        }
-    }
-    ha_sync_pick(candidates, count, &wishes, ret_target);
-}
-
 /* --- one step --------------------------------------------------------------------------------- */
+
+static bool waits_long(const struct agent *agent)
+{
+    const struct loop_sync *sync = agent->sync;
+    return sync->placed && agent_mono_ms(agent) - sync->placed_mono_ms > SYNC_LATE_MS;
+}
+
+static bool is_same(const struct ha_sync_move *a, const struct ha_sync_move *b)
+{
+    return a->step == b->step && a->voters == b->voters && a->quorum == b->quorum &&
+           a->setting.names == b->setting.names && a->setting.numsync == b->setting.numsync &&
+           a->reason == b->reason;
+}
 
 static void tell(const struct agent *agent, const struct ha_sync_move *move, const char *value)
 {
     char voters[TEXT_BYTES];
+    struct loop_sync *sync = agent->sync;
+    bool waits = move->step == HA_SYNC_WAIT;
+    if (waits && waits_long(agent) && sync->waits_for != move->reason) {
+        sync->waits_for = move->reason;
+        log_info("synchronous replication: waiting: %s", move->reason);
+    }
+    if (waits || is_same(move, &sync->step)) {
+        return;
+    }
+    sync->step = *move;
+    sync->waits_for = NULL;
     switch (move->step) {
     case HA_SYNC_STEADY:
     case HA_SYNC_WAIT: break;
@@ -330,7 +325,7 @@ static void carry_out(struct agent *agent, const struct ha_sync_move *move,
     struct loop_sync *sync = agent->sync;
     struct pg_walsender ended[HA_SYNC_WALSENDERS_MAX];
     size_t count = 0;
-    char *value = sync_names_value(&sync->names, move->setting, is_quorum(agent));
+    char *value = sync_names_value(&sync->names, move->setting, sync_is_quorum(agent));
 
     tell(agent, move, value);
     switch (move->step) {
@@ -359,7 +354,7 @@ static void carry_out(struct agent *agent, const struct ha_sync_move *move,
 static void rewrite(struct agent *agent, struct ha_sync_setting setting)
 {
     struct pg_sync_names parsed;
-    bool any = is_quorum(agent);
+    bool any = sync_is_quorum(agent);
     bool one = setting.numsync == (unsigned)__builtin_popcount(setting.names);
 
     if (setting.names == 0 || one ||
@@ -388,7 +383,8 @@ static void advance(struct agent *agent)
     }
     struct ha_sync_setting now = sync->state.setting;
     (void)sync_names_setting(&sync->names, sync->look.setting, &now);
-    read_target(agent, now, &target); /* every name has its bit before walsenders are named */
+    sync_target(agent, &sync->names, sync->has_look ? &sync->look : NULL, now,
+                &target); /* every name has its bit before walsenders are named */
     read_look(agent, &look, raw);
     if (look.fresh && !sync->older_known) {
         sync->older_known = true;
@@ -402,8 +398,11 @@ static void advance(struct agent *agent)
     carry_out(agent, &move, &published, raw);
     if (sync->steady && target.on) {
         rewrite(agent, look.setting);
-    } else if (sync->steady && !is_placed(sync, "")) {
-        set(agent, "");
+    } else if (sync->steady) {
+        ha_sync_init(&sync->state); /* nobody knows what waits for whom from now on */
+        if (!is_placed(sync, NULL)) {
+            set(agent, NULL);
+        }
     }
 }
 
@@ -416,6 +415,7 @@ static void begin_term(struct agent *agent)
     sync_names_init(&sync->names);
     sync->wanted = false;
     sync->placed = false;
+    sync->step = (struct ha_sync_move){0};
     sync->has_look = false;
     sync->older_known = false;
     sync->older_count = 0;
@@ -436,7 +436,7 @@ static void prepare_standby(struct agent *agent)
 {
     struct loop_sync *sync = agent->sync;
     const struct loop_facts *facts = &agent->facts;
-    const char *value = is_on(agent) ? "\"" SYNC_NOBODY_NAME "\"" : "";
+    const char *value = sync_is_on(agent) ? "\"" SYNC_NOBODY_NAME "\"" : NULL;
     bool ours = strcmp(facts->cluster.leader, agent->config->name) == 0;
 
     if (ours || facts->job.running || agent->acquiring || pg_instance_promote_sent(agent->pg) ||
@@ -494,9 +494,10 @@ void sync_kick(struct agent *agent)
     if (!ha_epoch_equal(sync->epoch, agent->lease.epoch)) {
         begin_term(agent);
     }
-    if (sync->wanted && !sync->placed) {
+    bool lets_go = !sync_is_on(agent) && sync->ours; /* what cannot be set is not wanted any more */
+    if (sync->wanted && !sync->placed && !lets_go) {
         if (agent_mono_ms(agent) >= sync->again_mono_ms) {
-            set(agent, sync->value);
+            set(agent, sync->ours ? sync->value : NULL);
         }
         return;
     }
@@ -511,11 +512,12 @@ static void on_timer(uv_timer_t *timer)
 
     sync_kick(agent);
     bool wants_look =
-        is_ready(agent) && leads(agent) && is_on(agent) && (!sync->wanted || sync->placed);
+        is_ready(agent) && leads(agent) && sync_is_on(agent) && (!sync->wanted || sync->placed);
     sync->looking = wants_look &&
                     pg_instance_look_sync(agent->pg, LOOK_TIMEOUT_MS, on_looked, agent, &err) == 0;
     if (!uv_is_active((uv_handle_t *)timer)) {
-        (void)uv_timer_start(timer, on_timer, sync->steady ? SYNC_LOOK_MS : SYNC_LOOK_SOON_MS, 0);
+        uint64_t wait_ms = sync->steady || waits_long(agent) ? SYNC_LOOK_MS : SYNC_LOOK_SOON_MS;
+        (void)uv_timer_start(timer, on_timer, wait_ms, 0);
     }
 }
 
@@ -536,17 +538,17 @@ int sync_before_promotion(struct agent *agent, pg_done_cb done, struct error *er
     sync_names_init(&sync->names);
     sync_names_published(&sync->names, &agent->facts.cluster, agent->config->name, &published);
     /* The key stands for as long as it is there: when the mode is off, its deletion comes first. */
-    if (is_on(agent) || published.present) {
-        bool strict = is_on(agent) ? agent->dynamic.synchronous_mode_strict : agent->unconfigured;
+    bool on = sync_is_on(agent);
+    bool ours = on || published.present;
+    if (ours) {
+        bool strict = on ? agent->dynamic.synchronous_mode_strict : agent->unconfigured;
         setting = ha_sync_first(&published, strict);
-    }
-    char *value = sync_names_value(&sync->names, setting, is_quorum(agent));
-    bool there = value[0] == '\0' && is_placed(sync, value);
-    (void)snprintf(sync->value, sizeof sync->value, "%s", value);
-    mem_free(value);
-    if (there) {
+    } else if (is_placed(sync, NULL)) {
         return 0;
     }
+    char *value = sync_names_value(&sync->names, setting, sync_is_quorum(agent));
+    want(sync, ours ? value : NULL);
+    mem_free(value);
     int rc = place(agent, err);
     if (rc != 0) {
         return rc;

@@ -13,8 +13,8 @@
 
 struct agent;
 
-#define SYNC_LOOK_MS      1000  /* between two looks while all is as wanted ... */
-#define SYNC_LOOK_SOON_MS 100   /* ... and while it is not */
+#define SYNC_LOOK_MS      1000  /* between two looks while all is as wanted, or has long not been */
+#define SYNC_LOOK_SOON_MS 100   /* ... and otherwise */
 #define SYNC_LATE_MS      10000 /* who has not taken a setting by then does not take it by itself */
 #define SYNC_SET_MS       60000 /* a change of the setting; it may wait for a checkpoint */
 #define SYNC_NOBODY_NAME  "__pgquorum_nobody__"
@@ -27,6 +27,10 @@ void sync_kick(struct agent *agent);
 /* Before a promotion: puts the setting in place with which a new primary begins (rule 8 of
  * docs/consensus.md). 0: it is there already; 1: `done` comes; < 0: not taken. */
 int sync_before_promotion(struct agent *agent, pg_done_cb done, struct error *err) MUST_CHECK;
+
+/* synchronous_mode: on or quorum; quorum. */
+bool sync_is_on(const struct agent *agent);
+bool sync_is_quorum(const struct agent *agent);
 
 /* --- sync_names.c: names to bits and back ----------------------------------------------------- */
 
@@ -55,5 +59,13 @@ void sync_names_key(const struct sync_names *names, const char *self, uint32_t v
                     unsigned quorum, struct ha_sync_key *ret_key);
 /* "n1, n2": for the log. */
 void sync_names_text(const struct sync_names *names, uint32_t set, char *ret_text, size_t bytes);
+
+/* --- sync_target.c ---------------------------------------------------------------------------- */
+
+/* Whom one would choose, by the last look (NULL: there is none, nobody); whoever could be chosen
+ * gets a bit. `now`: who is chosen. */
+void sync_target(const struct agent *agent, struct sync_names *names,
+                 const struct pg_sync_look *look, struct ha_sync_setting now,
+                 struct ha_sync_target *ret_target);
 
 #endif

@@ -97,7 +97,7 @@ void pg_file_set_service(struct pg_file_set *set, const struct pg_instance *pg,
 void pg_file_set_free(struct pg_file_set *set);
 int pg_file_set_write(void *arg, struct error *err); /* for pg_task_work */
 
-/* postgresql.sync.conf with this value of synchronous_standby_names; "" = none. */
+/* postgresql.sync.conf with this value of synchronous_standby_names; NULL = without it. */
 void pg_sync_conf_put(struct buf *out, const char *value);
 /* An empty one where there is none: the include has to be valid. On a thread of the pool. */
 int pg_sync_conf_keep(const char *data_dir, struct error *err);

@@ -31,6 +31,7 @@ enum { SET_WRITE, SET_WRITTEN, SET_CONNECT, SET_ASK, SET_ASKED, SET_CHECKPOINTED
 
 struct set_data {
     char data_dir[PG_PATH_BYTES];
+    bool ours;
     char value[PG_SYNC_VALUE_BYTES];
     struct buf text;
     int32_t pid; /* of the postmaster that was told; 0 = none runs */
@@ -65,7 +66,7 @@ static bool is_in_force(const struct set_data *data, const char *setting)
     struct pg_sync_names found;
     struct buf a = BUF_INIT;
     struct buf b = BUF_INIT;
-    if (data->value[0] == '\0') {
+    if (!data->ours) {
         return true; /* whatever the parameters say */
     }
     bool same = pg_sync_names_parse(data->value, &wanted, NULL) == 0 &&
@@ -157,7 +158,7 @@ void pg_sync_conf_put(struct buf *out, const char *value)
     buf_put_str(out,
                 "# Written by pgquorum: do not edit. Who confirms commits, while synchronous_mode "
                 "is on.\n");
-    if (value[0] != '\0') {
+    if (value != NULL) {
         buf_put_str(out, "synchronous_standby_names = ");
         pg_quote_conf(out, value);
         buf_put_str(out, "\n");
@@ -172,7 +173,7 @@ int pg_sync_conf_keep(const char *data_dir, struct error *err)
 
     (void)snprintf(path, sizeof path, "%.900s/" SYNC_FILE, data_dir);
     if (!pg_file_exists(path)) {
-        pg_sync_conf_put(&text, "");
+        pg_sync_conf_put(&text, NULL);
         rc = pg_file_write(path, buf_span(&text), 0600, err);
         buf_free(&text);
     }
@@ -186,12 +187,13 @@ int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_
                                            .configures = true,
                                            .step = set_step,
                                            .release = set_release};
-    if (strlen(value) >= PG_SYNC_VALUE_BYTES || !pg_conf_is_line(value)) {
+    if (value != NULL && (strlen(value) >= PG_SYNC_VALUE_BYTES || !pg_conf_is_line(value))) {
         return error_set(err, ERR_INVALID, "synchronous_standby_names: not a value of one line");
     }
     struct set_data *data = mem_new(struct set_data);
     (void)snprintf(data->data_dir, sizeof data->data_dir, "%s", instance->config.data_dir);
-    (void)snprintf(data->value, sizeof data->value, "%s", value);
+    data->ours = value != NULL;
+    (void)snprintf(data->value, sizeof data->value, "%s", value == NULL ? "" : value);
     pg_sync_conf_put(&data->text, value);
     int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
     if (rc != 0) {

@@ -394,7 +394,7 @@ int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_
     char text[300];
     (void)instance;
     (void)timeout_ms;
-    (void)snprintf(text, sizeof text, "set sync '%.250s'", value);
+    (void)snprintf(text, sizeof text, value == NULL ? "set sync none" : "set sync '%.250s'", value);
     return ask_done(done, arg, err, text);
 }
 

@@ -207,6 +207,11 @@ static void setting_that_failed_is_set_again_before_anything_else(void **state)
         assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
     }
     assert_int_equal(rig.warnings, 1); /* told once */
+    answer("set sync", ERR_CONFLICT);  /* it stands somewhere else */
+    run_for(SYNC_LATE_MS - 1000);
+    assert_string_equal(calls(), "");
+    run_for(1100);
+    assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
     rig_end();
 }
 
@@ -242,10 +247,40 @@ static void mode_that_is_off_takes_the_key_and_then_the_setting_away(void **stat
     pending.written(pending.arg, &result, &none);
     store_changes();
     run_for(SYNC_LOOK_MS);
-    assert_string_equal(calls(), "set sync ''\n");
+    assert_string_equal(calls(), "set sync none\n");
     answer("set sync", 0);
     run_for(3 * SYNC_LOOK_MS);
     assert_string_equal(calls(), "");
+    rig_end();
+}
+
+/* What the parameters set is in force meanwhile, and may have been something else. */
+static void mode_that_is_on_again_takes_nothing_for_confirmed(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    primary_runs();
+    says("\"n2\"", 1000, 0);
+    (void)next();
+    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+    assert_string_equal(next(), "set sync '\"n2\"'\n");
+    answer("set sync", 0);
+    assert_string_equal(next(), "end walsenders 100\n");
+    answer("end walsenders", 0);
+    seen.walsenders[0].pid = 200;
+    assert_non_null(strstr(next(), "\"sync_standby\":\"n2\"} at 15"));
+    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2\"}");
+    assert_string_equal(next(), "");
+    rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
+    assert_string_equal(next(), "put sync none at 18\n");
+    key_remove("sync");
+    answer("put sync", 0);
+    store_changes();
+    assert_string_equal(next(), "set sync none\n");
+    answer("set sync", 0);
+    rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_ON;
+    first_publication();
+    assert_string_equal(next(), "set sync '\"n2\"'\n"); /* as it stands */
     rig_end();
 }
 
@@ -263,7 +298,7 @@ static void standby_waits_for_nobody_in_advance(void **state)
     assert_string_equal(calls(), "");
     rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
     run_for(SYNC_LOOK_MS);
-    assert_string_equal(calls(), "set sync ''\n");
+    assert_string_equal(calls(), "set sync none\n");
     rig_end();
 }
 
@@ -312,13 +347,15 @@ static void promotion_without_its_setting_is_none(void **state)
  * mode that is off. */
 static void configuration_that_cannot_be_read_changes_nothing(void **state)
 {
-    static const char *const values[] = {"nonsense", "{\"pause\": true}"};
+    static const char *const values[] = {"nonsense", "{\"pause\": true}", NULL};
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         rig_start(DYNAMIC_SYNCHRONOUS_OFF, false);
         rig.agent.facts.config_revision = -1;
         key_set("sync", "{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"}");
-        key_set("config", values[i]);
+        if (values[i] != NULL) {
+            key_set("config", values[i]);
+        }
         primary_runs();
         store_changes();
         (void)calls();
@@ -353,6 +390,135 @@ static void promotion_waits_for_the_members_of_a_key_that_is_not_deleted_yet(voi
     rig_end();
 }
 
+/* PostgreSQL takes n2 and N2 for one; the key, a list, has no place for a comma. */
+static void a_name_that_may_mean_another_confirms_nothing(void **state)
+{
+    static const char *const names[] = {"N2", "n2,n3", " n2", SYNC_NOBODY_NAME};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+        if (i == 0) {
+            member(names[i], "");
+        } else {
+            key_remove("members/n2");
+            key_remove("members/n3");
+            member(names[i], "");
+        }
+        store_changes();
+        primary_runs();
+        says("", 1000, 0);
+        (void)snprintf(seen.walsenders[0].name, sizeof seen.walsenders[0].name, "%s", names[i]);
+        first_publication();
+        assert_string_equal(next(), ""); /* setting and key are as they should be */
+        rig_end();
+    }
+}
+
+/* Else a value of postgresql.parameters would be in force. */
+static void that_nobody_is_waited_for_is_set_in_so_many_words(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    primary_runs();
+    says("\"x1\"", 0, 0);
+    (void)next();
+    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+    assert_string_equal(next(), "set sync '\"x1\"'\n"); /* as it stands */
+    answer("set sync", 0);
+    (void)next();
+    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":null}");
+    assert_string_equal(next(), "set sync ''\n");
+    rig_end();
+}
+
+static void mode_that_is_off_does_not_wait_for_a_setting_that_fails(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
+    primary_runs();
+    says("", 0, 0);
+    first_publication();
+    (void)next();
+    answer("set sync", 0);
+    (void)next();
+    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":null}");
+    (void)next();
+    answer("set sync", ERR_CONFLICT);
+    rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
+    assert_string_equal(next(), "put sync none at 17\n");
+    rig_end();
+}
+
+/* A connection each. */
+static void standby_that_is_slow_is_looked_at_more_slowly_in_the_end(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    primary_runs();
+    says("\"n2\"", 900, 0); /* of 1000 */
+    (void)next();
+    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+    assert_string_equal(next(), "set sync '\"n2\"'\n");
+    answer("set sync", 0);
+    assert_string_equal(next(), "end walsenders 100\n");
+    answer("end walsenders", 0);
+    seen.walsenders[0].pid = 200;
+    for (int i = 0; i < 4; i++) { /* 16 s */
+        assert_string_equal(next(), "");
+        rig.agent.lease.soft_ms = rig.now_ms + TTL_MS;
+    }
+    unsigned looks = 0;
+    for (int i = 0; i < 50; i++) {
+        run_for(SYNC_LOOK_SOON_MS);
+        if (is_asked("look sync")) {
+            struct pending pending = answer_take("look sync");
+            seen.asked_ms = pending.sent_ms;
+            pending.looked(pending.arg, 0, &seen, NULL);
+            looks++;
+        }
+    }
+    assert_in_range(looks, 4, 6);
+    assert_non_null(strstr(buf_str(&rig.logged), "waiting: the standbys have not confirmed"));
+    rig_end();
+}
+
+static void names_are_published_as_their_members_write_them(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    primary_runs();
+    says("\"N2\"", 1000, 0); /* of postgresql.parameters */
+    seen.walsenders[0].counts = true;
+    (void)next();
+    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+    (void)next();
+    answer("set sync", 0);
+    (void)next();
+    answer("end walsenders", 0);
+    seen.walsenders[0].pid = 200;
+    assert_string_equal(
+        next(), "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2\"} at 15\n");
+    rig_end();
+}
+
+static void step_that_is_tried_again_is_told_once(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    primary_runs();
+    says("", 1000, 1000);
+    (void)next();
+    for (int i = 0; i < 5; i++) {
+        answer("put sync", ERR_CONFLICT);
+        assert_string_equal(
+            next(), "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null} at 0\n");
+    }
+    const char *first = strstr(buf_str(&rig.logged), "sync becomes nobody");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "sync becomes nobody"));
+    rig_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,9 +528,16 @@ int main(void)
         cmocka_unit_test(setting_that_failed_is_set_again_before_anything_else),
         cmocka_unit_test(nothing_is_done_without_the_lease),
         cmocka_unit_test(mode_that_is_off_takes_the_key_and_then_the_setting_away),
+        cmocka_unit_test(mode_that_is_on_again_takes_nothing_for_confirmed),
         cmocka_unit_test(standby_waits_for_nobody_in_advance),
         cmocka_unit_test(promotion_begins_with_the_members_of_before),
         cmocka_unit_test(promotion_without_its_setting_is_none),
+        cmocka_unit_test(a_name_that_may_mean_another_confirms_nothing),
+        cmocka_unit_test(that_nobody_is_waited_for_is_set_in_so_many_words),
+        cmocka_unit_test(mode_that_is_off_does_not_wait_for_a_setting_that_fails),
+        cmocka_unit_test(standby_that_is_slow_is_looked_at_more_slowly_in_the_end),
+        cmocka_unit_test(names_are_published_as_their_members_write_them),
+        cmocka_unit_test(step_that_is_tried_again_is_told_once),
         cmocka_unit_test(configuration_that_cannot_be_read_changes_nothing),
         cmocka_unit_test(promotion_waits_for_the_members_of_a_key_that_is_not_deleted_yet),
     };

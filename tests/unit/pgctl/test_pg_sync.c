@@ -199,6 +199,30 @@ static void the_setting_outlives_reloads_restarts_and_agents(void **state)
     node_free(n1);
 }
 
+/* A value of the configuration's is in force where the setting is not ours, and only there: that
+ * nobody is waited for is a value, too. */
+static void nobody_is_a_setting_and_not_the_lack_of_one(void **state)
+{
+    static const struct pg_parameter parameters[] = {{"unix_socket_directories", "."},
+                                                     {"synchronous_standby_names", "theirs"}};
+    (void)state;
+    struct node *n1 = primary_with_table("n1");
+    struct outcome outcome = {0};
+    struct error err;
+    const struct pg_reload reload = {.parameters = {parameters, 2}, .use_slots = true};
+
+    assert_int_equal(pg_instance_reload(n1->pg, &reload, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    LOOK_UNTIL(n1, strcmp(looked.setting, "theirs") == 0);
+    set(n1, "");
+    look(n1);
+    assert_string_equal(looked.setting, "");
+    set(n1, NULL);
+    LOOK_UNTIL(n1, strcmp(looked.setting, "theirs") == 0);
+    node_free(n1);
+}
+
 static void who_confirms_is_seen_and_can_be_ended(void **state)
 {
     (void)state;
@@ -296,6 +320,7 @@ static int all_tests(void)
         ON_STAGE(commits_wait_as_soon_as_the_setting_is_there),
         ON_STAGE(nothing_is_set_before_the_checkpointer_has_taken_it),
         ON_STAGE(the_setting_outlives_reloads_restarts_and_agents),
+        ON_STAGE(nobody_is_a_setting_and_not_the_lack_of_one),
         ON_STAGE(who_confirms_is_seen_and_can_be_ended),
         ON_STAGE(a_standby_takes_it_before_it_is_promoted),
         ON_STAGE(what_wins_over_the_file_is_named),
