@@ -120,10 +120,17 @@ static void probe_connect(struct pg_task *task)
     pg_task_work(task, look_work, data);
 }
 
-/* A server that is starting or stopping would answer with an error, and log it. */
+/* A server that is starting or stopping would answer with an error, and log it. While it is started
+ * by us, whoever does that sees when it is ready: before it has written its pid file there may be
+ * none, or that of one that was killed. */
 static void probe_looked(struct pg_task *task)
 {
     const struct probe_data *data = task->data;
+    const struct pg_task *job = task->pg->job;
+    if (job != NULL && job->ops->job == PG_JOB_START) {
+        pg_task_fail_with(task, ERR_UNAVAILABLE, "it is being started");
+        return;
+    }
     if (task->rc == 0 && !pg_pidfile_is_ready(&data->pidfile)) {
         pg_task_fail_with(task, ERR_UNAVAILABLE, "it lets nobody in yet, its pid file says '%s'",
                           data->pidfile.status);
