@@ -790,6 +790,12 @@ static inline struct ha_action *plan_add(enum ha_action_type type)
     return ha_plan_add(&rig.next, type);
 }
 
+static inline void plan_idle(void)
+{
+    plan_begin("idle", "nothing to do");
+    plan_add(HA_WAIT);
+}
+
 /* --- start and end ---------------------------------------------------------------------------- */
 
 static void on_exit_asked(struct agent *agent, int status)
@@ -842,8 +848,7 @@ static inline void rig_init(void)
     dynamic_config_init(&agent->dynamic);
     agent->dynamic.loop_wait_ms = LOOP_WAIT_MS;
     agent->dynamic.ttl_ms = TTL_MS;
-    plan_begin("idle", "nothing to do");
-    plan_add(HA_WAIT);
+    plan_idle();
     assert_int_equal(keeper_start(agent), 0);
     assert_int_equal(observe_start(agent), 0);
     assert_int_equal(cycle_start(agent), 0);
@@ -897,6 +902,14 @@ static inline void rig_settle(void)
     answer("member", 0);
     run_for(0);
     (void)calls();
+}
+
+/* The plan is begun, and none follows it. */
+static inline void carry_out(void)
+{
+    cycle_request(&rig.agent);
+    run_for(0);
+    plan_idle();
 }
 
 static inline const struct loop_decision *last_decision(void)

@@ -84,8 +84,7 @@ static void nothing_is_decided_while_a_plan_is_carried_out(void **state)
     cycle_request(&rig.agent);
     run_for(3 * LOOP_WAIT_MS);
     decided(1);
-    plan_begin("idle", "nothing to do");
-    plan_add(HA_WAIT);
+    plan_idle();
     answer("put failover", 0);
     decided(1);
     run_for(0);

@@ -9,14 +9,6 @@
 
 static const struct ha_epoch EPOCH = {7, 9};
 
-static void carry_out(void)
-{
-    cycle_request(&rig.agent);
-    run_for(0);
-    plan_begin("idle", "nothing to do");
-    plan_add(HA_WAIT);
-}
-
 static void follows(struct ha_action *action)
 {
     (void)snprintf(action->member, sizeof action->member, "n2");

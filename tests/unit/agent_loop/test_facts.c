@@ -89,10 +89,7 @@ static void a_detached_standby_is_asked_again_until_the_answer_counts(void **sta
     }
     plan_begin("detach", "nobody leads");
     plan_add(HA_DETACH);
-    cycle_request(&rig.agent);
-    run_for(0);
-    plan_begin("idle", "nothing to do");
-    plan_add(HA_WAIT);
+    carry_out();
     answer("upstream none", 0);
     run_for(LOOP_PROBE_AGAIN_MS + 2); /* asked in that millisecond, and slowly answered */
     answer_probe(1000);

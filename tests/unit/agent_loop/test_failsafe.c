@@ -64,6 +64,49 @@ static void finish(void)
     rig_free();
 }
 
+static void both_accept(void)
+{
+    end(asked("10.0.0.2"), 0, true, ACCEPTED);
+    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+}
+
+/* The next one that may be: `sent` counts from here. */
+static void next_round(void)
+{
+    memset(exchanges, 0, sizeof exchanges);
+    sent = 0;
+    rig.now_ms += FAILSAFE_AGAIN_MS;
+    failsafe_round(&rig.agent);
+}
+
+static void key_shows(const char *value)
+{
+    key_set("failsafe", value);
+    observe_store_changed(&rig.agent);
+}
+
+/* What the leader is to write now; NULL: nothing. The caller frees it. */
+static char *value_to_write(void)
+{
+    return failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision);
+}
+
+static void key_is_to_be(const char *expected)
+{
+    rig.agent.snapshot.cluster = rig.agent.facts.cluster;
+    char *value = value_to_write();
+    assert_string_equal(value, expected);
+    mem_free(value);
+}
+
+/* What the rules see of it. */
+static struct ha_failsafe seen(void)
+{
+    struct ha_failsafe facts = {0};
+    failsafe_fill(&rig.agent, &facts);
+    return facts;
+}
+
 static void a_round_that_all_accept_extends_from_before_it_was_sent(void **state)
 {
     (void)state;
@@ -101,8 +144,7 @@ static void a_renewal_that_stays_unanswered_begins_a_round(void **state)
     int64_t before_ms = page_now().deadline_ms;
     run_for(TTL_MS / 6 + 100);
     assert_int_equal(sent, 2);
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    both_accept();
     assert_true(page_now().deadline_ms > before_ms);
     finish();
 }
@@ -197,8 +239,7 @@ static void a_renewal_with_a_shorter_ttl_meanwhile_makes_the_round_worthless(voi
     rig.agent.dynamic.ttl_ms = 10000;
     run_for(TTL_MS / 6);
     int64_t lowered_ms = page_now().deadline_ms;
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    both_accept();
     assert_int_equal(page_now().deadline_ms, lowered_ms);
     finish();
 }
@@ -207,28 +248,21 @@ static void whoever_a_write_on_its_way_names_is_asked_too(void **state)
 {
     (void)state;
     leads(ONLY_US);
-    rig.agent.snapshot.cluster = rig.agent.facts.cluster;
-    char *value = failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision);
-    assert_string_equal(value, MEMBERS);
-    mem_free(value);
+    key_is_to_be(MEMBERS);
     renewal_fails();
     assert_int_equal(sent, 2);
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    both_accept();
     /* While the lease stands by them, nobody comes into the key who was not asked. */
-    assert_null(failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision));
+    assert_null(value_to_write());
     run_for(TTL_MS / 6);
     answer("renew", 0);
     assert_false(failsafe_is_active(&rig.agent));
-    value = failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision);
+    char *value = value_to_write();
     assert_non_null(value);
     mem_free(value);
     /* The view shows another revision: none of the writes before it can take effect any more. */
-    key_set("failsafe", ONLY_US);
-    observe_store_changed(&rig.agent);
-    sent = 0;
-    rig.now_ms += FAILSAFE_AGAIN_MS;
-    failsafe_round(&rig.agent);
+    key_shows(ONLY_US);
+    next_round();
     assert_int_equal(sent, 0);
     finish();
 }
@@ -237,33 +271,21 @@ static void whoever_a_write_on_its_way_names_is_asked_too(void **state)
  * empty list did not come to be. */
 static void an_empty_list_on_its_way_makes_rounds_worthless_until_another_shows(void **state)
 {
-    struct ha_failsafe facts = {0};
     (void)state;
     leads(MEMBERS);
-    rig.agent.snapshot.cluster = rig.agent.facts.cluster;
     rig.agent.dynamic.failsafe_mode = false;
-    char *value = failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision);
-    assert_string_equal(value, "{}");
-    mem_free(value);
+    key_is_to_be("{}");
     rig.agent.dynamic.failsafe_mode = true;
-    failsafe_fill(&rig.agent, &facts);
-    assert_true(facts.unsure);
+    assert_true(seen().unsure);
     int64_t before_ms = page_now().deadline_ms;
     renewal_fails();
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    both_accept();
     assert_int_equal(page_now().deadline_ms, before_ms);
 
-    key_set("failsafe", MEMBERS);
-    observe_store_changed(&rig.agent);
-    failsafe_fill(&rig.agent, &facts);
-    assert_false(facts.unsure);
-    memset(exchanges, 0, sizeof exchanges);
-    sent = 0;
-    rig.now_ms += FAILSAFE_AGAIN_MS;
-    failsafe_round(&rig.agent);
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    key_shows(MEMBERS);
+    assert_false(seen().unsure);
+    next_round();
+    both_accept();
     assert_true(page_now().deadline_ms > before_ms);
     finish();
 }
@@ -275,16 +297,11 @@ static void whoever_was_asked_is_asked_again_until_the_store_answers(void **stat
     (void)state;
     leads(MEMBERS);
     renewal_fails();
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    both_accept();
     assert_true(failsafe_is_active(&rig.agent));
     int64_t before_ms = page_now().deadline_ms;
-    key_set("failsafe", ONLY_US);
-    observe_store_changed(&rig.agent);
-    memset(exchanges, 0, sizeof exchanges);
-    sent = 0;
-    rig.now_ms += FAILSAFE_AGAIN_MS;
-    failsafe_round(&rig.agent);
+    key_shows(ONLY_US);
+    next_round();
     assert_int_equal(sent, 2);
     end(asked("10.0.0.2"), 0, true, ACCEPTED);
     end(asked("10.0.0.3"), ERR_TIMEOUT, true, "");
@@ -292,11 +309,8 @@ static void whoever_was_asked_is_asked_again_until_the_store_answers(void **stat
 
     run_for(100);
     answer("renew", 0);
-    memset(exchanges, 0, sizeof exchanges);
-    sent = 0;
-    rig.now_ms += FAILSAFE_AGAIN_MS;
     before_ms = page_now().deadline_ms;
-    failsafe_round(&rig.agent);
+    next_round();
     assert_int_equal(sent, 0);
     assert_true(page_now().deadline_ms > before_ms);
     finish();
@@ -306,7 +320,6 @@ static void whoever_was_asked_is_asked_again_until_the_store_answers(void **stat
  * for the key: it knows neither. */
 static void who_goes_on_with_an_epoch_asks_nobody_before_a_renewal_and_a_write(void **state)
 {
-    struct ha_failsafe facts = {0};
     (void)state;
     leads(MEMBERS);
     struct ha_lease *lease = &rig.agent.lease;
@@ -322,29 +335,19 @@ static void who_goes_on_with_an_epoch_asks_nobody_before_a_renewal_and_a_write(v
     run_for(10);
     answer("renew", 0);
     before_ms = page_now().deadline_ms;
-    failsafe_fill(&rig.agent, &facts);
-    assert_true(facts.unsure);
+    assert_true(seen().unsure);
     for (int written = 0; written < 2; written++) { /* and the same after a write without an end */
-        memset(exchanges, 0, sizeof exchanges);
-        rig.now_ms += FAILSAFE_AGAIN_MS;
-        failsafe_round(&rig.agent);
-        end(asked("10.0.0.2"), 0, true, ACCEPTED);
-        end(asked("10.0.0.3"), 0, true, ACCEPTED);
+        next_round();
+        both_accept();
         assert_int_equal(page_now().deadline_ms, before_ms);
         rig.agent.snapshot.cluster = rig.agent.facts.cluster;
-        mem_free(failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision));
-        failsafe_fill(&rig.agent, &facts);
-        assert_true(facts.unsure);
+        mem_free(value_to_write());
+        assert_true(seen().unsure);
     }
-    key_set("failsafe", MEMBERS);
-    observe_store_changed(&rig.agent);
-    failsafe_fill(&rig.agent, &facts);
-    assert_false(facts.unsure);
-    memset(exchanges, 0, sizeof exchanges);
-    rig.now_ms += FAILSAFE_AGAIN_MS;
-    failsafe_round(&rig.agent);
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    key_shows(MEMBERS);
+    assert_false(seen().unsure);
+    next_round();
+    both_accept();
     assert_true(page_now().deadline_ms > before_ms);
     finish();
 }
@@ -355,22 +358,15 @@ static void an_acquisition_ends_the_mode(void **state)
     (void)state;
     leads(MEMBERS);
     renewal_fails();
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    both_accept();
     assert_true(failsafe_is_active(&rig.agent));
     plan_begin("retake", "taking the key again");
     plan_add(HA_ACQUIRE);
-    cycle_request(&rig.agent);
-    run_for(0);
-    plan_begin("idle", "nothing to do");
-    plan_add(HA_WAIT);
+    carry_out();
     answer("acquire", 0);
     assert_true(rig.agent.lease.epoch.revision > epoch.revision);
     assert_false(failsafe_is_active(&rig.agent));
-    rig.agent.snapshot.cluster = rig.agent.facts.cluster;
-    char *value = failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision);
-    assert_string_equal(value, MEMBERS);
-    mem_free(value);
+    key_is_to_be(MEMBERS);
     finish();
 }
 
@@ -379,7 +375,7 @@ static void nothing_is_written_while_a_round_is_under_way(void **state)
     (void)state;
     leads(MEMBERS);
     renewal_fails();
-    assert_null(failsafe_value(&rig.agent, rig.agent.facts.cluster.failsafe_revision));
+    assert_null(value_to_write());
     finish();
 }
 
@@ -390,8 +386,7 @@ static void rounds_do_not_overlap_and_keep_their_distance(void **state)
     renewal_fails();
     failsafe_round(&rig.agent);
     assert_int_equal(sent, 2);
-    end(asked("10.0.0.2"), 0, true, ACCEPTED);
-    end(asked("10.0.0.3"), 0, true, ACCEPTED);
+    both_accept();
     failsafe_round(&rig.agent);
     assert_int_equal(sent, 2);
     rig.now_ms += FAILSAFE_AGAIN_MS;
@@ -414,7 +409,6 @@ static int question(const char *text, uint64_t *ret_lsn)
 static void a_standby_promises_for_a_ttl_of_the_longer_kind(void **state)
 {
     uint64_t lsn = 0;
-    struct ha_failsafe promise = {0};
     (void)state;
     begin();
     rig.agent.facts.run = HA_RUN_RUNNING;
@@ -422,16 +416,13 @@ static void a_standby_promises_for_a_ttl_of_the_longer_kind(void **state)
     rig.agent.facts.probe.flush_lsn = 77;
     assert_int_equal(question(ASKED_BY_N2, &lsn), 0);
     assert_int_equal(lsn, 77);
-    failsafe_fill(&rig.agent, &promise);
-    assert_string_equal(promise.primary, "n2");
-    assert_int_equal(promise.until_lease_ms, rig.now_ms + TTL_MS);
+    assert_string_equal(seen().primary, "n2");
+    assert_int_equal(seen().until_lease_ms, rig.now_ms + TTL_MS);
     assert_true(failsafe_is_active(&rig.agent));
     assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":60000}", &lsn), 0);
-    failsafe_fill(&rig.agent, &promise);
-    assert_int_equal(promise.until_lease_ms, rig.now_ms + 60000);
+    assert_int_equal(seen().until_lease_ms, rig.now_ms + 60000);
     assert_int_equal(question(ASKED_BY_N2, &lsn), 0); /* a shorter one takes nothing back */
-    failsafe_fill(&rig.agent, &promise);
-    assert_int_equal(promise.until_lease_ms, rig.now_ms + 60000);
+    assert_int_equal(seen().until_lease_ms, rig.now_ms + 60000);
     rig.now_ms += 60000;
     assert_false(failsafe_is_active(&rig.agent));
     finish();
@@ -440,7 +431,6 @@ static void a_standby_promises_for_a_ttl_of_the_longer_kind(void **state)
 static void who_leads_or_may_soon_promises_nothing(void **state)
 {
     uint64_t lsn = 0;
-    struct ha_failsafe promise = {0};
     (void)state;
     leads(MEMBERS);
     assert_int_equal(question(ASKED_BY_N2, &lsn), ERR_REFUSED);
@@ -457,8 +447,7 @@ static void who_leads_or_may_soon_promises_nothing(void **state)
     rig.agent.facts.run = HA_RUN_RUNNING;
     rig.agent.facts.probe.role = PG_PRIMARY;
     assert_int_equal(question(ASKED_BY_N2, &lsn), ERR_REFUSED);
-    failsafe_fill(&rig.agent, &promise);
-    assert_int_equal(promise.until_lease_ms, 0);
+    assert_int_equal(seen().until_lease_ms, 0);
     finish();
 }
 
@@ -466,13 +455,11 @@ static void who_leads_or_may_soon_promises_nothing(void **state)
 static void a_promise_is_for_the_ttl_that_the_primary_names_or_there_is_none(void **state)
 {
     uint64_t lsn = 0;
-    struct ha_failsafe promise = {0};
     (void)state;
     begin();
     rig.agent.facts.run = HA_RUN_STOPPED;
     assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":7200000}", &lsn), 0);
-    failsafe_fill(&rig.agent, &promise);
-    assert_int_equal(promise.until_lease_ms, rig.now_ms + 7200000);
+    assert_int_equal(seen().until_lease_ms, rig.now_ms + 7200000);
     assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":86400001}", &lsn), ERR_INVALID);
     assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":-1}", &lsn), ERR_INVALID);
     assert_int_equal(question("{\"name\":\"n2\",\"ttl_ms\":\"60000\"}", &lsn), ERR_INVALID);
@@ -507,10 +494,7 @@ static void an_acquisition_that_was_decided_before_the_promise_is_not_sent(void 
     plan_begin("race", "running for it");
     plan_add(HA_WRITE_INITIALIZE);
     plan_add(HA_ACQUIRE);
-    cycle_request(&rig.agent);
-    run_for(0);
-    plan_begin("idle", "nothing to do");
-    plan_add(HA_WAIT);
+    carry_out();
     rig.agent.facts.run = HA_RUN_STOPPED;
     assert_int_equal(question(ASKED_BY_N2, &lsn), 0);
     answer("put initialize", 0);

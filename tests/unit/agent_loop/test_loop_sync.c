@@ -2,6 +2,10 @@
  * nothing without the lease. */
 #include "loop_fixture.h"
 
+/* The key `sync` as n1 writes it. */
+#define KEY(quorum, standbys) \
+    "{\"leader\":\"n1\",\"quorum\":" quorum ",\"sync_standby\":" standbys "}"
+
 static struct pg_sync_look seen; /* large: not on the stack */
 
 /* A member that can confirm. */
@@ -61,6 +65,12 @@ static void primary_runs(void)
     fence_page_write(fence_client_page(agent->fence), &page);
 }
 
+static void primary_starts(enum dynamic_synchronous mode, bool strict)
+{
+    rig_start(mode, strict);
+    primary_runs();
+}
+
 /* What PostgreSQL will say: its setting, and who of n2 and n3 streams. */
 static void says(const char *setting, uint64_t n2_flushed, uint64_t n3_flushed)
 {
@@ -81,6 +91,17 @@ static void says(const char *setting, uint64_t n2_flushed, uint64_t n3_flushed)
     seen.position = 1000;
 }
 
+static bool look_is_answered(void)
+{
+    if (!is_asked("look sync")) {
+        return false;
+    }
+    struct pending pending = answer_take("look sync");
+    seen.asked_ms = pending.sent_ms;
+    pending.looked(pending.arg, 0, &seen, NULL);
+    return true;
+}
+
 /* Answers looks until something else is asked for, which is returned; "" if that is nothing. */
 static const char *next(void)
 {
@@ -93,10 +114,8 @@ static const char *next(void)
             line += strlen("look sync\n");
         }
         (void)snprintf(text, sizeof text, "%s", line);
-        if (text[0] == '\0' && is_asked("look sync")) {
-            struct pending pending = answer_take("look sync");
-            seen.asked_ms = pending.sent_ms;
-            pending.looked(pending.arg, 0, &seen, NULL);
+        if (text[0] == '\0') {
+            (void)look_is_answered();
         }
     }
     return text;
@@ -106,18 +125,46 @@ static const char *next(void)
 static void written(const char *value)
 {
     struct pending pending = answer_take("put sync");
-    key_set("sync", value);
+    if (value == NULL) {
+        key_remove("sync");
+    } else {
+        key_set("sync", value);
+    }
     struct dcs_result result = {.revision = rig.revision};
     struct error none = {0};
     pending.written(pending.arg, &result, &none);
     store_changes();
 }
 
+/* The next request is to write this, and it is done. */
+static void publishes(const char *value, int64_t revision)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text, "put sync %s at %lld\n", value, (long long)revision);
+    assert_string_equal(next(), text);
+    written(value);
+}
+
+/* The next request is this, and it is done. */
+static void does(const char *request)
+{
+    char line[128];
+    (void)snprintf(line, sizeof line, "%s\n", request);
+    assert_string_equal(next(), line);
+    answer(request, 0);
+}
+
 static void first_publication(void)
 {
-    assert_string_equal(next(),
-                        "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null} at 0\n");
-    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+    publishes(KEY("0", "null"), 0);
+}
+
+/* And the setting made once more as it stands, so that it is ours. */
+static void takes_over(void)
+{
+    first_publication();
+    (void)next();
+    answer("set sync", 0);
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -126,30 +173,24 @@ static void first_publication(void)
 static void quorum_of_two_comes_about(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_QUORUM, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_QUORUM, false);
     says("", 900, 900);
     first_publication();
-    assert_string_equal(next(), "set sync ''\n"); /* as it stands */
-    answer("set sync", 0);
-    assert_non_null(
-        strstr(next(), "put sync {\"leader\":\"n1\",\"quorum\":2,\"sync_standby\":\"n2,n3\"}"));
-    written("{\"leader\":\"n1\",\"quorum\":2,\"sync_standby\":\"n2,n3\"}");
+    does("set sync ''"); /* as it stands */
+    assert_non_null(strstr(next(), "put sync " KEY("2", "\"n2,n3\"")));
+    written(KEY("2", "\"n2,n3\""));
     assert_string_equal(next(), "set sync 'ANY 1 (\"n2\",\"n3\")'\n");
     assert_string_equal(calls(), "");
     run_for(SYNC_LOOK_MS); /* nothing else while it is being set */
     assert_string_equal(calls(), "");
     answer("set sync", 0);
     says("ANY 1 (\"n2\",\"n3\")", 900, 900); /* they may still go by the setting of before */
-    assert_string_equal(next(), "end walsenders 100 101\n");
-    answer("end walsenders", 0);
+    does("end walsenders 100 101");
     seen.walsenders[0].pid = 200;
     seen.walsenders[1].pid = 201;
     assert_string_equal(next(), ""); /* 900 of 1000 flushed */
     seen.walsenders[0].flush_lsn = 1000;
-    assert_string_equal(
-        next(), "put sync {\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"} at 17\n");
-    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"}");
+    publishes(KEY("1", "\"n2,n3\""), 17);
     assert_string_equal(next(), "");
     rig_end();
 }
@@ -162,9 +203,7 @@ static void who_may_not_confirm_is_not_chosen(void **state)
     store_changes();
     primary_runs();
     says("", 1000, 1000);
-    first_publication();
-    (void)next();
-    answer("set sync", 0);
+    takes_over();
     assert_non_null(strstr(next(), "\"sync_standby\":\"n3\"}"));
     rig_end();
 }
@@ -172,33 +211,25 @@ static void who_may_not_confirm_is_not_chosen(void **state)
 static void write_without_an_answer_is_followed_by_one_over_what_is_there(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     says("", 1000, 1000);
-    first_publication();
-    (void)next();
-    answer("set sync", 0);
-    assert_non_null(
-        strstr(next(), "put sync {\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2\"} at 15"));
+    takes_over();
+    assert_non_null(strstr(next(), "put sync " KEY("1", "\"n2\"") " at 15"));
     run_for(500);
     assert_string_equal(calls(), ""); /* neither setting nor key changes while it is unanswered */
     answer("put sync", ERR_UNKNOWN);
-    assert_string_equal(next(),
-                        "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null} at 15\n");
+    assert_string_equal(next(), "put sync " KEY("0", "null") " at 15\n");
     rig_end();
 }
 
 static void setting_that_failed_is_set_again_before_anything_else(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, true);
     says("", 0, 0);
-    first_publication();
-    (void)next();
-    answer("set sync", 0);
+    takes_over();
     assert_non_null(strstr(next(), "\"quorum\":1,\"sync_standby\":null}"));
-    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":null}");
+    written(KEY("1", "null"));
     assert_string_equal(next(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
     for (int i = 0; i < 3; i++) {
         answer("set sync", ERR_TIMEOUT);
@@ -218,8 +249,7 @@ static void setting_that_failed_is_set_again_before_anything_else(void **state)
 static void nothing_is_done_without_the_lease(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     ha_lease_drop(&rig.agent.lease);
     run_for(2000);
     assert_string_equal(calls(), "");
@@ -235,17 +265,12 @@ static void mode_that_is_off_takes_the_key_and_then_the_setting_away(void **stat
 {
     (void)state;
     rig_start(DYNAMIC_SYNCHRONOUS_OFF, false);
-    key_set("sync", "{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2\"}");
+    key_set("sync", KEY("0", "\"n2\""));
     store_changes();
     primary_runs();
     run_for(SYNC_LOOK_MS);
     assert_string_equal(calls(), "put sync none at 15\n");
-    struct pending pending = answer_take("put sync");
-    key_remove("sync");
-    struct dcs_result result = {.revision = rig.revision};
-    struct error none = {0};
-    pending.written(pending.arg, &result, &none);
-    store_changes();
+    written(NULL);
     run_for(SYNC_LOOK_MS);
     assert_string_equal(calls(), "set sync none\n");
     answer("set sync", 0);
@@ -258,26 +283,22 @@ static void mode_that_is_off_takes_the_key_and_then_the_setting_away(void **stat
 static void mode_that_is_on_again_takes_nothing_for_confirmed(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     says("\"n2\"", 1000, 0);
     (void)next();
-    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
-    assert_string_equal(next(), "set sync '\"n2\"'\n");
-    answer("set sync", 0);
-    assert_string_equal(next(), "end walsenders 100\n");
-    answer("end walsenders", 0);
+    written(KEY("0", "null"));
+    does("set sync '\"n2\"'");
+    does("end walsenders 100");
     seen.walsenders[0].pid = 200;
     assert_non_null(strstr(next(), "\"sync_standby\":\"n2\"} at 15"));
-    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2\"}");
+    written(KEY("0", "\"n2\""));
     assert_string_equal(next(), "");
     rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
     assert_string_equal(next(), "put sync none at 18\n");
     key_remove("sync");
     answer("put sync", 0);
     store_changes();
-    assert_string_equal(next(), "set sync none\n");
-    answer("set sync", 0);
+    does("set sync none");
     rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_ON;
     first_publication();
     assert_string_equal(next(), "set sync '\"n2\"'\n"); /* as it stands */
@@ -306,10 +327,7 @@ static void promotes(void)
 {
     plan_begin("promote", "the lease is ours");
     plan_add(HA_PROMOTE)->timeline = 4;
-    cycle_request(&rig.agent);
-    run_for(0);
-    plan_begin("idle", "nothing to do");
-    plan_add(HA_WAIT);
+    carry_out();
 }
 
 static void promotion_begins_with_the_members_of_before(void **state)
@@ -331,8 +349,7 @@ static void promotion_begins_with_the_members_of_before(void **state)
 static void promotion_without_its_setting_is_none(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, true);
     rig.agent.facts.probe.role = PG_STANDBY;
     (void)calls();
     promotes();
@@ -352,7 +369,7 @@ static void configuration_that_cannot_be_read_changes_nothing(void **state)
     for (int i = 0; i < 3; i++) {
         rig_start(DYNAMIC_SYNCHRONOUS_OFF, false);
         rig.agent.facts.config_revision = -1;
-        key_set("sync", "{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":\"n2,n3\"}");
+        key_set("sync", KEY("1", "\"n2,n3\""));
         if (values[i] != NULL) {
             key_set("config", values[i]);
         }
@@ -418,15 +435,13 @@ static void a_name_that_may_mean_another_confirms_nothing(void **state)
 static void that_nobody_is_waited_for_is_set_in_so_many_words(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     says("\"x1\"", 0, 0);
     (void)next();
-    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
-    assert_string_equal(next(), "set sync '\"x1\"'\n"); /* as it stands */
-    answer("set sync", 0);
+    written(KEY("0", "null"));
+    does("set sync '\"x1\"'"); /* as it stands */
     (void)next();
-    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":null}");
+    written(KEY("1", "null"));
     assert_string_equal(next(), "set sync ''\n");
     rig_end();
 }
@@ -434,14 +449,11 @@ static void that_nobody_is_waited_for_is_set_in_so_many_words(void **state)
 static void mode_that_is_off_does_not_wait_for_a_setting_that_fails(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, true);
     says("", 0, 0);
-    first_publication();
+    takes_over();
     (void)next();
-    answer("set sync", 0);
-    (void)next();
-    written("{\"leader\":\"n1\",\"quorum\":1,\"sync_standby\":null}");
+    written(KEY("1", "null"));
     (void)next();
     answer("set sync", ERR_CONFLICT);
     rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
@@ -453,15 +465,12 @@ static void mode_that_is_off_does_not_wait_for_a_setting_that_fails(void **state
 static void standby_that_is_slow_is_looked_at_more_slowly_in_the_end(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     says("\"n2\"", 900, 0); /* of 1000 */
     (void)next();
-    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
-    assert_string_equal(next(), "set sync '\"n2\"'\n");
-    answer("set sync", 0);
-    assert_string_equal(next(), "end walsenders 100\n");
-    answer("end walsenders", 0);
+    written(KEY("0", "null"));
+    does("set sync '\"n2\"'");
+    does("end walsenders 100");
     seen.walsenders[0].pid = 200;
     for (int i = 0; i < 4; i++) { /* 16 s */
         assert_string_equal(next(), "");
@@ -470,12 +479,7 @@ static void standby_that_is_slow_is_looked_at_more_slowly_in_the_end(void **stat
     unsigned looks = 0;
     for (int i = 0; i < 50; i++) {
         run_for(SYNC_LOOK_SOON_MS);
-        if (is_asked("look sync")) {
-            struct pending pending = answer_take("look sync");
-            seen.asked_ms = pending.sent_ms;
-            pending.looked(pending.arg, 0, &seen, NULL);
-            looks++;
-        }
+        looks += look_is_answered() ? 1 : 0;
     }
     assert_in_range(looks, 4, 6);
     assert_non_null(strstr(buf_str(&rig.logged), "waiting: the standbys have not confirmed"));
@@ -485,33 +489,29 @@ static void standby_that_is_slow_is_looked_at_more_slowly_in_the_end(void **stat
 static void names_are_published_as_their_members_write_them(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     says("\"N2\"", 1000, 0); /* of postgresql.parameters */
     seen.walsenders[0].counts = true;
     (void)next();
-    written("{\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null}");
+    written(KEY("0", "null"));
     (void)next();
     answer("set sync", 0);
     (void)next();
     answer("end walsenders", 0);
     seen.walsenders[0].pid = 200;
-    assert_string_equal(
-        next(), "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":\"n2\"} at 15\n");
+    assert_string_equal(next(), "put sync " KEY("0", "\"n2\"") " at 15\n");
     rig_end();
 }
 
 static void step_that_is_tried_again_is_told_once(void **state)
 {
     (void)state;
-    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
-    primary_runs();
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
     says("", 1000, 1000);
     (void)next();
     for (int i = 0; i < 5; i++) {
         answer("put sync", ERR_CONFLICT);
-        assert_string_equal(
-            next(), "put sync {\"leader\":\"n1\",\"quorum\":0,\"sync_standby\":null} at 0\n");
+        assert_string_equal(next(), "put sync " KEY("0", "null") " at 0\n");
     }
     const char *first = strstr(buf_str(&rig.logged), "sync becomes nobody");
     assert_non_null(first);
