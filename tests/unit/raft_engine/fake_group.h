@@ -547,6 +547,21 @@ static __attribute__((unused)) struct fake_node *fake_elect(struct fake_group *g
     return NULL;
 }
 
+/* All start, and one of them leads. */
+static __attribute__((unused)) struct fake_node *fake_lead(struct fake_group *group)
+{
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    assert_non_null(leader);
+    return leader;
+}
+
+/* The leader of a new group. */
+static __attribute__((unused)) struct fake_node *fake_group_led(size_t voters, uint64_t seed)
+{
+    return fake_lead(fake_group_new(voters, seed));
+}
+
 /* --- calls ------------------------------------------------------------------------------------ */
 
 struct fake_call {
@@ -578,6 +593,17 @@ static __attribute__((unused)) void fake_put(struct fake_node *fake, const char 
     int rc = raft_node_propose(fake->node, &command, timeout_ms, attempts, fake_done, call, &err);
     if (rc != 0) {
         fail_msg("propose: %s", err.text);
+    }
+}
+
+static __attribute__((unused)) void fake_put_many(struct fake_node *fake, unsigned count,
+                                                  int64_t each_ms)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct fake_call call;
+        fake_put(fake, "a", "1", 1000, 0, &call);
+        fake_run(fake->group, each_ms);
+        assert_int_equal(call.rc, 0);
     }
 }
 

@@ -161,10 +161,9 @@ static void a_configuration_rolls_back_after_compaction_and_restart(void **state
 static void a_single_voter_acknowledges_nothing_before_its_disk(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(1, 1);
+    struct fake_node *leader = fake_group_led(1, 1);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     fake_run(group, 500);
     leader->disk_stopped = true;
     fake_put(leader, "a", "1", 300, 0, &call);
@@ -242,10 +241,9 @@ static void transfer_when_quiet(struct fake_group *group, struct fake_node *lead
 static void a_lost_timeout_now_leaves_the_old_leader_at_work(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 4);
+    struct fake_node *leader = fake_group_led(3, 4);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     fake_run(group, 1000);
     group->drops = drop_timeout_now;
     transfer_when_quiet(group, leader, leader->id % 3 + 1);
@@ -290,11 +288,10 @@ static void what_a_deposed_leader_had_queued_is_sent_again(void **state)
 static void a_target_that_still_writes_or_hears_late_disturbs_nobody(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 4);
+    struct fake_node *leader = fake_group_led(3, 4);
+    struct fake_group *group = leader->group;
     struct fake_call call;
     struct raft_status status;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *target = &group->nodes[leader->id % 3];
     fake_run(group, 1000);
     raft_node_status(leader->node, &status);
@@ -324,29 +321,33 @@ static void a_target_that_still_writes_or_hears_late_disturbs_nobody(void **stat
     fake_group_free(group);
 }
 
+/* A follower that is storing the leader's snapshot, in a group of three. */
+static struct fake_node *installing(struct fake_node **ret_leader)
+{
+    struct fake_group *group = fake_group_new(3, 6);
+    group->threshold = 8;
+    group->trailing = 2;
+    struct fake_node *leader = fake_lead(group);
+    struct fake_node *away = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    away->cut = true;
+    fake_put_many(leader, 40, 10);
+    away->cut = false;
+    away->disk_stopped = true;
+    fake_run(group, 400);
+    assert_true(away->node->guards.installing);
+    *ret_leader = leader;
+    return away;
+}
+
 /* The follower is installing, and the leader that sent the snapshot is gone; then another one
  * comes. */
 static void an_installation_survives_the_loss_of_its_leader(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 6);
-    struct fake_call call;
-    group->threshold = 8;
-    group->trailing = 2;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
-    struct fake_node *away = &group->nodes[leader->id % 3];
-    fake_run(group, 1000);
-    away->cut = true;
-    for (int i = 0; i < 40; i++) {
-        fake_put(leader, "a", "1", 1000, 0, &call);
-        fake_run(group, 10);
-        assert_int_equal(call.rc, 0);
-    }
-    away->cut = false;
-    away->disk_stopped = true;
-    fake_run(group, 400);
-    assert_true(away->node->guards.installing);
+    struct fake_node *leader = NULL;
+    struct fake_node *away = installing(&leader);
+    struct fake_group *group = away->group;
     leader->cut = true;
     fake_run(group, 4 * FAKE_ET);
     away->disk_stopped = false;
@@ -363,23 +364,9 @@ static void a_crash_during_an_installation_is_survived(void **state)
 {
     (void)state;
     for (size_t durable = 0; durable < 3; durable++) {
-        struct fake_group *group = fake_group_new(3, 6);
-        struct fake_call call;
-        group->threshold = 8;
-        group->trailing = 2;
-        fake_start_all(group);
-        struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
-        struct fake_node *away = &group->nodes[leader->id % 3];
-        fake_run(group, 1000);
-        away->cut = true;
-        for (int i = 0; i < 40; i++) {
-            fake_put(leader, "a", "1", 1000, 0, &call);
-            fake_run(group, 10);
-        }
-        away->cut = false;
-        away->disk_stopped = true;
-        fake_run(group, 400);
-        assert_true(away->node->guards.installing);
+        struct fake_node *leader = NULL;
+        struct fake_node *away = installing(&leader);
+        struct fake_group *group = away->group;
         fake_crash(away, durable);
         away->disk_stopped = false;
         fake_start_node(away);

@@ -55,11 +55,10 @@ static void open_format(struct fake_node *fake)
 static void format_2_opens_when_every_member_knows_it(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 1);
+    struct fake_node *leader = fake_group_led(3, 1);
+    struct fake_group *group = leader->group;
     struct call call;
     struct error err = {0};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *other = &group->nodes[leader->id % 3];
     fake_run(group, 4 * FAKE_ET);
     assert_int_equal(propose(leader, "a", &call, &err), ERR_UNAVAILABLE);
@@ -85,11 +84,10 @@ static void format_2_opens_when_every_member_knows_it(void **state)
 static void a_member_that_does_not_know_it_gets_nothing_any_more(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 5);
+    struct fake_node *leader = fake_group_led(3, 5);
+    struct fake_group *group = leader->group;
     struct error err = {0};
     struct call call = {.times = 0};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *old = &group->nodes[leader->id % 3];
     fake_run(group, 4 * FAKE_ET);
     old->old = true;
@@ -122,11 +120,10 @@ static void a_member_that_does_not_know_it_gets_nothing_any_more(void **state)
 static void the_member_that_proposed_gets_the_output(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 2);
+    struct fake_node *leader = fake_group_led(3, 2);
+    struct fake_group *group = leader->group;
     struct error err = {0};
     struct call calls[3];
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     open_format(leader);
     fake_run(group, 100);
     for (size_t i = 0; i < 3; i++) {
@@ -161,11 +158,10 @@ static void the_member_that_proposed_gets_the_output(void **state)
 static void outputs_of_callbacks_that_never_came_are_freed(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(1, 3);
+    struct fake_node *only = fake_group_led(1, 3);
+    struct fake_group *group = only->group;
     struct error err = {0};
     struct call calls[4];
-    fake_start_all(group);
-    struct fake_node *only = fake_elect(group, 4 * FAKE_ET);
     open_format(only);
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(propose(only, "k", &calls[i], &err), 0);
@@ -186,8 +182,7 @@ static void a_member_that_was_away_gets_the_window_with_the_snapshot(void **stat
     struct call call;
     group->threshold = 8;
     group->trailing = 2;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_lead(group);
     open_format(leader);
     struct fake_node *away = &group->nodes[leader->id % 3];
     int64_t from = store_revision(raft_node_store(leader->node));
@@ -233,8 +228,7 @@ static void a_member_publishes_where_it_serves_clients_and_takes_it_back(void **
     struct fake_group *group = fake_group_new(3, 9);
     group->nodes[0].client_urls = "http://a:1,http://b:2";
     group->nodes[1].client_urls = "http://c:3";
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_lead(group);
     fake_run(group, 4 * FAKE_ET);
     check_client_urls(leader, 1, ""); /* a member of the release before knows nothing of them */
     open_format(leader);

@@ -100,10 +100,9 @@ static void a_member_whose_disk_has_space_again_deposes_nobody(void **state)
 static void a_group_goes_on_by_itself_when_there_is_space(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 3);
+    struct fake_node *leader = fake_group_led(3, 3);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
     fake_run(group, 1000);
     for (size_t i = 0; i < 3; i++) {
         disk_full(&group->nodes[i], true);
@@ -128,10 +127,9 @@ static void a_group_goes_on_by_itself_when_there_is_space(void **state)
 static void a_single_voter_takes_nothing_into_its_log(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(1, 4);
+    struct fake_node *leader = fake_group_led(1, 4);
+    struct fake_group *group = leader->group;
     struct fake_call calls[20];
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
     fake_run(group, 500);
     disk_full(leader, true);
     uint64_t last = status_of(leader)->last_index;
@@ -159,9 +157,8 @@ static void a_single_voter_takes_nothing_into_its_log(void **state)
 static void a_follower_on_a_full_disk_knows_no_leader(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 7);
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    struct fake_node *leader = fake_group_led(3, 7);
+    struct fake_group *group = leader->group;
     fake_run(group, 1000);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     assert_true(status_of(follower)->leader == leader->id);

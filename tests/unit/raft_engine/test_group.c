@@ -20,6 +20,14 @@ static void start_all(struct rig *rig)
     wait_for(rig, all_are_voters, NULL, 10000, "the members elect a leader and know one another");
 }
 
+/* With a value, put through the first of them. */
+static void start_three(struct rig *rig)
+{
+    rig_init(rig, 3, PASSWORD);
+    start_all(rig);
+    assert_int_equal(put(rig, 0, "/a", "one", 3000), 0);
+}
+
 static size_t voters_of(struct rig *rig, size_t at)
 {
     struct raft_node *node = node_of(rig, at);
@@ -46,9 +54,7 @@ static void three_empty_members_make_one_group_and_replicate(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 3, PASSWORD);
-    start_all(&rig);
-    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    start_three(&rig);
     assert_int_equal(put(&rig, 1, "/b", "two", 3000), 0);
     for (size_t i = 0; i < 3; i++) {
         await_value(&rig, i, "/a", "one");
@@ -90,9 +96,7 @@ static void all_restart_with_what_they_had(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 3, PASSWORD);
-    start_all(&rig);
-    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    start_three(&rig);
     uint64_t cluster = raft_group_cluster(rig.members[0].group);
     for (size_t i = 0; i < 3; i++) {
         member_stop(&rig, i);
@@ -150,14 +154,19 @@ static void the_last_of_three_says_whom_it_misses(void **state)
     rig_free(&rig);
 }
 
+static void two_wait(struct rig *rig)
+{
+    member_start(rig, 0);
+    member_start(rig, 1);
+    wait_for(rig, all_waiting, NULL, 5000, "both say that they wait");
+}
+
 static void two_of_three_do_not_make_a_group(void **state)
 {
     (void)state;
     static struct rig rig;
     rig_init(&rig, 3, PASSWORD);
-    member_start(&rig, 0);
-    member_start(&rig, 1);
-    wait_for(&rig, all_waiting, NULL, 5000, "both say that they wait");
+    two_wait(&rig);
     run_for(&rig, STAYS_MS);
     assert_null(node_of(&rig, 0));
     assert_null(node_of(&rig, 1));
@@ -193,21 +202,24 @@ static bool is_voter_again(struct rig *rig, void *arg)
     return self && !old && voters == voter->voters;
 }
 
+static void loses_its_directory(struct rig *rig, size_t lost)
+{
+    struct voter voter = {.at = lost, .voters = 3, .not_id = id_of(rig, lost)};
+    member_stop(rig, lost);
+    dir_remove(rig->members[lost].dir);
+    member_start(rig, lost);
+    wait_for(rig, is_voter_again, &voter, 20000, "the wiped member is a voter under a new id");
+    await_value(rig, lost, "/a", "one");
+    assert_true(voter.not_id != id_of(rig, lost));
+}
+
 static void a_wiped_member_comes_back_as_a_new_one(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 3, PASSWORD);
-    start_all(&rig);
-    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    start_three(&rig);
     size_t lost = ((size_t)leader_of(&rig) + 1) % 3;
-    struct voter voter = {.at = lost, .voters = 3, .not_id = id_of(&rig, lost)};
-    member_stop(&rig, lost);
-    dir_remove(rig.members[lost].dir);
-    member_start(&rig, lost);
-    wait_for(&rig, is_voter_again, &voter, 20000, "the wiped member is a voter under a new id");
-    await_value(&rig, lost, "/a", "one");
-    assert_true(voter.not_id != id_of(&rig, lost));
+    loses_its_directory(&rig, lost);
     assert_int_equal(put(&rig, lost, "/b", "two", 3000), 0);
     rig_free(&rig);
 }
@@ -216,16 +228,8 @@ static void a_wiped_leader_comes_back_as_a_new_member(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 3, PASSWORD);
-    start_all(&rig);
-    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
-    size_t lost = (size_t)leader_of(&rig);
-    struct voter voter = {.at = lost, .voters = 3, .not_id = id_of(&rig, lost)};
-    member_stop(&rig, lost);
-    dir_remove(rig.members[lost].dir);
-    member_start(&rig, lost);
-    wait_for(&rig, is_voter_again, &voter, 20000, "the wiped leader is a voter under a new id");
-    await_value(&rig, lost, "/a", "one");
+    start_three(&rig);
+    loses_its_directory(&rig, (size_t)leader_of(&rig));
     rig_free(&rig);
 }
 
@@ -243,18 +247,14 @@ static void two_wiped_of_three_make_no_new_group(void **state)
 {
     (void)state;
     static struct rig rig;
-    rig_init(&rig, 3, PASSWORD);
-    start_all(&rig);
-    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    start_three(&rig);
     uint64_t cluster = raft_group_cluster(rig.members[2].group);
     for (size_t i = 0; i < 3; i++) {
         member_stop(&rig, i);
     }
     dir_remove(rig.members[0].dir);
     dir_remove(rig.members[1].dir);
-    member_start(&rig, 0);
-    member_start(&rig, 1);
-    wait_for(&rig, all_waiting, NULL, 5000, "both say that they wait");
+    two_wait(&rig);
     run_for(&rig, STAYS_MS);
     assert_true(raft_group_cluster(rig.members[0].group) == 0); /* the third may hold the group */
     member_start(&rig, 2);
@@ -265,6 +265,15 @@ static void two_wiped_of_three_make_no_new_group(void **state)
     rig_free(&rig);
 }
 
+/* The others' files do not name it. */
+static void fourth_joins(struct rig *rig)
+{
+    rig->count = 4;
+    member_start(rig, 3);
+    struct voter voter = {.at = 3, .voters = 4};
+    wait_for(rig, is_voter_again, &voter, 20000, "the fourth member votes");
+}
+
 static void a_fourth_member_is_taken_in(void **state)
 {
     (void)state;
@@ -273,10 +282,7 @@ static void a_fourth_member_is_taken_in(void **state)
     rig.count = 3;
     start_all(&rig);
     assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
-    rig.count = 4;
-    member_start(&rig, 3); /* the others' files do not name it */
-    struct voter voter = {.at = 3, .voters = 4};
-    wait_for(&rig, is_voter_again, &voter, 20000, "the fourth member votes");
+    fourth_joins(&rig);
     await_value(&rig, 3, "/a", "one");
     assert_int_equal(put(&rig, 3, "/b", "two", 3000), 0);
     rig_free(&rig);
@@ -328,6 +334,13 @@ static void a_group_that_its_maker_told_nobody_of_is_the_only_one(void **state)
     rig_free(&rig);
 }
 
+static void two_elect_a_leader(struct rig *rig)
+{
+    member_start(rig, 0);
+    member_start(rig, 1);
+    wait_for(rig, has_leader, NULL, 10000, "two of three elect a leader");
+}
+
 /* It was in the first configuration, and died before it told its name. */
 static void a_first_member_that_is_wiped_before_it_told_its_name_is_replaced(void **state)
 {
@@ -338,9 +351,7 @@ static void a_first_member_that_is_wiped_before_it_told_its_name_is_replaced(voi
     rig_init(&rig, 3, PASSWORD);
     first_directories(&rig, has, &first);
     dir_remove(rig.members[2].dir);
-    member_start(&rig, 0);
-    member_start(&rig, 1);
-    wait_for(&rig, has_leader, NULL, 10000, "two of three elect a leader");
+    two_elect_a_leader(&rig);
     member_start(&rig, 2);
     struct voter voter = {.at = 2, .voters = 3, .not_id = first.ids[2]};
     wait_for(&rig, is_voter_again, &voter, 20000, "it votes under a new id, the old one is gone");
@@ -357,13 +368,8 @@ static void a_first_member_without_a_name_stays_when_the_group_grows(void **stat
     rig_init(&rig, 4, PASSWORD);
     rig.count = 3;
     first_directories(&rig, has, &first);
-    member_start(&rig, 0);
-    member_start(&rig, 1);
-    wait_for(&rig, has_leader, NULL, 10000, "two of three elect a leader");
-    rig.count = 4;
-    member_start(&rig, 3);
-    struct voter voter = {.at = 3, .voters = 4};
-    wait_for(&rig, is_voter_again, &voter, 20000, "the fourth member votes");
+    two_elect_a_leader(&rig);
+    fourth_joins(&rig);
     member_start(&rig, 2);
     wait_for(&rig, all_are_voters, NULL, 10000, "the third tells its name");
     assert_true(id_of(&rig, 2) == first.ids[2]);

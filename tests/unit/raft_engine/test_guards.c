@@ -259,16 +259,11 @@ static void g2_two_changes_in_one_message_are_both_confirmed(void **state)
 static struct fake_group *compacted(unsigned off)
 {
     struct fake_group *group = fake_group_new(3, 5);
-    struct fake_call call;
     group->threshold = 8;
     group->trailing = 2;
     group->nodes[0].guards_off = off;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
-    for (int i = 0; i < 20; i++) {
-        fake_put(leader, "a", "1", 1000, 0, &call);
-        fake_run(group, 20);
-    }
+    struct fake_node *leader = fake_lead(group);
+    fake_put_many(leader, 20, 20);
     fake_run(group, 100);
     for (size_t i = 1; i < 3; i++) {
         fake_crash(&group->nodes[i], 0);
@@ -345,8 +340,7 @@ static void g4_a_single_voter_leads_in_a_new_term_after_every_start(void **state
     for (unsigned off = 0; off <= GUARD_BIT(4); off += GUARD_BIT(4)) {
         struct fake_group *group = fake_group_new(1, 5);
         group->nodes[0].guards_off = off;
-        fake_start_all(group);
-        assert_non_null(fake_elect(group, 4 * FAKE_ET));
+        (void)fake_lead(group);
         uint64_t before = term_of(group);
         fake_crash(&group->nodes[0], 0);
         fake_start_node(&group->nodes[0]);
@@ -794,10 +788,9 @@ static void g15_no_transfer_while_a_change_is_open(void **state)
     assert_false(guard_transfer_allowed(&guards));
     guards.off = GUARD_BIT(15);
     assert_true(guard_transfer_allowed(&guards));
-    struct fake_group *group = fake_group_new(3, 5);
+    struct fake_node *leader = fake_group_led(3, 5);
+    struct fake_group *group = leader->group;
     struct fake_call call = {0};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     fake_run(group, 1000);
     assert_int_equal(raft_node_add(leader->node, 9, fake_done, &call, NULL), 0);
     raft_node_tick(leader->node); /* submitted, not committed */

@@ -15,6 +15,15 @@ static size_t disk_bytes(const struct fake_node *fake)
     return bytes;
 }
 
+/* Of the largest size; the caller frees it. */
+static char *large_value(void)
+{
+    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    memset(value, 'a', STORE_VALUE_BYTES_MAX - 1);
+    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
+    return value;
+}
+
 /* The same key again and again, so that the store stays small. */
 static void put_large(struct fake_group *group, struct fake_node *leader, char *value, unsigned i)
 {
@@ -29,11 +38,9 @@ static void put_large(struct fake_group *group, struct fake_node *leader, char *
 static void large_entries_do_not_trail(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 1);
-    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
-    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    struct fake_node *leader = fake_group_led(3, 1);
+    struct fake_group *group = leader->group;
+    char *value = large_value();
     fake_run(group, 1000);
     struct fake_node *behind = &group->nodes[leader->id % 3];
     for (unsigned i = 0; i < PUTS; i++) {
@@ -71,12 +78,10 @@ static bool drop_its_answers(struct fake_group *group, uint64_t from, uint64_t t
 static void a_follower_that_compacted_ahead_of_what_it_confirmed_goes_on(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 5);
+    struct fake_node *leader = fake_group_led(3, 5);
+    struct fake_group *group = leader->group;
     struct raft_status status;
-    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
-    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    char *value = large_value();
     fake_run(group, 1000);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     raft_index match = 0;
@@ -108,8 +113,7 @@ static void small_entries_trail_by_their_number(void **state)
     struct fake_call call;
     group->threshold = 64;
     group->trailing = 16;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    struct fake_node *leader = fake_lead(group);
     for (unsigned i = 0; i < 200; i++) {
         fake_put(leader, "small", "1", 2000, 0, &call);
         fake_run(group, 5);
@@ -125,16 +129,13 @@ static void small_entries_trail_by_their_number(void **state)
 static void a_large_store_is_not_written_for_every_few_entries(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(1, 3);
-    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    struct fake_node *leader = fake_group_led(1, 3);
+    struct fake_group *group = leader->group;
+    char *value = large_value();
     char key[16];
     struct fake_call call;
     unsigned snapshots = 0;
     uint64_t newest = 0;
-    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
-    memset(value, 'a', STORE_VALUE_BYTES_MAX - 1);
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
     for (unsigned i = 0; i < 80; i++) {
         (void)snprintf(key, sizeof key, "%u", i % 16);
         fake_put(leader, key, value, 2000, 0, &call);
@@ -161,10 +162,8 @@ static void commands_that_wait_are_bounded_in_bytes(void **state)
     (void)state;
     struct fake_group *group = fake_group_new(3, 6);
     struct fake_call call = {0};
-    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
+    char *value = large_value();
     unsigned taken = 0;
-    memset(value, 'a', STORE_VALUE_BYTES_MAX - 1);
-    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
     fake_start_node(&group->nodes[0]);
     while (taken < RAFT_NODE_PENDING_MAX && propose_large(&group->nodes[0], value, &call) == 0) {
         taken++;
@@ -186,13 +185,10 @@ static void commands_that_wait_are_bounded_in_bytes(void **state)
 static void forwarded_commands_are_bounded_in_bytes(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 7);
+    struct fake_node *leader = fake_group_led(3, 7);
+    struct fake_group *group = leader->group;
     struct fake_call call = {0};
-    char *value = mem_alloc(STORE_VALUE_BYTES_MAX);
-    memset(value, 'a', STORE_VALUE_BYTES_MAX - 1);
-    value[STORE_VALUE_BYTES_MAX - 1] = '\0';
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
+    char *value = large_value();
     fake_run(group, 1000);
     for (size_t i = 0; i < 3; i++) {
         group->nodes[i].disk_stopped = true;

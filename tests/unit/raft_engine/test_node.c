@@ -5,11 +5,9 @@
 static void three_members_elect_one_leader_and_apply_a_command(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 1);
+    struct fake_node *leader = fake_group_led(3, 1);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
-    assert_non_null(leader);
     fake_put(leader, "a", "1", 1000, 0, &call);
     assert_int_equal(call.times, 0); /* never inside the call */
     fake_run(group, 100);
@@ -26,10 +24,9 @@ static void three_members_elect_one_leader_and_apply_a_command(void **state)
 static void a_follower_forwards_and_is_answered_when_it_has_applied(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 2);
+    struct fake_node *leader = fake_group_led(3, 2);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     fake_put(follower, "a", "1", 1000, 0, &call);
     int64_t end = group->now + 1000;
@@ -44,9 +41,8 @@ static void a_follower_forwards_and_is_answered_when_it_has_applied(void **state
 static void commits_reach_followers_before_the_next_heartbeat(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 25);
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_group_led(3, 25);
+    struct fake_group *group = leader->group;
     fake_run(group, 4 * FAKE_ET);
     for (size_t i = 0; i < 3; i++) {
         struct fake_call call;
@@ -70,10 +66,9 @@ static bool drop_first_proposal(struct fake_group *group, uint64_t from, uint64_
 static void a_lost_proposal_is_sent_again_after_an_election_timeout(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 3);
+    struct fake_node *leader = fake_group_led(3, 3);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     fake_run(group, 4 * FAKE_ET); /* member records are written */
     group->sent[PEER_PROPOSE] = 0;
@@ -91,10 +86,9 @@ static void a_lost_proposal_is_sent_again_after_an_election_timeout(void **state
 static void a_proposal_with_one_attempt_is_not_sent_again(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 3);
+    struct fake_node *leader = fake_group_led(3, 3);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     fake_run(group, 4 * FAKE_ET);
     group->sent[PEER_PROPOSE] = 0;
@@ -123,10 +117,9 @@ static void without_a_leader_a_proposal_was_never_sent(void **state)
 static void a_proposal_survives_the_death_of_the_leader_once(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 5);
+    struct fake_node *leader = fake_group_led(3, 5);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     fake_run(group, 4 * FAKE_ET);
     int64_t revision = store_revision(raft_node_store(follower->node));
@@ -203,12 +196,11 @@ static void clients_leave_room_for_the_members_own_commands(void **state)
 static void five_thousand_pipelined_commands_all_complete(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 8);
+    struct fake_node *leader = fake_group_led(3, 8);
+    struct fake_group *group = leader->group;
     static struct fake_call calls[5000];
     unsigned sent = 0;
     unsigned done = 0;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     leader->disk_delay = 0; /* faster than everybody's answer */
     int64_t end = group->now + 60000;
     while (done < 5000 && group->now < end) {
@@ -239,8 +231,7 @@ static void all_restart_and_hold_the_same_state(void **state)
     struct fake_call call;
     group->threshold = 8;
     group->trailing = 4;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_lead(group);
     for (int i = 0; i < 30; i++) {
         char key[8];
         (void)snprintf(key, sizeof(key), "k%d", i);
@@ -266,8 +257,7 @@ static void a_member_that_was_away_gets_a_snapshot(void **state)
     struct fake_call call;
     group->threshold = 8;
     group->trailing = 4;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_lead(group);
     struct fake_node *away = &group->nodes[leader->id % 3];
     fake_run(group, 4 * FAKE_ET);
     away->cut = true;
@@ -291,10 +281,9 @@ static void a_member_that_was_away_gets_a_snapshot(void **state)
 static void a_leader_with_a_full_disk_gives_up_and_comes_back(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 22);
+    struct fake_node *leader = fake_group_led(3, 22);
+    struct fake_group *group = leader->group;
     struct fake_call call;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     fake_run(group, 1000);
     leader->disk_stopped = true;
     raft_node_storage_full(leader->node, true);
@@ -335,9 +324,7 @@ static void a_vote_leaves_only_when_it_is_durable(void **state)
 static void an_idle_group_does_not_spin(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 24);
-    fake_start_all(group);
-    assert_non_null(fake_elect(group, 4 * FAKE_ET));
+    struct fake_group *group = fake_group_led(3, 24)->group;
     fake_run(group, 2000);
     memset(group->sent, 0, sizeof(group->sent));
     fake_run(group, 1000);
@@ -441,11 +428,10 @@ static void stop_node(void *arg, int rc, const struct store_result *result)
 static void a_callback_may_stop_its_node(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 32);
+    struct fake_node *leader = fake_group_led(3, 32);
+    struct fake_group *group = leader->group;
     struct store_command command = {.type = STORE_LEASE_REVOKE, .lease = 1};
     struct fake_call other;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     assert_int_equal(raft_node_propose(leader->node, &command, 1000, 0, stop_node, leader, NULL),
                      0);
     fake_put(leader, "a", "1", 1000, 0, &other);
@@ -482,11 +468,10 @@ static void a_log_that_contradicts_a_committed_one_ends_the_node(void **state)
 static void large_values_are_replicated_in_pieces(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 35);
+    struct fake_node *leader = fake_group_led(3, 35);
+    struct fake_group *group = leader->group;
     struct fake_call calls[20];
     static char value[STORE_VALUE_BYTES_MAX + 1];
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *away = &group->nodes[leader->id % 3];
     memset(value, 'v', STORE_VALUE_BYTES_MAX);
     fake_run(group, 1000);

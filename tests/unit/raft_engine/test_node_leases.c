@@ -22,9 +22,8 @@ static bool lease_lives(struct fake_node *fake, uint64_t lease)
 static void a_lease_that_nobody_renews_is_expired_after_its_ttl(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 14);
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_group_led(3, 14);
+    struct fake_group *group = leader->group;
     fake_run(group, 1000);
     grant(group, leader, 7, 3000);
     fake_run(group, 2990);
@@ -38,9 +37,8 @@ static void a_lease_that_nobody_renews_is_expired_after_its_ttl(void **state)
 static void a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 15);
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_group_led(3, 15);
+    struct fake_group *group = leader->group;
     struct fake_node *other = &group->nodes[leader->id % 3];
     fake_run(group, 1000);
     grant(group, leader, 7, 3000);
@@ -56,9 +54,7 @@ static void a_lease_ends_in_time_though_the_raft_leader_dies_with_its_holder(voi
 static void a_restart_and_a_suspension_count_a_lease_afresh(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(1, 16);
-    fake_start_all(group);
-    assert_non_null(fake_elect(group, 4 * FAKE_ET));
+    struct fake_group *group = fake_group_led(1, 16)->group;
     struct fake_node *fake = &group->nodes[0];
     fake_run(group, 500);
     grant(group, fake, 7, 3000);
@@ -79,20 +75,15 @@ static void a_lease_that_came_with_a_snapshot_is_counted_from_then(void **state)
 {
     (void)state;
     struct fake_group *group = fake_group_new(3, 30);
-    struct fake_call call;
     struct store_lease lease;
     group->threshold = 8;
     group->trailing = 2;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_lead(group);
     struct fake_node *away = &group->nodes[leader->id % 3];
     fake_run(group, 1000);
     away->cut = true;
     grant(group, leader, 7, 60000);
-    for (int i = 0; i < 40; i++) {
-        fake_put(leader, "a", "1", 1000, 0, &call);
-        fake_run(group, 10);
-    }
+    fake_put_many(leader, 40, 10);
     int64_t before = group->now;
     away->cut = false;
     fake_run(group, 2000);
@@ -105,15 +96,14 @@ static void a_lease_that_came_with_a_snapshot_is_counted_from_then(void **state)
 static void a_plain_client_cannot_touch_what_belongs_to_a_member(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 34);
+    struct fake_node *leader = fake_group_led(3, 34);
+    struct fake_group *group = leader->group;
     struct fake_call call = {0};
     struct store_command command = {.type = STORE_LEASE_GRANT,
                                     .lease = 7,
                                     .ttl_ms = 30000,
                                     .flags = STORE_LEASE_HOLDER,
                                     .stamp = 1};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     assert_int_equal(raft_node_propose(leader->node, &command, 1000, 0, fake_done, &call, NULL), 0);
     fake_run(group, 50);
     assert_int_equal(call.result.code, 0);

@@ -4,10 +4,8 @@
 static void every_member_publishes_its_name_and_address(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 17);
+    struct fake_group *group = fake_group_led(3, 17)->group;
     struct raft_status status;
-    fake_start_all(group);
-    assert_non_null(fake_elect(group, 4 * FAKE_ET));
     fake_run(group, 4 * FAKE_ET);
     raft_node_status(group->nodes[1].node, &status);
     assert_int_equal(status.member_count, 3);
@@ -46,15 +44,10 @@ static void a_new_member_joins_as_standby_catches_up_and_votes(void **state)
     (void)state;
     struct fake_group *group = fake_group_new(3, 18);
     struct raft_status status;
-    struct fake_call call;
     group->threshold = 8;
     group->trailing = 4;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
-    for (int i = 0; i < 20; i++) {
-        fake_put(leader, "a", "1", 1000, 0, &call);
-        fake_run(group, 20);
-    }
+    struct fake_node *leader = fake_lead(group);
+    fake_put_many(leader, 20, 20);
     struct fake_node *joining = fake_add_node(group);
     fake_start_node(joining);
     retry(group, raft_node_add, leader, joining->id);
@@ -81,10 +74,9 @@ static void a_new_member_joins_as_standby_catches_up_and_votes(void **state)
 static void changes_that_are_never_allowed_are_refused(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(2, 19);
+    struct fake_node *leader = fake_group_led(2, 19);
+    struct fake_group *group = leader->group;
     struct fake_call done = {0};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 2];
     fake_run(group, 1000);
     assert_int_equal(raft_node_remove(leader->node, leader->id, fake_done, &done, NULL),
@@ -110,10 +102,9 @@ static void changes_that_are_never_allowed_are_refused(void **state)
 static void a_change_waits_for_a_living_voter_that_is_behind(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 20);
+    struct fake_node *leader = fake_group_led(3, 20);
+    struct fake_group *group = leader->group;
     struct fake_call done = {0};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *slow = &group->nodes[leader->id % 3];
     fake_run(group, 1000);
     slow->disk_stopped = true;
@@ -132,9 +123,8 @@ static void a_change_waits_for_a_living_voter_that_is_behind(void **state)
 static void leadership_moves_when_the_group_is_quiet(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 21);
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *leader = fake_group_led(3, 21);
+    struct fake_group *group = leader->group;
     uint64_t to = group->nodes[leader->id % 3].id;
     int rc = ERR_BUSY;
     for (int i = 0; i < 200 && rc != 0; i++) {

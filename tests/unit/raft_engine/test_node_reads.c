@@ -4,10 +4,9 @@
 static void a_read_sees_what_was_committed_before_it_from_any_member(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 11);
+    struct fake_node *leader = fake_group_led(3, 11);
+    struct fake_group *group = leader->group;
     struct fake_call put;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     fake_put(leader, "a", "1", 1000, 0, &put);
     while (put.times == 0) {
         fake_run(group, 1);
@@ -27,10 +26,9 @@ static void a_read_sees_what_was_committed_before_it_from_any_member(void **stat
 static void a_leader_that_was_deposed_answers_no_read(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 12);
+    struct fake_node *old = fake_group_led(3, 12);
+    struct fake_group *group = old->group;
     struct fake_call read = {0};
-    fake_start_all(group);
-    struct fake_node *old = fake_elect(group, 4 * FAKE_ET);
     old->cut = true;
     assert_int_equal(raft_node_read(old->node, 100, fake_done, &read, NULL), 0);
     fake_run(group, 150);
@@ -42,10 +40,9 @@ static void a_leader_that_was_deposed_answers_no_read(void **state)
 static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 13);
+    struct fake_node *leader = fake_group_led(3, 13);
+    struct fake_group *group = leader->group;
     struct fake_call read = {0};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     assert_int_equal(raft_node_read(follower->node, 5000, fake_done, &read, NULL), 0);
     fake_run(group, 0);
@@ -64,11 +61,10 @@ static void a_read_is_asked_again_when_the_answer_is_lost(void **state)
 static void an_answer_to_an_earlier_process_is_no_answer(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 26);
+    struct fake_node *leader = fake_group_led(3, 26);
+    struct fake_group *group = leader->group;
     struct fake_call read = {0};
     struct raft_status status;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *follower = &group->nodes[leader->id % 3];
     fake_run(group, 1000);
     uint64_t before = follower->node->reads.asked;
@@ -105,10 +101,9 @@ static bool drop_probes(struct fake_group *group, uint64_t from, uint64_t to,
 static void only_answers_of_the_leaders_term_and_round_count(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 28);
+    struct fake_node *leader = fake_group_led(3, 28);
+    struct fake_group *group = leader->group;
     struct fake_call read = {0};
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     fake_run(group, 1000);
     group->drops = drop_probes;
     assert_int_equal(raft_node_read(leader->node, 1000, fake_done, &read, NULL), 0);

@@ -133,13 +133,12 @@ static void malformed_bytes_of_a_known_version_are_nothing(void **state)
 static void a_leader_takes_no_command_of_a_newer_release(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 4);
+    struct fake_node *leader = fake_group_led(3, 4);
+    struct fake_group *group = leader->group;
     struct peer_message message = {.kind = PEER_PROPOSE};
     static struct raft_status before;
     static struct raft_status after;
     struct buf data = BUF_INIT;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 8 * FAKE_ET);
     fake_run(group, 4 * FAKE_ET);
     raft_node_status(leader->node, &before);
     put_command(&data, LOG_COMMAND_VERSION, NEWER);

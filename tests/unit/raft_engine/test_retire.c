@@ -48,9 +48,7 @@ static void write_and_retire(struct retirement *retirement)
 
 static struct fake_node *quiet_leader(struct fake_group *group)
 {
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
-    assert_non_null(leader);
+    struct fake_node *leader = fake_lead(group);
     fake_run(group, 1000);
     return leader;
 }

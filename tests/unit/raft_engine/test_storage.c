@@ -305,6 +305,16 @@ static void submit(struct fixture *f, const struct raft_storage_job *job)
     raft_storage_sqlite_ops.submit(f->storage, job, on_done, &slot);
 }
 
+/* A job that stores the entry after the first configuration. */
+static const struct raft_storage_job *one_entry(void)
+{
+    static struct raft_entry_rec entry;
+    static struct raft_storage_job job;
+    entry = (struct raft_entry_rec){.index = 2, .term = 1, .type = 1, .data = span_str("x")};
+    job = (struct raft_storage_job){.has_entries = true, .entries = &entry, .entry_count = 1};
+    return &job;
+}
+
 static void fill(uint8_t *data, uint64_t index)
 {
     memset(data, (int)(index & 0xff), ENTRY_BYTES);
@@ -336,6 +346,15 @@ static void create_ok(struct fixture *f)
         fail_msg("create: %s", err.text);
     }
     buf_free(&bytes);
+}
+
+/* Open, with the first configuration. */
+static struct fixture *fixture_created(void)
+{
+    struct fixture *f = fixture_new();
+    open_ok(f);
+    create_ok(f);
+    return f;
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -394,10 +413,8 @@ static void a_second_process_and_a_cloned_host_are_refused(void **state)
 static void first_start_stores_term_and_entry_one_together(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
+    struct fixture *f = fixture_created();
     struct error err = {0};
-    open_ok(f);
-    create_ok(f);
     assert_int_equal(raft_storage_boot(f->storage)->term, 1);
     assert_false(raft_storage_is_empty(f->storage));
     assert_int_equal(raft_storage_join(f->storage, 77, &err), ERR_REFUSED);
@@ -430,10 +447,8 @@ static void joining_stores_only_the_cluster(void **state)
 static void a_job_with_truncation_replaces_the_tail(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
+    struct fixture *f = fixture_created();
     uint8_t data[ENTRY_BYTES];
-    open_ok(f);
-    create_ok(f);
     for (uint64_t i = 2; i <= 10; i++) {
         write_entry(f, i, 1);
     }
@@ -520,12 +535,10 @@ static void on_ordered(void *arg)
 static void many_jobs_complete_in_order(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
+    struct fixture *f = fixture_created();
     static struct ordered ordered[1000];
     static struct raft_entry_rec entries[1000];
     static struct raft_storage_job jobs[1000];
-    open_ok(f);
-    create_ok(f);
     for (unsigned i = 0; i < 1000; i++) {
         ordered[i] = (struct ordered){f, i};
         entries[i] =
@@ -548,12 +561,10 @@ static void many_jobs_complete_in_order(void **state)
 
 static void a_full_disk_holds_the_jobs(int *fault, int value)
 {
-    struct fixture *f = fixture_new();
+    struct fixture *f = fixture_created();
     static struct ordered ordered[20];
     static struct raft_entry_rec entries[20];
     static struct raft_storage_job jobs[20];
-    open_ok(f);
-    create_ok(f);
     __atomic_store_n(fault, value, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < 20; i++) {
         ordered[i] = (struct ordered){f, i};
@@ -601,10 +612,8 @@ static void a_quota_that_is_used_up_is_a_full_disk(void **state)
 
 static void write_until_fatal(struct fixture *f, int *fault, int value)
 {
-    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
-    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
     __atomic_store_n(fault, value, __ATOMIC_SEQ_CST);
-    submit(f, &job);
+    submit(f, one_entry());
     while (f->fatals == 0) {
         (void)uv_run(&f->loop, UV_RUN_ONCE);
     }
@@ -618,17 +627,13 @@ static void write_until_fatal(struct fixture *f, int *fault, int value)
 static void an_io_error_after_a_quota_is_fatal(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
-    open_ok(f);
-    create_ok(f);
+    struct fixture *f = fixture_created();
     write_until_fatal(f, &fault_errno, EIO);
     f = fixture_new();
-    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
-    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
     open_ok(f);
     create_ok(f);
     __atomic_store_n(&fault_errno, EDQUOT, __ATOMIC_SEQ_CST);
-    submit(f, &job);
+    submit(f, one_entry());
     while (!f->full) {
         (void)uv_run(&f->loop, UV_RUN_ONCE);
     }
@@ -639,9 +644,7 @@ static void an_io_error_after_a_quota_is_fatal(void **state)
 static void a_quota_that_a_sync_meets_is_fatal(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
-    open_ok(f);
-    create_ok(f);
+    struct fixture *f = fixture_created();
     write_until_fatal(f, &fault_fsync, EDQUOT);
 }
 
@@ -649,13 +652,11 @@ static void a_quota_that_a_sync_meets_is_fatal(void **state)
 static void a_checkpoint_is_judged_by_its_own_write(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
+    struct fixture *f = fixture_created();
     struct storage_db *db = NULL;
     char path[128];
     struct raft_storage_job vote = {.has_vote = true, .term = 2};
     const struct raft_storage_job *jobs[] = {&vote};
-    open_ok(f);
-    create_ok(f);
     close_ok(f);
     (void)snprintf(path, sizeof path, "%s/raft.db", f->raft_dir);
     assert_int_equal(storage_db_open(path, "n1", &randomness, &db, NULL), 0);
@@ -677,20 +678,16 @@ static void a_checkpoint_is_judged_by_its_own_write(void **state)
 static void a_failed_fsync_is_fatal_and_never_tried_again(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
-    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
-    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
-    open_ok(f);
-    create_ok(f);
+    struct fixture *f = fixture_created();
     __atomic_store_n(&fault_fsync, 1, __ATOMIC_SEQ_CST);
-    submit(f, &job);
+    submit(f, one_entry());
     while (f->fatals == 0) {
         (void)uv_run(&f->loop, UV_RUN_ONCE);
     }
     assert_int_equal(f->done, 0);
     assert_int_equal(f->fatal.code, ERR_IO);
     __atomic_store_n(&fault_fsync, 0, __ATOMIC_SEQ_CST);
-    submit(f, &job);
+    submit(f, one_entry());
     for (int i = 0; i < 100; i++) {
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
         pause_ms(1);
@@ -718,14 +715,10 @@ static int64_t age_of_hanging(struct fixture *f)
 static void a_full_disk_that_then_hangs_shows_its_age(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
-    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
-    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
-    open_ok(f);
-    create_ok(f);
+    struct fixture *f = fixture_created();
     __atomic_store_n(&fault_full, 1, __ATOMIC_SEQ_CST);
     uint64_t from = uv_hrtime();
-    submit(f, &job);
+    submit(f, one_entry());
     while (!f->full) {
         (void)uv_run(&f->loop, UV_RUN_ONCE);
     }
@@ -743,13 +736,9 @@ static void a_full_disk_that_then_hangs_shows_its_age(void **state)
 static void a_job_that_hangs_shows_its_age(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
-    struct raft_entry_rec entry = {.index = 2, .term = 1, .type = 1, .data = span_str("x")};
-    struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
-    open_ok(f);
-    create_ok(f);
+    struct fixture *f = fixture_created();
     __atomic_store_n(&fault_hangs, 1, __ATOMIC_SEQ_CST);
-    submit(f, &job);
+    submit(f, one_entry());
     (void)age_of_hanging(f);
     fixture_free(f);
 }
@@ -847,12 +836,10 @@ static bool content_is_right(const struct raft_boot *boot)
 static void a_flipped_bit_is_refused_or_without_effect(void **state)
 {
     (void)state;
-    struct fixture *f = fixture_new();
+    struct fixture *f = fixture_created();
     static uint8_t bytes[1 << 20];
     char path[128];
     unsigned refused = 0;
-    open_ok(f);
-    create_ok(f);
     for (uint64_t i = 2; i <= 30; i++) {
         write_entry(f, i, 1);
     }
