@@ -208,6 +208,16 @@ struct raft_status {
 
 void raft_node_status(const struct raft_node *node, struct raft_status *ret_status);
 
+/* What this member's disk holds. Whoever has heard `term` and `committed` knows what no later start
+ * of the same directory can have less of; one that has runs on an old copy. */
+struct raft_mark {
+    uint64_t term;
+    uint64_t last;      /* entry, in the log or in the snapshot */
+    uint64_t committed; /* entries up to it are never taken back */
+};
+/* False while it is not known: a term or a snapshot is being stored. */
+bool raft_node_mark(const struct raft_node *node, struct raft_mark *ret_mark);
+
 /* Moves Raft leadership to `id` if this member leads, the group is quiet, and no change is open.
  * ERR_BUSY otherwise: ask again later. */
 int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err) MUST_CHECK;

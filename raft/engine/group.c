@@ -32,6 +32,7 @@
 #define LEADERLESS_TIMEOUTS 10
 #define JOIN_INTERVAL_MS    1000
 #define WAITING_REPEAT_MS   10000
+#define MARK_INTERVAL_MS    1000
 /* A disk that takes nothing for so long: the member cannot vote and does not know it. */
 #define STORAGE_AGE_MAX_MS 10000
 
@@ -56,6 +57,7 @@ struct raft_group {
     bool open_told; /* the warning that there is neither */
     int64_t join_asked_ms;
     int64_t led_ms; /* when a leader was known last */
+    int64_t mark_told_ms;
     char waiting[BOOTSTRAP_TEXT_BYTES];
     int64_t waiting_told_ms;
     struct group_warnings warnings;
@@ -203,6 +205,17 @@ static void identity_tell(struct raft_group *group, uint64_t cluster, bool voter
     peers_identity_set(group->peers, &identity);
 }
 
+static void tell_mark(struct raft_group *group)
+{
+    struct raft_mark mark;
+    int64_t now = now_ms(group);
+    bool due = group->mark_told_ms == 0 || now - group->mark_told_ms >= MARK_INTERVAL_MS;
+    if (due && raft_node_mark(group->node, &mark)) {
+        group->mark_told_ms = now;
+        peers_mark_set(group->peers, &mark);
+    }
+}
+
 static void node_start(struct raft_group *group)
 {
     const struct raft_boot *boot = raft_storage_boot(group->storage);
@@ -222,6 +235,7 @@ static void node_start(struct raft_group *group)
     group->outsider.node = group->node;
     client_server_node(group->server, group->node);
     identity_tell(group, cluster, false);
+    tell_mark(group);
     group->callbacks.on_ready(group->callbacks.arg);
 }
 
@@ -431,7 +445,8 @@ static void step_outsider(struct raft_group *group)
 static void step_running(struct raft_group *group)
 {
     static void (*const parts[])(struct raft_group * group) = {
-        follow_addresses, ask_to_vote, step_join, step_outsider, storage_watch, leader_watch,
+        follow_addresses, tell_mark,     ask_to_vote,  step_join,
+        step_outsider,    storage_watch, leader_watch,
     };
     /* Each may tell the owner something, who may close the group. */
     for (size_t i = 0; i < sizeof parts / sizeof parts[0] && group->state == GROUP_RUNNING; i++) {
@@ -667,7 +682,7 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
                                   .on_client_end = on_client_end,
                                   .on_warning = group_warn,
                                   .on_note = group_note,
-                                  .on_duplicate = group_fail,
+                                  .on_unfit = group_fail,
                                   .arg = group};
     int rc = peers_open(&peers, &events, &group->peers, err);
     group->outsider.peers = group->peers;

@@ -353,3 +353,27 @@ void raft_node_status(const struct raft_node *node, struct raft_status *ret_stat
         fill_member(node, &node->guards.newest.servers[i], &ret_status->members[i]);
     }
 }
+
+bool raft_node_mark(const struct raft_node *node, struct raft_mark *ret_mark)
+{
+    uint64_t last = log_cache_last(&node->cache);
+    if (node->dead || node->guards.installing) {
+        return false;
+    }
+    LIST_EACH(item, &node->jobs)
+    {
+        const struct node_job *job = LIST_OWNER(item, struct node_job, link);
+        if (job->storage.has_vote) {
+            return false;
+        }
+        if (job->storage.has_entries && job->storage.entries[0].index <= last) {
+            last = job->storage.entries[0].index - 1;
+        }
+    }
+    *ret_mark = (struct raft_mark){
+        .term = raft_current_term(&node->raft),
+        .last = last,
+        .committed = node->commit_index < last ? node->commit_index : last,
+    };
+    return true;
+}

@@ -113,15 +113,25 @@ static void on_state(struct peers *peers, struct peer_session *session, struct s
     peers->events.on_peer(peers->events.arg);
 }
 
-static void on_refused(struct peers *peers, struct span payload)
+static void on_refused(struct peers *peers, const struct handshake_identity *by,
+                       struct span payload)
 {
     struct span_reader reader = span_reader_of(payload);
-    if ((int)(int32_t)span_take_u32(&reader) == ERR_CONFLICT) {
-        struct error err = {0};
+    int code = (int)(int32_t)span_take_u32(&reader);
+    struct error err = {0};
+    if (code == ERR_CONFLICT) {
         error_set(&err, ERR_CONFLICT,
                   "another process runs under our Raft id %016llx: a copied directory",
                   (unsigned long long)peers->identity.id);
-        peers->events.on_duplicate(peers->events.arg, &err);
+        peers->events.on_unfit(peers->events.arg, &err);
+    } else if (code == ERR_CORRUPT) {
+        struct span text = span_take_bytes(&reader, ERROR_TEXT_BYTES);
+        error_set(
+            &err, ERR_CORRUPT,
+            "'%s' says that %.*s: move raft.db* out of raft.data_dir and start again, to join "
+            "as a new member",
+            by->name, (int)text.len, text.len > 0 ? (const char *)text.data : "");
+        peers->events.on_unfit(peers->events.arg, &err);
     }
 }
 
@@ -132,7 +142,7 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
     bool addressed = frame->from == peer->id && frame->to == peers->identity.id;
     bool same_cluster = frame->cluster == peers->identity.cluster && frame->cluster != 0;
     bool needs_cluster = frame->type == PEER_FRAME_RAFT || frame->type == PEER_FRAME_JOIN ||
-                         frame->type == PEER_FRAME_REMOVED;
+                         frame->type == PEER_FRAME_REMOVED || frame->type == PEER_FRAME_MARK;
     if ((!addressed && frame->type != PEER_FRAME_REFUSED) || (needs_cluster && !same_cluster)) {
         peers->counters.frames_refused++;
         return;
@@ -147,8 +157,13 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
     case PEER_FRAME_JOIN:
     case PEER_FRAME_REMOVED: peers->events.on_control(peers->events.arg, session, frame); return;
     case PEER_FRAME_STATE: on_state(peers, session, frame->payload); return;
-    case PEER_FRAME_REFUSED: on_refused(peers, frame->payload); return;
+    case PEER_FRAME_REFUSED: on_refused(peers, peer, frame->payload); return;
     case PEER_FRAME_PING: return;
+    case PEER_FRAME_MARK:
+        if (listening) {
+            peer_incoming_mark(peers, session, frame->payload);
+        }
+        return;
     case PEER_FRAME_HELLO:
     case PEER_FRAME_CHALLENGE:
     case PEER_FRAME_PROOF:
@@ -303,6 +318,27 @@ void peers_identity_set(struct peers *peers, const struct handshake_identity *id
         }
     }
     buf_free(&payload);
+}
+
+void peers_mark_tell(struct peers *peers, struct peer_session *session)
+{
+    if (peers->mark.term == 0 || peers->identity.cluster == 0) {
+        return;
+    }
+    struct buf payload = BUF_INIT;
+    peer_mark_encode(&peers->mark, &payload);
+    peers_session_send(peers, session, PEER_FRAME_MARK, buf_span(&payload));
+    buf_free(&payload);
+}
+
+void peers_mark_set(struct peers *peers, const struct raft_mark *mark)
+{
+    peers->mark = *mark;
+    for (size_t i = 0; i < peers->link_count; i++) {
+        if (peers->links[i]->state == LINK_OPEN) {
+            peers_mark_tell(peers, peers->links[i]->session);
+        }
+    }
 }
 
 const struct handshake_identity *peers_identity(const struct peers *peers)

@@ -44,8 +44,9 @@ struct peers_events {
     void (*on_warning)(void *arg, const char *text);
     /* What an operator has done has come into force. May be NULL. */
     void (*on_note)(void *arg, const char *text);
-    /* Another process runs under our id: neither may vote any more. */
-    void (*on_duplicate)(void *arg, const struct error *err);
+    /* Another process runs under our id, or our directory is an old copy of what a member has known
+     * of us: we may not vote any more. */
+    void (*on_unfit)(void *arg, const struct error *err);
     void *arg;
 };
 
@@ -74,6 +75,10 @@ int peers_port(const struct peers *peers);
 /* Id, name and incarnation stay; tells everybody who is connected. */
 void peers_identity_set(struct peers *peers, const struct handshake_identity *identity);
 const struct handshake_identity *peers_identity(const struct peers *peers);
+
+/* What our directory holds: told on every connection that we make, before anything else, and now on
+ * those that are there. */
+void peers_mark_set(struct peers *peers, const struct raft_mark *mark);
 
 /* Looks at the files with certificates now; nothing without TLS. */
 void peers_reload(struct peers *peers);

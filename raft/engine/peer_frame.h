@@ -44,6 +44,7 @@ enum peer_frame_type {
     PEER_FRAME_FIRST = 19,   /* payload: bootstrap.h */
     PEER_FRAME_JOIN = 20,    /* empty: add me; the session says who */
     PEER_FRAME_REMOVED = 21, /* empty, from the leader: you were removed from the group */
+    PEER_FRAME_MARK = 22,    /* payload: peer_mark.h; the first on every connection */
     /* client_frame.h */
     PEER_FRAME_REQUEST = 32,
     PEER_FRAME_ANSWER = 33

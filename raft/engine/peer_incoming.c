@@ -58,13 +58,57 @@ static bool was_superseded(const struct peers *peers, const struct handshake_ide
     return false;
 }
 
-static void tell_duplicate(struct peers *peers, struct peer_incoming *incoming)
+/* After this it ends by itself; the connection stays open so that the words arrive. */
+static void tell_unfit(struct peers *peers, struct peer_incoming *incoming, int code,
+                       const char *text)
 {
     struct buf payload = BUF_INIT;
-    buf_put_u32(&payload, (uint32_t)ERR_CONFLICT);
-    buf_put_bytes(&payload, span_str("two processes run under this id"));
+    buf_put_u32(&payload, (uint32_t)code);
+    buf_put_bytes(&payload, span_str(text));
     peers_session_send(peers, incoming->session, PEER_FRAME_REFUSED, buf_span(&payload));
     buf_free(&payload);
+}
+
+static void tell_duplicate(struct peers *peers, struct peer_incoming *incoming)
+{
+    tell_unfit(peers, incoming, ERR_CONFLICT, "two processes run under this id");
+}
+
+static struct peer_incoming *incoming_with(struct peers *peers, const struct peer_session *session)
+{
+    LIST_EACH(item, &peers->incoming)
+    {
+        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
+        if (incoming->session == session) {
+            return incoming;
+        }
+    }
+    return NULL;
+}
+
+void peer_incoming_mark(struct peers *peers, struct peer_session *session, struct span payload)
+{
+    struct peer_incoming *incoming = incoming_with(peers, session);
+    const struct handshake_identity *peer = peer_session_peer(session);
+    struct raft_mark mark;
+    struct raft_mark before;
+    char text[ERROR_TEXT_BYTES];
+    if (incoming == NULL || incoming->unfit || peer_mark_decode(payload, &mark) != 0) {
+        peers->counters.frames_refused++;
+        return;
+    }
+    if (peer_marks_hear(&peers->marks, peer->id, &mark, &before)) {
+        return;
+    }
+    incoming->unfit = true;
+    (void)snprintf(text, sizeof text,
+                   "its Raft directory is an old copy, or has lost its end: it has entry %llu and "
+                   "term %llu, and had entry %llu and term %llu before",
+                   (unsigned long long)mark.last, (unsigned long long)mark.term,
+                   (unsigned long long)before.committed, (unsigned long long)before.term);
+    peers_warn(peers, "member '%s' at %s (%016llx): %s; it is told to stop and is not listened to",
+               peer->name, peer->address, (unsigned long long)peer->id, text);
+    tell_unfit(peers, incoming, ERR_CORRUPT, text);
 }
 
 static void member_open(struct peers *peers, struct peer_incoming *incoming)
@@ -78,7 +122,7 @@ static void member_open(struct peers *peers, struct peer_incoming *incoming)
                   peer->address, (unsigned long long)peer->id);
         peer_incoming_close(incoming);
         if (!own) {
-            peers->events.on_duplicate(peers->events.arg, &err);
+            peers->events.on_unfit(peers->events.arg, &err);
         }
         return;
     }
@@ -131,7 +175,9 @@ static void on_frame(void *arg, struct peer_session *session, const struct peer_
     struct peer_incoming *incoming = arg;
     struct peers *peers = incoming->peers;
     incoming->heard_ms = (int64_t)uv_now(peers->loop);
-    if (!incoming->client) {
+    if (incoming->unfit) {
+        peers->counters.frames_refused++;
+    } else if (!incoming->client) {
         peers_frame(peers, session, frame, true);
     } else if (frame->type == PEER_FRAME_REQUEST) {
         peers->events.on_request(peers->events.arg, session, frame);

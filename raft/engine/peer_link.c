@@ -97,7 +97,7 @@ static void on_open(void *arg, struct peer_session *session)
         error_set(&err, ERR_CONFLICT,
                   "the process at %s runs under our Raft id %016llx: a copied directory",
                   link->address, (unsigned long long)peer->id);
-        peers->events.on_duplicate(peers->events.arg, &err);
+        peers->events.on_unfit(peers->events.arg, &err);
         return;
     }
     if (already_linked(link, peer->id)) {
@@ -109,6 +109,7 @@ static void on_open(void *arg, struct peer_session *session)
     link->state = LINK_OPEN;
     link->backoff_ms = PEER_BACKOFF_MIN_MS;
     link->trouble[0] = '\0';
+    peers_mark_tell(peers, session);
     peers->events.on_peer(peers->events.arg);
 }
 

@@ -7,6 +7,7 @@
 #include "base/net/tcp.h"
 #include "base/net/tls_watch.h"
 #include "raft/engine/peer.h"
+#include "raft/engine/peer_mark.h"
 
 #define PEER_SUPERSEDED_MAX 16
 
@@ -57,6 +58,7 @@ struct peer_incoming {
     struct net_ip ip;
     bool open;
     bool client;
+    bool unfit;       /* on an old copy of its directory: told to stop, and not heard any more */
     int64_t heard_ms; /* uv_now of the last frame */
 };
 
@@ -83,6 +85,8 @@ struct peers {
         uint64_t incarnation;
     } superseded[PEER_SUPERSEDED_MAX];
     size_t superseded_next;
+    struct raft_mark mark; /* our own; term 0 = not known yet */
+    struct peer_marks marks;
     struct raft_group_counters counters;
     struct peer_flood refusals;
     struct peer_flood damages;
@@ -105,6 +109,10 @@ void peers_on_accept(void *arg, struct stream *stream);
 struct peer_incoming *peer_incoming_of(const struct peers *peers, uint64_t id,
                                        const struct peer_incoming *not_this);
 void peer_incoming_close(struct peer_incoming *incoming);
+/* A MARK that came over the connection of `session`. */
+void peer_incoming_mark(struct peers *peers, struct peer_session *session, struct span payload);
+/* Our own mark over a link that is open. */
+void peers_mark_tell(struct peers *peers, struct peer_session *session);
 
 /* One part less; the last one ends peers_close. */
 void peers_part_closed(struct peers *peers);

@@ -9,6 +9,7 @@
 
 #include "base/net/tcp.h"
 #include "raft/engine/peer.h"
+#include "raft/engine/peer_mark.h"
 #include "tests/harness/free_port.h"
 
 #include <arpa/inet.h>
@@ -89,7 +90,7 @@ static void on_warning(void *arg, const char *text)
     snprintf(side->warnings + used, sizeof side->warnings - used, "%s\n", text);
 }
 
-static void on_duplicate(void *arg, const struct error *err)
+static void on_unfit(void *arg, const struct error *err)
 {
     snprintf(((struct side *)arg)->duplicate, sizeof sides[0].duplicate, "%s", err->text);
 }
@@ -121,7 +122,7 @@ static void side_open(size_t at, const char *password, const char *const *partne
                                   .on_request = on_request,
                                   .on_client_end = on_client_end,
                                   .on_warning = on_warning,
-                                  .on_duplicate = on_duplicate,
+                                  .on_unfit = on_unfit,
                                   .arg = &sides[at]};
     struct error err = {0};
     if (peers_open(&config, &events, &sides[at].peers, &err) != 0) {
@@ -709,6 +710,73 @@ static void our_own_id_from_another_process_is_fatal(void **state)
     peer_session_close(liar.session, NULL, NULL);
 }
 
+static void liar_mark(struct liar *liar, uint64_t term, uint64_t last, uint64_t committed)
+{
+    const struct raft_mark mark = {.term = term, .last = last, .committed = committed};
+    struct buf payload = BUF_INIT;
+    peer_mark_encode(&mark, &payload);
+    struct peer_frame frame = {.type = PEER_FRAME_MARK,
+                               .from = 0x101,
+                               .to = 0x100,
+                               .cluster = CLUSTER,
+                               .payload = buf_span(&payload)};
+    assert_int_equal(peer_session_send(liar->session, &frame, 4096, NULL), 0);
+    buf_free(&payload);
+}
+
+/* The guard by hand: with a vote of it counted, who lacks what it once confirmed could be elected.
+ */
+static void who_comes_with_an_old_copy_is_told_and_not_heard(void **state)
+{
+    (void)state;
+    static const struct raft_mark later[] = {
+        {.term = 6, .last = 900, .committed = 900}, /* an older term */
+        {.term = 7, .last = 899, .committed = 0},   /* entries that were committed are missing */
+    };
+    for (size_t i = 0; i < 2; i++) {
+        side_open(0, "secret", NULL, 0);
+        struct handshake_identity second = identity_of(1);
+        struct liar first;
+        struct liar again;
+        liar_start(&first, &second, HANDSHAKE_MEMBER);
+        AWAIT(first.open, 2000);
+        liar_mark(&first, 7, 1000, 900);
+        liar_mark(&first, 7, 950, 900); /* what was not committed may go */
+        liar_send(&first, PEER_FRAME_RAFT, 0x101, 0x100, CLUSTER);
+        AWAIT(sides[0].raft_frames == 1, 2000);
+        second.incarnation = 2;
+        liar_start(&again, &second, HANDSHAKE_MEMBER);
+        AWAIT(again.open, 2000);
+        liar_mark(&again, later[i].term, later[i].last, later[i].committed);
+        liar_send(&again, PEER_FRAME_RAFT, 0x101, 0x100, CLUSTER);
+        liar_send(&again, PEER_FRAME_JOIN, 0x101, 0x100, CLUSTER);
+        AWAIT(again.refused == 1 && counters_of(0).frames_refused == 2, 2000);
+        assert_int_equal(sides[0].raft_frames, 1);
+        assert_int_equal(sides[0].controls, 0);
+        assert_non_null(strstr(sides[0].warnings, "old copy"));
+        peer_session_close(first.session, NULL, NULL);
+        peer_session_close(again.session, NULL, NULL);
+        side_close(0);
+        sides[0].raft_frames = 0;
+        sides[0].warnings[0] = '\0';
+    }
+}
+
+static void a_mark_is_the_first_frame_of_a_link(void **state)
+{
+    (void)state;
+    const struct raft_mark mark = {.term = 3, .last = 20, .committed = 10};
+    const struct raft_mark less = {.term = 3, .last = 9, .committed = 9};
+    both_open("secret");
+    peers_mark_set(sides[0].peers, &mark);
+    side_close(1);
+    side_open(1, "secret", NULL, 0);
+    AWAIT(peers_connected(sides[0].peers, 0x101), 5000);
+    peers_mark_set(sides[0].peers, &less);
+    AWAIT(sides[0].duplicate[0] != '\0', 2000);
+    assert_non_null(strstr(sides[0].duplicate, "move raft.db*"));
+}
+
 #define IN_LOOP(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -736,6 +804,8 @@ int main(void)
         IN_LOOP(a_new_start_of_a_member_closes_its_old_connection),
         IN_LOOP(an_incarnation_that_comes_back_is_a_second_process),
         IN_LOOP(our_own_id_from_another_process_is_fatal),
+        IN_LOOP(who_comes_with_an_old_copy_is_told_and_not_heard),
+        IN_LOOP(a_mark_is_the_first_frame_of_a_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
