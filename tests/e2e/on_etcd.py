@@ -275,7 +275,7 @@ def test_etcd_of_three(make_rig):
     with faults.Load(r) as load:
         for fault in (one_member_dies, leader_moves, leader_stops, ttl_changes):
             since = time.monotonic()
-            leader = r.leader()
+            leader = wait_for("a leader with its member key", r.leader, 10)  # etcd's old leader may have revoked that key's lease
             fault(r)
             load.wait_writable(30)
             print(fault.__name__, {route: checks.gap(checks.read(w), since) for route, w in load.writers.items()})
