@@ -1,5 +1,6 @@
 /* Clients that ask for too much, too often, or never go on. */
 #include "tests/unit/base_net/h2_fixture.h"
+#include "tests/unit/base_net/http2_takes.h"
 
 enum { MARGIN_MS = 4000 /* what the test itself may take */ };
 
@@ -20,18 +21,6 @@ static void on_request(void *arg, struct http2_stream *stream, const struct http
     }
 }
 
-static void on_data(void *arg, struct http2_stream *stream, struct span bytes)
-{
-    (void)arg;
-    http2_consume(stream, bytes.len);
-}
-
-static void on_request_end(void *arg, struct http2_stream *stream)
-{
-    (void)arg;
-    (void)stream;
-}
-
 static void on_close(void *arg, struct http2_stream *stream, int rc)
 {
     (void)arg;
@@ -41,8 +30,8 @@ static void on_close(void *arg, struct http2_stream *stream, int rc)
 }
 
 static const struct http2_events events = {.on_request = on_request,
-                                           .on_data = on_data,
-                                           .on_request_end = on_request_end,
+                                           .on_data = take_data,
+                                           .on_request_end = take_end,
                                            .on_close = on_close};
 
 static int open_server(void **state)
@@ -428,18 +417,26 @@ static void who_asks_for_nothing_is_sent_away(void **state)
     client_free(busy);
 }
 
-static void who_takes_nothing_is_ended(void **state)
+static const uint8_t zeros[60000];
+
+/* Its request is answered, with so many bytes to come, and it takes none of them. */
+static struct client *stuck_client(size_t len)
 {
-    enum { LARGE = 60000 };
-    static const uint8_t large[LARGE];
     struct client *client = greeted_client();
-    (void)state;
     (void)client_post(client, "/", NULL, NULL, 0);
     pump(client);
     client->pipe.stuck = true;
     http2_respond(latest, 200, NULL, 0, false);
-    assert_int_equal(http2_send(latest, span_of(large, LARGE), NULL), 0);
+    assert_true(len <= sizeof zeros);
+    assert_int_equal(http2_send(latest, span_of(zeros, len), NULL), 0);
     pump(client);
+    return client;
+}
+
+static void who_takes_nothing_is_ended(void **state)
+{
+    struct client *client = stuck_client(60000);
+    (void)state;
     assert_true(client->pipe.stuck_bytes > 0);
     time_shift_ms += HTTP2_WRITE_MS - MARGIN_MS;
     let_sweep(client);
@@ -461,20 +458,13 @@ static void who_takes_nothing_is_ended(void **state)
 static void who_takes_a_little_at_a_time_is_not(void **state)
 {
     enum { SMALL = 1000 };
-    static const uint8_t small[SMALL];
-    struct client *client = greeted_client();
+    struct client *client = stuck_client(SMALL);
     (void)state;
-    (void)client_post(client, "/", NULL, NULL, 0);
-    pump(client);
-    client->pipe.stuck = true;
-    http2_respond(latest, 200, NULL, 0, false);
-    assert_int_equal(http2_send(latest, span_of(small, SMALL), NULL), 0);
-    pump(client);
     for (int i = 0; i < 2; i++) {
         time_shift_ms += HTTP2_WRITE_MS - MARGIN_MS;
         client->pipe.stuck_bytes -= SMALL / 2;
         if (i == 0) {
-            assert_int_equal(http2_send(latest, span_of(small, SMALL), NULL), 0);
+            assert_int_equal(http2_send(latest, span_of(zeros, SMALL), NULL), 0);
         }
         let_sweep(client);
         assert_false(client->pipe.closing);

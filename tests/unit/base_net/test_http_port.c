@@ -1,6 +1,7 @@
 /* One port, two protocols: whatever pieces the first bytes come in. */
 #include "base/net/http_port.h"
 #include "tests/unit/base_net/h2_fixture.h"
+#include "tests/unit/base_net/http2_takes.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -33,29 +34,10 @@ static void on_http2(void *arg, struct http2_stream *stream, const struct http2_
     http2_respond(stream, 200, NULL, 0, true);
 }
 
-static void on_data(void *arg, struct http2_stream *stream, struct span bytes)
-{
-    (void)arg;
-    http2_consume(stream, bytes.len);
-}
-
-static void on_request_end(void *arg, struct http2_stream *stream)
-{
-    (void)arg;
-    (void)stream;
-}
-
-static void on_close(void *arg, struct http2_stream *stream, int rc)
-{
-    (void)arg;
-    (void)stream;
-    (void)rc;
-}
-
 static const struct http2_events events = {.on_request = on_http2,
-                                           .on_data = on_data,
-                                           .on_request_end = on_request_end,
-                                           .on_close = on_close};
+                                           .on_data = take_data,
+                                           .on_request_end = take_end,
+                                           .on_close = take_close};
 
 static int open_port(void **state)
 {

@@ -1,6 +1,7 @@
 /* The port for both versions of HTTP over TLS: ALPN decides, or the first bytes; who speaks plain
  * text is told so; the client's certificate is seen by who answers. */
 #include "base/net/http_port.h"
+#include "tests/unit/base_net/http2_takes.h"
 #include "tests/unit/base_net/tls_fixture.h"
 
 static struct http1_server *http1;
@@ -34,29 +35,10 @@ static void on_http2(void *arg, struct http2_stream *stream, const struct http2_
     http2_respond(stream, 200, NULL, 0, true);
 }
 
-static void on_data(void *arg, struct http2_stream *stream, struct span bytes)
-{
-    (void)arg;
-    http2_consume(stream, bytes.len);
-}
-
-static void on_request_end(void *arg, struct http2_stream *stream)
-{
-    (void)arg;
-    (void)stream;
-}
-
-static void on_stream_close(void *arg, struct http2_stream *stream, int rc)
-{
-    (void)arg;
-    (void)stream;
-    (void)rc;
-}
-
 static const struct http2_events events = {.on_request = on_http2,
-                                           .on_data = on_data,
-                                           .on_request_end = on_request_end,
-                                           .on_close = on_stream_close};
+                                           .on_data = take_data,
+                                           .on_request_end = take_end,
+                                           .on_close = take_close};
 
 static struct tls_context *server_context(void)
 {

@@ -69,6 +69,35 @@ static void close_port(void)
     wait_for(&rig, all_stopped, NULL, 5000, "the servers stop");
 }
 
+static int listen_with(size_t count)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    serve_all(count);
+    listen_on_port();
+    return 0;
+}
+
+/* For cmocka. */
+static inline int listen_one(void **state)
+{
+    (void)state;
+    return listen_with(1);
+}
+
+static inline int listen_three(void **state)
+{
+    (void)state;
+    return listen_with(3);
+}
+
+static inline int listen_ends(void **state)
+{
+    (void)state;
+    close_port();
+    stop_all();
+    return 0;
+}
+
 /* --- a client --------------------------------------------------------------------------------- */
 
 struct reply {

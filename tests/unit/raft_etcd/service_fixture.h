@@ -187,4 +187,27 @@ static inline void check_failed(const struct outcome *outcome, int rc, enum etcd
     assert_string_equal(etcd_error_text(outcome->error), etcd_error_text(error));
 }
 
+/* --- for cmocka ------------------------------------------------------------------------------- */
+
+static inline int serve_one(void **state)
+{
+    (void)state;
+    serve_all(1);
+    return 0;
+}
+
+static inline int serve_three(void **state)
+{
+    (void)state;
+    serve_all(3);
+    return 0;
+}
+
+static inline int serve_ends(void **state)
+{
+    (void)state;
+    stop_all();
+    return 0;
+}
+
 #endif

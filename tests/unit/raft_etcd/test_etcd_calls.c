@@ -6,13 +6,6 @@
 #include "raft/etcd/etcd_auth.h"
 #include "raft/etcd/etcd_kv_convert.h"
 
-static int open_one(void **state)
-{
-    (void)state;
-    serve_all(1);
-    return 0;
-}
-
 /* With etcd's own election timeout, which bounds the ttl of leases. */
 static int open_as_etcd(void **state)
 {
@@ -20,20 +13,6 @@ static int open_as_etcd(void **state)
     service_election_ms = 1000;
     serve_all(1);
     service_election_ms = ELECTION_MS;
-    return 0;
-}
-
-static int open_three(void **state)
-{
-    (void)state;
-    serve_all(3);
-    return 0;
-}
-
-static int close_members(void **state)
-{
-    (void)state;
-    stop_all();
     return 0;
 }
 
@@ -691,15 +670,15 @@ static void users_are_asked_for(void **state)
     buf_free(&recorded.replies);
 }
 
-#define ONE(name)   cmocka_unit_test_setup_teardown(name, open_one, close_members)
-#define THREE(name) cmocka_unit_test_setup_teardown(name, open_three, close_members)
+#define ONE(name)   cmocka_unit_test_setup_teardown(name, serve_one, serve_ends)
+#define THREE(name) cmocka_unit_test_setup_teardown(name, serve_three, serve_ends)
 
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as every program with sockets does */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_is_answered_as_by_etcd, open_as_etcd,
-                                        close_members),
+                                        serve_ends),
         cmocka_unit_test(every_method_has_one_name_and_its_own_paths),
         ONE(what_is_not_served_is_told),
         ONE(what_hangs_on_a_members_lease_is_refused),

@@ -7,23 +7,6 @@ static bool over_http2;
 static int64_t first_revision;
 static unsigned differences;
 
-static int open_served(void **state)
-{
-    (void)state;
-    (void)signal(SIGPIPE, SIG_IGN);
-    serve_all(1);
-    listen_on_port();
-    return 0;
-}
-
-static int close_served(void **state)
-{
-    (void)state;
-    close_port();
-    stop_all();
-    return 0;
-}
-
 /* --- what differs from run to run, made plain ------------------------------------------------- */
 
 static size_t digits_len(const char *text)
@@ -175,8 +158,8 @@ static void as_etcd_answers_over_http2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(as_etcd_answers_over_http1, open_served, close_served),
-        cmocka_unit_test_setup_teardown(as_etcd_answers_over_http2, open_served, close_served),
+        cmocka_unit_test_setup_teardown(as_etcd_answers_over_http1, listen_one, listen_ends),
+        cmocka_unit_test_setup_teardown(as_etcd_answers_over_http2, listen_one, listen_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,34 +1,6 @@
 /* Health, metrics and the router, on real members. */
 #include "tests/unit/raft_etcd/http_fixture.h"
 
-static int open_with(size_t count)
-{
-    (void)signal(SIGPIPE, SIG_IGN);
-    serve_all(count);
-    listen_on_port();
-    return 0;
-}
-
-static int open_one(void **state)
-{
-    (void)state;
-    return open_with(1);
-}
-
-static int open_three(void **state)
-{
-    (void)state;
-    return open_with(3);
-}
-
-static int close_served(void **state)
-{
-    (void)state;
-    close_port();
-    stop_all();
-    return 0;
-}
-
 static struct reply answer;
 
 /* Status and body of a GET, over HTTP/1 and HTTP/2 by turns. */
@@ -255,8 +227,8 @@ static void events_come_as_they_happen(void **state)
     assert_null(*etcd_service_watch_hub(served[0].service)); /* nobody watches any more */
 }
 
-#define ONE_TEST(name)   cmocka_unit_test_setup_teardown(name, open_one, close_served)
-#define THREE_TEST(name) cmocka_unit_test_setup_teardown(name, open_three, close_served)
+#define ONE_TEST(name)   cmocka_unit_test_setup_teardown(name, listen_one, listen_ends)
+#define THREE_TEST(name) cmocka_unit_test_setup_teardown(name, listen_three, listen_ends)
 
 int main(void)
 {

@@ -6,8 +6,6 @@
 
 #include <signal.h>
 
-static struct v2_rig rig;
-
 /* --- lists of URLs ---------------------------------------------------------------------------- */
 
 static void lists_of_urls_are_split(void **state)

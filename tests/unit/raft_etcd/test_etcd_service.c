@@ -8,27 +8,6 @@ static uint64_t now_ms(void)
 
 /* --- one member ------------------------------------------------------------------------------- */
 
-static int open_one(void **state)
-{
-    (void)state;
-    serve_all(1);
-    return 0;
-}
-
-static int open_three(void **state)
-{
-    (void)state;
-    serve_all(3);
-    return 0;
-}
-
-static int close_members(void **state)
-{
-    (void)state;
-    stop_all();
-    return 0;
-}
-
 static void a_command_and_a_read_come_through(void **state)
 {
     struct outcome put;
@@ -532,8 +511,8 @@ static void leadership_is_moved(void **state)
     assert_int_equal(leader_of(&rig), (int)to);
 }
 
-#define ONE(name)   cmocka_unit_test_setup_teardown(name, open_one, close_members)
-#define THREE(name) cmocka_unit_test_setup_teardown(name, open_three, close_members)
+#define ONE(name)   cmocka_unit_test_setup_teardown(name, serve_one, serve_ends)
+#define THREE(name) cmocka_unit_test_setup_teardown(name, serve_three, serve_ends)
 
 int main(void)
 {
@@ -559,7 +538,7 @@ int main(void)
         THREE(a_leader_alone_says_that_a_write_may_have_happened),
         THREE(the_term_never_falls),
         THREE(leadership_is_moved),
-        cmocka_unit_test_teardown(format_2_waits_for_every_member, close_members),
+        cmocka_unit_test_teardown(format_2_waits_for_every_member, serve_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,6 @@ enum { KEYS = 20, VALUE_BYTES = 100 * 1024, CLIENTS_MAX = 80 };
 
 #define LARGE "/v2/keys/large?recursive=true"
 
-static struct v2_rig rig;
-
 /* --- clients ---------------------------------------------------------------------------------- */
 
 static void put_large(void)
@@ -254,20 +252,6 @@ static void a_stop_cuts_what_is_half_sent(void **state)
     fake_free(fake);
 }
 
-static int open_rig(void **state)
-{
-    (void)state;
-    v2_open(&rig, 1, false);
-    return 0;
-}
-
-static int close_rig(void **state)
-{
-    (void)state;
-    v2_close(&rig);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,5 +263,5 @@ int main(void)
         cmocka_unit_test(what_waits_for_clients_counts),
         cmocka_unit_test(a_stop_cuts_what_is_half_sent),
     };
-    return cmocka_run_group_tests(tests, open_rig, close_rig);
+    return cmocka_run_group_tests(tests, v2_open_one, v2_close_one);
 }

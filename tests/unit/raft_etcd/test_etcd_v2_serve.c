@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-static struct v2_rig rig;
-
 static int64_t revision(void)
 {
     return store_revision(raft_node_store(v2_node(&rig)));
@@ -634,20 +632,6 @@ static void a_user_is_asked_for_where_the_configuration_names_one(void **state)
     expect_user("GET", "/v2/auth/roles/x", good, 404);
 }
 
-static int open_rig(void **state)
-{
-    (void)state;
-    v2_open(&rig, 1, false);
-    return 0;
-}
-
-static int close_rig(void **state)
-{
-    (void)state;
-    v2_close(&rig);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -675,5 +659,5 @@ int main(void)
         cmocka_unit_test(a_write_under_way_is_answered_when_the_service_stops),
         cmocka_unit_test(a_user_is_asked_for_where_the_configuration_names_one),
     };
-    return cmocka_run_group_tests(tests, open_rig, close_rig);
+    return cmocka_run_group_tests(tests, v2_open_one, v2_close_one);
 }

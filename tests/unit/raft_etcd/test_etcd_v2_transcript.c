@@ -5,7 +5,6 @@
 
 enum { FIRST_INDEX = 10 }; /* of record_v2.py */
 
-static struct v2_rig rig;
 static unsigned differences;
 
 static int64_t revision(void)
@@ -76,24 +75,10 @@ static void answers_are_those_of_etcd(void **state)
     assert_int_equal(differences, 0);
 }
 
-static int open_rig(void **state)
-{
-    (void)state;
-    v2_open(&rig, 1, false);
-    return 0;
-}
-
-static int close_rig(void **state)
-{
-    (void)state;
-    v2_close(&rig);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_those_of_etcd),
     };
-    return cmocka_run_group_tests(tests, open_rig, close_rig);
+    return cmocka_run_group_tests(tests, v2_open_one, v2_close_one);
 }

@@ -172,4 +172,23 @@ static inline void v2_expect(struct v2_rig *rig, const char *method, const char 
     fake_free(fake);
 }
 
+/* --- for cmocka ------------------------------------------------------------------------------- */
+
+static struct v2_rig rig;
+
+/* One member; for cmocka_run_group_tests. */
+static inline int v2_open_one(void **state)
+{
+    (void)state;
+    v2_open(&rig, 1, false);
+    return 0;
+}
+
+static inline int v2_close_one(void **state)
+{
+    (void)state;
+    v2_close(&rig);
+    return 0;
+}
+
 #endif
