@@ -36,6 +36,16 @@ def fence_off():
 
 
 @pytest.fixture
+def unfenced(make_rig, fence_off):
+    """A cluster that is healthy, and has no fence."""
+    r = make_rig(fence=fence_off)
+    r.start_all()
+    r.start_haproxy()
+    r.wait_healthy()
+    return r
+
+
+@pytest.fixture
 def make_rig(request):
     """A function that makes a rig; it is shown when the test fails, and taken away in any case."""
     made = []

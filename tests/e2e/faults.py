@@ -243,5 +243,30 @@ def store_cut(rig):
                                                  "add rule bridge cut links tcp sport 2380 drop"), rig.heal)
 
 
+def diverged(rig):
+    """The primary's node dies with writes that only it has: both standbys were cut off from PostgreSQL's port before. It is rewound."""
+    old = rig.leader()
+    rig.sql(old, "CREATE TABLE branch (n int)")
+    rig.nft(*[f"add rule bridge cut links ip saddr {old.address} ip daddr {n.address} tcp sport 5432 drop" for n in rig.replicas()])
+    rig.sql(old, "INSERT INTO branch SELECT generate_series(1, 1000)")
+    rewinds = old.log_text().count("rewinding")
+    old.kill_node()
+    rig.heal()
+    wait_new_leader(rig, old)
+    old.start_agent()
+    rig.wait_healthy(timeout=90)
+    assert old.log_text().count("rewinding") > rewinds
+    assert rig.sql(old, "SELECT count(*) FROM branch") == rig.sql(rig.leader(), "SELECT count(*) FROM branch")
+
+
+def hangs_unfenced(rig, load, old, inside):
+    """The agent of the primary stands still, and nothing ends what it has left running: another leads, and both primaries are written to."""
+    load.writers["inside"] = inside
+    old.kill_agent(signal.SIGSTOP)
+    new = wait_new_leader(rig, old)
+    load.writers["fresh"] = rig.writer("fresh", new.address, read_write=False)  # the others stay where they are
+    time.sleep(5)
+
+
 FAULTS = {f.__name__: f for f in (switchover, postmaster_killed, agent_killed, agent_lost, agent_stopped, node_lost, isolated)}
 MEASURED = dict(FAULTS, takeover=takeover, store_stopped=store_stopped, store_cut=store_cut)

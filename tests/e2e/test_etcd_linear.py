@@ -34,18 +34,21 @@ def rigs():
         rig.close()
 
 
+def another_leads(rig, leader):
+    rig.wait_leader(but=leader)
+    time.sleep(DOWN)
+
+
 def leader_is_cut_off(rig, leader):
     """From the other members: its clients go on asking it."""
     rig.cut(leader.host, rig.others(leader))
-    rig.wait_leader(but=leader)
-    time.sleep(DOWN)
+    another_leads(rig, leader)
     rig.heal()
 
 
 def leader_is_isolated(rig, leader):
     rig.isolate(leader.host)
-    rig.wait_leader(but=leader)
-    time.sleep(DOWN)
+    another_leads(rig, leader)
     rig.heal()
 
 
@@ -53,22 +56,19 @@ def leader_hears_nobody(rig, leader):
     """One way: what it sends arrives."""
     sources = ", ".join(rig.addresses[h] for h in rig.others(leader))
     rig.nft(f"add rule bridge cut links oifname {rig.port(leader.host)} ip saddr {{ {sources} }} drop")
-    rig.wait_leader(but=leader)
-    time.sleep(DOWN)
+    another_leads(rig, leader)
     rig.heal()
 
 
 def leader_is_paused(rig, leader):
     leader.kill(signal.SIGSTOP)
-    rig.wait_leader(but=leader)
-    time.sleep(DOWN)
+    another_leads(rig, leader)
     leader.kill(signal.SIGCONT)
 
 
 def leader_is_killed(rig, leader):
     leader.kill()
-    rig.wait_leader(but=leader)
-    time.sleep(DOWN)
+    another_leads(rig, leader)
     leader.start()
 
 

@@ -12,21 +12,14 @@ import faults
 from rig import wait_for
 
 
-def test_checkers_catch_a_cluster_without_its_fence(make_rig, fence_off):
+def test_checkers_catch_a_cluster_without_its_fence(unfenced):
     """The positive control: a stopped agent, and nothing that ends its primary. What passes here checks nothing."""
-    r = make_rig(fence=fence_off)
-    r.start_all()
-    r.start_haproxy()
-    r.wait_healthy()
+    r = unfenced
     old = r.leader()
     pid = old.agent_pid()
     inside = r.writer("inside", old.address, read_write=False)
     with faults.Load(r) as load:
-        load.writers["inside"] = inside
-        old.kill_agent(signal.SIGSTOP)
-        new = faults.wait_new_leader(r, old)
-        load.writers["fresh"] = r.writer("fresh", new.address, read_write=False)  # the others stay where they are
-        time.sleep(5)
+        faults.hangs_unfenced(r, load, old, inside)
         os.kill(pid, signal.SIGCONT)
     assert checks.two_writers(load.histories.values())
     missing, _ = checks.lost(r, r.leader(), load.histories)

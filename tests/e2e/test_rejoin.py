@@ -11,20 +11,7 @@ from rig import PG_BIN, wait_for
 
 
 def test_diverged_primary_rejoins_by_rewind(cluster):
-    old = cluster.leader()
-    replicas = cluster.replicas()
-    cluster.sql(old, "CREATE TABLE branch (n int)")
-    # Written on the old branch alone: both standbys are cut off from PostgreSQL's port before the primary's node dies.
-    cluster.nft(*[f"add rule bridge cut links ip saddr {old.address} ip daddr {r.address} tcp sport 5432 drop" for r in replicas])
-    cluster.sql(old, "INSERT INTO branch SELECT generate_series(1, 1000)")
-    rewinds = old.log_text().count("rewinding")
-    old.kill_node()
-    cluster.heal()
-    faults.wait_new_leader(cluster, old)
-    old.start_agent()
-    cluster.wait_healthy(timeout=90)
-    assert old.log_text().count("rewinding") > rewinds
-    assert cluster.sql(old, "SELECT count(*) FROM branch") == cluster.sql(cluster.leader(), "SELECT count(*) FROM branch")
+    faults.diverged(cluster)
 
 
 def test_wal_of_a_standby_is_kept_for_members_that_need_it_alone(cluster):

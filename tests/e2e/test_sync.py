@@ -2,7 +2,6 @@
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -106,23 +105,16 @@ def test_strict_mode_answers_no_write_without_a_standby(strict_quorum):
     r.wait_healthy()
 
 
-def test_quorum_strict_loses_nothing_even_without_the_fence(make_rig, fence_off):
+def test_quorum_strict_loses_nothing_even_without_the_fence(unfenced):
     """No clock and no fence are needed for it: the old primary goes on, and nobody confirms what it writes."""
-    r = make_rig(fence=fence_off)
-    r.start_all()
-    r.start_haproxy()
-    r.wait_healthy()
+    r = unfenced
     configure(r, synchronous_mode="quorum", synchronous_mode_strict="true")
     wait_for("two voters", lambda: standbys(r) == others(r, r.leader()), 20)
     old = r.leader()
     pid = old.agent_pid()
     inside = r.writer("inside", old.address, read_write=False)
     with faults.Load(r) as load:
-        load.writers["inside"] = inside
-        old.kill_agent(signal.SIGSTOP)
-        new = faults.wait_new_leader(r, old)
-        load.writers["fresh"] = r.writer("fresh", new.address, read_write=False)  # the others stay where they are
-        time.sleep(5)
+        faults.hangs_unfenced(r, load, old, inside)
         assert r.sql(old, "SELECT pg_is_in_recovery()") == "f", "the old primary is still one"
         os.kill(pid, signal.SIGCONT)
         load.wait_writable(30, but=["inside"])
