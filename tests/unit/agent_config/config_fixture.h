@@ -2,9 +2,7 @@
 #ifndef TESTS_UNIT_AGENT_CONFIG_CONFIG_FIXTURE_H
 #define TESTS_UNIT_AGENT_CONFIG_CONFIG_FIXTURE_H
 
-#include "agent/config/config.h"
-#include "agent/config/yaml.h"
-#include "base/mem.h"
+#include "tests/unit/agent_config/config_load.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,15 +77,7 @@ static inline int load(const char *from, const char *to, bool client, struct con
                                    .cwd = "/var/lib/pg",
                                    .home = "/home/pg",
                                    .use = client ? CONFIG_CLIENT : CONFIG_AGENT};
-    char *text = edited(from, to);
-    json_t *tree = NULL;
-    int rc = yaml_parse(span_str(text), &tree, err);
-    if (rc == 0) {
-        rc = config_from_json(&source, tree, ret_config, warnings, err);
-    }
-    json_decref(tree);
-    mem_free(text);
-    return rc;
+    return config_load_text(&source, edited(from, to), ret_config, warnings, err);
 }
 
 static inline struct config loaded(const char *from, const char *to)

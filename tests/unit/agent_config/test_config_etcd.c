@@ -1,10 +1,8 @@
 /* The sections `etcd` and `etcd3`: every key, which goes before which, what is said of a mistake,
  * and what the environment puts over them. */
-#include "agent/config/config.h"
 #include "agent/config/dynamic.h"
-#include "agent/config/yaml.h"
 #include "base/buf.h"
-#include "base/mem.h"
+#include "tests/unit/agent_config/config_load.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,14 +38,7 @@ static int load_warned(const char *store, const char *const *environment, const 
                             "    replication: {username: replicator, password: rep-pass}\n"
                             "    superuser: {username: postgres, password: zalando}\n",
                             store);
-    json_t *tree = NULL;
-    int rc = yaml_parse(span_str(text), &tree, err);
-    if (rc == 0) {
-        rc = config_from_json(&source, tree, ret_config, warnings, err);
-    }
-    json_decref(tree);
-    mem_free(text);
-    return rc;
+    return config_load_text(&source, text, ret_config, warnings, err);
 }
 
 static int load(const char *store, const char *const *environment, const char *home, bool client,

@@ -1,7 +1,5 @@
 /* The section `etcd_server`, and the file of a witness. */
-#include "agent/config/config.h"
-#include "agent/config/yaml.h"
-#include "base/mem.h"
+#include "tests/unit/agent_config/config_load.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,14 +25,7 @@ static int load(enum config_use use, const char *rest, struct config *ret_config
     struct config_source source = {
         .path = "node1.yml", .cwd = "/etc/pg", .home = "/home/pg", .use = use};
     char *text = mem_printf("scope: postgres\nname: node1\n%s", rest);
-    json_t *tree = NULL;
-    int rc = yaml_parse(span_str(text), &tree, err);
-    if (rc == 0) {
-        rc = config_from_json(&source, tree, ret_config, warnings, err);
-    }
-    json_decref(tree);
-    mem_free(text);
-    return rc;
+    return config_load_text(&source, text, ret_config, warnings, err);
 }
 
 static struct config loaded(enum config_use use, const char *rest)

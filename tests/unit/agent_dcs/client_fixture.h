@@ -42,28 +42,35 @@ static inline size_t notes_count(const char *text)
     return count;
 }
 
-static inline void client_open(enum etcd_dialect dialect, const char *username, bool use_proxies,
-                               int configured)
+/* The client of `config`, which needs to say only what is its own; the first `configured` members
+ * are named in it. */
+static inline void client_open_as(struct etcd_client_config config, int configured)
 {
     const char *urls[FAKES_MAX];
     struct error err = {0};
     for (int i = 0; i < configured; i++) {
         urls[i] = fakes[i].url;
     }
-    struct etcd_client_config config = {.dialect = dialect,
-                                        .urls = urls,
-                                        .url_count = (size_t)configured,
-                                        .use_proxies = use_proxies,
-                                        .username = username,
-                                        .password = username == NULL ? NULL : "secret",
-                                        .idle_ms = 10000,
-                                        .clock = clock_real(),
-                                        .random = random_real(),
-                                        .on_switch = on_switch,
-                                        .on_note = on_note};
+    config.urls = urls;
+    config.url_count = (size_t)configured;
+    config.idle_ms = 10000;
+    config.clock = clock_real();
+    config.random = random_real();
+    config.on_switch = on_switch;
+    config.on_note = on_note;
     switches = 0;
     client_closed = false;
     assert_int_equal(etcd_client_new(&loop, &config, &client, &err), 0);
+}
+
+static inline void client_open(enum etcd_dialect dialect, const char *username, bool use_proxies,
+                               int configured)
+{
+    client_open_as((struct etcd_client_config){.dialect = dialect,
+                                               .use_proxies = use_proxies,
+                                               .username = username,
+                                               .password = username == NULL ? NULL : "secret"},
+                   configured);
 }
 
 static inline void on_client_closed(void *arg)

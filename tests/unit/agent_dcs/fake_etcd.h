@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "tests/harness/free_port.h"
 #include "tests/unit/agent_dcs/fake_store.h"
+#include "tests/unit/agent_dcs/watched_loop.h"
 
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -62,10 +63,6 @@ struct fake {
     struct list peers;
 };
 
-static uv_loop_t loop;
-static uv_timer_t watchdog;
-static bool watchdog_fired;
-static uint64_t watchdog_at_ms;
 static struct fake fakes[FAKES_MAX];
 static int fake_count;
 static struct buf seen;   /* "a POST /v3/kv/range\n" */
@@ -87,11 +84,6 @@ static inline void run_ms(uint64_t ms)
 {
     uint64_t until = uv_now(&loop) + ms;
     RUN_UNTIL(uv_now(&loop) >= until);
-}
-
-static inline void on_watchdog(uv_timer_t *timer)
-{
-    watchdog_fired = uv_now(timer->loop) > watchdog_at_ms;
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -402,12 +394,7 @@ static inline size_t seen_count(const char *text)
 
 static inline void fakes_open(int count)
 {
-    (void)signal(SIGPIPE, SIG_IGN); /* as main does */
-    watchdog_fired = false;
-    assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(uv_timer_init(&loop, &watchdog), 0);
-    watchdog_at_ms = uv_now(&loop) + WATCHDOG_MS;
-    assert_int_equal(uv_timer_start(&watchdog, on_watchdog, TICK_MS, TICK_MS), 0);
+    loop_open(WATCHDOG_MS, TICK_MS);
     store.revision = 1;
     hook = NULL;
     fake_count = count;
@@ -430,9 +417,7 @@ static inline void fakes_close(void)
     for (int i = 0; i < fake_count; i++) {
         fake_stop(&fakes[i]);
     }
-    uv_close((uv_handle_t *)&watchdog, NULL);
-    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&loop), 0);
+    loop_end();
     for (int i = 0; i < fake_count; i++) {
         LIST_EACH(item, &fakes[i].peers)
         {

@@ -3,11 +3,7 @@
 #define TESTS_UNIT_AGENT_DCS_REAL_DCS_H
 
 #include "tests/unit/agent_dcs/real_etcd.h"
-
-static uv_loop_t loop;
-static uv_timer_t watchdog;
-static bool watchdog_fired;
-static uint64_t watchdog_at_ms;
+#include "tests/unit/agent_dcs/watched_loop.h"
 
 #define RUN_UNTIL(fact)                   \
     while (!(fact)) {                     \
@@ -26,11 +22,6 @@ enum { WATCHDOG_MS = 40000, TICK_MS = 10 };
 static enum etcd_dialect dialect;
 static struct dcs *a; /* of the member n1 */
 static struct dcs *b; /* of n2 */
-
-static inline void on_watchdog(uv_timer_t *timer)
-{
-    watchdog_fired = uv_now(timer->loop) > watchdog_at_ms;
-}
 
 static inline void run_ms(uint64_t ms)
 {
@@ -62,12 +53,7 @@ static inline int real_setup(void **state)
     } else {
         v2_by_hand("DELETE", "/v2/keys/s/x?recursive=true", "");
     }
-    (void)signal(SIGPIPE, SIG_IGN); /* as main does */
-    watchdog_fired = false;
-    assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(uv_timer_init(&loop, &watchdog), 0);
-    watchdog_at_ms = uv_now(&loop) + WATCHDOG_MS;
-    assert_int_equal(uv_timer_start(&watchdog, on_watchdog, TICK_MS, TICK_MS), 0);
+    loop_open(WATCHDOG_MS, TICK_MS);
     a = open_dcs("n1");
     b = open_dcs("n2");
     return 0;
@@ -83,9 +69,7 @@ static inline int real_teardown(void **state)
     b->ops->free(b);
     a = NULL;
     b = NULL;
-    uv_close((uv_handle_t *)&watchdog, NULL);
-    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&loop), 0);
+    loop_end();
     buf_free(&dcs_notes);
     return 0;
 }

@@ -119,12 +119,7 @@ static int secured_open(void **state)
         print_message("/usr/bin/etcd is not installed (make deps): not run\n");
         skip();
     }
-    (void)signal(SIGPIPE, SIG_IGN); /* as main does */
-    watchdog_fired = false;
-    assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(uv_timer_init(&loop, &watchdog), 0);
-    watchdog_at_ms = uv_now(&loop) + WATCHDOG_MS;
-    assert_int_equal(uv_timer_start(&watchdog, on_watchdog, TICK_MS, TICK_MS), 0);
+    loop_open(WATCHDOG_MS, TICK_MS);
     dns_open(&loop);
     dns_records = peers();
     return 0;
@@ -162,9 +157,7 @@ static int secured_close(void **state)
         dcs = NULL;
     }
     dns_close();
-    uv_close((uv_handle_t *)&watchdog, NULL);
-    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&loop), 0);
+    loop_end();
     buf_free(&dcs_notes);
     return 0;
 }

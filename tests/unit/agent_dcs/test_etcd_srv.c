@@ -7,25 +7,10 @@
 
 static void srv_open(const char *suffix, int configured)
 {
-    const char *urls[FAKES_MAX];
-    struct error err = {0};
-    for (int i = 0; i < configured; i++) {
-        urls[i] = fakes[i].url;
-    }
-    struct etcd_client_config config = {.dialect = ETCD_V3,
-                                        .urls = urls,
-                                        .url_count = (size_t)configured,
-                                        .srv = DOMAIN,
-                                        .srv_suffix = suffix,
-                                        .nameserver = &dns_address,
-                                        .idle_ms = 10000,
-                                        .clock = clock_real(),
-                                        .random = random_real(),
-                                        .on_switch = on_switch,
-                                        .on_note = on_note};
-    switches = 0;
-    client_closed = false;
-    assert_int_equal(etcd_client_new(&loop, &config, &client, &err), 0);
+    client_open_as(
+        (struct etcd_client_config){
+            .dialect = ETCD_V3, .srv = DOMAIN, .srv_suffix = suffix, .nameserver = &dns_address},
+        configured);
 }
 
 static int setup(void **state)

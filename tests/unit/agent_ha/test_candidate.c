@@ -75,6 +75,13 @@ static void runner_of(unsigned number, struct runner *runner)
                               .reported = true,
                               .alive = true};
 }
+
+static void all_are(unsigned number, struct runner *runners)
+{
+    for (int i = 0; i < MEMBERS; i++) {
+        runner_of(number, &runners[i]);
+    }
+}
 #define RUNNERS 24U
 
 static bool ahead(const struct runner *a, const struct runner *b)
@@ -148,9 +155,7 @@ static void only_the_living_are_waited_for(void **state)
     struct runner runners[MEMBERS];
     struct ha_candidacy candidacy;
     (void)state;
-    for (int i = 0; i < MEMBERS; i++) {
-        runner_of(1, &runners[i]);
-    }
+    all_are(1, runners);
     runners[2].reported = false;
     see(runners, 0, HA_COLLECT_MS - 1, &s);
     ha_candidate_decide(&s, &candidacy);
@@ -176,9 +181,7 @@ static void member_without_a_report_does_not_run(void **state)
     struct runner runners[MEMBERS];
     struct ha_candidacy candidacy;
     (void)state;
-    for (int i = 0; i < MEMBERS; i++) {
-        runner_of(1, &runners[i]);
-    }
+    all_are(1, runners);
     runners[0].reported = false;
     see(runners, 0, 10, &s);
     ha_candidate_decide(&s, &candidacy);
@@ -206,9 +209,7 @@ static void timeline_is_above_every_number_named(void **state)
     (void)state;
     for (unsigned number = 0; number < 4 * 4 * 4 * 4 * 4; number++) {
         struct runner runners[MEMBERS];
-        for (int i = 0; i < MEMBERS; i++) {
-            runner_of(0, &runners[i]);
-        }
+        all_are(0, runners);
         uint32_t named[5];
         for (unsigned i = 0, rest = number; i < 5; i++, rest /= 4) {
             named[i] = 1 + rest % 4;
@@ -235,9 +236,7 @@ static void acquisition_names_what_was_counted(void **state)
     struct runner runners[MEMBERS];
     struct ha_acquire acquire;
     (void)state;
-    for (int i = 0; i < MEMBERS; i++) {
-        runner_of(0, &runners[i]);
-    }
+    all_are(0, runners);
     runners[1].reported = false;
     see(runners, 0, 10, &s);
     s.cluster.config_revision = 4;
@@ -262,9 +261,7 @@ static void switchover_runs_only_with_everything(void **state)
     struct runner runners[MEMBERS];
     struct ha_candidacy candidacy;
     (void)state;
-    for (int i = 0; i < MEMBERS; i++) {
-        runner_of(0, &runners[i]);
-    }
+    all_are(0, runners);
     for (int named = 0; named < 3; named++) {
         for (uint64_t optime = 0xff; optime <= 0x101; optime++) {
             see(runners, 0, 10, &s);
@@ -288,9 +285,7 @@ static void switchover_runs_only_with_everything(void **state)
 static void see_leader(struct ha_snapshot *s)
 {
     struct runner runners[MEMBERS];
-    for (int i = 0; i < MEMBERS; i++) {
-        runner_of(0, &runners[i]);
-    }
+    all_are(0, runners);
     see(runners, 0, 0, s);
     s->self.run = HA_RUN_RUNNING;
     s->self.role = PG_PRIMARY;
