@@ -61,6 +61,16 @@ void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan)
     ha_plan_add(plan, HA_RESUME)->epoch = s->cluster.leader_epoch;
 }
 
+bool ha_rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_armed_for_key(s) || ha_holds_key(s)) {
+        return false;
+    }
+    ha_plan_resume(s, plan);
+    ha_plan_because(plan, "going on with the epoch on the page");
+    return true;
+}
+
 void ha_plan_arm(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_armed_for_key(s)) {

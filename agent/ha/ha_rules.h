@@ -43,6 +43,9 @@ void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t
 void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t lsn);
 /* Goes on with the key's epoch. */
 void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan);
+/* A rule: the agent was restarted, and the page has the key's epoch, whatever became of the
+ * instance meanwhile. */
+bool ha_rule_resume(const struct ha_snapshot *s, struct ha_plan *plan);
 /* Arms the page unless it has this epoch already. */
 void ha_plan_arm(const struct ha_snapshot *s, struct ha_plan *plan);
 /* The page says standby: the fence starts nothing for an epoch that is over. */

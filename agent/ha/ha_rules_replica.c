@@ -7,17 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Our term, as far as this run of the agent or the page knows; else the key is an earlier run's. */
-static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
-{
-    if (!ha_armed_for_key(s) || ha_holds_key(s)) {
-        return false;
-    }
-    ha_plan_resume(s, plan);
-    ha_plan_because(plan, "going on with the epoch on the page");
-    return true;
-}
-
 /* A promotion that was sent (perhaps by an earlier run of the agent) may come at any time, and one
  * that ended wrongly (another timeline, a crash on the way) is not to be judged from here: what
  * runs is stopped, then the key is released.
@@ -196,7 +185,7 @@ static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 static const struct ha_rule rules[] = {
-    {"resume", rule_resume},
+    {"resume", ha_rule_resume},
     {"promotion_failed", rule_promotion_failed},
     {"promote", rule_promote},
     {"own_dead_epoch", rule_own_dead_epoch},

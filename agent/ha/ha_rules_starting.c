@@ -16,16 +16,6 @@ static bool rule_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
-{
-    if (!ha_armed_for_key(s) || ha_holds_key(s)) {
-        return false;
-    }
-    ha_plan_resume(s, plan);
-    ha_plan_because(plan, "going on with the epoch on the page");
-    return true;
-}
-
 /* It will be writable the moment it has recovered. */
 static bool rule_starting_without_lease(const struct ha_snapshot *s, struct ha_plan *plan)
 {
@@ -81,7 +71,7 @@ static bool rule_wait(const struct ha_snapshot *s, struct ha_plan *plan)
 
 static const struct ha_rule rules[] = {
     {"stopping", rule_stopping},
-    {"resume", rule_resume},
+    {"resume", ha_rule_resume},
     {"starting_without_lease", rule_starting_without_lease},
     {"start_timeout", rule_start_timeout},
     {"starting_standby_attach", rule_starting_standby_attach},

@@ -43,17 +43,6 @@ static bool rule_step_down(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* The agent was restarted, and meanwhile the instance went down. */
-static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
-{
-    if (!ha_armed_for_key(s) || ha_holds_key(s)) {
-        return false;
-    }
-    ha_plan_resume(s, plan);
-    ha_plan_because(plan, "going on with the epoch on the page");
-    return true;
-}
-
 /* Our name on the key, in an epoch that cannot be gone on with: the fence fired for it, the page
  * was lost with the host, or an earlier run died before it armed. Nobody else could end it before
  * its ttl. */
@@ -256,7 +245,7 @@ static bool rule_rejoin(const struct ha_snapshot *s, struct ha_plan *plan)
 static const struct ha_rule rules[] = {
     {"not_all_gone", rule_not_all_gone},
     {"step_down", rule_step_down},
-    {"resume", rule_resume},
+    {"resume", ha_rule_resume},
     {"own_dead_epoch", rule_own_dead_epoch},
     {"renewal_due", rule_renewal_due},
     {"unpromoted", rule_unpromoted},
