@@ -131,18 +131,15 @@ int pg_instance_inspect(struct pg_instance *instance, int64_t timeout_ms, pg_ins
                         void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "inspect", .job = PG_JOB_INSPECT, .step = inspect_step};
-    struct pg_task *task;
+        .name = "inspect", .job = PG_JOB_INSPECT, .step = inspect_step, .tell = inspect_told};
     struct inspect_data *data = mem_new(struct inspect_data);
 
     pg_look_begin(&data->look, instance);
     data->done = done;
     data->arg = arg;
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, &task, err);
+    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, NULL, err);
     if (rc != 0) {
         mem_free(data);
-        return rc;
     }
-    task->on_end = inspect_told;
-    return 0;
+    return rc;
 }

@@ -223,8 +223,7 @@ static void probe_told(struct pg_task *task)
 int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe_cb done, void *arg,
                       struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "probe", .step = probe_step};
-    struct pg_task *task;
+    static const struct pg_task_ops ops = {.name = "probe", .step = probe_step, .tell = probe_told};
 
     if (instance->probe != NULL && instance->probe->busy) {
         return error_set(err, ERR_BUSY, "a probe is under way");
@@ -234,12 +233,11 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
     data->arg = arg;
     int rc = pg_task_start(instance, &ops, data,
                            timeout_ms > 0 ? timeout_ms : instance->config.probe_timeout_ms, NULL,
-                           NULL, &task, err);
+                           NULL, NULL, err);
     if (rc != 0) {
         mem_free(data);
         return rc;
     }
-    task->on_end = probe_told;
     instance->probe->busy = true;
     return 0;
 }
@@ -325,8 +323,7 @@ int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_
                          int64_t timeout_ms, pg_peer_cb done, void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "ask peer", .step = peer_step, .release = peer_release};
-    struct pg_task *task;
+        .name = "ask peer", .step = peer_step, .tell = peer_told, .release = peer_release};
 
     if (strlen(host) >= PG_HOST_BYTES) {
         return error_set(err, ERR_INVALID, "the host name of a peer is too long");
@@ -336,11 +333,9 @@ int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_
     data->port = port;
     data->done = done;
     data->arg = arg;
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, &task, err);
+    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, NULL, err);
     if (rc != 0) {
         mem_free(data);
-        return rc;
     }
-    task->on_end = peer_told;
-    return 0;
+    return rc;
 }

@@ -44,8 +44,8 @@ static void end(struct pg_task *task)
     if (task->pg->job == task) {
         task->pg->job = NULL;
     }
-    if (task->on_end != NULL) {
-        task->on_end(task);
+    if (task->ops->tell != NULL) {
+        task->ops->tell(task);
     } else if (task->done != NULL) {
         task->done(task->done_arg, task->rc, &task->err);
     }

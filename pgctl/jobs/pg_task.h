@@ -34,6 +34,7 @@ struct pg_task_ops {
     /* May be NULL. On a thread of the pool, with the task's data: a disk that stands still must not
      * stop the loop. */
     int (*undo_files)(void *data, struct error *err);
+    void (*tell)(struct pg_task *task);    /* the caller, how it ended; NULL: by `done` */
     void (*release)(struct pg_task *task); /* frees what `data` points to inside; may be NULL */
 };
 
@@ -79,8 +80,7 @@ struct pg_task {
     uv_work_t work;
     int (*work_fn)(void *arg, struct error *err);
     void *work_arg;
-    void (*on_end)(struct pg_task *task); /* tells the caller; set by the operation's start */
-    pg_done_cb done;                      /* the ordinary kind of caller's callback */
+    pg_done_cb done; /* the ordinary kind of caller's callback */
     void *done_arg;
 };
 

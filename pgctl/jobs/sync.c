@@ -275,19 +275,17 @@ static void look_told(struct pg_task *task)
 int pg_instance_look_sync(struct pg_instance *instance, int64_t timeout_ms, pg_sync_look_cb done,
                           void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "look at standbys", .step = look_step};
+    static const struct pg_task_ops ops = {
+        .name = "look at standbys", .step = look_step, .tell = look_told};
     struct look_data *data = mem_new(struct look_data);
-    struct pg_task *task;
 
     data->done = done;
     data->arg = arg;
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, &task, err);
+    int rc = pg_task_start(instance, &ops, data, timeout_ms, NULL, NULL, NULL, err);
     if (rc != 0) {
         mem_free(data);
-        return rc;
     }
-    task->on_end = look_told;
-    return 0;
+    return rc;
 }
 
 /* --- the end of walsenders -------------------------------------------------------------------- */
