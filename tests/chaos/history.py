@@ -16,8 +16,10 @@ injection    a fault, or its end ("heals": number of what it ends). Two records 
              "fired" of the second says whether it has been seen to work (packets dropped, process gone, ...), "evidence" by what.
 cycle        a fault from the first to the last: begin < injected <= healed <= settled <= end. "settled": every member healthy again,
              null if that never came. "bounds": which of L1-L8 it is held to (checkers/availability.py has what they are), {name: extra ms}: what
-             is to be added for a crash recovery or a copy that was measured apart.
-exception    an interval in which a rule lets two write: "depose" (early_failover, until the old K), "unfenced" (pause). Others are not known.
+             is to be added for a crash recovery or a copy that was measured apart. "lossless": not even an asynchronous cluster may lose
+             anything in it (a planned switchover, a fault of a standby).
+exception    an interval in which two may write: "depose" (early_failover, until the old K), "unfenced" (pause), "fence" (the fence itself could not run:
+             it, or its whole node, was stopped, and no watchdog was armed).
 write        one insert of (writer, n), unique in the run. "result":
                  invoke   it has begun; a later record of the same (writer, n) replaces this one, without one the outcome is unknown
                  ok       CommandComplete came, and no warning before it
@@ -26,8 +28,10 @@ write        one insert of (writer, n), unique in the run. "result":
                  unknown  everything else
              "begin" is before the first byte of the statement, "end" after the last of the answer. "address" is whom it asked, "route" which
              way (direct, haproxy, or a node's name for a client that stays with it), "node" who answered. "commit": the level
-             of synchronous_commit, "on" if absent. "timeline" and "lsn": of the row itself, as the server wrote it.
-table        the whole table, read on one node in one transaction, after a cycle. "rows": [[writer, n, timeline, lsn], ...].
+             of synchronous_commit, "on" if absent. "asked": since when the client wanted to be let in, where it had no connection. "timeline" and "lsn": of the row itself, as the server wrote it.
+table        the whole table, read on one node in one transaction, after a cycle. "rows": [[writer, n, timeline, lsn], ...]. What was acknowledged
+             before "begin" has to be there: on a standby "begin" is taken first, then it is waited for until it has replayed what the primary
+             had then, then it is read.
 health       one question for /primary: "status" null = no answer.
 append       one transaction of lists: "operations" [["append", key, element] | ["read", key, [element, ...] or null where the answer never came], ...],
              elements of one key are unique. "endpoint": primary | standby. "session": operations of one session come one after the other.
@@ -77,10 +81,10 @@ FIELDS = {
            "maximum_lag:int faults:list begin:ns end?:ns fence?:text watchdog?:text keep_epochs?:bool primary_start_timeout_ms?:int "
            "election_timeout_ms?:int wal_sender_timeout_ms?:int load_factor?:num",
     "injection": "number:int phase:text at:ns node?:text fault:text parameters:dict seed:int fired?:bool evidence?:any error?:text heals?:int",
-    "cycle": "cycle:int fault:text begin:ns injected:ns healed:ns settled?:ns end:ns bounds:dict",
+    "cycle": "cycle:int fault:text begin:ns injected:ns healed:ns settled?:ns end:ns bounds:dict lossless?:bool",
     "exception": "why:text begin:ns end:ns node?:text epoch?:text",
     "write": "writer:text n:int begin:ns end?:ns result:text address?:text route?:text node?:text timeline?:int lsn?:int epoch?:text commit?:text "
-             "error?:text",
+             "asked?:ns error?:text",
     "table": "cycle:int node:text begin:ns end:ns role:text timeline:int rows:list",
     "health": "node:text begin:ns end:ns status?:int timeline?:int epoch?:text path?:text",
     "append": "client:text session:int n:int begin:ns end?:ns result:text endpoint:text node?:text timeline?:int operations:list error?:text",
@@ -110,7 +114,7 @@ VALUES = {
     ("run", "fence"): ("on", "off"),
     ("run", "watchdog"): ("armed", "off"),
     ("injection", "phase"): ("before", "after"),
-    ("exception", "why"): ("depose", "unfenced"),
+    ("exception", "why"): ("depose", "unfenced", "fence"),
     ("write", "result"): ("invoke", "ok", "warned", "fail", "unknown"),
     ("write", "commit"): ("on", "remote_apply", "remote_write", "local", "off"),
     ("table", "role"): ("primary", "standby"),
