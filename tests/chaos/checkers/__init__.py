@@ -7,7 +7,7 @@ be found out.
 """
 import importlib
 
-NAMES = ("injections", "dual", "sets", "ordering", "timelines", "final", "availability", "directory", "register", "watch")
+NAMES = ("injections", "dual", "sets", "ordering", "timelines", "final", "availability", "directory", "append", "register", "watch")
 NEEDS_FENCE = ("dual",)
 
 
