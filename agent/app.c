@@ -102,11 +102,21 @@ static void on_fence_quit(void *arg, int rc, const struct fence_status *status,
     close_group(app);
 }
 
+/* In pause the page is kept for what is started by hand. */
+static bool leaves_fence(const struct app *app)
+{
+    struct fence_lease page;
+    const struct fence_page *mapped = fence_client_page(app->agent.fence);
+    bool open = mapped != NULL && fence_page_read(mapped, &page) && page.epoch.revision != 0 &&
+                !fence_lease_armed(&page);
+    return app->agent.dynamic.paused || open;
+}
+
 static void quit_fence(struct app *app)
 {
     struct error err = {0};
     int rc = ERR_CLOSED;
-    if (app->agent.fence != NULL) {
+    if (app->agent.fence != NULL && !leaves_fence(app)) {
         rc = fence_client_quit(app->agent.fence, on_fence_quit, app, &err);
     }
     if (rc != 0) {
@@ -222,7 +232,9 @@ static void on_signal(uv_signal_t *signal, int number)
         close_all(agent, agent->facts.request == HA_REQUEST_SHUTDOWN ? 1 : 0);
         return;
     }
-    log_info("signal %d: stopping PostgreSQL and giving up the leader key", number);
+    log_info("signal %d: %s", number,
+             agent->dynamic.paused ? "the cluster is paused, leaving PostgreSQL and the leader key"
+                                   : "stopping PostgreSQL and giving up the leader key");
     agent->facts.request = HA_REQUEST_SHUTDOWN;
     (void)uv_timer_start(&app->stop_timer, on_stop_timer,
                          APP_STOP_MS + (uint64_t)agent->dynamic.ttl_ms, 0);

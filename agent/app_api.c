@@ -243,6 +243,9 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     if (is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM)) {
         (void)json_object_set_new(document, "quorum_standby", json_true());
     }
+    if (s->settings.paused) {
+        (void)json_object_set_new(document, "pause", json_true());
+    }
     if (!s->cluster.known || s->cluster.leader[0] == '\0') {
         (void)json_object_set_new(document, "cluster_unlocked", json_true());
     }
@@ -394,7 +397,7 @@ static char *render_metrics(const struct agent *agent, const struct ha_snapshot 
                     "Epoch timestamp when DCS was last contacted successfully.",
                     (double)(agent->dcs_seen_wall_ms / 1000));
     api_metrics_add(&m, "patroni_is_paused", "gauge",
-                    "Value is 1 if auto failover is disabled, 0 otherwise.", 0);
+                    "Value is 1 if auto failover is disabled, 0 otherwise.", s->settings.paused);
     api_metrics_add(&m, "pgquorum_lease_held", "gauge",
                     "Value is 1 if this node holds the leader lease.", s->holding.held);
     api_metrics_add(&m, "pgquorum_lease_margin_seconds", "gauge",
@@ -427,6 +430,7 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     status->replica = status->running && s->self.role == PG_STANDBY;
     status->was_primary = s->self.role == PG_PRIMARY;
     status->streaming = status->replica && is_streaming(probe);
+    status->paused = s->settings.paused;
     status->synchronous = s->settings.synchronous_mode;
     status->sync_standby = status->replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON);
     status->quorum_standby =

@@ -69,6 +69,7 @@ static const struct field fields[] = {
     FIELD(NULL, "synchronous_node_count", KIND_COUNT, 1, DYNAMIC_SYNCHRONOUS_NODES_MAX, 1,
           synchronous_node_count),
     FIELD(NULL, "check_timeline", KIND_BOOL, 0, 1, 0, check_timeline),
+    FIELD(NULL, "pause", KIND_BOOL, 0, 1, 0, paused),
     FIELD(NULL, "failsafe_mode", KIND_BOOL, 0, 1, 0, failsafe_mode),
     FIELD("postgresql", "use_slots", KIND_BOOL, 0, 1, 1, use_slots),
     FIELD("postgresql", "use_pg_rewind", KIND_BOOL, 0, 1, 0, use_pg_rewind),

@@ -44,6 +44,7 @@ struct dynamic_config {
     bool synchronous_mode_strict;
     int synchronous_node_count; /* 1 */
     bool check_timeline;
+    bool paused;        /* `pause` */
     bool failsafe_mode; /* has an effect with an etcd as the store only */
     bool use_slots;     /* true */
     bool use_pg_rewind; /* false; a value in the file replaces it */

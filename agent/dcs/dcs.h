@@ -56,6 +56,13 @@ typedef void (*dcs_read_done)(void *arg, int rc, struct dcs_view *view, const st
 
 #define DCS_REPORTS_MAX 16
 
+/* What an acquisition does about the key `unfenced` (rule 12 of docs/consensus.md). */
+enum dcs_unfenced {
+    DCS_UNFENCED_LEAVE,
+    DCS_UNFENCED_PUT, /* the fence stays disarmed: the key names the new epoch, in the same step */
+    DCS_UNFENCED_REMOVE, /* the operator has ordered this, over the instance that it speaks of */
+};
+
 /* Acquire (rule 1 of docs/consensus.md): one transaction, lease included. */
 struct dcs_acquire {
     const char *holder;
@@ -63,7 +70,9 @@ struct dcs_acquire {
     int64_t epoch_revision;  /* mod revision of `epoch` the decision named; 0 = absent */
     int64_t config_revision; /* likewise `config` and `sync` */
     int64_t sync_revision;
-    int64_t timeline; /* the number the promotion will make */
+    int64_t timeline;          /* the number the promotion will make */
+    int64_t unfenced_revision; /* that `unfenced` must have; 0 = absent */
+    enum dcs_unfenced unfenced;
     size_t report_count;
     struct {
         const char *member;
@@ -96,6 +105,11 @@ struct dcs_ops {
      * acquisition writes the key anew. */
     int (*put_sync)(struct dcs *dcs, int64_t epoch, const char *value, int64_t revision,
                     int64_t timeout_ms, dcs_done done, void *arg, struct error *err);
+    /* `unfenced` = `epoch`, under the leader key of that epoch. 0: whoever acquires by himself from
+     * now on finds it, so that the fence may be disarmed. etcd v2: the put, then a read that finds
+     * the same `epoch`. */
+    int (*put_unfenced)(struct dcs *dcs, int64_t epoch, int64_t timeout_ms, dcs_done done,
+                        void *arg, struct error *err);
     /* compare: DCS_ANY, DCS_ABSENT or the mod revision it must have. */
     int (*put)(struct dcs *dcs, const char *key, const char *value, int64_t compare,
                int64_t timeout_ms, dcs_done done, void *arg, struct error *err);

@@ -254,6 +254,65 @@ static int dcs_etcd2_withdraw(struct dcs *dcs, const char *name, int64_t report_
     return 0;
 }
 
+/* --- unfenced --------------------------------------------------------------------------------- */
+
+/* A candidate looks for the key after it has swapped `epoch`: so either it finds the key, or we
+ * find its epoch. */
+static void on_unfenced_read(void *arg, int rc, const struct etcd_answer *answer,
+                             const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct etcd_store *store = op->store;
+    struct error own = *err;
+    struct dcs_view *view = etcd_op_view(op, rc, answer, &own);
+
+    if (view == NULL) {
+        etcd_op_end(op, ERR_UNKNOWN, &own);
+        return;
+    }
+    bool same = etcd2_revision_of(view, "epoch") == op->epoch &&
+                etcd2_revision_of(view, "unfenced") == op->mod_revision;
+    etcd_sync_contact(store);
+    etcd_sync_install(op, view);
+    if (same) {
+        etcd_op_written(op, op->mod_revision, op->mod_revision);
+    } else {
+        etcd_op_fail(op, ERR_CONFLICT, "the store has changed meanwhile");
+    }
+}
+
+static void on_unfenced_put(void *arg, int rc, const struct etcd_answer *answer,
+                            const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct error own;
+
+    rc = etcd2_op_result(op, rc, answer, err, &op->mod_revision, &own);
+    if (rc != 0) {
+        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_CONFLICT : rc, &own);
+        return;
+    }
+    etcd_op_range(op, on_unfenced_read);
+}
+
+static int dcs_etcd2_put_unfenced(struct dcs *dcs, int64_t epoch, int64_t timeout_ms, dcs_done done,
+                                  void *arg, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)dcs;
+    if (!etcd2_is_leader_of(store->view, epoch)) {
+        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
+                         (long long)epoch);
+    }
+    struct etcd_op *op = etcd_op_new(store, timeout_ms, done, arg, err);
+    if (op == NULL) {
+        return ERR_UNAVAILABLE;
+    }
+    op->epoch = epoch;
+    op->value = etcd_unfenced_value(store, epoch);
+    etcd2_op_put(op, "unfenced", op->value, DCS_ANY, 0, on_unfenced_put);
+    return 0;
+}
+
 /* --- the view --------------------------------------------------------------------------------- */
 
 static void face_range(struct etcd_op *op, struct etcd_call *call, char **ret_path,
@@ -340,6 +399,7 @@ static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .release = etcd2_release,
                                    .put_status = dcs_etcd2_put_status,
                                    .put_sync = dcs_etcd2_put_sync,
+                                   .put_unfenced = dcs_etcd2_put_unfenced,
                                    .put = dcs_etcd2_put,
                                    .remove = dcs_etcd2_remove,
                                    .put_member = dcs_etcd2_put_member,

@@ -232,6 +232,23 @@ static int dcs_etcd3_put_sync(struct dcs *dcs, int64_t epoch, const char *value,
     return 0;
 }
 
+static int dcs_etcd3_put_unfenced(struct dcs *dcs, int64_t epoch, int64_t timeout_ms, dcs_done done,
+                                  void *arg, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)dcs;
+    struct etcd3_txn txn = {0};
+    struct etcd_op *op = etcd_op_new(store, timeout_ms, done, arg, err);
+    if (op == NULL) {
+        return ERR_UNAVAILABLE;
+    }
+    char *value = etcd_unfenced_value(store, epoch);
+    etcd3_compare(&txn, store, "leader", ETCD3_CREATE, epoch);
+    etcd3_put(&txn, store, "unfenced", value, 0);
+    mem_free(value);
+    etcd3_send(op, &txn, on_txn);
+    return 0;
+}
+
 static int dcs_etcd3_withdraw(struct dcs *dcs, const char *name, int64_t report_revision,
                               int64_t epoch, int64_t timeout_ms, dcs_done done, void *arg,
                               struct error *err)
@@ -492,6 +509,7 @@ static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .release = etcd3_release,
                                    .put_status = dcs_etcd3_put_status,
                                    .put_sync = dcs_etcd3_put_sync,
+                                   .put_unfenced = dcs_etcd3_put_unfenced,
                                    .put = dcs_etcd3_put,
                                    .remove = dcs_etcd3_remove,
                                    .put_member = dcs_etcd3_put_member,

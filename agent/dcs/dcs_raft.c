@@ -10,6 +10,7 @@
 #include "agent/dcs/dcs_raft.h"
 
 #include "agent/dcs/dcs_raft_view.h"
+#include "agent/ha/ha_cluster.h"
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/list.h"
@@ -377,6 +378,13 @@ static bool epoch_value(const struct dcs_acquire *acquire, struct buf *out)
     return good;
 }
 
+static uint64_t cluster_id(const struct dcs_raft *dcs)
+{
+    struct raft_status status;
+    raft_node_status(dcs->node, &status);
+    return status.cluster;
+}
+
 static int64_t stamp_next(struct dcs_raft *dcs)
 {
     int64_t now_ms = clock_lease_ms(dcs->clock);
@@ -406,7 +414,7 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
     txn_compare(&txn, "epoch", STORE_CMP_MOD, acquire->epoch_revision);
     txn_compare(&txn, "config", STORE_CMP_MOD, acquire->config_revision);
     txn_compare(&txn, "sync", STORE_CMP_MOD, acquire->sync_revision);
-    txn_compare(&txn, "unfenced", STORE_CMP_CREATE, 0);
+    txn_compare(&txn, "unfenced", STORE_CMP_MOD, acquire->unfenced_revision);
     for (size_t i = 0; i < acquire->report_count; i++) {
         char *key = mem_printf("reports/%s", acquire->reports[i].member);
         txn_compare(&txn, key, STORE_CMP_MOD, acquire->reports[i].revision);
@@ -420,9 +428,32 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
     grant->stamp = stamp_next(dcs);
     txn_put(&txn, "leader", acquire->holder, lease);
     txn_put(&txn, "epoch", buf_str(&epoch), 0);
+    char unfenced[HA_EPOCH_BYTES];
+    ha_epoch_print((struct ha_epoch){cluster_id(dcs), 0}, unfenced);
+    switch (acquire->unfenced) {
+    case DCS_UNFENCED_LEAVE: break;
+    case DCS_UNFENCED_PUT: txn_put(&txn, "unfenced", unfenced, 0); break;
+    case DCS_UNFENCED_REMOVE: txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, "unfenced"); break;
+    }
     rc = txn_propose(dcs, &txn, timeout_ms, done, arg, err);
     buf_free(&epoch);
     return rc;
+}
+
+static int dcs_raft_put_unfenced(struct dcs *base, int64_t epoch, int64_t timeout_ms, dcs_done done,
+                                 void *arg, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    char value[HA_EPOCH_BYTES];
+    int rc = ready(dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    ha_epoch_print((struct ha_epoch){cluster_id(dcs), epoch}, value);
+    struct txn txn = {.base = dcs->base};
+    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
+    txn_put(&txn, "unfenced", value, 0);
+    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
 /* The lease of the leader key if it still is that of `epoch`. */
@@ -713,6 +744,7 @@ static const struct dcs_ops dcs_raft_ops = {.withdraw = dcs_raft_withdraw,
                                             .release = dcs_raft_release,
                                             .put_status = dcs_raft_put_status,
                                             .put_sync = dcs_raft_put_sync,
+                                            .put_unfenced = dcs_raft_put_unfenced,
                                             .put = dcs_raft_put,
                                             .remove = dcs_raft_remove,
                                             .put_member = dcs_raft_put_member,

@@ -199,6 +199,13 @@ static int dcs_client_put_sync(struct dcs *base, int64_t epoch, const char *valu
     return not_for_clients(err);
 }
 
+static int dcs_client_put_unfenced(struct dcs *base, int64_t epoch, int64_t timeout_ms,
+                                   dcs_done done, void *arg, struct error *err)
+{
+    (void)base, (void)epoch, (void)timeout_ms, (void)done, (void)arg;
+    return not_for_clients(err);
+}
+
 static int dcs_client_withdraw(struct dcs *base, const char *name, int64_t report_revision,
                                int64_t epoch, int64_t timeout_ms, dcs_done done, void *arg,
                                struct error *err)
@@ -231,6 +238,7 @@ static const struct dcs_ops dcs_client_ops = {.view = dcs_client_view,
                                               .release = dcs_client_release,
                                               .put_status = dcs_client_put_status,
                                               .put_sync = dcs_client_put_sync,
+                                              .put_unfenced = dcs_client_put_unfenced,
                                               .put = dcs_client_put,
                                               .remove = dcs_client_remove,
                                               .put_member = dcs_client_put_member,

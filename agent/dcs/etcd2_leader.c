@@ -1,8 +1,10 @@
 /* The leader key on etcd v2. What is one transaction elsewhere is a chain here, in the order of
  * rule 15 of docs/consensus.md: whoever stops in the middle leaves something that nobody acts on.
  *
- *   acquire: create `leader` -> swap `epoch` -> swap `sync` (same value) -> read all: still as
- *            decided? -> ours. Any mismatch: delete `leader` at the revision that we made
+ *   acquire: create `leader` -> swap `epoch` -> swap `sync` (same value) -> [put or delete
+ * `unfenced`]
+ *            -> read all: still as decided? -> ours. Any mismatch: delete `leader` at the revision
+ *            that we made
  *   release: `status` -> delete `leader` at its last revision
  *
  * Each renewal is a write that compares the last revision, so one that is late finds another and
@@ -25,8 +27,9 @@ struct claim {
     int64_t epoch_revision;
     int64_t config_revision;
     int64_t sync_revision;
-    int64_t modified; /* of our `leader`; it was created so */
-    int64_t epoch;    /* ours */
+    int64_t unfenced_revision; /* that the key must have at the end, too */
+    int64_t modified;          /* of our `leader`; it was created so */
+    int64_t epoch;             /* ours */
     size_t report_count;
     char *report_keys[DCS_REPORTS_MAX];
     int64_t report_revisions[DCS_REPORTS_MAX];
@@ -76,7 +79,7 @@ static bool claim_holds(const struct etcd_op *op, const struct dcs_view *view)
                  etcd2_revision_of(view, "epoch") == claim->epoch &&
                  etcd2_revision_of(view, "config") == claim->config_revision &&
                  etcd2_revision_of(view, "sync") == claim->sync_revision &&
-                 dcs_view_get(view, "unfenced") == NULL;
+                 etcd2_revision_of(view, "unfenced") == claim->unfenced_revision;
     for (size_t i = 0; i < claim->report_count; i++) {
         holds =
             holds && etcd2_revision_of(view, claim->report_keys[i]) == claim->report_revisions[i];
@@ -114,6 +117,42 @@ static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
     etcd_op_written(op, epoch, epoch);
 }
 
+static void on_unfenced(void *arg, int rc, const struct etcd_answer *answer,
+                        const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct claim *claim = op->extra;
+    struct error own;
+
+    rc = etcd2_op_result(op, rc, answer, err, &claim->unfenced_revision, &own);
+    if (rc != 0) {
+        claim_abort(op, rc, &own);
+        return;
+    }
+    if (op->unfenced == DCS_UNFENCED_REMOVE) {
+        claim->unfenced_revision = DCS_ABSENT;
+    }
+    etcd_op_range(op, on_claim_read);
+}
+
+/* The epoch is ours as far as anybody can tell; the read that follows is the last word. */
+static void claim_unfenced(struct etcd_op *op)
+{
+    const struct claim *claim = op->extra;
+    char *value = NULL;
+    switch (op->unfenced) {
+    case DCS_UNFENCED_LEAVE: etcd_op_range(op, on_claim_read); break;
+    case DCS_UNFENCED_PUT:
+        value = etcd_unfenced_value(op->store, claim->epoch);
+        etcd2_op_put(op, "unfenced", value, claim->unfenced_revision, 0, on_unfenced);
+        mem_free(value);
+        break;
+    case DCS_UNFENCED_REMOVE:
+        etcd2_op_delete(op, "unfenced", claim->unfenced_revision, on_unfenced);
+        break;
+    }
+}
+
 static void on_sync_claimed(void *arg, int rc, const struct etcd_answer *answer,
                             const struct error *err)
 {
@@ -126,7 +165,7 @@ static void on_sync_claimed(void *arg, int rc, const struct etcd_answer *answer,
         claim_abort(op, rc, &own);
         return;
     }
-    etcd_op_range(op, on_claim_read);
+    claim_unfenced(op);
 }
 
 static void on_epoch_claimed(void *arg, int rc, const struct etcd_answer *answer,
@@ -142,7 +181,7 @@ static void on_epoch_claimed(void *arg, int rc, const struct etcd_answer *answer
     if (rc != 0) {
         claim_abort(op, rc, &own);
     } else if (claim->sync_revision == DCS_ABSENT) {
-        etcd_op_range(op, on_claim_read);
+        claim_unfenced(op);
     } else if (sync == NULL || sync->mod_revision != claim->sync_revision) {
         (void)error_set(&own, ERR_CONFLICT, "the store has changed meanwhile");
         claim_abort(op, ERR_CONFLICT, &own);
@@ -189,6 +228,8 @@ int etcd2_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t ti
     claim->epoch_revision = acquire->epoch_revision;
     claim->config_revision = acquire->config_revision;
     claim->sync_revision = acquire->sync_revision;
+    claim->unfenced_revision = acquire->unfenced_revision;
+    op->unfenced = acquire->unfenced;
     for (size_t i = 0; i < acquire->report_count; i++) {
         claim->report_keys[i] = mem_printf("reports/%s", acquire->reports[i].member);
         claim->report_revisions[i] = acquire->reports[i].revision;

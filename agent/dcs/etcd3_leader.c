@@ -72,6 +72,11 @@ static void on_acquire_granted(void *arg, int rc, const struct etcd_answer *answ
     op->json = NULL;
     etcd3_put(&txn, op->store, "leader", op->value, op->lease);
     etcd3_put(&txn, op->store, "epoch", op->other, 0);
+    switch (op->unfenced) {
+    case DCS_UNFENCED_LEAVE: break;
+    case DCS_UNFENCED_PUT: etcd3_put(&txn, op->store, "unfenced", op->key, 0); break;
+    case DCS_UNFENCED_REMOVE: etcd3_delete(&txn, op->store, "unfenced"); break;
+    }
     etcd3_send(op, &txn, on_acquired);
 }
 
@@ -93,11 +98,13 @@ int etcd3_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t ti
     op->value = mem_strdup(acquire->holder);
     ha_epoch_value(acquire->holder, (uint32_t)acquire->timeline, &epoch);
     op->other = buf_take(&epoch);
+    op->unfenced = acquire->unfenced;
+    op->key = etcd_unfenced_value(store, 0);
     etcd3_compare(&txn, store, "leader", ETCD3_CREATE, 0);
     etcd3_compare(&txn, store, "epoch", ETCD3_MOD, acquire->epoch_revision);
     etcd3_compare(&txn, store, "config", ETCD3_MOD, acquire->config_revision);
     etcd3_compare(&txn, store, "sync", ETCD3_MOD, acquire->sync_revision);
-    etcd3_compare(&txn, store, "unfenced", ETCD3_CREATE, 0);
+    etcd3_compare(&txn, store, "unfenced", ETCD3_MOD, acquire->unfenced_revision);
     for (size_t i = 0; i < acquire->report_count; i++) {
         char *key = mem_printf("reports/%s", acquire->reports[i].member);
         etcd3_compare(&txn, store, key, ETCD3_MOD, acquire->reports[i].revision);

@@ -4,6 +4,8 @@
  * and after VISIBLE_MS it is told all the same. */
 #include "agent/dcs/etcd_store.h"
 
+#include "agent/ha/ha_cluster.h"
+
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -17,6 +19,14 @@
 static struct etcd_store *self_of(struct dcs *dcs)
 {
     return (struct etcd_store *)dcs;
+}
+
+char *etcd_unfenced_value(const struct etcd_store *store, int64_t revision)
+{
+    char text[HA_EPOCH_BYTES];
+    uint64_t cluster = store->view == NULL ? 0 : store->view->cluster;
+    ha_epoch_print((struct ha_epoch){cluster, revision}, text);
+    return mem_strdup(text);
 }
 
 int etcd_key_check(const char *key, struct error *err)

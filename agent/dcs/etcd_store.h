@@ -101,6 +101,7 @@ struct etcd_op {
     uint64_t lease;
     int64_t lease_ttl_s;
     int64_t lease_sent_ms;
+    enum dcs_unfenced unfenced;
     unsigned tries;
     json_t *json;          /* decref */
     void *extra;           /* mem_free */
@@ -143,6 +144,8 @@ struct dcs_view *etcd_op_view(struct etcd_op *op, int rc, const struct etcd_answ
 bool etcd_op_is_of_before(const struct etcd_op *op);
 void etcd_ops_visible(struct etcd_store *store);
 int etcd_key_check(const char *key, struct error *err) MUST_CHECK;
+/* "<cluster>:<revision>"; revision 0 = that of the key itself. Free with mem_free. */
+char *etcd_unfenced_value(const struct etcd_store *store, int64_t revision);
 
 /* --- etcd_sync.c: the view -------------------------------------------------------------------- */
 

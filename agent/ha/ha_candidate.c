@@ -260,6 +260,18 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
                s->settings.refused);
         return true;
     }
+    if (s->settings.paused &&
+        !(ha_failover_is_due(s) && ha_is_me(s, s->cluster.failover.candidate))) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "the cluster is paused");
+        return true;
+    }
+    if (s->cluster.unfenced_revision > 0 && !ha_passes_unfenced(s)) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER,
+               "the last primary '%s' may still run, unfenced since a pause: it takes the key "
+               "again, or the operator says failover --candidate %s --force",
+               ha_cluster_last_holder(&s->cluster), s->self.name);
+        return true;
+    }
     if (s->self.tags.nofailover) {
         answer(candidacy, HA_VERDICT_NO, HA_NEVER, "tag nofailover (or failover_priority 0)");
         return true;
@@ -376,7 +388,7 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
     if (unfit(s, ret_candidacy)) {
         return;
     }
-    const char *name = living_primary(s);
+    const char *name = ha_passes_unfenced(s) ? NULL : living_primary(s);
     if (name != NULL) {
         answer(ret_candidacy, HA_VERDICT_WAIT, ha_heard_until(s, name) + 1,
                "'%s' still runs as a primary", name);
@@ -472,6 +484,19 @@ const struct ha_member *ha_candidate_possible(const struct ha_snapshot *s, const
     return NULL;
 }
 
+/* A primary that runs under no deadline goes on so, in the new epoch; the next decisions arm the
+ * page, if it is to be armed, and remove the key after that. */
+static enum ha_unfenced unfenced_after(const struct ha_snapshot *s, bool with_reports)
+{
+    bool disarmed =
+        ha_page_is_open(s) || (ha_runs_as(s, PG_PRIMARY) && !s->fence.armed &&
+                               (s->settings.paused || s->cluster.unfenced_revision > 0));
+    if (!with_reports && disarmed) {
+        return HA_UNFENCED_PUT;
+    }
+    return s->cluster.unfenced_revision > 0 ? HA_UNFENCED_REMOVE : HA_UNFENCED_LEAVE;
+}
+
 void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t timeline,
                      struct ha_acquire *ret_acquire)
 {
@@ -480,6 +505,8 @@ void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t ti
     ret_acquire->config_revision = s->cluster.config_revision;
     ret_acquire->sync_revision = s->cluster.sync_revision;
     ret_acquire->timeline = timeline;
+    ret_acquire->unfenced_revision = s->cluster.unfenced_revision;
+    ret_acquire->unfenced = unfenced_after(s, with_reports);
     for (size_t i = 0; with_reports && i < s->cluster.report_count; i++) {
         const struct ha_report *report = &s->cluster.reports[i];
         if (ha_report_is_current(s, report)) {

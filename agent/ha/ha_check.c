@@ -1,5 +1,6 @@
 /* What no plan may do, stated without a look at the rules: a second opinion, asserted on every
  * plan. */
+#include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
@@ -14,6 +15,8 @@ struct ahead {
     bool armed;
     bool disarmed;
     bool over;
+    bool unfenced_put;
+    bool unfenced_removed;
 };
 
 static const char *check_writable(const struct ha_snapshot *s, const struct ahead *ahead)
@@ -61,6 +64,9 @@ static const char *check_release(const struct ha_snapshot *s, const struct ahead
     if (!never_writable && !(ha_is_down(s) && s->fence.all_gone)) {
         return "releases the key while something may still write";
     }
+    if (ha_unfenced_is_own(s) && !ahead->unfenced_removed) {
+        return "releases the key and leaves its own unfenced behind";
+    }
     return is_page_over(s, ahead) ? NULL : "releases the key while the page still has an epoch";
 }
 
@@ -82,6 +88,28 @@ static bool is_confirmed(const struct ha_snapshot *s, const struct ha_plan *plan
     return !sync->unreadable && ha_sync_key_has(sync, s->self.name) && count > sync->quorum;
 }
 
+/* Nobody acquires past an instance that may write without a deadline, but its own holder, or on the
+ * operator's order; and our own stays told as long as it runs so. */
+static const char *check_acquire_unfenced(const struct ha_snapshot *s, const struct ha_plan *plan)
+{
+    const struct ha_acquire *acquire = &plan->acquire;
+    if (acquire->unfenced_revision != s->cluster.unfenced_revision) {
+        return "acquires without comparing what was seen";
+    }
+    if (ha_unfenced_binds(s)) {
+        return "acquires past an instance that runs unfenced";
+    }
+    bool disarmed = ha_page_is_open(s) || (ha_runs_as(s, PG_PRIMARY) && !s->fence.armed &&
+                                           s->cluster.unfenced_revision > 0);
+    if (disarmed && !ha_passes_unfenced(s) && acquire->unfenced != HA_UNFENCED_PUT) {
+        return "acquires and forgets that its own fence is disarmed";
+    }
+    return s->settings.paused && !ha_runs_as(s, PG_PRIMARY) && !ha_failover_is_due(s) &&
+                   !s->self.stop_ordered
+               ? "acquires by itself in pause"
+               : NULL;
+}
+
 static const char *check_acquire(const struct ha_snapshot *s, const struct ha_plan *plan)
 {
     if (!ha_unlocked(s) || s->holding.acquiring) {
@@ -94,6 +122,10 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
         plan->acquire.config_revision != s->cluster.config_revision ||
         plan->acquire.sync_revision != s->cluster.sync_revision) {
         return "acquires without comparing what was seen";
+    }
+    const char *unfenced = check_acquire_unfenced(s, plan);
+    if (unfenced != NULL) {
+        return unfenced;
     }
     bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
     if (no_data) {
@@ -112,6 +144,47 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
     return promised && counted
                ? NULL
                : "acquires as a standby that has not reported, or for a timeline that exists";
+}
+
+static const char *check_unfence(const struct ha_snapshot *s, const struct ahead *ahead,
+                                 const struct ha_action *action)
+{
+    if (!ha_lease_is_valid(s) || !ha_epoch_equal(action->epoch, s->cluster.leader_epoch)) {
+        return "disarms without the lease";
+    }
+    if (action->type == HA_PUT_UNFENCED) {
+        return NULL;
+    }
+    return s->settings.paused && ahead->unfenced_put
+               ? NULL
+               : "disarms what nobody was told of, or unasked";
+}
+
+static const char *check_remove_unfenced(const struct ha_snapshot *s, const struct ahead *ahead)
+{
+    bool bound = s->fence.armed || ahead->armed || s->fence.over || ahead->over;
+    return bound ? NULL : "removes unfenced while the page is neither armed nor over";
+}
+
+/* Invariant I14. */
+static const char *check_paused(const struct ha_snapshot *s, const struct ha_action *action)
+{
+    enum ha_action_type type = action->type;
+    bool unasked = !s->cluster.failover.present && !s->self.stop_ordered;
+    bool stops = type == HA_STOP_FAST || type == HA_STOP_IMMEDIATE;
+    bool starts = type == HA_START_PRIMARY || type == HA_START_STANDBY;
+    bool rebuilds = type == HA_REWIND || type == HA_REMOVE_DATA || type == HA_CLONE ||
+                    type == HA_BOOTSTRAP || type == HA_MOVE_ASIDE;
+    if (!s->settings.paused) {
+        return NULL;
+    }
+    if (rebuilds) {
+        return "makes or destroys data in pause";
+    }
+    if (unasked && stops && ha_runs_as(s, PG_PRIMARY)) {
+        return "stops a primary in pause";
+    }
+    return unasked && starts ? "starts PostgreSQL in pause" : NULL;
 }
 
 /* Invariant I10. */
@@ -221,6 +294,9 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_FENCE_OVER:
         return ha_is_down(s) && s->fence.all_gone ? NULL : "ends the epoch of what still runs";
     case HA_DISARM: return page_unused ? NULL : "disarms what may write";
+    case HA_PUT_UNFENCED:
+    case HA_UNFENCE: return check_unfence(s, ahead, action);
+    case HA_REMOVE_UNFENCED: return check_remove_unfenced(s, ahead);
     case HA_RELEASE: return check_release(s, ahead, action);
     case HA_ACQUIRE: return check_acquire(s, plan);
     case HA_REWIND:
@@ -257,12 +333,15 @@ const char *ha_check(const struct ha_snapshot *s, const struct ha_plan *plan)
     for (size_t i = 0; i < plan->action_count; i++) {
         const struct ha_action *action = &plan->actions[i];
         const char *broken = check_action(s, plan, &ahead, action);
+        broken = broken != NULL ? broken : check_paused(s, action);
         if (broken != NULL) {
             return broken;
         }
         ahead.armed = ahead.armed || action->type == HA_ARM;
         ahead.disarmed = ahead.disarmed || action->type == HA_DISARM;
         ahead.over = ahead.over || action->type == HA_FENCE_OVER;
+        ahead.unfenced_put = ahead.unfenced_put || action->type == HA_PUT_UNFENCED;
+        ahead.unfenced_removed = ahead.unfenced_removed || action->type == HA_REMOVE_UNFENCED;
     }
     return NULL;
 }

@@ -152,6 +152,10 @@ static void read_failover(const struct ha_kv *kv, struct ha_failover *failover)
         copy_string(failover->leader, sizeof failover->leader, value, "leader");
         copy_string(failover->candidate, sizeof failover->candidate, value, "member");
         const char *at = json_string_value(json_object_get(value, "scheduled_at"));
+        const char *over = json_string_value(json_object_get(value, "unfenced"));
+        if (over != NULL) {
+            (void)ha_epoch_parse(over, &failover->over_unfenced);
+        }
         if (at != NULL && !ha_time_parse(at, &failover->scheduled_wall_ms)) {
             /* At an unreadable time must not become at once. */
             failover->leader[0] = '\0';
@@ -166,6 +170,19 @@ static void read_failover(const struct ha_kv *kv, struct ha_failover *failover)
     }
     failover->present = failover->leader[0] != '\0' || failover->candidate[0] != '\0';
     json_decref(value);
+}
+
+/* Written in the step that makes its epoch, the value cannot name it: revision 0 is that of the
+ * key.
+ */
+static void read_unfenced(const struct ha_kv *kv, struct ha_cluster *cluster)
+{
+    struct ha_epoch epoch;
+    cluster->unfenced_revision = kv->mod_revision;
+    if (ha_epoch_parse(kv->value, &epoch)) {
+        epoch.revision = epoch.revision == 0 ? kv->mod_revision : epoch.revision;
+        cluster->unfenced = epoch;
+    }
 }
 
 /* {name: api_url}. Of a list that is too long the rest would not be asked: then it is none. */
@@ -326,6 +343,8 @@ size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv
             ha_sync_key_read(kv->value, &c->sync);
         } else if (strcmp(kv->key, "failover") == 0) {
             read_failover(kv, &c->failover);
+        } else if (strcmp(kv->key, "unfenced") == 0) {
+            read_unfenced(kv, c);
         } else if (strcmp(kv->key, "failsafe") == 0) {
             read_failsafe(kv, c);
         } else if (strcmp(kv->key, "status") == 0) {

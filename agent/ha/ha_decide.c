@@ -32,7 +32,8 @@ static const struct ha_rule_list *list_of(const struct ha_snapshot *s)
 void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan)
 {
     memset(ret_plan, 0, sizeof *ret_plan);
-    if (!ha_rules_run(&ha_rules_common, s, ret_plan)) {
+    if (!ha_rules_run(&ha_rules_common, s, ret_plan) &&
+        !ha_rules_run(&ha_rules_pause, s, ret_plan)) {
         bool answered = ha_rules_run(list_of(s), s, ret_plan);
         ASSERT(answered);
     }

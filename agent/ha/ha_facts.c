@@ -2,6 +2,7 @@
  * something. */
 #include "agent/ha/ha_facts.h"
 
+#include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_timeline.h"
 
@@ -60,6 +61,44 @@ bool ha_armed_for_key(const struct ha_snapshot *s)
 {
     return ha_key_is_ours(s) && s->fence.armed && !ha_page_is_over(s) &&
            ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
+}
+
+bool ha_page_is_open(const struct ha_snapshot *s)
+{
+    return s->fence.page_epoch.revision != 0 && !s->fence.armed && !s->fence.over;
+}
+
+bool ha_open_for_key(const struct ha_snapshot *s)
+{
+    return ha_key_is_ours(s) && ha_page_is_open(s) &&
+           ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
+}
+
+/* An acquisition on etcd v2 that stopped half-way may have left an earlier epoch of ours in it. */
+bool ha_unfenced_is_own(const struct ha_snapshot *s)
+{
+    return s->cluster.known && s->cluster.unfenced_revision > 0 &&
+           s->cluster.unfenced.revision > 0 &&
+           s->cluster.unfenced.cluster == s->cluster.cluster_id &&
+           ha_is_me(s, ha_cluster_last_holder(&s->cluster));
+}
+
+bool ha_unfenced_is_passed_over(const struct ha_snapshot *s)
+{
+    const struct ha_failover *failover = &s->cluster.failover;
+    return s->cluster.unfenced_revision > 0 && s->cluster.unfenced.revision > 0 &&
+           ha_failover_is_due(s) && failover->leader[0] == '\0' && failover->candidate[0] != '\0' &&
+           ha_epoch_equal(failover->over_unfenced, s->cluster.unfenced);
+}
+
+bool ha_passes_unfenced(const struct ha_snapshot *s)
+{
+    return ha_unfenced_is_passed_over(s) && ha_is_me(s, s->cluster.failover.candidate);
+}
+
+bool ha_unfenced_binds(const struct ha_snapshot *s)
+{
+    return s->cluster.unfenced_revision > 0 && !ha_unfenced_is_own(s) && !ha_passes_unfenced(s);
 }
 
 /* Patroni's leaders leave no `epoch`; a promotion of theirs shows in `/history`, and before that in

@@ -33,6 +33,18 @@ bool ha_lease_is_valid(const struct ha_snapshot *s);
 bool ha_armed_for_key(const struct ha_snapshot *s);
 /* The page, or a fence that has begun to act, says that nothing may run for its epoch. */
 bool ha_page_is_over(const struct ha_snapshot *s);
+/* The page has an epoch and no deadline: the fence is disarmed. */
+bool ha_page_is_open(const struct ha_snapshot *s);
+/* And it is the key's epoch. */
+bool ha_open_for_key(const struct ha_snapshot *s);
+/* `unfenced` stands and is of an epoch of ours, the last one. */
+bool ha_unfenced_is_own(const struct ha_snapshot *s);
+/* The operator has ordered a failover over the instance that `unfenced` speaks of: in favour of
+ * anybody, and in favour of us. */
+bool ha_unfenced_is_passed_over(const struct ha_snapshot *s);
+bool ha_passes_unfenced(const struct ha_snapshot *s);
+/* It stands, and keeps us from acquiring. */
+bool ha_unfenced_binds(const struct ha_snapshot *s);
 /* No later epoch than our own exists, as far as anybody can know: the last one was ours, and nobody
  * has been on a later timeline than it had. */
 bool ha_last_epoch_is_ours(const struct ha_snapshot *s);

@@ -47,6 +47,13 @@
     X(HA_DISARM, "disarm")                                                                         \
     /* The page says that `epoch` is over, as if the fence had fired. */                           \
     X(HA_FENCE_OVER, "fence_over")                                                                 \
+    /* A. `unfenced` = `epoch`, if the leader key is of it: from then on nobody else acquires. */  \
+    X(HA_PUT_UNFENCED, "put_unfenced")                                                             \
+    /* The page says `epoch` and no deadline: the fence is disarmed. Right after the answer to the \
+     * put, and only while the lease that it was sent under is valid. */                           \
+    X(HA_UNFENCE, "unfence")                                                                       \
+    /* A. No `unfenced` any more, if at `revision`. */                                             \
+    X(HA_REMOVE_UNFENCED, "remove_unfenced")                                                       \
     /* A. Deletes the leader key if it has `epoch`; `lsn` (0 = leave) goes into `status`. */       \
     X(HA_RELEASE, "release")                                                                       \
     /* J. initdb, start, accounts. The page is armed. */                                           \
@@ -99,12 +106,21 @@ struct ha_action {
     int64_t until_mono_ms;
 };
 
+/* What becomes of the key `unfenced`, in the step of the acquisition. */
+enum ha_unfenced {
+    HA_UNFENCED_LEAVE,
+    HA_UNFENCED_PUT,    /* our fence is disarmed: the key names the new epoch */
+    HA_UNFENCED_REMOVE, /* our own and the page is armed or over; or passed over on an order */
+};
+
 /* Compares and values of the acquisition; the executor copies them into struct dcs_acquire. */
 struct ha_acquire {
     int64_t epoch_revision;
     int64_t config_revision;
     int64_t sync_revision;
-    uint32_t timeline; /* that the promotion will make; our own where nothing is promoted */
+    uint32_t timeline;         /* that the promotion will make; our own where nothing is promoted */
+    int64_t unfenced_revision; /* 0 = absent */
+    enum ha_unfenced unfenced;
     size_t report_count;
     struct {
         char member[HA_NAME_BYTES];
@@ -155,6 +171,8 @@ int ha_snapshot_parse(const char *text, struct ha_snapshot *ret_snapshot,
 /* State and role of this node in Patroni's words, for the member key and REST: "running", "creating
  * replica", "stopped" ...; "primary", "replica", "uninitialized", "demoted", "promoted". Never
  * NULL. */
+/* For the member key: this node has done what the pause, or its end, asks of it. */
+bool ha_shows_pause(const struct ha_snapshot *s);
 const char *ha_state_name(const struct ha_snapshot *s);
 const char *ha_role_name(const struct ha_snapshot *s);
 

@@ -29,14 +29,31 @@ void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms)
 
 static void end_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (s->fence.page_epoch.revision != 0 && !s->fence.over && !ha_plan_has(plan, HA_FENCE_OVER)) {
-        ha_plan_add(plan, HA_FENCE_OVER)->epoch = s->fence.page_epoch;
+    /* A page that was lost with its fence gets the epoch back, so that it can be over. */
+    bool lost = s->fence.page_epoch.revision == 0 && ha_unfenced_is_own(s);
+    struct ha_epoch epoch = lost ? s->cluster.unfenced : s->fence.page_epoch;
+    if (epoch.revision != 0 && !s->fence.over && !ha_plan_has(plan, HA_FENCE_OVER)) {
+        ha_plan_add(plan, HA_FENCE_OVER)->epoch = epoch;
     }
+}
+
+void ha_plan_end_unfenced(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    end_epoch(s, plan);
+    if (ha_unfenced_is_own(s)) {
+        ha_plan_add(plan, HA_REMOVE_UNFENCED)->revision = s->cluster.unfenced_revision;
+    }
+}
+
+void ha_plan_unfence(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    ha_plan_add(plan, HA_PUT_UNFENCED)->epoch = s->cluster.leader_epoch;
+    ha_plan_add(plan, HA_UNFENCE)->epoch = s->cluster.leader_epoch;
 }
 
 void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime)
 {
-    end_epoch(s, plan);
+    ha_plan_end_unfenced(s, plan);
     struct ha_action *release = ha_plan_add(plan, HA_RELEASE);
     release->epoch = s->cluster.leader_epoch;
     release->lsn = optime;

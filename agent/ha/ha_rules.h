@@ -14,6 +14,8 @@ struct ha_rule_list {
 
 extern const struct ha_rule_list
     ha_rules_common; /* first, for everybody; may leave the question open */
+extern const struct ha_rule_list
+    ha_rules_pause; /* second: a paused cluster, and the way out; may leave it open, too */
 extern const struct ha_rule_list ha_rules_bootstrap; /* no data directory */
 extern const struct ha_rule_list ha_rules_stopped;   /* a data directory, nothing runs */
 extern const struct ha_rule_list ha_rules_starting;  /* starting or stopping */
@@ -36,6 +38,15 @@ void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms);
 /* The page says that its epoch is over (if it has one), then the key's epoch is released. Nothing
  * may run. */
 void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime);
+/* The page says that its epoch is over. `unfenced` is ours and stands: it goes after that. */
+void ha_plan_end_unfenced(const struct ha_snapshot *s, struct ha_plan *plan);
+/* Our primary runs on without a deadline: first nobody else may acquire, then the page says so. */
+void ha_plan_unfence(const struct ha_snapshot *s, struct ha_plan *plan);
+/* The leader's keys, slots, checkpoint and history. */
+void ha_plan_upkeep(const struct ha_snapshot *s, struct ha_plan *plan);
+/* Of the leader: a request that cannot be meant for now is dropped; one that can is carried out. */
+bool ha_rule_failover_stale(const struct ha_snapshot *s, struct ha_plan *plan);
+bool ha_rule_failover(const struct ha_snapshot *s, struct ha_plan *plan);
 /* A report that says: not for the next epoch. The others do not wait for us then; it goes before
  * the release. `lsn`: up to where our WAL goes, after a clean stop; 0 = unknown. It counts as
  * anybody's in synchronous mode, so the page says first that the epoch is over: an agent that dies

@@ -1,6 +1,7 @@
 /* Rules for everybody, before the situation is looked at: facts that are missing, work under way,
  * the order to stop, directories that are not ours. They leave the question open where none of that
  * is so. */
+#include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
@@ -55,12 +56,27 @@ static bool is_half_released(const struct ha_snapshot *s)
            s->now_mono_ms - s->cluster.read_mono_ms <= s->settings.retry_timeout_ms;
 }
 
+/* In pause PostgreSQL and the key are left as they are. A page that is still armed would have the
+ * fence stop it. */
+static void leave_for_exit(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (ha_runs_as(s, PG_PRIMARY) && ha_lease_is_valid(s) && !ha_open_for_key(s)) {
+        ha_plan_unfence(s, plan);
+    }
+    ha_plan_add(plan, HA_EXIT);
+    ha_plan_because(plan, "told to stop in pause: PostgreSQL and the leader key are left alone");
+}
+
 /* SIGTERM: PostgreSQL is stopped and the key given away, so that others need not wait for the lease
  * to end. */
 static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (s->request != HA_REQUEST_SHUTDOWN) {
         return false;
+    }
+    if (s->settings.paused || (ha_page_is_open(s) && !s->cluster.known)) {
+        leave_for_exit(s, plan);
+        return true;
     }
     if (!ha_is_down(s) || !s->fence.all_gone) {
         return stop_for_exit(s, plan);
@@ -97,7 +113,9 @@ static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
  * ends them before anything is asked of the store. One that was adopted is judged first. */
 static bool rule_not_all_gone(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_is_down(s) || s->fence.all_gone || s->fence.adopted) {
+    /* In pause somebody may be about to start it by hand; the operator's failover waits for it. */
+    bool left_alone = s->settings.paused && !ha_failover_is_due(s);
+    if (!ha_is_down(s) || s->fence.all_gone || s->fence.adopted || left_alone) {
         return false;
     }
     ha_plan_add(plan, HA_STOP_IMMEDIATE);
@@ -107,15 +125,16 @@ static bool rule_not_all_gone(const struct ha_snapshot *s, struct ha_plan *plan)
 
 /* Without a view of the store, or with one of before our time (the store of a restarted agent),
  * nobody can know who leads. A primary goes on until S (the fence sees to it), or, adopted and
- * without a page, for one ttl. */
+ * without a page, for one ttl. One whose page is open was left so on purpose, and nobody can take
+ * over. */
 static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool old = s->cluster.known && ha_view_is_old(s);
     if (s->cluster.known && !old) {
         return false;
     }
-    if (ha_runs_as(s, PG_PRIMARY) && !s->fence.armed &&
-        s->now_mono_ms >= s->self.run_since_mono_ms + s->settings.ttl_ms) {
+    if (ha_runs_as(s, PG_PRIMARY) && !s->fence.armed && !ha_page_is_open(s) &&
+        !s->settings.paused && s->now_mono_ms >= s->self.run_since_mono_ms + s->settings.ttl_ms) {
         ha_plan_add(plan, HA_STOP_FAST);
         ha_plan_because(plan, "a primary without a lease, and no answer from the store for a ttl");
         return true;
@@ -135,7 +154,7 @@ static bool rule_not_ours(const struct ha_snapshot *s, struct ha_plan *plan)
     if (!unusable && !unread && !ha_is_foreign(s)) {
         return false;
     }
-    if (ha_key_is_ours(s) && ha_is_down(s) && s->fence.all_gone) {
+    if (ha_key_is_ours(s) && ha_is_down(s) && s->fence.all_gone && !s->settings.paused) {
         ha_plan_release(s, plan, 0);
     } else {
         ha_plan_wait(plan, HA_NEVER);
@@ -156,8 +175,8 @@ static bool rule_not_ours(const struct ha_snapshot *s, struct ha_plan *plan)
  * beside and not removed: clients may have written into it while it had the key. */
 static bool rule_never_announced(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (s->self.directory != PG_DIR_VALID || !s->self.unannounced || !ha_is_foreign(s) ||
-        !ha_key_is_others(s) || !ha_is_down(s) || !s->fence.all_gone) {
+    if (s->settings.paused || s->self.directory != PG_DIR_VALID || !s->self.unannounced ||
+        !ha_is_foreign(s) || !ha_key_is_others(s) || !ha_is_down(s) || !s->fence.all_gone) {
         return false;
     }
     int64_t again_ms = ha_job_backoff_until(s, HA_JOB_REMOVE_DATA);

@@ -102,7 +102,7 @@ static void clear_failover(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 /* A request that cannot be meant for now. */
-static bool rule_failover_stale(const struct ha_snapshot *s, struct ha_plan *plan)
+bool ha_rule_failover_stale(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_failover *failover = &s->cluster.failover;
     if (!failover->present) {
@@ -127,7 +127,7 @@ static bool rule_failover_stale(const struct ha_snapshot *s, struct ha_plan *pla
 
 /* Stop cleanly first: the standbys then have everything, and the release follows when the last
  * process is gone. */
-static bool rule_failover(const struct ha_snapshot *s, struct ha_plan *plan)
+bool ha_rule_failover(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     char why[HA_REASON_BYTES];
     const struct ha_failover *failover = &s->cluster.failover;
@@ -179,7 +179,7 @@ static int64_t scheduled_mono_ms(const struct ha_snapshot *s)
     return later ? s->now_mono_ms + (failover->scheduled_wall_ms - s->now_wall_ms) : HA_NEVER;
 }
 
-static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
+void ha_plan_upkeep(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     repair_cluster_keys(s, plan);
     if (s->self.probe_fresh && s->self.lsn > 0) {
@@ -192,6 +192,11 @@ static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_add(plan, HA_CHECKPOINT); /* others may rewind to us only after it */
     }
     repair_history(s, plan);
+}
+
+static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    ha_plan_upkeep(s, plan);
     ha_plan_wait(plan, scheduled_mono_ms(s));
     ha_plan_because(plan, "the leader with the lease");
     return true;
@@ -204,8 +209,8 @@ static const struct ha_rule rules[] = {
     {"lease_lost", rule_lease_lost},
     {"timeline_unreserved", rule_timeline_unreserved},
     {"arm", rule_arm},
-    {"failover_stale", rule_failover_stale},
-    {"failover", rule_failover},
+    {"failover_stale", ha_rule_failover_stale},
+    {"failover", ha_rule_failover},
     {"leader_healthy", rule_healthy},
 };
 const struct ha_rule_list ha_rules_leader = HA_RULE_LIST("leader", rules);

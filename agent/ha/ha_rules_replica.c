@@ -68,6 +68,9 @@ static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *pla
         ha_plan_because(plan, "a promotion that must not go on");
         return true;
     }
+    if (ha_unfenced_is_own(s)) {
+        ha_plan_add(plan, HA_REMOVE_UNFENCED)->revision = s->cluster.unfenced_revision;
+    }
     if (s->fence.page_epoch.revision != 0) {
         ha_plan_add(plan, HA_DISARM);
     }

@@ -50,6 +50,7 @@ struct ha_settings {
     bool may_bootstrap;            /* the file has a `bootstrap` section */
     bool failsafe_mode;            /* and the store is an etcd */
     bool synchronous_mode;         /* on or quorum */
+    bool paused;                   /* `pause: true` in `config`, as last seen */
     char refused[HA_TEXT_BYTES];   /* a key found in `config` that we do not serve: nothing is
                                       promoted; "" = none */
 };
@@ -117,6 +118,8 @@ struct ha_failover {               /* key `failover` */
     char leader[HA_NAME_BYTES];    /* set: switchover away from it */
     char candidate[HA_NAME_BYTES]; /* the key's `member` */
     int64_t scheduled_wall_ms;     /* 0 = now */
+    /* The operator has seen `unfenced` with that epoch, and passes over it. */
+    struct ha_epoch over_unfenced;
 };
 
 struct ha_failsafe_member { /* of the key `failsafe` */
@@ -165,6 +168,12 @@ struct ha_cluster {
     int64_t sync_revision;
     struct ha_sync_key sync;
     struct ha_failover failover;
+
+    /* Key `unfenced`: the fence of the holder of that epoch is disarmed, and its instance may write
+     * though its lease has ended. Revision 0 = absent; an epoch of revision 0 = it cannot be read.
+     */
+    int64_t unfenced_revision;
+    struct ha_epoch unfenced;
 
     bool status_known;
     uint64_t status_optime;
@@ -248,7 +257,8 @@ struct ha_self {
 
     enum ha_run run;
     int64_t run_since_mono_ms; /* when `run` took its value */
-    enum pg_role role;         /* running: as the probe said; starting: by standby.signal */
+    bool stop_ordered; /* down: by us, on somebody's order; else it stopped by itself or by hand */
+    enum pg_role role; /* running: as the probe said; starting: by standby.signal */
     uint32_t timeline;
     uint64_t
         lsn; /* standby: max(flushed, replayed); primary: flushed; clean stop: see shutdown_lsn */
@@ -285,6 +295,7 @@ struct ha_fence {
     bool fired;                 /* soft stop or kill was begun for page_epoch */
     bool all_gone;              /* a look found no process of the instance */
     bool adopted;               /* the postmaster is not its child */
+    bool knows_directory; /* it has started one, and would find and kill an adopted one as well */
 };
 
 /* Our hold on the leader key: ha_lease.h fills it. */

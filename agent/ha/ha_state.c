@@ -3,6 +3,12 @@
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
 
+bool ha_shows_pause(const struct ha_snapshot *s)
+{
+    bool fenced = ha_runs_as(s, PG_PRIMARY) && s->fence.armed;
+    return ha_page_is_open(s) || (s->settings.paused && !fenced);
+}
+
 const char *ha_state_name(const struct ha_snapshot *s)
 {
     if (s->job.running) {

@@ -127,6 +127,7 @@ static const struct field settings_fields[] = {
     BOOL(ha_snapshot, "may_bootstrap", settings.may_bootstrap),
     BOOL(ha_snapshot, "failsafe_mode", settings.failsafe_mode),
     BOOL(ha_snapshot, "synchronous_mode", settings.synchronous_mode),
+    BOOL(ha_snapshot, "paused", settings.paused),
     TEXT(ha_snapshot, "refused", settings.refused),
     {0},
 };
@@ -143,6 +144,7 @@ static const struct field self_fields[] = {
     BOOL(ha_snapshot, "backup_label", self.backup_label),
     ENUM(ha_snapshot, "run", self.run, run_words),
     I64(ha_snapshot, "run_since", self.run_since_mono_ms),
+    BOOL(ha_snapshot, "stop_ordered", self.stop_ordered),
     ENUM(ha_snapshot, "role", self.role, role_words),
     U32(ha_snapshot, "timeline", self.timeline),
     LSN(ha_snapshot, "lsn", self.lsn),
@@ -188,10 +190,15 @@ static const struct field rejoin_fields[] = {
     {0},
 };
 static const struct field fence_fields[] = {
-    BOOL(ha_snapshot, "connected", fence.connected), EPOCH(ha_snapshot, "epoch", fence.page_epoch),
-    BOOL(ha_snapshot, "armed", fence.armed),         BOOL(ha_snapshot, "over", fence.over),
-    BOOL(ha_snapshot, "fired", fence.fired),         BOOL(ha_snapshot, "all_gone", fence.all_gone),
-    BOOL(ha_snapshot, "adopted", fence.adopted),     {0},
+    BOOL(ha_snapshot, "connected", fence.connected),
+    EPOCH(ha_snapshot, "epoch", fence.page_epoch),
+    BOOL(ha_snapshot, "armed", fence.armed),
+    BOOL(ha_snapshot, "over", fence.over),
+    BOOL(ha_snapshot, "fired", fence.fired),
+    BOOL(ha_snapshot, "all_gone", fence.all_gone),
+    BOOL(ha_snapshot, "adopted", fence.adopted),
+    BOOL(ha_snapshot, "knows_directory", fence.knows_directory),
+    {0},
 };
 static const struct field holding_fields[] = {
     BOOL(ha_snapshot, "held", holding.held),
@@ -235,6 +242,8 @@ static const struct field cluster_fields[] = {
     I64(ha_snapshot, "config_revision", cluster.config_revision),
     I64(ha_snapshot, "sync_revision", cluster.sync_revision),
     I64(ha_snapshot, "failsafe_revision", cluster.failsafe_revision),
+    I64(ha_snapshot, "unfenced_revision", cluster.unfenced_revision),
+    EPOCH(ha_snapshot, "unfenced", cluster.unfenced),
     BOOL(ha_snapshot, "status_known", cluster.status_known),
     LSN(ha_snapshot, "optime", cluster.status_optime),
     I64(ha_snapshot, "history_revision", cluster.history_revision),
@@ -248,6 +257,7 @@ static const struct field failover_fields[] = {
     TEXT(ha_snapshot, "leader", cluster.failover.leader),
     TEXT(ha_snapshot, "candidate", cluster.failover.candidate),
     I64(ha_snapshot, "scheduled", cluster.failover.scheduled_wall_ms),
+    EPOCH(ha_snapshot, "over_unfenced", cluster.failover.over_unfenced),
     {0},
 };
 static const struct field sync_fields[] = {
@@ -532,10 +542,16 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
         const struct ha_acquire *acquire = &plan->acquire;
         buf_printf(out, " if epoch=%" PRId64 " config=%" PRId64 " sync=%" PRId64,
                    acquire->epoch_revision, acquire->config_revision, acquire->sync_revision);
+        if (acquire->unfenced_revision != 0) {
+            buf_printf(out, " unfenced=%" PRId64, acquire->unfenced_revision);
+        }
         for (size_t i = 0; i < acquire->report_count; i++) {
             buf_printf(out, " reports/%s=%" PRId64, acquire->reports[i].member,
                        acquire->reports[i].revision);
         }
+        buf_put_str(out, acquire->unfenced == HA_UNFENCED_PUT      ? " and put_unfenced"
+                         : acquire->unfenced == HA_UNFENCED_REMOVE ? " and remove_unfenced"
+                                                                   : "");
     }
     buf_put_str(out, "\n");
 }

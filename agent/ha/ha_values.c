@@ -62,6 +62,12 @@ static const char *wanted(const struct ha_kv *kv, const json_t *value)
     if (strcmp(key, "history") == 0) {
         return json_is_array(value) ? NULL : "a JSON list";
     }
+    if (strcmp(key, "unfenced") == 0) {
+        struct ha_epoch unused;
+        return ha_epoch_parse(kv->value, &unused)
+                   ? NULL
+                   : "an epoch (while it stands, nobody becomes primary by himself)";
+    }
     if (starts_with(key, "members/")) {
         bool right = is_name(key + strlen("members/")) && json_is_object(value);
         return right ? NULL : "a member's name, and a JSON object";

@@ -289,6 +289,16 @@ static void on_acquired(void *arg, const struct dcs_result *result, const struct
     execute_continue(agent, result->rc, err);
 }
 
+static enum dcs_unfenced unfenced_of(enum ha_unfenced unfenced)
+{
+    switch (unfenced) {
+    case HA_UNFENCED_LEAVE: break;
+    case HA_UNFENCED_PUT: return DCS_UNFENCED_PUT;
+    case HA_UNFENCED_REMOVE: return DCS_UNFENCED_REMOVE;
+    }
+    return DCS_UNFENCED_LEAVE;
+}
+
 static int do_acquire(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     const struct ha_acquire *wanted = &agent->plan.acquire;
@@ -298,6 +308,8 @@ static int do_acquire(struct agent *agent, const struct ha_action *action, struc
                                   .config_revision = wanted->config_revision,
                                   .sync_revision = wanted->sync_revision,
                                   .timeline = wanted->timeline,
+                                  .unfenced_revision = wanted->unfenced_revision,
+                                  .unfenced = unfenced_of(wanted->unfenced),
                                   .report_count = wanted->report_count};
     struct ha_failsafe failsafe = {0};
     (void)action;
@@ -349,6 +361,38 @@ static int do_arm(struct agent *agent, const struct ha_action *action, struct er
                                .watchdog_ms = lease.watchdog_ms};
     fence_page_write(mapped, &page);
     return 0;
+}
+
+static int do_put_unfenced(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    int rc = agent->dcs->ops->put_unfenced(agent->dcs, action->epoch.revision, LOOP_DCS_MS,
+                                           on_written, agent, err);
+    return rc == 0 ? 1 : rc;
+}
+
+/* The put before it was answered, in this plan: nobody else acquires from now on. A lease that has
+ * run out meanwhile is the fence's: it may have begun to act. */
+static int do_unfence(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    struct fence_page *mapped = fence_client_page(agent->fence);
+    struct fence_lease page = {.epoch = {action->epoch.cluster, action->epoch.revision},
+                               .soft_ms = FENCE_NO_DEADLINE,
+                               .deadline_ms = FENCE_NO_DEADLINE,
+                               .watchdog_ms = FENCE_NO_DEADLINE};
+    if (mapped == NULL || !ha_epoch_equal(agent->lease.epoch, action->epoch) ||
+        !ha_lease_valid(&agent->lease, agent_lease_ms(agent))) {
+        return error_set(err, ERR_REFUSED, "the lease ran out before the fence was disarmed");
+    }
+    fence_page_write(mapped, &page);
+    return 0;
+}
+
+static int do_remove_unfenced(struct agent *agent, const struct ha_action *action,
+                              struct error *err)
+{
+    int rc = agent->dcs->ops->remove(agent->dcs, "unfenced", action->revision, LOOP_DCS_MS,
+                                     on_written, agent, err);
+    return rc == 0 ? 1 : rc;
 }
 
 static int do_disarm(struct agent *agent, const struct ha_action *action, struct error *err)
@@ -438,6 +482,9 @@ static const do_action actions[HA_EXIT + 1] = {
     [HA_ARM] = do_arm,
     [HA_DISARM] = do_disarm,
     [HA_FENCE_OVER] = do_fence_over,
+    [HA_PUT_UNFENCED] = do_put_unfenced,
+    [HA_UNFENCE] = do_unfence,
+    [HA_REMOVE_UNFENCED] = do_remove_unfenced,
     [HA_RELEASE] = do_release,
     [HA_EXIT] = do_exit,
 };

@@ -215,8 +215,10 @@ static void on_stopped(void *arg, int rc, const struct error *err)
         log_error("stopping PostgreSQL: %s", err->text);
     }
     agent->facts.start_ordered = false;
+    agent->facts.stopping = false;
+    agent->facts.adopted = agent->facts.adopted && rc != 0;
+    observe_inspect(agent); /* first: what was looked at before may be gone */
     observe_run(agent);
-    observe_inspect(agent);
     cycle_request(agent);
 }
 
@@ -227,6 +229,7 @@ static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_aft
     int rc = pg_instance_stop(agent->pg, &request, on_stopped, agent, err);
     if (rc == 0) {
         agent->facts.stop_ordered = true;
+        agent->facts.stopping = true;
         observe_run(agent);
     }
     return rc;

@@ -51,6 +51,7 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     /* Where nobody can tell, commits may have waited: then the key `sync` counts. */
     bool unknown = agent->unconfigured || agent->facts.config_revision < 0;
     settings->synchronous_mode = dynamic->synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF || unknown;
+    settings->paused = dynamic->paused;
     settings->failsafe_mode = dynamic->failsafe_mode && agent->failsafe != NULL;
     copy_text(settings->refused, sizeof settings->refused, agent->refused);
 }
@@ -158,6 +159,8 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     self->backup_label = facts->inspection.backup_label;
     self->run = facts->run;
     self->run_since_mono_ms = facts->run_since_mono_ms;
+    self->stop_ordered =
+        facts->stop_ordered && (facts->run == HA_RUN_STOPPED || facts->run == HA_RUN_CRASHED);
     fill_position(agent, self);
     self->promote_sent = agent->pg != NULL && pg_instance_promote_sent(agent->pg);
     self->crash_since_mono_ms = facts->crash_since_mono_ms;
@@ -189,6 +192,7 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
     /* A fence that has just started knows of nothing: what its predecessor had started may live. */
     fence->all_gone = !status->running && !status->killing && status->all_gone &&
                       !(agent->facts.inspected && agent->facts.inspection.running);
+    fence->knows_directory = status->starts > 0;
     fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;
 }
 

@@ -4,6 +4,7 @@
  * bytes leave wherever the deadline shrinks, and after the answer wherever it grows. */
 #include "agent/loop/loop.h"
 
+#include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/loop/failsafe.h"
 #include "base/log.h"
@@ -14,30 +15,58 @@ struct renewal {
     uint64_t number;
 };
 
+/* False: it cannot be read. */
+static bool read_page(const struct agent *agent, struct fence_lease *ret_page)
+{
+    struct fence_page *mapped = agent->fence == NULL ? NULL : fence_client_page(agent->fence);
+    return mapped != NULL && fence_page_read(mapped, ret_page);
+}
+
+static bool is_of_lease(const struct agent *agent, const struct fence_lease *page)
+{
+    return page->epoch.cluster == agent->lease.epoch.cluster &&
+           page->epoch.revision == agent->lease.epoch.revision;
+}
+
+static bool is_open(const struct fence_lease *page)
+{
+    return page->epoch.revision != 0 && page->deadline_ms == FENCE_NO_DEADLINE;
+}
+
+bool keeper_leads(const struct agent *agent)
+{
+    struct fence_lease page;
+    return read_page(agent, &page) && page.epoch.revision != 0 && is_of_lease(agent, &page) &&
+           page.deadline_ms != FENCE_OVER && ha_lease_valid(&agent->lease, agent_lease_ms(agent));
+}
+
 bool keeper_may_write(const struct agent *agent)
 {
     struct fence_lease page;
-    struct fence_page *mapped = agent->fence == NULL ? NULL : fence_client_page(agent->fence);
-    if (mapped == NULL || !fence_page_read(mapped, &page) || !fence_lease_armed(&page)) {
-        return false;
-    }
-    return page.epoch.cluster == agent->lease.epoch.cluster &&
-           page.epoch.revision == agent->lease.epoch.revision && page.deadline_ms != FENCE_OVER &&
-           ha_lease_valid(&agent->lease, agent_lease_ms(agent));
+    return read_page(agent, &page) && fence_lease_armed(&page) && keeper_leads(agent);
+}
+
+/* Nobody else may become primary while it is unfenced, unless the operator passes over it. */
+static bool is_passed_over(const struct fence_lease *page, const struct ha_snapshot *s)
+{
+    struct ha_epoch last = ha_cluster_epoch(&s->cluster);
+    bool later = last.cluster == page->epoch.cluster && last.revision > page->epoch.revision;
+    return ha_key_is_others(s) ||
+           (s->cluster.known && later && !ha_is_me(s, ha_cluster_last_holder(&s->cluster)));
 }
 
 int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapshot *s)
 {
     struct fence_lease page;
-    struct fence_page *mapped = agent->fence == NULL ? NULL : fence_client_page(agent->fence);
-    if (mapped == NULL || !fence_page_read(mapped, &page) || !fence_lease_armed(&page) ||
-        page.deadline_ms == FENCE_OVER) {
+    bool readable = read_page(agent, &page);
+    if (readable && is_open(&page)) {
+        return is_passed_over(&page, s) ? 0 : INT64_MAX;
+    }
+    if (!readable || !fence_lease_armed(&page) || page.deadline_ms == FENCE_OVER) {
         return 0;
     }
     if (agent->lease.held) {
-        bool same = page.epoch.cluster == agent->lease.epoch.cluster &&
-                    page.epoch.revision == agent->lease.epoch.revision;
-        return same ? agent->lease.soft_ms : 0;
+        return is_of_lease(agent, &page) ? agent->lease.soft_ms : 0;
     }
     bool given_up = agent->lease.fired.cluster == page.epoch.cluster &&
                     agent->lease.fired.revision == page.epoch.revision;

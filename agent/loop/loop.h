@@ -70,7 +70,10 @@ struct loop_facts {
 
     enum ha_run run;
     int64_t run_since_mono_ms;
-    bool stop_ordered;  /* the last stop was asked for by us */
+    bool stop_ordered; /* the last stop was asked for by us */
+    bool stopping;     /* and has not ended */
+    bool adopted;      /* what runs was not started by the fence that is there, but by hand, or by a
+                          fence      of before */
     bool start_ordered; /* a start is under way: between two looks it may not have a process yet */
     bool ever_ran;      /* a postmaster was seen by this run of the agent */
     enum pg_start_role started_as;
@@ -140,8 +143,9 @@ struct agent {
     bool probe_wanted; /* an answer asked for from now on */
     bool inspecting;
     bool inspect_wanted;
-    size_t left_out; /* keys of members and reports that the last view had no room for */
-    bool announcing; /* the note of a bootstrap is being removed */
+    bool inspect_stale; /* the look under way began before what it is to tell of */
+    size_t left_out;    /* keys of members and reports that the last view had no room for */
+    bool announcing;    /* the note of a bootstrap is being removed */
     /* parameters.c */
     struct loop_reload reload;
     /* cycle.c */
@@ -242,6 +246,9 @@ void keeper_kick(struct agent *agent);
 void keeper_page(struct agent *agent);
 /* Is the page armed for the epoch that we hold, and S not reached? */
 bool keeper_may_write(const struct agent *agent);
+/* The page has the epoch that we hold, armed or open (in pause), and S is not reached: what
+ * compares that epoch in the store may be written. */
+bool keeper_leads(const struct agent *agent);
 /* Until when (lease clock) a health check may call the running instance the primary; 0 = not at
  * all. While an agent that has just started has not caught up with the store, that is the page's S:
  * the instance takes writes until then, and a 503 would make HAProxy cut its clients off though

@@ -31,9 +31,13 @@ static void set_run(struct agent *agent, enum ha_run run)
         facts->ever_ran = true;
         facts->crash_since_mono_ms = HA_NEVER;
         facts->start_failures = 0;
-        if (!facts->upstream.service_in_force) { /* looked at before it had its pid file? */
+        if (!facts->upstream.service_in_force &&
+            !facts->adopted) { /* looked at before it had its pid file? */
             observe_inspect(agent);
         }
+    }
+    if (run == HA_RUN_STARTING) {
+        observe_probe_soon(agent);
     }
     if (run == HA_RUN_STOPPED || run == HA_RUN_CRASHED) {
         facts->probe.asked_ms = 0;
@@ -44,14 +48,50 @@ static void set_run(struct agent *agent, enum ha_run run)
     publish_request(agent);
 }
 
-void observe_run(struct agent *agent)
+/* Started by hand: the fence is not its parent. Where it has started the instance before it finds
+ * its processes all the same, and kills them at the deadline; in pause there is none. Any other is
+ * for the rules to stop. */
+static bool is_adopted(const struct agent *agent, const struct fence_status *status)
 {
     const struct loop_facts *facts = &agent->facts;
+    bool fence_is_idle = !status->running && !status->killing &&
+                         (status->starts == 0 || status->all_gone) && !facts->start_ordered;
+    bool alive = facts->inspected ? facts->inspection.running : facts->adopted;
+    return fence_is_idle && alive && (agent->dynamic.paused || status->starts > 0);
+}
+
+static void run_adopted(struct agent *agent)
+{
+    struct loop_facts *facts = &agent->facts;
+    if (!facts->adopted) {
+        log_info("PostgreSQL was started by hand");
+        /* Whom it follows, and whether it was told so by us, has to be found out. */
+        facts->upstream =
+            (struct ha_upstream){.service_in_force = facts->inspection.service_in_force,
+                                 .streaming_lost_mono_ms = agent_mono_ms(agent)};
+        facts->probe.asked_ms = 0;
+        facts->ever_ran = true;
+    }
+    facts->adopted = true;
+    facts->stop_ordered = facts->stop_ordered && facts->stopping;
+    set_run(agent, facts->stopping             ? HA_RUN_STOPPING
+                   : facts->probe.asked_ms > 0 ? HA_RUN_RUNNING
+                                               : HA_RUN_STARTING);
+}
+
+void observe_run(struct agent *agent)
+{
+    struct loop_facts *facts = &agent->facts;
     if (agent->fence == NULL || !fence_client_connected(agent->fence)) {
         set_run(agent, HA_RUN_UNKNOWN);
         return;
     }
     const struct fence_status *status = fence_client_status(agent->fence);
+    if (is_adopted(agent, status)) {
+        run_adopted(agent);
+        return;
+    }
+    facts->adopted = false;
     if (status->running && !status->killing) {
         bool answered = facts->probe.asked_ms > 0;
         set_run(agent, facts->stop_ordered ? HA_RUN_STOPPING
@@ -112,6 +152,11 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
 {
     struct agent *agent = arg;
     agent->inspecting = false;
+    if (agent->inspect_stale) {
+        agent->inspect_stale = false;
+        agent->inspect_wanted = true;
+        return;
+    }
     if (rc != 0) {
         if (rc != ERR_CANCELED) {
             log_warning("looking at the data directory: %s, retrying", err->text);
@@ -128,6 +173,7 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
         agent->facts.shutdown = pg_local_position_of(&inspection->control);
     }
     look_announced(agent);
+    observe_run(agent);
     cycle_request(agent);
     publish_request(agent);
 }
@@ -150,6 +196,7 @@ static void inspect_now(struct agent *agent)
 void observe_inspect(struct agent *agent)
 {
     agent->inspect_wanted = true;
+    agent->inspect_stale = agent->inspecting;
     agent->facts.inspected = false;
     observe_probe_soon(agent);
 }
@@ -209,6 +256,16 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
     }
 }
 
+/* Nobody tells of what is started or stopped by hand. */
+static bool must_look_again(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    bool down = facts->run == HA_RUN_STOPPED || facts->run == HA_RUN_CRASHED;
+    bool silent = facts->adopted && facts->probe_rc != 0;
+    return ((agent->dynamic.paused && down) || silent) && facts->inspected &&
+           agent_mono_ms(agent) - facts->inspected_mono_ms >= LOOP_PROBE_MS_MAX;
+}
+
 static void on_probe_timer(uv_timer_t *timer)
 {
     struct agent *agent = timer->data;
@@ -216,6 +273,7 @@ static void on_probe_timer(uv_timer_t *timer)
     uint64_t next = LOOP_PROBE_MS_MAX;
 
     observe_run(agent);
+    agent->inspect_wanted = agent->inspect_wanted || must_look_again(agent);
     inspect_now(agent);
     parameters_apply(agent);
     peers_look(agent);
@@ -265,6 +323,9 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
     switch (event) {
     case FENCE_EVENT_POSTMASTER_EXITED:
         log_info("the postmaster has ended, wait status %d", status->wait_status);
+        /* What was seen running may have been that one; a look follows when all of it is gone. */
+        agent->facts.inspected = false;
+        agent->inspect_stale = agent->inspecting;
         break;
     case FENCE_EVENT_ALL_GONE: break;
     case FENCE_EVENT_SOFT_STOP:
@@ -298,6 +359,17 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
 
 /* --- the store -------------------------------------------------------------------------------- */
 
+static void take_pause(struct agent *agent, bool paused)
+{
+    struct loop_facts *facts = &agent->facts;
+    log_info("the cluster is %s",
+             paused ? "paused: PostgreSQL is left to the operator" : "paused no more");
+    if (!paused && facts->crash_since_mono_ms != HA_NEVER) {
+        /* primary_start_timeout is for what nobody had wanted. */
+        facts->crash_since_mono_ms = agent_mono_ms(agent);
+    }
+}
+
 static void take_config(struct agent *agent)
 {
     const struct dcs_kv *kv = dcs_view_get(agent->facts.view, "config");
@@ -329,6 +401,9 @@ static void take_config(struct agent *agent)
     if (parsed.failsafe_mode && !agent->dynamic.failsafe_mode && agent->failsafe == NULL) {
         log_info("failsafe_mode has no effect with raft: whom it would ask are the store's own "
                  "members");
+    }
+    if (parsed.paused != agent->dynamic.paused) {
+        take_pause(agent, parsed.paused);
     }
     dynamic_config_free(&agent->dynamic);
     agent->dynamic = parsed;

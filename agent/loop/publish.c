@@ -83,6 +83,9 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
             (void)json_object_set_new(member, "pending_restart", json_true());
         }
     }
+    if (ha_shows_pause(s)) {
+        (void)json_object_set_new(member, "pause", json_true());
+    }
     if (json_object_size(config->tags.published) > 0) {
         (void)json_object_set_new(member, "tags", json_deep_copy(config->tags.published));
     }

@@ -274,6 +274,9 @@ static void wish_permanent(const struct agent *agent, struct slots_plan *plan)
 
 static void drop_outlived(const struct agent *agent, struct slots_plan *plan)
 {
+    if (agent->dynamic.paused) {
+        return;
+    }
     const struct pg_probe_result *probe = &agent->facts.probe;
 
     for (size_t i = 0; i < probe->slot_count; i++) {

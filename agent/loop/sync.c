@@ -427,8 +427,7 @@ static bool leads(const struct agent *agent)
     const struct loop_facts *facts = &agent->facts;
     return facts->run == HA_RUN_RUNNING && facts->probe.role == PG_PRIMARY && !facts->job.running &&
            strcmp(facts->cluster.leader, agent->config->name) == 0 &&
-           ha_epoch_equal(facts->cluster.leader_epoch, agent->lease.epoch) &&
-           keeper_may_write(agent);
+           ha_epoch_equal(facts->cluster.leader_epoch, agent->lease.epoch) && keeper_leads(agent);
 }
 
 /* From the moment of its promotion on it waits for somebody, whoever that will be. */

@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_AGENT_DCS_DCS_CONTRACT_H
 #define TESTS_UNIT_AGENT_DCS_DCS_CONTRACT_H
 
+#include "agent/ha/ha_cluster.h"
 #include "tests/unit/agent_dcs/real_dcs.h"
 
 /* --- keys ------------------------------------------------------------------------------------- */
@@ -174,6 +175,117 @@ static void acquisition_with_its_reports_goes_through(void **state)
     wanted.report_count = 0;
     wanted.ttl_ms = 0;
     assert_int_equal(acquire(a, &wanted).is.rc, ERR_INVALID);
+}
+
+static struct result put_unfenced(struct dcs *dcs, int64_t epoch)
+{
+    struct result result;
+    FINISH(result, dcs->ops->put_unfenced(dcs, epoch, ASK_MS, on_done, &result, NULL));
+    return result;
+}
+
+static struct ha_epoch unfenced_of(struct dcs *dcs)
+{
+    static struct ha_cluster cluster;
+    const struct dcs_kv *kv = key_of(dcs, "unfenced");
+    if (kv == NULL) {
+        return (struct ha_epoch){0};
+    }
+    struct ha_kv one = {"unfenced", kv->value, kv->create_revision, kv->mod_revision};
+    (void)ha_cluster_read(view_of(dcs)->cluster, kv->mod_revision, &one, 1, &cluster);
+    assert_int_equal(cluster.unfenced_revision, kv->mod_revision);
+    return cluster.unfenced;
+}
+
+/* On etcd v2 an acquisition that was refused half-way has swapped `epoch` all the same. */
+static void catch_up(struct dcs *dcs)
+{
+    struct result result;
+    FINISH(result, dcs->ops->read(dcs, ASK_MS, on_view, &result, NULL));
+    assert_int_equal(result.is.rc, 0);
+    int64_t revision = result.view->revision;
+    dcs_view_unref(result.view);
+    RUN_UNTIL(view_of(dcs)->revision >= revision && key_is(dcs, "leader", NULL));
+}
+
+static void unfenced_is_put_in_its_own_epoch_alone(void **state)
+{
+    (void)state;
+    int64_t epoch = lead(a, "n1", 10000);
+    struct result first = put_unfenced(a, epoch);
+    assert_int_equal(first.is.rc, 0);
+    assert_int_equal(revision_of_key(a, "unfenced"), first.is.revision);
+    assert_true(unfenced_of(a).cluster == view_of(a)->cluster && unfenced_of(a).revision == epoch);
+    assert_int_equal(put_unfenced(a, epoch).is.rc, 0); /* again and again */
+    assert_true(revision_of_key(a, "unfenced") > first.is.revision);
+    assert_int_equal(take_away(a, "unfenced", first.is.revision).is.rc, ERR_CONFLICT);
+    assert_int_equal(take_away(a, "unfenced", revision_of_key(a, "unfenced")).is.rc, 0);
+    assert_int_equal(put_unfenced(a, epoch - 1).is.rc, ERR_CONFLICT);
+    assert_int_equal(release(a, epoch, NULL).is.rc, 0);
+    int64_t next = lead(b, "n2", 10000);
+    RUN_UNTIL(key_is(a, "leader", "n2") && revision_of_key(a, "epoch") == next);
+    assert_int_equal(put_unfenced(a, epoch).is.rc, ERR_CONFLICT);
+    assert_true(key_is(a, "unfenced", NULL));
+}
+
+/* The holder whose fence is disarmed, after its key has ended. */
+static void acquisition_over_its_own_unfenced_puts_the_new_epoch(void **state)
+{
+    (void)state;
+    int64_t first = lead(a, "n1", 10000);
+    int64_t revision = put_unfenced(a, first).is.revision;
+    assert_int_equal(release(a, first, NULL).is.rc, 0);
+    struct dcs_acquire wanted = wish(a, "n1", 10000);
+    wanted.unfenced = DCS_UNFENCED_PUT;
+    assert_int_equal(acquire(a, &wanted).is.rc, ERR_CONFLICT); /* that it is there was not seen */
+    catch_up(a);
+    wanted = wish(a, "n1", 10000);
+    wanted.unfenced = DCS_UNFENCED_PUT;
+    wanted.unfenced_revision = revision_of_key(a, "unfenced");
+    assert_true(wanted.unfenced_revision >= revision);
+    struct result second = acquire(a, &wanted);
+    if (second.is.rc != 0) {
+        fail_msg("%s", second.text);
+    }
+    RUN_UNTIL(unfenced_of(a).revision == second.is.revision);
+    RUN_UNTIL(unfenced_of(b).revision == second.is.revision);
+    assert_int_equal(renew(a, second.is.revision, 10000).is.rc, 0);
+    assert_int_equal(take_away(a, "unfenced", revision_of_key(a, "unfenced")).is.rc, 0);
+    assert_int_equal(release(a, second.is.revision, NULL).is.rc, 0);
+    wanted = wish(a, "n1", 10000); /* it was taken away meanwhile: decided on what is gone */
+    wanted.unfenced = DCS_UNFENCED_PUT;
+    wanted.unfenced_revision = revision;
+    assert_int_equal(acquire(a, &wanted).is.rc, ERR_CONFLICT);
+    catch_up(a);
+    wanted = wish(a, "n1", 10000); /* an instance that runs without a page */
+    wanted.unfenced = DCS_UNFENCED_PUT;
+    struct result third = acquire(a, &wanted);
+    assert_int_equal(third.is.rc, 0);
+    RUN_UNTIL(unfenced_of(b).revision == third.is.revision);
+}
+
+static void ordered_acquisition_removes_the_unfenced_that_was_seen(void **state)
+{
+    (void)state;
+    int64_t first = lead(a, "n1", 10000);
+    int64_t revision = put_unfenced(a, first).is.revision;
+    assert_int_equal(release(a, first, NULL).is.rc, 0);
+    struct dcs_acquire wanted = wish(b, "n2", 10000);
+    wanted.unfenced_revision = revision;
+    wanted.unfenced = DCS_UNFENCED_REMOVE;
+    assert_true(put(a, "unfenced", "1:1", DCS_ANY).is.revision > revision);
+    assert_int_equal(acquire(b, &wanted).is.rc, ERR_CONFLICT);
+    catch_up(b);
+    assert_true(key_is(b, "unfenced", "1:1"));
+    wanted = wish(b, "n2", 10000);
+    wanted.unfenced_revision = revision_of_key(b, "unfenced");
+    wanted.unfenced = DCS_UNFENCED_REMOVE;
+    struct result result = acquire(b, &wanted);
+    if (result.is.rc != 0) {
+        fail_msg("%s", result.text);
+    }
+    RUN_UNTIL(key_is(a, "unfenced", NULL) && key_is(a, "leader", "n2"));
+    assert_int_equal(put_unfenced(a, first).is.rc, ERR_CONFLICT);
 }
 
 static void one_of_two_acquires(void **state)
@@ -412,6 +524,9 @@ static inline int dcs_contract_run(enum etcd_dialect which)
         REAL(acquisition_makes_an_epoch),
         REAL(each_compare_of_an_acquisition_refuses_alone),
         REAL(acquisition_with_its_reports_goes_through),
+        REAL(unfenced_is_put_in_its_own_epoch_alone),
+        REAL(acquisition_over_its_own_unfenced_puts_the_new_epoch),
+        REAL(ordered_acquisition_removes_the_unfenced_that_was_seen),
         REAL(one_of_two_acquires),
         REAL(acquisition_that_comes_an_epoch_late_is_refused),
         REAL(renewals_keep_the_key_and_its_end_takes_it),

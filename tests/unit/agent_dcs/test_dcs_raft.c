@@ -275,6 +275,53 @@ static void an_acquisition_compares_all_that_the_decision_saw(void **state)
     assert_int_equal(acquire(&good, &epoch), 0);
 }
 
+static int put_unfenced(int64_t epoch, int64_t *ret_revision)
+{
+    struct outcome outcome = {0};
+    int rc = finish(dcs->ops->put_unfenced(dcs, epoch, 3000, on_done, &outcome, NULL), &outcome);
+    *ret_revision = outcome.result.revision;
+    return rc;
+}
+
+static void unfenced_is_put_under_its_epoch_and_over_it(void **state)
+{
+    (void)state;
+    int64_t first = 0;
+    int64_t second = 0;
+    int64_t revision = 0;
+    struct dcs_acquire how = {.holder = "node1", .ttl_ms = TTL_MS};
+    assert_int_equal(acquire(&how, &first), 0);
+    assert_int_equal(put_unfenced(first + 1, &revision), ERR_CONFLICT);
+    assert_int_equal(put_unfenced(first, &revision), 0);
+    struct outcome outcome = {0};
+    assert_int_equal(
+        finish(dcs->ops->release(dcs, first, NULL, 3000, on_done, &outcome, NULL), &outcome), 0);
+    how.epoch_revision = first;
+    assert_int_equal(acquire(&how, &second), ERR_CONFLICT); /* it stands */
+    how.unfenced = DCS_UNFENCED_PUT;
+    how.unfenced_revision = revision - 1;
+    assert_int_equal(acquire(&how, &second), ERR_CONFLICT);
+    how.unfenced_revision = revision;
+    assert_int_equal(acquire(&how, &second), 0);
+    struct dcs_view *view = read_view();
+    const struct dcs_kv *unfenced = dcs_view_get(view, "unfenced");
+    assert_int_equal(unfenced->mod_revision, second);
+    assert_string_equal(strchr(unfenced->value, ':'), ":0"); /* its own revision */
+    dcs_view_unref(view);
+    outcome = (struct outcome){0};
+    assert_int_equal(
+        finish(dcs->ops->release(dcs, second, NULL, 3000, on_done, &outcome, NULL), &outcome), 0);
+    how = (struct dcs_acquire){.holder = "node1",
+                               .ttl_ms = TTL_MS,
+                               .epoch_revision = second,
+                               .unfenced_revision = second,
+                               .unfenced = DCS_UNFENCED_REMOVE};
+    assert_int_equal(acquire(&how, &first), 0);
+    view = read_view();
+    assert_null(dcs_view_get(view, "unfenced"));
+    dcs_view_unref(view);
+}
+
 struct until {
     const char *key;
     bool there;
@@ -596,6 +643,7 @@ int main(void)
         WITH_MEMBER(the_view_is_rebuilt_only_when_something_below_the_base_changed),
         WITH_MEMBER(an_acquisition_writes_leader_and_epoch_on_a_lease_of_its_own),
         WITH_MEMBER(an_acquisition_compares_all_that_the_decision_saw),
+        WITH_MEMBER(unfenced_is_put_under_its_epoch_and_over_it),
         WITH_MEMBER(a_renewed_lease_lives_and_one_that_is_not_ends),
         WITH_MEMBER(a_renewal_with_an_older_stamp_is_refused),
         WITH_MEMBER(a_release_ends_this_epoch_and_no_other),

@@ -227,6 +227,98 @@ static void acquisition_compares_and_has_a_reason(void **state)
     forbidden("acquires as a standby that has not reported, or for a timeline that exists");
 }
 
+static void fence_is_disarmed_after_a_put_and_unfenced_goes_after_the_arming(void **state)
+{
+    (void)state;
+    load("primary", "settings paused=yes\n");
+    add(HA_PUT_UNFENCED);
+    add(HA_UNFENCE);
+    allowed();
+    load("primary", "settings paused=yes\n");
+    add(HA_UNFENCE);
+    forbidden("disarms what nobody was told of, or unasked");
+    load("primary", "");
+    add(HA_PUT_UNFENCED);
+    add(HA_UNFENCE);
+    forbidden("disarms what nobody was told of, or unasked");
+    load("primary", "settings paused=yes\nnow lease=101900\n");
+    add(HA_PUT_UNFENCED);
+    forbidden("disarms without the lease");
+    load("primary", "settings paused=yes\n");
+    add(HA_PUT_UNFENCED)->epoch.revision = 8;
+    forbidden("disarms without the lease");
+    load("paused", "settings paused=no\n");
+    add(HA_REMOVE_UNFENCED);
+    forbidden("removes unfenced while the page is neither armed nor over");
+    load("paused", "settings paused=no\n");
+    add(HA_ARM);
+    add(HA_REMOVE_UNFENCED);
+    allowed();
+    load("paused", "settings paused=no\nself run=stopped\nfence all_gone=yes\n");
+    add(HA_FENCE_OVER);
+    add(HA_RELEASE);
+    forbidden("releases the key and leaves its own unfenced behind");
+    load("paused", "settings paused=no\nself run=stopped\nfence all_gone=yes\n");
+    add(HA_FENCE_OVER);
+    add(HA_REMOVE_UNFENCED);
+    add(HA_RELEASE);
+    allowed();
+}
+
+#define ENDED "cluster leader=\"\" leader_epoch=abc:0\n"
+
+static void acquisition_passes_over_no_unfenced_but_its_own_or_on_order(void **state)
+{
+    (void)state;
+    acquire_as("paused", ENDED, 0, 1);
+    forbidden("acquires without comparing what was seen");
+    acquire_as("paused", ENDED, 0, 1);
+    plan.acquire.unfenced_revision = 50;
+    forbidden("acquires and forgets that its own fence is disarmed");
+    plan.acquire.unfenced = HA_UNFENCED_PUT;
+    allowed();
+    acquire_as("reported", "cluster unfenced_revision=50 unfenced=abc:9\n", 2, 2);
+    plan.acquire.unfenced_revision = 50;
+    forbidden("acquires past an instance that runs unfenced");
+    acquire_as("reported",
+               "cluster unfenced_revision=50 unfenced=abc:9\n"
+               "failover present=yes revision=55 candidate=n1 over_unfenced=abc:9\n",
+               2, 2);
+    plan.acquire.unfenced_revision = 50;
+    allowed();
+    acquire_as("reported", "settings paused=yes\n", 2, 2);
+    forbidden("acquires by itself in pause");
+    acquire_as("reported", "settings paused=yes\nfailover present=yes revision=55 candidate=n1\n",
+               2, 2);
+    allowed();
+}
+
+/* Invariant I14. */
+static void in_pause_nothing_is_touched_without_an_order(void **state)
+{
+    static const char *const joins =
+        "settings paused=yes remove_on_diverged=yes\nself stop_ordered=yes\n";
+    (void)state;
+    load("paused", "");
+    add(HA_STOP_FAST);
+    forbidden("stops a primary in pause");
+    load("paused", "failover present=yes leader=n1 candidate=n2\n");
+    add(HA_STOP_FAST);
+    allowed();
+    load("crashed", "settings paused=yes\n");
+    add(HA_START_PRIMARY);
+    forbidden("starts PostgreSQL in pause");
+    load("crashed", "settings paused=yes\nself stop_ordered=yes\n");
+    add(HA_START_PRIMARY);
+    allowed();
+    load("old_primary", joins);
+    (void)strcpy(add(HA_REWIND)->member, "n2");
+    forbidden("makes or destroys data in pause");
+    load("old_primary", joins);
+    (void)strcpy(add(HA_REMOVE_DATA)->member, "n2");
+    forbidden("makes or destroys data in pause");
+}
+
 static struct ha_action *destroy(enum ha_action_type type, const char *more)
 {
     load("old_primary", more);
@@ -412,6 +504,9 @@ int main(void)
         cmocka_unit_test(release_needs_nothing_that_writes),
         cmocka_unit_test(page_of_an_earlier_run_is_not_taken_from_a_standby),
         cmocka_unit_test(acquisition_compares_and_has_a_reason),
+        cmocka_unit_test(fence_is_disarmed_after_a_put_and_unfenced_goes_after_the_arming),
+        cmocka_unit_test(acquisition_passes_over_no_unfenced_but_its_own_or_on_order),
+        cmocka_unit_test(in_pause_nothing_is_touched_without_an_order),
         cmocka_unit_test(data_is_destroyed_only_under_i10),
         cmocka_unit_test(directories_are_made_only_where_there_is_none),
         cmocka_unit_test(nobody_follows_against_his_promise_or_himself),

@@ -210,6 +210,26 @@ static void unreadable_schedule_is_no_request(void **state)
     assert_false(cluster.failover.present);
 }
 
+/* In the transaction that makes an epoch nobody knows its number yet. */
+static void unfenced_names_an_epoch_or_its_own_revision(void **state)
+{
+    (void)state;
+    (void)read_one("unfenced", "abc:5");
+    assert_int_equal(cluster.unfenced_revision, 7);
+    assert_true(ha_epoch_equal(cluster.unfenced, (struct ha_epoch){0xabc, 5}));
+    (void)read_one("unfenced", "abc:0");
+    assert_true(ha_epoch_equal(cluster.unfenced, (struct ha_epoch){0xabc, 7}));
+    (void)read_one("unfenced", "n1"); /* it stands, and nobody knows for whom */
+    assert_int_equal(cluster.unfenced_revision, 7);
+    assert_true(ha_epoch_equal(cluster.unfenced, (struct ha_epoch){0, 0}));
+    (void)read_one("config", "{}");
+    assert_int_equal(cluster.unfenced_revision, 0);
+    (void)read_one("failover", "{\"member\":\"n2\",\"unfenced\":\"abc:5\"}");
+    assert_true(ha_epoch_equal(cluster.failover.over_unfenced, (struct ha_epoch){0xabc, 5}));
+    (void)read_one("failover", "{\"member\":\"n2\",\"unfenced\":\"5\"}");
+    assert_int_equal(cluster.failover.over_unfenced.revision, 0);
+}
+
 static void too_many_are_left_out_and_counted(void **state)
 {
     static char names[2 * (HA_MEMBERS_MAX + 2)][HA_NAME_BYTES + 80];
@@ -472,6 +492,7 @@ int main(void)
         cmocka_unit_test(junk_counts_as_absent),
         cmocka_unit_test(old_forms_are_understood),
         cmocka_unit_test(unreadable_schedule_is_no_request),
+        cmocka_unit_test(unfenced_names_an_epoch_or_its_own_revision),
         cmocka_unit_test(too_many_are_left_out_and_counted),
         cmocka_unit_test(tags_are_read_as_patroni_does),
         cmocka_unit_test(epoch_is_written_and_read),

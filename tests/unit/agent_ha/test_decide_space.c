@@ -18,7 +18,19 @@
 
 enum key { KEY_UNKNOWN, KEY_ABSENT, KEY_OURS, KEY_OTHERS, KEYS };
 enum hold { HOLD_NONE, HOLD_VALID, HOLD_UNANSWERED, HOLD_PAST, HOLD_OLD, HOLDS };
-enum page { PAGE_STANDBY, PAGE_LAST, PAGE_OLD, PAGE_OVER, PAGE_FIRED, PAGES };
+enum page {
+    PAGE_STANDBY,
+    PAGE_LAST,
+    PAGE_OLD,
+    PAGE_OVER,
+    PAGE_FIRED,
+    PAGES,
+    PAGE_OPEN = PAGES, /* in pause only */
+    PAGE_OPEN_OLD,
+    PAUSE_PAGES
+};
+enum unfenced { UNFENCED_NOT, UNFENCED_LAST, UNFENCED_ORDERED, UNFENCED_UNREADABLE, UNFENCEDS };
+enum hand { HAND_NOT, HAND_STOP_ORDERED, HAND_ADOPTED, HANDS };
 enum run {
     RUN_UNKNOWN,
     RUN_STOPPED,
@@ -141,8 +153,8 @@ static void set_page(struct ha_snapshot *s, enum page page)
     if (page == PAGE_STANDBY) {
         return;
     }
-    s->fence.page_epoch = epoch(page == PAGE_OLD ? OLD : LAST);
-    s->fence.armed = page != PAGE_OVER;
+    s->fence.page_epoch = epoch(page == PAGE_OLD || page == PAGE_OPEN_OLD ? OLD : LAST);
+    s->fence.armed = page != PAGE_OVER && page != PAGE_OPEN && page != PAGE_OPEN_OLD;
     s->fence.over = page == PAGE_OVER;
     s->fence.fired = page == PAGE_FIRED;
 }
@@ -274,6 +286,90 @@ static void every_situation_has_a_permitted_plan(void **state)
     assert_true(decided > 1000000);
 }
 
+static bool acts(const struct ha_plan *plan)
+{
+    static const enum ha_action_type types[] = {
+        HA_STOP_FAST, HA_STOP_IMMEDIATE, HA_START_PRIMARY, HA_START_STANDBY, HA_PROMOTE,
+        HA_REWIND,    HA_REMOVE_DATA,    HA_CLONE,         HA_BOOTSTRAP,     HA_MOVE_ASIDE};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (ha_plan_has(plan, types[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A promotion that was under way when the pause began is not left half done. */
+static bool is_promoting(const struct ha_snapshot *s)
+{
+    return ha_runs_as(s, PG_STANDBY) &&
+           (ha_key_is_ours(s) || s->self.promote_sent || s->fence.page_epoch.revision != 0);
+}
+
+static void decide_in_pause(struct ha_snapshot *s, struct ha_plan *plan, bool paused)
+{
+    static const enum wish wishes[] = {WISH_NONE, WISH_AWAY, WISH_TO_US, WISH_TO_OTHER,
+                                       WISH_SHUTDOWN};
+    static const enum join joins[] = {JOIN_SAME, JOIN_DIVERGED};
+    static const enum promise promises[] = {PROMISE_NONE, PROMISE_REPORTED};
+    s->settings.paused = paused;
+    for (size_t i = 0; i < 5 * 2 * 2; i++) {
+        set_wish(s, wishes[i % 5]);
+        set_join(s, joins[i / 5 % 2]);
+        set_promise(s, promises[i / 10]);
+        s->cluster.failover.revision = 50;
+        ha_decide(s, plan);
+        bool unasked = paused && !s->cluster.failover.present && !s->self.stop_ordered;
+        if (unasked && !is_promoting(s) && acts(plan)) {
+            fail_msg("in pause: %s/%s, %s", plan->situation, plan->rule, plan->reason);
+        }
+        decided++;
+    }
+}
+
+static void set_unfenced(struct ha_snapshot *s, enum unfenced unfenced, enum hand hand)
+{
+    bool told = unfenced == UNFENCED_LAST || unfenced == UNFENCED_ORDERED;
+    s->cluster.unfenced_revision = unfenced == UNFENCED_NOT ? 0 : 20;
+    s->cluster.unfenced = told ? epoch(LAST) : (struct ha_epoch){0};
+    s->cluster.failover.over_unfenced =
+        unfenced == UNFENCED_ORDERED ? s->cluster.unfenced : (struct ha_epoch){0};
+    s->self.stop_ordered = hand == HAND_STOP_ORDERED;
+    s->fence.adopted = hand == HAND_ADOPTED && !ha_is_down(s);
+}
+
+/* Paused or not, with an open page, with `unfenced`: always a permitted plan; and in pause none
+ * that touches PostgreSQL without an order. */
+static void every_situation_in_pause_has_a_permitted_plan(void **state)
+{
+    static const enum data datas[] = {DATA_MISSING, DATA_PRIMARY, DATA_STANDBY, DATA_HALF_REWIND,
+                                      DATA_OTHER_CLUSTER};
+    static struct ha_snapshot s;
+    static struct ha_plan plan;
+    (void)state;
+    decided = 0;
+    for (int i = 0; i < KEYS * HOLDS * LASTS * PAUSE_PAGES * RUNS * 5 * UNFENCEDS * HANDS; i++) {
+        int rest = i;
+        enum key key = (enum key)(rest % KEYS);
+        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
+        enum last last = (enum last)((rest /= HOLDS) % LASTS);
+        if (!is_possible(key, hold, last)) {
+            continue;
+        }
+        base(&s);
+        set_key(&s, key, last, INIT_VALID);
+        set_hold(&s, hold);
+        set_page(&s, (enum page)((rest /= LASTS) % PAUSE_PAGES));
+        set_run(&s, (enum run)((rest /= PAUSE_PAGES) % RUNS));
+        set_data(&s, datas[(rest /= RUNS) % 5]);
+        enum unfenced unfenced = (enum unfenced)((rest /= 5) % UNFENCEDS);
+        set_unfenced(&s, unfenced, (enum hand)((rest /= UNFENCEDS) % HANDS));
+        decide_in_pause(&s, &plan, true);
+        decide_in_pause(&s, &plan, false);
+    }
+    assert_true(decided > 1000000);
+}
+
 /* The first promise of the room: nothing known, nothing done. */
 static void unknown_world_means_wait(void **state)
 {
@@ -295,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_world_means_wait),
         cmocka_unit_test(every_situation_has_a_permitted_plan),
+        cmocka_unit_test(every_situation_in_pause_has_a_permitted_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,8 +171,8 @@ static void each_rule_is_hit_both_ways(void **state)
 {
     (void)state;
     const struct ha_rule_list *lists[] = {
-        &ha_rules_common, &ha_rules_bootstrap, &ha_rules_stopped, &ha_rules_starting,
-        &ha_rules_leader, &ha_rules_replica,   &ha_rules_unlocked};
+        &ha_rules_common,   &ha_rules_pause,  &ha_rules_bootstrap, &ha_rules_stopped,
+        &ha_rules_starting, &ha_rules_leader, &ha_rules_replica,   &ha_rules_unlocked};
     static struct ha_plan plans[SCENARIOS_MAX];
     unsigned missing = 0;
     for (size_t i = 0; i < name_count; i++) {

@@ -77,6 +77,8 @@ struct rig {
     struct pg_rewind rewind; /* the last one asked for */
     struct fence_lease page_at_release;
     struct fence_lease page_at_renewal;
+    struct fence_lease page_at_removal;
+    int64_t unfenced_compared;
 };
 
 static struct rig rig;
@@ -649,13 +651,39 @@ static int dcs_put(struct dcs *dcs, const char *key, const char *value, int64_t 
     return ask_dcs(done, arg, err, text);
 }
 
+static int dcs_remove(struct dcs *dcs, const char *key, int64_t compare, int64_t timeout_ms,
+                      dcs_done done, void *arg, struct error *err)
+{
+    char text[128];
+    (void)dcs;
+    (void)timeout_ms;
+    (void)snprintf(text, sizeof text, "remove %s at %d", key, (int)compare);
+    rig.page_at_removal = page_now();
+    return ask_dcs(done, arg, err, text);
+}
+
+static int dcs_put_unfenced(struct dcs *dcs, int64_t epoch, int64_t timeout_ms, dcs_done done,
+                            void *arg, struct error *err)
+{
+    char text[64];
+    (void)dcs;
+    (void)timeout_ms;
+    (void)snprintf(text, sizeof text, "put unfenced %d", (int)epoch);
+    return ask_dcs(done, arg, err, text);
+}
+
 static int dcs_acquire_key(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t timeout_ms,
                            dcs_done done, void *arg, struct error *err)
 {
+    char text[64];
     (void)dcs;
-    (void)acquire;
     (void)timeout_ms;
-    return ask_dcs(done, arg, err, "acquire");
+    (void)snprintf(text, sizeof text, "acquire%s",
+                   acquire->unfenced == DCS_UNFENCED_PUT      ? " and put unfenced"
+                   : acquire->unfenced == DCS_UNFENCED_REMOVE ? " and remove unfenced"
+                                                              : "");
+    rig.unfenced_compared = acquire->unfenced_revision;
+    return ask_dcs(done, arg, err, text);
 }
 
 static int dcs_renew(struct dcs *dcs, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms,
@@ -739,7 +767,9 @@ static const struct dcs_ops rig_dcs_ops = {.view = dcs_view_of,
                                            .release = dcs_release,
                                            .put_status = dcs_put_status,
                                            .put_sync = dcs_put_sync,
+                                           .put_unfenced = dcs_put_unfenced,
                                            .put = dcs_put,
+                                           .remove = dcs_remove,
                                            .put_member = dcs_put_member,
                                            .withdraw = dcs_withdraw};
 

@@ -1,0 +1,353 @@
+/* A paused cluster in the loop: the page is opened after the put, armed before the removal; what
+ * was started or stopped by hand is seen; health checks go on answering. */
+#include "loop_fixture.h"
+
+enum { SHORT_TTL_MS = 10000 };
+static const struct ha_epoch EPOCH = {7, 9};
+
+static void arms(void)
+{
+    assert_true(ha_lease_acquired(&rig.agent.lease, EPOCH, rig.now_ms, TTL_MS, rig.now_ms));
+    keeper_kick(&rig.agent);
+    plan_begin("arm", "before anything is writable");
+    plan_add(HA_ARM)->epoch = EPOCH;
+    carry_out();
+    (void)calls();
+}
+
+static void opens(void)
+{
+    plan_begin("unfence", "the cluster is paused");
+    plan_add(HA_PUT_UNFENCED)->epoch = EPOCH;
+    plan_add(HA_UNFENCE)->epoch = EPOCH;
+    carry_out();
+}
+
+static bool page_is_open(void)
+{
+    return page_now().epoch.revision == EPOCH.revision &&
+           page_now().deadline_ms == FENCE_NO_DEADLINE && page_now().soft_ms == FENCE_NO_DEADLINE;
+}
+
+static void page_is_opened_when_the_put_was_answered_and_not_before(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    opens();
+    assert_string_equal(calls(), "put unfenced 9\n");
+    assert_false(page_is_open());
+    answer("put unfenced", ERR_UNKNOWN); /* it may be applied, or never */
+    assert_false(page_is_open());
+    opens();
+    answer("put unfenced", 0);
+    assert_true(page_is_open());
+    assert_false(keeper_may_write(&rig.agent));
+    assert_true(keeper_leads(&rig.agent));
+    rig_free();
+}
+
+static void put_that_is_answered_after_the_lease_opens_nothing(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    int64_t deadline_ms = page_now().deadline_ms;
+    opens();
+    rig.now_ms += ha_lease_soft_ms(TTL_MS);
+    answer("put unfenced", 0);
+    assert_int_equal(page_now().deadline_ms, deadline_ms); /* the fence may have begun to act */
+    assert_non_null(strstr(last_outcome(), "ran out"));
+    rig_free();
+}
+
+static void renewals_go_on_and_leave_an_open_page_alone(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    opens();
+    answer("put unfenced", 0);
+    for (int i = 0; i < 3; i++) {
+        run_for(TTL_MS / 6);
+        answer("renew", 0);
+        assert_true(page_is_open());
+    }
+    rig_free();
+}
+
+/* Two renewals under way with different ttl when the pause ends: the page is armed by the smaller
+ * deadline, and only the answer to the newest extends it (rule 1). */
+static void pause_that_ends_among_two_renewals_arms_the_shorter_one(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    opens();
+    answer("put unfenced", 0);
+    run_for(TTL_MS / 6); /* the first, with the long ttl */
+    assert_true(is_asked("renew"));
+    rig.agent.dynamic.ttl_ms = SHORT_TTL_MS;
+    run_for(TTL_MS / 6); /* not answered: the second, with the short one */
+    int64_t sent_ms = rig.agent.lease.newest_sent_ms;
+    assert_int_equal(rig.agent.lease.newest_ttl_ms, SHORT_TTL_MS);
+    plan_begin("arm", "the pause is over");
+    plan_add(HA_ARM)->epoch = EPOCH;
+    plan_add(HA_REMOVE_UNFENCED)->revision = 12;
+    carry_out();
+    assert_int_equal(page_now().deadline_ms, sent_ms + ha_lease_kill_ms(SHORT_TTL_MS));
+    answer("renew", 0); /* the older one: it says nothing of now */
+    assert_int_equal(page_now().deadline_ms, sent_ms + ha_lease_kill_ms(SHORT_TTL_MS));
+    answer("renew", 0);
+    assert_int_equal(page_now().deadline_ms, sent_ms + ha_lease_kill_ms(SHORT_TTL_MS));
+    assert_int_equal(rig.page_at_removal.deadline_ms, sent_ms + ha_lease_kill_ms(SHORT_TTL_MS));
+    rig_free();
+}
+
+static void unfenced_is_removed_by_its_revision_from_an_armed_page(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    plan_begin("fenced_again", "the fence is armed again");
+    plan_add(HA_REMOVE_UNFENCED)->revision = 12;
+    carry_out();
+    assert_string_equal(calls(), "remove unfenced at 12\n");
+    assert_true(fence_lease_armed(&rig.page_at_removal));
+    answer("remove unfenced", ERR_CONFLICT);
+    assert_non_null(strstr(last_outcome(), "remove_unfenced"));
+    rig_free();
+}
+
+static void acquisition_says_what_becomes_of_unfenced(void **state)
+{
+    static const char *const texts[] = {"acquire\n", "acquire and put unfenced\n",
+                                        "acquire and remove unfenced\n"};
+    (void)state;
+    rig_settle();
+    for (int i = 0; i <= HA_UNFENCED_REMOVE; i++) {
+        plan_begin("acquire", "taking the key again");
+        plan_add(HA_ACQUIRE);
+        rig.next.acquire.unfenced = (enum ha_unfenced)i;
+        rig.next.acquire.unfenced_revision = 40 + i;
+        carry_out();
+        assert_string_equal(calls(), texts[i]);
+        assert_int_equal(rig.unfenced_compared, 40 + i);
+        answer("acquire", ERR_CONFLICT);
+        run_for(LOOP_RETRY_MS);
+        (void)calls();
+    }
+    rig_free();
+}
+
+/* --- by hand ---------------------------------------------------------------------------------- */
+
+static void look_finds(bool running)
+{
+    struct pg_inspection found = {.kind = PG_DIR_VALID, .running = running, .pidfile_pid = 77};
+    run_for(2 * LOOP_PROBE_MS_MAX);
+    answer_inspect(&found);
+    run_for(0);
+}
+
+/* A fence that has started the instance before; it was stopped by hand, in pause. */
+static void stopped_in_pause(void)
+{
+    rig_settle();
+    postmaster_runs();
+    standby_runs(100);
+    run_for(0);
+    rig.agent.dynamic.paused = true;
+    postmaster_gone();
+    observe_fence_event(&rig.agent, FENCE_EVENT_POSTMASTER_EXITED, &rig.fence);
+    observe_fence_event(&rig.agent, FENCE_EVENT_ALL_GONE, &rig.fence);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_CRASHED);
+    look_finds(false); /* begun before the end: it says nothing */
+    assert_false(rig.agent.facts.inspected);
+    look_finds(false);
+    assert_true(rig.agent.facts.inspected);
+}
+
+static void what_is_started_by_hand_in_pause_is_seen_and_probed(void **state)
+{
+    (void)state;
+    stopped_in_pause();
+    look_finds(true);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
+    assert_true(rig.agent.facts.adopted);
+    assert_false(rig.agent.facts.upstream.known);
+    answer_probe(100);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_RUNNING);
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    assert_true(s->fence.adopted && s->fence.knows_directory && !s->fence.all_gone);
+    mem_free(s);
+    rig_free();
+}
+
+static void what_is_stopped_by_hand_after_that_is_seen(void **state)
+{
+    (void)state;
+    stopped_in_pause();
+    look_finds(true);
+    answer_probe(100);
+    run_for(LOOP_PROBE_MS_MAX);
+    answer("probe", ERR_UNAVAILABLE);
+    look_finds(true); /* it does not answer, and is there */
+    assert_int_equal(rig.agent.facts.run, HA_RUN_RUNNING);
+    look_finds(false);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_CRASHED);
+    assert_false(rig.agent.facts.adopted);
+    rig_free();
+}
+
+/* The look was begun while the fence's own postmaster ran. */
+static void look_from_before_the_end_adopts_nobody(void **state)
+{
+    (void)state;
+    rig_settle();
+    postmaster_runs();
+    standby_runs(100);
+    run_for(0);
+    rig.agent.dynamic.paused = true;
+    observe_inspect(&rig.agent);
+    run_for(LOOP_PROBE_STARTING_MS);
+    assert_true(is_asked("inspect"));
+    postmaster_gone();
+    observe_fence_event(&rig.agent, FENCE_EVENT_POSTMASTER_EXITED, &rig.fence);
+    struct pg_inspection before = {.kind = PG_DIR_VALID, .running = true};
+    answer_inspect(&before);
+    run_for(0);
+    assert_false(rig.agent.facts.adopted);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_CRASHED);
+    look_finds(false);
+    assert_false(rig.agent.facts.adopted);
+    rig_free();
+}
+
+static void what_we_stop_after_it_was_adopted_is_stopped(void **state)
+{
+    (void)state;
+    stopped_in_pause();
+    look_finds(true);
+    answer_probe(100);
+    plan_begin("stop", "a switchover in pause");
+    plan_add(HA_STOP_FAST);
+    carry_out();
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPING);
+    answer("stop", 0);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
+    look_finds(false);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    assert_true(s->self.stop_ordered);
+    mem_free(s);
+    look_finds(true); /* somebody starts it after all */
+    answer_probe(100);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_RUNNING);
+    assert_false(rig.agent.facts.stop_ordered);
+    rig_free();
+}
+
+/* Not in pause, and a fence that would not find it: the rules stop it as before. */
+static void fence_that_is_new_adopts_in_pause_alone(void **state)
+{
+    (void)state;
+    rig_settle();
+    struct pg_inspection found = {.kind = PG_DIR_VALID, .running = true};
+    observe_inspect(&rig.agent);
+    run_for(LOOP_PROBE_STARTING_MS);
+    answer_inspect(&found);
+    run_for(0);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
+    rig.agent.dynamic.paused = true;
+    observe_run(&rig.agent);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
+    rig_free();
+}
+
+/* --- what is told ----------------------------------------------------------------------------- */
+
+static int64_t serves_until(void)
+{
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    int64_t until_ms = keeper_serves_until_ms(&rig.agent, s);
+    mem_free(s);
+    return until_ms;
+}
+
+static void primary_is_served_without_end_until_it_is_passed_over(void **state)
+{
+    (void)state;
+    rig_settle();
+    key_set("leader", "n1");
+    run_for(0);
+    arms();
+    opens();
+    answer("put unfenced", 0);
+    assert_true(serves_until() == INT64_MAX);
+    ha_lease_drop(&rig.agent.lease); /* the store is away, or the agent has just started */
+    assert_true(serves_until() == INT64_MAX);
+    key_remove("leader");
+    observe_store_changed(&rig.agent);
+    assert_true(serves_until() == INT64_MAX);
+    key_set("leader", "n2");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(serves_until(), 0);
+    key_set("epoch",
+            "{\"holder\":\"n2\",\"timeline\":4}"); /* a later epoch, and its key has ended */
+    key_remove("leader");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(serves_until(), 0);
+    rig_free();
+}
+
+/* --wait goes by it: true from when nothing is stopped any more, false when all is armed again. */
+static void member_shows_pause_when_its_fence_is_disarmed(void **state)
+{
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    (void)state;
+    rig_settle();
+    facts_snapshot(&rig.agent, s);
+    assert_false(ha_shows_pause(s));
+    rig.agent.dynamic.paused = true;
+    facts_snapshot(&rig.agent, s);
+    assert_true(s->settings.paused && ha_shows_pause(s)); /* nothing runs */
+    arms();
+    postmaster_runs();
+    facts_snapshot(&rig.agent, s);
+    s->self.run = HA_RUN_RUNNING;
+    s->self.role = PG_PRIMARY;
+    assert_false(ha_shows_pause(s));
+    opens();
+    answer("put unfenced", 0);
+    facts_snapshot(&rig.agent, s);
+    assert_true(ha_shows_pause(s));
+    rig.agent.dynamic.paused = false;
+    facts_snapshot(&rig.agent, s);
+    assert_true(ha_shows_pause(s));
+    mem_free(s);
+    rig_free();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(page_is_opened_when_the_put_was_answered_and_not_before),
+        cmocka_unit_test(put_that_is_answered_after_the_lease_opens_nothing),
+        cmocka_unit_test(renewals_go_on_and_leave_an_open_page_alone),
+        cmocka_unit_test(pause_that_ends_among_two_renewals_arms_the_shorter_one),
+        cmocka_unit_test(unfenced_is_removed_by_its_revision_from_an_armed_page),
+        cmocka_unit_test(acquisition_says_what_becomes_of_unfenced),
+        cmocka_unit_test(what_is_started_by_hand_in_pause_is_seen_and_probed),
+        cmocka_unit_test(what_is_stopped_by_hand_after_that_is_seen),
+        cmocka_unit_test(look_from_before_the_end_adopts_nobody),
+        cmocka_unit_test(what_we_stop_after_it_was_adopted_is_stopped),
+        cmocka_unit_test(fence_that_is_new_adopts_in_pause_alone),
+        cmocka_unit_test(primary_is_served_without_end_until_it_is_passed_over),
+        cmocka_unit_test(member_shows_pause_when_its_fence_is_disarmed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
