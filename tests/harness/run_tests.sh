@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs cmocka programs, TEST_JOBS= at a time (two for each processor: they wait more than they compute), in the order given, and
 # adds their tests up. Usage: run_tests.sh BUILD NAME PROGRAM...; leaves the counts in BUILD/counts.NAME as "passed failed skipped".
+# A second run of one BUILD and NAME waits for the first: they would remove each other's logs.
 # What a program starts ends with it, also when this runner is killed (contain.c). The exit status is 0 only if none failed.
 set -u
 
@@ -43,9 +44,12 @@ build=$1 name=$2
 shift 2
 [ $# -gt 0 ] || { echo "run_tests.sh: there is no such test" >&2; exit 1; }
 logs=$build/logs.$name
+mkdir -p "$build"
+exec 9>"$build/lock.$name"
+flock -n 9 || { echo "run_tests.sh: another run is under way in $build: waiting for its end" >&2; flock 9; }
 rm -rf "$logs"
 mkdir -p "$logs"
-printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-$((2 * $(nproc)))}" "$0" --one "$build" "$name"
+printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-$((2 * $(nproc)))}" "$0" --one "$build" "$name" 9>&-
 failed=$(($# - $(ls "$logs" | grep -c '\.counts$'))) # a program without counts was not run to its end
 [ "$failed" = 0 ] || echo "FAILED: $failed programs left no counts in $logs" >&2
 cat "$logs"/*.counts | awk -v failed="$failed" -v ci="${CI:-}" '

@@ -109,6 +109,20 @@ static void programs_of_one_name_are_counted_both(void **state)
     counts_are("1 1 0");
 }
 
+/* In one tree, by two people: none removes what the other counts. */
+static void two_runs_at_once_both_count(void **state)
+{
+    (void)state;
+    put_program("slow", BEGINS "sleep 0.3\n" OK ENDS);
+    put_program("quick", BEGINS OK ENDS);
+    assert_int_equal(sh("%s %s try %s/slow/test_x >/dev/null & first=$!\n"
+                        "sleep 0.1; %s %s try %s/quick/test_x >/dev/null; second=$?\n"
+                        "wait $first && exit $second",
+                        RUNNER, dir, dir, RUNNER, dir, dir),
+                     0);
+    counts_are("1 0 0");
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -129,6 +143,7 @@ int main(void)
         IN_DIR(only_what_comes_to_its_end_has_passed),
         IN_DIR(where_all_is_there_a_skipped_test_is_a_failure),
         IN_DIR(programs_of_one_name_are_counted_both),
+        IN_DIR(two_runs_at_once_both_count),
     };
     /* .../tests/unit/base/test_run_tests -> .../contain */
     char *self = realpath("/proc/self/exe", NULL);
