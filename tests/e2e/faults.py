@@ -73,8 +73,11 @@ class Load:
 
 
 def has_caught_up(rig, node):
+    leader = rig.leader()
+    if leader is None:
+        return False  # or `list` had no answer
     try:
-        return rig.sql(node, "SELECT count(*) FROM writes") == rig.sql(rig.leader(), "SELECT count(*) FROM writes")
+        return rig.sql(node, "SELECT count(*) FROM writes") == rig.sql(leader, "SELECT count(*) FROM writes")
     except subprocess.CalledProcessError:
         return False  # just started: its record may be of the time before
 

@@ -1,5 +1,6 @@
 """The checkers of the writers' records: what they must find, and what they must not mind."""
 import checks
+import faults
 
 
 def ok(n, begin, end, node="a", timeline=1):
@@ -44,3 +45,16 @@ def test_a_silence_that_does_not_end_counts():
     assert checks.gap(entries) == 1
     assert checks.gap(entries, 0, 10) == 8
     assert checks.gap([], 0, 10) == float("inf")
+
+
+def test_nobody_has_caught_up_with_a_leader_that_is_not_there():
+    class Rig:
+        def leader(self):
+            return None
+
+        def sql(self, node, _query):
+            return node.name  # as Rig's: a node that is None has none
+
+    class Node:
+        name = "node1"
+    assert not faults.has_caught_up(Rig(), Node())
