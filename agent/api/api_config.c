@@ -56,7 +56,7 @@ static void change(struct api_server *server, struct http1_exchange *exchange,
         api_reply_error(exchange, 413, "a configuration has 128 KiB at most");
         return;
     }
-    json_t *body = api_body(exchange, request, false);
+    json_t *body = api_body(exchange, request);
     if (body == NULL) {
         return;
     }

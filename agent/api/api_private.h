@@ -60,8 +60,7 @@ void api_waits_drop(struct api_server *server);
 bool api_write_begin(struct api_server *server, struct http1_exchange *exchange);
 /* Before the reply: after the last one the server may be gone. */
 void api_write_end(struct api_server *server);
-/* Body as a JSON object, or NULL after an error reply. A new reference. */
-json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request,
-                 bool may_be_empty);
+/* Body as a JSON object with a key at least, or NULL after an error reply. A new reference. */
+json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request);
 
 #endif

@@ -97,12 +97,8 @@ static void reply_code(struct http1_exchange *exchange, int status)
     http1_respond(exchange, &response);
 }
 
-json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request,
-                 bool may_be_empty)
+json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request)
 {
-    if (request->body.len == 0 && may_be_empty) {
-        return json_object();
-    }
     if (!request->has_length) {
         api_reply_error(exchange, 411, "Length Required");
         return NULL;
@@ -110,7 +106,7 @@ json_t *api_body(struct http1_exchange *exchange, const struct http1_request *re
     json_error_t where;
     json_t *body = json_loadb((const char *)request->body.data, request->body.len,
                               JSON_REJECT_DUPLICATES, &where);
-    if (!json_is_object(body) || (!may_be_empty && json_object_size(body) == 0)) {
+    if (!json_is_object(body) || json_object_size(body) == 0) {
         char text[sizeof where.text + 100];
         if (body == NULL) {
             (void)snprintf(text, sizeof text, "the body is no JSON: line %d, column %d: %s",
@@ -201,7 +197,7 @@ static void post_failsafe(struct api_server *server, struct http1_exchange *exch
     char headers[48];
     uint64_t lsn = 0;
     struct error err = {0};
-    json_t *question = api_body(exchange, request, false);
+    json_t *question = api_body(exchange, request);
     if (question == NULL) {
         return;
     }

@@ -333,7 +333,7 @@ static void handle(struct api_server *server, struct http1_exchange *exchange,
     const char *why = "";
     struct order order = {.failover = failover};
     struct error err = {0};
-    json_t *body = api_body(exchange, request, false);
+    json_t *body = api_body(exchange, request);
 
     if (body == NULL) {
         return;
