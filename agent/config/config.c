@@ -76,11 +76,16 @@ struct key_note {
     const char *instead;
 };
 
-static const struct key_note refused[] = {
+/* Even an empty section asks for one of them. */
+static const struct key_note stores_refused[] = {
     {"", "consul", "give a 'raft' section instead"},
     {"", "zookeeper", "give a 'raft' section instead"},
     {"", "exhibitor", "give a 'raft' section instead"},
     {"", "kubernetes", "give a 'raft' section instead"},
+};
+
+/* Unless they are off. */
+static const struct key_note refused[] = {
     {"", "citus", "take it out"},
     {"", "standby_cluster", "take it out"},
     {"restapi", "certfile", "take it out: the REST interface speaks plain HTTP"},
@@ -157,6 +162,21 @@ static const struct key_note without_effect[] = {
     {"watchdog", "safety_margin", ""},
 };
 
+static int check_refused(const struct reader *r, const json_t *tree, const struct key_note *notes,
+                         size_t count, bool may_be_off)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct section s = {.name = notes[i].section, .object = at_path(tree, notes[i].section)};
+        bool asked = may_be_off ? !is_off(reader_get(&s, notes[i].key))
+                                : json_object_get(s.object, notes[i].key) != NULL;
+        if (asked) {
+            return reader_fail(r, &s, notes[i].key, "not served by this release: %s",
+                               notes[i].instead);
+        }
+    }
+    return 0;
+}
+
 static int check_served(const struct reader *r, const json_t *tree)
 {
     /* Two stores at once is the more telling mistake: name both. */
@@ -171,15 +191,11 @@ static int check_served(const struct reader *r, const json_t *tree)
                                pairs[i][0], pairs[i][0], pairs[i][1]);
         }
     }
-    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-        struct section s = {.name = refused[i].section,
-                            .object = at_path(tree, refused[i].section)};
-        const json_t *value = reader_get(&s, refused[i].key);
-        bool present_counts = i < 4; /* the stores: even an empty section asks for one */
-        if (present_counts ? json_object_get(s.object, refused[i].key) != NULL : !is_off(value)) {
-            return reader_fail(r, &s, refused[i].key, "not served by this release: %s",
-                               refused[i].instead);
-        }
+    int rc = check_refused(r, tree, stores_refused, sizeof stores_refused / sizeof *stores_refused,
+                           false);
+    rc = rc != 0 ? rc : check_refused(r, tree, refused, sizeof refused / sizeof *refused, true);
+    if (rc != 0) {
+        return rc;
     }
     for (size_t i = 0; i < sizeof(without_effect) / sizeof(without_effect[0]); i++) {
         struct section s = {.name = without_effect[i].section,

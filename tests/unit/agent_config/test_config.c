@@ -341,6 +341,20 @@ static void stores_that_are_not_served_are_refused_by_name(void **state)
     refused("raft:\n", "etcd3: {host: '172.20.0.13:2379'}\nraft:\n", "etcd3: stands beside 'raft'");
     refused("raft:\n", "consul: {host: x}\nraft:\n", "consul: not served by this release");
     refused("raft:\n", "zookeeper: {hosts: x}\nraft:\n", "zookeeper: not served by this release");
+    refused("raft:\n", "exhibitor:\nraft:\n", "exhibitor: not served by this release");
+    refused("raft:\n", "kubernetes: {}\nraft:\n", "kubernetes: not served by this release");
+}
+
+static void what_is_off_is_not_asked_for(void **state)
+{
+    static const char *const lines[] = {"citus:", "citus: {}", "citus: off"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char *text = mem_printf("%s\nraft:\n", lines[i]);
+        struct config config = loaded("raft:\n", text);
+        config_free(&config);
+        mem_free(text);
+    }
 }
 
 static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)
@@ -629,6 +643,7 @@ int main(void)
         cmocka_unit_test(lists_have_an_end),
         cmocka_unit_test(missing_sections_are_named),
         cmocka_unit_test(stores_that_are_not_served_are_refused_by_name),
+        cmocka_unit_test(what_is_off_is_not_asked_for),
         cmocka_unit_test(keys_that_would_do_harm_if_ignored_are_refused_by_name),
         cmocka_unit_test(switched_off_they_are_taken),
         cmocka_unit_test(directories_may_not_lie_in_each_other),
