@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -377,30 +376,6 @@ static void on_fence(void *arg, int rc, const struct fence_status *status, const
     }
 }
 
-static int make_directory(const char *path, struct error *err)
-{
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return error_set(err, err_from_errno(errno), "making the directory %s: %s", path,
-                         strerror(errno));
-    }
-    return 0;
-}
-
-/* With those above it: the default one of the etcd modes lies two levels below the home directory.
- */
-static int make_directories(const char *path, struct error *err)
-{
-    char *copy = mem_strdup(path);
-    int rc = access(copy, F_OK) == 0 ? 0 : make_directory(copy, NULL);
-    for (char *slash = copy; rc != 0 && (slash = strchr(slash + 1, '/')) != NULL;) {
-        *slash = '\0';
-        (void)mkdir(copy, 0700); /* the last one says what is wrong */
-        *slash = '/';
-    }
-    mem_free(copy);
-    return make_directory(path, err);
-}
-
 static int find_programs(struct app *app, struct error *err)
 {
     ssize_t len = readlink("/proc/self/exe", app->self_exe, sizeof app->self_exe - 1);
@@ -487,8 +462,9 @@ static int prepare(struct app *app, struct error *err)
     (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/run", app->config.state_dir);
     (void)snprintf(app->state_dir, sizeof app->state_dir, "%s/state", app->config.state_dir);
     int rc = find_programs(app, err);
-    rc = rc != 0 ? rc : make_directories(app->config.state_dir, err);
-    rc = rc != 0 ? rc : make_directory(app->state_dir, err);
+    const char *key = app->config.store == CONFIG_STORE_RAFT ? "raft.data_dir" : "state_dir";
+    rc = rc != 0 ? rc : app_start_directory(key, app->config.state_dir, err);
+    rc = rc != 0 ? rc : app_start_directory(key, app->state_dir, err);
     rc = rc != 0 ? rc : fence_runtime_prepare(app->run_dir, err);
     rc = rc != 0 ? rc : fence_lock_agent(app->run_dir, &app->lock_fd, err);
     if (rc != 0) {

@@ -5,8 +5,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void tell(const struct config_warnings *warnings)
@@ -39,6 +42,33 @@ int app_start_load(app_start_load_fn load, const char *path, struct config *ret_
         app_descriptors_provide();
     }
     return rc;
+}
+
+int app_start_directory(const char *key, const char *path, struct error *err)
+{
+    struct stat found;
+    char *part = mem_strdup(path);
+    int failed = 0;
+    for (char *slash = part; slash != NULL && stat(path, &found) != 0;) {
+        slash = strchr(slash + 1, '/');
+        if (slash != NULL) {
+            *slash = '\0';
+        }
+        failed = mkdir(part, 0700) == 0 ? 0 : errno; /* of the last one */
+        if (slash != NULL) {
+            *slash = '/';
+        }
+    }
+    mem_free(part);
+    if (stat(path, &found) != 0) {
+        failed = failed != 0 ? failed : errno;
+        return error_set(err, err_from_errno(failed),
+                         "%s: making '%s': %s: make it, for the user of pgquorum, or give another",
+                         key, path, strerror(failed));
+    }
+    return S_ISDIR(found.st_mode)
+               ? 0
+               : error_set(err, ERR_INVALID, "%s: '%s' is no directory: give another", key, path);
 }
 
 void app_start_signals(uv_loop_t *loop, struct app_signals *signals, uv_signal_cb on_signal,

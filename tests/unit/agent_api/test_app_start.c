@@ -4,6 +4,7 @@
 #include "agent/app_start.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "tests/harness/scratch.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -173,9 +175,50 @@ static void what_does_not_close_in_time_is_left(void **state)
     assert_int_equal(WEXITSTATUS(status), 1);
 }
 
+static void a_directory_is_made_with_those_above_it(void **state)
+{
+    char dir[64];
+    char path[128];
+    struct error err = {0};
+    struct stat found;
+    (void)state;
+    scratch_make(dir, sizeof dir, "/tmp", "app");
+    (void)snprintf(path, sizeof path, "%s/a/b", dir);
+    assert_int_equal(app_start_directory("state_dir", path, &err), 0);
+    assert_int_equal(app_start_directory("state_dir", path, &err), 0); /* it is there */
+    assert_int_equal(stat(path, &found), 0);
+    assert_true(S_ISDIR(found.st_mode) && (found.st_mode & 0777) == 0700);
+    assert_int_equal(rmdir(path), 0);
+    *strrchr(path, '/') = '\0';
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void a_directory_that_cannot_be_made_is_told_with_its_key(void **state)
+{
+    char path[] = "/tmp/app-start-XXXXXX";
+    char below[64];
+    struct error err = {0};
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    (void)snprintf(below, sizeof below, "%s/raft", path);
+    assert_int_not_equal(app_start_directory("raft.data_dir", below, &err), 0);
+    assert_non_null(strstr(err.text, "raft.data_dir: making '/tmp/app-start-"));
+    assert_non_null(strstr(err.text, "Not a directory: make it, for the user of pgquorum, or give "
+                                     "another"));
+    assert_int_not_equal(app_start_directory("state_dir", path, &err), 0); /* a file is there */
+    assert_non_null(strstr(err.text, "state_dir: '/tmp/app-start-"));
+    assert_non_null(strstr(err.text, "is no directory: give another"));
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_directory_is_made_with_those_above_it),
+        cmocka_unit_test(a_directory_that_cannot_be_made_is_told_with_its_key),
         cmocka_unit_test(warnings_that_are_not_kept_are_counted_in_the_log),
         cmocka_unit_test(a_file_that_is_wrong_is_told_with_its_warnings),
         cmocka_unit_test(there_are_open_files_for_clients_and_the_rest),
