@@ -239,10 +239,16 @@ $(PYTHON_ETCD): | $(DEPS_STAMP)
 	@/usr/bin/python3 -m venv $(dir $(@D))
 	@$(@D)/pip install -q python-etcd 'etcd3==0.12.0' 'tenacity==6.3.1' 'protobuf<3.21' </dev/null
 
+# What members' Raft directories hold, for the checkers of tests/chaos: the engine's own reader, and the store that ships.
+CHAOS_RAFT_LOG := $(BUILD)/raft_log
+$(CHAOS_RAFT_LOG): $(BUILD)/tests/chaos/raft_log.o $(foreach d,$(LINK_raft_engine),$(call lib,$(d))) $(RAFT_LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $< $(call libs,$(LINK_raft_engine)) $(SYSLIBS)
+
 # What outgrew check is marked in tests/e2e as the rest; a part that T names is run wherever it belongs. The rest mostly waits
 # for a ttl of Patroni's, so more of it is run at a time.
 .PHONY: e2e e2e-rest
-e2e: all $(CONTAIN)
+e2e: all $(CONTAIN) $(CHAOS_RAFT_LOG)
 	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
 e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD)
 	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \

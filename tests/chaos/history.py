@@ -44,12 +44,14 @@ batch        what that watch brought, in the file in the order it came: "at", "h
              These five are what tests/e2e/etcd_load.py writes: `from_etcd_load` makes them of its file.
 lease_key    the leader key as somebody saw it at "seen" (it was applied before): "holder" null = absent. "epoch" as below.
 clock        the lease clock of a node beside CLOCK_MONOTONIC: read between "before" and "after".
-applied      one entry of the log that a member has stored and applied, by tests/chaos/raft_log: "index", "term", "type": command | configuration |
+applied      one entry of the log that a member has stored, by tests/chaos/raft_log.c (build/MODE/raft_log CUT NAME=COPY OF ITS DIRECTORY... prints these
+             three kinds; "cut" counts the times that the logs of a run were read): "index", "term", "type": command | configuration |
              barrier, "digest" of its bytes; of a command "command" (what it asks, by the names of include/raft/store.h in small letters),
              "result" {"code", "succeeded", "repeated", "revision"} of the real store, "events" [{"revision", "key", "value", "created",
-             "version", "lease"}, ...] that it made.
+             "version", "lease"}, ...] that it made; "state" as below, at indexes where another log begins or ends. The last ones of a log may never
+             have been committed.
 applied_from what `applied` begins with: the member's log began with a snapshot of "index"; "state": digest of the store's bytes there.
-applied_to   the same at its end: "index", "state", "committed" = the highest index known to be committed when it was read, "cut" = read n of this member.
+applied_to   the same at its end: "index", "state", "committed" = the highest index known to be committed when it was read.
 timelines    .history files of a node: "files" {timeline: [[parent timeline, switch lsn, reason], ...]} as in the file, and the instance's own "timeline".
 recorded     the key `history` of the store: "entries" [[timeline, lsn, ...], ...].
 promotion    a node has become primary: "timeline" that it made, "at" when that was seen, "from_timeline" and "lsn" of the switch; from the
@@ -95,8 +97,8 @@ FIELDS = {
     "batch": "watcher:text session:int at:ns header?:int events:list",
     "lease_key": "node:text seen:ns holder?:text epoch?:text lease?:int",
     "clock": "node:text before:ns lease_ms:int after:ns",
-    "applied": "node:text index:int term:int type:text digest:text command?:dict result?:dict events?:list",
-    "applied_from": "node:text cut:int index:int term?:int state:text",
+    "applied": "node:text cut:int index:int term:int type:text digest:text command?:dict result?:dict events?:list state?:text",
+    "applied_from": "node:text cut:int index:int term?:int cluster?:text state:text",
     "applied_to": "node:text cut:int index:int state:text committed?:int",
     "timelines": "node:text at:ns timeline:int role:text lsn?:int files:dict",
     "recorded": "at:ns entries:list",

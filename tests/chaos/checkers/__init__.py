@@ -7,7 +7,7 @@ be found out.
 """
 import importlib
 
-NAMES = ("injections", "dual", "sets", "ordering", "timelines", "final", "availability", "directory", "append", "register", "watch")
+NAMES = ("injections", "dual", "sets", "ordering", "timelines", "final", "availability", "directory", "append", "register", "watch", "raft_logs", "lease")
 NEEDS_FENCE = ("dual",)
 
 

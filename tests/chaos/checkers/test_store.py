@@ -60,7 +60,7 @@ def wrote(begin, revision, key, value):
 
 
 def applied(index, *events):
-    return record("applied", node="a", index=index, term=1, type="command", digest="d", events=list(events))
+    return record("applied", node="a", cut=1, index=index, term=1, type="command", digest="d", events=list(events))
 
 
 STORY = [wrote(0, 2, "k", "1"), wrote(10, 3, "k", "2"), session(), batch(1, event(2, "k", "1")), batch(11, event(3, "k", "2"))]
