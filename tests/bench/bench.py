@@ -40,9 +40,15 @@ def version(*argv):
     return found.group(0) if found else "unknown"
 
 
+def commit():
+    """With a + where the tree has changes beside the page that is written here."""
+    changes = subprocess.run(["git", "status", "--porcelain", "--", ".", ":!docs/benchmarks.md"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return first_line("git", "rev-parse", "--short", "HEAD") + ("+" if changes.stdout else "")
+
+
 def circumstances():
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    return {"date": time.strftime("%Y-%m-%d"), "commit": first_line("git", "rev-parse", "--short", "HEAD"),
+    return {"date": time.strftime("%Y-%m-%d"), "commit": commit(),
             "kernel": os.uname().release, "cores": os.cpu_count(), "cpu": cpu.group(1) if cpu else os.uname().machine,
             "postgresql": version("/usr/lib/postgresql/15/bin/postgres", "--version"), "haproxy": version("/usr/sbin/haproxy", "-v"), "etcd": version("/usr/bin/etcd", "--version")}
 

@@ -7,9 +7,11 @@
  *     bench_etcd range grpc|gateway CLIENTS SECONDS PORT...
  *     bench_etcd watch grpc         WATCHES SECONDS PORT...
  *
- * Each client has a connection of its own, to the ports by turns; ten watches share one. One JSON
- * line. What goes wrong is counted, and the first of it told; nothing goes on for longer than
- * SECONDS and 10 more. */
+ * Each client has a connection of its own, to the ports by turns, and sends its next request when
+ * the last one was answered: the rate is what the other side takes, and the times are those under
+ * that load. Twenty watches share a connection. One JSON line; a time of which there are too few is
+ * null. What goes wrong is counted, and the first of it told. After SECONDS (of watches, twice) and
+ * 10 more the program is ended by a signal. */
 #include "base/arena.h"
 #include "base/assert.h"
 #include "base/buf.h"
@@ -18,7 +20,9 @@
 #include "raft/etcd/etcd_message.h"
 #include "raft/etcd/etcd_proto.h"
 #include "tests/bench/etcd_client.h"
+#include "tests/bench/samples.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +35,14 @@ enum {
     VALUE_BYTES = 128,
     PORTS_MAX = 7,
     SAMPLES_MAX = 4 * 1000 * 1000,
-    STREAMS_A_CONNECTION = 10,
+    STREAMS_A_CONNECTION = 20, /* ours takes streams on 96 connections from one address */
     PUTS_AT_A_TIME = 16, /* watches: so many may be under way that not everybody has heard of */
     REVISIONS_MAX = 1000 * 1000, /* of a run */
     WARM_UP_MS = 150,            /* before the time that counts */
     DRAIN_MS = 3000,             /* for what is under way at the end */
+    SECONDS_MAX = 60,
     SECONDS_MORE = 10,
+    CLIENTS_MAX = 10000,
     FAILURE_BYTES = 200,
     POLL_MS = 100
 };
@@ -52,8 +58,7 @@ struct bench {
     int64_t end_ns;
     double seconds;
     size_t answered;
-    float *samples_ms;
-    size_t count;
+    struct samples samples;
     size_t failures;
     char failure[FAILURE_BYTES];
 };
@@ -89,8 +94,8 @@ static void count_sample(int64_t sent_ns)
 {
     int64_t now = now_ns();
     bench.answered += now >= bench.begin_ns && now < bench.end_ns;
-    if (sent_ns >= bench.begin_ns && bench.count < SAMPLES_MAX) {
-        bench.samples_ms[bench.count++] = (float)(now - sent_ns) / 1e6F;
+    if (sent_ns >= bench.begin_ns) {
+        samples_add(&bench.samples, (double)(now - sent_ns) / 1e6);
     }
 }
 
@@ -193,6 +198,9 @@ static void turn_until_end(void)
     for (; bench.under_way > 0; bench.under_way--) {
         count_failure("no answer");
     }
+    if (bench.next_key < bench.keys_left) {
+        count_failure("the time was over before every key was there");
+    }
 }
 
 static void start_clock(double seconds)
@@ -245,8 +253,8 @@ static void on_event(struct watch *watch, const struct etcd_event *event)
         fan_out.first = revision;
     }
     if (revision != (watch->heard == 0 ? fan_out.first : watch->heard + 1) ||
-        revision >= fan_out.first + REVISIONS_MAX) {
-        count_failure("an event is not the next one");
+        revision >= fan_out.first + (int64_t)fan_out.sent) {
+        count_failure("an event is not the next of our puts");
         return;
     }
     watch->heard = revision;
@@ -264,13 +272,15 @@ static void on_watch_message(void *arg, struct span bytes)
     struct arena arena;
     struct error err;
     arena_init(&arena, ETCD_ARENA_BUDGET(bytes.len));
-    if (etcd_proto_decode(&etcd_type_watch_response, bytes, &arena, &response, &err) != 0 ||
-        response.canceled) {
+    if (etcd_proto_decode(&etcd_type_watch_response, bytes, &arena, &response, &err) != 0) {
+        count_failure(err.text);
+    } else if (response.canceled) {
         count_failure("a watch was canceled");
-    }
-    fan_out.created += response.created;
-    for (size_t i = 0; i < response.events_count; i++) {
-        on_event(arg, &response.events[i]);
+    } else {
+        fan_out.created += response.created;
+        for (size_t i = 0; i < response.events_count; i++) {
+            on_event(arg, &response.events[i]);
+        }
     }
     arena_free(&arena);
 }
@@ -331,14 +341,17 @@ static void open_watches(const uint16_t *ports, size_t ports_count)
         etcd_client_poll(bench.epoll, POLL_MS);
     }
     if (fan_out.created < fan_out.watches) {
-        count_failure("not all watches were made in time");
+        fprintf(stderr, "bench_etcd: %zu of %zu watches were made in %d ms, the others: %s\n",
+                fan_out.created, fan_out.watches, DRAIN_MS,
+                bench.failures > 0 ? bench.failure : "no answer");
+        exit(1);
     }
 }
 
 static void put_for(double seconds, size_t at_a_time)
 {
     fan_out.at_a_time = at_a_time;
-    bench.count = 0;
+    samples_clear(&bench.samples);
     bench.answered = 0;
     start_clock(seconds);
     put_more();
@@ -356,22 +369,9 @@ static void put_for(double seconds, size_t at_a_time)
 
 /* --- figures ---------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
-{
-    float x = *(const float *)a;
-    float y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 static double per_s(void)
 {
     return (double)bench.answered / bench.seconds;
-}
-
-static double percentile(size_t percent)
-{
-    qsort(bench.samples_ms, bench.count, sizeof(float), compare);
-    return bench.count > 0 ? (double)bench.samples_ms[bench.count * percent / 100] : 0;
 }
 
 static double cpu_seconds(void)
@@ -382,48 +382,52 @@ static double cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static void report(int64_t start_ns, double puts_per_s, size_t asked)
+static void report(int64_t start_ns, double rate, size_t asked)
 {
-    printf("{\"requests\": %zu, \"per_s\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"failures\": "
-           "%zu, \"failure\": \"%s\", "
-           "\"client_cpu\": %.3f}\n",
-           asked, puts_per_s, percentile(50), percentile(99), bench.failures, bench.failure,
+    const struct samples *samples = &bench.samples;
+    samples_sort(&bench.samples);
+    printf("{\"requests\": %zu, \"per_s\": %.1f, \"samples\": %zu, \"p50_ms\": %s, \"p99_ms\": %s, "
+           "\"failures\": %zu, \"failure\": \"%s\", \"client_cpu\": %.3f}\n",
+           asked, rate, samples->count, samples_json(samples_percentile(samples, 50)),
+           samples_json(samples_percentile(samples, 99)), bench.failures, bench.failure,
            cpu_seconds() / ((double)(now_ns() - start_ns) / 1e9));
 }
 
-static int usage(void)
+/* --- what was asked for ----------------------------------------------------------------------- */
+
+__attribute__((noreturn, format(printf, 1, 2))) static void refuse(const char *fmt, ...)
 {
-    fprintf(stderr, "bench_etcd fill|put|range|watch grpc|gateway COUNT SECONDS PORT...\n");
-    return 2;
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "bench_etcd: ");
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fprintf(stderr, "\nbench_etcd fill|put|range|watch grpc|gateway COUNT SECONDS PORT...\n");
+    exit(2);
 }
 
-int main(int argc, char **argv)
+/* A number of the command line, from `least` to `most`. */
+static double number(const char *text, const char *name, double least, double most)
 {
-    uint16_t ports[PORTS_MAX];
-    size_t ports_count = 0;
-    if (argc < 6 || argc > 5 + PORTS_MAX) {
-        return usage();
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !(value >= least && value <= most)) {
+        refuse("%s '%s' is no number from %g to %g", name, text, least, most);
     }
-    for (int i = 5; i < argc; i++) {
-        ports[ports_count++] = (uint16_t)atoi(argv[i]);
+    return value;
+}
+
+static bool is_word(const char *text, const char *const *words)
+{
+    while (*words != NULL && strcmp(text, *words) != 0) {
+        words++;
     }
-    size_t count = (size_t)atoi(argv[3]);
-    double seconds = atof(argv[4]);
-    if (count < 1 || count > 10000 || seconds <= 0 || seconds > 60) {
-        return usage();
-    }
-    (void)alarm((unsigned)seconds * 2 + SECONDS_MORE);
-    bench.grpc = strcmp(argv[2], "grpc") == 0;
-    bench.is_range = strcmp(argv[1], "range") == 0;
-    bench.keys_left = strcmp(argv[1], "fill") == 0 ? KEYS : 0;
-    bench.epoll = etcd_client_epoll();
-    bench.samples_ms = mem_new_array(float, SAMPLES_MAX);
+    return *words != NULL;
+}
+
+static void watch(size_t count, double seconds, const uint16_t *ports, size_t ports_count)
+{
     int64_t start_ns = now_ns();
-    if (strcmp(argv[1], "watch") != 0) {
-        load(count, seconds, ports, ports_count);
-        report(start_ns, per_s(), (size_t)bench.next_key);
-        return 0;
-    }
     fan_out = (struct fan_out){.watches = count,
                                .told = mem_new_array(uint16_t, REVISIONS_MAX),
                                .sent_ns = mem_new_array(int64_t, REVISIONS_MAX),
@@ -433,5 +437,41 @@ int main(int argc, char **argv)
     double rate = per_s();
     put_for(seconds, 1); /* its times are those that are told */
     report(start_ns, rate, fan_out.sent);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const loads[] = {"fill", "put", "range", "watch", NULL};
+    static const char *const wires[] = {"grpc", "gateway", NULL};
+    uint16_t ports[PORTS_MAX];
+    size_t ports_count = 0;
+    if (argc < 6 || argc > 5 + PORTS_MAX) {
+        refuse("%d words are too %s", argc - 1, argc < 6 ? "few" : "many");
+    }
+    if (!is_word(argv[1], loads)) {
+        refuse("there is no load '%s'", argv[1]);
+    }
+    bool watches = strcmp(argv[1], "watch") == 0;
+    if (!is_word(argv[2], wires) || (watches && strcmp(argv[2], "grpc") != 0)) {
+        refuse("there is no %s over '%s'", argv[1], argv[2]);
+    }
+    size_t count = (size_t)number(argv[3], "COUNT", 1, CLIENTS_MAX);
+    double seconds = number(argv[4], "SECONDS", 0.1, SECONDS_MAX);
+    for (int i = 5; i < argc; i++) {
+        ports[ports_count++] = (uint16_t)number(argv[i], "PORT", 1, UINT16_MAX);
+    }
+    (void)alarm((unsigned)seconds * (watches ? 2 : 1) + SECONDS_MORE);
+    bench.grpc = strcmp(argv[2], "grpc") == 0;
+    bench.is_range = strcmp(argv[1], "range") == 0;
+    bench.keys_left = strcmp(argv[1], "fill") == 0 ? KEYS : 0;
+    bench.epoll = etcd_client_epoll();
+    samples_init(&bench.samples, SAMPLES_MAX);
+    if (watches) {
+        watch(count, seconds, ports, ports_count);
+        return 0;
+    }
+    int64_t start_ns = now_ns();
+    load(count, seconds, ports, ports_count);
+    report(start_ns, per_s(), (size_t)bench.next_key);
     return 0;
 }

@@ -19,7 +19,11 @@ SIM_SEEDS = 20
 
 
 def run(*argv, timeout):
-    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True, timeout=timeout).stdout
+    """Its output; if it fails, what it says is the reason of the round."""
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout)
+    if done.returncode != 0:
+        raise AssertionError(f"{os.path.basename(argv[0])} ended with {done.returncode}: {done.stderr.strip() or 'it said nothing'}")
+    return done.stdout
 
 
 # --- start ---------------------------------------------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ def rest(build, rounds, results):
 def store(build, rounds, results):
     for _ in range(rounds):
         try:
-            lines = [json.loads(line) for line in run(os.path.join(build, "bench_store"), str(STORE_SECONDS), timeout=60).splitlines()]
+            lines = [json.loads(line) for line in run(os.path.join(build, "bench_store"), str(STORE_SECONDS), timeout=90).splitlines()]
             one, many = lines
             alone = json.loads(run(os.path.join(build, "bench_kv"), timeout=60))
             results.add("store", {"p50_ms": one["p50_ms"], "p99_ms": one["p99_ms"], "per_s": many["per_s"], "many_p99_ms": many["p99_ms"],

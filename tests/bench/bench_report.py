@@ -82,7 +82,7 @@ def writes(results):
         if name in results:
             r = results[name]
             reasons = [x["failed"] for x in r["rounds"] if "failed" in x]
-            rows.append([title, f"{sum(x['written'] for x in good(r)):,}", str(sum(x["lost"] for x in good(r))),
+            rows.append([title, f"{sum(x['written'] for x in good(r)):,}", f"{sum(x['lost'] for x in good(r)):,}",
                          str(sum("more than once" in reason for reason in reasons)), str(sum("two writers" in reason for reason in reasons)),
                          count(r)])
     return table(["fault", "acknowledged", "lost", "rounds with a duplicate", "rounds with two writers", "rounds"], rows) if rows else None
@@ -122,10 +122,10 @@ def others(results):
 
 
 def beside_etcd(rounds, load, key, goal=None, digits=2):
-    """etcd's figure, ours, and ours as a part of etcd's, round by round; `goal`: (most, least) of that part."""
+    """etcd's figure, ours, and ours as a part of etcd's, round by round; `goal`: (most, least) of that part. None: too few to tell."""
     pairs = [(r["etcd"][load][key], r["ours"][load][key]) for r in rounds]
     most, least = goal or (None, None)
-    parts = [ours / etcd for etcd, ours in pairs if etcd > 0]
+    parts = [ours / etcd for etcd, ours in pairs if etcd and ours is not None]
     return [figure([etcd for etcd, _ in pairs], digits=digits), figure([ours for _, ours in pairs], digits=digits),
             figure(parts, most, least)]
 
@@ -157,6 +157,8 @@ def etcd_others(results):
     parts = [statistics.median(ours) / statistics.median(theirs) for theirs, ours in zip(memory["etcd"], memory["ours"])]
     rows.append(["memory of a member after each round, MiB: VmRSS of etcd, RssAnon of ours",
                  *(figure([x for r in memory[name] for x in r], digits=1) for name in ("etcd", "ours")), figure(parts, 0.2)])
+    busiest = {name: [max(f["client_cpu"] for load, f in r[name].items() if load != "memory") for r in rounds] for name in ("etcd", "ours")}
+    rows.append(["cores that the client took, under the load where it took most", *(figure(busiest[name]) for name in ("etcd", "ours")), "-"])
     failed = {name: sum(f["failures"] for r in rounds for load, f in r[name].items() if load != "memory") for name in ("etcd", "ours")}
     rows.append(["requests that failed", f"{failed['etcd']:,}", f"{failed['ours']:,}", "-"])
     return table(["what", "etcd", "ours", "ours/etcd"], rows) + f"\n\nRounds: {count(results['etcd'])}."

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { WATCHERS = 1000, PUTS = 20000, WOKEN_PUTS = 2000, BATCH = 64, VALUE_BYTES = 128 };
+enum { WATCHERS = 1000, BATCH = 64, PUTS = 300 * BATCH, WOKEN_PUTS = 2000, VALUE_BYTES = 128 };
 
 static uv_loop_t loop;
 static struct etcd_service service;
@@ -31,9 +31,10 @@ static double now_us(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-/* Of one put of `key`, when so many are looked at together. */
+/* Of one put of `key`, when so many are looked at together: all of them within the time. */
 static double put_us(const char *key, int count, int batch)
 {
+    ASSERT(count % batch == 0);
     char value[VALUE_BYTES + 1];
     memset(value, 'x', VALUE_BYTES);
     value[VALUE_BYTES] = '\0';

@@ -54,9 +54,11 @@ struct etcd_client {
 
 static struct list dirty = {&dirty, &dirty};
 
-__attribute__((noreturn)) static void broken(const char *what)
+/* `rc`: of the system, or 0. */
+__attribute__((noreturn)) static void broken(const char *who, const char *what, int rc)
 {
-    fprintf(stderr, "bench_etcd: %s (%s)\n", what, strerror(errno));
+    fprintf(stderr, "bench_etcd: %s: %s%s%s\n", who, what, rc != 0 ? ": " : "",
+            rc != 0 ? strerror(rc) : "");
     exit(1);
 }
 
@@ -180,7 +182,7 @@ static void open_session(struct etcd_client *client)
     nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES},
                                          {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
     if (nghttp2_session_callbacks_new(&callbacks) != 0) {
-        broken("no memory");
+        broken(client->authority, "no memory for HTTP/2", 0);
     }
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
@@ -189,7 +191,7 @@ static void open_session(struct etcd_client *client)
         nghttp2_submit_settings(client->session, NGHTTP2_FLAG_NONE, settings, 2) != 0 ||
         nghttp2_session_set_local_window_size(client->session, NGHTTP2_FLAG_NONE, 0,
                                               WINDOW_BYTES) != 0) {
-        broken("no HTTP/2 session");
+        broken(client->authority, "no HTTP/2 session", 0);
     }
     nghttp2_session_callbacks_del(callbacks);
 }
@@ -214,7 +216,7 @@ static void grpc_submit(struct etcd_client *client, const char *path, struct cal
     nghttp2_data_provider provider = {.source.ptr = call, .read_callback = read_message};
     if (nghttp2_submit_request(client->session, NULL, headers, sizeof headers / sizeof headers[0],
                                &provider, call) < 0) {
-        broken("a request was not taken");
+        broken(client->authority, "HTTP/2 takes no more requests", 0);
     }
 }
 
@@ -279,7 +281,7 @@ int etcd_client_epoll(void)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) {
-        broken("epoll");
+        broken("epoll", "cannot be made", errno);
     }
     return epoll;
 }
@@ -289,7 +291,7 @@ static void watch_fd(struct etcd_client *client, int op, bool waits)
     struct epoll_event event = {.events = EPOLLIN | (waits ? EPOLLOUT : 0), .data.ptr = client};
     client->waits = waits;
     if (epoll_ctl(client->epoll, op, client->fd, &event) != 0) {
-        broken("epoll_ctl");
+        broken(client->authority, "epoll_ctl", errno);
     }
 }
 
@@ -308,7 +310,7 @@ struct etcd_client *etcd_client_open(int epoll, bool grpc, uint16_t port)
         connect(client->fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
         setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
         fcntl(client->fd, F_SETFL, O_NONBLOCK) != 0) {
-        broken("connect");
+        broken(client->authority, "connecting", errno);
     }
     if (grpc) {
         open_session(client);
@@ -328,7 +330,7 @@ static void gather(struct etcd_client *client)
     while (len > 0 && client->out.len < WRITE_BYTES) {
         len = nghttp2_session_mem_send(client->session, &bytes);
         if (len < 0) {
-            broken("HTTP/2");
+            broken(client->authority, nghttp2_strerror((int)len), 0);
         }
         buf_put(&client->out, bytes, (size_t)len);
     }
@@ -346,7 +348,7 @@ static void flush(struct etcd_client *client)
         }
         ssize_t len = send(client->fd, client->out.data, client->out.len, MSG_NOSIGNAL);
         if (len < 0 && errno != EAGAIN) {
-            broken("send");
+            broken(client->authority, "sending", errno);
         }
         if (len < 0) {
             break;
@@ -366,17 +368,17 @@ static void receive(struct etcd_client *client)
         return;
     }
     if (len <= 0) {
-        broken("a connection was closed");
+        broken(client->authority, "the connection was closed", len < 0 ? errno : 0);
     }
     if (!client->grpc) {
         if (http_parser_execute(&client->parser, &parser_settings, (const char *)bytes,
                                 (size_t)len) != (size_t)len) {
-            broken("an answer is no HTTP");
+            broken(client->authority, "an answer is no HTTP", 0);
         }
         return;
     }
     if (nghttp2_session_mem_recv(client->session, bytes, (size_t)len) != len) {
-        broken("an answer is no HTTP/2");
+        broken(client->authority, "an answer is no HTTP/2", 0);
     }
     if (nghttp2_session_want_write(client->session) != 0) {
         touch(client);
@@ -392,12 +394,13 @@ void etcd_client_poll(int epoll, int timeout_ms)
     }
     int count = epoll_wait(epoll, events, EVENTS, timeout_ms);
     if (count < 0 && errno != EINTR) {
-        broken("epoll_wait");
+        broken("epoll_wait", "failed", errno);
     }
     for (int i = 0; i < count; i++) {
         if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
             receive(events[i].data.ptr);
-        } else {
+        }
+        if ((events[i].events & EPOLLOUT) != 0) {
             flush(events[i].data.ptr);
         }
     }
