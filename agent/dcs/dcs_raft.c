@@ -220,6 +220,16 @@ static void txn_put(struct txn *txn, const char *key, const char *value, uint64_
     op->lease = lease;
 }
 
+/* `value` NULL: the key is removed. */
+static void txn_write(struct txn *txn, const char *key, const char *value)
+{
+    if (value != NULL) {
+        txn_put(txn, key, value, 0);
+    } else {
+        txn_op(txn, STORE_OP_DELETE)->key = txn_key(txn, key);
+    }
+}
+
 static void txn_free(struct txn *txn)
 {
     for (size_t i = 0; i < txn->key_count; i++) {
@@ -535,18 +545,15 @@ static int dcs_raft_put_sync(struct dcs *base, int64_t epoch, const char *value,
     struct txn txn = {.base = dcs->base};
     txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
     txn_compare(&txn, "sync", STORE_CMP_MOD, revision);
-    if (value != NULL) {
-        txn_put(&txn, "sync", value, 0);
-    } else {
-        txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, "sync");
-    }
+    txn_write(&txn, "sync", value);
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
 /* --- other keys ------------------------------------------------------------------------------- */
 
-static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare,
-                        int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+/* `value` NULL: the key is removed. */
+static int write_key(struct dcs *base, const char *key, const char *value, int64_t compare,
+                     int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
     int rc = ready(dcs, err);
@@ -560,27 +567,20 @@ static int dcs_raft_put(struct dcs *base, const char *key, const char *value, in
     if (compare != DCS_ANY) {
         txn_compare(&txn, key, STORE_CMP_MOD, compare);
     }
-    txn_put(&txn, key, value, 0);
+    txn_write(&txn, key, value);
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+}
+
+static int dcs_raft_put(struct dcs *base, const char *key, const char *value, int64_t compare,
+                        int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
+{
+    return write_key(base, key, value, compare, timeout_ms, done, arg, err);
 }
 
 static int dcs_raft_remove(struct dcs *base, const char *key, int64_t compare, int64_t timeout_ms,
                            dcs_done done, void *arg, struct error *err)
 {
-    struct dcs_raft *dcs = self_of(base);
-    int rc = ready(dcs, err);
-    if (rc == 0) {
-        rc = key_check(dcs->base, key, err);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    struct txn txn = {.base = dcs->base};
-    if (compare != DCS_ANY) {
-        txn_compare(&txn, key, STORE_CMP_MOD, compare);
-    }
-    txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, key);
-    return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+    return write_key(base, key, NULL, compare, timeout_ms, done, arg, err);
 }
 
 /* `none` over the report rather than no report: one that is still on its way is then refused. */
