@@ -53,10 +53,13 @@ struct etcd_store {
     struct dcs_view *view; /* NULL before the first */
     unsigned beginnings;   /* how often the store turned out to be another one than before */
     struct etcd_stream *watch;
-    bool watching;           /* it has told something */
-    bool reading;            /* a range of the sync's own is under way */
-    bool read_again;         /* and another one is wanted after it */
-    int64_t pause_until_ms;  /* mono: after a range or a watch that was good for nothing */
+    bool watching;                    /* it has told something */
+    bool reading;                     /* a range of the sync's own is under way */
+    bool read_again;                  /* and another one is wanted after it */
+    int64_t pause_until_ms;           /* mono: after a range or a watch that was good for nothing */
+    char watch_why[ERROR_TEXT_BYTES]; /* why a watch ended, as it was told last */
+    int64_t watch_told_ms;            /* mono: when that was */
+    unsigned watch_untold;            /* that ended so since then */
     unsigned watch_behind;   /* ranges that knew more, since the watch last told something */
     int64_t ranged_mono_ms;  /* when everything was last read; of no use before the first view */
     int64_t contact_mono_ms; /* of the last answer that a majority stands behind; -1 before */

@@ -12,11 +12,13 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define READ_MS    3000
 #define AGAIN_MS   200 /* after a range or a watch that failed */
 #define BEHIND_MAX 2
+#define TELL_BEATS 30 /* heartbeats between two notes of the same */
 
 static void sync_step(struct etcd_store *store);
 
@@ -148,6 +150,27 @@ static void read_range(struct etcd_store *store)
 
 /* --- the watch -------------------------------------------------------------------------------- */
 
+/* A member may end each watch at once: told when the reason is another, and now and then. */
+static void tell_broken(struct etcd_store *store, const char *why)
+{
+    int64_t now_ms = clock_mono_ms(store->clock);
+    char more[64] = "";
+    if (strcmp(store->watch_why, why) == 0 &&
+        now_ms < store->watch_told_ms + TELL_BEATS * store->heartbeat_ms) {
+        store->watch_untold++;
+        return;
+    }
+    if (strcmp(store->watch_why, why) == 0 && store->watch_untold > 0) {
+        (void)snprintf(more, sizeof more, ", %u times more since this was told",
+                       store->watch_untold);
+    }
+    etcd_client_note(store->client, LOG_LEVEL_INFO,
+                     "etcd: the watch ended (%s), reading everything again%s", why, more);
+    (void)snprintf(store->watch_why, sizeof store->watch_why, "%s", why);
+    store->watch_told_ms = now_ms;
+    store->watch_untold = 0;
+}
+
 static void on_watch_object(void *arg, const json_t *object)
 {
     struct etcd_store *store = arg;
@@ -167,8 +190,7 @@ static void on_watch_object(void *arg, const json_t *object)
         etcd_sync_kick(store, 0);
         break;
     case WATCH_BROKEN:
-        etcd_client_note(store->client, LOG_LEVEL_INFO,
-                         "etcd: the watch ended (%s), reading everything again", why);
+        tell_broken(store, why);
         store->read_again = true;
         etcd_stream_cancel(store->watch);
         break;

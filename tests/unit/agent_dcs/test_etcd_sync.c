@@ -162,6 +162,41 @@ static void watch_that_is_good_for_nothing_is_paced(void **state)
     RUN_UNTIL(key_is(dcs, "config", "8"));
 }
 
+static size_t told_of_the_watch(void)
+{
+    size_t count = 0;
+    for (const char *at = buf_str(&dcs_notes); (at = strstr(at, "the watch ended (")) != NULL;
+         at++) {
+        count++;
+    }
+    return count;
+}
+
+/* Five times a second it would fill the log. */
+static void watch_that_breaks_again_and_again_is_told_once(void **state)
+{
+    const char *urls[] = {fakes[0].url};
+    (void)state;
+    watch_says = "{\"error\":{\"grpc_code\":14,\"message\":\"etcdserver: no leader\"}}";
+    hook = watch_is_good_for_nothing;
+    fake_hang_up_all(&fakes[0]);
+    RUN_UNTIL(seen_count("/v3/watch") > 4);
+    assert_int_equal(told_of_the_watch(), 1);
+    watch_says = "{\"result\":{\"header\":{\"cluster_id\":\"1\"},\"created\":true}}";
+    buf_clear(&seen);
+    RUN_UNTIL(seen_count("/v3/watch") > 4);
+    assert_int_equal(told_of_the_watch(), 2); /* that it ends for another reason is news */
+    assert_non_null(strstr(buf_str(&dcs_notes), "of another cluster"));
+
+    close_dcs();
+    buf_clear(&dcs_notes);
+    dcs = dcs_start(ETCD_V3, urls, 1, "n1", 20); /* an interval is 600 ms */
+    RUN_UNTIL(told_of_the_watch() == 2);
+    assert_non_null(strstr(buf_str(&dcs_notes), "times more"));
+    run_ms(300);
+    assert_int_equal(told_of_the_watch(), 2);
+}
+
 static bool watch_is_silent(struct fake *fake, struct fake_request *request)
 {
     (void)fake;
@@ -548,6 +583,7 @@ int main(void)
         QUIET(answer_with_one_bad_event_is_not_taken_at_all),
         QUIET(watch_that_is_cancelled_is_started_again_after_a_read),
         QUIET(watch_that_is_good_for_nothing_is_paced),
+        QUIET(watch_that_breaks_again_and_again_is_told_once),
         QUIET(watch_that_is_silent_is_found_out_by_the_ranges),
         QUIET(watch_that_is_silent_is_found_out_where_others_write),
         QUIET(renewals_do_not_put_off_the_ranges),
