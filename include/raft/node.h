@@ -188,8 +188,10 @@ struct raft_member_status {
     bool voter;
     bool connected; /* as seen from here; self is true */
     bool leader;
-    bool witness;         /* known to the member itself only: it runs no PostgreSQL */
-    uint64_t match_index; /* known on the leader only, else 0 */
+    bool witness;          /* known to the member itself only: it runs no PostgreSQL */
+    uint64_t match_index;  /* known on the leader only, else 0 */
+    int64_t heard_mono_ms; /* the last message of Raft from it: leader and followers exchange them,
+                              followers do not; -1 = none */
 };
 
 struct raft_status {

@@ -19,8 +19,8 @@
  * number, Expire names the number it has seen. A lease that is granted in format 2 has none of the
  * numbers that earlier ones of its id had: what is late for them does not end it. A lease with
  * STORE_LEASE_HOLDER is a leader key's: it has an owner (an actor), its renewals carry a stamp that
- * must rise, and keys attached to it can only be touched by commands of that actor and by Expire
- * (failure of this rule would let a second primary in before the first is fenced).
+ * must rise, and keys attached to it can only be touched by commands of that actor, by Expire and
+ * by Depose (failure of this rule would let a second primary in before the first is fenced).
  *
  * Formats. Commands up to STORE_MEMBER_REMOVE are of format 1, the later ones of format 2. The
  * first command of format 2 that is applied opens the state's format 2 (docs/store.md): from then
@@ -160,7 +160,12 @@ enum store_command_type {
     STORE_LEASE_KEEPALIVE = 10, /* lease: renewed by the ttl that it has */
     STORE_V2 = 11,              /* v2: one write of the v2 dialect */
     STORE_FORMAT = 12,          /* nothing but opening format 2 */
-    STORE_MEMBER_CLIENTS = 13   /* member.{id,client_urls} */
+    STORE_MEMBER_CLIENTS = 13,  /* member.{id,client_urls} */
+    /* Ends `lease`, another member's holder lease, whatever time it still has, and gives its key to
+     * the actor. As STORE_TXN without `failure`; compares and success have the shape of raft/store/
+     * depose.c. ERR_CONFLICT: something that it names is not so any more; ERR_REFUSED: no other
+     * member's lease. */
+    STORE_DEPOSE = 14
 };
 #define STORE_COMMAND_FORMAT_1_LAST STORE_MEMBER_REMOVE
 

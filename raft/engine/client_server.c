@@ -157,6 +157,7 @@ static bool is_for_clients(enum store_command_type type)
     case STORE_LEASE_KEEPALIVE:
     case STORE_V2:
     case STORE_FORMAT:
+    case STORE_DEPOSE:
     case STORE_MEMBER_CLIENTS: break; /* an answer here has no room for their outputs */
     }
     return false;

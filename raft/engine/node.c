@@ -430,6 +430,7 @@ static struct raft_node *node_alloc(const struct raft_node_config *config,
     node->sequence_floor = 1;
     log_cache_init(&node->cache, 1);
     read_clock(node);
+    node->started_ms = node->now_ms;
     node->suspended_ms = clock_suspended_ms(env->clock);
     node->member_look_ms = node->now_ms;
     node->seen_state = RAFT_FOLLOWER;

@@ -7,6 +7,7 @@
  *   node_apply.c    committed entries into the store; snapshots
  *   node_propose.c  commands: batching, forwarding, request ids
  *   node_format.c   format 2 of the store, once every member knows it
+ *   node_depose.c   whom this member hears, and what a leader takes only when it does not
  *   node_read.c     ReadIndex
  *   node_lease.c    leases that have run out; our own member record
  *   node_members.c  membership, transfer, status
@@ -175,6 +176,12 @@ struct node_told {
     uint64_t commit;
 };
 
+/* When a message of Raft came from a member last. */
+struct node_heard {
+    uint64_t id; /* 0 = free */
+    int64_t mono_ms;
+};
+
 /* A callback that is due, fired when the node is at rest. */
 struct node_call {
     struct list link;
@@ -207,7 +214,9 @@ struct raft_node {
     uint64_t seen_term;
     uint64_t seen_leader;
 
-    int64_t now_ms; /* never falls */
+    int64_t now_ms;     /* never falls */
+    int64_t started_ms; /* its first value */
+    struct node_heard heard[CONFIGURATION_SERVERS_MAX];
     struct log_cache cache;
     struct node_snapshot *snapshot; /* newest that is stored; NULL = none */
     struct store *received;         /* of the snapshot that the engine is about to take or refuse */
@@ -315,6 +324,12 @@ void node_proposals_cancel(struct raft_node *node);
 bool node_proposals_idle(const struct raft_node *node);
 int64_t node_proposals_delay(const struct raft_node *node);
 void node_submits_drop(struct raft_node *node);
+
+/* --- node_depose.c ---------------------------------------------------------------------------- */
+void node_heard(struct raft_node *node, uint64_t id);
+int64_t node_heard_ms(const struct raft_node *node, uint64_t id); /* -1 = never */
+/* Leader: the entry is a Depose that must not be taken into the log now. */
+bool node_depose_waits(const struct raft_node *node, struct span data);
 
 /* --- node_format.c ---------------------------------------------------------------------------- */
 /* May commands of format 2 be proposed? */

@@ -327,6 +327,7 @@ static void fill_member(const struct raft_node *node, const struct configuration
         .leader = server->id == heard_leader(node),
         .witness = server->id == node->id && node->config.witness,
         .match_index = match_of(node, server->id),
+        .heard_mono_ms = node_heard_ms(node, server->id),
     };
     for (size_t i = 0; i < count; i++) {
         if (members[i].id == server->id) {

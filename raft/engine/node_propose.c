@@ -183,7 +183,7 @@ void node_proposal_forwarded(struct raft_node *node, struct span data)
 {
     struct log_command command;
     if (log_command_decode(data, &command) != 0 || !node_is_leader(node) ||
-        submits_full(node, data.len)) {
+        submits_full(node, data.len) || node_depose_waits(node, data)) {
         return; /* who asked sends it again, to whom it finds */
     }
     submit_queue(node, data);
@@ -276,7 +276,8 @@ static bool may_send(const struct raft_node *node, const struct node_proposal *p
 static void proposal_send(struct raft_node *node, struct node_proposal *proposal, uint64_t leader)
 {
     if (leader == node->id) {
-        if (submits_full(node, proposal->data.len)) {
+        if (submits_full(node, proposal->data.len) ||
+            node_depose_waits(node, buf_span(&proposal->data))) {
             return;
         }
         submit_queue(node, buf_span(&proposal->data));

@@ -243,6 +243,7 @@ void raft_node_receive(struct raft_node *node, uint64_t from, struct span frame)
      */
     if (peer_wire_decode(frame, &message, &arena, NULL) == 0) {
         node_enter(node);
+        node_heard(node, from);
         dispatch(node, from, &message);
         node_leave(node);
     }

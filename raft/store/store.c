@@ -229,6 +229,7 @@ static void apply_command(struct store *store, const struct store_command *comma
     case STORE_LEASE_KEEPALIVE: ret_result->code = apply_keepalive(store, command, output); return;
     case STORE_V2: store_v2_apply(store, command, ret_result, output); return;
     case STORE_FORMAT: return;
+    case STORE_DEPOSE: store_depose_apply(store, command, ret_result); return;
     case STORE_MEMBER_CLIENTS:
         ret_result->code = member_map_set_clients(&store->members, command->member.id,
                                                   command->member.client_urls);

@@ -12,6 +12,7 @@
  *   MEMBER_SET     id, name bytes, address bytes      MEMBER_REMOVE  id
  *   COMPACT        number                             LEASE_KEEPALIVE lease
  *   FORMAT         nothing                            MEMBER_CLIENTS id, client URLs bytes
+ *   DEPOSE         lease, then as TXN
  *
  * ("bytes" = u32 length, then that many). Nothing may be left over, so a command has exactly one
  * form. Bytes come from the log: whatever they are, decoding ends in a valid command or in
@@ -176,6 +177,9 @@ int store_command_validate(const struct store_command *command, struct error *er
     case STORE_LEASE_KEEPALIVE: return validate_lease(command->lease, 1, err);
     case STORE_CLIENT_TXN:
     case STORE_V2: return store_client_validate(command, err);
+    case STORE_DEPOSE:
+        rc = validate_txn(command, err);
+        return rc != 0 ? rc : store_depose_validate(command, err);
     case STORE_COMPACT:
     case STORE_FORMAT: return 0;
     }
@@ -271,6 +275,10 @@ static void encode_body(struct buf *out, const struct store_command *command)
     case STORE_CLIENT_TXN:
     case STORE_V2: store_client_encode(out, command); return;
     case STORE_FORMAT: return;
+    case STORE_DEPOSE:
+        buf_put_u64(out, command->lease);
+        encode_txn(out, command);
+        return;
     }
 }
 
@@ -401,6 +409,10 @@ static void decode_body(struct span_reader *reader, struct store_command *comman
     case STORE_CLIENT_TXN:
     case STORE_V2: store_client_decode(reader, command, arena); return;
     case STORE_FORMAT: return;
+    case STORE_DEPOSE:
+        command->lease = span_take_u64(reader);
+        decode_txn(reader, command, arena);
+        return;
     }
     reader->failed = true;
 }

@@ -39,6 +39,10 @@ bool store_compare_holds(const struct store *store, const struct store_compare *
 /* Applies the branch that the compares choose. */
 void store_txn_apply(struct store *store, const struct store_command *command,
                      struct store_result *ret_result);
+/* depose.c: has it the one shape; what it does. */
+int store_depose_validate(const struct store_command *command, struct error *err) MUST_CHECK;
+void store_depose_apply(struct store *store, const struct store_command *command,
+                        struct store_result *ret_result);
 /* The same of a client's (client_txn.c) and a v2 write (v2.c). `output` may be NULL. */
 void store_client_txn_apply(struct store *store, const struct store_command *command,
                             struct store_result *ret_result, struct store_output *output);

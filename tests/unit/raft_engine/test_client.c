@@ -188,11 +188,41 @@ static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
     assert_int_equal(start_put("/leader", "stray", 3000, &seen), 0);
     await(&seen);
     assert_int_equal(seen.result.code, ERR_REFUSED);
+    int64_t epoch = answer.result.revision;
+    struct store_compare deposes[] = {
+        {.target = STORE_CMP_CREATE,
+         .relation = STORE_EQUAL,
+         .key = span_str("/leader"),
+         .number = epoch},
+        {.target = STORE_CMP_MOD,
+         .relation = STORE_EQUAL,
+         .key = span_str("/epoch"),
+         .number = epoch},
+        {.target = STORE_CMP_MOD, .relation = STORE_EQUAL, .key = span_str("/config")},
+        {.target = STORE_CMP_MOD, .relation = STORE_EQUAL, .key = span_str("/sync"), .number = 2},
+        {.target = STORE_CMP_CREATE, .relation = STORE_EQUAL, .key = span_str("/unfenced")},
+        {.target = STORE_CMP_MOD,
+         .relation = STORE_EQUAL,
+         .key = span_str("/reports/client"),
+         .number = 2},
+    };
+    struct store_op takes[] = {
+        {.type = STORE_OP_LEASE_GRANT, .lease = 6, .ttl_ms = 3000, .flags = STORE_LEASE_HOLDER},
+        {.type = STORE_OP_PUT, .key = span_str("/leader"), .value = span_str("client"), .lease = 6},
+        {.type = STORE_OP_PUT, .key = span_str("/epoch"), .value = span_str("{}")},
+    };
     struct store_command not_theirs[] = {
         {.type = STORE_MEMBER_SET,
          .member = {.id = 1, .name = span_str("x"), .address = span_str("h:1")}},
         {.type = STORE_MEMBER_REMOVE, .member = {.id = 1}},
         {.type = STORE_LEASE_EXPIRE, .lease = 5, .number = number_of_lease(5)},
+        {.type = STORE_DEPOSE,
+         .actor = span_str("client"),
+         .lease = 5,
+         .compares = deposes,
+         .compare_count = 6,
+         .success = takes,
+         .success_count = 3},
     };
     for (size_t i = 0; i < sizeof not_theirs / sizeof not_theirs[0]; i++) {
         seen = (struct seen){0};
