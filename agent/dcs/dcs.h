@@ -73,6 +73,10 @@ struct dcs_acquire {
     int64_t timeline;          /* the number the promotion will make */
     int64_t unfenced_revision; /* that `unfenced` must have; 0 = absent */
     enum dcs_unfenced unfenced;
+    /* Not 0: the leader key has this create revision and is another's, whose lease is ended in the
+     * same transaction (`early_failover`). Raft only; ERR_UNSUPPORTED elsewhere, ERR_UNAVAILABLE
+     * before can_depose. */
+    int64_t deposes;
     size_t report_count;
     struct {
         const char *member;
@@ -88,6 +92,9 @@ struct dcs_ops {
                 struct error *err);
     int (*acquire)(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t timeout_ms,
                    dcs_done done, void *arg, struct error *err);
+    /* 0: an acquisition may depose. Otherwise it is made ready as far as it can be, and `err` says
+     * what is missing. */
+    int (*can_depose)(struct dcs *dcs, struct error *err);
     /* One attempt, never repeated under the same id. `epoch` = create revision of the leader key we
      * hold. */
     int (*renew)(struct dcs *dcs, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms, dcs_done done,

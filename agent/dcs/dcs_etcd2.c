@@ -395,6 +395,7 @@ static void face_forget(struct etcd_store *store)
 static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .read = etcd_store_read,
                                    .acquire = etcd2_acquire,
+                                   .can_depose = etcd_store_can_depose,
                                    .renew = etcd2_renew,
                                    .release = etcd2_release,
                                    .put_status = dcs_etcd2_put_status,

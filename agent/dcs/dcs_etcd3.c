@@ -505,6 +505,7 @@ static void face_forget(struct etcd_store *store)
 static const struct dcs_ops ops = {.view = etcd_store_view,
                                    .read = etcd_store_read,
                                    .acquire = etcd3_acquire,
+                                   .can_depose = etcd_store_can_depose,
                                    .renew = etcd3_renew,
                                    .release = etcd3_release,
                                    .put_status = dcs_etcd3_put_status,

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #define MEMBER_TRIES_MAX 3
+#define FORMAT_MS        1000 /* for opening format 2 of the store, before somebody asks again */
 #define COMPARES_MAX     (5 + DCS_REPORTS_MAX)
 
 struct dcs_raft {
@@ -402,6 +403,22 @@ static int64_t stamp_next(struct dcs_raft *dcs)
     return dcs->last_stamp;
 }
 
+/* The lease of the leader key if it still is that of `epoch`. */
+static int held_lease(const struct dcs_raft *dcs, int64_t epoch, uint64_t *ret_lease,
+                      struct error *err)
+{
+    char *key = mem_printf("%sleader", dcs->base);
+    struct store_kv kv;
+    bool found = store_get(raft_node_store(dcs->node), span_str(key), &kv);
+    mem_free(key);
+    if (!found || kv.create_revision != epoch || kv.lease == 0) {
+        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
+                         (long long)epoch);
+    }
+    *ret_lease = kv.lease;
+    return 0;
+}
+
 static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire, int64_t timeout_ms,
                             dcs_done done, void *arg, struct error *err)
 {
@@ -420,7 +437,7 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
         return error_set(err, ERR_INVALID, "the holder's name is no text");
     }
     struct txn txn = {.base = dcs->base};
-    txn_compare(&txn, "leader", STORE_CMP_CREATE, 0);
+    txn_compare(&txn, "leader", STORE_CMP_CREATE, acquire->deposes);
     txn_compare(&txn, "epoch", STORE_CMP_MOD, acquire->epoch_revision);
     txn_compare(&txn, "config", STORE_CMP_MOD, acquire->config_revision);
     txn_compare(&txn, "sync", STORE_CMP_MOD, acquire->sync_revision);
@@ -445,7 +462,13 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
     case DCS_UNFENCED_PUT: txn_put(&txn, "unfenced", unfenced, 0); break;
     case DCS_UNFENCED_REMOVE: txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, "unfenced"); break;
     }
-    rc = txn_propose(dcs, &txn, timeout_ms, done, arg, err);
+    struct store_command command = txn_command(&txn);
+    if (acquire->deposes != 0) {
+        command.type = STORE_DEPOSE;
+        rc = held_lease(dcs, acquire->deposes, &command.lease, err);
+    }
+    rc = rc != 0 ? rc : propose(dcs, &command, timeout_ms, 0, done, arg, err);
+    txn_free(&txn);
     buf_free(&epoch);
     return rc;
 }
@@ -466,20 +489,23 @@ static int dcs_raft_put_unfenced(struct dcs *base, int64_t epoch, int64_t timeou
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
-/* The lease of the leader key if it still is that of `epoch`. */
-static int held_lease(const struct dcs_raft *dcs, int64_t epoch, uint64_t *ret_lease,
-                      struct error *err)
+static void on_format_opened(void *arg, int rc, const struct store_result *result)
 {
-    char *key = mem_printf("%sleader", dcs->base);
-    struct store_kv kv;
-    bool found = store_get(raft_node_store(dcs->node), span_str(key), &kv);
-    mem_free(key);
-    if (!found || kv.create_revision != epoch || kv.lease == 0) {
-        return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
-                         (long long)epoch);
+    (void)arg; /* whoever asks again finds it open */
+    (void)rc;
+    (void)result;
+}
+
+/* The command is one of format 2 of the store. */
+static int dcs_raft_can_depose(struct dcs *base, struct error *err)
+{
+    struct dcs_raft *dcs = self_of(base);
+    int rc = ready(dcs, err);
+    if (rc != 0 || store_format(raft_node_store(dcs->node)) > 1) {
+        return rc;
     }
-    *ret_lease = kv.lease;
-    return 0;
+    rc = raft_node_open_format_2(dcs->node, FORMAT_MS, on_format_opened, NULL, err);
+    return rc != 0 ? rc : error_set(err, ERR_BUSY, "format 2 of the store is being opened");
 }
 
 static int dcs_raft_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms,
@@ -740,6 +766,7 @@ static const struct dcs_ops dcs_raft_ops = {.withdraw = dcs_raft_withdraw,
                                             .view = dcs_raft_view,
                                             .read = dcs_raft_read,
                                             .acquire = dcs_raft_acquire,
+                                            .can_depose = dcs_raft_can_depose,
                                             .renew = dcs_raft_renew,
                                             .release = dcs_raft_release,
                                             .put_status = dcs_raft_put_status,

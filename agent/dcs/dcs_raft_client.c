@@ -170,6 +170,12 @@ static int dcs_client_acquire(struct dcs *base, const struct dcs_acquire *acquir
     return not_for_clients(err);
 }
 
+static int dcs_client_can_depose(struct dcs *base, struct error *err)
+{
+    (void)base;
+    return not_for_clients(err);
+}
+
 static int dcs_client_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms,
                             dcs_done done, void *arg, struct error *err)
 {
@@ -234,6 +240,7 @@ static void dcs_client_free(struct dcs *base)
 static const struct dcs_ops dcs_client_ops = {.view = dcs_client_view,
                                               .read = dcs_client_read,
                                               .acquire = dcs_client_acquire,
+                                              .can_depose = dcs_client_can_depose,
                                               .renew = dcs_client_renew,
                                               .release = dcs_client_release,
                                               .put_status = dcs_client_put_status,

@@ -203,6 +203,14 @@ struct dcs_view *etcd_store_view(struct dcs *dcs)
     return store->view == NULL ? NULL : dcs_view_ref(store->view);
 }
 
+/* A lease of etcd's has no owner: nobody could end it and be sure that it was not renewed since. */
+int etcd_store_can_depose(struct dcs *dcs, struct error *err)
+{
+    (void)dcs;
+    return error_set(err, ERR_UNSUPPORTED,
+                     "with an etcd as the store no lease is ended before its time");
+}
+
 int64_t etcd_store_contact(struct dcs *dcs)
 {
     return self_of(dcs)->contact_mono_ms;

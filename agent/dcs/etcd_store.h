@@ -115,10 +115,11 @@ struct etcd_op {
 int etcd_store_new(uv_loop_t *loop, const struct dcs_etcd_config *config,
                    const struct etcd_face *face, struct dcs **ret_dcs,
                    struct error *err) MUST_CHECK;
-/* dcs_ops.view, .read, .contact_mono_ms and .free of both. */
+/* dcs_ops.view, .read, .can_depose, .contact_mono_ms and .free of both. */
 struct dcs_view *etcd_store_view(struct dcs *dcs);
 int etcd_store_read(struct dcs *dcs, int64_t timeout_ms, dcs_read_done done, void *arg,
                     struct error *err);
+int etcd_store_can_depose(struct dcs *dcs, struct error *err);
 int64_t etcd_store_contact(struct dcs *dcs);
 void etcd_store_free(struct dcs *dcs);
 

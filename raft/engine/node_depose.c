@@ -36,13 +36,14 @@ int64_t node_heard_ms(const struct raft_node *node, uint64_t id)
     return -1;
 }
 
-/* The holder's node is this one, or was heard just now. Who has started just now could not have
- * heard anybody. */
+/* The holder's node is this one, or was heard just now, or is none that we know. Who has started
+ * just now could not have heard anybody. */
 static bool holder_is_heard(const struct raft_node *node, uint64_t lease)
 {
     struct store_lease found;
     struct store_member members[STORE_MEMBERS_MAX];
     size_t count = store_members(node->store, members, STORE_MEMBERS_MAX);
+    bool known = false;
     if (!store_lease_get(node->store, lease, &found)) {
         return false; /* it is applied, and answered that there is no such lease */
     }
@@ -52,12 +53,13 @@ static bool holder_is_heard(const struct raft_node *node, uint64_t lease)
         }
         int64_t heard_ms = node_heard_ms(node, members[i].id);
         int64_t since_ms = heard_ms < node->started_ms ? node->started_ms : heard_ms;
+        known = true;
         if (members[i].id == node->id ||
             node->now_ms - since_ms < node->config.election_timeout_ms) {
             return true;
         }
     }
-    return false;
+    return !known;
 }
 
 bool node_depose_waits(const struct raft_node *node, struct span data)

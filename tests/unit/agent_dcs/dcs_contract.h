@@ -160,6 +160,18 @@ static void each_compare_of_an_acquisition_refuses_alone(void **state)
     }
 }
 
+static void a_lease_of_etcd_is_not_ended_before_its_time(void **state)
+{
+    (void)state;
+    struct result done = {0};
+    struct error err = {0};
+    struct dcs_acquire wanted = wish(a, "n1", 30000);
+    wanted.deposes = 1;
+    assert_int_equal(a->ops->can_depose(a, &err), ERR_UNSUPPORTED);
+    assert_int_equal(a->ops->acquire(a, &wanted, ASK_MS, on_done, &done, &err), ERR_UNSUPPORTED);
+    assert_int_equal(done.calls, 0);
+}
+
 static void acquisition_with_its_reports_goes_through(void **state)
 {
     (void)state;
@@ -523,6 +535,7 @@ static inline int dcs_contract_run(enum etcd_dialect which)
         REAL(read_shows_everything),
         REAL(acquisition_makes_an_epoch),
         REAL(each_compare_of_an_acquisition_refuses_alone),
+        REAL(a_lease_of_etcd_is_not_ended_before_its_time),
         REAL(acquisition_with_its_reports_goes_through),
         REAL(unfenced_is_put_in_its_own_epoch_alone),
         REAL(acquisition_over_its_own_unfenced_puts_the_new_epoch),

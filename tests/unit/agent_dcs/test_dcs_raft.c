@@ -322,6 +322,89 @@ static void unfenced_is_put_under_its_epoch_and_over_it(void **state)
     dcs_view_unref(view);
 }
 
+/* --- depose: three members, node2 holds the key --------------------------------------------- */
+
+static struct dcs *holder;
+
+static int setup_held(void **state)
+{
+    (void)state;
+    rig_init(&rig, 3, PASSWORD);
+    for (size_t i = 0; i < 3; i++) {
+        member_start(&rig, i);
+    }
+    wait_for(&rig, all_are_voters, NULL, 10000, "a leader, and all by name");
+    base = dcs_base_path("/service/", "batman");
+    struct dcs_raft_config config = {
+        .base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    dcs = dcs_raft_new(node_of(&rig, 0), &config);
+    config.name = "node2";
+    holder = dcs_raft_new(node_of(&rig, 1), &config);
+    fake_lease_ms = 0;
+    return 0;
+}
+
+static int teardown_held(void **state)
+{
+    holder->ops->free(holder);
+    return teardown(state);
+}
+
+static bool can_depose(struct rig *same, void *arg)
+{
+    (void)same;
+    (void)arg;
+    struct error err = {0};
+    return dcs->ops->can_depose(dcs, &err) == 0;
+}
+
+static void another_members_lease_is_ended_and_its_key_taken(void **state)
+{
+    (void)state;
+    int64_t epoch = 0;
+    int64_t taken = 0;
+    struct outcome outcome = {0};
+    struct dcs_acquire mine = {.holder = "node1", .ttl_ms = 60000, .timeline = 2};
+    struct dcs_acquire theirs = {.holder = "node2", .ttl_ms = 60000, .timeline = 1};
+    assert_int_equal(put_key("sync", "{}", DCS_ANY, &mine.sync_revision), 0);
+    assert_int_equal(put_key("config", "{}", DCS_ANY, &mine.config_revision), 0);
+    theirs.sync_revision = mine.sync_revision;
+    theirs.config_revision = mine.config_revision;
+    assert_int_equal(
+        finish(holder->ops->acquire(holder, &theirs, 5000, on_done, &outcome, NULL), &outcome), 0);
+    epoch = outcome.result.revision;
+    mine.epoch_revision = epoch;
+    mine.deposes = epoch;
+    mine.report_count = 1;
+    mine.reports[0].member = "node1";
+    assert_int_equal(put_key("reports/node1", "{}", DCS_ANY, &mine.reports[0].revision), 0);
+
+    struct error err = {0};
+    assert_int_equal(dcs->ops->acquire(dcs, &mine, 1000, on_done, &outcome, &err), ERR_UNAVAILABLE);
+    assert_string_equal(err.text, "the group's store is still of format 1");
+    wait_for(&rig, can_depose, NULL, 10000, "the store is ready for it");
+    outcome = (struct outcome){0};
+    assert_int_not_equal(
+        finish(dcs->ops->acquire(dcs, &mine, 500, on_done, &outcome, NULL), &outcome), 0);
+
+    dcs_raft_set_node(holder, NULL);
+    member_stop(&rig, 1);
+    struct dcs_acquire late = mine;
+    late.reports[0].revision--;
+    assert_int_equal(acquire(&late, &taken), ERR_CONFLICT);
+    late = mine;
+    late.deposes++;
+    outcome = (struct outcome){0};
+    assert_int_equal(dcs->ops->acquire(dcs, &late, 1000, on_done, &outcome, NULL), ERR_CONFLICT);
+    assert_int_equal(acquire(&mine, &taken), 0);
+    struct dcs_view *view = read_view();
+    assert_string_equal(dcs_view_get(view, "leader")->value, "node1");
+    assert_int_equal(dcs_view_get(view, "leader")->create_revision, taken);
+    assert_int_equal(dcs_view_get(view, "epoch")->mod_revision, taken);
+    dcs_view_unref(view);
+    assert_true(taken > epoch);
+}
+
 struct until {
     const char *key;
     bool there;
@@ -612,6 +695,7 @@ static void the_command_line_reads_and_writes_as_a_client(void **state)
     outcome = (struct outcome){0};
     assert_int_equal(remote->ops->acquire(remote, &how, 1000, on_done, &outcome, NULL),
                      ERR_UNSUPPORTED);
+    assert_int_equal(remote->ops->can_depose(remote, NULL), ERR_UNSUPPORTED);
     assert_int_equal(remote->ops->put_status(remote, epoch, "{}", 1000, on_done, &outcome, NULL),
                      ERR_UNSUPPORTED);
     assert_int_equal(remote->ops->put_sync(remote, epoch, "{}", 0, 1000, on_done, &outcome, NULL),
@@ -644,6 +728,8 @@ int main(void)
         WITH_MEMBER(an_acquisition_writes_leader_and_epoch_on_a_lease_of_its_own),
         WITH_MEMBER(an_acquisition_compares_all_that_the_decision_saw),
         WITH_MEMBER(unfenced_is_put_under_its_epoch_and_over_it),
+        cmocka_unit_test_setup_teardown(another_members_lease_is_ended_and_its_key_taken,
+                                        setup_held, teardown_held),
         WITH_MEMBER(a_renewed_lease_lives_and_one_that_is_not_ends),
         WITH_MEMBER(a_renewal_with_an_older_stamp_is_refused),
         WITH_MEMBER(a_release_ends_this_epoch_and_no_other),

@@ -216,13 +216,6 @@ static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
          .member = {.id = 1, .name = span_str("x"), .address = span_str("h:1")}},
         {.type = STORE_MEMBER_REMOVE, .member = {.id = 1}},
         {.type = STORE_LEASE_EXPIRE, .lease = 5, .number = number_of_lease(5)},
-        {.type = STORE_DEPOSE,
-         .actor = span_str("client"),
-         .lease = 5,
-         .compares = deposes,
-         .compare_count = 6,
-         .success = takes,
-         .success_count = 3},
     };
     for (size_t i = 0; i < sizeof not_theirs / sizeof not_theirs[0]; i++) {
         seen = (struct seen){0};
@@ -231,6 +224,19 @@ static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
         await(&seen);
         assert_int_equal(seen.rc, ERR_REFUSED);
     }
+    /* It has no name by which it could end another's lease: its command is none. */
+    struct store_command ends = {.type = STORE_DEPOSE,
+                                   .actor = span_str("client"),
+                                   .lease = 5,
+                                   .compares = deposes,
+                                   .compare_count = sizeof deposes / sizeof deposes[0],
+                                   .success = takes,
+                                   .success_count = sizeof takes / sizeof takes[0]};
+    struct buf bytes = BUF_INIT;
+    assert_int_equal(store_command_encode(&ends, &bytes, NULL), 0);
+    buf_free(&bytes);
+    assert_int_equal(raft_client_command(client, &ends, 3000, on_command, &seen, NULL),
+                     ERR_INVALID);
     struct store_kv kv;
     assert_true(store_get(raft_node_store(node_of(&rig, 0)), span_str("/leader"), &kv));
     assert_true(span_equal_str(kv.value, "node1"));
