@@ -7,6 +7,7 @@
 #include "agent/ha/ha_candidate.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
 
@@ -27,10 +28,14 @@ __attribute__((format(printf, 4, 5))) static void answer(struct ha_candidacy *ca
     candidacy->until_mono_ms = until_ms;
 }
 
-/* The race begins when the key is absent, and no promise keeps this member out of it. */
+/* The race begins when the key is absent, and no promise keeps this member out of it; or, if it is
+ * about a lease that still runs, when its holder has been silent for long enough. */
 static int64_t since_unlocked(const struct ha_snapshot *s, int64_t more_ms)
 {
     int64_t began_ms = s->unlocked_since_mono_ms;
+    if (!ha_unlocked(s)) {
+        return ha_depose_silent_since(s) + s->settings.election_timeout_ms + more_ms;
+    }
     int64_t freed_ms = s->now_mono_ms + (s->failsafe.until_lease_ms - s->now_lease_ms);
     if (s->failsafe.until_lease_ms > 0 && freed_ms > began_ms) {
         began_ms = freed_ms;
@@ -104,11 +109,17 @@ static bool will_report(const struct ha_member *member)
            strcmp(member->state, "initializing new cluster") != 0;
 }
 
+/* Its report is one that this race goes by. */
+static bool is_counted(const struct ha_snapshot *s, const struct ha_report *report)
+{
+    return ha_unlocked(s) ? ha_report_is_current(s, report) : ha_depose_counts(s, report);
+}
+
 /* By what is heard of it directly: is it alive, and has not said all that it will say? */
 static bool is_due(const struct ha_snapshot *s, const char *name)
 {
     const struct ha_peer *peer = ha_peer(s, name);
-    if (peer == NULL || ha_report_is_current(s, ha_cluster_report(&s->cluster, name))) {
+    if (peer == NULL || is_counted(s, ha_cluster_report(&s->cluster, name))) {
         return false;
     }
     if (ha_failover_is_due(s) && strcmp(s->cluster.failover.leader, name) == 0) {
@@ -124,7 +135,8 @@ static const char *awaited(const struct ha_snapshot *s)
         const struct ha_member *member = &s->cluster.members[i];
         bool counts = may_win(s, member->name) ||
                       (is_synchronous(s) && ha_sync_key_has(&s->cluster.sync, member->name));
-        if (!ha_is_me(s, member->name) && counts && will_report(member) &&
+        bool leads = strcmp(member->name, s->cluster.leader) == 0; /* whom this is about */
+        if (!ha_is_me(s, member->name) && !leads && counts && will_report(member) &&
             is_due(s, member->name)) {
             return member->name;
         }
@@ -191,7 +203,7 @@ static const struct ha_report *better(const struct ha_snapshot *s, const struct 
 {
     for (size_t i = 0; i < s->cluster.report_count; i++) {
         const struct ha_report *report = &s->cluster.reports[i];
-        if (!ha_report_is_current(s, report) || report->yields || ha_is_me(s, report->name) ||
+        if (!is_counted(s, report) || report->yields || ha_is_me(s, report->name) ||
             !may_win(s, report->name)) {
             continue;
         }
@@ -212,7 +224,7 @@ static unsigned confirming(const struct ha_snapshot *s, const struct ha_report *
     unsigned count = 0;
     for (size_t i = 0; i < s->cluster.report_count; i++) {
         const struct ha_report *report = &s->cluster.reports[i];
-        bool counts = ha_report_is_current(s, report) && report->timeline > 0 && report->lsn > 0 &&
+        bool counts = is_counted(s, report) && report->timeline > 0 && report->lsn > 0 &&
                       ha_sync_key_has(&s->cluster.sync, report->name);
         bool behind_us = report->timeline < own->timeline ||
                          (report->timeline == own->timeline && report->lsn <= own->lsn);
@@ -381,7 +393,7 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
 {
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
     memset(ret_candidacy, 0, sizeof *ret_candidacy);
-    if (!ha_report_is_current(s, own) || own->yields) {
+    if (!is_counted(s, own) || own->yields) {
         answer(ret_candidacy, HA_VERDICT_NO, HA_NEVER, "no report of ours in the store");
         return;
     }
@@ -394,7 +406,9 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
                "'%s' still runs as a primary", name);
         return;
     }
-    if (requested(s, own, ret_candidacy) || lags(s, own, ret_candidacy)) {
+    /* An order is about the race that follows the end of the lease. */
+    bool answered = ha_unlocked(s) && requested(s, own, ret_candidacy);
+    if (answered || lags(s, own, ret_candidacy)) {
         return;
     }
     name = awaited(s);
@@ -509,7 +523,7 @@ void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t ti
     ret_acquire->unfenced = unfenced_after(s, with_reports);
     for (size_t i = 0; with_reports && i < s->cluster.report_count; i++) {
         const struct ha_report *report = &s->cluster.reports[i];
-        if (ha_report_is_current(s, report)) {
+        if (is_counted(s, report)) {
             (void)snprintf(ret_acquire->reports[ret_acquire->report_count].member, HA_NAME_BYTES,
                            "%s", report->name);
             ret_acquire->reports[ret_acquire->report_count++].revision = report->revision;

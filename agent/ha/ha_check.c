@@ -2,6 +2,7 @@
  * plan. */
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_plan.h"
@@ -187,6 +188,37 @@ static const char *check_paused(const struct ha_snapshot *s, const struct ha_act
     return unasked && starts ? "starts PostgreSQL in pause" : NULL;
 }
 
+/* A second look at every condition: two writers are what this brings about, and only the reports
+ * keep what was acknowledged. */
+static const char *check_depose(const struct ha_snapshot *s, const struct ha_plan *plan,
+                                const struct ha_action *action)
+{
+    const struct ha_sync_key *sync = &s->cluster.sync;
+    unsigned count = 0;
+    if (!ha_depose_is_due(s) || s->holding.acquiring) {
+        return "ends a lease that is not to be ended, or twice at a time";
+    }
+    if (!ha_epoch_equal(action->epoch, s->cluster.leader_epoch) ||
+        plan->acquire.epoch_revision != action->epoch.revision ||
+        plan->acquire.config_revision != s->cluster.config_revision ||
+        plan->acquire.sync_revision != s->cluster.sync_revision) {
+        return "ends a lease without comparing what was seen";
+    }
+    for (size_t i = 0; i < plan->acquire.report_count; i++) {
+        const struct ha_report *report =
+            ha_cluster_report(&s->cluster, plan->acquire.reports[i].member);
+        bool same = report != NULL && report->revision == plan->acquire.reports[i].revision;
+        count += same && ha_depose_counts(s, report) && ha_sync_key_has(sync, report->name) ? 1 : 0;
+    }
+    bool promised = ha_runs_as(s, PG_STANDBY) && !ha_may_be_promoted(s) && s->self.position_known &&
+                    s->self.upstream.detached &&
+                    ha_epoch_equal(s->self.upstream.epoch, action->epoch);
+    if (!promised || count <= sync->quorum || plan->acquire.timeline <= s->self.timeline) {
+        return "ends a lease without the reports that it takes";
+    }
+    return NULL;
+}
+
 /* Invariant I10. */
 static const char *check_destroys(const struct ha_snapshot *s, const struct ha_action *action)
 {
@@ -276,7 +308,7 @@ static const char *check_report(const struct ha_snapshot *s, const struct ahead 
         !s->self.position_known) {
         return "reports a position that can still move";
     }
-    return NULL;
+    return ha_unlocked(s) || ha_depose_is_due(s) ? NULL : "reports against who leads";
 }
 
 static const char *check_action(const struct ha_snapshot *s, const struct ha_plan *plan,
@@ -299,6 +331,9 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_REMOVE_UNFENCED: return check_remove_unfenced(s, ahead);
     case HA_RELEASE: return check_release(s, ahead, action);
     case HA_ACQUIRE: return check_acquire(s, plan);
+    case HA_DEPOSE: return check_depose(s, plan, action);
+    case HA_DETACH:
+        return ha_unlocked(s) || ha_depose_is_due(s) ? NULL : "stops receiving from who leads";
     case HA_REWIND:
     case HA_REMOVE_DATA: return check_destroys(s, action);
     case HA_BOOTSTRAP:
@@ -319,7 +354,6 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_CHECKPOINT:
     case HA_STOP_FAST:
     case HA_STOP_IMMEDIATE:
-    case HA_DETACH:
     case HA_CHECK_DIVERGENCE:
     case HA_SYNC_SLOTS:
     case HA_EXIT: break;

@@ -137,6 +137,8 @@ static void read_report(const char *name, const struct ha_kv *kv, struct ha_repo
     report->timeline = timeline_of(integer(value, "timeline"));
     report->lsn = (uint64_t)integer(value, "lsn");
     report->yields = json_is_true(json_object_get(value, "yields"));
+    report->primary_silent_ms = integer(value, "primary_seen_ms");
+    report->raft_silent_ms = integer(value, "raft_seen_ms");
     copy_string(report->system_id, sizeof report->system_id, value, "system_id");
     const char *epoch = json_string_value(json_object_get(value, "epoch"));
     report->valid = epoch != NULL && ha_epoch_parse(epoch, &report->epoch) &&
@@ -450,6 +452,11 @@ void ha_epoch_value(const char *holder, uint32_t timeline, struct buf *out)
     put_json_take(json_pack("{s:s, s:I}", "holder", holder, "timeline", (json_int_t)timeline), out);
 }
 
+static json_t *ms_or_null(int64_t ms)
+{
+    return ms > 0 ? json_integer(ms) : json_null();
+}
+
 void ha_report_value(const struct ha_report *report, struct buf *out)
 {
     if (report->withdrawn) {
@@ -458,9 +465,10 @@ void ha_report_value(const struct ha_report *report, struct buf *out)
     }
     char epoch[HA_EPOCH_BYTES];
     ha_epoch_print(report->epoch, epoch);
-    json_t *value = json_pack("{s:s, s:I, s:I, s:s, s:n, s:n}", "epoch", epoch, "timeline",
-                              (json_int_t)report->timeline, "lsn", (json_int_t)report->lsn,
-                              "system_id", report->system_id, "primary_seen_ms", "raft_seen_ms");
+    json_t *value = json_pack(
+        "{s:s, s:I, s:I, s:s, s:o, s:o}", "epoch", epoch, "timeline", (json_int_t)report->timeline,
+        "lsn", (json_int_t)report->lsn, "system_id", report->system_id, "primary_seen_ms",
+        ms_or_null(report->primary_silent_ms), "raft_seen_ms", ms_or_null(report->raft_silent_ms));
     if (report->yields) {
         (void)json_object_set_new(value, "yields", json_true());
     }

@@ -1,5 +1,6 @@
 /* From what was seen to what is to be done: picks the list of the situation, takes its first
  * answer, and holds it against what no plan may do. */
+#include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_rules.h"
@@ -26,7 +27,10 @@ static const struct ha_rule_list *list_of(const struct ha_snapshot *s)
     if (s->self.role == PG_PRIMARY) {
         return &ha_rules_leader;
     }
-    return ha_unlocked(s) ? &ha_rules_unlocked : &ha_rules_replica;
+    if (ha_unlocked(s)) {
+        return &ha_rules_unlocked;
+    }
+    return ha_depose_is_due(s) ? &ha_rules_silent : &ha_rules_replica;
 }
 
 void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan)

@@ -321,7 +321,11 @@ int64_t ha_start_backoff_until(const struct ha_snapshot *s)
 bool ha_must_withdraw(const struct ha_snapshot *s)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
-    if (ha_epoch_equal(s->self.withdrawn_epoch, s->cluster.leader_epoch)) {
+    /* Taken back already, unless another report for it came after that. */
+    const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
+    bool stands = own != NULL && own->valid && !own->withdrawn &&
+                  ha_epoch_equal(own->epoch, s->cluster.leader_epoch);
+    if (!stands && ha_epoch_equal(s->self.withdrawn_epoch, s->cluster.leader_epoch)) {
         return false;
     }
     if (!upstream->known) {

@@ -30,7 +30,7 @@
     X(HA_WRITE_FAILSAFE, "write_failsafe")                                                         \
     /* A. `failover` = {} if at `revision`. */                                                     \
     X(HA_CLEAR_FAILOVER, "clear_failover")                                                         \
-    /* A. reports/<self> = {epoch it leaves, timeline, lsn, yields} if at `revision`. */           \
+    /* A. reports/<self> = {epoch it leaves, timeline, lsn, yields, ...} if at `revision`. */      \
     X(HA_WRITE_REPORT, "write_report")                                                             \
     /* A. reports/<self> = none if at `revision` and the leader key is of `epoch`; the answer sets \
      * self.withdrawn_epoch. */                                                                    \
@@ -38,6 +38,8 @@
     /* A. The transaction of plan->acquire. The answer goes through ha_lease_acquired; the next    \
      * decision arms and promotes. */                                                              \
     X(HA_ACQUIRE, "acquire")                                                                       \
+    /* A. The same against the holder of `epoch`, whose lease is ended in that transaction. */     \
+    X(HA_DEPOSE, "depose")                                                                         \
     /* Go on holding `epoch`, which the leader key and (if there is one) the page have:            \
      * ha_lease_resume, and a renewal is sent at once. */                                          \
     X(HA_RESUME, "resume")                                                                         \
@@ -103,6 +105,8 @@ struct ha_action {
     uint32_t timeline;
     uint64_t lsn;
     bool yields;
+    int64_t primary_silent_ms; /* of the leader, which still has its key */
+    int64_t raft_silent_ms;
     int64_t until_mono_ms;
 };
 
@@ -134,7 +138,7 @@ struct ha_plan {
     char reason[HA_REASON_BYTES];
     size_t action_count;
     struct ha_action actions[HA_ACTIONS_MAX];
-    struct ha_acquire acquire; /* of HA_ACQUIRE */
+    struct ha_acquire acquire; /* of HA_ACQUIRE and HA_DEPOSE */
 };
 
 struct ha_rule {

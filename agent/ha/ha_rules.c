@@ -113,6 +113,18 @@ void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool wit
     ha_plan_add(plan, HA_ACQUIRE)->timeline = timeline;
 }
 
+void ha_plan_depose(const struct ha_snapshot *s, struct ha_plan *plan, uint32_t timeline)
+{
+    if (s->holding.acquiring) {
+        ha_plan_wait(plan, HA_NEVER);
+        return;
+    }
+    ha_acquire_fill(s, true, timeline, &plan->acquire);
+    struct ha_action *depose = ha_plan_add(plan, HA_DEPOSE);
+    depose->epoch = s->cluster.leader_epoch;
+    depose->timeline = timeline;
+}
+
 void ha_plan_initialize(const struct ha_snapshot *s, struct ha_plan *plan, const char *text)
 {
     struct ha_action *action = ha_plan_add(plan, HA_WRITE_INITIALIZE);

@@ -24,6 +24,8 @@ extern const struct ha_rule_list
     ha_rules_replica; /* runs as a standby; the leader key is somebody's */
 extern const struct ha_rule_list
     ha_rules_unlocked; /* runs as a standby; the leader key is absent */
+extern const struct ha_rule_list
+    ha_rules_silent; /* runs as a standby; the leader key is another's, who gives no sign of life */
 
 /* The first rule that answers fills the plan. False = none did. */
 bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s,
@@ -63,6 +65,8 @@ void ha_plan_arm(const struct ha_snapshot *s, struct ha_plan *plan);
 void ha_plan_standby_page(const struct ha_snapshot *s, struct ha_plan *plan);
 void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool with_reports,
                      uint32_t timeline);
+/* The same for the key of a holder whose lease still runs. */
+void ha_plan_depose(const struct ha_snapshot *s, struct ha_plan *plan, uint32_t timeline);
 void ha_plan_initialize(const struct ha_snapshot *s, struct ha_plan *plan, const char *text);
 /* HA_FOLLOW or HA_START_STANDBY of `upstream`; before it the withdrawal of our report where that is
  * due (then nothing else: its answer has to be seen first). */

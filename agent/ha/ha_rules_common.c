@@ -3,6 +3,7 @@
  * is so. */
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
 
@@ -98,8 +99,8 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
  * a leader that is gone holds up nobody: detaching, reporting and acquiring are no jobs. */
 static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    bool only_asks =
-        s->job.kind == HA_JOB_CHECK_DIVERGENCE && ha_runs_as(s, PG_STANDBY) && ha_unlocked(s);
+    bool only_asks = s->job.kind == HA_JOB_CHECK_DIVERGENCE && ha_runs_as(s, PG_STANDBY) &&
+                     (ha_unlocked(s) || ha_depose_is_due(s));
     if (!s->job.running || only_asks) {
         return false;
     }

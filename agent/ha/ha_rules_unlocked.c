@@ -1,10 +1,11 @@
-/* It runs as a standby, and the leader key is absent: stop receiving, say how far we are, let the
- * furthest run.
+/* It runs as a standby, and the leader key is absent, or (early_failover) its holder gives no sign
+ * of life: stop receiving, say how far we are, let the furthest run.
  *
  * The order is what makes a report worth something: whoever reports has stopped receiving from the
  * old primary before, so nothing that the old primary still acknowledges can hang on it. */
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_rules.h"
@@ -62,7 +63,10 @@ static bool rule_detach(const struct ha_snapshot *s, struct ha_plan *plan)
         return true;
     }
     ha_plan_add(plan, HA_DETACH)->epoch = last;
-    ha_plan_because(plan, "nobody leads: receiving stops before the position is reported");
+    ha_plan_because(plan,
+                    ha_unlocked(s)
+                        ? "nobody leads: receiving stops before the position is reported"
+                        : "the leader is silent: receiving stops before the position is reported");
     return true;
 }
 
@@ -81,7 +85,8 @@ static bool rule_position_unknown(const struct ha_snapshot *s, struct ha_plan *p
 static bool rule_report(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
-    bool stands = ha_report_is_current(s, own) && !own->yields &&
+    bool says_so = ha_unlocked(s) || (own != NULL && ha_depose_counts(s, own));
+    bool stands = ha_report_is_current(s, own) && !own->yields && says_so &&
                   own->timeline == s->self.timeline && own->lsn == s->self.lsn;
     if (stands) {
         return false;
@@ -91,6 +96,11 @@ static bool rule_report(const struct ha_snapshot *s, struct ha_plan *plan)
     report->epoch = ha_cluster_epoch(&s->cluster);
     report->timeline = s->self.timeline;
     report->lsn = s->self.lsn;
+    if (!ha_unlocked(s)) {
+        report->primary_silent_ms = s->now_mono_ms - s->silence.asked_mono_ms;
+        report->raft_silent_ms =
+            s->silence.raft_mono_ms == HA_NEVER ? 0 : s->now_mono_ms - s->silence.raft_mono_ms;
+    }
     ha_plan_because(plan, "reporting timeline %" PRIu32 ", %" PRIX64, s->self.timeline,
                     s->self.lsn);
     return true;
@@ -101,7 +111,13 @@ static bool rule_run(const struct ha_snapshot *s, struct ha_plan *plan)
     struct ha_candidacy candidacy;
     ha_candidate_decide(s, &candidacy);
     switch (candidacy.verdict) {
-    case HA_VERDICT_RUN: ha_plan_acquire(s, plan, true, ha_timeline_next(s)); break;
+    case HA_VERDICT_RUN:
+        if (ha_unlocked(s)) {
+            ha_plan_acquire(s, plan, true, ha_timeline_next(s));
+        } else {
+            ha_plan_depose(s, plan, ha_timeline_next(s));
+        }
+        break;
     case HA_VERDICT_WAIT:
     case HA_VERDICT_NO: ha_plan_wait(plan, candidacy.until_mono_ms); break;
     }
@@ -122,3 +138,15 @@ static const struct ha_rule rules[] = {
     {"race", rule_run},
 };
 const struct ha_rule_list ha_rules_unlocked = HA_RULE_LIST("unlocked", rules);
+
+/* Whoever is alive loses nothing by the first three: a false alarm is taken back as soon as there
+ * is a sign of life (rule "follow" of a standby, after a withdrawal). */
+static const struct ha_rule silent_rules[] = {
+    {"promotion_orphaned", rule_promotion_orphaned},
+    {"disarm", rule_disarm},
+    {"detach", rule_detach},
+    {"position_unknown", rule_position_unknown},
+    {"report", rule_report},
+    {"race", rule_run},
+};
+const struct ha_rule_list ha_rules_silent = HA_RULE_LIST("silent", silent_rules);

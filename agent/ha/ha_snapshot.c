@@ -22,6 +22,7 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->self.promote_failed_mono_ms = HA_NEVER;
     s->self.upstream.streaming_lost_mono_ms = HA_NEVER;
     s->self.rejoin.checked_mono_ms = HA_NEVER;
+    s->silence = (struct ha_silence){HA_NEVER, HA_NEVER, HA_NEVER};
     s->job.since_mono_ms = HA_NEVER;
     s->job.ended_mono_ms = HA_NEVER;
 }

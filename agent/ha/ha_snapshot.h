@@ -51,6 +51,7 @@ struct ha_settings {
     bool failsafe_mode;            /* and the store is an etcd */
     bool synchronous_mode;         /* on or quorum */
     bool paused;                   /* `pause: true` in `config`, as last seen */
+    bool early_failover;           /* and the mode is strict, and the store the Raft group */
     char refused[HA_TEXT_BYTES];   /* a key found in `config` that we do not serve: nothing is
                                       promoted; "" = none */
 };
@@ -92,6 +93,11 @@ struct ha_report {
     uint32_t timeline;
     uint64_t lsn;
     bool yields; /* ours: it will not run for the next epoch; nobody waits for it */
+    /* For how long its writer had had no answer from the leader's PostgreSQL and REST server, and
+     * no message of its Raft member, when it gave up waiting for the end of the lease
+     * (ha_depose.h). 0 = it does not say so. */
+    int64_t primary_silent_ms;
+    int64_t raft_silent_ms;
     char system_id[HA_SYSID_BYTES];
 };
 
@@ -286,6 +292,16 @@ struct ha_self {
     struct ha_epoch withdrawn_epoch;
 };
 
+/* Signs of life of the node that leads, as this standby of it sees them: what a deposition goes by.
+ * All of the monotonic clock. HA_NEVER = it is not looked, or there was one just now, but for
+ * raft_mono_ms: nothing was ever heard. */
+struct ha_silence {
+    int64_t wal_mono_ms;   /* since when no byte has come to our walreceiver, or there is none */
+    int64_t asked_mono_ms; /* since when fresh connections to its PostgreSQL and its REST server are
+                              tried, and neither has answered */
+    int64_t raft_mono_ms;  /* when our Raft member has heard it last */
+};
+
 /* The fence process and its page. */
 struct ha_fence {
     bool connected;
@@ -358,6 +374,7 @@ struct ha_snapshot {
     struct ha_holding holding;
     struct ha_job job;
     struct ha_failsafe failsafe;
+    struct ha_silence silence;
     struct ha_cluster cluster;
     size_t peer_count;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* the other members, as far as they are looked at */

@@ -128,6 +128,7 @@ static const struct field settings_fields[] = {
     BOOL(ha_snapshot, "failsafe_mode", settings.failsafe_mode),
     BOOL(ha_snapshot, "synchronous_mode", settings.synchronous_mode),
     BOOL(ha_snapshot, "paused", settings.paused),
+    BOOL(ha_snapshot, "early_failover", settings.early_failover),
     TEXT(ha_snapshot, "refused", settings.refused),
     {0},
 };
@@ -225,6 +226,12 @@ static const struct field failsafe_fields[] = {
     BOOL(ha_snapshot, "unsure", failsafe.unsure),
     {0},
 };
+static const struct field silence_fields[] = {
+    I64(ha_snapshot, "wal", silence.wal_mono_ms),
+    I64(ha_snapshot, "asked", silence.asked_mono_ms),
+    I64(ha_snapshot, "raft", silence.raft_mono_ms),
+    {0},
+};
 static const struct field cluster_fields[] = {
     BOOL(ha_snapshot, "known", cluster.known),
     I64(ha_snapshot, "read", cluster.read_mono_ms),
@@ -302,6 +309,8 @@ static const struct field report_fields[] = {
     U32(ha_report, "timeline", timeline),
     LSN(ha_report, "lsn", lsn),
     BOOL(ha_report, "yields", yields),
+    I64(ha_report, "primary_silent", primary_silent_ms),
+    I64(ha_report, "raft_silent", raft_silent_ms),
     TEXT(ha_report, "system_id", system_id),
     {0},
 };
@@ -352,6 +361,7 @@ static const struct group groups[] = {
     ONE("holding", holding_fields),
     ONE("job", job_fields),
     ONE("failsafe", failsafe_fields),
+    ONE("silence", silence_fields),
     ONE("cluster", cluster_fields),
     ONE("failover", failover_fields),
     ONE("sync", sync_fields),
@@ -535,10 +545,16 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
     if (action->yields) {
         buf_put_str(out, " yields=yes");
     }
+    if (action->primary_silent_ms != 0) {
+        buf_printf(out, " primary_silent=%" PRId64, action->primary_silent_ms);
+    }
+    if (action->raft_silent_ms != 0) {
+        buf_printf(out, " raft_silent=%" PRId64, action->raft_silent_ms);
+    }
     if (action->until_mono_ms != HA_NEVER) {
         buf_printf(out, " until=%" PRId64, action->until_mono_ms);
     }
-    if (action->type == HA_ACQUIRE) {
+    if (action->type == HA_ACQUIRE || action->type == HA_DEPOSE) {
         const struct ha_acquire *acquire = &plan->acquire;
         buf_printf(out, " if epoch=%" PRId64 " config=%" PRId64 " sync=%" PRId64,
                    acquire->epoch_revision, acquire->config_revision, acquire->sync_revision);

@@ -319,6 +319,108 @@ static void in_pause_nothing_is_touched_without_an_order(void **state)
     forbidden("makes or destroys data in pause");
 }
 
+static void depose_with(const char *more, unsigned reports)
+{
+    load("silent_reported", more);
+    plan.acquire.epoch_revision = s.cluster.epoch_revision;
+    plan.acquire.config_revision = s.cluster.config_revision;
+    plan.acquire.sync_revision = s.cluster.sync_revision;
+    plan.acquire.timeline = 2;
+    plan.acquire.report_count = reports;
+    (void)strcpy(plan.acquire.reports[0].member, "n1");
+    plan.acquire.reports[0].revision = 41;
+    (void)strcpy(plan.acquire.reports[1].member, "n3");
+    plan.acquire.reports[1].revision = 42;
+    add(HA_DEPOSE)->timeline = 2;
+}
+
+#define OTHER \
+    "report n3 revision=42 valid=yes epoch=abc:9 timeline=1 lsn=5000060 primary_silent=520"
+
+static void a_running_lease_is_ended_only_with_all_that_it_takes(void **state)
+{
+    static const struct {
+        const char *more;
+        unsigned reports;
+        const char *broken;
+    } table[] = {
+        {OTHER "\n", 2, NULL},
+        {OTHER "\nsettings early_failover=no\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\nsettings synchronous_mode=no\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\nsilence asked=never\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\nsilence wal=99501\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\nsilence raft=99501\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\ncluster epoch_revision=8\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\ncluster leader=\"\"\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\nholding acquiring=yes\n", 2,
+         "ends a lease that is not to be ended, or twice at a time"},
+        {OTHER "\n", 1, "ends a lease without the reports that it takes"},
+        {OTHER " raft_silent=20\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER " yields=yes\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER " withdrawn=yes\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nreport n3 epoch=abc:8\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nreport n3 revision=43\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nreport n3 primary_silent=0\n", 2,
+         "ends a lease without the reports that it takes"},
+        {OTHER "\nupstream detached=no\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nupstream epoch=abc:8\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nself position_known=no\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nself promote_sent=yes\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nself timeline=2\n", 2, "ends a lease without the reports that it takes"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        depose_with(table[i].more, table[i].reports);
+        if (table[i].broken == NULL) {
+            allowed();
+        } else {
+            forbidden(table[i].broken);
+        }
+    }
+    depose_with(OTHER "\n", 2);
+    plan.acquire.sync_revision++;
+    forbidden("ends a lease without comparing what was seen");
+    depose_with(OTHER "\n", 2);
+    plan.acquire.config_revision++;
+    forbidden("ends a lease without comparing what was seen");
+    depose_with(OTHER "\n", 2);
+    plan.acquire.epoch_revision++;
+    forbidden("ends a lease without comparing what was seen");
+    depose_with(OTHER "\n", 2);
+    plan.actions[0].epoch.revision--;
+    forbidden("ends a lease without comparing what was seen");
+}
+
+static void nobody_leaves_a_leader_that_lives(void **state)
+{
+    (void)state;
+    load("standby", "");
+    add(HA_DETACH);
+    forbidden("stops receiving from who leads");
+    load("silent", "");
+    add(HA_DETACH);
+    allowed();
+    load("silent", "silence asked=never\n");
+    add(HA_DETACH);
+    forbidden("stops receiving from who leads");
+    load("silent_reported", "");
+    add(HA_WRITE_REPORT)->lsn = 1;
+    allowed();
+    load("silent_reported", "silence asked=never\n");
+    add(HA_WRITE_REPORT)->lsn = 1;
+    forbidden("reports against who leads");
+    load("unlocked", "");
+    add(HA_DETACH);
+    allowed();
+}
+
 static struct ha_action *destroy(enum ha_action_type type, const char *more)
 {
     load("old_primary", more);
@@ -484,8 +586,8 @@ static void leaders_keys_are_written_with_the_lease(void **state)
 static void what_harms_nobody_is_always_allowed(void **state)
 {
     static const enum ha_action_type types[] = {
-        HA_WAIT,           HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT,  HA_CHECKPOINT, HA_STOP_FAST,
-        HA_STOP_IMMEDIATE, HA_DETACH,           HA_CHECK_DIVERGENCE, HA_SYNC_SLOTS, HA_EXIT};
+        HA_WAIT,           HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT, HA_CHECKPOINT, HA_STOP_FAST,
+        HA_STOP_IMMEDIATE, HA_CHECK_DIVERGENCE, HA_SYNC_SLOTS,      HA_EXIT};
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         load("standby", "");
@@ -507,6 +609,8 @@ int main(void)
         cmocka_unit_test(fence_is_disarmed_after_a_put_and_unfenced_goes_after_the_arming),
         cmocka_unit_test(acquisition_passes_over_no_unfenced_but_its_own_or_on_order),
         cmocka_unit_test(in_pause_nothing_is_touched_without_an_order),
+        cmocka_unit_test(a_running_lease_is_ended_only_with_all_that_it_takes),
+        cmocka_unit_test(nobody_leaves_a_leader_that_lives),
         cmocka_unit_test(data_is_destroyed_only_under_i10),
         cmocka_unit_test(directories_are_made_only_where_there_is_none),
         cmocka_unit_test(nobody_follows_against_his_promise_or_himself),

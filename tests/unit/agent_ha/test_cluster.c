@@ -331,6 +331,15 @@ static void values_are_patronis_compact_json(void **state)
     (void)read_one("reports/n1", buf_str(&out));
     assert_true(cluster.reports[0].valid);
     assert_int_equal(cluster.reports[0].lsn, report.lsn);
+    assert_int_equal(cluster.reports[0].primary_silent_ms, 0);
+    report.primary_silent_ms = 510;
+    report.raft_silent_ms = 620;
+    buf_clear(&out);
+    ha_report_value(&report, &out);
+    assert_non_null(strstr(buf_str(&out), "\"primary_seen_ms\":510,\"raft_seen_ms\":620}"));
+    (void)read_one("reports/n1", buf_str(&out));
+    assert_int_equal(cluster.reports[0].primary_silent_ms, 510);
+    assert_int_equal(cluster.reports[0].raft_silent_ms, 620);
     report.yields = true;
     report.lsn = 0;
     report.timeline = 0;
