@@ -16,6 +16,7 @@
 #include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/peers.h"
+#include "agent/loop/silence.h"
 #include "agent/loop/sync.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -201,6 +202,7 @@ static void close_all(struct agent *agent, int status)
     keeper_stop(agent);
     observe_stop(agent);
     sync_stop(agent);
+    silence_stop(agent);
     failsafe_stop(agent);
     peers_stop(agent);
     app_api_stop(agent);
@@ -337,7 +339,7 @@ static int start_loop(struct app *app, struct error *err)
         agent->dcs->on_change_arg = app;
     }
     if (keeper_start(agent) != 0 || observe_start(agent) != 0 || cycle_start(agent) != 0 ||
-        publish_start(agent) != 0 || sync_start(agent) != 0) {
+        publish_start(agent) != 0 || sync_start(agent) != 0 || silence_start(agent) != 0) {
         return error_set(err, ERR_IO, "making timers failed");
     }
     return 0;

@@ -68,6 +68,7 @@ static const struct field fields[] = {
     FIELD(NULL, "synchronous_mode_strict", KIND_BOOL, 0, 1, 0, synchronous_mode_strict),
     FIELD(NULL, "synchronous_node_count", KIND_COUNT, 1, DYNAMIC_SYNCHRONOUS_NODES_MAX, 1,
           synchronous_node_count),
+    FIELD(NULL, "early_failover", KIND_BOOL, 0, 1, 0, early_failover),
     FIELD(NULL, "check_timeline", KIND_BOOL, 0, 1, 0, check_timeline),
     FIELD(NULL, "pause", KIND_BOOL, 0, 1, 0, paused),
     FIELD(NULL, "failsafe_mode", KIND_BOOL, 0, 1, 0, failsafe_mode),
@@ -210,6 +211,22 @@ static void warn(struct buf *warnings, const char *text)
     buf_put_str(warnings, text);
 }
 
+/* Two primaries are what it may bring about for a while, and only the reports of strict mode keep
+ * what was acknowledged then. Which store it is the smallest ttl tells. NULL = it is right. */
+static const char *early_failover_fault(const struct dynamic_config *config, int64_t ttl_min_ms)
+{
+    if (!config->early_failover) {
+        return NULL;
+    }
+    if (ttl_min_ms != DYNAMIC_TTL_MS_MIN_RAFT) {
+        return "early_failover: only with 'raft' as the store: leave it out";
+    }
+    return config->synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF && config->synchronous_mode_strict
+               ? NULL
+               : "early_failover: only with synchronous_mode on or quorum and "
+                 "synchronous_mode_strict: set both, or leave it out";
+}
+
 static void read_lenient(const struct field *field, const json_t *value,
                          struct dynamic_config *config, struct buf *warnings)
 {
@@ -321,6 +338,10 @@ static int adjust(const json_t *document, int64_t ttl_min_ms, struct dynamic_con
         }
     }
     keep_timeouts_rule(ret_config, &warnings);
+    if (early_failover_fault(ret_config, ttl_min_ms) != NULL) {
+        warn(&warnings, early_failover_fault(ret_config, ttl_min_ms));
+        ret_config->early_failover = false;
+    }
     warn_without_effect(document, &warnings);
     dynamic_warning_give(buf_str(&warnings), warning);
     buf_free(&warnings);
@@ -400,17 +421,39 @@ static int validate_field(const struct field *field, const json_t *value, struct
                      range);
 }
 
-static int validate_timeouts(const json_t *document, struct error *err)
+static void read_fields(const json_t *document, struct dynamic_config *ret_config)
 {
-    struct dynamic_config config;
-    dynamic_config_init(&config);
+    dynamic_config_init(ret_config);
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         int64_t number = 0;
         const json_t *value = field_value(document, &fields[i]);
         if (value != NULL && field_read(&fields[i], value, &number)) {
-            field_set(&config, &fields[i], number);
+            field_set(ret_config, &fields[i], number);
         }
     }
+}
+
+/* What is wrong already stops no other change. */
+static int validate_early_failover(const json_t *document, int64_t ttl_min_ms, const json_t *before,
+                                   struct error *err)
+{
+    struct dynamic_config config;
+    read_fields(document, &config);
+    const char *fault = early_failover_fault(&config, ttl_min_ms);
+    dynamic_config_free(&config);
+    if (fault == NULL) {
+        return 0;
+    }
+    read_fields(before, &config);
+    const char *fault_before = early_failover_fault(&config, ttl_min_ms);
+    dynamic_config_free(&config);
+    return fault_before != NULL ? 0 : error_set(err, ERR_INVALID, "%s", fault);
+}
+
+static int validate_timeouts(const json_t *document, struct error *err)
+{
+    struct dynamic_config config;
+    read_fields(document, &config);
     /* What is stored already has passed no range: the sum may be beyond an integer. */
     double ttl = (double)config.ttl_ms / 1000;
     double loop_wait = (double)config.loop_wait_ms / 1000;
@@ -575,6 +618,7 @@ int dynamic_config_validate(const json_t *document, int64_t ttl_min_ms, const js
         const json_t *old = before != NULL ? field_value(before, &field) : NULL;
         rc = old != NULL && json_equal(value, old) ? 0 : validate_field(&field, value, err);
     }
+    rc = rc != 0 ? rc : validate_early_failover(document, ttl_min_ms, before, err);
     return rc != 0 ? rc : validate_timeouts(document, err);
 }
 

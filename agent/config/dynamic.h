@@ -43,6 +43,7 @@ struct dynamic_config {
     enum dynamic_synchronous synchronous_mode;
     bool synchronous_mode_strict;
     int synchronous_node_count; /* 1 */
+    bool early_failover;        /* strict modes on the Raft group alone */
     bool check_timeline;
     bool paused;        /* `pause` */
     bool failsafe_mode; /* has an effect with an etcd as the store only */

@@ -238,7 +238,9 @@ static int do_write_report(struct agent *agent, const struct ha_action *action, 
                                .epoch = action->epoch,
                                .timeline = action->timeline,
                                .lsn = action->lsn,
-                               .yields = action->yields};
+                               .yields = action->yields,
+                               .primary_silent_ms = action->primary_silent_ms,
+                               .raft_silent_ms = action->raft_silent_ms};
     struct buf value = BUF_INIT;
     char key[HA_NAME_BYTES + 16];
 
@@ -299,7 +301,8 @@ static enum dcs_unfenced unfenced_of(enum ha_unfenced unfenced)
     return DCS_UNFENCED_LEAVE;
 }
 
-static int do_acquire(struct agent *agent, const struct ha_action *action, struct error *err)
+/* `deposes`: the epoch that is ended with it; 0 = the key is absent. */
+static int acquire_key(struct agent *agent, int64_t deposes, int64_t timeout_ms, struct error *err)
 {
     const struct ha_acquire *wanted = &agent->plan.acquire;
     struct dcs_acquire acquire = {.holder = agent->config->name,
@@ -310,9 +313,9 @@ static int do_acquire(struct agent *agent, const struct ha_action *action, struc
                                   .timeline = wanted->timeline,
                                   .unfenced_revision = wanted->unfenced_revision,
                                   .unfenced = unfenced_of(wanted->unfenced),
+                                  .deposes = deposes,
                                   .report_count = wanted->report_count};
     struct ha_failsafe failsafe = {0};
-    (void)action;
     failsafe_fill(agent, &failsafe);
     if (agent_lease_ms(agent) < failsafe.until_lease_ms) { /* since the decision */
         return error_set(err, ERR_BUSY, "'%s' was promised to be left alone", failsafe.primary);
@@ -321,14 +324,29 @@ static int do_acquire(struct agent *agent, const struct ha_action *action, struc
         acquire.reports[i].member = wanted->reports[i].member;
         acquire.reports[i].revision = wanted->reports[i].revision;
     }
-    int rc = agent->dcs->ops->acquire(agent->dcs, &acquire, agent->dynamic.retry_timeout_ms,
-                                      on_acquired, agent, err);
+    int rc = agent->dcs->ops->acquire(agent->dcs, &acquire, timeout_ms, on_acquired, agent, err);
     if (rc != 0) {
         return rc;
     }
     agent->acquiring = true;
     agent->acquire_ttl_ms = acquire.ttl_ms;
     return 1;
+}
+
+static int do_acquire(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    return acquire_key(agent, 0, agent->dynamic.retry_timeout_ms, err);
+}
+
+/* Not waited for longer than the silence that it goes by: a sign of life must be heard. */
+static int do_depose(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    const struct ha_acquire *wanted = &agent->plan.acquire;
+    log_warning("ending the lease of '%s', which gives no sign of life, by %zu reports",
+                agent->snapshot.cluster.leader, wanted->report_count);
+    return acquire_key(agent, action->epoch.revision,
+                       2 * agent->snapshot.settings.election_timeout_ms, err);
 }
 
 static int do_resume(struct agent *agent, const struct ha_action *action, struct error *err)
@@ -478,6 +496,7 @@ static const do_action actions[HA_EXIT + 1] = {
     [HA_WRITE_REPORT] = do_write_report,
     [HA_WITHDRAW_REPORT] = do_withdraw_report,
     [HA_ACQUIRE] = do_acquire,
+    [HA_DEPOSE] = do_depose,
     [HA_RESUME] = do_resume,
     [HA_ARM] = do_arm,
     [HA_DISARM] = do_disarm,

@@ -4,6 +4,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/member_url.h"
 #include "agent/loop/slots.h"
 #include "agent/loop/sync.h"
 #include "base/assert.h"
@@ -93,39 +94,13 @@ static int begin(struct agent *agent, enum ha_job_kind kind, int rc)
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
-/* Host and port of a member's conn_url ("postgres://host:port/db"). */
-static bool parse_conn_url(const char *conn_url, char ret_host[PG_HOST_BYTES], uint16_t *ret_port)
-{
-    enum { POSTGRES_PORT = 5432 };
-    const char *start = strstr(conn_url, "://");
-    struct config_address address;
-    struct error err;
-    char authority[PG_HOST_BYTES];
-
-    if (start == NULL) {
-        return false;
-    }
-    size_t len = strcspn(start + 3, "/?");
-    if (len == 0 || len >= sizeof authority) {
-        return false;
-    }
-    memcpy(authority, start + 3, len);
-    authority[len] = '\0';
-    if (config_address_parse(authority, POSTGRES_PORT, &address, &err) != 0) {
-        return false;
-    }
-    (void)snprintf(ret_host, PG_HOST_BYTES, "%s", address.host);
-    *ret_port = address.port;
-    mem_free((void *)(uintptr_t)address.text);
-    mem_free((void *)(uintptr_t)address.host);
-    return true;
-}
-
 static int find_peer(const struct agent *agent, const char *name, char *ret_host,
                      uint16_t *ret_port, struct error *err)
 {
+    enum { POSTGRES_PORT = 5432 };
     const struct ha_member *member = ha_cluster_member(&agent->facts.cluster, name);
-    if (member == NULL || !parse_conn_url(member->conn_url, ret_host, ret_port)) {
+    if (member == NULL ||
+        !member_url_address(member->conn_url, POSTGRES_PORT, ret_host, ret_port)) {
         return error_set(err, ERR_NOT_FOUND, "member '%s' has published no address", name);
     }
     return 0;
@@ -270,6 +245,8 @@ static void on_detached(void *arg, int rc, const struct error *err)
 static int do_detach(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     (void)action;
+    /* A report may follow, and only what is taken back after it counts. */
+    agent->facts.withdrawn_epoch = (struct ha_epoch){0};
     int rc = pg_instance_set_upstream(agent->pg, NULL, UPSTREAM_MS, on_detached, agent, err);
     return rc == 0 ? 1 : rc;
 }

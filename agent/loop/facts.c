@@ -5,6 +5,7 @@
 #include "agent/ha/ha_facts.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/peers.h"
+#include "agent/loop/silence.h"
 #include "agent/loop/slots.h"
 
 #include <inttypes.h>
@@ -52,6 +53,7 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     bool unknown = agent->unconfigured || agent->facts.config_revision < 0;
     settings->synchronous_mode = dynamic->synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF || unknown;
     settings->paused = dynamic->paused;
+    settings->early_failover = silence_is_asked_for(agent);
     settings->failsafe_mode = dynamic->failsafe_mode && agent->failsafe != NULL;
     copy_text(settings->refused, sizeof settings->refused, agent->refused);
 }
@@ -208,6 +210,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     s->unlocked_since_mono_ms = facts->unlocked_since_mono_ms;
     fill_settings(agent, &s->settings);
     failsafe_fill(agent, &s->failsafe);
+    silence_fill(agent, &s->silence);
     fill_self(agent, &s->self);
     fill_fence(agent, &s->fence);
     ha_lease_holding(&agent->lease, agent->acquiring, &s->holding);

@@ -26,6 +26,7 @@ struct api_server;
 struct loop_peers;
 struct loop_failsafe;
 struct loop_sync;
+struct loop_silence;
 
 #define LOOP_PROBE_MS_MAX      1000 /* between two probes of a running instance */
 #define LOOP_PROBE_STARTING_MS 100
@@ -130,6 +131,7 @@ struct agent {
     struct api_server *api;
     struct loop_peers *peers;       /* NULL: nobody is asked who is alive (tests) */
     struct loop_failsafe *failsafe; /* NULL: failsafe_mode has no effect */
+    struct loop_silence *silence;   /* NULL: nobody looks whether the leader is silent (tests) */
     struct loop_sync *sync;         /* NULL: nobody looks after synchronous standbys (tests) */
 
     struct loop_facts facts;

@@ -5,6 +5,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_values.h"
 #include "agent/loop/peers.h"
+#include "agent/loop/silence.h"
 #include "agent/loop/slots.h"
 #include "agent/loop/sync.h"
 #include "base/assert.h"
@@ -240,6 +241,7 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
         if (facts->probe.asked_ms == 0) {
             slots_note_start(agent);
         }
+        silence_take_probe(agent, result);
         facts->probe = *result;
         slots_note(agent);
         take_upstream(agent, result);
@@ -277,6 +279,7 @@ static void on_probe_timer(uv_timer_t *timer)
     inspect_now(agent);
     parameters_apply(agent);
     peers_look(agent);
+    silence_look(agent);
     const struct loop_facts *facts = &agent->facts;
     bool was_probing = agent->probing;
     bool up = facts->run == HA_RUN_STARTING || facts->run == HA_RUN_RUNNING;
@@ -544,6 +547,7 @@ void observe_store_changed(struct agent *agent)
     take_contact(agent);
     take_raft(agent);
     peers_look(agent);
+    silence_look(agent);
     sync_kick(agent);
 }
 

@@ -207,6 +207,53 @@ static void synchronous_mode_is_on_off_or_quorum(void **state)
     }
 }
 
+#define STRICT "\"synchronous_mode\": \"quorum\", \"synchronous_mode_strict\": true"
+
+static void early_failover_needs_strict_mode_and_raft(void **state)
+{
+    char warning[DYNAMIC_WARNING_BYTES];
+    struct dynamic_config c;
+    (void)state;
+    c = parsed("{}", warning);
+    assert_false(c.early_failover);
+    dynamic_config_free(&c);
+    c = parsed("{" STRICT ", \"early_failover\": true}", warning);
+    assert_true(c.early_failover);
+    assert_string_equal(warning, "");
+    dynamic_config_free(&c);
+    static const char *const wrong[] = {
+        "{\"early_failover\": true}",
+        "{\"early_failover\": true, \"synchronous_mode\": true}",
+        "{\"early_failover\": true, \"synchronous_mode_strict\": true}",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        c = parsed(wrong[i], warning);
+        assert_false(c.early_failover);
+        assert_non_null(strstr(warning, "early_failover: only with synchronous_mode on or quorum"));
+        dynamic_config_free(&c);
+        refused_with(wrong[i], NULL, ERR_INVALID,
+                     "early_failover: only with synchronous_mode on or quorum and "
+                     "synchronous_mode_strict: set both, or leave it out");
+        /* Nor is strict mode left from under it; what is wrong already stops no other change. */
+        refused_with(wrong[i], "{" STRICT ", \"early_failover\": true}", ERR_INVALID,
+                     "early_failover");
+        json_t *document = json_loads(wrong[i], 0, NULL);
+        assert_int_equal(dynamic_config_validate(document, DYNAMIC_TTL_MS_MIN_RAFT, document, NULL),
+                         0);
+        json_decref(document);
+    }
+    json_t *document = json_loads("{" STRICT ", \"early_failover\": true}", 0, NULL);
+    struct error err = {0};
+    assert_int_equal(dynamic_config_validate(document, DYNAMIC_TTL_MS_MIN_RAFT, NULL, &err), 0);
+    assert_int_equal(dynamic_config_validate(document, DYNAMIC_TTL_MS_MIN_ETCD, NULL, &err),
+                     ERR_INVALID);
+    assert_string_equal(err.text, "early_failover: only with 'raft' as the store: leave it out");
+    assert_int_equal(dynamic_config_parse(document, DYNAMIC_TTL_MS_MIN_ETCD, &c, warning, &err), 0);
+    assert_false(c.early_failover);
+    dynamic_config_free(&c);
+    json_decref(document);
+}
+
 static void synchronous_nodes_are_between_one_and_sixteen(void **state)
 {
     char warning[DYNAMIC_WARNING_BYTES];
@@ -699,6 +746,7 @@ int main(void)
         cmocka_unit_test(adjusted_timeouts_always_keep_the_rule),
         cmocka_unit_test(what_is_no_object_leaves_the_old_in_force),
         cmocka_unit_test(synchronous_mode_is_on_off_or_quorum),
+        cmocka_unit_test(early_failover_needs_strict_mode_and_raft),
         cmocka_unit_test(synchronous_nodes_are_between_one_and_sixteen),
         cmocka_unit_test(unserved_keys_are_refused_both_ways),
         cmocka_unit_test(an_unserved_key_that_is_stored_blocks_no_other_change),

@@ -75,6 +75,10 @@ struct rig {
     int exits;
     bool promote_sent;
     struct pg_rewind rewind; /* the last one asked for */
+    struct raft_node *raft;
+    int64_t deposes; /* of the last acquisition */
+    int64_t acquire_timeout_ms;
+    int can_depose_rc;
     struct fence_lease page_at_release;
     struct fence_lease page_at_renewal;
     struct fence_lease page_at_removal;
@@ -677,13 +681,20 @@ static int dcs_acquire_key(struct dcs *dcs, const struct dcs_acquire *acquire, i
 {
     char text[64];
     (void)dcs;
-    (void)timeout_ms;
-    (void)snprintf(text, sizeof text, "acquire%s",
+    (void)snprintf(text, sizeof text, "%s%s", acquire->deposes == 0 ? "acquire" : "depose",
                    acquire->unfenced == DCS_UNFENCED_PUT      ? " and put unfenced"
                    : acquire->unfenced == DCS_UNFENCED_REMOVE ? " and remove unfenced"
                                                               : "");
     rig.unfenced_compared = acquire->unfenced_revision;
+    rig.deposes = acquire->deposes;
+    rig.acquire_timeout_ms = timeout_ms;
     return ask_dcs(done, arg, err, text);
+}
+
+static int dcs_can_depose(struct dcs *dcs, struct error *err)
+{
+    (void)dcs;
+    return rig.can_depose_rc == 0 ? 0 : error_set(err, rig.can_depose_rc, "'n3' is not connected");
 }
 
 static int dcs_renew(struct dcs *dcs, int64_t epoch, int64_t ttl_ms, int64_t timeout_ms,
@@ -763,6 +774,7 @@ static int64_t dcs_contact(struct dcs *dcs)
 static const struct dcs_ops rig_dcs_ops = {.view = dcs_view_of,
                                            .contact_mono_ms = dcs_contact,
                                            .acquire = dcs_acquire_key,
+                                           .can_depose = dcs_can_depose,
                                            .renew = dcs_renew,
                                            .release = dcs_release,
                                            .put_status = dcs_put_status,
@@ -776,7 +788,7 @@ static const struct dcs_ops rig_dcs_ops = {.view = dcs_view_of,
 struct raft_node *raft_group_node(struct raft_group *group)
 {
     (void)group;
-    return NULL;
+    return rig.raft;
 }
 
 /* --- what agent/app.c and the rules give ------------------------------------------------------ */

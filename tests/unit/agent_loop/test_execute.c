@@ -535,6 +535,47 @@ static void an_acquisition_that_is_answered_too_late_gives_nothing(void **state)
     rig_free();
 }
 
+/* As an acquisition, but against a key that is there, and not waited for longer than the silence.
+ */
+static void a_deposition_names_the_epoch_that_it_ends(void **state)
+{
+    (void)state;
+    rig_settle();
+    plan_begin("silent", "running for the key");
+    plan_add(HA_DEPOSE)->epoch = EPOCH;
+    carry_out();
+    assert_true(rig.agent.acquiring);
+    assert_int_equal(rig.deposes, EPOCH.revision);
+    assert_int_equal(rig.acquire_timeout_ms, 2 * rig.agent.snapshot.settings.election_timeout_ms);
+    assert_non_null(strstr(buf_str(&rig.logged), "ending the lease of 'n2'"));
+    answer("depose", 0);
+    assert_false(rig.agent.acquiring);
+    assert_true(ha_lease_valid(&rig.agent.lease, rig.now_ms));
+    rig_free();
+}
+
+/* The leader key may still be there: a report of the same epoch can follow, and needs a withdrawal
+ * of its own. */
+static void a_withdrawal_counts_until_receiving_stops_again(void **state)
+{
+    (void)state;
+    rig_settle();
+    standby_runs(1000);
+    plan_begin("follow", "a sign of life");
+    plan_add(HA_WITHDRAW_REPORT)->epoch = EPOCH;
+    carry_out();
+    answer("withdraw", 0);
+    assert_true(ha_epoch_equal(rig.agent.facts.withdrawn_epoch, EPOCH));
+    plan_begin("silent", "the leader is silent");
+    plan_add(HA_DETACH)->epoch = EPOCH;
+    carry_out();
+    assert_int_equal(rig.agent.facts.withdrawn_epoch.revision, 0);
+    answer("upstream none", 0);
+    assert_int_equal(rig.agent.facts.withdrawn_epoch.revision, 0);
+    assert_true(rig.agent.facts.upstream.detached);
+    rig_free();
+}
+
 static void the_page_says_over_before_the_release_is_sent(void **state)
 {
     (void)state;
@@ -710,6 +751,8 @@ int main(void)
         cmocka_unit_test(a_promotion_asks_for_the_lease_once_more),
         cmocka_unit_test(a_lease_that_ran_out_is_not_armed),
         cmocka_unit_test(an_acquisition_that_is_answered_too_late_gives_nothing),
+        cmocka_unit_test(a_deposition_names_the_epoch_that_it_ends),
+        cmocka_unit_test(a_withdrawal_counts_until_receiving_stops_again),
         cmocka_unit_test(the_page_says_over_before_the_release_is_sent),
         cmocka_unit_test(a_release_without_an_answer_keeps_the_lease_in_mind),
         cmocka_unit_test(a_release_that_may_come_late_ends_the_epoch_when_it_is_sent),
