@@ -34,6 +34,36 @@ static bool rule_look_first(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* Somebody else who could confirm commits in our place; whom the primary takes is its choice. */
+static bool is_replaceable(const struct ha_snapshot *s)
+{
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (!ha_is_me(s, member->name) && strcmp(member->name, s->cluster.leader) != 0 &&
+            member->reports && !member->tags.nosync && strcmp(member->state, "running") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Commits wait for this standby: the primary, which reads `nosync` in our record from the order on,
+ * takes somebody else first. Not waited for without end: it may be busy, or away. */
+static bool leaves_sync(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    int64_t until_ms = s->request_mono_ms + 2 * s->settings.loop_wait_ms;
+    if (s->request_mono_ms == HA_NEVER || s->now_mono_ms >= until_ms ||
+        !s->settings.synchronous_mode || !ha_runs_as(s, PG_STANDBY) || !ha_key_is_others(s) ||
+        !s->cluster.sync.present || !ha_sync_key_has(&s->cluster.sync, s->self.name) ||
+        !is_replaceable(s)) {
+        return false;
+    }
+    ha_plan_wait(plan, until_ms);
+    ha_plan_because(plan, "told to stop: commits of '%s' are to wait for somebody else first",
+                    s->cluster.leader);
+    return true;
+}
+
 static bool stop_for_exit(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (s->self.run == HA_RUN_STOPPING) {
@@ -77,6 +107,9 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     if (s->settings.paused || (ha_page_is_open(s) && !s->cluster.known)) {
         leave_for_exit(s, plan);
+        return true;
+    }
+    if (leaves_sync(s, plan)) {
         return true;
     }
     if (!ha_is_down(s) || !s->fence.all_gone) {

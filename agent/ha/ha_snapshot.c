@@ -14,6 +14,7 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->settings.maximum_lag_bytes = 1048576;
     s->settings.primary_start_timeout_ms = 300000;
     s->unlocked_since_mono_ms = HA_NEVER;
+    s->request_mono_ms = HA_NEVER;
     s->cluster.read_mono_ms = HA_NEVER;
     s->self.tags.failover_priority = 1;
     s->self.run_since_mono_ms = HA_NEVER;

@@ -379,6 +379,7 @@ struct ha_snapshot {
     size_t peer_count;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* the other members, as far as they are looked at */
     enum ha_request request;              /* an order to this node that is not carried out yet */
+    int64_t request_mono_ms;              /* when it came; HA_NEVER */
 };
 
 /* Nothing is known: all zero, times HA_NEVER, Patroni's defaults as settings. Start from it,

@@ -111,6 +111,7 @@ static const struct field now_fields[] = {
     I64(ha_snapshot, "wall", now_wall_ms),
     I64(ha_snapshot, "unlocked_since", unlocked_since_mono_ms),
     ENUM(ha_snapshot, "request", request, request_words),
+    I64(ha_snapshot, "requested", request_mono_ms),
     {0},
 };
 static const struct field settings_fields[] = {

@@ -218,6 +218,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     s->cluster = facts->cluster;
     fill_peers(facts, s);
     s->request = facts->request;
+    s->request_mono_ms = facts->request_mono_ms;
     if (facts->run == HA_RUN_RUNNING) {
         struct slots_plan slots;
         slots_decide(agent, &slots);

@@ -89,6 +89,7 @@ struct loop_facts {
     struct ha_job job;
     struct ha_action destruction; /* the last HA_REMOVE_DATA or HA_REWIND, for the look before it */
     enum ha_request request;
+    int64_t request_mono_ms;
     int64_t unlocked_since_mono_ms;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* whom peers.c asks */
     size_t peer_count;

@@ -559,6 +559,7 @@ int observe_start(struct agent *agent)
     facts->start_failed_mono_ms = HA_NEVER;
     facts->promote_failed_mono_ms = HA_NEVER;
     facts->unlocked_since_mono_ms = HA_NEVER;
+    facts->request_mono_ms = HA_NEVER;
     facts->upstream.streaming_lost_mono_ms = HA_NEVER;
     facts->rejoin.checked_mono_ms = HA_NEVER;
     facts->job.ended_mono_ms = HA_NEVER;

@@ -3,6 +3,7 @@
  * is told at most once per loop_wait; what changes the picture is told at once. */
 #include "agent/loop/loop.h"
 
+#include "agent/ha/ha_facts.h"
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -86,9 +87,16 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     if (ha_shows_pause(s)) {
         (void)json_object_set_new(member, "pause", json_true());
     }
-    if (json_object_size(config->tags.published) > 0) {
-        (void)json_object_set_new(member, "tags", json_deep_copy(config->tags.published));
+    json_t *tags = json_deep_copy(config->tags.published);
+    if (s->request == HA_REQUEST_SHUTDOWN && !s->settings.paused && ha_runs_as(s, PG_STANDBY)) {
+        /* It is about to stop: commits are to wait for somebody else. */
+        (void)json_object_set_new(tags, "nosync", json_true());
+        (void)json_object_set_new(tags, "sync_priority", json_integer(0));
     }
+    if (json_object_size(tags) > 0) {
+        (void)json_object_set(member, "tags", tags);
+    }
+    json_decref(tags);
     return member;
 }
 

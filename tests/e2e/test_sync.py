@@ -122,3 +122,26 @@ def test_quorum_strict_loses_nothing_even_without_the_fence(unfenced):
     missing, phantom = checks.lost(r, r.leader(), load.histories)
     assert not any(missing.values()), f"acknowledged, and not there: {missing}"
     assert not any(phantom.values())
+
+
+@pytest.mark.parametrize("mode", ["on", *rest("quorum")])
+def test_a_synchronous_standby_that_is_stopped_leaves_first(cluster, mode):
+    """SIGTERM: no commit waits for one that is about to go, as long as there is another one."""
+    configure(cluster, synchronous_mode=mode, synchronous_mode_strict="true", synchronous_node_count="null")
+    wait_for("the standbys of the mode", lambda: len(standbys(cluster)) == (1 if mode == "on" else 2), 20)
+    leaves = cluster.nodes[standbys(cluster)[0]]
+    before = len(leaves.log_text())
+    with faults.Load(cluster) as load:
+        since = time.monotonic()
+        leaves.kill_agent(signal.SIGTERM)
+        wait_for("it is gone", lambda: leaves.agent_pid() is None, 20)
+        took = time.monotonic() - since
+        assert leaves.name not in standbys(cluster) and len(standbys(cluster)) == 1
+        load.wait_writable(5)
+    told = leaves.log_text()[before:]
+    assert "commits of" in told and "are to wait for somebody else first" in told
+    assert took < 10
+    assert max(load.gaps().values()) < 1.0, load.gaps()
+    leaves.start_agent()
+    cluster.wait_healthy()
+    faults.verify(cluster, load, may_lose=False)

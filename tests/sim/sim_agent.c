@@ -188,6 +188,7 @@ void sim_agent_terminate(struct sim_node *node)
     ASSERT(node->agent != NULL);
     sim_running = node;
     node->agent->agent.facts.request = HA_REQUEST_SHUTDOWN;
+    node->agent->agent.facts.request_mono_ms = agent_mono_ms(&node->agent->agent);
     cycle_request(&node->agent->agent);
 }
 

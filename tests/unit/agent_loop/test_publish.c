@@ -40,6 +40,24 @@ static void a_change_is_told_at_once(void **state)
     rig_free();
 }
 
+/* The primary reads it, and takes somebody else to wait for. */
+static void a_standby_that_is_to_stop_says_nosync(void **state)
+{
+    (void)state;
+    settle();
+    run_for(50);
+    standby_runs(1000);
+    run_for(0);
+    answer("member", 0);
+    assert_null(strstr(rig.member, "nosync"));
+    rig.agent.facts.request = HA_REQUEST_SHUTDOWN;
+    publish_request(&rig.agent);
+    run_for(0);
+    assert_true(is_asked("member"));
+    assert_non_null(strstr(rig.member, "\"tags\":{\"nosync\":true,\"sync_priority\":0}"));
+    rig_free();
+}
+
 static void another_ttl_is_told_at_once(void **state)
 {
     (void)state;
@@ -262,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unchanged_picture_is_told_once_a_loop_wait),
         cmocka_unit_test(a_change_is_told_at_once),
+        cmocka_unit_test(a_standby_that_is_to_stop_says_nosync),
         cmocka_unit_test(another_ttl_is_told_at_once),
         cmocka_unit_test(a_record_says_that_its_member_reports),
         cmocka_unit_test(a_position_alone_is_no_change),
