@@ -12,7 +12,8 @@ import faults
 from rig import Rig, wait_for
 
 FAULTS = {name: faults.MEASURED[name] for name in (
-    "postmaster_killed", "takeover", "agent_killed", "agent_lost", "node_lost", "isolated", "switchover", "store_stopped", "store_cut")}
+    "postmaster_killed", "takeover", "agent_killed", "agent_lost", "node_lost", "isolated", "switchover", "store_stopped", "store_cut",
+    "strict_node_lost", "strict_isolated", "early_node_lost", "early_isolated")}
 ROUND_SECONDS_MAX = 180
 
 

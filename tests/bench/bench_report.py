@@ -19,6 +19,10 @@ GAPS = {
     "node_lost": ("primary's node lost", 3.2, 3.5),
     "isolated": ("primary isolated", 3.2, 3.5),
     "switchover": ("switchover", 0.3, 0.9),
+    "strict_node_lost": ("primary's node lost, strict synchronous mode", 3.2, 3.5),
+    "strict_isolated": ("primary isolated, strict synchronous mode", 3.2, 3.5),
+    "early_node_lost": ("primary's node lost, strict mode with `early_failover`", 1.5, 1.5),
+    "early_isolated": ("primary isolated, strict mode with `early_failover`", 1.5, 1.5),
 }
 OUTAGES = {
     "store_stopped": ("both other agents stopped", 2.0, 2.0),

@@ -271,5 +271,33 @@ def hangs_unfenced(rig, load, old, inside):
     time.sleep(5)
 
 
+def configure(rig, **settings):
+    arguments = [a for key, value in settings.items() for a in ("-s", f"{key}={value}")]
+    answer = rig.ctl("edit-config", *arguments, "--force")
+    assert answer.returncode == 0, answer.stderr
+
+
+def in_strict_mode(rig, early="null"):
+    """Any of both standbys confirms; with `early` the store is ready to depose."""
+    configure(rig, synchronous_mode="quorum", synchronous_mode_strict="true", synchronous_node_count="null", early_failover=early)
+    wait_for("two voters", lambda: sum(1 for row in rig.members().values() if row["Role"] == "Quorum Standby") == 2, 20)
+    if early == "true":
+        wait_for("the store can depose", lambda: all("early_failover: the store is ready for it" in n.log_text() for n in rig.replicas()), 20)
+
+
+def strict(fault, early):
+    """The fault in strict mode, which is left again: nothing may be lost."""
+    def measured(rig):
+        in_strict_mode(rig, early)
+        try:
+            result = fault(rig)
+        finally:
+            configure(rig, synchronous_mode="off", synchronous_mode_strict="null", early_failover="null")
+        assert result["lost"] == 0, f"{result['lost']} acknowledged writes are lost"
+        return result
+    return measured
+
+
 FAULTS = {f.__name__: f for f in (switchover, postmaster_killed, agent_killed, agent_lost, agent_stopped, node_lost, isolated)}
-MEASURED = dict(FAULTS, takeover=takeover, store_stopped=store_stopped, store_cut=store_cut)
+MEASURED = dict(FAULTS, takeover=takeover, store_stopped=store_stopped, store_cut=store_cut, **{
+    f"{mode}_{fault.__name__}": strict(fault, early) for mode, early in (("strict", "null"), ("early", "true")) for fault in (node_lost, isolated)})

@@ -5,16 +5,13 @@ import pytest
 
 import faults
 from network import wait_for
-from test_sync import configure, others, standbys
 
 TTL = 3.0
 
 
 @pytest.fixture
 def early(cluster):
-    configure(cluster, synchronous_mode="quorum", synchronous_mode_strict="true", synchronous_node_count="null", early_failover="true")
-    wait_for("two voters", lambda: standbys(cluster) == others(cluster, cluster.leader()), 20)
-    wait_for("the store can depose", lambda: all("early_failover: the store is ready for it" in n.log_text() for n in cluster.replicas()), 20)
+    faults.in_strict_mode(cluster, early="true")
     yield cluster
 
 
@@ -34,8 +31,7 @@ def test_a_silent_node_loses_its_lease_early(early, fault):
 
 
 def test_without_it_the_lease_is_waited_for(cluster):
-    configure(cluster, synchronous_mode="quorum", synchronous_mode_strict="true", early_failover="null")
-    wait_for("two voters", lambda: standbys(cluster) == others(cluster, cluster.leader()), 20)
+    faults.in_strict_mode(cluster)
     before = {n.name: len(n.log_text()) for n in cluster.nodes.values()}
     result = faults.FAULTS["node_lost"](cluster)
     print(result)
@@ -82,7 +78,7 @@ def test_a_primary_that_both_lose_only_for_a_moment_goes_on(early):
 
 
 def test_it_is_refused_outside_strict_mode(cluster):
-    configure(cluster, synchronous_mode="off", synchronous_mode_strict="null", early_failover="null")
+    faults.configure(cluster, synchronous_mode="off", synchronous_mode_strict="null", early_failover="null")
     answer = cluster.ctl("edit-config", "-s", "early_failover=true", "--force", check=False)
     assert answer.returncode != 0
     assert "early_failover: only with synchronous_mode on or quorum and synchronous_mode_strict" in answer.stdout + answer.stderr

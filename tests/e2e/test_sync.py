@@ -7,18 +7,13 @@ import pytest
 
 import checks
 import faults
+from faults import configure
 from rig import wait_for
 
 
 def rest(*values):
     """For check-all."""
     return [pytest.param(value, marks=pytest.mark.rest) for value in values]
-
-
-def configure(r, **settings):
-    arguments = [a for key, value in settings.items() for a in ("-s", f"{key}={value}")]
-    answer = r.ctl("edit-config", *arguments, "--force")
-    assert answer.returncode == 0, answer.stderr
 
 
 def standbys(r):
