@@ -167,28 +167,9 @@ static uint64_t number_of_lease(uint64_t id)
     return lease.renewal_number;
 }
 
-static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
+/* It has no name by which it could end another's lease: its command is none. */
+static void no_client_deposes(int64_t epoch)
 {
-    (void)state;
-    setup(1, PASSWORD);
-    struct store_op ops[] = {
-        {.type = STORE_OP_LEASE_GRANT,
-         .lease = 5,
-         .ttl_ms = 30000,
-         .stamp = 1,
-         .flags = STORE_LEASE_HOLDER},
-        {.type = STORE_OP_PUT, .key = span_str("/leader"), .value = span_str("node1"), .lease = 5}};
-    struct store_command command = {.type = STORE_TXN, .success = ops, .success_count = 2};
-    struct answer answer = {0};
-    assert_int_equal(
-        raft_node_propose(node_of(&rig, 0), &command, 3000, 0, on_answer, &answer, NULL), 0);
-    wait_for(&rig, is_answered, &answer, 5000, "the lease is held");
-    assert_int_equal(answer.result.code, 0);
-    struct seen seen = {0};
-    assert_int_equal(start_put("/leader", "stray", 3000, &seen), 0);
-    await(&seen);
-    assert_int_equal(seen.result.code, ERR_REFUSED);
-    int64_t epoch = answer.result.revision;
     struct store_compare deposes[] = {
         {.target = STORE_CMP_CREATE,
          .relation = STORE_EQUAL,
@@ -211,6 +192,42 @@ static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
         {.type = STORE_OP_PUT, .key = span_str("/leader"), .value = span_str("client"), .lease = 6},
         {.type = STORE_OP_PUT, .key = span_str("/epoch"), .value = span_str("{}")},
     };
+    struct seen seen = {0};
+    struct store_command ends = {.type = STORE_DEPOSE,
+                                 .actor = span_str("client"),
+                                 .lease = 5,
+                                 .compares = deposes,
+                                 .compare_count = sizeof deposes / sizeof deposes[0],
+                                 .success = takes,
+                                 .success_count = sizeof takes / sizeof takes[0]};
+    struct buf bytes = BUF_INIT;
+    assert_int_equal(store_command_encode(&ends, &bytes, NULL), 0);
+    buf_free(&bytes);
+    assert_int_equal(raft_client_command(client, &ends, 3000, on_command, &seen, NULL),
+                     ERR_INVALID);
+}
+
+static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
+{
+    (void)state;
+    setup(1, PASSWORD);
+    struct store_op ops[] = {
+        {.type = STORE_OP_LEASE_GRANT,
+         .lease = 5,
+         .ttl_ms = 30000,
+         .stamp = 1,
+         .flags = STORE_LEASE_HOLDER},
+        {.type = STORE_OP_PUT, .key = span_str("/leader"), .value = span_str("node1"), .lease = 5}};
+    struct store_command command = {.type = STORE_TXN, .success = ops, .success_count = 2};
+    struct answer answer = {0};
+    assert_int_equal(
+        raft_node_propose(node_of(&rig, 0), &command, 3000, 0, on_answer, &answer, NULL), 0);
+    wait_for(&rig, is_answered, &answer, 5000, "the lease is held");
+    assert_int_equal(answer.result.code, 0);
+    struct seen seen = {0};
+    assert_int_equal(start_put("/leader", "stray", 3000, &seen), 0);
+    await(&seen);
+    assert_int_equal(seen.result.code, ERR_REFUSED);
     struct store_command not_theirs[] = {
         {.type = STORE_MEMBER_SET,
          .member = {.id = 1, .name = span_str("x"), .address = span_str("h:1")}},
@@ -224,19 +241,7 @@ static void a_client_does_not_touch_a_holders_key_or_the_members(void **state)
         await(&seen);
         assert_int_equal(seen.rc, ERR_REFUSED);
     }
-    /* It has no name by which it could end another's lease: its command is none. */
-    struct store_command ends = {.type = STORE_DEPOSE,
-                                   .actor = span_str("client"),
-                                   .lease = 5,
-                                   .compares = deposes,
-                                   .compare_count = sizeof deposes / sizeof deposes[0],
-                                   .success = takes,
-                                   .success_count = sizeof takes / sizeof takes[0]};
-    struct buf bytes = BUF_INIT;
-    assert_int_equal(store_command_encode(&ends, &bytes, NULL), 0);
-    buf_free(&bytes);
-    assert_int_equal(raft_client_command(client, &ends, 3000, on_command, &seen, NULL),
-                     ERR_INVALID);
+    no_client_deposes(answer.result.revision);
     struct store_kv kv;
     assert_true(store_get(raft_node_store(node_of(&rig, 0)), span_str("/leader"), &kv));
     assert_true(span_equal_str(kv.value, "node1"));
