@@ -343,11 +343,12 @@ static bool may_be_candidate(const struct ha_snapshot *s, const struct ha_peer *
            !peer->nofailover;
 }
 
-/* A failover without a leader's name is the operator's decision over what may be lost. */
+/* A failover without a leader's name is the operator's decision over what may be lost: in the term
+ * in which it was given, and no later one. */
 static bool is_ordered(const struct ha_snapshot *s, const char *name)
 {
     const struct ha_failover *failover = &s->cluster.failover;
-    return failover->present && failover->leader[0] == '\0' &&
+    return ha_failover_is_due(s) && failover->leader[0] == '\0' &&
            strcmp(failover->candidate, name) == 0;
 }
 

@@ -77,8 +77,9 @@ static bool is_confirmed(const struct ha_snapshot *s, const struct ha_plan *plan
 {
     const struct ha_sync_key *sync = &s->cluster.sync;
     const struct ha_failover *failover = &s->cluster.failover;
-    bool ordered =
-        failover->present && failover->leader[0] == '\0' && ha_is_me(s, failover->candidate);
+    bool ordered = failover->present && failover->leader[0] == '\0' &&
+                   failover->revision >= ha_cluster_epoch(&s->cluster).revision &&
+                   ha_is_me(s, failover->candidate);
     unsigned count = 0;
     if (!s->settings.synchronous_mode || ordered || (!sync->present && !sync->unreadable)) {
         return true;

@@ -133,7 +133,10 @@ static uint32_t misnumbered(const struct ha_sync *sync, const struct ha_sync_loo
     uint32_t found = 0;
     for (size_t i = 0; sync->renumbered && i < look->count; i++) {
         const struct ha_sync_walsender *walsender = &look->walsenders[i];
-        found |= walsender->older && walsender->counts ? UINT32_C(1) << i : 0;
+        /* Before it has told where it is, PostgreSQL shows a named one as if it counted for
+         * nothing. */
+        bool untold = walsender->flushed == 0 && (bit(walsender->name) & look->setting.names) != 0;
+        found |= walsender->older && (walsender->counts || untold) ? UINT32_C(1) << i : 0;
     }
     return found;
 }

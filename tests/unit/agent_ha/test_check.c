@@ -189,6 +189,7 @@ static void acquire_as(const char *base, const char *more, unsigned reports, uin
     load(base, more);
     plan.acquire.epoch_revision = s.cluster.epoch_revision;
     plan.acquire.config_revision = s.cluster.config_revision;
+    plan.acquire.sync_revision = s.cluster.sync_revision;
     plan.acquire.report_count = reports;
     plan.acquire.timeline = timeline;
     add(HA_ACQUIRE);
@@ -317,6 +318,17 @@ static void in_pause_nothing_is_touched_without_an_order(void **state)
     load("old_primary", joins);
     (void)strcpy(add(HA_REMOVE_DATA)->member, "n2");
     forbidden("makes or destroys data in pause");
+}
+
+static void an_order_counts_in_its_own_term(void **state)
+{
+    (void)state;
+    acquire_as("sync_reported", "self name=n3\nfailover present=yes revision=39 candidate=n3\n", 2,
+               2);
+    allowed();
+    acquire_as("sync_reported", "self name=n3\nfailover present=yes revision=8 candidate=n3\n", 2,
+               2);
+    forbidden("acquires without the reports that synchronous mode asks for");
 }
 
 static void depose_with(const char *more, unsigned reports)
@@ -609,6 +621,7 @@ int main(void)
         cmocka_unit_test(fence_is_disarmed_after_a_put_and_unfenced_goes_after_the_arming),
         cmocka_unit_test(acquisition_passes_over_no_unfenced_but_its_own_or_on_order),
         cmocka_unit_test(in_pause_nothing_is_touched_without_an_order),
+        cmocka_unit_test(an_order_counts_in_its_own_term),
         cmocka_unit_test(a_running_lease_is_ended_only_with_all_that_it_takes),
         cmocka_unit_test(nobody_leaves_a_leader_that_lives),
         cmocka_unit_test(data_is_destroyed_only_under_i10),

@@ -296,6 +296,24 @@ static void walsender_that_may_have_the_number_of_before_is_ended(void **state)
     assert_int_equal(next(&world), HA_SYNC_PUBLISH);
 }
 
+/* PostgreSQL shows priority 0 for whoever has not told a position yet; it has the old number all
+ * the same, and confirms by it as soon as it does. */
+static void walsender_that_has_told_nothing_yet_is_ended_too(void **state)
+{
+    (void)state;
+    struct world world;
+    named_a(&world);
+    struct ha_sync_walsender *named = connect_one(&world, 1);
+    named->older = true;
+    named->counts = false;
+    named->flushed = 0;
+    struct ha_sync_walsender *other = connect_one(&world, 2); /* a copy that somebody makes */
+    other->older = true;
+    other->flushed = 0;
+    assert_int_equal(next(&world), HA_SYNC_TERMINATE);
+    assert_int_equal(world.move.walsenders, 1);
+}
+
 static void two_connections_of_one_name_are_one_too_many(void **state)
 {
     (void)state;
@@ -490,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_setting_that_is_not_seen_is_waited_for_and_put_again),
         cmocka_unit_test(walsender_with_names_of_before_is_waited_for_then_ended),
         cmocka_unit_test(walsender_that_may_have_the_number_of_before_is_ended),
+        cmocka_unit_test(walsender_that_has_told_nothing_yet_is_ended_too),
         cmocka_unit_test(two_connections_of_one_name_are_one_too_many),
         cmocka_unit_test(one_number_does_not_mind_two_connections),
         cmocka_unit_test(fewer_reports_wait_for_confirmations),
