@@ -202,7 +202,8 @@ static const char *check_depose(const struct ha_snapshot *s, const struct ha_pla
     if (!ha_epoch_equal(action->epoch, s->cluster.leader_epoch) ||
         plan->acquire.epoch_revision != action->epoch.revision ||
         plan->acquire.config_revision != s->cluster.config_revision ||
-        plan->acquire.sync_revision != s->cluster.sync_revision) {
+        plan->acquire.sync_revision != s->cluster.sync_revision ||
+        plan->acquire.unfenced_revision != 0 || plan->acquire.unfenced != HA_UNFENCED_LEAVE) {
         return "ends a lease without comparing what was seen";
     }
     for (size_t i = 0; i < plan->acquire.report_count; i++) {

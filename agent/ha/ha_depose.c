@@ -13,8 +13,8 @@ bool ha_depose_is_possible(const struct ha_snapshot *s)
 {
     const struct ha_cluster *cluster = &s->cluster;
     return s->settings.early_failover && s->settings.synchronous_mode && ha_key_is_others(s) &&
-           cluster->sync.present && !cluster->sync.unreadable &&
-           ha_sync_key_has(&cluster->sync, s->self.name) &&
+           !s->settings.paused && cluster->unfenced_revision == 0 && cluster->sync.present &&
+           !cluster->sync.unreadable && ha_sync_key_has(&cluster->sync, s->self.name) &&
            cluster->epoch_revision == cluster->leader_epoch.revision &&
            strcmp(cluster->epoch_holder, cluster->leader) == 0;
 }

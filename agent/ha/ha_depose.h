@@ -7,7 +7,8 @@
 
 #include "agent/ha/ha_snapshot.h"
 
-/* This standby may take part: it is asked for, the leader is one of ours, and /sync names us. */
+/* This standby may take part: it is asked for, the leader is one of ours and no `unfenced` stands,
+ * and /sync names us. Not in pause. */
 bool ha_depose_is_possible(const struct ha_snapshot *s);
 /* Since when all signs of life of the leader's node have been missing; HA_NEVER = one is there.
  * They count after an election timeout. */

@@ -49,11 +49,13 @@ static bool compares_revision(const struct store_command *command, struct span b
     return false;
 }
 
+/* That there is none: in pause, or since one, the holder may run with nothing that ends it. */
 static bool compares_unfenced(const struct store_command *command, struct span base)
 {
     for (size_t i = 0; i < command->compare_count; i++) {
         const struct store_compare *compare = &command->compares[i];
-        if (compare->target == STORE_CMP_CREATE && compare->relation == STORE_EQUAL &&
+        bool revision = compare->target == STORE_CMP_CREATE || compare->target == STORE_CMP_MOD;
+        if (revision && compare->relation == STORE_EQUAL &&
             is_key(compare->key, base, "unfenced") && compare->number == 0) {
             return true;
         }

@@ -400,6 +400,12 @@ static void a_running_lease_is_ended_only_with_all_that_it_takes(void **state)
     plan.acquire.sync_revision++;
     forbidden("ends a lease without comparing what was seen");
     depose_with(OTHER "\n", 2);
+    plan.acquire.unfenced_revision = 7;
+    forbidden("ends a lease without comparing what was seen");
+    depose_with(OTHER "\n", 2);
+    plan.acquire.unfenced = HA_UNFENCED_REMOVE;
+    forbidden("ends a lease without comparing what was seen");
+    depose_with(OTHER "\n", 2);
     plan.acquire.config_revision++;
     forbidden("ends a lease without comparing what was seen");
     depose_with(OTHER "\n", 2);
