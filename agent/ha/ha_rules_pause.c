@@ -44,10 +44,12 @@ static bool rule_no_data(const struct ha_snapshot *s, struct ha_plan *plan)
            left_alone(plan, "no whole data directory, and none is made");
 }
 
+/* An agent that was started again may not know of the pause yet; what runs has not answered it. */
 static bool rule_starting(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool between = s->self.run == HA_RUN_STARTING || s->self.run == HA_RUN_STOPPING;
-    return s->settings.paused && between && s->self.role != PG_STANDBY &&
+    bool unfenced = s->settings.paused || (ha_page_is_open(s) && !ha_key_is_others(s));
+    return unfenced && between && s->self.role != PG_STANDBY &&
            left_alone(plan, "PostgreSQL is starting or stopping");
 }
 

@@ -328,6 +328,7 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
         log_info("the postmaster has ended, wait status %d", status->wait_status);
         /* What was seen running may have been that one; a look follows when all of it is gone. */
         agent->facts.inspected = false;
+        agent->facts.adopted = false;
         agent->inspect_stale = agent->inspecting;
         break;
     case FENCE_EVENT_ALL_GONE: break;
