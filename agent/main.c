@@ -1,6 +1,7 @@
 /* Entry of the program. What has to happen before anything else: becoming the wrapper of a child
  * when executed as one, and settings of the process that libraries read at their first use. */
 #include "agent/cli/cli.h"
+#include "pgctl/pg_disk.h"
 #include "pgctl/pg_instance.h"
 
 #include <signal.h>
@@ -13,6 +14,7 @@
 int main(int argc, char **argv)
 {
     pg_exec_main(argc, argv);
+    pg_disk_main(argc, argv);
     pg_env_clear();
     (void)setenv("UV_THREADPOOL_SIZE", THREADPOOL_SIZE, 0);
     (void)signal(SIGPIPE,

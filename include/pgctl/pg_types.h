@@ -125,6 +125,23 @@ struct pg_inspection {
     uint64_t unannounced_system_id;
 };
 
+/* --- what a write to the instance's disks found (pgctl/pg_disk.h) --------------------------------
+ */
+
+/* In order of gravity. */
+enum pg_disk_kind {
+    PG_DISK_UNKNOWN, /* nobody has tried yet, or who tries is not heard: nothing follows from it */
+    PG_DISK_GOOD,
+    PG_DISK_LOW,     /* takes writes, and has less space left than is to be kept free */
+    PG_DISK_FULL,    /* a write was refused for want of space (or quota) */
+    PG_DISK_STALLED, /* a write has not come back for a while */
+    PG_DISK_READ_ONLY,
+    PG_DISK_FAILED, /* input/output error */
+};
+
+#define PG_DISK_PLACE_BYTES \
+    32 /* "data directory", "pg_wal", "tablespace 16402", "Raft directory" */
+
 /* --- what an answer of the running server said ------------------------------------------------ */
 
 #define PG_REPLICAS_MAX 64
