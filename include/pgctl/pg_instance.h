@@ -143,7 +143,8 @@ typedef void (*pg_probe_cb)(void *arg, int rc, const struct pg_probe_result *res
 int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe_cb done, void *arg,
                       struct error *err) MUST_CHECK;
 /* Liveness by a connection made for this question alone: the persistent one may live while nobody
- * new gets in. */
+ * new gets in. 0: there was an answer, if only "too many connections"; ERR_UNAVAILABLE: it is
+ * starting up, shutting down or recovering; ERR_TIMEOUT, ERR_CLOSED: no answer. */
 int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
                      struct error *err) MUST_CHECK;
 

@@ -244,6 +244,14 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
 
 /* --- ping ------------------------------------------------------------------------------------- */
 
+/* "The database system is starting up": it has an answer, and lets nobody in. Any other refusal
+ * comes from a server that would let somebody in. */
+static bool lets_in(const struct pg_task *task)
+{
+    bool answered = task->rc == ERR_UNAVAILABLE || task->rc == ERR_PERMISSION;
+    return answered && strstr(task->err.text, "57P03:") == NULL;
+}
+
 static void ping_step(struct pg_task *task)
 {
     switch (task->state++) {
@@ -256,7 +264,7 @@ static void ping_step(struct pg_task *task)
         break;
     default: break;
     }
-    if (task->rc != 0) {
+    if (task->rc != 0 && !lets_in(task)) {
         error_wrap(&task->err, "a new connection to the local server");
         pg_task_fail(task);
         return;

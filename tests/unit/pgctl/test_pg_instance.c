@@ -178,12 +178,31 @@ static void refusals_are_told_apart_whatever_language_the_server_speaks(void **s
     CHECK_RC((node_ping(node, &outcome), &outcome), 0);
 
     fill_connections(node, connections, MANY);
-    CHECK_RC((node_ping(node, &outcome), &outcome), ERR_UNAVAILABLE);
+    CHECK_RC((node_ask(node, node, &outcome), &outcome), ERR_UNAVAILABLE);
     expect_text(&outcome, "53300: tut mir leid");
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0); /* it lives, and says so */
     for (int i = 0; i < MANY; i++) {
         PQfinish(connections[i]);
     }
     unsetenv("LANGUAGE");
+    node_free(node);
+}
+
+/* Sessions that are there go on, and connections are still taken by the kernel. */
+static void server_that_hangs_is_found_by_a_new_connection_alone(void **state)
+{
+    (void)state;
+    struct outcome outcome;
+    struct node *node = primary_new("n1");
+    int32_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+
+    assert_int_equal(node_ping(node, &outcome), 0);
+    assert_int_equal(node_probe(node), 0);
+    assert_int_equal(kill(postmaster, SIGSTOP), 0);
+    assert_int_equal(node_probe(node), 0);
+    CHECK_RC((node_ping(node, &outcome), &outcome), ERR_TIMEOUT);
+    assert_int_equal(kill(postmaster, SIGCONT), 0);
+    assert_int_equal(node_ping(node, &outcome), 0);
     node_free(node);
 }
 
@@ -239,6 +258,7 @@ static int all_tests(void)
         ON_STAGE(standby_restarted_without_its_primary_reports_the_timeline_it_has_replayed),
         ON_STAGE(detached_standby_has_no_receiver_and_its_position_is_known),
         ON_STAGE(refusals_are_told_apart_whatever_language_the_server_speaks),
+        ON_STAGE(server_that_hangs_is_found_by_a_new_connection_alone),
         ON_STAGE(server_that_starts_is_not_asked_before_it_is_ready),
         ON_STAGE(postmaster_that_the_fence_did_not_start_is_stopped_in_order),
     };
