@@ -201,6 +201,8 @@ static void close_all(struct agent *agent, int status)
     cycle_stop(agent);
     keeper_stop(agent);
     observe_stop(agent);
+    pg_disk_stop(agent->disk);
+    agent->disk = NULL;
     sync_stop(agent);
     silence_stop(agent);
     failsafe_stop(agent);
@@ -328,6 +330,31 @@ static int open_etcd(struct app *app, struct error *err)
                : dcs_etcd3_new(&app->loop, &config, &agent->dcs, err);
 }
 
+static void on_disks(void *arg, const struct pg_disk_state *state)
+{
+    struct app *app = arg;
+    if (!app->agent.stopping) {
+        disk_take(&app->agent, state);
+    }
+}
+
+/* The store's disk is looked at too: the engine copes by itself, and the operator is told. */
+static void watch_disks(struct app *app)
+{
+    char *more = mem_printf("Raft directory=%s", app->config.raft.data_dir);
+    struct pg_disk_config config = {
+        .self_exe = app->self_exe,
+        .data_dir = app->config.postgresql.data_dir,
+        .more = app->config.store == CONFIG_STORE_RAFT ? more : NULL,
+        .clock = app->agent.clock,
+        .limits = disk_limits(&app->agent),
+        .on_state = on_disks,
+        .arg = app,
+    };
+    app->agent.disk = pg_disk_start(&app->loop, &config);
+    mem_free(more);
+}
+
 static int start_loop(struct app *app, struct error *err)
 {
     struct agent *agent = &app->agent;
@@ -343,6 +370,7 @@ static int start_loop(struct app *app, struct error *err)
         publish_start(agent) != 0 || sync_start(agent) != 0 || silence_start(agent) != 0) {
         return error_set(err, ERR_IO, "making timers failed");
     }
+    watch_disks(app);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "agent/api/api_server.h"
 #include "agent/app_group.h"
 #include "agent/cli/cluster_doc.h"
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
@@ -260,6 +261,11 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
         set_text(document, "database_system_identifier", s->self.system_id);
     }
     (void)json_object_set_new(document, "reports", json_true()); /* agent/ha/ha_peer.h */
+    char trouble[HA_TROUBLE_BYTES];
+    ha_trouble(s, trouble);
+    if (trouble[0] != '\0') {
+        set_text(document, "trouble", trouble);
+    }
     if (agent->reload.error[0] != '\0') {
         set_text(document, "configuration_error", agent->reload.error);
     }
@@ -373,6 +379,36 @@ static void put_instance_metrics(struct api_metrics *m, const struct agent *agen
                     up && probe->pending_restart);
 }
 
+/* Of the gravest disk; the least space of those that PostgreSQL writes to. */
+static void put_health_metrics(struct api_metrics *m, const struct agent *agent,
+                               const struct ha_snapshot *s)
+{
+    const struct pg_disk_state *disks = &agent->facts.disks;
+    uint64_t free_bytes = 0;
+    bool known = false;
+
+    for (size_t i = 0; i < disks->count; i++) {
+        const struct pg_disk_place *place = &disks->places[i];
+        if (place->instance && (!known || place->free_bytes < free_bytes)) {
+            free_bytes = place->free_bytes;
+            known = true;
+        }
+    }
+    api_metrics_add(m, "pgquorum_disk_state", "gauge",
+                    "The worst disk that PostgreSQL writes to: 0=unknown, 1=good, 2=low, 3=full, "
+                    "4=stalled, 5=read-only, 6=failed.",
+                    (double)s->self.disk);
+    api_metrics_add(m, "pgquorum_disk_free_bytes", "gauge",
+                    "Least free space of the disks that PostgreSQL writes to, 0 if unknown.",
+                    (double)free_bytes);
+    api_metrics_add(m, "pgquorum_postgres_hung", "gauge",
+                    "Value is 1 if PostgreSQL runs and answers no new connection.",
+                    s->self.silent_since_mono_ms != HA_NEVER);
+    api_metrics_add(m, "pgquorum_postgres_crashes", "gauge",
+                    "How often PostgreSQL went down without order and was not up for long since.",
+                    s->self.crashes);
+}
+
 static char *render_metrics(const struct agent *agent, const struct ha_snapshot *s)
 {
     struct api_metrics m;
@@ -411,6 +447,7 @@ static char *render_metrics(const struct agent *agent, const struct ha_snapshot 
                         "How long the last kill by the fence took, -0.001 if there was none.",
                         (double)fence_client_status(agent->fence)->kill_ms / 1000.0);
     }
+    put_health_metrics(&m, agent, s);
     api_metrics_add(&m, "pgquorum_decisions_total", "counter",
                     "Decisions of the HA core that changed something.",
                     (double)agent->decision_count);

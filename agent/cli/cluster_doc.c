@@ -135,8 +135,9 @@ static void put_position(json_t *doc, const json_t *member, const char *source, 
 
 static json_t *member_doc(const struct roles *roles, const char *name, const json_t *member)
 {
-    static const char *const copied[] = {"timeline", "pending_restart", "pending_restart_reason",
-                                         "scheduled_restart", "tags"};
+    static const char *const copied[] = {
+        "timeline", "pending_restart", "pending_restart_reason", "scheduled_restart",
+        "tags",     "trouble"};
     const char *role = role_of(roles, name);
     bool leads = strcmp(role, "leader") == 0;
     json_t *doc = json_object();

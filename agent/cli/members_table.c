@@ -1,4 +1,4 @@
-/* Which columns there are depends on the members: the last four come up when somebody has a value,
+/* Which columns there are depends on the members: the last ones come up when somebody has a value,
  * the port when it tells something. A topology is the same table with the rows in tree order. */
 #include "agent/cli/members_table.h"
 
@@ -29,13 +29,16 @@ static const struct cli_column all_columns[] = {
     {"Pending restart reason", "Pending restart reason", false, false},
     {"Scheduled restart", "Scheduled restart", false, false},
     {"Tags", "Tags", false, false},
+    {"Trouble", "Trouble", false, false},
 };
 #define COLUMN_COUNT (sizeof(all_columns) / sizeof(all_columns[0]))
 #define FIXED_COUNT  10
 
 static const char *const optional_fields[] = {"pending_restart", "pending_restart_reason",
-                                              "scheduled_restart", "tags"};
-_Static_assert(FIXED_COUNT + sizeof(optional_fields) / sizeof(optional_fields[0]) == COLUMN_COUNT,
+                                              "scheduled_restart", "tags", "trouble"};
+#define OPTIONAL_COUNT (sizeof(optional_fields) / sizeof(optional_fields[0]))
+#define PATRONI_COUNT  4 /* the others are ours: they are there when they tell something */
+_Static_assert(FIXED_COUNT + OPTIONAL_COUNT == COLUMN_COUNT,
                "one field for each column that may be missing");
 
 static const char *text_of(const json_t *object, const char *key)
@@ -180,6 +183,7 @@ static json_t *optional_cell(const json_t *member, size_t optional, bool pretty)
     case 1: return reason_cell(value, pretty);
     case 2: return schedule_cell(value);
     case 3: return has_value(value) ? json_incref(value) : json_string("");
+    case 4: return json_string(text_of(member, optional_fields[optional]));
     }
     return json_string("");
 }
@@ -187,7 +191,7 @@ static json_t *optional_cell(const json_t *member, size_t optional, bool pretty)
 struct shape {
     const struct members_print *print;
     bool with_port;
-    bool optional[4];
+    bool optional[OPTIONAL_COUNT];
 };
 
 static json_t *member_row(const struct shape *shape, const json_t *member, const char *label)
@@ -203,7 +207,7 @@ static json_t *member_row(const struct shape *shape, const json_t *member, const
                                                                : json_string(""));
     add_position(row, member, true);
     add_position(row, member, false);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < OPTIONAL_COUNT; i++) {
         if (shape->optional[i]) {
             (void)json_array_append_new(
                 row, optional_cell(member, i, shape->print->format == CLI_PRETTY));
@@ -304,8 +308,9 @@ int members_table_print(const json_t *doc, const struct members_print *print, st
     struct cli_column columns[COLUMN_COUNT];
     memcpy(columns, all_columns, FIXED_COUNT * sizeof(columns[0]));
     size_t count = FIXED_COUNT;
-    for (size_t i = 0; i < 4; i++) {
-        shape.optional[i] = print->extended || any_has(members, optional_fields[i]);
+    for (size_t i = 0; i < OPTIONAL_COUNT; i++) {
+        shape.optional[i] =
+            (print->extended && i < PATRONI_COUNT) || any_has(members, optional_fields[i]);
         if (shape.optional[i]) {
             columns[count++] = all_columns[FIXED_COUNT + i];
         }

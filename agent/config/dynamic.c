@@ -59,6 +59,13 @@ static const struct field fields[] = {
           primary_start_timeout_ms),
     FIELD(NULL, "primary_start_timeout", KIND_TIME, 0, 30 * DAY_MS, 300000,
           primary_start_timeout_ms),
+    FIELD(NULL, "postmaster_hang_timeout", KIND_TIME, DYNAMIC_HANG_TIMEOUT_MS_MIN, DAY_MS, 0,
+          hang_timeout_ms),
+    FIELD(NULL, "disk_stall_timeout", KIND_TIME, DYNAMIC_DISK_TIMEOUT_MS_MIN, DAY_MS, 0,
+          disk_stall_timeout_ms),
+    FIELD(NULL, "disk_failure_timeout", KIND_TIME, DYNAMIC_DISK_TIMEOUT_MS_MIN, DAY_MS, 0,
+          disk_failure_timeout_ms),
+    FIELD(NULL, "minimum_free_disk", KIND_SIZE, 0, INT64_MAX, 33554432, minimum_free_disk_bytes),
     FIELD(NULL, "member_slots_ttl", KIND_TIME, 0, 365 * DAY_MS, 1800000, member_slots_ttl_ms),
     FIELD(NULL, "max_timelines_history", KIND_COUNT, 0, INT32_MAX, 0, max_timelines_history),
     FIELD(NULL, "maximum_lag_on_syncnode", KIND_SIZE, -1, INT64_MAX, -1,
@@ -346,6 +353,31 @@ static int adjust(const json_t *document, int64_t ttl_min_ms, struct dynamic_con
     dynamic_warning_give(buf_str(&warnings), warning);
     buf_free(&warnings);
     return 0;
+}
+
+static int64_t by_ttl(int64_t given_ms, int64_t wanted_ms, int64_t low_ms, int64_t high_ms)
+{
+    return given_ms > 0          ? given_ms
+           : wanted_ms < low_ms  ? low_ms
+           : wanted_ms > high_ms ? high_ms
+                                 : wanted_ms;
+}
+
+int64_t dynamic_hang_timeout_ms(const struct dynamic_config *config)
+{
+    return by_ttl(config->hang_timeout_ms, 2 * config->ttl_ms, 6000, 20000);
+}
+
+int64_t dynamic_disk_stall_timeout_ms(const struct dynamic_config *config)
+{
+    return by_ttl(config->disk_stall_timeout_ms, config->ttl_ms / 3, 2000, 3000);
+}
+
+int64_t dynamic_disk_failure_timeout_ms(const struct dynamic_config *config)
+{
+    int64_t stall_ms = dynamic_disk_stall_timeout_ms(config);
+    int64_t failure_ms = by_ttl(config->disk_failure_timeout_ms, 2 * config->ttl_ms, 6000, 20000);
+    return failure_ms > stall_ms ? failure_ms : stall_ms;
 }
 
 void dynamic_config_init(struct dynamic_config *config)

@@ -22,6 +22,8 @@
 #define DYNAMIC_TTL_MS_MAX           ((int64_t)24 * 3600 * 1000)
 #define DYNAMIC_LOOP_WAIT_MS_MIN     1000
 #define DYNAMIC_RETRY_TIMEOUT_MS_MIN 1000
+#define DYNAMIC_HANG_TIMEOUT_MS_MIN  3000
+#define DYNAMIC_DISK_TIMEOUT_MS_MIN  1000
 
 enum dynamic_synchronous {
     DYNAMIC_SYNCHRONOUS_OFF,
@@ -37,6 +39,10 @@ struct dynamic_config {
     int64_t retry_timeout_ms;              /* 10 s; loop_wait + 2 * retry_timeout <= ttl holds */
     int64_t maximum_lag_on_failover_bytes; /* 1 MiB */
     int64_t primary_start_timeout_ms;      /* 300 s; 0 = fail over at once */
+    int64_t hang_timeout_ms;               /* the three: 0 = not given, see the functions below */
+    int64_t disk_stall_timeout_ms;
+    int64_t disk_failure_timeout_ms;
+    int64_t minimum_free_disk_bytes;       /* 32 MiB; 0 = only what a write says counts */
     int64_t member_slots_ttl_ms;           /* 30 min */
     int max_timelines_history;             /* 0 = all */
     int64_t maximum_lag_on_syncnode_bytes; /* -1; 0 or less = no limit */
@@ -90,6 +96,12 @@ int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **r
  * (bootstrap.dcs). */
 int dynamic_config_adjusted(const json_t *document, int64_t ttl_min_ms, json_t **ret_document,
                             char *warning, struct error *err) MUST_CHECK;
+
+/* As given, or what goes with the ttl: ttl/3 within 2 s to 3 s for a stall, 2 ttl within 6 s to 20
+ * s for the others. A failure is never shorter than a stall. */
+int64_t dynamic_hang_timeout_ms(const struct dynamic_config *config);
+int64_t dynamic_disk_stall_timeout_ms(const struct dynamic_config *config);
+int64_t dynamic_disk_failure_timeout_ms(const struct dynamic_config *config);
 
 /* A set of PostgreSQL parameters that owns its strings. */
 struct dynamic_parameters {

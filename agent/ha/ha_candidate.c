@@ -6,6 +6,7 @@
  * hangs on it is which rows survive. */
 #include "agent/ha/ha_candidate.h"
 
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
@@ -46,10 +47,10 @@ static int64_t since_unlocked(const struct ha_snapshot *s, int64_t more_ms)
 static bool may_run(const struct ha_snapshot *s, const char *name)
 {
     if (ha_is_me(s, name)) {
-        return !s->self.tags.nofailover;
+        return !s->self.tags.nofailover && ha_disk_takes_writes(s->self.disk);
     }
     const struct ha_member *member = ha_cluster_member(&s->cluster, name);
-    return member == NULL || !member->tags.nofailover;
+    return member == NULL || (!member->tags.nofailover && ha_disk_takes_writes(member->disk));
 }
 
 /* The mode is on, and /sync says for whom commits have waited: only they are as far as clients were
@@ -288,6 +289,11 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
         answer(candidacy, HA_VERDICT_NO, HA_NEVER, "tag nofailover (or failover_priority 0)");
         return true;
     }
+    if (!ha_disk_takes_writes(s->self.disk)) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "the disk of '%s' is %s", s->self.disk_place,
+               ha_disk_name(s->self.disk));
+        return true;
+    }
     int64_t until_ms;
     const char *obstacle = ha_failsafe_obstacle(s, &until_ms);
     if (obstacle != NULL) {
@@ -448,6 +454,9 @@ static const char *obstacle(const struct ha_snapshot *s, const struct ha_member 
     }
     if (strcmp(member->state, "running") != 0) {
         return "it is not running";
+    }
+    if (ha_disk_is_low_or_worse(member->disk) && !is_ordered(s, member->name)) {
+        return "its disk is almost full, or takes no writes";
     }
     if (is_synchronous(s) && !ha_sync_key_has(&s->cluster.sync, member->name) &&
         !is_ordered(s, member->name)) {

@@ -183,6 +183,9 @@ static const char *check_paused(const struct ha_snapshot *s, const struct ha_act
     if (rebuilds) {
         return "makes or destroys data in pause";
     }
+    if (type == HA_KILL || type == HA_ABANDON) {
+        return "kills in pause";
+    }
     if (unasked && stops && ha_runs_as(s, PG_PRIMARY)) {
         return "stops a primary in pause";
     }
@@ -350,6 +353,11 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_WRITE_FAILSAFE:
     case HA_CLEAR_FAILOVER:
         return ha_lease_is_valid(s) ? NULL : "writes a leader's key without the lease";
+    case HA_ABANDON:
+        return action->epoch.revision != 0 && ha_epoch_equal(action->epoch, s->fence.page_epoch)
+                   ? NULL
+                   : "abandons an epoch that the page does not have";
+    case HA_KILL:
     case HA_WAIT:
     case HA_WRITE_INITIALIZE:
     case HA_WITHDRAW_REPORT:

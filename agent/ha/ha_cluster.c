@@ -3,6 +3,8 @@
  * the rules cope with absent. */
 #include "agent/ha/ha_cluster.h"
 
+#include "agent/ha/ha_able.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -88,6 +90,16 @@ void ha_tags_read(const json_t *tags, struct ha_tags *ret_tags)
     copy_string(ret_tags->replicatefrom, sizeof ret_tags->replicatefrom, tags, "replicatefrom");
 }
 
+static enum pg_disk_kind disk_of(const char *name)
+{
+    for (int kind = PG_DISK_GOOD; name != NULL && kind <= PG_DISK_FAILED; kind++) {
+        if (strcmp(ha_disk_name((enum pg_disk_kind)kind), name) == 0) {
+            return (enum pg_disk_kind)kind;
+        }
+    }
+    return PG_DISK_UNKNOWN;
+}
+
 static void read_member(const char *name, const struct ha_kv *kv, const json_t *value,
                         struct ha_member *member)
 {
@@ -107,6 +119,7 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
         json_is_false(json_object_get(value, "checkpoint_after_promote"));
     member->paused = json_is_true(json_object_get(value, "pause"));
     member->reports = json_is_true(json_object_get(value, "reports"));
+    member->disk = disk_of(json_string_value(json_object_get(value, "disk")));
     ha_tags_read(json_object_get(value, "tags"), &member->tags);
 }
 

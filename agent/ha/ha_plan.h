@@ -70,6 +70,11 @@
     X(HA_CHECKPOINT, "checkpoint")                                                                 \
     X(HA_STOP_FAST, "stop_fast")                                                                   \
     X(HA_STOP_IMMEDIATE, "stop_immediate")                                                         \
+    /* Every process is killed at once, by the fence; it counts as down since `until`. */          \
+    X(HA_KILL, "kill")                                                                             \
+    /* The same where it may not end (a disk that does not answer): `epoch` is over, the fence     \
+     * kills for it, and no renewal is sent any more, so that the lease ends by itself. */         \
+    X(HA_ABANDON, "abandon")                                                                       \
     /* A. The promise for `epoch`: the service file cannot connect, no walreceiver is left. */     \
     X(HA_DETACH, "detach")                                                                         \
     /* Service file names `member` (of `epoch`); the old walreceiver, if any, is ended. */         \

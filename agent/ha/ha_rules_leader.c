@@ -1,6 +1,7 @@
 /* It runs as a primary: may it, and what does it owe the cluster?
  *
  * The fence is the backstop, not the plan: it acts at S and K whatever is decided here. */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
@@ -209,6 +210,8 @@ static const struct ha_rule rules[] = {
     {"lease_lost", rule_lease_lost},
     {"timeline_unreserved", rule_timeline_unreserved},
     {"arm", rule_arm},
+    {"disk", ha_rule_disk},
+    {"hung", ha_rule_hung},
     {"failover_stale", ha_rule_failover_stale},
     {"failover", ha_rule_failover},
     {"leader_healthy", rule_healthy},

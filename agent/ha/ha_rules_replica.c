@@ -1,4 +1,5 @@
 /* It runs as a standby, and there is a leader key: ours (become primary) or another's (follow). */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
@@ -193,6 +194,7 @@ static const struct ha_rule rules[] = {
     {"promote", rule_promote},
     {"own_dead_epoch", rule_own_dead_epoch},
     {"disarm", rule_disarm},
+    {"hung", ha_rule_hung},
     {"leader_unreachable", rule_leader_unreachable},
     {"check_divergence", rule_check_divergence},
     {"diverged", rule_diverged},

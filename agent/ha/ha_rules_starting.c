@@ -1,4 +1,5 @@
 /* A postmaster that does not accept connections yet, or does not any more. */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_rules.h"
@@ -12,7 +13,10 @@ static bool rule_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     ha_plan_wait(plan, HA_NEVER);
-    ha_plan_because(plan, "PostgreSQL is shutting down");
+    ha_plan_because(plan, "%s",
+                    s->fence.over
+                        ? "the term is over, and processes are left that cannot be ended yet"
+                        : "PostgreSQL is shutting down");
     return true;
 }
 
@@ -73,6 +77,7 @@ static const struct ha_rule rules[] = {
     {"stopping", rule_stopping},
     {"resume", ha_rule_resume},
     {"starting_without_lease", rule_starting_without_lease},
+    {"disk", ha_rule_disk},
     {"start_timeout", rule_start_timeout},
     {"starting_standby_attach", rule_starting_standby_attach},
     {"starting", rule_wait},

@@ -4,6 +4,7 @@
  * The key is released only here (and for a standby that never promoted): every process is gone, and
  * the page says that the epoch is over before the release is sent, so that a release that lands
  * late ends nothing that was taken up again. */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
@@ -92,31 +93,6 @@ static bool rule_timeline_unreserved(const struct ha_snapshot *s, struct ha_plan
     return true;
 }
 
-/* The crashed primary had its time, or must not have any, and somebody else can take over. */
-static bool rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
-{
-    char why[HA_REASON_BYTES];
-    if (!ha_armed_for_key(s)) {
-        return false;
-    }
-    bool crashed = s->self.crash_since_mono_ms != HA_NEVER;
-    int64_t down_ms = crashed ? s->now_mono_ms - s->self.crash_since_mono_ms : 0;
-    bool timed_out = crashed && down_ms >= s->settings.primary_start_timeout_ms;
-    bool hopeless = s->self.start_failures >= HA_START_FAILURES_MAX;
-    if ((!timed_out && !hopeless) || ha_candidate_possible(s, "", why) == NULL) {
-        return false;
-    }
-    ha_plan_yield(s, plan, 0);
-    ha_plan_release(s, plan, 0);
-    if (timed_out) {
-        ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
-                        down_ms, s->settings.primary_start_timeout_ms);
-    } else {
-        ha_plan_because(plan, "%u starts have failed", s->self.start_failures);
-    }
-    return true;
-}
-
 static bool start_backoff(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     int64_t again_ms = ha_start_backoff_until(s);
@@ -154,10 +130,13 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
     bool gave_up = ha_report_is_current(s, own) && own->yields;
     bool stepped_down = ha_failover_is_due(s) && !ha_is_me(s, s->cluster.failover.candidate);
-    int64_t yield_ms = s->unlocked_since_mono_ms + HA_YIELD_MS;
+    /* Where this disk is full, whoever else may come is the better one. */
+    int64_t patience_ms =
+        s->self.disk == PG_DISK_FULL ? HA_YIELD_MS + s->settings.ttl_ms : HA_YIELD_MS;
+    int64_t yield_ms = s->unlocked_since_mono_ms + patience_ms;
     if ((gave_up || stepped_down) && s->now_mono_ms < yield_ms) {
         ha_plan_wait(plan, yield_ms);
-        ha_plan_because(plan, "leaving the key to others for %d ms", HA_YIELD_MS);
+        ha_plan_because(plan, "leaving the key to others for %" PRId64 " ms", patience_ms);
         return true;
     }
     ha_plan_acquire(s, plan, false, ha_timeline_retaken(s));
@@ -246,11 +225,12 @@ static const struct ha_rule rules[] = {
     {"not_all_gone", rule_not_all_gone},
     {"step_down", rule_step_down},
     {"resume", ha_rule_resume},
+    {"disk", ha_rule_disk_stopped},
     {"own_dead_epoch", rule_own_dead_epoch},
     {"renewal_due", rule_renewal_due},
     {"unpromoted", rule_unpromoted},
     {"timeline_unreserved", rule_timeline_unreserved},
-    {"give_up", rule_give_up},
+    {"give_up", ha_rule_give_up},
     {"start_in_place", rule_start_in_place},
     {"retake", rule_retake},
     {"start_detached", rule_start_detached},

@@ -13,6 +13,9 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->settings.election_timeout_ms = 1000;
     s->settings.maximum_lag_bytes = 1048576;
     s->settings.primary_start_timeout_ms = 300000;
+    s->settings.hang_timeout_ms = 20000;
+    s->settings.disk_stall_timeout_ms = 3000;
+    s->settings.disk_failure_timeout_ms = 20000;
     s->unlocked_since_mono_ms = HA_NEVER;
     s->request_mono_ms = HA_NEVER;
     s->cluster.read_mono_ms = HA_NEVER;
@@ -21,6 +24,10 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->self.crash_since_mono_ms = HA_NEVER;
     s->self.start_failed_mono_ms = HA_NEVER;
     s->self.promote_failed_mono_ms = HA_NEVER;
+    s->self.silent_since_mono_ms = HA_NEVER;
+    s->self.refusing_since_mono_ms = HA_NEVER;
+    s->self.disk_since_mono_ms = HA_NEVER;
+    s->holding.since_mono_ms = HA_NEVER;
     s->self.upstream.streaming_lost_mono_ms = HA_NEVER;
     s->self.rejoin.checked_mono_ms = HA_NEVER;
     s->silence = (struct ha_silence){HA_NEVER, HA_NEVER, HA_NEVER};

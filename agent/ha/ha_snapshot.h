@@ -43,17 +43,20 @@ struct ha_settings {
     int64_t election_timeout_ms;      /* a member not heard from for longer is taken for dead */
     int64_t maximum_lag_bytes;        /* maximum_lag_on_failover */
     int64_t primary_start_timeout_ms; /* 0 = fail over at once */
-    bool check_timeline;              /* a candidate must be on the cluster's timeline */
-    bool rewind_possible;          /* use_pg_rewind, and checksums or wal_log_hints are on here */
-    bool remove_on_rewind_failure; /* remove_data_directory_on_rewind_failure */
-    bool remove_on_diverged;       /* remove_data_directory_on_diverged_timelines */
-    bool may_bootstrap;            /* the file has a `bootstrap` section */
-    bool failsafe_mode;            /* and the store is an etcd */
-    bool synchronous_mode;         /* on or quorum */
-    bool paused;                   /* `pause: true` in `config`, as last seen */
-    bool early_failover;           /* and the mode is strict, and the store the Raft group */
-    char refused[HA_TEXT_BYTES];   /* a key found in `config` that we do not serve: nothing is
-                                      promoted; "" = none */
+    int64_t hang_timeout_ms;          /* postmaster_hang_timeout */
+    int64_t disk_stall_timeout_ms; /* disks that take no writes: then another node is better ... */
+    int64_t disk_failure_timeout_ms; /* ... and then the key is not kept, whoever else is there */
+    bool check_timeline;             /* a candidate must be on the cluster's timeline */
+    bool rewind_possible;            /* use_pg_rewind, and checksums or wal_log_hints are on here */
+    bool remove_on_rewind_failure;   /* remove_data_directory_on_rewind_failure */
+    bool remove_on_diverged;         /* remove_data_directory_on_diverged_timelines */
+    bool may_bootstrap;              /* the file has a `bootstrap` section */
+    bool failsafe_mode;              /* and the store is an etcd */
+    bool synchronous_mode;           /* on or quorum */
+    bool paused;                     /* `pause: true` in `config`, as last seen */
+    bool early_failover;             /* and the mode is strict, and the store the Raft group */
+    char refused[HA_TEXT_BYTES];     /* a key found in `config` that we do not serve: nothing is
+                                        promoted; "" = none */
 };
 
 /* --- members ---------------------------------------------------------------------------------- */
@@ -78,7 +81,8 @@ struct ha_member {
     uint64_t lsn;                      /* xlog_location */
     bool checkpoint_after_promote_due; /* published `checkpoint_after_promote: false` */
     bool paused;
-    bool reports; /* one of ours: it says how far it is in `reports/<name>` */
+    bool reports;           /* one of ours: it says how far it is in `reports/<name>` */
+    enum pg_disk_kind disk; /* as published; unknown = nothing was */
     struct ha_tags tags;
     int64_t mod_revision;
 };
@@ -279,10 +283,18 @@ struct ha_self {
     bool probe_fresh;
     int64_t
         crash_since_mono_ms; /* when it went down without order, until it runs again; HA_NEVER */
+    unsigned crashes;        /* without order, and none of them long after the one before */
     unsigned start_failures; /* in a row */
     int64_t start_failed_mono_ms;   /* HA_NEVER */
     int64_t promote_failed_mono_ms; /* of the last promotion that failed, sent or not; HA_NEVER */
-    size_t replica_count;           /* running primary: standbys that stream from us */
+    /* It runs, and since then no new connection has got any answer ... */
+    int64_t silent_since_mono_ms; /* HA_NEVER */
+    /* ... or the answer was that nobody is let in yet (it recovers by itself after a crash). */
+    int64_t refusing_since_mono_ms; /* HA_NEVER */
+    enum pg_disk_kind disk;         /* the worst of the disks that it writes to */
+    int64_t disk_since_mono_ms;
+    char disk_place[PG_DISK_PLACE_BYTES];
+    size_t replica_count; /* running primary: standbys that stream from us */
     struct ha_replica replicas[HA_MEMBERS_MAX];
     bool slots_due; /* replication slots are missing, useless, behind, or to go */
 
@@ -323,6 +335,7 @@ struct ha_holding {
     bool acquiring;            /* an acquisition is sent and not answered */
     bool renewed; /* at least one answer of this run extended it (true for an acquisition) */
     struct ha_epoch acquired; /* the last one that *this run of the agent* acquired */
+    int64_t since_mono_ms;    /* when this run began to hold `epoch`; HA_NEVER */
 };
 
 enum ha_job_kind {

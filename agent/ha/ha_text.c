@@ -61,6 +61,8 @@ static const char *const divergence_words[] = {"unknown", "none", "rewind", NULL
 static const char *const rewind_words[] = {"not_tried", "done", "failed", NULL};
 static const char *const job_words[] = {"none",   "bootstrap",        "clone",       "promote",
                                         "rewind", "check_divergence", "remove_data", NULL};
+static const char *const disk_words[] = {"unknown", "good",      "low",    "full",
+                                         "stalled", "read_only", "failed", NULL};
 static const char *const request_words[] = {"none", "shutdown", NULL};
 
 #define AT(type, member) offsetof(struct type, member)
@@ -121,6 +123,9 @@ static const struct field settings_fields[] = {
     I64(ha_snapshot, "election_timeout", settings.election_timeout_ms),
     I64(ha_snapshot, "maximum_lag", settings.maximum_lag_bytes),
     I64(ha_snapshot, "primary_start_timeout", settings.primary_start_timeout_ms),
+    I64(ha_snapshot, "hang_timeout", settings.hang_timeout_ms),
+    I64(ha_snapshot, "disk_stall_timeout", settings.disk_stall_timeout_ms),
+    I64(ha_snapshot, "disk_failure_timeout", settings.disk_failure_timeout_ms),
     BOOL(ha_snapshot, "check_timeline", settings.check_timeline),
     BOOL(ha_snapshot, "rewind_possible", settings.rewind_possible),
     BOOL(ha_snapshot, "remove_on_rewind_failure", settings.remove_on_rewind_failure),
@@ -157,9 +162,15 @@ static const struct field self_fields[] = {
     BOOL(ha_snapshot, "promote_sent", self.promote_sent),
     BOOL(ha_snapshot, "probe_fresh", self.probe_fresh),
     I64(ha_snapshot, "crash_since", self.crash_since_mono_ms),
+    UINT(ha_snapshot, "crashes", self.crashes),
     UINT(ha_snapshot, "start_failures", self.start_failures),
     I64(ha_snapshot, "start_failed", self.start_failed_mono_ms),
     I64(ha_snapshot, "promote_failed", self.promote_failed_mono_ms),
+    I64(ha_snapshot, "silent_since", self.silent_since_mono_ms),
+    I64(ha_snapshot, "refusing_since", self.refusing_since_mono_ms),
+    ENUM(ha_snapshot, "disk", self.disk, disk_words),
+    I64(ha_snapshot, "disk_since", self.disk_since_mono_ms),
+    TEXT(ha_snapshot, "disk_place", self.disk_place),
     BOOL(ha_snapshot, "slots_due", self.slots_due),
     EPOCH(ha_snapshot, "withdrawn", self.withdrawn_epoch),
     {0},
@@ -210,6 +221,7 @@ static const struct field holding_fields[] = {
     BOOL(ha_snapshot, "acquiring", holding.acquiring),
     BOOL(ha_snapshot, "renewed", holding.renewed),
     EPOCH(ha_snapshot, "acquired", holding.acquired),
+    I64(ha_snapshot, "since", holding.since_mono_ms),
     {0},
 };
 static const struct field job_fields[] = {
@@ -288,6 +300,7 @@ static const struct field member_fields[] = {
     BOOL(ha_member, "checkpoint_due", checkpoint_after_promote_due),
     BOOL(ha_member, "paused", paused),
     BOOL(ha_member, "reports", reports),
+    ENUM(ha_member, "disk", disk, disk_words),
     BOOL(ha_member, "nofailover", tags.nofailover),
     INT(ha_member, "failover_priority", tags.failover_priority),
     BOOL(ha_member, "nosync", tags.nosync),

@@ -282,6 +282,7 @@ static void on_acquired(void *arg, const struct dcs_result *result, const struct
                                  result->revision};
         if (ha_lease_acquired(&agent->lease, epoch, result->sent_ms, agent->acquire_ttl_ms,
                               agent_lease_ms(agent))) {
+            agent->facts.term_since_mono_ms = agent_mono_ms(agent);
             failsafe_renewed(agent);
         } else {
             log_warning("the leader key was acquired, but the answer came too late to use it");
@@ -360,6 +361,7 @@ static int do_resume(struct agent *agent, const struct ha_action *action, struct
                          ours ? page.deadline_ms : 0, agent_lease_ms(agent))) {
         return error_set(err, ERR_REFUSED, "that epoch is over for this node");
     }
+    agent->facts.term_since_mono_ms = agent_mono_ms(agent);
     keeper_kick(agent);
     return 0;
 }
@@ -440,6 +442,20 @@ static int do_fence_over(struct agent *agent, const struct ha_action *action, st
     return 0;
 }
 
+/* As if the fence had fired: it kills, again and again while something is left, and nothing here
+ * can make the epoch live again. */
+static int do_abandon(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    int rc = do_fence_over(agent, action, err);
+    if (rc == 0) {
+        log_error("giving up the term: %s", agent->plan.reason);
+        agent->facts.stop_ordered = true;
+        keeper_kick(agent);
+        observe_run(agent);
+    }
+    return rc;
+}
+
 static void on_released(void *arg, const struct dcs_result *result, const struct error *err)
 {
     struct agent *agent = arg;
@@ -505,6 +521,7 @@ static const do_action actions[HA_EXIT + 1] = {
     [HA_UNFENCE] = do_unfence,
     [HA_REMOVE_UNFENCED] = do_remove_unfenced,
     [HA_RELEASE] = do_release,
+    [HA_ABANDON] = do_abandon,
     [HA_EXIT] = do_exit,
 };
 

@@ -222,6 +222,21 @@ static int do_stop_immediate(struct agent *agent, const struct ha_action *action
     return stop(agent, FENCE_STOP_IMMEDIATE, STOP_IMMEDIATE_KILL_MS, err);
 }
 
+static int do_kill(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    struct loop_facts *facts = &agent->facts;
+    bool first = facts->run != HA_RUN_STOPPING;
+    log_error("killing PostgreSQL: %s", agent->plan.reason);
+    int rc = stop(agent, FENCE_STOP_IMMEDIATE, 0, err);
+    if (rc == 0 && first) {
+        facts->crashes++;
+        if (facts->crash_since_mono_ms == HA_NEVER) {
+            facts->crash_since_mono_ms = action->until_mono_ms;
+        }
+    }
+    return rc;
+}
+
 /* --- upstream --------------------------------------------------------------------------------- */
 
 static void on_detached(void *arg, int rc, const struct error *err)
@@ -583,6 +598,7 @@ static const do_action pg_actions[HA_EXIT + 1] = {
     [HA_CHECKPOINT] = do_checkpoint,
     [HA_STOP_FAST] = do_stop_fast,
     [HA_STOP_IMMEDIATE] = do_stop_immediate,
+    [HA_KILL] = do_kill,
     [HA_DETACH] = do_detach,
     [HA_FOLLOW] = do_follow,
     [HA_PROMOTE] = do_promote,

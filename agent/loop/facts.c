@@ -44,6 +44,9 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
         agent->config->store == CONFIG_STORE_RAFT ? election_ms : PEERS_SILENT_MS;
     settings->maximum_lag_bytes = dynamic->maximum_lag_on_failover_bytes;
     settings->primary_start_timeout_ms = dynamic->primary_start_timeout_ms;
+    settings->hang_timeout_ms = dynamic_hang_timeout_ms(dynamic);
+    settings->disk_stall_timeout_ms = dynamic_disk_stall_timeout_ms(dynamic);
+    settings->disk_failure_timeout_ms = dynamic_disk_failure_timeout_ms(dynamic);
     settings->check_timeline = dynamic->check_timeline;
     settings->rewind_possible = use_rewind && (control->data_checksums || control->wal_log_hints);
     settings->remove_on_rewind_failure = local->remove_data_directory_on_rewind_failure;
@@ -166,6 +169,12 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     fill_position(agent, self);
     self->promote_sent = agent->pg != NULL && pg_instance_promote_sent(agent->pg);
     self->crash_since_mono_ms = facts->crash_since_mono_ms;
+    self->crashes = facts->crashes;
+    self->silent_since_mono_ms = facts->silent_since_mono_ms;
+    self->refusing_since_mono_ms = facts->refusing_since_mono_ms;
+    self->disk = facts->disk;
+    self->disk_since_mono_ms = facts->disk_since_mono_ms;
+    copy_text(self->disk_place, sizeof self->disk_place, facts->disk_place);
     self->start_failures = facts->start_failures;
     self->start_failed_mono_ms = facts->start_failed_mono_ms;
     self->promote_failed_mono_ms = facts->promote_failed_mono_ms;
@@ -214,6 +223,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     fill_self(agent, &s->self);
     fill_fence(agent, &s->fence);
     ha_lease_holding(&agent->lease, agent->acquiring, &s->holding);
+    s->holding.since_mono_ms = facts->term_since_mono_ms;
     s->job = facts->job;
     s->cluster = facts->cluster;
     fill_peers(facts, s);

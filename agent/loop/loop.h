@@ -17,6 +17,7 @@
 #include "agent/loop/follow.h"
 #include "base/clock.h"
 #include "pgctl/fence.h"
+#include "pgctl/pg_disk.h"
 #include "pgctl/pg_instance.h"
 #include "raft/group.h"
 
@@ -27,6 +28,7 @@ struct loop_peers;
 struct loop_failsafe;
 struct loop_sync;
 struct loop_silence;
+struct pg_disk;
 
 #define LOOP_PROBE_MS_MAX      1000 /* between two probes of a running instance */
 #define LOOP_PROBE_STARTING_MS 100
@@ -38,6 +40,7 @@ struct loop_silence;
 #define LOOP_HEARTBEAT_MS      1000 /* a store outside this process is asked at least so often */
 #define LOOP_RETRY_MS          200  /* after an action that failed, before the next decision */
 #define LOOP_DECISIONS_MAX     64   /* ring that `explain` shows */
+#define LOOP_SETTLED_MS        5000 /* an instance that is up for so long is out of a crash loop */
 #define LOOP_SLOT_AGES_MAX     (PG_SLOTS_MAX + 2 * HA_MEMBERS_MAX)
 
 #ifndef LOOP_TRANSFER_MS /* a build of tests/bench leaves Raft leadership where it is */
@@ -79,6 +82,7 @@ struct loop_facts {
     bool ever_ran;      /* a postmaster was seen by this run of the agent */
     enum pg_start_role started_as;
     int64_t crash_since_mono_ms;
+    unsigned crashes;
     unsigned start_failures;
     int64_t start_failed_mono_ms;
     int64_t promote_failed_mono_ms;
@@ -86,6 +90,13 @@ struct loop_facts {
     struct ha_upstream upstream;
     struct ha_rejoin rejoin;
     struct ha_epoch withdrawn_epoch;
+    int64_t term_since_mono_ms;     /* of the epoch that the lease machine holds, or held last */
+    int64_t silent_since_mono_ms;   /* liveness.c */
+    int64_t refusing_since_mono_ms; /* likewise */
+    enum pg_disk_kind disk;         /* disk.c: the worst one */
+    int64_t disk_since_mono_ms;
+    char disk_place[PG_DISK_PLACE_BYTES];
+    struct pg_disk_state disks;
     struct ha_job job;
     struct ha_action destruction; /* the last HA_REMOVE_DATA or HA_REWIND, for the look before it */
     enum ha_request request;
@@ -129,6 +140,7 @@ struct agent {
     struct dcs *dcs;
     struct pg_instance *pg;
     struct fence_client *fence;
+    struct pg_disk *disk; /* NULL: nobody looks at the disks (tests) */
     struct api_server *api;
     struct loop_peers *peers;       /* NULL: nobody is asked who is alive (tests) */
     struct loop_failsafe *failsafe; /* NULL: failsafe_mode has no effect */
@@ -149,6 +161,10 @@ struct agent {
     bool inspect_stale; /* the look under way began before what it is to tell of */
     size_t left_out;    /* keys of members and reports that the last view had no room for */
     bool announcing;    /* the note of a bootstrap is being removed */
+    /* liveness.c */
+    uv_timer_t ping_timer;
+    bool pinging;
+    int64_t ping_sent_mono_ms;
     /* parameters.c */
     struct loop_reload reload;
     /* cycle.c */
@@ -211,6 +227,17 @@ void observe_inspect(struct agent *agent);
 void observe_probe_soon(struct agent *agent);
 /* Works `run` out from what is known. */
 void observe_run(struct agent *agent);
+
+/* --- liveness.c: does the running server let somebody new in? --------------------------------- */
+int liveness_start(struct agent *agent);
+void liveness_stop(struct agent *agent);
+
+/* --- disk.c: do the disks take writes? -------------------------------------------------------- */
+/* What pgctl/pg_disk.h has found. */
+void disk_take(struct agent *agent, const struct pg_disk_state *state);
+struct pg_disk_limits disk_limits(const struct agent *agent);
+/* The configuration may have others. */
+void disk_limits_changed(struct agent *agent);
 
 /* --- parameters.c: settings of the configuration -> reloads of the instance --------------------
  */

@@ -24,13 +24,17 @@ static void set_run(struct agent *agent, enum ha_run run)
     }
     facts->run = run;
     facts->run_since_mono_ms = agent_mono_ms(agent);
-    if (run == HA_RUN_CRASHED && facts->crash_since_mono_ms == HA_NEVER) {
-        facts->crash_since_mono_ms = facts->run_since_mono_ms;
+    facts->silent_since_mono_ms = HA_NEVER; /* of what ran before */
+    facts->refusing_since_mono_ms = HA_NEVER;
+    if (run == HA_RUN_CRASHED) {
+        facts->crashes++;
+        if (facts->crash_since_mono_ms == HA_NEVER) {
+            facts->crash_since_mono_ms = facts->run_since_mono_ms;
+        }
         log_warning("PostgreSQL is down, and nobody had asked for that");
     }
     if (run == HA_RUN_RUNNING) {
         facts->ever_ran = true;
-        facts->crash_since_mono_ms = HA_NEVER;
         facts->start_failures = 0;
         if (!facts->upstream.service_in_force &&
             !facts->adopted) { /* looked at before it had its pid file? */
@@ -47,6 +51,17 @@ static void set_run(struct agent *agent, enum ha_run run)
     }
     cycle_request(agent);
     publish_request(agent);
+}
+
+/* Up for a moment only is what one in a crash loop is, too. */
+static void look_settled(struct agent *agent)
+{
+    struct loop_facts *facts = &agent->facts;
+    if (facts->run == HA_RUN_RUNNING &&
+        agent_mono_ms(agent) - facts->run_since_mono_ms >= LOOP_SETTLED_MS) {
+        facts->crash_since_mono_ms = HA_NEVER;
+        facts->crashes = 0;
+    }
 }
 
 /* Started by hand: the fence is not its parent. Where it has started the instance before it finds
@@ -83,6 +98,7 @@ static void run_adopted(struct agent *agent)
 void observe_run(struct agent *agent)
 {
     struct loop_facts *facts = &agent->facts;
+    look_settled(agent);
     if (agent->fence == NULL || !fence_client_connected(agent->fence)) {
         set_run(agent, HA_RUN_UNKNOWN);
         return;
@@ -413,6 +429,7 @@ static void take_config(struct agent *agent)
     agent->dynamic = parsed;
     keeper_kick(agent);
     parameters_changed(agent);
+    disk_limits_changed(agent);
 }
 
 /* Of what is new since the last view. */
@@ -559,6 +576,10 @@ int observe_start(struct agent *agent)
     facts->crash_since_mono_ms = HA_NEVER;
     facts->start_failed_mono_ms = HA_NEVER;
     facts->promote_failed_mono_ms = HA_NEVER;
+    facts->term_since_mono_ms = HA_NEVER;
+    facts->silent_since_mono_ms = HA_NEVER;
+    facts->refusing_since_mono_ms = HA_NEVER;
+    facts->disk_since_mono_ms = HA_NEVER;
     facts->unlocked_since_mono_ms = HA_NEVER;
     facts->request_mono_ms = HA_NEVER;
     facts->upstream.streaming_lost_mono_ms = HA_NEVER;
@@ -568,6 +589,9 @@ int observe_start(struct agent *agent)
     agent->inspect_wanted = true;
     agent->probe_timer.data = agent;
     int rc = uv_timer_init(agent->loop, &agent->probe_timer);
+    if (rc == 0) {
+        rc = liveness_start(agent);
+    }
     if (rc == 0) {
         observe_probe_soon(agent);
     }
@@ -579,6 +603,7 @@ void observe_stop(struct agent *agent)
     if (agent->probe_timer.data != NULL && !uv_is_closing((uv_handle_t *)&agent->probe_timer)) {
         uv_close((uv_handle_t *)&agent->probe_timer, NULL);
     }
+    liveness_stop(agent);
     dcs_view_unref(agent->facts.view);
     agent->facts.view = NULL;
 }

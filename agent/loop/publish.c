@@ -3,6 +3,7 @@
  * is told at most once per loop_wait; what changes the picture is told at once. */
 #include "agent/loop/loop.h"
 
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_facts.h"
 #include "base/assert.h"
 #include "base/buf.h"
@@ -86,6 +87,14 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     }
     if (ha_shows_pause(s)) {
         (void)json_object_set_new(member, "pause", json_true());
+    }
+    char trouble[HA_TROUBLE_BYTES];
+    ha_trouble(s, trouble);
+    if (trouble[0] != '\0') { /* nor these two */
+        put_text(member, "trouble", trouble);
+    }
+    if (ha_disk_is_low_or_worse(s->self.disk)) {
+        put_text(member, "disk", ha_disk_name(s->self.disk));
     }
     json_t *tags = json_deep_copy(config->tags.published);
     if (s->request == HA_REQUEST_SHUTDOWN && !s->settings.paused && ha_runs_as(s, PG_STANDBY)) {

@@ -1,6 +1,7 @@
 /* Who is wanted as a synchronous standby, by what its member says and what PostgreSQL shows. */
 #include "agent/loop/sync.h"
 
+#include "agent/ha/ha_able.h"
 #include "agent/loop/loop.h"
 
 #include <string.h>
@@ -33,11 +34,12 @@ static bool is_unambiguous(const struct ha_cluster *cluster, const struct ha_mem
            strchr(name, ',') == NULL && name[0] != ' ' && name[len - 1] != ' ';
 }
 
-/* Whoever writes no reports could not say at an election how far it is. */
+/* Whoever writes no reports could not say at an election how far it is; whose disk takes no writes
+ * would hold up every commit. */
 static bool can_confirm(const struct ha_cluster *cluster, const struct ha_member *member)
 {
     return member->reports && !member->tags.nosync && strcmp(member->state, "running") == 0 &&
-           is_unambiguous(cluster, member);
+           ha_disk_takes_writes(member->disk) && is_unambiguous(cluster, member);
 }
 
 void sync_target(const struct agent *agent, struct sync_names *names,

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "pgctl/pg_disk.h"
 #include "pgctl/pg_sync.h"
 
 #include <stdio.h>
@@ -276,6 +277,23 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
     call->probe_done = done;
     call_later(call, between(instance, 1, 10));
     return 0;
+}
+
+/* A server that runs answers in these worlds. */
+int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
+                     struct error *err)
+{
+    (void)timeout_ms;
+    (void)err;
+    call_later(call_new(instance, finish_rc, done, arg), between(instance, 1, 10));
+    return 0;
+}
+
+/* No agent of the simulator has a watch over its disks. */
+void pg_disk_set_limits(struct pg_disk *disk, const struct pg_disk_limits *limits)
+{
+    (void)disk;
+    (void)limits;
 }
 
 static void finish_ask_peer(struct instance_call *call)

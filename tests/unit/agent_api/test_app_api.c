@@ -659,6 +659,48 @@ static void a_primary_shows_who_streams_from_it(void **state)
     assert_true(prom_find(&prom, "patroni_pending_restart")->value == 1);
 }
 
+static void show_trouble_now(void *arg)
+{
+    (void)arg;
+    set_primary();
+    snapshot.self.disk = PG_DISK_FULL;
+    (void)snprintf(snapshot.self.disk_place, sizeof snapshot.self.disk_place, "pg_wal");
+    agent.facts.disks = (struct pg_disk_state){.count = 3};
+    agent.facts.disks.places[0] = (struct pg_disk_place){.instance = true, .free_bytes = 5000};
+    agent.facts.disks.places[1] = (struct pg_disk_place){.instance = true, .free_bytes = 4000};
+    agent.facts.disks.places[2] = (struct pg_disk_place){.free_bytes = 3000};
+    look_at_store();
+}
+
+static void take_trouble_away(void *arg)
+{
+    (void)arg;
+    snapshot.self.disk = PG_DISK_UNKNOWN;
+    snapshot.self.silent_since_mono_ms = HA_NEVER;
+    agent.facts.disks.count = 0;
+    look_at_store();
+}
+
+static void what_is_wrong_is_told(void **state)
+{
+    (void)state;
+    rig_call(show_trouble_now, NULL);
+    json_t *document = get("/patroni");
+    assert_string_equal(json_string_value(json_object_get(document, "trouble")),
+                        "the disk of 'pg_wal' is full");
+    json_decref(document);
+    prom_read(get_text("/metrics"), &prom);
+    assert_true(prom_find(&prom, "pgquorum_disk_state")->value == PG_DISK_FULL);
+    assert_true(prom_find(&prom, "pgquorum_disk_free_bytes")->value == 4000);
+    rig_call(take_trouble_away, NULL);
+    document = get("/patroni");
+    assert_null(json_object_get(document, "trouble"));
+    json_decref(document);
+    prom_read(get_text("/metrics"), &prom);
+    assert_true(prom_find(&prom, "pgquorum_disk_state")->value == 0);
+    assert_true(prom_find(&prom, "pgquorum_postgres_hung")->value == 0);
+}
+
 static void show_stale_now(void *arg)
 {
     (void)arg;
@@ -834,6 +876,7 @@ int main(void)
         WITH_AGENT(a_standby_shows_its_position),
         WITH_AGENT(a_standby_that_was_just_detached_shows_where_it_was),
         WITH_AGENT(a_primary_shows_who_streams_from_it),
+        WITH_AGENT(what_is_wrong_is_told),
         WITH_AGENT(an_instance_that_does_not_answer_is_unknown_and_one_that_is_down_is_stopped),
         WITH_AGENT(metrics_are_all_there_and_well_formed),
         WITH_AGENT(the_last_decisions_are_explained_in_order),

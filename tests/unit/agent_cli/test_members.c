@@ -210,6 +210,20 @@ static void an_old_member_tells_one_position(void **state)
     assert_non_null(strstr(text, "n3\t\tReplica\trunning\t\tunknown\t\t0/4000000\t0\n"));
 }
 
+static void trouble_has_a_column_while_somebody_has_one(void **state)
+{
+    (void)state;
+    static const struct pair good[] = {{"members/n1", "{\"state\":\"running\"}"}};
+    static const struct pair bad[] = {
+        {"members/n1", "{\"state\":\"running\"}"},
+        {"members/n2", "{\"state\":\"running\",\"trouble\":\"the disk of 'pg_wal' is full\"}"},
+    };
+    assert_null(strstr(printed(VIEW(good), true, false, CLI_PRETTY), "Trouble"));
+    const char *text = printed(VIEW(bad), false, false, CLI_PRETTY);
+    assert_non_null(strstr(text, "| Trouble "));
+    assert_non_null(strstr(text, "| the disk of 'pg_wal' is full |"));
+}
+
 static void columns_come_up_when_somebody_has_a_value(void **state)
 {
     (void)state;
@@ -373,6 +387,7 @@ int main(void)
         cmocka_unit_test(what_is_no_port_is_not_shown_as_one),
         cmocka_unit_test(an_old_member_tells_one_position),
         cmocka_unit_test(columns_come_up_when_somebody_has_a_value),
+        cmocka_unit_test(trouble_has_a_column_while_somebody_has_one),
         cmocka_unit_test(topology_is_a_tree_and_a_circle_ends),
         cmocka_unit_test(synchronous_standbys_have_their_own_roles),
         cmocka_unit_test(a_long_reason_is_hidden_in_the_table_only),

@@ -61,6 +61,39 @@ static void refused_with(const char *text, const char *before_text, int code, co
     json_decref(before);
 }
 
+/* What says nothing of its own goes with the ttl. */
+static void limits_of_a_useless_primary_go_with_the_ttl(void **state)
+{
+    static const int64_t wanted[][4] = {/* ttl, stall, failure, hang */
+                                        {3000, 2000, 6000, 6000},
+                                        {8100, 2700, 16200, 16200},
+                                        {30000, 3000, 20000, 20000},
+                                        {600000, 3000, 20000, 20000}};
+    (void)state;
+    struct dynamic_config c = parsed("{}", NULL);
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        c.ttl_ms = wanted[i][0];
+        assert_int_equal(dynamic_disk_stall_timeout_ms(&c), wanted[i][1]);
+        assert_int_equal(dynamic_disk_failure_timeout_ms(&c), wanted[i][2]);
+        assert_int_equal(dynamic_hang_timeout_ms(&c), wanted[i][3]);
+    }
+    assert_int_equal(c.minimum_free_disk_bytes, 32 << 20);
+    dynamic_config_free(&c);
+    c = parsed("{\"disk_stall_timeout\": 40, \"postmaster_hang_timeout\": \"1min\","
+               "\"minimum_free_disk\": 0}",
+               NULL);
+    assert_int_equal(dynamic_disk_stall_timeout_ms(&c), 40000);
+    assert_int_equal(dynamic_disk_failure_timeout_ms(&c), 40000); /* never shorter */
+    assert_int_equal(dynamic_hang_timeout_ms(&c), 60000);
+    assert_int_equal(c.minimum_free_disk_bytes, 0);
+    dynamic_config_free(&c);
+    refused_with("{\"disk_stall_timeout\": 0.5}", NULL, ERR_INVALID, "disk_stall_timeout");
+    refused_with("{\"disk_failure_timeout\": 0}", NULL, ERR_INVALID, "disk_failure_timeout");
+    refused_with("{\"postmaster_hang_timeout\": 2}", NULL, ERR_INVALID, "from 3 to");
+    refused_with("{\"minimum_free_disk\": -1}", NULL, ERR_INVALID, "minimum_free_disk");
+    refused_with("{\"disk_stal_timeout\": 5}", NULL, ERR_INVALID, "disk_stall_timeout");
+}
+
 static void nothing_stored_gives_the_defaults(void **state)
 {
     (void)state;
@@ -740,6 +773,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(smallest_ttl_is_the_one_of_the_store),
         cmocka_unit_test(nothing_stored_gives_the_defaults),
+        cmocka_unit_test(limits_of_a_useless_primary_go_with_the_ttl),
         cmocka_unit_test(values_come_with_and_without_units),
         cmocka_unit_test(the_newer_name_has_the_last_word),
         cmocka_unit_test(stored_timeouts_are_adjusted_as_patroni_does),

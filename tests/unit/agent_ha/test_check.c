@@ -303,6 +303,12 @@ static void in_pause_nothing_is_touched_without_an_order(void **state)
     load("paused", "");
     add(HA_STOP_FAST);
     forbidden("stops a primary in pause");
+    load("paused", "");
+    add(HA_KILL);
+    forbidden("kills in pause");
+    load("paused", "");
+    add(HA_ABANDON)->epoch = (struct ha_epoch){0xabc, 9};
+    forbidden("kills in pause");
     load("paused", "failover present=yes leader=n1 candidate=n2\n");
     add(HA_STOP_FAST);
     allowed();
@@ -555,6 +561,20 @@ static void nobody_follows_against_his_promise_or_himself(void **state)
     allowed();
 }
 
+static void only_the_epoch_on_the_page_is_abandoned(void **state)
+{
+    (void)state;
+    load("primary", "");
+    add(HA_ABANDON)->epoch = (struct ha_epoch){0xabc, 9};
+    allowed();
+    load("primary", "");
+    add(HA_ABANDON)->epoch = (struct ha_epoch){0xabc, 10};
+    forbidden("abandons an epoch that the page does not have");
+    load("standby", "");
+    add(HA_ABANDON);
+    forbidden("abandons an epoch that the page does not have");
+}
+
 static void report_is_a_position_that_stands_still(void **state)
 {
     (void)state;
@@ -604,8 +624,10 @@ static void leaders_keys_are_written_with_the_lease(void **state)
 static void what_harms_nobody_is_always_allowed(void **state)
 {
     static const enum ha_action_type types[] = {
-        HA_WAIT,           HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT, HA_CHECKPOINT, HA_STOP_FAST,
-        HA_STOP_IMMEDIATE, HA_CHECK_DIVERGENCE, HA_SYNC_SLOTS,      HA_EXIT};
+        HA_WAIT,       HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT,
+        HA_CHECKPOINT, HA_STOP_FAST,        HA_STOP_IMMEDIATE,
+        HA_KILL,       HA_CHECK_DIVERGENCE, HA_SYNC_SLOTS,
+        HA_EXIT};
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         load("standby", "");
@@ -633,6 +655,7 @@ int main(void)
         cmocka_unit_test(data_is_destroyed_only_under_i10),
         cmocka_unit_test(directories_are_made_only_where_there_is_none),
         cmocka_unit_test(nobody_follows_against_his_promise_or_himself),
+        cmocka_unit_test(only_the_epoch_on_the_page_is_abandoned),
         cmocka_unit_test(report_is_a_position_that_stands_still),
         cmocka_unit_test(leaders_keys_are_written_with_the_lease),
         cmocka_unit_test(what_harms_nobody_is_always_allowed),

@@ -65,6 +65,9 @@ enum wish {
     WISH_REFUSED,
     WISH_SHUTDOWN,
     WISH_START_0,
+    WISH_STALLED, /* no wish: a disk, a hung server */
+    WISH_FULL,
+    WISH_HUNG,
     WISHES
 };
 enum join { JOIN_UNKNOWN, JOIN_SAME, JOIN_DIVERGED, JOIN_REWIND_FAILED, JOIN_REMOVABLE, JOINS };
@@ -199,6 +202,11 @@ static void set_wish(struct ha_snapshot *s, enum wish wish)
     set(s->settings.refused, wish == WISH_REFUSED ? "standby_cluster" : "");
     s->request = wish == WISH_SHUTDOWN ? HA_REQUEST_SHUTDOWN : HA_REQUEST_NONE;
     s->settings.primary_start_timeout_ms = wish == WISH_START_0 ? 0 : 300000;
+    s->self.disk = wish == WISH_STALLED ? PG_DISK_STALLED
+                   : wish == WISH_FULL  ? PG_DISK_FULL
+                                        : PG_DISK_GOOD;
+    s->self.disk_since_mono_ms = 50000;
+    s->self.silent_since_mono_ms = wish == WISH_HUNG ? 50000 : HA_NEVER;
 }
 
 static void set_join(struct ha_snapshot *s, enum join join)

@@ -289,6 +289,7 @@ static bool execute_page(struct node *node, const struct ha_action *action)
         node->page_over = false;
         node->page_fired = false;
         return true;
+    case HA_ABANDON: stop(node, false); /* fallthrough */
     case HA_FENCE_OVER:
         node->page_over = true;
         ha_lease_fired(&node->lease, action->epoch);
@@ -343,7 +344,8 @@ static bool execute_instance(struct node *node, const struct ha_action *action)
         start(node, false, node->upstream);
         return true;
     case HA_STOP_FAST: stop(node, true); return true;
-    case HA_STOP_IMMEDIATE: stop(node, false); return true;
+    case HA_STOP_IMMEDIATE:
+    case HA_KILL: stop(node, false); return true;
     case HA_DETACH:
     case HA_FOLLOW: set_upstream(node, action); return true;
     case HA_PROMOTE:

@@ -212,7 +212,7 @@ static inline void run_for(int64_t ms)
 /* What goes on beside every plan; is_asked finds it. */
 static bool is_background(const char *text)
 {
-    static const char *const texts[] = {"member", "probe", "inspect", "renew"};
+    static const char *const texts[] = {"member", "probe", "ping", "inspect", "renew"};
     bool found = false;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         found = found || strncmp(text, texts[i], strlen(texts[i])) == 0;
@@ -351,6 +351,14 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
     pending->probed = done;
     pending->arg = arg;
     return rc;
+}
+
+int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
+                     struct error *err)
+{
+    (void)instance;
+    (void)timeout_ms;
+    return ask_done(done, arg, err, "ping");
 }
 
 int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_t port,

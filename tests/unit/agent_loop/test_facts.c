@@ -201,6 +201,7 @@ static void going_down_without_an_order_is_a_crash_and_with_one_a_stop(void **st
     observe_run(&rig.agent);
     assert_int_equal(look()->self.run, HA_RUN_CRASHED);
     assert_int_equal(look()->self.crash_since_mono_ms, rig.now_ms);
+    assert_int_equal(look()->self.crashes, 1);
     rig_free();
     rig_init();
     standby_runs(1000);

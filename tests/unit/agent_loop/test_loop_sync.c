@@ -208,6 +208,19 @@ static void who_may_not_confirm_is_not_chosen(void **state)
     rig_end();
 }
 
+static void whose_disk_takes_no_writes_is_not_chosen(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    key_set("members/n2", "{\"state\":\"running\",\"reports\":true,\"disk\":\"stalled\"}");
+    store_changes();
+    primary_runs();
+    says("", 1000, 1000);
+    takes_over();
+    assert_non_null(strstr(next(), "\"sync_standby\":\"n3\"}"));
+    rig_end();
+}
+
 static void write_without_an_answer_is_followed_by_one_over_what_is_there(void **state)
 {
     (void)state;
@@ -524,6 +537,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quorum_of_two_comes_about),
         cmocka_unit_test(who_may_not_confirm_is_not_chosen),
+        cmocka_unit_test(whose_disk_takes_no_writes_is_not_chosen),
         cmocka_unit_test(write_without_an_answer_is_followed_by_one_over_what_is_there),
         cmocka_unit_test(setting_that_failed_is_set_again_before_anything_else),
         cmocka_unit_test(nothing_is_done_without_the_lease),

@@ -1,0 +1,237 @@
+/* See ha_able.h.
+ *
+ * Two limits. Where somebody else could take over, a short one: long enough that a hiccup costs no
+ * failover. Where nobody could, a long one: to stay with what there is may be all that can be had,
+ * but a lease that stands for nothing is let go in the end, so that whoever becomes able finds no
+ * key in his way. Both count from the beginning of the trouble or of this term, whichever is later:
+ * one who has taken the key again, because nobody else has, is not at once without it. */
+#include "agent/ha/ha_able.h"
+
+#include "agent/ha/ha_candidate.h"
+#include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_rules.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+const char *ha_disk_name(enum pg_disk_kind kind)
+{
+    switch (kind) {
+    case PG_DISK_GOOD: return "good";
+    case PG_DISK_LOW: return "low";
+    case PG_DISK_FULL: return "full";
+    case PG_DISK_STALLED: return "stalled";
+    case PG_DISK_READ_ONLY: return "read-only";
+    case PG_DISK_FAILED: return "failed";
+    case PG_DISK_UNKNOWN: break;
+    }
+    return "unknown";
+}
+
+bool ha_disk_takes_writes(enum pg_disk_kind kind)
+{
+    return kind == PG_DISK_UNKNOWN || kind == PG_DISK_GOOD || kind == PG_DISK_LOW;
+}
+
+bool ha_disk_is_low_or_worse(enum pg_disk_kind kind)
+{
+    return kind != PG_DISK_UNKNOWN && kind != PG_DISK_GOOD;
+}
+
+/* It answers writes, if only with an error: what runs can be stopped in order. */
+static bool is_about_space(enum pg_disk_kind kind)
+{
+    return kind == PG_DISK_LOW || kind == PG_DISK_FULL;
+}
+
+static void disk_words(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES])
+{
+    static const char *const words[] = {
+        [PG_DISK_LOW] = "is almost full",
+        [PG_DISK_FULL] = "is full",
+        [PG_DISK_STALLED] = "does not answer writes",
+        [PG_DISK_READ_ONLY] = "is read-only",
+        [PG_DISK_FAILED] = "has input/output errors",
+    };
+    (void)snprintf(ret_text, HA_TROUBLE_BYTES, "the disk of '%s' %s", s->self.disk_place,
+                   ha_disk_is_low_or_worse(s->self.disk) ? words[s->self.disk] : "is good");
+}
+
+void ha_trouble(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES])
+{
+    ret_text[0] = '\0';
+    if (ha_disk_is_low_or_worse(s->self.disk)) {
+        disk_words(s, ret_text);
+    } else if (s->self.silent_since_mono_ms != HA_NEVER) {
+        (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL answers no new connection");
+    } else if (s->self.crashes > 1) {
+        (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL went down again and again");
+    }
+}
+
+/* How long this has been so, in this term. */
+static int64_t lasted_ms(const struct ha_snapshot *s, int64_t since_ms)
+{
+    int64_t term_ms = s->holding.since_mono_ms;
+    return s->now_mono_ms - (term_ms > since_ms ? term_ms : since_ms);
+}
+
+static int64_t give_up_ms(const struct ha_snapshot *s)
+{
+    int64_t timeout_ms = s->settings.primary_start_timeout_ms;
+    return timeout_ms > HA_GIVE_UP_MS_MIN ? timeout_ms : HA_GIVE_UP_MS_MIN;
+}
+
+/* NULL: the key stays here for the time being. */
+static const char *why_disk_ends_term(const struct ha_snapshot *s)
+{
+    char why[HA_REASON_BYTES];
+    int64_t limit_ms =
+        is_about_space(s->self.disk) ? give_up_ms(s) : s->settings.disk_failure_timeout_ms;
+    int64_t bad_ms = lasted_ms(s, s->self.disk_since_mono_ms);
+
+    if (!ha_disk_is_low_or_worse(s->self.disk) || bad_ms < s->settings.disk_stall_timeout_ms) {
+        return NULL;
+    }
+    if (s->self.disk == PG_DISK_LOW && s->holding.since_mono_ms > s->self.disk_since_mono_ms) {
+        return NULL; /* nobody else has taken it, or it was so when the key was taken: it works */
+    }
+    if (ha_candidate_possible(s, "", why) != NULL) {
+        return "another node is better";
+    }
+    return bad_ms >= limit_ms && !ha_disk_takes_writes(s->self.disk)
+               ? "the key is not kept for it any longer"
+               : NULL;
+}
+
+/* What still writes is stopped in order, so that the others get all of it. What does not cannot:
+ * processes that wait for a disk are not even killed before it answers, and the lease must not hang
+ * on them. */
+bool ha_rule_disk(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char words[HA_TROUBLE_BYTES];
+    const char *why = why_disk_ends_term(s);
+    bool starting = s->self.run == HA_RUN_STARTING;
+
+    if (why == NULL || s->settings.paused || s->self.role != PG_PRIMARY || !ha_armed_for_key(s) ||
+        (starting && is_about_space(s->self.disk))) {
+        return false;
+    }
+    if (is_about_space(s->self.disk)) {
+        if (s->self.disk == PG_DISK_LOW) {
+            ha_plan_add(plan, HA_CHECKPOINT); /* may make room, and makes the stop itself short */
+        }
+        ha_plan_add(plan, HA_STOP_FAST);
+    } else {
+        ha_plan_add(plan, HA_ABANDON)->epoch = s->fence.page_epoch;
+    }
+    disk_words(s, words);
+    ha_plan_because(plan, "%s: %s", words, why);
+    return true;
+}
+
+/* Sessions that are there go on; nobody new gets in, and signals are not heard: only a kill ends
+ * it. What comes next is what comes after a crash. */
+bool ha_rule_hung(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char why[HA_REASON_BYTES];
+    int64_t silent_ms = s->self.silent_since_mono_ms;
+    int64_t refusing_ms = s->self.refusing_since_mono_ms;
+
+    if (ha_disk_is_low_or_worse(s->self.disk) || s->settings.paused) {
+        return false; /* that is why, and has its own limits; in pause nothing is killed */
+    }
+    if (silent_ms != HA_NEVER && s->now_mono_ms - silent_ms >= s->settings.hang_timeout_ms) {
+        ha_plan_add(plan, HA_KILL)->until_mono_ms = silent_ms;
+        ha_plan_because(plan,
+                        "no new connection was answered for %" PRId64
+                        " ms, postmaster_hang_timeout is %" PRId64 " ms",
+                        s->now_mono_ms - silent_ms, s->settings.hang_timeout_ms);
+        return true;
+    }
+    if (refusing_ms == HA_NEVER || s->self.role != PG_PRIMARY ||
+        s->now_mono_ms - refusing_ms < s->settings.primary_start_timeout_ms ||
+        ha_candidate_possible(s, "", why) == NULL) {
+        return false;
+    }
+    ha_plan_add(plan, HA_KILL)->until_mono_ms = refusing_ms;
+    ha_plan_because(plan, "recovering for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
+                    s->now_mono_ms - refusing_ms, s->settings.primary_start_timeout_ms);
+    return true;
+}
+
+static void give_away(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    ha_plan_yield(s, plan, s->settings.synchronous_mode ? s->self.shutdown_lsn : 0);
+    ha_plan_release(s, plan, s->self.shutdown_lsn);
+}
+
+/* Nothing is started on a disk that takes no writes: it would hang or fail. Where only space is
+ * wanting, starts are tried: a little may be enough. */
+bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char words[HA_TROUBLE_BYTES];
+    const char *why = why_disk_ends_term(s);
+    bool abandoned = ha_key_is_ours(s) && !ha_holds_key(s) && ha_page_is_over(s);
+
+    if (!ha_disk_is_low_or_worse(s->self.disk)) {
+        return false;
+    }
+    disk_words(s, words);
+    if (ha_key_is_ours(s) && ha_was_primary(s) && (abandoned || why != NULL)) {
+        give_away(s, plan);
+        ha_plan_because(plan, "%s: %s", words, why == NULL ? "the term is over" : why);
+        return true;
+    }
+    if (is_about_space(s->self.disk)) {
+        return false;
+    }
+    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_because(plan, "%s: nothing is started before it takes writes", words);
+    return true;
+}
+
+/* Something was tried since the key was taken, for others have had their chance. */
+static bool has_tried(const struct ha_snapshot *s)
+{
+    int64_t term_ms = s->holding.since_mono_ms;
+    bool crashed_since = s->self.run == HA_RUN_CRASHED && s->self.run_since_mono_ms >= term_ms;
+    return s->self.crash_since_mono_ms >= term_ms || crashed_since ||
+           s->self.start_failed_mono_ms >= term_ms;
+}
+
+static bool is_over(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    bool crashed = s->self.crash_since_mono_ms != HA_NEVER;
+    int64_t down_ms = crashed ? s->now_mono_ms - s->self.crash_since_mono_ms : 0;
+
+    if (crashed && down_ms >= s->settings.primary_start_timeout_ms) {
+        ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
+                        down_ms, s->settings.primary_start_timeout_ms);
+    } else if (s->self.start_failures >= HA_START_FAILURES_MAX) {
+        ha_plan_because(plan, "%u starts have failed", s->self.start_failures);
+    } else if (s->self.crashes >= HA_CRASHES_MAX) {
+        ha_plan_because(plan, "it went down %u times, and was never up for long", s->self.crashes);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* The crashed primary had its time, or must not have any, and somebody else can take over; or it
+ * had so much time that whoever will be able to is not to find the key taken. */
+bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char why[HA_REASON_BYTES];
+    int64_t failed_ms = s->self.crash_since_mono_ms != HA_NEVER ? s->self.crash_since_mono_ms
+                                                                : s->self.run_since_mono_ms;
+    if (!ha_armed_for_key(s) || !has_tried(s) || !is_over(s, plan)) {
+        return false;
+    }
+    if (ha_candidate_possible(s, "", why) == NULL && lasted_ms(s, failed_ms) < give_up_ms(s)) {
+        return false;
+    }
+    ha_plan_yield(s, plan, 0);
+    ha_plan_release(s, plan, 0);
+    return true;
+}

@@ -1,0 +1,32 @@
+/* PURE. Can the instance do a primary's work: does it answer, do its disks take writes, does it
+ * stay up? And what is done where it cannot: the key goes where another node is better, and is
+ * never kept without end (docs/consensus.md, section 6). */
+#ifndef AGENT_HA_ABLE_H
+#define AGENT_HA_ABLE_H
+
+#include "agent/ha/ha_plan.h"
+
+/* Without anybody who could take over, a primary that is down, or whose disk is full, is given up
+ * after primary_start_timeout, and not before this: a term is long enough for tries to restart. */
+#define HA_GIVE_UP_MS_MIN 60000
+/* So many times down, never up for long: another start in place would not be the last. */
+#define HA_CRASHES_MAX 5
+
+/* "low", "full", "stalled", "read-only", "failed"; "good", "unknown". Never NULL. */
+const char *ha_disk_name(enum pg_disk_kind kind);
+/* A node whose disk is so can be a primary. One that is low is still better than none. */
+bool ha_disk_takes_writes(enum pg_disk_kind kind);
+/* A node whose disk is so is not worth a change of primary. */
+bool ha_disk_is_low_or_worse(enum pg_disk_kind kind);
+
+#define HA_TROUBLE_BYTES 128
+/* What is wrong here, for people; "" = nothing. Without numbers that change all the time. */
+void ha_trouble(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES]);
+
+/* Rules, in the lists of their situations. */
+bool ha_rule_disk(const struct ha_snapshot *s, struct ha_plan *plan); /* running, starting */
+bool ha_rule_hung(const struct ha_snapshot *s, struct ha_plan *plan); /* running */
+bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan); /* nothing runs */
+bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan);      /* nothing runs */
+
+#endif

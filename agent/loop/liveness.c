@@ -1,0 +1,108 @@
+/* Does the running server let somebody new in? Sessions that are there say nothing about that: they
+ * go on when the postmaster hangs, and so does our own, by which its state is asked for. So a
+ * connection is made for this question alone, with a deadline.
+ *
+ * An answer is an answer, also "too many connections" or "no pg_hba.conf entry". "The database
+ * system is in recovery" is one, too, and counts apart: it is not hung, and nobody can use it. */
+#include "agent/loop/loop.h"
+
+#include "base/log.h"
+
+enum {
+    PINGS_MIN = 3,       /* in one postmaster_hang_timeout, at least */
+    PING_MS_MIN = 1000,  /* deadline of one */
+    AGAIN_MS = 500,      /* after one that failed */
+    LOOK_MS_MAX = 10000, /* between two that went well */
+};
+
+static void arm(struct agent *agent, int64_t wait_ms);
+
+static bool is_up(const struct agent *agent)
+{
+    return agent->facts.run == HA_RUN_RUNNING && agent->pg != NULL && !agent->stopping;
+}
+
+static void put(struct agent *agent, int64_t *since_ms, bool so, const char *what,
+                const struct error *err)
+{
+    if (so && *since_ms == HA_NEVER) {
+        *since_ms = agent->ping_sent_mono_ms;
+        log_warning("%s: %s", what, err == NULL ? "" : err->text);
+        publish_request(agent);
+    } else if (!so && *since_ms != HA_NEVER) {
+        *since_ms = HA_NEVER;
+        publish_request(agent);
+    }
+    if (so) {
+        cycle_request(agent); /* the time that has passed is no event of its own */
+    }
+}
+
+static void on_pinged(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    struct loop_facts *facts = &agent->facts;
+
+    agent->pinging = false;
+    if (rc == ERR_CANCELED) {
+        return;
+    }
+    bool up = is_up(agent) && agent->ping_sent_mono_ms >= facts->run_since_mono_ms;
+    bool silent = rc == ERR_TIMEOUT || rc == ERR_CLOSED;
+    bool refusing = rc == ERR_UNAVAILABLE;
+    put(agent, &facts->silent_since_mono_ms, up && silent,
+        "PostgreSQL runs and does not answer a new connection", err);
+    put(agent, &facts->refusing_since_mono_ms, up && refusing, "PostgreSQL runs and lets nobody in",
+        err);
+    arm(agent, silent || refusing ? AGAIN_MS : -1);
+}
+
+static void ping(struct agent *agent)
+{
+    struct error err = {0};
+    int64_t timeout_ms = dynamic_hang_timeout_ms(&agent->dynamic) / PINGS_MIN;
+
+    agent->ping_sent_mono_ms = agent_mono_ms(agent);
+    agent->pinging =
+        pg_instance_ping(agent->pg, timeout_ms > PING_MS_MIN ? timeout_ms : PING_MS_MIN, on_pinged,
+                         agent, &err) == 0;
+}
+
+static void on_ping_timer(uv_timer_t *timer)
+{
+    struct agent *agent = timer->data;
+
+    if (is_up(agent) && !agent->pinging) {
+        ping(agent);
+    }
+    arm(agent, -1);
+}
+
+/* -1: as often as it takes while all is well. */
+static void arm(struct agent *agent, int64_t wait_ms)
+{
+    int64_t usual_ms = dynamic_hang_timeout_ms(&agent->dynamic) / PINGS_MIN;
+    if (wait_ms < 0) {
+        wait_ms = usual_ms < LOOK_MS_MAX ? usual_ms : LOOK_MS_MAX;
+    }
+    if (!uv_is_closing((uv_handle_t *)&agent->ping_timer)) {
+        (void)uv_timer_start(&agent->ping_timer, on_ping_timer, (uint64_t)wait_ms, 0);
+    }
+}
+
+int liveness_start(struct agent *agent)
+{
+    agent->ping_timer.data = agent;
+    int rc = uv_timer_init(agent->loop, &agent->ping_timer);
+    if (rc == 0) {
+        arm(agent, -1);
+    }
+    return rc;
+}
+
+void liveness_stop(struct agent *agent)
+{
+    if (agent->ping_timer.data != NULL && !uv_is_closing((uv_handle_t *)&agent->ping_timer)) {
+        uv_close((uv_handle_t *)&agent->ping_timer, NULL);
+    }
+}
