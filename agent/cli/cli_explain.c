@@ -24,6 +24,10 @@ static char *member_url(struct cli *cli, const char *name)
         (void)cli_wrong_usage("explain", "the file has no restapi section: name a member");
         return NULL;
     }
+    if (config->scope == NULL) {
+        (void)cli_fail("no cluster: give 'scope' in the file");
+        return NULL;
+    }
     if (cli_session_read(cli->session, config->scope, &view, &err) != 0) {
         (void)cli_fail("%s", err.text);
         return NULL;

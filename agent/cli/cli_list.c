@@ -42,6 +42,10 @@ static int list_all(struct cli *cli, const struct list_options *options, int arg
     if (options->timestamp) {
         (void)printf("%s\n", cli_timestamp(0, now));
     }
+    if (argc == 0 && cli_cluster(cli, 0, NULL, 0) == NULL) { /* as patronictl */
+        (void)fprintf(stderr, "Listing members: No cluster names were provided\n");
+        return CLI_OK;
+    }
     if (argc == 0) {
         return list_once(cli, options, cli_cluster(cli, 0, NULL, 0));
     }

@@ -218,6 +218,9 @@ int cli_session_read(struct cli_session *session, const char *cluster, struct dc
 {
     struct outcome outcome = {0};
     struct dcs *dcs = NULL;
+    if (cluster == NULL) {
+        return error_set(err, ERR_INVALID, "no cluster: name one, or give 'scope' in the file");
+    }
     int rc = store_open(session, cluster, &dcs, err);
     if (rc != 0) {
         return rc;

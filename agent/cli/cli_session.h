@@ -21,7 +21,8 @@ void cli_session_close(struct cli_session *session); /* NULL is accepted */
 
 const struct config *cli_session_config(const struct cli_session *session);
 
-/* Everything below /<namespace>/<cluster>/, linearizable. dcs_view_unref it. */
+/* Everything below /<namespace>/<cluster>/, linearizable. dcs_view_unref it. `cluster` NULL: an
+ * error that says how to name one. */
 int cli_session_read(struct cli_session *session, const char *cluster, struct dcs_view **ret_view,
                      struct error *err) MUST_CHECK;
 /* compare as in dcs.h. ERR_CONFLICT: somebody else was first. */

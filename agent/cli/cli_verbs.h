@@ -41,7 +41,7 @@ int cli_wrong_usage(const char *name, const char *text);
 bool cli_arguments(int argc, char **argv, int index, int max);
 /* Opens the session (once). False: the error was printed. */
 bool cli_open(struct cli *cli);
-/* The cluster that the argument names, else `scope` of the file. */
+/* The cluster that the argument names, else `scope` of the file; NULL: neither does. */
 const char *cli_cluster(const struct cli *cli, int argc, char **argv, int index);
 bool cli_format_arg(const char *verb, const char *text, enum cli_format *ret_format);
 

@@ -242,12 +242,15 @@ static const char *namespace_normal(const struct reader *r, const char *given)
 static int read_top(const struct reader *r, const struct section *top, enum config_use use,
                     struct config *c)
 {
-    enum reader_need need_name = use == CONFIG_CLIENT ? READER_OPTIONAL : READER_REQUIRED;
+    /* A client's command may name the cluster. */
+    enum reader_need need = use == CONFIG_CLIENT ? READER_OPTIONAL : READER_REQUIRED;
     const char *given = "/service";
-    int rc = reader_text(r, top, "scope", READER_REQUIRED, &c->scope);
+    int rc = reader_text(r, top, "scope", need, &c->scope);
     rc = rc != 0 ? rc : reader_text(r, top, "namespace", READER_OPTIONAL, &given);
-    rc = rc != 0 ? rc : reader_text(r, top, "name", need_name, &c->name);
-    rc = rc != 0 ? rc : check_plain_name(r, top, "scope", c->scope, PREFIX_BYTES_MAX / 2);
+    rc = rc != 0 ? rc : reader_text(r, top, "name", need, &c->name);
+    rc = rc != 0 || c->scope == NULL
+             ? rc
+             : check_plain_name(r, top, "scope", c->scope, PREFIX_BYTES_MAX / 2);
     rc = rc != 0 || c->name == NULL
              ? rc
              : check_plain_name(r, top, "name", c->name, CONFIG_NAME_BYTES_MAX);
@@ -259,7 +262,9 @@ static int read_top(const struct reader *r, const struct section *top, enum conf
         return reader_fail(r, top, "namespace", "is longer than %d bytes: give a shorter one",
                            PREFIX_BYTES_MAX / 2);
     }
-    c->prefix = config_keep_text(r->memory, mem_printf("%s/%s/", c->namespace_, c->scope));
+    if (c->scope != NULL) {
+        c->prefix = config_keep_text(r->memory, mem_printf("%s/%s/", c->namespace_, c->scope));
+    }
     return 0;
 }
 

@@ -170,8 +170,8 @@ struct config {
 int config_load(const char *path, struct config *ret_config, struct config_warnings *warnings,
                 struct error *err) MUST_CHECK;
 
-/* The part that a client needs (scope, namespace, raft, restapi if it is there): `postgresql` may
- * be missing. */
+/* The part that a client needs (namespace, the store, and scope, name and restapi if they are
+ * there, else NULL): `postgresql` may be missing. */
 int config_load_client(const char *path, struct config *ret_config,
                        struct config_warnings *warnings, struct error *err) MUST_CHECK;
 

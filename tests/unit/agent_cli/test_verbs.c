@@ -750,6 +750,33 @@ static void raft_status_tells_who_is_in_another_group(void **state)
     write_file("secret");
 }
 
+static void a_cluster_is_named_by_the_file_or_the_command(void **state)
+{
+    static const char *const verbs[] = {"history",     "dsn",        "show-config",
+                                        "edit-config", "switchover", "failover"};
+    (void)state;
+    FILE *file = fopen(world.file, "w");
+    assert_non_null(file);
+    fprintf(file, "raft: {partner_addrs: '127.0.0.1:%d', password: secret}\n", world.raft_port);
+    fclose(file);
+    assert_int_equal(RUN("list", "batman"), 0);
+    says(world.out, "| n1     | 127.0.0.1:5432 | Leader ");
+    assert_int_equal(RUN("list"), 0);
+    says(world.err, "Listing members: No cluster names were provided\n");
+    assert_string_equal(world.out, "");
+    assert_int_equal(RUN("topology"), 0);
+    says(world.err, "No cluster names were provided");
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        assert_int_equal(RUN(verbs[i]), 1);
+        says(world.err, "Error: no cluster: name one, or give 'scope' in the file\n");
+        assert_string_equal(world.out, "");
+    }
+    assert_int_equal(RUN("explain", "n2"), 1);
+    says(world.err, "Error: no cluster: give 'scope' in the file\n");
+    assert_int_equal(RUN("raft", "status"), 0);
+    write_file("secret");
+}
+
 static void a_wrong_password_is_told(void **state)
 {
     (void)state;
@@ -787,6 +814,7 @@ int main(void)
         cmocka_unit_test(raft_status_shows_the_group),
         cmocka_unit_test(raft_status_marks_a_witness),
         cmocka_unit_test(raft_status_tells_who_is_in_another_group),
+        cmocka_unit_test(a_cluster_is_named_by_the_file_or_the_command),
         cmocka_unit_test(a_wrong_password_is_told),
     };
     return cmocka_run_group_tests(tests, start, end);

@@ -500,6 +500,10 @@ static void a_client_needs_less(void **state)
     assert_int_equal(config_from_json(&source, tree, &c, NULL, &err), 0);
     assert_string_equal(c.prefix, "/service/x/");
     config_free(&c);
+    json_object_del(tree, "scope"); /* the command names the cluster */
+    assert_int_equal(config_from_json(&source, tree, &c, NULL, &err), 0);
+    assert_null(c.scope);
+    config_free(&c);
     json_object_set_new(tree, "raft", json_object());
     assert_int_equal(config_from_json(&source, tree, &c, NULL, &err), ERR_INVALID);
     assert_non_null(strstr(err.text, "raft.partner_addrs"));
