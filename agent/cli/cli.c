@@ -104,7 +104,8 @@ bool cli_arguments(int argc, char **argv, int index, int max)
 bool cli_open(struct cli *cli)
 {
     struct error err = {0};
-    if (cli->session == NULL && cli_session_open(cli->config_path, &cli->session, &err) != 0) {
+    if (cli->session == NULL &&
+        cli_session_open(cli->config_path, cli->dcs_url, &cli->session, &err) != 0) {
         (void)cli_fail("%s", err.text);
         return false;
     }
@@ -185,7 +186,11 @@ static void print_help(FILE *out)
         out, "Usage: pgquorum FILE                      runs the agent on a configuration file\n"
              "       pgquorum [-c FILE] COMMAND ...     asks or changes a cluster\n\n"
              "  -c, --config-file FILE   the same file as the agent's (or "
-             "PATRONICTL_CONFIG_FILE)\n\nCommands:\n");
+             "PATRONICTL_CONFIG_FILE)\n"
+             "  -d, --dcs-url URL        etcd3://host:port/namespace, or etcd://: in place of the "
+             "file's store (or DCS_URL)\n"
+             "  -k, --insecure           take any certificate of the members' REST interfaces\n\n"
+             "Commands:\n");
     for (size_t i = 0; i < VERB_COUNT; i++) {
         (void)fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].what);
     }
@@ -254,17 +259,25 @@ static int run_word(struct cli *cli, int argc, char **argv, bool verbs_only)
 int cli_main(int argc, char **argv)
 {
     static const struct option options[] = {{"config-file", required_argument, NULL, 'c'},
+                                            {"dcs-url", required_argument, NULL, 'd'},
+                                            {"dcs", required_argument, NULL, 'd'},
+                                            {"insecure", no_argument, NULL, 'k'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
-    struct cli cli = {.program = argv[0], .config_path = getenv("PATRONICTL_CONFIG_FILE")};
+    struct cli cli = {.program = argv[0],
+                      .config_path = getenv("PATRONICTL_CONFIG_FILE"),
+                      .dcs_url = getenv("DCS_URL")};
     bool verbs_only = strcmp(base_name(argv[0]), "patronictl") == 0;
     bool agent_only = strcmp(base_name(argv[0]), "patroni") == 0;
+    bool insecure = false;
     int option = 0;
     optind = 0; /* glibc: start afresh, whoever read arguments before */
-    while ((option = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+c:d:kh", options, NULL)) != -1) {
         switch (option) {
         case 'c': cli.config_path = optarg; break;
+        case 'd': cli.dcs_url = optarg; break;
+        case 'k': insecure = true; break;
         case 'h': print_help(stdout); return CLI_OK;
         case 'V': (void)printf("pgquorum %s\n", PGQUORUM_VERSION); return CLI_OK;
         default: print_help(stderr); return CLI_USAGE;
@@ -276,6 +289,7 @@ int cli_main(int argc, char **argv)
         print_help(stderr);
         return CLI_USAGE;
     }
+    cli_request_insecure(insecure);
     const struct verb *verb = agent_only ? NULL : verb_find(argv[0]);
     int status =
         verb != NULL ? run_verb(&cli, verb, argc, argv) : run_word(&cli, argc, argv, verbs_only);

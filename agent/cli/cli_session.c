@@ -49,19 +49,22 @@ static char *default_path(void)
     return mem_printf("%s/.config/patroni/patronictl.yaml", user != NULL ? user->pw_dir : "");
 }
 
-static int load_config(const char *path, struct config *ret_config, struct error *err)
+static int load_config(const char *path, const char *dcs_url, struct config *ret_config,
+                       struct error *err)
 {
     char *fallback = path == NULL ? default_path() : NULL;
     const char *used = path != NULL ? path : fallback;
     int rc = 0;
-    if (path == NULL && access(used, R_OK) != 0) {
+    if (path == NULL && access(used, R_OK) != 0 && dcs_url != NULL) {
+        rc = config_load_client(NULL, dcs_url, ret_config, NULL, err);
+    } else if (path == NULL && access(used, R_OK) != 0) {
         rc = error_set(err, ERR_NOT_FOUND,
                        "no configuration file: give the agent's with -c FILE or in "
                        "PATRONICTL_CONFIG_FILE (there is none "
                        "at %s)",
                        used);
     } else {
-        rc = config_load_client(used, ret_config, NULL, err);
+        rc = config_load_client(used, dcs_url, ret_config, NULL, err);
     }
     mem_free(fallback);
     return rc;
@@ -87,11 +90,12 @@ static int client_new(struct cli_session *session, const char *const *addresses,
     return 0;
 }
 
-int cli_session_open(const char *path, struct cli_session **ret_session, struct error *err)
+int cli_session_open(const char *path, const char *dcs_url, struct cli_session **ret_session,
+                     struct error *err)
 {
     const char *addresses[CLI_ADDRESSES_MAX];
     struct cli_session *session = mem_new(struct cli_session);
-    int rc = load_config(path, &session->config, err);
+    int rc = load_config(path, dcs_url, &session->config, err);
     if (rc != 0) {
         mem_free(session);
         return rc;

@@ -14,8 +14,9 @@ struct cli_session;
 #define CLI_TIMEOUT_MS 10000
 
 /* Reads the file and prepares the client. `path` NULL: the default file of patronictl in the home
- * directory. */
-int cli_session_open(const char *path, struct cli_session **ret_session,
+ * directory. `dcs_url` (may be NULL) is the store in place of the file's, and the default file need
+ * not be there then. */
+int cli_session_open(const char *path, const char *dcs_url, struct cli_session **ret_session,
                      struct error *err) MUST_CHECK;
 void cli_session_close(struct cli_session *session); /* NULL is accepted */
 
@@ -38,6 +39,9 @@ int cli_session_status(struct cli_session *session, const char *address,
 
 /* Waits without doing anything. */
 void cli_session_wait(struct cli_session *session, int64_t ms);
+
+/* From now on whatever certificate the members' interfaces have is taken, or (false) not. */
+void cli_request_insecure(bool on);
 
 /* A request to the REST interface of a member: `url` is its api_url, of which the path is replaced.
  * `body` NULL = GET. rc 0 whatever the status is. ERR_UNAVAILABLE, ERR_INVALID (the url) and

@@ -11,6 +11,7 @@
 struct cli {
     const char *program;     /* as it was called */
     const char *config_path; /* -c; NULL = the default */
+    const char *dcs_url;     /* -d; NULL = the store of the file */
     struct cli_session *session;
 };
 

@@ -171,8 +171,9 @@ int config_load(const char *path, struct config *ret_config, struct config_warni
                 struct error *err) MUST_CHECK;
 
 /* The part that a client needs (namespace, the store, and scope, name and restapi if they are
- * there, else NULL): `postgresql` may be missing. */
-int config_load_client(const char *path, struct config *ret_config,
+ * there, else NULL): `postgresql` may be missing. `dcs_url` (may be NULL) is the store in place of
+ * the file's and the environment's; with one, `path` may be NULL: there is no file. */
+int config_load_client(const char *path, const char *dcs_url, struct config *ret_config,
                        struct config_warnings *warnings, struct error *err) MUST_CHECK;
 
 /* Of a witness: `raft`, and `etcd_server` and `restapi` if they are there (restapi_listen.text NULL

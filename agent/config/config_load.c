@@ -1,6 +1,7 @@
 /* The effects round config.c: reading the file, the working directory and the home directory, and a
  * second look at the two data directories through symbolic links. */
 #include "agent/config/config.h"
+#include "agent/config/dcs_url.h"
 #include "agent/config/reader.h"
 #include "agent/config/yaml.h"
 #include "base/buf.h"
@@ -80,28 +81,41 @@ static int check_real_directories(const struct config *config, struct error *err
     return 0;
 }
 
-static int load(const char *path, enum config_use use, struct config *ret_config,
-                struct config_warnings *warnings, struct error *err)
+static int read_tree(const char *path, json_t **ret_tree, struct error *err)
 {
     struct buf text = BUF_INIT;
-    json_t *tree = NULL;
+    int rc = read_file(path, &text, err);
+    if (rc == 0) {
+        rc = yaml_parse(buf_span(&text), ret_tree, err);
+        if (rc != 0) {
+            error_wrap(err, "%s", path);
+        }
+    }
+    buf_free(&text);
+    return rc;
+}
+
+/* `path` NULL: no file, but a URL. */
+static int load(const char *path, const char *dcs_url, enum config_use use,
+                struct config *ret_config, struct config_warnings *warnings, struct error *err)
+{
+    static const char *const no_environment[] = {NULL};
+    json_t *tree = path == NULL ? json_object() : NULL;
     char cwd[PATH_MAX];
     *ret_config = (struct config){0};
     const struct passwd *user = getpwuid(geteuid());
-    struct config_source source = {.path = path,
+    struct config_source source = {.path = path != NULL ? path : "--dcs-url",
                                    .cwd = getcwd(cwd, sizeof(cwd)),
-                                   .environment = (const char *const *)environ,
+                                   .environment = dcs_url == NULL ? (const char *const *)environ
+                                                                  : no_environment,
                                    .use = use,
                                    .home = user != NULL ? user->pw_dir : NULL};
     if (source.cwd == NULL) {
         source.cwd = "/";
     }
-    int rc = read_file(path, &text, err);
-    if (rc == 0) {
-        rc = yaml_parse(buf_span(&text), &tree, err);
-        if (rc != 0) {
-            error_wrap(err, "%s", path);
-        }
+    int rc = path == NULL ? 0 : read_tree(path, &tree, err);
+    if (rc == 0 && dcs_url != NULL && json_is_object(tree)) {
+        rc = dcs_url_apply(tree, dcs_url, err);
     }
     rc = rc != 0 ? rc : config_from_json(&source, tree, ret_config, warnings, err);
     if (rc == 0 && use == CONFIG_AGENT) {
@@ -111,24 +125,23 @@ static int load(const char *path, enum config_use use, struct config *ret_config
         }
     }
     json_decref(tree);
-    buf_free(&text);
     return rc;
 }
 
 int config_load(const char *path, struct config *ret_config, struct config_warnings *warnings,
                 struct error *err)
 {
-    return load(path, CONFIG_AGENT, ret_config, warnings, err);
+    return load(path, NULL, CONFIG_AGENT, ret_config, warnings, err);
 }
 
-int config_load_client(const char *path, struct config *ret_config,
+int config_load_client(const char *path, const char *dcs_url, struct config *ret_config,
                        struct config_warnings *warnings, struct error *err)
 {
-    return load(path, CONFIG_CLIENT, ret_config, warnings, err);
+    return load(path, dcs_url, CONFIG_CLIENT, ret_config, warnings, err);
 }
 
 int config_load_witness(const char *path, struct config *ret_config,
                         struct config_warnings *warnings, struct error *err)
 {
-    return load(path, CONFIG_WITNESS, ret_config, warnings, err);
+    return load(path, NULL, CONFIG_WITNESS, ret_config, warnings, err);
 }

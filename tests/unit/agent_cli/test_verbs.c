@@ -12,8 +12,10 @@
 #include "tests/harness/free_port.h"
 #include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
+#include "tests/harness/tls_files.h"
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,6 +24,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -252,7 +255,7 @@ static void put(const char *key, const char *value)
 {
     struct cli_session *session = NULL;
     struct error err = {0};
-    assert_int_equal(cli_session_open(world.file, &session, &err), 0);
+    assert_int_equal(cli_session_open(world.file, NULL, &session, &err), 0);
     if (cli_session_put(session, "batman", key, value, DCS_ANY, &err) != 0) {
         fail_msg("%s", err.text);
     }
@@ -264,7 +267,7 @@ static char *get(const char *key)
     struct cli_session *session = NULL;
     struct dcs_view *view = NULL;
     struct error err = {0};
-    assert_int_equal(cli_session_open(world.file, &session, &err), 0);
+    assert_int_equal(cli_session_open(world.file, NULL, &session, &err), 0);
     assert_int_equal(cli_session_read(session, "batman", &view, &err), 0);
     char *value = mem_strdup(cluster_doc_text(view, key));
     dcs_view_unref(view);
@@ -777,6 +780,85 @@ static void a_cluster_is_named_by_the_file_or_the_command(void **state)
     write_file("secret");
 }
 
+/* Of a member with a certificate that nobody knows. */
+static void tls_rest_process(int listener, const char *dir)
+{
+    static const char text[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+                               "{\"patroni\":{\"version\":\"4.1.4\"}}";
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    (void)signal(SIGPIPE, SIG_IGN);
+    SSL_CTX_use_certificate_chain_file(context, tls_path(dir, "here", ".crt"));
+    SSL_CTX_use_PrivateKey_file(context, tls_path(dir, "here", ".key"), SSL_FILETYPE_PEM);
+    for (;;) {
+        char request[1024];
+        int fd = accept(listener, NULL, NULL);
+        SSL *ssl = SSL_new(context);
+        SSL_set_fd(ssl, fd);
+        if (SSL_accept(ssl) == 1 && SSL_read(ssl, request, sizeof request) > 0) {
+            SSL_write(ssl, text, sizeof text - 1);
+            SSL_shutdown(ssl);
+        }
+        SSL_free(ssl);
+        close(fd);
+    }
+}
+
+static void a_certificate_is_verified_unless_the_user_wants_it_otherwise(void **state)
+{
+    char dir[128];
+    char value[128];
+    int port = free_port();
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/tls", world.directory);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    tls_make_root(dir, &(struct tls_leaf){.file = "here", .alt = "DNS:localhost"});
+    int listener = listen_on(port);
+    pid_t member = fork_in_test();
+    if (member == 0) {
+        tls_rest_process(listener, dir);
+    }
+    close(listener);
+    snprintf(value, sizeof value, "{\"api_url\":\"https://127.0.0.1:%d/patroni\"}", port);
+    put("members/n4", value);
+    assert_int_equal(RUN("version", "batman", "n4"), 0);
+    says(world.out, "n4: failed to get version: ");
+    assert_int_equal(RUN("-k", "version", "batman", "n4"), 0);
+    says(world.out, "n4: Patroni 4.1.4");
+    assert_int_equal(RUN("version", "batman", "n4"), 0); /* of that command alone */
+    says(world.out, "n4: failed to get version: ");
+    put("members/n4", "{}");
+    kill(member, SIGKILL);
+    waitpid(member, NULL, 0);
+}
+
+static void a_url_goes_before_the_store_of_the_file(void **state)
+{
+    static const char *const forms[] = {"-d", "--dcs-url", "--dcs"};
+    struct cli_session *session = NULL;
+    struct error err = {0};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(RUN(forms[i], "consul://h", "history"), 1);
+        says(world.err, "Error: --dcs-url 'consul://h' has another scheme");
+    }
+    assert_int_equal(RUN("-d"), 2);
+    setenv("DCS_URL", "consul://of-the-environment", 1);
+    assert_int_equal(RUN("history"), 1);
+    says(world.err, "--dcs-url 'consul://of-the-environment'");
+    unsetenv("DCS_URL");
+    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    const char *const files[] = {world.file, NULL}; /* the default one is not there */
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(cli_session_open(files[i], "etcd3://h:1234", &session, &err), 0);
+        assert_int_equal(cli_session_config(session)->store, CONFIG_STORE_ETCD3);
+        assert_string_equal(cli_session_config(session)->etcd.urls[0], "http://h:1234");
+        cli_session_close(session);
+    }
+    assert_int_equal(cli_session_open("/nonexistent.yml", "etcd3://h", &session, &err),
+                     ERR_NOT_FOUND);
+    unsetenv("XDG_CONFIG_HOME");
+}
+
 static void a_wrong_password_is_told(void **state)
 {
     (void)state;
@@ -815,6 +897,8 @@ int main(void)
         cmocka_unit_test(raft_status_marks_a_witness),
         cmocka_unit_test(raft_status_tells_who_is_in_another_group),
         cmocka_unit_test(a_cluster_is_named_by_the_file_or_the_command),
+        cmocka_unit_test(a_certificate_is_verified_unless_the_user_wants_it_otherwise),
+        cmocka_unit_test(a_url_goes_before_the_store_of_the_file),
         cmocka_unit_test(a_wrong_password_is_told),
     };
     return cmocka_run_group_tests(tests, start, end);

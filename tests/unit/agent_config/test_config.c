@@ -619,7 +619,7 @@ static void a_link_does_not_hide_that_directories_meet(void **state)
     assert_string_equal(c.path, path);
     config_free(&c);
     write_file(path, "a: [\n");
-    assert_int_equal(config_load_client(path, &c, NULL, &err), ERR_INVALID);
+    assert_int_equal(config_load_client(path, NULL, &c, NULL, &err), ERR_INVALID);
     assert_non_null(strstr(err.text, "c.yml: line 2: no valid YAML"));
     mem_free(with_raft);
     mem_free(both);

@@ -417,15 +417,71 @@ static void environment_of_the_process_is_read_with_the_file(void **state)
     int fd = mkstemp(path);
     assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
     close(fd);
-    assert_int_equal(config_load_client(path, &config, NULL, &err), 0);
+    assert_int_equal(config_load_client(path, NULL, &config, NULL, &err), 0);
     assert_string_equal(config.etcd.urls[0], "http://f:2379");
     config_free(&config);
     setenv("PATRONI_ETCD3_HOST", "e", 1);
-    assert_int_equal(config_load_client(path, &config, NULL, &err), 0);
+    assert_int_equal(config_load_client(path, NULL, &config, NULL, &err), 0);
     assert_string_equal(config.etcd.urls[0], "http://e:2379");
     config_free(&config);
     unsetenv("PATRONI_ETCD3_HOST");
     unlink(path);
+}
+
+/* --- patronictl's --dcs-url ------------------------------------------------------------------- */
+
+static void url_of_the_command_goes_before_every_store(void **state)
+{
+    static const struct {
+        const char *url;
+        enum config_store store;
+        const char *address;
+        const char *namespace_;
+    } rows[] = {
+        {"etcd3://h:1234/db", CONFIG_STORE_ETCD3, "http://h:1234", "/db"},
+        {"etcd3://h", CONFIG_STORE_ETCD3, "http://h:2379", "/service"},
+        {"etcd://[::1]:99/", CONFIG_STORE_ETCD2, "http://[::1]:99", "/service"},
+        {"h:2379", CONFIG_STORE_ETCD2, "http://h:2379", "/service"},
+        {"h", CONFIG_STORE_ETCD2, "http://h:2379", "/service"},
+    };
+    (void)state;
+    setenv("PATRONI_ETCD3_HOST", "of-the-environment", 1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char path[] = "/tmp/test_config_etcd.XXXXXX";
+        static const char text[] = "scope: x\nraft: {partner_addrs: h}\netcd: {host: f}\n";
+        struct config config;
+        struct error err = {0};
+        int fd = mkstemp(path);
+        assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
+        close(fd);
+        if (config_load_client(path, rows[i].url, &config, NULL, &err) != 0) {
+            fail_msg("%s: %s", rows[i].url, err.text);
+        }
+        assert_int_equal(config.store, rows[i].store);
+        assert_string_equal(config.etcd.urls[0], rows[i].address);
+        assert_string_equal(config.namespace_, rows[i].namespace_);
+        config_free(&config);
+        unlink(path);
+        assert_int_equal(config_load_client(NULL, rows[i].url, &config, NULL, &err), 0);
+        assert_string_equal(config.etcd.urls[0], rows[i].address); /* without a file */
+        assert_null(config.scope);
+        config_free(&config);
+    }
+    unsetenv("PATRONI_ETCD3_HOST");
+}
+
+static void url_that_is_none_of_a_store_is_refused(void **state)
+{
+    static const char *const urls[] = {"consul://h:8500", "etcd4://h", "etcd3://",
+                                       "etcd3:///db",     "",          "/db",
+                                       "etcd3://u:p@h",   "h?x=1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        struct config config;
+        struct error err = {0};
+        assert_int_equal(config_load_client(NULL, urls[i], &config, NULL, &err), ERR_INVALID);
+        assert_non_null(strstr(err.text, "give etcd3://host:port/namespace, or etcd://"));
+    }
 }
 
 /* --- ttl -------------------------------------------------------------------------------------- */
@@ -466,6 +522,8 @@ int main(void)
         cmocka_unit_test(domain_of_srv_records_is_read_under_its_three_names),
         cmocka_unit_test(mistakes_in_the_environment_are_told_like_those_in_the_file),
         cmocka_unit_test(environment_of_the_process_is_read_with_the_file),
+        cmocka_unit_test(url_of_the_command_goes_before_every_store),
+        cmocka_unit_test(url_that_is_none_of_a_store_is_refused),
         cmocka_unit_test(smallest_ttl_is_the_store_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
