@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "raft/engine/configuration.h"
 #include "raft/engine/crc32c.h"
+#include "raft/engine/storage_wal.h"
 
 #include <sqlite3.h>
 
@@ -504,11 +505,17 @@ static int open_checked(struct storage_db *db, const char *name, const struct ra
 int storage_db_open(const char *path, const char *name, const struct random *random,
                     struct storage_db **ret_db, struct error *err)
 {
+    char *wal = mem_printf("%s-wal", path);
+    int rc = storage_wal_check(wal, err);
+    mem_free(wal);
+    if (rc != 0) {
+        return rc;
+    }
     struct storage_db *db = mem_new(struct storage_db);
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rv = sqlite3_open_v2(path, &db->sqlite, flags, NULL);
-    int rc = rv == SQLITE_OK ? 0 : db_error(db, rv, "opening", err);
+    rc = rv == SQLITE_OK ? 0 : db_error(db, rv, "opening", err);
     if (rc == 0) {
         rc = open_checked(db, name, random, err);
     }
