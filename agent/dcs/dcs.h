@@ -77,6 +77,9 @@ struct dcs_acquire {
      * same transaction (`early_failover`). Raft only; ERR_UNSUPPORTED elsewhere, ERR_UNAVAILABLE
      * before can_depose. */
     int64_t deposes;
+    /* `recovered`, which goes with the acquisition; 0 = absent. In Raft mode only is there such a
+     * key. */
+    int64_t recovered_revision;
     size_t report_count;
     struct {
         const char *member;

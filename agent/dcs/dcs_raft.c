@@ -23,7 +23,7 @@
 
 #define MEMBER_TRIES_MAX 3
 #define FORMAT_MS        1000 /* for opening format 2 of the store, before somebody asks again */
-#define COMPARES_MAX     (5 + DCS_REPORTS_MAX)
+#define COMPARES_MAX     (6 + DCS_REPORTS_MAX)
 
 struct dcs_raft {
     struct dcs dcs;
@@ -183,9 +183,9 @@ struct txn {
     const char *base;
     struct store_compare compares[COMPARES_MAX];
     size_t compare_count;
-    struct store_op ops[4];
+    struct store_op ops[5];
     size_t op_count;
-    char *keys[COMPARES_MAX + 4];
+    char *keys[COMPARES_MAX + 5];
     size_t key_count;
 };
 
@@ -442,6 +442,10 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
     txn_compare(&txn, "config", STORE_CMP_MOD, acquire->config_revision);
     txn_compare(&txn, "sync", STORE_CMP_MOD, acquire->sync_revision);
     txn_compare(&txn, "unfenced", STORE_CMP_MOD, acquire->unfenced_revision);
+    txn_compare(&txn, "recovered", STORE_CMP_MOD, acquire->recovered_revision);
+    if (acquire->recovered_revision != 0) {
+        txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, "recovered");
+    }
     for (size_t i = 0; i < acquire->report_count; i++) {
         char *key = mem_printf("reports/%s", acquire->reports[i].member);
         txn_compare(&txn, key, STORE_CMP_MOD, acquire->reports[i].revision);

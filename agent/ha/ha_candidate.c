@@ -103,6 +103,15 @@ bool ha_failover_is_due(const struct ha_snapshot *s)
     return failover->leader[0] == '\0' || last[0] == '\0' || strcmp(failover->leader, last) == 0;
 }
 
+bool ha_awaits_order(const struct ha_snapshot *s)
+{
+    const struct ha_failover *failover = &s->cluster.failover;
+    bool ordered = failover->present && failover->leader[0] == '\0' &&
+                   failover->revision > s->cluster.recovered_revision &&
+                   ha_is_me(s, failover->candidate);
+    return s->cluster.recovered_revision != 0 && !ordered;
+}
+
 /* A member that will not report soon is not worth the wait. */
 static bool will_report(const struct ha_member *member)
 {
@@ -283,6 +292,12 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
                "the last primary '%s' may still run, unfenced since a pause: it takes the key "
                "again, or the operator says failover --candidate %s --force",
                ha_cluster_last_holder(&s->cluster), s->self.name);
+        return true;
+    }
+    if (ha_awaits_order(s)) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER,
+               "the store was recovered after the loss of its majority: nobody is promoted before "
+               "'failover --candidate NAME --force'");
         return true;
     }
     if (s->self.tags.nofailover) {
@@ -528,6 +543,7 @@ void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t ti
     ret_acquire->epoch_revision = s->cluster.epoch_revision;
     ret_acquire->config_revision = s->cluster.config_revision;
     ret_acquire->sync_revision = s->cluster.sync_revision;
+    ret_acquire->recovered_revision = s->cluster.recovered_revision;
     ret_acquire->timeline = timeline;
     ret_acquire->unfenced_revision = s->cluster.unfenced_revision;
     ret_acquire->unfenced = unfenced_after(s, with_reports);

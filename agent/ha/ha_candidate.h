@@ -36,6 +36,10 @@ const struct ha_member *ha_candidate_possible(const struct ha_snapshot *s, const
  * leader. */
 bool ha_failover_is_due(const struct ha_snapshot *s);
 
+/* The store was recovered after the loss of its majority, and no operator has ordered this member
+ * to lead since. */
+bool ha_awaits_order(const struct ha_snapshot *s);
+
 /* Compares and values of an acquisition: what the decision saw, with the counted reports if
  * `with_reports`. */
 void ha_acquire_fill(const struct ha_snapshot *s, bool with_reports, uint32_t timeline,

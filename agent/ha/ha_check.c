@@ -129,6 +129,9 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
     if (unfenced != NULL) {
         return unfenced;
     }
+    if (ha_awaits_order(s) || plan->acquire.recovered_revision != s->cluster.recovered_revision) {
+        return "acquires in a recovered store without the operator's order";
+    }
     bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
     if (no_data) {
         return ha_is_initialized(s) ? "acquires without data in a cluster that has some" : NULL;

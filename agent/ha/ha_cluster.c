@@ -356,6 +356,8 @@ size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv
         } else if (strcmp(kv->key, "sync") == 0) {
             c->sync_revision = kv->mod_revision;
             ha_sync_key_read(kv->value, &c->sync);
+        } else if (strcmp(kv->key, "recovered") == 0) {
+            c->recovered_revision = kv->mod_revision;
         } else if (strcmp(kv->key, "failover") == 0) {
             read_failover(kv, &c->failover);
         } else if (strcmp(kv->key, "unfenced") == 0) {

@@ -130,6 +130,7 @@ struct ha_acquire {
     uint32_t timeline;         /* that the promotion will make; our own where nothing is promoted */
     int64_t unfenced_revision; /* 0 = absent */
     enum ha_unfenced unfenced;
+    int64_t recovered_revision; /* of the key `recovered`, which goes with it; 0 = absent */
     size_t report_count;
     struct {
         char member[HA_NAME_BYTES];

@@ -3,6 +3,7 @@
  * The lock of the bootstrap is the leader key itself: whoever initializes holds the lease and an
  * armed page from before the first process runs, so a bootstrap that is cut off at any point ends
  * like any other term, and another member may try. `initialize` = "" tells Patroni's members. */
+#include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
@@ -158,6 +159,12 @@ static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
     if (ha_failsafe_binds(s)) { /* the keys are gone, not the primary */
         ha_plan_wait(plan, ha_failsafe_until_mono_ms(s, s->failsafe.until_lease_ms));
         ha_plan_because(plan, "'%s' is the primary in failsafe mode", s->failsafe.primary);
+        return true;
+    }
+    if (ha_awaits_order(s)) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan, "the store was recovered after the loss of its majority, and has no "
+                              "cluster that was initialized");
         return true;
     }
     int64_t again_ms = ha_job_backoff_until(s, HA_JOB_BOOTSTRAP);

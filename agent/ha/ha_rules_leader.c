@@ -28,7 +28,8 @@ static bool rule_key_is_others(const struct ha_snapshot *s, struct ha_plan *plan
  * answer. */
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_unlocked(s) || ha_page_is_over(s) || ha_failsafe_binds(s)) {
+    if (!ha_unlocked(s) || ha_page_is_over(s) || ha_failsafe_binds(s) ||
+        s->cluster.recovered_revision != 0) {
         return false;
     }
     bool page_is_last = s->fence.page_epoch.revision == 0 ||

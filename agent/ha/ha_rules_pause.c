@@ -104,6 +104,11 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
     if (!concerned || !runs_primary(s) || !ha_unlocked(s) || ending || !ours) {
         return false;
     }
+    if (s->cluster.recovered_revision != 0) {
+        return s->settings.paused &&
+               left_alone(plan, "a primary runs here, and the store was recovered: end the pause, "
+                                "then order a failover");
+    }
     if (ha_failsafe_binds(s)) {
         ha_plan_wait(plan, ha_failsafe_until_mono_ms(s, s->failsafe.until_lease_ms));
         ha_plan_because(plan, "'%s' was promised to be left alone", s->failsafe.primary);

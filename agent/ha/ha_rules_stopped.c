@@ -124,7 +124,7 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool ours = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
     if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || s->settings.refused[0] != '\0' ||
-        ha_failsafe_binds(s)) {
+        s->cluster.recovered_revision != 0 || ha_failsafe_binds(s)) {
         return false;
     }
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);

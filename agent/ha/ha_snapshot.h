@@ -177,6 +177,9 @@ struct ha_cluster {
     int64_t config_revision;
     int64_t sync_revision;
     struct ha_sync_key sync;
+    /* Key `recovered`: the store was recovered after the loss of its majority, so what it says may
+     * be old, `sync` too: nobody is promoted before an operator orders it by name. */
+    int64_t recovered_revision;
     struct ha_failover failover;
 
     /* Key `unfenced`: the fence of the holder of that epoch is disarmed, and its instance may write

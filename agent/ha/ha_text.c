@@ -261,6 +261,7 @@ static const struct field cluster_fields[] = {
     TEXT(ha_snapshot, "initialize", cluster.initialize),
     I64(ha_snapshot, "config_revision", cluster.config_revision),
     I64(ha_snapshot, "sync_revision", cluster.sync_revision),
+    I64(ha_snapshot, "recovered_revision", cluster.recovered_revision),
     I64(ha_snapshot, "failsafe_revision", cluster.failsafe_revision),
     I64(ha_snapshot, "unfenced_revision", cluster.unfenced_revision),
     EPOCH(ha_snapshot, "unfenced", cluster.unfenced),
@@ -574,6 +575,9 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
                    acquire->epoch_revision, acquire->config_revision, acquire->sync_revision);
         if (acquire->unfenced_revision != 0) {
             buf_printf(out, " unfenced=%" PRId64, acquire->unfenced_revision);
+        }
+        if (acquire->recovered_revision != 0) {
+            buf_printf(out, " recovered=%" PRId64, acquire->recovered_revision);
         }
         for (size_t i = 0; i < acquire->report_count; i++) {
             buf_printf(out, " reports/%s=%" PRId64, acquire->reports[i].member,

@@ -272,7 +272,18 @@ static void an_acquisition_compares_all_that_the_decision_saw(void **state)
         finish(dcs->ops->remove(dcs, "unfenced", unfenced, 3000, on_done, &outcome, NULL),
                &outcome),
         0);
+    /* A recovered store: only who has seen the key, and was ordered to, takes it away. */
+    int64_t recovered = 0;
+    assert_int_equal(put_key("recovered", "{}", DCS_ANY, &recovered), 0);
+    assert_int_equal(acquire(&good, &epoch), ERR_CONFLICT);
+    bad = good;
+    bad.recovered_revision = recovered - 1;
+    assert_int_equal(acquire(&bad, &epoch), ERR_CONFLICT);
+    good.recovered_revision = recovered;
     assert_int_equal(acquire(&good, &epoch), 0);
+    struct dcs_view *view = read_view();
+    assert_null(dcs_view_get(view, "recovered"));
+    dcs_view_unref(view);
 }
 
 static int put_unfenced(int64_t epoch, int64_t *ret_revision)

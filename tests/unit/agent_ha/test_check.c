@@ -218,6 +218,15 @@ static void acquisition_compares_and_has_a_reason(void **state)
     acquire_as("reported", "", 2, 2);
     plan.acquire.config_revision = 1;
     forbidden("acquires without comparing what was seen");
+    acquire_as("reported", "cluster recovered_revision=50\n", 2, 2);
+    plan.acquire.recovered_revision = 50;
+    forbidden("acquires in a recovered store without the operator's order");
+    acquire_as("reported",
+               "cluster recovered_revision=50\nfailover present=yes revision=51 candidate=n1\n", 2,
+               2);
+    forbidden("acquires in a recovered store without the operator's order");
+    plan.acquire.recovered_revision = 50;
+    allowed();
     acquire_as("nothing", "", 0, 1);
     allowed();
     acquire_as("nothing", "cluster initialize=7000000000000000001 initialize_revision=3\n", 0, 1);
