@@ -47,7 +47,11 @@ static const struct verb verbs[] = {
     {"history", cli_history, "[CLUSTER] [-f pretty|tsv|json|yaml]", "timelines and why they began"},
     {"dsn", cli_dsn, "[CLUSTER] [-r leader|primary|standby-leader|replica|standby|any] [-m MEMBER]",
      "where to connect to"},
-    {"raft", cli_raft, "status [-f pretty|tsv|json|yaml]", "members of the Raft group"},
+    {"raft", cli_raft,
+     "status|members [-f pretty|tsv|json|yaml]\n       pgquorum [-c FILE] raft remove NAME|ID "
+     "[--force]\n       "
+     "pgquorum [-c FILE] raft recover",
+     "the Raft group: its members, taking one out, and the way back after a lost majority"},
     {"explain", cli_explain, "[MEMBER] [-i] [-f pretty|json]",
      "the last decisions of a member, and why"},
     {"version", cli_version, "[CLUSTER [MEMBER...]]", "of this program, and of the members"},

@@ -1,6 +1,7 @@
 /* `raft status`: every member in the file is asked itself, so that the table shows what each one
  * believes; that it is a witness, nobody else knows. Members that only the group knows (added later
  * than the file) come from the answer of the Raft leader, or of whoever answered. */
+#include "agent/cli/cli_raft_verbs.h"
 #include "agent/cli/cli_verbs.h"
 #include "base/mem.h"
 
@@ -222,22 +223,102 @@ static int raft_status_verb(struct cli *cli, enum cli_format format)
     return status;
 }
 
-int cli_raft(struct cli *cli, int argc, char **argv)
+/* --- which one -------------------------------------------------------------------------------- */
+
+struct arguments {
+    enum cli_format format;
+    bool force;
+};
+
+static int do_status(struct cli *cli, const struct arguments *arguments, const char *name)
+{
+    (void)name;
+    return raft_status_verb(cli, arguments->format);
+}
+
+static int do_members(struct cli *cli, const struct arguments *arguments, const char *name)
+{
+    (void)name;
+    return cli_raft_members(cli, arguments->format);
+}
+
+static int do_remove(struct cli *cli, const struct arguments *arguments, const char *name)
+{
+    return cli_raft_remove(cli, name, arguments->force);
+}
+
+static int do_recover(struct cli *cli, const struct arguments *arguments, const char *name)
+{
+    (void)arguments;
+    (void)name;
+    return cli_raft_recover(cli);
+}
+
+static const struct {
+    const char *name;
+    bool takes_name;
+    bool takes_format;
+    int (*run)(struct cli *cli, const struct arguments *arguments, const char *name);
+} verbs[] = {
+    {"status", false, true, do_status},
+    {"members", false, true, do_members},
+    {"remove", true, false, do_remove},
+    {"recover", false, false, do_recover},
+};
+#define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
+
+static size_t verb_of(const char *name)
+{
+    size_t at = 0;
+    while (at < VERB_COUNT && (name == NULL || strcmp(verbs[at].name, name) != 0)) {
+        at++;
+    }
+    return at;
+}
+
+/* False: wrong usage, and it was told. */
+static bool parse(int argc, char **argv, struct arguments *arguments, bool *ret_format)
 {
     static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"force", no_argument, NULL, 'F'},
                                             {NULL, 0, NULL, 0}};
-    enum cli_format format = CLI_PRETTY;
     int option = 0;
     while ((option = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
-        if (option != 'f') {
-            return cli_wrong_usage("raft", NULL);
+        if (option == 'F') {
+            arguments->force = true;
+            continue;
         }
-        if (!cli_format_arg("raft", optarg, &format)) {
-            return CLI_USAGE;
+        if (option != 'f') {
+            (void)cli_wrong_usage("raft", NULL);
+            return false;
+        }
+        *ret_format = true;
+        if (!cli_format_arg("raft", optarg, &arguments->format)) {
+            return false;
         }
     }
-    if (optind + 1 != argc || strcmp(argv[optind], "status") != 0) {
-        return cli_wrong_usage("raft", "the only thing to ask for is: raft status");
+    return true;
+}
+
+int cli_raft(struct cli *cli, int argc, char **argv)
+{
+    struct arguments arguments = {.format = CLI_PRETTY};
+    bool has_format = false;
+    if (!parse(argc, argv, &arguments, &has_format)) {
+        return CLI_USAGE;
+    }
+    size_t at = verb_of(optind < argc ? argv[optind] : NULL);
+    if (at == VERB_COUNT) {
+        return cli_wrong_usage("raft", "give one of status, members, remove, recover");
+    }
+    int words = verbs[at].takes_name ? 2 : 1;
+    if (argc - optind != words) {
+        return cli_wrong_usage("raft", verbs[at].takes_name ? "give one member's name, or its id"
+                                                            : "too many arguments");
+    }
+    if ((has_format && !verbs[at].takes_format) || (arguments.force && !verbs[at].takes_name)) {
+        return cli_wrong_usage("raft", has_format ? "--format goes with status and members"
+                                                  : "--force goes with remove");
     }
     if (!cli_open(cli)) {
         return CLI_ERROR;
@@ -246,5 +327,5 @@ int cli_raft(struct cli *cli, int argc, char **argv)
         return cli_fail("the store of this cluster is etcd, there is no Raft group: ask etcdctl "
                         "endpoint status");
     }
-    return raft_status_verb(cli, format);
+    return verbs[at].run(cli, &arguments, verbs[at].takes_name ? argv[optind + 1] : NULL);
 }

@@ -300,6 +300,34 @@ int cli_session_status(struct cli_session *session, const char *address,
     return rc;
 }
 
+static void on_removed(void *arg, int rc, const struct store_result *result,
+                       const struct error *err)
+{
+    (void)result;
+    outcome_set(arg, rc, err);
+}
+
+int cli_session_remove(struct cli_session *session, const char *address, uint64_t id,
+                       struct error *err)
+{
+    struct outcome *outcome = mem_new(struct outcome);
+    struct raft_client *client = NULL;
+    int rc = client_new(session, &address, 1, &client, err);
+    if (rc == 0) {
+        rc = raft_client_remove(client, id, CLI_TIMEOUT_MS, on_removed, outcome, err);
+        if (rc == 0) {
+            turn_until(session, &outcome->done);
+            rc = outcome->rc;
+        }
+        raft_client_close(client, NULL, NULL);
+    }
+    if (outcome->rc != 0 && err != NULL) {
+        *err = outcome->err;
+    }
+    mem_free(outcome);
+    return rc;
+}
+
 /* --- waiting ---------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer)

@@ -37,6 +37,11 @@ size_t cli_session_addresses(const struct cli_session *session, const char **add
 int cli_session_status(struct cli_session *session, const char *address,
                        struct raft_status *ret_status, struct error *err) MUST_CHECK;
 
+/* Asks the member at `address`, the leader of the group, to remove member `id`; errors as of
+ * raft_client_remove. */
+int cli_session_remove(struct cli_session *session, const char *address, uint64_t id,
+                       struct error *err) MUST_CHECK;
+
 /* Waits without doing anything. */
 void cli_session_wait(struct cli_session *session, int64_t ms);
 

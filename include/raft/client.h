@@ -62,6 +62,12 @@ int raft_client_command(struct raft_client *client, const struct store_command *
                         int64_t timeout_ms, raft_client_command_done done, void *arg,
                         struct error *err) MUST_CHECK;
 
+/* Removes member `id` from the group; asked of its leader, anybody else is ERR_UNAVAILABLE.
+ * ERR_BUSY: not just now, ask again (the leader itself gives its office away first); ERR_REFUSED:
+ * never, or not before somebody is there again; ERR_NOT_FOUND; otherwise as a command. */
+int raft_client_remove(struct raft_client *client, uint64_t id, int64_t timeout_ms,
+                       raft_client_command_done done, void *arg, struct error *err) MUST_CHECK;
+
 /* What the member that answered says of itself and the group. */
 int raft_client_status(struct raft_client *client, int64_t timeout_ms, raft_client_status_done done,
                        void *arg, struct error *err) MUST_CHECK;

@@ -67,6 +67,8 @@ struct raft_peer_ops {
     bool (*connected)(void *arg, uint64_t id);
     /* It is connected, and said of itself that it knows format 2 of the store. */
     bool (*knows_format_2)(void *arg, uint64_t id);
+    /* It is connected, and said of itself that it is a witness. May be NULL. */
+    bool (*is_witness)(void *arg, uint64_t id);
 };
 
 struct raft_env {
@@ -188,10 +190,11 @@ struct raft_member_status {
     bool voter;
     bool connected; /* as seen from here; self is true */
     bool leader;
-    bool witness;          /* known to the member itself only: it runs no PostgreSQL */
+    bool witness; /* it runs no PostgreSQL; known to itself, and to whom it is connected with */
     uint64_t match_index;  /* known on the leader only, else 0 */
     int64_t heard_mono_ms; /* the last message of Raft from it: leader and followers exchange them,
                               followers do not; -1 = none */
+    int64_t heard_ms;      /* how long ago that was; self 0; -1 = never */
 };
 
 struct raft_status {
@@ -233,8 +236,9 @@ void raft_node_retire(struct raft_node *node, int64_t timeout_ms, raft_done done
 /* Membership; leader only, one change at a time, refusals of docs/consensus.md. `done` when applied
  * (rc 0), or with ERR_UNKNOWN when leadership was lost before. ERR_UNAVAILABLE: not the leader;
  * ERR_BUSY: a change is open, a living voter is behind, or the standby has not caught up: ask again
- * later; ERR_REFUSED: never allowed (the leader itself; from two voters to one); ERR_EXISTS,
- * ERR_NOT_FOUND, ERR_LIMIT. */
+ * later; ERR_REFUSED: never allowed (the leader itself; from two voters to one), or not now: those
+ * that are connected would be no majority of the voters that are left; ERR_EXISTS, ERR_NOT_FOUND,
+ * ERR_LIMIT. */
 int raft_node_add(struct raft_node *node, uint64_t id, raft_done done, void *arg,
                   struct error *err) MUST_CHECK;
 int raft_node_promote(struct raft_node *node, uint64_t id, raft_done done, void *arg,

@@ -54,6 +54,12 @@ int raft_storage_create(struct raft_storage *storage, uint64_t cluster, struct s
                         struct error *err) MUST_CHECK;
 int raft_storage_join(struct raft_storage *storage, uint64_t cluster, struct error *err) MUST_CHECK;
 
+/* After the loss of the group's majority (raft/recover.h): the log goes on, in one transaction,
+ * under the id `cluster`, in a new term, with `command` (entry data) and a configuration of this
+ * member alone. Before the first job, blocks. The boot says so afterwards. */
+int raft_storage_recover(struct raft_storage *storage, uint64_t cluster, struct span command,
+                         struct error *err) MUST_CHECK;
+
 /* `storage_arg` of it is the storage. */
 extern const struct raft_storage_ops raft_storage_sqlite_ops;
 

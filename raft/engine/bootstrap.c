@@ -4,6 +4,7 @@
 #include "raft/engine/bootstrap.h"
 
 #include "base/assert.h"
+#include "raft/engine/cluster_id.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,7 +33,11 @@ static bool decide_join(const struct peer_view *peers, size_t count,
         if (peer == NULL || peer->cluster == 0) {
             continue;
         }
-        if (found != NULL && found->cluster != peer->cluster) {
+        if (found != NULL && cluster_id_replaces(found->cluster, peer->cluster)) {
+            continue; /* what was left behind by a recovery */
+        }
+        bool replaced = found != NULL && cluster_id_replaces(peer->cluster, found->cluster);
+        if (found != NULL && found->cluster != peer->cluster && !replaced) {
             wait_for(decision,
                      "'%s' and '%s' belong to different clusters (%016llx, %016llx): correct "
                      "partner_addrs",

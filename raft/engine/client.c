@@ -79,7 +79,7 @@ static void deadlines_check(struct raft_client *client)
         if (late == NULL || client->closing) {
             return;
         }
-        bool unknown = late->kind == CLIENT_COMMAND && late->sent;
+        bool unknown = client_kind_changes(late->kind) && late->sent;
         client_call_fail(client, late, unknown ? ERR_UNKNOWN : ERR_UNAVAILABLE, &err);
     }
 }
@@ -187,6 +187,20 @@ int raft_client_command(struct raft_client *client, const struct store_command *
     call->command_done = done;
     call->arg = arg;
     call->body = body;
+    return call_start(client, call);
+}
+
+int raft_client_remove(struct raft_client *client, uint64_t id, int64_t timeout_ms,
+                       raft_client_command_done done, void *arg, struct error *err)
+{
+    struct client_call *call;
+    int rc = call_new(client, CLIENT_REMOVE, timeout_ms, &call, err);
+    if (rc != 0) {
+        return rc;
+    }
+    call->command_done = done;
+    call->arg = arg;
+    buf_put_u64(&call->body, id);
     return call_start(client, call);
 }
 

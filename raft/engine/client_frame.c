@@ -13,7 +13,7 @@
 
 static bool kind_known(uint8_t kind)
 {
-    return kind >= CLIENT_READ && kind <= CLIENT_STATUS;
+    return kind >= CLIENT_READ && kind <= CLIENT_REMOVE;
 }
 
 void client_request_encode(const struct client_request *request, struct buf *out)
@@ -199,6 +199,9 @@ void client_status_encode(const struct raft_status *status, struct buf *out)
         buf_put_u8(out, (uint8_t)(member->voter | member->connected << 1 | member->leader << 2 |
                                   member->witness << 3)); /* older readers pass over bits */
         buf_put_u64(out, member->match_index);
+        buf_put_u32(out, member->heard_ms < 0             ? UINT32_MAX
+                         : member->heard_ms >= UINT32_MAX ? UINT32_MAX - 1
+                                                          : (uint32_t)member->heard_ms);
     }
 }
 
@@ -215,6 +218,8 @@ static bool member_take(struct span_reader *reader, struct raft_member_status *m
     member->leader = (bits & 4) != 0;
     member->witness = (bits & 8) != 0;
     member->match_index = span_take_u64(reader);
+    uint32_t heard_ms = span_take_u32(reader);
+    member->heard_ms = heard_ms == UINT32_MAX ? -1 : (int64_t)heard_ms;
     return !reader->failed;
 }
 

@@ -5,7 +5,12 @@
 #include "base/buf.h"
 #include "raft/node.h"
 
-enum client_kind { CLIENT_READ = 1, CLIENT_COMMAND = 2, CLIENT_STATUS = 3 };
+enum client_kind { CLIENT_READ = 1, CLIENT_COMMAND = 2, CLIENT_STATUS = 3, CLIENT_REMOVE = 4 };
+/* Its outcome is unknown when the connection is lost. */
+static inline bool client_kind_changes(enum client_kind kind)
+{
+    return kind == CLIENT_COMMAND || kind == CLIENT_REMOVE;
+}
 
 #define CLIENT_TIMEOUT_MAX_MS 60000
 #define CLIENT_KVS_MAX        65536
@@ -14,7 +19,8 @@ struct client_request {
     uint64_t number; /* the client's; comes back in the answer */
     enum client_kind kind;
     uint32_t timeout_ms;
-    struct span body; /* READ: the prefix; COMMAND: store_command_encode; STATUS: empty */
+    struct span
+        body; /* READ: the prefix; COMMAND: store_command_encode; STATUS: empty; REMOVE: id */
 };
 
 struct client_answer {

@@ -51,7 +51,7 @@ static uint32_t time_given_ms(const struct raft_client *client, const struct cli
     uint64_t left_ms = call->deadline_ms > now_ms ? call->deadline_ms - now_ms : 0;
     ASSERT(call->tries < client->address_count);
     uint64_t share_ms = left_ms / (client->address_count - call->tries);
-    if (call->kind == CLIENT_COMMAND && share_ms < COMMAND_SHARE_MIN_MS) {
+    if (client_kind_changes(call->kind) && share_ms < COMMAND_SHARE_MIN_MS) {
         share_ms = COMMAND_SHARE_MIN_MS;
     }
     return (uint32_t)(share_ms < left_ms ? share_ms : left_ms);
@@ -108,7 +108,7 @@ static void sent_lost(struct raft_client *client, const struct error *err)
         }
         call->sent = false;
         call->tries++;
-        if (call->kind == CLIENT_COMMAND) {
+        if (client_kind_changes(call->kind)) {
             client_call_fail(client, call, ERR_UNKNOWN, err);
         } else if (call->tries >= client->address_count) {
             client_call_fail(client, call, ERR_UNAVAILABLE, err);
@@ -272,6 +272,7 @@ static void answer_deliver(struct raft_client *client, struct client_call *call,
     switch (call->kind) {
     case CLIENT_READ: view_deliver(client, call, body); return;
     case CLIENT_COMMAND:
+    case CLIENT_REMOVE:
         outcome.rc = client_result_decode(body, &result, &err);
         outcome.rc = outcome.rc == 0 ? 0 : ERR_UNKNOWN;
         outcome.result = &result;
@@ -302,7 +303,7 @@ static void refusal_deliver(struct raft_client *client, struct client_call *call
 {
     struct error err = {0};
     error_set(&err, answer->code, "%.*s", (int)answer->text.len, (const char *)answer->text.data);
-    if (answer->code == ERR_CANCELED && call->kind == CLIENT_COMMAND) {
+    if (answer->code == ERR_CANCELED && client_kind_changes(call->kind)) {
         client_call_fail(client, call, ERR_UNKNOWN, &err);
     } else if (answer->code == ERR_UNAVAILABLE || answer->code == ERR_CANCELED) {
         answer_elsewhere(client, call, &err);

@@ -87,7 +87,7 @@ static int answer_code(const struct pending *pending, int rc)
     if (rc != ERR_CANCELED) {
         return rc;
     }
-    return pending->kind == CLIENT_COMMAND ? ERR_UNKNOWN : ERR_UNAVAILABLE;
+    return client_kind_changes(pending->kind) ? ERR_UNKNOWN : ERR_UNAVAILABLE;
 }
 
 static void on_read_done(void *arg, int rc, const struct store_result *result)
@@ -181,6 +181,38 @@ static int start_command(struct pending *pending, const struct client_request *r
     return rc;
 }
 
+/* A leader does not remove itself: whoever takes its office is asked then. */
+static int hand_over(struct raft_node *node, const struct raft_status *status, struct error *err)
+{
+    for (size_t i = 0; i < status->member_count; i++) {
+        const struct raft_member_status *member = &status->members[i];
+        if (member->voter && member->connected && member->id != status->id &&
+            raft_node_transfer(node, member->id, NULL) == 0) {
+            return error_set(err, ERR_BUSY, "it leads the Raft group and gives that to '%s' first",
+                             member->name);
+        }
+    }
+    return error_set(err, ERR_BUSY,
+                     "it leads the Raft group, and nobody is there or current to take that over");
+}
+
+static int start_remove(struct pending *pending, const struct client_request *request,
+                        struct error *err)
+{
+    struct span_reader reader = span_reader_of(request->body);
+    uint64_t id = span_take_u64(&reader);
+    struct raft_node *node = pending->server->node;
+    struct raft_status status;
+    if (!span_reader_done(&reader)) {
+        return error_set(err, ERR_INVALID, "malformed request");
+    }
+    raft_node_status(node, &status);
+    if (status.role == RAFT_ROLE_LEADER && status.id == id) {
+        return hand_over(node, &status, err);
+    }
+    return raft_node_remove(node, id, on_command_done, pending, err);
+}
+
 /* 0: under way or answered. */
 static int start(struct pending *pending, const struct client_request *request, struct error *err)
 {
@@ -191,6 +223,7 @@ static int start(struct pending *pending, const struct client_request *request, 
     switch (request->kind) {
     case CLIENT_READ: return start_read(pending, request, err);
     case CLIENT_COMMAND: return start_command(pending, request, err);
+    case CLIENT_REMOVE: return start_remove(pending, request, err);
     case CLIENT_STATUS: break;
     }
     struct raft_status status;

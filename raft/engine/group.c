@@ -139,8 +139,17 @@ static bool node_knows_format_2(void *arg, uint64_t id)
     return peer != NULL && (peer->flags & HANDSHAKE_FORMAT_2) != 0;
 }
 
-static const struct raft_peer_ops peer_ops = {
-    .send = node_send, .connected = node_connected, .knows_format_2 = node_knows_format_2};
+static bool node_is_witness(void *arg, uint64_t id)
+{
+    const struct raft_group *group = arg;
+    const struct handshake_identity *peer = peers_peer(group->peers, id);
+    return peer != NULL && (peer->flags & HANDSHAKE_WITNESS) != 0;
+}
+
+static const struct raft_peer_ops peer_ops = {.send = node_send,
+                                              .connected = node_connected,
+                                              .knows_format_2 = node_knows_format_2,
+                                              .is_witness = node_is_witness};
 
 static void on_node_timer(uv_timer_t *timer)
 {
@@ -188,8 +197,8 @@ static uint8_t identity_flags(const struct raft_group *group, bool voter)
 {
     const struct raft_boot *boot = group->node == NULL ? raft_storage_boot(group->storage) : NULL;
     bool empty = boot != NULL && boot->cluster == 0 && raft_storage_is_empty(group->storage);
-    uint8_t armed = peers_identity(group->peers)->flags & HANDSHAKE_ARMED_PAGE;
-    return (uint8_t)(HANDSHAKE_FORMAT_2 | armed | (empty ? HANDSHAKE_EMPTY : 0) |
+    uint8_t kept = peers_identity(group->peers)->flags & (HANDSHAKE_ARMED_PAGE | HANDSHAKE_WITNESS);
+    return (uint8_t)(HANDSHAKE_FORMAT_2 | kept | (empty ? HANDSHAKE_EMPTY : 0) |
                      (voter ? 0 : HANDSHAKE_WAITING));
 }
 
@@ -500,8 +509,8 @@ static void on_removed(struct raft_group *group, const char *by)
     struct error err = {0};
     error_set(
         &err, ERR_REFUSED,
-        "'%s' says that this member was removed from the group: empty raft.data_dir to join it as "
-        "a new one",
+        "'%s' says that this member was removed from the group: move raft.db* out of raft.data_dir "
+        "and start again, to join it as a new one",
         by);
     group_fail(group, &err);
 }
@@ -660,7 +669,8 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
     bool empty = boot->cluster == 0 && raft_storage_is_empty(group->storage);
     identity.flags =
         (uint8_t)((config->armed_page ? HANDSHAKE_ARMED_PAGE : 0) | (empty ? HANDSHAKE_EMPTY : 0) |
-                  HANDSHAKE_WAITING | HANDSHAKE_FORMAT_2);
+                  (config->witness ? HANDSHAKE_WITNESS : 0) | HANDSHAKE_WAITING |
+                  HANDSHAKE_FORMAT_2);
     (void)snprintf(identity.name, sizeof identity.name, "%s", config->name);
     (void)snprintf(identity.address, sizeof identity.address, "%s", config->self_addr);
     struct peers_config peers = {.loop = group->loop,

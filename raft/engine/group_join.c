@@ -117,6 +117,19 @@ static const struct raft_member_status *nameless_of(const struct group_join *joi
     return voters >= item->group_size ? nameless : NULL;
 }
 
+/* Of two that are dead none is replaced: the operator has to say which one is gone for good. */
+static const struct raft_member_status *missing_voter(const struct raft_status *status,
+                                                      uint64_t but)
+{
+    for (size_t i = 0; i < status->member_count; i++) {
+        const struct raft_member_status *member = &status->members[i];
+        if (member->voter && !member->connected && member->id != but) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
 static int step_standby(struct group_join *join, const struct raft_status *status,
                         const struct group_join_item *item, struct error *err)
 {
@@ -136,6 +149,13 @@ static int step_standby(struct group_join *join, const struct raft_status *statu
         join->reachable(join->arg, predecessor->id)) {
         return error_set(err, ERR_EXISTS,
                          "a member of the same name is running: names must differ");
+    }
+    const struct raft_member_status *missing = missing_voter(status, predecessor->id);
+    if (missing != NULL) {
+        return error_set(err, ERR_REFUSED,
+                         "its predecessor is removed when all other voters are there, and '%s' at "
+                         "%s is not; where that one does not come back: pgquorum raft remove",
+                         missing->name, missing->address);
     }
     return raft_node_remove(join->node, predecessor->id, on_changed, join, err);
 }

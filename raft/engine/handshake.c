@@ -7,6 +7,7 @@
 #include "raft/engine/handshake.h"
 
 #include "base/assert.h"
+#include "raft/engine/cluster_id.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -229,8 +230,9 @@ static int peer_check(struct handshake *handshake, const struct introduction *pe
                           : "raft.password is needed");
     }
     bool both_members = peer->role == HANDSHAKE_MEMBER && handshake->role == HANDSHAKE_MEMBER;
-    if (both_members && peer->identity.cluster != 0 && handshake->self.cluster != 0 &&
-        peer->identity.cluster != handshake->self.cluster) {
+    /* Where one was recovered from the other, who is left behind has to be told, by one who has
+     * proved who he is: that is peer.c's. */
+    if (both_members && cluster_id_is_foreign(peer->identity.cluster, handshake->self.cluster)) {
         return refuse(handshake, ERR_CONFLICT, out, err,
                       "the two members belong to different clusters");
     }

@@ -31,16 +31,13 @@ static uint64_t match_of(const struct raft_node *node, uint64_t id)
 }
 
 /* `but`: the member that is about to leave; it may be dead. */
-static bool voters_are_current(const struct raft_node *node, uint64_t but, bool all_living)
+static bool voters_are_current(const struct raft_node *node, uint64_t but)
 {
     for (size_t i = 0; i < node->configuration.count; i++) {
         const struct configuration_server *server = &node->configuration.servers[i];
-        if (!server->voter || server->id == but || server->id == node->id) {
-            continue;
-        }
-        bool living = is_connected(node, server->id);
-        if ((!living && all_living) ||
-            (living && match_of(node, server->id) < node->configuration_index)) {
+        if (server->voter && server->id != but && server->id != node->id &&
+            is_connected(node, server->id) &&
+            match_of(node, server->id) < node->configuration_index) {
             return false;
         }
     }
@@ -58,10 +55,30 @@ static int change_check(const struct raft_node *node, uint64_t leaving, struct e
     if (!node_own_term_committed(node)) {
         return error_set(err, ERR_BUSY, "this leader has committed nothing yet");
     }
-    if (!voters_are_current(node, leaving, leaving != 0)) {
-        return error_set(err, ERR_BUSY, "a voter is down or behind the last change");
+    if (!voters_are_current(node, leaving)) {
+        return error_set(err, ERR_BUSY, "a voter is behind the last change of the group");
     }
     return 0;
+}
+
+/* Whoever is left has to be a majority of itself. */
+static int majority_check(const struct raft_node *node, uint64_t leaving, struct error *err)
+{
+    size_t left = 0;
+    size_t there = 0;
+    for (size_t i = 0; i < node->configuration.count; i++) {
+        const struct configuration_server *server = &node->configuration.servers[i];
+        if (server->voter && server->id != leaving) {
+            left++;
+            there += is_connected(node, server->id);
+        }
+    }
+    return there > left / 2
+               ? 0
+               : error_set(err, ERR_REFUSED,
+                           "the group would lose its majority: of the %zu voters that are left, "
+                           "%zu are connected, and %zu are needed",
+                           left, there, left / 2 + 1);
 }
 
 uint64_t raft_node_catching_up(const struct raft_node *node)
@@ -139,7 +156,13 @@ int raft_node_remove(struct raft_node *node, uint64_t id, raft_done done, void *
     }
     if (rc == 0 && configuration_is_voter(&node->configuration, id) &&
         configuration_voters(&node->configuration) <= 2) {
-        rc = error_set(err, ERR_REFUSED, "a group of two voters cannot lose one of them");
+        rc =
+            error_set(err, ERR_REFUSED,
+                      "a group of two voters cannot lose one of them: the other one could not know "
+                      "whether it still counts; add a third first");
+    }
+    if (rc == 0 && configuration_is_voter(&node->configuration, id)) {
+        rc = majority_check(node, id, err);
     }
     if (rc == 0 && catch_up_runs(node)) {
         rc = error_set(err, ERR_BUSY, "a member is catching up");
@@ -315,6 +338,25 @@ static uint64_t heard_leader(const struct raft_node *node)
     return node->storage_full && !node_is_leader(node) ? 0 : node_leader(node);
 }
 
+static bool is_witness(const struct raft_node *node, uint64_t id)
+{
+    if (id == node->id) {
+        return node->config.witness;
+    }
+    return node->env.peers->is_witness != NULL &&
+           node->env.peers->is_witness(node->env.peers_arg, id);
+}
+
+static int64_t heard_ms(const struct raft_node *node, uint64_t id)
+{
+    int64_t at_ms = node_heard_ms(node, id);
+    int64_t now_ms = clock_mono_ms(node->env.clock);
+    if (id == node->id) {
+        return 0;
+    }
+    return at_ms < 0 ? -1 : now_ms > at_ms ? now_ms - at_ms : 0;
+}
+
 static void fill_member(const struct raft_node *node, const struct configuration_server *server,
                         struct raft_member_status *ret_member)
 {
@@ -325,9 +367,10 @@ static void fill_member(const struct raft_node *node, const struct configuration
         .voter = server->voter,
         .connected = is_connected(node, server->id),
         .leader = server->id == heard_leader(node),
-        .witness = server->id == node->id && node->config.witness,
+        .witness = is_witness(node, server->id),
         .match_index = match_of(node, server->id),
         .heard_mono_ms = node_heard_ms(node, server->id),
+        .heard_ms = heard_ms(node, server->id),
     };
     for (size_t i = 0; i < count; i++) {
         if (members[i].id == server->id) {

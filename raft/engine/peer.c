@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/engine/cluster_id.h"
 
 #include <openssl/crypto.h>
 #include <stdarg.h>
@@ -98,6 +99,32 @@ void peers_session_send(struct peers *peers, struct peer_session *session,
 
 /* --- frames after the handshake --------------------------------------------------------------- */
 
+/* False: it belongs to a cluster that was recovered from ours, or ours from its. In the first case
+ * we are what was left behind, and stop. */
+bool peers_same_cluster(struct peers *peers, const struct handshake_identity *peer)
+{
+    struct error err = {0};
+    uint64_t own = peers->identity.cluster;
+    if (cluster_id_replaces(own, peer->cluster)) {
+        peers_warn(peers,
+                   "member '%s' at %s is of group %016llx, from before 'raft recover': it is not "
+                   "listened to and stops",
+                   peer->name, peer->address, (unsigned long long)peer->cluster);
+        return false;
+    }
+    if (!cluster_id_replaces(peer->cluster, own)) {
+        return true;
+    }
+    error_set(
+        &err, ERR_CONFLICT,
+        "'%s' at %s is of group %016llx, which was recovered from ours ('raft recover') "
+        "without this member: move raft.db* out of raft.data_dir and start again, to join it as "
+        "a new one",
+        peer->name, peer->address, (unsigned long long)peer->cluster);
+    peers->events.on_unfit(peers->events.arg, &err);
+    return false;
+}
+
 static void on_state(struct peers *peers, struct peer_session *session, struct span payload)
 {
     const struct handshake_identity *old = peer_session_peer(session);
@@ -110,6 +137,7 @@ static void on_state(struct peers *peers, struct peer_session *session, struct s
         return;
     }
     peer_session_peer_set(session, &identity);
+    (void)peers_same_cluster(peers, &identity); /* its frames are refused by their cluster */
     peers->events.on_peer(peers->events.arg);
 }
 

@@ -126,6 +126,10 @@ static void member_open(struct peers *peers, struct peer_incoming *incoming)
         }
         return;
     }
+    if (!peers_same_cluster(peers, peer)) {
+        incoming->unfit = true; /* open until it ends by itself: it may still have to hear of us */
+        return;
+    }
     struct peer_incoming *older = peer_incoming_of(peers, peer->id, incoming);
     if (was_superseded(peers, peer)) {
         peers_warn(

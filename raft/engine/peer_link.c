@@ -106,6 +106,12 @@ static void on_open(void *arg, struct peer_session *session)
         link_failed(link, &err);
         return;
     }
+    if (!peers_same_cluster(peers, peer)) {
+        link->backoff_ms = PEER_BACKOFF_MAX_MS;
+        error_set(&err, ERR_CONFLICT, "of the group before or after 'raft recover'");
+        link_failed(link, &err);
+        return;
+    }
     link->state = LINK_OPEN;
     link->backoff_ms = PEER_BACKOFF_MIN_MS;
     link->trouble[0] = '\0';

@@ -111,6 +111,8 @@ struct peer_incoming *peer_incoming_of(const struct peers *peers, uint64_t id,
 void peer_incoming_close(struct peer_incoming *incoming);
 /* A MARK that came over the connection of `session`. */
 void peer_incoming_mark(struct peers *peers, struct peer_session *session, struct span payload);
+/* False: neither side is to listen to the other. */
+bool peers_same_cluster(struct peers *peers, const struct handshake_identity *peer);
 /* Our own mark over a link that is open. */
 void peers_mark_tell(struct peers *peers, struct peer_session *session);
 

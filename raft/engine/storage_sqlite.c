@@ -411,19 +411,14 @@ bool raft_storage_is_empty(const struct raft_storage *storage)
 
 /* --- first start ------------------------------------------------------------------------------ */
 
-static int set_cluster(struct raft_storage *storage, uint64_t cluster,
-                       const struct raft_storage_job *first, struct error *err)
+/* On the loop's thread: the other one has nothing to do yet. */
+static int rewrite(struct raft_storage *storage, uint64_t cluster,
+                   const struct raft_storage_job *job, struct error *err)
 {
     struct raft_boot boot;
-    if (!raft_storage_is_empty(storage)) {
-        return error_set(err, ERR_REFUSED, "the Raft directory is not empty");
-    }
-    if (cluster == 0 || (storage->boot.cluster != 0 && storage->boot.cluster != cluster)) {
-        return error_set(err, ERR_REFUSED, "the Raft directory belongs to another cluster");
-    }
     uv_mutex_lock(&storage->mutex);
     ASSERT(!storage->used && list_empty(&storage->queued));
-    int rc = storage_db_set_cluster(storage->db, cluster, first, err);
+    int rc = storage_db_set_cluster(storage->db, cluster, job, err);
     if (rc == 0) {
         rc = storage_db_load(storage->db, &boot, err);
     }
@@ -433,6 +428,18 @@ static int set_cluster(struct raft_storage *storage, uint64_t cluster,
         storage->boot = boot;
     }
     return rc;
+}
+
+static int set_cluster(struct raft_storage *storage, uint64_t cluster,
+                       const struct raft_storage_job *first, struct error *err)
+{
+    if (!raft_storage_is_empty(storage)) {
+        return error_set(err, ERR_REFUSED, "the Raft directory is not empty");
+    }
+    if (cluster == 0 || (storage->boot.cluster != 0 && storage->boot.cluster != cluster)) {
+        return error_set(err, ERR_REFUSED, "the Raft directory belongs to another cluster");
+    }
+    return rewrite(storage, cluster, first, err);
 }
 
 int raft_storage_create(struct raft_storage *storage, uint64_t cluster, struct span configuration,
@@ -453,4 +460,36 @@ int raft_storage_create(struct raft_storage *storage, uint64_t cluster, struct s
 int raft_storage_join(struct raft_storage *storage, uint64_t cluster, struct error *err)
 {
     return set_cluster(storage, cluster, NULL, err);
+}
+
+int raft_storage_recover(struct raft_storage *storage, uint64_t cluster, struct span command,
+                         struct error *err)
+{
+    const struct raft_boot *boot = &storage->boot;
+    struct buf alone = BUF_INIT;
+    uint64_t last =
+        boot->entry_count > 0 ? boot->entries[boot->entry_count - 1].index : boot->snapshot_index;
+    if (boot->cluster == 0 || last == 0 || cluster == 0 || cluster == boot->cluster) {
+        return error_set(err, ERR_REFUSED, "the Raft directory belongs to no group yet");
+    }
+    int rc = raft_first_configuration(&boot->id, 1, &alone, err);
+    if (rc == 0) {
+        const struct raft_entry_rec entries[] = {
+            {.index = last + 1, .term = boot->term + 1, .type = RAFT_COMMAND, .data = command},
+            {.index = last + 2,
+             .term = boot->term + 1,
+             .type = RAFT_CHANGE,
+             .data = buf_span(&alone)},
+        };
+        const struct raft_storage_job job = {
+            .has_vote = true,
+            .term = boot->term + 1,
+            .has_entries = true,
+            .entries = entries,
+            .entry_count = sizeof(entries) / sizeof(entries[0]),
+        };
+        rc = rewrite(storage, cluster, &job, err);
+    }
+    buf_free(&alone);
+    return rc;
 }

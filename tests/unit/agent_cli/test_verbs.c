@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "raft/group.h"
+#include "raft/storage.h"
 #include "tests/harness/free_port.h"
 #include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
@@ -724,6 +725,93 @@ static void raft_status_marks_a_witness(void **state)
     start_raft(false);
 }
 
+static void raft_members_shows_what_the_leader_knows(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("raft", "members"), 0);
+    says(world.out, "| Member | Id ");
+    says(world.out, " | voter | *      |");
+    says(world.out, " 0.0 s |");
+    assert_int_equal(RUN("raft", "members", "-f", "json"), 0);
+    says(world.out, "\"Role\": \"voter\", \"Leader\": \"*\", \"Match\": ");
+}
+
+static void raft_remove_says_why_not(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("raft", "remove", "n9"), 1);
+    says(world.err, "'n9' is no member of the Raft group");
+    assert_int_equal(RUN("raft", "remove", "n1", "--force"), 1);
+    says(world.err, "holds the leader key of cluster batman: a switchover first");
+    put("leader", "n2");
+    assert_int_equal(RUN_ANSWERING("n\n", "raft", "remove", "n1"), 1);
+    says(world.out, "Are you sure you want to remove member 'n1' (");
+    says(world.err, "Aborting the removal");
+    put("leader", "n1");
+    assert_int_equal(RUN("raft", "remove"), 2);
+    assert_int_equal(RUN("raft", "remove", "n1", "n2"), 2);
+    assert_int_equal(RUN("raft", "remove", "n1", "-f", "json"), 2);
+    assert_int_equal(RUN("raft", "members", "--force"), 2);
+}
+
+/* A member of three of which nobody else is left. */
+static void lone_directory(const char *path)
+{
+    struct buf configuration = BUF_INIT;
+    struct raft_storage *storage = NULL;
+    struct raft_storage_callbacks callbacks = {.on_fatal = fatal};
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    assert_int_equal(
+        raft_storage_open(&loop, path, "n1", random_real(), &callbacks, &storage, NULL), 0);
+    const uint64_t ids[] = {raft_storage_boot(storage)->id, 2, 3};
+    assert_int_equal(raft_first_configuration(ids, 3, &configuration, NULL), 0);
+    assert_int_equal(
+        raft_storage_create(storage, 0x1122334455667788, buf_span(&configuration), NULL), 0);
+    raft_storage_close(storage, NULL, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    buf_free(&configuration);
+}
+
+static void write_file_with_directory(const char *path)
+{
+    FILE *file = fopen(world.file, "w");
+    fprintf(file,
+            "scope: batman\nname: n1\nrestapi: {listen: '127.0.0.1:%d'}\nraft: {self_addr: "
+            "'127.0.0.1:1', partner_addrs: '127.0.0.1:%d', password: secret, data_dir: '%s'}\n",
+            world.rest_port, world.raft_port, path);
+    fclose(file);
+}
+
+static void raft_recover_asks_before_it_makes_a_new_group(void **state)
+{
+    char path[128];
+    (void)state;
+    assert_int_equal(RUN("raft", "recover"), 1);
+    says(world.err, "'raft.data_dir' are needed");
+    snprintf(path, sizeof path, "%s/raft", world.directory);
+    write_file_with_directory(path);
+    assert_int_equal(RUN("raft", "recover"), 1);
+    says(world.err, "stop the agent of this node first");
+    snprintf(path, sizeof path, "%s/lone", world.directory);
+    write_file_with_directory(path);
+    assert_int_equal(RUN("raft", "recover"), 1);
+    says(world.err, "there is no Raft directory at");
+    lone_directory(path);
+    assert_int_equal(RUN_ANSWERING("yes\n", "raft", "recover"), 1);
+    says(world.out, "group 1122334455667788, term 1");
+    says(world.out, "LOST is what the other members had");
+    says(world.err, "'yes' is not the name of the cluster: nothing was changed");
+    assert_int_equal(RUN_ANSWERING("batman\n", "raft", "recover"), 0);
+    says(world.out, "Recovered: group 1122334456");
+    says(world.out, "pgquorum failover --candidate NAME --force");
+    assert_int_equal(RUN_ANSWERING("batman\n", "raft", "recover"), 1);
+    says(world.err, "only voter");
+    assert_int_equal(RUN("raft", "recover", "--force"), 2);
+    write_file("secret");
+}
+
 /* An address of another cluster in the file, or a directory that made a group of its own. */
 static void raft_status_tells_who_is_in_another_group(void **state)
 {
@@ -895,6 +983,9 @@ int main(void)
         cmocka_unit_test(explain_prints_the_decisions),
         cmocka_unit_test(raft_status_shows_the_group),
         cmocka_unit_test(raft_status_marks_a_witness),
+        cmocka_unit_test(raft_members_shows_what_the_leader_knows),
+        cmocka_unit_test(raft_remove_says_why_not),
+        cmocka_unit_test(raft_recover_asks_before_it_makes_a_new_group),
         cmocka_unit_test(raft_status_tells_who_is_in_another_group),
         cmocka_unit_test(a_cluster_is_named_by_the_file_or_the_command),
         cmocka_unit_test(a_certificate_is_verified_unless_the_user_wants_it_otherwise),

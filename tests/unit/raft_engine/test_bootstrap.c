@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "raft/engine/bootstrap.h"
+#include "raft/engine/cluster_id.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +120,21 @@ static void two_groups_are_not_chosen_between(void **state)
     scene.others[0].cluster = 0xc1;
     scene.others[1].cluster = 0xc2;
     expect_waiting(&scene, "different clusters");
+}
+
+static void a_recovered_group_is_joined_and_not_the_one_before(void **state)
+{
+    (void)state;
+    struct scene scene;
+    uint64_t before = 0x1122334455667788;
+    uint64_t after = cluster_id_recovered(before, 5);
+    for (size_t at = 0; at < 2; at++) {
+        scene_init(&scene, 1);
+        scene.others[at].cluster = before;
+        scene.others[1 - at].cluster = after;
+        assert_int_equal(decide(&scene), BOOTSTRAP_JOIN);
+        assert_true(scene.decision.cluster == after);
+    }
 }
 
 static void an_armed_page_here_or_there_is_not_empty(void **state)
@@ -266,6 +282,7 @@ int main(void)
         cmocka_unit_test(an_absent_partner_is_waited_for_by_name),
         cmocka_unit_test(a_group_somewhere_is_joined_even_if_a_partner_is_absent),
         cmocka_unit_test(two_groups_are_not_chosen_between),
+        cmocka_unit_test(a_recovered_group_is_joined_and_not_the_one_before),
         cmocka_unit_test(an_armed_page_here_or_there_is_not_empty),
         cmocka_unit_test(a_partner_that_is_not_empty_but_has_no_cluster_is_waited_for),
         cmocka_unit_test(partners_that_count_differently_make_no_group),

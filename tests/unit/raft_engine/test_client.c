@@ -386,6 +386,50 @@ static void expect_hex(struct buf *bytes, const char *expected)
 }
 
 /* A command line of one release talks to members of the next. */
+static void remove_at(size_t at, uint64_t id, struct seen *seen)
+{
+    const char *address = rig.members[at].address;
+    struct raft_client *one = NULL;
+    *seen = (struct seen){0};
+    assert_int_equal(raft_client_new(&rig.loop, &address, 1, PASSWORD, &one, NULL), 0);
+    assert_int_equal(raft_client_remove(one, id, 3000, on_command, seen, NULL), 0);
+    await(seen);
+    raft_client_close(one, NULL, NULL);
+}
+
+/* As the command line does: the leader is asked; the leader itself leaves once another one leads.
+ */
+static void a_client_removes_members_also_the_leader(void **state)
+{
+    (void)state;
+    static struct raft_status status;
+    struct seen seen;
+    setup(3, PASSWORD);
+    wait_for(&rig, all_connected, NULL, 10000, "all are connected");
+    size_t leader = (size_t)leader_of(&rig);
+    raft_node_status(node_of(&rig, leader), &status);
+    uint64_t id = status.id;
+    remove_at((leader + 1) % 3, id, &seen);
+    assert_int_equal(seen.rc, ERR_UNAVAILABLE); /* no leader */
+    remove_at(leader, 12345, &seen);
+    assert_int_equal(seen.rc, ERR_NOT_FOUND);
+    for (int tries = 0; tries < 50 && (seen.rc != 0 || tries == 0); tries++) {
+        int at = leader_of(&rig);
+        if (at >= 0) {
+            remove_at((size_t)at, id, &seen);
+            assert_true(seen.rc == 0 || seen.rc == ERR_BUSY || seen.rc == ERR_UNAVAILABLE);
+        }
+        run_for(&rig, 50);
+    }
+    assert_int_equal(seen.rc, 0);
+    assert_true(leader_of(&rig) != (int)leader);
+    raft_node_status(node_of(&rig, (size_t)leader_of(&rig)), &status);
+    assert_int_equal(status.member_count, 2);
+    remove_at((size_t)leader_of(&rig), status.members[0].id, &seen);
+    assert_true(seen.rc == ERR_REFUSED || seen.rc == ERR_BUSY); /* two voters, or the leader */
+    teardown();
+}
+
 static void golden_bytes_of_requests_and_answers(void **state)
 {
     (void)state;
@@ -420,12 +464,20 @@ static void golden_bytes_of_requests_and_answers(void **state)
     assert_memory_equal(&back, &status, sizeof status);
     expect_hex(&bytes, "010000000000000002000000000000000203000000000000000100000000000000"
                        "0400000000000000050000000000000006000000000000000700000000000000"
-                       "010100000000000000010000006e03000000683a31050600000000000000");
+                       "010100000000000000010000006e03000000683a3105060000000000000000000000");
     status.members[0].witness = true;
     client_status_encode(&status, &bytes);
-    assert_int_equal(bytes.data[bytes.len - 9], 0x0d);
+    assert_int_equal(bytes.data[bytes.len - 13], 0x0d);
     assert_int_equal(client_status_decode(buf_span(&bytes), &back, NULL), 0);
     assert_true(back.members[0].witness);
+    const int64_t heard[] = {-1, 0, 1234, (int64_t)UINT32_MAX + 7};
+    for (size_t i = 0; i < 4; i++) {
+        buf_clear(&bytes);
+        status.members[0].heard_ms = heard[i];
+        client_status_encode(&status, &bytes);
+        assert_int_equal(client_status_decode(buf_span(&bytes), &back, NULL), 0);
+        assert_true(back.members[0].heard_ms == (i == 3 ? (int64_t)UINT32_MAX - 1 : heard[i]));
+    }
     buf_free(&bytes);
 }
 
@@ -492,6 +544,7 @@ int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_removes_members_also_the_leader),
         cmocka_unit_test(golden_bytes_of_requests_and_answers),
         cmocka_unit_test(cut_or_bent_bytes_do_no_harm),
         cmocka_unit_test(a_client_writes_and_reads),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "raft/engine/cluster_id.h"
 #include "raft/engine/crc32c.h"
 #include "raft/engine/handshake.h"
 
@@ -166,6 +167,12 @@ static void another_cluster_is_refused(void **state)
     pair_run(&pair);
     assert_int_equal(pair.listener_rc, ERR_CONFLICT);
     assert_int_equal(pair.caller.state, HANDSHAKE_FAILED);
+    pair_free(&pair);
+    /* Recovered from ours: who is left behind has to hear it from somebody who has proved himself.
+     */
+    foreign.cluster = cluster_id_recovered(caller_identity.cluster, 1);
+    pair_start(&pair, "secret", "secret", HANDSHAKE_MEMBER, &caller_identity, &foreign);
+    expect_done(&pair);
     pair_free(&pair);
     foreign.cluster = 0; /* none yet: it may ask */
     pair_start(&pair, "secret", "secret", HANDSHAKE_MEMBER, &caller_identity, &foreign);

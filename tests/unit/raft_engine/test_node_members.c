@@ -120,6 +120,64 @@ static void a_change_waits_for_a_living_voter_that_is_behind(void **state)
     fake_group_free(group);
 }
 
+/* Of five: who is dead may go one by one, who lives only while a majority of the rest is there. */
+static void a_removal_that_would_cost_the_majority_is_refused(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(5, 22);
+    struct fake_call done = {0};
+    struct error err = {0};
+    uint64_t others[4];
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    fake_run(group, 1000);
+    for (size_t i = 0; i < 4; i++) {
+        others[i] = group->nodes[(leader->id + i) % 5].id;
+    }
+    fake_crash(fake_find(group, others[0]), 0);
+    fake_crash(fake_find(group, others[1]), 0);
+    assert_int_equal(raft_node_remove(leader->node, others[2], fake_done, &done, &err),
+                     ERR_REFUSED);
+    assert_non_null(
+        strstr(err.text, "of the 4 voters that are left, 2 are connected, and 3 are needed"));
+    assert_int_equal(raft_node_remove(leader->node, others[0], fake_done, &done, &err), 0);
+    fake_run(group, 200);
+    assert_int_equal(done.times, 1);
+    assert_int_equal(raft_node_remove(leader->node, others[1], fake_done, &done, &err), 0);
+    fake_run(group, 200);
+    assert_int_equal(done.times, 2);
+    assert_int_equal(raft_node_remove(leader->node, others[2], fake_done, &done, &err), 0);
+    fake_run(group, 200);
+    assert_int_equal(done.times, 3);
+    assert_int_equal(raft_node_remove(leader->node, others[3], fake_done, &done, &err),
+                     ERR_REFUSED);
+    assert_non_null(strstr(err.text, "two voters"));
+    fake_group_free(group);
+}
+
+static void the_leader_says_when_it_heard_whom(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 23);
+    static struct raft_status status;
+    fake_start_all(group);
+    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
+    struct fake_node *gone = &group->nodes[leader->id % 3];
+    fake_run(group, 1000);
+    fake_crash(gone, 0);
+    fake_run(group, 300);
+    raft_node_status(leader->node, &status);
+    for (size_t i = 0; i < status.member_count; i++) {
+        const struct raft_member_status *member = &status.members[i];
+        if (member->id == gone->id) {
+            assert_in_range(member->heard_ms, 300, 300 + 2 * FAKE_HB);
+        } else {
+            assert_in_range(member->heard_ms, 0, member->id == leader->id ? 0 : 2 * FAKE_HB);
+        }
+    }
+    fake_group_free(group);
+}
+
 static void leadership_moves_when_the_group_is_quiet(void **state)
 {
     (void)state;
@@ -148,6 +206,8 @@ int main(void)
         cmocka_unit_test(a_new_member_joins_as_standby_catches_up_and_votes),
         cmocka_unit_test(changes_that_are_never_allowed_are_refused),
         cmocka_unit_test(a_change_waits_for_a_living_voter_that_is_behind),
+        cmocka_unit_test(a_removal_that_would_cost_the_majority_is_refused),
+        cmocka_unit_test(the_leader_says_when_it_heard_whom),
         cmocka_unit_test(leadership_moves_when_the_group_is_quiet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
