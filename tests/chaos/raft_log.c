@@ -40,6 +40,7 @@ static const char *const command_names[] = {
     [STORE_V2] = "v2",
     [STORE_FORMAT] = "format",
     [STORE_MEMBER_CLIENTS] = "member_clients",
+    [STORE_DEPOSE] = "depose",
 };
 static const char *const op_names[] = {
     [STORE_OP_PUT] = "put",
