@@ -202,21 +202,22 @@ static int dcs_etcd2_put_sync(struct dcs *dcs, int64_t epoch, const char *value,
                          : dcs_etcd2_remove(dcs, "sync", revision, timeout_ms, done, arg, err);
 }
 
-/* --- withdraw --------------------------------------------------------------------------------- */
+/* --- a key that counts only while another stands ---------------------------------------------- */
 
-static void on_withdraw_read(void *arg, int rc, const struct etcd_answer *answer,
-                             const struct error *err)
+/* After the key has been written everything is read: only if it holds then, the write counts. */
+static void end_if(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                   const struct error *err,
+                   bool (*holds)(const struct etcd_op *op, const struct dcs_view *view))
 {
-    struct etcd_op *op = arg;
     struct etcd_store *store = op->store;
     struct error own = *err;
     struct dcs_view *view = etcd_op_view(op, rc, answer, &own);
 
-    if (view == NULL) { /* `none` stands, and nobody knows whether that epoch does */
+    if (view == NULL) { /* the key stands, and nobody knows whether what it was written for does */
         etcd_op_end(op, ERR_UNKNOWN, &own);
         return;
     }
-    bool same = etcd2_is_leader_of(view, op->epoch);
+    bool same = holds(op, view);
     etcd_sync_contact(store);
     etcd_sync_install(op, view);
     if (same) {
@@ -226,10 +227,9 @@ static void on_withdraw_read(void *arg, int rc, const struct etcd_answer *answer
     }
 }
 
-static void on_withdrawn(void *arg, int rc, const struct etcd_answer *answer,
-                         const struct error *err)
+static void read_after_put(struct etcd_op *op, int rc, const struct etcd_answer *answer,
+                           const struct error *err, etcd_done on_read)
 {
-    struct etcd_op *op = arg;
     struct error own;
 
     rc = etcd2_op_result(op, rc, answer, err, &op->mod_revision, &own);
@@ -237,7 +237,26 @@ static void on_withdrawn(void *arg, int rc, const struct etcd_answer *answer,
         etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_CONFLICT : rc, &own);
         return;
     }
-    etcd_op_range(op, on_withdraw_read);
+    etcd_op_range(op, on_read);
+}
+
+/* --- withdraw --------------------------------------------------------------------------------- */
+
+static bool epoch_stands(const struct etcd_op *op, const struct dcs_view *view)
+{
+    return etcd2_is_leader_of(view, op->epoch);
+}
+
+static void on_withdraw_read(void *arg, int rc, const struct etcd_answer *answer,
+                             const struct error *err)
+{
+    end_if(arg, rc, answer, err, epoch_stands);
+}
+
+static void on_withdrawn(void *arg, int rc, const struct etcd_answer *answer,
+                         const struct error *err)
+{
+    read_after_put(arg, rc, answer, err, on_withdraw_read);
 }
 
 static int dcs_etcd2_withdraw(struct dcs *dcs, const char *name, int64_t report_revision,
@@ -258,41 +277,22 @@ static int dcs_etcd2_withdraw(struct dcs *dcs, const char *name, int64_t report_
 
 /* A candidate looks for the key after it has swapped `epoch`: so either it finds the key, or we
  * find its epoch. */
+static bool epoch_and_key_stand(const struct etcd_op *op, const struct dcs_view *view)
+{
+    return etcd2_revision_of(view, "epoch") == op->epoch &&
+           etcd2_revision_of(view, "unfenced") == op->mod_revision;
+}
+
 static void on_unfenced_read(void *arg, int rc, const struct etcd_answer *answer,
                              const struct error *err)
 {
-    struct etcd_op *op = arg;
-    struct etcd_store *store = op->store;
-    struct error own = *err;
-    struct dcs_view *view = etcd_op_view(op, rc, answer, &own);
-
-    if (view == NULL) {
-        etcd_op_end(op, ERR_UNKNOWN, &own);
-        return;
-    }
-    bool same = etcd2_revision_of(view, "epoch") == op->epoch &&
-                etcd2_revision_of(view, "unfenced") == op->mod_revision;
-    etcd_sync_contact(store);
-    etcd_sync_install(op, view);
-    if (same) {
-        etcd_op_written(op, op->mod_revision, op->mod_revision);
-    } else {
-        etcd_op_fail(op, ERR_CONFLICT, "the store has changed meanwhile");
-    }
+    end_if(arg, rc, answer, err, epoch_and_key_stand);
 }
 
 static void on_unfenced_put(void *arg, int rc, const struct etcd_answer *answer,
                             const struct error *err)
 {
-    struct etcd_op *op = arg;
-    struct error own;
-
-    rc = etcd2_op_result(op, rc, answer, err, &op->mod_revision, &own);
-    if (rc != 0) {
-        etcd_op_end(op, rc == ERR_NOT_FOUND ? ERR_CONFLICT : rc, &own);
-        return;
-    }
-    etcd_op_range(op, on_unfenced_read);
+    read_after_put(arg, rc, answer, err, on_unfenced_read);
 }
 
 static int dcs_etcd2_put_unfenced(struct dcs *dcs, int64_t epoch, int64_t timeout_ms, dcs_done done,
