@@ -17,7 +17,7 @@ struct agent;
 #define SYNC_LOOK_SOON_MS 100   /* ... and otherwise */
 #define SYNC_LATE_MS      10000 /* who has not taken a setting by then does not take it by itself */
 #define SYNC_SET_MS       60000 /* a change of the setting; it may wait for a checkpoint */
-#define SYNC_NOBODY_NAME  "__pgquorum_nobody__"
+#define SYNC_NOBODY_NAME  PG_SYNC_NOBODY
 
 int sync_start(struct agent *agent);
 void sync_stop(struct agent *agent); /* also if it was never started */

@@ -3,7 +3,9 @@
  *
  * The file (postgresql.sync.conf, included last by our postgresql.conf) outlives agents, restarts
  * and reloads of everything else: a primary that waits for its standbys must not pass through a
- * moment in which it waits for nobody (docs/consensus.md, rule 8). */
+ * moment in which it waits for nobody (docs/consensus.md, rule 8). A file that somebody has removed
+ * comes back at the next start or reload: as it was written last, or, where this run of the agent
+ * has not written it yet, with PG_SYNC_NOBODY. */
 #ifndef PGCTL_PG_SYNC_H
 #define PGCTL_PG_SYNC_H
 
@@ -11,6 +13,7 @@
 #include "pgctl/pg_instance.h"
 
 #define PG_SYNC_NAMES_MAX   32
+#define PG_SYNC_NOBODY      "__pgquorum_nobody__" /* a name that nobody bears */
 #define PG_SYNC_VALUE_BYTES (PG_SYNC_NAMES_MAX * (2 * PG_NAME_BYTES + 3) + 32)
 
 /* --- PURE: the value -------------------------------------------------------------------------- */

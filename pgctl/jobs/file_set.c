@@ -37,6 +37,7 @@ void pg_file_set_make(struct pg_file_set *set, const struct pg_instance *pg, boo
     if (pg->config.pg_ident.count > 0) {
         pg_conf_lines(&set->ident, &pg->config.pg_ident);
     }
+    buf_put_span(&set->sync_conf, buf_span(&pg->sync_conf));
     put_pgpass(&set->pgpass, &pg->config.replication);
     put_pgpass(&set->pgpass, &pg->config.rewind);
     put_pgpass(&set->pgpass, &pg->config.superuser);
@@ -66,6 +67,7 @@ void pg_file_set_free(struct pg_file_set *set)
     buf_free(&set->ident);
     buf_free(&set->service);
     buf_free(&set->pgpass);
+    buf_free(&set->sync_conf);
     *set = (struct pg_file_set){0};
 }
 
@@ -184,7 +186,7 @@ int pg_file_set_write(void *arg, struct error *err)
     struct pg_file_set *set = arg;
     int rc = keep_base_conf(set->data_dir, err);
 
-    rc = rc != 0 ? rc : pg_sync_conf_keep(set->data_dir, err);
+    rc = rc != 0 ? rc : pg_sync_conf_keep(set->data_dir, buf_span(&set->sync_conf), err);
     rc = rc != 0 ? rc : write_in(set->data_dir, "postgresql.conf", &set->conf, err);
     rc = rc != 0 ? rc : write_in(set->data_dir, "pg_hba.conf", &set->hba, err);
     rc = rc != 0 ? rc : write_in(set->data_dir, "pg_ident.conf", &set->ident, err);

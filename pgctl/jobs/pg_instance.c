@@ -433,6 +433,7 @@ void pg_instance_free(struct pg_instance *instance, void (*freed)(void *arg), vo
     instance->freed = freed;
     instance->freed_arg = arg;
     instance->closing = true;
+    buf_free(&instance->sync_conf);
     pg_probe_free(instance->probe);
     instance->probe = NULL;
     LIST_EACH(item, &instance->tasks)

@@ -41,6 +41,7 @@ struct pg_instance {
     /* The postmaster whose checkpointer is known to have taken a synchronous_standby_names that is
      * not empty; 0 = none is. */
     int32_t sync_taken_by;
+    struct buf sync_conf; /* postgresql.sync.conf as this run has written it last; empty: not yet */
 
     struct pg_probe *probe;
 
@@ -89,6 +90,7 @@ struct pg_file_set {
     struct buf ident;
     struct buf service; /* empty = leave */
     struct buf pgpass;
+    struct buf sync_conf; /* where there is none; empty = not known */
     enum { PG_SIGNAL_KEEP, PG_SIGNAL_STANDBY, PG_SIGNAL_NONE } signal;
 };
 void pg_file_set_make(struct pg_file_set *set, const struct pg_instance *pg, bool standby);
@@ -99,8 +101,10 @@ int pg_file_set_write(void *arg, struct error *err); /* for pg_task_work */
 
 /* postgresql.sync.conf with this value of synchronous_standby_names; NULL = without it. */
 void pg_sync_conf_put(struct buf *out, const char *value);
-/* An empty one where there is none: the include has to be valid. On a thread of the pool. */
-int pg_sync_conf_keep(const char *data_dir, struct error *err);
+/* Makes one where there is none: the include has to be valid. One that was there, and was taken
+ * away by somebody, comes back as `known`; where that is empty nobody is to confirm commits, for
+ * nobody knows who was to. On a thread of the pool. */
+int pg_sync_conf_keep(const char *data_dir, struct span known, struct error *err);
 
 /* Deep copies of configuration parts; free with the partner. */
 struct pg_parameters pg_parameters_dup(const struct pg_parameters *parameters);

@@ -30,6 +30,7 @@ struct reload_data {
     bool use_slots;
     struct pg_file_set files;
     struct buf candidate;
+    struct buf sync_conf;
     char candidate_path[PG_PATH_BYTES];
     const char *data_dir;
     bool exists;
@@ -48,7 +49,8 @@ static int look_work(void *arg, struct error *err)
     if (!data->exists) {
         return 0;
     }
-    int rc = pg_sync_conf_keep(data->data_dir, err); /* the candidate includes it */
+    /* The candidate includes it. */
+    int rc = pg_sync_conf_keep(data->data_dir, buf_span(&data->sync_conf), err);
     return rc != 0 ? rc
                    : pg_file_write(data->candidate_path, buf_span(&data->candidate), 0600, err);
 }
@@ -152,6 +154,7 @@ static void reload_release(struct pg_task *task)
     pg_lines_free(&data->ident);
     pg_file_set_free(&data->files);
     buf_free(&data->candidate);
+    buf_free(&data->sync_conf);
 }
 
 static int check_hba(const struct pg_lines *lines, const char *key, struct error *err)
@@ -187,6 +190,7 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
     conf.parameters = reload->parameters;
     conf.slot_name = reload->use_slots ? instance->slot_name : NULL;
     pg_conf_put(&data->candidate, &conf);
+    buf_put_span(&data->sync_conf, buf_span(&instance->sync_conf));
     data->parameters = pg_parameters_dup(&reload->parameters);
     pg_keep_sockets_outside(instance, &data->parameters);
     data->hba = pg_lines_dup(&reload->pg_hba);

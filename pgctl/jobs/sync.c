@@ -20,8 +20,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SYNC_FILE     "postgresql.sync.conf"
-#define LOOK_EVERY_MS 10
+#define SYNC_FILE      "postgresql.sync.conf"
+#define CONF_BYTES_MAX ((size_t)1024 * 1024)
+#define LOOK_EVERY_MS  10
 /* Who still sees another value by then has it from somewhere else. */
 #define TAKEN_MS_MAX 3000
 
@@ -123,6 +124,8 @@ static void set_step(struct pg_task *task)
         pg_task_work(task, write_work, data);
         return;
     case SET_WRITTEN:
+        buf_clear(&task->pg->sync_conf);
+        buf_put_span(&task->pg->sync_conf, buf_span(&data->text));
         if (data->pid == 0) {
             pg_task_end(task);
             return;
@@ -165,18 +168,36 @@ void pg_sync_conf_put(struct buf *out, const char *value)
     }
 }
 
-int pg_sync_conf_keep(const char *data_dir, struct error *err)
+/* postgresql.conf is ours already, so there was such a file beside it. */
+static bool was_there(const char *data_dir)
+{
+    char path[PG_PATH_BYTES];
+    struct buf conf = BUF_INIT;
+    (void)snprintf(path, sizeof path, "%.900s/postgresql.conf", data_dir);
+    bool ours = pg_file_read(path, CONF_BYTES_MAX, &conf, NULL) == 0 &&
+                strstr(buf_str(&conf), "include '" SYNC_FILE "'") != NULL;
+    buf_free(&conf);
+    return ours;
+}
+
+int pg_sync_conf_keep(const char *data_dir, struct span known, struct error *err)
 {
     char path[PG_PATH_BYTES];
     struct buf text = BUF_INIT;
-    int rc = 0;
 
     (void)snprintf(path, sizeof path, "%.900s/" SYNC_FILE, data_dir);
-    if (!pg_file_exists(path)) {
-        pg_sync_conf_put(&text, NULL);
-        rc = pg_file_write(path, buf_span(&text), 0600, err);
-        buf_free(&text);
+    if (pg_file_exists(path)) {
+        return 0;
     }
+    if (!was_there(data_dir)) {
+        pg_sync_conf_put(&text, NULL);
+    } else if (known.len > 0) {
+        buf_put_span(&text, known);
+    } else {
+        pg_sync_conf_put(&text, "\"" PG_SYNC_NOBODY "\"");
+    }
+    int rc = pg_file_write(path, buf_span(&text), 0600, err);
+    buf_free(&text);
     return rc;
 }
 

@@ -113,6 +113,19 @@ static struct node *primary_with_table(const char *name)
     return node;
 }
 
+/* The settings of the configuration are given to it anew. */
+static void reload(struct node *node)
+{
+    static const struct pg_parameter parameters[] = {{"unix_socket_directories", "."},
+                                                     {"synchronous_standby_names", ""}};
+    const struct pg_reload again = {.parameters = {parameters, 2}, .use_slots = true};
+    struct outcome outcome = {0};
+    struct error err;
+    assert_int_equal(pg_instance_reload(node->pg, &again, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+}
+
 static void commits_wait_as_soon_as_the_setting_is_there(void **state)
 {
     (void)state;
@@ -196,6 +209,30 @@ static void the_setting_outlives_reloads_restarts_and_agents(void **state)
     PGconn *writer = writer_new(n1, "writer");
     wait_until_it_waits(n1, "writer");
     PQfinish(writer);
+    node_free(n1);
+}
+
+/* Somebody has taken the file away: the next reload must not end all waiting. */
+static void a_file_that_was_removed_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    struct node *n1 = primary_with_table("n1");
+    char *path = mem_printf("%s/postgresql.sync.conf", n1->data);
+    set(n1, "\"standby\"");
+    assert_int_equal(unlink(path), 0);
+    reload(n1);
+    look(n1);
+    assert_string_equal(looked.setting, "\"standby\"");
+    node_agent(n1, true); /* another agent, which knows of nothing */
+    assert_int_equal(unlink(path), 0);
+    reload(n1);
+    LOOK_UNTIL(n1, strcmp(looked.setting, "\"" PG_SYNC_NOBODY "\"") == 0);
+    assert_int_equal(unlink(path), 0);
+    node_crash(n1);
+    node_start_well(n1, PG_START_PRIMARY, NULL);
+    look(n1);
+    assert_string_equal(looked.setting, "\"" PG_SYNC_NOBODY "\"");
+    mem_free(path);
     node_free(n1);
 }
 
@@ -320,6 +357,7 @@ static int all_tests(void)
         ON_STAGE(commits_wait_as_soon_as_the_setting_is_there),
         ON_STAGE(nothing_is_set_before_the_checkpointer_has_taken_it),
         ON_STAGE(the_setting_outlives_reloads_restarts_and_agents),
+        ON_STAGE(a_file_that_was_removed_comes_back_as_it_was),
         ON_STAGE(nobody_is_a_setting_and_not_the_lack_of_one),
         ON_STAGE(who_confirms_is_seen_and_can_be_ended),
         ON_STAGE(a_standby_takes_it_before_it_is_promoted),
