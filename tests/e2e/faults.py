@@ -277,10 +277,11 @@ def configure(rig, **settings):
     assert answer.returncode == 0, answer.stderr
 
 
-def in_strict_mode(rig, early="null"):
-    """Any of both standbys confirms; with `early` the store is ready to depose."""
-    configure(rig, synchronous_mode="quorum", synchronous_mode_strict="true", synchronous_node_count="null", early_failover=early)
-    wait_for("two voters", lambda: sum(1 for row in rig.members().values() if row["Role"] == "Quorum Standby") == 2, 20)
+def in_strict_mode(rig, early="null", mode="quorum"):
+    """Any of both standbys confirms, or (mode on) one of them; with `early` the store is ready to depose."""
+    configure(rig, synchronous_mode=mode, synchronous_mode_strict="true", synchronous_node_count="null", early_failover=early)
+    role, count = ("Quorum Standby", 2) if mode == "quorum" else ("Sync Standby", 1)
+    wait_for("the standbys of the mode", lambda: sum(1 for row in rig.members().values() if row["Role"] == role) == count, 20)
     if early == "true":
         wait_for("the store can depose", lambda: all("early_failover: the store is ready for it" in n.log_text() for n in rig.replicas()), 20)
 

@@ -30,6 +30,19 @@ def test_a_silent_node_loses_its_lease_early(early, fault):
     assert any(said(n, f"ending the lease of '{old.name}'", before[n.name]) for n in early.nodes.values())
 
 
+@pytest.mark.rest
+@pytest.mark.parametrize("fault", ["node_lost", "isolated"])
+def test_one_synchronous_standby_is_enough_together_with_the_raft_leader(cluster, fault):
+    """Its first commits wait for the old primary until the other standby has taken that one's place: the lease is over early, not the gap."""
+    faults.in_strict_mode(cluster, early="true", mode="on")
+    old = cluster.leader()
+    before = {n.name: len(n.log_text()) for n in cluster.nodes.values()}
+    result = faults.FAULTS[fault](cluster)
+    print(fault, result)
+    assert result["lost"] == 0
+    assert any(said(n, f"ending the lease of '{old.name}'", before[n.name]) for n in cluster.nodes.values())
+
+
 def test_without_it_the_lease_is_waited_for(cluster):
     faults.in_strict_mode(cluster)
     before = {n.name: len(n.log_text()) for n in cluster.nodes.values()}
