@@ -6,6 +6,9 @@
 
 #include <inttypes.h>
 
+/* A kill takes milliseconds; what is there after so long waits for a disk. */
+#define KILL_TAKES_MS 1000
+
 /* Whatever was asked for, the next decision waits for the end; the fence bounds it. */
 static bool rule_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
 {
@@ -14,7 +17,7 @@ static bool rule_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     ha_plan_wait(plan, HA_NEVER);
     ha_plan_because(plan, "%s",
-                    s->fence.over
+                    s->fence.over && s->now_mono_ms - s->self.run_since_mono_ms >= KILL_TAKES_MS
                         ? "the term is over, and processes are left that cannot be ended yet"
                         : "PostgreSQL is shutting down");
     return true;
