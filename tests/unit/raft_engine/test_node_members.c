@@ -124,12 +124,11 @@ static void a_change_waits_for_a_living_voter_that_is_behind(void **state)
 static void a_removal_that_would_cost_the_majority_is_refused(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(5, 22);
+    struct fake_node *leader = fake_group_led(5, 22);
+    struct fake_group *group = leader->group;
     struct fake_call done = {0};
     struct error err = {0};
     uint64_t others[4];
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     fake_run(group, 1000);
     for (size_t i = 0; i < 4; i++) {
         others[i] = group->nodes[(leader->id + i) % 5].id;
@@ -158,10 +157,9 @@ static void a_removal_that_would_cost_the_majority_is_refused(void **state)
 static void the_leader_says_when_it_heard_whom(void **state)
 {
     (void)state;
-    struct fake_group *group = fake_group_new(3, 23);
+    struct fake_node *leader = fake_group_led(3, 23);
+    struct fake_group *group = leader->group;
     static struct raft_status status;
-    fake_start_all(group);
-    struct fake_node *leader = fake_elect(group, 4 * FAKE_ET);
     struct fake_node *gone = &group->nodes[leader->id % 3];
     fake_run(group, 1000);
     fake_crash(gone, 0);
