@@ -43,6 +43,7 @@ struct member {
     char keyfile[128];
     char cafile[128];
     bool armed_page;
+    bool witness;
     void (*changed)(void *arg); /* beside what the rig does itself; may be NULL */
     void *changed_arg;
     bool closed;
@@ -186,7 +187,8 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
                                        .cafile = given(member->cafile),
                                        .election_timeout_ms = rig->election_ms,
                                        .heartbeat_ms = HEARTBEAT_MS,
-                                       .armed_page = member->armed_page};
+                                       .armed_page = member->armed_page,
+                                       .witness = member->witness};
     struct raft_group_callbacks callbacks = {.on_ready = on_ready,
                                              .on_change = on_change,
                                              .on_waiting = on_waiting,

@@ -274,6 +274,26 @@ static void fourth_joins(struct rig *rig)
     wait_for(rig, is_voter_again, &voter, 20000, "the fourth member votes");
 }
 
+/* Each knows it of itself; the others by its word. */
+static void everybody_knows_who_is_a_witness(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    static struct raft_status status;
+    rig_init(&rig, 3, PASSWORD);
+    rig.members[1].witness = true;
+    members_start(&rig);
+    wait_for(&rig, all_connected, NULL, 10000, "all are connected");
+    uint64_t witness = id_of(&rig, 1);
+    for (size_t at = 0; at < 3; at++) {
+        raft_node_status(node_of(&rig, at), &status);
+        for (size_t i = 0; i < status.member_count; i++) {
+            assert_true(status.members[i].witness == (status.members[i].id == witness));
+        }
+    }
+    rig_free(&rig);
+}
+
 static void a_fourth_member_is_taken_in(void **state)
 {
     (void)state;
@@ -577,6 +597,7 @@ int main(void)
         cmocka_unit_test(a_group_that_its_maker_told_nobody_of_is_the_only_one),
         cmocka_unit_test(a_first_member_that_is_wiped_before_it_told_its_name_is_replaced),
         cmocka_unit_test(a_first_member_without_a_name_stays_when_the_group_grows),
+        cmocka_unit_test(everybody_knows_who_is_a_witness),
         cmocka_unit_test(a_fourth_member_is_taken_in),
         cmocka_unit_test(a_member_that_moved_is_found_again),
         cmocka_unit_test(a_removed_member_that_comes_back_is_told_and_stops),
