@@ -397,6 +397,12 @@ static void remove_at(size_t at, uint64_t id, struct seen *seen)
     raft_client_close(one, NULL, NULL);
 }
 
+static bool is_told(struct rig *same, void *arg)
+{
+    (void)same;
+    return ((struct member *)arg)->fatal[0] != '\0';
+}
+
 /* As the command line does: the leader is asked; the leader itself leaves once another one leads.
  */
 static void a_client_removes_members_also_the_leader(void **state)
@@ -422,7 +428,10 @@ static void a_client_removes_members_also_the_leader(void **state)
         run_for(&rig, 50);
     }
     assert_int_equal(seen.rc, 0);
-    assert_true(leader_of(&rig) != (int)leader);
+    wait_for(&rig, is_told, &rig.members[leader], 10000, "it runs on, and is told");
+    assert_non_null(strstr(rig.members[leader].fatal, "was removed from the group"));
+    assert_true(leader_of(&rig) >= 0 && leader_of(&rig) != (int)leader);
+    assert_int_equal(put(&rig, (leader + 1) % 3, "/after", "1", 3000), 0);
     raft_node_status(node_of(&rig, (size_t)leader_of(&rig)), &status);
     assert_int_equal(status.member_count, 2);
     remove_at((size_t)leader_of(&rig), status.members[0].id, &seen);
