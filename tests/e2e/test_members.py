@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 
 import faults
@@ -35,6 +36,12 @@ def forget(node):
 def ended(node, words, count=1):
     """Its agent says `words` and ends."""
     wait_for(f"{node.name} says '{words}' and ends", lambda: node.log_text().count(words) >= count and node.agent_pid() is None, 20)
+
+
+def stop(node):
+    """In order: an agent that is started twice afterwards might have a number that PostgreSQL's lock files of before name."""
+    node.kill_agent(signal.SIGTERM)
+    wait_for(f"{node.name} has stopped", lambda: node.agent_pid() is None and node.postmaster_pid() is None, 60)
 
 
 def joined(cluster, node, was):
@@ -74,7 +81,7 @@ def test_removed_member_is_told_and_joins_as_a_new_one(cluster):
 def test_removal_that_would_cost_the_majority_is_refused(cluster):
     lost, other = cluster.replicas()
     primary = cluster.leader()
-    lost.kill_node()
+    stop(lost)
     wait_for("it is missed", lambda: float(rows(cluster)[lost.name]["Last heard"].split()[0]) > 1, 20)
     answer = cluster.ctl("raft", "remove", other.name, "--force", check=False)
     assert answer.returncode == 1 and "would lose its majority: of the 2 voters that are left, 1 are connected" in answer.stderr, answer.stderr
