@@ -205,18 +205,27 @@ SEEDS ?= 200
 FIRST ?= 1
 MINUTES ?= 1
 SIM_OBJECTS := $(call objects,$(wildcard tests/sim/*.c))
-SIM_WRAP := -Wl,--wrap=store_apply,--wrap=store_leases_due,--wrap=fopen
+SIM_WRAP := -Wl,--wrap=store_apply,--wrap=store_leases_due,--wrap=fopen,--wrap=ha_sync_key_read,--wrap=ha_sync_next,--wrap=ha_rules_run
 $(BUILD)/sim: $(SIM_OBJECTS) $(foreach d,$(LINK_sim),$(call lib,$(d))) $(RAFT_LIB)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) $(SIM_WRAP) -o $@ $(SIM_OBJECTS) $(call libs,$(LINK_sim)) $(SYSLIBS)
 SIM_BENT := "--cluster --without-fence" "--cluster --expire-early" "--store --expire-early" "--store --amnesia" \
-    "--store --stale-read" "--drill vote_outlives_a_crash --forget-vote" "--drill clock_rates_at_the_bound --slow-clock"
+    "--store --stale-read" "--drill vote_outlives_a_crash --forget-vote" "--drill clock_rates_at_the_bound --slow-clock" \
+    "--drill raft_cut_while_replication_is_whole --still-receiving" "--drill who_confirmed_is_lost_with_the_primary --one-report" \
+    "--drill primary_lost_while_the_new_one_lags --unconfirmed" "--drill primary_lost_while_the_set_changes --set-first"
+# HOURS=n: nothing but seeds, from FIRST on, until n hours have passed in them.
 .PHONY: sim
 sim: $(BUILD)/sim
+ifneq (,$(HOURS))
+	@$(BUILD)/sim --hours $(HOURS) --first $(FIRST) --minutes $(MINUTES) --coverage
+else
 	@status=0; $(BUILD)/sim --drills || status=1; \
+	$(BUILD)/sim --replay tests/sim/traces || status=1; \
+	$(BUILD)/sim --seeds 5 --twice || status=1; \
 	$(BUILD)/sim --seeds $(SEEDS) --first $(FIRST) --minutes $(MINUTES) || status=1; \
 	for bent in $(SIM_BENT); do \
 	    echo "sim $$bent"; $(BUILD)/sim --seeds 30 --must-fail $$bent || status=1; done; exit $$status
+endif
 
 .PHONY: demo demo-down
 demo: all
@@ -334,7 +343,7 @@ help:
 	@echo "make check      all tests that fit into ten minutes; check-all: those that outgrow it, too; check-ci: with lint and sanitizers"
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
 	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"
-	@echo "make sim        the simulator, SEEDS=N     make fuzz   every harness, FUZZ_SECONDS=N"
+	@echo "make sim        the simulator, SEEDS=N; HOURS=n: seeds until n simulated hours are done     make fuzz   every harness, FUZZ_SECONDS=N"
 	@echo "make e2e        real PostgreSQL in network namespaces (root); T=part, PG_BIN=directory of another version's programs"
 	@echo "make e2e-rest   what of e2e is in check-all only, clusters with a real Patroni among it (from PyPI, unless PATRONI= and PATRONI_3= name them)"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"

@@ -157,7 +157,7 @@ def simulator(build, rounds, results):
             entry = {}
             for mode in ("cluster", "store"):
                 text = run(os.path.join(build, "sim"), "--seeds", str(SIM_SEEDS), "--first", str(1 + i * SIM_SEEDS), f"--{mode}", timeout=300)
-                entry[mode] = float(re.search(r"([\d.]+) per CPU second", text).group(1))
+                entry[mode] = float(re.search(r"([\d.]+) simulated minutes per CPU second", text).group(1))
             results.add("simulator", entry)
         except Exception as error:
             results.failed("simulator", error)

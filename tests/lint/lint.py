@@ -53,7 +53,7 @@ SIMULATED = {"clock_real", "random_real", "log_write", "log_level_parse", "log_l
              "fence_client_connected", "fence_client_page", "fence_client_status", "raft_group_node", "peers_peer",
              "peers_tell"}
 # Functions that it looks at on their way (--wrap): it calls the real one and spoils it only where a seeded fault says so.
-WRAPPED = {"store_apply", "store_leases_due", "fopen"}
+WRAPPED = {"store_apply", "store_leases_due", "fopen", "ha_sync_key_read", "ha_sync_next", "ha_rules_run"}
 # Rooms whose shipping objects the simulator has to run.
 SIMULATED_ROOMS = ("raft/engine", "raft/store", "agent/ha", "pgctl/fence")
 

@@ -8,9 +8,15 @@
  *   sim_group.c   who joins and who was removed: the shipping rules of the group on models of peers
  *   sim_store.c   what is applied: hash chain, exactly once, lease log
  *   sim_load.c    clients with unique commands
- *   sim_machine.c what outlives an agent on its host: PostgreSQL and the fence
- *   sim_instance.c, sim_agent.c   the shipping HA loop on models of its handles
- *   sim_faults.c  what breaks, and the healing
+ *   sim_machine.c what outlives an agent on its host: PostgreSQL's life and the fence
+ *   sim_wal.c, sim_replication.c, sim_sync.c   WAL, who copies it, who waits for whom
+ *   sim_commits.c what clients were told to be committed, and who has it
+ *   sim_instance.c, sim_instance_sync.c, sim_agent.c   the shipping HA loop on models of its
+ * handles sim_script.c  setup and script of faults: drawn from the seed, or read from a trace
+ *   sim_faults.c, sim_faults_*.c   what breaks, and the healing
+ *   sim_bend.c    rules bent on purpose
+ *   sim_coverage.c   what was hit at all: rules, steps, messages, faults
+ *   sim_run.c     one run: faults, healing, convergence;   sim_shrink.c   the least that fails
  *   sim_drill.c, sim_drills_*.c   hand-written sequences with exact expectations and time limits
  *   sim_main.c    options and runs
  *
@@ -24,6 +30,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "raft/node.h"
+#include "sim_coverage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,22 +42,51 @@
 
 enum sim_mode { SIM_STORE, SIM_CLUSTER };
 
+enum sim_replication { /* synchronous_mode, and _strict */
+                       SIM_ASYNC,
+                       SIM_SYNC,
+                       SIM_SYNC_STRICT,
+                       SIM_QUORUM,
+                       SIM_QUORUM_STRICT,
+                       SIM_REPLICATIONS
+};
+
+enum sim_port { SIM_PORT_RAFT, SIM_PORT_POSTGRES, SIM_PORTS };
+
 /* What may be left out or bent on purpose: each must make a run fail. */
 struct sim_mutation {
-    bool without_fence; /* the fence never acts */
-    bool expire_early;  /* a member proposes Expire after half of the ttl */
-    bool amnesia;       /* a crash loses the whole disk queue and what was synced last */
-    bool forget_vote;   /* whom a member voted for is not stored */
-    bool stale_read;    /* reads are answered from the own copy, nobody is asked */
-    bool slow_clock;    /* the lease clock of each primary is slower than rho allows */
+    bool without_fence;   /* the fence never acts */
+    bool expire_early;    /* a member proposes Expire after half of the ttl */
+    bool amnesia;         /* a crash loses the whole disk queue and what was synced last */
+    bool forget_vote;     /* whom a member voted for is not stored */
+    bool stale_read;      /* reads are answered from the own copy, nobody is asked */
+    bool still_receiving; /* a standby reports before its walreceivers are gone */
+    bool one_report;      /* the reports of one member are enough, whatever `sync` says */
+    bool unconfirmed;     /* nobody has to confirm before fewer reports are asked for */
+    bool set_first;       /* the setting is changed before more reports are asked for */
+    bool slow_clock;      /* the lease clock of each primary is slower than rho allows */
 };
 
 struct sim_drill;
+struct sim_script;
+
+struct sim_setup {
+    unsigned nodes;
+    int64_t ttl_ms; /* of the leader lease */
+    unsigned loss_permille;
+    unsigned duplicate_permille;
+    unsigned straggler_permille; /* frames that take up to ... */
+    unsigned straggle_ms;
+    unsigned snapshot_entries; /* in the log before it is compacted */
+    enum sim_replication replication;
+    unsigned sync_nodes; /* synchronous_node_count */
+    bool one_writer;     /* what I1 needs is given: fences act, clocks go with the hosts */
+    bool fence;
+};
 
 struct sim_options {
     uint64_t seed;
-    const struct sim_drill *drill; /* NULL: a sweep of random faults */
-    int64_t ttl_ms;                /* of the leader lease; 0 = by the seed */
+    const struct sim_drill *drill; /* NULL: a script of faults */
     enum sim_mode mode;
     int64_t fault_ms; /* length of the safety phase */
     bool trace;
@@ -93,9 +129,10 @@ struct sim_disk {
     size_t queue_count;
     bool syncing;
     bool slow;
-    bool full;      /* nothing can be written */
-    bool full_told; /* the member knows */
-    bool failing;   /* the next sync ends in an I/O error */
+    bool full;                /* nothing can be written */
+    bool full_told;           /* the member knows */
+    bool failing;             /* the next sync ends in an I/O error */
+    int64_t stalled_until_ms; /* true time */
 };
 
 /* --- one node --------------------------------------------------------------------------------- */
@@ -115,6 +152,12 @@ struct sim_node {
     bool paused;            /* the process does not run; its clocks do */
     int64_t resume_ms;
     struct list held; /* struct sim_held: events that wait for the resume */
+    /* The whole host stands still, PostgreSQL and fence with it; its clock too, or not. */
+    bool frozen;
+    bool clock_stands;
+    int64_t frozen_ms;  /* true time */
+    int64_t stopped_ms; /* for how long its clock has stood still, of all times */
+    struct list host_held;
     /* Clocks. */
     struct clock clock;
     struct random random;
@@ -122,7 +165,9 @@ struct sim_node {
     int64_t rate_ppm;
     /* Timer. */
     uint64_t timer_number;
-    unsigned spins; /* ticks in a row that asked for the next one at once */
+    unsigned crash_in; /* so many operations of the agent; 0 = not */
+    unsigned spins;    /* ticks at one instant */
+    int64_t spun_ms;
     uint64_t commit_seen;
     struct sim_holder *holder; /* sim_load.c: it competes for the lease */
     struct sim_agent *agent;
@@ -139,14 +184,19 @@ struct sim_world {
     uint64_t event_number;
     size_t node_count;
     struct sim_node nodes[SIM_NODES_MAX];
+    struct sim_setup setup;
+    const struct sim_script *script; /* NULL = a drill */
+    int64_t ttl_ms;                  /* as configured last, and ... */
+    int64_t ttl_most_ms;             /* ... the longest that ever was */
+    unsigned sync_nodes;             /* as configured last */
+    uint64_t hash;                   /* of all events so far */
     /* Network: cut[from][to] = nothing passes. */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
-    int64_t late_ms[SIM_NODES_MAX][SIM_NODES_MAX]; /* added to the way of each frame */
-    struct list frames;                            /* on their way */
+    bool port_cut[SIM_PORTS][SIM_NODES_MAX][SIM_NODES_MAX]; /* of one service alone */
+    int64_t late_ms[SIM_NODES_MAX][SIM_NODES_MAX];          /* added to the way of each frame */
+    struct list frames;                                     /* on their way */
     bool recording;
     struct list recorded; /* what was sent since sim_record */
-    unsigned loss_permille;
-    unsigned duplicate_permille;
     bool slow_network;
     bool faults_on;
     bool agents_off;
@@ -155,29 +205,39 @@ struct sim_world {
     bool primaries_silent; /* nothing is written */
     struct sim_log *log;   /* sim_store.c */
     struct sim_load *load; /* sim_load.c */
-    const char *failure;   /* first broken rule; NULL = none */
+    struct sim_commits *commits; /* sim_commits.c */
+    const char *failure;         /* first broken rule; NULL = none */
     char failure_text[512];
 };
 
 /* sim_world.c */
 extern struct sim_node *sim_running; /* whose event this is; NULL = the world's */
-void sim_world_init(struct sim_world *world, const struct sim_options *options);
+void sim_world_init(struct sim_world *world, const struct sim_options *options,
+                    const struct sim_setup *setup, const struct sim_script *script);
 void sim_world_close(struct sim_world *world);
 uint64_t sim_random(struct sim_world *world);
 uint64_t sim_below(struct sim_world *world, uint64_t bound); /* 0 .. bound-1 */
 bool sim_chance(struct sim_world *world, unsigned permille);
-int64_t sim_ttl_ms(const struct sim_world *world); /* of the leader lease: by the seed */
+int64_t sim_ttl_ms(const struct sim_world *world); /* of the leader lease */
 void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
             uint64_t b);
 /* As the node's process would run it: dropped after a crash, held while paused. Delay in the node's
  * own ms. */
 void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
                  uint64_t b);
+/* As something on the host beside the agent: it outlives the agent, and waits while the host is
+ * frozen. Delay in true ms. */
+void sim_host_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
+                 uint64_t b);
+void sim_host_freeze(struct sim_node *node, int64_t ms, bool clock_stands);
+void sim_host_thaw(struct sim_node *node);
 void sim_node_held_drop(struct sim_node *node);
 void sim_node_pause(struct sim_node *node, int64_t ms);
 void sim_node_resume(struct sim_node *node);
 void sim_run_until(struct sim_world *world, int64_t until_ms);
 int64_t sim_node_clock(const struct sim_node *node);
+void sim_node_set_rate(struct sim_node *node, int64_t rate_ppm);
+void sim_hash(struct sim_world *world, uint64_t value);
 void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame);
 /* Everything sent between the two, once more to whoever still runs; what is recorded is gone then.
  */
@@ -205,8 +265,10 @@ void sim_member_wipe(struct sim_node *node);   /* empties its directory: a new m
 void sim_member_free(struct sim_node *node);
 void sim_member_trace(const struct sim_node *node);
 struct sim_node *sim_node_of_id(struct sim_world *world, uint64_t id);
-/* Both ways; whatever runs there. */
-bool sim_world_linked(const struct sim_world *world, unsigned a, unsigned b);
+/* Whatever runs there: one way, and both ways. */
+bool sim_world_passes(const struct sim_world *world, enum sim_port port, unsigned from,
+                      unsigned to);
+bool sim_world_linked(const struct sim_world *world, enum sim_port port, unsigned a, unsigned b);
 bool sim_member_reachable(const struct sim_world *world, unsigned from, unsigned to);
 struct sim_node *sim_leader(struct sim_world *world); /* that of the highest term; NULL = none */
 
@@ -241,6 +303,9 @@ void sim_load_stop(struct sim_world *world);
  * new holder. */
 void sim_lease_applied(struct sim_world *world, const struct store *store);
 
+/* sim_commits.c: the key `sync` says this now; empty = it is not there. */
+void sim_commits_promised(struct sim_world *world, struct span value);
+
 /* sim_faults.c */
 void sim_faults_start(struct sim_world *world);
 void sim_faults_heal(struct sim_world *world);
@@ -255,11 +320,14 @@ void sim_agents_close(struct sim_world *world);
 void sim_agent_started(struct sim_node *node); /* the member has started */
 void sim_agent_crashed(struct sim_node *node);
 void sim_agent_changed(struct sim_node *node);
-void sim_agents_fault(struct sim_world *world);
+void sim_agent_thaws(const struct sim_node *node);
+void sim_agents_trace(struct sim_node *node);
 void sim_agents_stop(struct sim_world *world);
 bool sim_agents_serve(struct sim_world *world);   /* a primary is writable */
 bool sim_agents_settled(struct sim_world *world); /* one primary, everybody streams from it */
 void sim_agent_terminate(struct sim_node *node);  /* SIGTERM */
+void sim_agent_steps(struct sim_node *node);      /* before each operation: it may be its last */
+struct json_t *sim_agent_dynamic(const struct sim_world *world); /* the configuration */
 /* The leader key was acquired by `holder`: nobody else can commit any more. */
 void sim_agents_acquired(struct sim_world *world, struct span holder);
 /* The host of this node is lost, its data too if another primary has them. */
@@ -267,5 +335,6 @@ void sim_agent_host_lost(struct sim_node *node);
 
 /* sim_drill.c */
 void sim_drill_run(struct sim_world *world);
+void sim_drill_setup(const struct sim_options *options, struct sim_setup *ret_setup);
 
 #endif

@@ -3,6 +3,7 @@
  * found before the library's. */
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/loop.h"
+#include "agent/loop/sync.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HANDLE_CLOSED = 1 };
+enum { HANDLE_CLOSED = 1, DIES_MS_MAX = 4000 };
 
 struct sim_agent {
     struct agent agent;
@@ -23,6 +24,7 @@ struct sim_agent {
     struct raft_group group;
     uv_loop_t loop;
     struct list works; /* struct work: in the thread pool */
+    struct list closings;
     json_t *bootstrap;
     json_t *empty;
     char connect[32];
@@ -32,6 +34,13 @@ struct sim_agent {
 };
 
 /* --- libuv in virtual time -------------------------------------------------------------------- */
+
+/* A handle whose owner frees it when told that it is closed: at the end of the agent. */
+struct closing {
+    struct list link;
+    uv_handle_t *handle;
+    uv_close_cb callback;
+};
 
 int uv_timer_init(uv_loop_t *loop, uv_timer_t *timer)
 {
@@ -70,6 +79,11 @@ int uv_timer_stop(uv_timer_t *timer)
     return 0;
 }
 
+int uv_is_active(const uv_handle_t *handle)
+{
+    return ((const uv_timer_t *)(const void *)handle)->timer_cb != NULL;
+}
+
 int uv_is_closing(const uv_handle_t *handle)
 {
     return handle->flags == HANDLE_CLOSED;
@@ -77,9 +91,14 @@ int uv_is_closing(const uv_handle_t *handle)
 
 void uv_close(uv_handle_t *handle, uv_close_cb callback)
 {
-    ASSERT(callback == NULL);
     (void)uv_timer_stop((uv_timer_t *)(void *)handle);
     handle->flags = HANDLE_CLOSED;
+    if (callback != NULL) {
+        uv_timer_t *timer = (uv_timer_t *)(void *)handle;
+        struct closing *closing = mem_new(struct closing);
+        *closing = (struct closing){.handle = handle, .callback = callback};
+        list_append(&((struct sim_node *)timer->loop->data)->agent->closings, &closing->link);
+    }
 }
 
 struct work {
@@ -156,9 +175,13 @@ struct raft_node *raft_group_node(struct raft_group *group)
 
 static void exit_now(void *arg, uint64_t a, uint64_t b)
 {
+    struct sim_node *node = arg;
     (void)a;
     (void)b;
-    sim_member_crash(arg);
+    sim_member_crash(node);
+    if (node->world->options.drill == NULL) {
+        sim_faults_restart(node, 20 + (int64_t)sim_below(node->world, DIES_MS_MAX));
+    }
 }
 
 static void on_retired(void *arg, int rc, const struct store_result *result)
@@ -183,6 +206,23 @@ static void on_exit_asked(struct agent *agent, int status)
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
+static void crash_now(void *arg, uint64_t a, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)a;
+    (void)b;
+    sim_trace(node->world, "%s: the agent dies in the middle", node->name);
+    sim_member_crash(node);
+    sim_faults_restart(node, 20 + (int64_t)sim_below(node->world, DIES_MS_MAX));
+}
+
+void sim_agent_steps(struct sim_node *node)
+{
+    if (node->crash_in > 0 && --node->crash_in == 0) {
+        sim_at(node->world, 0, crash_now, node, 0, 0);
+    }
+}
+
 void sim_agent_terminate(struct sim_node *node)
 {
     ASSERT(node->agent != NULL);
@@ -192,11 +232,25 @@ void sim_agent_terminate(struct sim_node *node)
     cycle_request(&node->agent->agent);
 }
 
-static json_t *dynamic_document(const struct sim_world *world)
+json_t *sim_agent_dynamic(const struct sim_world *world)
 {
-    return json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", (int)(sim_ttl_ms(world) / 1000),
-                     "loop_wait", 1, "retry_timeout", 1, "maximum_lag_on_failover",
-                     SIM_LAG_BYTES_MAX, "postgresql", "use_pg_rewind", 1);
+    enum sim_replication mode = world->setup.replication;
+    json_t *document =
+        json_pack("{s:i,s:i,s:i,s:i,s:{s:b}}", "ttl", (int)(sim_ttl_ms(world) / 1000), "loop_wait",
+                  1, "retry_timeout", 1, "maximum_lag_on_failover", SIM_LAG_BYTES_MAX, "postgresql",
+                  "use_pg_rewind", 1);
+    ASSERT(document != NULL);
+    if (mode != SIM_ASYNC) {
+        bool quorum = mode == SIM_QUORUM || mode == SIM_QUORUM_STRICT;
+        bool strict = mode == SIM_SYNC_STRICT || mode == SIM_QUORUM_STRICT;
+        int rc = json_object_set_new(document, "synchronous_mode",
+                                     quorum ? json_string("quorum") : json_true());
+        rc |= json_object_set_new(document, "synchronous_mode_strict", json_boolean(strict));
+        rc |= json_object_set_new(document, "synchronous_node_count",
+                                  json_integer((json_int_t)world->sync_nodes));
+        ASSERT(rc == 0);
+    }
+    return document;
 }
 
 static void make_config(struct sim_agent *self, const struct sim_node *node)
@@ -205,9 +259,8 @@ static void make_config(struct sim_agent *self, const struct sim_node *node)
     (void)snprintf(self->host, sizeof(self->host), "10.0.0.%u", node->index + 1);
     (void)snprintf(self->connect, sizeof(self->connect), "%s:5432", self->host);
     (void)snprintf(self->data_dir, sizeof(self->data_dir), "sim:%u", node->index);
-    self->bootstrap = dynamic_document(node->world);
+    self->bootstrap = sim_agent_dynamic(node->world);
     self->empty = json_object();
-    ASSERT(self->bootstrap != NULL);
     config->scope = "sim";
     config->prefix = "/service/sim/";
     config->name = node->name;
@@ -238,6 +291,7 @@ static void start_agent(struct sim_node *node)
     make_config(self, node);
     self->loop.data = node;
     list_init(&self->works);
+    list_init(&self->closings);
     self->fence.machine = machine;
     self->group.node = node;
     sim_instance_init(&self->pg, machine);
@@ -261,6 +315,7 @@ static void start_agent(struct sim_node *node)
     rc = rc != 0 ? rc : observe_start(agent);
     rc = rc != 0 ? rc : cycle_start(agent);
     rc = rc != 0 ? rc : publish_start(agent);
+    rc = rc != 0 ? rc : sync_start(agent);
     ASSERT(rc == 0);
     dcs_raft_set_node(agent->dcs, node->raft);
     dcs_raft_changed(agent->dcs);
@@ -296,10 +351,17 @@ void sim_agent_crashed(struct sim_node *node)
         mem_free(work);
     }
     self->agent.dcs->ops->free(self->agent.dcs);
+    sync_stop(&self->agent);
     publish_stop(&self->agent);
     cycle_stop(&self->agent);
     keeper_stop(&self->agent);
     observe_stop(&self->agent);
+    while (!list_empty(&self->closings)) {
+        struct closing *closing = LIST_OWNER(list_first(&self->closings), struct closing, link);
+        list_remove(&closing->link);
+        closing->callback(closing->handle);
+        mem_free(closing);
+    }
     sim_instance_drop(&self->pg);
     dynamic_config_free(&self->agent.dynamic);
     json_decref(self->bootstrap);
@@ -337,6 +399,7 @@ void sim_agent_fence_event(struct sim_node *node, enum fence_event event)
 
 void sim_agents_open(struct sim_world *world)
 {
+    sim_commits_open(world);
     if (world->options.mode == SIM_CLUSTER) {
         sim_machines_open(world);
     }
@@ -347,6 +410,7 @@ void sim_agents_close(struct sim_world *world)
     if (world->options.mode == SIM_CLUSTER) {
         sim_machines_close(world);
     }
+    sim_commits_close(world);
 }
 
 /* Invariant I10: a directory with data goes only if another primary has the cluster. */
@@ -367,7 +431,8 @@ void sim_agents_acquired(struct sim_world *world, struct span holder)
 {
     for (size_t i = 0; i < world->node_count; i++) {
         const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
-        if (machine->writable && !span_equal_str(holder, world->nodes[i].name)) {
+        if (world->setup.one_writer && machine->writable &&
+            !span_equal_str(holder, world->nodes[i].name)) {
             sim_fail(world, "nobody can write when another acquires the lease",
                      "%s when %.*s acquires", world->nodes[i].name, (int)holder.len,
                      (const char *)holder.data);
@@ -440,42 +505,22 @@ bool sim_agents_settled(struct sim_world *world)
     return primary != NULL;
 }
 
-void sim_agents_fault(struct sim_world *world)
+/* The hard case of a frozen primary: another one has begun meanwhile. */
+void sim_agent_thaws(const struct sim_node *node)
 {
-    if (world->options.mode != SIM_CLUSTER) {
-        return;
-    }
-    struct sim_machine *machine =
-        sim_machine_of(&world->nodes[sim_below(world, world->node_count)]);
-    for (size_t i = 0; sim_chance(world, 800) && i < world->node_count;
-         i++) { /* mostly the primary */
-        struct sim_machine *other = sim_machine_of(&world->nodes[i]);
-        machine = other->writable ? other : machine;
-    }
-    int64_t long_ms = 1000 + (int64_t)sim_below(world, 15000);
-    switch (sim_below(world, 5)) {
-    case 0:
-        sim_trace(world, "%s: the postmaster is killed", machine->node->name);
-        sim_machine_kill(machine, 20);
-        break;
-    case 1:
-        sim_trace(world, "%s loses power", machine->node->name);
-        sim_member_crash(machine->node);
-        sim_machine_power_off(machine);
-        sim_faults_restart(machine->node, long_ms);
-        break;
-    case 2:
-        sim_trace(world, "%s: the agent is killed for %lld ms", machine->node->name,
-                  (long long)long_ms);
-        sim_member_crash(machine->node);
-        sim_faults_restart(machine->node, long_ms);
-        break;
-    case 3:
-        if (machine->node->raft != NULL && !machine->node->paused) {
-            sim_node_pause(machine->node, long_ms);
+    struct sim_world *world = node->world;
+    for (size_t i = 0; world->options.mode == SIM_CLUSTER && i < world->node_count; i++) {
+        if (i != node->index && sim_machine_of(&world->nodes[i])->writable &&
+            sim_machine_of(&world->nodes[node->index])->writable) {
+            sim_coverage_state(SIM_STATE_LATE_THAW);
         }
-        break;
-    default: sim_faults_isolate(machine->node); break;
+    }
+}
+
+void sim_agents_trace(struct sim_node *node)
+{
+    if (node->world->options.mode == SIM_CLUSTER) {
+        sim_machine_trace(sim_machine_of(node));
     }
 }
 

@@ -1,9 +1,9 @@
 /* The disk of one member: what is queued becomes durable together at the next sync and is answered
  * in order. A crash makes a random prefix of the queue durable and answers none of it.
  *
- * It can be slow; full (nothing is written, the same jobs are tried again each second, as
- * storage_sqlite.c does); failing (the sync ends with an I/O error, and the process with it); and
- * what it holds can be damaged or emptied while the member is down. */
+ * It can be slow, or stand for a while; full (nothing is written, the same jobs are tried again
+ * each second, as storage_sqlite.c does); failing (the sync ends with an I/O error, and the process
+ * with it); and what it holds can be damaged or emptied while the member is down. */
 #include "sim.h"
 
 #include "base/assert.h"
@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { FULL_RETRY_MS = 1000, FAILED_DOWN_MS = 3000, AMNESIA_ENTRIES = 4 };
+enum { FULL_RETRY_MS = 1000, STALL_LOOK_MS = 20, FAILED_DOWN_MS = 3000, AMNESIA_ENTRIES = 4 };
 
 static void disk_drop_from(struct sim_disk *disk, uint64_t index)
 {
@@ -101,6 +101,10 @@ static bool disk_broken(struct sim_node *node, uint64_t count, sim_fn again)
         sim_trace(node->world, "%s: an I/O error ends the process", node->name);
         sim_member_crash(node);
         sim_faults_restart(node, 20 + (int64_t)sim_below(node->world, FAILED_DOWN_MS));
+        return true;
+    }
+    if (node->world->now < disk->stalled_until_ms) {
+        sim_node_at(node, STALL_LOOK_MS, again, node, count, 0);
         return true;
     }
     if (disk->full) {

@@ -7,6 +7,9 @@
 
 enum {
     DRILL_STEP_MS = 10,
+    SHORT_TTL_MS = 3000,
+    LONG_TTL_MS = 10000,
+    LONG_TTL_EVERY = 5,
     SETTLE_LIMIT_MS = 70000,
     CALM_MS = 2500, /* a status is published, some renewals are answered */
     CALM_MORE_MS = 3000,
@@ -15,6 +18,18 @@ enum {
 };
 
 static int64_t last_gap = DRILL_NO_GAP;
+
+void sim_drill_setup(const struct sim_options *options, struct sim_setup *ret_setup)
+{
+    *ret_setup = (struct sim_setup){.nodes = 3,
+                                    .ttl_ms = options->seed % LONG_TTL_EVERY == 0 ? LONG_TTL_MS
+                                                                                  : SHORT_TTL_MS,
+                                    .snapshot_entries = 20 + (unsigned)(options->seed % 5) * 60,
+                                    .replication = options->drill->replication,
+                                    .sync_nodes = 1,
+                                    .one_writer = !options->drill->without_fence,
+                                    .fence = !options->drill->without_fence};
+}
 
 int64_t sim_drill_gap(void)
 {

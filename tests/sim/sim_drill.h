@@ -31,12 +31,17 @@ struct sim_drill {
     bool by_ttl; /* the lease of a lost holder has to run out first: the budget comes on top */
     int64_t budget_ms; /* median of the gaps; DRILL_NO_BUDGET = none is measured */
     void (*run)(struct scene *scene);
+    enum sim_replication replication;
+    bool without_fence; /* and two writers are no failure: no answered commit may be lost all the
+                           same */
 };
 
 extern const struct sim_drill sim_drills_failover[];
 extern const size_t sim_drills_failover_count;
 extern const struct sim_drill sim_drills_planned[];
 extern const size_t sim_drills_planned_count;
+extern const struct sim_drill sim_drills_sync[];
+extern const size_t sim_drills_sync_count;
 extern const struct sim_drill sim_drills_storage[];
 extern const size_t sim_drills_storage_count;
 

@@ -291,22 +291,14 @@ static void power_lost_everywhere(struct scene *scene)
 
 /* --- time ------------------------------------------------------------------------------------- */
 
-static void set_rate(struct sim_machine *machine, int64_t rate_ppm)
-{
-    struct sim_node *node = machine->node;
-    int64_t before = sim_node_clock(node);
-    node->rate_ppm = rate_ppm;
-    node->offset_ms += before - sim_node_clock(node);
-}
-
 /* The worst that the protocol allows: the holder's clock is slow, the others' are fast, and the
  * instance writes until it is killed. */
 static void clock_rates_at_the_bound(struct scene *scene)
 {
     bool beyond = scene->world->options.mutation.slow_clock;
-    set_rate(scene->primary, beyond ? -150000 : -500);
-    set_rate(scene->standbys[0], 500);
-    set_rate(scene->standbys[1], 500);
+    sim_node_set_rate(scene->primary->node, beyond ? -150000 : -500);
+    sim_node_set_rate(scene->standbys[0]->node, 500);
+    sim_node_set_rate(scene->standbys[1]->node, 500);
     drill_pass(scene, scene->ttl_ms);
     scene->world->stops_hang = true;
     drill_lead(scene, scene->standbys[0]);
@@ -331,9 +323,9 @@ static void renewals_answered_late(struct scene *scene)
     rejoin_and_settle(scene);
 }
 
-#define DRILL(by_ttl, budget_ms, fn)            \
-    {                                           \
-#fn, SIM_CLUSTER, by_ttl, budget_ms, fn \
+#define DRILL(by_ttl, budget_ms, fn)                              \
+    {                                                             \
+#fn, SIM_CLUSTER, by_ttl, budget_ms, fn, SIM_ASYNC, false \
     }
 
 /* Budgets of the time without a writer: ttl + 0.2 s after the loss of a node, 0.9 s after that of

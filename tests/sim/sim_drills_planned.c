@@ -106,9 +106,9 @@ static void agent_is_terminated(struct scene *scene)
     drill_settle(scene);
 }
 
-#define DRILL(by_ttl, budget_ms, fn)            \
-    {                                           \
-#fn, SIM_CLUSTER, by_ttl, budget_ms, fn \
+#define DRILL(by_ttl, budget_ms, fn)                              \
+    {                                                             \
+#fn, SIM_CLUSTER, by_ttl, budget_ms, fn, SIM_ASYNC, false \
     }
 
 /* Budget of a switchover: 0.3 s. */

@@ -1,53 +1,68 @@
-/* What breaks, and the healing. One fault is drawn every few hundred ms; several last at once.
- *
- * What a member stored is lost or damaged at one member at a time, and only while the group is
- * whole: of each committed entry a majority of the voters has a copy, and a voter that is gone has
- * none. */
-#include "sim.h"
+/* Carries out the script of a run, and heals everything at its end. */
+#include "sim_script.h"
+
+#include "sim_machine.h"
 
 #include <stdio.h>
 
-enum { FAULT_MS_MAX = 3000 };
-
-enum kind {
-    CRASH,
-    CUT,
-    ISOLATION,
-    PAUSE,
-    SLOW_DISK,
-    SLOW_NETWORK,
-    TRANSFER,
-    FULL_DISK,
-    IO_ERROR,
-    DAMAGE,
-    WIPE,
-    REMOVAL,
-    KINDS
+static const sim_fault_fn functions[SIM_FAULT_KINDS] = {
+#define FUNCTION(constant, name, function, where) function,
+    SIM_FAULTS(FUNCTION)
+#undef FUNCTION
 };
-
-static const char *const kind_names[KINDS] = {
-    "crash",    "cut",       "isolation", "pause",  "slow disk",      "slow network",
-    "transfer", "full disk", "I/O error", "damage", "lost directory", "removal"};
-static unsigned long counts[KINDS]; /* of all seeds: what was done, not what was drawn */
+static unsigned long counts[SIM_FAULT_KINDS]; /* of all runs: what was done, not what was drawn */
 
 bool sim_faults_print(void)
 {
     bool all = true;
     printf("faults:");
-    for (size_t i = 0; i < KINDS; i++) {
-        printf("%s %lu %s", i == 0 ? "" : ",", counts[i], kind_names[i]);
+    for (size_t i = 0; i < SIM_FAULT_KINDS; i++) {
+        printf("%s %lu %s", i == 0 ? "" : ",", counts[i], sim_fault_name((enum sim_fault_kind)i));
         all = all && counts[i] > 0;
     }
     printf("\n");
     return all;
 }
 
+/* --- whom it meets ---------------------------------------------------------------------------- */
+
+struct sim_node *sim_fault_any(struct sim_world *world, struct sim_dice *dice)
+{
+    return &world->nodes[sim_dice_below(dice, world->node_count)];
+}
+
+struct sim_node *sim_fault_primary(struct sim_world *world)
+{
+    for (size_t i = 0; world->options.mode == SIM_CLUSTER && i < world->node_count; i++) {
+        if (sim_machine_of(&world->nodes[i])->writable) {
+            return &world->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+struct sim_node *sim_fault_victim(struct sim_world *world, struct sim_dice *dice)
+{
+    struct sim_node *any = sim_fault_any(world, dice);
+    struct sim_node *leader = sim_leader(world);
+    struct sim_node *primary = sim_fault_primary(world);
+    switch (sim_dice_below(dice, 4)) {
+    case 0: return any;
+    case 1: return leader != NULL ? leader : any;
+    default: return primary != NULL ? primary : leader != NULL ? leader : any;
+    }
+}
+
+/* --- beginning and end ------------------------------------------------------------------------ */
+
 static void restart(void *arg, uint64_t a, uint64_t b)
 {
     struct sim_node *node = arg;
     (void)a;
     (void)b;
-    if (node->raft == NULL && node->world->failure == NULL) {
+    if (node->frozen) {
+        sim_faults_restart(node, 100);
+    } else if (node->raft == NULL && node->world->failure == NULL) {
         sim_member_start(node);
     }
 }
@@ -57,40 +72,28 @@ void sim_faults_restart(struct sim_node *node, int64_t delay_ms)
     sim_at(node->world, delay_ms, restart, node, 0, 0);
 }
 
-static void crash(struct sim_node *node)
+static void strike(void *arg, uint64_t kind, uint64_t seed)
 {
-    counts[CRASH] += node->raft != NULL;
-    sim_member_crash(node);
-    sim_faults_restart(
-        node, 20 + (sim_chance(node->world, 500) ? 0 : (int64_t)sim_below(node->world, 6000)));
-}
-
-static struct sim_node *any_node(struct sim_world *world)
-{
-    return &world->nodes[sim_below(world, world->node_count)];
-}
-
-static void cut_one_way(struct sim_world *world)
-{
-    unsigned from = any_node(world)->index;
-    unsigned to = any_node(world)->index;
-    if (from != to) {
-        sim_trace(world, "cut node%u -> node%u", from + 1, to + 1);
-        world->cut[from][to] = true;
-        counts[CUT]++;
+    struct sim_world *world = arg;
+    struct sim_dice dice = {seed};
+    if (!world->faults_on) {
+        return;
+    }
+    sim_running = NULL;
+    sim_trace(world, "* %s", sim_fault_name((enum sim_fault_kind)kind));
+    bool done = functions[kind](world, &dice);
+    counts[kind] += done;
+    if (!done) {
+        sim_trace(world, "  nothing to do");
     }
 }
 
-void sim_faults_isolate(struct sim_node *node)
+void sim_faults_start(struct sim_world *world)
 {
-    struct sim_world *world = node->world;
-    sim_trace(world, "%s is isolated", node->name);
-    counts[ISOLATION]++;
-    for (size_t i = 0; i < world->node_count; i++) {
-        if (i != node->index) {
-            world->cut[i][node->index] = true;
-            world->cut[node->index][i] = true;
-        }
+    world->faults_on = true;
+    for (size_t i = 0; i < world->script->count; i++) {
+        const struct sim_fault *fault = &world->script->faults[i];
+        sim_at(world, fault->at_ms, strike, world, fault->kind, fault->dice);
     }
 }
 
@@ -101,159 +104,34 @@ void sim_faults_mend(struct sim_world *world)
         for (size_t j = 0; j < world->node_count; j++) {
             world->cut[i][j] = false;
             world->late_ms[i][j] = 0;
+            for (size_t port = 0; port < SIM_PORTS; port++) {
+                world->port_cut[port][i][j] = false;
+            }
         }
     }
     world->slow_network = false;
-}
-
-static void transfer(struct sim_world *world)
-{
-    struct sim_node *leader = sim_leader(world);
-    struct sim_node *to = any_node(world);
-    if (leader != NULL && to != leader && !leader->paused &&
-        raft_node_transfer(leader->raft, to->id, NULL) == 0) {
-        counts[TRANSFER]++;
-        sim_trace(world, "%s hands Raft leadership to %s", leader->name, to->name);
-    }
-}
-
-static void pause(struct sim_node *node)
-{
-    if (node->raft != NULL && !node->paused) {
-        counts[PAUSE]++;
-        sim_node_pause(node, 20 + (int64_t)sim_below(node->world, 4000));
-    }
-}
-
-/* --- storage and membership ------------------------------------------------------------------- */
-
-static void space_again(void *arg, uint64_t a, uint64_t b)
-{
-    struct sim_node *node = arg;
-    (void)a;
-    (void)b;
-    sim_trace(node->world, "%s: the disk has space again", node->name);
-    node->disk.full = false;
-}
-
-static void fill_disk(struct sim_node *node)
-{
-    int64_t ms = 500 + (int64_t)sim_below(node->world, 8000);
-    sim_trace(node->world, "%s: the disk is full for %lld ms", node->name, (long long)ms);
-    node->disk.full = true;
-    counts[FULL_DISK]++;
-    sim_at(node->world, ms, space_again, node, 0, 0);
-}
-
-static void lose_storage(struct sim_node *node, bool damage)
-{
-    struct sim_world *world = node->world;
-    if (!sim_group_whole(world)) {
-        return;
-    }
-    world->membership = true;
-    counts[damage ? DAMAGE : WIPE]++;
-    sim_trace(world, "%s: its Raft directory is %s", node->name, damage ? "damaged" : "lost");
-    sim_member_crash(node);
-    if (damage) {
-        sim_member_damage(node);
-    } else if (world->options.mode == SIM_CLUSTER) {
-        sim_agent_host_lost(node);
-    }
-    sim_member_wipe(node);
-    sim_faults_restart(node, 20 + (int64_t)sim_below(world, 6000));
-}
-
-static void on_removed(void *arg, int rc, const struct store_result *result)
-{
-    (void)arg;
-    (void)rc;
-    (void)result;
-}
-
-static void remove_member(struct sim_world *world)
-{
-    struct sim_node *leader = sim_leader(world);
-    struct sim_node *node = any_node(world);
-    if (leader == NULL || leader == node || leader->paused || !sim_group_whole(world)) {
-        return;
-    }
-    sim_running = leader;
-    if (raft_node_remove(leader->raft, node->id, on_removed, NULL, NULL) == 0) {
-        world->membership = true;
-        counts[REMOVAL]++;
-        sim_trace(world, "%s is to remove %s from the group", leader->name, node->name);
-    }
-}
-
-/* --- drawing ---------------------------------------------------------------------------------- */
-
-static void fault(void *arg, uint64_t a, uint64_t b)
-{
-    struct sim_world *world = arg;
-    (void)a;
-    (void)b;
-    if (!world->faults_on) {
-        return;
-    }
-    struct sim_node *leader = sim_leader(world);
-    switch (sim_below(world, world->options.mode == SIM_CLUSTER ? 25 : 20)) {
-    case 0:
-    case 1: crash(any_node(world)); break;
-    case 2: crash(leader != NULL ? leader : any_node(world)); break;
-    case 3:
-        for (size_t i = 0; sim_chance(world, 300) && i < world->node_count; i++) {
-            crash(&world->nodes[i]);
-        }
-        break;
-    case 4:
-    case 5: cut_one_way(world); break;
-    case 6: sim_faults_isolate(any_node(world)); break;
-    case 7: sim_faults_isolate(leader != NULL ? leader : any_node(world)); break;
-    case 8:
-    case 9: sim_faults_mend(world); break;
-    case 10: pause(any_node(world)); break;
-    case 11:
-        any_node(world)->disk.slow ^= true;
-        counts[SLOW_DISK]++;
-        break;
-    case 12:
-        world->slow_network ^= true;
-        counts[SLOW_NETWORK]++;
-        break;
-    case 13: transfer(world); break;
-    case 14: fill_disk(any_node(world)); break;
-    case 15: fill_disk(leader != NULL ? leader : any_node(world)); break;
-    case 16:
-        any_node(world)->disk.failing = true;
-        counts[IO_ERROR]++;
-        break;
-    case 17: lose_storage(any_node(world), true); break;
-    case 18: lose_storage(any_node(world), false); break;
-    case 19: remove_member(world); break;
-    default: sim_agents_fault(world); break;
-    }
-    sim_at(world, 100 + (int64_t)sim_below(world, FAULT_MS_MAX), fault, world, 0, 0);
-}
-
-void sim_faults_start(struct sim_world *world)
-{
-    world->faults_on = true;
-    sim_at(world, 2000, fault, world, 0, 0);
 }
 
 void sim_faults_heal(struct sim_world *world)
 {
     sim_trace(world, "--- everything heals");
     world->faults_on = false;
+    world->primaries_silent = false;
     sim_faults_mend(world);
     for (size_t i = 0; i < world->node_count; i++) {
-        world->nodes[i].disk.slow = false;
-        world->nodes[i].disk.full = false;
-        world->nodes[i].disk.failing = false;
-        if (world->nodes[i].paused) {
-            sim_node_resume(&world->nodes[i]);
+        struct sim_node *node = &world->nodes[i];
+        node->disk.slow = false;
+        node->disk.full = false;
+        node->disk.failing = false;
+        node->disk.stalled_until_ms = 0;
+        node->crash_in = 0;
+        sim_host_thaw(node);
+        if (node->paused) {
+            sim_node_resume(node);
         }
-        restart(&world->nodes[i], 0, 0);
+        if (world->options.mode == SIM_CLUSTER) {
+            sim_machine_heal(sim_machine_of(node));
+        }
+        restart(node, 0, 0);
     }
 }

@@ -32,9 +32,9 @@ static struct sim_node *linked_node(const struct sim_node *node, uint64_t id)
 {
     struct sim_world *world = node->world;
     struct sim_node *other = sim_node_of_id(world, id);
-    bool linked =
-        other != NULL && other->raft != NULL &&
-        (!world->cut[node->index][other->index] || !world->cut[other->index][node->index]);
+    bool linked = other != NULL && other->raft != NULL &&
+                  (sim_world_passes(world, SIM_PORT_RAFT, node->index, other->index) ||
+                   sim_world_passes(world, SIM_PORT_RAFT, other->index, node->index));
     return linked ? other : NULL;
 }
 
@@ -71,7 +71,8 @@ void peers_tell(struct peers *peers, uint64_t id, enum peer_frame_type type)
 {
     struct sim_node *other = linked_node(peers->node, id);
     ASSERT(type == PEER_FRAME_REMOVED);
-    if (other != NULL && !peers->node->world->cut[peers->node->index][other->index]) {
+    if (other != NULL &&
+        sim_world_passes(peers->node->world, SIM_PORT_RAFT, peers->node->index, other->index)) {
         sim_node_at(other, 2, removed, other, 0, 0);
     }
 }

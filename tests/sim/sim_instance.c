@@ -5,43 +5,19 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/pg_disk.h"
-#include "pgctl/pg_sync.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct instance_call {
-    struct list link;
-    struct pg_instance *instance;
-    void (*finish)(struct instance_call *call); /* the work; calls back itself */
-    pg_done_cb done;
-    pg_inspect_cb inspect_done;
-    pg_probe_cb probe_done;
-    pg_peer_cb peer_done;
-    void *arg;
-    int rc;
-    const char *text;
-    bool is_job;
-    bool is_reload;
-    int peer;
-    uint64_t run;
-    uint32_t timeline;
-    enum pg_start_role role;
-    uint64_t system_id;
-    struct pg_promote promote;
-    struct pg_rewind rewind;
-    int64_t until; /* polls: true time */
-    int64_t begun;
-};
+enum { PROBE_TIMEOUT_MS = 2000, HANG_LOOK_MS = 50 };
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static struct instance_call *call_new(struct pg_instance *instance,
-                                      void (*finish)(struct instance_call *call), pg_done_cb done,
-                                      void *arg)
+struct sim_call *sim_call_new(struct pg_instance *instance, void (*finish)(struct sim_call *call),
+                              pg_done_cb done, void *arg)
 {
-    struct instance_call *call = mem_new(struct instance_call);
+    struct sim_call *call = mem_new(struct sim_call);
     call->instance = instance;
     call->finish = finish;
     call->done = done;
@@ -50,21 +26,22 @@ static struct instance_call *call_new(struct pg_instance *instance,
     call->peer = SIM_NO_UPSTREAM;
     call->begun = instance->machine->node->world->now;
     list_append(&instance->calls, &call->link);
+    sim_agent_steps(instance->machine->node);
     return call;
 }
 
-static void call_free(struct instance_call *call)
+void sim_call_free(struct sim_call *call)
 {
     list_remove(&call->link);
     mem_free(call);
 }
 
 /* Answers with rc and ends the call. */
-static void call_end(struct instance_call *call, int rc, const char *text)
+void sim_call_end(struct sim_call *call, int rc, const char *text)
 {
     struct error err = {0};
-    struct instance_call copy = *call;
-    call_free(call);
+    struct sim_call copy = *call;
+    sim_call_free(call);
     (void)error_set(&err, rc, "%s", text);
     if (copy.done != NULL) {
         copy.done(copy.arg, rc, &err);
@@ -74,37 +51,39 @@ static void call_end(struct instance_call *call, int rc, const char *text)
         copy.probe_done(copy.arg, rc, NULL, &err);
     } else if (copy.peer_done != NULL) {
         copy.peer_done(copy.arg, rc, NULL, &err);
+    } else if (copy.look_done != NULL) {
+        copy.look_done(copy.arg, rc, NULL, &err);
     }
 }
 
 static void call_fire(void *arg, uint64_t number, uint64_t b)
 {
-    struct instance_call *call = arg;
+    struct sim_call *call = arg;
     (void)number;
     (void)b;
     call->finish(call);
 }
 
-static void call_later(struct instance_call *call, int64_t delay_ms)
+void sim_call_later(struct sim_call *call, int64_t delay_ms)
 {
     sim_node_at(call->instance->machine->node, delay_ms, call_fire, call, 0, 0);
 }
 
-static int64_t between(const struct pg_instance *instance, int64_t low, int64_t high)
+int64_t sim_call_takes(const struct pg_instance *instance, int64_t low, int64_t high)
 {
     return sim_machine_takes(instance->machine, low, high);
 }
 
-static void finish_rc(struct instance_call *call)
+void sim_call_finish_rc(struct sim_call *call)
 {
-    call_end(call, call->rc, call->text == NULL ? "" : call->text);
+    sim_call_end(call, call->rc, call->text == NULL ? "" : call->text);
 }
 
-static struct instance_call *job_of(const struct pg_instance *instance)
+static struct sim_call *job_of(const struct pg_instance *instance)
 {
     LIST_EACH(item, &instance->calls)
     {
-        struct instance_call *call = LIST_OWNER(item, struct instance_call, link);
+        struct sim_call *call = LIST_OWNER(item, struct sim_call, link);
         if (call->is_job && call->rc != ERR_CANCELED) {
             return call;
         }
@@ -118,30 +97,32 @@ static int job_refused(const struct pg_instance *instance, struct error *err)
 }
 
 /* The same for what starts, makes or removes the instance. */
-static int owner_refused(const struct pg_instance *instance, struct error *err)
+int sim_call_owner_refused(const struct pg_instance *instance, struct error *err)
 {
     LIST_EACH(item, &instance->calls)
     {
-        if (LIST_OWNER(item, struct instance_call, link)->is_reload) {
+        if (LIST_OWNER(item, struct sim_call, link)->is_reload) {
             return error_set(err, ERR_BUSY, "a reload runs");
         }
     }
     return job_refused(instance, err);
 }
 
-static struct sim_machine *peer_of(const struct instance_call *call)
+static struct sim_machine *peer_of(const struct sim_call *call)
 {
     return call->peer < 0
                ? NULL
                : sim_machine_of(&call->instance->machine->node->world->nodes[call->peer]);
 }
 
-static bool peer_answers(const struct instance_call *call)
+static bool peer_answers(const struct sim_call *call)
 {
     const struct sim_machine *machine = call->instance->machine;
     const struct sim_machine *peer = peer_of(call);
-    return peer != NULL && peer->phase == SIM_UP &&
-           sim_world_linked(machine->node->world, machine->node->index, peer->node->index);
+    return peer != NULL && peer->phase == SIM_UP && !peer->node->frozen &&
+           !sim_machine_hangs(peer) &&
+           sim_world_linked(machine->node->world, SIM_PORT_POSTGRES, machine->node->index,
+                            peer->node->index);
 }
 
 void sim_instance_init(struct pg_instance *instance, struct sim_machine *machine)
@@ -152,12 +133,19 @@ void sim_instance_init(struct pg_instance *instance, struct sim_machine *machine
 
 void sim_instance_drop(struct pg_instance *instance)
 {
-    struct instance_call *job = job_of(instance);
+    struct sim_call *job = job_of(instance);
     if (job != NULL && job->role == PG_START_STANDBY && job->timeline == UINT32_MAX) {
         instance->machine->dir = PG_DIR_UNFINISHED; /* clone or rewind cut off */
     }
+    if (job != NULL && job->is_bootstrap) { /* until its users are made, too */
+        if (instance->machine->dir == PG_DIR_EMPTY) {
+            sim_machine_init_directory(instance->machine);
+        }
+        instance->machine->dir = PG_DIR_UNFINISHED;
+        instance->machine->unfinished = PG_UNFINISHED_BOOTSTRAP;
+    }
     while (!list_empty(&instance->calls)) {
-        call_free(LIST_OWNER(list_first(&instance->calls), struct instance_call, link));
+        sim_call_free(LIST_OWNER(list_first(&instance->calls), struct sim_call, link));
     }
 }
 
@@ -170,13 +158,13 @@ int sim_host_index(const struct sim_world *world, const char *host)
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-static void finish_inspect(struct instance_call *call)
+static void finish_inspect(struct sim_call *call)
 {
     const struct sim_machine *machine = call->instance->machine;
     struct pg_inspection inspection = {.kind = machine->dir, .unfinished = machine->unfinished};
     pg_inspect_cb done = call->inspect_done;
     void *arg = call->arg;
-    inspection.running = machine->phase != SIM_DOWN;
+    inspection.running = machine->phase != SIM_DOWN && !machine->orphans;
     inspection.service_in_force = true;
     if (machine->dir == PG_DIR_VALID || machine->dir == PG_DIR_UNFINISHED) {
         inspection.standby_signal = machine->standby_signal;
@@ -193,7 +181,7 @@ static void finish_inspect(struct instance_call *call)
             inspection.control.min_recovery_timeline = sim_wal_timeline(&machine->wal);
         }
     }
-    call_free(call);
+    sim_call_free(call);
     done(arg, 0, &inspection, NULL);
 }
 
@@ -205,10 +193,10 @@ int pg_instance_inspect(struct pg_instance *instance, int64_t timeout_ms, pg_ins
     if (rc != 0) {
         return rc;
     }
-    struct instance_call *call = call_new(instance, finish_inspect, NULL, arg);
+    struct sim_call *call = sim_call_new(instance, finish_inspect, NULL, arg);
     call->inspect_done = done;
     call->is_job = true;
-    call_later(call, between(instance, 1, 20));
+    sim_call_later(call, sim_call_takes(instance, 1, 20));
     return 0;
 }
 
@@ -218,9 +206,13 @@ static void fill_probe(const struct sim_machine *machine, struct pg_probe_result
     result->server_version = 150004;
     result->system_identifier = machine->system_id;
     result->timeline = sim_wal_timeline(&machine->wal);
-    result->flush_lsn = machine->wal.end;
-    result->receive_lsn = machine->recovery ? machine->wal.end : 0;
-    result->replay_lsn = machine->recovery ? machine->wal.end : 0;
+    /* Of a standby: NULL until a walreceiver has been there in this start. */
+    if (machine->recovery && !machine->flushed_known) {
+        sim_coverage_state(SIM_STATE_POSITION_NULL);
+    }
+    result->flush_lsn = machine->recovery && !machine->flushed_known ? 0 : machine->wal.end;
+    result->receive_lsn = machine->recovery ? result->flush_lsn : 0;
+    result->replay_lsn = machine->recovery ? machine->replayed_lsn : 0;
     result->current_lsn = machine->recovery ? 0 : machine->wal.end;
     result->control_timeline = machine->control_timeline;
     result->receiver_alive = machine->receiving;
@@ -233,29 +225,38 @@ static void fill_probe(const struct sim_machine *machine, struct pg_probe_result
 static void fill_replicas(const struct sim_machine *machine, struct pg_probe_result *result)
 {
     struct sim_world *world = machine->node->world;
-    for (size_t i = 0; i < world->node_count; i++) {
-        const struct sim_machine *other = sim_machine_of(&world->nodes[i]);
-        if (!other->receiving || other->upstream != (int)machine->node->index) {
+    for (size_t i = 0; i < SIM_WALSENDERS_MAX; i++) {
+        const struct sim_walsender *walsender = &machine->walsenders[i];
+        if (!walsender->alive) {
             continue;
         }
         struct pg_replica *replica = &result->replicas[result->replica_count++];
         (void)snprintf(replica->application_name, sizeof(replica->application_name), "%s",
-                       other->node->name);
-        (void)snprintf(replica->state, sizeof(replica->state), "streaming");
+                       world->nodes[walsender->standby].name);
+        (void)snprintf(replica->state, sizeof(replica->state), "%s",
+                       walsender->streaming ? "streaming" : "catchup");
         replica->sent_lsn = machine->wal.end;
-        replica->write_lsn = other->wal.end;
-        replica->flush_lsn = other->wal.end;
-        replica->replay_lsn = other->wal.end;
+        replica->write_lsn = walsender->flushed;
+        replica->flush_lsn = walsender->flushed;
+        replica->replay_lsn = walsender->flushed;
     }
 }
 
-static void finish_probe(struct instance_call *call)
+static void finish_probe(struct sim_call *call)
 {
     struct pg_instance *instance = call->instance;
     static struct pg_probe_result result;
+    if (sim_machine_hangs(instance->machine) && instance->machine->phase != SIM_DOWN) {
+        if (instance->machine->node->world->now - call->begun < PROBE_TIMEOUT_MS) {
+            sim_call_later(call, HANG_LOOK_MS);
+        } else {
+            sim_call_end(call, ERR_TIMEOUT, "no answer");
+        }
+        return;
+    }
     if (instance->machine->phase != SIM_UP) {
-        call_end(call, instance->machine->phase == SIM_DOWN ? ERR_CLOSED : ERR_UNAVAILABLE,
-                 "not accepting connections");
+        bool nobody = instance->machine->phase == SIM_DOWN || instance->machine->orphans;
+        sim_call_end(call, nobody ? ERR_CLOSED : ERR_UNAVAILABLE, "not accepting connections");
         return;
     }
     pg_probe_cb done = call->probe_done;
@@ -264,7 +265,7 @@ static void finish_probe(struct instance_call *call)
     result.asked_ms = result.answered_ms - (instance->machine->node->world->now - call->begun);
     fill_probe(instance->machine, &result);
     fill_replicas(instance->machine, &result);
-    call_free(call);
+    sim_call_free(call);
     done(arg, 0, &result, NULL);
 }
 
@@ -273,19 +274,32 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
 {
     (void)timeout_ms;
     (void)err;
-    struct instance_call *call = call_new(instance, finish_probe, NULL, arg);
+    struct sim_call *call = sim_call_new(instance, finish_probe, NULL, arg);
     call->probe_done = done;
-    call_later(call, between(instance, 1, 10));
+    sim_call_later(call, sim_call_takes(instance, 1, 10));
     return 0;
 }
 
-/* A server that runs answers in these worlds. */
+static void finish_ping(struct sim_call *call)
+{
+    const struct sim_machine *machine = call->instance->machine;
+    const struct sim_world *world = machine->node->world;
+    if (sim_machine_hangs(machine) && machine->phase != SIM_DOWN && world->now < call->until) {
+        sim_call_later(call, HANG_LOOK_MS);
+    } else if (sim_machine_hangs(machine)) {
+        sim_call_end(call, ERR_TIMEOUT, "no answer");
+    } else {
+        sim_call_end(call, machine->phase == SIM_UP ? 0 : ERR_CLOSED, "not accepting connections");
+    }
+}
+
 int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
                      struct error *err)
 {
-    (void)timeout_ms;
     (void)err;
-    call_later(call_new(instance, finish_rc, done, arg), between(instance, 1, 10));
+    struct sim_call *call = sim_call_new(instance, finish_ping, done, arg);
+    call->until = instance->machine->node->world->now + timeout_ms;
+    sim_call_later(call, sim_call_takes(instance, 1, 10));
     return 0;
 }
 
@@ -296,14 +310,14 @@ void pg_disk_set_limits(struct pg_disk *disk, const struct pg_disk_limits *limit
     (void)limits;
 }
 
-static void finish_ask_peer(struct instance_call *call)
+static void finish_ask_peer(struct sim_call *call)
 {
     const struct sim_machine *peer = peer_of(call);
     struct pg_peer_facts facts = {0};
     struct buf text = BUF_INIT;
     struct error err;
     if (!peer_answers(call)) {
-        call_end(call, ERR_TIMEOUT, "no answer");
+        sim_call_end(call, ERR_TIMEOUT, "no answer");
         return;
     }
     facts.role = peer->recovery ? PG_STANDBY : PG_PRIMARY;
@@ -316,7 +330,7 @@ static void finish_ask_peer(struct instance_call *call)
     ASSERT(rc == 0);
     pg_peer_cb done = call->peer_done;
     void *arg = call->arg;
-    call_free(call);
+    sim_call_free(call);
     done(arg, 0, &facts, NULL);
     pg_history_free(&facts.history);
     buf_free(&text);
@@ -327,89 +341,89 @@ int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_
 {
     (void)port;
     (void)err;
-    struct instance_call *call = call_new(instance, finish_ask_peer, NULL, arg);
+    struct sim_call *call = sim_call_new(instance, finish_ask_peer, NULL, arg);
     call->peer_done = done;
     call->peer = sim_host_index(instance->machine->node->world, host);
-    call_later(call, peer_answers(call) ? between(instance, 2, 30) : timeout_ms);
+    sim_call_later(call, peer_answers(call) ? sim_call_takes(instance, 2, 30) : timeout_ms);
     return 0;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
 
 /* Polls until the instance is up, gone, or the deadline is reached. */
-static void finish_start(struct instance_call *call)
+static void finish_start(struct sim_call *call)
 {
     const struct sim_machine *machine = call->instance->machine;
     if (machine->run != call->run) {
-        call_end(call, ERR_IO, "the postmaster exited");
+        sim_call_end(call, ERR_IO, "the postmaster exited");
     } else if (machine->phase == SIM_UP) {
-        call_end(call, 0, "");
+        sim_call_end(call, 0, "");
     } else if (machine->node->world->now >= call->until) {
-        call_end(call, ERR_TIMEOUT, "still starting");
+        sim_call_end(call, ERR_TIMEOUT, "still starting");
     } else {
-        call_later(call, 20);
+        sim_call_later(call, 20);
     }
 }
 
 /* The order is on its way to the fence, which looks at its page once more. */
-static void order_start(struct instance_call *call)
+static void order_start(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     struct fence_lease lease;
     bool whole = fence_page_read(machine->page, &lease);
     if (machine->phase != SIM_DOWN) {
-        call_end(call, ERR_BUSY, "a process of the instance is left");
+        sim_call_end(call, ERR_BUSY, "a process of the instance is left");
         return;
     }
     if (!whole || fence_epoch_over(&machine->fence_state, lease.epoch) ||
         lease.deadline_ms == FENCE_OVER) {
-        call_end(call, ERR_REFUSED, "the page names an epoch that is over");
+        sim_call_end(call, ERR_REFUSED, "the page names an epoch that is over");
         return;
     }
     sim_machine_start(machine, call->role, call->peer);
     call->run = machine->run;
     call->finish = finish_start;
-    call_later(call, 20);
+    sim_call_later(call, 20);
 }
 
 int pg_instance_start(struct pg_instance *instance, const struct pg_start *start,
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     const struct sim_machine *machine = instance->machine;
-    int rc = owner_refused(instance, err);
+    int rc = sim_call_owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
     if (machine->dir != PG_DIR_VALID || machine->phase != SIM_DOWN) {
         return error_set(err, ERR_REFUSED, "nothing to start, or it runs");
     }
-    struct instance_call *call = call_new(instance, order_start, done, arg);
+    struct sim_call *call = sim_call_new(instance, order_start, done, arg);
     call->is_job = true;
     call->role = start->role;
     call->until = machine->node->world->now + timeout_ms;
     call->peer = start->upstream == NULL
                      ? SIM_NO_UPSTREAM
                      : sim_host_index(machine->node->world, start->upstream->host);
-    call_later(call, between(instance, 5, 50));
+    sim_call_later(call, sim_call_takes(instance, 5, 50));
     return 0;
 }
 
-static void finish_stop(struct instance_call *call)
+static void finish_stop(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     if (machine->phase == SIM_DOWN) {
-        call_end(call, 0, "");
+        sim_call_end(call, 0, "");
         return;
     }
     if (machine->node->world->now >= call->until) {
         sim_machine_kill(machine, 50);
     }
-    call_later(call, 10);
+    sim_call_later(call, 10);
 }
 
 static void cancel_job(struct pg_instance *instance)
 {
-    struct instance_call *job = job_of(instance);
+    struct sim_call *job = job_of(instance);
     if (job == NULL) {
         return;
     }
@@ -419,7 +433,7 @@ static void cancel_job(struct pg_instance *instance)
     /* The event under way finds this: it only answers. */
     job->rc = ERR_CANCELED;
     job->text = "canceled";
-    job->finish = finish_rc;
+    job->finish = sim_call_finish_rc;
 }
 
 int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done,
@@ -428,44 +442,44 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
     struct sim_machine *machine = instance->machine;
     (void)err;
     cancel_job(instance);
-    struct instance_call *call = call_new(instance, finish_stop, done, arg);
+    struct sim_call *call = sim_call_new(instance, finish_stop, done, arg);
     call->is_job = true;
     int64_t kill_after_ms = stop->kill_after_ms > 3000 ? 3000 : stop->kill_after_ms;
     call->until = machine->node->world->now + kill_after_ms;
     sim_machine_stop_within(machine, stop->mode, kill_after_ms);
-    call_later(call, 2);
+    sim_call_later(call, 2);
     return 0;
 }
 
-static void finish_promote(struct instance_call *call)
+static void finish_promote(struct sim_call *call)
 {
     const struct sim_machine *machine = call->instance->machine;
     if (machine->run != call->run) {
-        call_end(call, ERR_IO, "the instance is gone");
+        sim_call_end(call, ERR_IO, "the instance is gone");
     } else if (!machine->recovery) {
         bool right = sim_wal_timeline(&machine->wal) == call->timeline;
-        call_end(call, right ? 0 : ERR_CONFLICT, "");
+        sim_call_end(call, right ? 0 : ERR_CONFLICT, "");
     } else if (machine->node->world->now >= call->until) {
-        call_end(call, ERR_TIMEOUT, "still in recovery");
+        sim_call_end(call, ERR_TIMEOUT, "still in recovery");
     } else {
-        call_later(call, 20);
+        sim_call_later(call, 20);
     }
 }
 
-static void order_promote(struct instance_call *call)
+static void order_promote(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     if (machine->run != call->run || machine->phase != SIM_UP || !machine->recovery) {
-        call_end(call, ERR_REFUSED, "not a running standby");
+        sim_call_end(call, ERR_REFUSED, "not a running standby");
         return;
     }
     if (!call->promote.still_allowed(call->promote.still_allowed_arg)) {
-        call_end(call, ERR_REFUSED, "not allowed any more");
+        sim_call_end(call, ERR_REFUSED, "not allowed any more");
         return;
     }
     sim_machine_promote(machine, call->timeline);
     call->finish = finish_promote;
-    call_later(call, 20);
+    sim_call_later(call, 20);
 }
 
 int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
@@ -475,41 +489,33 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
     if (rc != 0) {
         return rc;
     }
-    struct instance_call *call = call_new(instance, order_promote, done, arg);
+    struct sim_call *call = sim_call_new(instance, order_promote, done, arg);
     call->is_job = true;
     call->promote = *promote;
     call->timeline = promote->timeline;
     call->until = instance->machine->node->world->now + timeout_ms;
-    call_later(call, between(instance, 2, 40));
+    sim_call_later(call, sim_call_takes(instance, 2, 40));
     return 0;
-}
-
-/* Who confirms commits is no part of this model: it has its own (tests/unit/agent_ha). */
-int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_t timeout_ms,
-                         pg_done_cb done, void *arg, struct error *err)
-{
-    (void)instance, (void)value, (void)timeout_ms, (void)done, (void)arg;
-    return error_set(err, ERR_UNSUPPORTED, "no synchronous replication in this model");
-}
-
-int pg_instance_look_sync(struct pg_instance *instance, int64_t timeout_ms, pg_sync_look_cb done,
-                          void *arg, struct error *err)
-{
-    (void)instance, (void)timeout_ms, (void)done, (void)arg;
-    return error_set(err, ERR_UNSUPPORTED, "no synchronous replication in this model");
-}
-
-int pg_instance_end_walsenders(struct pg_instance *instance, const struct pg_walsender *walsenders,
-                               size_t count, int64_t timeout_ms, pg_done_cb done, void *arg,
-                               struct error *err)
-{
-    (void)instance, (void)walsenders, (void)count, (void)timeout_ms, (void)done, (void)arg;
-    return error_set(err, ERR_UNSUPPORTED, "no synchronous replication in this model");
 }
 
 bool pg_instance_promote_sent(const struct pg_instance *instance)
 {
     return instance->machine->promote_sent;
+}
+
+/* Every walreceiver that was made before the service file was replaced is ended; detaching waits
+ * until it is gone. */
+static void finish_upstream(struct sim_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    bool early = machine->node->world->options.mutation.still_receiving;
+    if (machine->run == call->run && machine->receiver != SIM_RECEIVER_NONE &&
+        machine->connection == call->connection && !early) {
+        sim_receiver_end(machine);
+        sim_call_later(call, 10);
+        return;
+    }
+    sim_call_end(call, 0, "");
 }
 
 int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstream *upstream,
@@ -520,14 +526,16 @@ int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstr
     (void)err;
     machine->upstream =
         upstream == NULL ? SIM_NO_UPSTREAM : sim_host_index(machine->node->world, upstream->host);
-    machine->receiving = false;
-    call_later(call_new(instance, finish_rc, done, arg), between(instance, 2, 60));
+    struct sim_call *call = sim_call_new(instance, finish_upstream, done, arg);
+    call->connection = machine->connection;
+    sim_call_later(call, sim_call_takes(instance, 2, 60));
     return 0;
 }
 
 static int upkeep(struct pg_instance *instance, int64_t high_ms, pg_done_cb done, void *arg)
 {
-    call_later(call_new(instance, finish_rc, done, arg), between(instance, 1, high_ms));
+    sim_call_later(sim_call_new(instance, sim_call_finish_rc, done, arg),
+                   sim_call_takes(instance, 1, high_ms));
     return 0;
 }
 
@@ -536,11 +544,11 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
 {
     (void)reload;
     (void)timeout_ms;
-    int rc = owner_refused(instance, err);
+    int rc = sim_call_owner_refused(instance, err);
     if (rc == 0) {
-        struct instance_call *call = call_new(instance, finish_rc, done, arg);
+        struct sim_call *call = sim_call_new(instance, sim_call_finish_rc, done, arg);
         call->is_reload = true;
-        call_later(call, between(instance, 20, 200));
+        sim_call_later(call, sim_call_takes(instance, 20, 200));
     }
     return rc;
 }
@@ -569,11 +577,11 @@ int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_
 
 /* --- making, copying, repairing --------------------------------------------------------------- */
 
-static void finish_bootstrap(struct instance_call *call)
+static void finish_bootstrap(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     if (machine->phase != SIM_DOWN || machine->dir != PG_DIR_EMPTY) {
-        call_end(call, ERR_IO, "the directory is not empty");
+        sim_call_end(call, ERR_IO, "the directory is not empty");
         return;
     }
     sim_machine_init_directory(machine);
@@ -586,19 +594,20 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
                           int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)bootstrap;
-    int rc = owner_refused(instance, err);
+    int rc = sim_call_owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
-    struct instance_call *call = call_new(instance, finish_bootstrap, done, arg);
+    struct sim_call *call = sim_call_new(instance, finish_bootstrap, done, arg);
     call->is_job = true;
+    call->is_bootstrap = true;
     call->until = instance->machine->node->world->now + timeout_ms;
-    call_later(call, between(instance, 200, 800));
+    sim_call_later(call, sim_call_takes(instance, 200, 800));
     return 0;
 }
 
 /* Both end with the WAL of the primary; a rewind keeps the directory its own. */
-static void finish_copy(struct instance_call *call)
+static void finish_copy(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     const struct sim_machine *peer = peer_of(call);
@@ -607,16 +616,16 @@ static void finish_copy(struct instance_call *call)
         if (machine->dir != PG_DIR_UNFINISHED) { /* nothing was written */
             machine->unfinished = PG_UNFINISHED_NONE;
         }
-        call_end(call, ERR_REFUSED, "it does not lead any more");
+        sim_call_end(call, ERR_REFUSED, "it does not lead any more");
         return;
     }
     if (!peer_answers(call) || peer->recovery) {
         machine->dir = PG_DIR_UNFINISHED;
-        call_end(call, ERR_IO, "the primary went away");
+        sim_call_end(call, ERR_IO, "the primary went away");
         return;
     }
     if (call->system_id != 0 && peer->system_id != call->system_id) {
-        call_end(call, ERR_CONFLICT, "another cluster");
+        sim_call_end(call, ERR_CONFLICT, "another cluster");
         return;
     }
     machine->dir = PG_DIR_VALID;
@@ -629,21 +638,22 @@ static void finish_copy(struct instance_call *call)
     machine->checkpoint_lsn = peer->wal.end;
     machine->standby_signal = true;
     machine->backup_label = true;
-    call_end(call, 0, "");
+    sim_sync_write(machine, peer->sync_text); /* it is in the data directory */
+    sim_call_end(call, 0, "");
 }
 
 static int copy_begin(struct pg_instance *instance, const struct pg_rewind *from, int64_t delay,
                       enum pg_unfinished unfinished, pg_done_cb done, void *arg, struct error *err)
 {
     struct sim_machine *machine = instance->machine;
-    int rc = owner_refused(instance, err);
+    int rc = sim_call_owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
     if (machine->phase != SIM_DOWN) {
         return error_set(err, ERR_BUSY, "it runs");
     }
-    struct instance_call *call = call_new(instance, finish_copy, done, arg);
+    struct sim_call *call = sim_call_new(instance, finish_copy, done, arg);
     call->is_job = true;
     call->peer = sim_host_index(machine->node->world, from->host);
     call->system_id = from->system_identifier;
@@ -651,7 +661,7 @@ static int copy_begin(struct pg_instance *instance, const struct pg_rewind *from
     call->role = PG_START_STANDBY;
     call->timeline = UINT32_MAX; /* cut off, it leaves the directory unfinished */
     machine->unfinished = unfinished;
-    call_later(call, delay);
+    sim_call_later(call, delay);
     return 0;
 }
 
@@ -661,38 +671,38 @@ int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone
     const struct pg_rewind from = {.host = clone->host,
                                    .system_identifier = clone->system_identifier};
     (void)timeout_ms;
-    return copy_begin(instance, &from, between(instance, 300, 1500), PG_UNFINISHED_CLONE, done, arg,
-                      err);
+    return copy_begin(instance, &from, sim_call_takes(instance, 300, 1500), PG_UNFINISHED_CLONE,
+                      done, arg, err);
 }
 
 int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rewind,
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)timeout_ms;
-    return copy_begin(instance, rewind, between(instance, 200, 900), PG_UNFINISHED_REWIND, done,
-                      arg, err);
+    return copy_begin(instance, rewind, sim_call_takes(instance, 200, 900), PG_UNFINISHED_REWIND,
+                      done, arg, err);
 }
 
-static void finish_remove(struct instance_call *call)
+static void finish_remove(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     if (machine->phase != SIM_DOWN) {
-        call_end(call, ERR_BUSY, "it runs");
+        sim_call_end(call, ERR_BUSY, "it runs");
         return;
     }
     if (machine->dir == PG_DIR_VALID) {
         sim_check_removal(machine);
     }
     sim_machine_erase(machine);
-    call_end(call, 0, "");
+    sim_call_end(call, 0, "");
 }
 
 /* Invariant I10: only what never was the cluster's. */
-static void finish_move_aside(struct instance_call *call)
+static void finish_move_aside(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
     if (machine->phase != SIM_DOWN) {
-        call_end(call, ERR_BUSY, "it runs");
+        sim_call_end(call, ERR_BUSY, "it runs");
         return;
     }
     if (machine->dir == PG_DIR_VALID && !machine->unannounced) {
@@ -700,19 +710,19 @@ static void finish_move_aside(struct instance_call *call)
                  machine->node->name);
     }
     sim_machine_erase(machine);
-    call_end(call, 0, "");
+    sim_call_end(call, 0, "");
 }
 
-static int remove_begin(struct pg_instance *instance, void (*finish)(struct instance_call *call),
+static int remove_begin(struct pg_instance *instance, void (*finish)(struct sim_call *call),
                         pg_done_cb done, void *arg, struct error *err)
 {
-    int rc = owner_refused(instance, err);
+    int rc = sim_call_owner_refused(instance, err);
     if (rc != 0) {
         return rc;
     }
-    struct instance_call *call = call_new(instance, finish, done, arg);
+    struct sim_call *call = sim_call_new(instance, finish, done, arg);
     call->is_job = true;
-    call_later(call, between(instance, 10, 100));
+    sim_call_later(call, sim_call_takes(instance, 10, 100));
     return 0;
 }
 
@@ -732,10 +742,10 @@ int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int
     return remove_begin(instance, finish_move_aside, done, arg, err);
 }
 
-static void finish_announced(struct instance_call *call)
+static void finish_announced(struct sim_call *call)
 {
     call->instance->machine->unannounced = false;
-    call_end(call, 0, "");
+    sim_call_end(call, 0, "");
 }
 
 int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
@@ -743,7 +753,8 @@ int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_d
 {
     (void)timeout_ms;
     (void)err;
-    call_later(call_new(instance, finish_announced, done, arg), between(instance, 1, 20));
+    sim_call_later(sim_call_new(instance, finish_announced, done, arg),
+                   sim_call_takes(instance, 1, 20));
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* The model of PostgreSQL and of the fence process.
+/* The model of PostgreSQL's life and of the fence process.
  *
  * Held here: never two writable primaries at one instant (I1), no timeline made twice (I6). The
  * fence is the shipping decision (pgctl/fence/fence_page.c) on a page that the shipping keeper
@@ -17,13 +17,16 @@ enum {
     FENCE_KILL_MS = 180, /* ... killing: together below the 250 ms that the margins pay for */
     TIMELINES_MAX = 4096,
     WRITE_MS = 40,
-    REPLICATE_MS = 40,
+    PROMOTE_AGAIN_MS = 20,
+    STOP_AGAIN_MS = 100,
+    RECOVERY_MS = 8000,
+    ORPHANS_MS = 250,       /* backends outlive their postmaster, and one of ... */
+    ORPHANS_LATE_MS = 3000, /* ... them hangs in the kernel, where no fence reaches it */
 };
 
 struct machines {
     struct sim_machine machines[SIM_NODES_MAX];
     bool timelines[TIMELINES_MAX];
-    uint64_t branch_next;
 };
 
 static struct machines *all;
@@ -31,49 +34,6 @@ static struct machines *all;
 struct sim_machine *sim_machine_of(struct sim_node *node)
 {
     return &all->machines[node->index];
-}
-
-/* --- WAL -------------------------------------------------------------------------------------- */
-
-uint32_t sim_wal_timeline(const struct sim_wal *wal)
-{
-    return wal->count == 0 ? 0 : wal->segments[wal->count - 1].timeline;
-}
-
-static uint64_t segment_end(const struct sim_wal *wal, size_t at)
-{
-    return at + 1 < wal->count ? wal->segments[at + 1].start : wal->end;
-}
-
-uint64_t sim_wal_common(const struct sim_wal *a, const struct sim_wal *b)
-{
-    uint64_t common = 0;
-    for (size_t i = 0;
-         i < a->count && i < b->count && a->segments[i].branch == b->segments[i].branch; i++) {
-        uint64_t end_a = segment_end(a, i);
-        uint64_t end_b = segment_end(b, i);
-        common = end_a < end_b ? end_a : end_b;
-        if (end_a != end_b) {
-            break;
-        }
-    }
-    return common;
-}
-
-static void wal_branch(struct sim_wal *wal, uint32_t timeline)
-{
-    ASSERT(wal->count < SIM_SEGMENTS_MAX);
-    wal->segments[wal->count++] =
-        (struct sim_segment){.timeline = timeline, .start = wal->end, .branch = ++all->branch_next};
-}
-
-void sim_wal_history(const struct sim_wal *wal, struct buf *out)
-{
-    for (size_t i = 0; i + 1 < wal->count; i++) {
-        uint64_t end = wal->segments[i + 1].start;
-        buf_printf(out, "%u\t%X/%X\tno recovery target specified\n", wal->segments[i].timeline,
-                   (unsigned)(end >> 32), (unsigned)end);
-    }
 }
 
 /* --- one writer ------------------------------------------------------------------------------- */
@@ -84,17 +44,23 @@ static void become_writable(struct sim_machine *machine)
     machine->writable = true;
     sim_trace(world, "%s is WRITABLE on timeline %u", machine->node->name,
               sim_wal_timeline(&machine->wal));
+    sim_commits_primary(machine);
     for (size_t i = 0; i < world->node_count; i++) {
-        if (i != machine->node->index && all->machines[i].writable) {
+        if (i == machine->node->index || !all->machines[i].writable) {
+            continue;
+        }
+        if (!world->setup.one_writer) {
+            sim_coverage_state(SIM_STATE_TWO_WRITERS);
+        } else {
             sim_fail(world, "one writable primary", "%s while %s still is", machine->node->name,
                      world->nodes[i].name);
         }
     }
 }
 
-static void run_at(struct sim_machine *machine, int64_t delay_ms, sim_fn fn, uint64_t b)
+void sim_machine_at(struct sim_machine *machine, int64_t delay_ms, sim_fn fn, uint64_t b)
 {
-    sim_at(machine->node->world, delay_ms, fn, machine, machine->run, b);
+    sim_host_at(machine->node, delay_ms, fn, machine, machine->run, b);
 }
 
 int64_t sim_machine_takes(const struct sim_machine *machine, int64_t low, int64_t high)
@@ -102,6 +68,18 @@ int64_t sim_machine_takes(const struct sim_machine *machine, int64_t low, int64_
     struct sim_world *world = machine->node->world;
     int64_t range = world->options.drill != NULL ? (high - low) / 8 : high - low;
     return low + (int64_t)sim_below(world, (uint64_t)(range + 1));
+}
+
+bool sim_machine_hangs(const struct sim_machine *machine)
+{
+    return machine->node->world->now < machine->hangs_until_ms;
+}
+
+void sim_machine_heal(struct sim_machine *machine)
+{
+    machine->hangs_until_ms = 0;
+    machine->replay_stands_until_ms = 0;
+    machine->slow_until_ms = 0;
 }
 
 /* --- life of the postmaster ------------------------------------------------------------------- */
@@ -126,15 +104,6 @@ static void up(void *arg, uint64_t run, uint64_t b)
     }
 }
 
-static void replayed(void *arg, uint64_t run, uint64_t b)
-{
-    struct sim_machine *machine = arg;
-    (void)b;
-    if (machine->run == run) {
-        machine->replayed = true;
-    }
-}
-
 void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int upstream)
 {
     machine->run++;
@@ -144,8 +113,8 @@ void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int
     machine->backup_label = false;
     machine->upstream = upstream;
     machine->promote_sent = false;
-    machine->receiving = false;
-    machine->replayed = false;
+    sim_replication_started(machine);
+    sim_sync_started(machine);
     machine->status.running = true;
     machine->status.exited = false;
     machine->status.all_gone = false;
@@ -153,9 +122,9 @@ void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int
     machine->kill_at_ms = FENCE_NO_DEADLINE;
     sim_trace(machine->node->world, "%s starts PostgreSQL as %s", machine->node->name,
               machine->recovery ? "standby" : "primary");
-    int64_t delay = sim_machine_takes(machine, 50, 600);
-    run_at(machine, delay, up, 0);
-    run_at(machine, delay + sim_machine_takes(machine, 10, 300), replayed, 0);
+    /* Now and then there is much to recover. */
+    bool is_long = machine->node->world->faults_on && sim_chance(machine->node->world, 50);
+    sim_machine_at(machine, sim_machine_takes(machine, 50, is_long ? RECOVERY_MS : 600), up, 0);
 }
 
 /* Nothing of the instance is left. */
@@ -165,7 +134,7 @@ static void gone(struct sim_machine *machine, bool clean)
     machine->run++;
     machine->phase = SIM_DOWN;
     machine->writable = false;
-    machine->receiving = false;
+    sim_replication_stop(machine);
     machine->status.running = false;
     machine->status.exited = true;
     machine->status.killing = false;
@@ -175,7 +144,10 @@ static void gone(struct sim_machine *machine, bool clean)
     }
     sim_trace(machine->node->world, "%s has no PostgreSQL any more (%s)", machine->node->name,
               clean ? "clean" : "not clean");
-    sim_agent_fence_event(machine->node, FENCE_EVENT_POSTMASTER_EXITED);
+    if (!machine->orphans) {
+        sim_agent_fence_event(machine->node, FENCE_EVENT_POSTMASTER_EXITED);
+    }
+    machine->orphans = false;
     sim_agent_fence_event(machine->node, FENCE_EVENT_ALL_GONE);
 }
 
@@ -187,6 +159,10 @@ static void stopped_fast(void *arg, uint64_t run, uint64_t b)
     if (machine->run != run) {
         return;
     }
+    if (sim_machine_hangs(machine)) {
+        sim_machine_at(machine, STOP_AGAIN_MS, stopped_fast, 0);
+        return;
+    }
     bool was_up_primary = !machine->recovery && machine->control == PG_CONTROL_IN_PRODUCTION;
     if (was_up_primary) {
         machine->control_timeline = sim_wal_timeline(&machine->wal);
@@ -195,8 +171,9 @@ static void stopped_fast(void *arg, uint64_t run, uint64_t b)
         struct sim_world *world = machine->node->world;
         for (unsigned i = 0; i < world->node_count; i++) {
             struct sim_machine *other = &all->machines[i];
-            if (other->receiving && other->upstream == (int)machine->node->index &&
-                sim_world_linked(world, i, machine->node->index)) {
+            if (sim_receiver_is_fed(other) && other->source == (int)machine->node->index &&
+                !other->node->frozen &&
+                sim_world_linked(world, SIM_PORT_POSTGRES, i, machine->node->index)) {
                 other->wal = machine->wal;
             }
         }
@@ -219,6 +196,7 @@ static void backends_gone(void *arg, uint64_t run, uint64_t b)
     (void)b;
     if (machine->run == run) {
         machine->writable = false;
+        sim_sync_drop_waiters(machine);
     }
 }
 
@@ -229,7 +207,26 @@ void sim_machine_kill(struct sim_machine *machine, int64_t within_ms)
     }
     machine->phase = SIM_STOPPING;
     machine->status.killing = true;
-    run_at(machine, (int64_t)sim_below(machine->node->world, (uint64_t)within_ms + 1), killed, 0);
+    sim_machine_at(machine, (int64_t)sim_below(machine->node->world, (uint64_t)within_ms + 1),
+                   killed, 0);
+}
+
+/* The postmaster alone dies: its backends commit and answer until the fence has killed them all. */
+void sim_machine_kill_postmaster(struct sim_machine *machine)
+{
+    struct sim_world *world = machine->node->world;
+    if (machine->phase == SIM_DOWN || machine->orphans || machine->status.killing) {
+        return;
+    }
+    machine->phase = SIM_STOPPING;
+    machine->orphans = true;
+    machine->status.killing = true;
+    machine->status.running = false;
+    machine->status.exited = true;
+    sim_agent_fence_event(machine->node, FENCE_EVENT_POSTMASTER_EXITED);
+    bool late = !world->setup.one_writer && sim_chance(world, 200);
+    int64_t within_ms = late ? ORPHANS_LATE_MS : ORPHANS_MS;
+    sim_machine_at(machine, 1 + (int64_t)sim_below(world, (uint64_t)within_ms), killed, 0);
 }
 
 void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)
@@ -239,7 +236,7 @@ void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)
     }
     machine->phase = SIM_STOPPING;
     if (mode == FENCE_STOP_IMMEDIATE) {
-        run_at(machine, sim_machine_takes(machine, 1, 50), killed, 0);
+        sim_machine_at(machine, sim_machine_takes(machine, 1, 50), killed, 0);
         return;
     }
     const struct sim_world *world = machine->node->world;
@@ -247,8 +244,8 @@ void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)
         return; /* hangs: a backend does not end, and might still commit; whoever waits has to kill
                  */
     }
-    run_at(machine, sim_machine_takes(machine, 0, 40), backends_gone, 0);
-    run_at(machine, sim_machine_takes(machine, 41, 700), stopped_fast, 0);
+    sim_machine_at(machine, sim_machine_takes(machine, 0, 40), backends_gone, 0);
+    sim_machine_at(machine, sim_machine_takes(machine, 41, 700), stopped_fast, 0);
 }
 
 void sim_machine_stop_within(struct sim_machine *machine, enum fence_stop_mode mode,
@@ -275,6 +272,17 @@ static void promoted(void *arg, uint64_t run, uint64_t timeline)
         return;
     }
     struct sim_world *world = machine->node->world;
+    sim_receiver_end(machine);
+    if (sim_machine_hangs(machine)) {
+        sim_machine_at(machine, PROMOTE_AGAIN_MS, promoted, timeline);
+        return;
+    }
+    if (machine->replayed_lsn < machine->wal.end) { /* what was received is replayed first */
+        sim_coverage_state(SIM_STATE_PROMOTION_REPLAYS);
+        machine->replayed = false;
+        sim_machine_at(machine, PROMOTE_AGAIN_MS, promoted, timeline);
+        return;
+    }
     ASSERT(timeline < TIMELINES_MAX);
     if (all->timelines[timeline] || timeline <= sim_wal_timeline(&machine->wal)) {
         sim_fail(world, "no timeline is made twice", "%s makes %u", machine->node->name,
@@ -282,69 +290,40 @@ static void promoted(void *arg, uint64_t run, uint64_t timeline)
     }
     all->timelines[timeline] = true;
     sim_check_loss(machine);
-    wal_branch(&machine->wal, (uint32_t)timeline);
+    sim_wal_branch(&machine->wal, (uint32_t)timeline);
     machine->wal.end += 200;
     machine->recovery = false;
     machine->standby_signal = false;
-    machine->receiving = false;
     machine->control = PG_CONTROL_IN_PRODUCTION;
     become_writable(machine);
-    run_at(machine, sim_machine_takes(machine, 50, 1000), checkpointed, 0);
+    sim_machine_at(machine, sim_machine_takes(machine, 50, 1000), checkpointed, 0);
 }
 
 /* The signal is sent: from here on it happens whatever becomes of the agent. */
 void sim_machine_promote(struct sim_machine *machine, uint32_t timeline)
 {
     machine->promote_sent = true;
-    run_at(machine, sim_machine_takes(machine, 30, 300), promoted, timeline);
+    sim_machine_at(machine, sim_machine_takes(machine, 30, 300), promoted, timeline);
 }
 
-/* --- WAL is written and copied ---------------------------------------------------------------- */
+/* --- clients write ---------------------------------------------------------------------------- */
 
 static void write_turn(void *arg, uint64_t a, uint64_t b)
 {
     struct sim_machine *machine = arg;
     (void)a;
     (void)b;
-    if (machine->writable && !machine->node->world->primaries_silent) {
+    /* Who waits for its commit writes nothing more. A cluster that nobody knows yet has no clients:
+     * its `/primary` does not answer 200. */
+    if (machine->writable && !machine->unannounced && !machine->node->world->primaries_silent &&
+        machine->waiter_count < SIM_WAITERS_MAX && !sim_machine_hangs(machine)) {
         machine->wal.end += 50 + sim_below(machine->node->world, 2000);
-    }
-    sim_at(machine->node->world, WRITE_MS, write_turn, machine, 0, 0);
-}
-
-static bool can_receive(const struct sim_machine *machine)
-{
-    const struct sim_world *world = machine->node->world;
-    if (machine->phase != SIM_UP || !machine->recovery || machine->upstream == SIM_NO_UPSTREAM) {
-        return false;
-    }
-    const struct sim_machine *from = &all->machines[machine->upstream];
-    /* A server that shuts down feeds its standbys to the last. */
-    return (from->phase == SIM_UP || (from->phase == SIM_STOPPING && machine->receiving)) &&
-           from->system_id == machine->system_id &&
-           sim_world_linked(world, machine->node->index, (unsigned)machine->upstream) &&
-           sim_wal_common(&machine->wal, &from->wal) == machine->wal.end &&
-           machine->wal.end <= from->wal.end;
-}
-
-static void receive_turn(void *arg, uint64_t a, uint64_t b)
-{
-    struct sim_machine *machine = arg;
-    (void)a;
-    (void)b;
-    machine->receiving = can_receive(machine);
-    if (machine->receiving && sim_chance(machine->node->world, 900)) {
-        const struct sim_machine *from = &all->machines[machine->upstream];
-        uint64_t old_end = machine->wal.end;
-        machine->wal = from->wal;
-        machine->replayed = true;
-        if (sim_chance(machine->node->world, 200) && from->wal.count > 0 &&
-            from->wal.segments[from->wal.count - 1].start <= old_end) {
-            /* Behind, but on the newest segment. */
-            machine->wal.end = old_end + (from->wal.end - old_end) / 2;
+        if (machine->orphans) {
+            sim_coverage_state(SIM_STATE_ORPHAN_COMMIT);
         }
+        sim_sync_commit(machine, machine->wal.end);
     }
-    sim_at(machine->node->world, REPLICATE_MS, receive_turn, machine, 0, 0);
+    sim_host_at(machine->node, WRITE_MS, write_turn, machine, 0, 0);
 }
 
 /* --- fence ------------------------------------------------------------------------------------ */
@@ -361,9 +340,9 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
         sim_fail(world, "the page is whole", "%s", machine->node->name);
         return;
     }
-    enum fence_action action = world->options.mutation.without_fence
-                                   ? FENCE_NONE
-                                   : fence_decide(&lease, now, &machine->fence_state);
+    bool acts = world->setup.fence && !world->options.mutation.without_fence;
+    enum fence_action action =
+        !acts ? FENCE_NONE : fence_decide(&lease, now, &machine->fence_state);
     machine->status.fired = machine->fence_state.fired;
     machine->status.stopped = machine->fence_state.stopped;
     if (action == FENCE_SOFT_STOP) {
@@ -380,8 +359,35 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
         sim_machine_kill(machine, FENCE_KILL_MS);
     }
     int64_t wait = fence_wait_ms(&lease, now, &machine->fence_state);
-    sim_at(world, wait + (int64_t)(sim_chance(world, 50) ? sim_below(world, FENCE_LATE_MS) : 0),
-           fence_turn, machine, 0, 0);
+    sim_host_at(machine->node,
+                wait + (int64_t)(sim_chance(world, 50) ? sim_below(world, FENCE_LATE_MS) : 0),
+                fence_turn, machine, 0, 0);
+}
+
+void sim_machine_trace(const struct sim_machine *machine)
+{
+    static const char *const phases[] = {"does not run", "starts", "runs", "stops"};
+    static const char *const receivers[] = {"receives from nobody", "connects", "streams"};
+    const struct sim_world *world = machine->node->world;
+    sim_trace(
+        world,
+        "    PostgreSQL %s%s%s, timeline %u to %llX, replayed to %llX, upstream %d, %s%s; waits "
+        "for '%s'%s, %zu commits wait",
+        phases[machine->phase], machine->recovery ? " in recovery" : "",
+        machine->writable ? ", writable" : "", sim_wal_timeline(&machine->wal),
+        (unsigned long long)machine->wal.end, (unsigned long long)machine->replayed_lsn,
+        machine->upstream + 1, receivers[machine->receiver],
+        machine->node->frozen ? ", frozen" : "", machine->sync_text,
+        machine->waits ? "" : " (not yet)", machine->waiter_count);
+    for (size_t i = 0; i < SIM_WALSENDERS_MAX; i++) {
+        const struct sim_walsender *walsender = &machine->walsenders[i];
+        if (walsender->alive) {
+            sim_trace(world, "      walsender %d to %s, priority %u, %s, flushed %llX",
+                      walsender->pid, world->nodes[walsender->standby].name, walsender->priority,
+                      walsender->streaming ? "streaming" : "catching up",
+                      (unsigned long long)walsender->flushed);
+        }
+    }
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -414,9 +420,9 @@ void sim_machines_open(struct sim_world *world)
         machine->page = aligned_alloc(FENCE_PAGE_BYTES, FENCE_PAGE_BYTES);
         ASSERT(machine->page != NULL);
         page_clear(machine);
-        sim_at(world, 1, write_turn, machine, 0, 0);
-        sim_at(world, 2, receive_turn, machine, 0, 0);
-        sim_at(world, 3, fence_turn, machine, 0, 0);
+        sim_host_at(machine->node, 1, write_turn, machine, 0, 0);
+        sim_replication_open(machine);
+        sim_host_at(machine->node, 3, fence_turn, machine, 0, 0);
     }
 }
 
@@ -439,6 +445,7 @@ void sim_machine_erase(struct sim_machine *machine)
     machine->standby_signal = false;
     machine->backup_label = false;
     machine->control = PG_CONTROL_UNKNOWN;
+    sim_sync_write(machine, "");
 }
 
 /* initdb: called by the instance model. */
@@ -449,7 +456,7 @@ void sim_machine_init_directory(struct sim_machine *machine)
     machine->unannounced = true;
     machine->system_id = 7000000000000000000u + sim_below(machine->node->world, 1000000000000000u);
     machine->wal = (struct sim_wal){.end = 0x1000000};
-    wal_branch(&machine->wal, 1);
+    sim_wal_branch(&machine->wal, 1);
     machine->wal.end = 0x2000000;
     machine->control_timeline = 1;
     machine->checkpoint_lsn = machine->wal.end;

@@ -3,7 +3,8 @@
  *
  * PostgreSQL is WAL: a list of segments, each a timeline from its start on and a branch that no
  * other promotion has, so that two histories under one timeline number are told apart as the real
- * bytes would be. */
+ * bytes would be. A standby's walreceiver copies it over one connection to a walsender of its
+ * upstream, and its answers release the commits that wait there (sim_replication.c, sim_sync.c). */
 #ifndef TESTS_SIM_MACHINE_H
 #define TESTS_SIM_MACHINE_H
 
@@ -27,6 +28,32 @@ struct sim_wal {
     uint64_t end;
 };
 
+#define SIM_WALSENDERS_MAX 8
+#define SIM_WAITERS_MAX    24 /* clients of a primary: who waits writes nothing more */
+
+/* synchronous_standby_names as a process has it: in the order of the value; -1 = nobody here. */
+struct sim_setting {
+    bool any;
+    unsigned number; /* 0 = nobody is waited for */
+    size_t count;
+    int names[SIM_NODES_MAX + 1];
+};
+
+struct sim_walsender {
+    bool alive;
+    int32_t pid;
+    int64_t start_us;
+    unsigned standby;
+    uint64_t connection;
+    struct sim_setting setting; /* its own copy: only it sees the number ... */
+    unsigned priority;          /* ... all see this */
+    bool streaming;             /* has caught up */
+    uint64_t flushed;           /* as the standby last said; 0 = nothing yet */
+    int64_t heard_ms;
+};
+
+enum sim_receiver { SIM_RECEIVER_NONE, SIM_RECEIVER_CONNECTING, SIM_RECEIVER_STREAMING };
+
 enum sim_phase { SIM_DOWN, SIM_STARTING, SIM_UP, SIM_STOPPING };
 
 struct sim_machine {
@@ -46,11 +73,36 @@ struct sim_machine {
     enum sim_phase phase;
     uint64_t run; /* of the postmaster: events of an earlier one are dropped */
     bool recovery;
-    bool writable; /* some backend could still commit */
+    bool writable;          /* some backend could still commit */
+    bool orphans;           /* backends without a postmaster */
+    int64_t hangs_until_ms; /* true time: nothing is written, and nobody gets in */
     bool promote_sent;
-    int upstream;
-    bool receiving;
     bool replayed; /* all local WAL, in this start */
+    uint64_t replayed_lsn;
+    int64_t replay_stands_until_ms; /* true time: paused, or very slow */
+    /* Walreceiver. `upstream` is what the service file says; `source` is whose entry it has read.
+     */
+    int upstream;
+    bool receiving; /* it streams */
+    enum sim_receiver receiver;
+    int source;
+    uint64_t connection;
+    int64_t heard_ms;
+    int64_t slow_until_ms; /* true time: flushes rarely */
+    bool flushed_known;    /* since this start a walreceiver has been there */
+    /* Walsenders, and who has taken which value of the setting. */
+    struct sim_walsender walsenders[SIM_WALSENDERS_MAX];
+    int32_t pid_next;
+    char sync_text[256];          /* what the file says */
+    struct sim_setting sync_file; /* the same */
+    uint64_t sync_written;        /* how often the file was written */
+    char postmaster_text[256];
+    struct sim_setting postmaster; /* and all that it forks from now on */
+    uint64_t postmaster_took;
+    uint64_t checkpointer_took;
+    bool waits;                        /* backends wait: the checkpointer says so */
+    uint64_t waiters[SIM_WAITERS_MAX]; /* positions of commits, in order */
+    size_t waiter_count;
     /* Fence. */
     struct fence_page *page;
     struct fence_state fence_state;
@@ -59,6 +111,7 @@ struct sim_machine {
 };
 
 struct sim_machine *sim_machine_of(struct sim_node *node);
+void sim_machine_trace(const struct sim_machine *machine);
 void sim_machines_open(struct sim_world *world);
 void sim_machines_close(struct sim_world *world);
 uint32_t sim_wal_timeline(const struct sim_wal *wal);
@@ -66,6 +119,10 @@ uint32_t sim_wal_timeline(const struct sim_wal *wal);
 uint64_t sim_wal_common(const struct sim_wal *a, const struct sim_wal *b);
 /* Text of the history file of its newest timeline. */
 void sim_wal_history(const struct sim_wal *wal, struct buf *out);
+void sim_wal_branch(struct sim_wal *wal, uint32_t timeline);
+uint64_t sim_wal_last_branch(const struct sim_wal *wal); /* 0 = no WAL */
+/* What was written up to `lsn` on that branch is in `wal`. */
+bool sim_wal_has(const struct sim_wal *wal, uint64_t branch, uint64_t lsn);
 
 void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int upstream);
 /* Begins a stop; the instance is gone a while later. */
@@ -74,6 +131,9 @@ void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode);
 void sim_machine_stop_within(struct sim_machine *machine, enum fence_stop_mode mode,
                              int64_t kill_after_ms);
 void sim_machine_kill(struct sim_machine *machine, int64_t within_ms);
+void sim_machine_kill_postmaster(struct sim_machine *machine);
+bool sim_machine_hangs(const struct sim_machine *machine);
+void sim_machine_heal(struct sim_machine *machine);
 void sim_machine_promote(struct sim_machine *machine, uint32_t timeline);
 void sim_machine_up(struct sim_machine *machine); /* accepts connections from now on */
 /* Host crash: everything on it is gone at once, the page with it. */
@@ -85,6 +145,36 @@ void sim_machine_init_directory(struct sim_machine *machine); /* initdb */
 int64_t sim_machine_takes(const struct sim_machine *machine, int64_t low, int64_t high);
 void sim_check_loss(const struct sim_machine *machine);
 void sim_check_removal(const struct sim_machine *machine);
+
+/* An event of the host: `run` of the postmaster goes along as `a`. */
+void sim_machine_at(struct sim_machine *machine, int64_t delay_ms, sim_fn fn, uint64_t b);
+
+/* sim_replication.c */
+void sim_replication_open(struct sim_machine *machine);
+void sim_replication_started(struct sim_machine *machine);
+void sim_replication_stop(struct sim_machine *machine); /* all processes are gone */
+void sim_receiver_end(struct sim_machine *machine);
+void sim_walsender_end(struct sim_machine *machine, int32_t pid, int64_t start_us);
+bool sim_receiver_is_fed(const struct sim_machine *machine); /* its upstream's walsender lives */
+
+/* sim_sync.c */
+int sim_setting_parse(const struct sim_world *world, const char *text,
+                      struct sim_setting *ret_setting);
+unsigned sim_setting_priority(const struct sim_setting *setting, unsigned standby);
+/* The file says this from now on; if the postmaster runs, it and its children take it in time. */
+void sim_sync_write(struct sim_machine *machine, const char *text);
+void sim_sync_started(struct sim_machine *machine); /* a postmaster reads the file */
+void sim_sync_commit(struct sim_machine *machine, uint64_t lsn);
+void sim_sync_answered(struct sim_machine *machine, const struct sim_walsender *walsender);
+void sim_sync_drop_waiters(struct sim_machine *machine); /* nobody is told */
+
+/* sim_commits.c: what clients were told, and what every later primary has (I2, I2b, I3). */
+void sim_commits_open(struct sim_world *world);
+void sim_commits_close(struct sim_world *world);
+void sim_commits_told(struct sim_machine *machine, uint64_t lsn);
+void sim_commits_primary(struct sim_machine *machine); /* it is writable from now on */
+uint64_t sim_commits_count(const struct sim_world *world);
+size_t sim_commits_reigns(const struct sim_world *world); /* how many primaries began */
 
 /* To the agent, if one runs (sim_agent.c). */
 void sim_agent_fence_event(struct sim_node *node, enum fence_event event);

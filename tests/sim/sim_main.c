@@ -1,48 +1,50 @@
-/* Runs drills and seeds.
+/* Runs drills, seeds and traces.
  *
  *   sim [--seeds N] [--first S] [--minutes M]   N seeds from S, M simulated minutes of faults each
+ *   sim --hours H [--first S]                   seeds, until H simulated hours are done
  *   sim --seed S [--trace]                      one seed again, with what happened
- *   sim --store | --cluster                     only that part of each seed
- *   sim --drills [--drill NAME]                 hand-written sequences, each with several seeds
- *   sim --without-fence | --expire-early | --amnesia | --forget-vote | --stale-read | --slow-clock
- *       [--must-fail]                           a bent rule: the checkers made for it have to catch
- * it
+ *   sim --seed S --shrink                       and the least of its faults that still break the
+ * rule, as a trace sim --replay FILE [--trace]                 a trace; a directory: all of its
+ * *.trace sim --store | --cluster                     only that part of each seed sim --twice each
+ * seed two times: both have to be the same sim --coverage                              with a line
+ * for each rule, step, message and state sim --drills [--drill NAME]                 hand-written
+ * sequences, each with several seeds sim --<a bent rule> [--must-fail]           the checkers made
+ * for it have to catch it
  *
  * A seed is a safety phase with faults, then healing and convergence. It runs twice: the store
  * (engine, store, clients, lease) and the cluster (HA loop, fence and PostgreSQL model on top).
  * Exit status 0 if every run passed. */
 #include "sim_drill.h"
+#include "sim_run.h"
 
-#include "base/assert.h"
-
+#include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum {
-    CONVERGENCE_MS = 70000,
-    CALM_MS = 5000,
-    STEP_MS = 100,
-    ELECTION_MS = 2500,
-    PROMOTION_MS = 3000,
-    ROUNDS = 10, /* of each drill */
-    SHORT_TTL_MS = 3000,
-    LONG_TTL_MS = 10000,
-    LONG_TTL_EVERY = 5,
-    SEEDS_FOR_ALL = 100, /* from here on every kind of fault has to have been done */
+    ROUNDS = 10,         /* of each drill */
+    SEEDS_FOR_ALL = 100, /* from here on everything has to have been hit */
     BREAKS_MAX = 3,
+    PATH_BYTES = 512,
 };
 
 struct arguments {
     uint64_t first;
     uint64_t count;
     double minutes;
+    double hours; /* 0 = `count` seeds */
     bool trace;
     bool only_store;
     bool only_cluster;
     bool drills;
+    bool twice;
+    bool shrink;
+    bool coverage;
     const char *drill; /* NULL = all */
+    const char *replay;
     bool must_fail;
     struct sim_mutation mutation;
     const char *const *breaks; /* rules, one of which the mutation has to break; NULL = none */
@@ -53,6 +55,7 @@ struct tally {
     unsigned long passed;
     unsigned long failed;
     unsigned long otherwise; /* of a bent rule: runs that failed, but not as they have to */
+    unsigned long runs;
     int64_t simulated_ms;
 };
 
@@ -63,91 +66,20 @@ static const char *mode_name(enum sim_mode mode)
 
 /* --- one seed --------------------------------------------------------------------------------- */
 
-static bool applied_alike(struct sim_world *world)
+static void print_failure(const struct arguments *arguments, const struct sim_options *options,
+                          const struct sim_outcome *outcome)
 {
-    for (size_t i = 0; i < world->node_count; i++) {
-        struct raft_status status;
-        if (world->nodes[i].raft == NULL) {
-            return false;
-        }
-        raft_node_status(world->nodes[i].raft, &status);
-        if (status.leader == 0 || status.applied_index + 1 != sim_log_length(world) ||
-            status.applied_index != status.last_index) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void run_until(struct sim_world *world, bool (*reached)(struct sim_world *world),
-                      int64_t limit_ms, const char *what)
-{
-    int64_t end = world->now + limit_ms;
-    while (world->failure == NULL && !reached(world)) {
-        sim_run_until(world, world->now + STEP_MS);
-        if (world->now >= end) {
-            sim_fail(world, what, "not after %lld ms", (long long)limit_ms);
-        }
-    }
-}
-
-static bool progressed(struct sim_world *world)
-{
-    return sim_load_progressed(world);
-}
-
-static void converge(struct sim_world *world)
-{
-    sim_faults_heal(world);
-    sim_load_healed(world);
-    run_until(world, progressed, CONVERGENCE_MS, "commands are answered again");
-    if (world->options.mode == SIM_CLUSTER) {
-        /* L4: the rest of the lease, an election of Raft, the promotion; all processes run. */
-        run_until(world, sim_agents_serve, sim_ttl_ms(world) + ELECTION_MS + PROMOTION_MS,
-                  "a primary serves again");
-        run_until(world, sim_agents_settled, CONVERGENCE_MS,
-                  "one primary, and everybody streams from it");
-        sim_run_until(world, world->now + CALM_MS);
-    }
-    run_until(world, sim_group_whole, CONVERGENCE_MS, "all are voters of one group");
-}
-
-static void run_phases(struct sim_world *world)
-{
-    sim_member_found(world);
-    for (size_t i = 0; i < world->node_count; i++) {
-        sim_member_start(&world->nodes[i]);
-    }
-    if (world->options.drill != NULL) {
-        sim_drill_run(world);
-    } else {
-        sim_faults_start(world);
-        sim_run_until(world, world->options.fault_ms);
-    }
-    if (world->failure != NULL) {
-        return;
-    }
-    converge(world);
-    sim_load_stop(world);
-    sim_agents_stop(world);
-    run_until(world, applied_alike, CONVERGENCE_MS, "all members apply everything");
-    if (world->failure == NULL) {
-        sim_log_finish(world);
-    }
-}
-
-static void print_failure(const struct arguments *arguments, const struct sim_world *world)
-{
-    const struct sim_options *options = &world->options;
-    printf("FAILED seed %llu (%s) at %.3f s: %s: %s\n  again: sim --seed %llu ",
-           (unsigned long long)options->seed,
+    printf("FAILED seed %" PRIu64 " (%s) at %.3f s: %s: %s\n", options->seed,
            options->drill != NULL ? options->drill->name : mode_name(options->mode),
-           (double)world->now / 1000, world->failure, world->failure_text,
-           (unsigned long long)options->seed);
-    if (options->drill != NULL) {
-        printf("--drill %s --trace\n", options->drill->name);
+           (double)outcome->ended_ms / 1000, outcome->failure, outcome->text);
+    if (arguments->replay != NULL) {
+        printf("  again: sim --replay %s --trace\n", arguments->replay);
+    } else if (options->drill != NULL) {
+        printf("  again: sim --seed %" PRIu64 " --drill %s --trace\n", options->seed,
+               options->drill->name);
     } else {
-        printf("--%s --minutes %g --trace\n", mode_name(options->mode), arguments->minutes);
+        printf("  again: sim --seed %" PRIu64 " --%s --minutes %g --trace (or --shrink)\n",
+               options->seed, mode_name(options->mode), arguments->minutes);
     }
 }
 
@@ -162,39 +94,65 @@ static bool is_to_break(const struct arguments *arguments, const char *rule)
     return false;
 }
 
-/* True if nothing failed; of a bent rule: if nothing failed that it has to break. */
-static bool run_seed(const struct arguments *arguments, const struct sim_options *options,
-                     struct tally *tally)
+static void shrink(const struct sim_options *options, const char *rule)
 {
-    static struct sim_world world;
-    sim_world_init(&world, options);
-    sim_log_open(&world);
-    sim_load_open(&world);
-    sim_agents_open(&world);
-    run_phases(&world);
-    bool good = world.failure == NULL;
+    static struct sim_script script;
+    struct sim_setup setup;
+    sim_setup_draw(options, &setup);
+    sim_script_draw(options, &setup, &script);
+    size_t before = script.count;
+    size_t after = sim_shrink(options, &setup, &script, rule);
+    printf("# %s: %zu of %zu faults\n", rule, after, before);
+    sim_trace_write(stdout, options, &setup, &script);
+}
+
+/* True if nothing failed; of a bent rule: if nothing failed that it has to break. */
+static bool judge(const struct arguments *arguments, const struct sim_options *options,
+                  const struct sim_outcome *outcome, struct tally *tally)
+{
+    bool good = outcome->failure == NULL;
     if (!good && !arguments->must_fail) {
-        print_failure(arguments, &world);
+        print_failure(arguments, options, outcome);
     }
     if (arguments->must_fail && !good) {
-        good = !is_to_break(arguments, world.failure);
+        good = !is_to_break(arguments, outcome->failure);
         tally->otherwise += good;
     }
     if (!good && tally->broken == NULL) {
-        tally->broken = world.failure;
+        tally->broken = outcome->failure;
     }
-    tally->simulated_ms += world.now;
-    sim_world_close(&world);
-    sim_agents_close(&world);
-    sim_load_close(&world);
-    sim_log_close(&world);
+    tally->simulated_ms += outcome->ended_ms;
+    tally->runs++;
     return good;
 }
 
-static void run_seeds(const struct arguments *arguments, enum sim_mode mode, struct tally *tally)
+static bool run_seed(const struct arguments *arguments, const struct sim_options *options,
+                     struct tally *tally)
 {
-    for (uint64_t i = 0; i < arguments->count; i++) {
-        struct sim_options options = {.seed = arguments->first + i,
+    struct sim_outcome outcome;
+    struct sim_outcome again;
+    sim_run_drawn(options, &outcome);
+    bool good = judge(arguments, options, &outcome, tally);
+    if (arguments->twice) {
+        sim_run_drawn(options, &again);
+        if (again.hash != outcome.hash || again.ended_ms != outcome.ended_ms) {
+            printf("FAILED seed %" PRIu64 " (%s): two runs of it are not the same: %016" PRIx64
+                   ", %016" PRIx64 "\n",
+                   options->seed, mode_name(options->mode), outcome.hash, again.hash);
+            good = false;
+        }
+    }
+    if (arguments->shrink && outcome.failure != NULL && options->drill == NULL) {
+        shrink(options, outcome.failure);
+    }
+    return good;
+}
+
+static void run_seeds(const struct arguments *arguments, enum sim_mode mode, uint64_t first,
+                      uint64_t count, struct tally *tally)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        struct sim_options options = {.seed = first + i,
                                       .mode = mode,
                                       .trace = arguments->trace,
                                       .fault_ms = (int64_t)(arguments->minutes * 60000),
@@ -203,6 +161,52 @@ static void run_seeds(const struct arguments *arguments, enum sim_mode mode, str
         tally->passed += good ? 1 : 0;
         tally->failed += good ? 0 : 1;
     }
+}
+
+/* --- traces ----------------------------------------------------------------------------------- */
+
+static void replay_file(const struct arguments *arguments, const char *path, struct tally *tally)
+{
+    static struct sim_script script;
+    struct arguments here = *arguments;
+    struct sim_options options = {.trace = arguments->trace, .mutation = arguments->mutation};
+    struct sim_setup setup;
+    struct sim_outcome outcome;
+    struct error err = {0};
+    here.replay = path;
+    if (sim_trace_read(path, &options, &setup, &script, &err) != 0) {
+        printf("FAILED %s\n", err.text);
+        tally->failed++;
+        return;
+    }
+    options.trace = arguments->trace;
+    sim_run(&options, &setup, &script, &outcome);
+    bool good = judge(&here, &options, &outcome, tally);
+    tally->passed += good ? 1 : 0;
+    tally->failed += good ? 0 : 1;
+}
+
+static int is_trace(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+    return dot != NULL && strcmp(dot, ".trace") == 0;
+}
+
+static void replay(const struct arguments *arguments, struct tally *tally)
+{
+    struct dirent **entries;
+    char path[PATH_BYTES];
+    int count = scandir(arguments->replay, &entries, is_trace, alphasort);
+    if (count < 0) {
+        replay_file(arguments, arguments->replay, tally);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", arguments->replay, entries[i]->d_name);
+        replay_file(arguments, path, tally);
+        free(entries[i]);
+    }
+    free(entries);
 }
 
 /* --- drills ----------------------------------------------------------------------------------- */
@@ -246,12 +250,9 @@ static void run_drill(const struct arguments *arguments, const struct sim_drill 
     bool good = true;
     uint64_t rounds = arguments->count < ROUNDS ? arguments->count : ROUNDS;
     for (uint64_t i = 0; i < rounds; i++) {
-        uint64_t seed = arguments->first + i;
-        struct sim_options options = {.seed = seed,
+        struct sim_options options = {.seed = arguments->first + i,
                                       .mode = drill->mode,
                                       .drill = drill,
-                                      .ttl_ms =
-                                          seed % LONG_TTL_EVERY == 0 ? LONG_TTL_MS : SHORT_TTL_MS,
                                       .trace = arguments->trace,
                                       .mutation = arguments->mutation};
         good = run_seed(arguments, &options, tally) && good;
@@ -271,6 +272,7 @@ static void run_drills(const struct arguments *arguments, struct tally *tally)
         size_t count;
     } lists[] = {{sim_drills_failover, sim_drills_failover_count},
                  {sim_drills_planned, sim_drills_planned_count},
+                 {sim_drills_sync, sim_drills_sync_count},
                  {sim_drills_storage, sim_drills_storage_count}};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         for (size_t j = 0; j < lists[i].count; j++) {
@@ -292,6 +294,8 @@ static bool parse_flag(struct arguments *arguments, const char *flag)
     static const char *const two_logs[BREAKS_MAX] = {"every member applies the same"};
     static const char *const two_leaders[BREAKS_MAX] = {"one leader a term"};
     static const char *const old_reads[BREAKS_MAX] = {"a read sees what was acknowledged"};
+    static const char *const lost_commits[BREAKS_MAX] = {
+        "an answered commit is on every later primary"};
     const struct {
         const char *name;
         bool *target;
@@ -300,13 +304,20 @@ static bool parse_flag(struct arguments *arguments, const char *flag)
                  {"--store", &arguments->only_store, NULL},
                  {"--cluster", &arguments->only_cluster, NULL},
                  {"--drills", &arguments->drills, NULL},
+                 {"--twice", &arguments->twice, NULL},
+                 {"--shrink", &arguments->shrink, NULL},
+                 {"--coverage", &arguments->coverage, NULL},
                  {"--must-fail", &arguments->must_fail, NULL},
                  {"--without-fence", &arguments->mutation.without_fence, two_writers},
                  {"--expire-early", &arguments->mutation.expire_early, two_writers},
                  {"--amnesia", &arguments->mutation.amnesia, two_logs},
                  {"--forget-vote", &arguments->mutation.forget_vote, two_leaders},
                  {"--stale-read", &arguments->mutation.stale_read, old_reads},
-                 {"--slow-clock", &arguments->mutation.slow_clock, two_writers}};
+                 {"--slow-clock", &arguments->mutation.slow_clock, two_writers},
+                 {"--still-receiving", &arguments->mutation.still_receiving, lost_commits},
+                 {"--one-report", &arguments->mutation.one_report, lost_commits},
+                 {"--unconfirmed", &arguments->mutation.unconfirmed, lost_commits},
+                 {"--set-first", &arguments->mutation.set_first, lost_commits}};
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         if (strcmp(flag, flags[i].name) == 0) {
             *flags[i].target = true;
@@ -317,29 +328,37 @@ static bool parse_flag(struct arguments *arguments, const char *flag)
     return false;
 }
 
+static bool parse_value(struct arguments *arguments, const char *name, const char *value)
+{
+    if (strcmp(name, "--seeds") == 0) {
+        arguments->count = strtoull(value, NULL, 10);
+    } else if (strcmp(name, "--first") == 0) {
+        arguments->first = strtoull(value, NULL, 10);
+    } else if (strcmp(name, "--seed") == 0) {
+        arguments->first = strtoull(value, NULL, 10);
+        arguments->count = 1;
+    } else if (strcmp(name, "--minutes") == 0) {
+        arguments->minutes = strtod(value, NULL);
+    } else if (strcmp(name, "--hours") == 0) {
+        arguments->hours = strtod(value, NULL);
+    } else if (strcmp(name, "--replay") == 0) {
+        arguments->replay = value;
+    } else if (strcmp(name, "--drill") == 0) {
+        arguments->drills = true;
+        arguments->drill = value;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static bool parse(struct arguments *arguments, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         if (parse_flag(arguments, argv[i])) {
             continue;
         }
-        if (i + 1 == argc) {
-            return false;
-        }
-        const char *value = argv[i + 1];
-        if (strcmp(argv[i], "--seeds") == 0) {
-            arguments->count = strtoull(value, NULL, 10);
-        } else if (strcmp(argv[i], "--first") == 0) {
-            arguments->first = strtoull(value, NULL, 10);
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            arguments->first = strtoull(value, NULL, 10);
-            arguments->count = 1;
-        } else if (strcmp(argv[i], "--minutes") == 0) {
-            arguments->minutes = strtod(value, NULL);
-        } else if (strcmp(argv[i], "--drill") == 0) {
-            arguments->drills = true;
-            arguments->drill = value;
-        } else {
+        if (i + 1 == argc || !parse_value(arguments, argv[i], argv[i + 1])) {
             return false;
         }
         i++;
@@ -347,22 +366,88 @@ static bool parse(struct arguments *arguments, int argc, char **argv)
     return arguments->minutes > 0;
 }
 
-static void run_timed(const struct arguments *arguments, const char *what, enum sim_mode mode,
-                      struct tally *tally)
+/* --- sums ------------------------------------------------------------------------------------- */
+
+static void print_speed(const char *what, const struct tally *before, const struct tally *now,
+                        clock_t begin)
 {
-    int64_t simulated = tally->simulated_ms;
-    clock_t begin = clock();
-    if (arguments->drills) {
-        run_drills(arguments, tally);
-    } else {
-        run_seeds(arguments, mode, tally);
-    }
     double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
-    double minutes = (double)(tally->simulated_ms - simulated) / 60000;
-    printf("%s: seeds %llu..%llu, %.1f simulated minutes, %.1f per CPU second\n", what,
-           (unsigned long long)arguments->first,
-           (unsigned long long)(arguments->first + arguments->count - 1), minutes,
-           minutes / (seconds > 0 ? seconds : 1e-9));
+    double minutes = (double)(now->simulated_ms - before->simulated_ms) / 60000;
+    seconds = seconds > 0 ? seconds : 1e-9;
+    printf(
+        "%s: %lu runs, %.1f simulated minutes, %.1f s of CPU: %.1f runs and %.1f simulated minutes "
+        "per CPU second\n",
+        what, now->runs - before->runs, minutes, seconds,
+        (double)(now->runs - before->runs) / seconds, minutes / seconds);
+}
+
+static bool is_of(const struct arguments *arguments, enum sim_mode mode)
+{
+    return mode == SIM_STORE ? !arguments->only_cluster : !arguments->only_store;
+}
+
+static void run_modes(const struct arguments *arguments, struct tally *tally)
+{
+    for (int mode = SIM_STORE; mode <= SIM_CLUSTER; mode++) {
+        if (is_of(arguments, (enum sim_mode)mode)) {
+            struct tally before = *tally;
+            clock_t begin = clock();
+            run_seeds(arguments, (enum sim_mode)mode, arguments->first, arguments->count, tally);
+            print_speed(mode_name((enum sim_mode)mode), &before, tally, begin);
+        }
+    }
+}
+
+/* Both parts of each seed, until so much time has passed there. */
+static void run_hours(const struct arguments *arguments, struct tally *tally)
+{
+    struct tally before = *tally;
+    clock_t begin = clock();
+    uint64_t seed = arguments->first;
+    for (; (double)tally->simulated_ms < arguments->hours * 3600000; seed++) {
+        for (int mode = SIM_STORE; mode <= SIM_CLUSTER; mode++) {
+            if (is_of(arguments, (enum sim_mode)mode)) {
+                run_seeds(arguments, (enum sim_mode)mode, seed, 1, tally);
+            }
+        }
+    }
+    printf("seeds %" PRIu64 "..%" PRIu64 "\n", arguments->first, seed - 1);
+    print_speed("all", &before, tally, begin);
+}
+
+static void run_all(const struct arguments *arguments, struct tally *tally)
+{
+    struct tally before = *tally;
+    clock_t begin = clock();
+    if (arguments->replay != NULL) {
+        replay(arguments, tally);
+        print_speed("traces", &before, tally, begin);
+    } else if (arguments->drills) {
+        run_drills(arguments, tally);
+        print_speed("drills", &before, tally, begin);
+    } else if (arguments->hours > 0) {
+        run_hours(arguments, tally);
+    } else {
+        run_modes(arguments, tally);
+    }
+}
+
+/* Everything has to have been hit, if the seeds were enough, and of both parts. */
+static void check_coverage(const struct arguments *arguments, struct tally *tally)
+{
+    bool enough = tally->runs >= 2 * SEEDS_FOR_ALL && !arguments->only_store &&
+                  !arguments->only_cluster && !arguments->trace;
+    if (arguments->drills || arguments->must_fail || arguments->replay != NULL) {
+        return;
+    }
+    bool faults = sim_faults_print();
+    if (enough && !faults) {
+        printf("FAILED a fault was never done\n");
+        tally->failed++;
+    }
+    if ((enough || arguments->coverage) && !sim_coverage_print(arguments->coverage) && enough) {
+        tally->failed++;
+    }
 }
 
 int main(int argc, char **argv)
@@ -370,29 +455,19 @@ int main(int argc, char **argv)
     struct arguments arguments = {.first = 1, .count = 20, .minutes = 1};
     struct tally tally = {0};
     if (!parse(&arguments, argc, argv)) {
-        fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] "
-                        "[--store|--cluster] [--trace]\n"
-                        "           [--drills] [--drill NAME] [--without-fence|--expire-early|"
-                        "--amnesia|--forget-vote|\n"
-                        "           --stale-read|--slow-clock] [--must-fail]\n");
+        fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] [--hours H] "
+                        "[--store|--cluster]\n"
+                        "           [--trace] [--twice] [--shrink] [--coverage] [--replay FILE] "
+                        "[--drills] [--drill NAME]\n"
+                        "           [--without-fence|--expire-early|--amnesia|--forget-vote|"
+                        "--stale-read|--slow-clock|\n"
+                        "           --still-receiving|--one-report|--unconfirmed|--set-first] "
+                        "[--must-fail]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (arguments.drills) {
-        run_timed(&arguments, "drills", SIM_CLUSTER, &tally);
-    } else {
-        for (int mode = SIM_STORE; mode <= SIM_CLUSTER; mode++) {
-            if ((mode == SIM_STORE && !arguments.only_cluster) ||
-                (mode == SIM_CLUSTER && !arguments.only_store)) {
-                run_timed(&arguments, mode_name((enum sim_mode)mode), (enum sim_mode)mode, &tally);
-            }
-        }
-    }
-    if (!arguments.drills && !arguments.must_fail && !sim_faults_print() &&
-        arguments.count >= SEEDS_FOR_ALL) {
-        printf("FAILED a fault was never done\n");
-        tally.failed++;
-    }
+    run_all(&arguments, &tally);
+    check_coverage(&arguments, &tally);
     if (arguments.must_fail) { /* one seed that shows the bent rule is enough, and is needed */
         printf("%lu of %lu runs broke a rule, as they have to: %s; %lu failed otherwise\n",
                tally.failed, tally.passed + tally.failed,

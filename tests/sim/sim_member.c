@@ -12,14 +12,19 @@ enum { HEARTBEAT_MS = 50, SPINS_MAX = 1000, LOOK_MS = 200 };
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
-bool sim_world_linked(const struct sim_world *world, unsigned a, unsigned b)
+bool sim_world_passes(const struct sim_world *world, enum sim_port port, unsigned from, unsigned to)
 {
-    return !world->cut[a][b] && !world->cut[b][a];
+    return !world->cut[from][to] && !world->port_cut[port][from][to];
+}
+
+bool sim_world_linked(const struct sim_world *world, enum sim_port port, unsigned a, unsigned b)
+{
+    return sim_world_passes(world, port, a, b) && sim_world_passes(world, port, b, a);
 }
 
 bool sim_member_reachable(const struct sim_world *world, unsigned from, unsigned to)
 {
-    return world->nodes[to].raft != NULL && sim_world_linked(world, from, to);
+    return world->nodes[to].raft != NULL && sim_world_linked(world, SIM_PORT_RAFT, from, to);
 }
 
 struct sim_node *sim_node_of_id(struct sim_world *world, uint64_t id)
@@ -58,6 +63,8 @@ static void timer_fire(void *arg, uint64_t number, uint64_t b)
     struct sim_node *node = arg;
     (void)b;
     if (number == node->timer_number) {
+        node->spins = node->spun_ms == node->world->now ? node->spins + 1 : 0;
+        node->spun_ms = node->world->now;
         if (node->spins > SPINS_MAX) {
             sim_fail(node->world, "a member does not spin", "%s", node->name);
             return;
@@ -69,7 +76,6 @@ static void timer_fire(void *arg, uint64_t number, uint64_t b)
 static void env_arm(void *arg, int64_t delay_ms)
 {
     struct sim_node *node = arg;
-    node->spins = delay_ms <= 0 ? node->spins + 1 : 0;
     sim_node_at(node, delay_ms, timer_fire, node, ++node->timer_number, 0);
 }
 
@@ -164,8 +170,8 @@ static int boot_start(struct sim_node *node, struct raft_node **ret_raft, struct
                                       .heartbeat_ms = HEARTBEAT_MS};
     (void)snprintf(config.name, sizeof(config.name), "%s", node->name);
     (void)snprintf(config.address, sizeof(config.address), "%s:2380", node->name);
-    /* Small ones, so that compaction and installation happen all the time; by the seed. */
-    config.snapshot_threshold = 20 + (unsigned)(node->world->options.seed % 5) * 60;
+    /* Small ones, so that compaction and installation happen all the time. */
+    config.snapshot_threshold = node->world->setup.snapshot_entries;
     config.snapshot_trailing = config.snapshot_threshold / 2;
     struct raft_boot boot = boot_of(node);
     int rc = raft_node_start(&config, &env, &boot, ret_raft, err);

@@ -18,7 +18,9 @@ struct sim_event {
     uint64_t a;
     uint64_t b;
     struct sim_node *node; /* NULL = the world's */
-    uint64_t incarnation;
+    uint64_t incarnation;  /* 0 = what outlives its agent */
+    int64_t stopped_ms;    /* for how long its clock had stood still when this was asked for */
+    int64_t due_ms;        /* on the node's clock: not before; INT64_MIN = now */
 };
 
 struct sim_held {
@@ -49,11 +51,7 @@ bool sim_chance(struct sim_world *world, unsigned permille)
 
 int64_t sim_ttl_ms(const struct sim_world *world)
 {
-    static const int64_t ttls[] = {3000, 5000, 10000};
-    if (world->options.ttl_ms != 0) {
-        return world->options.ttl_ms;
-    }
-    return world->options.mode == SIM_STORE ? ttls[0] : ttls[world->options.seed % 3];
+    return world->ttl_ms;
 }
 
 /* --- heap ------------------------------------------------------------------------------------- */
@@ -122,23 +120,48 @@ void sim_node_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, 
                               .a = a,
                               .b = b,
                               .node = node,
-                              .incarnation = node->incarnation};
+                              .incarnation = node->incarnation,
+                              .stopped_ms = node->stopped_ms,
+                              .due_ms =
+                                  delay_ms <= 0 ? INT64_MIN : sim_node_clock(node) + delay_ms};
+    heap_push(node->world, &event);
+}
+
+void sim_host_at(struct sim_node *node, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a,
+                 uint64_t b)
+{
+    struct sim_event event = {.at = node->world->now + (delay_ms < 0 ? 0 : delay_ms),
+                              .fn = fn,
+                              .arg = arg,
+                              .a = a,
+                              .b = b,
+                              .node = node,
+                              .stopped_ms = node->stopped_ms};
     heap_push(node->world, &event);
 }
 
 /* --- pause ------------------------------------------------------------------------------------ */
 
+/* What waited happens now; what was set by a clock that stood still, as much later as it stood. */
+static void push_held(struct sim_node *node, struct list *held_events)
+{
+    while (!list_empty(held_events)) {
+        struct sim_held *held = LIST_OWNER(list_first(held_events), struct sim_held, link);
+        struct sim_event *event = &held->event;
+        list_remove(&held->link);
+        event->at = event->node != NULL ? event->at + node->stopped_ms - event->stopped_ms : 0;
+        event->at = event->at < node->world->now ? node->world->now : event->at;
+        event->stopped_ms = node->stopped_ms;
+        heap_push(node->world, event);
+        mem_free(held);
+    }
+}
+
 void sim_node_resume(struct sim_node *node)
 {
     node->paused = false;
     sim_trace(node->world, "%s resumes", node->name);
-    while (!list_empty(&node->held)) {
-        struct sim_held *held = LIST_OWNER(list_first(&node->held), struct sim_held, link);
-        list_remove(&held->link);
-        held->event.at = node->world->now;
-        heap_push(node->world, &held->event);
-        mem_free(held);
-    }
+    push_held(node, &node->held);
 }
 
 static void pause_over(void *arg, uint64_t incarnation, uint64_t b)
@@ -158,34 +181,100 @@ void sim_node_pause(struct sim_node *node, int64_t ms)
     sim_at(node->world, ms, pause_over, node, node->incarnation, 0);
 }
 
-void sim_node_held_drop(struct sim_node *node)
+static void held_drop(struct list *held_events)
 {
-    node->paused = false;
-    while (!list_empty(&node->held)) {
-        struct sim_held *held = LIST_OWNER(list_first(&node->held), struct sim_held, link);
+    while (!list_empty(held_events)) {
+        struct sim_held *held = LIST_OWNER(list_first(held_events), struct sim_held, link);
         list_remove(&held->link);
         mem_free(held);
     }
 }
 
-static void hold(struct sim_node *node, const struct sim_event *event)
+void sim_node_held_drop(struct sim_node *node)
+{
+    node->paused = false;
+    held_drop(&node->held);
+}
+
+static void hold(struct list *held_events, const struct sim_event *event)
 {
     struct sim_held *held = mem_new(struct sim_held);
     held->event = *event;
-    list_append(&node->held, &held->link);
+    list_append(held_events, &held->link);
 }
 
-static void run_event(const struct sim_event *event)
+/* --- freeze ----------------------------------------------------------------------------------- */
+
+void sim_host_thaw(struct sim_node *node)
 {
-    struct sim_node *node = event->node;
-    if (node != NULL && node->incarnation != event->incarnation) {
+    if (!node->frozen) {
         return;
     }
-    if (node != NULL && node->paused) {
-        hold(node, event);
+    sim_trace(node->world, "%s thaws", node->name);
+    int64_t stood_ms = node->world->now - node->frozen_ms;
+    sim_agent_thaws(node);
+    node->frozen = false;
+    if (node->clock_stands) {
+        node->clock_stands = false;
+        node->stopped_ms += stood_ms;
+        node->offset_ms -= stood_ms + stood_ms * node->rate_ppm / 1000000;
+    }
+    push_held(node, &node->host_held);
+    if (node->paused) {
+        sim_node_resume(node);
+    }
+}
+
+static void thaw(void *arg, uint64_t frozen_ms, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)b;
+    if (node->frozen && node->frozen_ms == (int64_t)frozen_ms) {
+        sim_host_thaw(node);
+    }
+}
+
+void sim_host_freeze(struct sim_node *node, int64_t ms, bool clock_stands)
+{
+    if (node->frozen || node->paused) {
+        return;
+    }
+    sim_trace(node->world, "%s is frozen for %lld ms%s", node->name, (long long)ms,
+              clock_stands ? ", its clock too" : "");
+    node->frozen = true;
+    node->frozen_ms = node->world->now;
+    node->clock_stands = clock_stands;
+    node->paused = node->raft != NULL;
+    node->resume_ms = INT64_MAX;
+    sim_at(node->world, ms, thaw, node, (uint64_t)node->frozen_ms, 0);
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static void run_event(struct sim_world *world, struct sim_event *event)
+{
+    struct sim_node *node = event->node;
+    if (node != NULL && event->incarnation != 0 && node->incarnation != event->incarnation) {
+        return;
+    }
+    if (node != NULL && (event->incarnation != 0 ? node->paused : node->frozen)) {
+        hold(event->incarnation != 0 ? &node->held : &node->host_held, event);
+        return;
+    }
+    if (node != NULL && event->incarnation != 0 && sim_node_clock(node) < event->due_ms) {
+        event->at = node->world->now + 1; /* its clock goes slower than it did */
+        heap_push(node->world, event);
+        return;
+    }
+    if (node != NULL && event->incarnation == 0 && event->stopped_ms != node->stopped_ms) {
+        event->at += node->stopped_ms - event->stopped_ms;
+        event->stopped_ms = node->stopped_ms;
+        heap_push(node->world, event);
         return;
     }
     sim_running = node;
+    sim_hash(world, (uint64_t)event->at << 8 ^ event->number ^
+                        (node != NULL ? (uint64_t)node->index + 1 : 0) << 56);
     event->fn(event->arg, event->a, event->b);
 }
 
@@ -195,19 +284,32 @@ void sim_run_until(struct sim_world *world, int64_t until_ms)
         struct sim_event event = heap_pop(world);
         ASSERT(event.at >= world->now);
         world->now = event.at;
-        run_event(&event);
+        run_event(world, &event);
     }
     if (world->failure == NULL) {
         world->now = until_ms;
     }
 }
 
+void sim_hash(struct sim_world *world, uint64_t value)
+{
+    world->hash = (world->hash ^ value) * 0x9e3779b97f4a7c15u;
+    world->hash ^= world->hash >> 29;
+}
+
 /* --- clocks ----------------------------------------------------------------------------------- */
 
 int64_t sim_node_clock(const struct sim_node *node)
 {
-    int64_t now = node->world->now;
+    int64_t now = node->clock_stands ? node->frozen_ms : node->world->now;
     return node->offset_ms + now + now * node->rate_ppm / 1000000;
+}
+
+void sim_node_set_rate(struct sim_node *node, int64_t rate_ppm)
+{
+    int64_t before = sim_node_clock(node);
+    node->rate_ppm = rate_ppm;
+    node->offset_ms += before - sim_node_clock(node);
 }
 
 static int64_t clock_read(void *arg)
@@ -247,11 +349,12 @@ static void frame_arrive(void *arg, uint64_t from, uint64_t to)
     struct sim_node *node = &world->nodes[to];
     if (node->raft != NULL && node->paused) {
         struct sim_event again = {.fn = frame_arrive, .arg = frame, .a = from, .b = to};
-        hold(node, &again); /* the kernel has it; a crash drops it, and the world frees it */
+        hold(&node->held, &again); /* the kernel has it; a crash drops it, and the world frees it */
         return;
     }
     list_remove(&frame->link);
-    if (node->raft != NULL && node->incarnation == frame->incarnation && !world->cut[from][to]) {
+    if (node->raft != NULL && node->incarnation == frame->incarnation &&
+        sim_world_passes(world, SIM_PORT_RAFT, (unsigned)from, (unsigned)to)) {
         sim_running = node;
         sim_group_heard(node, frame->sender);
         raft_node_receive(node->raft, frame->sender, buf_span(&frame->bytes));
@@ -285,8 +388,9 @@ static void frame_go(struct sim_frame *frame)
     struct sim_world *world = frame->world;
     /* Mostly quick; some stragglers that overtake and are overtaken. */
     int64_t delay = 1 + (int64_t)sim_below(world, 3) + world->late_ms[frame->from][frame->to];
-    if (world->faults_on && sim_chance(world, world->slow_network ? 300 : 10)) {
-        delay += (int64_t)sim_below(world, 1500);
+    if (world->faults_on &&
+        sim_chance(world, world->slow_network ? 300 : world->setup.straggler_permille)) {
+        delay += (int64_t)sim_below(world, world->slow_network ? 1500 : world->setup.straggle_ms);
     }
     list_append(&world->frames, &frame->link);
     sim_at(world, delay, frame_arrive, frame, frame->from, frame->to);
@@ -294,14 +398,21 @@ static void frame_go(struct sim_frame *frame)
 
 void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame)
 {
+    sim_hash(world, frame.len << 8 ^ from << 4 ^ to);
+    for (size_t i = 0; i < frame.len; i++) {
+        world->hash = (world->hash ^ frame.data[i]) * 0x100000001b3u;
+    }
     if (world->recording) {
         list_append(&world->recorded, &frame_new(world, from, to, frame)->link);
     }
-    if (world->cut[from][to] || (world->faults_on && sim_chance(world, world->loss_permille))) {
+    if (!sim_world_passes(world, SIM_PORT_RAFT, from, to) ||
+        (world->faults_on && sim_chance(world, world->setup.loss_permille))) {
+        sim_coverage_message(frame, SIM_MESSAGE_DROPPED);
         return;
     }
     frame_go(frame_new(world, from, to, frame));
-    if (world->faults_on && sim_chance(world, world->duplicate_permille)) {
+    if (world->faults_on && sim_chance(world, world->setup.duplicate_permille)) {
+        sim_coverage_message(frame, SIM_MESSAGE_DOUBLED);
         frame_go(frame_new(world, from, to, frame));
     }
 }
@@ -342,6 +453,7 @@ static void node_init(struct sim_world *world, unsigned index)
     (void)snprintf(node->name, sizeof(node->name), "node%u", index + 1);
     list_init(&node->disk.queue);
     list_init(&node->held);
+    list_init(&node->host_held);
     node->offset_ms = (int64_t)sim_below(world, 1000000000);
     node->rate_ppm = (int64_t)sim_below(world, 1001) - 500;
     node->clock = (struct clock){.mono_ms = clock_read,
@@ -352,14 +464,19 @@ static void node_init(struct sim_world *world, unsigned index)
     node->random = (struct random){.next = node_random, .arg = node};
 }
 
-void sim_world_init(struct sim_world *world, const struct sim_options *options)
+void sim_world_init(struct sim_world *world, const struct sim_options *options,
+                    const struct sim_setup *setup, const struct sim_script *script)
 {
-    *world = (struct sim_world){.options = *options, .loss_permille = 20, .duplicate_permille = 20};
+    *world = (struct sim_world){.options = *options,
+                                .setup = *setup,
+                                .script = script,
+                                .ttl_ms = setup->ttl_ms,
+                                .ttl_most_ms = setup->ttl_ms,
+                                .sync_nodes = setup->sync_nodes,
+                                .node_count = setup->nodes};
     world->random_state = options->seed * 2 + (options->mode == SIM_CLUSTER ? 1 : 0);
     list_init(&world->frames);
     list_init(&world->recorded);
-    world->node_count =
-        options->mode == SIM_STORE && options->drill == NULL && options->seed % 4 == 3 ? 5 : 3;
     for (unsigned i = 0; i < world->node_count; i++) {
         node_init(world, i);
     }
@@ -369,6 +486,7 @@ void sim_world_close(struct sim_world *world)
 {
     for (size_t i = 0; i < world->node_count; i++) {
         sim_member_free(&world->nodes[i]);
+        held_drop(&world->nodes[i].host_held);
     }
     while (!list_empty(&world->frames)) {
         frame_free(LIST_OWNER(list_first(&world->frames), struct sim_frame, link));
@@ -392,6 +510,7 @@ void sim_fail(struct sim_world *world, const char *rule, const char *fmt, ...)
     sim_trace(world, "FAILED %s: %s", rule, world->failure_text);
     for (size_t i = 0; world->options.trace && i < world->node_count; i++) {
         sim_member_trace(&world->nodes[i]);
+        sim_agents_trace(&world->nodes[i]);
     }
 }
 
