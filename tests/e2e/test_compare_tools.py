@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from compare import commands, normal, proxy, rules, script, transcript
+from compare import commands, normal, play, proxy, rules, script, transcript
 
 
 def answer(body, base=10, path="/v3/kv/range", status=200, headers=()):
@@ -137,6 +137,15 @@ def test_proxy_passes_on_and_remembers():
     server.close()
     assert [(e.method, e.target, e.body, e.status, e.answer) for e in p.exchanges] == [
         ("PUT", "/a", b"body", 200, b"one"), ("GET", "/b", b"", 404, b"no")]
+
+
+def test_a_server_that_does_not_answer_is_no_answer_to_compare(monkeypatch):
+    monkeypatch.setattr(play, "TIMEOUT", 0.2)
+    server = socket.create_server(("127.0.0.1", 0))
+    endpoint = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(TimeoutError, match=f"{endpoint} has not answered GET /v2/keys/"):
+        play.Player(endpoint)
+    server.close()
 
 
 def read_until(sock, mark):

@@ -43,9 +43,8 @@ class Player:
                 self.connection.endheaders(body.encode() if body else None)
                 answer = self.connection.getresponse()
                 return answer.status, answer.getheaders(), answer.read().decode("utf-8", "replace")
-            except TimeoutError:
-                self.connection = None
-                return 0, [], "no answer"
+            except TimeoutError as error:  # of both sides they would be alike, and nothing compared
+                raise TimeoutError(f"{self.endpoint} has not answered {method} {target} in {TIMEOUT} s") from error
             except (http.client.HTTPException, ConnectionError):
                 self.connection = None  # it was closed while nothing was asked
                 if attempt:
