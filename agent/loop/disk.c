@@ -6,6 +6,7 @@
 #include "agent/ha/ha_able.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +79,9 @@ static void tell(const struct agent *agent, const struct pg_disk_state *state)
         const struct pg_disk_place *place = &state->places[i];
         const struct pg_disk_place *known = find(before, place->name);
         bool was_wrong = known != NULL && ha_disk_is_low_or_worse(known->kind);
-        bool is_wrong = place->kind == PG_DISK_UNKNOWN || ha_disk_is_low_or_worse(place->kind);
+        /* A directory that is not made yet is none of its disk's troubles. */
+        bool untried = place->kind == PG_DISK_UNKNOWN && place->errno_value != ENOENT;
+        bool is_wrong = untried || ha_disk_is_low_or_worse(place->kind);
         if ((known == NULL || known->kind != place->kind) && (was_wrong || is_wrong)) {
             tell_place(place);
         }

@@ -116,6 +116,24 @@ static void published(void)
     }
 }
 
+static void a_directory_that_is_not_made_yet_is_no_news(void **state)
+{
+    (void)state;
+    rig_settle();
+    disks = (struct pg_disk_state){.count = 1};
+    disks.places[0] =
+        (struct pg_disk_place){.name = "data directory", .instance = true, .errno_value = ENOENT};
+    unsigned warnings = rig.warnings;
+    disk_take(&rig.agent, &disks);
+    assert_int_equal(rig.warnings, warnings);
+    disks.places[0].errno_value = EACCES;
+    rig.agent.facts.disks.count = 0;
+    disk_take(&rig.agent, &disks);
+    assert_int_equal(rig.warnings, warnings + 1);
+    assert_non_null(strstr(buf_str(&rig.logged), "cannot be tried: Permission denied"));
+    rig_free();
+}
+
 static void others_are_told_of_the_trouble(void **state)
 {
     (void)state;
@@ -180,6 +198,7 @@ int main(void)
         cmocka_unit_test(what_takes_no_writes_counts_from_when_that_began),
         cmocka_unit_test(the_stores_disk_is_told_and_costs_no_lease),
         cmocka_unit_test(nothing_known_is_no_trouble),
+        cmocka_unit_test(a_directory_that_is_not_made_yet_is_no_news),
         cmocka_unit_test(others_are_told_of_the_trouble),
         cmocka_unit_test(an_abandoned_term_is_over_on_the_page_and_renewed_no_more),
         cmocka_unit_test(limits_come_from_the_configuration),
