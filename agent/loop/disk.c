@@ -29,6 +29,15 @@ void disk_limits_changed(struct agent *agent)
     }
 }
 
+enum pg_disk_kind disk_published(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    bool lately = agent_mono_ms(agent) - facts->disk_since_mono_ms < LOOP_DISK_GOOD_MS;
+    bool was_bad = ha_disk_is_low_or_worse(facts->disk_before);
+    return !ha_disk_is_low_or_worse(facts->disk) && was_bad && lately ? facts->disk_before
+                                                                      : facts->disk;
+}
+
 static const struct pg_disk_place *find(const struct pg_disk_state *state, const char *name)
 {
     for (size_t i = 0; i < state->count; i++) {
@@ -104,6 +113,7 @@ void disk_take(struct agent *agent, const struct pg_disk_state *state)
     if (changed && !same) {
         facts->disk_since_mono_ms = worst == NULL ? HA_NEVER : worst->since_ms;
     }
+    facts->disk_before = kind == facts->disk ? facts->disk_before : facts->disk;
     facts->disk = kind;
     (void)snprintf(facts->disk_place, sizeof facts->disk_place, "%s",
                    worst == NULL ? "" : worst->name);

@@ -41,6 +41,7 @@ struct pg_disk;
 #define LOOP_RETRY_MS          200  /* after an action that failed, before the next decision */
 #define LOOP_DECISIONS_MAX     64   /* ring that `explain` shows */
 #define LOOP_SETTLED_MS        5000 /* an instance that is up for so long is out of a crash loop */
+#define LOOP_DISK_GOOD_MS      3000 /* good for so long: told to the others */
 #define LOOP_SLOT_AGES_MAX     (PG_SLOTS_MAX + 2 * HA_MEMBERS_MAX)
 
 #ifndef LOOP_TRANSFER_MS /* a build of tests/bench leaves Raft leadership where it is */
@@ -94,6 +95,7 @@ struct loop_facts {
     int64_t silent_since_mono_ms;   /* liveness.c */
     int64_t refusing_since_mono_ms; /* likewise */
     enum pg_disk_kind disk;         /* disk.c: the worst one */
+    enum pg_disk_kind disk_before;  /* of before the last change */
     int64_t disk_since_mono_ms;
     char disk_place[PG_DISK_PLACE_BYTES];
     struct pg_disk_state disks;
@@ -236,6 +238,9 @@ void liveness_stop(struct agent *agent);
 /* What pgctl/pg_disk.h has found. */
 void disk_take(struct agent *agent, const struct pg_disk_state *state);
 struct pg_disk_limits disk_limits(const struct agent *agent);
+/* What the others are told. Good news is told late: when space comes back everywhere, nobody is to
+ * be better for a moment. */
+enum pg_disk_kind disk_published(const struct agent *agent);
 /* The configuration may have others. */
 void disk_limits_changed(struct agent *agent);
 

@@ -93,8 +93,9 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     if (trouble[0] != '\0') { /* nor these two */
         put_text(member, "trouble", trouble);
     }
-    if (ha_disk_is_low_or_worse(s->self.disk)) {
-        put_text(member, "disk", ha_disk_name(s->self.disk));
+    enum pg_disk_kind disk = disk_published(agent);
+    if (ha_disk_is_low_or_worse(disk)) {
+        put_text(member, "disk", ha_disk_name(disk));
     }
     json_t *tags = json_deep_copy(config->tags.published);
     if (s->request == HA_REQUEST_SHUTDOWN && !s->settings.paused && ha_runs_as(s, PG_STANDBY)) {
