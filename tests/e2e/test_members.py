@@ -1,14 +1,18 @@
-"""The Raft group's members: listed, removed, replaced, moved; and a directory that is lost."""
+"""The Raft group's members: added, removed, replaced, moved; directories that are lost or old; a majority that is gone for good."""
 import glob
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 
+import pytest
+
+import checks
 import faults
-from rig import wait_for
+from rig import Node, wait_for
 
 
 def rows(cluster, *args):
@@ -28,9 +32,6 @@ def forget(node):
     """What every message about a lost, old or removed directory says to do."""
     for path in raft_files(node):
         os.remove(path)
-    stale = os.path.join(node.home, "data", "postmaster.pid")
-    if node.postmaster_pid() is None and os.path.exists(stale):
-        os.remove(stale)  # of before the power went: its number may be an agent's that was started since
 
 
 def ended(node, words, count=1):
@@ -131,6 +132,31 @@ def test_member_that_moves_is_found(cluster):
     cluster.wait_healthy()
 
 
+def test_old_copy_of_a_directory_is_refused(cluster):
+    node = cluster.replicas()[0]
+    was = rows(cluster)[node.name]["Id"]
+    copy = os.path.join(node.home, "copy")
+    node.kill_node()
+    shutil.copytree(os.path.join(node.home, "raft"), copy, ignore=shutil.ignore_patterns("run", "state"))
+    node.start_agent()
+    cluster.wait_streaming(node)
+    with faults.Load(cluster) as load:
+        time.sleep(3)
+        stop(node)
+        forget(node)
+        for path in glob.glob(os.path.join(copy, "raft.db*")):
+            shutil.copy(path, os.path.join(node.home, "raft"))
+            shutil.chown(os.path.join(node.home, "raft", os.path.basename(path)), "postgres", "postgres")
+        node.start_agent()
+        ended(node, "old copy")
+        load.wait_writable(5)
+    assert "old copy" in cluster.leader().log_text()
+    forget(node)
+    node.start_agent()
+    joined(cluster, node, was)
+    faults.verify(cluster, load, may_lose=False)
+
+
 def test_wiped_directory_votes_only_when_it_is_taken_in_again(cluster):
     """The primary is cut off, and of the two that are left one has lost its vote: nobody may lead, and nothing is lost."""
     primary = cluster.leader()
@@ -150,3 +176,106 @@ def test_wiped_directory_votes_only_when_it_is_taken_in_again(cluster):
     groups = {re.search("Raft group: ([0-9a-f]+)", cluster.ctl("raft", "status").stdout)[1]}
     assert len(groups) == 1
     faults.verify(cluster, load, may_lose=False)
+
+
+@pytest.mark.rest
+def test_fourth_member_is_added(make_rig):
+    r = make_rig()
+    r.start_all()
+    r.wait_healthy()
+    fourth = Node(r, "lb")  # a host that nobody's file names; its own names the three
+    r.write_config(fourth)
+    fourth.start_agent()
+    try:
+        wait_for("it votes", lambda: voters(r) == ["lb", "node1", "node2", "node3"], 60)
+        r.wait_healthy(count=4, timeout=60)
+        lost = r.replicas()[0]
+        lost.kill_node()
+        wait_for("it is missed", lambda: float(rows(r)[lost.name]["Last heard"].split()[0]) > 1, 20)
+        answer = r.ctl("raft", "remove", lost.name, "--force")
+        assert "Removed" in answer.stdout
+        assert len(voters(r)) == 3
+        old = r.nodes[next(name for name, row in r.members().items() if row["Role"] == "Leader")]
+        old.kill_node()  # of three, one: the fourth counts
+        wait_for("another one leads", lambda: any(row["Role"] == "Leader" and name != old.name for name, row in r.members().items()), 30)
+    except BaseException:
+        print(fourth.log_text()[-4000:])
+        raise
+    finally:
+        fourth.kill_node()
+
+
+def recover(r, node, name="postgres"):
+    """As an operator would, on that node."""
+    argv = ["ip", "netns", "exec", r.namespace(node.name), "runuser", "-u", "postgres", "--", r.binary("pgquorum"), "-c", node.config,
+            "raft", "recover"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, input=name + "\n")
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("mode", ["asynchronous", "quorum"])
+def test_majority_that_is_lost_for_good_is_recovered(make_rig, mode):
+    r = make_rig()
+    r.start_all()
+    r.start_haproxy()
+    r.wait_healthy()
+    if mode == "quorum":
+        r.ctl("edit-config", "--force", "-s", "synchronous_mode=quorum", "-s", "synchronous_mode_strict=true")
+        wait_for("both standbys are in the quorum", lambda: sum(row["Role"] == "Quorum Standby" for row in r.members().values()) == 2, 30)
+    primary, left = r.leader(), r.replicas()[0]
+    others = [node for node in r.nodes.values() if node is not left]
+    answer = recover(r, left)
+    assert answer.returncode == 1 and "stop the agent" in answer.stderr, answer.stderr
+    with faults.Load(r) as load:
+        load.wait_writable(10)
+    wait_for("the standby has caught up", lambda: faults.has_caught_up(r, left), 30)
+    left.kill_node()
+    answer = recover(r, left)
+    assert answer.returncode == 1 and "has a leader" in answer.stderr, answer.stderr
+    for node in sorted(others, key=lambda node: node is primary):
+        stop(node)
+
+    answer = recover(r, left, "Postgres")
+    assert answer.returncode == 1 and "nothing was changed" in answer.stderr
+    answer = recover(r, left)
+    assert answer.returncode == 0 and "Recovered: group" in answer.stdout, answer.stderr
+    left.start_agent()
+    wait_for("it is alone", lambda: voters_at(r, left) == [left.name], 20)
+    time.sleep(8)  # more than two ttl: it does not lead by itself
+    assert "nobody is promoted before" in left.log_text()
+    assert all(row["Role"] != "Leader" for row in members_at(r, left).values())
+
+    for node in others:  # the old majority comes back: it meets the new group, and stops
+        node.start_agent()
+    for node in others:
+        ended(node, "recovered from ours")
+    answer = ctl_at(r, left, "failover", "--candidate", left.name, "--force")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    wait_for("it leads", lambda: members_at(r, left).get(left.name, {}).get("Role") == "Leader", 30)
+    for node in others:
+        forget(node)
+        node.start_agent()
+    r.wait_healthy(timeout=120)
+    wait_for("three voters", lambda: voters(r) == ["node1", "node2", "node3"], 60)
+    missing, phantom = checks.lost(r, r.leader(), load.histories)
+    assert not any(missing.values()) and not any(phantom.values()), (missing, phantom)
+    with faults.Load(r) as again:
+        again.wait_writable(20)
+    faults.verify(r, again, may_lose=False)
+    assert "recovered" not in str(r.ctl("show-config").stdout)
+
+
+def ctl_at(r, node, *args):
+    """With the file of `node`: the first in it is itself."""
+    argv = ["ip", "netns", "exec", r.namespace("client"), r.binary("pgquorum"), "-c", node.config, *args]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=240, input="")
+
+
+def members_at(r, node):
+    answer = ctl_at(r, node, "list", "-f", "json")
+    return {row["Member"]: row for row in json.loads(answer.stdout)} if answer.returncode == 0 else {}
+
+
+def voters_at(r, node):
+    answer = ctl_at(r, node, "raft", "members", "-f", "json")
+    return sorted(row["Member"] for row in json.loads(answer.stdout or "[]") if row["Role"] == "voter")

@@ -57,7 +57,7 @@ done
 # Two at once would both make the directory of named namespaces.
 [ "$(id -u)" != 0 ] || { ip netns add "pgq$$" && ip netns delete "pgq$$"; }
 # Those that take longest come first.
-files=$(for file in mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured faults etcd3 etcd2 smoke_v3 smoke_v2 restarts rejoin bootstrap; do echo "tests/e2e/test_$file.py"; done; ls tests/e2e/test_*.py tests/chaos/checkers/test_*.py)
+files=$(for file in mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured faults etcd3 etcd2 smoke_v3 smoke_v2 restarts members rejoin bootstrap; do echo "tests/e2e/test_$file.py"; done; ls tests/e2e/test_*.py tests/chaos/checkers/test_*.py)
 files=$(echo "$files" | awk '!seen[$0]++')
 echo "$files" | xargs -n 1 -P "${E2E_JOBS:-$(nproc)}" "$0" --one "$build" "$which" "$part"
 failed=$(($(echo "$files" | wc -l) - $(ls "$logs" | grep -c '\.counts$'))) # a file without counts was not run to its end
