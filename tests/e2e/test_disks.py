@@ -40,6 +40,55 @@ def test_hung_postmaster_is_killed_and_started_in_place(cluster):
     wait_for("the trouble is over", lambda: trouble(old) == "", 15)
 
 
+@pytest.mark.rest
+def test_hung_postmaster_without_a_start_timeout_gives_the_key_away(cluster):
+    old = cluster.leader()
+    cluster.ctl("edit-config", "-s", "primary_start_timeout=0", "--force")
+    try:
+        with faults.Load(cluster) as load:
+            os.kill(old.postmaster_pid(), signal.SIGSTOP)
+            faults.wait_new_leader(cluster, old)
+            load.wait_writable(30)
+        print("hung, given away", faults.verify(cluster, load, may_lose=True))
+    finally:
+        cluster.ctl("edit-config", "-s", "primary_start_timeout=null", "--force")
+
+
+@pytest.mark.rest
+def test_hung_standby_is_restarted(cluster):
+    old = cluster.leader()
+    standby = cluster.replicas()[0]
+    postmaster = standby.postmaster_pid()
+    os.kill(postmaster, signal.SIGSTOP)
+    wait_for("another postmaster", lambda: standby.postmaster_pid() not in (None, postmaster), 30)
+    cluster.wait_healthy()
+    cluster.wait_streaming(standby)
+    assert cluster.leader() is old
+
+
+@pytest.mark.rest
+def test_crash_loop_gives_the_key_away(cluster):
+    """Each start comes up and dies: not for ever."""
+    old = cluster.leader()
+    with faults.Load(cluster) as load:
+        for _ in range(12):
+            wait_for("it runs, or another one leads", lambda: cluster.leader() is not old or old.postmaster_pid() is not None, 30)
+            if cluster.leader() not in (old, None):
+                break
+            pid = old.postmaster_pid()
+            if pid is not None:
+                try:
+                    wait_for("it is writable", lambda: cluster.http_status(old.address, "/primary") == 200, 10)
+                    os.kill(pid, signal.SIGKILL)
+                except (ProcessLookupError, TimeoutError):
+                    pass
+            time.sleep(0.5)
+        faults.wait_new_leader(cluster, old)
+        load.wait_writable(30)
+    assert "it went down 5 times" in old.log_text()
+    faults.verify(cluster, load, may_lose=True)
+
+
 @pytest.fixture
 def disked(make_rig):
     """Three healthy members, each with its data directory and its pg_wal on small file systems of their own."""
@@ -98,3 +147,84 @@ def test_stalled_disk_costs_the_key_and_a_hiccup_does_not(disked):
     print("stalled", result, "another leader after", took, "acknowledged by the old one after its disk was back:", len(late))
     assert not [e for e in late if e["begin"] < thawed and e["end"] > thawed], late
     assert took < 15
+
+
+@pytest.mark.rest
+def test_stalled_wal_disk_is_found_apart_from_the_data(disked):
+    old = disked.leader()
+    with faults.Load(disked) as load:
+        disked.disks.wal[old.name].freeze()
+        wait_for("the trouble names it", lambda: "'pg_wal'" in (trouble(old) or ""), 10)
+        faults.wait_new_leader(disked, old)
+        load.wait_writable(30)
+        disked.disks.wal[old.name].thaw()
+    faults.verify(disked, load, may_lose=True)
+
+
+@pytest.mark.rest
+def test_wal_disk_that_fills_up_is_left_in_time(disked):
+    """Nothing is lost: what still writes is stopped in order. With space again, the node is as good as any."""
+    old = disked.leader()
+    disk = disked.disks.wal[old.name]
+    with faults.Load(disked) as load:
+        disk.fill(leave_megabytes=24)
+        faults.wait_new_leader(disked, old)
+        load.wait_writable(30)
+        assert listed(disked, "the disk of 'pg_wal' is almost full"), disked.ctl("list").stdout
+    assert "PANIC" not in old.log_text()
+    disk.give_back()
+    wait_for("the trouble is over", lambda: trouble(old) == "", 15)
+    print("almost full", faults.verify(disked, load, may_lose=False))
+
+
+@pytest.mark.rest
+def test_full_wal_disk_panics_and_heals_without_surgery(disked):
+    """Full at once, before anybody could see it coming."""
+    old = disked.leader()
+    disk = disked.disks.wal[old.name]
+    disked.ctl("edit-config", "-s", "minimum_free_disk=0", "--force")
+    with faults.Load(disked) as load:
+        disk.fill(leave_megabytes=0)
+        wait_for("the trouble is told", lambda: "is full" in (trouble(old) or ""), 15)
+        faults.wait_new_leader(disked, old, 60)
+        load.wait_writable(60)
+        time.sleep(5)
+        starts = old.log_text().count("starting PostgreSQL")
+        time.sleep(10)
+        assert old.log_text().count("starting PostgreSQL") - starts <= 3, "it is started again and again"
+    disk.give_back()
+    print("full", faults.verify(disked, load, may_lose=True))
+
+
+@pytest.mark.rest
+def test_full_wal_disks_everywhere_leave_the_primary_where_it_is(disked):
+    """Nobody is better: it keeps trying, and says so; with space again all is as before."""
+    old = disked.leader()
+    disked.ctl("edit-config", "-s", "minimum_free_disk=0", "--force")
+    for disk in disked.disks.wal.values():
+        disk.fill(leave_megabytes=0)
+    for node in disked.nodes.values():
+        wait_for(f"the trouble of {node.name} is told", lambda n=node: "is full" in (trouble(n) or ""), 15)
+    time.sleep(15)
+    assert disked.leader() in (old, None) and "the disk of 'pg_wal' is full" in disked.ctl("list").stdout
+    for disk in disked.disks.wal.values():
+        disk.give_back()
+    disked.wait_healthy(timeout=120)
+    wait_for("it can be written to", lambda: disked.sql(disked.leader(), "CREATE TABLE IF NOT EXISTS healed (i int); SELECT 1").endswith("1"), 30)
+    assert disked.leader() is old
+
+
+@pytest.mark.rest
+def test_disk_that_becomes_read_only(disked):
+    old = disked.leader()
+    disk = disked.disks.data[old.name]
+    with faults.Load(disked) as load:
+        disk.break_()
+        wait_for("the trouble is told", lambda: trouble(old) not in ("", None), 15)
+        faults.wait_new_leader(disked, old)
+        load.wait_writable(30)
+    old.kill_node()
+    disk.replace()
+    disked.disks.wal[old.name].replace()
+    old.start_agent()
+    print("read-only", faults.verify(disked, load, may_lose=True))
