@@ -345,8 +345,11 @@ static int do_acquire(struct agent *agent, const struct ha_action *action, struc
 static int do_depose(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     const struct ha_acquire *wanted = &agent->plan.acquire;
-    log_warning("ending the lease of '%s', which gives no sign of life, by %zu reports",
-                agent->snapshot.cluster.leader, wanted->report_count);
+    if (!ha_epoch_equal(agent->depose_told, action->epoch)) {
+        log_warning("ending the lease of '%s', which gives no sign of life, by %zu reports",
+                    agent->snapshot.cluster.leader, wanted->report_count);
+        agent->depose_told = action->epoch;
+    }
     return acquire_key(agent, action->epoch.revision,
                        2 * agent->snapshot.settings.election_timeout_ms, err);
 }

@@ -152,7 +152,8 @@ struct agent {
     struct loop_facts facts;
     struct ha_lease lease;
     bool acquiring;
-    int64_t acquire_ttl_ms; /* of the acquisition that is under way */
+    int64_t acquire_ttl_ms;      /* of the acquisition that is under way */
+    struct ha_epoch depose_told; /* whose end was asked for last: it is said once */
 
     /* observe.c */
     uv_timer_t probe_timer;
