@@ -25,6 +25,14 @@ GOOD = {
     "an unknown one comes late": ([ok("w", 1, 0, result="unknown"), table(1, 90, []), table(2, 190, [row("w", 1)])], {}),
     "a begun one may be there": ([record("write", writer="w", n=1, begin=0, result="invoke"), table(1, 90, [row("w", 1)])], {}),
     "not acknowledged yet when it was read": (A[:1] + [ok("w", 2, 89, end=95), table(1, 90, [row("w", 1)])], {}),
+    "acknowledged at the very moment it was read": (A[:1] + [ok("w", 2, 80, end=90), table(1, 90, [row("w", 1)])], {}),
+    "much is lost, and positions are not told": (
+        [ok("w", n, n * 1000) for n in range(10)] + [table(1, 90000, [row("w", 0)], "b", timeline=2)], {}),
+    "much is lost, and the position of the first is not told": (
+        [ok("w", n, n * 1000, lsn=n * 500 if n > 5 else None) for n in range(10)] + [table(1, 90000, [row("w", 0)], "b", timeline=2)], {}),
+    "much is lost, and the position of one of them is not told": (
+        [ok("w", n, n * 1000, lsn=n * 100 if n != 1 else None) for n in range(10)] + [table(1, 90000, [row("w", 0)], "b", timeline=2)], {}),
+    "on a timeline that is not told": ([dict(ok("w", 1, 0), timeline=None), ok("w", 2, 10), table(1, 90, [row("w", 2)], "b", timeline=2)], {}),
     "the end is lost": (A + [ok("v", 1, 50, "b", 2, 210), table(1, 90, [row("w", 1), row("v", 1, 2)], "b", timeline=2)], {}),
     "beside the last that is kept": (A + [ok("u", 1, 5, end=12, lsn=150), table(1, 90, [row("w", 1), row("w", 2)], "b", timeline=2)], {}),
     "a local commit in a strict mode": ([ok("w", 1, 0, commit="local"), table(1, 90, [row("v", 1, 2)], "b", timeline=2), ok("v", 1, 50, "b", 2)],
@@ -45,6 +53,7 @@ BAD = {
                                      table(1, 90, [row("w", 1), row("w", 2)], "c", "standby", 2)], "lost", "('w', 3) is not on c", {"mode": "sync"}),
     "remote_apply counts": ([ok("w", 1, 0, commit="remote_apply"), table(1, 90, [], "b", timeline=2)], "lost", "('w', 1)", {"mode": "sync"}),
     "no failover": (A + [table(1, 90, [row("w", 1), row("w", 2)])], "lost without a failover", "timeline 1 as well"),
+    "no failover, and from the middle": (A + [table(1, 90, [row("w", 1), row("w", 3)])], "lost without a failover", "('w', 2)"),
     "switchover": (A + [cycle(1, 5, 80, lossless=True), table(1, 90, [row("w", 1), row("w", 2)], "b", timeline=2)], "lost in a lossless cycle", "('w', 3)"),
     "from the middle": (A + [table(1, 90, [row("w", 1), row("w", 3)], "b", timeline=2)], "lost before what is kept", "('w', 2) of a on timeline 1"),
     "from the middle, by another client": (A + [ok("u", 1, 5, end=7, lsn=150), table(1, 90, [row("w", 1), row("w", 2), row("w", 3)], "b", timeline=2)],
