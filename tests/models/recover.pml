@@ -1,4 +1,4 @@
-/* Recovery after the majority was lost for good (`raft recover`): an operator makes a group of one of a member's
+/* Recovery after the majority was lost for good (`raft recover`; docs/consensus.md, section 5): an operator makes a group of one of a member's
  * directory, under a new cluster id. What it holds may be old: who led last, for whom commits waited. Nobody leads in it without an order that was given
  * in it; and the operator may be wrong, so that the others still live.
  *   a member's directory is its copy of the store: which group it is of (cl), who votes there (conf), the leader key (k), its holder (h) and epoch (e),
