@@ -19,6 +19,7 @@ struct order {
     const char *leader; /* borrowed from the body; "" = not given */
     const char *candidate;
     const char *at;
+    const char *over; /* `unfenced`, as its author has seen it and passes over it */
 };
 
 /* Absent, null and "" are the same. Anything but text is refused: a time that is passed over would
@@ -40,6 +41,7 @@ static bool read_order(const json_t *body, struct order *order, struct error *er
     if (!take_text(body, "leader", &order->leader, err) ||
         !take_text(body, "candidate", &order->candidate, err) ||
         !take_text(body, "member", &member, err) ||
+        !take_text(body, "unfenced", &order->over, err) ||
         !take_text(body, "scheduled_at", &order->at, err)) {
         return false;
     }
@@ -120,6 +122,15 @@ static int check_synchronous(const struct ha_cluster *cluster, const struct orde
                : refuse(ret_why, 412, "switchover is not possible: can not find sync_standby");
 }
 
+/* Nobody leads, and the last leader may run unfenced since a pause. */
+static bool passes_unfenced(const struct ha_cluster *cluster, const struct order *order)
+{
+    struct ha_epoch over;
+    return cluster->leader[0] != '\0' || cluster->unfenced_revision == 0 ||
+           (cluster->unfenced.revision > 0 && ha_epoch_parse(order->over, &over) &&
+            ha_epoch_equal(over, cluster->unfenced));
+}
+
 static int check_feasible(const struct api_status *status, const struct order *order,
                           const char **ret_why)
 {
@@ -137,6 +148,11 @@ static int check_feasible(const struct api_status *status, const struct order *o
     }
     if (order->candidate[0] != '\0' ? !can_take_over(candidate) : !somebody_can(cluster)) {
         return refuse(ret_why, 412, "no good candidates have been found");
+    }
+    if (!passes_unfenced(cluster, order)) {
+        return refuse(ret_why, 412,
+                      "the last leader may still run, unfenced since a pause: pgquorum failover "
+                      "--candidate NAME --force passes over it");
     }
     return 0;
 }
@@ -307,6 +323,9 @@ static void submit(struct api_server *server, struct http1_exchange *exchange,
     }
     if (order->scheduled) {
         (void)json_object_set_new(value, "scheduled_at", json_string(order->at));
+    }
+    if (order->over[0] != '\0') {
+        (void)json_object_set_new(value, "unfenced", json_string(order->over));
     }
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(value);

@@ -39,6 +39,9 @@ static const struct verb verbs[] = {
      "move the leader on purpose"},
     {"failover", cli_failover, "[CLUSTER] [--candidate NAME] [--force]",
      "make a member the leader though there is none"},
+    {"pause", cli_pause, "[CLUSTER] [--wait]",
+     "leave PostgreSQL to the operator: nothing is stopped, started or promoted by itself"},
+    {"resume", cli_resume, "[CLUSTER] [--wait]", "end of the pause"},
     {"show-config", cli_show_config, "[CLUSTER]", "the dynamic configuration"},
     {"edit-config", cli_edit_config,
      "[CLUSTER] [-q] [-s KEY=VALUE]... [-p PARAMETER=VALUE]... [--apply FILE|-] [--replace FILE|-] "

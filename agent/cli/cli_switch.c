@@ -4,6 +4,7 @@
 #include "agent/cli/cli_verbs.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/config/dynamic.h"
+#include "agent/ha/ha_cluster.h"
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -30,7 +31,8 @@ struct request {
     struct dcs_view *view;
     json_t *doc;
     json_t *config;
-    const char *current; /* holder of the leader key; NULL = none */
+    const char *current;       /* holder of the leader key; NULL = none */
+    char over[HA_EPOCH_BYTES]; /* `unfenced`, which the user passes over; "" = it does not stand */
 };
 
 static const char *action(const struct request *q)
@@ -179,6 +181,39 @@ static int ask_time(struct request *q)
                : CLI_OK;
 }
 
+/* Nobody leads, and the last leader runs without a deadline since a pause: whatever it writes after
+ * somebody else was promoted is lost, or goes on beside it. */
+static int ask_over_unfenced(struct request *q)
+{
+    const struct dcs_kv *kv = dcs_view_get(q->view, "unfenced");
+    struct ha_epoch epoch;
+    if (q->switchover || q->current != NULL || kv == NULL) {
+        return CLI_OK;
+    }
+    if (!ha_epoch_parse(kv->value, &epoch)) {
+        return cli_fail("the key unfenced cannot be read: remove it when no primary runs any more");
+    }
+    epoch.revision = epoch.revision == 0 ? kv->mod_revision : epoch.revision;
+    ha_epoch_print(epoch, q->over);
+    json_t *last = cluster_doc_key(q->view, "epoch");
+    const char *holder = json_string_value(json_object_get(last, "holder"));
+    (void)fflush(stdout);
+    (void)fprintf(
+        stderr,
+        "Warning: the last leader '%s' was paused, and its PostgreSQL may still run and "
+        "take writes: nothing stops it by itself. Be sure that it is down: what it writes "
+        "from now on is lost.\n",
+        holder != NULL ? holder : "(unknown)");
+    json_decref(last);
+    if (q->force) {
+        return CLI_OK;
+    }
+    enum cli_answer answer = cli_confirm("Are you sure you want to pass over it?");
+    return answer == CLI_YES  ? CLI_OK
+           : answer == CLI_NO ? cli_fail("Aborting %s", action(q))
+                              : CLI_ERROR;
+}
+
 static int ask_confirmation(const struct request *q)
 {
     struct buf text = BUF_INIT;
@@ -228,6 +263,9 @@ static char *request_body(const struct request *q, bool for_store)
     }
     if (q->iso[0] != '\0') {
         (void)json_object_set_new(body, "scheduled_at", json_string(q->iso));
+    }
+    if (q->over[0] != '\0') {
+        (void)json_object_set_new(body, "unfenced", json_string(q->over));
     }
     struct buf out = BUF_INIT;
     buf_reserve(&out, json_dumpb(body, NULL, 0, JSON_COMPACT | JSON_ENSURE_ASCII) + 1);
@@ -338,6 +376,7 @@ static int ask_and_perform(struct request *q)
     int status = cli_print_members(q->view, q->cluster, false, false, CLI_PRETTY);
     status = status != CLI_OK ? status : ask_leader(q);
     status = status != CLI_OK ? status : ask_candidate(q);
+    status = status != CLI_OK ? status : ask_over_unfenced(q);
     status = status != CLI_OK ? status : ask_time(q);
     status = status != CLI_OK ? status : ask_confirmation(q);
     status = status != CLI_OK ? status : perform(q);

@@ -24,6 +24,8 @@ int cli_switchover(struct cli *cli, int argc, char **argv);
 int cli_failover(struct cli *cli, int argc, char **argv);
 int cli_show_config(struct cli *cli, int argc, char **argv);
 int cli_edit_config(struct cli *cli, int argc, char **argv);
+int cli_pause(struct cli *cli, int argc, char **argv);
+int cli_resume(struct cli *cli, int argc, char **argv);
 int cli_raft(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
 

@@ -96,7 +96,7 @@ static const struct key_note refused[] = {
     {"restapi", "allowlist", "take it out, and let only trusted hosts reach the port"},
     {"restapi", "allowlist_include_members", "take it out, or give false"},
     {"bootstrap.dcs", "standby_cluster", "take it out"},
-    {"bootstrap.dcs", "pause", "take it out, or give false"},
+    {"bootstrap.dcs", "pause", "take it out: `pgquorum pause` when the cluster is there"},
 };
 
 #define IS_DYNAMIC ": it is the same for all members: give it in bootstrap.dcs, or to edit-config"

@@ -67,7 +67,7 @@ void dynamic_config_free(struct dynamic_config *config);
 void dynamic_warning_give(const char *text, char *ret_warning); /* NULL is accepted */
 
 /* Reads what is stored. `document` NULL or no object is ERR_INVALID: the configuration in force
- * stays. A key that we do not serve (pause, standby_cluster) is
+ * stays. A key that we do not serve (standby_cluster) is
  * ERR_UNSUPPORTED: no promotion while it is there. Otherwise 0, and `warning`
  * (DYNAMIC_WARNING_BYTES, may be NULL) says what was adjusted, "" if nothing. A copy of `document`
  * is kept. *ret_config is set only on success. */

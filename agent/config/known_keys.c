@@ -41,7 +41,7 @@ const char *const known_keys_dynamic[] = {"ttl",
                                           "postgresql",
                                           NULL};
 
-const char *const known_keys_dynamic_unserved[] = {"standby_cluster", "pause", NULL};
+const char *const known_keys_dynamic_unserved[] = {"standby_cluster", NULL};
 
 static const char *const top[] = {
     "scope", "namespace", "name", "thread_pool_size", "thread_stack_size", "log", "restapi", "ctl",

@@ -165,14 +165,22 @@ static bool rule_primary(const struct ha_snapshot *s, struct ha_plan *plan)
            left_alone(plan, "a primary that has no lease at present");
 }
 
+/* A renewal was answered lately: armed with what is left of an old one, the fence might stop
+ * PostgreSQL before the next answer. */
+static bool is_fresh(const struct ha_snapshot *s)
+{
+    return ha_lease_is_valid(s) &&
+           s->holding.soft_lease_ms - s->now_lease_ms >= s->settings.ttl_ms / 3;
+}
+
 /* Nobody else can become primary meanwhile, so it serves on. */
 static bool rule_wait_to_arm(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (s->settings.paused || !runs_primary(s) || !ha_page_is_open(s) || !ha_key_is_ours(s) ||
-        ha_lease_is_valid(s)) {
+        is_fresh(s)) {
         return false;
     }
-    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_wait(plan, s->now_mono_ms + s->settings.ttl_ms / 12); /* its answer is no event */
     ha_plan_because(plan, "the pause is over: waiting for a renewal of the lease to arm the fence");
     return true;
 }

@@ -378,7 +378,7 @@ static void refused_whole_with_the_name_of_the_key(void **state)
         {"{\"standby_cluster\": {\"host\": \"h\"}}", "standby_cluster"},
         {"{\"synchronous_mode\": \"sometimes\"}", "synchronous_mode"},
         {"{\"synchronous_node_count\": 0}", "synchronous_node_count"},
-        {"{\"pause\": true}", "pause"},
+        {"{\"pause\": \"maybe\"}", "pause"},
         {"{\"failsafe_mode\": \"maybe\"}", "failsafe_mode"},
         {"{\"ttl\": \"soon\"}", "ttl"},
         {"{\"ttl\": 1}", "ttl"},
@@ -466,6 +466,29 @@ static void without_a_configuration_only_put_makes_one(void **state)
     apply(0);
     assert_int_equal(store.puts[0].compare, DCS_ABSENT);
     assert_int_equal(rig_code(rig_reply(fd)), 200);
+}
+
+static void pause_now(void *arg)
+{
+    snapshot.settings.paused = *(const bool *)arg;
+    agent.on_picture(&agent, &snapshot);
+}
+
+static void pause_is_shown_and_told_to_who_asks_for_liveness(void **state)
+{
+    bool paused = true;
+    (void)state;
+    assert_null(strstr(get_text("/patroni"), "\"pause\""));
+    rig_call(pause_now, &paused);
+    assert_non_null(strstr(get_text("/patroni"), "\"pause\": true"));
+    prom_read(get_text("/metrics"), &prom);
+    assert_true(prom_find(&prom, "patroni_is_paused")->value == 1);
+    assert_int_equal(rig_code(rig_reply(rig_post("POST /switchover", "{\"leader\": \"n1\"}"))),
+                     400);
+    paused = false;
+    rig_call(pause_now, &paused);
+    prom_read(get_text("/metrics"), &prom);
+    assert_true(prom_find(&prom, "patroni_is_paused")->value == 0);
 }
 
 static void forget_view_now(void *arg)
@@ -866,6 +889,7 @@ int main(void)
         WITH_AGENT(of_two_patches_of_one_revision_one_wins),
         WITH_AGENT(without_a_configuration_only_put_makes_one),
         WITH_AGENT(what_is_no_document_is_not_shown_as_one),
+        WITH_AGENT(pause_is_shown_and_told_to_who_asks_for_liveness),
         WITH_AGENT(without_a_view_nothing_is_shown_or_patched),
         WITH_AGENT(a_store_that_takes_nothing_is_no_fault_of_the_document),
         WITH_AGENT(a_configuration_has_a_greatest_size),

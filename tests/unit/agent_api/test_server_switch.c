@@ -157,6 +157,28 @@ static void a_paused_cluster_wants_a_candidate_and_no_schedule(void **state)
     assert_int_equal(rig_code(rig_reply(fd)), 200);
 }
 
+/* Nobody leads, and `unfenced` stands: only who has seen it passes over it. */
+static void a_failover_past_an_unfenced_leader_names_it(void **state)
+{
+    struct api_status *status = picture("", OUR_REVISION - 1, false);
+    (void)state;
+    status->cluster.unfenced_revision = 30;
+    status->cluster.unfenced = (struct ha_epoch){0xabc, 9};
+    rig_publish(status);
+    const char *reply = post("POST /failover", "{\"candidate\": \"n2\"}");
+    assert_int_equal(rig_code(reply), 412);
+    assert_non_null(strstr(rig_body(reply), "unfenced since a pause"));
+    assert_int_equal(
+        rig_code(post("POST /failover", "{\"candidate\": \"n2\", \"unfenced\": \"abc:8\"}")), 412);
+    assert_int_equal(rig_code(post("POST /failover", "{\"candidate\": \"n2\", \"unfenced\": 9}")),
+                     400);
+    assert_int_equal(rig.write_count, 0);
+    int fd = begin("POST /failover", "{\"candidate\": \"n2\", \"unfenced\": \"abc:9\"}");
+    assert_string_equal(rig.writes[0].text, "{\"member\":\"n2\",\"unfenced\":\"abc:9\"}");
+    rig_publish(picture("n2", OUR_REVISION + 2, false));
+    assert_int_equal(rig_code(rig_reply(fd)), 200);
+}
+
 static void a_switchover_is_answered_when_another_one_leads(void **state)
 {
     (void)state;
@@ -478,6 +500,7 @@ int main(void)
         WITH_PRIMARY(in_synchronous_mode_only_its_members_are_asked_to_lead),
         WITH_PRIMARY(nobody_who_may_not_or_cannot_is_asked_to_lead),
         WITH_PRIMARY(a_paused_cluster_wants_a_candidate_and_no_schedule),
+        WITH_PRIMARY(a_failover_past_an_unfenced_leader_names_it),
         WITH_PRIMARY(a_switchover_is_answered_when_another_one_leads),
         WITH_PRIMARY(a_failover_to_another_one_says_so),
         WITH_PRIMARY(a_failover_that_names_the_leader_is_a_switchover),

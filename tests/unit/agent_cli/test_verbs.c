@@ -1,367 +1,6 @@
 /* The verbs on a real Raft group of one member in a process of its own, and a member's REST
  * interface played by another: what is printed, what is written, which exit status. */
-#include "agent/app.h"
-#include "agent/cli/cli.h"
-#include "agent/cli/cli_session.h"
-#include "agent/cli/cli_verbs.h"
-#include "agent/cli/cluster_doc.h"
-#include "agent/witness.h"
-#include "base/buf.h"
-#include "base/mem.h"
-#include "raft/group.h"
-#include "raft/storage.h"
-#include "tests/harness/free_port.h"
-#include "tests/harness/process.h"
-#include "tests/harness/scratch.h"
-#include "tests/harness/tls_files.h"
-
-#include <arpa/inet.h>
-#include <openssl/ssl.h>
-#include <poll.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdio_ext.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <uv.h>
-
-#include <cmocka.h>
-
-#define OUTPUT_BYTES 16384
-#define START_TRIES  200
-
-/* What cli.c runs for a file; here it only tells that it was asked. */
-int agent_run(const char *path)
-{
-    printf("agent on %s\n", path);
-    return 0;
-}
-
-int witness_run(const char *path)
-{
-    printf("witness on %s\n", path);
-    return 0;
-}
-
-static struct {
-    char directory[64];
-    char file[128];
-    char request[128]; /* what the REST interface was asked last */
-    int raft_port;
-    int rest_port;
-    pid_t raft;
-    pid_t rest;
-    char out[OUTPUT_BYTES];
-    char err[OUTPUT_BYTES];
-} world;
-
-/* --- the two processes --------------------------------------------------------------------------
- */
-
-static void ignored(void *arg)
-{
-    (void)arg;
-}
-
-static void text_ignored(void *arg, const char *text)
-{
-    (void)arg;
-    (void)text;
-}
-
-static void fatal(void *arg, const struct error *err)
-{
-    (void)arg;
-    fprintf(stderr, "raft: %s\n", err->text);
-    _exit(1);
-}
-
-static void raft_process(const char *directory, int port, bool witness)
-{
-    char data_dir[128];
-    char address[64];
-    uv_loop_t loop;
-    struct raft_group *group = NULL;
-    struct error err = {0};
-    snprintf(data_dir, sizeof(data_dir), "%s/%s", world.directory, directory);
-    snprintf(address, sizeof(address), "127.0.0.1:%d", port);
-    struct raft_group_config config = {.data_dir = data_dir,
-                                       .name = "n1",
-                                       .self_addr = address,
-                                       .password = "secret",
-                                       .witness = witness,
-                                       .election_timeout_ms = 300,
-                                       .heartbeat_ms = 30};
-    struct raft_group_callbacks callbacks = {.on_ready = ignored,
-                                             .on_change = ignored,
-                                             .on_waiting = text_ignored,
-                                             .on_warning = text_ignored,
-                                             .on_fatal = fatal};
-    uv_loop_init(&loop);
-    if (raft_group_open(&loop, &config, &callbacks, &group, &err) != 0) {
-        fatal(NULL, &err);
-    }
-    uv_run(&loop, UV_RUN_DEFAULT);
-    _exit(0);
-}
-
-struct answer {
-    const char *request; /* in the request line or body */
-    const char *status;
-    const char *body;
-};
-
-/* The first that fits. */
-static const struct answer answers[] = {
-    {"\"candidate\":\"n3\"", "412 Precondition Failed", "not here"},
-    {"POST /switchover", "200 OK", "Successfully switched over to \"n2\""},
-    {"GET /explain", "200 OK",
-     "{\"name\":\"n1\",\"decisions\":[{\"time\":\"2026-11-24 "
-     "10:00:00\",\"rule\":\"lease_lost\",\"reason\":\"held by n2\","
-     "\"plan\":\"rule leader/lease_lost\\nbecause held by "
-     "n2\\ndemote\\nwait\\n\",\"outcome\":\"done\",\"repeats\":0,\"snapshot\":"
-     "\"now 1\\nself n1\\n\"},{\"time\":\"2026-11-24 "
-     "10:00:01\",\"rule\":\"healthy\",\"reason\":\"all is well\",\"plan\":"
-     "\"rule a\\nbecause b\\nwait\\n\",\"repeats\":7}]}"},
-    {"GET /patroni", "200 OK", "{\"server_version\":150004,\"patroni\":{\"version\":\"4.1.4\"}}"},
-    {"", "404 Not Found", ""},
-};
-
-/* More than a client of ours takes. */
-static void answer_without_end(int fd)
-{
-    static const char piece[65536];
-    size_t sent = 0;
-    (void)signal(SIGPIPE, SIG_IGN);
-    dprintf(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-    while (sent <= CLI_REPLY_BYTES_MAX && write(fd, piece, sizeof piece) > 0) {
-        sent += sizeof piece;
-    }
-}
-
-static void answer(int fd, const char *request)
-{
-    const struct answer *one = answers;
-    if (strstr(request, "\"candidate\":\"n2\",\"leader\":\"n1\",\"scheduled_at\"") != NULL) {
-        answer_without_end(fd);
-        return;
-    }
-    while (strstr(request, one->request) == NULL) {
-        one++;
-    }
-    dprintf(fd, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", one->status,
-            strlen(one->body), one->body);
-}
-
-static void rest_process(int listener)
-{
-    for (;;) {
-        char request[4096];
-        size_t len = 0;
-        int fd = accept(listener, NULL, NULL);
-        while (len < sizeof(request) - 1) {
-            ssize_t got = read(fd, request + len, sizeof(request) - 1 - len);
-            if (got <= 0) {
-                break;
-            }
-            len += (size_t)got;
-            request[len] = '\0';
-            const char *body = strstr(request, "\r\n\r\n");
-            if (body != NULL && (strncmp(request, "GET", 3) == 0 || strchr(body, '}') != NULL)) {
-                break;
-            }
-        }
-        request[len] = '\0';
-        FILE *log = fopen(world.request, "w");
-        fputs(request, log);
-        fclose(log);
-        answer(fd, request);
-        close(fd);
-    }
-}
-
-static int listen_on(int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(fd, 5), 0);
-    return fd;
-}
-
-/* --- running a verb ------------------------------------------------------------------------------
- */
-
-static void slurp(FILE *file, char *ret_text)
-{
-    rewind(file);
-    size_t len = fread(ret_text, 1, OUTPUT_BYTES - 1, file);
-    ret_text[len] = '\0';
-    fclose(file);
-}
-
-static int run_with(const char *input, const char **argv)
-{
-    FILE *in = tmpfile();
-    FILE *out = tmpfile();
-    FILE *err = tmpfile();
-    int saved[3] = {dup(0), dup(1), dup(2)};
-    int argc = 0;
-    while (argv[argc] != NULL) {
-        argc++;
-    }
-    fputs(input, in);
-    rewind(in);
-    fflush(stdout);
-    fflush(stderr);
-    dup2(fileno(in), 0);
-    dup2(fileno(out), 1);
-    dup2(fileno(err), 2);
-    clearerr(stdin);
-    __fpurge(stdin); /* what an earlier run left unread */
-    int status = cli_main(argc, (char **)argv);
-    fflush(stdout);
-    fflush(stderr);
-    for (int i = 0; i < 3; i++) {
-        dup2(saved[i], i);
-        close(saved[i]);
-    }
-    fclose(in);
-    slurp(out, world.out);
-    slurp(err, world.err);
-    return status;
-}
-
-#define RUN(...) run_with("", (const char *[]){"pgquorum", "-c", world.file, __VA_ARGS__, NULL})
-#define RUN_ANSWERING(input, ...) \
-    run_with(input, (const char *[]){"pgquorum", "-c", world.file, __VA_ARGS__, NULL})
-
-static void says(const char *text, const char *words)
-{
-    if (strstr(text, words) == NULL) {
-        fail_msg("'%s' is not in:\n%s", words, text);
-    }
-}
-
-static void put(const char *key, const char *value)
-{
-    struct cli_session *session = NULL;
-    struct error err = {0};
-    assert_int_equal(cli_session_open(world.file, NULL, &session, &err), 0);
-    if (cli_session_put(session, "batman", key, value, DCS_ANY, &err) != 0) {
-        fail_msg("%s", err.text);
-    }
-    cli_session_close(session);
-}
-
-static char *get(const char *key)
-{
-    struct cli_session *session = NULL;
-    struct dcs_view *view = NULL;
-    struct error err = {0};
-    assert_int_equal(cli_session_open(world.file, NULL, &session, &err), 0);
-    assert_int_equal(cli_session_read(session, "batman", &view, &err), 0);
-    char *value = mem_strdup(cluster_doc_text(view, key));
-    dcs_view_unref(view);
-    cli_session_close(session);
-    return value;
-}
-
-static void put_member(const char *name, const char *role, int port)
-{
-    char key[64];
-    char value[256];
-    snprintf(key, sizeof(key), "members/%s", name);
-    snprintf(value, sizeof(value),
-             "{\"conn_url\":\"postgres://127.0.0.1:5432/postgres\",\"api_url\":\"http://"
-             "127.0.0.1:%d/patroni\",\"state\":"
-             "\"running\",\"role\":\"%s\"}",
-             port, role);
-    put(key, value);
-}
-
-static void write_file_of(const char *password, int partner)
-{
-    FILE *file = fopen(world.file, "w");
-    fprintf(file,
-            "scope: batman\nname: n1\nrestapi: {listen: '127.0.0.1:%d'}\nraft: {self_addr: "
-            "'127.0.0.1:%d', partner_addrs: '127.0.0.1:%d', password: %s}\n",
-            world.rest_port, world.raft_port, partner, password);
-    fclose(file);
-}
-
-static void write_file(const char *password)
-{
-    write_file_of(password, world.raft_port); /* itself alone */
-}
-
-/* Anew, on the directory that is there. */
-static void start_raft(bool witness)
-{
-    if (world.raft > 0) {
-        kill(world.raft, SIGKILL);
-        waitpid(world.raft, NULL, 0);
-    }
-    world.raft = fork_in_test();
-    if (world.raft == 0) {
-        raft_process("raft", world.raft_port, witness);
-    }
-    for (int i = 0; i < START_TRIES; i++) {
-        if (RUN("raft", "status") == 0 && strstr(world.out, "Leader") != NULL) {
-            return;
-        }
-        poll(NULL, 0, 50);
-    }
-    fail_msg("the group does not start: %s%s", world.out, world.err);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    scratch_make(world.directory, sizeof world.directory, "/tmp", "cli");
-    snprintf(world.file, sizeof(world.file), "%s/c.yml", world.directory);
-    snprintf(world.request, sizeof(world.request), "%s/request", world.directory);
-    world.raft_port = free_port();
-    world.rest_port = free_port();
-    write_file("secret");
-    start_raft(false);
-    int listener = listen_on(world.rest_port);
-    world.rest = fork_in_test();
-    if (world.rest == 0) {
-        rest_process(listener);
-    }
-    close(listener);
-    put("config", "{\"ttl\":30,\"loop_wait\":10}");
-    put("initialize", "7277694203142172922");
-    put("leader", "n1");
-    put("history", "[[1,25165984,\"no recovery target "
-                   "specified\",\"2026-11-24T10:00:00+00:00\",\"n1\"],[2,5,\"x\"]]");
-    put_member("n1", "primary", world.rest_port);
-    put_member("n2", "replica", world.rest_port);
-    put_member("n3", "replica", world.rest_port);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    char command[128];
-    kill(world.raft, SIGKILL);
-    kill(world.rest, SIGKILL);
-    waitpid(world.raft, NULL, 0);
-    waitpid(world.rest, NULL, 0);
-    snprintf(command, sizeof(command), "rm -rf %s", world.directory);
-    return system(command);
-}
+#include "tests/unit/agent_cli/verbs_fixture.h"
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
@@ -505,8 +144,10 @@ static void wrong_changes_are_refused_and_nothing_is_written(void **state)
     char *before = get("config");
     assert_int_equal(RUN("edit-config", "-s", "ttl=2", "--force"), 1);
     says(world.err, "Error: ttl: 2 is not right");
-    assert_int_equal(RUN("edit-config", "-s", "pause=true", "--force"), 1);
-    says(world.err, "pause: not served");
+    assert_int_equal(RUN("edit-config", "-s", "standby_cluster.port=1", "--force"), 1);
+    says(world.err, "standby_cluster: not served");
+    assert_int_equal(RUN("edit-config", "-s", "pause=maybe", "--force"), 1);
+    says(world.err, "pause: ");
     assert_int_equal(RUN("edit-config", "-s", "ttl", "--force"), 1);
     assert_int_equal(RUN("edit-config", "--apply", "/nonexistent", "--force"), 1);
     assert_int_equal(RUN_ANSWERING("- a\n", "edit-config", "--replace", "-", "--force"), 1);
@@ -629,6 +270,78 @@ static void switchover_refuses_what_cannot_be(void **state)
     says(world.err, "Failover could be performed only to a specific candidate");
     assert_int_equal(RUN("switchover", "another", "--force"), 1);
     says(world.err, "has no leader");
+}
+
+static void config_is(const char *cluster, const char *expected)
+{
+    char *config = get_from(cluster, "config");
+    assert_string_equal(config, expected);
+    mem_free(config);
+}
+
+static void pause_and_resume_are_one_key_of_the_configuration(void **state)
+{
+    (void)state;
+    put_in("robin", "config", "{\"loop_wait\":1,\"ttl\":20}");
+    assert_int_equal(RUN("resume", "robin"), 1);
+    says(world.err, "Cluster is not paused");
+    assert_int_equal(RUN("pause", "robin"), 0);
+    assert_string_equal(world.out, "Success: cluster management is paused\n");
+    config_is("robin", "{\"loop_wait\":1,\"ttl\":20,\"pause\":true}");
+    assert_int_equal(RUN("list", "robin"), 0);
+    says(world.out, " Maintenance mode: on\n");
+    assert_int_equal(RUN("pause", "robin"), 1);
+    says(world.err, "Cluster is already paused");
+    assert_int_equal(RUN("resume", "robin"), 0);
+    assert_string_equal(world.out, "Success: cluster management is resumed\n");
+    config_is("robin", "{\"loop_wait\":1,\"ttl\":20}");
+    assert_int_equal(RUN("pause", "nobody"), 1);
+    says(world.err, "config key does not exist");
+    assert_int_equal(RUN("pause", "a", "b"), 2);
+    assert_int_equal(RUN("pause", "--now"), 2);
+}
+
+static void wait_is_for_what_every_member_says(void **state)
+{
+    (void)state;
+    put_in("robin", "config", "{\"loop_wait\":1}");
+    put_in("robin", "members/n1", "{\"pause\":true}");
+    put_in("robin", "members/n2", "{\"state\":\"running\"}");
+    assert_int_equal(RUN("pause", "robin", "--wait"), 1);
+    says(world.out, "'pause' request sent, waiting until it is recognized by all nodes\n");
+    says(world.err, "after 2 s these members do not: n2\n");
+    assert_int_equal(RUN("resume", "robin"), 0);
+    put_in("robin", "members/n2", "{\"pause\":true}");
+    assert_int_equal(RUN("pause", "robin", "--wait"), 0);
+    says(world.out, "Success: cluster management is paused\n");
+    assert_int_equal(RUN("resume", "robin", "--wait"), 1);
+    says(world.err, "says not paused, and after 2 s these members do not: n1, n2\n");
+}
+
+/* Nobody leads, and the last leader may still run. */
+static void failover_over_unfenced_warns_and_names_what_it_passes_over(void **state)
+{
+    (void)state;
+    put_in("robin", "config", "{}");
+    put_in("robin", "members/n1", "{\"conn_url\":\"postgres://127.0.0.1:1/a\"}");
+    put_in(
+        "robin", "members/n2",
+        "{\"conn_url\":\"postgres://127.0.0.1:2/a\",\"api_url\":\"http://127.0.0.1:1/patroni\"}");
+    put_in("robin", "epoch", "{\"holder\":\"n1\",\"timeline\":1}");
+    put_in("robin", "unfenced", "abc:7");
+    assert_int_equal(RUN_ANSWERING("n\n", "failover", "robin", "--candidate", "n2"), 1);
+    says(world.err, "'n1' was paused, and its PostgreSQL may still run");
+    assert_int_equal(RUN("failover", "robin", "--force", "--candidate", "n2"), 0);
+    says(world.err, "'n1' was paused");
+    char *failover = get_from("robin", "failover"); /* no interface answers */
+    assert_string_equal(failover, "{\"member\":\"n2\",\"unfenced\":\"abc:7\"}");
+    mem_free(failover);
+    put_in("robin", "unfenced", "?");
+    assert_int_equal(RUN("failover", "robin", "--force", "--candidate", "n2"), 1);
+    says(world.err, "the key unfenced cannot be read");
+    put("unfenced", "abc:7"); /* whoever leads steps down himself */
+    assert_int_equal(RUN("failover", "--force", "--candidate", "n3"), 0);
+    assert_null(strstr(world.err, "paused"));
 }
 
 static void an_answer_of_failure_is_printed_and_the_status_is_zero(void **state)
@@ -976,6 +689,9 @@ int main(void)
         cmocka_unit_test(an_answer_has_an_end),
         cmocka_unit_test(a_member_whose_name_is_no_text_is_none),
         cmocka_unit_test(switchover_refuses_what_cannot_be),
+        cmocka_unit_test(pause_and_resume_are_one_key_of_the_configuration),
+        cmocka_unit_test(wait_is_for_what_every_member_says),
+        cmocka_unit_test(failover_over_unfenced_warns_and_names_what_it_passes_over),
         cmocka_unit_test(an_answer_of_failure_is_printed_and_the_status_is_zero),
         cmocka_unit_test(an_interface_that_is_down_leaves_the_request_in_the_store),
         cmocka_unit_test(an_answer_that_is_too_long_leaves_nothing_in_the_store),

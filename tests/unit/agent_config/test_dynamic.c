@@ -315,8 +315,7 @@ static void synchronous_nodes_are_between_one_and_sixteen(void **state)
 static void unserved_keys_are_refused_both_ways(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"{\"standby_cluster\": {\"host\": \"x\"}}",
-                                        "{\"pause\": true}"};
+    static const char *const texts[] = {"{\"standby_cluster\": {\"host\": \"x\"}}"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct dynamic_config c;
         struct error err = {0};
@@ -336,8 +335,28 @@ static void unserved_keys_are_refused_both_ways(void **state)
 static void an_unserved_key_that_is_stored_blocks_no_other_change(void **state)
 {
     (void)state;
-    refused_with("{\"pause\": true, \"ttl\": 40}", "{\"pause\": true}", 0, NULL);
-    refused_with("{\"pause\": true, \"ttl\": 40}", "{\"pause\": false}", ERR_UNSUPPORTED, "pause");
+    refused_with("{\"standby_cluster\": {\"port\": 1}, \"ttl\": 40}",
+                 "{\"standby_cluster\": {\"port\": 1}}", 0, NULL);
+    refused_with("{\"standby_cluster\": {\"port\": 1}, \"ttl\": 40}",
+                 "{\"standby_cluster\": {\"port\": 2}}", ERR_UNSUPPORTED, "standby_cluster");
+}
+
+static void pause_is_a_switch_that_is_off_by_default(void **state)
+{
+    (void)state;
+    struct dynamic_config c = parsed("{\"pause\": true}", NULL);
+    assert_true(c.paused);
+    dynamic_config_free(&c);
+    c = parsed("{\"pause\": \"on\"}", NULL);
+    assert_true(c.paused);
+    dynamic_config_free(&c);
+    c = parsed("{\"pause\": null}", NULL);
+    assert_false(c.paused);
+    dynamic_config_free(&c);
+    c = parsed("{}", NULL);
+    assert_false(c.paused);
+    dynamic_config_free(&c);
+    refused_with("{\"pause\": \"maybe\"}", NULL, ERR_INVALID, "pause");
 }
 
 static void wrong_values_are_refused_by_key_and_value(void **state)
@@ -505,7 +524,7 @@ static void adjusted_values_are_what_is_written_first(void **state)
     assert_true(warning[0] != '\0');
     json_decref(adjusted);
     json_decref(given);
-    given = object("{\"pause\": true}");
+    given = object("{\"standby_cluster\": {\"port\": 1}}");
     assert_int_equal(
         dynamic_config_adjusted(given, DYNAMIC_TTL_MS_MIN_RAFT, &adjusted, warning, &err),
         ERR_UNSUPPORTED);
@@ -784,6 +803,7 @@ int main(void)
         cmocka_unit_test(synchronous_nodes_are_between_one_and_sixteen),
         cmocka_unit_test(unserved_keys_are_refused_both_ways),
         cmocka_unit_test(an_unserved_key_that_is_stored_blocks_no_other_change),
+        cmocka_unit_test(pause_is_a_switch_that_is_off_by_default),
         cmocka_unit_test(wrong_values_are_refused_by_key_and_value),
         cmocka_unit_test(a_stored_wrong_value_blocks_no_other_change_but_the_rule_holds),
         cmocka_unit_test(stored_numbers_may_be_huge),

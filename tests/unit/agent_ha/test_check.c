@@ -83,7 +83,7 @@ static void promotion_needs_lease_page_and_the_reserved_timeline(void **state)
     load("reported", WON "fence epoch=abc:50 armed=yes\nself promote_sent=yes\n");
     add(HA_PROMOTE)->timeline = 2;
     forbidden("promotes what is no standby, or twice");
-    load("reported", WON "fence epoch=abc:50 armed=yes\nsettings refused=pause\n");
+    load("reported", WON "fence epoch=abc:50 armed=yes\nsettings refused=standby_cluster\n");
     add(HA_PROMOTE)->timeline = 2;
     forbidden("promotes under a configuration that is not served");
     load("reported", WON "fence epoch=abc:50 armed=yes\nself system_id=7000000000000000002\n");

@@ -363,10 +363,10 @@ static void a_configuration_that_is_refused_is_told_and_changes_nothing(void **s
 {
     (void)state;
     rig_init();
-    key_set("config", "{\"ttl\": 20, \"pause\": true}");
+    key_set("config", "{\"ttl\": 20, \"standby_cluster\": {\"port\": 1}}");
     observe_store_changed(&rig.agent);
     assert_int_equal(look()->settings.ttl_ms, TTL_MS);
-    assert_non_null(strstr(look()->settings.refused, "pause"));
+    assert_non_null(strstr(look()->settings.refused, "standby_cluster"));
     key_set("config", "{\"ttl\": 20, \"loop_wait\": 2, \"retry_timeout\": 2}");
     observe_store_changed(&rig.agent);
     assert_int_equal(look()->settings.ttl_ms, 20000);

@@ -1,0 +1,159 @@
+"""Maintenance mode: PostgreSQL is the operator's, and there is one writer throughout (docs/consensus.md, rule 12)."""
+import os
+import signal
+import time
+
+import pytest
+
+import faults
+from rig import wait_for
+
+LONGER = 2.5  # than a ttl, in ttls
+
+
+def metric(rig, node, name):
+    body = rig.http(node.address, "/metrics")[1]
+    return next((float(line.rsplit(" ", 1)[1]) for line in body.splitlines() if line.startswith(name)), None)
+
+
+def postmaster(node):
+    """Whoever has started it; None: nothing runs."""
+    try:
+        with open(os.path.join(node.data_dir, "postmaster.pid")) as f:
+            return int(f.readline())
+    except OSError:
+        return None
+
+
+def started(rig, node):
+    return rig.sql(node, "SELECT pg_postmaster_start_time()")
+
+
+def pause(rig):
+    answer = rig.ctl("pause", "--wait")
+    assert "cluster management is paused" in answer.stdout
+    assert "Maintenance mode: on" in rig.ctl("list").stdout
+    leader = rig.leader()
+    assert metric(rig, leader, "pgquorum_fence_armed") == 0
+    return leader
+
+
+def resume(rig):
+    answer = rig.ctl("resume", "--wait")
+    assert "cluster management is resumed" in answer.stdout
+    assert "Maintenance mode" not in rig.ctl("list").stdout
+    assert metric(rig, rig.leader(), "pgquorum_fence_armed") == 1
+
+
+def is_unchanged(rig, leader, start):
+    assert rig.leader() is leader
+    assert started(rig, leader) == start, "PostgreSQL was restarted"
+
+
+@pytest.fixture
+def paused(cluster):
+    yield cluster
+    cluster.ctl("resume", check=False)
+
+
+def test_store_without_majority_and_agents_killed(paused):
+    rig = paused
+    ttl = rig.settings["ttl"]
+    leader = pause(rig)
+    start = started(rig, leader)
+    others = rig.replicas()
+    with faults.Load(rig) as load:
+        for node in others:
+            node.kill_agent()  # and with them the store's majority
+        time.sleep(LONGER * ttl)
+        assert rig.http_status(leader.address, "/primary") == 200
+        assert rig.http_status(leader.address, "/liveness") == 200
+        leader.kill_agent()
+        time.sleep(LONGER * ttl)
+        for node in rig.nodes.values():
+            node.start_agent()
+        rig.wait_healthy()
+        load.wait_writable(30, but=["haproxy"])
+    is_unchanged(rig, leader, start)
+    assert load.gaps()["direct"] < 1, "somebody was interrupted"
+    resume(rig)
+    is_unchanged(rig, leader, start)
+    faults.verify(rig, load, may_lose=False)
+    faults.verify(rig, resumed_is_fenced(rig), may_lose=True)
+
+
+def resumed_is_fenced(rig):
+    """The old rules hold again."""
+    old = rig.leader()
+    with faults.Load(rig) as load:
+        old.kill_agent(signal.SIGSTOP)
+        pid = old.agent_pid()
+        faults.wait_new_leader(rig, old)
+        load.wait_writable(30)
+        os.kill(pid, signal.SIGCONT)
+    return load
+
+
+@pytest.mark.rest
+def test_agents_are_stopped_and_started_in_order(paused):
+    rig = paused
+    leader = pause(rig)
+    start = started(rig, leader)
+    pids = {node.name: postmaster(node) for node in rig.nodes.values()}
+    with faults.Load(rig) as load:
+        for node in rig.nodes.values():
+            node.kill_agent(signal.SIGTERM)
+        for node in rig.nodes.values():
+            wait_for(f"{node.name} has no agent", lambda n=node: n.agent_pid() is None, 20)
+        time.sleep(LONGER * rig.settings["ttl"])
+        assert {node.name: postmaster(node) for node in rig.nodes.values()} == pids
+        assert all(node.fence_pid() for node in rig.nodes.values())
+        for node in rig.nodes.values():
+            node.start_agent()
+        rig.wait_healthy()
+        load.wait_writable(30)
+    is_unchanged(rig, leader, start)
+    assert load.gaps()["direct"] < 1
+    resume(rig)
+    is_unchanged(rig, leader, start)
+    faults.verify(rig, load, may_lose=False)
+
+
+@pytest.mark.rest
+def test_switchover_to_a_named_candidate(paused):
+    rig = paused
+    leader = pause(rig)
+    candidate = rig.replicas()[0]
+    assert "Switchover is possible only to a specific candidate" in rig.ctl("switchover", "--force").stdout
+    with faults.Load(rig) as load:
+        answer = rig.ctl("switchover", "--leader", leader.name, "--candidate", candidate.name, "--force")
+        assert "Successfully switched over" in answer.stdout, answer.stdout + answer.stderr
+        load.wait_writable(30)
+        rig.wait_healthy()
+        assert rig.leader() is candidate
+        wait_for("the new one is unfenced", lambda: metric(rig, candidate, "pgquorum_fence_armed") == 0, 10)
+    faults.verify(rig, load, may_lose=False)
+    resume(rig)
+    assert rig.leader() is candidate
+
+
+@pytest.mark.rest
+def test_dead_leader_is_passed_over_by_name_alone(paused):
+    rig = paused
+    ttl = rig.settings["ttl"]
+    leader = pause(rig)
+    candidate = rig.replicas()[0]
+    with faults.Load(rig) as load:
+        leader.kill_node()
+        time.sleep(LONGER * ttl)
+        assert rig.leader() is None
+        rig.ctl("resume")
+        time.sleep(LONGER * ttl)
+        assert rig.leader() is None, "it may still run, for all that anybody knows"
+        answer = rig.ctl("failover", "--candidate", candidate.name, "--force")
+        assert "Successfully failed over" in answer.stdout, answer.stdout + answer.stderr
+        assert f"'{leader.name}' was paused" in answer.stderr
+        load.wait_writable(30)
+    assert rig.leader() is candidate
+    leader.start_agent()
+    faults.verify(rig, load, may_lose=True)
