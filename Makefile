@@ -212,7 +212,8 @@ $(BUILD)/sim: $(SIM_OBJECTS) $(foreach d,$(LINK_sim),$(call lib,$(d))) $(RAFT_LI
 SIM_BENT := "--cluster --without-fence" "--cluster --expire-early" "--store --expire-early" "--store --amnesia" \
     "--store --stale-read" "--drill vote_outlives_a_crash --forget-vote" "--drill clock_rates_at_the_bound --slow-clock" \
     "--drill raft_cut_while_replication_is_whole --still-receiving" "--drill who_confirmed_is_lost_with_the_primary --one-report" \
-    "--drill primary_lost_while_the_new_one_lags --unconfirmed" "--drill primary_lost_while_the_set_changes --set-first"
+    "--drill primary_lost_while_the_new_one_lags --unconfirmed" "--drill primary_lost_while_the_set_changes --set-first" \
+    "--drill resumed_while_isolated --without-unfenced"
 # HOURS=n: nothing but seeds, from FIRST on, until n hours have passed in them.
 .PHONY: sim
 sim: $(BUILD)/sim

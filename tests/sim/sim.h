@@ -55,16 +55,17 @@ enum sim_port { SIM_PORT_RAFT, SIM_PORT_POSTGRES, SIM_PORTS };
 
 /* What may be left out or bent on purpose: each must make a run fail. */
 struct sim_mutation {
-    bool without_fence;   /* the fence never acts */
-    bool expire_early;    /* a member proposes Expire after half of the ttl */
-    bool amnesia;         /* a crash loses the whole disk queue and what was synced last */
-    bool forget_vote;     /* whom a member voted for is not stored */
-    bool stale_read;      /* reads are answered from the own copy, nobody is asked */
-    bool still_receiving; /* a standby reports before its walreceivers are gone */
-    bool one_report;      /* the reports of one member are enough, whatever `sync` says */
-    bool unconfirmed;     /* nobody has to confirm before fewer reports are asked for */
-    bool set_first;       /* the setting is changed before more reports are asked for */
-    bool slow_clock;      /* the lease clock of each primary is slower than rho allows */
+    bool without_fence;    /* the fence never acts */
+    bool expire_early;     /* a member proposes Expire after half of the ttl */
+    bool amnesia;          /* a crash loses the whole disk queue and what was synced last */
+    bool forget_vote;      /* whom a member voted for is not stored */
+    bool stale_read;       /* reads are answered from the own copy, nobody is asked */
+    bool still_receiving;  /* a standby reports before its walreceivers are gone */
+    bool one_report;       /* the reports of one member are enough, whatever `sync` says */
+    bool unconfirmed;      /* nobody has to confirm before fewer reports are asked for */
+    bool set_first;        /* the setting is changed before more reports are asked for */
+    bool without_unfenced; /* the key is taken away: nobody knows who runs without a deadline */
+    bool slow_clock;       /* the lease clock of each primary is slower than rho allows */
 };
 
 struct sim_drill;

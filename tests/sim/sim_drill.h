@@ -42,6 +42,8 @@ extern const struct sim_drill sim_drills_planned[];
 extern const size_t sim_drills_planned_count;
 extern const struct sim_drill sim_drills_sync[];
 extern const size_t sim_drills_sync_count;
+extern const struct sim_drill sim_drills_pause[];
+extern const size_t sim_drills_pause_count;
 extern const struct sim_drill sim_drills_storage[];
 extern const size_t sim_drills_storage_count;
 
