@@ -81,6 +81,10 @@ GOOD = {
     "writes before and after the log": taken() + [ok("w", 1, 25_000), ok("v", 1, 30_000, "c")],
     "without a clock nothing is known of it": [r for r in taken() + [ok("w", 1, 9000)] if r["kind"] != "clock" or r["node"] != "a"],
     "paused": taken() + [ok("w", 1, 9000), record("exception", why="unfenced", begin=1000, end=15_000)],
+    "what is no command, or was not applied": held().records(dict(Log().add("txn", "b").entries[0], index=300, command=None),
+                                                             dict(Log().renew("b", 1).entries[0], index=301, result=None)),
+    "who saw nothing, or no epoch": taken() + [record("lease_key", node="c", seen=10), record("lease_key", node="c", seen=11, holder="b")],
+    "a write of which nobody knows who has it": taken() + [dict(ok("w", 1, 9000), node=None)],
     "keys of others": held().add("client_txn", "", [{"key": "/k", "value": None}]).records(),
 }
 BAD = {
@@ -94,6 +98,9 @@ BAD = {
     "released by another": (held().release("b").records(), "ended by a stranger", "a txn of b, and a held it"),
     "revoked by another": (held().release("c", kind="lease_revoke").records(), "ended by a stranger", "of c"),
     "deposed by nobody's word": (held().add("depose", "b", [{"key": "/db/leader", "value": None}], lease=7).records(), "deposed without reports", "b instead of a"),
+    "deposed by other keys": (held().add("depose", "b", [{"key": "/db/leader", "value": None}], compares=[
+        {"target": "mod", "key": "/db/epoch", "number": 11}, {"target": "mod", "key": "/db/reports/b", "number": 0},
+        {"target": "create", "key": "/db/reports/c", "number": 4}], lease=7).records(), "deposed without reports", "b instead of a"),
     "expired by an old number": (held().expire(count=103).records(), "another number", "103, and it was 5 or 105"),
     "renewed by another": (held().renew("b", 2100).records(), "renewed by another", "b, and it is a's"),
     "renewed when it was over": (held().release("a").renew("a", 2100).records(), "renewed after its end", "lease 7 of a"),
