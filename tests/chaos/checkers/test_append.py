@@ -21,6 +21,9 @@ def standby(begin, *operations, **fields):
 BESIDE = {"end": 100}  # overlaps everything
 QUORUM = {"mode": "quorum", "strict": True}
 GOOD = {
+    "begun when the other had just ended": ([t(0, ("x", 1), end=10), t(10, ("x", [])), t(20, ("x", [1]))], {}),
+    "two asynchronous failovers": ([t(0, ("x", 1)), t(5, ("x", [1])), t(20, ("x", 3), timeline=2), t(30, ("x", [3]), timeline=2), t(40, ("x", 4), timeline=3),
+                                    t(50, ("x", [4]), timeline=3)], {}),
     "one after the other": ([t(0, ("x", 1)), t(10, ("x", [1]), ("x", 2)), t(20, ("x", [1, 2]))], {}),
     "reads its own": ([t(0, ("x", 1), ("x", [1]), ("x", 2), ("x", [1, 2]))], {}),
     "an open one seen late": ([t(0, ("x", 1), result="unknown"), t(10, ("x", [])), t(20, ("x", [1]))], {}),
@@ -40,6 +43,8 @@ GOOD = {
                                                     record("exception", why="depose", begin=5, end=25)], QUORUM),
 }
 BAD = {
+    "wrote over one whose other write it does not see": ([t(0, ("x", []), ("y", 1), **BESIDE), t(1, ("x", 2), ("y", 3), **BESIDE), t(200, ("y", [3, 1]), ("x", [2]))],
+                                                         "G-single", "-ww->"),
     "never appended": ([t(0, ("x", [7]))], "phantom", "'x': 7"),
     "rolled back and read": ([t(0, ("x", 1), result="fail"), t(10, ("x", [1]))], "G1a", "'x': 1"),
     "a version in between": ([t(0, ("x", 1), ("x", 2), **BESIDE), t(10, ("x", [1]))], "G1b", "ends with 1, after which its transaction appended 2"),

@@ -5,6 +5,7 @@ from checkers import dual, made
 from checkers.made import health, ok, record
 
 GOOD = {
+    "begun when the other had just answered": [ok("v", 1, 10, "b", 2, end=11), ok("w", 1, 11)],
     "one after the other": [ok("w", 1, 0), ok("w", 2, 10), ok("v", 1, 20, "b", 2)],
     "an answer that comes late": [ok("w", 1, 0, end=50), ok("v", 1, 20, "b", 2)],
     "begun before the other had answered": [ok("w", 1, 20), ok("v", 1, 19, "b", 2, end=25)],
@@ -20,6 +21,9 @@ GOOD = {
     "paused": [health("a", 0), health("b", 10, timeline=2), health("a", 20), record("exception", why="unfenced", begin=5, end=30, node="a")],
 }
 BAD = {
+    "in turns, and every timeline is told": ([health("a", 0), health("b", 5, timeline=2), health("a", 10)], "late health", "a on timeline 1"),
+    "in turns, and only the second is told": ([health("a", 0, timeline=None), health("b", 5, timeline=2), health("a", 10, timeline=None)], "healthy in turns", "a, then b"),
+    "in turns, and only the second is not told": ([health("a", 0), health("b", 5, timeline=None), health("a", 10)], "healthy in turns", "a, then b"),
     "written after the next": ([ok("w", 1, 0), ok("v", 1, 10, "b", 2), ok("w", 2, 12)], "late write", "a on timeline 1, 1.0 ms after b on timeline 2"),
     "warned counts as written": ([ok("v", 1, 10, "b", 2), ok("w", 2, 20, result="warned")], "late write", "9.0 ms after b"),
     "the third after the second": ([ok("w", 1, 0), ok("v", 1, 10, "b", 2), ok("u", 1, 20, "c", 3), ok("v", 2, 30, "b", 2)], "late write", "after c"),

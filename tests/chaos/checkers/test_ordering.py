@@ -15,6 +15,7 @@ B = [ok("v", 1, 40, "b", 2, 260), ok("v", 2, 50, "b", 2, 270)]
 LEFT = timelines("b", {"2": [[1, 250, "no recovery target specified"]]}, 2)
 ROWS = [row("w", 1, 1, 100), row("w", 2, 1, 200), row("v", 1, 2, 260), row("v", 2, 2, 270)]
 GOOD = {
+    "of some nothing is told": A + [ok("w", 4, 30), dict(ok("w", 5, 40, lsn=1), timeline=None), ok("w", 6, 50, lsn=5, result="unknown")],
     "one timeline": A + [table(1, 90, [row("w", 1, 1, 100), row("w", 2, 1, 200), row("w", 3, 1, 300)]), timelines("a", {}, 1)],
     "the end was lost": A + B + [LEFT, table(1, 90, ROWS, "b", timeline=2)],
     "beside each other in any order": [ok("w", 1, 0, lsn=200, end=20), ok("v", 1, 10, lsn=100, end=20)],
@@ -28,6 +29,8 @@ GOOD = {
     "warned, and its row": A + [ok("w", 4, 30, lsn=400, result="warned"), table(1, 90, [row("w", 4, 1, 400)])],
 }
 BAD = {
+    "lost, and the next was begun at the switch": ([ok("w", 1, 0, lsn=100), ok("w", 2, 10, lsn=250), LEFT, table(1, 90, [], "b", timeline=2)], "lost before the switch",
+                                                   "(w, 2) was begun after it at 250"),
     "another position": (A + [table(1, 90, [row("w", 1, 1, 101)])], "another row", "(w, 1) is 1/101 on a"),
     "another timeline": (A + [table(1, 90, [row("w", 1, 2, 100)])], "another row", "(w, 1) is 2/100 on a"),
     "back": (A + [ok("w", 4, 30, lsn=250)], "position went back", "(w, 4) at 250 of timeline 1 on a, after (w, 3) at 300"),

@@ -22,6 +22,7 @@ def log(node, first, last, terms=None, cut=1, begin=None, states=True, committed
 
 
 GOOD = {
+    "in a snapshot of one of them": log("a", 1, 9) + log("b", 1, 9, i5={"result": None}),
     "three alike": log("a", 1, 9) + log("b", 1, 9) + log("c", 1, 9),
     "one is behind": log("a", 1, 9) + log("b", 1, 5),
     "one begins later": log("a", 1, 9) + log("b", 6, 9, begin="s5"),
@@ -32,6 +33,8 @@ GOOD = {
     "compacted since": log("a", 1, 5, committed=5) + log("a", 4, 9, cut=2, begin="s3"),
 }
 BAD = {
+    "other bytes at the last": (log("a", 1, 9) + log("b", 1, 9, i9={"digest": "x"}), "no match", "entry 9"),
+    "the last that was committed": (log("a", 1, 5, {5: 2}, committed=5) + log("b", 1, 9, {5: 3}, cut=2), "committed and gone", "entry 5"),
     "a hole": ([e for e in log("a", 1, 9) if e.get("index") != 5 or e["kind"] != "applied"], "hole", "a, cut 1: 6 after 4"),
     "a lower term": (log("a", 1, 9, {4: 3, 6: 2}), "term went back", "entry 6 of term 2 after 3"),
     "other bytes": (log("a", 1, 9) + log("b", 1, 9, i5={"digest": "x"}), "no match", "entry 5 of a, cut 1 and of b, cut 1, which agree at 9"),

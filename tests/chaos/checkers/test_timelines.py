@@ -22,6 +22,7 @@ def recorded(*entries, when=98):
 MADE = [promoted("b", 10, 2, 1, 250, planned=2), promoted("c", 50, 3, 2, 400)]
 REST = [at("c", 3, THREE, "primary"), at("b", 3, THREE), at("a", 3, THREE), recorded((1, 250, "none", "when", "b"), (2, 400, "none"))]
 GOOD = {
+    "two promotions at one position": [at("b", 3, {"3": [[1, 250, ""], [2, 250, ""]]}, "primary")],
     "nothing has happened": [at("a", 1, {}, "primary"), at("b", 1, {}), recorded()],
     "two promotions": MADE + REST,
     "a number was passed over": [promoted("b", 10, 5, 1, 250, planned=5), at("b", 5, {"5": [[1, 250, ""]], "4": [[1, 250, "skipped"]]}, "primary")],
@@ -32,6 +33,8 @@ GOOD = {
     "the record of before": MADE + REST + [recorded((1, 250), when=20)],
 }
 BAD = {
+    "two make one number at once": (MADE[:1] + [promoted("c", 10, 2, 1, 250)], "made twice", "timeline 2 by b and by c"),
+    "one parent twice": ([at("b", 3, {"3": [[1, 250, ""], [1, 300, ""]]}, "primary")], "not in order", "timeline 3 on b"),
     "two make one number": (MADE[:1] + [promoted("c", 20, 2, 1, 250)], "made twice", "timeline 2 by b and by c"),
     "one makes it again": (MADE[:1] + [promoted("b", 20, 2, 1, 250)], "made twice", "timeline 2 by b and by b"),
     "a lower number": ([promoted("b", 10, 5, 1, 250), promoted("c", 20, 4, 1, 250)], "not above", "timeline 4 by c from 1, after 5"),
