@@ -22,6 +22,8 @@ def gap(length, at=12_000, route="direct"):
 
 
 GOOD = {
+    "a failover of before, and one of after": writes(until=8_000, timeline=1) + writes(8_000, 30_500, timeline=2) + writes(30_500, timeline=3) + [cycle(["L7"])],
+    "another timeline that nobody acknowledged": writes() + [ok("direct", 1, 15_000, route="direct", timeline=2, result="unknown")] + [cycle(["L7"])],
     "never silent": writes() + [cycle(["L1", "L5", "L6", "L7"])],
     "within L1": gap(7_300) + [cycle(["L1"])],
     "both ways": gap(7_000) + gap(7_000, route="haproxy") + [cycle(["L1"])],

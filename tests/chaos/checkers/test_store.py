@@ -63,9 +63,15 @@ def applied(index, *events):
     return record("applied", node="a", cut=1, index=index, term=1, type="command", digest="d", events=list(events))
 
 
+def page(begin, revision, found, result="ok"):
+    return record("page", begin=begin, end=begin + 1, result=result, revision=revision, linearizable=True, found=found)
+
+
 STORY = [wrote(0, 2, "k", "1"), wrote(10, 3, "k", "2"), session(), batch(1, event(2, "k", "1")), batch(11, event(3, "k", "2"))]
 LOG = [applied(5, event(2, "k", "1")), applied(6, event(3, "k", "2"))]
 WATCH_GOOD = {
+    "a page of it": STORY + [page(12, 3, {"k": ["2", 3]})],
+    "a page that nobody was given": STORY + [page(12, 3, {"k": ["1", 2]}, result="unknown"), page(12, None, None)],
     "one story": STORY,
     "and the log has it": STORY + LOG,
     "other keys of the log are nobody's": STORY + LOG + [applied(7, event(4, "/db/postgres/leader", "a"))],
@@ -74,6 +80,7 @@ WATCH_GOOD = {
     "two watchers": STORY + [session("v", start=3), batch(12, event(3, "k", "2"), watcher="v")],
 }
 WATCH_BAD = {
+    "a page that never was": (STORY + [page(12, 3, {"k": ["1", 2]})], "story", "read at revision 3"),
     "lost": (STORY[:3] + STORY[4:], "story", "acknowledged at revision 2"),
     "came twice": (STORY + [batch(12, event(3, "k", "2"))], "story", "revision 3 came again"),
     "another value than was applied": (STORY + [LOG[0], applied(6, event(3, "k", "9"))], "not applied", "k = '2', and the log has '9'"),
