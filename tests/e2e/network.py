@@ -39,14 +39,14 @@ def remove_home(home):
 
 
 class Network:
-    """`addresses`: {host: address}. `id` is unique on this machine."""
+    """`addresses`: {host: address}; `more`: {host: [address, ...]} beside it, for services of their own. `id` is unique on this machine."""
 
     count = 0
 
-    def __init__(self, addresses):
+    def __init__(self, addresses, more=None):
         Network.count += 1
         self.id = f"pgq{os.getpid()}-{Network.count}"
-        self.addresses, self.children = addresses, []
+        self.addresses, self.more, self.children = addresses, more or {}, []
 
     def namespace(self, host):
         return f"{self.id}-{host}"
@@ -68,7 +68,8 @@ class Network:
             run("ip", "-n", ns, "link", "set", "lo", "up")
             run("ip", "-n", switch, "link", "add", self.port(host), "type", "veth", "peer", "name", "eth0", "netns", ns)
             run("ip", "-n", switch, "link", "set", self.port(host), "master", "br0", "up")
-            run("ip", "-n", ns, "address", "add", f"{address}/16", "dev", "eth0")
+            for one in [address, *self.more.get(host, [])]:
+                run("ip", "-n", ns, "address", "add", f"{one}/16", "dev", "eth0")
             run("ip", "-n", ns, "link", "set", "eth0", "up")
         self.heal()
 

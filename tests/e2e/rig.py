@@ -20,6 +20,9 @@ from network import Network, make_home, remove_home, run, wait_for
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ["node1", "node2", "node3"]
 ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
+# Where a service is to be cut off alone.
+RAFT_ADDRESS = {"node1": "172.20.1.10", "node2": "172.20.1.11", "node3": "172.20.1.12"}
+REST_ADDRESS = {"node1": "172.20.2.10", "node2": "172.20.2.11", "node3": "172.20.2.12"}
 PATRONI = os.environ.get("PATRONI", "")  # program of a real Patroni of 4.1
 PATRONI_3 = os.environ.get("PATRONI_3", "")  # and of one of 3.0.2
 PATRONI_DEBIAN = "/usr/bin/patroni"  # the package's, 3.0.2 in Debian 12
@@ -33,8 +36,8 @@ namespace: /db/
 name: {name}
 
 restapi:
-  listen: {address}:8008
-  connect_address: {address}:8008
+  listen: {rest_address}:8008
+  connect_address: {rest_address}:8008
 
 {store}
 bootstrap:
@@ -43,7 +46,7 @@ bootstrap:
     loop_wait: {loop_wait}
     retry_timeout: {retry_timeout}
     maximum_lag_on_failover: 1048576
-    postgresql:
+{dcs}    postgresql:
       use_pg_rewind: true
   initdb:
     - encoding: UTF8
@@ -93,7 +96,7 @@ tags:
 RAFT = """\
 raft:
   data_dir: {home}/raft
-  self_addr: {address}:2380
+  self_addr: {raft_address}:2380
   partner_addrs: [{partners}]
   password: raft-secret
 {raft}
@@ -105,11 +108,11 @@ namespace: /db/
 name: {name}
 
 restapi:
-  listen: {address}:8008
+  listen: {rest_address}:8008
 
 raft:
   data_dir: {home}/raft
-  self_addr: {address}:2380
+  self_addr: {raft_address}:2380
   partner_addrs: [{partners}]
   password: raft-secret
 
@@ -154,6 +157,8 @@ STANDBYS = ("Replica", "Sync Standby", "Quorum Standby")
 class Node:
     def __init__(self, rig, name):
         self.rig, self.name, self.address = rig, name, ADDRESS[name]
+        self.raft_address = RAFT_ADDRESS[name] if rig.apart else self.address
+        self.rest_address = REST_ADDRESS[name] if rig.apart else self.address
         self.home = os.path.join(rig.home, name)
         self.data_dir = os.path.join(self.home, "data" if rig.etcd is None else "disk/patroni")
         self.patroni = name in rig.patroni
@@ -164,6 +169,9 @@ class Node:
         self.voter = os.path.join(rig.home, f"{name}-voter.yml") if self.patroni and rig.etcd is None else None
         self.init = None
 
+    def enter(self):
+        """Called in the process that becomes the node's init, before it is that."""
+
     def boot(self):
         """The node's init; its namespaces end with it."""
         own = []
@@ -171,7 +179,8 @@ class Node:
             own = [f"{self.home}/disk:/data", f"{self.home}/tmp:/tmp", f"{self.home}/user:{pwd.getpwnam('postgres').pw_dir}"]
         self.init = subprocess.Popen(
             ["ip", "netns", "exec", self.rig.namespace(self.name), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-             PYTHON, os.path.join(HERE, "node_init.py"), *own], stdin=subprocess.PIPE, text=True)
+             PYTHON, os.path.join(HERE, "node_init.py"), *own], stdin=subprocess.PIPE, text=True,
+            preexec_fn=self.enter)
 
     def order(self, argv, log):
         if self.init is None or self.init.poll() is not None:
@@ -265,16 +274,22 @@ class Node:
 
 
 class Rig(Network):
+    node_class = Node
+
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
-                 store="raft", etcd_members=1, etcd_tls=False, etcd_user=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3"):
+                 store="raft", etcd_members=1, etcd_tls=False, etcd_user=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3",
+                 apart=False, dcs="", hosts=None):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
         `raft`: more lines of that section, with {home} for the node's directory. `program`: which Patroni. `ours`: the store is no etcd, but
-        witnesses of ours in its place. `api`: of Patroni's members beside ours on `raft`."""
-        self.home = make_home("e2e")
+        witnesses of ours in its place. `api`: of Patroni's members beside ours on `raft`. `apart`: Raft and REST have addresses of
+        their own. `dcs`: more lines of bootstrap.dcs. `hosts`: {name: address} of more hosts."""
+        self.home, self.apart = make_home("e2e"), apart
         member = listener.Witness if ours else etcd.Member
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls, user=etcd_user)
-        super().__init__(ADDRESS if self.etcd is None else dict(ADDRESS, **{host: m.address for host, m in self.etcd.members.items()}))
+        stores = {} if self.etcd is None else {host: m.address for host, m in self.etcd.members.items()}
+        super().__init__(dict(ADDRESS, **stores, **(hosts or {})),
+                         {name: [RAFT_ADDRESS[name], REST_ADDRESS[name]] for name in NODES} if apart else None)
         self.store, self.patroni, self.witnesses = store, patroni, witnesses
         self.program, self.ours, self.api = program, ours, api
         self.env = env or {}
@@ -283,9 +298,9 @@ class Rig(Network):
         os.mkdir(os.path.join(self.home, "bin"))
         shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
         shutil.copy(fence or os.path.join(build, "pgquorum-fence"), self.binary("pgquorum-fence"))
-        self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra, "raft": raft}
+        self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra, "raft": raft, "dcs": dcs}
         self.fast_haproxy = fast_haproxy
-        self.nodes = {name: Node(self, name) for name in NODES}
+        self.nodes = {name: self.node_class(self, name) for name in NODES}
         try:
             self.make_network()
             if self.etcd is not None:
@@ -335,9 +350,9 @@ class Rig(Network):
         if self.etcd is not None:
             self.write_document(node)
             return
-        partners = ", ".join(f"{n.address}:2380" for n in self.nodes.values() if n is not node)
-        values = dict(self.settings, name=node.name, address=node.address, home=node.home, partners=partners,
-                      bin_dir=PG_BIN)
+        partners = ", ".join(f"{n.raft_address}:2380" for n in self.nodes.values() if n is not node)
+        values = dict(self.settings, name=node.name, address=node.address, raft_address=node.raft_address, rest_address=node.rest_address,
+                      home=node.home, partners=partners, bin_dir=PG_BIN)
         values["raft"] = values["raft"].format(home=node.home)
         values.update(changes)
         values.update(store=RAFT.format(**values), sockets=".")
@@ -456,6 +471,8 @@ class Rig(Network):
             text = f.read()
         if self.fast_haproxy:
             text = text.replace("inter 3s fall 3 rise 2", "inter 500ms fall 2 rise 1")
+        for node in self.nodes.values() if self.apart else ():
+            text = text.replace(f"{node.address}:5432 maxconn 100 check", f"{node.address}:5432 maxconn 100 check addr {node.rest_address}")
         path = os.path.join(self.home, "haproxy.cfg")
         with open(path, "w") as f:
             f.write(text)

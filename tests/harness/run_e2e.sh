@@ -39,23 +39,7 @@ build=$1 which=$2 part=${3:-}
 logs=$build/logs.e2e
 rm -rf "$logs"
 mkdir -p "$logs"
-# Of a run that was killed: its processes ended with it (contain), its namespaces and directories did not. Names have the pid.
-gone() { ! [ -d "/proc/$1" ]; }
-for left in $(ip netns list 2>/dev/null | grep -o '^pgq[0-9]*-[^ ]*'); do
-    pid=${left#pgq}
-    gone "${pid%%-*}" && ip netns delete "$left"
-done
-for left in $(ls -d /var/tmp/pgquorum-*-[0-9]*-* 2>/dev/null | grep -E '/pgquorum-(e2e|store|compare)-[0-9]+-[^.]*$'); do
-    pid=${left#*-*-}
-    gone "${pid%%-*}" || continue
-    for mounted in $(grep -o " $left/[^ ]*" /proc/mounts); do # disks.py: small file systems, perhaps a frozen one
-        fsfreeze -u "$mounted" 2>/dev/null
-        umount -l "$mounted"
-    done
-    rm -rf "$left"
-done
-# Two at once would both make the directory of named namespaces.
-[ "$(id -u)" != 0 ] || { ip netns add "pgq$$" && ip netns delete "pgq$$"; }
+tests/harness/sweep.sh
 # Those that take longest come first.
 files=$(for file in mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured faults etcd3 etcd2 smoke_v3 smoke_v2 restarts members rejoin bootstrap; do echo "tests/e2e/test_$file.py"; done; ls tests/e2e/test_*.py tests/chaos/checkers/test_*.py)
 files=$(echo "$files" | awk '!seen[$0]++')

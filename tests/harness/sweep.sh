@@ -1,0 +1,19 @@
+#!/bin/sh
+# What runs of end-to-end tests that were killed have left: their processes ended with them (contain), and so did their mounts; their
+# namespaces and directories did not. Names have the pid.
+gone() { ! [ -d "/proc/$1" ]; }
+for left in $(ip netns list 2>/dev/null | grep -o '^pgq[0-9]*-[^ ]*'); do
+    pid=${left#pgq}
+    gone "${pid%%-*}" && ip netns delete "$left"
+done
+for left in $(ls -d /var/tmp/pgquorum-*-[0-9]*-* 2>/dev/null | grep -E '/pgquorum-(e2e|store|compare)-[0-9]+-[^.]*$'); do
+    pid=${left#*-*-}
+    gone "${pid%%-*}" || continue
+    for mounted in $(grep -o " $left/[^ ]*" /proc/mounts); do # disks.py: small file systems, perhaps a frozen one
+        fsfreeze -u "$mounted" 2>/dev/null
+        umount -l "$mounted"
+    done
+    rm -rf "$left"
+done
+# Two at once would both make the directory of named namespaces.
+[ "$(id -u)" != 0 ] || { ip netns add "pgq$$" && ip netns delete "pgq$$"; }
