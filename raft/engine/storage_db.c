@@ -373,6 +373,10 @@ static int prepare_all(struct storage_db *db, struct error *err)
     for (int i = 0; i < ST_COUNT; i++) {
         int rv = sqlite3_prepare_v3(db->sqlite, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                     &db->statements[i], NULL);
+        if ((rv & 0xff) == SQLITE_ERROR) { /* damage within SQLite's description of a table */
+            return error_set(err, ERR_CORRUPT, "its tables are not as this release makes them: %s",
+                             sqlite3_errmsg(db->sqlite));
+        }
         if (rv != SQLITE_OK) {
             return db_error(db, rv, statement_texts[i], err);
         }

@@ -384,6 +384,10 @@ int raft_storage_open(struct uv_loop_s *loop, const char *dir, const char *name,
     ASSERT(rv == 0);
     int rc = open_files(storage, dir, name, random, err);
     if (rc != 0) {
+        if (rc == ERR_CORRUPT) {
+            error_wrap(err, "it is damaged: move raft.db* out of raft.data_dir and start again, to "
+                            "join as a new member");
+        }
         error_wrap(err, "Raft directory");
         storage_free(storage);
         return rc;

@@ -873,6 +873,27 @@ static void a_flipped_bit_is_refused_or_without_effect(void **state)
     fixture_free(f);
 }
 
+static void damage_in_the_description_of_a_table_is_told_with_the_remedy(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_created();
+    struct error err = {0};
+    sqlite3 *sqlite = NULL;
+    char path[128];
+    close_ok(f);
+    (void)snprintf(path, sizeof(path), "%s/raft.db", f->raft_dir);
+    assert_int_equal(sqlite3_open_v2(path, &sqlite, SQLITE_OPEN_READWRITE, real_vfs->zName),
+                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(sqlite, "ALTER TABLE snapshot RENAME COLUMN conf TO gonf", NULL, NULL, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
+    assert_int_equal(open_named(f, "n1", &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "it is damaged: move raft.db* out of raft.data_dir"));
+    assert_non_null(strstr(err.text, path));
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -894,6 +915,7 @@ int main(void)
         cmocka_unit_test(a_job_that_hangs_shows_its_age),
         cmocka_unit_test(nothing_acknowledged_is_lost_by_kill_9),
         cmocka_unit_test(a_flipped_bit_is_refused_or_without_effect),
+        cmocka_unit_test(damage_in_the_description_of_a_table_is_told_with_the_remedy),
     };
     return cmocka_run_group_tests(tests, fault_vfs_install, NULL);
 }
