@@ -1,6 +1,11 @@
 # pgquorum: one Makefile, no recursion. `make help` lists the targets.
 .DEFAULT_GOAL := all
 MODE ?= debug
+# `make chaos MODE=a|s|q` is not of the build: which replication the cluster has (tests/chaos).
+ifneq (,$(filter a s q,$(MODE)))
+CHAOS_MODE := $(MODE)
+override MODE := debug
+endif
 BUILD ?= build/$(MODE)
 CC ?= gcc
 T ?=
@@ -255,14 +260,30 @@ $(CHAOS_RAFT_LOG): $(BUILD)/tests/chaos/raft_log.o $(foreach d,$(LINK_raft_engin
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $< $(call libs,$(LINK_raft_engine)) $(SYSLIBS)
 
+# Helpers of tests/chaos: a cable as a program, and wrong clocks to preload.
+CHAOS_HELPERS := $(CHAOS_RAFT_LOG) $(BUILD)/chaos_link $(BUILD)/chaos_clock.so
+$(BUILD)/chaos_link: $(BUILD)/tests/chaos/link.o
+	@$(CC) $(LDFLAGS) -o $@ $<
+$(BUILD)/chaos_clock.so: tests/chaos/clock_preload.c | $(DEPS_STAMP)
+	@mkdir -p $(@D)
+	@$(CC) -D_GNU_SOURCE -std=c11 -O1 -g -fPIC -shared -fvisibility=hidden $(TEST_WARNINGS) -o $@ $< -ldl
+
 # What outgrew check is marked in tests/e2e as the rest; a part that T names is run wherever it belongs. The rest mostly waits
 # for a ttl of Patroni's, so more of it is run at a time.
 .PHONY: e2e e2e-rest
-e2e: all $(CONTAIN) $(CHAOS_RAFT_LOG)
+e2e: all $(CONTAIN) $(CHAOS_HELPERS)
 	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
 e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD)
 	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \
 	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest
+
+# Seeded faults on real clusters (docs/safety.md). ONLY=FS-24 MODE=q SEED=n runs one; soak mixes them for HOURS.
+.PHONY: chaos soak
+HOURS ?= 1
+chaos: all $(CONTAIN) $(CHAOS_HELPERS)
+	@tests/chaos/run_chaos.sh $(BUILD) --only "$(ONLY)" --mode "$(CHAOS_MODE)" --seed "$(SEED)" $(if $(ALL),--all) $(if $(CONTROL),--control)
+soak: all $(CONTAIN) $(CHAOS_HELPERS)
+	@tests/chaos/run_chaos.sh $(BUILD) --soak $(HOURS) --seed "$(SEED)"
 
 # Figures, of a release build whatever MODE is. T= names a part (bench.py lists them), ROUNDS= how many times each.
 ROUNDS ?= 10
@@ -300,7 +321,7 @@ check-ci:
 	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD) all
 asan: all tests
 	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
-check-all: check models e2e-rest
+check-all: check models e2e-rest chaos
 
 .PHONY: install
 PREFIX ?= /usr/local
@@ -347,6 +368,7 @@ help:
 	@echo "make sim        the simulator, SEEDS=N; HOURS=n: seeds until n simulated hours are done     make fuzz   every harness, FUZZ_SECONDS=N"
 	@echo "make e2e        real PostgreSQL in network namespaces (root); T=part, PG_BIN=directory of another version's programs"
 	@echo "make e2e-rest   what of e2e is in check-all only, clusters with a real Patroni among it (from PyPI, unless PATRONI= and PATRONI_3= name them)"
+	@echo "make chaos      seeded faults on real clusters (root, docs/safety.md); ONLY=FS-24 MODE=a|s|q SEED=N, ALL=1;   make soak   HOURS=N"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"

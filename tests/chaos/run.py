@@ -1,0 +1,120 @@
+"""Plays scenarios, one line each; status 1 when one of them fails.
+
+    run.py BUILD [--only FS-24,...] [--mode LETTERS] [--seed N] [--all] [--control] [--soak HOURS] [--jobs N]
+
+Without --only, the core of the catalogue in every mode it names, and the positive controls: those run without the fence, and have to be found out;
+--all: everything that is built. A seed draws everything that a scenario leaves open. Without one, each run has its own, by its place in the
+list, so that two runs of make chaos do the same.
+"""
+import argparse
+import concurrent.futures
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import scene
+import table  # noqa: F401  every scenario is defined by now
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT = 420  # seconds of one run
+processes = set()
+
+
+def fence_off(build):
+    """A fence that never fires: the same source, by a switch of test builds."""
+    tree = os.path.dirname(os.path.dirname(HERE))
+    folder = os.path.join(os.path.abspath(build), "fence_off")
+    env = dict(os.environ, CPPFLAGS="-DFENCE_TEST_OFF")
+    for inherited in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MODE"):
+        env.pop(inherited, None)
+    subprocess.run(["make", "-s", "-C", tree, f"BUILD={folder}", os.path.join(folder, "pgquorum-fence")], check=True, env=env, stdin=subprocess.DEVNULL)
+
+
+def play(build, fault, mode, seed, control):
+    """One run in a process of its own; what it printed, and whether all was well."""
+    argv = [os.path.join(build, "contain"), str(LIMIT), "/usr/bin/unshare", "--mount", "--propagation", "private",
+            sys.executable, os.path.join(HERE, "run_one.py"), build, fault, mode, str(seed), *(["--control"] if control else [])]
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    processes.add(child)
+    out = child.communicate()[0]
+    processes.discard(child)
+    lines = out.splitlines()
+    line = next((text for text in lines if text.startswith("FS-")), f"{fault} {mode} seed {seed}: no verdict")
+    return child.returncode == 0, line, out
+
+
+def stopped(*_):
+    for child in list(processes):
+        child.terminate()  # contain ends everything below it
+    os._exit(130)
+
+
+def jobs_that_fit():
+    """A cluster under load takes about two processors and 2 GB."""
+    with open("/proc/meminfo") as f:
+        available = next(int(line.split()[1]) for line in f if line.startswith("MemAvailable"))
+    return max(1, min(4, os.cpu_count() // 3, available // (2 * 1024 * 1024)))
+
+
+def plan(options):
+    """[(fault, mode, seed, control)]"""
+    chosen = options.only.split(",") if options.only else list(scene.TABLE)
+    unknown = [f for f in chosen if f not in scene.TABLE]
+    if unknown:
+        sys.exit(f"chaos: there is no scenario {', '.join(unknown)}; there are {', '.join(scene.TABLE)}")
+    found = []
+    for fault in chosen:
+        row = scene.TABLE[fault]
+        if not (row.core or options.only or options.all):
+            continue
+        modes = [m for m in row.modes if not options.mode or m in options.mode]
+        if not modes:
+            sys.exit(f"chaos: {fault} runs in the modes {', '.join(row.modes)}, not in '{options.mode}'")
+        found += [(fault, m) for m in modes]
+    found = [(fault, mode, options.control) for fault, mode in found]
+    if not options.only:
+        found += [(fault, "a", True) for fault in chosen if scene.TABLE[fault].control]
+    return [(fault, mode, options.seed if options.seed is not None else 1 + i, control) for i, (fault, mode, control) in enumerate(found)]
+
+
+def soak(build, hours, seed):
+    """Seeded runs of everything that is built, until the time is over."""
+    draw = random.Random(f"soak/{seed}")
+    end = time.monotonic() + hours * 3600
+    while time.monotonic() < end:
+        fault = draw.choice(list(scene.TABLE))
+        yield fault, draw.choice(scene.TABLE[fault].modes), draw.randrange(1, 10**6), False
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="chaos")
+    parser.add_argument("build")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--mode", default="")
+    parser.add_argument("--seed", type=lambda text: int(text) if text else None, default=None)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--soak", type=float)
+    parser.add_argument("--jobs", type=int, default=jobs_that_fit())
+    parser.add_argument("--control", action="store_true", help="the fence is off: the run has to be found out")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, stopped)
+    signal.signal(signal.SIGINT, stopped)
+    fence_off(options.build)
+    runs = soak(options.build, options.soak, options.seed or 1) if options.soak else plan(options)
+    failed = total = 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for good, line, out in pool.map(lambda r: play(options.build, *r), runs):
+            total += 1
+            print(line, flush=True)
+            if not good:
+                failed += 1
+                print(out, flush=True)
+    print(f"{total - failed} passed, {failed} failed")
+    sys.exit(1 if failed or total == 0 else 0)
+
+
+if __name__ == "__main__":
+    main()
