@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <string.h>
+
 struct renewal {
     struct agent *agent;
     uint64_t number;
@@ -55,10 +57,20 @@ static bool is_passed_over(const struct fence_lease *page, const struct ha_snaps
            (s->cluster.known && later && !ha_is_me(s, ha_cluster_last_holder(&s->cluster)));
 }
 
+/* A cluster that `initialize` does not name may be put beside for another one, with all that
+ * clients wrote into it. */
+static bool is_known_to_nobody(const struct ha_snapshot *s)
+{
+    return s->self.unannounced && strcmp(s->self.system_id, s->cluster.initialize) != 0;
+}
+
 int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapshot *s)
 {
     struct fence_lease page;
     bool readable = read_page(agent, &page);
+    if (is_known_to_nobody(s)) {
+        return 0;
+    }
     if (readable && is_open(&page)) {
         return is_passed_over(&page, s) ? 0 : INT64_MAX;
     }

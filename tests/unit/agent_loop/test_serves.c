@@ -86,6 +86,23 @@ static void the_lease_that_is_held_counts_and_only_for_the_page_of_its_epoch(voi
     rig_free();
 }
 
+/* It may be put beside for another cluster, with what clients wrote into it. */
+static void a_cluster_that_was_not_announced_is_served_to_nobody(void **state)
+{
+    (void)state;
+    restarted(EPOCH - 1);
+    assert_int_equal(serves_until(), page_now().soft_ms);
+    shot.self.unannounced = true;
+    (void)snprintf(shot.self.system_id, sizeof shot.self.system_id, "7000");
+    shot.cluster.initialize[0] = '\0';
+    assert_int_equal(keeper_serves_until_ms(&rig.agent, &shot), 0);
+    (void)snprintf(shot.cluster.initialize, sizeof shot.cluster.initialize, "7001");
+    assert_int_equal(keeper_serves_until_ms(&rig.agent, &shot), 0);
+    (void)snprintf(shot.cluster.initialize, sizeof shot.cluster.initialize, "7000");
+    assert_int_equal(keeper_serves_until_ms(&rig.agent, &shot), page_now().soft_ms);
+    rig_free();
+}
+
 static void without_a_fence_nobody_is_served(void **state)
 {
     (void)state;
@@ -107,6 +124,7 @@ int main(void)
         cmocka_unit_test(an_epoch_that_the_fence_fired_for_serves_nobody),
         cmocka_unit_test(an_epoch_that_was_given_up_serves_nobody),
         cmocka_unit_test(the_lease_that_is_held_counts_and_only_for_the_page_of_its_epoch),
+        cmocka_unit_test(a_cluster_that_was_not_announced_is_served_to_nobody),
         cmocka_unit_test(without_a_fence_nobody_is_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
