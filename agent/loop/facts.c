@@ -133,6 +133,13 @@ static void fill_position(const struct agent *agent, struct ha_self *self)
     }
 }
 
+static bool is_unnamed_primary(const struct loop_facts *facts)
+{
+    char own[32];
+    (void)snprintf(own, sizeof own, "%" PRIu64, facts->probe.system_identifier);
+    return facts->probe.role == PG_PRIMARY && strcmp(facts->cluster.initialize, own) != 0;
+}
+
 static void fill_self(const struct agent *agent, struct ha_self *self)
 {
     const struct loop_facts *facts = &agent->facts;
@@ -147,8 +154,16 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     copy_text(self->tags.replicatefrom, sizeof self->tags.replicatefrom, tags->replicatefrom);
     self->directory_known = facts->inspected;
     if (facts->run == HA_RUN_RUNNING) {
-        self->directory_known = true; /* what a server has open is there */
-        self->directory = PG_DIR_VALID;
+        /* What a server has open is there. One that no cluster is named after yet may be of a
+         * bootstrap that was cut off: gone on with, it would be put beside when it stops, with all
+         * that clients have written since. */
+        bool unnamed = is_unnamed_primary(facts);
+        bool cut_off = unnamed && facts->cluster.known && facts->inspected &&
+                       facts->inspection.kind == PG_DIR_UNFINISHED &&
+                       facts->inspection.unfinished == PG_UNFINISHED_BOOTSTRAP;
+        self->directory_known = facts->inspected || !unnamed;
+        self->directory = cut_off ? PG_DIR_UNFINISHED : PG_DIR_VALID;
+        self->unfinished = cut_off ? PG_UNFINISHED_BOOTSTRAP : PG_UNFINISHED_NONE;
         system_id = facts->probe.system_identifier;
     } else {
         self->directory = facts->inspection.kind;

@@ -112,6 +112,31 @@ static void a_running_server_speaks_for_its_directory(void **state)
     rig_free();
 }
 
+/* Its server runs, and its users may be missing: gone on with, it would be put beside when it
+ * stops. */
+static void a_bootstrap_that_was_cut_off_is_unfinished_though_its_server_runs(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {.kind = PG_DIR_UNFINISHED,
+                                  .unfinished = PG_UNFINISHED_BOOTSTRAP,
+                                  .running = true,
+                                  .control = {.system_identifier = 7000000000000000042}};
+    rig_init();
+    standby_runs(1000);
+    rig.agent.facts.probe.role = PG_PRIMARY;
+    assert_false(look()->self.directory_known);
+    run_for(0);
+    answer_inspect(&found);
+    rig.agent.facts.probe.role = PG_PRIMARY;
+    assert_true(look()->self.directory_known);
+    assert_int_equal(look()->self.directory, PG_DIR_UNFINISHED);
+    assert_int_equal(look()->self.unfinished, PG_UNFINISHED_BOOTSTRAP);
+    key_set("initialize", "7000000000000000042"); /* it is the cluster's now, whatever is noted */
+    observe_store_changed(&rig.agent);
+    assert_int_equal(look()->self.directory, PG_DIR_VALID);
+    rig_free();
+}
+
 static void a_stopped_instance_is_known_by_its_control_file(void **state)
 {
     (void)state;
@@ -406,6 +431,7 @@ int main(void)
         cmocka_unit_test(a_position_from_before_the_detaching_is_none),
         cmocka_unit_test(a_detached_standby_is_asked_again_until_the_answer_counts),
         cmocka_unit_test(a_running_server_speaks_for_its_directory),
+        cmocka_unit_test(a_bootstrap_that_was_cut_off_is_unfinished_though_its_server_runs),
         cmocka_unit_test(a_stopped_instance_is_known_by_its_control_file),
         cmocka_unit_test(a_bootstrap_is_unannounced_until_the_store_names_it),
         cmocka_unit_test(only_the_directory_of_the_note_is_unannounced),
