@@ -74,7 +74,10 @@ bool sim_fault_torn(struct sim_world *world, struct sim_dice *dice)
 static bool lose_storage(struct sim_node *node, struct sim_dice *dice, bool damage)
 {
     struct sim_world *world = node->world;
-    if (!sim_group_whole(world)) {
+    /* The note of a cluster that nobody knows yet is in that directory: without it only an operator
+     * can tell what the data are. */
+    bool unannounced = world->options.mode == SIM_CLUSTER && sim_machine_of(node)->unannounced;
+    if (!sim_group_whole(world) || unannounced) {
         return false;
     }
     world->membership = true;
