@@ -283,7 +283,7 @@ def in_strict_mode(rig, early="null", mode="quorum"):
     role, count = ("Quorum Standby", 2) if mode == "quorum" else ("Sync Standby", 1)
     wait_for("the standbys of the mode", lambda: sum(1 for row in rig.members().values() if row["Role"] == role) == count, 20)
     if early == "true":
-        wait_for("the store can depose", lambda: all("early_failover: the store is ready for it" in n.log_text() for n in rig.replicas()), 20)
+        wait_for("the store can depose", lambda: any("early_failover: the store is ready for it" in n.log_text() for n in rig.replicas()), 20)
 
 
 def strict(fault, early):
