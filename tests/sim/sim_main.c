@@ -26,7 +26,7 @@
 
 enum {
     ROUNDS = 10,         /* of each drill */
-    SEEDS_FOR_ALL = 100, /* from here on everything has to have been hit */
+    SEEDS_FOR_ALL = 200, /* from here on everything has to have been hit */
     BREAKS_MAX = 3,
     PATH_BYTES = 512,
 };
