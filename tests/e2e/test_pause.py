@@ -50,6 +50,26 @@ def is_unchanged(rig, leader, start):
     assert started(rig, leader) == start, "PostgreSQL was restarted"
 
 
+def by_hand(node, *argv):
+    """As the operator, in the node."""
+    node.order(list(argv), os.path.join(node.home, "by_hand.log"))
+
+
+def pg_ctl(node, *argv):
+    """Of the version that runs there."""
+    by_hand(node, "/bin/sh", "-c", f'exec "$(dirname "$(cut -d" " -f1 {node.data_dir}/postmaster.opts)")"/pg_ctl -D {node.data_dir} "$@"', "sh", *argv)
+
+
+def start_by_hand(node):
+    """With the options that it had."""
+    by_hand(node, "/bin/sh", "-c", f"eval exec $(cat {node.data_dir}/postmaster.opts)")
+
+
+def state(rig, node):
+    row = rig.members().get(node.name, {})
+    return row.get("Role"), row.get("State")
+
+
 @pytest.fixture
 def paused(cluster):
     yield cluster
@@ -119,6 +139,45 @@ def test_agents_are_stopped_and_started_in_order(paused):
     faults.verify(rig, load, may_lose=False)
 
 
+def test_restarted_by_hand_and_fenced_after_the_pause(paused):
+    rig = paused
+    leader = pause(rig)
+    start, pid = started(rig, leader), postmaster(leader)
+    with faults.Load(rig) as load:
+        pg_ctl(leader, "-m", "fast", "-w", "restart")
+        wait_for("another postmaster", lambda: postmaster(leader) not in (None, pid), 20)
+        load.wait_writable(30)
+        wait_for("it is seen", lambda: state(rig, leader) == ("Leader", "running"), 20)
+        assert started(rig, leader) != start
+        again = started(rig, leader)
+        resume(rig)
+        is_unchanged(rig, leader, again)
+        load.wait_writable(30)
+    faults.verify(rig, load, may_lose=False)
+    faults.verify(rig, resumed_is_fenced(rig), may_lose=True)
+
+
+@pytest.mark.rest
+def test_stopped_by_hand_stays_so_and_starts_by_hand(paused):
+    rig = paused
+    leader = pause(rig)
+    with faults.Load(rig) as load:
+        pg_ctl(leader, "-m", "fast", "stop")
+        wait_for("it is seen", lambda: state(rig, leader)[1] in ("stopped", "crashed"), 20)
+        time.sleep(LONGER * rig.settings["ttl"])
+        assert postmaster(leader) is None and rig.leader() is leader
+        assert rig.http_status(leader.address, "/primary") == 503
+        start_by_hand(leader)
+        load.wait_writable(30)
+        wait_for("it leads", lambda: state(rig, leader) == ("Leader", "running"), 20)
+        pg_ctl(leader, "-m", "fast", "stop")
+        wait_for("it is down", lambda: postmaster(leader) is None, 20)
+        rig.ctl("resume")
+        load.wait_writable(30)
+    assert rig.leader() is leader and leader.postmaster_pid() is not None
+    faults.verify(rig, load, may_lose=False)
+
+
 @pytest.mark.rest
 def test_switchover_to_a_named_candidate(paused):
     rig = paused
@@ -157,3 +216,27 @@ def test_dead_leader_is_passed_over_by_name_alone(paused):
     assert rig.leader() is candidate
     leader.start_agent()
     faults.verify(rig, load, may_lose=True)
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("store", ["etcd3", "etcd"])
+def test_on_etcd(make_rig, store):
+    rig = make_rig(store=store, ttl=5)
+    rig.start_all()
+    rig.start_haproxy()
+    rig.wait_healthy()
+    leader = pause(rig)
+    start = started(rig, leader)
+    with faults.Load(rig) as load:
+        for member in rig.etcd.members.values():
+            member.kill()
+        time.sleep(LONGER * rig.settings["ttl"])
+        assert rig.http_status(leader.address, "/primary") == 200
+        for member in rig.etcd.members.values():
+            member.start()
+        wait_for("the key is taken again", lambda: rig.leader() is leader, 30)
+        load.wait_writable(30)
+        resume(rig)
+    is_unchanged(rig, leader, start)
+    assert load.gaps()["direct"] < 1
+    faults.verify(rig, load, may_lose=False)
