@@ -209,7 +209,7 @@ def in_force(r, node):
 def test_a_value_that_does_not_parse_is_reported_and_not_obeyed(cluster):
     good = get(cluster, BASE + "config", cluster.nodes["node1"])
     before = leader_key(cluster)
-    for nonsense in ("{", '{"pause": true}', "[1]"):
+    for nonsense in ("{", '{"standby_cluster": {"host": "h"}}', "[1]"):
         marks = {node.name: len(node.log_text()) for node in cluster.nodes.values()}
         ctl3(cluster, "put", BASE + "config", "--", nonsense)
         for node in cluster.nodes.values():

@@ -75,7 +75,7 @@ def test_members_operators_and_clients_over_tls(secured):
     secured.authority.sign("a client", leaf + "-client.key", leaf + "-client.crt")
     put_it = etcdctl(secured, 3, "put", "/over", "tls", who=leaf + "-client")
     assert put_it.stdout == "OK\n", put_it.stderr
-    assert etcdctl(secured, 2, "get", "/over", who=leaf + "-client").stdout == "tls\n"
+    assert etcdctl(secured, 2, "get", "--quorum", "/over", who=leaf + "-client").stdout == "tls\n"
     health = etcdctl(secured, 3, "endpoint", "health", who=leaf + "-client")
     assert (health.stdout + health.stderr).count("is healthy") == 3, health.stdout + health.stderr
     for who in (None, leaf + "-stranger"):
