@@ -275,7 +275,7 @@ e2e: all $(CONTAIN) $(CHAOS_HELPERS)
 	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
 e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD)
 	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \
-	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest
+	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest "$(T)"
 
 # Seeded faults on real clusters (docs/safety.md). ONLY=FS-24 MODE=q SEED=n runs one; soak mixes them for HOURS.
 .PHONY: chaos soak
