@@ -425,12 +425,6 @@ static int find_programs(struct app *app, struct error *err)
     return 0;
 }
 
-static void on_note(void *arg, const char *text)
-{
-    (void)arg;
-    log_warning("PostgreSQL: %s", text);
-}
-
 static int make_instance(struct app *app, struct error *err)
 {
     const struct config *config = &app->config;
@@ -471,7 +465,6 @@ static int make_instance(struct app *app, struct error *err)
         .kill_way = FENCE_KILL_AUTO,
         .probe_timeout_ms = LOOP_PROBE_TIMEOUT_MS,
         .clock = NULL,
-        .note = on_note,
     };
     return pg_instance_new(&app->loop, &instance, &app->agent.pg, err);
 }

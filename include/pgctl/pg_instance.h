@@ -72,10 +72,6 @@ struct pg_instance_config {
     enum fence_kill_way kill_way;
     int probe_timeout_ms;      /* 0 = 2000; also statement_timeout of the probe */
     const struct clock *clock; /* NULL = the real one */
-    /* One line of something that was done and that an operator should read (a stale lock file was
-     * removed), from the loop; for the log. May be NULL. */
-    void (*note)(void *arg, const char *text);
-    void *note_arg;
 };
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -181,8 +177,7 @@ struct pg_start {
 /* Writes the configuration files and starts the postmaster through the fence. Done (0) when it
  * accepts connections; ERR_IO with the last words of its log when it exits before that;
  * ERR_TIMEOUT: it is still starting, and goes on (probe says so). Refused: an unfinished or foreign
- * directory, a running postmaster. Lock files that provably nobody holds are removed first
- * (docs/operations.md). */
+ * directory, a running postmaster. */
 int pg_instance_start(struct pg_instance *instance, const struct pg_start *start,
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
 

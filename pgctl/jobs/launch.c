@@ -1,5 +1,4 @@
-/* BEGIN -> CLEARED (of stale lock files) -> ASKED (the fence has forked)
- *       -> [LOOK -> LOOKED (what its pid file says) -> CONNECTING]
+/* BEGIN -> ASKED (the fence has forked) -> [LOOK -> LOOKED (what its pid file says) -> CONNECTING]
  * until a connection gets through, the postmaster is gone, or time is over. It is asked once its
  * pid file says that it is ready: before that each connection would be a FATAL line in its log. The
  * file is looked at every 20 ms. */
@@ -7,11 +6,9 @@
 
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
-#include "pgctl/proc/pg_locks.h"
 #include "pgctl/proc/pg_postmaster.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define CONNECT_EVERY_MS 20
 
@@ -49,51 +46,6 @@ static int ask_fence(struct pg_task *task, const struct pg_launch *launch)
     return rc;
 }
 
-/* --- stale lock files ------------------------------------------------------------------------- */
-
-static int clear_work(void *arg, struct error *err)
-{
-    struct pg_launch *launch = arg;
-    struct buf removed = BUF_INIT;
-    int rc = pg_locks_clear(launch->data_dir, launch->port, launch->socket_dirs, &removed, err);
-
-    (void)error_set(&launch->removed, 0, "%s", buf_str(&removed));
-    buf_free(&removed);
-    return rc;
-}
-
-/* Where the fence has something of the instance nothing is taken away: it refuses the start. */
-static void clear(struct pg_task *task, struct pg_launch *launch)
-{
-    const struct pg_instance *pg = task->pg;
-    const struct fence_status *status = fence_client_status(pg->fence);
-    const char *dirs = pg_socket_dirs(pg);
-
-    launch->state = PG_LAUNCH_CLEARED;
-    launch->data_dir = pg->config.data_dir;
-    launch->port = pg->config.port;
-    launch->removed = (struct error){0};
-    if (strlen(dirs) < sizeof launch->socket_dirs) {
-        (void)snprintf(launch->socket_dirs, sizeof launch->socket_dirs, "%s", dirs);
-    }
-    if (status->running || status->killing) {
-        pg_task_again(task);
-    } else {
-        pg_task_work(task, clear_work, launch);
-    }
-}
-
-/* Said also where the rest failed. */
-static void say_removed(const struct pg_task *task, const struct pg_launch *launch)
-{
-    const struct pg_instance_config *config = &task->pg->config;
-    if (launch->removed.text[0] != '\0' && config->note != NULL) {
-        config->note(config->note_arg, launch->removed.text);
-    }
-}
-
-/* --- the postmaster --------------------------------------------------------------------------- */
-
 /* The postmaster that we started is no more; asked of a fence that is there. */
 static bool is_gone(const struct pg_instance *pg, const struct pg_launch *launch)
 {
@@ -104,12 +56,6 @@ static bool is_gone(const struct pg_instance *pg, const struct pg_launch *launch
 static bool has_fence(const struct pg_instance *pg)
 {
     return pg->fence != NULL && fence_client_connected(pg->fence);
-}
-
-static int no_fence(struct pg_task *task)
-{
-    return error_set(&task->err, task->rc = ERR_UNAVAILABLE,
-                     "there is no fence process to start PostgreSQL");
 }
 
 /* Not yet: look again, unless there is nothing to wait for. */
@@ -181,18 +127,8 @@ int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
     switch (launch->state) {
     case PG_LAUNCH_BEGIN:
         if (!has_fence(pg)) {
-            return no_fence(task);
-        }
-        clear(task, launch);
-        return 0;
-    case PG_LAUNCH_CLEARED:
-        say_removed(task, launch);
-        if (task->rc != 0) {
-            error_wrap(&task->err, "starting PostgreSQL");
-            return task->rc;
-        }
-        if (!has_fence(pg)) {
-            return no_fence(task);
+            return error_set(&task->err, task->rc = ERR_UNAVAILABLE,
+                             "there is no fence process to start PostgreSQL");
         }
         launch->state = PG_LAUNCH_ASKED;
         pg->promote_sent = false;

@@ -8,7 +8,6 @@
 
 enum pg_launch_state {
     PG_LAUNCH_BEGIN,
-    PG_LAUNCH_CLEARED,
     PG_LAUNCH_ASKED,
     PG_LAUNCH_LOOK,
     PG_LAUNCH_LOOKED,
@@ -20,10 +19,7 @@ struct pg_launch {
     bool standby;
     uint32_t starts; /* of the fence, after ours */
     const char *data_dir;
-    uint16_t port;
-    char socket_dirs[PG_PATH_BYTES]; /* "" = not set */
-    struct error removed;            /* of stale lock files, the text for people */
-    struct pg_pidfile pidfile;       /* pid 0: there is none */
+    struct pg_pidfile pidfile; /* pid 0: there is none */
 };
 
 /* 1: running, task->conn is a connection to it. 0: a sub-operation has begun. Negative: task->rc

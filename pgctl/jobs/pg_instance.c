@@ -266,20 +266,16 @@ static void client_dir(const struct pg_instance *pg, const char *dir, char *ret_
     }
 }
 
-const char *pg_socket_dirs(const struct pg_instance *pg)
-{
-    const char *value = parameter(pg, "unix_socket_directories");
-    return value == NULL ? "" : value;
-}
-
 /* The first directory of the setting. Not given: the server's default is not known here, and TCP
  * does. */
 static void configured_socket(const struct pg_instance *pg, char *ret_dir)
 {
-    const char *value = pg_socket_dirs(pg);
-    char dir[PG_PATH_BYTES];
+    const char *value = parameter(pg, "unix_socket_directories");
+    char dir[PG_PATH_BYTES] = "";
 
-    (void)snprintf(dir, sizeof dir, "%.*s", (int)strcspn(value, ","), value);
+    if (value != NULL) {
+        (void)snprintf(dir, sizeof dir, "%.*s", (int)strcspn(value, ","), value);
+    }
     size_t len = strlen(dir);
     while (len > 0 && dir[len - 1] == ' ') {
         dir[--len] = '\0';

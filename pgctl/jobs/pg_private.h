@@ -61,8 +61,6 @@ bool pg_local_has_second(const struct pg_instance *pg);
  * have been started with another value than the present one; NULL, or a pid file that does not say
  * it yet: as configured. */
 void pg_take_socket(struct pg_instance *pg, const struct pg_pidfile *running);
-/* unix_socket_directories as configured; "" = not set. */
-const char *pg_socket_dirs(const struct pg_instance *pg);
 /* The account for questions and rewinds on other members. */
 const struct pg_account *pg_rewind_account(const struct pg_instance *pg);
 /* Where they are asked, with that account. `host` is borrowed. */

@@ -149,15 +149,6 @@ struct outcome {
 static struct pg_inspection inspected;
 static struct pg_probe_result probed;
 
-/* The last line for an operator. */
-static char noted[ERROR_TEXT_BYTES];
-
-static inline void on_note(void *arg, const char *text)
-{
-    (void)arg;
-    snprintf(noted, sizeof noted, "%s", text);
-}
-
 static inline void on_done(void *arg, int rc, const struct error *err)
 {
     struct outcome *outcome = arg;
@@ -292,7 +283,6 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
         .use_pg_rewind = true,
         .use_slots = true,
         .kill_way = FENCE_KILL_LOOP,
-        .note = on_note,
     };
     if (node->hba.count > 0) {
         config.pg_hba = node->hba;
