@@ -169,15 +169,15 @@ void pg_sync_conf_put(struct buf *out, const char *value)
 }
 
 /* postgresql.conf is ours already, so there was such a file beside it. */
-static bool was_there(const char *data_dir)
+static int was_there(const char *data_dir, bool *ret_was, struct error *err)
 {
     char path[PG_PATH_BYTES];
     struct buf conf = BUF_INIT;
     (void)snprintf(path, sizeof path, "%.900s/postgresql.conf", data_dir);
-    bool ours = pg_file_read(path, CONF_BYTES_MAX, &conf, NULL) == 0 &&
-                strstr(buf_str(&conf), "include '" SYNC_FILE "'") != NULL;
+    int rc = pg_file_read(path, CONF_BYTES_MAX, &conf, err);
+    *ret_was = rc == 0 && strstr(buf_str(&conf), "include '" SYNC_FILE "'") != NULL;
     buf_free(&conf);
-    return ours;
+    return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
 int pg_sync_conf_keep(const char *data_dir, struct span known, struct error *err)
@@ -189,14 +189,19 @@ int pg_sync_conf_keep(const char *data_dir, struct span known, struct error *err
     if (pg_file_exists(path)) {
         return 0;
     }
-    if (!was_there(data_dir)) {
+    bool was = false;
+    int rc = was_there(data_dir, &was, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!was) {
         pg_sync_conf_put(&text, NULL);
     } else if (known.len > 0) {
         buf_put_span(&text, known);
     } else {
         pg_sync_conf_put(&text, "\"" PG_SYNC_NOBODY "\"");
     }
-    int rc = pg_file_write(path, buf_span(&text), 0600, err);
+    rc = pg_file_write(path, buf_span(&text), 0600, err);
     buf_free(&text);
     return rc;
 }

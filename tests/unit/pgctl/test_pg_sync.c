@@ -236,6 +236,37 @@ static void a_file_that_was_removed_comes_back_as_it_was(void **state)
     node_free(n1);
 }
 
+/* Whether there was such a file cannot be told then, and an empty one would end all waiting. */
+static void a_file_is_not_made_anew_beside_one_that_cannot_be_read(void **state)
+{
+    (void)state;
+    struct node *n1 = primary_with_table("n1");
+    char *path = mem_printf("%s/postgresql.sync.conf", n1->data);
+    char *conf = mem_printf("%s/postgresql.conf", n1->data);
+    char *away = mem_printf("%s.away", conf);
+    struct outcome outcome = {0};
+    struct error err;
+    const struct pg_reload none = {.use_slots = true};
+
+    set(n1, "\"standby\"");
+    node_agent(n1, true);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rename(conf, away), 0);
+    assert_int_equal(mkdir(conf, 0700), 0);
+    assert_int_equal(pg_instance_reload(n1->pg, &none, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    assert_int_not_equal(outcome.rc, 0);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(rmdir(conf), 0);
+    assert_int_equal(rename(away, conf), 0);
+    reload(n1);
+    LOOK_UNTIL(n1, strcmp(looked.setting, "\"" PG_SYNC_NOBODY "\"") == 0);
+    mem_free(away);
+    mem_free(conf);
+    mem_free(path);
+    node_free(n1);
+}
+
 /* A value of the configuration's is in force where the setting is not ours, and only there: that
  * nobody is waited for is a value, too. */
 static void nobody_is_a_setting_and_not_the_lack_of_one(void **state)
@@ -358,6 +389,7 @@ static int all_tests(void)
         ON_STAGE(nothing_is_set_before_the_checkpointer_has_taken_it),
         ON_STAGE(the_setting_outlives_reloads_restarts_and_agents),
         ON_STAGE(a_file_that_was_removed_comes_back_as_it_was),
+        ON_STAGE(a_file_is_not_made_anew_beside_one_that_cannot_be_read),
         ON_STAGE(nobody_is_a_setting_and_not_the_lack_of_one),
         ON_STAGE(who_confirms_is_seen_and_can_be_ended),
         ON_STAGE(a_standby_takes_it_before_it_is_promoted),
