@@ -365,12 +365,12 @@ static int64_t by_ttl(int64_t given_ms, int64_t wanted_ms, int64_t low_ms, int64
 
 int64_t dynamic_hang_timeout_ms(const struct dynamic_config *config)
 {
-    return by_ttl(config->hang_timeout_ms, 2 * config->ttl_ms, 6000, 20000);
+    return by_ttl(config->hang_timeout_ms, 10 * config->ttl_ms, 30000, 300000);
 }
 
 int64_t dynamic_disk_stall_timeout_ms(const struct dynamic_config *config)
 {
-    return by_ttl(config->disk_stall_timeout_ms, config->ttl_ms / 3, 2000, 3000);
+    return by_ttl(config->disk_stall_timeout_ms, config->ttl_ms / 3, 2000, 10000);
 }
 
 int64_t dynamic_disk_failure_timeout_ms(const struct dynamic_config *config)

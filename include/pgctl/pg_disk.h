@@ -26,7 +26,7 @@ struct pg_disk;
 
 struct pg_disk_place {
     char name[PG_DISK_PLACE_BYTES];
-    bool instance; /* PostgreSQL writes there; false: one of `more` */
+    bool instance; /* commits need it; false: a tablespace, or `more`: it is only told of */
     enum pg_disk_kind kind;
     int64_t since_ms;    /* mono clock: since when it is of that kind, as nearly as is known */
     int64_t busy_ms;     /* of the write that has not come back; 0 = none is under way */

@@ -173,7 +173,7 @@ static void look_for_places(const char *data_dir)
     while (tablespaces != NULL && (entry = readdir(tablespaces)) != NULL) {
         if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9') {
             (void)snprintf(path, sizeof path, "%s/pg_tblspc/%.40s", data_dir, entry->d_name);
-            (void)snprintf(name, sizeof name, "tablespace %.12s", entry->d_name);
+            (void)snprintf(name, sizeof name, "+tablespace %.12s", entry->d_name);
             add(name, path);
         }
     }

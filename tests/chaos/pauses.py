@@ -38,13 +38,13 @@ def node_is_frozen(s):
 def postmaster_stands_still(s):
     """Sessions go on, new ones hang, it ignores SIGQUIT. A new connection is what finds it out."""
     a, b, c = s.roles()
-    s.configure(primary_start_timeout=0)
+    s.configure(primary_start_timeout=0, postmaster_hang_timeout=6)
     pid, number = s.world.signal(s.node(a), "postmaster", signal.SIGSTOP, "FS-23")
     seconds = s.uniform("seconds", 1.0, 6.0 * s.ttl)
     time.sleep(seconds)
     inject.go_on(s.world, s.node(a), pid, number, "FS-23")
     s.wait_primary()
-    s.configure(primary_start_timeout="null")
+    s.configure(primary_start_timeout="null", postmaster_hang_timeout="null")
 
 
 @scenario("FS-24", "aq", core=True, bounds=("L2", "L5"), clients={"busy": True})

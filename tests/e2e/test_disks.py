@@ -21,49 +21,57 @@ def listed(rig, words):
     return words in rig.ctl("list").stdout
 
 
-def test_hung_postmaster_is_killed_and_started_in_place(cluster):
+@pytest.fixture
+def impatient(cluster):
+    """A cluster that takes a postmaster for hung after 6 s."""
+    faults.configure(cluster, postmaster_hang_timeout=6)
+    yield cluster
+    faults.configure(cluster, postmaster_hang_timeout="null")
+
+
+def test_hung_postmaster_is_killed_and_started_in_place(impatient):
     """Its sessions go on, nobody new gets in, and it does not hear SIGQUIT."""
-    old = cluster.leader()
+    old = impatient.leader()
     postmaster = old.postmaster_pid()
-    with faults.Load(cluster) as load:
+    with faults.Load(impatient) as load:
         os.kill(postmaster, signal.SIGSTOP)
         stopped = time.monotonic()
         wait_for("the trouble is told", lambda: "no new connection" in (trouble(old) or ""), 15)
-        assert listed(cluster, "answers no new connection"), cluster.ctl("list").stdout
+        assert listed(impatient, "answers no new connection"), impatient.ctl("list").stdout
         wait_for("another postmaster", lambda: old.postmaster_pid() not in (None, postmaster), 30)
         took = time.monotonic() - stopped
         load.wait_writable(30)
-    assert cluster.leader() is old, "restarted in place"
-    result = faults.verify(cluster, load, may_lose=False)
+    assert impatient.leader() is old, "restarted in place"
+    result = faults.verify(impatient, load, may_lose=False)
     print("hung", result, "another postmaster after", took)
     assert result["direct"] < 15 and took < 20
     wait_for("the trouble is over", lambda: trouble(old) == "", 15)
 
 
 @pytest.mark.rest
-def test_hung_postmaster_without_a_start_timeout_gives_the_key_away(cluster):
-    old = cluster.leader()
-    cluster.ctl("edit-config", "-s", "primary_start_timeout=0", "--force")
+def test_hung_postmaster_without_a_start_timeout_gives_the_key_away(impatient):
+    old = impatient.leader()
+    impatient.ctl("edit-config", "-s", "primary_start_timeout=0", "--force")
     try:
-        with faults.Load(cluster) as load:
+        with faults.Load(impatient) as load:
             os.kill(old.postmaster_pid(), signal.SIGSTOP)
-            faults.wait_new_leader(cluster, old)
+            faults.wait_new_leader(impatient, old)
             load.wait_writable(30)
-        print("hung, given away", faults.verify(cluster, load, may_lose=True))
+        print("hung, given away", faults.verify(impatient, load, may_lose=True))
     finally:
-        cluster.ctl("edit-config", "-s", "primary_start_timeout=null", "--force")
+        impatient.ctl("edit-config", "-s", "primary_start_timeout=null", "--force")
 
 
 @pytest.mark.rest
-def test_hung_standby_is_restarted(cluster):
-    old = cluster.leader()
-    standby = cluster.replicas()[0]
+def test_hung_standby_is_restarted(impatient):
+    old = impatient.leader()
+    standby = impatient.replicas()[0]
     postmaster = standby.postmaster_pid()
     os.kill(postmaster, signal.SIGSTOP)
     wait_for("another postmaster", lambda: standby.postmaster_pid() not in (None, postmaster), 30)
-    cluster.wait_healthy()
-    cluster.wait_streaming(standby)
-    assert cluster.leader() is old
+    impatient.wait_healthy()
+    impatient.wait_streaming(standby)
+    assert impatient.leader() is old
 
 
 @pytest.mark.rest
