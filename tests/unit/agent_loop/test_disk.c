@@ -185,7 +185,7 @@ static void limits_come_from_the_configuration(void **state)
 {
     (void)state;
     rig_init();
-    assert_int_equal(disk_limits(&rig.agent).stall_ms, 1500);
+    assert_int_equal(disk_limits(&rig.agent).stall_ms, 5000);
     assert_int_equal(disk_limits(&rig.agent).free_bytes_min, 32 * MIB);
     rig.agent.dynamic.disk_stall_timeout_ms = 8000;
     rig.agent.dynamic.minimum_free_disk_bytes = 0;
