@@ -165,12 +165,8 @@ class World(rig.Rig):
                 if disk.frozen:
                     disk.thaw()
             node.cgroup.thaw()
-        self.end_children()
+        self.kill_nodes()
         for node in self.nodes.values():
-            try:
-                node.kill_node()
-            except TimeoutError as error:
-                print(error, file=sys.stderr)
             node.close()
         super().close()
 

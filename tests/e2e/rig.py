@@ -514,13 +514,16 @@ class Rig(Network):
     def http_status(self, address, path, host="client", timeout=2):
         return self.http(address, path, host, timeout)[0]
 
-    def close(self):
+    def kill_nodes(self):
         self.end_children()
         for node in self.nodes.values():
             try:
                 node.kill_node()
             except TimeoutError as error:
                 print(error, file=sys.stderr)
+
+    def close(self):
+        self.kill_nodes()
         self.remove_network()
         remove_home(self.home)
 
