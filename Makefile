@@ -337,12 +337,12 @@ endif
 # --- what no compiler checks ---------------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h')
 CPPCHECK := cppcheck -q --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --std=c11 \
-    --platform=unix64 --suppressions-list=tests/lint/cppcheck.txt -Iinclude -I.
+    --platform=unix64 --suppressions-list=tests/lint/cppcheck.txt --cppcheck-build-dir=$(BUILD)/cppcheck -j2 -Iinclude -I.
 .PHONY: lint format tidy
 lint: $(BUILD)/sim | $(DEPS_STAMP)
 	@/usr/bin/python3 tests/lint/lint.py
 	@clang-format --dry-run -Werror $(FORMATTED)
-	@$(CPPCHECK) base raft pgctl agent
+	@mkdir -p $(BUILD)/cppcheck && $(CPPCHECK) base raft pgctl agent
 format:
 	@/usr/bin/python3 tests/lint/rulers.py $(FORMATTED)
 	@clang-format -i $(FORMATTED)
