@@ -179,13 +179,16 @@ static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan
 }
 
 /* A directory that is not this cluster's, or cannot be judged, is never touched. The key is not
- * kept for it. */
+ * kept for it. What a bootstrap of ours has left is another matter: ours, and of no cluster, though
+ * initdb has given it a system identifier before somebody else made the cluster. */
 static bool rule_not_ours(const struct ha_snapshot *s, struct ha_plan *plan)
 {
+    bool half_made =
+        s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_BOOTSTRAP;
     bool unusable = s->self.directory == PG_DIR_FOREIGN || s->self.directory == PG_DIR_BROKEN ||
                     s->self.directory == PG_DIR_UNREADABLE || s->self.directory == PG_DIR_DOUBTFUL;
     bool unread = s->self.directory == PG_DIR_VALID && s->self.system_id[0] == '\0';
-    if (!unusable && !unread && !ha_is_foreign(s)) {
+    if (half_made || (!unusable && !unread && !ha_is_foreign(s))) {
         return false;
     }
     if (ha_key_is_ours(s) && ha_is_down(s) && s->fence.all_gone && !s->settings.paused) {
