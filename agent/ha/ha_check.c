@@ -18,6 +18,7 @@ struct ahead {
     bool over;
     bool unfenced_put;
     bool unfenced_removed;
+    bool initialize_put;
 };
 
 static const char *check_writable(const struct ha_snapshot *s, const struct ahead *ahead)
@@ -279,7 +280,10 @@ static const char *check_makes_directory(const struct ha_snapshot *s, const stru
     if (!no_data || ha_is_initialized(s)) {
         return "bootstraps over data, or a cluster that is there";
     }
-    return check_writable(s, ahead);
+    const char *broken = check_writable(s, ahead);
+    return broken != NULL || ahead->initialize_put
+               ? broken
+               : "bootstraps while the name of another cluster may be under way";
 }
 
 static const char *check_attach(const struct ha_snapshot *s, const struct ha_action *action)
@@ -388,6 +392,7 @@ const char *ha_check(const struct ha_snapshot *s, const struct ha_plan *plan)
         ahead.disarmed = ahead.disarmed || action->type == HA_DISARM;
         ahead.over = ahead.over || action->type == HA_FENCE_OVER;
         ahead.unfenced_put = ahead.unfenced_put || action->type == HA_PUT_UNFENCED;
+        ahead.initialize_put = ahead.initialize_put || action->type == HA_WRITE_INITIALIZE;
         ahead.unfenced_removed = ahead.unfenced_removed || action->type == HA_REMOVE_UNFENCED;
     }
     return NULL;

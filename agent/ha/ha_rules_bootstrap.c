@@ -42,7 +42,9 @@ static bool rule_directory_lost(const struct ha_snapshot *s, struct ha_plan *pla
     return true;
 }
 
-/* The winner of the race. */
+/* The winner of the race. `initialize` is written under its key, the same value again: an earlier
+ * maker may have sent the name of its cluster, and it would be applied beside the one that is made
+ * now. What it compares has changed then. */
 static bool rule_bootstrap(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_lease_is_valid(s) || ha_is_initialized(s) || s->self.directory == PG_DIR_UNFINISHED ||
@@ -50,6 +52,7 @@ static bool rule_bootstrap(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     ha_plan_arm(s, plan);
+    ha_plan_initialize(s, plan, "");
     ha_plan_add(plan, HA_BOOTSTRAP);
     ha_plan_because(plan, "this member initializes the cluster");
     return true;

@@ -550,6 +550,11 @@ static void directories_are_made_only_where_there_is_none(void **state)
     load("nothing", WON);
     add(HA_ARM);
     add(HA_BOOTSTRAP);
+    forbidden("bootstraps while the name of another cluster may be under way");
+    load("nothing", WON);
+    add(HA_ARM);
+    add(HA_WRITE_INITIALIZE);
+    add(HA_BOOTSTRAP);
     allowed();
 }
 
