@@ -81,6 +81,7 @@ struct sim_setup {
     unsigned snapshot_entries; /* in the log before it is compacted */
     enum sim_replication replication;
     unsigned sync_nodes; /* synchronous_node_count */
+    int64_t hang_ms;     /* postmaster_hang_timeout; 0 = its default */
     bool one_writer;     /* what I1 needs is given: fences act, clocks go with the hosts */
     bool fence;
 };
@@ -189,7 +190,8 @@ struct sim_world {
     const struct sim_script *script; /* NULL = a drill */
     int64_t ttl_ms;                  /* as configured last, and ... */
     int64_t ttl_most_ms;             /* ... the longest that ever was */
-    unsigned sync_nodes;             /* as configured last */
+    unsigned sync_nodes;             /* as configured last, */
+    int64_t hang_ms;                 /* ... too */
     uint64_t hash;                   /* of all events so far */
     /* Network: cut[from][to] = nothing passes. */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];

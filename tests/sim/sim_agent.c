@@ -240,6 +240,11 @@ json_t *sim_agent_dynamic(const struct sim_world *world)
                   1, "retry_timeout", 1, "maximum_lag_on_failover", SIM_LAG_BYTES_MAX, "postgresql",
                   "use_pg_rewind", 1);
     ASSERT(document != NULL);
+    if (world->hang_ms != 0) {
+        int rc = json_object_set_new(document, "postmaster_hang_timeout",
+                                     json_integer(world->hang_ms / 1000));
+        ASSERT(rc == 0);
+    }
     if (mode != SIM_ASYNC) {
         bool quorum = mode == SIM_QUORUM || mode == SIM_QUORUM_STRICT;
         bool strict = mode == SIM_SYNC_STRICT || mode == SIM_QUORUM_STRICT;

@@ -2,7 +2,14 @@
 #include "sim_machine.h"
 #include "sim_script.h"
 
-enum { STEP_MAX = 40, LOOP_MAX = 5, POLL_MS = 10 };
+enum {
+    STEP_MAX = 40,
+    LOOP_MAX = 5,
+    POLL_MS = 10,
+    MAKER_POLL_MS = 1,
+    HANG_MS = 20000,
+    HANG_MS_LONG = 60000, /* longer than the default of postmaster_hang_timeout */
+};
 
 static void stays_down(struct sim_node *node, struct sim_dice *dice)
 {
@@ -85,6 +92,38 @@ bool sim_fault_crash_promotion(struct sim_world *world, struct sim_dice *dice)
     }
     (void)crash(primary, dice);
     crash_the_next(world, (uint64_t)(2 * sim_ttl_ms(world) / POLL_MS),
+                   sim_dice_below(dice, 1 << 30));
+    return true;
+}
+
+/* A cluster is being made, or was made and the store does not name it yet. */
+static void lose_the_maker(void *arg, uint64_t polls, uint64_t seed)
+{
+    struct sim_world *world = arg;
+    struct sim_dice dice = {seed};
+    bool late = sim_dice_chance(&dice, 700);
+    if (!world->faults_on || polls == 0) {
+        return;
+    }
+    for (size_t i = 0; i < world->node_count; i++) {
+        const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
+        if (!(late ? machine->unannounced : machine->unfinished == PG_UNFINISHED_BOOTSTRAP)) {
+            continue;
+        }
+        if (sim_dice_chance(&dice, 500)) {
+            sim_faults_isolate(&world->nodes[i]);
+            sim_fault_passes(world, &dice);
+        } else {
+            (void)crash(&world->nodes[i], &dice);
+        }
+        return;
+    }
+    sim_at(world, MAKER_POLL_MS, lose_the_maker, world, polls - 1, seed);
+}
+
+bool sim_fault_bootstrap(struct sim_world *world, struct sim_dice *dice)
+{
+    lose_the_maker(world, (uint64_t)(3 * sim_ttl_ms(world) / MAKER_POLL_MS),
                    sim_dice_below(dice, 1 << 30));
     return true;
 }
@@ -262,8 +301,9 @@ bool sim_fault_hang(struct sim_world *world, struct sim_dice *dice)
     if (machine == NULL) {
         return false;
     }
-    machine->hangs_until_ms = world->now + sim_dice_between(dice, 500, 20000);
-    sim_trace(world, "%s: PostgreSQL hangs", machine->node->name);
+    int64_t ms = sim_dice_between(dice, 500, sim_dice_chance(dice, 500) ? HANG_MS_LONG : HANG_MS);
+    machine->hangs_until_ms = world->now + ms;
+    sim_trace(world, "%s: PostgreSQL hangs for %lld ms", machine->node->name, (long long)ms);
     return true;
 }
 

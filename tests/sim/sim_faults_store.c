@@ -74,10 +74,13 @@ bool sim_fault_torn(struct sim_world *world, struct sim_dice *dice)
 static bool lose_storage(struct sim_node *node, struct sim_dice *dice, bool damage)
 {
     struct sim_world *world = node->world;
-    /* The note of a cluster that nobody knows yet is in that directory: without it only an operator
-     * can tell what the data are. */
-    bool unannounced = world->options.mode == SIM_CLUSTER && sim_machine_of(node)->unannounced;
-    if (!sim_group_whole(world) || unannounced) {
+    /* The note of a cluster that nobody knows yet is in that directory, and the marker of one that
+     * is being made: without it only an operator can tell what the data are. */
+    const struct sim_machine *machine =
+        world->options.mode == SIM_CLUSTER ? sim_machine_of(node) : NULL;
+    bool noted =
+        machine != NULL && (machine->unannounced || machine->unfinished == PG_UNFINISHED_BOOTSTRAP);
+    if (!sim_group_whole(world) || noted) {
         return false;
     }
     world->membership = true;
@@ -171,6 +174,13 @@ bool sim_fault_ttl(struct sim_world *world, struct sim_dice *dice)
     static const int64_t ttls[] = {3000, 4000, 6000, 10000, 14000};
     world->ttl_ms = ttls[sim_dice_below(dice, sizeof(ttls) / sizeof(ttls[0]))];
     world->ttl_most_ms = world->ttl_ms > world->ttl_most_ms ? world->ttl_ms : world->ttl_most_ms;
+    return configure(world, dice);
+}
+
+bool sim_fault_hang_limit(struct sim_world *world, struct sim_dice *dice)
+{
+    static const int64_t limits[] = {0, 3000, 4000, 8000};
+    world->hang_ms = limits[sim_dice_below(dice, sizeof(limits) / sizeof(limits[0]))];
     return configure(world, dice);
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROBE_TIMEOUT_MS = 2000, HANG_LOOK_MS = 50 };
+enum { PROBE_TIMEOUT_MS = 2000, HANG_LOOK_MS = 50, START_LOOK_MS = 20, BOOTSTRAP_KILL_MS = 50 };
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
@@ -141,8 +141,6 @@ void sim_instance_drop(struct pg_instance *instance)
         if (instance->machine->dir == PG_DIR_EMPTY) {
             sim_machine_init_directory(instance->machine);
         }
-        instance->machine->dir = PG_DIR_UNFINISHED;
-        instance->machine->unfinished = PG_UNFINISHED_BOOTSTRAP;
     }
     while (!list_empty(&instance->calls)) {
         sim_call_free(LIST_OWNER(list_first(&instance->calls), struct sim_call, link));
@@ -350,18 +348,55 @@ int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_
 
 /* --- running ---------------------------------------------------------------------------------- */
 
+/* A bootstrap that fails ends what runs before it says so. */
+static void bootstrap_gone(struct sim_call *call)
+{
+    if (call->instance->machine->phase == SIM_DOWN) {
+        sim_call_finish_rc(call);
+    } else {
+        sim_machine_kill(call->instance->machine, BOOTSTRAP_KILL_MS);
+        sim_call_later(call, START_LOOK_MS);
+    }
+}
+
+static void accounts_made(struct sim_call *call)
+{
+    struct sim_machine *machine = call->instance->machine;
+    if (machine->run != call->run || machine->phase != SIM_UP) {
+        call->rc = ERR_CLOSED;
+        bootstrap_gone(call);
+        return;
+    }
+    machine->dir = PG_DIR_VALID;
+    machine->unfinished = PG_UNFINISHED_NONE;
+    machine->unannounced = true;
+    sim_call_end(call, 0, "");
+}
+
+static void start_end(struct sim_call *call, int rc, const char *text)
+{
+    if (!call->is_bootstrap) {
+        sim_call_end(call, rc, text);
+        return;
+    }
+    call->rc = rc;
+    call->text = text;
+    call->finish = rc == 0 ? accounts_made : bootstrap_gone;
+    sim_call_later(call, rc == 0 ? sim_call_takes(call->instance, 5, 60) : START_LOOK_MS);
+}
+
 /* Polls until the instance is up, gone, or the deadline is reached. */
 static void finish_start(struct sim_call *call)
 {
     const struct sim_machine *machine = call->instance->machine;
     if (machine->run != call->run) {
-        sim_call_end(call, ERR_IO, "the postmaster exited");
+        start_end(call, ERR_IO, "the postmaster exited");
     } else if (machine->phase == SIM_UP) {
-        sim_call_end(call, 0, "");
+        start_end(call, 0, "");
     } else if (machine->node->world->now >= call->until) {
-        sim_call_end(call, ERR_TIMEOUT, "still starting");
+        start_end(call, ERR_TIMEOUT, "still starting");
     } else {
-        sim_call_later(call, 20);
+        sim_call_later(call, START_LOOK_MS);
     }
 }
 
@@ -372,18 +407,18 @@ static void order_start(struct sim_call *call)
     struct fence_lease lease;
     bool whole = fence_page_read(machine->page, &lease);
     if (machine->phase != SIM_DOWN) {
-        sim_call_end(call, ERR_BUSY, "a process of the instance is left");
+        start_end(call, ERR_BUSY, "a process of the instance is left");
         return;
     }
     if (!whole || fence_epoch_over(&machine->fence_state, lease.epoch) ||
         lease.deadline_ms == FENCE_OVER) {
-        sim_call_end(call, ERR_REFUSED, "the page names an epoch that is over");
+        start_end(call, ERR_REFUSED, "the page names an epoch that is over");
         return;
     }
     sim_machine_start(machine, call->role, call->peer);
     call->run = machine->run;
     call->finish = finish_start;
-    sim_call_later(call, 20);
+    sim_call_later(call, START_LOOK_MS);
 }
 
 int pg_instance_start(struct pg_instance *instance, const struct pg_start *start,

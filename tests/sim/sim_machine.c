@@ -315,8 +315,9 @@ static void write_turn(void *arg, uint64_t a, uint64_t b)
     (void)b;
     /* Who waits for its commit writes nothing more. A cluster that nobody knows yet has no clients:
      * its `/primary` does not answer 200. */
-    if (machine->writable && !machine->unannounced && !machine->node->world->primaries_silent &&
-        machine->waiter_count < SIM_WAITERS_MAX && !sim_machine_hangs(machine)) {
+    if (machine->writable && machine->dir == PG_DIR_VALID && !machine->unannounced &&
+        !machine->node->world->primaries_silent && machine->waiter_count < SIM_WAITERS_MAX &&
+        !sim_machine_hangs(machine)) {
         machine->wal.end += 50 + sim_below(machine->node->world, 2000);
         if (machine->orphans) {
             sim_coverage_state(SIM_STATE_ORPHAN_COMMIT);
@@ -448,12 +449,13 @@ void sim_machine_erase(struct sim_machine *machine)
     sim_sync_write(machine, "");
 }
 
-/* initdb: called by the instance model. */
+/* initdb: called by the instance model. The marker stands until the accounts are made. */
 void sim_machine_init_directory(struct sim_machine *machine)
 {
-    machine->dir = PG_DIR_VALID;
-    machine->unfinished = PG_UNFINISHED_NONE;
-    machine->unannounced = true;
+    machine->dir = PG_DIR_UNFINISHED;
+    machine->unfinished = PG_UNFINISHED_BOOTSTRAP;
+    machine->unannounced = false;
+    machine->control = PG_CONTROL_SHUT_DOWN;
     machine->system_id = 7000000000000000000u + sim_below(machine->node->world, 1000000000000000u);
     machine->wal = (struct sim_wal){.end = 0x1000000};
     sim_wal_branch(&machine->wal, 1);

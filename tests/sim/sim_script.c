@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum {
+    BOOTSTRAP_PERMILLE = 150,
     FIRST_MS = 2000,
     FIRST_UNFENCED_MS = 12000,
     CALM_PERMILLE = 30,
@@ -77,7 +78,9 @@ void sim_setup_draw(const struct sim_options *options, struct sim_setup *ret_set
     static const unsigned doubles[] = {0, 20, 100};
     static const unsigned stragglers[] = {0, 10, 100};
     static const unsigned straggles[] = {50, 400, 1500};
+    static const int64_t hangs[] = {0, 3000, 3000, 6000};
     struct sim_dice dice = dice_of(options, 1);
+    struct sim_dice limits = dice_of(options, 3);
     bool cluster = options->mode == SIM_CLUSTER;
 
     *ret_setup =
@@ -90,6 +93,7 @@ void sim_setup_draw(const struct sim_options *options, struct sim_setup *ret_set
                            .snapshot_entries = 20 + 60 * (unsigned)sim_dice_below(&dice, 5),
                            .replication = cluster ? PICK(&dice, modes) : SIM_ASYNC,
                            .sync_nodes = 1 + (unsigned)sim_dice_below(&dice, 2),
+                           .hang_ms = cluster ? PICK(&limits, hangs) : 0,
                            .one_writer = sim_dice_chance(&dice, 700),
                            .fence = true};
     if (cluster && !ret_setup->one_writer) {
@@ -101,6 +105,7 @@ static bool is_possible(const struct sim_options *options, const struct sim_setu
                         enum sim_fault_kind kind)
 {
     switch (kinds[kind].where) {
+    case 'b': return false;
     case 'c': return options->mode == SIM_CLUSTER;
     case 's': return options->mode == SIM_CLUSTER && setup->replication != SIM_ASYNC;
     case 'w': return !setup->one_writer;
@@ -132,6 +137,12 @@ void sim_script_draw(const struct sim_options *options, const struct sim_setup *
     int64_t first = !setup->fence                 ? FIRST_UNFENCED_MS
                     : sim_dice_chance(&dice, 250) ? sim_dice_between(&dice, 0, FIRST_MS)
                                                   : FIRST_MS;
+    struct sim_dice early = dice_of(options, 0);
+    if (options->mode == SIM_CLUSTER && setup->fence &&
+        sim_dice_chance(&early, BOOTSTRAP_PERMILLE)) {
+        ret_script->faults[ret_script->count++] =
+            (struct sim_fault){.kind = SIM_CRASH_BOOTSTRAP, .dice = dice_next(&early)};
+    }
     for (int64_t at = first; at < options->fault_ms && ret_script->count < SIM_SCRIPT_MAX;
          at += sim_dice_between(&dice, 50, 2 * gap)) {
         uint64_t number = sim_dice_below(&dice, sum);
@@ -156,7 +167,8 @@ void sim_trace_write(FILE *out, const struct sim_options *options, const struct 
     fprintf(out, "one_writer %d\nfence %d\nloss %u\nduplicates %u\nstragglers %u\nstraggle_ms %u\n",
             setup->one_writer, setup->fence, setup->loss_permille, setup->duplicate_permille,
             setup->straggler_permille, setup->straggle_ms);
-    fprintf(out, "snapshot_entries %u\n", setup->snapshot_entries);
+    fprintf(out, "snapshot_entries %u\nhang_ms %" PRId64 "\n", setup->snapshot_entries,
+            setup->hang_ms);
     for (size_t i = 0; i < script->count; i++) {
         const struct sim_fault *fault = &script->faults[i];
         fprintf(out, "at %" PRId64 " %s %016" PRIx64 "\n", fault->at_ms,
@@ -234,6 +246,8 @@ static bool read_setting(const char *line, struct sim_options *options, struct s
         options->fault_ms = (int64_t)number;
     } else if (strcmp(name, "ttl_ms") == 0) {
         setup->ttl_ms = (int64_t)number;
+    } else if (strcmp(name, "hang_ms") == 0) {
+        setup->hang_ms = (int64_t)number;
     } else if (strcmp(name, "one_writer") == 0) {
         setup->one_writer = number != 0;
     } else if (strcmp(name, "fence") == 0) {

@@ -12,7 +12,8 @@
 #define SIM_SCRIPT_MAX 2000
 
 /* X(constant, name, function, where). `where`: 'a' = everywhere, 'c' = where there are PostgreSQLs,
- * 's' = with synchronous replication, 'w' = breaks what I1 needs, so only where it is not checked.
+ * 'b' = there, too, but at the beginning or never, 's' = with synchronous replication, 'w' = breaks
+ * what I1 needs, so only where it is not checked.
  */
 #define SIM_FAULTS(X)                                                        \
     X(CUT, "one_way_cut", sim_fault_cut, 'a')                                \
@@ -32,6 +33,7 @@
     X(CRASH_LEADER, "crash_of_leader", sim_fault_crash_leader, 'a')          \
     X(CRASH_STEP, "crash_at_step", sim_fault_crash_step, 'c')                \
     X(CRASH_PROMOTION, "crash_in_promotion", sim_fault_crash_promotion, 'c') \
+    X(CRASH_BOOTSTRAP, "loss_in_bootstrap", sim_fault_bootstrap, 'b')        \
     X(TERMINATE, "sigterm", sim_fault_terminate, 'c')                        \
     X(CRASH_ALL, "crash_of_all", sim_fault_crash_all, 'a')                   \
     X(POWER, "power_loss", sim_fault_power, 'c')                             \
@@ -53,6 +55,7 @@
     X(DAMAGE, "damage", sim_fault_damage, 'a')                               \
     X(WIPE, "lost_directory", sim_fault_wipe, 'a')                           \
     X(TTL, "ttl_change", sim_fault_ttl, 'c')                                 \
+    X(HANG_LIMIT, "hang_timeout_change", sim_fault_hang_limit, 'c')          \
     X(SYNC_NODES, "sync_nodes_change", sim_fault_sync_nodes, 's')            \
     X(SWITCHOVER, "switchover", sim_fault_switchover, 'c')                   \
     X(RATE, "clock_rate", sim_fault_rate, 'a')                               \

@@ -473,6 +473,7 @@ void sim_world_init(struct sim_world *world, const struct sim_options *options,
                                 .ttl_ms = setup->ttl_ms,
                                 .ttl_most_ms = setup->ttl_ms,
                                 .sync_nodes = setup->sync_nodes,
+                                .hang_ms = setup->hang_ms,
                                 .node_count = setup->nodes};
     world->random_state = options->seed * 2 + (options->mode == SIM_CLUSTER ? 1 : 0);
     list_init(&world->frames);
