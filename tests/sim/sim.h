@@ -205,6 +205,7 @@ struct sim_world {
     bool agents_off;
     bool membership;       /* somebody was wiped or removed: the group's rules have work to do */
     bool stops_hang;       /* each fast stop of PostgreSQL does */
+    bool backends_linger;  /* after their postmaster was killed */
     bool primaries_silent; /* nothing is written */
     struct sim_log *log;   /* sim_store.c */
     struct sim_load *load; /* sim_load.c */
@@ -314,6 +315,8 @@ void sim_faults_start(struct sim_world *world);
 void sim_faults_heal(struct sim_world *world);
 void sim_faults_restart(struct sim_node *node, int64_t delay_ms);
 void sim_faults_isolate(struct sim_node *node);
+/* The configuration has this ttl from now on; false: nobody could be told. */
+bool sim_faults_ttl(struct sim_world *world, int64_t ttl_ms);
 bool sim_faults_print(void); /* how often what was done; false if something never was */
 void sim_faults_mend(struct sim_world *world); /* the network */
 

@@ -2,12 +2,18 @@
 #include "sim_drill.h"
 
 #include "base/assert.h"
+#include "raft/store.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum {
     BEYOND_MS = 1000, /* the most that a takeover may need beyond the lease */
     FENCED_MS = 280,  /* dF, and that the clocks differ */
     LOOP_MS = 1000,
     QUICK_MS = 1500,
+    NEARLY_MS = 50,
+    LINGER_MS = 3000,
 };
 
 /* --- the primary is lost ---------------------------------------------------------------------- */
@@ -129,6 +135,18 @@ static void postmaster_killed(struct scene *scene)
     rejoin_and_settle(scene);
 }
 
+/* Its backends outlive it, and the key is given away only after them. */
+static void postmaster_killed_in_a_shutdown(struct scene *scene)
+{
+    drill_begin(scene);
+    scene->world->backends_linger = true;
+    sim_machine_kill_postmaster(scene->primary);
+    scene->world->backends_linger = false;
+    sim_agent_terminate(scene->primary->node);
+    drill_taken_over(scene, false, LINGER_MS + QUICK_MS);
+    rejoin_and_settle(scene);
+}
+
 static void two_candidates_with_one_position(struct scene *scene)
 {
     scene->world->primaries_silent = true;
@@ -154,6 +172,20 @@ static void standby_lost(struct scene *scene)
     sim_faults_heal(scene->world);
     drill_settle(scene);
     drill_expect(scene, drill_undisturbed(scene), "a standby that returns disturbs nobody");
+}
+
+/* For so long that it takes the lease for over: what it proposes when it is back names a renewal of
+ * long ago. */
+static void standby_isolated_past_the_lease(struct scene *scene)
+{
+    struct sim_world *world = scene->world;
+    drill_lead(scene, sim_chance(world, 500) ? scene->standbys[0] : scene->primary);
+    sim_faults_isolate(scene->standbys[1]->node);
+    drill_pass(scene, scene->ttl_ms + (int64_t)sim_below(world, 2 * (uint64_t)scene->ttl_ms));
+    sim_faults_mend(world);
+    drill_while(scene, drill_undisturbed, 2 * scene->ttl_ms,
+                "a standby that was cut off disturbs nobody");
+    drill_settle(scene);
 }
 
 static void standbys_cut_from_each_other(struct scene *scene)
@@ -323,6 +355,100 @@ static void renewals_answered_late(struct scene *scene)
     rejoin_and_settle(scene);
 }
 
+static int64_t page_deadline(const struct scene *scene)
+{
+    struct fence_lease page = fence_lease_standby();
+    (void)fence_page_read(scene->primary->page, &page);
+    return page.deadline_ms;
+}
+
+static void answers_take(const struct scene *scene, int64_t ms)
+{
+    for (size_t i = 0; i < 2; i++) {
+        scene->world->late_ms[scene->standbys[i]->node->index][scene->primary->node->index] = ms;
+    }
+}
+
+static void until_answered(struct scene *scene)
+{
+    int64_t before = page_deadline(scene);
+    while (drill_good(scene) && page_deadline(scene) == before) {
+        drill_pass(scene, 1);
+    }
+}
+
+/* It writes for as long as its fence lets it. */
+static void taken_over_from_one_that_hangs(struct scene *scene)
+{
+    scene->world->stops_hang = true;
+    drill_taken_over(scene, true, BEYOND_MS);
+    scene->world->stops_hang = false;
+    rejoin_and_settle(scene);
+}
+
+/* The answer takes nearly as long as an attempt waits, and nothing is sent after it: what counts is
+ * when the renewal left. */
+static void isolated_right_after_a_late_answer(struct scene *scene)
+{
+    drill_lead(scene, scene->standbys[0]);
+    answers_take(scene, scene->ttl_ms / 6 - NEARLY_MS);
+    drill_pass(scene, scene->ttl_ms);
+    until_answered(scene);
+    drill_begin(scene);
+    sim_faults_isolate(scene->primary->node);
+    taken_over_from_one_that_hangs(scene);
+}
+
+/* As a member has applied it; 0 = there is none. */
+static int64_t lease_ttl(const struct sim_machine *machine)
+{
+    const struct store *store = raft_node_store(machine->node->raft);
+    struct store_kv leader;
+    struct store_lease lease;
+    return store_get(store, span_str("/service/sim/leader"), &leader) &&
+                   store_lease_get(store, leader.lease, &lease)
+               ? lease.ttl_ms
+               : 0;
+}
+
+static bool ttl_counts(const struct scene *scene)
+{
+    return lease_ttl(scene->standbys[0]) == scene->world->ttl_ms;
+}
+
+static bool primary_is_told(const struct scene *scene)
+{
+    struct store_kv config;
+    char ttl[32];
+    char text[512];
+    (void)snprintf(ttl, sizeof(ttl), "\"ttl\":%d,", (int)(scene->world->ttl_ms / 1000));
+    bool there = store_get(raft_node_store(scene->primary->node->raft),
+                           span_str("/service/sim/config"), &config);
+    (void)snprintf(text, sizeof(text), "%.*s", there ? (int)config.value.len : 0,
+                   there ? (const char *)config.value.data : "");
+    return strstr(text, ttl) != NULL;
+}
+
+/* The others count the shorter ttl from the renewal that names it; its answer never comes. */
+static void ttl_shortened_and_not_answered(struct scene *scene)
+{
+    struct sim_world *world = scene->world;
+    drill_expect(scene, sim_faults_ttl(world, 2 * scene->ttl_ms), "a calm group is configured");
+    drill_until(scene, ttl_counts, scene->ttl_ms, "the lease has the longer ttl");
+    drill_pass(scene, scene->ttl_ms);
+    drill_lead(scene, scene->standbys[0]);
+    until_answered(scene);
+    int64_t answered_ms = world->now;
+    drill_expect(scene, sim_faults_ttl(world, scene->ttl_ms), "a calm group is configured");
+    drill_until(scene, primary_is_told, LOOP_MS / 2, "the primary has the shorter ttl");
+    drill_pass(scene, answered_ms + LOOP_MS - 2 * NEARLY_MS - world->now);
+    answers_take(scene, 4 * scene->ttl_ms);
+    drill_until(scene, ttl_counts, LOOP_MS, "the lease has the shorter ttl");
+    drill_begin(scene);
+    sim_faults_isolate(scene->primary->node);
+    taken_over_from_one_that_hangs(scene);
+}
+
 #define DRILL(by_ttl, budget_ms, fn)                              \
     {                                                             \
 #fn, SIM_CLUSTER, by_ttl, budget_ms, fn, SIM_ASYNC, false \
@@ -339,8 +465,10 @@ const struct sim_drill sim_drills_failover[] = {
     DRILL(true, 200, primary_is_not_heard),
     DRILL(true, 200, each_new_primary_dies),
     DRILL(false, 900, postmaster_killed),
+    DRILL(false, DRILL_NO_BUDGET, postmaster_killed_in_a_shutdown),
     DRILL(true, 200, two_candidates_with_one_position),
     DRILL(false, DRILL_NO_BUDGET, standby_lost),
+    DRILL(false, DRILL_NO_BUDGET, standby_isolated_past_the_lease),
     DRILL(false, DRILL_NO_BUDGET, standbys_cut_from_each_other),
     DRILL(false, DRILL_NO_BUDGET, primary_cut_from_one_standby),
     DRILL(false, DRILL_NO_BUDGET, agent_pauses_and_wakes_in_time),
@@ -351,6 +479,8 @@ const struct sim_drill sim_drills_failover[] = {
     DRILL(false, 2000, majority_killed),
     DRILL(false, DRILL_NO_BUDGET, power_lost_everywhere),
     DRILL(true, 200, clock_rates_at_the_bound),
+    DRILL(true, 200, isolated_right_after_a_late_answer),
+    DRILL(true, 200, ttl_shortened_and_not_answered),
     DRILL(false, DRILL_NO_BUDGET, renewals_answered_late),
 };
 const size_t sim_drills_failover_count =

@@ -126,6 +126,25 @@ static void primary_lost_while_the_new_one_lags(struct scene *scene)
     change_the_set(scene, true);
 }
 
+/* Whoever has taken over is lost as soon as it is written to: what it answered by then was on
+ * another one. */
+static void new_primary_lost_at_once(struct scene *scene)
+{
+    struct sim_world *world = scene->world;
+    struct sim_machine *former = scene->primary;
+    drill_begin(scene);
+    drill_pass(scene, SHUT_MS);
+    drill_power_off(former);
+    drill_until(scene, another_serves, scene->ttl_ms + BEYOND_MS, "another one is promoted");
+    drill_pass(scene, (int64_t)sim_below(world, 200));
+    drill_power_off(scene->standbys[scene->standbys[0]->writable ? 0 : 1]);
+    sim_faults_restart(former->node, 0);
+    drill_pass(scene, 2 * scene->ttl_ms + BEYOND_MS);
+    sim_faults_heal(world);
+    drill_settle(scene);
+    expect_commits(scene, BEYOND_MS);
+}
+
 #define DRILL(mode, fn)                                         \
     {                                                           \
 #fn, SIM_CLUSTER, true, DRILL_NO_BUDGET, fn, mode, true \
@@ -134,6 +153,7 @@ static void primary_lost_while_the_new_one_lags(struct scene *scene)
 const struct sim_drill sim_drills_sync[] = {
     DRILL(SIM_QUORUM_STRICT, raft_cut_while_replication_is_whole),
     DRILL(SIM_QUORUM_STRICT, who_confirmed_is_lost_with_the_primary),
+    DRILL(SIM_QUORUM_STRICT, new_primary_lost_at_once),
     DRILL(SIM_SYNC, primary_lost_while_the_set_changes),
     DRILL(SIM_SYNC, primary_lost_while_the_new_one_lags),
 };

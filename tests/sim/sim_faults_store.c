@@ -169,11 +169,23 @@ static bool configure(struct sim_world *world, struct sim_dice *dice)
     return done;
 }
 
+static void set_ttl(struct sim_world *world, int64_t ttl_ms)
+{
+    world->ttl_ms = ttl_ms;
+    world->ttl_most_ms = ttl_ms > world->ttl_most_ms ? ttl_ms : world->ttl_most_ms;
+}
+
+bool sim_faults_ttl(struct sim_world *world, int64_t ttl_ms)
+{
+    struct sim_dice dice = {.state = (uint64_t)ttl_ms};
+    set_ttl(world, ttl_ms);
+    return configure(world, &dice);
+}
+
 bool sim_fault_ttl(struct sim_world *world, struct sim_dice *dice)
 {
     static const int64_t ttls[] = {3000, 4000, 6000, 10000, 14000};
-    world->ttl_ms = ttls[sim_dice_below(dice, sizeof(ttls) / sizeof(ttls[0]))];
-    world->ttl_most_ms = world->ttl_ms > world->ttl_most_ms ? world->ttl_ms : world->ttl_most_ms;
+    set_ttl(world, ttls[sim_dice_below(dice, sizeof(ttls) / sizeof(ttls[0]))]);
     return configure(world, dice);
 }
 

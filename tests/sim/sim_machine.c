@@ -226,7 +226,8 @@ void sim_machine_kill_postmaster(struct sim_machine *machine)
     sim_agent_fence_event(machine->node, FENCE_EVENT_POSTMASTER_EXITED);
     bool late = !world->setup.one_writer && sim_chance(world, 200);
     int64_t within_ms = late ? ORPHANS_LATE_MS : ORPHANS_MS;
-    sim_machine_at(machine, 1 + (int64_t)sim_below(world, (uint64_t)within_ms), killed, 0);
+    int64_t least_ms = world->backends_linger ? ORPHANS_LATE_MS : 1;
+    sim_machine_at(machine, least_ms + (int64_t)sim_below(world, (uint64_t)within_ms), killed, 0);
 }
 
 void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode)

@@ -9,7 +9,8 @@
  * seed two times: both have to be the same sim --coverage                              with a line
  * for each rule, step, message and state sim --drills [--drill NAME]                 hand-written
  * sequences, each with several seeds sim --<a bent rule> [--must-fail]           the checkers made
- * for it have to catch it
+ * for it have to catch it sim --until RULE                              ends at the first run that
+ * breaks this rule, which alone has failed then
  *
  * A seed is a safety phase with faults, then healing and convergence. It runs twice: the store
  * (engine, store, clients, lease) and the cluster (HA loop, fence and PostgreSQL model on top).
@@ -45,6 +46,7 @@ struct arguments {
     bool coverage;
     const char *drill; /* NULL = all */
     const char *replay;
+    const char *until; /* the only rule whose break is a failure, and the first one ends it all */
     bool must_fail;
     struct sim_mutation mutation;
     const char *const *breaks; /* rules, one of which the mutation has to break; NULL = none */
@@ -111,6 +113,10 @@ static bool judge(const struct arguments *arguments, const struct sim_options *o
                   const struct sim_outcome *outcome, struct tally *tally)
 {
     bool good = outcome->failure == NULL;
+    if (!good && arguments->until != NULL) {
+        good = strcmp(outcome->failure, arguments->until) != 0;
+        tally->otherwise += good;
+    }
     if (!good && !arguments->must_fail) {
         print_failure(arguments, options, outcome);
     }
@@ -124,6 +130,12 @@ static bool judge(const struct arguments *arguments, const struct sim_options *o
     tally->simulated_ms += outcome->ended_ms;
     tally->runs++;
     return good;
+}
+
+/* What it was to run until has happened. */
+static bool is_over(const struct arguments *arguments, const struct tally *tally)
+{
+    return arguments->until != NULL && tally->broken != NULL;
 }
 
 static bool run_seed(const struct arguments *arguments, const struct sim_options *options,
@@ -151,7 +163,7 @@ static bool run_seed(const struct arguments *arguments, const struct sim_options
 static void run_seeds(const struct arguments *arguments, enum sim_mode mode, uint64_t first,
                       uint64_t count, struct tally *tally)
 {
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count && !is_over(arguments, tally); i++) {
         struct sim_options options = {.seed = first + i,
                                       .mode = mode,
                                       .trace = arguments->trace,
@@ -249,7 +261,7 @@ static void run_drill(const struct arguments *arguments, const struct sim_drill 
     size_t gap_count = 0;
     bool good = true;
     uint64_t rounds = arguments->count < ROUNDS ? arguments->count : ROUNDS;
-    for (uint64_t i = 0; i < rounds; i++) {
+    for (uint64_t i = 0; i < rounds && !is_over(arguments, tally); i++) {
         struct sim_options options = {.seed = arguments->first + i,
                                       .mode = drill->mode,
                                       .drill = drill,
@@ -276,7 +288,7 @@ static void run_drills(const struct arguments *arguments, struct tally *tally)
                  {sim_drills_pause, sim_drills_pause_count},
                  {sim_drills_storage, sim_drills_storage_count}};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        for (size_t j = 0; j < lists[i].count; j++) {
+        for (size_t j = 0; j < lists[i].count && !is_over(arguments, tally); j++) {
             const struct sim_drill *drill = &lists[i].drills[j];
             if (arguments->drill == NULL || strcmp(arguments->drill, drill->name) == 0) {
                 run_drill(arguments, drill, tally);
@@ -345,6 +357,8 @@ static bool parse_value(struct arguments *arguments, const char *name, const cha
         arguments->hours = strtod(value, NULL);
     } else if (strcmp(name, "--replay") == 0) {
         arguments->replay = value;
+    } else if (strcmp(name, "--until") == 0) {
+        arguments->until = value;
     } else if (strcmp(name, "--drill") == 0) {
         arguments->drills = true;
         arguments->drill = value;
@@ -439,7 +453,8 @@ static void check_coverage(const struct arguments *arguments, struct tally *tall
 {
     bool enough = tally->runs >= 2 * SEEDS_FOR_ALL && !arguments->only_store &&
                   !arguments->only_cluster && !arguments->trace;
-    if (arguments->drills || arguments->must_fail || arguments->replay != NULL) {
+    if (arguments->drills || arguments->must_fail || arguments->until != NULL ||
+        arguments->replay != NULL) {
         return;
     }
     bool faults = sim_faults_print();
@@ -460,7 +475,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: sim [--seeds N] [--first S] [--seed S] [--minutes M] [--hours H] "
                         "[--store|--cluster]\n"
                         "           [--trace] [--twice] [--shrink] [--coverage] [--replay FILE] "
-                        "[--drills] [--drill NAME]\n"
+                        "[--drills] [--drill NAME] [--until RULE]\n"
                         "           [--without-fence|--expire-early|--amnesia|--forget-vote|"
                         "--stale-read|--slow-clock|\n"
                         "           --still-receiving|--one-report|--unconfirmed|--set-first] "
@@ -476,6 +491,9 @@ int main(int argc, char **argv)
                tally.broken == NULL ? "none did" : tally.broken, tally.otherwise);
         tally.passed = tally.failed > 0 ? 1 : 0;
         tally.failed = 1 - tally.passed;
+    }
+    if (arguments.until != NULL) {
+        printf("%lu runs broke another rule\n", tally.otherwise);
     }
     printf("%lu passed, %lu failed\n", tally.passed, tally.failed);
     return tally.failed == 0 ? 0 : 1;

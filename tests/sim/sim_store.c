@@ -4,7 +4,7 @@
  *
  * Held here: the first application of each index is the truth, every other one must be the same
  * (command and result); indices have no gaps; a client's command has its effect once; one leader a
- * term. */
+ * term; a lease ends by its last renewal alone, and its holder's renewals rise (I4). */
 #include "sim.h"
 
 #include "base/assert.h"
@@ -133,6 +133,46 @@ static void note_first(struct sim_world *world, struct span bytes,
     buf_free(&arena);
 }
 
+/* What a command says of a lease, and what the lease is before it. */
+struct claim {
+    enum store_command_type type;
+    uint64_t number;
+    int64_t stamp;
+    struct store_lease lease; /* id 0 = nothing is said of any that is there */
+};
+
+static void claim_read(const struct store *store, struct span bytes, struct claim *ret_claim)
+{
+    struct store_command command;
+    struct buf arena = BUF_INIT;
+    *ret_claim = (struct claim){0};
+    if (store_command_decode(bytes, &command, &arena, NULL) == 0 &&
+        (command.type == STORE_LEASE_EXPIRE || command.type == STORE_LEASE_RENEW)) {
+        ret_claim->type = command.type;
+        ret_claim->number = command.number;
+        ret_claim->stamp = command.stamp;
+        (void)store_lease_get(store, command.lease, &ret_claim->lease);
+    }
+    buf_free(&arena);
+}
+
+static void check_claim(struct sim_world *world, const struct claim *claim,
+                        const struct store_result *result)
+{
+    const struct store_lease *lease = &claim->lease;
+    if (lease->id == 0 || result->code != 0 || result->repeated) {
+        return;
+    }
+    if (claim->type == STORE_LEASE_EXPIRE && claim->number != lease->renewal_number) {
+        sim_fail(world, "a lease ends by its last renewal", "number %llu, and it was %llu",
+                 (unsigned long long)claim->number, (unsigned long long)lease->renewal_number);
+    } else if (claim->type == STORE_LEASE_RENEW && (lease->flags & STORE_LEASE_HOLDER) != 0 &&
+               claim->stamp <= lease->stamp) {
+        sim_fail(world, "the stamps of a holder rise", "%lld after %lld", (long long)claim->stamp,
+                 (long long)lease->stamp);
+    }
+}
+
 static struct applied *applied_slot(struct sim_log *log, uint64_t index)
 {
     while (index >= log->applied_capacity) {
@@ -155,12 +195,17 @@ void __wrap_store_apply(struct store *store, uint64_t index, struct span command
         sim_fail(world, "indices without gaps", "%llu after %llu", (unsigned long long)index,
                  (unsigned long long)store_applied(store));
     }
+    struct claim claim = {0};
+    if (applied_slot(world->log, index)->hash == 0) {
+        claim_read(store, command, &claim);
+    }
     __real_store_apply(store, index, command, ret_result, output);
     struct applied now = {
         .hash = hash_bytes(command), .code = ret_result->code, .revision = ret_result->revision};
     struct applied *slot = applied_slot(world->log, index);
     if (slot->hash == 0) {
         *slot = now;
+        check_claim(world, &claim, ret_result);
         note_first(world, command, ret_result);
         sim_lease_applied(world, store);
     } else if (slot->hash != now.hash || slot->code != now.code || slot->revision != now.revision) {
