@@ -233,6 +233,11 @@ else
 	    echo "sim $$bent"; $(BUILD)/sim --seeds 30 --must-fail $$bent || status=1; done; exit $$status
 endif
 
+# One bug at a time, each to be found (docs/safety.md). T=name,name runs those; QUICK=1 what check has time for.
+.PHONY: mutants
+mutants: $(BUILD)/sim
+	@/usr/bin/python3 tests/mutants/run.py $(BUILD) --only "$(T)" $(if $(QUICK),--quick)
+
 .PHONY: demo demo-down
 demo: all
 	@tests/harness/demo.sh up $(BUILD)
@@ -321,7 +326,7 @@ check-ci:
 	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD) all
 asan: all tests
 	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
-check-all: check models e2e-rest chaos
+check-all: check models mutants e2e-rest chaos
 
 .PHONY: install
 PREFIX ?= /usr/local
@@ -369,6 +374,7 @@ help:
 	@echo "make e2e        real PostgreSQL in network namespaces (root); T=part, PG_BIN=directory of another version's programs"
 	@echo "make e2e-rest   what of e2e is in check-all only, clusters with a real Patroni among it (from PyPI, unless PATRONI= and PATRONI_3= name them)"
 	@echo "make chaos      seeded faults on real clusters (root, docs/safety.md); ONLY=FS-24 MODE=a|s|q SEED=N, ALL=1;   make soak   HOURS=N"
+	@echo "make mutants    known bugs, built in one at a time: each has to be found (root for those that need a real cluster); T=name"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"

@@ -2,7 +2,7 @@
 # Everything that `make check` runs, each step to its end whatever came before; closes with the sum of all tests.
 #   check.sh BUILD [all]
 # All: lint, and unit tests and simulator of the sanitizer build, too. What computes and knows no clock (simulator, fuzz harnesses,
-# lint, that build) takes what the other tests, which wait for most of their time, leave of the processors.
+# mutants, lint, that build) takes what the other tests, which wait for most of their time, leave of the processors.
 set -u
 build=$1 all=${2:-}
 make="${MAKE:-make} --no-print-directory"
@@ -52,13 +52,14 @@ aside_end() { # name...: nothing waits beside them any more
 step build $make -j2 all tests
 aside_begin sim $make sim
 aside_begin fuzz $make -j2 fuzz
+aside_begin mutants $make mutants QUICK=1
 if [ "$all" = all ]; then
     aside_begin lint $make lint
     aside_begin asan $make MODE=asan -j2 asan
 fi
 step unit $make -j2 unit
 step e2e $make e2e
-aside_end sim fuzz
+aside_end sim fuzz mutants
 if [ "$all" = all ]; then
     aside_end lint asan
     step asan_unit $make MODE=asan -j2 unit
