@@ -1,7 +1,7 @@
 /* Rewind of a former primary, or of a standby that went another way.
  *
- *   LOOK -> CONNECT -> ASK <-> (checkpoint after promotion due) -> PREPARE -> [RECOVER] -> TRY
- *        -> CONNECT -> ASK again -> MARK -> REWIND -> TIDY -> end
+ *   LOOK -> CONNECT -> ASK <-> (checkpoint after promotion due) -> PREPARE
+ *        -> [RECOVER -> LOOK again] -> TRY -> CONNECT -> ASK again -> MARK -> REWIND -> TIDY -> end
  *
  * The marker stands while pg_rewind writes: a half-rewound directory is never started, and can only
  * be copied anew. So whatever can fail without a byte written is made to fail before:
@@ -22,6 +22,12 @@
  * - ASK again, and with it the caller, right before the first byte is written: RECOVER and TRY may
  *   have taken hours, and the source may lead no more (invariant I10).
  *
+ * A disk that has lost what it said was synced leaves a primary whose WAL ends before the point
+ * that its standby had reached. RECOVER ends that WAL with a checkpoint of its own, in the place of
+ * records that the source has: pg_rewind, which goes by timelines, finds nothing to do, and a
+ * standby waits there for ever at a record that is none. Such a directory is marked as one that is
+ * never started, and can only be copied anew.
+ *
  * What is left to fail below the marker: a source or network that dies in between, a disk that
  * fills or breaks. */
 #include "base/mem.h"
@@ -30,6 +36,7 @@
 #include "pgctl/proc/pg_marker.h"
 #include "pgctl/sql/pg_answers.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define CHECKPOINT_EVERY_MS 200
@@ -42,6 +49,8 @@ enum {
     REWIND_WAITED,
     REWIND_PREPARED,
     REWIND_RECOVERED,
+    REWIND_LOOK_AGAIN,
+    REWIND_CONDEMNED,
     REWIND_TRIED,
     REWIND_MARKED,
     REWIND_DONE,
@@ -101,6 +110,10 @@ static void asked(struct pg_task *task, struct pg_source *data)
     if (task->rc != 0) {
         pg_task_fail(task);
         return;
+    }
+    if (!pg_history_switch_lsn(&facts.history, data->look.found.control.timeline,
+                               &data->left_lsn)) {
+        data->left_lsn = 0;
     }
     pg_history_free(&facts.history);
     if (facts.role != PG_PRIMARY || facts.system_identifier != data->system_identifier) {
@@ -165,6 +178,36 @@ static void recover(struct pg_task *task, const struct pg_source *data)
     pg_task_child(task, argv, NULL, NULL);
 }
 
+/* Its last checkpoint is a primary's own, and stands where the source had other records already. */
+static bool has_lost_wal(const struct pg_source *data)
+{
+    const struct pg_control *control = &data->look.found.control;
+    return control->state == PG_CONTROL_SHUT_DOWN && control->checkpoint_lsn < data->left_lsn;
+}
+
+static void refuse_lost_wal(struct pg_task *task, const struct pg_source *data)
+{
+    char here[PG_LSN_BYTES];
+    char there[PG_LSN_BYTES];
+    (void)pg_lsn_format(data->look.found.control.checkpoint_lsn, here);
+    (void)pg_lsn_format(data->left_lsn, there);
+    pg_task_fail_with(
+        task, ERR_REFUSED,
+        "rewind: the disk has lost WAL that was synced: ours, a primary's, ends at %s on "
+        "timeline %" PRIu32 ", and %s:%u has it up to %s; it can only be copied anew",
+        here, data->look.found.control.timeline, data->host, data->port, there);
+}
+
+static void recovered(struct pg_task *task, struct pg_source *data)
+{
+    if (has_lost_wal(data)) {
+        task->state = REWIND_CONDEMNED;
+        pg_task_work(task, mark_work, data);
+        return;
+    }
+    run_rewind(task, data, true);
+}
+
 /* What an earlier rewind has left unfinished must not be recovered, its pages are of two histories.
  * Begun anew, pg_rewind ends well or refuses: it changes the control file last, and reads all of
  * our WAL since the fork before it writes. A try would keep nothing from harm there. */
@@ -172,7 +215,9 @@ static void prepared(struct pg_task *task, const struct pg_source *data)
 {
     const struct pg_inspection *found = &data->look.found;
 
-    if (found->unfinished == PG_UNFINISHED_REWIND) {
+    if (has_lost_wal(data)) {
+        refuse_lost_wal(task, data);
+    } else if (found->unfinished == PG_UNFINISHED_REWIND) {
         run_rewind(task, data, false);
     } else if (found->control.state != PG_CONTROL_SHUT_DOWN &&
                found->control.state != PG_CONTROL_SHUT_DOWN_IN_RECOVERY) {
@@ -186,7 +231,7 @@ static void rewind_step(struct pg_task *task)
 {
     struct pg_source *data = task->data;
 
-    if (task->rc != 0 && task->state != REWIND_LOOK) {
+    if (task->rc != 0 && task->state != REWIND_LOOK && task->state != REWIND_LOOK_AGAIN) {
         error_wrap(&task->err, "rewinding from %s:%u", data->host, data->port);
         pg_task_fail(task);
         return;
@@ -204,7 +249,19 @@ static void rewind_step(struct pg_task *task)
         return;
     case REWIND_ASKED: asked(task, data); return;
     case REWIND_PREPARED: prepared(task, data); return;
-    case REWIND_RECOVERED: run_rewind(task, data, true); return;
+    case REWIND_RECOVERED:
+        task->state = REWIND_LOOK_AGAIN;
+        pg_look_begin(&data->look, task->pg);
+        if (pg_look_step(task, &data->look)) {
+            recovered(task, data);
+        }
+        return;
+    case REWIND_LOOK_AGAIN:
+        if (pg_look_step(task, &data->look)) {
+            recovered(task, data);
+        }
+        return;
+    case REWIND_CONDEMNED: refuse_lost_wal(task, data); return;
     case REWIND_TRIED:
         data->tried = true;
         data->looks = 0;

@@ -14,10 +14,12 @@ struct pg_source { /* data of the task */
     uint64_t system_identifier; /* 0 = any */
     const char *data_dir;       /* the instance's, which outlives its tasks */
     const char *marker_path;
-    const char *service_path;         /* likewise */
-    bool made;                        /* by a copy: the data directory was not there */
-    int looks;                        /* of a rewind, for the source's checkpoint */
-    bool tried;                       /* a rewind: all that is left is to write */
+    const char *service_path; /* likewise */
+    bool made;                /* by a copy: the data directory was not there */
+    int looks;                /* of a rewind, for the source's checkpoint */
+    bool tried;               /* a rewind: all that is left is to write */
+    uint64_t left_lsn; /* likewise: where the source left our timeline; 0 = it did not, or its
+                          history does not have it */
     bool (*still_allowed)(void *arg); /* of the caller of a rewind; may be NULL */
     void *still_allowed_arg;
 };

@@ -197,6 +197,59 @@ static void half_rewound_directory_is_never_started_and_may_be_rewound_again(voi
     diverged_free(&pair);
 }
 
+/* --- a disk that forgets ---------------------------------------------------------------------- */
+
+/* What the primary writes from now on and its standby receives is gone from its own disk when it
+ * has crashed. */
+static void lose_wal_of(struct node *old, struct node *standby)
+{
+    char forget[256];
+    char flushed[64];
+
+    node_do(old, "CREATE TABLE synced ()"); /* a position inside a segment */
+    node_sql(
+        old,
+        "SELECT format('truncate -s %s %s && truncate -s 1M %s && ls 0* | awk ''$0 > \"%s\"'' | "
+        "xargs -r rm', file_offset, file_name, file_name, file_name) "
+        "FROM pg_walfile_name_offset(pg_current_wal_flush_lsn())",
+        forget, sizeof forget);
+    node_do(old, "CREATE TABLE kept AS SELECT 2 AS a");
+    node_sql(old, "SELECT pg_current_wal_flush_lsn() - '0/0'", flushed, sizeof flushed);
+    PROBE_UNTIL(standby, probed.flush_lsn >= strtoull(flushed, NULL, 10));
+    node_crash(old);
+    assert_int_equal(run("cd %s/pg_wal && %s", old->data, forget), 0);
+}
+
+static void old_primary_whose_disk_has_lost_wal_is_copied_anew(void **state)
+{
+    (void)state;
+    struct diverged pair = {.old = primary_new("n1")};
+    struct outcome outcome;
+
+    pair.new = standby_new("n2", pair.old);
+    lose_wal_of(pair.old, pair.new);
+    node_promote(pair.new, 2, &outcome);
+    CHECK_RC(&outcome, 0);
+
+    /* The second time, too: nobody takes it for whole meanwhile. */
+    for (int i = 0; i < 2; i++) {
+        node_rewind(pair.old, pair.new, template_id, LONG_MS, &outcome);
+        outcome_wait(&outcome);
+        CHECK_RC(&outcome, ERR_REFUSED);
+        expect_text(&outcome, "the disk has lost WAL that was synced");
+        expect_dir(pair.old, PG_DIR_UNFINISHED, PG_UNFINISHED_REWIND);
+        node_start(pair.old, PG_START_STANDBY, pair.new, &outcome);
+        CHECK_RC(&outcome, ERR_REFUSED);
+    }
+    node_remove(pair.old, &outcome);
+    CHECK_RC(&outcome, 0);
+    node_slot(pair.new, "n1");
+    node_clone_well(pair.old, pair.new);
+    node_start_well(pair.old, PG_START_STANDBY, pair.new);
+    PROBE_UNTIL(pair.old, probed.receiver_alive && probed.timeline == 2);
+    diverged_free(&pair);
+}
+
 /* --- the last look before a rewind writes ----------------------------------------------------- */
 
 static void source_that_goes_down_between_trial_and_rewind_leaves_the_directory(void **state)
@@ -250,6 +303,7 @@ static int all_tests(void)
         ON_STAGE(rewind_without_its_source_leaves_the_directory),
         ON_STAGE(rewind_without_checksums_and_hints_is_refused),
         ON_STAGE(half_rewound_directory_is_never_started_and_may_be_rewound_again),
+        ON_STAGE(old_primary_whose_disk_has_lost_wal_is_copied_anew),
         ON_STAGE(source_that_goes_down_between_trial_and_rewind_leaves_the_directory),
         ON_STAGE(rewind_asks_its_caller_again_before_it_writes),
     };
