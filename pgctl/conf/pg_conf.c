@@ -188,7 +188,10 @@ void pg_conf_service(struct buf *out, const struct pg_service *service)
     }
     if (service->receiver) {
         buf_put_str(out, "connect_timeout=3\nkeepalives_idle=5\nkeepalives_interval=2\n"
-                         "keepalives_count=3\ntcp_user_timeout=10000\n");
+                         "keepalives_count=3\ntcp_user_timeout=10000\n"
+                         /* The sender's end, too (settable for a session since 12): it holds our
+                          * slot, and would wait for TCP to send again after a broken link. */
+                         "options=-c wal_sender_timeout=10s\n");
     }
 }
 

@@ -50,8 +50,8 @@ struct pg_service {
     const char *user;
     const char *passfile;
     const struct pg_security *security; /* NULL: libpq's defaults */
-    bool receiver; /* for a walreceiver: it notices within seconds that nobody is there any more. A
-                      copy of hours outlives a short break of the network */
+    bool receiver; /* for a walreceiver: both ends notice within seconds that nobody is there any
+                      more. A copy of hours outlives a short break of the network */
 };
 void pg_conf_service(struct buf *out, const struct pg_service *service);
 

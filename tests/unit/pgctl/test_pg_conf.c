@@ -529,6 +529,7 @@ static void a_service_names_the_upstream_and_what_is_given(void **state)
                                           "user=replicator\npassfile=/p\n"));
     assert_int_equal(lines_with(buf_str(&out), "ssl"), 0);
     assert_int_equal(lines_with(buf_str(&out), "tcp_user_timeout="), 0);
+    assert_int_equal(lines_with(buf_str(&out), "options="), 0);
     static const char *const none[] = {NULL, ""};
     for (size_t i = 0; i < 2; i++) {
         buf_clear(&out);
@@ -554,6 +555,7 @@ static void a_service_has_what_secures_the_connection(void **state)
     assert_non_null(strstr(buf_str(&out), "\nport=5432\nsslmode=verify-full\nsslpassword=a=b#'c\n"
                                           "channel_binding=require\nconnect_timeout=3\n"));
     assert_int_equal(lines_with(buf_str(&out), "sslcert="), 0);
+    assert_int_equal(lines_with(buf_str(&out), "options=-c wal_sender_timeout=10s"), 1);
     buf_clear(&out);
     service.host = NULL;
     pg_conf_service(&out, &service);
