@@ -4,6 +4,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/destruction.h"
 #include "agent/loop/member_url.h"
 #include "agent/loop/slots.h"
 #include "agent/loop/sync.h"
@@ -57,10 +58,20 @@ static void job_end(struct agent *agent, int rc, const struct error *err)
     publish_request(agent);
 }
 
+/* Those that change the data directory's contents; NULL: it does not. */
+static const char *const destructions[] = {[HA_JOB_BOOTSTRAP] = "initdb",
+                                           [HA_JOB_CLONE] = "clone",
+                                           [HA_JOB_REWIND] = "rewind",
+                                           [HA_JOB_REMOVE_DATA] = "remove"};
+
 static void on_job(void *arg, int rc, const struct error *err)
 {
     struct agent *agent = arg;
     struct loop_facts *facts = &agent->facts;
+
+    if (destructions[facts->job.kind] != NULL) {
+        destruction_ended(destructions[facts->job.kind], rc);
+    }
 
     if (rc != 0 && rc != ERR_CANCELED) {
         log_error("job failed: %s", err->text);
@@ -322,6 +333,7 @@ static int do_bootstrap(struct agent *agent, const struct ha_action *action, str
     if (rc == 0) {
         agent->facts.stop_ordered = false;
         agent->facts.started_as = PG_START_PRIMARY;
+        destruction_begins(agent, "initdb", "");
     }
     return begin(agent, HA_JOB_BOOTSTRAP, rc);
 }
@@ -333,6 +345,9 @@ static int do_clone(struct agent *agent, const struct ha_action *action, struct 
     int rc = find_peer(agent, action->member, host, &request.port, err);
     if (rc == 0) {
         rc = pg_instance_clone(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
+    }
+    if (rc == 0) {
+        destruction_begins(agent, "clone", "");
     }
     return begin(agent, HA_JOB_CLONE, rc);
 }
@@ -449,12 +464,22 @@ static bool still_leads(void *arg)
            strcmp(cluster->leader, action->member) == 0 && !agent->lease.held;
 }
 
+/* Asked twice, the second time right before the first byte is written. */
+static bool may_rewind(void *arg)
+{
+    bool may = still_leads(arg);
+    if (may) {
+        destruction_begins(arg, "rewind", "use_pg_rewind");
+    }
+    return may;
+}
+
 static int do_rewind(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     char host[PG_HOST_BYTES];
     struct pg_rewind request = {.host = host,
                                 .system_identifier = cluster_system_id(agent),
-                                .still_allowed = still_leads,
+                                .still_allowed = may_rewind,
                                 .still_allowed_arg = agent};
     int rc = find_peer(agent, action->member, host, &request.port, err);
     if (rc == 0) {
@@ -486,6 +511,7 @@ static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer,
         log_warning("removing the data directory: it ended on timeline %u at %" PRIX64 "/%" PRIX64
                     "; what '%s' does not have of it is lost",
                     local.timeline, local.lsn >> 32, local.lsn & UINT32_MAX, action->member);
+        destruction_begins(agent, "remove", "remove_data_directory");
         rc = pg_instance_remove(agent->pg,
                                 "it cannot follow the primary and the configuration allows it",
                                 JOB_MS_MAX, on_job, agent, &own);
