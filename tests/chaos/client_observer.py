@@ -1,6 +1,6 @@
 """The observer: asks every node for its health, and watches the leader key on every node (kinds "health" and "lease_key" of history.py).
 
-    client_observer.py OUT NAME=REST_ADDRESS=STORE_ADDRESS...
+    client_observer.py OUT NAME=REST_ADDRESS=STORE_ADDRESS...    without a store of its own: NAME=REST_ADDRESS=
 
 It runs on a host that no fault touches, so what it sees of different nodes is in order by one clock. It ends by SIGTERM.
 """
@@ -89,7 +89,8 @@ def main():
     for host in sys.argv[2:]:
         node, rest, store = host.split("=")
         Health(recorder, node, rest).start()
-        Key(recorder, node, store).start()
+        if store:
+            Key(recorder, node, store).start()
     while not stop.is_set():
         time.sleep(0.05)
 

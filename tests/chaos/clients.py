@@ -12,7 +12,12 @@ from world import HERE
 
 SETTLE = 1.0  # seconds of writing before anything is broken
 BUSY = 3000  # times 5000 rows: one to three seconds
-STOPPED_WITHIN = 15  # longer than the patience of any of them
+STOPPED_WITHIN = 15  # longer than the patience of any of them; whoever watches the store waits until all of it was shown
+STORE_STOPPED_WITHIN = 60
+# Of the store: one for each member, that stays with it, and one that goes on to the next when it is refused; watchers likewise.
+STORE_CLIENTS = [["v3", 0, "stay"], ["v3", 1, "stay"], ["v3", 2, "stay"], ["v3", 0, "move"]]
+STORE_PAUSE = 0.1
+STORE = "store"
 ALL = ",".join(f"{n}={rig.ADDRESS[n]}" for n in rig.NODES)
 
 
@@ -28,6 +33,16 @@ class Clients:
         child.out = out
         self.processes[name] = child
 
+    def store(self):
+        """Who reads, writes, swaps and watches keys of the store, on each member, from a host that no fault touches."""
+        w, out = self.world, os.path.join(self.world.home, "store.jsonl")
+        config = {"endpoints": [f"{n.address}:2379" for n in w.nodes.values()], "out": out, "prefix": "/chaos/", "seed": w.seed,
+                  "clients": STORE_CLIENTS, "watchers": STORE_CLIENTS, "pause": STORE_PAUSE}
+        child = w.host_popen("observer", [rig.PYTHON, os.path.join(rig.HERE, "etcd_load.py"), json.dumps(config)], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL)
+        child.out = out
+        self.processes[STORE] = child
+
     def writer(self, name, route, host, hosts, port, attrs, *new):
         self.client(name, host, "client_writes.py", name, route, hosts, str(port), attrs, "OUT", str(self.every_ms), *new)
 
@@ -39,7 +54,7 @@ class Clients:
         w.sql(w.leader(), "CREATE EXTENSION IF NOT EXISTS amcheck")
         if w.haproxy is None:
             w.haproxy = w.start_haproxy()
-        self.client("observer", "observer", "client_observer.py", "OUT", *[f"{n.name}={n.rest_address}={n.address}" for n in w.nodes.values()])
+        self.client("observer", "observer", "client_observer.py", "OUT", *[f"{n.name}={n.rest_address}={n.address if w.etcd is None else ''}" for n in w.nodes.values()])
         self.writer("direct", "direct", "client", ALL, 5432, "read-write")
         self.writer("haproxy", "haproxy", "client", f"lb={rig.ADDRESS['lb']}", 5000, "any")
         for node in w.nodes.values():
@@ -47,6 +62,8 @@ class Clients:
             self.writer(f"at-{node.name}", *own, str(self.new_ms))
             if self.busy:
                 self.writer(f"busy-{node.name}", *own, "0", str(BUSY))
+        if w.etcd is None:
+            self.store()
         for number in (1, 2):
             self.client(f"lists-{number}", "client", "client_lists.py", f"lists-{number}", str(number), ALL, "5432", "primary", "OUT", "60")
         for number, node in enumerate(w.nodes.values(), 3):
@@ -86,9 +103,19 @@ class Clients:
         for child in self.processes.values():
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
-        return {name: child.wait(STOPPED_WITHIN) for name, child in self.processes.items()}
+        return {name: child.wait(STORE_STOPPED_WITHIN if name == STORE else STOPPED_WITHIN) for name, child in self.processes.items()}
+
+    def record_store(self):
+        """What its clients have noted, as the other records are."""
+        if STORE not in self.processes:
+            return
+        recorder = history.Recorder(os.path.join(self.world.home, "history-store.jsonl"))
+        for record in history.from_etcd_load(self.processes[STORE].out):
+            recorder.write(record.pop("kind"), **record)
+        recorder.close()
 
     def __exit__(self, kind, *_):
         statuses = self.stop()
+        self.record_store()
         if kind is None and any(statuses.values()):
             raise RuntimeError(f"a client that has ended by itself proves nothing: {statuses}")

@@ -105,22 +105,65 @@ def read_promotions(world, node, wall_offset_ns):
                     world.recorder.write("promotion", node=node.name, at=max(0, at - wall_offset_ns), timeline=int(match[2]), from_timeline=parent, lsn=lsn)
 
 
+def told(node):
+    """(when, what) of each line of the agent's log, which has the wall clock of this host."""
+    offset = wall_offset_ns()
+    with open(node.log, errors="replace") as f:
+        for line in f:
+            match = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) \S+: (.*)", line)
+            if match is not None:
+                whole = int(time.mktime(time.strptime(match[1], "%Y-%m-%d %H:%M:%S")) - time.timezone)
+                yield (whole * 1000 + int(match[2])) * 1000000 - offset, match[3]
+
+
 JOBS = r"job_runs: (running pg_rewind|creating replica)|starting: PostgreSQL is starting"
 
 
 def job_ms(node, since_ns):
     """How long rewinds, copies and starts (with their recovery) took since then, by the agent's log: bounds of time do not count that in."""
     total, began = 0, None
-    with open(node.log, errors="replace") as f:
-        for line in f:
-            match = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) \S+: (.*)", line)
-            if match is None:
-                continue
-            at = (int(time.mktime(time.strptime(match[1], "%Y-%m-%d %H:%M:%S")) - time.timezone) * 1000 + int(match[2])) * 1000000 - wall_offset_ns()
-            if began is not None and at >= since_ns:
-                total += at - max(began, since_ns)
-            began = at if re.match(JOBS, match[3]) else None
+    for at, text in told(node):
+        if began is not None and at >= since_ns:
+            total += at - max(began, since_ns)
+        began = at if re.match(JOBS, text) else None
     return total // 1000000
+
+
+BEGINS = re.compile(r"data directory: (initdb|clone|rewind|remove) begins: (.*)")
+ENDED = re.compile(r"data directory: (initdb|clone|rewind|remove) has ended")
+LATE_NS = 1000 * 10**6  # the guard writes down an event when it has read it
+
+
+def destruction(node, at, action, text):
+    """The record of what the agent said before it did it. Who is about to lose data has to have said where its WAL ends: what is beyond the
+    primary's is lost, and written down by that."""
+    said = {key: None if value == "-" else value for key, value in (word.split("=", 1) for word in text.split())}
+    kept = said["data"] == "1" and action in ("rewind", "remove")
+    position = said["timeline"] != "0" and said["lsn"] != "0/0"
+    return dict(node=node.name, action=action, begin=at, end=None, reason=text, epoch=said["epoch"], own_epoch=said["epoch"] if said["own"] == "1" else None,
+                holds=said["holds"] == "1", primary=said["leader"], primary_epoch=said["leader_epoch"], primary_system=said["cluster"],
+                system=said["system"] if said["data"] == "1" else None, seen=at, allowed=said["allowed"], ahead=int(kept), recorded=position,
+                empty=said["data"] == "0")
+
+
+def destructions(node):
+    """What it said that it did to its data directory. A job ends with its agent."""
+    found, last = [], None
+    for at, text in told(node):
+        begins, ended = BEGINS.match(text), ENDED.match(text)
+        if last is not None and (begins or ended or re.match(r"agent '.*' of cluster '.*' started", text)):
+            last["end"] = at + (LATE_NS if begins is None else 0)
+            last = None
+        if begins is not None:
+            last = destruction(node, at, begins[1], begins[2])
+            found.append(last)
+    return found
+
+
+def read_destructions(world):
+    for node in world.nodes.values():
+        for fields in destructions(node):
+            world.recorder.write("destruction", **fields)
 
 
 def server_logs(node):
@@ -137,8 +180,8 @@ def versions(world):
     code = ("import sys, json\nsys.path.insert(0, sys.argv[1])\nimport etcd_client as e\n"
             "found = e.V3(sys.argv[2], 1.0).call('/kv/range', {'key': e.b64(sys.argv[3]), 'range_end': e.b64(e.prefix_end(sys.argv[3]))})\n"
             "print(json.dumps({e.unb64(kv['key']): int(kv['version']) for kv in found['kvs']}))")
-    for node in world.nodes.values():
-        argv = ["ip", "netns", "exec", world.namespace("observer"), rig.PYTHON, "-c", code, rig.HERE, f"{node.address}:2379", "/db/postgres/"]
+    for address in world.stores().values() or [n.address for n in world.nodes.values()]:
+        argv = ["ip", "netns", "exec", world.namespace("observer"), rig.PYTHON, "-c", code, rig.HERE, f"{address}:2379", "/db/postgres/"]
         answer = subprocess.run(argv, capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL)
         if answer.returncode == 0:
             return json.loads(answer.stdout)
@@ -170,6 +213,8 @@ def read_all(world, cycle, expected_sync):
         if node.clock is None:
             read_clock(world, node)
         read_promotions(world, node, offset)
+    read_destructions(world)
     read_history_key(world)
-    read_raft_logs(world, cycle)
+    if world.etcd is None:
+        read_raft_logs(world, cycle)
     world.recorder.write("expected", members=list(world.nodes), sync=expected_sync, slots={}, tables=list(TABLES))

@@ -66,7 +66,7 @@ destruction  what the agent says about it: "action": remove | rewind | clone | i
              the newest, "own_epoch": the last one it held itself (null: none), "holds": whether it held the leader key, "primary": whom it has
              seen, "primary_epoch", "primary_system", "system": of its own directory (null: none), "seen": when the primary was seen,
              "allowed": setting or operator's order, "ahead": bytes that only this node has, "recorded": they were written down first, "empty": of
-             initdb: the directory was empty.
+             initdb and clone: nothing was in the directory but what such an attempt has left.
 
 An epoch is a text as in the agent's own: "<cluster id in hex>:<revision>".
 """
@@ -301,7 +301,8 @@ def load(*paths):
 
 
 def from_etcd_load(path):
-    """Records of a file of tests/e2e/etcd_load.py, whose times are seconds of the same clock."""
+    """Records of a file of tests/e2e/etcd_load.py, whose times are seconds of the same clock. A thread of it that died was to look at something:
+    without it the rest proves less than it was to."""
     found = []
     with open(path) as f:
         for line in f:
@@ -312,6 +313,8 @@ def from_etcd_load(path):
                 if name in entry:
                     entry[name] = round(entry[name] * 1_000_000_000)
             op = entry.get("op")
+            if op == "fault":
+                raise Malformed(f"{os.path.basename(path)}: {entry['what']}")
             if op in ("page", "session", "batch"):
                 found.append(dict(entry, kind=op))
             elif op in ("read", "write", "cas", "txn", "refused"):

@@ -36,11 +36,12 @@ def member_is_replaced_during_a_fault(s):
     """A standby's Raft directory and data are lost, it comes back empty, and meanwhile the primary's node dies or is cut off from the other."""
     a, b, c = s.roles()
     dead = inject.kill_node(s.world, s.node(b), "FS-71")
-    for folder in ("raft", "data"):
-        whole = os.path.join(s.node(b).home, folder)
-        for entry in os.listdir(whole):
-            path = os.path.join(whole, entry)
-            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    with s.world.guard.set_aside(s.node(b)):
+        for folder in ("raft", "data"):
+            whole = os.path.join(s.node(b).home, folder)
+            for entry in os.listdir(whole):
+                path = os.path.join(whole, entry)
+                shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
     if s.choice("meanwhile", ("the primary and the other do not hear each other", "the primary dies")) == "the primary dies":
         inject.start(s.world, s.node(b), dead, "FS-71")
         time.sleep(s.uniform("after", 0.0, 4.0))
@@ -72,6 +73,27 @@ def agent_has_no_descriptors(s):
     with s.world.log.act("FS-75", a, heals=told["number"]):
         if s.node(a).agent_pid() == pid:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@scenario("FS-76", "a", bounds=("L5",), keep_epochs=True, names=True)
+def names_are_not_resolved(s):
+    """The name server is silent, knows nobody, or lies. Once, a standby has to connect anew meanwhile: what is open goes on, and nobody fails over."""
+    a, b, c = s.roles()
+    for _ in range(2):
+        how = s.choice("names", ("silent", "missing", "wrong"))
+        with s.world.log.act("FS-76", how=how) as told:
+            before = s.world.resolve(how)
+            cut = inject.cut(s.world, "cut", [(b, a), (b, c)])
+            time.sleep(s.uniform("cut", 0.5, 1.0 * s.ttl))
+            inject.heal(s.world, cut, "cut")
+            time.sleep(2.0 * s.ttl)
+            if s.primaries() != [a]:
+                raise Failed(f"primaries are {s.primaries()} where only names were missing")
+            asked = s.world.resolve("answer") - before
+            told["evidence"] = f"{asked} questions" if asked else ""
+        with s.world.log.act("FS-76", heals=told["number"]):
+            pass
+        s.world.wait_streaming(s.node(b), timeout=60)
 
 
 @scenario("FS-77", "a", bounds=("L5",), keep_epochs=True)

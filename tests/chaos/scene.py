@@ -8,17 +8,18 @@ from world import MAXIMUM_LAG, MODES, World  # first: it says where the modules 
 
 import evidence
 import history
-from clients import Clients
+from clients import STORE, Clients
 from network import wait_for
 
 CI_FACTOR = 3  # of every bound of time on a loaded machine
 ELECTION_S = 1.5  # two rounds at election_timeout 500, which is what ttl 3 gives
 WAKE_UP_NS = 500 * 10**6  # a fence that stood still has acted by then, on a loaded machine too
-TABLE = {}  # fault id -> Scenario, in the order they are defined
+TABLE = {}  # name -> Scenario, in the order they are defined
 
 
 @dataclasses.dataclass
 class Scenario:
+    name: str
     fault: str
     modes: str
     steps: object
@@ -33,12 +34,15 @@ class Scenario:
     cycles: int
 
 
-def scenario(fault, modes, core=False, bounds=(), keep_epochs=False, fence="on", clients=None, control=None, lossless=False, cycles=1, **settings):
-    """A row of the catalogue. The function's text says what is drawn. `control`: draws with which two nodes write if the fence is off. `lossless`:
+def scenario(fault, modes, core=False, bounds=(), keep_epochs=False, fence="on", clients=None, control=None, lossless=False, cycles=1, name=None,
+             **settings):
+    """A row of the catalogue. The function's text says what is drawn. `name`: of a variant of that fault's scenario; the settings are the world's.
+    `control`: draws with which two nodes write if the fence is off. `lossless`:
     asynchronous, too; as all are that allow no failover. `cycles`: how often in one run, each with draws of its own."""
     def add(steps):
         given = {b: 0 for b in bounds} if not isinstance(bounds, dict) else bounds
-        TABLE[fault] = Scenario(fault, modes, steps, core, given, keep_epochs, fence, settings, clients or {}, control or {}, lossless or keep_epochs, cycles)
+        TABLE[name or fault] = Scenario(name or fault, fault, modes, steps, core, given, keep_epochs, fence, settings, clients or {}, control or {},
+                                        lossless or keep_epochs, cycles)
         return steps
     return add
 
@@ -52,7 +56,7 @@ class Scene:
         """`fence_off`: program of a fence that never fires, where the scenario, or a control, wants it. `forced`: choices that are not drawn."""
         self.row, self.mode, self.seed, self.forced = row, mode, seed, forced or {}
         self.fence = "off" if fence_off is not None else row.fence
-        self.world = World(build, mode, seed, name=row.fault, fence=fence_off, **row.settings)
+        self.world = World(build, mode, seed, name=row.name, fence=fence_off, **row.settings)
         self.random, self.ttl = self.world.random, self.world.settings["ttl"]
         # docs/consensus.md, section 2
         self.K = self.ttl - max(self.ttl / 10, 0.4)
@@ -83,6 +87,10 @@ class Scene:
     def others(self, name):
         return [n for n in self.world.nodes if n != name]
 
+    def far(self, name):
+        """Hosts that a node cut off from the group does not reach: the other nodes, and an etcd's."""
+        return self.others(name) + list(self.world.stores())
+
     def primaries(self):
         """Nodes whose /primary answers 200."""
         return [n.name for n in self.world.nodes.values() if self.world.http_status(n.rest_address, "/primary", host="observer", timeout=1) == 200]
@@ -98,7 +106,7 @@ class Scene:
         since = history.now()
         time.sleep(seconds)
         for name in self.clients.processes:
-            if name != "observer" and self.clients.acknowledged(name, since):
+            if name not in ("observer", STORE) and self.clients.acknowledged(name, since):
                 raise Failed(f"a write was acknowledged to {name} where nobody may write")
 
     def epoch(self):
@@ -167,9 +175,10 @@ class Scene:
             evidence.read_tables(self.world, self.cycle + 1)
             evidence.read_all(self.world, self.cycle, {"a": 0, "s": 1, "q": 2}[self.mode])
         finally:
+            self.world.guard.stop()
             settings = self.world.settings
             self.world.recorder.write(
-                "run", version=history.VERSION, seed=self.seed, scenario=f"{self.row.fault} {self.row.steps.__name__}", mode=MODES[self.mode][0],
+                "run", version=history.VERSION, seed=self.seed, scenario=f"{self.row.name} {self.row.steps.__name__}", mode=MODES[self.mode][0],
                 strict=self.mode == "q", nodes={n.name: n.address for n in self.world.nodes.values()}, ttl_ms=settings["ttl"] * 1000,
                 loop_wait_ms=settings["loop_wait"] * 1000, retry_timeout_ms=settings["retry_timeout"] * 1000, maximum_lag=MAXIMUM_LAG,
                 faults=[self.row.fault], begin=begin, end=history.now(), fence=self.fence, watchdog="off", keep_epochs=self.keep_epochs,

@@ -57,7 +57,7 @@ def test_power_loss_keeps_what_was_synced_and_nothing_else(one):
     put(os.path.join(one.at, "synced"), "kept", True)
     put(os.path.join(one.at, "late"), "not on the device", False)
     copy = one.crash_copy()
-    one.replace(copy)
+    one.go_on_from(copy)
     with open(os.path.join(one.at, "synced")) as f:
         assert f.read() == "kept"
     late = os.path.join(one.at, "late")

@@ -5,6 +5,7 @@ Raft, PostgreSQL and REST have addresses of their own. An observer has a host of
 import os
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,6 +18,7 @@ import history  # noqa: E402
 import rig  # noqa: E402
 from cgroup import Cgroup  # noqa: E402
 from disk import Disk  # noqa: E402
+from guard import Guard  # noqa: E402
 from injections import Injections  # noqa: E402
 from network import run, wait_for  # noqa: E402
 
@@ -27,6 +29,8 @@ PG_MIB, RAFT_MIB = 640, 192
 MAXIMUM_LAG = 1048576
 # Clients ask standbys for writes all the time: that those refuse is not worth a line each.
 QUIET = "    log_min_messages: log\n    log_min_error_statement: panic\n"
+# Whoever cannot be rewound is copied anew: nobody is there to order it.
+RECOPY = "  remove_data_directory_on_rewind_failure: true\n"
 SERVER = "\netcd_server:\n  listen: '*:2379'\n"
 
 
@@ -48,7 +52,8 @@ class Node(rig.Node):
     def make_disks(self):
         images = os.path.join(self.rig.home, "disks")
         os.makedirs(images, exist_ok=True)
-        for kind, at, mib in (("pg", self.home, self.rig.pg_mib), ("raft", os.path.join(self.home, "raft"), RAFT_MIB)):
+        raft = [("raft", os.path.join(self.home, "raft"), RAFT_MIB)] if self.rig.etcd is None else []
+        for kind, at, mib in [("pg", self.home, self.rig.pg_mib), *raft]:
             self.disks[kind] = Disk(os.path.join(images, f"{self.name}-{kind}.img"), at, mib)
 
     def enter(self):
@@ -85,10 +90,11 @@ class Node(rig.Node):
             self.init.kill()
         self.cgroup.thaw()
         self.kill_node()
-        for kind in ("raft", "pg"):
+        for kind in reversed(copies):
             self.disks[kind].close()
-        for kind in ("pg", "raft"):
-            self.disks[kind].replace(copies[kind])
+        for kind, copy in copies.items():
+            self.disks[kind].go_on_from(copy)
+        self.rig.guard.watch(self)
 
     def close(self):
         for disk in reversed(list(self.disks.values())):
@@ -111,31 +117,73 @@ class Node(rig.Node):
 class World(rig.Rig):
     node_class = Node
 
-    def __init__(self, build, mode, seed, name="", links=(), clocks=False, pg_mib=PG_MIB, **settings):
-        """`name`: of the run, for the seed's stream. `links`: nodes whose cable is the program link.c. `clocks`: each node reads its own."""
-        self.mode, self.seed, self.links, self.pg_mib = mode, seed, links, pg_mib
+    def __init__(self, build, mode, seed, name="", links=(), clocks=False, pg_mib=PG_MIB, names=False, **settings):
+        """`name`: of the run, for the seed's stream. `links`: nodes whose cable is the program link.c. `clocks`: each node reads its own. `names`:
+        members know each other by names, which a server of names on the observer's host knows."""
+        self.mode, self.seed, self.links, self.pg_mib, self.names = mode, seed, links, pg_mib, names
         self.random = random.Random(f"{name}/{mode}/{seed}")
         self.cables, self.build = {}, build
         settings.setdefault("ttl", 3)
         settings["dcs"] = MODES[mode][1] + settings.get("dcs", "")
-        settings["extra"] = QUIET + settings.get("extra", "") + SERVER
-        super().__init__(build, apart=True, hosts={"observer": OBSERVER}, **settings)
+        ours = settings.get("store", "raft") == "raft"
+        settings["extra"] = QUIET + settings.get("extra", "") + RECOPY + (SERVER if ours else "")
+        super().__init__(build, apart=ours, hosts={"observer": OBSERVER}, **settings)
         run("cp", os.path.join(build, "chaos_clock.so"), self.binary("chaos_clock.so"))
         for node in self.nodes.values() if clocks else ():
             node.set_clock()
         self.recorder = history.Recorder(os.path.join(self.home, "history-run.jsonl"))
         self.log = Injections(self.recorder, seed)
+        self.guard = Guard(self.recorder)
+        for node in self.nodes.values():
+            self.guard.watch(node)
 
     # --- made and taken away ---
     def write_config(self, node, **changes):
         if not node.disks:
             node.make_disks()
+        if self.names:
+            partners = ", ".join(f"raft.{n.name}:2380" for n in self.nodes.values() if n is not node)
+            changes.setdefault("partners", partners)
         super().write_config(node, **changes)
+        if self.names:
+            with open(node.config) as f:
+                text = f.read()
+            for service, address in (("rest", node.rest_address), ("pg", node.address)):
+                text = text.replace(f"  connect_address: {address}:", f"  connect_address: {service}.{node.name}:")
+            with open(node.config, "w") as f:
+                f.write(text)
 
     def make_network(self):
         super().make_network()
         for host in self.links:
             self.make_cable(host)
+        if self.names:
+            self.make_resolver()
+
+    def make_resolver(self):
+        """`ip netns exec` gives each host the resolv.conf that stands in /etc/netns."""
+        for host in self.addresses:
+            folder = f"/etc/netns/{self.namespace(host)}"
+            os.makedirs(folder)
+            with open(os.path.join(folder, "resolv.conf"), "w") as f:
+                f.write(f"nameserver {OBSERVER}\noptions timeout:1 attempts:2\n")
+        self.resolver = self.host_popen("observer", [rig.PYTHON, os.path.join(HERE, "resolver.py"), OBSERVER], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        for node in self.nodes.values():
+            for service, address in (("raft", node.raft_address), ("rest", node.rest_address), ("pg", node.address)):
+                self.resolver.stdin.write(f"{service}.{node.name} {address}\n")
+        self.resolve("answer")
+
+    def resolve(self, how):
+        """From now on; see resolver.py. How many questions there were before."""
+        self.resolver.stdin.write(how + "\n")
+        self.resolver.stdin.flush()
+        return int(self.resolver.stdout.readline())
+
+    def remove_network(self):
+        super().remove_network()
+        for host in self.addresses if self.names else ():
+            shutil.rmtree(f"/etc/netns/{self.namespace(host)}", ignore_errors=True)
 
     def make_cable(self, host):
         """The veth pair of the host is replaced by two TAP devices of the same names and addresses with link.c between them."""
@@ -162,8 +210,7 @@ class World(rig.Rig):
     def close(self):
         for node in self.nodes.values():
             for disk in node.disks.values():
-                if disk.frozen:
-                    disk.thaw()
+                disk.thaw()
             node.cgroup.thaw()
         self.kill_nodes()
         for node in self.nodes.values():
@@ -171,6 +218,10 @@ class World(rig.Rig):
         super().close()
 
     # --- who is who ---
+    def stores(self):
+        """{host: address} of an etcd's members; of our own group there is none."""
+        return {} if self.etcd is None else {host: m.address for host, m in self.etcd.members.items()}
+
     def roles(self):
         """(primary, a standby, the other one): which of the standbys is drawn."""
         primary = wait_for("a leader", self.leader, 30)

@@ -1,7 +1,8 @@
 """Clients and watchers of one etcd, or of ours: many threads, each request noted with what became of it. Ends by itself after SIGTERM.
 
     etcd_load.py CONFIG    JSON: "endpoints": [host:port, ...], "out": file, "prefix": of keys that nobody else uses, "seed",
-                           "clients": [[dialect, endpoint number, "stay" | "move"], ...], "watchers": the same, "leases": number of them
+                           "clients": [[dialect, endpoint number, "stay" | "move"], ...], "watchers": the same, "leases": number of them,
+                           "pause": seconds between two requests of one client
 
 A client of the dialect `stale` only reads. `stay` is loyal to one endpoint; `move` goes to the next one after an error, and as a watcher
 also every HOP seconds. Lines of "out" are what etcd_history.py reads. After SIGTERM one last write is made, and each watcher is waited for
@@ -18,7 +19,7 @@ import time
 from etcd_client import ABSENT, DIALECTS, V3, NotSent, Refused, Unknown
 
 HOP = 1.5
-PAUSE = 0.01  # between two requests of one client
+PAUSE = 0.01
 AGAIN = 0.05  # after an error
 OPERATIONS_OF_A_KEY = 150
 REGISTERS = 4
@@ -80,7 +81,7 @@ class Client(threading.Thread):
     def run(self):
         while not self.load.stopping.is_set():
             self.act()
-            time.sleep(PAUSE)
+            time.sleep(self.load.pause)
 
     def value(self):
         self.count += 1
@@ -280,7 +281,7 @@ class Looker(threading.Thread):
 
 class Load:
     def __init__(self, config):
-        self.endpoints, self.seed = config["endpoints"], config["seed"]
+        self.endpoints, self.seed, self.pause = config["endpoints"], config["seed"], config.get("pause", PAUSE)
         self.prefix, self.lease_prefix = config["prefix"] + "w/", config["prefix"] + "l/"
         self.log, self.registers = Log(config["out"]), Registers(self.prefix)
         self.stopping, self.over, self.last = threading.Event(), threading.Event(), None

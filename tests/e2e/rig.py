@@ -322,6 +322,7 @@ class Rig(Network):
         changes = [("name: node1", f"name: {node.name}")]
         changes += [(f"172.20.0.10:{port}", f"{node.address}:{port}") for port in (8008, 5432)]
         changes += [(f"{key}: {was}\n", f"{key}: {self.settings[key]}\n") for key, was in (("ttl", 30), ("loop_wait", 10), ("retry_timeout", 10))]
+        changes += [("    maximum_lag_on_failover: ", self.settings["dcs"] + "    maximum_lag_on_failover: ")]
         if node.patroni:
             # pg_rewind (13 to 17) cannot read a socket in the data directory of its source. Ours keep it outside by themselves.
             changes += [("unix_socket_directories: '.'", "unix_socket_directories: '/tmp'")]

@@ -175,12 +175,12 @@ def test_wal_disk_that_fills_up_is_left_in_time(disked):
     old = disked.leader()
     disk = disked.disks.wal[old.name]
     with faults.Load(disked) as load:
-        disk.fill(leave_megabytes=24)
+        disk.fill(leave_mib=24)
         faults.wait_new_leader(disked, old)
         load.wait_writable(30)
         assert listed(disked, "the disk of 'pg_wal' is almost full"), disked.ctl("list").stdout
     assert "PANIC" not in old.log_text()
-    disk.give_back()
+    disk.empty()
     wait_for("the trouble is over", lambda: trouble(old) == "", 15)
     print("almost full", faults.verify(disked, load, may_lose=False))
 
@@ -192,7 +192,7 @@ def test_full_wal_disk_panics_and_heals_without_surgery(disked):
     disk = disked.disks.wal[old.name]
     disked.ctl("edit-config", "-s", "minimum_free_disk=0", "--force")
     with faults.Load(disked) as load:
-        disk.fill(leave_megabytes=0)
+        disk.fill()
         wait_for("the trouble is told", lambda: "is full" in (trouble(old) or ""), 15)
         faults.wait_new_leader(disked, old, 60)
         load.wait_writable(60)
@@ -200,7 +200,7 @@ def test_full_wal_disk_panics_and_heals_without_surgery(disked):
         starts = old.log_text().count("starting PostgreSQL")
         time.sleep(10)
         assert old.log_text().count("starting PostgreSQL") - starts <= 3, "it is started again and again"
-    disk.give_back()
+    disk.empty()
     print("full", faults.verify(disked, load, may_lose=True))
 
 
@@ -210,13 +210,13 @@ def test_full_wal_disks_everywhere_leave_the_primary_where_it_is(disked):
     old = disked.leader()
     disked.ctl("edit-config", "-s", "minimum_free_disk=0", "--force")
     for disk in disked.disks.wal.values():
-        disk.fill(leave_megabytes=0)
+        disk.fill()
     for node in disked.nodes.values():
         wait_for(f"the trouble of {node.name} is told", lambda n=node: "is full" in (trouble(n) or ""), 15)
     time.sleep(15)
     assert disked.leader() in (old, None) and "the disk of 'pg_wal' is full" in disked.ctl("list").stdout
     for disk in disked.disks.wal.values():
-        disk.give_back()
+        disk.empty()
     disked.wait_healthy(timeout=120)
     wait_for("it can be written to", lambda: disked.sql(disked.leader(), "CREATE TABLE IF NOT EXISTS healed (i int); SELECT 1").endswith("1"), 30)
     assert disked.leader() is old
@@ -227,12 +227,11 @@ def test_disk_that_becomes_read_only(disked):
     old = disked.leader()
     disk = disked.disks.data[old.name]
     with faults.Load(disked) as load:
-        disk.break_()
+        disk.fail()
         wait_for("the trouble is told", lambda: trouble(old) not in ("", None), 15)
         faults.wait_new_leader(disked, old)
         load.wait_writable(30)
     old.kill_node()
-    disk.replace()
-    disked.disks.wal[old.name].replace()
+    disked.disks.replace(old.name)
     old.start_agent()
     print("read-only", faults.verify(disked, load, may_lose=True))

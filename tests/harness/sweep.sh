@@ -6,10 +6,14 @@ for left in $(ip netns list 2>/dev/null | grep -o '^pgq[0-9]*-[^ ]*'); do
     pid=${left#pgq}
     gone "${pid%%-*}" && ip netns delete "$left"
 done
+for left in $(ls -d /etc/netns/pgq[0-9]*-* 2>/dev/null); do
+    pid=${left#/etc/netns/pgq}
+    gone "${pid%%-*}" && rm -rf "$left"
+done
 for left in $(ls -d /var/tmp/pgquorum-*-[0-9]*-* 2>/dev/null | grep -E '/pgquorum-(e2e|store|compare)-[0-9]+-[^.]*$'); do
     pid=${left#*-*-}
     gone "${pid%%-*}" || continue
-    for mounted in $(grep -o " $left/[^ ]*" /proc/mounts); do # disks.py: small file systems, perhaps a frozen one
+    for mounted in $(grep -o " $left/[^ ]*" /proc/mounts); do # disk.py: small file systems, perhaps a frozen one
         fsfreeze -u "$mounted" 2>/dev/null
         umount -l "$mounted"
     done

@@ -20,7 +20,7 @@ CONDITIONS = {
     "seen too long ago": "I10 (b): the primary was not seen in this very loop",
     "not allowed": "I10 (c): neither a setting nor an operator allows it",
     "loss not recorded": "I10 (d): the node was ahead, and that was not written down first",
-    "not empty": "I10: a bootstrap in a directory that is not empty",
+    "not empty": "I10: a bootstrap, or a copy, in a directory that is not empty",
 }
 DATA = re.compile(r"base|global|PG_VERSION|pg_[a-z_]+|\.")  # "." is the directory itself
 GONE = ("unlink", "rmdir", "rename", "gone")
@@ -35,9 +35,9 @@ def check(history):
         if not any(d["node"] == event["node"] and d["begin"] <= event["at"] <= (event["at"] if d.get("end") is None else d["end"]) for d in destructions):
             result.fault("nobody said so", f"{event['event']} of {event['name']} on {event['node']}", event)
     for d in destructions:
-        if d["action"] == "initdb":
+        if d["action"] in ("initdb", "clone"):
             if not d.get("empty"):
-                result.fault("not empty", f"initdb on {d['node']}", d)
+                result.fault("not empty", f"{d['action']} on {d['node']}", d)
         else:
             check_one(result, history, d)
     result.numbers.update(events=len(events), destructions=len(destructions))

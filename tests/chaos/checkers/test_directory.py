@@ -17,7 +17,8 @@ def act(action="rewind", **fields):
 
 GOOD = {
     "a rewind": [act(), event("base"), event("pg_wal", what="rename")],
-    "a clone into nothing": [act("clone", system=None, own_epoch=None), event("base", what="create")],
+    "a clone into nothing": [act("clone", empty=True, system=None, own_epoch=None, allowed=None), event("base", what="create")],
+    "a clone that failed and tidied up": [act("clone", empty=True, system=None, primary=None), event("base", what="rmdir")],
     "everyday files": [event("postmaster.pid"), event("backup_label.old"), event("standby.signal"), event("pg_internal.init"), event("pg_hba.conf"),
                        event("postgresql.conf", what="rename")],
     "ahead, and written down": [act(ahead=4096, recorded=True)],
@@ -43,6 +44,7 @@ BAD = {
     "never seen": ([act(seen=None)], "seen too long ago", "rewind on a"),
     "nobody allowed it": ([act(allowed=None)], "not allowed", "rewind on a"),
     "ahead, and not written down": ([act("remove", ahead=4096)], "loss not recorded", "4096 bytes"),
+    "a copy over data": ([act("clone", empty=False)], "not empty", "clone on a"),
     "initdb over data": ([act("initdb", empty=False)], "not empty", "initdb on a"),
 }
 

@@ -122,3 +122,10 @@ def test_takes_what_the_load_of_etcd_clients_writes(tmp_path):
     found = history.History([RUN] + history.from_etcd_load(path))
     assert found.of("register")[0]["begin"] == 1_500_000_000
     assert found.of("session")[0]["from"] == 1 and found.of("batch")[0]["at"] == 2_250_000_000
+
+
+def test_a_client_of_the_store_that_died_is_no_record_to_judge_by(tmp_path):
+    path = tmp_path / "load"
+    path.write_text(json.dumps({"op": "fault", "what": "watcher1 has stopped: Refused: compacted"}) + "\n")
+    with pytest.raises(history.Malformed, match="watcher1 has stopped"):
+        history.from_etcd_load(path)
