@@ -86,8 +86,8 @@ class Node(rig.Node):
         """The node is off, and its disks hold what they held at that instant and no more."""
         self.cgroup.freeze()
         copies = {kind: disk.crash_copy() for kind, disk in self.disks.items()}
-        if self.init is not None:
-            self.init.kill()
+        # Before it thaws: whoever ran for another moment would acknowledge what is not in the copies.
+        self.cgroup.kill()
         self.cgroup.thaw()
         self.kill_node()
         for kind in reversed(copies):
