@@ -67,7 +67,7 @@ def amcheck(world, node):
 def read_final(world, node, leader):
     role, timeline = timeline_of(world, node)
     host = "" if role == "primary" else world.sql(node, "SELECT sender_host FROM pg_stat_wal_receiver WHERE status = 'streaming'")
-    source = next((n.name for n in world.nodes.values() if n.address == host), None)
+    source = next((n.name for n in world.nodes.values() if host in (n.address, f"pg.{n.name}")), None)
     tables = {t: world.sql(node, f"SELECT md5(coalesce(string_agg({t}::text, '' ORDER BY {t}), '')) FROM {t}", timeout=60) for t in TABLES}
     slots = json.loads(world.sql(node, "SELECT coalesce(json_agg(json_build_object('name', slot_name, 'type', slot_type, 'active', active)), '[]')"
                                        " FROM pg_replication_slots WHERE NOT temporary"))
