@@ -102,6 +102,25 @@ def test_cgroup_stands_still_and_goes_on():
     assert not os.path.exists(group.path)
 
 
+def test_who_is_killed_while_it_stands_still_does_not_run_again():
+    """Nor what it has started, which hears of it later than its parent."""
+    group = cgroup.Cgroup("test")
+    script = "(trap '' TERM; while :; do echo; done) & wait"
+    child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, preexec_fn=group.enter)
+    try:
+        child.stdout.read(1)
+        group.freeze()
+        os.set_blocking(child.stdout.fileno(), False)
+        while child.stdout.read():
+            pass
+        group.kill()
+        group.thaw()
+        assert not child.stdout.read() and not group.pids()
+    finally:
+        child.wait()
+        group.close()
+
+
 SEND = "import socket,sys,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nfor i in range(200):\n s.sendto(b'%d'%i,('10.9.0.2',9))\n time.sleep(0.001)"
 HEAR = ("import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind(('10.9.0.2',9))\ns.settimeout(1.5)\nprint('ready',flush=True)\nn=[]\n"
         "try:\n while True: n.append(int(s.recv(100)))\nexcept TimeoutError: print(n)")
