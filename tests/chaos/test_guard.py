@@ -102,3 +102,10 @@ def test_a_job_ends_with_its_agent_or_with_the_next(node):
     found = said(node, BEGINS.format(10, "clone", 0, 0, "-"), START.replace("15:00:00", "15:00:14"), BEGINS.format(20, "rewind", 1, 0, "x"),
                  BEGINS.format(23, "rewind", 1, 0, "x"))
     assert seconds(found)[0] == 4.0 and round((found[1]["end"] - found[1]["begin"]) / 1e9, 1) == 3.0 and found[2]["end"] is None
+
+
+def test_the_time_of_a_job_lasts_until_the_agent_goes_on(node):
+    """What the job says of itself is no end of it."""
+    runs = "2026-11-29 15:00:10,000 INFO: job_runs: running pg_rewind (wait)\n"
+    said(node, runs, BEGINS.format(11, "rewind", 1, 0, "x"), ENDED.format(15, "rewind", "done"))
+    assert evidence.job_ms(node, 0) == 5000
