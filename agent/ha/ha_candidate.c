@@ -524,13 +524,13 @@ const struct ha_member *ha_candidate_possible(const struct ha_snapshot *s, const
 }
 
 /* A primary that runs under no deadline goes on so, in the new epoch; the next decisions arm the
- * page, if it is to be armed, and remove the key after that. */
+ * page, if it is to be armed, and remove the key after that. In pause that is so for whoever takes
+ * the key again: what does not run may be started by hand before the next decision. */
 static enum ha_unfenced unfenced_after(const struct ha_snapshot *s, bool with_reports)
 {
-    bool disarmed =
-        ha_page_is_open(s) || (ha_runs_as(s, PG_PRIMARY) && !s->fence.armed &&
-                               (s->settings.paused || s->cluster.unfenced_revision > 0));
-    if (!with_reports && disarmed) {
+    bool unbound =
+        ha_runs_as(s, PG_PRIMARY) && !ha_deadline_binds(s) && s->cluster.unfenced_revision > 0;
+    if (!with_reports && (s->settings.paused || ha_page_is_open(s) || unbound)) {
         return HA_UNFENCED_PUT;
     }
     return s->cluster.unfenced_revision > 0 ? HA_UNFENCED_REMOVE : HA_UNFENCED_LEAVE;

@@ -102,8 +102,9 @@ static const char *check_acquire_unfenced(const struct ha_snapshot *s, const str
     if (ha_unfenced_binds(s)) {
         return "acquires past an instance that runs unfenced";
     }
-    bool disarmed = ha_page_is_open(s) || (ha_runs_as(s, PG_PRIMARY) && !s->fence.armed &&
-                                           s->cluster.unfenced_revision > 0);
+    bool may_write = s->settings.paused || s->cluster.unfenced_revision > 0;
+    bool disarmed =
+        ha_page_is_open(s) || (ha_runs_as(s, PG_PRIMARY) && !ha_deadline_binds(s) && may_write);
     if (disarmed && !ha_passes_unfenced(s) && acquire->unfenced != HA_UNFENCED_PUT) {
         return "acquires and forgets that its own fence is disarmed";
     }
@@ -168,7 +169,8 @@ static const char *check_unfence(const struct ha_snapshot *s, const struct ahead
 
 static const char *check_remove_unfenced(const struct ha_snapshot *s, const struct ahead *ahead)
 {
-    bool bound = s->fence.armed || ahead->armed || s->fence.over || ahead->over;
+    bool writes_on = ha_runs_as(s, PG_PRIMARY) && !ha_deadline_binds(s);
+    bool bound = ahead->armed || ahead->over || ((s->fence.armed || s->fence.over) && !writes_on);
     return bound ? NULL : "removes unfenced while the page is neither armed nor over";
 }
 
@@ -334,7 +336,10 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
         return ha_was_primary(s) ? check_start_primary(s, ahead)
                                  : "starts a standby's data as a primary";
     case HA_ARM: return ha_lease_is_valid(s) ? NULL : "arms a lease that is not valid";
-    case HA_RESUME: return ha_key_is_ours(s) ? NULL : "goes on with an epoch that is not ours";
+    case HA_RESUME:
+        return ha_key_is_ours(s) && s->cluster.recovered_revision == 0
+                   ? NULL
+                   : "goes on with an epoch that is not ours, or of before a recovery";
     case HA_FENCE_OVER:
         return ha_is_down(s) && s->fence.all_gone ? NULL : "ends the epoch of what still runs";
     case HA_DISARM: return page_unused ? NULL : "disarms what may write";

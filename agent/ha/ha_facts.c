@@ -63,6 +63,12 @@ bool ha_armed_for_key(const struct ha_snapshot *s)
            ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
 }
 
+bool ha_deadline_binds(const struct ha_snapshot *s)
+{
+    bool finds_it = !s->fence.adopted || s->fence.knows_directory;
+    return s->fence.armed && !ha_page_is_over(s) && finds_it;
+}
+
 bool ha_page_is_open(const struct ha_snapshot *s)
 {
     return s->fence.page_epoch.revision != 0 && !s->fence.armed && !s->fence.over;

@@ -33,6 +33,9 @@ bool ha_lease_is_valid(const struct ha_snapshot *s);
 bool ha_armed_for_key(const struct ha_snapshot *s);
 /* The page, or a fence that has begun to act, says that nothing may run for its epoch. */
 bool ha_page_is_over(const struct ha_snapshot *s);
+/* A deadline stands, and the fence will act on it: one that has acted does not look again at what
+ * is started by hand after that, and one that has never started the instance would not find it. */
+bool ha_deadline_binds(const struct ha_snapshot *s);
 /* The page has an epoch and no deadline: the fence is disarmed. */
 bool ha_page_is_open(const struct ha_snapshot *s);
 /* And it is the key's epoch. */

@@ -80,7 +80,7 @@ void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan)
 
 bool ha_rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_armed_for_key(s) || ha_holds_key(s)) {
+    if (!ha_armed_for_key(s) || ha_holds_key(s) || s->cluster.recovered_revision != 0) {
         return false;
     }
     ha_plan_resume(s, plan);

@@ -87,11 +87,30 @@ static bool is_half_released(const struct ha_snapshot *s)
            s->now_mono_ms - s->cluster.read_mono_ms <= s->settings.retry_timeout_ms;
 }
 
+/* It writes, or will when it has recovered, was promoted or is started by hand. */
+static bool may_write(const struct ha_snapshot *s)
+{
+    switch (s->self.run) {
+    case HA_RUN_STOPPED:
+    case HA_RUN_CRASHED: return ha_was_primary(s);
+    case HA_RUN_STARTING: return s->self.role == PG_PRIMARY;
+    case HA_RUN_RUNNING: return s->self.role == PG_PRIMARY || ha_may_be_promoted(s);
+    case HA_RUN_UNKNOWN:
+    case HA_RUN_STOPPING: break;
+    }
+    return false;
+}
+
 /* In pause PostgreSQL and the key are left as they are. A page that is still armed would have the
- * fence stop it. */
+ * fence stop it; and a promotion looks at the page before its last step, so it is waited for. */
 static void leave_for_exit(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (ha_runs_as(s, PG_PRIMARY) && ha_lease_is_valid(s) && !ha_open_for_key(s)) {
+    if (s->job.running && s->job.kind == HA_JOB_PROMOTE && ha_lease_is_valid(s)) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan, "told to stop in pause: the promotion first");
+        return;
+    }
+    if (may_write(s) && ha_lease_is_valid(s) && !ha_open_for_key(s)) {
         ha_plan_unfence(s, plan);
     }
     ha_plan_add(plan, HA_EXIT);
@@ -147,8 +166,9 @@ static bool rule_job_runs(const struct ha_snapshot *s, struct ha_plan *plan)
  * ends them before anything is asked of the store. One that was adopted is judged first. */
 static bool rule_not_all_gone(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    /* In pause somebody may be about to start it by hand; the operator's failover waits for it. */
-    bool left_alone = s->settings.paused && !ha_failover_is_due(s);
+    /* In pause somebody may be about to start it by hand; the operator's failover waits for the
+     * holder of the key alone. */
+    bool left_alone = s->settings.paused && !(ha_failover_is_due(s) && ha_key_is_ours(s));
     if (!ha_is_down(s) || s->fence.all_gone || s->fence.adopted || left_alone) {
         return false;
     }

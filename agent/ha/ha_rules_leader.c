@@ -48,7 +48,8 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 static bool rule_resume(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool adopted = s->fence.adopted && s->fence.page_epoch.revision == 0;
-    if (!ha_key_is_ours(s) || ha_holds_key(s) || (!ha_armed_for_key(s) && !adopted)) {
+    if (!ha_key_is_ours(s) || ha_holds_key(s) || s->cluster.recovered_revision != 0 ||
+        (!ha_armed_for_key(s) && !adopted)) {
         return false;
     }
     ha_plan_resume(s, plan);

@@ -44,6 +44,21 @@ static bool rule_no_data(const struct ha_snapshot *s, struct ha_plan *plan)
            left_alone(plan, "no whole data directory, and none is made");
 }
 
+/* It will be writable the moment it has recovered. */
+static bool starts_primary(const struct ha_snapshot *s)
+{
+    return s->self.directory == PG_DIR_VALID && s->self.run == HA_RUN_STARTING &&
+           s->self.role == PG_PRIMARY;
+}
+
+/* What was not stopped by us may be started by hand at any time, also while nobody of ours is there
+ * to see it. */
+static bool may_be_started(const struct ha_snapshot *s)
+{
+    return s->self.directory == PG_DIR_VALID && ha_is_down(s) && ha_was_primary(s) &&
+           !s->self.stop_ordered;
+}
+
 /* An agent that was started again may not know of the pause yet; what runs has not answered it. */
 static bool rule_starting(const struct ha_snapshot *s, struct ha_plan *plan)
 {
@@ -79,8 +94,9 @@ static bool rule_resume_lease(const struct ha_snapshot *s, struct ha_plan *plan)
     bool dead = same && ha_page_is_over(s);
     bool wanted =
         s->settings.paused || ha_open_for_key(s) || (ha_page_is_open(s) && runs_primary(s));
-    bool has_claim = runs_primary(s) || ha_is_down(s);
-    if (!ha_key_is_ours(s) || ha_holds_key(s) || dead || !wanted || !has_claim) {
+    bool has_claim = runs_primary(s) || starts_primary(s) || ha_is_down(s);
+    if (!ha_key_is_ours(s) || ha_holds_key(s) || dead || !wanted || !has_claim ||
+        s->cluster.recovered_revision != 0) {
         return false;
     }
     ha_plan_resume(s, plan);
@@ -96,18 +112,23 @@ static bool rule_passed_over(const struct ha_snapshot *s, struct ha_plan *plan)
            left_alone(plan, "a primary runs here, and another member holds the key");
 }
 
+/* Whatever led in the store of before: who goes on is the operator's to say. */
+static bool rule_recovered(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    return s->settings.paused && runs_primary(s) && s->cluster.recovered_revision != 0 &&
+           !ha_lease_is_valid(s) &&
+           left_alone(plan, "a primary runs here, and the store was recovered: end the pause, then "
+                            "order a failover");
+}
+
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool ending = ha_page_is_over(s) && !s->fence.adopted && !ha_page_is_open(s);
     bool ours = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
     bool concerned = s->settings.paused || ha_page_is_open(s);
-    if (!concerned || !runs_primary(s) || !ha_unlocked(s) || ending || !ours) {
+    if (!concerned || !runs_primary(s) || !ha_unlocked(s) || ending || !ours ||
+        s->cluster.recovered_revision != 0) {
         return false;
-    }
-    if (s->cluster.recovered_revision != 0) {
-        return s->settings.paused &&
-               left_alone(plan, "a primary runs here, and the store was recovered: end the pause, "
-                                "then order a failover");
     }
     if (ha_failsafe_binds(s)) {
         ha_plan_wait(plan, ha_failsafe_until_mono_ms(s, s->failsafe.until_lease_ms));
@@ -119,9 +140,12 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* Also of a holder that is down: at the deadline the fence would find nothing to kill, and does not
+ * look again at what is started by hand after it. */
 static bool rule_unfence(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!s->settings.paused || !runs_primary(s) || !ha_lease_is_valid(s) || ha_open_for_key(s)) {
+    bool writes = runs_primary(s) || starts_primary(s) || may_be_started(s);
+    if (!s->settings.paused || !writes || !ha_lease_is_valid(s) || ha_open_for_key(s)) {
         return false;
     }
     ha_plan_unfence(s, plan);
@@ -188,7 +212,8 @@ static bool rule_wait_to_arm(const struct ha_snapshot *s, struct ha_plan *plan)
 /* A fence that never started this instance does not know where it is. */
 static bool rule_restart_under_fence(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (s->settings.paused || !runs_primary(s) || !ha_page_is_open(s) || !ha_lease_is_valid(s) ||
+    bool unfenced = ha_page_is_open(s) || s->cluster.unfenced_revision != 0;
+    if (s->settings.paused || !runs_primary(s) || !unfenced || !ha_lease_is_valid(s) ||
         !s->fence.adopted || s->fence.knows_directory) {
         return false;
     }
@@ -319,12 +344,13 @@ static bool rule_standby(const struct ha_snapshot *s, struct ha_plan *plan)
 /* Order is policy; the ordinary rules of the situation come after these. */
 static const struct ha_rule rules[] = {
     {"no_data", rule_no_data},
+    {"resume_lease", rule_resume_lease},
+    {"unfence", rule_unfence},
     {"starting", rule_starting},
     {"unfenced_of_another", rule_unfenced_of_another},
-    {"resume_lease", rule_resume_lease},
     {"passed_over", rule_passed_over},
+    {"recovered", rule_recovered},
     {"retake", rule_retake},
-    {"unfence", rule_unfence},
     {"manual_stale", rule_manual_stale},
     {"manual", rule_manual},
     {"leader", rule_leader},

@@ -5,7 +5,7 @@
 
 bool ha_shows_pause(const struct ha_snapshot *s)
 {
-    bool fenced = ha_runs_as(s, PG_PRIMARY) && s->fence.armed;
+    bool fenced = s->fence.armed && !ha_page_is_over(s) && !ha_runs_as(s, PG_STANDBY);
     return ha_page_is_open(s) || (s->settings.paused && !fenced);
 }
 

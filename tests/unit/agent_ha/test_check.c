@@ -131,7 +131,10 @@ static void page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs(void
     allowed();
     load("standby", "");
     add(HA_RESUME);
-    forbidden("goes on with an epoch that is not ours");
+    forbidden("goes on with an epoch that is not ours, or of before a recovery");
+    load("primary", "cluster recovered_revision=50\n");
+    add(HA_RESUME);
+    forbidden("goes on with an epoch that is not ours, or of before a recovery");
 }
 
 static void release_needs_nothing_that_writes(void **state)
@@ -260,6 +263,15 @@ static void fence_is_disarmed_after_a_put_and_unfenced_goes_after_the_arming(voi
     load("paused", "settings paused=no\n");
     add(HA_REMOVE_UNFENCED);
     forbidden("removes unfenced while the page is neither armed nor over");
+    load("paused", "settings paused=no\nfence armed=yes fired=yes\n");
+    add(HA_REMOVE_UNFENCED);
+    forbidden("removes unfenced while the page is neither armed nor over");
+    load("paused", "settings paused=no\nfence armed=yes adopted=yes\n");
+    add(HA_REMOVE_UNFENCED);
+    forbidden("removes unfenced while the page is neither armed nor over");
+    load("paused", "settings paused=no\nfence armed=yes adopted=yes knows_directory=yes\n");
+    add(HA_REMOVE_UNFENCED);
+    allowed();
     load("paused", "settings paused=no\n");
     add(HA_ARM);
     add(HA_REMOVE_UNFENCED);
@@ -287,6 +299,12 @@ static void acquisition_passes_over_no_unfenced_but_its_own_or_on_order(void **s
     forbidden("acquires and forgets that its own fence is disarmed");
     plan.acquire.unfenced = HA_UNFENCED_PUT;
     allowed();
+    acquire_as("paused",
+               ENDED "fence armed=yes fired=yes adopted=yes\n"
+                     "cluster unfenced_revision=0 unfenced=abc:0\n",
+               0, 1);
+    plan.acquire.unfenced_revision = 0;
+    forbidden("acquires and forgets that its own fence is disarmed");
     acquire_as("reported", "cluster unfenced_revision=50 unfenced=abc:9\n", 2, 2);
     plan.acquire.unfenced_revision = 50;
     forbidden("acquires past an instance that runs unfenced");
