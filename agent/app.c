@@ -107,9 +107,8 @@ static bool leaves_fence(const struct app *app)
 {
     struct fence_lease page;
     const struct fence_page *mapped = fence_client_page(app->agent.fence);
-    bool open = mapped != NULL && fence_page_read(mapped, &page) && page.epoch.revision != 0 &&
-                !fence_lease_armed(&page);
-    return app->agent.dynamic.paused || open;
+    bool open = mapped != NULL && fence_page_read(mapped, &page) && fence_lease_open(&page);
+    return agent_is_paused(&app->agent) || open;
 }
 
 static void quit_fence(struct app *app)
@@ -236,7 +235,7 @@ static void on_signal(uv_signal_t *signal, int number)
         return;
     }
     log_info("signal %d: %s", number,
-             agent->dynamic.paused ? "the cluster is paused, leaving PostgreSQL and the leader key"
+             agent_is_paused(agent) ? "the cluster is paused, leaving PostgreSQL and the leader key"
                                    : "stopping PostgreSQL and giving up the leader key");
     agent->facts.request = HA_REQUEST_SHUTDOWN;
     agent->facts.request_mono_ms = agent_mono_ms(agent);

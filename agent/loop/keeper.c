@@ -30,11 +30,6 @@ static bool is_of_lease(const struct agent *agent, const struct fence_lease *pag
            page->epoch.revision == agent->lease.epoch.revision;
 }
 
-static bool is_open(const struct fence_lease *page)
-{
-    return page->epoch.revision != 0 && page->deadline_ms == FENCE_NO_DEADLINE;
-}
-
 bool keeper_leads(const struct agent *agent)
 {
     struct fence_lease page;
@@ -71,7 +66,7 @@ int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapsh
     if (is_known_to_nobody(s)) {
         return 0;
     }
-    if (readable && is_open(&page)) {
+    if (readable && fence_lease_open(&page)) {
         return is_passed_over(&page, s) ? 0 : INT64_MAX;
     }
     if (!readable || !fence_lease_armed(&page) || page.deadline_ms == FENCE_OVER) {

@@ -56,6 +56,8 @@ struct fence_page; /* the shared mapping: FENCE_PAGE_BYTES, fence_page.c knows i
 struct fence_lease fence_lease_standby(void);
 /* True if the lease has an epoch and a deadline: the fence will kill for it. */
 bool fence_lease_armed(const struct fence_lease *lease);
+/* An epoch without a deadline: in pause. */
+bool fence_lease_open(const struct fence_lease *lease);
 
 /* Makes zeroed memory of FENCE_PAGE_BYTES a page that says standby. */
 void fence_page_init(struct fence_page *page);
@@ -95,6 +97,12 @@ enum fence_action fence_decide(const struct fence_lease *lease, int64_t now_ms,
 #define FENCE_WAIT_MAX_MS 100
 int64_t fence_wait_ms(const struct fence_lease *lease, int64_t now_ms,
                       const struct fence_state *state);
+
+/* Neither agent nor instance for so long: the fence ends, and the next agent starts a new one. Not
+ * with an open page, which nobody could make again: it is kept for what is started by hand, and for
+ * the agent that comes to see it. */
+#define FENCE_IDLE_MS 30000
+bool fence_idle_ends(const struct fence_lease *lease, int64_t idle_ms);
 
 /* --- the client, on the agent's loop ---------------------------------------------------------- */
 

@@ -30,8 +30,6 @@
            lines */
 #define DRAIN_LOOK_MS 5
 #define KILL_ROUND_MS 2 /* slower when a process does not die (uninterruptible sleep) */
-#define IDLE_EXIT_MS \
-    30000 /* neither agent nor instance for so long: the next agent starts a new fence */
 
 enum phase { PHASE_IDLE, PHASE_UP, PHASE_DRAINING, PHASE_KILLING, PHASE_GONE };
 
@@ -416,7 +414,8 @@ static bool may_exit(int64_t now_ms)
     if (fence.phase != PHASE_IDLE && fence.phase != PHASE_GONE) {
         return false;
     }
-    return fence.quitting || (fence.client_fd < 0 && now_ms - fence.idle_since_ms >= IDLE_EXIT_MS);
+    bool idle = fence.client_fd < 0 && fence_idle_ends(&fence.lease, now_ms - fence.idle_since_ms);
+    return fence.quitting || idle;
 }
 
 static void run(void)

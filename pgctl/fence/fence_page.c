@@ -63,6 +63,16 @@ bool fence_lease_armed(const struct fence_lease *lease)
     return lease->epoch.revision != 0 && lease->deadline_ms != FENCE_NO_DEADLINE;
 }
 
+bool fence_lease_open(const struct fence_lease *lease)
+{
+    return lease->epoch.revision != 0 && lease->deadline_ms == FENCE_NO_DEADLINE;
+}
+
+bool fence_idle_ends(const struct fence_lease *lease, int64_t idle_ms)
+{
+    return idle_ms >= FENCE_IDLE_MS && !fence_lease_open(lease);
+}
+
 static void copy_write(struct page_copy *copy, const struct fence_lease *lease, uint64_t sequence)
 {
     /* No reader may take a half-written copy for whole: its old sequence goes first, the new one

@@ -157,6 +157,20 @@ static void standby_and_paused_primary_run_for_ever(void **state)
     assert_int_equal(fence_decide(&paused, INT64_MAX - 1, &s), FENCE_NONE);
 }
 
+static void fence_with_an_open_page_waits_for_an_agent_without_end(void **state)
+{
+    (void)state;
+    struct fence_lease standby = fence_lease_standby();
+    struct fence_lease open = armed(epoch5, FENCE_NO_DEADLINE, FENCE_NO_DEADLINE);
+    struct fence_lease over = armed(epoch5, FENCE_OVER, FENCE_OVER);
+    assert_true(fence_lease_open(&open));
+    assert_false(fence_lease_open(&standby) || fence_lease_open(&over));
+    assert_false(fence_idle_ends(&open, INT64_MAX));
+    assert_false(fence_idle_ends(&standby, FENCE_IDLE_MS - 1));
+    assert_true(fence_idle_ends(&standby, FENCE_IDLE_MS));
+    assert_true(fence_idle_ends(&over, FENCE_IDLE_MS));
+}
+
 /* The first revision that a store can give is one, and a deadline without an epoch is nobody's. */
 static void every_revision_but_0_is_an_epoch(void **state)
 {
@@ -260,6 +274,7 @@ int main(void)
         cmocka_unit_test(writer_goes_on_after_a_torn_write),
         cmocka_unit_test(unreadable_page_changes_nothing),
         cmocka_unit_test(standby_and_paused_primary_run_for_ever),
+        cmocka_unit_test(fence_with_an_open_page_waits_for_an_agent_without_end),
         cmocka_unit_test(every_revision_but_0_is_an_epoch),
         cmocka_unit_test(soft_stop_comes_once_and_the_kill_at_the_deadline),
         cmocka_unit_test(both_deadlines_passed_kills_at_once),
