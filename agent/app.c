@@ -236,7 +236,7 @@ static void on_signal(uv_signal_t *signal, int number)
     }
     log_info("signal %d: %s", number,
              agent_is_paused(agent) ? "the cluster is paused, leaving PostgreSQL and the leader key"
-                                   : "stopping PostgreSQL and giving up the leader key");
+                                    : "stopping PostgreSQL and giving up the leader key");
     agent->facts.request = HA_REQUEST_SHUTDOWN;
     agent->facts.request_mono_ms = agent_mono_ms(agent);
     (void)uv_timer_start(&app->stop_timer, on_stop_timer,

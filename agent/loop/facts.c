@@ -22,6 +22,16 @@ int64_t agent_lease_ms(const struct agent *agent)
     return clock_lease_ms(agent->clock);
 }
 
+bool agent_is_paused(const struct agent *agent)
+{
+    const struct ha_cluster *cluster = &agent->facts.cluster;
+    bool told = cluster->unfenced_revision > 0;
+    for (size_t i = 0; i < cluster->member_count; i++) {
+        told = told || cluster->members[i].paused;
+    }
+    return agent->dynamic.paused || (agent->pause_unknown && told);
+}
+
 static void copy_text(char *to, size_t size, const char *from)
 {
     (void)snprintf(to, size, "%s", from == NULL ? "" : from);
@@ -55,7 +65,7 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     /* Where nobody can tell, commits may have waited: then the key `sync` counts. */
     bool unknown = agent->unconfigured || agent->facts.config_revision < 0;
     settings->synchronous_mode = dynamic->synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF || unknown;
-    settings->paused = dynamic->paused;
+    settings->paused = agent_is_paused(agent);
     settings->early_failover = silence_is_asked_for(agent);
     settings->failsafe_mode = dynamic->failsafe_mode && agent->failsafe != NULL;
     copy_text(settings->refused, sizeof settings->refused, agent->refused);

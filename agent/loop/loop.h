@@ -136,8 +136,9 @@ struct agent {
     const struct config *config;
     struct dynamic_config dynamic;
     char refused[HA_TEXT_BYTES]; /* see ha_settings.refused */
-    bool unconfigured; /* there is a key `config`, and nothing that it ever said could be read in
-                          this run: `dynamic` is what the file or we ourselves have made up */
+    bool unconfigured;  /* there is a key `config`, and nothing that it ever said could be read in
+                           this run: `dynamic` is what the file or we ourselves have made up */
+    bool pause_unknown; /* and not even `pause` in it can be read */
     struct raft_group *group;
     struct dcs *dcs;
     struct pg_instance *pg;
@@ -304,5 +305,8 @@ char *publish_history_value(const struct agent *agent, const struct pg_history *
 /* --- small shared ----------------------------------------------------------------------------- */
 int64_t agent_mono_ms(const struct agent *agent);
 int64_t agent_lease_ms(const struct agent *agent);
+/* By the configuration in force; where none was ever read in this run, by what the others and the
+ * key `unfenced` say. */
+bool agent_is_paused(const struct agent *agent);
 
 #endif

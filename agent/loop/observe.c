@@ -64,16 +64,24 @@ static void look_settled(struct agent *agent)
     }
 }
 
+static bool page_is_open(const struct agent *agent)
+{
+    struct fence_page *mapped = fence_client_page(agent->fence);
+    struct fence_lease page;
+    return mapped != NULL && fence_page_read(mapped, &page) && fence_lease_open(&page);
+}
+
 /* Started by hand: the fence is not its parent. Where it has started the instance before it finds
- * its processes all the same, and kills them at the deadline; in pause there is none. Any other is
- * for the rules to stop. */
+ * its processes all the same, and kills them at the deadline; in pause, and as long after it as the
+ * page is open, there is none. Any other is for the rules to stop. */
 static bool is_adopted(const struct agent *agent, const struct fence_status *status)
 {
     const struct loop_facts *facts = &agent->facts;
     bool fence_is_idle = !status->running && !status->killing &&
                          (status->starts == 0 || status->all_gone) && !facts->start_ordered;
     bool alive = facts->inspected ? facts->inspection.running : facts->adopted;
-    return fence_is_idle && alive && (agent->dynamic.paused || status->starts > 0);
+    return fence_is_idle && alive &&
+           (agent_is_paused(agent) || status->starts > 0 || page_is_open(agent));
 }
 
 static void run_adopted(struct agent *agent)
@@ -280,7 +288,7 @@ static bool must_look_again(const struct agent *agent)
     const struct loop_facts *facts = &agent->facts;
     bool down = facts->run == HA_RUN_STOPPED || facts->run == HA_RUN_CRASHED;
     bool silent = facts->adopted && facts->probe_rc != 0;
-    return ((agent->dynamic.paused && down) || silent) && facts->inspected &&
+    return ((agent_is_paused(agent) && down) || silent) && facts->inspected &&
            agent_mono_ms(agent) - facts->inspected_mono_ms >= LOOP_PROBE_MS_MAX;
 }
 
@@ -390,6 +398,34 @@ static void take_pause(struct agent *agent, bool paused)
     }
 }
 
+/* Nothing was in force yet: of what cannot be used as a whole, whether the cluster is paused is
+ * taken all the same. Nothing is stopped or started by what a defect elsewhere has hidden. */
+static void take_pause_alone(struct agent *agent, const json_t *document)
+{
+    if (!agent->unconfigured) {
+        return;
+    }
+    json_t *pause = json_object_get(document, "pause");
+    agent->pause_unknown = !json_is_object(document);
+    agent->dynamic.paused = false;
+    if (pause != NULL) {
+        struct dynamic_config alone;
+        char warning[DYNAMIC_WARNING_BYTES] = "";
+        struct error err = {0};
+        json_t *rest = json_pack("{s:O}", "pause", pause);
+        if (dynamic_config_parse(rest, config_ttl_min_ms(agent->config), &alone, warning, &err) ==
+            0) {
+            agent->dynamic.paused = alone.paused;
+            dynamic_config_free(&alone);
+        }
+        json_decref(rest);
+    }
+    if (agent->pause_unknown) {
+        log_error("key config in the store: whether the cluster is paused cannot be read; it is "
+                  "taken for paused while the key unfenced stands or a member says so");
+    }
+}
+
 static void take_config(struct agent *agent)
 {
     const struct dcs_kv *kv = dcs_view_get(agent->facts.view, "config");
@@ -405,14 +441,17 @@ static void take_config(struct agent *agent)
     json_t *document = json_loadb(kv->value, kv->value_len, 0, NULL);
     int rc =
         dynamic_config_parse(document, config_ttl_min_ms(agent->config), &parsed, warning, &err);
-    json_decref(document);
     if (rc != 0) {
         agent->unconfigured = agent->unconfigured || first;
         log_error("key config in the store: %s; what was in force stays", err.text);
         (void)snprintf(agent->refused, sizeof agent->refused, "%s",
                        rc == ERR_UNSUPPORTED ? err.text : "");
+        take_pause_alone(agent, document);
+        json_decref(document);
         return;
     }
+    json_decref(document);
+    agent->pause_unknown = false;
     agent->refused[0] = '\0';
     agent->unconfigured = false;
     if (warning[0] != '\0') {

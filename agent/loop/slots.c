@@ -274,7 +274,7 @@ static void wish_permanent(const struct agent *agent, struct slots_plan *plan)
 
 static void drop_outlived(const struct agent *agent, struct slots_plan *plan)
 {
-    if (agent->dynamic.paused) {
+    if (agent_is_paused(agent)) {
         return;
     }
     const struct pg_probe_result *probe = &agent->facts.probe;

@@ -267,6 +267,83 @@ static void fence_that_is_new_adopts_in_pause_alone(void **state)
     rig_free();
 }
 
+/* The pause ended, and the page does not say so yet: it is stopped in order, and not for a crash.
+ */
+static void fence_that_is_new_adopts_while_the_page_is_open(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    opens();
+    answer("put unfenced", 0);
+    struct pg_inspection found = {.kind = PG_DIR_VALID, .running = true};
+    observe_inspect(&rig.agent);
+    run_for(LOOP_PROBE_STARTING_MS);
+    answer_inspect(&found);
+    run_for(0);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
+    assert_true(rig.agent.facts.adopted);
+    rig_free();
+}
+
+/* --- a configuration that cannot be used ------------------------------------------------------ */
+
+static bool taken_for_paused(void)
+{
+    observe_store_changed(&rig.agent);
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    bool paused = s->settings.paused;
+    mem_free(s);
+    return paused;
+}
+
+#define UNSERVED "\"standby_cluster\":{\"host\":\"10.0.0.9\"}"
+
+static void pause_is_read_from_a_configuration_that_is_refused(void **state)
+{
+    (void)state;
+    rig_settle();
+    key_set("config", "{\"pause\":true," UNSERVED "}");
+    assert_true(taken_for_paused());
+    assert_true(rig.agent.unconfigured);
+    key_set("config", "{" UNSERVED "}");
+    assert_false(taken_for_paused());
+    key_set("unfenced", "7:9"); /* it says itself that there is no pause: what stands is an end */
+    assert_false(taken_for_paused());
+    rig_free();
+}
+
+static void what_was_in_force_stays_whole(void **state)
+{
+    (void)state;
+    rig_settle();
+    key_set("config", "{\"pause\":true}");
+    assert_true(taken_for_paused());
+    key_set("config", "{\"pause\":false," UNSERVED "}");
+    assert_true(taken_for_paused());
+    key_set("config", "no json");
+    assert_true(taken_for_paused());
+    rig_free();
+}
+
+static void pause_that_cannot_be_read_is_taken_from_what_others_say(void **state)
+{
+    (void)state;
+    rig_settle();
+    key_set("config", "no json");
+    assert_false(taken_for_paused());
+    key_set("members/n2", "{\"state\":\"running\",\"pause\":true}");
+    assert_true(taken_for_paused());
+    key_set("members/n2", "{\"state\":\"running\"}");
+    assert_false(taken_for_paused());
+    key_set("unfenced", "7:9");
+    assert_true(taken_for_paused());
+    key_set("config", "{}");
+    assert_false(taken_for_paused());
+    rig_free();
+}
+
 /* --- what is told ----------------------------------------------------------------------------- */
 
 static int64_t serves_until(void)
@@ -346,6 +423,10 @@ int main(void)
         cmocka_unit_test(look_from_before_the_end_adopts_nobody),
         cmocka_unit_test(what_we_stop_after_it_was_adopted_is_stopped),
         cmocka_unit_test(fence_that_is_new_adopts_in_pause_alone),
+        cmocka_unit_test(fence_that_is_new_adopts_while_the_page_is_open),
+        cmocka_unit_test(pause_is_read_from_a_configuration_that_is_refused),
+        cmocka_unit_test(what_was_in_force_stays_whole),
+        cmocka_unit_test(pause_that_cannot_be_read_is_taken_from_what_others_say),
         cmocka_unit_test(primary_is_served_without_end_until_it_is_passed_over),
         cmocka_unit_test(member_shows_pause_when_its_fence_is_disarmed),
     };
