@@ -88,7 +88,8 @@ struct dcs_acquire {
 };
 
 struct dcs_ops {
-    /* Latest local view; may be stale (safety comes from compares). NULL before the first one. */
+    /* Latest local view; may be stale (safety comes from compares), but not older than this run of
+     * the agent: NULL before something was read that a majority stands behind. */
     struct dcs_view *(*view)(struct dcs *dcs); /* a new reference */
     /* Linearizable read of everything. */
     int (*read)(struct dcs *dcs, int64_t timeout_ms, dcs_read_done done, void *arg,

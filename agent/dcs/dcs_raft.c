@@ -23,6 +23,7 @@
 
 #define MEMBER_TRIES_MAX 3
 #define FORMAT_MS        1000 /* for opening format 2 of the store, before somebody asks again */
+#define CATCH_UP_MS      1000 /* of one question for what is committed; then it is asked again */
 #define COMPARES_MAX     (6 + DCS_REPORTS_MAX)
 
 struct dcs_raft {
@@ -35,13 +36,15 @@ struct dcs_raft {
     struct dcs_view *view;    /* newest built; NULL before the first */
     int64_t checked_revision; /* everything up to it is in `view`; -1 = nothing is */
     bool untold;              /* `view` is newer than what on_change has told of */
+    bool caught_up;           /* a read was answered: the store is not the one of a while ago */
+    bool catching_up;
     bool has_leader;
     int64_t last_stamp;
     int64_t contact_mono_ms;
     struct list ops;
 };
 
-enum op_kind { OP_WRITE, OP_READ };
+enum op_kind { OP_WRITE, OP_READ, OP_CATCH_UP };
 
 struct op {
     struct list in_dcs;
@@ -111,7 +114,7 @@ static void op_free(struct op *op)
 
 static void op_answer(struct op *op, int rc, int64_t revision, const struct error *err)
 {
-    if (op->dcs == NULL) {
+    if (op->dcs == NULL || op->kind == OP_CATCH_UP) {
         return;
     }
     if (op->kind == OP_READ) {
@@ -303,10 +306,48 @@ static bool view_is_stale(const struct dcs_raft *dcs)
     return rc != 0 || any;
 }
 
+static void catch_up(struct dcs_raft *dcs);
+
+static void on_caught_up(void *arg, int rc, const struct store_result *result)
+{
+    struct op *op = arg;
+    struct dcs_raft *dcs = op->dcs;
+    (void)result;
+    op_free(op);
+    if (dcs == NULL) {
+        return;
+    }
+    dcs->catching_up = false;
+    if (dcs->node == NULL || dcs->caught_up) {
+        return;
+    }
+    if (rc != 0) {
+        catch_up(dcs);
+        return;
+    }
+    dcs->caught_up = true;
+    dcs_raft_changed(&dcs->dcs);
+}
+
+/* What the disk had at the start is of any time before, and what is missing the others may have
+ * acted on since. One answered read says that it is all here. */
+static void catch_up(struct dcs_raft *dcs)
+{
+    if (dcs->node == NULL || dcs->caught_up || dcs->catching_up) {
+        return;
+    }
+    struct op *op = op_new(dcs, OP_CATCH_UP, NULL);
+    dcs->catching_up = raft_node_read(dcs->node, CATCH_UP_MS, on_caught_up, op, NULL) == 0;
+    if (!dcs->catching_up) {
+        op_free(op); /* the node is stopping */
+    }
+}
+
 static struct dcs_view *dcs_raft_view(struct dcs *base)
 {
     struct dcs_raft *dcs = self_of(base);
-    if (dcs->node != NULL && view_is_stale(dcs)) {
+    catch_up(dcs);
+    if (dcs->node != NULL && dcs->caught_up && view_is_stale(dcs)) {
         view_refresh(dcs);
     }
     return dcs->view != NULL ? dcs_view_ref(dcs->view) : NULL;
@@ -323,7 +364,10 @@ void dcs_raft_changed(struct dcs *base)
     bool has_leader = status.leader != 0;
     bool changed = has_leader != dcs->has_leader;
     dcs->has_leader = has_leader;
-    if (view_is_stale(dcs)) {
+    catch_up(dcs);
+    if (!dcs->caught_up) {
+        dcs->untold = false;
+    } else if (view_is_stale(dcs)) {
         view_refresh(dcs);
     } else {
         dcs->checked_revision = store_revision(raft_node_store(dcs->node));
@@ -347,6 +391,7 @@ static void on_read_done(void *arg, int rc, const struct store_result *result)
         op_answer(op, rc, 0, &err);
     } else {
         struct error none = {0};
+        dcs->caught_up = true;
         struct dcs_view *view = dcs_raft_view(&dcs->dcs);
         op->read_done(op->arg, 0, view, &none);
         dcs_view_unref(view);
@@ -804,6 +849,7 @@ void dcs_raft_set_node(struct dcs *base, struct raft_node *node)
     dcs->has_leader = false;
     dcs->checked_revision = -1;
     if (node != NULL) {
+        dcs->caught_up = false;
         dcs_view_unref(dcs->view);
         dcs->view = NULL;
     }

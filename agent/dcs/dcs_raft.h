@@ -17,7 +17,8 @@ struct dcs_raft_config {
     const struct random *random;
 };
 
-/* `node` may be NULL (not started yet): operations then fail with ERR_UNAVAILABLE at once. */
+/* `node` may be NULL (not started yet): operations then fail with ERR_UNAVAILABLE at once. There is
+ * a view as soon as one read was answered, which is asked for by itself. */
 struct dcs *dcs_raft_new(struct raft_node *node, const struct dcs_raft_config *config);
 /* The group's on_ready, and NULL before the node is stopped. */
 void dcs_raft_set_node(struct dcs *dcs, struct raft_node *node);

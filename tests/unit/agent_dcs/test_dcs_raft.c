@@ -78,6 +78,15 @@ static int finish(int rc, struct outcome *outcome)
     return outcome->result.rc;
 }
 
+static bool has_view(struct rig *same, void *arg)
+{
+    struct dcs *late = arg;
+    (void)same;
+    struct dcs_view *view = late->ops->view(late);
+    dcs_view_unref(view);
+    return view != NULL;
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -89,6 +98,7 @@ static int setup(void **state)
         .base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
     dcs = dcs_raft_new(node_of(&rig, 0), &config);
     dcs->on_change = on_dcs_change;
+    wait_for(&rig, has_view, dcs, 10000, "a view");
     changes = 0;
     fake_lease_ms = 0;
     return 0;
@@ -154,7 +164,10 @@ static void base_path_has_single_slashes(void **state)
 static void without_a_node_everything_is_unavailable(void **state)
 {
     (void)state;
-    dcs_raft_set_node(dcs, NULL);
+    struct dcs_raft_config config = {
+        .base = base, .name = "node1", .clock = &dcs_clock, .random = random_real()};
+    dcs->ops->free(dcs);
+    dcs = dcs_raft_new(NULL, &config);
     struct outcome outcome = {0};
     struct dcs_acquire how = {.holder = "node1", .ttl_ms = TTL_MS};
     assert_int_equal(dcs->ops->read(dcs, 1000, on_view, &outcome, NULL), ERR_UNAVAILABLE);
@@ -414,6 +427,48 @@ static void another_members_lease_is_ended_and_its_key_taken(void **state)
     assert_int_equal(dcs_view_get(view, "epoch")->mod_revision, taken);
     dcs_view_unref(view);
     assert_true(taken > epoch);
+}
+
+static bool is_open(struct rig *same, void *arg)
+{
+    return node_of(same, *(size_t *)arg) != NULL;
+}
+
+/* Its disk says what was so when it stopped, or before: a pause that has ended since, a leader that
+ * is none any more. Nothing is decided by that. */
+static void a_member_that_starts_has_no_view_before_a_majority_answered(void **state)
+{
+    size_t last = 2;
+    (void)state;
+    assert_int_equal(put_key("config", "{\"pause\":true}", DCS_ANY, NULL), 0);
+    await_value(&rig, last, "/service/batman/config", "{\"pause\":true}");
+    dcs_raft_set_node(dcs, NULL);
+    dcs_raft_set_node(holder, NULL);
+    for (size_t i = 0; i < rig.count; i++) {
+        member_stop(&rig, i);
+    }
+    member_start(&rig, last);
+    wait_for(&rig, is_open, &last, 10000, "a member is open");
+
+    struct dcs_raft_config config = {
+        .base = base, .name = "node3", .clock = &dcs_clock, .random = random_real()};
+    struct dcs *late = dcs_raft_new(node_of(&rig, last), &config);
+    late->on_change = on_dcs_change;
+    for (int i = 0; i < 10; i++) {
+        dcs_raft_changed(late);
+        assert_null(late->ops->view(late));
+        run_for(&rig, 150);
+    }
+    changes = 0;
+    member_start(&rig, 0);
+    wait_for(&rig, has_view, late, 20000, "a majority has answered");
+    run_for(&rig, 10);
+    assert_true(changes > 0);
+    struct dcs_view *view = late->ops->view(late);
+    assert_string_equal(dcs_view_get(view, "config")->value, "{\"pause\":true}");
+    dcs_view_unref(view);
+    dcs_raft_set_node(late, NULL);
+    late->ops->free(late);
 }
 
 struct until {
@@ -739,6 +794,8 @@ int main(void)
         WITH_MEMBER(an_acquisition_writes_leader_and_epoch_on_a_lease_of_its_own),
         WITH_MEMBER(an_acquisition_compares_all_that_the_decision_saw),
         WITH_MEMBER(unfenced_is_put_under_its_epoch_and_over_it),
+        cmocka_unit_test_setup_teardown(a_member_that_starts_has_no_view_before_a_majority_answered,
+                                        setup_held, teardown_held),
         cmocka_unit_test_setup_teardown(another_members_lease_is_ended_and_its_key_taken,
                                         setup_held, teardown_held),
         WITH_MEMBER(a_renewed_lease_lives_and_one_that_is_not_ends),
