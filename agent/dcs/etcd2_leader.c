@@ -1,10 +1,11 @@
 /* The leader key on etcd v2. What is one transaction elsewhere is a chain here, in the order of
  * rule 15 of docs/consensus.md: whoever stops in the middle leaves something that nobody acts on.
  *
- *   acquire: create `leader` -> swap `epoch` -> swap `sync` (same value) -> [put or delete
- * `unfenced`]
+ *   acquire: create `leader` -> swap `epoch` -> swap `sync` (same value) -> [put `unfenced`]
  *            -> read all: still as decided? -> ours. Any mismatch: delete `leader` at the revision
  *            that we made
+ *            On an order over `unfenced`: that read -> delete `unfenced` -> read all once more. Any
+ *            mismatch then: `unfenced` is put again as it was
  *   release: `status` -> delete `leader` at its last revision
  *
  * Each renewal is a write that compares the last revision, so one that is late finds another and
@@ -28,6 +29,7 @@ struct claim {
     int64_t config_revision;
     int64_t sync_revision;
     int64_t unfenced_revision; /* that the key must have at the end, too */
+    char *passed;              /* what `unfenced` said; NULL = it was not deleted */
     int64_t modified;          /* of our `leader`; it was created so */
     int64_t epoch;             /* ours */
     size_t report_count;
@@ -42,6 +44,8 @@ static void claim_free(struct etcd_op *op)
         mem_free(claim->report_keys[i]);
     }
     claim->report_count = 0;
+    mem_free(claim->passed);
+    claim->passed = NULL;
 }
 
 static void on_aborted(void *arg, int rc, const struct etcd_answer *answer, const struct error *err)
@@ -61,6 +65,11 @@ static void claim_abort(struct etcd_op *op, int rc, const struct error *err)
     struct etcd_op *removal = etcd_op_new(op->store, ABORT_MS, NULL, NULL, &ignored);
     if (removal != NULL) {
         etcd2_op_delete(removal, "leader", claim->modified, on_aborted);
+    }
+    struct etcd_op *again =
+        claim->passed == NULL ? NULL : etcd_op_new(op->store, ABORT_MS, NULL, NULL, &ignored);
+    if (again != NULL) { /* whoever it speaks of may run, and nobody leads */
+        etcd2_op_put(again, "unfenced", claim->passed, DCS_ABSENT, 0, on_aborted);
     }
     claim_free(op);
     etcd_op_end(op,
@@ -88,6 +97,25 @@ static bool claim_holds(const struct etcd_op *op, const struct dcs_view *view)
 }
 
 static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
+                          const struct error *err);
+
+static void on_unfenced_passed(void *arg, int rc, const struct etcd_answer *answer,
+                               const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct claim *claim = op->extra;
+    struct error own;
+
+    rc = etcd2_op_result(op, rc, answer, err, &claim->unfenced_revision, &own);
+    if (rc != 0) {
+        claim_abort(op, rc, &own);
+        return;
+    }
+    claim->unfenced_revision = DCS_ABSENT;
+    etcd_op_range(op, on_claim_read);
+}
+
+static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
                           const struct error *err)
 {
     struct etcd_op *op = arg;
@@ -102,11 +130,20 @@ static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
         return;
     }
     bool holds = claim_holds(op, view);
+    const struct dcs_kv *unfenced = dcs_view_get(view, "unfenced");
+    bool passes = op->unfenced == DCS_UNFENCED_REMOVE && holds && unfenced != NULL;
+    if (passes) {
+        claim->passed = mem_strdup(unfenced->value);
+    }
     etcd_sync_contact(store);
     etcd_sync_install(op, view);
     if (!holds) {
         (void)error_set(&own, ERR_CONFLICT, "the store has changed meanwhile");
         claim_abort(op, ERR_CONFLICT, &own);
+        return;
+    }
+    if (passes) {
+        etcd2_op_delete(op, "unfenced", claim->unfenced_revision, on_unfenced_passed);
         return;
     }
     dcs->epoch = claim->epoch;
@@ -129,9 +166,6 @@ static void on_unfenced(void *arg, int rc, const struct etcd_answer *answer,
         claim_abort(op, rc, &own);
         return;
     }
-    if (op->unfenced == DCS_UNFENCED_REMOVE) {
-        claim->unfenced_revision = DCS_ABSENT;
-    }
     etcd_op_range(op, on_claim_read);
 }
 
@@ -141,14 +175,12 @@ static void claim_unfenced(struct etcd_op *op)
     const struct claim *claim = op->extra;
     char *value = NULL;
     switch (op->unfenced) {
-    case DCS_UNFENCED_LEAVE: etcd_op_range(op, on_claim_read); break;
+    case DCS_UNFENCED_LEAVE:
+    case DCS_UNFENCED_REMOVE: /* not before that read */ etcd_op_range(op, on_claim_read); break;
     case DCS_UNFENCED_PUT:
         value = etcd_unfenced_value(op->store, claim->epoch);
         etcd2_op_put(op, "unfenced", value, claim->unfenced_revision, 0, on_unfenced);
         mem_free(value);
-        break;
-    case DCS_UNFENCED_REMOVE:
-        etcd2_op_delete(op, "unfenced", claim->unfenced_revision, on_unfenced);
         break;
     }
 }

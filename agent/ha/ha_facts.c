@@ -80,13 +80,19 @@ bool ha_open_for_key(const struct ha_snapshot *s)
            ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
 }
 
-/* An acquisition on etcd v2 that stopped half-way may have left an earlier epoch of ours in it. */
+/* It names the last epoch, which was ours; or the one on our page, which an acquisition on etcd v2
+ * that stopped half-way, ours or another's, has left behind. One that we have not passed over in
+ * such a way is not ours, though the epoch was swapped for us. */
 bool ha_unfenced_is_own(const struct ha_snapshot *s)
 {
-    return s->cluster.known && s->cluster.unfenced_revision > 0 &&
-           s->cluster.unfenced.revision > 0 &&
-           s->cluster.unfenced.cluster == s->cluster.cluster_id &&
-           ha_is_me(s, ha_cluster_last_holder(&s->cluster));
+    struct ha_epoch unfenced = s->cluster.unfenced;
+    if (!s->cluster.known || s->cluster.unfenced_revision == 0 || unfenced.revision == 0 ||
+        unfenced.cluster != s->cluster.cluster_id) {
+        return false;
+    }
+    return ha_epoch_equal(unfenced, s->fence.page_epoch) ||
+           (ha_epoch_equal(unfenced, ha_cluster_epoch(&s->cluster)) &&
+            ha_is_me(s, ha_cluster_last_holder(&s->cluster)));
 }
 
 bool ha_unfenced_is_passed_over(const struct ha_snapshot *s)

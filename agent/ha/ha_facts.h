@@ -40,7 +40,7 @@ bool ha_deadline_binds(const struct ha_snapshot *s);
 bool ha_page_is_open(const struct ha_snapshot *s);
 /* And it is the key's epoch. */
 bool ha_open_for_key(const struct ha_snapshot *s);
-/* `unfenced` stands and is of an epoch of ours, the last one. */
+/* `unfenced` stands and speaks of this node. */
 bool ha_unfenced_is_own(const struct ha_snapshot *s);
 /* The operator has ordered a failover over the instance that `unfenced` speaks of: in favour of
  * anybody, and in favour of us. */

@@ -64,6 +64,47 @@ static void acquisition_that_stops_takes_its_key_back(void **state)
     }
 }
 
+/* An order over `unfenced` that comes to nothing leaves it as it was: the instance that it speaks
+ * of may run, and nobody leads. */
+static void order_that_stops_leaves_unfenced_behind(void **state)
+{
+    static const struct {
+        const char *method;
+        const char *key;
+        int what;
+        int status;
+        const char *words;
+        int rc;
+    } cases[] = {
+        {"PUT", "sync", CHANGE_CONFIG_FIRST, 0, NULL, ERR_CONFLICT}, /* seen by the first read */
+        {"DELETE", "unfenced", CHANGE_CONFIG_FIRST, 0, NULL, ERR_CONFLICT}, /* by the second */
+        {"DELETE", "unfenced", APPLY_AND_HANG_UP, 0, NULL, ERR_UNKNOWN},
+        {"DELETE", "unfenced", SAY, 500, "{\"errorCode\":300,\"message\":\"x\"}", ERR_UNKNOWN},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(put(dcs, "unfenced", "4d:7", DCS_ANY).is.rc, 0);
+        RUN_UNTIL(revision_of_key(dcs, "unfenced") == store_find("unfenced")->modified);
+        struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
+        how.unfenced_revision = revision_of_key(dcs, "unfenced");
+        how.unfenced = DCS_UNFENCED_REMOVE;
+        struct result result;
+        want(cases[i].method, cases[i].key, cases[i].what);
+        said_status = cases[i].status;
+        said = cases[i].words;
+        FINISH(result, dcs->ops->acquire(dcs, &how, 600, on_done, &result, NULL));
+        if (result.is.rc != cases[i].rc) {
+            fail_msg("case %zu: %s", i, result.text);
+        }
+        wanted = SERVE;
+        RUN_UNTIL(store_find("leader") == NULL && store_find("unfenced") != NULL);
+        assert_string_equal(store_find("unfenced")->value, "4d:7");
+        RUN_UNTIL(revision_of_key(dcs, "config") == store_find("config")->modified);
+        RUN_UNTIL(revision_of_key(dcs, "sync") == store_find("sync")->modified);
+        RUN_UNTIL(revision_of_key(dcs, "epoch") == store_find("epoch")->modified);
+    }
+}
+
 /* --- renew ------------------------------------------------------------------------------------ */
 
 static void renewal_that_lost_its_answer_is_found_out_by_the_next(void **state)
@@ -344,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NEW(acquisition_is_made_in_the_order_of_rule_15),
         NEW(acquisition_that_stops_takes_its_key_back),
+        NEW(order_that_stops_leaves_unfenced_behind),
         LED(renewal_that_lost_its_answer_is_found_out_by_the_next),
         LED(renewal_that_is_held_up_is_void_after_the_next),
         LED(one_renewal_is_under_way_at_a_time),
