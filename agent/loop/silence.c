@@ -4,6 +4,9 @@
  *   calm --(no WAL and no Raft for a part of the election timeout)--> asking --(answer)--> calm,
  *   for an election timeout
  *
+ * A question that was not asked, for want of a descriptor or of a way to the network, is our own
+ * silence: what was counted up to then is void.
+ *
  * Only while this node is a synchronous standby; nothing is asked while the leader is heard. */
 #include "agent/loop/silence.h"
 
@@ -138,6 +141,20 @@ static void on_end(void *arg, int rc, const struct error *err)
     }
 }
 
+static bool tells_of_the_other_side(int rc)
+{
+    return rc == ERR_TIMEOUT || rc == ERR_REFUSED || rc == ERR_UNAVAILABLE || rc == ERR_CLOSED;
+}
+
+static void not_asked(struct loop_silence *silence, const struct error *err)
+{
+    if (silence->asked_mono_ms != HA_NEVER) {
+        log_info("the leader's node could not be asked for a sign of life: %s", err->text);
+    }
+    silence->asked_mono_ms = HA_NEVER;
+    silence->told = false;
+}
+
 static const struct stream_events events = {.on_read = on_read, .on_end = on_end};
 
 static void on_connected(void *arg, int rc, struct stream *stream, const struct error *err)
@@ -149,6 +166,9 @@ static void on_connected(void *arg, int rc, struct stream *stream, const struct 
     if (rc != 0 || question->silence == NULL) {
         if (question->silence != NULL) {
             log_debug("asking the leader's node for a sign of life: %s", err->text);
+            if (!tells_of_the_other_side(rc)) {
+                not_asked(question->silence, err);
+            }
             question->silence->questions[question->which] = NULL;
             question->silence = NULL;
         }
@@ -199,6 +219,7 @@ static void ask(struct loop_silence *silence, int which, const struct net_addr *
     if (tcp_connect_start(agent->loop, &options, on_connected, question, &question->connect,
                           &err) != 0) {
         mem_free(question);
+        not_asked(silence, &err);
         return;
     }
     silence->questions[which] = question;

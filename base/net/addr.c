@@ -26,6 +26,8 @@ int net_err_code(int uv_status)
     case UV_EAI_NODATA:
     case UV_EAI_NONAME: return ERR_NOT_FOUND;
     case UV_EAI_MEMORY: return ERR_NOMEM;
+    case UV_EHOSTUNREACH:
+    case UV_EHOSTDOWN: return ERR_UNAVAILABLE; /* it does not answer on the last link either */
     default: return err_from_errno(-uv_status);
     }
 }

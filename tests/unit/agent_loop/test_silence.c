@@ -18,6 +18,7 @@ struct tcp_connect {
 
 static struct tcp_connect connects[CONNECTS_MAX];
 static size_t connected; /* ever begun */
+static bool can_start = true;
 
 struct talk { /* a stream */
     struct stream stream;
@@ -36,7 +37,9 @@ int tcp_connect_start(uv_loop_t *loop, const struct tcp_connect_options *options
                       struct error *err)
 {
     (void)loop;
-    (void)err;
+    if (!can_start) {
+        return error_set(err, ERR_LIMIT, "no descriptor");
+    }
     assert_true(connected < CONNECTS_MAX);
     struct tcp_connect *connect = &connects[connected++];
     *connect = (struct tcp_connect){.open = true,
@@ -117,12 +120,17 @@ static struct tcp_connect *to_port(uint16_t port)
     return NULL;
 }
 
-static void refuse(struct tcp_connect *connect)
+static void fail_by(struct tcp_connect *connect, int rc)
 {
     struct error err = {0};
-    (void)error_set(&err, ERR_UNAVAILABLE, "refused");
+    (void)error_set(&err, rc, "failed");
     connect->open = false;
-    connect->done(connect->arg, ERR_UNAVAILABLE, NULL, &err);
+    connect->done(connect->arg, rc, NULL, &err);
+}
+
+static void refuse(struct tcp_connect *connect)
+{
+    fail_by(connect, ERR_REFUSED);
 }
 
 static struct talk *take(struct tcp_connect *connect)
@@ -286,6 +294,41 @@ static void the_silence_counts_from_the_first_round_without_an_answer(void **sta
     finish();
 }
 
+/* No descriptor, no memory, no route, no name: that is about us. */
+static void what_fails_on_our_side_is_not_the_leaders_silence(void **state)
+{
+    static const int own[] = {ERR_IO, ERR_NOMEM, ERR_LIMIT, ERR_PERMISSION, ERR_NOT_FOUND};
+    static const int theirs[] = {ERR_TIMEOUT, ERR_REFUSED, ERR_UNAVAILABLE, ERR_CLOSED};
+    (void)state;
+    for (size_t i = 0; i < sizeof theirs / sizeof theirs[0]; i++) {
+        led();
+        run(400);
+        int64_t first = seen().asked_mono_ms;
+        fail_by(to_port(8009), theirs[i]);
+        assert_int_equal(seen().asked_mono_ms, first);
+        finish();
+    }
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        led();
+        run(400);
+        refuse(to_port(5433));
+        fail_by(to_port(8009), own[i]);
+        assert_int_equal(seen().asked_mono_ms, HA_NEVER);
+        int64_t failed = rig.now_ms;
+        run(400);
+        assert_true(seen().asked_mono_ms > failed); /* the next round counts anew */
+        finish();
+    }
+    led();
+    can_start = false;
+    run(400);
+    assert_int_equal(seen().asked_mono_ms, HA_NEVER);
+    can_start = true;
+    run(400);
+    assert_int_not_equal(seen().asked_mono_ms, HA_NEVER);
+    finish();
+}
+
 static void each_answer_ends_it(void **state)
 {
     (void)state;
@@ -442,6 +485,7 @@ int main(void)
         cmocka_unit_test(nobody_is_asked_while_wal_or_raft_comes),
         cmocka_unit_test(both_servers_are_asked_when_nothing_comes),
         cmocka_unit_test(the_silence_counts_from_the_first_round_without_an_answer),
+        cmocka_unit_test(what_fails_on_our_side_is_not_the_leaders_silence),
         cmocka_unit_test(each_answer_ends_it),
         cmocka_unit_test(a_connection_that_breaks_or_stays_mute_is_no_answer),
         cmocka_unit_test(a_sign_of_life_ends_it_and_all_that_is_under_way),
