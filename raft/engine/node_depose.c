@@ -36,8 +36,16 @@ int64_t node_heard_ms(const struct raft_node *node, uint64_t id)
     return -1;
 }
 
-/* The holder's node is this one, or was heard just now, or is none that we know. Who has started
- * just now could not have heard anybody. */
+/* From when on the node could have been heard here. Who has started just now has heard nobody, and
+ * who has just begun to lead only the one whom it followed: it counts afresh for every other one.
+ * The loss of a node that led both the group and PostgreSQL costs no second wait by that. */
+static int64_t hearing_since_ms(const struct raft_node *node, uint64_t id)
+{
+    return id != node->followed && node->led_since_ms > node->started_ms ? node->led_since_ms
+                                                                         : node->started_ms;
+}
+
+/* The holder's node is this one, or was heard just now, or is none that we know. */
 static bool holder_is_heard(const struct raft_node *node, uint64_t lease)
 {
     struct store_lease found;
@@ -52,7 +60,8 @@ static bool holder_is_heard(const struct raft_node *node, uint64_t lease)
             continue;
         }
         int64_t heard_ms = node_heard_ms(node, members[i].id);
-        int64_t since_ms = heard_ms < node->started_ms ? node->started_ms : heard_ms;
+        int64_t hearing_ms = hearing_since_ms(node, members[i].id);
+        int64_t since_ms = heard_ms < hearing_ms ? hearing_ms : heard_ms;
         known = true;
         if (members[i].id == node->id ||
             node->now_ms - since_ms < node->config.election_timeout_ms) {

@@ -213,6 +213,8 @@ struct raft_node {
     unsigned seen_state;
     uint64_t seen_term;
     uint64_t seen_leader;
+    uint64_t followed;    /* whom this member has followed last; 0 = nobody */
+    int64_t led_since_ms; /* when it began to lead, the last time */
 
     int64_t now_ms;     /* never falls */
     int64_t started_ms; /* its first value */

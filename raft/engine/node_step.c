@@ -339,12 +339,14 @@ static void role_changed(struct raft_node *node)
     node->seen_state = state;
     node->seen_term = term;
     node->seen_leader = leader;
+    node->followed = leader != 0 && leader != node->id ? leader : node->followed;
     node->changed = true;
     if (was_leader && !goes_on) {
         node_submits_drop(node);
         node_change_lost(node, ERR_UNKNOWN);
     }
     if (state == RAFT_LEADER && !goes_on) {
+        node->led_since_ms = node->now_ms;
         memset(node->told, 0, sizeof(node->told));
         node_want_own_term(node);
     }

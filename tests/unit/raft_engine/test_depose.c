@@ -190,6 +190,68 @@ static void the_raft_leader_is_not_called_off_by_its_own_leave(void **state)
     fake_group_free(scene.group);
 }
 
+/* Followers hear their leader alone: who has just begun to lead knows nothing of the holder yet. */
+static void a_new_leader_listens_before_it_calls_anybody_off(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct fake_call call;
+    struct error err = {0};
+    make_scene(&scene, 46);
+    struct fake_node *holder = scene.others[0];
+    struct fake_node *next = scene.others[1];
+    acquire(holder);
+    fake_run(scene.group, 100);
+    holder->cut = true; /* for less than an election timeout */
+    assert_int_equal(raft_node_transfer(scene.leader->node, next->id, &err), 0);
+    int64_t began = scene.group->now;
+    while (fake_leader(scene.group) != next) {
+        fake_run(scene.group, 1);
+        assert_true(scene.group->now - began < FAKE_ET / 2);
+    }
+    depose(next, 20 * FAKE_ET, &call);
+    fake_run(scene.group, FAKE_ET / 2);
+    assert_int_equal(call.times, 0);
+    holder->cut = false;
+    fake_run(scene.group, 4 * FAKE_ET);
+    assert_int_equal(call.times, 0);
+    assert_held_by(&scene, holder);
+    holder->cut = true;
+    fake_run(scene.group, 3 * FAKE_ET);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.result.code, 0);
+    assert_held_by(&scene, next);
+    fake_group_free(scene.group);
+}
+
+/* The silence of its predecessor is what made it a candidate. */
+static void a_new_leader_has_heard_its_predecessor(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct fake_call call;
+    make_scene(&scene, 47);
+    struct fake_node *holder = scene.leader;
+    acquire(holder);
+    fake_run(scene.group, 100);
+    holder->cut = true;
+    struct fake_node *next = NULL;
+    int64_t began = scene.group->now;
+    for (size_t i = 0; next == NULL; i = 1 - i) {
+        struct raft_status status;
+        raft_node_status(scene.others[i]->node, &status);
+        next = status.role == RAFT_ROLE_LEADER ? scene.others[i] : NULL;
+        fake_run(scene.group, 1);
+        assert_true(scene.group->now - began < 10 * FAKE_ET);
+    }
+    depose(next, 20 * FAKE_ET, &call);
+    fake_run(scene.group, 2 * FAKE_HB);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.result.code, 0);
+    assert_held_by(&scene, next);
+    fake_group_free(scene.group);
+}
+
 static void what_names_no_lease_is_answered(void **state)
 {
     (void)state;
@@ -228,6 +290,8 @@ int main(void)
         cmocka_unit_test(
             a_follower_is_called_off_when_the_leader_has_not_heard_it_for_an_election_timeout),
         cmocka_unit_test(a_leader_that_asks_itself_waits_likewise),
+        cmocka_unit_test(a_new_leader_listens_before_it_calls_anybody_off),
+        cmocka_unit_test(a_new_leader_has_heard_its_predecessor),
         cmocka_unit_test(the_raft_leader_is_not_called_off_by_its_own_leave),
         cmocka_unit_test(what_names_no_lease_is_answered),
         cmocka_unit_test(the_status_tells_whom_a_member_hears),
