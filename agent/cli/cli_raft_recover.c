@@ -8,6 +8,7 @@
 #include "raft/recover.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,6 +108,31 @@ static void print_facts(const struct config *config, const struct raft_recovery_
         "raft.db* out of their raft.data_dir before their agents are started again.\n\n");
 }
 
+/* Whoever `unfenced` speaks of runs under no deadline: the loss of the store does not end it. */
+static void warn_of_unfenced(const struct config *config, const struct raft_recovery *recovery)
+{
+    char *base = dcs_base_path(config->namespace_, config->scope);
+    char *unfenced = mem_printf("%sunfenced", base);
+    char *epoch = mem_printf("%sepoch", base);
+    struct span value;
+    if (raft_recovery_key(recovery, span_str(unfenced), &value)) {
+        bool known = raft_recovery_key(recovery, span_str(epoch), &value);
+        json_t *json =
+            known ? json_loadb((const char *)value.data, value.len, 0, NULL) : json_null();
+        const char *holder = json_string_value(json_object_get(json, "holder"));
+        (void)printf(
+            "WARNING: the cluster was paused, and the key 'unfenced' stands: PostgreSQL of "
+            "the last primary, '%s', has nothing that ends it. It may run and take writes "
+            "though its node is not reached from here. Make sure that it is down before "
+            "you order a failover to another one.\n\n",
+            holder != NULL ? holder : "not known");
+        json_decref(json);
+    }
+    mem_free(epoch);
+    mem_free(unfenced);
+    mem_free(base);
+}
+
 static int confirm(const struct config *config)
 {
     char *typed = cli_prompt("Type the name of the cluster to go on", NULL);
@@ -161,6 +187,7 @@ int cli_raft_recover(struct cli *cli)
         return cli_fail("%s", err.text);
     }
     print_facts(config, raft_recovery_facts(recovery));
+    warn_of_unfenced(config, recovery);
     int result = check_others(cli, raft_recovery_facts(recovery));
     result = result == CLI_OK ? confirm(config) : result;
     result = result == CLI_OK ? perform(config, recovery) : result;

@@ -32,6 +32,10 @@ struct raft_recovery_facts {
 int raft_recovery_open(const char *data_dir, const char *name, struct raft_recovery **ret_recovery,
                        struct error *err) MUST_CHECK;
 const struct raft_recovery_facts *raft_recovery_facts(const struct raft_recovery *recovery);
+/* What the key says with all entries applied; it lives as long as the recovery. False: no such key.
+ */
+bool raft_recovery_key(const struct raft_recovery *recovery, struct span key,
+                       struct span *ret_value);
 /* Makes it a group of its own, in which `key` = `value` was written. One transaction. */
 int raft_recovery_write(struct raft_recovery *recovery, struct span key, struct span value,
                         const struct random *random, uint64_t *ret_cluster,

@@ -21,6 +21,7 @@ struct raft_recovery {
     uv_loop_t loop;
     struct raft_storage *storage;
     struct raft_recovery_facts facts;
+    struct store *store; /* with all entries applied */
 };
 
 static void on_fatal(void *arg, const struct error *err)
@@ -128,11 +129,11 @@ static void fill_members(const struct store *store, const struct configuration *
     }
 }
 
-static int fill_facts(const struct raft_boot *boot, struct raft_recovery_facts *facts,
+static int fill_facts(const struct raft_boot *boot, struct raft_recovery *recovery,
                       struct error *err)
 {
+    struct raft_recovery_facts *facts = &recovery->facts;
     struct configuration newest = {0};
-    struct store *store = NULL;
     int rc = newest_configuration(boot, &newest, err);
     if (rc == 0 && !configuration_is_voter(&newest, boot->id)) {
         rc = error_set(err, ERR_REFUSED,
@@ -144,7 +145,7 @@ static int fill_facts(const struct raft_boot *boot, struct raft_recovery_facts *
                        "start its agent");
     }
     if (rc == 0) {
-        rc = load_store(boot, &store, err);
+        rc = load_store(boot, &recovery->store, err);
     }
     if (rc != 0) {
         return rc;
@@ -156,9 +157,8 @@ static int fill_facts(const struct raft_boot *boot, struct raft_recovery_facts *
     facts->term = boot->term;
     facts->last_term = last != NULL ? last->term : boot->snapshot_term;
     facts->last_index = last != NULL ? last->index : boot->snapshot_index;
-    facts->revision = store_revision(store);
-    fill_members(store, &newest, facts);
-    store_free(store);
+    facts->revision = store_revision(recovery->store);
+    fill_members(recovery->store, &newest, facts);
     return 0;
 }
 
@@ -185,7 +185,7 @@ int raft_recovery_open(const char *data_dir, const char *name, struct raft_recov
     if (rc != 0) {
         recovery->storage = NULL;
     } else {
-        rc = fill_facts(raft_storage_boot(recovery->storage), &recovery->facts, err);
+        rc = fill_facts(raft_storage_boot(recovery->storage), recovery, err);
     }
     if (rc != 0) {
         raft_recovery_close(recovery);
@@ -198,6 +198,17 @@ int raft_recovery_open(const char *data_dir, const char *name, struct raft_recov
 const struct raft_recovery_facts *raft_recovery_facts(const struct raft_recovery *recovery)
 {
     return &recovery->facts;
+}
+
+bool raft_recovery_key(const struct raft_recovery *recovery, struct span key,
+                       struct span *ret_value)
+{
+    struct store_kv kv;
+    if (!store_get(recovery->store, key, &kv)) {
+        return false;
+    }
+    *ret_value = kv.value;
+    return true;
 }
 
 int raft_recovery_write(struct raft_recovery *recovery, struct span key, struct span value,
@@ -235,5 +246,6 @@ void raft_recovery_close(struct raft_recovery *recovery)
     (void)uv_run(&recovery->loop, UV_RUN_DEFAULT);
     int rv = uv_loop_close(&recovery->loop);
     ASSERT(rv == 0);
+    store_free(recovery->store);
     mem_free(recovery);
 }

@@ -37,6 +37,20 @@ static int refusal(const struct rig *rig, size_t at, struct error *err)
     return rc;
 }
 
+/* What the directory of the stopped member says of a key. */
+static void assert_says(const struct rig *rig, size_t at, const char *key, const char *value)
+{
+    struct raft_recovery *recovery = NULL;
+    struct error err = {0};
+    struct span said;
+    assert_int_equal(
+        raft_recovery_open(rig->members[at].dir, rig->members[at].name, &recovery, &err), 0);
+    bool there = raft_recovery_key(recovery, span_str(key), &said);
+    assert_int_equal(there, value != NULL);
+    assert_true(!there || span_equal_str(said, value));
+    raft_recovery_close(recovery);
+}
+
 /* Member `at`, stopped, becomes a group of its own. */
 static uint64_t recover(const struct rig *rig, size_t at, struct raft_recovery_facts *ret_facts)
 {
@@ -88,6 +102,8 @@ static void one_that_is_left_goes_on_and_the_old_ones_stop(void **state)
     await_value(&rig, 0, "/a", "one");
     uint64_t before = raft_group_cluster(rig.members[0].group);
     stop_all(&rig);
+    assert_says(&rig, 0, "/a", "one");
+    assert_says(&rig, 0, "/b", NULL);
     uint64_t after = recover(&rig, 0, &facts);
     assert_true(facts.cluster == before && facts.voter_count == 3 && facts.member_count == 3);
     assert_true(facts.last_index > 1 && facts.last_term > 0 && facts.revision > 1);
