@@ -6,6 +6,8 @@ cd "$(dirname "$0")/../.."
 raft_version=0.22.1
 raft_sha256=7e45b6f24f3671c9bfd5b146814493f87cb2e560712bd469c1f5969a4b94291a
 cache=build/deps
+policy=/usr/sbin/policy-rc.d
+settings=/etc/postgresql-common/createcluster.d/pgquorum.conf
 packages="gcc make pkg-config libuv1-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev libssl-dev libhttp-parser-dev
   libcurl4-openssl-dev libnghttp2-dev openssl uthash-dev libcmocka-dev postgresql-15 haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
   procps util-linux python3 python3-venv python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client patroni python3-etcd ca-certificates gpgv"
@@ -48,27 +50,31 @@ add_backports() {
 
 install_packages() {
     todo=$(missing)
-    [ -n "$todo" ] || return 0
+    [ -n "$todo" ] || [ -e "$settings" ] || return 0
     if [ "$(id -u)" != 0 ]; then
         if command -v sudo >/dev/null 2>&1; then
-            exec sudo "$0" install
+            exec sudo "$(pwd)/tests/harness/deps.sh" install
         fi
         echo "deps: these packages are missing: $todo" >&2
         echo "deps: run this as root, then go on: $(pwd)/tests/harness/deps.sh install" >&2
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
-    # No cluster and no running service come with the packages. Both settings are taken back afterwards.
-    made_conf= made_policy=
-    trap '[ -z "$made_conf" ] || rm -f /etc/postgresql-common/createcluster.d/pgquorum.conf; [ -z "$made_policy" ] || rm -f /usr/sbin/policy-rc.d' EXIT
-    if [ ! -e /usr/sbin/policy-rc.d ]; then
-        printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-        chmod 755 /usr/sbin/policy-rc.d
-        made_policy=yes
+    # No cluster and no running service come with the packages. That is taken back however this ends; the settings file says what
+    # has to be, for a run that was killed and left it.
+    new=$(echo "$todo" $(sed -n 's/^# new: //p' "$settings" 2>/dev/null))
+    made_policy=$(sed -n 's/^# policy: //p' "$settings" 2>/dev/null || true)
+    trap clean_up EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    [ -e "$policy" ] || made_policy=yes
+    mkdir -p "$(dirname "$settings")"
+    printf 'create_main_cluster = false\n# new: %s\n# policy: %s\n' "$new" "$made_policy" > "$settings"
+    if [ -n "$made_policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod 755 "$policy"
     fi
-    mkdir -p /etc/postgresql-common/createcluster.d
-    echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/pgquorum.conf
-    made_conf=yes
     apt-get update -q
     add_backports
     plain=$(echo "$todo" | tr ' ' '\n' | grep -vx libraft-dev | tr '\n' ' ')
@@ -77,16 +83,17 @@ install_packages() {
     case "$todo" in
     *libraft-dev*) apt-get install -q -y --no-install-recommends -t bookworm-backports libraft-dev </dev/null ;;
     esac
-    not_at_boot
 }
 
-# Nor does the next boot start what has come now; what was there before stays as it was.
-not_at_boot() {
+# Nor does the next boot start what has come now, if not all of it came; what was there before stays as it was.
+clean_up() {
     for pair in etcd-server:etcd haproxy:haproxy patroni:patroni; do
-        case " $todo" in
-        *" ${pair%:*} "*) update-rc.d "${pair#*:}" disable >/dev/null ;; # of systemd, too
+        case " $new " in
+        *" ${pair%:*} "*) ! installed "${pair%:*}" || update-rc.d "${pair#*:}" disable >/dev/null || true ;; # of systemd, too
         esac
     done
+    [ -z "$made_policy" ] || rm -f "$policy"
+    rm -f "$settings"
 }
 
 # The engine's source, for sanitizer builds and RAFT_SRC: a private apt configuration, nothing of the machine's is touched.
