@@ -313,7 +313,8 @@ class Load:
         for thread in watchers + clients + holders + lookers:
             thread.start()
         print("running", flush=True)
-        self.stopping.wait()
+        signal.sigwait({signal.SIGTERM})
+        self.stopping.set()
         for thread in clients + holders:
             thread.join(2 * PATIENCE)
         self.last = self.write_certainly("end")
@@ -342,7 +343,8 @@ class Load:
 
 def main():
     load = Load(json.loads(sys.argv[1]))
-    signal.signal(signal.SIGTERM, lambda *_: load.stopping.set())
+    # Waited for, not handled: a handler runs only when the main thread wakes up, and a signal that another thread was given wakes nobody.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     faulthandler.register(signal.SIGUSR1)
     load.run()
 
