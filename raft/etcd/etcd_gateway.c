@@ -325,7 +325,7 @@ static void end_of_messages(struct gateway_call *x)
 static bool take_next(struct gateway_call *x, struct span *text, struct error *err)
 {
     struct span value;
-    if (json_scan(*text, false, "unexpected EOF", &value, err) != 0 || value.len == 0) {
+    if (json_scan(*text, false, "unexpected EOF", &value, NULL, err) != 0 || value.len == 0) {
         return false;
     }
     const uint8_t *after = value.data + value.len;

@@ -22,6 +22,10 @@
  * borrowed from `text`. ERR_INVALID, ERR_LIMIT, ERR_BUSY as etcd_proto_decode has them. */
 int etcd_json_decode(const struct etcd_type *type, struct span text, struct arena *arena,
                      void *ret_message, struct error *err) MUST_CHECK;
+/* The same; `ret_work` is how many bytes of syntax were looked at, which is linear in the text,
+ * however deep it nests. */
+int etcd_json_decode_counted(const struct etcd_type *type, struct span text, struct arena *arena,
+                             void *ret_message, size_t *ret_work, struct error *err) MUST_CHECK;
 
 void etcd_json_encode(const struct etcd_type *type, const void *message, struct buf *out);
 

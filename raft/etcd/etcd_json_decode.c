@@ -13,6 +13,7 @@ enum { NAME_BYTES_MAX = 64 }; /* no field has a longer name */
 
 struct decoder {
     struct arena *arena;
+    struct json_index *index;
     struct error *err;
 };
 
@@ -68,9 +69,10 @@ struct members {
     bool camel[ETCD_FIELDS_MAX];
 };
 
-static void find_members(const struct etcd_type *type, struct span object, struct members *members)
+static void find_members(struct decoder *decoder, const struct etcd_type *type, struct span object,
+                         struct members *members)
 {
-    struct json_iterator iterator = json_iterate(object);
+    struct json_iterator iterator = json_iterate(decoder->index, object);
     struct buf plain = BUF_INIT;
     struct span name;
     struct span value;
@@ -167,7 +169,8 @@ static int decode_number(struct decoder *decoder, const struct etcd_field *field
 {
     if (value.data[0] == '"' && field->kind != ETCD_KIND_ENUM) {
         struct span inside = span_of(value.data + 1, value.len - 2);
-        int rc = json_scan(inside, true, "unexpected end of JSON input", &value, decoder->err);
+        int rc =
+            json_scan(inside, true, "unexpected end of JSON input", &value, NULL, decoder->err);
         if (rc != 0) {
             return rc;
         }
@@ -406,7 +409,8 @@ static int decode_list(struct decoder *decoder, const struct etcd_field *field, 
     if (value.data[0] != '[') {
         return wrong_type(decoder->err, value, "[]json.RawMessage");
     }
-    for (struct json_iterator it = json_iterate(value); json_next(&it, NULL, &element);) {
+    for (struct json_iterator it = json_iterate(decoder->index, value);
+         json_next(&it, NULL, &element);) {
         count++;
     }
     if (field->count_max > 0 && count > field->count_max) {
@@ -420,7 +424,7 @@ static int decode_list(struct decoder *decoder, const struct etcd_field *field, 
     memcpy(message + field->offset, &list, sizeof list);
     memcpy(message + field->count_offset, &count, sizeof count);
     int rc = 0;
-    struct json_iterator it = json_iterate(value);
+    struct json_iterator it = json_iterate(decoder->index, value);
     while (rc == 0 && json_next(&it, NULL, &element)) {
         rc = is_null(element) ? 0 : decode_value(decoder, field, element, depth, list);
         list += bytes;
@@ -460,7 +464,7 @@ static int decode_message(struct decoder *decoder, const struct etcd_type *type,
     if (value.data[0] != '{') {
         return wrong_type(decoder->err, value, "map[string]json.RawMessage");
     }
-    find_members(type, value, &members);
+    find_members(decoder, type, value, &members);
     for (int pass = 0; pass < 2; pass++) { /* Go takes the members of a oneof last */
         for (size_t i = 0; i < type->fields_count; i++) {
             const struct etcd_field *field = &type->fields[i];
@@ -476,11 +480,23 @@ static int decode_message(struct decoder *decoder, const struct etcd_type *type,
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one result more than etcd_json_decode */
+int etcd_json_decode_counted(const struct etcd_type *type, struct span text, struct arena *arena,
+                             void *ret_message, size_t *ret_work, struct error *err)
+{
+    struct json_index index = {0};
+    struct decoder decoder = {.arena = arena, .index = &index, .err = err};
+    struct span value;
+    int rc = json_scan(text, false, "unexpected EOF", &value, &index, err);
+    rc = rc != 0 ? rc : decode_message(&decoder, type, value, 1, ret_message);
+    *ret_work = index.work;
+    json_index_free(&index);
+    return rc;
+}
+
 int etcd_json_decode(const struct etcd_type *type, struct span text, struct arena *arena,
                      void *ret_message, struct error *err)
 {
-    struct decoder decoder = {.arena = arena, .err = err};
-    struct span value;
-    int rc = json_scan(text, false, "unexpected EOF", &value, err);
-    return rc != 0 ? rc : decode_message(&decoder, type, value, 1, ret_message);
+    size_t work = 0;
+    return etcd_json_decode_counted(type, text, arena, ret_message, &work, err);
 }

@@ -2,12 +2,24 @@
 #include "raft/etcd/etcd_json_scan.h"
 
 #include "base/assert.h"
+#include "raft/etcd/etcd_fields.h"
 #include "raft/etcd/etcd_text.h"
 
 #include <string.h>
 
+_Static_assert(2 * ETCD_NESTING_MAX + 1 < JSON_INDEX_DEPTH,
+               "an object and a list for each message, and what the innermost holds");
+
+struct json_mark {
+    uint32_t start; /* of the bracket, in the text */
+    uint32_t end;   /* behind the other one */
+    uint32_t next;  /* the first mark that is not inside */
+};
+
 struct scanner {
     struct span text;
+    struct json_index *index;
+    size_t open[JSON_INDEX_DEPTH]; /* marks of what is open */
     size_t at;
     const char *eof_text;
     struct error *err;
@@ -152,6 +164,37 @@ static int scan_number(struct scanner *s)
     return rc;
 }
 
+static struct json_mark *marks_of(const struct json_index *index)
+{
+    return (struct json_mark *)(void *)index->marks.data;
+}
+
+static size_t marks_count(const struct json_index *index)
+{
+    return index->marks.len / sizeof(struct json_mark);
+}
+
+static void mark_begin(struct scanner *s)
+{
+    if (s->index != NULL && s->depth < JSON_INDEX_DEPTH) {
+        struct json_mark mark = {.start = (uint32_t)s->at};
+        s->open[s->depth] = marks_count(s->index);
+        buf_put(&s->index->marks, &mark, sizeof mark);
+    }
+}
+
+/* Behind the bracket that closes. */
+static void pop(struct scanner *s)
+{
+    s->depth--;
+    s->at++;
+    if (s->index != NULL && s->depth < JSON_INDEX_DEPTH) {
+        struct json_mark *mark = &marks_of(s->index)[s->open[s->depth]];
+        mark->end = (uint32_t)s->at;
+        mark->next = (uint32_t)marks_count(s->index);
+    }
+}
+
 static int push(struct scanner *s, bool is_object)
 {
     if (s->depth >= JSON_DEPTH_MAX) {
@@ -160,6 +203,7 @@ static int push(struct scanner *s, bool is_object)
     uint8_t bit = (uint8_t)(1U << (s->depth % 8));
     uint8_t *byte = &s->is_object[s->depth / 8];
     *byte = (uint8_t)(is_object ? *byte | bit : *byte & ~bit);
+    mark_begin(s);
     s->depth++;
     s->at++;
     skip_space(s);
@@ -216,8 +260,7 @@ static int scan_value(struct scanner *s, bool *ret_open)
         return rc;
     }
     if (!at_end(s) && here(s) == (c == '{' ? '}' : ']')) {
-        s->depth--;
-        s->at++;
+        pop(s);
         return 0;
     }
     *ret_open = true;
@@ -240,17 +283,20 @@ static int scan_after(struct scanner *s, bool *ret_more)
         if (at_end(s) || here(s) != (is_object ? '}' : ']')) {
             return fail(s, is_object ? "after object key:value pair" : "after array element");
         }
-        s->depth--;
-        s->at++;
+        pop(s);
     }
     return 0;
 }
 
 int json_scan(struct span text, bool alone, const char *eof_text, struct span *ret_value,
-              struct error *err)
+              struct json_index *ret_index, struct error *err)
 {
-    struct scanner s = {.text = text, .eof_text = eof_text, .err = err};
+    struct scanner s = {.text = text, .index = ret_index, .eof_text = eof_text, .err = err};
     bool more = true;
+    if (ret_index != NULL) {
+        ASSERT(text.len <= UINT32_MAX);
+        ret_index->text = text.data;
+    }
     skip_space(&s);
     size_t start = s.at;
     if (at_end(&s)) {
@@ -268,6 +314,9 @@ int json_scan(struct span text, bool alone, const char *eof_text, struct span *r
         }
     }
     *ret_value = span_of(text.data + start, s.at - start);
+    if (ret_index != NULL) {
+        ret_index->work += s.at;
+    }
     skip_space(&s);
     return alone && !at_end(&s) ? fail(&s, "after top-level value") : 0;
 }
@@ -303,24 +352,14 @@ static size_t string_len(struct span text)
     return (size_t)(at - text.data) + 1;
 }
 
-static size_t value_len(struct span text)
+static size_t scalar_len(struct span text)
 {
-    size_t depth = 0;
     size_t i = 0;
-    do {
-        uint8_t c = text.data[i];
-        if (c == '"') {
-            i += string_len(span_of(text.data + i, text.len - i));
-            continue;
-        }
-        depth += c == '{' || c == '[';
-        depth -= c == '}' || c == ']';
+    if (text.data[0] == '"') {
+        return string_len(text);
+    }
+    while (i < text.len && !is_space(text.data[i]) && strchr(",]}", text.data[i]) == NULL) {
         i++;
-    } while (depth > 0);
-    if (text.data[0] != '"' && text.data[0] != '{' && text.data[0] != '[') {
-        while (i < text.len && !is_space(text.data[i]) && strchr(",]}", text.data[i]) == NULL) {
-            i++;
-        }
     }
     return i;
 }
@@ -334,10 +373,52 @@ static struct span skip(struct span rest, size_t len)
     return rest;
 }
 
-struct json_iterator json_iterate(struct span value)
+void json_index_free(struct json_index *index)
+{
+    buf_free(&index->marks);
+}
+
+/* The mark of what begins at `start`; there is one. */
+static size_t mark_at(const struct json_index *index, size_t start)
+{
+    const struct json_mark *marks = marks_of(index);
+    size_t low = 0;
+    size_t high = marks_count(index);
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (marks[middle].start <= start) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    ASSERT(low < high && marks[low].start == start);
+    return low;
+}
+
+struct json_iterator json_iterate(struct json_index *index, struct span value)
 {
     ASSERT(value.len >= 2 && (value.data[0] == '{' || value.data[0] == '['));
-    return (struct json_iterator){.rest = skip(value, 1)};
+    return (struct json_iterator){
+        .rest = skip(value, 1),
+        .index = index,
+        .mark = mark_at(index, (size_t)(value.data - index->text)) + 1,
+    };
+}
+
+static size_t value_len(struct json_iterator *iterator, struct span rest)
+{
+    if (rest.data[0] != '{' && rest.data[0] != '[') {
+        size_t len = scalar_len(rest);
+        iterator->index->work += len;
+        return len;
+    }
+    const struct json_mark *mark = &marks_of(iterator->index)[iterator->mark];
+    ASSERT(iterator->mark < marks_count(iterator->index) &&
+           mark->start == (size_t)(rest.data - iterator->index->text));
+    iterator->mark = mark->next;
+    iterator->index->work++;
+    return mark->end - mark->start;
 }
 
 bool json_next(struct json_iterator *iterator, struct span *ret_name, struct span *ret_value)
@@ -349,12 +430,14 @@ bool json_next(struct json_iterator *iterator, struct span *ret_name, struct spa
     if (ret_name != NULL) {
         size_t len = string_len(rest);
         *ret_name = span_of(rest.data + 1, len - 2);
+        iterator->index->work += len;
         rest = skip(skip(rest, len), 1); /* the colon */
     }
-    size_t len = value_len(rest);
+    size_t len = value_len(iterator, rest);
     *ret_value = span_of(rest.data, len);
     rest = skip(rest, len);
     iterator->rest = rest.data[0] == ',' ? skip(rest, 1) : rest;
+    iterator->index->work += (size_t)(iterator->rest.data - rest.data);
     return true;
 }
 

@@ -262,6 +262,59 @@ static void nesting_is_bounded(void **state)
     buf_free(&text);
 }
 
+/* `inside` of so many elements, in as many transactions as may nest. */
+static size_t work_for(const char *list, const char *element, size_t *ret_len)
+{
+    struct etcd_txn_request txn;
+    struct buf text = BUF_INIT;
+    size_t work = 0;
+    size_t depth = (ETCD_NESTING_MAX - 1) / 2;
+    put_many(&text, "{\"success\":[{\"request_txn\":", depth);
+    buf_put_str(&text, list);
+    while (text.len < 3 * 1000 * 1000) {
+        buf_put_str(&text, element);
+        buf_put_str(&text, ",");
+    }
+    buf_put_str(&text, element);
+    buf_put_str(&text, "]}");
+    put_many(&text, "}]}", depth);
+    arena_free(&arena);
+    arena_init(&arena, ETCD_ARENA_BUDGET(text.len));
+    memset(&txn, 0, sizeof txn);
+    int rc = etcd_json_decode_counted(&etcd_type_txn_request, buf_span(&text), &arena, &txn, &work,
+                                      &err);
+    assert_true(rc == 0 || rc == ERR_BUSY || rc == ERR_LIMIT);
+    *ret_len = text.len;
+    buf_free(&text);
+    return work;
+}
+
+/* Counted, for time says nothing: each pass over the text but the first passes over what it need
+ * not look into. */
+static void a_deep_text_is_gone_through_a_few_times_and_not_once_a_level(void **state)
+{
+    static const struct {
+        const char *list;
+        const char *element;
+    } cases[] = {
+        {"{\"unknown\":[", "0"},
+        {"{\"unknown\":[", "[]"},
+        {"{\"unknown\":[", "[[[[[[]]]]]]"},
+        {"{\"compare\":[", "{}"},
+        {"{\"compare\":[", "{\"key\":\"\"}"},
+        {"{\"success\":[", "null"},
+        {"{\"unknown\":[", "\"\\\"[\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t len = 0;
+        size_t work = work_for(cases[i].list, cases[i].element, &len);
+        if (work < len || work > 3 * len) {
+            fail_msg("%s%s: %zu for %zu bytes", cases[i].list, cases[i].element, work, len);
+        }
+    }
+}
+
 static void memory_is_bounded(void **state)
 {
     struct etcd_range_response range;
@@ -365,6 +418,7 @@ int main(void)
         cmocka_unit_test(one_of_a_oneof_only),
         cmocka_unit_test(an_element_that_is_null_is_empty),
         cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(a_deep_text_is_gone_through_a_few_times_and_not_once_a_level),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(failing_memory_is_an_error),
         cmocka_unit_test(bytes_are_named_as_in_go),
