@@ -119,8 +119,11 @@ struct raft_node_config {
     int heartbeat_ms;            /* a tenth */
     bool witness;                /* told in the status, and nothing else */
     unsigned snapshot_threshold; /* entries; 0 = 1024 */
-    unsigned snapshot_trailing;  /* 0 = 512; must be >= 2 * 256 outside tests. Fewer stay where they
-                                    are large: 8 MiB, or one entry */
+    /* So many entries may come before a snapshot that is large beside them; 0 = as the threshold,
+     * or 16384 where that is 0. */
+    unsigned snapshot_threshold_max;
+    unsigned snapshot_trailing; /* 0 = 512; must be >= 2 * 256 outside tests. Fewer stay where they
+                                   are large: 8 MiB, or one entry */
 };
 
 /* Starts on what `boot` says (an empty directory that has joined nothing yet: no term, no entries;

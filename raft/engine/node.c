@@ -414,6 +414,10 @@ static struct raft_node *node_alloc(const struct raft_node_config *config,
     node->cluster = boot->cluster;
     if (node->config.snapshot_threshold == 0) {
         node->config.snapshot_threshold = NODE_SNAPSHOT_THRESHOLD;
+        node->config.snapshot_threshold_max = NODE_SNAPSHOT_THRESHOLD_MAX;
+    }
+    if (node->config.snapshot_threshold_max < node->config.snapshot_threshold) {
+        node->config.snapshot_threshold_max = node->config.snapshot_threshold;
     }
     if (node->config.snapshot_trailing == 0) {
         node->config.snapshot_trailing = NODE_SNAPSHOT_TRAILING;

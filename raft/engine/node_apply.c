@@ -106,9 +106,11 @@ static void maybe_take_snapshot(struct raft_node *node)
     if (node->taking || node->guards.installing || grown == 0) {
         return;
     }
-    size_t enough = node->snapshot == NULL ? 0 : node->snapshot->data.len;
-    enough = enough > NODE_SNAPSHOT_LOG_BYTES / 2 ? enough : NODE_SNAPSHOT_LOG_BYTES / 2;
-    if (grown >= node->config.snapshot_threshold || node->applied_bytes >= enough) {
+    size_t last = node->snapshot == NULL ? 0 : node->snapshot->data.len;
+    size_t enough = last > NODE_SNAPSHOT_LOG_BYTES / 2 ? last : NODE_SNAPSHOT_LOG_BYTES / 2;
+    bool is_worth_it = node->applied_bytes / NODE_SNAPSHOT_WORTH >= last;
+    if ((grown >= node->config.snapshot_threshold && is_worth_it) ||
+        grown >= node->config.snapshot_threshold_max || node->applied_bytes >= enough) {
         take_snapshot(node);
     }
 }

@@ -27,6 +27,11 @@
 #define NODE_INFLIGHT_ENTRIES   256
 #define NODE_SNAPSHOT_THRESHOLD 1024
 #define NODE_SNAPSHOT_TRAILING  512
+/* What has come since a snapshot makes the next one only when it is so many times as large, or
+ * SNAPSHOT_THRESHOLD_MAX entries: to write a large state every thousand entries would be most of
+ * what a member writes, and what holds the commands behind it up. */
+#define NODE_SNAPSHOT_WORTH         4
+#define NODE_SNAPSHOT_THRESHOLD_MAX (16 * NODE_SNAPSHOT_THRESHOLD)
 /* Large entries: half of it may trail, and what is as large as the other half, or as the snapshot
  * before, makes the next snapshot. */
 #define NODE_SNAPSHOT_LOG_BYTES ((size_t)16 * 1024 * 1024)

@@ -54,6 +54,7 @@ struct storage_db {
     sqlite3_stmt *statements[ST_COUNT];
     struct storage_meta meta;
     int wal_pages;
+    int wal_pages_max;
 };
 
 /* --- errors and small steps ------------------------------------------------------------------- */
@@ -227,7 +228,9 @@ static int write_job(struct storage_db *db, const struct raft_storage_job *job,
 }
 
 /* Explicit, and its result counts: SQLite's automatic checkpoint swallows a failed fsync. A full
- * disk only means that the WAL stays. */
+ * disk only means that the WAL stays. While it runs the file keeps its length and is written from
+ * its beginning again: a sync of blocks that the file has already takes half as long as one of new
+ * ones, which needs the file system's journal, too. */
 static int checkpoint(struct storage_db *db, int mode, struct error *err)
 {
     int rv = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, mode, NULL, NULL);
@@ -265,8 +268,8 @@ int storage_db_write(struct storage_db *db, const struct raft_storage_job *const
         return rc;
     }
     db->meta = meta;
-    if (db->wal_pages >= STORAGE_WAL_PAGES_MAX) {
-        rc = checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE, err);
+    if (db->wal_pages >= db->wal_pages_max) {
+        rc = checkpoint(db, SQLITE_CHECKPOINT_RESTART, err);
     }
     return rc == ERR_NO_SPACE ? 0 : rc;
 }
@@ -516,6 +519,7 @@ int storage_db_open(const char *path, const char *name, const struct random *ran
         return rc;
     }
     struct storage_db *db = mem_new(struct storage_db);
+    db->wal_pages_max = STORAGE_WAL_PAGES_MAX;
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rv = sqlite3_open_v2(path, &db->sqlite, flags, NULL);
@@ -530,6 +534,11 @@ int storage_db_open(const char *path, const char *name, const struct random *ran
     }
     *ret_db = db;
     return 0;
+}
+
+void storage_db_set_wal_pages_max(struct storage_db *db, int pages)
+{
+    db->wal_pages_max = pages;
 }
 
 void storage_db_close(struct storage_db *db, bool clean)

@@ -22,6 +22,8 @@ struct storage_db;
 
 int storage_db_open(const char *path, const char *name, const struct random *random,
                     struct storage_db **ret_db, struct error *err) MUST_CHECK;
+/* Instead of STORAGE_WAL_PAGES_MAX: so that a short test goes through many checkpoints. */
+void storage_db_set_wal_pages_max(struct storage_db *db, int pages);
 /* Checkpoints if `clean`. */
 void storage_db_close(struct storage_db *db, bool clean);
 

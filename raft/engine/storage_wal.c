@@ -3,8 +3,10 @@
  *   header  magic, version, page size, sequence, salt (8), checksum (8) of the 24 bytes before
  *   frame   page, size of the database after a commit (0 = no commit), salt (8), checksum (8)
  *
- * A frame's checksum goes on from the one before, over its first 8 bytes and its page. A checkpoint
- * of ours empties the file; where it could not, what is left of before has another salt.
+ * A frame's checksum goes on from the one before, over its first 8 bytes and its page. After a
+ * checkpoint the file is written from its beginning again: a new header, whose salt is one more in
+ * its first half, and behind the new frames old ones are left, of another salt. So a frame with a
+ * higher one says that the header is not the last that was synced.
  *
  * How we tell damage from a power loss: the header is synced before the first frame is written, and
  * a transaction before the first frame of the next one. So where frames are, the header is whole;
@@ -98,6 +100,16 @@ static bool has_salt(const struct wal *wal)
     return memcmp(wal->frame + FRAME_SUMMED, wal->header + 16, 8) == 0;
 }
 
+/* Not of what never was written, which is zero. */
+static bool has_later_salt(const struct wal *wal)
+{
+    static const uint8_t none[8];
+    uint32_t behind =
+        number_at(wal->frame + FRAME_SUMMED, true) - number_at(wal->header + 16, true);
+    return memcmp(wal->frame + FRAME_SUMMED, none, sizeof none) != 0 && behind != 0 &&
+           behind <= INT32_MAX;
+}
+
 static bool frame_is_good(struct wal *wal)
 {
     sum_add(wal, wal->frame, FRAME_SUMMED);
@@ -119,6 +131,10 @@ static int check_frames(struct wal *wal, struct error *err)
             continue;
         }
         end = end == 0 ? at : end;
+        if (has_later_salt(wal)) {
+            return error_set(err, ERR_CORRUPT, "the header is older than the frame at byte %lld",
+                             (long long)at);
+        }
         if (!has_salt(wal)) {
             continue;
         }

@@ -84,6 +84,7 @@ struct fake_group {
     struct list messages;
     int64_t net_delay;
     unsigned threshold;
+    unsigned threshold_max;
     unsigned trailing;
     /* Drops a message when it says so. */
     bool (*drops)(struct fake_group *group, uint64_t from, uint64_t to,
@@ -292,6 +293,7 @@ static void fake_start_node(struct fake_node *fake)
         .election_timeout_ms = FAKE_ET,
         .heartbeat_ms = FAKE_HB,
         .snapshot_threshold = group->threshold,
+        .snapshot_threshold_max = group->threshold_max,
         .snapshot_trailing = group->trailing,
     };
     struct raft_env env = {

@@ -224,6 +224,50 @@ static void five_thousand_pipelined_commands_all_complete(void **state)
     fake_group_free(group);
 }
 
+/* Of a state of 100 kB every eighth entry would be a snapshot; so it waits for as much log as the
+ * state is worth, or, where the entries are small, for so many that their number counts. */
+static void a_large_state_is_not_written_every_threshold(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 9);
+    struct fake_call call;
+    char *large = mem_alloc(100001);
+    memset(large, 'x', 100000);
+    large[100000] = '\0';
+    group->threshold = 8;
+    group->threshold_max = 64;
+    group->trailing = 4;
+    struct fake_node *leader = fake_lead(group);
+    fake_put(leader, "large", large, 1000, 0, &call);
+    for (int i = 0; i < 8; i++) {
+        fake_put(leader, "k", "v", 1000, 0, &call);
+        fake_run(group, 20);
+    }
+    uint64_t first = leader->disk.snapshot_index;
+    assert_true(first > 0 && leader->disk.snapshot.len > 100000);
+    for (int i = 0; i < 50; i++) {
+        fake_put(leader, "k", "v", 1000, 0, &call);
+        fake_run(group, 20);
+        assert_int_equal(call.rc, 0);
+    }
+    assert_int_equal(leader->disk.snapshot_index, first);
+    for (int i = 0; i < 20; i++) {
+        fake_put(leader, "k", "v", 1000, 0, &call);
+        fake_run(group, 20);
+    }
+    assert_int_equal(leader->disk.snapshot_index, first + 64);
+    for (int i = 0; i < 5; i++) { /* and by its size long before that */
+        fake_put(leader, "large", large, 1000, 0, &call);
+        fake_run(group, 20);
+    }
+    assert_int_equal(call.rc, 0);
+    assert_true(leader->disk.snapshot_index > first + 64 &&
+                leader->disk.snapshot_index < first + 100);
+    fake_check_equal(group);
+    mem_free(large);
+    fake_group_free(group);
+}
+
 static void all_restart_and_hold_the_same_state(void **state)
 {
     (void)state;
@@ -507,6 +551,7 @@ int main(void)
         cmocka_unit_test(the_pending_window_has_an_end),
         cmocka_unit_test(clients_leave_room_for_the_members_own_commands),
         cmocka_unit_test(five_thousand_pipelined_commands_all_complete),
+        cmocka_unit_test(a_large_state_is_not_written_every_threshold),
         cmocka_unit_test(all_restart_and_hold_the_same_state),
         cmocka_unit_test(a_member_that_was_away_gets_a_snapshot),
         cmocka_unit_test(a_leader_with_a_full_disk_gives_up_and_comes_back),

@@ -31,6 +31,7 @@
 #define VARIANTS     4
 #define DAMAGES      1000
 #define TRUNCATE_MOD 37
+#define WAL_PAGES    64 /* then a checkpoint */
 
 enum which { DB, WAL, FILES };
 enum kind { WRITE, TRUNCATE, SYNC };
@@ -295,6 +296,7 @@ static void run(const char *dir)
     if (storage_db_open(path[DB], "n1", random_real(), &db, &err) != 0) {
         fail_msg("%s", err.text);
     }
+    storage_db_set_wal_pages_max(db, WAL_PAGES);
     assert_int_equal(storage_db_load(db, &boot, NULL), 0);
     model.id = boot.id;
     storage_db_unload(&boot);
@@ -440,6 +442,41 @@ static bool damage(struct image *image, uint64_t *random)
     }
 }
 
+/* The disk has lost the last write to the header, and the one before, whole, is there again. */
+static void an_older_header_is_refused(const char *dir)
+{
+    struct buf final[FILES] = {BUF_INIT, BUF_INIT};
+    struct image images[FILES];
+    char path[FILES][160];
+    static const char *const names[FILES] = {"run.db", "run.db-wal"};
+    struct storage_db *db = NULL;
+    struct error err = {0};
+    const struct event *headers[2] = {NULL, NULL};
+    size_t generations = 0;
+    for (size_t i = 0; i < event_count; i++) {
+        assert_true(events[i].which != WAL || events[i].kind != TRUNCATE);
+        if (events[i].which == WAL && events[i].kind == WRITE && events[i].offset == 0) {
+            headers[0] = headers[1];
+            headers[1] = &events[i];
+            generations++;
+        }
+    }
+    assert_true(generations > 5); /* begun anew in the run, and without being emptied */
+    for (size_t i = 0; i < FILES; i++) {
+        snprintf(path[i], sizeof path[i], "%s/%s", dir, names[i]);
+        slurp(path[i], &final[i]);
+        images[i] = (struct image){.data = final[i].data, .size = final[i].len};
+    }
+    assert_memory_equal(final[WAL].data, headers[1]->data, headers[1]->len);
+    memcpy(final[WAL].data, headers[0]->data, headers[0]->len);
+    write_images(dir, images, path);
+    assert_int_equal(storage_db_open(path[DB], "n1", random_real(), &db, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "the header is older than the frame at byte 32"));
+    for (size_t i = 0; i < FILES; i++) {
+        buf_free(&final[i]);
+    }
+}
+
 /* A flipped bit, an emptied or misplaced block, a file that is cut: refused, or without effect, or
  * the last transaction is gone, as by a power loss; where the file was cut, whatever was behind.
  * That the others notice, who know that there was more (peer_mark.h). An entry is never another
@@ -543,6 +580,7 @@ static void every_crash_state_has_what_was_acknowledged_and_damage_shows(void **
         mem_free(now[i].data);
         buf_free(&bytes_of[i]);
     }
+    an_older_header_is_refused(dir);
     for (size_t i = 0; i < event_count; i++) {
         mem_free(events[i].data);
     }
