@@ -268,9 +268,15 @@ int storage_db_write(struct storage_db *db, const struct raft_storage_job *const
         return rc;
     }
     db->meta = meta;
-    if (db->wal_pages >= db->wal_pages_max) {
-        rc = checkpoint(db, SQLITE_CHECKPOINT_RESTART, err);
+    return 0;
+}
+
+int storage_db_checkpoint(struct storage_db *db, struct error *err)
+{
+    if (db->wal_pages < db->wal_pages_max) {
+        return 0;
     }
+    int rc = checkpoint(db, SQLITE_CHECKPOINT_RESTART, err);
     return rc == ERR_NO_SPACE ? 0 : rc;
 }
 

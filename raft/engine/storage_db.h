@@ -36,6 +36,9 @@ void storage_db_unload(struct raft_boot *boot);
  * Anything else: never. */
 int storage_db_write(struct storage_db *db, const struct raft_storage_job *const *jobs,
                      size_t count, struct error *err) MUST_CHECK;
+/* If the WAL has grown so far; a full disk is no error. What was written before is durable without
+ * it, so it comes after that has been told. */
+int storage_db_checkpoint(struct storage_db *db, struct error *err) MUST_CHECK;
 int storage_db_set_cluster(struct storage_db *db, uint64_t cluster,
                            const struct raft_storage_job *first, struct error *err) MUST_CHECK;
 

@@ -113,6 +113,21 @@ static bool write_held(struct raft_storage *storage)
     return rc == 0;
 }
 
+/* Behind the answers: it syncs two files. */
+static void checkpoint(struct raft_storage *storage)
+{
+    struct error err = {0};
+    uv_mutex_unlock(&storage->mutex);
+    int rc = storage_db_checkpoint(storage->db, &err);
+    uv_mutex_lock(&storage->mutex);
+    if (rc != 0) {
+        storage->failed = true;
+        storage->error = err;
+        int rv = uv_async_send(&storage->async);
+        ASSERT(rv == 0);
+    }
+}
+
 static void thread_main(void *arg)
 {
     struct raft_storage *storage = arg;
@@ -123,7 +138,11 @@ static void thread_main(void *arg)
         }
         if (!list_empty(&storage->held)) {
             storage->used = true;
-            if (write_held(storage) || storage->failed) {
+            if (write_held(storage)) {
+                checkpoint(storage);
+                continue;
+            }
+            if (storage->failed) {
                 continue;
             }
             if (storage->stopping) {

@@ -664,14 +664,43 @@ static void a_checkpoint_is_judged_by_its_own_write(void **state)
     assert_int_equal(storage_db_write(db, jobs, 1, NULL), ERR_NO_SPACE);
     fault_errno = 0;
     int rc = 0;
+    fault_db_errno = EIO;
     for (unsigned i = 0; i <= STORAGE_WAL_PAGES_MAX && rc == 0; i++) {
-        fault_db_errno = i == 0 ? EIO : fault_db_errno;
         vote.term++;
-        rc = storage_db_write(db, jobs, 1, NULL);
+        assert_int_equal(storage_db_write(db, jobs, 1, NULL), 0); /* nor is a write by it */
+        rc = storage_db_checkpoint(db, NULL);
+        assert_true(rc == 0 || i > STORAGE_WAL_PAGES_MAX / 2);
     }
     fault_db_errno = 0;
     assert_int_equal(rc, ERR_IO);
     storage_db_close(db, false);
+    fixture_free(f);
+}
+
+/* What was written before it has been told by then, and is there after a restart. */
+static void a_checkpoint_that_fails_is_fatal_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_created();
+    uint64_t term = 1;
+    unsigned told = 0;
+    fault_db_errno = EIO;
+    while (f->fatals == 0) {
+        struct raft_storage_job vote = {.has_vote = true, .term = ++term};
+        submit(f, &vote);
+        while (f->done == told && f->fatals == 0) {
+            (void)uv_run(&f->loop, UV_RUN_ONCE);
+        }
+        told = f->done;
+        assert_true(told <= STORAGE_WAL_PAGES_MAX);
+    }
+    assert_int_equal(f->fatal.code, ERR_IO);
+    assert_non_null(strstr(f->fatal.text, "checkpoint"));
+    fault_db_errno = 0;
+    close_ok(f);
+    f->fatals = 0;
+    open_ok(f);
+    assert_int_equal(raft_storage_boot(f->storage)->term, 1 + told);
     fixture_free(f);
 }
 
@@ -910,6 +939,7 @@ int main(void)
         cmocka_unit_test(an_io_error_after_a_quota_is_fatal),
         cmocka_unit_test(a_quota_that_a_sync_meets_is_fatal),
         cmocka_unit_test(a_checkpoint_is_judged_by_its_own_write),
+        cmocka_unit_test(a_checkpoint_that_fails_is_fatal_and_loses_nothing),
         cmocka_unit_test(a_failed_fsync_is_fatal_and_never_tried_again),
         cmocka_unit_test(a_full_disk_that_then_hangs_shows_its_age),
         cmocka_unit_test(a_job_that_hangs_shows_its_age),

@@ -269,6 +269,9 @@ static void write_some(struct storage_db *db, uint64_t number)
     }
     buf_free(&configuration);
     acknowledge();
+    if (storage_db_checkpoint(db, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
 }
 
 static void slurp(const char *path, struct buf *out)
