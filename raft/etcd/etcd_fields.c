@@ -3,6 +3,7 @@
 #include "raft/etcd/etcd_fields.h"
 
 #include "base/assert.h"
+#include "base/err.h"
 #include "raft/etcd/etcd_message.h"
 
 #include <string.h>
@@ -59,9 +60,10 @@
     {                                                                   \
         ROW(STRING, s, n, member, text, struct span *), MANY(s, member) \
     }
-#define ENUMS(s, n, member, text, e)                                             \
-    {                                                                            \
-        ROW(ENUM, s, n, member, text, int32_t *), .names = &(e), MANY(s, member) \
+#define ENUMS(s, n, member, text, e, max)                                                   \
+    {                                                                                       \
+        ROW(ENUM, s, n, member, text, int32_t *), .names = &(e), MANY(s, member),           \
+                                                  .count_max = (max), .count_rc = ERR_LIMIT \
     }
 #define MESSAGES(s, n, member, text, t)                                                 \
     {                                                                                   \
@@ -73,10 +75,11 @@
         ROW(MESSAGE, s, n, member, text, struct etcd_##t *), .message = &etcd_type_##t,       \
                                                              MANY(s, member), MADE(s, member) \
     }
-#define OPS(s, n, member, text, t)                                                    \
-    {                                                                                 \
-        ROW(MESSAGE, s, n, member, text, struct etcd_##t *),                          \
-            .message = &etcd_type_##t, MANY(s, member), .count_max = ETCD_TXN_OPS_MAX \
+#define OPS(s, n, member, text, t)                                                     \
+    {                                                                                  \
+        ROW(MESSAGE, s, n, member, text, struct etcd_##t *),                           \
+            .message = &etcd_type_##t, MANY(s, member), .count_max = ETCD_TXN_OPS_MAX, \
+            .count_rc = ERR_BUSY                                                       \
     }
 /* of a oneof */
 #define ONE_INT64(s, n, member, text)                          \
@@ -201,7 +204,7 @@ TYPE(watch_create_request, "WatchCreateRequest", BYTES(watch_create_request, 1, 
      BYTES(watch_create_request, 2, range_end, "range_end"),
      INT64(watch_create_request, 3, start_revision, "start_revision"),
      BOOL(watch_create_request, 4, progress_notify, "progress_notify"),
-     ENUMS(watch_create_request, 5, filters, "filters", filter_type),
+     ENUMS(watch_create_request, 5, filters, "filters", filter_type, ETCD_WATCH_FILTERS_MAX),
      BOOL(watch_create_request, 6, prev_kv, "prev_kv"),
      INT64(watch_create_request, 7, watch_id, "watch_id"),
      BOOL(watch_create_request, 8, fragment, "fragment"));

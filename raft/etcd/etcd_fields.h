@@ -11,6 +11,8 @@
 #define ETCD_NESTING_MAX 16 /* messages inside messages: 7 transactions inside transactions */
 /* etcd's own limit of a list in a transaction (etcdserver: too many operations in txn request). */
 #define ETCD_TXN_OPS_MAX 128
+/* etcd has no limit, and two of them say all that there is to say. */
+#define ETCD_WATCH_FILTERS_MAX 64
 
 enum etcd_kind {
     ETCD_KIND_BOOL,
@@ -39,6 +41,7 @@ struct etcd_field {
     bool repeated;
     size_t count_offset; /* repeated: of the size_t beside the pointer */
     size_t count_max;    /* repeated: 0 = no other limit than memory */
+    int count_rc;        /* and what more of them are: ERR_BUSY where they are operations */
     size_t
         proto_offset; /* repeated: of a span beside it; what is in it protobuf copies (0 = none) */
     bool oneof;

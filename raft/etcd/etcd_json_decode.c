@@ -409,13 +409,14 @@ static int decode_list(struct decoder *decoder, const struct etcd_field *field, 
     if (value.data[0] != '[') {
         return wrong_type(decoder->err, value, "[]json.RawMessage");
     }
-    for (struct json_iterator it = json_iterate(decoder->index, value);
-         json_next(&it, NULL, &element);) {
+    size_t count_max = field->count_max > 0 ? field->count_max : SIZE_MAX - 1;
+    struct json_iterator counted = json_iterate(decoder->index, value);
+    while (count <= count_max && json_next(&counted, NULL, &element)) {
         count++;
     }
-    if (field->count_max > 0 && count > field->count_max) {
-        return error_set(decoder->err, ERR_BUSY, "%s: more than %zu", field->name,
-                         field->count_max);
+    if (count > count_max) {
+        return error_set(decoder->err, field->count_rc, "%s: more than %zu", field->name,
+                         count_max);
     }
     uint8_t *list = arena_take(decoder->arena, count, bytes);
     if (list == NULL) {

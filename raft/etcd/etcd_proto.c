@@ -143,7 +143,7 @@ static int grow_list(struct decoder *decoder, const struct etcd_field *field, si
     size_t old = etcd_field_count(field, message);
     size_t bytes = etcd_field_bytes(field);
     if (field->count_max > 0 && (old > field->count_max || more > field->count_max - old)) {
-        return error_set(decoder->err, ERR_BUSY, "%s: more than %zu", field->name,
+        return error_set(decoder->err, field->count_rc, "%s: more than %zu", field->name,
                          field->count_max);
     }
     uint8_t *list = arena_take(decoder->arena, old + more, bytes);

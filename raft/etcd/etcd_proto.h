@@ -18,9 +18,9 @@
 #define ETCD_ARENA_BUDGET(len) ((size_t)64 * 1024 + 8 * (len))
 
 /* Fills the zeroed `ret_message`, a struct of `type`. Bytes and texts are borrowed from `bytes`,
- * the rest comes from the arena. ERR_INVALID: not such a message. ERR_LIMIT: nested too deep, or
- * over the arena's budget. ERR_BUSY: a list of a transaction is longer than ETCD_TXN_OPS_MAX. On
- * failure the message is in no useful state. */
+ * the rest comes from the arena. ERR_INVALID: not such a message. ERR_LIMIT: nested too deep,
+ * over the arena's budget, or more filters than ETCD_WATCH_FILTERS_MAX. ERR_BUSY: a list of a
+ * transaction is longer than ETCD_TXN_OPS_MAX. On failure the message is in no useful state. */
 int etcd_proto_decode(const struct etcd_type *type, struct span bytes, struct arena *arena,
                       void *ret_message, struct error *err) MUST_CHECK;
 

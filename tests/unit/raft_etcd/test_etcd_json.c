@@ -339,6 +339,23 @@ static void memory_is_bounded(void **state)
     buf_free(&text);
 }
 
+static void filters_are_counted(void **state)
+{
+    struct etcd_watch_create_request create;
+    struct buf text = BUF_INIT;
+    (void)state;
+    buf_put_str(&text, "{\"filters\":[");
+    put_many(&text, "0,", ETCD_WATCH_FILTERS_MAX - 1);
+    buf_put_str(&text, "\"NODELETE\"]}");
+    assert_int_equal(decode(&etcd_type_watch_create_request, buf_span(&text), &create), 0);
+    assert_int_equal(create.filters_count, ETCD_WATCH_FILTERS_MAX);
+    text.len -= 2;
+    buf_put_str(&text, ",0]}");
+    assert_int_equal(decode(&etcd_type_watch_create_request, buf_span(&text), &create), ERR_LIMIT);
+    assert_string_equal(err.text, "filters: more than 64");
+    buf_free(&text);
+}
+
 /* Whatever it allocates may fail. */
 static void failing_memory_is_an_error(void **state)
 {
@@ -420,6 +437,7 @@ int main(void)
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(a_deep_text_is_gone_through_a_few_times_and_not_once_a_level),
         cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(filters_are_counted),
         cmocka_unit_test(failing_memory_is_an_error),
         cmocka_unit_test(bytes_are_named_as_in_go),
     };

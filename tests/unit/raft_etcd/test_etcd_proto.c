@@ -232,6 +232,16 @@ static void memory_is_bounded(void **state)
     assert_int_equal(
         decode_span(&etcd_type_txn_request, span_of(wire.data, 2 * ETCD_TXN_OPS_MAX + 2), &txn),
         ERR_BUSY);
+    struct etcd_watch_create_request create;
+    buf_clear(&wire);
+    for (size_t i = 0; i <= ETCD_WATCH_FILTERS_MAX; i++) {
+        buf_put(&wire, "\x28\x01", 2);
+    }
+    assert_int_equal(decode_span(&etcd_type_watch_create_request, buf_span(&wire), &create),
+                     ERR_LIMIT);
+    assert_int_equal(
+        decode_span(&etcd_type_watch_create_request, span_of(wire.data, wire.len - 2), &create), 0);
+    assert_int_equal(create.filters_count, ETCD_WATCH_FILTERS_MAX);
     buf_free(&wire);
 }
 
