@@ -5,7 +5,8 @@
 /* All that the listeners may take, and as many again for the rest. */
 #define APP_DESCRIPTORS 4096
 
-/* Provides for them; logs where that cannot be. */
+/* Provides for them; logs where that cannot be, and later when connections have to wait because
+ * there are none left. */
 void app_descriptors_provide(void);
 
 #endif

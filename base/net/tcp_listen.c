@@ -16,6 +16,8 @@
 
 #define PAUSE_MS 100 /* out of descriptors or memory: what waits would make the loop run hot */
 
+static void (*on_shortage)(int errnum);
+
 struct tcp_listen_socket {
     uv_poll_t poll;
     struct tcp_listener *listener;
@@ -93,10 +95,19 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         } else if (errno == EAGAIN) {
             return;
         } else if (is_shortage(errno)) {
+            int errnum = errno;
             pause_accept(listener);
+            if (on_shortage != NULL) {
+                on_shortage(errnum);
+            }
             return;
         } /* else that one is gone again, or of no use: the next one may succeed */
     }
+}
+
+void tcp_listeners_on_shortage(void (*tell)(int errnum))
+{
+    on_shortage = tell;
 }
 
 /* --- start and stop --------------------------------------------------------------------------- */

@@ -35,6 +35,11 @@ uint16_t tcp_listener_port(const struct tcp_listener *listener);
 /* No accept after this; `closed` (may be NULL) when all is freed. Accepted streams live on. */
 void tcp_listener_stop(struct tcp_listener *listener, stream_closed closed, void *arg);
 
+/* `tell` hears whenever who wants to connect has to wait because this process or the host has no
+ * descriptors or memory left: from each listener, ten times a second while it lasts, with the
+ * number of the error. Of the whole process, as the shortage is. NULL: nobody. */
+void tcp_listeners_on_shortage(void (*tell)(int errnum));
+
 struct tcp_connect;
 
 /* rc 0: `stream` is the callee's. Otherwise stream is NULL and err says what failed, with the

@@ -3,9 +3,12 @@
 #include "agent/app_descriptors.h"
 #include "agent/app_start.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/net/tcp.h"
 #include "tests/harness/scratch.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -127,6 +130,82 @@ static void there_are_open_files_for_clients_and_the_rest(void **state)
     }
 }
 
+/* --- connections that have to wait --------------------------------------------------------------
+ */
+
+static int64_t now_ms;
+
+static int64_t fake_mono_ms(void *arg)
+{
+    (void)arg;
+    return now_ms;
+}
+
+/* Found before the library's. */
+const struct clock *clock_real(void)
+{
+    static const struct clock fake = {.mono_ms = fake_mono_ms};
+    return &fake;
+}
+
+static void close_accepted(void *arg, struct stream *stream)
+{
+    (void)arg;
+    stream_close(stream, NULL, NULL);
+}
+
+static void turn_for(uv_loop_t *loop, uint64_t ms)
+{
+    uv_update_time(loop);
+    for (uint64_t until = uv_now(loop) + ms; uv_now(loop) < until;) {
+        (void)uv_run(loop, UV_RUN_ONCE);
+    }
+}
+
+static unsigned shortages_told(void)
+{
+    unsigned count = 0;
+    for (const char *at = buf_str(&logged); (at = strstr(at, "has to wait")) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+static void connections_that_wait_for_open_files_are_told_of_once_a_minute(void **state)
+{
+    struct net_addr addr = {.host = "127.0.0.1"};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct tcp_listener *listener;
+    struct rlimit files;
+    uv_loop_t loop;
+    (void)state;
+    now_ms = 1000;
+    app_descriptors_provide();
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(tcp_listener_start(&loop, &addr, 16, &(struct tcp_options){0}, close_accepted,
+                                        NULL, &listener, NULL),
+                     0);
+    to.sin_port = htons(tcp_listener_port(listener));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct rlimit none = {.rlim_cur = (rlim_t)peer + 1, .rlim_max = files.rlim_max};
+    buf_clear(&logged);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&to, sizeof to), 0);
+    turn_for(&loop, 350);
+    assert_int_equal(shortages_told(), 1);
+    assert_non_null(strstr(buf_str(&logged), "to wait: Too many open files, retrying\n"));
+    now_ms += 60000;
+    turn_for(&loop, 150);
+    assert_int_equal(shortages_told(), 2);
+    assert_non_null(strstr(buf_str(&logged), "retrying, ")); /* so many times more */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_int_equal(close(peer), 0);
+    tcp_listener_stop(listener, NULL, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static struct app_signals signals;
 static int heard[3];
 static size_t heard_count;
@@ -222,6 +301,7 @@ int main(void)
         cmocka_unit_test(warnings_that_are_not_kept_are_counted_in_the_log),
         cmocka_unit_test(a_file_that_is_wrong_is_told_with_its_warnings),
         cmocka_unit_test(there_are_open_files_for_clients_and_the_rest),
+        cmocka_unit_test(connections_that_wait_for_open_files_are_told_of_once_a_minute),
         cmocka_unit_test(three_signals_are_heard_until_they_are_closed),
         cmocka_unit_test(what_does_not_close_in_time_is_left),
     };

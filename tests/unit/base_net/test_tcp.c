@@ -353,7 +353,16 @@ static void those_who_come_while_others_are_let_in_wait_for_the_next_turn(void *
     }
 }
 
-/* Nobody can be let in: that must not make the loop run hot, and ends by itself. */
+static unsigned shortage_count;
+static int shortage_errnum;
+
+static void note_shortage(int errnum)
+{
+    shortage_count++;
+    shortage_errnum = errnum;
+}
+
+/* Nobody can be let in: that is told, must not make the loop run hot, and ends by itself. */
 static void without_descriptors_they_wait(void **state)
 {
     enum { LOOK_MS = 500, TURNS_MAX = 100 };
@@ -372,12 +381,17 @@ static void without_descriptors_they_wait(void **state)
     assert_int_equal(connect(peer, (struct sockaddr *)&address, sizeof address), 0);
     uv_update_time(&loop);
     uint64_t until_ms = uv_now(&loop) + LOOK_MS;
+    shortage_count = 0;
+    tcp_listeners_on_shortage(note_shortage);
     while (uv_now(&loop) < until_ms) {
         (void)uv_run(&loop, UV_RUN_ONCE);
         turns++;
     }
+    tcp_listeners_on_shortage(NULL);
     assert_true(turns < TURNS_MAX);
     assert_int_equal(accepted_count, 0);
+    assert_in_range(shortage_count, 1, TURNS_MAX);
+    assert_int_equal(shortage_errnum, EMFILE);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
     RUN_UNTIL(accepted_count == 1);
     (void)close(peer);
