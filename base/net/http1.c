@@ -121,6 +121,23 @@ void http1_wait_for_peer(struct http1_exchange *x, uint64_t ms)
     list_append(&x->server->waiting, &x->wait);
 }
 
+/* A response that the kernel has not taken all of: whoever takes some is waited for anew. */
+static void wait_till_taken(struct http1_exchange *x)
+{
+    x->waiting = stream_pending(x->stream);
+    http1_wait_for_peer(x, HTTP1_WRITE_MS);
+}
+
+static void note_taken(struct http1_exchange *x)
+{
+    size_t pending = stream_pending(x->stream);
+    if (x->streaming) {
+        http1_note_pending(x);
+    } else if (pending > 0 && pending < x->waiting) {
+        wait_till_taken(x);
+    }
+}
+
 /* --- responses -------------------------------------------------------------------------------- */
 
 /* In one write, unless the body is so large that to copy it costs more than a second one. */
@@ -144,7 +161,11 @@ static void linger(struct http1_exchange *x)
     struct error err;
     x->state = STATE_LINGER;
     buf_free(&x->in);
-    http1_wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS : LINGER_MS);
+    if (stream_pending(x->stream) > 0) {
+        wait_till_taken(x);
+    } else {
+        http1_wait_for_peer(x, LINGER_MS);
+    }
     bool is_ended = stream_read_start(x->stream, &err) != 0;
     if (stream_shutdown(x->stream, NULL, NULL, &err) != 0 ||
         (is_ended && stream_pending(x->stream) == 0)) {
@@ -161,9 +182,11 @@ static void next_request(struct http1_exchange *x)
     x->state = STATE_HEAD;
     x->head_len = 0;
     x->body_len = 0;
-    http1_wait_for_peer(x, stream_pending(x->stream) > 0 ? HTTP1_WRITE_MS
-                           : x->in.len > 0               ? HTTP1_HEAD_MS
-                                                         : HTTP1_IDLE_MS);
+    if (stream_pending(x->stream) > 0) {
+        wait_till_taken(x);
+    } else {
+        http1_wait_for_peer(x, x->in.len > 0 ? HTTP1_HEAD_MS : HTTP1_IDLE_MS);
+    }
 }
 
 static void after_response(struct http1_exchange *x)
@@ -495,9 +518,7 @@ static void on_sweep(uv_timer_t *timer)
     LIST_EACH(item, &server->waiting)
     {
         struct http1_exchange *x = LIST_OWNER(item, struct http1_exchange, wait);
-        if (x->streaming) {
-            http1_note_pending(x);
-        }
+        note_taken(x);
         if (now >= x->deadline_ms && !list_empty(&x->wait)) {
             http1_close_connection(x);
         }

@@ -23,6 +23,7 @@ struct http1_exchange {
     enum state state;
     uint64_t since_ms; /* when it began to wait for its peer */
     uint64_t deadline_ms;
+    size_t waiting; /* bytes of an answer for the peer to take, when they were last looked at */
     struct buf in;
     size_t head_len;
     size_t body_len;
@@ -50,8 +51,7 @@ struct http1_exchange {
     /* of an answer that takes its time (http1_stream.c): it is read on, to notice the peer's end */
     bool noticing;
     bool streaming;
-    size_t waiting; /* bytes of it, when they were last looked at */
-    bool lasting;   /* counted in its place and in the server */
+    bool lasting; /* counted in its place and in the server */
     void (*on_gone)(void *arg);
     void *gone_arg;
 };

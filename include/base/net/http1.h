@@ -24,7 +24,7 @@
 #define HTTP1_HEAD_MS         10000         /* for a whole head */
 #define HTTP1_BODY_MS         30000         /* for a whole body */
 #define HTTP1_IDLE_MS         60000         /* between two requests */
-#define HTTP1_WRITE_MS        30000         /* for a response to be taken */
+#define HTTP1_WRITE_MS        30000         /* for some of a response to be taken */
 /* Answers that go on for long (http1_lasts): the rest of the places is for who asks and goes. */
 #define HTTP1_LASTING_MAX         (HTTP1_CONNECTIONS_MAX * 3 / 4)
 #define HTTP1_LASTING_ADDRESS_MAX (HTTP1_LASTING_MAX / 2) /* of them, of one address */

@@ -210,6 +210,36 @@ static void a_peer_that_takes_nothing_is_left(void **state)
     assert_int_equal(gone, 1);
 }
 
+/* Of an answer that stands whole, whatever comes after it on its connection. */
+static void a_plain_answer_is_waited_for_while_it_is_taken(void **state)
+{
+    static const char *const ends[] = {"GET /w HTTP/1.0\r\n\r\n", GET};
+    static const struct http1_response whole = {
+        .status = 200, .content_type = "text/plain", .body = {(const uint8_t *)"0123456789", 10}};
+    struct pipe *pipe = &pipe_one;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        if (i > 0) { /* the first has closed */
+            pipe_settle(pipe);
+            buf_free(&pipe->to_client);
+            *pipe = (struct pipe){.base.ops = &pipe_ops};
+            http1_server_serve(server, &pipe->base, span_of(NULL, 0));
+        }
+        pipe->stuck = true;
+        say(ends[i]);
+        http1_respond(latest, &whole);
+        for (int piece = 0; piece < 3; piece++) {
+            time_shift_ms += HTTP1_WRITE_MS - 5000;
+            pipe->stuck_bytes -= 3;
+            let_sweep(NULL);
+            assert_false(pipe->closing);
+        }
+        time_shift_ms += HTTP1_WRITE_MS; /* and then nothing */
+        let_sweep(NULL);
+        assert_true(pipe->closing);
+    }
+}
+
 /* A slow line is always behind where much happens. */
 static void a_peer_that_takes_a_little_at_a_time_is_no_such_one(void **state)
 {
@@ -293,6 +323,7 @@ int main(void)
         STREAM_TEST(a_peer_that_goes_is_noticed),
         STREAM_TEST(a_peer_that_went_before_gets_no_stream),
         STREAM_TEST(a_peer_that_takes_nothing_is_left),
+        STREAM_TEST(a_plain_answer_is_waited_for_while_it_is_taken),
         STREAM_TEST(a_peer_that_takes_a_little_at_a_time_is_no_such_one),
         STREAM_TEST(more_than_the_queue_takes_ends_it),
         STREAM_TEST(at_the_stop_streams_are_told),
