@@ -37,7 +37,8 @@ struct http_port {
     uv_timer_t sweep;
     struct list undecided; /* the oldest first */
     size_t count;
-    unsigned closing;
+    bool stopping;
+    size_t open; /* listener, timer, and undecided connections that are being closed */
     void (*stopped)(void *arg);
     void *stopped_arg;
     struct buf scratch;
@@ -52,9 +53,26 @@ static struct stream *take_out(struct undecided *one)
     return stream;
 }
 
+static void on_closed(void *arg)
+{
+    struct http_port *port = arg;
+    if (--port->open == 0) {
+        void (*stopped)(void *arg) = port->stopped;
+        void *stopped_arg = port->stopped_arg;
+        buf_free(&port->scratch);
+        tls_context_free(port->tls);
+        mem_free(port);
+        if (stopped != NULL) {
+            stopped(stopped_arg);
+        }
+    }
+}
+
 static void give_up(struct undecided *one)
 {
-    stream_close(take_out(one), NULL, NULL);
+    struct http_port *port = one->port;
+    port->open++;
+    stream_close(take_out(one), on_closed, port);
 }
 
 static void hand_over(struct undecided *one, bool is_http2, struct span more)
@@ -131,7 +149,7 @@ void http_port_serve(struct http_port *port, struct stream *stream)
     list_append(&port->undecided, &one->link);
     port->count++;
     stream_attach(stream, &events, one);
-    if (port->closing > 0 || stream_read_start(stream, NULL) != 0) {
+    if (port->stopping || stream_read_start(stream, NULL) != 0) {
         give_up(one);
     }
 }
@@ -171,6 +189,7 @@ int http_port_start(uv_loop_t *loop, const struct net_addr *listen, struct http1
         mem_free(port);
         return rc;
     }
+    port->open = 2;
     port->sweep.data = port;
     (void)uv_timer_init(loop, &port->sweep);
     (void)uv_timer_start(&port->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
@@ -189,21 +208,6 @@ uint16_t http_port_number(const struct http_port *port)
     return tcp_listener_port(port->listener);
 }
 
-static void on_closed(void *arg)
-{
-    struct http_port *port = arg;
-    if (--port->closing == 0) {
-        void (*stopped)(void *arg) = port->stopped;
-        void *stopped_arg = port->stopped_arg;
-        buf_free(&port->scratch);
-        tls_context_free(port->tls);
-        mem_free(port);
-        if (stopped != NULL) {
-            stopped(stopped_arg);
-        }
-    }
-}
-
 static void on_timer_closed(uv_handle_t *handle)
 {
     on_closed(handle->data);
@@ -211,7 +215,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void http_port_stop(struct http_port *port, void (*stopped)(void *arg), void *arg)
 {
-    port->closing = 2;
+    port->stopping = true;
     port->stopped = stopped;
     port->stopped_arg = arg;
     tcp_listener_stop(port->listener, on_closed, port);

@@ -55,7 +55,9 @@ static int open_port(void **state)
 static int close_port(void **state)
 {
     (void)state;
-    http_port_stop(port, on_server_stopped, &stopped[0]);
+    if (port != NULL) {
+        http_port_stop(port, on_server_stopped, &stopped[0]);
+    }
     http1_server_stop(http1, on_server_stopped, &stopped[1]);
     http2_server_stop(http2, on_server_stopped, &stopped[2]);
     for (size_t i = 0; i < 3; i++) {
@@ -147,6 +149,29 @@ static void who_goes_before_a_word_is_let_go(void **state)
     assert_true(pipe.closed);
 }
 
+/* It may take a while: TLS says goodbye first. */
+static void stop_ends_when_what_was_undecided_is_closed(void **state)
+{
+    struct pipe pipes_left[2] = {{.base.ops = &pipe_ops}, {.base.ops = &pipe_ops}};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        http_port_serve(port, &pipes_left[i].base);
+    }
+    pipes_left[0].base.events->on_end(pipes_left[0].base.arg, ERR_CLOSED,
+                                      NULL); /* shortly before */
+    http_port_stop(port, on_server_stopped, &stopped[0]);
+    port = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(pipes_left[i].closing);
+        for (int turn = 0; turn < 5; turn++) {
+            (void)uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        assert_false(stopped[0]);
+        pipe_settle(&pipes_left[i]);
+    }
+    assert_true(stopped[0]);
+}
+
 static void it_listens(void **state)
 {
     static const char request[] = "GET /x HTTP/1.0\r\n\r\n";
@@ -209,6 +234,7 @@ int main(void)
         PORT_TEST(nearly_the_preface_is_http_1),
         PORT_TEST(the_undecided_are_bounded),
         PORT_TEST(who_goes_before_a_word_is_let_go),
+        PORT_TEST(stop_ends_when_what_was_undecided_is_closed),
         PORT_TEST(it_listens),
         PORT_TEST(a_request_in_two_segments_is_not_waited_for),
     };
