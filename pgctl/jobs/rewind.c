@@ -88,7 +88,7 @@ static int prepare_work(void *arg, struct error *err)
     const struct pg_source *data = arg;
     char path[PG_PATH_BYTES];
     /* A socket that a killed server left behind is a file that pg_rewind cannot open. */
-    int rc = pg_dir_remove_locks(data->data_dir, err);
+    int rc = pg_dir_remove_sockets(data->data_dir, err);
 
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->data_dir);
     rc = rc != 0 ? rc : pg_file_remove(path, err);

@@ -58,6 +58,6 @@ int pg_source_write_secrets(const struct pg_source *source, struct error *err)
 int pg_source_tidy(void *arg, struct error *err)
 {
     const struct pg_source *source = arg;
-    int rc = pg_dir_remove_locks(source->data_dir, err);
+    int rc = pg_dir_remove_sockets(source->data_dir, err);
     return rc != 0 ? rc : pg_file_remove(source->marker_path, err);
 }

@@ -202,19 +202,18 @@ static bool has_content(DIR *dir)
     return false;
 }
 
-static bool is_zombie(int32_t pid)
+/* What cannot be read for want of descriptors or memory proves no end. */
+static bool has_ended(int32_t pid)
 {
     char path[64];
     struct buf text = BUF_INIT;
-    bool zombie = true;
 
     (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/stat", pid);
-    if (pg_file_read(path, 4096, &text, NULL) == 0) {
-        const char *paren = strrchr(buf_str(&text), ')');
-        zombie = paren == NULL || paren[1] == '\0' || paren[2] == 'Z' || paren[2] == 'X';
-    }
+    int rc = pg_file_read(path, 4096, &text, NULL);
+    const char *paren = rc == 0 ? strrchr(buf_str(&text), ')') : NULL;
+    bool is_zombie = paren != NULL && paren[1] != '\0' && (paren[2] == 'Z' || paren[2] == 'X');
     buf_free(&text);
-    return zombie;
+    return rc == ERR_NOT_FOUND || is_zombie;
 }
 
 bool pg_process_works_in(int32_t pid, const char *data_dir)
@@ -225,7 +224,7 @@ bool pg_process_works_in(int32_t pid, const char *data_dir)
 
     (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/cwd", pid);
     return stat(data_dir, &here) == 0 && stat(path, &there) == 0 && here.st_dev == there.st_dev &&
-           here.st_ino == there.st_ino && !is_zombie(pid);
+           here.st_ino == there.st_ino && !has_ended(pid);
 }
 
 static int32_t pidfile_pid(const char *data_dir)
@@ -391,7 +390,7 @@ void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char
     look(data_dir, marker_path, service_path, true, ret_inspection);
 }
 
-int pg_dir_remove_locks(const char *data_dir, struct error *err)
+int pg_dir_remove_sockets(const char *data_dir, struct error *err)
 {
     char path[PG_PATH_BYTES];
     const struct dirent *entry;
@@ -402,8 +401,7 @@ int pg_dir_remove_locks(const char *data_dir, struct error *err)
         return fail(err, "opening", data_dir);
     }
     while (rc == 0 && (entry = readdir(dir)) != NULL) {
-        if (strncmp(entry->d_name, ".s.PGSQL.", strlen(".s.PGSQL.")) == 0 ||
-            (strcmp(entry->d_name, "postmaster.pid") == 0 && pg_dir_postmaster(data_dir) == 0)) {
+        if (strncmp(entry->d_name, ".s.PGSQL.", strlen(".s.PGSQL.")) == 0) {
             (void)snprintf(path, sizeof path, "%s/%s", data_dir, entry->d_name);
             rc = pg_file_remove(path, err);
         }

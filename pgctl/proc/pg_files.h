@@ -31,7 +31,8 @@ void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char
                        struct pg_inspection *ret_inspection);
 /* The process of postmaster.pid if it is alive and works in this directory; 0 = none. */
 int32_t pg_dir_postmaster(const char *data_dir);
-/* True if that process is alive and has this directory as its working directory. */
+/* True if that process has this directory as its working directory and is not known to have ended.
+ */
 bool pg_process_works_in(int32_t pid, const char *data_dir);
 /* A `postgres` that works in this directory, whatever postmaster.pid says: a server whose pid file
  * is gone, or a process that a dead one has left; 0 = there is none. */
@@ -57,9 +58,10 @@ int pg_dir_clear(const char *data_dir, struct error *err) MUST_CHECK;
  * point, a tablespace that is not this instance's alone): the data directory is where it was. Done
  * again after a crash, it goes on. Missing is fine. */
 int pg_dir_move_aside(const char *data_dir, struct error *err) MUST_CHECK;
-/* Removes ".s.PGSQL.<port>.lock" files that a base backup or a rewind has brought along, and a
- * stale postmaster.pid. */
-int pg_dir_remove_locks(const char *data_dir, struct error *err) MUST_CHECK;
+/* Removes sockets and their ".s.PGSQL.<port>.lock" files: of a server that is gone, or brought
+ * along by a base backup or a rewind. A postmaster.pid stays: PostgreSQL alone may judge it, since
+ * processes of another container are not seen here. */
+int pg_dir_remove_sockets(const char *data_dir, struct error *err) MUST_CHECK;
 
 /* One pass over the children of a postmaster, looking for walreceivers. A child that was forked
  * just now has no title yet: it may become one. */

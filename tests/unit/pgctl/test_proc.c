@@ -542,7 +542,38 @@ static void directory_is_told_by_what_is_in_it(void **state)
     assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0);
 }
 
-static void locks_of_a_server_that_is_gone_are_removed(void **state)
+/* In a child that may open nothing more. */
+static void process_that_cannot_be_looked_at_counts_as_alive(void **state)
+{
+    int status = -1;
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const struct rlimit none = {0, 0};
+        bool before = chdir(in_dir("pg")) == 0 && pg_process_works_in(getpid(), in_dir("pg"));
+        bool then = setrlimit(RLIMIT_NOFILE, &none) == 0 && open("/", O_RDONLY) < 0 &&
+                    pg_process_works_in(getpid(), in_dir("pg"));
+        _exit(before && then ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void process_that_has_ended_works_nowhere(void **state)
+{
+    siginfo_t info;
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(chdir(in_dir("pg")));
+    }
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0); /* a zombie */
+    assert_false(pg_process_works_in(pid, in_dir("pg")));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_false(pg_process_works_in(pid, in_dir("pg")));
+}
+
+static void sockets_of_a_server_that_is_gone_are_removed_and_its_pid_file_stays(void **state)
 {
     (void)state;
     struct error err;
@@ -550,11 +581,11 @@ static void locks_of_a_server_that_is_gone_are_removed(void **state)
     put("pg/.s.PGSQL.5432", "");
     put("pg/.s.PGSQL.5432.lock", "");
     assert_true(there("pg/postmaster.pid"));
-    assert_int_equal(pg_dir_remove_locks(in_dir("pg"), &err), 0);
+    assert_int_equal(pg_dir_remove_sockets(in_dir("pg"), &err), 0);
     assert_false(there("pg/.s.PGSQL.5432") || there("pg/.s.PGSQL.5432.lock"));
-    assert_false(there("pg/postmaster.pid"));
+    assert_true(there("pg/postmaster.pid")); /* its process may live where it is not seen */
     assert_true(there("pg/PG_VERSION"));
-    assert_int_equal(pg_dir_remove_locks(in_dir("nothing"), &err), ERR_NOT_FOUND);
+    assert_int_equal(pg_dir_remove_sockets(in_dir("nothing"), &err), ERR_NOT_FOUND);
 }
 
 static int make_dir(void **state)
@@ -591,7 +622,9 @@ int main(void)
         cmocka_unit_test(a_secret_follows_no_link_and_is_closed_from_the_start),
         cmocka_unit_test(full_disk_leaves_the_file_that_was_there),
         cmocka_unit_test(directory_is_told_by_what_is_in_it),
-        cmocka_unit_test(locks_of_a_server_that_is_gone_are_removed),
+        cmocka_unit_test(process_that_cannot_be_looked_at_counts_as_alive),
+        cmocka_unit_test(process_that_has_ended_works_nowhere),
+        cmocka_unit_test(sockets_of_a_server_that_is_gone_are_removed_and_its_pid_file_stays),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
