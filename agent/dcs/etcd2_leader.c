@@ -244,12 +244,9 @@ int etcd2_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t ti
 {
     struct buf epoch = BUF_INIT;
 
-    if (acquire->deposes != 0) {
-        return etcd_store_can_depose(dcs, err);
-    }
-    if (acquire->report_count > DCS_REPORTS_MAX || acquire->ttl_ms <= 0) {
-        return error_set(err, ERR_INVALID, "acquisition with %zu reports and a ttl of %lld ms",
-                         acquire->report_count, (long long)acquire->ttl_ms);
+    int rc = etcd_store_may_acquire(dcs, acquire, err);
+    if (rc != 0) {
+        return rc;
     }
     struct etcd_op *op = etcd_op_new((struct etcd_store *)dcs, timeout_ms, done, arg, err);
     if (op == NULL) {

@@ -211,6 +211,18 @@ int etcd_store_can_depose(struct dcs *dcs, struct error *err)
                      "with an etcd as the store no lease is ended before its time");
 }
 
+int etcd_store_may_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, struct error *err)
+{
+    if (acquire->deposes != 0) {
+        return etcd_store_can_depose(dcs, err);
+    }
+    if (acquire->report_count > DCS_REPORTS_MAX || acquire->ttl_ms <= 0) {
+        return error_set(err, ERR_INVALID, "acquisition with %zu reports and a ttl of %lld ms",
+                         acquire->report_count, (long long)acquire->ttl_ms);
+    }
+    return 0;
+}
+
 int64_t etcd_store_contact(struct dcs *dcs)
 {
     return self_of(dcs)->contact_mono_ms;

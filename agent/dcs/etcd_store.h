@@ -39,6 +39,14 @@ struct etcd_face {
     void (*forget)(struct etcd_store *store);
 };
 
+/* A reason for which watches ended. Members may differ in theirs, and take turns. */
+#define ETCD_WATCH_ENDS 4
+struct etcd_watch_end {
+    char why[ERROR_TEXT_BYTES]; /* "" = free */
+    int64_t told_ms;            /* mono: when it was told last */
+    unsigned untold;            /* that ended so since then */
+};
+
 struct etcd_store {
     struct dcs dcs;
     const struct etcd_face *face;
@@ -53,13 +61,11 @@ struct etcd_store {
     struct dcs_view *view; /* NULL before the first */
     unsigned beginnings;   /* how often the store turned out to be another one than before */
     struct etcd_stream *watch;
-    bool watching;                    /* it has told something */
-    bool reading;                     /* a range of the sync's own is under way */
-    bool read_again;                  /* and another one is wanted after it */
-    int64_t pause_until_ms;           /* mono: after a range or a watch that was good for nothing */
-    char watch_why[ERROR_TEXT_BYTES]; /* why a watch ended, as it was told last */
-    int64_t watch_told_ms;            /* mono: when that was */
-    unsigned watch_untold;            /* that ended so since then */
+    bool watching;          /* it has told something */
+    bool reading;           /* a range of the sync's own is under way */
+    bool read_again;        /* and another one is wanted after it */
+    int64_t pause_until_ms; /* mono: after a range or a watch that was good for nothing */
+    struct etcd_watch_end watch_ends[ETCD_WATCH_ENDS];
     unsigned watch_behind;   /* ranges that knew more, since the watch last told something */
     int64_t ranged_mono_ms;  /* when everything was last read; of no use before the first view */
     int64_t contact_mono_ms; /* of the last answer that a majority stands behind; -1 before */
@@ -120,6 +126,9 @@ struct dcs_view *etcd_store_view(struct dcs *dcs);
 int etcd_store_read(struct dcs *dcs, int64_t timeout_ms, dcs_read_done done, void *arg,
                     struct error *err);
 int etcd_store_can_depose(struct dcs *dcs, struct error *err);
+/* What both refuse before they ask anybody. */
+int etcd_store_may_acquire(struct dcs *dcs, const struct dcs_acquire *acquire,
+                           struct error *err) MUST_CHECK;
 int64_t etcd_store_contact(struct dcs *dcs);
 void etcd_store_free(struct dcs *dcs);
 

@@ -150,25 +150,42 @@ static void read_range(struct etcd_store *store)
 
 /* --- the watch -------------------------------------------------------------------------------- */
 
-/* A member may end each watch at once: told when the reason is another, and now and then. */
+/* The one that is remembered for this reason; for a new one, in place of the one that was told
+ * longest ago. */
+static struct etcd_watch_end *watch_end_for(struct etcd_store *store, const char *why)
+{
+    struct etcd_watch_end *oldest = &store->watch_ends[0];
+    for (size_t i = 0; i < ETCD_WATCH_ENDS; i++) {
+        struct etcd_watch_end *end = &store->watch_ends[i];
+        if (strcmp(end->why, why) == 0) {
+            return end;
+        }
+        if (oldest->why[0] != '\0' && (end->why[0] == '\0' || end->told_ms < oldest->told_ms)) {
+            oldest = end;
+        }
+    }
+    *oldest = (struct etcd_watch_end){0};
+    return oldest;
+}
+
+/* A member may end each watch at once: told for each reason once, and now and then. */
 static void tell_broken(struct etcd_store *store, const char *why)
 {
     int64_t now_ms = clock_mono_ms(store->clock);
+    struct etcd_watch_end *end = watch_end_for(store, why);
     char more[64] = "";
-    if (strcmp(store->watch_why, why) == 0 &&
-        now_ms < store->watch_told_ms + TELL_BEATS * store->heartbeat_ms) {
-        store->watch_untold++;
+    if (end->why[0] != '\0' && now_ms < end->told_ms + TELL_BEATS * store->heartbeat_ms) {
+        end->untold++;
         return;
     }
-    if (strcmp(store->watch_why, why) == 0 && store->watch_untold > 0) {
-        (void)snprintf(more, sizeof more, ", %u times more since this was told",
-                       store->watch_untold);
+    if (end->untold > 0) {
+        (void)snprintf(more, sizeof more, ", %u times more since this was told", end->untold);
     }
     etcd_client_note(store->client, LOG_LEVEL_INFO,
                      "etcd: the watch ended (%s), reading everything again%s", why, more);
-    (void)snprintf(store->watch_why, sizeof store->watch_why, "%s", why);
-    store->watch_told_ms = now_ms;
-    store->watch_untold = 0;
+    (void)snprintf(end->why, sizeof end->why, "%s", why);
+    end->told_ms = now_ms;
+    end->untold = 0;
 }
 
 static void on_watch_object(void *arg, const json_t *object)
