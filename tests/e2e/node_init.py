@@ -49,6 +49,7 @@ for pair in sys.argv[1:]:
     shown, seen = pair.split(":")
     os.makedirs(seen, exist_ok=True)
     subprocess.run(["mount", "--bind", shown, seen], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/dev/shm"], check=True)  # a killed postmaster leaves its shared memory
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps, also orphans, at once
 for line in sys.stdin:
     start(json.loads(line))

@@ -9,8 +9,8 @@
  * of its own, so that what kills the runner's process group does not kill it first.
  *
  * Then it removes the directories, and cgroups, whose names have its mark (scratch.h). Shared
- * memory of System V, which a killed postmaster leaves, goes with a namespace, where one may be
- * made.
+ * memory, of System V and of POSIX, which a killed postmaster leaves, goes with namespaces, where
+ * they may be made.
  *
  * Its last line on standard error says how long PROGRAM ran, on the clock and on processors, with
  * all that it started. Exit status: PROGRAM's, 128 + its signal, 124 after SECONDS, 125 if another
@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -172,6 +173,15 @@ static unsigned remove_all(pid_t self)
 
 /* --- the program ------------------------------------------------------------------------------ */
 
+/* Where it is no mount of its own, one over it would be seen outside. */
+static void own_shared_memory(void)
+{
+    (void)unshare(CLONE_NEWIPC);
+    if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/dev/shm", NULL, MS_PRIVATE, NULL) == 0) {
+        (void)mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+    }
+}
+
 static void run_program(char **argv, const sigset_t *before, pid_t self)
 {
     char mark[32];
@@ -179,7 +189,7 @@ static void run_program(char **argv, const sigset_t *before, pid_t self)
     /* A shell's background ignores them, and tests interrupt what they start. */
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGQUIT, SIG_DFL);
-    (void)unshare(CLONE_NEWIPC);
+    own_shared_memory();
     snprintf(mark, sizeof mark, "%d", (int)self);
     setenv(SCRATCH_MARK, mark, 1);
     execv(argv[0], argv);

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -194,7 +195,10 @@ static void may_make_namespace(void)
     int status = -1;
     pid_t pid = fork();
     if (pid == 0) {
-        _exit(unshare(CLONE_NEWIPC) == 0 ? 0 : 1);
+        _exit(unshare(CLONE_NEWIPC | CLONE_NEWNS) == 0 &&
+                      mount(NULL, "/dev/shm", NULL, MS_PRIVATE, NULL) == 0
+                  ? 0
+                  : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (status != 0) {
@@ -209,7 +213,11 @@ static void shared_memory_is_the_programs_own(void **state)
     (void)state;
     may_make_namespace();
     assert_true(readlink("/proc/self/ns/ipc", ours, sizeof ours - 1) > 0);
-    assert_int_equal(contain_end(contain_start("60", "exit 0")), 0);
+    assert_int_equal(
+        contain_end(contain_start("60", "mktemp /dev/shm/pgquorum-x.XXXXXX > shared; exit 0")), 0);
+    read_line("shared", its, sizeof its);
+    assert_int_equal(strncmp(its, "/dev/shm/", strlen("/dev/shm/")), 0);
+    assert_false(is_there(its));
     read_line("ipc", its, sizeof its);
     assert_int_equal(strncmp(its, "ipc:", 4), 0);
     assert_string_not_equal(its, ours);
@@ -240,7 +248,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const files[] = {"runaway", "left", "ipc", "said", "other"};
+    static const char *const files[] = {"runaway", "left", "ipc", "said", "other", "shared"};
     char path[256];
     (void)state;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
