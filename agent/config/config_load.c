@@ -81,6 +81,42 @@ static int check_real_directories(const struct config *config, struct error *err
     return 0;
 }
 
+/* Those that are opened later, when a part of the program runs already. */
+static int check_files(const struct config *config, struct error *err)
+{
+    const char *etcd = config->store == CONFIG_STORE_ETCD2 ? "etcd" : "etcd3";
+    const struct {
+        const char *section;
+        const char *key;
+        const char *path; /* NULL = not given */
+    } files[] = {
+        {"raft", "certfile", config->raft.certfile},
+        {"raft", "keyfile", config->raft.keyfile},
+        {"raft", "cafile", config->raft.cafile},
+        {etcd, "cacert", config->etcd.cacert},
+        {etcd, "cert", config->etcd.cert},
+        {etcd, "key", config->etcd.key},
+        {"etcd_server", "certfile", config->etcd_server.certfile},
+        {"etcd_server", "keyfile", config->etcd_server.keyfile},
+        {"etcd_server", "cafile", config->etcd_server.cafile},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        int fd =
+            files[i].path == NULL ? -1 : open(files[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (files[i].path != NULL && fd < 0) {
+            return error_set(err, err_from_errno(errno),
+                             "%s: %s.%s: '%.150s' cannot be read: %s: give the path of a PEM file "
+                             "that the user of pgquorum may read",
+                             config->path, files[i].section, files[i].key, files[i].path,
+                             strerror(errno));
+        }
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+    }
+    return 0;
+}
+
 static int read_tree(const char *path, json_t **ret_tree, struct error *err)
 {
     struct buf text = BUF_INIT;
@@ -118,8 +154,9 @@ static int load(const char *path, const char *dcs_url, enum config_use use,
         rc = dcs_url_apply(tree, dcs_url, err);
     }
     rc = rc != 0 ? rc : config_from_json(&source, tree, ret_config, warnings, err);
-    if (rc == 0 && use == CONFIG_AGENT) {
-        rc = check_real_directories(ret_config, err);
+    if (rc == 0 && use != CONFIG_CLIENT) {
+        rc = use == CONFIG_AGENT ? check_real_directories(ret_config, err) : 0;
+        rc = rc != 0 ? rc : check_files(ret_config, err);
         if (rc != 0) {
             config_free(ret_config);
         }

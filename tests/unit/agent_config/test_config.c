@@ -592,6 +592,45 @@ static void write_file(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
+/* Before anything listens or is written. */
+static void a_file_that_the_configuration_names_has_to_be_readable(void **state)
+{
+    static const char *const keys[] = {"certfile", "keyfile", "cafile"};
+    char directory[64];
+    char path[100];
+    char here[100];
+    struct config c;
+    struct error err = {0};
+    (void)state;
+    scratch_make(directory, sizeof directory, "/tmp", "config");
+    snprintf(path, sizeof path, "%s/c.yml", directory);
+    snprintf(here, sizeof here, "%s/here.pem", directory);
+    write_file(here, "");
+    for (size_t missing = 0; missing <= 3; missing++) {
+        char *more = mem_printf(
+            "  certfile: %s\n  keyfile: %s\n  cafile: %s\n  data_dir: /data/raft",
+            missing == 0 ? "/nowhere/a.pem" : here, missing == 1 ? "/nowhere/a.pem" : here,
+            missing == 2 ? "/nowhere/a.pem" : here);
+        char *text = edited("  data_dir: /data/raft", more);
+        write_file(path, text);
+        int rc = config_load(path, &c, NULL, &err);
+        if (missing == 3) {
+            assert_int_equal(rc, 0);
+            config_free(&c);
+        } else {
+            char *wanted = mem_printf("c.yml: raft.%s: '/nowhere/a.pem' cannot be read: No such "
+                                      "file or directory: give the path",
+                                      keys[missing]);
+            assert_int_equal(rc, ERR_NOT_FOUND);
+            assert_non_null(strstr(err.text, wanted));
+            mem_free(wanted);
+        }
+        mem_free(text);
+        mem_free(more);
+    }
+    assert_int_equal(unlink(here) | unlink(path) | rmdir(directory), 0);
+}
+
 static void a_link_does_not_hide_that_directories_meet(void **state)
 {
     (void)state;
@@ -661,6 +700,7 @@ int main(void)
         cmocka_unit_test(log_level_and_form_are_checked),
         cmocka_unit_test(warnings_beyond_the_limit_are_counted),
         cmocka_unit_test(unreadable_files_are_told),
+        cmocka_unit_test(a_file_that_the_configuration_names_has_to_be_readable),
         cmocka_unit_test(a_link_does_not_hide_that_directories_meet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
