@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What the compiler does not check: the arrows between rooms, purity, banned calls, sizes, and that the simulator links
-what the program links. Run from the root of the tree; prints "file:line: what is wrong" and ends with status 1."""
+"""What the compiler does not check: the arrows between rooms, purity, banned calls, sizes, that the simulator links what
+the program links, that keys of the configuration are documented. Run from the root of the tree; prints "file:line: what is wrong" and ends with status 1."""
 import pathlib
 import re
 import subprocess
@@ -196,6 +196,17 @@ def check_unfinished(path):
         fault(path, text.count("\n", 0, match.start()) + 1, f"{match.group(1)} left behind")
 
 
+def check_keys_are_documented():
+    """Every key of the configuration that is known stands in a page for users."""
+    pages = "".join(pathlib.Path(f"docs/{page}.md").read_text(encoding="utf-8") for page in ("configuration", "etcd"))
+    told = set(re.findall(r"[a-z_][a-z0-9_]*", pages))
+    path = "agent/config/known_keys.c"
+    tables = pathlib.Path(path).read_text(encoding="utf-8").partition("known_sections[]")[0]
+    for match in re.finditer(r'"([a-z_0-9]+)"', tables):
+        if match.group(1) not in told:
+            fault(path, tables.count("\n", 0, match.start()) + 1, f"'{match.group(1)}' stands in no page of docs")
+
+
 # --- the simulator ---------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +268,7 @@ def main():
         check_own_header_first(source, files)
     for name in tracked():
         check_unfinished(name)
+    check_keys_are_documented()
     check_simulator(sources)
     for text in faults:
         print(text)
