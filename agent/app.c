@@ -11,7 +11,7 @@
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
 #include "agent/app_start.h"
-#include "agent/dcs/dcs_etcd.h"
+#include "agent/cli/store_etcd.h"
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
@@ -305,28 +305,15 @@ static void on_store_note(void *arg, enum log_level level, const char *text)
 
 static int open_etcd(struct app *app, struct error *err)
 {
-    const struct config_etcd *etcd = &app->config.etcd;
     struct agent *agent = &app->agent;
     struct dcs_etcd_config config = {.base = app->config.prefix,
                                      .name = app->config.name,
-                                     .etcd = {.urls = etcd->urls,
-                                              .url_count = etcd->url_count,
-                                              .srv = etcd->srv,
-                                              .srv_suffix = etcd->srv_suffix,
-                                              .use_proxies = etcd->use_proxies,
-                                              .username = etcd->username,
-                                              .password = etcd->password.hidden,
-                                              .cacert = etcd->cacert,
-                                              .cert = etcd->cert,
-                                              .key = etcd->key,
-                                              .idle_ms = agent->dynamic.loop_wait_ms,
+                                     .etcd = {.idle_ms = agent->dynamic.loop_wait_ms,
                                               .clock = agent->clock,
                                               .random = random_real()},
                                      .heartbeat_ms = LOOP_HEARTBEAT_MS,
                                      .on_note = on_store_note};
-    return app->config.store == CONFIG_STORE_ETCD2
-               ? dcs_etcd2_new(&app->loop, &config, &agent->dcs, err)
-               : dcs_etcd3_new(&app->loop, &config, &agent->dcs, err);
+    return store_etcd_open(&app->loop, &app->config, &config, &agent->dcs, err);
 }
 
 static void on_disks(void *arg, const struct pg_disk_state *state)

@@ -86,6 +86,19 @@ int cli_fail(const char *fmt, ...)
     return CLI_ERROR;
 }
 
+int cli_say_table_take(struct cli_table *table, enum cli_format format)
+{
+    struct buf out = BUF_INIT;
+    struct error err = {0};
+    int rc = cli_table_print(table, format, &out, &err);
+    if (rc == 0) {
+        (void)fwrite(out.data, 1, out.len, stdout);
+    }
+    json_decref(table->rows);
+    buf_free(&out);
+    return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
+}
+
 int cli_wrong_usage(const char *name, const char *text)
 {
     const struct verb *verb = verb_find(name);

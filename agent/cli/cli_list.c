@@ -154,15 +154,7 @@ static int history_print(const struct dcs_view *view, enum cli_format format)
         {"New Leader", "New Leader", false, false}};
     struct cli_table table = {
         .columns = columns, .column_count = HISTORY_COLUMNS, .rows = history_rows(view)};
-    struct buf out = BUF_INIT;
-    struct error err = {0};
-    int rc = cli_table_print(&table, format, &out, &err);
-    json_decref(table.rows);
-    if (rc == 0) {
-        (void)fwrite(out.data, 1, out.len, stdout);
-    }
-    buf_free(&out);
-    return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
+    return cli_say_table_take(&table, format);
 }
 
 int cli_history(struct cli *cli, int argc, char **argv)

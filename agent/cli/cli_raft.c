@@ -165,8 +165,6 @@ static json_t *member_row(const struct raft_status *group, const struct raft_mem
 static int print_status(const struct asked *asked, size_t count, enum cli_format format)
 {
     const struct asked *best = best_answer(asked, count);
-    struct buf out = BUF_INIT;
-    struct error err = {0};
     if (best == NULL) {
         return cli_fail("no member answers: %s: %s", asked[0].address, asked[0].err.text);
     }
@@ -181,12 +179,9 @@ static int print_status(const struct asked *asked, size_t count, enum cli_format
         (void)json_array_append_new(
             table.rows, member_row(&best->status, member, answer_of(asked, count, member->id)));
     }
-    int rc = cli_table_print(&table, format, &out, &err);
-    (void)fwrite(out.data, 1, out.len, stdout);
-    json_decref(table.rows);
-    buf_free(&out);
+    int rc = cli_say_table_take(&table, format);
     mem_free(title);
-    return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
+    return rc;
 }
 
 /* What the table has no row for: who does not answer, and who is somewhere else. */

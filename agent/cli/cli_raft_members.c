@@ -98,20 +98,15 @@ static json_t *member_row(const struct raft_member_status *member, bool from_lea
 
 static int print_members(const struct raft_status *status, bool from_leader, enum cli_format format)
 {
-    struct buf out = BUF_INIT;
-    struct error err = {0};
     char *title = mem_printf(" Raft group: %016" PRIx64 " ", status->cluster);
     struct cli_table table = {
         .columns = columns, .column_count = COLUMN_COUNT, .rows = json_array(), .title = title};
     for (size_t i = 0; i < status->member_count; i++) {
         (void)json_array_append_new(table.rows, member_row(&status->members[i], from_leader));
     }
-    int rc = cli_table_print(&table, format, &out, &err);
-    (void)fwrite(out.data, 1, out.len, stdout);
-    json_decref(table.rows);
-    buf_free(&out);
+    int rc = cli_say_table_take(&table, format);
     mem_free(title);
-    return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
+    return rc;
 }
 
 int cli_raft_members(struct cli *cli, enum cli_format format)

@@ -3,7 +3,7 @@
  * operation outlives its call. */
 #include "agent/cli/cli_session.h"
 
-#include "agent/dcs/dcs_etcd.h"
+#include "agent/cli/store_etcd.h"
 #include "agent/dcs/dcs_raft.h"
 #include "base/assert.h"
 #include "base/mem.h"
@@ -182,25 +182,11 @@ static void on_written(void *arg, const struct dcs_result *result, const struct 
 static int etcd_open(struct cli_session *session, const char *base, struct dcs **ret_dcs,
                      struct error *err)
 {
-    const struct config_etcd *etcd = &session->config.etcd;
-    struct dcs_etcd_config config = {.base = base,
-                                     .name = "",
-                                     .etcd = {.urls = etcd->urls,
-                                              .url_count = etcd->url_count,
-                                              .srv = etcd->srv,
-                                              .srv_suffix = etcd->srv_suffix,
-                                              .use_proxies = etcd->use_proxies,
-                                              .username = etcd->username,
-                                              .password = etcd->password.hidden,
-                                              .cacert = etcd->cacert,
-                                              .cert = etcd->cert,
-                                              .key = etcd->key,
-                                              .idle_ms = CLI_TIMEOUT_MS,
-                                              .clock = clock_real(),
-                                              .random = random_real()}};
-    return session->config.store == CONFIG_STORE_ETCD2
-               ? dcs_etcd2_new(&session->loop, &config, ret_dcs, err)
-               : dcs_etcd3_new(&session->loop, &config, ret_dcs, err);
+    struct dcs_etcd_config config = {
+        .base = base,
+        .name = "",
+        .etcd = {.idle_ms = CLI_TIMEOUT_MS, .clock = clock_real(), .random = random_real()}};
+    return store_etcd_open(&session->loop, &session->config, &config, ret_dcs, err);
 }
 
 static int store_open(struct cli_session *session, const char *cluster, struct dcs **ret_dcs,

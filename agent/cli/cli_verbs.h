@@ -46,6 +46,8 @@ bool cli_arguments(int argc, char **argv, int index, int max);
 bool cli_open(struct cli *cli);
 /* The cluster that the argument names, else `scope` of the file; NULL: neither does. */
 const char *cli_cluster(const struct cli *cli, int argc, char **argv, int index);
+/* Prints it on standard output, and frees its rows. Gives the exit status. */
+int cli_say_table_take(struct cli_table *table, enum cli_format format);
 bool cli_format_arg(const char *verb, const char *text, enum cli_format *ret_format);
 
 /* "YYYY-MM-DD HH:MM:SS" of now, with `digits` (0..6) digits of the second. */

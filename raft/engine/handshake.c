@@ -239,6 +239,14 @@ static int peer_check(struct handshake *handshake, const struct introduction *pe
     return 0;
 }
 
+static void peer_take(struct handshake *handshake, const struct introduction *peer,
+                      struct span payload)
+{
+    handshake->peer = peer->identity;
+    handshake->peer_role = peer->role;
+    buf_put_bytes(&handshake->transcript, payload);
+}
+
 static int on_hello(struct handshake *handshake, struct span payload, struct buf *out,
                     struct error *err)
 {
@@ -250,9 +258,7 @@ static int on_hello(struct handshake *handshake, struct span payload, struct buf
     if (rc != 0) {
         return rc;
     }
-    handshake->peer = peer.identity;
-    handshake->peer_role = peer.role;
-    buf_put_bytes(&handshake->transcript, payload);
+    peer_take(handshake, &peer, payload);
     struct buf challenge = BUF_INIT;
     introduction_encode(handshake, &challenge);
     buf_put_bytes(&handshake->transcript, buf_span(&challenge));
@@ -276,9 +282,7 @@ static int on_challenge(struct handshake *handshake, struct span payload, struct
     if (rc != 0) {
         return rc;
     }
-    handshake->peer = peer.identity;
-    handshake->peer_role = peer.role;
-    buf_put_bytes(&handshake->transcript, payload);
+    peer_take(handshake, &peer, payload);
     uint8_t mac[HANDSHAKE_MAC_BYTES];
     size_t mac_len = caller_mac(handshake, mac);
     put_frame(handshake, PEER_FRAME_PROOF, span_of(mac, mac_len), out);

@@ -19,18 +19,25 @@
 #define PEER_WIRE_ENTRY_BYTES_MAX    (STORE_COMMAND_BYTES_MAX + 64)
 #define PEER_WIRE_SNAPSHOT_BYTES_MAX STORE_SNAPSHOT_BYTES_MAX
 
+/* PROPOSE: to the leader: one log entry's data (log_command.h). READ: to the leader: which index
+ * may I read at? PROBE: from the leader: what is your term? */
+#define PEER_MESSAGES(X)               \
+    X(APPEND, append, 1)               \
+    X(APPEND_RESULT, append_result, 2) \
+    X(VOTE, vote, 3)                   \
+    X(VOTE_RESULT, vote_result, 4)     \
+    X(SNAPSHOT, snapshot, 5)           \
+    X(TIMEOUT_NOW, timeout_now, 6)     \
+    X(PROPOSE, propose, 16)            \
+    X(READ, read, 17)                  \
+    X(READ_RESULT, read_result, 18)    \
+    X(PROBE, probe, 19)                \
+    X(PROBE_RESULT, probe_result, 20)
+
 enum peer_message_kind {
-    PEER_APPEND = 1,
-    PEER_APPEND_RESULT = 2,
-    PEER_VOTE = 3,
-    PEER_VOTE_RESULT = 4,
-    PEER_SNAPSHOT = 5,
-    PEER_TIMEOUT_NOW = 6,
-    PEER_PROPOSE = 16, /* to the leader: one log entry's data (log_command.h) */
-    PEER_READ = 17,    /* to the leader: which index may I read at? */
-    PEER_READ_RESULT = 18,
-    PEER_PROBE = 19, /* from the leader: what is your term? */
-    PEER_PROBE_RESULT = 20
+#define KIND(constant, name, number) PEER_##constant = (number),
+    PEER_MESSAGES(KIND)
+#undef KIND
 };
 
 struct peer_append {

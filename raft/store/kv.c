@@ -61,6 +61,16 @@ size_t kv_record_bytes(const struct kv_record *record)
     return (size_t)record->key_len + record->value_len;
 }
 
+void kv_record_encode(const struct kv_record *record, struct buf *out)
+{
+    buf_put_bytes(out, kv_record_key(record));
+    buf_put_bytes(out, kv_record_value(record));
+    buf_put_u64(out, (uint64_t)record->create_revision);
+    buf_put_u64(out, (uint64_t)record->mod_revision);
+    buf_put_u64(out, (uint64_t)record->version);
+    buf_put_u64(out, record->lease);
+}
+
 void kv_record_view(const struct kv_record *record, struct store_kv *ret_kv)
 {
     *ret_kv = (struct store_kv){

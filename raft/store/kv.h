@@ -4,6 +4,7 @@
 #ifndef RAFT_STORE_KV_H
 #define RAFT_STORE_KV_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "raft/store.h"
 
@@ -46,6 +47,8 @@ void kv_record_unref(struct kv_record *record); /* NULL is accepted */
 struct span kv_record_key(const struct kv_record *record);
 struct span kv_record_value(const struct kv_record *record);
 size_t kv_record_bytes(const struct kv_record *record);
+/* Key, value (bytes), create, mod, version, lease (u64): how a snapshot has it. */
+void kv_record_encode(const struct kv_record *record, struct buf *out);
 void kv_record_view(const struct kv_record *record, struct store_kv *ret_kv);
 
 void kv_map_close(struct kv_map *map);

@@ -56,12 +56,7 @@ static void encode_keys(const struct kv_map *map, unsigned format, struct buf *o
     buf_put_u32(out, (uint32_t)map->count);
     for (size_t i = 0; i < map->count; i++) {
         const struct kv_record *record = map->records[i];
-        buf_put_bytes(out, kv_record_key(record));
-        buf_put_bytes(out, kv_record_value(record));
-        buf_put_u64(out, (uint64_t)record->create_revision);
-        buf_put_u64(out, (uint64_t)record->mod_revision);
-        buf_put_u64(out, (uint64_t)record->version);
-        buf_put_u64(out, record->lease);
+        kv_record_encode(record, out);
         if (format > 1) {
             buf_put_u8(out, record->action);
         }

@@ -30,12 +30,7 @@ enum kind {
 
 static void encode_version(const struct kv_record *record, struct buf *out)
 {
-    buf_put_bytes(out, kv_record_key(record));
-    buf_put_bytes(out, kv_record_value(record));
-    buf_put_u64(out, (uint64_t)record->create_revision);
-    buf_put_u64(out, (uint64_t)record->mod_revision);
-    buf_put_u64(out, (uint64_t)record->version);
-    buf_put_u64(out, record->lease);
+    kv_record_encode(record, out);
     buf_put_u8(out, record->action);
 }
 

@@ -48,17 +48,11 @@ static const char *const rare[] = {
 static const struct {
     int kind;
     const char *name;
-} messages[] = {{PEER_APPEND, "append"},
-                {PEER_APPEND_RESULT, "append_result"},
-                {PEER_VOTE, "vote"},
-                {PEER_VOTE_RESULT, "vote_result"},
-                {PEER_SNAPSHOT, "snapshot"},
-                {PEER_TIMEOUT_NOW, "timeout_now"},
-                {PEER_PROPOSE, "propose"},
-                {PEER_READ, "read"},
-                {PEER_READ_RESULT, "read_result"},
-                {PEER_PROBE, "probe"},
-                {PEER_PROBE_RESULT, "probe_result"}};
+} messages[] = {
+#define MESSAGE(constant, name, number) {PEER_##constant, #name},
+    PEER_MESSAGES(MESSAGE)
+#undef MESSAGE
+};
 enum { MESSAGES = sizeof(messages) / sizeof(messages[0]) };
 
 static const char *const fates[SIM_MESSAGE_FATES] = {"dropped", "doubled"};

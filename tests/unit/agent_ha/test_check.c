@@ -379,6 +379,8 @@ static void depose_with(const char *more, unsigned reports)
     add(HA_DEPOSE)->timeline = 2;
 }
 
+#define UNENDED    "ends a lease that is not to be ended, or twice at a time"
+#define UNREPORTED "ends a lease without the reports that it takes"
 #define OTHER \
     "report n3 revision=42 valid=yes epoch=abc:9 timeline=1 lsn=5000060 primary_silent=520"
 
@@ -390,35 +392,26 @@ static void a_running_lease_is_ended_only_with_all_that_it_takes(void **state)
         const char *broken;
     } table[] = {
         {OTHER "\n", 2, NULL},
-        {OTHER "\nsettings early_failover=no\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\nsettings synchronous_mode=no\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\nsilence asked=never\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\nsilence wal=99501\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\nsilence raft=99501\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\ncluster epoch_revision=8\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\ncluster leader=\"\"\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\nholding acquiring=yes\n", 2,
-         "ends a lease that is not to be ended, or twice at a time"},
-        {OTHER "\n", 1, "ends a lease without the reports that it takes"},
-        {OTHER " raft_silent=20\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER " yields=yes\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER " withdrawn=yes\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER "\nreport n3 epoch=abc:8\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER "\nreport n3 revision=43\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER "\nreport n3 primary_silent=0\n", 2,
-         "ends a lease without the reports that it takes"},
-        {OTHER "\nupstream detached=no\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER "\nupstream epoch=abc:8\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER "\nself position_known=no\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER "\nself promote_sent=yes\n", 2, "ends a lease without the reports that it takes"},
-        {OTHER "\nself timeline=2\n", 2, "ends a lease without the reports that it takes"},
+        {OTHER "\nsettings early_failover=no\n", 2, UNENDED},
+        {OTHER "\nsettings synchronous_mode=no\n", 2, UNENDED},
+        {OTHER "\nsilence asked=never\n", 2, UNENDED},
+        {OTHER "\nsilence wal=99501\n", 2, UNENDED},
+        {OTHER "\nsilence raft=99501\n", 2, UNENDED},
+        {OTHER "\ncluster epoch_revision=8\n", 2, UNENDED},
+        {OTHER "\ncluster leader=\"\"\n", 2, UNENDED},
+        {OTHER "\nholding acquiring=yes\n", 2, UNENDED},
+        {OTHER "\n", 1, UNREPORTED},
+        {OTHER " raft_silent=20\n", 2, UNREPORTED},
+        {OTHER " yields=yes\n", 2, UNREPORTED},
+        {OTHER " withdrawn=yes\n", 2, UNREPORTED},
+        {OTHER "\nreport n3 epoch=abc:8\n", 2, UNREPORTED},
+        {OTHER "\nreport n3 revision=43\n", 2, UNREPORTED},
+        {OTHER "\nreport n3 primary_silent=0\n", 2, UNREPORTED},
+        {OTHER "\nupstream detached=no\n", 2, UNREPORTED},
+        {OTHER "\nupstream epoch=abc:8\n", 2, UNREPORTED},
+        {OTHER "\nself position_known=no\n", 2, UNREPORTED},
+        {OTHER "\nself promote_sent=yes\n", 2, UNREPORTED},
+        {OTHER "\nself timeline=2\n", 2, UNREPORTED},
     };
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

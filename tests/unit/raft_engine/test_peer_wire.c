@@ -56,17 +56,9 @@ static const struct {
     enum peer_message_kind kind;
     const char *name;
 } kinds[] = {
-    {PEER_APPEND, "append"},
-    {PEER_APPEND_RESULT, "append_result"},
-    {PEER_VOTE, "vote"},
-    {PEER_VOTE_RESULT, "vote_result"},
-    {PEER_SNAPSHOT, "snapshot"},
-    {PEER_TIMEOUT_NOW, "timeout_now"},
-    {PEER_PROPOSE, "propose"},
-    {PEER_READ, "read"},
-    {PEER_READ_RESULT, "read_result"},
-    {PEER_PROBE, "probe"},
-    {PEER_PROBE_RESULT, "probe_result"},
+#define KIND(constant, name, number) {PEER_##constant, #name},
+    PEER_MESSAGES(KIND)
+#undef KIND
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
