@@ -57,7 +57,7 @@ $(RAFT_HEADER): $(RAFT_SRC)/include/raft.h.in
 	@mkdir -p $(@D)/include
 	@sed 's/@enable_v0@//' $< > $(@D)/include/raft.h
 	@cp $(@D)/include/raft.h $@
-$(RAFT_SRC)/include/raft.h.in:
+$(RAFT_SRC)/include/raft.h.in $(RAFT_FILES:%=$(RAFT_SRC)/src/%.c):
 	@echo "the source of libraft $(RAFT_VERSION) is not in '$(RAFT_SRC)': run 'make deps', or give RAFT_SRC=DIR" >&2; exit 1
 # Its sources say "../include/raft.h": -iquote lets that name our copy, so that nothing is written beside them.
 $(RAFT_OBJECTS): $(BUILD)/raft_src/%.o: $(RAFT_SRC)/src/%.c $(RAFT_HEADER)
