@@ -284,8 +284,10 @@ int cli_dsn(struct cli *cli, int argc, char **argv)
 static void server_version_text(const json_t *value, char *ret_text, size_t bytes)
 {
     long long number = json_integer_value(value);
-    (void)snprintf(ret_text, bytes, number > 0 ? " PostgreSQL %lld.%lld" : "", number / 10000,
-                   number % 10000);
+    ret_text[0] = '\0';
+    if (number > 0) {
+        (void)snprintf(ret_text, bytes, " PostgreSQL %lld.%lld", number / 10000, number % 10000);
+    }
 }
 
 static void version_of(const json_t *member)
