@@ -42,9 +42,9 @@ sweep() {
         case "$(readlink "$entry/cwd" 2>/dev/null || true)" in
         "$home"/node*/data*) kill -KILL "${entry#/proc/}" 2>/dev/null || true ;;
         esac
-        case "$(readlink "$entry/exe" 2>/dev/null || true)" in
-        "$home"/bin/*) kill -KILL "${entry#/proc/}" 2>/dev/null || true ;;
-        esac
+        if [ "$entry/exe" -ef "$home/bin/pgquorum" ] || [ "$entry/exe" -ef "$home/bin/pgquorum-fence" ]; then
+            kill -KILL "${entry#/proc/}" 2>/dev/null || true
+        fi
     done
 }
 
@@ -216,7 +216,7 @@ agent_pid() {
     n=0
     while [ "$n" -lt 50 ]; do
         for entry in /proc/[0-9]*; do
-            if [ "$(readlink "$entry/exe" 2>/dev/null || true)" = "$home/bin/pgquorum" ] &&
+            if [ "$entry/exe" -ef "$home/bin/pgquorum" ] && # without a process for each one that there is
                 tr '\0' ' ' < "$entry/cmdline" 2>/dev/null | grep -q "$2.yml"; then
                 echo "${entry#/proc/}"
                 return
