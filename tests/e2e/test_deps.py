@@ -29,6 +29,15 @@ touch "$STATE/haproxy\"""",
 }
 
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def heed():
+    """A shell traps no signal that was ignored when it began, as under nohup."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Machine:
     def __init__(self, path):
         self.path, self.state, self.bin = path, path / "state", path / "bin"
@@ -51,7 +60,7 @@ class Machine:
                        for low, up, work in (("/etc", "etc", "work1"), ("/usr/sbin", "sbin", "work2")))
         environment = dict(os.environ, PATH=f"{self.bin}:{os.environ['PATH']}", STATE=str(self.state), HOW=how)
         return subprocess.Popen(["unshare", "-m", "sh", "-c", laid + f"exec {ROOT}/tests/harness/deps.sh install"], env=environment,
-                                start_new_session=True, stdin=subprocess.DEVNULL)
+                                start_new_session=True, stdin=subprocess.DEVNULL, preexec_fn=heed)
 
     def run(self, how=""):
         return self.start(how).wait(60)
@@ -90,7 +99,7 @@ def test_apt_that_fails_halfway_leaves_nothing_forbidden_and_nothing_at_boot(mac
     assert machine.left() == [] and machine.disabled() == ["etcd disable", "haproxy disable"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_leaves_nothing_forbidden_and_nothing_at_boot(machine, number):
     run = machine.start("stops")
     network.wait_for("apt is at work", lambda: machine.has("waits"), 30)
