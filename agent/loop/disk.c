@@ -89,7 +89,8 @@ static void tell(const struct agent *agent, const struct pg_disk_state *state)
         const struct pg_disk_place *known = find(before, place->name);
         bool was_wrong = known != NULL && ha_disk_is_low_or_worse(known->kind);
         /* A directory that is not made yet is none of its disk's troubles. */
-        bool untried = place->kind == PG_DISK_UNKNOWN && place->errno_value != ENOENT;
+        bool untried = place->kind == PG_DISK_UNKNOWN && place->errno_value != ENOENT &&
+                       place->errno_value != EINPROGRESS;
         bool is_wrong = untried || ha_disk_is_low_or_worse(place->kind);
         if ((known == NULL || known->kind != place->kind) && (was_wrong || is_wrong)) {
             tell_place(place);

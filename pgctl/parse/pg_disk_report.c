@@ -1,7 +1,8 @@
 /* What the child of pgctl/pg_disk.h says, and what it means.
  *
- * Only what is certainly the disk's counts against it. That a directory is missing, or that there
- * are no more descriptors, is somebody else's business, and unknown here. */
+ * Only what is certainly the disk's counts against it, and the table of errnos says what that is.
+ * That a directory is missing, or that there are no more descriptors, is somebody else's business,
+ * and unknown here. */
 #include "pgctl/pg_disk.h"
 
 #include <errno.h>
@@ -45,6 +46,35 @@ static const struct pg_disk_place *find(const struct pg_disk_state *state, const
     return NULL;
 }
 
+/* What a write, or the look before it, was refused with. */
+static const struct {
+    int errno_value;
+    enum pg_disk_kind kind;
+} refusals[] = {
+    {ENOSPC, PG_DISK_FULL},
+    {EDQUOT, PG_DISK_FULL},
+    {EROFS, PG_DISK_READ_ONLY},
+    {EIO, PG_DISK_FAILED},
+    {ENXIO, PG_DISK_FAILED},     /* the device is gone */
+    {ENODEV, PG_DISK_FAILED},    /* likewise */
+    {EBADMSG, PG_DISK_FAILED},   /* a checksum of the file system, or of the device */
+    {EUCLEAN, PG_DISK_FAILED},   /* the file system is damaged (XFS, ext4, btrfs) */
+    {EREMOTEIO, PG_DISK_FAILED}, /* of a disk in the network: its server has an error, */
+    {ESTALE, PG_DISK_FAILED},    /* no longer has the directory, */
+    {ENOTCONN, PG_DISK_FAILED},  /* is not connected, */
+    {ETIMEDOUT, PG_DISK_FAILED}, /* or does not answer and was waited for long enough */
+};
+
+static enum pg_disk_kind refused_kind(int errno_value)
+{
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        if (refusals[i].errno_value == errno_value) {
+            return refusals[i].kind;
+        }
+    }
+    return PG_DISK_UNKNOWN;
+}
+
 static enum pg_disk_kind kind_of(const struct pg_disk_limits *limits,
                                  const struct pg_disk_place *place,
                                  const struct pg_disk_place *before)
@@ -56,16 +86,10 @@ static enum pg_disk_kind kind_of(const struct pg_disk_limits *limits,
     if (place->busy_ms >= limits->stall_ms) {
         return PG_DISK_STALLED;
     }
-    switch (place->errno_value) {
-    case 0: return place->free_bytes < enough ? PG_DISK_LOW : PG_DISK_GOOD;
-    case ENOSPC:
-    case EDQUOT: return PG_DISK_FULL;
-    case EROFS: return PG_DISK_READ_ONLY;
-    case EIO:
-    case ENXIO:
-    case EUCLEAN: return PG_DISK_FAILED;
-    default: return PG_DISK_UNKNOWN;
+    if (place->errno_value != 0) {
+        return refused_kind(place->errno_value);
     }
+    return place->free_bytes < enough ? PG_DISK_LOW : PG_DISK_GOOD;
 }
 
 void pg_disk_judge(const struct pg_disk_limits *limits, const struct pg_disk_state *before,

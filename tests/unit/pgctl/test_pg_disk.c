@@ -8,17 +8,21 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -199,6 +203,12 @@ static void other_file_systems_are_found_by_their_links(void **state)
     (void)snprintf(more, sizeof more, "Raft directory=%s",
                    memory); /* the same one: once is enough */
     start(more);
+    wait_kind("Raft directory", PG_DISK_GOOD);
+    wait_kind("data directory", PG_DISK_GOOD);
+    assert_int_equal(seen.count, 2);
+    stop();
+    wait_children(0);
+    start(NULL);
     wait_kind("tablespace 16402", PG_DISK_GOOD);
     wait_kind("data directory", PG_DISK_GOOD);
     assert_int_equal(seen.count, 2);
@@ -208,6 +218,129 @@ static void other_file_systems_are_found_by_their_links(void **state)
     while (place("tablespace 16402") != NULL) {
         (void)uv_run(&loop, UV_RUN_ONCE);
     }
+    stop();
+    wait_children(0);
+}
+
+/* --- looks that do not come back -------------------------------------------------------------- */
+
+#define DEAD "/dead" /* in a path: as on a file system whose server is gone */
+
+/* In place of the C library's, for the child as well, which is this program. */
+int stat(const char *path, struct stat *ret_found)
+{
+    char target[PATH_MAX] = "";
+    if (readlink(path, target, sizeof target - 1) > 0 && strstr(target, DEAD) != NULL) {
+        for (;;) {
+            (void)pause();
+        }
+    }
+    return fstatat(AT_FDCWD, path, ret_found, 0);
+}
+
+static void a_tablespace_that_is_gone_hides_nothing_else(void **state)
+{
+    char path[300];
+    (void)state;
+    set_up_data();
+    (void)snprintf(path, sizeof path, "%s/pg_tblspc", data);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/pg_tblspc/16499", data);
+    assert_int_equal(symlink(DEAD, path), 0);
+    start(NULL);
+    wait_kind("tablespace 16499", PG_DISK_STALLED);
+    assert_false(place("tablespace 16499")->instance);
+    wait_kind("data directory", PG_DISK_GOOD);
+    char moved[300];
+    (void)snprintf(moved, sizeof moved, "%s.moved", data);
+    assert_int_equal(rename(data, moved), 0); /* it is still looked at */
+    wait_kind("data directory", PG_DISK_UNKNOWN);
+    stop();
+    wait_children(0);
+}
+
+static void wal_that_is_gone_is_a_stall_of_the_instance(void **state)
+{
+    char path[300];
+    (void)state;
+    set_up_data();
+    (void)snprintf(path, sizeof path, "%s/pg_wal", data);
+    assert_int_equal(symlink(DEAD, path), 0);
+    start(NULL);
+    wait_kind("data directory", PG_DISK_GOOD);
+    wait_kind("pg_wal", PG_DISK_STALLED);
+    assert_true(place("pg_wal")->instance);
+    assert_string_equal(pg_disk_worst(&seen)->name, "pg_wal");
+    stop();
+    wait_children(0);
+}
+
+/* --- the name of the socket ------------------------------------------------------------------- */
+
+static socklen_t name_of_child(struct sockaddr_un *ret_address)
+{
+    uint64_t hash = 14695981039346656037U;
+    for (const char *at = data; *at != '\0'; at++) {
+        hash = (hash ^ (uint8_t)*at) * 1099511628211U;
+    }
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int len = snprintf(ret_address->sun_path + 1, sizeof ret_address->sun_path - 1,
+                       "pgquorum-disk-%u-%016" PRIx64, (unsigned)geteuid(), hash);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+}
+
+/* A process of that user (0 = of ours) that has the name, and listens or does not. */
+static pid_t squat(uid_t user, bool listens)
+{
+    struct sockaddr_un address;
+    socklen_t size = name_of_child(&address);
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork_in_test();
+    if (pid == 0) {
+        bool well = user == 0 || setresuid(user, user, user) == 0;
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        well = well && bind(fd, (const struct sockaddr *)&address, size) == 0 &&
+               (!listens || listen(fd, 8) == 0) && write(ready[1], "", 1) == 1;
+        (void)(well && pause());
+        _exit(1);
+    }
+    (void)close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    return pid;
+}
+
+static void a_name_that_somebody_else_has_is_no_stall(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        bool other_user = way == 1;
+        if (other_user && geteuid() != 0) {
+            return; /* nobody else to be */
+        }
+        set_up_data();
+        pid_t holder = squat(other_user ? 65534 : 0, other_user);
+        start(NULL);
+        wait_kind("data directory", PG_DISK_GOOD);
+        stop();
+        wait_children(0);
+        assert_int_equal(kill(holder, SIGKILL), 0);
+        assert_int_equal(waitpid(holder, NULL, 0), holder);
+    }
+}
+
+static void a_predecessor_that_has_the_name_is_waited_for(void **state)
+{
+    (void)state;
+    set_up_data();
+    pid_t holder = squat(0, true);
+    start(NULL);
+    wait_kind("data directory", PG_DISK_STALLED);
+    assert_int_equal(kill(holder, SIGKILL), 0);
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    wait_kind("data directory", PG_DISK_GOOD);
     stop();
     wait_children(0);
 }
@@ -395,12 +528,46 @@ static void a_stalled_disk_holds_up_nobody_and_one_child_alone_waits_for_it(void
     wait_children(0);
 }
 
+static void a_child_that_stood_still_does_not_count_that_against_the_disk(void **state)
+{
+    pid_t pids[8];
+    (void)state;
+    need_root();
+    start(NULL);
+    wait_kind("data directory", PG_DISK_GOOD);
+    int fd = open(disk, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(ioctl(fd, FIFREEZE, 0), 0);
+    wait_kind("data directory", PG_DISK_STALLED);
+    assert_int_equal(children(pids), 1);
+    assert_int_equal(kill(pids[0], SIGSTOP), 0);
+    usleep(3000000);
+    assert_int_equal(kill(pids[0], SIGCONT), 0);
+    int64_t busy_ms = 3000;
+    unsigned before = reports;
+    while (reports < before + 3) {
+        (void)uv_run(&loop, UV_RUN_ONCE);
+        int64_t now_busy_ms = place("data directory")->busy_ms;
+        busy_ms = now_busy_ms < busy_ms ? now_busy_ms : busy_ms;
+    }
+    assert_true(busy_ms < 1500);
+    assert_int_equal(ioctl(fd, FITHAW, 0), 0);
+    (void)close(fd);
+    wait_kind("data directory", PG_DISK_GOOD);
+    stop();
+    wait_children(0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_disk_takes_writes_and_nothing_is_left_there),
         cmocka_unit_test(a_directory_that_is_missing_is_nobodys_fault),
         cmocka_unit_test(other_file_systems_are_found_by_their_links),
+        cmocka_unit_test(a_tablespace_that_is_gone_hides_nothing_else),
+        cmocka_unit_test(wal_that_is_gone_is_a_stall_of_the_instance),
+        cmocka_unit_test(a_name_that_somebody_else_has_is_no_stall),
+        cmocka_unit_test(a_predecessor_that_has_the_name_is_waited_for),
         cmocka_unit_test(a_child_that_dies_is_told_of_and_replaced),
         cmocka_unit_test(a_child_that_is_not_heard_says_nothing_of_the_disk),
         cmocka_unit_test_setup_teardown(a_full_disk_is_seen_coming_and_heals, mount_disk,
@@ -408,6 +575,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_read_only_disk_is_told, mount_disk, unmount_disk),
         cmocka_unit_test_setup_teardown(
             a_stalled_disk_holds_up_nobody_and_one_child_alone_waits_for_it, mount_disk,
+            unmount_disk),
+        cmocka_unit_test_setup_teardown(
+            a_child_that_stood_still_does_not_count_that_against_the_disk, mount_disk,
             unmount_disk),
     };
     pg_disk_main(argc, argv);

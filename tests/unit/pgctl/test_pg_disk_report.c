@@ -86,10 +86,16 @@ static void only_what_is_the_disks_counts_against_it(void **unused)
     assert_int_equal(after(ENOSPC, 0, 100 * MIB), PG_DISK_FULL);
     assert_int_equal(after(EDQUOT, 0, 100 * MIB), PG_DISK_FULL);
     assert_int_equal(after(EROFS, 0, 100 * MIB), PG_DISK_READ_ONLY);
-    assert_int_equal(after(EIO, 0, 100 * MIB), PG_DISK_FAILED);
+    static const int failed[] = {EIO,       ENXIO,  ENODEV,   EBADMSG,  EUCLEAN,
+                                 EREMOTEIO, ESTALE, ENOTCONN, ETIMEDOUT};
+    for (size_t i = 0; i < sizeof failed / sizeof failed[0]; i++) {
+        assert_int_equal(after(failed[i], 0, 100 * MIB), PG_DISK_FAILED);
+    }
     assert_int_equal(after(ENOENT, 0, 100 * MIB), PG_DISK_UNKNOWN);
     assert_int_equal(after(EACCES, 0, 100 * MIB), PG_DISK_UNKNOWN);
     assert_int_equal(after(EMFILE, 0, 100 * MIB), PG_DISK_UNKNOWN);
+    assert_int_equal(after(EINPROGRESS, 999, 0), PG_DISK_UNKNOWN); /* not tried yet */
+    assert_int_equal(after(EINPROGRESS, 1000, 0), PG_DISK_STALLED);
 }
 
 static void a_write_that_does_not_come_back_is_a_stall_since_it_began(void **unused)
