@@ -2,8 +2,9 @@
  * go on when the postmaster hangs, and so does our own, by which its state is asked for. So a
  * connection is made for this question alone, with a deadline.
  *
- * An answer is an answer, also "too many connections" or "no pg_hba.conf entry". "The database
- * system is in recovery" is one, too, and counts apart: it is not hung, and nobody can use it. */
+ * It needs no login (pg_instance_ping): one that waits, for a lock or for a place, says nothing of
+ * the postmaster. That nobody is let in, because "the database system is in recovery", the ordinary
+ * probe is told, and it counts apart: it is not hung, and nobody can use it. */
 #include "agent/loop/loop.h"
 
 #include "base/log.h"
@@ -22,11 +23,11 @@ static bool is_up(const struct agent *agent)
     return agent->facts.run == HA_RUN_RUNNING && agent->pg != NULL && !agent->stopping;
 }
 
-static void put(struct agent *agent, int64_t *since_ms, bool so, const char *what,
+static void put(struct agent *agent, int64_t *since_ms, int64_t asked_ms, bool so, const char *what,
                 const struct error *err)
 {
     if (so && *since_ms == HA_NEVER) {
-        *since_ms = agent->ping_sent_mono_ms;
+        *since_ms = asked_ms;
         log_warning("%s: %s", what, err == NULL ? "" : err->text);
         publish_request(agent);
     } else if (!so && *since_ms != HA_NEVER) {
@@ -49,12 +50,17 @@ static void on_pinged(void *arg, int rc, const struct error *err)
     }
     bool up = is_up(agent) && agent->ping_sent_mono_ms >= facts->run_since_mono_ms;
     bool silent = rc == ERR_TIMEOUT || rc == ERR_CLOSED;
-    bool refusing = rc == ERR_UNAVAILABLE;
-    put(agent, &facts->silent_since_mono_ms, up && silent,
+    put(agent, &facts->silent_since_mono_ms, agent->ping_sent_mono_ms, up && silent,
         "PostgreSQL runs and does not answer a new connection", err);
-    put(agent, &facts->refusing_since_mono_ms, up && refusing, "PostgreSQL runs and lets nobody in",
-        err);
-    arm(agent, silent || refusing ? AGAIN_MS : -1);
+    arm(agent, silent ? AGAIN_MS : -1);
+}
+
+void liveness_take_probe(struct agent *agent, int rc, const struct error *err)
+{
+    struct loop_facts *facts = &agent->facts;
+    bool up = is_up(agent) && agent->probe_sent_mono_ms >= facts->run_since_mono_ms;
+    put(agent, &facts->refusing_since_mono_ms, agent->probe_sent_mono_ms,
+        up && rc == ERR_UNAVAILABLE, "PostgreSQL runs and lets nobody in", err);
 }
 
 static void ping(struct agent *agent)

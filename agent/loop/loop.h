@@ -159,6 +159,7 @@ struct agent {
     /* observe.c */
     uv_timer_t probe_timer;
     bool probing;
+    int64_t probe_sent_mono_ms;
     bool probe_wanted; /* an answer asked for from now on */
     bool inspecting;
     bool inspect_wanted;
@@ -235,6 +236,8 @@ void observe_run(struct agent *agent);
 /* --- liveness.c: does the running server let somebody new in? --------------------------------- */
 int liveness_start(struct agent *agent);
 void liveness_stop(struct agent *agent);
+/* How a probe ended: whether somebody is let in it says by the way. */
+void liveness_take_probe(struct agent *agent, int rc, const struct error *err);
 
 /* --- disk.c: do the disks take writes? -------------------------------------------------------- */
 /* What pgctl/pg_disk.h has found. */

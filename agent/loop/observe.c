@@ -255,6 +255,7 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
         log_warning("asking PostgreSQL for its state: %s, retrying", err->text);
     }
     facts->probe_rc = rc;
+    liveness_take_probe(agent, rc, err);
     if (rc == 0) {
         bool changed = facts->probe.asked_ms == 0 || facts->probe.role != result->role ||
                        facts->probe.timeline != result->timeline ||
@@ -311,6 +312,7 @@ static void on_probe_timer(uv_timer_t *timer)
                      agent->inspect_wanted ||
                      (facts->probe.role == PG_STANDBY && !facts->probe.local_wal_replayed);
     if (up && !agent->probing && !agent->stopping) {
+        agent->probe_sent_mono_ms = agent_mono_ms(agent);
         agent->probing =
             pg_instance_probe(agent->pg, LOOP_PROBE_TIMEOUT_MS, on_probed, agent, &err) == 0;
     }

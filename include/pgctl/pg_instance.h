@@ -137,14 +137,15 @@ int pg_instance_inspect(struct pg_instance *instance, int64_t timeout_ms, pg_ins
 typedef void (*pg_probe_cb)(void *arg, int rc, const struct pg_probe_result *result,
                             const struct error *err);
 /* One question over the persistent local connection (made when it is not there). ERR_UNAVAILABLE:
- * the server is starting up or shutting down (err's text has its words); ERR_CLOSED: nobody
- * listens; ERR_TIMEOUT. One probe at a time: ERR_BUSY. `result` is the instance's own, valid in the
+ * the server is starting up, recovering or shutting down (err's text has its words); ERR_LIMIT: it
+ * is up and has no place for us (too many clients); ERR_CLOSED: nobody listens; ERR_TIMEOUT. One
+ * probe at a time: ERR_BUSY. `result` is the instance's own, valid in the
  * callback. */
 int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe_cb done, void *arg,
                       struct error *err) MUST_CHECK;
-/* Liveness by a connection made for this question alone: the persistent one may live while nobody
- * new gets in. 0: there was an answer, if only "too many connections"; ERR_UNAVAILABLE: it is
- * starting up, shutting down or recovering; ERR_TIMEOUT, ERR_CLOSED: no answer. */
+/* Liveness by a connection made for this question alone, and without a login: the persistent one
+ * may live while nobody new gets in. 0: the postmaster took it and had it answered, whatever the
+ * state of the server; ERR_TIMEOUT, ERR_CLOSED: no answer. */
 int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
                      struct error *err) MUST_CHECK;
 

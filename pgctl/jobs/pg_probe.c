@@ -1,4 +1,4 @@
-/* Probe, ping and questions to peers: short tasks that are no jobs.
+/* Probe and questions to peers: short tasks that are no jobs.
  *
  * The probe's connection is kept between probes: it moves into the task and, if it still can take a
  * query, back. A kept connection that turns out dead (the server was restarted) is replaced once.
@@ -188,6 +188,14 @@ static void probe_identified(struct pg_task *task)
     probe_end(task);
 }
 
+/* "The database system is starting up" is not "too many clients already". */
+static void tell_full(struct pg_task *task)
+{
+    if (task->rc == ERR_UNAVAILABLE && strstr(task->err.text, "57P03:") == NULL) {
+        task->rc = ERR_LIMIT;
+    }
+}
+
 static void probe_step(struct pg_task *task)
 {
     bool identifies = task->state == PROBE_IDENTIFY || task->state == PROBE_IDENTIFIED;
@@ -204,6 +212,7 @@ static void probe_step(struct pg_task *task)
     } else if (identifies) {
         probe_identified(task);
     } else if (task->rc != 0) {
+        tell_full(task);
         error_wrap(&task->err, "connecting to the local server");
         pg_task_fail(task);
     } else {
@@ -240,43 +249,6 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
     }
     instance->probe->busy = true;
     return 0;
-}
-
-/* --- ping ------------------------------------------------------------------------------------- */
-
-/* "The database system is starting up": it has an answer, and lets nobody in. Any other refusal
- * comes from a server that would let somebody in. */
-static bool lets_in(const struct pg_task *task)
-{
-    bool answered = task->rc == ERR_UNAVAILABLE || task->rc == ERR_PERMISSION;
-    return answered && strstr(task->err.text, "57P03:") == NULL;
-}
-
-static void ping_step(struct pg_task *task)
-{
-    switch (task->state++) {
-    case 0: pg_task_connect_local(task); return;
-    case 1:
-        if (task->rc == 0) {
-            pg_task_query(task, "SELECT 1");
-            return;
-        }
-        break;
-    default: break;
-    }
-    if (task->rc != 0 && !lets_in(task)) {
-        error_wrap(&task->err, "a new connection to the local server");
-        pg_task_fail(task);
-        return;
-    }
-    pg_task_end(task);
-}
-
-int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
-                     struct error *err)
-{
-    static const struct pg_task_ops ops = {.name = "ping", .step = ping_step};
-    return pg_task_start(instance, &ops, NULL, timeout_ms, done, arg, NULL, err);
 }
 
 /* --- peers ------------------------------------------------------------------------------------ */

@@ -180,7 +180,7 @@ static void refusals_are_told_apart_whatever_language_the_server_speaks(void **s
     fill_connections(node, connections, MANY);
     CHECK_RC((node_ask(node, node, &outcome), &outcome), ERR_UNAVAILABLE);
     expect_text(&outcome, "53300: tut mir leid");
-    CHECK_RC((node_ping(node, &outcome), &outcome), 0); /* it lives, and says so */
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0); /* it lives */
     for (int i = 0; i < MANY; i++) {
         PQfinish(connections[i]);
     }
@@ -203,6 +203,56 @@ static void server_that_hangs_is_found_by_a_new_connection_alone(void **state)
     CHECK_RC((node_ping(node, &outcome), &outcome), ERR_TIMEOUT);
     assert_int_equal(kill(postmaster, SIGCONT), 0);
     assert_int_equal(node_ping(node, &outcome), 0);
+    node_free(node);
+}
+
+static unsigned log_lines(const struct node *node, const char *what)
+{
+    char line[1024];
+    unsigned count = 0;
+    FILE *log = fopen(node->fence_log, "re");
+    assert_non_null(log);
+    while (fgets(line, sizeof line, log) != NULL) {
+        count += strstr(line, what) != NULL ? 1 : 0;
+    }
+    (void)fclose(log);
+    return count;
+}
+
+/* A login waits for the catalogs, and needs a place: the postmaster is not to blame for either. */
+static void server_in_which_no_login_ends_is_none_that_hangs(void **state)
+{
+    (void)state;
+    struct outcome outcome;
+    struct node *node = primary_new("n1");
+    PGconn *locker = node_connect(node);
+    PQclear(PQexec(locker, "BEGIN; LOCK pg_class, pg_authid, pg_database"));
+    CHECK_RC((node_ping(node, &outcome), &outcome), 0);
+    PQfinish(locker);
+    node_free(node);
+}
+
+/* Only log_connections speaks of it, and only of a connection that is received. */
+static void ping_leaves_nothing_else_in_the_servers_log(void **state)
+{
+    (void)state;
+    struct outcome outcome;
+    struct node *node = primary_new("n1");
+    for (unsigned logged = 0; logged < 2; logged++) {
+        if (logged > 0) {
+            node_do(node, "ALTER SYSTEM SET log_connections = on");
+            node_do(node, "SELECT pg_reload_conf()");
+            WAIT_FOR(log_lines(node, "log_connections") > 0);
+        }
+        unsigned before = log_lines(node, "");
+        unsigned received = log_lines(node, "connection received");
+        for (int i = 0; i < 3; i++) {
+            CHECK_RC((node_ping(node, &outcome), &outcome), 0);
+        }
+        usleep(300000); /* what the server does when we have hung up */
+        assert_int_equal(log_lines(node, "") - before, 3 * logged);
+        assert_int_equal(log_lines(node, "connection received") - received, 3 * logged);
+    }
     node_free(node);
 }
 
@@ -259,6 +309,8 @@ static int all_tests(void)
         ON_STAGE(detached_standby_has_no_receiver_and_its_position_is_known),
         ON_STAGE(refusals_are_told_apart_whatever_language_the_server_speaks),
         ON_STAGE(server_that_hangs_is_found_by_a_new_connection_alone),
+        ON_STAGE(server_in_which_no_login_ends_is_none_that_hangs),
+        ON_STAGE(ping_leaves_nothing_else_in_the_servers_log),
         ON_STAGE(server_that_starts_is_not_asked_before_it_is_ready),
         ON_STAGE(postmaster_that_the_fence_did_not_start_is_stopped_in_order),
     };
