@@ -250,6 +250,7 @@ void raft_node_tick(struct raft_node *node)
         node_proposals_pump(node);
         node_retire_pump(node);
         node_reads_pump(node);
+        node_stall_pump(node);
     }
     node_leave(node);
 }

@@ -82,6 +82,7 @@ struct node_job {
     struct list link;
     struct raft_node *node; /* NULL: the node is gone, `done` only frees */
     struct raft_storage_job storage;
+    int64_t submitted_ms;
     struct log_entry **entries; /* references, entry_count of them */
     struct raft_entry_rec *records;
     uint64_t last_index; /* highest entry of the job that is still valid; 0 = none (clip rule) */
@@ -230,8 +231,9 @@ struct raft_node {
     bool taking;                    /* a snapshot job is under way */
     struct list jobs;               /* FIFO */
     size_t job_count;
-    size_t jobs_bytes;                                /* entries of the jobs */
-    uint64_t commit_index;                            /* own maximum: the engine's may go back */
+    int64_t stall_again_ms; /* the lead is not given away over a stalled disk before */
+    size_t jobs_bytes;      /* entries of the jobs */
+    uint64_t commit_index;  /* own maximum: the engine's may go back */
     struct node_told told[CONFIGURATION_SERVERS_MAX]; /* leader */
     uint64_t applied_index;
     uint64_t applied_term;              /* term of the entry at applied_index */
@@ -290,6 +292,8 @@ struct node_job *node_job_new(struct raft_node *node);
 void node_jobs_orphan(struct raft_node *node);
 /* The disk does not keep up: take in nothing that needs it. */
 bool node_jobs_full(const struct raft_node *node);
+/* node_stall.c: gives the lead away when the disk stands still. */
+void node_stall_pump(struct raft_node *node);
 struct node_snapshot *node_snapshot_new(uint64_t index, uint64_t term,
                                         uint64_t configuration_index);
 void node_snapshot_unref(struct node_snapshot *snapshot);

@@ -123,6 +123,7 @@ void node_job_submit(struct raft_node *node, struct node_job *job)
     list_append(&node->jobs, &job->link);
     node->job_count++;
     node->jobs_bytes += job->entries_bytes;
+    job->submitted_ms = node->now_ms;
     node->env.storage->submit(node->env.storage_arg, &job->storage, job_done, job);
 }
 

@@ -197,6 +197,54 @@ static void leadership_moves_when_the_group_is_quiet(void **state)
     fake_group_free(group);
 }
 
+static struct fake_node *led_and_quiet(uint64_t seed)
+{
+    struct fake_node *leader = fake_group_led(3, seed);
+    fake_run(leader->group, 1000);
+    assert_ptr_equal(fake_leader(leader->group), leader);
+    return leader;
+}
+
+static void a_leader_whose_disk_stands_still_gives_the_lead_away(void **state)
+{
+    (void)state;
+    struct fake_node *leader = led_and_quiet(31);
+    struct fake_group *group = leader->group;
+    leader->disk_delay = 60000;
+    struct fake_call call = {0};
+    fake_put(leader, "a", "1", 60000, 0, &call);
+    int64_t began = group->now;
+    while (fake_leader(group) == leader || fake_leader(group) == NULL) {
+        fake_run(group, 10);
+        assert_true(group->now < began + 6 * FAKE_ET);
+    }
+    assert_true(group->now >= began + 4 * FAKE_ET);
+    assert_non_null(strstr(leader->warning, "has not taken a write"));
+    fake_run(group, 10 * FAKE_ET); /* and it is not given back */
+    assert_ptr_not_equal(fake_leader(group), leader);
+    fake_group_free(group);
+}
+
+static void nobody_leads_in_its_place_whose_disk_stands_still_as_well(void **state)
+{
+    (void)state;
+    struct fake_node *leader = led_and_quiet(32);
+    struct fake_group *group = leader->group;
+    static struct raft_status before;
+    static struct raft_status after;
+    raft_node_status(leader->node, &before);
+    for (size_t i = 0; i < group->count; i++) {
+        group->nodes[i].disk_delay = 60000;
+    }
+    struct fake_call call = {0};
+    fake_put(leader, "a", "1", 60000, 0, &call);
+    fake_run(group, 20 * FAKE_ET);
+    assert_ptr_equal(fake_leader(group), leader);
+    raft_node_status(leader->node, &after);
+    assert_int_equal(after.term, before.term);
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +255,8 @@ int main(void)
         cmocka_unit_test(a_removal_that_would_cost_the_majority_is_refused),
         cmocka_unit_test(the_leader_says_when_it_heard_whom),
         cmocka_unit_test(leadership_moves_when_the_group_is_quiet),
+        cmocka_unit_test(a_leader_whose_disk_stands_still_gives_the_lead_away),
+        cmocka_unit_test(nobody_leads_in_its_place_whose_disk_stands_still_as_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
