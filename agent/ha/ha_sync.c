@@ -349,6 +349,21 @@ static bool is_being_taken(const struct ha_sync *sync, const struct ha_sync_look
     return !sync->taken;
 }
 
+/* In strict mode the key promises from its first write on that whoever is answered has a standby: so
+ * commits wait before it is written. False = they do. */
+static bool is_to_hold(const struct ha_sync *sync, const struct ha_sync_look *look,
+                       const struct ha_sync_target *target, struct ha_sync_move *move)
+{
+    static const struct ha_sync_setting nobody;
+    if (sync->set && sync->setting.names != 0) {
+        return is_being_taken(sync, look, move);
+    }
+    bool stands = !sync->set && look->understood && look->setting.names != 0;
+    set(move, stands ? look->setting : wanted(target, nobody),
+        "commits wait before strict mode is published");
+    return true;
+}
+
 /* Nothing is done by what an earlier run, or somebody else, may have left under way. False = all
  * that is there was written by this run. */
 static bool is_being_claimed(const struct ha_sync *sync, const struct ha_sync_published *published,
@@ -358,6 +373,8 @@ static bool is_being_claimed(const struct ha_sync *sync, const struct ha_sync_pu
     struct ha_sync_setting now = sync->set ? sync->setting : look->setting;
     if (!sync->set && !look->fresh) {
         answer(move, HA_SYNC_WAIT, "PostgreSQL has not been looked at");
+    } else if (!published->present && target->strict && is_to_hold(sync, look, target, move)) {
+        return true;
     } else if (!published->present && (sync->set || look->understood)) {
         /* Without voters only we can lead: nothing is asked of anybody yet. */
         publish(move, 0, less(size(now.names), now.numsync),

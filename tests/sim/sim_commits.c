@@ -1,7 +1,7 @@
 /* What clients were told to be committed, and who has it. Synchronous modes: every commit that was
  * answered is on every later primary, whatever else is broken, a fence that does not act and a
- * clock that stands included (I2, I2b): once the key `sync` is there. Asynchronous: what is missing
- * after a failover is the end of what the former primary had answered (I3), and nothing is missing
+ * clock that stands included (I2, I2b): once the key `sync` is there; in strict mode another node has
+ * it before the client is told. Asynchronous: what is missing after a failover is the end of what the former primary had answered (I3), and nothing is missing
  * without one. */
 #include "sim_machine.h"
 
@@ -80,6 +80,17 @@ static struct branch *branch_of(struct sim_commits *commits, uint64_t branch)
     return &commits->branches[commits->branch_count++];
 }
 
+static bool another_has(const struct sim_machine *machine, uint64_t branch, uint64_t lsn)
+{
+    struct sim_world *world = machine->node->world;
+    bool has = false;
+    for (size_t i = 0; !has && i < world->node_count; i++) {
+        const struct sim_machine *other = sim_machine_of(&world->nodes[i]);
+        has = other != machine && sim_wal_has(&other->wal, branch, lsn);
+    }
+    return has;
+}
+
 void sim_commits_told(struct sim_machine *machine, uint64_t lsn)
 {
     struct sim_world *world = machine->node->world;
@@ -95,6 +106,14 @@ void sim_commits_told(struct sim_machine *machine, uint64_t lsn)
             mem_resize(branch->answered, branch->capacity * sizeof(*branch->answered));
     }
     ASSERT(branch->count == 0 || branch->answered[branch->count - 1].lsn <= lsn);
+    bool strict = world->setup.replication == SIM_SYNC_STRICT ||
+                  world->setup.replication == SIM_QUORUM_STRICT;
+    if (strict && !another_has(machine, branch->branch, lsn)) {
+        sim_fail(world, "strict mode answers nothing without a standby",
+                 "%s answers %llX on timeline %u, and nobody else has it", machine->node->name,
+                 (unsigned long long)lsn, sim_wal_timeline(&machine->wal));
+        return;
+    }
     int64_t epoch = commits->epoch[machine->node->index];
     branch->answered[branch->count++] = (struct answered){lsn, epoch};
     for (size_t i = 0; world->setup.replication != SIM_ASYNC && i < commits->reign_count; i++) {

@@ -383,6 +383,60 @@ static void strict_names_nobody_while_there_is_no_standby(void **state)
     assert_is(&world, A, 1, A, 0);
 }
 
+/* What is set first: who is wanted, what is set already, nobody. */
+static void strict_waits_before_the_key_is_there(void **state)
+{
+    static const struct {
+        uint32_t stands;
+        bool understood;
+        uint32_t target;
+        uint32_t set;
+    } rows[] = {
+        {0, true, A, A}, {0, true, 0, HA_SYNC_NOBODY}, {B, true, A, B},
+        {0, false, A, A}, {0, false, 0, HA_SYNC_NOBODY},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        begin(&world);
+        world.target.strict = true;
+        world.look.understood = rows[i].understood;
+        world.look.setting = (struct ha_sync_setting){rows[i].stands, rows[i].stands != 0};
+        (void)connect_one(&world, 1);
+        want(&world, rows[i].target, rows[i].target != 0);
+        world.look.fresh = false;
+        assert_int_equal(next(&world), HA_SYNC_WAIT);
+        world.look.fresh = true;
+        assert_int_equal(next(&world), HA_SYNC_SET);
+        assert_int_equal(world.move.setting.names, rows[i].set);
+        assert_int_equal(world.move.setting.numsync, 1);
+        put(&world, world.move.setting);
+        world.look.understood = true;
+        world.look.fresh = false;
+        assert_int_equal(next(&world), HA_SYNC_WAIT);
+        world.look.fresh = true;
+        world.look.walsenders[0].counts = !world.look.walsenders[0].counts; /* has not taken it */
+        assert_int_not_equal(next(&world), HA_SYNC_PUBLISH);
+        world.look.walsenders[0].counts = !world.look.walsenders[0].counts;
+        world.look.walsenders[0].older = false;
+        assert_int_equal(next(&world), HA_SYNC_PUBLISH);
+        assert_int_equal(world.move.voters, 0);
+        (void)settle(&world);
+    }
+}
+
+/* A mode that was not strict when it began to be set. */
+static void strict_that_comes_before_the_key_waits_too(void **state)
+{
+    (void)state;
+    struct world world;
+    begin(&world);
+    put(&world, (struct ha_sync_setting){0, 0});
+    world.target.strict = true;
+    assert_int_equal(next(&world), HA_SYNC_SET);
+    assert_int_equal(world.move.setting.names, HA_SYNC_NOBODY);
+}
+
 static void strict_keeps_the_last_standby_when_it_goes(void **state)
 {
     (void)state;
@@ -513,6 +567,8 @@ int main(void)
         cmocka_unit_test(one_number_does_not_mind_two_connections),
         cmocka_unit_test(fewer_reports_wait_for_confirmations),
         cmocka_unit_test(strict_names_nobody_while_there_is_no_standby),
+        cmocka_unit_test(strict_waits_before_the_key_is_there),
+        cmocka_unit_test(strict_that_comes_before_the_key_waits_too),
         cmocka_unit_test(strict_keeps_the_last_standby_when_it_goes),
         cmocka_unit_test(a_new_primary_begins_with_the_members_of_before),
         cmocka_unit_test(standbys_are_chosen_by_what_is_wished),

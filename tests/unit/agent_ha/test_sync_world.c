@@ -2,7 +2,8 @@
  * walsenders that take a reload one by one, answers of the store that come late or never, agents
  * that start again, standbys that come and go, leaders that are followed by others while they run
  * on for ever (there is no clock here, and no fence). What a client was told to be committed has to
- * be in the log of every later leader; in non-strict mode too. And then with the rules bent one by
+ * be in the log of every later leader, in non-strict mode too, from the moment on at which /sync is there;
+ * and where it was first written in strict mode, another node has it when the client is told. And then with the rules bent one by
  * one: each has to lose something. SYNC_SEEDS=n runs that many seeds. */
 #include "agent/ha/ha_sync.h"
 
@@ -36,6 +37,7 @@ enum bent {
     BENT_RUNNING_REPORTS, /* a primary reports, and runs on */
     BENT_STILL_RECEIVES,  /* a standby reports, and receives on */
     BENT_ONE_REPORT_LESS, /* quorum reports are enough */
+    BENT_KEY_FIRST,       /* strict mode is published before commits wait */
     BENT_COUNT
 };
 
@@ -91,6 +93,7 @@ struct write {
     unsigned epoch;
     int64_t compare;
     bool deletes;
+    bool strict;
     uint32_t voters;
     unsigned quorum;
 };
@@ -102,6 +105,8 @@ static struct { /* /sync */
     int leader;
     uint32_t standbys;
     unsigned quorum;
+    bool strict; /* was written first in strict mode, which has not ended since */
+    unsigned by; /* run of the primary that wrote it first: those of before promise nothing */
 } key;
 static int64_t revision;
 static struct write writes[WRITES_MAX];
@@ -140,16 +145,26 @@ static bool runs_as_leader(void)
 
 /* --- PostgreSQL ------------------------------------------------------------------------------- */
 
+static bool another_has(const struct node *node, const struct log *log)
+{
+    bool has = false;
+    for (int i = 0; i < NODES; i++) {
+        has = has || (&nodes[i] != node && contains(&nodes[i].log, log));
+    }
+    return has;
+}
+
 /* A client of the primary is told that what it wrote up to `position` is committed. */
 static void tell(struct node *node, unsigned position)
 {
     struct log *told = &answered[node->primary];
-    if (position <= told->length) {
-        return;
+    if (position <= told->length || !key.present || node->primary < key.by) {
+        return; /* nothing is promised */
     }
     *told = node->log;
     told->length = position;
     count.answers++;
+    lost = lost || (key.strict && !another_has(node, told));
     for (unsigned later = 1; later <= epoch; later++) {
         if (run_of[later] > node->primary && !contains(&began[later], told)) {
             lost = true;
@@ -303,6 +318,8 @@ static void step_store(void)
     bool applies = held && write->epoch == epoch && write->compare == key.revision;
     if (applies) {
         revision++;
+        key.strict = key.present ? key.strict : write->strict;
+        key.by = key.present ? key.by : run_of[epoch];
         key.present = !write->deletes;
         key.revision = write->deletes ? 0 : revision;
         key.leader = holder[epoch];
@@ -319,8 +336,13 @@ static void send_write(const struct ha_sync_move *move, int64_t compare)
     for (int i = 0; i < WRITES_MAX; i++) {
         if (!writes[i].used) {
             writes[i] = (struct write){
-                true,         false,       epoch, compare, move->step == HA_SYNC_DELETE,
-                move->voters, move->quorum};
+                .used = true,
+                .epoch = epoch,
+                .compare = compare,
+                .deletes = move->step == HA_SYNC_DELETE,
+                .strict = target.strict,
+                .voters = move->voters,
+                .quorum = move->quorum};
             ha_sync_writing(&sync);
             count.publications++;
             return;
@@ -427,7 +449,9 @@ static void step_agent(void)
         seen.writing = false;
         seen.revision = key.revision;
     }
-    ha_sync_next(&seen, &published, &look, &target, &move);
+    struct ha_sync_target wanted = target;
+    wanted.strict = wanted.strict && (key.present || bent != BENT_KEY_FIRST);
+    ha_sync_next(&seen, &published, &look, &wanted, &move);
     if (bent == BENT_SET_FIRST && move.step == HA_SYNC_PUBLISH &&
         strstr(move.reason, "more reports") != NULL) {
         move.step = HA_SYNC_SET;
@@ -497,8 +521,8 @@ static bool is_further(const struct log *a, const struct log *b)
 /* The best of any reports that count and are just enough; -1 = there are not so many. */
 static int winner(void)
 {
-    uint32_t members = key.standbys | bit_of(key.leader);
-    unsigned enough = key.quorum + (bent == BENT_ONE_REPORT_LESS ? 0 : 1);
+    uint32_t members = key.present ? key.standbys | bit_of(key.leader) : UINT32_MAX;
+    unsigned enough = key.present ? key.quorum + (bent == BENT_ONE_REPORT_LESS ? 0 : 1) : 1;
     unsigned reports = 0;
     unsigned first = dice(NODES);
     int best = -1;
@@ -590,7 +614,13 @@ static void step_operator(void)
         }
         nodes[number].slow = dice(2) == 0 ? 1 : 60;
         break;
-    case 1: target.strict = dice(4) != 0; break;
+    case 1:
+        target.strict = dice(4) != 0;
+        key.strict = key.strict && target.strict;
+        for (int i = 0; i < WRITES_MAX; i++) {
+            writes[i].strict = writes[i].strict && target.strict;
+        }
+        break;
     case 2: wishes.any = dice(2) == 0; break;
     case 3: wishes.node_count = 1 + dice(2); break;
     case 4: nosync = dice(3) == 0 ? bit_of(number) : 0; break;
@@ -623,8 +653,8 @@ static void begin(uint64_t seed)
     }
     epoch = 0;
     runs = 0;
-    key.present = true; /* before that nothing is promised */
-    key.revision = revision;
+    key.present = dice(2) == 0;
+    key.revision = key.present ? revision : 0;
     lead(0, false);
 }
 
