@@ -349,8 +349,8 @@ static bool is_being_taken(const struct ha_sync *sync, const struct ha_sync_look
     return !sync->taken;
 }
 
-/* In strict mode the key promises from its first write on that whoever is answered has a standby: so
- * commits wait before it is written. False = they do. */
+/* In strict mode the key promises from its first write on that whoever is answered has a standby:
+ * so commits wait before it is written. False = they do. */
 static bool is_to_hold(const struct ha_sync *sync, const struct ha_sync_look *look,
                        const struct ha_sync_target *target, struct ha_sync_move *move)
 {

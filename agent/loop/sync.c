@@ -50,6 +50,7 @@ struct loop_sync {
     int64_t again_mono_ms;
     int64_t run_since_mono_ms;   /* of the standby for which it was placed */
     pg_done_cb done;             /* of a promotion that waits for it */
+    bool promotion_refused;      /* while another setting was being placed */
     char told[ERROR_TEXT_BYTES]; /* the last failure, said once */
     /* the key */
     int64_t written_revision; /* the view has to show it first */
@@ -109,6 +110,10 @@ static void on_placed(void *arg, int rc, const struct error *err)
         sync->told[0] = '\0';
     }
     look_again(agent, rc == 0 ? 0 : AGAIN_MS);
+    if (sync->promotion_refused) {
+        sync->promotion_refused = false;
+        cycle_request(agent);
+    }
     if (done != NULL) {
         done(agent, rc, err);
     }
@@ -532,6 +537,7 @@ int sync_before_promotion(struct agent *agent, pg_done_cb done, struct error *er
         return 0;
     }
     if (sync->placing) {
+        sync->promotion_refused = true;
         return error_set(err, ERR_BUSY, "synchronous_standby_names is being set");
     }
     sync_names_init(&sync->names);

@@ -16,8 +16,9 @@ struct agent;
 #define SYNC_LOOK_MS      1000  /* between two looks while all is as wanted, or has long not been */
 #define SYNC_LOOK_SOON_MS 100   /* ... and otherwise */
 #define SYNC_LATE_MS      10000 /* who has not taken a setting by then does not take it by itself */
-#define SYNC_SET_MS       60000 /* a change of the setting; it may wait for a checkpoint */
-#define SYNC_NOBODY_NAME  PG_SYNC_NOBODY
+/* A change of the setting: it may wait for the end of somebody else's checkpoint. */
+#define SYNC_SET_MS      60000
+#define SYNC_NOBODY_NAME PG_SYNC_NOBODY
 
 int sync_start(struct agent *agent);
 void sync_stop(struct agent *agent); /* also if it was never started */

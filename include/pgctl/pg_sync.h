@@ -38,8 +38,8 @@ int pg_sync_names_parse(const char *text, struct pg_sync_names *ret_names,
 /* Puts `value` into the file ("" = nobody is waited for, NULL = the setting is not ours:
  * postgresql.parameters say it) and, if a server runs, has it reload. Done (0): a new connection
  * sees the value, so the postmaster has told every process; and the checkpointer has taken it where
- * it may have had none before (then it makes a checkpoint: it is the one that tells backends
- * whether they wait at all). Not running: only the file. ERR_CONFLICT names the setting that is in
+ * it may have had none before (then a checkpoint is begun, and goes on: it is the one that tells
+ * backends whether they wait at all). Not running: only the file. ERR_CONFLICT names the setting that is in
  * force instead (ALTER SYSTEM, an argument). Excludes what pg_instance_reload does. */
 int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_t timeout_ms,
                          pg_done_cb done, void *arg, struct error *err) MUST_CHECK;

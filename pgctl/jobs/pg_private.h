@@ -41,6 +41,12 @@ struct pg_instance {
     /* The postmaster whose checkpointer is known to have taken a synchronous_standby_names that is
      * not empty; 0 = none is. */
     int32_t sync_taken_by;
+    struct pg_checkpoint_asked { /* the last one that pgctl/jobs/taken.c has asked for */
+        uint32_t number;
+        int32_t backend; /* who waits for its end; 0 = not known yet */
+        bool ended;
+        struct error err; /* of the end; code 0 = it is done */
+    } checkpoint;
     struct buf sync_conf; /* postgresql.sync.conf as this run has written it last; empty: not yet */
 
     struct pg_probe *probe;

@@ -1,16 +1,17 @@
 /* Synchronous replication: the file of the setting, looks, and the end of walsenders.
  *
- * Set:  WRITE -> CONNECT -> ASK -> [WAIT -> CONNECT] ... -> [CHECKPOINT] -> end
+ * Set:  WRITE -> CONNECT -> ASK -> [WAIT -> CONNECT] ... -> [TAKING] ... -> end
  *
  * The postmaster reads the file, and then tells its children, one after the other, in one turn of
  * its loop: a connection that it makes with the new value was made after all were told. Whether
  * backends wait at all is a flag in shared memory, which the checkpointer sets when it comes to
- * read the file itself; a checkpoint that was asked for after that begins with it. */
+ * read the file itself (pgctl/jobs/taken.c). */
 #include "pgctl/pg_sync.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/taken.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
 #include "pgctl/sql/pg_answers.h"
@@ -28,7 +29,7 @@
 
 /* --- set -------------------------------------------------------------------------------------- */
 
-enum { SET_WRITE, SET_WRITTEN, SET_CONNECT, SET_ASK, SET_ASKED, SET_CHECKPOINTED };
+enum { SET_WRITE, SET_WRITTEN, SET_CONNECT, SET_ASK, SET_ASKED, SET_TAKING };
 
 struct set_data {
     char data_dir[PG_PATH_BYTES];
@@ -37,6 +38,7 @@ struct set_data {
     struct buf text;
     int32_t pid; /* of the postmaster that was told; 0 = none runs */
     int64_t told_ms;
+    struct pg_taken taken;
 };
 
 static int write_work(void *arg, struct error *err)
@@ -82,6 +84,18 @@ static bool is_in_force(const struct set_data *data, const char *setting)
     return same;
 }
 
+static void set_taking(struct pg_task *task, struct set_data *data)
+{
+    int rc = pg_taken_step(task, &data->taken);
+    if (rc > 0) {
+        task->pg->sync_taken_by = data->pid;
+        pg_task_end(task);
+    } else if (rc < 0) {
+        error_wrap(&task->err, "setting synchronous_standby_names");
+        pg_task_fail(task);
+    }
+}
+
 static void set_asked(struct pg_task *task, struct set_data *data)
 {
     struct pg_instance *pg = task->pg;
@@ -103,9 +117,9 @@ static void set_asked(struct pg_task *task, struct set_data *data)
     } else if (pg->sync_taken_by == data->pid) {
         pg_task_end(task);
     } else {
-        task->state = SET_CHECKPOINTED;
+        task->state = SET_TAKING;
         pg_task_say(task, "a checkpoint, so that commits wait for standbys");
-        pg_task_query(task, "CHECKPOINT");
+        set_taking(task, data);
     }
 }
 
@@ -143,10 +157,7 @@ static void set_step(struct pg_task *task)
         pg_task_query(task, "SHOW synchronous_standby_names");
         return;
     case SET_ASKED: set_asked(task, data); return;
-    case SET_CHECKPOINTED:
-        task->pg->sync_taken_by = data->pid;
-        pg_task_end(task);
-        return;
+    case SET_TAKING: set_taking(task, data); return;
     default: ASSERT(false);
     }
 }

@@ -1,8 +1,8 @@
 /* What clients were told to be committed, and who has it. Synchronous modes: every commit that was
  * answered is on every later primary, whatever else is broken, a fence that does not act and a
- * clock that stands included (I2, I2b): once the key `sync` is there; in strict mode another node has
- * it before the client is told. Asynchronous: what is missing after a failover is the end of what the former primary had answered (I3), and nothing is missing
- * without one. */
+ * clock that stands included (I2, I2b): once the key `sync` is there; in strict mode another node
+ * has it before the client is told. Asynchronous: what is missing after a failover is the end of
+ * what the former primary had answered (I3), and nothing is missing without one. */
 #include "sim_machine.h"
 
 #include "base/assert.h"

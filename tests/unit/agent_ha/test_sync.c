@@ -392,7 +392,7 @@ static void strict_waits_before_the_key_is_there(void **state)
         uint32_t target;
         uint32_t set;
     } rows[] = {
-        {0, true, A, A}, {0, true, 0, HA_SYNC_NOBODY}, {B, true, A, B},
+        {0, true, A, A},  {0, true, 0, HA_SYNC_NOBODY},  {B, true, A, B},
         {0, false, A, A}, {0, false, 0, HA_SYNC_NOBODY},
     };
     (void)state;

@@ -2,9 +2,10 @@
  * walsenders that take a reload one by one, answers of the store that come late or never, agents
  * that start again, standbys that come and go, leaders that are followed by others while they run
  * on for ever (there is no clock here, and no fence). What a client was told to be committed has to
- * be in the log of every later leader, in non-strict mode too, from the moment on at which /sync is there;
- * and where it was first written in strict mode, another node has it when the client is told. And then with the rules bent one by
- * one: each has to lose something. SYNC_SEEDS=n runs that many seeds. */
+ * be in the log of every later leader, in non-strict mode too, from the moment on at which /sync is
+ * there; and where it was first written in strict mode, another node has it when the client is
+ * told. And then with the rules bent one by one: each has to lose something. SYNC_SEEDS=n runs that
+ * many seeds. */
 #include "agent/ha/ha_sync.h"
 
 #include <setjmp.h>
@@ -335,14 +336,13 @@ static void send_write(const struct ha_sync_move *move, int64_t compare)
 {
     for (int i = 0; i < WRITES_MAX; i++) {
         if (!writes[i].used) {
-            writes[i] = (struct write){
-                .used = true,
-                .epoch = epoch,
-                .compare = compare,
-                .deletes = move->step == HA_SYNC_DELETE,
-                .strict = target.strict,
-                .voters = move->voters,
-                .quorum = move->quorum};
+            writes[i] = (struct write){.used = true,
+                                       .epoch = epoch,
+                                       .compare = compare,
+                                       .deletes = move->step == HA_SYNC_DELETE,
+                                       .strict = target.strict,
+                                       .voters = move->voters,
+                                       .quorum = move->quorum};
             ha_sync_writing(&sync);
             count.publications++;
             return;

@@ -375,6 +375,31 @@ static void promotion_begins_with_the_members_of_before(void **state)
     rig_end();
 }
 
+static void promotion_goes_on_as_soon_as_another_setting_is_there(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
+    key_set("leader", "n2");
+    standby_runs(1000);
+    store_changes();
+    assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
+    key_set("leader", "n1");
+    store_changes();
+    primary_runs();
+    rig.agent.facts.probe.role = PG_STANDBY;
+    promotes();
+    assert_string_equal(calls(), "");
+    assert_false(rig.agent.cycle_due);
+    answer("set sync", 0);
+    assert_true(rig.agent.cycle_due);
+    (void)calls();
+    promotes();
+    assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
+    answer("set sync", 0);
+    assert_string_equal(calls(), "promote 4\n");
+    rig_end();
+}
+
 static void promotion_without_its_setting_is_none(void **state)
 {
     (void)state;
@@ -565,6 +590,7 @@ int main(void)
         cmocka_unit_test(mode_that_is_on_again_takes_nothing_for_confirmed),
         cmocka_unit_test(standby_waits_for_nobody_in_advance),
         cmocka_unit_test(promotion_begins_with_the_members_of_before),
+        cmocka_unit_test(promotion_goes_on_as_soon_as_another_setting_is_there),
         cmocka_unit_test(promotion_without_its_setting_is_none),
         cmocka_unit_test(a_name_that_may_mean_another_confirms_nothing),
         cmocka_unit_test(that_nobody_is_waited_for_is_set_in_so_many_words),

@@ -4,6 +4,8 @@
 
 #include "pgctl/pg_sync.h"
 
+#include <sys/syscall.h>
+
 static struct pg_sync_look looked;
 
 static void on_looked(void *arg, int rc, const struct pg_sync_look *look, const struct error *err)
@@ -173,6 +175,71 @@ static void nothing_is_set_before_the_checkpointer_has_taken_it(void **state)
     writer = writer_new(n1, "writer");
     wait_until_it_waits(n1, "writer");
     PQfinish(writer);
+    node_free(n1);
+}
+
+static bool is_stopped_writing_wal(pid_t pid)
+{
+    char path[64];
+    char file_name[256] = "";
+    long number = -1;
+    unsigned fd = 0;
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
+    usleep(2000);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    bool read = fscanf(file, "%ld %x", &number, &fd) == 2; /* "running": not stopped yet */
+    fclose(file);
+    snprintf(path, sizeof path, "/proc/%d/fd/%u", (int)pid, fd);
+    return read && (number == SYS_pwrite64 || number == SYS_fdatasync) &&
+           readlink(path, file_name, sizeof file_name - 1) > 0 &&
+           strstr(file_name, "/pg_wal/") != NULL;
+}
+
+/* A session that stands still in the middle of a commit: no checkpoint ends before it goes on. */
+static PGconn *halted_commit_new(const struct node *node)
+{
+    char *conninfo = mem_printf(
+        "host=127.0.0.1 port=%u user=postgres password=" SUPER_PASS " dbname=postgres", node->port);
+    PGconn *conn = PQconnectdb(conninfo);
+    assert_int_equal(PQstatus(conn), CONNECTION_OK);
+    assert_int_equal(PQsendQuery(conn, "DO $$ BEGIN LOOP INSERT INTO t VALUES (1); COMMIT;"
+                                       " END LOOP; END $$"),
+                     1);
+    int64_t until_ms = now_ms() + BOUND_MS;
+    assert_int_equal(kill(PQbackendPID(conn), SIGSTOP), 0);
+    while (!is_stopped_writing_wal(PQbackendPID(conn))) {
+        assert_true(now_ms() < until_ms);
+        assert_int_equal(kill(PQbackendPID(conn), SIGCONT), 0);
+        usleep(1000);
+        assert_int_equal(kill(PQbackendPID(conn), SIGSTOP), 0);
+    }
+    mem_free(conninfo);
+    return conn;
+}
+
+/* It writes all that is dirty, and a promotion may be waiting. */
+static void the_end_of_the_checkpoint_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct node *n1 = primary_with_table("n1");
+    char value[16];
+
+    PGconn *halted = halted_commit_new(n1);
+    set(n1, "\"nobody\"");
+    node_sql(n1, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'CheckpointDone'", value,
+             sizeof value);
+    assert_string_equal(value, "1");
+    assert_int_equal(kill(PQbackendPID(halted), SIGCONT), 0);
+    PGconn *writer = writer_new(n1, "writer");
+    wait_until_it_waits(n1, "writer");
+    PQfinish(writer);
+    set(n1, ""); /* and again, beside the first checkpoint or after it */
+    set(n1, "\"nobody\"");
+    writer = writer_new(n1, "writer");
+    wait_until_it_waits(n1, "writer");
+    PQfinish(writer);
+    PQfinish(halted);
     node_free(n1);
 }
 
@@ -387,6 +454,7 @@ static int all_tests(void)
     const struct CMUnitTest tests[] = {
         ON_STAGE(commits_wait_as_soon_as_the_setting_is_there),
         ON_STAGE(nothing_is_set_before_the_checkpointer_has_taken_it),
+        ON_STAGE(the_end_of_the_checkpoint_is_not_waited_for),
         ON_STAGE(the_setting_outlives_reloads_restarts_and_agents),
         ON_STAGE(a_file_that_was_removed_comes_back_as_it_was),
         ON_STAGE(a_file_is_not_made_anew_beside_one_that_cannot_be_read),
