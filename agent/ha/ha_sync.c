@@ -107,10 +107,11 @@ static uint32_t doubles(const struct ha_sync_look *look)
     uint32_t found = 0;
     for (size_t i = look->count; look->setting.numsync > 1 && i > 0; i--) {
         const struct ha_sync_walsender *walsender = &look->walsenders[i - 1];
-        if (walsender->counts && (seen & bit(walsender->name)) != 0) {
+        bool counts = walsender->counts && !walsender->stranger;
+        if (counts && (seen & bit(walsender->name)) != 0) {
             found |= UINT32_C(1) << (i - 1); /* a younger one is there */
         }
-        seen |= walsender->counts ? bit(walsender->name) : 0;
+        seen |= counts ? bit(walsender->name) : 0;
     }
     return found;
 }
@@ -164,7 +165,8 @@ static bool is_confirmed(const struct ha_sync *sync, const struct ha_sync_look *
     uint32_t holders = 0;
     for (size_t i = 0; i < look->count; i++) {
         const struct ha_sync_walsender *walsender = &look->walsenders[i];
-        if (walsender->counts && walsender->streaming && walsender->flushed >= sync->mark) {
+        if (walsender->counts && !walsender->stranger && walsender->streaming &&
+            walsender->flushed >= sync->mark) {
             holders |= bit(walsender->name) & sync->setting.names;
         }
     }

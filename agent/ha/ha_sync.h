@@ -43,6 +43,7 @@ struct ha_sync_walsender {
     unsigned name;  /* its bit's number; HA_SYNC_NAMES_MAX = none of the names */
     bool counts;    /* sync_priority is not 0 */
     bool streaming; /* has caught up */
+    bool stranger;  /* bears the name, and is another's */
     bool older;     /* may have been forked before the last setting was in force */
     uint64_t flushed;
 };

@@ -21,7 +21,9 @@ enum {
     LOOK_TIMEOUT_MS = 2000,
     LOOK_FRESH_MS = 2500, /* an older look says nothing of this moment */
     AGAIN_MS = 1000,      /* after a change that failed */
-    RECONNECT_MS = 500,   /* standbys come back: wal_retrieve_retry_interval is 100 ms */
+    STRANGER_MS = 1000,   /* between two ends of strangers: the steps go on meanwhile */
+    STRANGER_TOLD_MS = 60000,
+    RECONNECT_MS = 500, /* standbys come back: wal_retrieve_retry_interval is 100 ms */
     TEXT_BYTES = 1024,
 };
 
@@ -36,6 +38,7 @@ struct loop_sync {
     /* looks */
     bool looking;
     bool has_look;
+    bool unread; /* `look` is new */
     struct pg_sync_look look;
     bool older_known; /* the first look at the last setting was had; who was seen there: */
     size_t older_count;
@@ -56,6 +59,14 @@ struct loop_sync {
     int64_t written_revision; /* the view has to show it first */
     /* walsenders */
     bool ending;
+    size_t suspect_count; /* the strangers of the look before: who only begins has its slot by the
+                             next one */
+    struct process {
+        int32_t pid;
+        int64_t start_us;
+    } suspects[PG_WALSENDERS_MAX];
+    int64_t stranger_mono_ms; /* when the last one was ended */
+    int64_t stranger_told_mono_ms;
 };
 
 bool sync_is_on(const struct agent *agent)
@@ -227,15 +238,68 @@ static void end_walsenders(struct agent *agent, const struct pg_walsender *walse
 
 /* --- looks ------------------------------------------------------------------------------------ */
 
+static bool is_same_process(const struct pg_walsender *walsender, int32_t pid, int64_t start_us)
+{
+    return walsender->pid == pid && walsender->start_us == start_us;
+}
+
 static bool is_older(const struct loop_sync *sync, const struct pg_walsender *walsender)
 {
     for (size_t i = 0; i < sync->older_count; i++) {
-        if (sync->older[i].pid == walsender->pid &&
-            sync->older[i].start_us == walsender->start_us) {
+        if (is_same_process(walsender, sync->older[i].pid, sync->older[i].start_us)) {
             return true;
         }
     }
     return false;
+}
+
+static bool is_suspect(const struct loop_sync *sync, const struct pg_walsender *walsender)
+{
+    for (size_t i = 0; i < sync->suspect_count; i++) {
+        if (is_same_process(walsender, sync->suspects[i].pid, sync->suspects[i].start_us)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* PostgreSQL takes a stranger's word for a member's. True: some are being ended. */
+static bool ends_strangers(struct agent *agent)
+{
+    struct loop_sync *sync = agent->sync;
+    int64_t now_ms = agent_mono_ms(agent);
+    struct process found[PG_WALSENDERS_MAX] = {{0, 0}};
+    struct pg_walsender ended[PG_WALSENDERS_MAX];
+    size_t found_count = 0;
+    size_t count = 0;
+
+    for (size_t i = 0; i < sync->look.count; i++) {
+        const struct pg_walsender *walsender = &sync->look.walsenders[i];
+        if (walsender->counts && sync_is_stranger(agent, walsender)) {
+            found[found_count++] = (struct process){walsender->pid, walsender->start_us};
+            if (is_suspect(sync, walsender)) {
+                ended[count++] = *walsender;
+            }
+        }
+    }
+    memcpy(sync->suspects, found, found_count * sizeof found[0]);
+    sync->suspect_count = found_count;
+    if (found_count > 0) {
+        look_again(agent, SYNC_LOOK_SOON_MS);
+    }
+    if (count == 0 || now_ms - sync->stranger_mono_ms < STRANGER_MS) {
+        return false;
+    }
+    if (now_ms - sync->stranger_told_mono_ms >= STRANGER_TOLD_MS) {
+        sync->stranger_told_mono_ms = now_ms;
+        log_warning("synchronous replication: somebody replicates as '%s' without the slot of that "
+                    "member (process %d), and would confirm commits in its place: it is ended, "
+                    "each time it comes",
+                    ended[0].name, (int)ended[0].pid);
+    }
+    sync->stranger_mono_ms = now_ms;
+    end_walsenders(agent, ended, count);
+    return sync->ending;
 }
 
 /* `ret_raw`: which walsender of the look each of the result's is. */
@@ -266,6 +330,7 @@ static void read_look(struct agent *agent, struct ha_sync_look *ret_look, size_t
                 (struct ha_sync_walsender){.name = name,
                                            .counts = walsender->counts,
                                            .streaming = walsender->streaming,
+                                           .stranger = sync_is_stranger(agent, walsender),
                                            .older = is_older(sync, walsender),
                                            .flushed = walsender->flush_lsn};
         }
@@ -386,6 +451,11 @@ static void advance(struct agent *agent)
     if (agent->facts.cluster.revision < sync->written_revision) {
         return; /* the view is from before what we have written; a new one is an event */
     }
+    bool unread = sync->unread;
+    sync->unread = false;
+    if (unread && ends_strangers(agent)) {
+        return;
+    }
     struct ha_sync_setting now = sync->state.setting;
     (void)sync_names_setting(&sync->names, sync->look.setting, &now);
     sync_target(agent, &sync->names, sync->has_look ? &sync->look : NULL, now,
@@ -424,6 +494,9 @@ static void begin_term(struct agent *agent)
     sync->has_look = false;
     sync->older_known = false;
     sync->older_count = 0;
+    sync->suspect_count = 0;
+    sync->stranger_mono_ms = INT64_MIN / 2;
+    sync->stranger_told_mono_ms = INT64_MIN / 2;
     sync->written_revision = 0;
 }
 
@@ -464,6 +537,7 @@ static void on_looked(void *arg, int rc, const struct pg_sync_look *look, const 
     if (rc == 0) {
         sync->look = *look;
         sync->has_look = true;
+        sync->unread = true;
     } else if (rc != ERR_CANCELED) {
         log_debug("synchronous replication: %s", err->text);
     }

@@ -63,6 +63,10 @@ void sync_names_text(const struct sync_names *names, uint32_t set, char *ret_tex
 
 /* --- sync_target.c ---------------------------------------------------------------------------- */
 
+/* Streams under a member's name, and is not that member: who streams for one holds its slot. Where
+ * members have no slots (use_slots), nobody can tell. */
+bool sync_is_stranger(const struct agent *agent, const struct pg_walsender *walsender);
+
 /* Whom one would choose, by the last look (NULL: there is none, nobody); whoever could be chosen
  * gets a bit. `now`: who is chosen. */
 void sync_target(const struct agent *agent, struct sync_names *names,

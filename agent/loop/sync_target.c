@@ -3,16 +3,41 @@
 
 #include "agent/ha/ha_able.h"
 #include "agent/loop/loop.h"
+#include "pgctl/pg_parse.h"
 
 #include <string.h>
 #include <strings.h>
 
-static const struct pg_walsender *streams(const struct pg_sync_look *look, const char *name)
+/* Also one whose key has run out. Others have no slot by their name, and may be waited for by the
+ * setting of before. */
+static bool is_members_name(const struct ha_cluster *cluster, const char *name)
+{
+    bool is = strcasecmp(cluster->sync.leader, name) == 0;
+    for (size_t i = 0; !is && i < cluster->sync.standby_count; i++) {
+        is = strcasecmp(cluster->sync.standbys[i].name, name) == 0;
+    }
+    for (size_t i = 0; !is && i < cluster->member_count; i++) {
+        is = strcasecmp(cluster->members[i].name, name) == 0;
+    }
+    return is;
+}
+
+bool sync_is_stranger(const struct agent *agent, const struct pg_walsender *walsender)
+{
+    char slot[PG_NAME_BYTES];
+    pg_slot_name(walsender->name, slot);
+    return agent->dynamic.use_slots && walsender->streaming && strcmp(walsender->slot, slot) != 0 &&
+           is_members_name(&agent->facts.cluster, walsender->name);
+}
+
+static const struct pg_walsender *streams(const struct agent *agent,
+                                          const struct pg_sync_look *look, const char *name)
 {
     for (size_t i = 0; i < look->count; i++) {
-        if (look->walsenders[i].streaming && look->walsenders[i].flush_lsn > 0 &&
-            strcasecmp(look->walsenders[i].name, name) == 0) {
-            return &look->walsenders[i];
+        const struct pg_walsender *walsender = &look->walsenders[i];
+        if (walsender->streaming && walsender->flush_lsn > 0 &&
+            strcasecmp(walsender->name, name) == 0 && !sync_is_stranger(agent, walsender)) {
+            return walsender;
         }
     }
     return NULL;
@@ -61,7 +86,7 @@ void sync_target(const struct agent *agent, struct sync_names *names,
                                           .strict = dynamic->synchronous_mode_strict};
     for (size_t i = 0; ret_target->on && look != NULL && i < cluster->member_count; i++) {
         const struct ha_member *member = &cluster->members[i];
-        const struct pg_walsender *walsender = streams(look, member->name);
+        const struct pg_walsender *walsender = streams(agent, look, member->name);
         bool self = strcmp(member->name, agent->config->name) == 0;
         unsigned name = self || walsender == NULL || !can_confirm(cluster, member)
                             ? HA_SYNC_NAMES_MAX

@@ -39,8 +39,8 @@ int pg_sync_names_parse(const char *text, struct pg_sync_names *ret_names,
  * postgresql.parameters say it) and, if a server runs, has it reload. Done (0): a new connection
  * sees the value, so the postmaster has told every process; and the checkpointer has taken it where
  * it may have had none before (then a checkpoint is begun, and goes on: it is the one that tells
- * backends whether they wait at all). Not running: only the file. ERR_CONFLICT names the setting that is in
- * force instead (ALTER SYSTEM, an argument). Excludes what pg_instance_reload does. */
+ * backends whether they wait at all). Not running: only the file. ERR_CONFLICT names the setting
+ * that is in force instead (ALTER SYSTEM, an argument). Excludes what pg_instance_reload does. */
 int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_t timeout_ms,
                          pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
 
@@ -50,8 +50,9 @@ struct pg_walsender {
     int32_t pid;
     int64_t start_us; /* wall clock; with the pid it names one process */
     char name[PG_NAME_BYTES];
-    bool streaming; /* has caught up */
-    bool counts;    /* sync_priority is not 0: it confirms commits */
+    char slot[PG_NAME_BYTES]; /* that it holds; "" = none, or not yet */
+    bool streaming;           /* has caught up */
+    bool counts;              /* sync_priority is not 0: it confirms commits */
     uint64_t write_lsn;
     uint64_t flush_lsn;
     uint64_t replay_lsn;

@@ -245,8 +245,9 @@ int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_
 static const char look_sql[] =
     "SHOW synchronous_standby_names;"
     "SELECT pid, (extract(epoch from backend_start) * 1000000)::bigint, application_name"
-    ", state = 'streaming', sync_priority > 0, write_lsn, flush_lsn, replay_lsn"
-    " FROM pg_stat_replication ORDER BY backend_start, pid;"
+    ", state = 'streaming', sync_priority > 0, write_lsn, flush_lsn, replay_lsn, slot_name"
+    " FROM pg_stat_replication LEFT JOIN pg_replication_slots ON active_pid = pid"
+    " ORDER BY backend_start, pid;"
     "SELECT pg_current_wal_lsn()";
 
 struct look_data {
@@ -272,6 +273,7 @@ static void look_read(const struct pg_answer *answer, struct pg_sync_look *look)
         walsender->write_lsn = pg_cell_lsn(rows, i, 5);
         walsender->flush_lsn = pg_cell_lsn(rows, i, 6);
         walsender->replay_lsn = pg_cell_lsn(rows, i, 7);
+        (void)snprintf(walsender->slot, sizeof walsender->slot, "%s", pg_cell(rows, i, 8));
     }
     look->position = pg_cell_lsn(answer->results[2], 0, 0);
 }

@@ -60,6 +60,43 @@ def test_one_standby_is_synchronous_and_another_takes_its_place(on):
     on.wait_healthy()
 
 
+def test_a_stranger_under_a_members_name_is_ended(on):
+    first = standbys(on)[0]
+    leader = on.leader()
+    before = len(leader.log_text())
+    directory = os.path.join(on.home, "stranger")
+    os.mkdir(directory)
+    program = on.sql(leader, "SELECT setting FROM pg_config WHERE name = 'BINDIR'") + "/pg_receivewal"
+    url = f"postgres://replicator:rep-pass@{leader.address}:5432/?application_name={first}"
+    with open(directory + ".log", "w") as out:
+        stranger = on.host_popen("client", [program, "-D", directory, "--synchronous", "-d", url], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        wait_for("it is told", lambda: f"somebody replicates as '{first}' without the slot" in leader.log_text()[before:], 20)
+        wait_for("it is ended", lambda: "terminating connection" in open(directory + ".log").read(), 10)
+        assert stranger.poll() is None, "it comes again"
+        assert standbys(on) == [first]
+    finally:
+        stranger.kill()
+        stranger.wait()
+    wait_for("the member goes on", lambda: on.sql(leader, "SELECT application_name FROM pg_stat_replication WHERE sync_priority > 0") == first, 10)
+
+
+def test_strict_mode_is_shown_when_commits_wait(cluster):
+    """The key is there only when nothing is answered without a standby any more."""
+    leader = cluster.leader()
+    configure(cluster, synchronous_mode="off", synchronous_mode_strict="null")
+    wait_for("no key", lambda: standbys(cluster) == [], 20)
+    before = len(leader.log_text())
+    with faults.Load(cluster) as load:
+        configure(cluster, synchronous_mode="on", synchronous_mode_strict="true", synchronous_node_count="null")
+        wait_for("a synchronous standby", lambda: len(standbys(cluster)) == 1, 20)
+        load.wait_writable(5)
+    told = leader.log_text()[before:]
+    assert 0 < told.find("synchronous_standby_names becomes") < told.find("sync becomes nobody") < told.find("sync becomes " + standbys(cluster)[0])
+    assert max(load.gaps().values()) < 2.0, load.gaps()
+    faults.verify(cluster, load, may_lose=False)
+
+
 def test_modes_change_while_clients_write(cluster):
     with faults.Load(cluster) as load:
         for mode in ("on", "quorum", "off", "quorum", "on"):

@@ -88,6 +88,7 @@ static void finish_look(struct sim_call *call)
                                                     .replay_lsn = from->flushed};
         (void)snprintf(look.walsenders[at].name, sizeof(look.walsenders[at].name), "%s",
                        world->nodes[from->standby].name);
+        pg_slot_name(look.walsenders[at].name, look.walsenders[at].slot);
     }
     pg_sync_look_cb done = call->look_done;
     void *arg = call->arg;

@@ -366,6 +366,41 @@ static void fewer_reports_wait_for_confirmations(void **state)
     assert_int_equal(world.move.quorum, 0);
 }
 
+static void a_stranger_under_the_name_of_a_standby_confirms_nothing(void **state)
+{
+    (void)state;
+    struct world world;
+    begin(&world);
+    publish_own(&world, A | B, 2);
+    world.look.setting = (struct ha_sync_setting){A | B, 1};
+    put(&world, world.look.setting);
+    want(&world, A | B, 1);
+    connect_one(&world, 1)->stranger = true;
+    connect_one(&world, 2)->flushed = 1;
+    assert_int_equal(next(&world), HA_SYNC_WAIT);
+    connect_one(&world, 1)->counts = true;
+    assert_int_equal(next(&world), HA_SYNC_PUBLISH);
+}
+
+/* Of two under one name the older goes; unless it is the one that bears it. */
+static void a_stranger_is_no_younger_one_of_a_standby(void **state)
+{
+    (void)state;
+    struct world world;
+    begin(&world);
+    publish_own(&world, A | B, 0);
+    put(&world, (struct ha_sync_setting){A | B, 2});
+    want(&world, A | B, 2);
+    (void)connect_one(&world, 1);
+    (void)connect_one(&world, 2);
+    struct ha_sync_walsender *other = connect_one(&world, 1);
+    other->stranger = true;
+    assert_int_equal(next(&world), HA_SYNC_STEADY);
+    other->stranger = false;
+    assert_int_equal(next(&world), HA_SYNC_TERMINATE);
+    assert_int_equal(world.move.walsenders, 1);
+}
+
 /* --- strict -------------------------------------------------------------------------------------
  */
 
@@ -566,6 +601,8 @@ int main(void)
         cmocka_unit_test(two_connections_of_one_name_are_one_too_many),
         cmocka_unit_test(one_number_does_not_mind_two_connections),
         cmocka_unit_test(fewer_reports_wait_for_confirmations),
+        cmocka_unit_test(a_stranger_under_the_name_of_a_standby_confirms_nothing),
+        cmocka_unit_test(a_stranger_is_no_younger_one_of_a_standby),
         cmocka_unit_test(strict_names_nobody_while_there_is_no_standby),
         cmocka_unit_test(strict_waits_before_the_key_is_there),
         cmocka_unit_test(strict_that_comes_before_the_key_waits_too),

@@ -81,6 +81,7 @@ static void says(const char *setting, uint64_t n2_flushed, uint64_t n3_flushed)
         struct pg_walsender *walsender = &seen.walsenders[seen.count];
         if (flushed[i] > 0) {
             (void)snprintf(walsender->name, sizeof walsender->name, "n%d", i + 2);
+            (void)snprintf(walsender->slot, sizeof walsender->slot, "n%d", i + 2);
             walsender->pid = 100 + i;
             walsender->streaming = true;
             walsender->flush_lsn = flushed[i];
@@ -211,6 +212,57 @@ static void strict_mode_is_published_when_commits_wait(void **state)
     publishes(KEY("0", "null"), 0);
     publishes(KEY("0", "\"n2\""), 17);
     assert_string_equal(next(), "");
+    rig_end();
+}
+
+/* PostgreSQL goes by names. Members have slots, so who holds none, or another's, is somebody else:
+ * seen twice, since who begins to stream takes its slot first. */
+static void stranger_under_a_name_is_not_chosen_and_is_ended(void **state)
+{
+    (void)state;
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, false);
+    says("\"n2\"", 1000, 0);
+    first_publication();
+    does("set sync '\"n2\"'");
+    does("end walsenders 100");
+    seen.walsenders[0].pid = 200;
+    publishes(KEY("0", "\"n2\""), 15);
+    assert_string_equal(next(), "");
+    struct pg_walsender *stranger = &seen.walsenders[seen.count++];
+    *stranger = seen.walsenders[0];
+    stranger->pid = 300;
+    stranger->slot[0] = '\0';
+    does("end walsenders 300");
+    assert_int_equal(rig.warnings, 1);
+    stranger->pid = 301; /* there again: ended again, and not told again at once */
+    (void)snprintf(stranger->slot, sizeof stranger->slot, "n3");
+    does("end walsenders 301");
+    assert_int_equal(rig.warnings, 1);
+    seen.walsenders[0] = *stranger; /* the member is gone */
+    seen.walsenders[0].pid = 302;
+    seen.count = 1;
+    assert_non_null(strstr(next(), "put sync " KEY("1", "\"n2\"")));
+    written(KEY("1", "\"n2\"")); /* the steps go on meanwhile */
+    assert_non_null(strstr(next(), "set sync ''"));
+    rig_end();
+}
+
+/* It was waited for before the mode was on, and is nobody's name here. */
+static void who_bears_no_members_name_is_no_stranger(void **state)
+{
+    (void)state;
+    primary_starts(DYNAMIC_SYNCHRONOUS_ON, true);
+    says("\"n2\"", 1000, 0);
+    (void)snprintf(seen.setting, sizeof seen.setting, "\"archive\"");
+    (void)snprintf(seen.walsenders[0].name, sizeof seen.walsenders[0].name, "archive");
+    seen.walsenders[0].slot[0] = '\0';
+    does("set sync '\"archive\"'"); /* as it stands */
+    does("end walsenders 100");     /* for it may go by the number of before */
+    seen.walsenders[0].pid = 200;
+    publishes(KEY("0", "null"), 0);
+    run_for(5 * SYNC_LOOK_MS);
+    assert_null(strstr(calls(), "end"));
+    assert_int_equal(rig.warnings, 0);
     rig_end();
 }
 
@@ -581,6 +633,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quorum_of_two_comes_about),
         cmocka_unit_test(strict_mode_is_published_when_commits_wait),
+        cmocka_unit_test(stranger_under_a_name_is_not_chosen_and_is_ended),
+        cmocka_unit_test(who_bears_no_members_name_is_no_stranger),
         cmocka_unit_test(who_may_not_confirm_is_not_chosen),
         cmocka_unit_test(whose_disk_takes_no_writes_is_not_chosen),
         cmocka_unit_test(write_without_an_answer_is_followed_by_one_over_what_is_there),

@@ -368,6 +368,7 @@ static void who_confirms_is_seen_and_can_be_ended(void **state)
 
     LOOK_UNTIL(n1, walsender_of("n2") != NULL && walsender_of("n2")->streaming);
     assert_false(walsender_of("n2")->counts);
+    assert_string_equal(walsender_of("n2")->slot, "n2");
     assert_string_equal(looked.setting, "");
     set(n1, "\"n2\"");
     LOOK_UNTIL(n1, walsender_of("n2") != NULL && walsender_of("n2")->counts);
