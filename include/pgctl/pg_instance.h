@@ -178,7 +178,8 @@ struct pg_start {
 /* Writes the configuration files and starts the postmaster through the fence. Done (0) when it
  * accepts connections; ERR_IO with the last words of its log when it exits before that;
  * ERR_TIMEOUT: it is still starting, and goes on (probe says so). Refused: an unfinished or foreign
- * directory, a running postmaster. */
+ * directory, a running postmaster; ERR_BUSY: somebody holds the lock of the directory
+ * (docs/consensus.md, section 3). */
 int pg_instance_start(struct pg_instance *instance, const struct pg_start *start,
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
 

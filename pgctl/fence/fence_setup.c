@@ -183,6 +183,21 @@ static bool child_streams(const char *log_path)
     return log >= 0 && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0;
 }
 
+/* The lock of the data directory, held by every process of the server that comes of this one
+ * (pgctl/proc/pg_dir_lock.h). Another server's is left alone, also one that nobody sees from here;
+ * a file system without such locks is no reason not to start. */
+static bool child_locks(const char *data_dir)
+{
+    int dir = open(data_dir, O_RDONLY | O_DIRECTORY); /* inherited: no O_CLOEXEC */
+    if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) == 0) {
+        return true;
+    }
+    bool held = errno == EWOULDBLOCK && faccessat(dir, "postmaster.pid", F_OK, 0) == 0;
+    (void)close(dir);
+    errno = EBUSY;
+    return !held;
+}
+
 /* In the child: undoes what the fence has for itself and becomes the postmaster. Returns only on
  * failure (errno). */
 static void child_run(const struct fence_setup *setup, const struct fence_instance *instance,
@@ -208,6 +223,9 @@ static void child_run(const struct fence_setup *setup, const struct fence_instan
     }
     if (instance->cgroup_kill_fd >= 0 && !fence_cgroup_join(instance) &&
         request->kill_way == FENCE_KILL_CGROUP) {
+        return;
+    }
+    if (!child_locks(request->data_dir)) {
         return;
     }
     if (!child_streams(request->log_path) || fcntl(setup->page_ro_fd, F_SETFD, 0) != 0) {

@@ -1,4 +1,5 @@
-/* BEGIN -> ASKED (the fence has forked) -> [LOOK -> LOOKED (what its pid file says) -> CONNECTING]
+/* BEGIN -> CLEARED (of stale lock files) -> ASKED (the fence has forked)
+ *       -> [LOOK -> LOOKED (what its pid file says) -> CONNECTING]
  * until a connection gets through, the postmaster is gone, or time is over. It is asked once its
  * pid file says that it is ready: before that each connection would be a FATAL line in its log. The
  * file is looked at every 20 ms. */
@@ -6,6 +7,7 @@
 
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/proc/pg_dir_lock.h"
 #include "pgctl/proc/pg_postmaster.h"
 
 #include <stdio.h>
@@ -58,6 +60,12 @@ static bool has_fence(const struct pg_instance *pg)
     return pg->fence != NULL && fence_client_connected(pg->fence);
 }
 
+static int no_fence(struct pg_task *task)
+{
+    return error_set(&task->err, task->rc = ERR_UNAVAILABLE,
+                     "there is no fence process to start PostgreSQL");
+}
+
 /* Not yet: look again, unless there is nothing to wait for. */
 static int not_yet(struct pg_task *task, struct pg_launch *launch)
 {
@@ -88,12 +96,34 @@ static int connected(struct pg_task *task, struct pg_launch *launch)
     return task->rc == 0 ? 1 : not_yet(task, launch);
 }
 
+static int clear_work(void *arg, struct error *err)
+{
+    struct pg_launch *launch = arg;
+    return pg_dir_lock_clear(launch->note_path, launch->data_dir, &launch->cleared, err);
+}
+
+/* Where the fence has something of the instance it refuses the start. */
+static void clear(struct pg_task *task, struct pg_launch *launch)
+{
+    const struct fence_status *status = fence_client_status(task->pg->fence);
+    launch->state = PG_LAUNCH_CLEARED;
+    launch->data_dir = task->pg->config.data_dir;
+    launch->note_path = task->pg->started_path;
+    if (status->running || status->killing) {
+        pg_task_again(task);
+    } else {
+        pg_task_work(task, clear_work, launch);
+    }
+}
+
 static int look_work(void *arg, struct error *err)
 {
     struct pg_launch *launch = arg;
     (void)err;
     if (pg_pidfile_read(launch->data_dir, &launch->pidfile, NULL) != 0) {
         launch->pidfile.pid = 0; /* not yet */
+    } else if (launch->pidfile.pid == launch->pid && pg_pidfile_is_ready(&launch->pidfile)) {
+        pg_dir_lock_note(launch->note_path, launch->data_dir, &launch->pidfile);
     }
     return 0;
 }
@@ -101,13 +131,12 @@ static int look_work(void *arg, struct error *err)
 static void look(struct pg_task *task, struct pg_launch *launch)
 {
     launch->state = PG_LAUNCH_LOOKED;
-    launch->data_dir = task->pg->config.data_dir;
     pg_task_work(task, look_work, launch);
 }
 
 static int looked(struct pg_task *task, struct pg_launch *launch)
 {
-    bool its = launch->pidfile.pid == task->fence_status.postmaster_pid;
+    bool its = launch->pidfile.pid == launch->pid;
     if (!its || !pg_pidfile_is_ready(&launch->pidfile)) {
         (void)error_set(&task->err, ERR_UNAVAILABLE, "its pid file says '%s'",
                         its && launch->pidfile.status[0] != '\0' ? launch->pidfile.status
@@ -127,13 +156,23 @@ int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
     switch (launch->state) {
     case PG_LAUNCH_BEGIN:
         if (!has_fence(pg)) {
-            return error_set(&task->err, task->rc = ERR_UNAVAILABLE,
-                             "there is no fence process to start PostgreSQL");
+            return no_fence(task);
+        }
+        clear(task, launch);
+        return 0;
+    case PG_LAUNCH_CLEARED:
+        if (task->rc != 0) {
+            error_wrap(&task->err, "starting PostgreSQL");
+            return task->rc;
+        }
+        if (!has_fence(pg)) {
+            return no_fence(task);
         }
         launch->state = PG_LAUNCH_ASKED;
         pg->promote_sent = false;
         pg->sync_taken_by = 0;
-        pg_task_say(task, "starting PostgreSQL");
+        pg_task_say(task, "starting PostgreSQL%s",
+                    launch->cleared ? ", over the lock files of a server that is gone" : "");
         pg_task_fence(task, ask_fence(task, launch));
         return 0;
     case PG_LAUNCH_ASKED:
@@ -142,6 +181,7 @@ int pg_launch_step(struct pg_task *task, struct pg_launch *launch)
             return task->rc;
         }
         launch->starts = task->fence_status.starts;
+        launch->pid = task->fence_status.postmaster_pid;
         pg_task_say(task, "waiting until PostgreSQL accepts connections");
         look(task, launch);
         return 0;

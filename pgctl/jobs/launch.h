@@ -8,6 +8,7 @@
 
 enum pg_launch_state {
     PG_LAUNCH_BEGIN,
+    PG_LAUNCH_CLEARED,
     PG_LAUNCH_ASKED,
     PG_LAUNCH_LOOK,
     PG_LAUNCH_LOOKED,
@@ -19,6 +20,9 @@ struct pg_launch {
     bool standby;
     uint32_t starts; /* of the fence, after ours */
     const char *data_dir;
+    const char *note_path;
+    bool cleared;              /* of the lock files of a server that is gone */
+    int32_t pid;               /* of the postmaster that the fence has started */
     struct pg_pidfile pidfile; /* pid 0: there is none */
 };
 

@@ -347,6 +347,7 @@ static void derive(struct pg_instance *pg)
     (void)snprintf(pg->marker_path, sizeof pg->marker_path, "%s/unfinished", pg->config.state_dir);
     (void)snprintf(pg->unannounced_path, sizeof pg->unannounced_path, "%s/unannounced",
                    pg->config.state_dir);
+    (void)snprintf(pg->started_path, sizeof pg->started_path, "%s/started", pg->config.state_dir);
     (void)snprintf(pg->pgpass, sizeof pg->pgpass, "%s", pg->config.pgpass);
     pg_slot_name(pg->config.name, pg->slot_name);
     pg_take_socket(pg, NULL);

@@ -26,6 +26,7 @@ struct pg_instance {
     char source_path[PG_PATH_BYTES];  /* of pg_basebackup and pg_rewind */
     char marker_path[PG_PATH_BYTES];
     char unannounced_path[PG_PATH_BYTES];
+    char started_path[PG_PATH_BYTES]; /* pgctl/proc/pg_dir_lock.h */
     char pgpass[PG_PATH_BYTES];
     char socket_dir[PG_PATH_BYTES]; /* pg_take_socket; "" = none usable */
     char tcp_host[PG_HOST_BYTES];   /* of local connections where the socket does not do */

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -535,6 +536,36 @@ static void start_that_cannot_work_says_why(void **state)
     agent_end(agent);
 }
 
+/* Whoever it is: it may work in the directory where nobody sees it. */
+static void start_beside_the_holder_of_the_directory_is_refused(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    const char *argv[] = {"/nowhere/postgres", NULL};
+    const char *env[] = {NULL};
+    struct fence_start start = {.data_dir = data_dir, .argv = argv, .env = env};
+    struct error err;
+    char path[256];
+
+    (void)snprintf(path, sizeof path, "%s/postmaster.pid", data_dir);
+    (void)unlink(path); /* of a test before */
+    int lock = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_IO);
+    assert_string_equal(agent->err.text, strerror(ENOENT)); /* as far as its program */
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
+    (void)close(file);
+    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_IO);
+    assert_string_equal(agent->err.text, strerror(EBUSY));
+    (void)close(lock);
+    assert_int_equal(unlink(path), 0);
+    agent_end(agent);
+}
+
 static void second_start_and_early_quit_are_refused(void **state)
 {
     (void)state;
@@ -700,6 +731,7 @@ static int all_tests(void)
         BOTH(late_write_after_the_fire_starts_nothing),
         BOTH(start_that_comes_late_does_not_run_under_another_page),
         cmocka_unit_test(start_that_cannot_work_says_why),
+        cmocka_unit_test(start_beside_the_holder_of_the_directory_is_refused),
         cmocka_unit_test(second_start_and_early_quit_are_refused),
         cmocka_unit_test(freed_client_ends_its_requests_as_canceled),
         cmocka_unit_test(one_fence_and_one_agent_per_runtime_directory),

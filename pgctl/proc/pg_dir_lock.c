@@ -1,0 +1,146 @@
+#include "pgctl/proc/pg_dir_lock.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "pgctl/proc/pg_files.h"
+#include "pgctl/proc/pg_postmaster.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define FILE_BYTES_MAX 8192
+#define NOBODY         "2147483647" /* above every number that Linux gives (pid_max) */
+
+/* --- the lock --------------------------------------------------------------------------------- */
+
+/* The descriptor that holds it, until it is closed; -1: it was not had. *ret_held: because somebody
+ * has it. */
+static int take(const char *data_dir, bool *ret_held)
+{
+    int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *ret_held = false;
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        *ret_held = errno == EWOULDBLOCK;
+        (void)close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* --- who is noted ----------------------------------------------------------------------------- */
+
+static void note_put(struct buf *text, const char *data_dir, const struct pg_pidfile *pidfile)
+{
+    buf_printf(text, "%" PRId32 " %" PRId64 "\n%s\n", pidfile->pid, pidfile->start_s, data_dir);
+}
+
+static bool is_noted(const char *note_path, const char *data_dir, const struct pg_pidfile *pidfile)
+{
+    struct buf found = BUF_INIT;
+    struct buf wanted = BUF_INIT;
+    note_put(&wanted, data_dir, pidfile);
+    bool is = pg_file_read(note_path, FILE_BYTES_MAX, &found, NULL) == 0 &&
+              span_equal(buf_span(&found), buf_span(&wanted));
+    buf_free(&found);
+    buf_free(&wanted);
+    return is;
+}
+
+void pg_dir_lock_note(const char *note_path, const char *data_dir, const struct pg_pidfile *pidfile)
+{
+    struct buf text = BUF_INIT;
+    struct error err = {0};
+    bool held = false;
+    int fd = take(data_dir, &held);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    note_put(&text, data_dir, pidfile);
+    int rc = held ? pg_file_write(note_path, buf_span(&text), 0600, &err) : 0;
+    (void)rc; /* an older note names another server */
+    buf_free(&text);
+}
+
+/* --- lock files ------------------------------------------------------------------------------- */
+
+/* All but the number stays. */
+static int name_nobody(const char *path, struct buf *text, struct error *err)
+{
+    struct buf changed = BUF_INIT;
+    buf_put_str(&changed, NOBODY);
+    buf_put_str(&changed, buf_str(text) + strcspn(buf_str(text), "\n"));
+    int rc = pg_file_write(path, buf_span(&changed), 0600, err);
+    buf_free(&changed);
+    return rc;
+}
+
+/* The lock of its first socket: it has the same number, start time and directory. */
+static int clear_socket(const struct pg_pidfile *server, struct error *err)
+{
+    char path[PG_PATH_BYTES];
+    struct buf text = BUF_INIT;
+    struct pg_pidfile *lock = mem_new(struct pg_pidfile);
+    int length = snprintf(path, sizeof path, "%s/.s.PGSQL.%u.lock", server->socket_dir,
+                          (unsigned)server->port);
+    bool its = server->socket_dir[0] == '/' && length > 0 && (size_t)length < sizeof path &&
+               pg_file_read(path, FILE_BYTES_MAX, &text, NULL) == 0 &&
+               pg_pidfile_parse(buf_span(&text), lock, NULL) == 0 && lock->pid == server->pid &&
+               lock->start_s == server->start_s && strcmp(lock->data_dir, server->data_dir) == 0;
+    int rc = its ? name_nobody(path, &text, err) : 0;
+    mem_free(lock);
+    buf_free(&text);
+    return rc;
+}
+
+/* With the lock. The socket's first: postmaster.pid is what a second try goes by. */
+static int clear(const char *path, struct buf *text, const struct pg_pidfile *server,
+                 bool *ret_cleared, struct error *err)
+{
+    int rc = clear_socket(server, err);
+    rc = rc != 0 ? rc : name_nobody(path, text, err);
+    *ret_cleared = rc == 0;
+    return rc;
+}
+
+int pg_dir_lock_clear(const char *note_path, const char *data_dir, bool *ret_cleared,
+                      struct error *err)
+{
+    char path[PG_PATH_BYTES];
+    struct buf text = BUF_INIT;
+    struct pg_pidfile *server = mem_new(struct pg_pidfile);
+    bool held = false;
+    int rc = 0;
+
+    *ret_cleared = false;
+    (void)snprintf(path, sizeof path, "%.900s/postmaster.pid", data_dir);
+    if (pg_file_read(path, FILE_BYTES_MAX, &text, NULL) == 0) {
+        int fd = take(data_dir, &held);
+        if (held) {
+            rc =
+                error_set(err, ERR_BUSY,
+                          "'%.300s' is there, and somebody holds the lock of the directory: a "
+                          "server that is not seen from here (in another container?), or a program "
+                          "that one has left (`fuser` names it)",
+                          path);
+        } else if (fd >= 0 && pg_pidfile_parse(buf_span(&text), server, NULL) == 0 &&
+                   !server->single_user && kill(server->pid, 0) == 0 &&
+                   !pg_process_works_in(server->pid, data_dir) &&
+                   is_noted(note_path, data_dir, server)) {
+            rc = clear(path, &text, server, ret_cleared, err);
+        }
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+    }
+    mem_free(server);
+    buf_free(&text);
+    return rc;
+}

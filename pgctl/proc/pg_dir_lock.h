@@ -1,0 +1,29 @@
+/* The lock of a data directory: flock on the directory itself, taken by the process that becomes
+ * the postmaster (pgctl/fence/fence_setup.c), and inherited by every process of the server. So it
+ * is held until the last one is gone, and seen through every mount of the directory on this
+ * machine, also from other containers, which see neither its processes nor its shared memory.
+ *
+ * That makes one kind of stale lock file provable (FS-66). A server that was seen to hold the lock
+ * is noted, outside the directory, by the number and start time that its postmaster.pid has. Should
+ * that file be there still and the lock be free, that server is gone, whoever has its number now. A
+ * server that was started by hand, elsewhere or on a file system without such locks is never noted:
+ * its lock files are PostgreSQL's own to judge. */
+#ifndef PGCTL_PROC_PG_DIR_LOCK_H
+#define PGCTL_PROC_PG_DIR_LOCK_H
+
+#include "base/err.h"
+#include "pgctl/pg_parse.h"
+
+/* Notes the server of `pidfile`, which runs and was started by our fence, if it holds the lock.
+ * Should that fail, PostgreSQL judges its lock files. */
+void pg_dir_lock_note(const char *note_path, const char *data_dir,
+                      const struct pg_pidfile *pidfile);
+
+/* Before a start. *ret_cleared: the lock files were those of the noted server, which is gone, and
+ * its number is another process's: they name nobody any more, so that PostgreSQL goes on to its
+ * other checks (the shared memory that postmaster.pid names) and removes them. ERR_BUSY: there is a
+ * postmaster.pid, and somebody holds the lock. */
+int pg_dir_lock_clear(const char *note_path, const char *data_dir, bool *ret_cleared,
+                      struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,221 @@
+/* Starts on lock files that a server has left and whose number somebody else has now (FS-66), with
+ * a real PostgreSQL. */
+#include "pgctl/proc/pg_dir_lock.h"
+#include "tests/unit/pgctl/pg_stage.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+static char pidfile_path[128];
+static char socket_lock_path[128];
+static char note_path[128];
+
+static void paths_of(const struct node *node)
+{
+    snprintf(pidfile_path, sizeof pidfile_path, "%s/postmaster.pid", node->data);
+    /* "." is replaced by the state directory (pg_keep_sockets_outside) */
+    snprintf(socket_lock_path, sizeof socket_lock_path, "%s/state/.s.PGSQL.%u.lock", node->dir,
+             node->port);
+    snprintf(note_path, sizeof note_path, "%s/state/started", node->dir);
+}
+
+static pid_t stranger_new(void)
+{
+    pid_t pid = fork_in_test();
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    assert_true(pid > 0);
+    return pid;
+}
+
+static void stranger_end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* As if the server that has left them had had this number. */
+static void files_name(pid_t pid)
+{
+    assert_int_equal(run("sed -i '1s/.*/%d/' %s %s", (int)pid, pidfile_path, socket_lock_path), 0);
+    assert_int_equal(run("sed -i '1s/^[0-9]*/%d/' %s", (int)pid, note_path), 0);
+}
+
+static char *text_of(const char *path)
+{
+    char text[2048] = "";
+    FILE *file = fopen(path, "r");
+    if (file != NULL) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        fclose(file);
+    }
+    return mem_strdup(text);
+}
+
+/* The whole instance at once, and its files stay. */
+static void power_fails(struct node *node)
+{
+    struct outcome outcome = {0};
+    struct error err;
+    assert_int_equal(fence_client_kill(node->fence, node->data, on_fence_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    WAIT_FOR(fence_client_status(node->fence)->all_gone);
+    assert_int_equal(access(pidfile_path, F_OK), 0);
+    assert_int_equal(access(socket_lock_path, F_OK), 0);
+}
+
+static bool is_locked(const struct node *node)
+{
+    int fd = open(node->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) != 0;
+    close(fd);
+    return locked;
+}
+
+static void expect_refused(struct node *node, int rc, const char *part)
+{
+    struct outcome outcome;
+    char *before = text_of(pidfile_path);
+    node_start(node, PG_START_PRIMARY, NULL, &outcome);
+    CHECK_RC(&outcome, rc);
+    if (part != NULL) {
+        expect_text(&outcome, part);
+    }
+    char *after = text_of(pidfile_path);
+    assert_string_equal(before, after);
+    mem_free(before);
+    mem_free(after);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void number_of_a_lost_server_that_another_has_does_not_keep_it_down(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    pid_t stranger = stranger_new();
+
+    paths_of(node);
+    for (int round = 0; round < 2; round++) { /* the second time the number of the second server */
+        assert_true(is_locked(node));
+        power_fails(node);
+        assert_false(is_locked(node));
+        files_name(stranger);
+        node_start_well(node, PG_START_PRIMARY, NULL);
+    }
+    assert_int_equal(kill(stranger, 0), 0);
+    stranger_end(stranger);
+    node_free(node);
+}
+
+/* A server that did not hold the lock when it ran: by hand, elsewhere, before there was a lock. */
+static void lock_files_of_who_was_not_noted_stay(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    pid_t stranger = stranger_new();
+
+    paths_of(node);
+    power_fails(node);
+    files_name(stranger);
+    assert_int_equal(run("sed -i '1s/ .*/ 17/' %s", note_path), 0); /* started at another time */
+    expect_refused(node, ERR_IO, NULL);
+    assert_int_equal(unlink(note_path), 0);
+    expect_refused(node, ERR_IO, NULL);
+    stranger_end(stranger);
+    node_start_well(node, PG_START_PRIMARY, NULL); /* PostgreSQL removes them */
+    node_free(node);
+}
+
+/* Who has it is not seen: neither its number nor its memory says that it lives. */
+static void nothing_is_started_while_somebody_holds_the_lock(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    paths_of(node);
+    power_fails(node);
+    int fd = open(node->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    expect_refused(node, ERR_BUSY, "somebody holds the lock");
+    close(fd);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    node_free(node);
+}
+
+/* The one that must not be: two servers in one directory. One that was started by hand has no lock,
+ * and its pid file is not the noted one. */
+static void server_that_was_started_by_hand_is_left_alone(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct error err;
+    bool cleared = true;
+
+    paths_of(node);
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    assert_int_equal(run(PG_BIN "/pg_ctl -s -w -D %s -l %s/own.log -o '-p %u -k %s/state' start",
+                         node->data, node->dir, node->port, node->dir),
+                     0);
+    char *before = text_of(pidfile_path);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->data, &cleared, &err), 0);
+    assert_false(cleared);
+    expect_refused(node, ERR_EXISTS, "works in the data directory already");
+    pid_t stranger = stranger_new(); /* as it looks from another container */
+    assert_int_equal(run("sed -i '1s/.*/%d/' %s", (int)stranger, pidfile_path), 0);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->data, &cleared, &err), 0);
+    assert_false(cleared);
+    file_put(pidfile_path, before, 0600);
+    assert_int_equal(run(PG_BIN "/pg_ctl -s -w -m fast -D %s stop", node->data), 0);
+    stranger_end(stranger);
+    mem_free(before);
+    node_free(node);
+}
+
+/* The fence is lost, and a backend outlives everything: it holds the lock as long as it lives. */
+static void every_process_of_a_server_holds_the_lock(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    char value[16];
+
+    paths_of(node);
+    node_sql(node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'", value,
+             sizeof value);
+    pid_t checkpointer = (pid_t)strtol(value, NULL, 10);
+    int32_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+    pid_t fence = fence_client_status(node->fence)->fence_pid;
+    assert_int_equal(kill(fence, SIGSTOP), 0); /* it would end the rest */
+    assert_int_equal(kill(checkpointer, SIGSTOP), 0);
+    assert_int_equal(kill(postmaster, SIGKILL), 0);
+    for (int i = 0; i < 20; i++) {
+        assert_true(is_locked(node));
+        usleep(10000);
+    }
+    assert_int_equal(kill(fence, SIGCONT), 0);
+    WAIT_FOR(fence_client_status(node->fence)->all_gone);
+    assert_false(is_locked(node));
+    node_free(node);
+}
+
+static int all_tests(void)
+{
+/* clang-format off */
+#define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, stage_open, stage_close)
+    /* clang-format on */
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(number_of_a_lost_server_that_another_has_does_not_keep_it_down),
+        ON_STAGE(lock_files_of_who_was_not_noted_stay),
+        ON_STAGE(nothing_is_started_while_somebody_holds_the_lock),
+        ON_STAGE(server_that_was_started_by_hand_is_left_alone),
+        ON_STAGE(every_process_of_a_server_holds_the_lock),
+    };
+    return cmocka_run_group_tests(tests, stage_template, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(argc, argv, all_tests);
+}
