@@ -7,6 +7,7 @@ Without --only, the core of the catalogue in every mode it names, and the positi
 list, so that two runs of make chaos do the same.
 """
 import argparse
+import collections
 import concurrent.futures
 import os
 import random
@@ -89,6 +90,17 @@ def soak(build, hours, seed):
         yield fault, draw.choice(scene.TABLE[fault].modes), draw.randrange(1, 10**6), False
 
 
+def each(pool, call, runs, jobs):
+    """What `call` makes of each, in order. No run is drawn before there is room for it: those of a soak end with its time."""
+    waiting = collections.deque()
+    for run in runs:
+        waiting.append(pool.submit(call, run))
+        if len(waiting) >= jobs:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
 def main():
     parser = argparse.ArgumentParser(prog="chaos")
     parser.add_argument("build")
@@ -106,7 +118,7 @@ def main():
     runs = soak(options.build, options.soak, options.seed or 1) if options.soak else plan(options)
     failed = total = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for good, line, out in pool.map(lambda r: play(options.build, *r), runs):
+        for good, line, out in each(pool, lambda r: play(options.build, *r), runs, options.jobs):
             total += 1
             print(line, flush=True)
             if not good:
