@@ -260,7 +260,8 @@ static void run_drill(const struct arguments *arguments, const struct sim_drill 
     int64_t gaps[ROUNDS];
     size_t gap_count = 0;
     bool good = true;
-    uint64_t rounds = arguments->count < ROUNDS ? arguments->count : ROUNDS;
+    bool few = arguments->until == NULL && arguments->count > ROUNDS;
+    uint64_t rounds = few ? ROUNDS : arguments->count;
     for (uint64_t i = 0; i < rounds && !is_over(arguments, tally); i++) {
         struct sim_options options = {.seed = arguments->first + i,
                                       .mode = drill->mode,
@@ -268,7 +269,7 @@ static void run_drill(const struct arguments *arguments, const struct sim_drill 
                                       .trace = arguments->trace,
                                       .mutation = arguments->mutation};
         good = run_seed(arguments, &options, tally) && good;
-        if (sim_drill_gap() != DRILL_NO_GAP) {
+        if (sim_drill_gap() != DRILL_NO_GAP && gap_count < ROUNDS) {
             gaps[gap_count++] = sim_drill_gap();
         }
     }
