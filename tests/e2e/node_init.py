@@ -10,9 +10,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-
-FIRST_PID, PIDS_A_SECOND, PIDS = 1000, 50, 25000
 
 
 def start(order):
@@ -41,10 +38,6 @@ def start(order):
         os._exit(127)
 
 
-# As on a host that does other things, too, a process of this boot has another number than one of before: a postmaster.pid whose
-# number lives again keeps PostgreSQL down (FS-66 in docs/safety.md), and would in every other test.
-with open("/proc/sys/kernel/ns_last_pid", "w") as f:
-    f.write(str(FIRST_PID + int(time.monotonic() * PIDS_A_SECOND) % PIDS))
 for pair in sys.argv[1:]:
     shown, seen = pair.split(":")
     os.makedirs(seen, exist_ok=True)
