@@ -191,7 +191,12 @@ struct sim_world {
     int64_t ttl_ms;                  /* as configured last, and ... */
     int64_t ttl_most_ms;             /* ... the longest that ever was */
     unsigned sync_nodes;             /* as configured last, */
-    int64_t hang_ms;                 /* ... too */
+    int64_t hang_ms;                 /* ... too; ... */
+    bool maintenance;                /* ... `pause` as well, ... */
+    bool maintained;                 /* ... once at least */
+    int64_t paused_ms;               /* since when the store has said so; -1 = it does not */
+    int64_t resumed_ms;              /* after everything has healed: when it was last so */
+    int64_t ordered_ms;              /* when a failover was last asked for */
     uint64_t hash;                   /* of all events so far */
     /* Network: cut[from][to] = nothing passes. */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];

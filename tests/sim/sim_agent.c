@@ -240,6 +240,10 @@ json_t *sim_agent_dynamic(const struct sim_world *world)
                   1, "retry_timeout", 1, "maximum_lag_on_failover", SIM_LAG_BYTES_MAX, "postgresql",
                   "use_pg_rewind", 1);
     ASSERT(document != NULL);
+    if (world->maintenance) {
+        int rc = json_object_set_new(document, "pause", json_true());
+        ASSERT(rc == 0);
+    }
     if (world->hang_ms != 0) {
         int rc = json_object_set_new(document, "postmaster_hang_timeout",
                                      json_integer(world->hang_ms / 1000));

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RULES_MAX = 32, LISTS = 7 };
+enum { RULES_MAX = 32, LISTS = 8 };
 
 static const struct ha_rule_list *const lists[LISTS] = {
-    &ha_rules_common, &ha_rules_bootstrap, &ha_rules_stopped, &ha_rules_starting,
-    &ha_rules_leader, &ha_rules_replica,   &ha_rules_unlocked};
+    &ha_rules_common, &ha_rules_bootstrap, &ha_rules_stopped,  &ha_rules_starting,
+    &ha_rules_leader, &ha_rules_replica,   &ha_rules_unlocked, &ha_rules_pause};
 
 /* "situation/rule": what this world has nothing of. One that is hit all the same is a line too many
  * here. */
@@ -24,25 +24,21 @@ static const char *const elsewhere[] = {
     "bootstrap/directory_lost",      /* a directory that goes from under a server */
     "replica/restart_to_follow",     /* a server that was adopted */
     "unlocked/failsafe",             /* etcd */
+    "pause/restart_under_fence",     /* servers that are started by hand */
+    "pause/over_standby",
+    "pause/standby_without_service",
+    "pause/standby_with_key",
 };
 
 /* Too rare for the standard seeds: a promotion that is sent and then not wanted, or makes another
  * timeline; five minutes of a start; a second cluster that was made and is not told of; what is
  * seen only between two events. */
 static const char *const rare[] = {
-    "common/not_all_gone",
-    "common/not_ours",
-    "leader/timeline_unreserved",
-    "replica/promotion_failed",
-    "replica/disarm",
-    "starting/start_timeout",
-    "starting/starting_standby_attach",
-    "stopped/give_up",
-    "stopped/not_all_gone",
-    "stopped/timeline_unreserved",
-    "stopped/unpromoted",
-    "unlocked/disarm",
-    "unlocked/promotion_orphaned",
+    "common/not_all_gone", "common/not_ours",        "leader/timeline_unreserved",
+    "pause/passed_over",   "pause/step_down",        "replica/promotion_failed",
+    "replica/disarm",      "starting/start_timeout", "starting/starting_standby_attach",
+    "stopped/give_up",     "stopped/not_all_gone",   "stopped/timeline_unreserved",
+    "stopped/unpromoted",  "unlocked/disarm",        "unlocked/promotion_orphaned",
 };
 
 static const struct {

@@ -23,7 +23,10 @@ enum sim_message_fate { SIM_MESSAGE_DROPPED, SIM_MESSAGE_DOUBLED, SIM_MESSAGE_FA
     X(PROMOTION_REPLAYS, "a promotion waited for replay")                           \
     X(LATE_THAW, "a frozen primary thawed when another one led")                    \
     X(ASYNC_LOSS, "an asynchronous failover lost commits")                          \
-    X(SYNC_FAILOVER, "a failover in a synchronous mode lost none")
+    X(SYNC_FAILOVER, "a failover in a synchronous mode lost none")                  \
+    X(PAUSED, "the cluster was paused")                                             \
+    X(UNFENCED, "a primary ran unfenced beyond the end of its lease")               \
+    X(UNFENCED_ALONE, "a primary ran unfenced without an agent")
 
 enum sim_state {
 #define STATE(constant, name) SIM_STATE_##constant,

@@ -117,6 +117,8 @@ void sim_faults_heal(struct sim_world *world)
     sim_trace(world, "--- everything heals");
     world->faults_on = false;
     world->primaries_silent = false;
+    world->maintenance = false; /* sim_pause_ended says so, until it is known */
+    world->resumed_ms = world->now;
     sim_faults_mend(world);
     for (size_t i = 0; i < world->node_count; i++) {
         struct sim_node *node = &world->nodes[i];

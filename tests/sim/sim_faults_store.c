@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DOWN_MS_MAX = 6000, WRITE_MS = 2000 };
+enum { DOWN_MS_MAX = 6000, WRITE_MS = 2000, BY_HAND_MS = 3000 };
 
 /* --- disks ------------------------------------------------------------------------------------ */
 
@@ -196,6 +196,32 @@ bool sim_fault_hang_limit(struct sim_world *world, struct sim_dice *dice)
     return configure(world, dice);
 }
 
+/* Said through a node that does not hear of it, it comes with the next change. */
+static void resume(void *arg, uint64_t a, uint64_t seed)
+{
+    struct sim_world *world = arg;
+    struct sim_dice dice = {seed};
+    (void)a;
+    if (world->faults_on && world->maintenance) {
+        world->maintenance = false;
+        (void)configure(world, &dice);
+    }
+}
+
+bool sim_fault_maintenance(struct sim_world *world, struct sim_dice *dice)
+{
+    int64_t ttl = sim_ttl_ms(world);
+    world->maintenance = !world->maintenance;
+    world->maintained = true;
+    if (world->maintenance && sim_dice_chance(dice, 800)) {
+        /* Often around the end of a lease that nobody renewed. */
+        int64_t after = sim_dice_chance(dice, 400) ? sim_dice_between(dice, ttl / 2, ttl + 600)
+                                                   : sim_dice_between(dice, 100, 3 * ttl);
+        sim_at(world, after, resume, world, 0, sim_dice_below(dice, 1 << 30));
+    }
+    return configure(world, dice);
+}
+
 bool sim_fault_sync_nodes(struct sim_world *world, struct sim_dice *dice)
 {
     world->sync_nodes = 3 - world->sync_nodes;
@@ -217,4 +243,23 @@ bool sim_fault_switchover(struct sim_world *world, struct sim_dice *dice)
                        candidate->name);
     }
     return put(world, dice, "/service/sim/failover", value);
+}
+
+/* What operators do in maintenance. */
+bool sim_fault_by_hand(struct sim_world *world, struct sim_dice *dice)
+{
+    if (world->paused_ms < 0) {
+        return false;
+    }
+    if (sim_dice_chance(dice, 600)) {
+        return sim_fault_switchover(world, dice);
+    }
+    struct sim_node *node = sim_fault_victim(world, dice);
+    struct sim_machine *machine = sim_machine_of(node);
+    if (node->frozen || machine->phase != SIM_UP) {
+        return false;
+    }
+    sim_trace(world, "%s: PostgreSQL is stopped by hand", node->name);
+    sim_machine_stop_within(machine, FENCE_STOP_FAST, BY_HAND_MS);
+    return true;
 }

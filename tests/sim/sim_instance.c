@@ -1,6 +1,7 @@
 /* pg_instance.h and the client side of fence.h on the machine model. Jobs die with the agent; what
  * was signalled to the postmaster goes on. */
 #include "sim_instance.h"
+#include "sim_pause.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -476,6 +477,7 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
 {
     struct sim_machine *machine = instance->machine;
     (void)err;
+    sim_pause_check(machine->node, "a stop");
     cancel_job(instance);
     struct sim_call *call = sim_call_new(instance, finish_stop, done, arg);
     call->is_job = true;
@@ -524,6 +526,7 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
     if (rc != 0) {
         return rc;
     }
+    sim_pause_check(instance->machine->node, "a promotion");
     struct sim_call *call = sim_call_new(instance, order_promote, done, arg);
     call->is_job = true;
     call->promote = *promote;
@@ -633,6 +636,7 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
     if (rc != 0) {
         return rc;
     }
+    sim_pause_check(instance->machine->node, "a bootstrap");
     struct sim_call *call = sim_call_new(instance, finish_bootstrap, done, arg);
     call->is_job = true;
     call->is_bootstrap = true;
@@ -688,6 +692,7 @@ static int copy_begin(struct pg_instance *instance, const struct pg_rewind *from
     if (machine->phase != SIM_DOWN) {
         return error_set(err, ERR_BUSY, "it runs");
     }
+    sim_pause_check(machine->node, unfinished == PG_UNFINISHED_REWIND ? "a rewind" : "a clone");
     struct sim_call *call = sim_call_new(instance, finish_copy, done, arg);
     call->is_job = true;
     call->peer = sim_host_index(machine->node->world, from->host);
@@ -755,6 +760,7 @@ static int remove_begin(struct pg_instance *instance, void (*finish)(struct sim_
     if (rc != 0) {
         return rc;
     }
+    sim_pause_check(instance->machine->node, "a removal");
     struct sim_call *call = sim_call_new(instance, finish, done, arg);
     call->is_job = true;
     sim_call_later(call, sim_call_takes(instance, 10, 100));

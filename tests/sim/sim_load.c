@@ -7,6 +7,7 @@
  * before it was asked for; when a holder's acquisition is applied for the first time, no other one
  * still counts itself the holder. */
 #include "sim.h"
+#include "sim_pause.h"
 
 #include "agent/ha/ha_lease.h"
 #include "base/assert.h"
@@ -163,6 +164,7 @@ void sim_lease_applied(struct sim_world *world, const struct store *store)
     if (world->options.mode == SIM_CLUSTER) {
         bool there = store_get(store, span_str("/service/sim/sync"), &leader);
         sim_commits_promised(world, there ? leader.value : (struct span){0});
+        sim_pause_applied(world, store);
         if (acquired(store, "/service/sim/leader", &leader)) {
             sim_agents_acquired(world, leader.value);
         }

@@ -4,6 +4,7 @@
  * fence is the shipping decision (pgctl/fence/fence_page.c) on a page that the shipping keeper
  * writes; what is modelled is that it wakes late and that a kill takes time. */
 #include "sim_machine.h"
+#include "sim_pause.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -341,6 +342,10 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
     if (!fence_page_read(machine->page, &lease)) {
         sim_fail(world, "the page is whole", "%s", machine->node->name);
         return;
+    }
+    if (machine->writable && machine->phase == SIM_UP && fence_lease_armed(&lease) == false &&
+        lease.epoch.revision != 0 && lease.deadline_ms == FENCE_NO_DEADLINE) {
+        sim_pause_unfenced(machine->node, lease.epoch.revision);
     }
     bool acts = world->setup.fence && !world->options.mutation.without_fence;
     enum fence_action action =

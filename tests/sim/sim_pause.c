@@ -8,10 +8,26 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { PROPOSE_MS = 2000 };
+enum {
+    PROPOSE_MS = 2000,
+    AGAIN_MS = 1000,
+    LATE_MS = 3000,  /* so long what was written before may still come */
+    KNOWN_MS = 6000, /* what was decided before has been done, or given up */
+};
 
 static const char *const key = "/service/sim/config";
+static const char said[] = "\"pause\":true";
+
+static bool is_paused(const struct store *store)
+{
+    struct store_kv kv;
+    if (!store_get(store, span_str(key), &kv)) {
+        return false;
+    }
+    return memmem(kv.value.data, kv.value.len, said, sizeof(said) - 1) != NULL;
+}
 
 static void on_written(void *arg, int rc, const struct store_result *result)
 {
@@ -59,4 +75,61 @@ void sim_pause_forget(struct sim_node *through)
     sim_running = through;
     int rc = raft_node_propose_plain(through->raft, &command, PROPOSE_MS, on_written, NULL, NULL);
     ASSERT(rc == 0); /* a calm cluster */
+}
+
+bool sim_pause_ended(struct sim_world *world)
+{
+    bool ended = true;
+    if (!world->maintained) {
+        return true;
+    }
+    for (size_t i = 0; i < world->node_count; i++) {
+        const struct raft_node *raft = world->nodes[i].raft;
+        ended = ended && raft != NULL && !is_paused(raft_node_store(raft));
+    }
+    struct sim_node *leader = sim_leader(world);
+    if (!ended && leader != NULL && world->now % AGAIN_MS == 0) {
+        sim_pause_set(leader, false);
+    }
+    world->resumed_ms = ended ? world->resumed_ms : world->now;
+    return world->now - world->resumed_ms > LATE_MS;
+}
+
+void sim_pause_applied(struct sim_world *world, const struct store *store)
+{
+    struct store_kv kv;
+    if (!is_paused(store)) {
+        world->paused_ms = -1;
+    } else if (world->paused_ms < 0) {
+        world->paused_ms = world->now;
+        sim_coverage_state(SIM_STATE_PAUSED);
+    }
+    if (store_get(store, span_str("/service/sim/failover"), &kv)) {
+        world->ordered_ms = world->now;
+    }
+}
+
+void sim_pause_check(struct sim_node *node, const char *what)
+{
+    struct sim_world *world = node->world;
+    bool known = world->paused_ms >= 0 && world->now - world->paused_ms > KNOWN_MS &&
+                 world->now - node->resume_ms > KNOWN_MS && node->raft != NULL &&
+                 is_paused(raft_node_store(node->raft));
+    if (known && world->now - world->ordered_ms > KNOWN_MS) {
+        sim_fail(world, "in pause PostgreSQL is left alone", "%s: %s", node->name, what);
+    }
+}
+
+void sim_pause_unfenced(const struct sim_node *node, int64_t revision)
+{
+    const struct sim_node *leader = sim_leader(node->world);
+    struct store_kv kv;
+    if (node->raft == NULL) {
+        sim_coverage_state(SIM_STATE_UNFENCED_ALONE);
+    }
+    if (leader != NULL &&
+        !(store_get(raft_node_store(leader->raft), span_str("/service/sim/leader"), &kv) &&
+          kv.create_revision == revision)) {
+        sim_coverage_state(SIM_STATE_UNFENCED);
+    }
 }

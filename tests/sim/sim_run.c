@@ -3,6 +3,7 @@
 #include "sim_run.h"
 
 #include "sim_drill.h"
+#include "sim_pause.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,7 @@ static void converge(struct sim_world *world)
     sim_load_healed(world);
     run_until(world, progressed, CONVERGENCE_MS, "commands are answered again");
     if (world->options.mode == SIM_CLUSTER) {
+        run_until(world, sim_pause_ended, CONVERGENCE_MS, "the pause ends");
         /* L4: the rest of the lease, an election of Raft, the promotion; all processes run. */
         run_until(world, sim_agents_serve, world->ttl_most_ms + ELECTION_MS + PROMOTION_MS,
                   "a primary serves again");

@@ -9,6 +9,7 @@
 
 enum {
     BOOTSTRAP_PERMILLE = 150,
+    MAINTAINED_PERMILLE = 250, /* much of what happens is the operators' */
     FIRST_MS = 2000,
     FIRST_UNFENCED_MS = 12000,
     CALM_PERMILLE = 30,
@@ -129,6 +130,12 @@ void sim_script_draw(const struct sim_options *options, const struct sim_setup *
             sum += weights[i] = weight;
         }
     }
+    struct sim_dice early = dice_of(options, 0);
+    if (sum > 0 && options->mode == SIM_CLUSTER && sim_dice_chance(&early, MAINTAINED_PERMILLE)) {
+        unsigned share = sum / 8 + 1;
+        sum += 2 * share - weights[SIM_MAINTENANCE] - weights[SIM_BY_HAND];
+        weights[SIM_MAINTENANCE] = weights[SIM_BY_HAND] = share;
+    }
     int64_t gap = PICK(&dice, gaps);
     if (sum == 0 || sim_dice_chance(&dice, CALM_PERMILLE)) {
         return;
@@ -137,7 +144,6 @@ void sim_script_draw(const struct sim_options *options, const struct sim_setup *
     int64_t first = !setup->fence                 ? FIRST_UNFENCED_MS
                     : sim_dice_chance(&dice, 250) ? sim_dice_between(&dice, 0, FIRST_MS)
                                                   : FIRST_MS;
-    struct sim_dice early = dice_of(options, 0);
     if (options->mode == SIM_CLUSTER && setup->fence &&
         sim_dice_chance(&early, BOOTSTRAP_PERMILLE)) {
         ret_script->faults[ret_script->count++] =

@@ -56,6 +56,8 @@
     X(WIPE, "lost_directory", sim_fault_wipe, 'a')                           \
     X(TTL, "ttl_change", sim_fault_ttl, 'c')                                 \
     X(HANG_LIMIT, "hang_timeout_change", sim_fault_hang_limit, 'c')          \
+    X(MAINTENANCE, "maintenance", sim_fault_maintenance, 'c')                \
+    X(BY_HAND, "stopped_by_hand", sim_fault_by_hand, 'c')                    \
     X(SYNC_NODES, "sync_nodes_change", sim_fault_sync_nodes, 's')            \
     X(SWITCHOVER, "switchover", sim_fault_switchover, 'c')                   \
     X(RATE, "clock_rate", sim_fault_rate, 'a')                               \

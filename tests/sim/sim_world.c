@@ -474,6 +474,8 @@ void sim_world_init(struct sim_world *world, const struct sim_options *options,
                                 .ttl_most_ms = setup->ttl_ms,
                                 .sync_nodes = setup->sync_nodes,
                                 .hang_ms = setup->hang_ms,
+                                .paused_ms = -1,
+                                .ordered_ms = INT64_MIN / 2,
                                 .node_count = setup->nodes};
     world->random_state = options->seed * 2 + (options->mode == SIM_CLUSTER ? 1 : 0);
     list_init(&world->frames);
