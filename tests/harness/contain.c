@@ -37,7 +37,7 @@ enum { TIMED_OUT = 124, INTERRUPTED = 125, NOT_RUN = 127, SIGNALED = 128, AGAIN_
 enum { SEEN_MAX = 4096 };
 /* Tries; a cgroup is in use for a moment yet. */
 enum { REMOVALS_MAX = 50 };
-static const char *const places[] = {"/tmp", "/dev/shm", "/sys/fs/cgroup",
+static const char *const places[] = {"/tmp", "/var/tmp", "/dev/shm", "/sys/fs/cgroup",
                                      "/sys/fs/cgroup/unified"};
 
 static double now_s(void)
