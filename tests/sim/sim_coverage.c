@@ -24,6 +24,7 @@ static const char *const elsewhere[] = {
     "bootstrap/directory_lost",      /* a directory that goes from under a server */
     "replica/restart_to_follow",     /* a server that was adopted */
     "unlocked/failsafe",             /* etcd */
+    "pause/recovered",               /* a group that is made anew from one member */
     "pause/restart_under_fence",     /* servers that are started by hand */
     "pause/over_standby",
     "pause/standby_without_service",
@@ -34,11 +35,22 @@ static const char *const elsewhere[] = {
  * timeline; five minutes of a start; a second cluster that was made and is not told of; what is
  * seen only between two events. */
 static const char *const rare[] = {
-    "common/not_all_gone", "common/not_ours",        "leader/timeline_unreserved",
-    "pause/passed_over",   "pause/step_down",        "replica/promotion_failed",
-    "replica/disarm",      "starting/start_timeout", "starting/starting_standby_attach",
-    "stopped/give_up",     "stopped/not_all_gone",   "stopped/timeline_unreserved",
-    "stopped/unpromoted",  "unlocked/disarm",        "unlocked/promotion_orphaned",
+    "common/not_all_gone",
+    "common/not_ours",
+    "leader/timeline_unreserved",
+    "pause/diverged",
+    "pause/passed_over",
+    "pause/step_down",
+    "replica/promotion_failed",
+    "replica/disarm",
+    "starting/start_timeout",
+    "starting/starting_standby_attach",
+    "stopped/give_up",
+    "stopped/not_all_gone",
+    "stopped/timeline_unreserved",
+    "stopped/unpromoted",
+    "unlocked/disarm",
+    "unlocked/promotion_orphaned",
 };
 
 static const struct {
