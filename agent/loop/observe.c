@@ -180,6 +180,7 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
     if (agent->inspect_stale) {
         agent->inspect_stale = false;
         agent->inspect_wanted = true;
+        observe_probe_soon(agent); /* decisions wait for it */
         return;
     }
     if (rc != 0) {

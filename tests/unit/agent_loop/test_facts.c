@@ -137,6 +137,26 @@ static void a_bootstrap_that_was_cut_off_is_unfinished_though_its_server_runs(vo
     rig_free();
 }
 
+/* What changed under a look is looked at anew, and at once: a stop waits for it before the key
+ * goes.
+ */
+static void a_look_that_came_too_early_is_taken_again_at_once(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {.kind = PG_DIR_VALID};
+    rig_init();
+    observe_inspect(&rig.agent);
+    run_for(0);
+    assert_true(is_asked("inspect"));
+    observe_inspect(&rig.agent);
+    run_for(0); /* one is under way */
+    answer_inspect(&found);
+    assert_false(rig.agent.facts.inspected);
+    run_for(0);
+    assert_true(is_asked("inspect"));
+    rig_free();
+}
+
 static void a_stopped_instance_is_known_by_its_control_file(void **state)
 {
     (void)state;
@@ -432,6 +452,7 @@ int main(void)
         cmocka_unit_test(a_detached_standby_is_asked_again_until_the_answer_counts),
         cmocka_unit_test(a_running_server_speaks_for_its_directory),
         cmocka_unit_test(a_bootstrap_that_was_cut_off_is_unfinished_though_its_server_runs),
+        cmocka_unit_test(a_look_that_came_too_early_is_taken_again_at_once),
         cmocka_unit_test(a_stopped_instance_is_known_by_its_control_file),
         cmocka_unit_test(a_bootstrap_is_unannounced_until_the_store_names_it),
         cmocka_unit_test(only_the_directory_of_the_note_is_unannounced),
