@@ -61,6 +61,8 @@ json_t *config_keep_json(struct config_memory *memory, json_t *json)
 }
 
 static char *message(const struct reader *r, const struct section *s, const char *key,
+                     const char *fmt, va_list args) __attribute__((format(printf, 4, 0)));
+static char *message(const struct reader *r, const struct section *s, const char *key,
                      const char *fmt, va_list args)
 {
     char text[ERROR_TEXT_BYTES];

@@ -388,7 +388,7 @@ static void boot_step(struct pg_task *task)
         (void)snprintf(data->encryption, sizeof data->encryption, "%s",
                        pg_cell(task->answer.results[0], 0, 0));
         task->state = BOOT_SQL;
-        /* fall through */
+        __attribute__((fallthrough));
     case BOOT_SQL:
         if (data->next < data->statement_count) {
             ask_next(task, data);
