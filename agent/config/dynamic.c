@@ -61,6 +61,7 @@ static const struct field fields[] = {
           primary_start_timeout_ms),
     FIELD(NULL, "postmaster_hang_timeout", KIND_TIME, DYNAMIC_HANG_TIMEOUT_MS_MIN, DAY_MS, 0,
           hang_timeout_ms),
+    FIELD(NULL, "crash_loop_window", KIND_TIME, 0, DAY_MS, 300000, crash_loop_window_ms),
     FIELD(NULL, "disk_stall_timeout", KIND_TIME, DYNAMIC_DISK_TIMEOUT_MS_MIN, DAY_MS, 0,
           disk_stall_timeout_ms),
     FIELD(NULL, "disk_failure_timeout", KIND_TIME, DYNAMIC_DISK_TIMEOUT_MS_MIN, DAY_MS, 0,

@@ -39,6 +39,7 @@ struct dynamic_config {
     int64_t retry_timeout_ms;              /* 10 s; loop_wait + 2 * retry_timeout <= ttl holds */
     int64_t maximum_lag_on_failover_bytes; /* 1 MiB */
     int64_t primary_start_timeout_ms;      /* 300 s; 0 = fail over at once */
+    int64_t crash_loop_window_ms;          /* 300 s; 0 = crashes are not counted */
     int64_t hang_timeout_ms;               /* the three: 0 = not given, see the functions below */
     int64_t disk_stall_timeout_ms;
     int64_t disk_failure_timeout_ms;

@@ -33,6 +33,11 @@ bool ha_disk_takes_writes(enum pg_disk_kind kind)
     return kind == PG_DISK_UNKNOWN || kind == PG_DISK_GOOD || kind == PG_DISK_LOW;
 }
 
+bool ha_is_unfit(const struct ha_snapshot *s)
+{
+    return !ha_disk_takes_writes(s->self.disk) || s->self.silent_since_mono_ms != HA_NEVER;
+}
+
 bool ha_disk_is_low_or_worse(enum pg_disk_kind kind)
 {
     return kind != PG_DISK_UNKNOWN && kind != PG_DISK_GOOD;
@@ -64,6 +69,8 @@ void ha_trouble(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES])
         disk_words(s, ret_text);
     } else if (s->self.silent_since_mono_ms != HA_NEVER) {
         (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL answers no new connection");
+    } else if (s->self.hangs > 0) {
+        (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL hung and was killed");
     } else if (s->self.crashes > 1) {
         (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL went down again and again");
     }
@@ -82,21 +89,47 @@ static int64_t give_up_ms(const struct ha_snapshot *s)
     return timeout_ms > HA_GIVE_UP_MS_MIN ? timeout_ms : HA_GIVE_UP_MS_MIN;
 }
 
+/* A write of ours does not come back or is refused, and commits go through all the same: whatever
+ * that is, this primary works. */
+static bool commits_flow(const struct ha_snapshot *s)
+{
+    int64_t committed_ms = s->self.committed_mono_ms;
+    return ha_runs_as(s, PG_PRIMARY) && !is_about_space(s->self.disk) && committed_ms != HA_NEVER &&
+           committed_ms > s->self.disk_since_mono_ms &&
+           s->now_mono_ms - committed_ms < s->settings.disk_stall_timeout_ms;
+}
+
+/* Disks may share what fails, and then all stall together; and what was last heard of another node
+ * may be of before. So it counts as better when it has read of our trouble and its disk has taken a
+ * write since: our record and its answer both went through the store, which so works, too. */
+static bool another_is_better(const struct ha_snapshot *s)
+{
+    char why[HA_REASON_BYTES];
+    for (size_t i = 0; s->self.trouble_revision > 0 && i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (member->disk_answers >= s->self.trouble_revision &&
+            ha_candidate_possible(s, member->name, why) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* NULL: the key stays here for the time being. */
 static const char *why_disk_ends_term(const struct ha_snapshot *s)
 {
-    char why[HA_REASON_BYTES];
     int64_t limit_ms =
         is_about_space(s->self.disk) ? give_up_ms(s) : s->settings.disk_failure_timeout_ms;
     int64_t bad_ms = lasted_ms(s, s->self.disk_since_mono_ms);
 
-    if (!ha_disk_is_low_or_worse(s->self.disk) || bad_ms < s->settings.disk_stall_timeout_ms) {
+    if (!ha_disk_is_low_or_worse(s->self.disk) || bad_ms < s->settings.disk_stall_timeout_ms ||
+        commits_flow(s)) {
         return NULL;
     }
     if (s->self.disk == PG_DISK_LOW && s->holding.since_mono_ms > s->self.disk_since_mono_ms) {
         return NULL; /* nobody else has taken it, or it was so when the key was taken: it works */
     }
-    if (ha_candidate_possible(s, "", why) != NULL) {
+    if (another_is_better(s)) {
         return "another node is better";
     }
     return bad_ms >= limit_ms && !ha_disk_takes_writes(s->self.disk)
@@ -130,6 +163,22 @@ bool ha_rule_disk(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* A shutdown that waits for such a disk would keep the key for as long. */
+bool ha_rule_disk_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char words[HA_TROUBLE_BYTES];
+    const char *why = why_disk_ends_term(s);
+
+    if (s->self.run != HA_RUN_STOPPING || why == NULL || s->settings.paused ||
+        is_about_space(s->self.disk) || !ha_armed_for_key(s)) {
+        return false;
+    }
+    ha_plan_add(plan, HA_ABANDON)->epoch = s->fence.page_epoch;
+    disk_words(s, words);
+    ha_plan_because(plan, "%s, and PostgreSQL does not end: %s", words, why);
+    return true;
+}
+
 /* Sessions that are there go on; nobody new gets in, and signals are not heard: only a kill ends
  * it. What comes next is what comes after a crash. */
 bool ha_rule_hung(const struct ha_snapshot *s, struct ha_plan *plan)
@@ -157,6 +206,33 @@ bool ha_rule_hung(const struct ha_snapshot *s, struct ha_plan *plan)
     ha_plan_add(plan, HA_KILL)->until_mono_ms = refusing_ms;
     ha_plan_because(plan, "recovering for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
                     s->now_mono_ms - refusing_ms, s->settings.primary_start_timeout_ms);
+    return true;
+}
+
+/* Something was tried since the key was taken, for others have had their chance. */
+static bool has_tried(const struct ha_snapshot *s)
+{
+    int64_t term_ms = s->holding.since_mono_ms;
+    bool crashed_since = s->self.run == HA_RUN_CRASHED && s->self.run_since_mono_ms >= term_ms;
+    return s->self.crash_since_mono_ms >= term_ms || s->self.crashed_mono_ms >= term_ms ||
+           crashed_since || s->self.start_failed_mono_ms >= term_ms;
+}
+
+/* PostgreSQL restarts itself when a backend dies: each time all sessions end, and the postmaster
+ * is the same. It runs now, so it is stopped in order, and the others get all of it. */
+bool ha_rule_crash_loop(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char why[HA_REASON_BYTES];
+
+    if (s->self.crashes < HA_CRASHES_MAX || !has_tried(s) || s->settings.paused ||
+        s->self.role != PG_PRIMARY || !ha_armed_for_key(s) ||
+        ha_candidate_possible(s, "", why) == NULL) {
+        return false;
+    }
+    ha_plan_add(plan, HA_CHECKPOINT);
+    ha_plan_add(plan, HA_STOP_FAST);
+    ha_plan_because(plan, "it went down %u times within crash_loop_window: another node is better",
+                    s->self.crashes);
     return true;
 }
 
@@ -191,15 +267,6 @@ bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Something was tried since the key was taken, for others have had their chance. */
-static bool has_tried(const struct ha_snapshot *s)
-{
-    int64_t term_ms = s->holding.since_mono_ms;
-    bool crashed_since = s->self.run == HA_RUN_CRASHED && s->self.run_since_mono_ms >= term_ms;
-    return s->self.crash_since_mono_ms >= term_ms || crashed_since ||
-           s->self.start_failed_mono_ms >= term_ms;
-}
-
 static bool is_over(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool crashed = s->self.crash_since_mono_ms != HA_NEVER;
@@ -211,7 +278,9 @@ static bool is_over(const struct ha_snapshot *s, struct ha_plan *plan)
     } else if (s->self.start_failures >= HA_START_FAILURES_MAX) {
         ha_plan_because(plan, "%u starts have failed", s->self.start_failures);
     } else if (s->self.crashes >= HA_CRASHES_MAX) {
-        ha_plan_because(plan, "it went down %u times, and was never up for long", s->self.crashes);
+        ha_plan_because(plan, "it went down %u times within crash_loop_window", s->self.crashes);
+    } else if (s->self.hangs >= HA_HANGS_MAX) {
+        ha_plan_because(plan, "it hung %u times, a start in place did not heal it", s->self.hangs);
     } else {
         return false;
     }
@@ -231,7 +300,6 @@ bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
     if (ha_candidate_possible(s, "", why) == NULL && lasted_ms(s, failed_ms) < give_up_ms(s)) {
         return false;
     }
-    ha_plan_yield(s, plan, 0);
-    ha_plan_release(s, plan, 0);
+    give_away(s, plan);
     return true;
 }

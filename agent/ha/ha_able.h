@@ -9,13 +9,17 @@
 /* Without anybody who could take over, a primary that is down, or whose disk is full, is given up
  * after primary_start_timeout, and not before this: a term is long enough for tries to restart. */
 #define HA_GIVE_UP_MS_MIN 60000
-/* So many times down, never up for long: another start in place would not be the last. */
+/* So many times down in a crash_loop_window: another start in place would not be the last. */
 #define HA_CRASHES_MAX 5
+/* Killed because it hung, and hung again: what a start in place does not heal. */
+#define HA_HANGS_MAX 2
 
 /* "low", "full", "stalled", "read-only", "failed"; "good", "unknown". Never NULL. */
 const char *ha_disk_name(enum pg_disk_kind kind);
 /* A node whose disk is so can be a primary. One that is low is still better than none. */
 bool ha_disk_takes_writes(enum pg_disk_kind kind);
+/* Could this node hardly be promoted? Its report says so, and others go first. */
+bool ha_is_unfit(const struct ha_snapshot *s);
 /* A node whose disk is so is not worth a change of primary. */
 bool ha_disk_is_low_or_worse(enum pg_disk_kind kind);
 
@@ -24,9 +28,11 @@ bool ha_disk_is_low_or_worse(enum pg_disk_kind kind);
 void ha_trouble(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES]);
 
 /* Rules, in the lists of their situations. */
-bool ha_rule_disk(const struct ha_snapshot *s, struct ha_plan *plan); /* running, starting */
-bool ha_rule_hung(const struct ha_snapshot *s, struct ha_plan *plan); /* running */
-bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan); /* nothing runs */
-bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan);      /* nothing runs */
+bool ha_rule_disk(const struct ha_snapshot *s, struct ha_plan *plan);       /* running, starting */
+bool ha_rule_hung(const struct ha_snapshot *s, struct ha_plan *plan);       /* running */
+bool ha_rule_crash_loop(const struct ha_snapshot *s, struct ha_plan *plan); /* running */
+bool ha_rule_disk_stopping(const struct ha_snapshot *s, struct ha_plan *plan); /* stopping */
+bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan);  /* nothing runs */
+bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan);       /* nothing runs */
 
 #endif

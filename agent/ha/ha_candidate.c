@@ -213,14 +213,16 @@ static const struct ha_report *better(const struct ha_snapshot *s, const struct 
 {
     for (size_t i = 0; i < s->cluster.report_count; i++) {
         const struct ha_report *report = &s->cluster.reports[i];
-        if (!is_counted(s, report) || report->yields || ha_is_me(s, report->name) ||
-            !may_win(s, report->name)) {
+        if (!is_counted(s, report) || report->yields || report->unfit ||
+            ha_is_me(s, report->name) || !may_win(s, report->name)) {
             continue;
         }
         bool in_time = s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS + HA_YIELD_MS);
         bool alive =
             ha_is_heard(s, report->name) || s->now_mono_ms < since_unlocked(s, HA_COLLECT_MS);
-        if (in_time && alive && ha_report_is_ahead(s, report, own)) {
+        /* A postmaster of ours that hangs would not be promoted: then everybody else is. */
+        bool hangs = s->self.silent_since_mono_ms != HA_NEVER;
+        if (in_time && alive && (hangs || ha_report_is_ahead(s, report, own))) {
             return report;
         }
     }
@@ -449,9 +451,13 @@ void ha_candidate_decide(const struct ha_snapshot *s, struct ha_candidacy *ret_c
     if (ahead != NULL) {
         int64_t until_ms =
             ha_is_heard(s, ahead->name) ? HA_COLLECT_MS + HA_YIELD_MS : HA_COLLECT_MS;
-        answer(ret_candidacy, HA_VERDICT_WAIT, since_unlocked(s, until_ms),
-               "'%s' is ahead: timeline %" PRIu32 ", %" PRIX64 ", ours %" PRIu32 ", %" PRIX64,
-               ahead->name, ahead->timeline, ahead->lsn, own->timeline, own->lsn);
+        bool hangs = s->self.silent_since_mono_ms != HA_NEVER;
+        answer(
+            ret_candidacy, HA_VERDICT_WAIT, since_unlocked(s, until_ms),
+            hangs ? "PostgreSQL answers no new connection here, and '%s' is well: timeline %" PRIu32
+                    ", %" PRIX64 ", ours %" PRIu32 ", %" PRIX64
+                  : "'%s' is ahead: timeline %" PRIu32 ", %" PRIX64 ", ours %" PRIu32 ", %" PRIX64,
+            ahead->name, ahead->timeline, ahead->lsn, own->timeline, own->lsn);
         return;
     }
     if (may_lack_commits(s, own, ret_candidacy)) {

@@ -120,6 +120,7 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
     member->paused = json_is_true(json_object_get(value, "pause"));
     member->reports = json_is_true(json_object_get(value, "reports"));
     member->disk = disk_of(json_string_value(json_object_get(value, "disk")));
+    member->disk_answers = integer(value, "disk_answers");
     ha_tags_read(json_object_get(value, "tags"), &member->tags);
 }
 
@@ -150,6 +151,7 @@ static void read_report(const char *name, const struct ha_kv *kv, struct ha_repo
     report->timeline = timeline_of(integer(value, "timeline"));
     report->lsn = (uint64_t)integer(value, "lsn");
     report->yields = json_is_true(json_object_get(value, "yields"));
+    report->unfit = json_is_true(json_object_get(value, "unfit"));
     report->primary_silent_ms = integer(value, "primary_seen_ms");
     report->raft_silent_ms = integer(value, "raft_seen_ms");
     copy_string(report->system_id, sizeof report->system_id, value, "system_id");
@@ -486,6 +488,9 @@ void ha_report_value(const struct ha_report *report, struct buf *out)
         ms_or_null(report->primary_silent_ms), "raft_seen_ms", ms_or_null(report->raft_silent_ms));
     if (report->yields) {
         (void)json_object_set_new(value, "yields", json_true());
+    }
+    if (report->unfit) {
+        (void)json_object_set_new(value, "unfit", json_true());
     }
     put_json_take(value, out);
 }

@@ -110,6 +110,7 @@ struct ha_action {
     uint32_t timeline;
     uint64_t lsn;
     bool yields;
+    bool unfit;
     int64_t primary_silent_ms; /* of the leader, which still has its key */
     int64_t raft_silent_ms;
     int64_t until_mono_ms;

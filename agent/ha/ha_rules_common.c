@@ -1,6 +1,7 @@
 /* Rules for everybody, before the situation is looked at: facts that are missing, work under way,
  * the order to stop, directories that are not ours. They leave the question open where none of that
  * is so. */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_depose.h"
@@ -272,9 +273,14 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
 }
 
 static const struct ha_rule rules[] = {
-    {"look_first", rule_look_first},       {"shutdown", rule_shutdown},
-    {"job_runs", rule_job_runs},           {"not_all_gone", rule_not_all_gone},
-    {"store_unknown", rule_store_unknown}, {"never_announced", rule_never_announced},
-    {"not_ours", rule_not_ours},           {"announce", rule_announce},
+    {"look_first", rule_look_first},
+    {"disk_stopping", ha_rule_disk_stopping},
+    {"shutdown", rule_shutdown},
+    {"job_runs", rule_job_runs},
+    {"not_all_gone", rule_not_all_gone},
+    {"store_unknown", rule_store_unknown},
+    {"never_announced", rule_never_announced},
+    {"not_ours", rule_not_ours},
+    {"announce", rule_announce},
 };
 const struct ha_rule_list ha_rules_common = HA_RULE_LIST("common", rules);

@@ -214,6 +214,7 @@ static const struct ha_rule rules[] = {
     {"arm", rule_arm},
     {"disk", ha_rule_disk},
     {"hung", ha_rule_hung},
+    {"crash_loop", ha_rule_crash_loop},
     {"failover_stale", ha_rule_failover_stale},
     {"failover", ha_rule_failover},
     {"leader_healthy", rule_healthy},

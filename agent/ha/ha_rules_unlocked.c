@@ -3,6 +3,7 @@
  *
  * The order is what makes a report worth something: whoever reports has stopped receiving from the
  * old primary before, so nothing that the old primary still acknowledges can hang on it. */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_depose.h"
@@ -87,7 +88,8 @@ static bool rule_report(const struct ha_snapshot *s, struct ha_plan *plan)
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
     bool says_so = ha_unlocked(s) || (own != NULL && ha_depose_counts(s, own));
     bool stands = ha_report_is_current(s, own) && !own->yields && says_so &&
-                  own->timeline == s->self.timeline && own->lsn == s->self.lsn;
+                  own->timeline == s->self.timeline && own->lsn == s->self.lsn &&
+                  own->unfit == ha_is_unfit(s);
     if (stands) {
         return false;
     }
@@ -96,6 +98,7 @@ static bool rule_report(const struct ha_snapshot *s, struct ha_plan *plan)
     report->epoch = ha_cluster_epoch(&s->cluster);
     report->timeline = s->self.timeline;
     report->lsn = s->self.lsn;
+    report->unfit = ha_is_unfit(s);
     if (!ha_unlocked(s)) {
         report->primary_silent_ms = s->now_mono_ms - s->silence.asked_mono_ms;
         report->raft_silent_ms =

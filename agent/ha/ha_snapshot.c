@@ -22,6 +22,8 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->self.tags.failover_priority = 1;
     s->self.run_since_mono_ms = HA_NEVER;
     s->self.crash_since_mono_ms = HA_NEVER;
+    s->self.crashed_mono_ms = HA_NEVER;
+    s->self.committed_mono_ms = HA_NEVER;
     s->self.start_failed_mono_ms = HA_NEVER;
     s->self.promote_failed_mono_ms = HA_NEVER;
     s->self.silent_since_mono_ms = HA_NEVER;

@@ -83,6 +83,9 @@ struct ha_member {
     bool paused;
     bool reports;           /* one of ours: it says how far it is in `reports/<name>` */
     enum pg_disk_kind disk; /* as published; unknown = nothing was */
+    /* Revision of the leader's record that told of trouble with its disk: this member has read it,
+     * and its own disk took a write after that. 0 = none. */
+    int64_t disk_answers;
     struct ha_tags tags;
     int64_t mod_revision;
 };
@@ -97,6 +100,7 @@ struct ha_report {
     uint32_t timeline;
     uint64_t lsn;
     bool yields; /* ours: it will not run for the next epoch; nobody waits for it */
+    bool unfit;  /* its writer could hardly be promoted: its disk, or its postmaster, is silent */
     /* For how long its writer had had no answer from the leader's PostgreSQL and REST server, and
      * no message of its Raft member, when it gave up waiting for the end of the lease
      * (ha_depose.h). 0 = it does not say so. */
@@ -286,7 +290,9 @@ struct ha_self {
     bool probe_fresh;
     int64_t
         crash_since_mono_ms; /* when it went down without order, until it runs again; HA_NEVER */
-    unsigned crashes;        /* without order, and none of them long after the one before */
+    int64_t crashed_mono_ms; /* when it went down, or restarted itself, last; HA_NEVER */
+    unsigned crashes;        /* so many times, in the last crash_loop_window */
+    unsigned hangs;          /* killed because it hung, and never well for long since */
     unsigned start_failures; /* in a row */
     int64_t start_failed_mono_ms;   /* HA_NEVER */
     int64_t promote_failed_mono_ms; /* of the last promotion that failed, sent or not; HA_NEVER */
@@ -297,7 +303,11 @@ struct ha_self {
     enum pg_disk_kind disk;         /* the worst of the disks that it writes to */
     int64_t disk_since_mono_ms;
     char disk_place[PG_DISK_PLACE_BYTES];
-    size_t replica_count; /* running primary: standbys that stream from us */
+    /* The disk is that of the WAL, and a commit was seen to go through that was asked for then,
+     * whatever the disk seems to be. */
+    int64_t committed_mono_ms; /* HA_NEVER */
+    int64_t trouble_revision;  /* of our record that told of it first; 0 = nobody was told */
+    size_t replica_count;      /* running primary: standbys that stream from us */
     struct ha_replica replicas[HA_MEMBERS_MAX];
     bool slots_due; /* replication slots are missing, useless, behind, or to go */
 

@@ -162,7 +162,9 @@ static const struct field self_fields[] = {
     BOOL(ha_snapshot, "promote_sent", self.promote_sent),
     BOOL(ha_snapshot, "probe_fresh", self.probe_fresh),
     I64(ha_snapshot, "crash_since", self.crash_since_mono_ms),
+    I64(ha_snapshot, "crashed", self.crashed_mono_ms),
     UINT(ha_snapshot, "crashes", self.crashes),
+    UINT(ha_snapshot, "hangs", self.hangs),
     UINT(ha_snapshot, "start_failures", self.start_failures),
     I64(ha_snapshot, "start_failed", self.start_failed_mono_ms),
     I64(ha_snapshot, "promote_failed", self.promote_failed_mono_ms),
@@ -171,6 +173,8 @@ static const struct field self_fields[] = {
     ENUM(ha_snapshot, "disk", self.disk, disk_words),
     I64(ha_snapshot, "disk_since", self.disk_since_mono_ms),
     TEXT(ha_snapshot, "disk_place", self.disk_place),
+    I64(ha_snapshot, "committed", self.committed_mono_ms),
+    I64(ha_snapshot, "trouble_revision", self.trouble_revision),
     BOOL(ha_snapshot, "slots_due", self.slots_due),
     EPOCH(ha_snapshot, "withdrawn", self.withdrawn_epoch),
     {0},
@@ -302,6 +306,7 @@ static const struct field member_fields[] = {
     BOOL(ha_member, "paused", paused),
     BOOL(ha_member, "reports", reports),
     ENUM(ha_member, "disk", disk, disk_words),
+    I64(ha_member, "disk_answers", disk_answers),
     BOOL(ha_member, "nofailover", tags.nofailover),
     INT(ha_member, "failover_priority", tags.failover_priority),
     BOOL(ha_member, "nosync", tags.nosync),
@@ -324,6 +329,7 @@ static const struct field report_fields[] = {
     U32(ha_report, "timeline", timeline),
     LSN(ha_report, "lsn", lsn),
     BOOL(ha_report, "yields", yields),
+    BOOL(ha_report, "unfit", unfit),
     I64(ha_report, "primary_silent", primary_silent_ms),
     I64(ha_report, "raft_silent", raft_silent_ms),
     TEXT(ha_report, "system_id", system_id),
@@ -559,6 +565,9 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
     }
     if (action->yields) {
         buf_put_str(out, " yields=yes");
+    }
+    if (action->unfit) {
+        buf_put_str(out, " unfit=yes");
     }
     if (action->primary_silent_ms != 0) {
         buf_printf(out, " primary_silent=%" PRId64, action->primary_silent_ms);

@@ -4,6 +4,7 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_able.h"
+#include "agent/ha/ha_cluster.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -98,6 +99,97 @@ static void tell(const struct agent *agent, const struct pg_disk_state *state)
     }
 }
 
+/* --- does the primary work all the same? ------------------------------------------------------ */
+
+static void on_committed(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+
+    agent->committing = false;
+    if (rc == 0 && agent->commit_sent_mono_ms >= agent->facts.run_since_mono_ms) {
+        agent->facts.committed_mono_ms = agent->commit_sent_mono_ms;
+    } else if (rc != 0 && rc != ERR_CANCELED) {
+        log_debug("the disk seems not to take writes, and a commit does not go through: %s",
+                  err->text);
+    }
+}
+
+/* A write of the child is not what a primary is there for: before its term ends over one, a commit
+ * is tried. One at a time: each that hangs leaves a backend that does. */
+static void try_commit(struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    struct error err = {0};
+
+    if (agent->committing || agent->pg == NULL || agent->stopping || facts->run != HA_RUN_RUNNING ||
+        facts->probe.role != PG_PRIMARY || ha_disk_takes_writes(facts->disk) ||
+        facts->disk == PG_DISK_FULL || !facts->disk_has_wal) {
+        return;
+    }
+    agent->commit_sent_mono_ms = agent_mono_ms(agent);
+    agent->committing =
+        pg_instance_try_commit(agent->pg, dynamic_disk_stall_timeout_ms(&agent->dynamic),
+                               on_committed, agent, &err) == 0;
+}
+
+/* A commit speaks for the disk of the WAL, and for no other one. */
+static bool has_wal(const struct pg_disk_state *state, const struct pg_disk_place *worst)
+{
+    return worst != NULL && (strcmp(worst->name, "pg_wal") == 0 || find(state, "pg_wal") == NULL);
+}
+
+/* --- are the others' disks well? -------------------------------------------------------------- */
+
+/* The leader's record asks all the others: who has read it, and has a disk that has taken a write
+ * since, says so in its own. */
+void disk_take_view(struct agent *agent)
+{
+    struct loop_facts *facts = &agent->facts;
+    const struct ha_member *own = ha_cluster_member(&facts->cluster, agent->config->name);
+    const struct ha_member *leader = ha_cluster_member(&facts->cluster, facts->cluster.leader);
+    bool told = own != NULL && ha_disk_is_low_or_worse(own->disk) &&
+                ha_disk_is_low_or_worse(facts->disk) && own->mod_revision > facts->trouble_floor;
+    bool asked = leader != NULL && leader != own && ha_disk_is_low_or_worse(leader->disk);
+
+    if (facts->trouble_floor == 0) { /* it began before there was a view: that may be an old one */
+        facts->trouble_floor = facts->cluster.revision;
+    } else if (told && facts->trouble_revision == 0) {
+        facts->trouble_revision = own->mod_revision;
+    }
+    if (!asked) {
+        facts->asked_revision = 0;
+        facts->disk_answers = 0;
+    } else if (facts->asked_revision == facts->disk_answers) { /* one after the other */
+        facts->asked_revision = leader->mod_revision;
+        facts->asked_mono_ms = agent_mono_ms(agent);
+    }
+}
+
+/* A write that is under way may have begun before, and hang. */
+static void answer(struct agent *agent, enum pg_disk_kind kind, const struct pg_disk_state *state)
+{
+    struct loop_facts *facts = &agent->facts;
+    bool idle = kind == PG_DISK_GOOD;
+
+    for (size_t i = 0; i < state->count; i++) {
+        idle = idle && (!state->places[i].instance || state->places[i].busy_ms == 0);
+    }
+    if (facts->asked_revision != facts->disk_answers && idle &&
+        agent_mono_ms(agent) - facts->asked_mono_ms >= LOOP_DISK_ANSWER_MS) {
+        facts->disk_answers = facts->asked_revision;
+        publish_request(agent);
+    }
+}
+
+/* --- the fact --------------------------------------------------------------------------------- */
+
+/* What is wrong, by what is done about it: each has its own time. One that stalls after an error
+ * is the same trouble; one that was full and stalls has just begun to. */
+static bool is_same_trouble(enum pg_disk_kind kind, enum pg_disk_kind before)
+{
+    return kind == before || (kind >= PG_DISK_FULL && before >= PG_DISK_STALLED);
+}
+
 void disk_take(struct agent *agent, const struct pg_disk_state *state)
 {
     struct loop_facts *facts = &agent->facts;
@@ -106,16 +198,19 @@ void disk_take(struct agent *agent, const struct pg_disk_state *state)
     bool changed =
         kind != facts->disk || (worst != NULL && strcmp(worst->name, facts->disk_place) != 0);
 
+    liveness_awake(agent);
     tell(agent, state);
     facts->disks = *state;
-    /* From bad to worse is one trouble; what takes no writes counts from when that began. */
-    bool same = ha_disk_is_low_or_worse(kind) && ha_disk_is_low_or_worse(facts->disk) &&
-                ha_disk_takes_writes(kind) == ha_disk_takes_writes(facts->disk);
-    if (changed && !same) {
+    if (changed && !is_same_trouble(kind, facts->disk)) {
         facts->disk_since_mono_ms = worst == NULL ? HA_NEVER : worst->since_ms;
+    }
+    if (!ha_disk_is_low_or_worse(facts->disk)) {
+        facts->trouble_floor = facts->cluster.revision;
+        facts->trouble_revision = 0;
     }
     facts->disk_before = kind == facts->disk ? facts->disk_before : facts->disk;
     facts->disk = kind;
+    facts->disk_has_wal = has_wal(state, worst);
     (void)snprintf(facts->disk_place, sizeof facts->disk_place, "%s",
                    worst == NULL ? "" : worst->name);
     if (changed || ha_disk_is_low_or_worse(kind)) {
@@ -124,4 +219,6 @@ void disk_take(struct agent *agent, const struct pg_disk_state *state)
     if (changed) {
         publish_request(agent);
     }
+    try_commit(agent);
+    answer(agent, kind, state);
 }

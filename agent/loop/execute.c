@@ -239,6 +239,7 @@ static int do_write_report(struct agent *agent, const struct ha_action *action, 
                                .timeline = action->timeline,
                                .lsn = action->lsn,
                                .yields = action->yields,
+                               .unfit = action->unfit,
                                .primary_silent_ms = action->primary_silent_ms,
                                .raft_silent_ms = action->raft_silent_ms};
     struct buf value = BUF_INIT;

@@ -237,10 +237,12 @@ static int do_kill(struct agent *agent, const struct ha_action *action, struct e
 {
     struct loop_facts *facts = &agent->facts;
     bool first = facts->run != HA_RUN_STOPPING;
+    bool hung = facts->silent_since_mono_ms != HA_NEVER; /* the stop forgets it */
     log_error("killing PostgreSQL: %s", agent->plan.reason);
     int rc = stop(agent, FENCE_STOP_IMMEDIATE, 0, err);
     if (rc == 0 && first) {
-        facts->crashes++;
+        observe_crash(agent);
+        facts->hangs += hung ? 1 : 0;
         if (facts->crash_since_mono_ms == HA_NEVER) {
             facts->crash_since_mono_ms = action->until_mono_ms;
         }

@@ -150,6 +150,17 @@ static bool is_unnamed_primary(const struct loop_facts *facts)
     return facts->probe.role == PG_PRIMARY && strcmp(facts->cluster.initialize, own) != 0;
 }
 
+static void fill_crashes(const struct agent *agent, struct ha_self *self)
+{
+    int64_t window_ms = agent->dynamic.crash_loop_window_ms;
+    self->crashed_mono_ms = agent->facts.crashed_mono_ms[0];
+    for (size_t i = 0; i < HA_CRASHES_MAX; i++) {
+        int64_t crashed_ms = agent->facts.crashed_mono_ms[i];
+        bool lately = crashed_ms != HA_NEVER && agent_mono_ms(agent) - crashed_ms < window_ms;
+        self->crashes += lately ? 1 : 0;
+    }
+}
+
 static void fill_self(const struct agent *agent, struct ha_self *self)
 {
     const struct loop_facts *facts = &agent->facts;
@@ -194,11 +205,14 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     fill_position(agent, self);
     self->promote_sent = agent->pg != NULL && pg_instance_promote_sent(agent->pg);
     self->crash_since_mono_ms = facts->crash_since_mono_ms;
-    self->crashes = facts->crashes;
+    fill_crashes(agent, self);
+    self->hangs = facts->hangs;
     self->silent_since_mono_ms = facts->silent_since_mono_ms;
     self->refusing_since_mono_ms = facts->refusing_since_mono_ms;
     self->disk = facts->disk;
     self->disk_since_mono_ms = facts->disk_since_mono_ms;
+    self->committed_mono_ms = facts->disk_has_wal ? facts->committed_mono_ms : HA_NEVER;
+    self->trouble_revision = facts->trouble_revision;
     copy_text(self->disk_place, sizeof self->disk_place, facts->disk_place);
     self->start_failures = facts->start_failures;
     self->start_failed_mono_ms = facts->start_failed_mono_ms;

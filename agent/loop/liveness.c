@@ -9,6 +9,8 @@
 
 #include "base/log.h"
 
+#include <inttypes.h>
+
 enum {
     PINGS_MIN = 3,       /* in one postmaster_hang_timeout, at least */
     PING_MS_MIN = 1000,  /* deadline of one */
@@ -21,6 +23,29 @@ static void arm(struct agent *agent, int64_t wait_ms);
 static bool is_up(const struct agent *agent)
 {
     return agent->facts.run == HA_RUN_RUNNING && agent->pg != NULL && !agent->stopping;
+}
+
+static void shift(int64_t *since_ms, int64_t pause_ms)
+{
+    *since_ms = *since_ms == HA_NEVER ? HA_NEVER : *since_ms + pause_ms;
+}
+
+void liveness_awake(struct agent *agent)
+{
+    struct loop_facts *facts = &agent->facts;
+    int64_t now = agent_mono_ms(agent);
+    int64_t pause_ms = now - agent->awake_mono_ms;
+
+    agent->awake_mono_ms = now;
+    if (pause_ms <= LOOP_PAUSE_MS) {
+        return;
+    }
+    agent->paused_mono_ms = now;
+    shift(&facts->silent_since_mono_ms, pause_ms);
+    shift(&facts->refusing_since_mono_ms, pause_ms);
+    shift(&facts->disk_since_mono_ms, pause_ms);
+    log_warning("this process stood still for %" PRId64 " ms, which counts against nobody",
+                pause_ms);
 }
 
 static void put(struct agent *agent, int64_t *since_ms, int64_t asked_ms, bool so, const char *what,
@@ -46,6 +71,11 @@ static void on_pinged(void *arg, int rc, const struct error *err)
 
     agent->pinging = false;
     if (rc == ERR_CANCELED) {
+        return;
+    }
+    liveness_awake(agent);
+    if (rc != 0 && agent->paused_mono_ms > agent->ping_sent_mono_ms) {
+        arm(agent, AGAIN_MS); /* its deadline passed while nobody here could have listened */
         return;
     }
     bool up = is_up(agent) && agent->ping_sent_mono_ms >= facts->run_since_mono_ms;
@@ -98,6 +128,8 @@ static void arm(struct agent *agent, int64_t wait_ms)
 
 int liveness_start(struct agent *agent)
 {
+    agent->awake_mono_ms = agent_mono_ms(agent);
+    agent->paused_mono_ms = HA_NEVER;
     agent->ping_timer.data = agent;
     int rc = uv_timer_init(agent->loop, &agent->ping_timer);
     if (rc == 0) {

@@ -11,6 +11,7 @@
 #include "agent/config/config.h"
 #include "agent/config/dynamic.h"
 #include "agent/dcs/dcs.h"
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_lease.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_snapshot.h"
@@ -42,6 +43,8 @@ struct pg_disk;
 #define LOOP_DECISIONS_MAX     64   /* ring that `explain` shows */
 #define LOOP_SETTLED_MS        5000 /* an instance that is up for so long is out of a crash loop */
 #define LOOP_DISK_GOOD_MS      3000 /* good for so long: told to the others */
+#define LOOP_DISK_ANSWER_MS    1500 /* idle after so long: it has taken a write meanwhile */
+#define LOOP_PAUSE_MS          2500 /* the probe timer is late by more: this process stood still */
 #define LOOP_SLOT_AGES_MAX     (PG_SLOTS_MAX + 2 * HA_MEMBERS_MAX)
 
 #ifndef LOOP_TRANSFER_MS /* a build of tests/bench leaves Raft leadership where it is */
@@ -83,7 +86,8 @@ struct loop_facts {
     bool ever_ran;      /* a postmaster was seen by this run of the agent */
     enum pg_start_role started_as;
     int64_t crash_since_mono_ms;
-    unsigned crashes;
+    int64_t crashed_mono_ms[HA_CRASHES_MAX]; /* the last ones, the newest first; HA_NEVER */
+    unsigned hangs;
     unsigned start_failures;
     int64_t start_failed_mono_ms;
     int64_t promote_failed_mono_ms;
@@ -99,6 +103,13 @@ struct loop_facts {
     int64_t disk_since_mono_ms;
     char disk_place[PG_DISK_PLACE_BYTES];
     struct pg_disk_state disks;
+    bool disk_has_wal;         /* the worst one is that of the WAL */
+    int64_t committed_mono_ms; /* the last one */
+    int64_t trouble_floor;     /* revision of the view when the trouble with the disk began */
+    int64_t trouble_revision;  /* see ha_self */
+    int64_t asked_revision;    /* the leader's record that told of its trouble; 0 = none does */
+    int64_t asked_mono_ms;     /* when it was read here */
+    int64_t disk_answers;      /* see ha_member; 0 = nothing is to be answered yet */
     struct ha_job job;
     struct ha_action destruction; /* the last HA_REMOVE_DATA or HA_REWIND, for the look before it */
     enum ha_request request;
@@ -170,6 +181,11 @@ struct agent {
     uv_timer_t ping_timer;
     bool pinging;
     int64_t ping_sent_mono_ms;
+    int64_t awake_mono_ms;  /* when it was last looked whether this process runs */
+    int64_t paused_mono_ms; /* the end of the last time when it did not; HA_NEVER */
+    /* disk.c */
+    bool committing;
+    int64_t commit_sent_mono_ms;
     /* parameters.c */
     struct loop_reload reload;
     /* cycle.c */
@@ -232,10 +248,15 @@ void observe_inspect(struct agent *agent);
 void observe_probe_soon(struct agent *agent);
 /* Works `run` out from what is known. */
 void observe_run(struct agent *agent);
+/* The instance went down, restarted itself, or has to be killed. */
+void observe_crash(struct agent *agent);
 
 /* --- liveness.c: does the running server let somebody new in? --------------------------------- */
 int liveness_start(struct agent *agent);
 void liveness_stop(struct agent *agent);
+/* Called wherever time that has passed counts against somebody else: where this process itself did
+ * not run (stopped, frozen, starved) for some of it, that is no silence of his. */
+void liveness_awake(struct agent *agent);
 /* How a probe ended: whether somebody is let in it says by the way. */
 void liveness_take_probe(struct agent *agent, int rc, const struct error *err);
 
@@ -246,6 +267,8 @@ struct pg_disk_limits disk_limits(const struct agent *agent);
 /* What the others are told. Good news is told late: when space comes back everywhere, nobody is to
  * be better for a moment. */
 enum pg_disk_kind disk_published(const struct agent *agent);
+/* Of a new view: the leader tells of trouble with its disk, or our own record does. */
+void disk_take_view(struct agent *agent);
 /* The configuration may have others. */
 void disk_limits_changed(struct agent *agent);
 

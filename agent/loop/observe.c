@@ -16,6 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+void observe_crash(struct agent *agent)
+{
+    int64_t *crashed = agent->facts.crashed_mono_ms;
+    memmove(crashed + 1, crashed, (HA_CRASHES_MAX - 1) * sizeof *crashed);
+    crashed[0] = agent_mono_ms(agent);
+}
+
 static void set_run(struct agent *agent, enum ha_run run)
 {
     struct loop_facts *facts = &agent->facts;
@@ -26,8 +33,9 @@ static void set_run(struct agent *agent, enum ha_run run)
     facts->run_since_mono_ms = agent_mono_ms(agent);
     facts->silent_since_mono_ms = HA_NEVER; /* of what ran before */
     facts->refusing_since_mono_ms = HA_NEVER;
+    facts->committed_mono_ms = HA_NEVER;
     if (run == HA_RUN_CRASHED) {
-        facts->crashes++;
+        observe_crash(agent);
         if (facts->crash_since_mono_ms == HA_NEVER) {
             facts->crash_since_mono_ms = facts->run_since_mono_ms;
         }
@@ -53,14 +61,20 @@ static void set_run(struct agent *agent, enum ha_run run)
     publish_request(agent);
 }
 
-/* Up for a moment only is what one in a crash loop is, too. */
+/* Up for a moment only is what one that goes down again is, too. */
 static void look_settled(struct agent *agent)
 {
     struct loop_facts *facts = &agent->facts;
-    if (facts->run == HA_RUN_RUNNING &&
-        agent_mono_ms(agent) - facts->run_since_mono_ms >= LOOP_SETTLED_MS) {
+    int64_t up_ms = agent_mono_ms(agent) - facts->run_since_mono_ms;
+    if (facts->run != HA_RUN_RUNNING) {
+        return;
+    }
+    if (up_ms >= LOOP_SETTLED_MS) {
         facts->crash_since_mono_ms = HA_NEVER;
-        facts->crashes = 0;
+    }
+    if (up_ms >= 2 * dynamic_hang_timeout_ms(&agent->dynamic) &&
+        facts->silent_since_mono_ms == HA_NEVER) {
+        facts->hangs = 0;
     }
 }
 
@@ -242,6 +256,30 @@ static void take_upstream(struct agent *agent, const struct pg_probe_result *pro
     upstream->streaming = streaming;
 }
 
+/* The postmaster is the same, and its children are not: a backend has died. */
+static void look_restarted(struct agent *agent, const struct pg_probe_result *result)
+{
+    const struct pg_probe_result *before = &agent->facts.probe;
+    if (before->asked_ms > 0 && before->postmaster_start_ms == result->postmaster_start_ms &&
+        before->checkpointer_start_ms > 0 &&
+        result->checkpointer_start_ms > before->checkpointer_start_ms) {
+        log_warning("PostgreSQL has restarted itself: one of its processes had died");
+        observe_crash(agent);
+        cycle_request(agent);
+    }
+}
+
+/* What was flushed since the last answer was asked for. */
+static void look_flushed(struct agent *agent, const struct pg_probe_result *result)
+{
+    struct loop_facts *facts = &agent->facts;
+    if (result->role == PG_PRIMARY && facts->probe.asked_ms > facts->committed_mono_ms &&
+        facts->probe.postmaster_start_ms == result->postmaster_start_ms &&
+        facts->probe.role == PG_PRIMARY && result->flush_lsn > facts->probe.flush_lsn) {
+        facts->committed_mono_ms = facts->probe.asked_ms;
+    }
+}
+
 static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
                       const struct error *err)
 {
@@ -268,6 +306,8 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
             slots_note_start(agent);
         }
         silence_take_probe(agent, result);
+        look_restarted(agent, result);
+        look_flushed(agent, result);
         facts->probe = *result;
         slots_note(agent);
         take_upstream(agent, result);
@@ -300,6 +340,7 @@ static void on_probe_timer(uv_timer_t *timer)
     struct error err = {0};
     uint64_t next = LOOP_PROBE_MS_MAX;
 
+    liveness_awake(agent);
     observe_run(agent);
     agent->inspect_wanted = agent->inspect_wanted || must_look_again(agent);
     inspect_now(agent);
@@ -533,6 +574,7 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     }
     slots_note(agent);
     slots_take_status(agent);
+    disk_take_view(agent);
     look_announced(agent);
     take_config(agent);
 }
@@ -616,6 +658,10 @@ int observe_start(struct agent *agent)
     struct loop_facts *facts = &agent->facts;
     facts->config_revision = -1;
     facts->crash_since_mono_ms = HA_NEVER;
+    for (size_t i = 0; i < HA_CRASHES_MAX; i++) {
+        facts->crashed_mono_ms[i] = HA_NEVER;
+    }
+    facts->committed_mono_ms = HA_NEVER;
     facts->start_failed_mono_ms = HA_NEVER;
     facts->promote_failed_mono_ms = HA_NEVER;
     facts->term_since_mono_ms = HA_NEVER;

@@ -97,6 +97,9 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     if (ha_disk_is_low_or_worse(disk)) {
         put_text(member, "disk", ha_disk_name(disk));
     }
+    if (agent->facts.disk_answers > 0) {
+        put_number(member, "disk_answers", (uint64_t)agent->facts.disk_answers);
+    }
     json_t *tags = json_deep_copy(config->tags.published);
     if (s->request == HA_REQUEST_SHUTDOWN && !s->settings.paused && ha_runs_as(s, PG_STANDBY)) {
         /* It is about to stop: commits are to wait for somebody else. */

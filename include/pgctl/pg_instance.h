@@ -149,6 +149,10 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
 int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
                      struct error *err) MUST_CHECK;
 
+/* Does a commit go through? One of ours, which changes nothing, has to be on the local disk. */
+int pg_instance_try_commit(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                           void *arg, struct error *err) MUST_CHECK;
+
 typedef void (*pg_peer_cb)(void *arg, int rc, const struct pg_peer_facts *facts,
                            const struct error *err);
 /* Asks the PostgreSQL of another member with the rewind (or superuser) account, over a fresh

@@ -197,6 +197,9 @@ struct pg_probe_result {
     bool replay_paused;
     int64_t replay_time_ms;      /* wall clock of the last replayed commit; 0 = none */
     int64_t postmaster_start_ms; /* wall clock */
+    /* Likewise: a later one under the same postmaster is that of a server which has restarted
+     * itself because a backend died. 0 = not known. */
+    int64_t checkpointer_start_ms;
     char postmaster_start[40]; /* as PostgreSQL prints it in UTC: "2026-11-24 12:00:00.123456+00" */
 
     bool receiver_alive;               /* a row in pg_stat_wal_receiver */

@@ -1,8 +1,8 @@
-/* Does the postmaster still take anybody? It is sent an SSLRequest, and forks a process that answers
- * one byte, before it asks who that is (ProcessStartupPacket; on a Unix socket the byte is 'N'). So
- * neither locks on the catalogs that a login reads, nor a server that is full or recovers, nor
- * pg_hba.conf have to do with it. PostgreSQL logs nothing of it but what log_connections says of
- * each connection that is received.
+/* Does the postmaster still take anybody? It is sent an SSLRequest, and forks a process that
+ * answers one byte, before it asks who that is (ProcessStartupPacket; on a Unix socket the byte is
+ * 'N'). So neither locks on the catalogs that a login reads, nor a server that is full or recovers,
+ * nor pg_hba.conf have to do with it. PostgreSQL logs nothing of it but what log_connections says
+ * of each connection that is received.
  *
  * A socket and a clock are all that is needed: it is looked again and again whether the byte is
  * there. */

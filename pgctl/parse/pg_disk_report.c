@@ -51,12 +51,9 @@ static const struct {
     int errno_value;
     enum pg_disk_kind kind;
 } refusals[] = {
-    {ENOSPC, PG_DISK_FULL},
-    {EDQUOT, PG_DISK_FULL},
-    {EROFS, PG_DISK_READ_ONLY},
-    {EIO, PG_DISK_FAILED},
-    {ENXIO, PG_DISK_FAILED},     /* the device is gone */
-    {ENODEV, PG_DISK_FAILED},    /* likewise */
+    {ENOSPC, PG_DISK_FULL},      {EDQUOT, PG_DISK_FULL},  {EROFS, PG_DISK_READ_ONLY},
+    {EIO, PG_DISK_FAILED},       {ENXIO, PG_DISK_FAILED}, /* the device is gone */
+    {ENODEV, PG_DISK_FAILED},                             /* likewise */
     {EBADMSG, PG_DISK_FAILED},   /* a checksum of the file system, or of the device */
     {EUCLEAN, PG_DISK_FAILED},   /* the file system is damaged (XFS, ext4, btrfs) */
     {EREMOTEIO, PG_DISK_FAILED}, /* of a disk in the network: its server has an error, */

@@ -45,7 +45,7 @@ struct place {
     _Atomic uint64_t dev;
     atomic_bool used;         /* set last, when the rest is there */
     _Atomic int64_t began_ms; /* 0 = no write is under way */
-    atomic_int errno_value; /* EINPROGRESS until it was tried */
+    atomic_int errno_value;   /* EINPROGRESS until it was tried */
     _Atomic uint64_t free_bytes;
 };
 
@@ -146,8 +146,8 @@ static void *watch_data(void *arg)
 static bool is_watched(const char *name, uint64_t dev)
 {
     for (size_t i = 0; i < PG_DISK_PLACES_MAX; i++) {
-        bool same = strcmp(places[i].name, name) == 0 ||
-                    (dev != 0 && atomic_load(&places[i].dev) == dev);
+        bool same =
+            strcmp(places[i].name, name) == 0 || (dev != 0 && atomic_load(&places[i].dev) == dev);
         if (atomic_load(&places[i].used) && same) {
             return true;
         }
@@ -284,7 +284,8 @@ static bool has_ended(int before)
 static void report(int64_t stuck_since_ms)
 {
     static int64_t reported_ms;
-    static int64_t awake_since_ms; /* before that this process, and no disk, kept somebody waiting */
+    static int64_t
+        awake_since_ms; /* before that this process, and no disk, kept somebody waiting */
     char text[PG_DISK_PLACES_MAX * 96 + 8];
     size_t len = 0;
     int64_t now = now_ms();

@@ -41,6 +41,7 @@ enum {
     P_RECEIVED_TIMELINE,
     P_MIN_TIMELINE,
     P_WAITS,
+    P_CHECKPOINTER_MS,
     P_COUNT
 };
 
@@ -67,6 +68,8 @@ const char pg_probe_sql[] =
     ", m.min_recovery_end_timeline"
     ", EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event IN"
     " ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream', 'RecoveryWalAll'))"
+    ", (SELECT (extract(epoch from backend_start) * 1000)::bigint FROM pg_stat_activity"
+    " WHERE backend_type = 'checkpointer')"
     " FROM (SELECT pg_is_in_recovery() AS rec) r"
     " CROSS JOIN pg_control_system() s"
     " CROSS JOIN pg_control_checkpoint() c"
@@ -178,6 +181,7 @@ static void read_facts(const PGresult *facts, struct pg_probe_result *result)
     result->replay_time_ms = cell_i64(facts, 0, P_REPLAY_TIME);
     result->postmaster_start_ms = cell_i64(facts, 0, P_START_MS);
     COPY_CELL(facts, 0, P_START, result->postmaster_start);
+    result->checkpointer_start_ms = cell_i64(facts, 0, P_CHECKPOINTER_MS);
     COPY_CELL(facts, 0, P_RECEIVER, result->receiver_status);
     result->receiver_alive = result->receiver_status[0] != '\0';
     COPY_CELL(facts, 0, P_RECEIVER_HOST, result->receiver_host);

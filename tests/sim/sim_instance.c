@@ -302,6 +302,17 @@ int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_c
     return 0;
 }
 
+/* Asked for only where a watch over the disks tells of trouble. */
+int pg_instance_try_commit(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                           void *arg, struct error *err)
+{
+    (void)instance;
+    (void)timeout_ms;
+    (void)done;
+    (void)arg;
+    return error_set(err, ERR_UNSUPPORTED, "no disks are looked at here");
+}
+
 /* No agent of the simulator has a watch over its disks. */
 void pg_disk_set_limits(struct pg_disk *disk, const struct pg_disk_limits *limits)
 {

@@ -78,6 +78,7 @@ static void limits_of_a_useless_primary_go_with_the_ttl(void **state)
         assert_int_equal(dynamic_hang_timeout_ms(&c), wanted[i][3]);
     }
     assert_int_equal(c.minimum_free_disk_bytes, 32 << 20);
+    assert_int_equal(c.crash_loop_window_ms, 300000);
     dynamic_config_free(&c);
     c = parsed("{\"disk_stall_timeout\": 40, \"postmaster_hang_timeout\": \"1min\","
                "\"minimum_free_disk\": 0}",
@@ -90,6 +91,7 @@ static void limits_of_a_useless_primary_go_with_the_ttl(void **state)
     refused_with("{\"disk_stall_timeout\": 0.5}", NULL, ERR_INVALID, "disk_stall_timeout");
     refused_with("{\"disk_failure_timeout\": 0}", NULL, ERR_INVALID, "disk_failure_timeout");
     refused_with("{\"postmaster_hang_timeout\": 2}", NULL, ERR_INVALID, "from 3 to");
+    refused_with("{\"crash_loop_window\": -1}", NULL, ERR_INVALID, "crash_loop_window");
     refused_with("{\"minimum_free_disk\": -1}", NULL, ERR_INVALID, "minimum_free_disk");
     refused_with("{\"disk_stal_timeout\": 5}", NULL, ERR_INVALID, "disk_stall_timeout");
 }

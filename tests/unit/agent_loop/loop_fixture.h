@@ -212,7 +212,7 @@ static inline void run_for(int64_t ms)
 /* What goes on beside every plan; is_asked finds it. */
 static bool is_background(const char *text)
 {
-    static const char *const texts[] = {"member", "probe", "ping", "inspect", "renew"};
+    static const char *const texts[] = {"member", "probe", "ping", "inspect", "renew", "commit"};
     bool found = false;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         found = found || strncmp(text, texts[i], strlen(texts[i])) == 0;
@@ -302,14 +302,19 @@ static inline void answer_probe(uint64_t lsn)
     pending.probed(pending.arg, 0, &said, NULL);
 }
 
+static inline void answer_said(void)
+{
+    struct pending pending = answer_take("probe");
+    pending.probed(pending.arg, 0, &said, NULL);
+}
+
 static inline void answer_inspect(const struct pg_inspection *inspection)
 {
     struct pending pending = answer_take("inspect");
     pending.inspected(pending.arg, 0, inspection, NULL);
 }
 
-/* All calls since the last look, but for what goes on in the background; valid until the next one.
- */
+/* All calls since the last look, without the background's; valid until the next one. */
 static inline const char *calls(void)
 {
     static char text[4096];
@@ -359,6 +364,14 @@ int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_c
     (void)instance;
     (void)timeout_ms;
     return ask_done(done, arg, err, "ping");
+}
+
+int pg_instance_try_commit(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                           void *arg, struct error *err)
+{
+    (void)instance;
+    (void)timeout_ms;
+    return ask_done(done, arg, err, "commit");
 }
 
 int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_t port,

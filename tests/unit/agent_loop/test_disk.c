@@ -7,6 +7,18 @@
 
 static struct pg_disk_state disks;
 
+static void primary_runs(uint64_t lsn)
+{
+    postmaster_runs();
+    standby_says(lsn);
+    said.role = PG_PRIMARY;
+    said.receive_lsn = said.replay_lsn = 0;
+    rig.agent.facts.probe = said;
+    rig.agent.facts.probe_rc = 0;
+    rig.agent.facts.started_as = PG_START_PRIMARY;
+    observe_run(&rig.agent);
+}
+
 /* As pgctl tells it: the kind of the data directory, and since when. */
 static void report(enum pg_disk_kind kind, int64_t since_ms)
 {
@@ -62,8 +74,8 @@ static void good_disks_make_no_work(void **state)
     rig_free();
 }
 
-/* A disk that was low and is full now has just begun to refuse; one that stalls after an error has
- * not. */
+/* A disk that was low and is full now has just begun to refuse, one that was full and stalls has
+ * just begun to stall; one that stalls after an error has not. */
 static void what_takes_no_writes_counts_from_when_that_began(void **state)
 {
     (void)state;
@@ -72,7 +84,11 @@ static void what_takes_no_writes_counts_from_when_that_began(void **state)
     report(PG_DISK_FULL, 2000);
     assert_int_equal(rig.agent.facts.disk_since_mono_ms, 2000);
     report(PG_DISK_STALLED, 3000);
-    assert_int_equal(rig.agent.facts.disk_since_mono_ms, 2000);
+    assert_int_equal(rig.agent.facts.disk_since_mono_ms, 3000);
+    report(PG_DISK_FAILED, 3500);
+    assert_int_equal(rig.agent.facts.disk_since_mono_ms, 3000);
+    report(PG_DISK_FULL, 3700); /* it has taken none all the time */
+    assert_int_equal(rig.agent.facts.disk_since_mono_ms, 3000);
     report(PG_DISK_LOW, 4000);
     assert_int_equal(rig.agent.facts.disk_since_mono_ms, 4000);
     rig_free();
@@ -181,6 +197,134 @@ static void an_abandoned_term_is_over_on_the_page_and_renewed_no_more(void **sta
     rig_free();
 }
 
+static void a_primary_is_asked_for_a_commit_before_its_disk_is_blamed(void **state)
+{
+    (void)state;
+    rig_settle();
+    primary_runs(5000);
+    report(PG_DISK_GOOD, 1);
+    assert_false(is_asked("commit"));
+    report(PG_DISK_FULL, rig.now_ms); /* says all there is to say */
+    assert_false(is_asked("commit"));
+    report(PG_DISK_STALLED, rig.now_ms);
+    assert_true(is_asked("commit"));
+    int64_t asked_ms = rig.now_ms;
+    run_for(300);
+    report(PG_DISK_STALLED, rig.now_ms); /* one at a time */
+    answer("commit", 0);
+    assert_false(is_asked("commit"));
+    assert_int_equal(rig.agent.facts.committed_mono_ms, asked_ms);
+    report(PG_DISK_STALLED, rig.now_ms);
+    answer("commit", ERR_TIMEOUT);
+    assert_int_equal(rig.agent.facts.committed_mono_ms, asked_ms);
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    assert_int_equal(s->self.committed_mono_ms, asked_ms);
+    (void)snprintf(disks.places[1].name, sizeof disks.places[1].name, "pg_wal");
+    disks.places[1].instance = true; /* a disk of its own: commits say nothing of the data's */
+    disk_take(&rig.agent, &disks);
+    assert_false(is_asked("commit"));
+    facts_snapshot(&rig.agent, s);
+    assert_int_equal(s->self.committed_mono_ms, HA_NEVER);
+    mem_free(s);
+    postmaster_gone();
+    observe_run(&rig.agent);
+    assert_int_equal(rig.agent.facts.committed_mono_ms, HA_NEVER);
+    report(PG_DISK_STALLED, rig.now_ms);
+    assert_false(is_asked("commit"));
+    rig_free();
+}
+
+/* The position of what is flushed moves between two answers: something was, since the first. */
+static void what_is_flushed_counts_as_a_commit(void **state)
+{
+    (void)state;
+    rig_settle();
+    primary_runs(5000);
+    while (is_asked("probe")) {
+        answer("probe", ERR_TIMEOUT);
+    }
+    for (int i = 0; i < 2; i++) {
+        int64_t before_ms = rig.agent.facts.probe.asked_ms;
+        run_for(LOOP_PROBE_MS_MAX);
+        said.asked_ms = rig.now_ms;
+        said.flush_lsn += i == 0 ? 0 : 8;
+        answer_said();
+        assert_int_equal(rig.agent.facts.committed_mono_ms, i == 0 ? HA_NEVER : before_ms);
+    }
+    rig_free();
+}
+
+static void leader_says(const char *disk)
+{
+    char value[200];
+    (void)snprintf(value, sizeof value, "{\"conn_url\":\"postgres://10.0.0.2:5432/postgres\"%s}",
+                   disk);
+    key_set("members/n2", value);
+    observe_store_changed(&rig.agent);
+}
+
+/* What it found before it was asked says nothing: their disks may share what has failed. */
+static void the_leaders_trouble_is_answered_by_a_write_after_it(void **state)
+{
+    char wanted[64];
+    (void)state;
+    rig_settle();
+    standby_runs(1000);
+    report(PG_DISK_GOOD, 1);
+    published();
+    leader_says(",\"disk\":\"stalled\"");
+    int64_t revision = rig.agent.facts.asked_revision;
+    assert_true(revision > 0);
+    report(PG_DISK_GOOD, 1);
+    published();
+    assert_null(strstr(rig.member, "disk_answers"));
+    for (int i = 0; i < 3; i++) { /* the leader says it again and again, in the meantime */
+        run_for(LOOP_DISK_ANSWER_MS / 3);
+        leader_says(",\"disk\":\"stalled\"");
+    }
+    assert_int_equal(rig.agent.facts.asked_revision, revision);
+    disks.places[0].busy_ms = 700; /* that one may have begun before, and hang */
+    disk_take(&rig.agent, &disks);
+    assert_int_equal(rig.agent.facts.disk_answers, 0);
+    report(PG_DISK_LOW, 1);
+    assert_int_equal(rig.agent.facts.disk_answers, 0);
+    report(PG_DISK_GOOD, 1);
+    published();
+    (void)snprintf(wanted, sizeof wanted, "\"disk_answers\":%lld", (long long)revision);
+    assert_non_null(strstr(rig.member, wanted));
+    leader_says("");
+    report(PG_DISK_GOOD, 1);
+    publish_request(&rig.agent);
+    run_for(LOOP_DISK_GOOD_MS);
+    published();
+    assert_null(strstr(rig.member, "disk_answers"));
+    rig_free();
+}
+
+static void own_trouble_counts_as_told_from_the_record_that_tells_of_it(void **state)
+{
+    (void)state;
+    rig_settle();
+    key_set("members/n1", "{\"disk\":\"stalled\"}"); /* of an earlier trouble */
+    observe_store_changed(&rig.agent);
+    report(PG_DISK_GOOD, 1);
+    report(PG_DISK_STALLED, rig.now_ms);
+    observe_store_changed(&rig.agent);
+    assert_int_equal(rig.agent.facts.trouble_revision, 0);
+    key_set("members/n1", "{\"disk\":\"stalled\",\"state\":\"running\"}");
+    observe_store_changed(&rig.agent);
+    int64_t revision = rig.agent.facts.trouble_revision;
+    assert_true(revision > 0);
+    key_set("members/n1", "{\"disk\":\"failed\",\"state\":\"running\"}");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(rig.agent.facts.trouble_revision, revision);
+    report(PG_DISK_GOOD, rig.now_ms);
+    report(PG_DISK_GOOD, rig.now_ms);
+    assert_int_equal(rig.agent.facts.trouble_revision, 0);
+    rig_free();
+}
+
 static void limits_come_from_the_configuration(void **state)
 {
     (void)state;
@@ -205,6 +349,10 @@ int main(void)
         cmocka_unit_test(a_directory_that_is_not_made_yet_is_no_news),
         cmocka_unit_test(others_are_told_of_the_trouble),
         cmocka_unit_test(an_abandoned_term_is_over_on_the_page_and_renewed_no_more),
+        cmocka_unit_test(a_primary_is_asked_for_a_commit_before_its_disk_is_blamed),
+        cmocka_unit_test(what_is_flushed_counts_as_a_commit),
+        cmocka_unit_test(the_leaders_trouble_is_answered_by_a_write_after_it),
+        cmocka_unit_test(own_trouble_counts_as_told_from_the_record_that_tells_of_it),
         cmocka_unit_test(limits_come_from_the_configuration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

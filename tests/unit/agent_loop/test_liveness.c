@@ -101,24 +101,82 @@ static void a_new_start_begins_without_blame(void **state)
     rig_free();
 }
 
-static void a_crash_loop_is_counted_until_one_start_lasts(void **state)
+static unsigned crashes(void)
+{
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    unsigned count = s->self.crashes;
+    mem_free(s);
+    return count;
+}
+
+static void crashes_count_for_as_long_as_the_window_is(void **state)
 {
     (void)state;
     rig_init();
-    for (unsigned i = 1; i <= 3; i++) {
+    rig.agent.dynamic.crash_loop_window_ms = 60000;
+    for (unsigned i = 1; i <= 3; i++) { /* up for longer than it takes to settle, each time */
         standby_runs(1000);
-        run_for(LOOP_SETTLED_MS - 2000);
+        run_for(LOOP_SETTLED_MS + 1000);
+        observe_run(&rig.agent);
+        assert_int_equal(rig.agent.facts.crash_since_mono_ms, HA_NEVER);
         postmaster_gone();
         observe_run(&rig.agent);
-        assert_int_equal(rig.agent.facts.crashes, i);
+        assert_int_equal(crashes(), i);
     }
-    int64_t since_ms = rig.agent.facts.crash_since_mono_ms;
-    assert_int_equal(since_ms, 1000000 + LOOP_SETTLED_MS - 2000); /* of the first one */
     standby_runs(1000);
-    run_for(LOOP_SETTLED_MS + 1000);
+    run_for(60000 - LOOP_SETTLED_MS);
+    assert_int_equal(crashes(), 1);
+    run_for(LOOP_SETTLED_MS);
+    assert_int_equal(crashes(), 0);
+    rig.agent.dynamic.crash_loop_window_ms = 0;
+    postmaster_gone();
     observe_run(&rig.agent);
-    assert_int_equal(rig.agent.facts.crashes, 0);
-    assert_int_equal(rig.agent.facts.crash_since_mono_ms, HA_NEVER);
+    assert_int_equal(crashes(), 0); /* nobody wants to know */
+    rig_free();
+}
+
+/* One that restarts itself keeps its postmaster, and starts its other processes anew. */
+static void a_restart_of_its_own_is_a_crash(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    while (is_asked("probe")) {
+        answer("probe", ERR_TIMEOUT);
+    }
+    static const int64_t checkpointers[] = {0, 7000, 7000, 9000, 0, 9000};
+    static const unsigned wanted[] = {0, 0, 0, 1, 1, 1};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        run_for(LOOP_PROBE_MS_MAX);
+        said.asked_ms = rig.now_ms;
+        said.postmaster_start_ms = 5000;
+        said.checkpointer_start_ms = checkpointers[i];
+        answer_said();
+        assert_int_equal(crashes(), wanted[i]);
+    }
+    assert_non_null(strstr(buf_str(&rig.logged), "has restarted itself"));
+    rig_free();
+}
+
+/* The agent was frozen: the deadline of its question passed meanwhile, and nobody listened. */
+static void what_the_agent_slept_through_is_nobodys_silence(void **state)
+{
+    (void)state;
+    begin();
+    rig.now_ms += 60000;
+    answer("ping", ERR_TIMEOUT);
+    assert_int_equal(silent_since(), HA_NEVER);
+    run_for(500);
+    answer("ping", ERR_TIMEOUT);
+    assert_int_equal(silent_since(), rig.agent.ping_sent_mono_ms);
+    int64_t before_ms = rig.now_ms - silent_since();
+    rig.agent.facts.disk_since_mono_ms = rig.now_ms - 700;
+    rig.now_ms += 60000;
+    run_for(0);
+    liveness_awake(&rig.agent);
+    assert_in_range(rig.now_ms - silent_since(), before_ms, before_ms + LOOP_PROBE_MS_MAX);
+    assert_in_range(rig.now_ms - rig.agent.facts.disk_since_mono_ms, 700, 700 + LOOP_PROBE_MS_MAX);
     rig_free();
 }
 
@@ -126,18 +184,29 @@ static void a_kill_counts_as_down_since_it_was_silent(void **state)
 {
     (void)state;
     rig_settle();
+    rig.agent.dynamic.hang_timeout_ms = 10000;
     standby_runs(1000);
+    rig.agent.facts.silent_since_mono_ms = 999000;
     plan_begin("hung", "no new connection was answered");
     plan_add(HA_KILL)->until_mono_ms = 999000;
     carry_out();
     assert_non_null(strstr(calls(), "stop immediate"));
     assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPING);
     assert_int_equal(rig.agent.facts.crash_since_mono_ms, 999000);
-    assert_int_equal(rig.agent.facts.crashes, 1);
+    assert_int_equal(crashes(), 1);
+    assert_int_equal(rig.agent.facts.hangs, 1);
     postmaster_gone();
     answer("stop immediate", 0);
     assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
     assert_int_equal(rig.agent.facts.crash_since_mono_ms, 999000);
+    rig.agent.facts.stop_ordered = false;
+    standby_runs(1000);
+    run_for(2 * dynamic_hang_timeout_ms(&rig.agent.dynamic) - 1);
+    observe_run(&rig.agent);
+    assert_int_equal(rig.agent.facts.hangs, 1); /* the next one comes as late as this one did */
+    run_for(1);
+    observe_run(&rig.agent);
+    assert_int_equal(rig.agent.facts.hangs, 0);
     rig_free();
 }
 
@@ -149,7 +218,9 @@ int main(void)
         cmocka_unit_test(one_that_recovers_is_no_silent_one),
         cmocka_unit_test(what_was_asked_of_another_start_does_not_count),
         cmocka_unit_test(a_new_start_begins_without_blame),
-        cmocka_unit_test(a_crash_loop_is_counted_until_one_start_lasts),
+        cmocka_unit_test(crashes_count_for_as_long_as_the_window_is),
+        cmocka_unit_test(a_restart_of_its_own_is_a_crash),
+        cmocka_unit_test(what_the_agent_slept_through_is_nobodys_silence),
         cmocka_unit_test(a_kill_counts_as_down_since_it_was_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

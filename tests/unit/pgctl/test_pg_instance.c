@@ -232,6 +232,50 @@ static void server_in_which_no_login_ends_is_none_that_hangs(void **state)
     node_free(node);
 }
 
+/* The postmaster is the same one; what it had started is not. */
+static void server_that_restarts_itself_is_known_by_its_checkpointer(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    assert_int_equal(node_probe(node), 0);
+    struct pg_probe_result before = probed;
+    assert_true(before.checkpointer_start_ms >= before.postmaster_start_ms);
+    assert_int_equal(node_probe(node), 0);
+    assert_int_equal(probed.checkpointer_start_ms, before.checkpointer_start_ms);
+
+    PGconn *victim = node_connect(node);
+    assert_int_equal(kill(PQbackendPID(victim), SIGKILL), 0);
+    WAIT_FOR(node_probe(node) == 0 && probed.checkpointer_start_ms > before.checkpointer_start_ms);
+    assert_int_equal(probed.postmaster_start_ms, before.postmaster_start_ms);
+    PQfinish(victim);
+    node_free(node);
+}
+
+/* With the WAL writer stopped, nobody else brings it there. */
+static void commit_that_is_tried_is_on_the_disk_when_it_is_answered(void **state)
+{
+    (void)state;
+    struct outcome outcome = {0};
+    struct error err;
+    char value[64];
+    struct node *node = primary_new("n1");
+    node_sql(node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'", value,
+             sizeof value);
+    pid_t wal_writer = (pid_t)atoi(value);
+    assert_true(wal_writer > 0);
+    assert_int_equal(kill(wal_writer, SIGSTOP), 0);
+    assert_int_equal(node_probe(node), 0);
+    uint64_t flushed = probed.flush_lsn;
+    assert_int_equal(pg_instance_try_commit(node->pg, 5000, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    int rc = node_probe(node);
+    assert_int_equal(kill(wal_writer, SIGCONT), 0);
+    CHECK_RC(&outcome, 0);
+    assert_int_equal(rc, 0);
+    assert_true(probed.flush_lsn > flushed);
+    node_free(node);
+}
+
 /* Only log_connections speaks of it, and only of a connection that is received. */
 static void ping_leaves_nothing_else_in_the_servers_log(void **state)
 {
@@ -310,6 +354,8 @@ static int all_tests(void)
         ON_STAGE(refusals_are_told_apart_whatever_language_the_server_speaks),
         ON_STAGE(server_that_hangs_is_found_by_a_new_connection_alone),
         ON_STAGE(server_in_which_no_login_ends_is_none_that_hangs),
+        ON_STAGE(server_that_restarts_itself_is_known_by_its_checkpointer),
+        ON_STAGE(commit_that_is_tried_is_on_the_disk_when_it_is_answered),
         ON_STAGE(ping_leaves_nothing_else_in_the_servers_log),
         ON_STAGE(server_that_starts_is_not_asked_before_it_is_ready),
         ON_STAGE(postmaster_that_the_fence_did_not_start_is_stopped_in_order),
