@@ -10,7 +10,7 @@ import pytest
 import checks
 import faults
 from disks import Disks
-from rig import wait_for
+from rig import command_line, wait_for
 
 
 def trouble(node):
@@ -105,6 +105,39 @@ def test_crash_loop_gives_the_key_away(cluster):
         load.wait_writable(30)
     assert "it went down 5 times" in old.log_text()
     faults.verify(cluster, load, may_lose=True)
+
+
+@pytest.fixture
+def unharmed(make_rig):
+    """Three healthy members none of which has gone down before: crashes count for minutes."""
+    r = make_rig()
+    r.start_all()
+    r.haproxy = r.start_haproxy()
+    r.wait_healthy()
+    return r
+
+
+@pytest.mark.rest
+def test_backends_that_die_again_and_again_give_the_key_away(unharmed):
+    """PostgreSQL restarts itself each time, under the same postmaster; in the end it is stopped in order."""
+    old = unharmed.leader()
+    postmaster = old.postmaster_pid()
+
+    def writer():
+        return next((pid for pid in old.processes() if "background writer" in "".join(command_line(pid))), None)
+
+    with faults.Load(unharmed) as load:
+        for _ in range(5):
+            assert old.postmaster_pid() == postmaster
+            wait_for("it is up", lambda: writer() is not None and unharmed.http_status(old.address, "/primary") == 200, 30)
+            time.sleep(1.5)  # a look at who is there meanwhile
+            told = old.log_text().count("has restarted itself")
+            os.kill(writer(), signal.SIGKILL)
+            wait_for("it was noticed", lambda n=told: old.log_text().count("has restarted itself") > n, 30)
+        faults.wait_new_leader(unharmed, old)
+        load.wait_writable(30)
+    assert "it went down 5 times within crash_loop_window" in old.log_text()
+    faults.verify(unharmed, load, may_lose=False)
 
 
 @pytest.fixture
