@@ -18,9 +18,10 @@ static const struct ha_rule_list *const lists[LISTS] = {
  * here. */
 static const char *const elsewhere[] = {
     "bootstrap/patroni_initializes", /* Patroni's members */
-    "leader/disk",                   /* a watch over the data directory's disk, */
-    "starting/disk",                 /* ... another one, */
-    "stopped/disk",                  /* ... and a third */
+    "common/disk_stopping",          /* a watch over the data directory's disk, */
+    "leader/disk",                   /* ... another one, */
+    "starting/disk",                 /* ... a third, */
+    "stopped/disk",                  /* ... and a fourth */
     "bootstrap/directory_lost",      /* a directory that goes from under a server */
     "replica/restart_to_follow",     /* a server that was adopted */
     "unlocked/failsafe",             /* etcd */
