@@ -38,6 +38,7 @@ static const char *const elsewhere[] = {
 static const char *const rare[] = {
     "common/not_all_gone",
     "common/not_ours",
+    "leader/retake",
     "leader/timeline_unreserved",
     "pause/diverged",
     "pause/passed_over",

@@ -16,7 +16,7 @@ enum sim_message_fate { SIM_MESSAGE_DROPPED, SIM_MESSAGE_DOUBLED, SIM_MESSAGE_FA
     X(COMMIT_CANCELED, "a wait for a standby was canceled")                         \
     X(WALSENDER_LATE, "a walsender answered with an older setting")                 \
     X(RECEIVER_LATE, "a walreceiver connected after its service file was replaced") \
-    X(DOUBLE_WALSENDER, "two walsenders bore one name")                             \
+    X(SLOT_HELD, "a slot was held by the walsender of before")                      \
     X(POSITION_NULL, "a standby was asked that had flushed nothing in this start")  \
     X(ORPHAN_COMMIT, "a backend committed without a postmaster")                    \
     X(TWO_WRITERS, "two primaries were writable where that is not checked")         \

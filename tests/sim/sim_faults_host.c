@@ -8,6 +8,7 @@ enum {
     POLL_MS = 10,
     MAKER_POLL_MS = 1,
     HANG_MS = 20000,
+    REPLAY_LATE_MS = 300, /* something is written meanwhile */
     HANG_MS_LONG = 60000, /* longer than the default of postmaster_hang_timeout */
 };
 
@@ -307,14 +308,44 @@ bool sim_fault_hang(struct sim_world *world, struct sim_dice *dice)
     return true;
 }
 
+static void lose_behind(void *arg, uint64_t seed, uint64_t b)
+{
+    struct sim_node *node = arg;
+    struct sim_dice dice = {seed};
+    (void)b;
+    if (node->world->faults_on) {
+        power_off(node);
+        stays_down(node, &dice);
+    }
+}
+
+static void replay_stands(struct sim_machine *machine, int64_t ms)
+{
+    machine->replay_stands_until_ms = machine->node->world->now + ms;
+    sim_trace(machine->node->world, "%s: replay stands for %lld ms", machine->node->name,
+              (long long)ms);
+}
+
+/* Alone, or on all standbys while the primary is lost, so that a promotion finds something to
+ * replay. */
 bool sim_fault_replay(struct sim_world *world, struct sim_dice *dice)
 {
+    struct sim_node *primary = sim_fault_primary(world);
+    int64_t ms = sim_dice_between(dice, 500, 15000);
+    if (primary != NULL && sim_dice_chance(dice, 600)) {
+        for (size_t i = 0; i < world->node_count; i++) {
+            if (i != primary->index) {
+                replay_stands(sim_machine_of(&world->nodes[i]), ms + 2 * sim_ttl_ms(world));
+            }
+        }
+        sim_at(world, REPLAY_LATE_MS, lose_behind, primary, sim_dice_below(dice, 1 << 30), 0);
+        return true;
+    }
     struct sim_machine *machine = sim_machine_of(sim_fault_any(world, dice));
     if (machine->phase != SIM_UP || !machine->recovery) {
         return false;
     }
-    machine->replay_stands_until_ms = world->now + sim_dice_between(dice, 500, 15000);
-    sim_trace(world, "%s: replay stands", machine->node->name);
+    replay_stands(machine, ms);
     return true;
 }
 

@@ -410,6 +410,7 @@ static void page_clear(struct sim_machine *machine)
 
 void sim_machine_power_off(struct sim_machine *machine)
 {
+    machine->receiver = SIM_RECEIVER_NONE; /* nobody is told that it hangs up */
     if (machine->phase != SIM_DOWN) {
         gone(machine, false);
     }

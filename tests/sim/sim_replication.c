@@ -55,11 +55,14 @@ void sim_walsender_end(struct sim_machine *machine, int32_t pid, int64_t start_u
     }
 }
 
+/* Its slot is a walsender's alone: while one has not noticed that its standby is gone, the next
+ * connection is refused. */
 static bool walsender_new(struct sim_machine *from, const struct sim_machine *standby)
 {
     for (size_t i = 0; i < SIM_WALSENDERS_MAX; i++) {
         if (from->walsenders[i].alive && from->walsenders[i].standby == standby->node->index) {
-            sim_coverage_state(SIM_STATE_DOUBLE_WALSENDER);
+            sim_coverage_state(SIM_STATE_SLOT_HELD);
+            return false;
         }
     }
     for (size_t i = 0; i < SIM_WALSENDERS_MAX; i++) {
@@ -107,8 +110,26 @@ static void walsenders_turn(struct sim_machine *machine)
 
 /* --- the walreceiver -------------------------------------------------------------------------- */
 
+/* The end of a connection reaches the walsender unless something is cut; then it waits for its
+ * time-out. */
+static void hung_up(void *arg, uint64_t connection, uint64_t b)
+{
+    struct sim_machine *machine = arg;
+    struct sim_walsender *walsender = walsender_of(machine, connection);
+    (void)b;
+    if (walsender != NULL &&
+        hears(machine, sim_machine_of(&machine->node->world->nodes[walsender->standby]))) {
+        walsender->alive = false;
+    }
+}
+
 void sim_receiver_end(struct sim_machine *machine)
 {
+    if (machine->receiver == SIM_RECEIVER_STREAMING) {
+        struct sim_machine *from = source_of(machine);
+        sim_host_at(from->node, 1 + (int64_t)sim_below(machine->node->world, 5), hung_up, from,
+                    machine->connection, 0);
+    }
     machine->receiver = SIM_RECEIVER_NONE;
     machine->receiving = false;
 }
