@@ -25,6 +25,7 @@ static const char *const elsewhere[] = {
     "bootstrap/directory_lost",      /* a directory that goes from under a server */
     "replica/restart_to_follow",     /* a server that was adopted */
     "unlocked/failsafe",             /* etcd */
+    "leader/crash_loop",             /* backends that die alone */
     "pause/recovered",               /* a group that is made anew from one member */
     "pause/restart_under_fence",     /* servers that are started by hand */
     "pause/over_standby",
