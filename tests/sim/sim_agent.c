@@ -406,6 +406,11 @@ void sim_agent_fence_event(struct sim_node *node, enum fence_event event)
     }
 }
 
+bool sim_agent_has_view(const struct sim_node *node)
+{
+    return node->agent != NULL && node->agent->agent.facts.cluster.known;
+}
+
 void sim_agents_open(struct sim_world *world)
 {
     sim_commits_open(world);

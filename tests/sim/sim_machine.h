@@ -177,6 +177,7 @@ uint64_t sim_commits_count(const struct sim_world *world);
 size_t sim_commits_reigns(const struct sim_world *world); /* how many primaries began */
 
 /* To the agent, if one runs (sim_agent.c). */
+bool sim_agent_has_view(const struct sim_node *node); /* it has read the store since its start */
 void sim_agent_fence_event(struct sim_node *node, enum fence_event event);
 
 #endif

@@ -2,6 +2,8 @@
  * key more or less. */
 #include "sim_pause.h"
 
+#include "sim_machine.h"
+
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/node.h"
@@ -114,7 +116,7 @@ void sim_pause_check(struct sim_node *node, const char *what)
     struct sim_world *world = node->world;
     bool known = world->paused_ms >= 0 && world->now - world->paused_ms > KNOWN_MS &&
                  world->now - node->resume_ms > KNOWN_MS && node->raft != NULL &&
-                 is_paused(raft_node_store(node->raft));
+                 is_paused(raft_node_store(node->raft)) && sim_agent_has_view(node);
     if (known && world->now - world->ordered_ms > KNOWN_MS) {
         sim_fail(world, "in pause PostgreSQL is left alone", "%s: %s", node->name, what);
     }

@@ -16,8 +16,8 @@ bool sim_pause_ended(struct sim_world *world);
 void sim_pause_applied(struct sim_world *world, const struct store *store);
 /* A primary runs here, in this epoch, and its page has no deadline. */
 void sim_pause_unfenced(const struct sim_node *node, int64_t revision);
-/* I14: this agent is about to do that to its PostgreSQL. Nothing of the kind in pause, but what the
- * operator has asked for. */
+/* I14: this agent is about to do that to its PostgreSQL. Nothing of the kind in pause, as far as it
+ * can know of it, but what the operator has asked for. */
 void sim_pause_check(struct sim_node *node, const char *what);
 
 #endif
