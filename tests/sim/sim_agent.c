@@ -269,6 +269,7 @@ static void make_config(struct sim_agent *self, const struct sim_node *node)
     (void)snprintf(self->connect, sizeof(self->connect), "%s:5432", self->host);
     (void)snprintf(self->data_dir, sizeof(self->data_dir), "sim:%u", node->index);
     self->bootstrap = sim_agent_dynamic(node->world);
+    (void)json_object_del(self->bootstrap, "pause"); /* that is said to a cluster, not to a file */
     self->empty = json_object();
     config->scope = "sim";
     config->prefix = "/service/sim/";

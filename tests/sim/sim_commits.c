@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ANSWER_MS = 3000 }; /* so long one may be under way */
+
 struct answered {
     uint64_t lsn;
     int64_t epoch; /* in which its primary began */
@@ -86,7 +88,9 @@ static bool another_has(const struct sim_machine *machine, uint64_t branch, uint
     bool has = false;
     for (size_t i = 0; !has && i < world->node_count; i++) {
         const struct sim_machine *other = sim_machine_of(&world->nodes[i]);
-        has = other != machine && sim_wal_has(&other->wal, branch, lsn);
+        /* A disk may be lost while the answer from it is on its way. */
+        bool lost = other->erased_ms != 0 && world->now - other->erased_ms < ANSWER_MS;
+        has = other != machine && (lost || sim_wal_has(&other->wal, branch, lsn));
     }
     return has;
 }

@@ -447,6 +447,7 @@ void sim_machine_erase(struct sim_machine *machine)
 {
     ASSERT(machine->phase == SIM_DOWN);
     machine->dir = PG_DIR_EMPTY;
+    machine->erased_ms = machine->node->world->now;
     machine->unfinished = PG_UNFINISHED_NONE;
     machine->system_id = 0;
     machine->wal = (struct sim_wal){0};

@@ -69,6 +69,7 @@ struct sim_machine {
     uint32_t control_timeline;
     uint64_t checkpoint_lsn;
     struct sim_wal wal;
+    int64_t erased_ms; /* true time when its directory was lost or removed last; 0 = never */
     /* Process. */
     enum sim_phase phase;
     uint64_t run; /* of the postmaster: events of an earlier one are dropped */
