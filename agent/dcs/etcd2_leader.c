@@ -99,8 +99,9 @@ static bool claim_holds(const struct etcd_op *op, const struct dcs_view *view)
 static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
                           const struct error *err);
 
-static void on_unfenced_passed(void *arg, int rc, const struct etcd_answer *answer,
-                               const struct error *err)
+/* Put, or taken away. */
+static void on_unfenced(void *arg, int rc, const struct etcd_answer *answer,
+                        const struct error *err)
 {
     struct etcd_op *op = arg;
     struct claim *claim = op->extra;
@@ -111,7 +112,9 @@ static void on_unfenced_passed(void *arg, int rc, const struct etcd_answer *answ
         claim_abort(op, rc, &own);
         return;
     }
-    claim->unfenced_revision = DCS_ABSENT;
+    if (claim->passed != NULL) {
+        claim->unfenced_revision = DCS_ABSENT;
+    }
     etcd_op_range(op, on_claim_read);
 }
 
@@ -143,7 +146,7 @@ static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
         return;
     }
     if (passes) {
-        etcd2_op_delete(op, "unfenced", claim->unfenced_revision, on_unfenced_passed);
+        etcd2_op_delete(op, "unfenced", claim->unfenced_revision, on_unfenced);
         return;
     }
     dcs->epoch = claim->epoch;
@@ -152,21 +155,6 @@ static void on_claim_read(void *arg, int rc, const struct etcd_answer *answer,
     int64_t epoch = claim->epoch;
     claim_free(op);
     etcd_op_written(op, epoch, epoch);
-}
-
-static void on_unfenced(void *arg, int rc, const struct etcd_answer *answer,
-                        const struct error *err)
-{
-    struct etcd_op *op = arg;
-    struct claim *claim = op->extra;
-    struct error own;
-
-    rc = etcd2_op_result(op, rc, answer, err, &claim->unfenced_revision, &own);
-    if (rc != 0) {
-        claim_abort(op, rc, &own);
-        return;
-    }
-    etcd_op_range(op, on_claim_read);
 }
 
 /* The epoch is ours as far as anybody can tell; the read that follows is the last word. */
