@@ -1,5 +1,8 @@
-/* One code table, its names, and the two functions that build a text. */
+/* One code table, its names, and the two functions that build a text. What is cut may end within a
+ * character, and paths may be of any encoding: a text goes into JSON, and would be lost there. */
 #include "base/err.h"
+
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -14,6 +17,7 @@ int error_set(struct error *err, int code, const char *fmt, ...)
         va_start(args, fmt);
         (void)vsnprintf(err->text, sizeof err->text, fmt, args);
         va_end(args);
+        utf8_clean(err->text);
     }
     return code;
 }
@@ -30,10 +34,10 @@ void error_wrap(struct error *err, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
-    if (n < 0 || (size_t)n >= sizeof err->text) {
-        return;
+    if (n >= 0 && (size_t)n < sizeof err->text) {
+        (void)snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
     }
-    (void)snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    utf8_clean(err->text);
 }
 
 const char *err_name(int code)

@@ -2,6 +2,7 @@
 #include "base/log_line.h"
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,39 +18,11 @@ static const char *const level_names[] = {
 #define LINE_FRAME_BYTES 160
 _Static_assert(2 * LOG_MESSAGE_BYTES + LINE_FRAME_BYTES <= LOG_LINE_BYTES, "the longest line fits");
 
-/* Length of the character at `p` in well-formed UTF-8 (RFC 3629); 0 if there is none. */
-static size_t utf8_len(const unsigned char *p)
-{
-    static const struct {
-        unsigned char first, last, second_min, second_max;
-        size_t len;
-    } forms[] = {
-        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (p[0] < forms[i].first || p[0] > forms[i].last) {
-            continue;
-        }
-        if (forms[i].len > 1 && (p[1] < forms[i].second_min || p[1] > forms[i].second_max)) {
-            return 0;
-        }
-        for (size_t k = 2; k < forms[i].len; k++) {
-            if ((p[k] & 0xc0) != 0x80) {
-                return 0; /* a terminator is none either: nothing is read beyond it */
-            }
-        }
-        return forms[i].len;
-    }
-    return 0;
-}
-
 void log_message_clean(char *message)
 {
     unsigned char *p = (unsigned char *)message;
     while (*p != '\0') {
-        size_t len = utf8_len(p);
+        size_t len = utf8_char_len(p);
         if (*p == '\n' || *p == '\r' || *p == '\t') {
             *p = ' ';
         } else if (len == 0 || *p < 0x20 || *p == 0x7f) {

@@ -37,7 +37,7 @@ enum err_code {
 
 struct error {
     int code;
-    char text[ERROR_TEXT_BYTES]; /* always terminated; cut, never overrun */
+    char text[ERROR_TEXT_BYTES]; /* always terminated; cut, never overrun; well-formed UTF-8 */
 };
 
 #define MUST_CHECK __attribute__((warn_unused_result))
