@@ -119,8 +119,8 @@ struct raft_node_config {
     int heartbeat_ms;            /* a tenth */
     bool witness;                /* told in the status, and nothing else */
     unsigned snapshot_threshold; /* entries; 0 = 1024 */
-    /* So many entries may come before a snapshot that is large beside them; 0 = as the threshold,
-     * or 16384 where that is 0. */
+    /* So many entries may come before a snapshot that is large beside them; 0 = as the threshold.
+     * Where that is 0, it is 16384. */
     unsigned snapshot_threshold_max;
     unsigned snapshot_trailing; /* 0 = 512; must be >= 2 * 256 outside tests. Fewer stay where they
                                    are large: 8 MiB, or one entry */

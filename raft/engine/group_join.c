@@ -7,6 +7,7 @@
  *   its predecessor is there   -> not reachable: remove it
  *                                 reachable: two members of one name, wait
  *   a voter without a name is there, for whom it must have come -> the same
+ *                                             for whom it may have come -> wait
  *   else                       -> promote; done
  *
  * The predecessor goes before the promotion: with one of three dead, adding a fourth voter first
@@ -96,25 +97,41 @@ static const struct raft_member_status *predecessor_of(const struct raft_status 
 
 /* A first member may die for good before it ever told its name. Where the joiner's file says that
  * the group is full already, somebody goes for it, and everybody else has a name that is not the
- * joiner's. If there is any doubt, nobody goes. */
-static const struct raft_member_status *nameless_of(const struct group_join *join,
-                                                    const struct raft_status *status,
-                                                    const struct group_join_item *item)
+ * joiner's. If there is any doubt, nobody goes, and nobody comes: of a voter that nobody knows and
+ * nobody misses the group would never be rid. ERR_BUSY: who has no name yet is there, and will tell
+ * it. */
+static int nameless_of(const struct group_join *join, const struct raft_status *status,
+                       const struct group_join_item *item,
+                       const struct raft_member_status **ret_nameless, struct error *err)
 {
     const struct raft_member_status *nameless = NULL;
     size_t voters = 0;
+    size_t doubts = 0;
+    bool telling = false;
     for (size_t i = 0; i < status->member_count; i++) {
         const struct raft_member_status *member = &status->members[i];
         voters += member->voter;
-        if (member->name[0] != '\0' || member->id == item->id) {
+        if (!member->voter || member->name[0] != '\0') {
             continue;
         }
-        if (nameless != NULL || !member->voter || join->reachable(join->arg, member->id)) {
-            return NULL;
-        }
+        doubts++;
+        telling = telling || join->reachable(join->arg, member->id);
         nameless = member;
     }
-    return voters >= item->group_size ? nameless : NULL;
+    bool full = voters >= item->group_size;
+    *ret_nameless = NULL;
+    if (full && telling) {
+        return error_set(err, ERR_BUSY, "somebody has not told his name to the group yet");
+    }
+    if (full && doubts > 1) {
+        return error_set(err, ERR_REFUSED,
+                         "it may be the successor of any of %zu voters that are not there and have "
+                         "never told their names; where one of them does not come back: pgquorum "
+                         "raft remove",
+                         doubts);
+    }
+    *ret_nameless = full ? nameless : NULL;
+    return 0;
 }
 
 /* Of two that are dead none is replaced: the operator has to say which one is gone for good. */
@@ -141,7 +158,12 @@ static int step_standby(struct group_join *join, const struct raft_status *statu
         return error_set(err, ERR_BUSY, "it has not told its name to the group yet");
     }
     const struct raft_member_status *predecessor = predecessor_of(status, item);
-    predecessor = predecessor != NULL ? predecessor : nameless_of(join, status, item);
+    if (predecessor == NULL) {
+        rc = nameless_of(join, status, item, &predecessor, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
     if (predecessor == NULL) {
         return raft_node_promote(join->node, item->id, on_changed, join, err);
     }

@@ -12,6 +12,7 @@
  *   node_lease.c    leases that have run out; our own member record
  *   node_members.c  membership, transfer, status
  *   node_retire.c   an orderly stop: a leader hands its office over
+ *   node_stall.c    a disk that stands still: likewise
  *
  * Order inside one entry point: step(s), each with all its effects; then settle = apply what is
  * committed; then the callbacks that became due; then the timer. User callbacks run only there,
@@ -370,6 +371,8 @@ void node_change_pump(struct raft_node *node);
 void node_change_applied(struct raft_node *node, uint64_t index, uint64_t term);
 void node_change_lost(struct raft_node *node, int rc);
 bool node_own_term_committed(const struct raft_node *node);
+/* Leader: up to where the member has confirmed our log; 0 = not known. */
+uint64_t node_match_of(const struct raft_node *node, uint64_t id);
 /* raft_node_transfer from inside an entry point, whatever else waits here. */
 int node_transfer(struct raft_node *node, uint64_t id, struct error *err) MUST_CHECK;
 

@@ -21,13 +21,10 @@ static bool is_connected(const struct raft_node *node, uint64_t id)
     return id == node->id || node->env.peers->connected(node->env.peers_arg, id);
 }
 
-static uint64_t match_of(const struct raft_node *node, uint64_t id)
+uint64_t node_match_of(const struct raft_node *node, uint64_t id)
 {
     raft_index match = 0;
-    if (raft_match_index(&node->raft, id, &match) != 0) {
-        return 0;
-    }
-    return match;
+    return raft_match_index(&node->raft, id, &match) == 0 ? match : 0;
 }
 
 /* `but`: the member that is about to leave; it may be dead. */
@@ -37,7 +34,7 @@ static bool voters_are_current(const struct raft_node *node, uint64_t but)
         const struct configuration_server *server = &node->configuration.servers[i];
         if (server->voter && server->id != but && server->id != node->id &&
             is_connected(node, server->id) &&
-            match_of(node, server->id) < node->configuration_index) {
+            node_match_of(node, server->id) < node->configuration_index) {
             return false;
         }
     }
@@ -281,7 +278,7 @@ int node_transfer(struct raft_node *node, uint64_t id, struct error *err)
         raft_transferee(&node->raft) != 0 || catch_up_runs(node)) {
         return error_set(err, ERR_BUSY, "a change of the group is under way");
     }
-    if (node->job_count > 0 || match_of(node, id) != log_cache_last(&node->cache) ||
+    if (node->job_count > 0 || node_match_of(node, id) != log_cache_last(&node->cache) ||
         !is_connected(node, id)) {
         return error_set(err, ERR_BUSY, "the Raft group is not quiet");
     }
@@ -358,17 +355,16 @@ static int64_t heard_ms(const struct raft_node *node, uint64_t id)
 }
 
 static void fill_member(const struct raft_node *node, const struct configuration_server *server,
+                        const struct store_member *members, size_t count,
                         struct raft_member_status *ret_member)
 {
-    struct store_member members[STORE_MEMBERS_MAX];
-    size_t count = store_members(node->store, members, STORE_MEMBERS_MAX);
     *ret_member = (struct raft_member_status){
         .id = server->id,
         .voter = server->voter,
         .connected = is_connected(node, server->id),
         .leader = server->id == heard_leader(node),
         .witness = is_witness(node, server->id),
-        .match_index = match_of(node, server->id),
+        .match_index = node_match_of(node, server->id),
         .heard_mono_ms = node_heard_ms(node, server->id),
         .heard_ms = heard_ms(node, server->id),
     };
@@ -393,8 +389,10 @@ void raft_node_status(const struct raft_node *node, struct raft_status *ret_stat
     ret_status->last_index = log_cache_last(&node->cache);
     ret_status->revision = store_revision(node->store);
     ret_status->member_count = node->guards.newest.count;
+    struct store_member members[STORE_MEMBERS_MAX];
+    size_t count = store_members(node->store, members, STORE_MEMBERS_MAX);
     for (size_t i = 0; i < node->guards.newest.count; i++) {
-        fill_member(node, &node->guards.newest.servers[i], &ret_status->members[i]);
+        fill_member(node, &node->guards.newest.servers[i], members, count, &ret_status->members[i]);
     }
 }
 

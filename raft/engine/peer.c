@@ -348,6 +348,19 @@ void peers_identity_set(struct peers *peers, const struct handshake_identity *id
     buf_free(&payload);
 }
 
+void peers_identity_tell(struct peers *peers, struct peer_session *session)
+{
+    struct buf told = BUF_INIT;
+    struct buf now = BUF_INIT;
+    handshake_identity_encode(peer_session_self(session), &told);
+    handshake_identity_encode(&peers->identity, &now);
+    if (!span_equal(buf_span(&told), buf_span(&now))) {
+        peers_session_send(peers, session, PEER_FRAME_STATE, buf_span(&now));
+    }
+    buf_free(&told);
+    buf_free(&now);
+}
+
 void peers_mark_tell(struct peers *peers, struct peer_session *session)
 {
     if (peers->mark.term == 0 || peers->identity.cluster == 0) {

@@ -152,6 +152,7 @@ static void member_open(struct peers *peers, struct peer_incoming *incoming)
         }
         peer_incoming_close(older);
     }
+    peers_identity_tell(peers, incoming->session);
     peers->events.on_peer(peers->events.arg);
 }
 

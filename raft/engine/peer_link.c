@@ -115,6 +115,7 @@ static void on_open(void *arg, struct peer_session *session)
     link->state = LINK_OPEN;
     link->backoff_ms = PEER_BACKOFF_MIN_MS;
     link->trouble[0] = '\0';
+    peers_identity_tell(peers, session);
     peers_mark_tell(peers, session);
     peers->events.on_peer(peers->events.arg);
 }

@@ -367,6 +367,11 @@ const struct handshake_identity *peer_session_peer(const struct peer_session *se
     return &session->handshake.peer;
 }
 
+const struct handshake_identity *peer_session_self(const struct peer_session *session)
+{
+    return &session->handshake.self;
+}
+
 void peer_session_peer_set(struct peer_session *session, const struct handshake_identity *identity)
 {
     session->handshake.peer = *identity;

@@ -51,6 +51,8 @@ void peer_session_close(struct peer_session *session, void (*closed)(void *arg),
 bool peer_session_is_open(const struct peer_session *session);
 enum handshake_role peer_session_role(const struct peer_session *session); /* the peer's */
 const struct handshake_identity *peer_session_peer(const struct peer_session *session);
+/* Ourselves, as the handshake has said. */
+const struct handshake_identity *peer_session_self(const struct peer_session *session);
 /* After a PEER_FRAME_STATE. */
 void peer_session_peer_set(struct peer_session *session, const struct handshake_identity *identity);
 const char *peer_session_text(const struct peer_session *session); /* address of the other end */

@@ -113,6 +113,8 @@ void peer_incoming_close(struct peer_incoming *incoming);
 void peer_incoming_mark(struct peers *peers, struct peer_session *session, struct span payload);
 /* False: neither side is to listen to the other. */
 bool peers_same_cluster(struct peers *peers, const struct handshake_identity *peer);
+/* Over a session that has just opened: what has changed of us while it shook hands. */
+void peers_identity_tell(struct peers *peers, struct peer_session *session);
 /* Our own mark over a link that is open. */
 void peers_mark_tell(struct peers *peers, struct peer_session *session);
 

@@ -228,9 +228,9 @@ static int write_job(struct storage_db *db, const struct raft_storage_job *job,
 }
 
 /* Explicit, and its result counts: SQLite's automatic checkpoint swallows a failed fsync. A full
- * disk only means that the WAL stays. While it runs the file keeps its length and is written from
- * its beginning again: a sync of blocks that the file has already takes half as long as one of new
- * ones, which needs the file system's journal, too. */
+ * disk only means that the WAL stays. While it runs the file keeps its length, up to
+ * journal_size_limit, and is written from its beginning again: a sync of blocks that the file has
+ * already takes half as long as one of new ones, which needs the file system's journal, too. */
 static int checkpoint(struct storage_db *db, int mode, struct error *err)
 {
     int rv = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, mode, NULL, NULL);
