@@ -13,6 +13,7 @@
 #define PGCTL_FENCE_H
 
 #include "base/err.h"
+#include "pgctl/pg_types.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,8 +48,8 @@ struct fence_lease {
     int64_t soft_ms; /* from here on: fast shutdown, and no new commits where the guard module is
                         loaded */
     int64_t deadline_ms; /* from here on: every process of the instance is killed */
-    int64_t watchdog_ms; /* the fence pets the watchdog device only until here; FENCE_NO_DEADLINE =
-                            none */
+    int64_t watchdog_ms; /* before this moment the watchdog device has to fire, if it fires at all;
+                            FENCE_NO_DEADLINE = at any time */
 };
 
 struct fence_page; /* the shared mapping: FENCE_PAGE_BYTES, fence_page.c knows its layout */
@@ -104,6 +105,30 @@ int64_t fence_wait_ms(const struct fence_lease *lease, int64_t now_ms,
 #define FENCE_IDLE_MS 30000
 bool fence_idle_ends(const struct fence_lease *lease, int64_t idle_ms);
 
+/* --- the watchdog device: what is to be done with it (PURE) ----------------------------------- */
+
+/* Lowers the deadlines of an armed lease so that the device does not fire at a fence that does its
+ * work. The agent has done the same; one of a release before does not know of the device. 0 =
+ * there is none. */
+void fence_watchdog_clamp(struct fence_lease *lease, int64_t timeout_ms);
+
+enum fence_watchdog_step {
+    FENCE_WATCHDOG_DISARM, /* nothing of the instance may write, or it may without a deadline */
+    FENCE_WATCHDOG_PET,    /* arm it, or pet it */
+    FENCE_WATCHDOG_LEAVE,  /* it is to fire, unless the instance is gone before */
+};
+
+/* `over`: the lease's epoch is (fence_epoch_over). `empty`: a look found no process of the
+ * instance, and none was started since. *until_ms is the caller's memory: the watchdog deadline of
+ * the last page that was armed.
+ *
+ * It is petted only while now + 2 timeouts <= that deadline: whoever is stopped between this look
+ * and the petting comes to it before the device fires, one timeout later at most, and it fires one
+ * timeout after that. */
+enum fence_watchdog_step fence_watchdog_decide(const struct fence_lease *lease, bool over,
+                                               bool empty, int64_t timeout_ms, int64_t now_ms,
+                                               int64_t *until_ms);
+
 /* --- the client, on the agent's loop ---------------------------------------------------------- */
 
 enum fence_kill_way {
@@ -132,6 +157,16 @@ struct fence_start {
     enum fence_kill_way kill_way;
 };
 
+enum fence_watchdog_state {
+    FENCE_WATCHDOG_NONE,    /* nobody has asked for one, or the fence knows of none */
+    FENCE_WATCHDOG_READY,   /* the device is there and may be opened; it does not run */
+    FENCE_WATCHDOG_PENDING, /* being looked at, or armed */
+    FENCE_WATCHDOG_ARMED,   /* it fires if it is not petted */
+    FENCE_WATCHDOG_FAILED,  /* `watchdog_why` */
+};
+
+#define FENCE_WATCHDOG_WHY_BYTES 160
+
 struct fence_status {
     int32_t fence_pid;
     int32_t postmaster_pid; /* 0 = none was started, or it was reaped */
@@ -149,6 +184,9 @@ struct fence_status {
     int64_t kill_ms; /* how long the last complete kill took, from its decision; -1 = none yet */
     struct fence_epoch fired;
     struct fence_epoch stopped;
+    enum fence_watchdog_state watchdog;
+    int64_t watchdog_timeout_ms; /* that the device has, while it is open; else 0 */
+    char watchdog_why[FENCE_WATCHDOG_WHY_BYTES];
 };
 
 enum fence_event {
@@ -156,6 +194,7 @@ enum fence_event {
     FENCE_EVENT_ALL_GONE,          /* no process of the instance is left */
     FENCE_EVENT_SOFT_STOP,         /* the soft deadline passed, fast shutdown was asked for */
     FENCE_EVENT_FIRED,             /* the deadline passed, the kill has begun */
+    FENCE_EVENT_WATCHDOG,          /* the status says something else of it */
     FENCE_EVENT_LOST, /* the fence is gone, and with it the postmaster: connect anew, then kill */
 };
 
@@ -218,7 +257,21 @@ int fence_client_reload(struct fence_client *client, fence_done_cb done, void *a
                         struct error *err) MUST_CHECK;
 int fence_client_query(struct fence_client *client, fence_done_cb done, void *arg,
                        struct error *err) MUST_CHECK;
-/* The fence exits. ERR_BUSY while a process of the instance is left. */
+
+struct fence_watchdog_config {
+    const char *device; /* absolute; "" = none: what is open is disarmed */
+    const char *data_dir;
+    int64_t timeout_ms;     /* that the device is to get: whole seconds, at least one */
+    int64_t timeout_ms_max; /* what it may make of that at most */
+};
+/* From now on the fence arms that device whenever the page is armed, and disarms it when nothing
+ * may write: fence_watchdog_decide. Answered when it was taken; what comes of it is in the status,
+ * with FENCE_EVENT_WATCHDOG. The same again makes it look again whether the device can be used.
+ * ERR_UNSUPPORTED: the fence is of a release that knows no watchdog. */
+int fence_client_watchdog(struct fence_client *client, const struct fence_watchdog_config *config,
+                          fence_done_cb done, void *arg, struct error *err) MUST_CHECK;
+/* The fence exits. ERR_BUSY while a process of the instance is left; ERR_REFUSED if it has a
+ * watchdog device that cannot be stopped: it stays to pet it. */
 int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg,
                       struct error *err) MUST_CHECK;
 

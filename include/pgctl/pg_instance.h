@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/span.h"
 #include "pgctl/fence.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/pg_security.h"
@@ -40,15 +41,64 @@ struct pg_user {
     struct pg_lines options; /* upper-cased; LOGIN is added unless LOGIN or NOLOGIN is among them */
 };
 
+/* A command of the operator. It is found in PATH, runs in the agent's working directory without
+ * input, and dies with the agent. When it is late, or its task is cancelled, it is killed with its
+ * process group, that is with all it has started and not put into another one. */
+struct pg_command {
+    const char *what; /* for logs: "callback on_start" */
+    struct pg_lines words;
+    int64_t timeout_ms;
+    bool spares_rest; /* what it leaves in the background when it has ended by itself lives on */
+};
+
+/* A way of the operator's to fill the data directory: a command, called with what it has to know as
+ * options ("--datadir=..."), and "--key=value" for each other key of its section. */
+struct pg_method {
+    const char *name;
+    struct pg_lines words; /* none: the way of ours */
+    struct pg_lines params;
+    bool no_params; /* ours are left out */
+    bool no_leader; /* of a replica: needs nobody to copy from */
+    bool keep_data; /* of a replica: what an earlier attempt has left is there when it is called */
+    bool keep_recovery_conf; /* of a bootstrap: signal files and postgresql.auto.conf stay as they
+                                are */
+    struct pg_parameters recovery_conf; /* of a bootstrap: WAL is replayed by these up to its
+                                           target; none: no recovery but that of a crash */
+};
+
+/* How one ended: rc 0 = exit status 0, else `err` has exit status or signal, or says that it was
+ * late. What it wrote is borrowed; of much there is the end. */
+struct pg_command_end {
+    const char *what;
+    int rc;
+    const struct error *err;
+    int64_t took_ms;
+    struct span out;
+    struct span errors;
+};
+
+/* Other names of programs in bin_dir; NULL = PostgreSQL's own. */
+struct pg_program_names {
+    const char *postgres;
+    const char *initdb;
+    const char *pg_controldata;
+    const char *pg_basebackup;
+    const char *pg_rewind;
+};
+
 struct pg_instance_config {
     const char *name;     /* of the member: application_name; its slot name is made of it */
     const char *scope;    /* cluster_name */
     const char *data_dir; /* absolute */
+    /* Of the configuration files; absolute, not inside data_dir. NULL or data_dir: that one. */
+    const char *config_dir;
+    const char *base_name; /* they are called "<base_name>.conf"; NULL = "postgresql" */
     /* Directory of ours, outside the data directory, 0700, on a disk that survives a reboot:
      * service file and the marker of unfinished jobs. It must exist. */
     const char *state_dir;
     const char
         *bin_dir; /* NULL or "": PATH, then the newest PostgreSQL under the directory of Debian */
+    struct pg_program_names programs; /* for pg_instance_new alone */
     const char *self_exe; /* this program: children run through it so that they die with the agent
                              (pg_exec) */
     const char
@@ -58,6 +108,8 @@ struct pg_instance_config {
     const char *connect_host; /* reachable address of this instance (connect_address) */
     const char *pgpass;       /* password file, 0600, rewritten by us; its directory must exist */
     const char *database;     /* maintenance database; NULL = "postgres" */
+    enum pg_local_way local_way;
+    enum pg_local_way local_repl_way; /* as a walsender, to be told its timeline */
     struct pg_account superuser;
     struct pg_account replication;
     struct pg_account rewind;        /* no username: the superuser is taken */
@@ -67,11 +119,23 @@ struct pg_instance_config {
     struct pg_parameters
         recovery_conf;          /* restore_command and the like; settings of ours are dropped */
     struct pg_lines basebackup; /* extra options of pg_basebackup, as "--checkpoint=fast" */
+    const char *custom_conf; /* a file that PostgreSQL reads in place of postgresql.base.conf; NULL
+                                = none */
+    /* Tried in this order by a copy; without words: pg_basebackup. None at all: that alone. */
+    const struct pg_method *replica_methods;
+    size_t replica_method_count;
     bool use_pg_rewind;
     bool use_slots;
+    bool nostream;      /* a standby receives from nobody: its WAL comes by restore_command */
+    bool keeps_logical; /* logical slots outlive the primary: hot_standby_feedback is on, and from
+                           17 on a standby has the server copy them */
     enum fence_kill_way kill_way;
     int probe_timeout_ms;      /* 0 = 2000; also statement_timeout of the probe */
     const struct clock *clock; /* NULL = the real one */
+    /* Told of every command of the operator that has ended, before what comes of it. May be NULL.
+     */
+    void (*on_command)(void *arg, const struct pg_command_end *end);
+    void *on_command_arg;
 };
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -145,7 +209,7 @@ int pg_instance_probe(struct pg_instance *instance, int64_t timeout_ms, pg_probe
                       struct error *err) MUST_CHECK;
 /* Liveness by a connection made for this question alone, and without a login: the persistent one
  * may live while nobody new gets in. 0: the postmaster took it and had it answered, whatever the
- * state of the server; ERR_TIMEOUT, ERR_CLOSED: no answer. */
+ * state of the server; ERR_TIMEOUT, ERR_CLOSED: no answer. Anything else: it was not asked. */
 int pg_instance_ping(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done, void *arg,
                      struct error *err) MUST_CHECK;
 
@@ -164,8 +228,9 @@ int pg_instance_ask_peer(struct pg_instance *instance, const char *host, uint16_
 /* --- running ---------------------------------------------------------------------------------- */
 
 struct pg_upstream {
-    const char *host;
+    const char *host; /* or several, with commas between them */
     uint16_t port;
+    bool primary_only; /* of several, the one that takes writes */
 };
 
 enum pg_start_role {
@@ -189,17 +254,25 @@ int pg_instance_start(struct pg_instance *instance, const struct pg_start *start
 
 /* Done (0) when no process of the instance is left, also if there was none. `kill_after_ms`: what
  * is left then is killed; 0 = at once (fence_client_kill). `checkpoint`: CHECKPOINT before a fast
- * stop, to shorten it. */
+ * stop, to shorten it. `before` (NULL = nothing): runs first, if there is something to stop, and
+ * whatever becomes of it the stop follows; `kill_after_ms` counts from its end. */
 struct pg_stop {
     enum fence_stop_mode mode;
     int64_t kill_after_ms;
     bool checkpoint;
+    const struct pg_command *before;
 };
 int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done,
                      void *arg, struct error *err) MUST_CHECK;
 
 struct pg_promote {
     uint32_t timeline; /* the number it has to make: above the present one */
+    /* NULL = nothing. Runs first; exit status 0 lets the promotion go on, anything else ends it
+     * (ERR_REFUSED). Its time is not of the promotion's. */
+    const struct pg_command *before;
+    /* Logical slots that are not to be there when it is the primary: their consumers would be let
+     * in. One that cannot be dropped is left. */
+    struct pg_lines drop_slots;
     /* Asked at the last moment before the signal is sent; false = do not (ERR_REFUSED, everything
      * is undone). */
     bool (*still_allowed)(void *arg);
@@ -227,18 +300,45 @@ int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstr
 
 struct pg_reload {
     struct pg_parameters parameters; /* the whole new set, merged */
+    struct pg_parameters recovery_conf;
     struct pg_lines pg_hba;
     struct pg_lines pg_ident;
+    struct pg_lines basebackup;
     bool use_slots;
+    bool nostream;
+    bool keeps_logical;
+    /* The slot that a standby receives through; NULL: the one with its own name, "" = none. */
+    const char *receive_slot;
+    const char *custom_conf; /* NULL = none */
+    enum pg_local_way local_way;
+    enum pg_local_way local_repl_way;
+    const char *database; /* this one and the accounts: NULL = as before */
+    const struct pg_account *superuser;
+    const struct pg_account *replication;
+    const struct pg_account *rewind;
 };
+/* What can be refused at once: ERR_INVALID or ERR_UNSUPPORTED names it. */
+int pg_instance_check_reload(const struct pg_instance *instance, const struct pg_reload *reload,
+                             struct error *err) MUST_CHECK;
 /* Takes the new values (kept for later starts), writes the files, reloads if the server runs. What
- * needs a restart shows up in the probe's pending_restart. Values that PostgreSQL or we refuse:
- * ERR_INVALID names the parameter, nothing is changed. Any other failure is of this moment: ask
- * again. It has the configuration files to itself: ERR_BUSY while a job runs, and start, bootstrap,
- * clone, rewind, remove and move aside are ERR_BUSY while it runs. */
+ * needs a restart shows up in the probe's pending_restart. Values that we refuse: not taken.
+ * Parameters that PostgreSQL refuses: ERR_INVALID names them; each keeps the value that it had here
+ * before, or has none, and the rest is in force; where it cannot be told which it is, nothing is
+ * changed. A custom_conf likewise, but for the one that the running server has: then nothing is
+ * changed. Is it only that the file could not be opened, ERR_NOT_FOUND (left out) or
+ * ERR_UNAVAILABLE (nothing changed) ask for another try. Any other failure is of this moment: ask
+ * again. Of accounts, connections that are there go on as they are; a walreceiver's account is in
+ * its service file, which pg_instance_set_upstream writes. It has the configuration files to
+ * itself: ERR_BUSY while a job runs, and start, bootstrap, clone, rewind, remove and move aside are
+ * ERR_BUSY while it runs. */
 int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
                        int64_t timeout_ms, pg_done_cb done, void *arg,
                        struct error *err) MUST_CHECK;
+/* Would PostgreSQL take these settings? Nothing is changed, and nothing waits for it. 0: it would.
+ * ERR_INVALID: `err` names what it refuses. Anything else: it could not be asked now. */
+int pg_instance_try_settings(struct pg_instance *instance, const struct pg_reload *reload,
+                             int64_t timeout_ms, pg_done_cb done, void *arg,
+                             struct error *err) MUST_CHECK;
 struct pg_slots {
     const struct pg_slot_wish *wishes; /* at most PG_SLOTS_MAX */
     size_t wish_count;
@@ -251,6 +351,57 @@ struct pg_slots {
 int pg_instance_set_slots(struct pg_instance *instance, const struct pg_slots *slots,
                           int64_t timeout_ms, pg_done_cb done, void *arg,
                           struct error *err) MUST_CHECK;
+
+struct pg_logical_slots {
+    const struct pg_logical_wish *wishes; /* at most PG_SLOTS_MAX */
+    size_t wish_count;
+    struct pg_lines drop; /* likewise */
+};
+/* Logical slots of a running server, as pg_logical_next says; nothing is done to one that is active
+ * or temporary. Making one waits for the transactions that run; moving one on reads the WAL
+ * between: a statement that takes longer than `timeout_ms` is ended by the server. A copy whose WAL
+ * is found to be gone is dropped. What fails is told at the end, the rest is done. One at a time:
+ * ERR_BUSY. */
+int pg_instance_set_logical(struct pg_instance *instance, const struct pg_logical_slots *slots,
+                            int64_t timeout_ms, pg_done_cb done, void *arg,
+                            struct error *err) MUST_CHECK;
+
+struct pg_logical_ask {
+    const char *host; /* of the primary */
+    uint16_t port;
+    const char *physical; /* its slot that our feedback reaches it by */
+    const struct pg_logical_wish *wishes;
+    size_t wish_count;
+    bool copy; /* and fetch what they are made of */
+    /* Copies that were seen to be good: a promotion keeps them from now on, once this has gone
+     * well. Any other one it drops, also after a restart of the agent: a mark in the slot's
+     * directory tells. */
+    struct pg_lines safe;
+};
+struct pg_logical_seen {
+    bool physical_there;
+    uint32_t physical_xmin; /* catalog_xmin of that slot: what our copies hold there; 0 = none */
+    size_t count;
+    struct pg_logical_there {
+        char name[PG_NAME_BYTES];
+        uint32_t catalog_xmin;
+        uint64_t confirmed_lsn;
+        bool fetched;
+        char fault[PG_VALUE_BYTES]; /* why not, where it was asked for */
+    } slots[PG_SLOTS_MAX];          /* those that are there */
+};
+typedef void (*pg_logical_seen_cb)(void *arg, int rc, const struct pg_logical_seen *seen,
+                                   const struct error *err);
+/* Asks the primary for its logical slots, over a connection of its own (rewind account). What was
+ * fetched, was found whole and has its WAL here is put into pg_replslot by the next start as a
+ * standby within PG_COPY_MS_MAX; a later fetch, and a promotion, take its place. */
+#define PG_COPY_MS_MAX 180000
+int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logical_ask *ask,
+                            int64_t timeout_ms, pg_logical_seen_cb done, void *arg,
+                            struct error *err) MUST_CHECK;
+/* Why that start did not put one there; "" = it did, or had none. Never NULL. */
+const char *pg_instance_copy_fault(const struct pg_instance *instance);
+
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                            void *arg, struct error *err) MUST_CHECK;
 
@@ -262,10 +413,15 @@ struct pg_bootstrap {
     struct pg_lines pg_hba; /* appended to initdb's file, unless config.pg_hba is given */
     const struct pg_user *users;
     size_t user_count;
+    const struct pg_method *method; /* in place of initdb; NULL, or without words: initdb */
+    /* Called in the end with a connection string of the superuser, whose password it finds; its
+     * failure is the bootstrap's. NULL, or without words: nothing. */
+    const struct pg_command *post_init;
 };
-/* initdb, configuration, start as primary, accounts and users. Done (0): running, writable, all
- * users made. The directory must be missing or empty (ERR_EXISTS). On failure the instance is
- * stopped, and the directory is left unfinished: pg_instance_move_aside or _remove. */
+/* initdb or the method, configuration, start as primary, accounts and users. Done (0): running,
+ * writable, all users made. A method's instance is waited for until it is out of recovery. The
+ * directory must be missing or empty (ERR_EXISTS). On failure the instance is stopped, and the
+ * directory is left unfinished: pg_instance_move_aside or _remove. */
 int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstrap *bootstrap,
                           int64_t timeout_ms, pg_done_cb done, void *arg,
                           struct error *err) MUST_CHECK;
@@ -275,13 +431,34 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
 int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                           void *arg, struct error *err) MUST_CHECK;
 
-/* pg_basebackup from there into the directory, which must be missing, quite empty, or unfinished by
- * a clone or a removal (then it is emptied first, as by pg_instance_remove). Not started.
- * `system_identifier` (0 = do not compare): another one is ERR_CONFLICT, and nothing is touched. */
+/* The cluster is paused, or is so no more: kept on disk for the agent's next start. No job. */
+int pg_instance_note_pause(struct pg_instance *instance, bool paused, int64_t timeout_ms,
+                           pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
+
+/* A copy, by pg_basebackup or a method of the operator's, into the directory, which must be
+ * missing, quite empty, or unfinished by a clone or a removal (then it is emptied first, as by
+ * pg_instance_remove). Not started. `system_identifier` (0 = do not compare): of the source another
+ * one is ERR_CONFLICT, and nothing is touched; of what a method has left it is that method's
+ * failure. One that fails is followed by the next. What a method has made starts as a standby,
+ * whatever it was. */
 struct pg_clone {
-    const char *host;
+    const char
+        *host; /* NULL: there is nobody to copy from, only methods with no_leader are tried */
     uint16_t port;
     uint64_t system_identifier;
+    bool basebackup_only; /* the copy has to have all that its source has now */
+    /* Names of methods: these, in this order, and no others; "basebackup" is always known. None:
+     * all that are configured. */
+    struct pg_lines methods;
+    /* Asked when the copy is there, before it is taken for a data directory; false: the job has
+     * failed. May be NULL. */
+    bool (*still_allowed)(void *arg);
+    void *still_allowed_arg;
+    /* How far pg_basebackup is, about once a second, while it tells; NULL: it has failed,
+     * and the next method, if there is one, begins. It does not tell when the operator's options
+     * want no estimate. May be NULL. */
+    void (*on_progress)(void *arg, const struct pg_copy_progress *progress);
+    void *on_progress_arg;
 };
 int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone,
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
@@ -290,8 +467,9 @@ struct pg_rewind {
     const char *host; /* a primary */
     uint16_t port;
     uint64_t system_identifier;
-    /* Asked when the source has just said that it is a primary: before anything is prepared, and
-     * again before the first byte is written. false = do not (ERR_REFUSED). NULL: it may. */
+    /* Asked when the source has just said that it is a primary, and has a checkpoint of its
+     * timeline: before anything is prepared, and again before the first byte is written. false = do
+     * not (ERR_REFUSED). NULL: it may. */
     bool (*still_allowed)(void *arg);
     void *still_allowed_arg;
 };
@@ -317,10 +495,20 @@ int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t
 int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
                            pg_done_cb done, void *arg, struct error *err) MUST_CHECK;
 
+/* --- commands of the operator ----------------------------------------------------------------- */
+
+/* One of each kind at a time: another one kills the one that runs (ERR_CANCELED). */
+enum pg_call { PG_CALL_EVENT, PG_CALL_RELOAD, PG_CALLS };
+
+/* No job: it runs beside everything. Done (0): exit status 0. */
+int pg_instance_call(struct pg_instance *instance, enum pg_call kind,
+                     const struct pg_command *command, pg_done_cb done, void *arg,
+                     struct error *err) MUST_CHECK;
+
 /* --- children --------------------------------------------------------------------------------- */
 
 /* main() calls this first: when the program was executed by pg_instance as the parent-death wrapper
- * (argv[1] = "--pg-exec"), it does that and does not return. Otherwise nothing. */
+ * (argv[1] = "--pg-exec" or "--pg-group"), it does that and does not return. Otherwise nothing. */
 void pg_exec_main(int argc, char **argv);
 /* Then this: takes the variables out of this process's environment that libpq would read. What
  * children get is chosen when the instance is made. */

@@ -81,6 +81,62 @@ enum pg_slot_next {
 enum pg_slot_next pg_slot_next(const struct pg_slot *slot, const struct pg_slot_wish *wish,
                                uint64_t own_lsn, uint64_t *ret_lsn);
 
+enum pg_logical_next {
+    PG_LOGICAL_STAYS,
+    PG_LOGICAL_MAKE,
+    PG_LOGICAL_REMAKE,   /* what is there is of no use, or another one: what it stood for is lost */
+    PG_LOGICAL_FAILOVER, /* 17: it is to be made on standbys, too */
+    PG_LOGICAL_DROP,     /* standby: to be copied, or made by the server, anew */
+    PG_LOGICAL_COPY,     /* standby: from the primary */
+    PG_LOGICAL_ADVANCE,  /* standby: to *ret_lsn */
+};
+#define PG_LOGICAL_NATIVE_MAJOR 17 /* from here on the server copies slots itself */
+struct pg_logical_here {
+    enum pg_role role;
+    int major;
+    bool decodes;     /* wal_level is logical */
+    uint64_t own_lsn; /* replayed here */
+};
+/* `slot` NULL = there is none of that name. */
+enum pg_logical_next pg_logical_next(const struct pg_slot *slot, const struct pg_logical_wish *wish,
+                                     const struct pg_logical_here *here, uint64_t *ret_lsn);
+/* It cannot be used any more: its WAL, or rows that it needs, are gone. */
+bool pg_slot_is_lost(const struct pg_slot *slot);
+
+/* A logical slot as PostgreSQL keeps it in pg_replslot/<name>/state. */
+#define PG_SLOT_FILE_BYTES_MAX 4096
+struct pg_slot_file {
+    uint32_t catalog_xmin;
+    uint64_t restart_lsn;
+};
+/* ERR_CORRUPT: not one, damaged (CRC-32C), cut, of another name, of a slot that is not kept over a
+ * restart, or one that holds nothing. */
+int pg_slot_file_read(struct span bytes, const char *name, struct pg_slot_file *ret_file,
+                      struct error *err) MUST_CHECK;
+
+/* Transactions count in a circle: `a` is before `b`. */
+bool pg_xid_before(uint32_t a, uint32_t b);
+
+/* --- pg_basebackup --progress ----------------------------------------------------------------- */
+
+struct pg_copy_progress {
+    int percent; /* 0..100 */
+    uint64_t bytes;
+    uint64_t total_bytes; /* the server's estimate; it grows where that was too small */
+};
+
+/* One line of its standard error, without the end. False: it is of something else. */
+bool pg_copy_progress_parse(struct span line, struct pg_copy_progress *ret_progress);
+/* It has been told that the server's checkpoint is waited for. */
+bool pg_copy_is_waiting(struct span line);
+
+#define PG_WORDS_MAX 64
+
+/* A command as its words, as a shell splits them. `memory` has as many bytes as the text with its
+ * end, and holds what is given; `ret_words` has room for PG_WORDS_MAX. ERR_INVALID, ERR_LIMIT. */
+int pg_words_split(const char *text, char *memory, const char **ret_words, size_t *ret_count,
+                   struct error *err) MUST_CHECK;
+
 /* Looks at values before anybody stores them: ERR_INVALID names parameter, value and what would be
  * right. */
 int pg_parameters_check(const struct pg_parameters *parameters, struct error *err) MUST_CHECK;
@@ -107,5 +163,12 @@ struct pg_local_position pg_local_position_of(const struct pg_control *control);
 enum pg_divergence pg_divergence_decide(const struct pg_local_position *local,
                                         uint32_t primary_timeline,
                                         const struct pg_history *primary_history, char *ret_reason);
+
+/* Has the primary lost WAL of its own timeline that we have of it? `primary_lsn` is where it has
+ * written to, asked for after `local` was so: what a standby has, its primary has synced before, so
+ * one that is further on than its primary is *later* has had it of a disk that forgot it.
+ * `ret_reason` gets words where that is so. */
+bool pg_divergence_is_lost(const struct pg_local_position *local, uint32_t primary_timeline,
+                           uint64_t primary_lsn, char *ret_reason);
 
 #endif

@@ -20,6 +20,7 @@ enum pg_security_key {
     PG_SECURITY_SSLNEGOTIATION,
     PG_SECURITY_GSSENCMODE,
     PG_SECURITY_CHANNEL_BINDING,
+    PG_SECURITY_KRBSRVNAME,
     PG_SECURITY_COUNT
 };
 
@@ -27,6 +28,7 @@ enum pg_security_kind {
     PG_SECURITY_WORD, /* one of `words` */
     PG_SECURITY_FILE, /* a path; `words` are special values that are none */
     PG_SECURITY_SECRET,
+    PG_SECURITY_COMMON, /* given once, for all accounts */
 };
 
 struct pg_security_row {

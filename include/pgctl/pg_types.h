@@ -34,6 +34,13 @@ struct pg_lines {
     size_t count;
 };
 
+/* How the agent reaches its own server. */
+enum pg_local_way {
+    PG_LOCAL_EITHER, /* by the socket where there is one; by the other if the first is refused */
+    PG_LOCAL_SOCKET, /* where there is one that can be named; else TCP */
+    PG_LOCAL_TCP,
+};
+
 enum pg_role {
     PG_ROLE_UNKNOWN, /* not running, or nobody could be asked */
     PG_PRIMARY,      /* out of recovery */
@@ -123,6 +130,7 @@ struct pg_inspection {
     /* Of the cluster that pg_instance_bootstrap has made in this directory, until
      * pg_instance_announced; 0 = none. */
     uint64_t unannounced_system_id;
+    bool noted_pause; /* what pg_instance_note_pause was told last */
 };
 
 /* --- what a write to the instance's disks found (pgctl/pg_disk.h) --------------------------------
@@ -144,9 +152,11 @@ enum pg_disk_kind {
 
 /* --- what an answer of the running server said ------------------------------------------------ */
 
-#define PG_REPLICAS_MAX 64
-#define PG_SLOTS_MAX    64
-#define PG_PENDING_MAX  16
+#define PG_REPLICAS_MAX        64
+#define PG_SLOTS_MAX           64
+#define PG_PENDING_MAX         16
+
+#define PG_PENDING_VALUE_BYTES 128
 
 struct pg_replica { /* one row of pg_stat_replication */
     char user[PG_NAME_BYTES];
@@ -169,6 +179,25 @@ struct pg_slot { /* temporary ones are not told */
     bool has_xmin; /* holds rows back: hot_standby_feedback of whoever streams, or streamed */
     uint64_t restart_lsn; /* 0: none reserved, or lost */
     char wal_status[16];  /* "reserved", "lost", ... */
+    /* Of a logical one: */
+    char database[PG_NAME_BYTES];
+    char plugin[PG_NAME_BYTES];
+    uint64_t confirmed_lsn; /* its consumer has all changes before that */
+    uint32_t catalog_xmin;  /* rows of catalogs that died from this transaction on are kept; 0: none
+                               are */
+    uint64_t catalog_xmin_age; /* so many transactions ago; 0 without one */
+    bool invalid;              /* the server has given it up: 16 and later say so apart */
+    bool failover;             /* 17: the server itself makes it on standbys, too */
+    bool synced;               /* 17: it was made so here */
+};
+
+/* A logical slot that is to be there. */
+struct pg_logical_wish {
+    const char *name;
+    const char *database;
+    const char *plugin;
+    uint64_t lsn; /* standby: how far its consumer is known to be; 0 = the primary has none yet */
+    bool unsafe;  /* primary: what is here was copied, and catalog rows that it needs may be gone */
 };
 
 /* A physical slot that is to be there. */
@@ -176,6 +205,12 @@ struct pg_slot_wish {
     const char *name;
     bool idle;    /* nobody is expected to stream from it here */
     uint64_t lsn; /* idle: what its member is known to have; 0 = unknown, the slot stays */
+};
+
+struct pg_waiting { /* a setting whose configured value comes into force with a restart */
+    char name[PG_NAME_BYTES];
+    char old_value[PG_PENDING_VALUE_BYTES]; /* as the server runs with */
+    char new_value[PG_PENDING_VALUE_BYTES];
 };
 
 struct pg_probe_result {
@@ -211,10 +246,14 @@ struct pg_probe_result {
      * seen waiting for new WAL; and its timeline is exact. Only then is (timeline, max(flush_lsn,
      * replay_lsn)) the standby's position. */
     bool local_wal_replayed;
+    bool replay_waits; /* the startup process was seen waiting for new WAL */
+
+    bool logical_decoding; /* wal_level is logical */
+    bool feedback;         /* hot_standby_feedback is on */
 
     bool pending_restart; /* some setting waits for a restart */
-    size_t pending_count;
-    char pending_names[PG_PENDING_MAX][PG_NAME_BYTES];
+    size_t pending_count; /* at most PG_PENDING_MAX; more are not told */
+    struct pg_waiting pending[PG_PENDING_MAX];
 
     size_t replica_count; /* at most PG_REPLICAS_MAX; more are not told */
     struct pg_replica replicas[PG_REPLICAS_MAX];
@@ -236,5 +275,17 @@ struct pg_peer_facts {
     struct pg_history
         history; /* of `timeline`; owned by whoever handed the facts, valid in the callback */
 };
+
+/* A watchdog device is petted so many times in its timeout. */
+#define PG_WATCHDOG_PETS 5
+
+/* What has to lie between the moment when the instance is killed and the one before which a
+ * watchdog device of that timeout fires: one that was petted for the last time as late as it may be
+ * has to find everything gone, and to be disarmed, before it fires. 750 ms: killing (dF), a look
+ * that comes late, and disarming. */
+static inline int64_t pg_watchdog_reserve_ms(int64_t timeout_ms)
+{
+    return timeout_ms + timeout_ms / PG_WATCHDOG_PETS + 750;
+}
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "pgctl/conf/pg_controlled.h"
 #include "pgctl/parse/pg_lines.h"
+#include "pgctl/pg_parse.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -70,6 +71,13 @@ static void put_sorted(struct buf *out, struct settings *settings)
     }
 }
 
+/* The server's own worker does it from 17 on, where a slot is used and something is received. */
+static bool copies_slots(const struct pg_conf *conf)
+{
+    return conf->keeps_logical && conf->major >= PG_LOGICAL_NATIVE_MAJOR &&
+           conf->slot_name != NULL && !conf->nostream && conf->database != NULL;
+}
+
 static void put_recovery(struct buf *out, const struct pg_conf *conf)
 {
     struct buf conninfo = BUF_INIT;
@@ -77,15 +85,24 @@ static void put_recovery(struct buf *out, const struct pg_conf *conf)
     buf_put_str(out, "\n# recovery\n");
     buf_put_str(&conninfo, "service=" PG_SERVICE_NAME " application_name=");
     pg_quote_conninfo(&conninfo, conf->member);
-    put_setting(out, "primary_conninfo", buf_str(&conninfo));
+    if (copies_slots(conf)) { /* no entry of the service file counts for that */
+        buf_put_str(&conninfo, " dbname=");
+        pg_quote_conninfo(&conninfo, conf->database);
+    }
+    /* Without streaming nobody is to try in vain ten times a second. */
+    put_setting(out, "primary_conninfo", conf->nostream ? "" : buf_str(&conninfo));
     buf_free(&conninfo);
-    put_setting(out, "primary_slot_name", conf->slot_name == NULL ? "" : conf->slot_name);
+    put_setting(out, "primary_slot_name",
+                conf->slot_name == NULL || conf->nostream ? "" : conf->slot_name);
     put_setting(out, "recovery_target_timeline", "latest");
     static const char *const blanked[] = {"recovery_target", "recovery_target_lsn",
                                           "recovery_target_name", "recovery_target_time",
                                           "recovery_target_xid"};
     for (size_t i = 0; i < sizeof blanked / sizeof blanked[0]; i++) {
         put_setting(out, blanked[i], "");
+    }
+    if (conf->major >= 13 && conf->major < 16) { /* a server that does not know it does not start */
+        put_setting(out, "promote_trigger_file", "");
     }
     for (size_t i = 0; i < conf->recovery_conf.count; i++) {
         const struct pg_parameter *item = &conf->recovery_conf.items[i];
@@ -95,15 +112,56 @@ static void put_recovery(struct buf *out, const struct pg_conf *conf)
     }
 }
 
+static void put_include(struct buf *out, const char *dir, const char *name)
+{
+    struct buf path = BUF_INIT;
+    if (dir != NULL && name[0] != '/') {
+        buf_printf(&path, "%s/", dir);
+    }
+    buf_put_str(&path, name);
+    buf_put_str(out, "include ");
+    pg_quote_conf(out, buf_str(&path));
+    buf_put_str(out, "\n");
+    buf_free(&path);
+}
+
+/* What is included first may name other places, as Debian's does. In the data directory the file
+ * names none: a copy of it, started elsewhere, would lead to this one. */
+static void put_places(struct buf *out, const struct pg_conf *conf)
+{
+    if (conf->config_dir == NULL) {
+        return;
+    }
+    char *hba = mem_printf("%s/pg_hba.conf", conf->config_dir);
+    char *ident = mem_printf("%s/pg_ident.conf", conf->config_dir);
+    buf_put_str(out, "\n# places\n");
+    put_setting(out, "data_directory", conf->data_dir);
+    put_setting(out, "hba_file", hba);
+    put_setting(out, "ident_file", ident);
+    mem_free(hba);
+    mem_free(ident);
+}
+
+/* Who confirms commits is said beside the data, and goes with it. */
+static void put_sync(struct buf *out, const struct pg_conf *conf)
+{
+    buf_put_str(out, "\n# who confirms commits\n");
+    put_include(out, conf->data_dir != NULL ? conf->data_dir : conf->include_dir,
+                PG_CONF_SYNC_FILE);
+}
+
 void pg_conf_put(struct buf *out, const struct pg_conf *conf)
 {
     struct settings *settings = mem_new(struct settings);
     char(*values)[PG_VALUE_BYTES] = mem_alloc_array(pg_controlled_count, PG_VALUE_BYTES);
+    const char *base_name = conf->base_name != NULL ? conf->base_name : "postgresql";
+    char *base = mem_printf("%s.base.conf", base_name);
     char port[8];
 
-    buf_put_str(out, "# Written by pgquorum: do not edit. Change postgresql.parameters instead, or "
-                     "postgresql.base.conf.\n"
-                     "include 'postgresql.base.conf'\n\n");
+    buf_printf(out, PG_CONF_OURS "do not edit. Change postgresql.parameters instead, or %s.\n",
+               base);
+    put_include(out, conf->include_dir, conf->custom_conf != NULL ? conf->custom_conf : base);
+    buf_put_str(out, "\n");
     /* A standby reattaches within this time; the default of 5 s would be most of a failover. */
     add(settings, "wal_retrieve_retry_interval", "100ms");
     for (size_t i = 0; i < conf->parameters.count; i++) {
@@ -115,15 +173,30 @@ void pg_conf_put(struct buf *out, const struct pg_conf *conf)
         add(settings, pg_controlled[i].name,
             pg_conf_controlled(conf, pg_controlled[i].name, values[i]));
     }
+    if (conf->keeps_logical) { /* rows of catalogs that a slot needs are the primary's to keep */
+        add(settings, "hot_standby_feedback", "on");
+    }
+    if (copies_slots(conf)) {
+        add(settings, "sync_replication_slots", "on");
+    }
     (void)snprintf(port, sizeof port, "%" PRIu16, conf->port);
     add(settings, "cluster_name", conf->scope);
     add(settings, "listen_addresses", conf->listen);
     add(settings, "port", port);
     put_sorted(out, settings);
     put_recovery(out, conf);
-    buf_put_str(out, "\n# who confirms commits\ninclude 'postgresql.sync.conf'\n");
+    put_places(out, conf);
+    put_sync(out, conf);
+    mem_free(base);
     mem_free(values);
     mem_free(settings);
+}
+
+void pg_conf_put_more(struct buf *out, const struct pg_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++) {
+        put_setting(out, parameters->items[i].name, parameters->items[i].value);
+    }
 }
 
 size_t pg_conf_arguments(const struct pg_conf *conf, char **ret_args, size_t count_max)
@@ -185,6 +258,9 @@ void pg_conf_service(struct buf *out, const struct pg_service *service)
         if (service->security->values[i] != NULL) {
             buf_printf(out, "%s=%s\n", pg_security_rows[i].name, service->security->values[i]);
         }
+    }
+    if (service->primary_only) {
+        buf_put_str(out, "target_session_attrs=read-write\n");
     }
     if (service->receiver) {
         buf_put_str(out, "connect_timeout=3\nkeepalives_idle=5\nkeepalives_interval=2\n"

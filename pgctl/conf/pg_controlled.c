@@ -227,3 +227,26 @@ const char *pg_conf_controlled(const struct pg_conf *conf, const char *name, cha
     }
     return ret_value;
 }
+
+bool pg_conf_differs(const struct pg_conf *conf, const char *name, const char *running,
+                     char *ret_value)
+{
+    struct pg_conf as_given = *conf;
+    const struct pg_controlled *row = pg_controlled_find(name);
+    bool on = false;
+    bool runs_on = false;
+
+    as_given.control = NULL;
+    if (row == NULL || pg_conf_controlled(&as_given, name, ret_value) == NULL) {
+        return false;
+    }
+    switch (row->kind) {
+    case PG_VALUE_NUMBER: return strtol(ret_value, NULL, 10) != strtol(running, NULL, 10);
+    case PG_VALUE_BOOL:
+    case PG_VALUE_TRUE:
+        return parse_bool(ret_value, &on) && parse_bool(running, &runs_on) && on != runs_on;
+    case PG_VALUE_WAL_LEVEL: return strcasecmp(ret_value, running) != 0;
+    case PG_VALUE_ANY: break;
+    }
+    return false; /* none of these is on the command line: PostgreSQL marks it itself */
+}

@@ -23,6 +23,7 @@ const struct pg_security_row pg_security_rows[PG_SECURITY_COUNT] = {
     [PG_SECURITY_GSSENCMODE] = {"gssencmode", PG_SECURITY_WORD, "disable prefer require", 12, 0},
     [PG_SECURITY_CHANNEL_BINDING] =
         {"channel_binding", PG_SECURITY_WORD, "disable prefer require", 13, 0},
+    [PG_SECURITY_KRBSRVNAME] = {"krbsrvname", PG_SECURITY_COMMON, "", 0, 0},
 };
 /* clang-format on */
 

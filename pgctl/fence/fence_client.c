@@ -338,6 +338,20 @@ int fence_client_query(struct fence_client *client, fence_done_cb done, void *ar
     return send_plain(client, FENCE_TYPE_QUERY, done, arg, err);
 }
 
+int fence_client_watchdog(struct fence_client *client, const struct fence_watchdog_config *config,
+                          fence_done_cb done, void *arg, struct error *err)
+{
+    bool none = config->device[0] == '\0';
+    ASSERT(none || (config->timeout_ms >= 1000 && config->timeout_ms <= config->timeout_ms_max));
+    struct fence_request request = {.type = FENCE_TYPE_WATCHDOG,
+                                    .watchdog_s = none ? 0 : (int)(config->timeout_ms / 1000),
+                                    .watchdog_s_max =
+                                        none ? 0 : (int)(config->timeout_ms_max / 1000),
+                                    .device = config->device,
+                                    .data_dir = config->data_dir};
+    return client_send(client, &request, done, arg, err);
+}
+
 int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg, struct error *err)
 {
     return send_plain(client, FENCE_TYPE_QUIT, done, arg, err);

@@ -8,7 +8,11 @@
  *     IDLE --start--> UP --postmaster exits--> DRAINING --none left--> GONE --start--> UP
  *      any --deadline, kill, or DRAINING too long--> KILLING --none left--> GONE
  *
+ * A watchdog device, where there is one, stands behind it (fence_dog.h): if this loop does not come
+ * round any more, the host is reset before anybody else can be primary.
+ *
  * If the fence itself dies, the kernel kills the postmaster (PR_SET_PDEATHSIG). */
+#include "pgctl/fence/fence_dog.h"
 #include "pgctl/fence/fence_kill.h"
 #include "pgctl/fence/fence_setup.h"
 #include "pgctl/fence/fence_wire.h"
@@ -42,6 +46,9 @@ static struct fence {
     struct fence_state state;
     struct fence_instance instance;
     struct fence_status status;
+    struct fence_dog dog;
+    int64_t dog_until_ms; /* fence_watchdog_decide's memory */
+    bool client_knows_dog;
     enum phase phase;
     int64_t phase_since_ms;
     int64_t next_round_ms;
@@ -58,6 +65,7 @@ static void client_close(void)
         (void)close(fence.client_fd);
     }
     fence.client_fd = -1;
+    fence.client_knows_dog = false;
     fence.instance.spared = 0;
     fence.idle_since_ms = fence_lease_now_ms();
 }
@@ -98,6 +106,7 @@ static struct fence_status status_now(void)
     status.by_cgroup = fence.instance.cgroup_kill_fd >= 0;
     status.fired = fence.state.fired;
     status.stopped = fence.state.stopped;
+    fence_dog_status(&fence.dog, &status);
     return status;
 }
 
@@ -181,6 +190,7 @@ static void look(int64_t now_ms)
 
     (void)fence_page_read(fence.setup.page,
                           &fence.lease); /* unreadable: the last whole copy stays in force */
+    fence_watchdog_clamp(&fence.lease, fence_dog_timeout_ms(&fence.dog));
     switch (fence_decide(&fence.lease, now_ms, &fence.state)) {
     case FENCE_NONE: break;
     case FENCE_SOFT_STOP:
@@ -230,6 +240,20 @@ static void step(int64_t now_ms)
     fence.next_round_ms = now_ms + (pause_ms > FENCE_WAIT_MAX_MS ? FENCE_WAIT_MAX_MS : pause_ms);
 }
 
+/* After look: it goes by the same copy of the page. */
+static void dog_turn(int64_t now_ms)
+{
+    bool none_seen = fence.phase == PHASE_GONE && fence.instance.has_dir;
+    bool over = fence_epoch_over(&fence.state, fence.lease.epoch) || fence.quitting;
+    enum fence_watchdog_step step =
+        fence_watchdog_decide(&fence.lease, over, none_seen, fence_dog_wanted_ms(&fence.dog),
+                              now_ms, &fence.dog_until_ms);
+    if (fence_dog_turn(&fence.dog, step, fence.dog_until_ms, none_seen, now_ms) &&
+        fence.client_knows_dog) {
+        event(FENCE_EVENT_WATCHDOG);
+    }
+}
+
 /* --- starting a postmaster -------------------------------------------------------------------- */
 
 static void start_fork(struct fence_request *request)
@@ -276,6 +300,8 @@ static void on_start(struct fence_request *request)
     } else if (fence.instance.postmaster > 0 || fence.phase == PHASE_KILLING ||
                fence.start_fd >= 0) {
         answer(request->id, ERR_BUSY, "a postmaster is running, or is not gone yet");
+    } else if (fence_lease_armed(&fence.lease) && !fence_dog_is_settled(&fence.dog)) {
+        answer(request->id, ERR_BUSY, "the watchdog is not armed yet");
     } else if (!fence_instance_set_dir(&fence.instance, request->data_dir)) {
         answer(request->id, ERR_IO, strerror(errno));
     } else if (fence_count(&fence.instance) > 0) {
@@ -306,6 +332,31 @@ static void on_kill(const struct fence_request *request)
     answer(request->id, 0, "");
 }
 
+/* The directory, too: of an instance that it has not started it must know when it is gone. */
+static void on_watchdog(const struct fence_request *request)
+{
+    if (fence.phase == PHASE_IDLE && request->data_dir[0] != '\0') {
+        (void)fence_instance_set_dir(&fence.instance, request->data_dir);
+    }
+    fence_dog_want(&fence.dog, request->device, request->watchdog_s, request->watchdog_s_max);
+    fence.client_knows_dog = true;
+    answer(request->id, 0, "");
+}
+
+static void on_quit(const struct fence_request *request, bool has_instance)
+{
+    if (has_instance) {
+        answer(request->id, ERR_BUSY, "the instance is not stopped");
+    } else if (fence.dog.stays) {
+        answer(request->id, ERR_REFUSED, fence.dog.stays_why);
+    } else if (fence_dog_holds(&fence.dog)) {
+        answer(request->id, ERR_BUSY, "the watchdog is not disarmed yet");
+    } else {
+        fence.quitting = true;
+        answer(request->id, 0, "");
+    }
+}
+
 static void on_request(struct fence_request *request)
 {
     bool has_instance = fence.phase != PHASE_IDLE && fence.phase != PHASE_GONE;
@@ -327,11 +378,8 @@ static void on_request(struct fence_request *request)
         }
         break;
     case FENCE_TYPE_QUERY: answer(request->id, 0, ""); break;
-    case FENCE_TYPE_QUIT:
-        fence.quitting = !has_instance;
-        answer(request->id, has_instance ? ERR_BUSY : 0,
-               has_instance ? "the instance is not stopped" : "");
-        break;
+    case FENCE_TYPE_QUIT: on_quit(request, has_instance); break;
+    case FENCE_TYPE_WATCHDOG: on_watchdog(request); break;
     case FENCE_TYPE_STATUS: break; /* the decoder lets no status through */
     }
 }
@@ -414,6 +462,9 @@ static bool may_exit(int64_t now_ms)
     if (fence.phase != PHASE_IDLE && fence.phase != PHASE_GONE) {
         return false;
     }
+    if (fence_dog_holds(&fence.dog) && !(fence.quitting && fence.dog.stays)) {
+        return false;
+    }
     bool idle = fence.client_fd < 0 && fence_idle_ends(&fence.lease, now_ms - fence.idle_since_ms);
     return fence.quitting || idle;
 }
@@ -426,7 +477,8 @@ static void run(void)
         struct pollfd fds[] = {{.fd = fence.setup.signal_fd, .events = POLLIN},
                                {.fd = fence.setup.listen_fd, .events = POLLIN},
                                {.fd = fence.client_fd, .events = POLLIN},
-                               {.fd = fence.start_fd, .events = POLLIN}};
+                               {.fd = fence.start_fd, .events = POLLIN},
+                               {.fd = fence.dog.done_fd, .events = POLLIN}};
         (void)poll(fds, sizeof fds / sizeof fds[0], wait_for_ms(now_ms));
         now_ms = fence_lease_now_ms();
         look(now_ms);
@@ -443,7 +495,9 @@ static void run(void)
         if (fds[1].revents != 0) {
             on_connection();
         }
-        step(fence_lease_now_ms());
+        now_ms = fence_lease_now_ms();
+        step(now_ms);
+        dog_turn(now_ms);
     }
 }
 
@@ -470,6 +524,7 @@ int main(int argc, char **argv)
     fence.status.real_time = fence.setup.real_time;
     fence.status.oom_protected = fence.setup.oom_protected;
     fence.idle_since_ms = fence_lease_now_ms();
+    fence_dog_init(&fence.dog, argv[1]);
     if (argc == 3) {
         client_set((int)strtol(argv[2], NULL, 10));
     }

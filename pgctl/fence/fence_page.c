@@ -195,3 +195,38 @@ int64_t fence_wait_ms(const struct fence_lease *lease, int64_t now_ms,
     }
     return half > FENCE_WAIT_MAX_MS ? FENCE_WAIT_MAX_MS : (int64_t)half;
 }
+
+void fence_watchdog_clamp(struct fence_lease *lease, int64_t timeout_ms)
+{
+    if (timeout_ms == 0 || !fence_lease_armed(lease) || lease->deadline_ms == FENCE_OVER ||
+        lease->watchdog_ms == FENCE_NO_DEADLINE) {
+        return;
+    }
+    int64_t last_ms = lease->watchdog_ms - pg_watchdog_reserve_ms(timeout_ms);
+    if (lease->deadline_ms <= last_ms) {
+        return;
+    }
+    if (lease->soft_ms != FENCE_NO_DEADLINE) {
+        lease->soft_ms -= lease->deadline_ms - last_ms;
+    }
+    lease->deadline_ms = last_ms;
+}
+
+enum fence_watchdog_step fence_watchdog_decide(const struct fence_lease *lease, bool over,
+                                               bool empty, int64_t timeout_ms, int64_t now_ms,
+                                               int64_t *until_ms)
+{
+    if (!fence_lease_armed(lease)) {
+        *until_ms = 0;
+        return FENCE_WATCHDOG_DISARM;
+    }
+    if (lease->deadline_ms != FENCE_OVER) { /* the others count on from the last renewal all the
+                                               same */
+        *until_ms = lease->watchdog_ms;
+    }
+    bool in_time = now_ms <= *until_ms - 2 * timeout_ms;
+    if (empty && (over || !in_time)) {
+        return FENCE_WATCHDOG_DISARM;
+    }
+    return in_time ? FENCE_WATCHDOG_PET : FENCE_WATCHDOG_LEAVE;
+}

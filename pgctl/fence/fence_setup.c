@@ -23,8 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OOM_NEVER      "-1000"
-#define REAL_TIME_PRIO 10
+#define OOM_NEVER "-1000"
 
 static bool file_write(const char *path, const char *text)
 {
@@ -117,7 +116,7 @@ static bool signals_take(struct fence_setup *setup)
 
 static void strengthen(struct fence_setup *setup)
 {
-    const struct sched_param param = {.sched_priority = REAL_TIME_PRIO};
+    const struct sched_param param = {.sched_priority = FENCE_REAL_TIME_PRIO};
 
     file_read("/proc/self/oom_score_adj", setup->oom_before, sizeof setup->oom_before);
     setup->oom_protected = file_write("/proc/self/oom_score_adj", OOM_NEVER);

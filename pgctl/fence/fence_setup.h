@@ -6,8 +6,10 @@
 #include "pgctl/fence/fence_kill.h"
 #include "pgctl/fence/fence_wire.h"
 
-#define FENCE_SOCKET_NAME "fence.sock"
-#define FENCE_LOCK_NAME   "fence.lock"
+#define FENCE_SOCKET_NAME    "fence.sock"
+#define FENCE_LOCK_NAME      "fence.lock"
+
+#define FENCE_REAL_TIME_PRIO 10
 
 struct fence_setup {
     struct fence_page *page;

@@ -2,6 +2,7 @@
  * nothing more, so that a message is written or read in one go and looked at once at the end. */
 #include "pgctl/fence/fence_wire.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* --- bytes ------------------------------------------------------------------------------------ */
@@ -110,6 +111,12 @@ size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fenc
         put_int(&cursor, (uint64_t)request->kill_at_ms, 8);
         break;
     case FENCE_TYPE_KILL: put_text(&cursor, request->data_dir); break;
+    case FENCE_TYPE_WATCHDOG:
+        put_int(&cursor, (uint64_t)request->watchdog_s, 2);
+        put_int(&cursor, (uint64_t)request->watchdog_s_max, 2);
+        put_text(&cursor, request->device);
+        put_text(&cursor, request->data_dir);
+        break;
     case FENCE_TYPE_HELLO:
     case FENCE_TYPE_RELOAD:
     case FENCE_TYPE_QUERY:
@@ -153,6 +160,18 @@ static void take_stop(struct cursor *cursor, struct fence_request *request)
     request->kill_at_ms = (int64_t)take_int(cursor, 8);
 }
 
+static void take_watchdog(struct cursor *cursor, struct fence_request *request)
+{
+    request->watchdog_s = (int)take_int(cursor, 2);
+    request->watchdog_s_max = (int)take_int(cursor, 2);
+    request->device = take_text(cursor);
+    request->data_dir = take_text(cursor);
+    bool wanted = request->device[0] != '\0';
+    if (wanted && (request->watchdog_s < 1 || request->watchdog_s_max < request->watchdog_s)) {
+        cursor->failed = true;
+    }
+}
+
 bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *ret_request)
 {
     struct cursor cursor = {.bytes = bytes, .len = len};
@@ -161,7 +180,7 @@ bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *re
 
     memset(ret_request, 0, sizeof *ret_request);
     ret_request->id = (uint32_t)take_int(&cursor, 4);
-    if (cursor.failed || version == 0 || type < FENCE_TYPE_HELLO || type > FENCE_TYPE_QUIT) {
+    if (cursor.failed || version == 0 || type < FENCE_TYPE_HELLO || type > FENCE_TYPE_WATCHDOG) {
         return false;
     }
     ret_request->type = (enum fence_type)type;
@@ -171,6 +190,8 @@ bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *re
         take_stop(&cursor, ret_request);
     } else if (ret_request->type == FENCE_TYPE_KILL) {
         ret_request->data_dir = take_text(&cursor);
+    } else if (ret_request->type == FENCE_TYPE_WATCHDOG) {
+        take_watchdog(&cursor, ret_request);
     }
     return !cursor.failed;
 }
@@ -217,6 +238,9 @@ size_t fence_wire_put_reply(uint8_t *bytes, size_t capacity, const struct fence_
     put_int(&cursor, status->stopped.cluster, 8);
     put_int(&cursor, (uint64_t)status->stopped.revision, 8);
     put_text(&cursor, reply->text);
+    put_int(&cursor, (uint64_t)status->watchdog, 1);
+    put_int(&cursor, (uint64_t)status->watchdog_timeout_ms, 8);
+    put_text(&cursor, status->watchdog_why);
     return finish(&cursor);
 }
 
@@ -234,6 +258,19 @@ static void take_status(struct cursor *cursor, struct fence_status *status)
     status->stopped.revision = (int64_t)take_int(cursor, 8);
 }
 
+static void take_watchdog_status(struct cursor *cursor, struct fence_status *status)
+{
+    if (cursor->failed || cursor->at == cursor->len) {
+        return; /* of a release that knows no watchdog */
+    }
+    uint64_t state = take_int(cursor, 1);
+    status->watchdog_timeout_ms = (int64_t)take_int(cursor, 8);
+    const char *why = take_text(cursor);
+    (void)snprintf(status->watchdog_why, sizeof status->watchdog_why, "%s", why);
+    cursor->failed = cursor->failed || state > FENCE_WATCHDOG_FAILED;
+    status->watchdog = (enum fence_watchdog_state)(cursor->failed ? 0 : state);
+}
+
 bool fence_wire_get_reply(const uint8_t *bytes, size_t len, struct fence_reply *ret_reply)
 {
     /* The cursor serves both directions; nothing is written through it here. */
@@ -249,6 +286,7 @@ bool fence_wire_get_reply(const uint8_t *bytes, size_t len, struct fence_reply *
     const char *text = take_text(&cursor);
     size_t text_len = strnlen(text, sizeof ret_reply->text - 1);
     memcpy(ret_reply->text, text, text_len);
+    take_watchdog_status(&cursor, &ret_reply->status);
     return !cursor.failed && version != 0 && type == FENCE_TYPE_STATUS &&
            ret_reply->event >= FENCE_ANSWER && ret_reply->event < FENCE_EVENT_LOST &&
            ret_reply->code <= 0;

@@ -8,8 +8,10 @@
  *     stop    mode u8, kill_at i64
  *     kill    data_dir as above
  *     hello, reload, query, quit    nothing
+ *     watchdog  timeout u16, the largest u16 (both in s), then device, data_dir as above
  *     status  code i32 (0 or ERR_*), event i16 (enum fence_event; -1 = answer to `id`), the fields,
- *             text as above
+ *             text as above, then of the watchdog: state u8, timeout i64, why as above (a fence of
+ *             before it sends none of these three)
  *
  * Whoever reads skips bytes after what it knows: a later version may add fields, and may not move
  * any. */
@@ -31,6 +33,7 @@ enum fence_type {
     FENCE_TYPE_RELOAD = 5,
     FENCE_TYPE_QUERY = 6,
     FENCE_TYPE_QUIT = 7,
+    FENCE_TYPE_WATCHDOG = 8,
     FENCE_TYPE_STATUS = 100,
 };
 
@@ -43,6 +46,9 @@ struct fence_request {
     struct fence_epoch epoch; /* of a start: what the page said when it was asked for */
     enum fence_stop_mode stop_mode;
     int64_t kill_at_ms;
+    int watchdog_s;
+    int watchdog_s_max;
+    const char *device;
     const char *data_dir;
     const char *log_path; /* "" = none */
     size_t argc;

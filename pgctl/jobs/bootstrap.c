@@ -1,7 +1,9 @@
 /* A new cluster.
  *
- *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> QUIET -> SQL... -> ASK
- *                                                                              -> UNMARK -> end
+ *   LOOK -> MARK -> PWFILE -> INITDB -> WRITE (configuration) -> LAUNCH -> QUIET -> SQL...
+ *                \-> the operator's method -> CHECK -/           \-> RECOVERY... -> QUIET -> ROLES
+ * -/
+ *                                          -> [POST, the operator's] -> ASK -> UNMARK -> end
  *                                            failed after LOOK: KILL -> GONE -> fail
  *
  * The marker stands from before initdb until all accounts are there: a directory that has it is
@@ -11,6 +13,7 @@
 #include "pgctl/conf/pg_password.h"
 #include "pgctl/jobs/inspect.h"
 #include "pgctl/jobs/launch.h"
+#include "pgctl/jobs/method.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/unannounced.h"
 #include "pgctl/proc/pg_files.h"
@@ -21,19 +24,25 @@
 #include <string.h>
 #include <strings.h>
 
-#define STATEMENTS_MAX (PG_USERS_MAX + 16)
-#define HBA_BYTES_MAX  (1024 * 1024)
-#define GONE_EVERY_MS  5
-#define GONE_MAX_MS    10000 /* a killed process goes at once, or is in an uninterruptible wait */
+#define STATEMENTS_MAX   (PG_USERS_MAX + 16)
+#define HBA_BYTES_MAX    (1024 * 1024)
+#define GONE_EVERY_MS    5
+#define RECOVERY_LOOK_MS 200
+#define GONE_MAX_MS      10000 /* a killed process goes at once, or is in an uninterruptible wait */
 
 enum {
     BOOT_LOOK,
     BOOT_MARKED,
-    BOOT_INITDB_DONE,
+    BOOT_MADE,
+    BOOT_CHECK,
     BOOT_WRITTEN,
     BOOT_LAUNCH,
+    BOOT_RECOVERY,
+    BOOT_RECOVERY_WAITED,
     BOOT_QUIET,
+    BOOT_ROLES,
     BOOT_SQL,
+    BOOT_POST,
     BOOT_ASKED,
     BOOT_UNMARKED,
     BOOT_KILLED,
@@ -51,12 +60,14 @@ struct boot_data {
     struct pg_file_set files;
     struct pg_lines initdb;
     struct pg_lines pg_hba;
+    struct pg_method method; /* without words: initdb */
+    struct pg_command method_command;
+    struct pg_command post_init;
     struct statement statements[STATEMENTS_MAX];
     size_t statement_count;
     size_t next;
     char encryption[PG_NAME_BYTES]; /* the server's password_encryption */
     char pwfile[PG_PATH_BYTES];
-    char hba_path[PG_PATH_BYTES];
     const char *marker_path;
     const char *unannounced_path;
     uint64_t system_id;
@@ -80,6 +91,9 @@ static void boot_release(struct pg_task *task)
         mem_free(data->statements[i].role);
         mem_free(data->statements[i].password);
     }
+    pg_method_free(&data->method);
+    pg_command_free(&data->method_command);
+    pg_command_free(&data->post_init);
     pg_file_set_free(&data->files);
     pg_lines_free(&data->initdb);
     pg_lines_free(&data->pg_hba);
@@ -128,16 +142,45 @@ static void grant_rewind(struct boot_data *data, const char *name)
     }
 }
 
+static bool is_custom(const struct boot_data *data)
+{
+    return data->method.words.count > 0;
+}
+
+/* What came with the data is altered. */
+static void alter_known(struct boot_data *data, const PGresult *roles)
+{
+    static const char create[] = "CREATE";
+    static const char alter[] = "ALTER";
+    for (size_t i = 0; i < data->statement_count; i++) {
+        struct statement *statement = &data->statements[i];
+        for (int row = 0; statement->role != NULL && row < PQntuples(roles); row++) {
+            if (strcmp(PQgetvalue(roles, row, 0), statement->role) == 0) {
+                char *sql = mem_printf("%s%s", alter, statement->sql + strlen(create));
+                mem_free(statement->sql);
+                statement->sql = sql;
+                break;
+            }
+        }
+    }
+}
+
 static int make_statements(struct boot_data *data, const struct pg_instance *pg,
                            const struct pg_bootstrap *bootstrap, struct error *err)
 {
     static const char *const replication_option[] = {"REPLICATION"};
     struct pg_lines replication = {replication_option, 1};
+    static const char *const superuser_option[] = {"SUPERUSER"};
+    struct pg_lines superuser = {superuser_option, 1};
     struct pg_lines none = {NULL, 0};
     const struct pg_instance_config *config = &pg->config;
     int rc = 0;
 
-    if (!is_account(&config->superuser, config->replication.username)) {
+    if (is_custom(data)) { /* initdb has made it, and its password, else */
+        rc =
+            add_role(data, config->superuser.username, config->superuser.password, &superuser, err);
+    }
+    if (rc == 0 && !is_account(&config->superuser, config->replication.username)) {
         rc = add_role(data, config->replication.username, config->replication.password,
                       &replication, err);
     }
@@ -203,7 +246,7 @@ static void run_initdb(struct pg_task *task, const struct boot_data *data)
         argv[argc++] = made[made_count++];
     }
     argv[argc] = NULL;
-    task->state = BOOT_INITDB_DONE;
+    task->state = BOOT_MADE;
     pg_task_say(task, "initdb");
     task->child_env = pg->initdb_env;
     pg_task_child(task, argv, NULL, NULL);
@@ -212,21 +255,60 @@ static void run_initdb(struct pg_task *task, const struct boot_data *data)
     }
 }
 
+static void run_method(struct pg_task *task, const struct boot_data *data)
+{
+    char *scope = mem_printf("--scope=%s", task->pg->config.scope);
+    char *dir = mem_printf("--datadir=%s", data->data_dir);
+    const char *const own[] = {scope, dir};
+    const struct pg_lines options = {own, 2};
+
+    task->state = BOOT_MADE;
+    pg_task_method(task, &data->method, &data->method_command, &options, NULL);
+    mem_free(scope);
+    mem_free(dir);
+}
+
+static bool has_line(const char *text, const char *line)
+{
+    size_t len = strlen(line);
+    const char *at = text;
+    while (at != NULL && (strncmp(at, line, len) != 0 || (at[len] != '\n' && at[len] != '\0'))) {
+        const char *end = strchr(at, '\n');
+        at = end == NULL ? NULL : end + 1;
+    }
+    return at != NULL;
+}
+
+/* A file that was there before initdb, apart from the data, may have them of an earlier cluster. */
+static int append_rules(const struct boot_data *data, const char *path, struct error *err)
+{
+    struct buf hba = BUF_INIT;
+    int rc = pg_file_read(path, HBA_BYTES_MAX, &hba, err);
+    rc = rc == ERR_NOT_FOUND && is_custom(data) ? 0 : rc;
+    buf_put_str(&hba, "\n");
+    for (size_t i = 0; i < data->pg_hba.count; i++) {
+        if (!has_line(buf_str(&hba), data->pg_hba.items[i])) {
+            buf_printf(&hba, "%s\n", data->pg_hba.items[i]);
+        }
+    }
+    rc = rc != 0 ? rc : pg_file_write(path, buf_span(&hba), 0600, err);
+    buf_free(&hba);
+    return rc;
+}
+
 static int write_work(void *arg, struct error *err)
 {
     struct boot_data *data = arg;
-    struct buf hba = BUF_INIT;
+    const struct pg_conf_files *places = data->files.places;
     int rc = pg_file_remove(data->pwfile, err);
 
+    rc = rc != 0 ? rc : pg_conf_files_gather(places, err);
+    rc = rc != 0 || is_custom(data) ? rc : pg_conf_files_remove_strays(places, err);
     if (rc == 0 && data->own_hba && data->pg_hba.count > 0) {
-        rc = pg_file_read(data->hba_path, HBA_BYTES_MAX, &hba, err);
-        buf_put_str(&hba, "\n");
-        for (size_t i = 0; i < data->pg_hba.count; i++) {
-            buf_printf(&hba, "%s\n", data->pg_hba.items[i]);
-        }
-        rc = rc != 0 ? rc : pg_file_write(data->hba_path, buf_span(&hba), 0600, err);
+        rc = append_rules(data, places->hba, err);
     }
-    buf_free(&hba);
+    /* Who confirmed the commits of the cluster that this was is nobody of the new one. */
+    rc = rc != 0 ? rc : pg_sync_conf_reset(places, err);
     return rc != 0 ? rc : pg_file_set_write(&data->files, err);
 }
 
@@ -317,16 +399,113 @@ static void looked(struct pg_task *task, struct boot_data *data)
     pg_task_work(task, mark_work, data);
 }
 
+/* Its server may have WAL to replay first: it needs what a standby needs of the control file. */
+static void make_files(struct pg_task *task, struct boot_data *data)
+{
+    const struct pg_method *method = &data->method;
+    struct pg_file_set *files = &data->files;
+
+    data->launch.standby = is_custom(data);
+    pg_file_set_make(files, task->pg, data->launch.standby);
+    pg_file_set_service(files, task->pg, NULL);
+    files->keep_auto = method->keep_recovery_conf;
+    files->signal = method->keep_recovery_conf        ? PG_SIGNAL_KEEP
+                    : method->recovery_conf.count > 0 ? PG_SIGNAL_RECOVERY
+                                                      : PG_SIGNAL_NONE;
+    if (method->recovery_conf.count > 0 && !method->keep_recovery_conf) {
+        /* A target is where the cluster begins, unless the operator wants to look first. */
+        buf_put_str(&files->conf, "\n# of bootstrap.method\nrecovery_target_action = 'promote'\n");
+        pg_conf_put_more(&files->conf, &method->recovery_conf);
+    }
+    task->state = BOOT_WRITTEN;
+    pg_task_work(task, write_work, data);
+}
+
+/* Whatever the operator's command has left is looked at before anything is started in it. */
+static void method_ended(struct pg_task *task, struct boot_data *data)
+{
+    data->look = (struct pg_look){0};
+    pg_look_begin(&data->look, task->pg);
+    task->state = BOOT_CHECK;
+    (void)pg_look_step(task, &data->look);
+}
+
+static void checked(struct pg_task *task, struct boot_data *data)
+{
+    const struct pg_inspection *found = &data->look.found;
+    bool readable = found->kind == PG_DIR_UNFINISHED && found->control.system_identifier != 0;
+
+    if (!readable || found->running || found->major != task->pg->bin.major) {
+        task->rc =
+            error_set(&task->err, ERR_INVALID, "%s: it has ended well, and '%s' %s",
+                      data->method_command.what, data->data_dir,
+                      found->running ? "has a server that runs: the command must not start one"
+                                     : pg_method_fault(found->kind));
+        give_up(task, data);
+        return;
+    }
+    make_files(task, data);
+}
+
+static void look_recovery(struct pg_task *task)
+{
+    task->state = BOOT_RECOVERY;
+    pg_task_query(task, "SELECT pg_catalog.pg_is_in_recovery()");
+}
+
+static void make_accounts(struct pg_task *task)
+{
+    task->state = BOOT_QUIET;
+    pg_task_say(task, "making accounts");
+    pg_task_query(task, pg_password_quiet_sql);
+}
+
 static void launch(struct pg_task *task, struct boot_data *data)
 {
     int rc = pg_launch_step(task, &data->launch);
-    if (rc > 0) {
-        task->state = BOOT_QUIET;
-        pg_task_say(task, "making accounts");
-        pg_task_query(task, pg_password_quiet_sql);
+    if (rc > 0 && is_custom(data)) {
+        pg_task_say(task, "waiting for the end of recovery");
+        look_recovery(task);
+    } else if (rc > 0) {
+        make_accounts(task);
     } else if (rc < 0) {
         give_up(task, data);
     }
+}
+
+static void put_conninfo(struct buf *out, const char *key, const char *value)
+{
+    buf_printf(out, "%s%s=", out->len == 0 ? "" : " ", key);
+    pg_quote_conninfo(out, value);
+}
+
+/* The accounts are there. */
+static void accounts_made(struct pg_task *task, struct boot_data *data)
+{
+    if (!pg_command_given(&data->post_init)) {
+        task->state = BOOT_ASKED;
+        pg_task_query(task, "SELECT system_identifier FROM pg_catalog.pg_control_system()");
+        return;
+    }
+    struct pg_conn_target target = pg_local_target(task->pg, task->pg->config.local_way, false);
+    struct buf conninfo = BUF_INIT;
+    char port[8];
+    (void)snprintf(port, sizeof port, "%u", target.port);
+    put_conninfo(&conninfo, "host", target.host);
+    put_conninfo(&conninfo, "port", port);
+    put_conninfo(&conninfo, "user", target.user);
+    put_conninfo(&conninfo, "dbname", target.database);
+    const char *const word[] = {buf_str(&conninfo)};
+    const struct pg_lines more = {word, 1};
+    task->state = BOOT_POST;
+    pg_task_command(task, &data->post_init, &more, task->pg->post_init_env);
+    buf_free(&conninfo);
+}
+
+static void post_ended(struct pg_task *task)
+{
+    task->state = BOOT_ASKED;
+    pg_task_query(task, "SELECT system_identifier FROM pg_catalog.pg_control_system()");
 }
 
 static void on_killed(void *arg, int rc, const struct fence_status *status, const struct error *err)
@@ -356,37 +535,76 @@ static int undo_work(void *arg, struct error *err)
     return pg_file_remove(((const struct boot_data *)arg)->pwfile, err);
 }
 
-static void boot_step(struct pg_task *task)
+/* Up to a directory that can be started. */
+static void directory_step(struct pg_task *task, struct boot_data *data)
 {
-    struct boot_data *data = task->data;
-    bool failed = task->rc != 0 && task->state != BOOT_LOOK && task->state != BOOT_LAUNCH &&
-                  task->state != BOOT_KILLED;
-
-    if (failed) {
-        give_up(task, data);
-        return;
-    }
     switch (task->state) {
     case BOOT_LOOK:
         if (pg_look_step(task, &data->look)) {
             looked(task, data);
         }
         return;
-    case BOOT_MARKED: run_initdb(task, data); return;
-    case BOOT_INITDB_DONE:
-        pg_file_set_make(&data->files, task->pg, false);
-        pg_file_set_service(&data->files, task->pg, NULL);
-        task->state = BOOT_WRITTEN;
-        pg_task_work(task, write_work, data);
+    case BOOT_MARKED:
+        if (is_custom(data)) {
+            run_method(task, data);
+        } else {
+            run_initdb(task, data);
+        }
         return;
-    case BOOT_WRITTEN:
+    case BOOT_MADE:
+        if (is_custom(data)) {
+            method_ended(task, data);
+        } else {
+            make_files(task, data);
+        }
+        return;
+    case BOOT_CHECK:
+        if (pg_look_step(task, &data->look)) {
+            checked(task, data);
+        }
+        return;
+    default: /* BOOT_WRITTEN */
         task->state = BOOT_LAUNCH;
         launch(task, data);
         return;
+    }
+}
+
+static void boot_step(struct pg_task *task)
+{
+    struct boot_data *data = task->data;
+    bool failed = task->rc != 0 && task->state != BOOT_LOOK && task->state != BOOT_CHECK &&
+                  task->state != BOOT_LAUNCH && task->state != BOOT_KILLED;
+
+    if (failed) {
+        give_up(task, data);
+        return;
+    }
+    if (task->state < BOOT_LAUNCH) {
+        directory_step(task, data);
+        return;
+    }
+    switch (task->state) {
     case BOOT_LAUNCH: launch(task, data); return;
+    case BOOT_RECOVERY:
+        if (pg_cell_bool(task->answer.results[0], 0, 0)) {
+            task->state = BOOT_RECOVERY_WAITED;
+            pg_task_wait(task, RECOVERY_LOOK_MS);
+        } else {
+            make_accounts(task);
+        }
+        return;
+    case BOOT_RECOVERY_WAITED: look_recovery(task); return;
     case BOOT_QUIET:
         (void)snprintf(data->encryption, sizeof data->encryption, "%s",
                        pg_cell(task->answer.results[0], 0, 0));
+        task->state = BOOT_ROLES;
+        pg_task_query(task, "SELECT rolname FROM pg_catalog.pg_roles");
+        return;
+    case BOOT_ROLES:
+        if (is_custom(data)) {
+            alter_known(data, task->answer.results[0]);
+        }
         task->state = BOOT_SQL;
         __attribute__((fallthrough));
     case BOOT_SQL:
@@ -394,9 +612,9 @@ static void boot_step(struct pg_task *task)
             ask_next(task, data);
             return;
         }
-        task->state = BOOT_ASKED;
-        pg_task_query(task, "SELECT system_identifier FROM pg_catalog.pg_control_system()");
+        accounts_made(task, data);
         return;
+    case BOOT_POST: post_ended(task); return;
     case BOOT_ASKED:
         data->system_id = pg_cell_u64(task->answer.results[0], 0, 0);
         task->state = BOOT_UNMARKED;
@@ -422,10 +640,12 @@ int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstra
     data->data_dir = instance->config.data_dir;
     data->marker_path = instance->marker_path;
     data->unannounced_path = instance->unannounced_path;
-    data->password = instance->config.superuser.password;
+    data->method = pg_method_dup(bootstrap->method);
+    data->method_command = pg_method_command(&data->method, "custom bootstrap");
+    data->post_init = pg_command_dup(bootstrap->post_init);
+    data->password = is_custom(data) ? NULL : instance->config.superuser.password;
     data->own_hba = instance->config.pg_hba.count == 0;
     pg_initdb_pwfile(instance, data->pwfile);
-    pg_path(instance, "pg_hba.conf", data->hba_path);
     data->initdb = pg_lines_dup(&bootstrap->initdb);
     data->pg_hba = pg_lines_dup(&bootstrap->pg_hba);
     pg_look_begin(&data->look, instance);

@@ -1,7 +1,7 @@
 /* The files that are written before a start: made as text on the loop, written on a thread.
  *
- * postgresql.conf of initdb becomes postgresql.base.conf once; from then on postgresql.conf is
- * ours. */
+ * postgresql.conf of initdb becomes postgresql.base.conf once (conf_files.h); from then on
+ * postgresql.conf is ours. */
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
@@ -27,7 +27,7 @@ void pg_file_set_make(struct pg_file_set *set, const struct pg_instance *pg, boo
     struct pg_conf conf = pg_instance_conf(pg, standby);
 
     *set = (struct pg_file_set){.signal = standby ? PG_SIGNAL_STANDBY : PG_SIGNAL_NONE};
-    set->data_dir = mem_strdup(pg->config.data_dir);
+    set->places = &pg->files;
     set->service_path = mem_strdup(pg->service_path);
     set->pgpass_path = mem_strdup(pg->pgpass);
     pg_conf_put(&set->conf, &conf);
@@ -53,13 +53,13 @@ void pg_file_set_service(struct pg_file_set *set, const struct pg_instance *pg,
     if (upstream != NULL) {
         service.host = upstream->host;
         service.port = upstream->port;
+        service.primary_only = upstream->primary_only;
     }
     pg_conf_service(&set->service, &service);
 }
 
 void pg_file_set_free(struct pg_file_set *set)
 {
-    mem_free(set->data_dir);
     mem_free(set->service_path);
     mem_free(set->pgpass_path);
     buf_free(&set->conf);
@@ -71,35 +71,9 @@ void pg_file_set_free(struct pg_file_set *set)
     *set = (struct pg_file_set){0};
 }
 
-static int write_in(const char *data_dir, const char *name, const struct buf *bytes,
-                    struct error *err)
+static int write_given(const char *path, const struct buf *bytes, struct error *err)
 {
-    char path[PG_PATH_BYTES];
-    if (bytes->len == 0) {
-        return 0;
-    }
-    (void)snprintf(path, sizeof path, "%s/%s", data_dir, name);
-    return pg_file_write(path, buf_span(bytes), 0600, err);
-}
-
-static int keep_base_conf(const char *data_dir, struct error *err)
-{
-    char conf[PG_PATH_BYTES];
-    char base[PG_PATH_BYTES];
-
-    (void)snprintf(conf, sizeof conf, "%s/postgresql.conf", data_dir);
-    (void)snprintf(base, sizeof base, "%s/postgresql.base.conf", data_dir);
-    if (pg_file_exists(base)) {
-        return 0;
-    }
-    if (!pg_file_exists(conf)) { /* lost: an empty one keeps the include valid */
-        return pg_file_write(base, span_str(""), 0600, err);
-    }
-    if (rename(conf, base) != 0) {
-        return error_set(err, err_from_errno(errno), "renaming '%s' to '%s': %s", conf, base,
-                         strerror(errno));
-    }
-    return 0;
+    return bytes->len == 0 ? 0 : pg_file_write(path, buf_span(bytes), 0600, err);
 }
 
 static int filter_auto_conf(const char *data_dir, struct error *err)
@@ -160,6 +134,7 @@ static int remove_skipped(const char *data_dir, struct error *err)
 
 static int set_signal(const struct pg_file_set *set, struct error *err)
 {
+    const char *data_dir = set->places->data_dir;
     char standby[PG_PATH_BYTES];
     char recovery[PG_PATH_BYTES];
     char promote[PG_PATH_BYTES];
@@ -167,13 +142,15 @@ static int set_signal(const struct pg_file_set *set, struct error *err)
     if (set->signal == PG_SIGNAL_KEEP) {
         return 0;
     }
-    (void)snprintf(standby, sizeof standby, "%s/standby.signal", set->data_dir);
-    (void)snprintf(recovery, sizeof recovery, "%s/recovery.signal", set->data_dir);
-    (void)snprintf(promote, sizeof promote, "%s/promote", set->data_dir);
+    (void)snprintf(standby, sizeof standby, "%s/standby.signal", data_dir);
+    (void)snprintf(recovery, sizeof recovery, "%s/recovery.signal", data_dir);
+    (void)snprintf(promote, sizeof promote, "%s/promote", data_dir);
     /* A promotion that was asked for in an earlier life must not happen in this one. */
     int rc = pg_file_remove(promote, err);
-    rc = rc != 0 ? rc : remove_skipped(set->data_dir, err);
-    rc = rc != 0 ? rc : pg_file_remove(recovery, err);
+    rc = rc != 0 ? rc : remove_skipped(data_dir, err);
+    rc = rc != 0                             ? rc
+         : set->signal == PG_SIGNAL_RECOVERY ? pg_file_write(recovery, span_str(""), 0600, err)
+                                             : pg_file_remove(recovery, err);
     if (rc != 0) {
         return rc;
     }
@@ -181,21 +158,24 @@ static int set_signal(const struct pg_file_set *set, struct error *err)
                                             : pg_file_remove(standby, err);
 }
 
+int pg_file_set_write_conf(const struct pg_file_set *set, struct error *err)
+{
+    int rc = pg_conf_files_gather(set->places, err);
+    rc = rc != 0 ? rc : pg_sync_conf_keep(set->places, buf_span(&set->sync_conf), err);
+    return rc != 0 ? rc : write_given(set->places->conf, &set->conf, err);
+}
+
 int pg_file_set_write(void *arg, struct error *err)
 {
-    struct pg_file_set *set = arg;
-    int rc = keep_base_conf(set->data_dir, err);
+    const struct pg_file_set *set = arg;
+    const struct pg_conf_files *places = set->places;
+    int rc = pg_file_set_write_conf(set, err);
 
-    rc = rc != 0 ? rc : pg_sync_conf_keep(set->data_dir, buf_span(&set->sync_conf), err);
-    rc = rc != 0 ? rc : write_in(set->data_dir, "postgresql.conf", &set->conf, err);
-    rc = rc != 0 ? rc : write_in(set->data_dir, "pg_hba.conf", &set->hba, err);
-    rc = rc != 0 ? rc : write_in(set->data_dir, "pg_ident.conf", &set->ident, err);
-    rc = rc != 0 ? rc : filter_auto_conf(set->data_dir, err);
-    if (rc == 0 && set->service.len > 0) {
-        rc = pg_file_write(set->service_path, buf_span(&set->service), 0600, err);
-    }
-    if (rc == 0 && set->pgpass.len > 0) {
-        rc = pg_file_write(set->pgpass_path, buf_span(&set->pgpass), 0600, err);
-    }
+    rc = rc != 0 ? rc : write_given(places->hba, &set->hba, err);
+    rc = rc != 0 ? rc : write_given(places->ident, &set->ident, err);
+    rc = rc != 0 ? rc : pg_conf_files_back_up(places, err);
+    rc = rc != 0 || set->keep_auto ? rc : filter_auto_conf(places->data_dir, err);
+    rc = rc != 0 ? rc : write_given(set->service_path, &set->service, err);
+    rc = rc != 0 ? rc : write_given(set->pgpass_path, &set->pgpass, err);
     return rc != 0 ? rc : set_signal(set, err);
 }

@@ -7,6 +7,7 @@
 #include "pgctl/jobs/inspect.h"
 
 #include "base/mem.h"
+#include "pgctl/jobs/pause_note.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/unannounced.h"
 #include "pgctl/pg_parse.h"
@@ -22,6 +23,7 @@ static int look_work(void *arg, struct error *err)
     (void)err;
     pg_dir_look_alone(look->data_dir, look->marker_path, look->service_path, &look->found);
     look->found.unannounced_system_id = pg_unannounced_read(look->unannounced_path, look->data_dir);
+    look->found.noted_pause = pg_pause_note_read(look->pause_note_path);
     if (!look->found.running || pg_pidfile_read(look->data_dir, &look->pidfile, NULL) != 0) {
         look->pidfile = (struct pg_pidfile){0};
     }
@@ -79,6 +81,7 @@ void pg_look_begin(struct pg_look *look, const struct pg_instance *pg)
     look->marker_path = pg->marker_path;
     look->service_path = pg->service_path;
     look->unannounced_path = pg->unannounced_path;
+    look->pause_note_path = pg->pause_note_path;
 }
 
 bool pg_look_step(struct pg_task *task, struct pg_look *look)

@@ -13,6 +13,7 @@ struct pg_look {
     const char *marker_path;
     const char *service_path;
     const char *unannounced_path;
+    const char *pause_note_path;
     struct pg_inspection found;
     struct pg_pidfile pidfile; /* of what runs there */
 };

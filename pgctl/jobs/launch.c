@@ -24,8 +24,7 @@ static int ask_fence(struct pg_task *task, const struct pg_launch *launch)
     size_t count = pg_conf_arguments(&conf, arguments, PG_CONF_ARGS_MAX);
     size_t argc = 0;
 
-    (void)snprintf(config_file, sizeof config_file, "--config_file=%s/postgresql.conf",
-                   pg->config.data_dir);
+    (void)snprintf(config_file, sizeof config_file, "--config_file=%s", pg->files.conf);
     argv[argc++] = pg->bin.paths[PG_POSTGRES];
     argv[argc++] = "-D";
     argv[argc++] = pg->config.data_dir;

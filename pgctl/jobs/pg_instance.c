@@ -4,8 +4,10 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "pgctl/jobs/method.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/pg_probe.h"
+#include "pgctl/jobs/slot_copy.h"
 #include "pgctl/proc/pg_env.h"
 
 #include <inttypes.h>
@@ -15,6 +17,8 @@
 #include <strings.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define TEXT_MAX 900 /* of a text that goes into a line of a file */
 
 /* --- deep copies ------------------------------------------------------------------------------ */
 
@@ -64,19 +68,20 @@ void pg_lines_free(struct pg_lines *lines)
 /* The members of a configuration that are plain strings. */
 /* clang-format off */
 #define CONFIG_STRINGS(X)                                                                          \
-    X(name) X(scope) X(data_dir) X(state_dir) X(bin_dir) X(self_exe) X(fence_log) X(listen)        \
-    X(connect_host) X(pgpass) X(database) X(superuser.username) X(superuser.password)              \
+    X(name) X(scope) X(data_dir) X(config_dir) X(base_name) X(state_dir) X(bin_dir) X(self_exe)    \
+    X(fence_log) X(listen)                                                                         \
+    X(connect_host) X(pgpass) X(database) X(custom_conf) X(superuser.username) X(superuser.password)              \
     X(replication.username) X(replication.password) X(rewind.username) X(rewind.password)
 /* clang-format on */
 
-static void security_dup(struct pg_security *security)
+void pg_security_values_dup(struct pg_security *security)
 {
     for (size_t i = 0; i < PG_SECURITY_COUNT; i++) {
         security->values[i] = mem_strdup(security->values[i]);
     }
 }
 
-static void security_free(const struct pg_security *security)
+void pg_security_values_free(const struct pg_security *security)
 {
     for (size_t i = 0; i < PG_SECURITY_COUNT; i++) {
         free_const(security->values[i]);
@@ -87,17 +92,23 @@ static void config_dup(const struct pg_instance_config *config,
                        struct pg_instance_config *ret_config)
 {
     *ret_config = *config;
+    ret_config->programs = (struct pg_program_names){0}; /* they are found */
 #define DUP(member) ret_config->member = mem_strdup(config->member);
     CONFIG_STRINGS(DUP)
 #undef DUP
-    security_dup(&ret_config->superuser.security);
-    security_dup(&ret_config->replication.security);
-    security_dup(&ret_config->rewind.security);
+    pg_security_values_dup(&ret_config->superuser.security);
+    pg_security_values_dup(&ret_config->replication.security);
+    pg_security_values_dup(&ret_config->rewind.security);
     ret_config->parameters = pg_parameters_dup(&config->parameters);
     ret_config->recovery_conf = pg_parameters_dup(&config->recovery_conf);
     ret_config->pg_hba = pg_lines_dup(&config->pg_hba);
     ret_config->pg_ident = pg_lines_dup(&config->pg_ident);
     ret_config->basebackup = pg_lines_dup(&config->basebackup);
+    struct pg_method *methods = mem_new_array(struct pg_method, config->replica_method_count + 1);
+    for (size_t i = 0; i < config->replica_method_count; i++) {
+        methods[i] = pg_method_dup(&config->replica_methods[i]);
+    }
+    ret_config->replica_methods = methods;
     if (ret_config->database == NULL) {
         ret_config->database = mem_strdup("postgres");
     }
@@ -111,14 +122,19 @@ static void config_free(struct pg_instance_config *config)
 #define FREE(member) free_const(config->member);
     CONFIG_STRINGS(FREE)
 #undef FREE
-    security_free(&config->superuser.security);
-    security_free(&config->replication.security);
-    security_free(&config->rewind.security);
+    pg_security_values_free(&config->superuser.security);
+    pg_security_values_free(&config->replication.security);
+    pg_security_values_free(&config->rewind.security);
     pg_parameters_free(&config->parameters);
     pg_parameters_free(&config->recovery_conf);
     pg_lines_free(&config->pg_hba);
     pg_lines_free(&config->pg_ident);
     pg_lines_free(&config->basebackup);
+    for (size_t i = 0; i < config->replica_method_count; i++) {
+        struct pg_method method = config->replica_methods[i];
+        pg_method_free(&method);
+    }
+    free_const(config->replica_methods);
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */
@@ -142,7 +158,7 @@ static int check_strings(const struct pg_instance_config *config, struct error *
 {
 #define CHECK(member)                                                               \
     if (config->member != NULL &&                                                   \
-        (!pg_conf_is_line(config->member) || strlen(config->member) > 900)) {       \
+        (!pg_conf_is_line(config->member) || strlen(config->member) > TEXT_MAX)) {  \
         return error_set(err, ERR_INVALID,                                          \
                          #member " has a line break, or more than 900 characters"); \
     }
@@ -176,28 +192,55 @@ static int check_config(const struct pg_instance_config *config, struct error *e
 }
 
 /* What a service file or our libpq does not know would be an error of every connection. */
-static int check_security(const struct pg_instance_config *config, const struct pg_bin *bin,
+static int check_account(const struct pg_account *account, const char *where,
+                         const struct pg_bin *bin, struct error *err)
+{
+    const char *const texts[] = {account->username, account->password};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i] != NULL && (!pg_conf_is_line(texts[i]) || strlen(texts[i]) > TEXT_MAX)) {
+            return error_set(err, ERR_INVALID, "%s.%s has a line break, or more than %d characters",
+                             where, i == 0 ? "username" : "password", TEXT_MAX);
+        }
+    }
+    int rc = pg_security_check(&account->security, where, bin->major, "PostgreSQL", err);
+    return rc != 0 ? rc
+                   : pg_security_check(&account->security, where, PQlibVersion() / 10000,
+                                       "the libpq of pgquorum", err);
+}
+
+static int check_accounts(const struct pg_account *superuser, const struct pg_account *replication,
+                          const struct pg_account *rewind, const struct pg_bin *bin,
                           struct error *err)
 {
     const struct {
         const char *where;
-        const struct pg_security *security;
+        const struct pg_account *account;
     } accounts[] = {
-        {"postgresql.authentication.superuser", &config->superuser.security},
-        {"postgresql.authentication.replication", &config->replication.security},
-        {"postgresql.authentication.rewind", &config->rewind.security},
+        {"postgresql.authentication.superuser", superuser},
+        {"postgresql.authentication.replication", replication},
+        {"postgresql.authentication.rewind", rewind},
     };
     int rc = 0;
 
     for (size_t i = 0; i < sizeof accounts / sizeof accounts[0]; i++) {
-        rc = rc != 0 ? rc
-                     : pg_security_check(accounts[i].security, accounts[i].where, bin->major,
-                                         "PostgreSQL", err);
-        rc = rc != 0 ? rc
-                     : pg_security_check(accounts[i].security, accounts[i].where,
-                                         PQlibVersion() / 10000, "the libpq of pgquorum", err);
+        if (rc == 0 && accounts[i].account != NULL) {
+            rc = check_account(accounts[i].account, accounts[i].where, bin, err);
+        }
     }
     return rc;
+}
+
+int pg_instance_check_reload(const struct pg_instance *instance, const struct pg_reload *reload,
+                             struct error *err)
+{
+    int rc = pg_parameters_check(&reload->parameters, err);
+    rc = rc != 0 ? rc : pg_parameters_check(&reload->recovery_conf, err);
+    rc = rc != 0 ? rc : check_lines(&reload->pg_hba, "postgresql.pg_hba", err);
+    rc = rc != 0 ? rc : check_lines(&reload->pg_ident, "postgresql.pg_ident", err);
+    rc = rc != 0 ? rc : check_lines(&reload->basebackup, "postgresql.basebackup", err);
+    return rc != 0 ? rc
+                   : check_accounts(reload->superuser, reload->replication, reload->rewind,
+                                    &instance->bin, err);
 }
 
 /* --- what is derived -------------------------------------------------------------------------- */
@@ -224,11 +267,17 @@ static void derive_env(struct pg_instance *pg)
     const char *const child[] = {"LC_ALL=C", source, "PGOPTIONS=-c statement_timeout=0",
                                  "PGCONNECT_TIMEOUT=10"};
     const char *const postmaster[] = {service};
+    char *passfile = mem_printf("PGPASSFILE=%s", pg->pgpass);
+    const char *const command[] = {passfile, "PGOPTIONS=-c synchronous_commit=local"};
 
     pg->child_env = pg_env_make(PG_ENV_PROGRAM, child, sizeof child / sizeof child[0]);
     pg->initdb_env = pg_env_make(PG_ENV_INITDB, NULL, 0);
     pg->postmaster_env =
         pg_env_make(PG_ENV_POSTMASTER, postmaster, sizeof postmaster / sizeof postmaster[0]);
+    pg->command_env = pg_env_make(PG_ENV_POSTMASTER, NULL, 0);
+    pg->command_pg_env = pg_env_make(PG_ENV_POSTMASTER, command, 1);
+    pg->post_init_env = pg_env_make(PG_ENV_POSTMASTER, command, 2);
+    mem_free(passfile);
     mem_free(service);
     mem_free(source);
 }
@@ -347,8 +396,12 @@ static void derive(struct pg_instance *pg)
     (void)snprintf(pg->marker_path, sizeof pg->marker_path, "%s/unfinished", pg->config.state_dir);
     (void)snprintf(pg->unannounced_path, sizeof pg->unannounced_path, "%s/unannounced",
                    pg->config.state_dir);
+    (void)snprintf(pg->pause_note_path, sizeof pg->pause_note_path, "%s/paused",
+                   pg->config.state_dir);
     (void)snprintf(pg->started_path, sizeof pg->started_path, "%s/started", pg->config.state_dir);
     (void)snprintf(pg->pgpass, sizeof pg->pgpass, "%s", pg->config.pgpass);
+    pg_conf_files_init(&pg->files, pg->config.data_dir, pg->config.config_dir,
+                       pg->config.base_name);
     pg_slot_name(pg->config.name, pg->slot_name);
     pg_take_socket(pg, NULL);
     derive_tcp(pg);
@@ -361,10 +414,14 @@ static void free_now(struct pg_instance *pg)
     void *arg = pg->freed_arg;
 
     config_free(&pg->config);
+    pg_slot_copies_free(pg->copies);
     mem_free(pg->self_exe);
     pg_env_free(pg->child_env);
     pg_env_free(pg->initdb_env);
     pg_env_free(pg->postmaster_env);
+    pg_env_free(pg->command_env);
+    pg_env_free(pg->command_pg_env);
+    pg_env_free(pg->post_init_env);
     mem_free(pg);
     if (freed != NULL) {
         freed(arg);
@@ -379,8 +436,10 @@ int pg_instance_new(struct uv_loop_s *loop, const struct pg_instance_config *con
         return rc;
     }
     struct pg_instance *pg = mem_new(struct pg_instance);
-    rc = pg_bin_find(config->bin_dir, &pg->bin, err);
-    rc = rc != 0 ? rc : check_security(config, &pg->bin, err);
+    rc = pg_bin_find(config->bin_dir, &config->programs, &pg->bin, err);
+    rc = rc != 0 ? rc
+                 : check_accounts(&config->superuser, &config->replication, &config->rewind,
+                                  &pg->bin, err);
     if (rc != 0) {
         mem_free(pg);
         return rc;
@@ -493,9 +552,21 @@ void pg_instance_cancel_job(struct pg_instance *instance)
     }
 }
 
-struct pg_conn_target pg_local_target(const struct pg_instance *pg, bool second)
+static bool by_socket(const struct pg_instance *pg, enum pg_local_way way, bool second)
 {
-    bool socket = pg->socket_dir[0] != '\0' && pg->avoid_socket == second;
+    bool has_socket = pg->socket_dir[0] != '\0';
+    switch (way) {
+    case PG_LOCAL_EITHER: return has_socket && pg->avoid_socket == second;
+    case PG_LOCAL_SOCKET: return has_socket;
+    case PG_LOCAL_TCP: break;
+    }
+    return false;
+}
+
+struct pg_conn_target pg_local_target(const struct pg_instance *pg, enum pg_local_way way,
+                                      bool second)
+{
+    bool socket = by_socket(pg, way, second);
     return (struct pg_conn_target){
         .host = socket ? pg->socket_dir : pg->tcp_host,
         .port = pg->config.port,
@@ -507,9 +578,9 @@ struct pg_conn_target pg_local_target(const struct pg_instance *pg, bool second)
     };
 }
 
-bool pg_local_has_second(const struct pg_instance *pg)
+bool pg_local_has_second(const struct pg_instance *pg, enum pg_local_way way)
 {
-    return pg->socket_dir[0] != '\0';
+    return way == PG_LOCAL_EITHER && pg->socket_dir[0] != '\0';
 }
 
 const struct pg_account *pg_rewind_account(const struct pg_instance *pg)
@@ -533,9 +604,12 @@ struct pg_conn_target pg_peer_target(const struct pg_instance *pg, const char *h
     };
 }
 
-void pg_path(const struct pg_instance *pg, const char *name, char *ret_path)
+const char *pg_receive_slot(const struct pg_instance *pg, bool use_slots, const char *given)
 {
-    (void)snprintf(ret_path, PG_PATH_BYTES, "%s/%s", pg->config.data_dir, name);
+    if (!use_slots || (given != NULL && given[0] == '\0')) {
+        return NULL;
+    }
+    return given != NULL ? given : pg->slot_name;
 }
 
 struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby)
@@ -545,9 +619,18 @@ struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby)
         .member = pg->config.name,
         .listen = pg->config.listen,
         .port = pg->config.port,
-        .slot_name = pg->config.use_slots ? pg->slot_name : NULL,
+        .major = pg->bin.major,
+        .slot_name = pg_receive_slot(pg, pg->config.use_slots,
+                                     pg->receive_slot_given ? pg->receive_slot : NULL),
         .parameters = pg->config.parameters,
         .recovery_conf = pg->config.recovery_conf,
+        .custom_conf = pg->config.custom_conf,
+        .base_name = pg->files.base_name,
+        .config_dir = pg->files.apart ? pg->files.config_dir : NULL,
+        .data_dir = pg->files.apart ? pg->files.data_dir : NULL,
+        .nostream = pg->config.nostream,
+        .keeps_logical = pg->config.keeps_logical,
+        .database = pg->config.database,
         .standby = standby,
         .control = pg->has_control ? &pg->control : NULL,
     };

@@ -5,7 +5,8 @@
  * of each connection that is received.
  *
  * A socket and a clock are all that is needed: it is looked again and again whether the byte is
- * there. */
+ * there. Where it was not asked, for want of a descriptor or of an address, that says nothing of
+ * the postmaster, and is neither ERR_TIMEOUT nor ERR_CLOSED. */
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
 
@@ -42,7 +43,7 @@ static int resolve(void *arg, struct error *err)
     (void)snprintf(port, sizeof port, "%u", ping->port);
     int rc = getaddrinfo(ping->host, port, &hints, &found);
     if (rc != 0) {
-        return error_set(err, ERR_CLOSED, "looking up '%s': %s", ping->host, gai_strerror(rc));
+        return error_set(err, ERR_NOT_FOUND, "looking up '%s': %s", ping->host, gai_strerror(rc));
     }
     memcpy(&ping->to, found->ai_addr, found->ai_addrlen);
     ping->to_len = found->ai_addrlen;
@@ -53,7 +54,8 @@ static int resolve(void *arg, struct error *err)
 static void begin(struct pg_task *task)
 {
     struct ping *ping = task->data;
-    struct pg_conn_target target = pg_local_target(task->pg, ping->second);
+    struct pg_conn_target target =
+        pg_local_target(task->pg, task->pg->config.local_way, ping->second);
 
     ping->port = target.port;
     (void)snprintf(ping->host, sizeof ping->host, "%s", target.host);
@@ -79,6 +81,18 @@ static void hang_up(struct ping *ping)
     ping->sent = false;
 }
 
+/* What connecting may fail by that is about this process, or this machine. */
+static bool is_ours(int errnum)
+{
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM ||
+           errnum == EADDRNOTAVAIL;
+}
+
+static int not_asked(struct error *err, const char *doing, int errnum)
+{
+    return error_set(err, ERR_LIMIT, "%s: %s", doing, strerror(errnum));
+}
+
 /* 0: the byte is there. ERR_BUSY: not yet. */
 static int talk(struct ping *ping, struct error *err)
 {
@@ -88,10 +102,16 @@ static int talk(struct ping *ping, struct error *err)
     errno = 0;
     if (ping->fd < 0) {
         ping->fd = socket(ping->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (ping->fd < 0) {
+            return not_asked(err, "making a socket", errno);
+        }
         int rc = connect(ping->fd, (const struct sockaddr *)&ping->to, ping->to_len);
         if (rc != 0 && errno == EAGAIN) { /* more wait there than the kernel keeps for it */
             hang_up(ping);
             return ERR_BUSY;
+        }
+        if (rc != 0 && is_ours(errno)) {
+            return not_asked(err, "connecting", errno);
         }
         if (rc != 0 && errno != EINPROGRESS) {
             return error_set(err, ERR_CLOSED, "connecting: %s", strerror(errno));
@@ -119,6 +139,9 @@ static void ping_step(struct pg_task *task)
         begin(task);
         return;
     }
+    if (task->rc == 0 && task->state == PING_RESOLVED && pg_task_expired(task)) {
+        task->rc = error_set(&task->err, ERR_LIMIT, "looking up '%s' took too long", ping->host);
+    }
     if (task->rc == 0) {
         task->state = PING_TALK;
         task->rc = talk(ping, &task->err);
@@ -129,7 +152,7 @@ static void ping_step(struct pg_task *task)
         pg_task_wait(task, LOOK_MS);
     } else if (task->rc == ERR_BUSY) {
         pg_task_fail_with(task, ERR_TIMEOUT, "a new connection to the local server: no answer");
-    } else if (!ping->second && pg_local_has_second(task->pg)) {
+    } else if (!ping->second && pg_local_has_second(task->pg, task->pg->config.local_way)) {
         hang_up(ping);
         ping->second = true;
         begin(task);

@@ -160,7 +160,8 @@ static void probe_read(struct pg_task *task)
         return;
     }
     if (task->rc == 0) {
-        task->rc = pg_probe_read(&task->answer, &data->result, &task->err);
+        struct pg_conf conf = pg_instance_conf(task->pg, false);
+        task->rc = pg_probe_read(&task->answer, &conf, &data->result, &task->err);
     }
     if (task->rc != 0) {
         error_wrap(&task->err, "probing the local server");

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "pgctl/jobs/command.h"
 #include "pgctl/jobs/pg_private.h"
 
 #include <stdarg.h>
@@ -282,23 +283,41 @@ static void on_child(void *arg, int rc, const struct pg_child_result *result,
     buf_clear(&task->errors);
     buf_put_span(&task->out, result->out);
     buf_put_span(&task->errors, result->err);
+    if (task->command != NULL) {
+        pg_command_tell(task, rc, err);
+    }
     resume(task, rc, err);
+}
+
+static bool on_child_line(void *arg, struct span line)
+{
+    struct pg_task *task = arg;
+    return task->ops->take_line(task, line);
 }
 
 void pg_task_child(struct pg_task *task, const char *const *argv, const char *cwd,
                    const char *input)
 {
     char *const *env = task->child_env != NULL ? task->child_env : task->pg->child_env;
+    int64_t left_ms = pg_task_left_ms(task);
+    const struct pg_command *command = task->command;
     struct pg_child_spec spec = {
         .self_exe = task->pg->self_exe,
         .argv = argv,
         .env = (const char *const *)env,
         .cwd = cwd,
         .input = input,
-        .timeout_ms = pg_task_left_ms(task),
+        .timeout_ms =
+            command != NULL && command->timeout_ms < left_ms ? command->timeout_ms : left_ms,
+        .is_group = command != NULL,
+        .spares_rest = command != NULL && command->spares_rest,
+        .take_line = task->ops->take_line != NULL ? on_child_line : NULL,
     };
     if (pg_child_start(task->pg->loop, &spec, on_child, task, &task->child, &task->err) != 0) {
         task->child = NULL;
+        if (command != NULL) {
+            pg_command_tell(task, task->err.code, &task->err);
+        }
         refuse(task);
         return;
     }
@@ -307,12 +326,18 @@ void pg_task_child(struct pg_task *task, const char *const *argv, const char *cw
 
 static void connect_local(struct pg_task *task, int attempt);
 
+static enum pg_local_way local_way(const struct pg_task *task)
+{
+    const struct pg_instance_config *config = &task->pg->config;
+    return task->local_walsender == PG_CONN_BACKEND ? config->local_way : config->local_repl_way;
+}
+
 static void on_conn(void *arg, int rc, struct pg_answer *answer, const struct error *err)
 {
     struct pg_task *task = arg;
 
     if (task->local_try == 1 && (rc == ERR_CLOSED || rc == ERR_PERMISSION) &&
-        pg_local_has_second(task->pg)) {
+        pg_local_has_second(task->pg, local_way(task))) {
         connect_local(task, 2);
         return;
     }
@@ -342,8 +367,12 @@ void pg_task_connect(struct pg_task *task, const struct pg_conn_target *target)
 
 static void connect_local(struct pg_task *task, int attempt)
 {
-    struct pg_conn_target target = pg_local_target(task->pg, attempt == 2);
+    struct pg_conn_target target = pg_local_target(task->pg, local_way(task), attempt == 2);
     target.walsender = task->local_walsender;
+    target.statement_timeout_ms = task->local_statement_ms;
+    if (task->local_database != NULL) {
+        target.database = task->local_database;
+    }
     task->local_try = attempt;
     pg_task_connect(task, &target);
 }

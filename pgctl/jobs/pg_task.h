@@ -34,6 +34,8 @@ struct pg_task_ops {
     /* May be NULL. On a thread of the pool, with the task's data: a disk that stands still must not
      * stop the loop. */
     int (*undo_files)(void *data, struct error *err);
+    /* As take_line of a child. NULL: nobody looks. */
+    bool (*take_line)(struct pg_task *task, struct span line);
     void (*tell)(struct pg_task *task);    /* the caller, how it ended; NULL: by `done` */
     void (*release)(struct pg_task *task); /* frees what `data` points to inside; may be NULL */
 };
@@ -70,12 +72,16 @@ struct pg_task {
     struct buf errors;       /* its standard error */
     int local_try; /* 1, 2: which way to the local server is being tried; 0 = another connection */
     enum pg_conn_walsender local_walsender;
+    const char *local_database; /* of connections to the local server; NULL = for maintenance */
+    int local_statement_ms;     /* statement_timeout of theirs; 0 = none */
     struct fence_status fence_status;
 
     uv_timer_t timer;
     uv_timer_t *timer_open; /* &timer while its handle is open */
     struct pg_child *child;
-    char *const *child_env; /* of its programs; NULL: the instance's for programs */
+    char *const *child_env;           /* of its programs; NULL: the instance's for programs */
+    const struct pg_command *command; /* the child is one of the operator's; else NULL */
+    int64_t command_ms;               /* since then; mono */
     struct pg_conn *conn;
     uv_work_t work;
     int (*work_fn)(void *arg, struct error *err);
@@ -110,7 +116,7 @@ void pg_task_child(struct pg_task *task, const char *const *argv, const char *cw
                    const char *input);
 /* Replaces the task's connection. */
 void pg_task_connect(struct pg_task *task, const struct pg_conn_target *target);
-/* To the local server as superuser: over its socket, else over TCP. */
+/* To the local server as superuser: over its socket, else over TCP, or as the file says. */
 void pg_task_connect_local(struct pg_task *task);
 /* The same as a walsender of the maintenance database. */
 void pg_task_connect_walsender(struct pg_task *task);

@@ -1,7 +1,8 @@
 /* Promotion to a timeline number that was chosen before (docs/consensus.md: two promotions must
  * never make the same one).
  *
- *   LOOK -> CONNECT -> ASK -> SKIP (history files) -> SEND -> [CONNECT -> ASK -> RESEND] ... -> end
+ *   [BEFORE] -> LOOK -> CONNECT -> ASK -> [DROP (slots)] -> SKIP (history files) -> SEND ->
+ * [CONNECT -> ASK -> RESEND] ... -> end
  *
  * PostgreSQL takes the first number that has no history file, so every number between the present
  * and the wanted one gets a file. They are removed again if the promotion is given up before SEND.
@@ -12,7 +13,9 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "pgctl/jobs/command.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/slot_copy.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
@@ -31,10 +34,12 @@
     64 /* numbers left out at once: each is a primary that died before anyone saw it */
 
 enum {
+    PROMOTE_BEFORE,
     PROMOTE_LOOK,
     PROMOTE_CONNECT,
     PROMOTE_ASK,
     PROMOTE_ASKED,
+    PROMOTE_DROPPED,
     PROMOTE_SKIPPED,
     PROMOTE_SENT,
     PROMOTE_WAITED
@@ -42,6 +47,8 @@ enum {
 
 struct promote_data {
     struct pg_promote promote;
+    struct pg_command before;
+    struct buf drop; /* a statement for each; empty: none */
     char data_dir[PG_PATH_BYTES];
     int32_t pid;
     uint32_t current;
@@ -72,7 +79,8 @@ static int look_work(void *arg, struct error *err)
 {
     struct promote_data *data = arg;
     data->pid = pg_dir_postmaster(data->data_dir);
-    return data->pid == 0 ? error_set(err, ERR_REFUSED, "PostgreSQL is not running") : 0;
+    return data->pid == 0 ? error_set(err, ERR_REFUSED, "PostgreSQL is not running")
+                          : pg_slot_marked_put_drops(data->data_dir, &data->drop, err);
 }
 
 static int skip_work(void *arg, struct error *err)
@@ -168,6 +176,10 @@ static void decide(struct pg_task *task, struct promote_data *data)
         pg_task_fail_with(task, ERR_LIMIT,
                           "promoting to timeline %" PRIu32 ": more than %d numbers above %" PRIu32,
                           data->promote.timeline, SKIPPED_MAX, data->current);
+    } else if (data->drop.len > 0) {
+        task->state = PROMOTE_DROPPED;
+        pg_task_query(task, buf_str(&data->drop));
+        buf_clear(&data->drop);
     } else {
         task->state = PROMOTE_SKIPPED;
         pg_task_work(task, skip_work, data);
@@ -222,6 +234,9 @@ static void send_or_undo(struct pg_task *task, struct promote_data *data)
  * be short of memory. */
 static void step_failed(struct pg_task *task, struct promote_data *data)
 {
+    if (task->state == PROMOTE_LOOK) { /* the operator's command, by whatever it has failed */
+        task->rc = task->err.code = ERR_REFUSED;
+    }
     if (!data->sent || task->state == PROMOTE_SENT) {
         fail_promote(task);
     } else if (pg_task_expired(task)) {
@@ -238,7 +253,7 @@ static void promote_step(struct pg_task *task)
 {
     struct promote_data *data = task->data;
 
-    if (task->rc != 0) {
+    if (task->rc != 0 && (task->state != PROMOTE_DROPPED || task->rc != ERR_REFUSED)) {
         step_failed(task, data);
         return;
     }
@@ -249,6 +264,13 @@ static void promote_step(struct pg_task *task)
         return;
     }
     switch (task->state) {
+    case PROMOTE_BEFORE:
+        task->state = PROMOTE_LOOK;
+        if (pg_command_given(&data->before)) {
+            pg_task_command(task, &data->before, &pg_command_no_words, NULL);
+            return;
+        }
+        __attribute__((fallthrough));
     case PROMOTE_LOOK:
         task->state = PROMOTE_CONNECT;
         pg_task_work(task, look_work, data);
@@ -264,23 +286,46 @@ static void promote_step(struct pg_task *task)
         pg_task_query(task, ask_sql);
         return;
     case PROMOTE_ASKED: asked(task, data); return;
+    case PROMOTE_DROPPED: decide(task, data); return;
     case PROMOTE_SKIPPED: send_or_undo(task, data); return;
     default: ASSERT(false);
     }
 }
 
+static void promote_release(struct pg_task *task)
+{
+    struct promote_data *data = task->data;
+    pg_command_free(&data->before);
+    buf_free(&data->drop);
+}
+
 int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
                         int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {
-        .name = "promote", .job = PG_JOB_PROMOTE, .step = promote_step, .undo_files = undo_work};
+    static const struct pg_task_ops ops = {.name = "promote",
+                                           .job = PG_JOB_PROMOTE,
+                                           .step = promote_step,
+                                           .undo_files = undo_work,
+                                           .release = promote_release};
     struct promote_data *data = mem_new(struct promote_data);
 
     data->promote = *promote;
-    (void)snprintf(data->data_dir, sizeof data->data_dir, "%s", instance->config.data_dir);
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
-    if (rc != 0) {
-        mem_free(data);
+    data->promote.drop_slots = (struct pg_lines){0}; /* the caller's */
+    data->before = pg_command_dup(promote->before);
+    for (size_t i = 0; i < promote->drop_slots.count; i++) {
+        buf_put_str(&data->drop, i == 0 ? "" : ";");
+        pg_logical_put_drop(&data->drop, promote->drop_slots.items[i]);
     }
-    return rc;
+    (void)snprintf(data->data_dir, sizeof data->data_dir, "%s", instance->config.data_dir);
+    int rc = pg_task_start(instance, &ops, data, data->before.timeout_ms + timeout_ms, done, arg,
+                           NULL, err);
+    if (rc != 0) {
+        pg_command_free(&data->before);
+        buf_free(&data->drop);
+        mem_free(data);
+        return rc;
+    }
+    pg_slot_copies_free(instance->copies); /* of who is to be the primary no more */
+    instance->copies = NULL;
+    return 0;
 }

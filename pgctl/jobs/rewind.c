@@ -32,6 +32,7 @@
  * fills or breaks. */
 #include "base/mem.h"
 #include "pgctl/jobs/source.h"
+#include "pgctl/proc/pg_dir_lock.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_marker.h"
 #include "pgctl/sql/pg_answers.h"
@@ -48,6 +49,7 @@ enum {
     REWIND_ASKED,
     REWIND_WAITED,
     REWIND_PREPARED,
+    REWIND_CLEARED,
     REWIND_RECOVERED,
     REWIND_LOOK_AGAIN,
     REWIND_CONDEMNED,
@@ -121,11 +123,6 @@ static void asked(struct pg_task *task, struct pg_source *data)
                           data->host, data->port);
         return;
     }
-    if (data->still_allowed != NULL && !data->still_allowed(data->still_allowed_arg)) {
-        pg_task_fail_with(task, ERR_REFUSED, "rewind: %s:%u does not lead any more", data->host,
-                          data->port);
-        return;
-    }
     if (facts.control_timeline < facts.timeline) {
         if (data->looks++ == CHECKPOINT_LOOKS) {
             pg_task_fail_with(task, ERR_TIMEOUT,
@@ -136,6 +133,11 @@ static void asked(struct pg_task *task, struct pg_source *data)
             REWIND_WAITED; /* pg_rewind would take the old timeline from its control file */
         pg_task_say(task, "waiting for the primary's checkpoint after its promotion");
         pg_task_wait(task, CHECKPOINT_EVERY_MS);
+        return;
+    }
+    if (data->still_allowed != NULL && !data->still_allowed(data->still_allowed_arg)) {
+        pg_task_fail_with(task, ERR_REFUSED, "rewind: %s:%u does not lead any more", data->host,
+                          data->port);
         return;
     }
     if (data->tried) {
@@ -168,11 +170,29 @@ static void run_rewind(struct pg_task *task, const struct pg_source *data, bool 
     mem_free(target);
 }
 
+/* `postgres` goes by the lock files of the server that crashed, as at a start, and has to find a
+ * configuration, which may be lost where it lies apart. */
+static int clear_work(void *arg, struct error *err)
+{
+    const struct pg_source *data = arg;
+    bool cleared = false;
+    int rc =
+        pg_file_exists(data->files.places->conf) ? 0 : pg_file_set_write_conf(&data->files, err);
+    return rc != 0 ? rc : pg_dir_lock_clear(data->started_path, data->data_dir, &cleared, err);
+}
+
 /* Ends, with a shutdown checkpoint, at the end of its empty input. */
 static void recover(struct pg_task *task, const struct pg_source *data)
 {
-    const char *const argv[] = {
-        task->pg->bin.paths[PG_POSTGRES], "--single", "-D", data->data_dir, "template1", NULL};
+    char config_file[PG_PATH_BYTES + 16];
+    const char *const argv[] = {task->pg->bin.paths[PG_POSTGRES],
+                                "--single",
+                                "-D",
+                                data->data_dir,
+                                config_file,
+                                "template1",
+                                NULL};
+    (void)snprintf(config_file, sizeof config_file, "--config_file=%s", task->pg->files.conf);
     task->state = REWIND_RECOVERED;
     pg_task_say(task, "crash recovery before the rewind");
     pg_task_child(task, argv, NULL, NULL);
@@ -211,7 +231,7 @@ static void recovered(struct pg_task *task, struct pg_source *data)
 /* What an earlier rewind has left unfinished must not be recovered, its pages are of two histories.
  * Begun anew, pg_rewind ends well or refuses: it changes the control file last, and reads all of
  * our WAL since the fork before it writes. A try would keep nothing from harm there. */
-static void prepared(struct pg_task *task, const struct pg_source *data)
+static void prepared(struct pg_task *task, struct pg_source *data)
 {
     const struct pg_inspection *found = &data->look.found;
 
@@ -221,7 +241,8 @@ static void prepared(struct pg_task *task, const struct pg_source *data)
         run_rewind(task, data, false);
     } else if (found->control.state != PG_CONTROL_SHUT_DOWN &&
                found->control.state != PG_CONTROL_SHUT_DOWN_IN_RECOVERY) {
-        recover(task, data);
+        task->state = REWIND_CLEARED;
+        pg_task_work(task, clear_work, data);
     } else {
         run_rewind(task, data, true);
     }
@@ -249,6 +270,7 @@ static void rewind_step(struct pg_task *task)
         return;
     case REWIND_ASKED: asked(task, data); return;
     case REWIND_PREPARED: prepared(task, data); return;
+    case REWIND_CLEARED: recover(task, data); return;
     case REWIND_RECOVERED:
         task->state = REWIND_LOOK_AGAIN;
         pg_look_begin(&data->look, task->pg);
@@ -281,5 +303,5 @@ int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rew
 {
     static const struct pg_task_ops ops = {
         .name = "rewind", .job = PG_JOB_REWIND, .step = rewind_step, .release = pg_source_release};
-    return pg_source_start(instance, &ops, rewind, timeout_ms, done, arg, err);
+    return pg_source_start(instance, &ops, rewind, timeout_ms, done, arg, NULL, err);
 }

@@ -8,7 +8,7 @@
 
 int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
                     const struct pg_rewind *from, int64_t timeout_ms, pg_done_cb done, void *arg,
-                    struct error *err)
+                    struct pg_source **ret_source, struct error *err)
 {
     if (strlen(from->host) >= PG_HOST_BYTES || !pg_conf_is_line(from->host)) {
         return error_set(err, ERR_INVALID, "%s: the source's host is no host name", ops->name);
@@ -22,22 +22,31 @@ int pg_source_start(struct pg_instance *pg, const struct pg_task_ops *ops,
     source->data_dir = pg->config.data_dir;
     source->marker_path = pg->marker_path;
     source->service_path = pg->source_path;
+    source->started_path = pg->started_path;
     pg_look_begin(&source->look, pg);
     int rc = pg_task_start(pg, ops, source, timeout_ms, done, arg, NULL, err);
     if (rc != 0) {
         mem_free(source);
+        return rc;
     }
-    return rc;
+    if (ret_source != NULL) {
+        *ret_source = source;
+    }
+    return 0;
 }
 
 void pg_source_release(struct pg_task *task)
 {
-    pg_file_set_free(&((struct pg_source *)task->data)->files);
+    struct pg_source *source = task->data;
+    pg_file_set_free(&source->files);
+    pg_command_free(&source->command);
+    pg_lines_free(&source->names);
 }
 
 void pg_source_make_files(struct pg_source *source, const struct pg_instance *pg,
                           const struct pg_account *account)
 {
+    pg_file_set_free(&source->files); /* of the method before */
     const struct pg_service service = {.host = source->host,
                                        .port = source->port,
                                        .user = account->username,

@@ -1,6 +1,6 @@
 /* Start of an existing instance.
  *
- *   LOOK -> WRITE (files) -> LAUNCH -> end
+ *   LOOK -> WRITE (files, and logical slots that were fetched) -> LAUNCH -> end
  *
  * Never started: an unfinished directory (a half-rewound one would serve mixed pages), a foreign or
  * broken one, one in which a postmaster works already. */
@@ -8,7 +8,9 @@
 #include "pgctl/jobs/inspect.h"
 #include "pgctl/jobs/launch.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/slot_copy.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { START_LOOK, START_WRITTEN, START_LAUNCH };
@@ -21,11 +23,52 @@ struct start_data {
     struct pg_upstream upstream;
     bool attached;
     bool standby;
+    struct pg_slot_copies *copies; /* of logical slots; NULL = there are none to be written */
+    uint32_t segment_bytes;
+    struct error copy_err;
 };
 
 static void start_release(struct pg_task *task)
 {
-    pg_file_set_free(&((struct start_data *)task->data)->files);
+    struct start_data *data = task->data;
+    pg_file_set_free(&data->files);
+    pg_slot_copies_free(data->copies);
+}
+
+/* Below wal_level logical no server starts that has one. */
+static bool will_decode(const struct pg_instance *pg)
+{
+    const struct pg_conf conf = pg_instance_conf(pg, true);
+    char value[PG_VALUE_BYTES];
+    const char *level = pg_conf_controlled(&conf, "wal_level", value);
+    return level != NULL && strcmp(level, "logical") == 0;
+}
+
+/* They are for a standby, and for now: what has waited longer is of no use any more. */
+static void take_copies(struct pg_task *task, struct start_data *data)
+{
+    struct pg_instance *pg = task->pg;
+    data->copies = pg->copies;
+    data->segment_bytes = data->look.found.control.wal_segment_bytes;
+    pg->copies = NULL;
+    pg->copy_fault[0] = '\0';
+    bool late = data->copies != NULL &&
+                clock_mono_ms(pg->clock) - data->copies->fetched_ms > PG_COPY_MS_MAX;
+    if (!data->standby || late || !will_decode(pg)) {
+        pg_slot_copies_free(data->copies);
+        data->copies = NULL;
+    }
+}
+
+/* Without the slots it starts all the same. */
+static int files_work(void *arg, struct error *err)
+{
+    struct start_data *data = arg;
+    if (data->copies != NULL) {
+        (void)!pg_slot_copies_write(data->copies, data->files.places->data_dir, data->segment_bytes,
+                                    &data->copy_err);
+    }
+    return pg_file_set_write(&data->files, err);
 }
 
 static void write_files(struct pg_task *task, struct start_data *data)
@@ -47,7 +90,8 @@ static void write_files(struct pg_task *task, struct start_data *data)
     pg_task_say(task, "writing the configuration");
     pg_file_set_make(&data->files, task->pg, data->standby);
     pg_file_set_service(&data->files, task->pg, data->attached ? &data->upstream : NULL);
-    pg_task_work(task, pg_file_set_write, &data->files);
+    take_copies(task, data);
+    pg_task_work(task, files_work, data);
 }
 
 static void launch(struct pg_task *task, struct start_data *data)
@@ -76,6 +120,8 @@ static void start_step(struct pg_task *task)
             pg_task_fail(task);
             return;
         }
+        (void)snprintf(task->pg->copy_fault, sizeof task->pg->copy_fault, "%.250s",
+                       data->copy_err.text);
         task->state = START_LAUNCH;
         launch(task, data);
         return;
@@ -98,7 +144,8 @@ int pg_instance_start(struct pg_instance *instance, const struct pg_start *start
     data->launch.standby = data->standby;
     if (start->upstream != NULL) {
         memcpy(data->host, start->upstream->host, strlen(start->upstream->host) + 1);
-        data->upstream = (struct pg_upstream){data->host, start->upstream->port};
+        data->upstream = *start->upstream;
+        data->upstream.host = data->host;
         data->attached = true;
     }
     pg_look_begin(&data->look, instance);

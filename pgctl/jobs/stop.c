@@ -1,11 +1,12 @@
 /* Stop of an instance, until no process of it is left.
  *
- *   CLEAR (other jobs end) -> LOOK -> [CHECKPOINTING] -> ASK -> WAIT ... -> end
+ *   CLEAR (other jobs end) -> LOOK -> [BEFORE] -> [CHECKPOINTING] -> ASK -> WAIT ... -> end
  *
  * The fence stops what it has started, and kills what is left in time. An adopted postmaster (the
  * fence did not start it) gets its signal from here; the kill is the fence's in both cases. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "pgctl/jobs/command.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
@@ -19,6 +20,7 @@
 enum {
     STOP_CLEAR,
     STOP_LOOKED,
+    STOP_BEFORE,
     STOP_CONNECTED,
     STOP_CHECKPOINTED,
     STOP_ASKED,
@@ -28,6 +30,7 @@ enum {
 
 struct stop_data {
     struct pg_stop stop;
+    struct pg_command before;
     const char *data_dir;
     int32_t pid;
     bool killed;
@@ -165,6 +168,18 @@ static bool fence_has_not_looked(const struct pg_task *task)
     return status != NULL && status->starts == 0 && !status->all_gone;
 }
 
+static void begin(struct pg_task *task, struct stop_data *data)
+{
+    if (data->stop.checkpoint && data->stop.mode == FENCE_STOP_FAST &&
+        data->stop.kill_after_ms > 0) {
+        task->state = STOP_CONNECTED;
+        pg_task_say(task, "checkpoint before the stop");
+        pg_task_connect_local(task);
+    } else {
+        ask(task, data);
+    }
+}
+
 static void looked(struct pg_task *task, struct stop_data *data)
 {
     if (data->kill_ms != 0 || data->killed) { /* asked already: this look was for the pid file */
@@ -173,14 +188,17 @@ static void looked(struct pg_task *task, struct stop_data *data)
         pg_task_end(task);
     } else if (data->pid == 0 && fence_has_not_looked(task)) {
         kill_all(task, data);
-    } else if (data->stop.checkpoint && data->stop.mode == FENCE_STOP_FAST &&
-               data->stop.kill_after_ms > 0) {
-        task->state = STOP_CONNECTED;
-        pg_task_say(task, "checkpoint before the stop");
-        pg_task_connect_local(task);
+    } else if (pg_command_given(&data->before)) {
+        task->state = STOP_BEFORE;
+        pg_task_command(task, &data->before, &pg_command_no_words, NULL);
     } else {
-        ask(task, data);
+        begin(task, data);
     }
+}
+
+static void stop_release(struct pg_task *task)
+{
+    pg_command_free(&((struct stop_data *)task->data)->before);
 }
 
 static void stop_step(struct pg_task *task)
@@ -200,6 +218,7 @@ static void stop_step(struct pg_task *task)
         }
         return;
     case STOP_LOOKED: looked(task, data); return;
+    case STOP_BEFORE: begin(task, data); return; /* however it has ended */
     case STOP_CONNECTED:
         task->state = STOP_CHECKPOINTED;
         if (task->rc == 0) {
@@ -226,7 +245,8 @@ static void stop_step(struct pg_task *task)
 int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done,
                      void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "stop", .job = PG_JOB_STOP, .step = stop_step};
+    static const struct pg_task_ops ops = {
+        .name = "stop", .job = PG_JOB_STOP, .step = stop_step, .release = stop_release};
 
     struct pg_task *before = instance->job;
     if (before != NULL) {
@@ -235,11 +255,14 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
     }
     struct stop_data *data = mem_new(struct stop_data);
     data->stop = *stop;
+    data->before = pg_command_dup(stop->before);
     data->data_dir = instance->config.data_dir;
-    int rc = pg_task_start(instance, &ops, data, stop->kill_after_ms + KILL_TAKES_MS, done, arg,
+    int rc = pg_task_start(instance, &ops, data,
+                           data->before.timeout_ms + stop->kill_after_ms + KILL_TAKES_MS, done, arg,
                            NULL, err);
     if (rc != 0) {
         instance->job = before;
+        pg_command_free(&data->before);
         mem_free(data);
     }
     return rc;

@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SYNC_FILE      "postgresql.sync.conf"
 #define CONF_BYTES_MAX ((size_t)1024 * 1024)
 #define LOOK_EVERY_MS  10
 /* Who still sees another value by then has it from somewhere else. */
@@ -32,7 +31,7 @@
 enum { SET_WRITE, SET_WRITTEN, SET_CONNECT, SET_ASK, SET_ASKED, SET_TAKING };
 
 struct set_data {
-    char data_dir[PG_PATH_BYTES];
+    const struct pg_conf_files *files;
     bool ours;
     char value[PG_SYNC_VALUE_BYTES];
     struct buf text;
@@ -44,18 +43,17 @@ struct set_data {
 static int write_work(void *arg, struct error *err)
 {
     struct set_data *data = arg;
-    char path[PG_PATH_BYTES];
+    const char *data_dir = data->files->data_dir;
 
-    (void)snprintf(path, sizeof path, "%.900s/" SYNC_FILE, data->data_dir);
-    int rc = pg_file_write(path, buf_span(&data->text), 0600, err);
+    int rc = pg_file_write(data->files->sync, buf_span(&data->text), 0600, err);
     if (rc != 0) {
         return rc;
     }
-    data->pid = pg_dir_postmaster(data->data_dir);
+    data->pid = pg_dir_postmaster(data_dir);
     if (data->pid == 0) {
         return 0;
     }
-    rc = pg_postmaster_signal(data->data_dir, data->pid, SIGHUP, err);
+    rc = pg_postmaster_signal(data_dir, data->pid, SIGHUP, err);
     if (rc == ERR_NOT_FOUND) {
         data->pid = 0; /* it has just ended: the next start reads the file */
         rc = 0;
@@ -104,7 +102,7 @@ static void set_asked(struct pg_task *task, struct set_data *data)
     if (!is_in_force(data, setting)) {
         if (pg_task_expired(task) || clock_mono_ms(pg->clock) - data->told_ms > TAKEN_MS_MAX) {
             pg_task_fail_with(task, ERR_CONFLICT,
-                              "synchronous_standby_names is '%.200s' in spite of " SYNC_FILE
+                              "synchronous_standby_names is '%.200s' in spite of " PG_CONF_SYNC_FILE
                               ": ALTER SYSTEM, or an argument of the server, sets it",
                               setting);
             return;
@@ -179,29 +177,34 @@ void pg_sync_conf_put(struct buf *out, const char *value)
     }
 }
 
-/* postgresql.conf is ours already, so there was such a file beside it. */
-static int was_there(const char *data_dir, bool *ret_was, struct error *err)
+/* postgresql.conf is ours already, so there was such a file. */
+static int was_there(const struct pg_conf_files *files, bool *ret_was, struct error *err)
 {
-    char path[PG_PATH_BYTES];
     struct buf conf = BUF_INIT;
-    (void)snprintf(path, sizeof path, "%.900s/postgresql.conf", data_dir);
-    int rc = pg_file_read(path, CONF_BYTES_MAX, &conf, err);
-    *ret_was = rc == 0 && strstr(buf_str(&conf), "include '" SYNC_FILE "'") != NULL;
+    int rc = pg_file_read(files->conf, CONF_BYTES_MAX, &conf, err);
+    *ret_was = rc == 0 && strstr(buf_str(&conf), PG_CONF_SYNC_FILE "'\n") != NULL;
     buf_free(&conf);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-int pg_sync_conf_keep(const char *data_dir, struct span known, struct error *err)
+int pg_sync_conf_reset(const struct pg_conf_files *files, struct error *err)
 {
-    char path[PG_PATH_BYTES];
+    struct buf text = BUF_INIT;
+    pg_sync_conf_put(&text, NULL);
+    int rc = pg_file_write(files->sync, buf_span(&text), 0600, err);
+    buf_free(&text);
+    return rc;
+}
+
+int pg_sync_conf_keep(const struct pg_conf_files *files, struct span known, struct error *err)
+{
     struct buf text = BUF_INIT;
 
-    (void)snprintf(path, sizeof path, "%.900s/" SYNC_FILE, data_dir);
-    if (pg_file_exists(path)) {
+    if (pg_file_exists(files->sync)) {
         return 0;
     }
     bool was = false;
-    int rc = was_there(data_dir, &was, err);
+    int rc = was_there(files, &was, err);
     if (rc != 0) {
         return rc;
     }
@@ -212,7 +215,7 @@ int pg_sync_conf_keep(const char *data_dir, struct span known, struct error *err
     } else {
         pg_sync_conf_put(&text, "\"" PG_SYNC_NOBODY "\"");
     }
-    rc = pg_file_write(path, buf_span(&text), 0600, err);
+    rc = pg_file_write(files->sync, buf_span(&text), 0600, err);
     buf_free(&text);
     return rc;
 }
@@ -228,7 +231,7 @@ int pg_instance_set_sync(struct pg_instance *instance, const char *value, int64_
         return error_set(err, ERR_INVALID, "synchronous_standby_names: not a value of one line");
     }
     struct set_data *data = mem_new(struct set_data);
-    (void)snprintf(data->data_dir, sizeof data->data_dir, "%s", instance->config.data_dir);
+    data->files = &instance->files;
     data->ours = value != NULL;
     (void)snprintf(data->value, sizeof data->value, "%s", value == NULL ? "" : value);
     pg_sync_conf_put(&data->text, value);

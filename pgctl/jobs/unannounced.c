@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "pgctl/jobs/once.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
 
@@ -45,37 +46,21 @@ uint64_t pg_unannounced_read(const char *path, const char *data_dir)
 
 /* --- the end of it ---------------------------------------------------------------------------- */
 
-struct forget_data {
+struct forget {
+    struct pg_once once;
     const char *path; /* the instance's */
 };
 
 static int forget_work(void *arg, struct error *err)
 {
-    return pg_file_remove(((const struct forget_data *)arg)->path, err);
-}
-
-static void forget_step(struct pg_task *task)
-{
-    if (task->state++ == 0) {
-        pg_task_work(task, forget_work, task->data);
-    } else if (task->rc != 0) {
-        error_wrap(&task->err, "forgetting that the cluster was not announced");
-        pg_task_fail(task);
-    } else {
-        pg_task_end(task);
-    }
+    return pg_file_remove(((const struct forget *)arg)->path, err);
 }
 
 int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                           void *arg, struct error *err)
 {
-    static const struct pg_task_ops ops = {.name = "announced", .step = forget_step};
-    struct forget_data *data = mem_new(struct forget_data);
-
-    data->path = instance->unannounced_path;
-    int rc = pg_task_start(instance, &ops, data, timeout_ms, done, arg, NULL, err);
-    if (rc != 0) {
-        mem_free(data);
-    }
-    return rc;
+    struct forget *forget = mem_new(struct forget);
+    forget->once = (struct pg_once){forget_work, "forgetting that the cluster was not announced"};
+    forget->path = instance->unannounced_path;
+    return pg_once_start(instance, &forget->once, timeout_ms, done, arg, err);
 }

@@ -111,3 +111,21 @@ enum pg_divergence pg_divergence_decide(const struct pg_local_position *local,
     }
     return decide_ancestor(local, switch_lsn, ret_reason);
 }
+
+bool pg_divergence_is_lost(const struct pg_local_position *local, uint32_t primary_timeline,
+                           uint64_t primary_lsn, char *ret_reason)
+{
+    char here[PG_LSN_BYTES];
+    char there[PG_LSN_BYTES];
+
+    if (local->was_primary || local->timeline == 0 || local->timeline != primary_timeline ||
+        primary_lsn == 0 || local->lsn <= primary_lsn) {
+        return false;
+    }
+    (void)pg_lsn_format(local->lsn, here);
+    (void)pg_lsn_format(primary_lsn, there);
+    (void)because(ret_reason, PG_DIVERGENCE_NONE,
+                  "at %s on the primary's timeline %" PRIu32 ", and the primary is only at %s",
+                  here, local->timeline, there);
+    return true;
+}

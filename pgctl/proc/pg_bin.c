@@ -2,7 +2,9 @@
  * package in /usr/bin) does not make an installation. */
 #include "pgctl/proc/pg_bin.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
+#include "pgctl/pg_instance.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_child.h"
 #include "pgctl/proc/pg_env.h"
@@ -18,27 +20,41 @@
 #define VERSION_TIMEOUT_MS 5000
 #define MAJOR_LIMIT        99
 
-static const char *const program_names[PG_PROGRAM_COUNT] = {
-    [PG_POSTGRES] = "postgres",          [PG_INITDB] = "initdb",
-    [PG_CONTROLDATA] = "pg_controldata", [PG_BASEBACKUP] = "pg_basebackup",
-    [PG_REWIND] = "pg_rewind",
-};
+static const char *name_of(enum pg_program program, const struct pg_program_names *names)
+{
+    static const struct pg_program_names none;
+    const struct pg_program_names *given = names == NULL ? &none : names;
+    switch (program) {
+    case PG_POSTGRES: return given->postgres != NULL ? given->postgres : "postgres";
+    case PG_INITDB: return given->initdb != NULL ? given->initdb : "initdb";
+    case PG_CONTROLDATA:
+        return given->pg_controldata != NULL ? given->pg_controldata : "pg_controldata";
+    case PG_BASEBACKUP:
+        return given->pg_basebackup != NULL ? given->pg_basebackup : "pg_basebackup";
+    case PG_REWIND: return given->pg_rewind != NULL ? given->pg_rewind : "pg_rewind";
+    case PG_PROGRAM_COUNT: break;
+    }
+    ASSERT(false);
+    return NULL;
+}
 
 /* The first program that is missing in `dir`; NULL if they are all there (then the paths are set).
  */
-static const char *missing_in(const char *dir, struct pg_bin *bin)
+static const char *missing_in(const char *dir, const struct pg_program_names *names,
+                              struct pg_bin *bin)
 {
     for (size_t i = 0; i < PG_PROGRAM_COUNT; i++) {
-        (void)snprintf(bin->paths[i], sizeof bin->paths[i], "%s/%s", dir, program_names[i]);
+        const char *name = name_of((enum pg_program)i, names);
+        (void)snprintf(bin->paths[i], sizeof bin->paths[i], "%s/%s", dir, name);
         if (access(bin->paths[i], X_OK) != 0) {
-            return program_names[i];
+            return name;
         }
     }
     (void)snprintf(bin->dir, sizeof bin->dir, "%s", dir);
     return NULL;
 }
 
-static bool find_in_path(struct pg_bin *bin)
+static bool find_in_path(const struct pg_program_names *names, struct pg_bin *bin)
 {
     const char *path = getenv("PATH");
     char *copy = mem_strdup(path == NULL ? "" : path);
@@ -47,18 +63,18 @@ static bool find_in_path(struct pg_bin *bin)
 
     for (char *dir = strtok_r(copy, ":", &rest); dir != NULL && !found;
          dir = strtok_r(NULL, ":", &rest)) {
-        found = missing_in(dir, bin) == NULL;
+        found = missing_in(dir, names, bin) == NULL;
     }
     mem_free(copy);
     return found;
 }
 
-static bool find_newest(struct pg_bin *bin)
+static bool find_newest(const struct pg_program_names *names, struct pg_bin *bin)
 {
     for (int major = MAJOR_LIMIT; major > 0; major--) {
         char dir[64];
         (void)snprintf(dir, sizeof dir, DEBIAN_DIR "/%d/bin", major);
-        if (major <= PG_MAJOR_MAX && missing_in(dir, bin) == NULL) {
+        if (major <= PG_MAJOR_MAX && missing_in(dir, names, bin) == NULL) {
             return true;
         }
     }
@@ -110,13 +126,14 @@ static int ask_version(struct pg_bin *bin, struct error *err)
     return rc;
 }
 
-int pg_bin_find(const char *bin_dir, struct pg_bin *ret_bin, struct error *err)
+int pg_bin_find(const char *bin_dir, const struct pg_program_names *names, struct pg_bin *ret_bin,
+                struct error *err)
 {
     struct pg_bin *bin = mem_new(struct pg_bin);
     int rc = 0;
 
     if (bin_dir != NULL && bin_dir[0] != '\0') {
-        const char *missing = missing_in(bin_dir, bin);
+        const char *missing = missing_in(bin_dir, names, bin);
         if (missing != NULL) {
             rc = error_set(err, ERR_NOT_FOUND,
                            "postgresql.bin_dir '%s' has no program '%s': name the directory that "
@@ -124,7 +141,7 @@ int pg_bin_find(const char *bin_dir, struct pg_bin *ret_bin, struct error *err)
                            "pg_controldata, pg_basebackup and pg_rewind",
                            bin_dir, missing);
         }
-    } else if (!find_in_path(bin) && !find_newest(bin)) {
+    } else if (!find_in_path(names, bin) && !find_newest(names, bin)) {
         rc = error_set(err, ERR_NOT_FOUND,
                        "no PostgreSQL server found in PATH nor below " DEBIAN_DIR
                        ": install postgresql, or name its "

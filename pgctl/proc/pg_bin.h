@@ -20,9 +20,12 @@ struct pg_bin {
     int major;
 };
 
-/* `bin_dir` if given, else the directory of PATH that has them all, else the newest below
- * /usr/lib/postgresql. Runs `postgres --version`, and waits for it, at most 5 s: for program start,
- * never on a running loop. */
-int pg_bin_find(const char *bin_dir, struct pg_bin *ret_bin, struct error *err) MUST_CHECK;
+struct pg_program_names;
+
+/* `names` may be NULL. `bin_dir` if given, else the directory of PATH that has them all, else the
+ * newest below /usr/lib/postgresql. Runs `postgres --version`, and waits for it, at most 5 s: for
+ * program start, never on a running loop. */
+int pg_bin_find(const char *bin_dir, const struct pg_program_names *names, struct pg_bin *ret_bin,
+                struct error *err) MUST_CHECK;
 
 #endif

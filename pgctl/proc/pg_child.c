@@ -5,7 +5,8 @@
  * The child leads a session and process group of its own. initdb and pg_rewind run `postgres
  * --single`, pg_basebackup a receiver of WAL: killing the group ends those with it, and the kernel
  * lets no fork slip through (a fork while the group's signal is on its way is tried again). Whoever
- * is left in the group after the child has ended has no business any more, and is killed too. */
+ * is left in the group after the child has ended has no business any more, and is killed too; but
+ * what a command of the operator starts in the background may be meant to stay (spares_rest). */
 #include "pgctl/proc/pg_child.h"
 
 #include "base/assert.h"
@@ -26,6 +27,7 @@ struct stream {
     struct pg_child *child;
     uv_pipe_t pipe;
     struct buf buf;
+    size_t line; /* where the one begins that is not whole yet, if lines are shown */
     bool ended;
     char chunk[4096];
 };
@@ -41,6 +43,7 @@ struct pg_child {
     char *name;
     bool exited;
     bool killed;
+    bool spares_rest;
     bool timed_out;
     bool told;
     int64_t exit_status;
@@ -48,6 +51,7 @@ struct pg_child {
     pid_t pid; /* and process group */
     int open_handles;
     pg_child_cb done;
+    bool (*take_line)(void *arg, struct span line);
     void *arg;
 };
 
@@ -179,8 +183,10 @@ static void on_exit_child(uv_process_t *process, int64_t exit_status, int term_s
     child->exited = true;
     child->exit_status = exit_status;
     child->signal = term_signal;
-    /* Its number was given back by a wait of a moment ago, unless somebody is in the group. */
-    (void)kill(-child->pid, SIGKILL);
+    if (!child->spares_rest || child->killed || child->timed_out) {
+        /* Its number was given back by a wait of a moment ago, unless somebody is in the group. */
+        (void)kill(-child->pid, SIGKILL);
+    }
     (void)uv_timer_start(&child->timer, on_timer, PIPES_WAIT_MS, 0);
     tell_if_over(child);
 }
@@ -193,16 +199,56 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(stream->chunk, sizeof stream->chunk);
 }
 
+static size_t find_line_end(const struct buf *buf, size_t at)
+{
+    while (at < buf->len && buf->data[at] != '\n' && buf->data[at] != '\r') {
+        at++;
+    }
+    return at;
+}
+
+/* Shows the lines that have become whole; those that are taken go, with their ends. */
+static void show_lines(struct pg_child *child, struct stream *stream)
+{
+    struct buf *buf = &stream->buf;
+    size_t kept = stream->line;
+    size_t start = stream->line;
+    size_t end = 0;
+
+    while ((end = find_line_end(buf, start)) < buf->len) {
+        size_t len = end + 1 - start;
+        if (!child->take_line(child->arg, span_of(buf->data + start, end - start))) {
+            memmove(buf->data + kept, buf->data + start, len);
+            kept += len;
+        }
+        start = end + 1;
+    }
+    memmove(buf->data + kept, buf->data + start, buf->len - start);
+    buf->len -= start - kept;
+    stream->line = kept;
+}
+
+static void put_output(struct pg_child *child, struct stream *stream, struct span bytes)
+{
+    struct buf *buf = &stream->buf;
+    buf_put_span(buf, bytes);
+    if (stream == &child->err && child->take_line != NULL) {
+        show_lines(child, stream);
+    }
+    if (buf->len > PG_CHILD_OUTPUT_MAX) {
+        size_t over = buf->len - PG_CHILD_OUTPUT_MAX;
+        buf_drop(buf, over);
+        stream->line -= over < stream->line ? over : stream->line;
+    }
+}
+
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
     struct pg_child *child = handle->data;
     struct stream *stream = handle == (uv_stream_t *)&child->out.pipe ? &child->out : &child->err;
 
     if (count > 0) {
-        buf_put(&stream->buf, buf->base, (size_t)count);
-        if (stream->buf.len > PG_CHILD_OUTPUT_MAX) {
-            buf_drop(&stream->buf, stream->buf.len - PG_CHILD_OUTPUT_MAX);
-        }
+        put_output(child, stream, span_of(buf->base, (size_t)count));
     } else if (count < 0) {
         stream->ended = true;
         (void)uv_read_stop(handle);
@@ -240,7 +286,7 @@ static int spawn(uv_loop_t *loop, struct pg_child *child, const struct pg_child_
     if (spec->self_exe != NULL) {
         (void)snprintf(parent, sizeof parent, "%d", (int)getpid());
         argv[count++] = spec->self_exe;
-        argv[count++] = PG_EXEC_FLAG;
+        argv[count++] = spec->is_group ? PG_GROUP_FLAG : PG_EXEC_FLAG;
         argv[count++] = parent;
     }
     for (size_t i = 0; spec->argv[i] != NULL; i++) {
@@ -297,6 +343,8 @@ int pg_child_start(struct uv_loop_s *loop, const struct pg_child_spec *spec, pg_
     child->name = mem_strdup(slash == NULL ? spec->argv[0] : slash + 1);
     child->done = done;
     child->arg = arg;
+    child->take_line = spec->take_line;
+    child->spares_rest = spec->spares_rest;
     init_handles(loop, child);
     int rc = spawn(loop, child, spec);
     if (rc != 0) {

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/span.h"
 
+#include <stdbool.h>
+
 struct uv_loop_s;
 struct pg_child;
 
@@ -20,6 +22,11 @@ struct pg_child_spec {
     const char
         *input; /* standard input; NULL = empty. At most 4096 bytes (a pipe takes it at once) */
     int64_t timeout_ms;
+    bool is_group;    /* what it has started dies with the agent, too */
+    bool spares_rest; /* what it has left in the background when it has ended by itself lives on */
+    /* Is shown each line of standard error, without its end, when it is whole; true: it is not
+     * kept. With the callback's `arg`; it must not end the child. NULL: all is kept. */
+    bool (*take_line)(void *arg, struct span line);
 };
 
 struct pg_child_result {

@@ -36,21 +36,27 @@ static int take(const char *data_dir, bool *ret_held)
 
 /* --- who is noted ----------------------------------------------------------------------------- */
 
-static void note_put(struct buf *text, const char *data_dir, const struct pg_pidfile *pidfile)
+/* The directory by the name that is configured, then as in postmaster.pid. */
+static void note_put(struct buf *text, const char *data_dir, const struct pg_pidfile *server)
 {
-    buf_printf(text, "%" PRId32 " %" PRId64 "\n%s\n", pidfile->pid, pidfile->start_s, data_dir);
+    buf_printf(text, "%s\n%" PRId32 "\n%s\n%" PRId64 "\n%u\n%s\n", data_dir, server->pid,
+               server->data_dir, server->start_s, (unsigned)server->port, server->socket_dir);
 }
 
-static bool is_noted(const char *note_path, const char *data_dir, const struct pg_pidfile *pidfile)
+/* False: nobody is, or it is of another directory. */
+static bool note_read(const char *note_path, const char *data_dir, struct pg_pidfile *ret_server)
 {
-    struct buf found = BUF_INIT;
-    struct buf wanted = BUF_INIT;
-    note_put(&wanted, data_dir, pidfile);
-    bool is = pg_file_read(note_path, FILE_BYTES_MAX, &found, NULL) == 0 &&
-              span_equal(buf_span(&found), buf_span(&wanted));
-    buf_free(&found);
-    buf_free(&wanted);
-    return is;
+    struct buf text = BUF_INIT;
+    struct span rest = {0};
+    size_t len = strlen(data_dir);
+    if (pg_file_read(note_path, FILE_BYTES_MAX, &text, NULL) == 0 &&
+        span_starts_with(buf_span(&text), span_str(data_dir)) && text.len > len &&
+        text.data[len] == '\n') {
+        rest = span_of(text.data + len + 1, text.len - len - 1);
+    }
+    bool noted = rest.len > 0 && pg_pidfile_parse(rest, ret_server, NULL) == 0;
+    buf_free(&text);
+    return noted;
 }
 
 void pg_dir_lock_note(const char *note_path, const char *data_dir, const struct pg_pidfile *pidfile)
@@ -82,65 +88,64 @@ static int name_nobody(const char *path, struct buf *text, struct error *err)
     return rc;
 }
 
-/* The lock of its first socket: it has the same number, start time and directory. */
-static int clear_socket(const struct pg_pidfile *server, struct error *err)
+/* *ret_cleared, if this is a lock file of that server. */
+static int clear_file(const char *path, const struct pg_pidfile *server, bool *ret_cleared,
+                      struct error *err)
 {
-    char path[PG_PATH_BYTES];
     struct buf text = BUF_INIT;
     struct pg_pidfile *lock = mem_new(struct pg_pidfile);
-    int length = snprintf(path, sizeof path, "%s/.s.PGSQL.%u.lock", server->socket_dir,
-                          (unsigned)server->port);
-    bool its = server->socket_dir[0] == '/' && length > 0 && (size_t)length < sizeof path &&
-               pg_file_read(path, FILE_BYTES_MAX, &text, NULL) == 0 &&
-               pg_pidfile_parse(buf_span(&text), lock, NULL) == 0 && lock->pid == server->pid &&
-               lock->start_s == server->start_s && strcmp(lock->data_dir, server->data_dir) == 0;
-    int rc = its ? name_nobody(path, &text, err) : 0;
+    int rc = 0;
+    if (pg_file_read(path, FILE_BYTES_MAX, &text, NULL) == 0 &&
+        pg_pidfile_parse(buf_span(&text), lock, NULL) == 0 && !lock->single_user &&
+        lock->pid == server->pid && lock->start_s == server->start_s &&
+        strcmp(lock->data_dir, server->data_dir) == 0) {
+        rc = name_nobody(path, &text, err);
+        *ret_cleared = *ret_cleared || rc == 0;
+    }
     mem_free(lock);
     buf_free(&text);
     return rc;
 }
 
-/* With the lock. The socket's first: postmaster.pid is what a second try goes by. */
-static int clear(const char *path, struct buf *text, const struct pg_pidfile *server,
-                 bool *ret_cleared, struct error *err)
+/* That of its first socket, too: it may be there alone, since a single-user backend (as pg_rewind
+ * starts one) takes postmaster.pid with it. */
+static int clear(const char *pidfile_path, const struct pg_pidfile *server, bool *ret_cleared,
+                 struct error *err)
 {
-    int rc = clear_socket(server, err);
-    rc = rc != 0 ? rc : name_nobody(path, text, err);
-    *ret_cleared = rc == 0;
-    return rc;
+    char path[PG_PATH_BYTES];
+    int length = snprintf(path, sizeof path, "%s/.s.PGSQL.%u.lock", server->socket_dir,
+                          (unsigned)server->port);
+    int rc = 0;
+    if (server->socket_dir[0] == '/' && length > 0 && (size_t)length < sizeof path) {
+        rc = clear_file(path, server, ret_cleared, err);
+    }
+    return rc != 0 ? rc : clear_file(pidfile_path, server, ret_cleared, err);
 }
 
 int pg_dir_lock_clear(const char *note_path, const char *data_dir, bool *ret_cleared,
                       struct error *err)
 {
     char path[PG_PATH_BYTES];
-    struct buf text = BUF_INIT;
     struct pg_pidfile *server = mem_new(struct pg_pidfile);
     bool held = false;
     int rc = 0;
 
     *ret_cleared = false;
     (void)snprintf(path, sizeof path, "%.900s/postmaster.pid", data_dir);
-    if (pg_file_read(path, FILE_BYTES_MAX, &text, NULL) == 0) {
-        int fd = take(data_dir, &held);
-        if (held) {
-            rc =
-                error_set(err, ERR_BUSY,
-                          "'%.300s' is there, and somebody holds the lock of the directory: a "
-                          "server that is not seen from here (in another container?), or a program "
-                          "that one has left (`fuser` names it)",
-                          path);
-        } else if (fd >= 0 && pg_pidfile_parse(buf_span(&text), server, NULL) == 0 &&
-                   !server->single_user && kill(server->pid, 0) == 0 &&
-                   !pg_process_works_in(server->pid, data_dir) &&
-                   is_noted(note_path, data_dir, server)) {
-            rc = clear(path, &text, server, ret_cleared, err);
-        }
-        if (fd >= 0) {
-            (void)close(fd);
-        }
+    int fd = take(data_dir, &held);
+    if (held && pg_file_exists(path)) {
+        rc = error_set(err, ERR_BUSY,
+                       "'%.300s' is there, and somebody holds the lock of the directory: a "
+                       "server that is not seen from here (in another container?), or a program "
+                       "that one has left (`fuser` names it)",
+                       path);
+    } else if (fd >= 0 && note_read(note_path, data_dir, server) && kill(server->pid, 0) == 0 &&
+               !pg_process_works_in(server->pid, data_dir)) {
+        rc = clear(path, server, ret_cleared, err);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
     }
     mem_free(server);
-    buf_free(&text);
     return rc;
 }

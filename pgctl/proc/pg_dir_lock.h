@@ -5,9 +5,9 @@
  *
  * That makes one kind of stale lock file provable (FS-66). A server that was seen to hold the lock
  * is noted, outside the directory, by the number and start time that its postmaster.pid has. Should
- * that file be there still and the lock be free, that server is gone, whoever has its number now. A
- * server that was started by hand, elsewhere or on a file system without such locks is never noted:
- * its lock files are PostgreSQL's own to judge. */
+ * that file be there still, or the lock file of its socket alone, and the lock be free, that server
+ * is gone, whoever has its number now. A server that was started by hand, elsewhere or on a file
+ * system without such locks is never noted: its lock files are PostgreSQL's own to judge. */
 #ifndef PGCTL_PROC_PG_DIR_LOCK_H
 #define PGCTL_PROC_PG_DIR_LOCK_H
 
@@ -19,9 +19,9 @@
 void pg_dir_lock_note(const char *note_path, const char *data_dir,
                       const struct pg_pidfile *pidfile);
 
-/* Before a start. *ret_cleared: the lock files were those of the noted server, which is gone, and
- * its number is another process's: they name nobody any more, so that PostgreSQL goes on to its
- * other checks (the shared memory that postmaster.pid names) and removes them. ERR_BUSY: there is a
+/* Before a start. *ret_cleared: lock files were those of the noted server, which is gone, and its
+ * number is another process's: they name nobody any more, so that PostgreSQL goes on to its other
+ * checks (the shared memory that postmaster.pid names) and removes them. ERR_BUSY: there is a
  * postmaster.pid, and somebody holds the lock. */
 int pg_dir_lock_clear(const char *note_path, const char *data_dir, bool *ret_cleared,
                       struct error *err) MUST_CHECK;

@@ -59,7 +59,7 @@ int pg_file_read(const char *path, size_t bytes_max, struct buf *out, struct err
     return rc;
 }
 
-static int sync_parent(const char *path, struct error *err)
+int pg_file_sync_parent(const char *path, struct error *err)
 {
     char parent[PG_PATH_BYTES];
     int rc = 0;
@@ -166,7 +166,7 @@ int pg_file_write(const char *path, struct span bytes, unsigned mode, struct err
         (void)unlink(temporary);
         return rc;
     }
-    return sync_parent(path, err);
+    return pg_file_sync_parent(path, err);
 }
 
 int pg_file_remove(const char *path, struct error *err)
@@ -174,7 +174,7 @@ int pg_file_remove(const char *path, struct error *err)
     if (unlink(path) != 0) {
         return errno == ENOENT ? 0 : fail(err, "removing", path);
     }
-    return sync_parent(path, err);
+    return pg_file_sync_parent(path, err);
 }
 
 bool pg_file_exists(const char *path)

@@ -14,6 +14,8 @@ int pg_file_read(const char *path, size_t bytes_max, struct buf *out, struct err
 int pg_file_write(const char *path, struct span bytes, unsigned mode, struct error *err) MUST_CHECK;
 /* 0 also if there is none. The directory is synced. */
 int pg_file_remove(const char *path, struct error *err) MUST_CHECK;
+/* The directory that it is in. */
+int pg_file_sync_parent(const char *path, struct error *err) MUST_CHECK;
 bool pg_file_exists(const char *path);
 
 /* MISSING, EMPTY, VALID, FOREIGN, BROKEN or UNREADABLE: by its content alone. VALID where

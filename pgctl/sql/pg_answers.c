@@ -11,11 +11,34 @@
 #define PRIMARY_TIMELINE \
     " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
 
-#define SLOTS_SQL                                                                                 \
-    "SELECT slot_name, slot_type = 'physical', active, xmin IS NOT NULL, restart_lsn, wal_status" \
-    " FROM pg_replication_slots WHERE NOT temporary ORDER BY slot_type DESC, slot_name LIMIT 64"
+/* Columns that not all versions have are taken out of the row as JSON. Of what is invalid 16 says
+ * `conflicting` (logical ones), and 17 the reason, for all. */
+#define SLOTS_SQL                                                                      \
+    "SELECT slot_name, slot_type = 'physical', active"                                 \
+    ", xmin IS NOT NULL OR (slot_type = 'physical' AND catalog_xmin IS NOT NULL)"      \
+    ", restart_lsn, wal_status"                                                        \
+    ", database, plugin, confirmed_flush_lsn, catalog_xmin, age(catalog_xmin)"         \
+    ", coalesce(j->>'conflicting' = 'true' OR j->>'invalidation_reason' <> '', false)" \
+    ", coalesce((j->>'failover')::bool, false), coalesce((j->>'synced')::bool, false)" \
+    " FROM pg_replication_slots s CROSS JOIN LATERAL (SELECT to_jsonb(s) AS j) k"      \
+    " WHERE NOT temporary ORDER BY slot_type DESC, slot_name LIMIT 64"
 
-enum { S_NAME, S_PHYSICAL, S_ACTIVE, S_HAS_XMIN, S_RESTART, S_WAL_STATUS };
+enum {
+    S_NAME,
+    S_PHYSICAL,
+    S_ACTIVE,
+    S_HAS_XMIN,
+    S_RESTART,
+    S_WAL_STATUS,
+    S_DATABASE,
+    S_PLUGIN,
+    S_CONFIRMED,
+    S_CATALOG_XMIN,
+    S_AGE,
+    S_INVALID,
+    S_FAILOVER,
+    S_SYNCED
+};
 
 const char pg_slots_sql[] =
     SLOTS_SQL ";SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
@@ -42,6 +65,8 @@ enum {
     P_MIN_TIMELINE,
     P_WAITS,
     P_CHECKPOINTER_MS,
+    P_LOGICAL,
+    P_FEEDBACK,
     P_COUNT
 };
 
@@ -70,6 +95,8 @@ const char pg_probe_sql[] =
     " ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream', 'RecoveryWalAll'))"
     ", (SELECT (extract(epoch from backend_start) * 1000)::bigint FROM pg_stat_activity"
     " WHERE backend_type = 'checkpointer')"
+    ", current_setting('wal_level') = 'logical'"
+    ", current_setting('hot_standby_feedback')::bool"
     " FROM (SELECT pg_is_in_recovery() AS rec) r"
     " CROSS JOIN pg_control_system() s"
     " CROSS JOIN pg_control_checkpoint() c"
@@ -81,7 +108,15 @@ const char pg_probe_sql[] =
 
     SLOTS_SQL ";"
 
-    "SELECT name FROM pg_settings WHERE pending_restart LIMIT 16";
+    /* What stands on the command line keeps its value over a reload, and PostgreSQL does not mark
+     * it: it is compared with the configuration. Files are read only where something is marked. */
+    "SELECT s.name, current_setting(s.name), s.pending_restart"
+    ", CASE WHEN s.pending_restart THEN coalesce((SELECT f.setting FROM pg_file_settings f"
+    " WHERE lower(f.name) = lower(s.name) ORDER BY f.seqno DESC LIMIT 1), s.boot_val) END"
+    " FROM pg_settings s WHERE s.pending_restart OR s.source = 'command line'"
+    " ORDER BY s.name LIMIT 64";
+
+enum { N_NAME, N_VALUE, N_MARKED, N_NEW };
 
 enum {
     E_IN_RECOVERY,
@@ -187,7 +222,10 @@ static void read_facts(const PGresult *facts, struct pg_probe_result *result)
     COPY_CELL(facts, 0, P_RECEIVER_HOST, result->receiver_host);
     result->receiver_port = (uint16_t)pg_cell_u64(facts, 0, P_RECEIVER_PORT);
     result->receiver_last_ms = cell_i64(facts, 0, P_RECEIVER_TIME);
-    result->local_wal_replayed = result->receiver_alive || pg_cell_bool(facts, 0, P_WAITS);
+    result->replay_waits = pg_cell_bool(facts, 0, P_WAITS);
+    result->local_wal_replayed = result->receiver_alive || result->replay_waits;
+    result->logical_decoding = pg_cell_bool(facts, 0, P_LOGICAL);
+    result->feedback = pg_cell_bool(facts, 0, P_FEEDBACK);
 }
 
 static void read_replicas(const PGresult *rows, struct pg_probe_result *result)
@@ -219,6 +257,14 @@ static size_t read_slots(const PGresult *rows, struct pg_slot *ret_slots)
         slot->has_xmin = pg_cell_bool(rows, row, S_HAS_XMIN);
         slot->restart_lsn = pg_cell_lsn(rows, row, S_RESTART);
         COPY_CELL(rows, row, S_WAL_STATUS, slot->wal_status);
+        COPY_CELL(rows, row, S_DATABASE, slot->database);
+        COPY_CELL(rows, row, S_PLUGIN, slot->plugin);
+        slot->confirmed_lsn = pg_cell_lsn(rows, row, S_CONFIRMED);
+        slot->catalog_xmin = (uint32_t)pg_cell_u64(rows, row, S_CATALOG_XMIN);
+        slot->catalog_xmin_age = pg_cell_u64(rows, row, S_AGE);
+        slot->invalid = pg_cell_bool(rows, row, S_INVALID);
+        slot->failover = pg_cell_bool(rows, row, S_FAILOVER);
+        slot->synced = pg_cell_bool(rows, row, S_SYNCED);
     }
     return count;
 }
@@ -229,8 +275,29 @@ uint64_t pg_slots_read(const struct pg_answer *answer, struct pg_slot *ret_slots
     return pg_cell_lsn(answer->results[1], 0, 0);
 }
 
-int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result,
-                  struct error *err)
+static void read_pending(const PGresult *rows, const struct pg_conf *conf,
+                         struct pg_probe_result *result)
+{
+    char value[PG_VALUE_BYTES];
+
+    for (int row = 0; row < PQntuples(rows) && result->pending_count < PG_PENDING_MAX; row++) {
+        const char *name = pg_cell(rows, row, N_NAME);
+        bool marked = pg_cell_bool(rows, row, N_MARKED);
+        if (!marked && !pg_conf_differs(conf, name, pg_cell(rows, row, N_VALUE), value)) {
+            continue;
+        }
+        struct pg_waiting *pending = &result->pending[result->pending_count++];
+        COPY_CELL(rows, row, N_NAME, pending->name);
+        COPY_CELL(rows, row, N_VALUE, pending->old_value);
+        (void)snprintf(pending->new_value, sizeof pending->new_value, "%.*s",
+                       (int)sizeof pending->new_value - 1,
+                       marked ? pg_cell(rows, row, N_NEW) : value);
+    }
+    result->pending_restart = result->pending_count > 0;
+}
+
+int pg_probe_read(const struct pg_answer *answer, const struct pg_conf *conf,
+                  struct pg_probe_result *ret_result, struct error *err)
 {
     int64_t asked_ms = ret_result->asked_ms;
 
@@ -244,13 +311,7 @@ int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_re
     read_facts(answer->results[0], ret_result);
     read_replicas(answer->results[1], ret_result);
     ret_result->slot_count = read_slots(answer->results[2], ret_result->slots);
-    const PGresult *pending = answer->results[3];
-    for (int row = 0; row < PQntuples(pending) && ret_result->pending_count < PG_PENDING_MAX;
-         row++) {
-        COPY_CELL(pending, row, 0, ret_result->pending_names[ret_result->pending_count]);
-        ret_result->pending_count++;
-    }
-    ret_result->pending_restart = ret_result->pending_count > 0;
+    read_pending(answer->results[3], conf, ret_result);
     return 0;
 }
 

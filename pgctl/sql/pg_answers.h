@@ -2,13 +2,14 @@
 #ifndef PGCTL_SQL_PG_ANSWERS_H
 #define PGCTL_SQL_PG_ANSWERS_H
 
+#include "pgctl/conf/pg_conf.h"
 #include "pgctl/pg_types.h"
 #include "pgctl/sql/pg_conn.h"
 
 /* The whole probe in one round trip: facts, replicas, slots, settings that wait for a restart. */
 extern const char pg_probe_sql[];
-int pg_probe_read(const struct pg_answer *answer, struct pg_probe_result *ret_result,
-                  struct error *err) MUST_CHECK;
+int pg_probe_read(const struct pg_answer *answer, const struct pg_conf *conf,
+                  struct pg_probe_result *ret_result, struct error *err) MUST_CHECK;
 
 /* Slots that are not temporary, physical ones first, and the position replayed, or flushed on a
  * primary. */

@@ -1,0 +1,35 @@
+/* Copies of the primary's logical slots, on their way from its pg_replslot into ours. */
+#ifndef PGCTL_JOBS_SLOT_COPY_H
+#define PGCTL_JOBS_SLOT_COPY_H
+
+#include "base/buf.h"
+#include "pgctl/pg_parse.h"
+
+struct pg_slot_copies {
+    int64_t fetched_ms; /* mono clock */
+    size_t count;
+    struct pg_slot_copy {
+        char name[PG_NAME_BYTES];
+        struct pg_slot_file file;
+        struct buf bytes; /* of the state file; checked */
+    } items[PG_SLOTS_MAX];
+};
+
+void pg_slot_copies_free(struct pg_slot_copies *copies); /* NULL is accepted */
+
+/* A copy has a mark beside its state until it is seen to be good. It goes with the slot when that
+ * is dropped; PostgreSQL minds no file there whose name it does not know. On a thread of the pool.
+ */
+int pg_slot_mark_remove(const char *data_dir, const char *name, struct error *err) MUST_CHECK;
+/* Adds a statement for each that has one: what drops it. */
+int pg_slot_marked_put_drops(const char *data_dir, struct buf *sql, struct error *err) MUST_CHECK;
+/* Is the WAL that a slot begins with in this directory, on whatever timeline? On a thread of the
+ * pool, as the next. */
+bool pg_slot_has_wal(const char *data_dir, uint32_t segment_bytes, uint64_t restart_lsn);
+/* Into the pg_replslot of a stopped instance, each whole or not at all: PostgreSQL removes a
+ * directory that ends in ".tmp" when it starts. Those whose WAL is gone by now are left out, and
+ * those that are there. The first failure is told, the others are written all the same. */
+int pg_slot_copies_write(const struct pg_slot_copies *copies, const char *data_dir,
+                         uint32_t segment_bytes, struct error *err) MUST_CHECK;
+
+#endif
