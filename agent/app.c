@@ -10,9 +10,11 @@
 #include "agent/app_api.h"
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
+#include "agent/app_reload.h"
 #include "agent/app_start.h"
 #include "agent/cli/store_etcd.h"
 #include "agent/dcs/dcs_raft.h"
+#include "agent/loop/commands.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/peers.h"
@@ -31,8 +33,8 @@
 #include <unistd.h>
 
 enum {
-    /* Checkpoint and fast shutdown have 60 s each (agent/loop/execute_pg.c); the lease, which is
-     * added, is the longest that a release is tried for. */
+    /* Checkpoint and fast shutdown have 60 s each (agent/loop/execute_pg.c). Added: the lease, the
+     * longest that a release is tried for; and what the operator lets his commands take. */
     APP_STOP_MS = 130000,
     APP_CLOSE_MS = 5000,
     APP_QUIT_MS = 20,
@@ -45,6 +47,7 @@ struct app {
     struct etcd_server *etcd_server; /* NULL: not asked for */
     uv_loop_t loop;
     struct app_signals signals;
+    struct app_reload reload;
     uv_timer_t stop_timer; /* from SIGTERM until everything is closed */
     uv_timer_t close_timer;
     uv_timer_t quit_timer;
@@ -108,7 +111,7 @@ static bool leaves_fence(const struct app *app)
     struct fence_lease page;
     const struct fence_page *mapped = fence_client_page(app->agent.fence);
     bool open = mapped != NULL && fence_page_read(mapped, &page) && fence_lease_open(&page);
-    return agent_is_paused(&app->agent) || open;
+    return agent_is_paused(&app->agent) || agent_was_paused(&app->agent) || open;
 }
 
 static void quit_fence(struct app *app)
@@ -218,14 +221,28 @@ static void on_stop_timer(uv_timer_t *timer)
     close_all(&app->agent, 1);
 }
 
+/* SIGHUP, or POST /reload. */
+static void on_reload(struct agent *agent)
+{
+    struct app *app = (struct app *)(void *)((char *)agent - offsetof(struct app, agent));
+    if (agent->stopping) {
+        return;
+    }
+    (void)app_reload_certificates(&app->config, agent->group, app->etcd_server);
+    if (agent->cycle_timer.data == NULL) {
+        app->reload.again = true; /* nothing is there yet to give a change to: start_loop */
+    } else {
+        app_reload_ask(&app->reload);
+    }
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct app *app = signal->data;
     struct agent *agent = &app->agent;
 
     if (number == SIGHUP) {
-        app_reload(&app->config, agent->stopping ? NULL : agent->group,
-                   agent->stopping ? NULL : app->etcd_server);
+        on_reload(agent);
         return;
     }
     if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL ||
@@ -236,11 +253,14 @@ static void on_signal(uv_signal_t *signal, int number)
     }
     log_info("signal %d: %s", number,
              agent_is_paused(agent) ? "the cluster is paused, leaving PostgreSQL and the leader key"
-                                    : "stopping PostgreSQL and giving up the leader key");
+             : agent_was_paused(agent)
+                 ? "the cluster was paused when it was last heard of, leaving "
+                   "PostgreSQL if it is a standby"
+                 : "stopping PostgreSQL and giving up the leader key");
     agent->facts.request = HA_REQUEST_SHUTDOWN;
     agent->facts.request_mono_ms = agent_mono_ms(agent);
-    (void)uv_timer_start(&app->stop_timer, on_stop_timer,
-                         APP_STOP_MS + (uint64_t)agent->dynamic.ttl_ms, 0);
+    int64_t stop_ms = APP_STOP_MS + agent->dynamic.ttl_ms + commands_stop_ms(agent);
+    (void)uv_timer_start(&app->stop_timer, on_stop_timer, (uint64_t)stop_ms, 0);
     cycle_request(agent);
 }
 
@@ -357,6 +377,10 @@ static int start_loop(struct app *app, struct error *err)
         return error_set(err, ERR_IO, "making timers failed");
     }
     watch_disks(app);
+    if (app->reload.again) {
+        app->reload.again = false;
+        app_reload_ask(&app->reload);
+    }
     return 0;
 }
 
@@ -414,8 +438,9 @@ static int find_programs(struct app *app, struct error *err)
 static int make_instance(struct app *app, struct error *err)
 {
     const struct config *config = &app->config;
-    const struct config_postgresql *pg = &config->postgresql;
     char warning[DYNAMIC_WARNING_BYTES] = "";
+    parameters_merge(&app->agent);
+    const struct config_postgresql *pg = agent_postgresql(&app->agent);
     int rc = dynamic_parameters_merge(&app->agent.dynamic, pg->parameters, &app->parameters,
                                       warning, err);
     if (rc != 0) {
@@ -428,8 +453,11 @@ static int make_instance(struct app *app, struct error *err)
         .name = config->name,
         .scope = config->scope,
         .data_dir = pg->data_dir,
+        .config_dir = pg->config_dir,
+        .base_name = pg->config_base_name,
         .state_dir = app->state_dir,
         .bin_dir = pg->bin_dir,
+        .programs = pg->programs,
         .self_exe = app->self_exe,
         .fence_log = NULL,
         .listen = pg->listen.host,
@@ -437,6 +465,8 @@ static int make_instance(struct app *app, struct error *err)
         .connect_host = pg->connect.host,
         .pgpass = pg->pgpass,
         .database = pg->database,
+        .local_way = pg->local_way,
+        .local_repl_way = pg->local_repl_way,
         .superuser = pg->superuser,
         .replication = pg->replication,
         .rewind = pg->rewind,
@@ -445,12 +475,18 @@ static int make_instance(struct app *app, struct error *err)
         .pg_ident = pg->pg_ident,
         .recovery_conf = pg->recovery_conf,
         .basebackup = pg->basebackup,
+        .custom_conf = pg->custom_conf,
+        .replica_methods = pg->replica_methods,
+        .replica_method_count = pg->replica_method_count,
         .use_pg_rewind =
             pg->use_pg_rewind_given ? pg->use_pg_rewind : app->agent.dynamic.use_pg_rewind,
         .use_slots = app->agent.dynamic.use_slots,
+        .keeps_logical = dynamic_slots_has_logical(&app->agent.dynamic),
+        .nostream = config->tags.nostream,
         .kill_way = FENCE_KILL_AUTO,
         .probe_timeout_ms = LOOP_PROBE_TIMEOUT_MS,
         .clock = NULL,
+        .on_command = commands_tell,
     };
     return pg_instance_new(&app->loop, &instance, &app->agent.pg, err);
 }
@@ -523,6 +559,8 @@ int agent_run(const char *path)
         agent->clock = clock_real();
         agent->config = &app->config;
         agent->on_exit = close_all;
+        agent->on_reload = on_reload;
+        app_reload_init(&app->reload, agent, &app->config, path);
         app->stop_timer.data = app;
         (void)uv_timer_init(&app->loop, &app->stop_timer);
         app_start_signals(&app->loop, &app->signals, on_signal, app);
@@ -536,7 +574,12 @@ int agent_run(const char *path)
     }
     dynamic_parameters_free(&app->parameters);
     dynamic_config_free(&agent->dynamic);
-    config_free(&app->config);
+    config_effective_free(&agent->effective);
+    if (app->reload.agent != NULL) {
+        app_reload_free(&app->reload);
+    } else {
+        config_free(&app->config);
+    }
     if (app->lock_fd >= 0) {
         (void)close(app->lock_fd);
     }

@@ -2,22 +2,29 @@
  * what it may ask for. */
 #include "agent/app_api.h"
 
-#include "agent/api/api_metrics.h"
 #include "agent/api/api_server.h"
-#include "agent/app_group.h"
+#include "agent/app_metrics.h"
+#include "agent/app_shown.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/ha/ha_able.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_remote.h"
+#include "agent/ha/ha_watchdog.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
+#include "agent/loop/reinit.h"
+#include "agent/loop/restart.h"
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+enum { TRIAL_MS = 5000 }; /* PostgreSQL is asked about settings for so long */
 
 /* JSON as it goes out: a real has the digits that were put in, 0.1 and not 0.10000000000000001. */
 #define JSON_TEXT (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
@@ -49,7 +56,16 @@ static int put(struct agent *agent, const char *key, const char *value, int64_t 
     return rc;
 }
 
-/* The document is at fault (ERR_INVALID, ERR_LIMIT), or the store (anything else). */
+static int check_size(const json_t *document, struct error *err)
+{
+    size_t bytes = json_dumpb(document, NULL, 0, JSON_COMPACT | JSON_TEXT);
+    return bytes <= API_CONFIG_BYTES_MAX
+               ? 0
+               : error_set(err, ERR_LIMIT, "the configuration has %zu bytes, at most %zu", bytes,
+                           API_CONFIG_BYTES_MAX);
+}
+
+/* The document is at fault (ERR_INVALID), or the store (anything else). */
 static int put_config(struct agent *agent, const json_t *document, int64_t compare,
                       api_written written, void *ctx, struct error *err)
 {
@@ -58,15 +74,125 @@ static int put_config(struct agent *agent, const json_t *document, int64_t compa
 
     if (text == NULL) {
         rc = error_set(err, ERR_INVALID, "the configuration cannot be written as JSON");
-    } else if (strlen(text) > API_CONFIG_BYTES_MAX) {
-        rc = error_set(err, ERR_LIMIT, "the configuration has %zu bytes, at most %zu", strlen(text),
-                       API_CONFIG_BYTES_MAX);
     } else {
         rc = put(agent, "config", text, compare, written, ctx, err);
         rc = rc == ERR_LIMIT ? ERR_BUSY : rc; /* the store's queue is full */
     }
     mem_free(text);
     return rc;
+}
+
+/* A change that PostgreSQL is asked about, before it is written. */
+struct config_trial {
+    struct agent *agent;
+    json_t *merged;
+    int64_t compare;
+    api_written written;
+    void *ctx;
+};
+
+/* What PostgreSQL could not be asked about each member sees for itself. */
+static void on_tried(void *arg, int rc, const struct error *why)
+{
+    struct config_trial *trial = arg;
+    struct error err = {0};
+    bool goes_on = rc != ERR_INVALID && rc != ERR_CANCELED && !trial->agent->stopping;
+
+    if (goes_on) {
+        rc = put_config(trial->agent, trial->merged, trial->compare, trial->written, trial->ctx,
+                        &err);
+        why = &err;
+    } else if (rc == 0) {
+        rc = ERR_CANCELED;
+    }
+    if (!goes_on || rc != 0) {
+        trial->written(trial->ctx, rc, 0, why);
+    }
+    json_decref(trial->merged);
+    mem_free(trial);
+}
+
+/* Takes out of a mapping below `postgresql` what was there with the same value already: it does not
+ * block another change. True if something is left. */
+static bool keep_changes(json_t *document, const json_t *before, const char *key)
+{
+    json_t *now = json_object_get(json_object_get(document, "postgresql"), key);
+    const json_t *old = json_object_get(json_object_get(before, "postgresql"), key);
+    const char *name;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(now, next, name, value)
+    {
+        if (json_equal(value, json_object_get(old, name))) {
+            (void)json_object_del(now, name);
+        }
+    }
+    return json_object_size(now) > 0;
+}
+
+/* The file that the change names, and that this member would take; what stands there already, be it
+ * wrong, does not block another change. NULL: none. */
+static const char *changed_custom_conf(const struct agent *agent, const json_t *changes,
+                                       const json_t *before)
+{
+    const json_t *now = json_object_get(json_object_get(changes, "postgresql"), "custom_conf");
+    const json_t *old = json_object_get(json_object_get(before, "postgresql"), "custom_conf");
+    bool ours = agent->config->postgresql.custom_conf != NULL;
+    return ours || json_equal(now, old) ? NULL : json_string_value(now);
+}
+
+/* 0: `written` comes. ERR_INVALID: it is refused. Anything else: PostgreSQL is not asked. */
+static int try_config(struct agent *agent, const json_t *before, struct config_trial *trial,
+                      struct error *err)
+{
+    struct dynamic_config dynamic = {0};
+    struct config_effective effective = {0};
+    struct dynamic_parameters parameters = {0};
+    struct pg_reload wanted;
+    char warning[DYNAMIC_WARNING_BYTES];
+    json_t *changes = json_deep_copy(trial->merged);
+    json_t *none = json_object();
+    const char *custom_conf = changed_custom_conf(agent, changes, before);
+    bool asks = keep_changes(changes, before, "parameters") || custom_conf != NULL;
+    asks = keep_changes(changes, before, "recovery_conf") || asks;
+    int rc = agent->pg == NULL || !asks ? ERR_UNSUPPORTED : 0;
+
+    rc = rc != 0 ? rc
+                 : dynamic_config_parse(changes, config_ttl_min_ms(agent->config), &dynamic,
+                                        warning, err);
+    if (rc == 0) {
+        config_effective_make(&agent->config->postgresql, json_object_get(changes, "postgresql"),
+                              &effective, NULL);
+        effective.postgresql.parameters = none; /* the file's are no part of the change */
+        effective.postgresql.custom_conf = custom_conf;
+        rc = parameters_wanted(&dynamic, &effective.postgresql, &parameters, &wanted, warning, err);
+    }
+    rc =
+        rc != 0 ? rc : pg_instance_try_settings(agent->pg, &wanted, TRIAL_MS, on_tried, trial, err);
+    dynamic_parameters_free(&parameters);
+    config_effective_free(&effective);
+    dynamic_config_free(&dynamic);
+    json_decref(none);
+    json_decref(changes);
+    return rc;
+}
+
+/* The document is right as far as we can tell. */
+static int write_config(struct agent *agent, const json_t *before, struct config_trial given,
+                        struct error *err)
+{
+    struct config_trial *trial = mem_new(struct config_trial);
+    *trial = given;
+    json_incref(trial->merged);
+    int rc = try_config(agent, before, trial, err);
+    if (rc == 0) {
+        return 0;
+    }
+    json_decref(trial->merged);
+    mem_free(trial);
+    return rc == ERR_INVALID
+               ? rc
+               : put_config(agent, given.merged, given.compare, given.written, given.ctx, err);
 }
 
 static int change_config(void *arg, const json_t *patch, bool replace, api_written written,
@@ -76,7 +202,10 @@ static int change_config(void *arg, const json_t *patch, bool replace, api_writt
     const struct dcs_kv *kv =
         agent->facts.view == NULL ? NULL : dcs_view_get(agent->facts.view, "config");
     json_t *before = kv == NULL ? NULL : json_loadb(kv->value, kv->value_len, 0, NULL);
-    json_t *merged = NULL;
+    struct config_trial trial = {.agent = agent,
+                                 .compare = kv == NULL ? DCS_ABSENT : kv->mod_revision,
+                                 .written = written,
+                                 .ctx = ctx};
     bool changed = true;
     int rc = 0;
 
@@ -85,24 +214,24 @@ static int change_config(void *arg, const json_t *patch, bool replace, api_writt
         return error_set(err, ERR_NOT_FOUND, "the cluster has no configuration yet");
     }
     if (replace) {
-        merged = json_deep_copy(patch);
-        changed = !json_equal(before, merged);
+        trial.merged = json_deep_copy(patch);
+        changed = !json_equal(before, trial.merged);
     } else {
-        rc = dynamic_config_merge(before, patch, &merged, &changed, err);
+        rc = dynamic_config_merge(before, patch, &trial.merged, &changed, err);
     }
     if (rc == 0 && changed) {
-        rc = dynamic_config_validate(merged, config_ttl_min_ms(agent->config), before, err);
+        rc = dynamic_config_validate(trial.merged, config_ttl_min_ms(agent->config), before, err);
+        rc = rc != 0 ? rc : check_size(trial.merged, err); /* before PostgreSQL is asked */
+    }
+    if (rc == 0 && changed) {
+        rc = write_config(agent, before, trial, err);
     }
     json_decref(before);
-    if (rc == 0 && changed) {
-        rc = put_config(agent, merged, kv == NULL ? DCS_ABSENT : kv->mod_revision, written, ctx,
-                        err);
-    }
     if (rc != 0) {
-        json_decref(merged);
+        json_decref(trial.merged);
         return rc;
     }
-    *ret_merged = merged;
+    *ret_merged = trial.merged;
     *ret_unchanged = !changed;
     return 0;
 }
@@ -113,11 +242,47 @@ static int write_failover(void *arg, const char *value, int64_t revision, api_wr
     return put(arg, "failover", value, revision < 0 ? DCS_ANY : revision, written, ctx, err);
 }
 
+static struct restart_wish wish_of(const struct api_restart *restart)
+{
+    return (struct restart_wish){.filter = restart->filter,
+                                 .timeout_ms = restart->timeout_ms,
+                                 .at_wall_ms = restart->at_wall_ms,
+                                 .object = restart->object};
+}
+
+static int order_restart(void *arg, const struct api_restart *restart, unsigned *ret_number,
+                         int64_t *ret_wait_ms, struct error *err)
+{
+    struct restart_wish wish = wish_of(restart);
+    return restart_order(arg, &wish, ret_number, ret_wait_ms, err);
+}
+
+static int schedule_restart(void *arg, const struct api_restart *restart, struct error *err)
+{
+    struct restart_wish wish = wish_of(restart);
+    return restart_schedule(arg, &wish, err);
+}
+
+static bool unschedule_restart(void *arg)
+{
+    return restart_unschedule(arg);
+}
+
+static int reinitialize(void *arg, bool force, bool from_leader, struct error *err)
+{
+    return reinit_order(arg, force, from_leader, err);
+}
+
 /* --- the picture ------------------------------------------------------------------------------ */
 
+/* Texts for people are cut to their room, and may be of another encoding: they are shown even so.
+ */
 static void set_text(json_t *object, const char *key, const char *text)
 {
-    (void)json_object_set_new(object, key, json_string(text));
+    char *clean = mem_strdup(text);
+    utf8_clean(clean);
+    (void)json_object_set_new(object, key, json_string(clean));
+    mem_free(clean);
 }
 
 static void set_number(json_t *object, const char *key, int64_t value)
@@ -151,11 +316,6 @@ static json_t *replication_rows(const struct pg_probe_result *probe)
     return rows;
 }
 
-static bool is_streaming(const struct pg_probe_result *probe)
-{
-    return probe->receiver_alive && strcmp(probe->receiver_status, "streaming") == 0;
-}
-
 static void put_probe(const struct agent *agent, json_t *document)
 {
     const struct pg_probe_result *probe = &agent->facts.probe;
@@ -178,8 +338,9 @@ static void put_probe(const struct agent *agent, json_t *document)
             (void)json_object_set_new(xlog, "replayed_timestamp", json_null());
         }
         (void)json_object_set_new(xlog, "paused", json_boolean(probe->replay_paused));
-        if (is_streaming(probe)) {
-            set_text(document, "replication_state", "streaming");
+        const char *replication = publish_replication_state(agent);
+        if (replication != NULL) {
+            set_text(document, "replication_state", replication);
         }
     }
     (void)json_object_set_new(document, "xlog", xlog);
@@ -193,37 +354,23 @@ static void put_probe(const struct agent *agent, json_t *document)
     }
     if (probe->pending_restart) {
         (void)json_object_set_new(document, "pending_restart", json_true());
+        (void)json_object_set_new(document, "pending_restart_reason",
+                                  publish_pending_reason(probe));
     }
 }
 
-/* A standby that the key sync names while the mode is `mode`. */
-static bool is_synchronous(const struct agent *agent, const struct ha_snapshot *s,
-                           enum dynamic_synchronous mode)
+/* Not one of Patroni's. */
+static void put_copy(const struct agent *agent, json_t *document)
 {
-    return agent->dynamic.synchronous_mode == mode && s->self.role == PG_STANDBY &&
-           ha_sync_key_has(&s->cluster.sync, s->self.name) &&
-           strcmp(s->cluster.sync.leader, s->self.name) != 0;
-}
+    const struct pg_copy_progress *progress = &agent->facts.copy;
 
-static bool has_answered(const struct agent *agent, const struct ha_snapshot *s)
-{
-    return s->self.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0;
-}
-
-/* Other than for a decision, an answer of before the standby was detached will do: Patroni's
- * members take one without a position for a member that is down, and do not wait for it. */
-static bool is_fresh(const struct agent *agent, const struct ha_snapshot *s)
-{
-    const struct loop_facts *facts = &agent->facts;
-    return s->self.probe_fresh ||
-           (facts->probe_rc == 0 &&
-            agent_mono_ms(agent) - facts->probe.asked_ms <= LOOP_PROBE_FRESH_MS);
-}
-
-/* It runs, says the postmaster; what it does, nobody could ask of late: unknown. */
-static const char *state_of(const struct agent *agent, const struct ha_snapshot *s)
-{
-    return has_answered(agent, s) && !is_fresh(agent, s) ? "unknown" : ha_state_name(s);
+    if (agent->facts.copying) {
+        json_t *copy = json_object();
+        set_number(copy, "percent", progress->percent);
+        set_number(copy, "bytes", (int64_t)progress->bytes);
+        set_number(copy, "total_bytes", (int64_t)progress->total_bytes);
+        (void)json_object_set_new(document, "copy", copy);
+    }
 }
 
 static char *render_document(const struct agent *agent, const struct ha_snapshot *s)
@@ -231,17 +378,17 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     json_t *document = json_object();
     json_t *patroni = json_object();
 
-    set_text(document, "state", state_of(agent, s));
-    if (has_answered(agent, s) && is_fresh(agent, s)) {
-        set_text(document, "role", s->self.role == PG_PRIMARY ? "primary" : "replica");
+    set_text(document, "state", app_shown_state(agent, s));
+    if (app_shown_answered(agent, s)) {
+        set_text(document, "role", app_shown_role(s));
         put_probe(agent, document);
     } else {
         set_text(document, "role", ha_role_name(s));
     }
-    if (is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON)) {
+    if (app_shown_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON)) {
         (void)json_object_set_new(document, "sync_standby", json_true());
     }
-    if (is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM)) {
+    if (app_shown_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM)) {
         (void)json_object_set_new(document, "quorum_standby", json_true());
     }
     if (s->settings.paused) {
@@ -261,13 +408,23 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
         set_text(document, "database_system_identifier", s->self.system_id);
     }
     (void)json_object_set_new(document, "reports", json_true()); /* agent/ha/ha_peer.h */
+    if (ha_watchdog_bars(s)) {
+        (void)json_object_set_new(document, "watchdog_failed", json_true());
+    }
     char trouble[HA_TROUBLE_BYTES];
     ha_trouble(s, trouble);
     if (trouble[0] != '\0') {
         set_text(document, "trouble", trouble);
     }
-    if (agent->reload.error[0] != '\0') {
-        set_text(document, "configuration_error", agent->reload.error);
+    put_copy(agent, document);
+    const struct loop_reload *reload = &agent->reload;
+    if (reload->file_error[0] != '\0' || reload->error[0] != '\0') {
+        set_text(document, "configuration_error",
+                 reload->file_error[0] != '\0' ? reload->file_error : reload->error);
+    }
+    json_t *restart = restart_shown(agent, false);
+    if (restart != NULL) {
+        (void)json_object_set_new(document, "scheduled_restart", restart);
     }
     set_text(patroni, "version", "4.1.4");
     set_text(patroni, "scope", agent->config->scope);
@@ -311,148 +468,16 @@ static char *render_explain(void *arg)
     json_t *document = json_object();
     set_text(document, "name", agent->config->name);
     (void)json_object_set_new(document, "decisions", decisions);
+    put_copy(agent, document);
     char *text = json_dumps(document, JSON_TEXT);
     json_decref(document);
     return text;
 }
 
-/* --- metrics ---------------------------------------------------------------------------------- */
-
-static void put_instance_metrics(struct api_metrics *m, const struct agent *agent,
-                                 const struct ha_snapshot *s)
+static char *render_metrics(void *arg)
 {
-    const struct pg_probe_result *probe = &agent->facts.probe;
-    bool up = s->self.run == HA_RUN_RUNNING && probe->asked_ms > 0;
-    bool primary = up && probe->role == PG_PRIMARY;
-    bool replica = up && probe->role == PG_STANDBY;
-    bool streaming = replica && is_streaming(probe);
-
-    api_metrics_add(m, "patroni_postgres_running", "gauge",
-                    "Value is 1 if Postgres is running, 0 otherwise.", up);
-    api_metrics_add(m, "patroni_postmaster_start_time", "gauge",
-                    "Epoch seconds since Postgres started.",
-                    up ? (double)probe->postmaster_start_ms / 1000.0 : 0);
-    api_metrics_add(m, "patroni_primary", "gauge",
-                    "Value is 1 if this node is the leader, 0 otherwise.", primary);
-    api_metrics_add(
-        m, "patroni_xlog_location", "counter",
-        "Current location of the Postgres transaction log, 0 if this node is not the leader.",
-        primary ? (double)probe->flush_lsn : 0);
-    api_metrics_add(m, "patroni_standby_leader", "gauge",
-                    "Value is 1 if this node is the standby_leader, 0 otherwise.", 0);
-    api_metrics_add(m, "patroni_replica", "gauge",
-                    "Value is 1 if this node is a replica, 0 otherwise.", replica);
-    api_metrics_add(m, "patroni_sync_standby", "gauge",
-                    "Value is 1 if this node is a sync standby, 0 otherwise.",
-                    replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON));
-    api_metrics_add(m, "patroni_quorum_standby", "gauge",
-                    "Value is 1 if this node is a quorum standby, 0 otherwise.",
-                    replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM));
-    api_metrics_add(
-        m, "patroni_xlog_received_location", "counter",
-        "Current location of the received Postgres transaction log, 0 if this node is not a "
-        "replica.",
-        replica ? (double)probe->receive_lsn : 0);
-    api_metrics_add(
-        m, "patroni_xlog_replayed_location", "counter",
-        "Current location of the replayed Postgres transaction log, 0 if this node is not a "
-        "replica.",
-        replica ? (double)probe->replay_lsn : 0);
-    api_metrics_add(m, "patroni_xlog_replayed_timestamp", "gauge",
-                    "Current timestamp of the replayed Postgres transaction log, 0 if null.",
-                    replica ? (double)probe->replay_time_ms / 1000.0 : 0);
-    api_metrics_add(m, "patroni_xlog_paused", "gauge",
-                    "Value is 1 if the Postgres xlog is paused, 0 otherwise.",
-                    replica && probe->replay_paused);
-    api_metrics_add(m, "patroni_postgres_streaming", "gauge",
-                    "Value is 1 if Postgres is streaming, 0 otherwise.", streaming);
-    api_metrics_add(m, "patroni_postgres_in_archive_recovery", "gauge",
-                    "Value is 1 if Postgres is replicating from archive, 0 otherwise.", 0);
-    api_metrics_add(m, "patroni_postgres_server_version", "gauge",
-                    "Version of Postgres (if running), 0 otherwise.",
-                    up ? probe->server_version : 0);
-    api_metrics_add(m, "patroni_postgres_timeline", "gauge",
-                    "Postgres timeline of this node (if running), 0 otherwise.",
-                    up ? probe->timeline : 0);
-    api_metrics_add(m, "patroni_pending_restart", "gauge",
-                    "Value is 1 if the node needs a restart, 0 otherwise.",
-                    up && probe->pending_restart);
-}
-
-/* Of the gravest disk; the least space of those that PostgreSQL writes to. */
-static void put_health_metrics(struct api_metrics *m, const struct agent *agent,
-                               const struct ha_snapshot *s)
-{
-    const struct pg_disk_state *disks = &agent->facts.disks;
-    uint64_t free_bytes = 0;
-    bool known = false;
-
-    for (size_t i = 0; i < disks->count; i++) {
-        const struct pg_disk_place *place = &disks->places[i];
-        if (place->instance && (!known || place->free_bytes < free_bytes)) {
-            free_bytes = place->free_bytes;
-            known = true;
-        }
-    }
-    api_metrics_add(m, "pgquorum_disk_state", "gauge",
-                    "The worst disk that PostgreSQL writes to: 0=unknown, 1=good, 2=low, 3=full, "
-                    "4=stalled, 5=read-only, 6=failed.",
-                    (double)s->self.disk);
-    api_metrics_add(m, "pgquorum_disk_free_bytes", "gauge",
-                    "Least free space of the disks that PostgreSQL writes to, 0 if unknown.",
-                    (double)free_bytes);
-    api_metrics_add(m, "pgquorum_postgres_hung", "gauge",
-                    "Value is 1 if PostgreSQL runs and answers no new connection.",
-                    s->self.silent_since_mono_ms != HA_NEVER);
-    api_metrics_add(m, "pgquorum_postgres_crashes", "gauge",
-                    "How often PostgreSQL went down without order and was not up for long since.",
-                    s->self.crashes);
-}
-
-static char *render_metrics(const struct agent *agent, const struct ha_snapshot *s)
-{
-    struct api_metrics m;
-    char state[16];
-    char states[API_METRICS_STATES_BYTES];
-    int64_t margin_ms = s->holding.held ? s->holding.soft_lease_ms - s->now_lease_ms : 0;
-
-    api_metrics_init(&m, agent->config->scope, agent->config->name);
-    api_metrics_add_text(&m, "patroni_version", "Patroni semver without periods.", NULL, "040104");
-    put_instance_metrics(&m, agent, s);
-    api_metrics_states(states);
-    (void)snprintf(state, sizeof state, "%d", api_metrics_state(state_of(agent, s)));
-    api_metrics_add_text(&m, "patroni_postgres_state", "State of Postgres as a number.", states,
-                         state);
-    api_metrics_add(&m, "patroni_cluster_unlocked", "gauge",
-                    "Value is 1 if the cluster is unlocked, 0 if locked.",
-                    !s->cluster.known || s->cluster.leader[0] == '\0');
-    api_metrics_add(&m, "patroni_failsafe_mode_is_active", "gauge",
-                    "Value is 1 if failsafe mode is active, 0 if inactive.",
-                    failsafe_is_active(agent));
-    api_metrics_add(&m, "patroni_dcs_last_seen", "gauge",
-                    "Epoch timestamp when DCS was last contacted successfully.",
-                    (double)(agent->dcs_seen_wall_ms / 1000));
-    api_metrics_add(&m, "patroni_is_paused", "gauge",
-                    "Value is 1 if auto failover is disabled, 0 otherwise.", s->settings.paused);
-    api_metrics_add(&m, "pgquorum_lease_held", "gauge",
-                    "Value is 1 if this node holds the leader lease.", s->holding.held);
-    api_metrics_add(&m, "pgquorum_lease_margin_seconds", "gauge",
-                    "Time until the soft deadline of the leader lease, 0 if not held.",
-                    (double)margin_ms / 1000.0);
-    api_metrics_add(&m, "pgquorum_fence_armed", "gauge",
-                    "Value is 1 if the fence will stop PostgreSQL when the lease runs out.",
-                    s->fence.armed);
-    if (agent->fence != NULL) {
-        api_metrics_add(&m, "pgquorum_fence_kill_seconds", "gauge",
-                        "How long the last kill by the fence took, -0.001 if there was none.",
-                        (double)fence_client_status(agent->fence)->kill_ms / 1000.0);
-    }
-    put_health_metrics(&m, agent, s);
-    api_metrics_add(&m, "pgquorum_decisions_total", "counter",
-                    "Decisions of the HA core that changed something.",
-                    (double)agent->decision_count);
-    app_group_metrics(agent->group, &m);
-    return api_metrics_take(&m);
+    const struct agent *agent = arg;
+    return app_metrics_render(agent, agent->shown);
 }
 
 static void give_picture(struct agent *agent, const struct ha_snapshot *s)
@@ -460,18 +485,23 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     const struct pg_probe_result *probe = &agent->facts.probe;
     struct api_status *status = api_status_new();
 
+    *agent->shown = *s;
     status->lease_valid_until_ms = keeper_serves_until_ms(agent, s);
+    status->leads_standby_until_ms =
+        ha_leads_standby_cluster(s) && agent->lease.held ? agent->lease.soft_ms : 0;
     status->running = s->self.run == HA_RUN_RUNNING && s->self.probe_fresh;
     status->writable =
         status->running && s->self.role == PG_PRIMARY && status->lease_valid_until_ms > 0;
     status->replica = status->running && s->self.role == PG_STANDBY;
     status->was_primary = s->self.role == PG_PRIMARY;
-    status->streaming = status->replica && is_streaming(probe);
+    status->streaming = status->replica && app_shown_streaming(probe);
+    status->archive_recovery = status->replica && app_shown_archive(agent);
     status->paused = s->settings.paused;
     status->synchronous = s->settings.synchronous_mode;
-    status->sync_standby = status->replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON);
+    status->sync_standby =
+        status->replica && app_shown_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON);
     status->quorum_standby =
-        status->replica && is_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM);
+        status->replica && app_shown_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_QUORUM);
     status->noloadbalance = agent->config->tags.noloadbalance;
     status->replayed_lsn = probe->replay_lsn;
     status->received_lsn = probe->receive_lsn;
@@ -482,6 +512,9 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     status->cycle_mono_ms = agent->cycle_mono_ms;
     status->tags = json_deep_copy(agent->config->tags.published);
     status->cluster = s->cluster;
+    status->restart_ended = agent->restart.ended;
+    status->restart_done = agent->restart.done;
+    (void)snprintf(status->restart_text, sizeof status->restart_text, "%s", agent->restart.outcome);
     status->initialized = s->cluster.known;
     status->document = render_document(agent, s);
     if (agent->facts.view != NULL) {
@@ -492,7 +525,6 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     status->history = render_view(agent, "history", JSON_ARRAY);
     status->config = render_view(agent, "config", JSON_OBJECT);
     status->failsafe = render_view(agent, "failsafe", JSON_OBJECT);
-    status->metrics = render_metrics(agent, s);
     api_server_publish(agent->api, status);
     api_status_unref(status);
 }
@@ -502,13 +534,27 @@ static int answer_failsafe(void *arg, const json_t *question, uint64_t *ret_lsn,
     return failsafe_answer(arg, question, ret_lsn, err);
 }
 
+static void ask_reload(void *arg)
+{
+    struct agent *agent = arg;
+    if (agent->on_reload != NULL) {
+        agent->on_reload(agent);
+    }
+}
+
 int app_api_start(struct agent *agent, struct error *err)
 {
     struct api_ports ports = {.clock = agent->clock,
                               .change_config = change_config,
                               .write_failover = write_failover,
+                              .restart = order_restart,
+                              .schedule_restart = schedule_restart,
+                              .unschedule_restart = unschedule_restart,
+                              .reinitialize = reinitialize,
                               .failsafe = answer_failsafe,
+                              .reload = ask_reload,
                               .explain = render_explain,
+                              .metrics = render_metrics,
                               .arg = agent};
     struct net_addr listen = {.port = agent->config->restapi_listen.port};
     const char *host = agent->config->restapi_listen.host;
@@ -516,6 +562,8 @@ int app_api_start(struct agent *agent, struct error *err)
     (void)snprintf(listen.host, sizeof listen.host, "%s", host[0] == '\0' ? "*" : host);
     int rc = api_server_start(agent->loop, &listen, &ports, &agent->api, err);
     if (rc == 0) {
+        agent->shown = mem_new(struct ha_snapshot);
+        ha_snapshot_init(agent->shown);
         agent->on_picture = give_picture;
         log_info("REST listens on %s", agent->config->restapi_listen.text);
     }
@@ -527,4 +575,6 @@ void app_api_stop(struct agent *agent)
     agent->on_picture = NULL;
     api_server_stop(agent->api, NULL, NULL);
     agent->api = NULL;
+    mem_free(agent->shown);
+    agent->shown = NULL;
 }

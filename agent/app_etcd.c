@@ -62,21 +62,21 @@ void app_etcd_on_change(struct etcd_server *server)
     }
 }
 
-void app_reload(const struct config *config, struct raft_group *group, struct etcd_server *server)
+bool app_reload_certificates(const struct config *config, struct raft_group *group,
+                             struct etcd_server *server)
 {
     bool raft = group != NULL && config->raft.certfile != NULL;
     bool etcd = server != NULL && config->etcd_server.certfile != NULL;
-    if (!raft && !etcd) {
-        log_warning("SIGHUP: the file is read at start only, ignoring");
-        return;
+    if (raft || etcd) {
+        log_info("SIGHUP: reading the certificates again");
     }
-    log_info("SIGHUP: reading the certificates again; the file itself is read at start only");
     if (raft) {
         raft_group_reload(group);
     }
     if (etcd) {
         etcd_server_reload(server);
     }
+    return raft || etcd;
 }
 
 void app_etcd_stop(struct etcd_server *server, void (*stopped)(void *arg), void *arg)

@@ -13,9 +13,10 @@ int app_etcd_start(struct uv_loop_s *loop, const struct config *config, int elec
                    struct raft_group **group, struct etcd_server **ret_server,
                    struct error *err) MUST_CHECK;
 void app_etcd_on_change(struct etcd_server *server);
-/* SIGHUP: the certificates of the Raft port and of this one are read again; says in the log what
- * became of it. Each may be NULL. */
-void app_reload(const struct config *config, struct raft_group *group, struct etcd_server *server);
+/* SIGHUP: the certificates of the Raft port and of this one are read again, which the log says.
+ * Each may be NULL; false: there are none. */
+bool app_reload_certificates(const struct config *config, struct raft_group *group,
+                             struct etcd_server *server);
 /* `stopped` comes at once where there is none. */
 void app_etcd_stop(struct etcd_server *server, void (*stopped)(void *arg), void *arg);
 

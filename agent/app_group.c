@@ -3,6 +3,8 @@
 #include "agent/api/api_metrics.h"
 #include "base/log.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static void on_waiting(void *arg, const char *text)
@@ -63,6 +65,61 @@ int app_group_open(struct uv_loop_s *loop, const struct config *config,
     return raft_group_open(loop, &group, &callbacks, ret_group, err);
 }
 
+/* A member that has lost its directory comes back under its name with another id. */
+static void put_peer(struct api_metrics *metrics, const char *metric,
+                     const struct raft_member_status *member, double value)
+{
+    char id[17];
+    (void)snprintf(id, sizeof id, "%016" PRIx64, member->id);
+    struct api_label labels[] = {{"peer", member->name}, {"id", id}};
+    api_metrics_sample(metrics, metric, labels, 2, value);
+}
+
+static void put_peers(struct api_metrics *metrics, const struct raft_status *status)
+{
+    static const char connected[] = "pgquorum_raft_peer_connected";
+    static const char lag[] = "pgquorum_raft_peer_lag_entries";
+
+    api_metrics_head(metrics, connected, "gauge",
+                     "Value is 1 if this node has a connection to that member.");
+    for (size_t i = 0; i < status->member_count; i++) {
+        const struct raft_member_status *member = &status->members[i];
+        if (member->id != status->id) {
+            put_peer(metrics, connected, member, member->connected);
+        }
+    }
+    api_metrics_head(metrics, lag, "gauge",
+                     "Entries of this leader's log that a member has not stored yet.");
+    for (size_t i = 0; i < status->member_count && status->role == RAFT_ROLE_LEADER; i++) {
+        const struct raft_member_status *member = &status->members[i];
+        uint64_t stored =
+            member->match_index < status->last_index ? member->match_index : status->last_index;
+        if (member->id != status->id) {
+            put_peer(metrics, lag, member, (double)(status->last_index - stored));
+        }
+    }
+}
+
+static void put_counters(struct api_metrics *metrics, const struct raft_group_counters *counters)
+{
+    api_metrics_add(metrics, "pgquorum_raft_corrupt_frames_total", "counter",
+                    "Frames of the Raft port that were damaged on their way, and refused.",
+                    (double)counters->frames_corrupt);
+    api_metrics_add(metrics, "pgquorum_raft_refused_frames_total", "counter",
+                    "Frames of the Raft port that were not for this member.",
+                    (double)counters->frames_refused);
+    api_metrics_add(metrics, "pgquorum_raft_dropped_frames_total", "counter",
+                    "Frames to members that were not connected or took nothing more.",
+                    (double)counters->frames_dropped);
+    api_metrics_add(metrics, "pgquorum_raft_refused_handshakes_total", "counter",
+                    "Connections to the Raft port with a wrong password, certificate or cluster, "
+                    "or from an address that is no member's.",
+                    (double)counters->handshakes_refused);
+    api_metrics_add(metrics, "pgquorum_raft_refused_clients_total", "counter",
+                    "Clients of the Raft port above its limits.",
+                    (double)counters->clients_refused);
+}
+
 void app_group_metrics(struct raft_group *group, struct api_metrics *metrics)
 {
     struct raft_node *node = group == NULL ? NULL : raft_group_node(group);
@@ -81,13 +138,16 @@ void app_group_metrics(struct raft_group *group, struct api_metrics *metrics)
                         "Highest committed Raft index.", (double)status.commit_index);
         api_metrics_add(metrics, "pgquorum_raft_applied_index", "counter",
                         "Highest applied Raft index.", (double)status.applied_index);
+        api_metrics_add(metrics, "pgquorum_raft_last_index", "counter",
+                        "Last index of this member's log.", (double)status.last_index);
+        api_metrics_add(metrics, "pgquorum_store_revision", "counter",
+                        "Revision of the store as this member has it.", (double)status.revision);
         api_metrics_add(metrics, "pgquorum_raft_members", "gauge", "Members of the Raft group.",
                         (double)status.member_count);
+        put_peers(metrics, &status);
     }
     if (group != NULL) {
         raft_group_counters(group, &counters);
     }
-    api_metrics_add(metrics, "pgquorum_raft_corrupt_frames_total", "counter",
-                    "Frames of the Raft port that were damaged on their way, and refused.",
-                    (double)counters.frames_corrupt);
+    put_counters(metrics, &counters);
 }

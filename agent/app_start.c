@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void tell(const struct config_warnings *warnings)
+void app_start_tell(const struct config_warnings *warnings)
 {
     for (size_t i = 0; i < warnings->count && i < CONFIG_WARNINGS_MAX; i++) {
         log_warning("%s", warnings->texts[i]);
@@ -34,7 +34,7 @@ int app_start_load(app_start_load_fn load, const char *path, struct config *ret_
         log_level_set(ret_config->log.level);
         log_json_set(ret_config->log.json);
     }
-    tell(&warnings);
+    app_start_tell(&warnings);
     config_warnings_free(&warnings);
     if (rc != 0) {
         log_error("%s", err.text);

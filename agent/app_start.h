@@ -16,6 +16,9 @@ typedef int (*app_start_load_fn)(const char *path, struct config *ret_config,
  * and there are open files for a crowd of clients and the rest. */
 int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
 
+/* Warnings of a configuration, to the log. */
+void app_start_tell(const struct config_warnings *warnings);
+
 /* Makes the directory that `key` of the configuration names, and those above it that are not there.
  */
 int app_start_directory(const char *key, const char *path, struct error *err) MUST_CHECK;

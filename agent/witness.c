@@ -102,8 +102,9 @@ static void on_signal(uv_signal_t *signal, int number)
 {
     struct witness *witness = signal->data;
     if (number == SIGHUP) {
-        app_reload(&witness->config, witness->stopping ? NULL : witness->group,
-                   witness->stopping ? NULL : witness->etcd);
+        (void)app_reload_certificates(&witness->config, witness->stopping ? NULL : witness->group,
+                                      witness->stopping ? NULL : witness->etcd);
+        log_warning("SIGHUP: a witness reads its file at start only");
     } else if (witness->stopping) {
         log_warning("signal %d: exiting at once", number);
         _exit(1);

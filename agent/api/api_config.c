@@ -20,6 +20,13 @@ static void reply_document(struct http1_exchange *exchange, const json_t *docume
     mem_free(text);
 }
 
+/* The document is at fault, or the store is not there. */
+static int refusal_code(int rc, bool replace)
+{
+    bool bad_document = rc == ERR_INVALID || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT;
+    return bad_document ? 400 : replace ? 502 : 503;
+}
+
 static void on_written(void *ctx, int rc, int64_t revision, const struct error *err)
 {
     struct config_write *write = ctx;
@@ -31,18 +38,14 @@ static void on_written(void *ctx, int rc, int64_t revision, const struct error *
         api_reply_error(write->exchange, 409,
                         "somebody else has changed the configuration: read it again and repeat");
     } else {
-        api_reply_error(write->exchange, write->replace ? 502 : 503,
+        api_reply_error(write->exchange,
+                        rc == ERR_INVALID ? 400
+                        : write->replace  ? 502
+                                          : 503,
                         err == NULL || err->text[0] == '\0' ? err_name(rc) : err->text);
     }
     json_decref(write->merged);
     mem_free(write);
-}
-
-/* The document is at fault, or the store is not there. */
-static int refusal_code(int rc, bool replace)
-{
-    bool bad_document = rc == ERR_INVALID || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT;
-    return bad_document ? 400 : replace ? 502 : 503;
 }
 
 static void change(struct api_server *server, struct http1_exchange *exchange,

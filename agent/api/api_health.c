@@ -22,6 +22,11 @@ bool api_is_leader(const struct api_status *status, int64_t lease_now_ms)
     return status->writable && lease_now_ms < status->lease_valid_until_ms;
 }
 
+static bool leads_standby(const struct api_status *status, int64_t lease_now_ms)
+{
+    return lease_now_ms < status->leads_standby_until_ms;
+}
+
 /* ".5" at `*at`, as a part of one; `*at` moves behind it. */
 static double take_fraction(const char **at)
 {
@@ -87,7 +92,9 @@ static int replica_code(const struct api_status *status, const char *query)
         return NO;
     }
     if (http_query_get(query, "replication_state", value, sizeof value) &&
-        strcmp(value, status->streaming ? "streaming" : "") != 0) {
+        strcmp(value, status->streaming          ? "streaming"
+                      : status->archive_recovery ? "in archive recovery"
+                                                 : "") != 0) {
         return NO;
     }
     return OK;
@@ -152,8 +159,8 @@ static bool view_is_fresh(const struct api_status *status, int64_t mono_now_ms)
 }
 
 /* Paths that say who is synchronous: for which standbys each of them is. */
-static int synchronous_code(const struct api_status *status, const char *path, const char *query,
-                            int primary)
+static int synchronous_code(const struct api_status *status, const char *path, int readable,
+                            int replica)
 {
     const struct {
         const char *path;
@@ -171,9 +178,7 @@ static int synchronous_code(const struct api_status *status, const char *path, c
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(path, rows[i].path) == 0) {
-            return rows[i].also_primary && primary == OK ? OK
-                   : rows[i].is                          ? replica_code(status, query)
-                                                         : NO;
+            return rows[i].also_primary && readable == OK ? OK : rows[i].is ? replica : NO;
         }
     }
     return NO;
@@ -183,28 +188,34 @@ int api_health_code(const struct api_status *status, const char *path, const cha
                     struct api_now now)
 {
     int primary = api_is_leader(status, now.lease_ms) ? OK : NO;
+    int leader = primary == OK || leads_standby(status, now.lease_ms) ? OK : NO;
+    int standby_leader = leader == OK && primary != OK && status->replica ? OK : NO;
+    int readable = primary == OK || standby_leader == OK ? OK : NO;
+    int replica = leader != OK || primary == OK ? replica_code(status, query) : NO;
     int code = NO;
 
     if (strcmp(path, "/") == 0) {
         path = "/primary";
     }
     if (has(path, "standby_leader") || has(path, "standby-leader")) {
-        return NO; /* no standby clusters yet */
+        return standby_leader;
     }
-    if (has(path, "leader") || has(path, "master") || has(path, "primary") ||
-        has(path, "read-write")) {
+    if (has(path, "leader")) {
+        return leader;
+    }
+    if (has(path, "master") || has(path, "primary") || has(path, "read-write")) {
         return primary;
     }
     if (has(path, "replica")) {
-        code = replica_code(status, query);
+        code = replica;
     } else if (has(path, "read-only") && !has(path, "sync") && !has(path, "quorum")) {
-        code = primary == OK ? OK : replica_code(status, query);
+        code = readable == OK ? OK : replica;
     } else if (has(path, "health")) {
         code = status->running ? OK : NO;
     } else if (!view_is_fresh(status, now.mono_ms)) {
         code = NO; /* who is synchronous stands in the store alone */
     } else {
-        code = synchronous_code(status, path, query, primary);
+        code = synchronous_code(status, path, readable, replica);
     }
     return code == OK && !tags_match(status, query) ? NO : code;
 }
@@ -224,7 +235,7 @@ int api_readiness_code(const struct api_status *status, const char *query, int64
         http_query_get(query, "mode", value, sizeof value) && strcmp(value, "write") == 0;
     uint64_t location = by_write ? status->received_lsn : status->replayed_lsn;
 
-    if (api_is_leader(status, lease_now_ms)) {
+    if (api_is_leader(status, lease_now_ms) || leads_standby(status, lease_now_ms)) {
         return OK;
     }
     if (!status->running || !status->streaming || !status->initialized) {

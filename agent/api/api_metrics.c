@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,22 +83,70 @@ static void put_head(struct api_metrics *metrics, const char *name, const char *
     if (comment != NULL) {
         buf_printf(out, "# %s\n", comment);
     }
-    buf_printf(out, "# TYPE %s %s\n%s{%s} ", name, type, name, metrics->labels);
+    buf_printf(out, "# TYPE %s %s\n", name, type);
+}
+
+static void put_number(struct buf *out, double value)
+{
+    bool whole = fabs(value) < WHOLE_MAX && trunc(value) == value;
+    buf_printf(out, whole ? "%.0f\n" : "%.15g\n", value);
+}
+
+void api_metrics_head(struct api_metrics *metrics, const char *name, const char *type,
+                      const char *help)
+{
+    put_head(metrics, name, type, help, NULL);
+}
+
+void api_metrics_sample(struct api_metrics *metrics, const char *name,
+                        const struct api_label *labels, size_t label_count, double value)
+{
+    struct buf *out = &metrics->out;
+    buf_printf(out, "%s{%s", name, metrics->labels);
+    for (size_t i = 0; i < label_count; i++) {
+        buf_put_str(out, ",");
+        put_label(out, labels[i].name, labels[i].value);
+    }
+    buf_put_str(out, "} ");
+    put_number(out, value);
 }
 
 void api_metrics_add(struct api_metrics *metrics, const char *name, const char *type,
                      const char *help, double value)
 {
-    bool whole = fabs(value) < WHOLE_MAX && trunc(value) == value;
     put_head(metrics, name, type, help, NULL);
-    buf_printf(&metrics->out, whole ? "%.0f\n" : "%.15g\n", value);
+    api_metrics_sample(metrics, name, NULL, 0, value);
 }
 
 void api_metrics_add_text(struct api_metrics *metrics, const char *name, const char *help,
                           const char *comment, const char *value)
 {
     put_head(metrics, name, "gauge", help, comment);
-    buf_printf(&metrics->out, "%s\n", value);
+    buf_printf(&metrics->out, "%s{%s} %s\n", name, metrics->labels, value);
+}
+
+void api_metrics_add_histogram(struct api_metrics *metrics, const char *name, const char *help,
+                               const struct histogram *histogram)
+{
+    char part[128];
+    char bound[32];
+    uint64_t count = 0;
+
+    put_head(metrics, name, "histogram", help, NULL);
+    (void)snprintf(part, sizeof part, "%s_bucket", name);
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++) {
+        count += histogram->counts[i];
+        if (i < HISTOGRAM_BOUNDS) {
+            (void)snprintf(bound, sizeof bound, "%.3g", (double)histogram_bounds_ms[i] / 1000.0);
+        } else {
+            (void)snprintf(bound, sizeof bound, "+Inf");
+        }
+        api_metrics_sample(metrics, part, &(struct api_label){"le", bound}, 1, (double)count);
+    }
+    (void)snprintf(part, sizeof part, "%s_sum", name);
+    api_metrics_sample(metrics, part, NULL, 0, (double)histogram->sum_ms / 1000.0);
+    (void)snprintf(part, sizeof part, "%s_count", name);
+    api_metrics_sample(metrics, part, NULL, 0, (double)count);
 }
 
 char *api_metrics_take(struct api_metrics *metrics)

@@ -1,8 +1,9 @@
-/* PURE. The text format of Prometheus, one sample a metric, all with the same labels. */
+/* PURE. The text format of Prometheus. Every sample has the labels scope and name of this node. */
 #ifndef AGENT_API_METRICS_H
 #define AGENT_API_METRICS_H
 
 #include "base/buf.h"
+#include "base/histogram.h"
 
 struct api_metrics {
     struct buf out;
@@ -19,6 +20,20 @@ void api_metrics_add(struct api_metrics *metrics, const char *name, const char *
  * TYPE. */
 void api_metrics_add_text(struct api_metrics *metrics, const char *name, const char *help,
                           const char *comment, const char *value);
+
+/* A metric of several samples, told apart by a label or two: the head once, then each of them. */
+struct api_label {
+    const char *name;
+    const char *value;
+};
+void api_metrics_head(struct api_metrics *metrics, const char *name, const char *type,
+                      const char *help);
+void api_metrics_sample(struct api_metrics *metrics, const char *name,
+                        const struct api_label *labels, size_t label_count, double value);
+
+/* In seconds, whatever the histogram counts in. */
+void api_metrics_add_histogram(struct api_metrics *metrics, const char *name, const char *help,
+                               const struct histogram *histogram);
 
 /* Number of Patroni's state (metric patroni_postgres_state); -1 = it has none. */
 int api_metrics_state(const char *state);

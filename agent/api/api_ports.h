@@ -1,7 +1,9 @@
-/* What REST may ask the node to do. Filled by the loop; every call ends in one answer, later. */
+/* What REST may ask the node to do. Filled by the loop; every call
+ * ends in one answer, later, unless it gives its outcome at once. */
 #ifndef AGENT_API_PORTS_H
 #define AGENT_API_PORTS_H
 
+#include "agent/ha/ha_snapshot.h"
 #include "base/clock.h"
 #include "base/err.h"
 
@@ -15,6 +17,14 @@ typedef void (*api_written)(void *ctx, int rc, int64_t revision, const struct er
  * thread, and a part of every picture. */
 #define API_CONFIG_BYTES_MAX ((size_t)128 * 1024)
 
+/* A restart of PostgreSQL that was asked for. */
+struct api_restart {
+    struct ha_restart_filter filter;
+    int64_t timeout_ms; /* of its start; 0 = none was given */
+    int64_t at_wall_ms; /* 0 = now */
+    json_t *object;     /* of a scheduled one: what is shown of it; borrowed */
+};
+
 struct api_ports {
     const struct clock *clock;
     /* Merges `patch` into the configuration (or replaces it), validates the whole, and writes it if
@@ -26,10 +36,23 @@ struct api_ports {
     /* Writes the key `failover`; `revision` is compared unless it is negative. */
     int (*write_failover)(void *arg, const char *value, int64_t revision, api_written written,
                           void *ctx, struct error *err);
+    /* Begins a restart for now, which ends within *ret_wait_ms: its outcome is in the first picture
+     * whose restart_ended has reached *ret_number. Not 0: it does not begin, `err` says why. */
+    int (*restart)(void *arg, const struct api_restart *restart, unsigned *ret_number,
+                   int64_t *ret_wait_ms, struct error *err);
+    /* Not 0: one is scheduled already. */
+    int (*schedule_restart)(void *arg, const struct api_restart *restart, struct error *err);
+    bool (*unschedule_restart)(void *arg); /* false: none was scheduled */
+    /* The data directory is to be made anew. Not 0: it is not, `err` says why. */
+    int (*reinitialize)(void *arg, bool force, bool from_leader, struct error *err);
     /* POST /failsafe of another member (agent/loop/failsafe.h). 0: promised. */
     int (*failsafe)(void *arg, const json_t *question, uint64_t *ret_lsn, struct error *err);
+    /* The file is read again, soon; how that ended the picture says. */
+    void (*reload)(void *arg);
     /* The last decisions as JSON; rendered on request, they are long. Free with mem_free. */
     char *(*explain)(void *arg);
+    /* The text of /metrics, likewise. */
+    char *(*metrics)(void *arg);
     void *arg;
 };
 

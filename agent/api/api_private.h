@@ -19,6 +19,13 @@ struct api_wait {
     bool failover;    /* else a switchover: for the words */
 };
 
+/* The restart that is waited for. */
+struct api_restart_wait {
+    struct http1_exchange *exchange; /* NULL = none is */
+    unsigned number;
+    int64_t deadline_mono_ms;
+};
+
 struct api_server {
     uv_loop_t *loop;
     struct http1_server *http;
@@ -27,8 +34,10 @@ struct api_server {
     uv_timer_t wait_timer;
     struct list waits;
     size_t wait_count;
+    struct api_restart_wait restart;
     size_t write_count; /* of the configuration, and deletions: under way */
     char *explained;    /* the last /explain, for as long as it is new; owned */
+    char *metrics;      /* the last /metrics, likewise */
     unsigned closing;   /* 0 = in service; else the parts that are not closed yet */
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -52,6 +61,16 @@ void api_failover(struct api_server *server, struct http1_exchange *exchange,
                   const struct http1_request *request);
 void api_switchover_delete(struct api_server *server, struct http1_exchange *exchange,
                            const struct http1_request *request);
+void api_restart_post(struct api_server *server, struct http1_exchange *exchange,
+                      const struct http1_request *request);
+void api_restart_delete(struct api_server *server, struct http1_exchange *exchange,
+                        const struct http1_request *request);
+void api_reinit_post(struct api_server *server, struct http1_exchange *exchange,
+                     const struct http1_request *request);
+void api_restart_look(struct api_server *server);
+void api_restart_drop(struct api_server *server);
+/* A time that only lacks its zone. */
+bool api_lacks_zone(const char *at);
 /* Answers what the newest picture decides. */
 void api_waits_look(struct api_server *server);
 void api_waits_drop(struct api_server *server);
@@ -62,5 +81,7 @@ bool api_write_begin(struct api_server *server, struct http1_exchange *exchange)
 void api_write_end(struct api_server *server);
 /* Body as a JSON object with a key at least, or NULL after an error reply. A new reference. */
 json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request);
+/* The same where {} will do. */
+json_t *api_body_or_empty(struct http1_exchange *exchange, const struct http1_request *request);
 
 #endif

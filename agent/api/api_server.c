@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_LOOK_MS = 200, ROUTES = 15 };
+enum { WAIT_LOOK_MS = 200, ROUTES = 19 };
 
 struct api_status *api_status_new(void)
 {
@@ -39,7 +39,6 @@ void api_status_unref(struct api_status *status)
     mem_free(status->history);
     mem_free(status->config);
     mem_free(status->failsafe);
-    mem_free(status->metrics);
     mem_free(status);
 }
 
@@ -97,7 +96,8 @@ static void reply_code(struct http1_exchange *exchange, int status)
     http1_respond(exchange, &response);
 }
 
-json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request)
+static json_t *parse_body(struct http1_exchange *exchange, const struct http1_request *request,
+                          size_t keys_min)
 {
     if (!request->has_length) {
         api_reply_error(exchange, 411, "Length Required");
@@ -106,19 +106,30 @@ json_t *api_body(struct http1_exchange *exchange, const struct http1_request *re
     json_error_t where;
     json_t *body = json_loadb((const char *)request->body.data, request->body.len,
                               JSON_REJECT_DUPLICATES, &where);
-    if (!json_is_object(body) || json_object_size(body) == 0) {
+    if (!json_is_object(body) || json_object_size(body) < keys_min) {
         char text[sizeof where.text + 100];
         if (body == NULL) {
             (void)snprintf(text, sizeof text, "the body is no JSON: line %d, column %d: %s",
                            where.line, where.column, where.text);
         } else {
-            (void)snprintf(text, sizeof text, "the body is no JSON object with at least one key");
+            (void)snprintf(text, sizeof text, "the body is no JSON object%s",
+                           keys_min > 0 ? " with at least one key" : "");
         }
         json_decref(body);
         api_reply_error(exchange, 400, text);
         return NULL;
     }
     return body;
+}
+
+json_t *api_body(struct http1_exchange *exchange, const struct http1_request *request)
+{
+    return parse_body(exchange, request, 1);
+}
+
+json_t *api_body_or_empty(struct http1_exchange *exchange, const struct http1_request *request)
+{
+    return parse_body(exchange, request, 0);
 }
 
 bool api_write_begin(struct api_server *server, struct http1_exchange *exchange)
@@ -220,8 +231,11 @@ static void get_metrics(struct api_server *server, struct http1_exchange *exchan
                         const struct http1_request *request)
 {
     (void)request;
+    if (server->metrics == NULL) {
+        server->metrics = server->ports.metrics(server->ports.arg);
+    }
     struct http1_response response = {
-        .status = 200, .content_type = "text/plain", .body = span_str(server->status->metrics)};
+        .status = 200, .content_type = "text/plain", .body = span_str(server->metrics)};
     http1_respond(exchange, &response);
 }
 
@@ -233,6 +247,14 @@ static void get_explain(struct api_server *server, struct http1_exchange *exchan
         server->explained = server->ports.explain(server->ports.arg);
     }
     api_reply_json_text(exchange, 200, server->explained);
+}
+
+static void post_reload(struct api_server *server, struct http1_exchange *exchange,
+                        const struct http1_request *request)
+{
+    (void)request;
+    server->ports.reload(server->ports.arg);
+    api_reply_text(exchange, 202, "reload scheduled");
 }
 
 static void get_liveness(struct api_server *server, struct http1_exchange *exchange,
@@ -268,8 +290,12 @@ static const struct {
     {HTTP1_PUT, "config", api_config_put, true},
     {HTTP1_POST, "switchover", api_switchover, true},
     {HTTP1_POST, "failover", api_failover, true},
+    {HTTP1_POST, "reload", post_reload, true},
     {HTTP1_POST, "failsafe", post_failsafe, false}, /* a primary's deadline waits for it */
     {HTTP1_DELETE, "switchover", api_switchover_delete, true},
+    {HTTP1_POST, "restart", api_restart_post, true},
+    {HTTP1_DELETE, "restart", api_restart_delete, true},
+    {HTTP1_POST, "reinitialize", api_reinit_post, true},
 };
 
 /* Index of the route; the number of routes = it has none. */
@@ -326,26 +352,30 @@ static void on_request(void *arg, struct http1_exchange *exchange,
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* It takes long to render, so that one who asks again and again would hold up the others. */
-static void forget_explained(struct api_server *server)
+/* Both take long to render, so that one who asks again and again would hold up the others. */
+static void forget_rendered(struct api_server *server)
 {
     mem_free(server->explained);
     server->explained = NULL;
+    mem_free(server->metrics);
+    server->metrics = NULL;
 }
 
 void api_server_publish(struct api_server *server, struct api_status *status)
 {
     api_status_unref(server->status);
     server->status = api_status_ref(status);
-    forget_explained(server);
+    forget_rendered(server);
     api_waits_look(server);
+    api_restart_look(server);
 }
 
 static void on_wait_timer(uv_timer_t *timer)
 {
     struct api_server *server = timer->data;
-    forget_explained(server);
+    forget_rendered(server);
     api_waits_look(server);
+    api_restart_look(server);
 }
 
 int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struct api_ports *ports,
@@ -376,7 +406,7 @@ static void on_part_closed(struct api_server *server)
         void *arg = server->stopped_arg;
         ASSERT(server->wait_count == 0 && server->write_count == 0);
         api_status_unref(server->status);
-        mem_free(server->explained);
+        forget_rendered(server);
         mem_free(server);
         if (stopped != NULL) {
             stopped(arg);
@@ -407,6 +437,7 @@ void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void
     server->stopped_arg = arg;
     server->closing = 2;
     api_waits_drop(server);
+    api_restart_drop(server);
     uv_close((uv_handle_t *)&server->wait_timer, on_timer_closed);
     http1_server_stop(server->http, on_http_stopped, server);
 }

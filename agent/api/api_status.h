@@ -5,21 +5,28 @@
 #define AGENT_API_STATUS_H
 
 #include "agent/ha/ha_snapshot.h"
+#include "base/err.h"
 
 #include <jansson.h>
+
+#define API_RESTART_TEXT_BYTES (ERROR_TEXT_BYTES + 32)
 
 struct api_status {
     int refs;
     /* The lease: 200 on /primary only while the lease clock is below this, and the instance is
      * writable. */
     int64_t lease_valid_until_ms;
+    /* The same of the leader of a standby cluster, which is no primary: on /leader, and on
+     * /standby-leader while its PostgreSQL runs as a standby. */
+    int64_t leads_standby_until_ms;
     bool writable; /* out of recovery, running, and the fence armed for our epoch */
     bool running;  /* state is "running" */
     bool replica;  /* role is "replica" */
     bool streaming;
-    bool synchronous;    /* synchronous_mode is on or quorum */
-    bool sync_standby;   /* a standby that the key sync names, in synchronous_mode on ... */
-    bool quorum_standby; /* ... and quorum */
+    bool archive_recovery; /* a standby that does not stream, with a restore_command */
+    bool synchronous;      /* synchronous_mode is on or quorum */
+    bool sync_standby;     /* a standby that the key sync names, in synchronous_mode on ... */
+    bool quorum_standby;   /* ... and quorum */
     bool noloadbalance;
     bool paused;
     bool was_primary; /* role in the document: liveness counts shorter for it */
@@ -32,13 +39,15 @@ struct api_status {
     int64_t cycle_mono_ms; /* when the HA cycle ran last */
     json_t *tags;          /* effective tags; owned */
     struct ha_cluster cluster;
+    unsigned restart_ended; /* number of the last restart that has an outcome; 0 = none */
+    bool restart_done;
+    char restart_text[API_RESTART_TEXT_BYTES];
     bool initialized; /* a view was had */
     char *document;   /* GET /patroni; owned, like the following; NULL = there is none */
     char *cluster_document;
     char *history;
     char *config;
     char *failsafe; /* the key; NULL = there is none */
-    char *metrics;
 };
 
 struct api_status *api_status_new(void); /* zeroed, one reference */

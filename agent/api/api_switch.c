@@ -73,8 +73,7 @@ static int refuse(const char **ret_why, int code, const char *why)
     return code;
 }
 
-/* A time that only lacks its zone. */
-static bool lacks_zone(const char *at)
+bool api_lacks_zone(const char *at)
 {
     char text[AT_BYTES];
     int64_t at_ms = 0;
@@ -95,7 +94,7 @@ static int check_time(const struct api_status *status, int64_t wall_ms, const st
         return refuse(ret_why, 400, "Can't schedule switchover in the paused state");
     }
     if (!ha_time_parse(order->at, &at_ms)) {
-        return lacks_zone(order->at)
+        return api_lacks_zone(order->at)
                    ? refuse(ret_why, 400,
                             "Timezone information is mandatory for the scheduled switchover")
                    : refuse(ret_why, 422,

@@ -3,9 +3,11 @@
 #include "agent/cli/cli.h"
 
 #include "agent/app.h"
+#include "agent/cli/cli_setup.h"
 #include "agent/cli/cli_verbs.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/cli/members_table.h"
+#include "agent/config/config.h"
 #include "agent/version.h"
 #include "agent/witness.h"
 #include "base/mem.h"
@@ -29,8 +31,8 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-    {"run", cli_run, "FILE", "the agent: runs PostgreSQL as a member of the cluster"},
-    {"witness", cli_witness, "FILE", "a member that only votes, without PostgreSQL"},
+    {"run", cli_run, "[FILE]", "the agent: runs PostgreSQL as a member of the cluster"},
+    {"witness", cli_witness, "[FILE]", "a member that only votes, without PostgreSQL"},
     {"list", cli_list, "[CLUSTER...] [-e] [-t] [-f pretty|tsv|json|yaml] [-W] [-w SECONDS]",
      "members of the cluster"},
     {"topology", cli_topology, "[CLUSTER...] [-W] [-w SECONDS]", "members as a tree"},
@@ -39,14 +41,34 @@ static const struct verb verbs[] = {
      "move the leader on purpose"},
     {"failover", cli_failover, "[CLUSTER] [--candidate NAME] [--force]",
      "make a member the leader though there is none"},
+    {"restart", cli_restart,
+     "CLUSTER [MEMBER...] [-r leader|primary|standby-leader|replica|standby|any] [--any] "
+     "[--scheduled TIME] [--pg-version VERSION] [--pending] [--timeout TIME] [--force]",
+     "restart PostgreSQL of members, now or at a time"},
+    {"reinit", cli_reinit, "CLUSTER [MEMBER...] [--from-leader] [--wait] [--force]",
+     "copy standbys anew: their data directories are removed"},
+    {"flush", cli_flush,
+     "CLUSTER [MEMBER...] restart|switchover [-r "
+     "leader|primary|standby-leader|replica|standby|any] "
+     "[--force]",
+     "delete what is scheduled"},
     {"pause", cli_pause, "[CLUSTER] [--wait]",
      "leave PostgreSQL to the operator: nothing is stopped, started or promoted by itself"},
     {"resume", cli_resume, "[CLUSTER] [--wait]", "end of the pause"},
+    {"demote-cluster", cli_demote_cluster,
+     "[CLUSTER] [--host HOST] [--port PORT] [--restore-command COMMAND] [--primary-slot-name NAME] "
+     "[--force]",
+     "make this cluster a standby of another one: it has no primary of its own then"},
+    {"promote-cluster", cli_promote_cluster, "[CLUSTER] [--force]",
+     "make a standby cluster one of its own again"},
     {"show-config", cli_show_config, "[CLUSTER]", "the dynamic configuration"},
     {"edit-config", cli_edit_config,
      "[CLUSTER] [-q] [-s KEY=VALUE]... [-p PARAMETER=VALUE]... [--apply FILE|-] [--replace FILE|-] "
      "[--force]",
      "change it"},
+    {"reload", cli_reload,
+     "CLUSTER [MEMBER...] [-r leader|primary|standby-leader|replica|standby|any] [--force]",
+     "have members read their configuration files again"},
     {"history", cli_history, "[CLUSTER] [-f pretty|tsv|json|yaml]", "timelines and why they began"},
     {"dsn", cli_dsn, "[CLUSTER] [-r leader|primary|standby-leader|replica|standby|any] [-m MEMBER]",
      "where to connect to"},
@@ -179,7 +201,7 @@ static int refuse_root(const char *program, const char *file)
 {
     return cli_fail(
         "the agent does not run as root, because PostgreSQL does not: runuser -u postgres -- %s %s",
-        program, file);
+        program, file != NULL ? file : "run");
 }
 
 static int run_agent(const char *program, const char *file)
@@ -187,30 +209,45 @@ static int run_agent(const char *program, const char *file)
     return geteuid() == 0 ? refuse_root(program, file) : agent_run(file);
 }
 
+/* The one file, or none where the environment has a configuration. */
+static bool has_configuration(const char *verb, int argc)
+{
+    if (argc == 2 || (argc == 1 && config_environment_given())) {
+        return true;
+    }
+    (void)cli_wrong_usage(verb, argc == 1 ? "give one configuration file, or PATRONI_* in the "
+                                            "environment"
+                                          : "give one configuration file");
+    return false;
+}
+
 static int cli_run(struct cli *cli, int argc, char **argv)
 {
-    return argc == 2 ? run_agent(cli->program, argv[1])
-                     : cli_wrong_usage("run", "give one configuration file");
+    return has_configuration("run", argc) ? run_agent(cli->program, argc == 2 ? argv[1] : NULL)
+                                          : CLI_USAGE;
 }
 
 static int cli_witness(struct cli *cli, int argc, char **argv)
 {
     (void)cli;
-    return argc == 2 ? witness_run(argv[1])
-                     : cli_wrong_usage("witness", "give one configuration file");
+    return has_configuration("witness", argc) ? witness_run(argc == 2 ? argv[1] : NULL) : CLI_USAGE;
 }
 
 static void print_help(FILE *out)
 {
     (void)fprintf(
-        out, "Usage: pgquorum FILE                      runs the agent on a configuration file\n"
-             "       pgquorum [-c FILE] COMMAND ...     asks or changes a cluster\n\n"
-             "  -c, --config-file FILE   the same file as the agent's (or "
-             "PATRONICTL_CONFIG_FILE)\n"
-             "  -d, --dcs-url URL        etcd3://host:port/namespace, or etcd://: in place of the "
-             "file's store (or DCS_URL)\n"
-             "  -k, --insecure           take any certificate of the members' REST interfaces\n\n"
-             "Commands:\n");
+        out,
+        "Usage: pgquorum FILE                      runs the agent on a configuration file\n"
+        "       pgquorum [-c FILE] COMMAND ...     asks or changes a cluster\n"
+        "       pgquorum --validate-config FILE    all that is wrong with it; --help tells more\n"
+        "       pgquorum --generate-sample-config  a file to begin with (--generate-config: "
+        "of a PostgreSQL that runs)\n\n"
+        "  -c, --config-file FILE   the same file as the agent's (or "
+        "PATRONICTL_CONFIG_FILE)\n"
+        "  -d, --dcs-url URL        etcd3://host:port/namespace, or etcd://: in place of the "
+        "file's store (or DCS_URL)\n"
+        "  -k, --insecure           take any certificate of the members' REST interfaces\n\n"
+        "Commands:\n");
     for (size_t i = 0; i < VERB_COUNT; i++) {
         (void)fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].what);
     }
@@ -276,6 +313,13 @@ static int run_word(struct cli *cli, int argc, char **argv, bool verbs_only)
                      : cli_wrong_usage("run", "give one configuration file");
 }
 
+/* Empty is not given, as for PATRONI_*: compose files have such variables. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
 int cli_main(int argc, char **argv)
 {
     static const struct option options[] = {{"config-file", required_argument, NULL, 'c'},
@@ -286,12 +330,15 @@ int cli_main(int argc, char **argv)
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
     struct cli cli = {.program = argv[0],
-                      .config_path = getenv("PATRONICTL_CONFIG_FILE"),
-                      .dcs_url = getenv("DCS_URL")};
+                      .config_path = variable("PATRONICTL_CONFIG_FILE"),
+                      .dcs_url = variable("DCS_URL")};
     bool verbs_only = strcmp(base_name(argv[0]), "patronictl") == 0;
     bool agent_only = strcmp(base_name(argv[0]), "patroni") == 0;
     bool insecure = false;
     int option = 0;
+    if (!verbs_only && cli_setup_asked(argc, argv)) {
+        return cli_setup(argc, argv);
+    }
     optind = 0; /* glibc: start afresh, whoever read arguments before */
     while ((option = getopt_long(argc, argv, "+c:d:kh", options, NULL)) != -1) {
         switch (option) {
@@ -305,6 +352,9 @@ int cli_main(int argc, char **argv)
     }
     argc -= optind;
     argv += optind;
+    if (argc == 0 && !verbs_only && config_environment_given()) {
+        return run_agent(cli.program, NULL); /* as Patroni in a container */
+    }
     if (argc == 0) {
         print_help(stderr);
         return CLI_USAGE;

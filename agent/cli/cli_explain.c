@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define BYTES_PER_MIB (1024 * 1024)
+
 /* URL of the member's interface; free with mem_free. NULL: the error was printed. */
 static char *member_url(struct cli *cli, const char *name)
 {
@@ -101,6 +103,14 @@ static int print_decisions(const char *text, bool inputs)
     }
     if (json_array_size(decisions) == 0) {
         (void)printf("no decision has changed anything yet\n");
+    }
+    const json_t *copy = json_object_get(tree, "copy");
+    if (copy != NULL) {
+        (void)printf("a copy is being made: %" JSON_INTEGER_FORMAT " %%, %" JSON_INTEGER_FORMAT
+                     " of %" JSON_INTEGER_FORMAT " MiB\n",
+                     json_integer_value(json_object_get(copy, "percent")),
+                     json_integer_value(json_object_get(copy, "bytes")) / BYTES_PER_MIB,
+                     json_integer_value(json_object_get(copy, "total_bytes")) / BYTES_PER_MIB);
     }
     json_decref(tree);
     return CLI_OK;

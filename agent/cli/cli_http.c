@@ -51,11 +51,18 @@ static int code_of(CURLcode code)
     }
 }
 
-static CURLcode perform(CURL *curl, const char *url, const char *body, int64_t timeout_ms,
-                        struct buf *reply)
+struct question {
+    const char *url;
+    const char *path;
+    const char *method; /* NULL: GET, or POST with a body */
+    const char *body;   /* NULL = none */
+};
+
+static CURLcode perform(CURL *curl, const char *url, const struct question *question,
+                        int64_t timeout_ms, struct buf *reply)
 {
     struct curl_slist *headers =
-        body != NULL ? curl_slist_append(NULL, "Content-Type: application/json") : NULL;
+        question->body != NULL ? curl_slist_append(NULL, "Content-Type: application/json") : NULL;
     (void)curl_easy_setopt(curl, CURLOPT_URL, url);
     (void)curl_easy_setopt(curl, CURLOPT_PROXY,
                            ""); /* members are asked directly, whatever the environment says */
@@ -68,29 +75,33 @@ static CURLcode perform(CURL *curl, const char *url, const char *body, int64_t t
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    if (body != NULL) {
-        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    if (question->body != NULL) {
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, question->body);
+    }
+    if (question->method != NULL) {
+        (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, question->method);
     }
     CURLcode code = curl_easy_perform(curl);
     curl_slist_free_all(headers);
     return code;
 }
 
-int cli_request(const char *url, const char *path, const char *body, int64_t timeout_ms,
-                struct cli_reply *ret_reply, struct error *err)
+static int ask(const struct question *question, int64_t timeout_ms, struct cli_reply *ret_reply,
+               struct error *err)
 {
     struct buf reply = BUF_INIT;
     long status = 0;
-    char *full = with_path(url, path);
+    char *full = with_path(question->url, question->path);
     if (full == NULL) {
-        return error_set(err, ERR_INVALID, "'%.100s' is no address of a REST interface", url);
+        return error_set(err, ERR_INVALID, "'%.100s' is no address of a REST interface",
+                         question->url);
     }
     CURL *curl = curl_easy_init();
     if (curl == NULL) {
         mem_free(full);
         return error_set(err, ERR_NOMEM, "no memory for a request");
     }
-    CURLcode code = perform(curl, full, body, timeout_ms, &reply);
+    CURLcode code = perform(curl, full, question, timeout_ms, &reply);
     int rc = 0;
     if (code != CURLE_OK) {
         long connected = 0;
@@ -110,4 +121,25 @@ int cli_request(const char *url, const char *path, const char *body, int64_t tim
     curl_easy_cleanup(curl);
     mem_free(full);
     return rc;
+}
+
+int cli_request(const char *url, const char *path, const char *body, int64_t timeout_ms,
+                struct cli_reply *ret_reply, struct error *err)
+{
+    struct question question = {.url = url, .path = path, .body = body};
+    return ask(&question, timeout_ms, ret_reply, err);
+}
+
+int cli_request_patch(const char *url, const char *path, const char *body, int64_t timeout_ms,
+                      struct cli_reply *ret_reply, struct error *err)
+{
+    struct question question = {.url = url, .path = path, .method = "PATCH", .body = body};
+    return ask(&question, timeout_ms, ret_reply, err);
+}
+
+int cli_request_delete(const char *url, const char *path, int64_t timeout_ms,
+                       struct cli_reply *ret_reply, struct error *err)
+{
+    struct question question = {.url = url, .path = path, .method = "DELETE"};
+    return ask(&question, timeout_ms, ret_reply, err);
 }

@@ -189,8 +189,7 @@ int cli_history(struct cli *cli, int argc, char **argv)
 
 /* --- dsn -------------------------------------------------------------------------------------- */
 
-/* Does the member of that role in the document answer to `-r wanted`? */
-static bool role_matches(const char *role, const char *wanted)
+bool cli_role_matches(const char *role, const char *wanted)
 {
     bool leads = strcmp(role, "leader") == 0 || strcmp(role, "standby_leader") == 0;
     if (strcmp(wanted, "any") == 0) {
@@ -208,7 +207,7 @@ static bool role_matches(const char *role, const char *wanted)
     return !leads; /* replica, standby */
 }
 
-static bool role_is_known(const char *role)
+bool cli_role_is_known(const char *role)
 {
     static const char *const known[] = {"leader",  "primary", "standby-leader",
                                         "replica", "standby", "any"};
@@ -226,9 +225,10 @@ static int dsn_print(const json_t *doc, const char *role, const char *name)
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
         const char *host = json_string_value(json_object_get(member, "host"));
-        bool matches = name != NULL
-                           ? strcmp(json_string_value(json_object_get(member, "name")), name) == 0
-                           : role_matches(json_string_value(json_object_get(member, "role")), role);
+        bool matches =
+            name != NULL
+                ? strcmp(json_string_value(json_object_get(member, "name")), name) == 0
+                : cli_role_matches(json_string_value(json_object_get(member, "role")), role);
         if (matches && host != NULL) {
             (void)printf("host=%s port=%" JSON_INTEGER_FORMAT "\n", host,
                          json_integer_value(json_object_get(member, "port")));
@@ -255,7 +255,7 @@ int cli_dsn(struct cli *cli, int argc, char **argv)
         default: return cli_wrong_usage("dsn", NULL);
         }
     }
-    if (role != NULL && !role_is_known(role)) {
+    if (role != NULL && !cli_role_is_known(role)) {
         return cli_wrong_usage("dsn", "no such role");
     }
     if (role != NULL && member != NULL) {

@@ -55,7 +55,8 @@ static int load_config(const char *path, const char *dcs_url, struct config *ret
     char *fallback = path == NULL ? default_path() : NULL;
     const char *used = path != NULL ? path : fallback;
     int rc = 0;
-    if (path == NULL && access(used, R_OK) != 0 && dcs_url != NULL) {
+    if (path == NULL && access(used, R_OK) != 0 &&
+        (dcs_url != NULL || config_environment_given())) {
         rc = config_load_client(NULL, dcs_url, ret_config, NULL, err);
     } else if (path == NULL && access(used, R_OK) != 0) {
         rc = error_set(err, ERR_NOT_FOUND,

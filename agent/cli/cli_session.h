@@ -14,8 +14,8 @@ struct cli_session;
 #define CLI_TIMEOUT_MS 10000
 
 /* Reads the file and prepares the client. `path` NULL: the default file of patronictl in the home
- * directory. `dcs_url` (may be NULL) is the store in place of the file's, and the default file need
- * not be there then. */
+ * directory, or, if that is not there, the environment alone. `dcs_url` (may be NULL) is the store
+ * in place of theirs, and neither need be there then. */
 int cli_session_open(const char *path, const char *dcs_url, struct cli_session **ret_session,
                      struct error *err) MUST_CHECK;
 void cli_session_close(struct cli_session *session); /* NULL is accepted */
@@ -59,5 +59,12 @@ struct cli_reply {
 };
 int cli_request(const char *url, const char *path, const char *body, int64_t timeout_ms,
                 struct cli_reply *ret_reply, struct error *err) MUST_CHECK;
+
+/* The same with PATCH. */
+int cli_request_patch(const char *url, const char *path, const char *body, int64_t timeout_ms,
+                      struct cli_reply *ret_reply, struct error *err) MUST_CHECK;
+/* The same with DELETE, and no body. */
+int cli_request_delete(const char *url, const char *path, int64_t timeout_ms,
+                       struct cli_reply *ret_reply, struct error *err) MUST_CHECK;
 
 #endif

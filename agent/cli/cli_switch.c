@@ -99,7 +99,11 @@ static int ask_leader(struct request *q)
         return cli_fail("this cluster has no leader: a switchover needs one; use failover");
     }
     if (q->leader == NULL) {
-        q->leader = q->force ? mem_strdup(q->current) : cli_prompt("Primary", q->current);
+        json_t *config = cluster_doc_key(q->view, "config");
+        bool standby = json_object_size(json_object_get(config, "standby_cluster")) > 0;
+        json_decref(config);
+        q->leader = q->force ? mem_strdup(q->current)
+                             : cli_prompt(standby ? "Standby Leader" : "Primary", q->current);
         if (q->leader == NULL) {
             return CLI_ERROR;
         }

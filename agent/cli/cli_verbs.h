@@ -22,10 +22,16 @@ int cli_dsn(struct cli *cli, int argc, char **argv);
 int cli_version(struct cli *cli, int argc, char **argv);
 int cli_switchover(struct cli *cli, int argc, char **argv);
 int cli_failover(struct cli *cli, int argc, char **argv);
+int cli_reinit(struct cli *cli, int argc, char **argv);
+int cli_restart(struct cli *cli, int argc, char **argv);
+int cli_flush(struct cli *cli, int argc, char **argv);
 int cli_show_config(struct cli *cli, int argc, char **argv);
 int cli_edit_config(struct cli *cli, int argc, char **argv);
 int cli_pause(struct cli *cli, int argc, char **argv);
 int cli_resume(struct cli *cli, int argc, char **argv);
+int cli_reload(struct cli *cli, int argc, char **argv);
+int cli_demote_cluster(struct cli *cli, int argc, char **argv);
+int cli_promote_cluster(struct cli *cli, int argc, char **argv);
 int cli_raft(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
 
@@ -48,6 +54,9 @@ bool cli_open(struct cli *cli);
 const char *cli_cluster(const struct cli *cli, int argc, char **argv, int index);
 /* Prints it on standard output, and frees its rows. Gives the exit status. */
 int cli_say_table_take(struct cli_table *table, enum cli_format format);
+/* Does the member of that role in the document answer to `-r wanted`? */
+bool cli_role_matches(const char *role, const char *wanted);
+bool cli_role_is_known(const char *role);
 bool cli_format_arg(const char *verb, const char *text, enum cli_format *ret_format);
 
 /* "YYYY-MM-DD HH:MM:SS" of now, with `digits` (0..6) digits of the second. */

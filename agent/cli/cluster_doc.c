@@ -193,7 +193,7 @@ static void roles_read(const struct dcs_view *view, const json_t *config, struct
     *ret_roles = (struct roles){
         .leader = cluster_doc_text(view, "leader"),
         .standby_cluster = is_set(json_object_get(config, "standby_cluster")),
-        .sync = is_set(sync_mode) && !off,
+        .sync = is_set(sync_mode) && !off && !is_set(json_object_get(config, "standby_cluster")),
         .quorum = text != NULL && strcasecmp(text, "quorum") == 0,
         .sync_key = cluster_doc_key(view, "sync"),
         .leader_lsn = leader_lsn(view),

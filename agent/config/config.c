@@ -46,12 +46,15 @@ static int check_names(const struct reader *r, const json_t *tree)
         json_t *unused;
         json_object_foreach((json_t *)(uintptr_t)s.object, key, unused)
         {
-            const char *near = known_keys_near(known->keys, key);
+            if (section_is_method(tree, known->path, key)) {
+                continue;
+            }
+            const char *near = known_keys_near(known->list, key);
             if (near != NULL) {
                 return reader_fail(r, &s, key, "there is no key of that name: did you mean '%s'?",
                                    near);
             }
-            if (!free_names && !known_keys_has(known->keys, key)) {
+            if (!free_names && !known_keys_has(known->list, key)) {
                 reader_warn(r, &s, key, "no key that is known here, ignoring it");
             }
         }
@@ -70,108 +73,35 @@ static bool is_off(const json_t *value)
            (json_is_array(value) && json_array_size(value) == 0);
 }
 
-struct key_note {
-    const char *section;
-    const char *key;
-    const char *instead;
-};
-
-/* Even an empty section asks for one of them. */
-static const struct key_note stores_refused[] = {
-    {"", "consul", "give a 'raft' section instead"},
-    {"", "zookeeper", "give a 'raft' section instead"},
-    {"", "exhibitor", "give a 'raft' section instead"},
-    {"", "kubernetes", "give a 'raft' section instead"},
-};
-
-/* Unless they are off. */
-static const struct key_note refused[] = {
-    {"", "citus", "take it out"},
-    {"", "standby_cluster", "take it out"},
-    {"restapi", "certfile", "take it out: the REST interface speaks plain HTTP"},
-    {"restapi", "keyfile", "take it out: the REST interface speaks plain HTTP"},
-    {"restapi", "cafile", "take it out: the REST interface speaks plain HTTP"},
-    {"restapi", "verify_client", "take it out, or give 'none'"},
-    {"restapi", "authentication", "take it out, and let only trusted hosts reach the port"},
-    {"restapi", "allowlist", "take it out, and let only trusted hosts reach the port"},
-    {"restapi", "allowlist_include_members", "take it out, or give false"},
-    {"bootstrap.dcs", "standby_cluster", "take it out"},
-    {"bootstrap.dcs", "pause", "take it out: `pgquorum pause` when the cluster is there"},
-};
-
-#define IS_DYNAMIC ": it is the same for all members: give it in bootstrap.dcs, or to edit-config"
-
-/* Patroni's keys that do nothing here yet: one warning each. */
-static const struct key_note without_effect[] = {
-    {"", "thread_pool_size", ""},
-    {"", "thread_stack_size", ""},
-    {"", "ttl", IS_DYNAMIC},
-    {"", "loop_wait", IS_DYNAMIC},
-    {"", "retry_timeout", IS_DYNAMIC},
-    {"restapi", "http_extra_headers", ""},
-    {"restapi", "https_extra_headers", ""},
-    {"restapi", "ciphers", ""},
-    {"restapi", "keyfile_password", ""},
-    {"restapi", "request_queue_size", ""},
-    {"restapi", "server_tokens", ""},
-    {"restapi", "thread_pool_size", ""},
-    {"ctl", "authentication", ""},
-    {"ctl", "insecure", ""},
-    {"ctl", "cacert", ""},
-    {"ctl", "certfile", ""},
-    {"ctl", "keyfile", ""},
-    {"ctl", "keyfile_password", ""},
-    {"bootstrap", "post_bootstrap", ""},
-    {"bootstrap", "post_init", ""},
-    {"raft", "min_timeout", ": election_timeout and heartbeat are the keys here"},
-    {"raft", "max_timeout", ": election_timeout and heartbeat are the keys here"},
-    {"raft", "connection_timeout", ""},
-    {"raft", "append_entries_period", ": election_timeout and heartbeat are the keys here"},
-    {"raft", "connection_retry_time", ""},
-    {"raft", "leader_fallback_timeout", ": election_timeout and heartbeat are the keys here"},
-    {"postgresql", "name", ": give 'name' at the top level"},
-    {"postgresql", "use_slots", IS_DYNAMIC},
-    {"postgresql", "proxy_address", ""},
-    {"postgresql", "callbacks", ""},
-    {"postgresql", "custom_conf", ""},
-    {"postgresql", "pre_promote", ""},
-    {"postgresql", "before_stop", ""},
-    {"postgresql", "config_base_name", ""},
-    {"postgresql", "bin_name", ""},
-    {"postgresql", "rewind", ""},
-    {"postgresql", "krbsrvname", ""},
-    {"postgresql", "use_unix_socket", ": the socket is used where the server has one"},
-    {"postgresql", "use_unix_socket_repl", ": replication goes over TCP"},
-    {"postgresql", "parameters_primary", ""},
-    {"postgresql", "parameters_replica", ""},
-    {"postgresql", "parameters_standby_leader", ""},
-    {"postgresql", "create_replica_methods", ": replicas are made by pg_basebackup"},
-    {"postgresql", "create_replica_method", ": replicas are made by pg_basebackup"},
-    {"log", "dir", ": lines go to standard error"},
-    {"log", "format", ": a line has one form"},
-    {"log", "loggers", ""},
-    {"log", "traceback_level", ""},
-    {"log", "dateformat", ""},
-    {"log", "static_fields", ""},
-    {"log", "max_queue_size", ""},
-    {"log", "mode", ""},
-    {"log", "file_num", ""},
-    {"log", "file_size", ""},
-    {"log", "deduplicate_heartbeat_logs", ""},
-    {"watchdog", "device", ""},
-    {"watchdog", "safety_margin", ""},
-};
-
-static int check_refused(const struct reader *r, const json_t *tree, const struct key_note *notes,
-                         size_t count, bool may_be_off)
+static int check_refused(const struct reader *r, const struct section *s,
+                         const struct known_key *row)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct section s = {.name = notes[i].section, .object = at_path(tree, notes[i].section)};
-        bool asked = may_be_off ? !is_off(reader_get(&s, notes[i].key))
-                                : json_object_get(s.object, notes[i].key) != NULL;
-        if (asked) {
-            return reader_fail(r, &s, notes[i].key, "not served by this release: %s",
-                               notes[i].instead);
+    bool asked = row->status == KNOWN_REFUSED_EMPTY ? json_object_get(s->object, row->key) != NULL
+                                                    : !is_off(reader_get(s, row->key));
+    return asked ? reader_fail(r, s, row->key, "not served by this release: %s", row->instead) : 0;
+}
+
+/* Every key of that status in every section. What bootstrap.dcs has without effect is told of with
+ * the rest of the dynamic configuration. */
+static int check_status(const struct reader *r, const json_t *tree, enum known_status status)
+{
+    for (const struct known_section *known = known_sections; known->path != NULL; known++) {
+        struct section s = {.name = known->path, .object = at_path(tree, known->path)};
+        bool dynamic = strncmp(known->path, "bootstrap.dcs", strlen("bootstrap.dcs")) == 0;
+        for (const struct known_key *row = known_keys; s.object != NULL && row->list != NULL;
+             row++) {
+            if (row->status != status || strcmp(row->list, known->list) != 0) {
+                continue;
+            }
+            if (status != KNOWN_NO_EFFECT) {
+                int rc = check_refused(r, &s, row);
+                if (rc != 0) {
+                    return rc;
+                }
+            } else if (!dynamic && !is_off(reader_get(&s, row->key))) {
+                reader_warn(r, &s, row->key, "has no effect in this release%s%s, ignoring it",
+                            row->instead[0] != '\0' ? ": " : "", row->instead);
+            }
         }
     }
     return 0;
@@ -191,19 +121,17 @@ static int check_served(const struct reader *r, const json_t *tree)
                                pairs[i][0], pairs[i][0], pairs[i][1]);
         }
     }
-    int rc = check_refused(r, tree, stores_refused, sizeof stores_refused / sizeof *stores_refused,
-                           false);
-    rc = rc != 0 ? rc : check_refused(r, tree, refused, sizeof refused / sizeof *refused, true);
+    int rc = check_status(r, tree, KNOWN_REFUSED_EMPTY);
+    rc = rc != 0 ? rc : check_status(r, tree, KNOWN_REFUSED);
+    struct section dcs = {.name = "bootstrap.dcs", .object = at_path(tree, "bootstrap.dcs")};
+    if (rc == 0 && !is_off(reader_get(&dcs, "pause"))) {
+        return reader_fail(r, &dcs, "pause",
+                           "not served by this release: take it out: `pgquorum pause` when the "
+                           "cluster is there");
+    }
+    rc = rc != 0 ? rc : check_status(r, tree, KNOWN_NO_EFFECT);
     if (rc != 0) {
         return rc;
-    }
-    for (size_t i = 0; i < sizeof(without_effect) / sizeof(without_effect[0]); i++) {
-        struct section s = {.name = without_effect[i].section,
-                            .object = at_path(tree, without_effect[i].section)};
-        if (!is_off(reader_get(&s, without_effect[i].key))) {
-            reader_warn(r, &s, without_effect[i].key,
-                        "has no effect in this release%s, ignoring it", without_effect[i].instead);
-        }
     }
     return reader_section(r, &top, "ctl", "ctl", &ctl); /* nobody else reads it */
 }
@@ -565,8 +493,11 @@ int config_from_json(const struct config_source *source, json_t *tree, struct co
                      struct config_warnings *warnings, struct error *err)
 {
     struct config config = {.memory = config_memory_new()};
-    struct reader r = {
-        .path = source->path, .memory = config.memory, .warnings = warnings, .err = err};
+    struct reader r = {.path = source->path,
+                       .memory = config.memory,
+                       .warnings = warnings,
+                       .environment = source->environment,
+                       .err = err};
     int rc = 0;
     *ret_config = (struct config){0};
     if (!json_is_object(tree)) {
@@ -578,11 +509,14 @@ int config_from_json(const struct config_source *source, json_t *tree, struct co
     } else {
         json_t *whole = NULL;
         config.path = config_keep_text(config.memory, mem_strdup(source->path));
-        rc = environment_merge(tree, source->environment, &whole, err);
+        config.cwd = config_keep_text(config.memory, mem_strdup(source->cwd));
+        config.home = config_keep_text(config.memory, mem_strdup(source->home));
+        rc = environment_merge(tree, source->merged ? NULL : source->environment, &whole, err);
         if (rc != 0) {
             error_wrap(err, "%s", source->path);
         } else {
-            rc = read_all(&r, source, config_keep_json(config.memory, whole), &config);
+            config.document = config_keep_json(config.memory, whole);
+            rc = read_all(&r, source, config.document, &config);
         }
     }
     if (rc != 0) {

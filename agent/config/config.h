@@ -86,22 +86,45 @@ struct config_etcd_server {
     struct secret password;
 };
 
+enum config_callback {
+    CONFIG_ON_START,
+    CONFIG_ON_STOP,
+    CONFIG_ON_RESTART,
+    CONFIG_ON_RELOAD,
+    CONFIG_ON_ROLE_CHANGE,
+    CONFIG_CALLBACKS
+};
+
+/* Commands of the operator, as words; no words: not given. */
+struct config_hooks {
+    struct pg_lines callbacks[CONFIG_CALLBACKS];
+    struct pg_lines pre_promote;
+    struct pg_lines before_stop;
+    int timeout_ms; /* of each of them */
+};
+
 struct config_bootstrap {
     const json_t *dcs;      /* object, checked and adjusted as dynamic.h says; {} if absent */
     struct pg_lines initdb; /* "encoding=UTF8", "data-checksums" */
     struct pg_lines pg_hba;
     const struct pg_user *users;
     size_t user_count;
+    struct pg_method method; /* without words: initdb */
+    struct pg_lines post_init;
 };
 
 struct config_postgresql {
     struct config_address listen;
     struct config_address connect;
-    const char *data_dir;   /* absolute */
-    const char *config_dir; /* absolute; data_dir if not given */
-    const char *bin_dir;    /* NULL = PATH */
-    const char *pgpass;     /* absolute */
-    const char *database;   /* "postgres" */
+    const char *data_dir;         /* absolute */
+    const char *config_dir;       /* absolute; data_dir if not given */
+    const char *config_base_name; /* "postgresql" */
+    const char *bin_dir;          /* NULL = PATH */
+    struct pg_program_names programs;
+    const char *pgpass;   /* absolute */
+    const char *database; /* "postgres" */
+    enum pg_local_way local_way;
+    enum pg_local_way local_repl_way;
     struct pg_account superuser;
     struct pg_account replication;
     struct pg_account rewind; /* username NULL: the superuser */
@@ -111,11 +134,15 @@ struct config_postgresql {
     struct pg_lines pg_ident;
     struct pg_parameters recovery_conf;
     struct pg_lines basebackup; /* "--checkpoint=fast" */
+    const char *custom_conf;    /* in place of postgresql.base.conf; NULL = none */
     bool use_pg_rewind_given;   /* the local value replaces the dynamic one */
     bool use_pg_rewind;
     bool remove_data_directory_on_rewind_failure;
     bool remove_data_directory_on_diverged_timelines;
     int pg_ctl_timeout_ms; /* 60 s: how long a start may take before it is called slow */
+    struct config_hooks hooks;
+    const struct pg_method *replica_methods; /* without words: pg_basebackup; none: it alone */
+    size_t replica_method_count;
 };
 
 struct config_tags {
@@ -140,7 +167,18 @@ enum config_use { CONFIG_AGENT, CONFIG_CLIENT, CONFIG_WITNESS };
 
 enum config_store { CONFIG_STORE_RAFT, CONFIG_STORE_ETCD2, CONFIG_STORE_ETCD3 };
 
-enum config_watchdog { CONFIG_WATCHDOG_OFF, CONFIG_WATCHDOG_AUTOMATIC };
+enum config_watchdog_mode {
+    CONFIG_WATCHDOG_OFF,
+    CONFIG_WATCHDOG_AUTOMATIC,
+    CONFIG_WATCHDOG_REQUIRED
+};
+
+struct config_watchdog {
+    enum config_watchdog_mode mode;
+    bool given; /* the file has such a section: who asks for it is told when it fails */
+    const char *device;
+    int safety_margin_s; /* -1 = as much as there is room for */
+};
 
 struct config {
     const char *path;
@@ -160,19 +198,47 @@ struct config {
     struct config_postgresql postgresql;
     struct config_tags tags;
     struct config_log log;
-    enum config_watchdog watchdog;
+    struct config_watchdog watchdog;
+    const json_t *document; /* the whole file, the environment's values in it */
+    const char *cwd;        /* as it was read with */
+    const char *home;
     struct config_memory *memory; /* private: what the strings above live in */
 };
 
 /* 0, or one line in `err`; then *ret_config is zeroed. `warnings` (may be NULL) are for the caller
- * to log, also when it fails; config_warnings_free. Reads the file and the working directory,
- * writes nothing. */
+ * to log, also when it fails; config_warnings_free. Reads the file, or the files of a directory
+ * (*.yml and *.yaml in the order of their names, a later one over the earlier ones), and the
+ * working directory. PATRONI_* of the environment go over it; they are taken out of the process's
+ * environment at the first call, and count in all later ones. `path` NULL, or a file that is not
+ * there: PATRONI_CONFIGURATION is the document, or else the other variables alone. */
 int config_load(const char *path, struct config *ret_config, struct config_warnings *warnings,
                 struct error *err) MUST_CHECK;
 
+/* The same of a file that has been read before: if it is not there now, the environment alone does
+ * not stand in for it (a file is gone for a moment while it is written anew). */
+int config_load_file(const char *path, struct config *ret_config, struct config_warnings *warnings,
+                     struct error *err) MUST_CHECK;
+
+/* The document of `path` (as config_load takes it) with the environment over it, for who wants to
+ * see more of it than config_load tells; *ret_source is complete for config_from_json, but for its
+ * use. json_decref the tree, config_source_free. */
+struct config_source;
+int config_load_tree(const char *path, struct config_source *ret_source, json_t **ret_tree,
+                     struct error *err) MUST_CHECK;
+void config_source_free(struct config_source *source);
+
+/* Faults of what a configuration names on this host: files that cannot be read, and directories
+ * that lie one in the other behind links. `index` from 0; false = there are no more to look at,
+ * else *err has the fault, or code 0 if it is right. */
+bool config_check_place(const struct config *config, size_t index, struct error *err);
+
+/* There is something in the environment to make a configuration of without a file. */
+bool config_environment_given(void);
+
 /* The part that a client needs (namespace, the store, and scope, name and restapi if they are
  * there, else NULL): `postgresql` may be missing. `dcs_url` (may be NULL) is the store in place of
- * the file's and the environment's; with one, `path` may be NULL: there is no file. */
+ * the file's and the environment's. `path` NULL: the environment alone, and else the file has to be
+ * there: a mistyped one would be another cluster. */
 int config_load_client(const char *path, const char *dcs_url, struct config *ret_config,
                        struct config_warnings *warnings, struct error *err) MUST_CHECK;
 
@@ -188,9 +254,10 @@ struct config_source {
     const char *path; /* for messages */
     const char *cwd;
     const char *home; /* NULL = unknown: pgpass has no default then */
-    /* "NAME=value", NULL at the end; may be NULL. PATRONI_ETCD_* and PATRONI_ETCD3_* go before what
-     * the file has in those sections. */
+    /* "NAME=value", NULL at the end; may be NULL. PATRONI_* go before what the file has, key by key
+     * (environment.h). */
     const char *const *environment;
+    bool merged; /* the environment is in the tree already, and for messages only */
     enum config_use use;
 };
 int config_from_json(const struct config_source *source, json_t *tree, struct config *ret_config,

@@ -5,7 +5,9 @@
  * less, one failed round of attempts would already cost the lease. */
 #include "agent/config/dynamic.h"
 
+#include "agent/config/config_effective.h"
 #include "agent/config/dynamic_slots.h"
+#include "agent/config/dynamic_standby.h"
 #include "agent/config/known_keys.h"
 #include "base/assert.h"
 #include "base/buf.h"
@@ -200,10 +202,13 @@ static bool switched_off(const json_t *value)
 /* NULL = everything is served. */
 static const char *unserved_key(const json_t *document, const json_t *before)
 {
-    for (const char *const *key = known_keys_dynamic_unserved; *key != NULL; key++) {
-        const json_t *value = json_object_get(document, *key);
-        if (!switched_off(value) && !json_equal(value, json_object_get(before, *key))) {
-            return *key;
+    for (const struct known_key *row = known_keys; row->list != NULL; row++) {
+        if (strcmp(row->list, "dynamic") != 0 || row->status != KNOWN_REFUSED) {
+            continue;
+        }
+        const json_t *value = json_object_get(document, row->key);
+        if (!switched_off(value) && !json_equal(value, json_object_get(before, row->key))) {
+            return row->key;
         }
     }
     return NULL;
@@ -283,24 +288,24 @@ static void keep_timeouts_rule(struct dynamic_config *config, struct buf *warnin
     ASSERT(config->loop_wait_ms + 2 * config->retry_timeout_ms <= config->ttl_ms);
 }
 
-static const char *const postgresql_with_effect[] = {"parameters", "use_slots", "use_pg_rewind",
-                                                     NULL};
-
 /* Harmless, but whoever set it waits for it to work. */
 static void warn_without_effect(const json_t *document, struct buf *warnings)
 {
-    const char *key;
-    json_t *value;
+    char *idle = config_effective_idle(json_object_get(document, "postgresql"));
     struct buf names = BUF_INIT;
-    json_object_foreach(json_object_get(document, "postgresql"), key, value)
-    {
-        if (!known_keys_has(postgresql_with_effect, key) && !switched_off(value)) {
-            buf_printf(&names, "%spostgresql.%.60s", names.len > 0 ? ", " : "", key);
+    if (idle != NULL) {
+        warn(warnings, "no effect in the dynamic configuration (give it in each member's file): ");
+        buf_put_str(warnings, idle);
+    }
+    mem_free(idle);
+    for (const struct known_key *row = known_keys; row->list != NULL; row++) {
+        if (strcmp(row->list, "dynamic") == 0 && row->status == KNOWN_NO_EFFECT &&
+            !switched_off(json_object_get(document, row->key))) {
+            buf_printf(&names, "%s%s", names.len > 0 ? ", " : "", row->key);
         }
     }
     if (names.len > 0) {
-        warn(warnings, "no effect in the dynamic configuration in this release (give it in each "
-                       "member's file): ");
+        warn(warnings, "no effect in this release: ");
         buf_put_str(warnings, buf_str(&names));
     }
     buf_free(&names);
@@ -312,13 +317,9 @@ static void warn_without_effect(const json_t *document, struct buf *warnings)
                                                           : "");
         warn(warnings, line);
     }
-    const char *slot = dynamic_slots_logical(document);
-    if (slot != NULL) {
+    if (dynamic_slots_unmet(document, NULL, fault)) {
         char line[DYNAMIC_WARNING_BYTES];
-        (void)snprintf(line, sizeof(line),
-                       "slots.%.63s: logical slots are neither made nor kept over a failover in "
-                       "this release",
-                       slot);
+        (void)snprintf(line, sizeof(line), "%s (it is not made until then)", fault);
         warn(warnings, line);
     }
 }
@@ -336,6 +337,10 @@ static int adjust(const json_t *document, int64_t ttl_min_ms, struct dynamic_con
                          "%s: not served by this release: take it out of the configuration",
                          unserved);
     }
+    char fault[DYNAMIC_STANDBY_FAULT_BYTES];
+    if (dynamic_standby_fault(document, fault)) {
+        return error_set(err, ERR_UNSUPPORTED, "%s", fault);
+    }
     struct buf warnings = BUF_INIT;
     dynamic_config_init(ret_config);
     for (size_t i = 0; i < FIELD_COUNT; i++) {
@@ -348,6 +353,11 @@ static int adjust(const json_t *document, int64_t ttl_min_ms, struct dynamic_con
     keep_timeouts_rule(ret_config, &warnings);
     if (early_failover_fault(ret_config, ttl_min_ms) != NULL) {
         warn(&warnings, early_failover_fault(ret_config, ttl_min_ms));
+        ret_config->early_failover = false;
+    }
+    if (dynamic_standby_is_given(document)) { /* commits are the other cluster's */
+        ret_config->standby_cluster = true;
+        ret_config->synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
         ret_config->early_failover = false;
     }
     warn_without_effect(document, &warnings);
@@ -524,23 +534,7 @@ static int validate_parameters(const json_t *parameters, struct error *err)
     return 0;
 }
 
-static int validate_lines(const char *key, const json_t *lines, struct error *err)
-{
-    if (lines == NULL || json_is_null(lines)) {
-        return 0;
-    }
-    bool right = json_is_array(lines) && json_array_size(lines) <= PG_LINES_MAX;
-    for (size_t i = 0; right && i < json_array_size(lines); i++) {
-        right = json_is_string(json_array_get(lines, i)) &&
-                strpbrk(json_string_value(json_array_get(lines, i)), "\r\n") == NULL;
-    }
-    return right ? 0
-                 : error_set(err, ERR_INVALID,
-                             "postgresql.%s: not right: give a list of at most %d lines of text",
-                             key, PG_LINES_MAX);
-}
-
-static int validate_postgresql(const json_t *section, struct error *err)
+static int validate_postgresql(const json_t *section, const json_t *before, struct error *err)
 {
     if (section == NULL || json_is_null(section)) {
         return 0;
@@ -556,15 +550,26 @@ static int validate_postgresql(const json_t *section, struct error *err)
             "postgresql.parameters: not right: give a mapping, such as {\"work_mem\": \"8MB\"}");
     }
     int rc = validate_parameters(parameters, err);
-    rc = rc != 0 ? rc : validate_lines("pg_hba", json_object_get(section, "pg_hba"), err);
-    return rc != 0 ? rc : validate_lines("pg_ident", json_object_get(section, "pg_ident"), err);
+    return rc != 0 ? rc : config_effective_check(section, before, err);
 }
 
 static int validate_slots(const json_t *document, const json_t *before, struct error *err)
 {
     char fault[DYNAMIC_SLOTS_FAULT_BYTES];
-    return dynamic_slots_fault(document, before, fault) ? error_set(err, ERR_INVALID, "%s", fault)
-                                                        : 0;
+    bool wrong = dynamic_slots_fault(document, before, fault) ||
+                 dynamic_slots_unmet(document, before, fault);
+    return wrong ? error_set(err, ERR_INVALID, "%s", fault) : 0;
+}
+
+/* One that is stored already stops no other change. */
+static int validate_standby(const json_t *document, const json_t *before, struct error *err)
+{
+    char fault[DYNAMIC_STANDBY_FAULT_BYTES];
+    bool stored = json_equal(json_object_get(document, "standby_cluster"),
+                             json_object_get(before, "standby_cluster")) != 0;
+    return !stored && dynamic_standby_mistake(document, fault)
+               ? error_set(err, ERR_INVALID, "%s", fault)
+               : 0;
 }
 
 /* Whoever asks for it gets it as YAML, which is bounded. */
@@ -585,14 +590,14 @@ static bool is_too_deep(const json_t *node, unsigned depth)
     return deep;
 }
 
-static int validate_names(const char *section, const char *const *known, const json_t *object,
+static int validate_names(const char *section, const char *list, const json_t *object,
                           const json_t *before, struct error *err)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
-        const char *near = known_keys_near(known, key);
+        const char *near = known_keys_near(list, key);
         if (near != NULL && json_object_get(before, key) == NULL) {
             return error_set(err, ERR_INVALID, "%s%.100s: no key of that name: did you mean '%s'?",
                              section, key, near);
@@ -606,8 +611,9 @@ int dynamic_config_check_types(const json_t *document, int64_t ttl_min_ms, struc
     if (!json_is_object(document)) {
         return error_set(err, ERR_INVALID, "has to be a mapping of keys and values");
     }
-    int rc = validate_postgresql(json_object_get(document, "postgresql"), err);
+    int rc = validate_postgresql(json_object_get(document, "postgresql"), NULL, err);
     rc = rc != 0 ? rc : validate_slots(document, NULL, err);
+    rc = rc != 0 ? rc : validate_standby(document, NULL, err);
     for (size_t i = 0; rc == 0 && i < FIELD_COUNT; i++) {
         int64_t unused = 0;
         struct field field = field_of(i, ttl_min_ms);
@@ -636,12 +642,16 @@ int dynamic_config_validate(const json_t *document, int64_t ttl_min_ms, const js
     }
     const json_t *postgresql = json_object_get(document, "postgresql");
     const json_t *postgresql_before = json_object_get(before, "postgresql");
-    int rc = validate_names("", known_keys_dynamic, document, before, err);
+    int rc = validate_names("", "dynamic", document, before, err);
     rc = rc != 0 ? rc
-                 : validate_names("postgresql.", known_keys_postgresql, postgresql,
-                                  postgresql_before, err);
+                 : validate_names("postgresql.", "postgresql", postgresql, postgresql_before, err);
+    rc = rc != 0 ? rc
+                 : validate_names("standby_cluster.", "standby_cluster",
+                                  json_object_get(document, "standby_cluster"),
+                                  json_object_get(before, "standby_cluster"), err);
+    rc = rc != 0 ? rc : validate_standby(document, before, err);
     rc = rc != 0 ? rc : validate_slots(document, before, err);
-    rc = rc != 0 ? rc : validate_postgresql(postgresql, err);
+    rc = rc != 0 ? rc : validate_postgresql(postgresql, postgresql_before, err);
     rc = rc != 0 ? rc
                  : dynamic_parameters_check(json_object_get(postgresql, "parameters"),
                                             json_object_get(postgresql_before, "parameters"), err);

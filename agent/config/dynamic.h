@@ -3,8 +3,9 @@
  * Two ways in. What is *stored already* (in the store, a file, bootstrap.dcs) is adjusted in memory
  * as Patroni does, with one warning, because a cluster must not stop over an old value. What
  * somebody *wants to store* (PATCH, PUT, edit-config) is refused whole when it breaks a rule,
- * naming key, value and what would be right. Keys that we do not serve are refused both ways: a
- * stored one means that this member must not promote. */
+ * naming key, value and what would be right. Keys that we do not serve, and a `standby_cluster`
+ * that cannot be obeyed, are refused both ways: a stored one means that this member must not
+ * promote. */
 #ifndef AGENT_CONFIG_DYNAMIC_H
 #define AGENT_CONFIG_DYNAMIC_H
 
@@ -54,6 +55,9 @@ struct dynamic_config {
     bool check_timeline;
     bool paused;        /* `pause` */
     bool failsafe_mode; /* has an effect with an etcd as the store only */
+    /* `standby_cluster` is there (agent/config/dynamic_standby.h): nobody is promoted, and what is
+     * synchronous is off, whatever the document says of it. */
+    bool standby_cluster;
     bool use_slots;     /* true */
     bool use_pg_rewind; /* false; a value in the file replaces it */
     json_t *document; /* the object as stored, unknown keys included; owned; dynamic_config_free */
@@ -68,7 +72,7 @@ void dynamic_config_free(struct dynamic_config *config);
 void dynamic_warning_give(const char *text, char *ret_warning); /* NULL is accepted */
 
 /* Reads what is stored. `document` NULL or no object is ERR_INVALID: the configuration in force
- * stays. A key that we do not serve (standby_cluster) is
+ * stays. A key that we do not serve, or a standby_cluster that cannot be obeyed, is
  * ERR_UNSUPPORTED: no promotion while it is there. Otherwise 0, and `warning`
  * (DYNAMIC_WARNING_BYTES, may be NULL) says what was adjusted, "" if nothing. A copy of `document`
  * is kept. *ret_config is set only on success. */
@@ -98,8 +102,9 @@ int dynamic_config_merge(const json_t *document, const json_t *patch, json_t **r
 int dynamic_config_adjusted(const json_t *document, int64_t ttl_min_ms, json_t **ret_document,
                             char *warning, struct error *err) MUST_CHECK;
 
-/* As given, or what goes with the ttl: ttl/3 within 2 s to 3 s for a stall, 2 ttl within 6 s to 20
- * s for the others. A failure is never shorter than a stall. */
+/* As given, or what goes with the ttl: ttl/3 within 2 s to 10 s for a stall, 2 ttl within 6 s to
+ * 20 s for a failure, which is never shorter than a stall, 10 ttl within 30 s to 300 s for a server
+ * that hangs. */
 int64_t dynamic_hang_timeout_ms(const struct dynamic_config *config);
 int64_t dynamic_disk_stall_timeout_ms(const struct dynamic_config *config);
 int64_t dynamic_disk_failure_timeout_ms(const struct dynamic_config *config);
@@ -118,6 +123,9 @@ struct dynamic_parameters {
 int dynamic_parameters_merge(const struct dynamic_config *config, const json_t *local,
                              struct dynamic_parameters *ret_parameters, char *warning,
                              struct error *err) MUST_CHECK;
+/* Those that all members have alike, in the order of keys.def; NULL: there are no more. */
+const char *dynamic_parameters_controlled(size_t index, const char **ret_fallback);
+
 /* Strict look at the parameters that somebody wants to store; those that are stored with the same
  * value already (in `before`, may be NULL) are passed over. */
 int dynamic_parameters_check(const json_t *parameters, const json_t *before,

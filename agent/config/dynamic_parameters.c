@@ -23,20 +23,20 @@ struct controlled {
     int64_t minimum;
 };
 
+#define PARAMETER(name, fallback, check, minimum, values, test) {#name, fallback, check, minimum},
 static const struct controlled controlled[] = {
-    {"hot_standby", "on", CHECK_ON, 0},
-    {"max_connections", "100", CHECK_COUNT, 25},
-    {"max_locks_per_transaction", "64", CHECK_COUNT, 32},
-    {"max_prepared_transactions", "0", CHECK_COUNT, 0},
-    {"max_replication_slots", "10", CHECK_COUNT, 4},
-    {"max_wal_senders", "10", CHECK_COUNT, 3},
-    {"max_worker_processes", "8", CHECK_COUNT, 2},
-    {"track_commit_timestamp", "off", CHECK_BOOL, 0},
-    {"wal_keep_size", "128MB", CHECK_MEGABYTES, 16},
-    {"wal_level", "replica", CHECK_WAL_LEVEL, 0},
-    {"wal_log_hints", "on", CHECK_BOOL, 0},
+#include "agent/config/keys.def"
 };
 #define CONTROLLED_COUNT (sizeof(controlled) / sizeof(controlled[0]))
+
+const char *dynamic_parameters_controlled(size_t index, const char **ret_fallback)
+{
+    if (index >= CONTROLLED_COUNT) {
+        return NULL;
+    }
+    *ret_fallback = controlled[index].fallback;
+    return controlled[index].name;
+}
 
 /* Set by us from `listen` and `scope`. */
 static const char *const never_taken[] = {"listen_addresses", "port", "cluster_name", NULL};

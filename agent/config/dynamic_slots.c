@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const slots_keys[] = {"slots", "permanent_slots", "permanent_replication_slots"};
 #define SLOTS_KEY_COUNT (sizeof slots_keys / sizeof slots_keys[0])
@@ -28,12 +29,13 @@ static bool is_logical(const json_t *slot)
                                 is_given(json_object_get(slot, "plugin"));
 }
 
-static bool is_physical_here(const json_t *slot)
+static bool is_physical_here(const json_t *slot, bool standby_cluster)
 {
     const json_t *type = json_object_get(slot, "type");
     const json_t *cluster_type = json_object_get(slot, "cluster_type");
     return !is_logical(slot) && (!is_given(type) || is_text(type, "physical")) &&
-           (!is_given(cluster_type) || is_text(cluster_type, "primary"));
+           (!is_given(cluster_type) ||
+            is_text(cluster_type, standby_cluster ? "standby" : "primary"));
 }
 
 /* As ReplicationSlotValidateName has it. */
@@ -52,12 +54,55 @@ size_t dynamic_slots_physical(const struct dynamic_config *config,
         json_t *slot;
         json_object_foreach(json_object_get(config->document, slots_keys[i]), name, slot)
         {
-            if (count < DYNAMIC_SLOTS_MAX && is_slot_name(name) && is_physical_here(slot)) {
+            if (count < DYNAMIC_SLOTS_MAX && is_slot_name(name) &&
+                is_physical_here(slot, config->standby_cluster)) {
                 ret_names[count++] = name;
             }
         }
     }
     return count;
+}
+
+static bool is_short_text(const json_t *value)
+{
+    return is_given(value) && json_string_length(value) < PG_NAME_BYTES &&
+           strlen(json_string_value(value)) == json_string_length(value);
+}
+
+/* One that can be made. */
+static bool is_logical_here(const json_t *slot)
+{
+    const json_t *cluster_type = json_object_get(slot, "cluster_type");
+    return is_logical(slot) && is_short_text(json_object_get(slot, "database")) &&
+           is_short_text(json_object_get(slot, "plugin")) &&
+           (!is_given(cluster_type) || is_text(cluster_type, "primary"));
+}
+
+size_t dynamic_slots_logical(const struct dynamic_config *config,
+                             struct dynamic_logical ret_slots[DYNAMIC_SLOTS_MAX])
+{
+    size_t count = 0;
+    bool kept = config->use_slots && !config->standby_cluster;
+    for (size_t i = 0; kept && i < SLOTS_KEY_COUNT; i++) {
+        const char *name;
+        json_t *slot;
+        json_object_foreach(json_object_get(config->document, slots_keys[i]), name, slot)
+        {
+            if (count < DYNAMIC_SLOTS_MAX && is_slot_name(name) && is_logical_here(slot)) {
+                ret_slots[count++] = (struct dynamic_logical){
+                    .name = name,
+                    .database = json_string_value(json_object_get(slot, "database")),
+                    .plugin = json_string_value(json_object_get(slot, "plugin"))};
+            }
+        }
+    }
+    return count;
+}
+
+bool dynamic_slots_has_logical(const struct dynamic_config *config)
+{
+    struct dynamic_logical slots[DYNAMIC_SLOTS_MAX];
+    return dynamic_slots_logical(config, slots) > 0;
 }
 
 /* --- what cannot be read ---------------------------------------------------------------------- */
@@ -141,6 +186,13 @@ static bool slots_fault(const char *key, const json_t *slots, char *ret_text)
         if (!is_type(json_object_get(slot, "type"))) {
             return say(ret_text, "%s.%s: its type is none: give physical or logical", key, name);
         }
+        if (is_logical(slot) && !(is_short_text(json_object_get(slot, "database")) &&
+                                  is_short_text(json_object_get(slot, "plugin")))) {
+            return say(ret_text,
+                       "%s.%s: a logical slot has a database and a plugin: give both, such as "
+                       "{\"type\": \"logical\", \"database\": \"app\", \"plugin\": \"pgoutput\"}",
+                       key, name);
+        }
     }
     return false;
 }
@@ -162,6 +214,7 @@ static bool rules_fault(const json_t *rules, char *ret_text)
 static bool count_fault(const json_t *document, const json_t *before, char *ret_text)
 {
     size_t count = 0;
+    size_t logical_count = 0;
     bool changed = false;
     for (size_t i = 0; i < SLOTS_KEY_COUNT; i++) {
         const json_t *slots = json_object_get(document, slots_keys[i]);
@@ -171,11 +224,15 @@ static bool count_fault(const json_t *document, const json_t *before, char *ret_
                   (slots != NULL && !json_equal(slots, json_object_get(before, slots_keys[i])));
         json_object_foreach((json_t *)(uintptr_t)slots, name, slot)
         {
-            count += is_slot_name(name) && is_physical_here(slot);
+            bool physical_here = is_physical_here(slot, false) || is_physical_here(slot, true);
+            count += is_slot_name(name) && physical_here;
+            logical_count += is_slot_name(name) && is_logical_here(slot);
         }
     }
-    return changed && count > DYNAMIC_SLOTS_MAX &&
-           say(ret_text, "slots: %zu physical ones: at most %d are made: give fewer", count,
+    bool physical = count > DYNAMIC_SLOTS_MAX;
+    return changed && (physical || logical_count > DYNAMIC_SLOTS_MAX) &&
+           say(ret_text, "slots: %zu %s ones: at most %d are made: give fewer",
+               physical ? count : logical_count, physical ? "physical" : "logical",
                DYNAMIC_SLOTS_MAX);
 }
 
@@ -200,50 +257,111 @@ bool dynamic_slots_fault(const json_t *document, const json_t *before,
 
 /* --- whose a slot is -------------------------------------------------------------------------- */
 
-/* A physical slot has neither database nor plugin. */
-static bool is_match(const json_t *rule, const char *name)
+/* A physical slot has neither database nor plugin: both are "" then. */
+static bool matches(const json_t *rule, const char *key, const char *value)
 {
-    const json_t *wanted = json_object_get(rule, "name");
-    const json_t *type = json_object_get(rule, "type");
-    return json_is_object(rule) &&
-           (wanted == NULL || json_is_null(wanted) || is_text(wanted, name)) &&
-           (!is_given(type) || is_text(type, "physical")) &&
-           !is_given(json_object_get(rule, "database")) &&
-           !is_given(json_object_get(rule, "plugin"));
+    const json_t *wanted = json_object_get(rule, key);
+    return !is_given(wanted) || is_text(wanted, value);
 }
 
-bool dynamic_slots_is_operators(const struct dynamic_config *config, const char *name)
+static bool is_match(const json_t *rule, const struct pg_slot *slot)
 {
-    if (dynamic_slots_unreadable(config->document)) {
-        return true; /* it may have been meant: a dropped slot does not come back */
-    }
+    const json_t *wanted = json_object_get(rule, "name");
+    return json_is_object(rule) &&
+           (wanted == NULL || json_is_null(wanted) || is_text(wanted, slot->name)) &&
+           matches(rule, "type", slot->physical ? "physical" : "logical") &&
+           matches(rule, "database", slot->database) && matches(rule, "plugin", slot->plugin);
+}
+
+static bool is_named(const struct dynamic_config *config, const char *name)
+{
+    bool named = false;
     for (size_t i = 0; i < SLOTS_KEY_COUNT; i++) {
-        if (json_object_get(json_object_get(config->document, slots_keys[i]), name) != NULL) {
-            return true;
-        }
+        named = named ||
+                json_object_get(json_object_get(config->document, slots_keys[i]), name) != NULL;
+    }
+    return named;
+}
+
+static bool is_operators(const struct dynamic_config *config, const struct pg_slot *slot)
+{
+    if (dynamic_slots_unreadable(config->document) || is_named(config, slot->name)) {
+        return true; /* it may have been meant: a dropped slot does not come back */
     }
     size_t at = 0;
     json_t *rule = NULL;
     json_array_foreach(json_object_get(config->document, "ignore_slots"), at, rule)
     {
-        if (is_match(rule, name)) {
+        if (is_match(rule, slot)) {
             return true;
         }
     }
     return false;
 }
 
-const char *dynamic_slots_logical(const json_t *document)
+bool dynamic_slots_is_operators(const struct dynamic_config *config, const char *name)
 {
+    struct pg_slot slot = {.physical = true};
+    (void)snprintf(slot.name, sizeof slot.name, "%s", name);
+    return is_operators(config, &slot);
+}
+
+bool dynamic_slots_is_operators_logical(const struct dynamic_config *config,
+                                        const struct pg_slot *slot)
+{
+    return is_operators(config, slot);
+}
+
+/* --- what logical ones need ------------------------------------------------------------------- */
+
+/* Names of parameters are the same in any case. */
+static bool is_wal_level_logical(const json_t *document)
+{
+    const json_t *parameters =
+        json_object_get(json_object_get(document, "postgresql"), "parameters");
+    const char *name;
+    json_t *value;
+    bool logical = false;
+    json_object_foreach((json_t *)(uintptr_t)parameters, name, value)
+    {
+        logical = logical || (strcasecmp(name, "wal_level") == 0 && is_text(value, "logical"));
+    }
+    return logical;
+}
+
+static bool has_no_slots(const json_t *document)
+{
+    const json_t *value = json_object_get(json_object_get(document, "postgresql"), "use_slots");
+    bool on = true;
+    return value != NULL && dynamic_bool(value, &on) && !on;
+}
+
+bool dynamic_slots_unmet(const json_t *document, const json_t *before,
+                         char ret_text[DYNAMIC_SLOTS_FAULT_BYTES])
+{
+    bool no_slots = has_no_slots(document);
+    ret_text[0] = '\0';
+    if (!no_slots && is_wal_level_logical(document)) {
+        return false;
+    }
+    bool was_so = has_no_slots(before) == no_slots &&
+                  is_wal_level_logical(before) == is_wal_level_logical(document);
     for (size_t i = 0; i < SLOTS_KEY_COUNT; i++) {
+        const json_t *slots = json_object_get(document, slots_keys[i]);
+        bool stored =
+            before != NULL && was_so && json_equal(slots, json_object_get(before, slots_keys[i]));
         const char *name;
         json_t *slot;
-        json_object_foreach(json_object_get(document, slots_keys[i]), name, slot)
+        json_object_foreach((json_t *)(uintptr_t)slots, name, slot)
         {
-            if (is_logical(slot)) {
-                return name;
+            if (!stored && is_slot_name(name) && is_logical_here(slot)) {
+                return say(ret_text, "%s.%.63s: a logical slot needs %s", slots_keys[i], name,
+                           no_slots
+                               ? "slots of members: take postgresql.use_slots out, or give true"
+                               : "wal_level logical: give postgresql.parameters.wal_level: "
+                                 "logical");
             }
         }
     }
-    return NULL;
+    return false;
 }

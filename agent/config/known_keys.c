@@ -10,174 +10,24 @@
 
 #define KEY_BYTES_MAX 64 /* longer ones are near to nothing */
 
-const char *const known_keys_dynamic[] = {"ttl",
-                                          "loop_wait",
-                                          "retry_timeout",
-                                          "maximum_lag_on_failover",
-                                          "maximum_lag_on_syncnode",
-                                          "check_timeline",
-                                          "max_timelines_history",
-                                          "primary_start_timeout",
-                                          "master_start_timeout",
-                                          "primary_stop_timeout",
-                                          "master_stop_timeout",
-                                          "primary_race_backoff",
-                                          "synchronous_mode",
-                                          "synchronous_mode_strict",
-                                          "synchronous_node_count",
-                                          "early_failover",
-                                          "failsafe_mode",
-                                          "pause",
-                                          "member_slots_ttl",
-                                          "postmaster_hang_timeout",
-                                          "crash_loop_window",
-                                          "disk_stall_timeout",
-                                          "disk_failure_timeout",
-                                          "minimum_free_disk",
-                                          "slots",
-                                          "permanent_slots",
-                                          "permanent_replication_slots",
-                                          "ignore_slots",
-                                          "standby_cluster",
-                                          "postgresql",
-                                          NULL};
+/* clang-format off */
+#define SECTION(list, key, path, keys, fallback, effect, meaning) {#list, #key, KNOWN_SERVED, "", effect},
+#define KEY(list, key, fallback, values, effect, meaning, test) {#list, #key, KNOWN_SERVED, "", effect},
+#define NO_EFFECT(list, key, instead) {#list, #key, KNOWN_NO_EFFECT, instead, ""},
+#define REFUSED(list, key, why, instead) {#list, #key, KNOWN_REFUSED, instead, ""},
+#define REFUSED_EMPTY(list, key, why, instead) {#list, #key, KNOWN_REFUSED_EMPTY, instead, ""},
+const struct known_key known_keys[] = {
+#include "agent/config/keys.def"
+    {NULL, NULL, KNOWN_SERVED, NULL, NULL},
+};
 
-const char *const known_keys_dynamic_unserved[] = {"standby_cluster", NULL};
-
-static const char *const top[] = {
-    "scope", "namespace", "name", "thread_pool_size", "thread_stack_size", "log", "restapi", "ctl",
-    "raft", "etcd", "etcd3", "consul", "zookeeper", "exhibitor", "kubernetes", "bootstrap",
-    "postgresql", "watchdog", "tags", "citus", "etcd_server", "state_dir",
-    /* dynamic, local values without effect: */
-    "ttl", "loop_wait", "retry_timeout", "standby_cluster", NULL};
-static const char *const restapi[] = {"listen",
-                                      "connect_address",
-                                      "authentication",
-                                      "certfile",
-                                      "keyfile",
-                                      "keyfile_password",
-                                      "cafile",
-                                      "ciphers",
-                                      "verify_client",
-                                      "allowlist",
-                                      "allowlist_include_members",
-                                      "http_extra_headers",
-                                      "https_extra_headers",
-                                      "request_queue_size",
-                                      "server_tokens",
-                                      "thread_pool_size",
-                                      NULL};
-static const char *const ctl[] = {"authentication", "insecure",         "cacert", "certfile",
-                                  "keyfile",        "keyfile_password", NULL};
-static const char *const raft[] = {"data_dir",
-                                   "self_addr",
-                                   "bind_addr",
-                                   "partner_addrs",
-                                   "password",
-                                   "certfile",
-                                   "keyfile",
-                                   "cafile",
-                                   "election_timeout",
-                                   "heartbeat",
-                                   "min_timeout",
-                                   "max_timeout",
-                                   "connection_timeout",
-                                   "append_entries_period",
-                                   "connection_retry_time",
-                                   "leader_fallback_timeout",
-                                   NULL};
-static const char *const etcd[] = {"host",        "hosts",    "url",        "proxy",
-                                   "use_proxies", "srv",      "srv_suffix", "discovery_srv",
-                                   "srv_domain",  "protocol", "username",   "password",
-                                   "cacert",      "cert",     "key",        NULL};
-static const char *const etcd_server[] = {"listen", "advertise",        "certfile",       "keyfile",
-                                          "cafile", "client_cert_auth", "authentication", NULL};
-static const char *const etcd_server_user[] = {"username", "password", NULL};
-static const char *const bootstrap[] = {"dcs",       "method", "initdb", "pg_hba", "post_bootstrap",
-                                        "post_init", "users",  NULL};
-const char *const known_keys_postgresql[] = {"listen",
-                                             "connect_address",
-                                             "proxy_address",
-                                             "data_dir",
-                                             "config_dir",
-                                             "config_base_name",
-                                             "bin_dir",
-                                             "bin_name",
-                                             "pgpass",
-                                             "authentication",
-                                             "database",
-                                             "parameters",
-                                             "parameters_primary",
-                                             "parameters_replica",
-                                             "parameters_standby_leader",
-                                             "pg_hba",
-                                             "pg_ident",
-                                             "use_unix_socket",
-                                             "use_unix_socket_repl",
-                                             "callbacks",
-                                             "create_replica_methods",
-                                             "create_replica_method",
-                                             "basebackup",
-                                             "recovery_conf",
-                                             "custom_conf",
-                                             "pg_ctl_timeout",
-                                             "use_pg_rewind",
-                                             "use_slots",
-                                             "rewind",
-                                             "remove_data_directory_on_rewind_failure",
-                                             "remove_data_directory_on_diverged_timelines",
-                                             "pre_promote",
-                                             "before_stop",
-                                             "krbsrvname",
-                                             "name",
-                                             NULL};
-static const char *const authentication[] = {"superuser", "replication", "rewind", NULL};
-/* With the names of pg_security_rows; a test holds them together. */
-static const char *const account[] = {
-    "username",        "password",       "sslmode", "sslcert",   "sslkey",
-    "sslpassword",     "sslrootcert",    "sslcrl",  "sslcrldir", "gssencmode",
-    "channel_binding", "sslnegotiation", NULL};
-static const char *const watchdog[] = {"mode", "device", "safety_margin", NULL};
-static const char *const log_keys[] = {"type",
-                                       "level",
-                                       "traceback_level",
-                                       "format",
-                                       "dateformat",
-                                       "static_fields",
-                                       "max_queue_size",
-                                       "dir",
-                                       "mode",
-                                       "file_num",
-                                       "file_size",
-                                       "loggers",
-                                       "deduplicate_heartbeat_logs",
-                                       NULL};
-static const char *const tags[] = {"nofailover", "failover_priority", "noloadbalance", "clonefrom",
-                                   "nosync",     "sync_priority",     "replicatefrom", "nostream",
-                                   NULL};
-
+#define SECTION(list, key, path, keys, fallback, effect, meaning) {path, #keys},
 const struct known_section known_sections[] = {
-    {"", top},
-    {"restapi", restapi},
-    {"ctl", ctl},
-    {"raft", raft},
-    {"etcd", etcd},
-    {"etcd3", etcd},
-    {"etcd_server", etcd_server},
-    {"etcd_server.authentication", etcd_server_user},
-    {"bootstrap", bootstrap},
-    {"bootstrap.dcs", known_keys_dynamic},
-    {"bootstrap.dcs.postgresql", known_keys_postgresql},
-    {"postgresql", known_keys_postgresql},
-    {"postgresql.authentication", authentication},
-    {"postgresql.authentication.superuser", account},
-    {"postgresql.authentication.replication", account},
-    {"postgresql.authentication.rewind", account},
-    {"watchdog", watchdog},
-    {"log", log_keys},
-    {"tags", tags},
+    {"", "top"},
+#include "agent/config/keys.def"
     {NULL, NULL},
 };
+/* clang-format on */
 
 static char fold(char c)
 {
@@ -214,32 +64,58 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
     return rows[a_len % 3][b_len];
 }
 
-bool known_keys_has(const char *const *known, const char *key)
+const struct known_key *known_keys_find(const char *list, const char *key)
 {
-    for (; *known != NULL; known++) {
-        if (strcmp(*known, key) == 0) {
+    for (const struct known_key *row = known_keys; row->list != NULL; row++) {
+        if (strcmp(row->list, list) == 0 && strcmp(row->key, key) == 0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+bool known_keys_is_changeable(const struct known_key *row)
+{
+    static const char *const words[] = {"at once", "new cluster"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strncmp(row->effect, words[i], strlen(words[i])) == 0) {
             return true;
         }
     }
-    return false;
+    return row->status != KNOWN_SERVED; /* it does nothing, now as before */
 }
 
-const char *known_keys_near(const char *const *known, const char *key)
+const struct known_section *known_sections_find(const char *path)
+{
+    for (const struct known_section *known = known_sections; known->path != NULL; known++) {
+        if (strcmp(known->path, path) == 0) {
+            return known;
+        }
+    }
+    return NULL;
+}
+
+bool known_keys_has(const char *list, const char *key)
+{
+    return known_keys_find(list, key) != NULL;
+}
+
+const char *known_keys_near(const char *list, const char *key)
 {
     size_t len = strlen(key);
     const char *best = NULL;
     size_t best_distance = len >= 6 ? 3 : 2; /* exclusive */
-    if (known_keys_has(known, key) || len < 3 || len > KEY_BYTES_MAX) {
+    if (known_keys_has(list, key) || len < 3 || len > KEY_BYTES_MAX) {
         return NULL;
     }
-    for (; *known != NULL; known++) {
-        size_t known_len = strlen(*known);
-        if (known_len > KEY_BYTES_MAX) {
+    for (const struct known_key *row = known_keys; row->list != NULL; row++) {
+        size_t known_len = strlen(row->key);
+        if (strcmp(row->list, list) != 0 || known_len > KEY_BYTES_MAX) {
             continue;
         }
-        size_t d = distance(key, len, *known, known_len);
+        size_t d = distance(key, len, row->key, known_len);
         if (d < best_distance) {
-            best = *known;
+            best = row->key;
             best_distance = d;
         }
     }

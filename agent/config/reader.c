@@ -4,6 +4,7 @@
 #include "agent/config/reader.h"
 
 #include "agent/config/dynamic.h"
+#include "agent/config/environment.h"
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -67,8 +68,14 @@ static char *message(const struct reader *r, const struct section *s, const char
 {
     char text[ERROR_TEXT_BYTES];
     (void)vsnprintf(text, sizeof(text), fmt, args);
-    return mem_printf("%s: %s%s%s: %s", r->path, s->name,
-                      s->name[0] != '\0' && key != NULL ? "." : "", key != NULL ? key : "", text);
+    int len = 0;
+    const char *variable =
+        key != NULL ? environment_name(r->environment, s->name, key, &len) : NULL;
+    return mem_printf("%s%s%s%s%s%s%.*s%s: %s", r->path != NULL ? r->path : "",
+                      r->path != NULL ? ": " : "", s->name,
+                      s->name[0] != '\0' && key != NULL ? "." : "", key != NULL ? key : "",
+                      variable != NULL ? " (" : "", len, variable != NULL ? variable : "",
+                      variable != NULL ? ")" : "", text);
 }
 
 int reader_fail(const struct reader *r, const struct section *s, const char *key, const char *fmt,

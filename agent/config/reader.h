@@ -7,9 +7,10 @@
 #include "agent/config/config.h"
 
 struct reader {
-    const char *path; /* of the file, for messages */
+    const char *path; /* of the file, for messages; NULL = there is none */
     struct config_memory *memory;
     struct config_warnings *warnings; /* may be NULL */
+    const char *const *environment;   /* merged already; for messages. May be NULL */
     struct error *err;
 };
 

@@ -92,16 +92,8 @@ int section_bootstrap(const struct reader *r, const struct section *top, struct 
     static const char *const forbidden[] = {"pgdata",    "nosync",  "pwfile",
                                             "sync-only", "version", NULL};
     struct section s;
-    const char *method = "initdb";
     int rc = reader_section(r, top, "bootstrap", "bootstrap", &s);
-    rc = rc != 0 ? rc : reader_text(r, &s, "method", READER_OPTIONAL, &method);
-    if (rc == 0 && strcmp(method, "initdb") != 0) {
-        return reader_fail(
-            r, &s, "method",
-            "'%.60s': a method of your own is not served by this release: take it out, "
-            "or give 'initdb'",
-            method);
-    }
+    rc = rc != 0 ? rc : section_bootstrap_hooks(r, &s, &c->bootstrap);
     rc = rc != 0 ? rc : read_dcs(r, &s, config_ttl_min_ms(c), &c->bootstrap);
     rc = rc != 0 ? rc : reader_options(r, &s, "initdb", "", forbidden, &c->bootstrap.initdb);
     rc = rc != 0 ? rc : reader_lines(r, &s, "pg_hba", &c->bootstrap.pg_hba);

@@ -25,15 +25,24 @@ static int add_url(const struct reader *r, const struct section *s, const char *
     return 0;
 }
 
+/* `port` goes for the hosts that name none. */
 static int add_host(const struct reader *r, const struct section *s, const char *key,
                     const char *protocol, const char *text, struct config_etcd *etcd)
 {
     struct config_address address = {0};
     struct error why = {0};
-    if (config_address_parse(text, ETCD_PORT, &address, &why) != 0) {
+    int port = ETCD_PORT;
+    bool of_url = strcmp(key, "url") == 0 || strcmp(key, "proxy") == 0;
+    if (!of_url && reader_int(r, s, "port", 1, UINT16_MAX, &port) != 0) {
+        return ERR_INVALID;
+    }
+    if (config_address_parse(text, (uint16_t)port, &address, &why) != 0) {
         return reader_fail(r, s, key, "%s", why.text);
     }
-    int rc = add_url(r, s, key, protocol, &address, etcd);
+    bool two = strcmp(key, "host") == 0 && reader_get(s, "port") != NULL && address.port != port;
+    int rc = two ? reader_fail(r, s, "port", "is %d, and 'host' has port %u: give one of them",
+                               port, address.port)
+                 : add_url(r, s, key, protocol, &address, etcd);
     mem_free((void *)(uintptr_t)address.text);
     mem_free((void *)(uintptr_t)address.host);
     return rc;

@@ -95,32 +95,54 @@ int section_tags(const struct reader *r, const struct section *top, struct confi
     return 0;
 }
 
+static bool watchdog_mode(const json_t *value, enum config_watchdog_mode *ret_mode)
+{
+    static const struct {
+        const char *word;
+        enum config_watchdog_mode mode;
+    } words[] = {
+        {"off", CONFIG_WATCHDOG_OFF},          {"disable", CONFIG_WATCHDOG_OFF},
+        {"disabled", CONFIG_WATCHDOG_OFF},     {"false", CONFIG_WATCHDOG_OFF},
+        {"auto", CONFIG_WATCHDOG_AUTOMATIC},   {"automatic", CONFIG_WATCHDOG_AUTOMATIC},
+        {"require", CONFIG_WATCHDOG_REQUIRED}, {"required", CONFIG_WATCHDOG_REQUIRED},
+    };
+    const char *text = json_is_string(value)  ? json_string_value(value)
+                       : json_is_false(value) ? "off" /* as YAML has `off` */
+                                              : "";
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(text, words[i].word) == 0) {
+            *ret_mode = words[i].mode;
+            return true;
+        }
+    }
+    return false;
+}
+
 int section_watchdog(const struct reader *r, const struct section *top, struct config *c)
 {
+    enum { MARGIN_S_MAX = 86400 };
     struct section s;
+    struct config_watchdog *watchdog = &c->watchdog;
+    watchdog->mode = CONFIG_WATCHDOG_AUTOMATIC;
+    watchdog->device = "/dev/watchdog";
+    watchdog->safety_margin_s = 5;
     int rc = reader_section(r, top, "watchdog", "watchdog", &s);
-    const json_t *mode = rc == 0 ? reader_get(&s, "mode") : NULL;
-    const char *text = json_is_string(mode) ? json_string_value(mode) : "";
-    c->watchdog = CONFIG_WATCHDOG_AUTOMATIC;
     if (rc != 0 || s.object == NULL) {
         return rc;
     }
-    if (json_is_false(mode) || strcasecmp(text, "off") == 0 ||
-        strncasecmp(text, "disable", 7) == 0) {
-        c->watchdog = CONFIG_WATCHDOG_OFF;
-        return 0;
-    }
-    if (strncasecmp(text, "require", 7) == 0) {
+    const json_t *mode = reader_get(&s, "mode");
+    watchdog->given = true;
+    if (mode != NULL && !watchdog_mode(mode, &watchdog->mode)) {
         return reader_fail(r, &s, "mode",
-                           "'required' is not served by this release: give 'off' or 'automatic'");
+                           "is none of the modes: give 'off', 'automatic' or 'required'");
     }
-    if (mode != NULL && strncasecmp(text, "auto", 4) != 0) {
-        return reader_fail(r, &s, "mode", "is none of the modes: give 'off' or 'automatic'");
+    rc = reader_text(r, &s, "device", READER_OPTIONAL, &watchdog->device);
+    rc = rc != 0 ? rc
+                 : reader_int(r, &s, "safety_margin", -1, MARGIN_S_MAX, &watchdog->safety_margin_s);
+    if (rc == 0 && (watchdog->device == NULL || watchdog->device[0] != '/')) {
+        return reader_fail(r, &s, "device", "must be an absolute path: /dev/watchdog");
     }
-    reader_warn(r, &s, "mode",
-                "'automatic': no watchdog device is used by this release; the fence process kills "
-                "PostgreSQL at the deadline");
-    return 0;
+    return rc;
 }
 
 int section_log(const struct reader *r, const struct section *top, struct config *c)

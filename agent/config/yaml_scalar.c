@@ -321,10 +321,9 @@ int yaml_plain_value(enum yaml_plain kind, const char *text, size_t len, json_t 
         }
         break;
     }
-    if (value == NULL) {
+    if (value == NULL) { /* it may be a password: it is not quoted */
         return error_set(err, ERR_INVALID,
-                         "the number %.*s is not one that fits: quote it if it is meant as text",
-                         (int)(len < 40 ? len : 40), text);
+                         "a number does not fit: quote it if it is meant as text");
     }
     *ret_value = value;
     return 0;

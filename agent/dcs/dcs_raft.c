@@ -17,7 +17,6 @@
 #include "base/mem.h"
 #include "raft/node.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -418,22 +417,6 @@ static int dcs_raft_read(struct dcs *base, int64_t timeout_ms, dcs_read_done don
 
 /* --- the leader key --------------------------------------------------------------------------- */
 
-static int buf_append(const char *text, size_t len, void *data)
-{
-    buf_put(data, text, len);
-    return 0;
-}
-
-static bool epoch_value(const struct dcs_acquire *acquire, struct buf *out)
-{
-    json_t *json = json_pack("{s:s, s:I}", "holder", acquire->holder, "timeline",
-                             (json_int_t)acquire->timeline);
-    bool good = json != NULL &&
-                json_dump_callback(json, buf_append, out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
-    json_decref(json);
-    return good;
-}
-
 static uint64_t cluster_id(const struct dcs_raft *dcs)
 {
     struct raft_status status;
@@ -477,10 +460,7 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
                          acquire->report_count, (long long)acquire->ttl_ms);
     }
     struct buf epoch = BUF_INIT;
-    if (!epoch_value(acquire, &epoch)) {
-        buf_free(&epoch);
-        return error_set(err, ERR_INVALID, "the holder's name is no text");
-    }
+    ha_epoch_value(acquire->holder, (uint32_t)acquire->timeline, &epoch);
     struct txn txn = {.base = dcs->base};
     txn_compare(&txn, "leader", STORE_CMP_CREATE, acquire->deposes);
     txn_compare(&txn, "epoch", STORE_CMP_MOD, acquire->epoch_revision);

@@ -5,7 +5,8 @@
  *            -> read all: still as decided? -> ours. Any mismatch: delete `leader` at the revision
  *            that we made
  *            On an order over `unfenced`: that read -> delete `unfenced` -> read all once more. Any
- *            mismatch then: `unfenced` is put again as it was
+ *            mismatch then: `unfenced` is put again as it was, and `leader` deleted only when it
+ *            stands: in between, somebody else might acquire who does not find it
  *   release: `status` -> delete `leader` at its last revision
  *
  * Each renewal is a write that compares the last revision, so one that is late finds another and
@@ -20,6 +21,7 @@
 
 #define ABORT_MS       2000
 #define LOOK_AGAIN_MAX 2
+#define PUT_AGAIN_MAX  3
 
 /* --- acquire ---------------------------------------------------------------------------------- */
 
@@ -29,9 +31,10 @@ struct claim {
     int64_t config_revision;
     int64_t sync_revision;
     int64_t unfenced_revision; /* that the key must have at the end, too */
-    char *passed;              /* what `unfenced` said; NULL = it was not deleted */
-    int64_t modified;          /* of our `leader`; it was created so */
-    int64_t epoch;             /* ours */
+    char *passed;     /* what `unfenced` said; NULL = it was not deleted, or is there again */
+    struct error why; /* it was aborted */
+    int64_t modified; /* of our `leader`; it was created so */
+    int64_t epoch;    /* ours */
     size_t report_count;
     char *report_keys[DCS_REPORTS_MAX];
     int64_t report_revisions[DCS_REPORTS_MAX];
@@ -56,9 +59,7 @@ static void on_aborted(void *arg, int rc, const struct etcd_answer *answer, cons
     etcd_op_free(arg);
 }
 
-/* Takes the half-made claim back, at the revision that it has. It has been written, so that nothing
- * else can be said of what was not sent or not answered. */
-static void claim_abort(struct etcd_op *op, int rc, const struct error *err)
+static void claim_remove_leader(const struct etcd_op *op)
 {
     const struct claim *claim = op->extra;
     struct error ignored = {0};
@@ -66,17 +67,56 @@ static void claim_abort(struct etcd_op *op, int rc, const struct error *err)
     if (removal != NULL) {
         etcd2_op_delete(removal, "leader", claim->modified, on_aborted);
     }
-    struct etcd_op *again =
-        claim->passed == NULL ? NULL : etcd_op_new(op->store, ABORT_MS, NULL, NULL, &ignored);
-    if (again != NULL) { /* whoever it speaks of may run, and nobody leads */
-        etcd2_op_put(again, "unfenced", claim->passed, DCS_ABSENT, 0, on_aborted);
+}
+
+static void on_put_again(void *arg, int rc, const struct etcd_answer *answer,
+                         const struct error *err);
+
+/* Takes back what there is of the claim: `unfenced`, then `leader` at the revision that it has.
+ * Until then nothing is told: the caller would give the key back by himself. */
+static void claim_take_back(struct etcd_op *op)
+{
+    struct claim *claim = op->extra;
+    if (claim->passed != NULL) { /* whoever it speaks of may run, and nobody leads */
+        etcd2_op_put(op, "unfenced", claim->passed, claim->unfenced_revision, 0, on_put_again);
+        return;
     }
+    struct error why = claim->why;
+    claim_remove_leader(op);
     claim_free(op);
-    etcd_op_end(op,
-                rc == ERR_NOT_FOUND     ? ERR_CONFLICT
-                : rc == ERR_UNAVAILABLE ? ERR_UNKNOWN
-                                        : rc,
-                err);
+    etcd_op_end(op, why.code, &why);
+}
+
+/* It was put at the revision that it had, as long as nobody had said that it was deleted: a
+ * deletion that is applied late finds another. */
+static void on_put_again(void *arg, int rc, const struct etcd_answer *answer,
+                         const struct error *err)
+{
+    struct etcd_op *op = arg;
+    struct claim *claim = op->extra;
+    struct error own;
+    int64_t revision = 0;
+
+    rc = etcd2_op_result(op, rc, answer, err, &revision, &own);
+    if (rc == ERR_NOT_FOUND) {
+        claim->unfenced_revision = DCS_ABSENT;
+    }
+    bool stands = rc == 0 || rc == ERR_CONFLICT; /* as it was, or as somebody has put it since */
+    if (stands || rc == ERR_CANCELED || op->tries++ >= PUT_AGAIN_MAX) {
+        mem_free(claim->passed);
+        claim->passed = NULL;
+    }
+    claim_take_back(op);
+}
+
+/* It has been written, so that nothing else can be said of what was not sent or not answered. */
+static void claim_abort(struct etcd_op *op, int rc, const struct error *err)
+{
+    struct claim *claim = op->extra;
+    claim->why = *err;
+    claim->why.code = rc == ERR_NOT_FOUND ? ERR_CONFLICT : rc == ERR_UNAVAILABLE ? ERR_UNKNOWN : rc;
+    op->until_ms = clock_mono_ms(op->store->clock) + ABORT_MS;
+    claim_take_back(op);
 }
 
 static bool claim_holds(const struct etcd_op *op, const struct dcs_view *view)

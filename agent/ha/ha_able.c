@@ -9,7 +9,10 @@
 
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_remote.h"
+#include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_rules.h"
+#include "agent/ha/ha_watchdog.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,9 +36,47 @@ bool ha_disk_takes_writes(enum pg_disk_kind kind)
     return kind == PG_DISK_UNKNOWN || kind == PG_DISK_GOOD || kind == PG_DISK_LOW;
 }
 
+bool ha_promotion_failed_lately(const struct ha_snapshot *s, int64_t *ret_until_mono_ms)
+{
+    int64_t failed_ms = s->self.promote_failed_mono_ms;
+    *ret_until_mono_ms = failed_ms == HA_NEVER ? HA_NEVER : failed_ms + s->settings.ttl_ms;
+    return failed_ms != HA_NEVER && s->now_mono_ms < *ret_until_mono_ms;
+}
+
 bool ha_is_unfit(const struct ha_snapshot *s)
 {
-    return !ha_disk_takes_writes(s->self.disk) || s->self.silent_since_mono_ms != HA_NEVER;
+    int64_t until_ms;
+    return !ha_disk_takes_writes(s->self.disk) || s->self.silent_since_mono_ms != HA_NEVER ||
+           ha_promotion_failed_lately(s, &until_ms) || ha_watchdog_bars(s);
+}
+
+/* In pause only on the operator's order; it stands until the new primary clears it. */
+static bool is_ordered(const struct ha_snapshot *s)
+{
+    return s->cluster.failover.present && ha_is_me(s, s->cluster.failover.candidate);
+}
+
+const char *ha_promotion_barred(const struct ha_snapshot *s)
+{
+    if (s->settings.refused[0] != '\0') {
+        return "a key in the configuration is not served here";
+    }
+    if (s->settings.standby_cluster) {
+        return "this is a standby cluster";
+    }
+    if (ha_may_be_promoted(s)) {
+        return NULL;
+    }
+    if (s->settings.paused && !is_ordered(s)) {
+        return "the cluster is paused";
+    }
+    if (s->self.tags.nofailover) {
+        return "tag nofailover (or failover_priority 0)";
+    }
+    if (ha_watchdog_bars(s)) {
+        return "the watchdog is required, and cannot be used";
+    }
+    return ha_disk_takes_writes(s->self.disk) ? NULL : "the disk takes no writes";
 }
 
 bool ha_disk_is_low_or_worse(enum pg_disk_kind kind)
@@ -69,6 +110,13 @@ void ha_trouble(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES])
         disk_words(s, ret_text);
     } else if (s->self.silent_since_mono_ms != HA_NEVER) {
         (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL answers no new connection");
+    } else if (s->self.rejoin.lost_timeline != 0 &&
+               s->self.rejoin.lost_timeline == s->self.timeline) {
+        (void)snprintf(ret_text, HA_TROUBLE_BYTES, "the primary has lost WAL that is here");
+    } else if (s->self.replay_stuck) {
+        (void)snprintf(ret_text, HA_TROUBLE_BYTES, "there is WAL here that cannot be replayed");
+    } else if (ha_watchdog_bars(s)) {
+        (void)snprintf(ret_text, HA_TROUBLE_BYTES, "the watchdog is required, and cannot be used");
     } else if (s->self.hangs > 0) {
         (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL hung and was killed");
     } else if (s->self.crashes > 1) {
@@ -214,7 +262,7 @@ static bool has_tried(const struct ha_snapshot *s)
 {
     int64_t term_ms = s->holding.since_mono_ms;
     bool crashed_since = s->self.run == HA_RUN_CRASHED && s->self.run_since_mono_ms >= term_ms;
-    return s->self.crash_since_mono_ms >= term_ms || s->self.crashed_mono_ms >= term_ms ||
+    return ha_down_since_mono_ms(s) >= term_ms || s->self.crashed_mono_ms >= term_ms ||
            crashed_since || s->self.start_failed_mono_ms >= term_ms;
 }
 
@@ -254,7 +302,8 @@ bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     disk_words(s, words);
-    if (ha_key_is_ours(s) && ha_was_primary(s) && (abandoned || why != NULL)) {
+    bool led = ha_key_is_ours(s) && (ha_was_primary(s) || ha_leads_standby_cluster(s));
+    if (led && (abandoned || why != NULL)) {
         give_away(s, plan);
         ha_plan_because(plan, "%s: %s", words, why == NULL ? "the term is over" : why);
         return true;
@@ -269,12 +318,12 @@ bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan)
 
 static bool is_over(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    bool crashed = s->self.crash_since_mono_ms != HA_NEVER;
-    int64_t down_ms = crashed ? s->now_mono_ms - s->self.crash_since_mono_ms : 0;
+    int64_t since_ms = ha_down_since_mono_ms(s);
+    int64_t down_ms = since_ms != HA_NEVER ? s->now_mono_ms - since_ms : 0;
 
-    if (crashed && down_ms >= s->settings.primary_start_timeout_ms) {
-        ha_plan_because(plan, "down for %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
-                        down_ms, s->settings.primary_start_timeout_ms);
+    if (since_ms != HA_NEVER && down_ms >= ha_start_timeout_ms(s)) {
+        ha_plan_because(plan, "down for %" PRId64 " ms, %s is %" PRId64 " ms", down_ms,
+                        ha_start_timeout_name(s), ha_start_timeout_ms(s));
     } else if (s->self.start_failures >= HA_START_FAILURES_MAX) {
         ha_plan_because(plan, "%u starts have failed", s->self.start_failures);
     } else if (s->self.crashes >= HA_CRASHES_MAX) {
@@ -292,9 +341,10 @@ static bool is_over(const struct ha_snapshot *s, struct ha_plan *plan)
 bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     char why[HA_REASON_BYTES];
-    int64_t failed_ms = s->self.crash_since_mono_ms != HA_NEVER ? s->self.crash_since_mono_ms
-                                                                : s->self.run_since_mono_ms;
-    if (!ha_armed_for_key(s) || !has_tried(s) || !is_over(s, plan)) {
+    int64_t down_ms = ha_down_since_mono_ms(s);
+    int64_t failed_ms = down_ms != HA_NEVER ? down_ms : s->self.run_since_mono_ms;
+    bool leads = ha_armed_for_key(s) || (ha_leads_standby_cluster(s) && ha_lease_is_valid(s));
+    if (!leads || !has_tried(s) || !is_over(s, plan)) {
         return false;
     }
     if (ha_candidate_possible(s, "", why) == NULL && lasted_ms(s, failed_ms) < give_up_ms(s)) {

@@ -19,7 +19,15 @@ const char *ha_disk_name(enum pg_disk_kind kind);
 /* A node whose disk is so can be a primary. One that is low is still better than none. */
 bool ha_disk_takes_writes(enum pg_disk_kind kind);
 /* Could this node hardly be promoted? Its report says so, and others go first. */
+/* A promotion has failed here, or was not let begin, less than a ttl ago; until then
+ * `*ret_until_mono_ms`. Another one is to have the key. */
+bool ha_promotion_failed_lately(const struct ha_snapshot *s, int64_t *ret_until_mono_ms);
 bool ha_is_unfit(const struct ha_snapshot *s);
+/* What keeps this standby, which has the leader key, from being promoted, in words; NULL: nothing
+ * does. It may have come up since the key was taken: a command of the operator's runs before a
+ * promotion, for as long as he lets it. One that may have been sent, by this run of the agent or an
+ * earlier one, goes on: to bar it would only end the standby. */
+const char *ha_promotion_barred(const struct ha_snapshot *s);
 /* A node whose disk is so is not worth a change of primary. */
 bool ha_disk_is_low_or_worse(enum pg_disk_kind kind);
 

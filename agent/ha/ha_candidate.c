@@ -11,6 +11,7 @@
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_watchdog.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -89,6 +90,13 @@ bool ha_report_is_ahead(const struct ha_snapshot *s, const struct ha_report *a,
     if (priority_a != priority_b) {
         return priority_a > priority_b;
     }
+    /* Who led and has as much goes on, as where a standby cluster gets a primary of its own. One
+     * that has stepped down for somebody is another matter. */
+    const char *last = ha_cluster_last_holder(&s->cluster);
+    bool a_led = strcmp(a->name, last) == 0;
+    if (!s->cluster.failover.present && a_led != (strcmp(b->name, last) == 0)) {
+        return a_led;
+    }
     return strcmp(a->name, b->name) < 0;
 }
 
@@ -112,11 +120,13 @@ bool ha_awaits_order(const struct ha_snapshot *s)
     return s->cluster.recovered_revision != 0 && !ordered;
 }
 
-/* A member that will not report soon is not worth the wait. */
+/* A member that will not report soon is not worth the wait. One that is to be made anew says that
+ * it is copied from the order on; until it is stopped it tells where it is. */
 static bool will_report(const struct ha_member *member)
 {
-    return strcmp(member->state, "creating replica") != 0 &&
-           strcmp(member->state, "initializing new cluster") != 0;
+    bool copied = strcmp(member->state, "creating replica") == 0 && member->lsn == 0;
+    return !copied && strcmp(member->state, "initializing new cluster") != 0 &&
+           strcmp(member->state, "running custom bootstrap script") != 0;
 }
 
 /* Its report is one that this race goes by. */
@@ -311,6 +321,11 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
                ha_disk_name(s->self.disk));
         return true;
     }
+    if (ha_watchdog_bars(s)) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "watchdog.mode is required: %s",
+               s->watchdog.why);
+        return true;
+    }
     int64_t until_ms;
     const char *obstacle = ha_failsafe_obstacle(s, &until_ms);
     if (obstacle != NULL) {
@@ -318,9 +333,8 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
                obstacle);
         return true;
     }
-    int64_t failed_ms = s->self.promote_failed_mono_ms;
-    if (failed_ms != HA_NEVER && s->now_mono_ms < failed_ms + s->settings.ttl_ms) {
-        answer(candidacy, HA_VERDICT_NO, failed_ms + s->settings.ttl_ms,
+    if (ha_promotion_failed_lately(s, &until_ms)) {
+        answer(candidacy, HA_VERDICT_NO, until_ms,
                "a promotion has failed here less than a ttl ago");
         return true;
     }
@@ -338,7 +352,8 @@ static bool lags(const struct ha_snapshot *s, const struct ha_report *own,
                optime - own->lsn, s->settings.maximum_lag_bytes);
         return true;
     }
-    if (s->settings.check_timeline && own->timeline < s->cluster.history_timeline) {
+    if (s->settings.check_timeline && !s->settings.standby_cluster &&
+        own->timeline < s->cluster.history_timeline) {
         answer(candidacy, HA_VERDICT_NO, HA_NEVER,
                "on timeline %" PRIu32 ", the cluster is on %" PRIu32, own->timeline,
                s->cluster.history_timeline);
@@ -496,7 +511,8 @@ static const char *obstacle(const struct ha_snapshot *s, const struct ha_member 
     if (ours > theirs && ours - theirs > (uint64_t)s->settings.maximum_lag_bytes) {
         return "it lags more than maximum_lag_on_failover";
     }
-    if (s->settings.check_timeline && member->timeline < s->cluster.history_timeline) {
+    if (s->settings.check_timeline && !s->settings.standby_cluster &&
+        member->timeline < s->cluster.history_timeline) {
         return "it is on an earlier timeline";
     }
     return NULL;

@@ -1,12 +1,16 @@
 /* What no plan may do, stated without a look at the rules: a second opinion, asserted on every
  * plan. */
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
 #include "agent/ha/ha_plan.h"
+#include "agent/ha/ha_remote.h"
+#include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_timeline.h"
+#include "agent/ha/ha_watchdog.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -29,11 +33,20 @@ static const char *check_writable(const struct ha_snapshot *s, const struct ahea
     if (!ahead->armed && !ha_armed_for_key(s)) {
         return "an instance becomes writable without an armed page";
     }
+    if (ha_watchdog_is_missing(s)) {
+        return "an instance becomes writable without the watchdog that is required";
+    }
     return ha_is_foreign(s) ? "an instance of another cluster becomes writable" : NULL;
 }
 
 static const char *check_start_primary(const struct ha_snapshot *s, const struct ahead *ahead)
 {
+    if (s->settings.standby_cluster && !s->settings.paused) {
+        return "starts a primary in a standby cluster";
+    }
+    if (s->self.directory != PG_DIR_VALID) {
+        return "starts a primary from a directory that is not whole";
+    }
     return ha_timeline_is_unreserved(s) ? "serves on a timeline that no acquisition reserved"
                                         : check_writable(s, ahead);
 }
@@ -47,7 +60,16 @@ static const char *check_promote(const struct ha_snapshot *s, const struct ahead
     if (action->timeline <= s->self.timeline || action->timeline != s->cluster.epoch_timeline) {
         return "promotes to a timeline that the acquisition did not reserve";
     }
-    return s->settings.refused[0] != '\0' ? "promotes under a configuration that is not served"
+    if (s->settings.refused[0] != '\0') {
+        return "promotes under a configuration that is not served";
+    }
+    if (s->settings.standby_cluster) {
+        return "promotes in a standby cluster";
+    }
+    if (!ha_armed_for_key(s) && s->cluster.config_revision > s->cluster.leader_epoch.revision) {
+        return "promotes in a term that may have been that of a standby cluster";
+    }
+    return ha_promotion_barred(s) != NULL ? "promotes in pause and unasked, or what could not run"
                                           : check_writable(s, ahead);
 }
 
@@ -134,17 +156,24 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
     if (ha_awaits_order(s) || plan->acquire.recovered_revision != s->cluster.recovered_revision) {
         return "acquires in a recovered store without the operator's order";
     }
-    bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
+    bool cut_off = s->settings.standby_cluster && s->self.directory == PG_DIR_UNFINISHED &&
+                   s->self.unfinished == PG_UNFINISHED_CLONE;
+    bool no_data =
+        s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY || cut_off;
     if (no_data) {
         return ha_is_initialized(s) ? "acquires without data in a cluster that has some" : NULL;
     }
     bool last_holder = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
-    if (last_holder && (ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s)))) {
+    bool startable = s->self.directory == PG_DIR_VALID || s->settings.standby_cluster;
+    if (last_holder &&
+        (ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s) && startable))) {
         return NULL;
     }
     bool promised =
         ha_runs_as(s, PG_STANDBY) && s->self.position_known && s->self.upstream.detached;
-    bool counted = plan->acquire.report_count > 0 && plan->acquire.timeline > s->self.timeline;
+    bool reserved = s->settings.standby_cluster ? plan->acquire.timeline >= s->self.timeline
+                                                : plan->acquire.timeline > s->self.timeline;
+    bool counted = plan->acquire.report_count > 0 && reserved;
     if (promised && counted && !is_confirmed(s, plan)) {
         return "acquires without the reports that synchronous mode asks for";
     }
@@ -178,7 +207,8 @@ static const char *check_remove_unfenced(const struct ha_snapshot *s, const stru
 static const char *check_paused(const struct ha_snapshot *s, const struct ha_action *action)
 {
     enum ha_action_type type = action->type;
-    bool unasked = !s->cluster.failover.present && !s->self.stop_ordered;
+    bool unasked = !s->cluster.failover.present && !s->self.stop_ordered &&
+                   s->reinit.phase != HA_REINIT_COPYING;
     bool stops = type == HA_STOP_FAST || type == HA_STOP_IMMEDIATE;
     bool starts = type == HA_START_PRIMARY || type == HA_START_STANDBY;
     bool rebuilds = type == HA_REWIND || type == HA_REMOVE_DATA || type == HA_CLONE ||
@@ -186,7 +216,9 @@ static const char *check_paused(const struct ha_snapshot *s, const struct ha_act
     if (!s->settings.paused) {
         return NULL;
     }
-    if (rebuilds) {
+    bool ordered = s->reinit.phase != HA_REINIT_NONE &&
+                   (type == HA_REMOVE_DATA || (type == HA_CLONE && action->member[0] != '\0'));
+    if (rebuilds && !ordered) {
         return "makes or destroys data in pause";
     }
     if (type == HA_KILL || type == HA_ABANDON) {
@@ -230,6 +262,35 @@ static const char *check_depose(const struct ha_snapshot *s, const struct ha_pla
     return NULL;
 }
 
+/* The section is the operator's word that what the other cluster does not have is given up, the
+ * leader's own as well; it was compared in this term. */
+static const char *check_rewinds_to_remote(const struct ha_snapshot *s)
+{
+    const struct ha_rejoin *rejoin = &s->self.rejoin;
+    bool half_rewound = s->self.unfinished == PG_UNFINISHED_REWIND;
+    bool compared = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
+                    strcmp(rejoin->remote, s->settings.remote) == 0 &&
+                    rejoin->divergence == HA_DIVERGENCE_REWIND;
+    if (!ha_is_down(s) || !s->fence.all_gone) {
+        return "rewinds the data of a running instance";
+    }
+    if (!s->settings.standby_cluster || !s->settings.remote_streams || ha_unlocked(s) ||
+        (ha_key_is_ours(s) && !ha_lease_is_valid(s))) {
+        return "rewinds to another cluster, and is no member of a standby cluster that is led";
+    }
+    if (!compared && !half_rewound) {
+        return "rewinds what was not compared";
+    }
+    if (ha_key_is_ours(s) && s->fence.page_epoch.revision != 0) {
+        return "rewinds the holder of the key while the page has an epoch";
+    }
+    bool ours = ha_is_initialized(s) && strcmp(s->self.system_id, s->cluster.initialize) == 0;
+    if (ha_is_foreign(s) || (!ours && !half_rewound)) {
+        return "rewinds the data of another cluster";
+    }
+    return s->settings.rewind_possible ? NULL : "rewinds where that is not configured";
+}
+
 /* Invariant I10. */
 static const char *check_destroys(const struct ha_snapshot *s, const struct ha_action *action)
 {
@@ -253,19 +314,46 @@ static const char *check_destroys(const struct ha_snapshot *s, const struct ha_a
     if (action->type == HA_REWIND) {
         return s->settings.rewind_possible ? NULL : "rewinds where that is not configured";
     }
-    return s->settings.remove_on_diverged || s->settings.remove_on_rewind_failure
+    bool ordered = s->reinit.phase == HA_REINIT_ORDERED;
+    bool lost = ha_leader_has_lost(s) || (ordered && ha_leader_was_behind(s));
+    if (!half_rewound && lost && ha_commits_may_have_waited(s)) {
+        return "removes what may be the only copy of acknowledged commits";
+    }
+    return s->settings.remove_on_diverged || s->settings.remove_on_rewind_failure || ordered
                ? NULL
                : "removes data that no setting gives up";
 }
 
-static const char *check_makes_directory(const struct ha_snapshot *s, const struct ahead *ahead,
-                                         const struct ha_action *action)
+/* The first copy is made under the key, and nobody takes it for a cluster of its own: the section
+ * is stored. A later one is any member's, where nobody leads. */
+static const char *check_copies_cluster(const struct ha_snapshot *s, const struct ha_plan *plan,
+                                        const struct ahead *ahead)
+{
+    bool stored = s->cluster.config_revision > 0 || ha_plan_has(plan, HA_WRITE_CONFIG);
+    bool first = !ha_is_initialized(s) && ha_lease_is_valid(s) && ahead->initialize_put && stored;
+    bool again = ha_is_initialized(s) && ha_unlocked(s) && s->settings.remote_streams;
+    return s->settings.standby_cluster && (first || again)
+               ? NULL
+               : "copies another cluster, and this is no standby cluster that lacks its data";
+}
+
+static const char *check_makes_directory(const struct ha_snapshot *s, const struct ha_plan *plan,
+                                         const struct ahead *ahead, const struct ha_action *action)
 {
     bool no_data = s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY;
     bool half_cloned =
         s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_CLONE;
+    if (action->type == HA_CLONE && action->remote && (no_data || half_cloned)) {
+        return check_copies_cluster(s, plan, ahead);
+    }
     if (action->type == HA_CLONE) {
-        bool from_other = action->member[0] != '\0' && !ha_is_me(s, action->member);
+        if (s->reinit.from_leader && strcmp(action->member, s->cluster.leader) != 0) {
+            return "clones from another one than the leader";
+        }
+        bool from_nobody = action->member[0] == '\0' && s->settings.copies_without_leader &&
+                           ha_unlocked(s) && !ha_is_counted_on(s);
+        bool from_other =
+            from_nobody || (action->member[0] != '\0' && !ha_is_me(s, action->member));
         return (no_data || half_cloned) && from_other && ha_is_initialized(s)
                    ? NULL
                    : "clones over data, or from nobody";
@@ -279,6 +367,9 @@ static const char *check_makes_directory(const struct ha_snapshot *s, const stru
                    ? NULL
                    : "moves away what is no unfinished bootstrap";
     }
+    if (s->settings.standby_cluster) {
+        return "bootstraps a primary in a standby cluster";
+    }
     if (!no_data || ha_is_initialized(s)) {
         return "bootstraps over data, or a cluster that is there";
     }
@@ -290,6 +381,13 @@ static const char *check_makes_directory(const struct ha_snapshot *s, const stru
 
 static const char *check_attach(const struct ha_snapshot *s, const struct ha_action *action)
 {
+    if (action->remote) {
+        if (!ha_leads_standby_cluster(s) || !ha_lease_is_valid(s)) {
+            return "follows another cluster without leading a standby cluster";
+        }
+        return ha_remote_may_be_received(s) ? NULL
+                                            : "follows another cluster, and was not compared";
+    }
     if (action->member[0] == '\0') {
         return NULL;
     }
@@ -325,6 +423,44 @@ static const char *check_report(const struct ha_snapshot *s, const struct ahead 
     return ha_unlocked(s) || ha_depose_is_due(s) ? NULL : "reports against who leads";
 }
 
+/* What is stopped for a restart has to be what is started again, by itself and at once. */
+static const char *check_restart(const struct ha_snapshot *s)
+{
+    bool startable = ha_lease_is_valid(s) && (ha_armed_for_key(s) || ha_open_for_key(s));
+    if (s->restart.phase != HA_RESTART_ORDERED || s->self.run != HA_RUN_RUNNING) {
+        return "restarts unasked, or what does not run";
+    }
+    if (s->restart.role != PG_ROLE_UNKNOWN && s->restart.role != s->self.role) {
+        return "restarts what has another role by now";
+    }
+    if (ha_runs_as(s, PG_STANDBY)) {
+        return ha_may_be_promoted(s) ? "restarts in the middle of a promotion" : NULL;
+    }
+    return startable && !ha_timeline_is_unreserved(s)
+               ? NULL
+               : "restarts a primary that could not be started again";
+}
+
+static const char *check_restart_due(const struct ha_snapshot *s)
+{
+    const struct ha_restart *restart = &s->restart;
+    if (s->settings.paused || restart->phase != HA_RESTART_NONE ||
+        restart->scheduled_wall_ms == 0 || s->now_wall_ms < restart->scheduled_wall_ms) {
+        return "restarts before its time, or in pause";
+    }
+    return ha_restart_unmet(s, &restart->filter) == NULL ? NULL : "restarts against its conditions";
+}
+
+static const char *check_cancel(const struct ha_snapshot *s)
+{
+    bool waits = s->job.kind == HA_JOB_PROMOTE && !s->self.promote_sent;
+    bool given_up = (s->job.kind == HA_JOB_CLONE || s->job.kind == HA_JOB_REWIND) &&
+                    s->reinit.phase == HA_REINIT_ORDERED && s->reinit.cancels;
+    return s->job.running && (waits || given_up)
+               ? NULL
+               : "cancels neither a promotion that waits nor what is to be made anew";
+}
+
 static const char *check_action(const struct ha_snapshot *s, const struct ha_plan *plan,
                                 const struct ahead *ahead, const struct ha_action *action)
 {
@@ -350,14 +486,21 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_ACQUIRE: return check_acquire(s, plan);
     case HA_DEPOSE: return check_depose(s, plan, action);
     case HA_DETACH:
-        return ha_unlocked(s) || ha_depose_is_due(s) ? NULL : "stops receiving from who leads";
+        return ha_unlocked(s) || ha_depose_is_due(s) || s->self.tags.nostream
+                   ? NULL
+                   : "stops receiving from who leads";
     case HA_REWIND:
-    case HA_REMOVE_DATA: return check_destroys(s, action);
+    case HA_REMOVE_DATA:
+        return action->remote ? check_rewinds_to_remote(s) : check_destroys(s, action);
     case HA_BOOTSTRAP:
     case HA_CLONE:
-    case HA_MOVE_ASIDE: return check_makes_directory(s, ahead, action);
+    case HA_MOVE_ASIDE: return check_makes_directory(s, plan, ahead, action);
     case HA_FOLLOW:
     case HA_START_STANDBY: return check_attach(s, action);
+    case HA_REMOVE_SYNC:
+        return ha_lease_is_valid(s) && ha_follows_remote(s) && s->self.upstream.streaming
+                   ? NULL
+                   : "forgets whom commits have waited for, and follows no other cluster";
     case HA_WRITE_REPORT: return check_report(s, ahead, action);
     case HA_WRITE_CONFIG:
     case HA_WRITE_HISTORY:
@@ -369,6 +512,9 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
         return action->epoch.revision != 0 && ha_epoch_equal(action->epoch, s->fence.page_epoch)
                    ? NULL
                    : "abandons an epoch that the page does not have";
+    case HA_STOP_RESTART: return check_restart(s);
+    case HA_ORDER_RESTART: return check_restart_due(s);
+    case HA_CANCEL: return check_cancel(s);
     case HA_KILL:
     case HA_WAIT:
     case HA_WRITE_INITIALIZE:
@@ -376,6 +522,9 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
     case HA_CHECKPOINT:
     case HA_STOP_FAST:
     case HA_STOP_IMMEDIATE:
+    case HA_DROP_RESTART:
+    case HA_DROP_SCHEDULED:
+    case HA_DROP_REINIT:
     case HA_CHECK_DIVERGENCE:
     case HA_SYNC_SLOTS:
     case HA_EXIT: break;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Cuts: a name that does not fit is no name of ours (they are checked where they are configured).
  */
@@ -62,6 +63,18 @@ static bool tag_is_true(const json_t *tags, const char *key)
     return value != NULL && truth(value);
 }
 
+/* Of this tag alone he reads text as a truth value. */
+static bool is_on(const json_t *value)
+{
+    static const char *const words[] = {"on", "true", "yes", "1"};
+    const char *text = json_string_value(value);
+    bool on = value != NULL && text == NULL && truth(value);
+    for (size_t i = 0; text != NULL && i < sizeof words / sizeof words[0]; i++) {
+        on = on || strcasecmp(text, words[i]) == 0;
+    }
+    return on;
+}
+
 void ha_tags_read(const json_t *tags, struct ha_tags *ret_tags)
 {
     memset(ret_tags, 0, sizeof *ret_tags);
@@ -86,7 +99,7 @@ void ha_tags_read(const json_t *tags, struct ha_tags *ret_tags)
     ret_tags->nosync = json_object_get(tags, "nosync") != NULL ? tag_is_true(tags, "nosync")
                                                                : ret_tags->sync_priority <= 0;
     ret_tags->clonefrom = tag_is_true(tags, "clonefrom");
-    ret_tags->nostream = tag_is_true(tags, "nostream");
+    ret_tags->nostream = is_on(json_object_get(tags, "nostream"));
     copy_string(ret_tags->replicatefrom, sizeof ret_tags->replicatefrom, tags, "replicatefrom");
 }
 
@@ -386,6 +399,24 @@ const struct ha_member *ha_cluster_member(const struct ha_cluster *cluster, cons
         }
     }
     return NULL;
+}
+
+const struct ha_member *ha_cluster_cascade(const struct ha_cluster *cluster, const char *name,
+                                           const char *replicatefrom)
+{
+    const struct ha_member *first = ha_cluster_member(cluster, replicatefrom);
+    const struct ha_member *next = first;
+
+    for (size_t step = 0; next != NULL && step < HA_MEMBERS_MAX; step++) {
+        if (strcmp(next->name, name) == 0) {
+            return NULL;
+        }
+        if (strcmp(next->name, cluster->leader) == 0) {
+            return first; /* whatever it names: it receives from nobody */
+        }
+        next = ha_cluster_member(cluster, next->tags.replicatefrom);
+    }
+    return next == NULL ? first : NULL;
 }
 
 const struct ha_failsafe_member *ha_cluster_failsafe(const struct ha_cluster *cluster,

@@ -22,6 +22,10 @@ size_t ha_cluster_read(uint64_t cluster_id, int64_t revision, const struct ha_kv
 
 const struct ha_member *ha_cluster_member(const struct ha_cluster *cluster,
                                           const char *name); /* or NULL */
+/* Member that `name`, with that tag, is to stream from; NULL = the leader: the tag names nobody who
+ * is there, or following the tags from one member to the next goes in a circle. */
+const struct ha_member *ha_cluster_cascade(const struct ha_cluster *cluster, const char *name,
+                                           const char *replicatefrom);
 const struct ha_failsafe_member *ha_cluster_failsafe(const struct ha_cluster *cluster,
                                                      const char *name); /* or NULL */
 const struct ha_report *ha_cluster_report(const struct ha_cluster *cluster,

@@ -3,6 +3,7 @@
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
+#include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_rules.h"
 #include "base/assert.h"
 
@@ -29,6 +30,9 @@ static const struct ha_rule_list *list_of(const struct ha_snapshot *s)
     }
     if (ha_unlocked(s)) {
         return &ha_rules_unlocked;
+    }
+    if (ha_leads_standby_cluster(s)) {
+        return &ha_rules_standby_leader;
     }
     return ha_depose_is_due(s) ? &ha_rules_silent : &ha_rules_replica;
 }

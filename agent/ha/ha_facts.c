@@ -211,40 +211,82 @@ const struct ha_member *ha_leader_member(const struct ha_snapshot *s)
 const struct ha_member *ha_leader_primary(const struct ha_snapshot *s)
 {
     const struct ha_member *leader = ha_leader_member(s);
-    if (leader == NULL || strcmp(leader->role, "primary") != 0 ||
+    const char *role = s->settings.standby_cluster ? "standby_leader" : "primary";
+    if (leader == NULL || strcmp(leader->role, role) != 0 ||
         strcmp(leader->state, "running") != 0) {
         return NULL;
     }
     return leader;
 }
 
-/* Following `name`'s own tag, and so on, comes back to us: then nobody in the circle would have a
- * source. */
-static bool cascades_from_us(const struct ha_snapshot *s, const char *name)
+/* The timeline that the leader's standbys are to be on: it may not have said yet that it has made
+ * it. */
+static uint32_t leader_timeline(const struct ha_snapshot *s)
 {
-    for (size_t step = 0; step < HA_MEMBERS_MAX; step++) {
-        const struct ha_member *member = ha_cluster_member(&s->cluster, name);
-        if (member == NULL || member->tags.replicatefrom[0] == '\0') {
-            return false;
-        }
-        name = member->tags.replicatefrom;
-        if (ha_is_me(s, name)) {
-            return true;
-        }
+    const struct ha_cluster *cluster = &s->cluster;
+    const struct ha_member *leader = ha_cluster_member(cluster, cluster->leader);
+    if (cluster->epoch_timeline != 0 && strcmp(cluster->epoch_holder, cluster->leader) == 0 &&
+        !s->settings.standby_cluster) {
+        return cluster->epoch_timeline;
     }
-    return true; /* a circle without us, of more members than there can be */
+    return leader == NULL ? 0 : leader->timeline;
+}
+
+/* Our Raft member hears whose node lives; where it hears nobody of that name, the member's key has
+ * to do. */
+static bool is_silent(const struct ha_snapshot *s, const char *name)
+{
+    const struct ha_peer *peer = ha_peer(s, name);
+    return peer != NULL && peer->silent_ms == 0 && !ha_is_heard(s, name);
+}
+
+/* Nothing has come from it for too long, whatever it says of itself: WAL that we need may be gone
+ * there, and be here still with the leader. */
+static bool is_given_up(const struct ha_snapshot *s, const struct ha_member *member)
+{
+    const struct ha_upstream *upstream = &s->self.upstream;
+    int64_t left_ms = s->self.cascade_left_mono_ms;
+    if (left_ms != HA_NEVER && s->now_mono_ms - left_ms < HA_CASCADE_AGAIN_MS) {
+        return true;
+    }
+    return upstream->known && !upstream->detached && !upstream->streaming &&
+           strcmp(upstream->name, member->name) == 0 &&
+           ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch) &&
+           upstream->streaming_lost_mono_ms != HA_NEVER &&
+           s->now_mono_ms - upstream->streaming_lost_mono_ms >= HA_NOT_STREAMING_MS;
+}
+
+/* A member that still writes, or has not come to the leader's timeline, would send what the leader
+ * does not have. */
+static bool is_fit_to_send(const struct ha_snapshot *s, const struct ha_member *member)
+{
+    uint32_t timeline = leader_timeline(s);
+    return is_reachable(member) && strcmp(member->state, "running") == 0 &&
+           strcmp(member->role, "primary") != 0 && member->timeline >= timeline &&
+           !is_silent(s, member->name) && !is_given_up(s, member);
 }
 
 const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s)
 {
-    const char *named = s->self.tags.replicatefrom;
-    if (named[0] != '\0' && !ha_is_me(s, named) && !cascades_from_us(s, named)) {
-        const struct ha_member *member = ha_cluster_member(&s->cluster, named);
-        if (is_reachable(member) && strcmp(member->state, "running") == 0) {
-            return member;
-        }
+    const struct ha_member *leader = ha_leader_member(s);
+    if (s->self.tags.nostream || leader == NULL) {
+        return NULL;
     }
-    return ha_leader_member(s);
+    const struct ha_member *named =
+        ha_cluster_cascade(&s->cluster, s->self.name, s->self.tags.replicatefrom);
+    return named != NULL && named != leader && is_fit_to_send(s, named) ? named : leader;
+}
+
+bool ha_follows(const struct ha_snapshot *s, const struct ha_member *wanted)
+{
+    const struct ha_upstream *upstream = &s->self.upstream;
+    if (wanted == NULL) {
+        return upstream->known && upstream->detached;
+    }
+    return upstream->known && !upstream->detached && !upstream->remote &&
+           strcmp(upstream->name, wanted->name) == 0 &&
+           strcmp(upstream->conn_url, wanted->conn_url) == 0 &&
+           ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
 }
 
 const struct ha_peer *ha_peer(const struct ha_snapshot *s, const char *name)
@@ -299,6 +341,32 @@ int64_t ha_job_backoff_until(const struct ha_snapshot *s, enum ha_job_kind kind)
         return HA_NEVER;
     }
     return backoff_until(s, s->job.failures, s->job.ended_mono_ms);
+}
+
+bool ha_leader_has_lost(const struct ha_snapshot *s)
+{
+    return s->self.rejoin.divergence == HA_DIVERGENCE_LOST &&
+           ha_epoch_equal(s->self.rejoin.epoch, s->cluster.leader_epoch);
+}
+
+bool ha_leader_was_behind(const struct ha_snapshot *s)
+{
+    uint32_t lost = s->self.rejoin.lost_timeline;
+    return lost != 0 && ha_key_is_others(s) && lost == leader_timeline(s);
+}
+
+bool ha_commits_may_have_waited(const struct ha_snapshot *s)
+{
+    return s->settings.synchronous_mode || s->cluster.sync_revision != 0;
+}
+
+/* Commits were acknowledged because this member had them, or the last leader had. A copy of a
+ * standby that is behind would report, and win, without them. The mode may have been switched off
+ * since, and be switched on again, while nobody led who could take the key away. */
+bool ha_is_counted_on(const struct ha_snapshot *s)
+{
+    const struct ha_sync_key *sync = &s->cluster.sync;
+    return sync->unreadable || ha_sync_key_has(sync, s->self.name);
 }
 
 bool ha_is_replicating(const struct ha_snapshot *s, const char *name, uint64_t *ret_lsn)

@@ -17,6 +17,11 @@
     3 /* then a crashed primary is given up, if somebody else can take over */
 /* A standby that does not stream for so long looks whether it has diverged. */
 #define HA_NOT_STREAMING_MS 5000
+/* Who was left for the leader is tried again after that: whoever cannot stay is not to come and go
+ * all the time. */
+#define HA_CASCADE_AGAIN_MS 10000
+/* So many looks in a row have to find the primary behind its standby before that is acted upon. */
+#define HA_LOST_LOOKS_MIN 3
 
 bool ha_is_me(const struct ha_snapshot *s, const char *name);
 /* The view is older than an epoch that this node took part in: a store that has just started and
@@ -68,11 +73,15 @@ bool ha_is_foreign(const struct ha_snapshot *s);     /* and it is not that of ou
 /* The leader's member record if another member leads and its PostgreSQL can be connected to; else
  * NULL. */
 const struct ha_member *ha_leader_member(const struct ha_snapshot *s);
-/* The same, and it says that it is a running primary (it may be asked, cloned from, rewound to). */
+/* The same, and it says that it is a running primary (it may be asked, cloned from, rewound to); in
+ * a standby cluster, that it leads and runs. */
 const struct ha_member *ha_leader_primary(const struct ha_snapshot *s);
-/* Whom this standby is to receive from: tag replicatefrom, else the leader; NULL = nobody can be
- * named. */
+/* Whom this standby is to receive from while another member leads: the one that tag replicatefrom
+ * names, where it runs as a standby on the leader's timeline and is not in a circle with us, else
+ * the leader; NULL = nobody (tag nostream), or there is no leader to connect to. */
 const struct ha_member *ha_wanted_upstream(const struct ha_snapshot *s);
+/* It was told so already, in this epoch; NULL: it receives from nobody. */
+bool ha_follows(const struct ha_snapshot *s, const struct ha_member *wanted);
 
 const struct ha_peer *ha_peer(const struct ha_snapshot *s, const char *name); /* or NULL */
 /* Heard from within one election timeout. */
@@ -85,6 +94,16 @@ bool ha_report_is_current(const struct ha_snapshot *s, const struct ha_report *r
 int64_t ha_job_backoff_until(const struct ha_snapshot *s, enum ha_job_kind kind);
 /* The same for looks at the divergence, also for those that were answered and decided nothing. */
 int64_t ha_check_backoff_until(const struct ha_snapshot *s);
+/* The present leader has lost WAL that we have: seen often enough to be acted upon. */
+bool ha_leader_has_lost(const struct ha_snapshot *s);
+/* One look has shown it, of whoever led on the leader's timeline: proof, that is told, and enough
+ * to keep what is here. */
+bool ha_leader_was_behind(const struct ha_snapshot *s);
+/* For standbys: what one of them alone has may have been acknowledged for that. */
+bool ha_commits_may_have_waited(const struct ha_snapshot *s);
+/* The key `sync` names us, or nobody can tell: our report counts. Whatever the mode: the key stands
+ * until a primary has taken it away. */
+bool ha_is_counted_on(const struct ha_snapshot *s);
 /* It streams from us, and has flushed up to there. */
 bool ha_is_replicating(const struct ha_snapshot *s, const char *name, uint64_t *ret_lsn);
 int64_t ha_start_backoff_until(const struct ha_snapshot *s);

@@ -63,6 +63,37 @@ bool ha_lease_ttl_is_safe(int64_t ttl_ms)
     return ttl_ms >= HA_TTL_MS_MIN && exclusive && survives;
 }
 
+/* Lowers both where a device of that timeout asks for it. */
+static void make_room(int64_t *soft_ms, int64_t *deadline_ms, int64_t watchdog_ms,
+                      int64_t timeout_ms)
+{
+    int64_t last_ms = watchdog_ms - pg_watchdog_reserve_ms(timeout_ms);
+    if (timeout_ms > 0 && *deadline_ms > last_ms) {
+        *soft_ms -= *deadline_ms - last_ms;
+        *deadline_ms = last_ms;
+    }
+}
+
+int64_t ha_lease_watchdog_ms(int64_t ttl_ms, int64_t margin_ms)
+{
+    int64_t most_ms = margin_ms < 0 ? ttl_ms / 2 : max64(margin_ms, 1000);
+    for (int64_t timeout_ms = most_ms / 1000 * 1000; timeout_ms > 0; timeout_ms -= 1000) {
+        int64_t soft_ms = ha_lease_soft_ms(ttl_ms);
+        int64_t deadline_ms = ha_lease_kill_ms(ttl_ms);
+        make_room(&soft_ms, &deadline_ms, others_wait_ms(ttl_ms), timeout_ms);
+        if (3 * ha_lease_attempt_ms(ttl_ms) <= soft_ms &&
+            ha_lease_watchdog_fits(ttl_ms, timeout_ms)) {
+            return timeout_ms;
+        }
+    }
+    return 0;
+}
+
+bool ha_lease_watchdog_fits(int64_t ttl_ms, int64_t timeout_ms)
+{
+    return 2 * timeout_ms <= others_wait_ms(ttl_ms);
+}
+
 static void lease_check(const struct ha_lease *lease)
 {
     ASSERT(lease->soft_ms <= lease->deadline_ms);
@@ -96,6 +127,7 @@ static void extend(struct ha_lease *lease, int64_t sent_ms, int64_t ttl_ms)
     lease->soft_ms = sent_ms + ha_lease_soft_ms(ttl_ms);
     lease->deadline_ms = sent_ms + ha_lease_kill_ms(ttl_ms);
     lease->watchdog_ms = sent_ms + others_wait_ms(ttl_ms);
+    make_room(&lease->soft_ms, &lease->deadline_ms, lease->watchdog_ms, lease->device_ms);
     lease->ttl_ms = ttl_ms;
     lease->renewed = true;
 }
@@ -119,7 +151,7 @@ bool ha_lease_acquired(struct ha_lease *lease, struct ha_epoch epoch, int64_t se
 }
 
 bool ha_lease_resume(struct ha_lease *lease, struct ha_epoch epoch, int64_t soft_ms,
-                     int64_t deadline_ms, int64_t now_ms)
+                     int64_t deadline_ms, int64_t watchdog_ms, int64_t now_ms)
 {
     ASSERT(epoch.revision > 0);
     if (is_dead(lease, epoch)) {
@@ -128,9 +160,18 @@ bool ha_lease_resume(struct ha_lease *lease, struct ha_epoch epoch, int64_t soft
     hold(lease, epoch, now_ms);
     lease->soft_ms = min64(soft_ms, deadline_ms);
     lease->deadline_ms = deadline_ms;
-    lease->watchdog_ms = deadline_ms;
+    lease->watchdog_ms = watchdog_ms;
     lease_check(lease);
     return true;
+}
+
+void ha_lease_watchdog(struct ha_lease *lease, int64_t timeout_ms)
+{
+    lease->device_ms = timeout_ms;
+    if (lease->held && lease->deadline_ms != 0) {
+        make_room(&lease->soft_ms, &lease->deadline_ms, lease->watchdog_ms, timeout_ms);
+    }
+    lease_check(lease);
 }
 
 bool ha_lease_due(const struct ha_lease *lease, int64_t now_ms)
@@ -174,6 +215,9 @@ uint64_t ha_lease_sent(struct ha_lease *lease, int64_t ttl_ms, int64_t loop_wait
     lease->soft_ms = min64(lease->soft_ms, now_ms + ha_lease_soft_ms(ttl_ms));
     lease->deadline_ms = min64(lease->deadline_ms, now_ms + ha_lease_kill_ms(ttl_ms));
     lease->watchdog_ms = min64(lease->watchdog_ms, now_ms + others_wait_ms(ttl_ms));
+    if (lease->deadline_ms != 0) {
+        make_room(&lease->soft_ms, &lease->deadline_ms, lease->watchdog_ms, lease->device_ms);
+    }
     lease_check(lease);
     return lease->newest;
 }
@@ -209,6 +253,8 @@ bool ha_lease_vouched(struct ha_lease *lease, int64_t sent_ms, uint64_t newest, 
 {
     ASSERT(sent_ms <= now_ms);
     int64_t soft_ms = sent_ms + ha_lease_soft_ms(ttl_ms);
+    int64_t deadline_ms = sent_ms + ha_lease_kill_ms(ttl_ms);
+    make_room(&soft_ms, &deadline_ms, sent_ms + others_wait_ms(ttl_ms), lease->device_ms);
     bool shortened = lease->newest != newest && lease->newest_ttl_ms < ttl_ms;
     if (!ha_lease_valid(lease, now_ms) || shortened || soft_ms <= lease->soft_ms) {
         return false;

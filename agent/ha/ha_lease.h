@@ -4,6 +4,11 @@
  *
  *     T = ttl     K = ttl - max(ttl/10, 400)     S = K - max(ttl/15, 200)
  *
+ * With a watchdog device of timeout W both are earlier, so that the device finds everything gone
+ * before it fires, T(1-rho) - W after the send at the earliest:
+ *
+ *     K = min(K, T(1-rho) - W - W/5 - 750 ms)    S = K - the same
+ *
  * The holder counts K and S from before the first send; everybody else counts T from the apply.
  * From S on the fence stops PostgreSQL, from K on it kills; nobody else can have the key before T.
  */
@@ -23,6 +28,14 @@ int64_t ha_lease_attempt_ms(int64_t ttl_ms);                     /* limit of one
 /* K(1+rho) + dF < T(1-rho), and one lost renewal with its retry does not demote. */
 bool ha_lease_ttl_is_safe(int64_t ttl_ms);
 
+/* The timeout that a watchdog device is to get: whole seconds, at most `margin_ms`
+ * (watchdog.safety_margin; -1 = as much as there is room for), and not so long that one lost
+ * renewal with its retry would demote. 0 = that ttl leaves no room for any device. */
+int64_t ha_lease_watchdog_ms(int64_t ttl_ms, int64_t margin_ms);
+/* A device of that timeout fires before anybody else counts such a ttl to its end, however late the
+ * last petting was. A renewal with another ttl is not sent before it has a shorter one. */
+bool ha_lease_watchdog_fits(int64_t ttl_ms, int64_t timeout_ms);
+
 struct ha_lease {
     bool held;
     bool renewed; /* an answer of this run of the agent extended it */
@@ -31,6 +44,7 @@ struct ha_lease {
     int64_t soft_ms; /* 0 = no deadline known yet: not valid */
     int64_t deadline_ms;
     int64_t watchdog_ms; /* sent + T(1-rho) */
+    int64_t device_ms;   /* timeout of the watchdog device; 0 = none */
     uint64_t newest;     /* number of the newest renewal sent; only its answer extends */
     int64_t newest_sent_ms;
     int64_t newest_ttl_ms;
@@ -57,10 +71,13 @@ void ha_lease_init(struct ha_lease *lease);
 bool ha_lease_acquired(struct ha_lease *lease, struct ha_epoch epoch, int64_t sent_ms,
                        int64_t ttl_ms, int64_t now_ms);
 /* Goes on with an epoch that the leader key still has: after a restart of the agent (soft and
- * deadline as the page has them: they only shrink until an answer comes), or with no deadlines (0,
- * 0) where nothing is armed. A renewal is due at once. False if the epoch is dead. */
+ * deadlines as the page has them: they only shrink until an answer comes), or with no deadlines (0,
+ * 0, 0) where nothing is armed. A renewal is due at once. False if the epoch is dead. */
 bool ha_lease_resume(struct ha_lease *lease, struct ha_epoch epoch, int64_t soft_ms,
-                     int64_t deadline_ms, int64_t now_ms);
+                     int64_t deadline_ms, int64_t watchdog_ms, int64_t now_ms);
+/* There is a watchdog device of that timeout now (0 = none any more): the deadlines are lowered at
+ * once where they have to be, and those that come are as the head of this file says. */
+void ha_lease_watchdog(struct ha_lease *lease, int64_t timeout_ms);
 
 /* True when a renewal is to be sent now: none is waiting, or the waiting one has had its time. */
 bool ha_lease_due(const struct ha_lease *lease, int64_t now_ms);

@@ -28,6 +28,8 @@
     X(HA_WRITE_STATUS, "write_status")                                                             \
     /* A. `failsafe` = names and REST addresses of all members, if at `revision`. */               \
     X(HA_WRITE_FAILSAFE, "write_failsafe")                                                         \
+    /* A. No `sync` any more, if at `revision`: it is of before this was a standby cluster. */     \
+    X(HA_REMOVE_SYNC, "remove_sync")                                                               \
     /* A. `failover` = {} if at `revision`. */                                                     \
     X(HA_CLEAR_FAILOVER, "clear_failover")                                                         \
     /* A. reports/<self> = {epoch it leaves, timeline, lsn, yields, ...} if at `revision`. */      \
@@ -60,15 +62,24 @@
     X(HA_RELEASE, "release")                                                                       \
     /* J. initdb, start, accounts. The page is armed. */                                           \
     X(HA_BOOTSTRAP, "bootstrap")                                                                   \
-    /* J. pg_basebackup from `member`. */                                                          \
+    /* J. A copy of `member`; "" = of nobody, from an archive. `exact`: by pg_basebackup alone. */ \
     X(HA_CLONE, "clone")                                                                           \
     /* Start in place: primary, the page is armed. */                                              \
     X(HA_START_PRIMARY, "start_primary")                                                           \
-    /* standby.signal; follows `member` in `epoch`; "" = detached, leaving `epoch`. */             \
+    /* standby.signal; follows `member` in `epoch`; "" = detached, leaving `epoch`. With `remote`, \
+     * here and below: the other cluster, in the place of a member of this one. */                 \
     X(HA_START_STANDBY, "start_standby")                                                           \
     /* CHECKPOINT, waited for, before a planned stop. */                                           \
     X(HA_CHECKPOINT, "checkpoint")                                                                 \
     X(HA_STOP_FAST, "stop_fast")                                                                   \
+    /* The same, for the restart that was ordered: it is under way from here on. */                \
+    X(HA_STOP_RESTART, "stop_restart")                                                             \
+    /* The scheduled restart becomes an order for now. */                                          \
+    X(HA_ORDER_RESTART, "order_restart")                                                           \
+    /* What was ordered, or scheduled, is not done. */                                             \
+    X(HA_DROP_RESTART, "drop_restart")                                                             \
+    X(HA_DROP_SCHEDULED, "drop_scheduled")                                                         \
+    X(HA_DROP_REINIT, "drop_reinit")                                                               \
     X(HA_STOP_IMMEDIATE, "stop_immediate")                                                         \
     /* Every process is killed at once, by the fence; it counts as down since `until`. */          \
     X(HA_KILL, "kill")                                                                             \
@@ -91,6 +102,8 @@
     X(HA_REMOVE_DATA, "remove_data")                                                               \
     /* J. Renames an unfinished bootstrap to <data_dir>.failed. */                                 \
     X(HA_MOVE_ASIDE, "move_aside")                                                                 \
+    /* Ends the job that runs, and kills its program with what that has started. */                \
+    X(HA_CANCEL, "cancel")                                                                         \
     X(HA_SYNC_SLOTS, "sync_slots")                                                                 \
     /* This agent may exit. */                                                                     \
     X(HA_EXIT, "exit")
@@ -111,6 +124,8 @@ struct ha_action {
     uint64_t lsn;
     bool yields;
     bool unfit;
+    bool exact;
+    bool remote;
     int64_t primary_silent_ms; /* of the leader, which still has its key */
     int64_t raft_silent_ms;
     int64_t until_mono_ms;
@@ -180,8 +195,8 @@ int ha_snapshot_parse(const char *text, struct ha_snapshot *ret_snapshot,
                       struct error *err) MUST_CHECK;
 
 /* State and role of this node in Patroni's words, for the member key and REST: "running", "creating
- * replica", "stopped" ...; "primary", "replica", "uninitialized", "demoted", "promoted". Never
- * NULL. */
+ * replica", "stopped" ...; "primary", "replica", "standby_leader", "uninitialized", "demoted",
+ * "promoted". Never NULL. */
 /* For the member key: this node has done what the pause, or its end, asks of it. */
 bool ha_shows_pause(const struct ha_snapshot *s);
 const char *ha_state_name(const struct ha_snapshot *s);

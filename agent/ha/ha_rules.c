@@ -4,6 +4,7 @@
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_timeline.h"
 
 #include <stdio.h>
@@ -57,6 +58,17 @@ void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t
     struct ha_action *release = ha_plan_add(plan, HA_RELEASE);
     release->epoch = s->cluster.leader_epoch;
     release->lsn = optime;
+}
+
+void ha_plan_give_back(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (ha_unfenced_is_own(s)) {
+        ha_plan_add(plan, HA_REMOVE_UNFENCED)->revision = s->cluster.unfenced_revision;
+    }
+    if (s->fence.page_epoch.revision != 0) {
+        ha_plan_add(plan, HA_DISARM);
+    }
+    ha_plan_add(plan, HA_RELEASE)->epoch = s->cluster.leader_epoch;
 }
 
 void ha_plan_yield(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t lsn)
@@ -132,14 +144,22 @@ void ha_plan_initialize(const struct ha_snapshot *s, struct ha_plan *plan, const
     (void)snprintf(action->text, sizeof action->text, "%s", text);
 }
 
+bool ha_plan_withdraw(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_must_withdraw(s)) {
+        return false;
+    }
+    const struct ha_report *report = ha_cluster_report(&s->cluster, s->self.name);
+    struct ha_action *withdraw = ha_plan_add(plan, HA_WITHDRAW_REPORT);
+    withdraw->epoch = s->cluster.leader_epoch;
+    withdraw->revision = report == NULL ? 0 : report->revision;
+    return true;
+}
+
 void ha_plan_attach(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
                     const struct ha_member *upstream)
 {
-    if (ha_must_withdraw(s)) {
-        const struct ha_report *report = ha_cluster_report(&s->cluster, s->self.name);
-        struct ha_action *withdraw = ha_plan_add(plan, HA_WITHDRAW_REPORT);
-        withdraw->epoch = s->cluster.leader_epoch;
-        withdraw->revision = report == NULL ? 0 : report->revision;
+    if (upstream != NULL && ha_plan_withdraw(s, plan)) {
         return;
     }
     if (type == HA_START_STANDBY) {
@@ -147,7 +167,8 @@ void ha_plan_attach(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_a
     }
     struct ha_action *action = ha_plan_add(plan, type);
     action->epoch = s->cluster.leader_epoch;
-    (void)snprintf(action->member, sizeof action->member, "%s", upstream->name);
+    (void)snprintf(action->member, sizeof action->member, "%s",
+                   upstream == NULL ? "" : upstream->name);
 }
 
 /* We are not beyond the position at which the leader took over, on the timeline that it was on:
@@ -181,8 +202,11 @@ static bool is_compatible(const struct ha_snapshot *s, bool compared)
 enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s)
 {
     const struct ha_rejoin *rejoin = &s->self.rejoin;
+    if (s->settings.standby_cluster) {
+        return ha_remote_rejoin(s);
+    }
     bool compared = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
-                    rejoin->divergence != HA_DIVERGENCE_UNKNOWN;
+                    rejoin->remote[0] == '\0' && rejoin->divergence != HA_DIVERGENCE_UNKNOWN;
     /* Half way between two histories: only a rewind or a copy helps. */
     bool half_rewound = s->self.unfinished == PG_UNFINISHED_REWIND;
     if (!half_rewound && is_compatible(s, compared)) {
@@ -190,6 +214,12 @@ enum ha_rejoin_step ha_rejoin_next(const struct ha_snapshot *s)
     }
     if (!half_rewound && !compared) {
         return HA_REJOIN_CHECK;
+    }
+    /* pg_rewind goes by timelines, and would find nothing to do. What was acknowledged because we
+     * had it may be nowhere else. */
+    if (!half_rewound && ha_leader_has_lost(s)) {
+        return s->settings.remove_on_diverged && !ha_commits_may_have_waited(s) ? HA_REJOIN_REMOVE
+                                                                                : HA_REJOIN_STUCK;
     }
     /* The leader may have gone away in the middle of it: once is no proof that it cannot be done.
      */

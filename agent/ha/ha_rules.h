@@ -26,6 +26,8 @@ extern const struct ha_rule_list
     ha_rules_unlocked; /* runs as a standby; the leader key is absent */
 extern const struct ha_rule_list
     ha_rules_silent; /* runs as a standby; the leader key is another's, who gives no sign of life */
+extern const struct ha_rule_list
+    ha_rules_standby_leader; /* runs as a standby; the leader key of a standby cluster is ours */
 
 /* The first rule that answers fills the plan. False = none did. */
 bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s,
@@ -37,13 +39,22 @@ bool ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s,
     }
 
 void ha_plan_wait(struct ha_plan *plan, int64_t until_mono_ms);
+/* Commits wait for this standby, which is about to stop: the primary, which reads `nosync` in our
+ * record since then, takes somebody else first. Not waited for without end: it may be busy, or
+ * away. True: the plan is to wait. */
+bool ha_plan_leave_sync(const struct ha_snapshot *s, struct ha_plan *plan, int64_t asked_mono_ms,
+                        const char *why);
 /* The page says that its epoch is over (if it has one), then the key's epoch is released. Nothing
  * may run. */
 void ha_plan_release(const struct ha_snapshot *s, struct ha_plan *plan, uint64_t optime);
+/* The key goes back, of a standby that was never told to promote: it need not be stopped. */
+void ha_plan_give_back(const struct ha_snapshot *s, struct ha_plan *plan);
 /* The page says that its epoch is over. `unfenced` is ours and stands: it goes after that. */
 void ha_plan_end_unfenced(const struct ha_snapshot *s, struct ha_plan *plan);
 /* Our primary runs on without a deadline: first nobody else may acquire, then the page says so. */
 void ha_plan_unfence(const struct ha_snapshot *s, struct ha_plan *plan);
+/* Of the leader: keys that the cluster has to have. */
+void ha_plan_repair_keys(const struct ha_snapshot *s, struct ha_plan *plan);
 /* The leader's keys, slots, checkpoint and history. */
 void ha_plan_upkeep(const struct ha_snapshot *s, struct ha_plan *plan);
 /* Of the leader: a request that cannot be meant for now is dropped; one that can is carried out. */
@@ -59,6 +70,16 @@ void ha_plan_resume(const struct ha_snapshot *s, struct ha_plan *plan);
 /* A rule: the agent was restarted, and the page has the key's epoch, whatever became of the
  * instance meanwhile. */
 bool ha_rule_resume(const struct ha_snapshot *s, struct ha_plan *plan);
+/* Rules of the leader of a standby cluster that does not run: goes on with the key; starts as its
+ * standby. */
+bool ha_rule_standby_resume(const struct ha_snapshot *s, struct ha_plan *plan);
+bool ha_rule_standby_start(const struct ha_snapshot *s, struct ha_plan *plan);
+/* HA_FOLLOW or HA_START_STANDBY of the other cluster. */
+void ha_plan_attach_remote(const struct ha_snapshot *s, struct ha_plan *plan,
+                           enum ha_action_type type);
+/* HA_CHECK_DIVERGENCE or HA_REWIND with the other cluster. */
+void ha_plan_ask_remote(const struct ha_snapshot *s, struct ha_plan *plan,
+                        enum ha_action_type type);
 /* Arms the page unless it has this epoch already. */
 void ha_plan_arm(const struct ha_snapshot *s, struct ha_plan *plan);
 /* The page says standby: the fence starts nothing for an epoch that is over. */
@@ -68,8 +89,11 @@ void ha_plan_acquire(const struct ha_snapshot *s, struct ha_plan *plan, bool wit
 /* The same for the key of a holder whose lease still runs. */
 void ha_plan_depose(const struct ha_snapshot *s, struct ha_plan *plan, uint32_t timeline);
 void ha_plan_initialize(const struct ha_snapshot *s, struct ha_plan *plan, const char *text);
-/* HA_FOLLOW or HA_START_STANDBY of `upstream`; before it the withdrawal of our report where that is
- * due (then nothing else: its answer has to be seen first). */
+/* The promise that was given for the leader's epoch is taken back, where that is due: then nothing
+ * else, for its answer has to be seen first. */
+bool ha_plan_withdraw(const struct ha_snapshot *s, struct ha_plan *plan);
+/* HA_FOLLOW or HA_START_STANDBY of `upstream`; before it ha_plan_withdraw. NULL: it is started to
+ * receive from nobody, and what it has promised goes on to hold. */
 void ha_plan_attach(const struct ha_snapshot *s, struct ha_plan *plan, enum ha_action_type type,
                     const struct ha_member *upstream);
 

@@ -7,7 +7,9 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_rules.h"
+#include "agent/ha/ha_watchdog.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,14 +49,66 @@ static bool rule_directory_lost(const struct ha_snapshot *s, struct ha_plan *pla
  * now. What it compares has changed then. */
 static bool rule_bootstrap(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_lease_is_valid(s) || ha_is_initialized(s) || s->self.directory == PG_DIR_UNFINISHED ||
+    if (!ha_lease_is_valid(s) || ha_is_initialized(s) || s->settings.standby_cluster ||
+        s->self.directory == PG_DIR_UNFINISHED || ha_watchdog_bars(s) ||
         ha_job_backoff_until(s, HA_JOB_BOOTSTRAP) != HA_NEVER) {
         return false;
+    }
+    if (ha_watchdog_is_awaited(s)) {
+        ha_plan_await_watchdog(s, plan);
+        return true;
     }
     ha_plan_arm(s, plan);
     ha_plan_initialize(s, plan, "");
     ha_plan_add(plan, HA_BOOTSTRAP);
     ha_plan_because(plan, "this member initializes the cluster");
+    return true;
+}
+
+static bool is_cut_off_copy(const struct ha_snapshot *s)
+{
+    return s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_CLONE;
+}
+
+/* The winner of the race, in a standby cluster: a copy of the other one. The configuration is
+ * stored first: what is a copy must never be taken for a cluster of its own. */
+static bool rule_copy_cluster(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!s->settings.standby_cluster || !ha_lease_is_valid(s) || ha_is_initialized(s) ||
+        (s->self.directory == PG_DIR_UNFINISHED && !is_cut_off_copy(s)) ||
+        ha_job_backoff_until(s, HA_JOB_CLONE) != HA_NEVER) {
+        return false;
+    }
+    ha_plan_initialize(s, plan, "");
+    if (s->cluster.config_revision == 0) {
+        ha_plan_add(plan, HA_WRITE_CONFIG);
+    }
+    struct ha_action *clone = ha_plan_add(plan, HA_CLONE);
+    clone->epoch = s->cluster.leader_epoch;
+    clone->remote = true;
+    ha_plan_because(plan, "this member makes the standby cluster: a copy of '%s'",
+                    s->settings.remote);
+    return true;
+}
+
+/* Nobody here has the data any more, or nobody who has it leads. */
+static bool rule_copy_again(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!s->settings.standby_cluster || !s->settings.remote_streams || !ha_is_initialized(s) ||
+        !ha_unlocked(s) || (s->self.directory == PG_DIR_UNFINISHED && !is_cut_off_copy(s))) {
+        return false;
+    }
+    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_CLONE);
+    if (again_ms != HA_NEVER) {
+        ha_plan_wait(plan, again_ms);
+        ha_plan_because(plan, "cloning has failed, trying again: %s", s->job.error);
+        return true;
+    }
+    struct ha_action *clone = ha_plan_add(plan, HA_CLONE);
+    clone->epoch = s->cluster.leader_epoch;
+    clone->remote = true;
+    ha_plan_because(plan, "no data directory, and nobody leads: a copy of '%s'",
+                    s->settings.remote);
     return true;
 }
 
@@ -70,21 +124,12 @@ static bool rule_key_without_data(const struct ha_snapshot *s, struct ha_plan *p
     return true;
 }
 
-/* Its report counts: commits were acknowledged because this member had them, or the last leader
- * had. A copy of a standby that is behind would report, and win, without them. */
-static bool is_counted_on(const struct ha_snapshot *s)
-{
-    const struct ha_sync_key *sync = &s->cluster.sync;
-    return s->settings.synchronous_mode &&
-           (sync->unreadable || ha_sync_key_has(sync, s->self.name));
-}
-
 /* A copy comes from a member that offers itself (tag clonefrom), to spare the leader; else from the
  * leader. */
 static const struct ha_member *clone_source(const struct ha_snapshot *s)
 {
     const struct ha_member *leader = ha_leader_primary(s);
-    if (leader == NULL || is_counted_on(s)) {
+    if (leader == NULL || ha_is_counted_on(s) || s->reinit.from_leader) {
         return leader;
     }
     for (size_t i = 0; i < s->cluster.member_count; i++) {
@@ -98,13 +143,23 @@ static const struct ha_member *clone_source(const struct ha_snapshot *s)
     return leader;
 }
 
+/* A copy that the end of its source broke off is no reason to wait once somebody leads again. */
+static int64_t clone_backoff_until(const struct ha_snapshot *s)
+{
+    bool of_before =
+        s->job.epoch.revision != 0 && !ha_epoch_equal(s->job.epoch, s->cluster.leader_epoch);
+    bool ordered =
+        s->reinit.phase == HA_REINIT_ORDERED; /* since it failed, or was ended for that */
+    return of_before || ordered ? HA_NEVER : ha_job_backoff_until(s, HA_JOB_CLONE);
+}
+
 static bool rule_clone(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     const struct ha_member *source = ha_is_initialized(s) ? clone_source(s) : NULL;
     if (source == NULL) {
         return false;
     }
-    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_CLONE);
+    int64_t again_ms = clone_backoff_until(s);
     if (again_ms != HA_NEVER) {
         ha_plan_wait(plan, again_ms);
         ha_plan_because(plan, "cloning has failed, trying again: %s", s->job.error);
@@ -112,8 +167,29 @@ static bool rule_clone(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     struct ha_action *clone = ha_plan_add(plan, HA_CLONE);
     clone->epoch = s->cluster.leader_epoch;
+    clone->exact = ha_is_counted_on(s); /* an archive may lack the last commits */
     (void)snprintf(clone->member, sizeof clone->member, "%s", source->name);
     ha_plan_because(plan, "no data directory: a copy from '%s'", source->name);
+    return true;
+}
+
+/* Nobody leads, and an archive may have what this member needs. What it lacks of the last primary's
+ * WAL keeps it from leading as it does any other standby; but whose report counts must have what
+ * was acknowledged because of him. */
+static bool rule_restore(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!s->settings.copies_without_leader || !ha_unlocked(s) || !ha_is_initialized(s) ||
+        ha_is_counted_on(s) || s->reinit.from_leader || s->settings.paused) {
+        return false;
+    }
+    int64_t again_ms = ha_job_backoff_until(s, HA_JOB_CLONE);
+    if (again_ms != HA_NEVER) {
+        ha_plan_wait(plan, again_ms);
+        ha_plan_because(plan, "restoring has failed, trying again: %s", s->job.error);
+        return true;
+    }
+    ha_plan_add(plan, HA_CLONE)->epoch = ha_cluster_epoch(&s->cluster);
+    ha_plan_because(plan, "no data directory, and nobody leads: restoring it without a source");
     return true;
 }
 
@@ -156,7 +232,8 @@ static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_unlocked(s) || ha_is_initialized(s) || !s->settings.may_bootstrap ||
         s->self.tags.nofailover || s->settings.refused[0] != '\0' ||
-        s->self.directory == PG_DIR_UNFINISHED) {
+        (s->self.directory == PG_DIR_UNFINISHED &&
+         !(s->settings.standby_cluster && is_cut_off_copy(s)))) {
         return false;
     }
     if (ha_failsafe_binds(s)) { /* the keys are gone, not the primary */
@@ -170,7 +247,15 @@ static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
                               "cluster that was initialized");
         return true;
     }
+    if (ha_watchdog_bars(s)) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan, "watchdog.mode is required: %s", s->watchdog.why);
+        return true;
+    }
     int64_t again_ms = ha_job_backoff_until(s, HA_JOB_BOOTSTRAP);
+    if (again_ms == HA_NEVER && s->settings.standby_cluster) {
+        again_ms = ha_job_backoff_until(s, HA_JOB_CLONE);
+    }
     if (again_ms != HA_NEVER) {
         ha_plan_wait(plan, again_ms);
         ha_plan_because(plan, "the bootstrap has failed, trying again: %s", s->job.error);
@@ -199,8 +284,11 @@ static const struct ha_rule rules[] = {
     {"bootstrap_unfinished", rule_unfinished},
     {"directory_lost", rule_directory_lost},
     {"bootstrap", rule_bootstrap},
+    {"copy_cluster", rule_copy_cluster},
     {"key_without_data", rule_key_without_data},
     {"clone", rule_clone},
+    {"copy_again", rule_copy_again},
+    {"restore", rule_restore},
     {"other_initializes", rule_other_initializes},
     {"patroni_initializes", rule_patroni_initializes},
     {"race_to_initialize", rule_race},

@@ -6,6 +6,9 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_reinit.h"
+#include "agent/ha/ha_remote.h"
+#include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_rules.h"
 
 #include <string.h>
@@ -48,19 +51,17 @@ static bool is_replaceable(const struct ha_snapshot *s)
     return false;
 }
 
-/* Commits wait for this standby: the primary, which reads `nosync` in our record from the order on,
- * takes somebody else first. Not waited for without end: it may be busy, or away. */
-static bool leaves_sync(const struct ha_snapshot *s, struct ha_plan *plan)
+bool ha_plan_leave_sync(const struct ha_snapshot *s, struct ha_plan *plan, int64_t asked_mono_ms,
+                        const char *why)
 {
-    int64_t until_ms = s->request_mono_ms + 2 * s->settings.loop_wait_ms;
-    if (s->request_mono_ms == HA_NEVER || s->now_mono_ms >= until_ms ||
-        !s->settings.synchronous_mode || !ha_runs_as(s, PG_STANDBY) || !ha_key_is_others(s) ||
-        !s->cluster.sync.present || !ha_sync_key_has(&s->cluster.sync, s->self.name) ||
-        !is_replaceable(s)) {
+    int64_t until_ms = asked_mono_ms + 2 * s->settings.loop_wait_ms;
+    if (asked_mono_ms == HA_NEVER || s->now_mono_ms >= until_ms || !s->settings.synchronous_mode ||
+        !ha_runs_as(s, PG_STANDBY) || !ha_key_is_others(s) || !s->cluster.sync.present ||
+        !ha_sync_key_has(&s->cluster.sync, s->self.name) || !is_replaceable(s)) {
         return false;
     }
     ha_plan_wait(plan, until_ms);
-    ha_plan_because(plan, "told to stop: commits of '%s' are to wait for somebody else first",
+    ha_plan_because(plan, "%s: commits of '%s' are to wait for somebody else first", why,
                     s->cluster.leader);
     return true;
 }
@@ -102,20 +103,54 @@ static bool may_write(const struct ha_snapshot *s)
     return false;
 }
 
+/* A standby that has won the key and was never told to promote: its page would have the fence stop
+ * it, and nobody is left to go on with the key. */
+static void give_back(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (ha_key_is_ours(s) && ha_unfenced_is_own(s)) {
+        ha_plan_add(plan, HA_REMOVE_UNFENCED)->revision = s->cluster.unfenced_revision;
+    }
+    ha_plan_add(plan, HA_DISARM);
+    if (ha_key_is_ours(s)) {
+        ha_plan_add(plan, HA_RELEASE)->epoch = s->cluster.leader_epoch;
+    }
+}
+
 /* In pause PostgreSQL and the key are left as they are. A page that is still armed would have the
- * fence stop it; and a promotion looks at the page before its last step, so it is waited for. */
+ * fence stop it; and a promotion looks at the page before its last step, so it is waited for. One
+ * that still waits for pre_promote is given up: that takes as long as the operator has allowed. */
 static void leave_for_exit(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (s->job.running && s->job.kind == HA_JOB_PROMOTE && ha_lease_is_valid(s)) {
+    bool promotes = s->job.running && s->job.kind == HA_JOB_PROMOTE;
+    if (promotes && !s->self.promote_sent) {
+        ha_plan_add(plan, HA_CANCEL);
+        ha_plan_because(plan, "told to stop in pause, and the promotion has not begun");
+        return;
+    }
+    if (promotes && ha_lease_is_valid(s)) {
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan, "told to stop in pause: the promotion first");
         return;
+    }
+    if (ha_runs_as(s, PG_STANDBY) && s->fence.armed && !ha_may_be_promoted(s)) {
+        give_back(s, plan);
     }
     if (may_write(s) && ha_lease_is_valid(s) && !ha_open_for_key(s)) {
         ha_plan_unfence(s, plan);
     }
     ha_plan_add(plan, HA_EXIT);
     ha_plan_because(plan, "told to stop in pause: PostgreSQL and the leader key are left alone");
+}
+
+/* Nobody has said in this run of the agent whether the cluster is paused. A page that is open was
+ * left so in pause. A standby is left as it is where this node last heard of a pause: it harms
+ * nobody, as after the death of its agent. What writes, or may yet, is the fence's. */
+static bool may_be_paused(const struct ha_snapshot *s)
+{
+    bool between = s->self.run == HA_RUN_STARTING || s->self.run == HA_RUN_STOPPING;
+    bool standby = (ha_runs_as(s, PG_STANDBY) || (between && s->self.role == PG_STANDBY)) &&
+                   !ha_may_be_promoted(s);
+    return !s->cluster.known && (ha_page_is_open(s) || (s->self.was_paused && standby));
 }
 
 /* SIGTERM: PostgreSQL is stopped and the key given away, so that others need not wait for the lease
@@ -125,11 +160,11 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     if (s->request != HA_REQUEST_SHUTDOWN) {
         return false;
     }
-    if (s->settings.paused || (ha_page_is_open(s) && !s->cluster.known)) {
+    if (s->settings.paused || may_be_paused(s)) {
         leave_for_exit(s, plan);
         return true;
     }
-    if (leaves_sync(s, plan)) {
+    if (ha_plan_leave_sync(s, plan, s->request_mono_ms, "told to stop")) {
         return true;
     }
     if (!ha_is_down(s) || !s->fence.all_gone) {
@@ -144,6 +179,20 @@ static bool rule_shutdown(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     ha_plan_add(plan, HA_EXIT);
     ha_plan_because(plan, "told to stop: nothing runs any more");
+    return true;
+}
+
+/* A promotion waits for a command of the operator (pre_promote), and what allowed it is gone: the
+ * lease (others lead, and this standby is to follow them), or what the race had asked for. One that
+ * was sent is another matter. */
+static bool rule_promotion_too_late(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    const char *why = ha_lease_is_valid(s) ? ha_promotion_barred(s) : "the lease is gone";
+    if (!s->job.running || s->job.kind != HA_JOB_PROMOTE || s->self.promote_sent || why == NULL) {
+        return false;
+    }
+    ha_plan_add(plan, HA_CANCEL);
+    ha_plan_because(plan, "the promotion has not begun, and %s", why);
     return true;
 }
 
@@ -258,9 +307,13 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     bool primary = ha_runs_as(s, PG_PRIMARY) || (ha_is_down(s) && ha_was_primary(s));
-    bool started_by_other = ha_key_is_others(s) || (s->cluster.initialize_revision > 0 &&
-                                                    !ha_no_epoch(s) && !ha_last_epoch_is_ours(s));
-    if (!primary || started_by_other) {
+    /* A copy of the other cluster: its name is this one's. The section is in the store, so that
+     * whoever comes next knows of it. */
+    bool copied = s->settings.standby_cluster && s->cluster.config_revision > 0;
+    bool of_other = s->cluster.initialize_revision > 0 && !ha_no_epoch(s) &&
+                    !ha_last_epoch_is_ours(s) && !copied;
+    bool started_by_other = ha_key_is_others(s) || of_other;
+    if ((!primary && !copied) || started_by_other) {
         ha_plan_wait(plan, HA_NEVER);
         ha_plan_because(plan, "the cluster is not initialized, and %s",
                         primary ? "another member is about to do it"
@@ -272,15 +325,22 @@ static bool rule_announce(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* clang-format off */
 static const struct ha_rule rules[] = {
     {"look_first", rule_look_first},
     {"disk_stopping", ha_rule_disk_stopping},
     {"shutdown", rule_shutdown},
+    {"restart_late", ha_rule_restart_late},
+    {"reinit_late", ha_rule_reinit_late},
+    {"promotion_too_late", rule_promotion_too_late},
+    {"reinit_cancels", ha_rule_reinit_cancels},
     {"job_runs", rule_job_runs},
     {"not_all_gone", rule_not_all_gone},
     {"store_unknown", rule_store_unknown},
     {"never_announced", rule_never_announced},
     {"not_ours", rule_not_ours},
     {"announce", rule_announce},
+    {"reinit", ha_rule_reinit},
 };
+/* clang-format on */
 const struct ha_rule_list ha_rules_common = HA_RULE_LIST("common", rules);

@@ -6,8 +6,10 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_timeline.h"
+#include "agent/ha/ha_watchdog.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -99,6 +101,20 @@ static bool rule_arm(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* The page is armed, so that what was left of a pause is over; what comes next is in
+ * ha_rules_standby.c. The standbys get all of it. */
+static bool rule_standby_cluster(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!s->settings.standby_cluster) {
+        return false;
+    }
+    ha_plan_add(plan, HA_CHECKPOINT);
+    ha_plan_add(plan, HA_STOP_FAST);
+    ha_plan_because(plan, "this is a standby cluster now: stopping, to follow '%s'",
+                    s->settings.remote);
+    return true;
+}
+
 static void clear_failover(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     ha_plan_add(plan, HA_CLEAR_FAILOVER)->revision = s->cluster.failover.revision;
@@ -150,7 +166,7 @@ bool ha_rule_failover(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-static void repair_cluster_keys(const struct ha_snapshot *s, struct ha_plan *plan)
+void ha_plan_repair_keys(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_is_initialized(s)) {
         ha_plan_initialize(s, plan, s->self.system_id);
@@ -174,17 +190,21 @@ static void repair_history(const struct ha_snapshot *s, struct ha_plan *plan)
     }
 }
 
-/* A switchover that is scheduled is looked at when it is due. */
+/* What is scheduled is looked at when it is due. */
 static int64_t scheduled_mono_ms(const struct ha_snapshot *s)
 {
     const struct ha_failover *failover = &s->cluster.failover;
-    bool later = failover->present && failover->scheduled_wall_ms > s->now_wall_ms;
-    return later ? s->now_mono_ms + (failover->scheduled_wall_ms - s->now_wall_ms) : HA_NEVER;
+    int64_t restart_ms = ha_restart_due_mono_ms(s);
+    if (!failover->present || failover->scheduled_wall_ms <= s->now_wall_ms) {
+        return restart_ms;
+    }
+    int64_t switch_ms = s->now_mono_ms + (failover->scheduled_wall_ms - s->now_wall_ms);
+    return restart_ms != HA_NEVER && restart_ms < switch_ms ? restart_ms : switch_ms;
 }
 
 void ha_plan_upkeep(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    repair_cluster_keys(s, plan);
+    ha_plan_repair_keys(s, plan);
     if (s->self.probe_fresh && s->self.lsn > 0) {
         ha_plan_add(plan, HA_WRITE_STATUS)->lsn = s->self.lsn;
     }
@@ -212,11 +232,15 @@ static const struct ha_rule rules[] = {
     {"lease_lost", rule_lease_lost},
     {"timeline_unreserved", rule_timeline_unreserved},
     {"arm", rule_arm},
+    {"standby_cluster", rule_standby_cluster},
+    {"watchdog", ha_rule_watchdog},
     {"disk", ha_rule_disk},
     {"hung", ha_rule_hung},
     {"crash_loop", ha_rule_crash_loop},
     {"failover_stale", ha_rule_failover_stale},
     {"failover", ha_rule_failover},
+    {"restart", ha_rule_restart},
+    {"restart_scheduled", ha_rule_restart_scheduled},
     {"leader_healthy", rule_healthy},
 };
 const struct ha_rule_list ha_rules_leader = HA_RULE_LIST("leader", rules);

@@ -4,9 +4,10 @@
  * The page is *open* while it has an epoch and no deadline: the fence is disarmed. Before that the
  * key `unfenced` was put, and as long as it stands nobody else acquires by himself. So:
  *
- *     pause:   lease valid -> put `unfenced` -> open the page        (each opening after its own
- * put) resume:  lease valid -> arm the page   -> remove `unfenced`    (or: the page over -> remove
- * it)
+ *     pause:   lease valid -> put `unfenced` -> open the page
+ *              (each opening after its own put)
+ *     resume:  lease valid -> arm the page   -> remove `unfenced`
+ *              (or: the page over -> remove it)
  *
  * A lease that ends meanwhile ends nothing: its holder takes the key again, over its own
  * `unfenced`, which names the new epoch from that step on. A holder whose instance was stopped by
@@ -17,6 +18,8 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_remote.h"
+#include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_timeline.h"
 
@@ -38,9 +41,12 @@ static bool left_alone(struct ha_plan *plan, const char *why)
     return true;
 }
 
+/* What was asked to be made anew is copied, where somebody leads the cluster that it is of. */
 static bool rule_no_data(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    return s->settings.paused && s->self.directory != PG_DIR_VALID &&
+    bool copied = s->reinit.phase != HA_REINIT_NONE && ha_is_down(s) && ha_is_initialized(s) &&
+                  ha_key_is_others(s);
+    return s->settings.paused && s->self.directory != PG_DIR_VALID && !copied &&
            left_alone(plan, "no whole data directory, and none is made");
 }
 
@@ -174,6 +180,16 @@ static bool rule_manual(const struct ha_snapshot *s, struct ha_plan *plan)
            s->cluster.failover.scheduled_wall_ms == 0 && ha_rule_failover(s, plan);
 }
 
+/* On request of the operator; a primary only where it can be started again under the key. A standby
+ * of somebody is for the ordinary rules. */
+static bool rule_restart(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    bool leads = runs_primary(s) && ha_lease_is_valid(s) && !ha_timeline_is_unreserved(s);
+    bool alone = ha_runs_as(s, PG_STANDBY) && ha_unlocked(s) && !is_handing_over(s) &&
+                 !ha_page_is_open(s) && !ha_may_be_promoted(s);
+    return s->settings.paused && (leads || alone) && ha_rule_restart(s, plan);
+}
+
 static bool rule_leader(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!s->settings.paused || !runs_primary(s) || !ha_lease_is_valid(s)) {
@@ -295,9 +311,17 @@ static bool rule_step_down(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* A copy that was asked for goes on in pause, and is started. */
+static bool is_made_anew(const struct ha_snapshot *s)
+{
+    bool empty = s->self.directory != PG_DIR_VALID && s->self.unfinished != PG_UNFINISHED_REWIND;
+    return !ha_was_primary(s) && (s->reinit.phase == HA_REINIT_COPYING ||
+                                  (s->reinit.phase == HA_REINIT_ORDERED && empty));
+}
+
 static bool rule_stopped_by_hand(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    return s->settings.paused && ha_is_down(s) && !s->self.stop_ordered &&
+    return s->settings.paused && ha_is_down(s) && !s->self.stop_ordered && !is_made_anew(s) &&
            left_alone(plan, ha_key_is_ours(s) ? "PostgreSQL does not run; the key is kept for it"
                                               : "PostgreSQL does not run");
 }
@@ -317,7 +341,8 @@ static bool needs_surgery(const struct ha_snapshot *s)
 static bool rule_diverged(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool concerned = ha_is_down(s) || ha_runs_as(s, PG_STANDBY);
-    return s->settings.paused && concerned && ha_key_is_others(s) && needs_surgery(s) &&
+    bool led = ha_key_is_others(s) || ha_leads_standby_cluster(s);
+    return s->settings.paused && concerned && led && needs_surgery(s) &&
            left_alone(plan, "our WAL has diverged from the leader's, and nothing is done about it");
 }
 
@@ -353,6 +378,7 @@ static const struct ha_rule rules[] = {
     {"retake", rule_retake},
     {"manual_stale", rule_manual_stale},
     {"manual", rule_manual},
+    {"restart", rule_restart},
     {"leader", rule_leader},
     {"primary", rule_primary},
     {"wait_to_arm", rule_wait_to_arm},

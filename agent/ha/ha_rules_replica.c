@@ -2,7 +2,10 @@
 #include "agent/ha/ha_able.h"
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_remote.h"
+#include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_rules.h"
+#include "agent/ha/ha_watchdog.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,10 +32,10 @@ static bool rule_promotion_failed(const struct ha_snapshot *s, struct ha_plan *p
 
 static bool fit_to_promote(const struct ha_snapshot *s)
 {
-    int64_t failed_ms = s->self.promote_failed_mono_ms;
-    bool failed = failed_ms != HA_NEVER && s->now_mono_ms < failed_ms + s->settings.ttl_ms;
-    return s->settings.refused[0] == '\0' && s->cluster.epoch_timeline > s->self.timeline &&
-           !failed;
+    int64_t until_ms;
+    return ha_promotion_barred(s) == NULL && !ha_term_is_of_before(s) &&
+           s->cluster.epoch_timeline > s->self.timeline &&
+           !ha_promotion_failed_lately(s, &until_ms) && !ha_watchdog_bars(s);
 }
 
 /* The acquisition was answered in time: arm first, then promote. */
@@ -40,6 +43,10 @@ static bool rule_promote(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     if (!ha_lease_is_valid(s) || !fit_to_promote(s)) {
         return false;
+    }
+    if (!s->self.promote_sent && ha_watchdog_is_awaited(s)) {
+        ha_plan_await_watchdog(s, plan);
+        return true;
     }
     ha_plan_arm(s, plan);
     if (s->self.promote_sent) {
@@ -49,6 +56,20 @@ static bool rule_promote(const struct ha_snapshot *s, struct ha_plan *plan)
     }
     ha_plan_because(plan, "the lease is ours: becoming primary on timeline %" PRIu32,
                     s->cluster.epoch_timeline);
+    return true;
+}
+
+/* As the leader of a standby cluster that is none any more: a primary is made in a term that was
+ * acquired for it, by whoever is furthest. */
+static bool rule_new_term(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_lease_is_valid(s) || ha_may_be_promoted(s) || ha_promotion_barred(s) != NULL ||
+        !ha_term_is_of_before(s)) {
+        return false;
+    }
+    ha_plan_give_back(s, plan);
+    ha_plan_because(plan, "the configuration has changed in this term: to become the primary takes "
+                          "another one");
     return true;
 }
 
@@ -69,13 +90,7 @@ static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *pla
         ha_plan_because(plan, "a promotion that must not go on");
         return true;
     }
-    if (ha_unfenced_is_own(s)) {
-        ha_plan_add(plan, HA_REMOVE_UNFENCED)->revision = s->cluster.unfenced_revision;
-    }
-    if (s->fence.page_epoch.revision != 0) {
-        ha_plan_add(plan, HA_DISARM);
-    }
-    ha_plan_add(plan, HA_RELEASE)->epoch = s->cluster.leader_epoch;
+    ha_plan_give_back(s, plan);
     ha_plan_because(plan, "the leader key has an epoch of ours that is not gone on with");
     return true;
 }
@@ -101,12 +116,15 @@ static bool rule_leader_unreachable(const struct ha_snapshot *s, struct ha_plan 
     return true;
 }
 
-/* A standby that should stream and does not, or was never compared with this leader. */
+/* A standby that should stream and does not, or has more than its leader (it may stream all the
+ * same: from the beginning of a segment), or was never compared with this leader. */
 static bool wants_look(const struct ha_snapshot *s)
 {
     const struct ha_upstream *upstream = &s->self.upstream;
     const struct ha_rejoin *rejoin = &s->self.rejoin;
-    if (ha_rejoin_next(s) == HA_REJOIN_CHECK) {
+    bool suspicious = rejoin->lost_looks > 0 && rejoin->lost_looks < HA_LOST_LOOKS_MIN &&
+                      ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch);
+    if (ha_rejoin_next(s) == HA_REJOIN_CHECK || suspicious) {
         return true;
     }
     bool silent = !upstream->detached && !upstream->streaming &&
@@ -117,12 +135,26 @@ static bool wants_look(const struct ha_snapshot *s)
         ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
         s->now_mono_ms - rejoin->checked_mono_ms < s->settings.loop_wait_ms + HA_NOT_STREAMING_MS;
     /* A leader that is dead need not be asked: soon there is another. */
-    return silent && !looked && rejoin->divergence != HA_DIVERGENCE_REWIND &&
+    return (silent || s->self.ahead) && !looked && rejoin->divergence != HA_DIVERGENCE_REWIND &&
            ha_is_heard(s, s->cluster.leader);
+}
+
+/* With the other cluster. Not waited for: it may be away for long. */
+static bool check_with_remote(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_remote_wants_look(s) || ha_check_backoff_until(s) != HA_NEVER) {
+        return false;
+    }
+    ha_plan_ask_remote(s, plan, HA_CHECK_DIVERGENCE);
+    ha_plan_because(plan, "comparing our WAL with that of '%s'", s->settings.remote);
+    return true;
 }
 
 static bool rule_check_divergence(const struct ha_snapshot *s, struct ha_plan *plan)
 {
+    if (s->settings.standby_cluster) {
+        return check_with_remote(s, plan);
+    }
     if (!wants_look(s)) {
         return false;
     }
@@ -146,31 +178,44 @@ static bool rule_diverged(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     ha_plan_add(plan, HA_STOP_FAST);
-    ha_plan_because(plan, "our WAL has diverged from that of '%s'", s->cluster.leader);
+    /* It must not go on: sooner or later the primary has written as much, and what it sends then
+     * takes the place of what was replayed here. */
+    ha_plan_because(plan,
+                    ha_leader_has_lost(s) ? "'%s' has lost WAL that is here, of its own timeline"
+                                          : "our WAL has diverged from that of '%s'",
+                    s->settings.standby_cluster ? s->settings.remote : s->cluster.leader);
     return true;
 }
 
 /* Started without our service file: it cannot be told whom to follow before its next start. */
 static bool rule_restart_to_follow(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!s->self.upstream.follow_refused || s->self.tags.nostream) {
+    const struct ha_member *wanted = ha_wanted_upstream(s);
+    if (!s->self.upstream.follow_refused) {
         return false;
     }
     ha_plan_add(plan, HA_STOP_FAST);
     ha_plan_because(plan, "PostgreSQL does not read our service file: restarting it to follow '%s'",
-                    ha_wanted_upstream(s)->name);
+                    wanted == NULL ? "nobody" : wanted->name);
+    return true;
+}
+
+/* Tag nostream: WAL comes from the archive alone. What is promised by it holds for the next race,
+ * too. */
+static bool rule_do_not_stream(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!s->self.tags.nostream || ha_follows(s, NULL)) {
+        return false;
+    }
+    ha_plan_add(plan, HA_DETACH)->epoch = s->cluster.leader_epoch;
+    ha_plan_because(plan, "a standby that is not to stream (tag nostream)");
     return true;
 }
 
 static bool rule_follow(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    const struct ha_upstream *upstream = &s->self.upstream;
     const struct ha_member *wanted = ha_wanted_upstream(s);
-    bool follows = upstream->known && !upstream->detached &&
-                   strcmp(upstream->name, wanted->name) == 0 &&
-                   strcmp(upstream->conn_url, wanted->conn_url) == 0 &&
-                   ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch);
-    if (follows || s->self.tags.nostream) {
+    if (wanted == NULL || ha_follows(s, wanted)) {
         return false;
     }
     ha_plan_attach(s, plan, HA_FOLLOW, wanted);
@@ -183,7 +228,9 @@ static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
     if (s->self.slots_due) {
         ha_plan_add(plan, HA_SYNC_SLOTS);
     }
-    ha_plan_wait(plan, HA_NEVER);
+    bool look_due = s->settings.standby_cluster && ha_remote_wants_look(s);
+    int64_t again_ms = look_due ? ha_check_backoff_until(s) : HA_NEVER;
+    ha_plan_wait(plan, again_ms != HA_NEVER ? again_ms : ha_restart_due_mono_ms(s));
     ha_plan_because(plan, "a standby of '%s'", s->cluster.leader);
     return true;
 }
@@ -192,6 +239,7 @@ static const struct ha_rule rules[] = {
     {"resume", ha_rule_resume},
     {"promotion_failed", rule_promotion_failed},
     {"promote", rule_promote},
+    {"new_term", rule_new_term},
     {"own_dead_epoch", rule_own_dead_epoch},
     {"disarm", rule_disarm},
     {"hung", ha_rule_hung},
@@ -199,7 +247,10 @@ static const struct ha_rule rules[] = {
     {"check_divergence", rule_check_divergence},
     {"diverged", rule_diverged},
     {"restart_to_follow", rule_restart_to_follow},
+    {"do_not_stream", rule_do_not_stream},
     {"follow", rule_follow},
+    {"restart", ha_rule_restart},
+    {"restart_scheduled", ha_rule_restart_scheduled},
     {"replica_healthy", rule_healthy},
 };
 const struct ha_rule_list ha_rules_replica = HA_RULE_LIST("replica", rules);

@@ -2,6 +2,8 @@
 #include "agent/ha/ha_able.h"
 #include "agent/ha/ha_candidate.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_remote.h"
+#include "agent/ha/ha_restart.h"
 #include "agent/ha/ha_rules.h"
 
 #include <inttypes.h>
@@ -41,15 +43,15 @@ static bool rule_start_timeout(const struct ha_snapshot *s, struct ha_plan *plan
     if (s->self.role != PG_PRIMARY) {
         return false;
     }
-    bool crashed = s->self.crash_since_mono_ms != HA_NEVER;
-    int64_t since_ms = crashed ? s->self.crash_since_mono_ms : s->self.run_since_mono_ms;
-    if (s->now_mono_ms - since_ms < s->settings.primary_start_timeout_ms ||
-        ha_candidate_possible(s, "", why) == NULL) {
+    int64_t timeout_ms = ha_start_timeout_ms(s);
+    int64_t down_ms = ha_down_since_mono_ms(s);
+    int64_t since_ms = down_ms != HA_NEVER ? down_ms : s->self.run_since_mono_ms;
+    if (s->now_mono_ms - since_ms < timeout_ms || ha_candidate_possible(s, "", why) == NULL) {
         return false;
     }
     ha_plan_add(plan, HA_STOP_IMMEDIATE);
-    ha_plan_because(plan, "not ready after %" PRId64 " ms, primary_start_timeout is %" PRId64 " ms",
-                    s->now_mono_ms - since_ms, s->settings.primary_start_timeout_ms);
+    ha_plan_because(plan, "not ready after %" PRId64 " ms, %s is %" PRId64 " ms",
+                    s->now_mono_ms - since_ms, ha_start_timeout_name(s), timeout_ms);
     return true;
 }
 
@@ -57,14 +59,39 @@ static bool rule_start_timeout(const struct ha_snapshot *s, struct ha_plan *plan
  * upstream is kept up to date before there are connections. */
 static bool rule_starting_standby_attach(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    const struct ha_upstream *upstream = &s->self.upstream;
-    const struct ha_member *leader = ha_leader_member(s);
-    if (s->self.role != PG_STANDBY || leader == NULL || ha_rejoin_next(s) != HA_REJOIN_ATTACH ||
-        (!upstream->detached && ha_epoch_equal(upstream->epoch, s->cluster.leader_epoch))) {
+    const struct ha_member *wanted = ha_wanted_upstream(s);
+    if (s->self.role != PG_STANDBY || wanted == NULL || ha_rejoin_next(s) != HA_REJOIN_ATTACH ||
+        ha_follows(s, wanted)) {
         return false;
     }
-    ha_plan_attach(s, plan, HA_FOLLOW, ha_wanted_upstream(s));
-    ha_plan_because(plan, "following '%s' while starting", s->cluster.leader);
+    ha_plan_attach(s, plan, HA_FOLLOW, wanted);
+    ha_plan_because(plan, "following '%s' while starting", wanted->name);
+    return true;
+}
+
+/* It may need WAL of the other cluster before it lets anybody in, and so before it can be asked how
+ * far it is: then its control file has to do. */
+static bool rule_starting_remote_look(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->self.role != PG_STANDBY || !ha_leads_standby_cluster(s) || !ha_lease_is_valid(s) ||
+        ha_remote_may_be_received(s) || !ha_remote_wants_look(s) ||
+        s->now_mono_ms - s->self.run_since_mono_ms < HA_NOT_STREAMING_MS ||
+        ha_check_backoff_until(s) != HA_NEVER) {
+        return false;
+    }
+    ha_plan_ask_remote(s, plan, HA_CHECK_DIVERGENCE);
+    ha_plan_because(plan, "comparing our WAL with that of '%s' while starting", s->settings.remote);
+    return true;
+}
+
+static bool rule_starting_remote_attach(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (s->self.role != PG_STANDBY || !ha_leads_standby_cluster(s) || !ha_lease_is_valid(s) ||
+        ha_follows_remote(s) || s->self.upstream.follow_refused || !ha_remote_may_be_received(s)) {
+        return false;
+    }
+    ha_plan_attach_remote(s, plan, HA_FOLLOW);
+    ha_plan_because(plan, "following '%s' while starting", s->settings.remote);
     return true;
 }
 
@@ -83,6 +110,8 @@ static const struct ha_rule rules[] = {
     {"disk", ha_rule_disk},
     {"start_timeout", rule_start_timeout},
     {"starting_standby_attach", rule_starting_standby_attach},
+    {"starting_remote_look", rule_starting_remote_look},
+    {"starting_remote_attach", rule_starting_remote_attach},
     {"starting", rule_wait},
 };
 const struct ha_rule_list ha_rules_starting = HA_RULE_LIST("starting", rules);

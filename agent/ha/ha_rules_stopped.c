@@ -9,8 +9,10 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_timeline.h"
+#include "agent/ha/ha_watchdog.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -79,6 +81,19 @@ static bool rule_unpromoted(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
+/* Cut off in the middle of a rewind, as the leader of a standby cluster that is none any more: it
+ * cannot be started, and there is no way back. Whoever leads next is what it is rewound to. */
+static bool rule_half_rewound(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!ha_key_is_ours(s) || s->self.directory == PG_DIR_VALID) {
+        return false;
+    }
+    ha_plan_yield(s, plan, 0);
+    ha_plan_release(s, plan, 0);
+    ha_plan_because(plan, "the data directory is half rewound, and cannot be started");
+    return true;
+}
+
 /* The report names the number, so that no other member chooses it; whoever takes the key next,
  * perhaps this one, reserves it or a later one. */
 static bool rule_timeline_unreserved(const struct ha_snapshot *s, struct ha_plan *plan)
@@ -110,7 +125,9 @@ static bool rule_start_in_place(const struct ha_snapshot *s, struct ha_plan *pla
     if (!ha_key_is_ours(s)) {
         return false;
     }
-    if (!start_backoff(s, plan)) {
+    if (ha_watchdog_is_awaited(s)) {
+        ha_plan_await_watchdog(s, plan);
+    } else if (!start_backoff(s, plan)) {
         ha_plan_arm(s, plan);
         ha_plan_add(plan, HA_START_PRIMARY);
         ha_plan_because(plan, "the lease is ours: starting in place");
@@ -123,8 +140,10 @@ static bool rule_start_in_place(const struct ha_snapshot *s, struct ha_plan *pla
 static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool ours = ha_last_epoch_is_ours(s) || ha_no_epoch(s);
-    if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || s->settings.refused[0] != '\0' ||
-        s->cluster.recovered_revision != 0 || ha_failsafe_binds(s)) {
+    bool startable = s->self.directory == PG_DIR_VALID || s->settings.standby_cluster;
+    if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || !startable ||
+        s->settings.refused[0] != '\0' || s->cluster.recovered_revision != 0 ||
+        ha_failsafe_binds(s) || ha_watchdog_bars(s)) {
         return false;
     }
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
@@ -160,7 +179,9 @@ static bool rule_start_detached(const struct ha_snapshot *s, struct ha_plan *pla
 
 static bool rule_wait_for_leader(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    bool asks_primary = ha_rejoin_next(s) != HA_REJOIN_ATTACH;
+    enum ha_rejoin_step step = ha_rejoin_next(s);
+    bool asks_remote = s->settings.standby_cluster && step != HA_REJOIN_REMOVE;
+    bool asks_primary = step != HA_REJOIN_ATTACH && !asks_remote;
     if (ha_key_is_others(s) &&
         (asks_primary ? ha_leader_primary(s) : ha_leader_member(s)) != NULL) {
         return false;
@@ -180,10 +201,44 @@ static void rejoin_job(const struct ha_snapshot *s, struct ha_plan *plan, enum h
         ha_plan_because(plan, "%s: not yet, trying again: %s", what, s->job.error);
         return;
     }
+    if (s->settings.standby_cluster && type != HA_REMOVE_DATA) {
+        ha_plan_ask_remote(s, plan, type);
+        ha_plan_because(plan, "%s: that of '%s'", what, s->settings.remote);
+        return;
+    }
     struct ha_action *action = ha_plan_add(plan, type);
     action->epoch = s->cluster.leader_epoch;
     (void)snprintf(action->member, sizeof action->member, "%s", s->cluster.leader);
     ha_plan_because(plan, "%s", what);
+}
+
+static void stuck(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    ha_plan_wait(plan, HA_NEVER);
+    if (s->settings.standby_cluster) {
+        ha_plan_because(plan,
+                        "our WAL has diverged from that of '%s': %s; ask for reinit, or empty the "
+                        "data directory by hand",
+                        s->settings.remote,
+                        s->settings.rewind_possible ? "pg_rewind does not heal it"
+                                                    : "pg_rewind is not possible here");
+        return;
+    }
+    if (ha_leader_has_lost(s)) {
+        ha_plan_because(plan,
+                        "'%s' has lost WAL that is here, of its own timeline: %s; empty the data "
+                        "directory by hand to give that up",
+                        s->cluster.leader,
+                        ha_commits_may_have_waited(s)
+                            ? "acknowledged commits may be nowhere else"
+                            : "remove_data_directory_on_diverged_timelines is off");
+        return;
+    }
+    ha_plan_because(
+        plan,
+        "our WAL has diverged from the leader's: %s; empty the data directory by hand, or set "
+        "remove_data_directory_on_diverged_timelines",
+        s->settings.rewind_possible ? "pg_rewind has failed" : "pg_rewind is not possible here");
 }
 
 /* Another one leads. One step a cycle, each of them seen in the member's state. */
@@ -200,17 +255,13 @@ static bool rule_rejoin(const struct ha_snapshot *s, struct ha_plan *plan)
     case HA_REJOIN_REMOVE:
         rejoin_job(
             s, plan, HA_REMOVE_DATA, HA_JOB_REMOVE_DATA,
-            "our WAL has diverged from the leader's: removing the data directory to copy it again");
+            ha_leader_has_lost(s)
+                ? "the leader has lost WAL that is here: removing the data directory to copy it "
+                  "again"
+                : "our WAL has diverged from the leader's: removing the data directory to copy it "
+                  "again");
         break;
-    case HA_REJOIN_STUCK:
-        ha_plan_wait(plan, HA_NEVER);
-        ha_plan_because(
-            plan,
-            "our WAL has diverged from the leader's: %s; empty the data directory by hand, or set "
-            "remove_data_directory_on_diverged_timelines",
-            s->settings.rewind_possible ? "pg_rewind has failed"
-                                        : "pg_rewind is not possible here");
-        break;
+    case HA_REJOIN_STUCK: stuck(s, plan); break;
     case HA_REJOIN_ATTACH:
         if (!start_backoff(s, plan)) {
             ha_plan_attach(s, plan, HA_START_STANDBY, ha_wanted_upstream(s));
@@ -226,11 +277,15 @@ static const struct ha_rule rules[] = {
     {"step_down", rule_step_down},
     {"resume", ha_rule_resume},
     {"disk", ha_rule_disk_stopped},
+    {"standby_resume", ha_rule_standby_resume},
     {"own_dead_epoch", rule_own_dead_epoch},
     {"renewal_due", rule_renewal_due},
+    {"standby_start", ha_rule_standby_start},
+    {"half_rewound", rule_half_rewound},
     {"unpromoted", rule_unpromoted},
     {"timeline_unreserved", rule_timeline_unreserved},
     {"give_up", ha_rule_give_up},
+    {"watchdog", ha_rule_watchdog_stopped},
     {"start_in_place", rule_start_in_place},
     {"retake", rule_retake},
     {"start_detached", rule_start_detached},

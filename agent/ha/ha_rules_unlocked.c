@@ -116,7 +116,9 @@ static bool rule_run(const struct ha_snapshot *s, struct ha_plan *plan)
     switch (candidacy.verdict) {
     case HA_VERDICT_RUN:
         if (ha_unlocked(s)) {
-            ha_plan_acquire(s, plan, true, ha_timeline_next(s));
+            ha_plan_acquire(s, plan, true,
+                            s->settings.standby_cluster ? ha_timeline_retaken(s)
+                                                        : ha_timeline_next(s));
         } else {
             ha_plan_depose(s, plan, ha_timeline_next(s));
         }

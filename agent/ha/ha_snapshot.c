@@ -18,6 +18,9 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->settings.disk_failure_timeout_ms = 20000;
     s->unlocked_since_mono_ms = HA_NEVER;
     s->request_mono_ms = HA_NEVER;
+    s->restart.ordered_mono_ms = HA_NEVER;
+    s->restart.down_mono_ms = HA_NEVER;
+    s->reinit.ordered_mono_ms = HA_NEVER;
     s->cluster.read_mono_ms = HA_NEVER;
     s->self.tags.failover_priority = 1;
     s->self.run_since_mono_ms = HA_NEVER;
@@ -30,7 +33,9 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->self.refusing_since_mono_ms = HA_NEVER;
     s->self.disk_since_mono_ms = HA_NEVER;
     s->holding.since_mono_ms = HA_NEVER;
+    s->watchdog.failed_mono_ms = HA_NEVER;
     s->self.upstream.streaming_lost_mono_ms = HA_NEVER;
+    s->self.cascade_left_mono_ms = HA_NEVER;
     s->self.rejoin.checked_mono_ms = HA_NEVER;
     s->silence = (struct ha_silence){HA_NEVER, HA_NEVER, HA_NEVER};
     s->job.since_mono_ms = HA_NEVER;

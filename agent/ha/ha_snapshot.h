@@ -3,8 +3,8 @@
  * here, not gaps: a zeroed snapshot means "nothing is known", and the plan for it is to wait.
  *
  * Times are in ms. `lease` times are of the lease clock, `mono` times of the monotonic clock, and
- * each field says which; HA_NEVER = has not happened. Wall time decides nothing but a scheduled
- * switchover. Strings are terminated; "" = absent or unknown. LSN 0 and timeline 0 = unknown.
+ * each field says which; HA_NEVER = has not happened. Wall time decides nothing but what is
+ * scheduled. Strings are terminated; "" = absent or unknown. LSN 0 and timeline 0 = unknown.
  * Revision 0 = the key is absent. */
 #ifndef AGENT_HA_SNAPSHOT_H
 #define AGENT_HA_SNAPSHOT_H
@@ -51,12 +51,19 @@ struct ha_settings {
     bool remove_on_rewind_failure;   /* remove_data_directory_on_rewind_failure */
     bool remove_on_diverged;         /* remove_data_directory_on_diverged_timelines */
     bool may_bootstrap;              /* the file has a `bootstrap` section */
+    bool custom_bootstrap;           /* by a command of the operator, in place of initdb */
+    bool copies_without_leader;      /* a method of create_replica_methods has no_leader */
     bool failsafe_mode;              /* and the store is an etcd */
     bool synchronous_mode;           /* on or quorum */
     bool paused;                     /* `pause: true` in `config`, as last seen */
     bool early_failover;             /* and the mode is strict, and the store the Raft group */
-    char refused[HA_TEXT_BYTES];     /* a key found in `config` that we do not serve: nothing is
-                                        promoted; "" = none */
+    /* The configuration says that this cluster follows another one as a whole: nobody here is a
+     * primary, and the leader receives from there. */
+    bool standby_cluster;
+    bool remote_streams; /* it names hosts, which can be asked; else there is an archive alone */
+    char remote[HA_URL_BYTES];   /* "a,b:5432" or "archive": what the other cluster is known by */
+    char refused[HA_TEXT_BYTES]; /* a key found in `config` that we do not serve: nothing is
+                                    promoted; "" = none */
 };
 
 /* --- members ---------------------------------------------------------------------------------- */
@@ -231,30 +238,43 @@ struct ha_upstream {
     bool follow_refused;   /* it was told whom to follow, and found not to read that file */
     struct ha_epoch epoch; /* detached: the epoch it left; attached: the epoch of the leader when it
                               was attached */
-    char name[HA_NAME_BYTES];    /* member that it follows; "" when detached */
-    char conn_url[HA_URL_BYTES]; /* with this address */
-    bool streaming;              /* a walreceiver is up and streams */
-    int64_t
-        streaming_lost_mono_ms; /* since when it does not; HA_NEVER = it streams, or never did */
+    bool remote;           /* the other cluster that a standby cluster follows, no member */
+    char name[HA_NAME_BYTES];       /* member that it follows; "" when detached */
+    char conn_url[HA_URL_BYTES];    /* with this address; what `remote` in settings was */
+    bool streaming;                 /* a walreceiver is up and streams */
+    int64_t streaming_lost_mono_ms; /* since when it does not and should; HA_NEVER = it streams, or
+                                       has not been seen to wait for its leader since its start */
 };
 
 /* Result of the last look whether our WAL is a prefix of the primary's; it counts for one epoch,
  * and is forgotten when the data directory is removed or copied anew. */
-enum ha_divergence { HA_DIVERGENCE_UNKNOWN, HA_DIVERGENCE_NONE, HA_DIVERGENCE_REWIND };
+enum ha_divergence {
+    HA_DIVERGENCE_UNKNOWN,
+    HA_DIVERGENCE_NONE,
+    HA_DIVERGENCE_REWIND,
+    HA_DIVERGENCE_LOST, /* we have WAL of the primary's own timeline that it has lost */
+    /* Of the other cluster: it has made a timeline of our number, and parted from us before. */
+    HA_DIVERGENCE_FORKED,
+};
 enum ha_rewind { HA_REWIND_NOT_TRIED, HA_REWIND_DONE, HA_REWIND_FAILED };
 
 struct ha_rejoin {
-    struct ha_epoch epoch; /* of the leader that was asked */
+    struct ha_epoch epoch;     /* of the leader that was asked */
+    char remote[HA_URL_BYTES]; /* the other cluster was asked, known by this; "" = the leader was */
     enum ha_divergence divergence;
     int64_t checked_mono_ms; /* HA_NEVER */
     enum ha_rewind rewind;
+    /* A primary that led on this timeline was seen to have lost WAL that we have; 0 = none was. It
+     * outlives the look and the epoch, as what is here does ... */
+    uint32_t lost_timeline;
+    unsigned lost_looks; /* ... and so many looks in a row have shown it */
 };
 
 /* What our primary's pg_stat_replication says of a member: younger than the position in its member
  * key. */
 struct ha_replica {
     char name[HA_NAME_BYTES]; /* application_name */
-    uint64_t lsn;             /* flushed there */
+    uint64_t lsn;             /* flushed there; after a stop in order: shutdown_lsn */
 };
 
 struct ha_self {
@@ -265,6 +285,8 @@ struct ha_self {
     enum pg_dir_kind directory;
     enum pg_unfinished unfinished;
     char system_id[HA_SYSID_BYTES];
+    bool was_paused;  /* the store was not heard in this run of the agent; it said pause when this
+                         node heard it last */
     bool unannounced; /* made by initdb here, and `initialize` was never seen to name it */
     enum pg_control_state control_state; /* of the stopped instance */
     uint32_t control_timeline;
@@ -282,9 +304,12 @@ struct ha_self {
     bool position_known;          /* standby: this start has replayed all its local WAL */
     uint64_t shutdown_lsn;        /* after a clean stop of a primary: what `status` is to say */
     uint32_t checkpoint_timeline; /* running primary: of its last checkpoint */
-    bool history_told; /* `history` as it stands is what we wrote for this timeline: where numbers
-                          were skipped, its last entry is no neighbour of ours */
-    bool promote_sent; /* to the postmaster that runs */
+    bool history_told;  /* `history` as it stands is what we wrote for this timeline: where numbers
+                           were skipped, its last entry is no neighbour of ours */
+    bool promote_sent;  /* to the postmaster that runs */
+    int server_version; /* of the running one: 150004; 0 = unknown, as the next */
+    int64_t postmaster_start_ms; /* wall clock, its own words */
+    bool pending_restart;        /* a setting waits for its restart */
     /* Role, timeline and position are of this moment; for a detached standby: were asked for after
      * it was detached (an earlier answer may name less than it has received by now). */
     bool probe_fresh;
@@ -307,11 +332,16 @@ struct ha_self {
      * whatever the disk seems to be. */
     int64_t committed_mono_ms; /* HA_NEVER */
     int64_t trouble_revision;  /* of our record that told of it first; 0 = nobody was told */
-    size_t replica_count;      /* running primary: standbys that stream from us */
+    size_t replica_count;      /* standbys that stream from us, a primary, or did up to our stop */
     struct ha_replica replicas[HA_MEMBERS_MAX];
-    bool slots_due; /* replication slots are missing, useless, behind, or to go */
+    bool slots_due;    /* replication slots are missing, useless, behind, or to go */
+    bool ahead;        /* standby: by what the leader tells it stays behind us */
+    bool replay_stuck; /* standby: WAL is here, and replay waits for WAL all the same, for long */
 
     struct ha_upstream upstream;
+    /* When it went from the member that tag replicatefrom names to the leader, because that member
+     * could not go on; HA_NEVER. */
+    int64_t cascade_left_mono_ms;
     struct ha_rejoin rejoin;
     /* Epoch for which *this run of the agent* wrote `none` into its report and got the answer. */
     struct ha_epoch withdrawn_epoch;
@@ -337,6 +367,22 @@ struct ha_fence {
     bool all_gone;              /* a look found no process of the instance */
     bool adopted;               /* the postmaster is not its child */
     bool knows_directory; /* it has started one, and would find and kill an adopted one as well */
+};
+
+enum ha_watchdog_state {
+    HA_WATCHDOG_NONE,    /* watchdog.mode is off */
+    HA_WATCHDOG_READY,   /* it may be opened, and does not run */
+    HA_WATCHDOG_PENDING, /* being looked at, or armed */
+    HA_WATCHDOG_ARMED,
+    HA_WATCHDOG_FAILED, /* `why` */
+};
+
+/* The watchdog device behind the fence. */
+struct ha_watchdog {
+    bool required; /* watchdog.mode: required */
+    enum ha_watchdog_state state;
+    int64_t failed_mono_ms;  /* when it could not be armed, last; HA_NEVER */
+    char why[HA_TEXT_BYTES]; /* it failed, or did so last; "" = all is well */
 };
 
 /* Our hold on the leader key: ha_lease.h fills it. */
@@ -369,6 +415,7 @@ struct ha_job {
     unsigned failures; /* of that kind, in a row */
     int64_t since_mono_ms;
     int64_t ended_mono_ms; /* HA_NEVER */
+    struct ha_epoch epoch; /* the leader's when it began */
     char error[HA_TEXT_BYTES];
 };
 
@@ -383,6 +430,45 @@ struct ha_failsafe {
     bool unsure; /* what we have sent for the key may make it a list that nobody can be asked by */
 };
 
+/* On what a restart depends; it is looked at when it would be begun. */
+struct ha_restart_filter {
+    char role[16];     /* ha_role_name; "" = whatever it is */
+    int below_version; /* as server_version: only an older server; 0 = any */
+    bool if_pending;   /* only where a setting waits for it */
+};
+
+enum ha_restart_phase {
+    HA_RESTART_NONE,
+    HA_RESTART_ORDERED,   /* PostgreSQL is to be stopped for it */
+    HA_RESTART_UNDER_WAY, /* was stopped for it, and is not up again */
+};
+
+/* A restart of PostgreSQL on request, and the one that is scheduled (ha_restart.h). */
+struct ha_restart {
+    enum ha_restart_phase phase;
+    enum pg_role role;          /* that it had when the order came; unknown = whichever */
+    int64_t ordered_mono_ms;    /* HA_NEVER */
+    int64_t down_mono_ms;       /* under way: since nothing is left of it; HA_NEVER */
+    int64_t timeout_ms;         /* that the order gives to the start; 0 = none of its own */
+    int64_t scheduled_wall_ms;  /* 0 = none is */
+    int64_t scheduled_start_ms; /* start of the postmaster that it was meant for; 0 = unknown */
+    struct ha_restart_filter filter; /* of the scheduled one */
+};
+
+enum ha_reinit_phase {
+    HA_REINIT_NONE,
+    HA_REINIT_ORDERED, /* the data directory, if there is one, is to be removed */
+    HA_REINIT_COPYING, /* it was, and the copy does not run yet */
+};
+
+/* A data directory that is made anew on request (ha_reinit.h). */
+struct ha_reinit {
+    enum ha_reinit_phase phase;
+    bool from_leader;        /* the copy comes from nobody else */
+    bool cancels;            /* a copy or a rewind that runs is ended for it */
+    int64_t ordered_mono_ms; /* HA_NEVER */
+};
+
 enum ha_request {
     HA_REQUEST_NONE,
     HA_REQUEST_SHUTDOWN, /* SIGTERM: stop PostgreSQL, release the key, exit */
@@ -391,12 +477,13 @@ enum ha_request {
 struct ha_snapshot {
     int64_t now_lease_ms;
     int64_t now_mono_ms;
-    int64_t now_wall_ms;            /* for a scheduled switchover only */
+    int64_t now_wall_ms;            /* for what is scheduled, only */
     int64_t unlocked_since_mono_ms; /* when this run first saw the present absence of the leader
                                        key; HA_NEVER */
     struct ha_settings settings;
     struct ha_self self;
     struct ha_fence fence;
+    struct ha_watchdog watchdog;
     struct ha_holding holding;
     struct ha_job job;
     struct ha_failsafe failsafe;
@@ -406,6 +493,8 @@ struct ha_snapshot {
     struct ha_peer peers[HA_MEMBERS_MAX]; /* the other members, as far as they are looked at */
     enum ha_request request;              /* an order to this node that is not carried out yet */
     int64_t request_mono_ms;              /* when it came; HA_NEVER */
+    struct ha_restart restart;
+    struct ha_reinit reinit;
 };
 
 /* Nothing is known: all zero, times HA_NEVER, Patroni's defaults as settings. Start from it,

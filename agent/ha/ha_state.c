@@ -2,6 +2,7 @@
  */
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_plan.h"
+#include "agent/ha/ha_remote.h"
 
 bool ha_shows_pause(const struct ha_snapshot *s)
 {
@@ -9,11 +10,23 @@ bool ha_shows_pause(const struct ha_snapshot *s)
     return ha_page_is_open(s) || (s->settings.paused && !fenced);
 }
 
+static bool is_restarting(const struct ha_snapshot *s)
+{
+    bool down = s->self.run == HA_RUN_STOPPING || s->self.run == HA_RUN_STOPPED ||
+                s->self.run == HA_RUN_STARTING;
+    return s->restart.phase == HA_RESTART_UNDER_WAY && down;
+}
+
 const char *ha_state_name(const struct ha_snapshot *s)
 {
     if (s->job.running) {
         switch (s->job.kind) {
-        case HA_JOB_BOOTSTRAP: return "initializing new cluster";
+        case HA_JOB_BOOTSTRAP:
+            if (!s->settings.custom_bootstrap) {
+                return "initializing new cluster";
+            }
+            return ha_is_down(s) ? "running custom bootstrap script"
+                                 : "starting after custom bootstrap";
         case HA_JOB_CLONE: return "creating replica";
         case HA_JOB_REWIND: return "running pg_rewind";
         case HA_JOB_CHECK_DIVERGENCE:
@@ -25,6 +38,12 @@ const char *ha_state_name(const struct ha_snapshot *s)
         case HA_JOB_PROMOTE:
         case HA_JOB_NONE: break;
         }
+    }
+    if (s->reinit.phase != HA_REINIT_NONE) {
+        return "creating replica";
+    }
+    if (is_restarting(s)) {
+        return "restarting";
     }
     switch (s->self.run) {
     case HA_RUN_STOPPED: return "stopped";
@@ -48,13 +67,20 @@ const char *ha_role_name(const struct ha_snapshot *s)
     if (ha_runs_as(s, PG_PRIMARY)) {
         return "primary";
     }
+    bool leads_standby = ha_leads_standby_cluster(s) && s->self.role != PG_PRIMARY &&
+                         !(ha_is_down(s) && ha_was_primary(s));
+    if (leads_standby && !s->self.promote_sent) {
+        return "standby_leader";
+    }
     if (ha_runs_as(s, PG_STANDBY)) {
         return s->self.promote_sent && ha_key_is_ours(s) ? "promoted" : "replica";
     }
     if (ha_is_down(s) && ha_was_primary(s)) {
         return ha_key_is_ours(s) ? "primary" : "demoted";
     }
-    if (s->self.run == HA_RUN_STARTING && s->self.role == PG_PRIMARY) {
+    bool keeps = s->self.run == HA_RUN_STARTING ||
+                 (s->self.run == HA_RUN_STOPPING && is_restarting(s) && ha_key_is_ours(s));
+    if (keeps && s->self.role == PG_PRIMARY) {
         return "primary";
     }
     return "replica";

@@ -57,13 +57,16 @@ static const char *const control_words[] = {"unknown",
                                             "in_archive_recovery",
                                             "in_production",
                                             NULL};
-static const char *const divergence_words[] = {"unknown", "none", "rewind", NULL};
+static const char *const divergence_words[] = {"unknown", "none", "rewind", "lost", "forked", NULL};
 static const char *const rewind_words[] = {"not_tried", "done", "failed", NULL};
 static const char *const job_words[] = {"none",   "bootstrap",        "clone",       "promote",
                                         "rewind", "check_divergence", "remove_data", NULL};
 static const char *const disk_words[] = {"unknown", "good",      "low",    "full",
                                          "stalled", "read_only", "failed", NULL};
+static const char *const watchdog_words[] = {"none", "ready", "pending", "armed", "failed", NULL};
 static const char *const request_words[] = {"none", "shutdown", NULL};
+static const char *const restart_words[] = {"none", "ordered", "under_way", NULL};
+static const char *const reinit_words[] = {"none", "ordered", "copying", NULL};
 
 #define AT(type, member) offsetof(struct type, member)
 #define BOOL(type, key, member)                     \
@@ -131,10 +134,15 @@ static const struct field settings_fields[] = {
     BOOL(ha_snapshot, "remove_on_rewind_failure", settings.remove_on_rewind_failure),
     BOOL(ha_snapshot, "remove_on_diverged", settings.remove_on_diverged),
     BOOL(ha_snapshot, "may_bootstrap", settings.may_bootstrap),
+    BOOL(ha_snapshot, "custom_bootstrap", settings.custom_bootstrap),
+    BOOL(ha_snapshot, "copies_without_leader", settings.copies_without_leader),
     BOOL(ha_snapshot, "failsafe_mode", settings.failsafe_mode),
     BOOL(ha_snapshot, "synchronous_mode", settings.synchronous_mode),
     BOOL(ha_snapshot, "paused", settings.paused),
     BOOL(ha_snapshot, "early_failover", settings.early_failover),
+    BOOL(ha_snapshot, "standby_cluster", settings.standby_cluster),
+    BOOL(ha_snapshot, "remote_streams", settings.remote_streams),
+    TEXT(ha_snapshot, "remote", settings.remote),
     TEXT(ha_snapshot, "refused", settings.refused),
     {0},
 };
@@ -145,6 +153,7 @@ static const struct field self_fields[] = {
     ENUM(ha_snapshot, "unfinished", self.unfinished, unfinished_words),
     TEXT(ha_snapshot, "system_id", self.system_id),
     BOOL(ha_snapshot, "unannounced", self.unannounced),
+    BOOL(ha_snapshot, "was_paused", self.was_paused),
     ENUM(ha_snapshot, "control", self.control_state, control_words),
     U32(ha_snapshot, "control_timeline", self.control_timeline),
     BOOL(ha_snapshot, "standby_signal", self.standby_signal),
@@ -160,6 +169,9 @@ static const struct field self_fields[] = {
     U32(ha_snapshot, "checkpoint_timeline", self.checkpoint_timeline),
     BOOL(ha_snapshot, "history_told", self.history_told),
     BOOL(ha_snapshot, "promote_sent", self.promote_sent),
+    INT(ha_snapshot, "server_version", self.server_version),
+    I64(ha_snapshot, "postmaster_start", self.postmaster_start_ms),
+    BOOL(ha_snapshot, "pending_restart", self.pending_restart),
     BOOL(ha_snapshot, "probe_fresh", self.probe_fresh),
     I64(ha_snapshot, "crash_since", self.crash_since_mono_ms),
     I64(ha_snapshot, "crashed", self.crashed_mono_ms),
@@ -176,6 +188,8 @@ static const struct field self_fields[] = {
     I64(ha_snapshot, "committed", self.committed_mono_ms),
     I64(ha_snapshot, "trouble_revision", self.trouble_revision),
     BOOL(ha_snapshot, "slots_due", self.slots_due),
+    BOOL(ha_snapshot, "ahead", self.ahead),
+    BOOL(ha_snapshot, "replay_stuck", self.replay_stuck),
     EPOCH(ha_snapshot, "withdrawn", self.withdrawn_epoch),
     {0},
 };
@@ -193,17 +207,22 @@ static const struct field upstream_fields[] = {
     BOOL(ha_snapshot, "service_in_force", self.upstream.service_in_force),
     BOOL(ha_snapshot, "follow_refused", self.upstream.follow_refused),
     EPOCH(ha_snapshot, "epoch", self.upstream.epoch),
+    BOOL(ha_snapshot, "remote", self.upstream.remote),
     TEXT(ha_snapshot, "name", self.upstream.name),
     TEXT(ha_snapshot, "conn_url", self.upstream.conn_url),
     BOOL(ha_snapshot, "streaming", self.upstream.streaming),
     I64(ha_snapshot, "streaming_lost", self.upstream.streaming_lost_mono_ms),
+    I64(ha_snapshot, "cascade_left", self.cascade_left_mono_ms),
     {0},
 };
 static const struct field rejoin_fields[] = {
     EPOCH(ha_snapshot, "epoch", self.rejoin.epoch),
+    TEXT(ha_snapshot, "remote", self.rejoin.remote),
     ENUM(ha_snapshot, "divergence", self.rejoin.divergence, divergence_words),
     I64(ha_snapshot, "checked", self.rejoin.checked_mono_ms),
     ENUM(ha_snapshot, "rewind", self.rejoin.rewind, rewind_words),
+    U32(ha_snapshot, "lost_timeline", self.rejoin.lost_timeline),
+    UINT(ha_snapshot, "lost_looks", self.rejoin.lost_looks),
     {0},
 };
 static const struct field fence_fields[] = {
@@ -215,6 +234,13 @@ static const struct field fence_fields[] = {
     BOOL(ha_snapshot, "all_gone", fence.all_gone),
     BOOL(ha_snapshot, "adopted", fence.adopted),
     BOOL(ha_snapshot, "knows_directory", fence.knows_directory),
+    {0},
+};
+static const struct field watchdog_fields[] = {
+    BOOL(ha_snapshot, "required", watchdog.required),
+    ENUM(ha_snapshot, "state", watchdog.state, watchdog_words),
+    I64(ha_snapshot, "failed", watchdog.failed_mono_ms),
+    TEXT(ha_snapshot, "why", watchdog.why),
     {0},
 };
 static const struct field holding_fields[] = {
@@ -229,10 +255,35 @@ static const struct field holding_fields[] = {
     {0},
 };
 static const struct field job_fields[] = {
-    ENUM(ha_snapshot, "kind", job.kind, job_words), BOOL(ha_snapshot, "running", job.running),
-    BOOL(ha_snapshot, "failed", job.failed),        UINT(ha_snapshot, "failures", job.failures),
-    I64(ha_snapshot, "since", job.since_mono_ms),   I64(ha_snapshot, "ended", job.ended_mono_ms),
-    TEXT(ha_snapshot, "error", job.error),          {0},
+    ENUM(ha_snapshot, "kind", job.kind, job_words),
+    BOOL(ha_snapshot, "running", job.running),
+    BOOL(ha_snapshot, "failed", job.failed),
+    UINT(ha_snapshot, "failures", job.failures),
+    I64(ha_snapshot, "since", job.since_mono_ms),
+    I64(ha_snapshot, "ended", job.ended_mono_ms),
+    EPOCH(ha_snapshot, "epoch", job.epoch),
+    TEXT(ha_snapshot, "error", job.error),
+    {0},
+};
+static const struct field restart_fields[] = {
+    ENUM(ha_snapshot, "phase", restart.phase, restart_words),
+    ENUM(ha_snapshot, "ordered_role", restart.role, role_words),
+    I64(ha_snapshot, "ordered", restart.ordered_mono_ms),
+    I64(ha_snapshot, "down", restart.down_mono_ms),
+    I64(ha_snapshot, "timeout", restart.timeout_ms),
+    I64(ha_snapshot, "scheduled", restart.scheduled_wall_ms),
+    I64(ha_snapshot, "scheduled_start", restart.scheduled_start_ms),
+    TEXT(ha_snapshot, "role", restart.filter.role),
+    INT(ha_snapshot, "below_version", restart.filter.below_version),
+    BOOL(ha_snapshot, "if_pending", restart.filter.if_pending),
+    {0},
+};
+static const struct field reinit_fields[] = {
+    ENUM(ha_snapshot, "phase", reinit.phase, reinit_words),
+    BOOL(ha_snapshot, "from_leader", reinit.from_leader),
+    BOOL(ha_snapshot, "cancels", reinit.cancels),
+    I64(ha_snapshot, "ordered", reinit.ordered_mono_ms),
+    {0},
 };
 static const struct field failsafe_fields[] = {
     TEXT(ha_snapshot, "primary", failsafe.primary),
@@ -379,8 +430,11 @@ static const struct group groups[] = {
     ONE("upstream", upstream_fields),
     ONE("rejoin", rejoin_fields),
     ONE("fence", fence_fields),
+    ONE("watchdog", watchdog_fields),
     ONE("holding", holding_fields),
     ONE("job", job_fields),
+    ONE("restart", restart_fields),
+    ONE("reinit", reinit_fields),
     ONE("failsafe", failsafe_fields),
     ONE("silence", silence_fields),
     ONE("cluster", cluster_fields),
@@ -546,6 +600,9 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
     if (action->member[0] != '\0') {
         buf_printf(out, " member=%s", action->member);
     }
+    if (action->remote) {
+        buf_put_str(out, " remote=yes");
+    }
     if (action->type == HA_WRITE_INITIALIZE) {
         buf_put_str(out, " text=");
         print_text(action->text, out);
@@ -562,6 +619,9 @@ static void print_action(const struct ha_plan *plan, const struct ha_action *act
     }
     if (action->revision != 0) {
         buf_printf(out, " revision=%" PRId64, action->revision);
+    }
+    if (action->exact) {
+        buf_put_str(out, " exact=yes");
     }
     if (action->yields) {
         buf_put_str(out, " yields=yes");

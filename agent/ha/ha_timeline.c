@@ -20,7 +20,8 @@ uint32_t ha_timeline_retaken(const struct ha_snapshot *s)
 
 bool ha_timeline_is_unreserved(const struct ha_snapshot *s)
 {
-    return s->cluster.epoch_timeline > 0 && ha_timeline_own(s) > s->cluster.epoch_timeline;
+    return !s->settings.standby_cluster && s->cluster.epoch_timeline > 0 &&
+           ha_timeline_own(s) > s->cluster.epoch_timeline;
 }
 
 uint32_t ha_timeline_next(const struct ha_snapshot *s)

@@ -15,7 +15,7 @@ uint32_t ha_timeline_own(const struct ha_snapshot *s);
 uint32_t ha_timeline_retaken(const struct ha_snapshot *s);
 /* Our WAL has a number above the one that the last acquisition reserved (an archive gave PostgreSQL
  * a history file that nobody here knew of): another member may choose the same one. It is not
- * served before `epoch` names it. */
+ * served before `epoch` names it. In a standby cluster the numbers are the other cluster's. */
 bool ha_timeline_is_unreserved(const struct ha_snapshot *s);
 
 #endif

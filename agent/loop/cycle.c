@@ -3,6 +3,7 @@
  * `explain`. */
 #include "agent/loop/loop.h"
 
+#include "agent/loop/commands.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -88,17 +89,23 @@ static void run(struct agent *agent)
     int64_t began = agent_mono_ms(agent);
 
     agent->cycle_mono_ms = began;
+    histogram_add(&agent->late_ms, began - agent->cycle_at_mono_ms);
     observe_store_changed(agent);
     observe_run(agent);
     agent->cycle_due = false; /* whatever was asked for up to here is decided on now */
     (void)uv_timer_stop(&agent->cycle_timer);
+    watchdog_look(agent);
     facts_snapshot(agent, &agent->snapshot);
+    commands_look(agent,
+                  &agent->snapshot); /* what follows may start it before anybody looks again */
+    ha_takeovers_look(&agent->takeovers, &agent->snapshot);
     ha_decide(&agent->snapshot, &agent->plan);
     record(agent, &agent->snapshot, &agent->plan);
     agent->executing = true;
     agent->action_index = 0;
     execute_plan(agent);
     int64_t took = agent_mono_ms(agent) - began;
+    histogram_add(&agent->turn_ms, took);
     if (took > CYCLE_TURN_MS_MAX) {
         log_warning("a turn of the loop took %lld ms", (long long)took);
     }
@@ -117,8 +124,9 @@ static void on_cycle_timer(uv_timer_t *timer)
 static void arm_timer(struct agent *agent, int64_t wait_ms)
 {
     if (!uv_is_closing((uv_handle_t *)&agent->cycle_timer)) {
-        (void)uv_timer_start(&agent->cycle_timer, on_cycle_timer,
-                             wait_ms < 0 ? 0 : (uint64_t)wait_ms, 0);
+        wait_ms = wait_ms < 0 ? 0 : wait_ms;
+        agent->cycle_at_mono_ms = agent_mono_ms(agent) + wait_ms;
+        (void)uv_timer_start(&agent->cycle_timer, on_cycle_timer, (uint64_t)wait_ms, 0);
     }
 }
 

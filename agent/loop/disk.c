@@ -106,24 +106,32 @@ static void on_committed(void *arg, int rc, const struct error *err)
     struct agent *agent = arg;
 
     agent->committing = false;
+    agent->commits_lost += rc != 0 && rc != ERR_CANCELED ? 1 : 0;
     if (rc == 0 && agent->commit_sent_mono_ms >= agent->facts.run_since_mono_ms) {
         agent->facts.committed_mono_ms = agent->commit_sent_mono_ms;
     } else if (rc != 0 && rc != ERR_CANCELED) {
         log_debug("the disk seems not to take writes, and a commit does not go through: %s",
                   err->text);
     }
+    if (agent->commits_lost == LOOP_COMMITS_LOST_MAX) {
+        log_info("%d commits have not gone through: none is tried any more before the disk takes "
+                 "writes",
+                 LOOP_COMMITS_LOST_MAX);
+    }
 }
 
 /* A write of the child is not what a primary is there for: before its term ends over one, a commit
- * is tried. One at a time: each that hangs leaves a backend that does. */
+ * is tried. One at a time, and not without end: each that hangs leaves a backend that does. In
+ * pause no term ends. */
 static void try_commit(struct agent *agent)
 {
     const struct loop_facts *facts = &agent->facts;
     struct error err = {0};
 
-    if (agent->committing || agent->pg == NULL || agent->stopping || facts->run != HA_RUN_RUNNING ||
-        facts->probe.role != PG_PRIMARY || ha_disk_takes_writes(facts->disk) ||
-        facts->disk == PG_DISK_FULL || !facts->disk_has_wal) {
+    if (agent->committing || agent->pg == NULL || agent->stopping || agent_is_paused(agent) ||
+        facts->run != HA_RUN_RUNNING || facts->probe.role != PG_PRIMARY ||
+        ha_disk_takes_writes(facts->disk) || facts->disk == PG_DISK_FULL || !facts->disk_has_wal ||
+        agent->commits_lost >= LOOP_COMMITS_LOST_MAX) {
         return;
     }
     agent->commit_sent_mono_ms = agent_mono_ms(agent);
@@ -197,16 +205,21 @@ void disk_take(struct agent *agent, const struct pg_disk_state *state)
     enum pg_disk_kind kind = worst == NULL ? PG_DISK_UNKNOWN : worst->kind;
     bool changed =
         kind != facts->disk || (worst != NULL && strcmp(worst->name, facts->disk_place) != 0);
+    bool another = changed && !is_same_trouble(kind, facts->disk);
 
     liveness_awake(agent);
     tell(agent, state);
     facts->disks = *state;
-    if (changed && !is_same_trouble(kind, facts->disk)) {
+    if (another) {
         facts->disk_since_mono_ms = worst == NULL ? HA_NEVER : worst->since_ms;
     }
-    if (!ha_disk_is_low_or_worse(facts->disk)) {
+    if (another || !ha_disk_is_low_or_worse(facts->disk)) {
+        /* Whoever answers that one of before may have its own disk stall by now. */
         facts->trouble_floor = facts->cluster.revision;
         facts->trouble_revision = 0;
+    }
+    if (ha_disk_takes_writes(kind)) {
+        agent->commits_lost = 0;
     }
     facts->disk_before = kind == facts->disk ? facts->disk_before : facts->disk;
     facts->disk = kind;

@@ -1,8 +1,11 @@
 /* Carries a plan out: actions in order, stops at the first failure. An action of the store is
  * waited for; what takes long is begun, and the plan goes on. Every action is idempotent, so a plan
  * that stops half-way is no harm: the next decision looks at the world again. */
+#include "agent/loop/commands.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
+#include "agent/loop/reinit.h"
+#include "agent/loop/restart.h"
 
 #include "agent/ha/ha_cluster.h"
 #include "base/assert.h"
@@ -250,6 +253,8 @@ static int do_write_report(struct agent *agent, const struct ha_action *action, 
     report_key(agent, key, sizeof key);
     int rc = put(agent, key, buf_str(&value), action->revision, err);
     buf_free(&value);
+    agent->facts.withdrawn_epoch =
+        (struct ha_epoch){0}; /* only what is taken back after it counts */
     return rc;
 }
 
@@ -363,7 +368,8 @@ static int do_resume(struct agent *agent, const struct ha_action *action, struct
                 page.epoch.cluster == action->epoch.cluster &&
                 page.epoch.revision == action->epoch.revision;
     if (!ha_lease_resume(&agent->lease, action->epoch, ours ? page.soft_ms : 0,
-                         ours ? page.deadline_ms : 0, agent_lease_ms(agent))) {
+                         ours ? page.deadline_ms : 0, ours ? page.watchdog_ms : 0,
+                         agent_lease_ms(agent))) {
         return error_set(err, ERR_REFUSED, "that epoch is over for this node");
     }
     agent->facts.term_since_mono_ms = agent_mono_ms(agent);
@@ -385,6 +391,7 @@ static int do_arm(struct agent *agent, const struct ha_action *action, struct er
                                .deadline_ms = lease.deadline_ms,
                                .watchdog_ms = lease.watchdog_ms};
     fence_page_write(mapped, &page);
+    watchdog_hurry(agent);
     return 0;
 }
 
@@ -417,6 +424,13 @@ static int do_remove_unfenced(struct agent *agent, const struct ha_action *actio
 {
     int rc = agent->dcs->ops->remove(agent->dcs, "unfenced", action->revision, LOOP_DCS_MS,
                                      on_written, agent, err);
+    return rc == 0 ? 1 : rc;
+}
+
+static int do_remove_sync(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    int rc = agent->dcs->ops->remove(agent->dcs, "sync", action->revision, LOOP_DCS_MS, on_written,
+                                     agent, err);
     return rc == 0 ? 1 : rc;
 }
 
@@ -496,10 +510,37 @@ static int do_wait(struct agent *agent, const struct ha_action *action, struct e
     return 0; /* cycle_plan_done arms the timer */
 }
 
-static int do_exit(struct agent *agent, const struct ha_action *action, struct error *err)
+static int do_order_restart(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     (void)action;
     (void)err;
+    restart_due(agent);
+    return 0;
+}
+
+/* Both: the plan's reason is what whoever asked is told. */
+static int do_drop_restart(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    (void)err;
+    restart_drop(agent, agent->plan.reason);
+    return 0;
+}
+
+static int do_drop_reinit(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    (void)err;
+    reinit_drop(agent, agent->plan.reason);
+    return 0;
+}
+
+static int do_exit(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    if (!commands_let_exit(agent)) {
+        return error_set(err, ERR_BUSY, "a callback runs");
+    }
     agent->on_exit(agent, 0);
     return 0;
 }
@@ -513,6 +554,7 @@ static const do_action actions[HA_EXIT + 1] = {
     [HA_WRITE_FAILSAFE] = do_write_failsafe,
     [HA_WRITE_HISTORY] = do_write_history,
     [HA_WRITE_STATUS] = do_write_status,
+    [HA_REMOVE_SYNC] = do_remove_sync,
     [HA_CLEAR_FAILOVER] = do_clear_failover,
     [HA_WRITE_REPORT] = do_write_report,
     [HA_WITHDRAW_REPORT] = do_withdraw_report,
@@ -527,6 +569,10 @@ static const do_action actions[HA_EXIT + 1] = {
     [HA_REMOVE_UNFENCED] = do_remove_unfenced,
     [HA_RELEASE] = do_release,
     [HA_ABANDON] = do_abandon,
+    [HA_ORDER_RESTART] = do_order_restart,
+    [HA_DROP_RESTART] = do_drop_restart,
+    [HA_DROP_SCHEDULED] = do_drop_restart,
+    [HA_DROP_REINIT] = do_drop_reinit,
     [HA_EXIT] = do_exit,
 };
 

@@ -3,9 +3,16 @@
  * for or fire and forget. */
 #include "agent/loop/loop.h"
 
+#include "agent/ha/ha_able.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
+#include "agent/loop/commands.h"
 #include "agent/loop/destruction.h"
+#include "agent/loop/logical.h"
 #include "agent/loop/member_url.h"
+#include "agent/loop/reinit.h"
+#include "agent/loop/remote.h"
+#include "agent/loop/restart.h"
 #include "agent/loop/slots.h"
 #include "agent/loop/sync.h"
 #include "base/assert.h"
@@ -36,11 +43,13 @@ static void job_begin(struct agent *agent, enum ha_job_kind kind)
 {
     struct ha_job *job = &agent->facts.job;
     unsigned failures = job->kind == kind ? job->failures : 0;
+    agent->facts.copying = false;
     *job = (struct ha_job){.kind = kind,
                            .running = true,
                            .failures = failures,
                            .since_mono_ms = agent_mono_ms(agent),
-                           .ended_mono_ms = HA_NEVER};
+                           .ended_mono_ms = HA_NEVER,
+                           .epoch = agent->facts.cluster.leader_epoch};
     publish_request(agent);
 }
 
@@ -48,6 +57,7 @@ static void job_end(struct agent *agent, int rc, const struct error *err)
 {
     struct ha_job *job = &agent->facts.job;
     job->running = false;
+    agent->facts.copying = false;
     job->failed = rc != 0;
     job->failures = rc == 0 ? 0 : job->failures + 1;
     job->ended_mono_ms = agent_mono_ms(agent);
@@ -72,6 +82,9 @@ static void on_job(void *arg, int rc, const struct error *err)
     if (destructions[facts->job.kind] != NULL) {
         destruction_ended(destructions[facts->job.kind], rc);
     }
+    if (rc != 0 && (facts->job.kind == HA_JOB_CLONE || facts->job.kind == HA_JOB_REWIND)) {
+        remote_next_host(agent);
+    }
 
     if (rc != 0 && rc != ERR_CANCELED) {
         log_error("job failed: %s", err->text);
@@ -86,6 +99,7 @@ static void on_job(void *arg, int rc, const struct error *err)
     case HA_JOB_REMOVE_DATA:
         if (rc == 0) { /* what was found out is about data that is no longer there */
             facts->rejoin = (struct ha_rejoin){.checked_mono_ms = HA_NEVER};
+            reinit_copies(agent);
         }
         break;
     case HA_JOB_NONE:
@@ -134,10 +148,33 @@ static void on_started(void *arg, int rc, const struct error *err)
         log_error("starting PostgreSQL: %s", err->text);
         facts->start_failures++;
         facts->start_failed_mono_ms = agent_mono_ms(agent);
+        restart_start_failed(agent, err);
+        parameters_again(agent); /* before a copy there was nothing to try them with */
     }
     observe_probe_soon(agent);
     observe_run(agent);
     cycle_request(agent);
+}
+
+/* Whom this standby receives from, from now on; what it is known by. */
+static void note_upstream(struct agent *agent, const struct ha_action *action, bool service)
+{
+    struct ha_upstream *upstream = &agent->facts.upstream;
+    const struct ha_member *member = ha_cluster_member(&agent->facts.cluster, action->member);
+    bool nobody = action->member[0] == '\0' && !action->remote;
+
+    *upstream = (struct ha_upstream){.known = true,
+                                     .detached = nobody,
+                                     .service_in_force = service,
+                                     .epoch = action->epoch,
+                                     .remote = action->remote,
+                                     .streaming_lost_mono_ms = HA_NEVER};
+    (void)snprintf(upstream->name, sizeof upstream->name, "%s", action->member);
+    if (action->remote) {
+        memcpy(upstream->conn_url, agent->snapshot.settings.remote, sizeof upstream->conn_url);
+    } else if (member != NULL) {
+        memcpy(upstream->conn_url, member->conn_url, sizeof upstream->conn_url);
+    }
 }
 
 static int start(struct agent *agent, enum pg_start_role role, const struct ha_action *action,
@@ -148,14 +185,16 @@ static int start(struct agent *agent, enum pg_start_role role, const struct ha_a
     struct pg_upstream upstream = {.host = host, .port = 0};
     struct pg_start request = {.role = role, .upstream = NULL};
 
-    if (role == PG_START_STANDBY && action->member[0] != '\0') {
+    if (action->remote) {
+        request.upstream = remote_upstream(agent, host, &upstream) ? &upstream : NULL;
+    } else if (role == PG_START_STANDBY && action->member[0] != '\0') {
         int rc = find_peer(agent, action->member, host, &upstream.port, err);
         if (rc != 0) {
             return rc;
         }
         request.upstream = &upstream;
     }
-    int rc = pg_instance_start(agent->pg, &request, agent->config->postgresql.pg_ctl_timeout_ms,
+    int rc = pg_instance_start(agent->pg, &request, agent_postgresql(agent)->pg_ctl_timeout_ms,
                                on_started, agent, err);
     if (rc != 0) {
         return rc;
@@ -165,17 +204,8 @@ static int start(struct agent *agent, enum pg_start_role role, const struct ha_a
     facts->ever_ran = true;
     facts->started_as = role;
     facts->probe.asked_ms = 0;
-    facts->upstream =
-        (struct ha_upstream){.known = true,
-                             .detached = role == PG_START_STANDBY && request.upstream == NULL,
-                             .service_in_force = true,
-                             .epoch = action->epoch,
-                             .streaming_lost_mono_ms = HA_NEVER};
-    (void)snprintf(facts->upstream.name, sizeof facts->upstream.name, "%s", action->member);
-    const struct ha_member *member = ha_cluster_member(&facts->cluster, action->member);
-    if (member != NULL) {
-        memcpy(facts->upstream.conn_url, member->conn_url, sizeof facts->upstream.conn_url);
-    }
+    note_upstream(agent, action, true);
+    facts->upstream.detached = facts->upstream.detached && role == PG_START_STANDBY;
     observe_run(agent);
     observe_probe_soon(agent);
     return 0;
@@ -211,7 +241,11 @@ static void on_stopped(void *arg, int rc, const struct error *err)
 static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_after_ms,
                 struct error *err)
 {
+    struct pg_command before;
     struct pg_stop request = {.mode = mode, .kill_after_ms = kill_after_ms, .checkpoint = false};
+    if (mode == FENCE_STOP_FAST && commands_before_stop(agent, &before)) {
+        request.before = &before;
+    }
     int rc = pg_instance_stop(agent->pg, &request, on_stopped, agent, err);
     if (rc == 0) {
         agent->facts.stop_ordered = true;
@@ -225,6 +259,19 @@ static int do_stop_fast(struct agent *agent, const struct ha_action *action, str
 {
     (void)action;
     return stop(agent, FENCE_STOP_FAST, STOP_FAST_KILL_MS, err);
+}
+
+static int do_stop_restart(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    if (agent->restart.now.phase != HA_RESTART_ORDERED) { /* while its checkpoint was waited for */
+        return error_set(err, ERR_CANCELED, "the restart was given up");
+    }
+    int rc = stop(agent, FENCE_STOP_FAST, STOP_FAST_KILL_MS, err);
+    if (rc == 0) {
+        restart_begun(agent);
+    }
+    return rc;
 }
 
 static int do_stop_immediate(struct agent *agent, const struct ha_action *action, struct error *err)
@@ -266,6 +313,7 @@ static void on_detached(void *arg, int rc, const struct error *err)
         observe_probe_soon(agent);
     } else if (rc == ERR_REFUSED) {
         agent->facts.upstream.service_in_force = false; /* it was believed to be */
+        agent->facts.upstream.follow_refused = agent->config->tags.nostream;
     }
     execute_continue(agent, rc, err);
 }
@@ -296,28 +344,38 @@ static void on_followed(void *arg, int rc, const struct error *err)
     cycle_request(agent);
 }
 
+/* From the member that replicatefrom names to the leader, which is not changed for nothing. */
+static void note_left(struct agent *agent, const char *to)
+{
+    struct loop_facts *facts = &agent->facts;
+    const char *named = agent->config->tags.replicatefrom;
+    if (named != NULL && facts->upstream.known && strcmp(facts->upstream.name, named) == 0 &&
+        strcmp(to, named) != 0) {
+        facts->cascade_left_mono_ms = agent_mono_ms(agent);
+        log_info("'%s' cannot be received from for now, '%s' is tried first: again in %d s", named,
+                 to, HA_CASCADE_AGAIN_MS / 1000);
+    }
+}
+
 static int do_follow(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     char host[PG_HOST_BYTES];
     struct pg_upstream upstream = {.host = host, .port = 0};
-    struct ha_upstream *known = &agent->facts.upstream;
+    bool streams = !action->remote || remote_upstream(agent, host, &upstream);
 
-    int rc = find_peer(agent, action->member, host, &upstream.port, err);
+    int rc = action->remote ? 0 : find_peer(agent, action->member, host, &upstream.port, err);
     if (rc != 0) {
         return rc;
     }
-    rc = pg_instance_set_upstream(agent->pg, &upstream, UPSTREAM_MS, on_followed, agent, err);
+    rc = pg_instance_set_upstream(agent->pg, streams ? &upstream : NULL, UPSTREAM_MS, on_followed,
+                                  agent, err);
     if (rc != 0) {
         return rc;
     }
-    *known = (struct ha_upstream){.known = true,
-                                  .service_in_force = known->service_in_force,
-                                  .epoch = action->epoch,
-                                  .streaming = false,
-                                  .streaming_lost_mono_ms = agent_mono_ms(agent)};
-    (void)snprintf(known->name, sizeof known->name, "%s", action->member);
-    memcpy(known->conn_url, ha_cluster_member(&agent->facts.cluster, action->member)->conn_url,
-           sizeof known->conn_url);
+    note_left(agent, action->member);
+    note_upstream(agent, action, agent->facts.upstream.service_in_force);
+    agent->facts.upstream.streaming_lost_mono_ms = agent_mono_ms(agent);
+    remote_set(agent, action->remote);
     return 0;
 }
 
@@ -329,7 +387,11 @@ static int do_bootstrap(struct agent *agent, const struct ha_action *action, str
     struct pg_bootstrap request = {.initdb = config->initdb,
                                    .pg_hba = config->pg_hba,
                                    .users = config->users,
-                                   .user_count = config->user_count};
+                                   .user_count = config->user_count,
+                                   .method = &config->method};
+    const struct pg_command post_init = {
+        .what = "post_bootstrap", .words = config->post_init, .timeout_ms = JOB_MS_MAX};
+    request.post_init = &post_init;
     (void)action;
     int rc = pg_instance_bootstrap(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
     if (rc == 0) {
@@ -340,29 +402,98 @@ static int do_bootstrap(struct agent *agent, const struct ha_action *action, str
     return begin(agent, HA_JOB_BOOTSTRAP, rc);
 }
 
+/* A copy takes hours, and may lack what is acknowledged because of this member by then. */
+static bool copy_will_do(void *arg)
+{
+    struct agent *agent = arg;
+    const struct ha_sync_key *sync = &agent->facts.cluster.sync;
+    return !sync->unreadable && !ha_sync_key_has(sync, agent->config->name);
+}
+
+/* Nobody here is to have a copy of another cluster for his own. */
+static bool still_standby_cluster(void *arg)
+{
+    const struct agent *agent = arg;
+    return agent->dynamic.standby_cluster;
+}
+
+static int do_clone_remote(struct agent *agent, struct error *err)
+{
+    char host[PG_HOST_BYTES];
+    struct dynamic_standby standby;
+    struct pg_clone request = {.system_identifier = cluster_system_id(agent),
+                               .still_allowed = still_standby_cluster,
+                               .still_allowed_arg = agent,
+                               .on_progress = publish_copy,
+                               .on_progress_arg = agent};
+    if (!remote_section(agent, &standby)) {
+        return error_set(err, ERR_REFUSED, "this is no standby cluster any more");
+    }
+    request.methods = (struct pg_lines){standby.methods, standby.method_count};
+    if (standby.hosts[0] != '\0') {
+        int rc = remote_host(agent, host, &request.port, err);
+        if (rc != 0) {
+            return rc;
+        }
+        request.host = host;
+    }
+    int rc = pg_instance_clone(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
+    if (rc == 0) {
+        destruction_begins(agent, "clone", "standby_cluster");
+    }
+    return begin(agent, HA_JOB_CLONE, rc);
+}
+
 static int do_clone(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     char host[PG_HOST_BYTES];
-    struct pg_clone request = {.host = host, .system_identifier = cluster_system_id(agent)};
-    int rc = find_peer(agent, action->member, host, &request.port, err);
+    if (action->remote) {
+        return do_clone_remote(agent, err);
+    }
+    bool from_nobody = action->member[0] == '\0';
+    struct pg_clone request = {.host = from_nobody ? NULL : host,
+                               .system_identifier = cluster_system_id(agent),
+                               .basebackup_only = action->exact,
+                               .still_allowed = action->exact ? NULL : copy_will_do,
+                               .still_allowed_arg = agent,
+                               .on_progress = publish_copy,
+                               .on_progress_arg = agent};
+    int rc = from_nobody ? 0 : find_peer(agent, action->member, host, &request.port, err);
     if (rc == 0) {
         rc = pg_instance_clone(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
     }
     if (rc == 0) {
         destruction_begins(agent, "clone", "");
+        reinit_copies(agent);
     }
     return begin(agent, HA_JOB_CLONE, rc);
 }
 
+/* Asked right before the promotion is sent: of what is known now, not of what the last cycle saw.
+ */
 static bool still_allowed(void *arg)
 {
-    return keeper_may_write(arg);
+    struct agent *agent = arg;
+    struct ha_snapshot *now = mem_new(struct ha_snapshot);
+    facts_snapshot(agent, now);
+    const char *barred = ha_promotion_barred(now);
+    mem_free(now);
+    if (barred != NULL) {
+        log_warning("not promoting: %s", barred);
+    }
+    return barred == NULL && keeper_may_write(agent);
 }
 
 static int promote(struct agent *agent, const struct ha_action *action, struct error *err)
 {
+    struct pg_command before;
     struct pg_promote request = {
         .timeline = action->timeline, .still_allowed = still_allowed, .still_allowed_arg = agent};
+    const char *unsafe[DYNAMIC_SLOTS_MAX];
+    request.drop_slots = (struct pg_lines){unsafe, logical_unsafe(agent, unsafe)};
+    if (commands_pre_promote(agent, &before)) {
+        request.before = &before;
+    }
     return begin(agent, HA_JOB_PROMOTE,
                  pg_instance_promote(agent->pg, &request, PROMOTE_MS, on_job, agent, err));
 }
@@ -397,6 +528,15 @@ static int do_promote(struct agent *agent, const struct ha_action *action, struc
     return rc == 0 ? promote(agent, action, err) : rc;
 }
 
+static int do_cancel(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    (void)action;
+    (void)err;
+    reinit_cancels(agent);
+    pg_instance_cancel_job(agent->pg);
+    return 0;
+}
+
 /* --- rejoin ----------------------------------------------------------------------------------- */
 
 static struct pg_local_position local_position(const struct agent *agent)
@@ -411,6 +551,107 @@ static struct pg_local_position local_position(const struct agent *agent)
     return pg_local_position_of(&facts->inspection.control);
 }
 
+/* While a standby replays what an archive brings, nothing tells on which timeline it is: it may be
+ * further by a number than was seen. Soon it waits for more, and can be asked. */
+static bool is_timeline_open(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    return facts->run == HA_RUN_RUNNING && facts->probe.role == PG_STANDBY &&
+           !facts->probe.timeline_exact;
+}
+
+/* What the primary says afterwards can be held against it. */
+static struct pg_local_position certain_position(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    bool running = facts->run == HA_RUN_RUNNING;
+    bool stopped = facts->run == HA_RUN_STOPPED || facts->run == HA_RUN_CRASHED;
+    bool certain = running ? facts->probe.role == PG_STANDBY && facts->probe.timeline_exact
+                           : stopped && facts->inspected;
+    return certain ? local_position(agent) : (struct pg_local_position){0};
+}
+
+/* One look is proof, and told; what cannot be undone waits for more of them. Once there were
+ * enough, it stays so on this timeline: the primary writes on, and may be further by now, but not
+ * with what is here. */
+static enum ha_divergence look_lost(struct agent *agent, const struct pg_peer_facts *peer)
+{
+    struct ha_rejoin *rejoin = &agent->facts.rejoin;
+    char words[PG_VALUE_BYTES] = "";
+    bool known = rejoin->lost_timeline == peer->timeline;
+
+    if (known && rejoin->lost_looks >= HA_LOST_LOOKS_MIN) {
+        return HA_DIVERGENCE_LOST;
+    }
+    if (!pg_divergence_is_lost(&agent->facts.asked_from, peer->timeline, peer->lsn, words)) {
+        rejoin->lost_timeline = known ? peer->timeline : 0;
+        rejoin->lost_looks = 0;
+        return HA_DIVERGENCE_NONE;
+    }
+    if (!known) {
+        log_error("the primary '%s' has lost WAL that was synced, look at its disk: this member is "
+                  "%s; commits that were acknowledged may be here alone, so keep its data "
+                  "directory, or empty it, with the agent stopped, to have it copied anew",
+                  rejoin->remote[0] != '\0' ? rejoin->remote : agent->facts.cluster.leader, words);
+    }
+    rejoin->lost_timeline = peer->timeline;
+    rejoin->lost_looks = known ? rejoin->lost_looks + 1 : 1;
+    return rejoin->lost_looks >= HA_LOST_LOOKS_MIN ? HA_DIVERGENCE_LOST : HA_DIVERGENCE_UNKNOWN;
+}
+
+/* Of a primary on another timeline, or one that was not reached. */
+static void forget_lost(struct ha_rejoin *rejoin, const struct pg_peer_facts *peer)
+{
+    if (peer != NULL && peer->timeline != rejoin->lost_timeline) {
+        rejoin->lost_timeline = 0;
+        rejoin->lost_looks = 0;
+    } else if (rejoin->lost_looks < HA_LOST_LOOKS_MIN) {
+        rejoin->lost_looks = 0;
+    }
+}
+
+/* One that has to be asked for again until all is replayed is asked for each second: told once. */
+static void tell_comparison(struct agent *agent, bool open, const char *reason)
+{
+    struct loop_facts *facts = &agent->facts;
+    bool told = open && ha_epoch_equal(facts->open_told_epoch, facts->rejoin.epoch);
+    if (told) {
+        log_debug("compared our WAL with the primary's: %s", reason);
+    } else {
+        log_info("compared our WAL with the primary's: %s%s", reason,
+                 open ? "; not certain while it is being replayed" : "");
+    }
+    facts->open_told_epoch = open ? facts->rejoin.epoch : (struct ha_epoch){0};
+}
+
+/* pg_rewind finds where two histories part, but not where both end with one number. */
+static void on_forked(struct agent *agent, bool forked)
+{
+    struct ha_rejoin *rejoin = &agent->facts.rejoin;
+    bool same = agent->remote_timeline == local_position(agent).timeline;
+    if (forked) {
+        rejoin->divergence = same ? HA_DIVERGENCE_FORKED : HA_DIVERGENCE_REWIND;
+        log_error(
+            "'%s' has made timelines of the same numbers as this cluster, at other positions%s",
+            rejoin->remote, same ? ": its data has to be copied anew, or the other one's" : "");
+    }
+    job_end(agent, 0, NULL);
+}
+
+/* True: the job ends with that look. */
+static bool looks_forked(struct agent *agent, const struct pg_peer_facts *peer)
+{
+    struct error err = {0};
+    const struct ha_rejoin *rejoin = &agent->facts.rejoin;
+    uint32_t timeline = local_position(agent).timeline;
+    if (rejoin->remote[0] == '\0' || rejoin->divergence != HA_DIVERGENCE_NONE || timeline < 2 ||
+        peer->history.count == 0) {
+        return false;
+    }
+    agent->remote_timeline = peer->timeline;
+    return remote_look_forked(agent, timeline, &peer->history, on_forked, &err) == 0;
+}
+
 static void on_divergence(void *arg, int rc, const struct pg_peer_facts *peer,
                           const struct error *err)
 {
@@ -421,21 +662,35 @@ static void on_divergence(void *arg, int rc, const struct pg_peer_facts *peer,
 
     rejoin->checked_mono_ms = agent_mono_ms(agent);
     rejoin->divergence = HA_DIVERGENCE_UNKNOWN;
+    const char *whose = rejoin->remote[0] != '\0' ? "the other cluster's" : "the leader's";
     if (rc == 0 && peer->role != PG_PRIMARY) {
-        rc = error_set(&own, ERR_UNAVAILABLE, "the leader's PostgreSQL is not a primary yet");
+        rc = error_set(&own, ERR_UNAVAILABLE, "%s PostgreSQL is not a primary yet", whose);
         err = &own;
     } else if (rc == 0 && peer->system_identifier != cluster_system_id(agent)) {
-        rc = error_set(&own, ERR_REFUSED, "the leader's PostgreSQL belongs to another cluster");
+        rc = error_set(&own, ERR_REFUSED, "%s PostgreSQL has another system identifier", whose);
         err = &own;
+    }
+    if (rc != 0 && rejoin->remote[0] != '\0') {
+        remote_next_host(agent);
     }
     if (rc == 0) {
         struct pg_local_position local = local_position(agent);
+        bool open = false;
         switch (pg_divergence_decide(&local, peer->timeline, &peer->history, reason)) {
-        case PG_DIVERGENCE_NONE: rejoin->divergence = HA_DIVERGENCE_NONE; break;
-        case PG_DIVERGENCE_REWIND: rejoin->divergence = HA_DIVERGENCE_REWIND; break;
-        case PG_DIVERGENCE_UNKNOWN: break;
+        case PG_DIVERGENCE_NONE: rejoin->divergence = look_lost(agent, peer); break;
+        case PG_DIVERGENCE_REWIND:
+            open = is_timeline_open(agent);
+            rejoin->divergence = open ? HA_DIVERGENCE_UNKNOWN : HA_DIVERGENCE_REWIND;
+            forget_lost(rejoin, peer);
+            break;
+        case PG_DIVERGENCE_UNKNOWN: forget_lost(rejoin, NULL); break;
         }
-        log_info("compared our WAL with the primary's: %s", reason);
+        tell_comparison(agent, open, reason);
+        if (looks_forked(agent, peer)) {
+            return;
+        }
+    } else {
+        forget_lost(rejoin, NULL);
     }
     job_end(agent, rc, err);
 }
@@ -445,13 +700,21 @@ static int do_check_divergence(struct agent *agent, const struct ha_action *acti
 {
     char host[PG_HOST_BYTES];
     uint16_t port = 0;
-    int rc = find_peer(agent, action->member, host, &port, err);
+    int rc = action->remote ? remote_host(agent, host, &port, err)
+                            : find_peer(agent, action->member, host, &port, err);
     if (rc == 0) {
         rc = pg_instance_ask_peer(agent->pg, host, port, ASK_PEER_MS, on_divergence, agent, err);
     }
     if (rc == 0) {
-        agent->facts.rejoin =
-            (struct ha_rejoin){.epoch = action->epoch, .checked_mono_ms = HA_NEVER};
+        struct ha_rejoin *rejoin = &agent->facts.rejoin;
+        *rejoin = (struct ha_rejoin){.epoch = action->epoch,
+                                     .checked_mono_ms = HA_NEVER,
+                                     .lost_timeline = rejoin->lost_timeline,
+                                     .lost_looks = rejoin->lost_looks};
+        if (action->remote) {
+            memcpy(rejoin->remote, agent->snapshot.settings.remote, sizeof rejoin->remote);
+        }
+        agent->facts.asked_from = certain_position(agent);
     }
     return begin(agent, HA_JOB_CHECK_DIVERGENCE, rc);
 }
@@ -464,6 +727,34 @@ static bool still_leads(void *arg)
     const struct ha_cluster *cluster = &agent->facts.cluster;
     return ha_epoch_equal(cluster->leader_epoch, action->epoch) &&
            strcmp(cluster->leader, action->member) == 0 && !agent->lease.held;
+}
+
+/* The same, of the other cluster: it is still to be followed, in the term that it was compared in,
+ * and that goes on if it is ours. */
+static bool still_follows(struct agent *agent)
+{
+    const struct ha_cluster *cluster = &agent->facts.cluster;
+    struct ha_settings now = {0};
+    bool ours = strcmp(cluster->leader, agent->config->name) == 0;
+    remote_fill(agent, &now);
+    return ha_epoch_equal(cluster->leader_epoch, agent->facts.destruction.epoch) &&
+           now.standby_cluster && strcmp(now.remote, agent->facts.rejoin.remote) == 0 &&
+           (!ours || ha_lease_valid(&agent->lease, agent_lease_ms(agent)));
+}
+
+static bool may_rewind_to_remote(void *arg)
+{
+    struct agent *agent = arg;
+    bool may = still_follows(agent);
+    if (may) {
+        struct pg_local_position local = pg_local_position_of(&agent->facts.inspection.control);
+        log_warning(
+            "rewinding to the history of '%s', as standby_cluster asks for: the data "
+            "directory ended on timeline %u at %" PRIX64 "/%" PRIX64 "; what is not there is lost",
+            agent->facts.rejoin.remote, local.timeline, local.lsn >> 32, local.lsn & UINT32_MAX);
+        destruction_begins(agent, "rewind", "standby_cluster");
+    }
+    return may;
 }
 
 /* Asked twice, the second time right before the first byte is written. */
@@ -481,16 +772,50 @@ static int do_rewind(struct agent *agent, const struct ha_action *action, struct
     char host[PG_HOST_BYTES];
     struct pg_rewind request = {.host = host,
                                 .system_identifier = cluster_system_id(agent),
-                                .still_allowed = may_rewind,
+                                .still_allowed = action->remote ? may_rewind_to_remote : may_rewind,
                                 .still_allowed_arg = agent};
-    int rc = find_peer(agent, action->member, host, &request.port, err);
+    int rc = action->remote ? remote_host(agent, host, &request.port, err)
+                            : find_peer(agent, action->member, host, &request.port, err);
     if (rc == 0) {
         rc = pg_instance_rewind(agent->pg, &request, JOB_MS_MAX, on_job, agent, err);
     }
     if (rc == 0) {
         agent->facts.destruction = *action;
+        remote_note_rewind(agent, action);
     }
     return begin(agent, HA_JOB_REWIND, rc);
+}
+
+/* Where the data that are about to go end: as the server last said, if it has run as a standby, for
+ * its control file is behind that after a stop that was not in order. */
+static struct pg_local_position ended_at(const struct agent *agent)
+{
+    const struct pg_probe_result *probe = &agent->facts.probe;
+    struct pg_local_position at = pg_local_position_of(&agent->facts.inspection.control);
+    if (probe->asked_ms == 0 || probe->role != PG_STANDBY || !probe->timeline_exact) {
+        return at;
+    }
+    struct pg_local_position said = {
+        .timeline = probe->timeline,
+        .lsn = probe->flush_lsn > probe->replay_lsn ? probe->flush_lsn : probe->replay_lsn};
+    bool further = at.timeline == said.timeline && !at.was_primary && at.lsn > said.lsn;
+    return further ? at : said;
+}
+
+/* The primary that is to be copied has lost WAL of its own that is here, and commits may have been
+ * acknowledged because of it. One look is proof, and the last one may be of before this epoch. */
+static bool may_be_only_copy(struct agent *agent, const struct pg_peer_facts *peer)
+{
+    struct ha_snapshot *now = mem_new(struct ha_snapshot); /* large */
+    facts_snapshot(agent, now);
+    bool waited = ha_commits_may_have_waited(now);
+    mem_free(now);
+    if (!waited || agent->facts.inspection.kind != PG_DIR_VALID) { /* else half rewound */
+        return false;
+    }
+    agent->facts.asked_from = ended_at(agent);
+    (void)look_lost(agent, peer);
+    return agent->facts.rejoin.lost_timeline == peer->timeline;
 }
 
 /* Invariant I10: the primary of that epoch is asked again right before anything is destroyed. */
@@ -501,10 +826,18 @@ static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer,
     const struct ha_action *action = &agent->facts.destruction;
     struct error own = {0};
 
-    if (rc == 0 && (peer->role != PG_PRIMARY ||
-                    peer->system_identifier != cluster_system_id(agent) || !still_leads(agent))) {
+    enum pg_role wanted = agent->dynamic.standby_cluster ? PG_STANDBY : PG_PRIMARY;
+    if (rc == 0 && (peer->role != wanted || peer->system_identifier != cluster_system_id(agent) ||
+                    !still_leads(agent))) {
         rc = error_set(&own, ERR_REFUSED,
-                       "'%s' is not the primary of this cluster any more: nothing is removed",
+                       "'%s' does not lead this cluster any more: nothing is removed",
+                       action->member);
+        err = &own;
+    }
+    if (rc == 0 && may_be_only_copy(agent, peer)) {
+        rc = error_set(&own, ERR_REFUSED,
+                       "'%s' has lost WAL that is here, and acknowledged commits may be nowhere "
+                       "else: nothing is removed",
                        action->member);
         err = &own;
     }
@@ -513,9 +846,12 @@ static void on_remove_asked(void *arg, int rc, const struct pg_peer_facts *peer,
         log_warning("removing the data directory: it ended on timeline %u at %" PRIX64 "/%" PRIX64
                     "; what '%s' does not have of it is lost",
                     local.timeline, local.lsn >> 32, local.lsn & UINT32_MAX, action->member);
-        destruction_begins(agent, "remove", "remove_data_directory");
+        bool asked = agent->reinit.now.phase == HA_REINIT_ORDERED;
+        destruction_begins(agent, "remove", asked ? "reinitialize" : "remove_data_directory");
         rc = pg_instance_remove(agent->pg,
-                                "it cannot follow the primary and the configuration allows it",
+                                asked ? "it was asked to be made anew"
+                                      : "it cannot follow the primary and the configuration allows "
+                                        "it",
                                 JOB_MS_MAX, on_job, agent, &own);
         err = &own;
     }
@@ -568,6 +904,7 @@ static int do_sync_slots(struct agent *agent, const struct ha_action *action, st
 {
     struct slots_plan plan;
     (void)action;
+    logical_apply(agent);
     if (agent->slots_changing) {
         return 0; /* the last change is still under way */
     }
@@ -606,7 +943,8 @@ static void on_checkpoint(void *arg, int rc, const struct error *err)
 static int do_checkpoint(struct agent *agent, const struct ha_action *action, struct error *err)
 {
     (void)action;
-    bool before_stop = ha_plan_has(&agent->plan, HA_STOP_FAST);
+    bool before_stop =
+        ha_plan_has(&agent->plan, HA_STOP_FAST) || ha_plan_has(&agent->plan, HA_STOP_RESTART);
     if (!agent->checkpointing &&
         pg_instance_checkpoint(agent->pg, CHECKPOINT_MS, on_checkpoint, agent, err) != 0) {
         return 0;
@@ -626,6 +964,7 @@ static const do_action pg_actions[HA_EXIT + 1] = {
     [HA_CHECKPOINT] = do_checkpoint,
     [HA_STOP_FAST] = do_stop_fast,
     [HA_STOP_IMMEDIATE] = do_stop_immediate,
+    [HA_STOP_RESTART] = do_stop_restart,
     [HA_KILL] = do_kill,
     [HA_DETACH] = do_detach,
     [HA_FOLLOW] = do_follow,
@@ -634,6 +973,7 @@ static const do_action pg_actions[HA_EXIT + 1] = {
     [HA_REWIND] = do_rewind,
     [HA_REMOVE_DATA] = do_remove_data,
     [HA_MOVE_ASIDE] = do_move_aside,
+    [HA_CANCEL] = do_cancel,
     [HA_SYNC_SLOTS] = do_sync_slots,
 };
 
@@ -647,6 +987,9 @@ int execute_pg(struct agent *agent, const struct ha_action *action, struct error
     ASSERT(execute_is_pg(action->type));
     bool reads_parameters = action->type == HA_BOOTSTRAP || action->type == HA_START_PRIMARY ||
                             action->type == HA_START_STANDBY;
+    if (action->type == HA_START_PRIMARY || action->type == HA_START_STANDBY) {
+        remote_set(agent, action->remote); /* it starts with the settings that go with it */
+    }
     int rc = reads_parameters ? parameters_settle(agent, err) : 0;
     return rc != 0 ? rc : pg_actions[action->type](agent, action, err);
 }

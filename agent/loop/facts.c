@@ -4,7 +4,9 @@
 
 #include "agent/ha/ha_facts.h"
 #include "agent/loop/failsafe.h"
+#include "agent/loop/logical.h"
 #include "agent/loop/peers.h"
+#include "agent/loop/remote.h"
 #include "agent/loop/silence.h"
 #include "agent/loop/slots.h"
 
@@ -32,6 +34,11 @@ bool agent_is_paused(const struct agent *agent)
     return agent->dynamic.paused || (agent->pause_unknown && told);
 }
 
+bool agent_was_paused(const struct agent *agent)
+{
+    return !agent->facts.cluster.known && agent->facts.inspection.noted_pause;
+}
+
 static void copy_text(char *to, size_t size, const char *from)
 {
     (void)snprintf(to, size, "%s", from == NULL ? "" : from);
@@ -40,7 +47,7 @@ static void copy_text(char *to, size_t size, const char *from)
 static void fill_settings(const struct agent *agent, struct ha_settings *settings)
 {
     const struct dynamic_config *dynamic = &agent->dynamic;
-    const struct config_postgresql *local = &agent->config->postgresql;
+    const struct config_postgresql *local = agent_postgresql(agent);
     const struct pg_control *control = &agent->facts.inspection.control;
     bool use_rewind = local->use_pg_rewind_given ? local->use_pg_rewind : dynamic->use_pg_rewind;
     int heartbeat_ms = 0;
@@ -61,6 +68,11 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->rewind_possible = use_rewind && (control->data_checksums || control->wal_log_hints);
     settings->remove_on_rewind_failure = local->remove_data_directory_on_rewind_failure;
     settings->remove_on_diverged = local->remove_data_directory_on_diverged_timelines;
+    settings->custom_bootstrap = agent->config->bootstrap.method.words.count > 0;
+    for (size_t i = 0; i < local->replica_method_count; i++) {
+        settings->copies_without_leader =
+            settings->copies_without_leader || local->replica_methods[i].no_leader;
+    }
     settings->may_bootstrap = json_object_size(agent->config->bootstrap.dcs) > 0;
     /* Where nobody can tell, commits may have waited: then the key `sync` counts. */
     bool unknown = agent->unconfigured || agent->facts.config_revision < 0;
@@ -69,6 +81,7 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->early_failover = silence_is_asked_for(agent);
     settings->failsafe_mode = dynamic->failsafe_mode && agent->failsafe != NULL;
     copy_text(settings->refused, sizeof settings->refused, agent->refused);
+    remote_fill(agent, settings);
 }
 
 /* Whoever is asked is known by his answers alone: that his node votes in the group, as a witness
@@ -84,6 +97,8 @@ static void fill_peers(const struct loop_facts *facts, struct ha_snapshot *s)
     }
 }
 
+/* Of a primary. After a stop in order (`shutdown_lsn` is set) those that streamed have all of it:
+ * PostgreSQL waits for them, and what they publish is of before. */
 static void fill_replicas(const struct pg_probe_result *probe, struct ha_self *self)
 {
     for (size_t i = 0; i < probe->replica_count && self->replica_count < HA_MEMBERS_MAX; i++) {
@@ -91,7 +106,7 @@ static void fill_replicas(const struct pg_probe_result *probe, struct ha_self *s
         if (strcmp(row->state, "streaming") == 0) {
             struct ha_replica *replica = &self->replicas[self->replica_count++];
             copy_text(replica->name, sizeof replica->name, row->application_name);
-            replica->lsn = row->flush_lsn;
+            replica->lsn = self->shutdown_lsn != 0 ? self->shutdown_lsn : row->flush_lsn;
         }
     }
 }
@@ -140,6 +155,9 @@ static void fill_position(const struct agent *agent, struct ha_self *self)
         self->shutdown_lsn = facts->inspection.control.state == PG_CONTROL_SHUT_DOWN
                                  ? facts->inspection.control.checkpoint_lsn
                                  : 0;
+        if (self->shutdown_lsn != 0 && facts->stop_ordered && probe->role == PG_PRIMARY) {
+            fill_replicas(probe, self);
+        }
     }
 }
 
@@ -194,6 +212,7 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
         (void)snprintf(self->system_id, sizeof self->system_id, "%" PRIu64, system_id);
     }
     self->unannounced = system_id != 0 && facts->inspection.unannounced_system_id == system_id;
+    self->was_paused = agent_was_paused(agent);
     self->control_state = facts->inspection.control.state;
     self->control_timeline = facts->inspection.control.timeline;
     self->standby_signal = facts->inspection.standby_signal || facts->inspection.recovery_signal;
@@ -203,6 +222,11 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     self->stop_ordered =
         facts->stop_ordered && (facts->run == HA_RUN_STOPPED || facts->run == HA_RUN_CRASHED);
     fill_position(agent, self);
+    if (facts->run == HA_RUN_RUNNING && facts->probe.asked_ms > 0) {
+        self->server_version = facts->probe.server_version;
+        self->postmaster_start_ms = facts->probe.postmaster_start_ms;
+        self->pending_restart = facts->probe.pending_restart;
+    }
     self->promote_sent = agent->pg != NULL && pg_instance_promote_sent(agent->pg);
     self->crash_since_mono_ms = facts->crash_since_mono_ms;
     fill_crashes(agent, self);
@@ -218,7 +242,10 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     self->start_failed_mono_ms = facts->start_failed_mono_ms;
     self->promote_failed_mono_ms = facts->promote_failed_mono_ms;
     self->upstream = facts->upstream;
+    self->cascade_left_mono_ms = facts->cascade_left_mono_ms;
     self->rejoin = facts->rejoin;
+    self->ahead = facts->ahead;
+    self->replay_stuck = facts->replay_stuck;
     self->withdrawn_epoch = facts->withdrawn_epoch;
 }
 
@@ -251,7 +278,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     const struct loop_facts *facts = &agent->facts;
     struct ha_snapshot *s = ret_snapshot;
 
-    memset(s, 0, sizeof *s);
+    ha_snapshot_init(s);
     s->now_mono_ms = agent_mono_ms(agent);
     s->now_lease_ms = agent_lease_ms(agent);
     s->now_wall_ms = clock_wall_ms(agent->clock);
@@ -261,6 +288,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     silence_fill(agent, &s->silence);
     fill_self(agent, &s->self);
     fill_fence(agent, &s->fence);
+    watchdog_fill(agent, &s->watchdog);
     ha_lease_holding(&agent->lease, agent->acquiring, &s->holding);
     s->holding.since_mono_ms = facts->term_since_mono_ms;
     s->job = facts->job;
@@ -268,9 +296,13 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     fill_peers(facts, s);
     s->request = facts->request;
     s->request_mono_ms = facts->request_mono_ms;
+    s->restart = agent->restart.now;
+    s->reinit = agent->reinit.now;
     if (facts->run == HA_RUN_RUNNING) {
         struct slots_plan slots;
         slots_decide(agent, &slots);
-        s->self.slots_due = slots.due;
+        struct logical_plan logical;
+        logical_decide(agent, &logical);
+        s->self.slots_due = slots.due || logical.due;
     }
 }

@@ -220,8 +220,9 @@ void failsafe_round(struct agent *agent)
     struct loop_failsafe *failsafe = agent->failsafe;
     int64_t now = agent_mono_ms(agent);
 
-    if (failsafe == NULL || !agent->dynamic.failsafe_mode || failsafe->waiting > 0 ||
-        !ha_lease_valid(&agent->lease, agent_lease_ms(agent)) || !agent->lease.renewed ||
+    if (failsafe == NULL || !agent->dynamic.failsafe_mode || agent->dynamic.standby_cluster ||
+        failsafe->waiting > 0 || !ha_lease_valid(&agent->lease, agent_lease_ms(agent)) ||
+        !agent->lease.renewed ||
         (failsafe->begun_mono_ms != HA_NEVER &&
          now - failsafe->begun_mono_ms < FAILSAFE_AGAIN_MS) ||
         agent->facts.cluster.failsafe_revision <= agent->lease.epoch.revision ||

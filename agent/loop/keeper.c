@@ -53,10 +53,12 @@ static bool is_passed_over(const struct fence_lease *page, const struct ha_snaps
 }
 
 /* A cluster that `initialize` does not name may be put beside for another one, with all that
- * clients wrote into it. */
+ * clients wrote into it: while it is being made its directory was not looked at, perhaps. */
 static bool is_known_to_nobody(const struct ha_snapshot *s)
 {
-    return s->self.unannounced && strcmp(s->self.system_id, s->cluster.initialize) != 0;
+    bool being_made = s->cluster.initialize_revision > 0 && s->cluster.initialize[0] == '\0';
+    return being_made ||
+           (s->self.unannounced && strcmp(s->self.system_id, s->cluster.initialize) != 0);
 }
 
 int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapshot *s)
@@ -144,13 +146,13 @@ static void renew(struct agent *agent)
     struct renewal *renewal = mem_new(struct renewal);
     int64_t now = agent_lease_ms(agent);
 
+    int64_t ttl_ms = watchdog_ttl_ms(agent);
+
     renewal->agent = agent;
-    renewal->number =
-        ha_lease_sent(&agent->lease, agent->dynamic.ttl_ms, agent->dynamic.loop_wait_ms, now);
+    renewal->number = ha_lease_sent(&agent->lease, ttl_ms, agent->dynamic.loop_wait_ms, now);
     keeper_page(agent); /* a shorter ttl counts from the send, not from the answer */
-    int rc = agent->dcs->ops->renew(agent->dcs, agent->lease.epoch.revision, agent->dynamic.ttl_ms,
-                                    ha_lease_attempt_ms(agent->dynamic.ttl_ms), on_renewed, renewal,
-                                    &err);
+    int rc = agent->dcs->ops->renew(agent->dcs, agent->lease.epoch.revision, ttl_ms,
+                                    ha_lease_attempt_ms(ttl_ms), on_renewed, renewal, &err);
     if (rc != 0) {
         (void)ha_lease_answered(&agent->lease, renewal->number,
                                 rc == ERR_REFUSED ? ERR_UNAVAILABLE : rc, now);
@@ -192,6 +194,7 @@ void keeper_kick(struct agent *agent)
 int keeper_start(struct agent *agent)
 {
     ha_lease_init(&agent->lease);
+    watchdog_start(agent);
     agent->lease_timer.data = agent;
     return uv_timer_init(agent->loop, &agent->lease_timer);
 }

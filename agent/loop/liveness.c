@@ -44,6 +44,7 @@ void liveness_awake(struct agent *agent)
     shift(&facts->silent_since_mono_ms, pause_ms);
     shift(&facts->refusing_since_mono_ms, pause_ms);
     shift(&facts->disk_since_mono_ms, pause_ms);
+    shift(&facts->replay_stands_since_mono_ms, pause_ms);
     log_warning("this process stood still for %" PRId64 " ms, which counts against nobody",
                 pause_ms);
 }

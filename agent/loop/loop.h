@@ -9,14 +9,19 @@
 #define AGENT_LOOP_LOOP_H
 
 #include "agent/config/config.h"
+#include "agent/config/config_effective.h"
 #include "agent/config/dynamic.h"
+#include "agent/config/dynamic_slots.h"
 #include "agent/dcs/dcs.h"
 #include "agent/ha/ha_able.h"
+#include "agent/ha/ha_callback.h"
 #include "agent/ha/ha_lease.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_snapshot.h"
+#include "agent/ha/ha_takeover.h"
 #include "agent/loop/follow.h"
 #include "base/clock.h"
+#include "base/histogram.h"
 #include "pgctl/fence.h"
 #include "pgctl/pg_disk.h"
 #include "pgctl/pg_instance.h"
@@ -37,6 +42,7 @@ struct pg_disk;
 #define LOOP_PROBE_TIMEOUT_MS  2000
 #define LOOP_PROBE_FRESH_MS    2500  /* an older answer says nothing of this moment */
 #define LOOP_INSPECT_MS        10000 /* deadline of one look at the data directory */
+#define LOOP_INSPECT_AGAIN_MS  5000  /* after one that found it of no use */
 #define LOOP_DCS_MS            2000 /* deadline of a write to the store that is no lease operation */
 #define LOOP_HEARTBEAT_MS      1000 /* a store outside this process is asked at least so often */
 #define LOOP_RETRY_MS          200  /* after an action that failed, before the next decision */
@@ -44,6 +50,8 @@ struct pg_disk;
 #define LOOP_SETTLED_MS        5000 /* an instance that is up for so long is out of a crash loop */
 #define LOOP_DISK_GOOD_MS      3000 /* good for so long: told to the others */
 #define LOOP_DISK_ANSWER_MS    1500 /* idle after so long: it has taken a write meanwhile */
+#define LOOP_COMMITS_LOST_MAX  16   /* in one trouble: each may be a backend that hangs */
+#define LOOP_REPLAY_STUCK_MS   60000
 #define LOOP_PAUSE_MS          2500 /* the probe timer is late by more: this process stood still */
 #define LOOP_SLOT_AGES_MAX     (PG_SLOTS_MAX + 2 * HA_MEMBERS_MAX)
 
@@ -93,7 +101,16 @@ struct loop_facts {
     int64_t promote_failed_mono_ms;
 
     struct ha_upstream upstream;
+    int64_t cascade_left_mono_ms; /* see ha_self */
     struct ha_rejoin rejoin;
+    struct ha_epoch open_told_epoch;     /* told that a comparison has to wait for replay */
+    struct pg_local_position asked_from; /* where this standby was for certain when the primary was
+                                            asked for the last time; lsn 0 = that is not known */
+    uint64_t ahead_lsn;                  /* where this standby is, further than its leader tells */
+    int64_t ahead_since_mono_ms;         /* since then */
+    bool ahead;                          /* see ha_self */
+    int64_t replay_stands_since_mono_ms; /* with WAL here that is not replayed; HA_NEVER */
+    bool replay_stuck;                   /* see ha_self */
     struct ha_epoch withdrawn_epoch;
     int64_t term_since_mono_ms;     /* of the epoch that the lease machine holds, or held last */
     int64_t silent_since_mono_ms;   /* liveness.c */
@@ -111,6 +128,8 @@ struct loop_facts {
     int64_t asked_mono_ms;     /* when it was read here */
     int64_t disk_answers;      /* see ha_member; 0 = nothing is to be answered yet */
     struct ha_job job;
+    bool copying; /* a copy is under way that tells how far it is: */
+    struct pg_copy_progress copy;
     struct ha_action destruction; /* the last HA_REMOVE_DATA or HA_REWIND, for the look before it */
     enum ha_request request;
     int64_t request_mono_ms;
@@ -132,6 +151,44 @@ struct loop_slot_lsn { /* as the leader has published it */
     uint64_t lsn;
 };
 
+/* logical.c */
+struct loop_logical { /* a logical slot that the configuration names, or named until lately */
+    char name[PG_NAME_BYTES];
+    bool configured;
+    bool coming;          /* a copy was fetched, and PostgreSQL is restarted for it */
+    bool missing;         /* on a standby that has none by itself: what comes is a copy */
+    bool copied;          /* it was put here, and never seen to be safe yet */
+    bool safe;            /* what it needs was kept by this primary */
+    bool was_safe;        /* likewise by the last one, when we heard of it last */
+    bool keeping;         /* the question under way takes its mark away: */
+    bool kept;            /* its mark is taken away: a promotion keeps it (pg_logical_ask) */
+    bool told_lost;       /* the operator knows that it is made anew */
+    uint64_t remade_from; /* it is being made anew: then it begins there, or later; 0 = it is not */
+    int64_t remade_mono_ms; /* the end of that: what was seen before says nothing */
+    uint32_t horizon; /* it is so once its catalog_xmin is not before that; 0 = not known yet */
+};
+
+struct loop_logicals {
+    size_t count;
+    struct loop_logical items[2 * DYNAMIC_SLOTS_MAX];
+    size_t stranger_count;
+    char strangers[PG_SLOTS_MAX][PG_NAME_BYTES]; /* that were told of */
+    bool synced;                                 /* logical_has_synced, as it was last */
+    bool changing;
+    bool failed;           /* the last change */
+    int64_t set_mono_ms;   /* when it was begun */
+    struct ha_epoch epoch; /* that what is known of the primary is of */
+    bool asking;
+    bool ask_failed;
+    bool asked_copies;
+    int64_t asked_mono_ms;
+    struct ha_epoch asked_epoch;
+    int64_t wanted_mono_ms;     /* since when copies are missing; 0 = none is */
+    int64_t copy_again_mono_ms; /* not before */
+    int64_t copy_wait_ms;       /* after the last restart for it */
+    char told_fault[PG_VALUE_BYTES];
+};
+
 /* The settings of the configuration on their way to the instance. */
 struct loop_reload {
     bool wanted; /* they are not given to it yet */
@@ -139,12 +196,49 @@ struct loop_reload {
     unsigned failures;            /* in a row, for passing reasons */
     int64_t again_mono_ms;        /* not before */
     char error[ERROR_TEXT_BYTES]; /* why what is in force is not what is configured; "" = it is */
+    char file_error[ERROR_TEXT_BYTES]; /* why the file of now is not taken; "" = it is */
+    bool receiver_changed;             /* the service file is to be written with another account */
+};
+
+/* restart.h */
+struct loop_restart {
+    struct ha_restart now;
+    bool of_leader;  /* the one under way: of the holder of the key */
+    unsigned number; /* of the last order of this run */
+    unsigned ended;  /* of the last one that has an outcome: */
+    bool done;
+    char outcome[ERROR_TEXT_BYTES + 32];
+    json_t *scheduled; /* as it is shown; NULL = none is */
+    int64_t scheduled_timeout_ms;
+    char scheduled_start[48]; /* of the postmaster that it was meant for */
+};
+
+/* watchdog.c */
+struct loop_watchdog {
+    char device[FENCE_PATH_BYTES]; /* that the fence is to have; "" = none */
+    int64_t timeout_ms;
+    bool due; /* the fence is to be told */
+    bool asking;
+    int64_t asked_mono_ms; /* 0 = never yet */
+    bool unknown_to_fence; /* which is of an earlier release */
+    enum ha_watchdog_state state;
+    enum ha_watchdog_state told; /* to the operator */
+    int64_t awaited_mono_ms;     /* since then the page is armed and it is not; HA_NEVER */
+    int64_t failed_mono_ms;      /* see ha_watchdog */
+    char why[FENCE_WATCHDOG_WHY_BYTES];
+    char failed_why[FENCE_WATCHDOG_WHY_BYTES];
+};
+
+/* reinit.h */
+struct loop_reinit {
+    struct ha_reinit now;
 };
 
 struct agent {
     uv_loop_t *loop;
     const struct clock *clock;
-    const struct config *config;
+    const struct config *config;       /* may become another one between two turns of the loop */
+    struct config_effective effective; /* of both; empty before the first: agent_postgresql */
     struct dynamic_config dynamic;
     char refused[HA_TEXT_BYTES]; /* see ha_settings.refused */
     bool unconfigured;  /* there is a key `config`, and nothing that it ever said could be read in
@@ -177,6 +271,8 @@ struct agent {
     bool inspect_stale; /* the look under way began before what it is to tell of */
     size_t left_out;    /* keys of members and reports that the last view had no room for */
     bool announcing;    /* the note of a bootstrap is being removed */
+    bool noting_pause;
+    bool pause_to_note; /* what the note is to say */
     /* liveness.c */
     uv_timer_t ping_timer;
     bool pinging;
@@ -186,8 +282,19 @@ struct agent {
     /* disk.c */
     bool committing;
     int64_t commit_sent_mono_ms;
+    unsigned commits_lost; /* that did not go through, since the disks took writes */
     /* parameters.c */
     struct loop_reload reload;
+    /* remote.c */
+    bool follows_remote;      /* PostgreSQL has the settings of who follows the other cluster */
+    size_t remote_index;      /* of the host that is asked next */
+    uint32_t remote_timeline; /* that its primary is on, of the last look */
+    /* restart.c */
+    struct loop_restart restart;
+    /* watchdog.c */
+    struct loop_watchdog watchdog;
+    /* reinit.c */
+    struct loop_reinit reinit;
     /* cycle.c */
     uv_timer_t cycle_timer;
     bool cycle_due;
@@ -203,8 +310,12 @@ struct agent {
     char last_rule[64];
     char last_reason[HA_REASON_BYTES];
     struct loop_decision decisions[LOOP_DECISIONS_MAX];
-    size_t decision_count; /* ever made; the ring holds the last ones */
-    int64_t cycle_mono_ms; /* when the last one ran: liveness */
+    size_t decision_count;    /* ever made; the ring holds the last ones */
+    int64_t cycle_mono_ms;    /* when the last one ran: liveness */
+    int64_t cycle_at_mono_ms; /* when the next one is due, as the timer was told */
+    struct histogram turn_ms;
+    struct histogram late_ms;
+    struct ha_takeovers takeovers;
     /* keeper.c */
     uv_timer_t lease_timer;
     uint64_t raft_leader_seen;
@@ -221,6 +332,10 @@ struct agent {
     int64_t status_mono_ms; /* when `status` was written last */
     char *status_written;
     int64_t dcs_seen_wall_ms;
+    /* commands.c */
+    struct ha_told told; /* what callbacks were told last */
+    unsigned callbacks_running;
+    int64_t exit_wanted_mono_ms; /* 0 = not yet */
     /* slots.c */
     bool slots_changing;
     int64_t slots_set_mono_ms; /* when the last change was begun */
@@ -229,10 +344,14 @@ struct agent {
     struct loop_slot_lsn slot_lsns[PG_SLOTS_MAX];
     size_t slot_lsn_count;
     int64_t slot_lsns_revision; /* of the key `status` that they are of */
+    /* logical.c */
+    struct loop_logicals logical;
 
     bool stopping;
+    struct ha_snapshot *shown; /* of the last picture; app_api.c has it */
     /* A new picture for REST; NULL = nobody looks. */
     void (*on_picture)(struct agent *agent, const struct ha_snapshot *s);
+    void (*on_reload)(struct agent *agent); /* the file is to be read again; NULL = by nobody */
     void (*on_exit)(struct agent *agent,
                     int status); /* the plan said HA_EXIT, or nothing can go on */
 };
@@ -274,8 +393,17 @@ void disk_limits_changed(struct agent *agent);
 
 /* --- parameters.c: settings of the configuration -> reloads of the instance --------------------
  */
-/* There is another configuration. */
+/* There is another configuration, of the store or of the file. */
 void parameters_changed(struct agent *agent);
+/* The same ones are to be tried and written once more. */
+void parameters_again(struct agent *agent);
+/* Merges both, without a reload: what pg_instance_new is given, and what agent_postgresql gives. */
+void parameters_merge(struct agent *agent);
+/* What the instance is to have by both configurations; `pg` as agent_postgresql. The parameters own
+ * what `ret_reload` borrows: dynamic_parameters_free. `warning` has DYNAMIC_WARNING_BYTES. */
+int parameters_wanted(const struct dynamic_config *dynamic, const struct config_postgresql *pg,
+                      struct dynamic_parameters *ret_parameters, struct pg_reload *ret_reload,
+                      char *warning, struct error *err) MUST_CHECK;
 /* Gives the instance what it does not have yet, if that is due and no job runs. */
 void parameters_apply(struct agent *agent);
 /* Before PostgreSQL is started: begins what is due; ERR_BUSY while a reload runs. A cycle comes
@@ -318,10 +446,27 @@ bool keeper_leads(const struct agent *agent);
  * nothing is wrong. */
 int64_t keeper_serves_until_ms(const struct agent *agent, const struct ha_snapshot *s);
 
+/* --- watchdog.c: the device behind the fence -------------------------------------------------- */
+void watchdog_start(struct agent *agent);
+/* Tells the fence what is wanted, takes what it says, and lets the lease leave the device its time.
+ */
+void watchdog_look(struct agent *agent);
+/* The page was armed: the fence is to look at once. */
+void watchdog_hurry(struct agent *agent);
+/* For the next renewal: a shorter ttl waits until the device has a timeout that goes with it. */
+int64_t watchdog_ttl_ms(const struct agent *agent);
+void watchdog_fill(const struct agent *agent, struct ha_watchdog *ret_watchdog);
+
 /* --- publish.c -------------------------------------------------------------------------------- */
 int publish_start(struct agent *agent);
 void publish_stop(struct agent *agent);
 void publish_request(struct agent *agent);
+/* on_progress of a clone: shown to people, about once a second; no rule looks at it. */
+void publish_copy(void *arg, const struct pg_copy_progress *progress);
+/* "streaming", "in archive recovery", or NULL. */
+const char *publish_replication_state(const struct agent *agent);
+/* {setting: {old_value, new_value}} of those that wait for a restart. A new reference. */
+json_t *publish_pending_reason(const struct pg_probe_result *probe);
 /* Value of `status`; NULL if it equals the last one written or is too early. Free with mem_free. */
 char *publish_status_value(struct agent *agent, uint64_t lsn, bool force);
 /* Value of `history` for the present timeline from the text of its .history file (NULL on timeline
@@ -330,9 +475,14 @@ char *publish_history_value(const struct agent *agent, const struct pg_history *
 
 /* --- small shared ----------------------------------------------------------------------------- */
 int64_t agent_mono_ms(const struct agent *agent);
+/* `postgresql` of the file, with what the dynamic configuration adds. */
+const struct config_postgresql *agent_postgresql(const struct agent *agent);
 int64_t agent_lease_ms(const struct agent *agent);
 /* By the configuration in force; where none was ever read in this run, by what the others and the
  * key `unfenced` say. */
 bool agent_is_paused(const struct agent *agent);
+/* Nothing was heard of the store in this run of the agent, and the cluster was paused when this
+ * node last heard of it: it may be over since. */
+bool agent_was_paused(const struct agent *agent);
 
 #endif

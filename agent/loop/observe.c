@@ -3,14 +3,19 @@
 #include "agent/loop/loop.h"
 
 #include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_values.h"
+#include "agent/loop/logical.h"
 #include "agent/loop/peers.h"
+#include "agent/loop/reinit.h"
+#include "agent/loop/restart.h"
 #include "agent/loop/silence.h"
 #include "agent/loop/slots.h"
 #include "agent/loop/sync.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "pgctl/pg_parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +39,10 @@ static void set_run(struct agent *agent, enum ha_run run)
     facts->silent_since_mono_ms = HA_NEVER; /* of what ran before */
     facts->refusing_since_mono_ms = HA_NEVER;
     facts->committed_mono_ms = HA_NEVER;
+    facts->replay_stands_since_mono_ms = HA_NEVER;
+    facts->replay_stuck = false;
+    facts->ahead = false;
+    facts->ahead_lsn = 0;
     if (run == HA_RUN_CRASHED) {
         observe_crash(agent);
         if (facts->crash_since_mono_ms == HA_NEVER) {
@@ -117,10 +126,9 @@ static void run_adopted(struct agent *agent)
                                                : HA_RUN_STARTING);
 }
 
-void observe_run(struct agent *agent)
+static void work_run_out(struct agent *agent)
 {
     struct loop_facts *facts = &agent->facts;
-    look_settled(agent);
     if (agent->fence == NULL || !fence_client_connected(agent->fence)) {
         set_run(agent, HA_RUN_UNKNOWN);
         return;
@@ -145,6 +153,14 @@ void observe_run(struct agent *agent)
     } else {
         set_run(agent, HA_RUN_STOPPED);
     }
+}
+
+void observe_run(struct agent *agent)
+{
+    look_settled(agent);
+    work_run_out(agent);
+    restart_look(agent);
+    reinit_look(agent);
 }
 
 /* --- a bootstrap of ours ---------------------------------------------------------------------- */
@@ -174,14 +190,50 @@ static void look_announced(struct agent *agent)
         pg_instance_announced(agent->pg, LOOP_INSPECT_MS, on_announced, agent, &err) == 0;
 }
 
+/* --- a note of the pause ---------------------------------------------------------------------- */
+
+static void look_pause_noted(struct agent *agent);
+
+static void on_pause_noted(void *arg, int rc, const struct error *err)
+{
+    struct agent *agent = arg;
+    agent->noting_pause = false;
+    if (rc == 0) {
+        agent->facts.inspection.noted_pause = agent->pause_to_note;
+        look_pause_noted(agent); /* it may have ended meanwhile */
+    } else if (rc != ERR_CANCELED) {
+        log_warning("%s, retrying at the next look", err->text);
+    }
+}
+
+/* For the next start of the agent: it may hear nobody. */
+static void look_pause_noted(struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    struct error err = {0};
+
+    if (agent->noting_pause || agent->pg == NULL || agent->stopping || !facts->inspected ||
+        facts->config_revision < 0 || facts->inspection.noted_pause == agent_is_paused(agent)) {
+        return;
+    }
+    agent->pause_to_note = agent_is_paused(agent);
+    agent->noting_pause = pg_instance_note_pause(agent->pg, agent->pause_to_note, LOOP_INSPECT_MS,
+                                                 on_pause_noted, agent, &err) == 0;
+}
+
 /* --- the data directory ----------------------------------------------------------------------- */
+
+static bool is_unusable(const struct pg_inspection *inspection)
+{
+    return inspection->kind == PG_DIR_FOREIGN || inspection->kind == PG_DIR_BROKEN ||
+           inspection->kind == PG_DIR_UNREADABLE || inspection->kind == PG_DIR_DOUBTFUL;
+}
 
 /* The plan says what is wrong with the directory in a word; what exactly, and where, is here. */
 static void tell_unusable(const struct agent *agent, const struct pg_inspection *inspection)
 {
-    bool unusable = inspection->kind == PG_DIR_FOREIGN || inspection->kind == PG_DIR_BROKEN ||
-                    inspection->kind == PG_DIR_UNREADABLE || inspection->kind == PG_DIR_DOUBTFUL;
-    if (unusable && strcmp(inspection->reason, agent->facts.inspection.reason) != 0) {
+    if (is_unusable(inspection) &&
+        strcmp(inspection->reason, agent->facts.inspection.reason) != 0) {
         log_error("the data directory is left alone: %s", inspection->reason);
     }
 }
@@ -213,6 +265,7 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
         agent->facts.shutdown = pg_local_position_of(&inspection->control);
     }
     look_announced(agent);
+    look_pause_noted(agent);
     observe_run(agent);
     cycle_request(agent);
     publish_request(agent);
@@ -243,10 +296,19 @@ void observe_inspect(struct agent *agent)
 
 /* --- the running instance --------------------------------------------------------------------- */
 
+/* A walreceiver that asks again and again for WAL that its source does not have on that timeline
+ * lives, and receives nothing: a standby cluster sees by it that the other cluster has parted from
+ * it. (Where a member of ours is promoted its term says so.) */
+static bool receives(const struct agent *agent, const struct pg_probe_result *probe)
+{
+    return probe->role == PG_STANDBY && probe->receiver_alive &&
+           (!agent->dynamic.standby_cluster || strcmp(probe->receiver_status, "streaming") == 0);
+}
+
 static void take_upstream(struct agent *agent, const struct pg_probe_result *probe)
 {
     struct ha_upstream *upstream = &agent->facts.upstream;
-    bool streaming = probe->role == PG_STANDBY && probe->receiver_alive;
+    bool streaming = receives(agent, probe);
     if (upstream->streaming && !streaming) {
         upstream->streaming_lost_mono_ms = agent_mono_ms(agent);
     }
@@ -254,6 +316,13 @@ static void take_upstream(struct agent *agent, const struct pg_probe_result *pro
         upstream->streaming_lost_mono_ms = HA_NEVER;
     }
     upstream->streaming = streaming;
+    /* It is to be known also when nothing ever came: of a member other than the leader at once, of
+     * the leader once nothing of our own is left to be replayed. */
+    bool leads = strcmp(upstream->name, agent->facts.cluster.leader) == 0;
+    if (!streaming && probe->role == PG_STANDBY && upstream->known && !upstream->detached &&
+        upstream->streaming_lost_mono_ms == HA_NEVER && (!leads || probe->local_wal_replayed)) {
+        upstream->streaming_lost_mono_ms = agent_mono_ms(agent);
+    }
 }
 
 /* The postmaster is the same, and its children are not: a backend has died. */
@@ -269,6 +338,67 @@ static void look_restarted(struct agent *agent, const struct pg_probe_result *re
     }
 }
 
+/* A record that is here in part, since the rest is on its way, is replayed soon; one that is taken
+ * for none is fetched again and again: what is on the disk is of another history, as where a
+ * primary's disk has lost WAL, or damaged. Meanwhile there is a walreceiver only for moments. */
+static void look_replay(struct agent *agent, const struct pg_probe_result *result)
+{
+    struct loop_facts *facts = &agent->facts;
+    const struct pg_probe_result *before = &facts->probe;
+    int64_t now = agent_mono_ms(agent);
+    bool led =
+        facts->cluster.leader[0] != '\0' && strcmp(facts->cluster.leader, agent->config->name) != 0;
+    bool stands = led && result->role == PG_STANDBY && !result->replay_paused &&
+                  result->receive_lsn > result->replay_lsn && before->asked_ms > 0 &&
+                  before->postmaster_start_ms == result->postmaster_start_ms &&
+                  before->replay_lsn == result->replay_lsn;
+
+    if (!stands) {
+        facts->replay_stands_since_mono_ms = HA_NEVER;
+        facts->replay_stuck = false;
+        return;
+    }
+    if (facts->replay_stands_since_mono_ms == HA_NEVER) {
+        facts->replay_stands_since_mono_ms = now;
+    }
+    if (!facts->replay_stuck && result->replay_waits && !result->receiver_alive &&
+        now - facts->replay_stands_since_mono_ms >= LOOP_REPLAY_STUCK_MS) {
+        char here[PG_LSN_BYTES];
+        char received[PG_LSN_BYTES];
+        facts->replay_stuck = true;
+        log_error("WAL up to %s is here, and PostgreSQL replays none of it behind %s: its log says "
+                  "why; if the record there is of another history, stop this agent, empty its data "
+                  "directory and start it again, to have it copied anew",
+                  pg_lsn_format(result->receive_lsn, received),
+                  pg_lsn_format(result->replay_lsn, here));
+    }
+}
+
+/* A standby that stays where it is, and whose leader, who tells at least once in a loop_wait where
+ * it has got to, stays behind it: a reason to ask. What is published may be old, so it is no proof.
+ */
+static void look_ahead(struct agent *agent, const struct pg_probe_result *probe)
+{
+    struct loop_facts *facts = &agent->facts;
+    const struct ha_member *leader = ha_cluster_member(&facts->cluster, facts->cluster.leader);
+    int64_t now = agent_mono_ms(agent);
+    uint64_t lsn = probe->flush_lsn > probe->replay_lsn ? probe->flush_lsn : probe->replay_lsn;
+    bool behind = leader != NULL && probe->role == PG_STANDBY && probe->timeline_exact &&
+                  leader->timeline == probe->timeline && leader->lsn != 0 && leader->lsn < lsn &&
+                  leader->mod_revision > facts->cluster.leader_epoch.revision;
+
+    if (!behind || lsn != facts->ahead_lsn) {
+        facts->ahead_lsn = behind ? lsn : 0;
+        facts->ahead_since_mono_ms = now;
+    }
+    bool ahead = behind && now - facts->ahead_since_mono_ms >=
+                               2 * agent->dynamic.loop_wait_ms + HA_NOT_STREAMING_MS;
+    if (ahead && !facts->ahead) {
+        cycle_request(agent);
+    }
+    facts->ahead = ahead;
+}
+
 /* What was flushed since the last answer was asked for. */
 static void look_flushed(struct agent *agent, const struct pg_probe_result *result)
 {
@@ -277,6 +407,25 @@ static void look_flushed(struct agent *agent, const struct pg_probe_result *resu
         facts->probe.postmaster_start_ms == result->postmaster_start_ms &&
         facts->probe.role == PG_PRIMARY && result->flush_lsn > facts->probe.flush_lsn) {
         facts->committed_mono_ms = facts->probe.asked_ms;
+    }
+}
+
+/* What waits for a restart was compared with the settings that the instance was given: until those
+ * of the configuration have reached it, what was told before stays. */
+static void take_probe(struct agent *agent, const struct pg_probe_result *result)
+{
+    struct pg_probe_result *probe = &agent->facts.probe;
+    struct pg_waiting before[PG_PENDING_MAX];
+    size_t count = probe->asked_ms > 0 ? probe->pending_count : 0;
+    bool in_force =
+        agent->facts.config_revision >= 0 && !agent->reload.wanted && !agent->reload.running;
+
+    memcpy(before, probe->pending, sizeof before);
+    *probe = *result;
+    if (!in_force) {
+        memcpy(probe->pending, before, sizeof before);
+        probe->pending_count = count;
+        probe->pending_restart = count > 0;
     }
 }
 
@@ -308,7 +457,9 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
         silence_take_probe(agent, result);
         look_restarted(agent, result);
         look_flushed(agent, result);
-        facts->probe = *result;
+        look_replay(agent, result);
+        look_ahead(agent, result);
+        take_probe(agent, result);
         slots_note(agent);
         take_upstream(agent, result);
         observe_run(agent);
@@ -324,14 +475,17 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
     }
 }
 
-/* Nobody tells of what is started or stopped by hand. */
+/* Nobody tells of what is started or stopped by hand, or that a directory is of use again: its disk
+ * is mounted, its owner is right, or there are descriptors for the program that reads it. */
 static bool must_look_again(const struct agent *agent)
 {
     const struct loop_facts *facts = &agent->facts;
     bool down = facts->run == HA_RUN_STOPPED || facts->run == HA_RUN_CRASHED;
     bool silent = facts->adopted && facts->probe_rc != 0;
-    return ((agent_is_paused(agent) && down) || silent) && facts->inspected &&
-           agent_mono_ms(agent) - facts->inspected_mono_ms >= LOOP_PROBE_MS_MAX;
+    int64_t age_ms = agent_mono_ms(agent) - facts->inspected_mono_ms;
+    return facts->inspected && !agent->inspecting &&
+           ((((agent_is_paused(agent) && down) || silent) && age_ms >= LOOP_PROBE_MS_MAX) ||
+            (is_unusable(&facts->inspection) && age_ms >= LOOP_INSPECT_AGAIN_MS));
 }
 
 static void on_probe_timer(uv_timer_t *timer)
@@ -347,6 +501,7 @@ static void on_probe_timer(uv_timer_t *timer)
     parameters_apply(agent);
     peers_look(agent);
     silence_look(agent);
+    logical_look(agent);
     const struct loop_facts *facts = &agent->facts;
     bool was_probing = agent->probing;
     bool up = facts->run == HA_RUN_STARTING || facts->run == HA_RUN_RUNNING;
@@ -400,6 +555,7 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
         agent->inspect_stale = agent->inspecting;
         break;
     case FENCE_EVENT_ALL_GONE: break;
+    case FENCE_EVENT_WATCHDOG: break;
     case FENCE_EVENT_SOFT_STOP:
     case FENCE_EVENT_FIRED:
         epoch.cluster =
@@ -577,6 +733,7 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     disk_take_view(agent);
     look_announced(agent);
     take_config(agent);
+    look_pause_noted(agent);
 }
 
 static void take_contact(struct agent *agent)
@@ -657,11 +814,14 @@ int observe_start(struct agent *agent)
 {
     struct loop_facts *facts = &agent->facts;
     facts->config_revision = -1;
+    facts->cluster.read_mono_ms = HA_NEVER;
+    facts->run_since_mono_ms = HA_NEVER;
     facts->crash_since_mono_ms = HA_NEVER;
     for (size_t i = 0; i < HA_CRASHES_MAX; i++) {
         facts->crashed_mono_ms[i] = HA_NEVER;
     }
     facts->committed_mono_ms = HA_NEVER;
+    facts->replay_stands_since_mono_ms = HA_NEVER;
     facts->start_failed_mono_ms = HA_NEVER;
     facts->promote_failed_mono_ms = HA_NEVER;
     facts->term_since_mono_ms = HA_NEVER;
@@ -670,8 +830,13 @@ int observe_start(struct agent *agent)
     facts->disk_since_mono_ms = HA_NEVER;
     facts->unlocked_since_mono_ms = HA_NEVER;
     facts->request_mono_ms = HA_NEVER;
+    agent->restart.now.ordered_mono_ms = HA_NEVER;
+    agent->restart.now.down_mono_ms = HA_NEVER;
+    agent->reinit.now.ordered_mono_ms = HA_NEVER;
     facts->upstream.streaming_lost_mono_ms = HA_NEVER;
+    facts->cascade_left_mono_ms = HA_NEVER;
     facts->rejoin.checked_mono_ms = HA_NEVER;
+    facts->job.since_mono_ms = HA_NEVER;
     facts->job.ended_mono_ms = HA_NEVER;
     facts->probe_rc = ERR_UNAVAILABLE;
     agent->inspect_wanted = true;
@@ -692,6 +857,7 @@ void observe_stop(struct agent *agent)
         uv_close((uv_handle_t *)&agent->probe_timer, NULL);
     }
     liveness_stop(agent);
+    restart_stop(agent);
     dcs_view_unref(agent->facts.view);
     agent->facts.view = NULL;
 }

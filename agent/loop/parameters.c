@@ -9,11 +9,15 @@
  * just failed it does not wait: an instance with the settings of yesterday is better than none. */
 #include "agent/loop/loop.h"
 
+#include "agent/loop/commands.h"
+#include "agent/loop/logical.h"
+#include "agent/loop/remote.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { RETRY_MS_MIN = 1000, RETRY_MS_MAX = 60000 };
 
@@ -38,7 +42,7 @@ static void failed(struct agent *agent, int rc, const struct error *err)
     struct loop_reload *reload = &agent->reload;
 
     if (rc == ERR_INVALID) { /* it stays wrong */
-        log_error("PostgreSQL parameters: %s; what was in force stays", err->text);
+        log_error("PostgreSQL parameters: %s", err->text);
     } else {
         int64_t wait_ms = retry_ms(++reload->failures);
         reload->wanted = true;
@@ -47,6 +51,18 @@ static void failed(struct agent *agent, int rc, const struct error *err)
                     wait_ms / 1000);
     }
     set_error(agent, err);
+}
+
+/* A walreceiver logs in as its service file says, and that is written with an upstream: by not
+ * knowing where the standby is attached any more, the rules attach it anew. One that is detached
+ * stays so, and has the new account when it is attached. */
+static void attach_anew(struct agent *agent)
+{
+    struct ha_upstream *upstream = &agent->facts.upstream;
+    if (agent->reload.receiver_changed && upstream->known && !upstream->detached) {
+        upstream->conn_url[0] = '\0';
+    }
+    agent->reload.receiver_changed = false;
 }
 
 static void on_reloaded(void *arg, int rc, const struct error *err)
@@ -65,29 +81,60 @@ static void on_reloaded(void *arg, int rc, const struct error *err)
         failed(agent, rc, err);
     } else {
         reload->failures = 0;
+        commands_reloaded(agent);
         if (reload->error[0] != '\0') {
             log_info("PostgreSQL parameters: in force again as configured");
             set_error(agent, NULL);
         }
     }
+    if (rc == 0 || rc == ERR_INVALID || rc == ERR_NOT_FOUND) { /* it has got there */
+        attach_anew(agent);
+    }
     observe_probe_soon(agent);
     cycle_request(agent); /* a start may have waited */
+}
+
+int parameters_wanted(const struct dynamic_config *dynamic, const struct config_postgresql *pg,
+                      struct dynamic_parameters *ret_parameters, struct pg_reload *ret_reload,
+                      char *warning, struct error *err)
+{
+    int rc = dynamic_parameters_merge(dynamic, pg->parameters, ret_parameters, warning, err);
+    if (rc == 0) {
+        *ret_reload = (struct pg_reload){.parameters = ret_parameters->view,
+                                         .recovery_conf = pg->recovery_conf,
+                                         .pg_hba = pg->pg_hba,
+                                         .pg_ident = pg->pg_ident,
+                                         .basebackup = pg->basebackup,
+                                         .use_slots = dynamic->use_slots,
+                                         .keeps_logical = dynamic_slots_has_logical(dynamic),
+                                         .custom_conf = pg->custom_conf,
+                                         .local_way = pg->local_way,
+                                         .local_repl_way = pg->local_repl_way,
+                                         .database = pg->database,
+                                         .superuser = &pg->superuser,
+                                         .replication = &pg->replication,
+                                         .rewind = &pg->rewind};
+    }
+    return rc;
 }
 
 static int ask(struct agent *agent, struct error *err)
 {
     struct dynamic_parameters parameters = {0};
+    struct pg_reload request;
     char warning[DYNAMIC_WARNING_BYTES] = "";
-    int rc = dynamic_parameters_merge(&agent->dynamic, agent->config->postgresql.parameters,
-                                      &parameters, warning, err);
+    int rc = parameters_wanted(&agent->dynamic, agent_postgresql(agent), &parameters, &request,
+                               warning, err);
     if (rc != 0) {
         return rc;
     }
-    struct pg_reload request = {.parameters = parameters.view,
-                                .pg_hba = agent->config->postgresql.pg_hba,
-                                .pg_ident = agent->config->postgresql.pg_ident,
-                                .use_slots = agent->dynamic.use_slots};
+    struct remote_reload remote;
+    request.nostream = agent->config->tags.nostream;
+    /* From 17 on nobody but the server's worker takes away what it has made. */
+    request.keeps_logical = request.keeps_logical || logical_has_synced(agent);
+    remote_reload_fill(agent, &remote, &request);
     rc = pg_instance_reload(agent->pg, &request, LOOP_INSPECT_MS, on_reloaded, agent, err);
+    remote_reload_free(&remote);
     if (rc == 0 && agent->reload.failures == 0 && warning[0] != '\0') {
         log_warning("PostgreSQL parameters: %s", warning);
     }
@@ -115,12 +162,56 @@ void parameters_apply(struct agent *agent)
     }
 }
 
-void parameters_changed(struct agent *agent)
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Whether walreceivers are to log in otherwise: their service file has all but the password. */
+static bool same_receiver(const struct pg_account *a, const struct pg_account *b)
+{
+    bool same = same_text(a->username, b->username);
+    for (size_t i = 0; i < PG_SECURITY_COUNT; i++) {
+        same = same && same_text(a->security.values[i], b->security.values[i]);
+    }
+    return same;
+}
+
+void parameters_merge(struct agent *agent)
+{
+    struct config_effective merged;
+    char warning[DYNAMIC_WARNING_BYTES] = "";
+    config_effective_make(&agent->config->postgresql,
+                          json_object_get(agent->dynamic.document, "postgresql"), &merged, warning);
+    if (agent->effective.memory != NULL &&
+        !same_receiver(&agent->effective.postgresql.replication, &merged.postgresql.replication)) {
+        agent->reload.receiver_changed = true;
+    }
+    config_effective_free(&agent->effective);
+    agent->effective = merged;
+    if (warning[0] != '\0') {
+        log_warning("dynamic configuration: %s; ignoring it", warning);
+    }
+}
+
+const struct config_postgresql *agent_postgresql(const struct agent *agent)
+{
+    return agent->effective.memory != NULL ? &agent->effective.postgresql
+                                           : &agent->config->postgresql;
+}
+
+void parameters_again(struct agent *agent)
 {
     agent->reload.wanted = true;
     agent->reload.failures = 0;
     agent->reload.again_mono_ms = 0;
     parameters_apply(agent);
+}
+
+void parameters_changed(struct agent *agent)
+{
+    parameters_merge(agent);
+    parameters_again(agent);
 }
 
 int parameters_settle(struct agent *agent, struct error *err)

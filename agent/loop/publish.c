@@ -5,6 +5,9 @@
 
 #include "agent/ha/ha_able.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/loop/commands.h"
+#include "agent/loop/remote.h"
+#include "agent/loop/restart.h"
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -15,6 +18,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 /* Peers of Patroni's parse it as dotted integers and enable features by it. */
@@ -54,6 +58,41 @@ static void put_positions(const struct agent *agent, json_t *member)
     }
 }
 
+const char *publish_replication_state(const struct agent *agent)
+{
+    const struct pg_probe_result *probe = &agent->facts.probe;
+    const struct pg_parameters *recovery = &agent_postgresql(agent)->recovery_conf;
+
+    if (probe->role != PG_STANDBY) {
+        return NULL;
+    }
+    if (probe->receiver_alive && strcmp(probe->receiver_status, "streaming") == 0) {
+        return "streaming";
+    }
+    if (remote_has_archive(agent)) {
+        return "in archive recovery";
+    }
+    for (size_t i = 0; i < recovery->count; i++) {
+        if (strcasecmp(recovery->items[i].name, "restore_command") == 0) {
+            return "in archive recovery";
+        }
+    }
+    return NULL;
+}
+
+json_t *publish_pending_reason(const struct pg_probe_result *probe)
+{
+    json_t *reason = json_object();
+    for (size_t i = 0; i < probe->pending_count; i++) {
+        const struct pg_waiting *pending = &probe->pending[i];
+        json_t *values = json_object();
+        put_text(values, "old_value", pending->old_value);
+        put_text(values, "new_value", pending->new_value);
+        (void)json_object_set_new(reason, pending->name, values);
+    }
+    return reason;
+}
+
 static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *s)
 {
     const struct config *config = agent->config;
@@ -62,7 +101,7 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     char url[HA_URL_BYTES];
 
     (void)snprintf(url, sizeof url, "postgres://%s/%s", config->postgresql.connect.text,
-                   config->postgresql.database);
+                   agent_postgresql(agent)->database);
     put_text(member, "conn_url", url);
     (void)snprintf(url, sizeof url, "http://%s/patroni", config->restapi_connect.text);
     put_text(member, "api_url", url);
@@ -71,9 +110,9 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     put_text(member, "version", PUBLISHED_VERSION);
     (void)json_object_set_new(member, "reports", json_true()); /* not one of Patroni's */
     if (agent->facts.run == HA_RUN_RUNNING && probe->asked_ms > 0) {
-        if (probe->role == PG_STANDBY && probe->receiver_alive &&
-            strcmp(probe->receiver_status, "streaming") == 0) {
-            put_text(member, "replication_state", "streaming");
+        const char *replication = publish_replication_state(agent);
+        if (replication != NULL) {
+            put_text(member, "replication_state", replication);
         }
         if (probe->timeline != 0) {
             put_number(member, "timeline", probe->timeline);
@@ -83,7 +122,13 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
         }
         if (probe->pending_restart) {
             (void)json_object_set_new(member, "pending_restart", json_true());
+            (void)json_object_set_new(member, "pending_restart_reason",
+                                      publish_pending_reason(probe));
         }
+    }
+    json_t *restart = restart_shown(agent, true);
+    if (restart != NULL) {
+        (void)json_object_set_new(member, "scheduled_restart", restart);
     }
     if (ha_shows_pause(s)) {
         (void)json_object_set_new(member, "pause", json_true());
@@ -101,7 +146,7 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
         put_number(member, "disk_answers", (uint64_t)agent->facts.disk_answers);
     }
     json_t *tags = json_deep_copy(config->tags.published);
-    if (s->request == HA_REQUEST_SHUTDOWN && !s->settings.paused && ha_runs_as(s, PG_STANDBY)) {
+    if (ha_sheds_sync(s)) {
         /* It is about to stop: commits are to wait for somebody else. */
         (void)json_object_set_new(tags, "nosync", json_true());
         (void)json_object_set_new(tags, "sync_priority", json_integer(0));
@@ -141,6 +186,7 @@ static void publish(struct agent *agent)
     int64_t now = agent_mono_ms(agent);
 
     facts_snapshot(agent, s);
+    commands_look(agent, s);
     if (agent->on_picture != NULL) {
         agent->on_picture(agent, s);
     }
@@ -199,6 +245,16 @@ void publish_request(struct agent *agent)
     arm(agent, 0);
 }
 
+void publish_copy(void *arg, const struct pg_copy_progress *progress)
+{
+    struct agent *agent = arg;
+    agent->facts.copying = progress != NULL;
+    if (progress != NULL) {
+        agent->facts.copy = *progress;
+    }
+    publish_request(agent);
+}
+
 /* --- status and history ----------------------------------------------------------------------- */
 
 char *publish_status_value(struct agent *agent, uint64_t lsn, bool force)
@@ -214,8 +270,10 @@ char *publish_status_value(struct agent *agent, uint64_t lsn, bool force)
     json_t *slots = json_object();
     put_number(status, "optime", lsn);
     for (size_t i = 0; i < probe->slot_count; i++) {
-        if (probe->slots[i].restart_lsn != 0) {
-            put_number(slots, probe->slots[i].name, probe->slots[i].restart_lsn);
+        const struct pg_slot *slot = &probe->slots[i];
+        uint64_t at = slot->physical ? slot->restart_lsn : slot->confirmed_lsn;
+        if (slot->restart_lsn != 0 && at != 0) {
+            put_number(slots, slot->name, at);
         }
     }
     char own[PG_NAME_BYTES];

@@ -10,6 +10,7 @@
 
 #include "agent/config/dynamic_slots.h"
 #include "agent/ha/ha_cluster.h"
+#include "agent/loop/logical.h"
 #include "base/log.h"
 #include "pgctl/pg_parse.h"
 
@@ -24,43 +25,36 @@ static bool is_never_promoted(const struct agent *agent)
     return agent->facts.probe.role == PG_STANDBY && agent->config->tags.nofailover;
 }
 
-/* Member that it names as its upstream; NULL = the leader, also where the names go in a circle, as
- * ha_wanted_upstream has it there. */
-static const struct ha_member *upstream_of(const struct ha_cluster *cluster,
-                                           const struct ha_member *member)
+/* Of a standby cluster, too: the others receive from its leader. */
+static bool leads(const struct agent *agent)
 {
-    const struct ha_member *first = ha_cluster_member(cluster, member->tags.replicatefrom);
-    const struct ha_member *next = first;
-
-    for (size_t step = 0; next != NULL && step < HA_MEMBERS_MAX; step++) {
-        if (next == member) {
-            return NULL;
-        }
-        next = ha_cluster_member(cluster, next->tags.replicatefrom);
-    }
-    return next == NULL ? first : NULL;
+    return agent->facts.probe.role == PG_PRIMARY ||
+           (agent->dynamic.standby_cluster &&
+            strcmp(agent->facts.cluster.leader, agent->config->name) == 0);
 }
 
 static bool streams_from_us(const struct agent *agent, const struct ha_member *member)
 {
     const struct ha_cluster *cluster = &agent->facts.cluster;
-    const struct ha_member *upstream = upstream_of(cluster, member);
+    const struct ha_member *upstream =
+        ha_cluster_cascade(cluster, member->name, member->tags.replicatefrom);
 
     if (upstream == NULL) {
-        return agent->facts.probe.role == PG_PRIMARY;
+        return leads(agent);
     }
     return strcmp(upstream->name, agent->config->name) == 0 &&
            strcmp(member->name, cluster->leader) != 0;
 }
 
-/* Everybody may come to the primary, whomever he names. A standby has slots for what may come:
- * unless it is never promoted, or slots are not kept for who is absent (member_slots_ttl 0). */
+/* Everybody may come to the primary, whomever he names, but who does not stream at all. A standby
+ * has slots for what may come: unless it is never promoted, or slots are not kept for who is absent
+ * (member_slots_ttl 0). */
 static bool needs_slot(const struct agent *agent, const struct ha_member *member)
 {
-    bool spare = agent->facts.probe.role == PG_PRIMARY ||
-                 (agent->dynamic.member_slots_ttl_ms > 0 && !is_never_promoted(agent));
+    bool spare =
+        leads(agent) || (agent->dynamic.member_slots_ttl_ms > 0 && !is_never_promoted(agent));
     return agent->dynamic.use_slots && strcmp(member->name, agent->config->name) != 0 &&
-           (spare || streams_from_us(agent, member));
+           !member->tags.nostream && (spare || streams_from_us(agent, member));
 }
 
 /* --- when each was needed last ---------------------------------------------------------------- */
@@ -108,6 +102,12 @@ static bool is_outlived(const struct agent *agent, const struct loop_slot_age *a
     return agent_mono_ms(agent) - age->needed_mono_ms > agent->dynamic.member_slots_ttl_ms;
 }
 
+bool slots_is_outlived(const struct agent *agent, const char *slot)
+{
+    size_t age = age_index(agent, slot);
+    return age < agent->slot_age_count && is_outlived(agent, &agent->slot_ages[age]);
+}
+
 void slots_note(struct agent *agent)
 {
     const struct ha_cluster *cluster = &agent->facts.cluster;
@@ -135,10 +135,11 @@ void slots_note(struct agent *agent)
     for (size_t i = 0; i < probe->slot_count; i++) {
         const struct pg_slot *found = &probe->slots[i];
         bool known = age_index(agent, found->name) < agent->slot_age_count;
-        if (found->physical && (found->active || !known)) {
+        if (found->active || !known) {
             (void)touch(agent, found->name);
         }
     }
+    logical_note(agent);
 }
 
 void slots_note_start(struct agent *agent)
@@ -182,7 +183,7 @@ void slots_take_status(struct agent *agent)
     json_decref(status);
 }
 
-static uint64_t published_lsn(const struct agent *agent, const char *slot)
+uint64_t slots_published_lsn(const struct agent *agent, const char *slot)
 {
     for (size_t i = 0; i < agent->slot_lsn_count; i++) {
         if (strcmp(agent->slot_lsns[i].slot, slot) == 0) {
@@ -198,7 +199,7 @@ static uint64_t published_lsn(const struct agent *agent, const char *slot)
 static uint64_t member_lsn(const struct agent *agent, const struct ha_member *member,
                            const char *slot)
 {
-    uint64_t published = published_lsn(agent, slot);
+    uint64_t published = slots_published_lsn(agent, slot);
     if (member->tags.replicatefrom[0] != '\0') {
         return member->lsn > published ? member->lsn : published;
     }
@@ -244,19 +245,19 @@ static void wish_members(const struct agent *agent, struct slots_plan *plan)
  * others follow it in that. */
 static void wish_absent(const struct agent *agent, struct slots_plan *plan)
 {
-    bool standby = agent->facts.probe.role == PG_STANDBY;
+    bool standby = !leads(agent);
 
     for (size_t i = 0; i < agent->slot_age_count; i++) {
         const struct loop_slot_age *age = &agent->slot_ages[i];
         if (age->member && !is_outlived(agent, age) && !is_never_promoted(agent)) {
-            wish(plan, age->slot, standby, published_lsn(agent, age->slot));
+            wish(plan, age->slot, standby, slots_published_lsn(agent, age->slot));
         }
     }
 }
 
 static void wish_permanent(const struct agent *agent, struct slots_plan *plan)
 {
-    bool standby = agent->facts.probe.role == PG_STANDBY;
+    bool standby = !leads(agent);
     const char *names[DYNAMIC_SLOTS_MAX];
     char own[PG_NAME_BYTES];
 
@@ -267,7 +268,7 @@ static void wish_permanent(const struct agent *agent, struct slots_plan *plan)
     size_t count = dynamic_slots_physical(&agent->dynamic, names);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(names[i], own) != 0) {
-            wish(plan, names[i], standby, published_lsn(agent, names[i]));
+            wish(plan, names[i], standby, slots_published_lsn(agent, names[i]));
         }
     }
 }

@@ -20,6 +20,10 @@ void slots_note(struct agent *agent);
 void slots_note_start(struct agent *agent);
 /* The view is new: positions that the leader has published. */
 void slots_take_status(struct agent *agent);
+/* Where the leader has last said that the slot of that name is; 0 = it did not. */
+uint64_t slots_published_lsn(const struct agent *agent, const char *slot);
+/* Nobody has used the slot of that name for longer than slots are kept. */
+bool slots_is_outlived(const struct agent *agent, const char *slot);
 /* For the instance that the last probe saw. The plan borrows from it. */
 void slots_decide(const struct agent *agent, struct slots_plan *ret_plan);
 /* The plan is being carried out: logs what an operator may have to know. */

@@ -566,7 +566,9 @@ void sync_kick(struct agent *agent)
         prepare_standby(agent);
         return;
     }
-    if (!leads(agent)) {
+    /* A primary that is about to become the standby of another cluster waits on for whom it has
+     * waited: nothing is released on its way down. */
+    if (!leads(agent) || agent->dynamic.standby_cluster) {
         return;
     }
     if (!ha_epoch_equal(sync->epoch, agent->lease.epoch)) {

@@ -63,8 +63,9 @@ static bool is_unambiguous(const struct ha_cluster *cluster, const struct ha_mem
  * would hold up every commit. */
 static bool can_confirm(const struct ha_cluster *cluster, const struct ha_member *member)
 {
-    return member->reports && !member->tags.nosync && strcmp(member->state, "running") == 0 &&
-           ha_disk_takes_writes(member->disk) && is_unambiguous(cluster, member);
+    return member->reports && !member->tags.nosync && !member->tags.nostream &&
+           strcmp(member->state, "running") == 0 && ha_disk_takes_writes(member->disk) &&
+           is_unambiguous(cluster, member);
 }
 
 void sync_target(const struct agent *agent, struct sync_names *names,
