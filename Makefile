@@ -145,7 +145,12 @@ $(BUILD)/$(patsubst %.c,%,$(1)): $(BUILD)/$(patsubst %.c,%.o,$(1)) $(HARNESS) $(
 	@$$(CC) $$(LDFLAGS) -o $$@ $$< $$(HARNESS) $$(call libs,$$(LINK_$(call group,$(1)))) $$(SYSLIBS) -lcmocka
 endef
 $(foreach s,$(UNIT_SOURCES),$(eval $(call UNIT,$(s))))
-$(filter $(BUILD)/tests/unit/pgctl/%,$(UNIT_BINS)): | $(BUILD)/pgquorum-fence
+$(filter $(BUILD)/tests/unit/pgctl/%,$(UNIT_BINS)): | $(BUILD)/pgquorum-fence $(BUILD)/watchdog_preload.so
+
+# A watchdog device that a test plays: to be preloaded.
+$(BUILD)/watchdog_preload.so: tests/chaos/watchdog_preload.c | $(DEPS_STAMP)
+	@mkdir -p $(@D)
+	@$(CC) -D_GNU_SOURCE -std=c11 -O1 -g -fPIC -shared $(TEST_WARNINGS) -o $@ $< -ldl
 
 # --- what users and developers call ------------------------------------------------------------------------------
 # Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo).
@@ -165,7 +170,7 @@ $(call objects,$(ALL_SOURCES)) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.
 # Those that take long come first. `tests`: all that check runs, but for the fuzz harnesses, which another compiler makes.
 UNIT_LONG := pgctl/test_fence_run pgctl/test_pg_jobs pgctl/test_pg_rewind pgctl/test_pg_places raft_engine/test_group \
     agent_dcs/test_dcs_etcd3 agent_dcs/test_dcs_etcd2 agent_dcs/test_dcs_etcd_faults raft_etcd/test_etcd_server_large pgctl/test_pg_instance agent_ha/test_world \
-    raft_store/test_store_model raft_engine/test_log_bytes agent_dcs/test_etcd_sync pgctl/test_pg_tls pgctl/test_pg_slots \
+    raft_store/test_store_model raft_engine/test_log_bytes agent_dcs/test_etcd_sync pgctl/test_pg_tls pgctl/test_pg_slots pgctl/test_pg_logical \
     raft_engine/test_group_full agent_api/test_slow_clients agent_config/test_yaml_python raft_engine/test_peer pgctl/test_pg_reload \
     pgctl/test_pg_secrets pgctl/test_pg_conf_real raft_engine/test_client_link agent_dcs/test_dcs_raft pgctl/test_pg_left agent_dcs/test_etcd_srv
 UNIT_RUN := $(filter $(UNIT_BINS),$(UNIT_LONG:%=$(BUILD)/tests/unit/%)) $(filter-out $(UNIT_LONG:%=$(BUILD)/tests/unit/%),$(UNIT_BINS))
@@ -183,8 +188,9 @@ cov-figures: all $(CONTAIN) $(UNIT_BINS)
 	@/usr/bin/python3 tests/harness/cov.py $(BUILD) $(UNIT_BINS)
 
 .PHONY: golden
-golden: $(BUILD)/tests/unit/agent_ha/test_golden
+golden: $(BUILD)/tests/unit/agent_ha/test_golden $(BUILD)/tests/unit/pgctl/test_pg_conf_golden
 	@GOLDEN_WRITE=1 $(BUILD)/tests/unit/agent_ha/test_golden
+	@GOLDEN_WRITE=1 $(BUILD)/tests/unit/pgctl/test_pg_conf_golden
 
 FUZZ_SECONDS ?= 20
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*$(T)*.c)
@@ -218,7 +224,7 @@ SIM_BENT := "--cluster --without-fence" "--cluster --expire-early" "--store --ex
     "--store --stale-read" "--drill vote_outlives_a_crash --forget-vote" "--drill clock_rates_at_the_bound --slow-clock" \
     "--drill raft_cut_while_replication_is_whole --still-receiving" "--drill who_confirmed_is_lost_with_the_primary --one-report" \
     "--drill primary_lost_while_the_new_one_lags --unconfirmed" "--drill primary_lost_while_the_set_changes --set-first" \
-    "--drill resumed_while_isolated --without-unfenced"
+    "--drill resumed_while_isolated --without-unfenced" "--drill agent_and_fence_stand_still --without-watchdog"
 # HOURS=n: nothing but seeds, from FIRST on, until n hours have passed in them.
 .PHONY: sim
 sim: $(BUILD)/sim
@@ -276,11 +282,16 @@ $(BUILD)/chaos_clock.so: tests/chaos/clock_preload.c | $(DEPS_STAMP)
 # What outgrew check is marked in tests/e2e as the rest; a part that T names is run wherever it belongs. The rest mostly waits
 # for a ttl of Patroni's, so more of it is run at a time.
 .PHONY: e2e e2e-rest
-e2e: all $(CONTAIN) $(CHAOS_HELPERS)
+e2e: all $(CONTAIN) $(CHAOS_HELPERS) $(BUILD)/watchdog_preload.so
 	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
 e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD)
 	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \
 	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest "$(T)"
+
+# The same on Debian 13, whose PostgreSQL is 17, in a root that debootstrap makes. T= names the tests.
+.PHONY: debian13
+debian13: all $(CONTAIN)
+	@tests/harness/debian13.sh $(BUILD) "$(or $(T),bootstrap or rejoin or monitoring)"
 
 # Seeded faults on real clusters (docs/safety.md). ONLY=FS-24 MODE=q SEED=n runs one; soak mixes them for HOURS.
 .PHONY: chaos soak
@@ -326,7 +337,7 @@ check-ci:
 	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD) all
 asan: all tests
 	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
-check-all: check models mutants e2e-rest chaos
+check-all: check models mutants e2e-rest debian13 chaos
 
 .PHONY: install
 PREFIX ?= /usr/local
@@ -343,6 +354,9 @@ endif
 FORMATTED = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h')
 CPPCHECK := cppcheck -q --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --std=c11 \
     --platform=unix64 --suppressions-list=tests/lint/cppcheck.txt --cppcheck-build-dir=$(BUILD)/cppcheck -j2 -Iinclude -I.
+.PHONY: docs
+docs:
+	@/usr/bin/python3 tests/lint/keys.py
 .PHONY: lint format tidy
 lint: $(BUILD)/sim | $(DEPS_STAMP)
 	@/usr/bin/python3 tests/lint/lint.py
@@ -367,7 +381,7 @@ help:
 	@echo "make deps       install what is needed (Debian 12)"
 	@echo "make all        pgquorum and pgquorum-fence (MODE=debug|release|asan|tsan|cov) into build/MODE"
 	@echo "make demo       a running three-node cluster on this machine; make demo-down removes it"
-	@echo "make check      all tests that fit into ten minutes; check-all: those that outgrow it, too; check-ci: with lint and sanitizers"
+	@echo "make check      all tests that fit into fifteen minutes; check-all: those that outgrow it, too; check-ci: with lint and sanitizers"
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
 	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"
 	@echo "make sim        the simulator, SEEDS=N; HOURS=n: seeds until n simulated hours are done     make fuzz   every harness, FUZZ_SECONDS=N"
@@ -376,9 +390,11 @@ help:
 	@echo "make chaos      seeded faults on real clusters (root, docs/safety.md); ONLY=FS-24 MODE=a|s|q SEED=N, ALL=1;   make soak   HOURS=N"
 	@echo "make mutants    known bugs, built in one at a time: each has to be found (root for those that need a real cluster); T=name"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
+	@echo "make debian13   end-to-end tests with PostgreSQL 17, in a root of Debian 13"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"
 	@echo "make golden     writes the golden scenarios anew: review the diff"
+	@echo "make docs       writes the tables of keys in docs from agent/config/keys.def"
 
 -include $(patsubst %.c,build/fuzz/obj/%.d,$(ALL_SOURCES))
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SOURCES) $(wildcard tests/*/*.c tests/*/*/*.c))

@@ -22,6 +22,7 @@ import rig  # noqa: E402
 NAMES = {address: name for name, address in rig.ADDRESS.items()}
 INSERT = ("INSERT INTO writes SELECT %s, %s, ('x' || left(pg_walfile_name(l), 8))::bit(32)::int, l FROM pg_current_wal_insert_lsn() l"
           " RETURNING timeline, lsn, host(inet_server_addr()), current_setting('synchronous_commit')")
+COMPUTED = ", extract(epoch FROM clock_timestamp())"  # before the row's commit, after all that came before
 COMPUTE = " CROSS JOIN (SELECT count(*) FROM generate_series(1, {}) i, generate_series(1, 5000) j WHERE (i + j) % 7 = 3) busy"
 # A statement that these answer wrote nothing. Not 57P01: the session may have been ended while it waited for a standby.
 FAILED = ("25006", "57P03", "42P01")
@@ -33,7 +34,7 @@ stop = threading.Event()
 class Writer:
     def __init__(self, name, route, pg, recorder, every, fresh, busy=0):
         self.name, self.route, self.pg, self.recorder, self.every, self.fresh = name, route, pg, recorder, every, fresh
-        self.insert_one = INSERT.replace(" RETURNING", COMPUTE.format(busy).replace("%", "%%") + " RETURNING") if busy else INSERT
+        self.insert_one = INSERT.replace(" RETURNING", COMPUTE.format(busy).replace("%", "%%") + " RETURNING") + COMPUTED if busy else INSERT
         self.connection = None
 
     def close(self):
@@ -51,12 +52,14 @@ class Writer:
         entry = {"writer": self.name, "n": n, "route": self.route, "address": self.connection.info.host, "asked": asked,
                  "begin": history.now()}
         try:
-            timeline, lsn, address, commit = self.pg.execute(self.connection, self.insert_one, (self.name, n))
+            timeline, lsn, address, commit, *computed = self.pg.execute(self.connection, self.insert_one, (self.name, n))
             entry.update(result="warned" if self.connection.notices else "ok", timeline=timeline, lsn=history.lsn(lsn),
                          node=NAMES[address], commit=commit)
             if self.connection.notices:
                 entry["error"] = self.connection.notices[-1].strip()
                 self.connection.notices.clear()
+            if computed:
+                entry["computed"] = history.now() - (time.time_ns() - int(computed[0] * 10**9))
         except psycopg2.Error as error:
             entry.update(result="fail" if error.pgcode in FAILED else "unknown", error=str(error).strip().split("\n")[0])
         entry["end"] = history.now()

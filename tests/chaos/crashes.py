@@ -1,4 +1,6 @@
 """Catalogue C.3: what dies, and comes back."""
+import glob
+import os
 import signal
 import threading
 import time
@@ -136,6 +138,35 @@ def one_of_three_never_returns(s):
     inject.start(s.world, s.node(names[2]), numbers[names[2]], "FS-41")
 
 
+@scenario("FS-42", "q", bounds=("L5",))
+def majority_is_lost_for_good(s):
+    """Both standbys. The operator makes a group of the primary's member and orders the promotion; the old members come back, and are refused."""
+    a, b, c = s.roles()
+    lost = {n: inject.kill_node(s.world, s.node(n), "FS-42") for n in (b, c)}
+    _, number = s.world.signal(s.node(a), "agent", signal.SIGTERM, "FS-42")
+    wait_for(f"{a} has stopped", lambda: s.node(a).agent_pid() is None and s.node(a).postmaster_pid() is None, 60)
+    answer = s.world.recover(s.node(a))
+    if answer.returncode != 0:
+        raise Failed(f"raft recover: {answer.stderr}")
+    inject.start(s.world, s.node(a), number, "FS-42")
+    s.nobody_writes(s.uniform("seconds", 2.0 * s.ttl, 3.0 * s.ttl))
+    if s.primaries():
+        raise Failed(f"{s.primaries()} is a primary, and nobody has ordered it")
+    for n in lost:
+        logged = len(s.node(n).log_text())
+        inject.start(s.world, s.node(n), lost[n], "FS-42")
+        wait_for(f"{n} is refused", lambda n=n, at=logged: "recovered from ours" in s.node(n).log_text()[at:] and s.node(n).agent_pid() is None, 30)
+    answer = s.world.ctl_at(s.node(a), "failover", "--candidate", a, "--force")
+    if answer.returncode != 0:
+        raise Failed(f"failover: {answer.stdout}{answer.stderr}")
+    s.wait_primary(among=[a])
+    for n in lost:
+        with s.world.log.act("FS-42", n, heals=lost[n]):
+            for path in glob.glob(os.path.join(s.node(n).home, "raft", "raft.db*")):  # as their message says
+                os.unlink(path)
+            s.node(n).start_agent()
+
+
 @scenario("FS-44", "aq", core=True, bounds=("L5",))
 def former_primary_wakes_up_during_the_promotion(s):
     """Its agent stands still until about when another is promoted; strict: its fence too, so that it still runs as a primary."""
@@ -175,10 +206,13 @@ def switchovers_under_load(s):
         s.lossless = s.lossless and not killed
         with s.world.log.act("FS-46", a, to=b, agent_killed=killed) as told:
             if killed:
-                threading.Timer(s.random.uniform(0.0, 0.5), lambda n=a: kill_quietly(s.node(n))).start()
+                killer = threading.Timer(s.random.uniform(0.0, 0.5), lambda n=a: kill_quietly(s.node(n)))
+                killer.start()
             answer = s.world.ctl("switchover", "--leader", a, "--candidate", b, "--force", check=False, timeout=60)
             told["evidence"] = answer.stdout.strip().split("\n")[-1][:100] or "no answer"
         if killed:
+            killer.join()
+            wait_for(f"the agent of {a} is gone", lambda n=a: s.node(n).agent_pid() is None, 10)
             inject.start(s.world, s.node(a), told["number"], "FS-46")
         s.wait_primary()
         wait_for("healthy", s.world.healthy, 60)

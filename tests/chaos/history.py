@@ -86,7 +86,7 @@ FIELDS = {
     "cycle": "cycle:int fault:text begin:ns injected:ns healed:ns settled?:ns end:ns bounds:dict lossless?:bool",
     "exception": "why:text begin:ns end:ns node?:text epoch?:text",
     "write": "writer:text n:int begin:ns end?:ns result:text address?:text route?:text node?:text timeline?:int lsn?:int epoch?:text commit?:text "
-             "asked?:ns error?:text",
+             "asked?:ns computed?:ns error?:text",
     "table": "cycle:int node:text begin:ns end:ns role:text timeline:int rows:list",
     "health": "node:text begin:ns end:ns status?:int timeline?:int epoch?:text path?:text",
     "append": "client:text session:int n:int begin:ns end?:ns result:text endpoint:text node?:text timeline?:int operations:list error?:text",

@@ -6,6 +6,7 @@ import history
 from checkers.result import BAD, UNDECIDED
 
 SECOND = 10**9
+WHY = {"fence": "while a fence could not run", "depose": "as early_failover allows", "unfenced": "in pause"}
 
 
 @dataclasses.dataclass
@@ -37,5 +38,8 @@ def judge(scene, broken, control):
     figures = (f"{numbers.get('set ok', 0)} acknowledged, {numbers.get('set lost', 0)} lost, overlap {overlap:.0f} ms, "
                f"gap {gap_ns(h) / SECOND:.2f} s")
     if excused:
-        figures += f", {excused:.0f} ms of two writers while a fence could not run"
+        figures += f", {excused:.0f} ms of two writers {', '.join(sorted({WHY[e['why']] for e in h.of('exception')}))}"
+    beyond = [f"{name.split()[1]} {ms / 1000:.1f} s" for name, ms in sorted(numbers.items()) if name.endswith(" beyond_ms")]
+    if beyond:
+        figures += f", over the catalogue's bound: {', '.join(beyond)}"
     return Verdict(figures, complaints, two_writers)

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rig as rig_module  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build/debug")
-pytest.register_assert_rewrite("on_etcd", "on_ours", "mixed", "patroni_smoke")
+pytest.register_assert_rewrite("on_etcd", "on_ours", "mixed", "patroni_smoke", "standby")
 
 
 def pytest_configure(config):
@@ -91,7 +91,18 @@ def pytest_runtest_makereport(item, call):
         item.failed = True
 
 
+def pytest_generate_tests(metafunc):
+    """A module that says ON_EITHER_STORE: its tests run on our own store, and with the rest on an etcd, too."""
+    if "store" in metafunc.fixturenames and getattr(metafunc.module, "ON_EITHER_STORE", False):
+        metafunc.parametrize("store", ["raft", pytest.param("etcd3", marks=pytest.mark.rest)], scope="module")
+
+
+@pytest.fixture(scope="module")
+def store(request):
+    return getattr(request.module, "STORE", "raft")
+
+
 @pytest.fixture
-def cluster(shared_rig, request):
-    """Three healthy members, ttl 3, with HAProxy; those of the test before, if there was one in the module."""
-    yield from rig_module.borrowed(shared_rig(), request)
+def cluster(shared_rig, store, request):
+    """Three healthy members with HAProxy; those of the test before, if there was one in the module."""
+    yield from rig_module.borrowed(shared_rig(store=store, **rig_module.TIMES[store]), request)

@@ -12,15 +12,10 @@ import time
 import pytest
 
 import checks
+import etcd
 import faults
-from rig import Node, borrowed, wait_for
-
-TIMES = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}
-
-
-@pytest.fixture
-def cluster(shared_rig, request):
-    yield from borrowed(shared_rig(store=request.module.STORE, **TIMES), request)
+from rig import ETCD_TIMES as TIMES
+from rig import Node, wait_for
 
 
 def test_bootstrap_and_commands(cluster):
@@ -234,9 +229,16 @@ def test_etcd_that_asks_for_a_password_over_tls(make_rig):
     """Bootstrap, tokens that etcd has forgotten, the loss of a node; who has another password is told so. (v2 checks the password with
     each request, which keeps a machine busy: that is tested in tests/unit/agent_dcs.)"""
     r = make_rig(store="etcd3", etcd_tls=True, etcd_user=True, **TIMES)
+    by_url, apart = r.nodes["node2"], r.nodes["node3"]
+    say_in_one_url(by_url)
+    with open(apart.config, "a") as f:
+        f.write("\nstate_dir: /data/own/state\n")
     r.start_all()
     r.start_haproxy()
     r.wait_healthy()
+    own = os.path.join(apart.home, "disk", "own", "state")
+    assert {"run", "state"} <= set(os.listdir(own)) and "pg_service.conf" in os.listdir(os.path.join(own, "state"))
+    assert os.listdir(os.path.join(apart.home, "user")) == [] and os.listdir(os.path.join(by_url.home, "user")) == [".pgquorum"]
     with faults.Load(r) as load:
         leader = r.leader()
         r.etcd.restart()
@@ -255,6 +257,17 @@ def test_etcd_that_asks_for_a_password_over_tls(make_rig):
     answer = r.ctl("list", check=False)
     r.nodes["node1"].config = own
     assert answer.returncode == 1 and "authentication failed" in answer.stderr, answer.stdout + answer.stderr
+
+
+def say_in_one_url(node):
+    """In place of `host`, `protocol`, `username` and `password`."""
+    with open(node.config) as f:
+        text = f.read()
+    text, count = re.subn(r"\n  (protocol|username|password|host): (https|" + etcd.USER + r"|[^\n]*2379[^\n]*|" + re.escape(etcd.PASSWORD) + ")(?=\n)", "", text)
+    assert count == 4, text
+    url = f"https://{etcd.USER}:{etcd.PASSWORD}@172.20.0.13:2379"
+    with open(node.config, "w") as f:
+        f.write(text.replace("\netcd3:\n", f"\netcd3:\n  url: {url}\n"))
 
 
 def test_etcd_of_three(make_rig):

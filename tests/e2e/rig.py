@@ -28,6 +28,8 @@ PATRONI_3 = os.environ.get("PATRONI_3", "")  # and of one of 3.0.2
 PATRONI_DEBIAN = "/usr/bin/patroni"  # the package's, 3.0.2 in Debian 12
 PYTHON = "/usr/bin/python3"
 PG_BIN = os.environ.get("PG_BIN", "")  # directory of PostgreSQL's programs; empty: those that the agent finds by itself
+ETCD_TIMES = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}  # as short as each store allows
+TIMES = {"raft": {}, "etcd": ETCD_TIMES, "etcd3": ETCD_TIMES}
 PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
 
 CONFIG = """\
@@ -388,6 +390,17 @@ class Rig(Network):
         argv = ["ip", "netns", "exec", self.namespace(host), self.binary("pgquorum"), "-c", file, *args]
         return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=timeout, input=stdin or "")
 
+    def ctl_at(self, node, *args):
+        """With the file of `node`: the first in it is itself."""
+        argv = ["ip", "netns", "exec", self.namespace("client"), self.binary("pgquorum"), "-c", node.config, *args]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=240, input="")
+
+    def recover(self, node, name="postgres"):
+        """As an operator would, on that node; `name` of the cluster is what is typed."""
+        argv = ["ip", "netns", "exec", self.namespace(node.name), "runuser", "-u", "postgres", "--", self.binary("pgquorum"), "-c", node.config,
+                "raft", "recover"]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, input=name + "\n")
+
     def patronictl(self, *args, timeout=60, stdin=""):
         """Of the Patroni that is used, told what its first node has in its file."""
         file = next(node.config for node in self.nodes.values() if node.patroni)
@@ -442,6 +455,20 @@ class Rig(Network):
         except TimeoutError:
             self.show()
             raise
+        self.wait_noticed(count - 1)
+
+    def wait_noticed(self, count):
+        """The leader drops a switchover to whom it has not seen streaming yet, and it looks once a second. Of those that stream from
+        another member it never sees anything."""
+        end = time.monotonic() + 3
+        while count > 0 and time.monotonic() < end:
+            leader = self.leader()
+            try:
+                if leader is not None and len(json.loads(self.http(leader.rest_address, "/patroni")[1]).get("replication", [])) >= count:
+                    return
+            except ValueError:
+                pass
+            time.sleep(0.2)
 
     def wait_streaming(self, node, timeout=60):
         """By PostgreSQL itself: the record of a member that was killed stays for a ttl, and says that all is well."""
@@ -491,6 +518,13 @@ class Rig(Network):
         url = f"postgres://{user}:{password}@{node.address}:5432/{database}?connect_timeout=3"
         answer = subprocess.run(["ip", "netns", "exec", self.namespace("client"), "psql", "-X", "-A", "-t", "-c", text, url],
                                 capture_output=True, text=True, timeout=timeout, check=True, stdin=subprocess.DEVNULL)
+        return answer.stdout.strip()
+
+    def sql_inside(self, node, text):
+        """As sql, from the node itself: it may be cut off."""
+        url = f"postgres://postgres:zalando@{node.address}:5432/postgres?connect_timeout=3"
+        answer = subprocess.run(["ip", "netns", "exec", self.namespace(node.name), "psql", "-X", "-A", "-t", "-c", text, url],
+                                capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL)
         return answer.stdout.strip()
 
     def writer(self, name, hosts, port=5432, read_write=True, every_ms=10, host="client"):

@@ -1,6 +1,7 @@
 """A server that hangs, and disks that take no writes: the key goes where another node is better, and nothing acknowledged is lost."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -138,6 +139,51 @@ def test_backends_that_die_again_and_again_give_the_key_away(unharmed):
         load.wait_writable(30)
     assert "it went down 5 times within crash_loop_window" in old.log_text()
     faults.verify(unharmed, load, may_lose=False)
+
+
+def forget(node, file, offset):
+    """As a disk that had not synced what it said: its WAL ends there."""
+    directory = os.path.join(node.data_dir, "pg_wal")
+    for name in os.listdir(directory):
+        if len(name) == len(file) and name[:8] == file[:8] and name > file:
+            os.unlink(os.path.join(directory, name))
+    path = os.path.join(directory, file)
+    size = os.path.getsize(path)
+    os.truncate(path, offset)
+    os.truncate(path, size)
+
+
+@pytest.mark.rest
+def test_standbys_tell_that_their_primary_has_lost_wal(make_rig):
+    """It comes back as the primary, on its own timeline, and behind them: they stop, and keep what they have."""
+    r = make_rig()
+    r.start_all()
+    r.wait_healthy()
+    old = r.leader()
+    standbys = r.replicas()
+    r.sql(old, "CREATE TABLE synced (i int); CHECKPOINT; SELECT 1")
+    file, offset = r.sql(old, "SELECT file_name || ' ' || file_offset FROM pg_walfile_name_offset(pg_current_wal_flush_lsn())").split()
+    r.sql(old, "CREATE TABLE forgotten AS SELECT generate_series(1, 200000) i; SELECT 1")
+    wait_for("both have all of it", lambda: r.sql(old, "SELECT count(*) FROM pg_stat_replication WHERE flush_lsn = pg_current_wal_flush_lsn()") == "2", 30)
+    for node in r.nodes.values():
+        node.kill_node()
+    forget(old, file, int(offset))
+    for node in [old, *standbys]:
+        node.start_agent()
+    wait_for("it leads again", lambda: r.leader() is old and r.http_status(old.address, "/primary") == 200, 60)
+    assert r.sql(old, "SELECT to_regclass('synced') IS NOT NULL AND to_regclass('forgotten') IS NULL") == "t"
+    wait_for("it is told", lambda: r.ctl("list").stdout.count("the primary has lost WAL that is here") == 2, 60)
+    for node in standbys:
+        wait_for(f"{node.name} has stopped", lambda n=node: n.postmaster_pid() is None, 60)
+        assert f"the primary '{old.name}' has lost WAL that was synced" in node.log_text()
+        assert f"'{old.name}' has lost WAL that is here, of its own timeline" in node.log_text()
+    assert r.leader() is old
+    taken, kept = standbys
+    taken.kill_node()
+    shutil.rmtree(taken.data_dir)
+    taken.start_agent()
+    wait_for("it is copied anew", lambda: r.sql(old, "SELECT string_agg(state, ' ') FROM pg_stat_replication") == "streaming", 60)
+    assert kept.postmaster_pid() is None and os.path.exists(os.path.join(kept.data_dir, "PG_VERSION"))
 
 
 @pytest.fixture

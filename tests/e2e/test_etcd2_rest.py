@@ -2,7 +2,6 @@
 import pytest
 
 from on_etcd import (  # noqa: F401
-    cluster,
     failsafe,
     test_isolated_primary_stops_before_another_writes,
     test_furthest_standby_takes_over,

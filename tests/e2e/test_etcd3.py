@@ -1,6 +1,5 @@
 """On etcd's v3 API."""
 from on_etcd import (  # noqa: F401
-    cluster,
     failsafe,
     test_bootstrap_and_commands,
     test_switchover_goes_to_the_one_that_is_named,

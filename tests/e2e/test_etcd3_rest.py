@@ -2,7 +2,6 @@
 import pytest
 
 from on_etcd import (  # noqa: F401
-    cluster,
     failsafe,
     test_primary_without_etcd_stops_before_another_writes,
     test_diverged_primary_rejoins_by_rewind,

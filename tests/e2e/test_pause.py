@@ -89,6 +89,7 @@ def test_store_without_majority_and_agents_killed(paused):
         assert rig.http_status(leader.address, "/primary") == 200
         assert rig.http_status(leader.address, "/liveness") == 200
         leader.kill_agent()
+        stopped_unheard(rig, others[0])
         time.sleep(LONGER * ttl)
         for node in rig.nodes.values():
             node.start_agent()
@@ -100,6 +101,16 @@ def test_store_without_majority_and_agents_killed(paused):
     is_unchanged(rig, leader, start)
     faults.verify(rig, load, may_lose=False)
     faults.verify(rig, resumed_is_fenced(rig), may_lose=True)
+
+
+def stopped_unheard(rig, standby):
+    """Its new agent hears nobody, and goes by what the one before knew of the pause."""
+    pid = postmaster(standby)
+    standby.start_agent()
+    wait_for("the agent knows what runs there", lambda: "replica" in rig.http(standby.address, "/patroni")[1], 20)
+    standby.kill_agent(signal.SIGTERM)
+    wait_for(f"{standby.name} has no agent", lambda: standby.agent_pid() is None, 20)
+    assert postmaster(standby) == pid and standby.fence_pid()
 
 
 def resumed_is_fenced(rig):

@@ -169,14 +169,34 @@ CFG
     } > "$home/haproxy.cfg"
 }
 
+start_agent() { # name
+    # The shell round runuser stays, too: everything of it goes to the log, or a caller's pipe would never end.
+    (cd "$home" && as setsid "$home/bin/pgquorum" "$home/$1.yml") </dev/null >> "$home/$1.log" 2>&1 &
+    pid=$(agent_pid "$1")
+    remember "$pid" "$home/$1.pid"
+}
+
+# The demo that is there: what was killed of it is started again. Returns if nothing of it lives.
+again() {
+    missing=""
+    for n in $nodes; do
+        alive "$home/$n.pid" || missing="$missing $n"
+    done
+    [ "$missing" != " node1 node2 node3" ] || return 0
+    for n in $missing; do
+        echo "The agent of $n is started again."
+        start_agent "$n"
+    done
+    wait_healthy
+    echo "The demo is running (make demo-down ends it):"
+    show
+    exit 0
+}
+
 up() {
     bin=$1
     if [ -f "$home/ports" ]; then
-        if alive "$home/node1.pid" && alive "$home/node2.pid" && alive "$home/node3.pid"; then
-            echo "The demo is running (make demo-down ends it):"
-            show
-            exit 0
-        fi
+        again
         echo "Cleaning up after an earlier demo that did not end well."
         down
     fi
@@ -194,12 +214,7 @@ up() {
     write_haproxy "${10}" "${11}" "$7" "$4" "$8" "$5" "$9" "$6"
     own "$home" "$home"/node?
     for n in $nodes; do
-        # The shell round runuser stays, too: everything of it goes to the log, or a caller's pipe would never end.
-        (cd "$home" && as setsid "$home/bin/pgquorum" "$home/$n.yml") </dev/null >> "$home/$n.log" 2>&1 &
-        echo $! > "$home/$n.start"
-        read -r pid < "$home/$n.start"
-        rm "$home/$n.start"
-        remember "$(agent_pid "$pid" "$n")" "$home/$n.pid"
+        start_agent "$n"
     done
     haproxy=$(command -v haproxy || true)
     [ -n "$haproxy" ] || { [ ! -x /usr/sbin/haproxy ] || haproxy=/usr/sbin/haproxy; }
@@ -217,7 +232,7 @@ agent_pid() {
     while [ "$n" -lt 50 ]; do
         for entry in /proc/[0-9]*; do
             if [ "$entry/exe" -ef "$home/bin/pgquorum" ] && # without a process for each one that there is
-                tr '\0' ' ' < "$entry/cmdline" 2>/dev/null | grep -q "$2.yml"; then
+                tr '\0' ' ' < "$entry/cmdline" 2>/dev/null | grep -q "$1.yml \$"; then
                 echo "${entry#/proc/}"
                 return
             fi
@@ -225,8 +240,8 @@ agent_pid() {
         sleep 0.1
         n=$((n + 1))
     done
-    echo "The agent of $2 did not start; its log is $home/$2.log:" >&2
-    tail -n 5 "$home/$2.log" >&2
+    echo "The agent of $1 did not start; its log is $home/$1.log:" >&2
+    tail -n 5 "$home/$1.log" >&2
     exit 1
 }
 
@@ -263,6 +278,7 @@ show() {
     echo "  watch -n 0.5 $home/bin/pgquorum -c $home/node1.yml list"
     echo "  $home/bin/pgquorum -c $home/node1.yml switchover --force"
     echo "  kill -9 \$(head -n 1 $home/${leader:-node1}/data/postmaster.pid)       (kill the primary and watch)"
+    echo "  kill -9 \$(cut -d' ' -f1 $home/${leader:-node1}.pid)       (kill its agent; make demo starts it again)"
     echo "  $home/bin/pgquorum -c $home/node1.yml explain"
     echo "  make demo-down                     (removes all of it)"
 }

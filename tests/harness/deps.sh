@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what pgquorum needs to build, test and run on Debian 12. Starts no service, now or at boot, creates no PostgreSQL cluster
-# (Debian's package would, on port 5432) and leaves existing ones alone. Usage: deps.sh [check | install | source].
+# Installs what pgquorum needs to build, test and run on Debian 12 or 13. Starts no service, now or at boot, creates no PostgreSQL cluster
+# (Debian's package would, on port 5432) and leaves existing ones alone. Usage: deps.sh [check | install | source | uri].
 set -eu
 cd "$(dirname "$0")/../.."
 raft_version=0.22.1
@@ -8,9 +8,14 @@ raft_sha256=7e45b6f24f3671c9bfd5b146814493f87cb2e560712bd469c1f5969a4b94291a
 cache=build/deps
 policy=/usr/sbin/policy-rc.d
 settings=/etc/postgresql-common/createcluster.d/pgquorum.conf
+release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+case $release in
+trixie) postgresql=postgresql-17 ;;
+*) release=bookworm postgresql=postgresql-15 ;;
+esac
 packages="gcc make pkg-config libuv1-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev libssl-dev libhttp-parser-dev
-  libcurl4-openssl-dev libnghttp2-dev openssl uthash-dev libcmocka-dev postgresql-15 haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
-  procps util-linux python3 python3-venv python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client patroni python3-etcd ca-certificates gpgv"
+  libcurl4-openssl-dev libnghttp2-dev openssl uthash-dev libcmocka-dev $postgresql haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
+  procps util-linux python3 python3-venv python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client patroni python3-etcd ca-certificates gpgv debootstrap"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 missing() {
@@ -26,10 +31,10 @@ missing() {
 debian_source() {
     cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk '
         /^URIs:/ {uri = $2} /^Suites:/ {suites = $0} /^Signed-By:/ {key = $2}
-        /^$/ {if (suites ~ /bookworm( |$)/) {print uri, key; exit} suites = ""}
-        END {if (suites ~ /bookworm( |$)/) print uri, key}' | head -n 1
+        /^$/ {if (suites ~ /'"$release"'( |$)/) {print uri, key; exit} suites = ""}
+        END {if (suites ~ /'"$release"'( |$)/) print uri, key}' | head -n 1
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-        sed -nE 's/^deb( \[[^]]*\])? +([^ ]+) +bookworm +.*/\2/p' | head -n 1
+        sed -nE 's/^deb( \[[^]]*\])? +([^ ]+) +'"$release"' +.*/\2/p' | head -n 1
 }
 source_uri() { debian_source | head -n 1 | cut -d' ' -f1; }
 source_key() {
@@ -37,12 +42,14 @@ source_key() {
     echo "${key:-/usr/share/keyrings/debian-archive-keyring.gpg}"
 }
 
+# Debian 13 has the library that is wanted; for Debian 12 it is in its backports.
 add_backports() {
+    [ "$release" = bookworm ] || return 0
     if apt-cache madison libraft-dev 2>/dev/null | grep -q " $raft_version-"; then
         return
     fi
     uri=$(source_uri)
-    [ -n "$uri" ] || { echo "deps: no Debian 12 (bookworm) source in /etc/apt: add one, then run make deps again" >&2; exit 1; }
+    [ -n "$uri" ] || { echo "deps: no Debian source of $release in /etc/apt: add one, then run make deps again" >&2; exit 1; }
     printf 'Types: deb\nURIs: %s\nSuites: bookworm-backports\nComponents: main\nSigned-By: %s\n' \
         "$uri" "$(source_key)" > /etc/apt/sources.list.d/pgquorum-backports.sources
     apt-get update -q
@@ -81,7 +88,11 @@ install_packages() {
     # shellcheck disable=SC2086
     [ -z "$(echo $plain)" ] || apt-get install -q -y --no-install-recommends $plain </dev/null
     case "$todo" in
-    *libraft-dev*) apt-get install -q -y --no-install-recommends -t bookworm-backports libraft-dev </dev/null ;;
+    *libraft-dev*)
+        from=$([ "$release" != bookworm ] || echo "-t bookworm-backports")
+        # shellcheck disable=SC2086
+        apt-get install -q -y --no-install-recommends $from libraft-dev </dev/null
+        ;;
     esac
 }
 
@@ -119,5 +130,6 @@ case "${1:-install}" in
 check) [ -z "$(missing)" ] ;;
 install) install_packages ;;
 source) fetch_source ;;
-*) echo "usage: deps.sh [check | install | source]" >&2; exit 2 ;;
+uri) source_uri ;;
+*) echo "usage: deps.sh [check | install | source | uri]" >&2; exit 2 ;;
 esac

@@ -1,6 +1,7 @@
 #!/bin/sh
-# End-to-end tests, E2E_JOBS= files at a time (one for each processor): each has clusters of its own. Also the part of the chaos
-# suite that belongs to check, and the tests of its checkers, which need nothing but Python.
+# End-to-end tests, E2E_JOBS= files at a time (one more than there are processors: they wait for most of their time): each has
+# clusters of its own. Also the part of the chaos suite that belongs to check, and the tests of its checkers, which need nothing
+# but Python.
 #   run_e2e.sh BUILD check|rest|all [PART OF A TEST'S NAME]
 # Leaves the counts in BUILD/counts.e2e as "passed failed skipped", what each file said in BUILD/logs.e2e.
 set -u
@@ -24,6 +25,8 @@ one() { # BUILD, WHICH, PART, file
     echo "${passed:-0} $failed ${skipped:-0}" > "$base.counts"
     if [ "$failed" != 0 ]; then
         echo "FAILED $(basename "$4"), from $log:
+$(grep -E '^(E  |FAILED|ERROR|[^ ]+\.py:[0-9]+: )' "$log" | cut -c 1-300 | tail -n 30)
+what its end says:
 $(tail -n 60 "$log")"
     elif [ "${passed:-0}${skipped:-0}" != 00 ]; then
         echo "ok     $(basename "$4"): ${passed:-0} passed$([ "${skipped:-0}" = 0 ] || echo ", $skipped skipped"), $(sed -n 's/^contain: //p' "$log")"
@@ -43,7 +46,7 @@ tests/harness/sweep.sh
 # Those that take longest come first.
 files=$(for file in mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured faults etcd3 etcd2 smoke_v3 smoke_v2 restarts members rejoin bootstrap; do echo "tests/e2e/test_$file.py"; done; ls tests/chaos/test_*.py tests/e2e/test_*.py tests/chaos/checkers/test_*.py)
 files=$(echo "$files" | awk '!seen[$0]++')
-echo "$files" | xargs -n 1 -P "${E2E_JOBS:-$(nproc)}" "$0" --one "$build" "$which" "$part"
+echo "$files" | xargs -n 1 -P "${E2E_JOBS:-$(($(nproc) + 1))}" "$0" --one "$build" "$which" "$part"
 failed=$(($(echo "$files" | wc -l) - $(ls "$logs" | grep -c '\.counts$'))) # a file without counts was not run to its end
 [ "$failed" = 0 ] || echo "FAILED: $failed files left no counts in $logs" >&2
 cat "$logs"/*.counts | awk -v failed="$failed" -v ci="${CI:-}" '

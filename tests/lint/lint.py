@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """What the compiler does not check: the arrows between rooms, purity, banned calls, sizes, that the simulator links what
-the program links, that keys of the configuration are documented. Run from the root of the tree; prints "file:line: what is wrong" and ends with status 1."""
+the program links, that keys of the configuration are documented and tested (keys.py). Run from the root of the tree; prints "file:line: what is wrong" and ends with status 1."""
 import pathlib
 import re
 import subprocess
 import sys
+
+import keys
 
 ROOMS = ("base", "raft", "pgctl", "agent")
 FILE_LINES_MAX = 1000
@@ -25,8 +27,8 @@ ARROWS = {
                    "raft:public"],
     "agent/api": ["agent/api", "agent/loop", "agent/ha", "agent/dcs", "agent/config", "agent/version.h", "base:public",
                   "pgctl:public", "raft:public"],
-    "agent/cli": ["agent/cli", "agent/api", "agent/ha", "agent/dcs", "agent/config", "agent/app.h", "agent/witness.h",
-                  "agent/version.h", "base:public", "raft:public"],
+    "agent/cli": ["agent/cli", "agent/api", "agent/ha", "agent/dcs", "agent/config", "agent/app.h", "agent/witness.h", "agent/validate.h",
+                  "agent/generate.h", "agent/version.h", "base:public", "raft:public"],
     "agent": ["agent", "base:public", "pgctl:public", "raft:public"],
 }
 
@@ -48,10 +50,10 @@ HEAP_EXEMPT = ("base/mem.c",
 UNFINISHED = re.compile(r"\b(FIX" r"ME|TO" r"DO|XX" r"X)\b")  # split, so as not to find itself
 
 # Functions that the simulator gives itself; everything else has to come from the archives. All are effects: the clocks, the
-# sink of the log, the socket to the fence process, the group (directory, port, links) round the node.
+# sink of the log, the socket to the fence process, connections to other hosts, the group (directory, port, links) round the node.
 SIMULATED = {"clock_real", "random_real", "log_write", "log_level_parse", "log_level_set", "log_json_set",
-             "fence_client_connected", "fence_client_page", "fence_client_status", "raft_group_node", "peers_peer",
-             "peers_tell"}
+             "fence_client_connected", "fence_client_page", "fence_client_status", "fence_client_watchdog", "raft_group_node", "peers_peer",
+             "peers_tell", "tcp_connect_start", "tcp_connect_cancel"}
 # Functions that it looks at on their way (--wrap): it calls the real one and spoils it only where a seeded fault says so.
 WRAPPED = {"store_apply", "store_leases_due", "fopen", "ha_sync_key_read", "ha_sync_next", "ha_rules_run"}
 # Rooms whose shipping objects the simulator has to run.
@@ -196,17 +198,6 @@ def check_unfinished(path):
         fault(path, text.count("\n", 0, match.start()) + 1, f"{match.group(1)} left behind")
 
 
-def check_keys_are_documented():
-    """Every key of the configuration that is known stands in a page for users."""
-    pages = "".join(pathlib.Path(f"docs/{page}.md").read_text(encoding="utf-8") for page in ("configuration", "etcd"))
-    told = set(re.findall(r"[a-z_][a-z0-9_]*", pages))
-    path = "agent/config/known_keys.c"
-    tables = pathlib.Path(path).read_text(encoding="utf-8").partition("known_sections[]")[0]
-    for match in re.finditer(r'"([a-z_0-9]+)"', tables):
-        if match.group(1) not in told:
-            fault(path, tables.count("\n", 0, match.start()) + 1, f"'{match.group(1)}' stands in no page of docs")
-
-
 # --- the simulator ---------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +247,7 @@ def check_simulator(sources):
 
 def main():
     names = tracked("*.c", "*.h")
-    files = set(names)
+    files = set(names) | set(tracked("*.def"))
     sources = {name: Source(name) for name in names}
     for name, source in sources.items():
         check_arrows(source, files)
@@ -268,7 +259,7 @@ def main():
         check_own_header_first(source, files)
     for name in tracked():
         check_unfinished(name)
-    check_keys_are_documented()
+    faults.extend(keys.faults())
     check_simulator(sources)
     for text in faults:
         print(text)

@@ -5,7 +5,8 @@
 `table` has a line a mutant, NAME.patch is the bug. It is applied to a copy of the tree (BUILD/mutants), which is built there: only what it
 touches is compiled. What has to find it:
 
-    sim ARGUMENTS            the simulator, until a run breaks the rule named; without the patch the same seed must pass
+    sim ARGUMENTS            the simulator, until a run breaks the rule named, or an assertion of the program; without the patch the same seed
+                             must pass
     chaos FAULT MODE SEED    a run on a real cluster (root): the checkers named have to complain
 
 A mutant survives when that ends otherwise, or after LIMIT_S of CPU. A patch that does not apply, or does not build, is a failure, too.
@@ -130,6 +131,16 @@ def run(argv, **more):
     return ended.returncode, ended.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def asserted(mutant, tree, arguments):
+    """An assertion ends the simulator before it has said which seed it is at."""
+    for seed in range(1, int(SEEDS)):
+        _, output, _ = run([os.path.join(tree.home, tree.objects, "sim"), *arguments, "--seed", str(seed)])
+        said = re.search("assertion failed: .*", output)
+        if said is not None:
+            return (str(seed), said.group()) if mutant.says in said.group() else (None, "")
+    return None, ""
+
+
 def by_sim(mutant, tree, build):
     """(what caught it, or None; seconds)"""
     arguments = mutant.run.split()[1:]
@@ -137,14 +148,16 @@ def by_sim(mutant, tree, build):
         arguments += ["--seeds", SEEDS]
     tree.make(os.path.join(tree.objects, "sim"))
     status, output, seconds = run([os.path.join(tree.home, tree.objects, "sim"), *arguments, "--until", mutant.says])
-    found = re.search(r"^FAILED seed (\d+) \((\w+)\) at [\d.]+ s: (.*)$", output, re.MULTILINE)
-    if found is None:
+    found = re.search(r"^FAILED seed (\d+) \(\w+\) at [\d.]+ s: (.*)$", output, re.MULTILINE)
+    seed, what = found.groups() if found else (None, "")
+    if mutant.says.startswith("assertion failed: ") and mutant.says in output:
+        seed, what = asserted(mutant, tree, arguments)
+    if seed is None:
         return None, f"{output.strip().splitlines()[-1] if output.strip() else ''} (status {status})", seconds
-    seed = found.group(1)
     status, output, _ = run([os.path.join(build, "sim"), *arguments, "--seed", seed])
     if status != 0:
         raise Unjudged(f"seed {seed} fails without the patch, too\n{output[-2000:]}")
-    return f"seed {seed}", found.group(3), seconds
+    return f"seed {seed}", what, seconds
 
 
 def by_chaos(mutant, tree, _build):

@@ -10,6 +10,7 @@
  *   sim_load.c    clients with unique commands
  *   sim_machine.c what outlives an agent on its host: PostgreSQL's life and the fence
  *   sim_wal.c, sim_replication.c, sim_sync.c   WAL, who copies it, who waits for whom
+ *   sim_connect.c whether servers on other hosts answer;  sim_depose.c leases that are ended early
  *   sim_commits.c what clients were told to be committed, and who has it
  *   sim_instance.c, sim_instance_sync.c, sim_agent.c   the shipping HA loop on models of its
  * handles sim_script.c  setup and script of faults: drawn from the seed, or read from a trace
@@ -51,7 +52,7 @@ enum sim_replication { /* synchronous_mode, and _strict */
                        SIM_REPLICATIONS
 };
 
-enum sim_port { SIM_PORT_RAFT, SIM_PORT_POSTGRES, SIM_PORTS };
+enum sim_port { SIM_PORT_RAFT, SIM_PORT_POSTGRES, SIM_PORT_REST, SIM_PORTS };
 
 /* What may be left out or bent on purpose: each must make a run fail. */
 struct sim_mutation {
@@ -65,11 +66,14 @@ struct sim_mutation {
     bool unconfirmed;      /* nobody has to confirm before fewer reports are asked for */
     bool set_first;        /* the setting is changed before more reports are asked for */
     bool without_unfenced; /* the key is taken away: nobody knows who runs without a deadline */
+    bool without_watchdog; /* nobody has one, and a fence may stand still */
     bool slow_clock;       /* the lease clock of each primary is slower than rho allows */
 };
 
 struct sim_drill;
 struct sim_script;
+
+#define SIM_CASCADES 18 /* of three nodes one names one, or they name each other */
 
 struct sim_setup {
     unsigned nodes;
@@ -81,9 +85,12 @@ struct sim_setup {
     unsigned snapshot_entries; /* in the log before it is compacted */
     enum sim_replication replication;
     unsigned sync_nodes; /* synchronous_node_count */
-    int64_t hang_ms;     /* postmaster_hang_timeout; 0 = its default */
-    bool one_writer;     /* what I1 needs is given: fences act, clocks go with the hosts */
+    bool early_failover;
+    unsigned cascade; /* who has the tag replicatefrom, 1 to SIM_CASCADES; 0 = nobody */
+    int64_t hang_ms;  /* postmaster_hang_timeout; 0 = its default */
+    bool one_writer;  /* what I1 needs is given: fences act, clocks go with the hosts */
     bool fence;
+    bool watchdog; /* each node has one */
 };
 
 struct sim_options {
@@ -153,7 +160,9 @@ struct sim_node {
     uint64_t incarnation;   /* events of an earlier one are dropped */
     bool paused;            /* the process does not run; its clocks do */
     int64_t resume_ms;
-    struct list held; /* struct sim_held: events that wait for the resume */
+    int64_t restart_due_ms; /* of a restart that was asked for and not begun; 0 = none; ... */
+    int64_t restart_at_ms;  /* ... of one that is scheduled */
+    struct list held;       /* struct sim_held: events that wait for the resume */
     /* The whole host stands still, PostgreSQL and fence with it; its clock too, or not. */
     bool frozen;
     bool clock_stands;
@@ -248,9 +257,10 @@ int64_t sim_node_clock(const struct sim_node *node);
 void sim_node_set_rate(struct sim_node *node, int64_t rate_ppm);
 void sim_hash(struct sim_world *world, uint64_t value);
 void sim_send(struct sim_world *world, unsigned from, unsigned to, struct span frame);
-/* Everything sent between the two, once more to whoever still runs; what is recorded is gone then.
- */
+/* Everything sent between the two, or up to the end, once more to whoever still runs; what is
+ * recorded is gone then. */
 void sim_record(struct sim_world *world);
+void sim_record_end(struct sim_world *world);
 void sim_replay(struct sim_world *world, unsigned times);
 void sim_fail(struct sim_world *world, const char *rule, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -334,10 +344,19 @@ void sim_agent_changed(struct sim_node *node);
 void sim_agent_thaws(const struct sim_node *node);
 void sim_agents_trace(struct sim_node *node);
 void sim_agents_stop(struct sim_world *world);
-bool sim_agents_serve(struct sim_world *world);   /* a primary is writable */
-bool sim_agents_settled(struct sim_world *world); /* one primary, everybody streams from it */
-void sim_agent_terminate(struct sim_node *node);  /* SIGTERM */
-void sim_agent_steps(struct sim_node *node);      /* before each operation: it may be its last */
+bool sim_agents_serve(struct sim_world *world);       /* a primary is writable */
+bool sim_agents_settled(struct sim_world *world);     /* one primary, everybody streams from it */
+bool sim_agent_acquires(const struct sim_node *node); /* has asked for the key, no answer yet */
+void sim_agent_terminate(struct sim_node *node);      /* SIGTERM */
+/* POST /restart there, `in_ms` ahead (0 = now); false: it was refused. */
+/* POST /reinitialize there; false: it was refused. */
+bool sim_agent_reinit(struct sim_node *node, bool force, bool from_leader);
+bool sim_agent_reinits(const struct sim_node *node); /* one is under way */
+/* The page arms an epoch that an earlier run of the agent acquired: it may have promoted already.
+ */
+bool sim_agent_resumed(struct sim_node *node);
+bool sim_agent_restart(struct sim_node *node, int64_t in_ms, int64_t timeout_ms);
+void sim_agent_steps(struct sim_node *node); /* before each operation: it may be its last */
 struct json_t *sim_agent_dynamic(const struct sim_world *world); /* the configuration */
 /* The leader key was acquired by `holder`: nobody else can commit any more. */
 void sim_agents_acquired(struct sim_world *world, struct span holder);

@@ -3,11 +3,17 @@
  * found before the library's. */
 #include "agent/dcs/dcs_raft.h"
 #include "agent/loop/loop.h"
+#include "agent/loop/reinit.h"
+#include "agent/loop/restart.h"
+#include "agent/loop/silence.h"
 #include "agent/loop/sync.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sim_connect.h"
+#include "sim_depose.h"
 #include "sim_instance.h"
+#include "sim_pause.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +21,7 @@
 #include <string.h>
 
 enum { HANDLE_CLOSED = 1, DIES_MS_MAX = 4000 };
+enum { PRE_PROMOTE_EVERY = 8, PRE_PROMOTE_SEED = 3 }; /* of these seeds the agents have one */
 
 struct sim_agent {
     struct agent agent;
@@ -27,7 +34,9 @@ struct sim_agent {
     struct list closings;
     json_t *bootstrap;
     json_t *empty;
+    json_t *tags;
     char connect[32];
+    char rest[32];
     char host[32];
     char data_dir[32];
     bool leaving;
@@ -223,6 +232,11 @@ void sim_agent_steps(struct sim_node *node)
     }
 }
 
+bool sim_agent_acquires(const struct sim_node *node)
+{
+    return node->agent != NULL && node->agent->agent.acquiring;
+}
+
 void sim_agent_terminate(struct sim_node *node)
 {
     ASSERT(node->agent != NULL);
@@ -230,6 +244,49 @@ void sim_agent_terminate(struct sim_node *node)
     node->agent->agent.facts.request = HA_REQUEST_SHUTDOWN;
     node->agent->agent.facts.request_mono_ms = agent_mono_ms(&node->agent->agent);
     cycle_request(&node->agent->agent);
+}
+
+bool sim_agent_reinit(struct sim_node *node, bool force, bool from_leader)
+{
+    struct error err = {0};
+    sim_running = node;
+    return reinit_order(&node->agent->agent, force, from_leader, &err) == 0;
+}
+
+bool sim_agent_reinits(const struct sim_node *node)
+{
+    return node->agent != NULL && node->agent->agent.reinit.now.phase != HA_REINIT_NONE;
+}
+
+bool sim_agent_resumed(struct sim_node *node)
+{
+    struct fence_lease lease;
+    return node->agent != NULL && fence_page_read(sim_machine_of(node)->page, &lease) &&
+           lease.epoch.revision != 0 &&
+           lease.epoch.revision != node->agent->agent.lease.acquired.revision;
+}
+
+bool sim_agent_restart(struct sim_node *node, int64_t in_ms, int64_t timeout_ms)
+{
+    struct restart_wish wish = {.timeout_ms = timeout_ms,
+                                .at_wall_ms = clock_wall_ms(&node->clock) + in_ms};
+    struct agent *agent = &node->agent->agent;
+    struct error err = {0};
+    int64_t wait_ms = 0;
+    unsigned number = 0;
+
+    sim_running = node;
+    if (in_ms == 0) {
+        bool taken = restart_order(agent, &wish, &number, &wait_ms, &err) == 0;
+        node->restart_due_ms = taken ? node->world->now : node->restart_due_ms;
+        return taken;
+    }
+    json_t *object = json_pack("{s:s}", "schedule", "then");
+    wish.object = object;
+    int rc = restart_schedule(agent, &wish, &err);
+    json_decref(object);
+    node->restart_at_ms = rc == 0 ? node->world->now + in_ms : node->restart_at_ms;
+    return rc == 0;
 }
 
 json_t *sim_agent_dynamic(const struct sim_world *world)
@@ -257,9 +314,26 @@ json_t *sim_agent_dynamic(const struct sim_world *world)
         rc |= json_object_set_new(document, "synchronous_mode_strict", json_boolean(strict));
         rc |= json_object_set_new(document, "synchronous_node_count",
                                   json_integer((json_int_t)world->sync_nodes));
+        if (world->setup.early_failover) {
+            rc |= json_object_set_new(document, "early_failover", json_true());
+        }
         ASSERT(rc == 0);
     }
     return document;
+}
+
+/* Whom it is to stream from; also itself, and in a circle. NULL: nobody is named. */
+static const char *cascade_of(const struct sim_node *node)
+{
+    const struct sim_world *world = node->world;
+    unsigned drawn = world->setup.cascade;
+    unsigned from = (drawn - 1) % 3;
+    unsigned to = (drawn - 1) / 3 % 3;
+    bool mutual = drawn > SIM_CASCADES / 2;
+    if (drawn == 0 || (node->index != from && !(mutual && node->index == to))) {
+        return NULL;
+    }
+    return world->nodes[node->index == from ? to : from].name;
 }
 
 static void make_config(struct sim_agent *self, const struct sim_node *node)
@@ -267,15 +341,17 @@ static void make_config(struct sim_agent *self, const struct sim_node *node)
     struct config *config = &self->config;
     (void)snprintf(self->host, sizeof(self->host), "10.0.0.%u", node->index + 1);
     (void)snprintf(self->connect, sizeof(self->connect), "%s:5432", self->host);
+    (void)snprintf(self->rest, sizeof(self->rest), "%s:8008", self->host);
     (void)snprintf(self->data_dir, sizeof(self->data_dir), "sim:%u", node->index);
     self->bootstrap = sim_agent_dynamic(node->world);
     (void)json_object_del(self->bootstrap, "pause"); /* that is said to a cluster, not to a file */
     self->empty = json_object();
+    self->tags = json_object();
     config->scope = "sim";
     config->prefix = "/service/sim/";
     config->name = node->name;
     config->restapi_connect =
-        (struct config_address){.text = self->connect, .host = self->host, .port = 8008};
+        (struct config_address){.text = self->rest, .host = self->host, .port = 8008};
     config->bootstrap.dcs = self->bootstrap;
     config->postgresql.connect =
         (struct config_address){.text = self->connect, .host = self->host, .port = 5432};
@@ -286,8 +362,24 @@ static void make_config(struct sim_agent *self, const struct sim_node *node)
     config->postgresql.pg_ctl_timeout_ms = 60000;
     config->postgresql.remove_data_directory_on_rewind_failure = true;
     config->postgresql.remove_data_directory_on_diverged_timelines = true;
-    config->tags.published = self->empty;
+    if (node->world->options.seed % PRE_PROMOTE_EVERY == PRE_PROMOTE_SEED) {
+        static const char *const words[] = {"pre_promote"};
+        config->postgresql.hooks =
+            (struct config_hooks){.pre_promote = {words, 1}, .timeout_ms = 60000};
+    }
+    config->tags.replicatefrom = cascade_of(node);
+    config->tags.published = self->tags;
+    if (config->tags.replicatefrom != NULL) {
+        (void)json_object_set_new(self->tags, "replicatefrom",
+                                  json_string(config->tags.replicatefrom));
+    }
     config->tags.failover_priority = 1;
+    if (node->world->setup.watchdog) {
+        config->watchdog = (struct config_watchdog){.mode = CONFIG_WATCHDOG_REQUIRED,
+                                                    .given = true,
+                                                    .device = "/dev/watchdog",
+                                                    .safety_margin_s = 5};
+    }
 }
 
 static void start_agent(struct sim_node *node)
@@ -302,7 +394,7 @@ static void start_agent(struct sim_node *node)
     self->loop.data = node;
     list_init(&self->works);
     list_init(&self->closings);
-    self->fence.machine = machine;
+    self->fence = (struct fence_client){.machine = machine};
     self->group.node = node;
     sim_instance_init(&self->pg, machine);
     agent->loop = &self->loop;
@@ -326,6 +418,7 @@ static void start_agent(struct sim_node *node)
     rc = rc != 0 ? rc : cycle_start(agent);
     rc = rc != 0 ? rc : publish_start(agent);
     rc = rc != 0 ? rc : sync_start(agent);
+    rc = rc != 0 ? rc : silence_start(agent);
     ASSERT(rc == 0);
     dcs_raft_set_node(agent->dcs, node->raft);
     dcs_raft_changed(agent->dcs);
@@ -337,6 +430,9 @@ static void start_agent(struct sim_node *node)
 void sim_agent_started(struct sim_node *node)
 {
     sim_load_started(node);
+    if (node->world->options.mode == SIM_CLUSTER) {
+        sim_machine_of(node)->off = false;
+    }
     if (node->world->options.mode == SIM_CLUSTER && !node->world->agents_off) {
         start_agent(node);
     }
@@ -350,6 +446,7 @@ void sim_agent_crashed(struct sim_node *node)
     if (self == NULL) {
         return;
     }
+    sim_pause_agent_died(node);
     sim_running = node;
     self->agent.stopping = true;
     self->agent.executing = false;
@@ -362,6 +459,7 @@ void sim_agent_crashed(struct sim_node *node)
     }
     self->agent.dcs->ops->free(self->agent.dcs);
     sync_stop(&self->agent);
+    silence_stop(&self->agent);
     publish_stop(&self->agent);
     cycle_stop(&self->agent);
     keeper_stop(&self->agent);
@@ -372,10 +470,13 @@ void sim_agent_crashed(struct sim_node *node)
         closing->callback(closing->handle);
         mem_free(closing);
     }
+    sim_connects_drop(node);
     sim_instance_drop(&self->pg);
     dynamic_config_free(&self->agent.dynamic);
+    config_effective_free(&self->agent.effective);
     json_decref(self->bootstrap);
     json_decref(self->empty);
+    json_decref(self->tags);
     mem_free(self);
     node->agent = NULL;
 }
@@ -386,6 +487,19 @@ void sim_agent_changed(struct sim_node *node)
         sim_running = node;
         dcs_raft_changed(node->agent->agent.dcs);
         observe_store_changed(&node->agent->agent);
+        sim_pause_known(node);
+    }
+}
+
+void sim_agent_watchdog_answer(struct sim_node *node)
+{
+    struct fence_client *client = &node->agent->fence;
+    fence_done_cb done = client->dog_done;
+    struct error err = {0};
+    if (done != NULL) {
+        sim_running = node;
+        client->dog_done = NULL;
+        done(client->dog_arg, 0, &client->machine->status, &err);
     }
 }
 
@@ -415,6 +529,7 @@ bool sim_agent_has_view(const struct sim_node *node)
 void sim_agents_open(struct sim_world *world)
 {
     sim_commits_open(world);
+    sim_depose_open(world);
     if (world->options.mode == SIM_CLUSTER) {
         sim_machines_open(world);
     }
@@ -425,10 +540,12 @@ void sim_agents_close(struct sim_world *world)
     if (world->options.mode == SIM_CLUSTER) {
         sim_machines_close(world);
     }
+    sim_depose_close(world);
     sim_commits_close(world);
 }
 
-/* Invariant I10: a directory with data goes only if another primary has the cluster. */
+/* Invariant I10: a directory with data goes only if another primary has the cluster when that
+ * begins. */
 void sim_check_removal(const struct sim_machine *machine)
 {
     struct sim_world *world = machine->node->world;
@@ -446,7 +563,7 @@ void sim_agents_acquired(struct sim_world *world, struct span holder)
 {
     for (size_t i = 0; i < world->node_count; i++) {
         const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
-        if (world->setup.one_writer && machine->writable &&
+        if (world->setup.one_writer && machine->writable && !sim_depose_excuses(machine) &&
             !span_equal_str(holder, world->nodes[i].name)) {
             sim_fail(world, "nobody can write when another acquires the lease",
                      "%s when %.*s acquires", world->nodes[i].name, (int)holder.len,
@@ -501,6 +618,19 @@ void sim_check_loss(const struct sim_machine *machine)
     }
 }
 
+/* From the primary, or by way of others that do. */
+static bool is_fed_by(struct sim_world *world, const struct sim_machine *machine,
+                      const struct sim_machine *primary)
+{
+    for (size_t step = 0; step < world->node_count && machine != primary; step++) {
+        if (!machine->receiving || machine->upstream == SIM_NO_UPSTREAM) {
+            return false;
+        }
+        machine = sim_machine_of(&world->nodes[machine->upstream]);
+    }
+    return machine == primary;
+}
+
 bool sim_agents_settled(struct sim_world *world)
 {
     const struct sim_machine *primary = NULL;
@@ -511,9 +641,7 @@ bool sim_agents_settled(struct sim_world *world)
         }
     }
     for (size_t i = 0; primary != NULL && i < world->node_count; i++) {
-        const struct sim_machine *machine = sim_machine_of(&world->nodes[i]);
-        if (machine != primary &&
-            (!machine->receiving || machine->upstream != (int)primary->node->index)) {
+        if (!is_fed_by(world, sim_machine_of(&world->nodes[i]), primary)) {
             return false;
         }
     }

@@ -233,6 +233,11 @@ uint64_t sim_commits_count(const struct sim_world *world)
     return world->commits->told;
 }
 
+int64_t sim_commits_epoch(const struct sim_machine *machine)
+{
+    return machine->node->world->commits->epoch[machine->node->index];
+}
+
 size_t sim_commits_reigns(const struct sim_world *world)
 {
     return world->commits->reign_count;

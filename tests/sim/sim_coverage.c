@@ -1,5 +1,6 @@
 #include "sim_coverage.h"
 
+#include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_sync.h"
 #include "raft/engine/peer_wire.h"
@@ -8,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RULES_MAX = 32, LISTS = 8 };
+enum { RULES_MAX = 32, LISTS = 9 };
 
 static const struct ha_rule_list *const lists[LISTS] = {
-    &ha_rules_common, &ha_rules_bootstrap, &ha_rules_stopped,  &ha_rules_starting,
-    &ha_rules_leader, &ha_rules_replica,   &ha_rules_unlocked, &ha_rules_pause};
+    &ha_rules_common,  &ha_rules_bootstrap, &ha_rules_stopped, &ha_rules_starting, &ha_rules_leader,
+    &ha_rules_replica, &ha_rules_unlocked,  &ha_rules_silent,  &ha_rules_pause};
 
 /* "situation/rule": what this world has nothing of. One that is hit all the same is a line too many
  * here. */
@@ -22,30 +23,46 @@ static const char *const elsewhere[] = {
     "leader/disk",                   /* ... another one, */
     "starting/disk",                 /* ... a third, */
     "stopped/disk",                  /* ... and a fourth */
+    "bootstrap/restore",             /* copies without a leader */
     "bootstrap/directory_lost",      /* a directory that goes from under a server */
     "replica/restart_to_follow",     /* a server that was adopted */
+    "replica/do_not_stream",         /* an archive */
     "unlocked/failsafe",             /* etcd */
+    "leader/watchdog",               /* a watchdog that is required and fails, */
+    "stopped/watchdog",              /* ... there, too */
     "leader/crash_loop",             /* backends that die alone */
-    "pause/recovered",               /* a group that is made anew from one member */
-    "pause/restart_under_fence",     /* servers that are started by hand */
+    "bootstrap/copy_cluster",        /* standby clusters: tests/e2e/standby.py */
+    "bootstrap/copy_again",
+    "leader/standby_cluster",
+    "stopped/half_rewound",
+    "starting/starting_remote_look",
+    "starting/starting_remote_attach",
+    "stopped/standby_resume",
+    "stopped/standby_start",
+    "pause/recovered",           /* a group that is made anew from one member */
+    "pause/restart_under_fence", /* servers that are started by hand */
     "pause/over_standby",
     "pause/standby_without_service",
     "pause/standby_with_key",
 };
 
 /* Too rare for the standard seeds: a promotion that is sent and then not wanted, or makes another
- * timeline; five minutes of a start; a second cluster that was made and is not told of; what is
- * seen only between two events. */
+ * timeline; a request in a pause; five minutes of a start; a second cluster that was made and is
+ * not told of; what is seen only between two events. */
 static const char *const rare[] = {
     "common/not_all_gone",
     "common/not_ours",
     "leader/retake",
     "leader/timeline_unreserved",
     "pause/diverged",
+    "pause/manual",
     "pause/passed_over",
     "pause/step_down",
+    "replica/new_term",
     "replica/promotion_failed",
     "replica/disarm",
+    "silent/disarm",
+    "silent/promotion_orphaned",
     "starting/start_timeout",
     "starting/starting_standby_attach",
     "stopped/give_up",
@@ -79,6 +96,18 @@ static unsigned long message_hits[SIM_MESSAGE_FATES][MESSAGES];
 static unsigned long step_hits[sizeof(steps) / sizeof(steps[0])];
 static unsigned long state_hits[SIM_STATE_COUNT];
 
+/* Who said that the holder of the key was silent takes it back in the same term: it lives. */
+static bool is_taken_back(const struct ha_snapshot *s, const struct ha_plan *plan)
+{
+    const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);
+    bool withdraws = false;
+    for (size_t i = 0; i < plan->action_count; i++) {
+        withdraws = withdraws || plan->actions[i].type == HA_WITHDRAW_REPORT;
+    }
+    return withdraws && own != NULL && !own->withdrawn && own->primary_silent_ms > 0 &&
+           ha_epoch_equal(own->epoch, s->cluster.leader_epoch);
+}
+
 bool __real_ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s,
                          struct ha_plan *plan);
 bool __wrap_ha_rules_run(const struct ha_rule_list *list, const struct ha_snapshot *s,
@@ -89,6 +118,9 @@ bool __wrap_ha_rules_run(const struct ha_rule_list *list, const struct ha_snapsh
 {
     if (!__real_ha_rules_run(list, s, plan)) {
         return false;
+    }
+    if (is_taken_back(s, plan)) {
+        sim_coverage_state(SIM_STATE_ALARM_TAKEN_BACK);
     }
     for (size_t i = 0; i < LISTS; i++) {
         for (size_t j = 0; lists[i] == list && j < list->count && j < RULES_MAX; j++) {

@@ -17,6 +17,7 @@ enum sim_message_fate { SIM_MESSAGE_DROPPED, SIM_MESSAGE_DOUBLED, SIM_MESSAGE_FA
     X(WALSENDER_LATE, "a walsender answered with an older setting")                 \
     X(RECEIVER_LATE, "a walreceiver connected after its service file was replaced") \
     X(SLOT_HELD, "a slot was held by the walsender of before")                      \
+    X(CASCADE, "a standby received from a standby")                                 \
     X(POSITION_NULL, "a standby was asked that had flushed nothing in this start")  \
     X(ORPHAN_COMMIT, "a backend committed without a postmaster")                    \
     X(TWO_WRITERS, "two primaries were writable where that is not checked")         \
@@ -25,6 +26,9 @@ enum sim_message_fate { SIM_MESSAGE_DROPPED, SIM_MESSAGE_DOUBLED, SIM_MESSAGE_FA
     X(ASYNC_LOSS, "an asynchronous failover lost commits")                          \
     X(SYNC_FAILOVER, "a failover in a synchronous mode lost none")                  \
     X(PAUSED, "the cluster was paused")                                             \
+    X(EARLY_FAILOVER, "a silent primary was replaced before its lease had ended")   \
+    X(DEPOSED_WRITES, "a primary that was deposed was writable beside the next")    \
+    X(ALARM_TAKEN_BACK, "a report of a silent primary was withdrawn, it lived")     \
     X(UNFENCED, "a primary ran unfenced beyond the end of its lease")               \
     X(UNFENCED_ALONE, "a primary ran unfenced without an agent")
 

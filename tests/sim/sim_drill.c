@@ -10,6 +10,7 @@ enum {
     SHORT_TTL_MS = 3000,
     LONG_TTL_MS = 10000,
     LONG_TTL_EVERY = 5,
+    WATCHDOG_TTL_MS = 6000, /* a timeout of 1 s has room in it */
     SETTLE_LIMIT_MS = 70000,
     CALM_MS = 2500, /* a status is published, some renewals are answered */
     CALM_MORE_MS = 3000,
@@ -21,14 +22,18 @@ static int64_t last_gap = DRILL_NO_GAP;
 
 void sim_drill_setup(const struct sim_options *options, struct sim_setup *ret_setup)
 {
-    *ret_setup = (struct sim_setup){.nodes = 3,
-                                    .ttl_ms = options->seed % LONG_TTL_EVERY == 0 ? LONG_TTL_MS
-                                                                                  : SHORT_TTL_MS,
-                                    .snapshot_entries = 20 + (unsigned)(options->seed % 5) * 60,
-                                    .replication = options->drill->replication,
-                                    .sync_nodes = 1,
-                                    .one_writer = !options->drill->without_fence,
-                                    .fence = !options->drill->without_fence};
+    *ret_setup = (struct sim_setup){
+        .nodes = 3,
+        .ttl_ms = options->drill->watchdog              ? WATCHDOG_TTL_MS
+                  : options->seed % LONG_TTL_EVERY == 0 ? LONG_TTL_MS
+                                                        : SHORT_TTL_MS,
+        .snapshot_entries = 20 + (unsigned)(options->seed % 5) * 60,
+        .replication = options->drill->replication,
+        .sync_nodes = 1,
+        .early_failover = options->drill->early_failover,
+        .one_writer = !options->drill->without_fence && !options->drill->freezes,
+        .fence = !options->drill->without_fence,
+        .watchdog = options->drill->watchdog && !options->mutation.without_watchdog};
 }
 
 int64_t sim_drill_gap(void)

@@ -34,6 +34,9 @@ struct sim_drill {
     enum sim_replication replication;
     bool without_fence; /* and two writers are no failure: no answered commit may be lost all the
                            same */
+    bool early_failover;
+    bool freezes;  /* a whole host: until its fence has a processor again two may write, too */
+    bool watchdog; /* each node has one */
 };
 
 extern const struct sim_drill sim_drills_failover[];
@@ -42,8 +45,12 @@ extern const struct sim_drill sim_drills_planned[];
 extern const size_t sim_drills_planned_count;
 extern const struct sim_drill sim_drills_sync[];
 extern const size_t sim_drills_sync_count;
+extern const struct sim_drill sim_drills_early[];
+extern const size_t sim_drills_early_count;
 extern const struct sim_drill sim_drills_pause[];
 extern const size_t sim_drills_pause_count;
+extern const struct sim_drill sim_drills_watchdog[];
+extern const size_t sim_drills_watchdog_count;
 extern const struct sim_drill sim_drills_storage[];
 extern const size_t sim_drills_storage_count;
 

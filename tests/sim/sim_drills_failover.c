@@ -14,6 +14,7 @@ enum {
     QUICK_MS = 1500,
     NEARLY_MS = 50,
     LINGER_MS = 3000,
+    ASKED_MS = 3000, /* a standby has just begun to ask a server that does not answer any more */
 };
 
 /* --- the primary is lost ---------------------------------------------------------------------- */
@@ -321,6 +322,39 @@ static void power_lost_everywhere(struct scene *scene)
     drill_settle(scene);
 }
 
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+static bool standby_serves(const struct scene *scene)
+{
+    return scene->standbys[0]->writable || scene->standbys[1]->writable;
+}
+
+static bool thawed(const struct scene *scene)
+{
+    return !scene->primary->node->frozen;
+}
+
+/* In the middle of what it writes. When it thaws its agent gets no processor yet and PostgreSQL
+ * hears nobody: the fence alone ends it, at its first look, and what was answered until then is on
+ * whoever leads. */
+static void host_frozen_past_its_lease(struct scene *scene)
+{
+    struct sim_world *world = scene->world;
+    struct sim_node *former = scene->primary->node;
+    int64_t ms = 2 * scene->ttl_ms + (int64_t)sim_below(world, (uint64_t)scene->ttl_ms);
+    drill_lead(scene, scene->standbys[sim_below(world, 2)]);
+    sim_host_freeze(former, ms, false);
+    drill_until(scene, standby_serves, scene->ttl_ms + ASKED_MS + BEYOND_MS,
+                "another one serves in time");
+    world->stops_hang = true;
+    drill_until(scene, thawed, ms, "a frozen host thaws");
+    sim_node_pause(former, scene->kill_ms);
+    drill_pass(scene, FENCED_MS);
+    drill_expect(scene, !scene->primary->writable, "the fence acts when its host thaws");
+    world->stops_hang = false;
+    rejoin_and_settle(scene);
+}
+
 /* --- time ------------------------------------------------------------------------------------- */
 
 /* The worst that the protocol allows: the holder's clock is slow, the others' are fast, and the
@@ -449,9 +483,13 @@ static void ttl_shortened_and_not_answered(struct scene *scene)
     taken_over_from_one_that_hangs(scene);
 }
 
-#define DRILL(by_ttl, budget_ms, fn)                              \
-    {                                                             \
-#fn, SIM_CLUSTER, by_ttl, budget_ms, fn, SIM_ASYNC, false \
+#define DRILL(by_ttl, budget_ms, fn)                                                   \
+    {                                                                                  \
+#fn, SIM_CLUSTER, by_ttl, budget_ms, fn, SIM_ASYNC, false, false, false, false \
+    }
+#define FREEZES(mode, fn)                                                            \
+    {                                                                                \
+#fn, SIM_CLUSTER, true, DRILL_NO_BUDGET, fn, mode, false, false, true, false \
     }
 
 /* Budgets of the time without a writer: ttl + 0.2 s after the loss of a node, 0.9 s after that of
@@ -478,6 +516,7 @@ const struct sim_drill sim_drills_failover[] = {
     DRILL(false, DRILL_NO_BUDGET, all_agents_killed),
     DRILL(false, 2000, majority_killed),
     DRILL(false, DRILL_NO_BUDGET, power_lost_everywhere),
+    FREEZES(SIM_QUORUM_STRICT, host_frozen_past_its_lease),
     DRILL(true, 200, clock_rates_at_the_bound),
     DRILL(true, 200, isolated_right_after_a_late_answer),
     DRILL(true, 200, ttl_shortened_and_not_answered),

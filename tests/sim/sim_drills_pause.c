@@ -3,7 +3,7 @@
 #include "sim_drill.h"
 #include "sim_pause.h"
 
-enum { SOON_MS = 3000, FENCED_MS = 280, BEYOND_MS = 1000 };
+enum { SOON_MS = 3000, FENCED_MS = 280, BEYOND_MS = 1000, KNOWN_MS = 6500, UNHEARD_MS = 500 };
 
 static struct fence_lease page_of(const struct scene *scene)
 {
@@ -139,6 +139,29 @@ static void paused_agents_terminated(struct scene *scene)
     still_fenced(scene);
 }
 
+/* The agent of a standby starts anew, hears nobody, and is told to stop: it goes by what was said
+ * when it last heard of the store. */
+static void paused_standby_terminated_unheard(struct scene *scene)
+{
+    struct sim_machine *standby = scene->standbys[sim_below(scene->world, 2)];
+    uint64_t run = standby->run;
+    pause(scene);
+    drill_pass(scene, KNOWN_MS);
+    drill_crash(standby);
+    sim_faults_isolate(standby->node);
+    drill_start(standby);
+    drill_pass(scene, UNHEARD_MS + (int64_t)sim_below(scene->world, 1000));
+    sim_agent_terminate(standby->node);
+    drill_pass(scene, scene->ttl_ms);
+    drill_expect(scene, standby->run == run && standby->phase == SIM_UP && standby->recovery,
+                 "in pause a standby is left alone by an agent that hears nobody");
+    drill_expect(scene, standby->node->raft == NULL, "an agent that is told to stop ends");
+    sim_faults_heal(scene->world);
+    drill_until(scene, drill_whole, 10000, "the group is whole");
+    resume(scene);
+    still_fenced(scene);
+}
+
 static bool is_down(const struct scene *scene)
 {
     return scene->primary->phase == SIM_DOWN;
@@ -174,15 +197,19 @@ static void paused_primary_lost(struct scene *scene)
     drill_settle(scene);
 }
 
-#define DRILL(fn)                                                      \
-    {                                                                  \
-#fn, SIM_CLUSTER, false, DRILL_NO_BUDGET, fn, SIM_ASYNC, false \
+#define DRILL(fn)                                                                           \
+    {                                                                                       \
+#fn, SIM_CLUSTER, false, DRILL_NO_BUDGET, fn, SIM_ASYNC, false, false, false, false \
     }
 
 const struct sim_drill sim_drills_pause[] = {
-    DRILL(paused_store_without_majority), DRILL(paused_primary_isolated),
-    DRILL(resumed_while_isolated),        DRILL(paused_agent_killed),
-    DRILL(paused_agents_terminated),      DRILL(paused_stopped_by_hand),
+    DRILL(paused_store_without_majority),
+    DRILL(paused_primary_isolated),
+    DRILL(resumed_while_isolated),
+    DRILL(paused_agent_killed),
+    DRILL(paused_agents_terminated),
+    DRILL(paused_stopped_by_hand),
+    DRILL(paused_standby_terminated_unheard),
     DRILL(paused_primary_lost),
 };
 const size_t sim_drills_pause_count = sizeof(sim_drills_pause) / sizeof(sim_drills_pause[0]);

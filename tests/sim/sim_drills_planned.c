@@ -106,12 +106,73 @@ static void agent_is_terminated(struct scene *scene)
     drill_settle(scene);
 }
 
-#define DRILL(by_ttl, budget_ms, fn)                              \
-    {                                                             \
-#fn, SIM_CLUSTER, by_ttl, budget_ms, fn, SIM_ASYNC, false \
+static bool restarted(const struct scene *scene)
+{
+    return scene->primary->run != scene->run && scene->primary->writable;
+}
+
+/* Role, lease and timeline stay; the gap from the moment nobody can write. */
+static void primary_restarted_on_request(struct scene *scene)
+{
+    drill_lead(scene, sim_chance(scene->world, 500) ? scene->standbys[0] : scene->primary);
+    drill_expect(scene, sim_agent_restart(scene->primary->node, 0, 0), "the order is taken");
+    drill_until(scene, stopped_serving, SWITCH_LIMIT_MS, "it stops for it");
+    drill_begin(scene);
+    drill_until(scene, restarted, SWITCH_LIMIT_MS, "the primary is started in place");
+    scene->gap_ms = scene->world->now - scene->began_ms;
+    drill_expect(scene, sim_wal_timeline(&scene->primary->wal) == scene->timeline,
+                 "a restart keeps the timeline");
+    drill_settle(scene);
+}
+
+static bool standby_restarted(const struct scene *scene)
+{
+    return scene->standbys[0]->phase == SIM_UP && scene->standbys[0]->run != scene->run;
+}
+
+static void standby_restarted_on_request(struct scene *scene)
+{
+    uint64_t primary_run = scene->run;
+    drill_begin(scene);
+    scene->run = scene->standbys[0]->run;
+    drill_expect(scene, sim_agent_restart(scene->standbys[0]->node, 1000, 0),
+                 "the schedule is taken");
+    drill_until(scene, standby_restarted, 2 * SWITCH_LIMIT_MS, "the standby is restarted");
+    scene->run = primary_run;
+    drill_expect(scene, drill_undisturbed(scene), "the primary serves on");
+    drill_settle(scene);
+}
+
+static bool copied_anew(const struct scene *scene)
+{
+    return scene->standbys[0]->phase == SIM_UP && scene->standbys[0]->run != scene->run &&
+           !sim_agent_reinits(scene->standbys[0]->node);
+}
+
+/* The second order comes in the middle of the first. */
+static void standby_made_anew_on_request(struct scene *scene)
+{
+    uint64_t primary_run = scene->run;
+    struct sim_node *node = scene->standbys[0]->node;
+    drill_begin(scene);
+    scene->run = scene->standbys[0]->run;
+    drill_expect(scene, !sim_agent_reinit(scene->primary->node, true, false),
+                 "the primary is left alone");
+    drill_expect(scene, sim_agent_reinit(node, false, true), "the order is taken");
+    drill_expect(scene, !sim_agent_reinit(node, false, true), "another one has to wait");
+    drill_expect(scene, sim_agent_reinit(node, true, false), "but by force");
+    drill_until(scene, copied_anew, 2 * SWITCH_LIMIT_MS, "the standby is copied anew");
+    scene->run = primary_run;
+    drill_expect(scene, drill_undisturbed(scene), "the primary serves on");
+    drill_settle(scene);
+}
+
+#define DRILL(by_ttl, budget_ms, fn)                                                   \
+    {                                                                                  \
+#fn, SIM_CLUSTER, by_ttl, budget_ms, fn, SIM_ASYNC, false, false, false, false \
     }
 
-/* Budget of a switchover: 0.3 s. */
+/* Budget of a switchover: 0.3 s; of a start in place: 0.9 s. */
 const struct sim_drill sim_drills_planned[] = {
     DRILL(false, 300, switchover_to_a_named_member),
     DRILL(false, 300, switchover_to_the_best),
@@ -120,5 +181,8 @@ const struct sim_drill sim_drills_planned[] = {
     DRILL(false, DRILL_NO_BUDGET, switchover_to_a_lost_member),
     DRILL(true, DRILL_NO_BUDGET, switchover_cut_short),
     DRILL(false, 300, agent_is_terminated),
+    DRILL(false, 900, primary_restarted_on_request),
+    DRILL(false, DRILL_NO_BUDGET, standby_restarted_on_request),
+    DRILL(false, DRILL_NO_BUDGET, standby_made_anew_on_request),
 };
 const size_t sim_drills_planned_count = sizeof(sim_drills_planned) / sizeof(sim_drills_planned[0]);

@@ -270,9 +270,9 @@ static void vote_outlives_a_crash(struct scene *scene)
     elect(scene);
 }
 
-#define DRILL(mode, by_ttl, fn)                                  \
-    {                                                            \
-#fn, mode, by_ttl, DRILL_NO_BUDGET, fn, SIM_ASYNC, false \
+#define DRILL(mode, by_ttl, fn)                                                       \
+    {                                                                                 \
+#fn, mode, by_ttl, DRILL_NO_BUDGET, fn, SIM_ASYNC, false, false, false, false \
     }
 
 const struct sim_drill sim_drills_storage[] = {

@@ -186,7 +186,10 @@ static bool cut_port(struct sim_world *world, struct sim_dice *dice, enum sim_po
     struct sim_node *node = sim_fault_victim(world, dice);
     bool in = sim_dice_chance(dice, 800);
     bool out = !in || sim_dice_chance(dice, 800);
-    sim_trace(world, "%s: %s is cut%s", node->name, port == SIM_PORT_RAFT ? "Raft" : "replication",
+    struct sim_dice more = {~dice->state}; /* what else is drawn stays as it is */
+    bool rest = sim_dice_chance(&more, 500);
+    sim_trace(world, "%s: %s%s is cut%s", node->name, port == SIM_PORT_RAFT ? "Raft" : "PostgreSQL",
+              rest ? " and REST" : "",
               in && out ? ""
               : in      ? ", inwards"
                         : ", outwards");
@@ -194,6 +197,8 @@ static bool cut_port(struct sim_world *world, struct sim_dice *dice, enum sim_po
         if (i != node->index) {
             world->port_cut[port][i][node->index] |= in;
             world->port_cut[port][node->index][i] |= out;
+            world->port_cut[SIM_PORT_REST][i][node->index] |= rest && in;
+            world->port_cut[SIM_PORT_REST][node->index][i] |= rest && out;
         }
     }
     sim_fault_passes(world, dice);

@@ -245,6 +245,55 @@ bool sim_fault_switchover(struct sim_world *world, struct sim_dice *dice)
     return put(world, dice, "/service/sim/failover", value);
 }
 
+/* On a member, by its REST interface. */
+bool sim_fault_restart(struct sim_world *world, struct sim_dice *dice)
+{
+    struct sim_node *node =
+        sim_dice_chance(dice, 500) ? sim_fault_victim(world, dice) : sim_fault_any(world, dice);
+    bool later = sim_dice_chance(dice, 300);
+    int64_t in_ms = later ? sim_dice_between(dice, 1, 2 * sim_ttl_ms(world)) : 0;
+    int64_t timeout_ms =
+        sim_dice_chance(dice, 500) ? sim_dice_between(dice, 100, 2 * sim_ttl_ms(world)) : 0;
+    if (node->agent == NULL || node->paused || !sim_agent_restart(node, in_ms, timeout_ms)) {
+        return false;
+    }
+    sim_trace(world, "%s: restart on request%s", node->name, later ? ", later" : "");
+    return true;
+}
+
+/* Whoever gave the order has no patience. */
+static void reinit_again(void *arg, uint64_t a, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)a;
+    (void)b;
+    if (node->agent != NULL && !node->paused && sim_agent_reinits(node)) {
+        (void)sim_agent_reinit(node, true, false);
+        sim_trace(node->world, "%s: made anew on request once more, by force", node->name);
+    }
+}
+
+/* One at a time: whoever makes two anew at once has given up what only these two had. */
+bool sim_fault_reinit(struct sim_world *world, struct sim_dice *dice)
+{
+    struct sim_node *node = sim_fault_any(world, dice);
+    bool force = sim_dice_chance(dice, 500);
+    bool from_leader = sim_dice_chance(dice, 300);
+    for (size_t i = 0; i < world->node_count; i++) {
+        if (&world->nodes[i] != node && sim_agent_reinits(&world->nodes[i])) {
+            return false;
+        }
+    }
+    if (node->agent == NULL || node->paused || !sim_agent_reinit(node, force, from_leader)) {
+        return false;
+    }
+    sim_trace(world, "%s: made anew on request%s", node->name, force ? ", by force" : "");
+    if (force) {
+        sim_at(world, sim_dice_between(dice, 100, 3000), reinit_again, node, 0, 0);
+    }
+    return true;
+}
+
 /* What operators do in maintenance. */
 bool sim_fault_by_hand(struct sim_world *world, struct sim_dice *dice)
 {

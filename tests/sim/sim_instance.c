@@ -11,7 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROBE_TIMEOUT_MS = 2000, HANG_LOOK_MS = 50, START_LOOK_MS = 20, BOOTSTRAP_KILL_MS = 50 };
+enum {
+    PROBE_TIMEOUT_MS = 2000,
+    HANG_LOOK_MS = 50,
+    START_LOOK_MS = 20,
+    OPERATOR_LOOK_MS = 20,
+    BOOTSTRAP_KILL_MS = 50
+};
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
@@ -165,6 +171,7 @@ static void finish_inspect(struct sim_call *call)
     void *arg = call->arg;
     inspection.running = machine->phase != SIM_DOWN && !machine->orphans;
     inspection.service_in_force = true;
+    inspection.noted_pause = machine->noted_pause;
     if (machine->dir == PG_DIR_VALID || machine->dir == PG_DIR_UNFINISHED) {
         inspection.standby_signal = machine->standby_signal;
         inspection.unannounced_system_id = machine->unannounced ? machine->system_id : 0;
@@ -215,8 +222,10 @@ static void fill_probe(const struct sim_machine *machine, struct pg_probe_result
     result->current_lsn = machine->recovery ? 0 : machine->wal.end;
     result->control_timeline = machine->control_timeline;
     result->receiver_alive = machine->receiving;
+    result->receiver_last_ms = machine->receiving ? machine->message_ms : 0;
     (void)snprintf(result->receiver_status, sizeof(result->receiver_status), "%s",
                    machine->receiving ? "streaming" : "");
+    result->timeline_exact = true;
     result->local_wal_replayed = machine->recovery && machine->replayed;
 }
 
@@ -488,7 +497,7 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
 {
     struct sim_machine *machine = instance->machine;
     (void)err;
-    sim_pause_check(machine->node, "a stop");
+    sim_pause_check_stop(machine->node);
     cancel_job(instance);
     struct sim_call *call = sim_call_new(instance, finish_stop, done, arg);
     call->is_job = true;
@@ -530,6 +539,38 @@ static void order_promote(struct sim_call *call)
     sim_call_later(call, 20);
 }
 
+/* pre_promote: while there are faults it may be slow, and may say no; with them it ends. */
+static void ask_operator(struct sim_call *call)
+{
+    struct sim_world *world = call->instance->machine->node->world;
+    if (world->now < call->operator_until) {
+        sim_call_later(call, OPERATOR_LOOK_MS);
+    } else if (call->operator_refuses) {
+        sim_call_end(call, ERR_REFUSED, "pre_promote says no");
+    } else {
+        order_promote(call);
+    }
+}
+
+static void operator_asked(struct sim_call *call)
+{
+    struct sim_world *world = call->instance->machine->node->world;
+    bool calm = world->now >= world->options.fault_ms;
+    bool slow = !calm && sim_below(world, 2) == 0;
+    call->operator_refuses = !calm && sim_below(world, 5) == 0;
+    call->operator_until =
+        world->now + (int64_t)sim_below(world, slow ? 6 * (uint64_t)sim_ttl_ms(world) : 100);
+    if (slow && call->operator_until > world->options.fault_ms) {
+        call->operator_until = world->options.fault_ms;
+    }
+    call->finish = ask_operator;
+}
+
+void pg_instance_cancel_job(struct pg_instance *instance)
+{
+    cancel_job(instance);
+}
+
 int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
                         int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
@@ -537,14 +578,31 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
     if (rc != 0) {
         return rc;
     }
-    sim_pause_check(instance->machine->node, "a promotion");
+    sim_pause_check_promotion(instance->machine->node);
     struct sim_call *call = sim_call_new(instance, order_promote, done, arg);
     call->is_job = true;
     call->promote = *promote;
     call->timeline = promote->timeline;
     call->until = instance->machine->node->world->now + timeout_ms;
+    if (promote->before != NULL) {
+        call->until += promote->before->timeout_ms;
+        operator_asked(call);
+    }
     sim_call_later(call, sim_call_takes(instance, 2, 40));
     return 0;
+}
+
+/* No agent of the simulator has callbacks. */
+int pg_instance_call(struct pg_instance *instance, enum pg_call kind,
+                     const struct pg_command *command, pg_done_cb done, void *arg,
+                     struct error *err)
+{
+    (void)instance;
+    (void)kind;
+    (void)command;
+    (void)done;
+    (void)arg;
+    return error_set(err, ERR_UNSUPPORTED, "nothing is called here");
 }
 
 bool pg_instance_promote_sent(const struct pg_instance *instance)
@@ -609,6 +667,34 @@ int pg_instance_set_slots(struct pg_instance *instance, const struct pg_slots *s
     (void)timeout_ms;
     (void)err;
     return upkeep(instance, 20, done, arg);
+}
+
+int pg_instance_set_logical(struct pg_instance *instance, const struct pg_logical_slots *slots,
+                            int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
+{
+    (void)slots;
+    (void)timeout_ms;
+    (void)err;
+    return upkeep(instance, 20, done, arg);
+}
+
+/* No model of them: the configurations of the simulated clusters have none. */
+int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logical_ask *ask,
+                            int64_t timeout_ms, pg_logical_seen_cb done, void *arg,
+                            struct error *err)
+{
+    (void)instance;
+    (void)ask;
+    (void)timeout_ms;
+    (void)done;
+    (void)arg;
+    return error_set(err, ERR_UNSUPPORTED, "logical slots are not simulated");
+}
+
+const char *pg_instance_copy_fault(const struct pg_instance *instance)
+{
+    (void)instance;
+    return "";
 }
 
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
@@ -741,9 +827,6 @@ static void finish_remove(struct sim_call *call)
         sim_call_end(call, ERR_BUSY, "it runs");
         return;
     }
-    if (machine->dir == PG_DIR_VALID) {
-        sim_check_removal(machine);
-    }
     sim_machine_erase(machine);
     sim_call_end(call, 0, "");
 }
@@ -783,6 +866,9 @@ int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t
 {
     (void)reason;
     (void)timeout_ms;
+    if (instance->machine->dir == PG_DIR_VALID) {
+        sim_check_removal(instance->machine);
+    }
     return remove_begin(instance, finish_remove, done, arg, err);
 }
 
@@ -807,6 +893,23 @@ int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_d
     (void)err;
     sim_call_later(sim_call_new(instance, finish_announced, done, arg),
                    sim_call_takes(instance, 1, 20));
+    return 0;
+}
+
+static void finish_note(struct sim_call *call)
+{
+    call->instance->machine->noted_pause = call->timeline != 0;
+    sim_call_end(call, 0, "");
+}
+
+int pg_instance_note_pause(struct pg_instance *instance, bool paused, int64_t timeout_ms,
+                           pg_done_cb done, void *arg, struct error *err)
+{
+    (void)timeout_ms;
+    (void)err;
+    struct sim_call *call = sim_call_new(instance, finish_note, done, arg);
+    call->timeline = paused;
+    sim_call_later(call, sim_call_takes(instance, 1, 20));
     return 0;
 }
 

@@ -16,6 +16,8 @@ struct pg_instance {
 
 struct fence_client {
     struct sim_machine *machine;
+    fence_done_cb dog_done; /* a request without an answer; NULL = none */
+    void *dog_arg;
 };
 
 struct raft_group {
@@ -46,6 +48,8 @@ struct sim_call {
     enum pg_start_role role;
     uint64_t system_id;
     struct pg_promote promote;
+    int64_t operator_until; /* pre_promote runs until then: true time */
+    bool operator_refuses;
     struct pg_rewind rewind;
     int64_t until; /* polls: true time */
     int64_t begun;

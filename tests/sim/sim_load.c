@@ -7,6 +7,7 @@
  * before it was asked for; when a holder's acquisition is applied for the first time, no other one
  * still counts itself the holder. */
 #include "sim.h"
+#include "sim_depose.h"
 #include "sim_pause.h"
 
 #include "agent/ha/ha_lease.h"
@@ -166,6 +167,10 @@ void sim_lease_applied(struct sim_world *world, const struct store *store)
         sim_commits_promised(world, there ? leader.value : (struct span){0});
         sim_pause_applied(world, store);
         if (acquired(store, "/service/sim/leader", &leader)) {
+            struct store_lease lease;
+            bool found = store_lease_get(store, leader.lease, &lease);
+            ASSERT(found);
+            sim_depose_acquired(world, &leader, lease.ttl_ms);
             sim_agents_acquired(world, leader.value);
         }
         return;

@@ -4,7 +4,10 @@
  * fence is the shipping decision (pgctl/fence/fence_page.c) on a page that the shipping keeper
  * writes; what is modelled is that it wakes late and that a kill takes time. */
 #include "sim_machine.h"
+
+#include "sim_depose.h"
 #include "sim_pause.h"
+#include "sim_watchdog.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -46,12 +49,15 @@ static void become_writable(struct sim_machine *machine)
     sim_trace(world, "%s is WRITABLE on timeline %u", machine->node->name,
               sim_wal_timeline(&machine->wal));
     sim_commits_primary(machine);
+    sim_depose_primary(machine);
     for (size_t i = 0; i < world->node_count; i++) {
         if (i == machine->node->index || !all->machines[i].writable) {
             continue;
         }
         if (!world->setup.one_writer) {
             sim_coverage_state(SIM_STATE_TWO_WRITERS);
+        } else if (sim_depose_excuses(machine) || sim_depose_excuses(&all->machines[i])) {
+            sim_coverage_state(SIM_STATE_DEPOSED_WRITES);
         } else {
             sim_fail(world, "one writable primary", "%s while %s still is", machine->node->name,
                      world->nodes[i].name);
@@ -337,8 +343,14 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
     struct sim_world *world = machine->node->world;
     struct fence_lease lease;
     int64_t now = sim_node_clock(machine->node);
+    int64_t stands_ms = machine->dog.fence_stands_until_ms - world->now;
     (void)a;
     (void)b;
+    if (stands_ms > 0) {
+        sim_host_at(machine->node, stands_ms < FENCE_WAIT_MAX_MS ? stands_ms : FENCE_WAIT_MAX_MS,
+                    fence_turn, machine, 0, 0);
+        return;
+    }
     if (!fence_page_read(machine->page, &lease)) {
         sim_fail(world, "the page is whole", "%s", machine->node->name);
         return;
@@ -347,6 +359,7 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
         lease.epoch.revision != 0 && lease.deadline_ms == FENCE_NO_DEADLINE) {
         sim_pause_unfenced(machine->node, lease.epoch.revision);
     }
+    fence_watchdog_clamp(&lease, machine->dog.open ? machine->dog.timeout_ms : 0);
     bool acts = world->setup.fence && !world->options.mutation.without_fence;
     enum fence_action action =
         !acts ? FENCE_NONE : fence_decide(&lease, now, &machine->fence_state);
@@ -364,6 +377,9 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
     if (now >= machine->kill_at_ms) {
         machine->kill_at_ms = FENCE_NO_DEADLINE;
         sim_machine_kill(machine, FENCE_KILL_MS);
+    }
+    if (world->setup.watchdog) {
+        sim_watchdog_turn(machine, &lease, now);
     }
     int64_t wait = fence_wait_ms(&lease, now, &machine->fence_state);
     sim_host_at(machine->node,
@@ -406,11 +422,14 @@ static void page_clear(struct sim_machine *machine)
     machine->fence_state = (struct fence_state){0};
     machine->kill_at_ms = FENCE_NO_DEADLINE;
     machine->status = (struct fence_status){.fence_pid = 1, .all_gone = true, .kill_ms = -1};
+    bool fired = machine->dog.fired;
+    machine->dog = (struct sim_dog){.fired = fired};
 }
 
 void sim_machine_power_off(struct sim_machine *machine)
 {
     machine->receiver = SIM_RECEIVER_NONE; /* nobody is told that it hangs up */
+    machine->off = true;
     if (machine->phase != SIM_DOWN) {
         gone(machine, false);
     }
@@ -425,12 +444,14 @@ void sim_machines_open(struct sim_world *world)
         machine->node = &world->nodes[i];
         machine->dir = PG_DIR_EMPTY;
         machine->upstream = SIM_NO_UPSTREAM;
+        machine->paused_ms = -1;
         machine->page = aligned_alloc(FENCE_PAGE_BYTES, FENCE_PAGE_BYTES);
         ASSERT(machine->page != NULL);
         page_clear(machine);
         sim_host_at(machine->node, 1, write_turn, machine, 0, 0);
         sim_replication_open(machine);
         sim_host_at(machine->node, 3, fence_turn, machine, 0, 0);
+        sim_watchdog_open(machine);
     }
 }
 

@@ -62,13 +62,16 @@ struct sim_machine {
     enum pg_dir_kind dir;
     enum pg_unfinished unfinished;
     uint64_t system_id;
-    bool unannounced; /* made by initdb here, and the store was not seen to name it */
+    bool unannounced;  /* made by initdb here, and the store was not seen to name it */
+    bool noted_pause;  /* the agent's note, beside it */
+    int64_t paused_ms; /* true time: since when an agent here knows of a pause; -1 = of none */
     bool standby_signal;
     bool backup_label;
     enum pg_control_state control;
     uint32_t control_timeline;
     uint64_t checkpoint_lsn;
     struct sim_wal wal;
+    bool off;          /* the host has no power */
     int64_t erased_ms; /* true time when its directory was lost or removed last; 0 = never */
     /* Process. */
     enum sim_phase phase;
@@ -89,6 +92,7 @@ struct sim_machine {
     int source;
     uint64_t connection;
     int64_t heard_ms;
+    int64_t message_ms;    /* on the node's clock: it sent something last; 0 = never */
     int64_t slow_until_ms; /* true time: flushes rarely */
     bool flushed_known;    /* since this start a walreceiver has been there */
     /* Walsenders, and who has taken which value of the setting. */
@@ -109,6 +113,16 @@ struct sim_machine {
     struct fence_state fence_state;
     int64_t kill_at_ms; /* of a stop that the agent asked for, on the lease clock */
     struct fence_status status;
+    struct sim_dog {
+        int64_t wanted_ms; /* timeout; 0 = no watchdog */
+        int64_t timeout_ms;
+        bool open;
+        bool pet_due;                  /* decided, and not done yet */
+        int64_t petted_ms;             /* true time */
+        int64_t until_ms;              /* fence_watchdog_decide's memory */
+        bool fired;                    /* ever */
+        int64_t fence_stands_until_ms; /* true time: the fence process is stopped */
+    } dog;
 };
 
 struct sim_machine *sim_machine_of(struct sim_node *node);
@@ -175,10 +189,13 @@ void sim_commits_close(struct sim_world *world);
 void sim_commits_told(struct sim_machine *machine, uint64_t lsn);
 void sim_commits_primary(struct sim_machine *machine); /* it is writable from now on */
 uint64_t sim_commits_count(const struct sim_world *world);
-size_t sim_commits_reigns(const struct sim_world *world); /* how many primaries began */
+int64_t sim_commits_epoch(const struct sim_machine *machine); /* in which it became writable last */
+size_t sim_commits_reigns(const struct sim_world *world);     /* how many primaries began */
 
 /* To the agent, if one runs (sim_agent.c). */
 bool sim_agent_has_view(const struct sim_node *node); /* it has read the store since its start */
 void sim_agent_fence_event(struct sim_node *node, enum fence_event event);
+/* To what it has asked the fence for its watchdog. */
+void sim_agent_watchdog_answer(struct sim_node *node);
 
 #endif

@@ -286,7 +286,9 @@ static void run_drills(const struct arguments *arguments, struct tally *tally)
     } lists[] = {{sim_drills_failover, sim_drills_failover_count},
                  {sim_drills_planned, sim_drills_planned_count},
                  {sim_drills_sync, sim_drills_sync_count},
+                 {sim_drills_early, sim_drills_early_count},
                  {sim_drills_pause, sim_drills_pause_count},
+                 {sim_drills_watchdog, sim_drills_watchdog_count},
                  {sim_drills_storage, sim_drills_storage_count}};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         for (size_t j = 0; j < lists[i].count && !is_over(arguments, tally); j++) {
@@ -327,6 +329,7 @@ static bool parse_flag(struct arguments *arguments, const char *flag)
                  {"--amnesia", &arguments->mutation.amnesia, two_logs},
                  {"--forget-vote", &arguments->mutation.forget_vote, two_leaders},
                  {"--stale-read", &arguments->mutation.stale_read, old_reads},
+                 {"--without-watchdog", &arguments->mutation.without_watchdog, two_writers},
                  {"--without-unfenced", &arguments->mutation.without_unfenced, two_writers},
                  {"--slow-clock", &arguments->mutation.slow_clock, two_writers},
                  {"--still-receiving", &arguments->mutation.still_receiving, lost_commits},

@@ -1,5 +1,6 @@
 /* One Raft member: its environment, its start on what its disk holds, its crash. */
 #include "sim.h"
+#include "sim_pause.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -246,6 +247,9 @@ void sim_member_wipe(struct sim_node *node)
     ASSERT(node->raft == NULL);
     sim_disk_empty(&node->disk);
     node->id = sim_random(node->world) | 1;
+    if (node->world->options.mode == SIM_CLUSTER) {
+        sim_pause_forgotten(node);
+    }
     sim_trace(node->world, "%s has an empty Raft directory, id %016llx", node->name,
               (unsigned long long)node->id);
 }

@@ -15,8 +15,10 @@
 enum {
     PROPOSE_MS = 2000,
     AGAIN_MS = 1000,
-    LATE_MS = 3000,  /* so long what was written before may still come */
-    KNOWN_MS = 6000, /* what was decided before has been done, or given up */
+    LATE_MS = 3000,     /* so long what was written before may still come */
+    KNOWN_MS = 6000,    /* what was decided before has been done, or given up */
+    NOTED_MS = 3000,    /* what an agent knows for so long it has noted */
+    RESTART_MS = 15000, /* an order for a restart that was not begun is dropped */
 };
 
 static const char *const key = "/service/sim/config";
@@ -111,12 +113,99 @@ void sim_pause_applied(struct sim_world *world, const struct store *store)
     }
 }
 
+void sim_pause_known(const struct sim_node *node)
+{
+    struct sim_machine *machine = sim_machine_of(&node->world->nodes[node->index]);
+    if (!sim_agent_has_view(node)) {
+        return;
+    }
+    if (!is_paused(raft_node_store(node->raft))) {
+        machine->paused_ms = -1;
+    } else if (machine->paused_ms < 0) {
+        machine->paused_ms = node->world->now;
+    }
+}
+
+void sim_pause_agent_died(struct sim_node *node)
+{
+    struct sim_machine *machine = sim_machine_of(node);
+    if (node->world->now - machine->paused_ms < NOTED_MS) {
+        machine->paused_ms = -1;
+    }
+}
+
+void sim_pause_forgotten(struct sim_node *node)
+{
+    struct sim_machine *machine = sim_machine_of(node);
+    machine->noted_pause = false;
+    machine->paused_ms = -1;
+}
+
+static bool may_write(const struct sim_machine *machine)
+{
+    struct fence_lease lease;
+    return !machine->recovery || !fence_page_read(machine->page, &lease) ||
+           lease.epoch.revision != 0;
+}
+
+/* A promotion that was sent before the pause is one of a primary to be: without a lease it is
+ * ended. */
+static bool promotes(const struct sim_machine *machine)
+{
+    return machine->recovery && machine->promote_sent;
+}
+
+static bool knows(struct sim_node *node)
+{
+    const struct sim_machine *machine = sim_machine_of(node);
+    if (promotes(machine)) {
+        return false;
+    }
+    if (sim_agent_has_view(node)) {
+        return is_paused(raft_node_store(node->raft));
+    }
+    return machine->paused_ms >= 0 && node->world->now - machine->paused_ms > KNOWN_MS &&
+           !may_write(machine);
+}
+
+/* One stop for one order. */
+static bool is_due(const struct sim_node *node, int64_t *due_ms)
+{
+    int64_t late_ms = node->world->now - *due_ms;
+    bool due = *due_ms > 0 && late_ms >= 0 && late_ms < RESTART_MS;
+    if (due) {
+        *due_ms = 0;
+    }
+    return due;
+}
+
+static bool restarts(struct sim_node *node)
+{
+    return is_due(node, &node->restart_due_ms) || is_due(node, &node->restart_at_ms);
+}
+
+void sim_pause_check_promotion(struct sim_node *node)
+{
+    if (!sim_agent_resumed(node)) {
+        sim_pause_check(node, "a promotion");
+    }
+}
+
+void sim_pause_check_stop(struct sim_node *node)
+{
+    if (!restarts(node)) {
+        sim_pause_check(node, "a stop");
+    }
+}
+
 void sim_pause_check(struct sim_node *node, const char *what)
 {
+    if (sim_agent_reinits(node)) {
+        return; /* on the operator's order */
+    }
     struct sim_world *world = node->world;
     bool known = world->paused_ms >= 0 && world->now - world->paused_ms > KNOWN_MS &&
-                 world->now - node->resume_ms > KNOWN_MS && node->raft != NULL &&
-                 is_paused(raft_node_store(node->raft)) && sim_agent_has_view(node);
+                 world->now - node->resume_ms > KNOWN_MS && node->raft != NULL && knows(node);
     if (known && world->now - world->ordered_ms > KNOWN_MS) {
         sim_fail(world, "in pause PostgreSQL is left alone", "%s: %s", node->name, what);
     }

@@ -16,8 +16,17 @@ bool sim_pause_ended(struct sim_world *world);
 void sim_pause_applied(struct sim_world *world, const struct store *store);
 /* A primary runs here, in this epoch, and its page has no deadline. */
 void sim_pause_unfenced(const struct sim_node *node, int64_t revision);
-/* I14: this agent is about to do that to its PostgreSQL. Nothing of the kind in pause, as far as it
- * can know of it, but what the operator has asked for. */
+/* What the agent has read of the store may be new; it has died; its Raft directory is empty. */
+void sim_pause_known(const struct sim_node *node);
+void sim_pause_agent_died(struct sim_node *node);
+void sim_pause_forgotten(struct sim_node *node);
+/* I14: this agent is about to do that to its PostgreSQL. Nothing of the kind in pause, but what the
+ * operator has asked for. An agent that has read nothing yet goes by what the one before it knew,
+ * but for what may write: that is its fence's. */
 void sim_pause_check(struct sim_node *node, const char *what);
+/* The same of a stop, which a restart on request may be. */
+void sim_pause_check_stop(struct sim_node *node);
+/* The same of a promotion, which may be one that an earlier run of the agent has sent. */
+void sim_pause_check_promotion(struct sim_node *node);
 
 #endif

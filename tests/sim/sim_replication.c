@@ -1,6 +1,7 @@
 /* Walreceivers and walsenders. A walreceiver reads the service file when it is made, and may
  * connect a good while later; what it has flushed it tells its walsender, over the same network as
  * everything else. Either end finds out in its own time that the other one is gone. */
+#include "sim_depose.h"
 #include "sim_machine.h"
 
 #include "base/assert.h"
@@ -12,7 +13,8 @@ enum {
     RETRY_MS = 100,  /* wal_retrieve_retry_interval */
     CONNECT_MS = 30, /* ... and now and then */
     CONNECT_LATE_MS = 3000,
-    TIMEOUT_MS = 3000,    /* wal_sender_timeout, wal_receiver_timeout: as if they were short */
+    TIMEOUT_MS = 3000,    /* wal_sender_timeout, wal_receiver_timeout: as if they were short; */
+    KEEPALIVE_MS = 1500,  /* ... a walsender that has nothing to send says so after half of it */
     WINDOW_BYTES = 65536, /* sent without being answered */
     REPLAY_BYTES = 20000, /* in a turn */
 };
@@ -157,8 +159,12 @@ static void connected(void *arg, uint64_t run, uint64_t connection)
         sim_receiver_end(machine);
         return;
     }
+    if (from->recovery) {
+        sim_coverage_state(SIM_STATE_CASCADE);
+    }
     machine->receiver = SIM_RECEIVER_STREAMING;
     machine->receiving = true;
+    machine->message_ms = 0;
     machine->flushed_known = true;
     machine->heard_ms = machine->node->world->now;
 }
@@ -184,6 +190,13 @@ static void answer(struct sim_machine *machine, struct sim_machine *from)
                 answered, from, machine->connection, machine->wal.end);
 }
 
+/* It reads something of its walsender. */
+static void message(struct sim_machine *machine)
+{
+    machine->message_ms = sim_node_clock(machine->node);
+    sim_depose_heard(machine->node, (unsigned)machine->source);
+}
+
 /* Only a part of what there is, now and then: then the walreceiver is behind. */
 static void receive(struct sim_machine *machine, struct sim_walsender *walsender,
                     const struct sim_machine *from)
@@ -200,6 +213,10 @@ static void receive(struct sim_machine *machine, struct sim_walsender *walsender
         machine->wal.end = old_end + (from->wal.end - old_end) / 2;
     }
     walsender->streaming = walsender->streaming || whole;
+    if (machine->wal.end != old_end ||
+        sim_node_clock(machine->node) - machine->message_ms >= KEEPALIVE_MS) {
+        message(machine);
+    }
 }
 
 static void stream_turn(struct sim_machine *machine)
@@ -222,6 +239,7 @@ static void stream_turn(struct sim_machine *machine)
         receive(machine, walsender, from);
         answer(machine, from);
     } else if (hears_it && slow && sim_chance(world, 100)) {
+        message(machine);
         answer(machine, from); /* that it is there, and no further than it was */
     }
 }

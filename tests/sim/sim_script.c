@@ -10,6 +10,8 @@
 enum {
     BOOTSTRAP_PERMILLE = 150,
     MAINTAINED_PERMILLE = 250, /* much of what happens is the operators' */
+    EARLY_PERMILLE = 500,      /* of the clusters that can have it */
+    CASCADE_PERMILLE = 300,
     FIRST_MS = 2000,
     FIRST_UNFENCED_MS = 12000,
     CALM_PERMILLE = 30,
@@ -100,6 +102,12 @@ void sim_setup_draw(const struct sim_options *options, struct sim_setup *ret_set
     if (cluster && !ret_setup->one_writer) {
         ret_setup->fence = sim_dice_chance(&dice, 400);
     }
+    bool strict =
+        ret_setup->replication == SIM_SYNC_STRICT || ret_setup->replication == SIM_QUORUM_STRICT;
+    ret_setup->early_failover = strict && sim_dice_chance(&limits, EARLY_PERMILLE);
+    if (cluster && sim_dice_chance(&limits, CASCADE_PERMILLE)) {
+        ret_setup->cascade = 1 + (unsigned)sim_dice_below(&limits, SIM_CASCADES);
+    }
 }
 
 static bool is_possible(const struct sim_options *options, const struct sim_setup *setup,
@@ -173,8 +181,8 @@ void sim_trace_write(FILE *out, const struct sim_options *options, const struct 
     fprintf(out, "one_writer %d\nfence %d\nloss %u\nduplicates %u\nstragglers %u\nstraggle_ms %u\n",
             setup->one_writer, setup->fence, setup->loss_permille, setup->duplicate_permille,
             setup->straggler_permille, setup->straggle_ms);
-    fprintf(out, "snapshot_entries %u\nhang_ms %" PRId64 "\n", setup->snapshot_entries,
-            setup->hang_ms);
+    fprintf(out, "snapshot_entries %u\nhang_ms %" PRId64 "\nearly_failover %d\ncascade %u\n",
+            setup->snapshot_entries, setup->hang_ms, setup->early_failover, setup->cascade);
     for (size_t i = 0; i < script->count; i++) {
         const struct sim_fault *fault = &script->faults[i];
         fprintf(out, "at %" PRId64 " %s %016" PRIx64 "\n", fault->at_ms,
@@ -235,6 +243,7 @@ static bool read_setting(const char *line, struct sim_options *options, struct s
         unsigned *number;
     } small[] = {{"nodes", &setup->nodes},
                  {"sync_nodes", &setup->sync_nodes},
+                 {"cascade", &setup->cascade},
                  {"loss", &setup->loss_permille},
                  {"duplicates", &setup->duplicate_permille},
                  {"stragglers", &setup->straggler_permille},
@@ -258,6 +267,8 @@ static bool read_setting(const char *line, struct sim_options *options, struct s
         setup->one_writer = number != 0;
     } else if (strcmp(name, "fence") == 0) {
         setup->fence = number != 0;
+    } else if (strcmp(name, "early_failover") == 0) {
+        setup->early_failover = number != 0;
     } else {
         return false;
     }

@@ -60,10 +60,12 @@
     X(BY_HAND, "stopped_by_hand", sim_fault_by_hand, 'c')                    \
     X(SYNC_NODES, "sync_nodes_change", sim_fault_sync_nodes, 's')            \
     X(SWITCHOVER, "switchover", sim_fault_switchover, 'c')                   \
+    X(RESTART, "restart_on_request", sim_fault_restart, 'c')                 \
     X(RATE, "clock_rate", sim_fault_rate, 'a')                               \
     X(RATE_BEYOND, "clock_rate_beyond_rho", sim_fault_rate_beyond, 'w')      \
     X(FREEZE, "frozen_host", sim_fault_freeze, 'w')                          \
-    X(FREEZE_CLOCK, "frozen_clock", sim_fault_freeze_clock, 'w')
+    X(FREEZE_CLOCK, "frozen_clock", sim_fault_freeze_clock, 'w')             \
+    X(REINIT, "reinit_on_request", sim_fault_reinit, 'c')
 
 enum sim_fault_kind {
 #define KIND(constant, name, function, where) SIM_##constant,

@@ -6,6 +6,7 @@
  * (command and result); indices have no gaps; a client's command has its effect once; one leader a
  * term; a lease ends by its last renewal alone, and its holder's renewals rise (I4). */
 #include "sim.h"
+#include "sim_depose.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -138,8 +139,37 @@ struct claim {
     enum store_command_type type;
     uint64_t number;
     int64_t stamp;
+    int64_t ttl_ms;
+    struct sim_depose depose;
     struct store_lease lease; /* id 0 = nothing is said of any that is there */
 };
+
+static unsigned node_named(const struct sim_world *world, struct span name)
+{
+    unsigned index = 0;
+    while (index < world->node_count && !span_equal_str(name, world->nodes[index].name)) {
+        index++;
+    }
+    ASSERT(index < world->node_count);
+    return index;
+}
+
+static void depose_read(const struct sim_world *world, const struct store_command *command,
+                        struct span owner, struct sim_depose *ret_depose)
+{
+    static const char reports[] = "/service/sim/reports/";
+    size_t len = strlen(reports);
+    *ret_depose = (struct sim_depose){.epoch = command->compares[0].number,
+                                      .holder = node_named(world, owner),
+                                      .proposer = node_named(world, command->actor)};
+    for (size_t i = 0; i < command->compare_count; i++) {
+        struct span key = command->compares[i].key;
+        if (span_starts_with(key, span_str(reports))) {
+            struct span name = span_of(key.data + len, key.len - len);
+            ret_depose->reporters[node_named(world, name)] = true;
+        }
+    }
+}
 
 static void claim_read(const struct store *store, struct span bytes, struct claim *ret_claim)
 {
@@ -147,16 +177,21 @@ static void claim_read(const struct store *store, struct span bytes, struct clai
     struct buf arena = BUF_INIT;
     *ret_claim = (struct claim){0};
     if (store_command_decode(bytes, &command, &arena, NULL) == 0 &&
-        (command.type == STORE_LEASE_EXPIRE || command.type == STORE_LEASE_RENEW)) {
+        (command.type == STORE_LEASE_EXPIRE || command.type == STORE_LEASE_RENEW ||
+         command.type == STORE_DEPOSE)) {
         ret_claim->type = command.type;
         ret_claim->number = command.number;
         ret_claim->stamp = command.stamp;
-        (void)store_lease_get(store, command.lease, &ret_claim->lease);
+        ret_claim->ttl_ms = command.ttl_ms;
+        bool there = store_lease_get(store, command.lease, &ret_claim->lease);
+        if (there && command.type == STORE_DEPOSE) {
+            depose_read(log_world, &command, ret_claim->lease.owner, &ret_claim->depose);
+        }
     }
     buf_free(&arena);
 }
 
-static void check_claim(struct sim_world *world, const struct claim *claim,
+static void check_claim(struct sim_world *world, struct claim *claim,
                         const struct store_result *result)
 {
     const struct store_lease *lease = &claim->lease;
@@ -170,6 +205,11 @@ static void check_claim(struct sim_world *world, const struct claim *claim,
                claim->stamp <= lease->stamp) {
         sim_fail(world, "the stamps of a holder rise", "%lld after %lld", (long long)claim->stamp,
                  (long long)lease->stamp);
+    } else if (claim->type == STORE_LEASE_RENEW && (lease->flags & STORE_LEASE_HOLDER) != 0) {
+        sim_depose_renewed(world, claim->ttl_ms);
+    } else if (claim->type == STORE_DEPOSE) {
+        claim->depose.next = result->revision;
+        sim_depose_applied(world, &claim->depose);
     }
 }
 

@@ -1,5 +1,6 @@
 /* Virtual time, the generator, the clocks and the network. */
 #include "sim.h"
+#include "sim_depose.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -61,44 +62,41 @@ static bool event_before(const struct sim_event *a, const struct sim_event *b)
     return a->at < b->at || (a->at == b->at && a->number < b->number);
 }
 
-static void heap_swap(struct sim_world *world, size_t a, size_t b)
-{
-    struct sim_event event = world->heap[a];
-    world->heap[a] = world->heap[b];
-    world->heap[b] = event;
-}
-
+/* Both ways what is moved waits outside until its place is found. */
 static void heap_push(struct sim_world *world, const struct sim_event *event)
 {
     if (world->heap_count == world->heap_capacity) {
         world->heap_capacity = world->heap_capacity == 0 ? 256 : world->heap_capacity * 2;
         world->heap = mem_resize(world->heap, world->heap_capacity * sizeof(*world->heap));
     }
+    struct sim_event moved = *event;
+    moved.number = world->event_number++;
     size_t at = world->heap_count++;
-    world->heap[at] = *event;
-    world->heap[at].number = world->event_number++;
-    while (at > 0 && event_before(&world->heap[at], &world->heap[(at - 1) / 2])) {
-        heap_swap(world, at, (at - 1) / 2);
+    while (at > 0 && event_before(&moved, &world->heap[(at - 1) / 2])) {
+        world->heap[at] = world->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
+    world->heap[at] = moved;
 }
 
 static struct sim_event heap_pop(struct sim_world *world)
 {
     struct sim_event first = world->heap[0];
-    world->heap[0] = world->heap[--world->heap_count];
+    struct sim_event moved = world->heap[--world->heap_count];
     size_t at = 0;
-    for (;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < world->heap_count; child++) {
-            least = event_before(&world->heap[child], &world->heap[least]) ? child : least;
+    for (size_t child = 1; child < world->heap_count; child = 2 * at + 1) {
+        if (child + 1 < world->heap_count &&
+            event_before(&world->heap[child + 1], &world->heap[child])) {
+            child++;
         }
-        if (least == at) {
-            return first;
+        if (!event_before(&world->heap[child], &moved)) {
+            break;
         }
-        heap_swap(world, at, least);
-        at = least;
+        world->heap[at] = world->heap[child];
+        at = child;
     }
+    world->heap[at] = moved;
+    return first;
 }
 
 void sim_at(struct sim_world *world, int64_t delay_ms, sim_fn fn, void *arg, uint64_t a, uint64_t b)
@@ -357,6 +355,7 @@ static void frame_arrive(void *arg, uint64_t from, uint64_t to)
         sim_world_passes(world, SIM_PORT_RAFT, (unsigned)from, (unsigned)to)) {
         sim_running = node;
         sim_group_heard(node, frame->sender);
+        sim_depose_heard(node, frame->from);
         raft_node_receive(node->raft, frame->sender, buf_span(&frame->bytes));
     }
     buf_free(&frame->bytes);
@@ -422,9 +421,14 @@ void sim_record(struct sim_world *world)
     world->recording = true;
 }
 
-void sim_replay(struct sim_world *world, unsigned times)
+void sim_record_end(struct sim_world *world)
 {
     world->recording = false;
+}
+
+void sim_replay(struct sim_world *world, unsigned times)
+{
+    sim_record_end(world);
     LIST_EACH(item, &world->recorded)
     {
         const struct sim_frame *frame = LIST_OWNER(item, struct sim_frame, link);

@@ -10,7 +10,8 @@
     L7  no failover                          no new timeline
     L8  all nodes start                      healed -> first write   E + 2 lw + T
 
-All are multiplied by the run's load_factor; a cycle's "bounds" has what is added on top for a recovery or a copy. Ways are the routes direct and
+All are multiplied by the run's load_factor, and what is longer than the bound itself is told; a cycle's "bounds" has what is added on top for a
+recovery or a copy. Ways are the routes direct and
 haproxy, as far as they are used. A way that nobody tries shows nothing: a silence counts as one of the cluster only while somebody asks.
 """
 from checkers import lease_times
@@ -66,7 +67,7 @@ def check(history):
             if name not in bounds:
                 result.fault("unknown bound", f"'{name}' of cycle {cycle['cycle']}", cycle)
                 continue
-            check_bound(result, cycle, ways, name, bounds[name] * factor + extra_ms * MS)
+            check_bound(result, cycle, ways, name, bounds[name] + extra_ms * MS, bounds[name] * factor + extra_ms * MS)
         check_asked(result, cycle, ways)
         if cycle.get("settled") is None:
             result.fault("never whole", f"cycle {cycle['cycle']} of {cycle['fault']}", cycle)
@@ -79,12 +80,18 @@ def figure(result, name, value):
     result.numbers[name] = max(result.numbers.get(name, 0), round(value / MS))
 
 
-def check_bound(result, cycle, ways, name, limit):
+def compare(result, bound, value, plain):
+    if value > plain:
+        figure(result, f"{bound} beyond_ms", value - plain)
+
+
+def check_bound(result, cycle, ways, name, plain, limit):
     what = f"cycle {cycle['cycle']} of {cycle['fault']}, {name}"
     if name in ("L1", "L2", "L3", "L6"):
         for way in ways:
             longest, began = max(silences(way.ends, cycle["injected"], cycle["end"]))
             figure(result, f"{way.route}_silence_ms", longest)
+            compare(result, name, longest, plain)
             if longest > limit:
                 result.fault("silence", f"{what}: {longest / 1e9:.1f} s by {way.route}, at most {limit / 1e9:.1f} s; it began"
                              f" {(began - cycle['injected']) / 1e9:.1f} s after the fault", cycle)
@@ -95,10 +102,12 @@ def check_bound(result, cycle, ways, name, limit):
                 result.fault("never again", f"{what}: by {way.route}", cycle)
                 continue
             figure(result, f"{way.route}_back_ms", first - cycle["healed"])
+            compare(result, name, first - cycle["healed"], plain)
             if first - cycle["healed"] > limit:
                 result.fault("too late", f"{what}: {(first - cycle['healed']) / 1e9:.1f} s by {way.route}, at most {limit / 1e9:.1f} s", cycle)
     elif name == "L5" and cycle.get("settled") is not None:
         figure(result, "settled_ms", cycle["settled"] - cycle["healed"])
+        compare(result, name, cycle["settled"] - cycle["healed"], plain)
         if cycle["settled"] - cycle["healed"] > limit:
             result.fault("not whole in time", f"{what}: {(cycle['settled'] - cycle['healed']) / 1e9:.1f} s, at most {limit / 1e9:.1f} s", cycle)
     elif name == "L7":

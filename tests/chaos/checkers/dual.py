@@ -1,8 +1,8 @@
 """Two writers: no node acknowledges a write, or says 200 to /primary, once another has done so on a later timeline.
 
 Every promotion makes a timeline, so node and timeline name one writer's time. What it did happened at some moment between the begin
-and the end of what a client saw; only what began after the other had ended is certain, and counts. Intervals in which the rules let two
-write are given by records of kind exception and counted apart.
+and the end of what a client saw; only what began after the other had ended is certain, and counts. A statement that computes first tells
+when it had (computed): its commit comes after that. Intervals in which the rules let two write are given by records of kind exception and counted apart.
 """
 from checkers.result import Result
 
@@ -18,7 +18,7 @@ CONDITIONS = {
 
 def signs(history):
     """[(timeline, node, begin, end, record)] of all that shows a writable primary."""
-    found = [(w["timeline"], w["node"], w["begin"], w["end"], w) for w in history.of("write")
+    found = [(w["timeline"], w["node"], w.get("computed", w["begin"]), w["end"], w) for w in history.of("write")
              if w["result"] in ("ok", "warned") and w.get("timeline") is not None and w.get("node") is not None and w.get("end") is not None]
     found += [(h["timeline"], h["node"], h["begin"], h["end"], h) for h in history.of("health")
               if h.get("status") == 200 and h.get("timeline") is not None]

@@ -2,7 +2,7 @@
 import history as format_
 
 MS = 1_000_000
-TIMES = ("begin", "end", "at", "injected", "healed", "settled", "seen", "before", "after")
+TIMES = ("begin", "end", "computed", "at", "injected", "healed", "settled", "seen", "before", "after")
 
 
 def record(kind, **fields):

@@ -85,7 +85,9 @@ def test_every_condition_is_needed():
 
 
 def test_a_loaded_host_has_more_time():
-    made.accepted(availability, gap(16_000) + [cycle(["L1"])], **RUN, load_factor=3)
+    result = made.accepted(availability, gap(16_000) + [cycle(["L1"])], **RUN, load_factor=3)
+    assert result.numbers["L1 beyond_ms"] == 16_100 - 7_500  # from answer to answer
+    assert "L1 beyond_ms" not in made.accepted(availability, GOOD["within L1"], **RUN, load_factor=3).numbers
 
 
 def test_figures():

@@ -3,6 +3,7 @@
     put a 1
     2: get a -w json            a label; {{LABEL:PATTERN}} is what the first group of the pattern found in that command's output
     &w: watch a                 goes on while those that follow are run; ended by `end w`, and its output is compared
+    await w                     until it has printed something more since it began or was last awaited
     end w
     sleep 1
 """
@@ -13,12 +14,15 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 
 ENV = dict(os.environ, ETCDCTL_API="3")
 REVISION = re.compile(r'("(?:mod_|create_|compact_|)revision":|"(?:Mod|Create|)Revision" : |progress notify: |compacted revision )(\d+)')
 REFERENCE = re.compile(r"\{\{(\w+):(.*?)\}\}")
-STARTS = 0.3  # until a command in the background is at work
+STARTS_S = 0.3  # at least, until a command in the background is at work
+STARTS_GETS = 5  # and on a busy machine as long as so many gets take now
+AWAIT_S = 20
 
 
 @dataclasses.dataclass
@@ -46,6 +50,48 @@ def read(path):
 
 def etcdctl(endpoint, args, stdin=""):
     return subprocess.run(["/usr/bin/etcdctl", "--endpoints", endpoint, *args], input=stdin, capture_output=True, text=True, env=ENV, timeout=30)
+
+
+def settle(endpoint):
+    """What was begun has reached the server, and what that sends has come, as far as a bystander can tell."""
+    begin = time.monotonic()
+    etcdctl(endpoint, ["get", "none"])
+    time.sleep(max(STARTS_S, STARTS_GETS * (time.monotonic() - begin)))
+
+
+class Background:
+    """One command that goes on; its output is in files, so that it can be looked at before the end."""
+
+    def __init__(self, step, args):
+        self.step, self.seen = step, 0
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self.child = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=self.out, stderr=self.err, text=True, env=ENV)
+        self.child.stdin.write(step.stdin)
+        self.child.stdin.flush()
+
+    def wait_for_more(self):
+        """The comparison tells, if nothing comes."""
+        limit, last = time.monotonic() + AWAIT_S, self.seen
+        while time.monotonic() < limit:
+            time.sleep(0.1)
+            now = os.fstat(self.out.fileno()).st_size
+            if now == last > self.seen:  # all of it, if it came in parts
+                break
+            last = now
+        self.seen = last
+
+    def end(self):
+        """(status, output, errors)"""
+        self.child.send_signal(signal.SIGINT)
+        self.child.wait(timeout=10)  # with its standard input open: its end would be a second reason to stop
+        self.child.stdin.close()
+        texts = []
+        for file in (self.out, self.err):
+            file.seek(0)
+            texts.append(file.read())
+            file.close()
+        status = self.child.returncode
+        return "interrupted" if status in (0, -signal.SIGINT) else status, *texts
 
 
 class Normal:
@@ -104,20 +150,15 @@ def run(endpoint, steps):
         words = shlex.split(REFERENCE.sub(lambda m: (re.search(m.group(2), raw[m.group(1)]) or [0, "0"])[1], step.line))
         if words[0] == "sleep":
             time.sleep(float(words[1]))
+        elif words[0] == "await":
+            running[words[1]].wait_for_more()
         elif words[0] == "end":
-            time.sleep(STARTS)
-            begun, child = running.pop(words[1])
-            child.send_signal(signal.SIGINT)
-            child.wait(timeout=10)
-            status = "interrupted" if child.returncode in (0, -signal.SIGINT) else child.returncode
-            finish(begun, status, *child.communicate())
+            settle(endpoint)
+            child = running.pop(words[1])
+            finish(child.step, *child.end())
         elif step.background:
-            child = subprocess.Popen(["/usr/bin/etcdctl", "--endpoints", endpoint, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                     stderr=subprocess.PIPE, text=True, env=ENV)
-            child.stdin.write(step.stdin)
-            child.stdin.flush()
-            running[step.label] = step, child
-            time.sleep(STARTS)
+            running[step.label] = Background(step, ["/usr/bin/etcdctl", "--endpoints", endpoint, *words])
+            settle(endpoint)
         else:
             done = etcdctl(endpoint, words, step.stdin)
             finish(step, done.returncode, done.stdout, done.stderr)

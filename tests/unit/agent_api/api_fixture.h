@@ -33,6 +33,7 @@ enum {
     RIG_WRITES_MAX = 64,
     RIG_TTL_MS = 30000,
     RIG_LOOP_WAIT_MS = 10000,
+    RIG_RESTART_MS = 400000,
 };
 
 struct rig_write {
@@ -66,9 +67,19 @@ static struct {
     bool unchanged;
     int burn_ms; /* what a change of the configuration costs the loop */
     unsigned explained;
-    int failsafe_rc; /* what POST /failsafe gives */
+    unsigned reloads;
+    const char *metrics; /* NULL: a short text */
+    int failsafe_rc;     /* what POST /failsafe gives */
     uint64_t failsafe_lsn;
     char failsafe_name[64];
+    int restart_rc; /* what an order for a restart gives, now or scheduled */
+    const char *restart_why;
+    unsigned restarts;          /* begun */
+    struct api_restart restart; /* the last one that was asked for */
+    unsigned reinits;           /* asked for, and taken: the last one */
+    bool reinit_force;
+    bool reinit_from_leader;
+    char *scheduled; /* what is shown of the scheduled one; NULL = none is */
 } rig;
 
 /* --- the loop's side -------------------------------------------------------------------------- */
@@ -193,10 +204,73 @@ static inline int rig_failsafe(void *arg, const json_t *question, uint64_t *ret_
     return rig.failsafe_rc == 0 ? 0 : error_set(err, rig.failsafe_rc, "as the test says");
 }
 
+static inline int rig_restart(void *arg, const struct api_restart *restart, unsigned *ret_number,
+                              int64_t *ret_wait_ms, struct error *err)
+{
+    (void)arg;
+    (void)pthread_mutex_lock(&rig.lock);
+    int rc = rig.restart_rc;
+    if (rc == 0) {
+        rig.restart = *restart;
+        *ret_number = ++rig.restarts;
+        *ret_wait_ms = RIG_RESTART_MS;
+        rig_signal();
+    } else {
+        (void)error_set(err, rc, "%s", rig.restart_why);
+    }
+    (void)pthread_mutex_unlock(&rig.lock);
+    return rc;
+}
+
+static inline int rig_schedule_restart(void *arg, const struct api_restart *restart,
+                                       struct error *err)
+{
+    (void)arg;
+    if (rig.scheduled != NULL) {
+        return error_set(err, ERR_EXISTS, "Another restart is already scheduled");
+    }
+    rig.restart = *restart;
+    rig.scheduled = json_dumps(restart->object, JSON_COMPACT);
+    return 0;
+}
+
+static inline bool rig_unschedule_restart(void *arg)
+{
+    bool was = rig.scheduled != NULL;
+    (void)arg;
+    mem_free(rig.scheduled);
+    rig.scheduled = NULL;
+    return was;
+}
+
+static inline int rig_reinitialize(void *arg, bool force, bool from_leader, struct error *err)
+{
+    (void)arg;
+    if (rig.restart_rc != 0) {
+        return error_set(err, rig.restart_rc, "%s", rig.restart_why);
+    }
+    rig.reinits++;
+    rig.reinit_force = force;
+    rig.reinit_from_leader = from_leader;
+    return 0;
+}
+
+static inline void rig_reload(void *arg)
+{
+    (void)arg;
+    rig.reloads++;
+}
+
 static inline char *rig_explain(void *arg)
 {
     (void)arg;
     return mem_printf("{\"asked\": %u}", ++rig.explained);
+}
+
+static inline char *rig_metrics(void *arg)
+{
+    (void)arg;
+    return mem_strdup(rig.metrics != NULL ? rig.metrics : "# HELP m h\n# TYPE m gauge\nm{} 1\n");
 }
 
 /* --- the test's side -------------------------------------------------------------------------- */
@@ -301,7 +375,6 @@ static inline struct api_status *rig_status(void)
     status->history = mem_strdup("[[1, 2, \"r\"]]");
     status->config = mem_strdup("{\"ttl\": 30}");
     status->failsafe = mem_strdup("{\"n1\": \"u\"}");
-    status->metrics = mem_strdup("# HELP m h\n# TYPE m gauge\nm{} 1\n");
     return status;
 }
 
@@ -349,8 +422,14 @@ static inline int rig_start(void **state)
     struct api_ports ports = {.clock = &rig.clock,
                               .change_config = rig_change_config,
                               .write_failover = rig_write_failover,
+                              .restart = rig_restart,
+                              .schedule_restart = rig_schedule_restart,
+                              .unschedule_restart = rig_unschedule_restart,
+                              .reinitialize = rig_reinitialize,
                               .failsafe = rig_failsafe,
-                              .explain = rig_explain};
+                              .reload = rig_reload,
+                              .explain = rig_explain,
+                              .metrics = rig_metrics};
     struct error err = {0};
     (void)state;
     rig_init();
@@ -414,6 +493,7 @@ static inline int rig_finish(void **state)
     for (size_t i = 0; i < rig.write_count; i++) {
         mem_free(rig.writes[i].text);
     }
+    mem_free(rig.scheduled);
     (void)pthread_mutex_destroy(&rig.lock);
     (void)pthread_cond_destroy(&rig.changed);
     return uv_loop_close(&rig.loop);

@@ -20,9 +20,11 @@ struct prom_metric {
     bool has_help;
     char type[16]; /* "" = not said yet */
     unsigned samples;
-    double value;
+    double value;                 /* of the last one */
     char scope[PROM_LABEL_BYTES]; /* labels, unescaped */
     char member[PROM_LABEL_BYTES];
+    /* The other labels of the last sample, as they stand there; each sample has others. */
+    char others[PROM_LABEL_BYTES];
 };
 
 struct prom {
@@ -106,7 +108,8 @@ static inline void prom_comment(struct prom *prom, const char *line)
         struct prom_metric *metric = prom_last(prom);
         assert_string_equal(metric->name, name);
         assert_string_equal(metric->type, "");
-        assert_true(strcmp(at, "gauge") == 0 || strcmp(at, "counter") == 0);
+        assert_true(strcmp(at, "gauge") == 0 || strcmp(at, "counter") == 0 ||
+                    strcmp(at, "histogram") == 0);
         memcpy(metric->type, at, strlen(at) + 1);
     } else {
         assert_true(line[1] == ' '); /* any other comment */
@@ -120,9 +123,13 @@ static inline void prom_sample(struct prom *prom, const char *line)
     const char *at = line;
     struct prom_metric *metric = prom_last(prom);
     prom_take_name(&at, true, name);
-    assert_string_equal(metric->name, name);
+    bool histogram = strcmp(metric->type, "histogram") == 0;
+    size_t len = strlen(metric->name);
+    assert_memory_equal(metric->name, name, len);
+    assert_true(histogram ? strcmp(name + len, "_bucket") == 0 || strcmp(name + len, "_sum") == 0 ||
+                                strcmp(name + len, "_count") == 0
+                          : name[len] == '\0');
     assert_true(metric->has_help && metric->type[0] != '\0');
-    assert_int_equal(metric->samples++, 0); /* one set of labels, so one sample */
     prom_take(&at, '{');
     prom_take_name(&at, false, name);
     assert_string_equal(name, "scope");
@@ -133,6 +140,22 @@ static inline void prom_sample(struct prom *prom, const char *line)
     assert_string_equal(name, "name");
     prom_take(&at, '=');
     prom_take_quoted(&at, metric->member);
+    const char *others = at;
+    while (*at == ',') {
+        char value[PROM_LABEL_BYTES];
+        at++;
+        prom_take_name(&at, false, name);
+        prom_take(&at, '=');
+        prom_take_quoted(&at, value);
+    }
+    size_t others_len = (size_t)(at - others);
+    assert_in_range(others_len, 0, PROM_LABEL_BYTES - 1);
+    if (metric->samples++ > 0 && !histogram) {
+        assert_true(others_len != strlen(metric->others) ||
+                    memcmp(metric->others, others, others_len) != 0);
+    }
+    memcpy(metric->others, others, others_len);
+    metric->others[others_len] = '\0';
     prom_take(&at, '}');
     prom_take(&at, ' ');
     assert_true(*at == '-' || isdigit((unsigned char)*at));
@@ -141,7 +164,7 @@ static inline void prom_sample(struct prom *prom, const char *line)
     assert_true(strcmp(metric->type, "counter") != 0 || metric->value >= 0);
 }
 
-/* Reads all of `text`; every metric has its HELP, TYPE and sample. */
+/* Reads all of `text`; every metric has its HELP and TYPE, and samples that differ. */
 static inline void prom_read(const char *text, struct prom *ret_prom)
 {
     char line[1024];
@@ -159,9 +182,6 @@ static inline void prom_read(const char *text, struct prom *ret_prom)
             prom_sample(ret_prom, line);
         }
         text += len + 1;
-    }
-    for (size_t i = 0; i < ret_prom->count; i++) {
-        assert_int_equal(ret_prom->metrics[i].samples, 1);
     }
 }
 

@@ -1,324 +1,41 @@
 /* The real other side of REST (agent/app_api.c): pictures made of facts, and writes that go through
  * the real rules of the dynamic configuration into a store of the test's. */
-#include "tests/unit/agent_api/api_fixture.h"
-#include "tests/unit/agent_api/prometheus.h"
+#include "tests/unit/agent_api/app_fixture.h"
 
-#include "agent/app_api.h"
-#include "agent/ha/ha_cluster.h"
-#include "agent/loop/loop.h"
+static unsigned trials;
 
-#include <time.h>
-
-enum { KEYS_MAX = 16, PUTS_MAX = 32, KEYS_FIRST = 6 };
-
-static struct agent agent;
-static struct config config;
-static struct ha_snapshot snapshot;
-static struct prom prom;
-
-/* --- the store -------------------------------------------------------------------------------- */
-
-struct put {
-    char *key;
-    char *value;
-    int64_t compare;
-    dcs_done done;
-    void *arg;
-};
-
-static struct {
-    struct dcs dcs;
-    size_t count;
-    char *keys[KEYS_MAX];
-    char *values[KEYS_MAX];
-    int64_t revisions[KEYS_MAX];
-    int64_t revision;
-    size_t put_count;
-    struct put puts[PUTS_MAX];
-    int refuse_rc;
-} store;
-
-static size_t store_find(const char *key)
+/* PostgreSQL is not asked: there is none. What its source has beside stands here as well. */
+int pg_instance_try_settings(struct pg_instance *instance, const struct pg_reload *wanted,
+                             int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    size_t i = 0;
-    while (i < store.count && strcmp(store.keys[i], key) != 0) {
-        i++;
-    }
-    return i;
-}
-
-/* A place for a new key, in order. */
-static size_t store_insert(const char *key)
-{
-    size_t i = store.count++;
-    assert_true(i < KEYS_MAX);
-    for (; i > 0 && strcmp(store.keys[i - 1], key) > 0; i--) {
-        store.keys[i] = store.keys[i - 1];
-        store.values[i] = store.values[i - 1];
-        store.revisions[i] = store.revisions[i - 1];
-    }
-    store.keys[i] = mem_strdup(key);
-    store.values[i] = NULL;
-    return i;
-}
-
-static void store_set(const char *key, const char *value)
-{
-    size_t i = store_find(key);
-    if (i == store.count) {
-        i = store_insert(key);
-    }
-    mem_free(store.values[i]);
-    store.values[i] = mem_strdup(value);
-    store.revisions[i] = ++store.revision;
-}
-
-static void store_drop(const char *key)
-{
-    size_t i = store_find(key);
-    assert_true(i < store.count);
-    mem_free(store.keys[i]);
-    mem_free(store.values[i]);
-    store.count--;
-    for (; i < store.count; i++) {
-        store.keys[i] = store.keys[i + 1];
-        store.values[i] = store.values[i + 1];
-        store.revisions[i] = store.revisions[i + 1];
-    }
-    store.values[store.count] = NULL;
-    store.revision++;
-}
-
-/* What the loop does when the store has changed. */
-static void look_at_store(void)
-{
-    struct ha_kv kvs[KEYS_MAX];
-    struct dcs_view *view = dcs_view_new(store.count);
-    view->cluster = 1;
-    view->revision = store.revision;
-    for (size_t i = 0; i < store.count; i++) {
-        view->kvs[i] = (struct dcs_kv){.key = mem_strdup(store.keys[i]),
-                                       .value = mem_strdup(store.values[i]),
-                                       .value_len = strlen(store.values[i]),
-                                       .mod_revision = store.revisions[i]};
-        kvs[i] = (struct ha_kv){
-            .key = store.keys[i], .value = store.values[i], .mod_revision = store.revisions[i]};
-    }
-    dcs_view_unref(agent.facts.view);
-    agent.facts.view = view;
-    (void)ha_cluster_read(1, view->revision, kvs, store.count, &snapshot.cluster);
-    snapshot.cluster.read_mono_ms = rig.mono_ms;
-    agent.on_picture(&agent, &snapshot);
-}
-
-static int fake_put(struct dcs *dcs, const char *key, const char *value, int64_t compare,
-                    int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
-{
-    (void)dcs;
-    assert_int_equal(timeout_ms, agent.dynamic.retry_timeout_ms);
-    (void)pthread_mutex_lock(&rig.lock);
-    int rc = store.refuse_rc;
-    if (rc != 0) {
-        (void)error_set(err, rc, "the store says no");
-    } else {
-        assert_true(store.put_count < PUTS_MAX);
-        store.puts[store.put_count] = (struct put){.key = mem_strdup(key),
-                                                   .value = mem_strdup(value),
-                                                   .compare = compare,
-                                                   .done = done,
-                                                   .arg = arg};
-        store.put_count++;
-        rig_signal();
-    }
-    (void)pthread_mutex_unlock(&rig.lock);
-    return rc;
-}
-
-/* Applies the put as the store does, and answers. */
-static void apply_now(void *arg)
-{
-    struct put *put = &store.puts[*(size_t *)arg];
-    size_t i = store_find(put->key);
-    int64_t found = i < store.count ? store.revisions[i] : DCS_ABSENT;
-    struct dcs_result result = {.rc = 0};
-    struct error err = {0};
-    if (put->compare != DCS_ANY && put->compare != found) {
-        result.rc = error_set(&err, ERR_CONFLICT, "the store has changed meanwhile");
-    } else {
-        store_set(put->key, put->value);
-        result.revision = store.revision;
-        look_at_store();
-    }
-    dcs_done done = put->done;
-    put->done = NULL;
-    done(put->arg, &result, &err);
-}
-
-static void puts_wait(size_t count)
-{
-    (void)pthread_mutex_lock(&rig.lock);
-    while (store.put_count < count) {
-        rig_wait();
-    }
-    (void)pthread_mutex_unlock(&rig.lock);
-}
-
-static void apply(size_t index)
-{
-    puts_wait(index + 1);
-    rig_call(apply_now, &index);
-}
-
-static const char *stored(const char *key)
-{
-    size_t i = store_find(key);
-    return i < store.count ? store.values[i] : NULL;
-}
-
-/* --- the agent -------------------------------------------------------------------------------- */
-
-static void set_facts(void)
-{
-    struct pg_probe_result *probe = &agent.facts.probe;
-    ha_snapshot_init(&snapshot);
-    snapshot.self.run = HA_RUN_RUNNING;
-    snapshot.self.role = PG_STANDBY;
-    snapshot.self.probe_fresh = true;
-    (void)snprintf(snapshot.self.system_id, sizeof snapshot.self.system_id, "7000000000000000001");
-    probe->asked_ms = 1;
-    probe->role = PG_STANDBY;
-    probe->server_version = 150004;
-    probe->timeline = 3;
-    probe->receive_lsn = 0x3000100;
-    probe->replay_lsn = 0x3000060;
-    probe->replay_time_ms = 1700000000123;
-    probe->postmaster_start_ms = 1700000000005;
-    probe->receiver_alive = true;
-    (void)snprintf(probe->receiver_status, sizeof probe->receiver_status, "streaming");
-    agent.dcs_seen_wall_ms = 1700000001999;
-}
-
-static void set_primary(void)
-{
-    struct pg_probe_result *probe = &agent.facts.probe;
-    snapshot.self.role = probe->role = PG_PRIMARY;
-    probe->flush_lsn = 0x3000200;
-    probe->receiver_alive = false;
-    probe->replica_count = 1;
-    (void)snprintf(probe->replicas[0].application_name, PG_NAME_BYTES, "n2");
-    (void)snprintf(probe->replicas[0].user, PG_NAME_BYTES, "replicator");
-    probe->replicas[0].sync_priority = 2;
-    (void)snprintf(probe->replicas[0].client_addr, PG_NAME_BYTES, "10.0.0.2");
-    (void)snprintf(probe->replicas[0].state, sizeof probe->replicas[0].state, "streaming");
-    (void)snprintf(probe->replicas[0].sync_state, sizeof probe->replicas[0].sync_state, "async");
-}
-
-static void show_now(void *arg)
-{
+    (void)instance;
+    (void)wanted;
+    (void)timeout_ms;
+    (void)done;
     (void)arg;
-    look_at_store();
+    trials++;
+    return error_set(err, ERR_UNSUPPORTED, "it cannot be asked");
 }
 
-static int start(void **state)
+int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
+                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    static const struct dcs_ops ops = {.put = fake_put};
-    static const char *const keys[KEYS_FIRST][2] = {
-        {"config",
-         "{\"ttl\":30,\"loop_wait\":10,\"maximum_lag_on_failover\":1048576,"
-         "\"x\":{\"y\":0.1,\"z\":[1]},\"postgresql\":{\"parameters\":{\"work_mem\":\"4MB\"}}}"},
-        {"history", "[[1,100,\"no recovery target specified\"],[2,50331648,\"r\",\"t\",\"n1\"]]"},
-        {"leader", "n1"},
-        {"members/n1",
-         "{\"conn_url\":\"postgres://10.0.0.1:5432/postgres\",\"api_url\":"
-         "\"http://10.0.0.1:8008/patroni\",\"state\":\"running\",\"role\":\"primary\","
-         "\"timeline\":3,\"xlog_location\":50332160}"},
-        {"members/n2",
-         "{\"conn_url\":\"postgres://10.0.0.2:5432/postgres\",\"api_url\":"
-         "\"http://10.0.0.2:8008/patroni\",\"state\":\"running\",\"role\":\"replica\","
-         "\"tags\":{\"weight\":0.7},\"xlog_location\":50331744}"},
-        {"status", "{\"optime\":50332160}"}};
-    struct error err = {0};
-    (void)state;
-    rig_init();
-    memset(&agent, 0, sizeof agent);
-    memset(&config, 0, sizeof config);
-    memset(&store, 0, sizeof store);
-    dynamic_config_init(&agent.dynamic);
-    config.scope = "main";
-    config.name = "n2";
-    config.restapi_listen.host = "127.0.0.1";
-    config.restapi_listen.text = "127.0.0.1:0";
-    config.tags.published = json_pack("{s:f, s:b}", "weight", 0.7, "clonefrom", 1);
-    store.dcs.ops = &ops;
-    store.revision = 10;
-    for (size_t i = 0; i < KEYS_FIRST; i++) {
-        store_set(keys[i][0], keys[i][1]);
-    }
-    agent.loop = &rig.loop;
-    agent.clock = &rig.clock;
-    agent.config = &config;
-    agent.dcs = &store.dcs;
-    set_facts();
-    if (app_api_start(&agent, &err) != 0) {
-        return -1;
-    }
-    rig.port = api_server_port(agent.api);
-    look_at_store();
-    return pthread_create(&rig.thread, NULL, rig_run, NULL);
-}
-
-static void stop_now(void *arg)
-{
+    (void)instance;
+    (void)reload;
+    (void)timeout_ms;
+    (void)done;
     (void)arg;
-    if (agent.api != NULL) {
-        app_api_stop(&agent);
-    }
-    for (size_t i = 0; i < store.put_count; i++) { /* as the store does when it is closed */
-        if (store.puts[i].done != NULL) {
-            struct dcs_result result = {.rc = ERR_CANCELED};
-            struct error err = {.code = ERR_CANCELED};
-            store.puts[i].done(store.puts[i].arg, &result, &err);
-        }
-    }
+    return error_set(err, ERR_BUG, "nobody asks for this here");
 }
 
-static int finish(void **state)
+int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
+                           void *arg, struct error *err)
 {
-    rig_call(stop_now, NULL);
-    rig.stopped = true; /* an empty loop is the proof */
-    int rc = rig_finish(state);
-    for (size_t i = 0; i < store.count; i++) {
-        mem_free(store.keys[i]);
-        mem_free(store.values[i]);
-    }
-    for (size_t i = 0; i < store.put_count; i++) {
-        mem_free(store.puts[i].key);
-        mem_free(store.puts[i].value);
-    }
-    for (size_t i = 0; i < LOOP_DECISIONS_MAX; i++) {
-        mem_free(agent.decisions[i].rule);
-    }
-    dcs_view_unref(agent.facts.view);
-    dynamic_config_free(&agent.dynamic);
-    json_decref((json_t *)(uintptr_t)config.tags.published);
-    return rc;
-}
-
-static json_t *get(const char *path)
-{
-    char request[256];
-    json_error_t where;
-    (void)snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", path);
-    json_t *document = json_loads(rig_body(rig_ask(request)), 0, &where);
-    assert_non_null(document);
-    return document;
-}
-
-static const char *get_text(const char *path)
-{
-    char request[256];
-    (void)snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", path);
-    return rig_body(rig_ask(request));
+    (void)instance;
+    (void)timeout_ms;
+    (void)done;
+    (void)arg;
+    return error_set(err, ERR_BUG, "nobody asks for this here");
 }
 
 /* --- PATCH and PUT /config -------------------------------------------------------------------- */
@@ -375,7 +92,11 @@ static void refused_whole_with_the_name_of_the_key(void **state)
         const char *patch;
         const char *named;
     } refused[] = {
-        {"{\"standby_cluster\": {\"host\": \"h\"}}", "standby_cluster"},
+        {"{\"citus\": {\"group\": 1}}", "citus"},
+        {"{\"standby_cluster\": {\"primary_slot_name\": \"s\"}}",
+         "standby_cluster: incomplete: give host, port or restore_command"},
+        {"{\"standby_cluster\": {\"host\": \"h\", \"port\": 70000}}", "standby_cluster.port"},
+        {"{\"standby_cluster\": true}", "standby_cluster"},
         {"{\"synchronous_mode\": \"sometimes\"}", "synchronous_mode"},
         {"{\"synchronous_node_count\": 0}", "synchronous_node_count"},
         {"{\"pause\": \"maybe\"}", "pause"},
@@ -391,6 +112,9 @@ static void refused_whole_with_the_name_of_the_key(void **state)
         {"{\"postgresql\": {\"parameters\": []}}", "parameters"},
         {"{\"postgresql\": {\"parameters\": {\"max_connections\": \"many\"}}}", "max_connections"},
         {"{\"looop_wait\": 5}", "looop_wait"},
+        {"{\"postgresql\": {\"database\": "
+         "\"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\"}}",
+         "postgresql.database"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
@@ -526,6 +250,11 @@ static void a_store_that_takes_nothing_is_no_fault_of_the_document(void **state)
     }
 }
 
+static void give_instance_now(void *arg)
+{
+    agent.pg = arg; /* never looked into */
+}
+
 static void a_configuration_has_a_greatest_size(void **state)
 {
     char *body = test_malloc(API_CONFIG_BYTES_MAX + 64);
@@ -540,6 +269,21 @@ static void a_configuration_has_a_greatest_size(void **state)
     assert_int_equal(rig_code(reply), 400);
     assert_non_null(strstr(reply, "the configuration has "));
     assert_int_equal(store.put_count, 0);
+    /* Whatever it changes: PostgreSQL is not asked about what cannot be written. */
+    static const char parameter[] = "{\"postgresql\": {\"parameters\": {\"work_mem\": \"9MB\"}},";
+    rig_call(give_instance_now, &agent);
+    char *large = mem_printf("%s%s", parameter, body + 1);
+    memcpy(large + API_CONFIG_BYTES_MAX - 2, "\"}", 3);
+    trials = 0;
+    assert_int_equal(rig_code(rig_reply(rig_post("PATCH /config", large))), 400);
+    assert_int_equal(trials, 0);
+    memcpy(large + 200, "\"}", 3);
+    int fd = rig_post("PATCH /config", large);
+    apply(0);
+    assert_int_equal(rig_code(rig_reply(fd)), 200);
+    assert_int_equal(trials, 1);
+    rig_call(give_instance_now, NULL);
+    mem_free(large);
     test_free(body);
 }
 
@@ -649,6 +393,10 @@ static void show_primary_now(void *arg)
     (void)arg;
     set_primary();
     agent.facts.probe.pending_restart = true;
+    agent.facts.probe.pending_count = 1;
+    agent.facts.probe.pending[0] =
+        (struct pg_waiting){.name = "max_connections", .old_value = "100", .new_value = "200"};
+    agent.restart.scheduled = json_pack("{s:s}", "schedule", "2030-01-01T00:00:00+00:00");
     (void)snprintf(agent.reload.error, sizeof agent.reload.error, "the disk is full");
     look_at_store();
 }
@@ -669,6 +417,15 @@ static void a_primary_shows_who_streams_from_it(void **state)
                                "\"sync_state\": \"async\", \"sync_priority\": 2}");
     mem_free(shown);
     assert_true(json_is_true(json_object_get(document, "pending_restart")));
+    shown = json_dumps(json_object_get(document, "pending_restart_reason"), 0);
+    assert_string_equal(shown, "{\"max_connections\": {\"old_value\": \"100\", "
+                               "\"new_value\": \"200\"}}");
+    mem_free(shown);
+    shown = json_dumps(json_object_get(document, "scheduled_restart"), 0);
+    assert_string_equal(shown, "{\"schedule\": \"2030-01-01T00:00:00+00:00\"}");
+    mem_free(shown);
+    json_decref(agent.restart.scheduled);
+    agent.restart.scheduled = NULL;
     assert_string_equal(json_string_value(json_object_get(document, "configuration_error")),
                         "the disk is full");
     assert_null(json_object_get(document, "replication_state"));
@@ -680,6 +437,10 @@ static void a_primary_shows_who_streams_from_it(void **state)
     assert_true(prom_find(&prom, "patroni_primary")->value == 1);
     assert_true(prom_find(&prom, "patroni_xlog_location")->value == 0x3000200);
     assert_true(prom_find(&prom, "patroni_pending_restart")->value == 1);
+    assert_int_equal(prom_find(&prom, "pgquorum_standby_lag_bytes")->samples,
+                     4 * agent.facts.probe.replica_count);
+    assert_non_null(strstr(prom_find(&prom, "pgquorum_standby_lag_bytes")->others,
+                           ",standby=\"n2\",stage=\"replay\""));
 }
 
 static void show_trouble_now(void *arg)
@@ -724,6 +485,96 @@ static void what_is_wrong_is_told(void **state)
     assert_true(prom_find(&prom, "pgquorum_postgres_hung")->value == 0);
 }
 
+static void show_copy_now(void *arg)
+{
+    const struct pg_copy_progress *progress = arg;
+    agent.facts.copying = progress != NULL;
+    if (progress != NULL) {
+        agent.facts.copy = *progress;
+    }
+    look_at_store();
+}
+
+static void how_far_a_copy_is_is_told_while_it_is_known(void **state)
+{
+    static const char *const paths[] = {"/patroni", "/explain"};
+    struct pg_copy_progress progress = {
+        .percent = 18, .bytes = 180, .total_bytes = (uint64_t)1000 << 40};
+    (void)state;
+    rig_call(show_copy_now, &progress);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        json_t *document = get(paths[i]);
+        char *text = json_dumps(json_object_get(document, "copy"), JSON_COMPACT);
+        assert_string_equal(text,
+                            "{\"percent\":18,\"bytes\":180,\"total_bytes\":1099511627776000}");
+        mem_free(text);
+        json_decref(document);
+    }
+    prom_read(get_text("/metrics"), &prom);
+    assert_int_equal(prom_find(&prom, "pgquorum_copy_percent")->samples, 1);
+    assert_true(prom_find(&prom, "pgquorum_copy_percent")->value == 18);
+
+    rig_call(show_copy_now, NULL);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        json_t *document = get(paths[i]);
+        assert_null(json_object_get(document, "copy"));
+        json_decref(document);
+    }
+    prom_read(get_text("/metrics"), &prom);
+    assert_int_equal(prom_find(&prom, "pgquorum_copy_percent")->samples, 0);
+}
+
+static void show_cut_now(void *arg)
+{
+    (void)arg;
+    (void)snprintf(agent.reload.file_error, sizeof agent.reload.file_error, "%s",
+                   "f.yml: log.level: 'caf\xc3");
+    look_at_store();
+}
+
+/* Texts are cut to what there is room for. */
+static void what_is_cut_within_a_character_is_told(void **state)
+{
+    (void)state;
+    rig_call(show_cut_now, NULL);
+    json_t *document = get("/patroni");
+    assert_string_equal(json_string_value(json_object_get(document, "configuration_error")),
+                        "f.yml: log.level: 'caf?");
+    json_decref(document);
+}
+
+static void show_down_now(void *arg)
+{
+    (void)arg;
+    snapshot.self.run = HA_RUN_STOPPED;
+    agent.facts.probe.asked_ms = 0;
+    look_at_store();
+}
+
+static void show_archive_now(void *arg)
+{
+    static const struct pg_parameter archive = {.name = "restore_command", .value = "cp"};
+    (void)arg;
+    config.postgresql.recovery_conf = (struct pg_parameters){.items = &archive, .count = 1};
+    agent.facts.probe.receiver_alive = false;
+    look_at_store();
+}
+
+static void a_standby_that_reads_the_archive_is_one_in_the_metrics(void **state)
+{
+    (void)state;
+    rig_call(show_now, NULL);
+    prom_read(get_text("/metrics"), &prom);
+    assert_true(prom_find(&prom, "patroni_postgres_in_archive_recovery")->value == 0);
+    rig_call(show_archive_now, NULL);
+    prom_read(get_text("/metrics"), &prom);
+    assert_true(prom_find(&prom, "patroni_postgres_streaming")->value == 0);
+    assert_true(prom_find(&prom, "patroni_postgres_in_archive_recovery")->value == 1);
+    rig_call(show_down_now, NULL);
+    prom_read(get_text("/metrics"), &prom);
+    assert_true(prom_find(&prom, "patroni_postgres_in_archive_recovery")->value == 0);
+}
+
 static void show_stale_now(void *arg)
 {
     (void)arg;
@@ -750,14 +601,6 @@ static void a_standby_that_was_just_detached_shows_where_it_was(void **state)
         json_integer_value(json_object_get(json_object_get(document, "xlog"), "received_location")),
         0x3000100);
     json_decref(document);
-}
-
-static void show_down_now(void *arg)
-{
-    (void)arg;
-    snapshot.self.run = HA_RUN_STOPPED;
-    agent.facts.probe.asked_ms = 0;
-    look_at_store();
 }
 
 static void
@@ -810,6 +653,17 @@ static void metrics_are_all_there_and_well_formed(void **state)
                                         "pgquorum_lease_margin_seconds",
                                         "pgquorum_fence_armed",
                                         "pgquorum_raft_corrupt_frames_total",
+                                        "pgquorum_raft_refused_handshakes_total",
+                                        "patroni_failsafe_mode_enabled",
+                                        "patroni_failsafe_member",
+                                        "patroni_failover_priority",
+                                        "pgquorum_standby_lag_bytes",
+                                        "pgquorum_replay_lag_bytes",
+                                        "pgquorum_slot_retained_bytes",
+                                        "pgquorum_takeovers_total",
+                                        "pgquorum_takeover_seconds_total",
+                                        "pgquorum_cycle_seconds",
+                                        "pgquorum_loop_lateness_seconds",
                                         "pgquorum_decisions_total"};
     (void)state;
     config.scope = "a\"b\\c";
@@ -821,8 +675,9 @@ static void metrics_are_all_there_and_well_formed(void **state)
         }
     }
     for (size_t i = 0; i < prom.count; i++) {
-        assert_string_equal(prom.metrics[i].scope, "a\"b\\c");
-        assert_string_equal(prom.metrics[i].member, "n2");
+        bool silent = prom.metrics[i].samples == 0; /* of what there is none of here */
+        assert_string_equal(prom.metrics[i].scope, silent ? "" : "a\"b\\c");
+        assert_string_equal(prom.metrics[i].member, silent ? "" : "n2");
     }
     assert_true(prom_find(&prom, "patroni_version")->value == 40104);
     assert_true(prom_find(&prom, "patroni_postgres_streaming")->value == 1);
@@ -901,6 +756,9 @@ int main(void)
         WITH_AGENT(a_standby_that_was_just_detached_shows_where_it_was),
         WITH_AGENT(a_primary_shows_who_streams_from_it),
         WITH_AGENT(what_is_wrong_is_told),
+        WITH_AGENT(how_far_a_copy_is_is_told_while_it_is_known),
+        WITH_AGENT(what_is_cut_within_a_character_is_told),
+        WITH_AGENT(a_standby_that_reads_the_archive_is_one_in_the_metrics),
         WITH_AGENT(an_instance_that_does_not_answer_is_unknown_and_one_that_is_down_is_stopped),
         WITH_AGENT(metrics_are_all_there_and_well_formed),
         WITH_AGENT(the_last_decisions_are_explained_in_order),

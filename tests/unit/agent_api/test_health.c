@@ -131,6 +131,40 @@ static void unknown_paths_are_503(void **state)
     assert_int_equal(code("/standby_leader", ""), 503);
 }
 
+static void the_leader_of_a_standby_cluster_is_no_primary_and_no_replica(void **state)
+{
+    static const struct {
+        const char *path;
+        int leads;
+        int lost; /* its lease has run out */
+        int down; /* PostgreSQL does not run */
+    } rows[] = {
+        {"/standby-leader", 200, 503, 503},
+        {"/standby_leader", 200, 503, 503},
+        {"/leader", 200, 503, 200},
+        {"/primary", 503, 503, 503},
+        {"/", 503, 503, 503},
+        {"/read-write", 503, 503, 503},
+        {"/replica", 503, 200, 503},
+        {"/read-only", 200, 200, 503},
+        {"/async", 503, 200, 503},
+        {"/read-only-sync", 200, 503, 503},
+        {"/health", 200, 200, 503},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        set_replica();
+        status.leads_standby_until_ms = NOW + 1;
+        assert_int_equal(code(rows[i].path, ""), rows[i].leads);
+        assert_int_equal(api_readiness_code(&status, "", NOW), 200);
+        status.running = status.replica = false;
+        assert_int_equal(code(rows[i].path, ""), rows[i].down);
+        set_replica();
+        status.leads_standby_until_ms = NOW;
+        assert_int_equal(code(rows[i].path, ""), rows[i].lost);
+    }
+}
+
 static void readiness_counts_lag_by_replay_or_by_write(void **state)
 {
     (void)state;
@@ -385,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_tag_of_any_length_is_compared),
         cmocka_unit_test(tags_are_compared_as_text_and_absent_ones_fail),
         cmocka_unit_test(unknown_paths_are_503),
+        cmocka_unit_test(the_leader_of_a_standby_cluster_is_no_primary_and_no_replica),
         cmocka_unit_test(readiness_counts_lag_by_replay_or_by_write),
         cmocka_unit_test(liveness_gives_a_primary_one_ttl_and_others_two),
         cmocka_unit_test(lags_that_are_none_are_refused),

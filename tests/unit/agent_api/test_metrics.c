@@ -114,12 +114,58 @@ static void states_have_the_numbers_of_patroni(void **state)
               "14=crashed, -1=unknown");
 }
 
+static void samples_are_told_apart_by_their_labels(void **state)
+{
+    struct api_metrics metrics;
+    struct api_label labels[] = {{"peer", "a\"b"}, {"stage", "sent"}};
+    (void)state;
+    api_metrics_init(&metrics, "s", "n");
+    api_metrics_head(&metrics, "lag", "gauge", "Lag.");
+    api_metrics_sample(&metrics, "lag", labels, 2, 1);
+    labels[1].value = "flush";
+    api_metrics_sample(&metrics, "lag", labels, 2, 2.5);
+    api_metrics_head(&metrics, "none", "gauge", "There is none here.");
+    char *text = api_metrics_take(&metrics);
+    assert_string_equal(text, "# HELP lag Lag.\n# TYPE lag gauge\n"
+                              "lag{scope=\"s\",name=\"n\",peer=\"a\\\"b\",stage=\"sent\"} 1\n"
+                              "lag{scope=\"s\",name=\"n\",peer=\"a\\\"b\",stage=\"flush\"} 2.5\n"
+                              "# HELP none There is none here.\n# TYPE none gauge\n");
+    prom_read(text, &prom);
+    assert_int_equal(prom_find(&prom, "lag")->samples, 2);
+    mem_free(text);
+}
+
+static void a_histogram_counts_up_to_each_bound(void **state)
+{
+    struct api_metrics metrics;
+    struct histogram histogram = {0};
+    (void)state;
+    histogram_add(&histogram, 1);
+    histogram_add(&histogram, 100);
+    histogram_add(&histogram, 5000);
+    api_metrics_init(&metrics, "s", "n");
+    api_metrics_add_histogram(&metrics, "turn_seconds", "Turns.", &histogram);
+    char *text = api_metrics_take(&metrics);
+    assert_non_null(strstr(text, "# TYPE turn_seconds histogram\n"
+                                 "turn_seconds_bucket{scope=\"s\",name=\"n\",le=\"0.001\"} 1\n"));
+    assert_non_null(strstr(text, "le=\"0.05\"} 1\n"));
+    assert_non_null(strstr(text, "le=\"0.1\"} 2\n"));
+    assert_non_null(strstr(text, "le=\"1\"} 2\n"));
+    assert_non_null(strstr(text, "le=\"+Inf\"} 3\n"
+                                 "turn_seconds_sum{scope=\"s\",name=\"n\"} 5.101\n"
+                                 "turn_seconds_count{scope=\"s\",name=\"n\"} 3\n"));
+    prom_read(text, &prom);
+    mem_free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_metric_has_help_type_and_one_sample),
         cmocka_unit_test(numbers_have_the_digits_that_say_something),
         cmocka_unit_test(labels_are_escaped_and_never_cut),
+        cmocka_unit_test(samples_are_told_apart_by_their_labels),
+        cmocka_unit_test(a_histogram_counts_up_to_each_bound),
         cmocka_unit_test(a_comment_stands_between_help_and_type),
         cmocka_unit_test(states_have_the_numbers_of_patroni),
     };

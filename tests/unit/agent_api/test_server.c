@@ -300,6 +300,17 @@ static void haproxy_may_reset_after_the_status(void **state)
     assert_string_equal(ask("OPTIONS", "/", 0), "HTTP/1.0 200 OK\r\n\r\n");
 }
 
+static void a_reload_is_scheduled_whatever_the_body_is(void **state)
+{
+    (void)state;
+    rig_publish(rig_primary());
+    const char *reply = rig_reply(rig_post("POST /reload", "{}"));
+    assert_int_equal(rig_code(reply), 202);
+    assert_string_equal(rig_body(reply), "reload scheduled");
+    assert_int_equal(rig_code(rig_reply(rig_post("POST /reload", "no JSON"))), 202);
+    assert_int_equal(rig.reloads, 2);
+}
+
 static void a_picture_lives_as_long_as_somebody_has_it(void **state)
 {
     struct api_status *status = rig_primary();
@@ -357,6 +368,7 @@ int main(void)
         RIG_TEST(a_keep_alive_client_is_answered_on_one_connection),
         RIG_TEST(pipelined_requests_of_all_kinds_are_answered_in_order),
         RIG_TEST(haproxy_may_reset_after_the_status),
+        RIG_TEST(a_reload_is_scheduled_whatever_the_body_is),
         RIG_TEST(a_picture_lives_as_long_as_somebody_has_it),
         RIG_TEST(a_taken_port_is_named),
         cmocka_unit_test(stopping_what_never_started_is_done_at_once),

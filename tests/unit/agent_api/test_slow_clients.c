@@ -243,9 +243,8 @@ static int start(void **state)
     memset(filler, 'x', sizeof filler);
     rig_call(read_tid, &server_tid);
     struct api_status *status = rig_primary();
-    mem_free(status->metrics);
     mem_free(status->cluster_document);
-    status->metrics = large_text("# HELP ", "\n");
+    rig.metrics = large_text("# HELP ", "\n");
     status->cluster_document = large_text("{\"x\": \"", "\"}");
     rig_publish(status);
     return 0;
@@ -256,6 +255,7 @@ static int finish(void **state)
     if (attackers.running) { /* the test has failed */
         attack_stop();
     }
+    mem_free((char *)(uintptr_t)rig.metrics);
     return rig_finish(state);
 }
 

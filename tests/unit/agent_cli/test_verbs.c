@@ -2,6 +2,10 @@
  * interface played by another: what is printed, what is written, which exit status. */
 #include "tests/unit/agent_cli/verbs_fixture.h"
 
+#include "raft/engine/log_command.h"
+
+#include <raft.h>
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static void list_shows_the_members(void **state)
@@ -66,14 +70,6 @@ static void help_and_version_need_no_file(void **state)
     says(world.out, "n2: Patroni 4.1.4 PostgreSQL 15.4\n");
 }
 
-static void a_missing_file_is_an_error(void **state)
-{
-    (void)state;
-    assert_int_equal(
-        run_with("", (const char *[]){"pgquorum", "-c", "/nonexistent.yml", "list", NULL}), 1);
-    says(world.err, "Error: /nonexistent.yml: cannot be read");
-}
-
 static void root_is_told_the_right_command(void **state)
 {
     (void)state;
@@ -94,7 +90,44 @@ static void a_witness_is_asked_for_by_its_verb(void **state)
     assert_int_equal(status, 0); /* also as root: there is no PostgreSQL */
     says(world.out, "witness on /etc/x.yml");
     assert_int_equal(run_with("", (const char *[]){"pgquorum", "witness", NULL}), 2);
-    says(world.err, "Usage: pgquorum [-c FILE] witness FILE");
+    says(world.err, "Usage: pgquorum [-c FILE] witness [FILE]");
+}
+
+/* Options and the file in any order, as Patroni's; called as patronictl it has none of them. */
+static void a_configuration_is_validated_and_made(void **state)
+{
+    static const struct {
+        const char *argv[6];
+        int status;
+        const char *says;
+    } rows[] = {
+        {{"pgquorum", "--validate-config", "f.yml"}, 0, "validate f.yml\n"},
+        {{"patroni", "--validate-config", "f.yml", "-i"}, 0, "validate f.yml -i\n"},
+        {{"pgquorum", "-p", "--ignore-listen-port", "--validate-config", "f.yml"},
+         0,
+         "validate f.yml -i -p\n"},
+        {{"pgquorum", "--generate-sample-config"}, 0, "sample here\n"},
+        {{"pgquorum", "--generate-sample-config", "f.yml"}, 0, "sample f.yml\n"},
+        {{"pgquorum", "--generate-config"}, 0, "generate here of the local one\n"},
+        {{"pgquorum", "--generate-config", "--dsn", "host=h", "f.yml"},
+         0,
+         "generate f.yml of host=h\n"},
+        {{"pgquorum", "--validate-config"}, 2, "give a configuration file"},
+        {{"pgquorum", "--validate-config", "a", "b"}, 2, "more than one file"},
+        {{"pgquorum", "--validate-config", "a", "--dsn", "x"}, 2, "--dsn goes with"},
+        {{"pgquorum", "--generate-config", "-p"}, 2, "-i and -p with --validate-config"},
+        {{"pgquorum", "--generate-config", "--validate-config"}, 2, "two things"},
+        {{"pgquorum", "--validate-config", "--nothing"}, 2, "Usage: "},
+        {{"pgquorum", "--validate-config", "--help"}, 0, "Usage: "},
+        {{"patronictl", "--validate-config", "f.yml"}, 2, "Usage: "},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *argv[6]; /* which are moved about */
+        memcpy(argv, rows[i].argv, sizeof(argv));
+        assert_int_equal(run_with("", argv), rows[i].status);
+        says(rows[i].status == 0 ? world.out : world.err, rows[i].says);
+    }
 }
 
 static void history_and_dsn_read_the_store(void **state)
@@ -144,8 +177,8 @@ static void wrong_changes_are_refused_and_nothing_is_written(void **state)
     char *before = get("config");
     assert_int_equal(RUN("edit-config", "-s", "ttl=2", "--force"), 1);
     says(world.err, "Error: ttl: 2 is not right");
-    assert_int_equal(RUN("edit-config", "-s", "standby_cluster.port=1", "--force"), 1);
-    says(world.err, "standby_cluster: not served");
+    assert_int_equal(RUN("edit-config", "-s", "citus.group=1", "--force"), 1);
+    says(world.err, "citus: not served");
     assert_int_equal(RUN("edit-config", "-s", "pause=maybe", "--force"), 1);
     says(world.err, "pause: ");
     assert_int_equal(RUN("edit-config", "-s", "ttl", "--force"), 1);
@@ -208,6 +241,207 @@ static void switchover_asks_the_leader(void **state)
     says(request, "{\"candidate\":\"n2\",\"leader\":\"n1\"}");
 }
 
+static void was_asked(const char *words)
+{
+    char request[4096];
+    FILE *file = fopen(world.request, "r");
+    size_t len = fread(request, 1, sizeof(request) - 1, file);
+    request[len] = '\0';
+    fclose(file);
+    says(request, words);
+}
+
+static void restart_tells_each_member_and_how_it_went(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("restart", "batman", "--force"), 0);
+    assert_string_equal(world.out, "Success: restart on member n1\n"
+                                   "Success: restart on member n2\n"
+                                   "Success: restart on member n3\n");
+    was_asked("POST /restart HTTP/1.1\r\n");
+    was_asked("\r\n\r\n{}");
+    assert_int_equal(RUN("restart", "batman", "n3", "n2", "--force", "-r", "replica",
+                         "--pg-version", "15.4", "--timeout", "7"),
+                     0);
+    says(world.out, "+ Cluster: batman"); /* with a role, as patronictl */
+    says(world.out, "Failed: restart for member n2, status code=503, (postgres is still "
+                    "starting)\nFailed: restart for member n3, status code=503");
+    assert_null(strstr(world.out, "member n1"));
+    was_asked("{\"postgres_version\":\"15.4\",\"timeout\":\"7\"}");
+    assert_int_equal(RUN("restart", "batman", "--force", "--any"), 0);
+    assert_int_equal(strlen(world.out), strlen("Success: restart on member n1\n"));
+    assert_int_equal(RUN("restart", "batman", "--force", "--pending"), 0);
+    assert_string_equal(world.out, "No member waits for a restart\n");
+    put("members/n2", "{\"pending_restart\":true,\"api_url\":\"nowhere\"}");
+    assert_int_equal(RUN("restart", "batman", "--force", "--pending"), 1);
+    says(world.out, "Failed: restart for member n2, ('nowhere' is no address");
+    /* the others are asked all the same: nothing was sent to this one */
+    assert_int_equal(RUN("restart", "batman", "--force"), 1);
+    says(world.out, "Success: restart on member n3\n");
+    put("members/n2", "{\"scheduled_restart\":{},\"api_url\":\"nowhere\"}");
+    assert_int_equal(RUN("flush", "batman", "restart", "--force"), 1);
+    says(world.out, "Failed: flush scheduled restart for member n2, ('nowhere' is no address");
+    says(world.out, "No scheduled restart for member n3");
+    put_member("n2", "replica", world.rest_port);
+}
+
+/* It may go down later: the next one must not be down then. */
+static void restart_stops_at_a_member_of_which_nothing_is_known(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("restart", "batman", "n1", "n2", "n3", "--force", "--timeout", "9"), 1);
+    says(world.out, "Failed: restart for member n1, (");
+    assert_null(strstr(world.out, "member n2"));
+    says(world.err, "whether member n1 was restarted, or will be, is not known");
+    says(world.err, "2 more were not asked");
+}
+
+static void reinit_tells_each_standby_and_how_it_went(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("reinit", "batman", "n3", "n2", "--force"), 0);
+    says(world.out, "+ Cluster: batman");
+    says(world.out, "Success: reinitialize for member n3\nSuccess: reinitialize for member n2\n");
+    was_asked("POST /reinitialize HTTP/1.1\r\n");
+    was_asked("{\"force\":true,\"from_leader\":false}");
+    assert_int_equal(RUN("reinit", "batman", "--force"), 0); /* nobody is meant */
+    assert_null(strstr(world.out, "reinitialize"));
+    assert_int_equal(RUN_ANSWERING("n2\ny\n", "reinit", "batman"), 0);
+    says(world.out, "Success: reinitialize for member n2\n");
+    assert_int_equal(RUN_ANSWERING("y\nn\n", "reinit", "batman", "n2", "--from-leader"), 0);
+    says(world.out, "status code=503, (creating replica already in progress)");
+    assert_int_equal(RUN_ANSWERING("y\ny\n", "reinit", "batman", "n2", "--from-leader"), 0);
+    says(world.out, "Success: reinitialize for member n2\n");
+    was_asked("{\"force\":true,\"from_leader\":true}");
+    put("members/n2", "{\"role\":\"replica\",\"api_url\":\"nowhere\"}");
+    assert_int_equal(RUN("reinit", "batman", "n2", "n3", "--force"), 1);
+    says(world.out, "Failed: reinitialize for member n2, ('nowhere' is no address");
+    says(world.out, "Success: reinitialize for member n3\n");
+    put_member("n2", "replica", world.rest_port);
+}
+
+static void reinit_refuses_what_cannot_be_meant(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("reinit"), 2);
+    assert_int_equal(RUN("reinit", "batman", "--colour"), 2);
+    assert_int_equal(RUN("reinit", "batman", "n2", "n9", "--force"), 1);
+    says(world.err, "no member 'n9' in cluster batman");
+    assert_null(strstr(world.out, "Success"));
+    assert_int_equal(RUN("reinit", "batman", "n1", "--force"), 1);
+    says(world.err, "member 'n1' is no replica");
+    assert_int_equal(RUN_ANSWERING("n\n", "reinit", "batman", "n2"), 1);
+    says(world.err, "Error: Aborted reinitialize");
+}
+
+static void restart_is_scheduled_and_flushed(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("restart", "batman", "n1", "--force", "--scheduled",
+                         "2030-01-01T03:00+01:00", "--pending"),
+                     0);
+    assert_string_equal(world.out, "Success: restart scheduled on member n1\n");
+    was_asked("{\"restart_pending\":true,\"schedule\":\"2030-01-01T03:00:00+01:00\"}");
+    assert_int_equal(RUN("restart", "batman", "n1", "--force", "--scheduled", "2031-01-01T03:00Z"),
+                     0);
+    says(world.out, "Failed: another restart is already scheduled on member n1\n");
+    assert_int_equal(RUN("flush", "batman", "n1", "restart", "--force"), 0);
+    says(world.out, "No scheduled restart for member n1\n");
+    char *member = mem_printf("{\"api_url\":\"http://127.0.0.1:%d/patroni\",\"role\":\"replica\","
+                              "\"scheduled_restart\":{\"schedule\":\"2030-01-01T03:00:00Z\"}}",
+                              world.rest_port);
+    put("members/n2", member);
+    mem_free(member);
+    assert_int_equal(RUN("restart", "batman", "n2", "--force", "--scheduled", "2030-01-02T03:00Z"),
+                     0);
+    assert_string_equal(world.out, "Success: flush scheduled restart for member n2\n"
+                                   "Success: restart scheduled on member n2\n");
+    assert_int_equal(RUN_ANSWERING("y\n", "flush", "batman", "restart", "-r", "replica"), 0);
+    says(world.out, "Are you sure you want to flush members n2, n3? [y/N]: "
+                    "Success: flush scheduled restart for member n2\n"
+                    "No scheduled restart for member n3\n");
+    put_member("n2", "replica", world.rest_port);
+}
+
+static void restart_asks_its_user(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN_ANSWERING("\ny\n\n", "restart", "batman", "n2"), 0);
+    says(world.out, "+ Cluster: batman");
+    says(world.out, "When should the restart take place (e.g. ");
+    says(world.out, ")  [now]: Are you sure you want to restart members n2? [y/N]: Restart if the "
+                    "PostgreSQL version is less than provided (e.g. 15.4)  []: Success: restart "
+                    "on member n2\n");
+    assert_int_equal(RUN_ANSWERING("now\nn\n", "restart", "batman"), 1);
+    says(world.err, "Error: Aborted restart");
+    assert_int_equal(RUN_ANSWERING("2030-01-01T03:00Z\nn\n", "restart", "batman"), 1);
+    says(world.out, "schedule restart of members n1, n2, n3 at 2030-01-01T03:00:00+00:00?");
+    says(world.err, "Error: Aborted scheduled restart");
+    assert_int_equal(RUN_ANSWERING("", "restart", "batman"), 1);
+    says(world.err, "Aborted!");
+}
+
+static void restart_and_flush_refuse_what_cannot_be_meant(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("restart"), 2);
+    assert_int_equal(RUN("restart", "batman", "-r", "king"), 2);
+    assert_int_equal(RUN("restart", "batman", "--colour"), 2);
+    assert_int_equal(RUN("restart", "batman", "--force", "--scheduled", "soon"), 1);
+    says(world.err, "'soon' is no time");
+    assert_int_equal(RUN("restart", "batman", "n9", "--force"), 1);
+    says(world.err, "no member 'n9' in cluster batman");
+    assert_int_equal(RUN("restart", "batman", "n1", "n9", "--force"), 1);
+    says(world.err, "no member 'n9' in cluster batman");
+    assert_string_equal(world.out, "");
+    assert_int_equal(RUN("flush", "batman", "n1", "n9", "restart", "--force"), 1);
+    says(world.err, "no member 'n9' in cluster batman");
+    assert_int_equal(RUN("restart", "batman", "--force", "--pg-version", "15.4\xff"), 1);
+    says(world.err, "--pg-version: is no UTF-8");
+    assert_int_equal(RUN("restart", "batman", "--force", "--timeout", "7\xff"), 1);
+    says(world.err, "--timeout: is no UTF-8");
+    assert_string_equal(world.out, "");
+    assert_int_equal(RUN("restart", "batman", "n1", "--force", "-r", "replica"), 1);
+    says(world.err, "No replica among provided members");
+    assert_int_equal(RUN("restart", "another", "--force"), 1);
+    says(world.err, "cluster another has no members");
+    assert_int_equal(RUN("flush", "batman"), 2);
+    assert_int_equal(RUN("flush", "batman", "everything"), 2);
+    assert_int_equal(RUN("flush", "restart"), 2);
+    assert_int_equal(RUN("flush", "batman", "restart", "--colour"), 2);
+    put("config", "{\"ttl\":30,\"pause\":true}");
+    assert_int_equal(RUN("restart", "batman", "--force", "--scheduled", "2030-01-01T03:00Z"), 1);
+    says(world.err, "Can't schedule restart in the paused state");
+    put("config", "{\"ttl\":30}");
+}
+
+static void a_scheduled_switchover_is_flushed_at_the_leader_or_in_the_store(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("flush", "batman", "switchover"), 0);
+    says(world.out, "No pending scheduled switchover\n");
+    put("failover", "{\"leader\":\"n1\",\"scheduled_at\":\"2030-01-01T03:00:00Z\"}");
+    assert_int_equal(RUN("flush", "batman", "switchover"), 0);
+    says(world.out, "Success: scheduled switchover deleted\n");
+    was_asked("DELETE /switchover HTTP/1.1\r\n");
+    for (int i = 1; i <= 3; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "n%d", i);
+        put_member(name, i == 1 ? "primary" : "replica", 1);
+    }
+    assert_int_equal(RUN("flush", "batman", "switchover"), 0);
+    says(world.err, "Member n1 is not accessible");
+    says(world.out, "Could not find any accessible member of cluster batman\n");
+    char *failover = get("failover");
+    assert_string_equal(failover, "{}");
+    mem_free(failover);
+    for (int i = 1; i <= 3; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "n%d", i);
+        put_member(name, i == 1 ? "primary" : "replica", world.rest_port);
+    }
+}
+
 static void switchover_asks_its_user(void **state)
 {
     (void)state;
@@ -224,6 +458,30 @@ static void switchover_asks_its_user(void **state)
     says(world.err, "Error: Aborting scheduled switchover");
     assert_int_equal(RUN_ANSWERING("", "switchover"), 1);
     says(world.err, "Aborted!");
+}
+
+static void members_are_asked_to_read_their_files_again(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("reload", "batman", "n1", "--force"), 0);
+    assert_string_equal(world.out, "Reload request received for member n1: it is carried out "
+                                   "within 10 seconds\n");
+    assert_int_equal(RUN_ANSWERING("n\n", "reload", "batman", "n1"), 1);
+    says(world.out, "+ Cluster: batman");
+    says(world.out, "Are you sure you want to reload members n1? [y/N]: ");
+    says(world.err, "Error: Aborted reload");
+    assert_int_equal(RUN_ANSWERING("y\n", "reload", "batman", "-r", "leader"), 0);
+    says(world.out, "for member n1");
+    assert_int_equal(RUN("reload", "batman", "n1", "n9", "--force"), 1);
+    assert_string_equal(world.out, "");
+    says(world.err, "Error: no member 'n9' in cluster batman");
+    assert_int_equal(RUN("reload", "batman", "n1", "-r", "replica", "--force"), 1);
+    says(world.err, "no member 'n1' of role replica");
+    assert_int_equal(RUN("reload", "another", "--force"), 1);
+    says(world.err, "no member in cluster another");
+    assert_int_equal(RUN("reload"), 2);
+    assert_int_equal(RUN("reload", "batman", "-r", "king"), 2);
+    says(world.err, "no such role");
 }
 
 /* What does not fit into one answer is not the answer to the next question. */
@@ -405,9 +663,9 @@ static void explain_prints_the_decisions(void **state)
 {
     (void)state;
     assert_int_equal(RUN("explain"), 0);
-    assert_string_equal(world.out,
-                        "2026-11-24 10:00:00  lease_lost: held by n2\n    demote: done\n"
-                        "2026-11-24 10:00:01  healthy: all is well (and 7 times more)\n");
+    assert_string_equal(world.out, "2026-11-24 10:00:00  lease_lost: held by n2\n    demote: done\n"
+                                   "2026-11-24 10:00:01  healthy: all is well (and 7 times more)\n"
+                                   "a copy is being made: 18 %, 1180 of 6552 MiB\n");
     assert_int_equal(RUN("explain", "-i"), 0);
     says(world.out, "    demote: done\n    now 1\n    self n1\n");
     assert_int_equal(RUN("explain", "n2"), 0);
@@ -467,10 +725,31 @@ static void raft_remove_says_why_not(void **state)
     assert_int_equal(RUN("raft", "members", "--force"), 2);
 }
 
-/* A member of three of which nobody else is left. */
-static void lone_directory(const char *path)
+static void unfenced_by_n3(struct buf *out)
+{
+    const struct store_op puts[] = {
+        {.type = STORE_OP_PUT,
+         .key = span_str("/service/batman/unfenced"),
+         .value = span_str("1122334455667788:2")},
+        {.type = STORE_OP_PUT,
+         .key = span_str("/service/batman/epoch"),
+         .value = span_str("{\"holder\":\"n3\",\"timeline\":1}")},
+    };
+    const struct store_command command = {.type = STORE_TXN, .success = puts, .success_count = 2};
+    log_command_header(0, 0, out);
+    assert_int_equal(store_command_encode(&command, out, NULL), 0);
+}
+
+static void on_stored(void *arg)
+{
+    (void)arg;
+}
+
+/* A member of three of which nobody else is left. `paused`: as a pause of n3's left it. */
+static void lone_directory(const char *path, bool paused)
 {
     struct buf configuration = BUF_INIT;
+    struct buf command = BUF_INIT;
     struct raft_storage *storage = NULL;
     struct raft_storage_callbacks callbacks = {.on_fatal = fatal};
     uv_loop_t loop;
@@ -481,10 +760,18 @@ static void lone_directory(const char *path)
     assert_int_equal(raft_first_configuration(ids, 3, &configuration, NULL), 0);
     assert_int_equal(
         raft_storage_create(storage, 0x1122334455667788, buf_span(&configuration), NULL), 0);
+    unfenced_by_n3(&command);
+    const struct raft_entry_rec entry = {
+        .index = 2, .term = 1, .type = RAFT_COMMAND, .data = buf_span(&command)};
+    const struct raft_storage_job job = {.has_entries = true, .entries = &entry, .entry_count = 1};
+    if (paused) {
+        raft_storage_sqlite_ops.submit(storage, &job, on_stored, NULL);
+    }
     raft_storage_close(storage, NULL, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
     buf_free(&configuration);
+    buf_free(&command);
 }
 
 static void write_file_with_directory(const char *path)
@@ -511,10 +798,11 @@ static void raft_recover_asks_before_it_makes_a_new_group(void **state)
     write_file_with_directory(path);
     assert_int_equal(RUN("raft", "recover"), 1);
     says(world.err, "there is no Raft directory at");
-    lone_directory(path);
+    lone_directory(path, false);
     assert_int_equal(RUN_ANSWERING("yes\n", "raft", "recover"), 1);
     says(world.out, "group 1122334455667788, term 1");
     says(world.out, "LOST is what the other members had");
+    assert_null(strstr(world.out, "WARNING"));
     says(world.err, "'yes' is not the name of the cluster: nothing was changed");
     assert_int_equal(RUN_ANSWERING("batman\n", "raft", "recover"), 0);
     says(world.out, "Recovered: group 1122334456");
@@ -522,6 +810,20 @@ static void raft_recover_asks_before_it_makes_a_new_group(void **state)
     assert_int_equal(RUN_ANSWERING("batman\n", "raft", "recover"), 1);
     says(world.err, "only voter");
     assert_int_equal(RUN("raft", "recover", "--force"), 2);
+    write_file("secret");
+}
+
+/* Before he is asked: nothing but he ends what runs there. */
+static void raft_recover_names_whoever_may_run_unfenced(void **state)
+{
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/paused", world.directory);
+    lone_directory(path, true);
+    write_file_with_directory(path);
+    assert_int_equal(RUN_ANSWERING("no\n", "raft", "recover"), 1);
+    says(world.out, "WARNING: the cluster was paused, and the key 'unfenced' stands: PostgreSQL of "
+                    "the last primary, 'n3', has nothing that ends it.");
     write_file("secret");
 }
 
@@ -551,33 +853,6 @@ static void raft_status_tells_who_is_in_another_group(void **state)
     assert_null(strstr(world.out, words));
     kill(stranger, SIGKILL);
     waitpid(stranger, NULL, 0);
-    write_file("secret");
-}
-
-static void a_cluster_is_named_by_the_file_or_the_command(void **state)
-{
-    static const char *const verbs[] = {"history",     "dsn",        "show-config",
-                                        "edit-config", "switchover", "failover"};
-    (void)state;
-    FILE *file = fopen(world.file, "w");
-    assert_non_null(file);
-    fprintf(file, "raft: {partner_addrs: '127.0.0.1:%d', password: secret}\n", world.raft_port);
-    fclose(file);
-    assert_int_equal(RUN("list", "batman"), 0);
-    says(world.out, "| n1     | 127.0.0.1:5432 | Leader ");
-    assert_int_equal(RUN("list"), 0);
-    says(world.err, "Listing members: No cluster names were provided\n");
-    assert_string_equal(world.out, "");
-    assert_int_equal(RUN("topology"), 0);
-    says(world.err, "No cluster names were provided");
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        assert_int_equal(RUN(verbs[i]), 1);
-        says(world.err, "Error: no cluster: name one, or give 'scope' in the file\n");
-        assert_string_equal(world.out, "");
-    }
-    assert_int_equal(RUN("explain", "n2"), 1);
-    says(world.err, "Error: no cluster: give 'scope' in the file\n");
-    assert_int_equal(RUN("raft", "status"), 0);
     write_file("secret");
 }
 
@@ -632,34 +907,6 @@ static void a_certificate_is_verified_unless_the_user_wants_it_otherwise(void **
     waitpid(member, NULL, 0);
 }
 
-static void a_url_goes_before_the_store_of_the_file(void **state)
-{
-    static const char *const forms[] = {"-d", "--dcs-url", "--dcs"};
-    struct cli_session *session = NULL;
-    struct error err = {0};
-    (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(RUN(forms[i], "consul://h", "history"), 1);
-        says(world.err, "Error: --dcs-url 'consul://h' has another scheme");
-    }
-    assert_int_equal(RUN("-d"), 2);
-    setenv("DCS_URL", "consul://of-the-environment", 1);
-    assert_int_equal(RUN("history"), 1);
-    says(world.err, "--dcs-url 'consul://of-the-environment'");
-    unsetenv("DCS_URL");
-    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
-    const char *const files[] = {world.file, NULL}; /* the default one is not there */
-    for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(cli_session_open(files[i], "etcd3://h:1234", &session, &err), 0);
-        assert_int_equal(cli_session_config(session)->store, CONFIG_STORE_ETCD3);
-        assert_string_equal(cli_session_config(session)->etcd.urls[0], "http://h:1234");
-        cli_session_close(session);
-    }
-    assert_int_equal(cli_session_open("/nonexistent.yml", "etcd3://h", &session, &err),
-                     ERR_NOT_FOUND);
-    unsetenv("XDG_CONFIG_HOME");
-}
-
 static void a_wrong_password_is_told(void **state)
 {
     (void)state;
@@ -676,16 +923,25 @@ int main(void)
         cmocka_unit_test(wrong_usage_is_two),
         cmocka_unit_test(what_a_verb_does_not_take_is_wrong_usage),
         cmocka_unit_test(help_and_version_need_no_file),
-        cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(root_is_told_the_right_command),
         cmocka_unit_test(a_witness_is_asked_for_by_its_verb),
+        cmocka_unit_test(a_configuration_is_validated_and_made),
         cmocka_unit_test(history_and_dsn_read_the_store),
         cmocka_unit_test(config_is_shown_and_changed),
         cmocka_unit_test(wrong_changes_are_refused_and_nothing_is_written),
         cmocka_unit_test(changes_come_from_files_too),
         cmocka_unit_test(an_editor_may_change_it),
         cmocka_unit_test(switchover_asks_the_leader),
+        cmocka_unit_test(restart_tells_each_member_and_how_it_went),
+        cmocka_unit_test(reinit_tells_each_standby_and_how_it_went),
+        cmocka_unit_test(reinit_refuses_what_cannot_be_meant),
+        cmocka_unit_test(restart_stops_at_a_member_of_which_nothing_is_known),
+        cmocka_unit_test(restart_is_scheduled_and_flushed),
+        cmocka_unit_test(restart_asks_its_user),
+        cmocka_unit_test(restart_and_flush_refuse_what_cannot_be_meant),
+        cmocka_unit_test(a_scheduled_switchover_is_flushed_at_the_leader_or_in_the_store),
         cmocka_unit_test(switchover_asks_its_user),
+        cmocka_unit_test(members_are_asked_to_read_their_files_again),
         cmocka_unit_test(an_answer_has_an_end),
         cmocka_unit_test(a_member_whose_name_is_no_text_is_none),
         cmocka_unit_test(switchover_refuses_what_cannot_be),
@@ -702,10 +958,9 @@ int main(void)
         cmocka_unit_test(raft_members_shows_what_the_leader_knows),
         cmocka_unit_test(raft_remove_says_why_not),
         cmocka_unit_test(raft_recover_asks_before_it_makes_a_new_group),
+        cmocka_unit_test(raft_recover_names_whoever_may_run_unfenced),
         cmocka_unit_test(raft_status_tells_who_is_in_another_group),
-        cmocka_unit_test(a_cluster_is_named_by_the_file_or_the_command),
         cmocka_unit_test(a_certificate_is_verified_unless_the_user_wants_it_otherwise),
-        cmocka_unit_test(a_url_goes_before_the_store_of_the_file),
         cmocka_unit_test(a_wrong_password_is_told),
     };
     return cmocka_run_group_tests(tests, start, end);

@@ -8,6 +8,8 @@
 #include "agent/cli/cli_session.h"
 #include "agent/cli/cli_verbs.h"
 #include "agent/cli/cluster_doc.h"
+#include "agent/generate.h"
+#include "agent/validate.h"
 #include "agent/witness.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -48,6 +50,23 @@ int agent_run(const char *path)
 int witness_run(const char *path)
 {
     printf("witness on %s\n", path);
+    return 0;
+}
+int validate_run(const struct validate_options *options)
+{
+    printf("validate %s%s%s\n", options->path, options->ignore_listen_ports ? " -i" : "",
+           options->print ? " -p" : "");
+    return 0;
+}
+int generate_sample(const char *path)
+{
+    printf("sample %s\n", path != NULL ? path : "here");
+    return 0;
+}
+int generate_from_instance(const char *path, const char *dsn)
+{
+    printf("generate %s of %s\n", path != NULL ? path : "here",
+           dsn != NULL ? dsn : "the local one");
     return 0;
 }
 
@@ -122,6 +141,18 @@ struct answer {
 /* The first that fits. */
 static const struct answer answers[] = {
     {"\"candidate\":\"n3\"", "412 Precondition Failed", "not here"},
+    {"\"timeout\":\"7\"", "503 Service Unavailable", "postgres is still starting"},
+    {"\"schedule\":\"2031", "409 Conflict", "Another restart is already scheduled"},
+    {"\"schedule\":", "202 Accepted", "Restart scheduled"},
+    {"{\"force\":false,\"from_leader\":true}", "503 Service Unavailable",
+     "creating replica already in progress"},
+    {"\"host\":\"nowhere\"", "400 Bad Request", "standby_cluster.host: not right"},
+    {"PATCH /config", "200 OK", "{}"},
+    {"POST /reinitialize", "200 OK", "reinitialize started"},
+    {"POST /restart", "200 OK", "restarted successfully"},
+    {"DELETE /restart", "200 OK", "scheduled restart deleted"},
+    {"DELETE /switchover", "200 OK", "scheduled switchover deleted"},
+    {"POST /reload", "202 Accepted", "reload scheduled"},
     {"POST /switchover", "200 OK", "Successfully switched over to \"n2\""},
     {"GET /explain", "200 OK",
      "{\"name\":\"n1\",\"decisions\":[{\"time\":\"2026-11-24 "
@@ -130,7 +161,8 @@ static const struct answer answers[] = {
      "n2\\ndemote\\nwait\\n\",\"outcome\":\"done\",\"repeats\":0,\"snapshot\":"
      "\"now 1\\nself n1\\n\"},{\"time\":\"2026-11-24 "
      "10:00:01\",\"rule\":\"healthy\",\"reason\":\"all is well\",\"plan\":"
-     "\"rule a\\nbecause b\\nwait\\n\",\"repeats\":7}]}"},
+     "\"rule a\\nbecause b\\nwait\\n\",\"repeats\":7}],"
+     "\"copy\":{\"percent\":18,\"bytes\":1237319680,\"total_bytes\":6870269952}}"},
     {"GET /patroni", "200 OK", "{\"server_version\":150004,\"patroni\":{\"version\":\"4.1.4\"}}"},
     {"", "404 Not Found", ""},
 };
@@ -150,7 +182,8 @@ static void answer_without_end(int fd)
 static void answer(int fd, const char *request)
 {
     const struct answer *one = answers;
-    if (strstr(request, "\"candidate\":\"n2\",\"leader\":\"n1\",\"scheduled_at\"") != NULL) {
+    if (strstr(request, "\"candidate\":\"n2\",\"leader\":\"n1\",\"scheduled_at\"") != NULL ||
+        strstr(request, "\"timeout\":\"9\"") != NULL) {
         answer_without_end(fd);
         return;
     }
@@ -175,7 +208,7 @@ static void rest_process(int listener)
             len += (size_t)got;
             request[len] = '\0';
             const char *body = strstr(request, "\r\n\r\n");
-            if (body != NULL && (strncmp(request, "GET", 3) == 0 || strchr(body, '}') != NULL)) {
+            if (body != NULL && (request[0] != 'P' || strchr(body, '}') != NULL)) {
                 break;
             }
         }
@@ -284,7 +317,7 @@ static char *get_from(const char *cluster, const char *key)
     return value;
 }
 
-static char *get(const char *key)
+static inline char *get(const char *key)
 {
     return get_from("batman", key);
 }

@@ -119,6 +119,19 @@ static void addresses_are_given_in_many_ways(void **state)
     addresses_are("etcd3: {proxy: 'http://10.0.0.4:99'}", none, "http://10.0.0.4:99");
 }
 
+static void port_is_of_hosts_that_name_none(void **state)
+{
+    (void)state;
+    addresses_are("etcd3: {host: 10.0.0.4, port: 99}", none, "http://10.0.0.4:99");
+    addresses_are("etcd3: {host: '10.0.0.4:99', port: 99}", none, "http://10.0.0.4:99");
+    refused("etcd3: {host: '10.0.0.4:1', port: 99}", none,
+            "etcd3.port: is 99, and 'host' has port 1");
+    refused("etcd3: {host: h, port: 70000}", none, "etcd3.port: is out of range");
+    addresses_are("etcd: {hosts: ['10.0.0.4', '10.0.0.5:1'], port: '99'}", none,
+                  "http://10.0.0.4:99 http://10.0.0.5:1");
+    addresses_are("etcd3: {url: 'http://10.0.0.4', port: 99}", none, "http://10.0.0.4:2379");
+}
+
 static void proxy_goes_before_url_before_hosts_before_host(void **state)
 {
     (void)state;
@@ -318,11 +331,10 @@ static void variables_that_are_no_text_are_refused_by_name(void **state)
     }
 }
 
-/* A password that is not there is looked for in the wrong place for long. */
 static void variables_that_are_not_read_are_warned_of(void **state)
 {
-    static const char *const environment[] = {"PATRONI_SUPERUSER_PASSWORD=s3cret",
-                                              "PATRONI_ETCD3_PORT=1",
+    static const char *const environment[] = {"PATRONI_SUPERUSR_PASSWORD=s3cret",
+                                              "PATRONI_ETCD3_PORTS=1",
                                               "PATRONI_NAME=",
                                               "PATRONI_ETCD3_HOST=h",
                                               "PATRONICTL_CONFIG_FILE=x",
@@ -336,9 +348,9 @@ static void variables_that_are_not_read_are_warned_of(void **state)
     assert_int_equal(load_warned("", environment, "/home/pg", false, &config, &warnings, &err), 0);
     assert_int_equal(warnings.count, 2);
     assert_string_equal(warnings.texts[0],
-                        "node1.yml: PATRONI_SUPERUSER_PASSWORD (environment): is not read in this "
-                        "release, ignoring it: give it in the file");
-    assert_non_null(strstr(warnings.texts[1], "PATRONI_ETCD3_PORT (environment): is not read"));
+                        "node1.yml: PATRONI_SUPERUSR_PASSWORD (environment): is no variable that "
+                        "is known here, ignoring it: give it in the file");
+    assert_non_null(strstr(warnings.texts[1], "PATRONI_ETCD3_PORTS (environment): is no variable"));
     config_warnings_free(&warnings);
     config_free(&config);
 }
@@ -401,9 +413,10 @@ static void mistakes_in_the_environment_are_told_like_those_in_the_file(void **s
     (void)state;
     refused("etcd3: {host: h}", two, "etcd: stands beside 'etcd3'");
     refused("raft: {data_dir: /r}", two, "etcd: stands beside 'raft'");
-    refused("etcd3: {host: h}", srv, "etcd3.srv: 'example/org' is no domain");
-    refused("etcd3: {host: h}", protocol, "etcd3.protocol: 'gopher' is none");
-    refused("etcd3: {host: h}", hosts, "etcd3.hosts: ");
+    refused("etcd3: {host: h}", srv, "etcd3.srv (PATRONI_ETCD3_SRV): 'example/org' is no domain");
+    refused("etcd3: {host: h}", protocol,
+            "etcd3.protocol (PATRONI_ETCD3_PROTOCOL): 'gopher' is none");
+    refused("etcd3: {host: h}", hosts, "etcd3.hosts (PATRONI_ETCD3_HOSTS): ");
     refused("etcd3: text", srv, "etcd3: ");
 }
 
@@ -424,7 +437,7 @@ static void environment_of_the_process_is_read_with_the_file(void **state)
     assert_int_equal(config_load_client(path, NULL, &config, NULL, &err), 0);
     assert_string_equal(config.etcd.urls[0], "http://e:2379");
     config_free(&config);
-    unsetenv("PATRONI_ETCD3_HOST");
+    setenv("PATRONI_ETCD3_HOST", "", 1); /* it was taken out, and counts until it is empty */
     unlink(path);
 }
 
@@ -467,7 +480,7 @@ static void url_of_the_command_goes_before_every_store(void **state)
         assert_null(config.scope);
         config_free(&config);
     }
-    unsetenv("PATRONI_ETCD3_HOST");
+    setenv("PATRONI_ETCD3_HOST", "", 1);
 }
 
 static void url_that_is_none_of_a_store_is_refused(void **state)
@@ -509,6 +522,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(section_says_which_dialect),
         cmocka_unit_test(addresses_are_given_in_many_ways),
+        cmocka_unit_test(port_is_of_hosts_that_name_none),
         cmocka_unit_test(proxy_goes_before_url_before_hosts_before_host),
         cmocka_unit_test(credentials_and_files_are_read),
         cmocka_unit_test(mistakes_are_told_in_one_line),

@@ -1,5 +1,7 @@
 /* Keys that hang together by tables: those of the accounts, and all that a file may have. */
+#include "agent/config/dynamic.h"
 #include "agent/config/known_keys.h"
+#include "pgctl/conf/pg_controlled.h"
 #include "tests/unit/agent_config/config_fixture.h"
 
 #define REPLICATION "{username: replicator, password: rep-pass}"
@@ -11,7 +13,7 @@ static bool is_known(const char *section, const char *key)
     while (strcmp(known->path, section) != 0) {
         known++;
     }
-    return known_keys_has(known->keys, key);
+    return known_keys_has(known->list, key);
 }
 
 /* Every key of the table, in every account; a file may be relative to the working directory. */
@@ -26,6 +28,11 @@ static void each_account_may_say_how_its_connections_are_secured(void **state)
     };
     (void)state;
     for (int i = 0; i < PG_SECURITY_COUNT; i++) {
+        if (pg_security_rows[i].kind == PG_SECURITY_COMMON) {
+            assert_false(is_known("postgresql.authentication.superuser", pg_security_rows[i].name));
+            assert_true(is_known("postgresql", pg_security_rows[i].name));
+            continue;
+        }
         char *line = mem_printf("{username: someone, %s: %s}", pg_security_rows[i].name, values[i]);
         struct config c = loaded(REPLICATION, line);
         assert_string_equal(c.postgresql.replication.security.values[i], values[i]);
@@ -140,9 +147,27 @@ static const char *const uses[] = {
     "raft.keyfile",
     "raft.cafile",
     "postgresql.data_dir",
+    "postgresql.config_dir",
+    "postgresql.config_base_name",
+    "postgresql.krbsrvname",
     "postgresql.bin_dir",
+    "postgresql.custom_conf",
+    "postgresql.bin_name.postgres",
+    "postgresql.bin_name.initdb",
+    "postgresql.bin_name.pg_controldata",
+    "postgresql.bin_name.pg_basebackup",
+    "postgresql.bin_name.pg_rewind",
     "postgresql.pgpass",
     "postgresql.database",
+    "bootstrap.post_bootstrap",
+    "bootstrap.post_init",
+    "postgresql.pre_promote",
+    "postgresql.before_stop",
+    "postgresql.callbacks.on_start",
+    "postgresql.callbacks.on_stop",
+    "postgresql.callbacks.on_restart",
+    "postgresql.callbacks.on_reload",
+    "postgresql.callbacks.on_role_change",
     "postgresql.authentication.superuser.username",
     "postgresql.authentication.superuser.password",
     "postgresql.authentication.superuser.sslcert",
@@ -164,18 +189,66 @@ static void every_known_key_is_used_or_told_about(void **state)
             strcmp(section->path, "postgresql.authentication.rewind") == 0) {
             continue; /* stored and published; and as the superuser's */
         }
-        for (const char *const *key = section->keys; *key != NULL; key++) {
+        for (const struct known_key *row = known_keys; row->list != NULL; row++) {
+            if (strcmp(row->list, section->list) != 0) {
+                continue;
+            }
             char *name =
-                mem_printf("%s%s%s", section->path, section->path[0] != '\0' ? "." : "", *key);
+                mem_printf("%s%s%s", section->path, section->path[0] != '\0' ? "." : "", row->key);
             bool used = false;
             for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
                 used = used || strcmp(uses[i], name) == 0;
             }
-            if (is_told_about(section, *key, "a value of no sense") == used) {
+            if (is_told_about(section, row->key, "a value of no sense") == used) {
                 fail_msg("%s is %s", name, used ? "refused or without effect" : "ignored silently");
             }
             mem_free(name);
         }
+    }
+}
+
+/* What keys.def says of PostgreSQL's parameters that all members have alike, and what pgctl does.
+ */
+static void parameters_of_all_members_are_those_that_pgctl_holds_alike(void **state)
+{
+    static const char *const rows[][2] = {
+#define PARAMETER(name, fallback, check, minimum, values, test) {#name, fallback},
+#include "agent/config/keys.def"
+    };
+    (void)state;
+    assert_int_equal(sizeof rows / sizeof rows[0], pg_controlled_count);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct pg_controlled *controlled = pg_controlled_find(rows[i][0]);
+        assert_non_null(controlled);
+        assert_string_equal(controlled->fallback, rows[i][1]);
+    }
+}
+
+/* A key of the dynamic configuration that says nothing of its effect has one: none is taken from a
+ * document silently. */
+static void dynamic_keys_are_served_refused_or_told_of(void **state)
+{
+    (void)state;
+    for (const struct known_key *row = known_keys; row->list != NULL; row++) {
+        if (strcmp(row->list, "dynamic") != 0 || strcmp(row->key, "postgresql") == 0) {
+            continue;
+        }
+        char warning[DYNAMIC_WARNING_BYTES];
+        struct dynamic_config config;
+        struct error err = {0};
+        json_t *document = json_pack("{s:s}", row->key, "a value of no sense");
+        int rc = dynamic_config_parse(document, DYNAMIC_TTL_MS_MIN_RAFT, &config, warning, &err);
+        const char *told = rc == 0 ? warning : err.text;
+        if (strstr(told, row->key) == NULL) {
+            fail_msg("%s is ignored silently", row->key);
+        }
+        bool obeyed_or_refused = strcmp(row->key, "standby_cluster") == 0;
+        assert_int_equal(rc != 0, row->status == KNOWN_REFUSED || obeyed_or_refused);
+        assert_int_equal(strstr(told, "no effect") != NULL, row->status == KNOWN_NO_EFFECT);
+        if (rc == 0) {
+            dynamic_config_free(&config);
+        }
+        json_decref(document);
     }
 }
 
@@ -185,6 +258,8 @@ int main(void)
         cmocka_unit_test(each_account_may_say_how_its_connections_are_secured),
         cmocka_unit_test(security_that_libpq_does_not_know_is_refused),
         cmocka_unit_test(every_known_key_is_used_or_told_about),
+        cmocka_unit_test(parameters_of_all_members_are_those_that_pgctl_holds_alike),
+        cmocka_unit_test(dynamic_keys_are_served_refused_or_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -317,7 +317,7 @@ static void synchronous_nodes_are_between_one_and_sixteen(void **state)
 static void unserved_keys_are_refused_both_ways(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"{\"standby_cluster\": {\"host\": \"x\"}}"};
+    static const char *const texts[] = {"{\"citus\": {\"group\": 1}}"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct dynamic_config c;
         struct error err = {0};
@@ -337,10 +337,10 @@ static void unserved_keys_are_refused_both_ways(void **state)
 static void an_unserved_key_that_is_stored_blocks_no_other_change(void **state)
 {
     (void)state;
-    refused_with("{\"standby_cluster\": {\"port\": 1}, \"ttl\": 40}",
-                 "{\"standby_cluster\": {\"port\": 1}}", 0, NULL);
-    refused_with("{\"standby_cluster\": {\"port\": 1}, \"ttl\": 40}",
-                 "{\"standby_cluster\": {\"port\": 2}}", ERR_UNSUPPORTED, "standby_cluster");
+    refused_with("{\"citus\": {\"group\": 1}, \"ttl\": 40}", "{\"citus\": {\"group\": 1}}", 0,
+                 NULL);
+    refused_with("{\"citus\": {\"group\": 1}, \"ttl\": 40}", "{\"citus\": {\"group\": 2}}",
+                 ERR_UNSUPPORTED, "citus");
 }
 
 static void pause_is_a_switch_that_is_off_by_default(void **state)
@@ -444,11 +444,27 @@ static void the_postgresql_section_is_looked_at(void **state)
     refused_with("{\"postgresql\": {\"parameters\": {\"work_mem\": {}}}}", NULL, ERR_INVALID,
                  "postgresql.parameters.work_mem");
     refused_with("{\"postgresql\": {\"pg_hba\": \"x\"}}", NULL, ERR_INVALID,
-                 "postgresql.pg_hba: not right");
+                 "postgresql.pg_hba: is a text: give a list of lines");
     refused_with("{\"postgresql\": {\"pg_hba\": [\"a\\nb\"]}}", NULL, ERR_INVALID,
                  "postgresql.pg_hba");
+    refused_with("{\"postgresql\": {\"pg_hba\": [\"local all all trust\", \"host all all md5\"]}}",
+                 NULL, ERR_INVALID, "postgresql.pg_hba: its item 2: ends before the method");
+    refused_with("{\"postgresql\": {\"pg_hba\": [\"include x\"]}}", NULL, ERR_INVALID,
+                 "postgresql.pg_hba: its item 1: 'include' names");
     refused_with("{\"postgresql\": {\"pg_ident\": [5]}}", NULL, ERR_INVALID, "postgresql.pg_ident");
-    refused_with("{\"postgresql\": {\"pg_hba\": [\"local all all trust\"]}}", NULL, 0, NULL);
+    refused_with("{\"postgresql\": {\"pg_hba\": [\"local all all trust\"], \"pg_ident\": null}}",
+                 NULL, 0, NULL);
+    refused_with("{\"postgresql\": {\"recovery_conf\": {\"a b\": 1}}}", NULL, ERR_INVALID,
+                 "postgresql.recovery_conf");
+    refused_with("{\"postgresql\": {\"recovery_conf\": [1]}}", NULL, ERR_INVALID,
+                 "postgresql.recovery_conf");
+    refused_with("{\"postgresql\": {\"basebackup\": [\"pgdata=x\"]}}", NULL, ERR_INVALID,
+                 "postgresql.basebackup: 'pgdata' may not be given");
+    refused_with("{\"postgresql\": {\"pg_ctl_timeout\": 0}}", NULL, ERR_INVALID,
+                 "postgresql.pg_ctl_timeout: is out of range");
+    refused_with("{\"postgresql\": {\"pg_ctl_timeout\": 0, \"database\": \"app\"}}",
+                 "{\"postgresql\": {\"pg_ctl_timeout\": 0}}", 0, NULL);
+    refused_with("{\"postgresql\": {\"listen\": \"anything\"}}", NULL, 0, NULL); /* it is ignored */
 }
 
 static void parameters_that_postgresql_would_refuse_are_refused_first(void **state)
@@ -526,7 +542,7 @@ static void adjusted_values_are_what_is_written_first(void **state)
     assert_true(warning[0] != '\0');
     json_decref(adjusted);
     json_decref(given);
-    given = object("{\"standby_cluster\": {\"port\": 1}}");
+    given = object("{\"citus\": {\"group\": 1}}");
     assert_int_equal(
         dynamic_config_adjusted(given, DYNAMIC_TTL_MS_MIN_RAFT, &adjusted, warning, &err),
         ERR_UNSUPPORTED);
@@ -657,17 +673,22 @@ static void what_has_no_effect_yet_is_told(void **state)
 {
     (void)state;
     char warning[DYNAMIC_WARNING_BYTES];
-    struct dynamic_config c =
-        parsed("{\"postgresql\": {\"pg_hba\": [\"a\"], \"pg_ident\": null}}", warning);
-    assert_string_equal(warning, "no effect in the dynamic configuration in this release (give it "
-                                 "in each member's file): postgresql.pg_hba");
+    struct dynamic_config c = parsed(
+        "{\"postgresql\": {\"listen\": \"a\", \"proxy_url\": \"x\", \"pg_ident\": null}}", warning);
+    assert_string_equal(warning, "no effect in the dynamic configuration (give it in each member's "
+                                 "file): postgresql.listen (each member's own), "
+                                 "postgresql.proxy_url");
     dynamic_config_free(&c);
     c = parsed("{\"postgresql\": {\"use_slots\": true, \"use_pg_rewind\": true, "
-               "\"parameters\": {\"jit\": \"on\"}, \"callbacks\": {}, \"basebackup\": [\"a\"], "
-               "\"pg_ctl_timeout\": 7}}",
+               "\"parameters\": {\"jit\": \"on\"}, \"basebackup\": [\"a\"], \"pg_hba\": [],"
+               "\"pg_ctl_timeout\": 7, \"recovery_conf\": {}}}",
                warning);
-    assert_non_null(strstr(warning, "file): postgresql.basebackup, postgresql.pg_ctl_timeout"));
-    assert_null(strstr(warning, "use_"));
+    assert_string_equal(warning, "");
+    dynamic_config_free(&c);
+    c = parsed("{\"master_stop_timeout\": 5, \"primary_race_backoff\": 1, \"some_key\": 1}",
+               warning);
+    assert_string_equal(warning, "no effect in this release: master_stop_timeout, "
+                                 "primary_race_backoff");
     dynamic_config_free(&c);
 }
 
@@ -738,16 +759,15 @@ static void numbers_are_read_strictly(void **state)
 static void near_names_are_found_and_far_ones_are_not(void **state)
 {
     (void)state;
-    assert_string_equal(known_keys_near(known_keys_dynamic, "loop-wait"), "loop_wait");
-    assert_string_equal(known_keys_near(known_keys_dynamic, "Loop_Wait"), "loop_wait");
-    assert_string_equal(known_keys_near(known_keys_dynamic, "lop_wiat"), "loop_wait");
-    assert_string_equal(known_keys_near(known_keys_dynamic, "tll"), "ttl");
-    assert_null(known_keys_near(known_keys_dynamic, "ttl"));
-    assert_null(known_keys_near(known_keys_dynamic, "tt"));
-    assert_null(known_keys_near(known_keys_dynamic, "something"));
+    assert_string_equal(known_keys_near("dynamic", "loop-wait"), "loop_wait");
+    assert_string_equal(known_keys_near("dynamic", "Loop_Wait"), "loop_wait");
+    assert_string_equal(known_keys_near("dynamic", "lop_wiat"), "loop_wait");
+    assert_string_equal(known_keys_near("dynamic", "tll"), "ttl");
+    assert_null(known_keys_near("dynamic", "ttl"));
+    assert_null(known_keys_near("dynamic", "tt"));
+    assert_null(known_keys_near("dynamic", "something"));
     assert_null(known_keys_near(
-        known_keys_dynamic,
-        "a_key_that_is_longer_than_anything_that_could_be_compared_with_one_of_ours"));
+        "dynamic", "a_key_that_is_longer_than_anything_that_could_be_compared_with_one_of_ours"));
 }
 
 /* On etcd 5 s; what somebody wants to store is refused below that, what is stored is adjusted. */

@@ -179,6 +179,19 @@ static void what_would_be_passed_over_is_refused_or_warned_of(void **state)
         {"{\"slots\":{\"a\":{\"type\":\"round\"}}}",
          "slots.a: its type is none: give physical or logical"},
         {"{\"slots\":{\"a\":{\"type\":7}}}", "slots.a: its type is none"},
+        {"{\"slots\":{\"a\":{\"type\":\"logical\",\"plugin\":\"pgoutput\"}}}",
+         "slots.a: a logical slot has a database and a plugin: give both"},
+        {"{\"slots\":{\"a\":{\"type\":\"logical\",\"database\":\"db\",\"plugin\":7}}}",
+         "slots.a: a logical slot has a database and a plugin"},
+        {"{\"slots\":{\"a\":{\"type\":\"logical\",\"plugin\":\"pgoutput\",\"database\":"
+         "\"a234567890123456789012345678901234567890123456789012345678901234\"}}}",
+         "slots.a: a logical slot has a database and a plugin"},
+        {"{\"slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"pgoutput\"}}}",
+         "slots.a: a logical slot needs wal_level logical: give postgresql.parameters.wal_level: "
+         "logical"},
+        {"{\"slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"pgoutput\"}},\"postgresql\":"
+         "{\"use_slots\":false,\"parameters\":{\"wal_level\":\"logical\"}}}",
+         "slots.a: a logical slot needs slots of members: take postgresql.use_slots out"},
     };
     struct error err = {0};
     (void)state;
@@ -195,20 +208,108 @@ static void what_would_be_passed_over_is_refused_or_warned_of(void **state)
                          ERR_INVALID);
         json_decref(tree);
     }
-    assert_int_equal(validated("{\"slots\":{\"a\":null,\"b\":7,\"c\":{\"type\":\"logical\"}},"
+    assert_int_equal(validated("{\"slots\":{\"a\":null,\"b\":7},"
                                "\"ignore_slots\":[{\"name\":\"x\",\"type\":null}]}",
                                "{}", &err),
                      0);
 }
 
-static void logical_slots_are_warned_of(void **state)
+#define LOGICAL "{\"slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"pgoutput\"}"
+#define DECODES ",\"postgresql\":{\"parameters\":{\"WAL_level\":\"logical\"}}}"
+
+/* What is stored is no obstacle to other changes, but taking away what it needs is one. */
+static void logical_slots_need_their_wal_level(void **state)
+{
+    struct error err = {0};
+    (void)state;
+    assert_int_equal(validated(LOGICAL "}" DECODES, "{}", &err), 0);
+    assert_int_equal(validated(LOGICAL "}}", LOGICAL "}}", &err), 0);
+    assert_int_equal(validated(LOGICAL "}}", LOGICAL "}" DECODES, &err), ERR_INVALID);
+    assert_int_equal(validated(LOGICAL ",\"b\":null}}", LOGICAL "}}", &err), ERR_INVALID);
+    struct dynamic_config config = parsed(LOGICAL "}}");
+    assert_non_null(strstr(warning, "slots.a: a logical slot needs wal_level logical"));
+    assert_non_null(strstr(warning, "(it is not made until then)"));
+    dynamic_config_free(&config);
+    config = parsed(LOGICAL "}" DECODES);
+    assert_string_equal(warning, "");
+    assert_true(dynamic_slots_has_logical(&config));
+    dynamic_config_free(&config);
+}
+
+static void makes_logical(const char *text, const char *expected)
+{
+    struct dynamic_config config = parsed(text);
+    struct dynamic_logical slots[DYNAMIC_SLOTS_MAX];
+    struct buf out = BUF_INIT;
+    size_t count = dynamic_slots_logical(&config, slots);
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&out, "%s(%s,%s) ", slots[i].name, slots[i].database, slots[i].plugin);
+    }
+    assert_string_equal(buf_str(&out), expected);
+    assert_int_equal(dynamic_slots_has_logical(&config), expected[0] != '\0');
+    buf_free(&out);
+    dynamic_config_free(&config);
+}
+
+static void logical_slots_are_made_of_what_is_whole(void **state)
 {
     (void)state;
-    struct dynamic_config config = parsed("{\"slots\":{\"a\":null,\"b\":{\"type\":\"logical\"}}}");
-    assert_non_null(strstr(warning, "slots.b: logical slots"));
+    makes_logical("{}", "");
+    makes_logical(LOGICAL ",\"b\":{\"type\":\"logical\",\"database\":\"d b\",\"plugin\":"
+                          "\"test_decoding\"},\"c\":null}}",
+                  "a(db,pgoutput) b(d b,test_decoding) ");
+    makes_logical("{\"permanent_slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"p\","
+                  "\"cluster_type\":\"standby\"}}}",
+                  "");
+    makes_logical("{\"slots\":{\"a\":{\"type\":\"logical\",\"database\":\"db\"},\"B\":"
+                  "{\"database\":\"db\",\"plugin\":\"p\"}}}",
+                  "");
+    makes_logical(LOGICAL "},\"postgresql\":{\"use_slots\":false}}", "");
+}
+
+static void logical_ones_are_matched_by_database_and_plugin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        bool kept;
+    } rules[] = {
+        {"{\"name\":\"app\"}", true},
+        {"{\"type\":\"logical\"}", true},
+        {"{\"type\":\"physical\"}", false},
+        {"{\"name\":\"app\",\"database\":\"db\",\"plugin\":\"pgoutput\"}", true},
+        {"{\"name\":\"app\",\"database\":\"other\"}", false},
+        {"{\"plugin\":\"test_decoding\"}", false},
+        {"{\"database\":\"db\"}", true},
+        {"7", true}, /* cannot be read */
+    };
+    struct pg_slot slot = {.name = "app", .database = "db", .plugin = "pgoutput"};
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        char *text = mem_printf("{\"ignore_slots\":[%s]}", rules[i].rule);
+        struct dynamic_config config = parsed(text);
+        assert_int_equal(dynamic_slots_is_operators_logical(&config, &slot), rules[i].kept);
+        dynamic_config_free(&config);
+        mem_free(text);
+    }
+    struct dynamic_config config = parsed("{\"slots\":{\"app\":null}}");
+    assert_true(dynamic_slots_is_operators_logical(&config, &slot));
     dynamic_config_free(&config);
-    config = parsed("{\"slots\":{\"a\":null}}");
-    assert_string_equal(warning, "");
+}
+
+static void a_standby_cluster_has_its_own_slots(void **state)
+{
+    (void)state;
+    struct dynamic_logical logical[DYNAMIC_SLOTS_MAX];
+    makes("{\"slots\": {\"a\": {\"cluster_type\": \"primary\"}, \"b\": {\"cluster_type\": "
+          "\"standby\"}, \"c\": {}}, \"standby_cluster\": {\"host\": \"h\"}}",
+          "b c ");
+    makes("{\"slots\": {\"a\": {\"cluster_type\": \"primary\"}, \"b\": {\"cluster_type\": "
+          "\"standby\"}, \"c\": {}}}",
+          "a c ");
+    struct dynamic_config config =
+        parsed("{\"slots\": {\"l\": {\"database\": \"d\", \"plugin\": \"pgoutput\"}}, "
+               "\"standby_cluster\": {\"host\": \"h\"}}");
+    assert_int_equal(dynamic_slots_logical(&config, logical), 0);
     dynamic_config_free(&config);
 }
 
@@ -222,7 +323,10 @@ int main(void)
         cmocka_unit_test(what_ignore_slots_matches_is_kept),
         cmocka_unit_test(while_they_cannot_be_read_no_slot_is_dropped),
         cmocka_unit_test(what_would_be_passed_over_is_refused_or_warned_of),
-        cmocka_unit_test(logical_slots_are_warned_of),
+        cmocka_unit_test(logical_slots_need_their_wal_level),
+        cmocka_unit_test(a_standby_cluster_has_its_own_slots),
+        cmocka_unit_test(logical_slots_are_made_of_what_is_whole),
+        cmocka_unit_test(logical_ones_are_matched_by_database_and_plugin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

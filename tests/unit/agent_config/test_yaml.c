@@ -47,20 +47,31 @@ static void broken_yaml_is_refused_with_its_line(void **state)
     refused("a: \xff\n", ERR_INVALID, "byte 3");
 }
 
+/* It may be a password without quotes, and goes to the log and to whoever asks the member. */
+static void a_number_that_does_not_fit_is_not_quoted(void **state)
+{
+    struct error err = {0};
+    json_t *tree = NULL;
+    (void)state;
+    assert_int_equal(yaml_parse(span_str("password: 98765432109876543210\n"), &tree, &err),
+                     ERR_INVALID);
+    assert_null(strstr(err.text, "987"));
+}
+
 static void what_json_cannot_hold_is_refused(void **state)
 {
     (void)state;
-    refused("a: .inf\n", ERR_INVALID, "line 1: the number .inf");
-    refused("a: 1\nb: .nan\n", ERR_INVALID, "line 2: the number .nan");
-    refused("a: 9223372036854775808\n", ERR_INVALID, "the number 9223372036854775808");
-    refused("a: 99999999999999999999999\n", ERR_INVALID, "the number");
-    refused("a: 0b_\n", ERR_INVALID, "the number");
-    refused("a: 999999999999999999:59\n", ERR_INVALID, "the number 999999999999999999:59");
+    refused("a: .inf\n", ERR_INVALID, "line 1: a number does not fit: quote it");
+    refused("a: 1\nb: .nan\n", ERR_INVALID, "line 2: a number does not fit");
+    refused("a: 9223372036854775808\n", ERR_INVALID, "line 1: a number does not fit");
+    refused("a: 99999999999999999999999\n", ERR_INVALID, "line 1: a number does not fit");
+    refused("a: 0b_\n", ERR_INVALID, "line 1: a number does not fit");
+    refused("a: 999999999999999999:59\n", ERR_INVALID, "line 1: a number does not fit");
     refused("a: "
             "11111111111111111111111111111111111111111111111111111111111111111111111111111111111111"
             "11111111111111111111111"
             "11111111111111111111111111111\n",
-            ERR_INVALID, "the number");
+            ERR_INVALID, "line 1: a number does not fit");
     refused("a: \"nul \\0 in it\"\n", ERR_INVALID, "NUL");
     refused("\"a\\0b\": 1\n", ERR_INVALID, "NUL");
     refused("? [a, b]\n: 1\n", ERR_INVALID, "a key has to be a plain or quoted text");
@@ -196,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(duplicate_key_is_refused_with_its_line),
         cmocka_unit_test(broken_yaml_is_refused_with_its_line),
+        cmocka_unit_test(a_number_that_does_not_fit_is_not_quoted),
         cmocka_unit_test(what_json_cannot_hold_is_refused),
         cmocka_unit_test(empty_text_is_null_and_names_are_kept_as_written),
         cmocka_unit_test(an_anchor_given_again_counts_from_there),

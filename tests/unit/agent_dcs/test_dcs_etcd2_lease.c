@@ -25,17 +25,33 @@ static void acquisition_is_made_in_the_order_of_rule_15(void **state)
     assert_string_equal(store_find("sync")->value, "{\"leader\":\"n1\"}");
 }
 
+/* One step of an acquisition that is not answered as it should be, and what comes of it. */
+struct stop {
+    const char *method;
+    const char *key;
+    int what;
+    int status;
+    const char *words;
+    int rc;
+};
+
+static void stop_at(const struct stop *stop, size_t number, const struct dcs_acquire *how)
+{
+    struct result result;
+    want(stop->method, stop->key, stop->what);
+    said_status = stop->status;
+    said = stop->words;
+    FINISH(result, dcs->ops->acquire(dcs, how, 600, on_done, &result, NULL));
+    if (result.is.rc != stop->rc) {
+        fail_msg("case %zu: %s", number, result.text);
+    }
+    wanted = SERVE;
+}
+
 /* Whatever it stops at, the half-made key is taken back, and nothing is said that is not so. */
 static void acquisition_that_stops_takes_its_key_back(void **state)
 {
-    static const struct {
-        const char *method;
-        const char *key;
-        int what;
-        int status;
-        const char *words;
-        int rc;
-    } cases[] = {
+    static const struct stop cases[] = {
         {"PUT", "epoch", SAY, 412, "{\"errorCode\":105,\"message\":\"x\"}", ERR_CONFLICT},
         {"PUT", "epoch", SAY, 500, "{\"errorCode\":300,\"message\":\"x\"}", ERR_UNKNOWN},
         {"PUT", "epoch", SAY, 200, "{}", ERR_UNKNOWN},
@@ -47,15 +63,7 @@ static void acquisition_that_stops_takes_its_key_back(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
-        struct result result;
-        want(cases[i].method, cases[i].key, cases[i].what);
-        said_status = cases[i].status;
-        said = cases[i].words;
-        FINISH(result, dcs->ops->acquire(dcs, &how, 600, on_done, &result, NULL));
-        if (result.is.rc != cases[i].rc) {
-            fail_msg("case %zu: %s", i, result.text);
-        }
-        wanted = SERVE;
+        stop_at(&cases[i], i, &how);
         RUN_UNTIL(store_find("leader") == NULL);
         RUN_UNTIL(revision_of_key(dcs, "config") == store_find("config")->modified);
         RUN_UNTIL(revision_of_key(dcs, "sync") == store_find("sync")->modified);
@@ -68,14 +76,7 @@ static void acquisition_that_stops_takes_its_key_back(void **state)
  * of may run, and nobody leads. */
 static void order_that_stops_leaves_unfenced_behind(void **state)
 {
-    static const struct {
-        const char *method;
-        const char *key;
-        int what;
-        int status;
-        const char *words;
-        int rc;
-    } cases[] = {
+    static const struct stop cases[] = {
         {"PUT", "sync", CHANGE_CONFIG_FIRST, 0, NULL, ERR_CONFLICT}, /* seen by the first read */
         {"DELETE", "unfenced", CHANGE_CONFIG_FIRST, 0, NULL, ERR_CONFLICT}, /* by the second */
         {"DELETE", "unfenced", APPLY_AND_HANG_UP, 0, NULL, ERR_UNKNOWN},
@@ -88,21 +89,81 @@ static void order_that_stops_leaves_unfenced_behind(void **state)
         struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
         how.unfenced_revision = revision_of_key(dcs, "unfenced");
         how.unfenced = DCS_UNFENCED_REMOVE;
-        struct result result;
-        want(cases[i].method, cases[i].key, cases[i].what);
-        said_status = cases[i].status;
-        said = cases[i].words;
-        FINISH(result, dcs->ops->acquire(dcs, &how, 600, on_done, &result, NULL));
-        if (result.is.rc != cases[i].rc) {
-            fail_msg("case %zu: %s", i, result.text);
-        }
-        wanted = SERVE;
+        stop_at(&cases[i], i, &how);
         RUN_UNTIL(store_find("leader") == NULL && store_find("unfenced") != NULL);
         assert_string_equal(store_find("unfenced")->value, "4d:7");
         RUN_UNTIL(revision_of_key(dcs, "config") == store_find("config")->modified);
         RUN_UNTIL(revision_of_key(dcs, "sync") == store_find("sync")->modified);
         RUN_UNTIL(revision_of_key(dcs, "epoch") == store_find("epoch")->modified);
     }
+}
+
+static struct dcs_acquire order_over_unfenced(void)
+{
+    assert_int_equal(put(dcs, "unfenced", "4d:7", DCS_ANY).is.rc, 0);
+    RUN_UNTIL(revision_of_key(dcs, "unfenced") == store_find("unfenced")->modified);
+    struct dcs_acquire how = wish(dcs, "n1", TTL_MS);
+    how.unfenced_revision = revision_of_key(dcs, "unfenced");
+    how.unfenced = DCS_UNFENCED_REMOVE;
+    return how;
+}
+
+static void assert_unfenced_stands(void)
+{
+    assert_non_null(store_find("unfenced"));
+    assert_string_equal(store_find("unfenced")->value, "4d:7");
+}
+
+/* The next step is to put it again. */
+static void deleted_in_vain(struct result *result)
+{
+    struct dcs_acquire how = order_over_unfenced();
+    want("DELETE", "unfenced", CHANGE_CONFIG_FIRST);
+    assert_int_equal(dcs->ops->acquire(dcs, &how, 10000, on_done, result, NULL), 0);
+    RUN_UNTIL(store_find("unfenced") == NULL);
+}
+
+/* Without either key somebody else could acquire who has not found `unfenced`. */
+static void leader_stays_until_unfenced_stands_again(void **state)
+{
+    struct result result = {0};
+    (void)state;
+    deleted_in_vain(&result);
+    want("PUT", "unfenced", HOLD);
+    RUN_UNTIL(is_held);
+    run_ms(100);
+    assert_non_null(store_find("leader"));
+    assert_int_equal(result.calls, 0); /* whoever is told gives the key back by himself */
+    let_go();
+    RUN_UNTIL(store_find("leader") == NULL && result.calls > 0);
+    assert_int_equal(result.is.rc, ERR_CONFLICT);
+    assert_unfenced_stands();
+}
+
+static void unfenced_is_put_again_until_somebody_says_that_it_stands(void **state)
+{
+    struct result result = {0};
+    (void)state;
+    deleted_in_vain(&result);
+    want("PUT", "unfenced", APPLY_AND_HANG_UP);
+    buf_clear(&seen);
+    RUN_UNTIL(store_find("leader") == NULL && result.calls > 0);
+    assert_int_equal(result.is.rc, ERR_CONFLICT);
+    assert_unfenced_stands();
+    assert_int_equal(seen_count("PUT " ROOT "unfenced"), 2);
+}
+
+static void deletion_that_comes_late_does_not_hit_the_unfenced_of_after_it(void **state)
+{
+    (void)state;
+    struct dcs_acquire how = order_over_unfenced();
+    struct result result;
+    want("DELETE", "unfenced", HOLD);
+    FINISH(result, dcs->ops->acquire(dcs, &how, 600, on_done, &result, NULL));
+    assert_int_equal(result.is.rc, ERR_UNKNOWN);
+    RUN_UNTIL(store_find("leader") == NULL);
+    let_go();
+    assert_unfenced_stands();
 }
 
 /* --- renew ------------------------------------------------------------------------------------ */
@@ -386,6 +447,9 @@ int main(void)
         NEW(acquisition_is_made_in_the_order_of_rule_15),
         NEW(acquisition_that_stops_takes_its_key_back),
         NEW(order_that_stops_leaves_unfenced_behind),
+        NEW(leader_stays_until_unfenced_stands_again),
+        NEW(unfenced_is_put_again_until_somebody_says_that_it_stands),
+        NEW(deletion_that_comes_late_does_not_hit_the_unfenced_of_after_it),
         LED(renewal_that_lost_its_answer_is_found_out_by_the_next),
         LED(renewal_that_is_held_up_is_void_after_the_next),
         LED(one_renewal_is_under_way_at_a_time),

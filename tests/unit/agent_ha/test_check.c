@@ -77,13 +77,19 @@ static void promotion_needs_lease_page_and_the_reserved_timeline(void **state)
     load("reported", WON "now lease=101900\nfence epoch=abc:50 armed=yes\n");
     add(HA_PROMOTE)->timeline = 2;
     forbidden("an instance becomes writable without the leader key and a valid lease");
+    load("reported", WON "fence epoch=abc:50 armed=yes\nwatchdog required=yes state=ready\n");
+    add(HA_PROMOTE)->timeline = 2;
+    forbidden("an instance becomes writable without the watchdog that is required");
+    load("reported", WON "fence epoch=abc:50 armed=yes\nwatchdog required=yes state=armed\n");
+    add(HA_PROMOTE)->timeline = 2;
+    allowed();
     load("reported", WON "fence epoch=abc:50 armed=yes\n");
     add(HA_PROMOTE)->timeline = 3;
     forbidden("promotes to a timeline that the acquisition did not reserve");
     load("reported", WON "fence epoch=abc:50 armed=yes\nself promote_sent=yes\n");
     add(HA_PROMOTE)->timeline = 2;
     forbidden("promotes what is no standby, or twice");
-    load("reported", WON "fence epoch=abc:50 armed=yes\nsettings refused=standby_cluster\n");
+    load("reported", WON "fence epoch=abc:50 armed=yes\nsettings refused=citus\n");
     add(HA_PROMOTE)->timeline = 2;
     forbidden("promotes under a configuration that is not served");
     load("reported", WON "fence epoch=abc:50 armed=yes\nself system_id=7000000000000000002\n");
@@ -106,6 +112,9 @@ static void start_as_primary_needs_a_primarys_data(void **state)
     load("crashed", "self control_timeline=3\ncluster epoch_timeline=2\n");
     add(HA_START_PRIMARY);
     forbidden("serves on a timeline that no acquisition reserved");
+    load("crashed", "self unfinished=rewind directory=unfinished\n");
+    add(HA_START_PRIMARY);
+    forbidden("starts a primary from a directory that is not whole");
 }
 
 static void page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs(void **state)
@@ -238,6 +247,14 @@ static void acquisition_compares_and_has_a_reason(void **state)
     allowed();
     acquire_as("primary", "cluster leader=\"\" leader_epoch=abc:0 epoch_holder=n2\n", 0, 1);
     forbidden("acquires as a standby that has not reported, or for a timeline that exists");
+    static const char *const half_rewound = "cluster leader=\"\" leader_epoch=abc:0\n"
+                                            "self unfinished=rewind directory=unfinished\n";
+    acquire_as("crashed", "cluster leader=\"\" leader_epoch=abc:0\n", 0, 1);
+    allowed();
+    acquire_as("crashed", half_rewound, 0, 1);
+    forbidden("acquires as a standby that has not reported, or for a timeline that exists");
+    s.settings.standby_cluster = true; /* under the key it is rewound */
+    allowed();
 }
 
 static void fence_is_disarmed_after_a_put_and_unfenced_goes_after_the_arming(void **state)
@@ -512,6 +529,21 @@ static void data_is_destroyed_only_under_i10(void **state)
     forbidden("removes data that no setting gives up");
 }
 
+#define LOST "settings remove_on_diverged=yes\nrejoin epoch=abc:9 divergence=lost\n"
+
+static void what_only_a_standby_has_is_not_removed_where_commits_wait_for_it(void **state)
+{
+    (void)state;
+    (void)destroy(HA_REMOVE_DATA, LOST);
+    allowed();
+    (void)destroy(HA_REMOVE_DATA, LOST "settings synchronous_mode=yes\n");
+    forbidden("removes what may be the only copy of acknowledged commits");
+    (void)destroy(HA_REMOVE_DATA, LOST "cluster sync_revision=40\n");
+    forbidden("removes what may be the only copy of acknowledged commits");
+    (void)destroy(HA_REMOVE_DATA, LOST "cluster sync_revision=40\nrejoin epoch=abc:8\n");
+    allowed(); /* it was another leader */
+}
+
 static void directories_are_made_only_where_there_is_none(void **state)
 {
     static const char *const initialized =
@@ -586,6 +618,35 @@ static void nobody_follows_against_his_promise_or_himself(void **state)
     allowed();
 }
 
+static void the_leader_follows_another_cluster_that_it_was_compared_with(void **state)
+{
+    static const enum ha_action_type types[] = {HA_FOLLOW, HA_START_STANDBY};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        load("standby_leader", "");
+        add(types[i])->remote = true;
+        allowed();
+        static const char *const not_compared[] = {
+            "rejoin epoch=abc:9\n",       "rejoin remote=10.9.0.7:5432\n",
+            "rejoin divergence=forked\n", "rejoin divergence=lost\n",
+            "rejoin divergence=rewind\n", "rejoin divergence=unknown\n"};
+        for (size_t j = 0; j < sizeof not_compared / sizeof not_compared[0]; j++) {
+            load("standby_leader", not_compared[j]);
+            add(types[i])->remote = true;
+            forbidden("follows another cluster, and was not compared");
+        }
+        load("standby_leader", "rejoin divergence=rewind rewind=done\n");
+        add(types[i])->remote = true;
+        allowed();
+        load("standby_leader", "rejoin epoch=abc:9\nsettings remote_streams=no\n");
+        add(types[i])->remote = true;
+        allowed();
+        load("standby_leader", "cluster leader=n2\n");
+        add(types[i])->remote = true;
+        forbidden("follows another cluster without leading a standby cluster");
+    }
+}
+
 static void only_the_epoch_on_the_page_is_abandoned(void **state)
 {
     (void)state;
@@ -646,13 +707,86 @@ static void leaders_keys_are_written_with_the_lease(void **state)
     }
 }
 
+/* What is stopped has to come up again by itself, with the role that it had. */
+static void a_restart_is_asked_for_and_can_end(void **state)
+{
+    static const char *const unasked = "restarts unasked, or what does not run";
+    static const char *const lost = "restarts a primary that could not be started again";
+    static const char *const ordered = "restart phase=ordered ordered=99900\n";
+    char facts[256];
+    (void)state;
+    load("primary", "");
+    add(HA_STOP_RESTART);
+    forbidden(unasked);
+    load("primary", "restart phase=under_way ordered=99000\n");
+    add(HA_STOP_RESTART);
+    forbidden(unasked);
+    load("primary", ordered);
+    add(HA_STOP_RESTART);
+    allowed();
+    load("paused", ordered);
+    add(HA_STOP_RESTART);
+    allowed();
+    load("standby", ordered);
+    add(HA_STOP_RESTART);
+    allowed();
+    static const struct {
+        const char *facts;
+        const char *broken;
+    } cases[] = {{"self run=starting\n", unasked},    {"now lease=101950\n", lost},
+                 {"fence armed=no\n", NULL}, /* open: as in pause */
+                 {"fence over=yes armed=no\n", lost}, {"fence epoch=abc:8\n", lost},
+                 {"self timeline=2\n", lost}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)snprintf(facts, sizeof facts, "%s%s", ordered, cases[i].facts);
+        load("primary", facts);
+        add(HA_STOP_RESTART);
+        if (cases[i].broken != NULL) {
+            forbidden(cases[i].broken);
+        } else {
+            allowed();
+        }
+    }
+    load("primary", "restart phase=ordered ordered=99900 ordered_role=standby\n");
+    add(HA_STOP_RESTART);
+    forbidden("restarts what has another role by now");
+    (void)snprintf(facts, sizeof facts, "%sself promote_sent=yes\n", ordered);
+    load("standby", facts);
+    add(HA_STOP_RESTART);
+    forbidden("restarts in the middle of a promotion");
+}
+
+static void a_scheduled_restart_has_its_time_and_its_conditions(void **state)
+{
+    static const char *const early = "restarts before its time, or in pause";
+    (void)state;
+    load("primary", "restart scheduled=1764000000000\n");
+    add(HA_ORDER_RESTART);
+    allowed();
+    load("primary", "");
+    add(HA_ORDER_RESTART);
+    forbidden(early);
+    load("primary", "restart scheduled=1764000000001\n");
+    add(HA_ORDER_RESTART);
+    forbidden(early);
+    load("paused", "restart scheduled=1764000000000\n");
+    add(HA_ORDER_RESTART);
+    forbidden(early);
+    load("primary", "restart phase=ordered ordered=99900 scheduled=1764000000000\n");
+    add(HA_ORDER_RESTART);
+    forbidden(early);
+    load("primary", "restart scheduled=1764000000000 role=replica\n");
+    add(HA_ORDER_RESTART);
+    forbidden("restarts against its conditions");
+}
+
 static void what_harms_nobody_is_always_allowed(void **state)
 {
     static const enum ha_action_type types[] = {
-        HA_WAIT,       HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT,
-        HA_CHECKPOINT, HA_STOP_FAST,        HA_STOP_IMMEDIATE,
-        HA_KILL,       HA_CHECK_DIVERGENCE, HA_SYNC_SLOTS,
-        HA_EXIT};
+        HA_WAIT,         HA_WRITE_INITIALIZE, HA_WITHDRAW_REPORT,
+        HA_CHECKPOINT,   HA_STOP_FAST,        HA_STOP_IMMEDIATE,
+        HA_KILL,         HA_CHECK_DIVERGENCE, HA_SYNC_SLOTS,
+        HA_DROP_RESTART, HA_DROP_SCHEDULED,   HA_EXIT};
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         load("standby", "");
@@ -662,6 +796,23 @@ static void what_harms_nobody_is_always_allowed(void **state)
     assert_string_equal(ha_action_name((enum ha_action_type)999), "?");
 }
 
+static void only_a_promotion_that_waits_is_cancelled(void **state)
+{
+    (void)state;
+    load("reported", "job kind=promote running=yes\n");
+    add(HA_CANCEL);
+    allowed();
+    load("reported", "job kind=promote running=yes\nself promote_sent=yes\n");
+    add(HA_CANCEL);
+    forbidden("cancels neither a promotion that waits nor what is to be made anew");
+    load("reported", "job kind=clone running=yes\n");
+    add(HA_CANCEL);
+    forbidden("cancels neither a promotion that waits nor what is to be made anew");
+    load("reported", "job kind=promote\n");
+    add(HA_CANCEL);
+    forbidden("cancels neither a promotion that waits nor what is to be made anew");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +820,7 @@ int main(void)
         cmocka_unit_test(start_as_primary_needs_a_primarys_data),
         cmocka_unit_test(page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs),
         cmocka_unit_test(release_needs_nothing_that_writes),
+        cmocka_unit_test(only_a_promotion_that_waits_is_cancelled),
         cmocka_unit_test(page_of_an_earlier_run_is_not_taken_from_a_standby),
         cmocka_unit_test(acquisition_compares_and_has_a_reason),
         cmocka_unit_test(fence_is_disarmed_after_a_put_and_unfenced_goes_after_the_arming),
@@ -678,11 +830,15 @@ int main(void)
         cmocka_unit_test(a_running_lease_is_ended_only_with_all_that_it_takes),
         cmocka_unit_test(nobody_leaves_a_leader_that_lives),
         cmocka_unit_test(data_is_destroyed_only_under_i10),
+        cmocka_unit_test(what_only_a_standby_has_is_not_removed_where_commits_wait_for_it),
         cmocka_unit_test(directories_are_made_only_where_there_is_none),
         cmocka_unit_test(nobody_follows_against_his_promise_or_himself),
+        cmocka_unit_test(the_leader_follows_another_cluster_that_it_was_compared_with),
         cmocka_unit_test(only_the_epoch_on_the_page_is_abandoned),
         cmocka_unit_test(report_is_a_position_that_stands_still),
         cmocka_unit_test(leaders_keys_are_written_with_the_lease),
+        cmocka_unit_test(a_restart_is_asked_for_and_can_end),
+        cmocka_unit_test(a_scheduled_restart_has_its_time_and_its_conditions),
         cmocka_unit_test(what_harms_nobody_is_always_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

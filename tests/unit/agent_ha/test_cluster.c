@@ -267,6 +267,65 @@ static void check_tags(const char *json, bool nofailover, int priority)
     assert_int_equal(tags.failover_priority, priority);
 }
 
+static bool is_nostream(const char *json)
+{
+    struct ha_tags tags;
+    json_t *value = json_loads(json, 0, NULL);
+    assert_non_null(value);
+    ha_tags_read(value, &tags);
+    json_decref(value);
+    return tags.nostream;
+}
+
+static void nostream_alone_reads_text_as_a_truth_value(void **state)
+{
+    (void)state;
+    assert_false(is_nostream("{}"));
+    assert_true(is_nostream("{\"nostream\":true}"));
+    assert_true(is_nostream("{\"nostream\":1}"));
+    assert_true(is_nostream("{\"nostream\":\"ON\"}"));
+    assert_true(is_nostream("{\"nostream\":\"1\"}"));
+    assert_false(is_nostream("{\"nostream\":\"off\"}"));
+    assert_false(is_nostream("{\"nostream\":\"maybe\"}"));
+    assert_false(is_nostream("{\"nostream\":null}"));
+}
+
+/* "n1>n2 n2>n3 n3>": who names whom; n4 leads. */
+static const char *cascade(const char *tags, const char *name)
+{
+    const struct ha_member *found = NULL;
+    const char *named = "";
+    memset(&cluster, 0, sizeof cluster);
+    (void)snprintf(cluster.leader, sizeof cluster.leader, "n4");
+    for (const char *at = tags; *at != '\0'; at += strcspn(at, " "), at += *at == ' ') {
+        struct ha_member *member = &cluster.members[cluster.member_count++];
+        (void)snprintf(member->name, sizeof member->name, "%.2s", at);
+        (void)snprintf(member->tags.replicatefrom, sizeof member->tags.replicatefrom, "%.*s",
+                       (int)strcspn(at + 3, " "), at + 3);
+        if (strcmp(member->name, name) == 0) {
+            named = member->tags.replicatefrom;
+        }
+    }
+    found = ha_cluster_cascade(&cluster, name, named);
+    return found == NULL ? "" : found->name;
+}
+
+static void cascade_ends_at_the_leader_or_goes_nowhere(void **state)
+{
+    (void)state;
+    assert_string_equal(cascade("n1>", "n1"), "");
+    assert_string_equal(cascade("n1>n2", "n1"), "");
+    assert_string_equal(cascade("n1>n1", "n1"), "");
+    assert_string_equal(cascade("n1>n2 n2>", "n1"), "n2");
+    assert_string_equal(cascade("n1>n2 n2>n3 n3>", "n1"), "n2");
+    assert_string_equal(cascade("n1>n2 n2>n9", "n1"), "n2");
+    assert_string_equal(cascade("n1>n2 n2>n1", "n1"), "");
+    assert_string_equal(cascade("n1>n2 n2>n3 n3>n1", "n1"), "");
+    assert_string_equal(cascade("n1>n2 n2>n3 n3>n2", "n1"), "");   /* beside a circle */
+    assert_string_equal(cascade("n1>n4 n4>n1", "n1"), "n4");       /* whom the leader names ... */
+    assert_string_equal(cascade("n1>n2 n2>n4 n4>n1", "n1"), "n2"); /* ... does not count */
+}
+
 static void tags_are_read_as_patroni_does(void **state)
 {
     struct ha_tags tags;
@@ -504,6 +563,8 @@ int main(void)
         cmocka_unit_test(unfenced_names_an_epoch_or_its_own_revision),
         cmocka_unit_test(too_many_are_left_out_and_counted),
         cmocka_unit_test(tags_are_read_as_patroni_does),
+        cmocka_unit_test(nostream_alone_reads_text_as_a_truth_value),
+        cmocka_unit_test(cascade_ends_at_the_leader_or_goes_nowhere),
         cmocka_unit_test(epoch_is_written_and_read),
         cmocka_unit_test(values_are_patronis_compact_json),
         cmocka_unit_test(times_need_an_offset),

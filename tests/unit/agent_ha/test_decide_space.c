@@ -65,6 +65,10 @@ enum wish {
     WISH_REFUSED,
     WISH_SHUTDOWN,
     WISH_START_0,
+    WISH_RESTART,
+    WISH_RESTART_UNDER_WAY,
+    WISH_REINIT,
+    WISH_REINIT_COPYING,
     WISH_STALLED, /* no wish: a disk, a hung server */
     WISH_FULL,
     WISH_HUNG,
@@ -199,8 +203,18 @@ static void set_wish(struct ha_snapshot *s, enum wish wish)
     failover->present = wish == WISH_AWAY || wish == WISH_TO_US || wish == WISH_TO_OTHER;
     set(failover->leader, wish == WISH_AWAY ? "n1" : "");
     set(failover->candidate, wish == WISH_TO_US ? "n1" : wish == WISH_TO_OTHER ? "n3" : "");
-    set(s->settings.refused, wish == WISH_REFUSED ? "standby_cluster" : "");
+    set(s->settings.refused, wish == WISH_REFUSED ? "citus" : "");
     s->request = wish == WISH_SHUTDOWN ? HA_REQUEST_SHUTDOWN : HA_REQUEST_NONE;
+    s->restart.phase = wish == WISH_RESTART             ? HA_RESTART_ORDERED
+                       : wish == WISH_RESTART_UNDER_WAY ? HA_RESTART_UNDER_WAY
+                                                        : HA_RESTART_NONE;
+    s->restart.ordered_mono_ms = s->restart.phase == HA_RESTART_NONE ? HA_NEVER : s->now_mono_ms;
+    s->restart.down_mono_ms = wish == WISH_RESTART_UNDER_WAY ? 0 : HA_NEVER;
+    s->reinit.phase = wish == WISH_REINIT           ? HA_REINIT_ORDERED
+                      : wish == WISH_REINIT_COPYING ? HA_REINIT_COPYING
+                                                    : HA_REINIT_NONE;
+    s->reinit.ordered_mono_ms = s->reinit.phase == HA_REINIT_NONE ? HA_NEVER : s->now_mono_ms;
+    s->reinit.cancels = wish == WISH_REINIT;
     s->settings.primary_start_timeout_ms = wish == WISH_START_0 ? 0 : 300000;
     s->self.disk = wish == WISH_STALLED ? PG_DISK_STALLED
                    : wish == WISH_FULL  ? PG_DISK_FULL
@@ -297,8 +311,9 @@ static void every_situation_has_a_permitted_plan(void **state)
 static bool acts(const struct ha_plan *plan)
 {
     static const enum ha_action_type types[] = {
-        HA_STOP_FAST, HA_STOP_IMMEDIATE, HA_START_PRIMARY, HA_START_STANDBY, HA_PROMOTE,
-        HA_REWIND,    HA_REMOVE_DATA,    HA_CLONE,         HA_BOOTSTRAP,     HA_MOVE_ASIDE};
+        HA_STOP_FAST, HA_STOP_IMMEDIATE, HA_START_PRIMARY, HA_START_STANDBY,
+        HA_PROMOTE,   HA_REWIND,         HA_REMOVE_DATA,   HA_CLONE,
+        HA_BOOTSTRAP, HA_MOVE_ASIDE,     HA_STOP_RESTART};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (ha_plan_has(plan, types[i])) {
             return true;
@@ -316,18 +331,20 @@ static bool is_promoting(const struct ha_snapshot *s)
 
 static void decide_in_pause(struct ha_snapshot *s, struct ha_plan *plan, bool paused)
 {
-    static const enum wish wishes[] = {WISH_NONE, WISH_AWAY, WISH_TO_US, WISH_TO_OTHER,
-                                       WISH_SHUTDOWN};
+    static const enum wish wishes[] = {WISH_NONE,     WISH_AWAY,          WISH_TO_US,
+                                       WISH_TO_OTHER, WISH_SHUTDOWN,      WISH_RESTART,
+                                       WISH_REINIT,   WISH_REINIT_COPYING};
     static const enum join joins[] = {JOIN_SAME, JOIN_DIVERGED};
     static const enum promise promises[] = {PROMISE_NONE, PROMISE_REPORTED};
     s->settings.paused = paused;
-    for (size_t i = 0; i < 5 * 2 * 2; i++) {
-        set_wish(s, wishes[i % 5]);
-        set_join(s, joins[i / 5 % 2]);
-        set_promise(s, promises[i / 10]);
+    for (size_t i = 0; i < 8 * 2 * 2; i++) {
+        set_wish(s, wishes[i % 8]);
+        set_join(s, joins[i / 8 % 2]);
+        set_promise(s, promises[i / 16]);
         s->cluster.failover.revision = 50;
         ha_decide(s, plan);
-        bool unasked = paused && !s->cluster.failover.present && !s->self.stop_ordered;
+        bool unasked = paused && !s->cluster.failover.present && !s->self.stop_ordered &&
+                       s->restart.phase == HA_RESTART_NONE && s->reinit.phase == HA_REINIT_NONE;
         if (unasked && !is_promoting(s) && acts(plan)) {
             fail_msg("in pause: %s/%s, %s", plan->situation, plan->rule, plan->reason);
         }
@@ -356,7 +373,8 @@ static void every_situation_in_pause_has_a_permitted_plan(void **state)
     static struct ha_plan plan;
     (void)state;
     decided = 0;
-    for (int i = 0; i < KEYS * HOLDS * LASTS * PAUSE_PAGES * RUNS * 5 * UNFENCEDS * HANDS; i++) {
+    for (int i = 0; i < KEYS * HOLDS * LASTS * PAUSE_PAGES * RUNS * 5 * UNFENCEDS * HANDS * 2;
+         i++) {
         int rest = i;
         enum key key = (enum key)(rest % KEYS);
         enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
@@ -365,17 +383,144 @@ static void every_situation_in_pause_has_a_permitted_plan(void **state)
             continue;
         }
         base(&s);
-        set_key(&s, key, last, INIT_VALID);
         set_hold(&s, hold);
         set_page(&s, (enum page)((rest /= LASTS) % PAUSE_PAGES));
         set_run(&s, (enum run)((rest /= PAUSE_PAGES) % RUNS));
         set_data(&s, datas[(rest /= RUNS) % 5]);
         enum unfenced unfenced = (enum unfenced)((rest /= 5) % UNFENCEDS);
         set_unfenced(&s, unfenced, (enum hand)((rest /= UNFENCEDS) % HANDS));
+        set_key(&s, key, last, rest / HANDS == 0 ? INIT_VALID : INIT_ABSENT); /* keys were wiped */
         decide_in_pause(&s, &plan, true);
         decide_in_pause(&s, &plan, false);
     }
     assert_true(decided > 1000000);
+}
+
+enum section { SECTION_HOSTS, SECTION_ARCHIVE, SECTION_GONE, SECTIONS };
+
+/* What is known of the other cluster; followed or not, compared or not. */
+static void set_section(struct ha_snapshot *s, enum section section, bool followed)
+{
+    s->settings.standby_cluster = section != SECTION_GONE;
+    s->settings.remote_streams = section == SECTION_HOSTS;
+    set(s->settings.remote, section == SECTION_GONE    ? ""
+                            : section == SECTION_HOSTS ? "10.9.0.1:5432"
+                                                       : "archive");
+    s->cluster.config_revision = 40; /* changed in this term, or before the next one */
+    set(s->self.rejoin.remote, s->settings.remote);
+    s->self.upstream.remote = followed && !s->self.upstream.detached;
+    set(s->self.upstream.conn_url, s->self.upstream.remote ? s->settings.remote : "");
+    s->self.upstream.streaming = s->self.upstream.remote;
+    s->cluster.sync_revision = followed ? 15 : 0;
+    set(s->cluster.members[1].role, section == SECTION_GONE ? "primary" : "standby_leader");
+}
+
+static void decide_in_section(struct ha_snapshot *s, struct ha_plan *plan, enum section section)
+{
+    static const enum wish wishes[] = {WISH_NONE,     WISH_AWAY,    WISH_TO_US,
+                                       WISH_SHUTDOWN, WISH_RESTART, WISH_STALLED};
+    static const enum join joins[] = {JOIN_UNKNOWN, JOIN_SAME, JOIN_DIVERGED, JOIN_REWIND_FAILED};
+    static const enum promise promises[] = {PROMISE_NONE, PROMISE_REPORTED};
+    for (size_t i = 0; i < 6 * 4 * 2 * 2 * 2; i++) {
+        set_wish(s, wishes[i % 6]);
+        set_join(s, joins[i / 6 % 4]);
+        set_promise(s, promises[i / 24 % 2]);
+        set_section(s, section, i / 48 % 2 == 0);
+        s->settings.paused = i / 96 == 1;
+        s->cluster.failover.revision = 50;
+        bool armed = s->fence.armed && s->fence.page_epoch.revision == LAST;
+        ha_decide(s, plan);
+        bool promotes = ha_plan_has(plan, HA_PROMOTE);
+        bool writes = promotes || ha_plan_has(plan, HA_BOOTSTRAP) ||
+                      (ha_plan_has(plan, HA_START_PRIMARY) && !s->settings.paused);
+        if ((section != SECTION_GONE && writes) || (promotes && !armed)) {
+            fail_msg("becomes writable: %s/%s, %s", plan->situation, plan->rule, plan->reason);
+        }
+        decided++;
+    }
+}
+
+/* While the section is there nobody becomes a primary, whatever else is so; and when it has gone,
+ * nobody does in a term that had begun before. */
+static void every_situation_of_a_standby_cluster_has_a_permitted_plan(void **state)
+{
+    static struct ha_snapshot s;
+    static struct ha_plan plan;
+    (void)state;
+    decided = 0;
+    for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAUSE_PAGES * RUNS * DATAS * SECTIONS * 2;
+         i++) {
+        int rest = i;
+        enum key key = (enum key)(rest % KEYS);
+        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
+        enum last last = (enum last)((rest /= HOLDS) % LASTS);
+        if (!is_possible(key, hold, last)) {
+            continue;
+        }
+        base(&s);
+        set_key(&s, key, last, (enum init)((rest /= LASTS) % INITS));
+        set_hold(&s, hold);
+        set_page(&s, (enum page)((rest /= INITS) % PAUSE_PAGES));
+        set_run(&s, (enum run)((rest /= PAUSE_PAGES) % RUNS));
+        set_data(&s, (enum data)((rest /= RUNS) % DATAS));
+        enum section section = (enum section)((rest /= DATAS) % SECTIONS);
+        set_unfenced(&s, (rest / SECTIONS) % 2 == 0 ? UNFENCED_NOT : UNFENCED_LAST, HAND_NOT);
+        decide_in_section(&s, &plan, section);
+    }
+    assert_true(decided > 1000000);
+}
+
+static void decide_with_watchdogs(struct ha_snapshot *s, struct ha_plan *plan)
+{
+    static const enum wish wishes[] = {WISH_NONE, WISH_AWAY, WISH_TO_US, WISH_RESTART_UNDER_WAY};
+    static const enum promise promises[] = {PROMISE_NONE, PROMISE_REPORTED};
+    for (int i = 0; i < 5 * 2 * 2 * 4 * 2; i++) {
+        s->watchdog.state = (enum ha_watchdog_state)(i % 5);
+        s->watchdog.required = i / 5 % 2 == 1;
+        s->watchdog.failed_mono_ms = i / 10 % 2 == 1 ? 95000 : HA_NEVER;
+        set_wish(s, wishes[i / 20 % 4]);
+        set_promise(s, promises[i / 80]);
+        ha_decide(s, plan);
+        bool armed = s->watchdog.state == HA_WATCHDOG_ARMED;
+        bool settled = armed || s->watchdog.state == HA_WATCHDOG_FAILED ||
+                       s->watchdog.state == HA_WATCHDOG_NONE;
+        bool writable = ha_plan_has(plan, HA_PROMOTE) || ha_plan_has(plan, HA_START_PRIMARY) ||
+                        ha_plan_has(plan, HA_BOOTSTRAP);
+        if (writable && (s->watchdog.required ? !armed : !settled)) {
+            fail_msg("%s/%s, %s", plan->situation, plan->rule, plan->reason);
+        }
+        decided++;
+    }
+}
+
+/* Whatever the watchdog does: always a permitted plan, and none that makes a primary before it is
+ * known how things are with it, or without one that is required. */
+static void every_situation_with_a_watchdog_has_a_permitted_plan(void **state)
+{
+    static const enum data datas[] = {DATA_MISSING, DATA_PRIMARY, DATA_STANDBY,
+                                      DATA_HALF_BOOTSTRAP};
+    static struct ha_snapshot s;
+    static struct ha_plan plan;
+    (void)state;
+    decided = 0;
+    for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAGES * RUNS * 4; i++) {
+        int rest = i;
+        enum key key = (enum key)(rest % KEYS);
+        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
+        enum last last = (enum last)((rest /= HOLDS) % LASTS);
+        if (!is_possible(key, hold, last)) {
+            continue;
+        }
+        base(&s);
+        set_key(&s, key, last, (enum init)((rest /= LASTS) % INITS));
+        set_hold(&s, hold);
+        set_page(&s, (enum page)((rest /= INITS) % PAGES));
+        set_run(&s, (enum run)((rest /= PAGES) % RUNS));
+        set_data(&s, datas[(rest /= RUNS) % 4]);
+        set_join(&s, JOIN_SAME);
+        decide_with_watchdogs(&s, &plan);
+    }
+    assert_true(decided > 500000);
 }
 
 /* The first promise of the room: nothing known, nothing done. */
@@ -400,6 +545,8 @@ int main(void)
         cmocka_unit_test(unknown_world_means_wait),
         cmocka_unit_test(every_situation_has_a_permitted_plan),
         cmocka_unit_test(every_situation_in_pause_has_a_permitted_plan),
+        cmocka_unit_test(every_situation_with_a_watchdog_has_a_permitted_plan),
+        cmocka_unit_test(every_situation_of_a_standby_cluster_has_a_permitted_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

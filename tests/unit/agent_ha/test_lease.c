@@ -196,8 +196,8 @@ static void fired_epoch_never_comes_back(void **state)
     ha_lease_fired(&lease, epoch9);
     assert_false(lease.held);
     assert_int_equal(ha_lease_answered(&lease, number, 0, 600), HA_LEASE_OLD);
-    assert_false(ha_lease_resume(&lease, epoch9, 9000, 9000, 600));
-    assert_false(ha_lease_resume(&lease, epoch8, 9000, 9000, 600));
+    assert_false(ha_lease_resume(&lease, epoch9, 9000, 9000, 9500, 600));
+    assert_false(ha_lease_resume(&lease, epoch8, 9000, 9000, 9500, 600));
     assert_false(ha_lease_acquired(&lease, epoch8, 600, 3000, 600));
     assert_int_equal(lease.soft_ms + lease.deadline_ms + lease.watchdog_ms, 0);
     ha_lease_fired(&lease, epoch8); /* an older one changes nothing */
@@ -281,11 +281,11 @@ static void resumed_epoch_keeps_the_deadlines_of_the_page(void **state)
     (void)state;
     ha_lease_init(&lease);
     assert_true(ha_lease_acquired(&lease, epoch8, 900, 3000, 900)); /* and it was answered */
-    assert_true(ha_lease_resume(&lease, epoch9, 2400, 2600, 1000));
+    assert_true(ha_lease_resume(&lease, epoch9, 2400, 2600, 2998, 1000));
     assert_true(ha_lease_page(&lease, &page));
     assert_int_equal(page.soft_ms, 2400);
     assert_int_equal(page.deadline_ms, 2600);
-    assert_int_equal(page.watchdog_ms, 2600);
+    assert_int_equal(page.watchdog_ms, 2998);
     ha_lease_holding(&lease, false, &holding);
     assert_true(holding.held);
     assert_false(holding.renewed);
@@ -308,7 +308,7 @@ static void resumed_soft_deadline_is_never_after_the_deadline(void **state)
     struct ha_lease lease;
     (void)state;
     ha_lease_init(&lease);
-    assert_true(ha_lease_resume(&lease, epoch9, INT64_MAX, 2600, 1000));
+    assert_true(ha_lease_resume(&lease, epoch9, INT64_MAX, 2600, 2998, 1000));
     assert_int_equal(lease.soft_ms, 2600);
 }
 
@@ -318,12 +318,105 @@ static void resumed_without_a_page_is_valid_only_when_answered(void **state)
     struct ha_lease_page page;
     (void)state;
     ha_lease_init(&lease);
-    assert_true(ha_lease_resume(&lease, epoch9, 0, 0, 1000));
+    assert_true(ha_lease_resume(&lease, epoch9, 0, 0, 0, 1000));
     uint64_t number = ha_lease_sent(&lease, 3000, 1000, 1000);
     assert_false(ha_lease_page(&lease, &page));
     assert_false(ha_lease_valid(&lease, 1000));
     assert_int_equal(ha_lease_answered(&lease, number, 0, 1010), HA_LEASE_EXTENDED);
     assert_true(ha_lease_valid(&lease, 1010));
+}
+
+/* --- with a watchdog device ------------------------------------------------------------------- */
+
+/* The default margin, and as much as there is room for. */
+static void watchdog_gets_the_margin_as_far_as_the_ttl_has_room(void **state)
+{
+    (void)state;
+    assert_int_equal(ha_lease_watchdog_ms(30000, 5000), 5000);
+    assert_int_equal(ha_lease_watchdog_ms(20000, 5000), 5000);
+    assert_int_equal(ha_lease_watchdog_ms(30000, -1), 10000);
+    assert_int_equal(ha_lease_watchdog_ms(30000, 0), 1000);
+    assert_int_equal(ha_lease_watchdog_ms(30000, 60000), 10000);
+    assert_int_equal(ha_lease_watchdog_ms(30000, 5999), 5000);
+    assert_int_equal(ha_lease_watchdog_ms(15000, 5000), 4000);
+    assert_int_equal(ha_lease_watchdog_ms(5000, 5000), 1000);
+    assert_int_equal(ha_lease_watchdog_ms(4000, 5000), 0);
+    assert_int_equal(ha_lease_watchdog_ms(3000, -1), 0);
+    for (int64_t ttl = 3000; ttl < 120000; ttl += 500) {
+        int64_t timeout = ha_lease_watchdog_ms(ttl, -1);
+        assert_true(timeout % 1000 == 0 && ha_lease_watchdog_fits(ttl, timeout));
+        assert_true(ttl < 5000 || timeout >= 1000);
+    }
+    assert_true(ha_lease_watchdog_fits(10010, 5000));
+    assert_false(ha_lease_watchdog_fits(10000, 5000));
+}
+
+/* What is killed then is gone before the device fires, and that is before anybody else leads. */
+static void deadlines_leave_the_watchdog_its_time(void **state)
+{
+    (void)state;
+    for (int64_t ttl = 5000; ttl < 120000; ttl += 250) {
+        struct ha_lease lease;
+        struct ha_lease_page page;
+        int64_t timeout = ha_lease_watchdog_ms(ttl, -1);
+        ha_lease_init(&lease);
+        ha_lease_watchdog(&lease, timeout);
+        assert_true(ha_lease_acquired(&lease, epoch9, 1000, ttl, 1000));
+        assert_true(ha_lease_page(&lease, &page));
+        assert_true(page.deadline_ms + pg_watchdog_reserve_ms(timeout) <= page.watchdog_ms);
+        assert_true(page.watchdog_ms < 1000 + ttl);
+        /* One lost renewal with its retry does not demote. */
+        assert_true(1000 + 3 * ha_lease_attempt_ms(ttl) <= page.soft_ms);
+    }
+}
+
+static void a_watchdog_that_comes_or_goes_moves_the_deadlines(void **state)
+{
+    struct ha_lease lease;
+    struct ha_lease_page page;
+    (void)state;
+    ha_lease_init(&lease);
+    assert_true(ha_lease_acquired(&lease, epoch9, 0, 30000, 0));
+    assert_int_equal(lease.deadline_ms, 27000);
+    ha_lease_watchdog(&lease, 5000);
+    assert_true(ha_lease_page(&lease, &page));
+    assert_int_equal(page.watchdog_ms, 29985);
+    assert_int_equal(page.deadline_ms, 29985 - 6750);
+    assert_int_equal(page.soft_ms, page.deadline_ms - 2000);
+    ha_lease_watchdog(&lease, 5000); /* the same again */
+    assert_int_equal(lease.deadline_ms, page.deadline_ms);
+    uint64_t number = ha_lease_sent(&lease, 30000, 1000, 1000);
+    assert_int_equal(lease.deadline_ms, page.deadline_ms);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 1010), HA_LEASE_EXTENDED);
+    assert_int_equal(lease.deadline_ms, page.deadline_ms + 1000);
+    /* A shorter ttl counts when it is sent. */
+    (void)ha_lease_sent(&lease, 20000, 1000, 2000);
+    assert_int_equal(lease.deadline_ms, 2000 + 19990 - 6750);
+    ha_lease_watchdog(&lease, 0); /* what was lowered stays so until the next answer */
+    assert_int_equal(lease.deadline_ms, 2000 + 19990 - 6750);
+    number = ha_lease_sent(&lease, 20000, 1000, 3000);
+    assert_int_equal(ha_lease_answered(&lease, number, 0, 3010), HA_LEASE_EXTENDED);
+    assert_int_equal(lease.deadline_ms, 3000 + 18000);
+    /* Without any deadline yet there is nothing to lower. */
+    ha_lease_drop(&lease);
+    assert_true(ha_lease_resume(&lease, epoch9, 0, 0, 0, 4000));
+    ha_lease_watchdog(&lease, 5000);
+    (void)ha_lease_sent(&lease, 30000, 1000, 4000);
+    assert_false(ha_lease_page(&lease, &page));
+}
+
+static void who_vouches_extends_no_further_than_the_watchdog_allows(void **state)
+{
+    struct ha_lease lease;
+    (void)state;
+    ha_lease_init(&lease);
+    ha_lease_watchdog(&lease, 5000);
+    assert_true(ha_lease_acquired(&lease, epoch9, 1000, 30000, 1000));
+    int64_t deadline_ms = lease.deadline_ms;
+    /* Asked before the acquisition was sent: nothing new. */
+    assert_false(ha_lease_vouched(&lease, 900, lease.newest, 30000, 1100));
+    assert_true(ha_lease_vouched(&lease, 2000, lease.newest, 30000, 2100));
+    assert_int_equal(lease.deadline_ms, deadline_ms + 1000);
 }
 
 /* --- vouched for by the others ---------------------------------------------------------------- */
@@ -455,6 +548,10 @@ int main(void)
         cmocka_unit_test(refused_renewal_ends_the_hold),
         cmocka_unit_test(lost_answer_is_sent_again_after_its_time),
         cmocka_unit_test(store_that_refuses_at_once_is_not_asked_in_a_circle),
+        cmocka_unit_test(watchdog_gets_the_margin_as_far_as_the_ttl_has_room),
+        cmocka_unit_test(deadlines_leave_the_watchdog_its_time),
+        cmocka_unit_test(a_watchdog_that_comes_or_goes_moves_the_deadlines),
+        cmocka_unit_test(who_vouches_extends_no_further_than_the_watchdog_allows),
         cmocka_unit_test(resumed_epoch_keeps_the_deadlines_of_the_page),
         cmocka_unit_test(resumed_soft_deadline_is_never_after_the_deadline),
         cmocka_unit_test(what_all_others_promise_extends_from_the_first_question),

@@ -297,7 +297,8 @@ static bool execute_page(struct node *node, const struct ha_action *action)
     case HA_RESUME: {
         bool page = page_armed(node) && ha_epoch_equal(node->page.epoch, action->epoch);
         (void)ha_lease_resume(&node->lease, action->epoch, page ? node->page.soft_ms : 0,
-                              page ? node->page.deadline_ms : 0, now_ms);
+                              page ? node->page.deadline_ms : 0, page ? node->page.watchdog_ms : 0,
+                              now_ms);
         return true;
     }
     default: return false;

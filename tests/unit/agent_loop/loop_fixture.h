@@ -32,6 +32,7 @@ struct pending {
     pg_probe_cb probed;
     pg_peer_cb asked;
     pg_sync_look_cb looked;
+    pg_logical_seen_cb seen;
     dcs_done written;
     void *arg;
     int64_t sent_ms;
@@ -74,10 +75,13 @@ struct rig {
     unsigned decided;
     int exits;
     bool promote_sent;
+    struct pg_clone clone;
     struct pg_rewind rewind; /* the last one asked for */
+    char reloaded[128];      /* of the last reload: slot, streams, recovery settings */
     struct raft_node *raft;
     int64_t deposes; /* of the last acquisition */
     int64_t acquire_timeout_ms;
+    int64_t start_timeout_ms; /* of the last start of the instance */
     int can_depose_rc;
     struct fence_lease page_at_release;
     struct fence_lease page_at_renewal;
@@ -212,7 +216,8 @@ static inline void run_for(int64_t ms)
 /* What goes on beside every plan; is_asked finds it. */
 static bool is_background(const char *text)
 {
-    static const char *const texts[] = {"member", "probe", "ping", "inspect", "renew", "commit"};
+    static const char *const texts[] = {"member", "probe",  "ping", "inspect",
+                                        "renew",  "commit", "note"};
     bool found = false;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         found = found || strncmp(text, texts[i], strlen(texts[i])) == 0;
@@ -287,6 +292,8 @@ static inline void answer(const char *text, int rc)
         pending.inspected(pending.arg, rc, NULL, &err);
     } else if (pending.probed != NULL) {
         pending.probed(pending.arg, rc, NULL, &err);
+    } else if (pending.seen != NULL) {
+        pending.seen(pending.arg, rc, NULL, &err);
     } else {
         pending.asked(pending.arg, rc, NULL, &err);
     }
@@ -390,7 +397,7 @@ int pg_instance_start(struct pg_instance *instance, const struct pg_start *start
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)instance;
-    (void)timeout_ms;
+    rig.start_timeout_ms = timeout_ms;
     return ask_done(done, arg, err,
                     start->role == PG_START_PRIMARY ? "start primary"
                     : start->upstream == NULL       ? "start detached"
@@ -401,7 +408,15 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
                      void *arg, struct error *err)
 {
     (void)instance;
-    return ask_done(done, arg, err, stop->mode == FENCE_STOP_FAST ? "stop fast" : "stop immediate");
+    char text[64];
+    (void)snprintf(text, sizeof text, "stop %s",
+                   stop->mode == FENCE_STOP_FAST ? "fast" : "immediate");
+    if (stop->before != NULL) {
+        size_t len = strlen(text);
+        (void)snprintf(text + len, sizeof text - len, " after %s %d", stop->before->what,
+                       (int)stop->before->timeout_ms);
+    }
+    return ask_done(done, arg, err, text);
 }
 
 int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
@@ -410,8 +425,10 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
     char text[64];
     (void)instance;
     (void)timeout_ms;
-    (void)snprintf(text, sizeof text, "promote %u%s", promote->timeline,
-                   promote->still_allowed(promote->still_allowed_arg) ? "" : " (not allowed)");
+    (void)snprintf(text, sizeof text, "promote %u%s%s%s", promote->timeline,
+                   promote->drop_slots.count > 0 ? " without slots" : "",
+                   promote->still_allowed(promote->still_allowed_arg) ? "" : " (not allowed)",
+                   promote->before == NULL ? "" : " after pre_promote");
     return ask_done(done, arg, err, text);
 }
 
@@ -453,6 +470,8 @@ int pg_instance_end_walsenders(struct pg_instance *instance, const struct pg_wal
     return rc;
 }
 
+#include "loop_commands.h"
+
 bool pg_instance_promote_sent(const struct pg_instance *instance)
 {
     (void)instance;
@@ -472,33 +491,16 @@ int pg_instance_set_upstream(struct pg_instance *instance, const struct pg_upstr
 int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *reload,
                        int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
-    (void)instance;
-    (void)timeout_ms;
+    const struct pg_parameters *recovery = &reload->recovery_conf;
+    (void)instance, (void)timeout_ms;
+    (void)snprintf(rig.reloaded, sizeof rig.reloaded, "slot=%s nostream=%d %s=%s",
+                   reload->receive_slot ? reload->receive_slot : "own", reload->nostream,
+                   recovery->count ? recovery->items[0].name : "",
+                   recovery->count ? recovery->items[0].value : "");
     return ask_done(done, arg, err, reload->use_slots ? "reload" : "reload without slots");
 }
 
-/* "slots n2 n3@1000 -gone": a wish, one that is idle, one to be dropped. */
-int pg_instance_set_slots(struct pg_instance *instance, const struct pg_slots *slots,
-                          int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
-{
-    struct buf text = BUF_INIT;
-    (void)instance;
-    (void)timeout_ms;
-    buf_put_str(&text, "slots");
-    for (size_t i = 0; i < slots->wish_count; i++) {
-        const struct pg_slot_wish *wish = &slots->wishes[i];
-        buf_printf(&text, " %s", wish->name);
-        if (wish->idle) {
-            buf_printf(&text, "@%llu", (unsigned long long)wish->lsn);
-        }
-    }
-    for (size_t i = 0; i < slots->drop.count; i++) {
-        buf_printf(&text, " -%s", slots->drop.items[i]);
-    }
-    int rc = ask_done(done, arg, err, buf_str(&text));
-    buf_free(&text);
-    return rc;
-}
+#include "loop_slots.h"
 
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                            void *arg, struct error *err)
@@ -508,21 +510,27 @@ int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_
     return ask_done(done, arg, err, "checkpoint");
 }
 
-int pg_instance_bootstrap(struct pg_instance *instance, const struct pg_bootstrap *bootstrap,
-                          int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
-{
-    (void)instance;
-    (void)bootstrap;
-    (void)timeout_ms;
-    return ask_done(done, arg, err, "bootstrap");
-}
+/* What is asked for is all that a test wants to know of it. */
+#define ASKED(function, type, text)                                                            \
+    int function(struct pg_instance *instance, type what, int64_t timeout_ms, pg_done_cb done, \
+                 void *arg, struct error *err)                                                 \
+    {                                                                                          \
+        (void)instance;                                                                        \
+        (void)what;                                                                            \
+        (void)timeout_ms;                                                                      \
+        return ask_done(done, arg, err, text);                                                 \
+    }
+ASKED(pg_instance_bootstrap, const struct pg_bootstrap *, "bootstrap")
+ASKED(pg_instance_remove, const char *, "remove")
+ASKED(pg_instance_move_aside, const char *, "move_aside")
+ASKED(pg_instance_note_pause, bool, what ? "note pause" : "note no pause")
 
 int pg_instance_clone(struct pg_instance *instance, const struct pg_clone *clone,
                       int64_t timeout_ms, pg_done_cb done, void *arg, struct error *err)
 {
     (void)instance;
-    (void)clone;
     (void)timeout_ms;
+    rig.clone = *clone;
     return ask_done(done, arg, err, "clone");
 }
 
@@ -533,24 +541,6 @@ int pg_instance_rewind(struct pg_instance *instance, const struct pg_rewind *rew
     (void)timeout_ms;
     rig.rewind = *rewind;
     return ask_done(done, arg, err, "rewind");
-}
-
-int pg_instance_remove(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
-                       pg_done_cb done, void *arg, struct error *err)
-{
-    (void)instance;
-    (void)reason;
-    (void)timeout_ms;
-    return ask_done(done, arg, err, "remove");
-}
-
-int pg_instance_move_aside(struct pg_instance *instance, const char *reason, int64_t timeout_ms,
-                           pg_done_cb done, void *arg, struct error *err)
-{
-    (void)instance;
-    (void)reason;
-    (void)timeout_ms;
-    return ask_done(done, arg, err, "move_aside");
 }
 
 int pg_instance_announced(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
@@ -588,6 +578,8 @@ bool fence_client_connected(const struct fence_client *client)
     (void)client;
     return rig.fence_connected;
 }
+
+#include "loop_watchdog.h"
 
 static inline struct fence_lease page_now(void)
 {
@@ -929,6 +921,7 @@ static inline void rig_free(void)
     keeper_stop(agent);
     observe_stop(agent);
     dynamic_config_free(&agent->dynamic);
+    config_effective_free(&agent->effective);
     json_decref(rig.empty);
     json_decref(rig.bootstrap);
     buf_free(&rig.calls);

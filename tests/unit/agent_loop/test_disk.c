@@ -235,6 +235,29 @@ static void a_primary_is_asked_for_a_commit_before_its_disk_is_blamed(void **sta
     rig_free();
 }
 
+/* Each that hangs has a place of max_connections, until the disk answers. */
+static void commits_are_not_tried_without_end(void **state)
+{
+    (void)state;
+    rig_settle();
+    primary_runs(5000);
+    for (int i = 0; i < LOOP_COMMITS_LOST_MAX; i++) {
+        report(PG_DISK_STALLED, rig.now_ms);
+        answer("commit", ERR_TIMEOUT);
+    }
+    report(PG_DISK_STALLED, rig.now_ms);
+    assert_false(is_asked("commit"));
+    report(PG_DISK_FAILED, rig.now_ms);
+    assert_false(is_asked("commit"));
+    report(PG_DISK_GOOD, rig.now_ms);
+    report(PG_DISK_STALLED, rig.now_ms);
+    answer("commit", 0);
+    rig.agent.dynamic.paused = true; /* and never where nothing hangs on it */
+    report(PG_DISK_STALLED, rig.now_ms);
+    assert_false(is_asked("commit"));
+    rig_free();
+}
+
 /* The position of what is flushed moves between two answers: something was, since the first. */
 static void what_is_flushed_counts_as_a_commit(void **state)
 {
@@ -325,6 +348,28 @@ static void own_trouble_counts_as_told_from_the_record_that_tells_of_it(void **s
     rig_free();
 }
 
+/* Others have answered that space is short, and may stall with us now. */
+static void answers_to_a_trouble_of_before_do_not_count_for_the_next(void **state)
+{
+    (void)state;
+    rig_settle();
+    key_set("members/n1", "{\"state\":\"running\"}");
+    observe_store_changed(&rig.agent);
+    report(PG_DISK_GOOD, 1);
+    report(PG_DISK_LOW, rig.now_ms);
+    key_set("members/n1", "{\"disk\":\"low\",\"state\":\"running\"}");
+    observe_store_changed(&rig.agent);
+    int64_t low = rig.agent.facts.trouble_revision;
+    assert_true(low > 0);
+    report(PG_DISK_STALLED, rig.now_ms);
+    observe_store_changed(&rig.agent);
+    assert_int_equal(rig.agent.facts.trouble_revision, 0);
+    key_set("members/n1", "{\"disk\":\"stalled\",\"state\":\"running\"}");
+    observe_store_changed(&rig.agent);
+    assert_true(rig.agent.facts.trouble_revision > low);
+    rig_free();
+}
+
 static void limits_come_from_the_configuration(void **state)
 {
     (void)state;
@@ -350,9 +395,11 @@ int main(void)
         cmocka_unit_test(others_are_told_of_the_trouble),
         cmocka_unit_test(an_abandoned_term_is_over_on_the_page_and_renewed_no_more),
         cmocka_unit_test(a_primary_is_asked_for_a_commit_before_its_disk_is_blamed),
+        cmocka_unit_test(commits_are_not_tried_without_end),
         cmocka_unit_test(what_is_flushed_counts_as_a_commit),
         cmocka_unit_test(the_leaders_trouble_is_answered_by_a_write_after_it),
         cmocka_unit_test(own_trouble_counts_as_told_from_the_record_that_tells_of_it),
+        cmocka_unit_test(answers_to_a_trouble_of_before_do_not_count_for_the_next),
         cmocka_unit_test(limits_come_from_the_configuration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* How a plan is carried out: in order, up to the first failure, one long job at a time, and twice
  * without harm. */
+#include "agent/ha/ha_facts.h"
 #include "loop_fixture.h"
 #include "tests/harness/scratch.h"
 
@@ -50,6 +51,18 @@ static void actions_come_in_order_and_a_write_is_waited_for(void **state)
     assert_false(rig.agent.executing); /* a start is begun, not waited for */
     assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
     assert_string_equal(last_outcome(), "done");
+    rig_free();
+}
+
+static void a_start_has_the_time_that_the_file_gives(void **state)
+{
+    (void)state;
+    rig_settle();
+    rig.config.postgresql.pg_ctl_timeout_ms = 7000;
+    plan_begin("start", "as the file says");
+    follows(plan_add(HA_START_STANDBY));
+    carry_out();
+    assert_int_equal(rig.start_timeout_ms, 7000);
     rig_free();
 }
 
@@ -361,6 +374,7 @@ static void a_job_is_begun_and_its_end_is_a_fact(void **state)
     assert_true(job->running);
     assert_int_equal(job->kind, HA_JOB_CLONE);
     assert_int_equal(job->since_mono_ms, rig.now_ms);
+    assert_true(ha_epoch_equal(job->epoch, rig.agent.facts.cluster.leader_epoch));
     unsigned decided = rig.decided;
     run_for(500);
     answer("clone", ERR_IO);
@@ -437,6 +451,128 @@ static void nothing_is_removed_when_the_primary_does_not_answer(void **state)
     rig_free();
 }
 
+/* --- a primary that has lost WAL -------------------------------------------------------------- */
+
+static const struct ha_rejoin *look_at_primary(uint32_t timeline, uint64_t lsn)
+{
+    plan_begin("check", "it does not stream");
+    follows(plan_add(HA_CHECK_DIVERGENCE));
+    carry_out();
+    (void)calls();
+    standby_says(2000); /* what is found out after the question says nothing */
+    rig.agent.facts.probe.flush_lsn = 9000;
+    struct pending pending = answer_take("ask_peer");
+    const struct pg_peer_facts facts = {.role = PG_PRIMARY,
+                                        .system_identifier = 7000000000000000042,
+                                        .timeline = timeline,
+                                        .lsn = lsn,
+                                        .history = {.timeline = timeline}};
+    pending.asked(pending.arg, 0, &facts, NULL);
+    standby_says(2000);
+    said.timeline_exact = true;
+    rig.agent.facts.probe = said;
+    return &rig.agent.facts.rejoin;
+}
+
+static const struct ha_rejoin *standby_begins(void)
+{
+    rig_settle();
+    standby_runs(2000);
+    (void)snprintf(rig.agent.facts.cluster.initialize, HA_SYSID_BYTES, "7000000000000000042");
+    rig.agent.facts.probe.timeline_exact = true;
+    return &rig.agent.facts.rejoin;
+}
+
+static void primary_that_has_lost_wal_is_told_at_once_and_acted_upon_later(void **state)
+{
+    (void)state;
+    const struct ha_rejoin *rejoin = standby_begins();
+    for (unsigned i = 1; i <= HA_LOST_LOOKS_MIN; i++) {
+        (void)look_at_primary(3, 1999);
+        assert_int_equal(rejoin->lost_timeline, 3);
+        assert_int_equal(rejoin->lost_looks, i);
+        assert_int_equal(rejoin->divergence,
+                         i < HA_LOST_LOOKS_MIN ? HA_DIVERGENCE_UNKNOWN : HA_DIVERGENCE_LOST);
+    }
+    assert_non_null(strstr(buf_str(&rig.logged), "has lost WAL that was synced"));
+    (void)look_at_primary(3, 5000); /* it has written on since */
+    assert_int_equal(rejoin->divergence, HA_DIVERGENCE_LOST);
+    plan_begin("check", "again");
+    follows(plan_add(HA_CHECK_DIVERGENCE));
+    carry_out();
+    answer("ask_peer", ERR_TIMEOUT);
+    assert_int_equal(rejoin->lost_looks, HA_LOST_LOOKS_MIN);
+    (void)look_at_primary(4, 5000); /* another one leads */
+    assert_int_equal(rejoin->lost_timeline, 0);
+    assert_int_not_equal(rejoin->divergence, HA_DIVERGENCE_LOST);
+    rig_free();
+}
+
+static void primary_that_is_not_behind_every_time_is_told_alone(void **state)
+{
+    (void)state;
+    const struct ha_rejoin *rejoin = standby_begins();
+    (void)look_at_primary(3, 2000);
+    assert_int_equal(rejoin->divergence, HA_DIVERGENCE_NONE);
+    assert_int_equal(rejoin->lost_timeline, 0);
+    for (int i = 0; i < 3; i++) {
+        (void)look_at_primary(3, 1999);
+        (void)look_at_primary(3, 1999);
+        (void)look_at_primary(3, 2001);
+        assert_int_equal(rejoin->divergence, HA_DIVERGENCE_NONE);
+        assert_int_equal(rejoin->lost_looks, 0);
+        assert_int_equal(rejoin->lost_timeline, 3);
+    }
+    (void)look_at_primary(3, 1999);
+    plan_begin("check", "again");
+    follows(plan_add(HA_CHECK_DIVERGENCE));
+    carry_out();
+    answer("ask_peer", ERR_TIMEOUT);
+    assert_int_equal(rejoin->lost_looks, 0);
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    char trouble[HA_TROUBLE_BYTES];
+    facts_snapshot(&rig.agent, s);
+    ha_trouble(s, trouble);
+    assert_string_equal(trouble, "the primary has lost WAL that is here");
+    mem_free(s);
+    clone_begins(); /* it is not here any more */
+    answer("clone", 0);
+    assert_int_equal(rejoin->lost_timeline, 0);
+    rig_free();
+}
+
+/* Whose timeline is a guess has no position that could be compared. */
+static void position_that_is_not_certain_accuses_nobody(void **state)
+{
+    (void)state;
+    const struct ha_rejoin *rejoin = standby_begins();
+    rig.agent.facts.probe.timeline_exact = false;
+    (void)look_at_primary(3, 1000);
+    assert_int_equal(rejoin->divergence, HA_DIVERGENCE_NONE);
+    assert_int_equal(rejoin->lost_timeline, 0);
+    rig_free();
+}
+
+/* It replays for hours what an archive brings, and is looked at each second. */
+static void comparison_that_has_to_wait_for_replay_is_told_once(void **state)
+{
+    (void)state;
+    const struct ha_rejoin *rejoin = standby_begins();
+    for (int i = 0; i < 3; i++) {
+        rig.agent.facts.probe.timeline_exact = false;
+        (void)look_at_primary(2, 1000);
+        assert_int_equal(rejoin->divergence, HA_DIVERGENCE_UNKNOWN);
+    }
+    const char *told = strstr(buf_str(&rig.logged), "compared our WAL");
+    assert_non_null(told);
+    assert_null(strstr(told + 1, "compared our WAL"));
+    (void)look_at_primary(2, 1000);
+    assert_int_equal(rejoin->divergence, HA_DIVERGENCE_REWIND);
+    told = strstr(buf_str(&rig.logged), "compared our WAL");
+    assert_non_null(strstr(told + 1, "compared our WAL"));
+    rig_free();
+}
+
 /* The same while pg_rewind is being tried, which may take hours. */
 static void a_rewind_is_allowed_while_its_source_leads(void **state)
 {
@@ -502,6 +638,42 @@ static void a_promotion_asks_for_the_lease_once_more(void **state)
     plan_add(HA_PROMOTE)->timeline = 4;
     carry_out();
     assert_non_null(strstr(calls(), "promote 4 (not allowed)\n"));
+    rig_free();
+}
+
+/* pre_promote may run for an hour, and the last cycle may not have seen what came meanwhile. */
+static void a_promotion_asks_once_more_whether_it_is_still_wanted(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(rig.agent.refused, sizeof rig.agent.refused, "%s", i == 0 ? "key" : "");
+        rig.agent.dynamic.paused = i == 1;
+        (void)calls();
+        plan_begin("promote", "the lease is ours");
+        plan_add(HA_PROMOTE)->timeline = 4;
+        carry_out();
+        assert_non_null(strstr(calls(), i < 2 ? "promote 4 (not allowed)\n" : "promote 4\n"));
+        answer("promote", ERR_REFUSED);
+    }
+    rig_free();
+}
+
+/* An earlier run of the agent armed the page, and nobody knows whether it went on: to refuse it now
+ * would only end the standby. */
+static void a_promotion_that_may_have_been_sent_goes_on_in_pause(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    rig.agent.lease.acquired = (struct ha_epoch){0}; /* as after a start: the epoch was resumed */
+    rig.agent.dynamic.paused = true;
+    plan_begin("promote", "the lease is ours");
+    plan_add(HA_PROMOTE)->timeline = 4;
+    (void)calls();
+    carry_out();
+    assert_non_null(strstr(calls(), "promote 4\n"));
     rig_free();
 }
 
@@ -584,6 +756,22 @@ static void a_withdrawal_counts_until_receiving_stops_again(void **state)
     rig_free();
 }
 
+/* One that receives from nobody (tag nostream) reports without stopping anew. */
+static void a_withdrawal_counts_until_the_next_report(void **state)
+{
+    (void)state;
+    rig_settle();
+    standby_runs(1000);
+    rig.agent.facts.withdrawn_epoch = EPOCH;
+    plan_begin("report", "nobody leads");
+    plan_add(HA_WRITE_REPORT)->epoch = EPOCH;
+    carry_out();
+    assert_int_equal(rig.agent.facts.withdrawn_epoch.revision, 0); /* its answer may be lost */
+    answer("put reports/n1", ERR_TIMEOUT);
+    assert_int_equal(rig.agent.facts.withdrawn_epoch.revision, 0);
+    rig_free();
+}
+
 static void the_page_says_over_before_the_release_is_sent(void **state)
 {
     (void)state;
@@ -635,7 +823,7 @@ static void a_release_that_may_come_late_ends_the_epoch_when_it_is_sent(void **s
     answer("release", ERR_UNKNOWN);
     assert_false(ha_lease_valid(&rig.agent.lease, rig.now_ms));
     assert_false(rig.agent.lease.held);
-    assert_false(ha_lease_resume(&rig.agent.lease, EPOCH, 0, 0, rig.now_ms));
+    assert_false(ha_lease_resume(&rig.agent.lease, EPOCH, 0, 0, 0, rig.now_ms));
     rig_free();
 }
 
@@ -736,6 +924,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(actions_come_in_order_and_a_write_is_waited_for),
+        cmocka_unit_test(a_start_has_the_time_that_the_file_gives),
         cmocka_unit_test(the_first_answer_that_fails_ends_the_plan),
         cmocka_unit_test(an_action_that_is_not_even_taken_ends_the_plan),
         cmocka_unit_test(a_member_without_an_address_is_no_upstream),
@@ -754,13 +943,20 @@ int main(void)
         cmocka_unit_test(failures_are_counted_in_a_row_and_by_kind),
         cmocka_unit_test(a_second_job_is_refused_and_the_first_goes_on),
         cmocka_unit_test(nothing_is_removed_when_the_primary_does_not_answer),
+        cmocka_unit_test(primary_that_has_lost_wal_is_told_at_once_and_acted_upon_later),
+        cmocka_unit_test(primary_that_is_not_behind_every_time_is_told_alone),
+        cmocka_unit_test(position_that_is_not_certain_accuses_nobody),
+        cmocka_unit_test(comparison_that_has_to_wait_for_replay_is_told_once),
         cmocka_unit_test(a_rewind_is_allowed_while_its_source_leads),
         cmocka_unit_test(no_primary_is_started_without_an_armed_page),
         cmocka_unit_test(a_promotion_asks_for_the_lease_once_more),
+        cmocka_unit_test(a_promotion_asks_once_more_whether_it_is_still_wanted),
+        cmocka_unit_test(a_promotion_that_may_have_been_sent_goes_on_in_pause),
         cmocka_unit_test(a_lease_that_ran_out_is_not_armed),
         cmocka_unit_test(an_acquisition_that_is_answered_too_late_gives_nothing),
         cmocka_unit_test(a_deposition_names_the_epoch_that_it_ends),
         cmocka_unit_test(a_withdrawal_counts_until_receiving_stops_again),
+        cmocka_unit_test(a_withdrawal_counts_until_the_next_report),
         cmocka_unit_test(the_page_says_over_before_the_release_is_sent),
         cmocka_unit_test(a_release_without_an_answer_keeps_the_lease_in_mind),
         cmocka_unit_test(a_release_that_may_come_late_ends_the_epoch_when_it_is_sent),

@@ -2,6 +2,7 @@
 #include "loop_fixture.h"
 
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_plan.h"
 
 static struct ha_snapshot shot; /* large: not on the stack */
 
@@ -32,6 +33,24 @@ static void nothing_that_was_not_seen_is_known(void **state)
     assert_int_equal(s->job.ended_mono_ms, HA_NEVER);
     assert_int_equal(s->self.crash_since_mono_ms, HA_NEVER);
     assert_int_equal(s->self.upstream.streaming_lost_mono_ms, HA_NEVER);
+    rig_free();
+}
+
+/* The text has what differs from "nothing is known", where a time is HA_NEVER: a field that nobody
+ * fills would be a zero. */
+static void no_time_of_a_fresh_start_is_the_start_of_the_clock(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT;
+    rig_init();
+    ha_snapshot_print(look(), &text);
+    buf_put_str(&text, " ");
+    for (const char *at = strstr(buf_str(&text), "=0"); at != NULL; at = strstr(at + 1, "=0")) {
+        if (at[2] == ' ' || at[2] == '\n') {
+            fail_msg("a zero in:\n%s", buf_str(&text));
+        }
+    }
+    buf_free(&text);
     rig_free();
 }
 
@@ -100,6 +119,32 @@ static void a_detached_standby_is_asked_again_until_the_answer_counts(void **sta
     rig_free();
 }
 
+/* What it had of its own was compared with the leader's before all of it was replayed: it may turn
+ * out to be of another history, and then nothing ever comes. */
+static void a_standby_to_which_nothing_ever_comes_is_one_that_lost_its_stream(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(1000);
+    rig.agent.facts.upstream = (struct ha_upstream){
+        .known = true, .service_in_force = true, .streaming_lost_mono_ms = HA_NEVER};
+    (void)snprintf(rig.agent.facts.upstream.name, sizeof rig.agent.facts.upstream.name, "n2");
+    key_set("leader", "n2");
+    run_for(10);
+    struct pending pending = answer_take("probe");
+    standby_says(1000);
+    said.receiver_alive = false;
+    said.local_wal_replayed = false;
+    pending.probed(pending.arg, 0, &said, NULL);
+    assert_int_equal(look()->self.upstream.streaming_lost_mono_ms, HA_NEVER);
+    observe_probe_soon(&rig.agent);
+    run_for(10);
+    said.local_wal_replayed = true;
+    answer_said();
+    assert_int_equal(look()->self.upstream.streaming_lost_mono_ms, rig.now_ms);
+    rig_free();
+}
+
 static void a_running_server_speaks_for_its_directory(void **state)
 {
     (void)state;
@@ -157,6 +202,30 @@ static void a_look_that_came_too_early_is_taken_again_at_once(void **state)
     rig_free();
 }
 
+/* What kept it from being read passes: it is looked at again without being told to. */
+static void a_directory_of_no_use_is_looked_at_again(void **state)
+{
+    (void)state;
+    static const enum pg_dir_kind kinds[] = {PG_DIR_BROKEN, PG_DIR_UNREADABLE, PG_DIR_FOREIGN,
+                                             PG_DIR_DOUBTFUL};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct pg_inspection found = {.kind = kinds[i]};
+        rig_init();
+        observe_inspect(&rig.agent);
+        run_for(0);
+        answer_inspect(&found);
+        run_for(LOOP_INSPECT_AGAIN_MS / 2);
+        assert_false(is_asked("inspect"));
+        run_for(LOOP_INSPECT_AGAIN_MS);
+        assert_true(is_asked("inspect"));
+        found.kind = PG_DIR_VALID;
+        answer_inspect(&found);
+        run_for(2 * LOOP_INSPECT_AGAIN_MS);
+        assert_false(is_asked("inspect"));
+        rig_free();
+    }
+}
+
 static void a_stopped_instance_is_known_by_its_control_file(void **state)
 {
     (void)state;
@@ -179,6 +248,43 @@ static void a_stopped_instance_is_known_by_its_control_file(void **state)
     run_for(0);
     answer_inspect(&found);
     assert_int_equal(look()->self.shutdown_lsn, 0);
+    rig_free();
+}
+
+/* What they publish is of before, and would keep the key from them. */
+static void who_streamed_up_to_a_stop_in_order_has_all_of_it(void **state)
+{
+    (void)state;
+    struct pg_inspection found = {.kind = PG_DIR_VALID,
+                                  .control = {.system_identifier = 7000000000000000042,
+                                              .state = PG_CONTROL_SHUT_DOWN,
+                                              .timeline = 3,
+                                              .checkpoint_lsn = 500}};
+    rig_init();
+    standby_runs(300);
+    said.role = PG_PRIMARY;
+    said.replica_count = 2;
+    said.replicas[0] = (struct pg_replica){.state = "streaming", .flush_lsn = 200};
+    (void)snprintf(said.replicas[0].application_name, sizeof said.replicas[0].application_name,
+                   "n2");
+    said.replicas[1] = (struct pg_replica){.state = "catchup", .flush_lsn = 200};
+    rig.agent.facts.probe = said;
+    assert_int_equal(look()->self.replica_count, 1);
+    assert_int_equal(look()->self.replicas[0].lsn, 200);
+    rig.agent.facts.stop_ordered = true;
+    postmaster_gone();
+    observe_run(&rig.agent);
+    run_for(0);
+    answer_inspect(&found);
+    assert_int_equal(look()->self.run, HA_RUN_STOPPED);
+    assert_int_equal(look()->self.replica_count, 1);
+    assert_string_equal(look()->self.replicas[0].name, "n2");
+    assert_int_equal(look()->self.replicas[0].lsn, 500);
+    found.control.state = PG_CONTROL_IN_PRODUCTION; /* killed: nobody waited for them */
+    observe_inspect(&rig.agent);
+    run_for(0);
+    answer_inspect(&found);
+    assert_int_equal(look()->self.replica_count, 0);
     rig_free();
 }
 
@@ -408,10 +514,10 @@ static void a_configuration_that_is_refused_is_told_and_changes_nothing(void **s
 {
     (void)state;
     rig_init();
-    key_set("config", "{\"ttl\": 20, \"standby_cluster\": {\"port\": 1}}");
+    key_set("config", "{\"ttl\": 20, \"citus\": {\"group\": 1}}");
     observe_store_changed(&rig.agent);
     assert_int_equal(look()->settings.ttl_ms, TTL_MS);
-    assert_non_null(strstr(look()->settings.refused, "standby_cluster"));
+    assert_non_null(strstr(look()->settings.refused, "citus"));
     key_set("config", "{\"ttl\": 20, \"loop_wait\": 2, \"retry_timeout\": 2}");
     observe_store_changed(&rig.agent);
     assert_int_equal(look()->settings.ttl_ms, 20000);
@@ -442,18 +548,84 @@ static void who_is_asked_is_known_by_his_answers_alone(void **state)
     rig_free();
 }
 
+static const char *upstream_wanted(void)
+{
+    const struct ha_member *wanted = ha_wanted_upstream(look());
+    return wanted == NULL ? "" : wanted->name;
+}
+
+static void follow(const char *member)
+{
+    struct ha_action *action;
+    plan_begin("follow", "as the tag says, or the leader");
+    action = plan_add(HA_FOLLOW);
+    (void)snprintf(action->member, sizeof action->member, "%s", member);
+    action->epoch = rig.agent.facts.cluster.leader_epoch;
+    carry_out();
+    answer("upstream", 0);
+}
+
+/* n3 runs and says so, and sends nothing: to try it again all the time would end a walreceiver each
+ * time, and the leader has the WAL. */
+static void who_left_the_member_that_it_was_to_follow_stays_away_for_a_while(void **state)
+{
+    (void)state;
+    rig_settle();
+    rig.config.tags.replicatefrom = "n3";
+    key_set("members/n3", "{\"conn_url\":\"postgres://10.0.0.3:5432/postgres\","
+                          "\"state\":\"running\",\"role\":\"replica\",\"timeline\":3}");
+    observe_store_changed(&rig.agent);
+    standby_runs(1000);
+    assert_string_equal(upstream_wanted(), "n3");
+    follow("n3");
+    assert_string_equal(upstream_wanted(), "n3");
+    run_for(HA_NOT_STREAMING_MS);
+    assert_string_equal(upstream_wanted(), "n2");
+    follow("n2");
+    assert_string_equal(upstream_wanted(), "n2");
+    run_for(HA_CASCADE_AGAIN_MS - 1);
+    assert_string_equal(upstream_wanted(), "n2");
+    run_for(1);
+    assert_string_equal(upstream_wanted(), "n3");
+    rig_free();
+}
+
+static void pg_rewind_is_possible_as_the_file_says_else_as_the_store_does(void **state)
+{
+    (void)state;
+    rig_init();
+    struct config_postgresql *file = &rig.config.postgresql;
+    rig.agent.facts.inspection.control.data_checksums = true;
+    for (int i = 0; i < 8; i++) {
+        file->use_pg_rewind_given = (i & 1) != 0;
+        file->use_pg_rewind = (i & 2) != 0;
+        rig.agent.dynamic.use_pg_rewind = (i & 4) != 0;
+        bool wanted =
+            file->use_pg_rewind_given ? file->use_pg_rewind : rig.agent.dynamic.use_pg_rewind;
+        assert_int_equal(look()->settings.rewind_possible, wanted);
+    }
+    rig.agent.facts.inspection.control.data_checksums = false; /* nor wal_log_hints */
+    file->use_pg_rewind_given = file->use_pg_rewind = true;
+    assert_false(look()->settings.rewind_possible);
+    rig_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_that_was_not_seen_is_known),
+        cmocka_unit_test(no_time_of_a_fresh_start_is_the_start_of_the_clock),
         cmocka_unit_test(an_answer_of_the_instance_is_fresh_for_a_while),
         cmocka_unit_test(an_instance_that_does_not_answer_any_more_has_no_fresh_answer),
         cmocka_unit_test(a_position_from_before_the_detaching_is_none),
         cmocka_unit_test(a_detached_standby_is_asked_again_until_the_answer_counts),
+        cmocka_unit_test(a_standby_to_which_nothing_ever_comes_is_one_that_lost_its_stream),
         cmocka_unit_test(a_running_server_speaks_for_its_directory),
         cmocka_unit_test(a_bootstrap_that_was_cut_off_is_unfinished_though_its_server_runs),
+        cmocka_unit_test(a_directory_of_no_use_is_looked_at_again),
         cmocka_unit_test(a_look_that_came_too_early_is_taken_again_at_once),
         cmocka_unit_test(a_stopped_instance_is_known_by_its_control_file),
+        cmocka_unit_test(who_streamed_up_to_a_stop_in_order_has_all_of_it),
         cmocka_unit_test(a_bootstrap_is_unannounced_until_the_store_names_it),
         cmocka_unit_test(only_the_directory_of_the_note_is_unannounced),
         cmocka_unit_test(a_look_at_the_directory_that_fails_is_repeated),
@@ -466,6 +638,8 @@ int main(void)
         cmocka_unit_test(members_that_are_left_out_are_told_once),
         cmocka_unit_test(a_configuration_that_is_refused_is_told_and_changes_nothing),
         cmocka_unit_test(who_is_asked_is_known_by_his_answers_alone),
+        cmocka_unit_test(who_left_the_member_that_it_was_to_follow_stays_away_for_a_while),
+        cmocka_unit_test(pg_rewind_is_possible_as_the_file_says_else_as_the_store_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

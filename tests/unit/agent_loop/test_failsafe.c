@@ -326,7 +326,7 @@ static void who_goes_on_with_an_epoch_asks_nobody_before_a_renewal_and_a_write(v
     int64_t before_ms = lease->deadline_ms;
     int64_t soft_ms = lease->soft_ms;
     ha_lease_init(lease);
-    assert_true(ha_lease_resume(lease, epoch, soft_ms, before_ms, rig.now_ms));
+    assert_true(ha_lease_resume(lease, epoch, soft_ms, before_ms, before_ms, rig.now_ms));
     failsafe_round(&rig.agent);
     assert_int_equal(sent, 0);
     assert_int_equal(page_now().deadline_ms, before_ms);

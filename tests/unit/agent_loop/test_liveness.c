@@ -1,5 +1,6 @@
 /* Whether the running server lets somebody new in: asked by a connection of its own, and only a
  * server that runs is asked. */
+#include "agent/ha/ha_facts.h"
 #include "loop_fixture.h"
 
 enum { EVERY_MS = 10000 }; /* a third of the 300 s that go with ttl 30 would be more */
@@ -159,6 +160,104 @@ static void a_restart_of_its_own_is_a_crash(void **state)
     rig_free();
 }
 
+static bool is_stuck(uint64_t received, uint64_t replayed)
+{
+    run_for(LOOP_PROBE_MS_MAX);
+    said.asked_ms = rig.now_ms;
+    said.receive_lsn = received;
+    said.replay_lsn = replayed;
+    answer_said();
+    return rig.agent.facts.replay_stuck;
+}
+
+/* PostgreSQL fetches the same WAL again and again, and takes what is in it for none. */
+static void replay_that_does_not_take_what_is_here_is_told(void **state)
+{
+    (void)state;
+    rig_init();
+    key_set("leader", "n2");
+    observe_store_changed(&rig.agent);
+    standby_runs(1000);
+    while (is_asked("probe")) {
+        answer("probe", ERR_TIMEOUT);
+    }
+    said.replay_waits = true;
+    assert_false(is_stuck(1100, 1000));
+    int64_t since_ms = rig.now_ms;
+    while (rig.now_ms - since_ms < LOOP_REPLAY_STUCK_MS - LOOP_PROBE_MS_MAX) {
+        assert_false(is_stuck(1100, 1000));
+    }
+    said.receiver_alive = true; /* the rest of a record may come any time */
+    assert_false(is_stuck(1100, 1000));
+    said.receiver_alive = said.replay_waits = false; /* somebody's query is in its way */
+    assert_false(is_stuck(1100, 1000));
+    said.replay_waits = true;
+    assert_true(is_stuck(1100, 1000));
+    assert_non_null(strstr(buf_str(&rig.logged), "replays none of it behind 0/3E8"));
+    assert_true(is_stuck(1100, 1000));
+    assert_false(is_stuck(1200, 1100)); /* it goes on */
+    since_ms = rig.now_ms;
+    while (rig.now_ms - since_ms < 2 * LOOP_REPLAY_STUCK_MS) {
+        assert_false(is_stuck(1100, 1100)); /* all is replayed, and nothing comes */
+    }
+    rig_free();
+}
+
+static void leader_is_at(unsigned lsn)
+{
+    char value[128];
+    (void)snprintf(value, sizeof value, "{\"timeline\":3,\"xlog_location\":%u}", lsn);
+    key_set("members/n2", value);
+    observe_store_changed(&rig.agent);
+}
+
+/* For as long as it takes, and a bit: did it become so? */
+static bool becomes_ahead(void)
+{
+    int64_t since_ms = rig.now_ms;
+    bool early = false;
+    while (rig.now_ms - since_ms <
+           2 * rig.agent.dynamic.loop_wait_ms + HA_NOT_STREAMING_MS + 2 * LOOP_PROBE_MS_MAX) {
+        run_for(LOOP_PROBE_MS_MAX);
+        said.asked_ms = rig.now_ms;
+        answer_said();
+        early = early || (rig.agent.facts.ahead && rig.now_ms - since_ms < HA_NOT_STREAMING_MS);
+    }
+    assert_false(early);
+    return rig.agent.facts.ahead;
+}
+
+/* PostgreSQL streams from the beginning of a segment, so it may stream to who is ahead of it. */
+static void leader_that_stays_behind_its_standby_is_a_reason_to_ask(void **state)
+{
+    (void)state;
+    rig_init();
+    key_set("leader", "n2");
+    leader_is_at(1999);
+    standby_runs(2000);
+    while (is_asked("probe")) {
+        answer("probe", ERR_TIMEOUT);
+    }
+    said.receiver_alive = said.timeline_exact = true;
+    assert_true(becomes_ahead());
+    leader_is_at(2000);
+    assert_false(becomes_ahead());
+    leader_is_at(1000);
+    said.flush_lsn = 500; /* it has been started anew: what is replayed counts */
+    assert_true(becomes_ahead());
+    said.replay_lsn = 2100; /* it receives, and the leader has told of before */
+    run_for(LOOP_PROBE_MS_MAX);
+    said.asked_ms = rig.now_ms;
+    answer_said();
+    assert_false(rig.agent.facts.ahead);
+    said.timeline_exact = false;
+    assert_false(becomes_ahead());
+    said.timeline_exact = true;
+    said.timeline = 4; /* to be compared by histories */
+    assert_false(becomes_ahead());
+    rig_free();
+}
+
 /* The agent was frozen: the deadline of its question passed meanwhile, and nobody listened. */
 static void what_the_agent_slept_through_is_nobodys_silence(void **state)
 {
@@ -220,6 +319,8 @@ int main(void)
         cmocka_unit_test(a_new_start_begins_without_blame),
         cmocka_unit_test(crashes_count_for_as_long_as_the_window_is),
         cmocka_unit_test(a_restart_of_its_own_is_a_crash),
+        cmocka_unit_test(replay_that_does_not_take_what_is_here_is_told),
+        cmocka_unit_test(leader_that_stays_behind_its_standby_is_a_reason_to_ask),
         cmocka_unit_test(what_the_agent_slept_through_is_nobodys_silence),
         cmocka_unit_test(a_kill_counts_as_down_since_it_was_silent),
     };

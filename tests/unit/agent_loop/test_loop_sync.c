@@ -470,7 +470,7 @@ static void promotion_without_its_setting_is_none(void **state)
  * mode that is off. */
 static void configuration_that_cannot_be_read_changes_nothing(void **state)
 {
-    static const char *const values[] = {"nonsense", "{\"standby_cluster\": {\"port\": 1}}", NULL};
+    static const char *const values[] = {"nonsense", "{\"citus\": {\"group\": 1}}", NULL};
     (void)state;
     for (int i = 0; i < 3; i++) {
         rig_start(DYNAMIC_SYNCHRONOUS_OFF, false);

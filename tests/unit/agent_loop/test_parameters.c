@@ -128,6 +128,26 @@ static void values_that_cannot_be_are_tried_once(void **state)
     rig_free();
 }
 
+/* All but a file that could not be opened is in force; the file may come back. */
+static void a_file_that_is_away_is_tried_again(void **state)
+{
+    (void)state;
+    struct ha_upstream *upstream = &rig.agent.facts.upstream;
+    rig_settle();
+    *upstream = (struct ha_upstream){.known = true, .conn_url = "x"};
+    rig.agent.reload.receiver_changed = true;
+    configure(MORE);
+    answer("reload", ERR_NOT_FOUND);
+    assert_string_equal(upstream->conn_url, "");
+    assert_string_equal(rig.agent.reload.error, "as the test says");
+    assert_true(asked_within(900, 3000));
+    answer("reload", ERR_UNAVAILABLE);
+    assert_true(asked_within(1900, 6000));
+    answer("reload", 0);
+    assert_string_equal(rig.agent.reload.error, "");
+    rig_free();
+}
+
 static void values_that_come_meanwhile_follow_at_once(void **state)
 {
     (void)state;
@@ -152,6 +172,45 @@ static void what_the_store_says_of_slots_goes_along(void **state)
     answer("reload", 0);
     configure("\"use_slots\":true");
     assert_string_equal(calls(), "reload\n");
+    rig_free();
+}
+
+/* The service file is written with an upstream: the rules are made to attach once more. */
+static void a_receiver_with_another_account_is_attached_anew(void **state)
+{
+    (void)state;
+    struct ha_upstream *upstream = &rig.agent.facts.upstream;
+    rig_settle();
+    *upstream = (struct ha_upstream){.known = true, .detached = true, .conn_url = "x"};
+    rig.agent.reload.receiver_changed = true;
+    configure(MORE);
+    answer("reload", 0);
+    assert_string_equal(upstream->conn_url, "x"); /* detached it stays */
+    assert_true(upstream->detached);
+    assert_false(rig.agent.reload.receiver_changed);
+    upstream->detached = false;
+    configure(MOST);
+    answer("reload", 0);
+    assert_string_equal(upstream->conn_url, "x"); /* the same account */
+    rig.agent.reload.receiver_changed = true;
+    configure(MORE);
+    answer("reload", ERR_IO); /* it has not got there yet */
+    assert_string_equal(upstream->conn_url, "x");
+    assert_true(asked_within(900, 3000));
+    answer("reload", 0);
+    assert_string_equal(upstream->conn_url, "");
+    rig_free();
+}
+
+static void a_start_that_failed_has_its_settings_tried(void **state)
+{
+    (void)state;
+    rig_settle();
+    start_wanted();
+    assert_true(start_is_asked());
+    answer("start", ERR_IO);
+    assert_true(is_asked("reload"));
+    answer("reload", 0);
     rig_free();
 }
 
@@ -181,8 +240,11 @@ int main(void)
         cmocka_unit_test(a_start_does_not_wait_for_one_that_has_failed),
         cmocka_unit_test(one_that_failed_is_repeated_less_and_less_often),
         cmocka_unit_test(values_that_cannot_be_are_tried_once),
+        cmocka_unit_test(a_file_that_is_away_is_tried_again),
         cmocka_unit_test(values_that_come_meanwhile_follow_at_once),
         cmocka_unit_test(what_the_store_says_of_slots_goes_along),
+        cmocka_unit_test(a_receiver_with_another_account_is_attached_anew),
+        cmocka_unit_test(a_start_that_failed_has_its_settings_tried),
         cmocka_unit_test(an_answer_after_the_end_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

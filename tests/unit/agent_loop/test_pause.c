@@ -298,7 +298,7 @@ static bool taken_for_paused(void)
     return paused;
 }
 
-#define UNSERVED "\"standby_cluster\":{\"host\":\"10.0.0.9\"}"
+#define UNSERVED "\"citus\":{\"group\":1}"
 
 static void pause_is_read_from_a_configuration_that_is_refused(void **state)
 {
@@ -341,6 +341,53 @@ static void pause_that_cannot_be_read_is_taken_from_what_others_say(void **state
     assert_true(taken_for_paused());
     key_set("config", "{}");
     assert_false(taken_for_paused());
+    rig_free();
+}
+
+/* --- for the next start of the agent ---------------------------------------------------------- */
+
+static bool taken_for_left_in_pause(void)
+{
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    bool was_paused = s->self.was_paused;
+    mem_free(s);
+    return was_paused;
+}
+
+static void pause_is_noted_and_its_end(void **state)
+{
+    (void)state;
+    rig_settle();
+    assert_false(is_asked("note"));
+    key_set("config", "{\"pause\":true}");
+    observe_store_changed(&rig.agent);
+    key_set("config", "{}"); /* over before the note is written */
+    observe_store_changed(&rig.agent);
+    answer("note pause", 0);
+    answer("note no pause", ERR_IO);
+    assert_false(is_asked("note")); /* again at the next look */
+    observe_store_changed(&rig.agent);
+    answer("note no pause", 0);
+    assert_false(is_asked("note"));
+    rig_free();
+}
+
+static void note_counts_until_the_store_is_heard(void **state)
+{
+    struct pg_inspection noted = {.kind = PG_DIR_EMPTY, .noted_pause = true};
+    (void)state;
+    rig_init();
+    run_for(0);
+    answer_inspect(&noted);
+    rig.agent.facts.cluster.known = false;
+    assert_true(taken_for_left_in_pause());
+    key_set("initialize", "7000000000000000042");
+    key_set("config", "{}");
+    observe_store_changed(&rig.agent);
+    assert_false(taken_for_left_in_pause());
+    answer("note no pause", 0);
+    assert_false(rig.agent.facts.inspection.noted_pause);
     rig_free();
 }
 
@@ -427,6 +474,8 @@ int main(void)
         cmocka_unit_test(pause_is_read_from_a_configuration_that_is_refused),
         cmocka_unit_test(what_was_in_force_stays_whole),
         cmocka_unit_test(pause_that_cannot_be_read_is_taken_from_what_others_say),
+        cmocka_unit_test(pause_is_noted_and_its_end),
+        cmocka_unit_test(note_counts_until_the_store_is_heard),
         cmocka_unit_test(primary_is_served_without_end_until_it_is_passed_over),
         cmocka_unit_test(member_shows_pause_when_its_fence_is_disarmed),
     };

@@ -275,6 +275,47 @@ static void a_history_in_the_store_that_is_no_json_is_replaced(void **state)
     rig_free();
 }
 
+static unsigned pictures;
+
+static void on_picture(struct agent *agent, const struct ha_snapshot *s)
+{
+    (void)agent;
+    (void)s;
+    pictures++;
+}
+
+static void how_far_a_copy_is_is_a_fact_until_it_ends(void **state)
+{
+    (void)state;
+    const struct loop_facts *facts = &rig.agent.facts;
+    const struct pg_copy_progress progress = {.percent = 18, .bytes = 180, .total_bytes = 1000};
+    rig_settle();
+    for (int round = 0; round < 2; round++) {
+        plan_begin("clone", "no data directory");
+        (void)snprintf(plan_add(HA_CLONE)->member, HA_NAME_BYTES, "n2");
+        carry_out();
+        assert_false(facts->copying); /* not known yet */
+        run_for(0);
+        unsigned decided = rig.decided;
+        rig.agent.on_picture = on_picture;
+        pictures = 0;
+        rig.clone.on_progress(rig.clone.on_progress_arg, &progress);
+        assert_true(facts->copying);
+        assert_int_equal(facts->copy.percent, 18);
+        assert_int_equal(facts->copy.total_bytes, 1000);
+        run_for(0);
+        assert_int_equal(pictures, 1);          /* it is shown */
+        assert_int_equal(rig.decided, decided); /* and no rule looks at it */
+        rig.clone.on_progress(rig.clone.on_progress_arg, NULL);
+        assert_false(facts->copying);
+        rig.clone.on_progress(rig.clone.on_progress_arg, &progress);
+        answer("clone", round == 0 ? ERR_IO : 0);
+        assert_false(facts->copying);
+        run_for(0);
+    }
+    rig_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +335,7 @@ int main(void)
         cmocka_unit_test(lines_of_history_that_are_there_stay_as_they_are),
         cmocka_unit_test(history_is_cut_from_its_beginning),
         cmocka_unit_test(a_history_in_the_store_that_is_no_json_is_replaced),
+        cmocka_unit_test(how_far_a_copy_is_is_a_fact_until_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

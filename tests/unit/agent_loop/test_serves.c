@@ -103,6 +103,21 @@ static void a_cluster_that_was_not_announced_is_served_to_nobody(void **state)
     rig_free();
 }
 
+/* Nobody has looked at its directory yet, and what begins with it may still be given up. */
+static void a_cluster_that_is_being_made_is_served_to_nobody(void **state)
+{
+    (void)state;
+    restarted(EPOCH - 1);
+    assert_int_equal(serves_until(), page_now().soft_ms);
+    shot.self.unannounced = false;
+    shot.cluster.initialize[0] = '\0';
+    shot.cluster.initialize_revision = 0; /* the key is gone: whoever leads repairs it */
+    assert_int_equal(keeper_serves_until_ms(&rig.agent, &shot), page_now().soft_ms);
+    shot.cluster.initialize_revision = EPOCH;
+    assert_int_equal(keeper_serves_until_ms(&rig.agent, &shot), 0);
+    rig_free();
+}
+
 static void without_a_fence_nobody_is_served(void **state)
 {
     (void)state;
@@ -125,6 +140,7 @@ int main(void)
         cmocka_unit_test(an_epoch_that_was_given_up_serves_nobody),
         cmocka_unit_test(the_lease_that_is_held_counts_and_only_for_the_page_of_its_epoch),
         cmocka_unit_test(a_cluster_that_was_not_announced_is_served_to_nobody),
+        cmocka_unit_test(a_cluster_that_is_being_made_is_served_to_nobody),
         cmocka_unit_test(without_a_fence_nobody_is_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

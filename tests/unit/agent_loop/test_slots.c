@@ -197,6 +197,24 @@ static void that_of_a_member_that_streams_from_elsewhere_follows_its_key(void **
     rig_free();
 }
 
+static void who_does_not_stream_has_none(void **state)
+{
+    (void)state;
+    primary(5000);
+    slot_put("n2", 5000);
+    store_says("members/n3", "{\"tags\":{\"nostream\":true}}");
+    assert_string_equal(decided(), "!n2 n3"); /* it had one until now: for a while */
+    rig_free();
+    primary(5000);
+    slot_put("n2", 5000);
+    rig.agent.slot_age_count = 0;
+    store_says("members/n3", "{\"tags\":{\"nostream\":true}}");
+    rig.agent.slot_age_count = 0;
+    slots_note(&rig.agent);
+    assert_string_equal(decided(), "n2");
+    rig_free();
+}
+
 static void moving_on_waits_for_loop_wait_and_nothing_else_does(void **state)
 {
     (void)state;
@@ -423,6 +441,7 @@ int main(void)
         cmocka_unit_test(one_in_use_is_left_alone),
         cmocka_unit_test(on_the_primary_they_stay_where_their_members_left_them),
         cmocka_unit_test(that_of_a_member_that_streams_from_elsewhere_follows_its_key),
+        cmocka_unit_test(who_does_not_stream_has_none),
         cmocka_unit_test(moving_on_waits_for_loop_wait_and_nothing_else_does),
         cmocka_unit_test(one_that_lost_its_wal_is_made_anew_and_told),
         cmocka_unit_test(one_outlives_the_key_of_its_member_for_a_while),

@@ -2,6 +2,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -135,6 +136,30 @@ static void every_errno_has_a_code(void **state)
     }
 }
 
+/* What quotes it as JSON would lose it otherwise. */
+static void texts_are_utf8_wherever_they_are_cut(void **state)
+{
+    struct error err;
+    char text[2 * ERROR_TEXT_BYTES];
+    (void)state;
+    for (size_t before = ERROR_TEXT_BYTES - 8; before < ERROR_TEXT_BYTES; before++) {
+        memset(text, 't', before);
+        (void)snprintf(text + before, sizeof text - before, "%s", "\xf0\x9f\x90\x98x");
+        (void)error_set(&err, ERR_IO, "%s", text);
+        json_t *shown = json_string(err.text);
+        assert_non_null(shown);
+        json_decref(shown);
+        text[before - 4] = '\0';
+        (void)error_set(&err, ERR_IO, "\xc3\xa9");
+        error_wrap(&err, "%s", text);
+        shown = json_string(err.text);
+        assert_non_null(shown);
+        json_decref(shown);
+    }
+    (void)error_set(&err, ERR_IO, "'%.4s' and \xe9", "abc\xc3\xa9");
+    assert_string_equal(err.text, "'abc?' and ?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +170,7 @@ int main(void)
         cmocka_unit_test(long_texts_are_cut_and_terminated),
         cmocka_unit_test(a_text_is_no_format),
         cmocka_unit_test(every_errno_has_a_code),
+        cmocka_unit_test(texts_are_utf8_wherever_they_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

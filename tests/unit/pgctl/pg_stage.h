@@ -50,8 +50,10 @@ struct node {
     const char *initdb[3];
     const char *basebackup[4];
     uint16_t port;
-    struct pg_security security; /* of all accounts; for the next node_agent */
-    struct pg_lines hba;         /* likewise; empty: the stage's own */
+    struct pg_security security;     /* of all accounts; for the next node_agent */
+    struct pg_lines hba;             /* likewise; empty: the stage's own */
+    const struct pg_method *methods; /* of copies; likewise */
+    size_t method_count;
     struct fence_client *fence;
     struct pg_instance *pg;
 };
@@ -280,6 +282,8 @@ static inline struct pg_instance *node_instance(const struct node *node, bool hb
         .parameters = {parameters, sizeof parameters / sizeof parameters[0]},
         .pg_hba = {lines, hba ? sizeof lines / sizeof lines[0] : 0},
         .basebackup = {basebackup, basebackup_count},
+        .replica_methods = node->methods,
+        .replica_method_count = node->method_count,
         .use_pg_rewind = true,
         .use_slots = true,
         .kill_way = FENCE_KILL_LOOP,
@@ -455,7 +459,7 @@ static inline void node_bootstrap(struct node *node, int64_t timeout_ms,
 static inline void node_start(struct node *node, enum pg_start_role role,
                               const struct node *upstream, struct outcome *ret_outcome)
 {
-    struct pg_upstream from = {"127.0.0.1", upstream == NULL ? 0 : upstream->port};
+    struct pg_upstream from = {.host = "127.0.0.1", .port = upstream == NULL ? 0 : upstream->port};
     struct pg_start start = {.role = role, .upstream = upstream == NULL ? NULL : &from};
     struct error err;
 
@@ -476,7 +480,8 @@ static inline void node_clone(struct node *node, const struct node *source,
                               uint64_t system_identifier, int64_t timeout_ms,
                               struct outcome *ret_outcome)
 {
-    struct pg_clone clone = {"127.0.0.1", source->port, system_identifier};
+    struct pg_clone clone = {
+        .host = "127.0.0.1", .port = source->port, .system_identifier = system_identifier};
     struct error err;
     *ret_outcome = (struct outcome){0};
     assert_int_equal(pg_instance_clone(node->pg, &clone, timeout_ms, on_done, ret_outcome, &err),
@@ -527,7 +532,7 @@ static inline void node_promote(struct node *node, uint32_t timeline, struct out
 static inline int node_follow(struct node *node, const struct node *upstream,
                               struct outcome *ret_outcome)
 {
-    struct pg_upstream from = {"127.0.0.1", upstream == NULL ? 0 : upstream->port};
+    struct pg_upstream from = {.host = "127.0.0.1", .port = upstream == NULL ? 0 : upstream->port};
     struct error err;
     *ret_outcome = (struct outcome){0};
     assert_int_equal(pg_instance_set_upstream(node->pg, upstream == NULL ? NULL : &from, LONG_MS,

@@ -264,6 +264,100 @@ static void waits_half_of_what_remains_within_its_bounds(void **state)
     assert_int_equal(fence_wait_ms(&lease, 1300, &s), FENCE_WAIT_MAX_MS);
 }
 
+/* --- the watchdog ----------------------------------------------------------------------------- */
+
+static enum fence_watchdog_step dog_step(struct fence_lease lease, bool over, bool empty,
+                                         int64_t now, int64_t *until)
+{
+    return fence_watchdog_decide(&lease, over, empty, 1000, now, until);
+}
+
+static void watchdog_is_petted_two_timeouts_before_its_deadline_at_the_latest(void **state)
+{
+    (void)state;
+    int64_t until = 0;
+    struct fence_lease lease = armed(epoch5, 8000, 8500);
+    lease.watchdog_ms = 10000;
+    assert_int_equal(dog_step(lease, false, false, 0, &until), FENCE_WATCHDOG_PET);
+    assert_int_equal(until, 10000);
+    assert_int_equal(dog_step(lease, false, false, 8000, &until), FENCE_WATCHDOG_PET);
+    assert_int_equal(dog_step(lease, false, false, 8001, &until), FENCE_WATCHDOG_LEAVE);
+    /* Between two starts in one term: until it is late, and then there is nothing to reset for. */
+    assert_int_equal(dog_step(lease, false, true, 8000, &until), FENCE_WATCHDOG_PET);
+    assert_int_equal(dog_step(lease, false, true, 8001, &until), FENCE_WATCHDOG_DISARM);
+    lease.watchdog_ms = FENCE_NO_DEADLINE;
+    assert_int_equal(dog_step(lease, false, false, INT64_MAX - 9000, &until), FENCE_WATCHDOG_PET);
+}
+
+/* The end of the epoch changes nothing for the others: they wait as long as before. */
+static void watchdog_of_an_epoch_that_is_over_has_its_last_deadline(void **state)
+{
+    (void)state;
+    int64_t until = 0;
+    struct fence_lease lease = armed(epoch5, 8000, 8500);
+    struct fence_lease over = armed(epoch5, FENCE_OVER, FENCE_OVER);
+    lease.watchdog_ms = 10000;
+    over.watchdog_ms = FENCE_NO_DEADLINE;
+    assert_int_equal(dog_step(over, true, false, 0, &until), FENCE_WATCHDOG_LEAVE);
+    (void)dog_step(lease, false, false, 0, &until);
+    assert_int_equal(dog_step(lease, true, false, 8000, &until), FENCE_WATCHDOG_PET);
+    assert_int_equal(dog_step(over, true, false, 8000, &until), FENCE_WATCHDOG_PET);
+    assert_int_equal(dog_step(over, true, false, 8001, &until), FENCE_WATCHDOG_LEAVE);
+    assert_int_equal(dog_step(over, true, true, 8001, &until), FENCE_WATCHDOG_DISARM);
+    assert_int_equal(dog_step(over, true, true, 0, &until), FENCE_WATCHDOG_DISARM);
+}
+
+static void watchdog_of_a_standby_and_in_pause_is_stopped(void **state)
+{
+    (void)state;
+    int64_t until = 10000;
+    struct fence_lease standby = fence_lease_standby();
+    struct fence_lease paused = armed(epoch5, FENCE_NO_DEADLINE, FENCE_NO_DEADLINE);
+    struct fence_lease over = armed(epoch5, FENCE_OVER, FENCE_OVER);
+    assert_int_equal(dog_step(standby, false, false, 0, &until), FENCE_WATCHDOG_DISARM);
+    assert_int_equal(dog_step(over, true, false, 0, &until), FENCE_WATCHDOG_LEAVE);
+    until = 10000;
+    assert_int_equal(dog_step(paused, false, false, 0, &until), FENCE_WATCHDOG_DISARM);
+    assert_int_equal(until, 0);
+}
+
+/* Petted last as late as it may be, and killed as late as that: it fires after the reserve. */
+static void instance_is_killed_before_the_watchdog_fires(void **state)
+{
+    (void)state;
+    struct fence_lease lease = armed(epoch5, 9000, 9500);
+    struct fence_lease before = lease;
+    before.watchdog_ms = lease.watchdog_ms = 10000;
+    fence_watchdog_clamp(&lease, 0);
+    assert_memory_equal(&lease, &before, sizeof lease);
+    fence_watchdog_clamp(&lease, 1000);
+    assert_int_equal(lease.deadline_ms, 10000 - pg_watchdog_reserve_ms(1000));
+    assert_int_equal(lease.soft_ms, lease.deadline_ms - 500);
+    before = lease;
+    fence_watchdog_clamp(&lease, 1000);
+    assert_memory_equal(&lease, &before, sizeof lease);
+    for (int64_t timeout = 1000; timeout <= 20000; timeout += 1000) {
+        int64_t looks = FENCE_WAIT_MAX_MS; /* how late a look may come */
+        int64_t petted = 100000 - 2 * timeout - timeout / PG_WATCHDOG_PETS - looks;
+        struct fence_lease long_one = armed(epoch5, 99000, 99500);
+        long_one.watchdog_ms = 100000;
+        fence_watchdog_clamp(&long_one, timeout);
+        assert_true(long_one.deadline_ms + 250 + 2 * looks <= petted + timeout);
+    }
+    struct fence_lease over = armed(epoch5, FENCE_OVER, FENCE_OVER);
+    over.watchdog_ms = 5;
+    fence_watchdog_clamp(&over, 1000);
+    assert_true(over.deadline_ms == FENCE_OVER && over.soft_ms == FENCE_OVER);
+    struct fence_lease hard = armed(epoch5, FENCE_NO_DEADLINE, 9500);
+    hard.watchdog_ms = 10000;
+    fence_watchdog_clamp(&hard, 1000);
+    assert_true(hard.soft_ms == FENCE_NO_DEADLINE && hard.deadline_ms < 9500);
+    hard.watchdog_ms = FENCE_NO_DEADLINE;
+    before = hard;
+    fence_watchdog_clamp(&hard, 5000);
+    assert_memory_equal(&hard, &before, sizeof hard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +375,10 @@ int main(void)
         cmocka_unit_test(late_write_never_revives_a_fired_epoch),
         cmocka_unit_test(epoch_that_is_over_counts_as_fired),
         cmocka_unit_test(waits_half_of_what_remains_within_its_bounds),
+        cmocka_unit_test(watchdog_is_petted_two_timeouts_before_its_deadline_at_the_latest),
+        cmocka_unit_test(watchdog_of_an_epoch_that_is_over_has_its_last_deadline),
+        cmocka_unit_test(watchdog_of_a_standby_and_in_pause_is_stopped),
+        cmocka_unit_test(instance_is_killed_before_the_watchdog_fires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

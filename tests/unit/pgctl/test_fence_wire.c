@@ -45,8 +45,22 @@ static struct fence_reply status_reply(void)
                                          .starts = 3,
                                          .kill_ms = -1,
                                          .fired = {.cluster = 1, .revision = 2},
-                                         .stopped = {.cluster = 3, .revision = 4}};
+                                         .stopped = {.cluster = 3, .revision = 4},
+                                         .watchdog = FENCE_WATCHDOG_ARMED,
+                                         .watchdog_timeout_ms = 5000,
+                                         .watchdog_why = "it stays"};
     return reply;
+}
+
+static struct fence_request watchdog_request(void)
+{
+    struct fence_request request = {.type = FENCE_TYPE_WATCHDOG,
+                                    .id = 10,
+                                    .watchdog_s = 5,
+                                    .watchdog_s_max = 10,
+                                    .device = "/dev/watchdog",
+                                    .data_dir = "/data/pg"};
+    return request;
 }
 
 static void golden_request(const char *path, const struct fence_request *request)
@@ -64,11 +78,13 @@ static void bytes_of_the_messages_are_golden(void **state)
         .type = FENCE_TYPE_STOP, .id = 8, .stop_mode = FENCE_STOP_FAST, .kill_at_ms = 0x0102};
     struct fence_request kill = {.type = FENCE_TYPE_KILL, .id = 9, .data_dir = "/data/pg"};
     struct fence_request hello = {.type = FENCE_TYPE_HELLO, .id = 1};
+    struct fence_request watchdog = watchdog_request();
     struct fence_reply reply = status_reply();
     golden_request(GOLDEN "start.hex", &start);
     golden_request(GOLDEN "stop.hex", &stop);
     golden_request(GOLDEN "kill.hex", &kill);
     golden_request(GOLDEN "hello.hex", &hello);
+    golden_request(GOLDEN "watchdog.hex", &watchdog);
     golden_hex(GOLDEN "status.hex", bytes, fence_wire_put_reply(bytes, sizeof bytes, &reply), " ");
 }
 
@@ -131,6 +147,25 @@ static void a_stop_and_a_kill_come_back_as_they_were(void **state)
     assert_string_equal(got.data_dir, "/data/pg");
 }
 
+static void a_watchdog_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024];
+    struct fence_request watchdog = watchdog_request();
+    struct fence_request got;
+    assert_true(comes_back(bytes, &watchdog, &got));
+    assert_int_equal(got.watchdog_s, 5);
+    assert_int_equal(got.watchdog_s_max, 10);
+    assert_string_equal(got.device, "/dev/watchdog");
+    assert_string_equal(got.data_dir, "/data/pg");
+    watchdog.watchdog_s_max = 4; /* less than what is wanted */
+    assert_false(comes_back(bytes, &watchdog, &got));
+    watchdog.watchdog_s = watchdog.watchdog_s_max = 0;
+    assert_false(comes_back(bytes, &watchdog, &got));
+    watchdog.device = ""; /* none: then times say nothing */
+    assert_true(comes_back(bytes, &watchdog, &got));
+}
+
 /* All types that two bytes can say, of which the last are no requests. */
 static void only_requests_are_taken_for_requests(void **state)
 {
@@ -139,8 +174,12 @@ static void only_requests_are_taken_for_requests(void **state)
     unsigned taken = 0;
     for (unsigned type = 0; type < 1000; type++) {
         uint8_t bytes[64] = {1, 0, (uint8_t)type, (uint8_t)(type >> 8), 5};
-        size_t len = type == FENCE_TYPE_STOP ? 8 + 9 : type == FENCE_TYPE_KILL ? 8 + 3 : 8;
-        bool want = type >= FENCE_TYPE_HELLO && type <= FENCE_TYPE_QUIT && type != FENCE_TYPE_START;
+        size_t len = type == FENCE_TYPE_STOP       ? 8 + 9
+                     : type == FENCE_TYPE_KILL     ? 8 + 3
+                     : type == FENCE_TYPE_WATCHDOG ? 8 + 4 + 6
+                                                   : 8;
+        bool want =
+            type >= FENCE_TYPE_HELLO && type <= FENCE_TYPE_WATCHDOG && type != FENCE_TYPE_START;
         assert_int_equal(fence_wire_get_request(bytes, len, &got), want);
         if (want) {
             assert_int_equal(got.type, type);
@@ -150,7 +189,7 @@ static void only_requests_are_taken_for_requests(void **state)
         bytes[0] = 0; /* a version that there never was */
         assert_false(fence_wire_get_request(bytes, len, &got));
     }
-    assert_int_equal(taken, 6);
+    assert_int_equal(taken, 7);
 }
 
 /* One byte of a good request at a time. */
@@ -295,10 +334,17 @@ static void every_cut_and_every_small_buffer_is_refused(void **state)
         assert_false(fence_wire_get_request(small, cut, &got));
     }
     len = fence_wire_put_reply(bytes, sizeof bytes, &reply);
+    size_t before = len - 1 - 8 - 3 - strlen(reply.status.watchdog_why);
     for (size_t cut = 0; cut < len; cut++) {
         assert_int_equal(fence_wire_put_reply(small, cut, &reply), 0);
-        assert_false(fence_wire_get_reply(bytes, cut, &got_reply));
+        assert_int_equal(fence_wire_get_reply(bytes, cut, &got_reply), cut == before);
+        if (cut == before) { /* a fence that knows no watchdog ends here */
+            assert_int_equal(got_reply.status.watchdog, FENCE_WATCHDOG_NONE);
+            assert_int_equal(got_reply.status.watchdog_timeout_ms, 0);
+        }
     }
+    bytes[before] = FENCE_WATCHDOG_FAILED + 1; /* no such state */
+    assert_false(fence_wire_get_reply(bytes, len, &got_reply));
 }
 
 static void bytes_of_a_later_version_are_skipped(void **state)
@@ -319,6 +365,7 @@ int main(void)
         cmocka_unit_test(bytes_of_the_messages_are_golden),
         cmocka_unit_test(a_start_comes_back_as_it_was),
         cmocka_unit_test(a_stop_and_a_kill_come_back_as_they_were),
+        cmocka_unit_test(a_watchdog_comes_back_as_it_was),
         cmocka_unit_test(only_requests_are_taken_for_requests),
         cmocka_unit_test(wrong_values_are_refused),
         cmocka_unit_test(what_is_largest_comes_back),

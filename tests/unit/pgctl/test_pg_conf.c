@@ -156,6 +156,47 @@ static void recovery_settings_are_the_upstream_and_what_users_add(void **state)
     text = conf_text(&conf);
     assert_non_null(strstr(text, "\nprimary_slot_name = ''\n"));
     mem_free(text);
+    conf.slot_name = "n1";
+    conf.nostream = true;
+    text = conf_text(&conf);
+    assert_non_null(
+        strstr(text, "\nprimary_conninfo = ''\nprimary_slot_name = ''\nrecovery_target_timeline"));
+    mem_free(text);
+}
+
+/* Names that only 17 knows, and only there where its worker can do anything. */
+static void a_member_that_keeps_logical_slots_gives_feedback(void **state)
+{
+    const struct pg_parameter items[] = {{"Hot_Standby_Feedback", "off"}};
+    struct pg_conf conf = plain_conf();
+    (void)state;
+    conf.parameters = (struct pg_parameters){items, 1};
+    conf.slot_name = "n1";
+    conf.database = "it's";
+    char *text = conf_text(&conf);
+    assert_null(strstr(text, "hot_standby_feedback"));
+    mem_free(text);
+    conf.keeps_logical = true;
+    for (conf.major = 13; conf.major <= 17; conf.major++) {
+        bool native = conf.major == 17;
+        text = conf_text(&conf);
+        assert_non_null(strstr(text, "\nhot_standby_feedback = 'on'\n"));
+        assert_int_equal(lines_with(text, "Hot_Standby_Feedback"), 0);
+        assert_int_equal(strstr(text, "\nsync_replication_slots = 'on'\n") != NULL, native);
+        assert_int_equal(strstr(text, " dbname=''it\\\\''s''") != NULL, native);
+        mem_free(text);
+    }
+    conf.major = 17;
+    conf.nostream = true;
+    text = conf_text(&conf);
+    assert_null(strstr(text, "sync_replication_slots"));
+    mem_free(text);
+    conf.nostream = false;
+    conf.slot_name = NULL;
+    text = conf_text(&conf);
+    assert_null(strstr(text, "sync_replication_slots"));
+    assert_null(strstr(text, "dbname"));
+    mem_free(text);
 }
 
 /* All that is written without a user's wish. Each name is one that every version from 13 to 17
@@ -189,6 +230,21 @@ static void only_settings_that_every_version_knows_are_written(void **state)
     }
     assert_int_equal(count, sizeof known / sizeof known[0]);
     mem_free(text);
+}
+
+/* It would promote a standby that does not have the leader key, whatever file it is named in. */
+static void trigger_file_is_blanked_where_there_is_one(void **state)
+{
+    (void)state;
+    for (int major = 13; major <= 17; major++) {
+        struct pg_conf conf = plain_conf();
+        conf.major = major;
+        char *text = conf_text(&conf);
+        const char *at = strstr(text, "\npromote_trigger_file = ''\n");
+        assert_int_equal(at != NULL, major < 16);
+        assert_true(at == NULL || at > strstr(text, "\ninclude 'postgresql.base.conf'\n"));
+        mem_free(text);
+    }
 }
 
 /* As many as the check lets through; one more is refused by name of the limit. */
@@ -419,6 +475,34 @@ static void only_a_standby_is_raised_to_the_control_file(void **state)
     assert_string_equal(pg_conf_controlled(&conf, "wal_log_hints", value), "on");
 }
 
+/* What runs is compared with what is configured, also where the control file keeps a standby from
+ * it: that it waits is to be seen until it is done. */
+static void what_waits_for_a_restart_is_what_runs_otherwise(void **state)
+{
+    static const struct pg_parameter items[] = {
+        {"max_connections", "60"}, {"wal_log_hints", "true"}, {"wal_level", "hot_standby"}};
+    struct pg_control control = {.max_connections = 100};
+    struct pg_conf conf = plain_conf();
+    char value[PG_VALUE_BYTES];
+    (void)state;
+    conf.parameters = (struct pg_parameters){items, 3};
+    conf.standby = true;
+    conf.control = &control;
+    assert_true(pg_conf_differs(&conf, "max_connections", "100", value));
+    assert_string_equal(value, "60");
+    assert_false(pg_conf_differs(&conf, "max_connections", "60", value));
+    assert_false(pg_conf_differs(&conf, "wal_log_hints", "on", value));
+    assert_true(pg_conf_differs(&conf, "wal_log_hints", "off", value));
+    assert_string_equal(value, "true");
+    assert_false(pg_conf_differs(&conf, "wal_level", "replica", value));
+    assert_true(pg_conf_differs(&conf, "wal_level", "logical", value));
+    assert_true(pg_conf_differs(&conf, "max_worker_processes", "9", value)); /* the default */
+    assert_string_equal(value, "8");
+    assert_false(pg_conf_differs(&conf, "wal_keep_size", "1GB", value)); /* in the file only */
+    assert_false(pg_conf_differs(&conf, "shared_buffers", "128MB", value));
+    assert_false(pg_conf_differs(&conf, "listen_addresses", "elsewhere", value));
+}
+
 static size_t free_all(char **arguments, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -530,6 +614,13 @@ static void a_service_names_the_upstream_and_what_is_given(void **state)
     assert_int_equal(lines_with(buf_str(&out), "ssl"), 0);
     assert_int_equal(lines_with(buf_str(&out), "tcp_user_timeout="), 0);
     assert_int_equal(lines_with(buf_str(&out), "options="), 0);
+    assert_int_equal(lines_with(buf_str(&out), "target_session_attrs="), 0);
+    buf_clear(&out);
+    service.host = "10.0.0.2,10.0.0.3";
+    service.primary_only = true;
+    pg_conf_service(&out, &service);
+    assert_int_equal(lines_with(buf_str(&out), "host=10.0.0.2,10.0.0.3"), 1);
+    assert_int_equal(lines_with(buf_str(&out), "target_session_attrs=read-write"), 1);
     static const char *const none[] = {NULL, ""};
     for (size_t i = 0; i < 2; i++) {
         buf_clear(&out);
@@ -547,13 +638,15 @@ static void a_service_has_what_secures_the_connection(void **state)
     struct buf out = BUF_INIT;
     struct pg_security security = {{[PG_SECURITY_SSLMODE] = "verify-full",
                                     [PG_SECURITY_SSLPASSWORD] = "a=b#'c",
-                                    [PG_SECURITY_CHANNEL_BINDING] = "require"}};
+                                    [PG_SECURITY_CHANNEL_BINDING] = "require",
+                                    [PG_SECURITY_KRBSRVNAME] = "pg"}};
     struct pg_service service = {
         .host = "10.0.0.2", .port = 5432, .security = &security, .receiver = true};
     (void)state;
     pg_conf_service(&out, &service);
-    assert_non_null(strstr(buf_str(&out), "\nport=5432\nsslmode=verify-full\nsslpassword=a=b#'c\n"
-                                          "channel_binding=require\nconnect_timeout=3\n"));
+    assert_non_null(strstr(buf_str(&out),
+                           "\nport=5432\nsslmode=verify-full\nsslpassword=a=b#'c\n"
+                           "channel_binding=require\nkrbsrvname=pg\nconnect_timeout=3\n"));
     assert_int_equal(lines_with(buf_str(&out), "sslcert="), 0);
     assert_int_equal(lines_with(buf_str(&out), "options=-c wal_sender_timeout=10s"), 1);
     buf_clear(&out);
@@ -754,12 +847,15 @@ static void an_option_of_a_role_cannot_carry_sql(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_waits_for_a_restart_is_what_runs_otherwise),
         cmocka_unit_test(a_later_setting_of_the_same_name_wins_in_any_case),
         cmocka_unit_test(settings_are_sorted_behind_the_base_file),
         cmocka_unit_test(a_users_retry_interval_beats_our_default),
         cmocka_unit_test(what_is_ours_is_not_taken_from_users),
         cmocka_unit_test(recovery_settings_are_the_upstream_and_what_users_add),
+        cmocka_unit_test(a_member_that_keeps_logical_slots_gives_feedback),
         cmocka_unit_test(only_settings_that_every_version_knows_are_written),
+        cmocka_unit_test(trigger_file_is_blanked_where_there_is_one),
         cmocka_unit_test(the_largest_number_of_settings_is_written_whole),
         cmocka_unit_test(a_long_value_is_not_cut),
         cmocka_unit_test(a_name_is_one_word_or_two_with_a_dot),

@@ -41,7 +41,7 @@ static void stranger_end(pid_t pid)
 static void files_name(pid_t pid)
 {
     assert_int_equal(run("sed -i '1s/.*/%d/' %s %s", (int)pid, pidfile_path, socket_lock_path), 0);
-    assert_int_equal(run("sed -i '1s/^[0-9]*/%d/' %s", (int)pid, note_path), 0);
+    assert_int_equal(run("sed -i '2s/.*/%d/' %s", (int)pid, note_path), 0);
 }
 
 static char *text_of(const char *path)
@@ -111,6 +111,48 @@ static void number_of_a_lost_server_that_another_has_does_not_keep_it_down(void 
     node_free(node);
 }
 
+/* A single-user backend, as pg_rewind starts one, takes postmaster.pid with it, and leaves the
+ * socket's. */
+static void lock_file_of_the_socket_alone_does_not_keep_it_down(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    pid_t stranger = stranger_new();
+
+    paths_of(node);
+    power_fails(node);
+    files_name(stranger);
+    assert_int_equal(unlink(pidfile_path), 0);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    assert_int_equal(kill(stranger, 0), 0);
+    stranger_end(stranger);
+    node_free(node);
+}
+
+/* The crash recovery before a rewind goes by them, too; it leaves the socket's to the start. */
+static void number_that_another_has_does_not_stop_a_rewind(void **state)
+{
+    (void)state;
+    struct node *old = primary_new("n1");
+    struct node *new = standby_new("n2", old);
+    struct outcome outcome;
+    pid_t stranger = stranger_new();
+
+    node_promote(new, 2, &outcome);
+    CHECK_RC(&outcome, 0);
+    paths_of(old);
+    power_fails(old);
+    files_name(stranger);
+    node_rewind(old, new, template_id, LONG_MS, &outcome);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    node_start_well(old, PG_START_STANDBY, new);
+    assert_int_equal(kill(stranger, 0), 0);
+    stranger_end(stranger);
+    node_free(old);
+    node_free(new);
+}
+
 /* A server that did not hold the lock when it ran: by hand, elsewhere, before there was a lock. */
 static void lock_files_of_who_was_not_noted_stay(void **state)
 {
@@ -121,7 +163,7 @@ static void lock_files_of_who_was_not_noted_stay(void **state)
     paths_of(node);
     power_fails(node);
     files_name(stranger);
-    assert_int_equal(run("sed -i '1s/ .*/ 17/' %s", note_path), 0); /* started at another time */
+    assert_int_equal(run("sed -i '4s/.*/17/' %s", note_path), 0); /* started at another time */
     expect_refused(node, ERR_IO, NULL);
     assert_int_equal(unlink(note_path), 0);
     expect_refused(node, ERR_IO, NULL);
@@ -207,6 +249,8 @@ static int all_tests(void)
     /* clang-format on */
     const struct CMUnitTest tests[] = {
         ON_STAGE(number_of_a_lost_server_that_another_has_does_not_keep_it_down),
+        ON_STAGE(lock_file_of_the_socket_alone_does_not_keep_it_down),
+        ON_STAGE(number_that_another_has_does_not_stop_a_rewind),
         ON_STAGE(lock_files_of_who_was_not_noted_stay),
         ON_STAGE(nothing_is_started_while_somebody_holds_the_lock),
         ON_STAGE(server_that_was_started_by_hand_is_left_alone),

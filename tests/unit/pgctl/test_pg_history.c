@@ -307,6 +307,36 @@ static void a_timeline_that_the_primary_never_had_is_rewound(void **state)
     assert_string_equal(reason, "timeline 2 is no ancestor of the primary's 3");
 }
 
+/* A standby cannot be ahead of its own primary, unless that one's disk has forgotten. */
+static void wal_that_the_primary_has_lost_is_known_by_its_position(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pg_local_position local;
+        uint32_t timeline;
+        uint64_t lsn;
+        bool lost;
+    } cases[] = {
+        {{.timeline = 2, .lsn = 501}, 2, 500, true},
+        {{.timeline = 2, .lsn = 500}, 2, 500, false},
+        {{.timeline = 2, .lsn = 499}, 2, 500, false},
+        {{.timeline = 1, .lsn = 501}, 2, 500, false}, /* that is for the histories to say */
+        {{.timeline = 3, .lsn = 501}, 2, 500, false},
+        {{.timeline = 2, .lsn = 501, .was_primary = true}, 2, 500, false},
+        {{.timeline = 2, .lsn = 501}, 2, 0, false}, /* it has not said where it is */
+        {{.timeline = 0, .lsn = 501}, 0, 500, false},
+        {{.timeline = 2, .lsn = 0}, 2, 500, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char reason[PG_VALUE_BYTES] = "";
+        bool lost = pg_divergence_is_lost(&cases[i].local, cases[i].timeline, cases[i].lsn, reason);
+        assert_int_equal(lost, cases[i].lost);
+        assert_string_equal(
+            reason,
+            lost ? "at 0/1F5 on the primary's timeline 2, and the primary is only at 0/1F4" : "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +351,7 @@ int main(void)
         cmocka_unit_test(without_a_fact_nothing_is_decided),
         cmocka_unit_test(the_reason_says_where_both_were),
         cmocka_unit_test(a_timeline_that_the_primary_never_had_is_rewound),
+        cmocka_unit_test(wal_that_the_primary_has_lost_is_known_by_its_position),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

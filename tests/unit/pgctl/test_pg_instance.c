@@ -2,6 +2,8 @@
  * which language. */
 #include "tests/unit/pgctl/pg_stage.h"
 
+#include <sys/resource.h>
+
 /* --- the timeline of a standby ---------------------------------------------------------------- */
 
 static void replay_until(struct node *standby, const struct node *primary)
@@ -232,6 +234,28 @@ static void server_in_which_no_login_ends_is_none_that_hangs(void **state)
     node_free(node);
 }
 
+/* That is about this process: whoever takes it for a silent postmaster kills a server that is well.
+ */
+static void question_that_cannot_be_asked_is_no_silence(void **state)
+{
+    (void)state;
+    struct outcome outcome;
+    struct rlimit before;
+    struct node *node = primary_new("n1");
+    int next = dup(STDIN_FILENO); /* the lowest one that is free */
+    assert_true(next > 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {(rlim_t)next, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int rc = node_ping(node, &outcome);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(rc, ERR_LIMIT);
+    expect_text(&outcome, "making a socket");
+    assert_int_equal(node_ping(node, &outcome), 0);
+    node_free(node);
+}
+
 /* The postmaster is the same one; what it had started is not. */
 static void server_that_restarts_itself_is_known_by_its_checkpointer(void **state)
 {
@@ -354,6 +378,7 @@ static int all_tests(void)
         ON_STAGE(refusals_are_told_apart_whatever_language_the_server_speaks),
         ON_STAGE(server_that_hangs_is_found_by_a_new_connection_alone),
         ON_STAGE(server_in_which_no_login_ends_is_none_that_hangs),
+        ON_STAGE(question_that_cannot_be_asked_is_no_silence),
         ON_STAGE(server_that_restarts_itself_is_known_by_its_checkpointer),
         ON_STAGE(commit_that_is_tried_is_on_the_disk_when_it_is_answered),
         ON_STAGE(ping_leaves_nothing_else_in_the_servers_log),

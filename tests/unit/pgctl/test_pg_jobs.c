@@ -53,6 +53,16 @@ static void bootstrap_makes_the_cluster_of_the_document(void **state)
     CHECK_RC(&outcome, 0);
     node_inspect(node);
     assert_true(inspected.unannounced_system_id == 0);
+
+    for (int paused = 1; paused >= 0; paused--) {
+        outcome = (struct outcome){0};
+        assert_int_equal(
+            pg_instance_note_pause(node->pg, paused == 1, LONG_MS, on_done, &outcome, NULL), 0);
+        outcome_wait(&outcome);
+        CHECK_RC(&outcome, 0);
+        node_inspect(node);
+        assert_int_equal(inspected.noted_pause, paused == 1);
+    }
     node_free(node);
 }
 
@@ -177,7 +187,7 @@ static void cut_off(const struct cut *cut, struct node *node, struct node *sourc
                   : way == FREED  ? "freed"
                                   : "past its deadline");
     node_program(node, cut->program, cut->script);
-    cut->begin(node, source, way == PAST_DEADLINE ? 1500 : LONG_MS, &outcome);
+    cut->begin(node, source, way == PAST_DEADLINE ? 4000 : LONG_MS, &outcome);
     WAIT_FOR(file_number(node->dir, "child") != 0 || outcome.calls > 0);
     pid_t child = file_number(node->dir, "child");
     pid_t grandchild = file_number(node->dir, "grandchild");
@@ -250,6 +260,114 @@ static void unfinished_copy_is_emptied_by_the_next(void **state)
     CHECK_RC(&outcome, 0);
     expect_dir(node, PG_DIR_VALID, PG_UNFINISHED_NONE);
     assert_false(file_there("%s/stale", node->data));
+    node_free(node);
+    node_free(source);
+}
+
+/* --- progress of a copy ----------------------------------------------------------------------- */
+
+struct told {
+    unsigned calls;
+    unsigned ends;
+    struct pg_copy_progress first;
+    struct pg_copy_progress last;
+};
+
+static void on_progress(void *arg, const struct pg_copy_progress *progress)
+{
+    struct told *told = arg;
+    if (progress == NULL) {
+        told->ends++;
+        told->last = (struct pg_copy_progress){0};
+        return;
+    }
+    if (told->calls++ == 0) {
+        told->first = *progress;
+    }
+    assert_true(progress->bytes >= told->last.bytes);
+    told->last = *progress;
+}
+
+static void clone_told(struct node *node, const struct node *source, struct told *told,
+                       struct outcome *outcome)
+{
+    const struct pg_clone clone = {.host = "127.0.0.1",
+                                   .port = source->port,
+                                   .system_identifier = template_id,
+                                   .on_progress = on_progress,
+                                   .on_progress_arg = told};
+    struct error err;
+    *told = (struct told){0};
+    *outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_clone(node->pg, &clone, LONG_MS, on_done, outcome, &err), 0);
+    outcome_wait(outcome);
+}
+
+static void copy_tells_how_far_it_is(void **state)
+{
+    static const struct {
+        const char *options[3];
+        bool tells;
+        bool slow; /* it takes longer than a second */
+    } rows[] = {
+        {{"--max-rate=8M"}, true, true},
+        {{"--progress", "--verbose"}, true, false},
+        {{"--no-estimate-size"}, false, false},
+        {{"--no-est"}, false, false},
+    };
+    (void)state;
+    struct node *source = primary_new("n1");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct node *node = node_new("n2");
+        struct outcome outcome;
+        struct told told;
+        memcpy(node->basebackup, rows[i].options, sizeof rows[i].options);
+        node_agent(node, true);
+        clone_told(node, source, &told, &outcome);
+        CHECK_RC(&outcome, 0);
+        if (rows[i].tells) {
+            assert_true(told.calls >= 2);
+            assert_true(!rows[i].slow || told.first.percent < 100);
+            assert_true(told.first.total_bytes > 1 << 20);
+            assert_int_equal(told.last.percent, 100);
+            assert_true(told.last.bytes == told.last.total_bytes);
+        } else {
+            assert_int_equal(told.calls, 0);
+        }
+        assert_int_equal(told.ends, 0);
+        node_free(node);
+    }
+    node_free(source);
+}
+
+#define TELLS "for i in 1 2 3; do echo \"  ${i}00/1000 kB (${i}0%), 0/1 tablespace\" >&2; done\n"
+
+static void progress_is_no_reason_and_ends_with_its_method(void **state)
+{
+    static const struct pg_method twice[] = {{.name = "basebackup"}, {.name = "basebackup"}};
+    (void)state;
+    struct node *source = primary_new("n1");
+    struct node *node = node_new("n2");
+    struct outcome outcome;
+    struct told told;
+
+    node_program(node, "pg_basebackup",
+                 BEGINS "echo no space left >&2; echo waiting for checkpoint >&2\n" TELLS "exit 1");
+    clone_told(node, source, &told, &outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    expect_text(&outcome, "pg_basebackup: exit status 1: no space left");
+    assert_int_equal(told.calls, 3);
+    assert_int_equal(told.first.percent, 10);
+    assert_true(told.first.bytes == 100 << 10 && told.first.total_bytes == 1000 << 10);
+    assert_int_equal(told.ends, 1);
+
+    node->methods = twice;
+    node->method_count = 2;
+    node_agent(node, true);
+    clone_told(node, source, &told, &outcome);
+    CHECK_RC(&outcome, ERR_IO);
+    assert_int_equal(told.calls, 6);
+    assert_int_equal(told.ends, 2);
     node_free(node);
     node_free(source);
 }
@@ -592,6 +710,8 @@ static int all_tests(void)
         ON_STAGE(standby_streams_through_its_slot_and_is_promoted_to_the_number_asked_for),
         ON_STAGE(job_that_is_cut_off_leaves_no_process_and_the_directory_as_documented),
         ON_STAGE(unfinished_copy_is_emptied_by_the_next),
+        ON_STAGE(copy_tells_how_far_it_is),
+        ON_STAGE(progress_is_no_reason_and_ends_with_its_method),
         ON_STAGE(bootstrap_cut_off_while_its_server_runs_leaves_none),
         ON_STAGE(promotion_that_is_not_sent_leaves_no_trace),
         ON_STAGE(start_that_is_cancelled_or_fails_says_so),

@@ -302,6 +302,12 @@ static void slot_names_have_the_number_of_a_code_point(void **state)
     slot_named("\xFF", "u0255");
 }
 
+#define SLOT(is_physical, is_active, xmin, lsn, status)                              \
+    {                                                                                \
+        .name = "a", .physical = is_physical, .active = is_active, .has_xmin = xmin, \
+        .restart_lsn = lsn, .wal_status = status                                     \
+    }
+
 static void a_slot_is_made_moved_on_made_anew_or_left(void **state)
 {
     (void)state;
@@ -312,21 +318,21 @@ static void a_slot_is_made_moved_on_made_anew_or_left(void **state)
         enum pg_slot_next next;
         uint64_t lsn;
     } cases[] = {
-        {{"a", true, false, false, 100, "reserved"}, {"a", true, 300}, PG_SLOT_ADVANCE, 300},
-        {{"a", true, false, false, 100, "extended"}, {"a", true, 900}, PG_SLOT_ADVANCE, OWN},
-        {{"a", true, false, false, 300, "reserved"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
-        {{"a", true, false, false, 400, "reserved"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
-        {{"a", true, false, false, 600, "reserved"}, {"a", true, 900}, PG_SLOT_STAYS, 0},
-        {{"a", true, false, false, 100, "reserved"}, {"a", true, 0}, PG_SLOT_STAYS, 0},
-        {{"a", true, false, false, 100, "unreserved"}, {"a", false, 300}, PG_SLOT_STAYS, 0},
-        {{"a", true, true, true, 100, "reserved"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
-        {{"a", true, false, true, 100, "reserved"}, {"a", true, 300}, PG_SLOT_REMAKE, 0},
-        {{"a", true, false, true, 100, "reserved"}, {"a", false, 0}, PG_SLOT_STAYS, 0},
-        {{"a", true, false, false, 0, "lost"}, {"a", false, 0}, PG_SLOT_REMAKE, 0},
-        {{"a", true, false, false, 100, "lost"}, {"a", true, 300}, PG_SLOT_REMAKE, 0},
-        {{"a", true, false, false, 0, ""}, {"a", false, 0}, PG_SLOT_REMAKE, 0},
-        {{"a", true, true, false, 0, "lost"}, {"a", false, 0}, PG_SLOT_STAYS, 0},
-        {{"a", false, false, false, 100, "lost"}, {"a", true, 300}, PG_SLOT_STAYS, 0},
+        {SLOT(true, false, false, 100, "reserved"), {"a", true, 300}, PG_SLOT_ADVANCE, 300},
+        {SLOT(true, false, false, 100, "extended"), {"a", true, 900}, PG_SLOT_ADVANCE, OWN},
+        {SLOT(true, false, false, 300, "reserved"), {"a", true, 300}, PG_SLOT_STAYS, 0},
+        {SLOT(true, false, false, 400, "reserved"), {"a", true, 300}, PG_SLOT_STAYS, 0},
+        {SLOT(true, false, false, 600, "reserved"), {"a", true, 900}, PG_SLOT_STAYS, 0},
+        {SLOT(true, false, false, 100, "reserved"), {"a", true, 0}, PG_SLOT_STAYS, 0},
+        {SLOT(true, false, false, 100, "unreserved"), {"a", false, 300}, PG_SLOT_STAYS, 0},
+        {SLOT(true, true, true, 100, "reserved"), {"a", true, 300}, PG_SLOT_STAYS, 0},
+        {SLOT(true, false, true, 100, "reserved"), {"a", true, 300}, PG_SLOT_REMAKE, 0},
+        {SLOT(true, false, true, 100, "reserved"), {"a", false, 0}, PG_SLOT_STAYS, 0},
+        {SLOT(true, false, false, 0, "lost"), {"a", false, 0}, PG_SLOT_REMAKE, 0},
+        {SLOT(true, false, false, 100, "lost"), {"a", true, 300}, PG_SLOT_REMAKE, 0},
+        {SLOT(true, false, false, 0, ""), {"a", false, 0}, PG_SLOT_REMAKE, 0},
+        {SLOT(true, true, false, 0, "lost"), {"a", false, 0}, PG_SLOT_STAYS, 0},
+        {SLOT(false, false, false, 100, "lost"), {"a", true, 300}, PG_SLOT_STAYS, 0},
     };
     uint64_t lsn = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

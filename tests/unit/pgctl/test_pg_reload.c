@@ -152,6 +152,182 @@ static void refusal_of_values_is_told_from_a_failure_of_this_moment(void **state
     node_free(node);
 }
 
+static const struct pg_parameter sockets_inside = {"unix_socket_directories", "."};
+
+/* One more parameter or two, beside the sockets that the stage has. */
+static int with_settings(struct node *node, const struct pg_parameter *a,
+                         const struct pg_parameter *b, bool try, struct outcome *ret_outcome)
+{
+    struct error err;
+    const struct pg_parameter parameters[] = {sockets_inside, *a, *b};
+    const struct pg_reload request = {.parameters = {parameters, 3}};
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(
+        try ? pg_instance_try_settings(node->pg, &request, LONG_MS, on_done, ret_outcome, &err)
+            : pg_instance_reload(node->pg, &request, LONG_MS, on_done, ret_outcome, &err),
+        0);
+    outcome_wait(ret_outcome);
+    return ret_outcome->rc;
+}
+
+static void shows(struct node *node, const char *name, const char *expected)
+{
+    char value[64] = "";
+    char sql[64];
+    snprintf(sql, sizeof sql, "SHOW %s", name);
+    WAIT_FOR((node_sql(node, sql, value, sizeof value), strcmp(value, expected) == 0));
+}
+
+/* One wrong value keeps neither the others nor a later start from going on. */
+static void what_is_refused_is_left_out_and_the_rest_is_taken(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct outcome outcome;
+    const struct pg_parameter good = {"maintenance_work_mem", "77MB"};
+    const struct pg_parameter better = {"maintenance_work_mem", "78MB"};
+    const struct pg_parameter wrong = {"work_mem", "much"};
+    const struct pg_parameter right = {"work_mem", "8MB"};
+    const struct pg_parameter unknown = {"no_such_parameter", "1"};
+
+    assert_int_equal(with_settings(node, &good, &wrong, false, &outcome), ERR_INVALID);
+    expect_text(&outcome, "postgresql.parameters.work_mem: invalid value");
+    expect_text(&outcome, "left out, the rest is in force");
+    shows(node, "maintenance_work_mem", "77MB");
+    shows(node, "work_mem", "4MB");
+    assert_int_equal(with_settings(node, &right, &unknown, false, &outcome), ERR_INVALID);
+    expect_text(&outcome, "no_such_parameter: unrecognized configuration parameter");
+    shows(node, "work_mem", "8MB");
+    assert_int_equal(with_settings(node, &better, &wrong, false, &outcome), ERR_INVALID);
+    shows(node, "maintenance_work_mem", "78MB");
+    shows(node, "work_mem", "8MB"); /* as it was */
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    shows(node, "maintenance_work_mem", "78MB");
+    node_free(node);
+}
+
+static void with_custom_conf(struct node *node, const char *path, bool try, int rc,
+                             const char *words)
+{
+    struct error err;
+    struct outcome outcome = {0};
+    const struct pg_parameter parameters[] = {sockets_inside, {"work_mem", "9MB"}};
+    const struct pg_reload request = {.parameters = {parameters, 2}, .custom_conf = path};
+    assert_int_equal(
+        try ? pg_instance_try_settings(node->pg, &request, LONG_MS, on_done, &outcome, &err)
+            : pg_instance_reload(node->pg, &request, LONG_MS, on_done, &outcome, &err),
+        0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, rc);
+    if (words != NULL) {
+        expect_text(&outcome, words);
+    }
+}
+
+/* A file that one member does not have, or that PostgreSQL cannot read, is as a value that it
+ * refuses: the one of before, or the base file, takes its place. */
+static void custom_conf_that_cannot_be_read_is_left_out(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    char path[160];
+
+    with_custom_conf(node, "/no/such.conf", true, ERR_INVALID, "custom_conf: could not open");
+    with_custom_conf(node, "/no/such.conf", false, ERR_NOT_FOUND, "custom_conf: could not open");
+    shows(node, "work_mem", "9MB"); /* the rest */
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+
+    snprintf(path, sizeof path, "%s/custom.conf", node->dir);
+    file_put(path, "maintenance_work_mem = 77MB\n", 0600);
+    with_custom_conf(node, path, false, 0, NULL);
+    shows(node, "maintenance_work_mem", "77MB");
+    with_custom_conf(node, "/no/such.conf", false, ERR_NOT_FOUND, "custom_conf: could not open");
+    shows(node, "maintenance_work_mem", "77MB"); /* as it was */
+    file_put(path, "maintenance_work_mem =\n", 0600);
+    with_custom_conf(node, path, false, ERR_INVALID, "syntax error");
+    shows(node, "maintenance_work_mem", "77MB"); /* it runs with what it has read of it */
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    with_custom_conf(node, path, false, ERR_INVALID, "custom_conf: syntax error");
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    node_free(node);
+}
+
+/* A mount that is late, or a file that is being replaced: the server that runs with it keeps what
+ * it has of it, one that is started goes on without it, and both have it when it is there again. */
+static void custom_conf_that_is_away_for_a_moment_is_not_given_up(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/custom.conf", node->dir);
+    file_put(path, "maintenance_work_mem = 77MB\n", 0600);
+    with_custom_conf(node, path, false, 0, NULL);
+    shows(node, "maintenance_work_mem", "77MB");
+    assert_int_equal(unlink(path), 0);
+    with_custom_conf(node, path, false, ERR_UNAVAILABLE, "what was in force stays");
+    shows(node, "maintenance_work_mem", "77MB");
+    file_put(path, "maintenance_work_mem = 78MB\n", 0600);
+    with_custom_conf(node, path, false, 0, NULL);
+    shows(node, "maintenance_work_mem", "78MB");
+
+    assert_int_equal(unlink(path), 0);
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    with_custom_conf(node, path, false, ERR_NOT_FOUND, "left out, the rest is in force");
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    shows(node, "work_mem", "9MB");
+    with_custom_conf(node, path, false, ERR_NOT_FOUND, "left out, the rest is in force");
+    file_put(path, "maintenance_work_mem = 79MB\n", 0600);
+    with_custom_conf(node, path, false, 0, NULL);
+    shows(node, "maintenance_work_mem", "79MB");
+    node_free(node);
+}
+
+/* A copy takes settings that nothing could be tried with: its start fails once. */
+static void custom_conf_of_a_new_copy_is_left_out_after_its_start(void **state)
+{
+    (void)state;
+    struct node *node = node_of_template("n1");
+    struct outcome started;
+    struct error err;
+    char path[160];
+    char aside[160];
+
+    snprintf(path, sizeof path, "%s/postgresql.base.conf", node->data);
+    snprintf(aside, sizeof aside, "%s/base.aside", node->dir);
+    assert_int_equal(rename(path, aside), 0);
+    with_custom_conf(node, "/no/such.conf", false, 0, NULL);
+    assert_int_equal(rename(aside, path), 0);
+    assert_int_equal(start_asked(node, &started, &err), 0);
+    outcome_wait(&started);
+    assert_int_not_equal(started.rc, 0);
+    with_custom_conf(node, "/no/such.conf", false, ERR_NOT_FOUND, "custom_conf: could not open");
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    shows(node, "work_mem", "9MB");
+    node_free(node);
+}
+
+static void settings_are_tried_and_nothing_is_changed(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct outcome outcome;
+    const struct pg_parameter wrong = {"work_mem", "much"};
+    const struct pg_parameter right = {"work_mem", "8MB"};
+    const struct pg_parameter other = {"maintenance_work_mem", "77MB"};
+
+    assert_int_equal(with_settings(node, &right, &other, true, &outcome), 0);
+    assert_int_equal(with_settings(node, &wrong, &other, true, &outcome), ERR_INVALID);
+    expect_text(&outcome, "work_mem: invalid value for parameter");
+    expect_text(&outcome, "give what PostgreSQL takes");
+    shows(node, "maintenance_work_mem", "64MB");
+    assert_int_equal(run("ls %s/state/trial.* >/dev/null 2>&1", node->dir), 2);
+    assert_false(file_there("%s/postgresql.conf.candidate", node->data));
+    node_free(node);
+}
+
 static void slot_of_a_standby_comes_and_goes_with_the_setting(void **state)
 {
     (void)state;
@@ -227,6 +403,11 @@ static int all_tests(void)
         ON_STAGE(start_waits_for_a_reload_and_has_its_values),
         ON_STAGE(stop_does_not_wait_for_a_reload),
         ON_STAGE(refusal_of_values_is_told_from_a_failure_of_this_moment),
+        ON_STAGE(what_is_refused_is_left_out_and_the_rest_is_taken),
+        ON_STAGE(custom_conf_that_cannot_be_read_is_left_out),
+        ON_STAGE(custom_conf_that_is_away_for_a_moment_is_not_given_up),
+        ON_STAGE(custom_conf_of_a_new_copy_is_left_out_after_its_start),
+        ON_STAGE(settings_are_tried_and_nothing_is_changed),
         ON_STAGE(slot_of_a_standby_comes_and_goes_with_the_setting),
         ON_STAGE(socket_is_looked_for_where_the_running_server_has_it),
         ON_STAGE(who_does_not_read_the_service_file_is_never_said_to_follow),

@@ -220,6 +220,22 @@ static void lose_wal_of(struct node *old, struct node *standby)
     assert_int_equal(run("cd %s/pg_wal && %s", old->data, forget), 0);
 }
 
+struct peer_said {
+    int calls;
+    struct pg_peer_facts facts; /* without its history */
+};
+
+static void on_peer_said(void *arg, int rc, const struct pg_peer_facts *facts,
+                         const struct error *err)
+{
+    struct peer_said *said = arg;
+    if (rc != 0) {
+        fail_msg("%s", err->text);
+    }
+    said->facts = *facts;
+    said->calls++;
+}
+
 static void old_primary_whose_disk_has_lost_wal_is_copied_anew(void **state)
 {
     (void)state;
@@ -248,6 +264,39 @@ static void old_primary_whose_disk_has_lost_wal_is_copied_anew(void **state)
     node_start_well(pair.old, PG_START_STANDBY, pair.new);
     PROBE_UNTIL(pair.old, probed.receiver_alive && probed.timeline == 2);
     diverged_free(&pair);
+}
+
+/* The same disk, and the primary is back on its own timeline: what a standby of it has is more. */
+static void standby_of_a_primary_that_has_lost_wal_is_ahead_of_it(void **state)
+{
+    (void)state;
+    struct node *primary = primary_new("n1");
+    struct node *standby = standby_new("n2", primary);
+    struct peer_said said = {0};
+    struct error err;
+
+    for (unsigned lost = 0; lost < 2; lost++) {
+        if (lost > 0) {
+            lose_wal_of(primary, standby);
+            node_start_well(primary, PG_START_PRIMARY, NULL);
+        } else {
+            node_do(primary, "CREATE TABLE synced_before ()");
+        }
+        PROBE_UNTIL(standby, probed.local_wal_replayed);
+        const struct pg_local_position here = {
+            .timeline = probed.timeline,
+            .lsn = probed.flush_lsn > probed.replay_lsn ? probed.flush_lsn : probed.replay_lsn};
+        said = (struct peer_said){0};
+        assert_int_equal(pg_instance_ask_peer(standby->pg, "127.0.0.1", primary->port, LONG_MS,
+                                              on_peer_said, &said, &err),
+                         0);
+        WAIT_FOR(said.calls > 0);
+        assert_int_equal(said.facts.role, PG_PRIMARY);
+        assert_int_equal(pg_divergence_is_lost(&here, said.facts.timeline, said.facts.lsn, NULL),
+                         lost);
+    }
+    node_free(standby);
+    node_free(primary);
 }
 
 /* --- the last look before a rewind writes ----------------------------------------------------- */
@@ -294,6 +343,50 @@ static void rewind_asks_its_caller_again_before_it_writes(void **state)
     diverged_free(&pair);
 }
 
+static bool allowed(void *arg)
+{
+    ++*(int *)arg;
+    return true;
+}
+
+/* The caller logs that data is about to go: not each time that the source is looked at. */
+static void rewind_asks_its_caller_when_there_is_nothing_left_to_wait_for(void **state)
+{
+    (void)state;
+    struct diverged pair = {.old = primary_new("n1")};
+    struct outcome outcome = {0};
+    struct error err;
+    char value[64];
+    int asked = 0;
+
+    pair.new = standby_new("n2", pair.old);
+    node_sql(pair.new, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+             value, sizeof value);
+    pid_t checkpointer = (pid_t)atoi(value);
+    assert_true(checkpointer > 0);
+    assert_int_equal(kill(checkpointer, SIGSTOP), 0);
+    node_promote(pair.new, 2, &outcome);
+    CHECK_RC(&outcome, 0);
+    node_do(pair.old, "CREATE TABLE lost ()");
+    node_do(pair.new, "CREATE TABLE kept AS SELECT 2 AS a");
+    node_stop(pair.old, FENCE_STOP_FAST, LONG_MS);
+
+    struct pg_rewind rewind = {"127.0.0.1", pair.new->port, template_id, allowed, &asked};
+    outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_rewind(pair.old->pg, &rewind, LONG_MS, on_done, &outcome, &err),
+                     0);
+    int64_t until_ms = now_ms() + 700;
+    WAIT_FOR(now_ms() > until_ms);
+    assert_int_equal(outcome.calls, 0);
+    assert_int_equal(asked, 0);
+    assert_int_equal(kill(checkpointer, SIGCONT), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    assert_int_equal(asked, 2);
+    follow_after_rewind(&pair);
+    diverged_free(&pair);
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,8 +397,10 @@ static int all_tests(void)
         ON_STAGE(rewind_without_checksums_and_hints_is_refused),
         ON_STAGE(half_rewound_directory_is_never_started_and_may_be_rewound_again),
         ON_STAGE(old_primary_whose_disk_has_lost_wal_is_copied_anew),
+        ON_STAGE(standby_of_a_primary_that_has_lost_wal_is_ahead_of_it),
         ON_STAGE(source_that_goes_down_between_trial_and_rewind_leaves_the_directory),
         ON_STAGE(rewind_asks_its_caller_again_before_it_writes),
+        ON_STAGE(rewind_asks_its_caller_when_there_is_nothing_left_to_wait_for),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
 }

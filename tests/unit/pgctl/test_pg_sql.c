@@ -203,7 +203,7 @@ static void answers_of_another_shape_are_refused(void **state)
     struct error err;
     struct pg_answer answer = {.count = 1, .results = {identified("1", "0/1")}};
 
-    assert_int_equal(pg_probe_read(&answer, &result, &err), ERR_CORRUPT);
+    assert_int_equal(pg_probe_read(&answer, &(struct pg_conf){0}, &result, &err), ERR_CORRUPT);
     assert_int_equal(pg_peer_read(&answer, &facts, &err), ERR_CORRUPT);
     assert_string_equal(pg_cell(answer.results[0], 1, 0), "");
     assert_string_equal(pg_cell(answer.results[0], 0, 4), "");

@@ -164,6 +164,70 @@ static void output_beyond_the_limit_loses_its_beginning(void **state)
     assert_string_equal(ended.out + ended.out_len - 8, "the end\n");
 }
 
+struct lines {
+    unsigned shown;
+    struct ended kept;
+    char text[64];
+};
+
+static void on_child_of_lines(void *arg, int rc, const struct pg_child_result *result,
+                              const struct error *err)
+{
+    struct lines *lines = arg;
+    lines->kept = (struct ended){.calls = 1, .rc = rc, .err = *err, .out_len = result->err.len};
+    memcpy(lines->kept.out, result->err.data == NULL ? "" : (const char *)result->err.data,
+           result->err.len);
+}
+
+static bool take_numbers(void *arg, struct span line)
+{
+    struct lines *lines = arg;
+    lines->shown++;
+    (void)snprintf(lines->text, sizeof lines->text, "%.*s", (int)line.len, (const char *)line.data);
+    return line.len > 0 && line.data[0] >= '0' && line.data[0] <= '9';
+}
+
+static void show_lines(struct lines *lines, const char *script)
+{
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+    struct pg_child_spec spec = {
+        .argv = argv, .env = env, .cwd = dir, .timeout_ms = 20000, .take_line = take_numbers};
+    struct pg_child *child = NULL;
+    struct error err;
+
+    memset(lines, 0, sizeof *lines);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(pg_child_start(&loop, &spec, on_child_of_lines, lines, &child, &err), 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(lines->kept.calls, 1);
+}
+
+static void lines_of_errors_are_shown_when_whole_and_taken_ones_are_not_kept(void **state)
+{
+    static struct lines lines;
+    (void)state;
+    show_lines(&lines, "printf '1\\r2\\nb' >&2; printf 'ad\\n\\n3\\n4' >&2; exit 1");
+    assert_int_equal(lines.shown, 5); /* "4" never became whole */
+    assert_string_equal(lines.text, "3");
+    assert_string_equal(lines.kept.out, "bad\n\n4");
+
+    /* Many of them: what is kept has its beginning, which would be far beyond the limit. */
+    show_lines(&lines, "echo first >&2; seq 40000 >&2; echo last >&2; exit 1");
+    assert_int_equal(lines.shown, 40002);
+    assert_string_equal(lines.text, "last");
+    assert_string_equal(lines.kept.out, "first\nlast\n");
+    assert_string_equal(lines.kept.err.text, "sh: exit status 1: last");
+
+    /* Those that are kept, and one that never ends, have the limit of all output. */
+    show_lines(&lines, "seq -f x%g 20000 >&2; head -c 200000 /dev/zero | tr '\\0' y >&2; echo >&2");
+    assert_int_equal(lines.kept.rc, 0);
+    assert_int_equal(lines.kept.out_len, PG_CHILD_OUTPUT_MAX);
+    assert_int_equal(lines.kept.out[lines.kept.out_len - 1], '\n');
+    assert_int_equal(lines.shown, 20001);
+}
+
 static pid_t pid_from(const char *name)
 {
     int pid = 0;
@@ -610,6 +674,7 @@ int main(void)
         cmocka_unit_test(child_gives_its_output_and_reads_its_input),
         cmocka_unit_test(child_that_fails_says_status_and_last_words),
         cmocka_unit_test(output_beyond_the_limit_loses_its_beginning),
+        cmocka_unit_test(lines_of_errors_are_shown_when_whole_and_taken_ones_are_not_kept),
         cmocka_unit_test(killed_child_takes_its_children_along),
         cmocka_unit_test(hanging_child_is_killed_at_its_deadline_with_its_children),
         cmocka_unit_test(what_outlives_the_child_is_ended),

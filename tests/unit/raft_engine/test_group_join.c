@@ -10,6 +10,7 @@ struct joining {
     struct fake_group *group;
     struct fake_node *leader;
     struct group_join join;
+    uint16_t group_size; /* that joiners' files speak of */
     char warnings[4096];
 };
 
@@ -33,15 +34,8 @@ static bool is_callable(void *arg, uint64_t id)
     return fake_connected(joining->leader, id);
 }
 
-/* Three voters that lead, and `count` empty members beside them. */
-static void joining_begin(struct joining *joining, size_t count, uint64_t seed)
+static void join_begin(struct joining *joining)
 {
-    memset(joining, 0, sizeof *joining);
-    joining->group = fake_group_new(3, seed);
-    for (size_t i = 0; i < count; i++) {
-        (void)fake_add_node(joining->group);
-    }
-    fake_start_all(joining->group);
     joining->leader = fake_elect(joining->group, 8 * FAKE_ET);
     assert_non_null(joining->leader);
     fake_run(joining->group, 1000);
@@ -52,9 +46,22 @@ static void joining_begin(struct joining *joining, size_t count, uint64_t seed)
     joining->join.arg = joining;
 }
 
+/* Three voters that lead, and `count` empty members beside them. */
+static void joining_begin(struct joining *joining, size_t count, uint64_t seed)
+{
+    memset(joining, 0, sizeof *joining);
+    joining->group = fake_group_new(3, seed);
+    for (size_t i = 0; i < count; i++) {
+        (void)fake_add_node(joining->group);
+    }
+    fake_start_all(joining->group);
+    joining->group_size = 3;
+    join_begin(joining);
+}
+
 static void ask(struct joining *joining, const struct fake_node *fake)
 {
-    struct handshake_identity identity = {.id = fake->id, .group_size = 3};
+    struct handshake_identity identity = {.id = fake->id, .group_size = joining->group_size};
     (void)snprintf(identity.name, sizeof identity.name, "%s", fake->name);
     (void)snprintf(identity.address, sizeof identity.address, "127.0.0.1:%d", (int)fake->id);
     group_join_ask(&joining->join, &identity, joining->group->now);
@@ -142,6 +149,29 @@ static void who_bears_a_members_name_holds_up_nobody(void **state)
     fake_group_free(joining.group);
 }
 
+/* Two of five have not told their names: one was lost for good before it could, and its successor
+ * has come. It waits until the other one tells, and goes in its place. */
+static void who_may_succeed_several_waits_until_it_is_known_whom(void **state)
+{
+    (void)state;
+    struct joining joining = {.group = fake_group_new(5, 3), .group_size = 5};
+    struct fake_node *late = &joining.group->nodes[3];
+    struct fake_node *successor = fake_add_node(joining.group);
+    for (size_t i = 0; i < 3; i++) {
+        fake_start_node(&joining.group->nodes[i]);
+    }
+    join_begin(&joining);
+    (void)snprintf(successor->name, sizeof successor->name, "n5");
+    fake_start_node(successor);
+    assert_false(joins_within(&joining, successor->id, 8000));
+    assert_non_null(strstr(joining.warnings, "successor of any of 2 voters"));
+    fake_start_node(late);
+    assert_true(joins_within(&joining, successor->id, 20000));
+    assert_null(member_of(&joining, 5));
+    assert_true(is_voter(&joining, late->id));
+    fake_group_free(joining.group);
+}
+
 /* Nobody else would ever remove it: without a record it is nobody's predecessor. */
 static void a_standby_that_died_while_it_joined_is_removed(void **state)
 {
@@ -178,6 +208,7 @@ int main(void)
         cmocka_unit_test(who_never_catches_up_holds_up_nobody),
         cmocka_unit_test(a_standby_that_died_while_it_joined_is_removed),
         cmocka_unit_test(who_bears_a_members_name_holds_up_nobody),
+        cmocka_unit_test(who_may_succeed_several_waits_until_it_is_known_whom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

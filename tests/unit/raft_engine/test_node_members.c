@@ -225,6 +225,40 @@ static void a_leader_whose_disk_stands_still_gives_the_lead_away(void **state)
     fake_group_free(group);
 }
 
+/* A snapshot is the largest write that there is. */
+static void a_leader_whose_disk_stands_still_in_a_snapshot_gives_the_lead_away(void **state)
+{
+    (void)state;
+    struct fake_group *group = fake_group_new(3, 33);
+    struct fake_call call;
+    group->threshold = 8;
+    group->trailing = 4;
+    struct fake_node *leader = fake_lead(group);
+    fake_run(group, 1000);
+    fake_put(leader, "a", "1", 60000, 0, &call);
+    for (int i = 0; !leader->node->taking; i++) {
+        fake_run(group, 0);
+        group->now += leader->node->taking ? 0 : 1;
+        if (call.times > 0 && !leader->node->taking) {
+            fake_put(leader, "a", "1", 60000, 0, &call);
+        }
+        assert_true(i < 1000);
+    }
+    leader->disk_stopped = true;
+    assert_true(leader->node->job_count == 1 && fake_leader(group) == leader);
+    fake_put(leader, "b", "2", 60000, 0, &call);
+    int64_t began = group->now;
+    while (fake_leader(group) == leader || fake_leader(group) == NULL) {
+        fake_run(group, 10);
+        assert_true(group->now < began + 6 * FAKE_ET);
+    }
+    assert_true(group->now >= began + 4 * FAKE_ET);
+    leader->disk_stopped = false;
+    fake_run(group, 10 * FAKE_ET);
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
 static void nobody_leads_in_its_place_whose_disk_stands_still_as_well(void **state)
 {
     (void)state;
@@ -256,6 +290,7 @@ int main(void)
         cmocka_unit_test(the_leader_says_when_it_heard_whom),
         cmocka_unit_test(leadership_moves_when_the_group_is_quiet),
         cmocka_unit_test(a_leader_whose_disk_stands_still_gives_the_lead_away),
+        cmocka_unit_test(a_leader_whose_disk_stands_still_in_a_snapshot_gives_the_lead_away),
         cmocka_unit_test(nobody_leads_in_its_place_whose_disk_stands_still_as_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,6 +193,30 @@ static void both_open(const char *password)
     AWAIT(peers_connected(sides[0].peers, 0x101) && peers_connected(sides[1].peers, 0x100), 5000);
 }
 
+/* What a member says of itself changes while a connection shakes hands: at its start it begins to
+ * vote, or has a group. Once, at each turn of the loop. */
+static void what_changes_during_the_handshake_is_told(void **state)
+{
+    (void)state;
+    const char *to_second[] = {sides[1].address};
+    const char *to_first[] = {sides[0].address};
+    for (int turns = 0; turns < 16; turns++) {
+        side_open(0, NULL, to_second, 1);
+        side_open(1, NULL, to_first, 1);
+        for (int i = 0; i < turns; i++) {
+            uv_run(&loop, UV_RUN_ONCE);
+        }
+        struct handshake_identity identity = *peers_identity(sides[0].peers);
+        identity.group_size = 7;
+        peers_identity_set(sides[0].peers, &identity);
+        AWAIT(peers_connected(sides[0].peers, 0x101) && peers_connected(sides[1].peers, 0x100),
+              5000);
+        AWAIT(peers_peer(sides[1].peers, 0x100)->group_size == 7, 2000);
+        side_close(0);
+        side_close(1);
+    }
+}
+
 static struct raft_group_counters counters_of(size_t at)
 {
     struct raft_group_counters counters;
@@ -783,6 +807,7 @@ int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
+        IN_LOOP(what_changes_during_the_handshake_is_told),
         IN_LOOP(frames_arrive_in_order),
         IN_LOOP(a_snapshot_larger_than_the_queue_goes_through_alone),
         IN_LOOP(frames_to_nobody_are_dropped_and_counted),

@@ -262,7 +262,7 @@ static void nesting_is_bounded(void **state)
     buf_free(&text);
 }
 
-/* `inside` of so many elements, in as many transactions as may nest. */
+/* A list of 3 MB of such elements, inside as many transactions as may nest. */
 static size_t work_for(const char *list, const char *element, size_t *ret_len)
 {
     struct etcd_txn_request txn;

@@ -1,0 +1,715 @@
+/* The fence with a watchdog device that this test plays (tests/chaos/watchdog_preload.c): when is
+ * it armed, petted, left alone and stopped? A sleeping program stands for the postmaster. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgctl/fence.h"
+#include "tests/harness/process.h"
+#include "tests/harness/scratch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+static char *data_dir;
+static char *runtime_dir;
+static char *fence_path;
+static char *device_path;
+
+static int64_t now_ms(void)
+{
+    return clock_lease_ms(clock_real());
+}
+
+/* --- the device ------------------------------------------------------------------------------- */
+
+static struct device {
+    pthread_mutex_t lock;
+    pthread_t thread;
+    int listen_fd;
+    int fd;
+    /* How it is. */
+    int open_error;
+    int disable_error;
+    int pet_error;
+    int timeout_s_min; /* it takes none below */
+    bool silent;       /* it answers nothing */
+    /* What became of it. */
+    bool running;
+    bool fired; /* a host would have been reset */
+    int timeout_s;
+    unsigned opens;
+    unsigned pets;
+    unsigned unexpected; /* it was closed and runs on */
+    bool magic;
+    int64_t petted_ms;
+    int64_t fired_ms;
+} device;
+
+static void device_reset(void)
+{
+    pthread_mutex_lock(&device.lock);
+    device.open_error = device.disable_error = device.pet_error = 0;
+    device.timeout_s_min = 1;
+    device.silent = device.running = device.fired = device.magic = false;
+    device.timeout_s = 60;
+    device.opens = device.pets = device.unexpected = 0;
+    pthread_mutex_unlock(&device.lock);
+}
+
+static void device_pet(void)
+{
+    device.petted_ms = now_ms();
+    device.pets++;
+}
+
+static int device_answer(const char *what, int argument, int *ret_value)
+{
+    if (strcmp(what, "open") == 0) {
+        if (device.open_error == 0) {
+            device.opens++;
+            device.running = true;
+            device.magic = false;
+            device.timeout_s = 60;
+            device_pet();
+        }
+        return device.open_error;
+    }
+    if (strcmp(what, "settimeout") == 0) {
+        device.timeout_s = argument < device.timeout_s_min ? device.timeout_s_min : argument;
+        device_pet();
+    }
+    if (strcmp(what, "settimeout") == 0 || strcmp(what, "gettimeout") == 0) {
+        *ret_value = device.timeout_s;
+    }
+    if (strcmp(what, "keepalive") == 0 || (strcmp(what, "write") == 0 && argument != 'V')) {
+        if (device.pet_error == 0) {
+            device_pet();
+        }
+        return device.pet_error;
+    }
+    if (strcmp(what, "disable") == 0) {
+        device.running = device.running && device.disable_error != 0;
+        return device.disable_error;
+    }
+    device.magic = device.magic || strcmp(what, "write") == 0;
+    return 0;
+}
+
+static void device_look(void)
+{
+    if (device.running && !device.fired &&
+        now_ms() - device.petted_ms > 1000 * (int64_t)device.timeout_s) {
+        device.fired = true;
+        device.fired_ms = now_ms();
+    }
+}
+
+static void device_read(void)
+{
+    char text[64];
+    char what[32] = "";
+    int argument = 0;
+    int value = 0;
+    ssize_t len = recv(device.fd, text, sizeof text - 1, MSG_DONTWAIT);
+
+    if (len < 0 && errno == EAGAIN) {
+        return;
+    }
+    if (len <= 0) {
+        device.running = device.running && (device.disable_error != 0 || !device.magic);
+        device.unexpected += device.running ? 1 : 0;
+        close(device.fd);
+        device.fd = -1;
+        return;
+    }
+    text[len] = '\0';
+    if (sscanf(text, "%31s %d", what, &argument) != 2) {
+        abort();
+    }
+    int error = device_answer(what, argument, &value);
+    snprintf(text, sizeof text, "%d %d", error, value);
+    (void)!send(device.fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+static void *device_run(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        pthread_mutex_lock(&device.lock);
+        if (device.fd < 0) {
+            device.fd = accept4(device.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        }
+        if (device.fd >= 0 && !device.silent) {
+            device_read();
+        }
+        device_look();
+        pthread_mutex_unlock(&device.lock);
+        usleep(1000);
+    }
+    return NULL;
+}
+
+static void device_start(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", device_path);
+    pthread_mutex_init(&device.lock, NULL);
+    device.fd = -1;
+    device.listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(bind(device.listen_fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+                listen(device.listen_fd, 4) == 0);
+    device_reset();
+    assert_int_equal(pthread_create(&device.thread, NULL, device_run, NULL), 0);
+}
+
+static struct device device_now(void)
+{
+    pthread_mutex_lock(&device.lock);
+    struct device now = device;
+    pthread_mutex_unlock(&device.lock);
+    return now;
+}
+
+/* --- an agent --------------------------------------------------------------------------------- */
+
+struct agent {
+    uv_loop_t loop;
+    uv_timer_t tick;
+    struct fence_client *client;
+    bool answered;
+    int rc;
+    struct error err;
+    unsigned lost;
+    unsigned gone;
+};
+
+static void on_event(void *arg, enum fence_event event, const struct fence_status *status)
+{
+    struct agent *agent = arg;
+    (void)status;
+    agent->lost += event == FENCE_EVENT_LOST ? 1 : 0;
+    agent->gone += event == FENCE_EVENT_ALL_GONE ? 1 : 0;
+}
+
+static void on_done(void *arg, int rc, const struct fence_status *status, const struct error *err)
+{
+    struct agent *agent = arg;
+    (void)status;
+    agent->answered = true;
+    agent->rc = rc;
+    agent->err = *err;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+static int answer_of(struct agent *agent)
+{
+    int64_t until_ms = now_ms() + 10000;
+    while (!agent->answered && now_ms() < until_ms) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    assert_true(agent->answered);
+    agent->answered = false;
+    return agent->rc;
+}
+
+static void run_for(struct agent *agent, int64_t ms)
+{
+    int64_t until_ms = now_ms() + ms;
+    while (now_ms() < until_ms) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+}
+
+static struct agent *agent_new(void)
+{
+    struct agent *agent = mem_new(struct agent);
+    struct fence_client_config config = {
+        .runtime_dir = runtime_dir, .fence_path = fence_path, .on_event = on_event, .arg = agent};
+    struct error err = {0};
+
+    assert_int_equal(uv_loop_init(&agent->loop), 0);
+    uv_timer_init(&agent->loop, &agent->tick);
+    uv_timer_start(&agent->tick, on_tick, 5, 5);
+    assert_int_equal(
+        fence_client_connect(&agent->loop, &config, on_done, agent, &agent->client, &err), 0);
+    assert_int_equal(answer_of(agent), 0);
+    return agent;
+}
+
+static void agent_free(struct agent *agent)
+{
+    fence_client_free(agent->client, NULL, NULL);
+    uv_close((uv_handle_t *)&agent->tick, NULL);
+    uv_run(&agent->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&agent->loop), 0);
+    mem_free(agent);
+}
+
+static const struct fence_status *status_of(const struct agent *agent)
+{
+    return fence_client_status(agent->client);
+}
+
+static void wait_state(struct agent *agent, enum fence_watchdog_state state)
+{
+    int64_t until_ms = now_ms() + 10000;
+    while (status_of(agent)->watchdog != state && now_ms() < until_ms) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    if (status_of(agent)->watchdog != state) {
+        fail_msg("state %d, not %d: %s", status_of(agent)->watchdog, state,
+                 status_of(agent)->watchdog_why);
+    }
+}
+
+static void wait_gone(struct agent *agent, int64_t bound_ms)
+{
+    int64_t until_ms = now_ms() + bound_ms;
+    while (agent->gone == 0 && now_ms() < until_ms) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    assert_true(agent->gone > 0);
+    agent->gone = 0;
+}
+
+static void want(struct agent *agent, const char *path, int64_t timeout_ms)
+{
+    struct fence_watchdog_config config = {.device = path,
+                                           .data_dir = data_dir,
+                                           .timeout_ms = timeout_ms,
+                                           .timeout_ms_max = 2 * timeout_ms};
+    struct error err;
+    assert_int_equal(fence_client_watchdog(agent->client, &config, on_done, agent, &err), 0);
+    assert_int_equal(answer_of(agent), 0);
+}
+
+/* A lease of `ttl_ms` from now on, as the agent's arithmetic would have it without a watchdog. */
+static struct fence_lease lease_of(int64_t revision, int64_t ttl_ms)
+{
+    struct fence_lease lease = {.epoch = {.cluster = 1, .revision = revision},
+                                .soft_ms = now_ms() + ttl_ms - 600,
+                                .deadline_ms = now_ms() + ttl_ms - 400,
+                                .watchdog_ms = now_ms() + ttl_ms};
+    return lease;
+}
+
+static void page_put(struct agent *agent, struct fence_lease lease)
+{
+    fence_page_write(fence_client_page(agent->client), &lease);
+}
+
+static void renew_for(struct agent *agent, int64_t revision, int64_t ttl_ms, int64_t ms)
+{
+    int64_t until_ms = now_ms() + ms;
+    while (now_ms() < until_ms) {
+        page_put(agent, lease_of(revision, ttl_ms));
+        run_for(agent, 100);
+    }
+}
+
+static int start(struct agent *agent)
+{
+    /* Not to be impressed by a soft stop. */
+    const char *argv[] = {"/bin/sh", "-c", "trap '' INT TERM; while :; do sleep 1; done", NULL};
+    const char *env[] = {"PATH=/usr/bin:/bin", NULL};
+    struct fence_start start = {
+        .data_dir = data_dir, .argv = argv, .env = env, .kill_way = FENCE_KILL_LOOP};
+    struct error err;
+    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
+    return answer_of(agent);
+}
+
+static void kill_all(struct agent *agent)
+{
+    struct error err;
+    agent->gone = 0;
+    assert_int_equal(fence_client_kill(agent->client, data_dir, on_done, agent, &err), 0);
+    assert_int_equal(answer_of(agent), 0);
+    wait_gone(agent, 10000);
+}
+
+static int quit(struct agent *agent)
+{
+    struct error err;
+    int rc = ERR_BUSY;
+    for (int i = 0; i < 100 && rc == ERR_BUSY; i++) {
+        assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
+        rc = answer_of(agent);
+        run_for(agent, 20);
+    }
+    return rc;
+}
+
+static void agent_end(struct agent *agent)
+{
+    page_put(agent, fence_lease_standby());
+    kill_all(agent);
+    assert_int_equal(quit(agent), 0);
+    int64_t until_ms = now_ms() + 5000;
+    while (agent->lost == 0 && now_ms() < until_ms) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(agent->lost, 1);
+    agent_free(agent);
+    assert_false(device_now().running);
+}
+
+/* With a timeout of 1 s: killed 1950 ms before its end; the pets end 2 s before. */
+#define TTL 6000
+#define W   1000
+
+static struct agent *agent_armed(void)
+{
+    struct agent *agent = agent_new();
+    device_reset();
+    want(agent, device_path, W);
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    assert_int_equal(device_now().opens, 0);
+    page_put(agent, lease_of(5, TTL));
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(device_now().opens, 1);
+    assert_int_equal(device_now().timeout_s, 1);
+    assert_int_equal(status_of(agent)->watchdog_timeout_ms, W);
+    return agent;
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void armed_with_the_page_and_stopped_with_it(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    unsigned before = device_now().pets;
+    renew_for(agent, 5, TTL, 2500);
+    assert_false(device_now().fired);
+    assert_true(device_now().pets >= before + 7);
+    page_put(agent, fence_lease_standby());
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    assert_false(device_now().running);
+    assert_true(device_now().magic);
+    /* In pause: an epoch and no deadline. */
+    page_put(agent, lease_of(6, TTL));
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    struct fence_lease open = fence_lease_standby();
+    open.epoch = (struct fence_epoch){.cluster = 1, .revision = 6};
+    page_put(agent, open);
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    assert_false(device_now().running);
+    agent_end(agent);
+}
+
+/* What is killed is killed early enough for the device to be stopped before it fires. */
+static void lease_that_ends_resets_nobody(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    assert_int_equal(start(agent), 0);
+    struct fence_lease last = lease_of(5, TTL);
+    page_put(agent, last);
+    wait_gone(agent, 10000);
+    int64_t late_ms = now_ms() - (last.watchdog_ms - pg_watchdog_reserve_ms(W));
+    assert_true(late_ms >= 0 && late_ms < 700);
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    run_for(agent, 2 * W);
+    assert_false(device_now().fired);
+    agent_end(agent);
+}
+
+static void dead_agent_resets_nobody_either(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    assert_int_equal(start(agent), 0);
+    page_put(agent, lease_of(5, TTL));
+    agent_free(agent);
+    usleep(1000 * (TTL + W));
+    assert_false(device_now().fired);
+    assert_false(device_now().running);
+    agent_end(agent_new());
+}
+
+static void next_agent_finds_it_armed(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    assert_int_equal(start(agent), 0);
+    page_put(agent, lease_of(5, TTL));
+    int32_t pid = status_of(agent)->fence_pid;
+    agent_free(agent);
+    agent = agent_new();
+    assert_int_equal(status_of(agent)->fence_pid, pid);
+    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_ARMED);
+    want(agent, device_path, W);
+    renew_for(agent, 5, TTL, 2500);
+    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(device_now().opens, 1);
+    assert_false(device_now().fired);
+    /* Another timeout: without closing it. */
+    want(agent, device_path, 2 * W);
+    renew_for(agent, 5, 2 * TTL, 500);
+    assert_int_equal(device_now().timeout_s, 2);
+    assert_int_equal(device_now().opens, 1);
+    agent_end(agent);
+}
+
+/* FS-20: nobody is left to kill. */
+static void stopped_fence_and_agent_are_reset_in_time(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    assert_int_equal(start(agent), 0);
+    struct fence_lease last = lease_of(5, TTL);
+    page_put(agent, last);
+    run_for(agent, 300);
+    kill(status_of(agent)->fence_pid, SIGSTOP);
+    while (!device_now().fired && now_ms() < last.watchdog_ms + 5000) {
+        usleep(5000);
+    }
+    assert_true(device_now().fired);
+    assert_true(device_now().fired_ms <= last.watchdog_ms);
+    device_reset(); /* and in a test everybody goes on */
+    kill(status_of(agent)->fence_pid, SIGCONT);
+    wait_gone(agent, 10000);
+    agent_end(agent);
+}
+
+/* Killed, it stops nothing; the one after it does, when it has seen that nothing is left. */
+static void device_of_a_dead_fence_is_stopped_by_the_next(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    assert_int_equal(start(agent), 0);
+    page_put(agent, lease_of(5, TTL));
+    kill(status_of(agent)->fence_pid, SIGKILL);
+    while (agent->lost == 0) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    agent_free(agent);
+    agent = agent_new();
+    want(agent, device_path, W);
+    run_for(agent, 200);
+    assert_int_equal(device_now().unexpected, 1);
+    assert_int_equal(device_now().opens, 1);
+    assert_true(device_now().running);
+    kill_all(agent);
+    run_for(agent, 300);
+    assert_false(device_now().running);
+    assert_false(device_now().fired);
+    assert_int_equal(device_now().opens, 2);
+    agent_end(agent);
+}
+
+static void one_that_cannot_be_had_is_told_with_a_remedy(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    device_reset();
+    want(agent, "/nowhere/watchdog", W);
+    wait_state(agent, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "modprobe softdog"));
+    want(agent, device_path, W);
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    if (geteuid() != 0) {
+        chmod(device_path, 0400);
+        want(agent, device_path, W);
+        wait_state(agent, FENCE_WATCHDOG_FAILED);
+        assert_non_null(strstr(status_of(agent)->watchdog_why, "udev"));
+        chmod(device_path, 0700);
+    }
+    pthread_mutex_lock(&device.lock);
+    device.open_error = EBUSY;
+    pthread_mutex_unlock(&device.lock);
+    page_put(agent, lease_of(5, 60000));
+    wait_state(agent, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "another process has it"));
+    /* It is tried again. */
+    pthread_mutex_lock(&device.lock);
+    device.open_error = 0;
+    pthread_mutex_unlock(&device.lock);
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    /* And what fails while it runs is told. */
+    pthread_mutex_lock(&device.lock);
+    device.pet_error = EIO;
+    pthread_mutex_unlock(&device.lock);
+    wait_state(agent, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "cannot be petted"));
+    pthread_mutex_lock(&device.lock);
+    device.pet_error = 0;
+    pthread_mutex_unlock(&device.lock);
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    want(agent, "", 0);
+    wait_state(agent, FENCE_WATCHDOG_NONE);
+    run_for(agent, 200);
+    assert_false(device_now().running);
+    agent_end(agent);
+}
+
+static void timeout_that_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    device_reset();
+    device.timeout_s_min = 2;
+    want(agent, device_path, W); /* 2 s at most */
+    page_put(agent, lease_of(5, 20000));
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(status_of(agent)->watchdog_timeout_ms, 2 * W);
+    page_put(agent, fence_lease_standby());
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    pthread_mutex_lock(&device.lock);
+    device.timeout_s_min = 3;
+    pthread_mutex_unlock(&device.lock);
+    page_put(agent, lease_of(6, 20000));
+    wait_state(agent, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "timeout of 3 s"));
+    assert_false(device_now().running);
+    agent_end(agent);
+}
+
+static void one_that_does_not_stop_is_petted_for_ever(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    device_reset();
+    device.disable_error = EBUSY;
+    want(agent, device_path, W);
+    page_put(agent, lease_of(5, TTL));
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    page_put(agent, fence_lease_standby());
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "nowayout"));
+    run_for(agent, 3 * W);
+    assert_false(device_now().fired);
+    assert_int_equal(quit(agent), ERR_REFUSED);
+    page_put(agent, lease_of(6, TTL));
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(device_now().opens, 1);
+    page_put(agent, fence_lease_standby());
+    /* The host goes down. */
+    kill(status_of(agent)->fence_pid, SIGTERM);
+    while (agent->lost == 0) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    agent_free(agent);
+    device_reset();
+}
+
+/* Neither is the fence kept from killing, nor does it say that all is well. */
+static void one_that_hangs_holds_up_nothing(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    assert_int_equal(start(agent), 0);
+    pthread_mutex_lock(&device.lock);
+    device.silent = true;
+    pthread_mutex_unlock(&device.lock);
+    struct fence_lease last = lease_of(5, TTL);
+    page_put(agent, last);
+    wait_state(agent, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "does not answer"));
+    wait_gone(agent, 10000);
+    assert_true(now_ms() < last.deadline_ms);
+    device_reset();
+    agent_end(agent);
+}
+
+/* A primary is not started before it is known how things are with its watchdog. */
+static void start_waits_for_the_watchdog(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    device_reset();
+    pthread_mutex_lock(&device.lock);
+    device.silent = true;
+    pthread_mutex_unlock(&device.lock);
+    want(agent, device_path, W);
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    page_put(agent, lease_of(5, 20000));
+    run_for(agent, 200);
+    assert_int_equal(start(agent), ERR_BUSY);
+    pthread_mutex_lock(&device.lock);
+    device.silent = false;
+    pthread_mutex_unlock(&device.lock);
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(start(agent), 0);
+    agent_end(agent);
+}
+
+static int all_tests(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    device_start();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(armed_with_the_page_and_stopped_with_it),
+        cmocka_unit_test(lease_that_ends_resets_nobody),
+        cmocka_unit_test(dead_agent_resets_nobody_either),
+        cmocka_unit_test(next_agent_finds_it_armed),
+        cmocka_unit_test(stopped_fence_and_agent_are_reset_in_time),
+        cmocka_unit_test(device_of_a_dead_fence_is_stopped_by_the_next),
+        cmocka_unit_test(one_that_cannot_be_had_is_told_with_a_remedy),
+        cmocka_unit_test(timeout_that_does_not_fit_is_refused),
+        cmocka_unit_test(one_that_does_not_stop_is_petted_for_ever),
+        cmocka_unit_test(one_that_hangs_holds_up_nothing),
+        cmocka_unit_test(start_waits_for_the_watchdog),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    struct error err;
+    char *self = realpath("/proc/self/exe", NULL);
+    if (self == NULL) {
+        return 1;
+    }
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
+    scratch_make(dir, sizeof dir, "/tmp", "dog");
+    data_dir = mem_printf("%s/data", dir);
+    runtime_dir = mem_printf("%s/run", dir);
+    device_path = mem_printf("%s/watchdog", dir);
+    for (int i = 0; i < 4; i++) { /* .../tests/unit/pgctl/test_x */
+        *strrchr(self, '/') = '\0';
+    }
+    fence_path = mem_printf("%s/pgquorum-fence", self);
+    char *stub = mem_printf("%s/watchdog_preload.so", self);
+    setenv("LD_PRELOAD", stub, 1);
+    setenv("WATCHDOG_STUB", device_path, 1);
+    setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 0);
+    int rc = mkdir(data_dir, 0700) == 0 && fence_runtime_prepare(runtime_dir, &err) == 0
+                 ? all_tests()
+                 : 1;
+    unsetenv("LD_PRELOAD");
+    char *cleanup = mem_printf("rm -rf '%s'", dir);
+    (void)!system(cleanup);
+    mem_free(cleanup);
+    mem_free(stub);
+    mem_free(data_dir);
+    mem_free(runtime_dir);
+    mem_free(fence_path);
+    mem_free(device_path);
+    free(self);
+    return rc == 0 ? 0 : 1;
+}

@@ -1,0 +1,413 @@
+/* Logical slots of real servers before 17: made on the primary, copied to a standby while it is
+ * down, moved on there, and read from after its promotion. */
+#include "tests/unit/pgctl/pg_stage.h"
+
+enum { SEGMENT_BYTES = 1024 * 1024 }; /* of the template */
+
+static const struct pg_logical_wish app = {
+    .name = "app", .database = "postgres", .plugin = "test_decoding"};
+static const struct pg_logical_wish shop = {
+    .name = "shop", .database = "shop", .plugin = "test_decoding"};
+
+/* --- nodes with wal_level logical ------------------------------------------------------------- */
+
+static void keep_logical(struct node *node)
+{
+    static const struct pg_parameter parameters[] = {
+        {"unix_socket_directories", "."},
+        {"shared_buffers", "16MB"},
+        {"max_connections", "25"},
+        {"wal_retrieve_retry_interval", "100ms"},
+        {"wal_level", "logical"},
+        {"wal_keep_size", "16MB"},
+        {"wal_receiver_status_interval", "100ms"},
+        {"fsync", "off"},
+        {"autovacuum", "off"},
+        {"hot_standby_feedback", "off"}, /* ours wins */
+    };
+    struct pg_reload request = {
+        .parameters = {parameters, sizeof parameters / sizeof parameters[0]},
+        .use_slots = true,
+        .keeps_logical = true};
+    struct outcome outcome = {0};
+    struct error err;
+    assert_int_equal(pg_instance_reload(node->pg, &request, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+}
+
+static struct node *logical_primary(void)
+{
+    struct node *node = primary_new("n1");
+    keep_logical(node);
+    node_stop(node, FENCE_STOP_FAST, LONG_MS);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    node_do(node, "CREATE DATABASE shop");
+    node_do(node, "CREATE TABLE t (n int)");
+    return node;
+}
+
+static struct node *standby_of(struct node *primary, struct node *node)
+{
+    node_slot(primary, "n2");
+    node_clone_well(node, primary);
+    keep_logical(node);
+    node_start_well(node, PG_START_STANDBY, primary);
+    PROBE_UNTIL(node, probed.receiver_alive && probed.feedback && probed.logical_decoding);
+    return node;
+}
+
+static struct node *logical_standby(struct node *primary)
+{
+    return standby_of(primary, node_new("n2"));
+}
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+static struct pg_logical_seen seen; /* large */
+
+static void on_seen(void *arg, int rc, const struct pg_logical_seen *found, const struct error *err)
+{
+    if (found != NULL) {
+        seen = *found;
+    }
+    on_done(arg, rc, err);
+}
+
+static void ask(struct node *node, const struct node *primary, bool copy,
+                struct outcome *ret_outcome)
+{
+    struct pg_logical_wish wishes[] = {app, shop};
+    struct pg_logical_ask request = {.host = "127.0.0.1",
+                                     .port = primary->port,
+                                     .physical = "n2",
+                                     .wishes = wishes,
+                                     .wish_count = 2,
+                                     .copy = copy};
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    memset(&seen, 0, sizeof seen);
+    assert_int_equal(
+        pg_instance_ask_logical(node->pg, &request, LONG_MS, on_seen, ret_outcome, &err), 0);
+    outcome_wait(ret_outcome);
+}
+
+/* The copy "app" is good. */
+static void keep_app(struct node *node, const struct node *primary)
+{
+    static const char *const good[] = {"app", "never there"};
+    struct pg_logical_ask request = {.host = "127.0.0.1",
+                                     .port = primary->port,
+                                     .physical = "n2",
+                                     .wishes = &app,
+                                     .wish_count = 1,
+                                     .safe = {good, 2}};
+    struct outcome outcome = {0};
+    struct error err;
+    assert_int_equal(pg_instance_ask_logical(node->pg, &request, LONG_MS, on_seen, &outcome, &err),
+                     0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+}
+
+static void ask_well(struct node *node, const struct node *primary, bool copy)
+{
+    struct outcome outcome;
+    ask(node, primary, copy, &outcome);
+    CHECK_RC(&outcome, 0);
+}
+
+static const struct pg_logical_there *there(const char *name)
+{
+    for (size_t i = 0; i < seen.count; i++) {
+        if (strcmp(seen.slots[i].name, name) == 0) {
+            return &seen.slots[i];
+        }
+    }
+    fail_msg("no slot '%s' on the primary", name);
+    return NULL;
+}
+
+static void set_logical(struct node *node, const struct pg_logical_wish *wishes, size_t count,
+                        const char *drop, struct outcome *ret_outcome)
+{
+    struct pg_logical_slots slots = {
+        .wishes = wishes, .wish_count = count, .drop = {&drop, drop == NULL ? 0 : 1}};
+    struct error err;
+    *ret_outcome = (struct outcome){0};
+    assert_int_equal(pg_instance_set_logical(node->pg, &slots, LONG_MS, on_done, ret_outcome, &err),
+                     0);
+    outcome_wait(ret_outcome);
+    assert_int_equal(node_probe(node), 0);
+}
+
+static void set_well(struct node *node, const struct pg_logical_wish *wishes, size_t count,
+                     const char *drop)
+{
+    struct outcome outcome;
+    set_logical(node, wishes, count, drop, &outcome);
+    CHECK_RC(&outcome, 0);
+}
+
+static const struct pg_slot *slot_of(const char *name)
+{
+    for (size_t i = 0; i < probed.slot_count; i++) {
+        if (strcmp(probed.slots[i].name, name) == 0) {
+            return &probed.slots[i];
+        }
+    }
+    return NULL;
+}
+
+/* Changes that the slot "app" has for its consumer, who then has them. */
+static int consume(struct node *node)
+{
+    char value[16];
+    node_sql(node,
+             "SELECT count(*) FROM pg_logical_slot_get_changes('app', NULL, NULL)"
+             " WHERE data LIKE 'table public.t: INSERT%'",
+             value, sizeof value);
+    return atoi(value);
+}
+
+static void insert(struct node *node, int first, int last)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "INSERT INTO t SELECT generate_series(%d, %d)", first, last);
+    node_do(node, sql);
+}
+
+static uint64_t replayed_all(struct node *primary, struct node *standby)
+{
+    assert_int_equal(node_probe(primary), 0);
+    uint64_t lsn = probed.flush_lsn;
+    PROBE_UNTIL(standby, probed.replay_lsn >= lsn);
+    return lsn;
+}
+
+static void copy_by_restart(struct node *standby, struct node *primary)
+{
+    ask_well(standby, primary, true);
+    node_stop(standby, FENCE_STOP_FAST, LONG_MS);
+    node_start_well(standby, PG_START_STANDBY, primary);
+    assert_string_equal(pg_instance_copy_fault(standby->pg), "");
+    PROBE_UNTIL(standby, probed.receiver_alive);
+}
+
+/* --- the life of one -------------------------------------------------------------------------- */
+
+static void one_is_copied_moved_on_and_read_from_after_a_promotion(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct pg_logical_wish wishes[] = {app, shop};
+    struct outcome outcome;
+
+    struct node *n2 = logical_standby(n1);
+    set_well(n1, wishes, 2, NULL);
+    set_well(n1, wishes, 2, NULL); /* and stay */
+    assert_string_equal(slot_of("shop")->database, "shop");
+    assert_string_equal(slot_of("app")->plugin, "test_decoding");
+    assert_true(slot_of("app")->catalog_xmin != 0 && slot_of("app")->confirmed_lsn != 0);
+    insert(n1, 1, 10);
+    assert_int_equal(consume(n1), 10);
+    insert(n1, 11, 20);
+
+    ask_well(n2, n1, false);
+    assert_true(seen.physical_there);
+    assert_int_equal(seen.physical_xmin, 0); /* nobody holds anything for it there */
+    assert_false(there("app")->fetched);
+    copy_by_restart(n2, n1);
+    assert_true(there("app")->fetched && there("shop")->fetched);
+    uint64_t before = slot_of("app")->confirmed_lsn;
+    assert_true(before != 0);
+    /* From now on the primary keeps what the copy needs. */
+    int64_t until_ms = now_ms() + BOUND_MS;
+    do {
+        ask_well(n2, n1, false);
+    } while (seen.physical_xmin == 0 && now_ms() < until_ms);
+    assert_int_equal(seen.physical_xmin, slot_of("app")->catalog_xmin);
+
+    ask_well(n2, n1, false);
+    wishes[0].lsn = there("app")->confirmed_lsn;
+    replayed_all(n1, n2);
+    set_well(n2, wishes, 2, NULL);
+    assert_int_equal(slot_of("app")->confirmed_lsn, wishes[0].lsn);
+    assert_true(wishes[0].lsn > before);
+    replayed_all(n1, n2);
+    keep_app(n2, n1);
+    node_crash(n1);
+    node_promote(n2, 2, &outcome);
+    CHECK_RC(&outcome, 0);
+    assert_int_equal(node_probe(n2), 0);
+    assert_null(slot_of("shop")); /* nobody has said that it is good */
+    insert(n2, 21, 25);
+    assert_int_equal(consume(n2), 15); /* 11 to 25: none is lost, none comes twice */
+    node_free(n2);
+    node_free(n1);
+}
+
+static void what_is_named_is_dropped_or_made_anew_and_failures_are_told(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct pg_logical_wish wishes[] = {app, shop};
+    struct pg_logical_wish other = {.name = "app", .database = "shop", .plugin = "test_decoding"};
+    struct pg_logical_wish nowhere = {
+        .name = "lost", .database = "no such", .plugin = "test_decoding"};
+    struct outcome outcome;
+
+    set_well(n1, wishes, 2, NULL);
+    set_well(n1, NULL, 0, "shop");
+    assert_null(slot_of("shop"));
+    set_well(n1, NULL, 0, "shop");
+    set_well(n1, &other, 1, NULL); /* of another database: it is made anew */
+    assert_string_equal(slot_of("app")->database, "shop");
+    /* What fails is told, and the rest is done. */
+    const struct pg_logical_wish three[] = {nowhere, shop, app};
+    set_logical(n1, three, 3, NULL, &outcome);
+    assert_int_equal(outcome.rc, ERR_PERMISSION);
+    expect_text(&outcome, "no such");
+    assert_non_null(slot_of("shop"));
+    assert_string_equal(slot_of("app")->database, "postgres");
+
+    node_free(n1);
+}
+
+/* A promotion drops what was copied and is not known to be safe. */
+static void a_promotion_drops_what_is_not_safe(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct node *n2 = logical_standby(n1);
+    set_well(n1, &app, 1, NULL);
+    copy_by_restart(n2, n1);
+    assert_non_null(slot_of("app"));
+    const char *unsafe[] = {"app", "never there"};
+    struct pg_promote promote = {.timeline = 2, .drop_slots = {unsafe, 2}};
+    struct outcome outcome = {0};
+    struct error err;
+    assert_int_equal(pg_instance_promote(n2->pg, &promote, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    assert_int_equal(node_probe(n2), 0);
+    assert_int_equal(probed.role, PG_PRIMARY);
+    assert_null(slot_of("app"));
+    node_free(n2);
+    node_free(n1);
+}
+
+/* Who asks for the promotion need not know of the copy: his agent may have been started since. */
+static void a_promotion_drops_a_copy_that_the_agent_has_forgotten(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct node *n2 = logical_standby(n1);
+    struct outcome outcome;
+    set_well(n1, &app, 1, NULL);
+    copy_by_restart(n2, n1);
+    node_stop(n2, FENCE_STOP_FAST, LONG_MS); /* PostgreSQL leaves the mark where it is */
+    node_start_well(n2, PG_START_STANDBY, n1);
+    assert_int_equal(node_probe(n2), 0);
+    assert_non_null(slot_of("app"));
+    node_promote(n2, 2, &outcome);
+    CHECK_RC(&outcome, 0);
+    assert_int_equal(node_probe(n2), 0);
+    assert_int_equal(probed.role, PG_PRIMARY);
+    assert_null(slot_of("app"));
+    node_free(n2);
+    node_free(n1);
+}
+
+/* --- what is not taken ------------------------------------------------------------------------ */
+
+static void one_whose_wal_is_not_here_is_not_copied(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct node *n2 = node_new("n2");
+    set_well(n1, &app, 1, NULL);
+    for (int i = 0; i < 20; i++) { /* 16 MB are kept */
+        insert(n1, 1, 10);
+        node_do(n1, "SELECT pg_switch_wal()");
+    }
+    node_do(n1, "CHECKPOINT");
+    (void)standby_of(n1, n2); /* what the copy would begin with is long behind */
+    ask_well(n2, n1, true);
+    assert_false(there("app")->fetched);
+    assert_non_null(strstr(there("app")->fault, "is not here any more"));
+    node_stop(n2, FENCE_STOP_FAST, LONG_MS);
+    node_start_well(n2, PG_START_STANDBY, n1);
+    assert_int_equal(node_probe(n2), 0);
+    assert_null(slot_of("app"));
+    node_free(n2);
+    node_free(n1);
+}
+
+/* A copy that lost its WAL after all is dropped when it is moved on. */
+static void a_copy_without_its_wal_is_dropped(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct node *n2 = logical_standby(n1);
+    set_well(n1, &app, 1, NULL);
+    struct pg_logical_wish wish = app;
+    struct outcome outcome;
+
+    copy_by_restart(n2, n1);
+    node_do(n1, "SELECT pg_switch_wal()");
+    insert(n1, 1, 10);
+    assert_int_equal(consume(n1), 10);
+    wish.lsn = replayed_all(n1, n2);
+    assert_int_equal(run("rm -f %s/pg_wal/000000010000*", n2->data), 0);
+    set_logical(n2, &wish, 1, NULL, &outcome);
+    assert_int_equal(outcome.rc, ERR_REFUSED);
+    expect_text(&outcome, "58P01");
+    assert_null(slot_of("app"));
+    node_free(n2);
+    node_free(n1);
+}
+
+static void a_damaged_state_is_not_copied(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct outcome outcome;
+    struct node *n2 = logical_standby(n1);
+    set_well(n1, &app, 1, NULL);
+    assert_int_equal(
+        run("printf X | dd of=%s/pg_replslot/app/state bs=1 seek=120 conv=notrunc 2>/dev/null",
+            n1->data),
+        0);
+    ask_well(n2, n1, true);
+    assert_false(there("app")->fetched);
+    assert_non_null(strstr(there("app")->fault, "checksum is wrong"));
+    assert_int_equal(run("head -c 5000 /dev/zero > %s/pg_replslot/app/state", n1->data), 0);
+    ask_well(n2, n1, true);
+    assert_non_null(strstr(there("app")->fault, "no file of such a length"));
+    ask(n2, n2, true, &outcome); /* a standby has none that counts */
+    assert_int_equal(outcome.rc, 0);
+    assert_int_equal(seen.count, 0);
+    node_free(n2);
+    assert_int_equal(run("rm -r %s/pg_replslot/app", n1->data), 0);
+    node_free(n1);
+}
+
+static int all_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(one_is_copied_moved_on_and_read_from_after_a_promotion),
+        ON_STAGE(what_is_named_is_dropped_or_made_anew_and_failures_are_told),
+        ON_STAGE(a_promotion_drops_what_is_not_safe),
+        ON_STAGE(a_promotion_drops_a_copy_that_the_agent_has_forgotten),
+        ON_STAGE(one_whose_wal_is_not_here_is_not_copied),
+        ON_STAGE(a_copy_without_its_wal_is_dropped),
+        ON_STAGE(a_damaged_state_is_not_copied),
+    };
+    return cmocka_run_group_tests(tests, stage_template, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(argc, argv, all_tests);
+}
