@@ -154,6 +154,9 @@ bool ha_rule_failover(const struct ha_snapshot *s, struct ha_plan *plan)
         return false;
     }
     const struct ha_member *candidate = ha_candidate_possible(s, failover->candidate, why);
+    if (candidate == NULL && s->self.looks_for_request) {
+        return false; /* it may have begun to stream since the last look */
+    }
     if (candidate == NULL) {
         clear_failover(s, plan);
         ha_plan_because(plan, "the request is dropped: %s", why);

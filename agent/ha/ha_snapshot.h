@@ -313,6 +313,7 @@ struct ha_self {
     /* Role, timeline and position are of this moment; for a detached standby: were asked for after
      * it was detached (an earlier answer may name less than it has received by now). */
     bool probe_fresh;
+    bool looks_for_request; /* `failover` has been read, and who streams was asked before that */
     int64_t
         crash_since_mono_ms; /* when it went down without order, until it runs again; HA_NEVER */
     int64_t crashed_mono_ms; /* when it went down, or restarted itself, last; HA_NEVER */

@@ -173,6 +173,7 @@ static const struct field self_fields[] = {
     I64(ha_snapshot, "postmaster_start", self.postmaster_start_ms),
     BOOL(ha_snapshot, "pending_restart", self.pending_restart),
     BOOL(ha_snapshot, "probe_fresh", self.probe_fresh),
+    BOOL(ha_snapshot, "looks_for_request", self.looks_for_request),
     I64(ha_snapshot, "crash_since", self.crash_since_mono_ms),
     I64(ha_snapshot, "crashed", self.crashed_mono_ms),
     UINT(ha_snapshot, "crashes", self.crashes),

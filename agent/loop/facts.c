@@ -137,6 +137,8 @@ static void fill_position(const struct agent *agent, struct ha_self *self)
         }
         if (probe->role == PG_PRIMARY) {
             fill_replicas(probe, self);
+            self->looks_for_request = facts->failover_revision != 0 && facts->probe_rc == 0 &&
+                                      probe->asked_ms <= facts->failover_mono_ms;
         }
         return;
     }

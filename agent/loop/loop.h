@@ -126,6 +126,8 @@ struct loop_facts {
     int64_t trouble_revision;  /* see ha_self */
     int64_t asked_revision;    /* the leader's record that told of its trouble; 0 = none does */
     int64_t asked_mono_ms;     /* when it was read here */
+    int64_t failover_revision; /* of the request that was read last; 0 = none */
+    int64_t failover_mono_ms;  /* when it was read here */
     int64_t disk_answers;      /* see ha_member; 0 = nothing is to be answered yet */
     struct ha_job job;
     bool copying; /* a copy is under way that tells how far it is: */

@@ -451,6 +451,8 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
                        facts->probe.local_wal_replayed != result->local_wal_replayed ||
                        facts->probe.replica_count != result->replica_count ||
                        facts->probe.slot_count != result->slot_count;
+        bool request =
+            facts->failover_revision != 0 && facts->probe.asked_ms <= facts->failover_mono_ms;
         if (facts->probe.asked_ms == 0) {
             slots_note_start(agent);
         }
@@ -463,9 +465,12 @@ static void on_probed(void *arg, int rc, const struct pg_probe_result *result,
         slots_note(agent);
         take_upstream(agent, result);
         observe_run(agent);
-        if (changed ||
-            facts->upstream.detached) { /* a report waits for the position after the detaching */
+        /* A report waits for the position after the detaching, a request for who streams. */
+        if (changed || facts->upstream.detached || request) {
             cycle_request(agent);
+        }
+        if (request && result->asked_ms <= facts->failover_mono_ms) {
+            observe_probe_soon(agent);
         }
         if (facts->upstream.detached &&
             result->asked_ms <= facts->upstream.streaming_lost_mono_ms) {
@@ -698,6 +703,23 @@ static void tell_left_out(struct agent *agent, size_t left_out)
     agent->left_out = left_out;
 }
 
+/* Whether a request can be served hangs on who streams from here at this moment. */
+static void take_failover(struct agent *agent)
+{
+    struct loop_facts *facts = &agent->facts;
+    const struct ha_failover *failover = &facts->cluster.failover;
+    int64_t revision = failover->present ? failover->revision : 0;
+
+    if (revision == facts->failover_revision) {
+        return;
+    }
+    facts->failover_revision = revision;
+    facts->failover_mono_ms = agent_mono_ms(agent);
+    if (revision != 0 && facts->run == HA_RUN_RUNNING) {
+        observe_probe_soon(agent);
+    }
+}
+
 static void take_view(struct agent *agent, struct dcs_view *view)
 {
     struct loop_facts *facts = &agent->facts;
@@ -731,6 +753,7 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     slots_note(agent);
     slots_take_status(agent);
     disk_take_view(agent);
+    take_failover(agent);
     look_announced(agent);
     take_config(agent);
     look_pause_noted(agent);

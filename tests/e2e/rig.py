@@ -455,20 +455,6 @@ class Rig(Network):
         except TimeoutError:
             self.show()
             raise
-        self.wait_noticed(count - 1)
-
-    def wait_noticed(self, count):
-        """The leader drops a switchover to whom it has not seen streaming yet, and it looks once a second. Of those that stream from
-        another member it never sees anything."""
-        end = time.monotonic() + 3
-        while count > 0 and time.monotonic() < end:
-            leader = self.leader()
-            try:
-                if leader is not None and len(json.loads(self.http(leader.rest_address, "/patroni")[1]).get("replication", [])) >= count:
-                    return
-            except ValueError:
-                pass
-            time.sleep(0.2)
 
     def wait_streaming(self, node, timeout=60):
         """By PostgreSQL itself: the record of a member that was killed stays for a ttl, and says that all is well."""

@@ -288,6 +288,56 @@ static void who_streamed_up_to_a_stop_in_order_has_all_of_it(void **state)
     rig_free();
 }
 
+static void primary_says(unsigned replicas)
+{
+    standby_says(300);
+    said.role = PG_PRIMARY;
+    said.replica_count = replicas;
+    for (unsigned i = 0; i < replicas; i++) {
+        said.replicas[i] = (struct pg_replica){.state = "streaming", .flush_lsn = 300};
+    }
+}
+
+/* A standby may have begun to stream since the last look: nobody is refused for that. */
+static void a_request_waits_for_a_look_that_is_younger(void **state)
+{
+    (void)state;
+    rig_init();
+    standby_runs(300);
+    primary_says(0);
+    rig.agent.facts.probe = said;
+    run_for(10);
+    while (is_asked("probe")) {
+        answer_said();
+    }
+    assert_false(look()->self.looks_for_request);
+    key_set("failover", "{\"leader\":\"n1\",\"candidate\":\"n2\"}");
+    observe_store_changed(&rig.agent);
+    run_for(0);
+    assert_true(look()->self.looks_for_request);
+    run_for(LOOP_PROBE_AGAIN_MS); /* at once, and no earlier answer counts */
+    primary_says(1);
+    said.asked_ms = rig.agent.facts.failover_mono_ms;
+    answer_said();
+    assert_true(look()->self.looks_for_request);
+    run_for(LOOP_PROBE_AGAIN_MS);
+    unsigned views = rig.views;
+    primary_says(1);
+    answer_said();
+    assert_false(look()->self.looks_for_request);
+    assert_int_equal(look()->self.replica_count, 1);
+    run_for(0);
+    assert_true(rig.views > views); /* and it is decided anew */
+
+    key_set("failover", "{\"leader\":\"n1\"}"); /* another one */
+    observe_store_changed(&rig.agent);
+    run_for(0);
+    assert_true(look()->self.looks_for_request);
+    rig.agent.facts.probe_rc = ERR_TIMEOUT; /* who does not answer holds up nothing */
+    assert_false(look()->self.looks_for_request);
+    rig_free();
+}
+
 static void a_bootstrap_is_unannounced_until_the_store_names_it(void **state)
 {
     (void)state;
@@ -626,6 +676,7 @@ int main(void)
         cmocka_unit_test(a_look_that_came_too_early_is_taken_again_at_once),
         cmocka_unit_test(a_stopped_instance_is_known_by_its_control_file),
         cmocka_unit_test(who_streamed_up_to_a_stop_in_order_has_all_of_it),
+        cmocka_unit_test(a_request_waits_for_a_look_that_is_younger),
         cmocka_unit_test(a_bootstrap_is_unannounced_until_the_store_names_it),
         cmocka_unit_test(only_the_directory_of_the_note_is_unannounced),
         cmocka_unit_test(a_look_at_the_directory_that_fails_is_repeated),
