@@ -70,6 +70,14 @@ static bool is_cut_off_copy(const struct ha_snapshot *s)
     return s->self.directory == PG_DIR_UNFINISHED && s->self.unfinished == PG_UNFINISHED_CLONE;
 }
 
+static void copy_remote(const struct ha_snapshot *s, struct ha_plan *plan, const char *why)
+{
+    struct ha_action *clone = ha_plan_add(plan, HA_CLONE);
+    clone->epoch = s->cluster.leader_epoch;
+    clone->remote = true;
+    ha_plan_because(plan, "%s: a copy of '%s'", why, s->settings.remote);
+}
+
 /* The winner of the race, in a standby cluster: a copy of the other one. The configuration is
  * stored first: what is a copy must never be taken for a cluster of its own. */
 static bool rule_copy_cluster(const struct ha_snapshot *s, struct ha_plan *plan)
@@ -83,11 +91,7 @@ static bool rule_copy_cluster(const struct ha_snapshot *s, struct ha_plan *plan)
     if (s->cluster.config_revision == 0) {
         ha_plan_add(plan, HA_WRITE_CONFIG);
     }
-    struct ha_action *clone = ha_plan_add(plan, HA_CLONE);
-    clone->epoch = s->cluster.leader_epoch;
-    clone->remote = true;
-    ha_plan_because(plan, "this member makes the standby cluster: a copy of '%s'",
-                    s->settings.remote);
+    copy_remote(s, plan, "this member makes the standby cluster");
     return true;
 }
 
@@ -104,11 +108,7 @@ static bool rule_copy_again(const struct ha_snapshot *s, struct ha_plan *plan)
         ha_plan_because(plan, "cloning has failed, trying again: %s", s->job.error);
         return true;
     }
-    struct ha_action *clone = ha_plan_add(plan, HA_CLONE);
-    clone->epoch = s->cluster.leader_epoch;
-    clone->remote = true;
-    ha_plan_because(plan, "no data directory, and nobody leads: a copy of '%s'",
-                    s->settings.remote);
+    copy_remote(s, plan, "no data directory, and nobody leads");
     return true;
 }
 
