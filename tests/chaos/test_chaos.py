@@ -18,6 +18,7 @@ def test_scenario(fault, mode):
     assert good, out
 
 
+@pytest.mark.rest
 def test_two_writers_are_found_where_the_fence_is_off():
     run.fence_off(BUILD)
     good, line, out = run.play(BUILD, "FS-19", "a", SEED, True)

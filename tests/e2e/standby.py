@@ -135,6 +135,7 @@ def test_a_standby_cluster_is_made_follows_and_is_promoted(make_rig, times):
     assert answer.returncode == 1 and "already in the required state" in answer.stderr
 
 
+@pytest.mark.rest
 def test_the_other_cluster_fails_over(make_rig, times):
     """Of several hosts whichever is the primary is followed, on its new timeline; what it lacks of ours is rewound."""
     r = make_rig(hosts=HOSTS, dcs=section(host=f"'{SECOND},{REMOTE}'"), **times)
@@ -216,6 +217,7 @@ def test_a_demotion_that_is_taken_back_costs_nothing(make_rig, times):
     r.sql(leader, "INSERT INTO t VALUES (11)")
 
 
+@pytest.mark.rest
 def test_agents_that_die_change_nothing(make_rig, times):
     """That of the standby leader goes on with its key; those that die while the section goes find a cluster to be led."""
     r = make_rig(hosts=HOSTS, dcs=section(host=REMOTE), **times)

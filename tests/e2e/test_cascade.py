@@ -80,6 +80,7 @@ def test_cascade_of_three_and_its_middle_is_lost(make_rig, store):
     assert len({row["TL"] for row in rig.members().values()}) == 1
 
 
+@pytest.mark.rest
 def test_circle_of_standbys_streams_from_the_leader(make_rig):
     rig, leader, one, other = start(make_rig, "raft")
     rig.ctl("edit-config", "--force", "-s", "synchronous_mode=true")
@@ -114,6 +115,7 @@ def archive():
     shutil.rmtree(path)
 
 
+@pytest.mark.rest
 def test_member_without_streaming_lives_by_the_archive(make_rig, archive):
     rig = make_rig(extra=ARCHIVE.format(archive=archive))
     rig.start_all()

@@ -3,6 +3,8 @@ that has the two together (docs/configuration.md, "Configuration apart from the 
 import os
 import shutil
 
+import pytest
+
 import faults
 from rest import SCOPE
 from rig import TIMES, wait_for
@@ -76,6 +78,7 @@ def lead(rig, node):
         rig.wait_healthy()
 
 
+@pytest.mark.rest
 def test_configuration_apart_from_the_data(make_rig, store):
     rig = make_rig(store=store, **TIMES[store])
     apart = Apart(rig)

@@ -43,6 +43,7 @@ def test_one_synchronous_standby_is_enough_together_with_the_raft_leader(cluster
     assert any(said(n, f"ending the lease of '{old.name}'", before[n.name]) for n in cluster.nodes.values())
 
 
+@pytest.mark.rest
 def test_without_it_the_lease_is_waited_for(cluster):
     faults.in_strict_mode(cluster)
     before = {n.name: len(n.log_text()) for n in cluster.nodes.values()}

@@ -3,7 +3,6 @@ from on_etcd import (  # noqa: F401
     failsafe,
     test_bootstrap_and_commands,
     test_switchover_goes_to_the_one_that_is_named,
-    test_lost_node,
     test_primary_without_etcd_stops_before_another_writes,
     test_etcd_is_killed_for_longer_than_the_ttl,
     test_key_is_removed,

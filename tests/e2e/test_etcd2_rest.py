@@ -3,6 +3,7 @@ import pytest
 
 from on_etcd import (  # noqa: F401
     failsafe,
+    test_lost_node,
     test_isolated_primary_stops_before_another_writes,
     test_furthest_standby_takes_over,
     test_quorum_strict_loses_nothing,

@@ -6,10 +6,8 @@ from on_etcd import (  # noqa: F401
     test_lost_node,
     test_quorum_strict_loses_nothing,
     test_isolated_primary_stops_before_another_writes,
-    test_etcd_is_killed_for_longer_than_the_ttl,
     test_everything_is_wiped,
     test_lease_of_the_key_is_revoked,
-    test_furthest_standby_takes_over,
     test_failsafe_mode_outlives_etcd,
 )
 

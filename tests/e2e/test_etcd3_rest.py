@@ -3,6 +3,8 @@ import pytest
 
 from on_etcd import (  # noqa: F401
     failsafe,
+    test_etcd_is_killed_for_longer_than_the_ttl,
+    test_furthest_standby_takes_over,
     test_primary_without_etcd_stops_before_another_writes,
     test_diverged_primary_rejoins_by_rewind,
     test_key_is_removed,

@@ -84,6 +84,7 @@ def test_callbacks_tell_of_every_role_with_an_etcd(make_rig):
     story(make_rig(extra=callbacks(), store="etcd3", ttl=5, loop_wait=1, retry_timeout=2))
 
 
+@pytest.mark.rest
 def test_callbacks_that_hang_hold_up_nobody(make_rig):
     """FS-30. The one that hangs is killed when there is something newer to tell."""
     r = make_rig(extra=callbacks("sleep 600"))

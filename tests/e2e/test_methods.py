@@ -64,6 +64,7 @@ def made_of(r, system_id):
     return leader
 
 
+@pytest.mark.rest
 def test_cluster_made_of_a_base_backup(make_rig):
     r = make_rig()
     backup, system_id = backup_of(r)

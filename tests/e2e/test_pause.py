@@ -150,6 +150,7 @@ def test_agents_are_stopped_and_started_in_order(paused):
     faults.verify(rig, load, may_lose=False)
 
 
+@pytest.mark.rest
 def test_restarted_by_hand_and_fenced_after_the_pause(paused):
     rig = paused
     leader = pause(rig)

@@ -2,6 +2,8 @@
 import os
 import time
 
+import pytest
+
 from rig import NODES, wait_for
 
 ELECTION_S, HEARTBEAT_S = 5.0, 1.5  # without the keys, half a second and 50 ms at this ttl
@@ -14,6 +16,7 @@ def packets(node):
     return sum(int(row[9]) for row in rows)
 
 
+@pytest.mark.rest
 def test_the_group_is_as_patient_as_the_file_says(make_rig):
     rig = make_rig(witnesses=tuple(NODES))
     for node in rig.nodes.values():

@@ -1,6 +1,8 @@
 """A standby is copied anew on request, and nothing is removed that should stay (docs/operations.md)."""
 import os
 
+import pytest
+
 import faults
 from rest import SCOPE, document, rest
 from rig import wait_for
@@ -95,6 +97,7 @@ def test_refused_on_the_leader(cluster):
     os.unlink(marker)
 
 
+@pytest.mark.rest
 def test_by_force_while_a_copy_runs(cluster):
     rig = cluster
     node = rig.replicas()[0]

@@ -11,6 +11,7 @@ def times():
     return {}
 
 
+@pytest.mark.rest
 def test_two_clusters_change_places(make_rig):
     """One member here, two there. The second follows the first, becomes the one that writes, and is followed by the first."""
     r = make_rig()

@@ -156,6 +156,7 @@ def test_stopped_agent_and_fence_are_reset_before_another_leads(make_watched):
     assert fired(r) == [old.name]
 
 
+@pytest.mark.rest
 def test_without_it_the_same_gives_two_writers(make_watched):
     """The control: what passes here proves nothing above."""
     r = make_watched(mode="off")
@@ -203,6 +204,7 @@ def test_required_and_unusable_leads_nobody(make_watched):
     assert fired(r) == []
 
 
+@pytest.mark.rest
 def test_not_required_it_changes_nothing(make_watched):
     r = make_watched(mode="automatic")
     old = r.leader()

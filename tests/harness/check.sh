@@ -7,7 +7,7 @@ set -u
 build=$1 all=${2:-}
 make="${MAKE:-make} --no-print-directory"
 mkdir -p "$build"
-rm -f "$build"/counts.* "$build"/*.step
+rm -f "$build"/counts.* "$build"/*.step "$build"/*.said "$build"/*.failed
 status=0
 
 step() { # name, command...
@@ -15,7 +15,8 @@ step() { # name, command...
     shift
     began=$(date +%s)
     echo "== $name"
-    if "$@"; then
+    { "$@" 2>&1 || touch "$build/$name.failed"; } | tee "$build/$name.said"
+    if [ ! -e "$build/$name.failed" ]; then
         [ -e "$build/counts.$name" ] || echo "1 0 0" > "$build/counts.$name"
     else
         status=1
@@ -64,6 +65,12 @@ if [ "$all" = all ]; then
     aside_end lint asan
     step asan_unit $make MODE=asan -j2 unit
 fi
+for failed in "$build"/*.failed; do # once more, where nobody has to look for it
+    [ -e "$failed" ] || continue
+    echo "FAILED step $(basename "$failed" .failed):"
+    grep -E '^(FAILED|E  )|\*\*\*' "${failed%.failed}.said" | cut -c 1-300 | tail -n 40
+done
+grep -h '^AGAIN' "$build"/*.said
 cat "$build"/counts.* | awk -v status=$status '
     {passed += $1; failed += $2; skipped += $3}
     END {

@@ -2,6 +2,7 @@
 # Runs cmocka programs, TEST_JOBS= at a time (two for each processor: they wait more than they compute), in the order given, and
 # adds their tests up. Usage: run_tests.sh BUILD NAME PROGRAM...; leaves the counts in BUILD/counts.NAME as "passed failed skipped".
 # A second run of one BUILD and NAME waits for the first: they would remove each other's logs.
+# A program that failed runs once more with nothing beside it, and that is told: some watch clocks. What a sanitizer has found stays.
 # What a program starts ends with it, also when this runner is killed (contain.c). The exit status is 0 only if none failed.
 set -u
 
@@ -50,6 +51,15 @@ flock -n 9 || { echo "run_tests.sh: another run is under way in $build: waiting 
 rm -rf "$logs"
 mkdir -p "$logs"
 printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-$((2 * $(nproc)))}" "$0" --one "$build" "$name" 9>&-
+for counts in $(awk '$2 > 0 {print FILENAME}' "$logs"/*.counts); do
+    log=${counts%.counts}.log
+    program=$(printf '%s\n' "$@" | grep "/$(basename "$log" .log | tr . /)\$")
+    if ! grep -qE 'Sanitizer|runtime error' "$log" && [ -n "$program" ]; then
+        mv "$log" "${log%.log}.first.log"
+        echo "AGAIN  $(basename "$program"), with nothing beside it:"
+        "$0" --one "$build" "$name" "$program" 9>&-
+    fi
+done
 failed=$(($# - $(ls "$logs" | grep -c '\.counts$'))) # a program without counts was not run to its end
 [ "$failed" = 0 ] || echo "FAILED: $failed programs left no counts in $logs" >&2
 cat "$logs"/*.counts | awk -v failed="$failed" -v ci="${CI:-}" '
