@@ -231,11 +231,15 @@ class Node:
         return next((pid for pid, exe in self.processes().items() if os.path.basename(exe) == "pgquorum-fence"), None)
 
     def postmaster_pid(self):
+        """The fence has the backends of one that is gone, too, until they have ended."""
         fence = self.fence_pid()
         for pid, exe in self.processes().items():
             if os.path.basename(exe) != "postgres":
                 continue
             try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if f.read().startswith(b"postgres: "):
+                        continue
                 with open(f"/proc/{pid}/stat") as f:
                     if int(f.read().rsplit(")", 1)[1].split()[1]) == fence:
                         return pid
