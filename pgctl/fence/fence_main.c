@@ -12,6 +12,7 @@
  * round any more, the host is reset before anybody else can be primary.
  *
  * If the fence itself dies, the kernel kills the postmaster (PR_SET_PDEATHSIG). */
+#include "pgctl/fence/fence_channel.h"
 #include "pgctl/fence/fence_dog.h"
 #include "pgctl/fence/fence_kill.h"
 #include "pgctl/fence/fence_setup.h"
@@ -73,25 +74,8 @@ static void client_close(void)
 /* A client that does not read loses its connection, and hears the status when it is back. */
 static void client_send(const struct fence_reply *reply, bool with_page)
 {
-    uint8_t bytes[1024];
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {.iov_base = bytes,
-                        .iov_len = fence_wire_put_reply(bytes, sizeof bytes, reply)};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (fence.client_fd < 0) {
-        return;
-    }
-    if (with_page) {
-        message.msg_control = control;
-        message.msg_controllen = sizeof control;
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(head), &fence.setup.page_fd, sizeof(int));
-    }
-    if (sendmsg(fence.client_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    int page_fd = with_page ? fence.setup.page_fd : -1;
+    if (fence.client_fd >= 0 && !fence_channel_send(fence.client_fd, reply, page_fd)) {
         client_close();
     }
 }
@@ -409,11 +393,8 @@ static void on_client(void)
  * one's. */
 static void client_set(int fd)
 {
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
-        (peer.uid != geteuid() && peer.uid != 0)) {
+    pid_t pid = 0;
+    if (!fence_channel_is_ours(fd, &pid)) {
         (void)close(fd);
         return;
     }
@@ -422,7 +403,7 @@ static void client_set(int fd)
      * this. */
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     fence.client_fd = fd;
-    fence.instance.spared = peer.pid;
+    fence.instance.spared = pid;
 }
 
 static void on_connection(void)
