@@ -16,27 +16,17 @@
  * beside it remembers that over a restart of the agent (pgctl/jobs/slot_copy.h).
  *
  * From 17 on the server does all this itself. */
-#include "agent/loop/logical.h"
+#include "agent/loop/logical_private.h"
 
 #include "agent/ha/ha_cluster.h"
-#include "agent/ha/ha_facts.h"
-#include "agent/loop/member_url.h"
-#include "agent/loop/restart.h"
 #include "agent/loop/slots.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "pgctl/pg_parse.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    LOGICAL_MS = 600000, /* of one statement: making one waits for all transactions that run */
-    ASK_MS = 10000,
-    COPY_AGAIN_MS_MIN = 60000,
-    COPY_AGAIN_MS_MAX = 3600000,
-    COPY_TURN_MS = 10000, /* standbys restart one after the other */
-};
+enum { LOGICAL_MS = 600000 }; /* of one statement: making one waits for all transactions that run */
 
 _Static_assert(sizeof((struct loop_logicals){0}.items) / sizeof(struct loop_logical) >=
                    2 * (size_t)DYNAMIC_SLOTS_MAX,
@@ -44,7 +34,7 @@ _Static_assert(sizeof((struct loop_logicals){0}.items) / sizeof(struct loop_logi
 
 /* --- what is known ---------------------------------------------------------------------------- */
 
-static struct loop_logical *find_item(const struct agent *agent, const char *name)
+struct loop_logical *logical_item(const struct agent *agent, const char *name)
 {
     const struct loop_logicals *all = &agent->logical;
     for (size_t i = 0; i < all->count; i++) {
@@ -55,8 +45,7 @@ static struct loop_logical *find_item(const struct agent *agent, const char *nam
     return NULL;
 }
 
-/* A logical one of the last probe; NULL = none. */
-static const struct pg_slot *find_slot(const struct agent *agent, const char *name)
+const struct pg_slot *logical_slot(const struct agent *agent, const char *name)
 {
     const struct pg_probe_result *probe = &agent->facts.probe;
     for (size_t i = 0; i < probe->slot_count; i++) {
@@ -67,19 +56,17 @@ static const struct pg_slot *find_slot(const struct agent *agent, const char *na
     return NULL;
 }
 
-static bool is_native(const struct agent *agent)
+bool logical_is_native(const struct agent *agent)
 {
     return agent->facts.probe.server_version / 10000 >= PG_LOGICAL_NATIVE_MAJOR;
 }
 
-static bool is_standby(const struct agent *agent)
+bool logical_is_standby(const struct agent *agent)
 {
     return agent->facts.probe.role == PG_STANDBY;
 }
 
-/* Member between us and the leader, next to the leader: our feedback reaches it by that one's slot.
- * `ret_streams`: all on the way do. */
-static const char *next_to_leader(const struct agent *agent, bool *ret_streams)
+const char *logical_next_to_leader(const struct agent *agent, bool *ret_streams)
 {
     const struct ha_cluster *cluster = &agent->facts.cluster;
     const char *name = agent->config->name;
@@ -102,8 +89,8 @@ static const char *next_to_leader(const struct agent *agent, bool *ret_streams)
 static bool has_use(const struct agent *agent)
 {
     bool streams = false;
-    (void)next_to_leader(agent, &streams);
-    return !is_standby(agent) || (streams && !agent->config->tags.nofailover);
+    (void)logical_next_to_leader(agent, &streams);
+    return !logical_is_standby(agent) || (streams && !agent->config->tags.nofailover);
 }
 
 static bool is_members(const struct agent *agent, const char *name)
@@ -129,7 +116,7 @@ static void note_configured(struct agent *agent)
         all->items[i].configured = false;
     }
     for (size_t i = 0; i < count; i++) {
-        struct loop_logical *item = find_item(agent, wanted[i].name);
+        struct loop_logical *item = logical_item(agent, wanted[i].name);
         if (item == NULL && all->count < sizeof all->items / sizeof all->items[0]) {
             item = &all->items[all->count++];
             *item = (struct loop_logical){0};
@@ -147,7 +134,8 @@ static void note_configured(struct agent *agent)
 
 static void note_arrived(struct agent *agent, struct loop_logical *item)
 {
-    bool copied = is_standby(agent) && !is_native(agent) && (item->coming || item->missing);
+    bool copied =
+        logical_is_standby(agent) && !logical_is_native(agent) && (item->coming || item->missing);
     item->missing = false;
     if (!copied) {
         return;
@@ -164,7 +152,7 @@ static void note_arrived(struct agent *agent, struct loop_logical *item)
 static void note_used(const struct agent *agent, struct loop_logical *item,
                       const struct pg_slot *slot)
 {
-    if (item->copied && slot->active && !is_standby(agent)) {
+    if (item->copied && slot->active && !logical_is_standby(agent)) {
         item->copied = false;
         log_error("the logical replication slot '%s' is in use, and its copy was not safe yet: "
                   "what its consumer has read may be wrong",
@@ -191,7 +179,7 @@ static void note_presence(struct agent *agent)
     size_t kept = 0;
     for (size_t i = 0; i < all->count; i++) {
         struct loop_logical *item = &all->items[i];
-        const struct pg_slot *slot = find_slot(agent, item->name);
+        const struct pg_slot *slot = logical_slot(agent, item->name);
         if (slot != NULL) {
             item->told_lost = false;
             note_arrived(agent, item);
@@ -200,7 +188,7 @@ static void note_presence(struct agent *agent)
         } else {
             item->copied = item->safe = item->was_safe = item->kept = false;
             item->remade_from = 0;
-            item->missing = is_standby(agent);
+            item->missing = logical_is_standby(agent);
             item->horizon = 0;
         }
         if (item->configured || slot != NULL) {
@@ -216,8 +204,8 @@ static void note_leader(struct agent *agent)
     const struct loop_facts *facts = &agent->facts;
     struct loop_logicals *all = &agent->logical;
     bool same = ha_epoch_equal(all->epoch, facts->cluster.leader_epoch);
-    if (same && (facts->upstream.streaming || !is_standby(agent))) {
-        for (size_t i = 0; i < all->count && is_standby(agent); i++) {
+    if (same && (facts->upstream.streaming || !logical_is_standby(agent))) {
+        for (size_t i = 0; i < all->count && logical_is_standby(agent); i++) {
             all->items[i].was_safe = false; /* what comes now has to be looked at */
         }
         return;
@@ -245,14 +233,14 @@ static void tell_strangers(struct agent *agent)
         for (size_t j = 0; j < all->stranger_count; j++) {
             told = told || strcmp(all->strangers[j], slot->name) == 0;
         }
-        if (slot->physical || of_the_server || told || find_item(agent, slot->name) != NULL ||
+        if (slot->physical || of_the_server || told || logical_item(agent, slot->name) != NULL ||
             dynamic_slots_is_operators_logical(&agent->dynamic, slot) ||
             all->stranger_count == PG_SLOTS_MAX) {
             continue;
         }
         (void)snprintf(all->strangers[all->stranger_count++], PG_NAME_BYTES, "%s", slot->name);
         log_warning("the logical replication slot '%s' is in no configuration: %s", slot->name,
-                    is_standby(agent)
+                    logical_is_standby(agent)
                         ? "it holds back WAL here and dead rows of catalogs on the primary, and is "
                           "dropped when nobody has used it for member_slots_ttl"
                         : "it does not outlive this primary, and holds back WAL and dead rows for "
@@ -265,7 +253,7 @@ bool logical_has_synced(const struct agent *agent)
     const struct pg_probe_result *probe = &agent->facts.probe;
     bool synced = false;
     for (size_t i = 0; i < probe->slot_count; i++) {
-        synced = synced || (probe->slots[i].synced && is_standby(agent));
+        synced = synced || (probe->slots[i].synced && logical_is_standby(agent));
     }
     return synced;
 }
@@ -303,8 +291,7 @@ static struct pg_logical_here here_of(const struct agent *agent)
                                     .own_lsn = probe->replay_lsn};
 }
 
-/* Also of a physical one that has its name. */
-static enum pg_logical_next next_of(const struct agent *agent, const struct pg_logical_wish *wish)
+enum pg_logical_next logical_next_of(const struct agent *agent, const struct pg_logical_wish *wish)
 {
     const struct pg_probe_result *probe = &agent->facts.probe;
     const struct pg_logical_here here = here_of(agent);
@@ -327,14 +314,14 @@ static void wish_all(const struct agent *agent, struct logical_plan *plan)
     size_t count = dynamic_slots_logical(&agent->dynamic, wanted);
 
     for (size_t i = 0; i < count; i++) {
-        const struct loop_logical *item = find_item(agent, wanted[i].name);
+        const struct loop_logical *item = logical_item(agent, wanted[i].name);
         struct pg_logical_wish wish = {.name = wanted[i].name,
                                        .database = wanted[i].database,
                                        .plugin = wanted[i].plugin,
                                        .lsn = slots_published_lsn(agent, wanted[i].name),
-                                       .unsafe =
-                                           !is_standby(agent) && item != NULL && item->copied};
-        bool spared = agent_is_paused(agent) && destroys(next_of(agent, &wish));
+                                       .unsafe = !logical_is_standby(agent) && item != NULL &&
+                                                 item->copied};
+        bool spared = agent_is_paused(agent) && destroys(logical_next_of(agent, &wish));
         if (!spared && !is_members(agent, wish.name)) {
             plan->wishes[plan->wish_count++] = wish;
         }
@@ -345,9 +332,9 @@ static void wish_all(const struct agent *agent, struct logical_plan *plan)
  * it for, and nobody has used it for long. */
 static bool is_to_go(const struct agent *agent, const struct pg_slot *slot)
 {
-    const struct loop_logical *item = find_item(agent, slot->name);
+    const struct loop_logical *item = logical_item(agent, slot->name);
     /* On a standby the server lets nobody else drop it; a promotion leaves the mark. */
-    if (slot->physical || slot->active || (slot->synced && is_standby(agent))) {
+    if (slot->physical || slot->active || (slot->synced && logical_is_standby(agent))) {
         return false;
     }
     if (item != NULL && item->configured) {
@@ -356,7 +343,7 @@ static bool is_to_go(const struct agent *agent, const struct pg_slot *slot)
     if (dynamic_slots_is_operators_logical(&agent->dynamic, slot)) {
         return false;
     }
-    return item != NULL || (is_standby(agent) && slots_is_outlived(agent, slot->name));
+    return item != NULL || (logical_is_standby(agent) && slots_is_outlived(agent, slot->name));
 }
 
 static void drop_all(const struct agent *agent, struct logical_plan *plan)
@@ -377,7 +364,7 @@ static bool is_due(const struct agent *agent, const struct logical_plan *plan)
     bool due = plan->drop_count > 0 && (waited || !all->failed);
 
     for (size_t i = 0; i < plan->wish_count; i++) {
-        switch (next_of(agent, &plan->wishes[i])) {
+        switch (logical_next_of(agent, &plan->wishes[i])) {
         case PG_LOGICAL_STAYS:
         case PG_LOGICAL_COPY: break;
         case PG_LOGICAL_MAKE:
@@ -408,9 +395,9 @@ void logical_decide(const struct agent *agent, struct logical_plan *ret_plan)
 static void tell_wish(const struct agent *agent, const struct pg_logical_wish *wish)
 {
     char lsn[PG_LSN_BYTES];
-    struct loop_logical *item = find_item(agent, wish->name);
+    struct loop_logical *item = logical_item(agent, wish->name);
     (void)pg_lsn_format(wish->lsn, lsn);
-    switch (next_of(agent, wish)) {
+    switch (logical_next_of(agent, wish)) {
     case PG_LOGICAL_MAKE:
         if (wish->lsn == 0) {
             log_info("making the logical replication slot '%s' of database '%s'", wish->name,
@@ -482,9 +469,9 @@ void logical_apply(struct agent *agent)
         return;
     }
     for (size_t i = 0; i < plan.wish_count; i++) {
-        struct loop_logical *item = find_item(agent, plan.wishes[i].name);
+        struct loop_logical *item = logical_item(agent, plan.wishes[i].name);
         if (item != NULL && plan.wishes[i].unsafe &&
-            next_of(agent, &plan.wishes[i]) == PG_LOGICAL_REMAKE) {
+            logical_next_of(agent, &plan.wishes[i]) == PG_LOGICAL_REMAKE) {
             item->remade_from = agent->facts.probe.current_lsn + 1;
         }
         tell_wish(agent, &plan.wishes[i]);
@@ -505,8 +492,8 @@ size_t logical_unsafe(const struct agent *agent, const char *ret_names[DYNAMIC_S
             log_error("the logical replication slot '%s' was copied, and not seen to be safe yet: "
                       "it is dropped before the promotion",
                       item->name);
-        } else if (!is_native(agent) && find_slot(agent, item->name) != NULL && !item->safe &&
-                   !item->was_safe) {
+        } else if (!logical_is_native(agent) && logical_slot(agent, item->name) != NULL &&
+                   !item->safe && !item->was_safe) {
             log_warning("the logical replication slot '%s' was not compared with the last "
                         "primary's: rows of catalogs that it needs may be gone",
                         item->name);
@@ -517,269 +504,11 @@ size_t logical_unsafe(const struct agent *agent, const char *ret_names[DYNAMIC_S
 
 bool logical_is_safe(const struct agent *agent, const char *name)
 {
-    const struct loop_logical *item = find_item(agent, name);
-    const struct pg_slot *slot = find_slot(agent, name);
+    const struct loop_logical *item = logical_item(agent, name);
+    const struct pg_slot *slot = logical_slot(agent, name);
     if (item == NULL || slot == NULL || pg_slot_is_lost(slot)) {
         return false;
     }
-    return !is_standby(agent) || (is_native(agent) ? slot->synced : item->safe && item->kept);
-}
-
-/* --- what the primary says -------------------------------------------------------------------- */
-
-static size_t rank(const struct agent *agent)
-{
-    const struct ha_cluster *cluster = &agent->facts.cluster;
-    size_t before = 0;
-    for (size_t i = 0; i < cluster->member_count; i++) {
-        const char *name = cluster->members[i].name;
-        before += strcmp(name, cluster->leader) != 0 && strcmp(name, agent->config->name) < 0;
-    }
-    return before;
-}
-
-static bool others_run(const struct agent *agent)
-{
-    const struct ha_cluster *cluster = &agent->facts.cluster;
-    bool run = true;
-    for (size_t i = 0; i < cluster->member_count; i++) {
-        run = run && strcmp(cluster->members[i].state, "running") == 0;
-    }
-    return run;
-}
-
-/* The others are there while this one is not. Who waits in vain goes all the same: one that is down
- * for good is no reason to have no slots. */
-static bool is_my_turn(struct agent *agent)
-{
-    struct loop_logicals *all = &agent->logical;
-    int64_t now = agent_mono_ms(agent);
-    if (all->wanted_mono_ms == 0) {
-        all->wanted_mono_ms = now;
-    }
-    int64_t waited_ms = now - all->wanted_mono_ms;
-    int64_t turn_ms = (int64_t)rank(agent) * (COPY_TURN_MS / 2 + 3 * agent->dynamic.loop_wait_ms);
-    return (waited_ms >= turn_ms && others_run(agent)) ||
-           waited_ms >= 6 * turn_ms + COPY_AGAIN_MS_MIN;
-}
-
-static bool may_copy(struct agent *agent, const struct logical_plan *plan)
-{
-    const struct loop_logicals *all = &agent->logical;
-    bool missing = false;
-    for (size_t i = 0; i < plan->wish_count; i++) {
-        missing = missing || next_of(agent, &plan->wishes[i]) == PG_LOGICAL_COPY;
-    }
-    if (!missing) {
-        agent->logical.wanted_mono_ms = 0;
-        return false;
-    }
-    return agent->facts.probe.feedback && !agent_is_paused(agent) &&
-           agent->restart.now.phase == HA_RESTART_NONE &&
-           agent_mono_ms(agent) >= all->copy_again_mono_ms && is_my_turn(agent);
-}
-
-static bool is_all_safe(const struct agent *agent, const struct logical_plan *plan)
-{
-    bool safe = true;
-    for (size_t i = 0; i < plan->wish_count; i++) {
-        const struct loop_logical *item = find_item(agent, plan->wishes[i].name);
-        bool there = find_slot(agent, plan->wishes[i].name) != NULL;
-        safe = safe && (!there || (item != NULL && item->safe && item->kept));
-    }
-    return safe;
-}
-
-/* A restart that did not bring it: its WAL was removed meanwhile, say. */
-static void look_failed(struct agent *agent)
-{
-    for (size_t i = 0; i < agent->logical.count; i++) {
-        struct loop_logical *item = &agent->logical.items[i];
-        if (item->coming && agent->restart.now.phase == HA_RESTART_NONE) {
-            const char *fault = pg_instance_copy_fault(agent->pg);
-            item->coming = false;
-            log_warning("the logical replication slot '%s' was not copied: %s", item->name,
-                        fault[0] == '\0' ? "PostgreSQL was not restarted, or has it not" : fault);
-        }
-    }
-}
-
-/* The same words once. */
-static void tell_fault(struct agent *agent, const char *name, const char *fault)
-{
-    char text[sizeof agent->logical.told_fault];
-    (void)snprintf(text, sizeof text, "the logical replication slot '%s' cannot be copied: %.150s",
-                   name, fault);
-    if (strcmp(text, agent->logical.told_fault) != 0) {
-        memcpy(agent->logical.told_fault, text, sizeof text);
-        log_warning("%s", text);
-    }
-}
-
-static bool order_restart(struct agent *agent)
-{
-    struct loop_logicals *all = &agent->logical;
-    const struct restart_wish wish = {.filter = {.role = "replica"}};
-    struct error err = {0};
-    unsigned number = 0;
-    int64_t wait_ms = 0;
-    int64_t now = agent_mono_ms(agent);
-
-    int rc = restart_order(agent, &wish, &number, &wait_ms, &err);
-    if (rc != 0) {
-        all->copy_again_mono_ms = now + agent->dynamic.loop_wait_ms;
-        log_info("copying logical replication slots needs a restart, which has to wait: %s",
-                 err.text);
-        return false;
-    }
-    log_info("restarting PostgreSQL to copy logical replication slots");
-    /* Also where each one comes, and is lost again soon: a standby that restarts every minute would
-     * be worse than one without the slot. */
-    bool often = all->copy_wait_ms != 0 && now - all->copy_again_mono_ms < COPY_AGAIN_MS_MAX;
-    all->copy_wait_ms = !often                                      ? COPY_AGAIN_MS_MIN
-                        : all->copy_wait_ms * 2 < COPY_AGAIN_MS_MAX ? all->copy_wait_ms * 2
-                                                                    : COPY_AGAIN_MS_MAX;
-    all->copy_again_mono_ms = now + all->copy_wait_ms;
-    return true;
-}
-
-static void take_copies(struct agent *agent, const struct pg_logical_seen *seen)
-{
-    struct loop_logical *fetched[PG_SLOTS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < seen->count; i++) {
-        const struct pg_logical_there *there = &seen->slots[i];
-        struct loop_logical *item = find_item(agent, there->name);
-        bool missing = item != NULL && find_slot(agent, there->name) == NULL;
-        if (missing && there->fetched) {
-            fetched[count++] = item;
-        } else if (missing) {
-            tell_fault(agent, there->name, there->fault);
-        }
-    }
-    bool ordered = count > 0 && order_restart(agent);
-    for (size_t i = 0; ordered && i < count; i++) {
-        fetched[i]->coming = true;
-    }
-}
-
-static void compare(struct agent *agent, const struct pg_logical_seen *seen,
-                    const struct pg_logical_there *there)
-{
-    struct loop_logical *item = find_item(agent, there->name);
-    const struct pg_slot *slot = find_slot(agent, there->name);
-    if (item == NULL || slot == NULL || slot->catalog_xmin == 0) {
-        return;
-    }
-    if (seen->physical_xmin == 0) {
-        if (item->safe) {
-            log_warning("the primary keeps nothing for the logical replication slot '%s' any more",
-                        item->name);
-        }
-        item->safe = false;
-        item->horizon = 0;
-        return;
-    }
-    if (item->horizon == 0 && !pg_xid_before(slot->catalog_xmin, seen->physical_xmin)) {
-        item->horizon = there->catalog_xmin;
-    }
-    /* A consumer that has confirmed more than is replayed here would miss what a promotion puts in
-     * its place. */
-    if (!item->safe && item->horizon != 0 && !pg_xid_before(slot->catalog_xmin, item->horizon) &&
-        slot->confirmed_lsn <= agent->facts.probe.replay_lsn) {
-        item->safe = true;
-        item->copied = false;
-        agent->logical.asked_mono_ms = 0; /* its mark is to go at once */
-        log_info("the logical replication slot '%s' is good for a failover", item->name);
-    }
-}
-
-static void on_seen(void *arg, int rc, const struct pg_logical_seen *seen, const struct error *err)
-{
-    struct agent *agent = arg;
-    struct loop_logicals *all = &agent->logical;
-
-    all->asking = false;
-    if (rc != 0) {
-        if (rc != ERR_CANCELED && !all->ask_failed) {
-            log_warning("%s, retrying", err->text);
-        }
-        all->ask_failed = rc != ERR_CANCELED;
-        return;
-    }
-    all->ask_failed = false;
-    for (size_t i = 0; i < all->count; i++) {
-        all->items[i].kept = all->items[i].kept || all->items[i].keeping;
-    }
-    if (!is_standby(agent) || agent->facts.run != HA_RUN_RUNNING ||
-        !ha_epoch_equal(all->asked_epoch, agent->facts.cluster.leader_epoch)) {
-        return;
-    }
-    for (size_t i = 0; i < seen->count; i++) {
-        compare(agent, seen, &seen->slots[i]);
-    }
-    if (all->asked_copies) {
-        take_copies(agent, seen);
-    }
-}
-
-/* Those whose marks are to go. */
-static size_t good_ones(struct agent *agent, const char *ret_names[DYNAMIC_SLOTS_MAX])
-{
-    size_t count = 0;
-    for (size_t i = 0; i < agent->logical.count; i++) {
-        struct loop_logical *item = &agent->logical.items[i];
-        item->keeping = item->safe && !item->kept && count < DYNAMIC_SLOTS_MAX;
-        if (item->keeping) {
-            ret_names[count++] = item->name;
-        }
-    }
-    return count;
-}
-
-static bool is_streaming_standby(const struct agent *agent)
-{
-    const struct loop_facts *facts = &agent->facts;
-    return facts->run == HA_RUN_RUNNING && facts->probe.asked_ms > 0 && is_standby(agent) &&
-           facts->config_revision >= 0 && facts->upstream.streaming && !agent->lease.held &&
-           facts->cluster.leader[0] != '\0' &&
-           strcmp(facts->cluster.leader, agent->config->name) != 0;
-}
-
-void logical_look(struct agent *agent)
-{
-    enum { POSTGRES_PORT = 5432 };
-    struct loop_logicals *all = &agent->logical;
-    const struct ha_cluster *cluster = &agent->facts.cluster;
-    char host[PG_HOST_BYTES];
-    char physical[PG_NAME_BYTES];
-    struct logical_plan plan;
-    struct error err = {0};
-    bool streams = false;
-
-    if (all->asking || agent->stopping || !is_streaming_standby(agent) || is_native(agent) ||
-        agent_mono_ms(agent) - all->asked_mono_ms < agent->dynamic.loop_wait_ms) {
-        return;
-    }
-    look_failed(agent);
-    logical_decide(agent, &plan);
-    all->asked_copies = may_copy(agent, &plan);
-    if (plan.wish_count == 0 || (is_all_safe(agent, &plan) && !all->asked_copies)) {
-        return;
-    }
-    struct pg_logical_ask ask = {.host = host,
-                                 .physical = physical,
-                                 .wishes = plan.wishes,
-                                 .wish_count = plan.wish_count,
-                                 .copy = all->asked_copies};
-    const char *good[DYNAMIC_SLOTS_MAX];
-    ask.safe = (struct pg_lines){good, good_ones(agent, good)};
-    const struct ha_member *leader = ha_cluster_member(cluster, cluster->leader);
-    if (leader == NULL || !member_url_address(leader->conn_url, POSTGRES_PORT, host, &ask.port)) {
-        return;
-    }
-    pg_slot_name(next_to_leader(agent, &streams), physical);
-    all->asked_mono_ms = agent_mono_ms(agent);
-    all->asked_epoch = cluster->leader_epoch;
-    all->asking = pg_instance_ask_logical(agent->pg, &ask, ASK_MS, on_seen, agent, &err) == 0;
+    return !logical_is_standby(agent) ||
+           (logical_is_native(agent) ? slot->synced : item->safe && item->kept);
 }
