@@ -30,7 +30,6 @@ static const char *const elsewhere[] = {
     "unlocked/failsafe",             /* etcd */
     "leader/watchdog",               /* a watchdog that is required and fails, */
     "stopped/watchdog",              /* ... there, too */
-    "leader/crash_loop",             /* backends that die alone */
     "bootstrap/copy_cluster",        /* standby clusters: tests/e2e/standby.py */
     "bootstrap/copy_again",
     "leader/standby_cluster",
@@ -52,6 +51,7 @@ static const char *const elsewhere[] = {
 static const char *const rare[] = {
     "common/not_all_gone",
     "common/not_ours",
+    "leader/crash_loop", /* backends that die alone, again and again */
     "leader/retake",
     "leader/timeline_unreserved",
     "pause/diverged",
