@@ -16,6 +16,8 @@
  * beside it remembers that over a restart of the agent (pgctl/jobs/slot_copy.h).
  *
  * From 17 on the server does all this itself. */
+#include "agent/loop/logical.h"
+
 #include "agent/loop/logical_private.h"
 
 #include "agent/ha/ha_cluster.h"
