@@ -11,6 +11,7 @@
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
 #include "agent/app_reload.h"
+#include "agent/app_rest.h"
 #include "agent/app_start.h"
 #include "agent/cli/store_etcd.h"
 #include "agent/dcs/dcs_raft.h"
@@ -20,8 +21,10 @@
 #include "agent/loop/peers.h"
 #include "agent/loop/silence.h"
 #include "agent/loop/sync.h"
+#include "agent/rest_tls.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/net/tls.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -48,6 +51,7 @@ struct app {
     uv_loop_t loop;
     struct app_signals signals;
     struct app_reload reload;
+    struct app_rest rest;
     uv_timer_t stop_timer; /* from SIGTERM until everything is closed */
     uv_timer_t close_timer;
     uv_timer_t quit_timer;
@@ -209,6 +213,7 @@ static void close_all(struct agent *agent, int status)
     silence_stop(agent);
     failsafe_stop(agent);
     peers_stop(agent);
+    app_rest_stop(&app->rest);
     app_api_stop(agent);
     app_etcd_stop(app->etcd_server, on_etcd_stopped, app);
 }
@@ -505,6 +510,19 @@ static void start_dynamic(struct app *app)
     }
 }
 
+/* It listens from the next turn on: nobody is served before he can be refused. */
+static int start_rest(struct app *app, struct error *err)
+{
+    struct tls_context *tls = NULL;
+    int rc = rest_tls_read(&app->config.restapi, &tls, err);
+    rc = rc != 0 ? rc : app_api_start(&app->agent, err);
+    if (rc == 0) {
+        app_rest_apply(&app->rest, &app->agent, &app->config, tls);
+    }
+    tls_context_free(tls);
+    return rc;
+}
+
 static int prepare(struct app *app, struct error *err)
 {
     struct agent *agent = &app->agent;
@@ -541,7 +559,7 @@ static int prepare(struct app *app, struct error *err)
     if (rc == 0) {
         peers_start(agent);
     }
-    rc = rc != 0 ? rc : app_api_start(agent, err);
+    rc = rc != 0 ? rc : start_rest(app, err);
     return rc != 0 ? rc
                    : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
 }
@@ -561,6 +579,7 @@ int agent_run(const char *path)
         agent->on_exit = close_all;
         agent->on_reload = on_reload;
         app_reload_init(&app->reload, agent, &app->config, path);
+        app->reload.rest = &app->rest;
         app->stop_timer.data = app;
         (void)uv_timer_init(&app->loop, &app->stop_timer);
         app_start_signals(&app->loop, &app->signals, on_signal, app);

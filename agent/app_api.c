@@ -534,6 +534,12 @@ static int answer_failsafe(void *arg, const json_t *question, uint64_t *ret_lsn,
     return failsafe_answer(arg, question, ret_lsn, err);
 }
 
+static void tell_refused(void *arg, const char *text)
+{
+    (void)arg;
+    log_warning("restapi: %s", text);
+}
+
 static void ask_reload(void *arg)
 {
     struct agent *agent = arg;
@@ -553,6 +559,7 @@ int app_api_start(struct agent *agent, struct error *err)
                               .reinitialize = reinitialize,
                               .failsafe = answer_failsafe,
                               .reload = ask_reload,
+                              .refused = tell_refused,
                               .explain = render_explain,
                               .metrics = render_metrics,
                               .arg = agent};

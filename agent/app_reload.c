@@ -9,8 +9,10 @@
 #include "agent/app_start.h"
 #include "agent/config/config_again.h"
 #include "agent/loop/loop.h"
+#include "agent/rest_tls.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/net/tls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +58,9 @@ static void exchange(struct app_reload *reload, const struct config *next)
         config_free(&old);
     }
     log_info("reload: the configuration file was read again");
+    if (reload->rest != NULL) {
+        app_rest_apply(reload->rest, agent, reload->config, reload->tls);
+    }
     set_error(agent, "");
     cycle_request(agent);
 }
@@ -90,6 +95,9 @@ static void on_read(uv_work_t *work)
     reload->rc = reload->from_file
                      ? config_load_file(path, &reload->read, &reload->warnings, &reload->err)
                      : config_load(path, &reload->read, &reload->warnings, &reload->err);
+    if (reload->rc == 0 && reload->rest != NULL) {
+        reload->rc = rest_tls_read(&reload->read.restapi, &reload->tls, &reload->err);
+    }
 }
 
 static void on_read_done(uv_work_t *work, int status)
@@ -100,6 +108,8 @@ static void on_read_done(uv_work_t *work, int status)
     if (!reload->agent->stopping && status == 0) {
         take(reload);
     }
+    tls_context_free(reload->tls);
+    reload->tls = NULL;
     config_free(&reload->read);
     config_warnings_free(&reload->warnings);
     reload->err = (struct error){0};

@@ -2,6 +2,7 @@
 #ifndef AGENT_APP_RELOAD_H
 #define AGENT_APP_RELOAD_H
 
+#include "agent/app_rest.h"
 #include "agent/config/config.h"
 
 #include <uv.h>
@@ -15,12 +16,14 @@ struct app_reload {
     struct config_memory *started;
     uv_work_t work;
     bool running;
-    bool again;      /* asked for while it ran: the file may be another one since */
-    char path[4096]; /* "" = none */
-    bool from_file;  /* what is in force is of the file: it has to be there */
+    bool again;            /* asked for while it ran: the file may be another one since */
+    char path[4096];       /* "" = none */
+    struct app_rest *rest; /* NULL: there is no REST server */
+    bool from_file;        /* what is in force is of the file: it has to be there */
     /* Of the thread, while it runs. */
     int rc;
     struct config read;
+    struct tls_context *tls; /* what the REST server's files have; NULL: there are none */
     struct config_warnings warnings;
     struct error err;
 };

@@ -104,6 +104,7 @@ static void on_signal(uv_signal_t *signal, int number)
     if (number == SIGHUP) {
         (void)app_reload_certificates(&witness->config, witness->stopping ? NULL : witness->group,
                                       witness->stopping ? NULL : witness->etcd);
+        witness_rest_reload(witness->rest);
         log_warning("SIGHUP: a witness reads its file at start only");
     } else if (witness->stopping) {
         log_warning("signal %d: exiting at once", number);

@@ -5,8 +5,10 @@
 
 #include "agent/api/api_metrics.h"
 #include "agent/app_group.h"
+#include "agent/rest_tls.h"
 #include "base/mem.h"
 #include "base/net/http1.h"
+#include "base/net/tls_watch.h"
 #include "raft/group.h"
 
 #include <jansson.h>
@@ -17,6 +19,7 @@ struct witness_rest {
     struct http1_server *http;
     const struct config *config;
     struct raft_group **group;
+    struct tls_watch *watch; /* NULL: plain HTTP */
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
@@ -102,16 +105,33 @@ int witness_rest_start(struct uv_loop_s *loop, const struct config *config,
     struct net_addr listen = {.port = config->restapi_listen.port};
     const char *host = config->restapi_listen.host;
     (void)snprintf(listen.host, sizeof listen.host, "%s", host[0] == '\0' ? "*" : host);
+    struct tls_context *tls = NULL;
+    int rc = rest_tls_read(&config->restapi, &tls, err);
+    if (rc != 0) {
+        return rc;
+    }
     struct witness_rest *rest = mem_new(struct witness_rest);
     *rest = (struct witness_rest){.config = config, .group = group};
-    int rc = http1_server_start(loop, &listen, on_request, rest, &rest->http, err);
+    rc = http1_server_start(loop, &listen, on_request, rest, &rest->http, err);
     if (rc != 0) {
         error_wrap(err, "restapi.listen");
+        tls_context_free(tls);
         mem_free(rest);
         return rc;
     }
+    http1_server_set_tls(rest->http, tls);
+    http1_server_set_head(rest->http, rest_server_name(&config->restapi), config->restapi.headers);
+    rest->watch = rest_tls_watch(loop, tls);
+    tls_context_free(tls);
     *ret_rest = rest;
     return 0;
+}
+
+void witness_rest_reload(struct witness_rest *rest)
+{
+    if (rest != NULL && rest->watch != NULL) {
+        tls_watch_look(rest->watch);
+    }
 }
 
 static void on_http_stopped(void *arg)
@@ -128,6 +148,9 @@ void witness_rest_stop(struct witness_rest *rest, void (*stopped)(void *arg), vo
     if (rest == NULL) {
         stopped(arg);
         return;
+    }
+    if (rest->watch != NULL) {
+        tls_watch_stop(rest->watch, NULL, NULL);
     }
     rest->stopped = stopped;
     rest->stopped_arg = arg;

@@ -13,6 +13,8 @@ struct witness_rest;
 int witness_rest_start(struct uv_loop_s *loop, const struct config *config,
                        struct raft_group **group, struct witness_rest **ret_rest,
                        struct error *err) MUST_CHECK;
+/* SIGHUP: its certificates are read again, if it has some. NULL is accepted. */
+void witness_rest_reload(struct witness_rest *rest);
 /* `stopped` comes at once where there is none. */
 void witness_rest_stop(struct witness_rest *rest, void (*stopped)(void *arg), void *arg);
 

@@ -2,6 +2,7 @@
 #ifndef AGENT_API_PRIVATE_H
 #define AGENT_API_PRIVATE_H
 
+#include "agent/api/api_access.h"
 #include "agent/api/api_health.h"
 #include "agent/api/api_server.h"
 #include "base/list.h"
@@ -29,6 +30,9 @@ struct api_restart_wait {
 struct api_server {
     uv_loop_t *loop;
     struct http1_server *http;
+    struct api_access *access;
+    int64_t refused_mono_ms; /* when one was told of last; 0 = never */
+    unsigned refused_count;  /* that were not told of since */
     struct api_ports ports;
     struct api_status *status;
     uv_timer_t wait_timer;

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_LOOK_MS = 200, ROUTES = 19 };
+enum { WAIT_LOOK_MS = 200, ROUTES = 19, API_REFUSED_AGAIN_MS = 5000 };
 
 struct api_status *api_status_new(void)
 {
@@ -84,8 +84,10 @@ void api_reply_error(struct http1_exchange *exchange, int status, const char *te
                status);
     put_escaped(&page, text);
     buf_put_str(&page, ".</p></body></html>\n");
-    struct http1_response response = {
-        .status = status, .content_type = "text/html;charset=utf-8", .body = buf_span(&page)};
+    struct http1_response response = {.status = status,
+                                      .content_type = "text/html;charset=utf-8",
+                                      .plain_head = true,
+                                      .body = buf_span(&page)};
     http1_respond(exchange, &response);
     buf_free(&page);
 }
@@ -330,13 +332,86 @@ static void health(struct api_server *server, struct http1_exchange *exchange,
     }
 }
 
+/* --- refusing --------------------------------------------------------------------------------- */
+
+static void tell_refused(struct api_server *server, const char *text)
+{
+    int64_t now = clock_mono_ms(server->ports.clock);
+    if (server->ports.refused == NULL) {
+        return;
+    }
+    if (server->refused_mono_ms != 0 && now - server->refused_mono_ms < API_REFUSED_AGAIN_MS) {
+        server->refused_count++;
+        return;
+    }
+    char more[64] = "";
+    if (server->refused_count > 0) {
+        (void)snprintf(more, sizeof more, " (%u more before, not told of)", server->refused_count);
+    }
+    char *whole = mem_printf("%s%s", text, more);
+    server->refused_mono_ms = now;
+    server->refused_count = 0;
+    server->ports.refused(server->ports.arg, whole);
+    mem_free(whole);
+}
+
+static void on_no_tls(void *arg, const struct error *err)
+{
+    tell_refused(arg, err->text);
+}
+
+static const char *method_name(enum http1_method method)
+{
+    static const char *const names[] = {
+        [HTTP1_GET] = "GET",       [HTTP1_HEAD] = "HEAD", [HTTP1_OPTIONS] = "OPTIONS",
+        [HTTP1_POST] = "POST",     [HTTP1_PUT] = "PUT",   [HTTP1_PATCH] = "PATCH",
+        [HTTP1_DELETE] = "DELETE", [HTTP1_OTHER] = "?"};
+    return names[method];
+}
+
+/* Whether a request that changes something may go on; else it has been answered. */
+static bool is_let_in(struct api_server *server, struct http1_exchange *exchange, size_t route)
+{
+    bool by_member = routes[route].handler == post_failsafe;
+    const char *why = NULL;
+    int status = api_access_check(server->access, exchange, by_member, &why);
+    if (status == 0) {
+        return true;
+    }
+    const struct stream_peer *peer = http1_request_peer(exchange);
+    char *text =
+        mem_printf("%s /%s of %s was refused (%d): %s", method_name(routes[route].method),
+                   routes[route].segment, peer == NULL ? "a client" : peer->text, status, why);
+    tell_refused(server, text);
+    mem_free(text);
+    struct http1_response response = {
+        .status = status,
+        .content_type = "text/html",
+        .headers = status == 401 ? "WWW-Authenticate: Basic realm=\"Patroni\"\r\n" : NULL,
+        .body = span_str(why)};
+    http1_respond(exchange, &response);
+    return false;
+}
+
+static bool is_unsafe(enum http1_method method)
+{
+    return method != HTTP1_GET && method != HTTP1_HEAD && method != HTTP1_OPTIONS;
+}
+
 static void on_request(void *arg, struct http1_exchange *exchange,
                        const struct http1_request *request)
 {
     struct api_server *server = arg;
     size_t route = route_of(request);
 
-    if (server->status == NULL || server->closing > 0) {
+    if (server->closing > 0) {
+        reply_code(exchange, 503);
+        return;
+    }
+    if (route < ROUTES && is_unsafe(request->method) && !is_let_in(server, exchange, route)) {
+        return;
+    }
+    if (server->status == NULL) {
         reply_code(exchange, 503);
         return;
     }
@@ -365,6 +440,7 @@ void api_server_publish(struct api_server *server, struct api_status *status)
 {
     api_status_unref(server->status);
     server->status = api_status_ref(status);
+    api_access_members(server->access, &status->cluster);
     forget_rendered(server);
     api_waits_look(server);
     api_restart_look(server);
@@ -392,11 +468,20 @@ int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struc
         return rc;
     }
     http1_server_set_bulk(server->http, is_bulk);
+    http1_server_set_refused(server->http, on_no_tls, server);
+    server->access = api_access_new(loop);
     server->wait_timer.data = server;
     (void)uv_timer_init(loop, &server->wait_timer);
     (void)uv_timer_start(&server->wait_timer, on_wait_timer, WAIT_LOOK_MS, WAIT_LOOK_MS);
     *ret_server = server;
     return 0;
+}
+
+void api_server_secure(struct api_server *server, const struct api_security *security)
+{
+    http1_server_set_tls(server->http, security->tls);
+    http1_server_set_head(server->http, security->server, security->headers);
+    api_access_set(server->access, security);
 }
 
 static void on_part_closed(struct api_server *server)
@@ -414,7 +499,7 @@ static void on_part_closed(struct api_server *server)
     }
 }
 
-static void on_http_stopped(void *arg)
+static void on_stopped(void *arg)
 {
     on_part_closed(arg);
 }
@@ -435,11 +520,13 @@ void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void
     ASSERT(server->closing == 0);
     server->stopped = stopped;
     server->stopped_arg = arg;
-    server->closing = 2;
+    server->closing = 3;
     api_waits_drop(server);
     api_restart_drop(server);
     uv_close((uv_handle_t *)&server->wait_timer, on_timer_closed);
-    http1_server_stop(server->http, on_http_stopped, server);
+    http1_server_set_refused(server->http, NULL, NULL);
+    http1_server_stop(server->http, on_stopped, server);
+    api_access_close(server->access, on_stopped, server);
 }
 
 uint16_t api_server_port(const struct api_server *server)

@@ -3,6 +3,7 @@
 #ifndef AGENT_API_SERVER_H
 #define AGENT_API_SERVER_H
 
+#include "agent/api/api_access.h"
 #include "agent/api/api_ports.h"
 #include "agent/api/api_status.h"
 #include "base/net/addr.h"
@@ -15,6 +16,9 @@ struct api_server;
 /* `ports` are copied. */
 int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struct api_ports *ports,
                      struct api_server **ret_server, struct error *err) MUST_CHECK;
+/* From here on, all at once: new connections, and the next request on each that is there. Before
+ * the first call everybody may do everything. */
+void api_server_secure(struct api_server *server, const struct api_security *security);
 /* Takes a new picture (a reference of its own). */
 void api_server_publish(struct api_server *server, struct api_status *status);
 /* `stopped` (may be NULL) when the loop holds nothing of it, and every write that was under way has

@@ -23,9 +23,16 @@ static size_t take_bytes(char *data, size_t size, size_t count, void *arg)
 
 static bool insecure; /* of the one command that this process is there for */
 
+static const struct config_ctl *as; /* NULL: without anything */
+
 void cli_request_insecure(bool on)
 {
     insecure = on;
+}
+
+void cli_request_as(const struct config_ctl *ctl)
+{
+    as = ctl;
 }
 
 /* "http://host:port/patroni" and "/switchover" -> "http://host:port/switchover"; NULL = no URL of
@@ -51,12 +58,51 @@ static int code_of(CURLcode code)
     }
 }
 
+static const char *remedy_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return ": give its authority as ctl.cacert, or take any certificate with -k";
+    case CURLE_SSL_CACERT_BADFILE: return ": give a file of certificates as ctl.cacert";
+    case CURLE_SSL_CERTPROBLEM:
+        return ": give ctl.certfile, ctl.keyfile and ctl.keyfile_password that go together";
+    default: return "";
+    }
+}
+
 struct question {
     const char *url;
     const char *path;
     const char *method; /* NULL: GET, or POST with a body */
     const char *body;   /* NULL = none */
 };
+
+/* Patroni's way, but for name and password, which whoever only reads does not need. */
+static void set_security(CURL *curl, bool reads)
+{
+    bool any = insecure || (as != NULL && as->insecure);
+    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, any ? 0L : 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, any ? 0L : 2L);
+    if (as == NULL) {
+        return;
+    }
+    if (as->tls.cafile != NULL) {
+        (void)curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* else the system's count, too */
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, as->tls.cafile);
+    }
+    if (as->tls.certfile != NULL) {
+        const char *password = as->tls.keyfile_password.hidden;
+        (void)curl_easy_setopt(curl, CURLOPT_SSLCERT, as->tls.certfile);
+        (void)curl_easy_setopt(curl, CURLOPT_SSLKEY,
+                               as->tls.keyfile != NULL ? as->tls.keyfile : as->tls.certfile);
+        (void)curl_easy_setopt(curl, CURLOPT_KEYPASSWD, password != NULL ? password : "");
+    }
+    if (!reads && as->username != NULL) {
+        (void)curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        (void)curl_easy_setopt(curl, CURLOPT_USERNAME, as->username);
+        (void)curl_easy_setopt(curl, CURLOPT_PASSWORD, as->password.hidden);
+    }
+}
 
 static CURLcode perform(CURL *curl, const char *url, const struct question *question,
                         int64_t timeout_ms, struct buf *reply)
@@ -67,8 +113,7 @@ static CURLcode perform(CURL *curl, const char *url, const struct question *ques
     (void)curl_easy_setopt(curl, CURLOPT_PROXY,
                            ""); /* members are asked directly, whatever the environment says */
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, insecure ? 0L : 1L);
-    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, insecure ? 0L : 2L);
+    set_security(curl, question->method == NULL && question->body == NULL);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
@@ -101,6 +146,8 @@ static int ask(const struct question *question, int64_t timeout_ms, struct cli_r
         mem_free(full);
         return error_set(err, ERR_NOMEM, "no memory for a request");
     }
+    char why[CURL_ERROR_SIZE] = "";
+    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
     CURLcode code = perform(curl, full, question, timeout_ms, &reply);
     int rc = 0;
     if (code != CURLE_OK) {
@@ -110,7 +157,8 @@ static int ask(const struct question *question, int64_t timeout_ms, struct cli_r
         if (connected == 0) {
             rc = ERR_UNAVAILABLE; /* timed out before anything was sent */
         }
-        (void)error_set(err, rc, "asking %s: %s", full, curl_easy_strerror(code));
+        (void)error_set(err, rc, "asking %s: %s%s", full,
+                        why[0] != '\0' ? why : curl_easy_strerror(code), remedy_of(code));
         buf_free(&reply);
     } else {
         (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);

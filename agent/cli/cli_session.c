@@ -106,6 +106,7 @@ int cli_session_open(const char *path, const char *dcs_url, struct cli_session *
         mem_free(session);
         return error_set(err, ERR_IO, "cannot make an event loop");
     }
+    cli_request_as(&session->config.ctl);
     size_t count = cli_session_addresses(session, addresses);
     if (session->config.store != CONFIG_STORE_RAFT) {
         *ret_session = session;
@@ -130,6 +131,7 @@ void cli_session_close(struct cli_session *session)
     }
     (void)uv_run(&session->loop, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&session->loop) == 0);
+    cli_request_as(NULL);
     config_free(&session->config);
     mem_free(session);
 }

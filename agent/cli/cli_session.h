@@ -48,6 +48,10 @@ void cli_session_wait(struct cli_session *session, int64_t ms);
 /* From now on whatever certificate the members' interfaces have is taken, or (false) not. */
 void cli_request_insecure(bool on);
 
+/* From now on such requests are made as the file has it (its `ctl`, borrowed); NULL: without
+ * anything. cli_session_open and _close do it. */
+void cli_request_as(const struct config_ctl *ctl);
+
 /* A request to the REST interface of a member: `url` is its api_url, of which the path is replaced.
  * `body` NULL = GET. rc 0 whatever the status is. ERR_UNAVAILABLE, ERR_INVALID (the url) and
  * ERR_NOMEM: nothing was sent. Anything else: it was, and may be carried out: ERR_TIMEOUT,

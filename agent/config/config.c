@@ -111,7 +111,6 @@ static int check_served(const struct reader *r, const json_t *tree)
 {
     /* Two stores at once is the more telling mistake: name both. */
     struct section top = {.name = "", .object = tree};
-    struct section ctl;
     static const char *const pairs[][2] = {{"raft", "etcd"}, {"raft", "etcd3"}, {"etcd3", "etcd"}};
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         if (reader_get(&top, pairs[i][0]) != NULL && reader_get(&top, pairs[i][1]) != NULL) {
@@ -129,11 +128,7 @@ static int check_served(const struct reader *r, const json_t *tree)
                            "not served by this release: take it out: `pgquorum pause` when the "
                            "cluster is there");
     }
-    rc = rc != 0 ? rc : check_status(r, tree, KNOWN_NO_EFFECT);
-    if (rc != 0) {
-        return rc;
-    }
-    return reader_section(r, &top, "ctl", "ctl", &ctl); /* nobody else reads it */
+    return rc != 0 ? rc : check_status(r, tree, KNOWN_NO_EFFECT);
 }
 
 /* --- top level, restapi ----------------------------------------------------------------------- */
@@ -196,10 +191,11 @@ static int read_top(const struct reader *r, const struct section *top, enum conf
     return 0;
 }
 
-static int read_restapi(const struct reader *r, const struct section *top, enum config_use use,
-                        struct config *c)
+static int read_restapi(const struct reader *r, const struct config_source *source,
+                        const struct section *top, struct config *c)
 {
     struct section s;
+    enum config_use use = source->use;
     enum reader_need need = use == CONFIG_AGENT ? READER_REQUIRED : READER_OPTIONAL;
     int rc = reader_section(r, top, "restapi", "restapi", &s);
     rc =
@@ -216,10 +212,12 @@ static int read_restapi(const struct reader *r, const struct section *top, enum 
             "such as 10.0.0.1:%u",
             c->restapi_listen.port);
     }
+    rc = rc != 0 ? rc : section_restapi(r, source, &s, c);
     return rc != 0 || c->restapi_connect.text == NULL
                ? rc
-               : reader_check_url(r, &s, "connect_address", "http://", &c->restapi_connect,
-                                  "/patroni");
+               : reader_check_url(r, &s, "connect_address",
+                                  c->restapi.tls.certfile != NULL ? "https://" : "http://",
+                                  &c->restapi_connect, "/patroni");
 }
 
 /* --- raft ------------------------------------------------------------------------------------- */
@@ -476,7 +474,8 @@ static int read_all(const struct reader *r, const struct config_source *source, 
     rc = rc != 0 ? rc : check_served(r, tree);
     rc = rc != 0 ? rc : read_top(r, &top, source->use, c);
     rc = rc != 0 ? rc : read_store(r, source, &top, c);
-    rc = rc != 0 ? rc : read_restapi(r, &top, source->use, c);
+    rc = rc != 0 ? rc : read_restapi(r, source, &top, c);
+    rc = rc != 0 ? rc : section_ctl(r, source, &top, c);
     rc = rc != 0 ? rc : section_log(r, &top, c);
     if (rc != 0 || source->use == CONFIG_CLIENT) {
         return rc;

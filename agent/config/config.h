@@ -60,6 +60,41 @@ struct config_raft {
     int heartbeat_ms;
 };
 
+struct config_tls {
+    const char *certfile; /* absolute, as the others; NULL = none */
+    const char *keyfile;  /* NULL = in certfile */
+    struct secret keyfile_password;
+    const char *cafile;
+};
+
+enum config_verify { CONFIG_VERIFY_NONE, CONFIG_VERIFY_OPTIONAL, CONFIG_VERIFY_REQUIRED };
+enum config_tokens { CONFIG_TOKENS_ORIGINAL, CONFIG_TOKENS_MINIMAL, CONFIG_TOKENS_PRODUCT };
+
+#define CONFIG_ALLOWLIST_MAX 128
+
+/* `restapi` without its addresses. */
+struct config_restapi {
+    struct config_tls tls;     /* certfile NULL = plain HTTP */
+    const char *ciphers;       /* NULL = the default */
+    enum config_verify verify; /* not NONE: there are certfile and cafile */
+    const char *username;      /* NULL = nobody is asked for a password */
+    struct secret password;
+    const char *allowlist[CONFIG_ALLOWLIST_MAX]; /* addresses, networks, names of hosts */
+    size_t allowlist_count;
+    bool include_members;
+    const char *headers; /* of answers, each line ended by CR LF; NULL = none */
+    enum config_tokens tokens;
+};
+
+/* How other members' REST interfaces are asked. */
+struct config_ctl {
+    struct config_tls tls; /* cafile: cacert, else restapi's */
+    bool own_cacert;       /* it is not restapi's */
+    bool insecure;
+    const char *username; /* else restapi's; NULL = none */
+    struct secret password;
+};
+
 struct config_etcd {
     const char *urls[CONFIG_ETCD_URLS_MAX]; /* "http://10.0.0.4:2379" */
     size_t url_count;                       /* may be 0 with srv */
@@ -188,6 +223,8 @@ struct config {
     const char *name;
     struct config_address restapi_listen;
     struct config_address restapi_connect; /* what api_url is made of */
+    struct config_restapi restapi;
+    struct config_ctl ctl;
     enum config_store store;
     struct config_raft raft; /* with CONFIG_STORE_RAFT */
     struct config_etcd etcd; /* else */

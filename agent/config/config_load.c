@@ -9,6 +9,7 @@
 #include "agent/config/yaml.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/net/addr.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -99,6 +100,32 @@ static int check_real_directories(const struct config *config, struct error *err
     return 0;
 }
 
+static bool may_be_host(const char *text)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    size_t len = strlen(text);
+    return len > 0 && len < NET_HOST_BYTES && strspn(text, letters) == len &&
+           strspn(text, "0123456789.") < len;
+}
+
+static int check_allowlist(const struct config *config, struct error *err)
+{
+    for (size_t i = 0; i < config->restapi.allowlist_count; i++) {
+        const char *text = config->restapi.allowlist[i];
+        struct net_network unused;
+        int rc = net_network_parse(text, &unused, NULL);
+        if (rc != 0 && (rc != ERR_NOT_FOUND || !may_be_host(text))) {
+            return error_set(err, ERR_INVALID,
+                             "%s: restapi.allowlist: '%.100s' is neither address nor network nor "
+                             "name of a host: give one such as 10.0.0.5, 10.1.0.0/16 or "
+                             "host.example",
+                             config->path, text);
+        }
+    }
+    return 0;
+}
+
 /* Those that are opened later, when a part of the program runs already. */
 bool config_check_place(const struct config *config, size_t index, struct error *err)
 {
@@ -117,11 +144,20 @@ bool config_check_place(const struct config *config, size_t index, struct error 
         {"etcd_server", "certfile", config->etcd_server.certfile},
         {"etcd_server", "keyfile", config->etcd_server.keyfile},
         {"etcd_server", "cafile", config->etcd_server.cafile},
+        {"restapi", "certfile", config->restapi.tls.certfile},
+        {"restapi", "keyfile", config->restapi.tls.keyfile},
+        {"restapi", "cafile", config->restapi.tls.cafile},
+        {"ctl", "certfile", config->ctl.tls.certfile},
+        {"ctl", "keyfile", config->ctl.tls.keyfile},
+        {"ctl", "cacert", config->ctl.own_cacert ? config->ctl.tls.cafile : NULL},
     };
     *err = (struct error){0};
     if (index == 0) {
         if (config->postgresql.data_dir != NULL) { /* a witness has none */
             (void)check_real_directories(config, err);
+        }
+        if (err->code == 0) {
+            (void)check_allowlist(config, err);
         }
         return true;
     }

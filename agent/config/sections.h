@@ -34,6 +34,12 @@ int section_etcd(const struct reader *r, const struct config_source *source,
                  const struct section *top, struct config *c) MUST_CHECK;
 int section_etcd_server(const struct reader *r, const struct config_source *source,
                         const struct section *top, struct config *c) MUST_CHECK;
+/* What `restapi` has beside its addresses; `s` is that section. */
+int section_restapi(const struct reader *r, const struct config_source *source,
+                    const struct section *s, struct config *c) MUST_CHECK;
+/* After section_restapi, whose user and authorities it falls back to. */
+int section_ctl(const struct reader *r, const struct config_source *source,
+                const struct section *top, struct config *c) MUST_CHECK;
 int section_tags(const struct reader *r, const struct section *top, struct config *c) MUST_CHECK;
 int section_watchdog(const struct reader *r, const struct section *top,
                      struct config *c) MUST_CHECK;

@@ -17,6 +17,7 @@
 
 #include "agent/ha/ha_cluster.h"
 #include "agent/loop/loop.h"
+#include "agent/loop/member_http.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/net/http_client.h"
@@ -34,7 +35,8 @@ struct asked {
 
 struct loop_failsafe {
     struct agent *agent;
-    struct http_client *http;
+    struct member_http way;
+    struct http_client *http; /* of this round */
     /* the round */
     struct asked asked[ASKED_MAX];
     size_t asked_count;
@@ -151,9 +153,11 @@ static void ask(struct loop_failsafe *failsafe, struct asked *asked)
                                           .body = span_str(body),
                                           .timeout_ms = timeout_ms,
                                           .connect_timeout_ms = timeout_ms,
+                                          .response_bytes_max = ANSWER_BYTES_MAX,
                                           .repeatable = true,
                                           .on_done = on_answer,
                                           .arg = asked};
+    member_http_sign(failsafe->agent, &request);
     int rc = url_of(&asked->member, url, sizeof url)
                  ? http_client_send(failsafe->http, &request, &asked->exchange, &err)
                  : error_set(&err, ERR_INVALID, "no URL: '%s'", asked->member.api_url);
@@ -235,6 +239,11 @@ void failsafe_round(struct agent *agent)
     failsafe->newest = agent->lease.newest;
     list_all(failsafe);
     failsafe->sent_lease_ms = agent_lease_ms(agent);
+    struct error err = {0};
+    if (member_http_client(&failsafe->way, agent, true, &failsafe->http, &err) != 0) {
+        take_no(failsafe, "nobody", err.text);
+        return;
+    }
     failsafe->waiting = failsafe->asked_count + 1; /* one for the loop itself */
     for (size_t i = 0; i < failsafe->asked_count; i++) {
         ask(failsafe, &failsafe->asked[i]);
@@ -368,8 +377,7 @@ int failsafe_answer(struct agent *agent, const json_t *question, uint64_t *ret_l
 int failsafe_start(struct agent *agent, struct error *err)
 {
     struct loop_failsafe *failsafe = mem_new(struct loop_failsafe);
-    struct http_client_config config = {.response_bytes_max = ANSWER_BYTES_MAX};
-    int rc = http_client_new(agent->loop, &config, &failsafe->http, err);
+    int rc = member_http_client(&failsafe->way, agent, true, &failsafe->http, err);
     if (rc != 0) {
         mem_free(failsafe);
         return rc;
@@ -394,5 +402,5 @@ void failsafe_stop(struct agent *agent)
         return;
     }
     agent->failsafe = NULL;
-    http_client_free(failsafe->http, on_freed, failsafe);
+    http_client_free(failsafe->way.client, on_freed, failsafe);
 }

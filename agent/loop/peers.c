@@ -10,6 +10,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_peer.h"
 #include "agent/loop/loop.h"
+#include "agent/loop/member_http.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/net/http_client.h"
@@ -30,7 +31,7 @@ struct question {
 
 struct loop_peers {
     struct agent *agent;
-    struct http_client *http;                  /* NULL until somebody is asked */
+    struct member_http way;
     bool asking;                               /* it matters now */
     int64_t unlocked_mono_ms;                  /* that the questions are about */
     struct question questions[HA_MEMBERS_MAX]; /* of facts.peers, at the same place */
@@ -86,9 +87,19 @@ static void on_answer(void *arg, int rc, const struct http_client_response *resp
     peers_look(agent);
 }
 
+static bool is_idle(const struct loop_peers *peers)
+{
+    bool idle = true;
+    for (size_t i = 0; i < peers->agent->facts.peer_count; i++) {
+        idle = idle && peers->questions[i].exchange == NULL;
+    }
+    return idle;
+}
+
 static void ask(struct loop_peers *peers, struct question *question)
 {
     struct error err = {0};
+    struct http_client *http = NULL;
     struct http_client_request request = {.url = question->url,
                                           .timeout_ms = PEERS_TIMEOUT_MS,
                                           .connect_timeout_ms = PEERS_TIMEOUT_MS,
@@ -96,13 +107,11 @@ static void ask(struct loop_peers *peers, struct question *question)
                                           .repeatable = true,
                                           .on_done = on_answer,
                                           .arg = question};
-    struct http_client_config config = {.response_bytes_max = PEERS_ANSWER_BYTES_MAX};
     struct ha_peer *peer = &peers->agent->facts.peers[question - peers->questions];
 
     question->sent_mono_ms = agent_mono_ms(peers->agent);
-    int rc =
-        peers->http != NULL ? 0 : http_client_new(peers->agent->loop, &config, &peers->http, &err);
-    rc = rc != 0 ? rc : http_client_send(peers->http, &request, &question->exchange, &err);
+    int rc = member_http_client(&peers->way, peers->agent, is_idle(peers), &http, &err);
+    rc = rc != 0 ? rc : http_client_send(http, &request, &question->exchange, &err);
     if (rc != 0) {
         question->exchange = NULL;
         peer->asking = false;
@@ -276,9 +285,9 @@ void peers_stop(struct agent *agent)
         }
     }
     uv_close((uv_handle_t *)&agent->peers_timer, NULL);
-    if (peers->http == NULL) {
+    if (peers->way.client == NULL) {
         mem_free(peers);
     } else {
-        http_client_free(peers->http, on_freed, peers);
+        http_client_free(peers->way.client, on_freed, peers);
     }
 }

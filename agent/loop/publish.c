@@ -103,7 +103,9 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     (void)snprintf(url, sizeof url, "postgres://%s/%s", config->postgresql.connect.text,
                    agent_postgresql(agent)->database);
     put_text(member, "conn_url", url);
-    (void)snprintf(url, sizeof url, "http://%s/patroni", config->restapi_connect.text);
+    (void)snprintf(url, sizeof url, "%s://%s/patroni",
+                   config->restapi.tls.certfile != NULL ? "https" : "http",
+                   config->restapi_connect.text);
     put_text(member, "api_url", url);
     put_text(member, "state", ha_state_name(s));
     put_text(member, "role", ha_role_name(s));

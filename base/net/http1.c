@@ -39,6 +39,7 @@ static void maybe_stopped(struct http1_server *server)
         void (*stopped)(void *arg) = server->stopped;
         void *arg = server->stopped_arg;
         buf_free(&server->out);
+        http1_secure_free(server);
         mem_free(server);
         if (stopped != NULL) {
             stopped(arg);
@@ -254,7 +255,7 @@ void http1_respond(struct http1_exchange *x, const struct http1_response *respon
 static void refuse(struct http1_exchange *x, int status, const char *text)
 {
     struct http1_response response = {
-        .status = status, .content_type = "text/plain", .body = span_str(text)};
+        .status = status, .content_type = "text/plain", .plain_head = true, .body = span_str(text)};
     x->keep_alive = false;
     x->request.method = HTTP1_OTHER;
     send_response(x, &response);
@@ -420,7 +421,7 @@ static void on_read(void *arg, struct span bytes)
 static void on_end(void *arg, int rc, const struct error *err)
 {
     struct http1_exchange *x = arg;
-    (void)err;
+    http1_note_refused(x, rc, err);
     /* One that has only finished sending still gets what it asked for. */
     bool is_owed = (x->state == STATE_BUSY && !x->streaming && !x->noticing) ||
                    (x->state == STATE_LINGER && stream_pending(x->stream) > 0);
@@ -508,7 +509,7 @@ void http1_server_serve(struct http1_server *server, struct stream *stream, stru
 
 static void on_accept(void *arg, struct stream *stream)
 {
-    http1_server_serve(arg, stream, span_of(NULL, 0));
+    http1_server_serve(arg, http1_secure(arg, stream), span_of(NULL, 0));
 }
 
 static void on_sweep(uv_timer_t *timer)

@@ -1,6 +1,7 @@
 /* Private to the HTTP/1 server: http1.c has the connections, the reading and plain answers,
  * http1_head.c and http1_chunks.c what is read, http1_response.c the heads of answers,
- * http1_stream.c answers that come in pieces, http1_room.c who has to go for whom. */
+ * http1_stream.c answers that come in pieces, http1_room.c who has to go for whom, http1_secure.c
+ * TLS and what the server says of itself. */
 #ifndef BASE_NET_HTTP1_IMPL_H
 #define BASE_NET_HTTP1_IMPL_H
 
@@ -70,7 +71,12 @@ struct http1_server {
     struct list turns;
     uv_idle_t turn; /* runs while somebody is in `turns` */
     size_t count;
-    size_t lasting; /* answers that go on for long */
+    size_t lasting;                                         /* answers that go on for long */
+    struct tls_context *tls;                                /* NULL: plain text */
+    void (*on_refused)(void *arg, const struct error *err); /* NULL: nobody wants to know */
+    void *refused_arg;
+    char *name;    /* NULL: our own */
+    char *headers; /* NULL: none */
     bool stopping;
     unsigned closing; /* listener, timer and turn */
     void (*stopped)(void *arg);
@@ -101,6 +107,11 @@ void http1_wait_for_peer(struct http1_exchange *x, uint64_t ms);
 void http1_note_pending(struct http1_exchange *x);
 /* The response is all written: the next request, or the end. */
 void http1_response_done(struct http1_exchange *x);
+/* What was accepted, behind TLS if that is spoken (http1_secure.c). */
+struct stream *http1_secure(struct http1_server *server, struct stream *stream);
+/* Tells of a connection that ended, if it is to be told of. */
+void http1_note_refused(const struct http1_exchange *x, int rc, const struct error *err);
+void http1_secure_free(struct http1_server *server);
 /* BUSY no more on a connection that is gone: frees it, now or when it is closed. */
 void http1_release(struct http1_exchange *x);
 

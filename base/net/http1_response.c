@@ -63,7 +63,8 @@ void http1_put_head(struct http1_exchange *x, const struct http1_response *respo
     } else {
         char date[HTTP1_DATE_BYTES];
         http1_date(date);
-        buf_printf(out, "Server: pgquorum\r\nDate: %s\r\nContent-Type: %s\r\n", date,
+        buf_printf(out, "Server: %s\r\nDate: %s\r\nContent-Type: %s\r\n",
+                   x->server->name != NULL ? x->server->name : "pgquorum", date,
                    response->content_type);
         if (!chunked) {
             buf_printf(out, "Content-Length: %zu\r\n", response->body.len);
@@ -73,6 +74,9 @@ void http1_put_head(struct http1_exchange *x, const struct http1_response *respo
     }
     if (response->headers != NULL) {
         buf_put_str(out, response->headers);
+    }
+    if (response->content_type != NULL && !response->plain_head && x->server->headers != NULL) {
+        buf_put_str(out, x->server->headers);
     }
     if (x->minor == 1 && !x->keep_alive) {
         buf_put_str(out, "Connection: close\r\n");

@@ -86,6 +86,7 @@ static void free_client(struct http_client *client)
     mem_free((char *)(uintptr_t)client->config.tls_ca);
     mem_free((char *)(uintptr_t)client->config.tls_cert);
     mem_free((char *)(uintptr_t)client->config.tls_key);
+    mem_free((char *)(uintptr_t)client->config.tls_key_password);
     mem_free((char *)(uintptr_t)client->config.user_agent);
     mem_free(client);
     if (closed != NULL) {
@@ -375,6 +376,7 @@ static struct http_client_config config_dup(const struct http_client_config *con
     copy.tls_ca = mem_strdup(config->tls_ca);
     copy.tls_cert = mem_strdup(config->tls_cert);
     copy.tls_key = mem_strdup(config->tls_key);
+    copy.tls_key_password = mem_strdup(config->tls_key_password);
     copy.user_agent = mem_strdup(config->user_agent);
     if (copy.idle_connections_max == 0) {
         copy.idle_connections_max = HTTP_CLIENT_IDLE_CONNECTIONS;

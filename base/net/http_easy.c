@@ -287,7 +287,7 @@ static int set_tls(CURL *curl, const struct http_client_config *config)
     int bad = 0;
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, config->tls_no_verify ? 0L : 1L);
-    SET(CURLOPT_SSL_VERIFYHOST, config->tls_no_verify ? 0L : 2L);
+    SET(CURLOPT_SSL_VERIFYHOST, config->tls_no_verify || config->tls_any_name ? 0L : 2L);
     SET(CURLOPT_CAPATH, (char *)NULL); /* else the system's CAs are trusted beside tls_ca */
     if (config->tls_ca != NULL) {
         SET(CURLOPT_CAINFO, config->tls_ca);
@@ -296,7 +296,7 @@ static int set_tls(CURL *curl, const struct http_client_config *config)
     if (config->tls_cert != NULL) {
         SET(CURLOPT_SSLCERT, config->tls_cert);
         SET(CURLOPT_SSLKEY, config->tls_key != NULL ? config->tls_key : config->tls_cert);
-        SET(CURLOPT_KEYPASSWD, "");
+        SET(CURLOPT_KEYPASSWD, config->tls_key_password != NULL ? config->tls_key_password : "");
     }
     return bad;
 }

@@ -24,7 +24,7 @@
 /* TLS 1.2: forward secrecy and AEAD only. (TLS 1.3 has nothing else.) */
 #define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
 
-enum { S_TO_NS = 1000000000 };
+enum { S_TO_NS = 1000000000, KIND_BYTES = 96 };
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -73,11 +73,26 @@ bool tls_stamps_old(const struct tls_context *context, const struct tls_stamp *s
 
 struct loaded_file {
     const char *path;
-    const char *kind;
+    char kind[KIND_BYTES]; /* "restapi.certfile: certificate" */
+    const char *password;
     char *bytes; /* mem_free, wiped before */
     size_t len;
     bool locked; /* it asked for a passphrase */
 };
+
+static const char *const file_keys[TLS_FILES] = {
+    [TLS_FILE_CERT] = "certfile", [TLS_FILE_KEY] = "keyfile", [TLS_FILE_CA] = "cafile"};
+
+/* "restapi.certfile: ", or nothing. */
+static const char *key_of(const struct tls_context *context, const char *key,
+                          char out[static KIND_BYTES])
+{
+    out[0] = '\0';
+    if (context->section != NULL) {
+        (void)snprintf(out, KIND_BYTES, "%s.%s: ", context->section, key);
+    }
+    return out;
+}
 
 static void file_free(struct loaded_file *file)
 {
@@ -132,11 +147,17 @@ static int read_open_file(int fd, struct loaded_file *file, struct tls_stamp *re
 static int file_load(const struct tls_context *context, enum tls_file which,
                      struct loaded_file *file, struct tls_stamp *ret_stamp, struct error *err)
 {
-    *file = (struct loaded_file){.path = path_of(context, which), .kind = file_kinds[which]};
+    char key[KIND_BYTES];
+    bool in_certfile = which == TLS_FILE_KEY && context->paths[TLS_FILE_KEY] == NULL;
+    *file =
+        (struct loaded_file){.path = path_of(context, which), .password = context->key_password};
+    (void)key_of(context, file_keys[in_certfile ? TLS_FILE_CERT : which], key);
+    (void)snprintf(file->kind, sizeof file->kind, "%.64s%s", key, file_kinds[which]);
     int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
-        return error_set(err, err_from_errno(errno), "%s file '%s': %s", file->kind, file->path,
-                         strerror(errno));
+        return error_set(err, err_from_errno(errno),
+                         "%s file '%s': %s: give a file that is there and that this user may read",
+                         file->kind, file->path, strerror(errno));
     }
     int rc = read_open_file(fd, file, ret_stamp, err);
     (void)close(fd);
@@ -157,6 +178,12 @@ static int file_fail(const struct loaded_file *file, const char *what, struct er
     char reason[160];
     bool none = is_none(ERR_peek_last_error());
     tls_text_reason(reason, sizeof reason);
+    if (file->locked && file->password != NULL) {
+        return error_set(err, ERR_INVALID,
+                         "%s file '%s': its passphrase is not the one that is given: give the "
+                         "right one as 'keyfile_password'",
+                         file->kind, file->path);
+    }
     if (file->locked) {
         return error_set(err, ERR_INVALID,
                          "%s file '%s': the key is locked with a passphrase, which nobody is there "
@@ -173,11 +200,14 @@ static int file_fail(const struct loaded_file *file, const char *what, struct er
 static int ask_passphrase(char *buffer, int size, int writing, void *arg)
 {
     struct loaded_file *file = arg;
-    (void)buffer;
-    (void)size;
+    size_t len = file->password == NULL ? 0 : strlen(file->password);
     (void)writing;
     file->locked = true;
-    return -1;
+    if (file->password == NULL || len > (size_t)size) {
+        return -1;
+    }
+    memcpy(buffer, file->password, len);
+    return (int)len;
 }
 
 static BIO *file_bio(const struct loaded_file *file)
@@ -311,10 +341,12 @@ static int take_file(const struct tls_context *context, enum tls_file which, tak
     }
     file_free(&file);
     if (rc == ERR_CONFLICT) {
+        char key[KIND_BYTES];
         ERR_clear_error();
         return error_set(err, ERR_INVALID,
-                         "the key in '%s' does not belong to the certificate in "
+                         "%sthe key in '%s' does not belong to the certificate in "
                          "'%s'",
+                         key_of(context, file_keys[TLS_FILE_KEY], key),
                          path_of(context, TLS_FILE_KEY), path_of(context, TLS_FILE_CERT));
     }
     return rc;
@@ -466,13 +498,23 @@ static SSL_CTX *ctx_new(const struct tls_context *context, struct error *err)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
     if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-        SSL_CTX_set_cipher_list(ctx, CIPHERS_1_2) != 1 ||
         (context->protocols_len > 0 &&
          SSL_CTX_set_alpn_protos(ctx, context->protocols, (unsigned)context->protocols_len) != 0)) {
         char reason[160];
         tls_text_reason(reason, sizeof reason);
         SSL_CTX_free(ctx);
         (void)error_set(err, ERR_NOMEM, "setting up TLS: %s", reason);
+        return NULL;
+    }
+    const char *ciphers = context->ciphers != NULL ? context->ciphers : CIPHERS_1_2;
+    if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
+        char key[KIND_BYTES];
+        SSL_CTX_free(ctx);
+        ERR_clear_error();
+        (void)error_set(err, ERR_INVALID,
+                        "%s'%.200s' names no cipher that is there: give a list as `openssl ciphers`"
+                        " takes it, or nothing",
+                        key_of(context, "ciphers", key), ciphers);
         return NULL;
     }
     set_rules(context, ctx);
@@ -484,7 +526,7 @@ int tls_material_read(const struct tls_context *context, struct tls_material *re
 {
     struct tls_material material = {.ctx = ctx_new(context, err)};
     if (material.ctx == NULL) {
-        return ERR_NOMEM;
+        return err->code;
     }
     int rc = take_file(context, TLS_FILE_CERT, take_chain, &material, err);
     rc = rc != 0 ? rc : take_file(context, TLS_FILE_KEY, take_key, &material, err);
@@ -542,6 +584,9 @@ int tls_context_new(const struct tls_config *config, struct tls_context **ret_co
     context->paths[TLS_FILE_CERT] = mem_strdup(config->certfile);
     context->paths[TLS_FILE_KEY] = mem_strdup(config->keyfile);
     context->paths[TLS_FILE_CA] = mem_strdup(config->cafile);
+    context->key_password = mem_strdup(config->key_password);
+    context->ciphers = mem_strdup(config->ciphers);
+    context->section = mem_strdup(config->section);
     context->verify = config->verify;
     context->mutual = config->mutual;
     protocols_set(context, config);
@@ -572,6 +617,12 @@ void tls_context_free(struct tls_context *context)
     for (size_t i = 0; i < TLS_FILES; i++) {
         mem_free(context->paths[i]);
     }
+    if (context->key_password != NULL) {
+        OPENSSL_cleanse(context->key_password, strlen(context->key_password));
+    }
+    mem_free(context->key_password);
+    mem_free(context->ciphers);
+    mem_free(context->section);
     tls_material_free(&context->material);
     mem_free(context);
 }

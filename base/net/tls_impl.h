@@ -31,6 +31,9 @@ struct tls_material {
 struct tls_context {
     unsigned references;
     char *paths[TLS_FILES]; /* NULL = not given */
+    char *key_password;     /* NULL = none; wiped when it is freed */
+    char *ciphers;          /* NULL = our own choice */
+    char *section;          /* NULL = messages name no key */
     enum tls_verify verify;
     bool mutual;
     uint8_t protocols[TLS_PROTOCOLS_MAX *

@@ -37,3 +37,12 @@ class Authority:
         for made, path in ((key, key_path), (certificate, certificate_path)):
             with open(made) as f:
                 put(f.read(), path)
+
+    def sign_expired(self, name, key_path, certificate_path):
+        """As sign, and it ended yesterday."""
+        key, request, certificate = (os.path.join(self.directory, "past" + end) for end in (".key", ".csr", ".crt"))
+        openssl("req", *KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-days", "-1", "-out", certificate)
+        for made, path in ((key, key_path), (certificate, certificate_path)):
+            with open(made) as f:
+                put(f.read(), path)

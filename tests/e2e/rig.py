@@ -40,7 +40,7 @@ name: {name}
 restapi:
   listen: {rest_address}:8008
   connect_address: {rest_address}:8008
-
+{restapi}
 {store}
 bootstrap:
   dcs:
@@ -284,12 +284,13 @@ class Rig(Network):
 
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
                  store="raft", etcd_members=1, etcd_tls=False, etcd_user=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3",
-                 apart=False, dcs="", hosts=None):
+                 apart=False, dcs="", hosts=None, restapi="", check=""):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
         `raft`: more lines of that section, with {home} for the node's directory. `program`: which Patroni. `ours`: the store is no etcd, but
         witnesses of ours in its place. `api`: of Patroni's members beside ours on `raft`. `apart`: Raft and REST have addresses of
-        their own. `dcs`: more lines of bootstrap.dcs. `hosts`: {name: address} of more hosts."""
+        their own. `dcs`: more lines of bootstrap.dcs. `hosts`: {name: address} of more hosts. `restapi`: more lines of that section, with
+        {home}, and sections behind it. `check`: more words of HAProxy's health checks."""
         self.home, self.apart = make_home("e2e"), apart
         member = listener.Witness if ours else etcd.Member
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls, user=etcd_user)
@@ -304,8 +305,9 @@ class Rig(Network):
         os.mkdir(os.path.join(self.home, "bin"))
         shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
         shutil.copy(fence or os.path.join(build, "pgquorum-fence"), self.binary("pgquorum-fence"))
-        self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra, "raft": raft, "dcs": dcs}
-        self.fast_haproxy = fast_haproxy
+        self.settings = {"ttl": ttl, "loop_wait": loop_wait, "retry_timeout": retry_timeout, "extra": extra, "raft": raft, "dcs": dcs,
+                         "restapi": restapi}
+        self.fast_haproxy, self.check = fast_haproxy, check
         self.nodes = {name: self.node_class(self, name) for name in NODES}
         try:
             self.make_network()
@@ -332,6 +334,9 @@ class Rig(Network):
         if node.patroni:
             # pg_rewind (13 to 17) cannot read a socket in the data directory of its source. Ours keep it outside by themselves.
             changes += [("unix_socket_directories: '.'", "unix_socket_directories: '/tmp'")]
+        if self.settings["restapi"]:
+            changes += [(f"  connect_address: {node.address}:8008\n",
+                         f"  connect_address: {node.address}:8008\n" + self.settings["restapi"].format(home=node.home))]
         if self.etcd.tls:
             files = f"  protocol: https\n  cacert: {self.home}/etcd-ca.crt\n  cert: {self.home}/client.crt\n  key: {self.home}/client.key\n"
             changes += [("\netcd:\n", "\netcd:\n" + files)]
@@ -360,7 +365,8 @@ class Rig(Network):
         partners = ", ".join(f"{n.raft_address}:2380" for n in self.nodes.values() if n is not node)
         values = dict(self.settings, name=node.name, address=node.address, raft_address=node.raft_address, rest_address=node.rest_address,
                       home=node.home, partners=partners, bin_dir=PG_BIN)
-        values["raft"] = values["raft"].format(home=node.home)
+        for section in ("raft", "restapi"):
+            values[section] = values[section].format(home=node.home)
         values.update(changes)
         values.update(store=RAFT.format(**values), sockets=".")
         if node.voter is not None:
@@ -491,6 +497,7 @@ class Rig(Network):
             text = text.replace("inter 3s fall 3 rise 2", "inter 500ms fall 2 rise 1")
         for node in self.nodes.values() if self.apart else ():
             text = text.replace(f"{node.address}:5432 maxconn 100 check", f"{node.address}:5432 maxconn 100 check addr {node.rest_address}")
+        text = text.replace("check port 8008", f"check port 8008 {self.check}")
         path = os.path.join(self.home, "haproxy.cfg")
         with open(path, "w") as f:
             f.write(text)

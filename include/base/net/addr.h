@@ -40,6 +40,19 @@ struct net_ip {
 
 struct net_ip net_ip_of(const struct sockaddr *address);
 bool net_ip_equal(struct net_ip a, struct net_ip b);
+/* All addresses whose first `bits` are those of `ip`. */
+struct net_network {
+    struct net_ip ip;
+    unsigned bits; /* of 128 */
+};
+
+/* "10.0.0.0/8", "fd00::/8", or one address; bits behind the prefix do not matter. ERR_INVALID: it
+ * is none, and is quoted; ERR_NOT_FOUND: it may be the name of a host. */
+int net_network_parse(const char *text, struct net_network *ret_network,
+                      struct error *err) MUST_CHECK;
+/* An IPv4 address is in networks of IPv4 only: "::/0" does not have it. */
+bool net_network_has(const struct net_network *network, struct net_ip ip);
+
 /* "1.2.3.4:80" or "[::1]:80". */
 const char *net_sockaddr_format(const struct sockaddr *address,
                                 char out[static NET_ADDR_TEXT_BYTES]);

@@ -13,6 +13,7 @@
 
 #include "base/net/addr.h"
 #include "base/net/stream.h"
+#include "base/net/tls.h"
 #include "base/span.h"
 
 #include <stdbool.h>
@@ -54,6 +55,7 @@ struct http1_response {
     int status;
     const char *content_type; /* NULL: status line only, no body */
     const char *headers;      /* more of them, each line ended by CR LF; NULL = none */
+    bool plain_head;          /* without those that the server adds (http1_server_set_head) */
     struct span body;
 };
 
@@ -84,6 +86,23 @@ struct http1_limits {
     size_t held_bytes_max; /* HTTP1_HELD_BYTES_MAX */
     bool chunked;          /* bodies in chunks are taken; else 411 */
 };
+
+/* From here on new connections speak TLS with this context (held), of HTTP1_PROTOCOLS if of any;
+ * NULL: plain text. Those that are there stay what they are. Whether a client's certificate was
+ * found good stands in the stream_peer of its requests. */
+#define HTTP1_PROTOCOLS \
+    {                   \
+        "http/1.1"      \
+    }
+#define HTTP1_PROTOCOL_COUNT 1
+void http1_server_set_tls(struct http1_server *server, struct tls_context *context);
+/* Tells of connections that ended before their first request because no TLS was agreed on: another
+ * certificate, none, plain text. `err` names the peer. */
+void http1_server_set_refused(struct http1_server *server,
+                              void (*on_refused)(void *arg, const struct error *err), void *arg);
+/* What answers with a content type have: the text of `Server`, and more headers, each line ended by
+ * CR LF. Copied; NULL: "pgquorum", and none. */
+void http1_server_set_head(struct http1_server *server, const char *name, const char *headers);
 
 /* Before it has a connection. */
 void http1_server_set_limits(struct http1_server *server, const struct http1_limits *limits);

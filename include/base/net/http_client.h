@@ -51,11 +51,13 @@
 /* Zeroed is a good configuration. Texts are copied. The files are read when a connection is made.
  */
 struct http_client_config {
-    const char *tls_ca;     /* PEM; NULL = the system's. With it, no other CA is trusted */
-    const char *tls_cert;   /* of ours, PEM; NULL = none */
-    const char *tls_key;    /* PEM without passphrase; NULL = it is in tls_cert */
-    bool tls_no_verify;     /* believe any certificate with any name */
-    const char *user_agent; /* NULL = none is sent */
+    const char *tls_ca;           /* PEM; NULL = the system's. With it, no other CA is trusted */
+    const char *tls_cert;         /* of ours, PEM; NULL = none */
+    const char *tls_key;          /* PEM; NULL = it is in tls_cert */
+    const char *tls_key_password; /* NULL = it is not locked */
+    bool tls_no_verify;           /* believe any certificate with any name */
+    bool tls_any_name;            /* of a certificate that is verified */
+    const char *user_agent;       /* NULL = none is sent */
     unsigned idle_connections_max;
     unsigned keepalive_idle_s; /* then 3 probes, 3 s apart */
     unsigned user_timeout_ms;  /* unacknowledged bytes may be this old; 0 = the kernel's */

@@ -37,7 +37,8 @@ struct tls_config {
     /* PEM. Our own certificate, then what lies between it and its authority. NULL = none, which is
      * good for clients only. */
     const char *certfile;
-    const char *keyfile; /* PEM, without a passphrase; NULL = in certfile */
+    const char *keyfile;      /* PEM; NULL = in certfile */
+    const char *key_password; /* that it is locked with; NULL = it is not locked */
     /* PEM: whose certificates are believed, and which of them, or of those that they signed, were
      * revoked (their lists, if there are any: one that is out of date, or not valid yet, still
      * counts, for no list may end all connections). */
@@ -51,6 +52,11 @@ struct tls_config {
      * none is not. */
     const char *const *protocols;
     size_t protocol_count;
+    /* Of TLS 1.2, as OpenSSL names them; NULL = those with forward secrecy and AEAD. */
+    const char *ciphers;
+    /* Whose keys `certfile`, `keyfile`, `cafile` and `ciphers` are: "restapi". Messages then begin
+     * with the whole key. NULL = they do not. */
+    const char *section;
 };
 
 struct tls_context;

@@ -79,7 +79,9 @@ static struct {
     unsigned reinits;           /* asked for, and taken: the last one */
     bool reinit_force;
     bool reinit_from_leader;
-    char *scheduled; /* what is shown of the scheduled one; NULL = none is */
+    unsigned refusals; /* told of */
+    char refusal[512]; /* the last of them */
+    char *scheduled;   /* what is shown of the scheduled one; NULL = none is */
 } rig;
 
 /* --- the loop's side -------------------------------------------------------------------------- */
@@ -261,6 +263,13 @@ static inline void rig_reload(void *arg)
     rig.reloads++;
 }
 
+static inline void rig_refused(void *arg, const char *text)
+{
+    (void)arg;
+    rig.refusals++;
+    (void)snprintf(rig.refusal, sizeof rig.refusal, "%s", text);
+}
+
 static inline char *rig_explain(void *arg)
 {
     (void)arg;
@@ -428,6 +437,7 @@ static inline int rig_start(void **state)
                               .reinitialize = rig_reinitialize,
                               .failsafe = rig_failsafe,
                               .reload = rig_reload,
+                              .refused = rig_refused,
                               .explain = rig_explain,
                               .metrics = rig_metrics};
     struct error err = {0};

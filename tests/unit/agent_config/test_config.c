@@ -378,12 +378,6 @@ static void keys_that_would_do_harm_if_ignored_are_refused_by_name(void **state)
             "raft.certfile: is not there, and cafile is");
     refused("  data_dir: /data/raft", "  keyfile: /x\n  data_dir: /data/raft",
             "raft.certfile: is not there, and keyfile is");
-    refused("  connect_address: 172.20.0.10:8008", "  certfile: /x",
-            "restapi.certfile: not served");
-    refused("  connect_address: 172.20.0.10:8008", "  authentication: {username: a, password: b}",
-            "restapi.authentication: not served");
-    refused("  connect_address: 172.20.0.10:8008", "  allowlist: [10.0.0.0/8]",
-            "restapi.allowlist: not served");
     refused("bootstrap:\n", "bootstrap:\n  method: wal_e\n", "bootstrap.method");
 }
 

@@ -65,7 +65,7 @@ static void every_fault_is_told_once(void **state)
                                "watchdog: {mode: sometimes}\n";
     (void)state;
     faults_are(many,
-               "restapi.certfil etcd restapi.cafile name scope raft.self_addr raft.heartbeat "
+               "restapi.certfil etcd name scope raft.self_addr raft.heartbeat "
                "restapi.listen log.level postgresql.authentication.replication.username "
                "postgresql.authentication.replication.sslmode postgresql.parameters.a.b "
                "postgresql.parameters.c tags watchdog.mode postgresql.data_dir",

@@ -85,6 +85,77 @@ static void what_is_wrong_with_a_file_is_said_with_its_name(void **state)
     }
 }
 
+static int read_with(const struct tls_config *more, struct error *err)
+{
+    struct tls_config config = *more;
+    struct tls_context *context = NULL;
+    char texts[2][256];
+    (void)snprintf(texts[0], sizeof texts[0], "%s/%s", dir, config.certfile);
+    (void)snprintf(texts[1], sizeof texts[1], "%s/%s", dir, config.keyfile);
+    config.certfile = texts[0];
+    config.keyfile = texts[1];
+    *err = (struct error){0};
+    int rc = tls_context_new(&config, &context, err);
+    tls_context_free(context);
+    return rc;
+}
+
+static void locked_key_is_opened_by_its_passphrase(void **state)
+{
+    struct error err;
+    struct tls_config config = {
+        .certfile = "here.crt", .keyfile = "here_locked.key", .key_password = "open sesame"};
+    (void)state;
+    EVP_PKEY *key = tls_read_key(dir, "here");
+    tls_write_key(dir, "here_locked", key, "open sesame");
+    EVP_PKEY_free(key);
+    assert_int_equal(read_with(&config, &err), 0);
+    config.key_password = "wrong";
+    config.section = "restapi";
+    assert_int_equal(read_with(&config, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "restapi.keyfile: "));
+    assert_non_null(strstr(err.text, "its passphrase is not the one that is given"));
+    assert_null(strstr(err.text, "wrong"));
+    config.key_password = NULL;
+    assert_int_equal(read_with(&config, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "is locked with a passphrase"));
+    config.keyfile = "here.key"; /* one that is not needed does no harm */
+    config.key_password = "open sesame";
+    assert_int_equal(read_with(&config, &err), 0);
+}
+
+static void ciphers_are_those_that_are_given(void **state)
+{
+    struct error err;
+    struct tls_config config = {
+        .certfile = "here.crt", .keyfile = "here.key", .ciphers = "ECDHE+AESGCM"};
+    (void)state;
+    assert_int_equal(read_with(&config, &err), 0);
+    config.ciphers = "NONSENSE";
+    config.section = "restapi";
+    assert_int_equal(read_with(&config, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "restapi.ciphers: 'NONSENSE' names no cipher"));
+}
+
+static void messages_name_the_key_of_a_section(void **state)
+{
+    struct error err;
+    struct tls_config config = {
+        .certfile = "none.crt", .keyfile = "here.key", .section = "restapi"};
+    (void)state;
+    assert_int_equal(read_with(&config, &err), ERR_NOT_FOUND);
+    assert_int_equal(strncmp(err.text, "restapi.certfile: certificate file '",
+                             strlen("restapi.certfile: certificate file '")),
+                     0);
+    assert_non_null(strstr(err.text, "give a file that is there and that this user may read"));
+    config.certfile = "here.crt";
+    config.keyfile = "other.key";
+    assert_int_equal(read_with(&config, &err), ERR_INVALID);
+    assert_int_equal(
+        strncmp(err.text, "restapi.keyfile: the key in '", strlen("restapi.keyfile: the key in '")),
+        0);
+}
+
 static void a_file_that_may_not_be_read_is_said_so(void **state)
 {
     struct error err;
@@ -492,6 +563,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WIRE_TEST(what_is_wrong_with_a_file_is_said_with_its_name),
+        WIRE_TEST(locked_key_is_opened_by_its_passphrase),
+        WIRE_TEST(ciphers_are_those_that_are_given),
+        WIRE_TEST(messages_name_the_key_of_a_section),
         WIRE_TEST(a_file_that_may_not_be_read_is_said_so),
         WIRE_TEST(key_and_certificate_may_stand_in_one_file),
         WIRE_TEST(files_that_do_not_make_sense_together_are_refused),
