@@ -121,13 +121,14 @@ static bool is_member(const struct api_access *access, struct net_ip ip)
     return found;
 }
 
-/* A primary without its store asks members whose addresses nobody may know any more: where only the
- * members are listed, the list does not count for them. */
+/* A primary without its store asks the members, and lives by their answer: where only members are
+ * listed, and its address may not be known any more, the list does not count. Where others are,
+ * too, members pass as everywhere; Patroni would refuse them. */
 static bool is_allowed(const struct api_access *access, struct net_ip ip, bool by_member)
 {
     bool listed = access->network_count + access->host_count > 0;
-    bool members = access->include_members && !by_member;
-    if (!listed && !members) {
+    bool members = access->include_members;
+    if (!listed && (!members || by_member)) {
         return true;
     }
     return (listed && is_listed(access, ip)) || (members && is_member(access, ip));

@@ -480,7 +480,8 @@ static void members_are_allowed_where_the_list_includes_them(void **state)
     allow(list, 1, true);
     assert_int_equal(reload_from("127.0.0.2"), 202);
     assert_int_equal(reload_from("127.0.0.9"), 202);
-    assert_int_equal(ask_once(false, NULL, NULL, "127.0.0.2", "POST", "/failsafe"), 403);
+    assert_int_equal(ask_once(false, NULL, NULL, "127.0.0.2", "POST", "/failsafe"), 400);
+    assert_int_equal(ask_once(false, NULL, NULL, "127.0.0.1", "POST", "/failsafe"), 403);
     rig_publish(members_at("127.0.0.3", "localhost"));
     assert_int_equal(reload_from("127.0.0.2"), 403);
     assert_int_equal(reload_from("127.0.0.3"), 202);
