@@ -390,10 +390,15 @@ class Rig(Network):
                 node.start_agent()
         if self.haproxy is None:
             self.haproxy = self.start_haproxy()
-        self.wait_healthy(count=len(self.nodes) - len(self.witnesses))
-        for node in self.replicas():
-            if not node.witness:
-                self.wait_streaming(node)
+        count = len(self.nodes) - len(self.witnesses)
+        self.wait_healthy(count)
+
+        def all_stream():
+            leader = self.leader()  # it may change, and be nobody for a moment
+            return leader is not None and all(self.streams(n) for n in self.nodes.values() if n is not leader and not n.witness)
+
+        wait_for("all stream from the leader", all_stream, 60, 0.2)
+        self.wait_healthy(count)
 
     def ctl(self, *args, host="client", check=True, timeout=30, stdin=None):
         file = next((node.config for node in self.nodes.values() if node.voter is None), None)
@@ -466,14 +471,15 @@ class Rig(Network):
             self.show()
             raise
 
-    def wait_streaming(self, node, timeout=60):
+    def streams(self, node):
         """By PostgreSQL itself: the record of a member that was killed stays for a ttl, and says that all is well."""
-        def streams():
-            try:
-                return self.sql(node, "SELECT status FROM pg_stat_wal_receiver") == "streaming"
-            except subprocess.SubprocessError:
-                return False
-        wait_for(f"{node.name} streams", streams, timeout)
+        try:
+            return self.sql(node, "SELECT status FROM pg_stat_wal_receiver") == "streaming"
+        except subprocess.SubprocessError:
+            return False
+
+    def wait_streaming(self, node, timeout=60):
+        wait_for(f"{node.name} streams", lambda: self.streams(node), timeout)
         self.wait_healthy(timeout=timeout)
 
     def replicas(self):
