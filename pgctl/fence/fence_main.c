@@ -167,6 +167,14 @@ static void reap(int64_t now_ms)
     }
 }
 
+/* A primary that was started by hand is no child of this fence, and the page's deadline binds it
+ * all the same. */
+static bool binds_others(void)
+{
+    return fence_lease_armed(&fence.lease) && !fence_epoch_over(&fence.state, fence.lease.epoch) &&
+           fence_count(&fence.instance) > 0;
+}
+
 /* The page first: whatever else is to be done, it comes after the deadline was looked at. */
 static void look(int64_t now_ms)
 {
@@ -178,8 +186,8 @@ static void look(int64_t now_ms)
     switch (fence_decide(&fence.lease, now_ms, &fence.state)) {
     case FENCE_NONE: break;
     case FENCE_SOFT_STOP:
-        fence_say("the lease ends soon and was not renewed: fast shutdown");
         postmaster_signal(FENCE_STOP_FAST);
+        fence_say("the lease ends soon and was not renewed: fast shutdown");
         event(FENCE_EVENT_SOFT_STOP);
         break;
     case FENCE_KILL:
@@ -329,7 +337,7 @@ static void on_watchdog(const struct fence_request *request)
 
 static void on_quit(const struct fence_request *request, bool has_instance)
 {
-    if (has_instance) {
+    if (has_instance || binds_others()) {
         answer(request->id, ERR_BUSY, "the instance is not stopped");
     } else if (fence.dog.stays) {
         answer(request->id, ERR_REFUSED, fence.dog.stays_why);
@@ -447,7 +455,7 @@ static bool may_exit(int64_t now_ms)
         return false;
     }
     bool idle = fence.client_fd < 0 && fence_idle_ends(&fence.lease, now_ms - fence.idle_since_ms);
-    return fence.quitting || idle;
+    return (fence.quitting || idle) && !binds_others();
 }
 
 static void run(void)

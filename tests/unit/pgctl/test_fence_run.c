@@ -193,6 +193,18 @@ static void agent_arm(struct agent *agent, int64_t revision, int64_t soft_in_ms,
     fence_page_write(fence_client_page(agent->client), &lease);
 }
 
+static int run(const char *command)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 /* --- clients of PostgreSQL -------------------------------------------------------------------- */
 
 static PGconn *connections[BACKENDS_MAX];
@@ -590,6 +602,44 @@ static void second_start_and_early_quit_are_refused(void **state)
     agent_end(agent);
 }
 
+/* In pause the operator starts it; with the end of the pause the page binds it. No child of the
+ * fence, it is the fence's to kill: told to quit, by its agent or by the system, it stays for that.
+ */
+static void primary_started_by_hand_keeps_the_fence(void **state)
+{
+    struct agent *agent = agent_new();
+    struct error err;
+    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    (void)backend_open();
+    backends_close();
+    assert_int_equal(
+        fence_client_stop(agent->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, on_done, agent, &err),
+        0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+    char *command =
+        mem_printf(PG_BIN "/pg_ctl start -w -s -D '%s' -l '%s/by_hand.log'", data_dir, dir);
+    assert_int_equal(run(command), 0);
+    mem_free(command);
+    assert_true(processes() > 0);
+
+    agent_arm(agent, 5, FENCE_NO_DEADLINE, 2000);
+    agent->seen[FENCE_EVENT_ALL_GONE] = 0;
+    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_BUSY);
+    assert_int_equal(kill(fence_client_status(agent->client)->fence_pid, SIGTERM), 0);
+    assert_false(agent_saw(agent, FENCE_EVENT_LOST, 1000));
+    assert_true(processes() > 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_int_equal(processes(), 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_LOST, 5000)); /* and then it goes, as it was told */
+    agent_free(agent);
+    /* A zombie may have its number. */
+    command = mem_printf("rm -f '%s/postmaster.pid' '%s/.s.PGSQL.5432.lock'", data_dir, dir);
+    assert_int_equal(run(command), 0);
+    mem_free(command);
+}
+
 static void freed_client_ends_its_requests_as_canceled(void **state)
 {
     (void)state;
@@ -682,18 +732,6 @@ static void postmaster_inherits_nothing_of_the_fence(void **state)
 
 /* --- setting the stage ------------------------------------------------------------------------ */
 
-static int run(const char *command)
-{
-    int status = -1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
-    }
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static int make_instance(void **state)
 {
     (void)state;
@@ -730,6 +768,7 @@ static int all_tests(void)
         BOTH(stopped_postmaster_and_a_stop_that_takes_too_long_are_killed),
         BOTH(late_write_after_the_fire_starts_nothing),
         BOTH(start_that_comes_late_does_not_run_under_another_page),
+        BOTH(primary_started_by_hand_keeps_the_fence),
         cmocka_unit_test(start_that_cannot_work_says_why),
         cmocka_unit_test(start_beside_the_holder_of_the_directory_is_refused),
         cmocka_unit_test(second_start_and_early_quit_are_refused),
