@@ -52,9 +52,9 @@ static const struct verb verbs[] = {
      "leader|primary|standby-leader|replica|standby|any] "
      "[--force]",
      "delete what is scheduled"},
-    {"pause", cli_pause, "[CLUSTER] [--wait]",
+    {"pause", cli_pause, "[CLUSTER] [--wait] [--dry-run]",
      "leave PostgreSQL to the operator: nothing is stopped, started or promoted by itself"},
-    {"resume", cli_resume, "[CLUSTER] [--wait]", "end of the pause"},
+    {"resume", cli_resume, "[CLUSTER] [--wait] [--dry-run]", "end of the pause"},
     {"demote-cluster", cli_demote_cluster,
      "[CLUSTER] [--host HOST] [--port PORT] [--restore-command COMMAND] [--primary-slot-name NAME] "
      "[--force]",
@@ -64,10 +64,11 @@ static const struct verb verbs[] = {
     {"show-config", cli_show_config, "[CLUSTER]", "the dynamic configuration"},
     {"edit-config", cli_edit_config,
      "[CLUSTER] [-q] [-s KEY=VALUE]... [-p PARAMETER=VALUE]... [--apply FILE|-] [--replace FILE|-] "
-     "[--force]",
+     "[--force] [--dry-run]",
      "change it"},
     {"reload", cli_reload,
-     "CLUSTER [MEMBER...] [-r leader|primary|standby-leader|replica|standby|any] [--force]",
+     "CLUSTER [MEMBER...] [-r leader|primary|standby-leader|replica|standby|any] [--force] "
+     "[--dry-run]",
      "have members read their configuration files again"},
     {"history", cli_history, "[CLUSTER] [-f pretty|tsv|json|yaml]", "timelines and why they began"},
     {"dsn", cli_dsn, "[CLUSTER] [-r leader|primary|standby-leader|replica|standby|any] [-m MEMBER]",

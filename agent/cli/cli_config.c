@@ -63,6 +63,7 @@ struct edit {
     const char *replace;
     bool quiet;
     bool force;
+    bool dry_run; /* everything but the write */
 };
 
 static int read_stream(FILE *file, const char *name, struct buf *out, struct error *err)
@@ -249,6 +250,10 @@ static int confirm_and_write(const struct edit *edit, const char *before, const 
         (void)printf("%s\n", buf_str(&diff));
         buf_free(&diff);
     }
+    if (edit->dry_run) {
+        (void)printf("Dry run: nothing was sent. The configuration would be changed\n");
+        return CLI_OK;
+    }
     if (from_stdin && !edit->force) {
         (void)printf("Use --force option to apply changes\n");
         return CLI_OK;
@@ -320,13 +325,11 @@ static bool add_change(struct edit *edit, char option, const char *text)
 
 static bool parse(struct edit *edit, int argc, char **argv)
 {
-    static const struct option options[] = {{"quiet", no_argument, NULL, 'q'},
-                                            {"set", required_argument, NULL, 's'},
-                                            {"pg", required_argument, NULL, 'p'},
-                                            {"apply", required_argument, NULL, 'a'},
-                                            {"replace", required_argument, NULL, 'r'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"quiet", no_argument, NULL, 'q'},         {"set", required_argument, NULL, 's'},
+        {"pg", required_argument, NULL, 'p'},      {"apply", required_argument, NULL, 'a'},
+        {"replace", required_argument, NULL, 'r'}, {"force", no_argument, NULL, 'f'},
+        {"dry-run", no_argument, NULL, 'n'},       {NULL, 0, NULL, 0}};
     int option = 0;
     while ((option = getopt_long(argc, argv, "qs:p:", options, NULL)) != -1) {
         switch (option) {
@@ -334,6 +337,7 @@ static bool parse(struct edit *edit, int argc, char **argv)
         case 'a': edit->apply = optarg; break;
         case 'r': edit->replace = optarg; break;
         case 'f': edit->force = true; break;
+        case 'n': edit->dry_run = true; break;
         case 's':
         case 'p':
             if (!add_change(edit, (char)option, optarg)) {

@@ -21,6 +21,7 @@ struct pause {
     const char *cluster;
     bool pause; /* else resume */
     bool wait;
+    bool dry_run; /* everything but the write */
 };
 
 static bool is_paused(const json_t *config)
@@ -36,7 +37,7 @@ static int write_config(const struct pause *p, const json_t *config, int64_t rev
     json_t *changed = NULL;
     int rc = dynamic_config_merge(config, patch, &changed, NULL, err);
     json_decref(patch);
-    if (rc == 0) {
+    if (rc == 0 && !p->dry_run) {
         struct buf text = BUF_INIT;
         buf_reserve(&text, json_dumpb(changed, NULL, 0, STORED_JSON) + 1);
         text.len = json_dumpb(changed, (char *)text.data, text.capacity, STORED_JSON);
@@ -130,6 +131,12 @@ static int change(const struct pause *p)
     if (rc != 0) {
         return cli_fail("%s", err.text);
     }
+    if (p->dry_run) {
+        (void)printf("Dry run: nothing was sent. %s\n",
+                     p->pause ? "'pause: true' would be written into the configuration"
+                              : "'pause' would be taken out of the configuration");
+        return CLI_OK;
+    }
     int status = p->wait ? wait_for_all(p, loop_wait_ms + WAIT_BESIDES_MS) : CLI_OK;
     if (status == CLI_OK) {
         (void)printf("Success: cluster management is %s\n", p->pause ? "paused" : "resumed");
@@ -139,14 +146,16 @@ static int change(const struct pause *p)
 
 static int run(struct cli *cli, int argc, char **argv, bool pause)
 {
-    static const struct option options[] = {{"wait", no_argument, NULL, 'w'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"wait", no_argument, NULL, 'w'}, {"dry-run", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
     struct pause p = {.cli = cli, .pause = pause};
     int option = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option != 'w') {
-            return cli_wrong_usage(argv[0], NULL);
+        switch (option) {
+        case 'w': p.wait = true; break;
+        case 'n': p.dry_run = true; break;
+        default: return cli_wrong_usage(argv[0], NULL);
         }
-        p.wait = true;
     }
     if (!cli_arguments(argc, argv, optind, 1)) {
         return CLI_USAGE;

@@ -19,6 +19,7 @@ struct reload {
     char **names;     /* of members; none = all of that role */
     int name_count;
     bool force;
+    bool dry_run; /* nobody is asked */
 };
 
 static bool is_named(const struct reload *q, const char *name)
@@ -72,6 +73,22 @@ static int check_names(const struct reload *q, const json_t *found)
                           q->role != NULL ? q->role : "", q->cluster);
 }
 
+static void put_names(const json_t *found, struct buf *text)
+{
+    for (size_t i = 0; i < json_array_size(found); i++) {
+        buf_printf(text, "%s%s", i > 0 ? ", " : "", text_of(json_array_get(found, i), "name"));
+    }
+}
+
+static void tell_dry_run(const json_t *found)
+{
+    struct buf names = BUF_INIT;
+    put_names(found, &names);
+    (void)printf("Dry run: nothing was sent. These members would be asked to reload: %s\n",
+                 buf_str(&names));
+    buf_free(&names);
+}
+
 static bool confirmed(const struct reload *q, const json_t *found)
 {
     struct buf text = BUF_INIT;
@@ -79,9 +96,7 @@ static bool confirmed(const struct reload *q, const json_t *found)
         return true;
     }
     buf_put_str(&text, "Are you sure you want to reload members ");
-    for (size_t i = 0; i < json_array_size(found); i++) {
-        buf_printf(&text, "%s%s", i > 0 ? ", " : "", text_of(json_array_get(found, i), "name"));
-    }
+    put_names(found, &text);
     buf_put_str(&text, "?");
     enum cli_answer answer = cli_confirm(buf_str(&text));
     buf_free(&text);
@@ -114,6 +129,16 @@ static int ask(const json_t *member, int64_t loop_wait_ms)
     return CLI_OK;
 }
 
+static int ask_all(const json_t *found, int64_t loop_wait_ms)
+{
+    int status = CLI_OK;
+    for (size_t i = 0; i < json_array_size(found); i++) {
+        int one = ask(json_array_get(found, i), loop_wait_ms);
+        status = status == CLI_OK ? one : status;
+    }
+    return status;
+}
+
 static int reload_in(const struct reload *q, const struct dcs_view *view)
 {
     json_t *doc = cluster_doc(view, q->cluster);
@@ -128,12 +153,10 @@ static int reload_in(const struct reload *q, const struct dcs_view *view)
     if (status == CLI_OK && !q->force) {
         status = cli_print_members(view, q->cluster, false, false, CLI_PRETTY);
     }
-    if (status == CLI_OK && !confirmed(q, found)) {
-        status = CLI_ERROR;
-    }
-    for (size_t i = 0, count = status == CLI_OK ? json_array_size(found) : 0; i < count; i++) {
-        int one = ask(json_array_get(found, i), loop_wait_ms);
-        status = status == CLI_OK ? one : status;
+    if (status == CLI_OK && q->dry_run) {
+        tell_dry_run(found);
+    } else if (status == CLI_OK) {
+        status = confirmed(q, found) ? ask_all(found, loop_wait_ms) : CLI_ERROR;
     }
     json_decref(found);
     json_decref(config);
@@ -145,6 +168,7 @@ int cli_reload(struct cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {{"role", required_argument, NULL, 'r'},
                                             {"force", no_argument, NULL, 'F'},
+                                            {"dry-run", no_argument, NULL, 'n'},
                                             {NULL, 0, NULL, 0}};
     struct reload q = {.cli = cli};
     struct dcs_view *view = NULL;
@@ -155,6 +179,8 @@ int cli_reload(struct cli *cli, int argc, char **argv)
             q.role = optarg;
         } else if (option == 'F') {
             q.force = true;
+        } else if (option == 'n') {
+            q.dry_run = true;
         } else {
             return cli_wrong_usage(argv[0], option == 'r' ? "no such role" : NULL);
         }
