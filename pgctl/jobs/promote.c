@@ -48,7 +48,8 @@ enum {
 struct promote_data {
     struct pg_promote promote;
     struct pg_command before;
-    struct buf drop; /* a statement for each; empty: none */
+    struct buf drop; /* a statement for each, with its zero byte; empty: none */
+    size_t drop_at;  /* the next one */
     char data_dir[PG_PATH_BYTES];
     int32_t pid;
     uint32_t current;
@@ -176,10 +177,11 @@ static void decide(struct pg_task *task, struct promote_data *data)
         pg_task_fail_with(task, ERR_LIMIT,
                           "promoting to timeline %" PRIu32 ": more than %d numbers above %" PRIu32,
                           data->promote.timeline, SKIPPED_MAX, data->current);
-    } else if (data->drop.len > 0) {
+    } else if (data->drop_at < data->drop.len) {
+        const char *sql = (const char *)data->drop.data + data->drop_at;
+        data->drop_at += strlen(sql) + 1;
         task->state = PROMOTE_DROPPED;
-        pg_task_query(task, buf_str(&data->drop));
-        buf_clear(&data->drop);
+        pg_task_query(task, sql); /* one alone: what one refuses keeps no other from going */
     } else {
         task->state = PROMOTE_SKIPPED;
         pg_task_work(task, skip_work, data);
@@ -313,8 +315,8 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
     data->promote.drop_slots = (struct pg_lines){0}; /* the caller's */
     data->before = pg_command_dup(promote->before);
     for (size_t i = 0; i < promote->drop_slots.count; i++) {
-        buf_put_str(&data->drop, i == 0 ? "" : ";");
         pg_logical_put_drop(&data->drop, promote->drop_slots.items[i]);
+        buf_put_u8(&data->drop, 0);
     }
     (void)snprintf(data->data_dir, sizeof data->data_dir, "%s", instance->config.data_dir);
     int rc = pg_task_start(instance, &ops, data, data->before.timeout_ms + timeout_ms, done, arg,

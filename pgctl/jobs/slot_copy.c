@@ -87,8 +87,8 @@ int pg_slot_marked_put_drops(const char *data_dir, struct buf *sql, struct error
         (void)snprintf(path, sizeof path, "%.850s/pg_replslot/%.63s/" MARK_NAME, data_dir,
                        entry->d_name);
         if (pg_file_exists(path)) {
-            buf_put_str(sql, sql->len == 0 ? "" : ";");
             pg_logical_put_drop(sql, entry->d_name);
+            buf_put_u8(sql, 0);
         }
     }
     (void)closedir(dir);

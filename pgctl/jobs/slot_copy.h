@@ -21,7 +21,7 @@ void pg_slot_copies_free(struct pg_slot_copies *copies); /* NULL is accepted */
  * is dropped; PostgreSQL minds no file there whose name it does not know. On a thread of the pool.
  */
 int pg_slot_mark_remove(const char *data_dir, const char *name, struct error *err) MUST_CHECK;
-/* Adds a statement for each that has one: what drops it. */
+/* Adds a statement, with its zero byte, for each that has one: what drops it. */
 int pg_slot_marked_put_drops(const char *data_dir, struct buf *sql, struct error *err) MUST_CHECK;
 /* Is the WAL that a slot begins with in this directory, on whatever timeline? On a thread of the
  * pool, as the next. */

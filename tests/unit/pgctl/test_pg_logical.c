@@ -283,8 +283,8 @@ static void a_promotion_drops_what_is_not_safe(void **state)
     set_well(n1, &app, 1, NULL);
     copy_by_restart(n2, n1);
     assert_non_null(slot_of("app"));
-    const char *unsafe[] = {"app", "never there"};
-    struct pg_promote promote = {.timeline = 2, .drop_slots = {unsafe, 2}};
+    const char *unsafe[] = {"never there", "nor this", "3", "4", "5", "6", "7", "8", "9", "app"};
+    struct pg_promote promote = {.timeline = 2, .drop_slots = {unsafe, 10}};
     struct outcome outcome = {0};
     struct error err;
     assert_int_equal(pg_instance_promote(n2->pg, &promote, LONG_MS, on_done, &outcome, &err), 0);
