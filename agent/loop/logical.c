@@ -200,12 +200,30 @@ static void note_presence(struct agent *agent)
     all->count = kept;
 }
 
+/* hot_standby_feedback was turned off behind our back: the primary removes what copies need. */
+static bool is_unkept(const struct agent *agent)
+{
+    const struct pg_probe_result *probe = &agent->facts.probe;
+    return logical_is_standby(agent) && !logical_is_native(agent) && probe->asked_ms > 0 &&
+           !probe->feedback;
+}
+
 /* What a primary has kept is nothing that another one has. */
 static void note_leader(struct agent *agent)
 {
     const struct loop_facts *facts = &agent->facts;
     struct loop_logicals *all = &agent->logical;
     bool same = ha_epoch_equal(all->epoch, facts->cluster.leader_epoch);
+    if (is_unkept(agent)) {
+        for (size_t i = 0; i < all->count; i++) {
+            struct loop_logical *item = &all->items[i];
+            item->copied = item->copied || logical_slot(agent, item->name) != NULL;
+            item->safe = item->was_safe = false;
+            item->horizon = 0;
+        }
+        all->epoch = facts->cluster.leader_epoch;
+        return;
+    }
     if (same && (facts->upstream.streaming || !logical_is_standby(agent))) {
         for (size_t i = 0; i < all->count && logical_is_standby(agent); i++) {
             all->items[i].was_safe = false; /* what comes now has to be looked at */
@@ -445,8 +463,8 @@ static void on_set(void *arg, int rc, const struct error *err)
     for (size_t i = 0; i < agent->logical.count; i++) {
         struct loop_logical *item = &agent->logical.items[i];
         item->remade_mono_ms = agent_mono_ms(agent);
-        item->copied = item->copied && (rc != 0 || item->remade_from == 0);
-        item->remade_from = rc == 0 ? item->remade_from : 0;
+        /* Whether it was, of all that were to be, where it begins tells: note_remade. */
+        item->copied = item->copied && item->remade_from == 0;
     }
     observe_probe_soon(agent);
 }
@@ -511,6 +529,8 @@ bool logical_is_safe(const struct agent *agent, const char *name)
     if (item == NULL || slot == NULL || pg_slot_is_lost(slot)) {
         return false;
     }
-    return !logical_is_standby(agent) ||
-           (logical_is_native(agent) ? slot->synced : item->safe && item->kept);
+    if (!logical_is_standby(agent)) {
+        return !item->copied;
+    }
+    return logical_is_native(agent) ? slot->synced : item->safe && item->kept;
 }

@@ -552,6 +552,31 @@ static void another_primary_has_not_kept_what_this_one_did(void **state)
     rig_free();
 }
 
+/* By ALTER SYSTEM, say. The primary removes what the copy needs from then on. */
+static void without_feedback_no_copy_stays_safe(void **state)
+{
+    const char *names[DYNAMIC_SLOTS_MAX];
+    (void)state;
+    standby();
+    slot_put("app", 900, 700);
+    look_sees(700, 700);
+    look_sees(700, 700);
+    assert_true(logical_is_safe(&rig.agent, "app"));
+    assert_int_equal(logical_unsafe(&rig.agent, names), 0);
+    rig.agent.facts.probe.feedback = false;
+    slots_note(&rig.agent);
+    assert_false(logical_is_safe(&rig.agent, "app"));
+    assert_int_equal(logical_unsafe(&rig.agent, names), 1);
+    rig.agent.facts.probe.feedback = true;
+    slots_note(&rig.agent);
+    assert_false(logical_is_safe(&rig.agent, "app")); /* not before it was looked at again */
+    assert_int_equal(logical_unsafe(&rig.agent, names), 1);
+    look_sees(700, 700);
+    assert_true(logical_is_safe(&rig.agent, "app"));
+    assert_int_equal(logical_unsafe(&rig.agent, names), 0);
+    rig_free();
+}
+
 static void an_answer_about_the_primary_of_before_counts_for_nothing(void **state)
 {
     (void)state;
@@ -578,11 +603,12 @@ static void a_copy_that_was_never_good_does_not_outlive_a_promotion(void **state
     assert_true(told("it is dropped before the promotion"));
     /* It was not dropped: it is made anew, unless somebody reads from it already. */
     rig.agent.facts.probe.role = PG_PRIMARY;
+    assert_false(logical_is_safe(&rig.agent, "app"));
     rig.now_ms += LOOP_WAIT_MS;
     assert_string_equal(decided(), "!app@900?");
     logical_apply(&rig.agent);
     assert_true(told("since its copy may lack rows of catalogs"));
-    answer("logical", 0);
+    answer("logical", ERR_REFUSED); /* of another one: this one was made */
     slots_note(&rig.agent);
     assert_string_equal(decided(), "app@900");
     slot_of("app")->restart_lsn = 2000;
@@ -730,6 +756,7 @@ int main(void)
         cmocka_unit_test(settings_are_given_anew_when_the_servers_copies_are_gone),
         cmocka_unit_test(a_copy_is_good_when_it_is_where_the_primary_kept_all),
         cmocka_unit_test(another_primary_has_not_kept_what_this_one_did),
+        cmocka_unit_test(without_feedback_no_copy_stays_safe),
         cmocka_unit_test(an_answer_about_the_primary_of_before_counts_for_nothing),
         cmocka_unit_test(a_copy_that_was_never_good_does_not_outlive_a_promotion),
         cmocka_unit_test(what_began_on_the_standby_does_not_make_a_copy_good),
