@@ -20,7 +20,9 @@ static char *member_url(struct cli *cli, const char *name)
     char key[128];
     bool local = name == NULL || (config->name != NULL && strcmp(config->name, name) == 0);
     if (local && config->restapi_connect.text != NULL) {
-        return mem_printf("http://%s/patroni", config->restapi_connect.text);
+        return mem_printf("%s://%s/patroni",
+                          config->restapi.tls.certfile != NULL ? "https" : "http",
+                          config->restapi_connect.text);
     }
     if (name == NULL) {
         (void)cli_wrong_usage("explain", "the file has no restapi section: name a member");

@@ -77,6 +77,9 @@ def test_a_cluster_that_is_secured_lives_as_any_other(secured):
     assert ask(secured, old, "POST", "/reload", who=secured.client, user=password, host=member.name)[0] == 202
     assert "POST /restart of 172.20.0.14" in old.log_text() and "top-secret" not in old.log_text()
 
+    assert "leader_healthy" in secured.ctl("explain", old.name).stdout
+    assert secured.ctl("explain").returncode == 0  # of the member whose file it is
+
     gaps = faults.switchover(secured)
     assert gaps["direct"] < 2, gaps
     answer = secured.ctl("restart", "postgres", member.name, "--force", timeout=90)
