@@ -89,12 +89,7 @@ static struct loop_slot_age *touch(struct agent *agent, const char *slot)
 static const struct pg_slot *find_slot(const struct agent *agent, const char *name)
 {
     const struct pg_probe_result *probe = &agent->facts.probe;
-    for (size_t i = 0; i < probe->slot_count; i++) {
-        if (strcmp(probe->slots[i].name, name) == 0) {
-            return &probe->slots[i];
-        }
-    }
-    return NULL;
+    return pg_slot_find(probe->slots, probe->slot_count, name);
 }
 
 static bool is_outlived(const struct agent *agent, const struct loop_slot_age *age)

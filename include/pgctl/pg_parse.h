@@ -100,6 +100,8 @@ struct pg_logical_here {
 /* `slot` NULL = there is none of that name. */
 enum pg_logical_next pg_logical_next(const struct pg_slot *slot, const struct pg_logical_wish *wish,
                                      const struct pg_logical_here *here, uint64_t *ret_lsn);
+/* The one of that name, of whatever kind; NULL = none. */
+const struct pg_slot *pg_slot_find(const struct pg_slot *slots, size_t count, const char *name);
 /* It cannot be used any more: its WAL, or rows that it needs, are gone. */
 bool pg_slot_is_lost(const struct pg_slot *slot);
 

@@ -42,16 +42,6 @@ struct logical_data {
     struct error err;
 };
 
-static const struct pg_slot *find_slot(const struct logical_data *data, const char *name)
-{
-    for (size_t i = 0; i < data->slot_count; i++) {
-        if (strcmp(data->slots[i].name, name) == 0) {
-            return &data->slots[i];
-        }
-    }
-    return NULL;
-}
-
 static struct change *add_change(struct logical_data *data, struct buf *sql)
 {
     ASSERT(data->change_count < CHANGES_MAX);
@@ -120,7 +110,8 @@ static void plan_wish(struct logical_data *data, const struct pg_logical_wish *w
                       const struct pg_logical_here *here)
 {
     uint64_t lsn = 0;
-    switch (pg_logical_next(find_slot(data, wish->name), wish, here, &lsn)) {
+    switch (pg_logical_next(pg_slot_find(data->slots, data->slot_count, wish->name), wish, here,
+                            &lsn)) {
     case PG_LOGICAL_STAYS:
     case PG_LOGICAL_COPY: break; /* pg_instance_ask_logical */
     case PG_LOGICAL_MAKE: add_make(data, wish, here->major); break;
@@ -142,7 +133,8 @@ static void plan_changes(struct pg_task *task, struct logical_data *data)
     here.role = pg_cell_bool(task->answer.results[2], 0, 0) ? PG_STANDBY : PG_PRIMARY;
     here.decodes = pg_cell_bool(task->answer.results[2], 0, 1);
     for (size_t i = 0; i < data->drop.count; i++) {
-        const struct pg_slot *slot = find_slot(data, data->drop.items[i]);
+        const struct pg_slot *slot =
+            pg_slot_find(data->slots, data->slot_count, data->drop.items[i]);
         if (slot != NULL && !slot->physical && !slot->active) {
             add_drop(data, slot->name);
         }

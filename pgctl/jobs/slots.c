@@ -27,16 +27,6 @@ struct slots_data {
     struct error err;
 };
 
-static const struct pg_slot *find_slot(const struct slots_data *data, const char *name)
-{
-    for (size_t i = 0; i < data->slot_count; i++) {
-        if (strcmp(data->slots[i].name, name) == 0) {
-            return &data->slots[i];
-        }
-    }
-    return NULL;
-}
-
 static void add_change(struct slots_data *data, struct buf *sql)
 {
     ASSERT(data->change_count < SLOT_CHANGES_MAX);
@@ -81,7 +71,8 @@ static void add_advance(struct slots_data *data, const char *name, uint64_t lsn)
 static void plan_wish(struct slots_data *data, const struct pg_slot_wish *wish, uint64_t own_lsn)
 {
     uint64_t lsn = 0;
-    switch (pg_slot_next(find_slot(data, wish->name), wish, own_lsn, &lsn)) {
+    switch (pg_slot_next(pg_slot_find(data->slots, data->slot_count, wish->name), wish, own_lsn,
+                         &lsn)) {
     case PG_SLOT_STAYS: break;
     case PG_SLOT_MAKE: add_make(data, wish->name); break;
     case PG_SLOT_REMAKE:
@@ -97,7 +88,8 @@ static void plan_changes(struct pg_task *task, struct slots_data *data)
     uint64_t own_lsn = pg_slots_read(&task->answer, data->slots, &data->slot_count);
 
     for (size_t i = 0; i < data->drop.count; i++) {
-        const struct pg_slot *slot = find_slot(data, data->drop.items[i]);
+        const struct pg_slot *slot =
+            pg_slot_find(data->slots, data->slot_count, data->drop.items[i]);
         if (slot != NULL && slot->physical && !slot->active) {
             add_drop(data, slot->name);
         }

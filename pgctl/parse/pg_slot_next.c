@@ -13,6 +13,16 @@
 
 #include <string.h>
 
+const struct pg_slot *pg_slot_find(const struct pg_slot *slots, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(slots[i].name, name) == 0) {
+            return &slots[i];
+        }
+    }
+    return NULL;
+}
+
 enum pg_slot_next pg_slot_next(const struct pg_slot *slot, const struct pg_slot_wish *wish,
                                uint64_t own_lsn, uint64_t *ret_lsn)
 {
