@@ -271,8 +271,9 @@ struct agent {
     bool inspecting;
     bool inspect_wanted;
     bool inspect_stale; /* the look under way began before what it is to tell of */
-    size_t left_out;    /* keys of members and reports that the last view had no room for */
-    bool announcing;    /* the note of a bootstrap is being removed */
+    /* observe_store.c */
+    size_t left_out; /* keys of members and reports that the last view had no room for */
+    bool announcing; /* the note of a bootstrap is being removed */
     bool noting_pause;
     bool pause_to_note; /* what the note is to say */
     /* liveness.c */
@@ -358,12 +359,11 @@ struct agent {
                     int status); /* the plan said HA_EXIT, or nothing can go on */
 };
 
-/* --- observe.c: looks at the instance, the fence, the store; puts facts; decides nothing ------ */
+/* --- observe.c: looks at the instance, the fence; puts facts; decides nothing ----------------- */
 int observe_start(struct agent *agent);
 void observe_stop(struct agent *agent);
 void observe_fence_event(struct agent *agent, enum fence_event event,
                          const struct fence_status *status);
-void observe_store_changed(struct agent *agent);
 /* Asks for a fresh look at the data directory as soon as no job runs. */
 void observe_inspect(struct agent *agent);
 void observe_probe_soon(struct agent *agent);
@@ -371,6 +371,11 @@ void observe_probe_soon(struct agent *agent);
 void observe_run(struct agent *agent);
 /* The instance went down, restarted itself, or has to be killed. */
 void observe_crash(struct agent *agent);
+
+/* --- observe_store.c: likewise of the store --------------------------------------------------- */
+void observe_store_changed(struct agent *agent);
+/* The data directory was looked at: what the store has said since may be to be noted there. */
+void observe_notes(struct agent *agent);
 
 /* --- liveness.c: does the running server let somebody new in? --------------------------------- */
 int liveness_start(struct agent *agent);
