@@ -116,6 +116,9 @@ $(BUILD)/pgquorum: $(BUILD)/agent/main.o $(foreach d,$(LINK_agent),$(call lib,$(
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $< $(call libs,$(LINK_agent)) $(SYSLIBS)
 
+# The page at /ui is embedded by the assembler, of which -MMD knows nothing.
+$(BUILD)/agent/api/api_ui_files.o: $(wildcard agent/api/ui/*)
+
 # The fence has no library but libc: it must start and run when everything else is broken.
 FENCE_SHARED := $(filter-out pgctl/fence/fence_client%.c,$(call sources,pgctl/fence))
 $(BUILD)/pgquorum-fence: $(call objects,pgctl/fence/fence_main.c $(FENCE_SHARED))
@@ -265,6 +268,12 @@ $(PYTHON_ETCD): | $(DEPS_STAMP)
 	@/usr/bin/python3 -m venv $(dir $(@D))
 	@$(@D)/pip install -q python-etcd 'etcd3==0.12.0' 'tenacity==6.3.1' 'protobuf<3.21' </dev/null
 
+# The browser that looks at the page at /ui; too large for `make deps`.
+BROWSER := /usr/bin/chromedriver
+$(BROWSER): | $(DEPS_STAMP)
+	@apt-get update -q
+	@DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium chromium-driver python3-selenium </dev/null
+
 # What members' Raft directories hold, for the checkers of tests/chaos: the engine's own reader, and the store that ships.
 CHAOS_RAFT_LOG := $(BUILD)/raft_log
 $(CHAOS_RAFT_LOG): $(BUILD)/tests/chaos/raft_log.o $(foreach d,$(LINK_raft_engine),$(call lib,$(d))) $(RAFT_LIB)
@@ -284,7 +293,7 @@ $(BUILD)/chaos_clock.so: tests/chaos/clock_preload.c | $(DEPS_STAMP)
 .PHONY: e2e e2e-rest
 e2e: all $(CONTAIN) $(CHAOS_HELPERS) $(BUILD)/watchdog_preload.so
 	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
-e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD)
+e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD) $(BROWSER)
 	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \
 	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest "$(T)"
 

@@ -3,8 +3,10 @@
 #include "agent/app_api.h"
 
 #include "agent/api/api_server.h"
+#include "agent/app_json.h"
 #include "agent/app_metrics.h"
 #include "agent/app_shown.h"
+#include "agent/app_ui.h"
 #include "agent/cli/cluster_doc.h"
 #include "agent/ha/ha_able.h"
 #include "agent/ha/ha_cluster.h"
@@ -17,7 +19,6 @@
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,9 +26,6 @@
 #include <time.h>
 
 enum { TRIAL_MS = 5000 }; /* PostgreSQL is asked about settings for so long */
-
-/* JSON as it goes out: a real has the digits that were put in, 0.1 and not 0.10000000000000001. */
-#define JSON_TEXT (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
 /* --- what it may ask for ---------------------------------------------------------------------- */
 
@@ -58,7 +56,7 @@ static int put(struct agent *agent, const char *key, const char *value, int64_t 
 
 static int check_size(const json_t *document, struct error *err)
 {
-    size_t bytes = json_dumpb(document, NULL, 0, JSON_COMPACT | JSON_TEXT);
+    size_t bytes = json_dumpb(document, NULL, 0, JSON_COMPACT | APP_JSON_TEXT);
     return bytes <= API_CONFIG_BYTES_MAX
                ? 0
                : error_set(err, ERR_LIMIT, "the configuration has %zu bytes, at most %zu", bytes,
@@ -69,7 +67,7 @@ static int check_size(const json_t *document, struct error *err)
 static int put_config(struct agent *agent, const json_t *document, int64_t compare,
                       api_written written, void *ctx, struct error *err)
 {
-    char *text = json_dumps(document, JSON_COMPACT | JSON_TEXT);
+    char *text = json_dumps(document, JSON_COMPACT | APP_JSON_TEXT);
     int rc = 0;
 
     if (text == NULL) {
@@ -275,21 +273,6 @@ static int reinitialize(void *arg, bool force, bool from_leader, struct error *e
 
 /* --- the picture ------------------------------------------------------------------------------ */
 
-/* Texts for people are cut to their room, and may be of another encoding: they are shown even so.
- */
-static void set_text(json_t *object, const char *key, const char *text)
-{
-    char *clean = mem_strdup(text);
-    utf8_clean(clean);
-    (void)json_object_set_new(object, key, json_string(clean));
-    mem_free(clean);
-}
-
-static void set_number(json_t *object, const char *key, int64_t value)
-{
-    (void)json_object_set_new(object, key, json_integer(value));
-}
-
 static void stamp_of(int64_t wall_ms, char *out, size_t size)
 {
     time_t seconds = (time_t)(wall_ms / 1000);
@@ -305,12 +288,12 @@ static json_t *replication_rows(const struct pg_probe_result *probe)
     for (size_t i = 0; i < probe->replica_count; i++) {
         const struct pg_replica *replica = &probe->replicas[i];
         json_t *row = json_object();
-        set_text(row, "usename", replica->user);
-        set_text(row, "application_name", replica->application_name);
-        set_text(row, "client_addr", replica->client_addr);
-        set_text(row, "state", replica->state);
-        set_text(row, "sync_state", replica->sync_state);
-        set_number(row, "sync_priority", replica->sync_priority);
+        app_json_set_text(row, "usename", replica->user);
+        app_json_set_text(row, "application_name", replica->application_name);
+        app_json_set_text(row, "client_addr", replica->client_addr);
+        app_json_set_text(row, "state", replica->state);
+        app_json_set_text(row, "sync_state", replica->sync_state);
+        app_json_set_number(row, "sync_priority", replica->sync_priority);
         (void)json_array_append_new(rows, row);
     }
     return rows;
@@ -323,29 +306,30 @@ static void put_probe(const struct agent *agent, json_t *document)
     json_t *xlog = json_object();
 
     stamp_of(probe->postmaster_start_ms, stamp, sizeof stamp);
-    set_text(document, "postmaster_start_time", stamp);
-    set_number(document, "server_version", probe->server_version);
+    app_json_set_text(document, "postmaster_start_time", stamp);
+    app_json_set_number(document, "server_version", probe->server_version);
     if (probe->role == PG_PRIMARY) {
-        set_number(xlog, "location", (int64_t)probe->flush_lsn);
+        app_json_set_number(xlog, "location", (int64_t)probe->flush_lsn);
     } else {
-        set_number(xlog, "received_location",
-                   (int64_t)(probe->receive_lsn != 0 ? probe->receive_lsn : probe->replay_lsn));
-        set_number(xlog, "replayed_location", (int64_t)probe->replay_lsn);
+        app_json_set_number(
+            xlog, "received_location",
+            (int64_t)(probe->receive_lsn != 0 ? probe->receive_lsn : probe->replay_lsn));
+        app_json_set_number(xlog, "replayed_location", (int64_t)probe->replay_lsn);
         if (probe->replay_time_ms > 0) {
             stamp_of(probe->replay_time_ms, stamp, sizeof stamp);
-            set_text(xlog, "replayed_timestamp", stamp);
+            app_json_set_text(xlog, "replayed_timestamp", stamp);
         } else {
             (void)json_object_set_new(xlog, "replayed_timestamp", json_null());
         }
         (void)json_object_set_new(xlog, "paused", json_boolean(probe->replay_paused));
         const char *replication = publish_replication_state(agent);
         if (replication != NULL) {
-            set_text(document, "replication_state", replication);
+            app_json_set_text(document, "replication_state", replication);
         }
     }
     (void)json_object_set_new(document, "xlog", xlog);
     if (probe->timeline != 0) {
-        set_number(document, "timeline", probe->timeline);
+        app_json_set_number(document, "timeline", probe->timeline);
     } else {
         (void)json_object_set_new(document, "timeline", json_null());
     }
@@ -366,9 +350,9 @@ static void put_copy(const struct agent *agent, json_t *document)
 
     if (agent->facts.copying) {
         json_t *copy = json_object();
-        set_number(copy, "percent", progress->percent);
-        set_number(copy, "bytes", (int64_t)progress->bytes);
-        set_number(copy, "total_bytes", (int64_t)progress->total_bytes);
+        app_json_set_number(copy, "percent", progress->percent);
+        app_json_set_number(copy, "bytes", (int64_t)progress->bytes);
+        app_json_set_number(copy, "total_bytes", (int64_t)progress->total_bytes);
         (void)json_object_set_new(document, "copy", copy);
     }
 }
@@ -378,12 +362,12 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     json_t *document = json_object();
     json_t *patroni = json_object();
 
-    set_text(document, "state", app_shown_state(agent, s));
+    app_json_set_text(document, "state", app_shown_state(agent, s));
     if (app_shown_answered(agent, s)) {
-        set_text(document, "role", app_shown_role(s));
+        app_json_set_text(document, "role", app_shown_role(s));
         put_probe(agent, document);
     } else {
-        set_text(document, "role", ha_role_name(s));
+        app_json_set_text(document, "role", ha_role_name(s));
     }
     if (app_shown_synchronous(agent, s, DYNAMIC_SYNCHRONOUS_ON)) {
         (void)json_object_set_new(document, "sync_standby", json_true());
@@ -400,12 +384,12 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     if (failsafe_is_active(agent)) {
         (void)json_object_set_new(document, "failsafe_mode_is_active", json_true());
     }
-    set_number(document, "dcs_last_seen", agent->dcs_seen_wall_ms / 1000);
+    app_json_set_number(document, "dcs_last_seen", agent->dcs_seen_wall_ms / 1000);
     if (json_object_size(agent->config->tags.published) > 0) {
         (void)json_object_set_new(document, "tags", json_deep_copy(agent->config->tags.published));
     }
     if (s->self.system_id[0] != '\0') {
-        set_text(document, "database_system_identifier", s->self.system_id);
+        app_json_set_text(document, "database_system_identifier", s->self.system_id);
     }
     (void)json_object_set_new(document, "reports", json_true()); /* agent/ha/ha_peer.h */
     if (ha_watchdog_bars(s)) {
@@ -414,23 +398,23 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     char trouble[HA_TROUBLE_BYTES];
     ha_trouble(s, trouble);
     if (trouble[0] != '\0') {
-        set_text(document, "trouble", trouble);
+        app_json_set_text(document, "trouble", trouble);
     }
     put_copy(agent, document);
     const struct loop_reload *reload = &agent->reload;
     if (reload->file_error[0] != '\0' || reload->error[0] != '\0') {
-        set_text(document, "configuration_error",
-                 reload->file_error[0] != '\0' ? reload->file_error : reload->error);
+        app_json_set_text(document, "configuration_error",
+                          reload->file_error[0] != '\0' ? reload->file_error : reload->error);
     }
     json_t *restart = restart_shown(agent, false);
     if (restart != NULL) {
         (void)json_object_set_new(document, "scheduled_restart", restart);
     }
-    set_text(patroni, "version", "4.1.4");
-    set_text(patroni, "scope", agent->config->scope);
-    set_text(patroni, "name", agent->config->name);
+    app_json_set_text(patroni, "version", "4.1.4");
+    app_json_set_text(patroni, "scope", agent->config->scope);
+    app_json_set_text(patroni, "name", agent->config->name);
     (void)json_object_set_new(document, "patroni", patroni);
-    char *text = json_dumps(document, JSON_TEXT);
+    char *text = json_dumps(document, APP_JSON_TEXT);
     json_decref(document);
     return text;
 }
@@ -439,7 +423,8 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
 static char *render_view(const struct agent *agent, const char *key, json_type type)
 {
     json_t *value = agent->facts.view == NULL ? NULL : cluster_doc_key(agent->facts.view, key);
-    char *text = value == NULL || json_typeof(value) != type ? NULL : json_dumps(value, JSON_TEXT);
+    char *text =
+        value == NULL || json_typeof(value) != type ? NULL : json_dumps(value, APP_JSON_TEXT);
     json_decref(value);
     return text;
 }
@@ -456,20 +441,21 @@ static char *render_explain(void *arg)
         json_t *item = json_object();
         char stamp[64];
         stamp_of(decision->wall_ms, stamp, sizeof stamp);
-        set_text(item, "time", stamp);
-        set_text(item, "rule", decision->rule);
-        set_text(item, "reason", decision->reason);
-        set_text(item, "plan", decision->plan);
-        set_text(item, "snapshot", decision->snapshot);
-        set_text(item, "outcome", decision->outcome == NULL ? "under way" : decision->outcome);
-        set_number(item, "repeats", decision->repeats);
+        app_json_set_text(item, "time", stamp);
+        app_json_set_text(item, "rule", decision->rule);
+        app_json_set_text(item, "reason", decision->reason);
+        app_json_set_text(item, "plan", decision->plan);
+        app_json_set_text(item, "snapshot", decision->snapshot);
+        app_json_set_text(item, "outcome",
+                          decision->outcome == NULL ? "under way" : decision->outcome);
+        app_json_set_number(item, "repeats", decision->repeats);
         (void)json_array_append_new(decisions, item);
     }
     json_t *document = json_object();
-    set_text(document, "name", agent->config->name);
+    app_json_set_text(document, "name", agent->config->name);
     (void)json_object_set_new(document, "decisions", decisions);
     put_copy(agent, document);
-    char *text = json_dumps(document, JSON_TEXT);
+    char *text = json_dumps(document, APP_JSON_TEXT);
     json_decref(document);
     return text;
 }
@@ -478,6 +464,12 @@ static char *render_metrics(void *arg)
 {
     const struct agent *agent = arg;
     return app_metrics_render(agent, agent->shown);
+}
+
+static char *render_ui(void *arg)
+{
+    const struct agent *agent = arg;
+    return app_ui_render(agent, agent->shown);
 }
 
 static void give_picture(struct agent *agent, const struct ha_snapshot *s)
@@ -519,7 +511,7 @@ static void give_picture(struct agent *agent, const struct ha_snapshot *s)
     status->document = render_document(agent, s);
     if (agent->facts.view != NULL) {
         json_t *cluster = cluster_doc(agent->facts.view, agent->config->scope);
-        status->cluster_document = json_dumps(cluster, JSON_TEXT);
+        status->cluster_document = json_dumps(cluster, APP_JSON_TEXT);
         json_decref(cluster);
     }
     status->history = render_view(agent, "history", JSON_ARRAY);
@@ -561,6 +553,7 @@ int app_api_start(struct agent *agent, struct error *err)
                               .reload = ask_reload,
                               .refused = tell_refused,
                               .explain = render_explain,
+                              .ui = render_ui,
                               .metrics = render_metrics,
                               .arg = agent};
     struct net_addr listen = {.port = agent->config->restapi_listen.port};

@@ -39,6 +39,7 @@ void app_rest_apply(struct app_rest *rest, struct agent *agent, const struct con
                                     .allowlist = restapi->allowlist,
                                     .allowlist_count = restapi->allowlist_count,
                                     .include_members = restapi->include_members,
+                                    .without_ui = !restapi->ui,
                                     .server = rest_server_name(restapi),
                                     .headers = restapi->headers};
     if (agent->api != NULL) {

@@ -19,6 +19,7 @@ struct api_security {
     const char *const *allowlist;
     size_t allowlist_count; /* up to API_ALLOWED_MAX; good ones (config.h) */
     bool include_members;
+    bool without_ui;     /* GET /ui is not served */
     const char *server;  /* of the header; NULL = the default */
     const char *headers; /* each line ended by CR LF; NULL = none */
 };

@@ -54,6 +54,8 @@ struct api_ports {
     void (*refused)(void *arg, const char *text);
     /* The last decisions as JSON; rendered on request, they are long. Free with mem_free. */
     char *(*explain)(void *arg);
+    /* What the page at /ui shows, as JSON (docs/rest-api.md), likewise. */
+    char *(*ui)(void *arg);
     /* The text of /metrics, likewise. */
     char *(*metrics)(void *arg);
     void *arg;

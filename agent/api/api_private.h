@@ -42,7 +42,9 @@ struct api_server {
     size_t write_count; /* of the configuration, and deletions: under way */
     char *explained;    /* the last /explain, for as long as it is new; owned */
     char *metrics;      /* the last /metrics, likewise */
-    unsigned closing;   /* 0 = in service; else the parts that are not closed yet */
+    char *shown;        /* the last /ui/state, likewise */
+    bool without_ui;
+    unsigned closing; /* 0 = in service; else the parts that are not closed yet */
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
@@ -53,6 +55,10 @@ void api_reply_text(struct http1_exchange *exchange, int status, const char *fmt
 void api_reply_json_text(struct http1_exchange *exchange, int status, const char *text);
 /* Small HTML page; `text` is escaped: it may echo what the client sent. */
 void api_reply_error(struct http1_exchange *exchange, int status, const char *text);
+
+/* The page to look at, its files, and what it shows. */
+void api_ui_get(struct api_server *server, struct http1_exchange *exchange,
+                const struct http1_request *request);
 
 /* Handlers of unsafe requests. */
 void api_config_patch(struct api_server *server, struct http1_exchange *exchange,

@@ -1,6 +1,6 @@
 /* Routing: Patroni's rule. The first segment of the path and the verb choose a handler; HEAD and
- * OPTIONS always ask for health; an unknown GET is a health check that fails (503), never 404;
- * other verbs without a handler are 501. */
+ * OPTIONS ask for health (but for the page at /ui); an unknown GET is a health check that fails
+ * (503), never 404; other verbs without a handler are 501. */
 #include "agent/api/api_server.h"
 
 #include "agent/api/api_private.h"
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_LOOK_MS = 200, ROUTES = 19, API_REFUSED_AGAIN_MS = 5000 };
+enum { WAIT_LOOK_MS = 200, ROUTES = 21, API_REFUSED_AGAIN_MS = 5000 };
 
 struct api_status *api_status_new(void)
 {
@@ -286,6 +286,8 @@ static const struct {
     {HTTP1_GET, "failsafe", get_failsafe, false},
     {HTTP1_GET, "metrics", get_metrics, true},
     {HTTP1_GET, "explain", get_explain, true},
+    {HTTP1_GET, "ui", api_ui_get, true},
+    {HTTP1_HEAD, "ui", api_ui_get, true},
     {HTTP1_GET, "liveness", get_liveness, false},
     {HTTP1_GET, "readiness", get_readiness, false},
     {HTTP1_PATCH, "config", api_config_patch, true},
@@ -427,13 +429,15 @@ static void on_request(void *arg, struct http1_exchange *exchange,
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* Both take long to render, so that one who asks again and again would hold up the others. */
+/* They take long to render, so that one who asks again and again would hold up the others. */
 static void forget_rendered(struct api_server *server)
 {
     mem_free(server->explained);
     server->explained = NULL;
     mem_free(server->metrics);
     server->metrics = NULL;
+    mem_free(server->shown);
+    server->shown = NULL;
 }
 
 void api_server_publish(struct api_server *server, struct api_status *status)
@@ -482,6 +486,7 @@ void api_server_secure(struct api_server *server, const struct api_security *sec
     http1_server_set_tls(server->http, security->tls);
     http1_server_set_head(server->http, security->server, security->headers);
     api_access_set(server->access, security);
+    server->without_ui = security->without_ui;
 }
 
 static void on_part_closed(struct api_server *server)

@@ -84,6 +84,7 @@ struct config_restapi {
     bool include_members;
     const char *headers; /* of answers, each line ended by CR LF; NULL = none */
     enum config_tokens tokens;
+    bool ui; /* GET /ui is served; true where nothing is said */
 };
 
 /* How other members' REST interfaces are asked. */

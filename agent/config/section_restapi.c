@@ -258,7 +258,9 @@ int section_restapi(const struct reader *r, const struct config_source *source,
                     const struct section *s, struct config *c)
 {
     struct config_restapi *a = &c->restapi;
+    a->ui = true;
     int rc = read_files(r, source, s, "cafile", &a->tls);
+    rc = rc != 0 ? rc : reader_bool(r, s, "ui", &a->ui);
     rc = rc != 0 ? rc : reader_text(r, s, "ciphers", READER_OPTIONAL, &a->ciphers);
     rc = rc != 0 ? rc : read_verify(r, s, a);
     rc = rc != 0 ? rc : read_user(r, s, "restapi.authentication", &a->username, &a->password);

@@ -67,6 +67,7 @@ static struct {
     bool unchanged;
     int burn_ms; /* what a change of the configuration costs the loop */
     unsigned explained;
+    unsigned looked; /* at the page */
     unsigned reloads;
     const char *metrics; /* NULL: a short text */
     int failsafe_rc;     /* what POST /failsafe gives */
@@ -276,6 +277,12 @@ static inline char *rig_explain(void *arg)
     return mem_printf("{\"asked\": %u}", ++rig.explained);
 }
 
+static inline char *rig_ui(void *arg)
+{
+    (void)arg;
+    return mem_printf("{\"looked\": %u}", ++rig.looked);
+}
+
 static inline char *rig_metrics(void *arg)
 {
     (void)arg;
@@ -439,6 +446,7 @@ static inline int rig_start(void **state)
                               .reload = rig_reload,
                               .refused = rig_refused,
                               .explain = rig_explain,
+                              .ui = rig_ui,
                               .metrics = rig_metrics};
     struct error err = {0};
     (void)state;

@@ -1,10 +1,9 @@
 /* The real other side of REST (agent/app_api.c): an agent of facts that a test gives, and a store
- * of the test's. Included by one source. */
+ * of the test's. */
 #ifndef TESTS_UNIT_AGENT_API_APP_FIXTURE_H
 #define TESTS_UNIT_AGENT_API_APP_FIXTURE_H
 
 #include "tests/unit/agent_api/api_fixture.h"
-#include "tests/unit/agent_api/prometheus.h"
 
 #include "agent/app_api.h"
 #include "agent/ha/ha_cluster.h"
@@ -17,7 +16,6 @@ enum { KEYS_MAX = 16, PUTS_MAX = 32, KEYS_FIRST = 6 };
 static struct agent agent;
 static struct config config;
 static struct ha_snapshot snapshot;
-static struct prom prom;
 
 /* --- the store -------------------------------------------------------------------------------- */
 
@@ -166,13 +164,13 @@ static void puts_wait(size_t count)
     (void)pthread_mutex_unlock(&rig.lock);
 }
 
-static void apply(size_t index)
+static inline void apply(size_t index)
 {
     puts_wait(index + 1);
     rig_call(apply_now, &index);
 }
 
-static const char *stored(const char *key)
+static inline const char *stored(const char *key)
 {
     size_t i = store_find(key);
     return i < store.count ? store.values[i] : NULL;
@@ -201,7 +199,7 @@ static void set_facts(void)
     agent.dcs_seen_wall_ms = 1700000001999;
 }
 
-static void set_primary(void)
+static inline void set_primary(void)
 {
     struct pg_probe_result *probe = &agent.facts.probe;
     snapshot.self.role = probe->role = PG_PRIMARY;
@@ -318,7 +316,7 @@ static json_t *get(const char *path)
     return document;
 }
 
-static const char *get_text(const char *path)
+static inline const char *get_text(const char *path)
 {
     char request[256];
     (void)snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", path);

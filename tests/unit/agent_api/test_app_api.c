@@ -1,8 +1,10 @@
 /* The real other side of REST (agent/app_api.c): pictures made of facts, and writes that go through
  * the real rules of the dynamic configuration into a store of the test's. */
 #include "tests/unit/agent_api/app_fixture.h"
+#include "tests/unit/agent_api/prometheus.h"
 
 static unsigned trials;
+static struct prom prom;
 
 /* PostgreSQL is not asked: there is none. What its source has beside stands here as well. */
 int pg_instance_try_settings(struct pg_instance *instance, const struct pg_reload *wanted,

@@ -37,6 +37,10 @@ static void files_user_and_rules_are_read(void **state)
     assert_int_equal(c.restapi.allowlist_count, 2);
     assert_null(c.restapi.username);
     assert_null(c.restapi.headers);
+    assert_true(c.restapi.ui);
+    config_free(&c);
+    c = loaded(AT, AT "  ui: off\n");
+    assert_false(c.restapi.ui);
     config_free(&c);
 }
 
@@ -76,6 +80,7 @@ static void half_of_it_is_refused(void **state)
         {"  allowlist: {a: b}\n", "restapi.allowlist: is no list"},
         {"  allowlist: [1]\n", "restapi.allowlist: its item 1 is no text"},
         {"  allowlist_include_members: maybe\n", "restapi.allowlist_include_members"},
+        {"  ui: maybe\n", "restapi.ui: is a text, and no truth value"},
         {"  http_extra_headers: [a]\n", "restapi.http_extra_headers: is no mapping"},
         {"  http_extra_headers: {'a b': c}\n", "'a b' is no name of a header"},
         {"  http_extra_headers: {Content-Length: 5}\n", "'Content-Length' says how an answer"},

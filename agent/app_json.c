@@ -1,0 +1,18 @@
+/* See the header. */
+#include "agent/app_json.h"
+
+#include "base/mem.h"
+#include "base/utf8.h"
+
+void app_json_set_text(json_t *object, const char *key, const char *text)
+{
+    char *clean = mem_strdup(text);
+    utf8_clean(clean);
+    (void)json_object_set_new(object, key, json_string(clean));
+    mem_free(clean);
+}
+
+void app_json_set_number(json_t *object, const char *key, int64_t value)
+{
+    (void)json_object_set_new(object, key, json_integer(value));
+}
