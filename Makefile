@@ -120,7 +120,7 @@ $(BUILD)/pgquorum: $(BUILD)/agent/main.o $(foreach d,$(LINK_agent),$(call lib,$(
 $(BUILD)/agent/api/api_ui_files.o: $(wildcard agent/api/ui/*)
 
 # The fence has no library but libc: it must start and run when everything else is broken.
-FENCE_SHARED := $(filter-out pgctl/fence/fence_client%.c,$(call sources,pgctl/fence))
+FENCE_SHARED := $(filter-out pgctl/fence/fence_client%.c,$(call sources,pgctl/fence)) base/log_writer.c
 $(BUILD)/pgquorum-fence: $(call objects,pgctl/fence/fence_main.c $(FENCE_SHARED))
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^
@@ -148,10 +148,10 @@ $(BUILD)/$(patsubst %.c,%,$(1)): $(BUILD)/$(patsubst %.c,%.o,$(1)) $(HARNESS) $(
 	@$$(CC) $$(LDFLAGS) -o $$@ $$< $$(HARNESS) $$(call libs,$$(LINK_$(call group,$(1)))) $$(SYSLIBS) -lcmocka
 endef
 $(foreach s,$(UNIT_SOURCES),$(eval $(call UNIT,$(s))))
-$(filter $(BUILD)/tests/unit/pgctl/%,$(UNIT_BINS)): | $(BUILD)/pgquorum-fence $(BUILD)/watchdog_preload.so
+$(filter $(BUILD)/tests/unit/pgctl/%,$(UNIT_BINS)): | $(BUILD)/pgquorum-fence $(BUILD)/watchdog_preload.so $(BUILD)/stall_preload.so
 
-# A watchdog device that a test plays: to be preloaded.
-$(BUILD)/watchdog_preload.so: tests/chaos/watchdog_preload.c | $(DEPS_STAMP)
+# A watchdog device that a test plays, and calls that stand still: to be preloaded.
+$(BUILD)/watchdog_preload.so $(BUILD)/stall_preload.so: $(BUILD)/%.so: tests/chaos/%.c | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	@$(CC) -D_GNU_SOURCE -std=c11 -O1 -g -fPIC -shared $(TEST_WARNINGS) -o $@ $< -ldl
 

@@ -1,11 +1,11 @@
 #include "agent/app_group.h"
 
 #include "agent/api/api_metrics.h"
+#include "agent/app_start.h"
 #include "base/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 static void on_waiting(void *arg, const char *text)
 {
@@ -29,7 +29,8 @@ static void on_fatal(void *arg, const struct error *err)
 {
     (void)arg;
     log_error("raft: %s; exiting, the fence ends PostgreSQL if the lease runs out", err->text);
-    _exit(1); /* nothing may be written or answered after this: not even an orderly end */
+    app_start_exit_now(
+        1); /* nothing may be written or answered after this: not even an orderly end */
 }
 
 int app_group_open(struct uv_loop_s *loop, const struct config *config,

@@ -36,6 +36,11 @@ int app_start_load(app_start_load_fn load, const char *path, struct config *ret_
     }
     app_start_tell(&warnings);
     config_warnings_free(&warnings);
+    int no_writer = log_start_writer();
+    if (no_writer != 0) {
+        log_warning("no thread for the log: %s; a log that stands still will hold up all else",
+                    strerror(no_writer));
+    }
     if (rc != 0) {
         log_error("%s", err.text);
     } else {
@@ -96,11 +101,17 @@ void app_start_signals_close(struct app_signals *signals)
     }
 }
 
+void app_start_exit_now(int status)
+{
+    (void)log_flush(LOG_FLUSH_MS);
+    _exit(status);
+}
+
 static void on_late(uv_timer_t *timer)
 {
     (void)timer;
     log_error("something did not close in time, exiting all the same");
-    _exit(1);
+    app_start_exit_now(1);
 }
 
 void app_start_close_within(uv_timer_t *timer, uint64_t ms)

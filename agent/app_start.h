@@ -37,6 +37,9 @@ void app_start_signals_close(struct app_signals *signals);
  * is left. Again: the time counts anew. `timer` is initialized. */
 void app_start_close_within(uv_timer_t *timer, uint64_t ms);
 
+/* _exit() behind the last lines of the log, where an orderly end is not to be had. */
+void app_start_exit_now(int status) __attribute__((noreturn));
+
 /* Turns the loop until nothing is open, and closes it. */
 void app_start_turn(uv_loop_t *loop);
 

@@ -21,7 +21,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <uv.h>
 
 #define WITNESS_CLOSE_MS 5000
@@ -108,7 +107,7 @@ static void on_signal(uv_signal_t *signal, int number)
         log_warning("SIGHUP: a witness reads its file at start only");
     } else if (witness->stopping) {
         log_warning("signal %d: exiting at once", number);
-        _exit(1);
+        app_start_exit_now(1);
     } else {
         log_info("signal %d: leaving the others", number);
         stop(witness, 0);

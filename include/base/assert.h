@@ -5,6 +5,8 @@
 #define BASE_ASSERT_H
 
 _Noreturn void assert_fail(const char *file, int line, const char *text);
+/* What is called before the process ends so; it may not wait for long. NULL = nothing. */
+void assert_last_words(void (*say)(void));
 
 #define ASSERT(fact) ((fact) ? (void)0 : assert_fail(__FILE__, __LINE__, #fact))
 

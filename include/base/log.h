@@ -1,5 +1,5 @@
-/* One line per fact, to standard error, text or JSON. Never blocks: a line that the sink does not
- * take at once is dropped and counted, and the count is told with the next line that gets through
+/* One line per fact, to standard error, text or JSON. Never blocks: a line for which there is no
+ * room is dropped and counted, and the count is told with the next line that gets through
  * (dropped_lines=N). A line that comes again directly after itself is counted, and the count is
  * told before the next other line, or with its next copy after some seconds (repeats=N). What a
  * message contains cannot make a second line, steer a terminal or break the JSON; one that is too
@@ -15,6 +15,14 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 _Bool log_level_parse(const char *text, enum log_level *ret_level);
 void log_level_set(enum log_level level);
 void log_json_set(_Bool on);
+
+/* From here on a thread writes (base/log_writer.h), until the process ends; exit() waits for it,
+ * LOG_FLUSH_MS at most. 0, also if it runs already, or an errno: lines are then written as before,
+ * by whoever logs. A child of fork() has no such thread, and writes itself. */
+#define LOG_FLUSH_MS 1000
+int log_start_writer(void);
+/* Before _exit() and abort(): waits until what was logged is written. False: not in that time. */
+_Bool log_flush(int timeout_ms);
 
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -192,8 +192,8 @@ static void look(int64_t now_ms)
         break;
     case FENCE_KILL:
         if (!fence_epoch_equal(fired, fence.state.fired)) {
-            fence_say("the lease has ended: killing every process of the instance");
             kill_begin(now_ms);
+            fence_say("the lease has ended: killing every process of the instance");
             event(FENCE_EVENT_FIRED);
         } else if (fence.phase != PHASE_GONE) {
             kill_begin(now_ms);
@@ -201,8 +201,8 @@ static void look(int64_t now_ms)
         break;
     }
     if (now_ms >= fence.kill_at_ms && (fence.phase == PHASE_UP || fence.phase == PHASE_DRAINING)) {
-        fence_say("the instance did not stop in time: killing every process of it");
         kill_begin(now_ms);
+        fence_say("the instance did not stop in time: killing every process of it");
     }
 }
 

@@ -4,10 +4,10 @@
 #include "pgctl/fence/fence_setup.h"
 
 #include "base/lease_clock.h"
+#include "base/log_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,7 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OOM_NEVER "-1000"
+#define OOM_NEVER      "-1000"
+#define RING_BYTES     16384
+#define SAY_NOTE_BYTES 64
+#define LAST_WORDS_MS  1000 /* at the end: nothing is left to be killed then */
 
 static bool file_write(const char *path, const char *text)
 {
@@ -125,6 +128,43 @@ static void strengthen(struct fence_setup *setup)
     setup->memory_locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
 }
 
+/* --- words ------------------------------------------------------------------------------------ */
+
+static struct log_writer writer;
+
+static bool words_open(void)
+{
+    static unsigned char ring[RING_BYTES];
+    static _Alignas(16) unsigned char stack[LOG_WRITER_STACK_BYTES];
+    const struct log_writer_config config = {
+        .ring = ring, .ring_bytes = sizeof ring, .stack = stack};
+
+    errno = log_writer_start(&writer, &config);
+    return errno == 0;
+}
+
+void fence_say(const char *fmt, ...)
+{
+    static unsigned long lost_count;
+    char line[512] = "pgquorum-fence: ";
+    size_t len = strlen(line);
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vsnprintf(line + len, sizeof line - len - SAY_NOTE_BYTES, fmt, args);
+    va_end(args);
+    len = strlen(line);
+    lost_count += log_writer_take_lost(&writer);
+    if (lost_count > 0) {
+        (void)snprintf(line + len, SAY_NOTE_BYTES, " dropped_lines=%lu", lost_count);
+        len = strlen(line);
+    }
+    line[len] = '\n';
+    lost_count = log_writer_put(&writer, line, len + 1) ? 0 : lost_count + 1;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
 bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *reason,
                       size_t reason_size)
 {
@@ -148,6 +188,8 @@ bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *
         step = "listening";
     } else if (!signals_take(setup)) {
         step = "taking signals";
+    } else if (!words_open()) {
+        step = "making the thread that writes to the log";
     } else if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 || chdir("/") != 0) {
         step = "becoming a subreaper";
     } else {
@@ -162,6 +204,7 @@ bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *
 
 void fence_setup_close(struct fence_setup *setup)
 {
+    (void)log_writer_flush(&writer, LAST_WORDS_MS);
     if (setup->listen_fd >= 0) {
         (void)unlink(setup->socket_path); /* still under the lock, which ends with the process */
     }
@@ -263,7 +306,7 @@ pid_t fence_child_start(const struct fence_setup *setup, const struct fence_inst
     return pid;
 }
 
-/* --- time and words --------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------ */
 
 static int64_t read_ns(void *arg, clockid_t id)
 {
@@ -276,21 +319,4 @@ static int64_t read_ns(void *arg, clockid_t id)
 int64_t fence_lease_now_ms(void)
 {
     return lease_clock_ns(read_ns, NULL) / 1000000;
-}
-
-void fence_say(const char *fmt, ...)
-{
-    char line[512] = "pgquorum-fence: ";
-    const size_t head = strlen(line);
-    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-    va_list args;
-
-    va_start(args, fmt);
-    (void)vsnprintf(line + head, sizeof line - head - 1, fmt, args);
-    va_end(args);
-    size_t len = strlen(line);
-    line[len] = '\n';
-    if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0) {
-        (void)!write(STDERR_FILENO, line, len + 1);
-    }
 }

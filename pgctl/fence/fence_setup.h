@@ -41,8 +41,8 @@ pid_t fence_child_start(const struct fence_setup *setup, const struct fence_inst
  * compared with it. */
 int64_t fence_lease_now_ms(void);
 
-/* A line for the operator on standard error, unless that could block: a full pipe must not hold up
- * a kill. */
+/* A line for the operator on standard error, by a thread of its own: whatever that may be, it holds
+ * up no kill. A line for which there is no room is lost, and counted in the next. */
 void fence_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
