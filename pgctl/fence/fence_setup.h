@@ -1,9 +1,8 @@
 /* What the fence makes once, before it needs anything: page, lock, sockets, its place in memory and
- * schedule; and the one thing it makes later, the postmaster's process. libc only. */
+ * schedule. libc and threads only. */
 #ifndef PGCTL_FENCE_FENCE_SETUP_H
 #define PGCTL_FENCE_FENCE_SETUP_H
 
-#include "pgctl/fence/fence_kill.h"
 #include "pgctl/fence/fence_wire.h"
 
 #define FENCE_SOCKET_NAME    "fence.sock"
@@ -31,11 +30,8 @@ bool fence_setup_open(struct fence_setup *setup, const char *runtime_dir, char *
                       size_t reason_size);
 void fence_setup_close(struct fence_setup *setup);
 
-/* Forks and executes the postmaster. -1 with errno if not even the fork worked; otherwise
- * *ret_outcome_fd becomes readable: with an int, the errno of what failed in the child, or closed
- * when the postmaster runs. */
-pid_t fence_child_start(const struct fence_setup *setup, const struct fence_instance *instance,
-                        struct fence_request *request, int *ret_outcome_fd);
+/* Of a file that is there, in one call, as those of /proc want it. */
+bool fence_file_write(const char *path, const char *text);
 
 /* The lease clock of base/clock.h, made by the same lease_clock.h: the agent's deadlines are
  * compared with it. */
