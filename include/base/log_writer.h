@@ -14,8 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_WRITER_LINE_BYTES  4096  /* a line, with its end */
+#define LOG_WRITER_LINE_BYTES 4096 /* a line, with its end */
+#ifdef __SANITIZE_THREAD__
+#define LOG_WRITER_STACK_BYTES (2 * 1024 * 1024)
+#else
 #define LOG_WRITER_STACK_BYTES 65536 /* of the thread */
+#endif
 
 struct log_writer_config {
     unsigned char *ring;  /* borrowed for ever, as the stack */
