@@ -78,6 +78,9 @@ static const struct verb verbs[] = {
      "[--force]\n       "
      "pgquorum [-c FILE] raft recover",
      "the Raft group: its members, taking one out, and the way back after a lost majority"},
+    {"import-etcd", cli_import_etcd,
+     "[CLUSTER] --from URL|FILE [--prefix /NAMESPACE/SCOPE] [--force] [--dry-run]",
+     "copy the keys of a paused cluster from its etcd into the store of the file"},
     {"explain", cli_explain, "[MEMBER] [-i] [-f pretty|json]",
      "the last decisions of a member, and why"},
     {"version", cli_version, "[CLUSTER [MEMBER...]]", "of this program, and of the members"},

@@ -33,6 +33,7 @@ int cli_reload(struct cli *cli, int argc, char **argv);
 int cli_demote_cluster(struct cli *cli, int argc, char **argv);
 int cli_promote_cluster(struct cli *cli, int argc, char **argv);
 int cli_raft(struct cli *cli, int argc, char **argv);
+int cli_import_etcd(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
 
 /* --- shared ----------------------------------------------------------------------------------- */
