@@ -2,9 +2,17 @@
 import json
 
 
-def read(writer):
+def read(writer, since=0.0):
+    """Its entries, or those that begin then or later: only these are looked at, from the end on."""
     with open(writer.out) as f:
-        return [json.loads(line) for line in f if line.endswith("\n")]
+        lines = [line for line in f if line.endswith("\n")]
+    found = []
+    for line in reversed(lines):
+        entry = json.loads(line)
+        if entry["begin"] < since:
+            break
+        found.append(entry)
+    return found[::-1]
 
 
 def lost(rig, node, writers):

@@ -41,7 +41,7 @@ class Load:
     @staticmethod
     def acknowledged(writer, since=0.0):
         try:
-            return sum(1 for e in checks.read(writer) if e["result"] == "ok" and e["begin"] >= since)
+            return sum(1 for e in checks.read(writer, since) if e["result"] == "ok")
         except FileNotFoundError:
             return 0
 

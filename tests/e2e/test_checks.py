@@ -1,4 +1,7 @@
 """The checkers of the writers' records: what they must find, and what they must not mind."""
+import json
+import types
+
 import checks
 import faults
 
@@ -58,3 +61,12 @@ def test_nobody_has_caught_up_with_a_leader_that_is_not_there():
     class Node:
         name = "node1"
     assert not faults.has_caught_up(Rig(), Node())
+
+
+def test_entries_are_read_from_a_moment_on(tmp_path):
+    writer = types.SimpleNamespace(out=str(tmp_path / "out"))
+    with open(writer.out, "w") as f:
+        f.write("".join(json.dumps(ok(n, n, n + 1)) + "\n" for n in range(4)) + '{"n": 4, "be')
+    assert [e["n"] for e in checks.read(writer)] == [0, 1, 2, 3]
+    assert [e["n"] for e in checks.read(writer, 2)] == [2, 3]
+    assert checks.read(writer, 9) == []
