@@ -116,6 +116,7 @@ class Node(rig.Node):
 
 class World(rig.Rig):
     node_class = Node
+    on_disk = True  # it loses power
 
     def __init__(self, build, mode, seed, name="", links=(), clocks=False, pg_mib=PG_MIB, names=False, **settings):
         """`name`: of the run, for the seed's stream. `links`: nodes whose cable is the program link.c. `clocks`: each node reads its own. `names`:

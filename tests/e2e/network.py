@@ -1,9 +1,15 @@
 """Hosts in network namespaces on one bridge, which is in a namespace of its own: links can be cut without either end noticing. Needs root."""
+import contextlib
+import ctypes
+import http.client
 import os
 import shutil
 import subprocess
 import tempfile
 import time
+
+CLONE_NEWNET = 0x40000000  # of linux/sched.h
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def run(*args, check=True, **kwargs):
@@ -21,10 +27,12 @@ def wait_for(what, condition, timeout, every=0.1):
         time.sleep(every)
 
 
-def make_home(kind):
+def make_home(kind, on_disk=False):
     """A directory of this process's: run_e2e.sh removes those of processes that are gone. Not below /tmp: where the document names that, a node
-    has one of its own."""
+    has one of its own. With E2E_MEMORY it is in memory, unless `on_disk`: what is synced there costs nothing."""
     home = tempfile.mkdtemp(prefix=f"pgquorum-{kind}-{os.getpid()}-", dir="/var/tmp")
+    if os.environ.get("E2E_MEMORY") and not os.environ.get("KEEP") and not on_disk:
+        run("mount", "-t", "tmpfs", "pgquorum", home)
     os.chmod(home, 0o755)
     return home
 
@@ -34,8 +42,34 @@ def remove_home(home):
         kept = home + ".kept"
         os.rename(home, kept)
         print(f"kept: {kept}")
-    else:
-        shutil.rmtree(home, ignore_errors=True)
+        return
+    if os.path.ismount(home):
+        run("umount", "-l", home)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def set_namespace(fd):
+    """The network namespace of this thread, of what it opens and of what it starts."""
+    if LIBC.setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@contextlib.contextmanager
+def in_namespace(name):
+    """What is connected in the block is so from there, and stays so behind it."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        there = os.open(f"/run/netns/{name}", os.O_RDONLY)
+        try:
+            set_namespace(there)
+        finally:
+            os.close(there)
+        try:
+            yield
+        finally:
+            set_namespace(own)
+    finally:
+        os.close(own)
 
 
 class Network:
@@ -87,6 +121,18 @@ class Network:
         port, addresses = self.port(host), "{ " + ", ".join(self.addresses[o] for o in others) + " }"
         self.nft(f"add rule bridge cut links iifname {port} ip daddr {addresses} drop",
                  f"add rule bridge cut links oifname {port} ip saddr {addresses} drop")
+
+    def request(self, host, address, method, path, body=None, headers=None, timeout=2, port=8008):
+        """Status and text of what `address` answers to `host`; raises OSError or http.client.HTTPException."""
+        connection = http.client.HTTPConnection(address, port, timeout=timeout)
+        try:
+            with in_namespace(self.namespace(host)):
+                connection.connect()
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
 
     def host_popen(self, host, argv, **kwargs):
         child = subprocess.Popen(["ip", "netns", "exec", self.namespace(host)] + argv, **kwargs)

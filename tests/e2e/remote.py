@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 
-from rig import wait_for
+from rig import PSQL, wait_for
 
 HBA = "local all all trust\nhost all all 0.0.0.0/0 md5\nhost replication all 0.0.0.0/0 md5\n"
 ROLES = ("ALTER ROLE postgres PASSWORD 'zalando'; CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'rep-pass'; "
@@ -17,6 +17,7 @@ class Remote:
         self.data_dir = os.path.join(self.home, "data")
         os.makedirs(self.home, exist_ok=True)
         shutil.chown(self.home, "postgres", "postgres")
+        rig.remotes.append(self)
 
     def do(self, *argv, **kwargs):
         return subprocess.run(["ip", "netns", "exec", self.rig.namespace(self.host), "runuser", "-u", "postgres", "--", *argv],
@@ -76,7 +77,12 @@ class Remote:
     def stop(self, mode="immediate"):
         self.ctl("stop", "-m", mode)
 
+    def end(self):
+        """Whether it runs or not; nothing else would end it."""
+        if os.path.exists(os.path.join(self.data_dir, "postmaster.pid")):
+            self.stop()
+
     def sql(self, text, host=None):
         if host is None:
             return self.rig.sql(self, text)
-        return self.do("psql", "-X", "-A", "-t", "-h", host, "-U", "postgres", "-d", "postgres", "-c", text).stdout.strip()
+        return self.do(PSQL, "-X", "-A", "-t", "-h", host, "-U", "postgres", "-d", "postgres", "-c", text).stdout.strip()

@@ -4,6 +4,7 @@ Each node has a PID namespace with an init of its own (node_init.py): killing th
 orphans are reaped at once. Everything a test starts ends with the rig. Needs root.
 """
 import glob
+import http.client
 import json
 import os
 import pwd
@@ -28,6 +29,8 @@ PATRONI_3 = os.environ.get("PATRONI_3", "")  # and of one of 3.0.2
 PATRONI_DEBIAN = "/usr/bin/patroni"  # the package's, 3.0.2 in Debian 12
 PYTHON = "/usr/bin/python3"
 PG_BIN = os.environ.get("PG_BIN", "")  # directory of PostgreSQL's programs; empty: those that the agent finds by itself
+# The program itself: what Debian has in the path is a script that looks for it, at several times its cost.
+PSQL = max(glob.glob("/usr/lib/postgresql/*/bin/psql"), key=lambda path: int(path.split("/")[4]), default="psql")
 ETCD_TIMES = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}  # as short as each store allows
 TIMES = {"raft": {}, "etcd": ETCD_TIMES, "etcd3": ETCD_TIMES}
 PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
@@ -281,6 +284,7 @@ class Node:
 
 class Rig(Network):
     node_class = Node
+    on_disk = False  # whatever make_home could do
 
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
                  store="raft", etcd_members=1, etcd_tls=False, etcd_user=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3",
@@ -291,7 +295,7 @@ class Rig(Network):
         witnesses of ours in its place. `api`: of Patroni's members beside ours on `raft`. `apart`: Raft and REST have addresses of
         their own. `dcs`: more lines of bootstrap.dcs. `hosts`: {name: address} of more hosts. `restapi`: more lines of that section, with
         {home}, and sections behind it. `check`: more words of HAProxy's health checks."""
-        self.home, self.apart = make_home("e2e"), apart
+        self.home, self.apart = make_home("e2e", self.on_disk), apart
         member = listener.Witness if ours else etcd.Member
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls, user=etcd_user)
         stores = {} if self.etcd is None else {host: m.address for host, m in self.etcd.members.items()}
@@ -301,6 +305,7 @@ class Rig(Network):
         self.program, self.ours, self.api = program, ours, api
         self.env = env or {}
         self.haproxy = None
+        self.remotes = []  # see remote.py
         self.broken = False  # no other test is to go on with it
         os.mkdir(os.path.join(self.home, "bin"))
         shutil.copy(os.path.join(build, "pgquorum"), self.binary("pgquorum"))
@@ -512,21 +517,20 @@ class Rig(Network):
 
     def haproxy_states(self):
         """UP and DOWN of the three servers, sorted, from the statistics page."""
-        code = "import urllib.request\nprint(urllib.request.urlopen('http://172.20.0.14:7000/;csv', timeout=2).read().decode())"
-        text = self.host_popen("client", [PYTHON, "-c", code], stdin=subprocess.DEVNULL, stdout=-1, text=True).communicate()[0]
+        _, text = self.request("client", ADDRESS["lb"], "GET", "/;csv", port=7000)
         rows = [line.split(",") for line in text.splitlines() if line.startswith("postgres,postgresql_")]
         return sorted(row[17].split()[0] for row in rows)
 
     def sql(self, node, text, user="postgres", password="zalando", database="postgres", timeout=10):
         url = f"postgres://{user}:{password}@{node.address}:5432/{database}?connect_timeout=3"
-        answer = subprocess.run(["ip", "netns", "exec", self.namespace("client"), "psql", "-X", "-A", "-t", "-c", text, url],
+        answer = subprocess.run(["ip", "netns", "exec", self.namespace("client"), PSQL, "-X", "-A", "-t", "-c", text, url],
                                 capture_output=True, text=True, timeout=timeout, check=True, stdin=subprocess.DEVNULL)
         return answer.stdout.strip()
 
     def sql_inside(self, node, text):
         """As sql, from the node itself: it may be cut off."""
         url = f"postgres://postgres:zalando@{node.address}:5432/postgres?connect_timeout=3"
-        answer = subprocess.run(["ip", "netns", "exec", self.namespace(node.name), "psql", "-X", "-A", "-t", "-c", text, url],
+        answer = subprocess.run(["ip", "netns", "exec", self.namespace(node.name), PSQL, "-X", "-A", "-t", "-c", text, url],
                                 capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL)
         return answer.stdout.strip()
 
@@ -540,14 +544,11 @@ class Rig(Network):
 
     def http(self, address, path, host="client", timeout=2):
         """Status and body of what REST answers; (None, "") without an answer."""
-        code = ("import http.client,sys\n"
-                f"c=http.client.HTTPConnection({address!r},8008,timeout={timeout})\nc.request('GET',{path!r})\n"
-                "r=c.getresponse()\nprint(r.status)\nprint(r.read().decode())")
-        answer = run("ip", "netns", "exec", self.namespace(host), PYTHON, "-c", code, check=False)
-        if answer.returncode != 0:
+        try:
+            status, body = self.request(host, address, "GET", path, timeout=timeout)
+        except (OSError, http.client.HTTPException):
             return None, ""
-        status, _, body = answer.stdout.partition("\n")
-        return int(status), body.strip()
+        return status, body.strip()
 
     def http_status(self, address, path, host="client", timeout=2):
         return self.http(address, path, host, timeout)[0]
@@ -558,6 +559,11 @@ class Rig(Network):
             try:
                 node.kill_node()
             except TimeoutError as error:
+                print(error, file=sys.stderr)
+        for remote in self.remotes:
+            try:
+                remote.end()
+            except subprocess.SubprocessError as error:
                 print(error, file=sys.stderr)
 
     def close(self):

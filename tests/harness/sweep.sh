@@ -13,7 +13,8 @@ done
 for left in $(ls -d /var/tmp/pgquorum-*-[0-9]*-* 2>/dev/null | grep -E '/pgquorum-(e2e|store|compare)-[0-9]+-[^.]*$'); do
     pid=${left#*-*-}
     gone "${pid%%-*}" || continue
-    for mounted in $(grep -o " $left/[^ ]*" /proc/mounts); do # disk.py: small file systems, perhaps a frozen one
+    # Memory, or below it small file systems (disk.py), perhaps a frozen one: those first.
+    for mounted in $(grep -oE " $left(/[^ ]*)? " /proc/mounts | tac); do
         fsfreeze -u "$mounted" 2>/dev/null
         umount -l "$mounted"
     done
