@@ -10,7 +10,7 @@ import pytest
 
 from compare import commands, play, rules, script
 from free_ports import free_ports
-from network import make_home, wait_for
+from network import make_home, remove_home, wait_for
 
 BUILD = os.path.abspath(os.environ.get("BUILD", "build/debug"))
 COMPARE = pathlib.Path(__file__).resolve().parent / "compare"
@@ -79,7 +79,7 @@ class Store:
             process.kill()
             process.wait()
         self.log.close()
-        shutil.rmtree(self.home, ignore_errors=True)
+        remove_home(self.home)
 
 
 def compare(kind, members, path):
