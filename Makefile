@@ -6,6 +6,11 @@ ifneq (,$(filter a s q,$(MODE)))
 CHAOS_MODE := $(MODE)
 override MODE := debug
 endif
+# Nor is `make compose MODE=self-contained|etcd-backed|etcd-serving`: whose store the containers have (compose).
+ifneq (,$(filter self-contained etcd-backed etcd-serving,$(MODE)))
+COMPOSE_MODE := $(MODE)
+override MODE := debug
+endif
 BUILD ?= build/$(MODE)
 CC ?= gcc
 T ?=
@@ -155,12 +160,13 @@ $(BUILD)/watchdog_preload.so $(BUILD)/stall_preload.so: $(BUILD)/%.so: tests/cha
 	@$(CC) -D_GNU_SOURCE -std=c11 -O1 -g -fPIC -shared $(TEST_WARNINGS) -o $@ $< -ldl
 
 # --- what users and developers call ------------------------------------------------------------------------------
-# Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo).
+# Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo). FOR=build: no more than
+# what compiling needs.
 DEPS_STAMP := build/deps/installed
 .PHONY: deps
 deps:
-	@tests/harness/deps.sh install </dev/null
-	@tests/harness/deps.sh source </dev/null
+	@tests/harness/deps.sh install $(FOR) </dev/null
+	@$(if $(filter build,$(FOR)),:,tests/harness/deps.sh source </dev/null)
 	@mkdir -p $(dir $(DEPS_STAMP)) && touch $(DEPS_STAMP)
 $(DEPS_STAMP): tests/harness/deps.sh
 	@$(MAKE) --no-print-directory deps
@@ -255,6 +261,13 @@ demo: all
 	@tests/harness/demo.sh up $(BUILD)
 demo-down:
 	@tests/harness/demo.sh down
+
+# The document's hosts as containers (docs/from-the-document.md). SUBNET=, WITNESS=1: compose/compose.sh.
+.PHONY: compose compose-down
+compose:
+	@compose/compose.sh up $(or $(COMPOSE_MODE),self-contained)
+compose-down:
+	@compose/compose.sh down
 
 # Real Patronis and Python clients of etcd, where user postgres can read them; not below /tmp, of which a node has one of its own.
 # ydiff, tenacity and protobuf: later ones have no more what these releases use.
@@ -393,6 +406,7 @@ help:
 	@echo "make deps       install what is needed (Debian 12)"
 	@echo "make all        pgquorum and pgquorum-fence (MODE=debug|release|asan|tsan|cov) into build/MODE"
 	@echo "make demo       a running three-node cluster on this machine; make demo-down removes it"
+	@echo "make compose    the same as containers, and with an etcd or real Patronis: MODE=self-contained|etcd-backed|etcd-serving; make compose-down"
 	@echo "make check      all tests that fit into fifteen minutes; check-all: those that outgrow it, too; check-ci: with lint and sanitizers"
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
 	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"

@@ -7,7 +7,8 @@ import time
 
 import certificates
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOCUMENT = os.path.join(TREE, "compose", "document")
 HOSTS = {"node4": "172.20.0.13", "etcd2": "172.20.0.15", "etcd3": "172.20.0.16"}
 BASE = "/db/postgres/"
 USER, PASSWORD = "store", "store-secret"  # of a store that asks for them
@@ -17,7 +18,7 @@ AUTHENTICATION = ("user add root:root-secret", "user grant-role root root", f"us
 
 def default_file():
     """The document's /etc/default/etcd as a dictionary."""
-    with open(os.path.join(HERE, "document", "etcd.default")) as f:
+    with open(os.path.join(DOCUMENT, "etcd.default")) as f:
         pairs = [line.strip().split("=", 1) for line in f if "=" in line]
     return {key: value.strip('"') for key, value in pairs}
 

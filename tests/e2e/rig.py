@@ -19,6 +19,7 @@ import listener
 from network import Network, make_home, remove_home, run, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+DOCUMENT = os.path.join(os.path.dirname(os.path.dirname(HERE)), "compose", "document")
 NODES = ["node1", "node2", "node3"]
 ADDRESS = {"node1": "172.20.0.10", "node2": "172.20.0.11", "node3": "172.20.0.12", "lb": "172.20.0.14", "client": "172.20.0.20"}
 # Where a service is to be cut off alone.
@@ -330,7 +331,7 @@ class Rig(Network):
 
     def write_document(self, node):
         """The document's patroni.yml: name and addresses are the node's, the times the test's."""
-        with open(os.path.join(HERE, "document", "patroni.yml")) as f:
+        with open(os.path.join(DOCUMENT, "patroni.yml")) as f:
             text = f.read()
         changes = [("name: node1", f"name: {node.name}")]
         changes += [(f"172.20.0.10:{port}", f"{node.address}:{port}") for port in (8008, 5432)]
@@ -502,7 +503,7 @@ class Rig(Network):
 
     # --- clients ---
     def start_haproxy(self):
-        with open(os.path.join(HERE, "haproxy.cfg")) as f:
+        with open(os.path.join(DOCUMENT, "haproxy.cfg")) as f:
             text = f.read()
         if self.fast_haproxy:
             text = text.replace("inter 3s fall 3 rise 2", "inter 500ms fall 2 rise 1")

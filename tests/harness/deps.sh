@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what pgquorum needs to build, test and run on Debian 12 or 13. Starts no service, now or at boot, creates no PostgreSQL cluster
-# (Debian's package would, on port 5432) and leaves existing ones alone. Usage: deps.sh [check | install | source | uri].
+# (Debian's package would, on port 5432) and leaves existing ones alone. Usage: deps.sh [check | install [build] | source | uri].
+# `build`: what compiles the programs, and nothing that tests them.
 set -eu
 cd "$(dirname "$0")/../.."
 raft_version=0.22.1
@@ -13,8 +14,10 @@ case $release in
 trixie) postgresql=postgresql-17 ;;
 *) release=bookworm postgresql=postgresql-15 ;;
 esac
-packages="gcc make pkg-config libuv1-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev libssl-dev libhttp-parser-dev
-  libcurl4-openssl-dev libnghttp2-dev openssl uthash-dev libcmocka-dev $postgresql haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
+packages="gcc libc6-dev make pkg-config libuv1-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev libssl-dev libhttp-parser-dev
+  libcurl4-openssl-dev libnghttp2-dev uthash-dev"
+only=${2:-}
+[ "$only" = build ] || packages="$packages openssl libcmocka-dev $postgresql haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
   procps util-linux python3 python3-venv python3-pytest python3-psycopg2 python3-yaml sqlite3 etcd-server etcd-client patroni python3-etcd ca-certificates gpgv debootstrap"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
@@ -60,10 +63,10 @@ install_packages() {
     [ -n "$todo" ] || [ -e "$settings" ] || return 0
     if [ "$(id -u)" != 0 ]; then
         if command -v sudo >/dev/null 2>&1; then
-            exec sudo "$(pwd)/tests/harness/deps.sh" install
+            exec sudo "$(pwd)/tests/harness/deps.sh" install $only
         fi
         echo "deps: these packages are missing: $todo" >&2
-        echo "deps: run this as root, then go on: $(pwd)/tests/harness/deps.sh install" >&2
+        echo "deps: run this as root, then go on: $(pwd)/tests/harness/deps.sh install $only" >&2
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
@@ -131,5 +134,5 @@ check) [ -z "$(missing)" ] ;;
 install) install_packages ;;
 source) fetch_source ;;
 uri) source_uri ;;
-*) echo "usage: deps.sh [check | install | source | uri]" >&2; exit 2 ;;
+*) echo "usage: deps.sh [check | install [build] | source | uri]" >&2; exit 2 ;;
 esac
