@@ -179,7 +179,7 @@ down() {
     [ -e .env ] || return 0
     mode=$(value MODE) witness=$(value WITNESS)
     [ -n "$mode" ] || return 0
-    compose down -v --remove-orphans
+    compose down -t 2 -v --remove-orphans # the data goes anyway
     for name in $kept; do
         keep "$name" ""
     done

@@ -3,12 +3,14 @@
 libpq's own list asks one host after the other and gives a silent one at least two seconds (connect_timeout has that minimum): behind a
 host that answers nothing a client would measure itself, not the service. So every host has an attempt of its own.
 """
+import os
 import select
 import time
 
 import psycopg2
 import psycopg2.extensions as ext
 
+PASSWORD = os.environ.get("WRITER_PASSWORD", "zalando")
 AGAIN = 0.02  # between two attempts at one host
 REFUSED = ("25006", "57P03", "57P01", "42P01")  # SQLSTATEs of statements that wrote nothing
 
@@ -32,7 +34,7 @@ class Attempt:
                 if now < self.due:
                     return None
                 self.until = now + self.patience
-                self.connection = psycopg2.connect(host=self.host, port=self.port, dbname="postgres", user="postgres", password="zalando",
+                self.connection = psycopg2.connect(host=self.host, port=self.port, dbname="postgres", user="postgres", password=PASSWORD,
                                                    target_session_attrs=self.attrs, async_=True)
             self.waits_for = self.connection.poll()
             if self.waits_for == ext.POLL_OK:
