@@ -268,6 +268,10 @@ compose:
 	@compose/compose.sh up $(or $(COMPOSE_MODE),self-contained)
 compose-down:
 	@compose/compose.sh down
+# Needs a Docker engine, and skips without one. What was seen is in build/compose/figures.txt.
+.PHONY: compose-test
+compose-test: | $(DEPS_STAMP)
+	@/usr/bin/python3 -m pytest -q -rs -k "$(T)" -p no:cacheprovider tests/compose
 
 # Real Patronis and Python clients of etcd, where user postgres can read them; not below /tmp, of which a node has one of its own.
 # ydiff, tenacity and protobuf: later ones have no more what these releases use.
@@ -362,7 +366,7 @@ check-ci:
 	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD) all
 asan: all tests
 	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
-check-all: check models mutants e2e-rest debian13 chaos
+check-all: check models mutants e2e-rest debian13 chaos compose-test
 
 .PHONY: install
 PREFIX ?= /usr/local
@@ -407,6 +411,7 @@ help:
 	@echo "make all        pgquorum and pgquorum-fence (MODE=debug|release|asan|tsan|cov) into build/MODE"
 	@echo "make demo       a running three-node cluster on this machine; make demo-down removes it"
 	@echo "make compose    the same as containers, and with an etcd or real Patronis: MODE=self-contained|etcd-backed|etcd-serving; make compose-down"
+	@echo "make compose-test  each of them started for real, its primary lost while clients write (a Docker engine, docker-compose, root)"
 	@echo "make check      all tests that fit into fifteen minutes; check-all: those that outgrow it, too; check-ci: with lint and sanitizers"
 	@echo "make unit       unit tests and golden scenarios; T=name runs those whose file name has it"
 	@echo "make cov        what the unit tests run, by room and file; PURE rooms are held to 95 % of lines, 90 % of branches"

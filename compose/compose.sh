@@ -16,14 +16,14 @@ fail() {
 engine() {
     command -v docker >/dev/null || fail "docker is not installed: on Debian, apt-get install docker.io docker-compose"
     docker info >/dev/null 2>&1 || fail "the Docker engine does not answer: is it started, and may this user reach it? ($(docker info 2>&1 | tail -n 1))"
-    if [ -z "${COMPOSE:-}" ]; then
-        if command -v docker-compose >/dev/null; then
-            COMPOSE=docker-compose
-        elif docker compose version >/dev/null 2>&1; then
-            COMPOSE="docker compose"
-        else
-            fail "neither docker-compose nor 'docker compose' is installed: on Debian, apt-get install docker-compose"
-        fi
+    if [ -n "${COMPOSE:-}" ]; then
+        $COMPOSE version >/dev/null 2>&1 || fail "COMPOSE=$COMPOSE is no command that answers to 'version'"
+    elif command -v docker-compose >/dev/null; then
+        COMPOSE=docker-compose
+    elif docker compose version >/dev/null 2>&1; then
+        COMPOSE="docker compose"
+    else
+        fail "neither docker-compose nor 'docker compose' is installed: on Debian, apt-get install docker-compose"
     fi
 }
 
@@ -44,8 +44,8 @@ make_env() {
 
 value() { sed -n "s/^$1=//p" .env; }
 keep() { # name, value
-    sed -i "/^$1=/d" .env
-    [ -z "$2" ] || echo "$1=$2" >> .env
+    (umask 077 && { grep -v "^$1=" .env; [ -z "$2" ] || echo "$1=$2"; } > .env.new)
+    mv .env.new .env
 }
 
 # --- networks: a.b.c.d/n as first and last number ---

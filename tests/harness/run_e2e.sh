@@ -1,7 +1,7 @@
 #!/bin/sh
 # End-to-end tests, E2E_JOBS= files at a time (one more than there are processors: they wait for most of their time): each has
-# clusters of its own. Also the part of the chaos suite that belongs to check, and the tests of its checkers, which need nothing
-# but Python.
+# clusters of its own. Also the part of the chaos suite that belongs to check, and the tests of its checkers and of the compose files, which
+# need nothing but Python.
 #   run_e2e.sh BUILD check|rest|all [PART OF A TEST'S NAME]
 # What failed is run once more when nothing runs beside it: these tests watch clocks, on machines that have other things to do. It is
 # told when that goes well, and counts as passed; two writers, and writes that are lost, are never a matter of time and stay.
@@ -52,7 +52,7 @@ rm -rf "$logs"
 mkdir -p "$logs"
 tests/harness/sweep.sh
 # Those that take longest come first.
-files=$(for file in mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured faults etcd3 etcd2 smoke_v3 smoke_v2 restarts members rejoin bootstrap; do echo "tests/e2e/test_$file.py"; done; ls tests/chaos/test_*.py tests/e2e/test_*.py tests/chaos/checkers/test_*.py)
+files=$(for file in mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured faults etcd3 etcd2 smoke_v3 smoke_v2 restarts members rejoin bootstrap; do echo "tests/e2e/test_$file.py"; done; ls tests/chaos/test_*.py tests/e2e/test_*.py tests/chaos/checkers/test_*.py tests/compose/test_files.py)
 files=$(echo "$files" | awk '!seen[$0]++')
 echo "$files" | xargs -n 1 -P "$jobs" "$0" --one "$build" "$which" "$part"
 for counts in $(awk '$2 > 0 {print FILENAME}' "$logs"/*.counts); do
