@@ -4,6 +4,7 @@
 
 #include "agent/api/api_server.h"
 #include "agent/app_json.h"
+#include "agent/app_dry_run.h"
 #include "agent/app_metrics.h"
 #include "agent/app_shown.h"
 #include "agent/app_ui.h"
@@ -554,6 +555,7 @@ int app_api_start(struct agent *agent, struct error *err)
                               .refused = tell_refused,
                               .explain = render_explain,
                               .ui = render_ui,
+                              .dry_run = app_dry_run,
                               .metrics = render_metrics,
                               .arg = agent};
     struct net_addr listen = {.port = agent->config->restapi_listen.port};

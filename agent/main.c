@@ -15,7 +15,9 @@ int main(int argc, char **argv)
 {
     pg_exec_main(argc, argv);
     pg_disk_main(argc, argv);
-    pg_env_clear();
+    if (!cli_is_client_of_postgresql(argc, argv)) {
+        pg_env_clear();
+    }
     (void)setenv("UV_THREADPOOL_SIZE", THREADPOOL_SIZE, 0);
     (void)signal(SIGPIPE,
                  SIG_IGN); /* a peer that went away is an error of its write, not our end */

@@ -25,6 +25,15 @@ struct api_restart {
     json_t *object;     /* of a scheduled one: what is shown of it; borrowed */
 };
 
+/* What somebody would ask for, of which POST /dry-run tells what would be decided. One of them. */
+struct api_supposed {
+    struct ha_failover failover;       /* present: a switchover or failover; no revision */
+    const struct api_restart *restart; /* NULL = none */
+    bool reinit;
+    bool force; /* with reinit, as the next */
+    bool from_leader;
+};
+
 struct api_ports {
     const struct clock *clock;
     /* Merges `patch` into the configuration (or replaces it), validates the whole, and writes it if
@@ -56,6 +65,9 @@ struct api_ports {
     char *(*explain)(void *arg);
     /* What the page at /ui shows, as JSON (docs/rest-api.md), likewise. */
     char *(*ui)(void *arg);
+    /* The decision that this node would make next on it, as JSON; nothing is done. Free with
+     * mem_free. NULL: it would be refused before, `err` says why. */
+    char *(*dry_run)(void *arg, const struct api_supposed *supposed, struct error *err);
     /* The text of /metrics, likewise. */
     char *(*metrics)(void *arg);
     void *arg;

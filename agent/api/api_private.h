@@ -59,6 +59,15 @@ void api_reply_error(struct http1_exchange *exchange, int status, const char *te
 /* The page to look at, its files, and what it shows. */
 void api_ui_get(struct api_server *server, struct http1_exchange *exchange,
                 const struct http1_request *request);
+/* What the handlers of the requests proper check, for POST /dry-run as well. 0, or the code that
+ * refuses it, with its words. */
+int api_switch_read(struct api_server *server, const json_t *body, bool failover,
+                    struct ha_failover *ret_failover, char *ret_why, size_t size);
+int api_restart_read(struct api_server *server, json_t *body, struct api_restart *restart,
+                     char *ret_why, size_t size);
+/* False: it has been answered. */
+bool api_reinit_read(struct http1_exchange *exchange, json_t *body, bool *ret_force,
+                     bool *ret_from_leader);
 
 /* Handlers of unsafe requests. */
 void api_config_patch(struct api_server *server, struct http1_exchange *exchange,
@@ -77,6 +86,8 @@ void api_restart_delete(struct api_server *server, struct http1_exchange *exchan
                         const struct http1_request *request);
 void api_reinit_post(struct api_server *server, struct http1_exchange *exchange,
                      const struct http1_request *request);
+void api_dry_run(struct api_server *server, struct http1_exchange *exchange,
+                 const struct http1_request *request);
 void api_restart_look(struct api_server *server);
 void api_restart_drop(struct api_server *server);
 /* A time that only lacks its zone. */

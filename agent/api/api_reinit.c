@@ -6,19 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-struct reinit {
-    bool force;
-    bool from_leader;
-};
-
-static bool read_keys(struct http1_exchange *exchange, json_t *body, struct reinit *ret)
+bool api_reinit_read(struct http1_exchange *exchange, json_t *body, bool *ret_force,
+                     bool *ret_from_leader)
 {
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach(body, key, value)
     {
-        bool *target = strcmp(key, "force") == 0         ? &ret->force
-                       : strcmp(key, "from_leader") == 0 ? &ret->from_leader
+        bool *target = strcmp(key, "force") == 0         ? ret_force
+                       : strcmp(key, "from_leader") == 0 ? ret_from_leader
                                                          : NULL;
         if (target == NULL) { /* a misspelled from_leader must not copy from somebody else */
             api_reply_text(exchange, 400, "unknown key: %.100s; force and from_leader are known",
@@ -36,14 +32,14 @@ static bool read_keys(struct http1_exchange *exchange, json_t *body, struct rein
 void api_reinit_post(struct api_server *server, struct http1_exchange *exchange,
                      const struct http1_request *request)
 {
-    struct reinit reinit = {0};
+    bool force = false;
+    bool from_leader = false;
     struct error err = {0};
     bool empty = !request->has_length || request->body.len == 0;
     json_t *body = empty ? json_object() : api_body_or_empty(exchange, request);
 
-    if (body != NULL && read_keys(exchange, body, &reinit)) {
-        int rc =
-            server->ports.reinitialize(server->ports.arg, reinit.force, reinit.from_leader, &err);
+    if (body != NULL && api_reinit_read(exchange, body, &force, &from_leader)) {
+        int rc = server->ports.reinitialize(server->ports.arg, force, from_leader, &err);
         api_reply_text(exchange, rc == 0 ? 200 : 503, "%s",
                        rc == 0 ? "reinitialize started" : err.text);
     }

@@ -123,8 +123,8 @@ static int take_key(const char *key, const json_t *value, int64_t wall_ms,
 }
 
 /* In the order in which they stand there; 0, or the code of the first that is refused. */
-static int read_restart(struct api_server *server, json_t *body, struct api_restart *restart,
-                        char *ret_why, size_t size)
+int api_restart_read(struct api_server *server, json_t *body, struct api_restart *restart,
+                     char *ret_why, size_t size)
 {
     int64_t wall_ms = clock_wall_ms(server->ports.clock);
     const char *key = NULL;
@@ -256,7 +256,7 @@ void api_restart_post(struct api_server *server, struct http1_exchange *exchange
     if (body == NULL) {
         return;
     }
-    int code = read_restart(server, body, &restart, why, sizeof why);
+    int code = api_restart_read(server, body, &restart, why, sizeof why);
     if (code != 0) {
         api_reply_text(exchange, code, "%s", why);
     } else if (restart.at_wall_ms == 0) {

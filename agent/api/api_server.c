@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_LOOK_MS = 200, ROUTES = 21, API_REFUSED_AGAIN_MS = 5000 };
+enum { WAIT_LOOK_MS = 200, ROUTES = 22, API_REFUSED_AGAIN_MS = 5000 };
 
 struct api_status *api_status_new(void)
 {
@@ -300,6 +300,7 @@ static const struct {
     {HTTP1_POST, "restart", api_restart_post, true},
     {HTTP1_DELETE, "restart", api_restart_delete, true},
     {HTTP1_POST, "reinitialize", api_reinit_post, true},
+    {HTTP1_POST, "dry-run", api_dry_run, true},
 };
 
 /* Index of the route; the number of routes = it has none. */

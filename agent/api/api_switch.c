@@ -186,6 +186,25 @@ static int check(const struct api_status *status, int64_t wall_ms, struct order 
     return order->scheduled ? 0 : check_feasible(status, order, ret_why);
 }
 
+int api_switch_read(struct api_server *server, const json_t *body, bool failover,
+                    struct ha_failover *ret_failover, char *ret_why, size_t size)
+{
+    const char *why = "";
+    struct order order = {.failover = failover};
+    struct error err = {0};
+    if (!read_order(body, &order, &err)) {
+        (void)snprintf(ret_why, size, "%s", err.text);
+        return 400;
+    }
+    int code = check(server->status, clock_wall_ms(server->ports.clock), &order, &why);
+    (void)snprintf(ret_why, size, "%s", why);
+    *ret_failover = (struct ha_failover){.present = true};
+    (void)snprintf(ret_failover->leader, sizeof ret_failover->leader, "%s", order.leader);
+    (void)snprintf(ret_failover->candidate, sizeof ret_failover->candidate, "%s", order.candidate);
+    (void)ha_epoch_parse(order.over, &ret_failover->over_unfenced);
+    return code;
+}
+
 /* --- waiting for the outcome ------------------------------------------------------------------ */
 
 /* Taken out before the reply: after the last one the server may be gone. */

@@ -24,67 +24,37 @@ static int cli_run(struct cli *cli, int argc, char **argv);
 static int cli_witness(struct cli *cli, int argc, char **argv);
 
 struct verb {
-    const char *name;
+    const char *name; /* in cli_grammar too */
     int (*run)(struct cli *cli, int argc, char **argv);
-    const char *usage;
-    const char *what;
 };
 
 static const struct verb verbs[] = {
-    {"run", cli_run, "[FILE]", "the agent: runs PostgreSQL as a member of the cluster"},
-    {"witness", cli_witness, "[FILE]", "a member that only votes, without PostgreSQL"},
-    {"list", cli_list, "[CLUSTER...] [-e] [-t] [-f pretty|tsv|json|yaml] [-W] [-w SECONDS]",
-     "members of the cluster"},
-    {"topology", cli_topology, "[CLUSTER...] [-W] [-w SECONDS]", "members as a tree"},
-    {"switchover", cli_switchover,
-     "[CLUSTER] [--leader NAME] [--candidate NAME] [--scheduled TIME] [--force]",
-     "move the leader on purpose"},
-    {"failover", cli_failover, "[CLUSTER] [--candidate NAME] [--force]",
-     "make a member the leader though there is none"},
-    {"restart", cli_restart,
-     "CLUSTER [MEMBER...] [-r leader|primary|standby-leader|replica|standby|any] [--any] "
-     "[--scheduled TIME] [--pg-version VERSION] [--pending] [--timeout TIME] [--force]",
-     "restart PostgreSQL of members, now or at a time"},
-    {"reinit", cli_reinit, "CLUSTER [MEMBER...] [--from-leader] [--wait] [--force]",
-     "copy standbys anew: their data directories are removed"},
-    {"flush", cli_flush,
-     "CLUSTER [MEMBER...] restart|switchover [-r "
-     "leader|primary|standby-leader|replica|standby|any] "
-     "[--force]",
-     "delete what is scheduled"},
-    {"pause", cli_pause, "[CLUSTER] [--wait] [--dry-run]",
-     "leave PostgreSQL to the operator: nothing is stopped, started or promoted by itself"},
-    {"resume", cli_resume, "[CLUSTER] [--wait] [--dry-run]", "end of the pause"},
-    {"demote-cluster", cli_demote_cluster,
-     "[CLUSTER] [--host HOST] [--port PORT] [--restore-command COMMAND] [--primary-slot-name NAME] "
-     "[--force]",
-     "make this cluster a standby of another one: it has no primary of its own then"},
-    {"promote-cluster", cli_promote_cluster, "[CLUSTER] [--force]",
-     "make a standby cluster one of its own again"},
-    {"show-config", cli_show_config, "[CLUSTER]", "the dynamic configuration"},
-    {"edit-config", cli_edit_config,
-     "[CLUSTER] [-q] [-s KEY=VALUE]... [-p PARAMETER=VALUE]... [--apply FILE|-] [--replace FILE|-] "
-     "[--force] [--dry-run]",
-     "change it"},
-    {"reload", cli_reload,
-     "CLUSTER [MEMBER...] [-r leader|primary|standby-leader|replica|standby|any] [--force] "
-     "[--dry-run]",
-     "have members read their configuration files again"},
-    {"history", cli_history, "[CLUSTER] [-f pretty|tsv|json|yaml]", "timelines and why they began"},
-    {"dsn", cli_dsn, "[CLUSTER] [-r leader|primary|standby-leader|replica|standby|any] [-m MEMBER]",
-     "where to connect to"},
-    {"raft", cli_raft,
-     "status|members [-f pretty|tsv|json|yaml]\n       pgquorum [-c FILE] raft remove NAME|ID "
-     "[--force]\n       "
-     "pgquorum [-c FILE] raft recover",
-     "the Raft group: its members, taking one out, and the way back after a lost majority"},
-    {"import-etcd", cli_import_etcd,
-     "[CLUSTER] --from URL|FILE [--prefix /NAMESPACE/SCOPE] [--force] [--dry-run]",
-     "copy the keys of a paused cluster from its etcd into the store of the file"},
-    {"explain", cli_explain, "[MEMBER] [-i] [-f pretty|json]",
-     "the last decisions of a member, and why"},
-    {"version", cli_version, "[CLUSTER [MEMBER...]]", "of this program, and of the members"},
-    {"help", cli_help, "", "this text"},
+    {"run", cli_run},
+    {"witness", cli_witness},
+    {"list", cli_list},
+    {"topology", cli_topology},
+    {"switchover", cli_switchover},
+    {"failover", cli_failover},
+    {"restart", cli_restart},
+    {"reinit", cli_reinit},
+    {"flush", cli_flush},
+    {"pause", cli_pause},
+    {"resume", cli_resume},
+    {"demote-cluster", cli_demote_cluster},
+    {"promote-cluster", cli_promote_cluster},
+    {"show-config", cli_show_config},
+    {"edit-config", cli_edit_config},
+    {"reload", cli_reload},
+    {"history", cli_history},
+    {"dsn", cli_dsn},
+    {"query", cli_query},
+    {"remove", cli_remove},
+    {"raft", cli_raft},
+    {"import-etcd", cli_import_etcd},
+    {"explain", cli_explain},
+    {"version", cli_version},
+    {"completion", cli_completion},
+    {"help", cli_help},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -127,12 +97,8 @@ int cli_say_table_take(struct cli_table *table, enum cli_format format)
 
 int cli_wrong_usage(const char *name, const char *text)
 {
-    const struct verb *verb = verb_find(name);
-    (void)fprintf(stderr, "Usage: pgquorum [-c FILE] %s %s\n", name,
-                  verb != NULL ? verb->usage : "");
-    if (text != NULL) {
-        (void)fprintf(stderr, "Error: %s\n", text);
-    }
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "Error: %s; pgquorum %s --help tells what it takes\n", text, name);
     return CLI_USAGE;
 }
 
@@ -155,6 +121,7 @@ bool cli_open(struct cli *cli)
         (void)cli_fail("%s", err.text);
         return false;
     }
+    cli_session_group(cli->session, cli->group);
     return true;
 }
 
@@ -175,10 +142,12 @@ bool cli_format_arg(const char *verb, const char *text, enum cli_format *ret_for
     return false;
 }
 
-int cli_print_members(const struct dcs_view *view, const char *cluster, bool extended,
-                      bool topology, enum cli_format format)
+int cli_print_members(const struct cli *cli, const struct dcs_view *view, const char *cluster,
+                      bool extended, bool topology, enum cli_format format)
 {
     struct members_print print = {.cluster = cluster,
+                                  .citus = cli->group >= 0,
+                                  .group = cli->group,
                                   .initialize = cluster_doc_text(view, "initialize"),
                                   .extended = extended,
                                   .topology = topology,
@@ -214,12 +183,16 @@ static int run_agent(const char *program, const char *file)
 }
 
 /* The one file, or none where the environment has a configuration. */
-static bool has_configuration(const char *verb, int argc)
+static bool has_configuration(struct cli *cli, int argc, char **argv)
 {
-    if (argc == 2 || (argc == 1 && config_environment_given())) {
+    if (cli_option(cli, argc, argv) != -1) {
+        return false;
+    }
+    argc -= optind;
+    if (argc == 1 || (argc == 0 && config_environment_given())) {
         return true;
     }
-    (void)cli_wrong_usage(verb, argc == 1 ? "give one configuration file, or PATRONI_* in the "
+    (void)cli_wrong_usage(argv[0], argc == 0 ? "give one configuration file, or PATRONI_* in the "
                                             "environment"
                                           : "give one configuration file");
     return false;
@@ -227,14 +200,12 @@ static bool has_configuration(const char *verb, int argc)
 
 static int cli_run(struct cli *cli, int argc, char **argv)
 {
-    return has_configuration("run", argc) ? run_agent(cli->program, argc == 2 ? argv[1] : NULL)
-                                          : CLI_USAGE;
+    return has_configuration(cli, argc, argv) ? run_agent(cli->program, argv[optind]) : CLI_USAGE;
 }
 
 static int cli_witness(struct cli *cli, int argc, char **argv)
 {
-    (void)cli;
-    return has_configuration("witness", argc) ? witness_run(argc == 2 ? argv[1] : NULL) : CLI_USAGE;
+    return has_configuration(cli, argc, argv) ? witness_run(argv[optind]) : CLI_USAGE;
 }
 
 static void print_help(FILE *out)
@@ -245,24 +216,22 @@ static void print_help(FILE *out)
         "       pgquorum [-c FILE] COMMAND ...     asks or changes a cluster\n"
         "       pgquorum --validate-config FILE    all that is wrong with it; --help tells more\n"
         "       pgquorum --generate-sample-config  a file to begin with (--generate-config: "
-        "of a PostgreSQL that runs)\n\n"
-        "  -c, --config-file FILE   the same file as the agent's (or "
-        "PATRONICTL_CONFIG_FILE)\n"
-        "  -d, --dcs-url URL        etcd3://host:port/namespace, or etcd://: in place of the "
-        "file's store (or DCS_URL)\n"
-        "  -k, --insecure           take any certificate of the members' REST interfaces\n\n"
-        "Commands:\n");
-    for (size_t i = 0; i < VERB_COUNT; i++) {
-        (void)fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].what);
+        "of a PostgreSQL that runs)\n\n");
+    struct buf options = BUF_INIT;
+    cli_grammar_options(cli_grammar[0].options, &options);
+    (void)fprintf(out, "%s\nCommands:\n", buf_str(&options));
+    buf_free(&options);
+    for (size_t i = 1; i < cli_grammar_count; i++) {
+        (void)fprintf(out, "  %-15s %s\n", cli_grammar[i].verb, cli_grammar[i].what);
     }
     (void)fprintf(out, "\npgquorum COMMAND --help tells its options.\n");
 }
 
 static int cli_help(struct cli *cli, int argc, char **argv)
 {
-    (void)cli;
-    (void)argc;
-    (void)argv;
+    if (cli_option(cli, argc, argv) != -1) {
+        return CLI_USAGE;
+    }
     print_help(stdout);
     return CLI_OK;
 }
@@ -280,11 +249,21 @@ static bool asks_for_help(int argc, char **argv)
     return false;
 }
 
+static void print_verb_help(const struct cli_grammar *grammar)
+{
+    struct buf text = BUF_INIT;
+    buf_put_str(&text, "Usage: pgquorum [-c FILE] ");
+    cli_grammar_usage(grammar, &text);
+    buf_printf(&text, "\n\n  %s\n%s", grammar->what, grammar->options[0].id != 0 ? "\n" : "");
+    cli_grammar_options(grammar->options, &text);
+    (void)printf("%s", buf_str(&text));
+    buf_free(&text);
+}
+
 static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **argv)
 {
     if (asks_for_help(argc, argv)) {
-        (void)printf("Usage: pgquorum [-c FILE] %s %s\n\n  %s\n", verb->name, verb->usage,
-                     verb->what);
+        print_verb_help(cli_grammar_of(verb->name));
         return CLI_OK;
     }
     optind = 0; /* afresh, on the verb's own */
@@ -307,10 +286,7 @@ static int run_word(struct cli *cli, int argc, char **argv, bool verbs_only)
     const char *word = argv[0];
     bool file = strchr(word, '/') != NULL || strchr(word, '.') != NULL || access(word, F_OK) == 0;
     if (verbs_only || !file) {
-        (void)fprintf(stderr,
-                      "Usage: pgquorum [-c FILE] COMMAND ...\nError: no command '%s': pgquorum "
-                      "help lists them\n",
-                      word);
+        (void)fprintf(stderr, "Error: no command '%s': pgquorum help lists them\n", word);
         return CLI_USAGE;
     }
     return argc == 1 ? run_agent(cli->program, word)
@@ -324,34 +300,42 @@ static const char *variable(const char *name)
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+bool cli_is_client_of_postgresql(int argc, char **argv)
+{
+    char fault[160];
+    optind = 0;
+    while (cli_option_next(cli_grammar[0].options, "+:", argc, argv, fault, sizeof(fault)) != -1) {
+        /* on to the verb */
+    }
+    return optind < argc && strcmp(argv[optind], "query") == 0;
+}
+
 int cli_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config-file", required_argument, NULL, 'c'},
-                                            {"dcs-url", required_argument, NULL, 'd'},
-                                            {"dcs", required_argument, NULL, 'd'},
-                                            {"insecure", no_argument, NULL, 'k'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {NULL, 0, NULL, 0}};
     struct cli cli = {.program = argv[0],
+                      .group = -1,
                       .config_path = variable("PATRONICTL_CONFIG_FILE"),
                       .dcs_url = variable("DCS_URL")};
     bool verbs_only = strcmp(base_name(argv[0]), "patronictl") == 0;
     bool agent_only = strcmp(base_name(argv[0]), "patroni") == 0;
     bool insecure = false;
+    char fault[160];
     int option = 0;
     if (!verbs_only && cli_setup_asked(argc, argv)) {
         return cli_setup(argc, argv);
     }
     optind = 0; /* glibc: start afresh, whoever read arguments before */
-    while ((option = getopt_long(argc, argv, "+c:d:kh", options, NULL)) != -1) {
+    while ((option = cli_option_next(cli_grammar[0].options, "+:", argc, argv, fault,
+                                     sizeof(fault))) != -1) {
         switch (option) {
         case 'c': cli.config_path = optarg; break;
         case 'd': cli.dcs_url = optarg; break;
         case 'k': insecure = true; break;
         case 'h': print_help(stdout); return CLI_OK;
         case 'V': (void)printf("pgquorum %s\n", PGQUORUM_VERSION); return CLI_OK;
-        default: print_help(stderr); return CLI_USAGE;
+        default:
+            (void)fprintf(stderr, "Error: %s; pgquorum --help tells what there is\n", fault);
+            return CLI_USAGE;
         }
     }
     argc -= optind;

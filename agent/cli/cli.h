@@ -5,7 +5,12 @@
 #ifndef AGENT_CLI_CLI_H
 #define AGENT_CLI_CLI_H
 
+#include <stdbool.h>
+
 /* Returns the exit status. Called as `patroni` it is the agent, as `patronictl` only the verbs. */
 int cli_main(int argc, char **argv);
+
+/* The command is one in which libpq is the user's own: query. PGPASSWORD and the like are for it. */
+bool cli_is_client_of_postgresql(int argc, char **argv);
 
 #endif

@@ -17,6 +17,7 @@ struct change {
     const char *cluster;
     bool demote;
     bool force;
+    bool dry_run;
     json_t *section; /* of demote-cluster */
     char *leader;    /* who led when it was asked for */
 };
@@ -67,8 +68,8 @@ static int check(struct change *q, const struct dcs_view *view)
 static int confirm(const struct change *q, const struct dcs_view *view)
 {
     (void)printf("Current cluster topology\n");
-    int status = cli_print_members(view, q->cluster, false, false, CLI_PRETTY);
-    if (status != CLI_OK || q->force) {
+    int status = cli_print_members(q->cli, view, q->cluster, false, false, CLI_PRETTY);
+    if (status != CLI_OK || q->force || q->dry_run) {
         return status;
     }
     char *text = mem_printf("Are you sure you want to %se %s cluster?", stem(q), q->cluster);
@@ -78,6 +79,19 @@ static int confirm(const struct change *q, const struct dcs_view *view)
         return cli_fail("Aborted cluster %sion", stem(q));
     }
     return answer == CLI_YES ? CLI_OK : CLI_ERROR;
+}
+
+/* What the members make of it they decide when they see it: it is a setting. */
+static int tell_dry_run(const struct change *q)
+{
+    char *section = q->demote ? json_dumps(q->section, JSON_SORT_KEYS | JSON_ENSURE_ASCII) : NULL;
+    (void)printf("Dry run: nothing was sent. The leader %s would be asked to %s%s%s\n", q->leader,
+                 q->demote ? "write this as standby_cluster: "
+                           : "take standby_cluster out of the configuration",
+                 q->demote ? section : "",
+                 q->demote ? ", and would go on as a standby" : ", and would be promoted");
+    mem_free(section);
+    return CLI_OK;
 }
 
 static int ask_leader(const struct change *q, const struct dcs_view *view)
@@ -148,7 +162,8 @@ static int wait_for_it(const struct change *q)
             return cli_fail("%s", err.text);
         }
         bool done = look(q, view);
-        int status = done ? cli_print_members(view, q->cluster, false, false, CLI_PRETTY) : CLI_OK;
+        int status =
+            done ? cli_print_members(q->cli, view, q->cluster, false, false, CLI_PRETTY) : CLI_OK;
         dcs_view_unref(view);
         if (done) {
             return status;
@@ -166,19 +181,14 @@ static int carry_out(struct change *q)
     }
     int status = check(q, view);
     status = status != CLI_OK ? status : confirm(q, view);
-    status = status != CLI_OK ? status : ask_leader(q, view);
+    if (status == CLI_OK) {
+        status = q->dry_run ? tell_dry_run(q) : ask_leader(q, view);
+    }
     dcs_view_unref(view);
-    return status != CLI_OK ? status : wait_for_it(q);
+    return status != CLI_OK || q->dry_run ? status : wait_for_it(q);
 }
 
 /* --- the verbs -------------------------------------------------------------------------------- */
-
-static const struct option demote_options[] = {{"host", required_argument, NULL, 'h'},
-                                               {"port", required_argument, NULL, 'p'},
-                                               {"restore-command", required_argument, NULL, 'r'},
-                                               {"primary-slot-name", required_argument, NULL, 's'},
-                                               {"force", no_argument, NULL, 'F'},
-                                               {NULL, 0, NULL, 0}};
 
 /* False: it is no port. */
 static bool take_option(struct change *q, int option, const char *value)
@@ -196,6 +206,7 @@ static bool take_option(struct change *q, int option, const char *value)
         }
         (void)json_object_set_new(q->section, "port", json_integer(port));
         break;
+    case 'n': q->dry_run = true; break;
     default: q->force = true; break;
     }
     return true;
@@ -209,11 +220,10 @@ static bool names_another_cluster(const json_t *section)
 
 static int change_role(struct change *q, int argc, char **argv)
 {
-    const struct option *options = q->demote ? demote_options : &demote_options[4];
     int option = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = cli_option(q->cli, argc, argv)) != -1) {
         if (option == '?') {
-            return cli_wrong_usage(argv[0], NULL);
+            return CLI_USAGE;
         }
         if (!take_option(q, option, optarg)) {
             return cli_wrong_usage(argv[0], "--port: give a number");

@@ -29,8 +29,8 @@ int cli_show_config(struct cli *cli, int argc, char **argv)
     struct error err = {0};
     struct dcs_view *view = NULL;
     struct buf text = BUF_INIT;
-    if (getopt(argc, argv, "") != -1) {
-        return cli_wrong_usage("show-config", NULL);
+    if (cli_option(cli, argc, argv) != -1) {
+        return CLI_USAGE;
     }
     if (!cli_arguments(argc, argv, optind, 1)) {
         return CLI_USAGE;
@@ -246,9 +246,14 @@ static int confirm_and_write(const struct edit *edit, const char *before, const 
                       (edit->replace != NULL && strcmp(edit->replace, "-") == 0);
     if (!edit->quiet) {
         struct buf diff = BUF_INIT;
+        struct error err = {0};
         text_diff(before, after, &diff);
-        (void)printf("%s\n", buf_str(&diff));
+        buf_put_str(&diff, "\n");
+        int rc = cli_page(buf_str(&diff), &err);
         buf_free(&diff);
+        if (rc != 0) {
+            return cli_fail("%s", err.text);
+        }
     }
     if (edit->dry_run) {
         (void)printf("Dry run: nothing was sent. The configuration would be changed\n");
@@ -325,18 +330,13 @@ static bool add_change(struct edit *edit, char option, const char *text)
 
 static bool parse(struct edit *edit, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"quiet", no_argument, NULL, 'q'},         {"set", required_argument, NULL, 's'},
-        {"pg", required_argument, NULL, 'p'},      {"apply", required_argument, NULL, 'a'},
-        {"replace", required_argument, NULL, 'r'}, {"force", no_argument, NULL, 'f'},
-        {"dry-run", no_argument, NULL, 'n'},       {NULL, 0, NULL, 0}};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "qs:p:", options, NULL)) != -1) {
+    while ((option = cli_option(edit->cli, argc, argv)) != -1) {
         switch (option) {
         case 'q': edit->quiet = true; break;
         case 'a': edit->apply = optarg; break;
         case 'r': edit->replace = optarg; break;
-        case 'f': edit->force = true; break;
+        case 'F': edit->force = true; break;
         case 'n': edit->dry_run = true; break;
         case 's':
         case 'p':
@@ -345,7 +345,7 @@ static bool parse(struct edit *edit, int argc, char **argv)
                 return false;
             }
             break;
-        default: (void)cli_wrong_usage("edit-config", NULL); return false;
+        default: return false;
         }
     }
     return true;

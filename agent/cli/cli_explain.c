@@ -134,15 +134,12 @@ static bool format_arg(const char *text, enum cli_format *ret_format)
 
 int cli_explain(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
-                                            {"inputs", no_argument, NULL, 'i'},
-                                            {NULL, 0, NULL, 0}};
     bool inputs = false;
     enum cli_format format = CLI_PRETTY;
     struct cli_reply reply = {0};
     struct error err = {0};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "f:i", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'i': inputs = true; break;
         case 'f':
@@ -150,7 +147,7 @@ int cli_explain(struct cli *cli, int argc, char **argv)
                 return CLI_USAGE;
             }
             break;
-        default: return cli_wrong_usage("explain", NULL);
+        default: return CLI_USAGE;
         }
     }
     if (!cli_arguments(argc, argv, optind, 1)) {

@@ -260,20 +260,15 @@ static int run(struct import *im)
 
 int cli_import_etcd(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"from", required_argument, NULL, 'o'},
-                                            {"prefix", required_argument, NULL, 'p'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"dry-run", no_argument, NULL, 'n'},
-                                            {NULL, 0, NULL, 0}};
     struct import im = {.cli = cli};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'o': im.from = optarg; break;
         case 'p': im.prefix = optarg; break;
-        case 'f': im.force = true; break;
+        case 'F': im.force = true; break;
         case 'n': im.dry_run = true; break;
-        default: return cli_wrong_usage(argv[0], NULL);
+        default: return CLI_USAGE;
         }
     }
     if (!cli_arguments(argc, argv, optind, 1)) {

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WATCH_DEFAULT_S 2.0
 #define WATCH_MAX_S     86400.0
 #define HISTORY_COLUMNS 5
 
@@ -29,8 +28,8 @@ static int list_once(struct cli *cli, const struct list_options *options, const 
     if (cli_session_read(cli->session, cluster, &view, &err) != 0) {
         return cli_fail("%s", err.text);
     }
-    int status =
-        cli_print_members(view, cluster, options->extended, options->topology, options->format);
+    int status = cli_print_members(cli, view, cluster, options->extended, options->topology,
+                                   options->format);
     dcs_view_unref(view);
     return status;
 }
@@ -71,7 +70,7 @@ static int list_repeat(struct cli *cli, const struct list_options *options, int 
     }
 }
 
-static bool watch_arg(const char *verb, const char *text, double *ret_seconds)
+bool cli_watch_arg(const char *verb, const char *text, double *ret_seconds)
 {
     char *end = NULL;
     double seconds = strtod(text, &end);
@@ -83,27 +82,26 @@ static bool watch_arg(const char *verb, const char *text, double *ret_seconds)
     return true;
 }
 
-static int list_verb(struct cli *cli, int argc, char **argv, const char *short_options,
-                     const struct option *long_options)
+static int list_verb(struct cli *cli, int argc, char **argv)
 {
     struct list_options options = {.topology = strcmp(argv[0], "topology") == 0};
     int option = 0;
-    while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'e': options.extended = true; break;
         case 't': options.timestamp = true; break;
-        case 'W': options.watch_s = WATCH_DEFAULT_S; break;
+        case 'W': options.watch_s = CLI_WATCH_DEFAULT_S; break;
         case 'f':
             if (!cli_format_arg(argv[0], optarg, &options.format)) {
                 return CLI_USAGE;
             }
             break;
         case 'w':
-            if (!watch_arg(argv[0], optarg, &options.watch_s)) {
+            if (!cli_watch_arg(argv[0], optarg, &options.watch_s)) {
                 return CLI_USAGE;
             }
             break;
-        default: return cli_wrong_usage(argv[0], NULL);
+        default: return CLI_USAGE;
         }
     }
     return cli_open(cli) ? list_repeat(cli, &options, argc - optind, argv + optind) : CLI_ERROR;
@@ -111,19 +109,12 @@ static int list_verb(struct cli *cli, int argc, char **argv, const char *short_o
 
 int cli_list(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"extended", no_argument, NULL, 'e'},
-                                            {"timestamp", no_argument, NULL, 't'},
-                                            {"format", required_argument, NULL, 'f'},
-                                            {"watch", required_argument, NULL, 'w'},
-                                            {NULL, 0, NULL, 0}};
-    return list_verb(cli, argc, argv, "etf:Ww:", options);
+    return list_verb(cli, argc, argv);
 }
 
 int cli_topology(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"watch", required_argument, NULL, 'w'},
-                                            {NULL, 0, NULL, 0}};
-    return list_verb(cli, argc, argv, "Ww:", options);
+    return list_verb(cli, argc, argv);
 }
 
 /* --- history ---------------------------------------------------------------------------------- */
@@ -159,17 +150,12 @@ static int history_print(const struct dcs_view *view, enum cli_format format)
 
 int cli_history(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
-                                            {NULL, 0, NULL, 0}};
     enum cli_format format = CLI_PRETTY;
     struct dcs_view *view = NULL;
     struct error err = {0};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
-        if (option != 'f') {
-            return cli_wrong_usage("history", NULL);
-        }
-        if (!cli_format_arg("history", optarg, &format)) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
+        if (option != 'f' || !cli_format_arg("history", optarg, &format)) {
             return CLI_USAGE;
         }
     }
@@ -240,19 +226,16 @@ static int dsn_print(const json_t *doc, const char *role, const char *name)
 
 int cli_dsn(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"role", required_argument, NULL, 'r'},
-                                            {"member", required_argument, NULL, 'm'},
-                                            {NULL, 0, NULL, 0}};
     const char *role = NULL;
     const char *member = NULL;
     struct dcs_view *view = NULL;
     struct error err = {0};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "r:m:", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'r': role = optarg; break;
         case 'm': member = optarg; break;
-        default: return cli_wrong_usage("dsn", NULL);
+        default: return CLI_USAGE;
         }
     }
     if (role != NULL && !cli_role_is_known(role)) {
@@ -325,25 +308,27 @@ int cli_version(struct cli *cli, int argc, char **argv)
 {
     struct dcs_view *view = NULL;
     struct error err = {0};
-    if (argc > 1 && argv[1][0] == '-') {
-        return cli_wrong_usage("version", "it has no options");
+    if (cli_option(cli, argc, argv) != -1) {
+        return CLI_USAGE;
     }
+    argc -= optind;
+    argv += optind;
     (void)printf("pgquorum version %s\n", PGQUORUM_VERSION);
-    if (argc == 1) {
+    if (argc == 0) {
         return CLI_OK;
     }
     if (!cli_open(cli)) {
         return CLI_ERROR;
     }
-    if (cli_session_read(cli->session, argv[1], &view, &err) != 0) {
+    if (cli_session_read(cli->session, argv[0], &view, &err) != 0) {
         return cli_fail("%s", err.text);
     }
     (void)printf("\n");
-    json_t *doc = cluster_doc(view, argv[1]);
+    json_t *doc = cluster_doc(view, argv[0]);
     const json_t *members = json_object_get(doc, "members");
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
-        if (is_named(json_string_value(json_object_get(member, "name")), argc - 2, argv + 2)) {
+        if (is_named(json_string_value(json_object_get(member, "name")), argc - 1, argv + 1)) {
             version_of(member);
         }
     }

@@ -146,15 +146,13 @@ static int change(const struct pause *p)
 
 static int run(struct cli *cli, int argc, char **argv, bool pause)
 {
-    static const struct option options[] = {
-        {"wait", no_argument, NULL, 'w'}, {"dry-run", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
     struct pause p = {.cli = cli, .pause = pause};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'w': p.wait = true; break;
         case 'n': p.dry_run = true; break;
-        default: return cli_wrong_usage(argv[0], NULL);
+        default: return CLI_USAGE;
         }
     }
     if (!cli_arguments(argc, argv, optind, 1)) {

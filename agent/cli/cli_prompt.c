@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <termios.h>
+#include <unistd.h>
 
 #define ANSWER_BYTES 1024
 
@@ -50,6 +52,23 @@ char *cli_prompt(const char *text, const char *fallback)
             return mem_strdup(fallback);
         }
     }
+}
+
+char *cli_prompt_hidden(const char *text)
+{
+    struct termios before;
+    bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+    if (terminal) {
+        struct termios hidden = before;
+        hidden.c_lflag &= ~(tcflag_t)ECHO;
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    }
+    char *answer = cli_prompt(text, NULL);
+    if (terminal) {
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        (void)printf("\n");
+    }
+    return answer;
 }
 
 enum cli_answer cli_confirm(const char *text)

@@ -223,6 +223,7 @@ static int raft_status_verb(struct cli *cli, enum cli_format format)
 struct arguments {
     enum cli_format format;
     bool force;
+    bool dry_run;
 };
 
 static int do_status(struct cli *cli, const struct arguments *arguments, const char *name)
@@ -239,26 +240,26 @@ static int do_members(struct cli *cli, const struct arguments *arguments, const 
 
 static int do_remove(struct cli *cli, const struct arguments *arguments, const char *name)
 {
-    return cli_raft_remove(cli, name, arguments->force);
+    return cli_raft_remove(cli, name, arguments->force, arguments->dry_run);
 }
 
 static int do_recover(struct cli *cli, const struct arguments *arguments, const char *name)
 {
-    (void)arguments;
     (void)name;
-    return cli_raft_recover(cli);
+    return cli_raft_recover(cli, arguments->dry_run);
 }
 
 static const struct {
     const char *name;
     bool takes_name;
     bool takes_format;
+    bool changes;
     int (*run)(struct cli *cli, const struct arguments *arguments, const char *name);
 } verbs[] = {
-    {"status", false, true, do_status},
-    {"members", false, true, do_members},
-    {"remove", true, false, do_remove},
-    {"recover", false, false, do_recover},
+    {"status", false, true, false, do_status},
+    {"members", false, true, false, do_members},
+    {"remove", true, false, true, do_remove},
+    {"recover", false, false, true, do_recover},
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -272,23 +273,21 @@ static size_t verb_of(const char *name)
 }
 
 /* False: wrong usage, and it was told. */
-static bool parse(int argc, char **argv, struct arguments *arguments, bool *ret_format)
+static bool parse(struct cli *cli, int argc, char **argv, struct arguments *arguments,
+                  bool *ret_format)
 {
-    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
-                                            {"force", no_argument, NULL, 'F'},
-                                            {NULL, 0, NULL, 0}};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         if (option == 'F') {
             arguments->force = true;
             continue;
         }
-        if (option != 'f') {
-            (void)cli_wrong_usage("raft", NULL);
-            return false;
+        if (option == 'n') {
+            arguments->dry_run = true;
+            continue;
         }
         *ret_format = true;
-        if (!cli_format_arg("raft", optarg, &arguments->format)) {
+        if (option != 'f' || !cli_format_arg("raft", optarg, &arguments->format)) {
             return false;
         }
     }
@@ -299,7 +298,7 @@ int cli_raft(struct cli *cli, int argc, char **argv)
 {
     struct arguments arguments = {.format = CLI_PRETTY};
     bool has_format = false;
-    if (!parse(argc, argv, &arguments, &has_format)) {
+    if (!parse(cli, argc, argv, &arguments, &has_format)) {
         return CLI_USAGE;
     }
     size_t at = verb_of(optind < argc ? argv[optind] : NULL);
@@ -314,6 +313,9 @@ int cli_raft(struct cli *cli, int argc, char **argv)
     if ((has_format && !verbs[at].takes_format) || (arguments.force && !verbs[at].takes_name)) {
         return cli_wrong_usage("raft", has_format ? "--format goes with status and members"
                                                   : "--force goes with remove");
+    }
+    if (arguments.dry_run && !verbs[at].changes) {
+        return cli_wrong_usage("raft", "--dry-run goes with remove and recover");
     }
     if (!cli_open(cli)) {
         return CLI_ERROR;

@@ -230,7 +230,19 @@ static int remove_until(struct cli *cli, uint64_t id, struct error *err)
     return rc;
 }
 
-int cli_raft_remove(struct cli *cli, const char *name, bool force)
+/* Who is not heard from stands in the table above. */
+static void tell_dry_run(const struct raft_status *status, const struct raft_member_status *member)
+{
+    size_t voters = 0;
+    for (size_t i = 0; i < status->member_count; i++) {
+        voters += status->members[i].voter && status->members[i].id != member->id;
+    }
+    (void)printf("Dry run: nothing was sent. The leader would be asked to remove '%s' (%016" PRIx64
+                 "); %zu voters would be left, of which %zu have to be there\n",
+                 member->name, member->id, voters, voters / 2 + 1);
+}
+
+int cli_raft_remove(struct cli *cli, const char *name, bool force, bool dry_run)
 {
     struct error err = {0};
     bool from_leader = false;
@@ -245,6 +257,11 @@ int cli_raft_remove(struct cli *cli, const char *name, bool force)
     int result = member == NULL ? cli_fail("%s", err.text) : CLI_OK;
     result = result == CLI_OK ? print_members(status, from_leader, CLI_PRETTY) : result;
     result = result == CLI_OK ? check_primary(cli, member) : result;
+    if (result == CLI_OK && dry_run) {
+        tell_dry_run(status, member);
+        mem_free(status);
+        return result;
+    }
     result = result == CLI_OK ? confirm(member, force) : result;
     if (result == CLI_OK && remove_until(cli, member->id, &err) != 0) {
         result = cli_fail("'%s' was not removed: %s", member->name, err.text);

@@ -174,7 +174,7 @@ static int perform(const struct config *config, struct raft_recovery *recovery)
     return CLI_OK;
 }
 
-int cli_raft_recover(struct cli *cli)
+int cli_raft_recover(struct cli *cli, bool dry_run)
 {
     const struct config *config = cli_session_config(cli->session);
     struct raft_recovery *recovery = NULL;
@@ -189,6 +189,12 @@ int cli_raft_recover(struct cli *cli)
     print_facts(config, raft_recovery_facts(recovery));
     warn_of_unfenced(config, recovery);
     int result = check_others(cli, raft_recovery_facts(recovery));
+    if (result == CLI_OK && dry_run) {
+        (void)printf("Dry run: nothing was changed. It would be made a group of its own, after the "
+                     "name of the cluster was typed\n");
+        raft_recovery_close(recovery);
+        return result;
+    }
     result = result == CLI_OK ? confirm(config) : result;
     result = result == CLI_OK ? perform(config, recovery) : result;
     raft_recovery_close(recovery);

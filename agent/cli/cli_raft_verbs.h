@@ -8,7 +8,7 @@
 /* Exit statuses. */
 int cli_raft_members(struct cli *cli, enum cli_format format);
 /* `name`: of a member, or its id in 16 hexadecimal digits. */
-int cli_raft_remove(struct cli *cli, const char *name, bool force);
-int cli_raft_recover(struct cli *cli);
+int cli_raft_remove(struct cli *cli, const char *name, bool force, bool dry_run);
+int cli_raft_recover(struct cli *cli, bool dry_run);
 
 #endif

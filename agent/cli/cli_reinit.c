@@ -17,6 +17,7 @@ struct request {
     bool force;
     bool wait;
     bool from_leader;
+    bool dry_run; /* nobody is asked */
     struct dcs_view *view;
     json_t *doc;
     json_t *members; /* those that are meant */
@@ -102,14 +103,21 @@ static bool is_busy(const struct cli_reply *reply)
            strcmp(reply->text + len - (sizeof words - 1), words) == 0;
 }
 
+/* Free with mem_free. */
+static char *request_body(const struct request *q, bool force)
+{
+    return mem_printf("{\"force\":%s,\"from_leader\":%s}", force ? "true" : "false",
+                      q->from_leader ? "true" : "false");
+}
+
 static int ask_member(const struct request *q, const json_t *member, bool force,
                       struct cli_reply *ret_reply, struct error *err)
 {
-    char body[80];
-    (void)snprintf(body, sizeof body, "{\"force\":%s,\"from_leader\":%s}", force ? "true" : "false",
-                   q->from_leader ? "true" : "false");
-    return cli_request(text_of(member, "api_url"), "/reinitialize", body, CLI_TIMEOUT_MS, ret_reply,
-                       err);
+    char *body = request_body(q, force);
+    int rc = cli_request(text_of(member, "api_url"), "/reinitialize", body, CLI_TIMEOUT_MS,
+                         ret_reply, err);
+    mem_free(body);
+    return rc;
 }
 
 static bool may_cancel(const char *name, const char *why)
@@ -172,12 +180,36 @@ static void wait_for(const struct request *q, const json_t *member)
     (void)printf("Reinitialize is completed on: %s (%s)\n", text_of(member, "name"), state);
 }
 
+static int tell_dry_run(const struct request *q)
+{
+    int status = CLI_OK;
+    for (size_t i = 0; i < json_array_size(q->members); i++) {
+        const json_t *member = json_array_get(q->members, i);
+        const char *name = text_of(member, "name");
+        (void)printf("Dry run: nothing was sent. The data directory of %s would be removed, and "
+                     "copied anew%s; as things are now,\n",
+                     name, q->from_leader ? " from the leader" : "");
+        (void)fflush(stdout);
+        char *body = request_body(q, true);
+        int one = cli_tell_decision(name, text_of(member, "api_url"), "reinitialize", body);
+        mem_free(body);
+        status = status != CLI_OK ? status : one;
+    }
+    return status;
+}
+
 static int reinit_all(struct request *q, int argc, char **argv)
 {
-    int status = cli_print_members(q->view, q->cluster, false, false, CLI_PRETTY);
+    int status = cli_print_members(q->cli, q->view, q->cluster, false, false, CLI_PRETTY);
     status = status != CLI_OK ? status : choose_members(q, argc, argv);
+    if (status == CLI_OK && json_array_size(q->members) == 0 && q->dry_run) {
+        (void)printf("Dry run: no member is named, so nothing would happen\n");
+    }
     if (status != CLI_OK || json_array_size(q->members) == 0) {
         return status;
+    }
+    if (q->dry_run) {
+        return tell_dry_run(q);
     }
     status = ask_confirmation(q);
     for (size_t i = 0, count = status == CLI_OK ? json_array_size(q->members) : 0; i < count; i++) {
@@ -193,20 +225,17 @@ static int reinit_all(struct request *q, int argc, char **argv)
 
 int cli_reinit(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"force", no_argument, NULL, 'f'},
-                                            {"wait", no_argument, NULL, 'w'},
-                                            {"from-leader", no_argument, NULL, 'l'},
-                                            {NULL, 0, NULL, 0}};
     struct request q = {.cli = cli};
     struct error err = {0};
     int status = CLI_ERROR;
     int option = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
-        case 'f': q.force = true; break;
+        case 'F': q.force = true; break;
+        case 'n': q.dry_run = q.force = true; break; /* there is nothing to confirm */
         case 'w': q.wait = true; break;
         case 'l': q.from_leader = true; break;
-        default: return cli_wrong_usage(argv[0], NULL);
+        default: return CLI_USAGE;
         }
     }
     if (optind >= argc) {

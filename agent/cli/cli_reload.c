@@ -151,7 +151,7 @@ static int reload_in(const struct reload *q, const struct dcs_view *view)
         loop_wait_ms = LOOP_WAIT_MS;
     }
     if (status == CLI_OK && !q->force) {
-        status = cli_print_members(view, q->cluster, false, false, CLI_PRETTY);
+        status = cli_print_members(q->cli, view, q->cluster, false, false, CLI_PRETTY);
     }
     if (status == CLI_OK && q->dry_run) {
         tell_dry_run(found);
@@ -166,15 +166,11 @@ static int reload_in(const struct reload *q, const struct dcs_view *view)
 
 int cli_reload(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"role", required_argument, NULL, 'r'},
-                                            {"force", no_argument, NULL, 'F'},
-                                            {"dry-run", no_argument, NULL, 'n'},
-                                            {NULL, 0, NULL, 0}};
     struct reload q = {.cli = cli};
     struct dcs_view *view = NULL;
     struct error err = {0};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "r:", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         if (option == 'r' && cli_role_is_known(optarg)) {
             q.role = optarg;
         } else if (option == 'F') {
@@ -182,7 +178,7 @@ int cli_reload(struct cli *cli, int argc, char **argv)
         } else if (option == 'n') {
             q.dry_run = true;
         } else {
-            return cli_wrong_usage(argv[0], option == 'r' ? "no such role" : NULL);
+            return option == 'r' ? cli_wrong_usage(argv[0], "no such role") : CLI_USAGE;
         }
     }
     if (optind == argc) {

@@ -22,6 +22,7 @@ struct request {
     const char *cluster;
     const char *role; /* NULL = any */
     bool force;
+    bool dry_run; /* nobody is asked */
     bool any;     /* one of them, at random */
     bool pending; /* only where a setting waits for it */
     const char *scheduled;
@@ -321,11 +322,33 @@ static int restart_each(const struct request *q)
     return status;
 }
 
+/* One after the other, as they would be restarted. */
+static int tell_dry_run(const struct request *q)
+{
+    int status = CLI_OK;
+    char *body = restart_body(q);
+    char *names = names_of(q->members);
+    (void)printf(
+        "Dry run: nothing was sent. %s would be asked to restart%s%s, one after the other; "
+        "as things are now,\n",
+        names, q->iso[0] != '\0' ? " at " : "", q->iso);
+    (void)fflush(stdout);
+    for (size_t i = 0; i < json_array_size(q->members); i++) {
+        const json_t *member = json_array_get(q->members, i);
+        int one =
+            cli_tell_decision(text_of(member, "name"), text_of(member, "api_url"), "restart", body);
+        status = status != CLI_OK ? status : one;
+    }
+    mem_free(names);
+    mem_free(body);
+    return status;
+}
+
 static int restart_all(struct request *q, int argc, char **argv)
 {
     int status = CLI_OK;
     if (!q->force || q->role != NULL) {
-        status = cli_print_members(q->view, q->cluster, false, false, CLI_PRETTY);
+        status = cli_print_members(q->cli, q->view, q->cluster, false, false, CLI_PRETTY);
     }
     status = status != CLI_OK ? status : choose_members(q, argc, argv);
     status = status != CLI_OK ? status : ask_time(q);
@@ -344,19 +367,26 @@ static int restart_all(struct request *q, int argc, char **argv)
     status = status != CLI_OK ? status : check_text("--pg-version", q->version);
     status = status != CLI_OK ? status : check_text("--timeout", q->timeout);
     status = status != CLI_OK ? status : check_pause(q);
-    return status != CLI_OK ? status : restart_each(q);
+    if (status != CLI_OK) {
+        return status;
+    }
+    return q->dry_run ? tell_dry_run(q) : restart_each(q);
 }
 
 /* --- flush ------------------------------------------------------------------------------------ */
 
 static int flush_restarts(struct request *q, int argc, char **argv)
 {
-    int status = cli_print_members(q->view, q->cluster, false, false, CLI_PRETTY);
+    int status = cli_print_members(q->cli, q->view, q->cluster, false, false, CLI_PRETTY);
     status = status != CLI_OK ? status : choose_members(q, argc, argv);
     status = status != CLI_OK ? status : ask_confirmation(q);
     for (size_t i = 0, count = status == CLI_OK ? json_array_size(q->members) : 0; i < count; i++) {
         const json_t *member = json_array_get(q->members, i);
-        if (json_object_get(member, "scheduled_restart") != NULL) {
+        const json_t *scheduled = json_object_get(member, "scheduled_restart");
+        if (scheduled != NULL && q->dry_run) {
+            (void)printf("Dry run: nothing was sent. The restart of %s at %s would be deleted\n",
+                         text_of(member, "name"), text_of(scheduled, "schedule"));
+        } else if (scheduled != NULL) {
             status = delete_scheduled(member) != CLI_OK ? CLI_ERROR : status;
         } else {
             (void)printf("No scheduled restart for member %s\n", text_of(member, "name"));
@@ -397,6 +427,11 @@ static int flush_switchover(struct request *q)
 
     if (json_object_get(q->doc, "scheduled_switchover") == NULL || kv == NULL) {
         (void)printf("No pending scheduled switchover\n");
+        return CLI_OK;
+    }
+    if (q->dry_run) {
+        (void)printf("Dry run: nothing was sent. The switchover at %s would be deleted\n",
+                     text_of(json_object_get(q->doc, "scheduled_switchover"), "at"));
         return CLI_OK;
     }
     for (size_t i = 0; i < 2 * json_array_size(all); i++) { /* the leader first, then the others */
@@ -451,14 +486,9 @@ static bool take_role(struct request *q, const char *verb, const char *role)
 
 int cli_restart(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"role", required_argument, NULL, 'r'},      {"any", no_argument, NULL, 'a'},
-        {"scheduled", required_argument, NULL, 's'}, {"pg-version", required_argument, NULL, 'v'},
-        {"pending", no_argument, NULL, 'p'},         {"timeout", required_argument, NULL, 't'},
-        {"force", no_argument, NULL, 'f'},           {NULL, 0, NULL, 0}};
     struct request q = {.cli = cli, .verb = "restart"};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "r:", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'r':
             if (!take_role(&q, argv[0], optarg)) {
@@ -470,8 +500,9 @@ int cli_restart(struct cli *cli, int argc, char **argv)
         case 'v': q.version = optarg; break;
         case 'p': q.pending = true; break;
         case 't': q.timeout = optarg; break;
-        case 'f': q.force = true; break;
-        default: return cli_wrong_usage(argv[0], NULL);
+        case 'F': q.force = true; break;
+        case 'n': q.dry_run = q.force = true; break; /* there is nothing to confirm */
+        default: return CLI_USAGE;
         }
     }
     if (optind >= argc) {
@@ -482,20 +513,18 @@ int cli_restart(struct cli *cli, int argc, char **argv)
 
 int cli_flush(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"role", required_argument, NULL, 'r'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {NULL, 0, NULL, 0}};
     struct request q = {.cli = cli, .verb = "flush"};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "r:", options, NULL)) != -1) {
+    while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'r':
             if (!take_role(&q, argv[0], optarg)) {
                 return CLI_USAGE;
             }
             break;
-        case 'f': q.force = true; break;
-        default: return cli_wrong_usage(argv[0], NULL);
+        case 'F': q.force = true; break;
+        case 'n': q.dry_run = q.force = true; break; /* there is nothing to confirm */
+        default: return CLI_USAGE;
         }
     }
     const char *target = argv[argc - 1];

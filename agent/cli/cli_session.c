@@ -22,6 +22,7 @@ struct cli_session {
     struct config config;
     uv_loop_t loop;
     struct raft_client *client;
+    long group; /* negative: none */
 };
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -96,6 +97,7 @@ int cli_session_open(const char *path, const char *dcs_url, struct cli_session *
 {
     const char *addresses[CLI_ADDRESSES_MAX];
     struct cli_session *session = mem_new(struct cli_session);
+    session->group = -1;
     int rc = load_config(path, dcs_url, &session->config, err);
     if (rc != 0) {
         mem_free(session);
@@ -134,6 +136,11 @@ void cli_session_close(struct cli_session *session)
     cli_request_as(NULL);
     config_free(&session->config);
     mem_free(session);
+}
+
+void cli_session_group(struct cli_session *session, long group)
+{
+    session->group = group;
 }
 
 const struct config *cli_session_config(const struct cli_session *session)
@@ -195,8 +202,11 @@ static int etcd_open(struct cli_session *session, const char *base, struct dcs *
 static int store_open(struct cli_session *session, const char *cluster, struct dcs **ret_dcs,
                       struct error *err)
 {
-    char *base = dcs_base_path(session->config.namespace_, cluster);
+    char *whole =
+        session->group < 0 ? mem_strdup(cluster) : mem_printf("%s/%ld", cluster, session->group);
+    char *base = dcs_base_path(session->config.namespace_, whole);
     int rc = 0;
+    mem_free(whole);
     if (session->config.store == CONFIG_STORE_RAFT) {
         *ret_dcs = dcs_raft_client_new(session->client, base);
     } else {
@@ -249,6 +259,28 @@ int cli_session_put(struct cli_session *session, const char *cluster, const char
         rc = outcome.rc;
         if (rc != 0) {
             (void)error_set(err, rc, "writing '%s' of cluster '%s': %s", key, cluster,
+                            outcome.err.text);
+        }
+    }
+    dcs->ops->free(dcs);
+    return rc;
+}
+
+int cli_session_delete(struct cli_session *session, const char *cluster, const char *key,
+                       int64_t compare, struct error *err)
+{
+    struct outcome outcome = {0};
+    struct dcs *dcs = NULL;
+    int rc = store_open(session, cluster, &dcs, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = dcs->ops->remove(dcs, key, compare, CLI_TIMEOUT_MS, on_written, &outcome, err);
+    if (rc == 0) {
+        turn_until(session, &outcome.done);
+        rc = outcome.rc;
+        if (rc != 0) {
+            (void)error_set(err, rc, "deleting '%s' of cluster '%s': %s", key, cluster,
                             outcome.err.text);
         }
     }

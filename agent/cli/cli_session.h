@@ -22,6 +22,10 @@ void cli_session_close(struct cli_session *session); /* NULL is accepted */
 
 const struct config *cli_session_config(const struct cli_session *session);
 
+/* From now on <cluster> is a group of a Citus cluster of Patroni's: its keys are below
+ * /<namespace>/<cluster>/<group>/. Negative: it is none. */
+void cli_session_group(struct cli_session *session, long group);
+
 /* Everything below /<namespace>/<cluster>/, linearizable. dcs_view_unref it. `cluster` NULL: an
  * error that says how to name one. */
 int cli_session_read(struct cli_session *session, const char *cluster, struct dcs_view **ret_view,
@@ -29,6 +33,10 @@ int cli_session_read(struct cli_session *session, const char *cluster, struct dc
 /* compare as in dcs.h. ERR_CONFLICT: somebody else was first. */
 int cli_session_put(struct cli_session *session, const char *cluster, const char *key,
                     const char *value, int64_t compare, struct error *err) MUST_CHECK;
+
+/* Likewise; the key is deleted. */
+int cli_session_delete(struct cli_session *session, const char *cluster, const char *key,
+                       int64_t compare, struct error *err) MUST_CHECK;
 
 /* Addresses of the members in the file, our own first. */
 #define CLI_ADDRESSES_MAX (CONFIG_PARTNERS_MAX + 1)

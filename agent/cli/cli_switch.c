@@ -23,6 +23,7 @@ struct request {
     struct cli *cli;
     bool switchover; /* else failover */
     bool force;
+    bool dry_run;
     const char *cluster;
     char *leader;             /* that the user named or confirmed; owned, as the next two */
     char *candidate;          /* NULL = any */
@@ -312,7 +313,7 @@ static int print_table_again(struct request *q)
     if (cli_session_read(q->cli->session, q->cluster, &view, &err) != 0) {
         return cli_fail("%s", err.text);
     }
-    int status = cli_print_members(view, q->cluster, false, false, CLI_PRETTY);
+    int status = cli_print_members(q->cli, view, q->cluster, false, false, CLI_PRETTY);
     dcs_view_unref(view);
     return status;
 }
@@ -371,19 +372,36 @@ static int perform(struct request *q)
     return status;
 }
 
+/* What would be decided right now; a scheduled one is looked at again when it is due. */
+static int tell_dry_run(const struct request *q)
+{
+    const char *name = q->current != NULL ? q->current : q->candidate;
+    char *body = request_body(q, false);
+    (void)printf("Dry run: nothing was sent. %s would be asked for a %s%s%s%s%s; as things are "
+                 "now,\n",
+                 name, action(q), q->candidate != NULL ? " to " : "",
+                 q->candidate != NULL ? q->candidate : "", q->iso[0] != '\0' ? " at " : "", q->iso);
+    (void)fflush(stdout);
+    int status = cli_tell_decision(name, member_url(q, name), action(q), body);
+    mem_free(body);
+    return status;
+}
+
 static int ask_and_perform(struct request *q)
 {
     q->doc = cluster_doc(q->view, q->cluster);
     q->config = cluster_doc_key(q->view, "config");
     q->current = cluster_doc_text(q->view, "leader");
     (void)printf("Current cluster topology\n");
-    int status = cli_print_members(q->view, q->cluster, false, false, CLI_PRETTY);
+    int status = cli_print_members(q->cli, q->view, q->cluster, false, false, CLI_PRETTY);
     status = status != CLI_OK ? status : ask_leader(q);
     status = status != CLI_OK ? status : ask_candidate(q);
     status = status != CLI_OK ? status : ask_over_unfenced(q);
     status = status != CLI_OK ? status : ask_time(q);
     status = status != CLI_OK ? status : ask_confirmation(q);
-    status = status != CLI_OK ? status : perform(q);
+    if (status == CLI_OK) {
+        status = q->dry_run ? tell_dry_run(q) : perform(q);
+    }
     json_decref(q->doc);
     json_decref(q->config);
     return status;
@@ -398,25 +416,15 @@ static void replace(char **text, const char *with)
 /* False = wrong usage. */
 static bool parse(struct request *q, int argc, char **argv)
 {
-    static const struct option options[] = {{"leader", required_argument, NULL, 'l'},
-                                            {"primary", required_argument, NULL, 'l'},
-                                            {"master", required_argument, NULL, 'l'},
-                                            {"candidate", required_argument, NULL, 'c'},
-                                            {"scheduled", required_argument, NULL, 's'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {NULL, 0, NULL, 0}};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (!q->switchover && (option == 'l' || option == 's')) {
-            (void)cli_wrong_usage(argv[0], "failover has neither --leader nor --scheduled");
-            return false;
-        }
+    while ((option = cli_option(q->cli, argc, argv)) != -1) {
         switch (option) {
         case 'l': replace(&q->leader, optarg); break;
         case 'c': replace(&q->candidate, optarg); break;
         case 's': replace(&q->scheduled, optarg); break;
-        case 'f': q->force = true; break;
-        default: (void)cli_wrong_usage(argv[0], NULL); return false;
+        case 'F': q->force = true; break;
+        case 'n': q->dry_run = q->force = true; break; /* there is nothing to confirm */
+        default: return false;
         }
     }
     return true;

@@ -4,7 +4,6 @@
 #include "agent/cli/cli_table.h"
 
 #include "agent/config/yaml.h"
-#include "base/assert.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -87,8 +86,8 @@ static const char *line_at(const char *text, size_t index, size_t *ret_len)
 
 /* The pretty table in the making. Row 0 is the header. */
 struct grid {
-    const struct cli_column *columns[CLI_COLUMNS_MAX];
-    size_t widths[CLI_COLUMNS_MAX];
+    const struct cli_column **columns;
+    size_t *widths;
     size_t column_count;
     size_t row_count;
     char **cells; /* row_count * column_count */
@@ -97,7 +96,9 @@ struct grid {
 
 static void grid_fill(struct grid *g, const struct cli_table *table)
 {
-    size_t source[CLI_COLUMNS_MAX];
+    size_t *source = mem_new_array(size_t, table->column_count + 1);
+    g->columns = mem_new_array(const struct cli_column *, table->column_count + 1);
+    g->widths = mem_new_array(size_t, table->column_count + 1);
     for (size_t c = 0; c < table->column_count; c++) {
         if (!table->columns[c].not_pretty) {
             source[g->column_count] = c;
@@ -122,6 +123,7 @@ static void grid_fill(struct grid *g, const struct cli_table *table)
             }
         }
     }
+    mem_free(source);
 }
 
 static void put_repeated(struct buf *out, char c, size_t count)
@@ -201,18 +203,21 @@ static void print_pretty(const struct cli_table *table, struct buf *out)
         mem_free(g.cells[i]);
     }
     mem_free(g.cells);
+    mem_free(g.widths);
+    mem_free((void *)g.columns);
 }
 
 static void print_tsv(const struct cli_table *table, struct buf *out)
 {
-    for (size_t c = 0; c < table->column_count; c++) {
-        buf_printf(out, "%s%s", c > 0 ? "\t" : "", table->columns[c].key);
+    const char *tab = table->delimiter != NULL ? table->delimiter : "\t";
+    for (size_t c = 0; !table->no_header && c < table->column_count; c++) {
+        buf_printf(out, "%s%s%s", c > 0 ? tab : "", table->columns[c].key,
+                   c + 1 == table->column_count ? "\n" : "");
     }
-    buf_put_u8(out, '\n');
     for (size_t r = 0; r < json_array_size(table->rows); r++) {
         for (size_t c = 0; c < table->column_count; c++) {
             char *text = cell_text(json_array_get(json_array_get(table->rows, r), c), true);
-            buf_printf(out, "%s%s", c > 0 ? "\t" : "", text);
+            buf_printf(out, "%s%s", c > 0 ? tab : "", text);
             mem_free(text);
         }
         buf_put_u8(out, '\n');
@@ -253,7 +258,6 @@ int cli_table_print(const struct cli_table *table, enum cli_format format, struc
 {
     int rc = 0;
     json_t *objects = NULL;
-    ASSERT(table->column_count <= CLI_COLUMNS_MAX);
     switch (format) {
     case CLI_PRETTY: print_pretty(table, out); break;
     case CLI_TSV: print_tsv(table, out); break;

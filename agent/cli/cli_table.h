@@ -21,16 +21,16 @@ struct cli_column {
     bool not_pretty; /* left out of the table */
 };
 
-#define CLI_COLUMNS_MAX 16
-
 struct cli_table {
     const struct cli_column *columns;
-    size_t column_count; /* at most CLI_COLUMNS_MAX */
+    size_t column_count;
     json_t
         *rows; /* array of arrays; a cell is a text, a number, null, or an object (shown as YAML) */
-    const char *title; /* " Cluster: x (1) "; NULL = none */
-    bool omit_empty;   /* JSON, YAML: leave keys out whose value is empty */
-    bool flow;         /* objects in a pretty table on one line, not as a block */
+    const char *title;     /* " Cluster: x (1) "; NULL = none */
+    bool omit_empty;       /* JSON, YAML: leave keys out whose value is empty */
+    const char *delimiter; /* of tsv; NULL = a tab */
+    bool no_header;        /* in tsv */
+    bool flow;             /* objects in a pretty table on one line, not as a block */
 };
 
 /* Appends the text with its last line end. */

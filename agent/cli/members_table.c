@@ -16,6 +16,7 @@
 
 static const struct cli_column all_columns[] = {
     {"Cluster", "Cluster", false, true},
+    {"Group", "Group", true, true},
     {"Member", "Member", false, false},
     {"Host", "Host", false, false},
     {"Role", "Role", false, false},
@@ -32,7 +33,8 @@ static const struct cli_column all_columns[] = {
     {"Trouble", "Trouble", false, false},
 };
 #define COLUMN_COUNT (sizeof(all_columns) / sizeof(all_columns[0]))
-#define FIXED_COUNT  10
+#define GROUP_COLUMN 1 /* of a Citus cluster */
+#define FIXED_COUNT  11
 
 static const char *const optional_fields[] = {"pending_restart", "pending_restart_reason",
                                               "scheduled_restart", "tags", "trouble"};
@@ -199,6 +201,9 @@ static json_t *member_row(const struct shape *shape, const json_t *member, const
     json_t *row = json_array();
     json_t *timeline = json_object_get(member, "timeline");
     (void)json_array_append_new(row, json_string(shape->print->cluster));
+    if (shape->print->citus) {
+        (void)json_array_append_new(row, json_integer(shape->print->group));
+    }
     (void)json_array_append_new(row, json_string(label));
     (void)json_array_append_new(row, host_cell(member, shape->with_port));
     (void)json_array_append_new(row, role_cell(text_of(member, "role")));
@@ -306,8 +311,12 @@ int members_table_print(const json_t *doc, const struct members_print *print, st
     const json_t *members = json_object_get(doc, "members");
     struct shape shape = {.print = print, .with_port = ports_matter(members)};
     struct cli_column columns[COLUMN_COUNT];
-    memcpy(columns, all_columns, FIXED_COUNT * sizeof(columns[0]));
-    size_t count = FIXED_COUNT;
+    size_t count = 0;
+    for (size_t i = 0; i < FIXED_COUNT; i++) {
+        if (i != GROUP_COLUMN || print->citus) {
+            columns[count++] = all_columns[i];
+        }
+    }
     for (size_t i = 0; i < OPTIONAL_COUNT; i++) {
         shape.optional[i] =
             (print->extended && i < PATRONI_COUNT) || any_has(members, optional_fields[i]);
@@ -318,7 +327,9 @@ int members_table_print(const json_t *doc, const struct members_print *print, st
     const char *initialize = print->initialize == NULL      ? "uninitialized"
                              : print->initialize[0] == '\0' ? "initializing"
                                                             : print->initialize;
-    char *title = mem_printf(" Cluster: %s (%s) ", print->cluster, initialize);
+    char *title = !print->citus ? mem_printf(" Cluster: %s (%s) ", print->cluster, initialize)
+                                : mem_printf(" Citus cluster: %s (group: %ld, %s) ", print->cluster,
+                                             print->group, initialize);
     struct cli_table table = {.columns = columns,
                               .column_count = count,
                               .rows = member_rows(&shape, members),

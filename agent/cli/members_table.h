@@ -7,8 +7,10 @@
 struct members_print {
     const char *cluster;    /* its name */
     const char *initialize; /* value of the key; NULL = absent */
-    bool extended;          /* all columns */
-    bool topology;          /* as a tree */
+    bool citus;             /* this is one group of it, `group` */
+    long group;
+    bool extended; /* all columns */
+    bool topology; /* as a tree */
     enum cli_format format;
 };
 

@@ -147,6 +147,13 @@ static const struct answer answers[] = {
     {"{\"force\":false,\"from_leader\":true}", "503 Service Unavailable",
      "creating replica already in progress"},
     {"\"host\":\"nowhere\"", "400 Bad Request", "standby_cluster.host: not right"},
+    {"POST /dry-run/switchover", "200 OK",
+     "{\"rule\":\"leader/failover\",\"reason\":\"stepping down\",\"actions\":[\"checkpoint\","
+     "\"stop_fast\"]}"},
+    {"POST /dry-run/failover", "200 OK", "all is well"},
+    {"POST /dry-run/restart", "200 OK",
+     "{\"rule\":\"replica/no_restart\",\"reason\":\"all is well\",\"actions\":[]}"},
+    {"POST /dry-run/", "501 Not Implemented", "Server does not support this operation"},
     {"PATCH /config", "200 OK", "{}"},
     {"POST /reinitialize", "200 OK", "reinitialize started"},
     {"POST /restart", "200 OK", "restarted successfully"},
