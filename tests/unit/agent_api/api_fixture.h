@@ -80,6 +80,9 @@ static struct {
     unsigned reinits;           /* asked for, and taken: the last one */
     bool reinit_force;
     bool reinit_from_leader;
+    struct api_supposed supposed;        /* of the last dry run */
+    struct api_restart supposed_restart; /* likewise */
+    unsigned dry_runs;
     unsigned refusals; /* told of */
     char refusal[512]; /* the last of them */
     char *scheduled;   /* what is shown of the scheduled one; NULL = none is */
@@ -281,6 +284,19 @@ static inline char *rig_ui(void *arg)
 {
     (void)arg;
     return mem_printf("{\"looked\": %u}", ++rig.looked);
+static inline char *rig_dry_run(void *arg, const struct api_supposed *supposed, struct error *err)
+{
+    (void)arg;
+    rig.dry_runs++;
+    rig.supposed = *supposed;
+    if (supposed->restart != NULL) {
+        rig.supposed_restart = *supposed->restart;
+    }
+    if (rig.restart_rc != 0) {
+        (void)error_set(err, rig.restart_rc, "%s", rig.restart_why);
+        return NULL;
+    }
+    return mem_strdup("{\"rule\": \"a/b\"}");
 }
 
 static inline char *rig_metrics(void *arg)
@@ -447,6 +463,7 @@ static inline int rig_start(void **state)
                               .refused = rig_refused,
                               .explain = rig_explain,
                               .ui = rig_ui,
+                              .dry_run = rig_dry_run,
                               .metrics = rig_metrics};
     struct error err = {0};
     (void)state;

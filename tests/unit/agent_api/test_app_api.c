@@ -719,6 +719,28 @@ static void the_last_decisions_are_explained_in_order(void **state)
     json_decref(document);
 }
 
+/* The agent of this test knows nothing of its instance yet, and so decides to wait. */
+static void a_dry_run_decides_and_does_nothing(void **state)
+{
+    static const char body[] = "{\"leader\": \"n1\", \"candidate\": \"n2\"}";
+    (void)state;
+    const char *reply = rig_reply(rig_post("POST /dry-run/switchover", body));
+    assert_int_equal(rig_code(reply), 200);
+    json_t *decision = json_loads(rig_body(reply), 0, NULL);
+    const char *rule = json_string_value(json_object_get(decision, "rule"));
+    assert_non_null(rule);
+    assert_non_null(strchr(rule, '/'));
+    assert_true(json_is_string(json_object_get(decision, "reason")));
+    assert_true(json_is_array(json_object_get(decision, "actions")));
+    json_decref(decision);
+    assert_int_equal(store.put_count, 0);
+    assert_int_equal(agent.decision_count, 0);
+    reply = rig_reply(rig_post("POST /dry-run/restart", "{}"));
+    assert_int_equal(rig_code(reply), 503);
+    assert_non_null(strstr(rig_body(reply), "restart failed: PostgreSQL is "));
+    assert_int_equal(agent.restart.number, 0);
+}
+
 static void the_cluster_and_its_history_are_those_of_the_store(void **state)
 {
     json_t *cluster = get("/cluster");
@@ -764,6 +786,7 @@ int main(void)
         WITH_AGENT(an_instance_that_does_not_answer_is_unknown_and_one_that_is_down_is_stopped),
         WITH_AGENT(metrics_are_all_there_and_well_formed),
         WITH_AGENT(the_last_decisions_are_explained_in_order),
+        WITH_AGENT(a_dry_run_decides_and_does_nothing),
         WITH_AGENT(the_cluster_and_its_history_are_those_of_the_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
