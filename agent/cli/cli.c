@@ -166,6 +166,15 @@ int cli_print_members(const struct cli *cli, const struct dcs_view *view, const 
     return CLI_OK;
 }
 
+int cli_print_some(const struct cli *cli, const struct dcs_view *view, const json_t *doc,
+                   const char *cluster)
+{
+    if (json_array_size(json_object_get(doc, "members")) == 0) {
+        return cli_fail("%s cluster doesn't have any members", cluster);
+    }
+    return cli_print_members(cli, view, cluster, false, false, CLI_PRETTY);
+}
+
 /* --- the agent, help, dispatch ---------------------------------------------------------------- */
 
 /* PostgreSQL refuses to run as root, so the agent, its parent, does too: at once, with the command
@@ -193,8 +202,8 @@ static bool has_configuration(struct cli *cli, int argc, char **argv)
         return true;
     }
     (void)cli_wrong_usage(argv[0], argc == 0 ? "give one configuration file, or PATRONI_* in the "
-                                            "environment"
-                                          : "give one configuration file");
+                                               "environment"
+                                             : "give one configuration file");
     return false;
 }
 

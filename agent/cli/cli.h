@@ -10,7 +10,8 @@
 /* Returns the exit status. Called as `patroni` it is the agent, as `patronictl` only the verbs. */
 int cli_main(int argc, char **argv);
 
-/* The command is one in which libpq is the user's own: query. PGPASSWORD and the like are for it. */
+/* The command is one in which libpq is the user's own: query. PGPASSWORD and the like are for it.
+ */
 bool cli_is_client_of_postgresql(int argc, char **argv);
 
 #endif

@@ -248,7 +248,6 @@ static int confirm_and_write(const struct edit *edit, const char *before, const 
         struct buf diff = BUF_INIT;
         struct error err = {0};
         text_diff(before, after, &diff);
-        buf_put_str(&diff, "\n");
         int rc = cli_page(buf_str(&diff), &err);
         buf_free(&diff);
         if (rc != 0) {
@@ -263,8 +262,9 @@ static int confirm_and_write(const struct edit *edit, const char *before, const 
         (void)printf("Use --force option to apply changes\n");
         return CLI_OK;
     }
-    if (!edit->force && cli_confirm("Apply these changes?") != CLI_YES) {
-        return CLI_ERROR;
+    enum cli_answer answer = edit->force ? CLI_YES : cli_confirm("Apply these changes?");
+    if (answer != CLI_YES) {
+        return answer == CLI_NO ? CLI_OK : CLI_ERROR; /* as patronictl: nothing went wrong */
     }
     return write_config(edit, document, revision);
 }

@@ -221,7 +221,7 @@ static int dsn_print(const json_t *doc, const char *role, const char *name)
             return CLI_OK;
         }
     }
-    return cli_fail("no member of that kind is available");
+    return cli_fail("Can not find a suitable member");
 }
 
 int cli_dsn(struct cli *cli, int argc, char **argv)
@@ -242,7 +242,7 @@ int cli_dsn(struct cli *cli, int argc, char **argv)
         return cli_wrong_usage("dsn", "no such role");
     }
     if (role != NULL && member != NULL) {
-        return cli_fail("--role and --member exclude each other: give one of them");
+        return cli_fail("--role and --member are mutually exclusive options");
     }
     if (!cli_arguments(argc, argv, optind, 1)) {
         return CLI_USAGE;

@@ -162,7 +162,7 @@ static int print_nobody(const struct query *q)
 {
     char *text = q->member != NULL
                      ? mem_printf("No connection to member %s is available", q->member)
-                     : mem_printf("No connection to role=%s is available", q->role);
+                     : mem_printf("No connection to role '%s' is available", q->role);
     int status = print_failure(q, text);
     mem_free(text);
     return status;

@@ -57,12 +57,33 @@ static int take_member(struct request *q, const char *name)
     return CLI_OK;
 }
 
+/* With the names of those that can be; free with mem_free. */
+static char *question_of(const struct request *q)
+{
+    struct buf text = BUF_INIT;
+    const json_t *all = json_object_get(q->doc, "members");
+    const char *comma = "";
+    buf_put_str(&text, "Which member do you want to reinitialize [");
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const json_t *member = json_array_get(all, i);
+        if (cli_role_matches(text_of(member, "role"), "replica")) {
+            buf_printf(&text, "%s%s", comma, text_of(member, "name"));
+            comma = ", ";
+        }
+    }
+    buf_put_str(&text, "]?");
+    (void)buf_str(&text);
+    return buf_take(&text);
+}
+
 static int choose_members(struct request *q, int argc, char **argv)
 {
     int status = CLI_OK;
     q->members = json_array();
     if (argc == 0 && !q->force) {
-        char *name = cli_prompt("Which member do you want to reinitialize?", "");
+        char *question = question_of(q);
+        char *name = cli_prompt(question, "");
+        mem_free(question);
         status = name == NULL ? CLI_ERROR : take_member(q, name);
         mem_free(name);
         return status;
@@ -177,7 +198,9 @@ static void wait_for(const struct request *q, const json_t *member)
         }
         mem_free(reply.text);
     }
-    (void)printf("Reinitialize is completed on: %s (%s)\n", text_of(member, "name"), state);
+    bool runs = strcmp(state, "running") == 0;
+    (void)printf("Reinitialize is completed on: %s%s%s%s\n", text_of(member, "name"),
+                 runs ? "" : " (", runs ? "" : state, runs ? "" : ")");
 }
 
 static int tell_dry_run(const struct request *q)
@@ -200,7 +223,7 @@ static int tell_dry_run(const struct request *q)
 
 static int reinit_all(struct request *q, int argc, char **argv)
 {
-    int status = cli_print_members(q->cli, q->view, q->cluster, false, false, CLI_PRETTY);
+    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
     status = status != CLI_OK ? status : choose_members(q, argc, argv);
     if (status == CLI_OK && json_array_size(q->members) == 0 && q->dry_run) {
         (void)printf("Dry run: no member is named, so nothing would happen\n");

@@ -118,7 +118,7 @@ static int ask(const json_t *member, int64_t loop_wait_ms)
     if (reply.status == 200) {
         (void)printf("No changes to apply on member %s\n", name);
     } else if (reply.status == 202) {
-        (void)printf("Reload request received for member %s: it is carried out within %lld "
+        (void)printf("Reload request received for member %s and will be processed within %lld "
                      "seconds\n",
                      name, (long long)(loop_wait_ms / 1000));
     } else {
@@ -145,13 +145,11 @@ static int reload_in(const struct reload *q, const struct dcs_view *view)
     json_t *config = cluster_doc_key(view, "config");
     json_t *found = chosen(q, doc);
     int64_t loop_wait_ms = LOOP_WAIT_MS;
-    int status = check_names(q, found);
+    int status = cli_print_some(q->cli, view, doc, q->cluster);
+    status = status != CLI_OK ? status : check_names(q, found);
 
     if (!dynamic_time_ms(json_object_get(config, "loop_wait"), &loop_wait_ms)) {
         loop_wait_ms = LOOP_WAIT_MS;
-    }
-    if (status == CLI_OK && !q->force) {
-        status = cli_print_members(q->cli, view, q->cluster, false, false, CLI_PRETTY);
     }
     if (status == CLI_OK && q->dry_run) {
         tell_dry_run(found);

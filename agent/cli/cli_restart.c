@@ -346,10 +346,7 @@ static int tell_dry_run(const struct request *q)
 
 static int restart_all(struct request *q, int argc, char **argv)
 {
-    int status = CLI_OK;
-    if (!q->force || q->role != NULL) {
-        status = cli_print_members(q->cli, q->view, q->cluster, false, false, CLI_PRETTY);
-    }
+    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
     status = status != CLI_OK ? status : choose_members(q, argc, argv);
     status = status != CLI_OK ? status : ask_time(q);
     if (status == CLI_OK && q->pending && q->iso[0] == '\0') {
@@ -377,7 +374,7 @@ static int restart_all(struct request *q, int argc, char **argv)
 
 static int flush_restarts(struct request *q, int argc, char **argv)
 {
-    int status = cli_print_members(q->cli, q->view, q->cluster, false, false, CLI_PRETTY);
+    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
     status = status != CLI_OK ? status : choose_members(q, argc, argv);
     status = status != CLI_OK ? status : ask_confirmation(q);
     for (size_t i = 0, count = status == CLI_OK ? json_array_size(q->members) : 0; i < count; i++) {

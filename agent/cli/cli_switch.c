@@ -123,7 +123,7 @@ static int check_candidate(struct request *q, const json_t *names)
                              : cli_fail("Failover could be performed only to a specific candidate");
     }
     if (q->current != NULL && strcmp(q->candidate, q->current) == 0) {
-        return cli_fail("%s target and source are the same.", action_title(q));
+        return cli_fail("Member %s is already the leader of cluster %s", q->candidate, q->cluster);
     }
     return is_among(names, q->candidate)
                ? CLI_OK

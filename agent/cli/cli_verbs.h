@@ -94,6 +94,10 @@ int64_t cli_switch_wait_ms(const json_t *config);
 int cli_print_members(const struct cli *cli, const struct dcs_view *view, const char *cluster,
                       bool extended, bool topology, enum cli_format format);
 
+/* The same for verbs that are about members, of which `doc` has to have some. */
+int cli_print_some(const struct cli *cli, const struct dcs_view *view, const json_t *doc,
+                   const char *cluster);
+
 /* Prints it, on a terminal through a pager. Not 0: there is none, or it cannot be run. */
 int cli_page(const char *text, struct error *err) MUST_CHECK;
 

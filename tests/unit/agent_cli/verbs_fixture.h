@@ -295,6 +295,18 @@ static void says(const char *text, const char *words)
     }
 }
 
+/* What was printed, without the table of members before it. */
+static inline const char *below_table(void)
+{
+    const char *at = world.out;
+    while (*at == '+' || *at == '|') {
+        at += strcspn(at, "\n");
+        at += *at == '\n';
+    }
+    assert_true(at > world.out);
+    return at;
+}
+
 static void put_in(const char *cluster, const char *key, const char *value)
 {
     struct cli_session *session = NULL;
