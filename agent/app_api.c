@@ -3,8 +3,8 @@
 #include "agent/app_api.h"
 
 #include "agent/api/api_server.h"
-#include "agent/app_json.h"
 #include "agent/app_dry_run.h"
+#include "agent/app_json.h"
 #include "agent/app_metrics.h"
 #include "agent/app_shown.h"
 #include "agent/app_ui.h"

@@ -2,11 +2,11 @@
  * its plan is told instead of carried out. */
 #include "agent/app_dry_run.h"
 
+#include "agent/app_json.h"
 #include "agent/ha/ha_reinit.h"
 #include "agent/ha/ha_restart.h"
 #include "agent/loop/loop.h"
 #include "base/mem.h"
-#include "base/utf8.h"
 
 #include <jansson.h>
 
@@ -63,14 +63,6 @@ static int suppose(struct ha_snapshot *s, const struct api_supposed *supposed, s
     return 0;
 }
 
-static void set_text(json_t *document, const char *key, const char *text)
-{
-    char *clean = mem_strdup(text);
-    utf8_clean(clean);
-    (void)json_object_set_new(document, key, json_string(clean));
-    mem_free(clean);
-}
-
 static char *tell(const struct ha_plan *plan)
 {
     json_t *document = json_object();
@@ -82,8 +74,8 @@ static char *tell(const struct ha_plan *plan)
                                         json_string(ha_action_name(plan->actions[i].type)));
         }
     }
-    set_text(document, "rule", rule);
-    set_text(document, "reason", plan->reason);
+    app_json_set_text(document, "rule", rule);
+    app_json_set_text(document, "reason", plan->reason);
     (void)json_object_set_new(document, "actions", actions);
     char *text = json_dumps(document, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(document);

@@ -284,6 +284,8 @@ static inline char *rig_ui(void *arg)
 {
     (void)arg;
     return mem_printf("{\"looked\": %u}", ++rig.looked);
+}
+
 static inline char *rig_dry_run(void *arg, const struct api_supposed *supposed, struct error *err)
 {
     (void)arg;
