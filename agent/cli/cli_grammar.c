@@ -132,9 +132,12 @@ static const struct cli_option query_options[] = {
 static const struct cli_option remove_options[] = {FORMAT, DRY_RUN, GROUP, END};
 static const struct cli_option raft_options[] = {FORMAT, FORCE, DRY_RUN, END};
 static const struct cli_option import_options[] = {
-    {"from", 0, 'o', "URL|FILE", "the etcd that the cluster runs on, or a file that names it", CLI_WORDS_FILE},
+    {"from", 0, 'o', "URL|FILE", "the etcd that the cluster runs on, or a file that names it",
+     CLI_WORDS_FILE},
     TAKES("prefix", 0, 'p', "/NAMESPACE/SCOPE", "where its keys are, if not where the file says"),
-    FORCE, DRY_RUN, END};
+    FORCE,
+    DRY_RUN,
+    END};
 static const struct cli_option explain_options[] = {
     FLAG("inputs", 'i', 'i', "what was decided on, too"),
     {"format", 'f', 'f', "FORMAT", "pretty (default), json", CLI_WORDS_FORMAT},
@@ -175,7 +178,9 @@ const struct cli_grammar cli_grammar[] = {
     {"raft", "status|members|remove NAME|recover",
      "the Raft group: its members, taking one out, and the way back after a lost majority",
      "status members remove recover", raft_options},
-    {"import-etcd", "[CLUSTER]", "copy the keys of a paused cluster from its etcd into the store of the file", NULL, import_options},
+    {"import-etcd", "[CLUSTER]",
+     "copy the keys of a paused cluster from its etcd into the store of the file", NULL,
+     import_options},
     {"explain", "[MEMBER]", "the last decisions of a member, and why", NULL, explain_options},
     {"version", "[CLUSTER [MEMBER...]]", "of this program, and of the members", NULL, group_only},
     {"completion", "bash|zsh", "what a shell reads to complete these commands", "bash zsh", none},
