@@ -130,13 +130,13 @@ static bool wants_look(const struct ha_snapshot *s)
     bool silent = !upstream->detached && !upstream->streaming &&
                   upstream->streaming_lost_mono_ms != HA_NEVER &&
                   s->now_mono_ms - upstream->streaming_lost_mono_ms >= HA_NOT_STREAMING_MS;
+    bool of_this_leader = ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch);
     bool looked =
-        rejoin->checked_mono_ms != HA_NEVER &&
-        ha_epoch_equal(rejoin->epoch, s->cluster.leader_epoch) &&
+        rejoin->checked_mono_ms != HA_NEVER && of_this_leader &&
         s->now_mono_ms - rejoin->checked_mono_ms < s->settings.loop_wait_ms + HA_NOT_STREAMING_MS;
+    bool is_told = of_this_leader && rejoin->divergence == HA_DIVERGENCE_REWIND;
     /* A leader that is dead need not be asked: soon there is another. */
-    return (silent || s->self.ahead) && !looked && rejoin->divergence != HA_DIVERGENCE_REWIND &&
-           ha_is_heard(s, s->cluster.leader);
+    return (silent || s->self.ahead) && !looked && !is_told && ha_is_heard(s, s->cluster.leader);
 }
 
 /* With the other cluster. Not waited for: it may be away for long. */
