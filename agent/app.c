@@ -10,6 +10,7 @@
 #include "agent/app_api.h"
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
+#include "agent/app_instance.h"
 #include "agent/app_reload.h"
 #include "agent/app_rest.h"
 #include "agent/app_start.h"
@@ -538,6 +539,7 @@ static int prepare(struct app *app, struct error *err)
     rc = rc != 0 ? rc : app_start_directory(key, app->state_dir, err);
     rc = rc != 0 ? rc : fence_runtime_prepare(app->run_dir, err);
     rc = rc != 0 ? rc : fence_lock_agent(app->run_dir, &app->lock_fd, err);
+    rc = rc != 0 ? rc : app_instance_open(app->state_dir, random_real(), agent->instance, err);
     if (rc != 0) {
         return rc;
     }

@@ -66,6 +66,7 @@ enum dcs_unfenced {
 /* Acquire (rule 1 of docs/consensus.md): one transaction, lease included. */
 struct dcs_acquire {
     const char *holder;
+    const char *instance; /* which agent of that name: stands in `epoch`; NULL or "" = left out */
     int64_t ttl_ms;
     int64_t epoch_revision;  /* mod revision of `epoch` the decision named; 0 = absent */
     int64_t config_revision; /* likewise `config` and `sync` */

@@ -460,7 +460,7 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
                          acquire->report_count, (long long)acquire->ttl_ms);
     }
     struct buf epoch = BUF_INIT;
-    ha_epoch_value(acquire->holder, (uint32_t)acquire->timeline, &epoch);
+    ha_epoch_value(acquire->holder, acquire->instance, (uint32_t)acquire->timeline, &epoch);
     struct txn txn = {.base = dcs->base};
     txn_compare(&txn, "leader", STORE_CMP_CREATE, acquire->deposes);
     txn_compare(&txn, "epoch", STORE_CMP_MOD, acquire->epoch_revision);

@@ -283,7 +283,7 @@ int etcd2_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t ti
     struct claim *claim = mem_new(struct claim);
     op->extra = claim;
     op->value = mem_strdup(acquire->holder);
-    ha_epoch_value(acquire->holder, (uint32_t)acquire->timeline, &epoch);
+    ha_epoch_value(acquire->holder, acquire->instance, (uint32_t)acquire->timeline, &epoch);
     op->other = buf_take(&epoch);
     claim->epoch_revision = acquire->epoch_revision;
     claim->config_revision = acquire->config_revision;

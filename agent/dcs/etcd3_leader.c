@@ -96,7 +96,7 @@ int etcd3_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, int64_t ti
         return ERR_UNAVAILABLE;
     }
     op->value = mem_strdup(acquire->holder);
-    ha_epoch_value(acquire->holder, (uint32_t)acquire->timeline, &epoch);
+    ha_epoch_value(acquire->holder, acquire->instance, (uint32_t)acquire->timeline, &epoch);
     op->other = buf_take(&epoch);
     op->unfenced = acquire->unfenced;
     op->key = etcd_unfenced_value(store, 0);

@@ -461,11 +461,22 @@ static const char *check_cancel(const struct ha_snapshot *s)
                : "cancels neither a promotion that waits nor what is to be made anew";
 }
 
+/* Whatever goes by the name is left to whoever has it. */
+static bool goes_by_name(enum ha_action_type type)
+{
+    return type == HA_ACQUIRE || type == HA_DEPOSE || type == HA_RESUME || type == HA_RELEASE ||
+           type == HA_PROMOTE || type == HA_START_PRIMARY || type == HA_WRITE_REPORT ||
+           type == HA_WITHDRAW_REPORT;
+}
+
 static const char *check_action(const struct ha_snapshot *s, const struct ha_plan *plan,
                                 const struct ahead *ahead, const struct ha_action *action)
 {
     bool page_unused = (ha_is_down(s) && s->fence.all_gone) ||
                        (ha_runs_as(s, PG_STANDBY) && !ha_may_be_promoted(s));
+    if (s->self.namesake[0] != '\0' && goes_by_name(action->type)) {
+        return "acts under a name that another agent has";
+    }
     switch (action->type) {
     case HA_PROMOTE: return check_promote(s, ahead, action);
     case HA_START_PRIMARY:

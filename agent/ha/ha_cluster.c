@@ -131,6 +131,7 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
     member->checkpoint_after_promote_due =
         json_is_false(json_object_get(value, "checkpoint_after_promote"));
     member->paused = json_is_true(json_object_get(value, "pause"));
+    copy_string(member->instance, sizeof member->instance, value, "instance");
     member->reports = json_is_true(json_object_get(value, "reports"));
     member->disk = disk_of(json_string_value(json_object_get(value, "disk")));
     member->disk_answers = integer(value, "disk_answers");
@@ -274,6 +275,7 @@ static void read_epoch(const struct ha_kv *kv, struct ha_cluster *cluster)
     cluster->epoch_revision = kv->mod_revision;
     json_t *value = load(kv->value);
     copy_string(cluster->epoch_holder, sizeof cluster->epoch_holder, value, "holder");
+    copy_string(cluster->epoch_instance, sizeof cluster->epoch_instance, value, "instance");
     cluster->epoch_timeline = timeline_of(integer(value, "timeline"));
     json_decref(value);
 }
@@ -495,9 +497,13 @@ static void put_json_take(json_t *value, struct buf *out)
     json_decref(value);
 }
 
-void ha_epoch_value(const char *holder, uint32_t timeline, struct buf *out)
+void ha_epoch_value(const char *holder, const char *instance, uint32_t timeline, struct buf *out)
 {
-    put_json_take(json_pack("{s:s, s:I}", "holder", holder, "timeline", (json_int_t)timeline), out);
+    json_t *value = json_pack("{s:s, s:I}", "holder", holder, "timeline", (json_int_t)timeline);
+    if (instance != NULL && instance[0] != '\0') {
+        (void)json_object_set_new(value, "instance", json_string(instance));
+    }
+    put_json_take(value, out);
 }
 
 static json_t *ms_or_null(int64_t ms)

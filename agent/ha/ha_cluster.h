@@ -50,7 +50,7 @@ void ha_epoch_print(struct ha_epoch epoch, char ret_text[HA_EPOCH_BYTES]);
 bool ha_epoch_parse(const char *text, struct ha_epoch *ret_epoch);
 
 /* Values as they are written: compact JSON. */
-void ha_epoch_value(const char *holder, uint32_t timeline, struct buf *out);
+void ha_epoch_value(const char *holder, const char *instance, uint32_t timeline, struct buf *out);
 void ha_report_value(const struct ha_report *report, struct buf *out); /* `none` if withdrawn */
 void ha_sync_key_value(const struct ha_sync_key *sync, struct buf *out);
 /* ISO 8601 with offset, as `scheduled_at` has it -> wall clock ms. */

@@ -31,14 +31,39 @@ bool ha_unlocked(const struct ha_snapshot *s)
     return s->cluster.known && s->cluster.leader[0] == '\0';
 }
 
+/* The last epoch is that of another agent of our name. One that does not say whose it is (of
+ * Patroni, or of an earlier release) goes by the name. */
+static bool is_namesakes(const struct ha_snapshot *s)
+{
+    const struct ha_cluster *cluster = &s->cluster;
+    return cluster->epoch_instance[0] != '\0' && s->self.instance[0] != '\0' &&
+           strcmp(cluster->epoch_instance, s->self.instance) != 0 &&
+           ha_cluster_epoch(cluster).revision == cluster->epoch_revision;
+}
+
+/* What is on our page, or was acquired by this run, needs no name. */
+static bool takes_part_in(const struct ha_snapshot *s, struct ha_epoch epoch)
+{
+    return epoch.revision != 0 && (ha_epoch_equal(s->fence.page_epoch, epoch) ||
+                                   (s->holding.held && ha_epoch_equal(s->holding.epoch, epoch)));
+}
+
+bool ha_last_holder_is_me(const struct ha_snapshot *s)
+{
+    return ha_is_me(s, ha_cluster_last_holder(&s->cluster)) &&
+           (!is_namesakes(s) || takes_part_in(s, ha_cluster_epoch(&s->cluster)));
+}
+
 bool ha_key_is_ours(const struct ha_snapshot *s)
 {
-    return s->cluster.known && ha_is_me(s, s->cluster.leader);
+    bool last = s->cluster.leader_epoch.revision == ha_cluster_epoch(&s->cluster).revision;
+    return s->cluster.known && ha_is_me(s, s->cluster.leader) &&
+           (!last || !is_namesakes(s) || takes_part_in(s, s->cluster.leader_epoch));
 }
 
 bool ha_key_is_others(const struct ha_snapshot *s)
 {
-    return s->cluster.known && s->cluster.leader[0] != '\0' && !ha_is_me(s, s->cluster.leader);
+    return s->cluster.known && s->cluster.leader[0] != '\0' && !ha_key_is_ours(s);
 }
 
 bool ha_holds_key(const struct ha_snapshot *s)
@@ -91,8 +116,7 @@ bool ha_unfenced_is_own(const struct ha_snapshot *s)
         return false;
     }
     return ha_epoch_equal(unfenced, s->fence.page_epoch) ||
-           (ha_epoch_equal(unfenced, ha_cluster_epoch(&s->cluster)) &&
-            ha_is_me(s, ha_cluster_last_holder(&s->cluster)));
+           (ha_epoch_equal(unfenced, ha_cluster_epoch(&s->cluster)) && ha_last_holder_is_me(s));
 }
 
 bool ha_unfenced_is_passed_over(const struct ha_snapshot *s)
@@ -134,7 +158,7 @@ static bool is_later_timeline(const struct ha_snapshot *s, uint32_t timeline)
 bool ha_last_epoch_is_ours(const struct ha_snapshot *s)
 {
     if (!s->cluster.known || ha_cluster_epoch(&s->cluster).revision == 0 ||
-        !ha_is_me(s, ha_cluster_last_holder(&s->cluster))) {
+        !ha_last_holder_is_me(s)) {
         return false;
     }
     /* Known from the leader key alone (Patroni ran here before us): nobody has named its number. */
@@ -205,7 +229,7 @@ const struct ha_member *ha_leader_member(const struct ha_snapshot *s)
         return NULL;
     }
     const struct ha_member *member = ha_cluster_member(&s->cluster, s->cluster.leader);
-    return is_reachable(member) ? member : NULL;
+    return is_reachable(member) && !ha_is_me(s, member->name) ? member : NULL;
 }
 
 const struct ha_member *ha_leader_primary(const struct ha_snapshot *s)

@@ -28,8 +28,12 @@ bool ha_is_me(const struct ha_snapshot *s, const char *name);
  * has not caught up. Nothing can be read from it. */
 bool ha_view_is_old(const struct ha_snapshot *s);
 bool ha_unlocked(const struct ha_snapshot *s); /* the leader key is absent */
+/* It names us, and its epoch is this agent's and not that of another one of our name: it is on our
+ * page or in our hand, or `epoch` says that this agent has acquired it, or does not say who has. */
 bool ha_key_is_ours(const struct ha_snapshot *s);
-bool ha_key_is_others(const struct ha_snapshot *s);
+bool ha_key_is_others(const struct ha_snapshot *s); /* it is there, and not ours */
+/* Likewise of the last epoch, whether its key is still there or not. */
+bool ha_last_holder_is_me(const struct ha_snapshot *s);
 /* We hold the key's epoch in this run of the agent, whatever the clock says ... */
 bool ha_holds_key(const struct ha_snapshot *s);
 /* ... and it is before S. */

@@ -248,6 +248,22 @@ static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan
     return true;
 }
 
+/* Another agent has our name, or had it until its record ends. Nothing of it is ours: not the key,
+ * not its report, not its place in `sync`. A primary that runs here meanwhile is judged as under a
+ * key of somebody else's; what comes of the name is the loop's (agent/loop/namesake.c). */
+static bool rule_name_taken(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    bool namesake_leads = ha_key_is_others(s) && ha_is_me(s, s->cluster.leader);
+    if ((s->self.namesake[0] == '\0' && !namesake_leads) ||
+        (ha_runs_as(s, PG_PRIMARY) && ha_key_is_others(s))) {
+        return false;
+    }
+    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_because(plan, "the name is taken by another agent: %s",
+                    s->self.namesake[0] != '\0' ? s->self.namesake : "it holds the leader key");
+    return true;
+}
+
 /* A directory that is not this cluster's, or cannot be judged, is never touched. The key is not
  * kept for it. What a bootstrap of ours has left is another matter: ours, and of no cluster, though
  * initdb has given it a system identifier before somebody else made the cluster. */
@@ -337,6 +353,7 @@ static const struct ha_rule rules[] = {
     {"job_runs", rule_job_runs},
     {"not_all_gone", rule_not_all_gone},
     {"store_unknown", rule_store_unknown},
+    {"name_taken", rule_name_taken},
     {"never_announced", rule_never_announced},
     {"not_ours", rule_not_ours},
     {"announce", rule_announce},

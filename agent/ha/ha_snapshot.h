@@ -15,12 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HA_NAME_BYTES  64
-#define HA_URL_BYTES   256
-#define HA_TEXT_BYTES  128
-#define HA_SYSID_BYTES 24
-#define HA_MEMBERS_MAX 16
-#define HA_NEVER       ((int64_t)-1)
+#define HA_NAME_BYTES     64
+#define HA_URL_BYTES      256
+#define HA_TEXT_BYTES     128
+#define HA_SYSID_BYTES    24
+#define HA_INSTANCE_BYTES 17
+#define HA_MEMBERS_MAX    16
+#define HA_NEVER          ((int64_t)-1)
 
 /* Number of one term of office: id of the store's cluster and mod revision of the key `epoch`,
  * which equals the create revision of the leader key written with it. Revision 0 = none. */
@@ -88,8 +89,9 @@ struct ha_member {
     uint64_t lsn;                      /* xlog_location */
     bool checkpoint_after_promote_due; /* published `checkpoint_after_promote: false` */
     bool paused;
-    bool reports;           /* one of ours: it says how far it is in `reports/<name>` */
-    enum pg_disk_kind disk; /* as published; unknown = nothing was */
+    char instance[HA_INSTANCE_BYTES]; /* of ours: which agent of that name it is; "" = not said */
+    bool reports;                     /* one of ours: it says how far it is in `reports/<name>` */
+    enum pg_disk_kind disk;           /* as published; unknown = nothing was */
     /* Revision of the leader's record that told of trouble with its disk: this member has read it,
      * and its own disk took a write after that. 0 = none. */
     int64_t disk_answers;
@@ -176,7 +178,8 @@ struct ha_cluster {
 
     int64_t epoch_revision; /* of the key `epoch`: what Acquire compares */
     char epoch_holder[HA_NAME_BYTES];
-    uint32_t epoch_timeline; /* the number that its holder was going to make */
+    char epoch_instance[HA_INSTANCE_BYTES]; /* which agent of that name; "" = it does not say so */
+    uint32_t epoch_timeline;                /* the number that its holder was going to make */
     /* An epoch later than that, of a leader that writes no `epoch` (a Patroni member): its leader
      * key is or was seen, or a report names it. 0 = none. */
     int64_t seen_revision;
@@ -279,6 +282,11 @@ struct ha_replica {
 
 struct ha_self {
     char name[HA_NAME_BYTES];
+    char instance[HA_INSTANCE_BYTES]; /* this agent's own: of its state directory; "" = it has none
+                                         (tests) */
+    /* Before this agent has made itself known: where another one of its name runs, or ran until its
+     * record ends. "" = nowhere. */
+    char namesake[HA_TEXT_BYTES];
     struct ha_tags tags;
 
     bool directory_known;

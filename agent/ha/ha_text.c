@@ -148,6 +148,8 @@ static const struct field settings_fields[] = {
 };
 static const struct field self_fields[] = {
     TEXT(ha_snapshot, "name", self.name),
+    TEXT(ha_snapshot, "instance", self.instance),
+    TEXT(ha_snapshot, "namesake", self.namesake),
     BOOL(ha_snapshot, "directory_known", self.directory_known),
     ENUM(ha_snapshot, "directory", self.directory, directory_words),
     ENUM(ha_snapshot, "unfinished", self.unfinished, unfinished_words),
@@ -310,6 +312,7 @@ static const struct field cluster_fields[] = {
     EPOCH(ha_snapshot, "leader_epoch", cluster.leader_epoch),
     I64(ha_snapshot, "epoch_revision", cluster.epoch_revision),
     TEXT(ha_snapshot, "epoch_holder", cluster.epoch_holder),
+    TEXT(ha_snapshot, "epoch_instance", cluster.epoch_instance),
     U32(ha_snapshot, "epoch_timeline", cluster.epoch_timeline),
     I64(ha_snapshot, "seen_revision", cluster.seen_revision),
     TEXT(ha_snapshot, "seen_holder", cluster.seen_holder),

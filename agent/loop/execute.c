@@ -313,6 +313,7 @@ static int acquire_key(struct agent *agent, int64_t deposes, int64_t timeout_ms,
 {
     const struct ha_acquire *wanted = &agent->plan.acquire;
     struct dcs_acquire acquire = {.holder = agent->config->name,
+                                  .instance = agent->instance,
                                   .ttl_ms = agent->dynamic.ttl_ms,
                                   .epoch_revision = wanted->epoch_revision,
                                   .config_revision = wanted->config_revision,

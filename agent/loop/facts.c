@@ -188,6 +188,8 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     uint64_t system_id = facts->inspection.control.system_identifier;
 
     copy_text(self->name, sizeof self->name, agent->config->name);
+    copy_text(self->instance, sizeof self->instance, agent->instance);
+    copy_text(self->namesake, sizeof self->namesake, agent->namesake.where);
     self->tags.nofailover = tags->nofailover;
     self->tags.failover_priority = tags->failover_priority;
     self->tags.clonefrom = tags->clonefrom;

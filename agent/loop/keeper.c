@@ -48,8 +48,7 @@ static bool is_passed_over(const struct fence_lease *page, const struct ha_snaps
 {
     struct ha_epoch last = ha_cluster_epoch(&s->cluster);
     bool later = last.cluster == page->epoch.cluster && last.revision > page->epoch.revision;
-    return ha_key_is_others(s) ||
-           (s->cluster.known && later && !ha_is_me(s, ha_cluster_last_holder(&s->cluster)));
+    return ha_key_is_others(s) || (s->cluster.known && later && !ha_last_holder_is_me(s));
 }
 
 /* A cluster that `initialize` does not name may be put beside for another one, with all that

@@ -231,6 +231,15 @@ struct loop_watchdog {
     char failed_why[FENCE_WATCHDOG_WHY_BYTES];
 };
 
+/* namesake.h */
+struct loop_namesake {
+    bool free;                 /* NAMED */
+    bool over;                 /* the other one lives: this agent is to end */
+    int64_t since_mono_ms;     /* WAITING, since then; 0 = it does not */
+    int64_t told_mono_ms;      /* 0 = not yet */
+    char where[HA_TEXT_BYTES]; /* of the snapshot: self.namesake */
+};
+
 /* reinit.h */
 struct loop_reinit {
     struct ha_reinit now;
@@ -239,6 +248,9 @@ struct loop_reinit {
 struct agent {
     uv_loop_t *loop;
     const struct clock *clock;
+    /* Which agent of its name this one is: 16 hex digits, of its state directory; "" = it has none
+     * (tests): then all are the same. */
+    char instance[HA_INSTANCE_BYTES];
     const struct config *config;       /* may become another one between two turns of the loop */
     struct config_effective effective; /* of both; empty before the first: agent_postgresql */
     struct dynamic_config dynamic;
@@ -296,6 +308,8 @@ struct agent {
     struct loop_restart restart;
     /* watchdog.c */
     struct loop_watchdog watchdog;
+    /* namesake.c */
+    struct loop_namesake namesake;
     /* reinit.c */
     struct loop_reinit reinit;
     /* cycle.c */
@@ -470,6 +484,8 @@ void publish_stop(struct agent *agent);
 void publish_request(struct agent *agent);
 /* on_progress of a clone: shown to people, about once a second; no rule looks at it. */
 void publish_copy(void *arg, const struct pg_copy_progress *progress);
+/* `conn_url` and `api_url` of our record; each has HA_URL_BYTES. */
+void publish_urls(const struct agent *agent, char *ret_conn_url, char *ret_api_url);
 /* "streaming", "in archive recovery", or NULL. */
 const char *publish_replication_state(const struct agent *agent);
 /* {setting: {old_value, new_value}} of those that wait for a restart. A new reference. */

@@ -5,6 +5,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/loop/logical.h"
+#include "agent/loop/namesake.h"
 #include "agent/loop/peers.h"
 #include "agent/loop/reinit.h"
 #include "agent/loop/restart.h"
@@ -470,6 +471,8 @@ static void on_probe_timer(uv_timer_t *timer)
         agent->probe_wanted = agent->probing && was_probing;
     }
     (void)uv_timer_start(timer, on_probe_timer, next, 0);
+    namesake_look(agent);
+    namesake_end(agent);
 }
 
 void observe_probe_soon(struct agent *agent)

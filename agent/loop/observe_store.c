@@ -6,6 +6,7 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_values.h"
+#include "agent/loop/namesake.h"
 #include "agent/loop/peers.h"
 #include "agent/loop/silence.h"
 #include "agent/loop/slots.h"
@@ -312,6 +313,7 @@ void observe_store_changed(struct agent *agent)
         agent->facts.view = view;
         take_view(agent, view);
         dcs_view_unref(before);
+        namesake_look(agent);
         cycle_request(agent);
         publish_request(agent);
     } else {

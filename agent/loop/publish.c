@@ -6,6 +6,7 @@
 #include "agent/ha/ha_able.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/loop/commands.h"
+#include "agent/loop/namesake.h"
 #include "agent/loop/remote.h"
 #include "agent/loop/restart.h"
 #include "base/assert.h"
@@ -93,24 +94,34 @@ json_t *publish_pending_reason(const struct pg_probe_result *probe)
     return reason;
 }
 
+void publish_urls(const struct agent *agent, char *ret_conn_url, char *ret_api_url)
+{
+    const struct config *config = agent->config;
+    (void)snprintf(ret_conn_url, HA_URL_BYTES, "postgres://%s/%s", config->postgresql.connect.text,
+                   agent_postgresql(agent)->database);
+    (void)snprintf(ret_api_url, HA_URL_BYTES, "%s://%s/patroni",
+                   config->restapi.tls.certfile != NULL ? "https" : "http",
+                   config->restapi_connect.text);
+}
+
 static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *s)
 {
     const struct config *config = agent->config;
     const struct pg_probe_result *probe = &agent->facts.probe;
     json_t *member = json_object();
-    char url[HA_URL_BYTES];
+    char conn_url[HA_URL_BYTES];
+    char api_url[HA_URL_BYTES];
 
-    (void)snprintf(url, sizeof url, "postgres://%s/%s", config->postgresql.connect.text,
-                   agent_postgresql(agent)->database);
-    put_text(member, "conn_url", url);
-    (void)snprintf(url, sizeof url, "%s://%s/patroni",
-                   config->restapi.tls.certfile != NULL ? "https" : "http",
-                   config->restapi_connect.text);
-    put_text(member, "api_url", url);
+    publish_urls(agent, conn_url, api_url);
+    put_text(member, "conn_url", conn_url);
+    put_text(member, "api_url", api_url);
     put_text(member, "state", ha_state_name(s));
     put_text(member, "role", ha_role_name(s));
     put_text(member, "version", PUBLISHED_VERSION);
     (void)json_object_set_new(member, "reports", json_true()); /* not one of Patroni's */
+    if (agent->instance[0] != '\0') {                          /* nor this */
+        put_text(member, "instance", agent->instance);
+    }
     if (agent->facts.run == HA_RUN_RUNNING && probe->asked_ms > 0) {
         const char *replication = publish_replication_state(agent);
         if (replication != NULL) {
@@ -191,6 +202,10 @@ static void publish(struct agent *agent)
     commands_look(agent, s);
     if (agent->on_picture != NULL) {
         agent->on_picture(agent, s);
+    }
+    if (!namesake_is_free(agent)) { /* it is asked again when the name is */
+        mem_free(s);
+        return;
     }
     json_t *member = stable_part(agent, s);
     mem_free(s);

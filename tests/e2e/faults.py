@@ -98,7 +98,7 @@ def verify(rig, load, may_lose):
         assert not holes, f"{node.name} lost writes from the middle of what a primary acknowledged: {holes}"
         if not may_lose:
             assert lost_count == 0, f"{node.name} lost acknowledged writes: {missing}"
-    twice = int(rig.sql(rig.leader(), "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET jit = off;"
+    twice = int(rig.sql(rig.leader(), "SET enable_indexscan = off; SET enable_indexonlyscan = off;"
                         "SELECT count(*) - count(DISTINCT (writer, n)) FROM writes").splitlines()[-1])
     assert twice == 0, f"{twice} writes are there more than once"
     return dict(load.gaps(), written=sum(1 for h in load.histories.values() for e in h if e["result"] == "ok"), lost=lost_count)

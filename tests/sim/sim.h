@@ -154,6 +154,8 @@ struct sim_node {
     struct sim_world *world;
     unsigned index;
     uint64_t id;
+    uint64_t instance; /* of the agent: outlives its Raft database, and is lost with the host; 0 =
+                          there is none yet */
     char name[16];
     struct sim_disk disk;
     struct raft_node *raft; /* NULL = crashed */

@@ -400,6 +400,8 @@ static void start_agent(struct sim_node *node)
     agent->loop = &self->loop;
     agent->clock = &node->clock;
     agent->config = &self->config;
+    (void)snprintf(agent->instance, sizeof agent->instance, "%016llx",
+                   (unsigned long long)node->instance);
     agent->group = &self->group;
     agent->pg = &self->pg;
     agent->fence = &self->fence;
@@ -584,6 +586,7 @@ void sim_agent_host_lost(struct sim_node *node)
     if (others && sim_chance(node->world, 500)) {
         sim_trace(node->world, "%s: its data directory is lost, too", node->name);
         sim_machine_erase(machine);
+        node->instance = 0; /* of the agent that comes back nothing is of before */
     }
 }
 

@@ -247,6 +247,7 @@ void sim_member_wipe(struct sim_node *node)
     ASSERT(node->raft == NULL);
     sim_disk_empty(&node->disk);
     node->id = sim_random(node->world) | 1;
+    node->instance = node->instance == 0 ? node->id : node->instance;
     if (node->world->options.mode == SIM_CLUSTER) {
         sim_pause_forgotten(node);
     }

@@ -453,6 +453,7 @@ static void node_init(struct sim_world *world, unsigned index)
     node->world = world;
     node->index = index;
     node->id = sim_random(world) | 1;
+    node->instance = node->id;
     node->incarnation = 1;
     (void)snprintf(node->name, sizeof(node->name), "node%u", index + 1);
     list_init(&node->disk.queue);

@@ -111,6 +111,7 @@ static void acquisition_makes_an_epoch(void **state)
     json_t *value = json_loads(key_of(a, "epoch")->value, 0, NULL);
     assert_string_equal(json_string_value(json_object_get(value, "holder")), "n1");
     assert_int_equal(json_integer_value(json_object_get(value, "timeline")), 2);
+    assert_string_equal(json_string_value(json_object_get(value, "instance")), "00000000000000aa");
     json_decref(value);
     assert_true(key_is(a, "sync", "{\"leader\":\"n1\"}"));
     RUN_UNTIL(key_of(b, "leader") != NULL && key_of(b, "leader")->create_revision == epoch);

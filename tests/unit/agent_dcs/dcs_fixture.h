@@ -128,6 +128,7 @@ static inline struct result take_away(struct dcs *dcs, const char *key, int64_t 
 static inline struct dcs_acquire wish(struct dcs *dcs, const char *holder, int64_t ttl_ms)
 {
     return (struct dcs_acquire){.holder = holder,
+                                .instance = "00000000000000aa",
                                 .ttl_ms = ttl_ms,
                                 .epoch_revision = revision_of_key(dcs, "epoch"),
                                 .config_revision = revision_of_key(dcs, "config"),

@@ -813,9 +813,41 @@ static void only_a_promotion_that_waits_is_cancelled(void **state)
     forbidden("cancels neither a promotion that waits nor what is to be made anew");
 }
 
+static void nothing_is_done_under_a_name_that_another_agent_has(void **state)
+{
+    static const enum ha_action_type types[] = {
+        HA_ACQUIRE, HA_DEPOSE,        HA_RESUME,       HA_RELEASE,
+        HA_PROMOTE, HA_START_PRIMARY, HA_WRITE_REPORT, HA_WITHDRAW_REPORT};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        load("reported", "self namesake=there\n");
+        add(types[i]);
+        forbidden("acts under a name that another agent has");
+    }
+    load("reported", "self namesake=there\n");
+    add(HA_WAIT);
+    allowed();
+}
+
+/* The key names us, and `epoch` says that another agent of that name holds it. */
+static void the_key_of_a_namesake_is_not_ours_to_release(void **state)
+{
+    (void)state;
+    load("crashed", "self instance=aa\ncluster epoch_instance=aa\nfence epoch=abc:0 armed=no\n"
+                    "holding held=no epoch=abc:0\n");
+    add(HA_RELEASE);
+    allowed();
+    load("crashed", "self instance=bb\ncluster epoch_instance=aa\nfence epoch=abc:0 armed=no\n"
+                    "holding held=no epoch=abc:0\n");
+    add(HA_RELEASE);
+    forbidden("releases an epoch that is not the key's, or not ours");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_done_under_a_name_that_another_agent_has),
+        cmocka_unit_test(the_key_of_a_namesake_is_not_ours_to_release),
         cmocka_unit_test(promotion_needs_lease_page_and_the_reserved_timeline),
         cmocka_unit_test(start_as_primary_needs_a_primarys_data),
         cmocka_unit_test(page_is_armed_only_for_a_lease_and_ended_only_when_nothing_runs),

@@ -380,7 +380,7 @@ static void values_are_patronis_compact_json(void **state)
     struct ha_report report = {
         .epoch = {0xabc, 9}, .timeline = 2, .lsn = 83886176, .system_id = "7000000000000000001"};
     (void)state;
-    ha_epoch_value("n\xc3\xa4", 3, &out);
+    ha_epoch_value("n\xc3\xa4", NULL, 3, &out);
     assert_string_equal(buf_str(&out), "{\"holder\":\"n\\u00E4\",\"timeline\":3}");
     buf_clear(&out);
     ha_report_value(&report, &out);

@@ -276,7 +276,7 @@ static int apply_acquire(struct request *request, const struct node *node)
         }
     }
     struct buf value = BUF_INIT;
-    ha_epoch_value(node->name, a->timeline, &value);
+    ha_epoch_value(node->name, NULL, a->timeline, &value);
     struct key *leader = key_put("leader", node->name);
     leader->ends_ms = now_ms + TTL_MS;
     key_put("epoch", buf_str(&value))->mod = leader->mod; /* one transaction, one revision */

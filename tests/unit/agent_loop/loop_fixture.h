@@ -74,6 +74,7 @@ struct rig {
     struct ha_plan next; /* what ha_decide gives */
     unsigned decided;
     int exits;
+    int exit_status; /* that the agent is to end with */
     bool promote_sent;
     struct pg_clone clone;
     struct pg_rewind rewind; /* the last one asked for */
@@ -856,7 +857,7 @@ static inline void plan_idle(void)
 static void on_exit_asked(struct agent *agent, int status)
 {
     (void)agent;
-    assert_int_equal(status, 0);
+    assert_int_equal(status, rig.exit_status);
     rig.exits++;
 }
 
