@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-/* clang-format off: tables */
 #define END                                   \
     {                                         \
         NULL, 0, 0, NULL, NULL, CLI_WORDS_ANY \
@@ -186,7 +185,6 @@ const struct cli_grammar cli_grammar[] = {
     {"completion", "bash|zsh", "what a shell reads to complete these commands", "bash zsh", none},
     {"help", "", "this text", NULL, none},
 };
-/* clang-format on */
 const size_t cli_grammar_count = sizeof(cli_grammar) / sizeof(cli_grammar[0]);
 
 const char *cli_words_text(enum cli_words words)
