@@ -87,7 +87,7 @@ static void look_failed(struct agent *agent)
     for (size_t i = 0; i < agent->logical.count; i++) {
         struct loop_logical *item = &agent->logical.items[i];
         if (item->coming && agent->restart.now.phase == HA_RESTART_NONE) {
-            const char *fault = pg_instance_copy_fault(agent->pg);
+            const char *fault = pg_instance_copy_fault(agent->pg, item->name);
             item->coming = false;
             log_warning("the logical replication slot '%s' was not copied: %s", item->name,
                         fault[0] == '\0' ? "PostgreSQL was not restarted, or has it not" : fault);

@@ -399,8 +399,9 @@ typedef void (*pg_logical_seen_cb)(void *arg, int rc, const struct pg_logical_se
 int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logical_ask *ask,
                             int64_t timeout_ms, pg_logical_seen_cb done, void *arg,
                             struct error *err) MUST_CHECK;
-/* Why that start did not put one there; "" = it did, or had none. Never NULL. */
-const char *pg_instance_copy_fault(const struct pg_instance *instance);
+/* Why the last start did not put the one of that name there: place, cause, remedy; "" = it did, or
+ * had none. Never NULL; the instance's, until the next start. */
+const char *pg_instance_copy_fault(const struct pg_instance *instance, const char *name);
 
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                            void *arg, struct error *err) MUST_CHECK;

@@ -415,6 +415,7 @@ static void free_now(struct pg_instance *pg)
 
     config_free(&pg->config);
     pg_slot_copies_free(pg->copies);
+    pg_slot_copies_free(pg->placed);
     mem_free(pg->self_exe);
     pg_env_free(pg->child_env);
     pg_env_free(pg->initdb_env);

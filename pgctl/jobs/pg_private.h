@@ -63,7 +63,7 @@ struct pg_instance {
     struct pg_probe *probe;
 
     struct pg_slot_copies *copies; /* pgctl/jobs/slot_copy.h; NULL = none wait for a start */
-    char copy_fault[PG_VALUE_BYTES];
+    struct pg_slot_copies *placed; /* what the last start had, with their faults; NULL = none */
 
     bool closing;
     void (*freed)(void *arg);
@@ -131,6 +131,9 @@ void pg_sync_conf_put(struct buf *out, const char *value);
 int pg_sync_conf_keep(const struct pg_conf_files *files, struct span known, struct error *err);
 /* As for data of which nobody has said who confirms commits. */
 int pg_sync_conf_reset(const struct pg_conf_files *files, struct error *err);
+
+/* max_replication_slots of the next start. */
+size_t pg_slots_max(const struct pg_instance *pg);
 
 /* The statement that drops an idle slot of that name. */
 void pg_logical_put_drop(struct buf *sql, const char *name);

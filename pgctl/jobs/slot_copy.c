@@ -107,9 +107,6 @@ static int write_one(const struct pg_slot_copy *copy, const char *data_dir, stru
     (void)snprintf(making, sizeof making, "%.1000s.tmp", path);
     (void)snprintf(state, sizeof state, "%s/state", making);
     (void)snprintf(mark, sizeof mark, "%s/" MARK_NAME, making);
-    if (pg_file_exists(path)) {
-        return 0; /* newer: it came after the copy was fetched */
-    }
     int rc = pg_tree_clear(making, err); /* of an earlier attempt */
     if (rc == 0 && mkdir(making, 0700) != 0 && errno != EEXIST) {
         rc = error_set(err, err_from_errno(errno), "making '%s': %s", making, strerror(errno));
@@ -122,30 +119,73 @@ static int write_one(const struct pg_slot_copy *copy, const char *data_dir, stru
     return rc != 0 ? rc : pg_file_sync_parent(path, err);
 }
 
-int pg_slot_copies_write(const struct pg_slot_copies *copies, const char *data_dir,
-                         uint32_t segment_bytes, struct error *err)
+int pg_slot_count(const char *data_dir, size_t *ret_count, struct error *err)
 {
-    struct error first = {0};
+    static const char doomed[] = ".tmp";
+    char path[PG_PATH_BYTES];
+    const struct dirent *entry;
+    size_t count = 0;
+
+    (void)snprintf(path, sizeof path, "%.900s/pg_replslot", data_dir);
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        return error_set(err, err_from_errno(errno), "reading '%s': %s", path, strerror(errno));
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        size_t len = strlen(entry->d_name);
+        size_t end = sizeof doomed - 1;
+        count += entry->d_name[0] != '.' &&
+                 (len <= end || strcmp(entry->d_name + len - end, doomed) != 0);
+    }
+    (void)closedir(dir);
+    *ret_count = count;
+    return 0;
+}
+
+void pg_slot_no_room(size_t count, size_t slots_max, char ret_text[PG_VALUE_BYTES])
+{
+    (void)snprintf(ret_text, PG_VALUE_BYTES,
+                   "pg_replslot has %zu slots, and max_replication_slots is %zu: PostgreSQL would "
+                   "not start with one more; drop slots that nobody needs, or raise that",
+                   count, slots_max);
+}
+
+/* The one that is there is newer: it came after the copy was fetched. */
+static void place(struct pg_slot_copy *copy, const char *data_dir, uint32_t segment_bytes,
+                  size_t slots_max)
+{
+    char path[PG_PATH_BYTES];
+    struct error err = {0};
+    size_t count = 0;
     int rc = 0;
+
+    (void)snprintf(path, sizeof path, "%.850s/pg_replslot/%.63s", data_dir, copy->name);
+    if (pg_file_exists(path)) {
+        return;
+    }
+    if (!pg_slot_has_wal(data_dir, segment_bytes, copy->file.restart_lsn)) {
+        (void)snprintf(copy->fault, sizeof copy->fault,
+                       "the WAL that it begins with was removed from pg_wal by now; it is fetched "
+                       "again when its consumer has gone on");
+        return;
+    }
+    rc = pg_slot_count(data_dir, &count, &err);
+    if (rc == 0 && count >= slots_max) {
+        pg_slot_no_room(count, slots_max, copy->fault);
+        return;
+    }
+    rc = rc != 0 ? rc : write_one(copy, data_dir, &err);
+    if (rc != 0) {
+        (void)snprintf(copy->fault, sizeof copy->fault, "%.200s; it is tried again", err.text);
+    }
+}
+
+void pg_slot_copies_write(struct pg_slot_copies *copies, const char *data_dir,
+                          uint32_t segment_bytes, size_t slots_max)
+{
     for (size_t i = 0; i < copies->count; i++) {
-        const struct pg_slot_copy *copy = &copies->items[i];
-        struct error own = {0};
-        int failed = 0;
-        if (!pg_slot_has_wal(data_dir, segment_bytes, copy->file.restart_lsn)) {
-            failed = error_set(&own, ERR_NOT_FOUND,
-                               "the WAL that '%s' begins with was removed by now", copy->name);
-        } else {
-            failed = write_one(copy, data_dir, &own);
-        }
-        if (failed != 0 && rc == 0) {
-            rc = failed;
-            first = own;
-        }
+        place(&copies->items[i], data_dir, segment_bytes, slots_max);
     }
-    if (rc != 0 && err != NULL) {
-        *err = first;
-    }
-    return rc;
 }
 
 /* --- the question ----------------------------------------------------------------------------- */
@@ -162,6 +202,7 @@ struct copy_data {
     struct pg_lines safe; /* ours */
     const char *data_dir;
     uint32_t segment_bytes;
+    size_t slots_max;
     struct pg_logical_seen seen;
     struct pg_slot_copies *copies;
     pg_logical_seen_cb done;
@@ -297,26 +338,40 @@ static struct pg_logical_there *find_there(struct copy_data *data, const char *n
     return NULL;
 }
 
+/* It can be had, with those before it: `count` will be there by then. */
+static bool is_kept(const struct copy_data *data, const struct pg_slot_copy *copy, size_t count,
+                    char ret_fault[PG_VALUE_BYTES])
+{
+    if (!pg_slot_has_wal(data->data_dir, data->segment_bytes, copy->file.restart_lsn)) {
+        (void)snprintf(ret_fault, PG_VALUE_BYTES,
+                       "the WAL that it begins with is not here any more; it can be copied when "
+                       "its consumer has gone on");
+        return false;
+    }
+    if (count >= data->slots_max) {
+        pg_slot_no_room(count, data->slots_max, ret_fault);
+        return false;
+    }
+    return true;
+}
+
 static int look_work(void *arg, struct error *err)
 {
     struct copy_data *data = arg;
     struct pg_slot_copies *copies = data->copies;
     size_t kept = 0;
-    int rc = 0;
+    size_t count = 0;
+    int rc = pg_slot_count(data->data_dir, &count, err);
     for (size_t i = 0; rc == 0 && i < data->safe.count; i++) {
         rc = pg_slot_mark_remove(data->data_dir, data->safe.items[i], err);
     }
     for (size_t i = 0; i < copies->count; i++) {
         struct pg_slot_copy *copy = &copies->items[i];
         struct pg_logical_there *there = find_there(data, copy->name);
-        there->fetched =
-            pg_slot_has_wal(data->data_dir, data->segment_bytes, copy->file.restart_lsn);
+        there->fetched = rc == 0 && is_kept(data, copy, count + kept, there->fault);
         if (there->fetched) {
             copies->items[kept++] = *copy;
         } else {
-            (void)snprintf(there->fault, sizeof there->fault,
-                           "the WAL that it begins with is not here any more; it can be copied "
-                           "when its consumer has gone on");
             buf_free(&copy->bytes);
         }
     }
@@ -381,6 +436,14 @@ static void copy_release(struct pg_task *task)
     pg_slot_copies_free(data->copies);
 }
 
+size_t pg_slots_max(const struct pg_instance *pg)
+{
+    const struct pg_conf conf = pg_instance_conf(pg, true);
+    char value[PG_VALUE_BYTES];
+    const char *max = pg_conf_controlled(&conf, "max_replication_slots", value);
+    return max == NULL ? 0 : strtoul(max, NULL, 10);
+}
+
 int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logical_ask *ask,
                             int64_t timeout_ms, pg_logical_seen_cb done, void *arg,
                             struct error *err)
@@ -406,6 +469,7 @@ int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logica
     data->safe = pg_lines_dup(&ask->safe);
     data->data_dir = instance->config.data_dir;
     data->segment_bytes = instance->has_control ? instance->control.wal_segment_bytes : 0;
+    data->slots_max = pg_slots_max(instance);
     data->copies = mem_new(struct pg_slot_copies);
     data->done = done;
     data->arg = arg;
@@ -418,7 +482,13 @@ int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logica
     return rc;
 }
 
-const char *pg_instance_copy_fault(const struct pg_instance *instance)
+const char *pg_instance_copy_fault(const struct pg_instance *instance, const char *name)
 {
-    return instance->copy_fault;
+    const struct pg_slot_copies *placed = instance->placed;
+    for (size_t i = 0; placed != NULL && i < placed->count; i++) {
+        if (strcmp(placed->items[i].name, name) == 0) {
+            return placed->items[i].fault;
+        }
+    }
+    return "";
 }

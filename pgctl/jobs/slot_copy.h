@@ -12,6 +12,7 @@ struct pg_slot_copies {
         char name[PG_NAME_BYTES];
         struct pg_slot_file file;
         struct buf bytes; /* of the state file; checked */
+        char fault[PG_VALUE_BYTES]; /* why it was not written; "" = it was, or not tried yet */
     } items[PG_SLOTS_MAX];
 };
 
@@ -24,12 +25,17 @@ int pg_slot_mark_remove(const char *data_dir, const char *name, struct error *er
 /* Adds a statement, with its zero byte, for each that has one: what drops it. */
 int pg_slot_marked_put_drops(const char *data_dir, struct buf *sql, struct error *err) MUST_CHECK;
 /* Is the WAL that a slot begins with in this directory, on whatever timeline? On a thread of the
- * pool, as the next. */
+ * pool, as the next ones. */
 bool pg_slot_has_wal(const char *data_dir, uint32_t segment_bytes, uint64_t restart_lsn);
+/* Slots that a server finds there when it starts: one more than max_replication_slots, and it does
+ * not. ERR_IO and the like: it cannot be read. */
+int pg_slot_count(const char *data_dir, size_t *ret_count, struct error *err) MUST_CHECK;
 /* Into the pg_replslot of a stopped instance, each whole or not at all: PostgreSQL removes a
- * directory that ends in ".tmp" when it starts. Those whose WAL is gone by now are left out, and
- * those that are there. The first failure is told, the others are written all the same. */
-int pg_slot_copies_write(const struct pg_slot_copies *copies, const char *data_dir,
-                         uint32_t segment_bytes, struct error *err) MUST_CHECK;
+ * directory that ends in ".tmp" when it starts. Those whose WAL is gone by now, those that are
+ * there and those beyond `slots_max` in all are left out. What becomes of one is in its `fault`. */
+void pg_slot_copies_write(struct pg_slot_copies *copies, const char *data_dir,
+                          uint32_t segment_bytes, size_t slots_max);
+/* In words, with the remedy: there are `count` already. */
+void pg_slot_no_room(size_t count, size_t slots_max, char ret_text[PG_VALUE_BYTES]);
 
 #endif

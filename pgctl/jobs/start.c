@@ -25,7 +25,7 @@ struct start_data {
     bool standby;
     struct pg_slot_copies *copies; /* of logical slots; NULL = there are none to be written */
     uint32_t segment_bytes;
-    struct error copy_err;
+    size_t slots_max;
 };
 
 static void start_release(struct pg_task *task)
@@ -51,7 +51,9 @@ static void take_copies(struct pg_task *task, struct start_data *data)
     data->copies = pg->copies;
     data->segment_bytes = data->look.found.control.wal_segment_bytes;
     pg->copies = NULL;
-    pg->copy_fault[0] = '\0';
+    data->slots_max = pg_slots_max(pg);
+    pg_slot_copies_free(pg->placed);
+    pg->placed = NULL;
     bool late = data->copies != NULL &&
                 clock_mono_ms(pg->clock) - data->copies->fetched_ms > PG_COPY_MS_MAX;
     if (!data->standby || late || !will_decode(pg)) {
@@ -65,8 +67,8 @@ static int files_work(void *arg, struct error *err)
 {
     struct start_data *data = arg;
     if (data->copies != NULL) {
-        (void)!pg_slot_copies_write(data->copies, data->files.places->data_dir, data->segment_bytes,
-                                    &data->copy_err);
+        pg_slot_copies_write(data->copies, data->files.places->data_dir, data->segment_bytes,
+                             data->slots_max);
     }
     return pg_file_set_write(&data->files, err);
 }
@@ -120,8 +122,8 @@ static void start_step(struct pg_task *task)
             pg_task_fail(task);
             return;
         }
-        (void)snprintf(task->pg->copy_fault, sizeof task->pg->copy_fault, "%.250s",
-                       data->copy_err.text);
+        task->pg->placed = data->copies;
+        data->copies = NULL;
         task->state = START_LAUNCH;
         launch(task, data);
         return;

@@ -691,9 +691,10 @@ int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logica
     return error_set(err, ERR_UNSUPPORTED, "logical slots are not simulated");
 }
 
-const char *pg_instance_copy_fault(const struct pg_instance *instance)
+const char *pg_instance_copy_fault(const struct pg_instance *instance, const char *name)
 {
     (void)instance;
+    (void)name;
     return "";
 }
 

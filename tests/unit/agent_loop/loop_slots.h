@@ -70,10 +70,10 @@ int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logica
     return rc;
 }
 
-const char *pg_instance_copy_fault(const struct pg_instance *instance)
+const char *pg_instance_copy_fault(const struct pg_instance *instance, const char *name)
 {
     (void)instance;
-    return "";
+    return strcmp(name, rig.unplaced) == 0 ? "pg_replslot is full" : "";
 }
 
 #endif

@@ -326,6 +326,19 @@ static void a_restart_that_does_not_bring_it_is_not_repeated_at_once(void **stat
     rig_free();
 }
 
+static void why_a_start_did_not_place_a_copy_is_told(void **state)
+{
+    (void)state;
+    standby();
+    (void)snprintf(rig.unplaced, sizeof rig.unplaced, "app");
+    look();
+    answer_seen(0, 700, true);
+    rig.agent.restart.now.phase = HA_RESTART_NONE; /* over */
+    look();
+    assert_true(told("'app' was not copied: pg_replslot is full"));
+    rig_free();
+}
+
 /* The limit of PostgreSQL takes it away again, say. */
 static void what_is_lost_again_and_again_costs_fewer_and_fewer_restarts(void **state)
 {
@@ -746,6 +759,7 @@ int main(void)
         cmocka_unit_test(a_copy_is_moved_on_with_its_consumer),
         cmocka_unit_test(what_is_missing_is_fetched_and_brought_by_a_restart),
         cmocka_unit_test(a_restart_that_does_not_bring_it_is_not_repeated_at_once),
+        cmocka_unit_test(why_a_start_did_not_place_a_copy_is_told),
         cmocka_unit_test(what_is_lost_again_and_again_costs_fewer_and_fewer_restarts),
         cmocka_unit_test(a_copy_that_comes_by_another_restart_is_one_all_the_same),
         cmocka_unit_test(nothing_is_restarted_for_what_cannot_be_copied),

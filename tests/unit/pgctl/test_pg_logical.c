@@ -11,6 +11,17 @@ static const struct pg_logical_wish shop = {
 
 /* --- nodes with wal_level logical ------------------------------------------------------------- */
 
+static void keep_logical_with(struct node *node, struct pg_parameters parameters)
+{
+    struct pg_reload request = {
+        .parameters = parameters, .use_slots = true, .keeps_logical = true};
+    struct outcome outcome = {0};
+    struct error err;
+    assert_int_equal(pg_instance_reload(node->pg, &request, LONG_MS, on_done, &outcome, &err), 0);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+}
+
 static void keep_logical(struct node *node)
 {
     static const struct pg_parameter parameters[] = {
@@ -25,15 +36,8 @@ static void keep_logical(struct node *node)
         {"autovacuum", "off"},
         {"hot_standby_feedback", "off"}, /* ours wins */
     };
-    struct pg_reload request = {
-        .parameters = {parameters, sizeof parameters / sizeof parameters[0]},
-        .use_slots = true,
-        .keeps_logical = true};
-    struct outcome outcome = {0};
-    struct error err;
-    assert_int_equal(pg_instance_reload(node->pg, &request, LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
+    keep_logical_with(node, (struct pg_parameters){parameters,
+                                                   sizeof parameters / sizeof parameters[0]});
 }
 
 static struct node *logical_primary(void)
@@ -187,10 +191,12 @@ static uint64_t replayed_all(struct node *primary, struct node *standby)
 
 static void copy_by_restart(struct node *standby, struct node *primary)
 {
+    (void)replayed_all(primary, standby); /* what it begins with is here */
     ask_well(standby, primary, true);
+    assert_true(there("app")->fetched);
     node_stop(standby, FENCE_STOP_FAST, LONG_MS);
     node_start_well(standby, PG_START_STANDBY, primary);
-    assert_string_equal(pg_instance_copy_fault(standby->pg), "");
+    assert_string_equal(pg_instance_copy_fault(standby->pg, "app"), "");
     PROBE_UNTIL(standby, probed.receiver_alive);
 }
 
@@ -393,6 +399,71 @@ static void a_damaged_state_is_not_copied(void **state)
     node_free(n1);
 }
 
+/* --- no room ---------------------------------------------------------------------------------- */
+
+enum { ROOM = 4 }; /* the least that max_replication_slots may be */
+
+static struct node *standby_with_room(struct node *primary, int taken)
+{
+    struct node *node = node_new("n2");
+    node_slot(primary, "n2");
+    node_clone_well(node, primary);
+    static const struct pg_parameter parameters[] = {{"unix_socket_directories", "."},
+                                                     {"wal_level", "logical"},
+                                                     {"shared_buffers", "16MB"},
+                                                     {"max_replication_slots", "4"},
+                                                     {"wal_retrieve_retry_interval", "100ms"}};
+    keep_logical_with(node, (struct pg_parameters){parameters, 5});
+    node_start_well(node, PG_START_STANDBY, primary);
+    PROBE_UNTIL(node, probed.receiver_alive && probed.feedback && probed.logical_decoding);
+    for (int i = 0; i < taken; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "taken%d", i);
+        node_slot(node, name);
+    }
+    return node;
+}
+
+/* PostgreSQL would not start with one more, and nobody could take it away but by hand. */
+static void no_copy_is_fetched_where_there_is_no_room_for_it(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct pg_logical_wish wishes[] = {app, shop};
+    struct node *n2 = standby_with_room(n1, ROOM - 1);
+    set_well(n1, wishes, 2, NULL);
+    (void)replayed_all(n1, n2);
+    ask_well(n2, n1, true);
+    assert_int_equal(there("app")->fetched + there("shop")->fetched, 1);
+    const char *fault = there(there("app")->fetched ? "shop" : "app")->fault;
+    assert_non_null(strstr(fault, "max_replication_slots"));
+    node_free(n2);
+    node_free(n1);
+}
+
+static void no_copy_is_put_where_there_is_no_room_any_more(void **state)
+{
+    (void)state;
+    struct node *n1 = logical_primary();
+    struct node *n2 = standby_with_room(n1, ROOM - 1);
+    set_well(n1, &app, 1, NULL);
+    (void)replayed_all(n1, n2);
+    ask_well(n2, n1, true);
+    assert_true(there("app")->fetched);
+    node_slot(n2, "one_more");
+    node_stop(n2, FENCE_STOP_FAST, LONG_MS);
+    assert_int_equal(run("mkdir %s/pg_replslot/old.tmp", n2->data), 0); /* goes when it starts */
+    node_start_well(n2, PG_START_STANDBY, n1);
+    const char *fault = pg_instance_copy_fault(n2->pg, "app");
+    assert_non_null(strstr(fault, "has 4 slots"));
+    assert_non_null(strstr(fault, "max_replication_slots"));
+    assert_string_equal(pg_instance_copy_fault(n2->pg, "shop"), "");
+    assert_int_equal(node_probe(n2), 0);
+    assert_null(slot_of("app"));
+    node_free(n2);
+    node_free(n1);
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +474,8 @@ static int all_tests(void)
         ON_STAGE(one_whose_wal_is_not_here_is_not_copied),
         ON_STAGE(a_copy_without_its_wal_is_dropped),
         ON_STAGE(a_damaged_state_is_not_copied),
+        ON_STAGE(no_copy_is_fetched_where_there_is_no_room_for_it),
+        ON_STAGE(no_copy_is_put_where_there_is_no_room_any_more),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
 }
