@@ -45,6 +45,16 @@ static bool is_slot_name(const char *name)
     return len > 0 && len < PG_NAME_BYTES && name[len] == '\0';
 }
 
+/* An older key's slot of the same name counts for nothing. */
+static bool is_first(const json_t *document, size_t key, const char *name)
+{
+    bool first = true;
+    for (size_t i = 0; i < key; i++) {
+        first = first && json_object_get(json_object_get(document, slots_keys[i]), name) == NULL;
+    }
+    return first;
+}
+
 size_t dynamic_slots_physical(const struct dynamic_config *config,
                               const char *ret_names[DYNAMIC_SLOTS_MAX])
 {
@@ -55,7 +65,7 @@ size_t dynamic_slots_physical(const struct dynamic_config *config,
         json_object_foreach(json_object_get(config->document, slots_keys[i]), name, slot)
         {
             if (count < DYNAMIC_SLOTS_MAX && is_slot_name(name) &&
-                is_physical_here(slot, config->standby_cluster)) {
+                is_first(config->document, i, name) && is_physical_here(slot, config->standby_cluster)) {
                 ret_names[count++] = name;
             }
         }
@@ -88,7 +98,8 @@ size_t dynamic_slots_logical(const struct dynamic_config *config,
         json_t *slot;
         json_object_foreach(json_object_get(config->document, slots_keys[i]), name, slot)
         {
-            if (count < DYNAMIC_SLOTS_MAX && is_slot_name(name) && is_logical_here(slot)) {
+            if (count < DYNAMIC_SLOTS_MAX && is_slot_name(name) &&
+                is_first(config->document, i, name) && is_logical_here(slot)) {
                 ret_slots[count++] = (struct dynamic_logical){
                     .name = name,
                     .database = json_string_value(json_object_get(slot, "database")),
@@ -225,8 +236,9 @@ static bool count_fault(const json_t *document, const json_t *before, char *ret_
         json_object_foreach((json_t *)(uintptr_t)slots, name, slot)
         {
             bool physical_here = is_physical_here(slot, false) || is_physical_here(slot, true);
-            count += is_slot_name(name) && physical_here;
-            logical_count += is_slot_name(name) && is_logical_here(slot);
+            bool counts = is_slot_name(name) && is_first(document, i, name);
+            count += counts && physical_here;
+            logical_count += counts && is_logical_here(slot);
         }
     }
     bool physical = count > DYNAMIC_SLOTS_MAX;

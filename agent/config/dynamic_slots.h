@@ -9,7 +9,8 @@
 
 /* Physical slots that `slots` wants to be there, at most DYNAMIC_SLOTS_MAX; more are left out.
  * Names that PostgreSQL would not take, logical slots and those of the other `cluster_type`
- * (primary or standby) are none. The names are the configuration's. */
+ * (primary or standby) are none. Of two with one name that of the newer key counts. The names are
+ * the configuration's. */
 size_t dynamic_slots_physical(const struct dynamic_config *config,
                               const char *ret_names[DYNAMIC_SLOTS_MAX]);
 

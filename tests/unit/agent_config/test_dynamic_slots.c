@@ -72,6 +72,9 @@ static void what_is_no_physical_slot_is_not_made(void **state)
     makes("{\"slots\":{\"a234567890123456789012345678901234567890123456789012345678901234\":null}}",
           "");
     makes("{\"slots\":[\"a\"],\"permanent_slots\":\"b\"}", "");
+    makes("{\"slots\":{\"a\":{}},\"permanent_slots\":{\"a\":{},\"b\":{}}}", "a b "); /* once */
+    makes("{\"slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"p\"}},\"permanent_slots\":{\"a\":{}}}",
+          "");
 }
 
 static void more_than_can_be_handled_are_left_out(void **state)
@@ -258,6 +261,8 @@ static void logical_slots_are_made_of_what_is_whole(void **state)
     makes_logical(LOGICAL ",\"b\":{\"type\":\"logical\",\"database\":\"d b\",\"plugin\":"
                           "\"test_decoding\"},\"c\":null}}",
                   "a(db,pgoutput) b(d b,test_decoding) ");
+    makes_logical(LOGICAL "},\"permanent_slots\":{\"a\":{\"database\":\"x\",\"plugin\":\"p\"}}}",
+                  "a(db,pgoutput) "); /* the newer key's, once */
     makes_logical("{\"permanent_slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"p\","
                   "\"cluster_type\":\"standby\"}}}",
                   "");
