@@ -129,10 +129,17 @@ static int put(const char *path, const struct buf *text, struct error *err)
                          path != NULL ? path : "standard output", strerror(errno));
     }
     bool written = fwrite(text->data, 1, text->len, file) == text->len;
-    written = fclose(file) == 0 && written;
+    int failed = errno;
+    if (fclose(file) != 0 && written) {
+        written = false;
+        failed = errno;
+    }
+    if (!written && path != NULL) {
+        (void)unlink(path); /* half a file would be in the way of the next try */
+    }
     return written ? 0
                    : error_set(err, ERR_IO, "%s: cannot be written: %s: make room there",
-                               path != NULL ? path : "standard output", strerror(errno));
+                               path != NULL ? path : "standard output", strerror(failed));
 }
 
 static int finish(const char *path, const char *header, json_t *tree_take)
@@ -379,13 +386,12 @@ void generate_addresses(const char *ip, const char *addresses, const char *port,
     mem_free(all);
 }
 
-static json_t *make_accounts(PGconn *conn, const PGresult *facts)
+static json_t *make_accounts(const char *password, const PGresult *facts)
 {
-    const char *password = PQpass(conn);
     bool known = PQgetisnull(facts, 0, FACT_REPLICATION) == 0;
     return json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "superuser", "username",
                      PQgetvalue(facts, 0, FACT_USER), "password",
-                     password != NULL && password[0] != '\0' ? password : CHANGE_ME, "replication",
+                     password[0] != '\0' ? password : CHANGE_ME, "replication",
                      "username", known ? PQgetvalue(facts, 0, FACT_REPLICATION) : "replicator",
                      "password", CHANGE_ME);
 }
@@ -439,6 +445,13 @@ static void add_config_places(const char *config_file, const char *data_dir, jso
 static int build(PGconn *conn, const PGresult *facts, json_t **ret_tree, struct error *err)
 {
     struct place place = {.host = ""};
+    const char *password = PQpass(conn) != NULL ? PQpass(conn) : "";
+    json_t *text = NULL;
+    int rc = text_of(password, "the password of", PQgetvalue(facts, 0, FACT_USER), &text, err);
+    json_decref(text);
+    if (rc != 0) {
+        return rc;
+    }
     find_place(&place);
     const char *cluster = PQgetvalue(facts, 0, FACT_CLUSTER);
     const char *data_dir = PQgetvalue(facts, 0, FACT_DATA_DIR);
@@ -447,13 +460,13 @@ static int build(PGconn *conn, const PGresult *facts, json_t **ret_tree, struct 
     json_t *local = json_object();
     json_t *postgresql = json_pack("{s:s, s:s, s:o, s:o}", "data_dir", data_dir, "bin_dir",
                                    PQgetvalue(facts, 0, FACT_BIN_DIR), "authentication",
-                                   make_accounts(conn, facts), "parameters", local);
+                                   make_accounts(password, facts), "parameters", local);
     mem_free(raft_dir);
     (void)json_object_set_new(tree, "postgresql", postgresql);
     add_config_places(PQgetvalue(facts, 0, FACT_CONFIG_FILE), data_dir, postgresql);
     generate_addresses(place.ip, PQgetvalue(facts, 0, FACT_LISTEN), PQgetvalue(facts, 0, FACT_PORT),
                        postgresql);
-    int rc = add_settings(conn, tree, local, err);
+    rc = add_settings(conn, tree, local, err);
     rc = rc != 0 ? rc : add_lines(conn, "hba_file", "pg_hba", postgresql, err);
     rc = rc != 0 ? rc : add_lines(conn, "ident_file", "pg_ident", postgresql, err);
     if (rc == 0) {

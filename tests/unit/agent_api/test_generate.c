@@ -8,11 +8,13 @@
 
 #include <libpq-fe.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -32,6 +34,7 @@ static struct {
     char said[4096];
     struct answer answers[6];
     const char *encoding;
+    const char *password; /* NULL = "s3cret" */
 } world;
 
 PGconn *PQconnectdbParams(const char *const *names, const char *const *values, int expand)
@@ -58,7 +61,7 @@ char *PQpass(const PGconn *conn)
 {
     static char password[] = "s3cret";
     (void)conn;
-    return password;
+    return world.password != NULL ? (char *)(uintptr_t)world.password : password;
 }
 
 char *PQerrorMessage(const PGconn *conn)
@@ -177,6 +180,29 @@ static void a_setting_that_is_no_utf8_is_told(void **state)
     says("the value of data_directory is no UTF-8");
 }
 
+static void a_password_that_is_no_utf8_is_told(void **state)
+{
+    (void)state;
+    world.password = "caf\xe9";
+    assert_int_equal(made(), 1);
+    says("the password of postgres is no UTF-8");
+}
+
+/* Half of one would keep the next try from being made. */
+static void a_file_that_cannot_be_written_is_not_left_there(void **state)
+{
+    struct rlimit before;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit small = {.rlim_cur = 100, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    int status = generate_from_instance(world.path, NULL);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(status, 1);
+    assert_int_equal(access(world.path, F_OK), -1);
+}
+
 /* The rest may be what only a superuser is told of. */
 static void another_user_is_told_what_is_needed(void **state)
 {
@@ -232,6 +258,7 @@ static int start(void **state)
     (void)snprintf(world.path, sizeof world.path, "%s/made.yml", world.directory);
     memset(world.answers, 0, sizeof world.answers);
     memcpy(world.answers, plain, sizeof plain);
+    world.password = NULL;
     return 0;
 }
 
@@ -250,6 +277,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_line_that_is_no_utf8_is_told_and_nothing_is_made, start,
                                         end),
         cmocka_unit_test_setup_teardown(a_setting_that_is_no_utf8_is_told, start, end),
+        cmocka_unit_test_setup_teardown(a_password_that_is_no_utf8_is_told, start, end),
+        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_written_is_not_left_there, start,
+                                        end),
         cmocka_unit_test_setup_teardown(another_user_is_told_what_is_needed, start, end),
         cmocka_unit_test_setup_teardown(addresses_are_those_that_are_listened_on, start, end),
         cmocka_unit_test_setup_teardown(one_v6_address_is_listened_on_with_its_port, start, end),
