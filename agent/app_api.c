@@ -14,6 +14,7 @@
 #include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_watchdog.h"
 #include "agent/loop/failsafe.h"
+#include "agent/loop/logical.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/reinit.h"
 #include "agent/loop/restart.h"
@@ -430,6 +431,23 @@ static char *render_view(const struct agent *agent, const char *key, json_type t
     return text;
 }
 
+/* Those of the configuration that a failover would lose, and why. */
+static json_t *logical_faults(const struct agent *agent)
+{
+    json_t *faults = json_array();
+    for (size_t i = 0; i < agent->logical.count; i++) {
+        const char *name = agent->logical.items[i].name;
+        const char *fault = logical_fault(agent, name);
+        if (fault != NULL) {
+            json_t *item = json_object();
+            app_json_set_text(item, "name", name);
+            app_json_set_text(item, "fault", fault);
+            (void)json_array_append_new(faults, item);
+        }
+    }
+    return faults;
+}
+
 static char *render_explain(void *arg)
 {
     const struct agent *agent = arg;
@@ -455,6 +473,11 @@ static char *render_explain(void *arg)
     json_t *document = json_object();
     app_json_set_text(document, "name", agent->config->name);
     (void)json_object_set_new(document, "decisions", decisions);
+    json_t *faults = logical_faults(agent);
+    if (json_array_size(faults) > 0) {
+        (void)json_object_set(document, "logical_slots", faults);
+    }
+    json_decref(faults);
     put_copy(agent, document);
     char *text = json_dumps(document, APP_JSON_TEXT);
     json_decref(document);

@@ -389,11 +389,10 @@ void generate_addresses(const char *ip, const char *addresses, const char *port,
 static json_t *make_accounts(const char *password, const PGresult *facts)
 {
     bool known = PQgetisnull(facts, 0, FACT_REPLICATION) == 0;
-    return json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "superuser", "username",
-                     PQgetvalue(facts, 0, FACT_USER), "password",
-                     password[0] != '\0' ? password : CHANGE_ME, "replication",
-                     "username", known ? PQgetvalue(facts, 0, FACT_REPLICATION) : "replicator",
-                     "password", CHANGE_ME);
+    return json_pack(
+        "{s:{s:s, s:s}, s:{s:s, s:s}}", "superuser", "username", PQgetvalue(facts, 0, FACT_USER),
+        "password", password[0] != '\0' ? password : CHANGE_ME, "replication", "username",
+        known ? PQgetvalue(facts, 0, FACT_REPLICATION) : "replicator", "password", CHANGE_ME);
 }
 
 /* NULL: `err` says why. */

@@ -106,6 +106,11 @@ static int print_decisions(const char *text, bool inputs)
     if (json_array_size(decisions) == 0) {
         (void)printf("no decision has changed anything yet\n");
     }
+    const json_t *slots = json_object_get(tree, "logical_slots");
+    for (size_t i = 0; i < json_array_size(slots); i++) {
+        const json_t *slot = json_array_get(slots, i);
+        (void)printf("logical slot '%s': %s\n", text_of(slot, "name"), text_of(slot, "fault"));
+    }
     const json_t *copy = json_object_get(tree, "copy");
     if (copy != NULL) {
         (void)printf("a copy is being made: %" JSON_INTEGER_FORMAT " %%, %" JSON_INTEGER_FORMAT

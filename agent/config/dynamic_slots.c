@@ -65,7 +65,8 @@ size_t dynamic_slots_physical(const struct dynamic_config *config,
         json_object_foreach(json_object_get(config->document, slots_keys[i]), name, slot)
         {
             if (count < DYNAMIC_SLOTS_MAX && is_slot_name(name) &&
-                is_first(config->document, i, name) && is_physical_here(slot, config->standby_cluster)) {
+                is_first(config->document, i, name) &&
+                is_physical_here(slot, config->standby_cluster)) {
                 ret_names[count++] = name;
             }
         }

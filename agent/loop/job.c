@@ -2,6 +2,7 @@
 
 #include "agent/ha/ha_cluster.h"
 #include "agent/loop/destruction.h"
+#include "agent/loop/logical.h"
 #include "agent/loop/member_url.h"
 #include "agent/loop/reinit.h"
 #include "agent/loop/remote.h"
@@ -64,6 +65,7 @@ void job_done(void *arg, int rc, const struct error *err)
     case HA_JOB_BOOTSTRAP: facts->start_ordered = false; break;
     case HA_JOB_PROMOTE:
         facts->promote_failed_mono_ms = rc == 0 ? HA_NEVER : agent_mono_ms(agent);
+        logical_promoted(agent);
         break;
     case HA_JOB_REWIND: facts->rejoin.rewind = rc == 0 ? HA_REWIND_DONE : HA_REWIND_FAILED; break;
     case HA_JOB_CLONE:

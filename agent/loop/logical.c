@@ -11,9 +11,14 @@
  * goes on meanwhile. So once the primary is seen to keep rows for us (catalog_xmin of our physical
  * slot), not later ones than the copy needs, its slot's catalog_xmin of that moment is noted: from
  * there on everything was kept, before by its slot and since then by ours. The copy is safe when it
- * has moved on to that, and what its consumer has confirmed is replayed here. A copy that never was
- * is dropped by a promotion: its consumer would read with the wrong catalog, and not notice. A mark
- * beside it remembers that over a restart of the agent (pgctl/jobs/slot_copy.h).
+ * has moved on to that, and what its consumer has confirmed is replayed here. A copy that is not is
+ * dropped by a promotion: its consumer would read with the wrong catalog, and not notice. So is one
+ * that a former primary has left, once another one has been followed.
+ *
+ * A mark beside the slot remembers that over a restart of the agent, and of which timeline it is
+ * (pgctl/jobs/slot_mark.h): what was good under the primary before the last one is not known to be
+ * good any more. Whoever promotes by hand leaves a mark "in doubt" on a primary: that slot is made
+ * anew, as soon as nobody reads from it.
  *
  * From 17 on the server does all this itself. */
 #include "agent/loop/logical.h"
@@ -27,8 +32,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-enum { LOGICAL_MS = 600000 }; /* of one statement: making one waits for all transactions that run */
 
 _Static_assert(sizeof((struct loop_logicals){0}.items) / sizeof(struct loop_logical) >=
                    2 * (size_t)DYNAMIC_SLOTS_MAX,
@@ -87,15 +90,7 @@ const char *logical_next_to_leader(const struct agent *agent, bool *ret_streams)
     return name;
 }
 
-/* A standby that is never promoted, or whose feedback does not reach the primary, has none. */
-static bool has_use(const struct agent *agent)
-{
-    bool streams = false;
-    (void)logical_next_to_leader(agent, &streams);
-    return !logical_is_standby(agent) || (streams && !agent->config->tags.nofailover);
-}
-
-static bool is_members(const struct agent *agent, const char *name)
+bool logical_is_members(const struct agent *agent, const char *name)
 {
     const struct ha_cluster *cluster = &agent->facts.cluster;
     char slot[PG_NAME_BYTES];
@@ -123,7 +118,7 @@ static void note_configured(struct agent *agent)
             item = &all->items[all->count++];
             *item = (struct loop_logical){0};
             (void)snprintf(item->name, sizeof item->name, "%s", wanted[i].name);
-            if (is_members(agent, wanted[i].name)) {
+            if (logical_is_members(agent, wanted[i].name)) {
                 log_warning("slots.%s: a member's slot has that name, so no logical one is made",
                             wanted[i].name);
             }
@@ -149,17 +144,44 @@ static void note_arrived(struct agent *agent, struct loop_logical *item)
              item->name, agent->facts.cluster.leader);
 }
 
-/* Somebody was faster than the promotion's statement. To take it from him later does him no good.
+/* Somebody has it in use that could not be ended, or was faster. It is made anew once he is gone.
  */
 static void note_used(const struct agent *agent, struct loop_logical *item,
                       const struct pg_slot *slot)
 {
-    if (item->copied && slot->active && !logical_is_standby(agent)) {
-        item->copied = false;
+    bool used = item->copied && slot->active && !logical_is_standby(agent);
+    if (used && !item->told_used) {
         log_error("the logical replication slot '%s' is in use, and its copy was not safe yet: "
-                  "what its consumer has read may be wrong",
+                  "what its consumer reads may be wrong; end him: then it is made anew, and he has "
+                  "to begin anew, too",
                   item->name);
     }
+    item->told_used = used;
+}
+
+/* Whoever was promoted by hand, or has restarted its agent, knows of a copy by its mark alone. What
+ * the agent knows itself is newer. */
+static void note_marked(const struct agent *agent, struct loop_logical *item,
+                        const struct pg_slot *slot)
+{
+    bool fresh = !agent->logical.changing && agent->facts.probe.asked_ms > item->remade_mono_ms;
+    if (fresh && slot->marked && slot->good_timeline == 0 && !item->safe && !item->kept) {
+        item->copied = true;
+    }
+}
+
+/* 17: nothing changes one that is in use, so it stays without `failover`. */
+static void note_unmarked(const struct agent *agent, struct loop_logical *item,
+                          const struct pg_slot *slot)
+{
+    bool waits = logical_waits_for_consumer(agent, item, slot);
+    if (waits && !item->told_unmarked) {
+        log_warning("the logical replication slot '%s' is not carried over a failover: it was made "
+                    "without 'failover', which can be given while nobody reads from it: stop its "
+                    "consumer for some seconds",
+                    item->name);
+    }
+    item->told_unmarked = waits;
 }
 
 /* A new one begins behind the last look at the old one. Who had that in use has kept it from being
@@ -184,11 +206,15 @@ static void note_presence(struct agent *agent)
         const struct pg_slot *slot = logical_slot(agent, item->name);
         if (slot != NULL) {
             item->told_lost = false;
+            item->told_fault[0] = '\0';
             note_arrived(agent, item);
             note_remade(agent, item, slot);
+            note_marked(agent, item, slot);
             note_used(agent, item, slot);
+            note_unmarked(agent, item, slot);
         } else {
-            item->copied = item->safe = item->was_safe = item->kept = false;
+            item->copied = item->safe = item->was_safe = item->kept = item->doubted = false;
+            item->told_used = item->told_unmarked = false;
             item->remade_from = 0;
             item->missing = logical_is_standby(agent);
             item->horizon = 0;
@@ -218,7 +244,7 @@ static void note_leader(struct agent *agent)
         for (size_t i = 0; i < all->count; i++) {
             struct loop_logical *item = &all->items[i];
             item->copied = item->copied || logical_slot(agent, item->name) != NULL;
-            item->safe = item->was_safe = false;
+            item->safe = item->was_safe = item->kept = false;
             item->horizon = 0;
         }
         all->epoch = facts->cluster.leader_epoch;
@@ -226,19 +252,35 @@ static void note_leader(struct agent *agent)
     }
     if (same && (facts->upstream.streaming || !logical_is_standby(agent))) {
         for (size_t i = 0; i < all->count && logical_is_standby(agent); i++) {
-            all->items[i].was_safe = false; /* what comes now has to be looked at */
+            struct loop_logical *item = &all->items[i];
+            item->was_safe = false; /* what comes now has to be looked at */
+            item->kept = item->kept && item->safe;
         }
         return;
     }
     all->epoch = facts->cluster.leader_epoch;
+    all->seen_timeline = 0;
     bool takes_over =
         facts->cluster.leader[0] == '\0' || strcmp(facts->cluster.leader, agent->config->name) == 0;
     for (size_t i = 0; i < all->count; i++) {
         struct loop_logical *item = &all->items[i];
         item->was_safe = (same || takes_over) && (item->safe || item->was_safe);
-        item->safe = false;
+        item->kept = item->kept && item->was_safe;
+        item->safe = item->doubted = false;
         item->horizon = 0;
     }
+}
+
+static void forget_strangers(struct agent *agent)
+{
+    struct loop_logicals *all = &agent->logical;
+    size_t kept = 0;
+    for (size_t i = 0; i < all->stranger_count; i++) {
+        if (logical_slot(agent, all->strangers[i]) != NULL) {
+            memmove(all->strangers[kept++], all->strangers[i], PG_NAME_BYTES);
+        }
+    }
+    all->stranger_count = kept;
 }
 
 /* Who has made it expects it to be there after a failover, or has forgotten it. */
@@ -246,6 +288,7 @@ static void tell_strangers(struct agent *agent)
 {
     struct loop_logicals *all = &agent->logical;
     const struct pg_probe_result *probe = &agent->facts.probe;
+    forget_strangers(agent);
     for (size_t i = 0; i < probe->slot_count; i++) {
         const struct pg_slot *slot = &probe->slots[i];
         bool of_the_server = strncmp(slot->name, "pg_", 3) == 0 || slot->synced;
@@ -288,218 +331,51 @@ static void note_synced(struct agent *agent)
     agent->logical.synced = synced;
 }
 
+/* The server's worker ends it below wal_level logical (before its fix of 17): it is switched on
+ * when the server was seen to decode. */
+static void note_decodes(struct agent *agent)
+{
+    bool decodes = agent->facts.probe.logical_decoding;
+    bool wanted = dynamic_slots_has_logical(&agent->dynamic) || logical_has_synced(agent);
+    if (logical_is_native(agent) && wanted && decodes != agent->logical.decodes_given) {
+        agent->logical.decodes_given = decodes; /* once, whatever becomes of it */
+        parameters_again(agent);
+    }
+}
+
+/* One that is not seen would be taken for one that is lost. */
+static bool is_cut(struct agent *agent)
+{
+    bool cut = agent->facts.probe.slots_cut;
+    if (cut && !agent->logical.told_cut) {
+        log_warning("PostgreSQL has more than %d replication slots: logical ones of 'slots' are "
+                    "not looked after until there are fewer; drop those that nobody needs",
+                    PG_SLOTS_MAX);
+    }
+    agent->logical.told_cut = cut;
+    return cut;
+}
+
 void logical_note(struct agent *agent)
 {
-    if (agent->facts.probe.asked_ms == 0 || agent->facts.config_revision < 0) {
+    if (agent->facts.probe.asked_ms == 0 || agent->facts.config_revision < 0 || is_cut(agent)) {
         return; /* nothing can be told to be missing, or nobody's */
     }
     note_configured(agent);
     note_presence(agent);
     note_leader(agent);
     note_synced(agent);
+    note_decodes(agent);
     tell_strangers(agent);
 }
 
-/* --- the decision ----------------------------------------------------------------------------- */
+/* --- what may be used ------------------------------------------------------------------------- */
 
-static struct pg_logical_here here_of(const struct agent *agent)
+/* As the promotion itself sees it by the mark (pgctl/jobs/promote_slots.h). */
+static bool is_doubtful(const struct agent *agent, const struct loop_logical *item,
+                        const struct pg_slot *slot)
 {
-    const struct pg_probe_result *probe = &agent->facts.probe;
-    return (struct pg_logical_here){.role = probe->role,
-                                    .major = probe->server_version / 10000,
-                                    .decodes = probe->logical_decoding,
-                                    .own_lsn = probe->replay_lsn};
-}
-
-enum pg_logical_next logical_next_of(const struct agent *agent, const struct pg_logical_wish *wish)
-{
-    const struct pg_probe_result *probe = &agent->facts.probe;
-    const struct pg_logical_here here = here_of(agent);
-    const struct pg_slot *slot = NULL;
-    uint64_t lsn = 0;
-    for (size_t i = 0; i < probe->slot_count; i++) {
-        slot = strcmp(probe->slots[i].name, wish->name) == 0 ? &probe->slots[i] : slot;
-    }
-    return pg_logical_next(slot, wish, &here, &lsn);
-}
-
-static bool destroys(enum pg_logical_next next)
-{
-    return next == PG_LOGICAL_REMAKE || next == PG_LOGICAL_DROP;
-}
-
-static void wish_all(const struct agent *agent, struct logical_plan *plan)
-{
-    struct dynamic_logical wanted[DYNAMIC_SLOTS_MAX];
-    size_t count = dynamic_slots_logical(&agent->dynamic, wanted);
-
-    for (size_t i = 0; i < count; i++) {
-        const struct loop_logical *item = logical_item(agent, wanted[i].name);
-        struct pg_logical_wish wish = {.name = wanted[i].name,
-                                       .database = wanted[i].database,
-                                       .plugin = wanted[i].plugin,
-                                       .lsn = slots_published_lsn(agent, wanted[i].name),
-                                       .unsafe = !logical_is_standby(agent) && item != NULL &&
-                                                 item->copied};
-        bool spared = agent_is_paused(agent) && destroys(logical_next_of(agent, &wish));
-        if (!spared && !is_members(agent, wish.name)) {
-            plan->wishes[plan->wish_count++] = wish;
-        }
-    }
-}
-
-/* It was of the configuration, or is of no use to this member; or nobody knows what a standby has
- * it for, and nobody has used it for long. */
-static bool is_to_go(const struct agent *agent, const struct pg_slot *slot)
-{
-    const struct loop_logical *item = logical_item(agent, slot->name);
-    /* On a standby the server lets nobody else drop it; a promotion leaves the mark. */
-    if (slot->physical || slot->active || (slot->synced && logical_is_standby(agent))) {
-        return false;
-    }
-    if (item != NULL && item->configured) {
-        return !has_use(agent);
-    }
-    if (dynamic_slots_is_operators_logical(&agent->dynamic, slot)) {
-        return false;
-    }
-    return item != NULL || (logical_is_standby(agent) && slots_is_outlived(agent, slot->name));
-}
-
-static void drop_all(const struct agent *agent, struct logical_plan *plan)
-{
-    const struct pg_probe_result *probe = &agent->facts.probe;
-    for (size_t i = 0; i < probe->slot_count && !agent_is_paused(agent); i++) {
-        if (is_to_go(agent, &probe->slots[i])) {
-            plan->drops[plan->drop_count++] = probe->slots[i].name;
-        }
-    }
-}
-
-/* Moving on can wait for the next loop_wait, and so can what has just failed. */
-static bool is_due(const struct agent *agent, const struct logical_plan *plan)
-{
-    const struct loop_logicals *all = &agent->logical;
-    bool waited = agent_mono_ms(agent) - all->set_mono_ms >= agent->dynamic.loop_wait_ms;
-    bool due = plan->drop_count > 0 && (waited || !all->failed);
-
-    for (size_t i = 0; i < plan->wish_count; i++) {
-        switch (logical_next_of(agent, &plan->wishes[i])) {
-        case PG_LOGICAL_STAYS:
-        case PG_LOGICAL_COPY: break;
-        case PG_LOGICAL_MAKE:
-        case PG_LOGICAL_REMAKE:
-        case PG_LOGICAL_FAILOVER:
-        case PG_LOGICAL_DROP: due = due || waited || !all->failed; break;
-        case PG_LOGICAL_ADVANCE: due = due || waited; break;
-        }
-    }
-    return due && !all->changing;
-}
-
-void logical_decide(const struct agent *agent, struct logical_plan *ret_plan)
-{
-    memset(ret_plan, 0, sizeof *ret_plan);
-    if (agent->facts.probe.asked_ms == 0 || agent->facts.config_revision < 0) {
-        return;
-    }
-    if (has_use(agent)) {
-        wish_all(agent, ret_plan);
-    }
-    drop_all(agent, ret_plan);
-    ret_plan->due = is_due(agent, ret_plan);
-}
-
-/* --- carrying it out -------------------------------------------------------------------------- */
-
-static void tell_wish(const struct agent *agent, const struct pg_logical_wish *wish)
-{
-    char lsn[PG_LSN_BYTES];
-    struct loop_logical *item = logical_item(agent, wish->name);
-    (void)pg_lsn_format(wish->lsn, lsn);
-    switch (logical_next_of(agent, wish)) {
-    case PG_LOGICAL_MAKE:
-        if (wish->lsn == 0) {
-            log_info("making the logical replication slot '%s' of database '%s'", wish->name,
-                     wish->database);
-        } else if (item == NULL || !item->told_lost) {
-            /* it was there, on this primary or on the one before */
-            log_error("the logical replication slot '%s' is lost: it is made anew, and what was "
-                      "changed since %s is not in it; its consumer has to be made anew, too",
-                      wish->name, lsn);
-        }
-        if (item != NULL) {
-            item->told_lost = wish->lsn != 0; /* each try again is no news */
-        }
-        break;
-    case PG_LOGICAL_REMAKE:
-        log_error("the logical replication slot '%s' is made anew, since %s: what was changed "
-                  "since %s is not in it; its consumer has to be made anew, too",
-                  wish->name,
-                  wish->unsafe ? "its copy may lack rows of catalogs"
-                               : "it is lost, or one of another database or plugin",
-                  lsn);
-        break;
-    case PG_LOGICAL_DROP:
-        log_info("dropping the logical replication slot '%s', which is of no use here: it is "
-                 "copied anew",
-                 wish->name);
-        break;
-    case PG_LOGICAL_FAILOVER:
-    case PG_LOGICAL_STAYS:
-    case PG_LOGICAL_COPY:
-    case PG_LOGICAL_ADVANCE: break;
-    }
-}
-
-static void on_set(void *arg, int rc, const struct error *err)
-{
-    struct agent *agent = arg;
-    agent->logical.changing = false;
-    agent->logical.failed = rc != 0;
-    if (rc != 0 && rc != ERR_CANCELED) {
-        log_warning("%s, retrying", err->text);
-    }
-    for (size_t i = 0; i < agent->logical.count; i++) {
-        struct loop_logical *item = &agent->logical.items[i];
-        item->remade_mono_ms = agent_mono_ms(agent);
-        /* Whether it was, of all that were to be, where it begins tells: note_remade. */
-        item->copied = item->copied && item->remade_from == 0;
-    }
-    observe_probe_soon(agent);
-}
-
-void logical_apply(struct agent *agent)
-{
-    struct logical_plan plan;
-    struct error err = {0};
-    logical_decide(agent, &plan);
-    if (!plan.due) {
-        return;
-    }
-    struct pg_logical_slots slots = {.wishes = plan.wishes,
-                                     .wish_count = plan.wish_count,
-                                     .drop = {.items = plan.drops, .count = plan.drop_count}};
-    int rc = pg_instance_set_logical(agent->pg, &slots, LOGICAL_MS, on_set, agent, &err);
-    agent->logical.set_mono_ms = agent_mono_ms(agent);
-    agent->logical.changing = rc == 0;
-    agent->logical.failed = rc != 0;
-    if (rc != 0) {
-        log_warning("%s, retrying", err.text);
-        return;
-    }
-    for (size_t i = 0; i < plan.wish_count; i++) {
-        struct loop_logical *item = logical_item(agent, plan.wishes[i].name);
-        if (item != NULL && plan.wishes[i].unsafe &&
-            logical_next_of(agent, &plan.wishes[i]) == PG_LOGICAL_REMAKE) {
-            item->remade_from = agent->facts.probe.current_lsn + 1;
-        }
-        tell_wish(agent, &plan.wishes[i]);
-    }
-    for (size_t i = 0; i < plan.drop_count; i++) {
-        log_info("dropping the logical replication slot '%s': it is not to be here any more",
-                 plan.drops[i]);
-    }
+    return slot->marked && slot->good_timeline < agent->facts.probe.timeline && !item->kept;
 }
 
 size_t logical_unsafe(const struct agent *agent, const char *ret_names[DYNAMIC_SLOTS_MAX])
@@ -507,19 +383,38 @@ size_t logical_unsafe(const struct agent *agent, const char *ret_names[DYNAMIC_S
     size_t count = 0;
     for (size_t i = 0; i < agent->logical.count && count < DYNAMIC_SLOTS_MAX; i++) {
         const struct loop_logical *item = &agent->logical.items[i];
-        if (item->copied) {
+        const struct pg_slot *slot = logical_slot(agent, item->name);
+        if (item->copied || (slot != NULL && is_doubtful(agent, item, slot))) {
             ret_names[count++] = item->name;
             log_error("the logical replication slot '%s' was copied, and not seen to be safe yet: "
                       "it is dropped before the promotion",
                       item->name);
-        } else if (!logical_is_native(agent) && logical_slot(agent, item->name) != NULL &&
-                   !item->safe && !item->was_safe) {
+        } else if (!logical_is_native(agent) && slot != NULL && !slot->marked && !item->safe &&
+                   !item->was_safe) {
             log_warning("the logical replication slot '%s' was not compared with the last "
                         "primary's: rows of catalogs that it needs may be gone",
                         item->name);
         }
     }
     return count;
+}
+
+void logical_promoted(struct agent *agent)
+{
+    const char *left = pg_instance_undropped(agent->pg);
+    if (left[0] != '\0') {
+        log_error("logical replication slots that were not seen to be safe could not be dropped "
+                  "before the promotion, since they are in use: %s: end their consumers; then they "
+                  "are made anew",
+                  left);
+    }
+}
+
+bool logical_waits_for_consumer(const struct agent *agent, const struct loop_logical *item,
+                                const struct pg_slot *slot)
+{
+    return logical_is_native(agent) && !logical_is_standby(agent) && item->configured &&
+           slot->active && !slot->failover;
 }
 
 bool logical_is_safe(const struct agent *agent, const char *name)
@@ -533,4 +428,59 @@ bool logical_is_safe(const struct agent *agent, const char *name)
         return !item->copied;
     }
     return logical_is_native(agent) ? slot->synced : item->safe && item->kept;
+}
+
+static const char *primary_fault(const struct agent *agent, const struct loop_logical *item,
+                                 const struct pg_slot *slot)
+{
+    if (slot == NULL) {
+        return agent->facts.probe.logical_decoding
+                   ? "it is not made yet"
+                   : "it is not made yet: wal_level logical needs a restart";
+    }
+    if (item->copied) {
+        return slot->active ? "it was copied, and not seen to be safe: what its consumer reads may "
+                              "be wrong; it is made anew when he is gone"
+                            : "it was copied, and not seen to be safe: it is made anew";
+    }
+    return logical_waits_for_consumer(agent, item, slot)
+               ? "it is not carried over a failover: stop its consumer for some seconds, and it is"
+               : NULL;
+}
+
+static const char *standby_fault(const struct agent *agent, const struct loop_logical *item,
+                                 const struct pg_slot *slot)
+{
+    if (!agent->facts.probe.feedback) {
+        return "hot_standby_feedback is off here: take it out of postgresql.auto.conf";
+    }
+    if (slot == NULL && item->told_fault[0] != '\0') {
+        return item->told_fault;
+    }
+    if (slot == NULL) {
+        return "there is no copy yet";
+    }
+    return item->safe || logical_is_native(agent)
+               ? "the copy is about to be taken over"
+               : "the primary was not yet seen to keep what the copy needs";
+}
+
+const char *logical_fault(const struct agent *agent, const char *name)
+{
+    const struct loop_logical *item = logical_item(agent, name);
+    const struct pg_slot *slot = logical_slot(agent, name);
+    if (item == NULL || !item->configured || agent->facts.probe.asked_ms == 0) {
+        return NULL;
+    }
+    if (agent->facts.probe.slots_cut) {
+        return "PostgreSQL has more replication slots than are looked at: drop those that nobody "
+               "needs";
+    }
+    if (slot != NULL && pg_slot_is_lost(slot)) {
+        return "it is lost: it is made anew";
+    }
+    if (!logical_is_standby(agent)) {
+        return primary_fault(agent, item, slot);
+    }
+    return logical_is_safe(agent, name) ? NULL : standby_fault(agent, item, slot);
 }

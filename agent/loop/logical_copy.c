@@ -95,15 +95,14 @@ static void look_failed(struct agent *agent)
     }
 }
 
-/* The same words once. */
-static void tell_fault(struct agent *agent, const char *name, const char *fault)
+/* The same words once for each. */
+static void tell_fault(struct loop_logical *item, const char *fault)
 {
-    char text[sizeof agent->logical.told_fault];
-    (void)snprintf(text, sizeof text, "the logical replication slot '%s' cannot be copied: %.150s",
-                   name, fault);
-    if (strcmp(text, agent->logical.told_fault) != 0) {
-        memcpy(agent->logical.told_fault, text, sizeof text);
-        log_warning("%s", text);
+    char text[sizeof item->told_fault];
+    (void)snprintf(text, sizeof text, "%s", fault);
+    if (strcmp(text, item->told_fault) != 0) {
+        memcpy(item->told_fault, text, sizeof text);
+        log_warning("the logical replication slot '%s' cannot be copied: %s", item->name, text);
     }
 }
 
@@ -145,12 +144,34 @@ static void take_copies(struct agent *agent, const struct pg_logical_seen *seen)
         if (missing && there->fetched) {
             fetched[count++] = item;
         } else if (missing) {
-            tell_fault(agent, there->name, there->fault);
+            tell_fault(item, there->fault);
         }
     }
     bool ordered = count > 0 && order_restart(agent);
     for (size_t i = 0; ordered && i < count; i++) {
         fetched[i]->coming = true;
+    }
+}
+
+static void doubt(struct loop_logical *item)
+{
+    item->safe = item->kept = false;
+    item->doubted = true;
+    item->horizon = 0;
+}
+
+/* The primary has none of that name: ours is of one that is gone. */
+static void doubt_absent(struct agent *agent, const struct pg_logical_seen *seen)
+{
+    for (size_t i = 0; i < agent->logical.count; i++) {
+        struct loop_logical *item = &agent->logical.items[i];
+        bool there = false;
+        for (size_t j = 0; j < seen->count; j++) {
+            there = there || strcmp(seen->slots[j].name, item->name) == 0;
+        }
+        if (!there) {
+            doubt(item);
+        }
     }
 }
 
@@ -162,13 +183,12 @@ static void compare(struct agent *agent, const struct pg_logical_seen *seen,
     if (item == NULL || slot == NULL || slot->catalog_xmin == 0) {
         return;
     }
-    if (seen->physical_xmin == 0) {
+    if (seen->physical_xmin == 0 || there->lost) {
         if (item->safe) {
             log_warning("the primary keeps nothing for the logical replication slot '%s' any more",
                         item->name);
         }
-        item->safe = false;
-        item->horizon = 0;
+        doubt(item);
         return;
     }
     if (item->horizon == 0 && !pg_xid_before(slot->catalog_xmin, seen->physical_xmin)) {
@@ -179,8 +199,8 @@ static void compare(struct agent *agent, const struct pg_logical_seen *seen,
     if (!item->safe && item->horizon != 0 && !pg_xid_before(slot->catalog_xmin, item->horizon) &&
         slot->confirmed_lsn <= agent->facts.probe.replay_lsn) {
         item->safe = true;
-        item->copied = false;
-        agent->logical.asked_mono_ms = 0; /* its mark is to go at once */
+        item->copied = item->doubted = false;
+        agent->logical.asked_mono_ms = 0; /* that is to be noted at once */
         log_info("the logical replication slot '%s' is good for a failover", item->name);
     }
 }
@@ -200,12 +220,20 @@ static void on_seen(void *arg, int rc, const struct pg_logical_seen *seen, const
     }
     all->ask_failed = false;
     for (size_t i = 0; i < all->count; i++) {
-        all->items[i].kept = all->items[i].kept || all->items[i].keeping;
+        all->items[i].kept = all->items[i].kept || (all->items[i].keeping && all->items[i].safe);
+    }
+    if (all->asked_marks) {
+        observe_probe_soon(agent); /* which reads them */
     }
     if (!logical_is_standby(agent) || agent->facts.run != HA_RUN_RUNNING ||
         !ha_epoch_equal(all->asked_epoch, agent->facts.cluster.leader_epoch)) {
         return;
     }
+    if (seen->timeline == 0) {
+        return; /* it leads no longer */
+    }
+    all->seen_timeline = seen->timeline;
+    doubt_absent(agent, seen);
     for (size_t i = 0; i < seen->count; i++) {
         compare(agent, seen, &seen->slots[i]);
     }
@@ -214,14 +242,34 @@ static void on_seen(void *arg, int rc, const struct pg_logical_seen *seen, const
     }
 }
 
-/* Those whose marks are to go. */
+/* What is to be noted: `good` ones, */
 static size_t good_ones(struct agent *agent, const char *ret_names[DYNAMIC_SLOTS_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < agent->logical.count; i++) {
         struct loop_logical *item = &agent->logical.items[i];
-        item->keeping = item->safe && !item->kept && count < DYNAMIC_SLOTS_MAX;
+        item->keeping = item->safe && !item->kept && agent->logical.seen_timeline != 0 &&
+                        count < DYNAMIC_SLOTS_MAX;
         if (item->keeping) {
+            ret_names[count++] = item->name;
+        }
+    }
+    return count;
+}
+
+/* and others, of which that is not noted yet. One that was good under this very primary, before the
+ * agent was started, is so until something else is seen. */
+static size_t doubted_ones(const struct agent *agent, const char *ret_names[DYNAMIC_SLOTS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < agent->logical.count && count < DYNAMIC_SLOTS_MAX; i++) {
+        const struct loop_logical *item = &agent->logical.items[i];
+        const struct pg_slot *slot = logical_slot(agent, item->name);
+        bool good = slot != NULL && slot->marked &&
+                    slot->good_timeline >= agent->facts.probe.timeline && !item->copied &&
+                    !item->doubted;
+        bool noted = slot != NULL && slot->marked && slot->good_timeline == 0;
+        if (slot != NULL && !item->safe && !good && !noted) {
             ret_names[count++] = item->name;
         }
     }
@@ -265,7 +313,11 @@ void logical_look(struct agent *agent)
                                  .wish_count = plan.wish_count,
                                  .copy = all->asked_copies};
     const char *good[DYNAMIC_SLOTS_MAX];
-    ask.safe = (struct pg_lines){good, good_ones(agent, good)};
+    const char *doubted[DYNAMIC_SLOTS_MAX];
+    ask.good = (struct pg_lines){good, good_ones(agent, good)};
+    ask.good_timeline = all->seen_timeline;
+    ask.doubted = (struct pg_lines){doubted, doubted_ones(agent, doubted)};
+    all->asked_marks = ask.good.count + ask.doubted.count > 0;
     const struct ha_member *leader = ha_cluster_member(cluster, cluster->leader);
     if (leader == NULL || !member_url_address(leader->conn_url, POSTGRES_PORT, host, &ask.port)) {
         return;

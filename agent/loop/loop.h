@@ -157,14 +157,18 @@ struct loop_slot_lsn { /* as the leader has published it */
 struct loop_logical { /* a logical slot that the configuration names, or named until lately */
     char name[PG_NAME_BYTES];
     bool configured;
-    bool coming;          /* a copy was fetched, and PostgreSQL is restarted for it */
-    bool missing;         /* on a standby that has none by itself: what comes is a copy */
-    bool copied;          /* it was put here, and never seen to be safe yet */
-    bool safe;            /* what it needs was kept by this primary */
-    bool was_safe;        /* likewise by the last one, when we heard of it last */
-    bool keeping;         /* the question under way takes its mark away: */
-    bool kept;            /* its mark is taken away: a promotion keeps it (pg_logical_ask) */
-    bool told_lost;       /* the operator knows that it is made anew */
+    bool coming;        /* a copy was fetched, and PostgreSQL is restarted for it */
+    bool missing;       /* on a standby that has none by itself: what comes is a copy */
+    bool copied;        /* it was put here, and never seen to be safe yet */
+    bool safe;          /* what it needs was kept by this primary */
+    bool was_safe;      /* likewise by the last one, when we heard of it last */
+    bool doubted;       /* the present primary was seen not to keep what it needs */
+    bool keeping;       /* the question under way notes that it is good: */
+    bool kept;          /* that is noted: a promotion keeps it (pg_logical_ask) */
+    bool told_lost;     /* the operator knows that it is made anew */
+    bool told_used;     /* and that somebody reads from what is not good */
+    bool told_unmarked; /* 17: and that it is not copied while its consumer is there */
+    char told_fault[PG_VALUE_BYTES]; /* and why it cannot be copied; "" = it was not asked */
     uint64_t remade_from; /* it is being made anew: then it begins there, or later; 0 = it is not */
     int64_t remade_mono_ms; /* the end of that: what was seen before says nothing */
     uint32_t horizon; /* it is so once its catalog_xmin is not before that; 0 = not known yet */
@@ -183,12 +187,15 @@ struct loop_logicals {
     bool asking;
     bool ask_failed;
     bool asked_copies;
+    bool asked_marks;
     int64_t asked_mono_ms;
     struct ha_epoch asked_epoch;
     int64_t wanted_mono_ms;     /* since when copies are missing; 0 = none is */
     int64_t copy_again_mono_ms; /* not before */
     int64_t copy_wait_ms;       /* after the last restart for it */
-    char told_fault[PG_VALUE_BYTES];
+    uint32_t seen_timeline;     /* of the primary, as it said last; 0 = not since it leads */
+    bool told_cut;              /* there are more slots than are seen */
+    bool decodes_given;         /* the settings in force are for a server that decodes */
 };
 
 /* The settings of the configuration on their way to the instance. */

@@ -132,6 +132,9 @@ static int ask(struct agent *agent, struct error *err)
     request.nostream = agent->config->tags.nostream;
     /* From 17 on nobody but the server's worker takes away what it has made. */
     request.keeps_logical = request.keeps_logical || logical_has_synced(agent);
+    request.decodes = agent->facts.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0 &&
+                      agent->facts.probe.logical_decoding;
+    agent->logical.decodes_given = request.decodes;
     remote_reload_fill(agent, &remote, &request);
     rc = pg_instance_reload(agent->pg, &request, LOOP_INSPECT_MS, on_reloaded, agent, err);
     remote_reload_free(&remote);

@@ -270,8 +270,10 @@ struct pg_promote {
     /* NULL = nothing. Runs first; exit status 0 lets the promotion go on, anything else ends it
      * (ERR_REFUSED). Its time is not of the promotion's. */
     const struct pg_command *before;
-    /* Logical slots that are not to be there when it is the primary: their consumers would be let
-     * in. One that cannot be dropped is left. */
+    /* Logical slots that are not to be there when it is the primary: their consumers would go on
+     * with the wrong catalog. Those that a mark beside them says that of go, too (pg_logical_ask).
+     * Whoever has one in use is ended. What cannot be dropped within PG_DROP_MS_MAX stays:
+     * pg_instance_undropped. */
     struct pg_lines drop_slots;
     /* Asked at the last moment before the signal is sent; false = do not (ERR_REFUSED, everything
      * is undone). */
@@ -284,6 +286,10 @@ struct pg_promote {
 int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
                         int64_t timeout_ms, pg_done_cb done, void *arg,
                         struct error *err) MUST_CHECK;
+#define PG_DROP_MS_MAX 3000
+/* Logical slots that the last promotion could not drop, as "a, b"; "" = none. Never NULL; the
+ * instance's, until the next one. */
+const char *pg_instance_undropped(const struct pg_instance *instance);
 /* True once a promotion was sent to the postmaster that runs: the fence is not disarmed "because it
  * is in recovery" any more. Cleared by the next start. */
 bool pg_instance_promote_sent(const struct pg_instance *instance);
@@ -307,6 +313,9 @@ struct pg_reload {
     bool use_slots;
     bool nostream;
     bool keeps_logical;
+    /* wal_level logical is in effect on the server that runs: from 17 on, only then it is told to
+     * copy slots. A start finds out by itself. */
+    bool decodes;
     /* The slot that a standby receives through; NULL: the one with its own name, "" = none. */
     const char *receive_slot;
     const char *custom_conf; /* NULL = none */
@@ -356,6 +365,8 @@ struct pg_logical_slots {
     const struct pg_logical_wish *wishes; /* at most PG_SLOTS_MAX */
     size_t wish_count;
     struct pg_lines drop; /* likewise */
+    enum pg_role role;    /* that the wish to drop them is for: no other server loses them */
+    struct pg_lines real; /* of a primary: what is noted beside them is taken away */
 };
 /* Logical slots of a running server, as pg_logical_next says; nothing is done to one that is active
  * or temporary. Making one waits for the transactions that run; moving one on reads the WAL
@@ -373,12 +384,15 @@ struct pg_logical_ask {
     const struct pg_logical_wish *wishes;
     size_t wish_count;
     bool copy; /* and fetch what they are made of */
-    /* Copies that were seen to be good: a promotion keeps them from now on, once this has gone
-     * well. Any other one it drops, also after a restart of the agent: a mark in the slot's
-     * directory tells. */
-    struct pg_lines safe;
+    /* What is known of ours is noted beside them first, and outlives the agent; then a promotion
+     * goes by it. Good: the primary on that timeline was seen to keep what they need. In doubt:
+     * nobody has seen that of the present primary. */
+    struct pg_lines good;
+    uint32_t good_timeline;
+    struct pg_lines doubted;
 };
 struct pg_logical_seen {
+    uint32_t timeline; /* of the primary; 0 = it is none */
     bool physical_there;
     uint32_t physical_xmin; /* catalog_xmin of that slot: what our copies hold there; 0 = none */
     size_t count;
@@ -386,6 +400,7 @@ struct pg_logical_seen {
         char name[PG_NAME_BYTES];
         uint32_t catalog_xmin;
         uint64_t confirmed_lsn;
+        bool lost; /* the primary has given it up */
         bool fetched;
         char fault[PG_VALUE_BYTES]; /* why not, where it was asked for */
     } slots[PG_SLOTS_MAX];          /* those that are there */

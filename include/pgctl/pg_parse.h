@@ -116,6 +116,12 @@ struct pg_slot_file {
 int pg_slot_file_read(struct span bytes, const char *name, struct pg_slot_file *ret_file,
                       struct error *err) MUST_CHECK;
 
+/* What pgctl notes beside a slot on a standby (pgctl/jobs/slot_mark.h): the timeline of the primary
+ * that was seen to keep what it needs; 0 = it is in doubt, or the text is none of ours. */
+#define PG_SLOT_MARK_NAME "pgquorum.copy"
+#define PG_SLOT_MARK_GOOD "good on timeline "
+uint32_t pg_slot_mark_parse(const char *text);
+
 /* Transactions count in a circle: `a` is before `b`. */
 bool pg_xid_before(uint32_t a, uint32_t b);
 

@@ -189,6 +189,8 @@ struct pg_slot { /* temporary ones are not told */
     bool invalid;              /* the server has given it up: 16 and later say so apart */
     bool failover;             /* 17: the server itself makes it on standbys, too */
     bool synced;               /* 17: it was made so here */
+    bool marked; /* it was copied, or left by a former primary, and that is noted beside it: */
+    uint32_t good_timeline; /* the primary on that one was seen to keep what it needs; 0 = none */
 };
 
 /* A logical slot that is to be there. */
@@ -258,6 +260,7 @@ struct pg_probe_result {
     size_t replica_count; /* at most PG_REPLICAS_MAX; more are not told */
     struct pg_replica replicas[PG_REPLICAS_MAX];
     size_t slot_count; /* physical ones first; at most PG_SLOTS_MAX */
+    bool slots_cut;    /* there are more, which are not told */
     struct pg_slot slots[PG_SLOTS_MAX];
 };
 

@@ -23,6 +23,7 @@ struct pg_conf {
     struct pg_parameters recovery_conf;
     bool nostream; /* a standby receives from nobody */
     bool keeps_logical;
+    bool decodes;         /* wal_level logical is in effect on the server that reads it */
     const char *database; /* where the server's own worker for slots connects; 17 */
     bool standby;
     const struct pg_control *control; /* of the data directory; NULL = unknown */

@@ -2,7 +2,7 @@
  * each thing that is to change (pg_logical_next says which), in the database of its slot, since
  * PostgreSQL makes and moves on a slot only there.
  *
- *   CONNECT -> LOOK -> LOOKED -> [CONNECT -> CHANGE] ... -> end
+ *   MARK (real ones) -> CONNECT -> LOOK -> LOOKED -> [CONNECT -> CHANGE] ... -> end
  *
  * Every statement looks again itself: between the look and the statement a consumer may have taken
  * the slot, or the server may have been promoted. */
@@ -10,6 +10,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/slot_changes.h"
+#include "pgctl/jobs/slot_mark.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/sql/pg_answers.h"
 
@@ -18,8 +20,17 @@
 #define CHANGES_MAX      (3 * PG_SLOTS_MAX) /* a wish may take two, a drop one */
 #define SPARE_MS         5000 /* the server ends a statement that is late, before we end the rest */
 #define SQLSTATE_NO_FILE "SQLSTATE 58P01"
+#define WHAT             "logical replication slots"
 
-enum { LOGICAL_CONNECT, LOGICAL_LOOK, LOGICAL_LOOKED, LOGICAL_NEXT, LOGICAL_ASK, LOGICAL_ASKED };
+enum {
+    LOGICAL_MARK,
+    LOGICAL_CONNECT,
+    LOGICAL_LOOK,
+    LOGICAL_LOOKED,
+    LOGICAL_NEXT,
+    LOGICAL_ASK,
+    LOGICAL_ASKED
+};
 
 struct change {
     const char *database; /* a wish's; NULL = any */
@@ -32,14 +43,15 @@ struct logical_data {
     struct pg_logical_wish *wishes; /* texts are ours */
     size_t wish_count;
     struct pg_lines drop;
-    size_t slot_count;
-    struct pg_slot slots[PG_SLOTS_MAX];
+    enum pg_role role; /* that `drop` is for */
+    struct pg_lines real;
+    const char *data_dir;
+    struct pg_slots_seen seen;
     size_t change_count;
     size_t change_next;
     struct change changes[CHANGES_MAX];
     const struct change *connected; /* the last one that has had a connection made for it */
-    int rc;                         /* the first failure; the others are tried all the same */
-    struct error err;
+    struct pg_first_failure failure;
 };
 
 static struct change *add_change(struct logical_data *data, struct buf *sql)
@@ -50,17 +62,13 @@ static struct change *add_change(struct logical_data *data, struct buf *sql)
     return change;
 }
 
-void pg_logical_put_drop(struct buf *sql, const char *name)
-{
-    buf_put_str(sql, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                     " WHERE NOT temporary AND NOT active AND slot_name = ");
-    pg_quote_literal(sql, name);
-}
-
-static void add_drop(struct logical_data *data, const char *name)
+/* Only where it was decided: one of a standby is another thing than the primary's of that name. */
+static void add_drop(struct logical_data *data, const char *name, enum pg_role role)
 {
     struct buf sql = BUF_INIT;
-    pg_logical_put_drop(&sql, name);
+    const struct pg_slot *slot = pg_slots_seen_find(&data->seen, name);
+    pg_slot_put_drop(&sql, name, slot != NULL && slot->physical, /* in the way of one of ours */
+                     role == PG_STANDBY ? PG_DROP_ON_STANDBY : PG_DROP_ON_PRIMARY);
     (void)add_change(data, &sql);
 }
 
@@ -110,17 +118,16 @@ static void plan_wish(struct logical_data *data, const struct pg_logical_wish *w
                       const struct pg_logical_here *here)
 {
     uint64_t lsn = 0;
-    switch (pg_logical_next(pg_slot_find(data->slots, data->slot_count, wish->name), wish, here,
-                            &lsn)) {
+    switch (pg_logical_next(pg_slots_seen_find(&data->seen, wish->name), wish, here, &lsn)) {
     case PG_LOGICAL_STAYS:
     case PG_LOGICAL_COPY: break; /* pg_instance_ask_logical */
     case PG_LOGICAL_MAKE: add_make(data, wish, here->major); break;
     case PG_LOGICAL_REMAKE:
-        add_drop(data, wish->name);
+        add_drop(data, wish->name, here->role);
         add_make(data, wish, here->major);
         break;
     case PG_LOGICAL_FAILOVER: add_failover(data, wish); break;
-    case PG_LOGICAL_DROP: add_drop(data, wish->name); break;
+    case PG_LOGICAL_DROP: add_drop(data, wish->name, here->role); break;
     case PG_LOGICAL_ADVANCE: add_advance(data, wish, lsn); break;
     }
 }
@@ -129,14 +136,13 @@ static void plan_changes(struct pg_task *task, struct logical_data *data)
 {
     struct pg_logical_here here = {.major = task->pg->bin.major};
 
-    here.own_lsn = pg_slots_read(&task->answer, data->slots, &data->slot_count);
+    pg_slots_seen_read(&data->seen, &task->answer);
+    here.own_lsn = data->seen.own_lsn;
     here.role = pg_cell_bool(task->answer.results[2], 0, 0) ? PG_STANDBY : PG_PRIMARY;
     here.decodes = pg_cell_bool(task->answer.results[2], 0, 1);
     for (size_t i = 0; i < data->drop.count; i++) {
-        const struct pg_slot *slot =
-            pg_slot_find(data->slots, data->slot_count, data->drop.items[i]);
-        if (slot != NULL && !slot->physical && !slot->active) {
-            add_drop(data, slot->name);
+        if (pg_slots_seen_idle(&data->seen, data->drop.items[i], false)) {
+            add_drop(data, data->drop.items[i], data->role);
         }
     }
     for (size_t i = 0; i < data->wish_count; i++) {
@@ -157,11 +163,7 @@ static bool fits_connection(const struct logical_data *data, const struct change
 static void change_next(struct pg_task *task, struct logical_data *data)
 {
     if (data->change_next == data->change_count) {
-        if (data->rc != 0) {
-            pg_task_fail_with(task, data->rc, "logical replication slots: %.400s", data->err.text);
-        } else {
-            pg_task_end(task);
-        }
+        pg_first_failure_end(&data->failure, task, WHAT);
         return;
     }
     const struct change *change = &data->changes[data->change_next];
@@ -182,11 +184,10 @@ static void change_next(struct pg_task *task, struct logical_data *data)
 static void note_failure(struct pg_task *task, struct logical_data *data)
 {
     const struct change *change = &data->changes[data->change_next];
-    data->rc = data->rc != 0 ? data->rc : task->rc;
-    data->err = data->err.code != 0 ? data->err : task->err;
+    pg_first_failure_note(&data->failure, task);
     if (task->state == LOGICAL_ASKED && change->slot != NULL &&
         strstr(task->err.text, SQLSTATE_NO_FILE) != NULL && data->change_count < CHANGES_MAX) {
-        add_drop(data, change->slot); /* nobody can read on from where it stands */
+        add_drop(data, change->slot, PG_STANDBY); /* nobody can read on from where it stands */
     }
 }
 
@@ -208,6 +209,16 @@ static bool goes_on(struct pg_task *task, struct logical_data *data)
     return true;
 }
 
+static int mark_work(void *arg, struct error *err)
+{
+    const struct logical_data *data = arg;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < data->real.count; i++) {
+        rc = pg_slot_mark_remove(data->data_dir, data->real.items[i], err);
+    }
+    return rc;
+}
+
 static void logical_step(struct pg_task *task)
 {
     struct logical_data *data = task->data;
@@ -216,12 +227,16 @@ static void logical_step(struct pg_task *task)
 
     if (task->rc != 0) {
         if (!goes_on(task, data)) {
-            error_wrap(&task->err, "logical replication slots");
+            error_wrap(&task->err, WHAT);
             pg_task_fail(task);
         }
         return;
     }
     switch (task->state) {
+    case LOGICAL_MARK:
+        task->state = LOGICAL_CONNECT;
+        pg_task_work(task, mark_work, data);
+        return;
     case LOGICAL_CONNECT:
         task->state = LOGICAL_LOOK;
         pg_task_connect_local(task);
@@ -256,6 +271,7 @@ static void logical_release(struct pg_task *task)
     struct logical_data *data = task->data;
     pg_logical_wishes_free(data->wishes, data->wish_count);
     pg_lines_free(&data->drop);
+    pg_lines_free(&data->real);
     for (size_t i = 0; i < data->change_count; i++) {
         mem_free(data->changes[i].sql);
     }
@@ -312,6 +328,9 @@ int pg_instance_set_logical(struct pg_instance *instance, const struct pg_logica
     data->wishes = pg_logical_wishes_dup(slots->wishes, slots->wish_count);
     data->wish_count = slots->wish_count;
     data->drop = pg_lines_dup(&slots->drop);
+    data->role = slots->role;
+    data->real = pg_lines_dup(&slots->real);
+    data->data_dir = instance->config.data_dir;
     int rc = pg_task_start(instance, &ops, data, timeout_ms + SPARE_MS, done, arg, &task, err);
     if (rc != 0) {
         struct pg_task never = {.data = data};

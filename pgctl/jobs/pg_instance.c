@@ -414,6 +414,7 @@ static void free_now(struct pg_instance *pg)
     void *arg = pg->freed_arg;
 
     config_free(&pg->config);
+    buf_free(&pg->undropped);
     pg_slot_copies_free(pg->copies);
     pg_slot_copies_free(pg->placed);
     mem_free(pg->self_exe);
@@ -631,6 +632,7 @@ struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby)
         .data_dir = pg->files.apart ? pg->files.data_dir : NULL,
         .nostream = pg->config.nostream,
         .keeps_logical = pg->config.keeps_logical,
+        .decodes = pg->decodes,
         .database = pg->config.database,
         .standby = standby,
         .control = pg->has_control ? &pg->control : NULL,

@@ -48,7 +48,9 @@ struct pg_instance {
     unsigned trials; /* of settings, ever: each has a file of its own */
     bool has_control;
     struct pg_control control; /* of the last inspection or start */
+    bool decodes; /* wal_level logical is in effect, as the last reload said, or will be */
     bool promote_sent;
+    struct buf undropped; /* pg_instance_undropped */
     /* The postmaster whose checkpointer is known to have taken a synchronous_standby_names that is
      * not empty; 0 = none is. */
     int32_t sync_taken_by;
@@ -135,8 +137,6 @@ int pg_sync_conf_reset(const struct pg_conf_files *files, struct error *err);
 /* max_replication_slots of the next start. */
 size_t pg_slots_max(const struct pg_instance *pg);
 
-/* The statement that drops an idle slot of that name. */
-void pg_logical_put_drop(struct buf *sql, const char *name);
 struct pg_logical_wish *pg_logical_wishes_dup(const struct pg_logical_wish *wishes, size_t count);
 void pg_logical_wishes_free(struct pg_logical_wish *wishes, size_t count);
 

@@ -2,7 +2,7 @@
  * never make the same one).
  *
  *   [BEFORE] -> LOOK -> CONNECT -> ASK -> [DROP (slots)] -> SKIP (history files) -> SEND ->
- * [CONNECT -> ASK -> RESEND] ... -> end
+ * [CONNECT -> ASK -> RESEND] ... -> KEEP (the other slots) -> end
  *
  * PostgreSQL takes the first number that has no history file, so every number between the present
  * and the wanted one gets a file. They are removed again if the promotion is given up before SEND.
@@ -15,7 +15,9 @@
 #include "base/mem.h"
 #include "pgctl/jobs/command.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/promote_slots.h"
 #include "pgctl/jobs/slot_copy.h"
+#include "pgctl/jobs/slot_mark.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
@@ -42,14 +44,14 @@ enum {
     PROMOTE_DROPPED,
     PROMOTE_SKIPPED,
     PROMOTE_SENT,
-    PROMOTE_WAITED
+    PROMOTE_WAITED,
+    PROMOTE_KEPT
 };
 
 struct promote_data {
     struct pg_promote promote;
     struct pg_command before;
-    struct buf drop; /* a statement for each, with its zero byte; empty: none */
-    size_t drop_at;  /* the next one */
+    struct pg_promote_slots slots;
     char data_dir[PG_PATH_BYTES];
     int32_t pid;
     uint32_t current;
@@ -81,7 +83,7 @@ static int look_work(void *arg, struct error *err)
     struct promote_data *data = arg;
     data->pid = pg_dir_postmaster(data->data_dir);
     return data->pid == 0 ? error_set(err, ERR_REFUSED, "PostgreSQL is not running")
-                          : pg_slot_marked_put_drops(data->data_dir, &data->drop, err);
+                          : pg_slot_marks_read(data->data_dir, &data->slots.marks, err);
 }
 
 static int skip_work(void *arg, struct error *err)
@@ -165,6 +167,32 @@ static void fail_promote(struct pg_task *task)
     pg_task_undo_and_fail(task);
 }
 
+static void drop_slots(struct pg_task *task, struct promote_data *data)
+{
+    task->state = PROMOTE_DROPPED;
+    if (pg_promote_slots_step(task, &data->slots)) {
+        task->state = PROMOTE_SKIPPED;
+        pg_task_work(task, skip_work, data);
+    }
+}
+
+/* What is left of the marks when this fails, the agent takes away (pg_logical_slots.real). */
+static int keep_work(void *arg, struct error *err)
+{
+    struct promote_data *data = arg;
+    return pg_promote_slots_keep(&data->slots, data->data_dir, err);
+}
+
+static void keep_slots(struct pg_task *task, struct promote_data *data)
+{
+    if (data->sent) {
+        task->state = PROMOTE_KEPT;
+        pg_task_work(task, keep_work, data);
+    } else {
+        pg_task_end(task); /* it was promoted already: what was good before is not known here */
+    }
+}
+
 /* Before the signal. */
 static void decide(struct pg_task *task, struct promote_data *data)
 {
@@ -177,14 +205,9 @@ static void decide(struct pg_task *task, struct promote_data *data)
         pg_task_fail_with(task, ERR_LIMIT,
                           "promoting to timeline %" PRIu32 ": more than %d numbers above %" PRIu32,
                           data->promote.timeline, SKIPPED_MAX, data->current);
-    } else if (data->drop_at < data->drop.len) {
-        const char *sql = (const char *)data->drop.data + data->drop_at;
-        data->drop_at += strlen(sql) + 1;
-        task->state = PROMOTE_DROPPED;
-        pg_task_query(task, sql); /* one alone: what one refuses keeps no other from going */
     } else {
-        task->state = PROMOTE_SKIPPED;
-        pg_task_work(task, skip_work, data);
+        pg_promote_slots_judge(&data->slots, data->current);
+        drop_slots(task, data);
     }
 }
 
@@ -194,7 +217,7 @@ static void asked(struct pg_task *task, struct promote_data *data)
     uint32_t timeline = (uint32_t)pg_cell_u64(task->answer.results[0], 0, 1);
 
     if (!in_recovery && timeline == data->promote.timeline) {
-        pg_task_end(task);
+        keep_slots(task, data);
     } else if (!in_recovery) {
         pg_task_fail_with(task, ERR_CONFLICT,
                           "promoted to timeline %" PRIu32 " in place of %" PRIu32, timeline,
@@ -255,11 +278,12 @@ static void promote_step(struct pg_task *task)
 {
     struct promote_data *data = task->data;
 
-    if (task->rc != 0 && (task->state != PROMOTE_DROPPED || task->rc != ERR_REFUSED)) {
+    bool of_one = task->state == PROMOTE_DROPPED && task->rc == ERR_REFUSED;
+    if (task->rc != 0 && !of_one && task->state != PROMOTE_KEPT) {
         step_failed(task, data);
         return;
     }
-    if (data->sent && pg_task_expired(task)) {
+    if (data->sent && task->state != PROMOTE_KEPT && pg_task_expired(task)) {
         pg_task_fail_with(task, ERR_TIMEOUT,
                           "promotion to timeline %" PRIu32 " was sent, and is not done in time",
                           data->promote.timeline);
@@ -288,8 +312,9 @@ static void promote_step(struct pg_task *task)
         pg_task_query(task, ask_sql);
         return;
     case PROMOTE_ASKED: asked(task, data); return;
-    case PROMOTE_DROPPED: decide(task, data); return;
+    case PROMOTE_DROPPED: drop_slots(task, data); return;
     case PROMOTE_SKIPPED: send_or_undo(task, data); return;
+    case PROMOTE_KEPT: pg_task_end(task); return;
     default: ASSERT(false);
     }
 }
@@ -298,7 +323,7 @@ static void promote_release(struct pg_task *task)
 {
     struct promote_data *data = task->data;
     pg_command_free(&data->before);
-    buf_free(&data->drop);
+    pg_promote_slots_free(&data->slots);
 }
 
 int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *promote,
@@ -310,24 +335,31 @@ int pg_instance_promote(struct pg_instance *instance, const struct pg_promote *p
                                            .undo_files = undo_work,
                                            .release = promote_release};
     struct promote_data *data = mem_new(struct promote_data);
+    struct pg_task *task = NULL;
 
     data->promote = *promote;
     data->promote.drop_slots = (struct pg_lines){0}; /* the caller's */
     data->before = pg_command_dup(promote->before);
     for (size_t i = 0; i < promote->drop_slots.count; i++) {
-        pg_logical_put_drop(&data->drop, promote->drop_slots.items[i]);
-        buf_put_u8(&data->drop, 0);
+        pg_promote_slots_add(&data->slots, promote->drop_slots.items[i]);
     }
     (void)snprintf(data->data_dir, sizeof data->data_dir, "%s", instance->config.data_dir);
     int rc = pg_task_start(instance, &ops, data, data->before.timeout_ms + timeout_ms, done, arg,
-                           NULL, err);
+                           &task, err);
     if (rc != 0) {
         pg_command_free(&data->before);
-        buf_free(&data->drop);
+        pg_promote_slots_free(&data->slots);
         mem_free(data);
         return rc;
     }
+    task->local_statement_ms = PG_DROP_MS_MAX; /* no drop is to take longer */
+    buf_clear(&instance->undropped);
     pg_slot_copies_free(instance->copies); /* of who is to be the primary no more */
     instance->copies = NULL;
     return 0;
+}
+
+const char *pg_instance_undropped(const struct pg_instance *instance)
+{
+    return instance->undropped.len == 0 ? "" : (const char *)instance->undropped.data;
 }

@@ -128,6 +128,7 @@ static void take_new_values(struct pg_instance *pg, struct reload_data *data)
     config->use_slots = given->use_slots;
     config->nostream = given->nostream;
     config->keeps_logical = given->keeps_logical;
+    pg->decodes = given->decodes;
     pg->receive_slot_given = given->receive_slot != NULL;
     memcpy(pg->receive_slot, data->receive_slot, sizeof pg->receive_slot);
     config->local_way = given->local_way;
@@ -150,6 +151,7 @@ static void make_candidate(struct reload_data *data, const struct pg_instance *p
     conf.slot_name = pg_receive_slot(pg, data->given.use_slots, data->given.receive_slot);
     conf.nostream = data->given.nostream;
     conf.keeps_logical = data->given.keeps_logical;
+    conf.decodes = data->given.decodes;
     conf.include_dir = data->trial ? pg->files.config_dir : NULL;
     buf_clear(&data->candidate);
     pg_conf_put(&data->candidate, &conf);

@@ -1,6 +1,7 @@
 /* Logical slots of the primary, as a standby before 17 comes by them.
  *
- *   CONNECT -> ASK -> ASKED (checked) -> LOOKED (is their WAL here?) -> end
+ *   MARK (what is known of ours) -> CONNECT -> ASK -> ASKED (checked)
+ *     -> LOOKED (is their WAL here?) -> end
  *
  * PostgreSQL replaces a state file by rename, so that what one read finds is whole; whether it has
  * come whole is checked all the same, and a slot that would begin with WAL that is not here is not
@@ -10,6 +11,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/slot_mark.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/sql/pg_answers.h"
 
@@ -58,60 +60,20 @@ bool pg_slot_has_wal(const char *data_dir, uint32_t segment_bytes, uint64_t rest
     return found;
 }
 
-#define MARK_NAME "pgquorum.copy"
-
-int pg_slot_mark_remove(const char *data_dir, const char *name, struct error *err)
-{
-    char path[PG_PATH_BYTES];
-    (void)snprintf(path, sizeof path, "%.850s/pg_replslot/%.63s/" MARK_NAME, data_dir, name);
-    if (unlink(path) != 0 && errno != ENOENT) {
-        return error_set(err, err_from_errno(errno), "removing '%s': %s", path, strerror(errno));
-    }
-    return 0;
-}
-
-int pg_slot_marked_put_drops(const char *data_dir, struct buf *sql, struct error *err)
-{
-    char path[PG_PATH_BYTES];
-    const struct dirent *entry;
-
-    (void)snprintf(path, sizeof path, "%.900s/pg_replslot", data_dir);
-    DIR *dir = opendir(path);
-    if (dir == NULL) {
-        return error_set(err, err_from_errno(errno), "reading '%s': %s", path, strerror(errno));
-    }
-    while ((entry = readdir(dir)) != NULL) {
-        if (strlen(entry->d_name) >= PG_NAME_BYTES) {
-            continue;
-        }
-        (void)snprintf(path, sizeof path, "%.850s/pg_replslot/%.63s/" MARK_NAME, data_dir,
-                       entry->d_name);
-        if (pg_file_exists(path)) {
-            pg_logical_put_drop(sql, entry->d_name);
-            buf_put_u8(sql, 0);
-        }
-    }
-    (void)closedir(dir);
-    return 0;
-}
-
 static int write_one(const struct pg_slot_copy *copy, const char *data_dir, struct error *err)
 {
     char path[PG_PATH_BYTES];
     char making[PG_PATH_BYTES];
     char state[PG_PATH_BYTES + 8];
-    char mark[PG_PATH_BYTES + sizeof MARK_NAME];
-    static const char why[] = "a copy that was not seen to be good yet\n";
 
     (void)snprintf(path, sizeof path, "%.850s/pg_replslot/%.63s", data_dir, copy->name);
     (void)snprintf(making, sizeof making, "%.1000s.tmp", path);
     (void)snprintf(state, sizeof state, "%s/state", making);
-    (void)snprintf(mark, sizeof mark, "%s/" MARK_NAME, making);
     int rc = pg_tree_clear(making, err); /* of an earlier attempt */
     if (rc == 0 && mkdir(making, 0700) != 0 && errno != EEXIST) {
         rc = error_set(err, err_from_errno(errno), "making '%s': %s", making, strerror(errno));
     }
-    rc = rc != 0 ? rc : pg_file_write(mark, span_str(why), 0600, err);
+    rc = rc != 0 ? rc : pg_slot_mark_put(making, 0, err);
     rc = rc != 0 ? rc : pg_file_write(state, buf_span(&copy->bytes), 0600, err);
     if (rc == 0 && rename(making, path) != 0) {
         rc = error_set(err, err_from_errno(errno), "renaming '%s': %s", making, strerror(errno));
@@ -190,7 +152,7 @@ void pg_slot_copies_write(struct pg_slot_copies *copies, const char *data_dir,
 
 /* --- the question ----------------------------------------------------------------------------- */
 
-enum { COPY_CONNECT, COPY_ASK, COPY_ASKED, COPY_LOOKED };
+enum { COPY_MARK, COPY_CONNECT, COPY_ASK, COPY_ASKED, COPY_LOOKED };
 
 struct copy_data {
     char host[PG_HOST_BYTES];
@@ -199,7 +161,9 @@ struct copy_data {
     struct pg_logical_wish *wishes;
     size_t wish_count;
     bool copy;
-    struct pg_lines safe; /* ours */
+    struct pg_lines good; /* ours */
+    struct pg_lines doubted;
+    uint32_t good_timeline;
     const char *data_dir;
     uint32_t segment_bytes;
     size_t slots_max;
@@ -240,7 +204,7 @@ static void put_question(const struct copy_data *data, struct buf *sql)
         buf_put_str(sql, ", ");
         pg_quote_literal(sql, data->wishes[i].name);
     }
-    buf_put_str(sql, ") LIMIT 65");
+    buf_put_str(sql, ");SELECT CASE WHEN NOT pg_is_in_recovery() THEN" PG_PRIMARY_TIMELINE " END");
 }
 
 static int digit(char c)
@@ -282,11 +246,12 @@ static const char *take_copy(struct copy_data *data, const PGresult *rows, int r
 
     if (strcmp(pg_cell(rows, row, C_DATABASE), wish->database) != 0 ||
         strcmp(pg_cell(rows, row, C_PLUGIN), wish->plugin) != 0) {
-        return "on the primary it is one of another database or plugin";
+        return "on the primary it is one of another database or plugin: that one makes it anew "
+               "when "
+               "nobody reads from it";
     }
-    if (pg_cell_lsn(rows, row, C_RESTART) == 0 ||
-        strcmp(pg_cell(rows, row, C_WAL_STATUS), "lost") == 0) {
-        return "on the primary it is lost";
+    if (there->lost) {
+        return "on the primary it is lost: that one makes it anew when nobody reads from it";
     }
     bool whole = put_hex(pg_cell(rows, row, C_STATE), &copy->bytes) &&
                  pg_slot_file_read(buf_span(&copy->bytes), there->name, &copy->file, &err) == 0;
@@ -305,6 +270,7 @@ static const char *take_copy(struct copy_data *data, const PGresult *rows, int r
 static void take_answer(struct copy_data *data, const struct pg_answer *answer)
 {
     const PGresult *rows = answer->results[0];
+    data->seen.timeline = (uint32_t)pg_cell_u64(answer->results[1], 0, 0);
     for (int row = 0; row < PQntuples(rows) && data->seen.count < PG_SLOTS_MAX; row++) {
         const char *name = pg_cell(rows, row, C_NAME);
         uint32_t xmin = (uint32_t)pg_cell_u64(rows, row, C_CATALOG_XMIN);
@@ -321,6 +287,8 @@ static void take_answer(struct copy_data *data, const struct pg_answer *answer)
         (void)snprintf(there->name, sizeof there->name, "%s", name);
         there->catalog_xmin = xmin;
         there->confirmed_lsn = pg_cell_lsn(rows, row, C_CONFIRMED);
+        there->lost = pg_cell_lsn(rows, row, C_RESTART) == 0 ||
+                      strcmp(pg_cell(rows, row, C_WAL_STATUS), "lost") == 0;
         const char *fault = data->copy ? take_copy(data, rows, row, there) : NULL;
         if (fault != NULL && fault != there->fault) {
             (void)snprintf(there->fault, sizeof there->fault, "%s", fault);
@@ -355,6 +323,21 @@ static bool is_kept(const struct copy_data *data, const struct pg_slot_copy *cop
     return true;
 }
 
+/* Before the primary is asked: what was in doubt under it has to be so after a power failure, too.
+ */
+static int mark_work(void *arg, struct error *err)
+{
+    const struct copy_data *data = arg;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < data->good.count; i++) {
+        rc = pg_slot_mark_set(data->data_dir, data->good.items[i], data->good_timeline, err);
+    }
+    for (size_t i = 0; rc == 0 && i < data->doubted.count; i++) {
+        rc = pg_slot_mark_set(data->data_dir, data->doubted.items[i], 0, err);
+    }
+    return rc;
+}
+
 static int look_work(void *arg, struct error *err)
 {
     struct copy_data *data = arg;
@@ -362,9 +345,6 @@ static int look_work(void *arg, struct error *err)
     size_t kept = 0;
     size_t count = 0;
     int rc = pg_slot_count(data->data_dir, &count, err);
-    for (size_t i = 0; rc == 0 && i < data->safe.count; i++) {
-        rc = pg_slot_mark_remove(data->data_dir, data->safe.items[i], err);
-    }
     for (size_t i = 0; i < copies->count; i++) {
         struct pg_slot_copy *copy = &copies->items[i];
         struct pg_logical_there *there = find_there(data, copy->name);
@@ -402,6 +382,7 @@ static void copy_step(struct pg_task *task)
         return;
     }
     switch (task->state++) {
+    case COPY_MARK: pg_task_work(task, mark_work, data); return;
     case COPY_CONNECT: pg_task_connect(task, &target); return;
     case COPY_ASK: {
         struct buf sql = BUF_INIT;
@@ -432,7 +413,8 @@ static void copy_release(struct pg_task *task)
 {
     struct copy_data *data = task->data;
     pg_logical_wishes_free(data->wishes, data->wish_count);
-    pg_lines_free(&data->safe);
+    pg_lines_free(&data->good);
+    pg_lines_free(&data->doubted);
     pg_slot_copies_free(data->copies);
 }
 
@@ -466,7 +448,9 @@ int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logica
     data->wishes = pg_logical_wishes_dup(ask->wishes, ask->wish_count);
     data->wish_count = ask->wish_count;
     data->copy = ask->copy;
-    data->safe = pg_lines_dup(&ask->safe);
+    data->good = pg_lines_dup(&ask->good);
+    data->good_timeline = ask->good_timeline;
+    data->doubted = pg_lines_dup(&ask->doubted);
     data->data_dir = instance->config.data_dir;
     data->segment_bytes = instance->has_control ? instance->control.wal_segment_bytes : 0;
     data->slots_max = pg_slots_max(instance);

@@ -11,19 +11,13 @@ struct pg_slot_copies {
     struct pg_slot_copy {
         char name[PG_NAME_BYTES];
         struct pg_slot_file file;
-        struct buf bytes; /* of the state file; checked */
+        struct buf bytes;           /* of the state file; checked */
         char fault[PG_VALUE_BYTES]; /* why it was not written; "" = it was, or not tried yet */
     } items[PG_SLOTS_MAX];
 };
 
 void pg_slot_copies_free(struct pg_slot_copies *copies); /* NULL is accepted */
 
-/* A copy has a mark beside its state until it is seen to be good. It goes with the slot when that
- * is dropped; PostgreSQL minds no file there whose name it does not know. On a thread of the pool.
- */
-int pg_slot_mark_remove(const char *data_dir, const char *name, struct error *err) MUST_CHECK;
-/* Adds a statement, with its zero byte, for each that has one: what drops it. */
-int pg_slot_marked_put_drops(const char *data_dir, struct buf *sql, struct error *err) MUST_CHECK;
 /* Is the WAL that a slot begins with in this directory, on whatever timeline? On a thread of the
  * pool, as the next ones. */
 bool pg_slot_has_wal(const char *data_dir, uint32_t segment_bytes, uint64_t restart_lsn);

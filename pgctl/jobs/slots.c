@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "pgctl/jobs/pg_private.h"
+#include "pgctl/jobs/slot_changes.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/sql/pg_answers.h"
 
@@ -18,13 +19,11 @@ struct slots_data {
     struct pg_slot_wish *wishes; /* names are ours */
     size_t wish_count;
     struct pg_lines drop;
-    size_t slot_count;
-    struct pg_slot slots[PG_SLOTS_MAX];
+    struct pg_slots_seen seen;
     size_t change_count;
     size_t change_next;
     char *changes[SLOT_CHANGES_MAX];
-    int rc; /* the first failure; the others are tried all the same */
-    struct error err;
+    struct pg_first_failure failure;
 };
 
 static void add_change(struct slots_data *data, struct buf *sql)
@@ -36,10 +35,7 @@ static void add_change(struct slots_data *data, struct buf *sql)
 static void add_drop(struct slots_data *data, const char *name)
 {
     struct buf sql = BUF_INIT;
-    buf_put_str(&sql, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                      " WHERE slot_type = 'physical' AND NOT temporary AND NOT active"
-                      " AND slot_name = ");
-    pg_quote_literal(&sql, name);
+    pg_slot_put_drop(&sql, name, true, PG_DROP_ANYWHERE);
     add_change(data, &sql);
 }
 
@@ -68,11 +64,11 @@ static void add_advance(struct slots_data *data, const char *name, uint64_t lsn)
     add_change(data, &sql);
 }
 
-static void plan_wish(struct slots_data *data, const struct pg_slot_wish *wish, uint64_t own_lsn)
+static void plan_wish(struct slots_data *data, const struct pg_slot_wish *wish)
 {
     uint64_t lsn = 0;
-    switch (pg_slot_next(pg_slot_find(data->slots, data->slot_count, wish->name), wish, own_lsn,
-                         &lsn)) {
+    switch (
+        pg_slot_next(pg_slots_seen_find(&data->seen, wish->name), wish, data->seen.own_lsn, &lsn)) {
     case PG_SLOT_STAYS: break;
     case PG_SLOT_MAKE: add_make(data, wish->name); break;
     case PG_SLOT_REMAKE:
@@ -85,17 +81,14 @@ static void plan_wish(struct slots_data *data, const struct pg_slot_wish *wish, 
 
 static void plan_changes(struct pg_task *task, struct slots_data *data)
 {
-    uint64_t own_lsn = pg_slots_read(&task->answer, data->slots, &data->slot_count);
-
+    pg_slots_seen_read(&data->seen, &task->answer);
     for (size_t i = 0; i < data->drop.count; i++) {
-        const struct pg_slot *slot =
-            pg_slot_find(data->slots, data->slot_count, data->drop.items[i]);
-        if (slot != NULL && slot->physical && !slot->active) {
-            add_drop(data, slot->name);
+        if (pg_slots_seen_idle(&data->seen, data->drop.items[i], true)) {
+            add_drop(data, data->drop.items[i]);
         }
     }
     for (size_t i = 0; i < data->wish_count; i++) {
-        plan_wish(data, &data->wishes[i], own_lsn);
+        plan_wish(data, &data->wishes[i]);
     }
 }
 
@@ -103,10 +96,8 @@ static void change_next(struct pg_task *task, struct slots_data *data)
 {
     if (data->change_next < data->change_count) {
         pg_task_query(task, data->changes[data->change_next++]);
-    } else if (data->rc != 0) {
-        pg_task_fail_with(task, data->rc, "replication slots: %.400s", data->err.text);
     } else {
-        pg_task_end(task);
+        pg_first_failure_end(&data->failure, task, "replication slots");
     }
 }
 
@@ -115,8 +106,7 @@ static void slots_step(struct pg_task *task)
     struct slots_data *data = task->data;
 
     if (task->rc == ERR_REFUSED && task->state == SLOTS_CHANGE) {
-        data->rc = data->rc != 0 ? data->rc : task->rc;
-        data->err = data->err.code != 0 ? data->err : task->err;
+        pg_first_failure_note(&data->failure, task);
     } else if (task->rc != 0) {
         error_wrap(&task->err, "replication slots");
         pg_task_fail(task);

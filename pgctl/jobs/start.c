@@ -90,6 +90,7 @@ static void write_files(struct pg_task *task, struct start_data *data)
     }
     task->state = START_WRITTEN;
     pg_task_say(task, "writing the configuration");
+    task->pg->decodes = will_decode(task->pg);
     pg_file_set_make(&data->files, task->pg, data->standby);
     pg_file_set_service(&data->files, task->pg, data->attached ? &data->upstream : NULL);
     take_copies(task, data);

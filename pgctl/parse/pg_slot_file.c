@@ -7,6 +7,7 @@
  * own business: both are of one major version. */
 #include "pgctl/pg_parse.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MAGIC 0x1051CA1U
@@ -72,4 +73,16 @@ int pg_slot_file_read(struct span bytes, const char *name, struct pg_slot_file *
     }
     *ret_file = file;
     return 0;
+}
+
+uint32_t pg_slot_mark_parse(const char *text)
+{
+    static const char good[] = PG_SLOT_MARK_GOOD;
+    if (strncmp(text, good, sizeof good - 1) != 0) {
+        return 0;
+    }
+    const char *digits = text + sizeof good - 1;
+    char *end = NULL;
+    unsigned long number = digits[0] >= '1' && digits[0] <= '9' ? strtoul(digits, &end, 10) : 0;
+    return end != NULL && *end == '\n' && number <= UINT32_MAX ? (uint32_t)number : 0;
 }

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In numbers: pg_walfile_name begins with the timeline, in hex. Not allowed in recovery. */
-#define PRIMARY_TIMELINE \
-    " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
-
-/* Columns that not all versions have are taken out of the row as JSON. Of what is invalid 16 says
+/* One row more than is taken: then it is seen that there are more. The mark beside a copy is read
+ * by the server, which knows whether the slot is there still.
+ *
+ * Columns that not all versions have are taken out of the row as JSON. Of what is invalid 16 says
  * `conflicting` (logical ones), and 17 the reason, for all. */
 #define SLOTS_SQL                                                                      \
     "SELECT slot_name, slot_type = 'physical', active"                                 \
@@ -20,8 +19,10 @@
     ", database, plugin, confirmed_flush_lsn, catalog_xmin, age(catalog_xmin)"         \
     ", coalesce(j->>'conflicting' = 'true' OR j->>'invalidation_reason' <> '', false)" \
     ", coalesce((j->>'failover')::bool, false), coalesce((j->>'synced')::bool, false)" \
+    ", CASE WHEN slot_type = 'logical' THEN pg_read_file("                             \
+    "'pg_replslot/' || slot_name || '/" PG_SLOT_MARK_NAME "', 0, 64, true) END"        \
     " FROM pg_replication_slots s CROSS JOIN LATERAL (SELECT to_jsonb(s) AS j) k"      \
-    " WHERE NOT temporary ORDER BY slot_type DESC, slot_name LIMIT 64"
+    " WHERE NOT temporary ORDER BY slot_type DESC, slot_name LIMIT 65"
 
 enum {
     S_NAME,
@@ -37,7 +38,8 @@ enum {
     S_AGE,
     S_INVALID,
     S_FAILOVER,
-    S_SYNCED
+    S_SYNCED,
+    S_MARK
 };
 
 const char pg_slots_sql[] =
@@ -75,7 +77,7 @@ const char pg_probe_sql[] =
     "SELECT r.rec"
     ", current_setting('server_version_num')"
     ", s.system_identifier"
-    ", CASE WHEN NOT r.rec THEN" PRIMARY_TIMELINE " END"
+    ", CASE WHEN NOT r.rec THEN" PG_PRIMARY_TIMELINE " END"
     ", CASE WHEN NOT r.rec THEN pg_current_wal_flush_lsn() END"
     ", CASE WHEN r.rec THEN pg_last_wal_receive_lsn() END"
     ", CASE WHEN r.rec THEN pg_last_wal_replay_lsn() END"
@@ -142,8 +144,8 @@ const char pg_peer_sql[] =
     " FROM (SELECT pg_is_in_recovery() AS rec) r"
     " CROSS JOIN pg_control_system() s"
     " CROSS JOIN pg_control_checkpoint() c"
-    " CROSS JOIN LATERAL (SELECT CASE WHEN r.rec THEN c.timeline_id::bigint ELSE" PRIMARY_TIMELINE
-    " END AS tli) t";
+    " CROSS JOIN LATERAL (SELECT CASE WHEN r.rec THEN c.timeline_id::bigint "
+    "ELSE" PG_PRIMARY_TIMELINE " END AS tli) t";
 
 const char *pg_cell(const PGresult *result, int row, int column)
 {
@@ -265,6 +267,8 @@ static size_t read_slots(const PGresult *rows, struct pg_slot *ret_slots)
         slot->invalid = pg_cell_bool(rows, row, S_INVALID);
         slot->failover = pg_cell_bool(rows, row, S_FAILOVER);
         slot->synced = pg_cell_bool(rows, row, S_SYNCED);
+        slot->marked = pg_cell(rows, row, S_MARK)[0] != '\0';
+        slot->good_timeline = pg_slot_mark_parse(pg_cell(rows, row, S_MARK));
     }
     return count;
 }
@@ -311,6 +315,7 @@ int pg_probe_read(const struct pg_answer *answer, const struct pg_conf *conf,
     read_facts(answer->results[0], ret_result);
     read_replicas(answer->results[1], ret_result);
     ret_result->slot_count = read_slots(answer->results[2], ret_result->slots);
+    ret_result->slots_cut = PQntuples(answer->results[2]) > PG_SLOTS_MAX;
     read_pending(answer->results[3], conf, ret_result);
     return 0;
 }

@@ -14,6 +14,10 @@ int pg_probe_read(const struct pg_answer *answer, const struct pg_conf *conf,
 /* Slots that are not temporary, physical ones first, and the position replayed, or flushed on a
  * primary. */
 extern const char pg_slots_sql[];
+/* In numbers: pg_walfile_name begins with the timeline, in hex. Not allowed in recovery. */
+#define PG_PRIMARY_TIMELINE \
+    " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
+
 /* `ret_slots` has PG_SLOTS_MAX; more are not told. Returns that position. */
 uint64_t pg_slots_read(const struct pg_answer *answer, struct pg_slot *ret_slots,
                        size_t *ret_count);

@@ -698,6 +698,12 @@ const char *pg_instance_copy_fault(const struct pg_instance *instance, const cha
     return "";
 }
 
+const char *pg_instance_undropped(const struct pg_instance *instance)
+{
+    (void)instance;
+    return "";
+}
+
 int pg_instance_checkpoint(struct pg_instance *instance, int64_t timeout_ms, pg_done_cb done,
                            void *arg, struct error *err)
 {

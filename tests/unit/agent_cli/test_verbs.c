@@ -665,6 +665,7 @@ static void explain_prints_the_decisions(void **state)
     assert_int_equal(RUN("explain"), 0);
     assert_string_equal(world.out, "2026-11-24 10:00:00  lease_lost: held by n2\n    demote: done\n"
                                    "2026-11-24 10:00:01  healthy: all is well (and 7 times more)\n"
+                                   "logical slot 'app': it is not made yet\n"
                                    "a copy is being made: 18 %, 1180 of 6552 MiB\n");
     assert_int_equal(RUN("explain", "-i"), 0);
     says(world.out, "    demote: done\n    now 1\n    self n1\n");

@@ -169,6 +169,7 @@ static const struct answer answers[] = {
      "\"now 1\\nself n1\\n\"},{\"time\":\"2026-11-24 "
      "10:00:01\",\"rule\":\"healthy\",\"reason\":\"all is well\",\"plan\":"
      "\"rule a\\nbecause b\\nwait\\n\",\"repeats\":7}],"
+     "\"logical_slots\":[{\"name\":\"app\",\"fault\":\"it is not made yet\"}],"
      "\"copy\":{\"percent\":18,\"bytes\":1237319680,\"total_bytes\":6870269952}}"},
     {"GET /patroni", "200 OK", "{\"server_version\":150004,\"patroni\":{\"version\":\"4.1.4\"}}"},
     {"", "404 Not Found", ""},

@@ -73,8 +73,9 @@ static void what_is_no_physical_slot_is_not_made(void **state)
           "");
     makes("{\"slots\":[\"a\"],\"permanent_slots\":\"b\"}", "");
     makes("{\"slots\":{\"a\":{}},\"permanent_slots\":{\"a\":{},\"b\":{}}}", "a b "); /* once */
-    makes("{\"slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"p\"}},\"permanent_slots\":{\"a\":{}}}",
-          "");
+    makes(
+        "{\"slots\":{\"a\":{\"database\":\"db\",\"plugin\":\"p\"}},\"permanent_slots\":{\"a\":{}}}",
+        "");
 }
 
 static void more_than_can_be_handled_are_left_out(void **state)

@@ -88,7 +88,8 @@ struct rig {
     struct fence_lease page_at_renewal;
     struct fence_lease page_at_removal;
     int64_t unfenced_compared;
-    char unplaced[PG_NAME_BYTES]; /* a logical slot that no start puts there */
+    char undropped[PG_NAME_BYTES]; /* what a promotion has left */
+    char unplaced[PG_NAME_BYTES];  /* a logical slot that no start puts there */
 };
 
 static struct rig rig;

@@ -41,6 +41,9 @@ int pg_instance_set_logical(struct pg_instance *instance, const struct pg_logica
     for (size_t i = 0; i < slots->drop.count; i++) {
         buf_printf(&text, " -%s", slots->drop.items[i]);
     }
+    for (size_t i = 0; i < slots->real.count; i++) {
+        buf_printf(&text, " =%s", slots->real.items[i]);
+    }
     int rc = ask_done(done, arg, err, buf_str(&text));
     buf_free(&text);
     return rc;
@@ -60,8 +63,11 @@ int pg_instance_ask_logical(struct pg_instance *instance, const struct pg_logica
         buf_printf(&text, " %s", question->wishes[i].name);
     }
     buf_put_str(&text, question->copy ? ", copy" : "");
-    for (size_t i = 0; i < question->safe.count; i++) {
-        buf_printf(&text, ", %s is good", question->safe.items[i]);
+    for (size_t i = 0; i < question->good.count; i++) {
+        buf_printf(&text, ", %s is good on %u", question->good.items[i], question->good_timeline);
+    }
+    for (size_t i = 0; i < question->doubted.count; i++) {
+        buf_printf(&text, ", %s in doubt", question->doubted.items[i]);
     }
     struct pending *pending = ask(&rc, err, "%s", buf_str(&text));
     pending->seen = done;
@@ -74,6 +80,12 @@ const char *pg_instance_copy_fault(const struct pg_instance *instance, const cha
 {
     (void)instance;
     return strcmp(name, rig.unplaced) == 0 ? "pg_replslot is full" : "";
+}
+
+const char *pg_instance_undropped(const struct pg_instance *instance)
+{
+    (void)instance;
+    return rig.undropped;
 }
 
 #endif

@@ -177,6 +177,7 @@ static void a_member_that_keeps_logical_slots_gives_feedback(void **state)
     assert_null(strstr(text, "hot_standby_feedback"));
     mem_free(text);
     conf.keeps_logical = true;
+    conf.decodes = true;
     for (conf.major = 13; conf.major <= 17; conf.major++) {
         bool native = conf.major == 17;
         text = conf_text(&conf);
@@ -187,6 +188,13 @@ static void a_member_that_keeps_logical_slots_gives_feedback(void **state)
         mem_free(text);
     }
     conf.major = 17;
+    conf.decodes = false; /* it would end itself */
+    text = conf_text(&conf);
+    assert_non_null(strstr(text, "\nhot_standby_feedback = 'on'\n"));
+    assert_null(strstr(text, "sync_replication_slots"));
+    assert_null(strstr(text, "dbname"));
+    mem_free(text);
+    conf.decodes = true;
     conf.nostream = true;
     text = conf_text(&conf);
     assert_null(strstr(text, "sync_replication_slots"));

@@ -1,204 +1,6 @@
 /* Logical slots of real servers before 17: made on the primary, copied to a standby while it is
  * down, moved on there, and read from after its promotion. */
-#include "tests/unit/pgctl/pg_stage.h"
-
-enum { SEGMENT_BYTES = 1024 * 1024 }; /* of the template */
-
-static const struct pg_logical_wish app = {
-    .name = "app", .database = "postgres", .plugin = "test_decoding"};
-static const struct pg_logical_wish shop = {
-    .name = "shop", .database = "shop", .plugin = "test_decoding"};
-
-/* --- nodes with wal_level logical ------------------------------------------------------------- */
-
-static void keep_logical_with(struct node *node, struct pg_parameters parameters)
-{
-    struct pg_reload request = {
-        .parameters = parameters, .use_slots = true, .keeps_logical = true};
-    struct outcome outcome = {0};
-    struct error err;
-    assert_int_equal(pg_instance_reload(node->pg, &request, LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-}
-
-static void keep_logical(struct node *node)
-{
-    static const struct pg_parameter parameters[] = {
-        {"unix_socket_directories", "."},
-        {"shared_buffers", "16MB"},
-        {"max_connections", "25"},
-        {"wal_retrieve_retry_interval", "100ms"},
-        {"wal_level", "logical"},
-        {"wal_keep_size", "16MB"},
-        {"wal_receiver_status_interval", "100ms"},
-        {"fsync", "off"},
-        {"autovacuum", "off"},
-        {"hot_standby_feedback", "off"}, /* ours wins */
-    };
-    keep_logical_with(node, (struct pg_parameters){parameters,
-                                                   sizeof parameters / sizeof parameters[0]});
-}
-
-static struct node *logical_primary(void)
-{
-    struct node *node = primary_new("n1");
-    keep_logical(node);
-    node_stop(node, FENCE_STOP_FAST, LONG_MS);
-    node_start_well(node, PG_START_PRIMARY, NULL);
-    node_do(node, "CREATE DATABASE shop");
-    node_do(node, "CREATE TABLE t (n int)");
-    return node;
-}
-
-static struct node *standby_of(struct node *primary, struct node *node)
-{
-    node_slot(primary, "n2");
-    node_clone_well(node, primary);
-    keep_logical(node);
-    node_start_well(node, PG_START_STANDBY, primary);
-    PROBE_UNTIL(node, probed.receiver_alive && probed.feedback && probed.logical_decoding);
-    return node;
-}
-
-static struct node *logical_standby(struct node *primary)
-{
-    return standby_of(primary, node_new("n2"));
-}
-
-/* --- what is asked ---------------------------------------------------------------------------- */
-
-static struct pg_logical_seen seen; /* large */
-
-static void on_seen(void *arg, int rc, const struct pg_logical_seen *found, const struct error *err)
-{
-    if (found != NULL) {
-        seen = *found;
-    }
-    on_done(arg, rc, err);
-}
-
-static void ask(struct node *node, const struct node *primary, bool copy,
-                struct outcome *ret_outcome)
-{
-    struct pg_logical_wish wishes[] = {app, shop};
-    struct pg_logical_ask request = {.host = "127.0.0.1",
-                                     .port = primary->port,
-                                     .physical = "n2",
-                                     .wishes = wishes,
-                                     .wish_count = 2,
-                                     .copy = copy};
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    memset(&seen, 0, sizeof seen);
-    assert_int_equal(
-        pg_instance_ask_logical(node->pg, &request, LONG_MS, on_seen, ret_outcome, &err), 0);
-    outcome_wait(ret_outcome);
-}
-
-/* The copy "app" is good. */
-static void keep_app(struct node *node, const struct node *primary)
-{
-    static const char *const good[] = {"app", "never there"};
-    struct pg_logical_ask request = {.host = "127.0.0.1",
-                                     .port = primary->port,
-                                     .physical = "n2",
-                                     .wishes = &app,
-                                     .wish_count = 1,
-                                     .safe = {good, 2}};
-    struct outcome outcome = {0};
-    struct error err;
-    assert_int_equal(pg_instance_ask_logical(node->pg, &request, LONG_MS, on_seen, &outcome, &err),
-                     0);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-}
-
-static void ask_well(struct node *node, const struct node *primary, bool copy)
-{
-    struct outcome outcome;
-    ask(node, primary, copy, &outcome);
-    CHECK_RC(&outcome, 0);
-}
-
-static const struct pg_logical_there *there(const char *name)
-{
-    for (size_t i = 0; i < seen.count; i++) {
-        if (strcmp(seen.slots[i].name, name) == 0) {
-            return &seen.slots[i];
-        }
-    }
-    fail_msg("no slot '%s' on the primary", name);
-    return NULL;
-}
-
-static void set_logical(struct node *node, const struct pg_logical_wish *wishes, size_t count,
-                        const char *drop, struct outcome *ret_outcome)
-{
-    struct pg_logical_slots slots = {
-        .wishes = wishes, .wish_count = count, .drop = {&drop, drop == NULL ? 0 : 1}};
-    struct error err;
-    *ret_outcome = (struct outcome){0};
-    assert_int_equal(pg_instance_set_logical(node->pg, &slots, LONG_MS, on_done, ret_outcome, &err),
-                     0);
-    outcome_wait(ret_outcome);
-    assert_int_equal(node_probe(node), 0);
-}
-
-static void set_well(struct node *node, const struct pg_logical_wish *wishes, size_t count,
-                     const char *drop)
-{
-    struct outcome outcome;
-    set_logical(node, wishes, count, drop, &outcome);
-    CHECK_RC(&outcome, 0);
-}
-
-static const struct pg_slot *slot_of(const char *name)
-{
-    for (size_t i = 0; i < probed.slot_count; i++) {
-        if (strcmp(probed.slots[i].name, name) == 0) {
-            return &probed.slots[i];
-        }
-    }
-    return NULL;
-}
-
-/* Changes that the slot "app" has for its consumer, who then has them. */
-static int consume(struct node *node)
-{
-    char value[16];
-    node_sql(node,
-             "SELECT count(*) FROM pg_logical_slot_get_changes('app', NULL, NULL)"
-             " WHERE data LIKE 'table public.t: INSERT%'",
-             value, sizeof value);
-    return atoi(value);
-}
-
-static void insert(struct node *node, int first, int last)
-{
-    char sql[128];
-    snprintf(sql, sizeof sql, "INSERT INTO t SELECT generate_series(%d, %d)", first, last);
-    node_do(node, sql);
-}
-
-static uint64_t replayed_all(struct node *primary, struct node *standby)
-{
-    assert_int_equal(node_probe(primary), 0);
-    uint64_t lsn = probed.flush_lsn;
-    PROBE_UNTIL(standby, probed.replay_lsn >= lsn);
-    return lsn;
-}
-
-static void copy_by_restart(struct node *standby, struct node *primary)
-{
-    (void)replayed_all(primary, standby); /* what it begins with is here */
-    ask_well(standby, primary, true);
-    assert_true(there("app")->fetched);
-    node_stop(standby, FENCE_STOP_FAST, LONG_MS);
-    node_start_well(standby, PG_START_STANDBY, primary);
-    assert_string_equal(pg_instance_copy_fault(standby->pg, "app"), "");
-    PROBE_UNTIL(standby, probed.receiver_alive);
-}
+#include "tests/unit/pgctl/logical_stage.h"
 
 /* --- the life of one -------------------------------------------------------------------------- */
 
@@ -241,12 +43,19 @@ static void one_is_copied_moved_on_and_read_from_after_a_promotion(void **state)
     assert_int_equal(slot_of("app")->confirmed_lsn, wishes[0].lsn);
     assert_true(wishes[0].lsn > before);
     replayed_all(n1, n2);
-    keep_app(n2, n1);
+    assert_int_equal(seen.timeline, 1);
+    note_app(n2, n1, seen.timeline, NULL);
+    assert_int_equal(node_probe(n2), 0);
+    assert_true(slot_of("app")->marked && slot_of("shop")->marked);
+    assert_int_equal(slot_of("app")->good_timeline, 1);
+    assert_int_equal(slot_of("shop")->good_timeline, 0);
     node_crash(n1);
     node_promote(n2, 2, &outcome);
     CHECK_RC(&outcome, 0);
     assert_int_equal(node_probe(n2), 0);
-    assert_null(slot_of("shop")); /* nobody has said that it is good */
+    assert_null(slot_of("shop"));         /* nobody has said that it is good */
+    assert_false(slot_of("app")->marked); /* the primary's own from now on */
+    assert_string_equal(pg_instance_undropped(n2->pg), "");
     insert(n2, 21, 25);
     assert_int_equal(consume(n2), 15); /* 11 to 25: none is lost, none comes twice */
     node_free(n2);
@@ -277,51 +86,6 @@ static void what_is_named_is_dropped_or_made_anew_and_failures_are_told(void **s
     assert_non_null(slot_of("shop"));
     assert_string_equal(slot_of("app")->database, "postgres");
 
-    node_free(n1);
-}
-
-/* A promotion drops what was copied and is not known to be safe. */
-static void a_promotion_drops_what_is_not_safe(void **state)
-{
-    (void)state;
-    struct node *n1 = logical_primary();
-    struct node *n2 = logical_standby(n1);
-    set_well(n1, &app, 1, NULL);
-    copy_by_restart(n2, n1);
-    assert_non_null(slot_of("app"));
-    const char *unsafe[] = {"never there", "nor this", "3", "4", "5", "6", "7", "8", "9", "app"};
-    struct pg_promote promote = {.timeline = 2, .drop_slots = {unsafe, 10}};
-    struct outcome outcome = {0};
-    struct error err;
-    assert_int_equal(pg_instance_promote(n2->pg, &promote, LONG_MS, on_done, &outcome, &err), 0);
-    outcome_wait(&outcome);
-    CHECK_RC(&outcome, 0);
-    assert_int_equal(node_probe(n2), 0);
-    assert_int_equal(probed.role, PG_PRIMARY);
-    assert_null(slot_of("app"));
-    node_free(n2);
-    node_free(n1);
-}
-
-/* Who asks for the promotion need not know of the copy: his agent may have been started since. */
-static void a_promotion_drops_a_copy_that_the_agent_has_forgotten(void **state)
-{
-    (void)state;
-    struct node *n1 = logical_primary();
-    struct node *n2 = logical_standby(n1);
-    struct outcome outcome;
-    set_well(n1, &app, 1, NULL);
-    copy_by_restart(n2, n1);
-    node_stop(n2, FENCE_STOP_FAST, LONG_MS); /* PostgreSQL leaves the mark where it is */
-    node_start_well(n2, PG_START_STANDBY, n1);
-    assert_int_equal(node_probe(n2), 0);
-    assert_non_null(slot_of("app"));
-    node_promote(n2, 2, &outcome);
-    CHECK_RC(&outcome, 0);
-    assert_int_equal(node_probe(n2), 0);
-    assert_int_equal(probed.role, PG_PRIMARY);
-    assert_null(slot_of("app"));
-    node_free(n2);
     node_free(n1);
 }
 
@@ -469,8 +233,6 @@ static int all_tests(void)
     const struct CMUnitTest tests[] = {
         ON_STAGE(one_is_copied_moved_on_and_read_from_after_a_promotion),
         ON_STAGE(what_is_named_is_dropped_or_made_anew_and_failures_are_told),
-        ON_STAGE(a_promotion_drops_what_is_not_safe),
-        ON_STAGE(a_promotion_drops_a_copy_that_the_agent_has_forgotten),
         ON_STAGE(one_whose_wal_is_not_here_is_not_copied),
         ON_STAGE(a_copy_without_its_wal_is_dropped),
         ON_STAGE(a_damaged_state_is_not_copied),
