@@ -22,6 +22,7 @@
 #include "agent/loop/peers.h"
 #include "agent/loop/silence.h"
 #include "agent/loop/sync.h"
+#include "agent/notify.h"
 #include "agent/rest_tls.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -53,6 +54,7 @@ struct app {
     struct app_signals signals;
     struct app_reload reload;
     struct app_rest rest;
+    struct notify notify;
     uv_timer_t stop_timer; /* from SIGTERM until everything is closed */
     uv_timer_t close_timer;
     uv_timer_t quit_timer;
@@ -199,6 +201,8 @@ static void close_all(struct agent *agent, int status)
     }
     agent->stopping = true;
     app->status = status;
+    notify_stopping(&app->notify);
+    notify_close(&app->notify); /* what is left has a limit of its own: close_timer */
     (void)uv_timer_init(&app->loop, &app->close_timer);
     app_start_close_within(&app->close_timer, APP_CLOSE_MS);
     uv_close((uv_handle_t *)&app->stop_timer, NULL);
@@ -263,6 +267,7 @@ static void on_signal(uv_signal_t *signal, int number)
                  ? "the cluster was paused when it was last heard of, leaving "
                    "PostgreSQL if it is a standby"
                  : "stopping PostgreSQL and giving up the leader key");
+    notify_stopping(&app->notify);
     agent->facts.request = HA_REQUEST_SHUTDOWN;
     agent->facts.request_mono_ms = agent_mono_ms(agent);
     int64_t stop_ms = APP_STOP_MS + agent->dynamic.ttl_ms + commands_stop_ms(agent);
@@ -420,7 +425,10 @@ static void on_fence(void *arg, int rc, const struct fence_status *status, const
     if (start_loop(app, &own) != 0) {
         log_error("%s", own.text);
         close_all(&app->agent, 1);
+        return;
     }
+    /* Waits for no partner: in a new group each would have to be started before the first is up. */
+    notify_ready(&app->notify, &app->loop);
 }
 
 static int find_programs(struct app *app, struct error *err)

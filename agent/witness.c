@@ -14,6 +14,7 @@
 #include "agent/config/config.h"
 #include "agent/config/dynamic.h"
 #include "agent/loop/follow.h"
+#include "agent/notify.h"
 #include "agent/witness_rest.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -35,6 +36,7 @@ struct witness {
     struct etcd_server *etcd;
     struct witness_rest *rest;
     struct follow follow;
+    struct notify notify;
     bool stopping;
     int status;
 };
@@ -92,6 +94,8 @@ static void stop(struct witness *witness, int status)
 {
     witness->stopping = true;
     witness->status = status;
+    notify_stopping(&witness->notify);
+    notify_close(&witness->notify); /* what is left has a limit of its own */
     app_start_close_within(&witness->close_timer,
                            WITNESS_CLOSE_MS + (uint64_t)witness->election_timeout_ms);
     app_etcd_stop(witness->etcd, on_etcd_stopped, witness);
@@ -213,6 +217,7 @@ int witness_run(const char *path)
             stop(witness, 1);
         } else {
             log_info("witness '%s' started", witness->config.name);
+            notify_ready(&witness->notify, &witness->loop);
         }
         app_start_turn(&witness->loop);
     }
