@@ -368,16 +368,30 @@ asan: all tests
 	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
 check-all: check models mutants e2e-rest debian13 chaos compose-test
 
-.PHONY: install
+# Programs, units of systemd (none is enabled), documents with examples. agent/packaging makes a package of what is installed here.
+.PHONY: install deb
 PREFIX ?= /usr/local
+DOCDIR := $(PREFIX)/share/doc/pgquorum
+UNIT_DIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
+IN_PLACE := sed -e 's|@bindir@|$(PREFIX)/bin|' -e 's|@docdir@|$(DOCDIR)|'
 install:
 	@$(MAKE) --no-print-directory MODE=release all
-	install -d $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin $(UNIT_DIR) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(DOCDIR)/examples
 	install -m 755 build/release/pgquorum build/release/pgquorum-fence $(DESTDIR)$(PREFIX)/bin/
+	$(IN_PLACE) agent/packaging/pgquorum@.service.in > $(UNIT_DIR)/pgquorum@.service
+	$(IN_PLACE) -e 's|%i|pgquorum|' agent/packaging/pgquorum@.service.in > $(UNIT_DIR)/pgquorum.service
+	$(IN_PLACE) agent/packaging/pgquorum-witness@.service.in > $(UNIT_DIR)/pgquorum-witness@.service
+	chmod 644 $(UNIT_DIR)/pgquorum*.service
+	install -m 644 agent/packaging/pgquorum.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pgquorum.conf
+	install -m 644 README.md CHANGELOG.md NOTICE docs/*.md $(DESTDIR)$(DOCDIR)/
+	install -m 644 agent/packaging/pgquorum.yml agent/packaging/witness.yml $(DESTDIR)$(DOCDIR)/examples/
 ifeq ($(COMPAT),1)
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patroni
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patronictl
 endif
+
+deb: | $(DEPS_STAMP)
+	@agent/packaging/deb.sh build
 
 # --- what no compiler checks ---------------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h')
@@ -424,6 +438,7 @@ help:
 	@echo "make debian13   end-to-end tests with PostgreSQL 17, in a root of Debian 13"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"
+	@echo "make deb        Debian packages into build/deb"
 	@echo "make golden     writes the golden scenarios anew: review the diff"
 	@echo "make docs       writes the tables of keys in docs from agent/config/keys.def"
 
