@@ -366,7 +366,7 @@ check-ci:
 	@MAKE="$(MAKE)" tests/harness/check.sh $(BUILD) all
 asan: all tests
 	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
-check-all: check models mutants e2e-rest debian13 chaos compose-test
+check-all: check models mutants e2e-rest debian13 check-deb chaos compose-test
 
 # Programs, units of systemd (none is enabled), documents with examples. agent/packaging makes a package of what is installed here.
 .PHONY: install deb
@@ -392,6 +392,11 @@ endif
 
 deb: | $(DEPS_STAMP)
 	@agent/packaging/deb.sh build
+
+# On clean Debians 12 and 13 under systemd (root). T= names tests.
+.PHONY: check-deb
+check-deb: deb $(CONTAIN)
+	@BUILD=$(BUILD) $(CONTAIN) 3600 /usr/bin/python3 -m pytest -q -rs --durations=0 --durations-min=1 -p no:cacheprovider $(if $(T),-k "$(T)") tests/package </dev/null
 
 # --- what no compiler checks ---------------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h')
@@ -438,7 +443,7 @@ help:
 	@echo "make debian13   end-to-end tests with PostgreSQL 17, in a root of Debian 13"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"
-	@echo "make deb        Debian packages into build/deb"
+	@echo "make deb        Debian packages into build/deb; check-deb: they are tried on clean Debians 12 and 13 under systemd (root), T=part"
 	@echo "make golden     writes the golden scenarios anew: review the diff"
 	@echo "make docs       writes the tables of keys in docs from agent/config/keys.def"
 

@@ -34,7 +34,7 @@ pgquorum ($version-1) unstable; urgency=medium
  -- $(sed -n 's/^Maintainer: //p' agent/packaging/debian/control)  $(git log -1 --format=%cD)
 CHANGELOG
 rm -f "$out"/*.deb "$out"/*.changes "$out"/*.buildinfo
-(cd "$out/src" && MAKEFLAGS= DEB_BUILD_OPTIONS="parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}" dpkg-buildpackage -b -uc -us -nc) > "$out/build.log" 2>&1 || {
+(cd "$out/src" && unset BUILD MODE; MAKEFLAGS= DEB_BUILD_OPTIONS="parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}" dpkg-buildpackage -b -uc -us -nc) > "$out/build.log" 2>&1 || {
     tail -n 30 "$out/build.log"
     echo "deb: the package was not built: $out/build.log says why" >&2
     exit 1
