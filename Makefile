@@ -369,15 +369,21 @@ asan: all tests
 check-all: check models mutants e2e-rest debian13 check-deb chaos compose-test
 
 # Programs, units of systemd (none is enabled), documents with examples. agent/packaging makes a package of what is installed here.
-.PHONY: install deb
+.PHONY: install install-programs deb
 PREFIX ?= /usr/local
 DOCDIR := $(PREFIX)/share/doc/pgquorum
 UNIT_DIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 IN_PLACE := sed -e 's|@bindir@|$(PREFIX)/bin|' -e 's|@docdir@|$(DOCDIR)|'
-install:
+install-programs:
 	@$(MAKE) --no-print-directory MODE=release all
-	install -d $(DESTDIR)$(PREFIX)/bin $(UNIT_DIR) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(DOCDIR)/examples
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 build/release/pgquorum build/release/pgquorum-fence $(DESTDIR)$(PREFIX)/bin/
+ifeq ($(COMPAT),1)
+	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patroni
+	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patronictl
+endif
+install: install-programs
+	install -d $(UNIT_DIR) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(DOCDIR)/examples
 	$(IN_PLACE) agent/packaging/pgquorum@.service.in > $(UNIT_DIR)/pgquorum@.service
 	$(IN_PLACE) -e 's|%i|pgquorum|' agent/packaging/pgquorum@.service.in > $(UNIT_DIR)/pgquorum.service
 	$(IN_PLACE) agent/packaging/pgquorum-witness@.service.in > $(UNIT_DIR)/pgquorum-witness@.service
@@ -385,10 +391,6 @@ install:
 	install -m 644 agent/packaging/pgquorum.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pgquorum.conf
 	install -m 644 README.md CHANGELOG.md NOTICE docs/*.md $(DESTDIR)$(DOCDIR)/
 	install -m 644 agent/packaging/pgquorum.yml agent/packaging/witness.yml $(DESTDIR)$(DOCDIR)/examples/
-ifeq ($(COMPAT),1)
-	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patroni
-	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patronictl
-endif
 
 deb: | $(DEPS_STAMP)
 	@agent/packaging/deb.sh build
