@@ -73,8 +73,9 @@ static void a_promotion_drops_what_was_good_on_an_earlier_timeline(void **state)
 
 /* --- one that is in use ----------------------------------------------------------------------- */
 
-/* A backend moves "app" on, and is stopped in the middle of that; returns it. */
-static pid_t hold_app(struct node *node, struct node *primary)
+/* A backend moves "app" on, and is stopped in the middle of that. The connection is the caller's:
+ * to close it ends the backend. */
+static PGconn *hold_app(struct node *node, struct node *primary)
 {
     char value[32] = "";
     char sql[160];
@@ -94,8 +95,7 @@ static pid_t hold_app(struct node *node, struct node *primary)
     node_sql(node, "SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'app'", value,
              sizeof value);
     assert_int_equal(atoi(value), pid);
-    /* The connection stays open: who closes it ends the backend. */
-    return pid;
+    return conn;
 }
 
 static void what_is_just_moved_on_is_dropped_all_the_same(void **state)
@@ -106,13 +106,15 @@ static void what_is_just_moved_on_is_dropped_all_the_same(void **state)
     struct outcome outcome;
     set_well(n1, &app, 1, NULL);
     copy_by_restart(n2, n1);
-    pid_t pid = hold_app(n2, n1);
+    PGconn *holder = hold_app(n2, n1);
+    pid_t pid = PQbackendPID(holder);
     run("(sleep 1; kill -CONT %d) &", (int)pid);
     node_promote(n2, 2, &outcome);
     CHECK_RC(&outcome, 0);
     assert_int_equal(node_probe(n2), 0);
     assert_null(slot_of("app"));
     assert_string_equal(pg_instance_undropped(n2->pg), "");
+    PQfinish(holder);
     node_free(n2);
     node_free(n1);
 }
@@ -127,7 +129,8 @@ static void what_cannot_be_dropped_is_told_and_holds_no_promotion_up(void **stat
     struct outcome outcome;
     set_well(n1, wishes, 2, NULL);
     copy_by_restart(n2, n1);
-    pid_t pid = hold_app(n2, n1);
+    PGconn *holder = hold_app(n2, n1);
+    pid_t pid = PQbackendPID(holder);
     int64_t since_ms = now_ms();
     node_promote(n2, 2, &outcome);
     CHECK_RC(&outcome, 0);
@@ -138,6 +141,7 @@ static void what_cannot_be_dropped_is_told_and_holds_no_promotion_up(void **stat
     assert_true(slot_of("app")->marked);
     assert_int_equal(slot_of("app")->good_timeline, 0); /* so it is seen to be in doubt */
     assert_int_equal(kill(pid, SIGCONT), 0);
+    PQfinish(holder);
     node_free(n2);
     node_free(n1);
 }
