@@ -98,7 +98,7 @@ static bool page_is_open(const struct agent *agent)
 static bool is_adopted(const struct agent *agent, const struct fence_status *status)
 {
     const struct loop_facts *facts = &agent->facts;
-    bool fence_is_idle = !status->running && !status->killing &&
+    bool fence_is_idle = !status->running && !status->killing && !status->starting &&
                          (status->starts == 0 || status->all_gone) && !facts->start_ordered;
     bool alive = facts->inspected ? facts->inspection.running : facts->adopted;
     return fence_is_idle && alive &&
@@ -142,7 +142,8 @@ static void work_run_out(struct agent *agent)
         set_run(agent, facts->stop_ordered ? HA_RUN_STOPPING
                        : answered          ? HA_RUN_RUNNING
                                            : HA_RUN_STARTING);
-    } else if (status->starts > 0 && !status->all_gone) {
+    } else if (status->starts > 0 && !status->all_gone &&
+               !(status->starting && facts->start_ordered)) {
         set_run(agent, HA_RUN_STOPPING);
     } else if (facts->start_ordered) {
         set_run(agent, HA_RUN_STARTING);

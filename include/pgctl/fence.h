@@ -175,6 +175,8 @@ struct fence_status {
     bool killing;  /* a kill is under way: not everything is gone yet */
     bool all_gone; /* a look at every process found none of the instance, and none was started since
                     */
+    bool starting; /* the client's: a start was sent, and no answer has come since; `all_gone` is
+                      false meanwhile, also when its time is over: the fence may stand still */
     bool by_cgroup;      /* the instance has its cgroup */
     bool memory_locked;  /* mlockall worked */
     bool real_time;      /* SCHED_FIFO worked */
@@ -236,9 +238,11 @@ const struct fence_status *fence_client_status(const struct fence_client *client
 /* False from FENCE_EVENT_LOST on: every request fails with ERR_CLOSED. */
 bool fence_client_connected(const struct fence_client *client);
 
-/* Refused (ERR_REFUSED) if the page names an epoch that is over, or another one than now: a start
- * that is carried out late (the fence was stopped, and the agent has gone on without an answer) may
- * not run under a page that was written for something else. ERR_BUSY while a process of the
+/* Refused (ERR_REFUSED) if the page names an epoch that is over, or another one than now, or if it
+ * is read when its caller has had ERR_TIMEOUT: a start that is carried out late (the fence was
+ * stopped, and the agent has gone on without an answer) may not run under a page that was written
+ * for something else, nor in a directory that is being rewound. From now on and until an answer to
+ * this or to a later request the status says `starting`. ERR_BUSY while a process of the
  * instance is left (fence_client_kill ends those). ERR_IO: fork or exec failed; `err` has the
  * reason. */
 int fence_client_start(struct fence_client *client, const struct fence_start *start,

@@ -40,17 +40,21 @@ static bool child_locks(const char *data_dir)
     return !held;
 }
 
-/* In the child: undoes what the fence has for itself and becomes the postmaster. Returns only on
- * failure (errno). */
-static void child_run(const struct fence_setup *setup, const struct fence_instance *instance,
-                      struct fence_request *request, pid_t parent)
+static void say(int words_fd, enum fence_child_step step)
+{
+    struct fence_child_word word = {.step = (int)step, .reason = errno};
+    (void)!write(words_fd, &word, sizeof word);
+}
+
+/* False (errno): it may not go on. */
+static bool child_init(const struct fence_setup *setup, pid_t parent)
 {
     sigset_t none;
 
-    /* Belongs to the thread that forked, which is our only one. The parent may have died before it
-     * was set. */
+    /* Belongs to the thread that forked: the fence's first one. The parent may
+     * have died before it was set. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
-        return;
+        return false;
     }
     (void)setsid();
     for (int number = 1; number < NSIG; number++) {
@@ -60,48 +64,74 @@ static void child_run(const struct fence_setup *setup, const struct fence_instan
     (void)signal(SIGHUP, SIG_IGN);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (setup->oom_protected && !fence_file_write("/proc/self/oom_score_adj", setup->oom_before)) {
-        return;
+    return fcntl(setup->page_ro_fd, F_SETFD, 0) == 0 &&
+           (!setup->oom_protected ||
+            fence_file_write("/proc/self/oom_score_adj", setup->oom_before));
+}
+
+/* In the child: becomes the postmaster. Returns only on failure (errno). */
+static enum fence_child_step child_run(const struct fence_setup *setup,
+                                       const struct fence_instance *instance,
+                                       struct fence_request *request, pid_t parent, int words_fd)
+{
+    if (!child_init(setup, parent)) {
+        return FENCE_CHILD_INIT;
     }
-    if (instance->cgroup_kill_fd >= 0 && !fence_cgroup_join(instance) &&
-        request->kill_way == FENCE_KILL_CGROUP) {
-        return;
+    if (instance->cgroup_kill_fd >= 0 && !fence_cgroup_join(instance)) {
+        if (request->kill_way == FENCE_KILL_CGROUP) {
+            return FENCE_CHILD_GROUP;
+        }
+        say(words_fd, FENCE_CHILD_NO_GROUP);
     }
     if (!child_locks(request->data_dir)) {
-        return;
+        return FENCE_CHILD_LOCK;
     }
-    if (!child_streams(request->log_path) || fcntl(setup->page_ro_fd, F_SETFD, 0) != 0) {
-        return;
+    if (!child_streams(request->log_path)) {
+        return FENCE_CHILD_LOG;
     }
     (void)execve(request->argv[0], request->argv, request->env);
+    return FENCE_CHILD_EXEC;
 }
 
 pid_t fence_child_start(const struct fence_setup *setup, const struct fence_instance *instance,
-                        struct fence_request *request, int *ret_outcome_fd)
+                        struct fence_request *request, int *ret_words_fd)
 {
     static char page_env[64];
-    int outcome[2];
+    int words[2];
     pid_t parent = getpid();
 
     (void)snprintf(page_env, sizeof page_env, "%s=%d", FENCE_ENV_PAGE_FD, setup->page_ro_fd);
     request->env[request->envc] = page_env;
-    if (pipe2(outcome, O_CLOEXEC) != 0) {
+    if (pipe2(words, O_CLOEXEC) != 0) {
         return -1;
     }
     pid_t pid = fork();
     if (pid == 0) {
-        child_run(setup, instance, request, parent);
-        int reason = errno;
-        (void)!write(outcome[1], &reason, sizeof reason);
+        say(words[1], child_run(setup, instance, request, parent, words[1]));
         _exit(127);
     }
     int fork_errno = errno;
-    (void)close(outcome[1]);
+    (void)close(words[1]);
     if (pid < 0) {
-        (void)close(outcome[0]);
+        (void)close(words[0]);
         errno = fork_errno;
         return -1;
     }
-    *ret_outcome_fd = outcome[0];
+    *ret_words_fd = words[0];
     return pid;
+}
+
+bool fence_child_executes(pid_t pid)
+{
+    char path[64];
+    char ours[FENCE_PATH_BYTES];
+    char its[FENCE_PATH_BYTES];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    ssize_t its_len = readlink(path, its, sizeof its);
+    if (its_len < 0) {
+        return errno != ENOENT && errno != ESRCH; /* it may not be looked at: it is another one */
+    }
+    ssize_t our_len = readlink("/proc/self/exe", ours, sizeof ours);
+    return its_len != our_len || memcmp(ours, its, (size_t)its_len) != 0;
 }

@@ -10,6 +10,7 @@
 #include "pgctl/fence.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "pgctl/fence/fence_client_runtime.h"
 #include "pgctl/fence/fence_wire.h"
@@ -52,6 +53,8 @@ struct fence_client {
     unsigned open_handles;
     uint32_t last_id;
     uint32_t hello_id;
+    uint32_t
+        start_id; /* of the last start, until an answer to it or to a later request; 0 = none */
     struct pending pending[FENCE_PENDING_MAX];
     struct fence_page *page;
     struct fence_status status;
@@ -110,6 +113,7 @@ static void client_lost(struct fence_client *client, int rc, const char *text)
     (void)close(client->fd);
     client->fd = -1;
     client->status.running = false;
+    client->status.starting = false;
     pending_end_all(client, rc, text);
     if (was_connected && !client->closing) {
         client->on_event(client->arg, FENCE_EVENT_LOST, &client->status);
@@ -148,9 +152,22 @@ static void on_hello_answer(struct fence_client *client, int page_fd)
     pending_end(client, pending_find(client, client->hello_id), 0, "");
 }
 
+/* What was said before the fence has read the start may not be taken for what holds: that nothing
+ * of the instance is left. An answer to whatever was asked later ends the doubt, too. */
+static void status_take(struct fence_client *client, const struct fence_reply *reply)
+{
+    bool is_answer = reply->event == FENCE_ANSWER && reply->id != 0;
+    if (is_answer && (int32_t)(reply->id - client->start_id) >= 0) {
+        client->start_id = 0;
+    }
+    client->status = reply->status;
+    client->status.starting = client->start_id != 0;
+    client->status.all_gone = client->status.all_gone && !client->status.starting;
+}
+
 static void on_reply(struct fence_client *client, const struct fence_reply *reply, int page_fd)
 {
-    client->status = reply->status;
+    status_take(client, reply);
     if (reply->event != FENCE_ANSWER) {
         if (client->state == CLIENT_CONNECTED) { /* before, the answer to hello will say it all */
             client->on_event(client->arg, (enum fence_event)reply->event, &client->status);
@@ -301,7 +318,14 @@ int fence_client_start(struct fence_client *client, const struct fence_start *st
     request.epoch = page.epoch;
     request.argc = argc;
     request.envc = envc;
-    return client_send(client, &request, done, arg, err);
+    request.not_after_ms = clock_lease_ms(clock_real()) + ANSWER_TIMEOUT_MS;
+    int rc = client_send(client, &request, done, arg, err);
+    if (rc == 0) {
+        client->start_id = request.id;
+        client->status.starting = true;
+        client->status.all_gone = false;
+    }
+    return rc;
 }
 
 int fence_client_stop(struct fence_client *client, enum fence_stop_mode mode, int64_t kill_at_ms,

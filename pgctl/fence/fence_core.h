@@ -26,11 +26,20 @@ enum fence_phase {
     FENCE_PHASE_GONE
 };
 
+/* The start under way, or the last one. */
+struct fence_starting {
+    int words_fd; /* fence_child_start's; -1 = none, or the child has said all */
+    bool ends;    /* it said nothing, and does not run: its wait status is awaited */
+    uint32_t id;
+    char program[FENCE_PATH_BYTES];
+    char data_dir[FENCE_PATH_BYTES];
+    char log_path[FENCE_PATH_BYTES];
+};
+
 struct fence {
     struct fence_setup setup; /* page, sockets: made once */
     int client_fd;            /* -1 = no agent */
-    int start_fd; /* exec's outcome: closed = it worked, else errno; -1 = no start under way */
-    uint32_t start_id;
+    struct fence_starting starting;
     struct fence_lease lease; /* the last whole copy */
     struct fence_state state;
     struct fence_instance instance;
@@ -71,8 +80,10 @@ bool fence_phase_binds_others(const struct fence *fence);
 
 /* --- fence_start.c */
 void fence_start_do(struct fence *fence, struct fence_request *request);
-/* `start_fd` can be read. */
+/* The child's words can be read. */
 void fence_start_outcome(struct fence *fence);
+/* After a child was reaped: a start that has waited for that is answered. */
+void fence_start_ended(struct fence *fence);
 
 /* --- fence_request.c: `request` was decoded, and the page looked at */
 void fence_request_do(struct fence *fence, struct fence_request *request);

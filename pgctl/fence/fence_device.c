@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MARK_NAME  "fence.watchdog"
@@ -67,7 +68,8 @@ bool fence_device_left(const struct fence_device *device)
 
 static void open_failed(const char *path, int reason, struct fence_device_outcome *outcome)
 {
-    const char *remedy = reason == ENOENT || reason == ENODEV || reason == ENXIO
+    const char *remedy = reason == ENOTTY ? "name one in watchdog.device"
+                         : reason == ENOENT || reason == ENODEV || reason == ENXIO
                              ? "load a driver (modprobe softdog), or name another one in "
                                "watchdog.device"
                          : reason == EACCES || reason == EPERM
@@ -75,13 +77,26 @@ static void open_failed(const char *path, int reason, struct fence_device_outcom
                          : reason == EBUSY
                              ? "another process has it (RuntimeWatchdogSec of systemd, watchdogd)"
                              : "";
-    (void)snprintf(outcome->why, sizeof outcome->why, "'%.40s': %s%s%s", path, strerror(reason),
-                   remedy[0] == '\0' ? "" : ": ", remedy);
+    (void)snprintf(outcome->why, sizeof outcome->why, "'%.40s': %s%s%s", path,
+                   reason == ENOTTY ? "no device" : strerror(reason), remedy[0] == '\0' ? "" : ": ",
+                   remedy);
+}
+
+/* A file would take the pets for its content. */
+static bool is_device(const char *path)
+{
+    struct stat found;
+
+    if (stat(path, &found) != 0) {
+        return false;
+    }
+    errno = ENOTTY;
+    return S_ISCHR(found.st_mode);
 }
 
 void fence_device_look(const char *path, struct fence_device_outcome *ret_outcome)
 {
-    ret_outcome->done = faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
+    ret_outcome->done = is_device(path) && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
     if (!ret_outcome->done) {
         open_failed(path, errno, ret_outcome);
     }
@@ -106,7 +121,7 @@ bool fence_device_open(struct fence_device *device, const char *path,
     bool left = fence_device_left(device);
 
     mark_put(device);
-    device->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    device->fd = is_device(path) ? open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY) : -1;
     if (device->fd < 0) {
         int reason = errno;
         if (!left) {
@@ -143,6 +158,13 @@ void fence_device_arm(struct fence_device *device, const char *path, int timeout
     }
     fence_device_disarm(device, ret_outcome);
     ret_outcome->done = false;
+    ret_outcome->unfit = ret_outcome->stays;
+    if (ret_outcome->unfit) {
+        (void)snprintf(why, sizeof why,
+                       "'%.40s' has a timeout of %d s, at most %d s fit, and it cannot be stopped "
+                       "(nowayout): petted, not used; take another device, or a longer ttl",
+                       path, device->timeout_s, max_s);
+    }
     memcpy(ret_outcome->why, why, sizeof why);
 }
 

@@ -15,6 +15,7 @@ struct fence_device {
 struct fence_device_outcome {
     bool done;
     bool stays; /* the driver does not stop it (nowayout): it has to be petted for ever */
+    bool unfit; /* it stays, and its timeout does not fit: no lease may rest on it */
     char why[FENCE_WATCHDOG_WHY_BYTES]; /* not done, or it stays */
 };
 
@@ -29,7 +30,7 @@ void fence_device_look(const char *path, struct fence_device_outcome *ret_outcom
 bool fence_device_open(struct fence_device *device, const char *path,
                        struct fence_device_outcome *ret_outcome);
 /* Opens it, if it is closed, and gives it the timeout. It may make something else of that, up to
- * `max_s`; otherwise it is stopped again. Petted when done. */
+ * `max_s`; otherwise it is stopped again, or, if it stays, unfit. Petted when done. */
 void fence_device_arm(struct fence_device *device, const char *path, int timeout_s, int max_s,
                       struct fence_device_outcome *ret_outcome);
 void fence_device_pet(struct fence_device *device, struct fence_device_outcome *ret_outcome);

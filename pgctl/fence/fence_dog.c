@@ -139,6 +139,9 @@ static void task_take(struct fence_dog *dog, int64_t now_ms)
         dog->stays = true;
         memcpy(dog->stays_why, outcome->why, sizeof dog->stays_why);
     }
+    if (dog->task.type == FENCE_DOG_ARM) {
+        dog->unfit = outcome->unfit;
+    }
     if (dog->task.type == FENCE_DOG_LOOK) {
         dog->looked = true;
     } else {
@@ -173,6 +176,7 @@ static void task_give(struct fence_dog *dog, enum fence_dog_task type, int64_t u
     dog->busy_since_ms = now_ms;
     if (type == FENCE_DOG_ARM) {
         dog->asked_s = dog->timeout_s;
+        dog->asked_max_s = dog->max_s;
     }
     if (type == FENCE_DOG_ARM || type == FENCE_DOG_PET) {
         dog->petted_ms = now_ms;
@@ -182,7 +186,7 @@ static void task_give(struct fence_dog *dog, enum fence_dog_task type, int64_t u
 
 static bool pet_is_due(const struct fence_dog *dog, int64_t now_ms)
 {
-    return now_ms - dog->petted_ms >= fence_dog_timeout_ms(dog) / PG_WATCHDOG_PETS;
+    return now_ms - dog->petted_ms >= 1000 * (int64_t)dog->open_s / PG_WATCHDOG_PETS;
 }
 
 /* Nothing may write, or it may without a deadline. */
@@ -205,7 +209,7 @@ static void rest(struct fence_dog *dog, bool empty, int64_t now_ms)
 
 static void guard(struct fence_dog *dog, int64_t until_ms, int64_t now_ms)
 {
-    bool other_timeout = dog->open && dog->asked_s != dog->timeout_s;
+    bool other_timeout = dog->open && (dog->asked_s != dog->timeout_s || dog->unfit);
 
     dog->arming = !dog->open;
     if ((!dog->open || other_timeout) && now_ms >= dog->again_ms) {
@@ -220,9 +224,11 @@ static void task_next(struct fence_dog *dog, enum fence_watchdog_step step, int6
                       bool empty, int64_t now_ms)
 {
     bool another = dog->open && strcmp(dog->open_path, dog->path) != 0;
+    bool same_wish = dog->asked_s == dog->timeout_s && dog->asked_max_s == dog->max_s;
 
     dog->arming = false;
-    if (step == FENCE_WATCHDOG_DISARM || another || dog->path[0] == '\0') {
+    if (step == FENCE_WATCHDOG_DISARM || another || dog->path[0] == '\0' ||
+        (dog->unfit && (same_wish || step != FENCE_WATCHDOG_PET))) {
         rest(dog, empty, now_ms);
     } else if (step == FENCE_WATCHDOG_PET) {
         guard(dog, until_ms, now_ms);
@@ -234,7 +240,7 @@ static enum fence_watchdog_state state_of(const struct fence_dog *dog)
     if (dog->path[0] == '\0') {
         return FENCE_WATCHDOG_NONE;
     }
-    if (dog->slow || dog->failed) {
+    if (dog->slow || dog->failed || dog->unfit) {
         return FENCE_WATCHDOG_FAILED;
     }
     if (dog->open && (dog->ruled || !dog->stays)) { /* or is about to be stopped */
@@ -286,7 +292,7 @@ bool fence_dog_holds(const struct fence_dog *dog)
 
 int64_t fence_dog_timeout_ms(const struct fence_dog *dog)
 {
-    return dog->open ? 1000 * (int64_t)dog->open_s : 0;
+    return dog->open && !dog->unfit ? 1000 * (int64_t)dog->open_s : 0;
 }
 
 int64_t fence_dog_wanted_ms(const struct fence_dog *dog)

@@ -4,6 +4,8 @@
  *
  *     CLOSED --page armed--> OPEN, petted in time --page says so, or nothing is left--> CLOSED
  *                              \--- neither in time nor empty: left alone, it fires
+ *
+ * One that can neither be stopped nor fits (unfit) is petted for ever, and nothing rests on it.
  */
 #ifndef PGCTL_FENCE_FENCE_DOG_H
 #define PGCTL_FENCE_FENCE_DOG_H
@@ -24,12 +26,14 @@ struct fence_dog {
     bool arming; /* it is to be opened */
     bool ruled;  /* petted by the rule, not merely because it cannot be stopped */
     bool stays;
+    bool unfit;  /* it stays, and its timeout does not fit: it is petted, and counts for nothing */
     bool left;   /* by a fence before this one; it may run */
     bool looked; /* `usable` and `why` speak of the path of now */
     bool look_wanted;
     bool failed;
     int open_s;  /* timeout of the open device */
-    int asked_s; /* and what it was asked for */
+    int asked_s; /* what it was asked for, and the most that would have done */
+    int asked_max_s;
     char why[FENCE_WATCHDOG_WHY_BYTES];
     char stays_why[FENCE_WATCHDOG_WHY_BYTES];
     char open_path[FENCE_PATH_BYTES];
@@ -67,7 +71,7 @@ bool fence_dog_turn(struct fence_dog *dog, enum fence_watchdog_step step, int64_
 void fence_dog_status(const struct fence_dog *dog, struct fence_status *status);
 /* A device is open, or being looked after: to end now would leave it running, perhaps. */
 bool fence_dog_holds(const struct fence_dog *dog);
-/* Of the device that is open; else 0. */
+/* Of the device that is open and guards; else 0. */
 int64_t fence_dog_timeout_ms(const struct fence_dog *dog);
 /* What it will have: for the rule, before it is open. */
 int64_t fence_dog_wanted_ms(const struct fence_dog *dog);

@@ -20,9 +20,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static int proc_fd = -1;
+static int blind;                            /* fence_kill_blind */
 static char cgroup_parent[FENCE_PATH_BYTES]; /* "" = no cgroup v2 here */
 
 /* --- where a cgroup could be made ------------------------------------------------------------- */
@@ -96,16 +98,27 @@ void fence_instance_init(struct fence_instance *instance)
     instance->cgroup_dir_fd = -1;
 }
 
+/* Which directory `path` is, without asking its server how it is: one that is silent (NFS) would
+ * hold up a kill. */
+static bool identify(int at, const char *path, dev_t *ret_dev, ino_t *ret_ino)
+{
+    struct statx found;
+
+    if (statx(at, path, AT_STATX_DONT_SYNC, STATX_INO, &found) != 0) {
+        return false;
+    }
+    *ret_dev = makedev(found.stx_dev_major, found.stx_dev_minor);
+    *ret_ino = found.stx_ino;
+    return true;
+}
+
 bool fence_instance_set_dir(struct fence_instance *instance, const char *data_dir)
 {
-    struct stat st;
-
-    instance->has_dir = stat(data_dir, &st) == 0;
-    if (instance->has_dir) {
-        instance->dir_dev = st.st_dev;
-        instance->dir_ino = st.st_ino;
+    if (!identify(AT_FDCWD, data_dir, &instance->dir_dev, &instance->dir_ino)) {
+        return false;
     }
-    return instance->has_dir;
+    instance->has_dir = true;
+    return true;
 }
 
 bool fence_cgroup_make(struct fence_instance *instance)
@@ -192,11 +205,12 @@ static bool process_stat(const char *pid_text, char *ret_state, pid_t *ret_paren
 static bool in_data_dir(const struct fence_instance *instance, const char *pid_text)
 {
     char path[32];
-    struct stat st;
+    dev_t dev = 0;
+    ino_t ino = 0;
 
     (void)snprintf(path, sizeof path, "%.10s/cwd", pid_text);
-    return instance->has_dir && fstatat(proc_fd, path, &st, 0) == 0 &&
-           st.st_dev == instance->dir_dev && st.st_ino == instance->dir_ino;
+    return instance->has_dir && identify(proc_fd, path, &dev, &ino) && dev == instance->dir_dev &&
+           ino == instance->dir_ino;
 }
 
 /* Alive and of the instance. The working directory comes first: it costs one call and no
@@ -258,8 +272,8 @@ static bool visit(const struct fence_instance *instance, const char *name, int n
     return true;
 }
 
-/* Sends `number` (0 = nothing) to every live process but the postmaster; returns how many it met.
- */
+/* Sends `number` (0 = nothing) to every live process but the postmaster; returns how many it met,
+ * and one more where it could not see them all: "none" is what others rest on. */
 static size_t sweep(const struct fence_instance *instance, int number)
 {
     static _Alignas(struct proc_entry) char entries[32768];
@@ -275,7 +289,13 @@ static size_t sweep(const struct fence_instance *instance, int number)
             at += entry->len;
         }
     }
-    return met;
+    blind = len < 0 ? errno : 0;
+    return met + (blind != 0 ? 1 : 0);
+}
+
+int fence_kill_blind(void)
+{
+    return blind;
 }
 
 size_t fence_count(const struct fence_instance *instance)
@@ -295,7 +315,7 @@ size_t fence_kill_round(struct fence_instance *instance)
     }
     instance->stopped = true;
     size_t met = sweep(instance, SIGKILL);
-    if (met == 0 && instance->postmaster > 0) {
+    if ((met == 0 || blind != 0) && instance->postmaster > 0) {
         (void)kill(instance->postmaster, SIGKILL);
     }
     return met;

@@ -24,7 +24,7 @@ bool fence_kill_open(void);
 
 void fence_instance_init(struct fence_instance *instance);
 /* Remembers which directory's processes are the instance's. False (errno) if it cannot be looked
- * at. */
+ * at: what was known stays. */
 bool fence_instance_set_dir(struct fence_instance *instance, const char *data_dir);
 /* A cgroup v2 group of the instance's own, beside ours and named after the data directory, so that
  * a later fence finds it too. False where that is not allowed or cgroup.kill is unknown. */
@@ -33,11 +33,15 @@ bool fence_cgroup_make(struct fence_instance *instance);
 bool fence_cgroup_join(const struct fence_instance *instance);
 void fence_cgroup_remove(struct fence_instance *instance);
 
-/* Live processes of the instance, the postmaster not counted. */
+/* Live processes of the instance, the postmaster not counted. Where they cannot be counted, one at
+ * least: see fence_kill_blind. */
 size_t fence_count(const struct fence_instance *instance);
 /* One round of killing; returns how many live processes it met, the postmaster not counted. 0 means
- * that none was left and the postmaster, the last one, was killed now. To be repeated until 0 and
- * the postmaster is reaped. */
+ * that none was left and the postmaster, the last one, was killed now (one that cannot see the
+ * others kills it, too). To be repeated until 0 and the postmaster is reaped. */
 size_t fence_kill_round(struct fence_instance *instance);
+
+/* The errno for which the last look at all processes did not see all of them; 0 = it did. */
+int fence_kill_blind(void);
 
 #endif

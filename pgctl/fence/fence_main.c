@@ -115,7 +115,7 @@ static void run(struct fence *fence)
         struct pollfd fds[] = {{.fd = fence->setup.signal_fd, .events = POLLIN},
                                {.fd = fence->setup.listen_fd, .events = POLLIN},
                                {.fd = fence->client_fd, .events = POLLIN},
-                               {.fd = fence->start_fd, .events = POLLIN},
+                               {.fd = fence->starting.words_fd, .events = POLLIN},
                                {.fd = fence->dog.done_fd, .events = POLLIN}};
         (void)poll(fds, sizeof fds / sizeof fds[0], wait_for_ms(fence, now_ms));
         now_ms = fence_lease_now_ms();
@@ -150,7 +150,7 @@ int main(int argc, char **argv)
         return 2;
     }
     fence->client_fd = -1;
-    fence->start_fd = -1;
+    fence->starting.words_fd = -1;
     fence->kill_at_ms = FENCE_NO_DEADLINE;
     fence->lease = fence_lease_standby();
     fence_instance_init(&fence->instance);

@@ -2,6 +2,7 @@
 #include "pgctl/fence/fence_core.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +65,7 @@ void fence_phase_reap(struct fence *fence, int64_t now_ms)
         if (fence->phase == FENCE_PHASE_UP) {
             fence_phase_set(fence, FENCE_PHASE_DRAINING, now_ms);
         }
+        fence_start_ended(fence);
         fence_talk_event(fence, FENCE_EVENT_POSTMASTER_EXITED);
     }
 }
@@ -109,6 +111,19 @@ void fence_phase_look(struct fence *fence, int64_t now_ms)
     }
 }
 
+static void tell_blindness(void)
+{
+    static int told;
+    int reason = fence_kill_blind();
+    if (reason != told && reason != 0) {
+        fence_say(
+            "the processes in /proc cannot be listed: %s: what is left of the instance is not "
+            "known, trying again",
+            strerror(reason));
+    }
+    told = reason;
+}
+
 /* Moves DRAINING and KILLING on. */
 void fence_phase_step(struct fence *fence, int64_t now_ms)
 {
@@ -125,6 +140,7 @@ void fence_phase_step(struct fence *fence, int64_t now_ms)
      * lives: only a look without it counts. */
     bool headless = fence->instance.postmaster == 0;
     size_t left = killing ? fence_kill_round(&fence->instance) : fence_count(&fence->instance);
+    tell_blindness();
     fence_phase_reap(fence, now_ms);
     now_ms = fence_lease_now_ms();
     if (left == 0 && headless) {
@@ -135,10 +151,22 @@ void fence_phase_step(struct fence *fence, int64_t now_ms)
     fence->next_round_ms = now_ms + (pause_ms > FENCE_WAIT_MAX_MS ? FENCE_WAIT_MAX_MS : pause_ms);
 }
 
+/* Seen now: since everything was gone an instance may have been started by hand, and the page be
+ * armed for it. Asked only where the watchdog's next step depends on it. */
+static bool none_is_left(const struct fence *fence)
+{
+    const struct fence_dog *dog = &fence->dog;
+    bool concerns = dog->path[0] != '\0' || fence_dog_holds(dog);
+    bool matters = concerns && (dog->left || fence_lease_armed(&fence->lease));
+
+    return matters && fence->phase == FENCE_PHASE_GONE && fence->instance.has_dir &&
+           fence_count(&fence->instance) == 0;
+}
+
 /* After look: it goes by the same copy of the page. */
 void fence_phase_dog(struct fence *fence, int64_t now_ms)
 {
-    bool none_seen = fence->phase == FENCE_PHASE_GONE && fence->instance.has_dir;
+    bool none_seen = none_is_left(fence);
     bool over = fence_epoch_over(&fence->state, fence->lease.epoch) || fence->quitting;
     enum fence_watchdog_step step =
         fence_watchdog_decide(&fence->lease, over, none_seen, fence_dog_wanted_ms(&fence->dog),

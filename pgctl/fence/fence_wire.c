@@ -105,6 +105,7 @@ size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fenc
         }
         put_int(&cursor, request->epoch.cluster, 8);
         put_int(&cursor, (uint64_t)request->epoch.revision, 8);
+        put_int(&cursor, (uint64_t)request->not_after_ms, 8);
         break;
     case FENCE_TYPE_STOP:
         put_int(&cursor, (uint64_t)request->stop_mode, 1);
@@ -147,6 +148,8 @@ static void take_start(struct cursor *cursor, struct fence_request *request)
     }
     request->epoch.cluster = take_int(cursor, 8);
     request->epoch.revision = (int64_t)take_int(cursor, 8);
+    bool before = !cursor->failed && cursor->at == cursor->len;
+    request->not_after_ms = before ? FENCE_NO_DEADLINE : (int64_t)take_int(cursor, 8);
 }
 
 static void take_stop(struct cursor *cursor, struct fence_request *request)

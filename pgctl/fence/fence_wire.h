@@ -4,7 +4,8 @@
  *
  *     version u16, type u16, id u32, then by type:
  *     start   kill way u8, argc u16, envc u16, then data_dir, log_path, argv..., env..., each as
- *             length u16, bytes, zero; then cluster u64 and revision i64 of the epoch
+ *             length u16, bytes, zero; then cluster u64 and revision i64 of the epoch, and
+ *             not_after i64 (an agent of before it sends none: no limit)
  *     stop    mode u8, kill_at i64
  *     kill    data_dir as above
  *     hello, reload, query, quit    nothing
@@ -44,6 +45,8 @@ struct fence_request {
     uint32_t id;
     enum fence_kill_way kill_way;
     struct fence_epoch epoch; /* of a start: what the page said when it was asked for */
+    int64_t
+        not_after_ms; /* of a start, lease clock: read later, it is refused; FENCE_NO_DEADLINE */
     enum fence_stop_mode stop_mode;
     int64_t kill_at_ms;
     int watchdog_s;

@@ -309,7 +309,8 @@ static void method_failed(struct pg_task *task, struct pg_source *data)
 static bool is_killing(const struct pg_instance *pg)
 {
     const struct fence_status *status = fence_client_status(pg->fence);
-    return status->running || status->killing || (status->starts > 0 && !status->all_gone);
+    return status->running || status->starting || status->killing ||
+           (status->starts > 0 && !status->all_gone);
 }
 
 /* The method's own server is nobody's: no fence has started it, and clients may be in it. */

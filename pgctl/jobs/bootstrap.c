@@ -378,7 +378,8 @@ static void wait_gone(struct pg_task *task, const struct boot_data *data)
     if (fence != NULL && fence_client_connected(fence) &&
         clock_mono_ms(task->pg->clock) < data->gone_until_ms) {
         const struct fence_status *status = fence_client_status(fence);
-        if (status->running || status->killing || (status->starts > 0 && !status->all_gone)) {
+        if (status->running || status->starting || status->killing ||
+            (status->starts > 0 && !status->all_gone)) {
             pg_task_wait(task, GONE_EVERY_MS);
             return;
         }

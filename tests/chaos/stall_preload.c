@@ -4,6 +4,7 @@
  *     stderr    a write to standard error does not return, although poll says that it would
  *     cwd       a look at a working directory that asks its server does not return
  *     proc      the list of all processes cannot be read (EIO)
+ *     join      no process can be put into a cgroup (EACCES)
  *
  * A call that stands still goes on when its file is gone. */
 #include <dlfcn.h>
@@ -72,6 +73,22 @@ int statx(int dir, const char *path, int flags, unsigned mask, struct statx *ret
         stand_still("cwd");
     }
     return next(dir, path, flags, mask, ret_stat);
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+    int (*next)(int, const char *, int, ...) =
+        (int (*)(int, const char *, int, ...))(uintptr_t)dlsym(RTLD_NEXT, "openat");
+    va_list args;
+
+    va_start(args, flags);
+    int mode = va_arg(args, int);
+    va_end(args);
+    if (strcmp(path, "cgroup.procs") == 0 && broken("join")) {
+        errno = EACCES;
+        return -1;
+    }
+    return next(dir, path, flags, mode);
 }
 
 long syscall(long number, ...)

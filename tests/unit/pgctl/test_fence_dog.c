@@ -59,6 +59,8 @@ static struct device {
     bool magic;
     int64_t petted_ms;
     int64_t fired_ms;
+    pid_t watched;         /* somebody who may write */
+    bool stopped_too_soon; /* while he lived */
 } device;
 
 static void device_reset(void)
@@ -69,6 +71,8 @@ static void device_reset(void)
     device.silent = device.running = device.fired = device.magic = false;
     device.timeout_s = 60;
     device.opens = device.pets = device.unexpected = 0;
+    device.watched = 0;
+    device.stopped_too_soon = false;
     pthread_mutex_unlock(&device.lock);
 }
 
@@ -104,6 +108,8 @@ static int device_answer(const char *what, int argument, int *ret_value)
         return device.pet_error;
     }
     if (strcmp(what, "disable") == 0) {
+        device.stopped_too_soon =
+            device.stopped_too_soon || (device.watched > 0 && pid_lives(device.watched));
         device.running = device.running && device.disable_error != 0;
         return device.disable_error;
     }
@@ -656,6 +662,99 @@ static void start_waits_for_the_watchdog(void **state)
     agent_end(agent);
 }
 
+/* Whom the fence has not started: that the one before is gone says nothing of him. */
+static void one_started_by_hand_keeps_it_armed(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_armed();
+    assert_int_equal(start(agent), 0);
+    page_put(agent, fence_lease_standby());
+    kill_all(agent);
+    pid_t pid = fork_in_test();
+    if (pid == 0) {
+        unsetenv("LD_PRELOAD");
+        _exit(chdir(data_dir) == 0 ? execl("/bin/sleep", "sleep", "60", (char *)NULL) : 1);
+    }
+    run_for(agent, 100);
+    struct fence_lease last = lease_of(6, TTL);
+    page_put(agent, last);
+    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    pthread_mutex_lock(&device.lock);
+    device.watched = pid;
+    pthread_mutex_unlock(&device.lock);
+    wait_gone(agent, 10000); /* at its deadline */
+    wait_state(agent, FENCE_WATCHDOG_READY);
+    assert_false(device_now().stopped_too_soon);
+    assert_false(device_now().running);
+    assert_false(device_now().fired);
+    (void)waitpid(pid, NULL, 0);
+    agent_end(agent);
+}
+
+/* What cannot be stopped and has too long a timeout would, if it counted, leave no time at all to a
+ * lease: it is petted, and told, and nothing else. */
+static void one_that_neither_fits_nor_stops_is_unfit(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    device_reset();
+    device.disable_error = EBUSY;
+    device.timeout_s_min = 3;
+    want(agent, device_path, W); /* 2 s at most */
+    page_put(agent, lease_of(5, TTL));
+    wait_state(agent, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "timeout of 3 s"));
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "nowayout"));
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "another device"));
+    assert_int_equal(status_of(agent)->watchdog_timeout_ms, 0);
+    assert_int_equal(start(agent), 0);
+    renew_for(agent, 5, TTL, 6000); /* longer than it waits, and than a failure is let rest */
+    assert_int_equal(agent->gone, 0);
+    assert_true(status_of(agent)->running);
+    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "nowayout"));
+    assert_false(device_now().fired);
+    assert_int_equal(device_now().opens, 1);
+    /* With a ttl that it fits into it is one like any other. */
+    want(agent, device_path, 2 * W);
+    renew_for(agent, 5, 4 * TTL, 500);
+    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(status_of(agent)->watchdog_timeout_ms, 3 * W);
+    page_put(agent, fence_lease_standby());
+    kill_all(agent);
+    assert_int_equal(quit(agent), ERR_REFUSED);
+    kill(status_of(agent)->fence_pid, SIGTERM);
+    while (agent->lost == 0) {
+        uv_run(&agent->loop, UV_RUN_ONCE);
+    }
+    agent_free(agent);
+    device_reset();
+}
+
+static void file_that_is_no_device_is_not_written_to(void **state)
+{
+    struct stat st;
+    (void)state;
+    struct agent *agent = agent_new();
+    device_reset();
+    char *path = mem_printf("%s/plain", dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    want(agent, path, W);
+    wait_state(agent, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "no device"));
+    assert_non_null(strstr(status_of(agent)->watchdog_why, "watchdog.device"));
+    page_put(agent, lease_of(5, 20000));
+    run_for(agent, 300);
+    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_FAILED);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    mem_free(path);
+    want(agent, "", 0);
+    agent_end(agent);
+}
+
 static int all_tests(void)
 {
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -672,6 +771,9 @@ static int all_tests(void)
         cmocka_unit_test(one_that_does_not_stop_is_petted_for_ever),
         cmocka_unit_test(one_that_hangs_holds_up_nothing),
         cmocka_unit_test(start_waits_for_the_watchdog),
+        cmocka_unit_test(one_started_by_hand_keeps_it_armed),
+        cmocka_unit_test(one_that_neither_fits_nor_stops_is_unfit),
+        cmocka_unit_test(file_that_is_no_device_is_not_written_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -540,7 +540,7 @@ static void start_that_cannot_work_says_why(void **state)
     struct error err;
     assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
     assert_int_equal(agent_answer(agent), ERR_IO);
-    assert_string_equal(agent->err.text, strerror(ENOENT));
+    assert_non_null(strstr(agent->err.text, strerror(ENOENT)));
     assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
     start.data_dir = "/nowhere";
     assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
@@ -565,14 +565,14 @@ static void start_beside_the_holder_of_the_directory_is_refused(void **state)
     assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
     assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
     assert_int_equal(agent_answer(agent), ERR_IO);
-    assert_string_equal(agent->err.text, strerror(ENOENT)); /* as far as its program */
+    assert_non_null(strstr(agent->err.text, "executing '/nowhere/postgres'")); /* so far it got */
     assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
     int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(file >= 0);
     (void)close(file);
     assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
     assert_int_equal(agent_answer(agent), ERR_IO);
-    assert_string_equal(agent->err.text, strerror(EBUSY));
+    assert_non_null(strstr(agent->err.text, "another server works in it"));
     (void)close(lock);
     assert_int_equal(unlink(path), 0);
     agent_end(agent);

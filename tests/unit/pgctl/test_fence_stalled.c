@@ -3,6 +3,7 @@
 #include "tests/unit/pgctl/fence_rig.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 
 static void broken(const char *what, bool is)
 {
@@ -23,6 +24,7 @@ static int as_it_was(void **state)
     broken("stderr", false);
     broken("cwd", false);
     broken("proc", false);
+    broken("join", false);
     return 0;
 }
 
@@ -73,6 +75,174 @@ static void log_that_stands_still_holds_up_no_kill(void **state)
     assert_non_null(strstr(text, "pgquorum-fence: every process of the instance is gone after"));
 }
 
+static void working_directory_whose_server_is_silent_holds_up_no_kill(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    assert_int_equal(rig_start(rig), 0);
+    broken("cwd", true);
+    struct fence_lease last = rig_lease(5, 400);
+    rig_page(rig, last);
+    RIG_WAIT(rig, rig->seen[FENCE_EVENT_ALL_GONE] > 0, 5000);
+    assert_true(now_ms() - last.deadline_ms < 2000);
+    broken("cwd", false);
+    rig_end(rig);
+}
+
+static void list_of_processes_that_cannot_be_read_is_not_an_empty_one(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    assert_int_equal(rig_start(rig), 0);
+    broken("proc", true);
+    rig_page(rig, rig_lease(5, 300));
+    RIG_WAIT(rig, rig->seen[FENCE_EVENT_POSTMASTER_EXITED] > 0, 5000);
+    rig_run_for(rig, 300);
+    assert_int_equal(rig->seen[FENCE_EVENT_ALL_GONE], 0);
+    assert_false(rig_status(rig)->all_gone);
+    assert_true(rig_status(rig)->killing);
+    broken("proc", false);
+    RIG_WAIT(rig, rig->seen[FENCE_EVENT_ALL_GONE] > 0, 5000);
+    /* Nor is anything started meanwhile. */
+    rig_page(rig, fence_lease_standby());
+    broken("proc", true);
+    assert_int_equal(rig_start(rig), ERR_BUSY);
+    assert_non_null(strstr(rig->err.text, "/proc"));
+    broken("proc", false);
+    rig_end(rig);
+}
+
+/* Started by hand: found by its working directory alone. */
+static pid_t by_hand(void)
+{
+    pid_t pid = fork_in_test();
+    if (pid == 0) {
+        unsetenv("LD_PRELOAD");
+        _exit(chdir(rig_data_dir) == 0 ? execl("/bin/sleep", "sleep", "60", (char *)NULL) : 1);
+    }
+    return pid;
+}
+
+static void directory_that_cannot_be_looked_at_is_not_forgotten(void **state)
+{
+    int status = 0;
+    (void)state;
+    struct rig *rig = rig_new();
+    assert_int_equal(rig_start(rig), 0);
+    rig_kill(rig);
+    assert_int_equal(rig_start_program(rig, "/nowhere", NULL, rig_sleeper()), ERR_IO);
+    assert_non_null(strstr(rig->err.text, "'/nowhere'"));
+    pid_t pid = by_hand();
+    rig_run_for(rig, 200);
+    rig_page(rig, rig_lease(7, 300));
+    RIG_WAIT(rig, !pid_lives(pid), 5000);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    rig_end(rig);
+}
+
+static void start_that_is_read_late_starts_nothing(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    assert_int_equal(rig_start(rig), 0);
+    rig_kill(rig);
+    assert_true(rig_status(rig)->all_gone);
+    const char *env[] = {NULL};
+    struct fence_start start = {
+        .data_dir = rig_data_dir, .argv = rig_sleeper(), .env = env, .kill_way = FENCE_KILL_LOOP};
+    kill(rig_status(rig)->fence_pid, SIGSTOP);
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    /* It may begin at any moment: nobody may rewind or remove the directory now. */
+    assert_false(rig_status(rig)->all_gone);
+    assert_true(rig_status(rig)->starting);
+    assert_int_equal(rig_answer(rig), ERR_TIMEOUT);
+    assert_false(rig_status(rig)->all_gone);
+    assert_true(rig_status(rig)->starting);
+    kill(rig_status(rig)->fence_pid, SIGCONT);
+    assert_int_equal(fence_client_query(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_int_equal(rig_status(rig)->starts, 1);
+    assert_false(rig_status(rig)->running);
+    assert_true(rig_status(rig)->all_gone);
+    assert_false(rig_status(rig)->starting);
+    assert_int_equal(rig_start(rig), 0);
+    assert_int_equal(rig_status(rig)->starts, 2);
+    rig_end(rig);
+}
+
+static void child_that_was_killed_before_its_program_ran_is_no_start(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    char *fifo = mem_printf("%s/fifo", rig_dir);
+    assert_int_equal(mkfifo(fifo, 0600),
+                     0); /* nobody reads it: the child waits where it opens it */
+    const char *env[] = {NULL};
+    struct fence_start start = {.data_dir = rig_data_dir,
+                                .log_path = fifo,
+                                .argv = rig_sleeper(),
+                                .env = env,
+                                .kill_way = FENCE_KILL_LOOP};
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    rig_run_for(rig, 200);
+    assert_false(rig->answered);
+    struct rig other = {0};
+    assert_int_equal(fence_client_query(rig->client, rig_on_done, &other, &err), 0);
+    RIG_WAIT(rig, other.answered, 5000);
+    assert_true(rig_status(rig)->postmaster_pid > 0);
+    kill(rig_status(rig)->postmaster_pid, SIGKILL);
+    assert_int_equal(rig_answer(rig), ERR_IO);
+    assert_non_null(strstr(rig->err.text, "signal 9"));
+    mem_free(fifo);
+    rig_end(rig);
+}
+
+static void failed_start_names_place_and_remedy(void **state)
+{
+    const char *argv[] = {"/nowhere/postgres", NULL};
+    (void)state;
+    struct rig *rig = rig_new();
+    assert_int_equal(rig_start_program(rig, rig_data_dir, NULL, argv), ERR_IO);
+    assert_non_null(strstr(rig->err.text, "executing '/nowhere/postgres': No such file"));
+    assert_non_null(strstr(rig->err.text, "bin_dir"));
+    RIG_WAIT(rig, rig_status(rig)->all_gone, 5000);
+    assert_int_equal(rig_start_program(rig, rig_data_dir, "/nowhere/log", rig_sleeper()), ERR_IO);
+    assert_non_null(strstr(rig->err.text, "opening the log '/nowhere/log': No such file"));
+    rig_end(rig);
+}
+
+static void group_that_was_not_joined_is_not_told(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    const char *env[] = {NULL};
+    struct fence_start start = {
+        .data_dir = rig_data_dir, .argv = rig_sleeper(), .env = env, .kill_way = FENCE_KILL_AUTO};
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    bool has_cgroup = rig_status(rig)->by_cgroup;
+    rig_kill(rig);
+    if (!has_cgroup) {
+        rig_end(rig);
+        skip();
+    }
+    broken("join", true);
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_false(rig_status(rig)->by_cgroup);
+    rig_kill(rig);
+    /* Asked for, it is a reason not to start. */
+    start.kill_way = FENCE_KILL_CGROUP;
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_IO);
+    assert_non_null(strstr(rig->err.text, "cgroup"));
+    rig_end(rig);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -88,6 +258,16 @@ int main(int argc, char **argv)
     mem_free(stub);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(log_that_stands_still_holds_up_no_kill, as_it_was),
+        cmocka_unit_test_teardown(working_directory_whose_server_is_silent_holds_up_no_kill,
+                                  as_it_was),
+        cmocka_unit_test_teardown(list_of_processes_that_cannot_be_read_is_not_an_empty_one,
+                                  as_it_was),
+        cmocka_unit_test_teardown(directory_that_cannot_be_looked_at_is_not_forgotten, as_it_was),
+        cmocka_unit_test_teardown(start_that_is_read_late_starts_nothing, as_it_was),
+        cmocka_unit_test_teardown(child_that_was_killed_before_its_program_ran_is_no_start,
+                                  as_it_was),
+        cmocka_unit_test_teardown(failed_start_names_place_and_remedy, as_it_was),
+        cmocka_unit_test_teardown(group_that_was_not_joined_is_not_told, as_it_was),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     rig_close();
