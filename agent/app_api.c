@@ -397,6 +397,9 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     if (ha_watchdog_bars(s)) {
         (void)json_object_set_new(document, "watchdog_failed", json_true());
     }
+    if (agent->fence != NULL && fence_client_status(agent->fence)->silent) {
+        (void)json_object_set_new(document, "fence_silent", json_true());
+    }
     char trouble[HA_TROUBLE_BYTES];
     ha_trouble(s, trouble);
     if (trouble[0] != '\0') {

@@ -300,6 +300,9 @@ char *app_metrics_render(const struct agent *agent, const struct ha_snapshot *s)
         api_metrics_add(&m, "pgquorum_fence_kill_seconds", "gauge",
                         "How long the last kill by the fence took, -0.001 if there was none.",
                         (double)fence_client_status(agent->fence)->kill_ms / 1000.0);
+        api_metrics_add(&m, "pgquorum_fence_silent", "gauge",
+                        "Value is 1 if the fence stands still: it does not answer.",
+                        fence_client_status(agent->fence)->silent);
     }
     put_health_metrics(&m, agent, s);
     put_copy_metrics(&m, agent);

@@ -317,6 +317,7 @@ struct agent {
     struct loop_watchdog watchdog;
     /* namesake.c */
     struct loop_namesake namesake;
+    bool fence_silent; /* and the operator was told */
     /* reinit.c */
     struct loop_reinit reinit;
     /* cycle.c */

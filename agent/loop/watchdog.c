@@ -213,11 +213,29 @@ static void make_room(struct agent *agent)
     }
 }
 
+/* Nothing ends PostgreSQL in time then but a device that is armed. */
+static void look_for_silence(struct agent *agent)
+{
+    const struct fence_status *status = fence_client_status(agent->fence);
+    if (status->silent == agent->fence_silent) {
+        return;
+    }
+    agent->fence_silent = status->silent;
+    if (status->silent) {
+        log_error("the fence (process %" PRId32 ") stands still: it does not answer, and would not "
+                  "end PostgreSQL in time; kill -CONT it, or see what its host lacks",
+                  status->fence_pid);
+    } else {
+        log_info("the fence answers again");
+    }
+}
+
 void watchdog_look(struct agent *agent)
 {
     if (agent->fence == NULL || !fence_client_connected(agent->fence)) {
         return;
     }
+    look_for_silence(agent);
     ask_if_due(agent);
     take(agent);
     make_room(agent);

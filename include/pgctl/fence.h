@@ -167,6 +167,9 @@ enum fence_watchdog_state {
 
 #define FENCE_WATCHDOG_WHY_BYTES 160
 
+#define FENCE_QUERY_MS           1000
+#define FENCE_SILENT_MS          2000 /* it answers at once; one that is stopped, or hangs, does not */
+
 struct fence_status {
     int32_t fence_pid;
     int32_t postmaster_pid; /* 0 = none was started, or it was reaped */
@@ -177,6 +180,8 @@ struct fence_status {
                     */
     bool starting; /* the client's: a start was sent, and no answer has come since; `all_gone` is
                       false meanwhile, also when its time is over: the fence may stand still */
+    bool silent; /* the client's: it has been asked and has not answered for FENCE_SILENT_MS; it is
+                    asked every FENCE_QUERY_MS when nothing else is */
     bool by_cgroup;      /* the instance has its cgroup */
     bool memory_locked;  /* mlockall worked */
     bool real_time;      /* SCHED_FIFO worked */

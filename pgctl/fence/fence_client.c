@@ -56,6 +56,9 @@ struct fence_client {
     uint32_t
         start_id; /* of the last start, until an answer to it or to a later request; 0 = none */
     struct pending pending[FENCE_PENDING_MAX];
+    uint64_t heard_ms;   /* when it last said anything */
+    unsigned late_ticks; /* one after the other that found it silent: what it has said may lie in
+                            the socket when this loop comes round late */
     struct fence_page *page;
     struct fence_status status;
     void (*freed)(void *arg);
@@ -114,6 +117,7 @@ static void client_lost(struct fence_client *client, int rc, const char *text)
     client->fd = -1;
     client->status.running = false;
     client->status.starting = false;
+    client->status.silent = false;
     pending_end_all(client, rc, text);
     if (was_connected && !client->closing) {
         client->on_event(client->arg, FENCE_EVENT_LOST, &client->status);
@@ -160,6 +164,8 @@ static void status_take(struct fence_client *client, const struct fence_reply *r
     if (is_answer && (int32_t)(reply->id - client->start_id) >= 0) {
         client->start_id = 0;
     }
+    client->heard_ms = uv_now(client->loop);
+    client->late_ticks = 0;
     client->status = reply->status;
     client->status.starting = client->start_id != 0;
     client->status.all_gone = client->status.all_gone && !client->status.starting;
@@ -234,6 +240,44 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     }
 }
 
+static void on_queried(void *arg, int rc, const struct fence_status *status,
+                       const struct error *err)
+{
+    (void)arg; /* what it has said is in the status, and that it says nothing, too */
+    (void)rc;
+    (void)status;
+    (void)err;
+}
+
+static bool is_late(const struct fence_client *client, uint64_t now_ms)
+{
+    for (size_t i = 0; i < FENCE_PENDING_MAX; i++) {
+        const struct pending *pending = &client->pending[i];
+        if (pending->id != 0 &&
+            pending->deadline_ms + FENCE_SILENT_MS <= now_ms + ANSWER_TIMEOUT_MS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A fence that stands still looks like one that is content: nothing comes from either. */
+static void look_for_silence(struct fence_client *client, uint64_t now_ms)
+{
+    bool waits = false;
+    if (client->state != CLIENT_CONNECTED) {
+        return;
+    }
+    client->late_ticks = is_late(client, now_ms) ? client->late_ticks + 1 : client->late_ticks;
+    client->status.silent = client->late_ticks >= 2;
+    for (size_t i = 0; i < FENCE_PENDING_MAX; i++) {
+        waits = waits || client->pending[i].id != 0;
+    }
+    if (!waits && now_ms - client->heard_ms >= FENCE_QUERY_MS) {
+        (void)!fence_client_query(client, on_queried, NULL, NULL);
+    }
+}
+
 static void on_tick(uv_timer_t *handle)
 {
     struct fence_client *client = handle->data;
@@ -244,6 +288,7 @@ static void on_tick(uv_timer_t *handle)
         client_lost(client, ERR_TIMEOUT, "the fence does not answer");
         return;
     }
+    look_for_silence(client, now_ms);
     for (size_t i = 0; i < FENCE_PENDING_MAX && !client->closing; i++) {
         struct pending *pending = &client->pending[i];
         if (pending->id != 0 && pending->deadline_ms <= now_ms) {

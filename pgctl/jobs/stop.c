@@ -3,7 +3,8 @@
  *   CLEAR (other jobs end) -> LOOK -> [BEFORE] -> [CHECKPOINTING] -> ASK -> WAIT ... -> end
  *
  * The fence stops what it has started, and kills what is left in time. An adopted postmaster (the
- * fence did not start it) gets its signal from here; the kill is the fence's in both cases. */
+ * fence did not start it) gets its signal from here, and so does any when the fence stands still;
+ * the kill is the fence's in all cases. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/command.h"
@@ -34,6 +35,7 @@ struct stop_data {
     const char *data_dir;
     int32_t pid;
     bool killed;
+    bool signalled;  /* by us, since the fence stands still */
     int64_t kill_ms; /* mono */
 };
 
@@ -88,8 +90,34 @@ static const struct fence_status *fence_of(const struct pg_task *task)
     return fence != NULL && fence_client_connected(fence) ? fence_client_status(fence) : NULL;
 }
 
+/* A fence that stands still has not stopped it, and whoever asked may have lost the lease. */
+static bool is_ours_to_signal(const struct stop_data *data)
+{
+    return data->pid > 0 && !data->signalled;
+}
+
+static bool is_silent(const struct pg_task *task)
+{
+    const struct fence_status *status = fence_of(task);
+    return status != NULL && status->silent;
+}
+
+static void signal_it(struct pg_task *task, struct stop_data *data)
+{
+    pg_task_say(task, "the fence does not answer: stopping the postmaster without it");
+    data->signalled = true;
+    task->state = STOP_ASKED;
+    pg_task_work(task, signal_postmaster, data);
+}
+
 static void kill_all(struct pg_task *task, struct stop_data *data)
 {
+    if (is_silent(task) && is_ours_to_signal(data)) {
+        data->stop.mode = FENCE_STOP_IMMEDIATE;
+        data->kill_ms = clock_mono_ms(task->pg->clock); /* and then the fence is asked to */
+        signal_it(task, data);
+        return;
+    }
     task->state = STOP_KILL_ASKED;
     data->killed = true;
     pg_task_say(task, "killing every process of the instance");
@@ -122,6 +150,10 @@ static void ask(struct pg_task *task, struct stop_data *data)
     pg_task_say(task, "stopping PostgreSQL");
     data->kill_ms = clock_mono_ms(pg->clock) + data->stop.kill_after_ms;
     task->state = STOP_ASKED;
+    if (is_silent(task) && is_ours_to_signal(data)) {
+        signal_it(task, data);
+        return;
+    }
     if (fence_started_it(task, data)) {
         int64_t kill_at_ms = clock_lease_ms(pg->clock) + data->stop.kill_after_ms;
         pg_task_fence(task, fence_client_stop(pg->fence, data->stop.mode, kill_at_ms,
@@ -230,6 +262,11 @@ static void stop_step(struct pg_task *task)
     case STOP_CHECKPOINTED: ask(task, data); return;
     case STOP_ASKED:
     case STOP_KILL_ASKED:
+        if (task->rc == ERR_TIMEOUT && is_ours_to_signal(data)) {
+            data->stop.mode = data->killed ? FENCE_STOP_IMMEDIATE : data->stop.mode;
+            signal_it(task, data);
+            return;
+        }
         if (task->rc != 0) {
             error_wrap(&task->err, "stopping PostgreSQL");
             pg_task_fail(task);

@@ -86,11 +86,44 @@ static void start_that_loses_the_fence_says_what_is_lost(void **state)
     node_free(node);
 }
 
+/* Its agent lives, and may have lost the lease. */
+static void fence_that_stands_still_keeps_nobody_from_stopping(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    for (int known = 0; known <= 1; known++) {
+        struct pg_stop stop = {.mode = FENCE_STOP_FAST, .kill_after_ms = known ? 0 : LONG_MS / 2};
+        struct outcome outcome = {0};
+        struct error err;
+        pid_t fence = fence_client_status(node->fence)->fence_pid;
+        pid_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+
+        assert_false(fence_client_status(node->fence)->silent);
+        kill(fence, SIGSTOP);
+        if (known) {
+            WAIT_FOR(fence_client_status(node->fence)->silent);
+        }
+        assert_int_equal(pg_instance_stop(node->pg, &stop, on_done, &outcome, &err), 0);
+        WAIT_FOR(!pid_lives(postmaster));
+        WAIT_FOR(fence_client_status(node->fence)->silent);
+        kill(fence, SIGCONT);
+        outcome_wait(&outcome);
+        CHECK_RC(&outcome, 0);
+        assert_true(fence_client_status(node->fence)->all_gone);
+        assert_false(fence_client_status(node->fence)->silent);
+        if (!known) {
+            node_start_well(node, PG_START_PRIMARY, NULL);
+        }
+    }
+    node_free(node);
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
         ON_STAGE(stop_ends_what_a_dead_fence_has_left),
         ON_STAGE(start_that_loses_the_fence_says_what_is_lost),
+        ON_STAGE(fence_that_stands_still_keeps_nobody_from_stopping),
         ON_STAGE(stop_with_nothing_to_stop_says_that_all_are_gone),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
