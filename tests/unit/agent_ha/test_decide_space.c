@@ -265,6 +265,30 @@ static bool is_possible(enum key key, enum hold hold, enum last last)
     return !(hold != HOLD_NONE && hold != HOLD_OLD && last != LAST_OURS);
 }
 
+/* A situation is a number; what it consists of are its digits, each to a base of its own. */
+static int digit(int *rest, int radix)
+{
+    int found = *rest % radix;
+    *rest /= radix;
+    return found;
+}
+
+/* By the first digits; false where these are not possible together. */
+static bool begin(struct ha_snapshot *s, int *rest, enum key *ret_key, enum last *ret_last)
+{
+    enum key key = (enum key)digit(rest, KEYS);
+    enum hold hold = (enum hold)digit(rest, HOLDS);
+    enum last last = (enum last)digit(rest, LASTS);
+    if (!is_possible(key, hold, last)) {
+        return false;
+    }
+    base(s);
+    set_hold(s, hold);
+    *ret_key = key;
+    *ret_last = last;
+    return true;
+}
+
 static uint64_t decided;
 
 static void decide_all_wishes(struct ha_snapshot *s, struct ha_plan *plan)
@@ -291,18 +315,15 @@ static void every_situation_has_a_permitted_plan(void **state)
     (void)state;
     for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAGES * RUNS * DATAS; i++) {
         int rest = i;
-        enum key key = (enum key)(rest % KEYS);
-        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
-        enum last last = (enum last)((rest /= HOLDS) % LASTS);
-        if (!is_possible(key, hold, last)) {
+        enum key key;
+        enum last last;
+        if (!begin(&s, &rest, &key, &last)) {
             continue;
         }
-        base(&s);
-        set_key(&s, key, last, (enum init)((rest /= LASTS) % INITS));
-        set_hold(&s, hold);
-        set_page(&s, (enum page)((rest /= INITS) % PAGES));
-        set_run(&s, (enum run)((rest /= PAGES) % RUNS));
-        set_data(&s, (enum data)((rest /= RUNS) % DATAS));
+        set_key(&s, key, last, (enum init)digit(&rest, INITS));
+        set_page(&s, (enum page)digit(&rest, PAGES));
+        set_run(&s, (enum run)digit(&rest, RUNS));
+        set_data(&s, (enum data)digit(&rest, DATAS));
         decide_all_wishes(&s, &plan);
     }
     assert_true(decided > 1000000);
@@ -376,20 +397,17 @@ static void every_situation_in_pause_has_a_permitted_plan(void **state)
     for (int i = 0; i < KEYS * HOLDS * LASTS * PAUSE_PAGES * RUNS * 5 * UNFENCEDS * HANDS * 2;
          i++) {
         int rest = i;
-        enum key key = (enum key)(rest % KEYS);
-        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
-        enum last last = (enum last)((rest /= HOLDS) % LASTS);
-        if (!is_possible(key, hold, last)) {
+        enum key key;
+        enum last last;
+        if (!begin(&s, &rest, &key, &last)) {
             continue;
         }
-        base(&s);
-        set_hold(&s, hold);
-        set_page(&s, (enum page)((rest /= LASTS) % PAUSE_PAGES));
-        set_run(&s, (enum run)((rest /= PAUSE_PAGES) % RUNS));
-        set_data(&s, datas[(rest /= RUNS) % 5]);
-        enum unfenced unfenced = (enum unfenced)((rest /= 5) % UNFENCEDS);
-        set_unfenced(&s, unfenced, (enum hand)((rest /= UNFENCEDS) % HANDS));
-        set_key(&s, key, last, rest / HANDS == 0 ? INIT_VALID : INIT_ABSENT); /* keys were wiped */
+        set_page(&s, (enum page)digit(&rest, PAUSE_PAGES));
+        set_run(&s, (enum run)digit(&rest, RUNS));
+        set_data(&s, datas[digit(&rest, 5)]);
+        enum unfenced unfenced = (enum unfenced)digit(&rest, UNFENCEDS);
+        set_unfenced(&s, unfenced, (enum hand)digit(&rest, HANDS));
+        set_key(&s, key, last, rest == 0 ? INIT_VALID : INIT_ABSENT); /* keys were wiped */
         decide_in_pause(&s, &plan, true);
         decide_in_pause(&s, &plan, false);
     }
@@ -451,20 +469,17 @@ static void every_situation_of_a_standby_cluster_has_a_permitted_plan(void **sta
     for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAUSE_PAGES * RUNS * DATAS * SECTIONS * 2;
          i++) {
         int rest = i;
-        enum key key = (enum key)(rest % KEYS);
-        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
-        enum last last = (enum last)((rest /= HOLDS) % LASTS);
-        if (!is_possible(key, hold, last)) {
+        enum key key;
+        enum last last;
+        if (!begin(&s, &rest, &key, &last)) {
             continue;
         }
-        base(&s);
-        set_key(&s, key, last, (enum init)((rest /= LASTS) % INITS));
-        set_hold(&s, hold);
-        set_page(&s, (enum page)((rest /= INITS) % PAUSE_PAGES));
-        set_run(&s, (enum run)((rest /= PAUSE_PAGES) % RUNS));
-        set_data(&s, (enum data)((rest /= RUNS) % DATAS));
-        enum section section = (enum section)((rest /= DATAS) % SECTIONS);
-        set_unfenced(&s, (rest / SECTIONS) % 2 == 0 ? UNFENCED_NOT : UNFENCED_LAST, HAND_NOT);
+        set_key(&s, key, last, (enum init)digit(&rest, INITS));
+        set_page(&s, (enum page)digit(&rest, PAUSE_PAGES));
+        set_run(&s, (enum run)digit(&rest, RUNS));
+        set_data(&s, (enum data)digit(&rest, DATAS));
+        enum section section = (enum section)digit(&rest, SECTIONS);
+        set_unfenced(&s, rest == 0 ? UNFENCED_NOT : UNFENCED_LAST, HAND_NOT);
         decide_in_section(&s, &plan, section);
     }
     assert_true(decided > 1000000);
@@ -505,18 +520,15 @@ static void every_situation_with_a_watchdog_has_a_permitted_plan(void **state)
     decided = 0;
     for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAGES * RUNS * 4; i++) {
         int rest = i;
-        enum key key = (enum key)(rest % KEYS);
-        enum hold hold = (enum hold)((rest /= KEYS) % HOLDS);
-        enum last last = (enum last)((rest /= HOLDS) % LASTS);
-        if (!is_possible(key, hold, last)) {
+        enum key key;
+        enum last last;
+        if (!begin(&s, &rest, &key, &last)) {
             continue;
         }
-        base(&s);
-        set_key(&s, key, last, (enum init)((rest /= LASTS) % INITS));
-        set_hold(&s, hold);
-        set_page(&s, (enum page)((rest /= INITS) % PAGES));
-        set_run(&s, (enum run)((rest /= PAGES) % RUNS));
-        set_data(&s, datas[(rest /= RUNS) % 4]);
+        set_key(&s, key, last, (enum init)digit(&rest, INITS));
+        set_page(&s, (enum page)digit(&rest, PAGES));
+        set_run(&s, (enum run)digit(&rest, RUNS));
+        set_data(&s, datas[digit(&rest, 4)]);
         set_join(&s, JOIN_SAME);
         decide_with_watchdogs(&s, &plan);
     }
