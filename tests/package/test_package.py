@@ -149,6 +149,28 @@ def test_units_are_such_as_systemd_wants_them(debian):
         assert float(re.search(r": ([0-9.]+) ", said).group(1)) < 3, said
 
 
+def test_a_witness_runs_and_comes_back_and_ends(debian):
+    """With the sandbox of its unit; alone it is a group of its own."""
+    text = debian.sh(f"cat {EXAMPLES}/witness.yml").stdout
+    debian.write("/etc/pgquorum/w.yml", renamed(re.sub(r"partner_addrs: \[.*\]", "partner_addrs: []", text), "w"))
+    unit = "pgquorum-witness@w"
+    debian.sh(f"systemctl start {unit}")
+
+    def leads():
+        table = debian.sh("pgquorum -c /etc/pgquorum/w.yml raft status", check=False).stdout
+        return re.search(r"^\| witness .*\| Leader +\|.*\| witness +\|", table, flags=re.M)
+    wait_for("a leader of the group", 20, leads)
+    pid = debian.main_pid(unit)
+    for signal_name in "KILL", "STOP":
+        debian.sh(f"kill -{signal_name} {pid}")
+        wait_for("another process", 20, lambda: debian.main_pid(unit) not in (0, pid))
+        wait_for("a leader of the group", 20, leads)
+        pid = debian.main_pid(unit)
+    debian.sh(f"systemctl stop {unit}")
+    assert debian.show(unit, "Result") == "success"
+    debian.sh("rm /etc/pgquorum/w.yml; rm -r /var/lib/pgquorum/witness")
+
+
 def test_three_members_of_packaged_files_make_a_cluster(cluster):
     assert leader(cluster)
     for name in MEMBERS:
