@@ -368,7 +368,14 @@ asan: all tests
 	@$(MAKE) --no-print-directory sim SEEDS=20 SIM_BENT=
 check-all: check models mutants e2e-rest debian13 check-deb chaos compose-test
 
-# Programs, units of systemd (none is enabled), documents with examples. agent/packaging makes a package of what is installed here.
+MAN_PAGE := build/man/pgquorum.1
+$(MAN_PAGE): docs/command-line.md docs/man.awk agent/version.h
+	@mkdir -p $(@D)
+	@awk -v VERSION="$$(sed -n 's/^#define PGQUORUM_VERSION "\(.*\)"/\1/p' agent/version.h)" -f docs/man.awk $< > $@.new && mv $@.new $@
+.PHONY: man
+man: $(MAN_PAGE)
+
+# Programs, units of systemd (none is enabled), manual page, completion, documents with examples. agent/packaging makes a package of what is installed here.
 .PHONY: install install-programs deb
 PREFIX ?= /usr/local
 DOCDIR := $(PREFIX)/share/doc/pgquorum
@@ -382,7 +389,18 @@ ifeq ($(COMPAT),1)
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patroni
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patronictl
 endif
-install: install-programs
+SHARE = $(DESTDIR)$(PREFIX)/share
+BASH_DIR = $(SHARE)/bash-completion/completions
+ZSH_DIR = $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
+install: install-programs man
+	install -d $(SHARE)/man/man1 $(BASH_DIR) $(ZSH_DIR)
+	install -m 644 $(MAN_PAGE) $(SHARE)/man/man1/
+	build/release/pgquorum completion bash > $(BASH_DIR)/pgquorum
+	build/release/pgquorum completion zsh > $(ZSH_DIR)/_pgquorum
+ifeq ($(COMPAT),1)
+	ln -sf pgquorum.1 $(SHARE)/man/man1/patronictl.1
+	ln -sf pgquorum $(BASH_DIR)/patronictl
+endif
 	install -d $(UNIT_DIR) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(DOCDIR)/examples
 	$(IN_PLACE) agent/packaging/pgquorum@.service.in > $(UNIT_DIR)/pgquorum@.service
 	$(IN_PLACE) -e 's|%i|pgquorum|' agent/packaging/pgquorum@.service.in > $(UNIT_DIR)/pgquorum.service
@@ -424,7 +442,7 @@ compile_commands.json: Makefile
 
 .PHONY: clean
 clean:
-	rm -rf build/debug build/release build/asan build/tsan build/cov build/fuzz compile_commands.json
+	rm -rf build/debug build/release build/asan build/tsan build/cov build/fuzz build/man compile_commands.json
 
 .PHONY: help
 help:
@@ -444,7 +462,7 @@ help:
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
 	@echo "make debian13   end-to-end tests with PostgreSQL 17, in a root of Debian 13"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
-	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl)"
+	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl); with the manual page (make man) and completion"
 	@echo "make deb        Debian packages into build/deb; check-deb: they are tried on clean Debians 12 and 13 under systemd (root), T=part"
 	@echo "make golden     writes the golden scenarios anew: review the diff"
 	@echo "make docs       writes the tables of keys in docs from agent/config/keys.def"

@@ -150,6 +150,83 @@ static void completion_is_for_two_shells(void **state)
     says(world.err, "Error: give one of bash, zsh; ");
 }
 
+/* --- the page --------------------------------------------------------------------------------- */
+
+#define PAGE_BYTES 65536
+
+/* Its section of docs/command-line.md, up to the next heading; free with mem_free. */
+static char *section_of(const char *page, const char *verb)
+{
+    char heading[64];
+    snprintf(heading, sizeof(heading), verb[0] == '\0' ? "\n## Before the verb\n" : "\n### %s\n",
+             verb);
+    const char *begin = strstr(page, heading);
+    if (begin == NULL) {
+        fail_msg("docs/command-line.md has no section%s", heading);
+    }
+    begin += strlen(heading);
+    const char *end = strstr(begin, "\n##");
+    return mem_strndup(begin, end != NULL ? (size_t)(end - begin) : strlen(begin));
+}
+
+static size_t rows_of(const char *section)
+{
+    size_t rows = 0;
+    for (const char *at = section; (at = strstr(at, "\n| `-")) != NULL; at++) {
+        rows++;
+    }
+    return rows;
+}
+
+static void the_page_has_every_verb_with_its_options_and_no_others(void **state)
+{
+    char *page = mem_new_array(char, PAGE_BYTES);
+    FILE *file = fopen("docs/command-line.md", "r");
+    (void)state;
+    assert_non_null(file);
+    size_t len = fread(page, 1, PAGE_BYTES - 1, file);
+    assert_true(len < PAGE_BYTES - 1);
+    fclose(file);
+    for (size_t i = 0; i < cli_grammar_count; i++) {
+        const struct cli_grammar *grammar = &cli_grammar[i];
+        char *section = section_of(page, grammar->verb);
+        struct buf text = BUF_INIT;
+        size_t count = 0;
+        if (grammar->verb[0] != '\0') {
+            buf_put_str(&text, "    pgquorum ");
+            cli_grammar_usage(grammar, &text);
+            buf_put_str(&text, "\n");
+            says(section, buf_str(&text));
+        }
+        for (const struct cli_option *o = grammar->options; o->id != 0; o++) {
+            buf_clear(&text);
+            if (o->what == NULL) {
+                continue;
+            }
+            buf_put_str(&text, "\n| `");
+            if (o->letter != 0) {
+                buf_printf(&text, "-%c%s", o->letter, o->name != NULL ? ", " : "");
+            }
+            if (o->name != NULL) {
+                buf_printf(&text, "--%s", o->name);
+            }
+            if (o->value != NULL) {
+                const char *bar = strchr(o->value, '|');
+                int before = bar != NULL ? (int)(bar - o->value) : (int)strlen(o->value);
+                buf_printf(&text, " %.*s%s%s", before, o->value, bar != NULL ? "\\|" : "",
+                           bar != NULL ? bar + 1 : "");
+            }
+            buf_printf(&text, "` | %s |", o->what);
+            says(section, buf_str(&text));
+            count++;
+        }
+        assert_int_equal(rows_of(section), count);
+        buf_free(&text);
+        mem_free(section);
+    }
+    mem_free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +236,7 @@ int main(void)
         cmocka_unit_test(bash_completes),
         cmocka_unit_test(zsh_reads_its_script),
         cmocka_unit_test(completion_is_for_two_shells),
+        cmocka_unit_test(the_page_has_every_verb_with_its_options_and_no_others),
     };
     return cmocka_run_group_tests(tests, start, end);
 }
