@@ -31,8 +31,8 @@ static int read_users(const struct reader *r, const struct section *bootstrap,
 {
     struct section all;
     int rc = reader_section(r, bootstrap, "users", "bootstrap.users", &all);
-    size_t count = json_object_size(all.object);
-    if (rc != 0 || count == 0) {
+    size_t count = rc == 0 ? json_object_size(all.object) : 0;
+    if (count == 0) {
         return rc;
     }
     if (count > PG_USERS_MAX) {
