@@ -51,8 +51,7 @@ static void exchange(struct app_reload *reload, const struct config *next)
     struct config old = *reload->config;
 
     *reload->config = *next;
-    log_level_set(next->log.level);
-    log_json_set(next->log.json);
+    log_configure(next->log);
     parameters_changed(agent); /* before the old one goes: what is merged has pointers into it */
     if (old.memory != reload->started) {
         config_free(&old);
@@ -95,6 +94,9 @@ static void on_read(uv_work_t *work)
     reload->rc = reload->from_file
                      ? config_load_file(path, &reload->read, &reload->warnings, &reload->err)
                      : config_load(path, &reload->read, &reload->warnings, &reload->err);
+    if (reload->rc == 0) {
+        reload->rc = app_start_check_log(&reload->read, &reload->err);
+    }
     if (reload->rc == 0 && reload->rest != NULL) {
         reload->rc = rest_tls_read(&reload->read.restapi, &reload->tls, &reload->err);
     }

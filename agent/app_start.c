@@ -23,6 +23,20 @@ void app_start_tell(const struct config_warnings *warnings)
     }
 }
 
+int app_start_check_log(const struct config *config, struct error *err)
+{
+    struct log_file file;
+    int rc = 0;
+    if (config->log->file.dir[0] != '\0') {
+        rc = log_file_open(&file, &config->log->file, err);
+        log_file_close(&file);
+    }
+    if (rc != 0) {
+        error_wrap(err, "%s", config->path);
+    }
+    return rc;
+}
+
 int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config)
 {
     struct config_warnings warnings = {0};
@@ -31,16 +45,20 @@ int app_start_load(app_start_load_fn load, const char *path, struct config *ret_
     int rc = load(path, ret_config, &warnings, &err);
 
     if (rc == 0) {
-        log_level_set(ret_config->log.level);
-        log_json_set(ret_config->log.json);
+        rc = app_start_check_log(ret_config, &err);
+        if (rc == 0) {
+            log_configure(ret_config->log);
+        } else {
+            config_free(ret_config);
+        }
     }
-    app_start_tell(&warnings);
-    config_warnings_free(&warnings);
     int no_writer = log_start_writer();
     if (no_writer != 0) {
         log_warning("no thread for the log: %s; a log that stands still will hold up all else",
                     strerror(no_writer));
     }
+    app_start_tell(&warnings);
+    config_warnings_free(&warnings);
     if (rc != 0) {
         log_error("%s", err.text);
     } else {

@@ -16,6 +16,9 @@ typedef int (*app_start_load_fn)(const char *path, struct config *ret_config,
  * and there are open files for a crowd of clients and the rest. */
 int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
 
+/* Whether the file that the log is to go to can be opened; may block. `err` names key and file. */
+int app_start_check_log(const struct config *config, struct error *err) MUST_CHECK;
+
 /* Warnings of a configuration, to the log. */
 void app_start_tell(const struct config_warnings *warnings);
 

@@ -34,7 +34,7 @@ static void ring_get(const struct log_writer *writer, uint32_t at, void *ret_byt
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-static bool stderr_write(const char *line, size_t len)
+bool log_writer_stderr(const char *line, size_t len)
 {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     size_t done = 0;
@@ -55,8 +55,8 @@ static bool stderr_write(const char *line, size_t len)
 static void line_write(struct log_writer *writer, const char *line, size_t len)
 {
     const struct log_writer_config *config = &writer->config;
-    bool written =
-        config->write != NULL ? config->write(config->arg, line, len) : stderr_write(line, len);
+    bool written = config->write != NULL ? config->write(config->arg, line, len)
+                                         : log_writer_stderr(line, len);
     if (!written) {
         (void)atomic_fetch_add(&writer->lost_count, 1);
     }
@@ -99,7 +99,7 @@ static int thread_make(struct log_writer *writer)
     if (rc != 0) {
         return rc;
     }
-    (void)pthread_attr_setstack(&attr, writer->config.stack, LOG_WRITER_STACK_BYTES);
+    (void)pthread_attr_setstack(&attr, writer->config.stack, writer->config.stack_bytes);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited */
     rc = pthread_create(&writer->thread, &attr, thread_run, writer);

@@ -476,7 +476,7 @@ static int read_all(const struct reader *r, const struct config_source *source, 
     rc = rc != 0 ? rc : read_store(r, source, &top, c);
     rc = rc != 0 ? rc : read_restapi(r, source, &top, c);
     rc = rc != 0 ? rc : section_ctl(r, source, &top, c);
-    rc = rc != 0 ? rc : section_log(r, &top, c);
+    rc = rc != 0 ? rc : section_log(r, source, &top, c);
     if (rc != 0 || source->use == CONFIG_CLIENT) {
         return rc;
     }

@@ -9,7 +9,7 @@
 #define AGENT_CONFIG_CONFIG_H
 
 #include "base/err.h"
-#include "base/log.h"
+#include "base/log_settings.h"
 #include "pgctl/pg_instance.h"
 
 #include <jansson.h>
@@ -194,11 +194,6 @@ struct config_tags {
     const char *replicatefrom; /* NULL = the leader */
 };
 
-struct config_log {
-    enum log_level level;
-    bool json;
-};
-
 enum config_use { CONFIG_AGENT, CONFIG_CLIENT, CONFIG_WITNESS };
 
 enum config_store { CONFIG_STORE_RAFT, CONFIG_STORE_ETCD2, CONFIG_STORE_ETCD3 };
@@ -235,7 +230,7 @@ struct config {
     struct config_bootstrap bootstrap;
     struct config_postgresql postgresql;
     struct config_tags tags;
-    struct config_log log;
+    const struct log_settings *log; /* NULL for a client */
     struct config_watchdog watchdog;
     const json_t *document; /* the whole file, the environment's values in it */
     const char *cwd;        /* as it was read with */

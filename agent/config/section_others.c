@@ -1,4 +1,4 @@
-/* `tags`, `watchdog`, `log`. */
+/* `tags`, `watchdog`. */
 #include "agent/config/sections.h"
 
 #include "agent/config/dynamic.h"
@@ -142,25 +142,5 @@ int section_watchdog(const struct reader *r, const struct section *top, struct c
     if (rc == 0 && (watchdog->device == NULL || watchdog->device[0] != '/')) {
         return reader_fail(r, &s, "device", "must be an absolute path: /dev/watchdog");
     }
-    return rc;
-}
-
-int section_log(const struct reader *r, const struct section *top, struct config *c)
-{
-    struct section s;
-    const char *level = NULL;
-    const char *type = NULL;
-    c->log.level = LOG_LEVEL_INFO;
-    int rc = reader_section(r, top, "log", "log", &s);
-    rc = rc != 0 ? rc : reader_text(r, &s, "level", READER_OPTIONAL, &level);
-    rc = rc != 0 ? rc : reader_text(r, &s, "type", READER_OPTIONAL, &type);
-    if (rc == 0 && level != NULL && !log_level_parse(level, &c->log.level)) {
-        return reader_fail(r, &s, "level",
-                           "'%.40s' is no level: give ERROR, WARNING, INFO or DEBUG", level);
-    }
-    if (rc == 0 && type != NULL && strcmp(type, "plain") != 0 && strcmp(type, "json") != 0) {
-        return reader_fail(r, &s, "type", "'%.40s' is no form of a line: give plain or json", type);
-    }
-    c->log.json = type != NULL && strcmp(type, "json") == 0;
     return rc;
 }

@@ -43,6 +43,7 @@ int section_ctl(const struct reader *r, const struct config_source *source,
 int section_tags(const struct reader *r, const struct section *top, struct config *c) MUST_CHECK;
 int section_watchdog(const struct reader *r, const struct section *top,
                      struct config *c) MUST_CHECK;
-int section_log(const struct reader *r, const struct section *top, struct config *c) MUST_CHECK;
+int section_log(const struct reader *r, const struct config_source *source,
+                const struct section *top, struct config *c) MUST_CHECK;
 
 #endif

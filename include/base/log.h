@@ -1,10 +1,11 @@
-/* One line per fact, to standard error, text or JSON. Never blocks: a line for which there is no
- * room is dropped and counted, and the count is told with the next line that gets through
- * (dropped_lines=N). A line that comes again directly after itself is counted, and the count is
- * told before the next other line, or with its next copy after some seconds (repeats=N). What a
- * message contains cannot make a second line, steer a terminal or break the JSON; one that is too
- * long ends in three dots. Only loop, api, cli, dcs, app and main log, from the main thread;
- * libraries return errors. */
+/* One line per fact, to a file or standard error, text or JSON. Never blocks: a line for which
+ * there is no room is dropped and counted, and the count is told with the next line that gets
+ * through (dropped_lines=N). A line that comes again directly after itself is counted, and the
+ * count is told before the next other line, or with its next copy after some seconds (repeats=N).
+ * Of more than 100 lines a second (500 at once) the rest is held back and counted, errors and
+ * warnings apart from the others. What a message contains cannot make a second line, steer a
+ * terminal or break the JSON; one that is too long ends in three dots. Only loop, api, cli, dcs,
+ * app and main log, from the main thread; libraries return errors. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -13,8 +14,11 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 /* The names of Python's levels in any case (critical is error, notset is debug); false if it is
  * none of them. */
 _Bool log_level_parse(const char *text, enum log_level *ret_level);
-void log_level_set(enum log_level level);
-void log_json_set(_Bool on);
+/* All at once, from the next line on (base/log_settings.h): level, format, file. Copied. A file is
+ * opened by the log's thread, anew at each call; what is wrong with it a line tells, and then the
+ * one of before goes on, or standard error. */
+struct log_settings;
+void log_configure(const struct log_settings *settings);
 
 /* From here on a thread writes (base/log_writer.h), until the process ends; exit() waits for it,
  * LOG_FLUSH_MS at most. 0, also if it runs already, or an errno: lines are then written as before,

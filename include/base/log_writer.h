@@ -24,7 +24,8 @@
 struct log_writer_config {
     unsigned char *ring;  /* borrowed for ever, as the stack */
     uint32_t ring_bytes;  /* a power of two, more than a line */
-    unsigned char *stack; /* LOG_WRITER_STACK_BYTES, aligned to 16 */
+    unsigned char *stack; /* aligned to 16 */
+    size_t stack_bytes;   /* LOG_WRITER_STACK_BYTES, and what the program has of _Thread_local */
     /* Writes one whole line, on the thread, and may block. False: it is lost. NULL: standard error,
      * also one that is set not to block. */
     bool (*write)(void *arg, const char *line, size_t len);
@@ -42,6 +43,9 @@ struct log_writer { /* zeroed: not started */
     pthread_t thread;
 };
 
+/* Standard error takes it whole, however long that takes, also one that is set not to block. False:
+ * it does not. For `write` of the configuration. */
+bool log_writer_stderr(const char *line, size_t len);
 /* 0, or an errno: then nothing was started. No signal is delivered to the thread. */
 int log_writer_start(struct log_writer *writer, const struct log_writer_config *config);
 /* Never blocks. False: no room; not counted as lost here, since the caller knows. */

@@ -137,7 +137,7 @@ static bool words_open(void)
     static unsigned char ring[RING_BYTES];
     static _Alignas(16) unsigned char stack[LOG_WRITER_STACK_BYTES];
     const struct log_writer_config config = {
-        .ring = ring, .ring_bytes = sizeof ring, .stack = stack};
+        .ring = ring, .ring_bytes = sizeof ring, .stack = stack, .stack_bytes = sizeof stack};
 
     errno = log_writer_start(&writer, &config);
     return errno == 0;

@@ -170,13 +170,6 @@ void log_write(enum log_level level, const char *fmt, ...)
               level == LOG_LEVEL_INFO ? "-" : "!", line);
 }
 
-bool log_level_parse(const char *text, enum log_level *ret_level)
-{
-    (void)text;
-    (void)ret_level;
-    return false;
-}
-
 struct raft_node *raft_group_node(struct raft_group *group)
 {
     return group->node->raft;

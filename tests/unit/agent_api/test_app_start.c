@@ -36,20 +36,9 @@ void log_write(enum log_level level, const char *fmt, ...)
     buf_printf(&logged, "%d %s\n", (int)level, line);
 }
 
-void log_level_set(enum log_level level)
+void log_configure(const struct log_settings *settings)
 {
-    level_now = level;
-}
-
-bool log_level_parse(const char *text, enum log_level *ret_level)
-{
-    *ret_level = LOG_LEVEL_DEBUG;
-    return strcmp(text, "DEBUG") == 0;
-}
-
-void log_json_set(bool on)
-{
-    (void)on;
+    level_now = settings->level;
 }
 
 int log_start_writer(void)

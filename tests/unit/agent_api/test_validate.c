@@ -126,7 +126,7 @@ static void what_is_right_says_nothing(void **state)
 static void faults_of_document_and_host_come_together(void **state)
 {
     (void)state;
-    put_good("bad.yml", "log: {level: loud, dir: /x}\nwatchdog: {mode: sometimes}\n"
+    put_good("bad.yml", "log: {level: loud, traceback_level: DEBUG}\nwatchdog: {mode: sometimes}\n"
                         "bootstrap: {initdb: [data-checksums]}\n");
     assert_int_equal(validated("bad.yml", false, true), 1);
     says("bad.yml: log.level: 'loud' is no level");

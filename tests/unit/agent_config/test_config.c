@@ -624,12 +624,11 @@ static void log_level_and_form_are_checked(void **state)
 {
     (void)state;
     struct config c = loaded("tags:\n", "log: {level: DEBUG, type: json}\ntags:\n");
-    assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
-    assert_true(c.log.json);
+    assert_int_equal(c.log->level, LOG_LEVEL_DEBUG);
+    assert_true(c.log->format.json);
     config_free(&c);
     refused("tags:\n", "log: {level: LOUD}\ntags:\n", "log.level: 'LOUD' is no level");
     refused("tags:\n", "log: {type: xml}\ntags:\n", "log.type: 'xml' is no form");
-    warned("tags:\n", "log: {dir: /var/log}\ntags:\n", "log.dir: has no effect");
 }
 
 static void warnings_beyond_the_limit_are_counted(void **state)

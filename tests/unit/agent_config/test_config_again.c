@@ -237,8 +237,8 @@ static void what_can_change_changes(void **state)
     again_end(&a);
     again_begin(&a, "tags:\n", "log: {level: DEBUG, type: json}\nctl: {insecure: true}\ntags:\n");
     assert_int_equal(a.warnings.count, 0);
-    assert_int_equal(a.got.log.level, LOG_LEVEL_DEBUG);
-    assert_true(a.got.log.json);
+    assert_int_equal(a.got.log->level, LOG_LEVEL_DEBUG);
+    assert_true(a.got.log->format.json);
     again_end(&a);
     again_begin(&a, "  connect_address: 172.20.0.10:5432\n",
                 "  connect_address: db1:5432\n  pg_hba: ['local all all trust']\n"
@@ -264,7 +264,7 @@ static void a_section_without_keys_is_as_none(void **state)
         a.read = loaded("tags:\n", texts[1]);
         assert_int_equal(config_again(&a.running, &a.read, &a.got, &a.warnings, &err), 0);
         assert_int_equal(a.warnings.count, 0);
-        assert_int_equal(a.got.log.level, i == 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        assert_int_equal(a.got.log->level, i == 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
         config_free(&a.running);
         config_free(&a.read);
         again_end(&a);
@@ -357,7 +357,7 @@ static void more_than_one_at_once(void **state)
     assert_int_equal(a.warnings.count, 2);
     assert_int_equal(a.got.store, CONFIG_STORE_RAFT);
     assert_string_equal(a.got.raft.self.text, "172.20.0.10:2222");
-    assert_int_equal(a.got.log.level, LOG_LEVEL_ERROR);
+    assert_int_equal(a.got.log->level, LOG_LEVEL_ERROR);
     again_end(&a);
 }
 

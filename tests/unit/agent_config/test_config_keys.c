@@ -148,6 +148,8 @@ static const char *const uses[] = {
     "restapi.allowlist",
     "restapi.authentication.username",
     "restapi.authentication.password",
+    "log.dateformat",
+    "log.dir",
     "ctl.cacert",
     "ctl.certfile",
     "ctl.keyfile_password",

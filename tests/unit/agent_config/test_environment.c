@@ -209,7 +209,8 @@ static void messages_name_the_variable(void **state)
          "node1.yml: restapi.listen (PATRONI_RESTAPI_LISTEN): 'nowhere' has no port"},
         {"PATRONI_LOG_LEVEL=loud", "log.level (PATRONI_LOG_LEVEL): 'loud' is no level"},
         {"PATRONI_LOGLEVEL=loud", "log.level (PATRONI_LOGLEVEL): 'loud' is no level"},
-        {"PATRONI_LOG_DIR=/x", "log.dir (PATRONI_LOG_DIR): has no effect in this release"},
+        {"PATRONI_LOG_TRACEBACK_LEVEL=DEBUG",
+         "log.traceback_level (PATRONI_LOG_TRACEBACK_LEVEL): has no effect in this release"},
         {"PATRONI_RAFT_PARTNER_ADDRS={a: s3cret}", "raft.partner_addrs (PATRONI_RAFT_PARTNER_"},
         {"PATRONI_CONSUL_HOST=h", "consul: not served by this release"},
         {"PATRONI_CITUS_GROUP=1", "citus: not served by this release"},
@@ -242,7 +243,7 @@ static const char *effective(const char *key, const struct config *config,
                        : strcmp(key, "use_slots") == 0        ? dynamic->use_slots
                        : strcmp(key, "use_pg_rewind") == 0    ? rewind
                        : strcmp(key, "synchronous_mode") == 0 ? (int)dynamic->synchronous_mode
-                       : strcmp(key, "log.level") == 0        ? (int)config->log.level
+                       : strcmp(key, "log.level") == 0        ? (int)config->log->level
                        : strcmp(key, "restapi.port") == 0     ? config->restapi_listen.port
                                                               : -1;
     (void)snprintf(ret_text, 32, "%lld", number);
@@ -483,7 +484,7 @@ static void files_of_a_directory_are_one_document(void **state)
     assert_string_equal(config.restapi_listen.text, "172.20.0.10:8009");
     assert_string_equal(config.restapi_connect.text, "172.20.0.10:8008"); /* mappings merge */
     assert_int_equal(json_object_size(config.tags.published), 0);         /* nothing takes away */
-    assert_int_equal(config.log.level, LOG_LEVEL_ERROR);
+    assert_int_equal(config.log->level, LOG_LEVEL_ERROR);
     config_free(&config);
     put("conf.d/50-list.yml", "[a]\n");
     assert_int_equal(config_load(path, &config, NULL, &err), ERR_INVALID);

@@ -823,13 +823,6 @@ void log_write(enum log_level level, const char *fmt, ...)
     buf_printf(&rig.logged, "%s\n", line);
 }
 
-bool log_level_parse(const char *text, enum log_level *ret_level)
-{
-    (void)text;
-    (void)ret_level;
-    return false;
-}
-
 void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan)
 {
     (void)s;

@@ -12,6 +12,8 @@ static char path[300];
 static struct app_reload reload;
 static struct config config;
 static size_t warnings_told;
+static struct log_settings logged_to;
+static bool log_dir_is_bad;
 
 static const char document[] = "scope: s\nname: n\n"
                                "restapi: {listen: '10.0.0.1:8008'}\n"
@@ -31,14 +33,16 @@ int pg_instance_check_reload(const struct pg_instance *instance, const struct pg
     return 0;
 }
 
-void log_level_set(enum log_level level)
+int app_start_check_log(const struct config *config_read, struct error *err)
 {
-    assert_int_equal(level, config.log.level);
+    return log_dir_is_bad && config_read->log->file.dir[0] != '\0'
+               ? error_set(err, ERR_PERMISSION, "log.dir: opening it: no")
+               : 0;
 }
 
-void log_json_set(bool on)
+void log_configure(const struct log_settings *settings)
 {
-    assert_int_equal(on, config.log.json);
+    logged_to = *settings;
 }
 
 void app_start_tell(const struct config_warnings *warnings)
@@ -141,6 +145,27 @@ static void a_file_may_come_to_the_environment(void **state)
     assert_non_null(strstr(rig.agent.reload.file_error, "n.yml: cannot be read: No such file"));
 }
 
+static void the_log_goes_by_the_new_file_unless_that_cannot_be_written(void **state)
+{
+    (void)state;
+    put("log: {level: ERROR}\n");
+    start_with(path);
+    put("log: {level: DEBUG, type: json, dir: /var/log/pg, file_num: 2}\n");
+    read_again();
+    assert_string_equal(rig.agent.reload.file_error, "");
+    assert_int_equal(logged_to.level, LOG_LEVEL_DEBUG);
+    assert_true(logged_to.format.json);
+    assert_string_equal(logged_to.file.dir, "/var/log/pg");
+    assert_int_equal(logged_to.file.num, 2);
+    log_dir_is_bad = true;
+    put("log: {level: WARNING, dir: /nowhere}\n");
+    read_again();
+    log_dir_is_bad = false;
+    assert_non_null(strstr(rig.agent.reload.file_error, "log.dir: opening it: no"));
+    assert_int_equal(logged_to.level, LOG_LEVEL_DEBUG); /* all of it stays */
+    assert_int_equal(config.log->level, LOG_LEVEL_DEBUG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +173,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_is_gone_is_not_replaced_by_the_environment,
                                         start_test, end_test),
         cmocka_unit_test_setup_teardown(a_file_may_come_to_the_environment, start_test, end_test),
+        cmocka_unit_test_setup_teardown(the_log_goes_by_the_new_file_unless_that_cannot_be_written,
+                                        start_test, end_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,8 @@
 #include "base/log.h"
 
 #include "agent/config/config.h"
-#include "base/log_line.h"
+#include "base/log_repeat.h"
+#include "base/log_settings.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -25,6 +26,22 @@ static int sink[2] = {-1, -1};
 static int real_stderr = -1;
 static char text[PIPE_BYTES + 1]; /* what was taken */
 
+static struct log_settings settings;
+
+static void log_level_set(enum log_level level)
+{
+    settings.level = level;
+    log_configure(&settings);
+}
+
+static void log_json_set(bool on)
+{
+    struct error err = {0};
+    log_format_init(&settings.format, on);
+    assert_int_equal(log_format_parse(&settings.format, LOG_DEFAULT_FORMAT, &err), 0);
+    log_configure(&settings);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -34,8 +51,8 @@ static int setup(void **state)
     assert_true(real_stderr >= 0);
     assert_true(dup2(sink[1], STDERR_FILENO) >= 0);
     (void)close(sink[1]);
-    log_level_set(LOG_LEVEL_INFO);
-    log_json_set(false);
+    log_settings_init(&settings);
+    log_configure(&settings);
     return 0;
 }
 

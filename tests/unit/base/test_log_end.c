@@ -42,7 +42,6 @@ static struct teller teller_new(void (*tell)(void))
         (void)dup2(pair[1], STDERR_FILENO);
         (void)close(pair[0]);
         (void)close(pair[1]);
-        log_level_set(LOG_LEVEL_INFO);
         if (log_start_writer() == 0 && log_start_writer() == 0) {
             tell();
         }
@@ -183,7 +182,11 @@ static void lines_that_found_no_room_are_counted_in_the_next(void **state)
     const char *text = teller_said(&teller);
     const char *last = strstr(text, "room again dropped_lines=");
     assert_non_null(last);
-    assert_int_equal(sscanf(last, "room again dropped_lines=%u", &lost), 1);
+    for (const char *at = text; (at = strstr(at, " dropped_lines=")) != NULL; at++) {
+        unsigned some = 0;
+        assert_int_equal(sscanf(at, " dropped_lines=%u", &some), 1);
+        lost += some; /* a line that found room in between has told of those before it */
+    }
     for (const char *at = text; (at = strstr(at, " qqq")) != NULL; at++) {
         lines++;
     }

@@ -64,6 +64,7 @@ static int start(void **state)
     const struct log_writer_config config = {.ring = ring,
                                              .ring_bytes = sizeof ring,
                                              .stack = stack,
+                                             .stack_bytes = sizeof stack,
                                              .write = through_the_gate,
                                              .arg = &gate};
     (void)state;
