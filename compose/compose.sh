@@ -6,7 +6,8 @@
 set -eu
 cd "$(dirname "$0")"
 project=pgquorum
-kept="SUBNET NET PUBLISH BASE PG_MAJOR MODE WITNESS"
+given="PUBLISH BASE PG_MAJOR PGQUORUM_IMAGE PATRONI_IMAGE ETCD_IMAGE HAPROXY_IMAGE"
+kept="SUBNET NET MODE WITNESS $given"
 
 fail() {
     echo "compose: $*" >&2
@@ -163,9 +164,9 @@ up() {
     witness=${WITNESS:-$(value WITNESS)}
     [ -z "$running" ] || [ "$witness" = "$(value WITNESS)" ] || fail "it is there without a witness: make compose-down first"
     choose_network
-    for name in PUBLISH BASE PG_MAJOR; do
-        eval "given=\${$name:-}"
-        [ -z "$given" ] || keep "$name" "$given"
+    for name in $given; do
+        eval "value=\${$name:-}"
+        [ -z "$value" ] || keep "$name" "$value"
     done
     keep MODE "$mode"
     keep WITNESS "$witness"
