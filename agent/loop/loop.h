@@ -222,6 +222,15 @@ struct loop_restart {
     char scheduled_start[48]; /* of the postmaster that it was meant for */
 };
 
+/* adoption.c */
+struct loop_adoption {
+    bool asking;
+    bool answered; /* about `pid` by the fence `fence_pid`: with `rc` */
+    int rc;
+    int32_t pid;
+    int32_t fence_pid;
+};
+
 /* watchdog.c */
 struct loop_watchdog {
     char device[FENCE_PATH_BYTES]; /* that the fence is to have; "" = none */
@@ -313,6 +322,8 @@ struct agent {
     uint32_t remote_timeline; /* that its primary is on, of the last look */
     /* restart.c */
     struct loop_restart restart;
+    /* adoption.c */
+    struct loop_adoption adoption;
     /* watchdog.c */
     struct loop_watchdog watchdog;
     /* namesake.c */

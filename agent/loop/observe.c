@@ -4,6 +4,7 @@
 
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/loop/adoption.h"
 #include "agent/loop/logical.h"
 #include "agent/loop/namesake.h"
 #include "agent/loop/peers.h"
@@ -92,24 +93,28 @@ static bool page_is_open(const struct agent *agent)
     return mapped != NULL && fence_page_read(mapped, &page) && fence_lease_open(&page);
 }
 
-/* Started by hand: the fence is not its parent. Where it has started the instance before it finds
- * its processes all the same, and kills them at the deadline; in pause, and as long after it as the
- * page is open, there is none. Any other is for the rules to stop. */
-static bool is_adopted(const struct agent *agent, const struct fence_status *status)
+/* Started by hand, or by Patroni: the fence is not its parent. */
+static bool is_of_others(const struct agent *agent, const struct fence_status *status)
 {
     const struct loop_facts *facts = &agent->facts;
     bool fence_is_idle = !status->running && !status->killing && !status->starting &&
                          (status->starts == 0 || status->all_gone) && !facts->start_ordered;
     bool alive = facts->inspected ? facts->inspection.running : facts->adopted;
-    return fence_is_idle && alive &&
-           (agent_is_paused(agent) || status->starts > 0 || page_is_open(agent));
+    return fence_is_idle && alive;
+}
+
+/* What the fence does not find is left alone in pause, and as long after it as the page is open;
+ * any other is for the rules to stop. */
+static bool is_adopted(const struct agent *agent, enum adoption adoption)
+{
+    return adoption == ADOPTION_DONE || agent_is_paused(agent) || page_is_open(agent);
 }
 
 static void run_adopted(struct agent *agent)
 {
     struct loop_facts *facts = &agent->facts;
     if (!facts->adopted) {
-        log_info("PostgreSQL was started by hand");
+        log_info("PostgreSQL runs, and was not started by this agent's fence: it is taken over as it is");
         /* Whom it follows, and whether it was told so by us, has to be found out. */
         facts->upstream =
             (struct ha_upstream){.service_in_force = facts->inspection.service_in_force,
@@ -132,9 +137,16 @@ static void work_run_out(struct agent *agent)
         return;
     }
     const struct fence_status *status = fence_client_status(agent->fence);
-    if (is_adopted(agent, status)) {
-        run_adopted(agent);
-        return;
+    if (is_of_others(agent, status)) {
+        enum adoption adoption = adoption_look(agent, status);
+        if (adoption == ADOPTION_PENDING && !facts->adopted) {
+            set_run(agent, HA_RUN_UNKNOWN);
+            return;
+        }
+        if (adoption == ADOPTION_PENDING || is_adopted(agent, adoption)) {
+            run_adopted(agent);
+            return;
+        }
     }
     facts->adopted = false;
     if (status->running && !status->killing) {

@@ -388,6 +388,13 @@ int fence_client_kill(struct fence_client *client, const char *data_dir, fence_d
     return client_send(client, &request, done, arg, err);
 }
 
+int fence_client_adopt(struct fence_client *client, const char *data_dir, fence_done_cb done,
+                       void *arg, struct error *err)
+{
+    struct fence_request request = {.type = FENCE_TYPE_ADOPT, .data_dir = data_dir};
+    return client_send(client, &request, done, arg, err);
+}
+
 static int send_plain(struct fence_client *client, enum fence_type type, fence_done_cb done,
                       void *arg, struct error *err)
 {

@@ -13,6 +13,20 @@ static void on_kill(struct fence *fence, const struct fence_request *request)
     fence_talk_answer(fence, request->id, 0, "");
 }
 
+/* Its processes are found by their directory from now on, and killed at the deadline like those of
+ * an instance that was started here. */
+static void on_adopt(struct fence *fence, const struct fence_request *request)
+{
+    bool has_own = fence->phase != FENCE_PHASE_IDLE && fence->phase != FENCE_PHASE_GONE;
+    if (has_own) {
+        fence_talk_answer(fence, request->id, ERR_BUSY, "an instance that was started here is not stopped");
+    } else if (!fence_instance_set_dir(&fence->instance, request->data_dir)) {
+        fence_talk_answer(fence, request->id, ERR_NOT_FOUND, "the data directory cannot be looked at");
+    } else {
+        fence_talk_answer(fence, request->id, 0, "");
+    }
+}
+
 /* The directory, too: of an instance that it has not started it must know when it is gone. */
 static void on_watchdog(struct fence *fence, const struct fence_request *request)
 {
@@ -61,6 +75,7 @@ void fence_request_do(struct fence *fence, struct fence_request *request)
     case FENCE_TYPE_QUERY: fence_talk_answer(fence, request->id, 0, ""); break;
     case FENCE_TYPE_QUIT: on_quit(fence, request, has_instance); break;
     case FENCE_TYPE_WATCHDOG: on_watchdog(fence, request); break;
+    case FENCE_TYPE_ADOPT: on_adopt(fence, request); break;
     case FENCE_TYPE_STATUS: break; /* the decoder lets no status through */
     }
 }

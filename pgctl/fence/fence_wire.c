@@ -111,7 +111,8 @@ size_t fence_wire_put_request(uint8_t *bytes, size_t capacity, const struct fenc
         put_int(&cursor, (uint64_t)request->stop_mode, 1);
         put_int(&cursor, (uint64_t)request->kill_at_ms, 8);
         break;
-    case FENCE_TYPE_KILL: put_text(&cursor, request->data_dir); break;
+    case FENCE_TYPE_KILL:
+    case FENCE_TYPE_ADOPT: put_text(&cursor, request->data_dir); break;
     case FENCE_TYPE_WATCHDOG:
         put_int(&cursor, (uint64_t)request->watchdog_s, 2);
         put_int(&cursor, (uint64_t)request->watchdog_s_max, 2);
@@ -183,7 +184,7 @@ bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *re
 
     memset(ret_request, 0, sizeof *ret_request);
     ret_request->id = (uint32_t)take_int(&cursor, 4);
-    if (cursor.failed || version == 0 || type < FENCE_TYPE_HELLO || type > FENCE_TYPE_WATCHDOG) {
+    if (cursor.failed || version == 0 || type < FENCE_TYPE_HELLO || type > FENCE_TYPE_ADOPT) {
         return false;
     }
     ret_request->type = (enum fence_type)type;
@@ -191,7 +192,7 @@ bool fence_wire_get_request(uint8_t *bytes, size_t len, struct fence_request *re
         take_start(&cursor, ret_request);
     } else if (ret_request->type == FENCE_TYPE_STOP) {
         take_stop(&cursor, ret_request);
-    } else if (ret_request->type == FENCE_TYPE_KILL) {
+    } else if (ret_request->type == FENCE_TYPE_KILL || ret_request->type == FENCE_TYPE_ADOPT) {
         ret_request->data_dir = take_text(&cursor);
     } else if (ret_request->type == FENCE_TYPE_WATCHDOG) {
         take_watchdog(&cursor, ret_request);

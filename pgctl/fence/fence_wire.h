@@ -7,7 +7,7 @@
  *             length u16, bytes, zero; then cluster u64 and revision i64 of the epoch, and
  *             not_after i64 (an agent of before it sends none: no limit)
  *     stop    mode u8, kill_at i64
- *     kill    data_dir as above
+ *     kill, adopt    data_dir as above
  *     hello, reload, query, quit    nothing
  *     watchdog  timeout u16, the largest u16 (both in s), then device, data_dir as above
  *     status  code i32 (0 or ERR_*), event i16 (enum fence_event; -1 = answer to `id`), the fields,
@@ -35,6 +35,7 @@ enum fence_type {
     FENCE_TYPE_QUERY = 6,
     FENCE_TYPE_QUIT = 7,
     FENCE_TYPE_WATCHDOG = 8,
+    FENCE_TYPE_ADOPT = 9,
     FENCE_TYPE_STATUS = 100,
 };
 

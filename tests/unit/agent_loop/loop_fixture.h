@@ -33,6 +33,7 @@ struct pending {
     pg_peer_cb asked;
     pg_sync_look_cb looked;
     pg_logical_seen_cb seen;
+    fence_done_cb adopted;
     dcs_done written;
     void *arg;
     int64_t sent_ms;
@@ -297,6 +298,8 @@ static inline void answer(const char *text, int rc)
         pending.probed(pending.arg, rc, NULL, &err);
     } else if (pending.seen != NULL) {
         pending.seen(pending.arg, rc, NULL, &err);
+    } else if (pending.adopted != NULL) {
+        pending.adopted(pending.arg, rc, &rig.fence, &err);
     } else {
         pending.asked(pending.arg, rc, NULL, &err);
     }
@@ -580,6 +583,18 @@ bool fence_client_connected(const struct fence_client *client)
 {
     (void)client;
     return rig.fence_connected;
+}
+
+int fence_client_adopt(struct fence_client *client, const char *data_dir, fence_done_cb done,
+                       void *arg, struct error *err)
+{
+    int rc = 0;
+    (void)client;
+    assert_string_equal(data_dir, rig.config.postgresql.data_dir);
+    struct pending *pending = ask(&rc, err, "adopt");
+    pending->adopted = done;
+    pending->arg = arg;
+    return rc;
 }
 
 #include "loop_watchdog.h"

@@ -148,6 +148,9 @@ static void look_finds(bool running)
     run_for(2 * LOOP_PROBE_MS_MAX);
     answer_inspect(&found);
     run_for(0);
+    if (is_asked("adopt")) {
+        answer("adopt", 0);
+    }
 }
 
 /* A fence that has started the instance before; it was stopped by hand, in pause. */

@@ -640,6 +640,54 @@ static void primary_started_by_hand_keeps_the_fence(void **state)
     mem_free(command);
 }
 
+/* Of a fence that has never started anything: it finds the instance by its directory, and the page
+ * binds it. */
+static void instance_of_others_is_adopted_and_killed_at_the_deadline(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    struct error err;
+    char *command =
+        mem_printf(PG_BIN "/pg_ctl start -w -s -D '%s' -l '%s/by_hand.log'", data_dir, dir);
+    assert_int_equal(run(command), 0);
+    mem_free(command);
+    (void)backend_open();
+    backends_close();
+
+    assert_int_equal(fence_client_adopt(agent->client, "/nowhere", on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_NOT_FOUND);
+    assert_int_equal(fence_client_adopt(agent->client, data_dir, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_false(fence_client_status(agent->client)->running);
+    assert_false(fence_client_status(agent->client)->all_gone);
+    agent_arm(agent, 5, FENCE_NO_DEADLINE, 1000);
+    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_BUSY); /* it is bound by the page */
+    assert_true(processes() > 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_FIRED, 5000));
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_int_equal(processes(), 0);
+    agent_end(agent);
+    command = mem_printf("rm -f '%s/postmaster.pid' '%s/.s.PGSQL.5432.lock'", data_dir, dir);
+    assert_int_equal(run(command), 0);
+    mem_free(command);
+}
+
+static void own_instance_is_not_left_for_another(void **state)
+{
+    struct agent *agent = agent_new();
+    struct error err;
+    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    assert_int_equal(fence_client_adopt(agent->client, data_dir, on_done, agent, &err), 0);
+    assert_int_equal(agent_answer(agent), ERR_BUSY);
+    assert_int_equal(
+        fence_client_stop(agent->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, on_done, agent, &err),
+        0);
+    assert_int_equal(agent_answer(agent), 0);
+    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+    agent_end(agent);
+}
+
 static void freed_client_ends_its_requests_as_canceled(void **state)
 {
     (void)state;
@@ -769,6 +817,8 @@ static int all_tests(void)
         BOTH(late_write_after_the_fire_starts_nothing),
         BOTH(start_that_comes_late_does_not_run_under_another_page),
         BOTH(primary_started_by_hand_keeps_the_fence),
+        cmocka_unit_test(instance_of_others_is_adopted_and_killed_at_the_deadline),
+        BOTH(own_instance_is_not_left_for_another),
         cmocka_unit_test(start_that_cannot_work_says_why),
         cmocka_unit_test(start_beside_the_holder_of_the_directory_is_refused),
         cmocka_unit_test(second_start_and_early_quit_are_refused),

@@ -84,6 +84,8 @@ static void bytes_of_the_messages_are_golden(void **state)
     golden_request(GOLDEN "start.hex", &start);
     golden_request(GOLDEN "stop.hex", &stop);
     golden_request(GOLDEN "kill.hex", &kill);
+    kill.type = FENCE_TYPE_ADOPT; /* the same fields */
+    golden_request(GOLDEN "adopt.hex", &kill);
     golden_request(GOLDEN "hello.hex", &hello);
     golden_request(GOLDEN "watchdog.hex", &watchdog);
     golden_hex(GOLDEN "status.hex", bytes, fence_wire_put_reply(bytes, sizeof bytes, &reply), " ");
@@ -147,6 +149,10 @@ static void a_stop_and_a_kill_come_back_as_they_were(void **state)
     assert_true(comes_back(bytes, &kill, &got));
     assert_int_equal(got.type, FENCE_TYPE_KILL);
     assert_string_equal(got.data_dir, "/data/pg");
+    kill.type = FENCE_TYPE_ADOPT;
+    assert_true(comes_back(bytes, &kill, &got));
+    assert_int_equal(got.type, FENCE_TYPE_ADOPT);
+    assert_string_equal(got.data_dir, "/data/pg");
 }
 
 static void a_watchdog_comes_back_as_it_was(void **state)
@@ -177,11 +183,11 @@ static void only_requests_are_taken_for_requests(void **state)
     for (unsigned type = 0; type < 1000; type++) {
         uint8_t bytes[64] = {1, 0, (uint8_t)type, (uint8_t)(type >> 8), 5};
         size_t len = type == FENCE_TYPE_STOP       ? 8 + 9
-                     : type == FENCE_TYPE_KILL     ? 8 + 3
+                     : type == FENCE_TYPE_KILL || type == FENCE_TYPE_ADOPT ? 8 + 3
                      : type == FENCE_TYPE_WATCHDOG ? 8 + 4 + 6
                                                    : 8;
         bool want =
-            type >= FENCE_TYPE_HELLO && type <= FENCE_TYPE_WATCHDOG && type != FENCE_TYPE_START;
+            type >= FENCE_TYPE_HELLO && type <= FENCE_TYPE_ADOPT && type != FENCE_TYPE_START;
         assert_int_equal(fence_wire_get_request(bytes, len, &got), want);
         if (want) {
             assert_int_equal(got.type, type);
@@ -191,7 +197,7 @@ static void only_requests_are_taken_for_requests(void **state)
         bytes[0] = 0; /* a version that there never was */
         assert_false(fence_wire_get_request(bytes, len, &got));
     }
-    assert_int_equal(taken, 7);
+    assert_int_equal(taken, 8);
 }
 
 /* One byte of a good request at a time. */

@@ -1,0 +1,50 @@
+#include "agent/loop/adoption.h"
+
+#include "agent/loop/loop.h"
+#include "base/log.h"
+
+static void on_adopted(void *arg, int rc, const struct fence_status *status,
+                       const struct error *err)
+{
+    struct agent *agent = arg;
+    struct loop_adoption *adoption = &agent->adoption;
+    (void)status;
+    adoption->asking = false;
+    if (rc == ERR_CANCELED || agent->stopping) {
+        return;
+    }
+    adoption->answered = true;
+    adoption->rc = rc;
+    if (rc != 0) {
+        log_warning("the fence does not take over PostgreSQL, which it has not started: %s",
+                    err->text);
+    }
+    observe_run(agent);
+    cycle_request(agent);
+}
+
+bool adoption_is_done(const struct agent *agent)
+{
+    return agent->adoption.answered && agent->adoption.rc == 0;
+}
+
+enum adoption adoption_look(struct agent *agent, const struct fence_status *status)
+{
+    struct loop_adoption *adoption = &agent->adoption;
+    int32_t pid = agent->facts.inspected ? agent->facts.inspection.pidfile_pid : adoption->pid;
+    struct error err;
+    if (adoption->pid != pid || adoption->fence_pid != status->fence_pid) {
+        /* what was asked of another one says nothing of this; its answer is waited for first */
+        adoption->answered = false;
+    }
+    if (!adoption->answered && !adoption->asking) {
+        adoption->pid = pid;
+        adoption->fence_pid = status->fence_pid;
+        adoption->asking = fence_client_adopt(agent->fence, agent->config->postgresql.data_dir,
+                                              on_adopted, agent, &err) == 0;
+    }
+    if (!adoption->answered) {
+        return ADOPTION_PENDING;
+    }
+    return adoption->rc == 0 ? ADOPTION_DONE : ADOPTION_NONE;
+}
