@@ -23,6 +23,18 @@ static void on_adopted(void *arg, int rc, const struct fence_status *status,
     cycle_request(agent);
 }
 
+void adoption_note(struct agent *agent, const struct fence_status *status)
+{
+    if (status->postmaster_pid != 0) {
+        agent->adoption.own_pid = status->postmaster_pid;
+    }
+}
+
+bool adoption_is_own(const struct agent *agent, int32_t pid)
+{
+    return pid != 0 && pid == agent->adoption.own_pid;
+}
+
 bool adoption_is_done(const struct agent *agent)
 {
     return agent->adoption.answered && agent->adoption.rc == 0;

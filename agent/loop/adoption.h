@@ -18,6 +18,11 @@ enum adoption {
  * about this postmaster. */
 enum adoption adoption_look(struct agent *agent, const struct fence_status *status);
 
+/* `pid` is that of the postmaster which the fence has started last, as far as this agent has seen.
+ * adoption_note is called with each status. */
+void adoption_note(struct agent *agent, const struct fence_status *status);
+bool adoption_is_own(const struct agent *agent, int32_t pid);
+
 /* The last one that was looked at is the fence's. */
 bool adoption_is_done(const struct agent *agent);
 

@@ -229,6 +229,7 @@ struct loop_adoption {
     int rc;
     int32_t pid;
     int32_t fence_pid;
+    int32_t own_pid; /* of the last postmaster that the fence has started; 0 = none was seen */
 };
 
 /* watchdog.c */

@@ -100,7 +100,9 @@ static bool is_of_others(const struct agent *agent, const struct fence_status *s
     bool fence_is_idle = !status->running && !status->killing && !status->starting &&
                          (status->starts == 0 || status->all_gone) && !facts->start_ordered;
     bool alive = facts->inspected ? facts->inspection.running : facts->adopted;
-    return fence_is_idle && alive;
+    /* A look of before the end of the fence's own postmaster sees that one. */
+    bool own = facts->inspected && adoption_is_own(agent, facts->inspection.pidfile_pid);
+    return fence_is_idle && alive && !own;
 }
 
 /* What the fence does not find is left alone in pause, and as long after it as the page is open;
@@ -114,7 +116,8 @@ static void run_adopted(struct agent *agent)
 {
     struct loop_facts *facts = &agent->facts;
     if (!facts->adopted) {
-        log_info("PostgreSQL runs, and was not started by this agent's fence: it is taken over as it is");
+        log_info("PostgreSQL runs, and was not started by this agent's fence: it is taken over as "
+                 "it is");
         /* Whom it follows, and whether it was told so by us, has to be found out. */
         facts->upstream =
             (struct ha_upstream){.service_in_force = facts->inspection.service_in_force,
@@ -137,6 +140,7 @@ static void work_run_out(struct agent *agent)
         return;
     }
     const struct fence_status *status = fence_client_status(agent->fence);
+    adoption_note(agent, status);
     if (is_of_others(agent, status)) {
         enum adoption adoption = adoption_look(agent, status);
         if (adoption == ADOPTION_PENDING && !facts->adopted) {

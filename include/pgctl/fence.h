@@ -262,8 +262,9 @@ int fence_client_stop(struct fence_client *client, enum fence_stop_mode mode, in
 int fence_client_kill(struct fence_client *client, const char *data_dir, fence_done_cb done,
                       void *arg, struct error *err) MUST_CHECK;
 /* An instance that somebody else has started runs in `data_dir`: from now on the page's deadline
- * holds for its processes. ERR_BUSY: one that the fence has started is not stopped yet. ERR_NOT_FOUND:
- * there is no such directory. ERR_UNSUPPORTED: the fence is of a release that adopts none. */
+ * holds for its processes. ERR_BUSY: one that the fence has started is not stopped yet.
+ * ERR_NOT_FOUND: there is no such directory. ERR_UNSUPPORTED: the fence is of a release that adopts
+ * none. */
 int fence_client_adopt(struct fence_client *client, const char *data_dir, fence_done_cb done,
                        void *arg, struct error *err) MUST_CHECK;
 /* SIGHUP to the postmaster. ERR_NOT_FOUND if there is none. */

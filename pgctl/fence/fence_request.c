@@ -19,9 +19,11 @@ static void on_adopt(struct fence *fence, const struct fence_request *request)
 {
     bool has_own = fence->phase != FENCE_PHASE_IDLE && fence->phase != FENCE_PHASE_GONE;
     if (has_own) {
-        fence_talk_answer(fence, request->id, ERR_BUSY, "an instance that was started here is not stopped");
+        fence_talk_answer(fence, request->id, ERR_BUSY,
+                          "an instance that was started here is not stopped");
     } else if (!fence_instance_set_dir(&fence->instance, request->data_dir)) {
-        fence_talk_answer(fence, request->id, ERR_NOT_FOUND, "the data directory cannot be looked at");
+        fence_talk_answer(fence, request->id, ERR_NOT_FOUND,
+                          "the data directory cannot be looked at");
     } else {
         fence_talk_answer(fence, request->id, 0, "");
     }

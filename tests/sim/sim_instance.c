@@ -170,6 +170,7 @@ static void finish_inspect(struct sim_call *call)
     pg_inspect_cb done = call->inspect_done;
     void *arg = call->arg;
     inspection.running = machine->phase != SIM_DOWN && !machine->orphans;
+    inspection.pidfile_pid = machine->status.postmaster_pid;
     inspection.service_in_force = true;
     inspection.noted_pause = machine->noted_pause;
     if (machine->dir == PG_DIR_VALID || machine->dir == PG_DIR_UNFINISHED) {

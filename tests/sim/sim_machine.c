@@ -126,6 +126,7 @@ void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int
     machine->status.exited = false;
     machine->status.all_gone = false;
     machine->status.starts++;
+    machine->status.postmaster_pid = SIM_POSTMASTER_PID + (int32_t)machine->status.starts;
     machine->kill_at_ms = FENCE_NO_DEADLINE;
     sim_trace(machine->node->world, "%s starts PostgreSQL as %s", machine->node->name,
               machine->recovery ? "standby" : "primary");
@@ -143,6 +144,7 @@ static void gone(struct sim_machine *machine, bool clean)
     machine->writable = false;
     sim_replication_stop(machine);
     machine->status.running = false;
+    machine->status.postmaster_pid = 0;
     machine->status.exited = true;
     machine->status.killing = false;
     machine->status.all_gone = true;
@@ -229,6 +231,7 @@ void sim_machine_kill_postmaster(struct sim_machine *machine)
     machine->orphans = true;
     machine->status.killing = true;
     machine->status.running = false;
+    machine->status.postmaster_pid = 0;
     machine->status.exited = true;
     sim_agent_fence_event(machine->node, FENCE_EVENT_POSTMASTER_EXITED);
     bool late = !world->setup.one_writer && sim_chance(world, 200);

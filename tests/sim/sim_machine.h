@@ -12,9 +12,10 @@
 #include "pgctl/pg_instance.h"
 #include "sim.h"
 
-#define SIM_SEGMENTS_MAX  256
-#define SIM_NO_UPSTREAM   (-1)
-#define SIM_LAG_BYTES_MAX 262144 /* maximum_lag_on_failover: some 6 s of writing */
+#define SIM_SEGMENTS_MAX   256
+#define SIM_NO_UPSTREAM    (-1)
+#define SIM_LAG_BYTES_MAX  262144 /* maximum_lag_on_failover: some 6 s of writing */
+#define SIM_POSTMASTER_PID 1000   /* and one more with each start */
 
 struct sim_segment {
     uint32_t timeline;

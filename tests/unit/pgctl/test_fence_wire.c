@@ -182,10 +182,10 @@ static void only_requests_are_taken_for_requests(void **state)
     unsigned taken = 0;
     for (unsigned type = 0; type < 1000; type++) {
         uint8_t bytes[64] = {1, 0, (uint8_t)type, (uint8_t)(type >> 8), 5};
-        size_t len = type == FENCE_TYPE_STOP       ? 8 + 9
+        size_t len = type == FENCE_TYPE_STOP                               ? 8 + 9
                      : type == FENCE_TYPE_KILL || type == FENCE_TYPE_ADOPT ? 8 + 3
-                     : type == FENCE_TYPE_WATCHDOG ? 8 + 4 + 6
-                                                   : 8;
+                     : type == FENCE_TYPE_WATCHDOG                         ? 8 + 4 + 6
+                                                                           : 8;
         bool want =
             type >= FENCE_TYPE_HELLO && type <= FENCE_TYPE_ADOPT && type != FENCE_TYPE_START;
         assert_int_equal(fence_wire_get_request(bytes, len, &got), want);
