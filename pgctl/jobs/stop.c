@@ -177,6 +177,14 @@ static bool is_over(const struct pg_task *task, const struct stop_data *data)
     return status->all_gone && !status->running && !status->killing && data->pid == 0;
 }
 
+/* A fence that is new: its predecessor died, and took the postmaster along, but not a backend that
+ * computes and may commit yet. Nobody else can tell whether there is one. */
+static bool fence_has_not_looked(const struct pg_task *task)
+{
+    const struct fence_status *status = fence_of(task);
+    return status != NULL && status->starts == 0 && !status->all_gone;
+}
+
 static void wait_or_end(struct pg_task *task, struct stop_data *data)
 {
     if (is_over(task, data)) {
@@ -184,20 +192,13 @@ static void wait_or_end(struct pg_task *task, struct stop_data *data)
     } else if (pg_task_expired(task)) {
         pg_task_fail_with(task, ERR_TIMEOUT,
                           "stopping PostgreSQL: processes of the instance are left");
-    } else if (!data->killed && clock_mono_ms(task->pg->clock) > data->kill_ms) {
+    } else if (!data->killed && (clock_mono_ms(task->pg->clock) > data->kill_ms ||
+                                 (data->pid == 0 && fence_has_not_looked(task)))) {
         kill_all(task, data);
     } else {
         task->state = STOP_WAIT;
         pg_task_wait(task, LOOK_EVERY_MS);
     }
-}
-
-/* A fence that is new: its predecessor died, and took the postmaster along, but not a backend that
- * computes and may commit yet. Nobody else can tell whether there is one. */
-static bool fence_has_not_looked(const struct pg_task *task)
-{
-    const struct fence_status *status = fence_of(task);
-    return status != NULL && status->starts == 0 && !status->all_gone;
 }
 
 static void begin(struct pg_task *task, struct stop_data *data)

@@ -202,15 +202,15 @@ def test_ours_goes_back_from_its_own_store_to_etcd(make_rig):
 
 
 @pytest.mark.rest
-def test_instances_that_patroni_has_left_running_are_taken_over(make_rig):
-    """As from Patroni's own raft, or where nobody wants the old keys: an empty group finds a primary and its standbys."""
+def test_instances_that_patroni_has_left_running_are_adopted(make_rig):
+    """As from Patroni's own raft, or where nobody wants the old keys: an empty group finds a running primary and its standbys."""
     r = make_rig(store="etcd3", patroni=tuple(NODES), program=PATRONI_DEBIAN, **TIMES)
     r.start_all()
     r.haproxy = r.start_haproxy()
     r.wait_healthy(timeout=120)
     with faults.Load(r) as load:
         r.ctl("pause", "--wait", timeout=60)
-        leader = r.leader()
+        leader, before = r.leader(), starts_of(r)
         for node in r.nodes.values():
             stop(node)
             node.patroni = False
@@ -221,5 +221,6 @@ def test_instances_that_patroni_has_left_running_are_taken_over(make_rig):
         wait_for(f"{leader.name} has the key", lambda: r.leader() is leader, 60, 0.5)
         r.wait_healthy(timeout=90)
         load.wait_writable(30)
+        assert starts_of(r)[leader.name] == before[leader.name], "the primary was restarted"
     print(faults.verify(r, load, may_lose=False), load.gaps())
     faults.switchover(r)

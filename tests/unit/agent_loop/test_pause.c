@@ -253,37 +253,73 @@ static void what_we_stop_after_it_was_adopted_is_stopped(void **state)
     rig_free();
 }
 
-/* Not in pause, and a fence that would not find it: the rules stop it as before. */
-static void fence_that_is_new_adopts_in_pause_alone(void **state)
+static void look_finds_one_of_others(int32_t pid)
 {
-    (void)state;
-    rig_settle();
-    struct pg_inspection found = {.kind = PG_DIR_VALID, .running = true};
+    struct pg_inspection found = {.kind = PG_DIR_VALID, .running = true, .pidfile_pid = pid};
     observe_inspect(&rig.agent);
     run_for(LOOP_PROBE_STARTING_MS);
     answer_inspect(&found);
     run_for(0);
+}
+
+static bool fence_finds_it(void)
+{
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    facts_snapshot(&rig.agent, s);
+    bool finds = s->fence.adopted && s->fence.knows_directory;
+    mem_free(s);
+    return finds;
+}
+
+/* Nothing is decided about it before the fence has answered. */
+static void one_of_others_is_the_fences_when_it_says_so(void **state)
+{
+    (void)state;
+    rig_settle();
+    look_finds_one_of_others(77);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_UNKNOWN);
+    assert_false(fence_finds_it());
+    answer("adopt", 0);
+    run_for(0);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
+    assert_true(rig.agent.facts.adopted && fence_finds_it());
+    answer_probe(100);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_RUNNING);
+    look_finds_one_of_others(77);
+    assert_false(is_asked("adopt")); /* once for each */
+    look_finds_one_of_others(78);
+    assert_true(is_asked("adopt"));
+    answer("adopt", 0);
+    assert_true(rig.agent.facts.adopted && fence_finds_it());
+    rig_free();
+}
+
+/* Not in pause, and a fence that would not find it (of a release before): the rules stop it. */
+static void what_the_fence_does_not_find_is_adopted_in_pause_alone(void **state)
+{
+    (void)state;
+    rig_settle();
+    look_finds_one_of_others(77);
+    answer("adopt", ERR_UNSUPPORTED);
     assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPED);
+    assert_false(fence_finds_it());
     rig.agent.dynamic.paused = true;
-    observe_run(&rig.agent);
+    look_finds_one_of_others(77);
     assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
     rig_free();
 }
 
 /* The pause ended, and the page does not say so yet: it is stopped in order, and not for a crash.
  */
-static void fence_that_is_new_adopts_while_the_page_is_open(void **state)
+static void what_the_fence_does_not_find_is_adopted_while_the_page_is_open(void **state)
 {
     (void)state;
     rig_settle();
     arms();
     opens();
     answer("put unfenced", 0);
-    struct pg_inspection found = {.kind = PG_DIR_VALID, .running = true};
-    observe_inspect(&rig.agent);
-    run_for(LOOP_PROBE_STARTING_MS);
-    answer_inspect(&found);
-    run_for(0);
+    look_finds_one_of_others(77);
+    answer("adopt", ERR_UNSUPPORTED);
     assert_int_equal(rig.agent.facts.run, HA_RUN_STARTING);
     assert_true(rig.agent.facts.adopted);
     rig_free();
@@ -472,8 +508,9 @@ int main(void)
         cmocka_unit_test(what_is_stopped_by_hand_after_that_is_seen),
         cmocka_unit_test(look_from_before_the_end_adopts_nobody),
         cmocka_unit_test(what_we_stop_after_it_was_adopted_is_stopped),
-        cmocka_unit_test(fence_that_is_new_adopts_in_pause_alone),
-        cmocka_unit_test(fence_that_is_new_adopts_while_the_page_is_open),
+        cmocka_unit_test(one_of_others_is_the_fences_when_it_says_so),
+        cmocka_unit_test(what_the_fence_does_not_find_is_adopted_in_pause_alone),
+        cmocka_unit_test(what_the_fence_does_not_find_is_adopted_while_the_page_is_open),
         cmocka_unit_test(pause_is_read_from_a_configuration_that_is_refused),
         cmocka_unit_test(what_was_in_force_stays_whole),
         cmocka_unit_test(pause_that_cannot_be_read_is_taken_from_what_others_say),
