@@ -565,38 +565,7 @@ void pg_instance_on_fence_event(struct pg_instance *instance, enum fence_event e
     (void)status;
 }
 
-/* --- the fence -------------------------------------------------------------------------------- */
-
-struct fence_page *fence_client_page(const struct fence_client *client)
-{
-    (void)client;
-    return (struct fence_page *)(void *)page_memory;
-}
-
-const struct fence_status *fence_client_status(const struct fence_client *client)
-{
-    (void)client;
-    return &rig.fence;
-}
-
-bool fence_client_connected(const struct fence_client *client)
-{
-    (void)client;
-    return rig.fence_connected;
-}
-
-int fence_client_adopt(struct fence_client *client, const char *data_dir, fence_done_cb done,
-                       void *arg, struct error *err)
-{
-    int rc = 0;
-    (void)client;
-    assert_string_equal(data_dir, rig.config.postgresql.data_dir);
-    struct pending *pending = ask(&rc, err, "adopt");
-    pending->adopted = done;
-    pending->arg = arg;
-    return rc;
-}
-
+#include "loop_fence.h"
 #include "loop_watchdog.h"
 
 static inline struct fence_lease page_now(void)
