@@ -1,7 +1,6 @@
-/* restart and flush: which members, when and on what conditions is asked for here; each of them is
- * told over its REST interface, one after the other, so that never two are down at once. */
-#include "agent/cli/cli_verbs.h"
-#include "agent/cli/cluster_doc.h"
+/* restart: when and on what conditions is asked for here; each member is told over its REST
+ * interface, one after the other, so that never two are down at once. */
+#include "agent/cli/cli_order.h"
 #include "agent/config/dynamic.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -16,97 +15,8 @@
 #define START_MS_DEFAULT 300000 /* primary_start_timeout */
 #define STOP_MS_MAX      180000 /* what a restart may take besides its start */
 
-struct request {
-    struct cli *cli;
-    const char *verb; /* as the words have it: "restart", "flush" */
-    const char *cluster;
-    const char *role; /* NULL = any */
-    bool force;
-    bool dry_run; /* nobody is asked */
-    bool any;     /* one of them, at random */
-    bool pending; /* only where a setting waits for it */
-    const char *scheduled;
-    const char *version;
-    const char *timeout;
-    char iso[CLI_TIME_BYTES]; /* "" = now */
-    char *asked_version;      /* owned */
-    struct dcs_view *view;
-    json_t *doc;
-    json_t *config;
-    json_t *members; /* those that are meant */
-};
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
-/* --- which members ---------------------------------------------------------------------------- */
-
-static bool is_named(const char *name, int argc, char **argv)
-{
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], name) == 0) {
-            return true;
-        }
-    }
-    return argc == 0;
-}
-
-/* Whoever names a member that is not there has meant another one. */
-static int check_names(const struct request *q, int argc, char **argv)
-{
-    const json_t *all = json_object_get(q->doc, "members");
-    for (int i = 0; i < argc; i++) {
-        size_t j = 0;
-        while (j < json_array_size(all) &&
-               strcmp(text_of(json_array_get(all, j), "name"), argv[i]) != 0) {
-            j++;
-        }
-        if (j == json_array_size(all)) {
-            return cli_fail("no member '%s' in cluster %s", argv[i], q->cluster);
-        }
-    }
-    return CLI_OK;
-}
-
-/* The named ones that have the role; without names, all that have it. */
-static int choose_members(struct request *q, int argc, char **argv)
-{
-    const json_t *all = json_object_get(q->doc, "members");
-    int status = check_names(q, argc, argv);
-    if (status != CLI_OK) {
-        return status;
-    }
-    q->members = json_array();
-    for (size_t i = 0; i < json_array_size(all); i++) {
-        json_t *member = json_array_get(all, i);
-        if (is_named(text_of(member, "name"), argc, argv) &&
-            cli_role_matches(text_of(member, "role"), q->role != NULL ? q->role : "any")) {
-            (void)json_array_append(q->members, member);
-        }
-    }
-    if (json_array_size(q->members) > 0) {
-        return CLI_OK;
-    }
-    return argc > 0 ? cli_fail("No %s among provided members", q->role != NULL ? q->role : "any")
-                    : cli_fail("cluster %s has no members%s%s", q->cluster,
-                               q->role != NULL ? " of role " : "", q->role != NULL ? q->role : "");
-}
-
-static char *names_of(const json_t *members)
-{
-    struct buf names = BUF_INIT;
-    for (size_t i = 0; i < json_array_size(members); i++) {
-        buf_printf(&names, "%s%s", i > 0 ? ", " : "", text_of(json_array_get(members, i), "name"));
-    }
-    (void)buf_str(&names);
-    return buf_take(&names);
-}
-
 /* In the record that was read, not as the member may be by now: so with patronictl. */
-static void keep_pending(struct request *q)
+static void keep_pending(struct cli_order *q)
 {
     for (size_t i = json_array_size(q->members); i > 0; i--) {
         if (!json_is_true(json_object_get(json_array_get(q->members, i - 1), "pending_restart"))) {
@@ -115,7 +25,7 @@ static void keep_pending(struct request *q)
     }
 }
 
-static void keep_one(struct request *q)
+static void keep_one(struct cli_order *q)
 {
     size_t count = json_array_size(q->members);
     if (count > 1) {
@@ -127,9 +37,7 @@ static void keep_one(struct request *q)
     }
 }
 
-/* --- asking: each step gives CLI_OK, or the exit status --------------------------------------- */
-
-static int take_time(struct request *q, const char *text)
+static int take_time(struct cli_order *q, const char *text)
 {
     if (text == NULL || strcmp(text, "now") == 0) {
         return CLI_OK;
@@ -141,7 +49,7 @@ static int take_time(struct request *q, const char *text)
                           text);
 }
 
-static int ask_time(struct request *q)
+static int ask_time(struct cli_order *q)
 {
     char example[32];
     char text[120];
@@ -159,29 +67,7 @@ static int ask_time(struct request *q)
     return status;
 }
 
-static int ask_confirmation(const struct request *q)
-{
-    struct buf text = BUF_INIT;
-    if (q->force) {
-        return CLI_OK;
-    }
-    char *names = names_of(q->members);
-    if (q->iso[0] != '\0') {
-        buf_printf(&text, "Are you sure you want to schedule %s of members %s at %s?", q->verb,
-                   names, q->iso);
-    } else {
-        buf_printf(&text, "Are you sure you want to %s members %s?", q->verb, names);
-    }
-    enum cli_answer answer = cli_confirm(buf_str(&text));
-    buf_free(&text);
-    mem_free(names);
-    if (answer == CLI_NO) {
-        return cli_fail("Aborted %s%s", q->iso[0] != '\0' ? "scheduled " : "", q->verb);
-    }
-    return answer == CLI_YES ? CLI_OK : CLI_ERROR;
-}
-
-static int ask_version(struct request *q)
+static int ask_version(struct cli_order *q)
 {
     if (q->version == NULL && !q->force) {
         q->asked_version =
@@ -200,16 +86,14 @@ static int check_text(const char *option, const char *text)
     return value != NULL ? CLI_OK : cli_fail("%s: is no UTF-8", option);
 }
 
-static int check_pause(const struct request *q)
+static int check_pause(const struct cli_order *q)
 {
     return q->iso[0] != '\0' && json_is_true(json_object_get(q->config, "pause"))
                ? cli_fail("Can't schedule restart in the paused state")
                : CLI_OK;
 }
 
-/* --- doing ------------------------------------------------------------------------------------ */
-
-static char *restart_body(const struct request *q)
+static char *restart_body(const struct cli_order *q)
 {
     json_t *body = json_object();
     struct buf out = BUF_INIT;
@@ -232,7 +116,7 @@ static char *restart_body(const struct request *q)
     return buf_take(&out);
 }
 
-static int64_t wait_ms(const struct request *q)
+static int64_t wait_ms(const struct cli_order *q)
 {
     int64_t start_ms = START_MS_DEFAULT;
     json_t *given = q->timeout != NULL ? json_string(q->timeout) : NULL;
@@ -245,37 +129,17 @@ static int64_t wait_ms(const struct request *q)
     return start_ms + cli_switch_wait_ms(q->config) + STOP_MS_MAX;
 }
 
-/* CLI_OK: the member has answered, be it with a refusal. */
-static int delete_scheduled(const json_t *member)
-{
-    const char *name = text_of(member, "name");
-    struct cli_reply reply = {0};
-    struct error err = {0};
-    if (cli_request_delete(text_of(member, "api_url"), "/restart", CLI_TIMEOUT_MS, &reply, &err) !=
-        0) {
-        (void)printf("Failed: flush scheduled restart for member %s, (%s)\n", name, err.text);
-        return CLI_ERROR;
-    }
-    if (reply.status < 400) {
-        (void)printf("Success: flush scheduled restart for member %s\n", name);
-    } else {
-        (void)printf("Failed: flush scheduled restart for member %s, status code=%d, (%s)\n", name,
-                     reply.status, reply.text);
-    }
-    mem_free(reply.text);
-    return CLI_OK;
-}
-
 /* Gives what cli_request does: 0 if it has answered, be it with a refusal. */
-static int restart_member(const struct request *q, const json_t *member, const char *body)
+static int restart_member(const struct cli_order *q, const json_t *member, const char *body)
 {
-    const char *name = text_of(member, "name");
+    const char *name = cli_text_of(member, "name");
     struct cli_reply reply = {0};
     struct error err = {0};
     if (q->iso[0] != '\0' && q->force && json_object_get(member, "scheduled_restart") != NULL) {
-        (void)delete_scheduled(member);
+        (void)cli_order_drop_scheduled(member);
     }
-    int rc = cli_request(text_of(member, "api_url"), "/restart", body, wait_ms(q), &reply, &err);
+    int rc =
+        cli_request(cli_text_of(member, "api_url"), "/restart", body, wait_ms(q), &reply, &err);
     if (rc != 0) {
         (void)printf("Failed: restart for member %s, (%s)\n", name, err.text);
         (void)fflush(stdout);
@@ -303,7 +167,7 @@ static bool is_unknown(int rc)
 }
 
 /* One after the other: while one may go down yet, the next is not asked. */
-static int restart_each(const struct request *q)
+static int restart_each(const struct cli_order *q)
 {
     int status = CLI_OK;
     char *body = restart_body(q);
@@ -314,7 +178,7 @@ static int restart_each(const struct request *q)
         if (is_unknown(rc)) {
             (void)cli_fail("whether member %s was restarted, or will be, is not known: look with "
                            "list; %zu more were not asked",
-                           text_of(member, "name"), json_array_size(q->members) - i - 1);
+                           cli_text_of(member, "name"), json_array_size(q->members) - i - 1);
             break;
         }
     }
@@ -323,11 +187,11 @@ static int restart_each(const struct request *q)
 }
 
 /* One after the other, as they would be restarted. */
-static int tell_dry_run(const struct request *q)
+static int tell_dry_run(const struct cli_order *q)
 {
     int status = CLI_OK;
     char *body = restart_body(q);
-    char *names = names_of(q->members);
+    char *names = cli_order_names(q->members);
     (void)printf(
         "Dry run: nothing was sent. %s would be asked to restart%s%s, one after the other; "
         "as things are now,\n",
@@ -335,8 +199,8 @@ static int tell_dry_run(const struct request *q)
     (void)fflush(stdout);
     for (size_t i = 0; i < json_array_size(q->members); i++) {
         const json_t *member = json_array_get(q->members, i);
-        int one =
-            cli_tell_decision(text_of(member, "name"), text_of(member, "api_url"), "restart", body);
+        int one = cli_tell_decision(cli_text_of(member, "name"), cli_text_of(member, "api_url"),
+                                    "restart", body);
         status = status != CLI_OK ? status : one;
     }
     mem_free(names);
@@ -344,10 +208,10 @@ static int tell_dry_run(const struct request *q)
     return status;
 }
 
-static int restart_all(struct request *q, int argc, char **argv)
+static int restart_all(struct cli_order *q, int argc, char **argv)
 {
     int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
-    status = status != CLI_OK ? status : choose_members(q, argc, argv);
+    status = status != CLI_OK ? status : cli_order_choose(q, argc, argv);
     status = status != CLI_OK ? status : ask_time(q);
     if (status == CLI_OK && q->pending && q->iso[0] == '\0') {
         keep_pending(q);
@@ -356,7 +220,7 @@ static int restart_all(struct request *q, int argc, char **argv)
             return CLI_OK;
         }
     }
-    status = status != CLI_OK ? status : ask_confirmation(q);
+    status = status != CLI_OK ? status : cli_order_confirm(q);
     if (status == CLI_OK && q->any) {
         keep_one(q);
     }
@@ -370,125 +234,14 @@ static int restart_all(struct request *q, int argc, char **argv)
     return q->dry_run ? tell_dry_run(q) : restart_each(q);
 }
 
-/* --- flush ------------------------------------------------------------------------------------ */
-
-static int flush_restarts(struct request *q, int argc, char **argv)
-{
-    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
-    status = status != CLI_OK ? status : choose_members(q, argc, argv);
-    status = status != CLI_OK ? status : ask_confirmation(q);
-    for (size_t i = 0, count = status == CLI_OK ? json_array_size(q->members) : 0; i < count; i++) {
-        const json_t *member = json_array_get(q->members, i);
-        const json_t *scheduled = json_object_get(member, "scheduled_restart");
-        if (scheduled != NULL && q->dry_run) {
-            (void)printf("Dry run: nothing was sent. The restart of %s at %s would be deleted\n",
-                         text_of(member, "name"), text_of(scheduled, "schedule"));
-        } else if (scheduled != NULL) {
-            status = delete_scheduled(member) != CLI_OK ? CLI_ERROR : status;
-        } else {
-            (void)printf("No scheduled restart for member %s\n", text_of(member, "name"));
-        }
-    }
-    return status;
-}
-
-/* True: it has told what became of it. */
-static bool flush_at(const json_t *member)
-{
-    struct cli_reply reply = {0};
-    struct error err = {0};
-    if (cli_request_delete(text_of(member, "api_url"), "/switchover", CLI_TIMEOUT_MS, &reply,
-                           &err) != 0) {
-        (void)fprintf(stderr, "Member %s is not accessible: %s\n", text_of(member, "name"),
-                      err.text);
-        return false;
-    }
-    bool told = reply.status == 200 || reply.status == 404;
-    if (told) {
-        (void)printf("%s: %s\n", reply.status == 200 ? "Success" : "Failed", reply.text);
-    } else {
-        (void)printf("Failed: member=%s, status_code=%d, (%s)\n", text_of(member, "name"),
-                     reply.status, reply.text);
-    }
-    mem_free(reply.text);
-    return told;
-}
-
-static int flush_switchover(struct request *q)
-{
-    char now[CLI_TIME_BYTES];
-    struct error err = {0};
-    const json_t *all = json_object_get(q->doc, "members");
-    const struct dcs_kv *kv = dcs_view_get(q->view, "failover");
-    const char *leader = cluster_doc_text(q->view, "leader");
-
-    if (json_object_get(q->doc, "scheduled_switchover") == NULL || kv == NULL) {
-        (void)printf("No pending scheduled switchover\n");
-        return CLI_OK;
-    }
-    if (q->dry_run) {
-        (void)printf("Dry run: nothing was sent. The switchover at %s would be deleted\n",
-                     text_of(json_object_get(q->doc, "scheduled_switchover"), "at"));
-        return CLI_OK;
-    }
-    for (size_t i = 0; i < 2 * json_array_size(all); i++) { /* the leader first, then the others */
-        const json_t *member = json_array_get(all, i % json_array_size(all));
-        bool leads = leader != NULL && strcmp(leader, text_of(member, "name")) == 0;
-        if (leads == (i < json_array_size(all)) && flush_at(member)) {
-            return CLI_OK;
-        }
-    }
-    (void)printf("%s Could not find any accessible member of cluster %s\n", cli_timestamp(5, now),
-                 q->cluster);
-    int rc = cli_session_put(q->cli->session, q->cluster, "failover", "{}", kv->mod_revision, &err);
-    return rc == 0 ? CLI_OK : cli_fail("%s", err.text);
-}
-
-/* --- the verbs -------------------------------------------------------------------------------- */
-
-/* argv: cluster, members. `target` NULL = restart them; else what is flushed. */
-static int perform(struct request *q, int argc, char **argv, const char *target)
-{
-    struct error err = {0};
-    int status = CLI_ERROR;
-    if (cli_open(q->cli)) {
-        q->cluster = argv[0];
-        if (cli_session_read(q->cli->session, q->cluster, &q->view, &err) == 0) {
-            q->doc = cluster_doc(q->view, q->cluster);
-            q->config = cluster_doc_key(q->view, "config");
-            status = target == NULL                      ? restart_all(q, argc - 1, argv + 1)
-                     : strcmp(target, "switchover") == 0 ? flush_switchover(q)
-                                                         : flush_restarts(q, argc - 1, argv + 1);
-        } else {
-            status = cli_fail("%s", err.text);
-        }
-    }
-    json_decref(q->members);
-    json_decref(q->doc);
-    json_decref(q->config);
-    dcs_view_unref(q->view);
-    mem_free(q->asked_version);
-    return status;
-}
-
-static bool take_role(struct request *q, const char *verb, const char *role)
-{
-    q->role = role;
-    if (!cli_role_is_known(role)) {
-        (void)cli_wrong_usage(verb, "no such role");
-        return false;
-    }
-    return true;
-}
-
 int cli_restart(struct cli *cli, int argc, char **argv)
 {
-    struct request q = {.cli = cli, .verb = "restart"};
+    struct cli_order q = {.cli = cli, .verb = "restart"};
     int option = 0;
     while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
         case 'r':
-            if (!take_role(&q, argv[0], optarg)) {
+            if (!cli_order_role(&q, argv[0], optarg)) {
                 return CLI_USAGE;
             }
             break;
@@ -505,30 +258,10 @@ int cli_restart(struct cli *cli, int argc, char **argv)
     if (optind >= argc) {
         return cli_wrong_usage(argv[0], "name the cluster");
     }
-    return perform(&q, argc - optind, argv + optind, NULL);
-}
-
-int cli_flush(struct cli *cli, int argc, char **argv)
-{
-    struct request q = {.cli = cli, .verb = "flush"};
-    int option = 0;
-    while ((option = cli_option(cli, argc, argv)) != -1) {
-        switch (option) {
-        case 'r':
-            if (!take_role(&q, argv[0], optarg)) {
-                return CLI_USAGE;
-            }
-            break;
-        case 'F': q.force = true; break;
-        case 'n': q.dry_run = q.force = true; break; /* there is nothing to confirm */
-        default: return CLI_USAGE;
-        }
+    int status = cli_order_open(&q, argv[optind]);
+    if (status == CLI_OK) {
+        status = restart_all(&q, argc - optind - 1, argv + optind + 1);
     }
-    const char *target = argv[argc - 1];
-    if (argc - optind < 2 ||
-        (strcmp(target, "restart") != 0 && strcmp(target, "switchover") != 0)) {
-        return cli_wrong_usage(argv[0],
-                               "name the cluster, and last what is flushed: restart or switchover");
-    }
-    return perform(&q, argc - optind - 1, argv + optind, target);
+    cli_order_close(&q);
+    return status;
 }

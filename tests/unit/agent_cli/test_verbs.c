@@ -805,6 +805,10 @@ static void raft_recover_asks_before_it_makes_a_new_group(void **state)
     says(world.out, "LOST is what the other members had");
     assert_null(strstr(world.out, "WARNING"));
     says(world.err, "'yes' is not the name of the cluster: nothing was changed");
+    assert_int_equal(RUN("raft", "recover", "--dry-run"), 0);
+    says(world.out, "LOST is what the other members had");
+    says(world.out, "Dry run: nothing was changed. It would be made a group of its own, after the "
+                    "name of the cluster was typed\n");
     assert_int_equal(RUN_ANSWERING("batman\n", "raft", "recover"), 0);
     says(world.out, "Recovered: group 1122334456");
     says(world.out, "pgquorum failover --candidate NAME --force");
