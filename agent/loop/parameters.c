@@ -87,7 +87,8 @@ static void on_reloaded(void *arg, int rc, const struct error *err)
             set_error(agent, NULL);
         }
     }
-    if (rc == 0 || rc == ERR_INVALID || rc == ERR_NOT_FOUND) { /* it has got there */
+    bool there = rc == 0 || rc == ERR_INVALID || rc == ERR_NOT_FOUND;
+    if (there && !reload->wanted) { /* an older account has got there, which is no news either */
         attach_anew(agent);
     }
     observe_probe_soon(agent);

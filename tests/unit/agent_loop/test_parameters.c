@@ -202,6 +202,24 @@ static void a_receiver_with_another_account_is_attached_anew(void **state)
     rig_free();
 }
 
+/* The answer to the values before it has not written the new account into any file. */
+static void a_receiver_waits_for_its_own_values(void **state)
+{
+    (void)state;
+    struct ha_upstream *upstream = &rig.agent.facts.upstream;
+    rig_settle();
+    *upstream = (struct ha_upstream){.known = true, .conn_url = "x"};
+    configure(MORE);
+    rig.agent.reload.receiver_changed = true;
+    configure(MOST);
+    answer("reload", 0); /* of the older ones */
+    assert_string_equal(upstream->conn_url, "x");
+    run_for(0);
+    answer("reload", 0);
+    assert_string_equal(upstream->conn_url, "");
+    rig_free();
+}
+
 static void a_start_that_failed_has_its_settings_tried(void **state)
 {
     (void)state;
@@ -244,6 +262,7 @@ int main(void)
         cmocka_unit_test(values_that_come_meanwhile_follow_at_once),
         cmocka_unit_test(what_the_store_says_of_slots_goes_along),
         cmocka_unit_test(a_receiver_with_another_account_is_attached_anew),
+        cmocka_unit_test(a_receiver_waits_for_its_own_values),
         cmocka_unit_test(a_start_that_failed_has_its_settings_tried),
         cmocka_unit_test(an_answer_after_the_end_begins_nothing),
     };
