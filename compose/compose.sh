@@ -152,12 +152,19 @@ show() {
     echo "In the directory compose, $COMPOSE $(files "$mode" "$witness") ps and the like. make compose-down removes everything, the data too."
 }
 
+# The mode of what is there, also of what was started without this script; nothing if nothing is.
+mode_there() {
+    there=$(value MODE)
+    [ -n "$there" ] || there=$(docker ps -a --filter "label=com.docker.compose.project=$project" --format '{{.Label "pgquorum.mode"}}' | head -n 1)
+    echo "$there"
+}
+
 up() {
     mode=$1 witness=
     [ -e "$mode.yml" ] && [ "$mode" != witness ] || fail "MODE=$mode is none of self-contained, etcd-backed, etcd-serving"
     [ -z "${WITNESS:-}" ] || [ "$mode" = self-contained ] || fail "WITNESS=1 goes with MODE=self-contained only"
     make_env
-    running=$(value MODE)
+    running=$(mode_there)
     if [ -n "$running" ] && [ "$running" != "$mode" ]; then
         fail "MODE=$running is there, with its data: make compose-down first"
     fi
@@ -178,7 +185,7 @@ up() {
 
 down() {
     [ -e .env ] || return 0
-    mode=$(value MODE) witness=$(value WITNESS)
+    mode=$(mode_there) witness=$(value WITNESS)
     [ -n "$mode" ] || return 0
     compose down -t 2 -v --remove-orphans # the data goes anyway
     for name in $kept; do

@@ -51,6 +51,16 @@ def test_without_an_engine_it_says_so():
     assert answer.returncode != 0 and "the Docker engine does not answer" in answer.stderr
 
 
+def test_what_was_started_without_it_is_known(nothing_up):
+    assert script("env").returncode == 0
+    begun = containers.Deployment("self-contained", "/nonexistent")
+    begun.compose("up", "-d", "node5")
+    answer = script("up", "etcd-backed")
+    assert answer.returncode != 0 and "MODE=self-contained is there, with its data: make compose-down first" in answer.stderr
+    assert script("down").returncode == 0
+    assert docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={containers.PROJECT}").stdout == ""
+
+
 def first_write(deployment):
     """Seconds from docker-compose up to the first acknowledged write through port 5000: the images are there, the volumes are not."""
     writer = deployment.writer("first")
