@@ -109,6 +109,7 @@ void notify_ready(struct notify *notify, uv_loop_t *loop)
 
 void notify_stopping(struct notify *notify)
 {
+    notify->ready_lost = false; /* too late for it */
     (void)say(notify, "STOPPING=1");
 }
 

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 mkdir -p "$1/deb/src"
 out=$(cd "$1/deb" && pwd)
 missing=
-for package in debhelper dpkg-dev; do
+for package in build-essential debhelper; do
     [ "$(dpkg-query -W -f '${db:Status-Abbrev}' $package 2>/dev/null)" = "ii " ] || missing="$missing $package"
 done
 if [ -n "$missing" ]; then

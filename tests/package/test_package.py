@@ -198,6 +198,21 @@ def test_the_fence_and_postgresql_have_what_the_unit_gives(cluster):
     assert backends and {cluster.sh(f"cat /proc/{pid}/oom_score_adj").stdout for pid in backends} == {"0\n"}
 
 
+def sql(debian, name, text):
+    return debian.sh(f"runuser -u postgres -- psql -AtXq -v ON_ERROR_STOP=1 -h /var/run/postgresql -p {5431 + int(name[1:])} <<'SQL'\n{text}\nSQL").stdout
+
+
+def test_postgresql_can_do_in_its_sandbox_what_it_can_elsewhere(cluster):
+    name = leader(cluster)
+    compiled = sql(cluster, name, "SET jit_above_cost = 0; EXPLAIN (ANALYZE) SELECT sum(i * 2) FROM generate_series(1, 1000) AS i;")
+    assert "JIT:" in compiled or sql(cluster, name, "SELECT pg_jit_available();") == "f\n"
+    sql(cluster, name, "CREATE TABLE t (i int); INSERT INTO t SELECT generate_series(1, 100000);")
+    sql(cluster, name, "COPY t TO PROGRAM 'gzip > /var/lib/postgresql/t.gz'; COPY t FROM PROGRAM 'gzip -dc /var/lib/postgresql/t.gz';")
+    parallel = "SET debug_parallel_query = on" if cluster.release != "bookworm" else "SET force_parallel_mode = on"
+    assert sql(cluster, name, f"{parallel}; SELECT count(*) FROM t;") == "200000\n"
+    assert cluster.show(UNIT[name], "SystemCallErrorNumber") in ("1", "EPERM")
+
+
 def test_an_agent_that_is_killed_comes_back_to_its_postgresql(cluster):
     name = leader(cluster)
     agent, server = cluster.main_pid(UNIT[name]), postmaster(cluster, name)

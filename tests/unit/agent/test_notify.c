@@ -127,6 +127,18 @@ static void the_start_is_told_until_it_is_taken(void **state)
     nothing_is_heard();
 }
 
+static void what_has_begun_to_end_is_not_ready_any_more(void **state)
+{
+    (void)state;
+    setenv("NOTIFY_SOCKET", rig.path, 1);
+    notify_ready(&rig.notify, &rig.loop);
+    listen_at(rig.path, false);
+    notify_stopping(&rig.notify);
+    uv_run(&rig.loop, UV_RUN_DEFAULT);
+    is_heard("STOPPING=1");
+    nothing_is_heard();
+}
+
 static void a_socket_without_a_file_is_found(void **state)
 {
     char name[176];
@@ -226,6 +238,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(start_and_end_are_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_start_is_told_until_it_is_taken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_has_begun_to_end_is_not_ready_any_more, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_socket_without_a_file_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(signs_of_life_come_from_the_loop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_process_is_watched_not_this_one, set_up, tear_down),
