@@ -69,12 +69,13 @@ static void on_reloaded(void *arg, int rc, const struct error *err)
 {
     struct agent *agent = arg;
     struct loop_reload *reload = &agent->reload;
+    bool overtaken = reload->wanted;
 
     reload->running = false;
     if (agent->stopping || rc == ERR_CANCELED) {
         return;
     }
-    if (reload->wanted) {
+    if (overtaken) {
         reload->again_mono_ms =
             0; /* newer values have come meanwhile: how these fared is no news */
     } else if (rc != 0) {
@@ -88,7 +89,7 @@ static void on_reloaded(void *arg, int rc, const struct error *err)
         }
     }
     bool there = rc == 0 || rc == ERR_INVALID || rc == ERR_NOT_FOUND;
-    if (there && !reload->wanted) { /* an older account has got there, which is no news either */
+    if (there && !overtaken) { /* else it is an older account that has got there */
         attach_anew(agent);
     }
     observe_probe_soon(agent);
