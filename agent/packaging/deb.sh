@@ -12,6 +12,7 @@ for package in build-essential debhelper; do
 done
 if [ -n "$missing" ]; then
     [ "$(id -u)" = 0 ] || { echo "deb: these packages are missing:$missing: install them, then run make deb again" >&2; exit 1; }
+    apt-get update -q
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing </dev/null
 fi

@@ -128,6 +128,7 @@ def cluster(debian):
 
 def test_lintian_finds_no_errors():
     if shutil.which("lintian") is None:
+        run("apt-get", "update", "-q")
         run("apt-get", "install", "-q", "-y", "--no-install-recommends", "lintian", env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
     said = run("lintian", "--no-cfg", "--allow-root", "--fail-on", "error", package(), check=False)
     assert said.returncode == 0, said.stdout
