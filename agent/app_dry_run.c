@@ -91,8 +91,12 @@ char *app_dry_run(void *arg, const struct api_supposed *supposed, struct error *
     char *text = NULL;
     facts_snapshot(agent, s);
     if (suppose(s, supposed, err) == 0) {
-        ha_decide(s, plan);
-        text = tell(plan);
+        const char *broken = ha_decide_supposed(s, plan);
+        if (broken == NULL) {
+            text = tell(plan);
+        } else {
+            (void)error_set(err, ERR_BUG, "no plan can be told: %s", broken);
+        }
     }
     mem_free(plan);
     mem_free(s);

@@ -37,15 +37,18 @@ static const struct ha_rule_list *list_of(const struct ha_snapshot *s)
     return ha_depose_is_due(s) ? &ha_rules_silent : &ha_rules_replica;
 }
 
-void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan)
+const char *ha_decide_supposed(const struct ha_snapshot *s, struct ha_plan *ret_plan)
 {
     memset(ret_plan, 0, sizeof *ret_plan);
     if (!ha_rules_run(&ha_rules_common, s, ret_plan) &&
-        !ha_rules_run(&ha_rules_pause, s, ret_plan)) {
-        bool answered = ha_rules_run(list_of(s), s, ret_plan);
-        ASSERT(answered);
+        !ha_rules_run(&ha_rules_pause, s, ret_plan) && !ha_rules_run(list_of(s), s, ret_plan)) {
+        return "no rule has answered";
     }
-    ASSERT(ret_plan->action_count > 0);
-    const char *broken = ha_check(s, ret_plan);
+    return ret_plan->action_count > 0 ? ha_check(s, ret_plan) : "a plan without an action";
+}
+
+void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan)
+{
+    const char *broken = ha_decide_supposed(s, ret_plan);
     ASSERT(broken == NULL);
 }

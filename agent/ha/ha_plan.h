@@ -170,6 +170,9 @@ struct ha_rule {
 
 /* Decides. Always gives a rule and at least one action. Asserts ha_check on what it gives. */
 void ha_decide(const struct ha_snapshot *s, struct ha_plan *ret_plan);
+/* The same of a snapshot that is only supposed, whose plan nobody carries out. NULL, or what is
+ * wrong with the plan: such a question must not end the agent. */
+const char *ha_decide_supposed(const struct ha_snapshot *s, struct ha_plan *ret_plan) MUST_CHECK;
 
 /* For the rules. The action is zeroed but for its type (until = HA_NEVER); it lives in the plan. */
 struct ha_action *ha_plan_add(struct ha_plan *plan, enum ha_action_type type);
