@@ -397,6 +397,7 @@ install: install-programs man
 	install -m 644 $(MAN_PAGE) $(SHARE)/man/man1/
 	build/release/pgquorum completion bash > $(BASH_DIR)/pgquorum
 	build/release/pgquorum completion zsh > $(ZSH_DIR)/_pgquorum
+	chmod 644 $(BASH_DIR)/pgquorum $(ZSH_DIR)/_pgquorum
 ifeq ($(COMPAT),1)
 	ln -sf pgquorum.1 $(SHARE)/man/man1/patronictl.1
 	ln -sf pgquorum $(BASH_DIR)/patronictl

@@ -12,7 +12,8 @@ keep_witness() {
         env -i PATH="$PATH" LANG="${LANG:-C}" $(env | sed -n 's/^WITNESS_/PATRONI_/p') pgquorum witness "$1" &
         witness=$!
         wait "$witness"
-        [ -n "$ended" ] || { echo "the witness has ended with $?, and is started again in a second"; sleep 1; }
+        status=$?
+        [ -n "$ended" ] || { echo "the witness has ended with $status, and is started again in a second"; sleep 1; }
     done
     wait "$witness"
 }

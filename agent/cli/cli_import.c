@@ -72,6 +72,7 @@ static bool shows_the_same(const struct dcs_view *one, const struct dcs_view *ot
 static int read_url_sources(struct import *im, const struct import_source *given, struct error *err)
 {
     struct error first = {0};
+    bool first_failed = false;
     int rc = 0;
     im->old_cluster = given->scope != NULL ? given->scope : im->cluster;
     for (size_t i = 0; i < given->url_count; i++) {
@@ -81,6 +82,7 @@ static int read_url_sources(struct import *im, const struct import_source *given
         if (one != 0 && rc == 0) {
             rc = one;
             first = *err;
+            first_failed = i == 0;
         }
         if (one == 0 && im->old_view != NULL && view->count > 0 && im->old_view->count > 0 &&
             !shows_the_same(im->old_view, view)) {
@@ -104,6 +106,13 @@ static int read_url_sources(struct import *im, const struct import_source *given
     if (im->old_view == NULL) {
         *err = first;
         return rc;
+    }
+    /* The first is v3: what v2 has beside one that could not be looked at may be of long ago. */
+    if (first_failed) {
+        return error_set(err, rc,
+                         "its v3 API cannot be looked at (%s): say --from etcd://... if its v2 API "
+                         "is meant",
+                         first.text);
     }
     return 0;
 }

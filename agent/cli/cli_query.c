@@ -16,7 +16,7 @@
 #define SQL_BYTES_MAX     ((size_t)16 * 1024 * 1024)
 #define READ_CHUNK        65536
 #define CONNECT_TIMEOUT_S "5"
-#define CONN_WORDS        7
+#define CONN_WORDS        11
 
 struct query {
     struct cli *cli;
@@ -130,16 +130,28 @@ static const json_t *find_member(const struct query *q, const json_t *doc)
 static PGconn *connect_to(const struct query *q, const json_t *member)
 {
     char port[24];
-    const char *names[CONN_WORDS + 1] = {"host",           "port",   "user",
-                                         "password",       "dbname", "fallback_application_name",
-                                         "connect_timeout"};
+    const char *names[CONN_WORDS + 1] = {"host",
+                                         "port",
+                                         "user",
+                                         "password",
+                                         "dbname",
+                                         "fallback_application_name",
+                                         "connect_timeout",
+                                         "keepalives_idle",
+                                         "keepalives_interval",
+                                         "keepalives_count",
+                                         "tcp_user_timeout"};
     const char *values[CONN_WORDS + 1] = {json_string_value(json_object_get(member, "host")),
                                           port,
                                           q->username,
                                           q->password,
                                           q->dbname,
                                           "pgquorum query",
-                                          CONNECT_TIMEOUT_S};
+                                          CONNECT_TIMEOUT_S,
+                                          "5", /* a host that is lost is noticed within 20 s */
+                                          "5",
+                                          "3",
+                                          "15000"};
     (void)snprintf(port, sizeof(port), "%lld",
                    (long long)json_integer_value(json_object_get(member, "port")));
     return PQconnectdbParams(names, values, 0);

@@ -111,10 +111,10 @@ static int delete_keys(const struct removal *q, const struct dcs_view *view, str
     for (int rank = 0; rc == 0 && rank <= 2; rank++) {
         for (size_t i = 0; rc == 0 && i < view->count; i++) {
             if (rank_of(view->kvs[i].key) == rank) {
-                rc =
-                    cli_session_delete(q->cli->session, q->cluster, view->kvs[i].key, DCS_ANY, err);
-                rc =
-                    rc == ERR_CONFLICT || rc == ERR_NOT_FOUND ? 0 : rc; /* it has ended by itself */
+                /* as it was read: what came after that is for the next round to look at */
+                rc = cli_session_delete(q->cli->session, q->cluster, view->kvs[i].key,
+                                        view->kvs[i].mod_revision, err);
+                rc = rc == ERR_CONFLICT || rc == ERR_NOT_FOUND ? 0 : rc;
             }
         }
     }
@@ -132,9 +132,11 @@ static int delete_all(const struct removal *q)
         left = rc == 0 ? view->count : left;
         if (rc == 0 && left > 0) {
             const char *leader = cluster_doc_text(view, "leader");
-            rc = leader != NULL && member_lives(view, leader)
-                     ? error_set(&err, ERR_REFUSED, "'%s' leads by now", leader)
-                     : delete_keys(q, view, &err);
+            if (check_living(q, view, leader) != CLI_OK) {
+                dcs_view_unref(view);
+                return CLI_ERROR;
+            }
+            rc = delete_keys(q, view, &err);
         }
         dcs_view_unref(view);
     }

@@ -177,6 +177,11 @@ static int check_target(const struct dcs_view *from, const struct dcs_view *to, 
                          "the new store has a cluster of this name already, which '%s' leads",
                          leader);
     }
+    if (cluster_doc_text(to, "epoch") != NULL) { /* what it has of `sync` is newer than the copy */
+        return error_set(err, ERR_CONFLICT,
+                         "a cluster of this name has been led in the new store: nothing of it is "
+                         "overwritten; remove that cluster first if nobody needs it");
+    }
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         const char *key = kept[i].key;
         if (kept[i].must_agree && cluster_doc_text(to, key) != NULL &&

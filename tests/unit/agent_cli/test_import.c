@@ -168,6 +168,13 @@ static void what_the_new_store_has_of_somebody_else_is_not_touched(void **state)
     const struct pair led[] = {{"leader", "n3"}, {NULL, NULL}};
     const char *said = planned(whole, led);
     SAYS("conflict: the new store has a cluster of this name already, which 'n3' leads");
+    const struct pair lived[] = {{"config", PAUSED},
+                                 {"epoch", "{\"holder\":\"n3\",\"timeline\":9}"},
+                                 {"initialize", SYSTEM_ID},
+                                 {"sync", "{\"leader\":\"n3\",\"sync_standby\":\"n1\"}"},
+                                 {NULL, NULL}};
+    said = planned(whole, lived);
+    SAYS("conflict: a cluster of this name has been led in the new store");
     const struct pair other[] = {{"initialize", "7277694203142172923"}, {NULL, NULL}};
     said = planned(whole, other);
     SAYS("another 'initialize' of a cluster");
