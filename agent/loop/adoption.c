@@ -13,6 +13,10 @@ static void on_adopted(void *arg, int rc, const struct fence_status *status,
     if (rc == ERR_CANCELED || agent->stopping) {
         return;
     }
+    if (rc == ERR_TIMEOUT || rc == ERR_BUSY) { /* no answer yet: it is asked again */
+        observe_probe_soon(agent);
+        return;
+    }
     adoption->answered = true;
     adoption->rc = rc;
     if (rc != 0) {
@@ -58,5 +62,7 @@ enum adoption adoption_look(struct agent *agent, const struct fence_status *stat
     if (!adoption->answered) {
         return ADOPTION_PENDING;
     }
-    return adoption->rc == 0 ? ADOPTION_DONE : ADOPTION_NONE;
+    /* A fence of a release before finds what runs where it has started one itself. */
+    bool finds = adoption->rc == 0 || (adoption->rc == ERR_UNSUPPORTED && status->starts > 0);
+    return finds ? ADOPTION_DONE : ADOPTION_NONE;
 }

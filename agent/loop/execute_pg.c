@@ -139,7 +139,8 @@ static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_aft
                 struct error *err)
 {
     struct pg_command before;
-    struct pg_stop request = {.mode = mode, .kill_after_ms = kill_after_ms, .checkpoint = false};
+    struct pg_stop request = {
+        .mode = mode, .kill_after_ms = kill_after_ms, .unlooked = agent->adoption.unlooked};
     if (mode == FENCE_STOP_FAST && commands_before_stop(agent, &before)) {
         request.before = &before;
     }

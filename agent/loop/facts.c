@@ -273,6 +273,7 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
     }
     /* A fence that has just started knows of nothing: what its predecessor had started may live. */
     fence->all_gone = !status->running && !status->killing && status->all_gone &&
+                      !agent->adoption.unlooked &&
                       !(agent->facts.inspected && agent->facts.inspection.running);
     fence->knows_directory = status->starts > 0 || adoption_is_done(agent);
     fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;

@@ -109,7 +109,7 @@ static bool is_of_others(const struct agent *agent, const struct fence_status *s
  * any other is for the rules to stop. */
 static bool is_adopted(const struct agent *agent, enum adoption adoption)
 {
-    return adoption == ADOPTION_DONE || agent_is_paused(agent) || page_is_open(agent);
+    return adoption != ADOPTION_NONE || agent_is_paused(agent) || page_is_open(agent);
 }
 
 static void run_adopted(struct agent *agent)
@@ -126,6 +126,7 @@ static void run_adopted(struct agent *agent)
         facts->ever_ran = true;
     }
     facts->adopted = true;
+    agent->adoption.unlooked = true;
     facts->stop_ordered = facts->stop_ordered && facts->stopping;
     set_run(agent, facts->stopping             ? HA_RUN_STOPPING
                    : facts->probe.asked_ms > 0 ? HA_RUN_RUNNING
@@ -517,7 +518,7 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
         agent->facts.adopted = false;
         agent->inspect_stale = agent->inspecting;
         break;
-    case FENCE_EVENT_ALL_GONE: break;
+    case FENCE_EVENT_ALL_GONE: agent->adoption.unlooked = false; break;
     case FENCE_EVENT_WATCHDOG: break;
     case FENCE_EVENT_SOFT_STOP:
     case FENCE_EVENT_FIRED:

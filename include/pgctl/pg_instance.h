@@ -260,6 +260,7 @@ struct pg_stop {
     enum fence_stop_mode mode;
     int64_t kill_after_ms;
     bool checkpoint;
+    bool unlooked; /* it was adopted: that all is gone has to be looked for anew */
     const struct pg_command *before;
 };
 int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, pg_done_cb done,

@@ -253,7 +253,7 @@ static bool is_late(const struct fence_client *client, uint64_t now_ms)
 {
     for (size_t i = 0; i < FENCE_PENDING_MAX; i++) {
         const struct pending *pending = &client->pending[i];
-        if (pending->id != 0 &&
+        if (pending->id != 0 && pending->id != client->start_id &&
             pending->deadline_ms + FENCE_SILENT_MS <= now_ms + ANSWER_TIMEOUT_MS) {
             return true;
         }
@@ -261,7 +261,9 @@ static bool is_late(const struct fence_client *client, uint64_t now_ms)
     return false;
 }
 
-/* A fence that stands still looks like one that is content: nothing comes from either. */
+/* A fence that stands still looks like one that is content: nothing comes from either. A start is
+ * answered when its program runs, which may take as long as the disk likes: it is asked beside it.
+ */
 static void look_for_silence(struct fence_client *client, uint64_t now_ms)
 {
     bool waits = false;
@@ -271,7 +273,7 @@ static void look_for_silence(struct fence_client *client, uint64_t now_ms)
     client->late_ticks = is_late(client, now_ms) ? client->late_ticks + 1 : client->late_ticks;
     client->status.silent = client->late_ticks >= 2;
     for (size_t i = 0; i < FENCE_PENDING_MAX; i++) {
-        waits = waits || client->pending[i].id != 0;
+        waits = waits || (client->pending[i].id != 0 && client->pending[i].id != client->start_id);
     }
     if (!waits && now_ms - client->heard_ms >= FENCE_QUERY_MS) {
         (void)!fence_client_query(client, on_queried, NULL, NULL);

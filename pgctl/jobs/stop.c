@@ -174,15 +174,18 @@ static bool is_over(const struct pg_task *task, const struct stop_data *data)
     if (status == NULL) {
         return data->pid == 0;
     }
-    return status->all_gone && !status->running && !status->killing && data->pid == 0;
+    return status->all_gone && !status->running && !status->killing && data->pid == 0 &&
+           (!data->stop.unlooked || data->killed);
 }
 
 /* A fence that is new: its predecessor died, and took the postmaster along, but not a backend that
- * computes and may commit yet. Nobody else can tell whether there is one. */
-static bool fence_has_not_looked(const struct pg_task *task)
+ * computes and may commit yet. Nobody else can tell whether there is one. The same of one that was
+ * adopted. */
+static bool fence_has_not_looked(const struct pg_task *task, const struct stop_data *data)
 {
     const struct fence_status *status = fence_of(task);
-    return status != NULL && status->starts == 0 && !status->all_gone;
+    return status != NULL &&
+           ((status->starts == 0 && !status->all_gone) || (data->stop.unlooked && !data->killed));
 }
 
 static void wait_or_end(struct pg_task *task, struct stop_data *data)
@@ -193,7 +196,7 @@ static void wait_or_end(struct pg_task *task, struct stop_data *data)
         pg_task_fail_with(task, ERR_TIMEOUT,
                           "stopping PostgreSQL: processes of the instance are left");
     } else if (!data->killed && (clock_mono_ms(task->pg->clock) > data->kill_ms ||
-                                 (data->pid == 0 && fence_has_not_looked(task)))) {
+                                 (data->pid == 0 && fence_has_not_looked(task, data)))) {
         kill_all(task, data);
     } else {
         task->state = STOP_WAIT;
@@ -219,7 +222,7 @@ static void looked(struct pg_task *task, struct stop_data *data)
         wait_or_end(task, data);
     } else if (data->pid == 0 && data->stop.kill_after_ms > 0 && is_over(task, data)) {
         pg_task_end(task);
-    } else if (data->pid == 0 && fence_has_not_looked(task)) {
+    } else if (data->pid == 0 && fence_has_not_looked(task, data)) {
         kill_all(task, data);
     } else if (pg_command_given(&data->before)) {
         task->state = STOP_BEFORE;

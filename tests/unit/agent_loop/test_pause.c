@@ -294,6 +294,57 @@ static void one_of_others_is_the_fences_when_it_says_so(void **state)
     rig_free();
 }
 
+/* The fence's word that all is gone is of before: a backend may have outlived it. */
+static void what_was_adopted_is_gone_when_the_fence_has_looked(void **state)
+{
+    (void)state;
+    struct ha_snapshot *s = mem_new(struct ha_snapshot);
+    struct pg_inspection none = {.kind = PG_DIR_VALID};
+    rig_settle();
+    rig.fence.starts = 1;
+    rig.fence.all_gone = true;
+    look_finds_one_of_others(77);
+    answer("adopt", 0);
+    observe_inspect(&rig.agent);
+    run_for(LOOP_PROBE_STARTING_MS);
+    answer_inspect(&none);
+    run_for(0);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_CRASHED);
+    facts_snapshot(&rig.agent, s);
+    assert_false(s->fence.all_gone);
+    observe_fence_event(&rig.agent, FENCE_EVENT_ALL_GONE, &rig.fence);
+    facts_snapshot(&rig.agent, s);
+    assert_true(s->fence.all_gone);
+    mem_free(s);
+    rig_free();
+}
+
+static void a_fence_that_does_not_answer_yet_is_asked_again(void **state)
+{
+    (void)state;
+    rig_settle();
+    look_finds_one_of_others(77);
+    answer("adopt", ERR_TIMEOUT);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_UNKNOWN);
+    look_finds_one_of_others(77);
+    answer("adopt", 0);
+    assert_true(rig.agent.facts.adopted && fence_finds_it());
+    rig_free();
+}
+
+/* Of a release before: by the directory of its last start. */
+static void an_older_fence_finds_what_runs_where_it_has_started(void **state)
+{
+    (void)state;
+    rig_settle();
+    rig.fence.starts = 1;
+    rig.fence.all_gone = true;
+    look_finds_one_of_others(77);
+    answer("adopt", ERR_UNSUPPORTED);
+    assert_true(rig.agent.facts.adopted && fence_finds_it());
+    rig_free();
+}
+
 /* Not in pause, and a fence that would not find it (of a release before): the rules stop it. */
 static void what_the_fence_does_not_find_is_adopted_in_pause_alone(void **state)
 {
@@ -509,6 +560,9 @@ int main(void)
         cmocka_unit_test(look_from_before_the_end_adopts_nobody),
         cmocka_unit_test(what_we_stop_after_it_was_adopted_is_stopped),
         cmocka_unit_test(one_of_others_is_the_fences_when_it_says_so),
+        cmocka_unit_test(what_was_adopted_is_gone_when_the_fence_has_looked),
+        cmocka_unit_test(a_fence_that_does_not_answer_yet_is_asked_again),
+        cmocka_unit_test(an_older_fence_finds_what_runs_where_it_has_started),
         cmocka_unit_test(what_the_fence_does_not_find_is_adopted_in_pause_alone),
         cmocka_unit_test(what_the_fence_does_not_find_is_adopted_while_the_page_is_open),
         cmocka_unit_test(pause_is_read_from_a_configuration_that_is_refused),
