@@ -49,8 +49,9 @@ int pg_slot_mark_remove(const char *data_dir, const char *name, struct error *er
     return pg_file_exists(path) ? pg_file_remove(path, err) : 0;
 }
 
-static int read_one(const char *data_dir, const char *name, struct buf *out, struct error *err)
+static void read_one(const char *data_dir, const char *name, struct buf *out)
 {
+    struct error err = {0};
     char dir[PG_PATH_BYTES];
     char path[PG_PATH_BYTES];
     struct pg_slot_mark mark = {.name = ""};
@@ -58,34 +59,32 @@ static int read_one(const char *data_dir, const char *name, struct buf *out, str
     slot_path(data_dir, name, dir);
     mark_path(dir, path);
     if (!pg_file_exists(path)) {
-        return 0;
+        return;
     }
-    int rc = pg_file_read(path, MARK_BYTES_MAX, &text, err);
-    if (rc == 0) {
+    int rc = pg_file_read(path, MARK_BYTES_MAX, &text, &err);
+    if (rc == 0 || pg_file_exists(path)) { /* one that cannot be read leaves the copy in doubt */
         (void)snprintf(mark.name, sizeof mark.name, "%s", name);
-        mark.good_timeline = pg_slot_mark_parse(buf_str(&text));
+        mark.good_timeline = rc == 0 ? pg_slot_mark_parse(buf_str(&text)) : 0;
         buf_put(out, &mark, sizeof mark);
     }
     buf_free(&text);
-    return pg_file_exists(path) ? rc : 0;
 }
 
 int pg_slot_marks_read(const char *data_dir, struct buf *out, struct error *err)
 {
     char path[PG_PATH_BYTES];
     const struct dirent *entry;
-    int rc = 0;
 
     (void)snprintf(path, sizeof path, "%.900s/pg_replslot", data_dir);
     DIR *dir = opendir(path);
     if (dir == NULL) {
         return error_set(err, err_from_errno(errno), "reading '%s': %s", path, strerror(errno));
     }
-    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+    while ((entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] != '.' && strlen(entry->d_name) < PG_NAME_BYTES) {
-            rc = read_one(data_dir, entry->d_name, out, err);
+            read_one(data_dir, entry->d_name, out);
         }
     }
     (void)closedir(dir);
-    return rc;
+    return 0;
 }

@@ -12,16 +12,16 @@
  *
  * Columns that not all versions have are taken out of the row as JSON. Of what is invalid 16 says
  * `conflicting` (logical ones), and 17 the reason, for all. */
-#define SLOTS_SQL                                                                      \
-    "SELECT slot_name, slot_type = 'physical', active"                                 \
-    ", xmin IS NOT NULL OR (slot_type = 'physical' AND catalog_xmin IS NOT NULL)"      \
-    ", restart_lsn, wal_status"                                                        \
-    ", database, plugin, confirmed_flush_lsn, catalog_xmin, age(catalog_xmin)"         \
-    ", coalesce(j->>'conflicting' = 'true' OR j->>'invalidation_reason' <> '', false)" \
-    ", coalesce((j->>'failover')::bool, false), coalesce((j->>'synced')::bool, false)" \
-    ", CASE WHEN slot_type = 'logical' THEN pg_read_file("                             \
-    "'pg_replslot/' || slot_name || '/" PG_SLOT_MARK_NAME "', 0, 64, true) END"        \
-    " FROM pg_replication_slots s CROSS JOIN LATERAL (SELECT to_jsonb(s) AS j) k"      \
+#define SLOTS_SQL                                                                          \
+    "SELECT slot_name, slot_type = 'physical', active"                                     \
+    ", xmin IS NOT NULL OR (slot_type = 'physical' AND catalog_xmin IS NOT NULL)"          \
+    ", restart_lsn, wal_status"                                                            \
+    ", database, plugin, confirmed_flush_lsn, catalog_xmin, age(catalog_xmin)"             \
+    ", coalesce(j->>'conflicting' = 'true' OR j->>'invalidation_reason' <> '', false)"     \
+    ", coalesce((j->>'failover')::bool, false), coalesce((j->>'synced')::bool, false)"     \
+    ", CASE WHEN slot_type = 'logical' THEN encode(pg_read_binary_file("                   \
+    "'pg_replslot/' || slot_name || '/" PG_SLOT_MARK_NAME "', 0, 64, true), 'escape') END" \
+    " FROM pg_replication_slots s CROSS JOIN LATERAL (SELECT to_jsonb(s) AS j) k"          \
     " WHERE NOT temporary ORDER BY slot_type DESC, slot_name LIMIT 65"
 
 enum {
