@@ -229,8 +229,8 @@ struct loop_adoption {
     int rc;
     int32_t pid;
     int32_t fence_pid;
-    /* One of others has run, and the fence has not looked since whether anything of it is left: what
-     * it says of `all_gone` is of before. */
+    /* One of others has run, and the fence has not looked since whether anything of it is left:
+     * what it says of `all_gone` is of before. */
     bool unlooked;
     int32_t own_pid; /* of the last postmaster that the fence has started; 0 = none was seen */
 };
