@@ -48,7 +48,7 @@ class Machine:
             stub = self.bin / name
             stub.write_text(f"#!/bin/sh\n{text}\n")
             stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
-        listed = subprocess.run(["sh", "-c", f"eval \"$(sed -n '/^packages=/,/\"$/p' {ROOT}/tests/harness/deps.sh)\"; echo $packages"],
+        listed = subprocess.run(["sh", "-c", f"eval \"$(sed -n '/^release=/,/^$/p' {ROOT}/tests/harness/deps.sh)\"; echo $packages"],
                                 capture_output=True, text=True, check=True).stdout.split()
         assert set(NEW) < set(listed)
         for name in set(listed) - set(NEW):

@@ -51,6 +51,8 @@ static const char *const elsewhere[] = {
 static const char *const rare[] = {
     "common/not_all_gone",
     "common/not_ours",
+    "common/reinit_late",
+    "common/restart_late",
     "leader/crash_loop", /* backends that die alone, again and again */
     "leader/retake",
     "leader/timeline_unreserved",
