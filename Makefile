@@ -159,6 +159,30 @@ $(BUILD)/watchdog_preload.so $(BUILD)/stall_preload.so: $(BUILD)/%.so: tests/cha
 	@mkdir -p $(@D)
 	@$(CC) -D_GNU_SOURCE -std=c11 -O1 -g -fPIC -shared $(TEST_WARNINGS) -o $@ $< -ldl
 
+# --- the guard: a module of PostgreSQL's, one for each major version (PG=), built by its own rules: docs/consensus.md ----------
+# Needs postgresql-server-dev-PG (`make guard-deps`), and nothing else does: neither all nor deps.
+PG ?= 15
+GUARD = build/guard/$(PG)
+GUARD_SO := build/guard/15/pgquorum_guard.so
+PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
+GUARD_MAKE = $(MAKE) --no-print-directory -s -C $(GUARD) -f $(CURDIR)/pgctl/guard/Makefile PG_CONFIG=$(PG_CONFIG) with_llvm=no
+.PHONY: guard guard-install guard-deps
+guard:
+	@[ -e "$$($(PG_CONFIG) --pgxs)" ] || { echo "guard: what PostgreSQL $(PG) builds modules with is not there: make guard-deps PG=$(PG)" >&2; exit 1; }
+	@mkdir -p $(GUARD)
+	@echo "  PGXS $(GUARD)/pgquorum_guard.so"
+	@$(GUARD_MAKE) all
+guard-install: guard
+	$(GUARD_MAKE) install DESTDIR=$(DESTDIR)
+guard-deps:
+	@tests/harness/guard_deps.sh $(PG)
+# Tests of it are built in any case, and skip without it; where it can be built, they are of this tree's.
+ifneq (,$(wildcard /usr/lib/postgresql/15/lib/pgxs/src/makefiles/pgxs.mk))
+$(BUILD)/tests/unit/pgctl/test_guard: $(GUARD_SO)
+$(GUARD_SO): $(wildcard pgctl/guard/*) pgctl/fence/fence_page.c include/pgctl/fence.h include/base/lease_clock.h
+	@$(MAKE) --no-print-directory guard PG=15
+endif
+
 # --- what users and developers call ------------------------------------------------------------------------------
 # Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo). FOR=build: no more than
 # what compiling needs.
@@ -443,7 +467,7 @@ compile_commands.json: Makefile
 
 .PHONY: clean
 clean:
-	rm -rf build/debug build/release build/asan build/tsan build/cov build/fuzz build/man compile_commands.json
+	rm -rf build/debug build/release build/asan build/tsan build/cov build/fuzz build/guard build/man compile_commands.json
 
 .PHONY: help
 help:
@@ -465,6 +489,7 @@ help:
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl); with the manual page (make man) and completion"
 	@echo "make deb        Debian packages into build/deb; check-deb: they are tried on clean Debians 12 and 13 under systemd (root), T=part"
+	@echo "make guard      the module that refuses commits past the soft deadline, for PostgreSQL PG=15; guard-install; guard-deps: what it is built with"
 	@echo "make golden     writes the golden scenarios anew: review the diff"
 	@echo "make docs       writes the tables of keys in docs from agent/config/keys.def"
 
