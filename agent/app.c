@@ -494,6 +494,7 @@ static int make_instance(struct app *app, struct error *err)
         .replica_method_count = pg->replica_method_count,
         .use_pg_rewind =
             pg->use_pg_rewind_given ? pg->use_pg_rewind : app->agent.dynamic.use_pg_rewind,
+        .guard = pg->guard,
         .use_slots = app->agent.dynamic.use_slots,
         .keeps_logical = dynamic_slots_has_logical(&app->agent.dynamic),
         .nostream = config->tags.nostream,

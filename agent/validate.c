@@ -241,6 +241,8 @@ static void check_instance(struct validation *v)
                          &err) != 0) {
         add(v, "%s%s",
             strncmp(err.text, "postgresql.", 11) == 0 ? "" : "postgresql.bin_dir: ", err.text);
+    } else if (v->config->postgresql.guard && !programs.has_guard) {
+        add(v, "%s", programs.guard_why);
     }
     check_data_dir(v, v->config->postgresql.data_dir, programs.major);
 }

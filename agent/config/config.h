@@ -173,6 +173,7 @@ struct config_postgresql {
     const char *custom_conf;    /* in place of postgresql.base.conf; NULL = none */
     bool use_pg_rewind_given;   /* the local value replaces the dynamic one */
     bool use_pg_rewind;
+    bool guard; /* false: pgquorum_guard is loaded (docs/consensus.md) */
     bool remove_data_directory_on_rewind_failure;
     bool remove_data_directory_on_diverged_timelines;
     int pg_ctl_timeout_ms; /* 60 s: how long a start may take before it is called slow */

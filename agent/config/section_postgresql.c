@@ -342,6 +342,7 @@ int section_postgresql(const struct reader *r, const struct config_source *sourc
     rc = rc != 0 ? rc : read_authentication(r, source, &s, p);
     rc = rc != 0 ? rc : read_parameters(r, &s, p);
     rc = rc != 0 ? rc : section_replica_methods(r, &s, p);
+    rc = rc != 0 ? rc : reader_bool(r, &s, "guard", &p->guard);
     p->use_pg_rewind_given = rc == 0 && reader_get(&s, "use_pg_rewind") != NULL;
     return rc != 0 ? rc : reader_bool(r, &s, "use_pg_rewind", &p->use_pg_rewind);
 }

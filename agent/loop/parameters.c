@@ -107,6 +107,7 @@ int parameters_wanted(const struct dynamic_config *dynamic, const struct config_
                                          .pg_hba = pg->pg_hba,
                                          .pg_ident = pg->pg_ident,
                                          .basebackup = pg->basebackup,
+                                         .guard = pg->guard,
                                          .use_slots = dynamic->use_slots,
                                          .keeps_logical = dynamic_slots_has_logical(dynamic),
                                          .custom_conf = pg->custom_conf,

@@ -125,6 +125,8 @@ struct pg_instance_config {
     const struct pg_method *replica_methods;
     size_t replica_method_count;
     bool use_pg_rewind;
+    /* The server loads pgquorum_guard, which has to be installed: ERR_NOT_FOUND otherwise. */
+    bool guard;
     bool use_slots;
     bool nostream;      /* a standby receives from nobody: its WAL comes by restore_command */
     bool keeps_logical; /* logical slots outlive the primary: hot_standby_feedback is on, and from
@@ -311,6 +313,7 @@ struct pg_reload {
     struct pg_lines pg_hba;
     struct pg_lines pg_ident;
     struct pg_lines basebackup;
+    bool guard; /* from the next start on; refused (ERR_NOT_FOUND) when it is new and not there */
     bool use_slots;
     bool nostream;
     bool keeps_logical;

@@ -5,9 +5,13 @@
 #include "base/err.h"
 #include "pgctl/pg_types.h"
 
+#include <stdbool.h>
+
 struct pg_programs {
     char dir[PG_PATH_BYTES];
     int major;
+    bool has_guard;                /* postgresql.guard can be had */
+    char guard_why[PG_PATH_BYTES]; /* otherwise: key, fault and remedy */
 };
 
 struct pg_program_names;

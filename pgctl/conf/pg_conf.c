@@ -18,6 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
+#define PRELOAD      "shared_preload_libraries"
 #define SETTINGS_MAX (PG_PARAMETERS_MAX + 32)
 
 struct setting {
@@ -152,6 +153,21 @@ static void put_sync(struct buf *out, const struct pg_conf *conf)
                 PG_CONF_SYNC_FILE);
 }
 
+/* What the server loads at its start, with the guard; free with mem_free. */
+static char *preload(const struct pg_conf *conf)
+{
+    const char *given = "";
+    for (size_t i = 0; i < conf->parameters.count; i++) {
+        if (strcasecmp(conf->parameters.items[i].name, PRELOAD) == 0) {
+            given = conf->parameters.items[i].value;
+        }
+    }
+    if (strstr(given, PG_GUARD_MODULE) != NULL) {
+        return mem_strdup(given);
+    }
+    return mem_printf("%s%s" PG_GUARD_MODULE, given, given[0] != '\0' ? ", " : "");
+}
+
 void pg_conf_put(struct buf *out, const struct pg_conf *conf)
 {
     struct settings *settings = mem_new(struct settings);
@@ -175,6 +191,10 @@ void pg_conf_put(struct buf *out, const struct pg_conf *conf)
         add(settings, pg_controlled[i].name,
             pg_conf_controlled(conf, pg_controlled[i].name, values[i]));
     }
+    char *libraries = preload(conf);
+    if (conf->guard) {
+        add(settings, PRELOAD, libraries);
+    }
     if (conf->keeps_logical) { /* rows of catalogs that a slot needs are the primary's to keep */
         add(settings, "hot_standby_feedback", "on");
     }
@@ -189,6 +209,7 @@ void pg_conf_put(struct buf *out, const struct pg_conf *conf)
     put_recovery(out, conf);
     put_places(out, conf);
     put_sync(out, conf);
+    mem_free(libraries);
     mem_free(base);
     mem_free(values);
     mem_free(settings);

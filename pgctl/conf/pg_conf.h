@@ -8,6 +8,7 @@
 #include "pgctl/pg_security.h"
 #include "pgctl/pg_types.h"
 
+#define PG_GUARD_MODULE   "pgquorum_guard"
 #define PG_SERVICE_NAME   "pgquorum"
 #define PG_CONF_OURS      "# Written by pgquorum: " /* how a file of ours begins */
 #define PG_CONF_SYNC_FILE "postgresql.sync.conf"
@@ -25,6 +26,7 @@ struct pg_conf {
     bool keeps_logical;
     bool decodes;         /* wal_level logical is in effect on the server that reads it */
     const char *database; /* where the server's own worker for slots connects; 17 */
+    bool guard;           /* pgquorum_guard is loaded, beside what the parameters name */
     bool standby;
     const struct pg_control *control; /* of the data directory; NULL = unknown */
     const char *custom_conf; /* included in place of postgresql.base.conf; NULL = none is */

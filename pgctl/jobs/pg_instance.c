@@ -238,6 +238,9 @@ int pg_instance_check_reload(const struct pg_instance *instance, const struct pg
     rc = rc != 0 ? rc : check_lines(&reload->pg_hba, "postgresql.pg_hba", err);
     rc = rc != 0 ? rc : check_lines(&reload->pg_ident, "postgresql.pg_ident", err);
     rc = rc != 0 ? rc : check_lines(&reload->basebackup, "postgresql.basebackup", err);
+    if (rc == 0 && reload->guard && !instance->config.guard) {
+        rc = pg_bin_check_guard(&instance->bin, err);
+    }
     return rc != 0 ? rc
                    : check_accounts(reload->superuser, reload->replication, reload->rewind,
                                     &instance->bin, err);
@@ -442,6 +445,7 @@ int pg_instance_new(struct uv_loop_s *loop, const struct pg_instance_config *con
     rc = rc != 0 ? rc
                  : check_accounts(&config->superuser, &config->replication, &config->rewind,
                                   &pg->bin, err);
+    rc = rc != 0 || !config->guard ? rc : pg_bin_check_guard(&pg->bin, err);
     if (rc != 0) {
         mem_free(pg);
         return rc;
@@ -630,6 +634,7 @@ struct pg_conf pg_instance_conf(const struct pg_instance *pg, bool standby)
         .base_name = pg->files.base_name,
         .config_dir = pg->files.apart ? pg->files.config_dir : NULL,
         .data_dir = pg->files.apart ? pg->files.data_dir : NULL,
+        .guard = pg->config.guard,
         .nostream = pg->config.nostream,
         .keeps_logical = pg->config.keeps_logical,
         .decodes = pg->decodes,

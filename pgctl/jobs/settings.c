@@ -126,6 +126,7 @@ static void take_new_values(struct pg_instance *pg, struct reload_data *data)
     SWAP(struct pg_lines, config->pg_ident, given->pg_ident);
     SWAP(struct pg_lines, config->basebackup, given->basebackup);
     config->use_slots = given->use_slots;
+    config->guard = given->guard;
     config->nostream = given->nostream;
     config->keeps_logical = given->keeps_logical;
     pg->decodes = given->decodes;
@@ -149,6 +150,7 @@ static void make_candidate(struct reload_data *data, const struct pg_instance *p
     conf.recovery_conf = data->given.recovery_conf;
     conf.custom_conf = data->given.custom_conf;
     conf.slot_name = pg_receive_slot(pg, data->given.use_slots, data->given.receive_slot);
+    conf.guard = data->given.guard;
     conf.nostream = data->given.nostream;
     conf.keeps_logical = data->given.keeps_logical;
     conf.decodes = data->given.decodes;

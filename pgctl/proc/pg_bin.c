@@ -10,6 +10,7 @@
 #include "pgctl/proc/pg_env.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,29 @@ static int ask_version(struct pg_bin *bin, struct error *err)
     }
     bin->major = answer.major;
     return rc;
+}
+
+/* It loads from beside its program, as Debian has it, or from "postgresql" there; links are
+ * followed. */
+int pg_bin_check_guard(const struct pg_bin *bin, struct error *err)
+{
+    static const char *const dirs[] = {"lib", "lib/postgresql"};
+    char program[PATH_MAX];
+    char *slash = realpath(bin->paths[PG_POSTGRES], program) != NULL ? strrchr(program, '/') : NULL;
+    bool found = false;
+
+    for (size_t i = 0; slash != NULL && i < sizeof dirs / sizeof dirs[0]; i++) {
+        char *path =
+            mem_printf("%.*s/../%s/pgquorum_guard.so", (int)(slash - program), program, dirs[i]);
+        found = found || access(path, R_OK) == 0;
+        mem_free(path);
+    }
+    return found ? 0
+                 : error_set(err, ERR_NOT_FOUND,
+                             "postgresql.guard: the module pgquorum_guard is not installed for the "
+                             "PostgreSQL of '%.200s': install the package pgquorum-guard-%d, or "
+                             "take the key out",
+                             bin->paths[PG_POSTGRES], bin->major);
 }
 
 int pg_bin_find(const char *bin_dir, const struct pg_program_names *names, struct pg_bin *ret_bin,

@@ -22,6 +22,10 @@ struct pg_bin {
 
 struct pg_program_names;
 
+/* Is the module pgquorum_guard where the server loads modules from? ERR_NOT_FOUND names key and
+ * remedy. */
+int pg_bin_check_guard(const struct pg_bin *bin, struct error *err) MUST_CHECK;
+
 /* `names` may be NULL. `bin_dir` if given, else the directory of PATH that has them all, else the
  * newest below /usr/lib/postgresql. Runs `postgres --version`, and waits for it, at most 5 s: for
  * program start, never on a running loop. */

@@ -14,6 +14,9 @@ int pg_programs_find(const char *bin_dir, const struct pg_program_names *names,
     if (rc == 0) {
         (void)snprintf(ret_programs->dir, sizeof ret_programs->dir, "%s", bin->dir);
         ret_programs->major = bin->major;
+        struct error why = {0};
+        ret_programs->has_guard = pg_bin_check_guard(bin, &why) == 0;
+        (void)snprintf(ret_programs->guard_why, sizeof ret_programs->guard_why, "%s", why.text);
     }
     mem_free(bin);
     return rc;

@@ -56,6 +56,25 @@ static void the_file_of_the_document_is_read_whole(void **state)
     config_free(&c);
 }
 
+static void the_guard_is_for_who_asks_for_it(void **state)
+{
+    static const char *const words[] = {"true", "on", "false"};
+    (void)state;
+    struct config c = loaded(NULL, NULL);
+    assert_false(c.postgresql.guard);
+    config_free(&c);
+    for (size_t i = 0; i < 3; i++) {
+        char *text = mem_printf("  pgpass: /tmp/pgpass0\n  guard: %s\n", words[i]);
+        c = loaded("  pgpass: /tmp/pgpass0\n", text);
+        assert_int_equal(c.postgresql.guard, i < 2);
+        config_free(&c);
+        mem_free(text);
+    }
+    refused("  pgpass: /tmp/pgpass0\n", "  pgpass: /tmp/pgpass0\n  guard: 15\n",
+            "postgresql.guard");
+    refused("  pgpass: /tmp/pgpass0\n", "  pgpass: /tmp/pgpass0\n  gaurd: true\n", "'guard'?");
+}
+
 static void certificates_of_the_raft_port_are_files(void **state)
 {
     (void)state;
@@ -748,6 +767,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file_of_the_document_is_read_whole),
+        cmocka_unit_test(the_guard_is_for_who_asks_for_it),
         cmocka_unit_test(certificates_of_the_raft_port_are_files),
         cmocka_unit_test(addresses_need_a_port_and_one_host),
         cmocka_unit_test(every_address_is_none_to_connect_to),

@@ -852,6 +852,40 @@ static void an_option_of_a_role_cannot_carry_sql(void **state)
     buf_free(&out);
 }
 
+/* Settings that name libraries are one: what is written last would take the others' place. */
+static void the_guard_is_loaded_beside_what_users_load(void **state)
+{
+    static const struct {
+        const char *given[2];
+        const char *written;
+    } rows[] = {
+        {{NULL}, "\nshared_preload_libraries = 'pgquorum_guard'\n"},
+        {{""}, "\nshared_preload_libraries = 'pgquorum_guard'\n"},
+        {{"a,b"}, "\nshared_preload_libraries = 'a,b, pgquorum_guard'\n"},
+        {{"a", "b"}, "\nshared_preload_libraries = 'b, pgquorum_guard'\n"}, /* the later wins */
+        {{"pgquorum_guard, a"}, "\nshared_preload_libraries = 'pgquorum_guard, a'\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct pg_parameter given[] = {{"shared_preload_libraries", rows[i].given[0]},
+                                             {"Shared_Preload_Libraries", rows[i].given[1]}};
+        size_t count = rows[i].given[0] == NULL ? 0 : rows[i].given[1] == NULL ? 1 : 2;
+        struct pg_conf conf = {.scope = "s",
+                               .member = "m",
+                               .listen = "*",
+                               .port = 1,
+                               .parameters = {given, count},
+                               .guard = true};
+        char *text = conf_text(&conf);
+        assert_non_null(strstr(text, rows[i].written));
+        mem_free(text);
+        conf.guard = false;
+        text = conf_text(&conf);
+        assert_int_equal(strstr(text, "pgquorum_guard") != NULL, i == 4);
+        mem_free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -891,6 +925,7 @@ int main(void)
         cmocka_unit_test(values_are_quoted_for_where_they_stand),
         cmocka_unit_test(a_role_gets_its_options_and_may_log_in),
         cmocka_unit_test(an_option_of_a_role_cannot_carry_sql),
+        cmocka_unit_test(the_guard_is_loaded_beside_what_users_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
