@@ -168,7 +168,7 @@ PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
 GUARD_MAKE = $(MAKE) --no-print-directory -s -C $(GUARD) -f $(CURDIR)/pgctl/guard/Makefile PG_CONFIG=$(PG_CONFIG) with_llvm=no
 .PHONY: guard guard-install guard-deps
 guard:
-	@[ -e "$$($(PG_CONFIG) --pgxs)" ] || { echo "guard: what PostgreSQL $(PG) builds modules with is not there: make guard-deps PG=$(PG)" >&2; exit 1; }
+	@[ -e "$$($(PG_CONFIG) --pgxs 2>/dev/null)" ] || { echo "guard: what PostgreSQL $(PG) builds modules with is not there: make guard-deps PG=$(PG)" >&2; exit 1; }
 	@mkdir -p $(GUARD)
 	@echo "  PGXS $(GUARD)/pgquorum_guard.so"
 	@$(GUARD_MAKE) all
@@ -178,7 +178,7 @@ guard-deps:
 	@tests/harness/guard_deps.sh $(PG)
 # Tests of it are built in any case, and skip without it; where it can be built, they are of this tree's.
 ifneq (,$(wildcard /usr/lib/postgresql/15/lib/pgxs/src/makefiles/pgxs.mk))
-$(BUILD)/tests/unit/pgctl/test_guard: $(GUARD_SO)
+$(BUILD)/tests/unit/pgctl/test_guard $(BUILD)/tests/unit/pgctl/test_guard_fence: $(GUARD_SO)
 $(GUARD_SO): $(wildcard pgctl/guard/*) pgctl/fence/fence_page.c include/pgctl/fence.h include/base/lease_clock.h
 	@$(MAKE) --no-print-directory guard PG=15
 endif

@@ -17,6 +17,12 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing </dev/null
 fi
 
+# The guard needs the headers of a PostgreSQL server, which make guard-deps installs: apt may want to upgrade the server along with them.
+if [ "$(dpkg-query -W -f '${db:Status-Abbrev}' postgresql-server-dev-15 2>/dev/null)" != "ii " ]; then
+    export DEB_BUILD_PROFILES="noguard ${DEB_BUILD_PROFILES:-}"
+    echo "deb: without pgquorum-guard-15, which needs postgresql-server-dev-15: make guard-deps"
+fi
+
 # What is not in the tree any more goes, and what has not changed keeps its time: make goes by it.
 git ls-files --cached --others --exclude-standard | while read -r file; do [ ! -e "$file" ] || echo "$file"; done > "$out/files"
 (cd "$out/src" && find . -type f ! -path './build/*' ! -path './debian/*' | sed 's|^\./||') | sort > "$out/there"
