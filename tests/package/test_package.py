@@ -134,6 +134,18 @@ def test_lintian_finds_no_errors():
     assert said.returncode == 0, said.stdout
 
 
+def test_the_guard_is_a_package_of_its_own():
+    found = glob.glob(OUT + "/pgquorum-guard-15_*.deb")
+    if not found:
+        pytest.skip("built without it: make guard-deps")
+    files = [line.split()[-1] for line in run("dpkg-deb", "-c", found[0]).stdout.splitlines()]
+    assert "./usr/lib/postgresql/15/lib/pgquorum_guard.so" in files
+    assert "postgresql-15" in run("dpkg-deb", "-f", found[0], "Depends").stdout
+    assert "pgquorum_guard" not in run("dpkg-deb", "-c", package()).stdout
+    said = run("lintian", "--no-cfg", "--allow-root", "--fail-on", "error", found[0], check=False)
+    assert said.returncode == 0, said.stdout
+
+
 def test_nothing_is_started_or_enabled_by_the_package(debian):
     units = debian.sh("systemctl list-unit-files --plain --no-legend 'pgquorum*'").stdout.split("\n")
     assert sorted(line.split()[0] for line in units if line) == ["pgquorum-witness@.service", "pgquorum.service", "pgquorum@.service"]

@@ -8,6 +8,7 @@ struct wish {
     const char *sockets; /* NULL: as before */
     bool no_slots;
     bool only_sockets; /* pg_hba lets nobody in over TCP */
+    bool guard;
 };
 
 static int reload(struct node *node, const struct wish *wish, struct outcome *ret_outcome,
@@ -25,7 +26,8 @@ static int reload(struct node *node, const struct wish *wish, struct outcome *re
                                         "host all all 127.0.0.1/32 md5"};
     struct pg_reload request = {.parameters = {parameters, 5},
                                 .pg_hba = {lines, wish->only_sockets ? 2 : 3},
-                                .use_slots = !wish->no_slots};
+                                .use_slots = !wish->no_slots,
+                                .guard = wish->guard};
     *ret_outcome = (struct outcome){0};
     return pg_instance_reload(node->pg, &request, LONG_MS, on_done, ret_outcome, err);
 }
@@ -73,21 +75,20 @@ static void start_waits_for_a_reload_and_has_its_values(void **state)
     char value[64];
 
     hold_the_check(node);
-    assert_int_equal(reload(node, &(struct wish){"41", NULL, false, false}, &reloaded, &err), 0);
+    assert_int_equal(reload(node, &(struct wish){.max_connections = "41"}, &reloaded, &err), 0);
     WAIT_FOR(file_number(node->dir, "checking") != 0 || reloaded.calls > 0);
     assert_int_equal(start_asked(node, &started, &err), ERR_BUSY);
     assert_non_null(strstr(err.text, "reload is running"));
     assert_int_equal(pg_instance_remove(node->pg, "a test", LONG_MS, on_done, &other, &err),
                      ERR_BUSY);
-    assert_int_equal(reload(node, &(struct wish){"42", NULL, false, false}, &other, &err),
-                     ERR_BUSY);
+    assert_int_equal(reload(node, &(struct wish){.max_connections = "42"}, &other, &err), ERR_BUSY);
     node_inspect(node); /* who only looks need not wait */
     let_go(node);
     outcome_wait(&reloaded);
     CHECK_RC(&reloaded, 0);
 
     assert_int_equal(start_asked(node, &started, &err), 0);
-    assert_int_equal(reload(node, &(struct wish){"43", NULL, false, false}, &other, &err),
+    assert_int_equal(reload(node, &(struct wish){.max_connections = "43"}, &other, &err),
                      ERR_BUSY); /* and the other way round */
     outcome_wait(&started);
     CHECK_RC(&started, 0);
@@ -106,7 +107,7 @@ static void stop_does_not_wait_for_a_reload(void **state)
     struct error err;
 
     hold_the_check(node);
-    assert_int_equal(reload(node, &(struct wish){"41", NULL, false, false}, &reloaded, &err), 0);
+    assert_int_equal(reload(node, &(struct wish){.max_connections = "41"}, &reloaded, &err), 0);
     WAIT_FOR(file_number(node->dir, "checking") != 0 || reloaded.calls > 0);
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
     assert_int_equal(reloaded.calls, 0);
@@ -125,7 +126,9 @@ static void refusal_of_values_is_told_from_a_failure_of_this_moment(void **state
     struct error err;
     char value[64];
 
-    assert_int_equal(reload(node, &(struct wish){"41", "/x\\0", false, false}, &outcome, &err), 0);
+    assert_int_equal(
+        reload(node, &(struct wish){.max_connections = "41", .sockets = "/x\\0"}, &outcome, &err),
+        0);
     outcome_wait(&outcome); /* any text is a directory's name */
     CHECK_RC(&outcome, 0);
     const struct pg_parameter wrong = {"work_mem", "much"};
@@ -137,13 +140,13 @@ static void refusal_of_values_is_told_from_a_failure_of_this_moment(void **state
     expect_text(&outcome, "work_mem");
 
     node_program(node, "postgres", "echo 'could not fork: Cannot allocate memory' >&2; exit 1");
-    assert_int_equal(reload(node, &(struct wish){"42", NULL, false, false}, &outcome, &err), 0);
+    assert_int_equal(reload(node, &(struct wish){.max_connections = "42"}, &outcome, &err), 0);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, ERR_IO);
     expect_text(&outcome, "Cannot allocate memory");
     assert_false(file_there("%s/postgresql.conf.candidate", node->data));
     node_program_back(node, "postgres");
-    reload_well(node, &(struct wish){"43", NULL, false, false});
+    reload_well(node, &(struct wish){.max_connections = "43"});
     node_sql(node,
              "SELECT setting FROM pg_file_settings WHERE name = 'max_connections' AND applied"
              " IS NOT NULL ORDER BY seqno DESC LIMIT 1",
@@ -338,14 +341,14 @@ static void slot_of_a_standby_comes_and_goes_with_the_setting(void **state)
 
     node_sql(node, slot, value, sizeof value);
     assert_string_equal(value, "n2");
-    reload_well(node, &(struct wish){NULL, NULL, true, false});
+    reload_well(node, &(struct wish){.no_slots = true});
     WAIT_FOR((node_sql(node, slot, value, sizeof value), value[0] == '\0'));
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
     node_start_well(node, PG_START_STANDBY, primary);
     node_sql(node, slot, value, sizeof value); /* kept for later starts */
     assert_string_equal(value, "");
     PROBE_UNTIL(node, probed.receiver_alive);
-    reload_well(node, &(struct wish){NULL, NULL, false, false});
+    reload_well(node, &(struct wish){.no_slots = false});
     WAIT_FOR((node_sql(node, slot, value, sizeof value), strcmp(value, "n2") == 0));
     node_free(node);
     node_free(primary);
@@ -361,7 +364,7 @@ static void socket_is_looked_for_where_the_running_server_has_it(void **state)
 
     snprintf(sockets, sizeof sockets, "%s/sockets", node->dir);
     assert_int_equal(mkdir(sockets, 0700), 0);
-    reload_well(node, &(struct wish){NULL, sockets, false, true});
+    reload_well(node, &(struct wish){.sockets = sockets, .only_sockets = true});
     /* A new setting moves no socket before the next start. */
     CHECK_RC((node_ping(node, &outcome), &outcome), 0);
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
@@ -397,6 +400,42 @@ static void who_does_not_read_the_service_file_is_never_said_to_follow(void **st
     node_free(primary);
 }
 
+/* Without the module the next start would fail. */
+static void guard_is_taken_where_it_is_installed(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct outcome outcome;
+    struct error err;
+    char value[64];
+
+    node_program(node, "postgres",
+                 "exec " PG_BIN "/postgres \"$@\""); /* no link to where it may be */
+    assert_int_equal(reload(node, &(struct wish){.guard = true}, &outcome, &err), ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "postgresql.guard: the module pgquorum_guard is not"));
+    assert_int_equal(run("mkdir %s/lib && touch %s/lib/pgquorum_guard.so", node->dir, node->dir),
+                     0);
+    reload_well(node, &(struct wish){.guard = true});
+    assert_int_equal(run("grep -qx \"shared_preload_libraries = 'pgquorum_guard'\" "
+                         "%s/postgresql.conf",
+                         node->data),
+                     0);
+    static const char waits[] =
+        "SELECT pending_restart FROM pg_settings WHERE name = 'shared_preload_libraries'";
+    for (int64_t until_ms = now_ms() + BOUND_MS; now_ms() < until_ms;) {
+        node_sql(node, waits, value, sizeof value);
+        if (strcmp(value, "t") == 0) {
+            break;
+        }
+    }
+    assert_string_equal(value, "t");
+    assert_int_equal(run("rm -r %s/lib", node->dir), 0);
+    reload_well(node, &(struct wish){.guard = true}); /* as before: other values are not held up */
+    reload_well(node, &(struct wish){.guard = false});
+    assert_int_equal(run("grep -q pgquorum_guard %s/postgresql.conf", node->data), 1);
+    node_free(node);
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +450,7 @@ static int all_tests(void)
         ON_STAGE(slot_of_a_standby_comes_and_goes_with_the_setting),
         ON_STAGE(socket_is_looked_for_where_the_running_server_has_it),
         ON_STAGE(who_does_not_read_the_service_file_is_never_said_to_follow),
+        ON_STAGE(guard_is_taken_where_it_is_installed),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
 }
