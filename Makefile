@@ -165,15 +165,15 @@ PG ?= 15
 GUARD = build/guard/$(PG)
 GUARD_SO := build/guard/15/pgquorum_guard.so
 PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
-GUARD_MAKE = $(MAKE) --no-print-directory -s -C $(GUARD) -f $(CURDIR)/pgctl/guard/Makefile PG_CONFIG=$(PG_CONFIG) with_llvm=no
+GUARD_PGXS = --no-print-directory -s -C $(GUARD) -f $(CURDIR)/pgctl/guard/Makefile PG_CONFIG=$(PG_CONFIG) with_llvm=no
 .PHONY: guard guard-install guard-deps
 guard:
 	@[ -e "$$($(PG_CONFIG) --pgxs 2>/dev/null)" ] || { echo "guard: what PostgreSQL $(PG) builds modules with is not there: make guard-deps PG=$(PG)" >&2; exit 1; }
 	@mkdir -p $(GUARD)
 	@echo "  PGXS $(GUARD)/pgquorum_guard.so"
-	@$(GUARD_MAKE) all
+	@$(MAKE) $(GUARD_PGXS) all
 guard-install: guard
-	$(GUARD_MAKE) install DESTDIR=$(DESTDIR)
+	$(MAKE) $(GUARD_PGXS) install DESTDIR=$(DESTDIR)
 guard-deps:
 	@tests/harness/guard_deps.sh $(PG)
 # Tests of it are built in any case, and skip without it; where it can be built, they are of this tree's.
