@@ -375,7 +375,7 @@ struct ha_fence {
     bool fired;                 /* soft stop or kill was begun for page_epoch */
     bool all_gone;              /* a look found no process of the instance */
     bool adopted;               /* the postmaster is not its child */
-    bool knows_directory; /* it has started one, and would find and kill an adopted one as well */
+    bool knows_directory;       /* it would find and kill an adopted one */
 };
 
 enum ha_watchdog_state {

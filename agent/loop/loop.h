@@ -86,10 +86,9 @@ struct loop_facts {
 
     enum ha_run run;
     int64_t run_since_mono_ms;
-    bool stop_ordered; /* the last stop was asked for by us */
-    bool stopping;     /* and has not ended */
-    bool adopted;      /* what runs was not started by the fence that is there, but by hand, or by a
-                          fence      of before */
+    bool stop_ordered;  /* the last stop was asked for by us */
+    bool stopping;      /* and has not ended */
+    bool adopted;       /* what runs was not started by the fence that is there */
     bool start_ordered; /* a start is under way: between two looks it may not have a process yet */
     bool ever_ran;      /* a postmaster was seen by this run of the agent */
     enum pg_start_role started_as;

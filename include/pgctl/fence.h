@@ -176,8 +176,8 @@ struct fence_status {
     bool running;  /* the postmaster runs (or is stopped by a signal), it is not a zombie */
     bool exited;   /* a postmaster was started and has exited: wait_status holds */
     bool killing;  /* a kill is under way: not everything is gone yet */
-    bool all_gone; /* a look at every process found none of the instance, and none was started since
-                    */
+    bool all_gone; /* a look at every process found none of the instance, and the fence has started
+                      none since; it does not know when one that was adopted ends */
     bool starting; /* the client's: a start was sent, and no answer has come since; `all_gone` is
                       false meanwhile, also when its time is over: the fence may stand still */
     bool silent; /* the client's: it has been asked and has not answered for FENCE_SILENT_MS; it is
