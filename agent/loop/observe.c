@@ -526,9 +526,12 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
             event == FENCE_EVENT_FIRED ? status->fired.cluster : status->stopped.cluster;
         epoch.revision =
             event == FENCE_EVENT_FIRED ? status->fired.revision : status->stopped.revision;
+        /* An epoch that we had ended ourselves, with nothing left to kill; or have gone on from
+         * since: what is started meanwhile is not of it. */
         if (fence_page_read(fence_client_page(agent->fence), &page) &&
-            page.deadline_ms == FENCE_OVER) {
-            break; /* we had ended that epoch ourselves, with nothing left to kill */
+            (page.deadline_ms == FENCE_OVER || page.epoch.cluster != epoch.cluster ||
+             page.epoch.revision != epoch.revision)) {
+            break;
         }
         log_error(
             "the fence has %s PostgreSQL: the lease of epoch %llx:%lld was not renewed in time",

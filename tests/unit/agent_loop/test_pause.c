@@ -140,6 +140,37 @@ static void acquisition_says_what_becomes_of_unfenced(void **state)
     rig_free();
 }
 
+/* --- the fence has fired -------------------------------------------------------------------- */
+
+/* It is told late: of an epoch that was given up, when a standby has been started already. */
+static void what_is_started_after_an_epoch_is_not_of_it(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    rig.fence.fired = (struct fence_epoch){EPOCH.cluster, EPOCH.revision};
+    struct fence_lease page = fence_lease_standby();
+    fence_page_write(fence_client_page(NULL), &page);
+    postmaster_runs();
+    observe_fence_event(&rig.agent, FENCE_EVENT_FIRED, &rig.fence);
+    assert_false(rig.agent.facts.stop_ordered);
+    assert_int_not_equal(rig.agent.facts.run, HA_RUN_STOPPING);
+    rig_free();
+}
+
+static void what_runs_in_an_epoch_ends_with_it(void **state)
+{
+    (void)state;
+    rig_settle();
+    arms();
+    rig.fence.fired = (struct fence_epoch){EPOCH.cluster, EPOCH.revision};
+    postmaster_runs();
+    observe_fence_event(&rig.agent, FENCE_EVENT_FIRED, &rig.fence);
+    assert_true(rig.agent.facts.stop_ordered);
+    assert_int_equal(rig.agent.facts.run, HA_RUN_STOPPING);
+    rig_free();
+}
+
 /* --- by hand ---------------------------------------------------------------------------------- */
 
 static void look_finds(bool running)
@@ -555,6 +586,8 @@ int main(void)
         cmocka_unit_test(pause_that_ends_among_two_renewals_arms_the_shorter_one),
         cmocka_unit_test(unfenced_is_removed_by_its_revision_from_an_armed_page),
         cmocka_unit_test(acquisition_says_what_becomes_of_unfenced),
+        cmocka_unit_test(what_is_started_after_an_epoch_is_not_of_it),
+        cmocka_unit_test(what_runs_in_an_epoch_ends_with_it),
         cmocka_unit_test(what_is_started_by_hand_in_pause_is_seen_and_probed),
         cmocka_unit_test(what_is_stopped_by_hand_after_that_is_seen),
         cmocka_unit_test(look_from_before_the_end_adopts_nobody),
