@@ -160,15 +160,19 @@ $(BUILD)/watchdog_preload.so $(BUILD)/stall_preload.so: $(BUILD)/%.so: tests/cha
 	@$(CC) -D_GNU_SOURCE -std=c11 -O1 -g -fPIC -shared $(TEST_WARNINGS) -o $@ $< -ldl
 
 # --- the guard: a module of PostgreSQL's, one for each major version (PG=), built by its own rules: docs/consensus.md ----------
-# Needs postgresql-server-dev-PG (`make guard-deps`), and nothing else does: neither all nor deps.
+# Its headers are those of postgresql-server-dev-PG where that is installed, else those that `make guard-deps` has unpacked.
 PG ?= 15
 GUARD = build/guard/$(PG)
 GUARD_SO := build/guard/15/pgquorum_guard.so
 PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
-GUARD_PGXS = --no-print-directory -s -C $(GUARD) -f $(CURDIR)/pgctl/guard/Makefile PG_CONFIG=$(PG_CONFIG) with_llvm=no
+GUARD_HEADERS = $(firstword $(foreach d,$(shell $(PG_CONFIG) --includedir-server 2>/dev/null) \
+    $(CURDIR)/build/deps/server-dev-$(PG)/usr/include/postgresql/$(PG)/server,$(if $(wildcard $(d)/postgres.h),$(d))))
+GUARD_PGXS = --no-print-directory -s -C $(GUARD) -f $(CURDIR)/pgctl/guard/Makefile PG_CONFIG=$(PG_CONFIG) with_llvm=no \
+    includedir_server=$(GUARD_HEADERS)
 .PHONY: guard guard-install guard-deps
 guard:
-	@[ -e "$$($(PG_CONFIG) --pgxs 2>/dev/null)" ] || { echo "guard: what PostgreSQL $(PG) builds modules with is not there: make guard-deps PG=$(PG)" >&2; exit 1; }
+	@[ -e "$$($(PG_CONFIG) --pgxs 2>/dev/null)" ] || { echo "guard: PostgreSQL $(PG) is not there: no $(PG_CONFIG) that knows its PGXS" >&2; exit 1; }
+	@[ -n "$(GUARD_HEADERS)" ] || { echo "guard: the headers of PostgreSQL $(PG)'s server are not there: make guard-deps PG=$(PG)" >&2; exit 1; }
 	@mkdir -p $(GUARD)
 	@echo "  PGXS $(GUARD)/pgquorum_guard.so"
 	@$(MAKE) $(GUARD_PGXS) all
@@ -176,10 +180,11 @@ guard-install: guard
 	$(MAKE) $(GUARD_PGXS) install DESTDIR=$(DESTDIR)
 guard-deps:
 	@tests/harness/guard_deps.sh $(PG)
-# Tests of it are built in any case, and skip without it; where it can be built, they are of this tree's.
+# Tests of it are built in any case, and skip without it; where there is a PostgreSQL 15, they are of this tree's.
 ifneq (,$(wildcard /usr/lib/postgresql/15/lib/pgxs/src/makefiles/pgxs.mk))
 $(BUILD)/tests/unit/pgctl/test_guard $(BUILD)/tests/unit/pgctl/test_guard_fence: $(GUARD_SO)
-$(GUARD_SO): $(wildcard pgctl/guard/*) pgctl/fence/fence_page.c include/pgctl/fence.h include/base/lease_clock.h
+$(GUARD_SO): $(wildcard pgctl/guard/*) pgctl/fence/fence_page.c include/pgctl/fence.h include/base/lease_clock.h | $(DEPS_STAMP)
+	@tests/harness/guard_deps.sh 15
 	@$(MAKE) --no-print-directory guard PG=15
 endif
 
@@ -191,8 +196,9 @@ DEPS_STAMP := build/deps/installed
 deps:
 	@tests/harness/deps.sh install $(FOR) </dev/null
 	@$(if $(filter build,$(FOR)),:,tests/harness/deps.sh source </dev/null)
+	@$(if $(filter build,$(FOR)),:,[ ! -d /usr/lib/postgresql/15 ] || tests/harness/guard_deps.sh 15)
 	@mkdir -p $(dir $(DEPS_STAMP)) && touch $(DEPS_STAMP)
-$(DEPS_STAMP): tests/harness/deps.sh
+$(DEPS_STAMP): tests/harness/deps.sh tests/harness/guard_deps.sh
 	@$(MAKE) --no-print-directory deps
 ifeq (,$(RAFT_SRC))
 $(RAFT_LIB): | $(DEPS_STAMP) ;
@@ -489,7 +495,7 @@ help:
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl); with the manual page (make man) and completion"
 	@echo "make deb        Debian packages into build/deb; check-deb: they are tried on clean Debians 12 and 13 under systemd (root), T=part"
-	@echo "make guard      the module that refuses commits past the soft deadline, for PostgreSQL PG=15; guard-install; guard-deps: what it is built with"
+	@echo "make guard      the module that refuses commits past the soft deadline, for PostgreSQL PG=15; guard-install; guard-deps: its headers"
 	@echo "make golden     writes the golden scenarios anew: review the diff"
 	@echo "make docs       writes the tables of keys in docs from agent/config/keys.def"
 

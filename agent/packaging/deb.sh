@@ -17,10 +17,17 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing </dev/null
 fi
 
-# The guard needs the headers of a PostgreSQL server, which make guard-deps installs: apt may want to upgrade the server along with them.
-if [ "$(dpkg-query -W -f '${db:Status-Abbrev}' postgresql-server-dev-15 2>/dev/null)" != "ii " ]; then
-    export DEB_BUILD_PROFILES="noguard ${DEB_BUILD_PROFILES:-}"
-    echo "deb: without pgquorum-guard-15, which needs postgresql-server-dev-15: make guard-deps"
+# The guard's headers: of the installed package, or those that `make deps` has unpacked, which dpkg-buildpackage does not know of (-d).
+unpacked=
+if [ ! -e /usr/include/postgresql/15/server/postgres.h ]; then
+    if [ -d build/deps/server-dev-15 ]; then
+        unpacked=-d
+        mkdir -p "$out/src/build/deps"
+        cp -r -u -p build/deps/server-dev-15 "$out/src/build/deps/"
+    else
+        export DEB_BUILD_PROFILES="noguard ${DEB_BUILD_PROFILES:-}"
+        echo "deb: without pgquorum-guard-15, which needs the headers of PostgreSQL 15's server: make guard-deps"
+    fi
 fi
 
 # What is not in the tree any more goes, and what has not changed keeps its time: make goes by it.
@@ -41,7 +48,7 @@ pgquorum ($version-1) unstable; urgency=medium
  -- $(sed -n 's/^Maintainer: //p' agent/packaging/debian/control)  $(git log -1 --format=%cD)
 CHANGELOG
 rm -f "$out"/*.deb "$out"/*.changes "$out"/*.buildinfo
-(cd "$out/src" && unset BUILD MODE; MAKEFLAGS= DEB_BUILD_OPTIONS="parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}" dpkg-buildpackage -b -uc -us -nc) > "$out/build.log" 2>&1 || {
+(cd "$out/src" && unset BUILD MODE; MAKEFLAGS= DEB_BUILD_OPTIONS="parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}" dpkg-buildpackage -b -uc -us -nc $unpacked) > "$out/build.log" 2>&1 || {
     tail -n 30 "$out/build.log"
     echo "deb: the package was not built: $out/build.log says why" >&2
     exit 1

@@ -1,23 +1,28 @@
 #!/bin/sh
-# Installs what the guard is built with for one major version of PostgreSQL: guard_deps.sh MAJOR. Those headers come with the newest minor
-# version of the server, and apt would upgrade a server that is there along with them. So they are asked for in its own version, and whatever
-# would change another package is not done: UPGRADE=1 allows it.
+# Brings the headers that the guard is built with for one major version of PostgreSQL: guard_deps.sh MAJOR. Their package depends on the newest
+# minor version of everything of PostgreSQL's, and to install it would upgrade, and restart, a server that is there. So it is unpacked below
+# build/deps, of the server's own version where there still is one, else of the newest: a module fits every minor version of its major one.
+# Needs no root, and changes nothing of the machine's.
 set -eu
+cd "$(dirname "$0")/../.."
 major=$1
 package=postgresql-server-dev-$major
-version() { dpkg-query -W -f '${db:Status-Abbrev}${Version}\n' "$1" 2>/dev/null | sed -n 's/^ii *//p'; }
-[ -z "$(version "$package")" ] || exit 0
-[ "$(id -u)" = 0 ] || { echo "guard-deps: $package is missing: install it, as root" >&2; exit 1; }
-apt-get update -q
-wanted=$package
-server=$(version "postgresql-$major")
-if [ -n "$server" ] && apt-cache madison "$package" | cut -d'|' -f2 | tr -d ' ' | grep -qxF "$server"; then
-    wanted="$package=$server"
-fi
-upgrades=$(apt-get install -s --no-install-recommends "$wanted" | sed -n 's/^Inst \([^ ]*\) \[.*/\1/p' | tr '\n' ' ')
-if [ -n "$upgrades" ] && [ "${UPGRADE:-}" != 1 ]; then
-    echo "guard-deps: installing $wanted would upgrade, and may restart, what is in use here: $upgrades" >&2
-    echo "guard-deps: nothing was changed; upgrade those first, or allow it: make guard-deps PG=$major UPGRADE=1" >&2
+to=build/deps/server-dev-$major
+header=usr/include/postgresql/$major/server/postgres.h
+[ ! -e "/$header" ] && [ ! -e "$to/$header" ] || exit 0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+server=$(dpkg-query -W -f '${Version}' "postgresql-$major" 2>/dev/null || true)
+fetch() { (cd "$work" && apt-get -q -o APT::Sandbox::User=root download "$1" </dev/null >"$work/said" 2>&1); }
+download() { { [ -n "$server" ] && fetch "$package=$server"; } || fetch "$package"; }
+download || { apt-get -q update >/dev/null 2>&1 && download; } || {
+    sed 's/^/guard-deps: /' "$work/said" >&2
+    echo "guard-deps: apt cannot download $package: add a source of PostgreSQL $major's packages, or install it" >&2
     exit 1
-fi
-DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$wanted" </dev/null
+}
+mkdir -p "$(dirname "$to")"
+rm -rf "$to.new"
+dpkg-deb -x "$work"/*.deb "$to.new"
+rm -rf "$to"
+mv "$to.new" "$to"
