@@ -46,12 +46,14 @@ static bool rule_step_down(const struct ha_snapshot *s, struct ha_plan *plan)
     return true;
 }
 
-/* Our name on the key, in an epoch that cannot be gone on with: the fence fired for it, the page
- * was lost with the host, or an earlier run died before it armed. Nobody else could end it before
- * its ttl. */
+/* Our name on the key, in an epoch that cannot be gone on with: the fence fired for it (whatever
+ * renewal was answered since), the page was lost with the host, or an earlier run died before it
+ * armed. Nobody else could end it before its ttl. */
 static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_key_is_ours(s) || ha_holds_key(s)) {
+    bool over =
+        ha_page_is_over(s) && ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
+    if (!ha_key_is_ours(s) || (ha_holds_key(s) && !over)) {
         return false;
     }
     ha_plan_release(s, plan, s->self.shutdown_lsn);

@@ -364,6 +364,7 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
     }
     fence_watchdog_clamp(&lease, machine->dog.open ? machine->dog.timeout_ms : 0);
     bool acts = world->setup.fence && !world->options.mutation.without_fence;
+    struct fence_epoch fired = machine->fence_state.fired;
     enum fence_action action =
         !acts ? FENCE_NONE : fence_decide(&lease, now, &machine->fence_state);
     machine->status.fired = machine->fence_state.fired;
@@ -372,10 +373,15 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
         sim_trace(world, "%s: the fence asks for a stop", machine->node->name);
         sim_machine_stop(machine, FENCE_STOP_FAST);
         sim_agent_fence_event(machine->node, FENCE_EVENT_SOFT_STOP);
-    } else if (action == FENCE_KILL && machine->phase != SIM_DOWN && !machine->status.killing) {
-        sim_trace(world, "%s: the fence kills", machine->node->name);
+    } else if (action == FENCE_KILL) {
+        bool fires = !fence_epoch_equal(fired, machine->fence_state.fired);
+        if (fires || (machine->phase != SIM_DOWN && !machine->status.killing)) {
+            sim_trace(world, "%s: the fence kills", machine->node->name);
+        }
         sim_machine_kill(machine, FENCE_KILL_MS);
-        sim_agent_fence_event(machine->node, FENCE_EVENT_FIRED);
+        if (fires) { /* once for an epoch, and also when nothing runs */
+            sim_agent_fence_event(machine->node, FENCE_EVENT_FIRED);
+        }
     }
     if (now >= machine->kill_at_ms) {
         machine->kill_at_ms = FENCE_NO_DEADLINE;
