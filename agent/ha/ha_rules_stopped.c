@@ -51,8 +51,7 @@ static bool rule_step_down(const struct ha_snapshot *s, struct ha_plan *plan)
  * armed. Nobody else could end it before its ttl. */
 static bool rule_own_dead_epoch(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    bool over =
-        ha_page_is_over(s) && ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
+    bool over = ha_page_is_over(s) && ha_epoch_equal(s->fence.page_epoch, s->cluster.leader_epoch);
     if (!ha_key_is_ours(s) || (ha_holds_key(s) && !over)) {
         return false;
     }

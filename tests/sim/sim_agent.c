@@ -521,6 +521,11 @@ bool sim_agent_has_view(const struct sim_node *node)
     return node->agent != NULL && node->agent->agent.facts.cluster.known;
 }
 
+enum pg_role sim_agent_decided_on(const struct sim_node *node)
+{
+    return node->agent == NULL ? PG_ROLE_UNKNOWN : node->agent->agent.snapshot.self.role;
+}
+
 void sim_agents_open(struct sim_world *world)
 {
     sim_commits_open(world);

@@ -197,6 +197,56 @@ static void paused_primary_lost(struct scene *scene)
     drill_settle(scene);
 }
 
+static struct sim_machine *promoting(const struct scene *scene)
+{
+    for (size_t i = 0; i < 2; i++) {
+        if (scene->standbys[i]->promote_sent) {
+            return scene->standbys[i];
+        }
+    }
+    return NULL;
+}
+
+static bool promotes(const struct scene *scene)
+{
+    return promoting(scene) != NULL;
+}
+
+static bool lease_has_ended(const struct scene *scene)
+{
+    const struct sim_machine *machine = promoting(scene);
+    struct fence_lease page;
+    return fence_page_read(machine->page, &page) && sim_node_clock(machine->node) > page.soft_ms;
+}
+
+/* It was sent before the pause, waits for replay, and comes through when the lease is gone: whoever
+ * saw last a standby that is being promoted ends it; a primary that was seen is left alone. */
+static void promotion_of_before_the_pause_ends(struct scene *scene)
+{
+    for (size_t i = 0; i < 2; i++) {
+        scene->standbys[i]->replay_stands_until_ms = INT64_MAX;
+    }
+    drill_pass(scene, 200); /* something is received that is not replayed */
+    drill_power_off(scene->primary);
+    drill_until(scene, promotes, scene->ttl_ms + SOON_MS, "another one is promoted");
+    struct sim_machine *next = promoting(scene);
+    if (next == NULL) {
+        return;
+    }
+    sim_pause_set(next->node, true);
+    drill_pass(scene, KNOWN_MS);
+    drill_expect(scene, next->recovery, "the promotion waits");
+    sim_faults_isolate(next->node);
+    drill_until(scene, lease_has_ended, scene->ttl_ms, "its lease ends");
+    drill_pass(scene, (int64_t)sim_below(scene->world, 500));
+    sim_machine_heal(next);
+    drill_pass(scene, SOON_MS);
+    sim_pause_set(scene->standbys[0] == next ? scene->standbys[1]->node : scene->standbys[0]->node,
+                  false);
+    sim_faults_heal(scene->world);
+    drill_settle(scene);
+}
+
 #define DRILL(fn)                                                                           \
     {                                                                                       \
 #fn, SIM_CLUSTER, false, DRILL_NO_BUDGET, fn, SIM_ASYNC, false, false, false, false \
@@ -211,5 +261,10 @@ const struct sim_drill sim_drills_pause[] = {
     DRILL(paused_stopped_by_hand),
     DRILL(paused_standby_terminated_unheard),
     DRILL(paused_primary_lost),
+    {.name = "promotion_of_before_the_pause_ends",
+     .mode = SIM_CLUSTER,
+     .budget_ms = DRILL_NO_BUDGET,
+     .run = promotion_of_before_the_pause_ends,
+     .without_fence = true},
 };
 const size_t sim_drills_pause_count = sizeof(sim_drills_pause) / sizeof(sim_drills_pause[0]);

@@ -196,6 +196,8 @@ size_t sim_commits_reigns(const struct sim_world *world);     /* how many primar
 /* To the agent, if one runs (sim_agent.c). */
 bool sim_agent_has_view(const struct sim_node *node); /* it has read the store since its start */
 void sim_agent_fence_event(struct sim_node *node, enum fence_event event);
+/* What its last decision took PostgreSQL for; unknown = no agent runs. */
+enum pg_role sim_agent_decided_on(const struct sim_node *node);
 /* To what it has asked the fence for its watchdog. */
 void sim_agent_watchdog_answer(struct sim_node *node);
 

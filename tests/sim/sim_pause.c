@@ -191,9 +191,17 @@ void sim_pause_check_promotion(struct sim_node *node)
     }
 }
 
+/* A promotion that was sent comes through in the moment in which its lease ends: it is ended as one
+ * that is under way, by an agent that has not been answered anything else yet. */
+static bool ends_promotion(const struct sim_node *node)
+{
+    return sim_machine_of(&node->world->nodes[node->index])->promote_sent &&
+           sim_agent_decided_on(node) == PG_STANDBY;
+}
+
 void sim_pause_check_stop(struct sim_node *node)
 {
-    if (!restarts(node)) {
+    if (!restarts(node) && !ends_promotion(node)) {
         sim_pause_check(node, "a stop");
     }
 }
