@@ -182,28 +182,34 @@ guard-deps:
 	@tests/harness/guard_deps.sh $(PG)
 # Tests of it are built in any case, and skip without it; where there is a PostgreSQL 15, they are of this tree's.
 ifneq (,$(wildcard /usr/lib/postgresql/15/lib/pgxs/src/makefiles/pgxs.mk))
-$(BUILD)/tests/unit/pgctl/test_guard $(BUILD)/tests/unit/pgctl/test_guard_fence: $(GUARD_SO)
+$(BUILD)/tests/unit/pgctl/test_guard $(BUILD)/tests/unit/pgctl/test_guard_fence chaos soak: $(GUARD_SO)
 $(GUARD_SO): $(wildcard pgctl/guard/*) pgctl/fence/fence_page.c include/pgctl/fence.h include/base/lease_clock.h | $(DEPS_STAMP)
 	@tests/harness/guard_deps.sh 15
 	@$(MAKE) --no-print-directory guard PG=15
 endif
 
 # --- what users and developers call ------------------------------------------------------------------------------
-# Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo). FOR=build: no more than
-# what compiling needs.
+# Everything that builds first looks whether the packages are there, and installs them otherwise (root, or sudo): for the programs what compiles
+# them, which is `make deps FOR=build`; for all else what tests them, too.
+COMPILE_STAMP := build/deps/compiles
 DEPS_STAMP := build/deps/installed
 .PHONY: deps
 deps:
 	@tests/harness/deps.sh install $(FOR) </dev/null
 	@$(if $(filter build,$(FOR)),:,tests/harness/deps.sh source </dev/null)
 	@$(if $(filter build,$(FOR)),:,[ ! -d /usr/lib/postgresql/15 ] || tests/harness/guard_deps.sh 15)
-	@mkdir -p $(dir $(DEPS_STAMP)) && touch $(DEPS_STAMP)
-$(DEPS_STAMP): tests/harness/deps.sh tests/harness/guard_deps.sh
-	@$(MAKE) --no-print-directory deps
+	@mkdir -p $(dir $(COMPILE_STAMP)) && touch $(COMPILE_STAMP) $(if $(filter build,$(FOR)),,$(DEPS_STAMP))
+$(COMPILE_STAMP): tests/harness/deps.sh
+	@$(MAKE) --no-print-directory deps FOR=build
+$(DEPS_STAMP): tests/harness/deps.sh tests/harness/guard_deps.sh | $(COMPILE_STAMP)
+	@$(MAKE) --no-print-directory deps FOR=
+# The source of libraft comes with the rest.
+OBJECTS_STAMP := $(if $(RAFT_SRC),$(DEPS_STAMP),$(COMPILE_STAMP))
 ifeq (,$(RAFT_SRC))
-$(RAFT_LIB): | $(DEPS_STAMP) ;
+$(RAFT_LIB): | $(COMPILE_STAMP) ;
 endif
-$(call objects,$(ALL_SOURCES)) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c)): | $(DEPS_STAMP)
+$(call objects,$(ALL_SOURCES)): | $(OBJECTS_STAMP)
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c)): | $(DEPS_STAMP)
 
 # Those that take long come first. `tests`: all that check runs, but for the fuzz harnesses, which another compiler makes.
 UNIT_LONG := pgctl/test_fence_run pgctl/test_pg_jobs pgctl/test_pg_rewind pgctl/test_pg_places raft_engine/test_group \
@@ -287,7 +293,7 @@ mutants: $(BUILD)/sim
 	@/usr/bin/python3 tests/mutants/run.py $(BUILD) --only "$(T)" $(if $(QUICK),--quick)
 
 .PHONY: demo demo-down
-demo: all
+demo: all | $(DEPS_STAMP)
 	@tests/harness/demo.sh up $(BUILD)
 demo-down:
 	@tests/harness/demo.sh down
@@ -441,7 +447,7 @@ endif
 	install -m 644 README.md CHANGELOG.md NOTICE docs/*.md $(DESTDIR)$(DOCDIR)/
 	install -m 644 agent/packaging/pgquorum.yml agent/packaging/witness.yml $(DESTDIR)$(DOCDIR)/examples/
 
-deb: | $(DEPS_STAMP)
+deb: | $(COMPILE_STAMP)
 	@agent/packaging/deb.sh build
 
 # On clean Debians 12 and 13 under systemd (root). T= names tests.
@@ -477,7 +483,7 @@ clean:
 
 .PHONY: help
 help:
-	@echo "make deps       install what is needed (Debian 12)"
+	@echo "make deps       install what is needed (Debian 12, 13); FOR=build: what compiles the programs, which is all that make all and install bring"
 	@echo "make all        pgquorum and pgquorum-fence (MODE=debug|release|asan|tsan|cov) into build/MODE"
 	@echo "make demo       a running three-node cluster on this machine; make demo-down removes it"
 	@echo "make compose    the same as containers, and with an etcd or real Patronis: MODE=self-contained|etcd-backed|etcd-serving; make compose-down"

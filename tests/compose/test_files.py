@@ -94,3 +94,22 @@ def test_the_etcd_is_the_documents_but_for_what_it_does_not_start_with():
     document.pop("ETCD_VERSION")
     document["ETCD_LISTEN_CLIENT_URLS"] = document["ETCD_LISTEN_CLIENT_URLS"].replace("http://localhost:2379,", "")
     assert own == dict(document, ETCD_ENABLE_V2="true", ETCD_DATA_DIR="/var/lib/etcd")
+
+
+def test_what_compiles_in_the_image_is_copied_there(tmp_path):
+    """As the builder's stage has it: make finds everything, and only what compiles is asked for."""
+    stage = re.search(r"^FROM \S+ AS build$(.*?)^FROM ", read("Dockerfile"), re.M | re.S).group(1)
+    for line in re.findall(r"^COPY (.*)$", stage, re.M):
+        *sources, to = line.split()
+        for source in sources:
+            target = tmp_path / to / (os.path.basename(source) if to.endswith("/") else "")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-rT", os.path.join(TREE, source), str(target)], check=True)
+    stamp = tmp_path / "build/deps/compiles"  # as `make deps FOR=build` leaves it
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.touch()
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS")) and k not in ("BUILD", "MODE")}
+    answer = subprocess.run(["make", "-n", "MODE=release", "all", "install-programs", "DESTDIR=/out"], cwd=tmp_path, capture_output=True, text=True,
+                            timeout=120, stdin=subprocess.DEVNULL, env=variables)
+    assert answer.returncode == 0, answer.stderr
+    assert "deps.sh" not in answer.stdout

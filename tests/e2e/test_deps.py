@@ -1,6 +1,7 @@
 """make deps in a mount namespace of its own, where /usr/sbin and /etc are laid over and apt is a script: whatever becomes of it, services
 are neither forbidden to start afterwards nor started at the next boot."""
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -125,3 +126,19 @@ def test_a_policy_of_somebody_else_stays(machine):
     assert machine.run() == 0
     assert machine.left() == ["sbin/policy-rc.d"]
     assert (machine.path / "sbin" / "policy-rc.d").read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def asked(tmp_path, *goals):
+    """What make would install for these, on a machine where it has installed nothing yet."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS")) and k not in ("BUILD", "MODE", "FOR")}
+    done = subprocess.run(["make", "-n", f"BUILD={tmp_path}/build", f"COMPILE_STAMP={tmp_path}/compiles", f"DEPS_STAMP={tmp_path}/installed", *goals],
+                          cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True, stdin=subprocess.DEVNULL)
+    return re.findall(r"deps\.sh (install(?: build)?|source)\b", done.stdout)
+
+
+def test_programs_bring_what_compiles_them_and_tests_the_rest(tmp_path):
+    assert asked(tmp_path, "all") == ["install build"]
+    assert asked(tmp_path, "tests") == ["install build", "install", "source"]
+    (tmp_path / "installed").touch()
+    (tmp_path / "compiles").touch()
+    assert asked(tmp_path, "all") == asked(tmp_path, "tests") == []
