@@ -1,9 +1,10 @@
 """A client that writes unique ids, one transaction each, and records what became of every one (kind "write" of history.py).
 
-    client_writes.py WRITER ROUTE HOSTS PORT read-write|any OUT EVERY_MS [NEW_MS [BUSY]]
+    client_writes.py WRITER ROUTE HOSTS PORT read-write|any OUT EVERY_MS [NEW_MS [BUSY [CROWD]]]
 
 Where NEW_MS is not 0, there is a writer WRITER-new, too, which opens a new session for each row, every NEW_MS. With BUSY, each statement of WRITER
-first computes over so many times 5000 rows: a backend that looks at nothing else meanwhile. It ends by SIGTERM. HOSTS: NAME=ADDRESS,...
+first computes over so many times 5000 rows: a backend that looks at nothing else meanwhile. CROWD: so many writers WRITER-1, ... in place of WRITER,
+who wait for long: an answer that comes after a standstill is heard. It ends by SIGTERM. HOSTS: NAME=ADDRESS,...
 """
 import os
 import signal
@@ -28,6 +29,7 @@ COMPUTE = " CROSS JOIN (SELECT count(*) FROM generate_series(1, {}) i, generate_
 FAILED = ("25006", "57P03", "42P01")
 READ_ONLY = 0.1  # seconds before a standby is asked again
 PATIENCE = {"read-write": 0.5, "any": 2.0}
+LONG = 12.0  # of those who compute, and of a crowd
 stop = threading.Event()
 
 
@@ -85,9 +87,10 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     recorder = history.Recorder(out)
     addresses = [host.split("=")[1] for host in hosts.split(",")]
-    new_ms, busy = [int(a) for a in sys.argv[8:10]] + [0] * (10 - max(8, len(sys.argv)))
-    pg = pg_client.Route(addresses, port, attrs, PATIENCE[attrs] if not busy else 10.0)
-    writers = [Writer(name, route, pg, recorder, int(every_ms) / 1000, False, busy)]
+    new_ms, busy, crowd = [int(a) for a in sys.argv[8:11]] + [0] * (11 - max(8, len(sys.argv)))
+    pg = pg_client.Route(addresses, port, attrs, PATIENCE[attrs] if not busy and not crowd else LONG)
+    names = [f"{name}-{i}" for i in range(1, crowd + 1)] or [name]
+    writers = [Writer(n, route, pg, recorder, int(every_ms) / 1000, False, busy) for n in names]
     if new_ms:
         writers.append(Writer(f"{name}-new", route, pg, recorder, new_ms / 1000, True))
     threads = [threading.Thread(target=w.run) for w in writers]

@@ -22,9 +22,9 @@ ALL = ",".join(f"{n}={rig.ADDRESS[n]}" for n in rig.NODES)
 
 
 class Clients:
-    def __init__(self, world, every_ms=25, new_ms=100, busy=False):
-        """`busy`: on each node, one whose backend computes for some seconds before each commit."""
-        self.world, self.every_ms, self.new_ms, self.busy, self.processes = world, every_ms, new_ms, busy, {}
+    def __init__(self, world, every_ms=25, new_ms=100, busy=False, crowd=0):
+        """`busy`: on each node, one whose backend computes for some seconds before each commit. `crowd`: so many more sessions to each node."""
+        self.world, self.every_ms, self.new_ms, self.busy, self.crowd, self.processes = world, every_ms, new_ms, busy, crowd, {}
 
     def client(self, name, host, program, *arguments):
         out = os.path.join(self.world.home, f"history-{name}.jsonl")
@@ -62,6 +62,8 @@ class Clients:
             self.writer(f"at-{node.name}", *own, str(self.new_ms))
             if self.busy:
                 self.writer(f"busy-{node.name}", *own, "0", str(BUSY))
+            if self.crowd:
+                self.writer(f"crowd-{node.name}", *own, "0", "0", str(self.crowd))
         if w.etcd is None:
             self.store()
         for number in (1, 2):
@@ -89,6 +91,9 @@ class Clients:
         except FileNotFoundError:
             pass
         return found
+
+    def all_writes(self, since=0):
+        return [w for name in self.processes if name not in ("observer", STORE) for w in self.writes(name, since)]
 
     def acknowledged(self, name, since=0):
         return sum(1 for w in self.writes(name, since) if w["result"] == "ok" and w["begin"] >= since)

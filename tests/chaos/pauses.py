@@ -4,7 +4,7 @@ import time
 
 import inject
 from partitions import cut_raft
-from scene import Failed, scenario
+from scene import WAKE_UP_NS, Failed, scenario
 
 
 @scenario("FS-19", "asq", core=True, bounds=("L5",), control={"for": ("3 ttl", 9.0)})
@@ -23,15 +23,36 @@ def agent_stands_still(s):
     s.bounds = {"L5": 0, **({"L1": 0} if what == "3 ttl" else {})}
 
 
-@scenario("FS-21", "aq", core=True, bounds=("L1", "L5"))
-def node_is_frozen(s):
-    """The primary's whole node for 2 ttl, in the middle of commits. Until its fence has woken up it may still answer."""
+def freeze_and_thaw(s):
+    """The primary's whole node for 2 ttl, in the middle of commits. Until its fence has woken up it may still answer: how often is shown.
+    Returns what its writers were told after the thaw, and by which of its sessions."""
     a, b, c = s.roles()
     began, frozen = time.monotonic(), time.monotonic_ns()
     number = inject.freeze(s.world, s.node(a), "FS-21")
     s.wait_primary(but=[a])
     inject.sleep_until(began + 2 * s.ttl + s.uniform("longer", 0.0, 1.0 * s.ttl))
+    before = time.monotonic_ns()
     s.fence_stood(frozen, inject.thaw(s.world, s.node(a), number, "FS-21"))
+    inject.sleep_until(time.monotonic() + WAKE_UP_NS / 10**9)
+    told = [w for w in s.clients.all_writes(before) if w["route"] == a]
+    s.draw("acknowledged after it", sum(w["result"] == "ok" for w in told))
+    return told
+
+
+@scenario("FS-21", "aq", core=True, bounds=("L1", "L5"), clients={"crowd": 6})
+def node_is_frozen(s):
+    """See above: what had not yet been committed may be, too."""
+    freeze_and_thaw(s)
+
+
+@scenario("FS-21", "aq", core=True, bounds=("L1", "L5"), clients={"crowd": 6}, name="FS-21-guard", guarded=True)
+def guarded_node_is_frozen(s):
+    """No commit is begun after the thaw: a session answers what it had committed by then, once."""
+    told = freeze_and_thaw(s)
+    s.draw("refused", sum("pgquorum_guard" in w.get("error", "") for w in told))
+    answered = [w["writer"] for w in told if w["result"] == "ok"]
+    if len(answered) != len(set(answered)):
+        raise Failed(f"a session has committed twice after the thaw: {answered}")
 
 
 @scenario("FS-23", "aq", bounds=("L5",))

@@ -5,6 +5,8 @@ import subprocess
 import threading
 import time
 
+import evidence
+import history
 import inject
 from network import wait_for
 from scene import Failed, scenario
@@ -30,6 +32,61 @@ class Setting(threading.Thread):
             if self.stopped.is_set():
                 break
         child.kill()
+
+
+WAITING = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND wait_event = 'SyncRep'"
+CANCELLED = ("canceling wait for synchronous replication due to user request",
+             "canceling the wait for synchronous replication and terminating connection due to administrator command")
+REPORTED = "without the synchronous standbys: the wait for them was cancelled"
+
+
+def lines_with(node, *words):
+    """How many lines of the server's log have one of them."""
+    found = 0
+    for path in [node.log] + evidence.server_logs(node):
+        with open(path, errors="replace") as f:
+            found += sum(any(word in line for word in words) for line in f)
+    return found
+
+
+def cancel_and_fail_over(s):
+    """The primary is cut off from its standbys; waits of its clients are cancelled, in one of two ways; then it dies, and with it what nobody has.
+    Returns how many cancelled waits the server has told of, and for how many the guard has named the transaction."""
+    a, b, c = s.roles()
+    began = history.now()
+    number = inject.cut_service(s.world, "cut", [(a, b), (a, c)], "pg")
+    call = s.choice("by", ("pg_cancel_backend", "pg_terminate_backend"))
+    with s.world.log.act("FS-48", a, call=call) as told:
+        signals = 0
+        for _ in range(5):
+            wait_for("a commit that waits", lambda: int(s.world.sql(s.node(a), f"SELECT count(*) {WAITING}")), 10, 0.05)
+            signals += int(s.world.sql(s.node(a), f"SELECT count({call}(pid)) {WAITING}"))
+        told["evidence"] = f"{signals} signals"
+    wait_for("what the clients were told is written down", lambda: lines_with(s.node(a), *CANCELLED), 5)
+    dead = inject.kill_node(s.world, s.node(a), "FS-48")
+    cancelled, reported = lines_with(s.node(a), *CANCELLED), lines_with(s.node(a), REPORTED)
+    warned = sum(w["result"] == "warned" for w in s.clients.all_writes(began))
+    s.draw("waits cancelled", cancelled)
+    s.draw("warned", warned)
+    s.draw("named by the guard", reported)
+    s.wait_primary(but=[a])
+    inject.heal(s.world, number, "cut")
+    inject.start(s.world, s.node(a), dead, "FS-48")
+    return cancelled, reported
+
+
+@scenario("FS-48", "sq", core=True, bounds=("L5",), quiet=False)
+def wait_is_cancelled(s):
+    """A commit that was answered with a warning is no acknowledgement; no other is lost."""
+    cancel_and_fail_over(s)
+
+
+@scenario("FS-48", "sq", core=True, bounds=("L5",), name="FS-48-guard", quiet=False, guarded=True)
+def wait_is_cancelled_and_reported(s):
+    """Besides, each such commit is named in the server's log."""
+    cancelled, reported = cancel_and_fail_over(s)
+    if reported != cancelled:
+        raise Failed(f"{cancelled} waits were cancelled, and the guard has named {reported} of them")
 
 
 @scenario("FS-49", "sq", core=True, bounds=("L5",))

@@ -31,6 +31,8 @@ MAXIMUM_LAG = 1048576
 QUIET = "    log_min_messages: log\n    log_min_error_statement: panic\n"
 # Whoever cannot be rewound is copied anew: nobody is there to order it.
 RECOPY = "  remove_data_directory_on_rewind_failure: true\n"
+GUARD = "  guard: true\n"
+GUARD_MODULE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "build/guard/15/pgquorum_guard.so")
 SERVER = "\netcd_server:\n  listen: '*:2379'\n"
 
 
@@ -118,18 +120,21 @@ class World(rig.Rig):
     node_class = Node
     on_disk = True  # it loses power
 
-    def __init__(self, build, mode, seed, name="", links=(), clocks=False, pg_mib=PG_MIB, names=False, **settings):
+    def __init__(self, build, mode, seed, name="", links=(), clocks=False, pg_mib=PG_MIB, names=False, guarded=False, quiet=True, **settings):
         """`name`: of the run, for the seed's stream. `links`: nodes whose cable is the program link.c. `clocks`: each node reads its own. `names`:
-        members know each other by names, which a server of names on the observer's host knows."""
+        members know each other by names, which a server of names on the observer's host knows. `guarded`: each server loads the guard of this tree.
+        `quiet`: servers' warnings and errors are not in their logs."""
         self.mode, self.seed, self.links, self.pg_mib, self.names = mode, seed, links, pg_mib, names
         self.random = random.Random(f"{name}/{mode}/{seed}")
         self.cables, self.build = {}, build
         settings.setdefault("ttl", 3)
         settings["dcs"] = MODES[mode][1] + settings.get("dcs", "")
         ours = settings.get("store", "raft") == "raft"
-        settings["extra"] = QUIET + settings.get("extra", "") + RECOPY + (SERVER if ours else "")
+        settings["extra"] = (QUIET if quiet else "") + settings.get("extra", "") + RECOPY + (GUARD if guarded else "") + (SERVER if ours else "")
         super().__init__(build, apart=ours, hosts={"observer": OBSERVER}, **settings)
         run("cp", os.path.join(build, "chaos_clock.so"), self.binary("chaos_clock.so"))
+        if guarded:
+            self.install_guard()
         for node in self.nodes.values() if clocks else ():
             node.set_clock()
         self.recorder = history.Recorder(os.path.join(self.home, "history-run.jsonl"))
@@ -153,6 +158,14 @@ class World(rig.Rig):
                 text = text.replace(f"  connect_address: {address}:", f"  connect_address: {service}.{node.name}:")
             with open(node.config, "w") as f:
                 f.write(text)
+
+    def install_guard(self):
+        """Where PostgreSQL looks for modules, for this run alone: its mounts are its own."""
+        with_guard = os.path.join(self.home, "guard")
+        os.makedirs(with_guard)
+        shutil.copy(GUARD_MODULE, with_guard)
+        modules = run("/usr/lib/postgresql/15/bin/pg_config", "--pkglibdir").stdout.strip()
+        run("mount", "-t", "overlay", "-o", f"lowerdir={with_guard}:{modules}", "guard", modules)
 
     def make_network(self):
         super().make_network()
