@@ -98,7 +98,8 @@ static int connected(struct pg_task *task, struct pg_launch *launch)
 static int clear_work(void *arg, struct error *err)
 {
     struct pg_launch *launch = arg;
-    return pg_dir_lock_clear(launch->note_path, launch->data_dir, &launch->cleared, err);
+    return pg_dir_lock_clear(launch->note_path, launch->data_dir, launch->fence_pid,
+                             &launch->cleared, err);
 }
 
 /* Where the fence has something of the instance it refuses the start. */
@@ -108,6 +109,7 @@ static void clear(struct pg_task *task, struct pg_launch *launch)
     launch->state = PG_LAUNCH_CLEARED;
     launch->data_dir = task->pg->config.data_dir;
     launch->note_path = task->pg->started_path;
+    launch->fence_pid = status->fence_pid;
     if (status->running || status->killing) {
         pg_task_again(task);
     } else {

@@ -178,7 +178,9 @@ static int clear_work(void *arg, struct error *err)
     bool cleared = false;
     int rc =
         pg_file_exists(data->files.places->conf) ? 0 : pg_file_set_write_conf(&data->files, err);
-    return rc != 0 ? rc : pg_dir_lock_clear(data->started_path, data->data_dir, &cleared, err);
+    return rc != 0 ? rc
+                   : pg_dir_lock_clear(data->started_path, data->data_dir, data->fence_pid,
+                                       &cleared, err);
 }
 
 /* Ends, with a shutdown checkpoint, at the end of its empty input. */
@@ -241,6 +243,9 @@ static void prepared(struct pg_task *task, struct pg_source *data)
         run_rewind(task, data, false);
     } else if (found->control.state != PG_CONTROL_SHUT_DOWN &&
                found->control.state != PG_CONTROL_SHUT_DOWN_IN_RECOVERY) {
+        const struct fence_client *fence = task->pg->fence;
+        bool has_fence = fence != NULL && fence_client_connected(fence);
+        data->fence_pid = has_fence ? fence_client_status(fence)->fence_pid : 0;
         task->state = REWIND_CLEARED;
         pg_task_work(task, clear_work, data);
     } else {

@@ -17,6 +17,7 @@ struct pg_source { /* data of the task */
     const char *marker_path;
     const char *service_path; /* likewise */
     const char *started_path; /* likewise, of a rewind */
+    int32_t fence_pid;        /* likewise; 0 = there is none */
     bool made;                /* by a copy: the data directory was not there */
     int looks;                /* of a rewind, for the source's checkpoint */
     bool tried;               /* a rewind: all that is left is to write */

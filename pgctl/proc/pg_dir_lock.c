@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_BYTES_MAX 8192
@@ -96,9 +97,9 @@ static int clear_file(const char *path, const struct pg_pidfile *server, bool *r
     struct pg_pidfile *lock = mem_new(struct pg_pidfile);
     int rc = 0;
     if (pg_file_read(path, FILE_BYTES_MAX, &text, NULL) == 0 &&
-        pg_pidfile_parse(buf_span(&text), lock, NULL) == 0 && !lock->single_user &&
-        lock->pid == server->pid && lock->start_s == server->start_s &&
-        strcmp(lock->data_dir, server->data_dir) == 0) {
+        pg_pidfile_parse(buf_span(&text), lock, NULL) == 0 &&
+        lock->single_user == server->single_user && lock->pid == server->pid &&
+        lock->start_s == server->start_s && strcmp(lock->data_dir, server->data_dir) == 0) {
         rc = name_nobody(path, &text, err);
         *ret_cleared = *ret_cleared || rc == 0;
     }
@@ -122,11 +123,56 @@ static int clear(const char *pidfile_path, const struct pg_pidfile *server, bool
     return rc != 0 ? rc : clear_file(pidfile_path, server, ret_cleared, err);
 }
 
-int pg_dir_lock_clear(const char *note_path, const char *data_dir, bool *ret_cleared,
-                      struct error *err)
+/* --- whose number it is now ------------------------------------------------------------------- */
+
+/* By the inode: a program whose file was replaced since it was started is told by it as well. The
+ * number may be a thread's. */
+static bool same_program(int32_t pid, int32_t other)
+{
+    char path[64];
+    struct stat its;
+    struct stat others;
+
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/exe", pid);
+    if (stat(path, &its) != 0) {
+        return false;
+    }
+    (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/exe", other);
+    return stat(path, &others) == 0 && its.st_dev == others.st_dev && its.st_ino == others.st_ino;
+}
+
+static int clear_noted(const char *note_path, const char *data_dir, const char *pidfile_path,
+                       bool *ret_cleared, struct error *err)
+{
+    struct pg_pidfile *server = mem_new(struct pg_pidfile);
+    int rc = 0;
+    if (note_read(note_path, data_dir, server) && kill(server->pid, 0) == 0 &&
+        !pg_process_works_in(server->pid, data_dir)) {
+        rc = clear(pidfile_path, server, ret_cleared, err);
+    }
+    mem_free(server);
+    return rc;
+}
+
+/* Whoever left the file: neither the agent nor the fence is a postmaster. */
+static int clear_ours(int32_t fence_pid, const char *data_dir, const char *pidfile_path,
+                      bool *ret_cleared, struct error *err)
+{
+    struct pg_pidfile *server = mem_new(struct pg_pidfile);
+    int rc = 0;
+    if (pg_pidfile_read(data_dir, server, NULL) == 0 &&
+        (same_program(server->pid, (int32_t)getpid()) ||
+         (fence_pid > 0 && same_program(server->pid, fence_pid)))) {
+        rc = clear(pidfile_path, server, ret_cleared, err);
+    }
+    mem_free(server);
+    return rc;
+}
+
+int pg_dir_lock_clear(const char *note_path, const char *data_dir, int32_t fence_pid,
+                      bool *ret_cleared, struct error *err)
 {
     char path[PG_PATH_BYTES];
-    struct pg_pidfile *server = mem_new(struct pg_pidfile);
     bool held = false;
     int rc = 0;
 
@@ -139,13 +185,12 @@ int pg_dir_lock_clear(const char *note_path, const char *data_dir, bool *ret_cle
                        "server that is not seen from here (in another container?), or a program "
                        "that one has left (`fuser` names it)",
                        path);
-    } else if (fd >= 0 && note_read(note_path, data_dir, server) && kill(server->pid, 0) == 0 &&
-               !pg_process_works_in(server->pid, data_dir)) {
-        rc = clear(path, server, ret_cleared, err);
+    } else if (fd >= 0) {
+        rc = clear_noted(note_path, data_dir, path, ret_cleared, err);
+        rc = rc != 0 ? rc : clear_ours(fence_pid, data_dir, path, ret_cleared, err);
     }
     if (fd >= 0) {
         (void)close(fd);
     }
-    mem_free(server);
     return rc;
 }
