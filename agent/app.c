@@ -43,7 +43,8 @@ enum {
     APP_STOP_MS = 130000,
     APP_CLOSE_MS = 5000,
     APP_QUIT_MS = 20,
-    APP_QUIT_TRIES = 50
+    APP_QUIT_TRIES = 50,
+    APP_LOCK_WAIT_MS = 2000
 };
 
 struct app {
@@ -533,6 +534,18 @@ static int start_rest(struct app *app, struct error *err)
     return rc;
 }
 
+/* Nothing is open yet, and the loop does not run. */
+static int take_lock(struct app *app, struct error *err)
+{
+    int rc = fence_lock_agent(app->run_dir, 0, &app->lock_fd, err);
+    if (rc == ERR_BUSY) {
+        log_info("%s: it may be about to end, waiting for up to %d s", err->text,
+                 APP_LOCK_WAIT_MS / 1000);
+        rc = fence_lock_agent(app->run_dir, APP_LOCK_WAIT_MS, &app->lock_fd, err);
+    }
+    return rc;
+}
+
 static int prepare(struct app *app, struct error *err)
 {
     struct agent *agent = &app->agent;
@@ -547,7 +560,7 @@ static int prepare(struct app *app, struct error *err)
     rc = rc != 0 ? rc : app_start_directory(key, app->config.state_dir, err);
     rc = rc != 0 ? rc : app_start_directory(key, app->state_dir, err);
     rc = rc != 0 ? rc : fence_runtime_prepare(app->run_dir, err);
-    rc = rc != 0 ? rc : fence_lock_agent(app->run_dir, &app->lock_fd, err);
+    rc = rc != 0 ? rc : take_lock(app, err);
     rc = rc != 0 ? rc : app_instance_open(app->state_dir, random_real(), agent->instance, err);
     if (rc != 0) {
         return rc;
