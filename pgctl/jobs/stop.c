@@ -2,9 +2,11 @@
  *
  *   CLEAR (other jobs end) -> LOOK -> [BEFORE] -> [CHECKPOINTING] -> ASK -> WAIT ... -> end
  *
- * The fence stops what it has started, and kills what is left in time. An adopted postmaster (the
- * fence did not start it) gets its signal from here, and so does any when the fence stands still;
- * the kill is the fence's in all cases. */
+ * The fence stops what it has started, and kills what is left in time. But whoever asks may have
+ * lost the lease, and a fence that stands still is not known to before seconds have passed. So a
+ * postmaster of its own gets its signal from here first, by calls that wait for no disk, and where
+ * nothing is to be done before a stop, before jobs of before have ended. An adopted one (the fence
+ * did not start it) gets it from here alone. The kill is the fence's in all cases. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/command.h"
@@ -35,8 +37,9 @@ struct stop_data {
     const char *data_dir;
     int32_t pid;
     bool killed;
-    bool signalled;  /* by us, since the fence stands still */
-    int64_t kill_ms; /* mono */
+    int signalled;    /* the last signal that went from here; 0 = none */
+    bool stood_still; /* the fence: it has not answered in time */
+    int64_t kill_ms;  /* mono */
 };
 
 static int find_postmaster(void *arg, struct error *err)
@@ -90,10 +93,25 @@ static const struct fence_status *fence_of(const struct pg_task *task)
     return fence != NULL && fence_client_connected(fence) ? fence_client_status(fence) : NULL;
 }
 
-/* A fence that stands still has not stopped it, and whoever asked may have lost the lease. */
+/* A kill begins with the signal that ends soonest. */
+static int first_signal(const struct stop_data *data)
+{
+    return stop_signal(data->stop.kill_after_ms > 0 ? data->stop.mode : FENCE_STOP_IMMEDIATE);
+}
+
+/* On the loop. Should it fail, there is the fence. */
+static void signal_child(const struct pg_task *task, struct stop_data *data, int number)
+{
+    const struct fence_status *status = fence_of(task);
+    if (status != NULL && status->running && data->signalled != number &&
+        pg_postmaster_signal_child(status->postmaster_pid, status->fence_pid, number)) {
+        data->signalled = number;
+    }
+}
+
 static bool is_ours_to_signal(const struct stop_data *data)
 {
-    return data->pid > 0 && !data->signalled;
+    return data->pid > 0 && data->signalled != stop_signal(data->stop.mode);
 }
 
 static bool is_silent(const struct pg_task *task)
@@ -105,15 +123,16 @@ static bool is_silent(const struct pg_task *task)
 static void signal_it(struct pg_task *task, struct stop_data *data)
 {
     pg_task_say(task, "the fence does not answer: stopping the postmaster without it");
-    data->signalled = true;
+    data->signalled = stop_signal(data->stop.mode);
     task->state = STOP_ASKED;
     pg_task_work(task, signal_postmaster, data);
 }
 
 static void kill_all(struct pg_task *task, struct stop_data *data)
 {
+    data->stop.mode = FENCE_STOP_IMMEDIATE;
+    signal_child(task, data, stop_signal(data->stop.mode));
     if (is_silent(task) && is_ours_to_signal(data)) {
-        data->stop.mode = FENCE_STOP_IMMEDIATE;
         data->kill_ms = clock_mono_ms(task->pg->clock); /* and then the fence is asked to */
         signal_it(task, data);
         return;
@@ -150,8 +169,13 @@ static void ask(struct pg_task *task, struct stop_data *data)
     pg_task_say(task, "stopping PostgreSQL");
     data->kill_ms = clock_mono_ms(pg->clock) + data->stop.kill_after_ms;
     task->state = STOP_ASKED;
+    signal_child(task, data, stop_signal(data->stop.mode));
     if (is_silent(task) && is_ours_to_signal(data)) {
         signal_it(task, data);
+        return;
+    }
+    if (is_silent(task) && data->signalled != 0) {
+        pg_task_again(task);
         return;
     }
     if (fence_started_it(task, data)) {
@@ -232,6 +256,16 @@ static void looked(struct pg_task *task, struct stop_data *data)
     }
 }
 
+/* It has not answered. */
+static void without_fence(struct pg_task *task, struct stop_data *data)
+{
+    if (is_ours_to_signal(data)) {
+        signal_it(task, data);
+    } else {
+        look(task);
+    }
+}
+
 static void stop_release(struct pg_task *task)
 {
     pg_command_free(&((struct stop_data *)task->data)->before);
@@ -243,6 +277,9 @@ static void stop_step(struct pg_task *task)
 
     switch (task->state) {
     case STOP_CLEAR:
+        if (!data->stop.checkpoint && !pg_command_given(&data->before)) {
+            signal_child(task, data, first_signal(data));
+        }
         if (!other_jobs(task)) {
             look(task);
         } else if (pg_task_expired(task)) {
@@ -266,9 +303,9 @@ static void stop_step(struct pg_task *task)
     case STOP_CHECKPOINTED: ask(task, data); return;
     case STOP_ASKED:
     case STOP_KILL_ASKED:
-        if (task->rc == ERR_TIMEOUT && is_ours_to_signal(data)) {
-            data->stop.mode = data->killed ? FENCE_STOP_IMMEDIATE : data->stop.mode;
-            signal_it(task, data);
+        if (task->rc == ERR_TIMEOUT && !data->stood_still) {
+            data->stood_still = true;
+            without_fence(task, data);
             return;
         }
         if (task->rc != 0) {

@@ -36,6 +36,8 @@ int32_t pg_dir_postmaster(const char *data_dir);
 /* True if that process has this directory as its working directory and is not known to have ended.
  */
 bool pg_process_works_in(int32_t pid, const char *data_dir);
+/* -1: it is gone, or a zombie. */
+int32_t pg_process_parent(int32_t pid);
 /* A `postgres` that works in this directory, whatever postmaster.pid says: a server whose pid file
  * is gone, or a process that a dead one has left; 0 = there is none. */
 int pg_dir_server_process(const char *data_dir, int32_t *ret_pid, struct error *err) MUST_CHECK;

@@ -65,3 +65,14 @@ int pg_postmaster_signal(const char *data_dir, int32_t pid, int number, struct e
     }
     return rc;
 }
+
+bool pg_postmaster_signal_child(int32_t pid, int32_t fence_pid, int number)
+{
+    int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    bool gone = pid <= 0 || (fd < 0 && errno == ESRCH) || pg_process_parent(pid) != fence_pid;
+    bool sent = !gone && send_signal(fd, pid, number) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return sent;
+}

@@ -1,10 +1,12 @@
-/* The postmaster that works in a data directory, as its pid file tells. Everything here blocks:
- * call it on a thread of the pool (pg_task_work). */
+/* The postmaster that works in a data directory, as its pid file tells. But for the last,
+ * everything here blocks: call it on a thread of the pool (pg_task_work). */
 #ifndef PGCTL_PROC_PG_POSTMASTER_H
 #define PGCTL_PROC_PG_POSTMASTER_H
 
 #include "base/err.h"
 #include "pgctl/pg_parse.h"
+
+#include <stdbool.h>
 
 /* What postmaster.pid says; the process need not live. ERR_NOT_FOUND, ERR_CORRUPT, ... */
 int pg_pidfile_read(const char *data_dir, struct pg_pidfile *ret_pidfile,
@@ -15,5 +17,9 @@ int pg_pidfile_read(const char *data_dir, struct pg_pidfile *ret_pidfile,
  * it is that one. ERR_NOT_FOUND: there is none, nothing was sent. A single-user server is none. */
 int pg_postmaster_signal(const char *data_dir, int32_t pid, int number,
                          struct error *err) MUST_CHECK;
+
+/* To a postmaster of whom the fence says that it runs, as its child: no disk is looked at, and
+ * nothing here blocks. False: nothing was sent. */
+bool pg_postmaster_signal_child(int32_t pid, int32_t fence_pid, int number);
 
 #endif

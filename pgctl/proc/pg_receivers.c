@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int32_t parent_of(int32_t pid)
+int32_t pg_process_parent(int32_t pid)
 {
     char path[64];
     struct buf text = BUF_INIT;
@@ -106,7 +106,7 @@ int pg_receivers_look(int32_t postmaster_pid, struct pg_receivers *ret_receivers
     while ((entry = readdir(dir)) != NULL) {
         int32_t pid =
             isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
-        if (pid > 0 && parent_of(pid) == postmaster_pid) {
+        if (pid > 0 && pg_process_parent(pid) == postmaster_pid) {
             look_at(pid, &receivers);
         }
     }
@@ -122,7 +122,7 @@ void pg_receiver_end(int32_t postmaster_pid, int32_t pid)
     if (fd < 0) {
         return;
     }
-    if (parent_of(pid) == postmaster_pid) {
+    if (pg_process_parent(pid) == postmaster_pid) {
         (void)syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
     }
     (void)close(fd);

@@ -2,6 +2,8 @@
  * computes notices nothing. It can commit until somebody ends it. */
 #include "tests/unit/pgctl/pg_stage.h"
 
+#define SIGNALLED_MS 1900 /* before a silent fence is known for one */
+
 static pid_t busy_backend(const struct node *node, PGconn **ret_conn)
 {
     PGconn *conn = node_connect(node);
@@ -118,12 +120,83 @@ static void fence_that_stands_still_keeps_nobody_from_stopping(void **state)
     node_free(node);
 }
 
+/* How long the postmaster outlives a stop, whose fence has stood still for no time yet. */
+static int64_t outlives(struct node *node, const struct pg_stop *stop, struct outcome *outcome)
+{
+    struct error err;
+    pid_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+    int64_t began = now_ms();
+
+    assert_int_equal(pg_instance_stop(node->pg, stop, on_done, outcome, &err), 0);
+    assert_false(fence_client_status(node->fence)->silent);
+    WAIT_FOR(!pid_lives(postmaster));
+    return now_ms() - began;
+}
+
+/* Whoever stops it does not wait until it is known that the fence stands still. */
+static void postmaster_gets_its_signal_before_the_fence_has_answered(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    for (int i = 0; i < 3; i++) {
+        struct pg_stop stop = {.mode = i == 0 ? FENCE_STOP_FAST : FENCE_STOP_IMMEDIATE,
+                               .kill_after_ms = i == 1 ? 0 : LONG_MS};
+        struct outcome outcome = {0};
+        pid_t fence = fence_client_status(node->fence)->fence_pid;
+
+        kill(fence, SIGSTOP);
+        assert_in_range(outlives(node, &stop, &outcome), 0, SIGNALLED_MS);
+        if (i == 0) { /* for longer than a request waits for its answer */
+            int64_t until_ms = now_ms() + 6000;
+            WAIT_FOR(now_ms() >= until_ms);
+            assert_int_equal(outcome.calls, 0);
+        }
+        kill(fence, SIGCONT);
+        outcome_wait(&outcome);
+        CHECK_RC(&outcome, 0);
+        assert_true(fence_client_status(node->fence)->all_gone);
+        if (i < 2) {
+            node_start_well(node, PG_START_PRIMARY, NULL);
+        }
+    }
+    node_free(node);
+}
+
+/* A stop that a session holds up, whose request lies unread: that job ends when the fence answers,
+ * and the next one takes its place. */
+static void stop_does_not_wait_for_the_job_before_to_signal(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct pg_stop smart = {.mode = FENCE_STOP_SMART, .kill_after_ms = LONG_MS};
+    struct pg_stop fast = {.mode = FENCE_STOP_FAST, .kill_after_ms = LONG_MS};
+    struct outcome outcomes[2] = {{0}, {0}};
+    struct pg_job_status job;
+    struct error err;
+    pid_t fence = fence_client_status(node->fence)->fence_pid;
+    PGconn *session = node_connect(node);
+
+    kill(fence, SIGSTOP);
+    assert_int_equal(pg_instance_stop(node->pg, &smart, on_done, &outcomes[0], &err), 0);
+    WAIT_FOR((pg_instance_job(node->pg, &job), strcmp(job.step, "stopping PostgreSQL") == 0));
+    assert_in_range(outlives(node, &fast, &outcomes[1]), 0, SIGNALLED_MS);
+    kill(fence, SIGCONT);
+    outcome_wait(&outcomes[0]);
+    CHECK_RC(&outcomes[0], ERR_CANCELED);
+    outcome_wait(&outcomes[1]);
+    CHECK_RC(&outcomes[1], 0);
+    PQfinish(session);
+    node_free(node);
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
         ON_STAGE(stop_ends_what_a_dead_fence_has_left),
         ON_STAGE(start_that_loses_the_fence_says_what_is_lost),
         ON_STAGE(fence_that_stands_still_keeps_nobody_from_stopping),
+        ON_STAGE(postmaster_gets_its_signal_before_the_fence_has_answered),
+        ON_STAGE(stop_does_not_wait_for_the_job_before_to_signal),
         ON_STAGE(stop_with_nothing_to_stop_says_that_all_are_gone),
     };
     return cmocka_run_group_tests(tests, stage_template, NULL);
