@@ -61,10 +61,15 @@
 #define STORE_MEMBER_CLIENTS_BYTES_MAX 512
 /* Limits of the replicated state are part of the format: members with other ones would apply
  * otherwise. */
-#define STORE_KEYS_MAX         65536
-#define STORE_BYTES_MAX        ((size_t)32 * 1024 * 1024) /* of all keys and values, old ones too */
-#define STORE_LEASES_MAX       65536
-#define STORE_LEASE_TTL_MS_MAX ((int64_t)10 * 365 * 86400 * 1000)
+#define STORE_KEYS_MAX   65536
+#define STORE_BYTES_MAX  ((size_t)32 * 1024 * 1024) /* of all keys and values, old ones too */
+#define STORE_LEASES_MAX 65536
+/* Clients of etcd's API leave a 32nd of each: a store that they have filled must not keep the
+ * leader key where it is. */
+#define STORE_CLIENT_KEYS_MAX   (STORE_KEYS_MAX - STORE_KEYS_MAX / 32)
+#define STORE_CLIENT_BYTES_MAX  (STORE_BYTES_MAX - STORE_BYTES_MAX / 32)
+#define STORE_CLIENT_LEASES_MAX (STORE_LEASES_MAX - STORE_LEASES_MAX / 32)
+#define STORE_LEASE_TTL_MS_MAX  ((int64_t)10 * 365 * 86400 * 1000)
 /* One command may make and delete keys in turn: what that adds beyond STORE_BYTES_MAX. */
 #define STORE_HISTORY_SLACK_RECORDS 1024
 #define STORE_HISTORY_SLACK_BYTES   ((size_t)STORE_HISTORY_SLACK_RECORDS * STORE_KEY_BYTES_MAX)

@@ -211,7 +211,7 @@ static void put_store(struct buf *out, const struct store *store)
     put_gauge(out, "etcd_mvcc_db_total_size_in_use_in_bytes",
               "Bytes of the present keys and values.", usage.bytes);
     put_gauge(out, "etcd_server_quota_backend_bytes", "Bytes that keys and values may have.",
-              STORE_BYTES_MAX);
+              STORE_CLIENT_BYTES_MAX);
     put_gauge(out, "etcd_debugging_mvcc_keys_total", "Total number of keys.", usage.keys);
     put_gauge(out, "etcd_debugging_mvcc_current_revision", "The current revision of store.",
               (uint64_t)revision);

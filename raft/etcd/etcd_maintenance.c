@@ -8,11 +8,12 @@
 
 /* --- Status, Alarm ---------------------------------------------------------------------------- */
 
-/* Less than a 32nd of the room for bytes or keys is left. */
+/* Less than a 32nd of the room that clients have for bytes or keys is left. */
 static bool is_nearly_full(const struct store_usage *usage)
 {
-    return usage->bytes > STORE_BYTES_MAX - STORE_BYTES_MAX / 32 ||
-           usage->keys > STORE_KEYS_MAX - STORE_KEYS_MAX / 32;
+    enum { LEFT = 32 };
+    return usage->bytes > STORE_CLIENT_BYTES_MAX - STORE_CLIENT_BYTES_MAX / LEFT ||
+           usage->keys > STORE_CLIENT_KEYS_MAX - STORE_CLIENT_KEYS_MAX / LEFT;
 }
 
 void etcd_maintenance_status(struct etcd_call *call, const void *message)
@@ -36,7 +37,7 @@ void etcd_maintenance_status(struct etcd_call *call, const void *message)
         .version = span_str(ETCD_VERSION),
         .db_size = (int64_t)(usage.bytes + usage.old_bytes) + 1, /* 0 would be none at all */
         .db_size_in_use = (int64_t)usage.bytes + 1,
-        .db_size_quota = (int64_t)STORE_BYTES_MAX,
+        .db_size_quota = (int64_t)STORE_CLIENT_BYTES_MAX,
         .leader = status.leader,
         .raft_index = status.commit_index,
         .raft_term = header.raft_term,

@@ -21,14 +21,25 @@ bool change_allows(const struct store *store, struct span actor, const struct kv
     return lease_allows(lease, actor);
 }
 
+bool change_is_of_client(const struct store *store, struct span actor)
+{
+    return store->format > 1 && actor.len == 0;
+}
+
+static bool has_room(size_t have, size_t more, size_t max)
+{
+    return more == 0 || have + more <= max;
+}
+
 bool change_fits(const struct store *store, const struct change_need *need)
 {
-    if (need->keys == 0 && need->leases == 0) {
-        return true;
-    }
-    return store->kvs.count + store->dirs.count + need->keys <= STORE_KEYS_MAX &&
-           store->kvs.bytes + store->dirs.bytes + need->bytes <= STORE_BYTES_MAX &&
-           store->leases.count + need->leases <= STORE_LEASES_MAX;
+    bool of_client = need->of_client;
+    return has_room(store->kvs.count + store->dirs.count, need->keys,
+                    of_client ? STORE_CLIENT_KEYS_MAX : STORE_KEYS_MAX) &&
+           has_room(store->kvs.bytes + store->dirs.bytes, need->bytes,
+                    of_client ? STORE_CLIENT_BYTES_MAX : STORE_BYTES_MAX) &&
+           has_room(store->leases.count, need->leases,
+                    of_client ? STORE_CLIENT_LEASES_MAX : STORE_LEASES_MAX);
 }
 
 /* --- directories ------------------------------------------------------------------------------ */

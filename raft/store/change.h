@@ -20,7 +20,11 @@ struct change_need {
     size_t keys;
     size_t bytes;
     size_t leases;
+    bool of_client; /* then STORE_CLIENT_KEYS_MAX and so on are the limits */
 };
+/* Whether it is one of etcd's API: an operator's, over the Raft port, has no actor either, and is
+ * of format 1. */
+bool change_is_of_client(const struct store *store, struct span actor);
 bool change_fits(const struct store *store, const struct change_need *need);
 
 /* Deletes the keys of the lease in key order, then the lease. A directory goes with all below it,

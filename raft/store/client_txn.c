@@ -251,7 +251,9 @@ static void evaluate(struct run *run, const struct store_client_txn *txn,
 void store_client_txn_apply(struct store *store, const struct store_command *command,
                             struct store_result *ret_result, struct store_output *output)
 {
-    struct run run = {.store = store, .actor = command->actor};
+    struct run run = {.store = store,
+                      .actor = command->actor,
+                      .need.of_client = change_is_of_client(store, command->actor)};
     evaluate(&run, command->client_txn, ret_result, output);
     if (run.changed) {
         store->revision++;

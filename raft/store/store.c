@@ -100,7 +100,9 @@ static int apply_grant(struct store *store, const struct store_command *command)
     if (lease_map_find(&store->leases, command->lease) != NULL) {
         return ERR_EXISTS;
     }
-    if (store->leases.count >= STORE_LEASES_MAX) {
+    struct change_need need = {.leases = 1,
+                               .of_client = change_is_of_client(store, command->actor)};
+    if (!change_fits(store, &need)) {
         return ERR_LIMIT;
     }
     struct lease *lease =

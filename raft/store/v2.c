@@ -114,8 +114,10 @@ static enum store_reason check_write(struct v2_run *run, size_t value_len)
     if (!change_allows(run->store, run->actor, file_of(run))) {
         return refuse_path(run, STORE_V2_UNAUTHORIZED);
     }
-    struct change_need need = {
-        .keys = 1, .bytes = run->path.len + value_len, .leases = request->ttl_ms > 0 ? 1 : 0};
+    struct change_need need = {.keys = 1,
+                               .bytes = run->path.len + value_len,
+                               .leases = request->ttl_ms > 0 ? 1 : 0,
+                               .of_client = change_is_of_client(run->store, run->actor)};
     if (!change_fits(run->store, &need)) {
         return STORE_FULL;
     }

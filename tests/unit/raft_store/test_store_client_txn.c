@@ -392,7 +392,7 @@ static void a_full_store_refuses_and_keeps_what_it_has(void **state)
     }
     assert_int_equal(result.code, ERR_LIMIT);
     assert_int_equal(result.reason, STORE_FULL);
-    assert_int_equal(puts - 1, STORE_BYTES_MAX / (sizeof(value) + 6));
+    assert_int_equal(puts - 1, STORE_CLIENT_BYTES_MAX / (sizeof(value) + 6));
     op = (struct store_client_op){
         .type = STORE_CLIENT_PUT, .range = {.key = span_str("v00001")}, .ignore_value = true};
     assert_int_equal(apply_pair(pair, &command, NULL).reason, STORE_FULL);
@@ -509,6 +509,76 @@ static void the_work_of_a_transaction_is_known_before_it_runs(void **state)
     assert_int_equal(store_client_txn_work(pair->store, &nested), 3 + 2);
 }
 
+/* What a failover writes: the leader key on a lease of its own, and the epoch. */
+static int take_the_lead(struct pair *pair, uint64_t lease)
+{
+    struct store_op ops[] = {op_grant(lease, 30000, STORE_LEASE_HOLDER, 1),
+                             op_put("/service/c/leader", "n1", lease),
+                             op_put("/service/c/epoch", "n1 2", 0)};
+    struct store_command command = {
+        .type = STORE_TXN, .actor = span_str("n1"), .success = ops, .success_count = COUNT(ops)};
+    return apply_pair(pair, &command, NULL).code;
+}
+
+/* Keys with values of `len` bytes, until there is no room for one more. */
+static void clients_fill_with(struct pair *pair, size_t len)
+{
+    static uint8_t value[STORE_VALUE_BYTES_MAX];
+    static struct store_client_op ops[STORE_TXN_ITEMS_MAX];
+    static char keys[STORE_TXN_ITEMS_MAX][32];
+    struct store_client_txn txn = txn_of(ops, 1);
+    struct store_command command = {.type = STORE_CLIENT_TXN, .client_txn = &txn};
+    struct buf bytes = BUF_INIT;
+    struct store_result result = {0};
+    txn.success_count = len > 0 ? 1 : STORE_TXN_ITEMS_MAX;
+    for (unsigned next = 0; result.code == 0;) {
+        for (size_t i = 0; i < txn.success_count; i++, next++) {
+            (void)snprintf(keys[i], sizeof keys[i], "k%zu-%07u", len, next);
+            ops[i] = c_put(keys[i], "");
+            ops[i].value = span_of(value, len);
+        }
+        buf_clear(&bytes);
+        assert_int_equal(store_command_encode(&command, &bytes, NULL), 0);
+        store_apply(pair->store, store_applied(pair->store) + 1, buf_span(&bytes), &result, NULL);
+        store_apply(pair->other, store_applied(pair->other) + 1, buf_span(&bytes), &result, NULL);
+    }
+    assert_int_equal(result.reason, STORE_FULL);
+    buf_free(&bytes);
+}
+
+static void clients_that_fill_the_store_leave_bytes_for_a_failover(void **state)
+{
+    clients_fill_with(*state, STORE_VALUE_BYTES_MAX);
+    clients_fill_with(*state, 1000);
+    clients_fill_with(*state, 1);
+    assert_int_equal(take_the_lead(*state, 7), 0);
+}
+
+static void clients_that_fill_the_store_leave_keys_for_a_failover(void **state)
+{
+    clients_fill_with(*state, 0);
+    assert_int_equal(take_the_lead(*state, 7), 0);
+}
+
+static void clients_that_grant_all_leases_leave_some_for_a_failover(void **state)
+{
+    struct pair *pair = *state;
+    struct store_command command = {.type = STORE_LEASE_GRANT, .ttl_ms = 60000};
+    struct buf bytes = BUF_INIT;
+    struct store_result result = {0};
+    TXN_IS(pair, "@3 yes{put@3: }", c_put("a", "1"));
+    while (result.code == 0) {
+        command.lease++;
+        buf_clear(&bytes);
+        assert_int_equal(store_command_encode(&command, &bytes, NULL), 0);
+        store_apply(pair->store, store_applied(pair->store) + 1, buf_span(&bytes), &result, NULL);
+        store_apply(pair->other, store_applied(pair->other) + 1, buf_span(&bytes), &result, NULL);
+    }
+    assert_int_equal(result.code, ERR_LIMIT);
+    assert_int_equal(take_the_lead(pair, command.lease), 0);
+    buf_free(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,6 +596,9 @@ int main(void)
         cmocka_unit_test(lists_and_levels_are_bounded),
         PAIR_TEST(a_transaction_with_one_bad_operation_changes_nothing),
         PAIR_TEST(a_full_store_refuses_and_keeps_what_it_has),
+        PAIR_TEST(clients_that_fill_the_store_leave_bytes_for_a_failover),
+        PAIR_TEST(clients_that_fill_the_store_leave_keys_for_a_failover),
+        PAIR_TEST(clients_that_grant_all_leases_leave_some_for_a_failover),
         PAIR_TEST(a_repeat_gives_the_answer_without_its_output),
         PAIR_TEST(a_transaction_that_reads_needs_no_command),
         PAIR_TEST(the_work_of_a_transaction_is_known_before_it_runs),
