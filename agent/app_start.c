@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOG_OPEN_MS 1000
+
 void app_start_tell(const struct config_warnings *warnings)
 {
     for (size_t i = 0; i < warnings->count && i < CONFIG_WARNINGS_MAX; i++) {
@@ -37,6 +39,22 @@ int app_start_check_log(const struct config *config, struct error *err)
     return rc;
 }
 
+/* By the log's own thread: a disk that stands still keeps no agent from starting. */
+static int wait_for_log(const struct config *config, struct error *err)
+{
+    char why[LOG_FILE_WHY_BYTES];
+    switch (log_file_wait(LOG_OPEN_MS, why)) {
+    case LOG_FILE_OPEN: break;
+    case LOG_FILE_REFUSED: return error_set(err, ERR_IO, "%s: %s", config->path, why);
+    case LOG_FILE_UNANSWERED:
+        log_warning("log.dir: the disk of '%s' has not answered in %d ms: the log is written when "
+                    "it does, and until then what there is no room for is lost",
+                    config->log->file.dir, LOG_OPEN_MS);
+        break;
+    }
+    return 0;
+}
+
 int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config)
 {
     struct config_warnings warnings = {0};
@@ -45,17 +63,18 @@ int app_start_load(app_start_load_fn load, const char *path, struct config *ret_
     int rc = load(path, ret_config, &warnings, &err);
 
     if (rc == 0) {
-        rc = app_start_check_log(ret_config, &err);
-        if (rc == 0) {
-            log_configure(ret_config->log);
-        } else {
-            config_free(ret_config);
-        }
+        log_configure(ret_config->log);
     }
     int no_writer = log_start_writer();
     if (no_writer != 0) {
         log_warning("no thread for the log: %s; a log that stands still will hold up all else",
                     strerror(no_writer));
+    }
+    if (rc == 0) {
+        rc = wait_for_log(ret_config, &err);
+        if (rc != 0) {
+            config_free(ret_config);
+        }
     }
     app_start_tell(&warnings);
     config_warnings_free(&warnings);

@@ -103,6 +103,17 @@ bool log_flush(int timeout_ms)
     return writer_pid != getpid() || log_writer_flush(&writer, timeout_ms);
 }
 
+enum log_file_state log_file_wait(int timeout_ms, char ret_why[static LOG_FILE_WHY_BYTES])
+{
+    if (in_force()->file.dir[0] == '\0' || writer_pid != getpid()) {
+        return LOG_FILE_OPEN;
+    }
+    if (!log_flush(timeout_ms)) {
+        return LOG_FILE_UNANSWERED;
+    }
+    return log_sink_take_fault(ret_why) ? LOG_FILE_REFUSED : LOG_FILE_OPEN;
+}
+
 /* `line` begins with a digit for the sink: the level as syslog numbers it. */
 static bool emit(const char *line, size_t len)
 {

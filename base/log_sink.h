@@ -3,12 +3,13 @@
 #ifndef BASE_LOG_SINK_H
 #define BASE_LOG_SINK_H
 
+#include "base/log.h"
 #include "base/log_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LOG_SINK_FAULT_BYTES  400
+#define LOG_SINK_FAULT_BYTES  LOG_FILE_WHY_BYTES
 #define LOG_SINK_FAULT_MS     60000 /* a fault that stays is told so often, and tried to mend */
 
 #define LOG_SINK_RECORD_BYTES (1 + sizeof(struct log_file_settings))

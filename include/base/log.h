@@ -25,6 +25,13 @@ void log_configure(const struct log_settings *settings);
  * by whoever logs. A child of fork() has no such thread, and writes itself. */
 #define LOG_FLUSH_MS 1000
 int log_start_writer(void);
+/* After both: whether the thread has opened the file. Not longer than that: on a disk that stands
+ * still it is opened when that goes on, and lines wait until then, as many as there is room for. */
+enum log_file_state { LOG_FILE_OPEN, LOG_FILE_REFUSED, LOG_FILE_UNANSWERED };
+#define LOG_FILE_WHY_BYTES 400
+/* LOG_FILE_REFUSED: `ret_why` names key, file and reason. No file, or no thread: open. */
+enum log_file_state log_file_wait(int timeout_ms, char ret_why[static LOG_FILE_WHY_BYTES]);
+
 /* Before _exit() and abort(): waits until what was logged is written. False: not in that time. */
 _Bool log_flush(int timeout_ms);
 

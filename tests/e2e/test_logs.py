@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from disk import Disk
 from network import wait_for
 from rig import Rig
 
@@ -143,6 +144,24 @@ def test_a_directory_that_cannot_be_written_to_is_refused(logging):
     argv = ["ip", "netns", "exec", logging.rig.namespace("node1"), "runuser", "-u", "postgres", "--", logging.rig.binary("pgquorum"), path]
     child = subprocess.run(argv, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
     assert child.returncode == 1 and "log.dir: opening '/proc/nowhere/patroni.log'" in child.stderr, child.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system is frozen")
+def test_a_directory_on_a_disk_that_stands_still_holds_up_no_start():
+    made = Logging()
+    disk = Disk(os.path.join(made.rig.home, "log.img"), os.path.join(made.node.home, "log"), 32)
+    try:
+        made.write(dir=made.dir, level="INFO")
+        disk.freeze()
+        made.node.start_agent()
+        made.rig.wait_healthy(count=1)
+        assert made.files() == [] and made.said() == []
+        disk.thaw()
+        made.wait_line("agent 'node1' of cluster 'postgres' started")
+        made.wait_line("has not answered in 1000 ms")
+    finally:
+        disk.close()
+        made.rig.close()
 
 
 def test_no_secret_is_in_any_line(logging):

@@ -12,6 +12,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,22 @@ enum { TEXT_BYTES = 1 << 20, LINES = 400 };
 static char directory[256];
 static struct log_settings settings;
 static char text[TEXT_BYTES];
+
+static bool disk_stands_still;
+
+/* In place of the system's: the log's thread opens its file by it. */
+int open(const char *path, int flags, ...);
+int open(const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    while (__atomic_load_n(&disk_stands_still, __ATOMIC_SEQ_CST) && strstr(path, "patroni.log")) {
+        (void)usleep(2000);
+    }
+    return openat(AT_FDCWD, path, flags, mode);
+}
 
 static int setup(void **state)
 {
@@ -415,6 +432,30 @@ static void the_log_bounds_its_rate(void **state)
     assert_int_equal(lines_in(text) + held_back, 4 * LOG_RATE_BURST + 3);
 }
 
+static void tell_where_it_is(void)
+{
+    char why[LOG_FILE_WHY_BYTES];
+    struct log_settings bad = settings;
+    assert_int_equal(log_file_wait(5000, why), LOG_FILE_OPEN);
+    __atomic_store_n(&disk_stands_still, true, __ATOMIC_SEQ_CST);
+    log_configure(&settings);
+    assert_int_equal(log_file_wait(20, why), LOG_FILE_UNANSWERED);
+    log_info("meanwhile");
+    __atomic_store_n(&disk_stands_still, false, __ATOMIC_SEQ_CST);
+    assert_int_equal(log_file_wait(5000, why), LOG_FILE_OPEN);
+    (void)snprintf(bad.file.dir, sizeof bad.file.dir, "%s/none", directory);
+    log_configure(&bad);
+    assert_int_equal(log_file_wait(5000, why), LOG_FILE_REFUSED);
+    assert_non_null(strstr(why, "log.dir: opening '"));
+}
+
+static void whether_the_file_is_open_is_known_in_time(void **state)
+{
+    (void)state;
+    assert_string_equal(said_by(tell_where_it_is), "");
+    assert_non_null(strstr(content("patroni.log"), " INFO: meanwhile\n"));
+}
+
 #define SINK_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -431,6 +472,7 @@ int main(void)
         SINK_TEST(the_journal_gets_the_level),
         SINK_TEST(a_flood_is_held_back_and_told_and_hides_no_error),
         SINK_TEST(the_log_bounds_its_rate),
+        SINK_TEST(whether_the_file_is_open_is_known_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
