@@ -4,11 +4,16 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+struct key_actions {
+    struct sigaction interrupt, quit;
+};
 
 static bool is_on_path(const char *program)
 {
@@ -51,15 +56,40 @@ static void write_all(int fd, const char *text)
     }
 }
 
+/* Ctrl-C is the pager's as long as there is one: who ended before it would leave the terminal to
+ * two programs, in the pager's mode. */
+static void leave_keys_to_pager(struct key_actions *ret_before)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGINT, &ignore, &ret_before->interrupt);
+    (void)sigaction(SIGQUIT, &ignore, &ret_before->quit);
+}
+
+static void take_keys_back(const struct key_actions *before)
+{
+    (void)sigaction(SIGINT, &before->interrupt, NULL);
+    (void)sigaction(SIGQUIT, &before->quit, NULL);
+}
+
+/* One that was ended by Ctrl-C has shown enough. */
+static bool has_shown(int wait_status)
+{
+    return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) != 127
+                                  : WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGINT;
+}
+
 static int run_pager(const char *command, const char *text, struct error *err)
 {
     int ends[2];
     int wait_status = 0;
+    struct key_actions before;
     if (pipe(ends) != 0) {
         return error_set(err, ERR_IO, "cannot start the pager '%s': %s", command, strerror(errno));
     }
+    leave_keys_to_pager(&before);
     pid_t child = fork();
     if (child == 0) {
+        take_keys_back(&before);
         (void)dup2(ends[0], STDIN_FILENO);
         (void)close(ends[0]);
         (void)close(ends[1]);
@@ -73,7 +103,8 @@ static int run_pager(const char *command, const char *text, struct error *err)
     }
     (void)close(ends[1]);
     bool ended = child > 0 && waitpid(child, &wait_status, 0) == child;
-    return ended && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) != 127
+    take_keys_back(&before);
+    return ended && has_shown(wait_status)
                ? 0
                : error_set(err, ERR_IO, "the pager '%s' cannot be run: set PAGER to one that can",
                            command);

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -54,22 +55,58 @@ char *cli_prompt(const char *text, const char *fallback)
     }
 }
 
+/* --- without echo ----------------------------------------------------------------------------- */
+
+/* Whoever is ended by them leaves the terminal as it was. */
+static const int ending[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+enum { ENDING_COUNT = sizeof ending / sizeof ending[0] };
+
+static struct termios with_echo; /* of the handler, too: set before it is installed */
+
+/* The handler is gone when it is called (SA_RESETHAND): the signal then ends us as it does others.
+ */
+static void on_ending(int number)
+{
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &with_echo);
+    (void)raise(number);
+}
+
+static void echo_off(struct sigaction ret_before[static ENDING_COUNT])
+{
+    const struct sigaction restore = {.sa_handler = on_ending, .sa_flags = (int)SA_RESETHAND};
+    struct termios hidden = with_echo;
+    hidden.c_lflag &= ~(tcflag_t)ECHO;
+    for (size_t i = 0; i < ENDING_COUNT; i++) {
+        (void)sigaction(ending[i], NULL, &ret_before[i]);
+        if (ret_before[i].sa_handler == SIG_DFL) {
+            (void)sigaction(ending[i], &restore, NULL);
+        }
+    }
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+}
+
+static void echo_on(const struct sigaction before[static ENDING_COUNT])
+{
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &with_echo);
+    for (size_t i = 0; i < ENDING_COUNT; i++) {
+        (void)sigaction(ending[i], &before[i], NULL);
+    }
+    (void)printf("\n");
+}
+
 char *cli_prompt_hidden(const char *text)
 {
-    struct termios before;
-    bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-    if (terminal) {
-        struct termios hidden = before;
-        hidden.c_lflag &= ~(tcflag_t)ECHO;
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    struct sigaction before[ENDING_COUNT];
+    if (tcgetattr(STDIN_FILENO, &with_echo) != 0) {
+        return cli_prompt(text, NULL); /* no terminal */
     }
+    echo_off(before);
     char *answer = cli_prompt(text, NULL);
-    if (terminal) {
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-        (void)printf("\n");
-    }
+    echo_on(before);
     return answer;
 }
+
+/* --- yes or no -------------------------------------------------------------------------------- */
 
 enum cli_answer cli_confirm(const char *text)
 {
