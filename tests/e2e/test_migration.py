@@ -103,8 +103,13 @@ def starts_of(r):
     return {node.name: r.sql(node, "SELECT pg_postmaster_start_time()") for node in r.nodes.values()}
 
 
-def move(r, begin):
-    """Every agent to the file that `begin` gives its node, in pause; PostgreSQL and its fence stay."""
+def fences(node):
+    return [pid for pid, exe in node.processes().items() if os.path.basename(exe) == "pgquorum-fence"]
+
+
+def move(r, begin, kept=True):
+    """Every agent to the file that `begin` gives its node, in pause; PostgreSQL stays, and its fence where it is found (`kept`). Where it is not,
+    the servers are adopted: the primary as it is, standbys are started anew to have their upstream in a file that the agent knows."""
     before, leader = starts_of(r), r.leader()
     for node in [n for n in r.nodes.values() if n is not leader] + [leader]:
         stop(node)
@@ -115,12 +120,16 @@ def move(r, begin):
     assert "Maintenance mode: on" in r.ctl("list").stdout
     assert "Success" in r.ctl("resume", "--wait", timeout=60).stdout
     r.wait_healthy(timeout=60)
-    assert starts_of(r) == before, "PostgreSQL was restarted"
+    for node in r.nodes.values():
+        if kept or node is leader:
+            assert r.sql(node, "SELECT pg_postmaster_start_time()") == before[node.name], f"PostgreSQL of {node.name} was restarted"
+        if kept or node is not leader:  # there the old one ends with the server that it has started
+            wait_for(f"{node.name} has one fence", lambda n=node: len(fences(n)) == 1, 60)
     assert r.leader() is leader
 
 
-def to_our_store(r):
-    """From the old etcd into the Raft group of the members, without a restart of PostgreSQL."""
+def to_our_store(r, kept=True):
+    """From the old etcd into the Raft group of the members, without a restart of the primary."""
     for node in r.nodes.values():
         raft_file(r, node)
     start_stores(r)
@@ -139,7 +148,7 @@ def to_our_store(r):
         os.replace(node.config, node.config + ".etcd")
         os.replace(node.config + ".raft", node.config)
 
-    move(r, begin)
+    move(r, begin, kept)
 
 
 @pytest.mark.parametrize("program", [PATRONI_DEBIAN, pytest.param(PATRONI, marks=pytest.mark.rest)])
@@ -161,6 +170,8 @@ def test_patroni_on_etcd_becomes_ours_on_its_own_store(make_rig, program):
         leads(r, standbys[0])  # the one switchover
         load.wait_writable(30)
         becomes(r, old, patroni=False)
+        becomes(r, standbys[1], patroni=True)  # the way back from the second: as from the first
+        becomes(r, standbys[1], patroni=False)
         assert r.leader() is standbys[0]
         to_our_store(r)
         load.wait_writable(30)
@@ -175,26 +186,27 @@ def test_patroni_on_etcd_becomes_ours_on_its_own_store(make_rig, program):
 
 
 @pytest.mark.rest
-def test_ours_goes_back_from_its_own_store_to_etcd(make_rig):
+@pytest.mark.parametrize("kept", [True, False], ids=["state_dir", "no_state_dir"])
+def test_ours_goes_back_from_its_own_store_to_etcd(make_rig, kept):
     """By the listener of our store, which looks like an etcd; the old keys in the real one have to be removed by hand before."""
     r = make_rig(store="etcd3", ttl=5, loop_wait=1, retry_timeout=2)
-    for node in r.nodes.values():
+    for node in r.nodes.values() if kept else ():
         keep_state_dir(node)
     r.start_all()
     r.haproxy = r.start_haproxy()
     r.wait_healthy()
     with faults.Load(r) as load:
-        to_our_store(r)
+        to_our_store(r, kept)
         load.wait_writable(30)
         r.ctl("edit-config", "-q", "-s", "maximum_lag_on_failover=7777777", "--force")
         r.ctl("pause", "--wait", timeout=60)
         back = ("-d", f"etcd3://{HOSTS['node4']}:2379/db/", "import-etcd", "--from", "http://172.20.0.10:2379", "--force")
         wait_for("the lease in the old store is over", lambda: not r.etcd.get("leader"), 15)
         answer = r.ctl(*back, check=False)
-        assert answer.returncode == 1 and "another 'config' of a cluster of this name" in answer.stderr, answer.stdout + answer.stderr
+        assert answer.returncode == 1 and "a cluster of this name has been led in the new store" in answer.stderr, answer.stdout + answer.stderr
         r.etcd.ctl("del", "--prefix", PREFIX + "/")
         assert "keys of cluster postgres were copied" in r.ctl(*back).stdout
-        move(r, lambda node: os.replace(node.config + ".etcd", node.config))
+        move(r, lambda node: os.replace(node.config + ".etcd", node.config), kept)
         load.wait_writable(30)
     print(faults.verify(r, load, may_lose=False), load.gaps())
     assert "maximum_lag_on_failover: 7777777" in r.ctl("show-config").stdout
