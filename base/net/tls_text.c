@@ -194,7 +194,9 @@ void tls_text_refusal(X509_STORE_CTX *store, struct tls_notes *notes)
 static const char *certificate_alert(int alert)
 {
     switch (alert) {
-    case SSL_AD_BAD_CERTIFICATE: return "it is damaged, or not the one that was asked for";
+    case SSL_AD_BAD_CERTIFICATE: /* what OpenSSL says of one whose time has not come */
+        return "it is damaged, not valid yet (is a clock wrong?), or not the one that was asked "
+               "for";
     case SSL_AD_UNSUPPORTED_CERTIFICATE:
         return "its kind or use (extendedKeyUsage) is not the right one";
     case SSL_AD_CERTIFICATE_REVOKED: return "it was revoked";

@@ -2,8 +2,25 @@
 import os
 import shutil
 import subprocess
+import time
 
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+# Of `openssl ca`, the only command that takes dates.
+CA = """\
+[dated]
+database = {database}
+new_certs_dir = {directory}
+rand_serial = yes
+default_md = sha256
+policy = anything
+x509_extensions = leaf
+[anything]
+commonName = supplied
+[leaf]
+subjectAltName = {names}
+basicConstraints = critical,CA:FALSE
+"""
 
 
 def openssl(*argv):
@@ -40,9 +57,19 @@ class Authority:
 
     def sign_expired(self, name, key_path, certificate_path):
         """As sign, and it ended yesterday."""
-        key, request, certificate = (os.path.join(self.directory, "past" + end) for end in (".key", ".csr", ".crt"))
+        self.sign_between(name, key_path, certificate_path, -2, -1)
+
+    def sign_between(self, name, key_path, certificate_path, first, last, addresses=()):
+        """As sign, good from so many days from now to so many."""
+        key, request, certificate, database = (os.path.join(self.directory, "dated" + end) for end in (".key", ".csr", ".crt", ".db"))
+        names = ",".join([f"DNS:{name}"] + [f"IP:{address}" for address in addresses])
+        with open(database + ".cnf", "w") as f:
+            f.write(CA.format(directory=self.directory, database=database, names=names))
+        open(database, "w").close()
         openssl("req", *KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-days", "-1", "-out", certificate)
+        dates = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * 86400)) for days in (first, last)]
+        openssl("ca", "-batch", "-config", database + ".cnf", "-name", "dated", "-cert", self.certificate, "-keyfile", self.key,
+                "-startdate", dates[0], "-enddate", dates[1], "-in", request, "-out", certificate, "-notext")
         for made, path in ((key, key_path), (certificate, certificate_path)):
             with open(made) as f:
                 put(f.read(), path)

@@ -110,8 +110,8 @@ static void a_certificate_of_tomorrow_is_refused_with_its_date(void **state)
     static const struct side future = {.leaf = "future", .ca = "ca"};
     (void)state;
     assert_refused(&good, &future, "(future) is not valid yet: it will be from 20",
-                   "future.crt': it");
-    assert_refused(&future, &good, "future.crt': it",
+                   "future.crt': it is damaged, not valid yet");
+    assert_refused(&future, &good, "future.crt': it is damaged, not valid yet",
                    "(future) is not valid yet: it will be from 20");
 }
 
