@@ -8,9 +8,9 @@
  * than one read of it waits here. Writing is tls_send.c.
  *
  * An event comes from the stream below or from the timer, which is the deadline of the handshake
- * first and afterwards the next turn for what a call may not tell. Each ends in tls_settle, which
- * tells what has come of it. The owner may close in any of its callbacks: `closing` is looked at
- * after each. */
+ * first (or the moment at which a server looks whether it is its turn: tls_turn.h) and afterwards
+ * the next turn for what a call may not tell. Each ends in tls_settle, which tells what has come of
+ * it. The owner may close in any of its callbacks: `closing` is looked at after each. */
 #include "base/net/tls.h"
 
 #include "base/assert.h"
@@ -25,6 +25,7 @@
 
 enum {
     HANDSHAKE_MS_DEFAULT = 10000,
+    AGAIN_MS = 1, /* a timer of 0 ms that starts itself would never let the loop's time go on */
     WRITE_QUEUE_BYTES_DEFAULT = 1024 * 1024,
     PLAIN_BYTES = 16 * 1024, /* the most that a record holds */
 };
@@ -192,6 +193,27 @@ static void handshake(struct tls_stream *tls)
     }
 }
 
+/* The timer is the deadline of the handshake, or comes before it. */
+static void wait_for_handshake(struct tls_stream *tls, uint64_t after_ms)
+{
+    uint64_t now_ms = uv_now(tls->timer.loop);
+    uint64_t left_ms = tls->handshake_until_ms > now_ms ? tls->handshake_until_ms - now_ms : 0;
+    int rc = uv_timer_start(&tls->timer, on_timer, after_ms < left_ms ? after_ms : left_ms, 0);
+    ASSERT(rc == 0);
+}
+
+/* If not, what came stays in `rest` until it may. */
+static bool may_step(struct tls_stream *tls)
+{
+    bool may = !tls->is_server || tls->state != TLS_HANDSHAKE ||
+               tls_turn_take(&tls->context->turn, uv_now(tls->timer.loop), tls->peer.ip);
+    if (!may) {
+        stream_read_stop(tls->below);
+        wait_for_handshake(tls, AGAIN_MS);
+    }
+    return may;
+}
+
 /* --- events ----------------------------------------------------------------------------------- */
 
 /* What is in wire.in, as far as it is wanted. */
@@ -230,6 +252,10 @@ static void on_below_read(void *arg, struct span bytes)
 {
     struct tls_stream *tls = arg;
     ASSERT(tls->rest.len == 0);
+    if (!may_step(tls)) {
+        buf_put_span(&tls->rest, bytes);
+        return;
+    }
     tls->wire.in = bytes;
     take_in(tls);
     follow(tls);
@@ -263,20 +289,44 @@ static void on_below_drained(void *arg)
 static const struct stream_events below_events = {
     .on_read = on_below_read, .on_end = on_below_end, .on_drained = on_below_drained};
 
+static void take_rest(struct tls_stream *tls)
+{
+    struct buf rest = tls->rest;
+    tls->rest = (struct buf)BUF_INIT;
+    tls->wire.in = buf_span(&rest);
+    take_in(tls);
+    buf_free(&rest);
+}
+
+static void go_on_with_handshake(struct tls_stream *tls)
+{
+    struct error err;
+    if (uv_now(tls->timer.loop) >= tls->handshake_until_ms) {
+        (void)error_set(&err, ERR_TIMEOUT, "no TLS handshake in %lld ms",
+                        (long long)tls->handshake_ms);
+        fail(tls, &err);
+        return;
+    }
+    if (!may_step(tls)) {
+        return;
+    }
+    wait_for_handshake(tls, UINT64_MAX);
+    take_rest(tls);
+    if (tls->state == TLS_OPEN) {
+        follow(tls);
+    } else if (tls->state == TLS_HANDSHAKE && !tls->closing &&
+               stream_read_start(tls->below, &err) != 0) {
+        tls_fail(tls, &err);
+    }
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct tls_stream *tls = timer->data;
     if (tls->state == TLS_HANDSHAKE) {
-        struct error err;
-        (void)error_set(&err, ERR_TIMEOUT, "no TLS handshake in %lld ms",
-                        (long long)tls->handshake_ms);
-        fail(tls, &err);
+        go_on_with_handshake(tls);
     } else if (tls->state == TLS_OPEN && tls->reading) {
-        struct buf rest = tls->rest;
-        tls->rest = (struct buf)BUF_INIT;
-        tls->wire.in = buf_span(&rest);
-        take_in(tls);
-        buf_free(&rest);
+        take_rest(tls);
         follow(tls);
     }
     tls_settle(tls);
@@ -424,8 +474,8 @@ static void begin(struct tls_stream *tls)
         fail(tls, &err);
         return;
     }
-    int rc = uv_timer_start(&tls->timer, on_timer, (uint64_t)tls->handshake_ms, 0);
-    ASSERT(rc == 0);
+    tls->handshake_until_ms = uv_now(tls->timer.loop) + (uint64_t)tls->handshake_ms;
+    wait_for_handshake(tls, UINT64_MAX);
     if (stream_read_start(tls->below, &err) != 0) {
         tls_fail(tls, &err);
     } else if (!tls->is_server) {

@@ -4,6 +4,7 @@
 #define BASE_NET_TLS_IMPL_H
 
 #include "base/net/tls.h"
+#include "base/net/tls_turn.h"
 
 #include <openssl/ssl.h>
 
@@ -27,7 +28,7 @@ struct tls_material {
     struct tls_about about;
 };
 
-/* Only `material` changes after it was made, and that on the loop's thread alone. */
+/* Only `material` and `turn` change after it was made, and that on the loop's thread alone. */
 struct tls_context {
     unsigned references;
     char *paths[TLS_FILES]; /* NULL = not given */
@@ -40,6 +41,7 @@ struct tls_context {
                       TLS_PROTOCOL_BYTES]; /* as ALPN wants it: each after its length */
     size_t protocols_len;
     struct tls_material material;
+    struct tls_turn turn;
 };
 
 /* May run on any thread. */

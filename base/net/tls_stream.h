@@ -28,11 +28,12 @@ struct tls_stream {
     bool waited;  /* something had to wait: on_drained is owed */
     bool closing;
     struct error err; /* of FAILED, or of the end in order */
-    struct buf rest;  /* came, and the owner did not want it yet */
+    struct buf rest;  /* came, and the owner did not want it yet, or it was not its turn */
     uv_timer_t timer;
     int64_t handshake_ms;
-    struct list queue; /* of tls_write */
-    size_t queued;     /* bytes of it */
+    uint64_t handshake_until_ms; /* on the loop's clock */
+    struct list queue;           /* of tls_write */
+    size_t queued;               /* bytes of it */
     size_t write_queue_bytes_max;
     struct buf plain_answer;
     enum tls_shut shut;
