@@ -360,11 +360,13 @@ static int64_t seconds_of(const ASN1_TIME *time)
     return time != NULL && ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-static void earliest(int64_t *expires_s, const STACK_OF(X509) * chain)
+static void note_dates(struct tls_about *about, const STACK_OF(X509) * chain)
 {
     for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t begin_s = seconds_of(X509_get0_notBefore(sk_X509_value(chain, i)));
         int64_t end_s = seconds_of(X509_get0_notAfter(sk_X509_value(chain, i)));
-        *expires_s = end_s < *expires_s ? end_s : *expires_s;
+        about->begins_s = begin_s > about->begins_s ? begin_s : about->begins_s;
+        about->expires_s = end_s < about->expires_s ? end_s : about->expires_s;
     }
 }
 
@@ -409,7 +411,7 @@ static int check_own(const struct tls_context *context, struct tls_material *mat
     X509_STORE_CTX_set_verify_cb(look, on_look);
     bool good = X509_verify_cert(look) == 1;
     if (good) {
-        earliest(&material->about.expires_s, X509_STORE_CTX_get0_chain(look));
+        note_dates(&material->about, X509_STORE_CTX_get0_chain(look));
     } else {
         tls_text_refusal(look, &notes);
     }
@@ -443,9 +445,10 @@ static int look_at_own(const struct tls_context *context, struct tls_material *m
         return 0;
     }
     tls_text_name(own, material->about.name, sizeof material->about.name);
+    material->about.begins_s = seconds_of(X509_get0_notBefore(own));
     material->about.expires_s = seconds_of(X509_get0_notAfter(own));
     (void)SSL_CTX_get0_chain_certs(material->ctx, &between);
-    earliest(&material->about.expires_s, between);
+    note_dates(&material->about, between);
     return context->paths[TLS_FILE_CA] != NULL ? check_own(context, material, own, err) : 0;
 }
 

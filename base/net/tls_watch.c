@@ -73,28 +73,46 @@ static void utc_text(int64_t at_s, char out[static 32])
     }
 }
 
+struct date_words {
+    int64_t at_s;
+    const char *before, *after;
+};
+
+/* `before` NULL: there is nothing to be said. */
+static struct date_words words_for(const struct tls_about *about, int64_t now_s)
+{
+    if (about->expires_s == 0 ||
+        (now_s >= about->begins_s && about->expires_s - now_s >= TLS_WATCH_EXPIRY_DAYS * DAY_S)) {
+        return (struct date_words){.before = NULL};
+    }
+    if (now_s < about->begins_s) {
+        return (struct date_words){about->begins_s, "is not valid before",
+                                   " (is a clock wrong?): nobody takes a new connection with it"};
+    }
+    if (now_s >= about->expires_s) {
+        return (struct date_words){about->expires_s, "has expired at",
+                                   ": nobody takes a new connection with it"};
+    }
+    return (struct date_words){about->expires_s, "expires at", ": put a new one there in time"};
+}
+
 /* Wall time: for words only. */
-static void tell_expiry(struct tls_watch *watch, bool anew)
+static void tell_dates(struct tls_watch *watch, bool anew)
 {
     struct tls_about about;
     char text[ERROR_TEXT_BYTES];
     char when[32];
     int64_t now_s = (int64_t)time(NULL);
     tls_context_about(watch->context, &about);
-    int64_t left_s = about.expires_s - now_s;
-    bool soon = about.expires_s != 0 && left_s < (int64_t)TLS_WATCH_EXPIRY_DAYS * DAY_S;
+    struct date_words words = words_for(&about, now_s);
     bool told = !anew && now_s - watch->expiry_told_s < DAY_S && now_s >= watch->expiry_told_s;
-    if (!soon || told || watch->stopping) {
+    if (words.before == NULL || told || watch->stopping) {
         return;
     }
     watch->expiry_told_s = now_s;
-    utc_text(about.expires_s, when);
-    (void)snprintf(text, sizeof text,
-                   left_s <= 0 ? "the certificate in '%s', or one that it hangs on, has expired at "
-                                 "%s: nobody takes a new connection with it"
-                               : "the certificate in '%s', or one that it hangs on, expires at %s: "
-                                 "put a new one there in time",
-                   watch->context->paths[TLS_FILE_CERT], when);
+    utc_text(words.at_s, when);
+    (void)snprintf(text, sizeof text, "the certificate in '%s', or one that it hangs on, %s %s%s",
+                   watch->context->paths[TLS_FILE_CERT], words.before, when, words.after);
     watch->events.on_expiry(watch->events.arg, text);
 }
 
@@ -143,7 +161,7 @@ static void look_loaded(struct tls_watch *watch)
     watch->failure[0] = '\0';
     tls_context_take(watch->context, &watch->material);
     tell_loaded(watch);
-    tell_expiry(watch, true);
+    tell_dates(watch, true);
 }
 
 static void on_looked(uv_work_t *work, int status)
@@ -167,7 +185,7 @@ static void on_looked(uv_work_t *work, int status)
         watch->failures = 0; /* what did not fit was taken back */
         watch->failure[0] = '\0';
     }
-    tell_expiry(watch, false);
+    tell_dates(watch, false);
     if (!watch->stopping) {
         watch->insisted = watch->again;
         watch->again = false;

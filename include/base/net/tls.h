@@ -79,6 +79,7 @@ struct tls_about {
     /* Seconds since 1970: the first end among our certificate and those that it hangs on. 0 = no
      * certificate. */
     int64_t expires_s;
+    int64_t begins_s; /* the last beginning among them */
 };
 void tls_context_about(const struct tls_context *context, struct tls_about *ret_about);
 

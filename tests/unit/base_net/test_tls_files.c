@@ -475,9 +475,12 @@ static void an_end_that_is_near_is_told(void **state)
     put_in_use("expired");
     RUN_UNTIL(seen.expiries == 3);
     assert_non_null(strstr(seen.expiry, "has expired at 20"));
+    put_in_use("future");
+    RUN_UNTIL(seen.expiries == 4);
+    assert_non_null(strstr(seen.expiry, "is not valid before 20"));
     put_in_use("here");
-    RUN_UNTIL(seen.loads == 3);
-    assert_int_equal(seen.expiries, 3);
+    RUN_UNTIL(seen.loads == 4);
+    assert_int_equal(seen.expiries, 4);
     watch_end();
 }
 
@@ -520,6 +523,7 @@ static int files_make(void **state)
         {.file = "foreign", .ca = "stranger", .name = "foreign"},
         {.file = "expired", .name = "expired", .from_s = -2 * TLS_DAY_S, .until_s = -60},
         {.file = "soon", .name = "soon", .until_s = 29 * TLS_DAY_S},
+        {.file = "future", .name = "future", .from_s = TLS_DAY_S, .until_s = 90 * TLS_DAY_S},
         {.file = "serves", .name = "serves", .usage = "serverAuth"},
         {.file = "short", .name = "short", .until_s = 20 * TLS_DAY_S, .is_authority = true},
         {.file = "of_short", .ca = "short", .name = "of_short", .chain = "short"},
