@@ -46,7 +46,7 @@
 #define HTTP_CLIENT_CONNECT_MS       5000              /* default; lookup and TLS included */
 #define HTTP_CLIENT_KEEPALIVE_IDLE_S 10                /* default */
 #define HTTP_CLIENT_LOOKUP_CACHE_S   60 /* a name that was found is not asked for again */
-#define HTTP_CLIENT_TLS_CA_CACHE_S   60 /* nor is tls_ca read; certificate and key always are */
+#define HTTP_CLIENT_TLS_CA_CACHE_S   5  /* nor is tls_ca read; certificate and key always are */
 
 /* Zeroed is a good configuration. Texts are copied. The files are read when a connection is made.
  */
