@@ -1,5 +1,6 @@
 """Clusters whose REST interfaces ask who calls: they live as any other, and strangers change nothing."""
 import os
+import re
 import signal
 import subprocess
 
@@ -27,12 +28,24 @@ def sign_all(rig, authority):
         authority.sign(node.name, os.path.join(node.home, "rest.key"), os.path.join(node.home, "rest.crt"), [node.address])
 
 
+def give_haproxy(rig):
+    """Its certificate and the key in one file, as it wants them."""
+    own = os.path.join(rig.home, "haproxy")
+    rig.authority.sign("haproxy", own + ".key", own + ".crt")
+    text = ""
+    for end in (".crt", ".key"):
+        with open(own + end) as f:
+            text += f.read()
+    put(text, own + ".pem")
+
+
 def start(rig):
     rig.authority = Authority(rig.home, "authority")
     believe(rig, rig.authority)
     sign_all(rig, rig.authority)
     rig.client = os.path.join(rig.home, "caller")
     rig.authority.sign("a caller", rig.client + ".key", rig.client + ".crt")
+    give_haproxy(rig)
     rig.start_all()
     rig.start_haproxy()
     rig.wait_healthy()
@@ -113,17 +126,23 @@ def loads(node):
     return node.log_text().count("restapi: certificates were read again")
 
 
+def rotate(r, new):
+    """Authority and all, step by step; nobody tells the members."""
+    old = r.authority
+    for step in (lambda: believe(r, old, new), lambda: sign_all(r, new), lambda: believe(r, new)):
+        counts = {name: loads(node) for name, node in r.nodes.items()}
+        step()
+        for name, node in r.nodes.items():
+            wait_for(f"{name} reads its certificates again", lambda n=node, c=counts[name]: loads(n) > c, 20)
+
+
 def test_certificates_are_rotated_while_it_runs(secured):
-    """Authority and all: connections are answered throughout, and afterwards the old ones open nothing."""
-    old, new = secured.authority, Authority(secured.home, "next")
+    """Connections are answered throughout, and afterwards the old ones open nothing."""
+    new = Authority(secured.home, "next")
     leader = secured.leader()
     agents = {name: node.agent_pid() for name, node in secured.nodes.items()}
     with faults.Load(secured) as load:
-        for step in (lambda: believe(secured, old, new), lambda: sign_all(secured, new), lambda: believe(secured, new)):
-            counts = {name: loads(node) for name, node in secured.nodes.items()}
-            step()
-            for name, node in secured.nodes.items():  # nobody tells them
-                wait_for(f"{name} reads its certificates again", lambda n=node, c=counts[name]: loads(n) > c, 20)
+        rotate(secured, new)
         load.wait_writable(10)
     assert faults.verify(secured, load, may_lose=False)["haproxy"] < 1
     assert agents == {name: node.agent_pid() for name, node in secured.nodes.items()}
@@ -174,6 +193,59 @@ def test_wrong_files_change_nothing_until_they_are_right(secured):
     wait_for("the new one is found", lambda: ask(secured, node, "GET", "/replica")[0] == 200, 20)
 
 
+def kinds(rig):
+    """Certificates that are good, and that are not; each with its key."""
+    stranger = Authority(rig.home, "stranger")
+    made = {"good": lambda *files: rig.authority.sign("a caller", *files), "a member's": lambda *files: rig.authority.sign("node1", *files),
+            "expired": lambda *files: rig.authority.sign_expired("a caller", *files),
+            "not valid yet": lambda *files: rig.authority.sign_between("a caller", *files, 1, 30),
+            "a stranger's": lambda *files: stranger.sign("a caller", *files)}
+    for kind, sign in made.items():
+        path = os.path.join(rig.home, "of-" + kind.replace(" ", "-"))
+        sign(path + ".key", path + ".crt")
+        yield kind, path
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("verify", ["none", "optional", "required"])
+def test_callers_with_certificates_of_every_kind(make_rig, verify):
+    """Statuses of what reads, and of what changes; 0: there is no connection."""
+    r = make_rig(restapi=FILES + f"  verify_client: {verify}\n" + CTL)
+    r.check = f"check-ssl verify none crt {r.home}/haproxy.pem"
+    start(r)
+    node, bad = r.leader(), (200, 202) if verify == "none" else (0, 0)
+    without = {"none": (200, 202), "optional": (200, 403), "required": (0, 0)}[verify]
+    for kind, path in [("no", None), *kinds(r)]:
+        got = ask(r, node, "GET", "/primary", who=path)[0], ask(r, node, "POST", "/reload", who=path)[0]
+        assert got == (without if path is None else (200, 202) if kind in ("good", "a member's") else bad), kind
+
+
+@pytest.mark.rest
+def test_members_with_certificates_of_every_kind(secured):
+    """Whom a command asks has to show one that is good now, and for its address; the owner is told of dates."""
+    node, authority = secured.replicas()[0], secured.authority
+    files = os.path.join(node.home, "rest.key"), os.path.join(node.home, "rest.crt")
+    rows = [(lambda: authority.sign_expired(node.name, *files), "certificate has expired", "has expired at"),
+            (lambda: authority.sign_between(node.name, *files, 1, 30, [node.address]), "certificate is not yet valid", "is not valid before"),
+            (lambda: authority.sign("somebody else", *files), "does not match|no alternative certificate subject name matches", None),
+            (lambda: Authority(secured.home, "stranger").sign(node.name, *files, [node.address]), "unable to get local issuer", None)]
+    for make, words, told in rows:
+        seen = loads(node)
+        make()
+        wait_for("it reads them", lambda n=seen: loads(node) > n, 20)
+        assert ask(secured, node, "GET", "/replica")[0] == 0
+        answer = secured.ctl("reload", "postgres", node.name, "--force", check=False)
+        said = answer.stdout + answer.stderr
+        assert re.search(words, said) and "Reload request received" not in said, said
+        assert told is None or told in node.log_text()
+        assert "Reload request received" in secured.ctl("-k", "reload", "postgres", node.name, "--force").stdout
+        secured.wait_healthy()
+    seen = loads(node)
+    sign_all(secured, authority)
+    wait_for("it reads the good one", lambda: loads(node) > seen, 20)
+    assert "Reload request received" in secured.ctl("reload", "postgres", node.name, "--force").stdout
+
+
 def test_a_file_that_is_wrong_at_the_start_ends_it(make_rig):
     r = make_rig(restapi=OPTIONAL)
     r.authority = Authority(r.home, "authority")
@@ -186,19 +258,29 @@ def test_a_file_that_is_wrong_at_the_start_ends_it(make_rig):
     wait_for("it ends", lambda: node.agent_pid() is None, 10)
 
 
-def test_members_ask_each_other_with_certificates(make_rig):
-    """The race after a lost node goes over TLS, and the promises of failsafe mode need certificate, name and password."""
-    r = make_rig(store="etcd3", restapi=OPTIONAL, check="check-ssl verify none", dcs="    failsafe_mode: true\n", **ETCD_TIMES)
-    start(r)
-    faults.switchover(r)
-    faults.node_lost(r)
-    leader, node4 = r.leader(), r.etcd.members["node4"]
+def etcd_goes(r):
+    """And comes back; the primary lives meanwhile by the word of the others."""
+    leader, node4, words = r.leader(), r.etcd.members["node4"], "primary in failsafe mode"
+    seen = leader.log_text().count(words)
     wait_for("everybody is in the key", lambda: all(n in (r.etcd.get("failsafe") or "") for n in r.nodes), 20)
     with faults.Load(r) as load:
         node4.kill()
-        wait_for("it lives by the others' word", lambda: "primary in failsafe mode" in leader.log_text(), 30)
+        wait_for("it lives by the others' word", lambda: leader.log_text().count(words) > seen, 30)
         load.wait_writable(10)
         node4.start()
         load.wait_writable(10)
     assert r.leader() is leader
     faults.verify(r, load, may_lose=False)
+
+
+def test_members_ask_each_other_with_certificates(make_rig):
+    """The race after a lost node goes over TLS, and the promises of failsafe mode need certificate, name and password; new ones, too."""
+    r = make_rig(store="etcd3", restapi=OPTIONAL, check="check-ssl verify none", dcs="    failsafe_mode: true\n", **ETCD_TIMES)
+    start(r)
+    faults.switchover(r)
+    faults.node_lost(r)
+    etcd_goes(r)
+    new = Authority(r.home, "next")
+    rotate(r, new)
+    r.authority = new
+    etcd_goes(r)

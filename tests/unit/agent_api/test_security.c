@@ -73,7 +73,9 @@ static int make_files(void **state)
         {.file = "next", .name = "next", .alt = "IP:127.0.0.1"},
         {.file = "client", .name = "a client"},
         {.file = "past", .name = "a client of yesterday", .from_s = -7200, .until_s = -3600},
+        {.file = "future", .name = "a client of tomorrow", .from_s = 3600, .until_s = 7200},
         {.file = "stranger", .ca = "other", .name = "a client"},
+        {.file = "server_only", .name = "a server", .usage = "serverAuth"},
     };
     (void)state;
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -210,7 +212,7 @@ struct kind {
     const char *from;
 };
 
-static const char *const leaves[] = {NULL, "client", "past", "stranger"};
+static const char *const leaves[] = {NULL, "client", "past", "future", "stranger", "server_only"};
 static const char *const users[] = {NULL, "admin:wrong", "admin:secret"};
 static const char *const places[] = {"127.0.0.1", "127.0.0.2"};
 static const char *const methods[] = {"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS"};
@@ -337,7 +339,10 @@ static void check_side(const struct side *side)
     for (size_t l = 0; l < leaf_count; l++) {
         for (size_t u = 0; u < sizeof users / sizeof users[0]; u++) {
             for (size_t f = 0; f < sizeof places / sizeof places[0]; f++) {
-                check_kind(side, &(struct kind){leaves[l], users[u], places[f]});
+                struct kind kind = {leaves[l], users[u], places[f]};
+                if (u + f == 0 || expected(side, &kind, false) != 0) { /* else nobody is heard */
+                    check_kind(side, &kind);
+                }
             }
         }
     }
