@@ -151,7 +151,10 @@ def to_our_store(r, kept=True):
     move(r, begin, kept)
 
 
-@pytest.mark.parametrize("program", [PATRONI_DEBIAN, pytest.param(PATRONI, marks=pytest.mark.rest)])
+PROGRAMS = [pytest.param(PATRONI_DEBIAN, id="3.0.2"), pytest.param(PATRONI, id="4.1", marks=pytest.mark.rest)]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_patroni_on_etcd_becomes_ours_on_its_own_store(make_rig, program):
     if not program:
         pytest.skip("PATRONI names no Patroni: make e2e-rest does")
@@ -214,9 +217,12 @@ def test_ours_goes_back_from_its_own_store_to_etcd(make_rig, kept):
 
 
 @pytest.mark.rest
-def test_instances_that_patroni_has_left_running_are_adopted(make_rig):
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_instances_that_patroni_has_left_running_are_adopted(make_rig, program):
     """As from Patroni's own raft, or where nobody wants the old keys: an empty group finds a running primary and its standbys."""
-    r = make_rig(store="etcd3", patroni=tuple(NODES), program=PATRONI_DEBIAN, **TIMES)
+    if not program:
+        pytest.skip("PATRONI names no Patroni: make e2e-rest does")
+    r = make_rig(store="etcd3", patroni=tuple(NODES), program=program, **TIMES)
     r.start_all()
     r.haproxy = r.start_haproxy()
     r.wait_healthy(timeout=120)

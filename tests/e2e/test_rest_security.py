@@ -8,7 +8,7 @@ import pytest
 
 import faults
 from certificates import Authority, put
-from rig import ETCD_TIMES, wait_for
+from rig import ETCD_TIMES, HERE, wait_for
 
 FILES = "  certfile: {home}/rest.crt\n  keyfile: {home}/rest.key\n  cafile: {home}/rest-ca.crt\n"
 USER = "  authentication: {{username: admin, password: top-secret}}\n"
@@ -244,6 +244,62 @@ def test_members_with_certificates_of_every_kind(secured):
     sign_all(secured, authority)
     wait_for("it reads the good one", lambda: loads(node) > seen, 20)
     assert "Reload request received" in secured.ctl("reload", "postgres", node.name, "--force").stdout
+
+
+def documented():
+    """The section that docs/security.md shows, without the line of the address, and with files where the tests have them."""
+    with open(os.path.join(os.path.dirname(os.path.dirname(HERE)), "docs", "security.md")) as f:
+        text = re.search(r"```yaml\nrestapi:\n  listen: [^\n]*\n(.*?)```", f.read(), re.DOTALL).group(1)
+    text = text.replace("{", "{{").replace("}", "}}").replace("secret", "top-secret")
+    return text.replace("/etc/pgquorum/ca.crt", "{home}/rest-ca.crt").replace("/etc/pgquorum/", "{home}/").replace("\nctl:", "\n\nctl:")
+
+
+@pytest.mark.rest
+def test_the_section_of_the_documentation(make_rig):
+    """A network that nobody here is in, a host that nobody knows, and members: those may, with a certificate and the password."""
+    r = start(make_rig(restapi=documented(), check="check-ssl verify none"))
+    wait_for("HAProxy finds one of three", lambda: r.haproxy_states() == ["DOWN", "DOWN", "UP"], 20)
+    leader, member, password = r.leader(), r.replicas()[0], "admin:top-secret"
+    for host in ("client", "lb", member.name):
+        assert ask(r, leader, "GET", "/config", host=host)[0] == 200
+    assert ask(r, leader, "POST", "/reload", who=r.client, user=password)[0] == 403  # not listed
+    assert ask(r, leader, "POST", "/reload", user=password, host=member.name)[0] == 403  # no certificate
+    assert ask(r, leader, "POST", "/reload", who=r.client, host=member.name)[0] == 401
+    assert ask(r, leader, "POST", "/reload", who=r.client, user=password, host=member.name)[0] == 202
+    refused = r.ctl("reload", "postgres", member.name, "--force", check=False)
+    assert "Reload request received" not in refused.stdout, refused.stdout
+    assert "Reload request received" in r.ctl("reload", "postgres", leader.name, "--force", host=member.name).stdout
+    assert "top-secret" not in "".join(node.log_text() for node in r.nodes.values())
+
+
+@pytest.mark.rest
+def test_a_witness_has_new_certificates_and_nothing_else_while_it_runs(make_rig):
+    r = make_rig(witnesses=("node3",))
+    r.authority = Authority(r.home, "authority")
+    believe(r, r.authority)
+    sign_all(r, r.authority)
+    witness = r.nodes["node3"]
+    with open(witness.config) as f:
+        text = f.read()
+    listen = f"  listen: {witness.rest_address}:8008\n"
+    assert listen in text
+    with open(witness.config, "w") as f:
+        f.write(text.replace(listen, listen + FILES.format(home=witness.home) + "  verify_client: optional\n"))
+    r.start_all()
+    r.wait_healthy(2)
+    assert ask(r, witness, "GET", "/liveness")[0] == 200 and r.http_status(witness.address, "/liveness") != 200
+    seen, new = loads(witness), Authority(r.home, "next")
+    believe(r, r.authority, new)
+    new.sign(witness.name, os.path.join(witness.home, "rest.key"), os.path.join(witness.home, "rest.crt"), [witness.address])
+    wait_for("it reads its certificates again", lambda: loads(witness) > seen, 20)
+    wait_for("new ones are shown", lambda: ask(r, witness, "GET", "/liveness", authority=new)[0] == 200, 20)
+    assert ask(r, witness, "GET", "/liveness")[0] == 0
+    with open(witness.config) as f:
+        text = f.read()
+    with open(witness.config, "w") as f:
+        f.write(text.replace("optional", "required"))
+    witness.kill_agent(signal.SIGHUP)
+    wait_for("it is there", lambda: ask(r, witness, "GET", "/liveness", authority=new)[0] == 200, 10)
 
 
 def test_a_file_that_is_wrong_at_the_start_ends_it(make_rig):
