@@ -43,11 +43,16 @@ bool ha_promotion_failed_lately(const struct ha_snapshot *s, int64_t *ret_until_
     return failed_ms != HA_NEVER && s->now_mono_ms < *ret_until_mono_ms;
 }
 
+bool ha_fence_bars(const struct ha_snapshot *s)
+{
+    return s->fence.connected && s->fence.silent && !s->settings.standby_cluster;
+}
+
 bool ha_is_unfit(const struct ha_snapshot *s)
 {
     int64_t until_ms;
     return !ha_disk_takes_writes(s->self.disk) || s->self.silent_since_mono_ms != HA_NEVER ||
-           ha_promotion_failed_lately(s, &until_ms) || ha_watchdog_bars(s);
+           ha_promotion_failed_lately(s, &until_ms) || ha_watchdog_bars(s) || ha_fence_bars(s);
 }
 
 /* In pause only on the operator's order; it stands until the new primary clears it. */
@@ -75,6 +80,9 @@ const char *ha_promotion_barred(const struct ha_snapshot *s)
     }
     if (ha_watchdog_bars(s)) {
         return "the watchdog is required, and cannot be used";
+    }
+    if (ha_fence_bars(s)) {
+        return "the fence does not answer";
     }
     return ha_disk_takes_writes(s->self.disk) ? NULL : "the disk takes no writes";
 }
@@ -117,6 +125,8 @@ void ha_trouble(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES])
         (void)snprintf(ret_text, HA_TROUBLE_BYTES, "there is WAL here that cannot be replayed");
     } else if (ha_watchdog_bars(s)) {
         (void)snprintf(ret_text, HA_TROUBLE_BYTES, "the watchdog is required, and cannot be used");
+    } else if (ha_fence_bars(s)) {
+        (void)snprintf(ret_text, HA_TROUBLE_BYTES, "the fence does not answer");
     } else if (s->self.hangs > 0) {
         (void)snprintf(ret_text, HA_TROUBLE_BYTES, "PostgreSQL hung and was killed");
     } else if (s->self.crashes > 1) {

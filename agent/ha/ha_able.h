@@ -22,6 +22,10 @@ bool ha_disk_takes_writes(enum pg_disk_kind kind);
 /* A promotion has failed here, or was not let begin, less than a ttl ago; until then
  * `*ret_until_mono_ms`. Another one is to have the key. */
 bool ha_promotion_failed_lately(const struct ha_snapshot *s, int64_t *ret_until_mono_ms);
+/* The fence stands still: nothing would end a primary here in time, nor could one be started. (A
+ * standby cluster has none to end.) One that is there goes on: to stop it would not free the key
+ * before the fence answers. */
+bool ha_fence_bars(const struct ha_snapshot *s);
 bool ha_is_unfit(const struct ha_snapshot *s);
 /* What keeps this standby, which has the leader key, from being promoted, in words; NULL: nothing
  * does. It may have come up since the key was taken: a command of the operator's runs before a

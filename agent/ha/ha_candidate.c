@@ -326,6 +326,10 @@ static bool unfit(const struct ha_snapshot *s, struct ha_candidacy *candidacy)
                s->watchdog.why);
         return true;
     }
+    if (ha_fence_bars(s)) {
+        answer(candidacy, HA_VERDICT_NO, HA_NEVER, "the fence does not answer");
+        return true;
+    }
     int64_t until_ms;
     const char *obstacle = ha_failsafe_obstacle(s, &until_ms);
     if (obstacle != NULL) {

@@ -144,7 +144,7 @@ static bool rule_retake(const struct ha_snapshot *s, struct ha_plan *plan)
     bool startable = s->self.directory == PG_DIR_VALID || s->settings.standby_cluster;
     if (!ha_unlocked(s) || !ours || !ha_was_primary(s) || !startable ||
         s->settings.refused[0] != '\0' || s->cluster.recovered_revision != 0 ||
-        ha_failsafe_binds(s) || ha_watchdog_bars(s)) {
+        ha_failsafe_binds(s) || ha_watchdog_bars(s) || ha_fence_bars(s)) {
         return false;
     }
     const struct ha_report *own = ha_cluster_report(&s->cluster, s->self.name);

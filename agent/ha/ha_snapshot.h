@@ -109,7 +109,7 @@ struct ha_report {
     uint32_t timeline;
     uint64_t lsn;
     bool yields; /* ours: it will not run for the next epoch; nobody waits for it */
-    bool unfit;  /* its writer could hardly be promoted: its disk, or its postmaster, is silent */
+    bool unfit;  /* its writer could hardly be promoted: its disk, postmaster or fence is silent */
     /* For how long its writer had had no answer from the leader's PostgreSQL and REST server, and
      * no message of its Raft member, when it gave up waiting for the end of the lease
      * (ha_depose.h). 0 = it does not say so. */
@@ -373,6 +373,7 @@ struct ha_fence {
     bool armed;                 /* the page has that epoch and a deadline */
     bool over;                  /* the page says that its epoch has ended */
     bool fired;                 /* soft stop or kill was begun for page_epoch */
+    bool silent;                /* it does not answer: what ran out of time it would not end */
     bool all_gone;              /* a look found no process of the instance */
     bool adopted;               /* the postmaster is not its child */
     bool knows_directory;       /* it would find and kill an adopted one */

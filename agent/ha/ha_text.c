@@ -234,6 +234,7 @@ static const struct field fence_fields[] = {
     BOOL(ha_snapshot, "armed", fence.armed),
     BOOL(ha_snapshot, "over", fence.over),
     BOOL(ha_snapshot, "fired", fence.fired),
+    BOOL(ha_snapshot, "silent", fence.silent),
     BOOL(ha_snapshot, "all_gone", fence.all_gone),
     BOOL(ha_snapshot, "adopted", fence.adopted),
     BOOL(ha_snapshot, "knows_directory", fence.knows_directory),

@@ -275,6 +275,7 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
     fence->all_gone = !status->running && !status->killing && status->all_gone &&
                       !agent->adoption.unlooked &&
                       !(agent->facts.inspected && agent->facts.inspection.running);
+    fence->silent = status->silent;
     fence->knows_directory = status->starts > 0 || adoption_is_done(agent);
     fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;
 }

@@ -203,6 +203,7 @@ enum fence_event {
     FENCE_EVENT_FIRED,             /* the deadline passed, the kill has begun */
     FENCE_EVENT_WATCHDOG,          /* the status says something else of it */
     FENCE_EVENT_LOST, /* the fence is gone, and with it the postmaster: connect anew, then kill */
+    FENCE_EVENT_SILENCE, /* it stands still, or answers again: the status says it */
 };
 
 struct fence_client;

@@ -166,14 +166,25 @@ static void status_take(struct fence_client *client, const struct fence_reply *r
     }
     client->heard_ms = uv_now(client->loop);
     client->late_ticks = 0;
+    bool silent = client->status.silent;
     client->status = reply->status;
+    client->status.silent = silent;
     client->status.starting = client->start_id != 0;
     client->status.all_gone = client->status.all_gone && !client->status.starting;
+}
+
+static void silence_set(struct fence_client *client, bool silent)
+{
+    if (client->status.silent != silent) {
+        client->status.silent = silent;
+        client->on_event(client->arg, FENCE_EVENT_SILENCE, &client->status);
+    }
 }
 
 static void on_reply(struct fence_client *client, const struct fence_reply *reply, int page_fd)
 {
     status_take(client, reply);
+    silence_set(client, false);
     if (reply->event != FENCE_ANSWER) {
         if (client->state == CLIENT_CONNECTED) { /* before, the answer to hello will say it all */
             client->on_event(client->arg, (enum fence_event)reply->event, &client->status);
@@ -271,7 +282,10 @@ static void look_for_silence(struct fence_client *client, uint64_t now_ms)
         return;
     }
     client->late_ticks = is_late(client, now_ms) ? client->late_ticks + 1 : client->late_ticks;
-    client->status.silent = client->late_ticks >= 2;
+    silence_set(client, client->late_ticks >= 2);
+    if (client->closing) {
+        return;
+    }
     for (size_t i = 0; i < FENCE_PENDING_MAX; i++) {
         waits = waits || (client->pending[i].id != 0 && client->pending[i].id != client->start_id);
     }

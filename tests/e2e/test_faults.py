@@ -44,6 +44,27 @@ def logged(node, words, since=0.0):
     return None
 
 
+def test_standby_whose_fence_stands_still_is_not_promoted(cluster):
+    """Nothing would end a primary there in time."""
+    old = cluster.leader()
+    fences = {node: node.fence_pid() for node in cluster.replicas()}
+    for pid in fences.values():
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for("it is known", lambda: all("stands still" in node.log_text() for node in fences), 20)
+        old.kill_node()
+        wait_for("neither runs for the key", lambda: all("not running for the key: the fence does not answer" in node.log_text() for node in fences), 20)
+        assert cluster.leader() in (None, old)
+    finally:
+        first = next(iter(fences))
+        os.kill(fences[first], signal.SIGCONT)
+    wait_for("the one whose fence answers leads", lambda: cluster.leader() is first, 20)
+    for pid in fences.values():
+        os.kill(pid, signal.SIGCONT)
+    old.start_agent()
+    cluster.settle()
+
+
 def test_sigterm_stops_postgresql_and_releases_the_key(cluster):
     old = cluster.leader()
     others = [n for n in cluster.nodes.values() if n is not old]

@@ -535,6 +535,50 @@ static void every_situation_with_a_watchdog_has_a_permitted_plan(void **state)
     assert_true(decided > 500000);
 }
 
+static void decide_with_a_silent_fence(struct ha_snapshot *s, struct ha_plan *plan)
+{
+    static const enum wish wishes[] = {WISH_NONE, WISH_AWAY, WISH_TO_US, WISH_RESTART_UNDER_WAY};
+    static const enum promise promises[] = {PROMISE_NONE, PROMISE_REPORTED};
+    for (int i = 0; i < 4 * 2; i++) {
+        s->fence.silent = true;
+        set_wish(s, wishes[i % 4]);
+        set_promise(s, promises[i / 4]);
+        ha_decide(s, plan);
+        bool standby = s->self.run == HA_RUN_RUNNING && s->self.role == PG_STANDBY;
+        bool promotes = ha_plan_has(plan, HA_PROMOTE) && !ha_may_be_promoted(s);
+        if (promotes || (standby && ha_plan_has(plan, HA_ACQUIRE))) {
+            fail_msg("%s/%s, %s", plan->situation, plan->rule, plan->reason);
+        }
+        decided++;
+    }
+}
+
+/* Always a permitted plan, and none that makes a standby a primary whom nothing would end. */
+static void every_situation_with_a_silent_fence_has_a_permitted_plan(void **state)
+{
+    static const enum data datas[] = {DATA_MISSING, DATA_PRIMARY, DATA_STANDBY,
+                                      DATA_HALF_BOOTSTRAP};
+    static struct ha_snapshot s;
+    static struct ha_plan plan;
+    (void)state;
+    decided = 0;
+    for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAGES * RUNS * 4; i++) {
+        int rest = i;
+        enum key key;
+        enum last last;
+        if (!begin(&s, &rest, &key, &last)) {
+            continue;
+        }
+        set_key(&s, key, last, (enum init)digit(&rest, INITS));
+        set_page(&s, (enum page)digit(&rest, PAGES));
+        set_run(&s, (enum run)digit(&rest, RUNS));
+        set_data(&s, datas[digit(&rest, 4)]);
+        set_join(&s, JOIN_SAME);
+        decide_with_a_silent_fence(&s, &plan);
+    }
+    assert_true(decided > 50000);
+}
+
 /* The first promise of the room: nothing known, nothing done. */
 static void unknown_world_means_wait(void **state)
 {
@@ -558,6 +602,7 @@ int main(void)
         cmocka_unit_test(every_situation_has_a_permitted_plan),
         cmocka_unit_test(every_situation_in_pause_has_a_permitted_plan),
         cmocka_unit_test(every_situation_with_a_watchdog_has_a_permitted_plan),
+        cmocka_unit_test(every_situation_with_a_silent_fence_has_a_permitted_plan),
         cmocka_unit_test(every_situation_of_a_standby_cluster_has_a_permitted_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,7 @@ struct rig {
     bool answered;
     int rc;
     struct error err;
-    unsigned seen[FENCE_EVENT_LOST + 1];
+    unsigned seen[FENCE_EVENT_SILENCE + 1];
 };
 
 static int64_t now_ms(void)

@@ -56,8 +56,8 @@ struct agent {
     bool answered;
     int rc;
     struct error err;
-    unsigned seen[FENCE_EVENT_LOST + 1];
-    int64_t seen_ms[FENCE_EVENT_LOST + 1];
+    unsigned seen[FENCE_EVENT_SILENCE + 1];
+    int64_t seen_ms[FENCE_EVENT_SILENCE + 1];
 };
 
 static int64_t now_ms(void)
@@ -709,6 +709,22 @@ static void freed_client_ends_its_requests_as_canceled(void **state)
     agent_end(agent_new());
 }
 
+static void fence_that_stands_still_or_answers_again_is_told(void **state)
+{
+    (void)state;
+    struct agent *agent = agent_new();
+    pid_t fence = fence_client_status(agent->client)->fence_pid;
+    kill(fence, SIGSTOP);
+    assert_true(agent_saw(agent, FENCE_EVENT_SILENCE, 20000));
+    assert_true(fence_client_status(agent->client)->silent);
+    agent->seen[FENCE_EVENT_SILENCE] = 0;
+    kill(fence, SIGCONT);
+    assert_true(agent_saw(agent, FENCE_EVENT_SILENCE, 20000));
+    assert_false(fence_client_status(agent->client)->silent);
+    assert_int_equal(agent->seen[FENCE_EVENT_SILENCE], 1);
+    agent_end(agent);
+}
+
 static void one_fence_and_one_agent_per_runtime_directory(void **state)
 {
     (void)state;
@@ -890,6 +906,7 @@ static int all_tests(void)
         cmocka_unit_test(start_beside_the_holder_of_the_directory_is_refused),
         cmocka_unit_test(second_start_and_early_quit_are_refused),
         cmocka_unit_test(freed_client_ends_its_requests_as_canceled),
+        cmocka_unit_test(fence_that_stands_still_or_answers_again_is_told),
         cmocka_unit_test(one_fence_and_one_agent_per_runtime_directory),
         cmocka_unit_test(lock_of_an_agent_that_dies_is_waited_for),
         cmocka_unit_test(runtime_directory_of_others_is_refused),
