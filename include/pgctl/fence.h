@@ -245,12 +245,12 @@ const struct fence_status *fence_client_status(const struct fence_client *client
 bool fence_client_connected(const struct fence_client *client);
 
 /* Refused (ERR_REFUSED) if the page names an epoch that is over, or another one than now, or if it
- * is read when its caller has had ERR_TIMEOUT: a start that is carried out late (the fence was
- * stopped, and the agent has gone on without an answer) may not run under a page that was written
- * for something else, nor in a directory that is being rewound. From now on and until an answer to
- * this or to a later request the status says `starting`. ERR_BUSY while a process of the
- * instance is left (fence_client_kill ends those). ERR_IO: fork or exec failed; `err` has the
- * reason. */
+ * is read when its caller has had ERR_TIMEOUT, or is about to: a start that is carried out late
+ * (the fence was stopped, and the agent has gone on without an answer) may not run under a page
+ * that was written for something else, nor in a directory that is being rewound. From now on and
+ * until an answer to this or to a later request the status says `starting`. ERR_BUSY while a
+ * process of the instance is left (fence_client_kill ends those). ERR_IO: fork or exec failed;
+ * `err` has the reason. */
 int fence_client_start(struct fence_client *client, const struct fence_start *start,
                        fence_done_cb done, void *arg, struct error *err) MUST_CHECK;
 /* Answered when the signal was sent; the end comes as events. `kill_at_ms` (lease clock, or

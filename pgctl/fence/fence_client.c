@@ -27,8 +27,9 @@
 #define ANSWER_TIMEOUT_MS \
     5000 /* the fence answers at once; one that is stopped does not answer at all */
 #define TICK_MS        500
-#define READS_MAX      32 /* datagrams a turn of the loop */
-#define FENCE_CHILD_FD 3  /* the fence's end of the socket pair */
+#define START_TAKES_MS 1000 /* of what it waits: one that is begun is to be answered in time */
+#define READS_MAX      32   /* datagrams a turn of the loop */
+#define FENCE_CHILD_FD 3    /* the fence's end of the socket pair */
 
 enum client_state { CLIENT_CONNECTING, CLIENT_CONNECTED, CLIENT_LOST };
 
@@ -379,7 +380,7 @@ int fence_client_start(struct fence_client *client, const struct fence_start *st
     request.epoch = page.epoch;
     request.argc = argc;
     request.envc = envc;
-    request.not_after_ms = clock_lease_ms(clock_real()) + ANSWER_TIMEOUT_MS;
+    request.not_after_ms = clock_lease_ms(clock_real()) + ANSWER_TIMEOUT_MS - START_TAKES_MS;
     int rc = client_send(client, &request, done, arg, err);
     if (rc == 0) {
         client->start_id = request.id;

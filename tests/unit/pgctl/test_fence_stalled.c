@@ -172,6 +172,25 @@ static void start_that_is_read_late_starts_nothing(void **state)
     rig_end(rig);
 }
 
+/* Its answer would come when nobody waits for it any more. */
+static void start_that_is_read_when_its_time_is_almost_over_starts_nothing(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    const char *env[] = {NULL};
+    struct fence_start start = {
+        .data_dir = rig_data_dir, .argv = rig_sleeper(), .env = env, .kill_way = FENCE_KILL_LOOP};
+    kill(rig_status(rig)->fence_pid, SIGSTOP);
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    rig_run_for(rig, 4300);
+    kill(rig_status(rig)->fence_pid, SIGCONT);
+    int rc = rig_answer(rig);
+    assert_true(rc == ERR_REFUSED || rc == ERR_TIMEOUT); /* where this one was late itself */
+    assert_int_equal(rig_status(rig)->starts, 0);
+    rig_end(rig);
+}
+
 static void child_that_was_killed_before_its_program_ran_is_no_start(void **state)
 {
     struct error err;
@@ -264,6 +283,8 @@ int main(int argc, char **argv)
                                   as_it_was),
         cmocka_unit_test_teardown(directory_that_cannot_be_looked_at_is_not_forgotten, as_it_was),
         cmocka_unit_test_teardown(start_that_is_read_late_starts_nothing, as_it_was),
+        cmocka_unit_test_teardown(start_that_is_read_when_its_time_is_almost_over_starts_nothing,
+                                  as_it_was),
         cmocka_unit_test_teardown(child_that_was_killed_before_its_program_ran_is_no_start,
                                   as_it_was),
         cmocka_unit_test_teardown(failed_start_names_place_and_remedy, as_it_was),
