@@ -163,7 +163,9 @@ $(BUILD)/watchdog_preload.so $(BUILD)/stall_preload.so: $(BUILD)/%.so: tests/cha
 # Its headers are those of postgresql-server-dev-PG where that is installed, else those that `make guard-deps` has unpacked.
 PG ?= 15
 GUARD = build/guard/$(PG)
-GUARD_SO := build/guard/15/pgquorum_guard.so
+# That of the tests: of Debian 12's PostgreSQL, or 13's.
+GUARD_PG := $(firstword $(foreach v,15 17,$(if $(wildcard /usr/lib/postgresql/$(v)/bin/postgres),$(v))) 15)
+GUARD_SO := build/guard/$(GUARD_PG)/pgquorum_guard.so
 PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
 GUARD_HEADERS = $(firstword $(foreach d,$(shell $(PG_CONFIG) --includedir-server 2>/dev/null) \
     $(CURDIR)/build/deps/server-dev-$(PG)/usr/include/postgresql/$(PG)/server,$(if $(wildcard $(d)/postgres.h),$(d))))
@@ -180,12 +182,12 @@ guard-install: guard
 	$(MAKE) $(GUARD_PGXS) install DESTDIR=$(DESTDIR)
 guard-deps:
 	@tests/harness/guard_deps.sh $(PG)
-# Tests of it are built in any case, and skip without it; where there is a PostgreSQL 15, they are of this tree's.
-ifneq (,$(wildcard /usr/lib/postgresql/15/lib/pgxs/src/makefiles/pgxs.mk))
+# Tests of it are built in any case, and skip without it; where there is such a PostgreSQL, it is of this tree's.
+ifneq (,$(wildcard /usr/lib/postgresql/$(GUARD_PG)/lib/pgxs/src/makefiles/pgxs.mk))
 $(BUILD)/tests/unit/pgctl/test_guard $(BUILD)/tests/unit/pgctl/test_guard_fence chaos soak: $(GUARD_SO)
 $(GUARD_SO): $(wildcard pgctl/guard/*) pgctl/fence/fence_page.c include/pgctl/fence.h include/base/lease_clock.h | $(DEPS_STAMP)
-	@tests/harness/guard_deps.sh 15
-	@$(MAKE) --no-print-directory guard PG=15
+	@tests/harness/guard_deps.sh $(GUARD_PG)
+	@$(MAKE) --no-print-directory guard PG=$(GUARD_PG)
 endif
 
 # --- what users and developers call ------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ DEPS_STAMP := build/deps/installed
 deps:
 	@tests/harness/deps.sh install $(FOR) </dev/null
 	@$(if $(filter build,$(FOR)),:,tests/harness/deps.sh source </dev/null)
-	@$(if $(filter build,$(FOR)),:,[ ! -d /usr/lib/postgresql/15 ] || tests/harness/guard_deps.sh 15)
+	@$(if $(filter build,$(FOR)),:,[ ! -d /usr/lib/postgresql/$(GUARD_PG) ] || tests/harness/guard_deps.sh $(GUARD_PG))
 	@mkdir -p $(dir $(COMPILE_STAMP)) && touch $(COMPILE_STAMP) $(if $(filter build,$(FOR)),,$(DEPS_STAMP))
 $(COMPILE_STAMP): tests/harness/deps.sh
 	@$(MAKE) --no-print-directory deps FOR=build

@@ -11,7 +11,7 @@
  * whose wait for synchronous replication was cancelled. They are in force here, and no standby need
  * have them.
  *
- * PostgreSQL 13 to 17. */
+ * PostgreSQL 13 to 17; tried with 15 and 17. */
 #include <postgres.h>
 
 #include <access/transam.h>
@@ -154,7 +154,7 @@ static bool ends_prepared(const PlannedStmt *planned)
     return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
 }
 
-#if PG_VERSION_NUM >= 140000
+#if PG_VERSION_NUM >= 140000 /* PostgreSQL 14 tells whose the tree is */
 #define TREE_PARAMETER bool read_only_tree,
 #define TREE_ARGUMENT  read_only_tree,
 #else

@@ -32,7 +32,8 @@ QUIET = "    log_min_messages: log\n    log_min_error_statement: panic\n"
 # Whoever cannot be rewound is copied anew: nobody is there to order it.
 RECOPY = "  remove_data_directory_on_rewind_failure: true\n"
 GUARD = "  guard: true\n"
-GUARD_MODULE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "build/guard/15/pgquorum_guard.so")
+PG_MAJOR = next((v for v in ("15", "17") if os.path.exists(f"/usr/lib/postgresql/{v}/bin/postgres")), "15")
+GUARD_MODULE = os.path.join(os.path.dirname(os.path.dirname(HERE)), f"build/guard/{PG_MAJOR}/pgquorum_guard.so")
 SERVER = "\netcd_server:\n  listen: '*:2379'\n"
 
 
@@ -164,7 +165,7 @@ class World(rig.Rig):
         with_guard = os.path.join(self.home, "guard")
         os.makedirs(with_guard)
         shutil.copy(GUARD_MODULE, with_guard)
-        modules = run("/usr/lib/postgresql/15/bin/pg_config", "--pkglibdir").stdout.strip()
+        modules = run(f"/usr/lib/postgresql/{PG_MAJOR}/bin/pg_config", "--pkglibdir").stdout.strip()
         run("mount", "-t", "overlay", "-o", f"lowerdir={with_guard}:{modules}", "guard", modules)
 
     def make_network(self):

@@ -8,6 +8,7 @@
 #include "pgctl/fence.h"
 #include "pgctl/pg_instance.h"
 #include "tests/harness/free_port.h"
+#include "tests/harness/pg_bin.h"
 #include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
 
@@ -32,7 +33,6 @@
 
 #include <cmocka.h>
 
-#define PG_BIN     "/usr/lib/postgresql/15/bin"
 #define BOUND_MS   20000 /* of every wait: red, not slow */
 #define LONG_MS    15000 /* deadline of jobs that are to end well */
 #define SUPER_PASS "zalando"

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "pgctl/fence.h"
+#include "tests/harness/pg_bin.h"
 #include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
 
@@ -23,8 +24,7 @@
 
 #include <cmocka.h>
 
-#define PG_BIN   "/usr/lib/postgresql/15/bin"
-#define MODULE   "build/guard/15/pgquorum_guard.so"
+#define MODULE   "build/guard/" PG_HERE_TEXT "/pgquorum_guard.so"
 #define BOUND_MS 20000
 #define HOUR_MS  3600000
 
@@ -308,7 +308,8 @@ static void what_writes_nothing_passes(void **state)
     run("BEGIN");
     run("INSERT INTO t VALUES (1001)");
     run("ROLLBACK");
-    run("SET force_parallel_mode = on");
+    run(PQserverVersion(server.conn) >= 160000 ? "SET debug_parallel_query = on"
+                                               : "SET force_parallel_mode = on");
     expect_number(ROWS, "1000");
     run("CHECKPOINT");
 }

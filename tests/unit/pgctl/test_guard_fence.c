@@ -5,7 +5,7 @@
 
 #include <sys/sendfile.h>
 
-#define MODULE  "build/guard/15/pgquorum_guard.so"
+#define MODULE  "build/guard/" PG_HERE_TEXT "/pgquorum_guard.so"
 #define HOUR_MS 3600000
 
 static int module_fd = -1;
