@@ -2,7 +2,7 @@
 # The document's deployment as containers. Usage: compose.sh up MODE | down | env
 #   MODE: self-contained (WITNESS=1: two nodes and a witness), etcd-backed, etcd-serving.
 # SUBNET= another network than 172.20.0.0/16, PUBLISH= another address than 127.0.0.1 for the ports, BASE= and PG_MAJOR= another base image: as
-# given once, they stay in compose/.env until `down`. COMPOSE= another command than docker-compose, or `docker compose` where there is no such.
+# given once, they stay in compose/.env until `down`, and what the data hangs on is not changed before that. COMPOSE= another command than docker-compose, or `docker compose` where there is no such.
 set -eu
 cd "$(dirname "$0")"
 project=pgquorum
@@ -49,6 +49,19 @@ keep() { # name, value
     mv .env.new .env
 }
 
+# What data that is there hangs on: the members know each other by their addresses, a data directory is of one version of PostgreSQL, and its
+# indexes are sorted as the C library of the image sorts.
+there() {
+    case $1 in
+    SUBNET)
+        there=$(value SUBNET)
+        [ -n "$there" ] || there=$(docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' "${project}_hosts" 2>/dev/null) || there=
+        echo "${there:-172.20.0.0/16}" ;;
+    BASE) there=$(value BASE); echo "${there:-debian:bookworm-slim}" ;;
+    PG_MAJOR) there=$(value PG_MAJOR); echo "${there:-15}" ;;
+    esac
+}
+
 # --- networks: a.b.c.d/n as first and last number ---
 range() {
     echo "$1" | awk -F '[./]' 'NF == 5 {
@@ -81,8 +94,7 @@ taken_by() {
     done
 }
 choose_network() {
-    subnet=${SUBNET:-$(value SUBNET)}
-    subnet=${subnet:-172.20.0.0/16}
+    subnet=${SUBNET:-$(there SUBNET)}
     echo "$subnet" | grep -qE '^([0-9]{1,3}\.){3}0/(1[6-9]|2[0-4])$' ||
         fail "SUBNET=$subnet is not a network for the five hosts: give a.b.c.0/16 to a.b.c.0/24, such as 10.99.0.0/16"
     by=$(taken_by "$subnet")
@@ -105,6 +117,11 @@ node() { # name, command...
     shift
     compose exec -T "$name" "$@" </dev/null
 }
+# A query by way of HAProxy. The password goes by standard input: command lines, here and in the container, are everybody's to read.
+query() {
+    superuser_password | compose exec -T node1 sh -c 'read -r PGPASSWORD; export PGPASSWORD
+        exec psql -XAt "host=node5 port=5000 user=postgres dbname=postgres connect_timeout=3" -c "$1" </dev/null' query "$1"
+}
 list() { # more arguments
     case $mode in
     etcd-serving) node "$1" patronictl -c /etc/patroni/patroni.yml list $2 $3 ;;
@@ -123,7 +140,7 @@ healthy() {
     rows=$(list node1 -f json 2>/dev/null) || return 1
     [ "$(echo "$rows" | grep -oE '"State": "(running|streaming)"' | wc -l)" = "$(data_nodes)" ] || return 1
     [ "$(echo "$rows" | grep -oE '"Role": "Leader"' | wc -l)" = 1 ] || return 1
-    [ "$(node node1 psql -XAt "postgres://postgres:$(superuser_password)@node5:5000/postgres?connect_timeout=3" -c 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f ]
+    [ "$(query 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f ]
 }
 wait_healthy() {
     end=$(($(date +%s) + 180))
@@ -159,6 +176,14 @@ mode_there() {
     echo "$there"
 }
 
+refuse_changes() {
+    for name in SUBNET BASE PG_MAJOR; do
+        eval "wanted=\${$name:-}"
+        [ -z "$wanted" ] || [ "$wanted" = "$(there $name)" ] ||
+            fail "$name=$wanted: what is there was made with $name=$(there $name), and its data hangs on that. Leave $name out to go on with it; to begin anew, make compose-down first (it removes the data: pg_dumpall before)"
+    done
+}
+
 up() {
     mode=$1 witness=
     [ -e "$mode.yml" ] && [ "$mode" != witness ] || fail "MODE=$mode is none of self-contained, etcd-backed, etcd-serving"
@@ -170,6 +195,7 @@ up() {
     fi
     witness=${WITNESS:-$(value WITNESS)}
     [ -z "$running" ] || [ "$witness" = "$(value WITNESS)" ] || fail "it is there without a witness: make compose-down first"
+    [ -z "$running" ] || refuse_changes
     choose_network
     for name in $given; do
         eval "value=\${$name:-}"

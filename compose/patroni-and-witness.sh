@@ -4,12 +4,23 @@
 set -u
 asked=
 
-# A witness that ends (a disk error) is started again; until then the other two are the store. PATRONI_* is for Patroni alone.
+# In place of a shell. WITNESS_* are its PATRONI_*; those of the host are for Patroni alone. No value is on a command line.
+become_witness() {
+    for name in $(env | sed -n 's/^\(PATRONI_[A-Z0-9_]*\)=.*/\1/p'); do
+        unset "$name"
+    done
+    for name in $(env | sed -n 's/^WITNESS_\([A-Z0-9_]*\)=.*/\1/p'); do
+        eval "export PATRONI_$name=\$WITNESS_$name"
+    done
+    exec pgquorum witness "$1"
+}
+
+# A witness that ends (a disk error) is started again; until then the other two are the store.
 keep_witness() {
     ended=
     trap 'ended=yes; kill -TERM "$witness" 2>/dev/null' TERM
     while [ -z "$ended" ]; do
-        env -i PATH="$PATH" LANG="${LANG:-C}" $(env | sed -n 's/^WITNESS_/PATRONI_/p') pgquorum witness "$1" &
+        (trap - TERM; become_witness "$1") &
         witness=$!
         wait "$witness"
         status=$?

@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import containers  # noqa: E402
 
 BASE = os.environ.get("BASE", "debian:bookworm-slim")
+WITHOUT_ENGINE = ("test_files.py", "test_script.py")
 
 
 def why_not():
@@ -23,7 +24,7 @@ def why_not():
 
 
 def pytest_collection_modifyitems(items):
-    need = [item for item in items if item.path.name != "test_files.py"]
+    need = [item for item in items if item.path.name not in WITHOUT_ENGINE]
     reason = why_not() if need else None
     for item in need:
         if reason is not None:
@@ -67,7 +68,7 @@ def make_deployment(base, tmp_path_factory):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    if call.when == "call" and report.failed and item.path.name != "test_files.py" and "MODE" in containers.settings():
+    if call.when == "call" and report.failed and item.path.name not in WITHOUT_ENGINE and "MODE" in containers.settings():
         mode = containers.settings()["MODE"]
         logs = subprocess.run(["docker-compose", "-f", f"{mode}.yml", "logs", "--no-color", "--tail", "60"], capture_output=True, text=True,
                               cwd=containers.COMPOSE, stdin=subprocess.DEVNULL)
