@@ -413,16 +413,18 @@ $(MAN_PAGE): docs/command-line.md docs/man.awk agent/version.h
 .PHONY: man
 man: $(MAN_PAGE)
 
-# Programs, units of systemd (none is enabled), manual page, completion, documents with examples. agent/packaging makes a package of what is installed here.
+# Programs (of a release build, or those in the directory PROGRAMS), units of systemd (none is enabled), manual page, completion, documents with examples. agent/packaging makes a package of what is installed here.
 .PHONY: install install-programs deb
 PREFIX ?= /usr/local
 DOCDIR := $(PREFIX)/share/doc/pgquorum
 UNIT_DIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 IN_PLACE := sed -e 's|@bindir@|$(PREFIX)/bin|' -e 's|@docdir@|$(DOCDIR)|'
+PROGRAMS ?=
+INSTALLED = $(or $(PROGRAMS),build/release)
 install-programs:
-	@$(MAKE) --no-print-directory MODE=release all
+	@$(if $(PROGRAMS),:,$(MAKE) --no-print-directory MODE=release all)
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 build/release/pgquorum build/release/pgquorum-fence $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(INSTALLED)/pgquorum $(INSTALLED)/pgquorum-fence $(DESTDIR)$(PREFIX)/bin/
 ifeq ($(COMPAT),1)
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patroni
 	ln -sf pgquorum $(DESTDIR)$(PREFIX)/bin/patronictl
@@ -433,8 +435,8 @@ ZSH_DIR = $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-fun
 install: install-programs man
 	install -d $(SHARE)/man/man1 $(BASH_DIR) $(ZSH_DIR)
 	install -m 644 $(MAN_PAGE) $(SHARE)/man/man1/
-	build/release/pgquorum completion bash > $(BASH_DIR)/pgquorum
-	build/release/pgquorum completion zsh > $(ZSH_DIR)/_pgquorum
+	$(INSTALLED)/pgquorum completion bash > $(BASH_DIR)/pgquorum
+	$(INSTALLED)/pgquorum completion zsh > $(ZSH_DIR)/_pgquorum
 	chmod 644 $(BASH_DIR)/pgquorum $(ZSH_DIR)/_pgquorum
 ifeq ($(COMPAT),1)
 	ln -sf pgquorum.1 $(SHARE)/man/man1/patronictl.1
@@ -455,7 +457,12 @@ deb: | $(COMPILE_STAMP)
 # On clean Debians 12 and 13 under systemd (root). T= names tests.
 .PHONY: check-deb
 check-deb: deb $(CONTAIN)
-	@BUILD=$(BUILD) $(CONTAIN) 3600 /usr/bin/python3 -m pytest -q -rs --durations=0 --durations-min=1 -p no:cacheprovider $(if $(T),-k "$(T)") tests/package </dev/null
+	@BUILD=$(BUILD) $(CONTAIN) 3600 /usr/bin/python3 -m pytest -q -rs --durations=0 --durations-min=1 -p no:cacheprovider $(if $(T),-k "$(T)") tests/package/test_package.py </dev/null
+
+# What of packages and compose files can be seen without a root of Debian and without images, of the programs that are built already.
+.PHONY: smoke
+smoke: all $(CONTAIN)
+	@BUILD=$(abspath $(BUILD)) $(CONTAIN) 600 /usr/bin/python3 -m pytest -q -rs --durations=3 -p no:cacheprovider tests/package/test_smoke.py tests/compose/test_files.py </dev/null
 
 # --- what no compiler checks ---------------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h')
@@ -502,6 +509,7 @@ help:
 	@echo "make debian13   end-to-end tests with PostgreSQL 17, in a root of Debian 13"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl); with the manual page (make man) and completion"
+	@echo "make smoke      what of packages and compose files can be seen in a minute; part of check-ci"
 	@echo "make deb        Debian packages into build/deb; check-deb: they are tried on clean Debians 12 and 13 under systemd (root), T=part"
 	@echo "make guard      the module that refuses commits past the soft deadline, for PostgreSQL PG=15; guard-install; guard-deps: its headers"
 	@echo "make golden     writes the golden scenarios anew: review the diff"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian packages of the tree as it is, into BUILD/deb: a copy of it gets agent/packaging/debian and a changelog with the version of
 # agent/version.h, and is built there by debhelper. Only what has changed is compiled the next time.
-#   deb.sh BUILD
+#   deb.sh BUILD          PROGRAMS= names a directory of programs that are packaged as they are, without a release build
 set -eu
 cd "$(dirname "$0")/../.."
 mkdir -p "$1/deb/src"

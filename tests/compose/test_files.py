@@ -1,6 +1,7 @@
 """The compose files by themselves: no engine is needed. The rest of the directory starts them for real."""
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -94,6 +95,17 @@ def test_the_etcd_is_the_documents_but_for_what_it_does_not_start_with():
     document.pop("ETCD_VERSION")
     document["ETCD_LISTEN_CLIENT_URLS"] = document["ETCD_LISTEN_CLIENT_URLS"].replace("http://localhost:2379,", "")
     assert own == dict(document, ETCD_ENABLE_V2="true", ETCD_DATA_DIR="/var/lib/etcd")
+
+
+@pytest.mark.parametrize("files", [[mode] for mode in MODES] + [["self-contained", "witness"]], ids="-".join)
+def test_docker_compose_takes_it(files):
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
+    named = [word for file in files for word in ("-f", f"{file}.yml")]
+    secrets = {f"{name}_PASSWORD": "a-secret" for name in ("SUPERUSER", "REPLICATION", "REWIND", "ADMIN", "RAFT")}
+    answer = subprocess.run(["docker-compose", *named, "config", "-q"], cwd=COMPOSE, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+                            env={"PATH": os.environ["PATH"], **secrets})
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_what_compiles_in_the_image_is_copied_there(tmp_path):

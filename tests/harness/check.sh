@@ -1,7 +1,7 @@
 #!/bin/sh
 # Everything that `make check` runs, each step to its end whatever came before; closes with the sum of all tests.
 #   check.sh BUILD [all]
-# All: lint, and unit tests and simulator of the sanitizer build, too. What computes and knows no clock (simulator, fuzz harnesses,
+# All: lint, unit tests and simulator of the sanitizer build, and the smoke of packages and compose files, too. What computes and knows no clock (simulator, fuzz harnesses,
 # mutants, lint, that build) takes what the other tests, which wait for most of their time, leave of the processors.
 set -u
 build=$1 all=${2:-}
@@ -57,12 +57,13 @@ aside_begin mutants $make mutants QUICK=1
 if [ "$all" = all ]; then
     aside_begin lint $make lint
     aside_begin asan $make MODE=asan -j2 asan
+    aside_begin smoke $make smoke
 fi
 step unit $make -j2 unit
 step e2e $make e2e
 aside_end sim fuzz mutants
 if [ "$all" = all ]; then
-    aside_end lint asan
+    aside_end lint asan smoke
     step asan_unit $make MODE=asan -j2 unit
 fi
 for failed in "$build"/*.failed; do # once more, where nobody has to look for it
