@@ -155,10 +155,12 @@ int api_access_check(const struct api_access *access, const struct http1_exchang
     return 0;
 }
 
-struct api_access *api_access_new(uv_loop_t *loop)
+struct api_access *
+api_access_new(uv_loop_t *loop,
+               void (*on_lost)(void *arg, const char *host, const struct error *err), void *arg)
 {
     struct api_access *access = mem_new(struct api_access);
-    access->names = api_names_new(loop);
+    access->names = api_names_new(loop, on_lost, arg);
     return access;
 }
 

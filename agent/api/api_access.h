@@ -26,7 +26,10 @@ struct api_security {
 
 struct api_access;
 
-struct api_access *api_access_new(uv_loop_t *loop);
+/* `on_lost`: a host is to be let in and is not found (api_names.h). */
+struct api_access *
+api_access_new(uv_loop_t *loop,
+               void (*on_lost)(void *arg, const char *host, const struct error *err), void *arg);
 void api_access_set(struct api_access *access, const struct api_security *security);
 /* The members are those of `cluster`, which is copied as far as it matters. */
 void api_access_members(struct api_access *access, const struct ha_cluster *cluster);

@@ -13,6 +13,7 @@ struct name {
     struct net_addr host;
     struct net_resolve *lookup; /* NULL = none is under way */
     bool wanted;
+    bool told; /* that it is not found */
     size_t count;
     struct net_ip found[NET_RESOLVED_MAX];
 };
@@ -20,6 +21,8 @@ struct name {
 struct api_names {
     uv_loop_t *loop;
     uv_timer_t timer;
+    void (*on_lost)(void *arg, const char *host, const struct error *err);
+    void *arg;
     struct list all;
     size_t count;
     bool closing;
@@ -51,8 +54,12 @@ static void on_found(void *arg, int rc, const struct net_resolved *resolved,
 {
     struct name *name = arg;
     struct api_names *names = name->names;
-    (void)err;
     name->lookup = NULL;
+    bool lost = rc != 0 && name->count == 0 && name->wanted && !names->closing;
+    if (lost && !name->told) {
+        names->on_lost(names->arg, name->host.host, err);
+    }
+    name->told = lost;
     if (rc == 0) {
         name->count = resolved->count;
         for (size_t i = 0; i < resolved->count; i++) {
@@ -143,10 +150,14 @@ bool api_names_has(const struct api_names *names, const char *host, struct net_i
     return found;
 }
 
-struct api_names *api_names_new(uv_loop_t *loop)
+struct api_names *
+api_names_new(uv_loop_t *loop,
+              void (*on_lost)(void *arg, const char *host, const struct error *err), void *arg)
 {
     struct api_names *names = mem_new(struct api_names);
     names->loop = loop;
+    names->on_lost = on_lost;
+    names->arg = arg;
     list_init(&names->all);
     names->timer.data = names;
     (void)uv_timer_init(loop, &names->timer);

@@ -14,7 +14,10 @@
 
 struct api_names;
 
-struct api_names *api_names_new(uv_loop_t *loop);
+/* `on_lost`: a host is not found, and no address of it is known; once, until it is found. */
+struct api_names *
+api_names_new(uv_loop_t *loop,
+              void (*on_lost)(void *arg, const char *host, const struct error *err), void *arg);
 /* These from now on, and no others; those that were there keep their addresses. Copied. */
 void api_names_set(struct api_names *names, const char *const *hosts, size_t count);
 /* `host` has that address, and is one of those that were set. */

@@ -58,8 +58,8 @@ struct api_ports {
     int (*failsafe)(void *arg, const json_t *question, uint64_t *ret_lsn, struct error *err);
     /* The file is read again, soon; how that ended the picture says. */
     void (*reload)(void *arg);
-    /* Somebody was refused, or could not connect, for the log: not for every one of many. May be
-     * NULL. */
+    /* Somebody was refused, could not connect, or is let in by a name that is not found, for the
+     * log: not for every one of many. May be NULL. */
     void (*refused)(void *arg, const char *text);
     /* The last decisions as JSON; rendered on request, they are long. Free with mem_free. */
     char *(*explain)(void *arg);

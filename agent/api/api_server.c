@@ -363,6 +363,18 @@ static void on_no_tls(void *arg, const struct error *err)
     tell_refused(arg, err->text);
 }
 
+/* Of names that are wrong there is no other sign than a refusal, much later. */
+static void on_lost(void *arg, const char *host, const struct error *err)
+{
+    struct api_server *server = arg;
+    if (server->ports.refused != NULL) {
+        char *text = mem_printf("allowlist: '%s' is not found, and nobody is let in by it: %s",
+                                host, err->text);
+        server->ports.refused(server->ports.arg, text);
+        mem_free(text);
+    }
+}
+
 static const char *method_name(enum http1_method method)
 {
     static const char *const names[] = {
@@ -474,7 +486,7 @@ int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struc
     }
     http1_server_set_bulk(server->http, is_bulk);
     http1_server_set_refused(server->http, on_no_tls, server);
-    server->access = api_access_new(loop);
+    server->access = api_access_new(loop, on_lost, server);
     server->wait_timer.data = server;
     (void)uv_timer_init(loop, &server->wait_timer);
     (void)uv_timer_start(&server->wait_timer, on_wait_timer, WAIT_LOOK_MS, WAIT_LOOK_MS);

@@ -266,6 +266,7 @@ def test_the_section_of_the_documentation(make_rig):
     assert ask(r, leader, "POST", "/reload", user=password, host=member.name)[0] == 403  # no certificate
     assert ask(r, leader, "POST", "/reload", who=r.client, host=member.name)[0] == 401
     assert ask(r, leader, "POST", "/reload", who=r.client, user=password, host=member.name)[0] == 202
+    wait_for("a name that is wrong is told", lambda: "allowlist: 'bastion.example' is not found" in leader.log_text(), 30)
     refused = r.ctl("reload", "postgres", member.name, "--force", check=False)
     assert "Reload request received" not in refused.stdout, refused.stdout
     assert "Reload request received" in r.ctl("reload", "postgres", leader.name, "--force", host=member.name).stdout

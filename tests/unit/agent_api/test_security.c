@@ -432,6 +432,20 @@ static void reload_becomes(const char *from, long status)
     }
 }
 
+static void look_at_refusal(void *arg)
+{
+    *(bool *)arg = strstr(rig.refusal, "allowlist: 'nobody.invalid' is not found, and nobody is "
+                                       "let in by it: ") != NULL;
+}
+
+static void wait_until_told_of_nobody(void)
+{
+    int64_t until = rig_now_ms() + RIG_WAIT_MS;
+    for (bool told = false; !told; rig_call(look_at_refusal, &told)) {
+        assert_true(rig_now_ms() < until);
+    }
+}
+
 static void callers_are_allowed_by_address_network_and_name(void **state)
 {
     static const char *const address[] = {"10.0.0.1", "127.0.0.2"};
@@ -458,6 +472,7 @@ static void callers_are_allowed_by_address_network_and_name(void **state)
     reload_becomes("127.0.0.1", 202);
     assert_int_equal(reload_from("127.0.0.2"), 403);
     allow(nobody, 1, false); /* a list that nobody is found by is a list all the same */
+    wait_until_told_of_nobody();
     assert_int_equal(reload_from("127.0.0.1"), 403);
     allow(NULL, 0, false);
     assert_int_equal(reload_from("127.0.0.1"), 202);
