@@ -85,15 +85,8 @@ int cli_flush(struct cli *cli, int argc, char **argv)
     struct cli_order q = {.cli = cli, .verb = "flush"};
     int option = 0;
     while ((option = cli_option(cli, argc, argv)) != -1) {
-        switch (option) {
-        case 'r':
-            if (!cli_order_role(&q, argv[0], optarg)) {
-                return CLI_USAGE;
-            }
-            break;
-        case 'F': q.force = true; break;
-        case 'n': q.dry_run = q.force = true; break; /* there is nothing to confirm */
-        default: return CLI_USAGE;
+        if (!cli_order_option(&q, argv[0], option)) {
+            return CLI_USAGE;
         }
     }
     const char *target = argv[argc - 1];

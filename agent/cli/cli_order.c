@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,14 +121,20 @@ int cli_order_drop_scheduled(const json_t *member)
     return CLI_OK;
 }
 
-bool cli_order_role(struct cli_order *q, const char *verb, const char *role)
+bool cli_order_option(struct cli_order *q, const char *verb, int option)
 {
-    q->role = role;
-    if (!cli_role_is_known(role)) {
-        (void)cli_wrong_usage(verb, "no such role");
-        return false;
+    switch (option) {
+    case 'r':
+        q->role = optarg;
+        if (!cli_role_is_known(q->role)) {
+            (void)cli_wrong_usage(verb, "no such role");
+            return false;
+        }
+        return true;
+    case 'F': q->force = true; return true;
+    case 'n': q->dry_run = q->force = true; return true; /* there is nothing to confirm */
+    default: return false;
     }
-    return true;
 }
 
 int cli_order_open(struct cli_order *q, const char *cluster)

@@ -30,8 +30,9 @@ struct cli_order {
 /* Text of a key, "" if it has none. Borrowed. */
 const char *cli_text_of(const json_t *object, const char *key);
 
-/* Of -r. False: there is no such role, which was told. */
-bool cli_order_role(struct cli_order *q, const char *verb, const char *role);
+/* Takes -r with what getopt has in optarg, -F and -n. False: it is none of them (which cli_option
+ * has told), or there is no such role, which was told. */
+bool cli_order_option(struct cli_order *q, const char *verb, int option);
 /* Reads the cluster's state. CLI_OK, or the exit status. */
 int cli_order_open(struct cli_order *q, const char *cluster);
 void cli_order_close(struct cli_order *q);

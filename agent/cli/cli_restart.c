@@ -240,19 +240,15 @@ int cli_restart(struct cli *cli, int argc, char **argv)
     int option = 0;
     while ((option = cli_option(cli, argc, argv)) != -1) {
         switch (option) {
-        case 'r':
-            if (!cli_order_role(&q, argv[0], optarg)) {
-                return CLI_USAGE;
-            }
-            break;
         case 'a': q.any = true; break;
         case 's': q.scheduled = optarg; break;
         case 'v': q.version = optarg; break;
         case 'p': q.pending = true; break;
         case 't': q.timeout = optarg; break;
-        case 'F': q.force = true; break;
-        case 'n': q.dry_run = q.force = true; break; /* there is nothing to confirm */
-        default: return CLI_USAGE;
+        default:
+            if (!cli_order_option(&q, argv[0], option)) {
+                return CLI_USAGE;
+            }
         }
     }
     if (optind >= argc) {
