@@ -464,13 +464,7 @@ static char *render_explain(void *arg)
         char stamp[64];
         stamp_of(decision->wall_ms, stamp, sizeof stamp);
         app_json_set_text(item, "time", stamp);
-        app_json_set_text(item, "rule", decision->rule);
-        app_json_set_text(item, "reason", decision->reason);
-        app_json_set_text(item, "plan", decision->plan);
-        app_json_set_text(item, "snapshot", decision->snapshot);
-        app_json_set_text(item, "outcome",
-                          decision->outcome == NULL ? "under way" : decision->outcome);
-        app_json_set_number(item, "repeats", decision->repeats);
+        app_json_set_decision(item, decision, true);
         (void)json_array_append_new(decisions, item);
     }
     json_t *document = json_object();

@@ -1,6 +1,7 @@
 /* See the header. */
 #include "agent/app_json.h"
 
+#include "agent/loop/loop.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
@@ -15,4 +16,17 @@ void app_json_set_text(json_t *object, const char *key, const char *text)
 void app_json_set_number(json_t *object, const char *key, int64_t value)
 {
     (void)json_object_set_new(object, key, json_integer(value));
+}
+
+void app_json_set_decision(json_t *object, const struct loop_decision *decision, bool snapshot)
+{
+    app_json_set_text(object, "rule", decision->rule);
+    app_json_set_text(object, "reason", decision->reason);
+    app_json_set_text(object, "plan", decision->plan);
+    if (snapshot) {
+        app_json_set_text(object, "snapshot", decision->snapshot);
+    }
+    app_json_set_text(object, "outcome",
+                      decision->outcome == NULL ? "under way" : decision->outcome);
+    app_json_set_number(object, "repeats", decision->repeats);
 }

@@ -69,12 +69,7 @@ static json_t *decisions(const struct agent *agent)
             &agent->decisions[(agent->decision_count - i) % LOOP_DECISIONS_MAX];
         json_t *item = json_object();
         app_json_set_number(item, "time_ms", decision->wall_ms);
-        app_json_set_text(item, "rule", decision->rule);
-        app_json_set_text(item, "reason", decision->reason);
-        app_json_set_text(item, "plan", decision->plan);
-        app_json_set_text(item, "outcome",
-                          decision->outcome == NULL ? "under way" : decision->outcome);
-        app_json_set_number(item, "repeats", decision->repeats);
+        app_json_set_decision(item, decision, false);
         (void)json_array_append_new(list, item);
     }
     return list;
