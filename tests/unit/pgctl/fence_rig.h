@@ -1,5 +1,5 @@
-/* A fence with a small agent in this process, for tests that need no PostgreSQL: a program that
- * sleeps, or any other, stands for the postmaster. Included by the one test that uses it. */
+/* A fence with a small agent in this process. Whoever needs no PostgreSQL has a program that
+ * sleeps, or any other, stand for the postmaster. Included by the one test that uses it. */
 #ifndef TESTS_UNIT_PGCTL_FENCE_RIG_H
 #define TESTS_UNIT_PGCTL_FENCE_RIG_H
 
@@ -37,6 +37,7 @@ struct rig {
     int rc;
     struct error err;
     unsigned seen[FENCE_EVENT_SILENCE + 1];
+    int64_t seen_ms[FENCE_EVENT_SILENCE + 1];
 };
 
 static int64_t now_ms(void)
@@ -49,6 +50,7 @@ static void rig_on_event(void *arg, enum fence_event event, const struct fence_s
     struct rig *rig = arg;
     (void)status;
     rig->seen[event]++;
+    rig->seen_ms[event] = now_ms();
 }
 
 static void rig_on_done(void *arg, int rc, const struct fence_status *status,
@@ -56,6 +58,7 @@ static void rig_on_done(void *arg, int rc, const struct fence_status *status,
 {
     struct rig *rig = arg;
     (void)status;
+    assert_false(rig->answered);
     rig->answered = true;
     rig->rc = rc;
     rig->err = *err;
@@ -74,6 +77,15 @@ static void rig_on_tick(uv_timer_t *timer)
         }                                              \
         assert_true(condition);                        \
     } while (0)
+
+static inline bool rig_saw(struct rig *rig, enum fence_event event, int64_t bound_ms)
+{
+    int64_t until_ms = now_ms() + bound_ms;
+    while (rig->seen[event] == 0 && now_ms() < until_ms) {
+        uv_run(&rig->loop, UV_RUN_ONCE);
+    }
+    return rig->seen[event] > 0;
+}
 
 static inline int rig_answer(struct rig *rig)
 {
@@ -107,9 +119,10 @@ static struct rig *rig_new(void)
     assert_int_equal(uv_loop_init(&rig->loop), 0);
     uv_timer_init(&rig->loop, &rig->tick);
     uv_timer_start(&rig->tick, rig_on_tick, 5, 5);
-    assert_int_equal(
-        fence_client_connect(&rig->loop, &config, rig_on_done, rig, &rig->client, &err), 0);
-    assert_int_equal(rig_answer(rig), 0);
+    int rc = fence_client_connect(&rig->loop, &config, rig_on_done, rig, &rig->client, &err);
+    if (rc != 0 || rig_answer(rig) != 0) {
+        fail_msg("connecting: %s", rc != 0 ? err.text : rig->err.text);
+    }
     return rig;
 }
 
@@ -173,30 +186,35 @@ static inline void rig_kill(struct rig *rig)
     rig->seen[FENCE_EVENT_ALL_GONE] = 0;
     assert_int_equal(fence_client_kill(rig->client, rig_data_dir, rig_on_done, rig, &err), 0);
     assert_int_equal(rig_answer(rig), 0);
-    RIG_WAIT(rig, rig->seen[FENCE_EVENT_ALL_GONE] > 0, 10000);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 10000));
 }
 
-static void rig_end(struct rig *rig)
+/* Busy for a while: a device is to be stopped yet. */
+static inline int rig_quit(struct rig *rig)
 {
     struct error err;
     int rc = ERR_BUSY;
-
-    rig_page(rig, fence_lease_standby());
-    rig_kill(rig);
     for (int i = 0; i < 100 && rc == ERR_BUSY; i++) {
         assert_int_equal(fence_client_quit(rig->client, rig_on_done, rig, &err), 0);
         rc = rig_answer(rig);
         rig_run_for(rig, 20);
     }
-    assert_int_equal(rc, 0);
-    RIG_WAIT(rig, rig->seen[FENCE_EVENT_LOST] > 0, 5000);
+    return rc;
+}
+
+/* The end of a test: nothing of the instance and no fence is left. */
+static void rig_end(struct rig *rig)
+{
+    rig_page(rig, fence_lease_standby());
+    rig_kill(rig);
+    assert_int_equal(rig_quit(rig), 0);
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 5000));
     rig_free(rig);
 }
 
-/* Before the tests: directories, and the path of the fence of this build. */
-static int rig_open(const char *what)
+/* Where everything is to be, and the fence of this build is. */
+static int rig_places(const char *what)
 {
-    struct error err;
     char *self = realpath("/proc/self/exe", NULL);
 
     if (self == NULL) {
@@ -207,11 +225,22 @@ static int rig_open(const char *what)
     }
     rig_build = mem_strdup(self);
     free(self);
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     scratch_make(rig_dir, sizeof rig_dir, "/tmp", what);
     rig_data_dir = mem_printf("%s/data", rig_dir);
     rig_runtime_dir = mem_printf("%s/run", rig_dir);
     rig_fence_path = mem_printf("%s/pgquorum-fence", rig_build);
+    return 0;
+}
+
+/* Before the tests: directories for the user that this process has. */
+static inline int rig_open(const char *what)
+{
+    struct error err;
+
+    if (rig_places(what) != 0) {
+        return -1;
+    }
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     return mkdir(rig_data_dir, 0700) == 0 && fence_runtime_prepare(rig_runtime_dir, &err) == 0 ? 0
                                                                                                : -1;
 }

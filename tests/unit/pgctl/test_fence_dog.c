@@ -1,40 +1,14 @@
 /* The fence with a watchdog device that this test plays (tests/chaos/watchdog_preload.c): when is
  * it armed, petted, left alone and stopped? A sleeping program stands for the postmaster. */
-#include "base/clock.h"
-#include "base/mem.h"
-#include "pgctl/fence.h"
-#include "tests/harness/process.h"
-#include "tests/harness/scratch.h"
+#include "tests/unit/pgctl/fence_rig.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
-#include <uv.h>
 
-#include <cmocka.h>
-
-static char dir[64];
-static char *data_dir;
-static char *runtime_dir;
-static char *fence_path;
 static char *device_path;
-
-static int64_t now_ms(void)
-{
-    return clock_lease_ms(clock_real());
-}
 
 /* --- the device ------------------------------------------------------------------------------- */
 
@@ -195,119 +169,33 @@ static struct device device_now(void)
 
 /* --- an agent --------------------------------------------------------------------------------- */
 
-struct agent {
-    uv_loop_t loop;
-    uv_timer_t tick;
-    struct fence_client *client;
-    bool answered;
-    int rc;
-    struct error err;
-    unsigned lost;
-    unsigned gone;
-};
-
-static void on_event(void *arg, enum fence_event event, const struct fence_status *status)
-{
-    struct agent *agent = arg;
-    (void)status;
-    agent->lost += event == FENCE_EVENT_LOST ? 1 : 0;
-    agent->gone += event == FENCE_EVENT_ALL_GONE ? 1 : 0;
-}
-
-static void on_done(void *arg, int rc, const struct fence_status *status, const struct error *err)
-{
-    struct agent *agent = arg;
-    (void)status;
-    agent->answered = true;
-    agent->rc = rc;
-    agent->err = *err;
-}
-
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-static int answer_of(struct agent *agent)
+static void wait_state(struct rig *rig, enum fence_watchdog_state state)
 {
     int64_t until_ms = now_ms() + 10000;
-    while (!agent->answered && now_ms() < until_ms) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
+    while (rig_status(rig)->watchdog != state && now_ms() < until_ms) {
+        uv_run(&rig->loop, UV_RUN_ONCE);
     }
-    assert_true(agent->answered);
-    agent->answered = false;
-    return agent->rc;
-}
-
-static void run_for(struct agent *agent, int64_t ms)
-{
-    int64_t until_ms = now_ms() + ms;
-    while (now_ms() < until_ms) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
+    if (rig_status(rig)->watchdog != state) {
+        fail_msg("state %d, not %d: %s", rig_status(rig)->watchdog, state,
+                 rig_status(rig)->watchdog_why);
     }
 }
 
-static struct agent *agent_new(void)
+static void wait_gone(struct rig *rig, int64_t bound_ms)
 {
-    struct agent *agent = mem_new(struct agent);
-    struct fence_client_config config = {
-        .runtime_dir = runtime_dir, .fence_path = fence_path, .on_event = on_event, .arg = agent};
-    struct error err = {0};
-
-    assert_int_equal(uv_loop_init(&agent->loop), 0);
-    uv_timer_init(&agent->loop, &agent->tick);
-    uv_timer_start(&agent->tick, on_tick, 5, 5);
-    assert_int_equal(
-        fence_client_connect(&agent->loop, &config, on_done, agent, &agent->client, &err), 0);
-    assert_int_equal(answer_of(agent), 0);
-    return agent;
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, bound_ms));
+    rig->seen[FENCE_EVENT_ALL_GONE] = 0;
 }
 
-static void agent_free(struct agent *agent)
-{
-    fence_client_free(agent->client, NULL, NULL);
-    uv_close((uv_handle_t *)&agent->tick, NULL);
-    uv_run(&agent->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&agent->loop), 0);
-    mem_free(agent);
-}
-
-static const struct fence_status *status_of(const struct agent *agent)
-{
-    return fence_client_status(agent->client);
-}
-
-static void wait_state(struct agent *agent, enum fence_watchdog_state state)
-{
-    int64_t until_ms = now_ms() + 10000;
-    while (status_of(agent)->watchdog != state && now_ms() < until_ms) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
-    }
-    if (status_of(agent)->watchdog != state) {
-        fail_msg("state %d, not %d: %s", status_of(agent)->watchdog, state,
-                 status_of(agent)->watchdog_why);
-    }
-}
-
-static void wait_gone(struct agent *agent, int64_t bound_ms)
-{
-    int64_t until_ms = now_ms() + bound_ms;
-    while (agent->gone == 0 && now_ms() < until_ms) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
-    }
-    assert_true(agent->gone > 0);
-    agent->gone = 0;
-}
-
-static void want(struct agent *agent, const char *path, int64_t timeout_ms)
+static void want(struct rig *rig, const char *path, int64_t timeout_ms)
 {
     struct fence_watchdog_config config = {.device = path,
-                                           .data_dir = data_dir,
+                                           .data_dir = rig_data_dir,
                                            .timeout_ms = timeout_ms,
                                            .timeout_ms_max = 2 * timeout_ms};
     struct error err;
-    assert_int_equal(fence_client_watchdog(agent->client, &config, on_done, agent, &err), 0);
-    assert_int_equal(answer_of(agent), 0);
+    assert_int_equal(fence_client_watchdog(rig->client, &config, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
 }
 
 /* A lease of `ttl_ms` from now on, as the agent's arithmetic would have it without a watchdog. */
@@ -320,64 +208,19 @@ static struct fence_lease lease_of(int64_t revision, int64_t ttl_ms)
     return lease;
 }
 
-static void page_put(struct agent *agent, struct fence_lease lease)
-{
-    fence_page_write(fence_client_page(agent->client), &lease);
-}
-
-static void renew_for(struct agent *agent, int64_t revision, int64_t ttl_ms, int64_t ms)
+static void renew_for(struct rig *rig, int64_t revision, int64_t ttl_ms, int64_t ms)
 {
     int64_t until_ms = now_ms() + ms;
     while (now_ms() < until_ms) {
-        page_put(agent, lease_of(revision, ttl_ms));
-        run_for(agent, 100);
+        rig_page(rig, lease_of(revision, ttl_ms));
+        rig_run_for(rig, 100);
     }
 }
 
-static int start(struct agent *agent)
+/* The end of a test; the device does not outlive it. */
+static void dog_end(struct rig *rig)
 {
-    /* Not to be impressed by a soft stop. */
-    const char *argv[] = {"/bin/sh", "-c", "trap '' INT TERM; while :; do sleep 1; done", NULL};
-    const char *env[] = {"PATH=/usr/bin:/bin", NULL};
-    struct fence_start start = {
-        .data_dir = data_dir, .argv = argv, .env = env, .kill_way = FENCE_KILL_LOOP};
-    struct error err;
-    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
-    return answer_of(agent);
-}
-
-static void kill_all(struct agent *agent)
-{
-    struct error err;
-    agent->gone = 0;
-    assert_int_equal(fence_client_kill(agent->client, data_dir, on_done, agent, &err), 0);
-    assert_int_equal(answer_of(agent), 0);
-    wait_gone(agent, 10000);
-}
-
-static int quit(struct agent *agent)
-{
-    struct error err;
-    int rc = ERR_BUSY;
-    for (int i = 0; i < 100 && rc == ERR_BUSY; i++) {
-        assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
-        rc = answer_of(agent);
-        run_for(agent, 20);
-    }
-    return rc;
-}
-
-static void agent_end(struct agent *agent)
-{
-    page_put(agent, fence_lease_standby());
-    kill_all(agent);
-    assert_int_equal(quit(agent), 0);
-    int64_t until_ms = now_ms() + 5000;
-    while (agent->lost == 0 && now_ms() < until_ms) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
-    }
-    assert_int_equal(agent->lost, 1);
-    agent_free(agent);
+    rig_end(rig);
     assert_false(device_now().running);
 }
 
@@ -385,19 +228,19 @@ static void agent_end(struct agent *agent)
 #define TTL 6000
 #define W   1000
 
-static struct agent *agent_armed(void)
+static struct rig *rig_armed(void)
 {
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     device_reset();
-    want(agent, device_path, W);
-    wait_state(agent, FENCE_WATCHDOG_READY);
+    want(rig, device_path, W);
+    wait_state(rig, FENCE_WATCHDOG_READY);
     assert_int_equal(device_now().opens, 0);
-    page_put(agent, lease_of(5, TTL));
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    rig_page(rig, lease_of(5, TTL));
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
     assert_int_equal(device_now().opens, 1);
     assert_int_equal(device_now().timeout_s, 1);
-    assert_int_equal(status_of(agent)->watchdog_timeout_ms, W);
-    return agent;
+    assert_int_equal(rig_status(rig)->watchdog_timeout_ms, W);
+    return rig;
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -405,219 +248,215 @@ static struct agent *agent_armed(void)
 static void armed_with_the_page_and_stopped_with_it(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
+    struct rig *rig = rig_armed();
     unsigned before = device_now().pets;
-    renew_for(agent, 5, TTL, 2500);
+    renew_for(rig, 5, TTL, 2500);
     assert_false(device_now().fired);
     assert_true(device_now().pets >= before + 7);
-    page_put(agent, fence_lease_standby());
-    wait_state(agent, FENCE_WATCHDOG_READY);
+    rig_page(rig, fence_lease_standby());
+    wait_state(rig, FENCE_WATCHDOG_READY);
     assert_false(device_now().running);
     assert_true(device_now().magic);
     /* In pause: an epoch and no deadline. */
-    page_put(agent, lease_of(6, TTL));
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    rig_page(rig, lease_of(6, TTL));
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
     struct fence_lease open = fence_lease_standby();
     open.epoch = (struct fence_epoch){.cluster = 1, .revision = 6};
-    page_put(agent, open);
-    wait_state(agent, FENCE_WATCHDOG_READY);
+    rig_page(rig, open);
+    wait_state(rig, FENCE_WATCHDOG_READY);
     assert_false(device_now().running);
-    agent_end(agent);
+    dog_end(rig);
 }
 
 /* What is killed is killed early enough for the device to be stopped before it fires. */
 static void lease_that_ends_resets_nobody(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
-    assert_int_equal(start(agent), 0);
+    struct rig *rig = rig_armed();
+    assert_int_equal(rig_start(rig), 0);
     struct fence_lease last = lease_of(5, TTL);
-    page_put(agent, last);
-    wait_gone(agent, 10000);
+    rig_page(rig, last);
+    wait_gone(rig, 10000);
     int64_t late_ms = now_ms() - (last.watchdog_ms - pg_watchdog_reserve_ms(W));
     assert_true(late_ms >= 0 && late_ms < 700);
-    wait_state(agent, FENCE_WATCHDOG_READY);
-    run_for(agent, 2 * W);
+    wait_state(rig, FENCE_WATCHDOG_READY);
+    rig_run_for(rig, 2 * W);
     assert_false(device_now().fired);
-    agent_end(agent);
+    dog_end(rig);
 }
 
 static void dead_agent_resets_nobody_either(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
-    assert_int_equal(start(agent), 0);
-    page_put(agent, lease_of(5, TTL));
-    agent_free(agent);
+    struct rig *rig = rig_armed();
+    assert_int_equal(rig_start(rig), 0);
+    rig_page(rig, lease_of(5, TTL));
+    rig_free(rig);
     usleep(1000 * (TTL + W));
     assert_false(device_now().fired);
     assert_false(device_now().running);
-    agent_end(agent_new());
+    dog_end(rig_new());
 }
 
 static void next_agent_finds_it_armed(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
-    assert_int_equal(start(agent), 0);
-    page_put(agent, lease_of(5, TTL));
-    int32_t pid = status_of(agent)->fence_pid;
-    agent_free(agent);
-    agent = agent_new();
-    assert_int_equal(status_of(agent)->fence_pid, pid);
-    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_ARMED);
-    want(agent, device_path, W);
-    renew_for(agent, 5, TTL, 2500);
-    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_ARMED);
+    struct rig *rig = rig_armed();
+    assert_int_equal(rig_start(rig), 0);
+    rig_page(rig, lease_of(5, TTL));
+    int32_t pid = rig_status(rig)->fence_pid;
+    rig_free(rig);
+    rig = rig_new();
+    assert_int_equal(rig_status(rig)->fence_pid, pid);
+    assert_int_equal(rig_status(rig)->watchdog, FENCE_WATCHDOG_ARMED);
+    want(rig, device_path, W);
+    renew_for(rig, 5, TTL, 2500);
+    assert_int_equal(rig_status(rig)->watchdog, FENCE_WATCHDOG_ARMED);
     assert_int_equal(device_now().opens, 1);
     assert_false(device_now().fired);
     /* Another timeout: without closing it. */
-    want(agent, device_path, 2 * W);
-    renew_for(agent, 5, 2 * TTL, 500);
+    want(rig, device_path, 2 * W);
+    renew_for(rig, 5, 2 * TTL, 500);
     assert_int_equal(device_now().timeout_s, 2);
     assert_int_equal(device_now().opens, 1);
-    agent_end(agent);
+    dog_end(rig);
 }
 
 /* FS-20: nobody is left to kill. */
 static void stopped_fence_and_agent_are_reset_in_time(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
-    assert_int_equal(start(agent), 0);
+    struct rig *rig = rig_armed();
+    assert_int_equal(rig_start(rig), 0);
     struct fence_lease last = lease_of(5, TTL);
-    page_put(agent, last);
-    run_for(agent, 300);
-    kill(status_of(agent)->fence_pid, SIGSTOP);
+    rig_page(rig, last);
+    rig_run_for(rig, 300);
+    kill(rig_status(rig)->fence_pid, SIGSTOP);
     while (!device_now().fired && now_ms() < last.watchdog_ms + 5000) {
         usleep(5000);
     }
     assert_true(device_now().fired);
     assert_true(device_now().fired_ms <= last.watchdog_ms);
     device_reset(); /* and in a test everybody goes on */
-    kill(status_of(agent)->fence_pid, SIGCONT);
-    wait_gone(agent, 10000);
-    agent_end(agent);
+    kill(rig_status(rig)->fence_pid, SIGCONT);
+    wait_gone(rig, 10000);
+    dog_end(rig);
 }
 
 /* Killed, it stops nothing; the one after it does, when it has seen that nothing is left. */
 static void device_of_a_dead_fence_is_stopped_by_the_next(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
-    assert_int_equal(start(agent), 0);
-    page_put(agent, lease_of(5, TTL));
-    kill(status_of(agent)->fence_pid, SIGKILL);
-    while (agent->lost == 0) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
-    }
-    agent_free(agent);
-    agent = agent_new();
-    want(agent, device_path, W);
-    run_for(agent, 200);
+    struct rig *rig = rig_armed();
+    assert_int_equal(rig_start(rig), 0);
+    rig_page(rig, lease_of(5, TTL));
+    kill(rig_status(rig)->fence_pid, SIGKILL);
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 10000));
+    rig_free(rig);
+    rig = rig_new();
+    want(rig, device_path, W);
+    rig_run_for(rig, 200);
     assert_int_equal(device_now().unexpected, 1);
     assert_int_equal(device_now().opens, 1);
     assert_true(device_now().running);
-    kill_all(agent);
-    run_for(agent, 300);
+    rig_kill(rig);
+    rig_run_for(rig, 300);
     assert_false(device_now().running);
     assert_false(device_now().fired);
     assert_int_equal(device_now().opens, 2);
-    agent_end(agent);
+    dog_end(rig);
 }
 
 static void one_that_cannot_be_had_is_told_with_a_remedy(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     device_reset();
-    want(agent, "/nowhere/watchdog", W);
-    wait_state(agent, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "modprobe softdog"));
-    want(agent, device_path, W);
-    wait_state(agent, FENCE_WATCHDOG_READY);
+    want(rig, "/nowhere/watchdog", W);
+    wait_state(rig, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "modprobe softdog"));
+    want(rig, device_path, W);
+    wait_state(rig, FENCE_WATCHDOG_READY);
     if (geteuid() != 0) {
         chmod(device_path, 0400);
-        want(agent, device_path, W);
-        wait_state(agent, FENCE_WATCHDOG_FAILED);
-        assert_non_null(strstr(status_of(agent)->watchdog_why, "udev"));
+        want(rig, device_path, W);
+        wait_state(rig, FENCE_WATCHDOG_FAILED);
+        assert_non_null(strstr(rig_status(rig)->watchdog_why, "udev"));
         chmod(device_path, 0700);
     }
     pthread_mutex_lock(&device.lock);
     device.open_error = EBUSY;
     pthread_mutex_unlock(&device.lock);
-    page_put(agent, lease_of(5, 60000));
-    wait_state(agent, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "another process has it"));
+    rig_page(rig, lease_of(5, 60000));
+    wait_state(rig, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "another process has it"));
     /* It is tried again. */
     pthread_mutex_lock(&device.lock);
     device.open_error = 0;
     pthread_mutex_unlock(&device.lock);
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
     /* And what fails while it runs is told. */
     pthread_mutex_lock(&device.lock);
     device.pet_error = EIO;
     pthread_mutex_unlock(&device.lock);
-    wait_state(agent, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "cannot be petted"));
+    wait_state(rig, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "cannot be petted"));
     pthread_mutex_lock(&device.lock);
     device.pet_error = 0;
     pthread_mutex_unlock(&device.lock);
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
-    want(agent, "", 0);
-    wait_state(agent, FENCE_WATCHDOG_NONE);
-    run_for(agent, 200);
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
+    want(rig, "", 0);
+    wait_state(rig, FENCE_WATCHDOG_NONE);
+    rig_run_for(rig, 200);
     assert_false(device_now().running);
-    agent_end(agent);
+    dog_end(rig);
 }
 
 static void timeout_that_does_not_fit_is_refused(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     device_reset();
     device.timeout_s_min = 2;
-    want(agent, device_path, W); /* 2 s at most */
-    page_put(agent, lease_of(5, 20000));
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
-    assert_int_equal(status_of(agent)->watchdog_timeout_ms, 2 * W);
-    page_put(agent, fence_lease_standby());
-    wait_state(agent, FENCE_WATCHDOG_READY);
+    want(rig, device_path, W); /* 2 s at most */
+    rig_page(rig, lease_of(5, 20000));
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(rig_status(rig)->watchdog_timeout_ms, 2 * W);
+    rig_page(rig, fence_lease_standby());
+    wait_state(rig, FENCE_WATCHDOG_READY);
     pthread_mutex_lock(&device.lock);
     device.timeout_s_min = 3;
     pthread_mutex_unlock(&device.lock);
-    page_put(agent, lease_of(6, 20000));
-    wait_state(agent, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "timeout of 3 s"));
+    rig_page(rig, lease_of(6, 20000));
+    wait_state(rig, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "timeout of 3 s"));
     assert_false(device_now().running);
-    agent_end(agent);
+    dog_end(rig);
 }
 
 static void one_that_does_not_stop_is_petted_for_ever(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     device_reset();
     device.disable_error = EBUSY;
-    want(agent, device_path, W);
-    page_put(agent, lease_of(5, TTL));
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
-    page_put(agent, fence_lease_standby());
-    wait_state(agent, FENCE_WATCHDOG_READY);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "nowayout"));
-    run_for(agent, 3 * W);
+    want(rig, device_path, W);
+    rig_page(rig, lease_of(5, TTL));
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
+    rig_page(rig, fence_lease_standby());
+    wait_state(rig, FENCE_WATCHDOG_READY);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "nowayout"));
+    rig_run_for(rig, 3 * W);
     assert_false(device_now().fired);
-    assert_int_equal(quit(agent), ERR_REFUSED);
-    page_put(agent, lease_of(6, TTL));
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(rig_quit(rig), ERR_REFUSED);
+    rig_page(rig, lease_of(6, TTL));
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
     assert_int_equal(device_now().opens, 1);
-    page_put(agent, fence_lease_standby());
+    rig_page(rig, fence_lease_standby());
     /* The host goes down. */
-    kill(status_of(agent)->fence_pid, SIGTERM);
-    while (agent->lost == 0) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
-    }
-    agent_free(agent);
+    kill(rig_status(rig)->fence_pid, SIGTERM);
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 10000));
+    rig_free(rig);
     device_reset();
 }
 
@@ -625,70 +464,70 @@ static void one_that_does_not_stop_is_petted_for_ever(void **state)
 static void one_that_hangs_holds_up_nothing(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
-    assert_int_equal(start(agent), 0);
+    struct rig *rig = rig_armed();
+    assert_int_equal(rig_start(rig), 0);
     pthread_mutex_lock(&device.lock);
     device.silent = true;
     pthread_mutex_unlock(&device.lock);
     struct fence_lease last = lease_of(5, TTL);
-    page_put(agent, last);
-    wait_state(agent, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "does not answer"));
-    wait_gone(agent, 10000);
+    rig_page(rig, last);
+    wait_state(rig, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "does not answer"));
+    wait_gone(rig, 10000);
     assert_true(now_ms() < last.deadline_ms);
     device_reset();
-    agent_end(agent);
+    dog_end(rig);
 }
 
 /* A primary is not started before it is known how things are with its watchdog. */
 static void start_waits_for_the_watchdog(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     device_reset();
     pthread_mutex_lock(&device.lock);
     device.silent = true;
     pthread_mutex_unlock(&device.lock);
-    want(agent, device_path, W);
-    wait_state(agent, FENCE_WATCHDOG_READY);
-    page_put(agent, lease_of(5, 20000));
-    run_for(agent, 200);
-    assert_int_equal(start(agent), ERR_BUSY);
+    want(rig, device_path, W);
+    wait_state(rig, FENCE_WATCHDOG_READY);
+    rig_page(rig, lease_of(5, 20000));
+    rig_run_for(rig, 200);
+    assert_int_equal(rig_start(rig), ERR_BUSY);
     pthread_mutex_lock(&device.lock);
     device.silent = false;
     pthread_mutex_unlock(&device.lock);
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
-    assert_int_equal(start(agent), 0);
-    agent_end(agent);
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(rig_start(rig), 0);
+    dog_end(rig);
 }
 
 /* Whom the fence has not started: that the one before is gone says nothing of him. */
 static void one_started_by_hand_keeps_it_armed(void **state)
 {
     (void)state;
-    struct agent *agent = agent_armed();
-    assert_int_equal(start(agent), 0);
-    page_put(agent, fence_lease_standby());
-    kill_all(agent);
+    struct rig *rig = rig_armed();
+    assert_int_equal(rig_start(rig), 0);
+    rig_page(rig, fence_lease_standby());
+    rig_kill(rig);
     pid_t pid = fork_in_test();
     if (pid == 0) {
         unsetenv("LD_PRELOAD");
-        _exit(chdir(data_dir) == 0 ? execl("/bin/sleep", "sleep", "60", (char *)NULL) : 1);
+        _exit(chdir(rig_data_dir) == 0 ? execl("/bin/sleep", "sleep", "60", (char *)NULL) : 1);
     }
-    run_for(agent, 100);
+    rig_run_for(rig, 100);
     struct fence_lease last = lease_of(6, TTL);
-    page_put(agent, last);
-    wait_state(agent, FENCE_WATCHDOG_ARMED);
+    rig_page(rig, last);
+    wait_state(rig, FENCE_WATCHDOG_ARMED);
     pthread_mutex_lock(&device.lock);
     device.watched = pid;
     pthread_mutex_unlock(&device.lock);
-    wait_gone(agent, 10000); /* at its deadline */
-    wait_state(agent, FENCE_WATCHDOG_READY);
+    wait_gone(rig, 10000); /* at its deadline */
+    wait_state(rig, FENCE_WATCHDOG_READY);
     assert_false(device_now().stopped_too_soon);
     assert_false(device_now().running);
     assert_false(device_now().fired);
     (void)waitpid(pid, NULL, 0);
-    agent_end(agent);
+    dog_end(rig);
 }
 
 /* What cannot be stopped and has too long a timeout would, if it counted, leave no time at all to a
@@ -696,38 +535,36 @@ static void one_started_by_hand_keeps_it_armed(void **state)
 static void one_that_neither_fits_nor_stops_is_unfit(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     device_reset();
     device.disable_error = EBUSY;
     device.timeout_s_min = 3;
-    want(agent, device_path, W); /* 2 s at most */
-    page_put(agent, lease_of(5, TTL));
-    wait_state(agent, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "timeout of 3 s"));
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "nowayout"));
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "another device"));
-    assert_int_equal(status_of(agent)->watchdog_timeout_ms, 0);
-    assert_int_equal(start(agent), 0);
-    renew_for(agent, 5, TTL, 6000); /* longer than it waits, and than a failure is let rest */
-    assert_int_equal(agent->gone, 0);
-    assert_true(status_of(agent)->running);
-    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "nowayout"));
+    want(rig, device_path, W); /* 2 s at most */
+    rig_page(rig, lease_of(5, TTL));
+    wait_state(rig, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "timeout of 3 s"));
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "nowayout"));
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "another device"));
+    assert_int_equal(rig_status(rig)->watchdog_timeout_ms, 0);
+    assert_int_equal(rig_start(rig), 0);
+    renew_for(rig, 5, TTL, 6000); /* longer than it waits, and than a failure is let rest */
+    assert_int_equal(rig->seen[FENCE_EVENT_ALL_GONE], 0);
+    assert_true(rig_status(rig)->running);
+    assert_int_equal(rig_status(rig)->watchdog, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "nowayout"));
     assert_false(device_now().fired);
     assert_int_equal(device_now().opens, 1);
     /* With a ttl that it fits into it is one like any other. */
-    want(agent, device_path, 2 * W);
-    renew_for(agent, 5, 4 * TTL, 500);
-    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_ARMED);
-    assert_int_equal(status_of(agent)->watchdog_timeout_ms, 3 * W);
-    page_put(agent, fence_lease_standby());
-    kill_all(agent);
-    assert_int_equal(quit(agent), ERR_REFUSED);
-    kill(status_of(agent)->fence_pid, SIGTERM);
-    while (agent->lost == 0) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
-    }
-    agent_free(agent);
+    want(rig, device_path, 2 * W);
+    renew_for(rig, 5, 4 * TTL, 500);
+    assert_int_equal(rig_status(rig)->watchdog, FENCE_WATCHDOG_ARMED);
+    assert_int_equal(rig_status(rig)->watchdog_timeout_ms, 3 * W);
+    rig_page(rig, fence_lease_standby());
+    rig_kill(rig);
+    assert_int_equal(rig_quit(rig), ERR_REFUSED);
+    kill(rig_status(rig)->fence_pid, SIGTERM);
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 10000));
+    rig_free(rig);
     device_reset();
 }
 
@@ -735,29 +572,28 @@ static void file_that_is_no_device_is_not_written_to(void **state)
 {
     struct stat st;
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     device_reset();
-    char *path = mem_printf("%s/plain", dir);
+    char *path = mem_printf("%s/plain", rig_dir);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fclose(file);
-    want(agent, path, W);
-    wait_state(agent, FENCE_WATCHDOG_FAILED);
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "no device"));
-    assert_non_null(strstr(status_of(agent)->watchdog_why, "watchdog.device"));
-    page_put(agent, lease_of(5, 20000));
-    run_for(agent, 300);
-    assert_int_equal(status_of(agent)->watchdog, FENCE_WATCHDOG_FAILED);
+    want(rig, path, W);
+    wait_state(rig, FENCE_WATCHDOG_FAILED);
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "no device"));
+    assert_non_null(strstr(rig_status(rig)->watchdog_why, "watchdog.device"));
+    rig_page(rig, lease_of(5, 20000));
+    rig_run_for(rig, 300);
+    assert_int_equal(rig_status(rig)->watchdog, FENCE_WATCHDOG_FAILED);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_size, 0);
     mem_free(path);
-    want(agent, "", 0);
-    agent_end(agent);
+    want(rig, "", 0);
+    dog_end(rig);
 }
 
 static int all_tests(void)
 {
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     device_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(armed_with_the_page_and_stopped_with_it),
@@ -780,38 +616,20 @@ static int all_tests(void)
 
 int main(int argc, char **argv)
 {
-    struct error err;
-    char *self = realpath("/proc/self/exe", NULL);
-    if (self == NULL) {
-        return 1;
-    }
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
     }
-    scratch_make(dir, sizeof dir, "/tmp", "dog");
-    data_dir = mem_printf("%s/data", dir);
-    runtime_dir = mem_printf("%s/run", dir);
-    device_path = mem_printf("%s/watchdog", dir);
-    for (int i = 0; i < 4; i++) { /* .../tests/unit/pgctl/test_x */
-        *strrchr(self, '/') = '\0';
+    if (rig_open("dog") != 0) {
+        return 1;
     }
-    fence_path = mem_printf("%s/pgquorum-fence", self);
-    char *stub = mem_printf("%s/watchdog_preload.so", self);
+    device_path = mem_printf("%s/watchdog", rig_dir);
+    char *stub = mem_printf("%s/watchdog_preload.so", rig_build);
     setenv("LD_PRELOAD", stub, 1);
     setenv("WATCHDOG_STUB", device_path, 1);
     setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 0);
-    int rc = mkdir(data_dir, 0700) == 0 && fence_runtime_prepare(runtime_dir, &err) == 0
-                 ? all_tests()
-                 : 1;
-    unsetenv("LD_PRELOAD");
-    char *cleanup = mem_printf("rm -rf '%s'", dir);
-    (void)!system(cleanup);
-    mem_free(cleanup);
+    int rc = all_tests();
+    rig_close();
     mem_free(stub);
-    mem_free(data_dir);
-    mem_free(runtime_dir);
-    mem_free(fence_path);
     mem_free(device_path);
-    free(self);
     return rc == 0 ? 0 : 1;
 }

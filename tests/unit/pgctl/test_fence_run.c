@@ -5,32 +5,15 @@
  * Everything lies in one directory under /tmp, which root's process removes at the end.
  *
  * The agent's part is in this process; where it has to be killed, in a child (agent_fork). */
-#include "base/clock.h"
-#include "base/mem.h"
-#include "pgctl/fence.h"
-#include "tests/harness/process.h"
-#include "tests/harness/scratch.h"
+#include "tests/unit/pgctl/fence_rig.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
 #include <pwd.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
-#include <uv.h>
-
-#include <cmocka.h>
 
 #define PG_BIN       "/usr/lib/postgresql/15/bin"
 #define BACKENDS_MAX 600
@@ -40,30 +23,10 @@
  * many as share a processor. */
 #define LOADED(ms) (3 * (ms)*sharers())
 
-static char dir[64];
-static char *data_dir;
-static char *runtime_dir;
-static char *fence_path;
 static char *conninfo;
 static bool has_cgroup;
 
 /* --- an agent --------------------------------------------------------------------------------- */
-
-struct agent {
-    uv_loop_t loop;
-    uv_timer_t tick;
-    struct fence_client *client;
-    bool answered;
-    int rc;
-    struct error err;
-    unsigned seen[FENCE_EVENT_SILENCE + 1];
-    int64_t seen_ms[FENCE_EVENT_SILENCE + 1];
-};
-
-static int64_t now_ms(void)
-{
-    return clock_lease_ms(clock_real());
-}
 
 static int64_t sharers(void)
 {
@@ -75,122 +38,28 @@ static int64_t sharers(void)
     return share < 1 ? 1 : share > 10 ? 10 : (int64_t)(share + 1);
 }
 
-static void on_event(void *arg, enum fence_event event, const struct fence_status *status)
+static int agent_start(struct rig *rig, enum fence_kill_way way)
 {
-    struct agent *agent = arg;
-    (void)status;
-    agent->seen[event]++;
-    agent->seen_ms[event] = now_ms();
-}
-
-static void on_done(void *arg, int rc, const struct fence_status *status, const struct error *err)
-{
-    struct agent *agent = arg;
-    (void)status;
-    assert_false(agent->answered);
-    agent->answered = true;
-    agent->rc = rc;
-    agent->err = *err;
-}
-
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer; /* uv_run returns, and the condition is looked at */
-}
-
-static bool agent_wait(struct agent *agent, const bool *flag, const unsigned *count,
-                       int64_t bound_ms)
-{
-    int64_t until_ms = now_ms() + bound_ms;
-    while ((flag == NULL || !*flag) && (count == NULL || *count == 0) && now_ms() < until_ms) {
-        uv_run(&agent->loop, UV_RUN_ONCE);
-    }
-    return (flag != NULL && *flag) || (count != NULL && *count > 0);
-}
-
-static bool agent_saw(struct agent *agent, enum fence_event event, int64_t bound_ms)
-{
-    return agent_wait(agent, NULL, &agent->seen[event], bound_ms);
-}
-
-static int agent_answer(struct agent *agent)
-{
-    assert_true(agent_wait(agent, &agent->answered, NULL, 10000));
-    agent->answered = false;
-    return agent->rc;
-}
-
-static struct agent *agent_new(void)
-{
-    struct agent *agent = mem_new(struct agent);
-    struct fence_client_config config = {
-        .runtime_dir = runtime_dir, .fence_path = fence_path, .on_event = on_event, .arg = agent};
-    struct error err = {0};
-
-    assert_int_equal(uv_loop_init(&agent->loop), 0);
-    uv_timer_init(&agent->loop, &agent->tick);
-    uv_timer_start(&agent->tick, on_tick, 5, 5);
-    int rc = fence_client_connect(&agent->loop, &config, on_done, agent, &agent->client, &err);
-    if (rc != 0 || agent_answer(agent) != 0) {
-        fail_msg("connecting: %s", rc != 0 ? err.text : agent->err.text);
-    }
-    return agent;
-}
-
-static void agent_free(struct agent *agent)
-{
-    fence_client_free(agent->client, NULL, NULL);
-    uv_close((uv_handle_t *)&agent->tick, NULL);
-    uv_run(&agent->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&agent->loop), 0);
-    mem_free(agent);
-}
-
-static int agent_start(struct agent *agent, enum fence_kill_way way)
-{
-    const char *argv[] = {PG_BIN "/postgres", "-D", data_dir, NULL};
+    const char *argv[] = {PG_BIN "/postgres", "-D", rig_data_dir, NULL};
     const char *env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "PGSERVICEFILE=/nowhere", NULL};
-    char *log = mem_printf("%s/postgres.log", dir);
+    char *log = mem_printf("%s/postgres.log", rig_dir);
     struct fence_start start = {
-        .data_dir = data_dir, .log_path = log, .argv = argv, .env = env, .kill_way = way};
+        .data_dir = rig_data_dir, .log_path = log, .argv = argv, .env = env, .kill_way = way};
     struct error err;
-    int rc = fence_client_start(agent->client, &start, on_done, agent, &err);
+    int rc = fence_client_start(rig->client, &start, rig_on_done, rig, &err);
     mem_free(log);
     assert_int_equal(rc, 0);
-    return agent_answer(agent);
+    return rig_answer(rig);
 }
 
-static void agent_kill(struct agent *agent)
-{
-    struct error err;
-    agent->seen[FENCE_EVENT_ALL_GONE] = 0;
-    assert_int_equal(fence_client_kill(agent->client, data_dir, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
-}
-
-/* The end of every test: nothing of the instance and no fence is left. */
-static void agent_end(struct agent *agent)
-{
-    struct error err;
-    struct fence_lease standby = fence_lease_standby();
-    fence_page_write(fence_client_page(agent->client), &standby);
-    agent_kill(agent);
-    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_LOST, 5000));
-    agent_free(agent);
-}
-
-static void agent_arm(struct agent *agent, int64_t revision, int64_t soft_in_ms,
-                      int64_t deadline_in_ms)
+static void agent_arm(struct rig *rig, int64_t revision, int64_t soft_in_ms, int64_t deadline_in_ms)
 {
     struct fence_lease lease = fence_lease_standby();
     int64_t now = now_ms();
     lease.epoch = (struct fence_epoch){.cluster = 1, .revision = revision};
     lease.soft_ms = soft_in_ms == FENCE_NO_DEADLINE ? FENCE_NO_DEADLINE : now + soft_in_ms;
     lease.deadline_ms = now + deadline_in_ms;
-    fence_page_write(fence_client_page(agent->client), &lease);
+    fence_page_write(fence_client_page(rig->client), &lease);
 }
 
 static int run(const char *command)
@@ -259,7 +128,7 @@ static int processes(void)
         ssize_t len = readlink(path, cwd, sizeof cwd - 1);
         if (len > 0) {
             cwd[len] = '\0';
-            count += strcmp(cwd, data_dir) == 0;
+            count += strcmp(cwd, rig_data_dir) == 0;
         }
     }
     closedir(proc);
@@ -293,27 +162,27 @@ static enum fence_kill_way way_of(void **state)
 
 static void kill_with_backends(enum fence_kill_way way, int count)
 {
-    struct agent *agent = agent_new();
-    assert_int_equal(agent_start(agent, way), 0);
+    struct rig *rig = rig_new();
+    assert_int_equal(agent_start(rig, way), 0);
     backends_open(count);
     assert_true(processes() > count);
-    assert_int_equal(fence_client_status(agent->client)->by_cgroup, way == FENCE_KILL_CGROUP);
+    assert_int_equal(rig_status(rig)->by_cgroup, way == FENCE_KILL_CGROUP);
 
-    agent_arm(agent, 5, FENCE_NO_DEADLINE, 300);
+    agent_arm(rig, 5, FENCE_NO_DEADLINE, 300);
     int64_t deadline_ms = now_ms() + 300;
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 10000));
     assert_int_equal(processes(), 0);
-    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 1);
-    assert_int_equal(agent->seen[FENCE_EVENT_SOFT_STOP], 0);
-    assert_int_equal(agent->seen[FENCE_EVENT_POSTMASTER_EXITED], 1);
-    int64_t took_ms = agent->seen_ms[FENCE_EVENT_ALL_GONE] - deadline_ms;
+    assert_int_equal(rig->seen[FENCE_EVENT_FIRED], 1);
+    assert_int_equal(rig->seen[FENCE_EVENT_SOFT_STOP], 0);
+    assert_int_equal(rig->seen[FENCE_EVENT_POSTMASTER_EXITED], 1);
+    int64_t took_ms = rig->seen_ms[FENCE_EVENT_ALL_GONE] - deadline_ms;
     print_message("dF way=%s backends=%d from deadline to all gone: %lld ms (kill alone %lld ms)\n",
                   way == FENCE_KILL_CGROUP ? "cgroup" : "loop", count, (long long)took_ms,
-                  (long long)fence_client_status(agent->client)->kill_ms);
+                  (long long)rig_status(rig)->kill_ms);
     assert_true(took_ms <= LOADED(KILL_MS));
-    assert_true(fence_client_status(agent->client)->all_gone);
+    assert_true(rig_status(rig)->all_gone);
     backends_close();
-    agent_end(agent);
+    rig_end(rig);
 }
 
 static void deadline_kills_busy_and_idle_backends(void **state)
@@ -329,18 +198,18 @@ static void deadline_kills_500_backends(void **state)
 static void soft_deadline_shuts_down_in_order(void **state)
 {
     enum fence_kill_way way = way_of(state);
-    struct agent *agent = agent_new();
-    assert_int_equal(agent_start(agent, way), 0);
+    struct rig *rig = rig_new();
+    assert_int_equal(agent_start(rig, way), 0);
     (void)backend_open();
-    agent_arm(agent, 5, 200, 60000);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
-    assert_int_equal(agent->seen[FENCE_EVENT_SOFT_STOP], 1);
-    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 0);
-    const struct fence_status *status = fence_client_status(agent->client);
+    agent_arm(rig, 5, 200, 60000);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 10000));
+    assert_int_equal(rig->seen[FENCE_EVENT_SOFT_STOP], 1);
+    assert_int_equal(rig->seen[FENCE_EVENT_FIRED], 0);
+    const struct fence_status *status = rig_status(rig);
     assert_true(status->exited);
     assert_int_equal(status->wait_status, 0);
     backends_close();
-    agent_end(agent);
+    rig_end(rig);
 }
 
 /* The agent in a process of its own: starts, arms, tells its postmaster's pid, then dies or stops.
@@ -352,13 +221,13 @@ static pid_t agent_fork(enum fence_kill_way way, bool hang, int64_t soft_ms, int
     assert_int_equal(pipe(pipe_fds), 0);
     pid_t pid = fork_in_test();
     if (pid == 0) {
-        struct agent *agent = agent_new();
-        bool started = agent_start(agent, way) == 0;
-        pid_t postmaster = fence_client_status(agent->client)->postmaster_pid;
+        struct rig *rig = rig_new();
+        bool started = agent_start(rig, way) == 0;
+        pid_t postmaster = rig_status(rig)->postmaster_pid;
         (void)backend_open();
         PGconn *busy = connections[0];
         (void)PQsendQuery(busy, "do $$ begin loop end loop; end $$");
-        agent_arm(agent, 5, soft_ms, kill_ms);
+        agent_arm(rig, 5, soft_ms, kill_ms);
         if (!started || write(pipe_fds[1], &postmaster, sizeof postmaster) != sizeof postmaster) {
             _exit(1);
         }
@@ -390,10 +259,10 @@ static void agent_crash(enum fence_kill_way way, bool hang)
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
     }
-    struct agent *agent = agent_new();
-    assert_true(fence_client_found_running(agent->client));
-    assert_int_equal(fence_client_status(agent->client)->stopped.revision, 5);
-    agent_end(agent);
+    struct rig *rig = rig_new();
+    assert_true(fence_client_found_running(rig->client));
+    assert_int_equal(rig_status(rig)->stopped.revision, 5);
+    rig_end(rig);
 }
 
 static void dead_agent_leaves_nothing_running_after_the_deadline(void **state)
@@ -410,28 +279,28 @@ static void restarted_agent_goes_on_with_page_and_postmaster(void **state)
 {
     pid_t postmaster = 0;
     (void)agent_fork(way_of(state), false, 2500, 3000, &postmaster);
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct fence_lease lease;
-    assert_true(fence_client_found_running(agent->client));
-    assert_true(fence_page_read(fence_client_page(agent->client), &lease));
+    assert_true(fence_client_found_running(rig->client));
+    assert_true(fence_page_read(fence_client_page(rig->client), &lease));
     assert_int_equal(lease.epoch.revision, 5);
     assert_true(fence_lease_armed(&lease));
-    assert_int_equal(fence_client_status(agent->client)->postmaster_pid, postmaster);
+    assert_int_equal(rig_status(rig)->postmaster_pid, postmaster);
     for (int i = 0; i < 7; i++) { /* renewals, beyond the deadline of the page that was found */
-        agent_arm(agent, 5, 2500, 3000);
-        assert_false(agent_saw(agent, FENCE_EVENT_SOFT_STOP, 500));
+        agent_arm(rig, 5, 2500, 3000);
+        assert_false(rig_saw(rig, FENCE_EVENT_SOFT_STOP, 500));
     }
     assert_true(pid_lives(postmaster));
-    agent_end(agent);
+    rig_end(rig);
 }
 
 static void dead_fence_takes_the_postmaster_along_and_the_next_fence_the_rest(void **state)
 {
-    struct agent *agent = agent_new();
-    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    struct rig *rig = rig_new();
+    assert_int_equal(agent_start(rig, way_of(state)), 0);
     backends_open(3);
-    pid_t postmaster = fence_client_status(agent->client)->postmaster_pid;
-    kill(fence_client_status(agent->client)->fence_pid, SIGKILL);
+    pid_t postmaster = rig_status(rig)->postmaster_pid;
+    kill(rig_status(rig)->fence_pid, SIGKILL);
     int64_t took_ms = wait_dead(postmaster, LOADED(KILL_MS));
     print_message("postmaster gone %lld ms after its fence\n", (long long)took_ms);
     /* This process is a subreaper, as an init is: a zombie would look alive to the next postmaster.
@@ -444,95 +313,95 @@ static void dead_fence_takes_the_postmaster_along_and_the_next_fence_the_rest(vo
         }
     }
     assert_int_equal(reaped, postmaster);
-    assert_true(agent_saw(agent, FENCE_EVENT_LOST, 5000));
-    assert_false(fence_client_connected(agent->client));
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 5000));
+    assert_false(fence_client_connected(rig->client));
     assert_true(processes() > 0); /* the backend that computes */
-    agent_free(agent);
+    rig_free(rig);
 
-    agent = agent_new();
-    assert_false(fence_client_found_running(agent->client));
-    assert_int_equal(agent_start(agent, FENCE_KILL_AUTO), ERR_BUSY);
-    agent_kill(agent);
+    rig = rig_new();
+    assert_false(fence_client_found_running(rig->client));
+    assert_int_equal(agent_start(rig, FENCE_KILL_AUTO), ERR_BUSY);
+    rig_kill(rig);
     assert_int_equal(processes(), 0);
     backends_close();
-    agent_end(agent);
+    rig_end(rig);
 }
 
 static void dead_postmaster_is_followed_by_its_busy_backends(void **state)
 {
-    struct agent *agent = agent_new();
-    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    struct rig *rig = rig_new();
+    assert_int_equal(agent_start(rig, way_of(state)), 0);
     backends_open(3);
     int64_t from = now_ms();
-    kill(fence_client_status(agent->client)->postmaster_pid, SIGKILL);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    kill(rig_status(rig)->postmaster_pid, SIGKILL);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
     print_message("all gone %lld ms after the postmaster was killed\n",
-                  (long long)(agent->seen_ms[FENCE_EVENT_ALL_GONE] - from));
+                  (long long)(rig->seen_ms[FENCE_EVENT_ALL_GONE] - from));
     assert_int_equal(processes(), 0);
-    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 0);
-    assert_true(WIFSIGNALED(fence_client_status(agent->client)->wait_status));
+    assert_int_equal(rig->seen[FENCE_EVENT_FIRED], 0);
+    assert_true(WIFSIGNALED(rig_status(rig)->wait_status));
     backends_close();
-    agent_end(agent);
+    rig_end(rig);
 }
 
 static void stopped_postmaster_and_a_stop_that_takes_too_long_are_killed(void **state)
 {
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct error err;
-    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    assert_int_equal(agent_start(rig, way_of(state)), 0);
     backends_open(3);
-    kill(fence_client_status(agent->client)->postmaster_pid, SIGSTOP);
+    kill(rig_status(rig)->postmaster_pid, SIGSTOP);
     assert_int_equal(
-        fence_client_stop(agent->client, FENCE_STOP_FAST, now_ms() + 300, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+        fence_client_stop(rig->client, FENCE_STOP_FAST, now_ms() + 300, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
     assert_int_equal(processes(), 0);
     backends_close();
-    agent_end(agent);
+    rig_end(rig);
 }
 
 static void late_write_after_the_fire_starts_nothing(void **state)
 {
     enum fence_kill_way way = way_of(state);
-    struct agent *agent = agent_new();
-    assert_int_equal(agent_start(agent, way), 0);
-    agent_arm(agent, 5, FENCE_NO_DEADLINE, 50);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
-    agent_arm(agent, 5, 60000, 60000);
-    assert_int_equal(agent_start(agent, way), ERR_REFUSED);
-    assert_string_equal(agent->err.text, "the epoch on the page is over");
-    agent_arm(agent, 6, 60000, 60000);
-    assert_int_equal(agent_start(agent, way), 0);
+    struct rig *rig = rig_new();
+    assert_int_equal(agent_start(rig, way), 0);
+    agent_arm(rig, 5, FENCE_NO_DEADLINE, 50);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
+    agent_arm(rig, 5, 60000, 60000);
+    assert_int_equal(agent_start(rig, way), ERR_REFUSED);
+    assert_string_equal(rig->err.text, "the epoch on the page is over");
+    agent_arm(rig, 6, 60000, 60000);
+    assert_int_equal(agent_start(rig, way), 0);
     (void)backend_open();
-    agent_arm(agent, 5, 60000, 60000); /* a page that falls back kills what runs */
-    agent->seen[FENCE_EVENT_ALL_GONE] = 0;
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
-    assert_int_equal(agent->seen[FENCE_EVENT_FIRED], 1);
+    agent_arm(rig, 5, 60000, 60000); /* a page that falls back kills what runs */
+    rig->seen[FENCE_EVENT_ALL_GONE] = 0;
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
+    assert_int_equal(rig->seen[FENCE_EVENT_FIRED], 1);
     backends_close();
-    agent_end(agent);
+    rig_end(rig);
 }
 
 /* The fence is stopped while a start is on its way to it, and the agent gives the epoch up. */
 static void start_that_comes_late_does_not_run_under_another_page(void **state)
 {
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct fence_lease standby = fence_lease_standby();
     struct error err;
-    pid_t fence = fence_client_status(agent->client)->fence_pid;
-    const char *argv[] = {PG_BIN "/postgres", "-D", data_dir, NULL};
+    pid_t fence = rig_status(rig)->fence_pid;
+    const char *argv[] = {PG_BIN "/postgres", "-D", rig_data_dir, NULL};
     const char *env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", NULL};
     struct fence_start start = {
-        .data_dir = data_dir, .argv = argv, .env = env, .kill_way = way_of(state)};
+        .data_dir = rig_data_dir, .argv = argv, .env = env, .kill_way = way_of(state)};
 
-    agent_arm(agent, 5, 60000, 60000);
+    agent_arm(rig, 5, 60000, 60000);
     kill(fence, SIGSTOP);
-    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
-    fence_page_write(fence_client_page(agent->client), &standby);
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    fence_page_write(fence_client_page(rig->client), &standby);
     kill(fence, SIGCONT);
-    assert_int_equal(agent_answer(agent), ERR_REFUSED);
-    assert_int_equal(fence_client_status(agent->client)->starts, 0);
-    assert_int_equal(agent_start(agent, way_of(state)), 0);
-    agent_end(agent);
+    assert_int_equal(rig_answer(rig), ERR_REFUSED);
+    assert_int_equal(rig_status(rig)->starts, 0);
+    assert_int_equal(agent_start(rig, way_of(state)), 0);
+    rig_end(rig);
 }
 
 /* --- once each -------------------------------------------------------------------------------- */
@@ -540,73 +409,76 @@ static void start_that_comes_late_does_not_run_under_another_page(void **state)
 static void start_that_cannot_work_says_why(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     const char *argv[] = {"/nowhere/postgres", NULL};
     const char *env[] = {NULL};
-    struct fence_start start = {.data_dir = data_dir, .argv = argv, .env = env};
+    struct fence_start start = {.data_dir = rig_data_dir, .argv = argv, .env = env};
     struct error err;
-    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_IO);
-    assert_non_null(strstr(agent->err.text, strerror(ENOENT)));
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_IO);
+    assert_non_null(strstr(rig->err.text, strerror(ENOENT)));
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
     start.data_dir = "/nowhere";
-    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_IO);
-    agent_end(agent);
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_IO);
+    rig_end(rig);
 }
 
 /* Whoever it is: it may work in the directory where nobody sees it. */
 static void start_beside_the_holder_of_the_directory_is_refused(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     const char *argv[] = {"/nowhere/postgres", NULL};
     const char *env[] = {NULL};
-    struct fence_start start = {.data_dir = data_dir, .argv = argv, .env = env};
+    struct fence_start start = {.data_dir = rig_data_dir, .argv = argv, .env = env};
     struct error err;
     char path[256];
 
-    (void)snprintf(path, sizeof path, "%s/postmaster.pid", data_dir);
+    (void)snprintf(path, sizeof path, "%s/postmaster.pid", rig_data_dir);
     (void)unlink(path); /* of a test before */
-    int lock = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock = open(rig_data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
-    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_IO);
-    assert_non_null(strstr(agent->err.text, "executing '/nowhere/postgres'")); /* so far it got */
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_IO);
+    assert_non_null(strstr(rig->err.text, "executing '/nowhere/postgres'")); /* so far it got */
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
     int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(file >= 0);
     (void)close(file);
-    assert_int_equal(fence_client_start(agent->client, &start, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_IO);
-    assert_non_null(strstr(agent->err.text, "another server works in it"));
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_IO);
+    assert_non_null(strstr(rig->err.text, "another server works in it"));
     (void)close(lock);
     assert_int_equal(unlink(path), 0);
-    agent_end(agent);
+    rig_end(rig);
 }
 
 static void second_start_and_early_quit_are_refused(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct error err;
-    assert_int_equal(fence_client_reload(agent->client, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_NOT_FOUND);
-    assert_int_equal(agent_start(agent, FENCE_KILL_LOOP), 0);
-    assert_int_equal(agent_start(agent, FENCE_KILL_LOOP), ERR_BUSY);
-    assert_int_equal(fence_client_reload(agent->client, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_BUSY);
+    assert_int_equal(fence_client_reload(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_NOT_FOUND);
+    assert_int_equal(agent_start(rig, FENCE_KILL_LOOP), 0);
+    assert_int_equal(agent_start(rig, FENCE_KILL_LOOP), ERR_BUSY);
+    assert_int_equal(fence_client_reload(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_int_equal(fence_client_quit(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_BUSY);
     (void)backend_open();
     assert_int_equal(
-        fence_client_stop(agent->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, on_done, agent, &err),
+        fence_client_stop(rig->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, rig_on_done, rig, &err),
         0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
-    assert_int_equal(fence_client_status(agent->client)->wait_status, 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 10000));
+    assert_int_equal(rig_status(rig)->wait_status, 0);
     backends_close();
-    agent_end(agent);
+    assert_int_equal(fence_client_quit(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0); /* at once: nothing is left */
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 5000));
+    rig_free(rig);
 }
 
 /* In pause the operator starts it; with the end of the pause the page binds it. No child of the
@@ -614,35 +486,36 @@ static void second_start_and_early_quit_are_refused(void **state)
  */
 static void primary_started_by_hand_keeps_the_fence(void **state)
 {
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct error err;
-    assert_int_equal(agent_start(agent, way_of(state)), 0);
+    assert_int_equal(agent_start(rig, way_of(state)), 0);
     (void)backend_open();
     backends_close();
     assert_int_equal(
-        fence_client_stop(agent->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, on_done, agent, &err),
+        fence_client_stop(rig->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, rig_on_done, rig, &err),
         0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
+    assert_int_equal(rig_answer(rig), 0);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 10000));
     char *command =
-        mem_printf(PG_BIN "/pg_ctl start -w -s -D '%s' -l '%s/by_hand.log'", data_dir, dir);
+        mem_printf(PG_BIN "/pg_ctl start -w -s -D '%s' -l '%s/by_hand.log'", rig_data_dir, rig_dir);
     assert_int_equal(run(command), 0);
     mem_free(command);
     assert_true(processes() > 0);
 
-    agent_arm(agent, 5, FENCE_NO_DEADLINE, 2000);
-    agent->seen[FENCE_EVENT_ALL_GONE] = 0;
-    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_BUSY);
-    assert_int_equal(kill(fence_client_status(agent->client)->fence_pid, SIGTERM), 0);
-    assert_false(agent_saw(agent, FENCE_EVENT_LOST, 1000));
+    agent_arm(rig, 5, FENCE_NO_DEADLINE, 2000);
+    rig->seen[FENCE_EVENT_ALL_GONE] = 0;
+    assert_int_equal(fence_client_quit(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_BUSY);
+    assert_int_equal(kill(rig_status(rig)->fence_pid, SIGTERM), 0);
+    assert_false(rig_saw(rig, FENCE_EVENT_LOST, 1000));
     assert_true(processes() > 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
     assert_int_equal(processes(), 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_LOST, 5000)); /* and then it goes, as it was told */
-    agent_free(agent);
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 5000)); /* and then it goes, as it was told */
+    rig_free(rig);
     /* A zombie may have its number. */
-    command = mem_printf("rm -f '%s/postmaster.pid' '%s/.s.PGSQL.5432.lock'", data_dir, dir);
+    command =
+        mem_printf("rm -f '%s/postmaster.pid' '%s/.s.PGSQL.5432.lock'", rig_data_dir, rig_dir);
     assert_int_equal(run(command), 0);
     mem_free(command);
 }
@@ -652,83 +525,84 @@ static void primary_started_by_hand_keeps_the_fence(void **state)
 static void instance_of_others_is_adopted_and_killed_at_the_deadline(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct error err;
     char *command =
-        mem_printf(PG_BIN "/pg_ctl start -w -s -D '%s' -l '%s/by_hand.log'", data_dir, dir);
+        mem_printf(PG_BIN "/pg_ctl start -w -s -D '%s' -l '%s/by_hand.log'", rig_data_dir, rig_dir);
     assert_int_equal(run(command), 0);
     mem_free(command);
     (void)backend_open();
     backends_close();
 
-    assert_int_equal(fence_client_adopt(agent->client, "/nowhere", on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_NOT_FOUND);
-    assert_int_equal(fence_client_adopt(agent->client, data_dir, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_false(fence_client_status(agent->client)->running);
-    assert_false(fence_client_status(agent->client)->all_gone);
-    agent_arm(agent, 5, FENCE_NO_DEADLINE, 1000);
-    assert_int_equal(fence_client_quit(agent->client, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_BUSY); /* it is bound by the page */
+    assert_int_equal(fence_client_adopt(rig->client, "/nowhere", rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_NOT_FOUND);
+    assert_int_equal(fence_client_adopt(rig->client, rig_data_dir, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_false(rig_status(rig)->running);
+    assert_false(rig_status(rig)->all_gone);
+    agent_arm(rig, 5, FENCE_NO_DEADLINE, 1000);
+    assert_int_equal(fence_client_quit(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_BUSY); /* it is bound by the page */
     assert_true(processes() > 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_FIRED, 5000));
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 5000));
+    assert_true(rig_saw(rig, FENCE_EVENT_FIRED, 5000));
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 5000));
     assert_int_equal(processes(), 0);
-    agent_end(agent);
-    command = mem_printf("rm -f '%s/postmaster.pid' '%s/.s.PGSQL.5432.lock'", data_dir, dir);
+    rig_end(rig);
+    command =
+        mem_printf("rm -f '%s/postmaster.pid' '%s/.s.PGSQL.5432.lock'", rig_data_dir, rig_dir);
     assert_int_equal(run(command), 0);
     mem_free(command);
 }
 
 static void own_instance_is_not_left_for_another(void **state)
 {
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct error err;
-    assert_int_equal(agent_start(agent, way_of(state)), 0);
-    assert_int_equal(fence_client_adopt(agent->client, data_dir, on_done, agent, &err), 0);
-    assert_int_equal(agent_answer(agent), ERR_BUSY);
+    assert_int_equal(agent_start(rig, way_of(state)), 0);
+    assert_int_equal(fence_client_adopt(rig->client, rig_data_dir, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), ERR_BUSY);
     assert_int_equal(
-        fence_client_stop(agent->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, on_done, agent, &err),
+        fence_client_stop(rig->client, FENCE_STOP_FAST, FENCE_NO_DEADLINE, rig_on_done, rig, &err),
         0);
-    assert_int_equal(agent_answer(agent), 0);
-    assert_true(agent_saw(agent, FENCE_EVENT_ALL_GONE, 10000));
-    agent_end(agent);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_true(rig_saw(rig, FENCE_EVENT_ALL_GONE, 10000));
+    rig_end(rig);
 }
 
 static void freed_client_ends_its_requests_as_canceled(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct error err;
-    assert_int_equal(fence_client_query(agent->client, on_done, agent, &err), 0);
-    assert_false(agent->answered);
-    fence_client_free(agent->client, NULL, NULL);
-    assert_int_equal(agent_answer(agent), ERR_CANCELED);
-    agent->client = NULL;
-    agent_free(agent);
-    agent_end(agent_new());
+    assert_int_equal(fence_client_query(rig->client, rig_on_done, rig, &err), 0);
+    assert_false(rig->answered);
+    fence_client_free(rig->client, NULL, NULL);
+    assert_int_equal(rig_answer(rig), ERR_CANCELED);
+    rig->client = NULL;
+    rig_free(rig);
+    rig_end(rig_new());
 }
 
 static void fence_that_stands_still_or_answers_again_is_told(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
-    pid_t fence = fence_client_status(agent->client)->fence_pid;
+    struct rig *rig = rig_new();
+    pid_t fence = rig_status(rig)->fence_pid;
     kill(fence, SIGSTOP);
-    assert_true(agent_saw(agent, FENCE_EVENT_SILENCE, 20000));
-    assert_true(fence_client_status(agent->client)->silent);
-    agent->seen[FENCE_EVENT_SILENCE] = 0;
+    assert_true(rig_saw(rig, FENCE_EVENT_SILENCE, 20000));
+    assert_true(rig_status(rig)->silent);
+    rig->seen[FENCE_EVENT_SILENCE] = 0;
     kill(fence, SIGCONT);
-    assert_true(agent_saw(agent, FENCE_EVENT_SILENCE, 20000));
-    assert_false(fence_client_status(agent->client)->silent);
-    assert_int_equal(agent->seen[FENCE_EVENT_SILENCE], 1);
-    agent_end(agent);
+    assert_true(rig_saw(rig, FENCE_EVENT_SILENCE, 20000));
+    assert_false(rig_status(rig)->silent);
+    assert_int_equal(rig->seen[FENCE_EVENT_SILENCE], 1);
+    rig_end(rig);
 }
 
 static void one_fence_and_one_agent_per_runtime_directory(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     struct error err;
     int lock = -1;
     int second = -1;
@@ -737,7 +611,7 @@ static void one_fence_and_one_agent_per_runtime_directory(void **state)
         if (freopen("/dev/null", "w", stderr) == NULL) {
             _exit(98);
         }
-        execl(fence_path, fence_path, runtime_dir, (char *)NULL);
+        execl(rig_fence_path, rig_fence_path, rig_runtime_dir, (char *)NULL);
         _exit(99);
     }
     int status;
@@ -745,15 +619,15 @@ static void one_fence_and_one_agent_per_runtime_directory(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);
 
-    assert_int_equal(fence_lock_agent(runtime_dir, 0, &lock, &err), 0);
-    assert_int_equal(fence_lock_agent(runtime_dir, 0, &second, &err), ERR_BUSY);
+    assert_int_equal(fence_lock_agent(rig_runtime_dir, 0, &lock, &err), 0);
+    assert_int_equal(fence_lock_agent(rig_runtime_dir, 0, &second, &err), ERR_BUSY);
     char *want = mem_printf("process %d", (int)getpid());
     assert_non_null(strstr(err.text, want));
     mem_free(want);
     close(lock);
-    assert_int_equal(fence_lock_agent(runtime_dir, 0, &second, &err), 0);
+    assert_int_equal(fence_lock_agent(rig_runtime_dir, 0, &second, &err), 0);
     close(second);
-    agent_end(agent);
+    rig_end(rig);
 }
 
 /* A process that has the lock, and of whom the file says `name`. */
@@ -766,7 +640,7 @@ static pid_t holder_new(const char *name)
     if (pid == 0) {
         struct error err;
         int lock = -1;
-        int rc = fence_lock_agent(runtime_dir, 0, &lock, &err);
+        int rc = fence_lock_agent(rig_runtime_dir, 0, &lock, &err);
         if (rc == 0 && name != NULL) {
             (void)!ftruncate(lock, 0);
             (void)!pwrite(lock, name, strlen(name), 0);
@@ -804,12 +678,12 @@ static void lock_of_an_agent_that_dies_is_waited_for(void **state)
         struct error err;
         int lock = -1;
         pid_t holder = holder_new(names[i]);
-        assert_int_equal(fence_lock_agent(runtime_dir, 0, &lock, &err), ERR_BUSY);
+        assert_int_equal(fence_lock_agent(rig_runtime_dir, 0, &lock, &err), ERR_BUSY);
         int64_t began = now_ms();
-        assert_int_equal(fence_lock_agent(runtime_dir, 60, &lock, &err), ERR_BUSY);
+        assert_int_equal(fence_lock_agent(rig_runtime_dir, 60, &lock, &err), ERR_BUSY);
         assert_true(now_ms() - began >= 60);
         pid_t killer = killer_new(holder);
-        assert_int_equal(fence_lock_agent(runtime_dir, 20000, &lock, &err), 0);
+        assert_int_equal(fence_lock_agent(rig_runtime_dir, 20000, &lock, &err), 0);
         assert_int_equal(waitpid(killer, NULL, 0), killer);
         assert_int_equal(waitpid(holder, NULL, 0), holder);
         close(lock);
@@ -820,8 +694,8 @@ static void runtime_directory_of_others_is_refused(void **state)
 {
     (void)state;
     struct error err;
-    char *open_dir = mem_printf("%s/open", dir);
-    char *long_dir = mem_printf("%s/%0100d", dir, 1);
+    char *open_dir = mem_printf("%s/open", rig_dir);
+    char *long_dir = mem_printf("%s/%0100d", rig_dir, 1);
     assert_int_equal(mkdir(open_dir, 0755), 0);
     assert_int_equal(chmod(open_dir, 0755), 0);
     assert_int_equal(fence_runtime_prepare(open_dir, &err), ERR_PERMISSION);
@@ -836,12 +710,12 @@ static void runtime_directory_of_others_is_refused(void **state)
 static void postmaster_inherits_nothing_of_the_fence(void **state)
 {
     (void)state;
-    struct agent *agent = agent_new();
+    struct rig *rig = rig_new();
     char path[64];
     char text[4096] = "";
-    assert_int_equal(agent_start(agent, FENCE_KILL_LOOP), 0);
+    assert_int_equal(agent_start(rig, FENCE_KILL_LOOP), 0);
     (void)backend_open();
-    int postmaster = fence_client_status(agent->client)->postmaster_pid;
+    int postmaster = rig_status(rig)->postmaster_pid;
     snprintf(path, sizeof path, "/proc/%d/environ", postmaster);
     int fd = open(path, O_RDONLY);
     ssize_t len = read(fd, text, sizeof text);
@@ -858,7 +732,7 @@ static void postmaster_inherits_nothing_of_the_fence(void **state)
     assert_int_equal(score, 0);
     assert_int_equal(sched_getscheduler(postmaster), SCHED_OTHER);
     backends_close();
-    agent_end(agent);
+    rig_end(rig);
 }
 
 /* --- setting the stage ------------------------------------------------------------------------ */
@@ -872,11 +746,11 @@ static int make_instance(void **state)
         "echo \"listen_addresses = ''\nunix_socket_directories = '%s'\nmax_connections = 600\n"
         "shared_buffers = 16MB\ndynamic_shared_memory_type = mmap\nfsync = off\nlogging_collector "
         "= on\" >> '%s/postgresql.conf'",
-        data_dir, dir, dir, data_dir);
+        rig_data_dir, rig_dir, rig_dir, rig_data_dir);
     int rc = run(command);
     struct error err;
     mem_free(command);
-    return rc != 0 || fence_runtime_prepare(runtime_dir, &err) != 0 ? -1 : 0;
+    return rc != 0 || fence_runtime_prepare(rig_runtime_dir, &err) != 0 ? -1 : 0;
 }
 
 static int all_tests(void)
@@ -953,28 +827,21 @@ int main(int argc, char **argv)
 {
     char cgroup[1200] = "";
     const struct passwd *user = getpwnam("postgres");
-    char *self = realpath("/proc/self/exe", NULL);
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
     }
 
-    if (self == NULL) {
+    if (rig_places("fence") != 0) {
         return 1;
     }
-    scratch_make(dir, sizeof dir, "/tmp", "fence");
-    data_dir = mem_printf("%s/data", dir);
-    runtime_dir = mem_printf("%s/run", dir);
-    fence_path = mem_printf("%s/pgquorum-fence", dir);
-    conninfo = mem_printf("host=%s dbname=postgres user=postgres", dir);
-    /* .../tests/unit/pgctl/test_x -> .../pgquorum-fence, copied to where user postgres can read it
-     */
-    for (int i = 0; i < 4; i++) {
-        *strrchr(self, '/') = '\0';
-    }
-    char *copy = mem_printf("install -m 0755 '%s/pgquorum-fence' '%s'", self, fence_path);
+    conninfo = mem_printf("host=%s dbname=postgres user=postgres", rig_dir);
+    /* Copied to where user postgres can read it. */
+    char *copy = mem_printf("install -m 0755 '%s' '%s/pgquorum-fence'", rig_fence_path, rig_dir);
+    mem_free(rig_fence_path);
+    rig_fence_path = mem_printf("%s/pgquorum-fence", rig_dir);
     int rc = run(copy) == 0 && chdir("/") == 0 ? 0 : 1;
     if (rc == 0 && geteuid() == 0 && user != NULL) {
-        rc = chown(dir, user->pw_uid, user->pw_gid);
+        rc = chown(rig_dir, user->pw_uid, user->pw_gid);
         make_cgroup(cgroup, sizeof cgroup, user->pw_uid);
         rc = rc == 0 ? run_as_user(user, join_cgroup, cgroup, all_tests) : 1;
         if (cgroup[0] != '\0') {
@@ -986,14 +853,8 @@ int main(int argc, char **argv)
     } else if (rc == 0) {
         rc = all_tests() == 0 ? 0 : 1;
     }
-    char *cleanup = mem_printf("rm -rf '%s'", dir);
-    (void)run(cleanup);
-    mem_free(cleanup);
+    rig_close();
     mem_free(copy);
-    mem_free(data_dir);
-    mem_free(runtime_dir);
-    mem_free(fence_path);
     mem_free(conninfo);
-    free(self);
     return rc;
 }
