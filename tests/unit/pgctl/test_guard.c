@@ -149,8 +149,12 @@ static PGconn *connect_here(void)
     return PQconnectdb(text);
 }
 
+/* Skips the test where there is no module. */
 static void server_start(const char *options)
 {
+    if (!is_built) {
+        skip();
+    }
     int64_t until_ms = mono_ms() + BOUND_MS;
     if (server.page_fd >= 0) {
         snprintf(server.more, sizeof server.more, "%d", server.page_fd);
@@ -243,18 +247,21 @@ static void table_new(void)
     run("CREATE TABLE t (n int)");
 }
 
+/* An empty table, and time to write. */
+static void serve(void)
+{
+    page_make();
+    page_valid();
+    server_start("");
+    table_new();
+}
+
 /* --- with a page ------------------------------------------------------------------------------ */
 
 static void writes_are_refused_from_the_soft_deadline_on(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
-    page_make();
-    page_valid();
-    server_start("");
-    table_new();
+    serve();
     run("INSERT INTO t VALUES (1)");
     page_past();
     expect_refused("INSERT INTO t VALUES (2)", PAST);
@@ -274,13 +281,7 @@ static void writes_are_refused_from_the_soft_deadline_on(void **state)
 static void a_transaction_that_began_before_the_deadline_is_refused_after_it(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
-    page_make();
-    page_valid();
-    server_start("");
-    table_new();
+    serve();
     page_say(epoch, lease_ms() + 300, lease_ms() + HOUR_MS);
     run("BEGIN");
     run("INSERT INTO t VALUES (1)");
@@ -292,13 +293,7 @@ static void a_transaction_that_began_before_the_deadline_is_refused_after_it(voi
 static void what_writes_nothing_passes(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
-    page_make();
-    page_valid();
-    server_start("");
-    table_new();
+    serve();
     run("INSERT INTO t SELECT generate_series(1, 1000)");
     page_past();
     expect_number(ROWS, "1000");
@@ -317,13 +312,7 @@ static void what_writes_nothing_passes(void **state)
 static void two_phases_are_refused_in_both(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
-    page_make();
-    page_valid();
-    server_start("");
-    table_new();
+    serve();
     run("BEGIN");
     run("INSERT INTO t VALUES (1)");
     run("PREPARE TRANSACTION 'first'");
@@ -344,9 +333,6 @@ static void two_phases_are_refused_in_both(void **state)
 static void a_page_without_a_deadline_refuses_nothing(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
     page_make(); /* of a standby */
     server_start("");
     table_new();
@@ -360,13 +346,7 @@ static void a_page_without_a_deadline_refuses_nothing(void **state)
 static void an_epoch_that_is_over_refuses_all(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
-    page_make();
-    page_valid();
-    server_start("");
-    table_new();
+    serve();
     page_say(epoch, lease_ms() + HOUR_MS, FENCE_OVER);
     expect_refused("INSERT INTO t VALUES (1)", "Epoch abc:7 is over.");
     page_say(epoch, FENCE_OVER, FENCE_OVER);
@@ -381,13 +361,7 @@ static void an_epoch_that_is_over_refuses_all(void **state)
 static void a_page_that_cannot_be_read_any_more_refuses_all(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
-    page_make();
-    page_valid();
-    server_start("");
-    table_new();
+    serve();
     memset((char *)server.page + 64, 0, 128); /* both copies */
     PGresult *result = PQexec(server.conn, "INSERT INTO t VALUES (1)");
     assert_string_equal(PQresultErrorField(result, PG_DIAG_SQLSTATE), "25006");
@@ -402,9 +376,6 @@ static void a_page_that_cannot_be_read_any_more_refuses_all(void **state)
 static void without_a_page_it_warns_and_refuses_nothing(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
     server_start("");
     table_new();
     run("INSERT INTO t VALUES (1)");
@@ -416,9 +387,6 @@ static void without_a_page_it_warns_and_refuses_nothing(void **state)
 static void what_is_no_page_is_none(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
     static const struct {
         const char *fd;
         const char *why;
@@ -447,9 +415,6 @@ static void what_is_no_page_is_none(void **state)
 static void it_is_not_loaded_by_a_session(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
     char load[128];
     server_start("-c shared_preload_libraries=");
     snprintf(load, sizeof load, "LOAD '%s/pgquorum_guard.so'", dir);
@@ -507,9 +472,6 @@ static void expect_report(const char *what)
 static void a_cancelled_wait_for_standbys_is_reported(void **state)
 {
     (void)state;
-    if (!is_built) {
-        skip();
-    }
     page_make();
     page_valid();
     server_start("-c synchronous_standby_names=nobody");
