@@ -11,6 +11,7 @@
  * standby: whoever restores a primary's directory must not take it for one that has just stopped.
  */
 #include "base/mem.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/jobs/method.h"
 #include "pgctl/jobs/source.h"
 #include "pgctl/proc/pg_files.h"

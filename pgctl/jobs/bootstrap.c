@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "pgctl/conf/pg_password.h"
 #include "pgctl/jobs/inspect.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/jobs/launch.h"
 #include "pgctl/jobs/method.h"
 #include "pgctl/jobs/pg_private.h"

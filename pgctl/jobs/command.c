@@ -1,6 +1,7 @@
 #include "pgctl/jobs/command.h"
 
 #include "base/mem.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/jobs/pg_private.h"
 
 const struct pg_lines pg_command_no_words = {NULL, 0};

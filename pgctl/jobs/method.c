@@ -1,6 +1,7 @@
 #include "pgctl/jobs/method.h"
 
 #include "base/mem.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/jobs/pg_private.h"
 
 #include <stdint.h>

@@ -140,13 +140,4 @@ size_t pg_slots_max(const struct pg_instance *pg);
 struct pg_logical_wish *pg_logical_wishes_dup(const struct pg_logical_wish *wishes, size_t count);
 void pg_logical_wishes_free(struct pg_logical_wish *wishes, size_t count);
 
-/* Deep copies of configuration parts; free with the partner. */
-struct pg_parameters pg_parameters_dup(const struct pg_parameters *parameters);
-void pg_parameters_free(struct pg_parameters *parameters);
-struct pg_lines pg_lines_dup(const struct pg_lines *lines);
-void pg_lines_free(struct pg_lines *lines);
-/* Of the values alone: they are replaced by copies, and copies are freed. */
-void pg_security_values_dup(struct pg_security *security);
-void pg_security_values_free(const struct pg_security *security);
-
 #endif

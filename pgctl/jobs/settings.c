@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/pg_parse.h"
 #include "pgctl/proc/pg_files.h"

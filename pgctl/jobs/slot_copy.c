@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/slot_mark.h"
 #include "pgctl/proc/pg_files.h"

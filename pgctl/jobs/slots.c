@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/jobs/slot_changes.h"
 #include "pgctl/pg_parse.h"

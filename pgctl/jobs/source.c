@@ -2,6 +2,7 @@
 #include "pgctl/jobs/source.h"
 
 #include "base/mem.h"
+#include "pgctl/jobs/instance_config.h"
 #include "pgctl/proc/pg_files.h"
 
 #include <string.h>
