@@ -32,6 +32,7 @@ PYTHON = "/usr/bin/python3"
 PG_BIN = os.environ.get("PG_BIN", "")  # directory of PostgreSQL's programs; empty: those that the agent finds by itself
 # The program itself: what Debian has in the path is a script that looks for it, at several times its cost.
 PSQL = max(glob.glob("/usr/lib/postgresql/*/bin/psql"), key=lambda path: int(path.split("/")[4]), default="psql")
+POSTGRESQL = PG_BIN or os.path.dirname(PSQL)
 ETCD_TIMES = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}  # as short as each store allows
 TIMES = {"raft": {}, "etcd": ETCD_TIMES, "etcd3": ETCD_TIMES}
 PROGRAMS = {"pgquorum", "pgquorum-fence", "postgres", "initdb", "pg_basebackup", "pg_rewind"}
@@ -204,7 +205,7 @@ class Node:
             self.order([self.rig.binary("pgquorum"), "witness", self.voter], self.voter + ".log")
 
     def environment(self):
-        path = {"PATH": "/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin"} if self.patroni else {}
+        path = {"PATH": POSTGRESQL + ":/usr/local/bin:/usr/bin:/bin"} if self.patroni else {}
         return dict(path, **self.rig.env)
 
     def processes(self):

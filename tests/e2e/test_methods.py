@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from hooks import calls, command
-from rig import wait_for
+from rig import POSTGRESQL, wait_for
 
 # The data directory and the source of a copy, out of the options that a method is called with.
 ARGUMENTS = 'for a; do case $a in --datadir=*) d=${a#*=};; --connstring=*) c=${a#*=};; esac; done'
@@ -106,7 +106,7 @@ def test_post_bootstrap_that_fails_gives_the_cluster_up(make_rig):
 
 def test_replica_by_the_method_that_works(make_rig):
     """The first fails, the second leaves what belongs to another cluster, the third is asked for a copy of the leader."""
-    foreign = "/usr/lib/postgresql/15/bin/initdb --no-sync -D $d >/dev/null"
+    foreign = f"{POSTGRESQL}/initdb --no-sync -D $d >/dev/null"
     copy = '/usr/bin/pg_basebackup -D $d -d "$c" -X stream -c fast'
     r = make_rig(extra="  create_replica_methods: [broken, foreign, copied, basebackup]\n"
                        f"  broken:\n    command: {command('broken', 'exit 9')}\n"

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import faults
-from rig import PG_BIN, wait_for
+from rig import POSTGRESQL, wait_for
 
 
 def test_diverged_primary_rejoins_by_rewind(cluster):
@@ -54,7 +54,7 @@ def test_lost_data_directory_is_cloned_again(cluster):
 
 def made_apart(node):
     """The node's data becomes that of another cluster, as initdb makes it. Its system identifier."""
-    programs = (PG_BIN or "/usr/lib/postgresql/15/bin") + "/"
+    programs = POSTGRESQL + "/"
     data = os.path.join(node.home, "data")
     shutil.rmtree(data)
     subprocess.run(["runuser", "-u", "postgres", "--", programs + "initdb", "-D", data], check=True, stdout=subprocess.DEVNULL)

@@ -5,6 +5,7 @@
  * Everything lies in one directory under /tmp, which root's process removes at the end.
  *
  * The agent's part is in this process; where it has to be killed, in a child (agent_fork). */
+#include "tests/harness/pg_bin.h"
 #include "tests/unit/pgctl/fence_rig.h"
 
 #include <dirent.h>
@@ -15,7 +16,6 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
-#define PG_BIN       "/usr/lib/postgresql/15/bin"
 #define BACKENDS_MAX 600
 #define KILL_MS      250 /* dF, the budget of docs/consensus.md */
 /* Others may be at work beside this test, and the end of 500 processes is work for every processor:

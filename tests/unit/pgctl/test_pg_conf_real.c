@@ -7,6 +7,7 @@
 #include "pgctl/conf/pg_conf.h"
 #include "pgctl/conf/pg_controlled.h"
 #include "pgctl/pg_parse.h"
+#include "tests/harness/pg_bin.h"
 #include "tests/harness/process.h"
 #include "tests/harness/scratch.h"
 
@@ -24,7 +25,6 @@
 
 #include <cmocka.h>
 
-#define PG_BIN     "/usr/lib/postgresql/15/bin"
 #define OUTPUT_MAX 65536
 
 static char dir[64];            /* the data directory is below it */

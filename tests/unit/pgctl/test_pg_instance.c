@@ -146,7 +146,7 @@ static void fill_connections(struct node *node, PGconn **connections, int count)
 static void refusals_are_told_apart_whatever_language_the_server_speaks(void **state)
 {
     (void)state;
-    if (access("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo", R_OK) != 0) {
+    if (access("/usr/share/locale/de/LC_MESSAGES/postgres-" PG_HERE_TEXT ".mo", R_OK) != 0) {
         print_message("PostgreSQL's German messages are not installed\n");
         skip();
     }

@@ -26,7 +26,7 @@ static void bootstrap_makes_the_cluster_of_the_document(void **state)
     assert_int_equal(probed.role, PG_PRIMARY);
     assert_int_equal(probed.timeline, 1);
     assert_true(probed.timeline_exact);
-    assert_int_equal(probed.server_version / 10000, 15);
+    assert_int_equal(probed.server_version / 10000, PG_HERE);
     assert_true(probed.flush_lsn > 0);
     node_sql(node, "SELECT system_identifier FROM pg_control_system()", value, sizeof value);
     assert_int_equal(probed.system_identifier, strtoull(value, NULL, 10));
@@ -120,7 +120,7 @@ static void standby_streams_through_its_slot_and_is_promoted_to_the_number_asked
     "mv grandchild.tmp grandchild\n"            \
     "echo $$ > child.tmp; mv child.tmp child\n" \
     "wait"
-#define BEGINS "mkdir -p data; echo 15 > data/PG_VERSION\n"
+#define BEGINS "mkdir -p data; echo " PG_HERE_TEXT " > data/PG_VERSION\n"
 
 enum way { CANCELED, PAST_DEADLINE, FREED };
 

@@ -174,7 +174,7 @@ static void directory_put_in_place_of_an_unfinished_one_is_neither_started_nor_e
     struct node *node = node_new("n2");
     struct outcome outcome;
 
-    node_program(node, "pg_basebackup", "echo 15 > data/PG_VERSION; exit 1");
+    node_program(node, "pg_basebackup", "echo " PG_HERE_TEXT " > data/PG_VERSION; exit 1");
     node_clone(node, source, template_id, LONG_MS, &outcome);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, ERR_IO);
@@ -255,7 +255,8 @@ static void password_of_the_superuser_goes_with_a_bootstrap_that_fails(void **st
     struct outcome outcome;
 
     node_program(node, "initdb",
-                 "stat -c %a state/initdb.pw > mode; echo 15 > data/PG_VERSION; exit 1");
+                 "stat -c %a state/initdb.pw > mode; echo " PG_HERE_TEXT
+                 " > data/PG_VERSION; exit 1");
     node_bootstrap(node, LONG_MS, &outcome);
     outcome_wait(&outcome);
     CHECK_RC(&outcome, ERR_IO);
