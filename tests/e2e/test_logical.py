@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from rig import wait_for
+from rig import POSTGRESQL, wait_for
 
 CONSUME = "SELECT data FROM pg_logical_slot_get_changes('app', NULL, NULL)"
 
@@ -57,18 +57,23 @@ def lead_anew(rig, old):
     wait_for("it takes writes", lambda: slot(rig, rig.leader(), "pg_is_in_recovery()") == "f", 30)
 
 
+def logical_everywhere(rig, more):
+    """wal_level logical, and more of the configuration, on a cluster that runs."""
+    rig.ctl("edit-config", "--force", "-p", "wal_level=logical", *more)
+    for node in rig.nodes.values():
+        wait_for(f"{node.name} waits for a restart", lambda n=node: rig.members()[n.name].get("Pending restart") == "*", 20)
+    for node in rig.replicas() + [rig.leader()]:
+        rig.ctl("restart", "postgres", node.name, "--force", timeout=120)
+    rig.wait_healthy()
+
+
 def with_slot(rig):
     """Refused until wal_level is logical; a running cluster gets both, and a consumer."""
     database = rig.sql(rig.leader(), "SELECT current_database()")
     wanted = ["-s", "slots.app.type=logical", "-s", f"slots.app.database={database}", "-s", "slots.app.plugin=test_decoding"]
     answer = rig.ctl("edit-config", "--force", *wanted, check=False)
     assert answer.returncode != 0 and "a logical slot needs wal_level logical" in answer.stdout + answer.stderr
-    rig.ctl("edit-config", "--force", "-p", "wal_level=logical", *wanted)
-    for node in rig.nodes.values():
-        wait_for(f"{node.name} waits for a restart", lambda n=node: rig.members()[n.name].get("Pending restart") == "*", 20)
-    for node in rig.replicas() + [rig.leader()]:
-        rig.ctl("restart", "postgres", node.name, "--force", timeout=120)
-    rig.wait_healthy()
+    logical_everywhere(rig, wanted)
     wait_for("the slot", lambda: slot(rig, rig.leader()) == "app", 60)
     rig.sql(rig.leader(), "CREATE TABLE changes (n int PRIMARY KEY)")
     return Consumer(rig)
@@ -160,6 +165,58 @@ def test_lost_slot_is_made_anew_and_told_of(cluster):
     wait_for("it is told", lambda: "the logical replication slot 'app' is made anew, since it is lost" in leader.log_text(), 30)
     wait_for("it holds WAL again", lambda: slot(cluster, leader, "wal_status IN ('reserved', 'extended')") == "t", 60)
     cluster.ctl("edit-config", "--force", "-p", "max_slot_wal_keep_size=null", "-s", "slots=null")
+    for node in cluster.nodes.values():
+        wait_for(f"it is gone from {node.name}", lambda n=node: slot(cluster, n) == "", 60)
+
+
+def reads_for_ever(rig, node):
+    """A consumer that stays connected, as most do."""
+    url = f"host={node.address} user=postgres password=zalando dbname=postgres"
+    return rig.host_popen("client", [POSTGRESQL + "/pg_recvlogical", "-d", url, "--slot", "app", "--start", "--no-loop", "-f", "/dev/null"],
+                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.rest  # there is a 17 in make debian13
+def test_slot_that_is_read_for_ever_is_marked_when_its_consumer_goes_away(cluster):
+    """One that was there without `failover`: 17 changes no slot that is in use. That is told, and the consumer is left alone."""
+    leader = cluster.leader()
+    if int(cluster.sql(leader, "SHOW server_version_num")) < 170000:
+        pytest.skip("PostgreSQL copies slots from 17 on")
+    if cluster.sql(leader, "SHOW wal_level") != "logical":
+        logical_everywhere(cluster, [])
+        cluster.sql(cluster.leader(), "CREATE TABLE changes (n int PRIMARY KEY)")
+    leader = cluster.leader()
+    cluster.sql(leader, "SELECT pg_create_logical_replication_slot('app', 'test_decoding')", timeout=60)
+    reader = reads_for_ever(cluster, leader)
+    try:
+        wait_for("it reads", lambda: slot(cluster, leader, "active") == "t", 20)
+        pid = slot(cluster, leader, "active_pid")
+        cluster.ctl("edit-config", "--force", "-s", "slots.app.type=logical", "-s", "slots.app.database=postgres", "-s", "slots.app.plugin=test_decoding")
+        wait_for("it is told", lambda: "the logical replication slot 'app' is not carried over a failover: it was made without 'failover'" in leader.log_text(), 30)
+        assert "it is not carried over a failover: stop its consumer for some seconds" in cluster.ctl("explain", leader.name).stdout
+        told = leader.log_text().count("'app' is not carried over a failover")
+        looks = cluster.sql(leader, "SELECT pg_current_wal_lsn()")
+        cluster.sql(leader, "INSERT INTO changes VALUES (-1)")
+        wait_for("it goes on", lambda: slot(cluster, leader, f"confirmed_flush_lsn > '{looks}'") == "t", 30)
+        assert slot(cluster, leader, "failover, active_pid") == f"f|{pid}", "it was not disturbed"
+        assert leader.log_text().count("'app' is not carried over a failover") == told, "told once"
+        for node in cluster.replicas():
+            assert slot(cluster, node) == "", "nothing that is not marked is copied"
+    finally:
+        reader.terminate()
+        reader.wait()
+    wait_for("it is marked", lambda: slot(cluster, leader, "failover") == "t", 30)
+    assert "is not carried over" not in cluster.ctl("explain", leader.name).stdout
+    consumer = Consumer(cluster)
+    consumer.next = 1 + int(cluster.sql(leader, "SELECT coalesce(max(n), 0) FROM changes"))
+    all_safe(cluster, consumer)
+    reader = reads_for_ever(cluster, leader)  # and now it may
+    try:
+        wait_for("it reads", lambda: slot(cluster, leader, "active, failover") == "t|t", 20)
+    finally:
+        reader.terminate()
+        reader.wait()
+    cluster.ctl("edit-config", "--force", "-s", "slots=null")
     for node in cluster.nodes.values():
         wait_for(f"it is gone from {node.name}", lambda n=node: slot(cluster, n) == "", 60)
 
