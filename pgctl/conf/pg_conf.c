@@ -74,7 +74,8 @@ static void put_sorted(struct buf *out, struct settings *settings)
 
 /* The server's own worker does it from 17 on, where a slot is used and something is received. Below
  * wal_level logical a server of 17 ends itself when it is told to (before its fix "Avoid unexpected
- * shutdown when sync_replication_slots is enabled"), a running one by a reload. */
+ * shutdown when sync_replication_slots is enabled"), a running one by a reload. 17.9 and 17.12 have
+ * the fix: they log, at each look at their workers, that it cannot be done. */
 static bool copies_slots(const struct pg_conf *conf)
 {
     return conf->keeps_logical && conf->decodes && conf->major >= PG_LOGICAL_NATIVE_MAJOR &&
