@@ -20,6 +20,10 @@
 #define FAILED  "echo '[  FAILED  ] a'\n"
 #define SKIPPED "echo '[  SKIPPED ] a'\n"
 
+/* As Debian 13's cmocka has them. */
+#define BEGINS_13 "echo '[==========] tests: Running 1 test(s).'\n"
+#define ENDS_13   "echo '[==========] tests: 1 test(s) run.'\n"
+
 static char contain[512];
 static char dir[64];
 
@@ -82,6 +86,9 @@ static void only_what_comes_to_its_end_has_passed(void **state)
         {BEGINS OK ENDS "kill -9 $$", "1 1 0"}, /* a leak, by a sanitizer */
         {BEGINS OK, "1 1 0"},                   /* exit(0) within a test */
         {BEGINS OK ENDS BEGINS OK, "2 1 0"},
+        {BEGINS_13 OK ENDS_13 BEGINS_13 OK ENDS_13, "2 0 0"},
+        {BEGINS_13 OK, "1 1 0"},
+        {BEGINS_13 OK ENDS_13 BEGINS_13 OK, "2 1 0"},
         {"", "0 1 0"},
     };
     (void)state;
