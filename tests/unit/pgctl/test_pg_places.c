@@ -33,7 +33,7 @@ static void expect_table(struct node *node)
     char value[64];
     node_sql(node, "SELECT a FROM t", value, sizeof value);
     assert_string_equal(value, "1");
-    assert_true(file_there("%s/space/PG_15_202209061", node->dir));
+    assert_true(file_there("%s/space/" PG_HERE_SPACE, node->dir));
 }
 
 static void directory_with_wal_and_tablespace_elsewhere_is_removed_and_copied_again(void **state)
@@ -91,7 +91,7 @@ static void copy_that_was_cut_off_is_done_again_in_the_same_places(void **state)
     CHECK_RC(&outcome, ERR_IO);
     expect_text(&outcome, "exists but is not empty");
     expect_text(&outcome, "by hand");
-    assert_true(file_there("%s/space/PG_15_202209061", node->dir));
+    assert_true(file_there("%s/space/" PG_HERE_SPACE, node->dir));
     assert_int_equal(run("rm -rf %s/space/* %s/wal/*", node->dir, node->dir), 0);
     node_clone_well(node, source);
     node_free(node);
