@@ -355,10 +355,10 @@ e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD) $(BROWSER)
 	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \
 	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest "$(T)"
 
-# The same on Debian 13, whose PostgreSQL is 17, in a root that debootstrap makes. T= names the tests.
+# On Debian 13, whose PostgreSQL is 17, in a root that debootstrap makes: unit tests, and some of e2e. T= names those of e2e alone.
 .PHONY: debian13
 debian13: all $(CONTAIN)
-	@tests/harness/debian13.sh $(BUILD) "$(or $(T),bootstrap or rejoin or monitoring)"
+	@tests/harness/debian13.sh $(BUILD) "$(T)"
 
 # Seeded faults on real clusters (docs/safety.md). ONLY=FS-24 MODE=q SEED=n runs one; soak mixes them for HOURS.
 .PHONY: chaos soak
@@ -506,7 +506,7 @@ help:
 	@echo "make chaos      seeded faults on real clusters (root, docs/safety.md); ONLY=FS-24 MODE=a|s|q SEED=N, ALL=1;   make soak   HOURS=N"
 	@echo "make mutants    known bugs, built in one at a time: each has to be found (root for those that need a real cluster); T=name"
 	@echo "make bench      figures into docs/benchmarks.md (root); T=part, ROUNDS=N"
-	@echo "make debian13   end-to-end tests with PostgreSQL 17, in a root of Debian 13"
+	@echo "make debian13   unit and end-to-end tests with PostgreSQL 17, in a root of Debian 13"
 	@echo "make models     the Promela models        make lint   includes, banned calls, format, cppcheck"
 	@echo "make install    PREFIX= DESTDIR= COMPAT=1 (links patroni and patronictl); with the manual page (make man) and completion"
 	@echo "make smoke      what of packages and compose files can be seen in a minute; part of check-ci"

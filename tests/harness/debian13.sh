@@ -1,10 +1,14 @@
 #!/bin/sh
-# pgquorum on Debian 13, with PostgreSQL 17: `make deps`, `make all` and those of the end-to-end tests that PART names, in a root of
-# its own. Needs root, and debootstrap.
-#   debian13.sh BUILD PART
+# pgquorum on Debian 13, with PostgreSQL 17: `make deps`, `make all`, the unit tests and some of the end-to-end tests, in a root of its
+# own. Needs root, and debootstrap.
+#   debian13.sh BUILD [PART OF AN END-TO-END TEST'S NAME: those, and no unit tests]
 # The root is kept in BUILD/debian13: only what has changed is compiled the next time.
 set -eu
-build=$1 part=$2
+build=$1
+units=unit part="bootstrap or rejoin or monitoring or logical or methods"
+if [ -n "${2:-}" ]; then
+    units="" part=$2
+fi
 root=$build/debian13/root
 if [ "$(id -u)" != 0 ]; then
     echo "skipped: another root directory needs root"
@@ -29,7 +33,7 @@ git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do
 
 # Mounts of its own, which end with it: /run is where namespaces of networks get their names.
 exec "$build/contain" 3000 /usr/bin/unshare -m /bin/sh -euc '
-    root=$1 part=$2
+    root=$1 units=$2 part=$3
     mount --make-rprivate /
     mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
@@ -42,4 +46,7 @@ exec "$build/contain" 3000 /usr/bin/unshare -m /bin/sh -euc '
         make deps </dev/null >/deps.log 2>&1 || { tail -n 20 /deps.log; exit 1; }
         make -j2 all
         /usr/lib/postgresql/17/bin/postgres --version
-        make e2e T=\"\$0\"" "$part"' debian13 "$root" "$part"
+        status=0
+        [ -z \"\$0\" ] || make -j2 \$0 || status=1
+        make e2e T=\"\$1\" || status=1
+        exit \$status" "$units" "$part"' debian13 "$root" "$units" "$part"
