@@ -16,6 +16,7 @@ static struct diverged diverge(enum fence_stop_mode stop_old)
     pair.new = standby_new("n2", pair.old);
     node_promote(pair.new, 2, &outcome);
     CHECK_RC(&outcome, 0);
+    node_slot(pair.new, "n1"); /* where it has to stream before it is consistent */
     node_do(pair.old, "CREATE TABLE lost AS SELECT 1 AS a");
     node_do(pair.new, "CREATE TABLE kept AS SELECT 2 AS a");
     node_stop(pair.old, stop_old, LONG_MS);
