@@ -474,7 +474,7 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
 {
     bool page_unused = (ha_is_down(s) && s->fence.all_gone) ||
                        (ha_runs_as(s, PG_STANDBY) && !ha_may_be_promoted(s));
-    if (s->self.namesake[0] != '\0' && goes_by_name(action->type)) {
+    if (ha_name_is_taken(s) && goes_by_name(action->type)) {
         return "acts under a name that another agent has";
     }
     switch (action->type) {

@@ -66,6 +66,12 @@ bool ha_key_is_others(const struct ha_snapshot *s)
     return s->cluster.known && s->cluster.leader[0] != '\0' && !ha_key_is_ours(s);
 }
 
+bool ha_name_is_taken(const struct ha_snapshot *s)
+{
+    return s->self.namesake[0] != '\0' &&
+           !(ha_key_is_ours(s) && takes_part_in(s, s->cluster.leader_epoch));
+}
+
 bool ha_holds_key(const struct ha_snapshot *s)
 {
     return ha_key_is_ours(s) && s->holding.held &&

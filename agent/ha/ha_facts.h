@@ -34,6 +34,9 @@ bool ha_key_is_ours(const struct ha_snapshot *s);
 bool ha_key_is_others(const struct ha_snapshot *s); /* it is there, and not ours */
 /* Likewise of the last epoch, whether its key is still there or not. */
 bool ha_last_holder_is_me(const struct ha_snapshot *s);
+/* Another agent has our name. Not where the key has the epoch of our page, or the one that we hold:
+ * then the name is ours, whoever has written its record. */
+bool ha_name_is_taken(const struct ha_snapshot *s);
 /* We hold the key's epoch in this run of the agent, whatever the clock says ... */
 bool ha_holds_key(const struct ha_snapshot *s);
 /* ... and it is before S. */

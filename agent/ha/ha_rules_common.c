@@ -250,15 +250,26 @@ static bool rule_store_unknown(const struct ha_snapshot *s, struct ha_plan *plan
 
 /* Another agent has our name, or had it until its record ends. Nothing of it is ours: not the key,
  * not its report, not its place in `sync`. A primary that runs here meanwhile is judged as under a
- * key of somebody else's; what comes of the name is the loop's (agent/loop/namesake.c). */
+ * key of somebody else's; where nobody leads, and no deadline stands for it, it runs for one ttl,
+ * as without an answer from the store. What comes of the name is the loop's
+ * (agent/loop/namesake.c). */
 static bool rule_name_taken(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     bool namesake_leads = ha_key_is_others(s) && ha_is_me(s, s->cluster.leader);
-    if ((s->self.namesake[0] == '\0' && !namesake_leads) ||
+    if ((!ha_name_is_taken(s) && !namesake_leads) ||
         (ha_runs_as(s, PG_PRIMARY) && ha_key_is_others(s))) {
         return false;
     }
-    ha_plan_wait(plan, HA_NEVER);
+    bool unbound = ha_runs_as(s, PG_PRIMARY) && !ha_deadline_binds(s) && !ha_page_is_open(s) &&
+                   !s->settings.paused && !ha_is_foreign(s);
+    int64_t until_ms = s->self.run_since_mono_ms + s->settings.ttl_ms;
+    if (unbound && s->now_mono_ms >= until_ms) {
+        ha_plan_add(plan, HA_STOP_FAST);
+        ha_plan_because(plan, "a primary without a lease, and its name is taken for a ttl: %s",
+                        s->self.namesake);
+        return true;
+    }
+    ha_plan_wait(plan, unbound ? until_ms : HA_NEVER);
     ha_plan_because(plan, "the name is taken by another agent: %s",
                     s->self.namesake[0] != '\0' ? s->self.namesake : "it holds the leader key");
     return true;

@@ -285,7 +285,7 @@ struct ha_self {
     char instance[HA_INSTANCE_BYTES]; /* this agent's own: of its state directory; "" = it has none
                                          (tests) */
     /* Before this agent has made itself known: where another one of its name runs, or ran until its
-     * record ends. "" = nowhere. */
+     * record ends. "" = nowhere. See ha_name_is_taken. */
     char namesake[HA_TEXT_BYTES];
     struct ha_tags tags;
 

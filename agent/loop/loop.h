@@ -254,7 +254,9 @@ struct loop_watchdog {
 struct loop_namesake {
     bool free;                 /* NAMED */
     bool over;                 /* the other one lives: this agent is to end */
-    int64_t since_mono_ms;     /* WAITING, since then; 0 = it does not */
+    bool waits;                /* WAITING, ... */
+    int64_t waited_ms;         /* ... for so long, ... */
+    int64_t counted_mono_ms;   /* ... up to this word of the store */
     int64_t told_mono_ms;      /* 0 = not yet */
     char where[HA_TEXT_BYTES]; /* of the snapshot: self.namesake */
 };

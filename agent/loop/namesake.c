@@ -42,18 +42,32 @@ static void give_up(struct agent *agent, const struct ha_member *record)
     observe_probe_soon(agent);
 }
 
+/* No record is renewed, or ends, while the store has no majority: that time does not count. */
+static void count(struct agent *agent)
+{
+    struct loop_namesake *namesake = &agent->namesake;
+    int64_t heard_mono_ms = agent->dcs->ops->contact_mono_ms(agent->dcs);
+    int64_t step_ms = heard_mono_ms - namesake->counted_mono_ms;
+    bool heard = namesake->counted_mono_ms != HA_NEVER && step_ms <= agent->dynamic.loop_wait_ms;
+    namesake->waited_ms += heard ? step_ms : 0;
+    namesake->counted_mono_ms = heard_mono_ms;
+}
+
 static void look_waiting(struct agent *agent, const struct ha_member *record)
 {
     struct loop_namesake *namesake = &agent->namesake;
-    int64_t now = agent_mono_ms(agent);
-    if (namesake->since_mono_ms == 0) {
-        namesake->since_mono_ms = now;
+    if (!namesake->waits) {
+        namesake->waits = true;
+        namesake->counted_mono_ms = agent->dcs->ops->contact_mono_ms(agent->dcs);
         note_where(agent, record);
         log_warning("the name '%s' is taken: PostgreSQL at %s, REST at %s: waiting for at most "
                     "%lld s until that record ends, as it does if its agent is gone",
                     agent->config->name, record->conn_url, record->api_url,
                     (long long)(outlasts_ms(agent) / 1000));
-    } else if (now - namesake->since_mono_ms >= outlasts_ms(agent)) {
+        return;
+    }
+    count(agent);
+    if (namesake->waited_ms >= outlasts_ms(agent)) {
         give_up(agent, record);
     }
 }
@@ -73,6 +87,17 @@ static void look_named(struct agent *agent, const struct ha_member *record)
     }
 }
 
+static void take_name(struct agent *agent, const char *why)
+{
+    agent->namesake.free = true;
+    if (agent->namesake.where[0] != '\0') {
+        log_info("%s: the name is ours", why);
+        agent->namesake.where[0] = '\0';
+        cycle_request(agent);
+        publish_request(agent);
+    }
+}
+
 void namesake_look(struct agent *agent)
 {
     const struct ha_cluster *cluster = &agent->facts.cluster;
@@ -81,6 +106,9 @@ void namesake_look(struct agent *agent)
         return;
     }
     if (record != NULL && !is_ours(agent, record)) {
+        if (!agent->namesake.free && agent->lease.held && agent->lease.renewed) {
+            take_name(agent, "the leader key is still of this agent");
+        }
         if (agent->namesake.free) {
             look_named(agent, record);
         } else {
@@ -89,13 +117,7 @@ void namesake_look(struct agent *agent)
         return;
     }
     if (!agent->namesake.free) {
-        agent->namesake.free = true;
-        if (agent->namesake.where[0] != '\0') {
-            log_info("the record of another agent of this name has ended: the name is ours");
-            agent->namesake.where[0] = '\0';
-            cycle_request(agent);
-            publish_request(agent);
-        }
+        take_name(agent, "the record of another agent of this name has ended");
     }
 }
 

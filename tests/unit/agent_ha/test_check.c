@@ -829,6 +829,25 @@ static void nothing_is_done_under_a_name_that_another_agent_has(void **state)
     allowed();
 }
 
+/* Whoever has written its record: the page has the epoch of the key. */
+static void the_holder_acts_under_its_name(void **state)
+{
+    (void)state;
+    load("crashed", "self namesake=there\n");
+    add(HA_START_PRIMARY);
+    allowed();
+    load("crashed", "self namesake=there\nholding held=no epoch=abc:0\n");
+    add(HA_RESUME);
+    allowed();
+    load("crashed", "self namesake=there\nholding held=no epoch=abc:0\nfence over=yes\n");
+    add(HA_RELEASE);
+    plan.actions[0].epoch = s.cluster.leader_epoch;
+    allowed();
+    load("crashed", "self namesake=there\nholding held=no epoch=abc:0\nfence epoch=abc:7\n");
+    add(HA_RESUME);
+    forbidden("acts under a name that another agent has");
+}
+
 /* The key names us, and `epoch` says that another agent of that name holds it. */
 static void the_key_of_a_namesake_is_not_ours_to_release(void **state)
 {
@@ -847,6 +866,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_done_under_a_name_that_another_agent_has),
+        cmocka_unit_test(the_holder_acts_under_its_name),
         cmocka_unit_test(the_key_of_a_namesake_is_not_ours_to_release),
         cmocka_unit_test(promotion_needs_lease_page_and_the_reserved_timeline),
         cmocka_unit_test(start_as_primary_needs_a_primarys_data),

@@ -414,6 +414,73 @@ static void every_situation_in_pause_has_a_permitted_plan(void **state)
     assert_true(decided > 1000000);
 }
 
+enum instance { INSTANCE_NOT_SAID, INSTANCE_OURS, INSTANCE_OTHERS, INSTANCES };
+
+static void set_names(struct ha_snapshot *s, enum instance instance, bool namesake)
+{
+    set(s->self.instance, "aa");
+    set(s->cluster.epoch_instance, instance == INSTANCE_NOT_SAID ? ""
+                                   : instance == INSTANCE_OURS   ? "aa"
+                                                                 : "bb");
+    set(s->self.namesake, namesake ? "there" : "");
+}
+
+/* What goes by the name is left to whoever has it; a primary that nobody's deadline binds ends. */
+static void decide_under_a_name(struct ha_snapshot *s, struct ha_plan *plan)
+{
+    static const enum wish wishes[] = {WISH_NONE, WISH_TO_US, WISH_SHUTDOWN, WISH_RESTART,
+                                       WISH_REINIT};
+    static const enum promise promises[] = {PROMISE_NONE, PROMISE_REPORTED};
+    for (size_t i = 0; i < 5 * 2; i++) {
+        set_wish(s, wishes[i % 5]);
+        set_join(s, JOIN_DIVERGED);
+        set_promise(s, promises[i / 5]);
+        ha_decide(s, plan);
+        decided++;
+        bool unbound = wishes[i % 5] == WISH_NONE && ha_runs_as(s, PG_PRIMARY) &&
+                       !ha_deadline_binds(s) && !ha_page_is_open(s) && !s->settings.paused &&
+                       !ha_is_foreign(s);
+        if (s->cluster.known && ha_name_is_taken(s) && unbound && !acts(plan)) {
+            fail_msg("a primary without a limit: %s/%s, %s", plan->situation, plan->rule,
+                     plan->reason);
+        }
+        if (!ha_name_is_taken(s) && !ha_is_me(s, s->cluster.leader) &&
+            strcmp(plan->rule, "name_taken") == 0) {
+            fail_msg("nobody has the name: %s", plan->reason);
+        }
+    }
+}
+
+/* Two agents of one name: whose the last epoch is, and whose the record. */
+static void every_situation_of_a_name_has_a_permitted_plan(void **state)
+{
+    static const enum data datas[] = {DATA_MISSING, DATA_PRIMARY, DATA_STANDBY, DATA_HALF_REWIND,
+                                      DATA_OTHER_CLUSTER};
+    static struct ha_snapshot s;
+    static struct ha_plan plan;
+    (void)state;
+    decided = 0;
+    for (int i = 0; i < KEYS * HOLDS * LASTS * PAUSE_PAGES * RUNS * 5 * INSTANCES * 2 * 2 * HANDS;
+         i++) {
+        int rest = i;
+        enum key key;
+        enum last last;
+        if (!begin(&s, &rest, &key, &last)) {
+            continue;
+        }
+        set_page(&s, (enum page)digit(&rest, PAUSE_PAGES));
+        set_run(&s, (enum run)digit(&rest, RUNS));
+        set_data(&s, datas[digit(&rest, 5)]);
+        set_key(&s, key, last, INIT_VALID);
+        enum instance instance = (enum instance)digit(&rest, INSTANCES);
+        set_names(&s, instance, digit(&rest, 2) == 1);
+        s.settings.paused = digit(&rest, 2) == 1;
+        set_unfenced(&s, UNFENCED_NOT, (enum hand)rest);
+        decide_under_a_name(&s, &plan);
+    }
+    assert_true(decided > 1000000);
+}
+
 enum section { SECTION_HOSTS, SECTION_ARCHIVE, SECTION_GONE, SECTIONS };
 
 /* What is known of the other cluster; followed or not, compared or not. */
@@ -601,6 +668,7 @@ int main(void)
         cmocka_unit_test(unknown_world_means_wait),
         cmocka_unit_test(every_situation_has_a_permitted_plan),
         cmocka_unit_test(every_situation_in_pause_has_a_permitted_plan),
+        cmocka_unit_test(every_situation_of_a_name_has_a_permitted_plan),
         cmocka_unit_test(every_situation_with_a_watchdog_has_a_permitted_plan),
         cmocka_unit_test(every_situation_with_a_silent_fence_has_a_permitted_plan),
         cmocka_unit_test(every_situation_of_a_standby_cluster_has_a_permitted_plan),

@@ -54,7 +54,8 @@ struct rig {
     int64_t key_revisions[KEYS_MAX];
     size_t key_count;
     int64_t revision;
-    unsigned views; /* each cycle looks at the store once */
+    int64_t unheard_since_ms; /* the store has no majority; 0 = it has */
+    unsigned views;           /* each cycle looks at the store once */
     struct fence_status fence;
     bool fence_connected;
     struct pending pending[PENDING_MAX];
@@ -768,7 +769,7 @@ static int dcs_withdraw(struct dcs *dcs, const char *name, int64_t report_revisi
 static int64_t dcs_contact(struct dcs *dcs)
 {
     (void)dcs;
-    return rig.now_ms;
+    return rig.unheard_since_ms != 0 ? rig.unheard_since_ms : rig.now_ms;
 }
 
 static const struct dcs_ops rig_dcs_ops = {.view = dcs_view_of,

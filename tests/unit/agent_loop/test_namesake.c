@@ -147,6 +147,46 @@ static void who_leads_goes_on_and_says_so(void **state)
     rig_free();
 }
 
+/* Nobody's record can end meanwhile. */
+static void time_without_the_store_is_not_waited(void **state)
+{
+    (void)state;
+    begin(others);
+    rig.exit_status = 1;
+    run_for(1000);
+    rig.unheard_since_ms = rig.now_ms;
+    run_for(3 * TTL_MS);
+    assert_int_equal(rig.exits, 0);
+    rig.unheard_since_ms = 0;
+    run_for(TTL_MS);
+    assert_int_equal(rig.exits, 0);
+    run_for(TTL_MS);
+    assert_true(rig.exits > 0);
+    rig_free();
+}
+
+/* Its record was overwritten before its agent was started again; the page has the key's epoch. */
+static void the_holder_has_its_name_after_a_restart_of_its_agent(void **state)
+{
+    (void)state;
+    begin(others);
+    run_for(1000);
+    assert_true(ha_lease_resume(&rig.agent.lease, (struct ha_epoch){1, 5}, rig.now_ms + TTL_MS,
+                                rig.now_ms + TTL_MS, rig.now_ms + TTL_MS, rig.now_ms));
+    run_for(1000);
+    assert_string_not_equal(namesake_shown(), ""); /* not before the store has said so, too */
+    uint64_t sent = ha_lease_sent(&rig.agent.lease, TTL_MS, LOOP_WAIT_MS, rig.now_ms);
+    assert_int_equal(ha_lease_answered(&rig.agent.lease, sent, 0, rig.now_ms), HA_LEASE_EXTENDED);
+    run_for(2000);
+    assert_string_equal(namesake_shown(), "");
+    assert_true(is_logged("the leader key is still of this agent: the name is ours"));
+    assert_true(is_logged("another agent has taken the name 'n1', which leads here"));
+    assert_true(is_asked("member n1"));
+    run_for(2 * TTL_MS);
+    assert_int_equal(rig.exits, 0);
+    rig_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +197,8 @@ int main(void)
         cmocka_unit_test(a_record_that_names_no_agent_goes_by_its_addresses),
         cmocka_unit_test(who_does_not_lead_ends_when_its_record_is_overwritten),
         cmocka_unit_test(who_leads_goes_on_and_says_so),
+        cmocka_unit_test(time_without_the_store_is_not_waited),
+        cmocka_unit_test(the_holder_has_its_name_after_a_restart_of_its_agent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
