@@ -10,10 +10,10 @@
  *
  * WAITING ends with the record: a node that was made anew has its name back when the record of
  * before has ended. A record that outlasts its ttl, counted while the store is heard, is renewed:
- * the agent ends, and says where the other one is. NAMED and another record all the same (an earlier
- * release, a Patroni member, or two that were started at once): who holds the leader key says so and
- * goes on, anybody else ends. The holder goes on also after a restart of its agent: its page has the
- * epoch of the key, and with the first renewal it is NAMED.
+ * the agent ends, and says where the other one is. NAMED and another record all the same (an
+ * earlier release, a Patroni member, or two that were started at once): who holds the leader key
+ * says so and goes on, anybody else ends. The holder goes on also after a restart of its agent: its
+ * page has the epoch of the key, and with the first renewal it is NAMED.
  *
  * A record without an instance (Patroni's, an earlier release's) is of this node, and was left by
  * what ran here before, if it has one of our addresses. */
