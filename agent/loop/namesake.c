@@ -42,14 +42,17 @@ static void give_up(struct agent *agent, const struct ha_member *record)
     observe_probe_soon(agent);
 }
 
-/* No record is renewed, or ends, while the store has no majority: that time does not count. */
+/* No record is renewed, or ends, while the store has no majority: from one word of it to the next no
+ * more than a loop_wait counts, which is as often as it is asked. */
 static void count(struct agent *agent)
 {
     struct loop_namesake *namesake = &agent->namesake;
     int64_t heard_mono_ms = agent->dcs->ops->contact_mono_ms(agent->dcs);
     int64_t step_ms = heard_mono_ms - namesake->counted_mono_ms;
-    bool heard = namesake->counted_mono_ms != HA_NEVER && step_ms <= agent->dynamic.loop_wait_ms;
-    namesake->waited_ms += heard ? step_ms : 0;
+    if (namesake->counted_mono_ms != HA_NEVER) {
+        namesake->waited_ms +=
+            step_ms < agent->dynamic.loop_wait_ms ? step_ms : agent->dynamic.loop_wait_ms;
+    }
     namesake->counted_mono_ms = heard_mono_ms;
 }
 
