@@ -1,6 +1,7 @@
 /* Private to base/net: how many steps of handshakes a port takes in one turn of the loop. The first
- * costs about as much as a hundred requests, and anybody may ask for it: so an address has a few of
- * them, a port some more, and whatever else came has its turn a moment later. PURE. */
+ * took a quarter of a millisecond where it was measured (more with RSA), and anybody may ask for
+ * it: so an address has a few of them, a port some more, and the others' turn is a moment later.
+ * PURE. */
 #ifndef BASE_NET_TLS_TURN_H
 #define BASE_NET_TLS_TURN_H
 
