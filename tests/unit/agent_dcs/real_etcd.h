@@ -61,10 +61,11 @@ static inline char *by_hand(const char *method, const char *path, const char *ty
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
         send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request)) {
-        for (ssize_t n = recv(fd, piece, sizeof piece, 0); n > 0;
-             n = recv(fd, piece, sizeof piece, 0)) {
-            buf_put(&got, piece, (size_t)n);
-        }
+        ssize_t n = 0;
+        do { /* a signal ends a wait that has a limit, whatever its handler says */
+            n = recv(fd, piece, sizeof piece, 0);
+            buf_put(&got, piece, n > 0 ? (size_t)n : 0);
+        } while (n > 0 || (n < 0 && errno == EINTR));
     }
     close(fd);
     mem_free(request);
