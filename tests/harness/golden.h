@@ -53,4 +53,22 @@ static inline void golden_hex(const char *path, const void *bytes, size_t len, c
     golden_check(path, text);
 }
 
+/* The bytes of a file of hex, to be read: those of a release before (tests/golden/0.1). */
+static inline size_t golden_bytes(const char *path, uint8_t *ret_bytes, size_t size)
+{
+    size_t len = 0;
+    unsigned byte = 0;
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        fail_msg("%s is missing", path);
+    }
+    while (fscanf(file, "%2x", &byte) == 1) {
+        assert_true(len < size);
+        ret_bytes[len++] = (uint8_t)byte;
+    }
+    assert_true(feof(file) && len > 0);
+    assert_int_equal(fclose(file), 0);
+    return len;
+}
+
 #endif

@@ -55,6 +55,22 @@ static void it_is_made_once_and_stays(void **state)
     assert_string_not_equal(again, first);
 }
 
+/* An agent that did not know its own file any more would be another one after an upgrade. */
+static void the_file_of_0_1_is_read(void **state)
+{
+    char found[HA_INSTANCE_BYTES] = "";
+    char text[64] = "";
+    struct error err = {0};
+    (void)state;
+    FILE *file = fopen("tests/golden/0.1/agent/instance", "r");
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof text, file));
+    assert_int_equal(fclose(file), 0);
+    put(text);
+    assert_int_equal(app_instance_open(directory, random_real(), found, &err), 0);
+    assert_string_equal(found, "0123456789abcdef");
+}
+
 static void what_is_no_instance_is_refused_by_name(void **state)
 {
     static const char *const texts[] = {"",
@@ -93,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_made_once_and_stays, directory_make,
                                         directory_remove),
+        cmocka_unit_test_setup_teardown(the_file_of_0_1_is_read, directory_make, directory_remove),
         cmocka_unit_test_setup_teardown(what_is_no_instance_is_refused_by_name, directory_make,
                                         directory_remove),
         cmocka_unit_test_setup_teardown(what_cannot_be_written_is_an_error, directory_make,

@@ -83,6 +83,23 @@ static void bytes_of_the_page_are_golden(void **state)
     mem_free(page);
 }
 
+/* The page outlives the release that made it, as long as PostgreSQL runs. */
+static void the_page_of_0_1_is_read(void **state)
+{
+    (void)state;
+    struct fence_page *page = page_new();
+    uint8_t *bytes = (uint8_t *)page;
+    memset(bytes, 0, FENCE_PAGE_BYTES);
+    (void)golden_bytes("tests/golden/0.1/fence/page.hex", bytes, FENCE_PAGE_BYTES);
+    struct fence_lease lease;
+    assert_true(fence_page_read(page, &lease));
+    assert_true(lease.epoch.cluster == 0x1122334455667788 && lease.epoch.revision == 6);
+    assert_int_equal(lease.soft_ms, 0x0102030405060708);
+    assert_int_equal(lease.deadline_ms, FENCE_NO_DEADLINE);
+    assert_int_equal(lease.watchdog_ms, FENCE_OVER);
+    mem_free(page);
+}
+
 /* A writer changes 8 bytes at a time. It is stopped after each of its stores in turn, by putting
  * the bytes of the finished page over the old ones in the writer's order. */
 static void writer_that_dies_inside_a_write_leaves_the_copy_before(void **state)
@@ -364,6 +381,7 @@ int main(void)
         cmocka_unit_test(new_page_says_standby),
         cmocka_unit_test(page_gives_back_the_last_write),
         cmocka_unit_test(bytes_of_the_page_are_golden),
+        cmocka_unit_test(the_page_of_0_1_is_read),
         cmocka_unit_test(writer_that_dies_inside_a_write_leaves_the_copy_before),
         cmocka_unit_test(writer_goes_on_after_a_torn_write),
         cmocka_unit_test(unreadable_page_changes_nothing),

@@ -91,6 +91,77 @@ static void bytes_of_the_messages_are_golden(void **state)
     golden_hex(GOLDEN "status.hex", bytes, fence_wire_put_reply(bytes, sizeof bytes, &reply), " ");
 }
 
+/* --- of release 0.1: an agent of today finds its fence running, and the other way round --------
+ */
+
+static void the_requests_of_0_1_are_understood(void **state)
+{
+    static const struct {
+        const char *name;
+        enum fence_type type;
+        uint32_t id;
+    } cases[] = {{"hello", FENCE_TYPE_HELLO, 1}, {"start", FENCE_TYPE_START, 7},
+                 {"stop", FENCE_TYPE_STOP, 8},   {"kill", FENCE_TYPE_KILL, 9},
+                 {"adopt", FENCE_TYPE_ADOPT, 9}, {"watchdog", FENCE_TYPE_WATCHDOG, 10}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        uint8_t bytes[1024];
+        char path[128];
+        struct fence_request got;
+        snprintf(path, sizeof path, "tests/golden/0.1/fence/%s.hex", cases[i].name);
+        size_t len = golden_bytes(path, bytes, sizeof bytes);
+        assert_true(fence_wire_get_request(bytes, len, &got));
+        assert_int_equal(got.type, cases[i].type);
+        assert_int_equal(got.id, cases[i].id);
+        if (got.type == FENCE_TYPE_START) {
+            assert_string_equal(got.argv[2], "/data/pg");
+            assert_true(got.epoch.cluster == 10 && got.epoch.revision == 11);
+            assert_int_equal(got.not_after_ms, 0x0102030405);
+        } else if (got.type == FENCE_TYPE_STOP) {
+            assert_int_equal(got.stop_mode, FENCE_STOP_FAST);
+            assert_int_equal(got.kill_at_ms, 0x0102);
+        } else if (got.type == FENCE_TYPE_WATCHDOG) {
+            assert_string_equal(got.device, "/dev/watchdog");
+        }
+    }
+}
+
+static void the_status_of_0_1_is_understood(void **state)
+{
+    uint8_t bytes[1024];
+    struct fence_reply got;
+    (void)state;
+    size_t len = golden_bytes("tests/golden/0.1/fence/status.hex", bytes, sizeof bytes);
+    assert_true(fence_wire_get_reply(bytes, len, &got));
+    assert_true(got.id == 7 && got.code == ERR_BUSY && got.event == FENCE_ANSWER);
+    assert_int_equal(got.status.fence_pid, 100);
+    assert_int_equal(got.status.postmaster_pid, 101);
+    assert_true(got.status.running && got.status.by_cgroup && got.status.real_time);
+    assert_true(got.status.fired.cluster == 1 && got.status.fired.revision == 2);
+    assert_true(got.status.stopped.cluster == 3 && got.status.stopped.revision == 4);
+    assert_int_equal(got.status.watchdog, FENCE_WATCHDOG_ARMED);
+    assert_string_equal(got.text, "not yet");
+}
+
+/* A release to come adds fields at the end, and says another version: what is known is read. */
+static void what_a_later_release_adds_is_passed_over(void **state)
+{
+    uint8_t bytes[1024];
+    struct fence_request request;
+    struct fence_reply reply;
+    (void)state;
+    size_t len = golden_bytes("tests/golden/0.1/fence/start.hex", bytes, sizeof bytes);
+    memset(bytes + len, 0xee, 16);
+    bytes[0]++;
+    assert_true(fence_wire_get_request(bytes, len + 16, &request));
+    assert_string_equal(request.argv[2], "/data/pg");
+    len = golden_bytes("tests/golden/0.1/fence/status.hex", bytes, sizeof bytes);
+    memset(bytes + len, 0xee, 16);
+    bytes[0]++;
+    assert_true(fence_wire_get_reply(bytes, len + 16, &reply));
+    assert_int_equal(reply.status.postmaster_pid, 101);
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 /* What comes of it; the strings point into `bytes`. */
@@ -375,6 +446,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_of_the_messages_are_golden),
+        cmocka_unit_test(the_requests_of_0_1_are_understood),
+        cmocka_unit_test(the_status_of_0_1_is_understood),
+        cmocka_unit_test(what_a_later_release_adds_is_passed_over),
         cmocka_unit_test(a_start_comes_back_as_it_was),
         cmocka_unit_test(a_stop_and_a_kill_come_back_as_they_were),
         cmocka_unit_test(a_watchdog_comes_back_as_it_was),

@@ -119,6 +119,39 @@ static void bytes_of_a_log_entry_and_a_configuration_are_fixed(void **state)
     assert_golden("configuration", buf_span(&configuration));
 }
 
+/* A member of today has members of 0.1 beside it while a group is upgraded, and their log. */
+static void what_0_1_has_written_is_read(void **state)
+{
+    (void)state;
+    char path[128];
+    static uint8_t bytes[4096];
+    for (size_t i = 0; i < KINDS; i++) {
+        struct buf again = BUF_INIT;
+        struct buf arena = BUF_INIT;
+        struct peer_message wanted = sample(kinds[i].kind);
+        struct peer_message read;
+        struct buf as_today = BUF_INIT;
+        (void)snprintf(path, sizeof(path), "tests/golden/0.1/raft/%s.hex", kinds[i].name);
+        size_t len = golden_bytes(path, bytes, sizeof(bytes));
+        assert_int_equal(peer_wire_decode(span_of(bytes, len), &read, &arena, NULL), 0);
+        assert_int_equal(read.kind, wanted.kind);
+        assert_int_equal(read.term, wanted.term);
+        peer_wire_encode(&read, &again);
+        peer_wire_encode(&wanted, &as_today);
+        assert_true(span_equal(buf_span(&again), buf_span(&as_today)));
+        buf_free(&again);
+        buf_free(&as_today);
+        buf_free(&arena);
+    }
+    struct log_command command;
+    size_t len = golden_bytes("tests/golden/0.1/raft/log_entry.hex", bytes, sizeof(bytes));
+    assert_int_equal(log_command_decode(span_of(bytes, len), &command), 0);
+    assert_true(command.client == 0x0102030405060708 && command.sequence == 9);
+    assert_true(span_equal_str(command.command, "\1command"));
+    len = golden_bytes("tests/golden/0.1/raft/configuration.hex", bytes, sizeof(bytes));
+    assert_true(span_equal(span_of(bytes, len), buf_span(&configuration)));
+}
+
 static void what_is_written_is_read_back(void **state)
 {
     (void)state;
@@ -432,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_of_every_kind_are_those_of_version_1),
         cmocka_unit_test(bytes_of_a_log_entry_and_a_configuration_are_fixed),
+        cmocka_unit_test(what_0_1_has_written_is_read),
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(a_cut_or_lengthened_message_is_refused),
         cmocka_unit_test(what_the_engine_would_only_assert_is_refused),

@@ -390,6 +390,46 @@ static void golden_log_and_snapshot_of_format_1_are_replayed(void **state)
     buf_free(&again);
 }
 
+/* Every line of the file is a command or a snapshot that a member of today has to take. */
+static void of_0_1(const char *file, bool snapshots, size_t expected)
+{
+    char *path = mem_printf("tests/golden/0.1/store/%s", file);
+    char name[64];
+    FILE *lines = fopen(path, "r");
+    size_t count = 0;
+    struct store *store = store_new();
+    assert_non_null(lines);
+    while (fscanf(lines, "%63s %*s", name) == 1) {
+        struct buf bytes = BUF_INIT;
+        read_golden(path, name, &bytes);
+        if (snapshots) {
+            assert_int_equal(store_restore(store, buf_span(&bytes), NULL), 0);
+            store_check(store);
+        } else {
+            struct store_command command;
+            struct buf arena = BUF_INIT;
+            assert_int_equal(store_command_decode(buf_span(&bytes), &command, &arena, NULL), 0);
+            buf_free(&arena);
+        }
+        buf_free(&bytes);
+        count++;
+    }
+    assert_int_equal(fclose(lines), 0);
+    assert_int_equal(count, expected);
+    store_free(store);
+    mem_free(path);
+}
+
+static void what_0_1_has_stored_is_read(void **state)
+{
+    (void)state;
+    of_0_1("command.hex", false, 8);
+    of_0_1("command_2.hex", false, 7);
+    of_0_1("command_depose.hex", false, 1);
+    of_0_1("snapshot.hex", true, 2);
+    of_0_1("snapshot_2.hex", true, 2);
+}
+
 /* The limits of a snapshot, filled to the brim with small elements. */
 static void the_fullest_store_fits_into_its_snapshot(void **state)
 {
@@ -437,6 +477,7 @@ int main(void)
         PAIR_TEST(numbers_that_would_overflow_are_refused),
         PAIR_TEST(format_2_begins_at_one_place_however_a_member_got_there),
         PAIR_TEST(golden_log_and_snapshot_of_format_1_are_replayed),
+        cmocka_unit_test(what_0_1_has_stored_is_read),
         PAIR_TEST(the_fullest_store_fits_into_its_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
