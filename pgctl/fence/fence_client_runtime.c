@@ -7,7 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define LOCK_ENV     "PGQUORUM_AGENT_LOCK_FD"
 #define HOLDER_BYTES 32
 #define LOCK_LOOK_MS 50
 
@@ -62,6 +66,33 @@ int fence_runtime_prepare(const char *runtime_dir, struct error *err)
     return 0;
 }
 
+void fence_lock_pass(int fd, bool on)
+{
+    char text[16];
+    (void)fcntl(fd, F_SETFD, on ? 0 : FD_CLOEXEC);
+    (void)snprintf(text, sizeof text, "%d", fd);
+    (void)(on ? setenv(LOCK_ENV, text, 1) : unsetenv(LOCK_ENV));
+}
+
+/* The one that the program before in this process has left; -1 = there is none. What is not the
+ * lock file is left alone. */
+static int passed(const char *path)
+{
+    struct stat st;
+    struct stat wanted;
+    const char *text = getenv(LOCK_ENV);
+    char *end = NULL;
+    long fd = text == NULL ? -1 : strtol(text, &end, 10);
+    bool number = text != NULL && end != text && *end == '\0' && fd > STDERR_FILENO && fd < INT_MAX;
+    (void)unsetenv(LOCK_ENV); /* no child is to have it */
+    if (!number || fstat((int)fd, &st) != 0 || stat(path, &wanted) != 0 ||
+        st.st_dev != wanted.st_dev || st.st_ino != wanted.st_ino) {
+        return -1;
+    }
+    (void)fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+    return (int)fd;
+}
+
 static int64_t now_ms(void)
 {
     return clock_mono_ms(clock_real());
@@ -104,8 +135,12 @@ int fence_lock_agent(const char *runtime_dir, int64_t wait_ms, int *ret_fd, stru
 {
     char text[HOLDER_BYTES];
     char *path = mem_printf("%s/agent.lock", runtime_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = passed(path);
     int rc = 0;
+
+    if (fd < 0) {
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    }
 
     if (fd < 0) {
         rc = error_set(err, err_from_errno(errno), "opening '%s': %s", path, strerror(errno));
