@@ -45,6 +45,7 @@ static const struct verb verbs[] = {
     {"show-config", cli_show_config},
     {"edit-config", cli_edit_config},
     {"reload", cli_reload},
+    {"reexec", cli_reexec},
     {"history", cli_history},
     {"dsn", cli_dsn},
     {"query", cli_query},

@@ -89,6 +89,8 @@ static const struct cli_option flush_options[] = {ROLE("members of that role onl
                                                   GROUP, END};
 static const struct cli_option reload_options[] = {ROLE("members of that role only"), FORCE,
                                                    DRY_RUN, GROUP, END};
+static const struct cli_option reexec_options[] = {ROLE("members of that role only"), FORCE,
+                                                   DRY_RUN, GROUP, END};
 static const struct cli_option pause_options[] = {
     FLAG("wait", 0, 'w', "until every member says so"), DRY_RUN, GROUP, END};
 static const struct cli_option demote_options[] = {
@@ -170,6 +172,9 @@ const struct cli_grammar cli_grammar[] = {
     {"edit-config", "[CLUSTER]", "change it", NULL, edit_options},
     {"reload", "CLUSTER [MEMBER...]", "have members read their configuration files again", NULL,
      reload_options},
+    {"reexec", "CLUSTER [MEMBER...]",
+     "have agents execute their program anew, in place: an upgrade, under which PostgreSQL runs on",
+     NULL, reexec_options},
     {"history", "[CLUSTER]", "timelines and why they began", NULL, history_options},
     {"dsn", "[CLUSTER]", "where to connect to", NULL, dsn_options},
     {"query", "[CLUSTER]", "run SQL on a member", NULL, query_options},

@@ -289,7 +289,12 @@ static void version_of(const json_t *member)
     const char *version =
         json_string_value(json_object_get(json_object_get(status, "patroni"), "version"));
     server_version_text(json_object_get(status, "server_version"), server, sizeof(server));
-    (void)printf("%s: Patroni %s%s\n", name, version != NULL ? version : "unknown", server);
+    const json_t *program = json_object_get(status, "agent"); /* Patroni has none */
+    const char *release = json_string_value(json_object_get(program, "version"));
+    bool old = json_is_true(json_object_get(program, "fence_of_before"));
+    (void)printf("%s: Patroni %s%s%s%s%s\n", name, version != NULL ? version : "unknown", server,
+                 release != NULL ? ", pgquorum " : "", release != NULL ? release : "",
+                 old ? ", with the fence of before" : "");
     json_decref(status);
     mem_free(reply.text);
 }

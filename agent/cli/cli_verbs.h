@@ -32,6 +32,7 @@ int cli_edit_config(struct cli *cli, int argc, char **argv);
 int cli_pause(struct cli *cli, int argc, char **argv);
 int cli_resume(struct cli *cli, int argc, char **argv);
 int cli_reload(struct cli *cli, int argc, char **argv);
+int cli_reexec(struct cli *cli, int argc, char **argv);
 int cli_demote_cluster(struct cli *cli, int argc, char **argv);
 int cli_promote_cluster(struct cli *cli, int argc, char **argv);
 int cli_query(struct cli *cli, int argc, char **argv);

@@ -76,6 +76,28 @@ static void reload_names_whom_it_would_ask_and_asks_nobody(void **state)
     assert_int_equal(access(world.request, F_OK), 0);
 }
 
+/* In the order in which it would be done; the one that leads is the last. */
+static void reexec_asks_each_what_it_would_do_and_stops_at_the_first_that_cannot(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("reexec", "batman", "--dry-run"), 0);
+    assert_string_equal(below_table(),
+                        "Dry run: nothing is executed. One after the other, and not the next "
+                        "before the one before is back:\n"
+                        "n2: '/usr/bin/pgquorum' would be executed in place\n"
+                        "n3: '/usr/bin/pgquorum' would be executed in place\n"
+                        "n1: '/usr/bin/pgquorum' would be executed in place\n");
+    assert_int_equal(RUN("reexec", "batman", "--force"), 1);
+    assert_string_equal(world.err, "Error: member n2: not executed anew: it would not start here\n"
+                                   "Error: 2 more were not asked\n");
+    assert_int_equal(RUN_ANSWERING("n\n", "reexec", "batman", "n1"), 1);
+    says(world.err, "Aborted execute anew");
+    assert_int_equal(RUN("reexec", "batman", "nobody", "--dry-run"), 1);
+    says(world.err, "nobody");
+    assert_int_equal(RUN("reexec"), 2);
+    says(world.err, "name the cluster");
+}
+
 /* What was asked of the member, after its first line. */
 static void asked(const char *words)
 {
@@ -206,6 +228,7 @@ int main(void)
         cmocka_unit_test(edit_config_shows_the_change_and_does_not_make_it),
         cmocka_unit_test(edit_config_refuses_as_it_would),
         cmocka_unit_test(reload_names_whom_it_would_ask_and_asks_nobody),
+        cmocka_unit_test(reexec_asks_each_what_it_would_do_and_stops_at_the_first_that_cannot),
         cmocka_unit_test(switchover_tells_what_the_leader_would_decide),
         cmocka_unit_test(who_does_not_know_the_question_is_named),
         cmocka_unit_test(restart_asks_each_for_its_decision),

@@ -153,6 +153,8 @@ static const struct answer answers[] = {
     {"POST /dry-run/failover", "200 OK", "all is well"},
     {"POST /dry-run/restart", "200 OK",
      "{\"rule\":\"replica/no_restart\",\"reason\":\"all is well\",\"actions\":[]}"},
+    {"POST /dry-run/reexec", "200 OK", "'/usr/bin/pgquorum' would be executed in place"},
+    {"POST /reexec", "412 Precondition Failed", "not executed anew: it would not start here"},
     {"POST /dry-run/", "501 Not Implemented", "Server does not support this operation"},
     {"PATCH /config", "200 OK", "{}"},
     {"POST /reinitialize", "200 OK", "reinitialize started"},
