@@ -120,6 +120,22 @@ $(BUILD)/pgquorum: $(BUILD)/agent/main.o $(foreach d,$(LINK_agent),$(call lib,$(
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $< $(call libs,$(LINK_agent)) $(SYSLIBS)
 
+# Another release that differs in its number alone, for tests of an upgrade.
+NEXT_VERSION := 0.2.0
+NEXT_OBJECTS := $(patsubst %.c,$(BUILD)/next/%.o,$(shell grep -l '"agent/version.h"' agent/*.c agent/*/*.c))
+.PHONY: next
+next: $(BUILD)/next/pgquorum $(BUILD)/next/pgquorum-fence
+$(BUILD)/next/pgquorum: $(BUILD)/pgquorum $(NEXT_OBJECTS)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $(BUILD)/agent/main.o $(NEXT_OBJECTS) $(call libs,$(LINK_agent)) $(SYSLIBS)
+$(BUILD)/next/pgquorum-fence: $(BUILD)/pgquorum-fence
+	@mkdir -p $(@D)
+	@cp $< $@
+$(BUILD)/next/%.o: %.c | $(RAFT_HEADER)
+	@mkdir -p $(@D)
+	@echo "  CC   $< $(NEXT_VERSION)"
+	@$(CC) $(CPPFLAGS) -DPGQUORUM_VERSION='"$(NEXT_VERSION)"' $(RAFT_INC) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
+
 # The page at /ui is embedded by the assembler, of which -MMD knows nothing.
 $(BUILD)/agent/api/api_ui_files.o: $(wildcard agent/api/ui/*)
 
@@ -516,4 +532,5 @@ help:
 	@echo "make docs       writes the tables of keys in docs from agent/config/keys.def"
 
 -include $(patsubst %.c,build/fuzz/obj/%.d,$(ALL_SOURCES))
+-include $(NEXT_OBJECTS:.o=.d)
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SOURCES) $(wildcard tests/*/*.c tests/*/*/*.c))

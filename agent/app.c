@@ -11,6 +11,7 @@
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
 #include "agent/app_instance.h"
+#include "agent/app_reexec.h"
 #include "agent/app_reload.h"
 #include "agent/app_rest.h"
 #include "agent/app_start.h"
@@ -29,12 +30,11 @@
 #include "base/net/tls.h"
 #include "base/random.h"
 
-#include <errno.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -56,6 +56,7 @@ struct app {
     struct app_reload reload;
     struct app_rest rest;
     struct notify notify;
+    struct app_reexec reexec;
     uv_timer_t stop_timer; /* from SIGTERM until everything is closed */
     uv_timer_t close_timer;
     uv_timer_t quit_timer;
@@ -183,7 +184,9 @@ static void retire(struct app *app)
     }
     config_raft_timeouts(&app->config.raft, agent->dynamic.ttl_ms, &election_ms, &heartbeat_ms);
     app_start_close_within(&app->close_timer, APP_CLOSE_MS + (uint64_t)election_ms);
-    raft_node_retire(node, election_ms, on_retired, app);
+    if (!reexec_hands_over(&app->reexec.reexec, on_retired, app)) {
+        raft_node_retire(node, election_ms, on_retired, app);
+    }
 }
 
 static void on_etcd_stopped(void *arg)
@@ -208,6 +211,7 @@ static void close_all(struct agent *agent, int status)
     app_start_close_within(&app->close_timer, APP_CLOSE_MS);
     uv_close((uv_handle_t *)&app->stop_timer, NULL);
     app_start_signals_close(&app->signals);
+    app_reexec_close(&app->reexec);
     agent->executing = false;
     publish_stop(agent);
     cycle_stop(agent);
@@ -247,6 +251,13 @@ static void on_reload(struct agent *agent)
     }
 }
 
+/* POST /reexec */
+static int on_reexec(struct agent *agent, bool dry_run, struct error *err)
+{
+    struct app *app = (struct app *)(void *)((char *)agent - offsetof(struct app, agent));
+    return app_reexec_ask(&app->reexec, dry_run, err);
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct app *app = signal->data;
@@ -254,6 +265,10 @@ static void on_signal(uv_signal_t *signal, int number)
 
     if (number == SIGHUP) {
         on_reload(agent);
+        return;
+    }
+    if (number == SIGUSR2) {
+        app_reexec_signal(&app->reexec);
         return;
     }
     if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL ||
@@ -404,6 +419,21 @@ static void on_fence_event(void *arg, enum fence_event event, const struct fence
     }
 }
 
+/* The parent of PostgreSQL cannot be exchanged under it. */
+static void look_at_fence(struct app *app, int pid)
+{
+    char exe[32];
+    struct stat runs;
+    struct stat there;
+    (void)snprintf(exe, sizeof exe, "/proc/%d/exe", pid);
+    app->agent.fence_is_old = stat(exe, &runs) == 0 && stat(app->fence_path, &there) == 0 &&
+                              (runs.st_dev != there.st_dev || runs.st_ino != there.st_ino);
+    if (app->agent.fence_is_old) {
+        log_info("the fence runs on with the program of before, which this one understands: it is "
+                 "exchanged when the agent is stopped with PostgreSQL");
+    }
+}
+
 static void on_fence(void *arg, int rc, const struct fence_status *status, const struct error *err)
 {
     struct app *app = arg;
@@ -421,6 +451,7 @@ static void on_fence(void *arg, int rc, const struct fence_status *status, const
         log_info("found the fence of an earlier run, pid %d, PostgreSQL %s", status->fence_pid,
                  status->running ? "is running" : "is not running");
         app->agent.facts.ever_ran = status->running;
+        look_at_fence(app, status->fence_pid);
     }
     pg_instance_set_fence(app->agent.pg, app->agent.fence);
     if (start_loop(app, &own) != 0) {
@@ -430,24 +461,6 @@ static void on_fence(void *arg, int rc, const struct fence_status *status, const
     }
     /* Waits for no partner: in a new group each would have to be started before the first is up. */
     notify_ready(&app->notify, &app->loop);
-}
-
-static int find_programs(struct app *app, struct error *err)
-{
-    ssize_t len = readlink("/proc/self/exe", app->self_exe, sizeof app->self_exe - 1);
-    if (len <= 0) {
-        return error_set(err, ERR_IO, "/proc/self/exe: %s", strerror(errno));
-    }
-    app->self_exe[len] = '\0';
-    char copy[PG_PATH_BYTES];
-    memcpy(copy, app->self_exe, sizeof copy);
-    int need =
-        snprintf(app->fence_path, sizeof app->fence_path, "%s/pgquorum-fence", dirname(copy));
-    if (need < 0 || (size_t)need >= sizeof app->fence_path || access(app->fence_path, X_OK) != 0) {
-        return error_set(err, ERR_NOT_FOUND, "%s cannot be executed: install it beside pgquorum",
-                         app->fence_path);
-    }
-    return 0;
 }
 
 static int make_instance(struct app *app, struct error *err)
@@ -555,7 +568,7 @@ static int prepare(struct app *app, struct error *err)
                                         .arg = app};
     (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/run", app->config.state_dir);
     (void)snprintf(app->state_dir, sizeof app->state_dir, "%s/state", app->config.state_dir);
-    int rc = find_programs(app, err);
+    int rc = app_start_programs(app->self_exe, app->fence_path, err);
     const char *key = app->config.store == CONFIG_STORE_RAFT ? "raft.data_dir" : "state_dir";
     rc = rc != 0 ? rc : app_start_directory(key, app->config.state_dir, err);
     rc = rc != 0 ? rc : app_start_directory(key, app->state_dir, err);
@@ -588,8 +601,31 @@ static int prepare(struct app *app, struct error *err)
                    : fence_client_connect(&app->loop, &fence, on_fence, app, &agent->fence, err);
 }
 
+static int check(const char *path)
+{
+    char self[PG_PATH_BYTES];
+    char fence[PG_PATH_BYTES];
+    struct config config;
+    struct tls_context *tls = NULL;
+    struct error err = {0};
+    if (app_start_check(config_load, path, &config) != 0) {
+        return 1;
+    }
+    int rc = app_start_programs(self, fence, &err);
+    rc = rc != 0 ? rc : rest_tls_read(&config.restapi, &tls, &err);
+    if (rc != 0) {
+        (void)fprintf(stderr, "%s\n", err.text);
+    }
+    tls_context_free(tls);
+    config_free(&config);
+    return rc != 0 ? 1 : 0;
+}
+
 int agent_run(const char *path)
 {
+    if (reexec_check_asked()) {
+        return check(path);
+    }
     struct app *app = mem_new(struct app);
     struct agent *agent = &app->agent;
     struct error err = {0};
@@ -599,15 +635,18 @@ int agent_run(const char *path)
     if (app_start_load(config_load, path, &app->config) == 0 && uv_loop_init(&app->loop) == 0) {
         agent->loop = &app->loop;
         agent->clock = clock_real();
+        agent->started_wall_ms = clock_wall_ms(agent->clock);
         agent->config = &app->config;
         agent->on_exit = close_all;
         agent->on_reload = on_reload;
+        agent->on_reexec = on_reexec;
         app_reload_init(&app->reload, agent, &app->config, path);
         app->reload.rest = &app->rest;
         app->stop_timer.data = app;
         (void)uv_timer_init(&app->loop, &app->stop_timer);
         app_start_signals(&app->loop, &app->signals, on_signal, app);
-        if (prepare(app, &err) != 0) {
+        if (app_reexec_open(&app->reexec, agent, &app->notify, &app->lock_fd, &err) != 0 ||
+            prepare(app, &err) != 0) {
             log_error("%s", err.text);
             close_all(agent, 1);
         } else {
@@ -615,6 +654,7 @@ int agent_run(const char *path)
         }
         app_start_turn(&app->loop);
     }
+    app_reexec_free(&app->reexec);
     dynamic_parameters_free(&app->parameters);
     dynamic_config_free(&agent->dynamic);
     config_effective_free(&agent->effective);

@@ -359,6 +359,20 @@ static void put_copy(const struct agent *agent, json_t *document)
     }
 }
 
+/* Likewise: which release this is, since when, and whether the fence is of the one before. */
+static void put_agent(const struct agent *agent, json_t *document)
+{
+    char stamp[64];
+    json_t *program = json_object();
+    stamp_of(agent->started_wall_ms, stamp, sizeof stamp);
+    app_json_set_text(program, "version", PGQUORUM_VERSION);
+    app_json_set_text(program, "start_time", stamp);
+    if (agent->fence_is_old) {
+        (void)json_object_set_new(program, "fence_of_before", json_true());
+    }
+    (void)json_object_set_new(document, "agent", program);
+}
+
 static char *render_document(const struct agent *agent, const struct ha_snapshot *s)
 {
     json_t *document = json_object();
@@ -415,6 +429,7 @@ static char *render_document(const struct agent *agent, const struct ha_snapshot
     if (restart != NULL) {
         (void)json_object_set_new(document, "scheduled_restart", restart);
     }
+    put_agent(agent, document);
     app_json_set_text(patroni, "version", "4.1.4");
     app_json_set_text(patroni, "scope", agent->config->scope);
     app_json_set_text(patroni, "name", agent->config->name);
@@ -553,6 +568,14 @@ static void tell_refused(void *arg, const char *text)
     log_warning("restapi: %s", text);
 }
 
+static int ask_reexec(void *arg, bool dry_run, struct error *err)
+{
+    struct agent *agent = arg;
+    return agent->on_reexec != NULL
+               ? agent->on_reexec(agent, dry_run, err)
+               : error_set(err, ERR_UNSUPPORTED, "this agent cannot be exchanged");
+}
+
 static void ask_reload(void *arg)
 {
     struct agent *agent = arg;
@@ -572,6 +595,7 @@ int app_api_start(struct agent *agent, struct error *err)
                               .reinitialize = reinitialize,
                               .failsafe = answer_failsafe,
                               .reload = ask_reload,
+                              .reexec = ask_reexec,
                               .refused = tell_refused,
                               .explain = render_explain,
                               .ui = render_ui,

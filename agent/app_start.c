@@ -2,12 +2,16 @@
 #include "agent/app_start.h"
 
 #include "agent/app_descriptors.h"
+#include "agent/reexec_exec.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "pgctl/pg_types.h"
 
 #include <errno.h>
 #include <jansson.h>
+#include <libgen.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,6 +90,42 @@ int app_start_load(app_start_load_fn load, const char *path, struct config *ret_
     return rc;
 }
 
+int app_start_check(app_start_load_fn load, const char *path, struct config *ret_config)
+{
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    json_set_alloc_funcs(mem_try, mem_free);
+    int rc = load(path, ret_config, &warnings, &err);
+    if (rc == 0) {
+        rc = app_start_check_log(ret_config, &err);
+        if (rc != 0) {
+            config_free(ret_config);
+        }
+    }
+    config_warnings_free(&warnings);
+    if (rc != 0) {
+        (void)fprintf(stderr, "%s\n", err.text);
+    }
+    return rc;
+}
+
+int app_start_programs(char *ret_self, char *ret_fence, struct error *err)
+{
+    char copy[PG_PATH_BYTES];
+    ssize_t len = readlink("/proc/self/exe", ret_self, PG_PATH_BYTES - 1);
+    if (len <= 0) {
+        return error_set(err, ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    }
+    ret_self[len] = '\0';
+    memcpy(copy, ret_self, (size_t)len + 1);
+    int need = snprintf(ret_fence, PG_PATH_BYTES, "%s/pgquorum-fence", dirname(copy));
+    if (need < 0 || need >= PG_PATH_BYTES || access(ret_fence, X_OK) != 0) {
+        return error_set(err, ERR_NOT_FOUND, "%s cannot be executed: install it beside pgquorum",
+                         ret_fence);
+    }
+    return 0;
+}
+
 int app_start_directory(const char *key, const char *path, struct error *err)
 {
     struct stat found;
@@ -116,7 +156,7 @@ int app_start_directory(const char *key, const char *path, struct error *err)
 void app_start_signals(uv_loop_t *loop, struct app_signals *signals, uv_signal_cb on_signal,
                        void *arg)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
     _Static_assert(sizeof(numbers) / sizeof(numbers[0]) ==
                        sizeof(signals->handles) / sizeof(signals->handles[0]),
                    "a handle for each signal");
@@ -129,6 +169,7 @@ void app_start_signals(uv_loop_t *loop, struct app_signals *signals, uv_signal_c
             (void)uv_signal_start(handle, on_signal, numbers[i]);
         }
     }
+    reexec_signals_take();
 }
 
 void app_start_signals_close(struct app_signals *signals)

@@ -16,6 +16,13 @@ typedef int (*app_start_load_fn)(const char *path, struct config *ret_config,
  * and there are open files for a crowd of clients and the rest. */
 int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
 
+/* The same up to there, and nothing is begun: whether a program that is executed in place of
+ * another would start on it (agent/reexec_check.h). Why not goes to standard error. */
+int app_start_check(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
+
+/* This program, and the fence beside it; both of PG_PATH_BYTES. */
+int app_start_programs(char *ret_self, char *ret_fence, struct error *err) MUST_CHECK;
+
 /* Whether the file that the log is to go to can be opened; may block. `err` names key and file. */
 int app_start_check_log(const struct config *config, struct error *err) MUST_CHECK;
 
@@ -27,11 +34,11 @@ void app_start_tell(const struct config_warnings *warnings);
 int app_start_directory(const char *key, const char *path, struct error *err) MUST_CHECK;
 
 struct app_signals {
-    uv_signal_t handles[3];
+    uv_signal_t handles[4];
     size_t count;
 };
 
-/* SIGTERM, SIGINT and SIGHUP; `data` of the handle is `arg`. */
+/* SIGTERM, SIGINT, SIGHUP and SIGUSR2; `data` of the handle is `arg`. */
 void app_start_signals(uv_loop_t *loop, struct app_signals *signals, uv_signal_cb on_signal,
                        void *arg);
 void app_start_signals_close(struct app_signals *signals);

@@ -7,10 +7,13 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NOTIFY_AGAIN_MS = 500 };
@@ -105,6 +108,18 @@ void notify_ready(struct notify *notify, uv_loop_t *loop)
         (void)uv_timer_start(&notify->timer, on_timer, part_ms > 0 ? part_ms : 1,
                              part_ms > 0 ? part_ms : 1);
     }
+}
+
+void notify_reloading(struct notify *notify, bool does)
+{
+    char text[64] = "READY=1";
+    struct timespec now; /* systemd compares it with its own, of this very clock */
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    if (does) {
+        (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                       (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+    }
+    (void)say(notify, text);
 }
 
 void notify_stopping(struct notify *notify)

@@ -15,6 +15,7 @@
 #include "agent/config/dynamic.h"
 #include "agent/loop/follow.h"
 #include "agent/notify.h"
+#include "agent/reexec.h"
 #include "agent/witness_rest.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -37,6 +38,7 @@ struct witness {
     struct witness_rest *rest;
     struct follow follow;
     struct notify notify;
+    struct reexec reexec;
     bool stopping;
     int status;
 };
@@ -74,6 +76,10 @@ static void on_rest_stopped(void *arg)
 {
     struct witness *witness = arg;
     struct raft_node *node = witness->group == NULL ? NULL : raft_group_node(witness->group);
+    if (node != NULL && witness->status == 0 &&
+        reexec_hands_over(&witness->reexec, on_retired, witness)) {
+        return;
+    }
     if (node != NULL && witness->status == 0) {
         raft_node_retire(node, witness->election_timeout_ms, on_retired, witness);
     } else {
@@ -96,6 +102,7 @@ static void stop(struct witness *witness, int status)
     witness->status = status;
     notify_stopping(&witness->notify);
     notify_close(&witness->notify); /* what is left has a limit of its own */
+    reexec_close(&witness->reexec);
     app_start_close_within(&witness->close_timer,
                            WITNESS_CLOSE_MS + (uint64_t)witness->election_timeout_ms);
     app_etcd_stop(witness->etcd, on_etcd_stopped, witness);
@@ -109,6 +116,11 @@ static void on_signal(uv_signal_t *signal, int number)
                                       witness->stopping ? NULL : witness->etcd);
         witness_rest_reload(witness->rest);
         log_warning("SIGHUP: a witness reads its file at start only");
+    } else if (number == SIGUSR2) {
+        struct error err = {0};
+        if (reexec_ask(&witness->reexec, "SIGUSR2", false, &err) != 0) {
+            log_warning("SIGUSR2: %s", err.text);
+        }
     } else if (witness->stopping) {
         log_warning("signal %d: exiting at once", number);
         app_start_exit_now(1);
@@ -202,8 +214,75 @@ static int start(struct witness *witness, struct error *err)
                                     &witness->group, &witness->etcd, err);
 }
 
+/* --- the program, exchanged in place ---------------------------------------------------------- */
+
+static const char *hindrance(void *arg, bool leaving)
+{
+    const struct witness *witness = arg;
+    (void)leaving;
+    return witness->stopping ? "the witness is stopping" : NULL;
+}
+
+static struct raft_node *node(void *arg)
+{
+    const struct witness *witness = arg;
+    return witness->group == NULL ? NULL : raft_group_node(witness->group);
+}
+
+static int handover_ms(void *arg)
+{
+    const struct witness *witness = arg;
+    return witness->election_timeout_ms;
+}
+
+static int lock_fd(void *arg)
+{
+    (void)arg;
+    return -1; /* its directory's lock is the store's, which takes it anew */
+}
+
+static void leaving(void *arg, bool does)
+{
+    struct witness *witness = arg;
+    notify_reloading(&witness->notify, does);
+}
+
+/* Whoever has sent the signal reads the log. */
+static void told(void *arg, int rc, const char *text)
+{
+    (void)arg;
+    (void)rc;
+    (void)text;
+}
+
+static int open_reexec(struct witness *witness, struct error *err)
+{
+    struct reexec_ports ports = {.clock = clock_real(),
+                                 .hindrance = hindrance,
+                                 .node = node,
+                                 .handover_ms = handover_ms,
+                                 .lock_fd = lock_fd,
+                                 .leaving = leaving,
+                                 .told = told,
+                                 .arg = witness};
+    return reexec_open(&witness->reexec, &witness->loop, &ports, err);
+}
+
+static int check(const char *path)
+{
+    struct config config;
+    if (app_start_check(config_load_witness, path, &config) != 0) {
+        return 1;
+    }
+    config_free(&config);
+    return 0;
+}
+
 int witness_run(const char *path)
 {
+    if (reexec_check_asked()) {
+        return check(path);
+    }
     struct witness *witness = mem_new(struct witness);
     struct error err = {0};
 
@@ -212,7 +291,7 @@ int witness_run(const char *path)
         uv_loop_init(&witness->loop) == 0) {
         (void)uv_timer_init(&witness->loop, &witness->close_timer);
         app_start_signals(&witness->loop, &witness->signals, on_signal, witness);
-        if (start(witness, &err) != 0) {
+        if (open_reexec(witness, &err) != 0 || start(witness, &err) != 0) {
             log_error("%s", err.text);
             stop(witness, 1);
         } else {
@@ -221,6 +300,7 @@ int witness_run(const char *path)
         }
         app_start_turn(&witness->loop);
     }
+    reexec_free(&witness->reexec);
     config_free(&witness->config);
     int status = witness->status;
     mem_free(witness);

@@ -5,7 +5,8 @@
 #define AGENT_WITNESS_H
 
 /* Runs until SIGTERM or SIGINT, which hand Raft leadership over first. Returns the exit status: 0
- * after an orderly end; 1 when it could not start, with the reason in the log. */
+ * after an orderly end; 1 when it could not start, with the reason in the log. Only asked whether
+ * it would start (agent/reexec_check.h), it does no more than that. */
 int witness_run(const char *path);
 
 #endif

@@ -1,6 +1,6 @@
-/* POST /dry-run/switchover, .../failover, .../restart, .../reinitialize: the body and the checks of
- * the request of that name, and then the decision that it would lead to, of which nothing is done.
- * It asks for the same credentials: what it tells is the same. */
+/* POST /dry-run/switchover, .../failover, .../restart, .../reinitialize, .../reexec: the body and
+ * the checks of the request of that name, and then the decision that it would lead to, of which
+ * nothing is done. It asks for the same credentials: what it tells is the same. */
 #include "agent/api/api_private.h"
 
 #include "base/mem.h"
@@ -79,9 +79,11 @@ void api_dry_run(struct api_server *server, struct http1_exchange *exchange,
         suppose_restart(server, exchange, body);
     } else if (strcmp(kind, "reinitialize") == 0) {
         suppose_reinit(server, exchange, body);
+    } else if (strcmp(kind, "reexec") == 0) {
+        api_reexec_ask(server, exchange, true);
     } else {
         api_reply_text(exchange, 404,
-                       "dry-run of what: switchover, failover, restart or reinitialize");
+                       "dry-run of what: switchover, failover, restart, reinitialize or reexec");
     }
     json_decref(body);
 }

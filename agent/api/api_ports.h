@@ -58,6 +58,9 @@ struct api_ports {
     int (*failsafe)(void *arg, const json_t *question, uint64_t *ret_lsn, struct error *err);
     /* The file is read again, soon; how that ended the picture says. */
     void (*reload)(void *arg);
+    /* The program is exchanged in place, or (`dry_run`) it is only told whether it would be. Not 0:
+     * it is not begun, `err` says why; else api_server_reexec_told comes once. */
+    int (*reexec)(void *arg, bool dry_run, struct error *err);
     /* Somebody was refused, could not connect, or is let in by a name that is not found, for the
      * log: not for every one of many. May be NULL. */
     void (*refused)(void *arg, const char *text);

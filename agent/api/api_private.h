@@ -39,10 +39,11 @@ struct api_server {
     struct list waits;
     size_t wait_count;
     struct api_restart_wait restart;
-    size_t write_count; /* of the configuration, and deletions: under way */
-    char *explained;    /* the last /explain, for as long as it is new; owned */
-    char *metrics;      /* the last /metrics, likewise */
-    char *shown;        /* the last /ui/state, likewise */
+    struct http1_exchange *reexec; /* who waits for the outcome; NULL = nobody does */
+    size_t write_count;            /* of the configuration, and deletions: under way */
+    char *explained;               /* the last /explain, for as long as it is new; owned */
+    char *metrics;                 /* the last /metrics, likewise */
+    char *shown;                   /* the last /ui/state, likewise */
     bool without_ui;
     unsigned closing; /* 0 = in service; else the parts that are not closed yet */
     void (*stopped)(void *arg);
@@ -86,6 +87,10 @@ void api_restart_delete(struct api_server *server, struct http1_exchange *exchan
                         const struct http1_request *request);
 void api_reinit_post(struct api_server *server, struct http1_exchange *exchange,
                      const struct http1_request *request);
+void api_reexec_post(struct api_server *server, struct http1_exchange *exchange,
+                     const struct http1_request *request);
+void api_reexec_ask(struct api_server *server, struct http1_exchange *exchange, bool dry_run);
+void api_reexec_drop(struct api_server *server);
 void api_dry_run(struct api_server *server, struct http1_exchange *exchange,
                  const struct http1_request *request);
 void api_restart_look(struct api_server *server);

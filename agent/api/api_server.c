@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_LOOK_MS = 200, ROUTES = 22, API_REFUSED_AGAIN_MS = 5000 };
+enum { WAIT_LOOK_MS = 200, ROUTES = 23, API_REFUSED_AGAIN_MS = 5000 };
 
 struct api_status *api_status_new(void)
 {
@@ -300,6 +300,7 @@ static const struct {
     {HTTP1_POST, "restart", api_restart_post, true},
     {HTTP1_DELETE, "restart", api_restart_delete, true},
     {HTTP1_POST, "reinitialize", api_reinit_post, true},
+    {HTTP1_POST, "reexec", api_reexec_post, true},
     {HTTP1_POST, "dry-run", api_dry_run, true},
 };
 
@@ -541,6 +542,7 @@ void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void
     server->closing = 3;
     api_waits_drop(server);
     api_restart_drop(server);
+    api_reexec_drop(server);
     uv_close((uv_handle_t *)&server->wait_timer, on_timer_closed);
     http1_server_set_refused(server->http, NULL, NULL);
     http1_server_stop(server->http, on_stopped, server);

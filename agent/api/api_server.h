@@ -21,6 +21,8 @@ int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struc
 void api_server_secure(struct api_server *server, const struct api_security *security);
 /* Takes a new picture (a reference of its own). */
 void api_server_publish(struct api_server *server, struct api_status *status);
+/* What came of ports.reexec, for who asked: a status of HTTP, and its words. */
+void api_server_reexec_told(struct api_server *server, int code, const char *text);
 /* `stopped` (may be NULL) when the loop holds nothing of it, and every write that was under way has
  * got its answer from the ports. NULL is accepted: `stopped` comes at once. */
 void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void *arg);

@@ -117,6 +117,7 @@ static void on_renewed(void *arg, const struct dcs_result *result, const struct 
         ha_lease_answered(&agent->lease, number, result->rc, agent_lease_ms(agent));
     switch (outcome) {
     case HA_LEASE_EXTENDED:
+        agent->renewed_lease_ms = agent->lease.newest_sent_ms;
         keeper_page(agent);
         failsafe_renewed(agent);
         break;

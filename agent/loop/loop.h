@@ -272,7 +272,9 @@ struct agent {
     /* Which agent of its name this one is: 16 hex digits, of its state directory; "" = it has none
      * (tests): then all are the same. */
     char instance[HA_INSTANCE_BYTES];
-    const struct config *config;       /* may become another one between two turns of the loop */
+    int64_t started_wall_ms;     /* this program, in its place */
+    bool fence_is_old;           /* the file beside it is another one than the fence that runs */
+    const struct config *config; /* may become another one between two turns of the loop */
     struct config_effective effective; /* of both; empty before the first: agent_postgresql */
     struct dynamic_config dynamic;
     char refused[HA_TEXT_BYTES]; /* see ha_settings.refused */
@@ -359,6 +361,7 @@ struct agent {
     struct ha_takeovers takeovers;
     /* keeper.c */
     uv_timer_t lease_timer;
+    int64_t renewed_lease_ms; /* when the last renewal that was answered was sent; 0 = none yet */
     uint64_t raft_leader_seen;
     struct follow follow;
     /* peers.c */
@@ -393,6 +396,8 @@ struct agent {
     /* A new picture for REST; NULL = nobody looks. */
     void (*on_picture)(struct agent *agent, const struct ha_snapshot *s);
     void (*on_reload)(struct agent *agent); /* the file is to be read again; NULL = by nobody */
+    /* The program is to be exchanged in place; NULL = by nobody. */
+    int (*on_reexec)(struct agent *agent, bool dry_run, struct error *err);
     void (*on_exit)(struct agent *agent,
                     int status); /* the plan said HA_EXIT, or nothing can go on */
 };

@@ -35,6 +35,15 @@ def fence_off():
     return program
 
 
+@pytest.fixture(scope="session")
+def next_release():
+    """Directory of the programs of another release, which differs in its number alone."""
+    tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    subprocess.run(["make", "-s", "-C", tree, f"BUILD={BUILD}", "next"], check=True, env=env, stdin=subprocess.DEVNULL)
+    return os.path.join(tree, BUILD, "next")
+
+
 @pytest.fixture
 def unfenced(make_rig, fence_off):
     """A cluster that is healthy, and has no fence."""

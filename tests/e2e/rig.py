@@ -214,7 +214,7 @@ class Node:
         found = {}
         for entry in glob.glob("/proc/[0-9]*"):
             try:
-                net, exe = os.stat(entry + "/ns/net"), os.readlink(entry + "/exe")
+                net, exe = os.stat(entry + "/ns/net"), os.readlink(entry + "/exe").removesuffix(" (deleted)")
             except OSError:
                 continue
             if (net.st_dev, net.st_ino) == (own.st_dev, own.st_ino) and os.path.basename(exe) in PROGRAMS:

@@ -202,12 +202,35 @@ static void a_time_that_is_no_number_is_no_watch(void **state)
     }
 }
 
+/* systemd takes only a time of after it has seen the one before, of its own clock. */
+static void an_exchange_is_told_with_its_time_and_taken_back(void **state)
+{
+    struct timespec now;
+    char text[128] = "";
+    (void)state;
+    listen_at(rig.path, false);
+    setenv("NOTIFY_SOCKET", rig.path, 1);
+    notify_ready(&rig.notify, &rig.loop);
+    is_heard("READY=1");
+    notify_reloading(&rig.notify, true);
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    assert_true(recv(rig.fd, text, sizeof text - 1, 0) > 0);
+    unsigned long long us = 0;
+    assert_int_equal(sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%llu", &us), 1);
+    unsigned long long now_us =
+        (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
+    assert_true(us <= now_us && now_us - us < 1000000);
+    notify_reloading(&rig.notify, false);
+    is_heard("READY=1");
+}
+
 static void without_a_manager_nothing_is_done(void **state)
 {
     (void)state;
     watch(getpid());
     notify_ready(&rig.notify, &rig.loop);
     assert_false(rig.notify.watched);
+    notify_reloading(&rig.notify, true);
     notify_stopping(&rig.notify);
     uv_run(&rig.loop, UV_RUN_DEFAULT);
 }
@@ -244,6 +267,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(signs_of_life_come_from_the_loop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_process_is_watched_not_this_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_time_that_is_no_number_is_no_watch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_exchange_is_told_with_its_time_and_taken_back, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(without_a_manager_nothing_is_done, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_socket_that_cannot_be_used_stops_nobody, set_up,
                                         tear_down),

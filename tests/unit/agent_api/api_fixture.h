@@ -80,6 +80,8 @@ static struct {
     unsigned reinits;           /* asked for, and taken: the last one */
     bool reinit_force;
     bool reinit_from_leader;
+    atomic_uint reexecs; /* asked for, and taken: the last one */
+    bool reexec_dry_run;
     struct api_supposed supposed;        /* of the last dry run */
     struct api_restart supposed_restart; /* likewise */
     unsigned dry_runs;
@@ -258,6 +260,17 @@ static inline int rig_reinitialize(void *arg, bool force, bool from_leader, stru
     rig.reinits++;
     rig.reinit_force = force;
     rig.reinit_from_leader = from_leader;
+    return 0;
+}
+
+static inline int rig_reexec(void *arg, bool dry_run, struct error *err)
+{
+    (void)arg;
+    if (rig.restart_rc != 0) {
+        return error_set(err, rig.restart_rc, "%s", rig.restart_why);
+    }
+    rig.reexec_dry_run = dry_run;
+    rig.reexecs++;
     return 0;
 }
 
@@ -462,6 +475,7 @@ static inline int rig_start(void **state)
                               .reinitialize = rig_reinitialize,
                               .failsafe = rig_failsafe,
                               .reload = rig_reload,
+                              .reexec = rig_reexec,
                               .refused = rig_refused,
                               .explain = rig_explain,
                               .ui = rig_ui,

@@ -217,14 +217,14 @@ static const char *const users[] = {NULL, "admin:wrong", "admin:secret"};
 static const char *const places[] = {"127.0.0.1", "127.0.0.2"};
 static const char *const methods[] = {"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS"};
 /* `odd`: ways to say it otherwise; of HEAD and OPTIONS the first ones will do. */
-enum { FEW = 3, REGULAR = 20 };
+enum { FEW = 3, REGULAR = 21 };
 static const char *const paths[] = {
-    "/",          "/patroni",      "/restart", "/cluster",      "/history",
-    "/config",    "/metrics",      "/explain", "/liveness",     "/readiness",
-    "/health",    "/failsafe",     "/reload",  "/reinitialize", "/switchover",
-    "/failover",  "/sigterm",      "/citus",   "/mpp",          "/dry-run/switchover",
-    "/restart/x", "/config/x?y",   "/unknown", "/..//config",   "/%63onfig",
-    "//restart",  "/restart?a=/x", "/RESTART"};
+    "/",         "/patroni",   "/restart",      "/cluster",      "/history",
+    "/config",   "/metrics",   "/explain",      "/liveness",     "/readiness",
+    "/health",   "/failsafe",  "/reload",       "/reinitialize", "/switchover",
+    "/failover", "/sigterm",   "/citus",        "/mpp",          "/dry-run/switchover",
+    "/reexec",   "/restart/x", "/config/x?y",   "/unknown",      "/..//config",
+    "/%63onfig", "//restart",  "/restart?a=/x", "/RESTART"};
 
 /* What changes something: the only ones that are not answered with 501. */
 static bool is_unsafe(const char *method, const char *path)
@@ -235,7 +235,7 @@ static bool is_unsafe(const char *method, const char *path)
     } known[] = {{"PATCH", "config"},      {"PUT", "config"},   {"POST", "switchover"},
                  {"POST", "failover"},     {"POST", "reload"},  {"POST", "failsafe"},
                  {"DELETE", "switchover"}, {"POST", "restart"}, {"DELETE", "restart"},
-                 {"POST", "reinitialize"}, {"POST", "dry-run"}};
+                 {"POST", "reinitialize"}, {"POST", "dry-run"}, {"POST", "reexec"}};
     size_t len = strcspn(path + 1, "/?");
     bool found = false;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {

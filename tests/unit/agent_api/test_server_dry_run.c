@@ -80,7 +80,7 @@ static void what_is_none_of_them_is_named(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         says(post(paths[i], "{}"), 404,
-             "dry-run of what: switchover, failover, restart or reinitialize");
+             "dry-run of what: switchover, failover, restart, reinitialize or reexec");
     }
     assert_int_equal(rig_code(post("/dry-run/restart", "[]")), 400);
     assert_int_equal(rig_code(post("/dry-run/restart", "")), 400);
