@@ -1,5 +1,6 @@
 /* The real other side of REST (agent/app_api.c): pictures made of facts, and writes that go through
  * the real rules of the dynamic configuration into a store of the test's. */
+#include "agent/version.h"
 #include "tests/unit/agent_api/app_fixture.h"
 #include "tests/unit/agent_api/prometheus.h"
 
@@ -371,14 +372,15 @@ static void a_standby_shows_its_position(void **state)
     json_t *wanted = json_pack(
         "{s:s, s:s, s:s, s:i, s:{s:I, s:I, s:s, s:b}, s:s, s:i, s:I, s:{s:f, s:b}, s:s, s:{s:s, "
         "s:s, "
-        "s:s}, s:b}",
+        "s:s}, s:b, s:{s:s, s:s}}",
         "state", "running", "role", "replica", "postmaster_start_time",
         "2023-11-14 22:13:20.005000+00:00", "server_version", 150004, "xlog", "received_location",
         (json_int_t)0x3000100, "replayed_location", (json_int_t)0x3000060, "replayed_timestamp",
         "2023-11-14 22:13:20.123000+00:00", "paused", 0, "replication_state", "streaming",
         "timeline", 3, "dcs_last_seen", (json_int_t)1700000001, "tags", "weight", 0.7, "clonefrom",
         1, "database_system_identifier", "7000000000000000001", "patroni", "version", "4.1.4",
-        "scope", "main", "name", "n2", "reports", 1);
+        "scope", "main", "name", "n2", "reports", 1, "agent", "version", PGQUORUM_VERSION,
+        "start_time", "1970-01-01 00:00:00.000000+00:00");
     (void)state;
     assert_non_null(wanted);
     assert_true(json_equal(document, wanted));
