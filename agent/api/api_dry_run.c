@@ -69,6 +69,9 @@ void api_dry_run(struct api_server *server, struct http1_exchange *exchange,
                  const struct http1_request *request)
 {
     const char *kind = kind_of(request->path);
+    if (strcmp(kind, "reexec") != 0 && api_view_wait(server, exchange, request, api_dry_run)) {
+        return;
+    }
     json_t *body = api_body_or_empty(exchange, request);
     if (body == NULL) {
         return;

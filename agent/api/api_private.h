@@ -20,6 +20,20 @@ struct api_wait {
     bool failover;    /* else a switchover: for the words */
 };
 
+typedef void (*api_handler)(struct api_server *server, struct http1_exchange *exchange,
+                            const struct http1_request *request);
+
+#define API_VIEW_WAIT_MS 5000 /* half of what a command waits for an answer */
+
+/* A request that came before this agent had read the store, and waits for that (api_view.c). */
+struct api_unviewed {
+    struct list link;
+    struct http1_exchange *exchange;
+    const struct http1_request *request; /* valid until the answer */
+    api_handler handler;
+    int64_t deadline_mono_ms;
+};
+
 /* The restart that is waited for. */
 struct api_restart_wait {
     struct http1_exchange *exchange; /* NULL = none is */
@@ -38,6 +52,8 @@ struct api_server {
     uv_timer_t wait_timer;
     struct list waits;
     size_t wait_count;
+    struct list unviewed;
+    size_t unviewed_count;
     struct api_restart_wait restart;
     struct http1_exchange *reexec; /* who waits for the outcome; NULL = nobody does */
     size_t write_count;            /* of the configuration, and deletions: under way */
@@ -93,6 +109,12 @@ void api_reexec_ask(struct api_server *server, struct http1_exchange *exchange, 
 void api_reexec_drop(struct api_server *server);
 void api_dry_run(struct api_server *server, struct http1_exchange *exchange,
                  const struct http1_request *request);
+/* Before a handler that judges on what the store says. False: a view was had, it may go on. True:
+ * it is answered, or waits, and the handler is called with the first view. */
+bool api_view_wait(struct api_server *server, struct http1_exchange *exchange,
+                   const struct http1_request *request, api_handler handler);
+void api_view_look(struct api_server *server);
+void api_view_drop(struct api_server *server);
 void api_restart_look(struct api_server *server);
 void api_restart_drop(struct api_server *server);
 /* A time that only lacks its zone. */

@@ -152,9 +152,6 @@ void api_write_end(struct api_server *server)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-typedef void (*api_handler)(struct api_server *server, struct http1_exchange *exchange,
-                            const struct http1_request *request);
-
 static void get_patroni(struct api_server *server, struct http1_exchange *exchange,
                         const struct http1_request *request)
 {
@@ -278,30 +275,31 @@ static const struct {
     const char *segment;
     api_handler handler;
     bool is_bulk; /* long documents, and what makes the node work: health checks go first */
+    bool judges;  /* on what the store says: it waits for the first view (api_view.c) */
 } routes[ROUTES] = {
-    {HTTP1_GET, "patroni", get_patroni, false},
-    {HTTP1_GET, "cluster", get_cluster, true},
-    {HTTP1_GET, "history", get_history, true},
-    {HTTP1_GET, "config", get_config, true},
-    {HTTP1_GET, "failsafe", get_failsafe, false},
-    {HTTP1_GET, "metrics", get_metrics, true},
-    {HTTP1_GET, "explain", get_explain, true},
-    {HTTP1_GET, "ui", api_ui_get, true},
-    {HTTP1_HEAD, "ui", api_ui_get, true},
-    {HTTP1_GET, "liveness", get_liveness, false},
-    {HTTP1_GET, "readiness", get_readiness, false},
-    {HTTP1_PATCH, "config", api_config_patch, true},
-    {HTTP1_PUT, "config", api_config_put, true},
-    {HTTP1_POST, "switchover", api_switchover, true},
-    {HTTP1_POST, "failover", api_failover, true},
-    {HTTP1_POST, "reload", post_reload, true},
-    {HTTP1_POST, "failsafe", post_failsafe, false}, /* a primary's deadline waits for it */
-    {HTTP1_DELETE, "switchover", api_switchover_delete, true},
-    {HTTP1_POST, "restart", api_restart_post, true},
-    {HTTP1_DELETE, "restart", api_restart_delete, true},
-    {HTTP1_POST, "reinitialize", api_reinit_post, true},
-    {HTTP1_POST, "reexec", api_reexec_post, true},
-    {HTTP1_POST, "dry-run", api_dry_run, true},
+    {HTTP1_GET, "patroni", get_patroni, false, false},
+    {HTTP1_GET, "cluster", get_cluster, true, false},
+    {HTTP1_GET, "history", get_history, true, false},
+    {HTTP1_GET, "config", get_config, true, false},
+    {HTTP1_GET, "failsafe", get_failsafe, false, false},
+    {HTTP1_GET, "metrics", get_metrics, true, false},
+    {HTTP1_GET, "explain", get_explain, true, false},
+    {HTTP1_GET, "ui", api_ui_get, true, false},
+    {HTTP1_HEAD, "ui", api_ui_get, true, false},
+    {HTTP1_GET, "liveness", get_liveness, false, false},
+    {HTTP1_GET, "readiness", get_readiness, false, false},
+    {HTTP1_PATCH, "config", api_config_patch, true, true},
+    {HTTP1_PUT, "config", api_config_put, true, true},
+    {HTTP1_POST, "switchover", api_switchover, true, true},
+    {HTTP1_POST, "failover", api_failover, true, true},
+    {HTTP1_POST, "reload", post_reload, true, false},
+    {HTTP1_POST, "failsafe", post_failsafe, false, false}, /* a primary's deadline waits for it */
+    {HTTP1_DELETE, "switchover", api_switchover_delete, true, true},
+    {HTTP1_POST, "restart", api_restart_post, true, true},
+    {HTTP1_DELETE, "restart", api_restart_delete, true, false},
+    {HTTP1_POST, "reinitialize", api_reinit_post, true, true},
+    {HTTP1_POST, "reexec", api_reexec_post, true, false},
+    {HTTP1_POST, "dry-run", api_dry_run, true, false}, /* by what is asked */
 };
 
 /* Index of the route; the number of routes = it has none. */
@@ -427,6 +425,10 @@ static void on_request(void *arg, struct http1_exchange *exchange,
     if (route < ROUTES && is_unsafe(request->method) && !is_let_in(server, exchange, route)) {
         return;
     }
+    if (route < ROUTES && routes[route].judges &&
+        api_view_wait(server, exchange, request, routes[route].handler)) {
+        return;
+    }
     if (server->status == NULL) {
         reply_code(exchange, 503);
         return;
@@ -460,6 +462,7 @@ void api_server_publish(struct api_server *server, struct api_status *status)
     server->status = api_status_ref(status);
     api_access_members(server->access, &status->cluster);
     forget_rendered(server);
+    api_view_look(server);
     api_waits_look(server);
     api_restart_look(server);
 }
@@ -468,6 +471,7 @@ static void on_wait_timer(uv_timer_t *timer)
 {
     struct api_server *server = timer->data;
     forget_rendered(server);
+    api_view_look(server);
     api_waits_look(server);
     api_restart_look(server);
 }
@@ -479,6 +483,7 @@ int api_server_start(uv_loop_t *loop, const struct net_addr *listen, const struc
     server->loop = loop;
     server->ports = *ports;
     list_init(&server->waits);
+    list_init(&server->unviewed);
     int rc = http1_server_start(loop, listen, on_request, server, &server->http, err);
     if (rc != 0) {
         error_wrap(err, "restapi.listen");
@@ -508,7 +513,7 @@ static void on_part_closed(struct api_server *server)
     if (--server->closing == 0) {
         void (*stopped)(void *arg) = server->stopped;
         void *arg = server->stopped_arg;
-        ASSERT(server->wait_count == 0 && server->write_count == 0);
+        ASSERT(server->wait_count == 0 && server->write_count == 0 && server->unviewed_count == 0);
         api_status_unref(server->status);
         forget_rendered(server);
         mem_free(server);
@@ -540,6 +545,7 @@ void api_server_stop(struct api_server *server, void (*stopped)(void *arg), void
     server->stopped = stopped;
     server->stopped_arg = arg;
     server->closing = 3;
+    api_view_drop(server);
     api_waits_drop(server);
     api_restart_drop(server);
     api_reexec_drop(server);

@@ -8,7 +8,7 @@
 #include "agent/api/api_status.h"
 #include "base/net/addr.h"
 
-#define API_WAITING_MAX 16 /* switchovers that are waited for at once */
+#define API_WAITING_MAX 16 /* switchovers that are waited for at once, and who wait for a view */
 #define API_WRITES_MAX  16 /* other writes that are under way at once */
 
 struct api_server;

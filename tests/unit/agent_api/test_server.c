@@ -182,10 +182,10 @@ static void before_the_first_view_documents_say_that_there_is_none(void **state)
     rig_expect_page(ask("GET", "/config", 0), 502, "Bad Gateway");
 }
 
-static void before_the_first_picture_everything_is_503(void **state)
+static void before_the_first_picture_what_does_not_wait_is_503(void **state)
 {
-    static const char *const lines[] = {"GET /",        "OPTIONS /",     "GET /patroni",
-                                        "GET /metrics", "PATCH /config", "POST /switchover"};
+    static const char *const lines[] = {"GET /",        "OPTIONS /",    "GET /patroni",
+                                        "GET /metrics", "POST /reload", "DELETE /restart"};
     char request[128];
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
@@ -361,7 +361,7 @@ int main(void)
         RIG_TEST(the_lease_ends_without_a_new_picture),
         RIG_TEST(documents_are_given_as_they_are_in_the_picture),
         RIG_TEST(before_the_first_view_documents_say_that_there_is_none),
-        RIG_TEST(before_the_first_picture_everything_is_503),
+        RIG_TEST(before_the_first_picture_what_does_not_wait_is_503),
         RIG_TEST(what_is_not_served_is_501_in_the_words_that_clients_look_for),
         RIG_TEST(decisions_are_rendered_once_for_all_who_ask_of_one_picture),
         RIG_TEST(a_primary_without_a_store_hears_yes_or_why_not),
