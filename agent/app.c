@@ -8,6 +8,7 @@
 #include "agent/app.h"
 
 #include "agent/app_api.h"
+#include "agent/app_client.h"
 #include "agent/app_etcd.h"
 #include "agent/app_group.h"
 #include "agent/app_instance.h"
@@ -244,6 +245,7 @@ static void on_reload(struct agent *agent)
         return;
     }
     (void)app_reload_certificates(&app->config, agent->group, app->etcd_server);
+    app_client_reload(&app->config, agent->dcs);
     if (agent->cycle_timer.data == NULL) {
         app->reload.again = true; /* nothing is there yet to give a change to: start_loop */
     } else {
@@ -378,7 +380,7 @@ static void watch_disks(struct app *app)
     struct pg_disk_config config = {
         .self_exe = app->self_exe,
         .data_dir = app->config.postgresql.data_dir,
-        .more = app->config.store == CONFIG_STORE_RAFT ? more : NULL,
+        .more = config_is_raft_member(&app->config) ? more : NULL,
         .clock = app->agent.clock,
         .limits = disk_limits(&app->agent),
         .on_state = on_disks,
@@ -391,11 +393,12 @@ static void watch_disks(struct app *app)
 static int start_loop(struct app *app, struct error *err)
 {
     struct agent *agent = &app->agent;
-    int rc = app->config.store == CONFIG_STORE_RAFT ? open_group(app, err) : 0;
+    bool member = config_is_raft_member(&app->config);
+    int rc = member ? open_group(app, err) : 0;
     if (rc != 0) {
         return rc;
     }
-    if (app->config.store != CONFIG_STORE_RAFT) { /* the group tells by itself: on_group_change */
+    if (!member) { /* the group tells by itself: on_group_change */
         agent->dcs->on_change = on_store_change;
         agent->dcs->on_change_arg = app;
     }
@@ -569,7 +572,7 @@ static int prepare(struct app *app, struct error *err)
     (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/run", app->config.state_dir);
     (void)snprintf(app->state_dir, sizeof app->state_dir, "%s/state", app->config.state_dir);
     int rc = app_start_programs(app->self_exe, app->fence_path, err);
-    const char *key = app->config.store == CONFIG_STORE_RAFT ? "raft.data_dir" : "state_dir";
+    const char *key = config_state_in_raft(&app->config) ? "raft.data_dir" : "state_dir";
     rc = rc != 0 ? rc : app_start_directory(key, app->config.state_dir, err);
     rc = rc != 0 ? rc : app_start_directory(key, app->state_dir, err);
     rc = rc != 0 ? rc : fence_runtime_prepare(app->run_dir, err);
@@ -583,7 +586,9 @@ static int prepare(struct app *app, struct error *err)
     if (rc != 0) {
         return rc;
     }
-    if (app->config.store == CONFIG_STORE_RAFT) {
+    if (app->config.raft.client) {
+        rc = app_client_open(&app->loop, &app->config, agent->clock, &agent->dcs, err);
+    } else if (app->config.store == CONFIG_STORE_RAFT) {
         struct dcs_raft_config dcs = {.base = app->config.prefix,
                                       .name = app->config.name,
                                       .clock = agent->clock,

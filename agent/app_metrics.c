@@ -3,6 +3,7 @@
 #include "agent/app_metrics.h"
 
 #include "agent/api/api_metrics.h"
+#include "agent/app_client.h"
 #include "agent/app_group.h"
 #include "agent/app_shown.h"
 #include "agent/ha/ha_remote.h"
@@ -245,6 +246,15 @@ static bool is_failsafe_member(const struct ha_snapshot *s)
     return false;
 }
 
+static void put_group_metrics(struct api_metrics *m, const struct agent *agent)
+{
+    if (agent->config->raft.client) {
+        app_client_metrics(agent->dcs, m);
+    } else {
+        app_group_metrics(agent->group, m);
+    }
+}
+
 char *app_metrics_render(const struct agent *agent, const struct ha_snapshot *s)
 {
     struct api_metrics m;
@@ -313,6 +323,6 @@ char *app_metrics_render(const struct agent *agent, const struct ha_snapshot *s)
     api_metrics_add(&m, "pgquorum_decisions_total", "counter",
                     "Decisions of the HA core that changed something.",
                     (double)agent->decision_count);
-    app_group_metrics(agent->group, &m);
+    put_group_metrics(&m, agent);
     return api_metrics_take(&m);
 }

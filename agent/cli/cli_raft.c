@@ -200,6 +200,16 @@ static void print_others(const struct asked *asked, size_t count)
     }
 }
 
+/* The file is one of a node that runs PostgreSQL and is in no row above. */
+static void print_client(const struct config *config)
+{
+    if (config->raft.self.text == NULL && config->name != NULL) {
+        (void)printf(" %s is a client of this group (no raft.self_addr): no vote, no Raft "
+                     "directory\n",
+                     config->name);
+    }
+}
+
 static int raft_status_verb(struct cli *cli, enum cli_format format)
 {
     const char *addresses[CLI_ADDRESSES_MAX];
@@ -213,6 +223,7 @@ static int raft_status_verb(struct cli *cli, enum cli_format format)
     int status = print_status(asked, count, format);
     if (format == CLI_PRETTY && status == CLI_OK) {
         print_others(asked, count);
+        print_client(cli_session_config(cli->session));
     }
     mem_free(asked);
     return status;

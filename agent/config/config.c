@@ -316,13 +316,42 @@ static int read_raft_tls(const struct reader *r, const struct config_source *sou
     return rc;
 }
 
+/* An agent without an address of its own votes nowhere: its words are those of a client. */
+static int check_raft_client(const struct reader *r, const struct section *s,
+                             struct config_raft *raft)
+{
+    static const char *const idle[] = {"election_timeout", "heartbeat"};
+    if (raft->partner_count == 0) {
+        return reader_fail(r, s, "partner_addrs",
+                           "names nobody, and self_addr is not there: give self_addr for a member "
+                           "of the group, or the members' addresses for a client of it");
+    }
+    if (raft->bind.text != NULL) {
+        return reader_fail(r, s, "bind_addr",
+                           "is there, and self_addr is not: give both for a member of the group, "
+                           "neither for a client of it");
+    }
+    if ((raft->password.hidden == NULL || raft->password.hidden[0] == '\0') &&
+        raft->certfile == NULL) {
+        return reader_fail(r, s, "self_addr",
+                           "is not there: give it for a member of the group; without it this node "
+                           "is a client, which needs the group's raft.password or a certificate, "
+                           "for only members are let in by their addresses");
+    }
+    for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
+        if (reader_get(s, idle[i]) != NULL) {
+            reader_warn(r, s, idle[i], "has no effect on a client of the group, ignoring it");
+        }
+    }
+    return 0;
+}
+
 static int read_raft(const struct reader *r, const struct config_source *source,
                      const struct section *top, struct config *c)
 {
     struct section s;
     struct config_raft *raft = &c->raft;
     bool client = source->use == CONFIG_CLIENT;
-    enum reader_need need = client ? READER_OPTIONAL : READER_REQUIRED;
     int rc = reader_section(r, top, "raft", "raft", &s);
     if (rc != 0) {
         return rc;
@@ -332,6 +361,9 @@ static int read_raft(const struct reader *r, const struct config_source *source,
                            "is not there: the cluster keeps its state in it: give a section with "
                            "data_dir, self_addr and partner_addrs (or one named etcd or etcd3)");
     }
+    raft->client = source->use == CONFIG_AGENT && reader_get(&s, "self_addr") == NULL &&
+                   reader_get(&s, "partner_addrs") != NULL;
+    enum reader_need need = client || raft->client ? READER_OPTIONAL : READER_REQUIRED;
     rc = reader_path(r, &s, "data_dir", source->cwd, need, &raft->data_dir);
     rc = rc != 0 ? rc : reader_address(r, &s, "self_addr", raft_form, need, &raft->self);
     raft->bind = raft->self;
@@ -346,6 +378,9 @@ static int read_raft(const struct reader *r, const struct config_source *source,
                            "names nobody, and self_addr is not there: give the addresses of "
                            "the members");
     }
+    if (rc == 0 && raft->client) {
+        return check_raft_client(r, &s, raft);
+    }
     if (rc == 0 && !client && raft->partner_count == 1) {
         reader_warn(r, &s, "partner_addrs",
                     "two members: the loss of either stops the cluster; three survive one");
@@ -353,28 +388,18 @@ static int read_raft(const struct reader *r, const struct config_source *source,
     return rc;
 }
 
-/* The one store. With etcd a node has no Raft directory, but a few things to remember all the same:
- * whose data directory is unfinished, where the fence is. */
-static int read_store(const struct reader *r, const struct config_source *source,
-                      const struct section *top, struct config *c)
+/* With etcd, and as a client of a Raft group, a node has no Raft directory, but a few things to
+ * remember all the same: whose data directory is unfinished, where the fence is. */
+static int read_state_dir(const struct reader *r, const struct config_source *source,
+                          const struct section *top, struct config *c)
 {
-    bool v2 = reader_get(top, "etcd") != NULL;
-    if (!v2 && reader_get(top, "etcd3") == NULL) {
-        int rc = read_raft(r, source, top, c);
-        c->state_dir = c->raft.data_dir;
-        return rc;
-    }
-    c->store = v2 ? CONFIG_STORE_ETCD2 : CONFIG_STORE_ETCD3;
-    if (source->use == CONFIG_WITNESS) {
-        return reader_fail(r, top, v2 ? "etcd" : "etcd3",
-                           "a witness votes in a Raft group, and with this store there is none: "
-                           "give a 'raft' section instead");
-    }
-    int rc = section_etcd(r, source, top, c);
-    rc = rc != 0 ? rc
-                 : reader_path(r, top, "state_dir", source->cwd, READER_OPTIONAL, &c->state_dir);
+    int rc = reader_path(r, top, "state_dir", source->cwd, READER_OPTIONAL, &c->state_dir);
     if (rc != 0 || c->state_dir != NULL || source->use == CONFIG_CLIENT) {
         return rc;
+    }
+    if (c->raft.client && c->raft.data_dir != NULL) {
+        c->state_dir = c->raft.data_dir;
+        return 0;
     }
     if (source->home == NULL) {
         return reader_fail(r, top, "state_dir",
@@ -387,11 +412,39 @@ static int read_store(const struct reader *r, const struct config_source *source
     return 0;
 }
 
+/* The one store. */
+static int read_store(const struct reader *r, const struct config_source *source,
+                      const struct section *top, struct config *c)
+{
+    bool v2 = reader_get(top, "etcd") != NULL;
+    if (!v2 && reader_get(top, "etcd3") == NULL) {
+        int rc = read_raft(r, source, top, c);
+        if (rc == 0 && c->raft.client) {
+            return read_state_dir(r, source, top, c);
+        }
+        c->state_dir = c->raft.data_dir;
+        return rc;
+    }
+    c->store = v2 ? CONFIG_STORE_ETCD2 : CONFIG_STORE_ETCD3;
+    if (source->use == CONFIG_WITNESS) {
+        return reader_fail(r, top, v2 ? "etcd" : "etcd3",
+                           "a witness votes in a Raft group, and with this store there is none: "
+                           "give a 'raft' section instead");
+    }
+    int rc = section_etcd(r, source, top, c);
+    return rc != 0 ? rc : read_state_dir(r, source, top, c);
+}
+
 /* --- what has to fit together ----------------------------------------------------------------- */
+
+bool config_state_in_raft(const struct config *config)
+{
+    return config->store == CONFIG_STORE_RAFT && config->state_dir == config->raft.data_dir;
+}
 
 static int check_directories(const struct reader *r, const struct config *c)
 {
-    bool in_raft = c->store == CONFIG_STORE_RAFT;
+    bool in_raft = config_state_in_raft(c);
     struct section state = {.name = in_raft ? "raft" : "", .object = NULL};
     const char *key = in_raft ? "data_dir" : "state_dir";
     const char *a = c->state_dir;

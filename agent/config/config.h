@@ -58,6 +58,8 @@ struct config_raft {
     const char *cafile;
     int election_timeout_ms; /* 0 = not given: config_raft_timeouts */
     int heartbeat_ms;
+    bool client; /* an agent without self_addr: no member of the group, which it reaches by
+                    partner_addrs */
 };
 
 struct config_tls {
@@ -299,6 +301,14 @@ int config_from_json(const struct config_source *source, json_t *tree, struct co
 
 void config_free(struct config *config); /* NULL, zeroed and half-built are accepted; zeroes it */
 void config_warnings_free(struct config_warnings *warnings);
+
+/* It votes in the Raft group that is its store: neither an etcd's client nor the group's. */
+static inline bool config_is_raft_member(const struct config *config)
+{
+    return config->store == CONFIG_STORE_RAFT && !config->raft.client;
+}
+/* Whether raft.data_dir is the state directory, or the key state_dir says it. */
+bool config_state_in_raft(const struct config *config);
 
 /* Election timeout and heartbeat: as given, else ttl/6 within 500..1000 ms and a tenth of it. Read
  * once at start. */

@@ -94,7 +94,7 @@ static int check_real_directories(const struct config *config, struct error *err
                          "the other: give each a "
                          "directory of its own",
                          config->path,
-                         config->store == CONFIG_STORE_RAFT ? "raft.data_dir" : "state_dir", raft,
+                         config_state_in_raft(config) ? "raft.data_dir" : "state_dir", raft,
                          postgresql);
     }
     return 0;

@@ -163,6 +163,11 @@ int section_etcd_server(const struct reader *r, const struct config_source *sour
                            "none: take it out",
                            c->store == CONFIG_STORE_ETCD2 ? "etcd" : "etcd3");
     }
+    if (c->raft.client) {
+        return reader_fail(r, top, "etcd_server",
+                           "is given, and raft.self_addr is not: it serves the store of a member, "
+                           "and this node is a client of the group: take it out");
+    }
     e->given = true;
     rc = reader_listener_one(r, &s, "listen", ETCD_PORT, READER_REQUIRED, &e->listen);
     rc = rc != 0 ? rc : read_tls(r, source, &s, e);

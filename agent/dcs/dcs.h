@@ -1,10 +1,10 @@
-/* The distributed configuration store as the agent sees it: one contract, three implementations
- * (Raft in this process; etcd v2; etcd v3). Every operation has a deadline and ends in exactly one
- * callback, never inside the call that asked. Outcomes: 0; ERR_CONFLICT (a compare failed: nothing
- * was written); ERR_REFUSED (not ours to write); ERR_UNAVAILABLE (not sent: nothing was written);
- * ERR_UNKNOWN (sent, no answer: may still be applied); ERR_CANCELED (we are stopping, or the store
- * is: likewise). Neither is ever taken for a refusal. Names of keys are relative to
- * <namespace>/<scope>/. */
+/* The distributed configuration store as the agent sees it: one contract, four implementations
+ * (Raft in this process; Raft over the network; etcd v2; etcd v3). Every operation has a deadline
+ * and ends in exactly one callback, never inside the call that asked. Outcomes: 0; ERR_CONFLICT (a
+ * compare failed: nothing was written); ERR_REFUSED (not ours to write); ERR_UNAVAILABLE (not sent:
+ * nothing was written); ERR_UNKNOWN (sent, no answer: may still be applied); ERR_CANCELED (we are
+ * stopping, or the store is: likewise). Neither is ever taken for a refusal. Names of keys are
+ * relative to <namespace>/<scope>/. */
 #ifndef AGENT_DCS_H
 #define AGENT_DCS_H
 

@@ -4,15 +4,12 @@
  *
  * Times: `sent_ms` is read right before the first send of a command and `answered_ms` right after
  * the apply, both on the lease clock (docs/consensus.md). A renewal is one attempt under one
- * request id: an answer to a repeated id might speak of a renewal that was applied long ago. Its
- * stamp is the lease clock itself, one more on a tie; it is never counted on from what the store
- * has, because then a restarted agent's late renewal could pass for a new one. */
+ * request id: an answer to a repeated id might speak of a renewal that was applied long ago. */
 #include "agent/dcs/dcs_raft.h"
 
+#include "agent/dcs/dcs_raft_txn.h"
 #include "agent/dcs/dcs_raft_view.h"
-#include "agent/ha/ha_cluster.h"
 #include "base/assert.h"
-#include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "raft/node.h"
@@ -23,7 +20,6 @@
 #define MEMBER_TRIES_MAX 3
 #define FORMAT_MS        1000 /* for opening format 2 of the store, before somebody asks again */
 #define CATCH_UP_MS      1000 /* of one question for what is committed; then it is asked again */
-#define COMPARES_MAX     (6 + DCS_REPORTS_MAX)
 
 struct dcs_raft {
     struct dcs dcs;
@@ -66,31 +62,6 @@ static struct dcs_raft *self_of(struct dcs *dcs)
     return (struct dcs_raft *)dcs;
 }
 
-/* --- keys ------------------------------------------------------------------------------------- */
-
-char *dcs_base_path(const char *namespace_, const char *scope)
-{
-    char *raw = mem_printf("/%s/%s/", namespace_, scope);
-    size_t used = 0;
-    for (const char *c = raw; *c != '\0'; c++) {
-        if (*c != '/' || used == 0 || raw[used - 1] != '/') {
-            raw[used++] = *c;
-        }
-    }
-    raw[used] = '\0';
-    return raw;
-}
-
-static int key_check(const char *base, const char *key, struct error *err)
-{
-    if (key[0] == '\0' || strlen(base) + strlen(key) > STORE_KEY_BYTES_MAX) {
-        return error_set(err, ERR_INVALID,
-                         "key '%.64s': empty, or longer than %d bytes with its path", key,
-                         STORE_KEY_BYTES_MAX);
-    }
-    return 0;
-}
-
 /* --- operations under way --------------------------------------------------------------------- */
 
 static struct op *op_new(struct dcs_raft *dcs, enum op_kind kind, void *arg)
@@ -127,32 +98,11 @@ static void op_answer(struct op *op, int rc, int64_t revision, const struct erro
     op->done(op->arg, &result, err);
 }
 
-/* The contract knows one word for "the store says it is not so any more". */
-static int outcome_of(int rc, const struct store_result *result, struct error *err)
-{
-    if (rc != 0) {
-        return error_set(err, rc, "%s",
-                         rc == ERR_UNKNOWN
-                             ? "no answer of the group in time: it may be applied later"
-                             : err_name(rc));
-    }
-    switch (result->code) {
-    case 0: return 0;
-    case ERR_CONFLICT: return error_set(err, ERR_CONFLICT, "the store has changed meanwhile");
-    case ERR_NOT_FOUND:
-        return error_set(err, ERR_CONFLICT, "the lease is gone, or was renewed with a later stamp");
-    case ERR_REFUSED: return error_set(err, ERR_REFUSED, "it belongs to another member's lease");
-    default:
-        return error_set(err, result->code, "the store refused the command: %s",
-                         err_name(result->code));
-    }
-}
-
 static void on_write_done(void *arg, int rc, const struct store_result *result)
 {
     struct op *op = arg;
     struct error err = {0};
-    int outcome = outcome_of(rc, result, &err);
+    int outcome = raft_outcome(rc, result, &err);
     op_answer(op, outcome, rc == 0 ? result->revision : 0, &err);
     op_free(op);
 }
@@ -180,91 +130,13 @@ static int propose(struct dcs_raft *dcs, const struct store_command *command, in
 
 /* --- transactions ----------------------------------------------------------------------------- */
 
-/* One transaction being put together. Keys are full paths, owned here. */
-struct txn {
-    const char *base;
-    struct store_compare compares[COMPARES_MAX];
-    size_t compare_count;
-    struct store_op ops[5];
-    size_t op_count;
-    char *keys[COMPARES_MAX + 5];
-    size_t key_count;
-};
-
-static struct span txn_key(struct txn *txn, const char *key)
+static int txn_propose(struct dcs_raft *dcs, struct raft_txn *txn, int64_t timeout_ms,
+                       dcs_done done, void *arg, struct error *err)
 {
-    ASSERT(txn->key_count < sizeof txn->keys / sizeof txn->keys[0]);
-    char *full = mem_printf("%s%s", txn->base, key);
-    txn->keys[txn->key_count++] = full;
-    return span_str(full);
-}
-
-static void txn_compare(struct txn *txn, const char *key, enum store_compare_target target,
-                        int64_t number)
-{
-    ASSERT(txn->compare_count < COMPARES_MAX);
-    txn->compares[txn->compare_count++] = (struct store_compare){
-        .target = target, .relation = STORE_EQUAL, .key = txn_key(txn, key), .number = number};
-}
-
-static struct store_op *txn_op(struct txn *txn, enum store_op_type type)
-{
-    ASSERT(txn->op_count < sizeof txn->ops / sizeof txn->ops[0]);
-    struct store_op *op = &txn->ops[txn->op_count++];
-    *op = (struct store_op){.type = type};
-    return op;
-}
-
-static void txn_put(struct txn *txn, const char *key, const char *value, uint64_t lease)
-{
-    struct store_op *op = txn_op(txn, STORE_OP_PUT);
-    op->key = txn_key(txn, key);
-    op->value = span_str(value);
-    op->lease = lease;
-}
-
-/* `value` NULL: the key is removed. */
-static void txn_write(struct txn *txn, const char *key, const char *value)
-{
-    if (value != NULL) {
-        txn_put(txn, key, value, 0);
-    } else {
-        txn_op(txn, STORE_OP_DELETE)->key = txn_key(txn, key);
-    }
-}
-
-static void txn_free(struct txn *txn)
-{
-    for (size_t i = 0; i < txn->key_count; i++) {
-        mem_free(txn->keys[i]);
-    }
-}
-
-static struct store_command txn_command(const struct txn *txn)
-{
-    return (struct store_command){.type = STORE_TXN,
-                                  .compares = txn->compares,
-                                  .compare_count = txn->compare_count,
-                                  .success = txn->ops,
-                                  .success_count = txn->op_count};
-}
-
-static int txn_propose(struct dcs_raft *dcs, struct txn *txn, int64_t timeout_ms, dcs_done done,
-                       void *arg, struct error *err)
-{
-    struct store_command command = txn_command(txn);
+    struct store_command command = raft_txn_command(txn);
     int rc = propose(dcs, &command, timeout_ms, 0, done, arg, err);
-    txn_free(txn);
+    raft_txn_free(txn);
     return rc;
-}
-
-static uint64_t lease_id_new(const struct dcs_raft *dcs)
-{
-    uint64_t id = 0;
-    while (id == 0) {
-        id = random_next(dcs->random);
-    }
-    return id;
 }
 
 /* --- view ------------------------------------------------------------------------------------- */
@@ -424,13 +296,6 @@ static uint64_t cluster_id(const struct dcs_raft *dcs)
     return status.cluster;
 }
 
-static int64_t stamp_next(struct dcs_raft *dcs)
-{
-    int64_t now_ms = clock_lease_ms(dcs->clock);
-    dcs->last_stamp = now_ms > dcs->last_stamp ? now_ms : dcs->last_stamp + 1;
-    return dcs->last_stamp;
-}
-
 /* The lease of the leader key if it still is that of `epoch`. */
 static int held_lease(const struct dcs_raft *dcs, int64_t epoch, uint64_t *ret_lease,
                       struct error *err)
@@ -455,50 +320,17 @@ static int dcs_raft_acquire(struct dcs *base, const struct dcs_acquire *acquire,
     if (rc != 0) {
         return rc;
     }
-    if (acquire->report_count > DCS_REPORTS_MAX || acquire->ttl_ms <= 0) {
-        return error_set(err, ERR_INVALID, "acquisition with %zu reports and a ttl of %lld ms",
-                         acquire->report_count, (long long)acquire->ttl_ms);
-    }
-    struct buf epoch = BUF_INIT;
-    ha_epoch_value(acquire->holder, acquire->instance, (uint32_t)acquire->timeline, &epoch);
-    struct txn txn = {.base = dcs->base};
-    txn_compare(&txn, "leader", STORE_CMP_CREATE, acquire->deposes);
-    txn_compare(&txn, "epoch", STORE_CMP_MOD, acquire->epoch_revision);
-    txn_compare(&txn, "config", STORE_CMP_MOD, acquire->config_revision);
-    txn_compare(&txn, "sync", STORE_CMP_MOD, acquire->sync_revision);
-    txn_compare(&txn, "unfenced", STORE_CMP_MOD, acquire->unfenced_revision);
-    txn_compare(&txn, "recovered", STORE_CMP_MOD, acquire->recovered_revision);
-    if (acquire->recovered_revision != 0) {
-        txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, "recovered");
-    }
-    for (size_t i = 0; i < acquire->report_count; i++) {
-        char *key = mem_printf("reports/%s", acquire->reports[i].member);
-        txn_compare(&txn, key, STORE_CMP_MOD, acquire->reports[i].revision);
-        mem_free(key);
-    }
-    uint64_t lease = lease_id_new(dcs);
-    struct store_op *grant = txn_op(&txn, STORE_OP_LEASE_GRANT);
-    grant->lease = lease;
-    grant->ttl_ms = acquire->ttl_ms;
-    grant->flags = STORE_LEASE_HOLDER;
-    grant->stamp = stamp_next(dcs);
-    txn_put(&txn, "leader", acquire->holder, lease);
-    txn_put(&txn, "epoch", buf_str(&epoch), 0);
-    char unfenced[HA_EPOCH_BYTES];
-    ha_epoch_print((struct ha_epoch){cluster_id(dcs), 0}, unfenced);
-    switch (acquire->unfenced) {
-    case DCS_UNFENCED_LEAVE: break;
-    case DCS_UNFENCED_PUT: txn_put(&txn, "unfenced", unfenced, 0); break;
-    case DCS_UNFENCED_REMOVE: txn_op(&txn, STORE_OP_DELETE)->key = txn_key(&txn, "unfenced"); break;
-    }
-    struct store_command command = txn_command(&txn);
-    if (acquire->deposes != 0) {
+    struct raft_txn txn;
+    raft_txn_init(&txn, dcs->base);
+    rc = raft_txn_acquire(&txn, acquire, cluster_id(dcs), raft_lease_id_new(dcs->random),
+                          raft_stamp_next(dcs->clock, &dcs->last_stamp), err);
+    struct store_command command = raft_txn_command(&txn);
+    if (rc == 0 && acquire->deposes != 0) {
         command.type = STORE_DEPOSE;
         rc = held_lease(dcs, acquire->deposes, &command.lease, err);
     }
     rc = rc != 0 ? rc : propose(dcs, &command, timeout_ms, 0, done, arg, err);
-    txn_free(&txn);
-    buf_free(&epoch);
+    raft_txn_free(&txn);
     return rc;
 }
 
@@ -506,15 +338,13 @@ static int dcs_raft_put_unfenced(struct dcs *base, int64_t epoch, int64_t timeou
                                  void *arg, struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
-    char value[HA_EPOCH_BYTES];
     int rc = ready(dcs, err);
     if (rc != 0) {
         return rc;
     }
-    ha_epoch_print((struct ha_epoch){cluster_id(dcs), epoch}, value);
-    struct txn txn = {.base = dcs->base};
-    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
-    txn_put(&txn, "unfenced", value, 0);
+    struct raft_txn txn;
+    raft_txn_init(&txn, dcs->base);
+    raft_txn_unfenced(&txn, epoch, cluster_id(dcs));
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
@@ -549,7 +379,7 @@ static int dcs_raft_renew(struct dcs *base, int64_t epoch, int64_t ttl_ms, int64
     if (rc != 0) {
         return rc;
     }
-    command.stamp = stamp_next(dcs);
+    command.stamp = raft_stamp_next(dcs->clock, &dcs->last_stamp);
     return propose(dcs, &command, timeout_ms, 1, done, arg, err);
 }
 
@@ -565,13 +395,9 @@ static int dcs_raft_release(struct dcs *base, int64_t epoch, const char *status,
     if (rc != 0) {
         return rc;
     }
-    struct txn txn = {.base = dcs->base};
-    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
-    struct store_op *end = txn_op(&txn, STORE_OP_LEASE_END);
-    end->lease = lease;
-    if (status != NULL) {
-        txn_put(&txn, "status", status, 0);
-    }
+    struct raft_txn txn;
+    raft_txn_init(&txn, dcs->base);
+    raft_txn_release(&txn, epoch, lease, status);
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
@@ -583,9 +409,9 @@ static int dcs_raft_put_status(struct dcs *base, int64_t epoch, const char *stat
     if (rc != 0) {
         return rc;
     }
-    struct txn txn = {.base = dcs->base};
-    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
-    txn_put(&txn, "status", status, 0);
+    struct raft_txn txn;
+    raft_txn_init(&txn, dcs->base);
+    raft_txn_status(&txn, epoch, status);
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
@@ -597,10 +423,9 @@ static int dcs_raft_put_sync(struct dcs *base, int64_t epoch, const char *value,
     if (rc != 0) {
         return rc;
     }
-    struct txn txn = {.base = dcs->base};
-    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
-    txn_compare(&txn, "sync", STORE_CMP_MOD, revision);
-    txn_write(&txn, "sync", value);
+    struct raft_txn txn;
+    raft_txn_init(&txn, dcs->base);
+    raft_txn_sync(&txn, epoch, value, revision);
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
@@ -612,17 +437,16 @@ static int write_key(struct dcs *base, const char *key, const char *value, int64
 {
     struct dcs_raft *dcs = self_of(base);
     int rc = ready(dcs, err);
-    if (rc == 0) {
-        rc = key_check(dcs->base, key, err);
-    }
     if (rc != 0) {
         return rc;
     }
-    struct txn txn = {.base = dcs->base};
-    if (compare != DCS_ANY) {
-        txn_compare(&txn, key, STORE_CMP_MOD, compare);
+    struct raft_txn txn;
+    raft_txn_init(&txn, dcs->base);
+    rc = raft_txn_key(&txn, key, value, compare, err);
+    if (rc != 0) {
+        raft_txn_free(&txn);
+        return rc;
     }
-    txn_write(&txn, key, value);
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
@@ -638,25 +462,22 @@ static int dcs_raft_remove(struct dcs *base, const char *key, int64_t compare, i
     return write_key(base, key, NULL, compare, timeout_ms, done, arg, err);
 }
 
-/* `none` over the report rather than no report: one that is still on its way is then refused. */
 static int dcs_raft_withdraw(struct dcs *base, const char *name, int64_t report_revision,
                              int64_t epoch, int64_t timeout_ms, dcs_done done, void *arg,
                              struct error *err)
 {
     struct dcs_raft *dcs = self_of(base);
-    char key[STORE_KEY_BYTES_MAX];
-    int need = snprintf(key, sizeof key, "reports/%s", name);
     int rc = ready(dcs, err);
-    if (rc == 0 && (need < 0 || (size_t)need >= sizeof key)) {
-        rc = error_set(err, ERR_LIMIT, "the member's name is too long");
-    }
     if (rc != 0) {
         return rc;
     }
-    struct txn txn = {.base = dcs->base};
-    txn_compare(&txn, key, STORE_CMP_MOD, report_revision);
-    txn_compare(&txn, "leader", STORE_CMP_CREATE, epoch);
-    txn_put(&txn, key, "none", 0);
+    struct raft_txn txn;
+    raft_txn_init(&txn, dcs->base);
+    rc = raft_txn_withdraw(&txn, name, report_revision, epoch, err);
+    if (rc != 0) {
+        raft_txn_free(&txn);
+        return rc;
+    }
     return txn_propose(dcs, &txn, timeout_ms, done, arg, err);
 }
 
@@ -683,26 +504,18 @@ static uint64_t member_lease(const struct dcs_raft *dcs, const char *key, const 
 
 static void on_member_done(void *arg, int rc, const struct store_result *result);
 
-/* A new lease with the key on it, and the old lease's end: a put alone would not renew, and a
- * renewal and a put are two commands of which the second can be lost. */
 static int member_grant(struct dcs_raft *dcs, struct op *op, struct error *err)
 {
-    struct txn txn = {.base = dcs->base};
+    struct raft_txn txn;
     bool same = false;
     uint64_t old = member_lease(dcs, op->key, op->value, op->ttl_ms, &same);
-    uint64_t lease = lease_id_new(dcs);
-    struct store_op *grant = txn_op(&txn, STORE_OP_LEASE_GRANT);
-    grant->lease = lease;
-    grant->ttl_ms = op->ttl_ms;
-    txn_put(&txn, op->key, op->value, lease);
-    if (old != 0) {
-        txn_op(&txn, STORE_OP_LEASE_END)->lease = old;
-    }
-    struct store_command command = txn_command(&txn);
+    raft_txn_init(&txn, dcs->base);
+    raft_txn_member(&txn, op->key, op->value, raft_lease_id_new(dcs->random), old, op->ttl_ms);
+    struct store_command command = raft_txn_command(&txn);
     int64_t left_ms = op->until_ms - clock_mono_ms(dcs->clock);
     int rc = raft_node_propose(dcs->node, &command, left_ms > 1 ? left_ms : 1, 0, on_member_done,
                                op, err);
-    txn_free(&txn);
+    raft_txn_free(&txn);
     return rc;
 }
 
@@ -744,7 +557,7 @@ static int dcs_raft_put_member(struct dcs *base, const char *name, const char *v
     op->sent_ms = clock_lease_ms(dcs->clock);
     bool same = false;
     uint64_t lease = member_lease(dcs, op->key, value, ttl_ms, &same);
-    rc = key_check(dcs->base, op->key, err);
+    rc = raft_key_check(dcs->base, op->key, err);
     if (rc == 0 && lease != 0 && same) {
         struct store_command command = {
             .type = STORE_LEASE_RENEW, .lease = lease, .ttl_ms = ttl_ms};

@@ -59,7 +59,7 @@ static void fill_settings(const struct agent *agent, struct ha_settings *setting
     settings->loop_wait_ms = dynamic->loop_wait_ms;
     settings->retry_timeout_ms = dynamic->retry_timeout_ms;
     settings->election_timeout_ms =
-        agent->config->store == CONFIG_STORE_RAFT ? election_ms : PEERS_SILENT_MS;
+        config_is_raft_member(agent->config) ? election_ms : PEERS_SILENT_MS;
     settings->maximum_lag_bytes = dynamic->maximum_lag_on_failover_bytes;
     settings->primary_start_timeout_ms = dynamic->primary_start_timeout_ms;
     settings->hang_timeout_ms = dynamic_hang_timeout_ms(dynamic);

@@ -175,10 +175,23 @@ static void drop(struct loop_peers *peers, size_t i)
     peers->questions[i] = peers->questions[last];
 }
 
-/* Of ours the Raft group tells, where it is the store. */
+static bool is_in_group(const struct agent *agent, const char *name)
+{
+    const struct loop_facts *facts = &agent->facts;
+    for (size_t i = 0; i < facts->heard_count; i++) {
+        if (strcmp(facts->heard[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of ours the Raft group tells, where it is the store, but not of those that are its clients; and
+ * to a client it tells of nobody. */
 static bool is_asked(const struct agent *agent, const struct ha_member *member)
 {
-    bool told = agent->config->store == CONFIG_STORE_RAFT && member->reports;
+    bool told =
+        config_is_raft_member(agent->config) && member->reports && is_in_group(agent, member->name);
     return !told && strcmp(member->name, agent->config->name) != 0 && member->api_url[0] != '\0';
 }
 

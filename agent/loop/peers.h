@@ -1,5 +1,6 @@
 /* Asks other members' REST servers (GET /patroni) who is alive and how far, where no Raft group
- * tells: all of them with an etcd as the store, Patroni's with our own. Only while it matters:
+ * tells: all of them with an etcd as the store and on a client of the group, with our own store
+ * Patroni's and the group's clients. Only while it matters:
  * nobody leads, a failover is requested, or this node neither serves nor streams. Answers are facts
  * (struct ha_peer); they promise nothing. */
 #ifndef AGENT_LOOP_PEERS_H

@@ -64,7 +64,7 @@ bool silence_is_asked_for(const struct agent *agent)
 {
     const struct dynamic_config *dynamic = &agent->dynamic;
     return dynamic->early_failover && dynamic->synchronous_mode != DYNAMIC_SYNCHRONOUS_OFF &&
-           dynamic->synchronous_mode_strict && agent->config->store == CONFIG_STORE_RAFT &&
+           dynamic->synchronous_mode_strict && config_is_raft_member(agent->config) &&
            !agent->unconfigured && agent->facts.config_revision >= 0;
 }
 
@@ -270,10 +270,15 @@ static void take_raft(struct loop_silence *silence)
         return;
     }
     raft_node_status(node, &status);
+    bool is_member = false;
     for (size_t i = 0; i < status.member_count; i++) {
         if (strcmp(status.members[i].name, silence->leader) == 0) {
             silence->raft_mono_ms = status.members[i].heard_mono_ms;
+            is_member = true;
         }
+    }
+    if (!is_member) { /* a client of the group: that no member hears it says nothing */
+        silence->raft_mono_ms = agent_mono_ms(agent);
     }
 }
 

@@ -175,6 +175,17 @@ int raft_node_propose_plain(struct raft_node *node, const struct store_command *
                             int64_t timeout_ms, raft_done done, void *arg,
                             struct error *err) MUST_CHECK;
 
+/* The same for a client of this member that has a name of its own, `actor`, and holds leases under
+ * it. `attempts_max` as above. */
+struct raft_propose_as {
+    struct span actor;
+    int64_t timeout_ms;
+    unsigned attempts_max;
+};
+int raft_node_propose_as(struct raft_node *node, const struct store_command *command,
+                         const struct raft_propose_as *as, raft_done done, void *arg,
+                         struct error *err) MUST_CHECK;
+
 /* ReadIndex: `done` (rc 0) when this member has applied everything that was committed when it
  * asked; then raft_node_store is linearizable until the callback returns. No clock is trusted.
  * ERR_UNAVAILABLE at the deadline, ERR_CANCELED. */

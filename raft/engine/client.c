@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- ends of calls ---------------------------------------------------------------------------- */
@@ -80,6 +81,9 @@ static void deadlines_check(struct raft_client *client)
             return;
         }
         bool unknown = client_kind_changes(late->kind) && late->sent;
+        if (late->sent && client->address_count > 1) {
+            client->leaving = true;
+        }
         client_call_fail(client, late, unknown ? ERR_UNKNOWN : ERR_UNAVAILABLE, &err);
     }
 }
@@ -165,28 +169,80 @@ int raft_client_read_prefix(struct raft_client *client, struct span prefix, int6
     return call_start(client, call);
 }
 
-int raft_client_command(struct raft_client *client, const struct store_command *command,
-                        int64_t timeout_ms, raft_client_command_done done, void *arg,
-                        struct error *err)
+/* `actor` empty: in nobody's name. */
+static int command_new(struct raft_client *client, const struct store_command *command,
+                       struct span actor, int64_t timeout_ms, struct client_call **ret_call,
+                       struct error *err)
 {
     struct store_command plain = *command;
     plain.client = 0;
     plain.sequence = 0;
     plain.floor = 0;
-    plain.actor = span_of(NULL, 0);
+    plain.actor = actor;
     struct buf body = BUF_INIT;
     int rc = store_command_encode(&plain, &body, err);
-    struct client_call *call;
     if (rc == 0) {
-        rc = call_new(client, CLIENT_COMMAND, timeout_ms, &call, err);
+        rc = call_new(client, actor.len > 0 ? CLIENT_COMMAND_AS : CLIENT_COMMAND, timeout_ms,
+                      ret_call, err);
     }
     if (rc != 0) {
         buf_free(&body);
         return rc;
     }
+    (*ret_call)->body = body;
+    return 0;
+}
+
+int raft_client_command(struct raft_client *client, const struct store_command *command,
+                        int64_t timeout_ms, raft_client_command_done done, void *arg,
+                        struct error *err)
+{
+    struct client_call *call;
+    int rc = command_new(client, command, span_of(NULL, 0), timeout_ms, &call, err);
+    if (rc != 0) {
+        return rc;
+    }
     call->command_done = done;
     call->arg = arg;
-    call->body = body;
+    return call_start(client, call);
+}
+
+int raft_client_command_as(struct raft_client *client, const struct store_command *command,
+                           int64_t timeout_ms, raft_client_command_done done, void *arg,
+                           struct error *err)
+{
+    struct client_call *call;
+    ASSERT(client->identity.name[0] != '\0');
+    int rc = command_new(client, command, span_str(client->identity.name), timeout_ms, &call, err);
+    if (rc != 0) {
+        return rc;
+    }
+    call->command_done = done;
+    call->arg = arg;
+    return call_start(client, call);
+}
+
+int raft_client_watch(struct raft_client *client, const struct raft_client_watch *watch,
+                      int64_t timeout_ms, raft_client_read_done done, void *arg, struct error *err)
+{
+    struct client_call *call;
+    ASSERT(client->identity.name[0] != '\0');
+    if (watch->prefix.len > STORE_KEY_BYTES_MAX || watch->revision < 0 || watch->hold_ms < 0 ||
+        watch->hold_ms >= timeout_ms) {
+        return error_set(err, ERR_INVALID, "a watch for %lld ms with a deadline of %lld ms",
+                         (long long)watch->hold_ms, (long long)timeout_ms);
+    }
+    int rc = call_new(client, CLIENT_WATCH, timeout_ms, &call, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct client_watch message = {.cluster = watch->cluster,
+                                   .revision = watch->revision,
+                                   .hold_ms = (uint32_t)watch->hold_ms,
+                                   .prefix = watch->prefix};
+    client_watch_encode(&message, &call->body);
+    call->read_done = done;
+    call->arg = arg;
     return call_start(client, call);
 }
 
@@ -215,6 +271,17 @@ int raft_client_status(struct raft_client *client, int64_t timeout_ms, raft_clie
     call->status_done = done;
     call->arg = arg;
     return call_start(client, call);
+}
+
+const char *raft_client_connected(const struct raft_client *client, char *ret_text, size_t size)
+{
+    char text[NET_ADDR_TEXT_BYTES];
+    if (client->state != CLIENT_OPEN) {
+        return NULL;
+    }
+    (void)snprintf(ret_text, size, "%s",
+                   net_addr_format(&client->addresses[client->address], text));
+    return ret_text;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -251,6 +318,23 @@ int raft_client_new(struct uv_loop_s *loop, const char *const *addresses, size_t
     return 0;
 }
 
+int raft_client_set_name(struct raft_client *client, const char *name, struct error *err)
+{
+    ASSERT(client->state == CLIENT_IDLE);
+    if (name[0] == '\0' || strlen(name) >= sizeof client->identity.name) {
+        return error_set(err, ERR_INVALID, "the name has to have 1 to %zu bytes",
+                         sizeof client->identity.name - 1);
+    }
+    (void)snprintf(client->identity.name, sizeof client->identity.name, "%s", name);
+    return 0;
+}
+
+void raft_client_set_events(struct raft_client *client, const struct raft_client_events *events)
+{
+    ASSERT(client->state == CLIENT_IDLE);
+    client->events = *events;
+}
+
 int raft_client_use_tls(struct raft_client *client, const char *certfile, const char *keyfile,
                         const char *cafile, struct error *err)
 {
@@ -259,12 +343,16 @@ int raft_client_use_tls(struct raft_client *client, const char *certfile, const 
                                 .cafile = cafile,
                                 .verify = TLS_VERIFY_REQUIRED,
                                 .mutual = true};
-    ASSERT(client->tls == NULL && client->state == CLIENT_IDLE);
-    int rc = tls_context_new(&config, &client->tls, err);
+    struct tls_context *tls = NULL;
+    ASSERT(client->tls != NULL || client->state == CLIENT_IDLE);
+    int rc = tls_context_new(&config, &tls, err);
     if (rc != 0) {
         error_wrap(err, "raft");
+        return rc;
     }
-    return rc;
+    tls_context_free(client->tls); /* connections hold theirs */
+    client->tls = tls;
+    return 0;
 }
 
 void client_part_closed(void *arg)
@@ -282,6 +370,7 @@ void client_part_closed(void *arg)
     }
     mem_free(client->password);
     tls_context_free(client->tls);
+    group_warnings_free(&client->warnings);
     mem_free(client);
     if (closed != NULL) {
         closed(closed_arg);

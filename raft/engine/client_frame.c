@@ -13,7 +13,7 @@
 
 static bool kind_known(uint8_t kind)
 {
-    return kind >= CLIENT_READ && kind <= CLIENT_REMOVE;
+    return kind >= CLIENT_READ && kind <= CLIENT_WATCH;
 }
 
 void client_request_encode(const struct client_request *request, struct buf *out)
@@ -139,6 +139,54 @@ int client_view_decode(struct span body, uint64_t *ret_cluster, int64_t *ret_rev
     *ret_revision = revision;
     *ret_kvs = kvs;
     *ret_count = count;
+    return 0;
+}
+
+/* --- watch ------------------------------------------------------------------------------------ */
+
+void client_watch_encode(const struct client_watch *watch, struct buf *out)
+{
+    buf_put_u64(out, watch->cluster);
+    buf_put_u64(out, (uint64_t)watch->revision);
+    buf_put_u32(out, watch->hold_ms);
+    buf_put_bytes(out, watch->prefix);
+}
+
+int client_watch_decode(struct span body, struct client_watch *ret_watch, struct error *err)
+{
+    struct span_reader reader = span_reader_of(body);
+    struct client_watch watch = {.cluster = span_take_u64(&reader)};
+    watch.revision = (int64_t)span_take_u64(&reader);
+    watch.hold_ms = span_take_u32(&reader);
+    watch.prefix = span_take_bytes(&reader, STORE_KEY_BYTES_MAX);
+    if (!span_reader_done(&reader) || watch.revision < 0 || watch.hold_ms > CLIENT_TIMEOUT_MAX_MS) {
+        return error_set(err, ERR_INVALID, "malformed watch");
+    }
+    *ret_watch = watch;
+    return 0;
+}
+
+void client_news_encode(const struct store *store, uint64_t cluster, struct span prefix,
+                        bool changed, struct buf *out)
+{
+    buf_put_u8(out, changed);
+    if (changed) {
+        client_view_encode(store, cluster, prefix, out);
+    } else {
+        buf_put_u64(out, cluster);
+        buf_put_u64(out, (uint64_t)store_revision(store));
+        buf_put_u32(out, 0);
+    }
+}
+
+int client_news_decode(struct span body, bool *ret_changed, struct span *ret_view,
+                       struct error *err)
+{
+    if (body.len < 1 || body.data[0] > 1) {
+        return error_set(err, ERR_INVALID, "malformed view");
+    }
+    *ret_changed = body.data[0] == 1;
+    *ret_view = span_of(body.data + 1, body.len - 1);
     return 0;
 }
 

@@ -5,11 +5,20 @@
 #include "base/buf.h"
 #include "raft/node.h"
 
-enum client_kind { CLIENT_READ = 1, CLIENT_COMMAND = 2, CLIENT_STATUS = 3, CLIENT_REMOVE = 4 };
+/* The last two are for callers that gave a name in the handshake. A member of an earlier release
+ * does not answer them. */
+enum client_kind {
+    CLIENT_READ = 1,
+    CLIENT_COMMAND = 2,
+    CLIENT_STATUS = 3,
+    CLIENT_REMOVE = 4,
+    CLIENT_COMMAND_AS = 5, /* in the caller's name */
+    CLIENT_WATCH = 6
+};
 /* Its outcome is unknown when the connection is lost. */
 static inline bool client_kind_changes(enum client_kind kind)
 {
-    return kind == CLIENT_COMMAND || kind == CLIENT_REMOVE;
+    return kind == CLIENT_COMMAND || kind == CLIENT_REMOVE || kind == CLIENT_COMMAND_AS;
 }
 
 #define CLIENT_TIMEOUT_MAX_MS 60000
@@ -19,8 +28,8 @@ struct client_request {
     uint64_t number; /* the client's; comes back in the answer */
     enum client_kind kind;
     uint32_t timeout_ms;
-    struct span
-        body; /* READ: the prefix; COMMAND: store_command_encode; STATUS: empty; REMOVE: id */
+    struct span body; /* READ: the prefix; COMMAND, COMMAND_AS: store_command_encode; STATUS: empty;
+                         REMOVE: id; WATCH: client_watch_encode */
 };
 
 struct client_answer {
@@ -44,6 +53,23 @@ void client_view_encode(const struct store *store, uint64_t cluster, struct span
 /* The kvs borrow from `body`; mem_free(*ret_kvs). */
 int client_view_decode(struct span body, uint64_t *ret_cluster, int64_t *ret_revision,
                        struct store_kv **ret_kvs, size_t *ret_count, struct error *err) MUST_CHECK;
+
+struct client_watch {
+    uint64_t cluster; /* what the caller has; 0 = nothing */
+    int64_t revision;
+    uint32_t hold_ms; /* answered after that at the latest */
+    struct span prefix;
+};
+
+void client_watch_encode(const struct client_watch *watch, struct buf *out);
+int client_watch_decode(struct span body, struct client_watch *ret_watch,
+                        struct error *err) MUST_CHECK;
+/* Body of WATCH: `changed`, then as of READ; unchanged: without keys. */
+void client_news_encode(const struct store *store, uint64_t cluster, struct span prefix,
+                        bool changed, struct buf *out);
+/* What is behind `changed` is for client_view_decode. */
+int client_news_decode(struct span body, bool *ret_changed, struct span *ret_view,
+                       struct error *err) MUST_CHECK;
 
 void client_result_encode(const struct store_result *result, struct buf *out);
 int client_result_decode(struct span body, struct store_result *ret_result,

@@ -9,6 +9,7 @@
 #include "base/net/tls.h"
 #include "raft/client.h"
 #include "raft/engine/client_frame.h"
+#include "raft/engine/group_warnings.h"
 #include "raft/engine/peer_session.h"
 
 #include <uv.h>
@@ -55,7 +56,10 @@ struct raft_client {
     uint64_t asked_ms; /* uv_now of it */
     bool leaving;      /* it refused as unavailable: the next one, once nothing is under way here */
     bool full;         /* its queue is: more when it has drained */
-    int parts;         /* timer, connect, sessions that are not gone yet */
+    uint64_t cluster;  /* of who answered first; 0 = nobody yet */
+    struct raft_client_events events; /* NULL = not asked for */
+    struct group_warnings warnings;
+    int parts; /* timer, connect, sessions that are not gone yet */
     void (*closed)(void *arg);
     void *closed_arg;
 };

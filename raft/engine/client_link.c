@@ -15,6 +15,9 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/engine/cluster_id.h"
+
+#include <inttypes.h>
 
 #define CONNECT_TIMEOUT_MS     2000
 #define SILENCE_MAX_MS         2000
@@ -122,6 +125,13 @@ static void address_failed(struct raft_client *client, int rc, const struct erro
     char text[NET_ADDR_TEXT_BYTES];
     error_wrap(&err, "member at %s", net_addr_format(&client->addresses[client->address], text));
     next_address(client);
+    if (client->events.on_warning != NULL &&
+        group_warnings_tell(&client->warnings, err.text, (int64_t)uv_now(client->loop))) {
+        client->events.on_warning(client->events.arg, err.text);
+    }
+    if (client->closing) {
+        return;
+    }
     client->failures++;
     sent_lost(client, &err);
     if (!client->closing && client->failures >= client->address_count) {
@@ -257,7 +267,13 @@ static void view_deliver(struct raft_client *client, struct client_call *call, s
     struct store_kv *kvs = NULL;
     struct error err = {0};
     struct client_outcome outcome = {.view = &view, .err = &err};
-    outcome.rc = client_view_decode(body, &view.cluster, &view.revision, &kvs, &view.count, &err);
+    bool changed = true;
+    outcome.rc = call->kind == CLIENT_WATCH ? client_news_decode(body, &changed, &body, &err) : 0;
+    if (outcome.rc == 0) {
+        outcome.rc =
+            client_view_decode(body, &view.cluster, &view.revision, &kvs, &view.count, &err);
+    }
+    view.same = !changed;
     view.kvs = kvs;
     client_call_end(client, call, &outcome);
     mem_free(kvs);
@@ -270,8 +286,10 @@ static void answer_deliver(struct raft_client *client, struct client_call *call,
     struct raft_status status = {0};
     struct client_outcome outcome = {.err = &err};
     switch (call->kind) {
-    case CLIENT_READ: view_deliver(client, call, body); return;
+    case CLIENT_READ:
+    case CLIENT_WATCH: view_deliver(client, call, body); return;
     case CLIENT_COMMAND:
+    case CLIENT_COMMAND_AS:
     case CLIENT_REMOVE:
         outcome.rc = client_result_decode(body, &result, &err);
         outcome.rc = outcome.rc == 0 ? 0 : ERR_UNKNOWN;
@@ -347,13 +365,41 @@ static void on_frame(void *arg, struct peer_session *session, const struct peer_
 
 /* --- making a connection ---------------------------------------------------------------------- */
 
+/* A list of addresses that names members of two clusters would otherwise show now the one and now
+ * the other as the store. One that was recovered from the other takes its place. */
+static int cluster_take(struct raft_client *client, uint64_t cluster, struct error *err)
+{
+    bool later = cluster_id_replaces(cluster, client->cluster);
+    if (cluster == 0 || client->cluster == 0 || cluster == client->cluster || later) {
+        client->cluster = cluster != 0 ? cluster : client->cluster;
+        return 0;
+    }
+    return error_set(err, ERR_CONFLICT,
+                     "belongs to the Raft cluster %016" PRIx64 ", and the others to %016" PRIx64
+                     ": take its address out of raft.partner_addrs",
+                     cluster, client->cluster);
+}
+
 static void on_open(void *arg, struct peer_session *session)
 {
     struct raft_client *client = arg;
-    (void)session;
+    struct error err = {0};
+    int rc = cluster_take(client, peer_session_peer(session)->cluster, &err);
+    if (rc != 0) {
+        address_failed(client, rc, &err);
+        return;
+    }
     client->state = CLIENT_OPEN;
     client->failures = 0;
     heard(client);
+    if (client->events.on_connected != NULL) {
+        char text[NET_ADDR_TEXT_BYTES];
+        client->events.on_connected(client->events.arg,
+                                    net_addr_format(&client->addresses[client->address], text));
+    }
+    if (client->closing) {
+        return;
+    }
     client_step(client);
 }
 

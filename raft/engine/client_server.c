@@ -18,8 +18,13 @@ struct pending {
     enum client_kind kind;
     uint64_t from; /* ids of the frame's header */
     uint64_t cluster;
-    uint8_t *prefix; /* READ */
+    uint8_t *prefix; /* READ, WATCH */
     size_t prefix_len;
+    bool waits; /* WATCH: for news, until `due_ms`; the node does not know of it */
+    int64_t due_ms;
+    int64_t read_ms; /* how long the read may take that comes then */
+    uint64_t known_cluster;
+    int64_t known_revision;
 };
 
 struct client_server {
@@ -41,9 +46,14 @@ void client_server_free(struct client_server *server)
     mem_free(server);
 }
 
+static void watches_end(struct client_server *server);
+
 void client_server_node(struct client_server *server, struct raft_node *node)
 {
     server->node = node;
+    if (node == NULL) {
+        watches_end(server);
+    }
 }
 
 static void pending_free(struct pending *pending)
@@ -90,6 +100,29 @@ static int answer_code(const struct pending *pending, int rc)
     return client_kind_changes(pending->kind) ? ERR_UNKNOWN : ERR_UNAVAILABLE;
 }
 
+static bool on_news(void *arg, const struct store_event *event)
+{
+    bool *any = arg;
+    (void)event;
+    *any = true;
+    return false;
+}
+
+/* Whether what the client has is not what is there. */
+static bool has_news(const struct pending *pending)
+{
+    const struct store *store = raft_node_store(pending->server->node);
+    int64_t revision = store_revision(store);
+    if (pending->known_cluster != pending->cluster || revision < pending->known_revision) {
+        return true;
+    }
+    bool any = false;
+    return revision > pending->known_revision &&
+           (store_history_each(store, pending->known_revision + 1,
+                               span_of(pending->prefix, pending->prefix_len), on_news, &any) != 0 ||
+            any);
+}
+
 static void on_read_done(void *arg, int rc, const struct store_result *result)
 {
     struct pending *pending = arg;
@@ -102,8 +135,13 @@ static void on_read_done(void *arg, int rc, const struct store_result *result)
         return;
     }
     struct buf body = BUF_INIT;
-    client_view_encode(raft_node_store(node), pending->cluster,
-                       span_of(pending->prefix, pending->prefix_len), &body);
+    struct span prefix = span_of(pending->prefix, pending->prefix_len);
+    if (pending->kind == CLIENT_WATCH) {
+        client_news_encode(raft_node_store(node), pending->cluster, prefix, has_news(pending),
+                           &body);
+    } else {
+        client_view_encode(raft_node_store(node), pending->cluster, prefix, &body);
+    }
     if (body.len > PEER_FRAME_BYTES_MAX / 2) {
         answer_error(pending, ERR_LIMIT, "the keys are too many for one answer");
     } else {
@@ -140,6 +178,51 @@ static int start_read(struct pending *pending, const struct client_request *requ
     return raft_node_read(pending->server->node, request->timeout_ms, on_read_done, pending, err);
 }
 
+/* Two processes under one name, one of which votes, would be one holder to the store. */
+static int name_check(const struct pending *pending, struct error *err)
+{
+    const struct handshake_identity *caller = peer_session_peer(pending->client);
+    if (caller->name[0] == '\0') {
+        return error_set(err, ERR_PERMISSION, "this is asked under a name, and none was given");
+    }
+    struct raft_status status;
+    raft_node_status(pending->server->node, &status);
+    for (size_t i = 0; i < status.member_count; i++) {
+        if (strcmp(status.members[i].name, caller->name) == 0) {
+            return error_set(err, ERR_REFUSED,
+                             "'%s' at %s is a client here and the name of the Raft member at %s: "
+                             "remove that member first, or give one of them another name",
+                             caller->name, peer_session_text(pending->client),
+                             status.members[i].address);
+        }
+    }
+    return 0;
+}
+
+static int start_watch(struct pending *pending, const struct client_request *request,
+                       int64_t now_ms, struct error *err)
+{
+    struct client_watch watch;
+    int rc = client_watch_decode(request->body, &watch, err);
+    if (rc == 0) {
+        rc = name_check(pending, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    /* Half of the time at least is for the read. */
+    int64_t hold_ms =
+        watch.hold_ms < request->timeout_ms / 2 ? watch.hold_ms : request->timeout_ms / 2;
+    pending->prefix = mem_memdup(watch.prefix.data, watch.prefix.len);
+    pending->prefix_len = watch.prefix.len;
+    pending->known_cluster = watch.cluster;
+    pending->known_revision = watch.revision;
+    pending->read_ms = request->timeout_ms - hold_ms;
+    pending->due_ms = now_ms + hold_ms;
+    pending->waits = true;
+    return 0;
+}
+
 /* A lease is ended by members alone, whose own clocks have counted its time: ended early it would
  * let a second primary in. */
 static bool is_for_clients(enum store_command_type type)
@@ -173,7 +256,18 @@ static int start_command(struct pending *pending, const struct client_request *r
         rc = error_set(err, ERR_REFUSED,
                        "records of members, and the end of a lease, are the members' own");
     }
-    if (rc == 0) {
+    if (rc == 0 && request->kind == CLIENT_COMMAND_AS) {
+        rc = name_check(pending, err);
+    }
+    if (rc == 0 && request->kind == CLIENT_COMMAND_AS) {
+        struct raft_propose_as as = {
+            .actor = span_str(peer_session_peer(pending->client)->name),
+            .timeout_ms = request->timeout_ms,
+            .attempts_max = command.type == STORE_LEASE_RENEW && command.stamp != 0,
+        };
+        rc = raft_node_propose_as(pending->server->node, &command, &as, on_command_done, pending,
+                                  err);
+    } else if (rc == 0) {
         rc = raft_node_propose_plain(pending->server->node, &command, request->timeout_ms,
                                      on_command_done, pending, err);
     }
@@ -214,7 +308,8 @@ static int start_remove(struct pending *pending, const struct client_request *re
 }
 
 /* 0: under way or answered. */
-static int start(struct pending *pending, const struct client_request *request, struct error *err)
+static int start(struct pending *pending, const struct client_request *request, int64_t now_ms,
+                 struct error *err)
 {
     struct raft_node *node = pending->server->node;
     if (node == NULL) {
@@ -222,7 +317,9 @@ static int start(struct pending *pending, const struct client_request *request, 
     }
     switch (request->kind) {
     case CLIENT_READ: return start_read(pending, request, err);
-    case CLIENT_COMMAND: return start_command(pending, request, err);
+    case CLIENT_COMMAND:
+    case CLIENT_COMMAND_AS: return start_command(pending, request, err);
+    case CLIENT_WATCH: return start_watch(pending, request, now_ms, err);
     case CLIENT_REMOVE: return start_remove(pending, request, err);
     case CLIENT_STATUS: break;
     }
@@ -247,7 +344,8 @@ static size_t pending_of(const struct client_server *server, const struct peer_s
 }
 
 void client_server_request(struct client_server *server, struct peer_session *client,
-                           struct span payload, const struct handshake_identity *self)
+                           struct span payload, const struct handshake_identity *self,
+                           int64_t now_ms)
 {
     struct client_request request;
     struct error err = {0};
@@ -266,11 +364,55 @@ void client_server_request(struct client_server *server, struct peer_session *cl
     list_append(&server->pending, &pending->in_server);
     server->count++;
     int rc = full ? error_set(&err, ERR_LIMIT, "too many requests are under way")
-                  : start(pending, &request, &err);
+                  : start(pending, &request, now_ms, &err);
     if (rc != 0) {
         answer_error(pending, rc, err.text);
         pending_free(pending);
     }
+}
+
+/* --- watches ---------------------------------------------------------------------------------- */
+
+static void watches_end(struct client_server *server)
+{
+    LIST_EACH(item, &server->pending)
+    {
+        struct pending *pending = LIST_OWNER(item, struct pending, in_server);
+        if (pending->waits) {
+            answer_error(pending, ERR_UNAVAILABLE, "the member is stopping");
+            pending_free(pending);
+        }
+    }
+}
+
+static void watch_read(struct pending *pending)
+{
+    struct error err = {0};
+    pending->waits = false;
+    int rc = raft_node_read(pending->server->node, pending->read_ms, on_read_done, pending, &err);
+    if (rc != 0) {
+        answer_error(pending, rc, err.text);
+        pending_free(pending);
+    }
+}
+
+int64_t client_server_look(struct client_server *server, int64_t now_ms)
+{
+    int64_t next_ms = -1;
+    LIST_EACH(item, &server->pending)
+    {
+        struct pending *pending = LIST_OWNER(item, struct pending, in_server);
+        if (!pending->waits) {
+            continue;
+        }
+        int64_t left_ms = pending->due_ms - now_ms;
+        if (left_ms <= 0 || has_news(pending)) {
+            watch_read(pending);
+        } else if (next_ms < 0 || left_ms < next_ms) {
+            next_ms = left_ms;
+        }
+    }
+    return next_ms;
 }
 
 void client_server_forget(struct client_server *server, struct peer_session *client)
@@ -280,6 +422,9 @@ void client_server_forget(struct client_server *server, struct peer_session *cli
         struct pending *pending = LIST_OWNER(item, struct pending, in_server);
         if (pending->client == client) {
             pending->client = NULL;
+            if (pending->waits) {
+                pending_free(pending);
+            }
         }
     }
 }

@@ -20,8 +20,12 @@ void client_server_free(struct client_server *server);
 
 /* NULL: not started, or about to stop: requests are then answered with ERR_UNAVAILABLE. */
 void client_server_node(struct client_server *server, struct raft_node *node);
+/* To be called when the store has changed, after requests, and when it said: what is watched is
+ * looked at. Returns how soon again, at the latest; -1 = nothing is watched. */
+int64_t client_server_look(struct client_server *server, int64_t now_ms);
 void client_server_request(struct client_server *server, struct peer_session *client,
-                           struct span payload, const struct handshake_identity *self);
+                           struct span payload, const struct handshake_identity *self,
+                           int64_t now_ms);
 /* The connection ends: what is under way is finished, and told to nobody. */
 void client_server_forget(struct client_server *server, struct peer_session *client);
 

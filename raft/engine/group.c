@@ -52,9 +52,10 @@ struct raft_group {
     struct group_outsider outsider;
     uv_timer_t step_timer;
     uv_timer_t node_timer;
-    bool step_due;  /* the step timer fires at once */
-    bool has_proof; /* a password or certificates are asked for */
-    bool open_told; /* the warning that there is neither */
+    uv_timer_t watch_timer; /* of what clients watch */
+    bool step_due;          /* the step timer fires at once */
+    bool has_proof;         /* a password or certificates are asked for */
+    bool open_told;         /* the warning that there is neither */
     int64_t join_asked_ms;
     int64_t led_ms; /* when a leader was known last */
     int64_t mark_told_ms;
@@ -113,6 +114,7 @@ static void group_fail(void *arg, const struct error *err)
     group->state = GROUP_FAILED;
     (void)uv_timer_stop(&group->step_timer);
     (void)uv_timer_stop(&group->node_timer);
+    (void)uv_timer_stop(&group->watch_timer);
     group->callbacks.on_fatal(group->callbacks.arg, err);
 }
 
@@ -170,9 +172,31 @@ static void node_arm(void *arg, int64_t delay_ms)
     ASSERT(rc == 0);
 }
 
+static void on_watch_timer(uv_timer_t *timer);
+
+static void watches_look(struct raft_group *group)
+{
+    int64_t wait_ms = client_server_look(group->server, now_ms(group));
+    int rc = wait_ms < 0
+                 ? uv_timer_stop(&group->watch_timer)
+                 : uv_timer_start(&group->watch_timer, on_watch_timer, (uint64_t)wait_ms, 0);
+    ASSERT(rc == 0);
+}
+
+static void on_watch_timer(uv_timer_t *timer)
+{
+    struct raft_group *group = timer->data;
+    if (group->state == GROUP_RUNNING) {
+        watches_look(group);
+    }
+}
+
 static void node_changed(void *arg)
 {
     struct raft_group *group = arg;
+    if (group->state == GROUP_RUNNING) {
+        watches_look(group);
+    }
     if (group->state == GROUP_RUNNING && group->callbacks.on_change != NULL) {
         group->callbacks.on_change(group->callbacks.arg);
     }
@@ -537,7 +561,11 @@ static void on_request(void *arg, struct peer_session *client, const struct peer
 {
     struct raft_group *group = arg;
     if (group->state == GROUP_LOOKING || group->state == GROUP_RUNNING) {
-        client_server_request(group->server, client, frame->payload, peers_identity(group->peers));
+        client_server_request(group->server, client, frame->payload, peers_identity(group->peers),
+                              now_ms(group));
+    }
+    if (group->state == GROUP_RUNNING) {
+        watches_look(group);
     }
 }
 
@@ -583,7 +611,8 @@ static void on_close_timer(uv_timer_t *timer)
     struct raft_group *group = timer->data;
     uv_close((uv_handle_t *)&group->step_timer, on_timer_closed);
     uv_close((uv_handle_t *)&group->node_timer, on_timer_closed);
-    group->parts = 2;
+    uv_close((uv_handle_t *)&group->watch_timer, on_timer_closed);
+    group->parts = 3;
     if (group->peers != NULL) {
         group->parts++;
         peers_close(group->peers, part_closed, group);
@@ -610,6 +639,7 @@ void raft_group_close(struct raft_group *group, void (*closed)(void *arg), void 
     group->outsider.node = NULL;
     client_server_node(group->server, NULL);
     (void)uv_timer_stop(&group->node_timer);
+    (void)uv_timer_stop(&group->watch_timer);
     int rc = uv_timer_start(&group->step_timer, on_close_timer, 0, 0);
     ASSERT(rc == 0);
     raft_node_stop(node);
@@ -734,6 +764,9 @@ static void group_init(struct raft_group *group, uv_loop_t *loop,
     ASSERT(rc == 0);
     rc = uv_timer_init(loop, &group->node_timer);
     ASSERT(rc == 0);
+    rc = uv_timer_init(loop, &group->watch_timer);
+    ASSERT(rc == 0);
+    group->watch_timer.data = group;
     group->step_timer.data = group;
     group->node_timer.data = group;
 }

@@ -104,6 +104,20 @@ int raft_node_propose_plain(struct raft_node *node, const struct store_command *
     return propose(node, command, (struct span){0}, &like, err);
 }
 
+int raft_node_propose_as(struct raft_node *node, const struct store_command *command,
+                         const struct raft_propose_as *as, raft_done done, void *arg,
+                         struct error *err)
+{
+    struct node_proposal like = {
+        .deadline_ms = clock_mono_ms(node->env.clock) + as->timeout_ms,
+        .attempts_max = as->attempts_max,
+        .done = done,
+        .arg = arg,
+    };
+    ASSERT(as->actor.len > 0);
+    return propose(node, command, as->actor, &like, err);
+}
+
 bool node_proposal_waits(const struct raft_node *node, uint64_t sequence)
 {
     const struct node_proposal *proposal = slot_of((struct raft_node *)node, sequence);

@@ -79,9 +79,19 @@ static int certificate_check(const struct peer_session *session, struct buf *out
     char names[128];
     bool known =
         handshake->state == HANDSHAKE_AWAIT_WELCOME || handshake->state == HANDSHAKE_AWAIT_PROOF;
-    if (!session->secured || !known || handshake->peer_role != HANDSHAKE_MEMBER ||
-        names_member(session->stream, peer)) {
+    /* A client that gives no name acts in nobody's. */
+    bool is_named = handshake->peer_role == HANDSHAKE_MEMBER || peer->name[0] != '\0';
+    if (!session->secured || !known || !is_named || names_member(session->stream, peer)) {
         return 0;
+    }
+    if (handshake->peer_role == HANDSHAKE_CLIENT) {
+        int rc = error_set(err, ERR_PERMISSION,
+                           "the certificate (%s) does not have the name of '%s', which calls: give "
+                           "it that as common name or subjectAltName",
+                           tls_stream_peer_names(session->stream, names, sizeof names), peer->name);
+        buf_clear(out);
+        handshake_refuse(rc, err->text, out);
+        return rc;
     }
     int rc = error_set(err, ERR_PERMISSION,
                        "the certificate (%s) has neither the name of member '%s' nor the host of "

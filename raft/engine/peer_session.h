@@ -1,7 +1,8 @@
 /* One connection on the Raft port: a stream, TLS over it where there are certificates, the
  * handshake on it, then frames. Calls and listens alike, members and clients alike. With TLS the
- * certificate of a member has to bear its name, or the host of its address: whoever has a
- * certificate of the group's authority is let in, but under his own name. The owner closes it;
+ * certificate of a member has to bear its name, or the host of its address, that of a client its
+ * name if it gives one: whoever has a certificate of the group's authority is let in, but under his
+ * own name. The owner closes it;
  * nothing is called afterwards. */
 #ifndef RAFT_ENGINE_PEER_SESSION_H
 #define RAFT_ENGINE_PEER_SESSION_H

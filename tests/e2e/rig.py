@@ -109,6 +109,15 @@ raft:
 {raft}
 """
 
+# No member of the group, but its client.
+RAFT_CLIENT = """\
+state_dir: {home}/state
+raft:
+  partner_addrs: [{partners}]
+  password: raft-secret
+{raft}
+"""
+
 WITNESS = """\
 scope: postgres
 namespace: /db/
@@ -290,20 +299,21 @@ class Rig(Network):
 
     def __init__(self, build, ttl=3, loop_wait=1, retry_timeout=1, extra="", fast_haproxy=True, env=None, fence=None,
                  store="raft", etcd_members=1, etcd_tls=False, etcd_user=False, patroni=(), witnesses=(), raft="", program=PATRONI, ours=False, api="etcd3",
-                 apart=False, dcs="", hosts=None, restapi="", check=""):
+                 apart=False, dcs="", hosts=None, restapi="", check="", clients=()):
         """`fence`: another pgquorum-fence than the build's. `store`: raft, or, with a real etcd and the document's own patroni.yml,
         etcd (v2) or etcd3. `patroni`: nodes that run a real Patroni instead of ours. `witnesses`: nodes that only vote.
         `raft`: more lines of that section, with {home} for the node's directory. `program`: which Patroni. `ours`: the store is no etcd, but
         witnesses of ours in its place. `api`: of Patroni's members beside ours on `raft`. `apart`: Raft and REST have addresses of
         their own. `dcs`: more lines of bootstrap.dcs. `hosts`: {name: address} of more hosts. `restapi`: more lines of that section, with
-        {home}, and sections behind it. `check`: more words of HAProxy's health checks."""
+        {home}, and sections behind it. `check`: more words of HAProxy's health checks. `clients`: nodes that are clients of the group,
+        and no members."""
         self.home, self.apart = make_home("e2e", self.on_disk), apart
         member = listener.Witness if ours else etcd.Member
         self.etcd = None if store == "raft" else etcd.Etcd(self, etcd_members, store, member, tls=etcd_tls, user=etcd_user)
         stores = {} if self.etcd is None else {host: m.address for host, m in self.etcd.members.items()}
         super().__init__(dict(ADDRESS, **stores, **(hosts or {})),
                          {name: [RAFT_ADDRESS[name], REST_ADDRESS[name]] for name in NODES} if apart else None)
-        self.store, self.patroni, self.witnesses = store, patroni, witnesses
+        self.store, self.patroni, self.witnesses, self.clients = store, patroni, witnesses, clients
         self.program, self.ours, self.api = program, ours, api
         self.env = env or {}
         self.haproxy = None
@@ -369,13 +379,13 @@ class Rig(Network):
         if self.etcd is not None:
             self.write_document(node)
             return
-        partners = ", ".join(f"{n.raft_address}:2380" for n in self.nodes.values() if n is not node)
+        partners = ", ".join(f"{n.raft_address}:2380" for n in self.nodes.values() if n is not node and n.name not in self.clients)
         values = dict(self.settings, name=node.name, address=node.address, raft_address=node.raft_address, rest_address=node.rest_address,
                       home=node.home, partners=partners, bin_dir=PG_BIN)
         for section in ("raft", "restapi"):
             values[section] = values[section].format(home=node.home)
         values.update(changes)
-        values.update(store=RAFT.format(**values), sockets=".")
+        values.update(store=(RAFT_CLIENT if node.name in self.clients else RAFT).format(**values), sockets=".")
         if node.voter is not None:
             with open(node.voter, "w") as f:
                 f.write(VOTER.format(**values))

@@ -356,6 +356,46 @@ static void missing_sections_are_named(void **state)
             "postgresql.authentication.replication.username: is not there");
 }
 
+static void without_an_address_of_its_own_it_is_a_client_of_the_group(void **state)
+{
+    static const char self[] = "  self_addr: 172.20.0.10:2222\n";
+    (void)state;
+    struct config c = loaded(NULL, NULL);
+    assert_false(c.raft.client);
+    assert_true(config_is_raft_member(&c) && config_state_in_raft(&c));
+    config_free(&c);
+    c = loaded(self, "  password: secret\n");
+    assert_true(c.raft.client && c.store == CONFIG_STORE_RAFT);
+    assert_false(config_is_raft_member(&c));
+    assert_null(c.raft.self.text);
+    assert_int_equal(c.raft.partner_count, 2);
+    assert_string_equal(c.state_dir,
+                        "/data/raft"); /* what it has to remember, where no state_dir is */
+    config_free(&c);
+    c = loaded("raft:\n  data_dir: /data/raft\n  self_addr: 172.20.0.10:2222\n",
+               "state_dir: /data/state\nraft:\n  password: secret\n");
+    assert_true(c.raft.client);
+    assert_string_equal(c.state_dir, "/data/state");
+    assert_false(config_state_in_raft(&c));
+    config_free(&c);
+    refused(self, "",
+            "raft.self_addr: is not there: give it for a member of the group; without it "
+            "this node is a client, which needs the group's raft.password");
+    refused(self, "  password: secret\n  bind_addr: 172.20.0.10:2222\n",
+            "raft.bind_addr: is there, and self_addr is not");
+    refused("  self_addr: 172.20.0.10:2222\n"
+            "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n",
+            "  password: secret\n  partner_addrs: []\n", "raft.partner_addrs: names nobody");
+    refused("  self_addr: 172.20.0.10:2222\n"
+            "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n",
+            "  password: secret\n", "raft.self_addr: is not there");
+    refused("  self_addr: 172.20.0.10:2222\n"
+            "  partner_addrs: ['172.20.0.11:2222', '172.20.0.12:2222']\n",
+            "  password: secret\n  partner_addrs: ['172.20.0.11:2222']\n"
+            "etcd_server:\n  listen: 172.20.0.10:2379\n",
+            "etcd_server: is given, and raft.self_addr is not");
+}
+
 static void stores_that_are_not_served_are_refused_by_name(void **state)
 {
     (void)state;
@@ -781,6 +821,7 @@ int main(void)
         cmocka_unit_test(values_of_the_wrong_type_are_refused),
         cmocka_unit_test(lists_have_an_end),
         cmocka_unit_test(missing_sections_are_named),
+        cmocka_unit_test(without_an_address_of_its_own_it_is_a_client_of_the_group),
         cmocka_unit_test(stores_that_are_not_served_are_refused_by_name),
         cmocka_unit_test(what_is_off_is_not_asked_for),
         cmocka_unit_test(keys_that_would_do_harm_if_ignored_are_refused_by_name),

@@ -167,11 +167,53 @@ static void question_that_cannot_be_sent_is_not_waited_for(void **state)
     finish();
 }
 
+/* The Raft group tells of it. */
+static void is_voter(const char *name)
+{
+    struct loop_facts *facts = &rig.agent.facts;
+    struct ha_peer *heard = &facts->heard[facts->heard_count++];
+    *heard = (struct ha_peer){.heard_mono_ms = rig.now_ms};
+    (void)snprintf(heard->name, sizeof heard->name, "%s", name);
+}
+
+/* Of n3 it tells nothing: it is the group's client. */
+static void clients_of_the_group_are_asked(void **state)
+{
+    (void)state;
+    led_in(CONFIG_STORE_RAFT);
+    is_voter("n2");
+    key_set("members/n2", "{\"api_url\":\"http://10.0.0.2:8008/patroni\",\"reports\":true}");
+    key_set("members/n3", "{\"api_url\":\"http://10.0.0.3:8008/patroni\",\"reports\":true}");
+    observe_store_changed(&rig.agent);
+    key_remove("leader");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(sent, 1);
+    assert_null(peer("n2"));
+    assert_non_null(asked("10.0.0.3"));
+    assert_true(peer("n3")->asking);
+    finish();
+}
+
+static void a_client_of_the_group_asks_everybody(void **state)
+{
+    (void)state;
+    led_in(CONFIG_STORE_RAFT);
+    rig.config.raft.client = true;
+    key_set("members/n2", "{\"api_url\":\"http://10.0.0.2:8008/patroni\",\"reports\":true}");
+    observe_store_changed(&rig.agent);
+    key_remove("leader");
+    observe_store_changed(&rig.agent);
+    assert_int_equal(sent, 2);
+    rig.config.raft.client = false;
+    finish();
+}
+
 /* Our own store, where the Raft group tells of members of ours: n2 is one, and n3 Patroni's. */
 static void in_our_own_store_only_those_of_patroni_are_asked(void **state)
 {
     (void)state;
     led_in(CONFIG_STORE_RAFT);
+    is_voter("n2");
     key_set("members/n2", "{\"api_url\":\"http://10.0.0.2:8008/patroni\",\"reports\":true}");
     observe_store_changed(&rig.agent);
     key_remove("leader");
@@ -202,6 +244,8 @@ int main(void)
         cmocka_unit_test(somebody_else_at_the_address_is_not_heard),
         cmocka_unit_test(question_that_cannot_be_sent_is_not_waited_for),
         cmocka_unit_test(in_our_own_store_only_those_of_patroni_are_asked),
+        cmocka_unit_test(clients_of_the_group_are_asked),
+        cmocka_unit_test(a_client_of_the_group_asks_everybody),
         cmocka_unit_test(what_was_never_asked_ends_without_a_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,10 +154,12 @@ static int64_t raft_heard;
 void raft_node_status(const struct raft_node *node, struct raft_status *ret_status)
 {
     (void)node;
-    *ret_status = (struct raft_status){.id = 1, .leader = 2, .member_count = 2};
+    *ret_status = (struct raft_status){.id = 1, .leader = 2, .member_count = 3};
     ret_status->members[0] = (struct raft_member_status){.id = 1, .name = "n1"};
     ret_status->members[1] =
         (struct raft_member_status){.id = 2, .name = "n2", .heard_mono_ms = raft_heard};
+    ret_status->members[2] =
+        (struct raft_member_status){.id = 3, .name = "n3", .heard_mono_ms = -1};
 }
 
 int raft_node_transfer(struct raft_node *node, uint64_t id, struct error *err)
@@ -420,6 +422,25 @@ static void what_was_never_received_is_not_missed(void **state)
     finish();
 }
 
+/* No member hears it, alive or dead. */
+static void a_leader_that_is_a_client_of_the_group_is_not_missed(void **state)
+{
+    (void)state;
+    led();
+    run(600);
+    size_t asked = connected;
+    key_set("leader", "n4");
+    key_set("members/n4", "{\"conn_url\":\"postgres://10.0.0.4:5433/postgres\",\"api_url\":"
+                          "\"http://10.0.0.4:8009/patroni\"}");
+    observe_store_changed(&rig.agent);
+    turn();
+    receives();
+    run(3000);
+    assert_int_equal(seen().asked_mono_ms, HA_NEVER);
+    assert_int_equal(connected, asked);
+    finish();
+}
+
 static void it_is_watched_only_where_it_is_asked_for(void **state)
 {
     static const char *const off[] = {
@@ -490,6 +511,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_breaks_or_stays_mute_is_no_answer),
         cmocka_unit_test(a_sign_of_life_ends_it_and_all_that_is_under_way),
         cmocka_unit_test(what_was_never_received_is_not_missed),
+        cmocka_unit_test(a_leader_that_is_a_client_of_the_group_is_not_missed),
         cmocka_unit_test(it_is_watched_only_where_it_is_asked_for),
         cmocka_unit_test(the_store_is_made_ready_and_what_is_missing_is_said_once),
     };

@@ -316,6 +316,42 @@ static void a_dead_member_is_passed_over(void **state)
     teardown();
 }
 
+/* Whose data the second has would otherwise be taken for the store's. */
+static void a_member_of_another_cluster_is_passed_over(void **state)
+{
+    (void)state;
+    rig_init(&rig, 2, PASSWORD);
+    const char *addresses[] = {rig.members[0].address, rig.members[1].address};
+    struct member second = rig.members[1];
+    for (size_t i = 0; i < 2; i++) {
+        rig.count = 1; /* no partners: a group of its own */
+        struct member first = rig.members[0];
+        rig.members[0] = i == 0 ? first : second;
+        member_start(&rig, 0);
+        wait_for(&rig, has_leader, NULL, 5000, "a group of one");
+        member_stop(&rig, 0);
+        rig.members[0] = first;
+    }
+    rig.count = 2;
+    members_start(&rig);
+    wait_for(&rig, has_leader, NULL, 5000, "both lead");
+    assert_int_equal(raft_client_new(&rig.loop, addresses, 2, PASSWORD, &client, NULL), 0);
+    struct seen seen = {0};
+    assert_int_equal(raft_client_read_prefix(client, span_str("/"), 3000, on_read, &seen, NULL), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, 0);
+    member_stop(&rig, 0);
+    seen = (struct seen){0};
+    assert_int_equal(raft_client_read_prefix(client, span_str("/"), 3000, on_read, &seen, NULL), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, ERR_UNAVAILABLE);
+    seen = (struct seen){0};
+    assert_int_equal(start_put("/x", "v", 1000, &seen), 0);
+    await(&seen);
+    assert_int_equal(seen.rc, ERR_UNAVAILABLE);
+    teardown();
+}
+
 static void without_any_member_it_is_unavailable_and_nothing_is_unknown(void **state)
 {
     (void)state;
@@ -451,6 +487,14 @@ static void golden_bytes_of_requests_and_answers(void **state)
         .number = 7, .kind = CLIENT_COMMAND, .code = ERR_LIMIT, .text = span_str("no")};
     client_answer_encode(&answer, &bytes);
     expect_hex(&bytes, "070000000000000002fcffffff020000006e6f00000000");
+    struct client_watch watch = {
+        .cluster = 5, .revision = 9, .hold_ms = 1000, .prefix = span_str("/a")};
+    struct client_watch watched;
+    client_watch_encode(&watch, &bytes);
+    assert_int_equal(client_watch_decode(buf_span(&bytes), &watched, NULL), 0);
+    assert_true(watched.cluster == 5 && watched.revision == 9 && watched.hold_ms == 1000 &&
+                span_equal(watched.prefix, watch.prefix));
+    expect_hex(&bytes, "05000000000000000900000000000000e8030000020000002f61");
     struct store_result result = {.code = ERR_CONFLICT, .repeated = true, .revision = 9};
     client_result_encode(&result, &bytes);
     expect_hex(&bytes, "f5ffffff00010900000000000000");
@@ -508,8 +552,13 @@ static void decode_as_anything(struct span bytes, bool *ret_any)
     bool answer_good = client_answer_decode(exact, &answer, NULL) == 0;
     bool result_good = client_result_decode(exact, &result, NULL) == 0;
     bool status_good = client_status_decode(exact, &status, NULL) == 0;
+    struct client_watch watch;
+    bool watch_good = client_watch_decode(exact, &watch, NULL) == 0;
+    bool changed = false;
+    struct span view;
+    (void)client_news_decode(exact, &changed, &view, NULL); /* one byte of its own */
     bool view_good = client_view_decode(exact, &cluster, &revision, &kvs, &count, NULL) == 0;
-    *ret_any = request_good || answer_good || result_good || status_good || view_good;
+    *ret_any = request_good || answer_good || result_good || status_good || view_good || watch_good;
     mem_free(kvs);
     mem_free(copy);
 }
@@ -561,6 +610,7 @@ int main(void)
         cmocka_unit_test(a_client_does_not_touch_a_holders_key_or_the_members),
         cmocka_unit_test(a_wrong_password_is_told_at_once),
         cmocka_unit_test(a_dead_member_is_passed_over),
+        cmocka_unit_test(a_member_of_another_cluster_is_passed_over),
         cmocka_unit_test(without_any_member_it_is_unavailable_and_nothing_is_unknown),
         cmocka_unit_test(without_a_majority_a_command_ends_at_its_deadline),
         cmocka_unit_test(what_a_stopping_member_has_taken_is_unknown),

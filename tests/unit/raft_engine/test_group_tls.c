@@ -313,8 +313,8 @@ static void on_client_closed(void *arg)
     *(bool *)arg = true;
 }
 
-/* What a client with these files is told; NULL = no TLS. */
-static struct seen ask(const char *leaf, const char *ca)
+/* What a client with these files is told; NULL = no TLS, no name. */
+static struct seen ask_as(const char *name, const char *leaf, const char *ca)
 {
     const char *address = rig.members[0].address;
     struct raft_client *client = NULL;
@@ -322,6 +322,9 @@ static struct seen ask(const char *leaf, const char *ca)
     bool closed = false;
     struct member files;
     assert_int_equal(raft_client_new(&rig.loop, &address, 1, "secret", &client, NULL), 0);
+    if (name != NULL) {
+        assert_int_equal(raft_client_set_name(client, name, NULL), 0);
+    }
     if (leaf != NULL) {
         give(&files, leaf, ca);
         assert_int_equal(
@@ -332,6 +335,26 @@ static struct seen ask(const char *leaf, const char *ca)
     raft_client_close(client, on_client_closed, &closed);
     wait_for(&rig, is_true, &closed, 5000, "the client closes");
     return seen;
+}
+
+static struct seen ask(const char *leaf, const char *ca)
+{
+    return ask_as(NULL, leaf, ca);
+}
+
+/* What it does is done in that name: leases are held under it. */
+static void a_client_with_a_name_needs_a_certificate_of_that_name(void **state)
+{
+    (void)state;
+    open_rig(1, "secret");
+    make("node4", "ca", "node4", NULL, 0);
+    member_start(&rig, 0);
+    wait_for(&rig, has_leader, NULL, 10000, "a leader");
+    assert_int_equal(ask_as("node4", "node4", "ca").rc, 0);
+    struct seen seen = ask_as("node5", "node4", "ca");
+    assert_int_equal(seen.rc, ERR_PERMISSION);
+    assert_non_null(strstr(seen.err.text, "does not have the name of 'node5', which calls"));
+    rig_free(&rig);
 }
 
 static void a_client_needs_a_certificate_of_the_same_authority(void **state)
@@ -366,6 +389,7 @@ int main(void)
         cmocka_unit_test(everything_is_rotated_without_a_restart),
         cmocka_unit_test(files_that_cannot_be_used_change_nothing),
         cmocka_unit_test(a_client_needs_a_certificate_of_the_same_authority),
+        cmocka_unit_test(a_client_with_a_name_needs_a_certificate_of_that_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
