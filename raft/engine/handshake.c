@@ -9,9 +9,11 @@
 #include "base/assert.h"
 #include "raft/engine/cluster_id.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <string.h>
 
 #define REFUSED_TEXT_BYTES_MAX 400
@@ -233,8 +235,13 @@ static int peer_check(struct handshake *handshake, const struct introduction *pe
     /* Where one was recovered from the other, who is left behind has to be told, by one who has
      * proved who he is: that is peer.c's. */
     if (both_members && cluster_id_is_foreign(peer->identity.cluster, handshake->self.cluster)) {
-        return refuse(handshake, ERR_CONFLICT, out, err,
-                      "the two members belong to different clusters");
+        char text[REFUSED_TEXT_BYTES_MAX];
+        (void)snprintf(text, sizeof text,
+                       "'%s' (raft.self_addr %.128s) is of the Raft cluster %016" PRIx64
+                       ", '%s' (%.128s) of %016" PRIx64,
+                       peer->identity.name, peer->identity.address, peer->identity.cluster,
+                       handshake->self.name, handshake->self.address, handshake->self.cluster);
+        return refuse(handshake, ERR_CONFLICT, out, err, text);
     }
     return 0;
 }

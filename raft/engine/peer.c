@@ -160,6 +160,11 @@ static void on_refused(struct peers *peers, const struct handshake_identity *by,
             "as a new member",
             by->name, (int)text.len, text.len > 0 ? (const char *)text.data : "");
         peers->events.on_unfit(peers->events.arg, &err);
+    } else if (code == ERR_EXISTS) {
+        struct span text = span_take_bytes(&reader, ERROR_TEXT_BYTES);
+        error_set(&err, ERR_EXISTS, "'%s' says that %.*s: give this member its own address",
+                  by->name, (int)text.len, text.len > 0 ? (const char *)text.data : "");
+        peers->events.on_unfit(peers->events.arg, &err);
     }
 }
 
@@ -564,6 +569,11 @@ static int peers_listen(struct peers *peers, const struct peers_config *config, 
         struct tcp_options options = peers_tcp_options(peers);
         rc = tcp_listener_start(peers->loop, &bind, LISTEN_BACKLOG, &options, peers_on_accept,
                                 peers, &peers->listener, err);
+        if (rc != 0) {
+            bool apart =
+                config->bind_addr != NULL && strcmp(config->bind_addr, config->self_addr) != 0;
+            error_wrap(err, "raft.%s", apart ? "bind_addr" : "self_addr");
+        }
     }
     if (rc == 0) {
         peers->alive++;
@@ -585,6 +595,7 @@ static int peers_call(struct peers *peers, const struct peers_config *config, st
         }
     }
     peers_resolve_all(peers, 0);
+    peer_link_start(peers->own);
     return 0;
 }
 

@@ -111,6 +111,48 @@ void peer_incoming_mark(struct peers *peers, struct peer_session *session, struc
     tell_unfit(peers, incoming, ERR_CORRUPT, text);
 }
 
+/* Who answers at that address, when it is not `peer` itself: a member that was made anew is, under
+ * its name. */
+static const char *other_at_its_address(const struct peers *peers,
+                                        const struct handshake_identity *peer)
+{
+    for (size_t i = 0; i < peers->link_count; i++) {
+        const struct peer_link *link = peers->links[i];
+        if (link->state != LINK_OPEN || strcmp(link->address, peer->address) != 0) {
+            continue;
+        }
+        const struct handshake_identity *there = peer_session_peer(link->session);
+        if (there->id != peer->id && strcmp(there->name, peer->name) != 0) {
+            return there->name;
+        }
+    }
+    return NULL;
+}
+
+/* Taken in, it could be called by nobody: what is sent to it would come to the other one. */
+void peer_incoming_check_addresses(struct peers *peers)
+{
+    LIST_EACH(item, &peers->incoming)
+    {
+        struct peer_incoming *incoming = LIST_OWNER(item, struct peer_incoming, in_peers);
+        if (!incoming->open || incoming->client || incoming->unfit) {
+            continue;
+        }
+        const struct handshake_identity *peer = peer_session_peer(incoming->session);
+        const char *other = other_at_its_address(peers, peer);
+        if (other == NULL) {
+            continue;
+        }
+        char text[ERROR_TEXT_BYTES];
+        incoming->unfit = true;
+        (void)snprintf(text, sizeof text, "raft.self_addr %s of '%s' is where '%s' answers",
+                       peer->address, peer->name, other);
+        peers_warn(peers, "member at %s: %s: it is told to stop and is not listened to",
+                   peer_session_text(incoming->session), text);
+        tell_unfit(peers, incoming, ERR_EXISTS, text);
+    }
+}
+
 static void member_open(struct peers *peers, struct peer_incoming *incoming)
 {
     const struct handshake_identity *peer = peer_session_peer(incoming->session);
@@ -153,6 +195,7 @@ static void member_open(struct peers *peers, struct peer_incoming *incoming)
         peer_incoming_close(older);
     }
     peers_identity_tell(peers, incoming->session);
+    peer_incoming_check_addresses(peers);
     peers->events.on_peer(peers->events.arg);
 }
 

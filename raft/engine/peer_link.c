@@ -6,6 +6,9 @@
  *           any failure: backoff 50 ms .. 1 s, with jitter
  *   HANDSHAKE --> SELF: the address was our own.
  *
+ * The own address is called, too, until that is found out: who else answers there is the member
+ * that it belongs to, and what the others send to us would come to him.
+ *
  * If another open link leads to the same member (its name is spelled differently in partner_addrs
  * and in the store), this one gives way and looks again after a second: two connections could
  * reorder frames. Without password and certificate the listener knows us by our address, so the
@@ -60,7 +63,7 @@ static void link_failed(struct peer_link *link, const struct error *err)
         return;
     }
     link_wait(link);
-    if (was_open || !link->peers->closing) {
+    if (link != link->peers->own && (was_open || !link->peers->closing)) {
         link->peers->events.on_peer(link->peers->events.arg);
     }
 }
@@ -100,6 +103,16 @@ static void on_open(void *arg, struct peer_session *session)
         peers->events.on_unfit(peers->events.arg, &err);
         return;
     }
+    if (link == peers->own) {
+        session_drop(link);
+        link_wait(link);
+        error_set(&err, ERR_EXISTS,
+                  "raft.self_addr %s of '%s' is where '%s' answers: give this member its own "
+                  "address",
+                  link->address, peers->identity.name, peer->name);
+        peers->events.on_unfit(peers->events.arg, &err);
+        return;
+    }
     if (already_linked(link, peer->id)) {
         link->backoff_ms = PEER_BACKOFF_MAX_MS;
         error_set(&err, ERR_EXISTS, "leads to member '%s', which is connected already", peer->name);
@@ -117,6 +130,7 @@ static void on_open(void *arg, struct peer_session *session)
     link->trouble[0] = '\0';
     peers_identity_tell(peers, session);
     peers_mark_tell(peers, session);
+    peer_incoming_check_addresses(peers);
     peers->events.on_peer(peers->events.arg);
 }
 
@@ -125,7 +139,7 @@ static void on_open(void *arg, struct peer_session *session)
 static bool on_named(void *arg, const struct handshake_identity *peer)
 {
     struct peer_link *link = arg;
-    if (!already_linked(link, peer->id)) {
+    if (link == link->peers->own || !already_linked(link, peer->id)) {
         return true;
     }
     link->backoff_ms = PEER_BACKOFF_MAX_MS;

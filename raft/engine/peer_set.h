@@ -76,7 +76,7 @@ struct peers {
     uv_timer_t timer; /* pings, idle connections, name lookups */
     struct peer_link *links[PEER_LINKS_MAX];
     size_t link_count;
-    struct peer_link *own; /* looks up our own host; never calls */
+    struct peer_link *own; /* looks up our own host, and sees that nobody else answers there */
     struct list incoming;
     size_t incoming_count;
     size_t client_count;
@@ -111,6 +111,9 @@ struct peer_incoming *peer_incoming_of(const struct peers *peers, uint64_t id,
 void peer_incoming_close(struct peer_incoming *incoming);
 /* A MARK that came over the connection of `session`. */
 void peer_incoming_mark(struct peers *peers, struct peer_session *session, struct span payload);
+/* Whoever calls us and gives as its own an address at which another member answers is told to stop,
+ * and not heard any more. To be called when a connection has opened, of either kind. */
+void peer_incoming_check_addresses(struct peers *peers);
 /* False: neither side is to listen to the other. */
 bool peers_same_cluster(struct peers *peers, const struct handshake_identity *peer);
 /* Over a session that has just opened: what has changed of us while it shook hands. */

@@ -37,6 +37,7 @@ struct member {
     char name[32];
     char dir[128];
     char address[64];
+    char bind[64];           /* empty = address */
     const char *client_urls; /* NULL = none */
     const char *password;
     char certfile[128]; /* empty = none */
@@ -178,6 +179,7 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
     struct raft_group_config config = {.data_dir = member->dir,
                                        .name = member->name,
                                        .self_addr = member->address,
+                                       .bind_addr = given(member->bind),
                                        .client_urls = member->client_urls,
                                        .partner_addrs = partners,
                                        .partner_count = partner_count,

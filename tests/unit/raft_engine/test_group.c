@@ -572,7 +572,11 @@ static void members_of_different_clusters_do_not_mix(void **state)
     rig.count = 2;
     member_start(&rig, 0);
     member_start(&rig, 1);
-    await_warning(&rig, 0, "different clusters");
+    char words[128];
+    snprintf(words, sizeof words, "'node2' (raft.self_addr %s) is of the Raft cluster",
+             rig.members[1].address);
+    await_warning(&rig, 0, words);
+    await_warning(&rig, 1, "'node1' (raft.self_addr");
     run_for(&rig, STAYS_MS);
     assert_true(raft_group_cluster(rig.members[0].group) !=
                 raft_group_cluster(rig.members[1].group));
@@ -580,10 +584,72 @@ static void members_of_different_clusters_do_not_mix(void **state)
     rig_free(&rig);
 }
 
+static bool is_told_whose_address(struct rig *same, void *arg)
+{
+    (void)same;
+    return strstr(((struct member *)arg)->fatal, "give this member its own address") != NULL;
+}
+
+/* `at` calls itself what `other` is called from its next start on, and listens where it did. */
+static void give_address_of(struct member *member, const char *other)
+{
+    memcpy(member->bind, member->address, sizeof member->bind);
+    (void)strncpy(member->address, other, sizeof member->address - 1);
+}
+
+static void a_member_that_gives_anothers_address_is_told_to_stop(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    rig_init(&rig, 3, PASSWORD);
+    start_all(&rig);
+    member_stop(&rig, 1);
+    char own[64];
+    snprintf(own, sizeof own, "%s", rig.members[1].address);
+    give_address_of(&rig.members[1], rig.members[2].address);
+    member_start(&rig, 1);
+    wait_for(&rig, is_told_whose_address, &rig.members[1], 10000, "it is told");
+    assert_non_null(strstr(rig.members[1].fatal, rig.members[2].address));
+    assert_non_null(strstr(rig.members[1].fatal, "of 'node2' is where 'node3' answers"));
+    assert_string_equal(rig.members[0].fatal, "");
+    assert_string_equal(rig.members[2].fatal, "");
+    assert_int_equal(put(&rig, 0, "/a", "one", 3000), 0);
+    member_stop(&rig, 1);
+    snprintf(rig.members[1].address, sizeof rig.members[1].address, "%s", own);
+    rig.members[1].bind[0] = '\0';
+    rig.members[1].fatal[0] = '\0';
+    member_start(&rig, 1);
+    wait_for(&rig, all_are_voters, NULL, 10000, "with its own it is one of them again");
+    run_for(&rig, STAYS_MS);
+    assert_string_equal(rig.members[1].fatal, "");
+    rig_free(&rig);
+}
+
+/* From the first start on: nobody takes either of them in. */
+static void two_that_give_each_others_address_are_both_told(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    char second[64];
+    rig_init(&rig, 3, PASSWORD);
+    snprintf(second, sizeof second, "%s", rig.members[1].address);
+    give_address_of(&rig.members[1], rig.members[2].address);
+    give_address_of(&rig.members[2], second);
+    for (size_t i = 0; i < 3; i++) {
+        member_start(&rig, i);
+    }
+    wait_for(&rig, is_told_whose_address, &rig.members[1], 10000, "one is told");
+    wait_for(&rig, is_told_whose_address, &rig.members[2], 10000, "and the other");
+    assert_string_equal(rig.members[0].fatal, "");
+    rig_free(&rig);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as every program with sockets does */
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_member_that_gives_anothers_address_is_told_to_stop),
+        cmocka_unit_test(two_that_give_each_others_address_are_both_told),
         cmocka_unit_test(three_empty_members_make_one_group_and_replicate),
         cmocka_unit_test(a_member_without_partners_makes_a_group_of_one_and_says_so),
         cmocka_unit_test(no_password_is_told_at_the_start),
