@@ -93,9 +93,8 @@ static int check_real_directories(const struct config *config, struct error *err
                          "%s: %s: '%.150s' and postgresql.data_dir '%.150s' lie one in "
                          "the other: give each a "
                          "directory of its own",
-                         config->path,
-                         config_state_in_raft(config) ? "raft.data_dir" : "state_dir", raft,
-                         postgresql);
+                         config->path, config_state_in_raft(config) ? "raft.data_dir" : "state_dir",
+                         raft, postgresql);
     }
     return 0;
 }

@@ -110,6 +110,21 @@ static int rename_conf(const struct pg_conf_files *files, bool *ret_renamed, str
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
+int pg_conf_files_adopt(const struct pg_conf_files *files, struct error *err)
+{
+    struct buf text = BUF_INIT;
+    if (pg_file_exists(files->base)) {
+        return 0;
+    }
+    int rc = read_file(files->conf, &text, err);
+    if (rc == 0 && is_ours(buf_span(&text))) {
+        rc = ERR_NOT_FOUND; /* of a base that is lost: gathered before the next start */
+    }
+    rc = rc != 0 ? rc : pg_file_write(files->base, buf_span(&text), 0600, err);
+    buf_free(&text);
+    return rc;
+}
+
 static int gather_base(const struct pg_conf_files *files, struct error *err)
 {
     bool renamed = false;

@@ -30,6 +30,9 @@ void pg_conf_files_init(struct pg_conf_files *files, const char *data_dir, const
  * come along with a copy; else of what initdb or the source of a copy has there. What is in the
  * directory stays as it is, but for a postgresql.conf that is not ours, which becomes the base. */
 int pg_conf_files_gather(const struct pg_conf_files *files, struct error *err) MUST_CHECK;
+/* A server runs on a postgresql.conf that is not ours: a copy of it becomes the base, and it stays
+ * until ours takes its place. Nothing where there is a base. ERR_NOT_FOUND: no postgresql.conf. */
+int pg_conf_files_adopt(const struct pg_conf_files *files, struct error *err) MUST_CHECK;
 /* "<file>.backup" in the data directory: where a member's configuration is apart, nothing else of
  * it comes along with a copy, and pg_rewind removes what its source does not have. */
 int pg_conf_files_back_up(const struct pg_conf_files *files, struct error *err) MUST_CHECK;

@@ -72,18 +72,37 @@ static bool is_kept(struct reload_data *data)
     return kept;
 }
 
+/* A server that runs and that we have never started has no base file yet. A standby keeps what it
+ * has until its next start: where it receives from, it would not find as we say it. */
+static int adopt(const struct reload_data *data, struct error *err)
+{
+    if (data->trial || data->standby || pg_file_exists(data->places->base) ||
+        pg_dir_postmaster(data->places->data_dir) == 0) {
+        return 0;
+    }
+    int rc = pg_conf_files_adopt(data->places, err);
+    return rc != ERR_NOT_FOUND
+               ? rc
+               : error_set(err, ERR_INVALID,
+                           "PostgreSQL runs, and its configuration is not in '%s': give the "
+                           "directory where it is as postgresql.config_dir (Debian: "
+                           "/etc/postgresql/<version>/<cluster>)",
+                           data->places->config_dir);
+}
+
 static int look_work(void *arg, struct error *err)
 {
     struct reload_data *data = arg;
     char path[PG_PATH_BYTES];
-    int rc = 0;
 
-    (void)snprintf(path, sizeof path, "%s/PG_VERSION", data->places->data_dir);
-    data->exists = pg_file_exists(data->places->base) && pg_file_exists(path);
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->places->data_dir);
     data->standby = pg_file_exists(path);
+    (void)snprintf(path, sizeof path, "%s/PG_VERSION", data->places->data_dir);
+    bool there = pg_file_exists(path);
+    int rc = there ? adopt(data, err) : 0;
+    data->exists = rc == 0 && there && pg_file_exists(data->places->base);
     if (!data->exists) {
-        return 0;
+        return rc;
     }
     data->kept = !data->trial && is_kept(data);
     if (!data->trial) { /* the candidate includes it */

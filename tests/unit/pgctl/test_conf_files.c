@@ -186,6 +186,38 @@ static void what_a_rewind_took_away_comes_back_of_the_backups(void **state)
     expect(data_dir, "pg_ident.conf", "names");
 }
 
+static int adopt(const char *config_dir)
+{
+    struct pg_conf_files files;
+    struct error err = {0};
+    pg_conf_files_init(&files, data_dir, config_dir, NULL);
+    return pg_conf_files_adopt(&files, &err);
+}
+
+/* Until ours takes its place a server that runs must find it. */
+static void of_a_server_that_runs_the_file_stays_and_its_copy_is_the_base(void **state)
+{
+    (void)state;
+    assert_int_equal(adopt(NULL), ERR_NOT_FOUND);
+    put(data_dir, "postgresql.conf", "work_mem = '7MB'\n");
+    assert_int_equal(adopt(NULL), 0);
+    expect(data_dir, "postgresql.conf", "work_mem = '7MB'\n");
+    expect(data_dir, "postgresql.base.conf", "work_mem = '7MB'\n");
+    put(data_dir, "postgresql.conf", "work_mem = '8MB'\n");
+    assert_int_equal(adopt(NULL), 0); /* there is one already */
+    expect(data_dir, "postgresql.base.conf", "work_mem = '7MB'\n");
+    assert_int_equal(adopt(etc_dir), ERR_NOT_FOUND); /* what is beside the data it does not read */
+    expect(etc_dir, "postgresql.base.conf", NULL);
+}
+
+static void of_our_own_file_no_base_is_made(void **state)
+{
+    (void)state;
+    put(data_dir, "postgresql.conf", PG_CONF_OURS "x = 1\n");
+    assert_int_equal(adopt(NULL), ERR_NOT_FOUND);
+    expect(data_dir, "postgresql.base.conf", NULL);
+}
+
 static void nobody_waits_at_a_pipe(void **state)
 {
     struct pg_conf_files files;
@@ -228,6 +260,8 @@ int main(void)
         IN_DIR(apart_what_is_there_stays),
         IN_DIR(backups_come_back_and_win_over_what_the_source_had_beside_its_data),
         IN_DIR(what_a_rewind_took_away_comes_back_of_the_backups),
+        IN_DIR(of_a_server_that_runs_the_file_stays_and_its_copy_is_the_base),
+        IN_DIR(of_our_own_file_no_base_is_made),
         IN_DIR(nobody_waits_at_a_pipe),
         IN_DIR(a_directory_that_cannot_be_made_is_named),
     };

@@ -556,9 +556,10 @@ static void decode_as_anything(struct span bytes, bool *ret_any)
     bool watch_good = client_watch_decode(exact, &watch, NULL) == 0;
     bool changed = false;
     struct span view;
-    (void)client_news_decode(exact, &changed, &view, NULL); /* one byte of its own */
+    bool news_good = client_news_decode(exact, &changed, &view, NULL) == 0; /* a byte of its own */
     bool view_good = client_view_decode(exact, &cluster, &revision, &kvs, &count, NULL) == 0;
     *ret_any = request_good || answer_good || result_good || status_good || view_good || watch_good;
+    assert_true(news_good || bytes.len == 0 || bytes.data[0] > 1);
     mem_free(kvs);
     mem_free(copy);
 }
