@@ -233,8 +233,8 @@ def test_a_copy_under_way_is_waited_for(make_rig, next_release):
     agent = node.agent_pid()
     rig.ctl("reinit", "postgres", node.name, "--force")
     wait_for("the copy is under way", lambda: rig.members()[node.name]["State"] == "creating replica", 30)
-    told = rig.ctl("reexec", "postgres", node.name, "--dry-run", check=False).stdout
-    assert "it would wait at first: the data directory is being" in told, told
+    wait_for("a dry run names it", lambda: "it would wait at first: the data directory is being copied"
+             in rig.ctl("reexec", "postgres", node.name, "--dry-run", check=False).stdout, 10)
     told = rig.ctl("reexec", "postgres", node.name, "--force", check=False, timeout=120)
     if told.returncode != 0:
         assert "not executed anew: the data directory is being copied" in told.stderr, told.stdout + told.stderr
