@@ -498,6 +498,28 @@ void sim_agent_watchdog_answer(struct sim_node *node)
     }
 }
 
+/* What it has started itself it does not adopt. */
+void sim_agent_adopt_answer(struct sim_node *node)
+{
+    struct fence_client *client = node->agent == NULL ? NULL : &node->agent->fence;
+    fence_done_cb done = client == NULL ? NULL : client->adopt_done;
+    struct error err = {0};
+    int rc = 0;
+    if (done == NULL) {
+        return;
+    }
+    if (client->machine->status.running) {
+        rc = error_set(&err, ERR_BUSY, "an instance that was started here is not stopped");
+    } else {
+        client->machine->knows_directory = true;
+        sim_coverage_state(SIM_STATE_ADOPTED);
+        sim_trace(node->world, "%s: the fence is told of the data directory", node->name);
+    }
+    sim_running = node;
+    client->adopt_done = NULL;
+    done(client->adopt_arg, rc, &client->machine->status, &err);
+}
+
 static void deliver_fence_event(void *arg, uint64_t event, uint64_t b)
 {
     struct sim_node *node = arg;

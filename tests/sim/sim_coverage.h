@@ -30,7 +30,10 @@ enum sim_message_fate { SIM_MESSAGE_DROPPED, SIM_MESSAGE_DOUBLED, SIM_MESSAGE_FA
     X(DEPOSED_WRITES, "a primary that was deposed was writable beside the next")    \
     X(ALARM_TAKEN_BACK, "a report of a silent primary was withdrawn, it lived")     \
     X(UNFENCED, "a primary ran unfenced beyond the end of its lease")               \
-    X(UNFENCED_ALONE, "a primary ran unfenced without an agent")
+    X(UNFENCED_ALONE, "a primary ran unfenced without an agent")                    \
+    X(ADOPTED, "the fence was told of a server that others had started")            \
+    X(ADOPTED_PRIMARY, "a server that others had started was promoted")             \
+    X(ADOPTED_KILLED, "the fence killed a server that others had started")
 
 enum sim_state {
 #define STATE(constant, name) SIM_STATE_##constant,

@@ -162,6 +162,37 @@ static void two_candidates_with_one_position(struct scene *scene)
     rejoin_and_settle(scene);
 }
 
+static bool adopted_leads(const struct scene *scene)
+{
+    const struct sim_machine *primary = drill_primary(scene);
+    return primary != NULL && primary->by_hand;
+}
+
+/* Started by somebody else, adopted, promoted, and isolated while it writes: the deadline holds for
+ * it as for what the fence has started. */
+static void adopted_primary_isolated(struct scene *scene)
+{
+    struct sim_machine *adopted = scene->standbys[sim_below(scene->world, 2)];
+    drill_crash(adopted);
+    sim_machine_start_by_hand(adopted);
+    drill_pass(scene, (int64_t)sim_below(scene->world, LOOP_MS));
+    drill_start(adopted);
+    drill_settle(scene);
+    drill_expect(scene, adopted->by_hand, "what others have started is taken over as it runs");
+    drill_order(scene, scene->primary, scene->primary->node->name, adopted->node->name);
+    drill_until(scene, adopted_leads, LINGER_MS, "an adopted standby is promoted");
+    drill_settle(scene);
+    if (!drill_good(scene)) {
+        return;
+    }
+    drill_lead(scene, scene->standbys[sim_below(scene->world, 2)]);
+    sim_node_pause(adopted->node, 2 * scene->ttl_ms);
+    drill_pass(scene, scene->kill_ms + FENCED_MS);
+    drill_expect(scene, !adopted->writable, "an adopted primary is fenced by K");
+    drill_taken_over(scene, true, BEYOND_MS);
+    rejoin_and_settle(scene);
+}
+
 /* --- nobody may be disturbed ------------------------------------------------------------------ */
 
 static void standby_lost(struct scene *scene)
@@ -504,6 +535,7 @@ const struct sim_drill sim_drills_failover[] = {
     DRILL(true, 200, each_new_primary_dies),
     DRILL(false, 900, postmaster_killed),
     DRILL(false, DRILL_NO_BUDGET, postmaster_killed_in_a_shutdown),
+    DRILL(true, DRILL_NO_BUDGET, adopted_primary_isolated),
     DRILL(true, 200, two_candidates_with_one_position),
     DRILL(false, DRILL_NO_BUDGET, standby_lost),
     DRILL(false, DRILL_NO_BUDGET, standby_isolated_past_the_lease),

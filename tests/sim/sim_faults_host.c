@@ -8,6 +8,7 @@ enum {
     POLL_MS = 10,
     MAKER_POLL_MS = 1,
     HANG_MS = 20000,
+    AWAY_MS = 1500,
     REPLAY_LATE_MS = 300, /* something is written meanwhile */
     HANG_MS_LONG = 60000, /* longer than the default of postmaster_hang_timeout */
 };
@@ -252,6 +253,26 @@ bool sim_fault_rate(struct sim_world *world, struct sim_dice *dice)
 bool sim_fault_rate_beyond(struct sim_world *world, struct sim_dice *dice)
 {
     return set_rate(world, dice, 100000);
+}
+
+/* Agent and fence of a standby end, and its server is started by somebody else before an agent is
+ * back. In a pause it would be an operator's, and is left alone. */
+bool sim_fault_adoption(struct sim_world *world, struct sim_dice *dice)
+{
+    struct sim_node *node = sim_fault_any(world, dice);
+    struct sim_machine *machine = sim_machine_of(node);
+    struct fence_lease lease;
+    int64_t away_ms = sim_dice_between(dice, 20, AWAY_MS);
+    bool standby = machine->phase == SIM_UP && machine->recovery && !machine->promote_sent &&
+                   fence_page_read(machine->page, &lease) && !fence_lease_armed(&lease);
+    if (node->agent == NULL || node->paused || node->frozen || world->maintenance ||
+        world->paused_ms >= 0 || machine->dir != PG_DIR_VALID || !standby) {
+        return false;
+    }
+    sim_member_crash(node);
+    sim_machine_start_by_hand(machine);
+    sim_faults_restart(node, away_ms);
+    return true;
 }
 
 /* --- PostgreSQL ------------------------------------------------------------------------------- */

@@ -16,7 +16,8 @@ enum {
     HANG_LOOK_MS = 50,
     START_LOOK_MS = 20,
     OPERATOR_LOOK_MS = 20,
-    BOOTSTRAP_KILL_MS = 50
+    BOOTSTRAP_KILL_MS = 50,
+    ADOPT_MS = 20,
 };
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -170,7 +171,8 @@ static void finish_inspect(struct sim_call *call)
     pg_inspect_cb done = call->inspect_done;
     void *arg = call->arg;
     inspection.running = machine->phase != SIM_DOWN && !machine->orphans;
-    inspection.pidfile_pid = machine->status.postmaster_pid;
+    inspection.pidfile_pid =
+        machine->by_hand ? machine->by_hand_pid : machine->status.postmaster_pid;
     inspection.service_in_force = true;
     inspection.noted_pause = machine->noted_pause;
     if (machine->dir == PG_DIR_VALID || machine->dir == PG_DIR_UNFINISHED) {
@@ -468,6 +470,13 @@ int pg_instance_start(struct pg_instance *instance, const struct pg_start *start
 static void finish_stop(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
+    if (machine->phase == SIM_DOWN && call->unlooked) {
+        call->unlooked = false;
+        machine->status.all_gone = true;
+        sim_agent_fence_event(machine->node, FENCE_EVENT_ALL_GONE);
+        sim_call_later(call, 10);
+        return;
+    }
     if (machine->phase == SIM_DOWN) {
         sim_call_end(call, 0, "");
         return;
@@ -503,6 +512,7 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
     struct sim_call *call = sim_call_new(instance, finish_stop, done, arg);
     call->is_job = true;
     int64_t kill_after_ms = stop->kill_after_ms > 3000 ? 3000 : stop->kill_after_ms;
+    call->unlooked = stop->unlooked;
     call->until = machine->node->world->now + kill_after_ms;
     sim_machine_stop_within(machine, stop->mode, kill_after_ms);
     sim_call_later(call, 2);
@@ -939,6 +949,27 @@ struct fence_page *fence_client_page(const struct fence_client *client)
 const struct fence_status *fence_client_status(const struct fence_client *client)
 {
     return &client->machine->status;
+}
+
+static void answer_adopt(void *arg, uint64_t a, uint64_t b)
+{
+    struct sim_node *node = arg;
+    (void)a;
+    (void)b;
+    sim_agent_adopt_answer(node);
+}
+
+int fence_client_adopt(struct fence_client *client, const char *data_dir, fence_done_cb done,
+                       void *arg, struct error *err)
+{
+    struct sim_node *node = client->machine->node;
+    (void)data_dir;
+    (void)err;
+    ASSERT(client->adopt_done == NULL);
+    client->adopt_done = done;
+    client->adopt_arg = arg;
+    sim_node_at(node, 1 + (int64_t)sim_below(node->world, ADOPT_MS), answer_adopt, node, 0, 0);
+    return 0;
 }
 
 bool fence_client_connected(const struct fence_client *client)

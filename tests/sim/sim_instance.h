@@ -18,6 +18,8 @@ struct fence_client {
     struct sim_machine *machine;
     fence_done_cb dog_done; /* a request without an answer; NULL = none */
     void *dog_arg;
+    fence_done_cb adopt_done; /* likewise */
+    void *adopt_arg;
 };
 
 struct raft_group {
@@ -42,6 +44,7 @@ struct sim_call {
     bool is_job;
     bool is_reload;
     bool is_bootstrap;
+    bool unlooked; /* a stop: the fence is to look whether all is gone */
     int peer;
     uint64_t run;
     uint32_t timeline;

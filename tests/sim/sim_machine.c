@@ -26,6 +26,7 @@ enum {
     RECOVERY_MS = 8000,
     ORPHANS_MS = 250,       /* backends outlive their postmaster, and one of ... */
     ORPHANS_LATE_MS = 3000, /* ... them hangs in the kernel, where no fence reaches it */
+    BY_HAND_PID = 50000,
 };
 
 struct machines {
@@ -50,6 +51,9 @@ static void become_writable(struct sim_machine *machine)
               sim_wal_timeline(&machine->wal));
     sim_commits_primary(machine);
     sim_depose_primary(machine);
+    if (machine->by_hand) {
+        sim_coverage_state(SIM_STATE_ADOPTED_PRIMARY);
+    }
     for (size_t i = 0; i < world->node_count; i++) {
         if (i == machine->node->index || !all->machines[i].writable) {
             continue;
@@ -111,7 +115,7 @@ static void up(void *arg, uint64_t run, uint64_t b)
     }
 }
 
-void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int upstream)
+static void begin(struct sim_machine *machine, enum pg_start_role role, int upstream)
 {
     machine->run++;
     machine->phase = SIM_STARTING;
@@ -122,22 +126,29 @@ void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int
     machine->promote_sent = false;
     sim_replication_started(machine);
     sim_sync_started(machine);
-    machine->status.running = true;
-    machine->status.exited = false;
-    machine->status.all_gone = false;
-    machine->status.starts++;
-    machine->status.postmaster_pid = SIM_POSTMASTER_PID + (int32_t)machine->status.starts;
     machine->kill_at_ms = FENCE_NO_DEADLINE;
-    sim_trace(machine->node->world, "%s starts PostgreSQL as %s", machine->node->name,
-              machine->recovery ? "standby" : "primary");
+    sim_trace(machine->node->world, "%s starts PostgreSQL as %s%s", machine->node->name,
+              machine->recovery ? "standby" : "primary", machine->by_hand ? ", by hand" : "");
     /* Now and then there is much to recover. */
     bool is_long = machine->node->world->faults_on && sim_chance(machine->node->world, 50);
     sim_machine_at(machine, sim_machine_takes(machine, 50, is_long ? RECOVERY_MS : 600), up, 0);
 }
 
-/* Nothing of the instance is left. */
+void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int upstream)
+{
+    machine->status.running = true;
+    machine->status.exited = false;
+    machine->status.all_gone = false;
+    machine->status.starts++;
+    machine->status.postmaster_pid = SIM_POSTMASTER_PID + (int32_t)machine->status.starts;
+    begin(machine, role, upstream);
+}
+
+/* Nothing of the instance is left. Of one that was started by hand the fence knows that only when
+ * it has killed it: it is not the parent. */
 static void gone(struct sim_machine *machine, bool clean)
 {
+    bool seen = !machine->by_hand || machine->status.killing;
     bool was_primary = !machine->recovery;
     machine->run++;
     machine->phase = SIM_DOWN;
@@ -145,19 +156,22 @@ static void gone(struct sim_machine *machine, bool clean)
     sim_replication_stop(machine);
     machine->status.running = false;
     machine->status.postmaster_pid = 0;
-    machine->status.exited = true;
+    machine->status.exited = machine->status.exited || !machine->by_hand;
     machine->status.killing = false;
-    machine->status.all_gone = true;
+    machine->status.all_gone = machine->status.all_gone || seen;
     if (clean) {
         machine->control = was_primary ? PG_CONTROL_SHUT_DOWN : PG_CONTROL_SHUT_DOWN_IN_RECOVERY;
     }
     sim_trace(machine->node->world, "%s has no PostgreSQL any more (%s)", machine->node->name,
               clean ? "clean" : "not clean");
-    if (!machine->orphans) {
+    if (!machine->orphans && !machine->by_hand) {
         sim_agent_fence_event(machine->node, FENCE_EVENT_POSTMASTER_EXITED);
     }
     machine->orphans = false;
-    sim_agent_fence_event(machine->node, FENCE_EVENT_ALL_GONE);
+    machine->by_hand = false;
+    if (seen) {
+        sim_agent_fence_event(machine->node, FENCE_EVENT_ALL_GONE);
+    }
 }
 
 /* The shutdown checkpoint, and the standbys that stream take it along. */
@@ -220,11 +234,13 @@ void sim_machine_kill(struct sim_machine *machine, int64_t within_ms)
                    killed, 0);
 }
 
-/* The postmaster alone dies: its backends commit and answer until the fence has killed them all. */
+/* The postmaster alone dies: its backends commit and answer until the fence has killed them all.
+ * Not modelled for one that was started by hand, whose end no fence sees. */
 void sim_machine_kill_postmaster(struct sim_machine *machine)
 {
     struct sim_world *world = machine->node->world;
-    if (machine->phase == SIM_DOWN || machine->orphans || machine->status.killing) {
+    if (machine->phase == SIM_DOWN || machine->orphans || machine->status.killing ||
+        machine->by_hand) {
         return;
     }
     machine->phase = SIM_STOPPING;
@@ -340,6 +356,18 @@ static void write_turn(void *arg, uint64_t a, uint64_t b)
 
 /* --- fence ------------------------------------------------------------------------------------ */
 
+/* What it has not started it finds by the directory, and only kills: it is not the parent. */
+static void fence_kills(struct sim_machine *machine)
+{
+    if (machine->by_hand && !machine->knows_directory) {
+        return;
+    }
+    if (machine->by_hand && machine->phase != SIM_DOWN && !machine->status.killing) {
+        sim_coverage_state(SIM_STATE_ADOPTED_KILLED);
+    }
+    sim_machine_kill(machine, FENCE_KILL_MS);
+}
+
 static void fence_turn(void *arg, uint64_t a, uint64_t b)
 {
     struct sim_machine *machine = arg;
@@ -371,21 +399,25 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
     machine->status.stopped = machine->fence_state.stopped;
     if (action == FENCE_SOFT_STOP) {
         sim_trace(world, "%s: the fence asks for a stop", machine->node->name);
-        sim_machine_stop(machine, FENCE_STOP_FAST);
+        if (!machine->by_hand) {
+            sim_machine_stop(machine, FENCE_STOP_FAST);
+        }
         sim_agent_fence_event(machine->node, FENCE_EVENT_SOFT_STOP);
     } else if (action == FENCE_KILL) {
         bool fires = !fence_epoch_equal(fired, machine->fence_state.fired);
         if (fires || (machine->phase != SIM_DOWN && !machine->status.killing)) {
             sim_trace(world, "%s: the fence kills", machine->node->name);
         }
-        sim_machine_kill(machine, FENCE_KILL_MS);
+        fence_kills(machine);
         if (fires) { /* once for an epoch, and also when nothing runs */
             sim_agent_fence_event(machine->node, FENCE_EVENT_FIRED);
         }
     }
     if (now >= machine->kill_at_ms) {
         machine->kill_at_ms = FENCE_NO_DEADLINE;
-        sim_machine_kill(machine, FENCE_KILL_MS);
+        if (!machine->by_hand) {
+            sim_machine_kill(machine, FENCE_KILL_MS);
+        }
     }
     if (world->setup.watchdog) {
         sim_watchdog_turn(machine, &lease, now);
@@ -431,6 +463,7 @@ static void page_clear(struct sim_machine *machine)
     machine->fence_state = (struct fence_state){0};
     machine->kill_at_ms = FENCE_NO_DEADLINE;
     machine->status = (struct fence_status){.fence_pid = 1, .all_gone = true, .kill_ms = -1};
+    machine->knows_directory = false;
     bool fired = machine->dog.fired;
     machine->dog = (struct sim_dog){.fired = fired};
 }
@@ -443,6 +476,19 @@ void sim_machine_power_off(struct sim_machine *machine)
         gone(machine, false);
     }
     page_clear(machine);
+}
+
+void sim_machine_start_by_hand(struct sim_machine *machine)
+{
+    ASSERT(machine->node->agent == NULL && machine->dir == PG_DIR_VALID);
+    if (machine->phase != SIM_DOWN) {
+        gone(machine, false);
+    }
+    page_clear(machine);
+    machine->status.all_gone = false; /* it has not looked */
+    machine->by_hand = true;
+    machine->by_hand_pid = BY_HAND_PID + (int32_t)machine->run;
+    begin(machine, PG_START_STANDBY, machine->upstream);
 }
 
 void sim_machines_open(struct sim_world *world)

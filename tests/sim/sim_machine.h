@@ -78,8 +78,10 @@ struct sim_machine {
     enum sim_phase phase;
     uint64_t run; /* of the postmaster: events of an earlier one are dropped */
     bool recovery;
-    bool writable;          /* some backend could still commit */
-    bool orphans;           /* backends without a postmaster */
+    bool writable; /* some backend could still commit */
+    bool orphans;  /* backends without a postmaster */
+    bool by_hand;  /* somebody else has started it: no child of the fence */
+    int32_t by_hand_pid;
     int64_t hangs_until_ms; /* true time: nothing is written, and nobody gets in */
     bool promote_sent;
     bool replayed; /* all local WAL, in this start */
@@ -114,6 +116,7 @@ struct sim_machine {
     struct fence_state fence_state;
     int64_t kill_at_ms; /* of a stop that the agent asked for, on the lease clock */
     struct fence_status status;
+    bool knows_directory; /* the fence was told where one runs that it has not started */
     struct sim_dog {
         int64_t wanted_ms; /* timeout; 0 = no watchdog */
         int64_t timeout_ms;
@@ -141,6 +144,9 @@ uint64_t sim_wal_last_branch(const struct sim_wal *wal); /* 0 = no WAL */
 bool sim_wal_has(const struct sim_wal *wal, uint64_t branch, uint64_t lsn);
 
 void sim_machine_start(struct sim_machine *machine, enum pg_start_role role, int upstream);
+/* Somebody else starts it as a standby, where neither an agent nor its fence is: what those had
+ * started went with them, and the fence of the next agent knows nothing. */
+void sim_machine_start_by_hand(struct sim_machine *machine);
 /* Begins a stop; the instance is gone a while later. */
 void sim_machine_stop(struct sim_machine *machine, enum fence_stop_mode mode);
 /* The order of an agent: the fence kills what is left then, whatever has become of the agent. */
@@ -200,5 +206,7 @@ void sim_agent_fence_event(struct sim_node *node, enum fence_event event);
 enum pg_role sim_agent_decided_on(const struct sim_node *node);
 /* To what it has asked the fence for its watchdog. */
 void sim_agent_watchdog_answer(struct sim_node *node);
+/* To what it has asked the fence about a server that others have started. */
+void sim_agent_adopt_answer(struct sim_node *node);
 
 #endif

@@ -9,6 +9,8 @@
 
 enum {
     BOOTSTRAP_PERMILLE = 150,
+    ADOPTION_PERMILLE = 200,
+    ADOPTIONS_MAX = 12,
     MAINTAINED_PERMILLE = 250, /* much of what happens is the operators' */
     EARLY_PERMILLE = 500,      /* of the clusters that can have it */
     CASCADE_PERMILLE = 300,
@@ -114,11 +116,37 @@ static bool is_possible(const struct sim_options *options, const struct sim_setu
                         enum sim_fault_kind kind)
 {
     switch (kinds[kind].where) {
-    case 'b': return false;
+    case 'b':
+    case 'o': return false;
     case 'c': return options->mode == SIM_CLUSTER;
     case 's': return options->mode == SIM_CLUSTER && setup->replication != SIM_ASYNC;
     case 'w': return !setup->one_writer;
     default: return true;
+    }
+}
+
+/* At its place in time. */
+static void script_insert(struct sim_script *script, struct sim_fault fault)
+{
+    if (script->count == SIM_SCRIPT_MAX) {
+        return;
+    }
+    size_t at = script->count++;
+    while (at > 0 && script->faults[at - 1].at_ms > fault.at_ms) {
+        script->faults[at] = script->faults[at - 1];
+        at--;
+    }
+    script->faults[at] = fault;
+}
+
+static void draw_adoptions(int64_t first_ms, int64_t end_ms, struct sim_dice *dice,
+                           struct sim_script *script)
+{
+    uint64_t count = 1 + sim_dice_below(dice, ADOPTIONS_MAX);
+    for (uint64_t i = 0; i < count && first_ms < end_ms; i++) {
+        int64_t at_ms = sim_dice_between(dice, first_ms, end_ms);
+        script_insert(script, (struct sim_fault){
+                                  .at_ms = at_ms, .kind = SIM_ADOPTION, .dice = dice_next(dice)});
     }
 }
 
@@ -132,6 +160,9 @@ void sim_script_draw(const struct sim_options *options, const struct sim_setup *
 
     ret_script->count = 0;
     for (size_t i = 0; i < SIM_FAULT_KINDS; i++) {
+        if (kinds[i].where == 'o') {
+            continue;
+        }
         bool on = sim_dice_chance(&dice, KIND_PERMILLE);
         unsigned weight = 1 + (unsigned)sim_dice_below(&dice, WEIGHT_MAX);
         if (on && is_possible(options, setup, (enum sim_fault_kind)i)) {
@@ -166,6 +197,10 @@ void sim_script_draw(const struct sim_options *options, const struct sim_setup *
         }
         ret_script->faults[ret_script->count++] = (struct sim_fault){
             .at_ms = at, .kind = (enum sim_fault_kind)kind, .dice = dice_next(&dice)};
+    }
+    if (options->mode == SIM_CLUSTER && setup->fence &&
+        sim_dice_chance(&early, ADOPTION_PERMILLE)) {
+        draw_adoptions(first, options->fault_ms - 1, &early, ret_script);
     }
 }
 

@@ -12,8 +12,9 @@
 #define SIM_SCRIPT_MAX 2000
 
 /* X(constant, name, function, where). `where`: 'a' = everywhere, 'c' = where there are PostgreSQLs,
- * 'b' = there, too, but at the beginning or never, 's' = with synchronous replication, 'w' = breaks
- * what I1 needs, so only where it is not checked.
+ * 'b' = there, too, but at the beginning or never, 'o' = there, too, drawn apart (a kind that is
+ * added so leaves the scripts without it what they were), 's' = with synchronous replication, 'w' =
+ * breaks what I1 needs, so only where it is not checked.
  */
 #define SIM_FAULTS(X)                                                        \
     X(CUT, "one_way_cut", sim_fault_cut, 'a')                                \
@@ -65,7 +66,8 @@
     X(RATE_BEYOND, "clock_rate_beyond_rho", sim_fault_rate_beyond, 'w')      \
     X(FREEZE, "frozen_host", sim_fault_freeze, 'w')                          \
     X(FREEZE_CLOCK, "frozen_clock", sim_fault_freeze_clock, 'w')             \
-    X(REINIT, "reinit_on_request", sim_fault_reinit, 'c')
+    X(REINIT, "reinit_on_request", sim_fault_reinit, 'c')                    \
+    X(ADOPTION, "started_by_others", sim_fault_adoption, 'o')
 
 enum sim_fault_kind {
 #define KIND(constant, name, function, where) SIM_##constant,

@@ -129,18 +129,6 @@ static void answer(void *arg, uint64_t a, uint64_t b)
     }
 }
 
-/* Nothing runs here that the model's fence has not started. */
-int fence_client_adopt(struct fence_client *client, const char *data_dir, fence_done_cb done,
-                       void *arg, struct error *err)
-{
-    (void)data_dir;
-    (void)done;
-    (void)arg;
-    sim_fail(client->machine->node->world, "the fence adopts what others have started", "%s",
-             client->machine->node->name);
-    return error_set(err, ERR_UNSUPPORTED, "nothing is started by hand");
-}
-
 int fence_client_watchdog(struct fence_client *client, const struct fence_watchdog_config *config,
                           fence_done_cb done, void *arg, struct error *err)
 {
