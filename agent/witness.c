@@ -19,13 +19,15 @@
 #include "agent/witness_rest.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "raft/storage.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
 
-#define WITNESS_CLOSE_MS 5000
+#define WITNESS_CLOSE_MS     5000
+#define WITNESS_LOCK_WAIT_MS 2000
 
 struct witness {
     struct config config;
@@ -197,6 +199,19 @@ static int64_t start_ttl_ms(const struct config *config)
     return ttl_ms;
 }
 
+/* Nothing is open yet, and the loop does not run. One that was killed has its ports as long as its
+ * directory, too. */
+static int await_predecessor(const char *data_dir, struct error *err)
+{
+    int rc = raft_storage_await(data_dir, 0, err);
+    if (rc == ERR_BUSY) {
+        log_info("%s: it may be about to end, waiting for up to %d s", err->text,
+                 WITNESS_LOCK_WAIT_MS / 1000);
+        rc = raft_storage_await(data_dir, WITNESS_LOCK_WAIT_MS, err);
+    }
+    return rc;
+}
+
 static int start(struct witness *witness, struct error *err)
 {
     const struct config *config = &witness->config;
@@ -207,7 +222,9 @@ static int start(struct witness *witness, struct error *err)
                               .arg = witness};
     int heartbeat_ms = 0;
     config_raft_timeouts(&config->raft, group.ttl_ms, &witness->election_timeout_ms, &heartbeat_ms);
-    int rc = witness_rest_start(&witness->loop, config, &witness->group, &witness->rest, err);
+    int rc = await_predecessor(config->raft.data_dir, err);
+    rc = rc != 0 ? rc
+                 : witness_rest_start(&witness->loop, config, &witness->group, &witness->rest, err);
     rc = rc != 0 ? rc : app_group_open(&witness->loop, config, &group, &witness->group, err);
     return rc != 0 ? rc
                    : app_etcd_start(&witness->loop, config, witness->election_timeout_ms,

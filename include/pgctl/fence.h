@@ -297,10 +297,8 @@ int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg
  * missing (its parent must exist), and refuses one that is not ours alone (owner, mode 0700), or
  * too long for a socket's address. */
 int fence_runtime_prepare(const char *runtime_dir, struct error *err) MUST_CHECK;
-/* One agent per node: takes agent.lock for as long as *ret_fd stays open (close-on-exec), or goes
- * on with the one that was passed (fence_lock_pass). Blocks for `wait_ms` at most while another
- * process has it: one that was killed has it until its last thread is gone. ERR_BUSY names who has
- * it then. */
+/* One agent per node: takes agent.lock, as lock_file_take does (base/lock_file.h), or goes on with
+ * the one that was passed (fence_lock_pass). ERR_BUSY names who has it. */
 int fence_lock_agent(const char *runtime_dir, int64_t wait_ms, int *ret_fd,
                      struct error *err) MUST_CHECK;
 /* For the program that is executed in our place, right before that (true); false takes it back. It

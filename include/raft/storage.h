@@ -38,6 +38,10 @@ int raft_storage_open(struct uv_loop_s *loop, const char *dir, const char *name,
                       const struct random *random, const struct raft_storage_callbacks *callbacks,
                       struct raft_storage **ret_storage, struct error *err) MUST_CHECK;
 
+/* Before raft_storage_open, and nothing is taken yet: 0 if no process has `dir`, or it is not
+ * there. `wait_ms`: see lock_file_take. Blocks. ERR_BUSY; ERR_PERMISSION; ERR_IO. */
+int raft_storage_await(const char *dir, int64_t wait_ms, struct error *err) MUST_CHECK;
+
 /* What the directory holds. Borrowed until raft_storage_boot_release or raft_storage_close. */
 const struct raft_boot *raft_storage_boot(const struct raft_storage *storage);
 /* Frees the loaded log and snapshot; call it after raft_node_start, which copies. */

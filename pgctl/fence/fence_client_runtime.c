@@ -1,26 +1,21 @@
 /* The runtime directory: who may use it, the socket's address in it, the node's lock. */
 #include "pgctl/fence/fence_client_runtime.h"
 
-#include "base/clock.h"
+#include "base/lock_file.h"
 #include "base/mem.h"
 #include "pgctl/fence/fence_setup.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOCK_ENV     "PGQUORUM_AGENT_LOCK_FD"
-#define HOLDER_BYTES 32
-#define LOCK_LOOK_MS 50
+#define LOCK_ENV "PGQUORUM_AGENT_LOCK_FD"
 
 int fence_runtime_address(const char *runtime_dir, struct sockaddr_un *ret_address,
                           struct error *err)
@@ -93,71 +88,20 @@ static int passed(const char *path)
     return (int)fd;
 }
 
-static int64_t now_ms(void)
-{
-    return clock_mono_ms(clock_real());
-}
-
-/* Whom the lock file names; "" = nobody. */
-static void read_holder(int fd, char *ret_text, size_t size)
-{
-    ssize_t len = pread(fd, ret_text, size - 1, 0);
-    ret_text[len > 0 ? len : 0] = '\0';
-    ret_text[strcspn(ret_text, "\n")] = '\0';
-}
-
-/* The end of who is named there is an event. It may be of another PID namespace, though, or not
- * have written its name yet: the lock is what counts, and it is looked at now and then. */
-static bool lock_within(int fd, int64_t wait_ms)
-{
-    int64_t until_ms = now_ms() + wait_ms;
-    char text[HOLDER_BYTES];
-    bool had = flock(fd, LOCK_EX | LOCK_NB) == 0;
-
-    read_holder(fd, text, sizeof text);
-    pid_t pid = had ? 0 : (pid_t)strtol(text, NULL, 10);
-    struct pollfd holder = {.fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1,
-                            .events = POLLIN};
-    int pidfd = holder.fd;
-    for (int64_t left_ms = wait_ms; !had && left_ms > 0; left_ms = until_ms - now_ms()) {
-        if (poll(&holder, 1, (int)(left_ms < LOCK_LOOK_MS ? left_ms : LOCK_LOOK_MS)) > 0) {
-            holder.fd = -1; /* it is gone: told once */
-        }
-        had = flock(fd, LOCK_EX | LOCK_NB) == 0;
-    }
-    if (pidfd >= 0) {
-        (void)close(pidfd);
-    }
-    return had;
-}
-
 int fence_lock_agent(const char *runtime_dir, int64_t wait_ms, int *ret_fd, struct error *err)
 {
-    char text[HOLDER_BYTES];
     char *path = mem_printf("%s/agent.lock", runtime_dir);
     int fd = passed(path);
-    int rc = 0;
-
-    if (fd < 0) {
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    }
-
-    if (fd < 0) {
-        rc = error_set(err, err_from_errno(errno), "opening '%s': %s", path, strerror(errno));
-    } else if (!lock_within(fd, wait_ms)) {
-        read_holder(fd, text, sizeof text);
-        rc = error_set(err, ERR_BUSY, "another agent runs on this node: process %s has '%s'",
-                       text[0] == '\0' ? "?" : text, path);
-    } else {
-        char *line = mem_printf("%d\n", (int)getpid());
-        (void)!ftruncate(fd, 0);
-        (void)!pwrite(fd, line, strlen(line), 0); /* only for those who find it held */
-        mem_free(line);
+    int rc =
+        fd >= 0 ? lock_file_lock(fd, path, wait_ms, err) : lock_file_take(path, wait_ms, &fd, err);
+    if (rc == 0) {
         *ret_fd = fd;
-    }
-    mem_free(path);
-    if (rc != 0 && fd >= 0) {
+    } else if (fd >= 0) {
         (void)close(fd);
     }
+    if (rc == ERR_BUSY) {
+        error_wrap(err, "another agent runs on this node");
+    }
+    mem_free(path);
     return rc;
 }

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/lock_file.h"
 #include "base/mem.h"
 #include "raft/engine/storage_db.h"
 
@@ -20,7 +21,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
@@ -328,26 +328,25 @@ static int make_directory(const char *dir, struct error *err)
     return rc != 0 ? rc : sync_directory(parent, err);
 }
 
-static int take_lock(const char *dir, int *ret_fd, struct error *err)
+static int take_lock(const char *dir, int64_t wait_ms, int *ret_fd, struct error *err)
 {
     char path[PATH_MAX];
     int rc = path_of(dir, RAFT_STORAGE_LOCK_FILE, path, sizeof(path), err);
-    if (rc != 0) {
-        return rc;
+    rc = rc != 0 ? rc : lock_file_take(path, wait_ms, ret_fd, err);
+    if (rc == ERR_BUSY) {
+        error_wrap(err, "'%s' is in use", dir);
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return error_set(err, err_from_errno(errno), "opening '%s': %s", path, strerror(errno));
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        rc = errno == EWOULDBLOCK
-                 ? error_set(err, ERR_BUSY, "'%s' is in use by another process", dir)
-                 : error_set(err, err_from_errno(errno), "locking '%s': %s", path, strerror(errno));
+    return rc;
+}
+
+int raft_storage_await(const char *dir, int64_t wait_ms, struct error *err)
+{
+    int fd = -1;
+    int rc = take_lock(dir, wait_ms, &fd, err);
+    if (rc == 0) {
         (void)close(fd);
-        return rc;
     }
-    *ret_fd = fd;
-    return 0;
+    return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
 static int open_files(struct raft_storage *storage, const char *dir, const char *name,
@@ -359,7 +358,7 @@ static int open_files(struct raft_storage *storage, const char *dir, const char 
         rc = path_of(dir, RAFT_STORAGE_FILE, path, sizeof(path), err);
     }
     if (rc == 0) {
-        rc = take_lock(dir, &storage->lock_fd, err);
+        rc = take_lock(dir, 0, &storage->lock_fd, err);
     }
     if (rc == 0) {
         rc = storage_db_open(path, name, random, &storage->db, err);

@@ -158,6 +158,55 @@ def test_one_alone_makes_a_group_and_says_so(make_rig):
     assert "left open" not in node.log_text()
 
 
+DYING = """
+import fcntl, os, socket, sys, time
+lock = open(sys.argv[1], "a+")
+fcntl.flock(lock, fcntl.LOCK_EX)
+if sys.argv[2] == "named":
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\\n")
+    lock.flush()
+ports = [socket.create_server(("0.0.0.0", port)) for port in (2380, 8008)]
+print("has it", flush=True)
+if sys.argv[2] == "named":
+    time.sleep(0.5)
+    fcntl.flock(lock, fcntl.LOCK_UN)  # a process that ends lets go of one thing after the other
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("holder", ["nobody", "named"])
+def test_one_that_dies_is_waited_for(make_rig, holder):
+    """As after SIGKILL, while a thread of it is in the middle of a sync: directory and ports are its own for a while."""
+    r = make_rig(witnesses=("node1", "node2", "node3"))
+    node = r.nodes["node1"]
+    alone(node)
+    lock = os.path.join(node.home, "raft", "lock")
+    os.makedirs(os.path.dirname(lock), mode=0o700, exist_ok=True)
+    dying = r.host_popen("node1", ["/usr/bin/python3", "-c", DYING, lock, holder], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert dying.stdout.readline() == b"has it\n"
+    witness = run_witness(r, node)
+    time.sleep(0.7)
+    dying.kill()
+    dying.wait()
+    wait_for("it leads", lambda: r.raft_leader() == "node1", 20)
+    witness.send_signal(signal.SIGTERM)
+    assert witness.wait(10) == 0
+    assert "waiting for up to 2 s" in node.log_text()
+
+
+def test_one_that_stays_is_told(make_rig):
+    r = make_rig(witnesses=("node1", "node2", "node3"))
+    node = r.nodes["node1"]
+    alone(node)
+    first = run_witness(r, node)
+    wait_for("it leads", lambda: r.raft_leader() == "node1", 20)
+    second = run_witness(r, node)
+    assert second.wait(10) == 1
+    assert f"process {first.pid} has" in node.log_text()
+    assert first.poll() is None
+
+
 @pytest.mark.parametrize("what,line", [("restapi", "restapi.listen"), ("raft", "2380"), ("etcd_server", "etcd_server.listen")])
 def test_a_port_that_is_taken_ends_the_start_with_one_line(make_rig, what, line):
     r = make_rig(witnesses=("node1", "node2", "node3"), extra="etcd_server:\n  listen: '*:2379'\n")

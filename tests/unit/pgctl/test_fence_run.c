@@ -630,66 +630,6 @@ static void one_fence_and_one_agent_per_runtime_directory(void **state)
     rig_end(rig);
 }
 
-/* A process that has the lock, and of whom the file says `name`. */
-static pid_t holder_new(const char *name)
-{
-    int words[2];
-    char word = 0;
-    assert_int_equal(pipe(words), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct error err;
-        int lock = -1;
-        int rc = fence_lock_agent(rig_runtime_dir, 0, &lock, &err);
-        if (rc == 0 && name != NULL) {
-            (void)!ftruncate(lock, 0);
-            (void)!pwrite(lock, name, strlen(name), 0);
-        }
-        word = rc == 0 ? 'y' : 'n';
-        (void)!write(words[1], &word, 1);
-        for (;;) {
-            pause();
-        }
-    }
-    assert_int_equal(read(words[0], &word, 1), 1);
-    assert_int_equal(word, 'y');
-    close(words[0]);
-    close(words[1]);
-    return pid;
-}
-
-/* Kills it in 100 ms, by another process. */
-static pid_t killer_new(pid_t target)
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        usleep(100000);
-        (void)kill(target, SIGKILL);
-        _exit(0);
-    }
-    return pid;
-}
-
-static void lock_of_an_agent_that_dies_is_waited_for(void **state)
-{
-    (void)state;
-    static const char *const names[] = {NULL, "", "nobody", "2147483647\n"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        struct error err;
-        int lock = -1;
-        pid_t holder = holder_new(names[i]);
-        assert_int_equal(fence_lock_agent(rig_runtime_dir, 0, &lock, &err), ERR_BUSY);
-        int64_t began = now_ms();
-        assert_int_equal(fence_lock_agent(rig_runtime_dir, 60, &lock, &err), ERR_BUSY);
-        assert_true(now_ms() - began >= 60);
-        pid_t killer = killer_new(holder);
-        assert_int_equal(fence_lock_agent(rig_runtime_dir, 20000, &lock, &err), 0);
-        assert_int_equal(waitpid(killer, NULL, 0), killer);
-        assert_int_equal(waitpid(holder, NULL, 0), holder);
-        close(lock);
-    }
-}
-
 static void runtime_directory_of_others_is_refused(void **state)
 {
     (void)state;
@@ -782,7 +722,6 @@ static int all_tests(void)
         cmocka_unit_test(freed_client_ends_its_requests_as_canceled),
         cmocka_unit_test(fence_that_stands_still_or_answers_again_is_told),
         cmocka_unit_test(one_fence_and_one_agent_per_runtime_directory),
-        cmocka_unit_test(lock_of_an_agent_that_dies_is_waited_for),
         cmocka_unit_test(runtime_directory_of_others_is_refused),
         cmocka_unit_test(postmaster_inherits_nothing_of_the_fence),
     };
