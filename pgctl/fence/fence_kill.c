@@ -176,6 +176,8 @@ void fence_cgroup_remove(struct fence_instance *instance)
 
 /* --- one process ------------------------------------------------------------------------------ */
 
+typedef bool process_look(const struct fence_instance *instance, const char *pid_text);
+
 /* State and parent from /proc/PID/stat, whose second field may hold blanks and parentheses. */
 static bool process_stat(const char *pid_text, char *ret_state, pid_t *ret_parent)
 {
@@ -228,10 +230,26 @@ static bool process_matches(const struct fence_instance *instance, const char *p
            (parent == getpid() || (instance->postmaster > 0 && parent == instance->postmaster));
 }
 
+/* A postmaster that this fence has not started is told from its backends by a parent that works
+ * elsewhere. So is a backend whose postmaster has died: a signal that is meant for that one does
+ * it no harm. */
+static bool heads_others(const struct fence_instance *instance, const char *pid_text)
+{
+    char parent_text[16];
+    char state = '?';
+    pid_t parent = 0;
+
+    if (!in_data_dir(instance, pid_text) || !process_stat(pid_text, &state, &parent)) {
+        return false;
+    }
+    (void)snprintf(parent_text, sizeof parent_text, "%d", (int)parent);
+    return !in_data_dir(instance, parent_text);
+}
+
 /* By pidfd, and looked at again under it: between look and signal the number may have gone to a
  * stranger. */
-static void process_signal(const struct fence_instance *instance, pid_t pid, const char *pid_text,
-                           int number)
+static void process_signal(const struct fence_instance *instance, process_look *matches, pid_t pid,
+                           const char *pid_text, int number)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0) {
@@ -240,7 +258,7 @@ static void process_signal(const struct fence_instance *instance, pid_t pid, con
         }
         return;
     }
-    if (process_matches(instance, pid_text)) {
+    if (matches(instance, pid_text)) {
         (void)syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
     }
     (void)close(fd);
@@ -256,25 +274,26 @@ struct proc_entry { /* struct linux_dirent64; readdir would allocate */
     char name[];
 };
 
-static bool visit(const struct fence_instance *instance, const char *name, int number)
+static bool visit(const struct fence_instance *instance, process_look *matches, const char *name,
+                  int number)
 {
     if (name[0] < '1' || name[0] > '9') {
         return false;
     }
     pid_t pid = (pid_t)strtol(name, NULL, 10);
     if (pid <= 1 || pid == getpid() || pid == instance->postmaster || pid == instance->spared ||
-        !process_matches(instance, name)) {
+        !matches(instance, name)) {
         return false;
     }
     if (number != 0) {
-        process_signal(instance, pid, name, number);
+        process_signal(instance, matches, pid, name, number);
     }
     return true;
 }
 
-/* Sends `number` (0 = nothing) to every live process but the postmaster; returns how many it met,
- * and one more where it could not see them all: "none" is what others rest on. */
-static size_t sweep(const struct fence_instance *instance, int number)
+/* Sends `number` (0 = nothing) to every process but the postmaster that matches; returns how many
+ * it met, and one more where it could not see them all: "none" is what others rest on. */
+static size_t sweep(const struct fence_instance *instance, process_look *matches, int number)
 {
     static _Alignas(struct proc_entry) char entries[32768];
     size_t met = 0;
@@ -285,7 +304,7 @@ static size_t sweep(const struct fence_instance *instance, int number)
         for (long at = 0; at < len;) {
             const struct proc_entry *entry =
                 (const struct proc_entry *)(const void *)(entries + at);
-            met += visit(instance, entry->name, number) ? 1 : 0;
+            met += visit(instance, matches, entry->name, number) ? 1 : 0;
             at += entry->len;
         }
     }
@@ -300,7 +319,12 @@ int fence_kill_blind(void)
 
 size_t fence_count(const struct fence_instance *instance)
 {
-    return sweep(instance, 0);
+    return sweep(instance, process_matches, 0);
+}
+
+void fence_signal_others(const struct fence_instance *instance, int number)
+{
+    (void)sweep(instance, heads_others, number);
 }
 
 size_t fence_kill_round(struct fence_instance *instance)
@@ -311,10 +335,10 @@ size_t fence_kill_round(struct fence_instance *instance)
     if (instance->cgroup_kill_fd >= 0) {
         (void)!pwrite(instance->cgroup_kill_fd, "1", 1, 0);
     } else if (!instance->stopped) {
-        (void)sweep(instance, SIGSTOP);
+        (void)sweep(instance, process_matches, SIGSTOP);
     }
     instance->stopped = true;
-    size_t met = sweep(instance, SIGKILL);
+    size_t met = sweep(instance, process_matches, SIGKILL);
     if ((met == 0 || blind != 0) && instance->postmaster > 0) {
         (void)kill(instance->postmaster, SIGKILL);
     }

@@ -36,6 +36,8 @@ void fence_cgroup_remove(struct fence_instance *instance);
 /* Live processes of the instance, the postmaster not counted. Where they cannot be counted, one at
  * least: see fence_kill_blind. */
 size_t fence_count(const struct fence_instance *instance);
+/* To the postmaster of the directory where it is no child of this process. */
+void fence_signal_others(const struct fence_instance *instance, int number);
 /* One round of killing; returns how many live processes it met, the postmaster not counted. 0 means
  * that none was left and the postmaster, the last one, was killed now (one that cannot see the
  * others kills it, too). To be repeated until 0 and the postmaster is reaped. */

@@ -91,6 +91,9 @@ void fence_phase_look(struct fence *fence, int64_t now_ms)
     case FENCE_NONE: break;
     case FENCE_SOFT_STOP:
         fence_phase_signal(fence, FENCE_STOP_FAST);
+        if (fence->instance.postmaster == 0) { /* adopted, or started by hand */
+            fence_signal_others(&fence->instance, SIGINT);
+        }
         fence_say("the lease ends soon and was not renewed: fast shutdown");
         fence_talk_event(fence, FENCE_EVENT_SOFT_STOP);
         break;

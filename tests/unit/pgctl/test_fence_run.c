@@ -520,6 +520,42 @@ static void primary_started_by_hand_keeps_the_fence(void **state)
     mem_free(command);
 }
 
+/* A server of another parent, with a backend that computes; as Patroni's is when we come. */
+static void adopt_by_hand(struct rig *rig)
+{
+    struct error err;
+    char *command =
+        mem_printf(PG_BIN "/pg_ctl start -w -s -D '%s' -l '%s/by_hand.log'", rig_data_dir, rig_dir);
+    assert_int_equal(run(command), 0);
+    mem_free(command);
+    backends_open(3);
+    assert_int_equal(fence_client_adopt(rig->client, rig_data_dir, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_false(fence_client_status(rig->client)->running);
+}
+
+/* The fast shutdown of S reaches a postmaster that is no child of the fence. */
+static void adopted_one_is_shut_down_at_the_soft_deadline(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    adopt_by_hand(rig);
+    backends_close();
+    agent_arm(rig, 5, 300, 60000);
+    assert_true(rig_saw(rig, FENCE_EVENT_SOFT_STOP, 10000));
+    int64_t until_ms = now_ms() + LOADED(5000);
+    while (processes() > 0 && now_ms() < until_ms) {
+        usleep(5000);
+    }
+    assert_int_equal(processes(), 0);
+    char *command =
+        mem_printf(PG_BIN "/pg_controldata '%s' | grep -q 'state: *shut down$'", rig_data_dir);
+    assert_int_equal(run(command), 0); /* in order, not by a kill */
+    mem_free(command);
+    assert_int_equal(rig->seen[FENCE_EVENT_FIRED], 0);
+    rig_end(rig);
+}
+
 /* Of a fence that has never started anything: it finds the instance by its directory, and the page
  * binds it. */
 static void instance_of_others_is_adopted_and_killed_at_the_deadline(void **state)
@@ -715,6 +751,7 @@ static int all_tests(void)
         BOTH(start_that_comes_late_does_not_run_under_another_page),
         BOTH(primary_started_by_hand_keeps_the_fence),
         cmocka_unit_test(instance_of_others_is_adopted_and_killed_at_the_deadline),
+        cmocka_unit_test(adopted_one_is_shut_down_at_the_soft_deadline),
         BOTH(own_instance_is_not_left_for_another),
         cmocka_unit_test(start_that_cannot_work_says_why),
         cmocka_unit_test(start_beside_the_holder_of_the_directory_is_refused),
