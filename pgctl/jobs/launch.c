@@ -98,8 +98,17 @@ static int connected(struct pg_task *task, struct pg_launch *launch)
 static int clear_work(void *arg, struct error *err)
 {
     struct pg_launch *launch = arg;
-    return pg_dir_lock_clear(launch->note_path, launch->data_dir, launch->fence_pid,
-                             &launch->cleared, err);
+    return pg_dir_lock_clear(launch->note_path, launch->data_dir, launch->socket_lock,
+                             launch->fence_pid, &launch->cleared, err);
+}
+
+static void configured_lock(const struct pg_instance *pg, char *ret_path, size_t size)
+{
+    int length =
+        snprintf(ret_path, size, "%s/.s.PGSQL.%u.lock", pg->socket_dir, (unsigned)pg->config.port);
+    if (pg->socket_dir[0] == '\0' || length < 0 || (size_t)length >= size) {
+        ret_path[0] = '\0'; /* TCP alone */
+    }
 }
 
 /* Where the fence has something of the instance it refuses the start. */
@@ -109,6 +118,7 @@ static void clear(struct pg_task *task, struct pg_launch *launch)
     launch->state = PG_LAUNCH_CLEARED;
     launch->data_dir = task->pg->config.data_dir;
     launch->note_path = task->pg->started_path;
+    configured_lock(task->pg, launch->socket_lock, sizeof launch->socket_lock);
     launch->fence_pid = status->fence_pid;
     if (status->running || status->killing) {
         pg_task_again(task);

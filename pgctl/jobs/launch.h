@@ -21,6 +21,7 @@ struct pg_launch {
     uint32_t starts; /* of the fence, after ours */
     const char *data_dir;
     const char *note_path;
+    char socket_lock[PG_PATH_BYTES];
     int32_t fence_pid;
     bool cleared;              /* of the lock files of a server that is gone */
     int32_t pid;               /* of the postmaster that the fence has started */

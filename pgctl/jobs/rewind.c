@@ -179,7 +179,7 @@ static int clear_work(void *arg, struct error *err)
     int rc =
         pg_file_exists(data->files.places->conf) ? 0 : pg_file_set_write_conf(&data->files, err);
     return rc != 0 ? rc
-                   : pg_dir_lock_clear(data->started_path, data->data_dir, data->fence_pid,
+                   : pg_dir_lock_clear(data->started_path, data->data_dir, "", data->fence_pid,
                                        &cleared, err);
 }
 

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -154,23 +156,43 @@ static int clear_noted(const char *note_path, const char *data_dir, const char *
     return rc;
 }
 
-/* Whoever left the file: neither the agent nor the fence is a postmaster. */
+static bool is_ours(int32_t pid, int32_t fence_pid)
+{
+    return same_program(pid, (int32_t)getpid()) || (fence_pid > 0 && same_program(pid, fence_pid));
+}
+
+/* Of the server that has left it in `data_dir`. */
+static bool read_socket_lock(const char *path, const char *data_dir, struct pg_pidfile *ret_server)
+{
+    struct buf text = BUF_INIT;
+    char real[PATH_MAX];
+    bool read = path[0] != '\0' && pg_file_read(path, FILE_BYTES_MAX, &text, NULL) == 0 &&
+                pg_pidfile_parse(buf_span(&text), ret_server, NULL) == 0;
+    buf_free(&text);
+    return read && (strcmp(ret_server->data_dir, data_dir) == 0 ||
+                    (realpath(data_dir, real) != NULL && strcmp(ret_server->data_dir, real) == 0));
+}
+
+/* Whoever left the file: neither the agent nor the fence is a postmaster. The socket's may be there
+ * alone. */
 static int clear_ours(int32_t fence_pid, const char *data_dir, const char *pidfile_path,
-                      bool *ret_cleared, struct error *err)
+                      const char *socket_lock, bool *ret_cleared, struct error *err)
 {
     struct pg_pidfile *server = mem_new(struct pg_pidfile);
     int rc = 0;
-    if (pg_pidfile_read(data_dir, server, NULL) == 0 &&
-        (same_program(server->pid, (int32_t)getpid()) ||
-         (fence_pid > 0 && same_program(server->pid, fence_pid)))) {
+    if (pg_pidfile_read(data_dir, server, NULL) == 0 && is_ours(server->pid, fence_pid)) {
         rc = clear(pidfile_path, server, ret_cleared, err);
+    }
+    if (rc == 0 && read_socket_lock(socket_lock, data_dir, server) &&
+        is_ours(server->pid, fence_pid)) {
+        rc = clear_file(socket_lock, server, ret_cleared, err);
     }
     mem_free(server);
     return rc;
 }
 
-int pg_dir_lock_clear(const char *note_path, const char *data_dir, int32_t fence_pid,
-                      bool *ret_cleared, struct error *err)
+int pg_dir_lock_clear(const char *note_path, const char *data_dir, const char *socket_lock,
+                      int32_t fence_pid, bool *ret_cleared, struct error *err)
 {
     char path[PG_PATH_BYTES];
     bool held = false;
@@ -187,7 +209,7 @@ int pg_dir_lock_clear(const char *note_path, const char *data_dir, int32_t fence
                        path);
     } else if (fd >= 0) {
         rc = clear_noted(note_path, data_dir, path, ret_cleared, err);
-        rc = rc != 0 ? rc : clear_ours(fence_pid, data_dir, path, ret_cleared, err);
+        rc = rc != 0 ? rc : clear_ours(fence_pid, data_dir, path, socket_lock, ret_cleared, err);
     }
     if (fd >= 0) {
         (void)close(fd);

@@ -27,10 +27,11 @@ void pg_dir_lock_note(const char *note_path, const char *data_dir,
 
 /* Before a start. *ret_cleared: lock files were those of the noted server, which is gone, and its
  * number is another process's; or the number is one of this program's, or of that of the fence
- * (0 = there is none). They name nobody any more, so that PostgreSQL goes on to its other checks
- * (the shared memory that postmaster.pid names) and removes them. ERR_BUSY: there is a
- * postmaster.pid, and somebody holds the lock. */
-int pg_dir_lock_clear(const char *note_path, const char *data_dir, int32_t fence_pid,
-                      bool *ret_cleared, struct error *err) MUST_CHECK;
+ * (0 = there is none). `socket_lock`: where the lock file of the configured socket would be, for
+ * one that is there alone and names no noted server ("" = not looked at). They name nobody any
+ * more, so that PostgreSQL goes on to its other checks (the shared memory that postmaster.pid
+ * names) and removes them. ERR_BUSY: there is a postmaster.pid, and somebody holds the lock. */
+int pg_dir_lock_clear(const char *note_path, const char *data_dir, const char *socket_lock,
+                      int32_t fence_pid, bool *ret_cleared, struct error *err) MUST_CHECK;
 
 #endif

@@ -233,6 +233,31 @@ static void number_that_is_a_thread_of_the_fence_does_not_keep_it_down(void **st
     node_free(node);
 }
 
+/* A rewind has taken postmaster.pid with it. Another server's file is left alone. */
+static void number_of_ours_in_the_lock_file_of_the_socket_alone_does_not_keep_it_down(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    struct error err;
+    bool cleared = true;
+    paths_of(node);
+    power_fails(node);
+    note_is_lost(node, thread_of(getpid()));
+    assert_int_equal(unlink(pidfile_path), 0);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->dir, socket_lock_path, 0, &cleared, &err),
+                     0);
+    assert_false(cleared);
+    pid_t stranger = stranger_new();
+    assert_int_equal(run("sed -i '1s/.*/%d/' %s", (int)stranger, socket_lock_path), 0);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->data, socket_lock_path, 0, &cleared, &err),
+                     0);
+    assert_false(cleared);
+    assert_int_equal(run("sed -i '1s/.*/%d/' %s", (int)thread_of(getpid()), socket_lock_path), 0);
+    node_start_well(node, PG_START_PRIMARY, NULL);
+    stranger_end(stranger);
+    node_free(node);
+}
+
 /* Cut off in the recovery before a rewind: the number of a single-user backend stands there. */
 static void number_of_a_lost_single_user_backend_does_not_keep_it_down(void **state)
 {
@@ -264,9 +289,9 @@ static void program_of_the_fence_may_have_been_replaced(void **state)
     pid_t other = sleeper_new(old);
     assert_int_equal(unlink(old), 0);
     note_is_lost(node, other);
-    assert_int_equal(pg_dir_lock_clear(note_path, node->data, 0, &cleared, &err), 0);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->data, "", 0, &cleared, &err), 0);
     assert_false(cleared);
-    assert_int_equal(pg_dir_lock_clear(note_path, node->data, fence, &cleared, &err), 0);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->data, "", fence, &cleared, &err), 0);
     assert_true(cleared);
     node_start_well(node, PG_START_PRIMARY, NULL);
     stranger_end(other);
@@ -339,12 +364,12 @@ static void server_that_was_started_by_hand_is_left_alone(void **state)
                          node->data, node->dir, node->port, node->dir),
                      0);
     char *before = text_of(pidfile_path);
-    assert_int_equal(pg_dir_lock_clear(note_path, node->data, 0, &cleared, &err), 0);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->data, "", 0, &cleared, &err), 0);
     assert_false(cleared);
     expect_refused(node, ERR_EXISTS, "works in the data directory already");
     pid_t stranger = stranger_new(); /* as it looks from another container */
     assert_int_equal(run("sed -i '1s/.*/%d/' %s", (int)stranger, pidfile_path), 0);
-    assert_int_equal(pg_dir_lock_clear(note_path, node->data, 0, &cleared, &err), 0);
+    assert_int_equal(pg_dir_lock_clear(note_path, node->data, "", 0, &cleared, &err), 0);
     assert_false(cleared);
     file_put(pidfile_path, before, 0600);
     assert_int_equal(run(PG_BIN "/pg_ctl -s -w -m fast -D %s stop", node->data), 0);
@@ -391,6 +416,7 @@ static int all_tests(void)
         ON_STAGE(lock_files_of_who_was_not_noted_stay),
         ON_STAGE(number_that_is_a_thread_of_the_agent_does_not_keep_it_down),
         ON_STAGE(number_that_is_a_thread_of_the_fence_does_not_keep_it_down),
+        ON_STAGE(number_of_ours_in_the_lock_file_of_the_socket_alone_does_not_keep_it_down),
         ON_STAGE(number_of_a_lost_single_user_backend_does_not_keep_it_down),
         ON_STAGE(program_of_the_fence_may_have_been_replaced),
         ON_STAGE(living_backends_keep_it_down_whoever_has_the_number),
