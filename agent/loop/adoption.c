@@ -34,6 +34,14 @@ void adoption_note(struct agent *agent, const struct fence_status *status)
     }
 }
 
+void adoption_looked(struct agent *agent)
+{
+    const struct pg_inspection *seen = &agent->facts.inspection;
+    if (!seen->running || seen->pidfile_pid != agent->adoption.own_pid) {
+        agent->adoption.own_pid = 0; /* the next status says so if it runs all the same */
+    }
+}
+
 bool adoption_is_own(const struct agent *agent, int32_t pid)
 {
     return pid != 0 && pid == agent->adoption.own_pid;

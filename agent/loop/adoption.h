@@ -19,8 +19,10 @@ enum adoption {
 enum adoption adoption_look(struct agent *agent, const struct fence_status *status);
 
 /* `pid` is that of the postmaster which the fence has started last, as far as this agent has seen.
- * adoption_note is called with each status. */
+ * adoption_note is called with each status; adoption_looked with each look at the directory, since
+ * a number that is not seen there any more may be another's soon. */
 void adoption_note(struct agent *agent, const struct fence_status *status);
+void adoption_looked(struct agent *agent);
 bool adoption_is_own(const struct agent *agent, int32_t pid);
 
 /* The last one that was looked at is the fence's. */

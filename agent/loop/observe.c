@@ -218,6 +218,7 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
     agent->facts.inspection = *inspection;
     agent->facts.inspected = true;
     agent->facts.inspected_mono_ms = agent_mono_ms(agent);
+    adoption_looked(agent);
     agent->facts.upstream.service_in_force = inspection->service_in_force;
     if (inspection->kind == PG_DIR_VALID) {
         agent->facts.shutdown = pg_local_position_of(&inspection->control);

@@ -184,15 +184,18 @@ static void look_finds(bool running)
     }
 }
 
-/* A fence that has started the instance before; it was stopped by hand, in pause. */
+/* A fence that has started the instance before; it was stopped by hand, in pause. Its number may be
+ * that of the next one. */
 static void stopped_in_pause(void)
 {
     rig_settle();
     postmaster_runs();
+    rig.fence.postmaster_pid = 77;
     standby_runs(100);
     run_for(0);
     rig.agent.dynamic.paused = true;
     postmaster_gone();
+    rig.fence.postmaster_pid = 0;
     observe_fence_event(&rig.agent, FENCE_EVENT_POSTMASTER_EXITED, &rig.fence);
     observe_fence_event(&rig.agent, FENCE_EVENT_ALL_GONE, &rig.fence);
     assert_int_equal(rig.agent.facts.run, HA_RUN_CRASHED);
