@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -104,6 +105,27 @@ static void what_cannot_be_written_is_an_error(void **state)
     assert_string_equal(instance, "before");
 }
 
+/* A full disk takes a part of it. That part is never read as an instance, and nothing is in the way
+ * once there is space. */
+static void half_an_instance_is_none(void **state)
+{
+    char instance[HA_INSTANCE_BYTES] = "before";
+    struct rlimit before;
+    struct error err = {0};
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit little = {.rlim_cur = 5, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+    int rc = app_instance_open(directory, random_real(), instance, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(rc, ERR_NO_SPACE);
+    assert_non_null(strstr(err.text, path));
+    assert_string_equal(instance, "before");
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(app_instance_open(directory, random_real(), instance, &err), 0);
+    assert_int_equal(strlen(instance), 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +134,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_file_of_0_1_is_read, directory_make, directory_remove),
         cmocka_unit_test_setup_teardown(what_is_no_instance_is_refused_by_name, directory_make,
                                         directory_remove),
+        cmocka_unit_test_setup_teardown(half_an_instance_is_none, directory_make, directory_remove),
         cmocka_unit_test_setup_teardown(what_cannot_be_written_is_an_error, directory_make,
                                         directory_remove),
     };
