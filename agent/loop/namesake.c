@@ -42,8 +42,8 @@ static void give_up(struct agent *agent, const struct ha_member *record)
     observe_probe_soon(agent);
 }
 
-/* No record is renewed, or ends, while the store has no majority: from one word of it to the next no
- * more than a loop_wait counts, which is as often as it is asked. */
+/* No record is renewed, or ends, while the store has no majority: from one word of it to the next
+ * no more than a loop_wait counts, which is as often as it is asked. */
 static void count(struct agent *agent)
 {
     struct loop_namesake *namesake = &agent->namesake;
