@@ -62,11 +62,15 @@ static bool goes_on(const struct peer_session *session, struct error *err)
     return false;
 }
 
-static bool names_member(const struct stream *stream, const struct handshake_identity *peer)
+/* The host of a member's address will do, for it is called there. Nobody calls a client: an address
+ * that it gives says nothing, and what it does is done in its name. */
+static bool names_peer(const struct stream *stream, const struct handshake *handshake)
 {
+    const struct handshake_identity *peer = &handshake->peer;
     struct net_addr addr;
     return tls_stream_peer_has(stream, peer->name) ||
-           (net_addr_parse(peer->address, NET_PORT_REQUIRED, &addr, NULL) == 0 &&
+           (handshake->peer_role == HANDSHAKE_MEMBER &&
+            net_addr_parse(peer->address, NET_PORT_REQUIRED, &addr, NULL) == 0 &&
             tls_stream_peer_has(stream, addr.host));
 }
 
@@ -81,7 +85,7 @@ static int certificate_check(const struct peer_session *session, struct buf *out
         handshake->state == HANDSHAKE_AWAIT_WELCOME || handshake->state == HANDSHAKE_AWAIT_PROOF;
     /* A client that gives no name acts in nobody's. */
     bool is_named = handshake->peer_role == HANDSHAKE_MEMBER || peer->name[0] != '\0';
-    if (!session->secured || !known || !is_named || names_member(session->stream, peer)) {
+    if (!session->secured || !known || !is_named || names_peer(session->stream, handshake)) {
         return 0;
     }
     if (handshake->peer_role == HANDSHAKE_CLIENT) {

@@ -3,6 +3,7 @@
 #include "group_fixture.h"
 
 #include "raft/client.h"
+#include "raft/engine/client_impl.h"
 #include "tests/harness/tls_files.h"
 
 #include <signal.h>
@@ -313,8 +314,9 @@ static void on_client_closed(void *arg)
     *(bool *)arg = true;
 }
 
-/* What a client with these files is told; NULL = no TLS, no name. */
-static struct seen ask_as(const char *name, const char *leaf, const char *ca)
+/* What a client with these files is told; NULL = no TLS, no name. `at`: the address that it says is
+ * its own, as no client of ours does. */
+static struct seen ask_at(const char *name, const char *at, const char *leaf, const char *ca)
 {
     const char *address = rig.members[0].address;
     struct raft_client *client = NULL;
@@ -324,6 +326,7 @@ static struct seen ask_as(const char *name, const char *leaf, const char *ca)
     assert_int_equal(raft_client_new(&rig.loop, &address, 1, "secret", &client, NULL), 0);
     if (name != NULL) {
         assert_int_equal(raft_client_set_name(client, name, NULL), 0);
+        snprintf(client->identity.address, sizeof client->identity.address, "%s", at);
     }
     if (leaf != NULL) {
         give(&files, leaf, ca);
@@ -335,6 +338,11 @@ static struct seen ask_as(const char *name, const char *leaf, const char *ca)
     raft_client_close(client, on_client_closed, &closed);
     wait_for(&rig, is_true, &closed, 5000, "the client closes");
     return seen;
+}
+
+static struct seen ask_as(const char *name, const char *leaf, const char *ca)
+{
+    return ask_at(name, "", leaf, ca);
 }
 
 static struct seen ask(const char *leaf, const char *ca)
@@ -354,6 +362,9 @@ static void a_client_with_a_name_needs_a_certificate_of_that_name(void **state)
     struct seen seen = ask_as("node5", "node4", "ca");
     assert_int_equal(seen.rc, ERR_PERMISSION);
     assert_non_null(strstr(seen.err.text, "does not have the name of 'node5', which calls"));
+    /* An address that the certificate does bear makes the name no truer. */
+    seen = ask_at("node5", "node4:2222", "node4", "ca");
+    assert_int_equal(seen.rc, ERR_PERMISSION);
     rig_free(&rig);
 }
 
