@@ -61,6 +61,11 @@ struct remote {
     int64_t last_stamp;
     uint64_t member_lease; /* of members/<name>, made in this run; 0 = none */
     int64_t member_ttl_ms;
+    struct {
+        uint64_t cluster;
+        int64_t epoch; /* 0 = none */
+        uint64_t lease;
+    } acquired; /* the leader key in this run, last: the view may not show it yet */
     uint64_t connections;
     uint64_t failures;
     struct list ops;
@@ -82,12 +87,12 @@ struct op {
     struct dcs_result result; /* of a write: once it was answered */
     bool shows;               /* what it wrote is to be seen in the view */
     int64_t visible_until_ms; /* mono; 0 = not answered yet */
+    uint64_t lease;           /* that OP_MEMBER, or an acquisition, makes; 0 = none */
     /* OP_MEMBER: what to write, and how often it was tried. */
     unsigned tries;
     char *key;
     char *value;
     int64_t ttl_ms;
-    uint64_t lease;
     int64_t until_ms;
 };
 
@@ -403,17 +408,24 @@ static void on_written(void *arg, int rc, const struct store_result *result,
                        const struct error *why)
 {
     struct op *op = arg;
-    if (op->remote == NULL) {
+    struct remote *remote = op->remote;
+    if (remote == NULL) {
         op_free(op);
-    } else {
-        write_end(op, rc, result, why);
+        return;
     }
+    if (rc == 0 && result->code == 0 && op->lease != 0) {
+        remote->acquired.cluster = remote->view->cluster; /* which it was decided on, and names */
+        remote->acquired.epoch = result->revision;
+        remote->acquired.lease = op->lease;
+    }
+    write_end(op, rc, result, why);
 }
 
 struct call {
     int64_t timeout_ms;
     dcs_done done;
     void *arg;
+    uint64_t lease; /* of an acquisition */
 };
 
 static int command_send(struct remote *remote, struct raft_client *by,
@@ -426,6 +438,7 @@ static int command_send(struct remote *remote, struct raft_client *by,
     }
     struct op *op = op_new(remote, OP_WRITE, call->arg);
     op->done = call->done;
+    op->lease = call->lease;
     op->shows = command->type == STORE_TXN; /* a renewal changes no key */
     rc = raft_client_command_as(by, command, bounded_ms(call->timeout_ms), on_written, op, err);
     if (rc != 0) {
@@ -456,10 +469,18 @@ static int ready(const struct remote *remote, struct error *err)
                : error_set(err, ERR_UNAVAILABLE, "no member of the group has answered yet");
 }
 
+/* A view of before an acquisition says nothing of it: the member that makes the views may stand
+ * still, or be cut off, when the one that the lease hangs on is not. */
 static int held_lease(const struct remote *remote, int64_t epoch, uint64_t *ret_lease,
                       struct error *err)
 {
-    const struct dcs_kv *kv = dcs_view_get(remote->view, "leader");
+    const struct dcs_view *view = remote->view;
+    if (remote->acquired.epoch == epoch && remote->acquired.cluster == view->cluster &&
+        view->revision < epoch) {
+        *ret_lease = remote->acquired.lease;
+        return 0;
+    }
+    const struct dcs_kv *kv = dcs_view_get(view, "leader");
     if (kv == NULL || kv->create_revision != epoch || kv->lease == 0) {
         return error_set(err, ERR_CONFLICT, "the leader key is not that of epoch %lld any more",
                          (long long)epoch);
@@ -472,7 +493,7 @@ static int remote_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, in
                           dcs_done done, void *arg, struct error *err)
 {
     struct remote *remote = self_of(dcs);
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     int rc = ready(remote, err);
     if (rc == 0 && acquire->deposes != 0) {
         rc = error_set(err, ERR_UNSUPPORTED, "a client of the group deposes nobody");
@@ -482,7 +503,8 @@ static int remote_acquire(struct dcs *dcs, const struct dcs_acquire *acquire, in
     }
     struct raft_txn txn;
     raft_txn_init(&txn, remote->base);
-    rc = raft_txn_acquire(&txn, acquire, remote->view->cluster, raft_lease_id_new(remote->random),
+    call.lease = raft_lease_id_new(remote->random);
+    rc = raft_txn_acquire(&txn, acquire, remote->view->cluster, call.lease,
                           raft_stamp_next(remote->clock, &remote->last_stamp), err);
     return txn_send(remote, remote->lease, rc, &txn, &call, err);
 }
@@ -498,7 +520,7 @@ static int remote_renew(struct dcs *dcs, int64_t epoch, int64_t ttl_ms, int64_t 
                         dcs_done done, void *arg, struct error *err)
 {
     struct remote *remote = self_of(dcs);
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     struct store_command command = {.type = STORE_LEASE_RENEW, .ttl_ms = ttl_ms};
     int rc = ready(remote, err);
     if (rc == 0) {
@@ -515,7 +537,7 @@ static int remote_release(struct dcs *dcs, int64_t epoch, const char *status, in
                           dcs_done done, void *arg, struct error *err)
 {
     struct remote *remote = self_of(dcs);
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     uint64_t lease = 0;
     int rc = ready(remote, err);
     if (rc == 0) {
@@ -534,7 +556,7 @@ static int remote_put_status(struct dcs *dcs, int64_t epoch, const char *status,
                              dcs_done done, void *arg, struct error *err)
 {
     struct remote *remote = self_of(dcs);
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     struct raft_txn txn;
     raft_txn_init(&txn, remote->base);
     raft_txn_status(&txn, epoch, status);
@@ -545,7 +567,7 @@ static int remote_put_sync(struct dcs *dcs, int64_t epoch, const char *value, in
                            int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
 {
     struct remote *remote = self_of(dcs);
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     struct raft_txn txn;
     raft_txn_init(&txn, remote->base);
     raft_txn_sync(&txn, epoch, value, revision);
@@ -556,7 +578,7 @@ static int remote_put_unfenced(struct dcs *dcs, int64_t epoch, int64_t timeout_m
                                void *arg, struct error *err)
 {
     struct remote *remote = self_of(dcs);
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     int rc = ready(remote, err);
     if (rc != 0) {
         return rc;
@@ -582,14 +604,14 @@ static int write_key(struct dcs *dcs, const char *key, const char *value, int64_
 static int remote_put(struct dcs *dcs, const char *key, const char *value, int64_t compare,
                       int64_t timeout_ms, dcs_done done, void *arg, struct error *err)
 {
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     return write_key(dcs, key, value, compare, &call, err);
 }
 
 static int remote_remove(struct dcs *dcs, const char *key, int64_t compare, int64_t timeout_ms,
                          dcs_done done, void *arg, struct error *err)
 {
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     return write_key(dcs, key, NULL, compare, &call, err);
 }
 
@@ -598,7 +620,7 @@ static int remote_withdraw(struct dcs *dcs, const char *name, int64_t report_rev
                            struct error *err)
 {
     struct remote *remote = self_of(dcs);
-    struct call call = {timeout_ms, done, arg};
+    struct call call = {.timeout_ms = timeout_ms, .done = done, .arg = arg};
     struct raft_txn txn;
     raft_txn_init(&txn, remote->base);
     int rc = raft_txn_withdraw(&txn, name, report_revision, epoch, err);
