@@ -211,8 +211,8 @@ static void close_all(struct agent *agent, int status)
     (void)uv_timer_init(&app->loop, &app->close_timer);
     app_start_close_within(&app->close_timer, APP_CLOSE_MS);
     uv_close((uv_handle_t *)&app->stop_timer, NULL);
-    app_start_signals_close(&app->signals);
     app_reexec_close(&app->reexec);
+    app_start_signals_close(&app->signals);
     agent->executing = false;
     publish_stop(agent);
     cycle_stop(agent);

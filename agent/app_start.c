@@ -2,7 +2,7 @@
 #include "agent/app_start.h"
 
 #include "agent/app_descriptors.h"
-#include "agent/reexec_exec.h"
+#include "agent/reexec_signals.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pgctl/pg_types.h"

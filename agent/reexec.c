@@ -3,6 +3,7 @@
  * can be better than that, the checks and the waiting see to. */
 #include "agent/reexec.h"
 
+#include "agent/reexec_signals.h"
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -118,6 +119,7 @@ static void leave(struct reexec *reexec)
                    reexec->program.path, reexec->version, PGQUORUM_VERSION);
     log_info("reexec: %s; PostgreSQL and the fence run on", text);
     move(reexec, REEXEC_LEAVING);
+    reexec_signals_hold(); /* and the loop has a turn yet for what has come before */
     answer(reexec, 0, text);
     step_in(reexec, REEXEC_LAST_MS);
 }
@@ -127,6 +129,7 @@ static void execute(struct reexec *reexec)
     struct error err = {0};
     reexec->ports.leaving(reexec->ports.arg, true);
     int rc = reexec_exec(&reexec->program, reexec->ports.lock_fd(reexec->ports.arg), &err);
+    reexec_signals_release();
     reexec->ports.leaving(reexec->ports.arg, false);
     give_up(reexec, rc, err.text);
 }
@@ -148,6 +151,7 @@ static void step(struct reexec *reexec)
         if (reexec->ports.hindrance(reexec->ports.arg, true) == NULL) {
             execute(reexec);
         } else {
+            reexec_signals_release();
             move(reexec, REEXEC_RENEWING);
             step_in(reexec, REEXEC_LOOK_MS);
         }
@@ -249,6 +253,7 @@ void reexec_close(struct reexec *reexec)
         return;
     }
     reexec->open = false;
+    reexec_signals_release();
     atomic_store(&reexec->cancel, true);
     uv_close((uv_handle_t *)&reexec->timer, NULL);
     if (reexec->state != REEXEC_IDLE && reexec->state != REEXEC_CHECKING &&

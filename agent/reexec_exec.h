@@ -7,10 +7,7 @@
 
 /* Returns only if it failed; then all is as before. `lock_fd` (fence_lock_agent; -1 = none) goes
  * over without a moment in which nobody has the lock, everything else that is open is closed.
- * Signals that come meanwhile wait until the new program has handlers (reexec_signals_take). */
+ * Signals that come meanwhile wait until the new program has handlers (agent/reexec_signals.h). */
 int reexec_exec(const struct reexec_program *program, int lock_fd, struct error *err) MUST_CHECK;
-
-/* With handlers in place. */
-void reexec_signals_take(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ static struct {
     int execs;
     int exec_looks; /* that many before it was executed */
     int exec_fd;
+    bool exec_held; /* signals, by then */
     int looks;
     int leaving;
     int not_leaving;
@@ -45,12 +47,20 @@ int reexec_check(const char *program, char *const *argv, const atomic_bool *canc
     return rig.check_rc == 0 ? 0 : error_set(err, rig.check_rc, "it would not start here: no");
 }
 
+static bool is_held(void)
+{
+    sigset_t now;
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &now);
+    return sigismember(&now, SIGTERM) == 1 && sigismember(&now, SIGUSR2) == 1;
+}
+
 int reexec_exec(const struct reexec_program *program, int lock_fd, struct error *err)
 {
     (void)program;
     rig.execs++;
     rig.exec_fd = lock_fd;
     rig.exec_looks = rig.looks;
+    rig.exec_held = is_held();
     return error_set(err, ERR_NOT_FOUND, "executing it: gone");
 }
 
@@ -179,6 +189,52 @@ static void an_exec_that_fails_leaves_everything_as_it_was(void **state)
     }
 }
 
+static void watch_hold(uv_prepare_t *prepare)
+{
+    *(int *)prepare->data += rig.reexec.state == REEXEC_LEAVING && is_held();
+}
+
+/* What comes from then on is the new program's; what came before, the loop has told by then. */
+static void signals_are_held_a_turn_before_it(void **state)
+{
+    static uv_prepare_t prepare;
+    int turns = 0;
+    (void)state;
+    (void)uv_prepare_init(&rig.loop, &prepare);
+    prepare.data = &turns;
+    (void)uv_prepare_start(&prepare, watch_hold);
+    uv_unref((uv_handle_t *)&prepare);
+    ask(false);
+    turn();
+    ended(0, "is executed in place");
+    assert_int_equal(rig.execs, 1);
+    assert_true(turns > 0 && rig.exec_held);
+    assert_false(is_held()); /* it could not be executed */
+    uv_close((uv_handle_t *)&prepare, NULL);
+}
+
+static void signals_are_taken_when_it_has_to_wait_again(void **state)
+{
+    (void)state;
+    ask(false);
+    while (rig.reexec.state != REEXEC_LEAVING) {
+        (void)uv_run(&rig.loop, UV_RUN_ONCE);
+    }
+    assert_true(is_held());
+    rig.last_why = "much has come in a moment";
+    while (rig.reexec.state == REEXEC_LEAVING) {
+        (void)uv_run(&rig.loop, UV_RUN_ONCE);
+    }
+    assert_false(is_held());
+    rig.last_why = NULL;
+    while (rig.reexec.state != REEXEC_LEAVING) {
+        (void)uv_run(&rig.loop, UV_RUN_ONCE);
+    }
+    reexec_close(&rig.reexec); /* the agent stops */
+    assert_false(is_held());
+    assert_int_equal(rig.execs, 0);
+}
+
 static void a_program_that_would_not_start_is_not_executed(void **state)
 {
     (void)state;
@@ -302,6 +358,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(an_exec_that_fails_leaves_everything_as_it_was),
+        TEST(signals_are_held_a_turn_before_it),
+        TEST(signals_are_taken_when_it_has_to_wait_again),
         TEST(a_program_that_would_not_start_is_not_executed),
         TEST(a_dry_run_tells_what_it_would_wait_for),
         TEST(what_stands_in_the_way_is_waited_for),

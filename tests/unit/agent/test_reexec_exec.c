@@ -1,6 +1,7 @@
 /* A child of the test is executed anew: what goes over, and what does not. */
 #include "agent/reexec_children.h"
 #include "agent/reexec_exec.h"
+#include "agent/reexec_signals.h"
 #include "base/mem.h"
 #include "pgctl/fence.h"
 #include "tests/harness/process.h"
@@ -8,9 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +120,50 @@ static void signals_wait_for_the_new_program(void **state)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         assert_true((blocked & (1ull << (numbers[i] - 1))) != 0);
     }
+}
+
+static atomic_bool had_one; /* the other thread */
+
+static void *wait_for_signals(void *arg)
+{
+    for (;;) {
+        (void)pause();
+        atomic_store(&had_one, true);
+    }
+    return arg;
+}
+
+static void tell_the_loop(int number)
+{
+    (void)number; /* of a loop that does not turn any more */
+}
+
+/* It comes after the loop's last turn, and to a thread that ends with the exec. */
+static int with_a_signal_to_another_thread(void)
+{
+    struct sigaction action = {.sa_handler = tell_the_loop};
+    pthread_t thread;
+    assert_int_equal(sigaction(SIGTERM, &action, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_signals, NULL), 0);
+    reexec_signals_hold();
+    for (int i = 0; i < 500 && !atomic_load(&had_one); i++) {
+        assert_int_equal(kill(getpid(), SIGTERM), 0); /* the first may find it on its way there */
+        (void)poll(NULL, 0, 10);
+    }
+    assert_true(atomic_load(&had_one));
+    return -1;
+}
+
+static void a_signal_that_another_thread_gets_waits_too(void **state)
+{
+    char text[256];
+    unsigned long long own = 0;
+    unsigned long long shared = 0;
+    (void)state;
+    run("/bin/grep", "Pnd", "/proc/self/status", with_a_signal_to_another_thread, text,
+        sizeof text);
+    assert_int_equal(sscanf(text, "SigPnd: %llx ShdPnd: %llx", &own, &shared), 2);
+    assert_true(((own | shared) & (1ull << (SIGTERM - 1))) != 0);
 }
 
 static bool is_blocked(int number)
@@ -268,6 +316,7 @@ int main(void)
         cmocka_unit_test(the_lock_goes_over_and_nothing_else_that_is_open),
         cmocka_unit_test(the_lock_is_held_by_the_new_program),
         cmocka_unit_test(signals_wait_for_the_new_program),
+        cmocka_unit_test(a_signal_that_another_thread_gets_waits_too),
         cmocka_unit_test(what_could_not_be_executed_leaves_all_as_it_was),
         cmocka_unit_test(with_handlers_in_place_signals_are_taken),
         cmocka_unit_test(the_program_is_the_one_that_was_called),
