@@ -62,6 +62,7 @@ struct app {
     uv_timer_t close_timer;
     uv_timer_t quit_timer;
     int quit_tries;
+    int early_signal; /* to stop, before it was known what runs here; 0 = none */
     int lock_fd;
     int status;
     char run_dir[PG_PATH_BYTES];
@@ -260,6 +261,31 @@ static int on_reexec(struct agent *agent, bool dry_run, struct error *err)
     return app_reexec_ask(&app->reexec, dry_run, err);
 }
 
+static void begin_stop(struct app *app, int number)
+{
+    struct agent *agent = &app->agent;
+    log_info("signal %d: %s", number,
+             agent_is_paused(agent) ? "the cluster is paused, leaving PostgreSQL and the leader key"
+             : agent_was_paused(agent)
+                 ? "the cluster was paused when it was last heard of, leaving "
+                   "PostgreSQL if it is a standby"
+                 : "stopping PostgreSQL and giving up the leader key");
+    notify_stopping(&app->notify);
+    agent->facts.request = HA_REQUEST_SHUTDOWN;
+    agent->facts.request_mono_ms = agent_mono_ms(agent);
+    int64_t stop_ms = APP_STOP_MS + agent->dynamic.ttl_ms + commands_stop_ms(agent);
+    (void)uv_timer_start(&app->stop_timer, on_stop_timer, (uint64_t)stop_ms, 0);
+    cycle_request(agent);
+}
+
+/* The fence has not said yet what it has. PostgreSQL may run below it, as after an agent that was
+ * killed, or has executed itself anew: it is to be stopped, not left to the end of its lease. */
+static bool is_early(const struct app *app)
+{
+    return app->agent.fence != NULL && app->agent.cycle_timer.data == NULL &&
+           app->early_signal == 0;
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct app *app = signal->data;
@@ -273,24 +299,18 @@ static void on_signal(uv_signal_t *signal, int number)
         app_reexec_signal(&app->reexec);
         return;
     }
+    if (is_early(app)) {
+        log_info("signal %d: waiting for the fence first", number);
+        app->early_signal = number;
+        return;
+    }
     if (agent->facts.request == HA_REQUEST_SHUTDOWN || agent->pg == NULL ||
         agent->cycle_timer.data == NULL) {
         log_warning("signal %d: exiting at once", number);
         close_all(agent, agent->facts.request == HA_REQUEST_SHUTDOWN ? 1 : 0);
         return;
     }
-    log_info("signal %d: %s", number,
-             agent_is_paused(agent) ? "the cluster is paused, leaving PostgreSQL and the leader key"
-             : agent_was_paused(agent)
-                 ? "the cluster was paused when it was last heard of, leaving "
-                   "PostgreSQL if it is a standby"
-                 : "stopping PostgreSQL and giving up the leader key");
-    notify_stopping(&app->notify);
-    agent->facts.request = HA_REQUEST_SHUTDOWN;
-    agent->facts.request_mono_ms = agent_mono_ms(agent);
-    int64_t stop_ms = APP_STOP_MS + agent->dynamic.ttl_ms + commands_stop_ms(agent);
-    (void)uv_timer_start(&app->stop_timer, on_stop_timer, (uint64_t)stop_ms, 0);
-    cycle_request(agent);
+    begin_stop(app, number);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -456,6 +476,11 @@ static void on_fence(void *arg, int rc, const struct fence_status *status, const
         app->agent.facts.ever_ran = status->running;
         look_at_fence(app, status->fence_pid);
     }
+    if (app->early_signal != 0 && !fence_client_found_running(app->agent.fence)) {
+        log_info("signal %d: nothing was begun yet", app->early_signal);
+        close_all(&app->agent, 0);
+        return;
+    }
     pg_instance_set_fence(app->agent.pg, app->agent.fence);
     if (start_loop(app, &own) != 0) {
         log_error("%s", own.text);
@@ -464,6 +489,9 @@ static void on_fence(void *arg, int rc, const struct fence_status *status, const
     }
     /* Waits for no partner: in a new group each would have to be started before the first is up. */
     notify_ready(&app->notify, &app->loop);
+    if (app->early_signal != 0) {
+        begin_stop(app, app->early_signal);
+    }
 }
 
 static int make_instance(struct app *app, struct error *err)

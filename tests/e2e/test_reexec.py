@@ -1,6 +1,7 @@
 """An upgrade in place: agents execute another release, and nobody who uses PostgreSQL notices."""
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,14 @@ def zombies(pid):
             if rest.split()[:2] == ["Z", str(pid)]:
                 found.append(name)
     return found
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def timelines(cluster):
@@ -208,6 +217,30 @@ def test_the_lock_is_never_free_and_no_signal_of_that_time_kills(cluster, releas
     assert kept, "somebody else could have had the lock"
     cluster.wait_healthy()
     assert pids(cluster) == before and cluster.leader() is node
+
+
+def test_a_stop_that_comes_meanwhile_stops_postgresql(cluster, release):
+    """The new program gets the signal before it has found its fence."""
+    node = cluster.leader()
+    agent, _, postmaster = pids(cluster)[node.name]
+    postmaster = os.pidfd_open(postmaster)
+    others = [n for n in cluster.nodes.values() if n is not node]
+    release(release.new)
+    new = os.stat(cluster.binary("pgquorum")).st_ino
+    try:
+        node.kill_agent(signal.SIGUSR2)
+        deadline = time.monotonic() + 30
+        while os.stat(f"/proc/{agent}/exe").st_ino != new:
+            assert time.monotonic() < deadline
+        os.kill(agent, signal.SIGTERM)
+        wait_for("the agent has ended", lambda: not alive(agent), 30)
+        assert select.select([postmaster], [], [], 0)[0], "PostgreSQL was left to the end of its lease"
+        wait_for("another one leads", lambda: cluster.leader() in others, 10)
+    finally:
+        os.close(postmaster)
+        if node.agent_pid() is None:
+            node.start_agent()
+    cluster.wait_healthy()
 
 
 def test_a_paused_cluster_is_upgraded_and_stays_paused(cluster, release):
