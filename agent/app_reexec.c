@@ -22,6 +22,7 @@ static void look(const struct agent *agent, struct reexec_facts *ret_facts)
         .primary = facts->run == HA_RUN_RUNNING && facts->probe.role == PG_PRIMARY,
         .paused = agent_is_paused(agent),
         .fence_silent = agent->fence != NULL && fence_client_status(agent->fence)->silent,
+        .disk_stalled = facts->disk == PG_DISK_STALLED,
         .acquiring = agent->acquiring,
         .held = agent->lease.held,
         .failsafe = failsafe_is_active(agent),

@@ -33,6 +33,9 @@ static const char *instance_hindrance(const struct reexec_facts *facts)
     if (facts->fence_silent) {
         return "the fence does not answer";
     }
+    if (facts->disk_stalled) { /* an exec waits for every thread, and so would the renewals */
+        return "a disk does not answer";
+    }
     return facts->restart ? "a restart of PostgreSQL was asked for" : NULL;
 }
 

@@ -16,6 +16,7 @@ struct reexec_facts {
     bool primary;           /* it runs as one */
     bool paused;            /* nothing is fenced then */
     bool fence_silent;      /* it does not answer, and would not answer the next one either */
+    bool disk_stalled;      /* one of those that the agent reads or writes */
     bool acquiring;         /* the leader key */
     bool held;              /* it */
     bool failsafe;          /* all that keeps the primary is the members' word */

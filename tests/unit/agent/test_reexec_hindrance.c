@@ -72,6 +72,9 @@ static void what_begins_or_ends_is_waited_for(void **state)
     facts.fence_silent = true;
     hinders(facts, "the fence does not answer");
     facts = leads();
+    facts.disk_stalled = true;
+    hinders(facts, "a disk does not answer");
+    facts = leads();
     facts.callbacks = 1;
     hinders(facts, "a callback runs");
     facts = leads();
