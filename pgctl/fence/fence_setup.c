@@ -98,8 +98,9 @@ static bool socket_listen(struct fence_setup *setup, const char *runtime_dir)
            listen(setup->listen_fd, 4) == 0;
 }
 
-/* Signals arrive in the loop. SIGPIPE and SIGHUP stay blocked for good: neither a closed pipe nor a
- * terminal that goes away ends the fence. */
+/* Signals arrive in the loop. Those that it does nothing at stay blocked for good: neither a closed
+ * pipe nor a terminal that goes away ends the fence, nor what is meant for the agent and sent to
+ * all of its unit. */
 static bool signals_take(struct fence_setup *setup)
 {
     sigset_t taken;
@@ -110,6 +111,8 @@ static bool signals_take(struct fence_setup *setup)
     (void)sigaddset(&taken, SIGINT);
     (void)sigaddset(&taken, SIGHUP);
     (void)sigaddset(&taken, SIGPIPE);
+    (void)sigaddset(&taken, SIGUSR1);
+    (void)sigaddset(&taken, SIGUSR2);
     if (sigprocmask(SIG_SETMASK, &taken, NULL) != 0) {
         return false;
     }

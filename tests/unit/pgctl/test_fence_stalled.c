@@ -142,6 +142,22 @@ static void directory_that_cannot_be_looked_at_is_not_forgotten(void **state)
     rig_end(rig);
 }
 
+/* As `systemctl kill -s USR2` of the agent's unit sends them. */
+static void signals_for_the_agent_end_nothing(void **state)
+{
+    static const int numbers[] = {SIGHUP, SIGUSR1, SIGUSR2};
+    (void)state;
+    struct rig *rig = rig_new();
+    assert_int_equal(rig_start(rig), 0);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        assert_int_equal(kill(rig_status(rig)->fence_pid, numbers[i]), 0);
+    }
+    rig_run_for(rig, 200);
+    assert_int_equal(rig->seen[FENCE_EVENT_LOST], 0);
+    assert_true(rig_status(rig)->running);
+    rig_end(rig);
+}
+
 static void start_that_is_read_late_starts_nothing(void **state)
 {
     struct error err;
@@ -283,6 +299,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(list_of_processes_that_cannot_be_read_is_not_an_empty_one,
                                   as_it_was),
         cmocka_unit_test_teardown(directory_that_cannot_be_looked_at_is_not_forgotten, as_it_was),
+        cmocka_unit_test_teardown(signals_for_the_agent_end_nothing, as_it_was),
         cmocka_unit_test_teardown(start_that_is_read_late_starts_nothing, as_it_was),
         cmocka_unit_test_teardown(start_that_is_read_when_its_time_is_almost_over_starts_nothing,
                                   as_it_was),
