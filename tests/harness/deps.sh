@@ -18,7 +18,7 @@ packages="gcc libc6-dev make pkg-config libuv1-dev libsqlite3-dev libpq-dev liby
   libcurl4-openssl-dev libnghttp2-dev uthash-dev"
 only=${2:-}
 [ "$only" = build ] || packages="$packages openssl libcmocka-dev $postgresql haproxy clang libclang-rt-dev clang-format cppcheck spin wrk iproute2 nftables
-  procps util-linux mount e2fsprogs python3 python3-venv python3-pytest python3-psycopg2 python3-yaml curl sqlite3 etcd-server etcd-client patroni python3-etcd ca-certificates gpgv debootstrap"
+  procps util-linux mount e2fsprogs python3 python3-venv python3-pytest python3-psycopg2 python3-yaml curl sqlite3 zsh etcd-server etcd-client patroni python3-etcd ca-certificates gpgv debootstrap"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 missing() {
