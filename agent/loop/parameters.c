@@ -121,20 +121,6 @@ int parameters_wanted(const struct dynamic_config *dynamic, const struct config_
     return rc;
 }
 
-/* A server that runs and that we have never started is ours when it is this cluster's: put beside a
- * cluster that others have made first, it serves somebody with the settings that it has. */
-static bool is_foreign(const struct agent *agent)
-{
-    const struct loop_facts *facts = &agent->facts;
-    uint64_t id = facts->inspection.control.system_identifier;
-    char own[HA_SYSID_BYTES];
-    if (id == 0 || !facts->cluster.known) {
-        return !facts->inspected || !facts->cluster.known;
-    }
-    (void)snprintf(own, sizeof own, "%" PRIu64, id);
-    return facts->cluster.initialize_revision > 0 && strcmp(own, facts->cluster.initialize) != 0;
-}
-
 static int ask(struct agent *agent, struct error *err)
 {
     struct dynamic_parameters parameters = {0};
@@ -147,7 +133,6 @@ static int ask(struct agent *agent, struct error *err)
     }
     struct remote_reload remote;
     request.nostream = agent->config->tags.nostream;
-    request.foreign = is_foreign(agent);
     /* From 17 on nobody but the server's worker takes away what it has made. */
     request.keeps_logical = request.keeps_logical || logical_has_synced(agent);
     request.decodes = agent->facts.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0 &&
@@ -156,7 +141,6 @@ static int ask(struct agent *agent, struct error *err)
     remote_reload_fill(agent, &remote, &request);
     rc = pg_instance_reload(agent->pg, &request, LOOP_INSPECT_MS, on_reloaded, agent, err);
     remote_reload_free(&remote);
-    agent->reload.withheld = rc == 0 ? request.foreign : agent->reload.withheld;
     if (rc == 0 && agent->reload.failures == 0 && warning[0] != '\0') {
         log_warning("PostgreSQL parameters: %s", warning);
     }
@@ -169,10 +153,6 @@ void parameters_apply(struct agent *agent)
     struct loop_reload *reload = &agent->reload;
     struct error err = {0};
 
-    if (reload->withheld && !is_foreign(agent)) {
-        reload->withheld = false;
-        reload->wanted = true;
-    }
     if (!reload->wanted || reload->running || agent->pg == NULL || agent->stopping ||
         agent_mono_ms(agent) < reload->again_mono_ms) {
         return;

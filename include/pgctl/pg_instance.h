@@ -314,9 +314,6 @@ struct pg_reload {
     struct pg_lines pg_ident;
     struct pg_lines basebackup;
     bool guard; /* from the next start on; refused (ERR_NOT_FOUND) when it is new and not there */
-    /* What is in the data directory is of another cluster, or nobody knows yet of which it is: a
-     * server that runs there, and that was never ours, keeps its configuration. */
-    bool foreign;
     bool use_slots;
     bool nostream;
     bool keeps_logical;

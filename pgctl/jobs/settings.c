@@ -76,7 +76,7 @@ static bool is_kept(struct reload_data *data)
  * has until its next start: where it receives from, it would not find as we say it. */
 static int adopt(const struct reload_data *data, struct error *err)
 {
-    if (data->trial || data->given.foreign || data->standby || pg_file_exists(data->places->base) ||
+    if (data->trial || data->standby || pg_file_exists(data->places->base) ||
         pg_dir_postmaster(data->places->data_dir) == 0) {
         return 0;
     }

@@ -81,7 +81,6 @@ struct rig {
     struct pg_clone clone;
     struct pg_rewind rewind; /* the last one asked for */
     char reloaded[128];      /* of the last reload: slot, streams, recovery settings */
-    bool reloaded_foreign;
     struct raft_node *raft;
     int64_t deposes; /* of the last acquisition */
     int64_t acquire_timeout_ms;
@@ -501,7 +500,6 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
 {
     const struct pg_parameters *recovery = &reload->recovery_conf;
     (void)instance, (void)timeout_ms;
-    rig.reloaded_foreign = reload->foreign;
     (void)snprintf(rig.reloaded, sizeof rig.reloaded, "slot=%s nostream=%d %s=%s",
                    reload->receive_slot ? reload->receive_slot : "own", reload->nostream,
                    recovery->count ? recovery->items[0].name : "",

@@ -232,41 +232,6 @@ static void a_start_that_failed_has_its_settings_tried(void **state)
     rig_free();
 }
 
-static void look_at(uint64_t system_identifier)
-{
-    struct pg_inspection inspection = {
-        .kind = PG_DIR_VALID, .running = true, .control = {.system_identifier = system_identifier}};
-    observe_inspect(&rig.agent);
-    run_for(LOOP_PROBE_MS_MAX);
-    answer_inspect(&inspection);
-    (void)calls();
-}
-
-/* Its settings are somebody else's, until it is this cluster's. */
-static void a_server_of_another_cluster_is_left_its_files(void **state)
-{
-    (void)state;
-    rig_settle();
-    look_at(43);
-    configure(MORE);
-    assert_true(is_asked("reload"));
-    assert_true(rig.reloaded_foreign);
-    answer("reload", 0);
-    run_for(10000);
-    assert_false(is_asked("reload"));
-    look_at(7000000000000000042);
-    run_for(LOOP_PROBE_MS_MAX);
-    assert_true(is_asked("reload"));
-    assert_false(rig.reloaded_foreign);
-    answer("reload", 0);
-    run_for(10000);
-    assert_false(is_asked("reload"));
-    configure(MOST);
-    assert_true(is_asked("reload"));
-    assert_false(rig.reloaded_foreign);
-    rig_free();
-}
-
 static void an_answer_after_the_end_begins_nothing(void **state)
 {
     (void)state;
@@ -299,7 +264,6 @@ int main(void)
         cmocka_unit_test(a_receiver_with_another_account_is_attached_anew),
         cmocka_unit_test(a_receiver_waits_for_its_own_values),
         cmocka_unit_test(a_start_that_failed_has_its_settings_tried),
-        cmocka_unit_test(a_server_of_another_cluster_is_left_its_files),
         cmocka_unit_test(an_answer_after_the_end_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
