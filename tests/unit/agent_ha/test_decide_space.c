@@ -575,15 +575,13 @@ static void decide_with_watchdogs(struct ha_snapshot *s, struct ha_plan *plan)
     }
 }
 
-/* Whatever the watchdog does: always a permitted plan, and none that makes a primary before it is
- * known how things are with it, or without one that is required. */
-static void every_situation_with_a_watchdog_has_a_permitted_plan(void **state)
+/* `decide` in every situation that bears on who may become a primary. */
+static void each_before_a_promotion(void (*decide)(struct ha_snapshot *, struct ha_plan *))
 {
     static const enum data datas[] = {DATA_MISSING, DATA_PRIMARY, DATA_STANDBY,
                                       DATA_HALF_BOOTSTRAP};
     static struct ha_snapshot s;
     static struct ha_plan plan;
-    (void)state;
     decided = 0;
     for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAGES * RUNS * 4; i++) {
         int rest = i;
@@ -597,8 +595,16 @@ static void every_situation_with_a_watchdog_has_a_permitted_plan(void **state)
         set_run(&s, (enum run)digit(&rest, RUNS));
         set_data(&s, datas[digit(&rest, 4)]);
         set_join(&s, JOIN_SAME);
-        decide_with_watchdogs(&s, &plan);
+        decide(&s, &plan);
     }
+}
+
+/* Whatever the watchdog does: always a permitted plan, and none that makes a primary before it is
+ * known how things are with it, or without one that is required. */
+static void every_situation_with_a_watchdog_has_a_permitted_plan(void **state)
+{
+    (void)state;
+    each_before_a_promotion(decide_with_watchdogs);
     assert_true(decided > 500000);
 }
 
@@ -623,26 +629,8 @@ static void decide_with_a_silent_fence(struct ha_snapshot *s, struct ha_plan *pl
 /* Always a permitted plan, and none that makes a standby a primary whom nothing would end. */
 static void every_situation_with_a_silent_fence_has_a_permitted_plan(void **state)
 {
-    static const enum data datas[] = {DATA_MISSING, DATA_PRIMARY, DATA_STANDBY,
-                                      DATA_HALF_BOOTSTRAP};
-    static struct ha_snapshot s;
-    static struct ha_plan plan;
     (void)state;
-    decided = 0;
-    for (int i = 0; i < KEYS * HOLDS * LASTS * INITS * PAGES * RUNS * 4; i++) {
-        int rest = i;
-        enum key key;
-        enum last last;
-        if (!begin(&s, &rest, &key, &last)) {
-            continue;
-        }
-        set_key(&s, key, last, (enum init)digit(&rest, INITS));
-        set_page(&s, (enum page)digit(&rest, PAGES));
-        set_run(&s, (enum run)digit(&rest, RUNS));
-        set_data(&s, datas[digit(&rest, 4)]);
-        set_join(&s, JOIN_SAME);
-        decide_with_a_silent_fence(&s, &plan);
-    }
+    each_before_a_promotion(decide_with_a_silent_fence);
     assert_true(decided > 50000);
 }
 
