@@ -230,11 +230,12 @@ $(call objects,$(ALL_SOURCES)): | $(OBJECTS_STAMP)
 $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c)): | $(DEPS_STAMP)
 
 # Those that take long come first. `tests`: all that check runs, but for the fuzz harnesses, which another compiler makes.
-UNIT_LONG := pgctl/test_fence_run pgctl/test_pg_jobs pgctl/test_pg_rewind pgctl/test_pg_places raft_engine/test_group \
-    agent_dcs/test_dcs_etcd3 agent_dcs/test_dcs_etcd2 agent_dcs/test_dcs_etcd_faults raft_etcd/test_etcd_server_large pgctl/test_pg_instance agent_ha/test_world \
-    raft_store/test_store_model raft_engine/test_log_bytes agent_dcs/test_etcd_sync pgctl/test_pg_tls pgctl/test_pg_slots pgctl/test_pg_logical_promote pgctl/test_pg_logical \
-    raft_engine/test_group_full agent_api/test_slow_clients agent_api/test_slow_tls agent_api/test_security agent_config/test_yaml_python raft_engine/test_peer pgctl/test_pg_reload \
-    pgctl/test_pg_secrets pgctl/test_pg_conf_real raft_engine/test_client_link agent_dcs/test_dcs_raft pgctl/test_pg_left agent_dcs/test_etcd_srv
+UNIT_LONG := pgctl/test_fence_dog pgctl/test_pg_disk pgctl/test_fence_run pgctl/test_pg_jobs pgctl/test_guard pgctl/test_pg_rewind pgctl/test_pg_places \
+    raft_engine/test_group agent_dcs/test_etcd_sync agent_dcs/test_dcs_etcd3 agent_dcs/test_dcs_etcd2 agent_dcs/test_dcs_etcd_faults agent_ha/test_decide_space \
+    pgctl/test_pg_logical_promote raft_etcd/test_etcd_server_large agent_api/test_slow_tls agent_dcs/test_dcs_raft pgctl/test_pg_left agent_dcs/test_dcs_raft_remote \
+    agent_dcs/test_etcd_srv raft_engine/test_storage base_net/test_http1_stream agent_api/test_security raft_engine/test_peer pgctl/test_pg_instance \
+    raft_etcd/test_etcd_calls pgctl/test_fence_stalled raft_engine/test_group_old_copy base_net/test_http2_bounds raft_etcd/test_etcd_service pgctl/test_pg_logical \
+    raft_engine/test_client_link agent_ha/test_world pgctl/test_pg_tls pgctl/test_pg_sync
 UNIT_RUN := $(filter $(UNIT_BINS),$(UNIT_LONG:%=$(BUILD)/tests/unit/%)) $(filter-out $(UNIT_LONG:%=$(BUILD)/tests/unit/%),$(UNIT_BINS))
 .PHONY: unit tests
 unit: all $(CONTAIN) $(UNIT_BINS)

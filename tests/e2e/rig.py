@@ -245,7 +245,7 @@ class Node:
         return next((pid for pid, exe in self.processes().items() if os.path.basename(exe) == "pgquorum-fence"), None)
 
     def postmaster_pid(self):
-        """The fence has the backends of one that is gone, too, until they have ended."""
+        """The fence has the backends of one that is gone, too, until they have ended; a young one still bears its parent's command line."""
         fence = self.fence_pid()
         for pid, exe in self.processes().items():
             if os.path.basename(exe) != "postgres":
@@ -255,7 +255,12 @@ class Node:
                     if f.read().startswith(b"postgres: "):
                         continue
                 with open(f"/proc/{pid}/stat") as f:
-                    if int(f.read().rsplit(")", 1)[1].split()[1]) == fence:
+                    if int(f.read().rsplit(")", 1)[1].split()[1]) != fence:
+                        continue
+                with open(f"/proc/{pid}/status") as f:
+                    own = next(line.split()[-1] for line in f if line.startswith("NSpid:"))
+                with open(os.path.join(self.data_dir, "postmaster.pid")) as f:
+                    if f.readline().strip() == own:
                         return pid
             except OSError:
                 continue

@@ -52,7 +52,8 @@ rm -rf "$logs"
 mkdir -p "$logs"
 tests/harness/sweep.sh
 # Those that take longest come first.
-files=$(for file in mixed_tls mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured faults etcd3 etcd2 smoke_v3 smoke_v2 restarts members rejoin bootstrap; do echo "tests/e2e/test_$file.py"; done; ls tests/chaos/test_*.py tests/e2e/test_*.py tests/chaos/checkers/test_*.py tests/compose/test_files.py tests/compose/test_script.py)
+files=$(for file in mixed_tls mixed_ours mixed_3 mixed patroni_4_v3 patroni_3_v3 patroni_4_v2 patroni_3_v2 patroni_secured raft_client reexec rest_security faults \
+    watchdog etcd3 sync disks etcd2 restarts migration members restart_request etcd_server names standby_cluster adoption logical witness; do echo "tests/e2e/test_$file.py"; done; ls tests/chaos/test_*.py tests/e2e/test_*.py tests/chaos/checkers/test_*.py tests/compose/test_files.py tests/compose/test_script.py)
 files=$(echo "$files" | awk '!seen[$0]++')
 echo "$files" | xargs -n 1 -P "$jobs" "$0" --one "$build" "$which" "$part"
 for counts in $(awk '$2 > 0 {print FILENAME}' "$logs"/*.counts); do

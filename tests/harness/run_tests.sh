@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs cmocka programs, TEST_JOBS= at a time (two for each processor: they wait more than they compute), in the order given, and
+# Runs cmocka programs, TEST_JOBS= at a time (three for each processor: they wait for most of their time), in the order given, and
 # adds their tests up. Usage: run_tests.sh BUILD NAME PROGRAM...; leaves the counts in BUILD/counts.NAME as "passed failed skipped".
 # A second run of one BUILD and NAME waits for the first: they would remove each other's logs.
 # A program that failed runs once more with nothing beside it, and that is told: some watch clocks. What a sanitizer has found stays.
@@ -51,7 +51,7 @@ exec 9>"$build/lock.$name"
 flock -n 9 || { echo "run_tests.sh: another run is under way in $build: waiting for its end" >&2; flock 9; }
 rm -rf "$logs"
 mkdir -p "$logs"
-printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-$((2 * $(nproc)))}" "$0" --one "$build" "$name" 9>&-
+printf '%s\n' "$@" | xargs -n 1 -P "${TEST_JOBS:-$((3 * $(nproc)))}" "$0" --one "$build" "$name" 9>&-
 for counts in $(awk '$2 > 0 {print FILENAME}' "$logs"/*.counts); do
     log=${counts%.counts}.log
     program=$(printf '%s\n' "$@" | grep "/$(basename "$log" .log | tr . /)\$")
