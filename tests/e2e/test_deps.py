@@ -128,6 +128,27 @@ def test_a_policy_of_somebody_else_stays(machine):
     assert (machine.path / "sbin" / "policy-rc.d").read_text() == "#!/bin/sh\nexit 0\n"
 
 
+DEBIAN = "URIs: http://deb.example/debian\nSuites: {0} {0}-updates\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+SOURCES = {
+    "one_paragraph_each": {"sources.list.d/debian.sources": "Types: deb\n" + DEBIAN,
+                           "sources.list.d/pgquorum-backports.sources": "Types: deb\nURIs: http://other.example/debian\nSuites: {0}-backports\nComponents: main\n"},
+    "two_paragraphs": {"sources.list.d/debian.sources": "Types: deb\nURIs: http://security.example/debian\nSuites: {0}-security\nComponents: main\n\nTypes: deb\n" + DEBIAN},
+    "one_line": {"sources.list": "deb cdrom:[Debian 12]/ {0} main\ndeb [arch=amd64] http://deb.example/debian {0} main\n"},
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_debian_is_found_in_every_form_of_list(tmp_path, name):
+    (tmp_path / "sources.list.d").mkdir()
+    with open("/etc/os-release") as f:
+        release = re.search(r"^VERSION_CODENAME=(\w+)$", f.read(), re.M).group(1)
+    for path, text in SOURCES[name].items():
+        (tmp_path / path).write_text(text.format(release))
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"mount --bind {tmp_path} /etc/apt && exec {ROOT}/tests/harness/deps.sh uri"],
+                          capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL)
+    assert done.stdout == "http://deb.example/debian\n"
+
+
 def asked(tmp_path, *goals):
     """What make would install for these, on a machine where it has installed nothing yet."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS")) and k not in ("BUILD", "MODE", "FOR")}

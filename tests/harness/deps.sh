@@ -32,10 +32,12 @@ missing() {
 }
 # The machine's own Debian source: address and key, from either format of apt's source lists.
 debian_source() {
-    cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk '
+    # A file's end ends its last paragraph, with an empty line or without.
+    for file in /etc/apt/sources.list.d/*.sources; do
+        [ ! -r "$file" ] || { cat "$file"; echo; }
+    done | awk '
         /^URIs:/ {uri = $2} /^Suites:/ {suites = $0} /^Signed-By:/ {key = $2}
-        /^$/ {if (suites ~ /'"$release"'( |$)/) {print uri, key; exit} suites = ""}
-        END {if (suites ~ /'"$release"'( |$)/) print uri, key}' | head -n 1
+        /^$/ {if (suites ~ /'"$release"'( |$)/) {print uri, key; exit} suites = ""; key = ""}'
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
         sed -nE 's/^deb( \[[^]]*\])? +([^ ]+) +'"$release"' +.*/\2/p' | head -n 1
 }
