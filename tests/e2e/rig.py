@@ -167,6 +167,17 @@ def command_line(pid):
         return []
 
 
+def edit(node, *changes):
+    """The node's file, with each (from, to) replaced."""
+    with open(node.config) as f:
+        text = f.read()
+    for was, to in changes:
+        assert was in text, was
+        text = text.replace(was, to)
+    with open(node.config, "w") as f:
+        f.write(text)
+
+
 STANDBYS = ("Replica", "Sync Standby", "Quorum Standby")
 
 

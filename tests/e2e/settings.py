@@ -13,7 +13,7 @@ import pytest
 from hooks import calls, command
 from rest import document
 from rest import rest as ask
-from rig import wait_for
+from rig import edit, wait_for
 
 DOCUMENT_HBA = ["local all all md5", "host all rewind_user 0.0.0.0/0 md5", "host all postgres 0.0.0.0/0 md5", "host replication replicator 0.0.0.0/0 md5"]
 
@@ -37,17 +37,6 @@ def lets_in(rig, node, user="admin", password="admin"):
     except subprocess.CalledProcessError as error:
         assert "no pg_hba.conf entry" in error.stderr or "rejects connection" in error.stderr or "authentication failed" in error.stderr, error.stderr
         return False
-
-
-def edit(node, *changes):
-    """The node's file, with each (from, to) replaced."""
-    with open(node.config) as f:
-        text = f.read()
-    for was, to in changes:
-        assert was in text, was
-        text = text.replace(was, to)
-    with open(node.config, "w") as f:
-        f.write(text)
 
 
 class Settings:

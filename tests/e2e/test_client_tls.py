@@ -5,7 +5,7 @@ import os
 import pytest
 
 from certificates import Authority
-from rig import wait_for
+from rig import edit, wait_for
 from test_client import asked, file_of, refused, says
 from test_tls import RAFT, believe, sign_all
 
@@ -17,11 +17,7 @@ def cluster(make_rig):
     believe(r, r.authority)
     sign_all(r, r.authority)
     for node in r.nodes.values():
-        with open(node.config) as f:
-            text = f.read()
-        assert text.count("  password: raft-secret\n") == 1
-        with open(node.config, "w") as f:
-            f.write(text.replace("  password: raft-secret\n", ""))
+        edit(node, ("  password: raft-secret\n", ""))
     r.start_all()
     r.ctl = lambda *args, **how: operators(r, *args, **how)  # every other host of the test is a stranger
     operator(r, "operator")

@@ -8,7 +8,7 @@ import struct
 
 import faults
 from network import in_namespace
-from rig import ADDRESS, Node, wait_for
+from rig import ADDRESS, Node, edit, wait_for
 
 
 def stop(node):
@@ -16,19 +16,9 @@ def stop(node):
     wait_for("it has stopped", lambda: node.agent_pid() is None and node.postmaster_pid() is None, 60)
 
 
-def rewrite(node, *changes):
-    with open(node.config) as f:
-        text = f.read()
-    for was, to in changes:
-        assert was in text, was
-        text = text.replace(was, to)
-    with open(node.config, "w") as f:
-        f.write(text)
-
-
 def crossed(node, other):
     """It says that it is where `other` is, and listens where it was. Undone by write_config."""
-    rewrite(node, (f"self_addr: {node.address}:2380", f"self_addr: {other.address}:2380\n  bind_addr: {node.address}:2380"))
+    edit(node, (f"self_addr: {node.address}:2380", f"self_addr: {other.address}:2380\n  bind_addr: {node.address}:2380"))
 
 
 def told(node, words, since=0):
@@ -82,7 +72,7 @@ def test_address_that_is_not_of_this_host(cluster):
     node, other = cluster.replicas()
     stop(node)
     since = len(node.log_text())
-    rewrite(node, (f"self_addr: {node.address}:2380", f"self_addr: {other.address}:2380"))
+    edit(node, (f"self_addr: {node.address}:2380", f"self_addr: {other.address}:2380"))
     node.start_agent()
     wait_for("it is told", lambda: told(node, [f"raft.self_addr: listening on {other.address}:2380"], since), 20)
     wait_for("it has ended", lambda: node.agent_pid() is None, 20)
