@@ -1,11 +1,13 @@
 #include "agent/app_reexec.h"
 
 #include "agent/api/api_server.h"
+#include "agent/config/config_identity.h"
 #include "agent/loop/failsafe.h"
 #include "agent/loop/loop.h"
 #include "agent/notify.h"
 #include "agent/reexec_hindrance.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 static void look(const struct agent *agent, struct reexec_facts *ret_facts)
 {
@@ -80,7 +82,10 @@ static void told(void *arg, int rc, const char *text)
 int app_reexec_open(struct app_reexec *app, struct agent *agent, struct notify *notify,
                     const int *lock_fd_at, struct error *err)
 {
+    char *identity = config_identity(agent->config);
     struct reexec_ports ports = {.clock = agent->clock,
+                                 .identity = identity,
+                                 .taken = config_environment_taken(),
                                  .hindrance = hindrance,
                                  .node = node,
                                  .handover_ms = handover_ms,
@@ -88,7 +93,8 @@ int app_reexec_open(struct app_reexec *app, struct agent *agent, struct notify *
                                  .leaving = leaving,
                                  .told = told,
                                  .arg = app};
-    *app = (struct app_reexec){.agent = agent, .notify = notify, .lock_fd = lock_fd_at};
+    *app = (struct app_reexec){
+        .agent = agent, .notify = notify, .identity = identity, .lock_fd = lock_fd_at};
     reexec_children_take(&app->children, agent->loop);
     return reexec_open(&app->reexec, agent->loop, &ports, err);
 }
@@ -115,4 +121,5 @@ void app_reexec_close(struct app_reexec *app)
 void app_reexec_free(struct app_reexec *app)
 {
     reexec_free(&app->reexec);
+    mem_free(app->identity);
 }

@@ -15,6 +15,7 @@ struct app_reexec {
     struct reexec_children children;
     struct agent *agent;
     struct notify *notify;
+    char *identity;
     const int *lock_fd;
 };
 

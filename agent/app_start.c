@@ -2,6 +2,8 @@
 #include "agent/app_start.h"
 
 #include "agent/app_descriptors.h"
+#include "agent/config/config_identity.h"
+#include "agent/reexec_check.h"
 #include "agent/reexec_signals.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -95,9 +97,11 @@ int app_start_check(app_start_load_fn load, const char *path, struct config *ret
     struct config_warnings warnings = {0};
     struct error err = {0};
     json_set_alloc_funcs(mem_try, mem_free);
+    const char *running = reexec_check_running();
     int rc = load(path, ret_config, &warnings, &err);
     if (rc == 0) {
-        rc = app_start_check_log(ret_config, &err);
+        rc = running == NULL ? 0 : config_identity_check(ret_config, running, &err);
+        rc = rc != 0 ? rc : app_start_check_log(ret_config, &err);
         if (rc != 0) {
             config_free(ret_config);
         }

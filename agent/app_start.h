@@ -17,7 +17,8 @@ typedef int (*app_start_load_fn)(const char *path, struct config *ret_config,
 int app_start_load(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
 
 /* The same up to there, and nothing is begun: whether a program that is executed in place of
- * another would start on it (agent/reexec_check.h). Why not goes to standard error. */
+ * another would start on it, and be the same one (agent/reexec_check.h). Why not goes to standard
+ * error. */
 int app_start_check(app_start_load_fn load, const char *path, struct config *ret_config) MUST_CHECK;
 
 /* This program, and the fence beside it; both of PG_PATH_BYTES. */

@@ -168,8 +168,7 @@ static void step(struct reexec *reexec)
 static void on_check(uv_work_t *work)
 {
     struct reexec *reexec = work->data;
-    reexec->rc = reexec_check(reexec->program.path, reexec->program.argv, &reexec->cancel,
-                              reexec->version, &reexec->err);
+    reexec->rc = reexec_check(&reexec->program, &reexec->cancel, reexec->version, &reexec->err);
 }
 
 static void tell_dry_run(struct reexec *reexec)
@@ -231,6 +230,8 @@ int reexec_open(struct reexec *reexec, uv_loop_t *loop, const struct reexec_port
     reexec->timer.data = reexec;
     int rc = reexec_program_open(&reexec->program, err);
     if (rc == 0) {
+        reexec->program.identity = ports->identity;
+        reexec->program.taken = ports->taken;
         (void)uv_timer_init(loop, &reexec->timer);
         reexec->open = true;
     }

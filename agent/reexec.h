@@ -32,6 +32,8 @@ enum reexec_state {
 
 struct reexec_ports {
     const struct clock *clock;
+    const char *identity; /* these two outlive it: see reexec_program.h */
+    const char *const *taken;
     /* Why not now; NULL = it may be. See reexec_hindrance. */
     const char *(*hindrance)(void *arg, bool leaving);
     struct raft_node *(*node)(void *arg);  /* NULL = there is no group */

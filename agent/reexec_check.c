@@ -39,6 +39,11 @@ bool reexec_check_asked(void)
     return asked != NULL && strcmp(asked, "1") == 0;
 }
 
+const char *reexec_check_running(void)
+{
+    return getenv(REEXEC_ENV_RUNNING);
+}
+
 /* Signals as they are for a program that is started by hand: ours are ignored or blocked. */
 static int spawn(const struct question *question, int write_fd, pid_t *ret_pid)
 {
@@ -187,31 +192,28 @@ static int check_version(const char *program, const atomic_bool *cancel,
     return 0;
 }
 
-static int check_start(const char *program, char *const *argv, const atomic_bool *cancel,
+static int check_start(const struct reexec_program *program, const atomic_bool *cancel,
                        struct error *err)
 {
-    static char asked[] = REEXEC_ENV_CHECK "=1";
-    size_t count = 0;
-    while (environ[count] != NULL) {
-        count++;
-    }
-    char **env = mem_alloc((count + 2) * sizeof *env);
-    memcpy(env, environ, count * sizeof *env);
-    env[count] = asked;
-    env[count + 1] = NULL;
-    struct question question = {.program = program,
-                                .argv = argv,
+    char *running = program->identity == NULL
+                        ? NULL
+                        : mem_printf("%s=%s", REEXEC_ENV_RUNNING, program->identity);
+    const char *const more[] = {REEXEC_ENV_CHECK "=1", running, NULL};
+    char **env = reexec_program_environment(program, more);
+    struct question question = {.program = program->path,
+                                .argv = program->argv,
                                 .env = env,
                                 .limit_ms = REEXEC_START_MS,
                                 .cancel = cancel};
     int rc = ask(&question, "would not start here", err);
     mem_free(env);
+    mem_free(running);
     return rc;
 }
 
-int reexec_check(const char *program, char *const *argv, const atomic_bool *cancel,
+int reexec_check(const struct reexec_program *program, const atomic_bool *cancel,
                  char ret_version[REEXEC_VERSION_BYTES], struct error *err)
 {
-    int rc = check_version(program, cancel, ret_version, err);
-    return rc != 0 ? rc : check_start(program, argv, cancel, err);
+    int rc = check_version(program->path, cancel, ret_version, err);
+    return rc != 0 ? rc : check_start(program, cancel, err);
 }

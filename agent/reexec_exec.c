@@ -2,13 +2,12 @@
 
 #include "agent/reexec_signals.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "pgctl/fence.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-extern char **environ;
 
 enum { FIRST_FD = 3 };
 
@@ -22,8 +21,10 @@ int reexec_exec(const struct reexec_program *program, int lock_fd, struct error 
         fence_lock_pass(lock_fd, true);
     }
     (void)log_flush(LOG_FLUSH_MS);
-    (void)execve(program->path, program->argv, environ);
+    char **environment = reexec_program_environment(program, NULL); /* now that the lock is in it */
+    (void)execve(program->path, program->argv, environment);
     int failed = errno;
+    mem_free(environment);
     if (lock_fd >= 0) {
         fence_lock_pass(lock_fd, false);
     }

@@ -6,11 +6,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+extern char **environ;
 
 enum { CMDLINE_BYTES_MAX = 65536, ARGS_MAX = 64 };
 
@@ -115,6 +118,25 @@ void reexec_program_close(struct reexec_program *program)
 {
     mem_free(program->argv);
     mem_free(program->cmdline);
-    program->argv = NULL;
-    program->cmdline = NULL;
+    *program = (struct reexec_program){.cmdline = NULL};
+}
+
+char **reexec_program_environment(const struct reexec_program *program, const char *const *more)
+{
+    const char *const *const lists[] = {more, program->taken, (const char *const *)environ};
+    enum { LISTS = sizeof lists / sizeof lists[0] };
+    size_t count = 0;
+    for (size_t i = 0; i < LISTS; i++) {
+        for (const char *const *at = lists[i]; at != NULL && *at != NULL; at++) {
+            count++;
+        }
+    }
+    char **environment = mem_new_array(char *, count + 1);
+    count = 0;
+    for (size_t i = 0; i < LISTS; i++) {
+        for (const char *const *at = lists[i]; at != NULL && *at != NULL; at++) {
+            environment[count++] = (char *)(uintptr_t)*at; /* execve changes none */
+        }
+    }
+    return environment;
 }

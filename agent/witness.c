@@ -12,6 +12,7 @@
 #include "agent/app_group.h"
 #include "agent/app_start.h"
 #include "agent/config/config.h"
+#include "agent/config/config_identity.h"
 #include "agent/config/dynamic.h"
 #include "agent/loop/follow.h"
 #include "agent/notify.h"
@@ -41,6 +42,7 @@ struct witness {
     struct follow follow;
     struct notify notify;
     struct reexec reexec;
+    char *identity;
     bool stopping;
     int status;
 };
@@ -274,7 +276,10 @@ static void told(void *arg, int rc, const char *text)
 
 static int open_reexec(struct witness *witness, struct error *err)
 {
+    witness->identity = config_identity(&witness->config);
     struct reexec_ports ports = {.clock = clock_real(),
+                                 .identity = witness->identity,
+                                 .taken = config_environment_taken(),
                                  .hindrance = hindrance,
                                  .node = node,
                                  .handover_ms = handover_ms,
@@ -318,6 +323,7 @@ int witness_run(const char *path)
         app_start_turn(&witness->loop);
     }
     reexec_free(&witness->reexec);
+    mem_free(witness->identity);
     config_free(&witness->config);
     int status = witness->status;
     mem_free(witness);

@@ -270,6 +270,8 @@ bool config_check_place(const struct config *config, size_t index, struct error 
 
 /* There is something in the environment to make a configuration of without a file. */
 bool config_environment_given(void);
+/* What was taken out of it so far, NULL at the end: for who executes this program anew. */
+const char *const *config_environment_taken(void);
 
 /* The part that a client needs (namespace, the store, and scope, name and restapi if they are
  * there, else NULL): `postgresql` may be missing. `dcs_url` (may be NULL) is the store in place of

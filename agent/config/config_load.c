@@ -210,10 +210,15 @@ static void take(const char *variable)
     taken[i] = mem_strdup(variable);
 }
 
+const char *const *config_environment_taken(void)
+{
+    static const char *const none[] = {NULL};
+    return taken != NULL ? (const char *const *)taken : none;
+}
+
 /* Neither PostgreSQL nor any other child is to see passwords that are for us. */
 static const char *const *take_environment(void)
 {
-    static const char *const none[] = {NULL};
     for (size_t i = 0; environ != NULL && environ[i] != NULL;) {
         size_t len = strcspn(environ[i], "=");
         if (strncmp(environ[i], "PATRONI_", strlen("PATRONI_")) != 0 || environ[i][len] == '\0') {
@@ -227,7 +232,7 @@ static const char *const *take_environment(void)
         }
         mem_free(name);
     }
-    return taken != NULL ? (const char *const *)taken : none;
+    return config_environment_taken();
 }
 
 bool config_environment_given(void)

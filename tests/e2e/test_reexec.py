@@ -1,6 +1,7 @@
 """An upgrade in place: agents execute another release, and nobody who uses PostgreSQL notices."""
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -10,7 +11,7 @@ import time
 import pytest
 
 import faults
-from rig import wait_for
+from rig import edit, wait_for
 
 ON_EITHER_STORE = True
 OLD, NEW = "0.1.0", "0.2.0"
@@ -180,6 +181,34 @@ def test_a_configuration_that_is_refused_is_told(cluster, release):
     reexec(cluster, node)
 
 
+def test_a_configuration_of_another_agent_is_refused(cluster, release):
+    """It would pass as a start, and know nothing of the PostgreSQL that runs here."""
+    node, other = cluster.leader(), cluster.replicas()[0]
+    started, before = program(cluster, node), pids(cluster)
+    with open(node.config) as f:
+        good = f.read()
+    directory = re.findall(r"data_dir: (\S+)", good)[-1]
+    release(release.new)
+    changes = [("scope: postgres\n", "scope: other\n", "scope: is 'other' now, and 'postgres' for what runs here"),
+               (f"name: {node.name}\n", "name: node9\n", f"name: is 'node9' now, and '{node.name}' for"),
+               (f"data_dir: {directory}\n", f"data_dir: {directory}-new\n", f"postgresql.data_dir: is '{directory}-new' now, and '{directory}' for")]
+    try:
+        for old, new, words in changes:
+            edit(node, (old, new))
+            argv = ["ip", "netns", "exec", cluster.namespace("client"), cluster.binary("pgquorum"), "-c", other.config, "reexec", "postgres", node.name]
+            told = subprocess.run(argv + ["--dry-run"], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+            assert told.returncode == 1 and words in told.stderr and "stop this one and start it anew" in told.stderr, told.stdout + told.stderr
+            assert words not in node.log_text()
+            node.kill_agent(signal.SIGUSR2)
+            wait_for("the log tells it", lambda w=words: w in node.log_text(), 30)
+            edit(node, (new, old))
+    finally:
+        with open(node.config, "w") as f:
+            f.write(good)
+    assert program(cluster, node) == started and pids(cluster) == before and cluster.leader() is node
+    reexec(cluster, node)
+
+
 class Knocking:
     """Takes the node's lock as soon as somebody can."""
 
@@ -279,10 +308,19 @@ def test_a_copy_under_way_is_waited_for(make_rig, next_release):
 
 def test_a_witness_is_exchanged_in_place(make_rig, next_release):
     rig = make_rig(witnesses=("node3",))
+    node = rig.nodes["node3"]
+    rig.write_config(node, name="of-the-file")
+    node.environment = lambda: {"PATRONI_NAME": "node3"}  # has to be there for the next program, too
     rig.start_all()
     rig.wait_healthy(2)
-    node = rig.nodes["node3"]
     before = pids(rig)
+    with open(node.config) as f:
+        good = f.read()
+    edit(node, (f"{node.home}/raft", f"{node.home}/other"))
+    node.kill_agent(signal.SIGUSR2)
+    wait_for("another directory is refused", lambda: f"raft.data_dir: is '{node.home}/other' now, and '{node.home}/raft' for" in node.log_text(), 30)
+    with open(node.config, "w") as f:
+        f.write(good)
     for program_name in ("pgquorum", "pgquorum-fence"):
         shutil.copy(os.path.join(next_release, program_name), rig.binary(program_name) + ".new")
         os.rename(rig.binary(program_name) + ".new", rig.binary(program_name))

@@ -39,10 +39,14 @@ static struct {
 
 /* --- what is played --------------------------------------------------------------------------- */
 
-int reexec_check(const char *program, char *const *argv, const atomic_bool *cancel,
+static const char *const taken[] = {"PATRONI_NAME=n1", NULL};
+
+int reexec_check(const struct reexec_program *program, const atomic_bool *cancel,
                  char ret_version[REEXEC_VERSION_BYTES], struct error *err)
 {
-    assert_true(program[0] == '/' && argv[0] != NULL && cancel != NULL);
+    assert_true(program->path[0] == '/' && program->argv[0] != NULL && cancel != NULL);
+    assert_string_equal(program->identity, "n1");
+    assert_ptr_equal(program->taken, taken);
     (void)snprintf(ret_version, REEXEC_VERSION_BYTES, "9.9");
     return rig.check_rc == 0 ? 0 : error_set(err, rig.check_rc, "it would not start here: no");
 }
@@ -56,7 +60,7 @@ static bool is_held(void)
 
 int reexec_exec(const struct reexec_program *program, int lock_fd, struct error *err)
 {
-    (void)program;
+    assert_ptr_equal(program->taken, taken);
     rig.execs++;
     rig.exec_fd = lock_fd;
     rig.exec_looks = rig.looks;
@@ -134,6 +138,8 @@ static int set_up(void **state)
     rig.clock = *clock_real();
     rig.clock.mono_ms = mono;
     struct reexec_ports ports = {.clock = &rig.clock,
+                                 .identity = "n1",
+                                 .taken = taken,
                                  .hindrance = hindrance,
                                  .node = node,
                                  .handover_ms = handover_ms,

@@ -34,11 +34,14 @@ static void put(const char *text)
 
 static int check(struct error *err)
 {
+    static const char *const taken[] = {"PATRONI_NAME=n1", "PATRONI_SCOPE=c", NULL};
     char name[] = "the-agent";
     char file[] = "/etc/the.yml";
     char *argv[] = {name, file, NULL};
+    struct reexec_program asked = {.argv = argv, .identity = "{\"name\":\"n1\"}", .taken = taken};
+    (void)snprintf(asked.path, sizeof asked.path, "%s", program);
     *err = (struct error){0};
-    return reexec_check(program, argv, &cancel, version, err);
+    return reexec_check(&asked, &cancel, version, err);
 }
 
 static void refused(const char *words)
@@ -62,6 +65,21 @@ static void a_good_one_is_asked_as_it_would_be_started(void **state)
     setenv(REEXEC_ENV_CHECK, "1", 1);
     assert_true(reexec_check_asked());
     unsetenv(REEXEC_ENV_CHECK);
+}
+
+static void it_is_told_who_runs_here_and_what_he_was_given(void **state)
+{
+    (void)state;
+    assert_null(reexec_check_running());
+    setenv("OF_ALL", "kept", 1);
+    put(SAYS_VERSION
+        "echo \"$PGQUORUM_CHECK_RUNNING $PATRONI_NAME $PATRONI_SCOPE $OF_ALL\"; exit 1\n");
+    refused("would not start here: {\"name\":\"n1\"} n1 c kept");
+    unsetenv("OF_ALL");
+    assert_null(reexec_check_running()); /* of the question alone */
+    setenv(REEXEC_ENV_RUNNING, "{}", 1);
+    assert_string_equal(reexec_check_running(), "{}");
+    unsetenv(REEXEC_ENV_RUNNING);
 }
 
 static void what_cannot_be_executed_is_refused(void **state)
@@ -150,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_one_is_asked_as_it_would_be_started),
+        cmocka_unit_test(it_is_told_who_runs_here_and_what_he_was_given),
         cmocka_unit_test(what_cannot_be_executed_is_refused),
         cmocka_unit_test(what_is_no_release_of_ours_is_refused),
         cmocka_unit_test(what_it_says_itself_is_told_in_one_line),

@@ -1,4 +1,5 @@
 /* A child of the test is executed anew: what goes over, and what does not. */
+#include "agent/config/config.h"
 #include "agent/reexec_children.h"
 #include "agent/reexec_exec.h"
 #include "agent/reexec_signals.h"
@@ -44,6 +45,7 @@ static void run(const char *path, const char *one, const char *two, int (*before
         (void)snprintf(program.path, sizeof program.path, "%s", path);
         (void)dup2(pair[1], STDOUT_FILENO);
         int lock_fd = before();
+        program.taken = config_environment_taken();
         int rc = reexec_exec(&program, lock_fd, &err);
         printf("%d: %s\n", rc, err.text);
         (void)fflush(stdout);
@@ -85,6 +87,29 @@ static void the_lock_goes_over_and_nothing_else_that_is_open(void **state)
     assert_non_null(strstr(text, "/run/agent.lock\n"));
     assert_null(strstr(text, "/dev/zero"));
     assert_true(strtol(strchr(text, ' '), NULL, 10) > 2);
+}
+
+static int take_variables(void)
+{
+    setenv("PATRONI_NAME", "n1", 1);
+    setenv("PATRONI_SUPERUSER_PASSWORD", "of the environment", 1);
+    assert_true(config_environment_given()); /* as each look at the configuration does */
+    assert_null(getenv("PATRONI_NAME"));
+    return take_lock();
+}
+
+/* The same configuration is made of them again. */
+static void what_was_taken_from_the_environment_goes_over(void **state)
+{
+    char text[1024];
+    (void)state;
+    run("/bin/sh", "-c",
+        "echo $PATRONI_NAME $PATRONI_SUPERUSER_PASSWORD; [ $PGQUORUM_AGENT_LOCK_FD -gt 2 ] && echo "
+        "$HOME",
+        take_variables, text, sizeof text);
+    char *wanted = mem_printf("n1 of the environment\n%s\n", getenv("HOME"));
+    assert_string_equal(text, wanted);
+    mem_free(wanted);
 }
 
 /* Nobody gets it before the new program has ended. */
@@ -314,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_lock_goes_over_and_nothing_else_that_is_open),
+        cmocka_unit_test(what_was_taken_from_the_environment_goes_over),
         cmocka_unit_test(the_lock_is_held_by_the_new_program),
         cmocka_unit_test(signals_wait_for_the_new_program),
         cmocka_unit_test(a_signal_that_another_thread_gets_waits_too),
