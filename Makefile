@@ -465,7 +465,10 @@ endif
 	$(IN_PLACE) agent/packaging/pgquorum-witness@.service.in > $(UNIT_DIR)/pgquorum-witness@.service
 	chmod 644 $(UNIT_DIR)/pgquorum*.service
 	install -m 644 agent/packaging/pgquorum.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pgquorum.conf
+	install -d $(DESTDIR)$(DOCDIR)/monitoring $(DESTDIR)$(DOCDIR)/pt-BR
 	install -m 644 README.md CHANGELOG.md NOTICE docs/*.md $(DESTDIR)$(DOCDIR)/
+	install -m 644 docs/monitoring/* $(DESTDIR)$(DOCDIR)/monitoring/
+	install -m 644 docs/pt-BR/*.md $(DESTDIR)$(DOCDIR)/pt-BR/
 	install -m 644 agent/packaging/pgquorum.yml agent/packaging/witness.yml $(DESTDIR)$(DOCDIR)/examples/
 
 deb: | $(COMPILE_STAMP)

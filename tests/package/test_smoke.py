@@ -39,6 +39,17 @@ def test_all_of_it_is_in_the_package(packages):
     assert all(owner == "root/root" for _, owner in files.values())
 
 
+def test_all_documents_are_in_it_and_programs_can_read_theirs(unpacked):
+    docs, there = os.path.join(TREE, "docs"), unpacked + "/usr/share/doc/pgquorum"
+    names = [os.path.relpath(os.path.join(path, name), docs) for path, _, files in os.walk(docs) for name in files if not name.endswith(".awk")]
+    assert {"operations.md", "monitoring/README.md", "pt-BR/README.md"} <= set(names)
+    for name in names:
+        assert os.path.exists(f"{there}/{name}") or os.path.exists(f"{there}/{name}.gz"), name
+    for name in ("alerts.yml", "grafana.json"):
+        with open(f"{docs}/monitoring/{name}") as ours, open(f"{there}/monitoring/{name}") as packaged:
+            assert ours.read() == packaged.read()
+
+
 def test_the_programs_in_it_run(unpacked):
     with open(os.path.join(TREE, "agent/version.h")) as file:
         version = re.search(r'PGQUORUM_VERSION "(.*)"', file.read()).group(1)
