@@ -63,6 +63,22 @@ static struct {
 static char slow_filler[PIECE_BYTES];
 static pid_t slow_server_tid;
 
+/* In plain and over TLS alike. */
+static const struct attack slow_heads = {
+    .opening = "GET /primary HTTP/1.1\r\nX: ", .piece = "x", .piece_len = 1, .must_return = true};
+/* Whom the server throws out does not see it behind what it has not read: so they come back of
+ * themselves. */
+static const struct attack unread_metrics = {.opening = "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"
+                                                        "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n",
+                                             .small_window = true,
+                                             .restless = true,
+                                             .must_return = true};
+static const struct attack endless_bodies = {
+    .opening = "PATCH /config HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n",
+    .piece = slow_filler,
+    .piece_len = 4096,
+    .must_return = true};
+
 /* --- those who attack ------------------------------------------------------------------------- */
 
 static inline int attacker_socket(int number)

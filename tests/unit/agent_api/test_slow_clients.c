@@ -11,29 +11,18 @@ static void silent_connections_in_full_number(void **state)
 
 static void heads_that_come_byte_by_byte(void **state)
 {
-    static const struct attack attack = {.opening = "GET /primary HTTP/1.1\r\nX: ",
-                                         .piece = "x",
-                                         .piece_len = 1,
-                                         .must_return = true};
     (void)state;
-    expect_health_under(&attack);
+    expect_health_under(&slow_heads);
 }
 
-/* Whom the server throws out does not see it behind what it has not read: so they come back of
- * themselves. */
 static void large_answers_that_nobody_reads(void **state)
 {
-    static const struct attack metrics = {.opening = "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"
-                                                     "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n",
-                                          .small_window = true,
-                                          .restless = true,
-                                          .must_return = true};
     static const struct attack cluster = {.opening = "GET /cluster HTTP/1.0\r\n\r\n",
                                           .small_window = true,
                                           .restless = true,
                                           .must_return = true};
     (void)state;
-    expect_health_under(&metrics);
+    expect_health_under(&unread_metrics);
     expect_health_under(&cluster);
 }
 
@@ -60,13 +49,8 @@ static void chunked_bodies_without_end(void **state)
 
 static void bodies_of_a_mebibyte_that_do_not_end(void **state)
 {
-    static const struct attack attack = {
-        .opening = "PATCH /config HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n",
-        .piece = slow_filler,
-        .piece_len = 4096,
-        .must_return = true};
     (void)state;
-    expect_health_under(&attack);
+    expect_health_under(&endless_bodies);
 }
 
 static void requests_without_pause_and_answers_not_read(void **state)

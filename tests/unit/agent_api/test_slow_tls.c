@@ -141,34 +141,20 @@ static void silence_after_the_handshake(void **state)
 
 static void heads_that_come_byte_by_byte(void **state)
 {
-    static const struct attack attack = {.opening = "GET /primary HTTP/1.1\r\nX: ",
-                                         .piece = "x",
-                                         .piece_len = 1,
-                                         .must_return = true};
     (void)state;
-    expect_health_under(&attack);
+    expect_health_under(&slow_heads);
 }
 
 static void large_answers_that_nobody_reads(void **state)
 {
-    static const struct attack attack = {.opening = "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"
-                                                    "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n",
-                                         .small_window = true,
-                                         .restless = true,
-                                         .must_return = true};
     (void)state;
-    expect_health_under(&attack);
+    expect_health_under(&unread_metrics);
 }
 
 static void bodies_of_a_mebibyte_that_do_not_end(void **state)
 {
-    static const struct attack attack = {
-        .opening = "PATCH /config HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n",
-        .piece = slow_filler,
-        .piece_len = 4096,
-        .must_return = true};
     (void)state;
-    expect_health_under(&attack);
+    expect_health_under(&endless_bodies);
 }
 
 int main(void)

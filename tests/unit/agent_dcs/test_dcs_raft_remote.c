@@ -1,25 +1,14 @@
 /* The dcs of an agent that is a client of a group of three members, all in this loop. */
-#include "tests/unit/raft_engine/group_fixture.h"
+#include "tests/unit/agent_dcs/raft_dcs_fixture.h"
 
 #include "agent/dcs/dcs_raft_remote.h"
 #include "raft/client.h"
 
 #include <signal.h>
 
-#define TTL_MS            2000
 #define HEARTBEAT_TEST_MS 200
 
-static struct rig rig;
-static struct dcs *dcs;
-static char *base;
-static int changes;
 static char notes[4096];
-
-static void on_dcs_change(void *arg)
-{
-    (void)arg;
-    changes++;
-}
 
 static void on_dcs_note(void *arg, enum log_level level, const char *text)
 {
@@ -27,48 +16,6 @@ static void on_dcs_note(void *arg, enum log_level level, const char *text)
     (void)arg;
     (void)level;
     snprintf(notes + used, sizeof notes - used, "%s\n", text);
-}
-
-struct outcome {
-    int calls;
-    struct dcs_result result;
-    struct dcs_view *view;
-    char text[256];
-};
-
-static void on_done(void *arg, const struct dcs_result *result, const struct error *err)
-{
-    struct outcome *outcome = arg;
-    outcome->calls++;
-    outcome->result = *result;
-    snprintf(outcome->text, sizeof outcome->text, "%s", result->rc != 0 ? err->text : "");
-}
-
-static void on_view(void *arg, int rc, struct dcs_view *view, const struct error *err)
-{
-    struct outcome *outcome = arg;
-    (void)err;
-    outcome->calls++;
-    outcome->result.rc = rc;
-    outcome->view = view != NULL ? dcs_view_ref(view) : NULL;
-}
-
-static bool is_done(struct rig *same, void *arg)
-{
-    (void)same;
-    return ((struct outcome *)arg)->calls > 0;
-}
-
-/* The outcome of the one operation; `rc`: of the call that asked for it. */
-static int finish(int rc, struct outcome *outcome)
-{
-    assert_int_equal(outcome->calls, 0);
-    if (rc != 0) {
-        return rc;
-    }
-    wait_for(&rig, is_done, outcome, 20000, "the dcs answers");
-    assert_int_equal(outcome->calls, 1);
-    return outcome->result.rc;
 }
 
 static int dcs_make(const char *name, struct dcs **ret_dcs)
@@ -89,15 +36,6 @@ static int dcs_make(const char *name, struct dcs **ret_dcs)
         (*ret_dcs)->on_change = on_dcs_change;
     }
     return rc;
-}
-
-static bool has_view(struct rig *same, void *arg)
-{
-    struct dcs *one = arg;
-    struct dcs_view *view = one->ops->view(one);
-    (void)same;
-    dcs_view_unref(view);
-    return view != NULL;
 }
 
 static int setup(void **state)
@@ -122,17 +60,6 @@ static int teardown(void **state)
     mem_free(base);
     rig_free(&rig);
     return 0;
-}
-
-static int put_key(const char *key, const char *value, int64_t compare, int64_t *ret_revision)
-{
-    struct outcome outcome = {0};
-    int rc =
-        finish(dcs->ops->put(dcs, key, value, compare, 3000, on_done, &outcome, NULL), &outcome);
-    if (ret_revision != NULL) {
-        *ret_revision = outcome.result.revision;
-    }
-    return rc;
 }
 
 static int take_lead(int64_t epoch_revision, struct outcome *outcome)
