@@ -10,8 +10,7 @@
 
 static int flush_restarts(struct cli_order *q, int argc, char **argv)
 {
-    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
-    status = status != CLI_OK ? status : cli_order_choose(q, argc, argv);
+    int status = cli_order_choose(q, argc, argv);
     status = status != CLI_OK ? status : cli_order_confirm(q);
     for (size_t i = 0, count = status == CLI_OK ? json_array_size(q->members) : 0; i < count; i++) {
         const json_t *member = json_array_get(q->members, i);
@@ -50,8 +49,10 @@ static bool flush_at(const json_t *member)
     return told;
 }
 
-static int flush_switchover(struct cli_order *q)
+static int flush_switchover(struct cli_order *q, int argc, char **argv)
 {
+    (void)argc; /* it is of no member */
+    (void)argv;
     char now[CLI_TIME_BYTES];
     struct error err = {0};
     const json_t *all = json_object_get(q->doc, "members");
@@ -95,12 +96,6 @@ int cli_flush(struct cli *cli, int argc, char **argv)
         return cli_wrong_usage(argv[0],
                                "name the cluster, and last what is flushed: restart or switchover");
     }
-    int status = cli_order_open(&q, argv[optind]);
-    if (status == CLI_OK) {
-        status = strcmp(target, "switchover") == 0
-                     ? flush_switchover(&q)
-                     : flush_restarts(&q, argc - optind - 2, argv + optind + 1);
-    }
-    cli_order_close(&q);
-    return status;
+    return cli_order_run(&q, argc - 1, argv,
+                         strcmp(target, "switchover") == 0 ? flush_switchover : flush_restarts);
 }

@@ -43,11 +43,11 @@ static int check_names(const struct cli_order *q, int argc, char **argv)
     return CLI_OK;
 }
 
-/* The named ones that have the role; without names, all that have it. */
 int cli_order_choose(struct cli_order *q, int argc, char **argv)
 {
     const json_t *all = json_object_get(q->doc, "members");
-    int status = check_names(q, argc, argv);
+    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
+    status = status != CLI_OK ? status : check_names(q, argc, argv);
     if (status != CLI_OK) {
         return status;
     }
@@ -137,7 +137,7 @@ bool cli_order_option(struct cli_order *q, const char *verb, int option)
     }
 }
 
-int cli_order_open(struct cli_order *q, const char *cluster)
+static int open_order(struct cli_order *q, const char *cluster)
 {
     struct error err = {0};
     if (!cli_open(q->cli)) {
@@ -152,11 +152,25 @@ int cli_order_open(struct cli_order *q, const char *cluster)
     return CLI_OK;
 }
 
-void cli_order_close(struct cli_order *q)
+static void close_order(struct cli_order *q)
 {
     json_decref(q->members);
     json_decref(q->doc);
     json_decref(q->config);
     dcs_view_unref(q->view);
     mem_free(q->asked_version);
+}
+
+int cli_order_run(struct cli_order *q, int argc, char **argv,
+                  int (*order)(struct cli_order *q, int argc, char **argv))
+{
+    if (optind >= argc) {
+        return cli_wrong_usage(argv[0], "name the cluster");
+    }
+    int status = open_order(q, argv[optind]);
+    if (status == CLI_OK) {
+        status = order(q, argc - optind - 1, argv + optind + 1);
+    }
+    close_order(q);
+    return status;
 }

@@ -1,5 +1,5 @@
-/* An order to members: which of them are meant, and whether it is to be carried out. What restart
- * and flush have in common; private to agent/cli. */
+/* An order to members: which of them are meant, and whether it is to be carried out. What restart,
+ * reexec and flush have in common; private to agent/cli. */
 #ifndef AGENT_CLI_CLI_ORDER_H
 #define AGENT_CLI_CLI_ORDER_H
 
@@ -33,10 +33,12 @@ const char *cli_text_of(const json_t *object, const char *key);
 /* Takes -r with what getopt has in optarg, -F and -n. False: it is none of them (which cli_option
  * has told), or there is no such role, which was told. */
 bool cli_order_option(struct cli_order *q, const char *verb, int option);
-/* Reads the cluster's state. CLI_OK, or the exit status. */
-int cli_order_open(struct cli_order *q, const char *cluster);
-void cli_order_close(struct cli_order *q);
-/* The named members that have the role; without names, all that have it. Likewise. */
+/* When the options are taken: the next word is the cluster, whose state is read, and what is behind
+ * it is for `order`. The exit status. */
+int cli_order_run(struct cli_order *q, int argc, char **argv,
+                  int (*order)(struct cli_order *q, int argc, char **argv));
+/* Shows the members; chosen are those that are named and have the role, or, without names, all that
+ * have it. CLI_OK, or the exit status. */
 int cli_order_choose(struct cli_order *q, int argc, char **argv);
 /* "n1, n2"; free with mem_free. */
 char *cli_order_names(const json_t *members);

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,8 +153,7 @@ static int reexec_each(const struct cli_order *q)
 
 static int reexec_all(struct cli_order *q, int argc, char **argv)
 {
-    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
-    status = status != CLI_OK ? status : cli_order_choose(q, argc, argv);
+    int status = cli_order_choose(q, argc, argv);
     status = status != CLI_OK ? status : cli_order_confirm(q);
     if (status == CLI_OK) {
         put_leader_last(q->members);
@@ -173,13 +171,5 @@ int cli_reexec(struct cli *cli, int argc, char **argv)
             return CLI_USAGE;
         }
     }
-    if (optind >= argc) {
-        return cli_wrong_usage(argv[0], "name the cluster");
-    }
-    int status = cli_order_open(&q, argv[optind]);
-    if (status == CLI_OK) {
-        status = reexec_all(&q, argc - optind - 1, argv + optind + 1);
-    }
-    cli_order_close(&q);
-    return status;
+    return cli_order_run(&q, argc, argv, reexec_all);
 }

@@ -210,8 +210,7 @@ static int tell_dry_run(const struct cli_order *q)
 
 static int restart_all(struct cli_order *q, int argc, char **argv)
 {
-    int status = cli_print_some(q->cli, q->view, q->doc, q->cluster);
-    status = status != CLI_OK ? status : cli_order_choose(q, argc, argv);
+    int status = cli_order_choose(q, argc, argv);
     status = status != CLI_OK ? status : ask_time(q);
     if (status == CLI_OK && q->pending && q->iso[0] == '\0') {
         keep_pending(q);
@@ -251,13 +250,5 @@ int cli_restart(struct cli *cli, int argc, char **argv)
             }
         }
     }
-    if (optind >= argc) {
-        return cli_wrong_usage(argv[0], "name the cluster");
-    }
-    int status = cli_order_open(&q, argv[optind]);
-    if (status == CLI_OK) {
-        status = restart_all(&q, argc - optind - 1, argv + optind + 1);
-    }
-    cli_order_close(&q);
-    return status;
+    return cli_order_run(&q, argc, argv, restart_all);
 }
