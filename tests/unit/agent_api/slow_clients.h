@@ -192,7 +192,9 @@ static inline void *attackers_run(void *arg)
 
 static inline void attack_start(const struct attack *attack)
 {
-    attackers.attack = attack;
+    static struct attack own; /* the thread goes on where a test has failed and left its own */
+    own = *attack;
+    attackers.attack = &own;
     attackers.rounds = attackers.returns = 0;
     for (int i = 0; i < ATTACKERS; i++) {
         attackers.all[i] = (struct attacker){.fd = -1};
@@ -355,8 +357,10 @@ static inline int slow_finish(void **state)
     if (attackers.running) { /* the test has failed */
         attack_stop();
     }
-    mem_free((char *)(uintptr_t)rig.metrics);
-    return rig_finish(state);
+    char *metrics = (char *)(uintptr_t)rig.metrics;
+    int rc = rig_finish(state); /* it may serve one that asks for them yet */
+    mem_free(metrics);
+    return rc;
 }
 
 #endif
