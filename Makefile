@@ -232,7 +232,7 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c)): | $(DEPS_STA
 # Those that take long come first. `tests`: all that check runs, but for the fuzz harnesses, which another compiler makes.
 UNIT_LONG := pgctl/test_fence_dog pgctl/test_pg_disk pgctl/test_fence_run pgctl/test_pg_jobs pgctl/test_guard pgctl/test_pg_rewind pgctl/test_pg_places \
     raft_engine/test_group agent_dcs/test_etcd_sync agent_dcs/test_dcs_etcd3 agent_dcs/test_dcs_etcd2 agent_dcs/test_dcs_etcd_faults agent_ha/test_decide_space \
-    pgctl/test_pg_logical_promote raft_etcd/test_etcd_server_large agent_api/test_slow_tls agent_dcs/test_dcs_raft pgctl/test_pg_left agent_dcs/test_dcs_raft_remote \
+    pgctl/test_pg_logical_promote raft_etcd/test_etcd_server_large agent_api/test_slow_tls raft_engine/test_peer_large raft_engine/test_group_slow_link agent_dcs/test_dcs_raft pgctl/test_pg_left agent_dcs/test_dcs_raft_remote \
     agent_dcs/test_etcd_srv raft_engine/test_storage base_net/test_http1_stream agent_api/test_security raft_engine/test_peer pgctl/test_pg_instance \
     raft_etcd/test_etcd_calls pgctl/test_fence_stalled raft_engine/test_group_old_copy base_net/test_http2_bounds raft_etcd/test_etcd_service pgctl/test_pg_logical \
     raft_engine/test_client_link agent_ha/test_world pgctl/test_pg_tls pgctl/test_pg_sync

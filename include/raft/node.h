@@ -69,6 +69,9 @@ struct raft_peer_ops {
     bool (*knows_format_2)(void *arg, uint64_t id);
     /* It is connected, and said of itself that it is a witness. May be NULL. */
     bool (*is_witness)(void *arg, uint64_t id);
+    /* A snapshot that was sent to it has not come through yet, or so lately that the answer may be
+     * on its way: another one would be dropped. May be NULL: never. */
+    bool (*snapshot_is_under_way)(void *arg, uint64_t id);
 };
 
 struct raft_env {

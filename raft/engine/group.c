@@ -141,6 +141,12 @@ static bool node_knows_format_2(void *arg, uint64_t id)
     return peer != NULL && (peer->flags & HANDSHAKE_FORMAT_2) != 0;
 }
 
+static bool node_snapshot_is_under_way(void *arg, uint64_t id)
+{
+    const struct raft_group *group = arg;
+    return peers_snapshot_is_under_way(group->peers, id);
+}
+
 static bool node_is_witness(void *arg, uint64_t id)
 {
     const struct raft_group *group = arg;
@@ -151,7 +157,8 @@ static bool node_is_witness(void *arg, uint64_t id)
 static const struct raft_peer_ops peer_ops = {.send = node_send,
                                               .connected = node_connected,
                                               .knows_format_2 = node_knows_format_2,
-                                              .is_witness = node_is_witness};
+                                              .is_witness = node_is_witness,
+                                              .snapshot_is_under_way = node_snapshot_is_under_way};
 
 static void on_node_timer(uv_timer_t *timer)
 {
@@ -222,7 +229,7 @@ static uint8_t identity_flags(const struct raft_group *group, bool voter)
     const struct raft_boot *boot = group->node == NULL ? raft_storage_boot(group->storage) : NULL;
     bool empty = boot != NULL && boot->cluster == 0 && raft_storage_is_empty(group->storage);
     uint8_t kept = peers_identity(group->peers)->flags & (HANDSHAKE_ARMED_PAGE | HANDSHAKE_WITNESS);
-    return (uint8_t)(HANDSHAKE_FORMAT_2 | kept | (empty ? HANDSHAKE_EMPTY : 0) |
+    return (uint8_t)(HANDSHAKE_FORMAT_2 | HANDSHAKE_PIECES | kept | (empty ? HANDSHAKE_EMPTY : 0) |
                      (voter ? 0 : HANDSHAKE_WAITING));
 }
 
@@ -700,7 +707,7 @@ static int open_peers(struct raft_group *group, const struct raft_group_config *
     identity.flags =
         (uint8_t)((config->armed_page ? HANDSHAKE_ARMED_PAGE : 0) | (empty ? HANDSHAKE_EMPTY : 0) |
                   (config->witness ? HANDSHAKE_WITNESS : 0) | HANDSHAKE_WAITING |
-                  HANDSHAKE_FORMAT_2);
+                  HANDSHAKE_FORMAT_2 | HANDSHAKE_PIECES);
     (void)snprintf(identity.name, sizeof identity.name, "%s", config->name);
     (void)snprintf(identity.address, sizeof identity.address, "%s", config->self_addr);
     struct peers_config peers = {.loop = group->loop,

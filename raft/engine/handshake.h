@@ -35,7 +35,8 @@ enum handshake_flag {
     HANDSHAKE_ARMED_PAGE = 2, /* its fence holds an armed page: not to be counted as empty */
     HANDSHAKE_WAITING = 4,    /* not a voter yet */
     HANDSHAKE_FORMAT_2 = 8,   /* knows format 2 of the store */
-    HANDSHAKE_WITNESS = 16    /* runs no PostgreSQL */
+    HANDSHAKE_WITNESS = 16,   /* runs no PostgreSQL */
+    HANDSHAKE_PIECES = 32     /* takes large messages in pieces (peer_pieces.h) */
 };
 
 /* What a process says of itself. A client has only a name. */

@@ -177,10 +177,11 @@ struct node_retire {
     void *arg;
 };
 
-/* The commit index that a follower has heard of. */
+/* The commit index that a follower has heard of, and when it was sent entries or a heartbeat. */
 struct node_told {
     uint64_t id;
     uint64_t commit;
+    int64_t append_ms;
 };
 
 /* When a message of Raft came from a member last. */

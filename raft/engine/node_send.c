@@ -69,12 +69,12 @@ static void send_after_vote(struct raft_node *node, uint64_t to, const struct pe
  * command, or counts a lease from when it applied it, should not wait for that: an AppendEntries
  * without entries, anchored at what the follower has confirmed, says the same now. `told` remembers
  * what every follower has heard, by any message. */
-static uint64_t *told_of(struct raft_node *node, uint64_t id)
+static struct node_told *told_of(struct raft_node *node, uint64_t id)
 {
     struct node_told *free_slot = &node->told[0];
     for (size_t i = 0; i < CONFIGURATION_SERVERS_MAX; i++) {
         if (node->told[i].id == id) {
-            return &node->told[i].commit;
+            return &node->told[i];
         }
         if (configuration_find(&node->guards.newest, node->told[i].id) ==
             node->guards.newest.count) {
@@ -82,13 +82,13 @@ static uint64_t *told_of(struct raft_node *node, uint64_t id)
         }
     }
     *free_slot = (struct node_told){.id = id};
-    return &free_slot->commit;
+    return free_slot;
 }
 
 static bool is_untold(struct raft_node *node, uint64_t id, raft_index *ret_match)
 {
     return id != node->id && raft_match_index(&node->raft, id, ret_match) == 0 &&
-           *ret_match >= node->commit_index && *told_of(node, id) < node->commit_index &&
+           *ret_match >= node->commit_index && told_of(node, id)->commit < node->commit_index &&
            node_term_of(node, *ret_match) != 0;
 }
 
@@ -117,7 +117,7 @@ void node_send_commit(struct raft_node *node)
             .prev_term = node_term_of(node, match),
             .commit = node->commit_index,
         };
-        *told_of(node, id) = node->commit_index;
+        told_of(node, id)->commit = node->commit_index;
         send_after_vote(node, id, &message);
     }
 }
@@ -132,8 +132,9 @@ static void send_append(struct raft_node *node, const struct raft_message *from)
     uint64_t prev_term = args->prev_log_term;
     size_t left = args->n_entries;
     ASSERT(left <= NODE_INFLIGHT_ENTRIES);
-    uint64_t *told = told_of(node, from->server_id);
-    *told = args->leader_commit > *told ? args->leader_commit : *told;
+    struct node_told *told = told_of(node, from->server_id);
+    told->commit = args->leader_commit > told->commit ? args->leader_commit : told->commit;
+    told->append_ms = node->now_ms;
     do {
         size_t count = 0;
         size_t bytes = 0;
@@ -167,12 +168,44 @@ static void send_append(struct raft_node *node, const struct raft_message *from)
     } while (left > 0);
 }
 
+/* Heartbeats overtake a snapshot, whose follower refuses them; the engine takes each refusal for
+ * the snapshot's loss and sends it again. */
+static bool snapshot_is_under_way(const struct raft_node *node, uint64_t to)
+{
+    const struct raft_peer_ops *peers = node->env.peers;
+    return peers->snapshot_is_under_way != NULL &&
+           peers->snapshot_is_under_way(node->env.peers_arg, to);
+}
+
+/* In place of a snapshot that is under way, as the engine's own: where an answer takes longer than
+ * a heartbeat it gives each snapshot up, sends the next one, and no heartbeat. But not to each
+ * refusal, which this asks for. */
+static void send_heartbeat(struct raft_node *node, const struct raft_message *from)
+{
+    struct node_told *told = told_of(node, from->server_id);
+    if (node->now_ms - told->append_ms < node->config.heartbeat_ms) {
+        return;
+    }
+    struct peer_message message = {.kind = PEER_APPEND, .term = from->install_snapshot.term};
+    message.append = (struct peer_append){
+        .prev_index = from->install_snapshot.last_index,
+        .prev_term = from->install_snapshot.last_term,
+        .commit = node->commit_index,
+    };
+    told->append_ms = node->now_ms;
+    send_after_vote(node, from->server_id, &message);
+}
+
 /* The engine names a snapshot; all its fields come together from the newest one that is stored. */
 static void send_snapshot(struct raft_node *node, const struct raft_message *from)
 {
     const struct node_snapshot *snapshot = node->snapshot;
     if (snapshot == NULL || node->guards.installing) {
         return; /* it asks again */
+    }
+    if (snapshot_is_under_way(node, from->server_id)) {
+        send_heartbeat(node, from);
+        return;
     }
     struct peer_message message = {
         .kind = PEER_SNAPSHOT,

@@ -1,5 +1,5 @@
 /* All connections of one member: frames after the handshake, links by address and id, start and
- * end. Calling is peer_link.c, being called peer_incoming.c. */
+ * end. Calling is peer_link.c, being called peer_incoming.c, large messages peer_large.c. */
 #include "raft/engine/peer.h"
 
 #include "raft/engine/peer_set.h"
@@ -175,7 +175,8 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
     bool addressed = frame->from == peer->id && frame->to == peers->identity.id;
     bool same_cluster = frame->cluster == peers->identity.cluster && frame->cluster != 0;
     bool needs_cluster = frame->type == PEER_FRAME_RAFT || frame->type == PEER_FRAME_JOIN ||
-                         frame->type == PEER_FRAME_REMOVED || frame->type == PEER_FRAME_MARK;
+                         frame->type == PEER_FRAME_REMOVED || frame->type == PEER_FRAME_MARK ||
+                         frame->type == PEER_FRAME_PIECE || frame->type == PEER_FRAME_TAKEN;
     if ((!addressed && frame->type != PEER_FRAME_REFUSED) || (needs_cluster && !same_cluster)) {
         peers->counters.frames_refused++;
         return;
@@ -197,6 +198,8 @@ void peers_frame(struct peers *peers, struct peer_session *session, const struct
             peer_incoming_mark(peers, session, frame->payload);
         }
         return;
+    case PEER_FRAME_PIECE: peer_large_piece(peers, session, frame->payload); return;
+    case PEER_FRAME_TAKEN: peer_large_taken(peers, session, frame->payload); return;
     case PEER_FRAME_HELLO:
     case PEER_FRAME_CHALLENGE:
     case PEER_FRAME_PROOF:
@@ -293,7 +296,17 @@ void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, str
         peers->counters.frames_dropped++;
         return;
     }
-    peers_session_send(peers, link->session, type, payload);
+    if (peer_large_is_for(link, type, payload)) {
+        peer_large_send(link, payload);
+    } else {
+        peers_session_send(peers, link->session, type, payload);
+    }
+}
+
+bool peers_snapshot_is_under_way(const struct peers *peers, uint64_t id)
+{
+    const struct peer_link *link = link_to(peers, id);
+    return link != NULL && peer_large_is_busy(link);
 }
 
 bool peers_connected(const struct peers *peers, uint64_t id)
@@ -443,6 +456,7 @@ static void on_timer(uv_timer_t *timer)
         if (link->state == LINK_OPEN && peer_session_pending(link->session) == 0) {
             peers_session_send(peers, link->session, PEER_FRAME_PING, span_of(NULL, 0));
         }
+        peer_large_look(link);
     }
     LIST_EACH(item, &peers->incoming)
     {

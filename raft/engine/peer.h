@@ -87,8 +87,12 @@ void peers_reload(struct peers *peers);
 void peers_addresses_set(struct peers *peers, const char *const *addresses, size_t count);
 
 /* Fire and forget: dropped and counted if `to` is not connected or has more than
- * PEER_QUEUE_BYTES_MAX waiting. */
+ * PEER_QUEUE_BYTES_MAX waiting. In order, but for a snapshot of more than a piece to a member that
+ * knows pieces: what is sent after it may come before it, and another one is dropped while
+ * peers_snapshot_is_under_way. */
 void peers_send(struct peers *peers, uint64_t to, enum peer_frame_type type, struct span payload);
+/* One has not come through to `id`, or so lately that the answer may be on its way. */
+bool peers_snapshot_is_under_way(const struct peers *peers, uint64_t id);
 /* Our link to `id` is open. */
 bool peers_connected(const struct peers *peers, uint64_t id);
 /* An empty frame to `id`, over whichever connection there is with it. */

@@ -11,7 +11,7 @@
 static bool type_known(uint8_t type)
 {
     return (type >= PEER_FRAME_HELLO && type <= PEER_FRAME_REFUSED) ||
-           (type >= PEER_FRAME_RAFT && type <= PEER_FRAME_MARK) || type == PEER_FRAME_REQUEST ||
+           (type >= PEER_FRAME_RAFT && type <= PEER_FRAME_TAKEN) || type == PEER_FRAME_REQUEST ||
            type == PEER_FRAME_ANSWER;
 }
 

@@ -25,7 +25,7 @@
 
 #define PEER_FRAME_VERSION      2
 #define PEER_FRAME_HEADER_BYTES 40
-/* A snapshot travels in one frame: peer_wire.c asserts that the largest one fits. */
+/* A snapshot fits into one frame, for who does not know pieces of it: peer_wire.c asserts that. */
 #define PEER_FRAME_BYTES_MAX                 ((size_t)80 * 1024 * 1024)
 #define PEER_FRAME_UNAUTHENTICATED_BYTES_MAX ((size_t)4096)
 #define PEER_FRAME_CLIENT_BYTES_MAX          ((size_t)4 * 1024 * 1024) /* one command, with room */
@@ -45,6 +45,8 @@ enum peer_frame_type {
     PEER_FRAME_JOIN = 20,    /* empty: add me; the session says who */
     PEER_FRAME_REMOVED = 21, /* empty, from the leader: you were removed from the group */
     PEER_FRAME_MARK = 22,    /* payload: peer_mark.h; the first on every connection */
+    PEER_FRAME_PIECE = 23,   /* payload: peer_pieces.h; to who knows pieces */
+    PEER_FRAME_TAKEN = 24,   /* payload: peer_pieces.h; back on the same connection */
     /* client_frame.h */
     PEER_FRAME_REQUEST = 32,
     PEER_FRAME_ANSWER = 33

@@ -17,6 +17,7 @@ static void on_incoming_closed(void *arg)
 {
     struct peer_incoming *incoming = arg;
     struct peers *peers = incoming->peers;
+    peer_pieces_in_free(&incoming->pieces);
     mem_free(incoming);
     peers_part_closed(peers);
 }
@@ -74,7 +75,7 @@ static void tell_duplicate(struct peers *peers, struct peer_incoming *incoming)
     tell_unfit(peers, incoming, ERR_CONFLICT, "two processes run under this id");
 }
 
-static struct peer_incoming *incoming_with(struct peers *peers, const struct peer_session *session)
+struct peer_incoming *peer_incoming_with(struct peers *peers, const struct peer_session *session)
 {
     LIST_EACH(item, &peers->incoming)
     {
@@ -88,7 +89,7 @@ static struct peer_incoming *incoming_with(struct peers *peers, const struct pee
 
 void peer_incoming_mark(struct peers *peers, struct peer_session *session, struct span payload)
 {
-    struct peer_incoming *incoming = incoming_with(peers, session);
+    struct peer_incoming *incoming = peer_incoming_with(peers, session);
     const struct handshake_identity *peer = peer_session_peer(session);
     struct raft_mark mark;
     struct raft_mark before;

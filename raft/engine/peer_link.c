@@ -50,11 +50,12 @@ static void session_drop(struct peer_link *link)
         struct peer_session *session = link->session;
         link->session = NULL;
         link->closing_sessions++;
+        peer_pieces_out_free(&link->pieces);
         peer_session_close(session, on_session_closed, link);
     }
 }
 
-static void link_failed(struct peer_link *link, const struct error *err)
+void peer_link_failed(struct peer_link *link, const struct error *err)
 {
     bool was_open = link->state == LINK_OPEN;
     (void)snprintf(link->trouble, sizeof link->trouble, "%s", err->text);
@@ -116,13 +117,13 @@ static void on_open(void *arg, struct peer_session *session)
     if (already_linked(link, peer->id)) {
         link->backoff_ms = PEER_BACKOFF_MAX_MS;
         error_set(&err, ERR_EXISTS, "leads to member '%s', which is connected already", peer->name);
-        link_failed(link, &err);
+        peer_link_failed(link, &err);
         return;
     }
     if (!peers_same_cluster(peers, peer)) {
         link->backoff_ms = PEER_BACKOFF_MAX_MS;
         error_set(&err, ERR_CONFLICT, "of the group before or after 'raft recover'");
-        link_failed(link, &err);
+        peer_link_failed(link, &err);
         return;
     }
     link->state = LINK_OPEN;
@@ -163,11 +164,20 @@ static void on_end(void *arg, struct peer_session *session, int rc, const struct
                rc == ERR_UNSUPPORTED) {
         peers_warn(link->peers, "member at %s: %s", link->address, err->text);
     }
-    link_failed(link, err);
+    peer_link_failed(link, err);
 }
 
-static const struct peer_session_events session_events = {
-    .on_open = on_open, .on_frame = on_frame, .on_end = on_end, .on_named = on_named};
+static void on_drained(void *arg, struct peer_session *session)
+{
+    (void)session;
+    peer_large_go_on(arg);
+}
+
+static const struct peer_session_events session_events = {.on_open = on_open,
+                                                          .on_frame = on_frame,
+                                                          .on_end = on_end,
+                                                          .on_named = on_named,
+                                                          .on_drained = on_drained};
 
 /* --- calling ---------------------------------------------------------------------------------- */
 
@@ -183,7 +193,7 @@ static void connect_done(void *arg, int rc, struct stream *stream, const struct 
         return;
     }
     if (rc != 0) {
-        link_failed(link, err);
+        peer_link_failed(link, err);
         return;
     }
     struct peer_session_config config = peers_session_config(link->peers);
@@ -203,7 +213,7 @@ static void link_connect(struct peer_link *link)
     int rc = tcp_connect_start(peers->loop, &options, connect_done, link, &link->connect, &err);
     if (rc != 0) {
         link->connect = NULL;
-        link_failed(link, &err);
+        peer_link_failed(link, &err);
         return;
     }
     link->state = LINK_CONNECTING;

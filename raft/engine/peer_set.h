@@ -1,5 +1,5 @@
-/* Shared by peer.c (frames, start and end), peer_link.c (calling) and peer_incoming.c (being
- * called). Nobody else includes it. */
+/* Shared by peer.c (frames, start and end), peer_link.c (calling), peer_incoming.c (being called)
+ * and peer_large.c (messages in pieces). Nobody else includes it. */
 #ifndef RAFT_ENGINE_PEER_SET_H
 #define RAFT_ENGINE_PEER_SET_H
 
@@ -8,6 +8,7 @@
 #include "base/net/tls_watch.h"
 #include "raft/engine/peer.h"
 #include "raft/engine/peer_mark.h"
+#include "raft/engine/peer_pieces.h"
 
 #define PEER_SUPERSEDED_MAX 16
 
@@ -41,6 +42,7 @@ struct peer_link {
     bool timer_closed;
     struct tcp_connect *connect;
     struct peer_session *session;
+    struct peer_pieces_out pieces; /* of the session */
     int closing_sessions;
     int backoff_ms;
     char trouble[ERROR_TEXT_BYTES];
@@ -55,6 +57,7 @@ struct peer_incoming {
     struct list in_peers;
     struct peers *peers;
     struct peer_session *session;
+    struct peer_pieces_in pieces;
     struct net_ip ip;
     bool open;
     bool client;
@@ -103,12 +106,31 @@ void peer_link_start(struct peer_link *link);
 /* Looks the host up again if that is `age_ms` ago. */
 void peer_link_resolve(struct peer_link *link, int64_t age_ms);
 
+/* The connection of an open link is given up; it is called again. */
+void peer_link_failed(struct peer_link *link, const struct error *err);
+
+/* peer_large.c. Dropped and counted while another one is under way. */
+void peer_large_send(struct peer_link *link, struct span message);
+bool peer_large_is_for(const struct peer_link *link, enum peer_frame_type type,
+                       struct span payload);
+/* The last one is under way, or so new that its answer may be. */
+bool peer_large_is_busy(const struct peer_link *link);
+/* As many pieces as may go now. */
+void peer_large_go_on(struct peer_link *link);
+/* Ends the connection if nothing is taken of what is under way. */
+void peer_large_look(struct peer_link *link);
+/* Frames PIECE and TAKEN of a session. */
+void peer_large_piece(struct peers *peers, struct peer_session *session, struct span payload);
+void peer_large_taken(struct peers *peers, struct peer_session *session, struct span payload);
+
 /* tcp_on_accept of the listener; `arg` is the peers. */
 void peers_on_accept(void *arg, struct stream *stream);
 /* The open connection of member `id` that is not `not_this`; NULL if there is none. */
 struct peer_incoming *peer_incoming_of(const struct peers *peers, uint64_t id,
                                        const struct peer_incoming *not_this);
 void peer_incoming_close(struct peer_incoming *incoming);
+/* NULL: of none that is still open. */
+struct peer_incoming *peer_incoming_with(struct peers *peers, const struct peer_session *session);
 /* A MARK that came over the connection of `session`. */
 void peer_incoming_mark(struct peers *peers, struct peer_session *session, struct span payload);
 /* Whoever calls us and gives as its own an address at which another member answers is told to stop,

@@ -89,6 +89,11 @@ void peer_wire_encode(const struct peer_message *message, struct buf *out)
     }
 }
 
+bool peer_wire_is_snapshot(struct span bytes)
+{
+    return bytes.len > 1 && bytes.data[1] == PEER_SNAPSHOT;
+}
+
 /* --- decode ----------------------------------------------------------------------------------- */
 
 static bool take_bool(struct span_reader *reader)

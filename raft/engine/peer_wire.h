@@ -105,6 +105,8 @@ struct peer_message {
 };
 
 void peer_wire_encode(const struct peer_message *message, struct buf *out);
+/* Of a message that was encoded here. */
+bool peer_wire_is_snapshot(struct span bytes);
 
 /* The message borrows from `bytes` and, for its entries, from `arena`, which the caller frees. */
 int peer_wire_decode(struct span bytes, struct peer_message *ret_message, struct buf *arena,

@@ -1,13 +1,14 @@
-/* Whatever comes on the Raft port: frames, handshake, and the payloads of bootstrap and clients.
- * The first byte chooses; the rest is what the stranger sends. What decodes has to encode to the
- * same again. Nobody guesses a checksum, so frames get theirs before they are read, but for one
- * choice. */
+/* Whatever comes on the Raft port: frames, handshake, and the payloads of bootstrap, pieces and
+ * clients. The first byte chooses; the rest is what the stranger sends. What decodes has to encode
+ * to the same again. Nobody guesses a checksum, so frames get theirs before they are read, but for
+ * one choice. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/engine/bootstrap.h"
 #include "raft/engine/client_frame.h"
 #include "raft/engine/crc32c.h"
 #include "raft/engine/handshake.h"
+#include "raft/engine/peer_pieces.h"
 
 #include <string.h>
 
@@ -156,13 +157,80 @@ static void fuzz_client(struct span bytes)
     }
 }
 
+/* A piece that is the next one, but for what `wrong` says. */
+static void piece_shape(const struct peer_pieces_in *in, uint8_t wrong, struct span bytes,
+                        struct buf *ret_payload)
+{
+    bool open = in->total > 0;
+    size_t total = open ? in->total : bytes.len * (1 + wrong / 64);
+    buf_clear(ret_payload);
+    buf_put_u32(ret_payload, in->number + (open ? 0 : 1) + (wrong & 1));
+    buf_put_u32(ret_payload, (uint32_t)total + (wrong >> 1 & 1));
+    buf_put_u32(ret_payload, (uint32_t)in->message.len + (wrong >> 2 & 1));
+    buf_put_u8(ret_payload, PEER_FRAME_RAFT + (wrong >> 3 & 1));
+    buf_put_span(ret_payload, bytes);
+}
+
+/* Who gets pieces. Each: a length, what is wrong with it (0x10: the bytes are the whole payload),
+ * the bytes. */
+static void fuzz_pieces_in(struct span bytes)
+{
+    struct peer_pieces_in in = {0};
+    struct buf payload = BUF_INIT;
+    struct buf taken = BUF_INIT;
+    int rc = 0;
+    for (size_t at = 0; rc >= 0 && at + 2 <= bytes.len;) {
+        size_t rest = bytes.len - at - 2;
+        size_t len = bytes.data[at] < rest ? bytes.data[at] : rest;
+        uint8_t wrong = bytes.data[at + 1];
+        struct span given = span_of(bytes.data + at + 2, len);
+        piece_shape(&in, wrong, given, &payload);
+        size_t before = in.message.len;
+        rc = peer_pieces_take(&in, (wrong & 0x10) != 0 ? given : buf_span(&payload), &taken, NULL);
+        ASSERT(in.total <= PEER_PIECES_MESSAGE_BYTES_MAX && in.message.len <= in.total);
+        ASSERT(rc < 0 ? in.message.len == before : in.message.len > before && taken.len == 8);
+        ASSERT((rc == 1) == (rc >= 0 && in.message.len == in.total));
+        if (rc == 1) {
+            peer_pieces_in_free(&in);
+        }
+        at += 2 + len;
+    }
+    peer_pieces_in_free(&in);
+    buf_free(&payload);
+    buf_free(&taken);
+}
+
+/* Who sends them: what comes as TAKEN. Each: ms that it needed, then its 8 bytes. */
+static void fuzz_pieces_out(struct span bytes)
+{
+    static const uint8_t message[100000];
+    struct peer_pieces_out out = {0};
+    struct buf payload = BUF_INIT;
+    int64_t now_ms = 1;
+    int rc = 0;
+    peer_pieces_start(&out, span_of(message, sizeof message), now_ms);
+    for (size_t at = 0; rc == 0 && at + 9 <= bytes.len; at += 9) {
+        while (peer_pieces_next(&out, &payload)) {
+            peer_pieces_sent(&out, now_ms);
+            ASSERT(out.sent <= sizeof message);
+            ASSERT(out.sent - out.taken <= PEER_PIECES_WINDOW_BYTES_MAX);
+        }
+        now_ms += bytes.data[at];
+        rc = peer_pieces_taken(&out, span_of(bytes.data + at + 1, 8), 200, now_ms, NULL);
+        ASSERT(out.taken <= out.sent && out.window >= PEER_PIECES_WINDOW_BYTES_MIN);
+        ASSERT(rc != 0 || peer_pieces_are_under_way(&out) == (out.taken < sizeof message));
+    }
+    peer_pieces_out_free(&out);
+    buf_free(&payload);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
         return 0;
     }
     struct span bytes = span_of(data + 1, size - 1);
-    switch (data[0] % 8) {
+    switch (data[0] % 10) {
     case 0: fuzz_handshake(bytes, false, NULL); break;
     case 1: fuzz_handshake(bytes, true, NULL); break;
     case 2: fuzz_handshake(bytes, false, "secret"); break;
@@ -170,6 +238,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 7: fuzz_frame(bytes, false); break;
     case 4: fuzz_identity(bytes); break;
     case 5: fuzz_first(bytes); break;
+    case 8: fuzz_pieces_in(bytes); break;
+    case 9: fuzz_pieces_out(bytes); break;
     default: fuzz_client(bytes); break;
     }
     return 0;

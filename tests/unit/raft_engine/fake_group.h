@@ -83,6 +83,9 @@ struct fake_group {
     struct fake_node nodes[FAKE_NODES_MAX];
     struct list messages;
     int64_t net_delay;
+    int64_t snapshot_delay; /* in pieces, which others overtake; 0 = as any other message */
+    int64_t snapshot_until;
+    int64_t piece_ms; /* what passes between the pieces waits for the end of one; 0 = does not */
     unsigned threshold;
     unsigned threshold_max;
     unsigned trailing;
@@ -159,7 +162,12 @@ static void fake_send(void *arg, uint64_t to, struct span frame)
     struct fake_message *copy = mem_new(struct fake_message);
     copy->from = node->id;
     copy->to = to;
-    copy->at = group->now + group->net_delay;
+    bool in_pieces = message.kind == PEER_SNAPSHOT && group->snapshot_delay > 0;
+    copy->at = group->now + (in_pieces ? group->snapshot_delay : group->net_delay);
+    if (group->piece_ms > 0 && group->now < group->snapshot_until) {
+        copy->at += group->piece_ms - copy->at % group->piece_ms;
+    }
+    group->snapshot_until = in_pieces ? copy->at + FAKE_ET : group->snapshot_until;
     buf_put_span(&copy->bytes, frame);
     list_append(&group->messages, &copy->link);
 }
@@ -175,6 +183,14 @@ static bool fake_knows_format_2(void *arg, uint64_t id)
 {
     struct fake_node *node = arg;
     return fake_connected(arg, id) && !fake_find(node->group, id)->old;
+}
+
+/* To whomever; and as peers_snapshot_is_under_way, for a while after it. */
+static bool fake_snapshot_is_under_way(void *arg, uint64_t id)
+{
+    const struct fake_node *node = arg;
+    (void)id;
+    return node->group->now < node->group->snapshot_until;
 }
 
 static void fake_arm(void *arg, int64_t delay_ms)
@@ -280,7 +296,11 @@ static void fake_disk_free(struct fake_disk *disk)
 
 static const struct raft_storage_ops fake_storage_ops = {.submit = fake_submit};
 static const struct raft_peer_ops fake_peer_ops = {
-    .send = fake_send, .connected = fake_connected, .knows_format_2 = fake_knows_format_2};
+    .send = fake_send,
+    .connected = fake_connected,
+    .knows_format_2 = fake_knows_format_2,
+    .snapshot_is_under_way = fake_snapshot_is_under_way,
+};
 
 static void fake_start_node(struct fake_node *fake)
 {
@@ -478,12 +498,18 @@ static void fake_deliver(struct fake_group *group, struct fake_message *message)
 
 static bool fake_messages_due(struct fake_group *group)
 {
-    struct list *first = list_first(&group->messages);
-    if (first == NULL || LIST_OWNER(first, struct fake_message, link)->at > group->now) {
-        return false;
+    LIST_EACH(item, &group->messages)
+    {
+        struct fake_message *message = LIST_OWNER(item, struct fake_message, link);
+        if (message->at <= group->now) {
+            fake_deliver(group, message);
+            return true;
+        }
+        if (group->snapshot_delay == 0) {
+            return false; /* none overtakes another */
+        }
     }
-    fake_deliver(group, LIST_OWNER(first, struct fake_message, link));
-    return true;
+    return false;
 }
 
 static bool fake_timers_due(struct fake_group *group)

@@ -62,6 +62,7 @@ struct rig {
     struct member members[MEMBERS_MAX];
     size_t count;
     int election_ms; /* of members that are started from now on */
+    int heartbeat_ms;
 };
 
 static void on_tick(uv_timer_t *timer)
@@ -87,6 +88,7 @@ static void rig_init(struct rig *rig, size_t count, const char *password)
     ports_find(ports, count);
     rig->count = count;
     rig->election_ms = ELECTION_MS;
+    rig->heartbeat_ms = HEARTBEAT_MS;
     for (size_t i = 0; i < count; i++) {
         struct member *member = &rig->members[i];
         snprintf(member->name, sizeof member->name, "node%zu", i + 1);
@@ -188,7 +190,7 @@ static int member_open(struct rig *rig, size_t at, struct error *err)
                                        .keyfile = given(member->keyfile),
                                        .cafile = given(member->cafile),
                                        .election_timeout_ms = rig->election_ms,
-                                       .heartbeat_ms = HEARTBEAT_MS,
+                                       .heartbeat_ms = rig->heartbeat_ms,
                                        .armed_page = member->armed_page,
                                        .witness = member->witness};
     struct raft_group_callbacks callbacks = {.on_ready = on_ready,

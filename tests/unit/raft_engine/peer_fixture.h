@@ -216,6 +216,7 @@ struct liar {
     bool open;
     bool ended;
     int refused; /* REFUSED frames after the handshake */
+    int taken;   /* TAKEN frames */
 };
 
 static void on_liar_open(void *arg, struct peer_session *session)
@@ -228,6 +229,7 @@ static void on_liar_frame(void *arg, struct peer_session *session, const struct 
 {
     (void)session;
     ((struct liar *)arg)->refused += frame->type == PEER_FRAME_REFUSED;
+    ((struct liar *)arg)->taken += frame->type == PEER_FRAME_TAKEN;
 }
 
 static void on_liar_end(void *arg, struct peer_session *session, int rc, const struct error *err)

@@ -377,6 +377,48 @@ static void a_crash_during_an_installation_is_survived(void **state)
     }
 }
 
+/* Ten election timeouts in pieces, and the third member is gone. What waits for the end of a piece
+ * is answered after more than a heartbeat's time, or after less: in the first case the engine gives
+ * each snapshot up at once, and sends no heartbeat of its own. */
+static void a_leader_stays_while_a_snapshot_is_under_way_in_pieces(void **state)
+{
+    (void)state;
+    static const int64_t pieces_ms[] = {1, 7, 13, 20, 33, 50, 61, 77, 99};
+    for (size_t i = 0; i < sizeof pieces_ms / sizeof pieces_ms[0]; i++) {
+        struct fake_group *group = fake_group_new(3, 6);
+        struct raft_status before;
+        struct raft_status after;
+        group->threshold = 8;
+        group->trailing = 2;
+        struct fake_node *leader = fake_lead(group);
+        struct fake_node *away = &group->nodes[leader->id % 3];
+        fake_run(group, 1000);
+        away->cut = true;
+        fake_put_many(leader, 40, 10);
+        group->piece_ms = pieces_ms[i];
+        group->snapshot_delay = 10 * FAKE_ET;
+        raft_node_status(leader->node, &before);
+        memset(group->sent, 0, sizeof group->sent);
+        away->cut = false;
+        fake_run(group, 4 * FAKE_HB); /* heartbeats have reached it */
+        group->nodes[(leader->id + 1) % 3].cut = true;
+        fake_run(group, 9 * FAKE_ET);
+        raft_node_status(leader->node, &after);
+        assert_int_equal(after.role, RAFT_ROLE_LEADER);
+        assert_true(after.term == before.term);
+        assert_int_equal(group->sent[PEER_SNAPSHOT], 1);
+        /* One to each of two in a heartbeat's time, and no more to every refusal. */
+        assert_true(group->sent[PEER_APPEND] <= 2 * 2 * 9 * FAKE_ET / FAKE_HB);
+        fake_run(group, 2 * FAKE_ET);
+        assert_true(fake_has(away, "a", "1"));
+        assert_int_equal(group->sent[PEER_SNAPSHOT], 1);
+        raft_node_status(away->node, &after);
+        assert_true(after.term == before.term && after.leader == leader->id);
+        fake_put_many(leader, 1, 2 * FAKE_ET);
+        fake_group_free(group);
+    }
+}
+
 /* --- a small sweep; the simulator does the large one ------------------------------------------ */
 
 static unsigned acknowledged;
@@ -498,6 +540,7 @@ int main(void)
         cmocka_unit_test(a_target_that_still_writes_or_hears_late_disturbs_nobody),
         cmocka_unit_test(an_installation_survives_the_loss_of_its_leader),
         cmocka_unit_test(a_crash_during_an_installation_is_survived),
+        cmocka_unit_test(a_leader_stays_while_a_snapshot_is_under_way_in_pieces),
         cmocka_unit_test(random_faults_lose_nothing_that_was_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
