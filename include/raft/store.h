@@ -292,6 +292,9 @@ int store_command_encode(const struct store_command *command, struct buf *out,
 int store_command_decode(struct span bytes, struct store_command *ret_command,
                          struct buf *ret_arena, struct error *err) MUST_CHECK;
 
+/* Of encoded bytes; empty for a plain client, and where they cannot be read so far. */
+struct span store_command_actor(struct span bytes);
+
 /* Applies entry `index` (must be store_applied + 1 or later: entries that are no commands are
  * skipped by store_skip). Malformed bytes are a no-op with result code ERR_INVALID on every member
  * alike. `output` collects what the operations give, for the member that proposed it; NULL

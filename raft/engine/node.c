@@ -424,7 +424,9 @@ static struct raft_node *node_alloc(const struct raft_node_config *config,
         node->config.snapshot_trailing = NODE_SNAPSHOT_TRAILING;
     }
     list_init(&node->jobs);
-    list_init(&node->submits);
+    for (size_t i = 0; i < NODE_SUBMIT_CLASSES; i++) {
+        list_init(&node->submits[i].list);
+    }
     list_init(&node->calls);
     node_reads_init(node);
     node->store = store_new();

@@ -40,7 +40,11 @@
 #define NODE_SUBMIT_BYTES_MAX   ((size_t)2 * 1024 * 1024)
 #define NODE_SUBMIT_QUEUE_MAX \
     4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
-#define NODE_APPEND_BYTES_MAX ((size_t)2 * 1024 * 1024) /* entries in one frame */
+/* Entries in the log beyond the committed ones, from which on only agents' commands go into it:
+ * before SUBMIT these can still be preferred. A follower is sent no more than that at once anyway.
+ */
+#define NODE_UNCOMMITTED_ENTRIES_MAX NODE_INFLIGHT_ENTRIES
+#define NODE_APPEND_BYTES_MAX        ((size_t)2 * 1024 * 1024) /* entries in one frame */
 /* Commands of this member that wait, and on a leader those in front of SUBMIT, each. Small ones are
  * bounded by their number alone: a flood of large values must keep no renewal out. */
 #define NODE_PENDING_BYTES_MAX   ((size_t)64 * 1024 * 1024)
@@ -115,6 +119,14 @@ struct node_proposal {
 struct node_submit {
     struct list link;
     struct buf data;
+};
+
+/* Agents' commands (with an actor: leases, keys of the cluster) go before those of others. */
+enum node_submit_class { NODE_SUBMIT_AGENT, NODE_SUBMIT_PLAIN, NODE_SUBMIT_CLASSES };
+
+struct node_submits {
+    struct list list;
+    size_t count;
 };
 
 struct node_read {
@@ -249,8 +261,8 @@ struct raft_node {
     uint64_t sequence_floor;
     struct node_proposal proposals[RAFT_NODE_PENDING_MAX];
     size_t proposals_bytes;
-    struct list submits;
-    size_t submit_count;
+    struct node_submits submits[NODE_SUBMIT_CLASSES];
+    size_t submit_count; /* of all classes */
     size_t submit_bytes;
     bool format_asked;   /* format 2 was proposed: every member of then knows it */
     bool barrier_wanted; /* submit a BARRIER: nothing of our term is in the log, or a catch-up needs

@@ -6,7 +6,9 @@
  *
  * All copies carry the same request id, and the store applies one. On the leader itself "sent"
  * means SUBMIT: the entry is in its log, so it is not sent again before the term changes.
- * Everything that waits goes into one SUBMIT, up to NODE_SUBMIT_ENTRIES_MAX entries.
+ * Everything that waits goes into one SUBMIT, up to NODE_SUBMIT_ENTRIES_MAX entries: first what
+ * agents ask for, which a burst of clients' writes must not hold up, then the rest, as long as the
+ * log is not too far ahead of what is committed. Within each the order stays.
  *
  * The window of open sequences is RAFT_NODE_PENDING_MAX wide, as is the store's memory of results:
  * `floor` in a command says that nothing below it is open any more. */
@@ -161,24 +163,36 @@ void node_proposals_cancel(struct raft_node *node)
 
 /* --- into the log ----------------------------------------------------------------------------- */
 
+static enum node_submit_class class_of(struct span data)
+{
+    struct log_command command;
+    bool is_agents =
+        log_command_decode(data, &command) == 0 && store_command_actor(command.command).len > 0;
+    return is_agents ? NODE_SUBMIT_AGENT : NODE_SUBMIT_PLAIN;
+}
+
 static void submit_queue(struct raft_node *node, struct span data)
 {
     struct node_submit *submit = mem_new(struct node_submit);
+    struct node_submits *submits = &node->submits[class_of(data)];
     buf_put_span(&submit->data, data);
-    list_append(&node->submits, &submit->link);
+    list_append(&submits->list, &submit->link);
+    submits->count++;
     node->submit_count++;
     node->submit_bytes += data.len;
 }
 
-static bool submits_full(const struct raft_node *node, size_t len)
+static bool submits_full(const struct raft_node *node, struct span data)
 {
-    return node->submit_count >= NODE_SUBMIT_QUEUE_MAX ||
-           (len > NODE_COMMAND_BYTES_SMALL && node->submit_bytes >= NODE_PENDING_BYTES_MAX);
+    return node->submits[class_of(data)].count >= NODE_SUBMIT_QUEUE_MAX ||
+           (data.len > NODE_COMMAND_BYTES_SMALL && node->submit_bytes >= NODE_PENDING_BYTES_MAX);
 }
 
-static void submit_free(struct raft_node *node, struct node_submit *submit)
+static void submit_free(struct raft_node *node, struct node_submits *submits,
+                        struct node_submit *submit)
 {
     list_remove(&submit->link);
+    submits->count--;
     node->submit_count--;
     node->submit_bytes -= submit->data.len;
     buf_free(&submit->data);
@@ -187,9 +201,11 @@ static void submit_free(struct raft_node *node, struct node_submit *submit)
 
 void node_submits_drop(struct raft_node *node)
 {
-    LIST_EACH(item, &node->submits)
-    {
-        submit_free(node, LIST_OWNER(item, struct node_submit, link));
+    for (size_t i = 0; i < NODE_SUBMIT_CLASSES; i++) {
+        LIST_EACH(item, &node->submits[i].list)
+        {
+            submit_free(node, &node->submits[i], LIST_OWNER(item, struct node_submit, link));
+        }
     }
 }
 
@@ -197,7 +213,7 @@ void node_proposal_forwarded(struct raft_node *node, struct span data)
 {
     struct log_command command;
     if (log_command_decode(data, &command) != 0 || !node_is_leader(node) ||
-        submits_full(node, data.len) || node_depose_waits(node, data)) {
+        submits_full(node, data) || node_depose_waits(node, data)) {
         return; /* who asked sends it again, to whom it finds */
     }
     submit_queue(node, data);
@@ -216,32 +232,56 @@ static int submit_entries(struct raft_node *node, struct raft_entry *entries, si
     return node_step(node, &event, false);
 }
 
-/* One SUBMIT of what waits. False if the engine takes nothing now. */
-static bool submit_batch(struct raft_node *node)
-{
+struct submit_batch {
     struct raft_entry entries[NODE_SUBMIT_ENTRIES_MAX];
-    size_t count = 0;
-    size_t bytes = 0;
-    LIST_EACH(item, &node->submits)
+    size_t count;
+    size_t bytes;
+    size_t taken[NODE_SUBMIT_CLASSES]; /* entries of each class */
+};
+
+static void batch_take(struct raft_node *node, enum node_submit_class class,
+                       struct submit_batch *batch)
+{
+    LIST_EACH(item, &node->submits[class].list)
     {
         struct node_submit *submit = LIST_OWNER(item, struct node_submit, link);
-        if (count == NODE_SUBMIT_ENTRIES_MAX ||
-            (count > 0 && bytes + submit->data.len > NODE_SUBMIT_BYTES_MAX)) {
-            break;
+        if (batch->count == NODE_SUBMIT_ENTRIES_MAX ||
+            (batch->count > 0 && batch->bytes + submit->data.len > NODE_SUBMIT_BYTES_MAX)) {
+            return;
         }
-        entries[count++] = (struct raft_entry){
+        batch->entries[batch->count++] = (struct raft_entry){
             .term = raft_current_term(&node->raft),
             .type = RAFT_COMMAND,
             .buf = {.base = submit->data.data, .len = submit->data.len},
             .batch = submit->data.data,
         };
-        bytes += submit->data.len;
+        batch->bytes += submit->data.len;
+        batch->taken[class]++;
     }
-    if (submit_entries(node, entries, count) != 0) {
+}
+
+static bool log_is_ahead(const struct raft_node *node)
+{
+    return log_cache_last(&node->cache) >= node->commit_index + NODE_UNCOMMITTED_ENTRIES_MAX;
+}
+
+/* One SUBMIT of what waits. False if nothing more is taken now. */
+static bool submit_batch(struct raft_node *node)
+{
+    struct submit_batch batch = {.count = 0};
+    batch_take(node, NODE_SUBMIT_AGENT, &batch);
+    if (!log_is_ahead(node)) {
+        batch_take(node, NODE_SUBMIT_PLAIN, &batch);
+    }
+    if (batch.count == 0 || submit_entries(node, batch.entries, batch.count) != 0) {
         return false;
     }
-    for (; count > 0; count--) {
-        submit_free(node, LIST_OWNER(list_first(&node->submits), struct node_submit, link));
+    for (size_t i = 0; i < NODE_SUBMIT_CLASSES; i++) {
+        struct node_submits *submits = &node->submits[i];
+        for (size_t taken = batch.taken[i]; taken > 0; taken--) {
+            submit_free(node, submits,
+                        LIST_OWNER(list_first(&submits->list), struct node_submit, link));
+        }
     }
     return true;
 }
@@ -290,7 +330,7 @@ static bool may_send(const struct raft_node *node, const struct node_proposal *p
 static void proposal_send(struct raft_node *node, struct node_proposal *proposal, uint64_t leader)
 {
     if (leader == node->id) {
-        if (submits_full(node, proposal->data.len) ||
+        if (submits_full(node, buf_span(&proposal->data)) ||
             node_depose_waits(node, buf_span(&proposal->data))) {
             return;
         }
@@ -336,7 +376,7 @@ void node_proposals_pump(struct raft_node *node)
     if (node->barrier_wanted && takes) {
         submit_barrier(node);
     }
-    while (takes && !list_empty(&node->submits) && !node_jobs_full(node)) {
+    while (takes && node->submit_count > 0 && !node_jobs_full(node)) {
         if (!submit_batch(node)) {
             break;
         }
@@ -354,7 +394,7 @@ int64_t node_proposals_delay(const struct raft_node *node)
     uint64_t leader = node_leader(node);
     int64_t due = INT64_MAX;
     if (node->submit_count > 0) {
-        due = node->pump_look_ms; /* the engine takes none now */
+        due = node->pump_look_ms; /* none is taken now */
     }
     for (uint64_t sequence = node->sequence_floor; sequence < node->sequence_next; sequence++) {
         const struct node_proposal *proposal = slot_of((struct raft_node *)node, sequence);

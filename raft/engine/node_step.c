@@ -380,7 +380,8 @@ int node_step(struct raft_node *node, struct raft_event *event, bool stale_messa
     }
     if (raft_commit_index(&node->raft) > node->commit_index) {
         node->commit_index = raft_commit_index(&node->raft);
-        node->pump_wanted = node->pump_wanted || node->reads.request_count > 0;
+        node->pump_wanted =
+            node->pump_wanted || node->reads.request_count > 0 || node->submit_count > 0;
     }
     mirror_configuration(node);
     role_changed(node);

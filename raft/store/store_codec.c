@@ -422,6 +422,17 @@ bool store_command_has_output(struct span command)
     return command.len > 0 && command.data[0] == 2;
 }
 
+struct span store_command_actor(struct span bytes)
+{
+    struct span_reader reader = span_reader_of(bytes);
+    (void)span_take_u16(&reader); /* version, type */
+    for (int i = 0; i < 3; i++) { /* client, sequence, floor */
+        (void)span_take_u64(&reader);
+    }
+    struct span actor = span_take_bytes(&reader, STORE_ACTOR_BYTES_MAX);
+    return reader.failed ? span_of(NULL, 0) : actor;
+}
+
 int store_command_decode(struct span bytes, struct store_command *ret_command,
                          struct buf *ret_arena, struct error *err)
 {

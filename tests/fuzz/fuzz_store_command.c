@@ -18,6 +18,7 @@ static void check_round_trip(struct span command)
     if (store_command_decode(command, &decoded, &arena, NULL) == 0) {
         ASSERT(store_command_encode(&decoded, &again, NULL) == 0);
         ASSERT(span_equal(command, buf_span(&again)));
+        ASSERT(span_equal(decoded.actor, store_command_actor(command)));
     }
     buf_free(&arena);
     buf_free(&again);

@@ -1,6 +1,8 @@
 /* Leases of a whole group on a fake environment: who counts them, and from when. */
 #include "tests/unit/raft_engine/fake_group.h"
 
+#include "raft/engine/log_command.h"
+
 static void grant(struct fake_group *group, struct fake_node *fake, uint64_t lease, int64_t ttl_ms)
 {
     struct fake_call call = {0};
@@ -117,6 +119,114 @@ static void a_plain_client_cannot_touch_what_belongs_to_a_member(void **state)
     fake_group_free(group);
 }
 
+/* --- renewals in a burst of others' writes, by what is in the log before them -------------------
+ */
+
+#define BURST 600
+
+static struct fake_call writes[BURST];
+
+static void put_plain(struct fake_node *fake, size_t i)
+{
+    char value[16];
+    (void)snprintf(value, sizeof value, "%zu", i);
+    struct store_op op = {.type = STORE_OP_PUT, .key = span_str("k"), .value = span_str(value)};
+    struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
+    writes[i] = (struct fake_call){0};
+    assert_int_equal(
+        raft_node_propose_plain(fake->node, &command, 5000, fake_done, &writes[i], NULL), 0);
+}
+
+static void renew(struct fake_node *fake, struct fake_call *call)
+{
+    struct store_command command = {.type = STORE_LEASE_RENEW, .lease = 7, .ttl_ms = 30000};
+    *call = (struct fake_call){0};
+    assert_int_equal(raft_node_propose(fake->node, &command, 5000, 0, fake_done, call, NULL), 0);
+}
+
+/* Commands that are not committed and stand before the n-th renewal; -1 if it is not in the log. */
+static int ahead_of_renewal(const struct raft_node *node, unsigned number)
+{
+    int ahead = 0;
+    for (uint64_t i = node->commit_index + 1; i <= log_cache_last(&node->cache); i++) {
+        const struct log_entry *entry = log_cache_get(&((struct raft_node *)node)->cache, i);
+        struct log_command command;
+        bool is_command = entry->type == RAFT_COMMAND &&
+                          log_command_decode(span_of(entry->data, entry->len), &command) == 0;
+        if (is_command && command.command.data[1] == STORE_LEASE_RENEW && --number == 0) {
+            return ahead;
+        }
+        ahead += is_command;
+    }
+    return -1;
+}
+
+/* Its own, and one that a follower forwards, while nothing is committed. */
+static void a_burst_of_plain_writes_stands_behind_a_renewal_but_for_what_is_in_the_log(void **state)
+{
+    (void)state;
+    struct fake_node *leader = fake_group_led(3, 41);
+    struct fake_group *group = leader->group;
+    struct fake_node *other = &group->nodes[leader->id % 3];
+    struct fake_call own;
+    struct fake_call forwarded;
+    fake_run(group, 1000);
+    grant(group, leader, 7, 30000);
+    fake_run(group, 50);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = true;
+    }
+    for (size_t i = 0; i < BURST; i++) {
+        put_plain(leader, i);
+    }
+    fake_run(group, 5);
+    renew(leader, &own);
+    fake_run(group, 2);
+    renew(other, &forwarded);
+    fake_run(group, 5);
+    int ahead = ahead_of_renewal(leader->node, 2);
+    print_message("%d and %d commands stand before the two\n", ahead_of_renewal(leader->node, 1),
+                  ahead);
+    assert_true(ahead > 0);
+    assert_true(ahead < 256 + NODE_SUBMIT_ENTRIES_MAX); /* what a follower may be sent at once */
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = false;
+    }
+    fake_run(group, 400);
+    assert_int_equal(own.times + forwarded.times, 2);
+    assert_int_equal(own.result.code + forwarded.result.code, 0);
+    for (size_t i = 0; i < BURST; i++) {
+        assert_true(writes[i].times == 1 && writes[i].rc == 0 && writes[i].result.code == 0);
+        assert_true(i == 0 || writes[i].result.revision == writes[i - 1].result.revision + 1);
+    }
+    assert_true(fake_has(other, "k", "599"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+static void a_renewal_of_the_same_moment_goes_before_plain_writes(void **state)
+{
+    (void)state;
+    struct fake_node *leader = fake_group_led(3, 42);
+    struct fake_group *group = leader->group;
+    struct fake_call call;
+    fake_run(group, 1000);
+    grant(group, leader, 7, 30000);
+    fake_run(group, 50);
+    leader->disk_stopped = true;
+    for (size_t i = 0; i < 100; i++) {
+        put_plain(leader, i);
+    }
+    renew(leader, &call);
+    raft_node_tick(leader->node);
+    assert_int_equal(ahead_of_renewal(leader->node, 1), 0);
+    leader->disk_stopped = false;
+    fake_run(group, 200);
+    assert_int_equal(call.times, 1);
+    assert_true(fake_has(leader, "k", "99"));
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +235,9 @@ int main(void)
         cmocka_unit_test(a_restart_and_a_suspension_count_a_lease_afresh),
         cmocka_unit_test(a_lease_that_came_with_a_snapshot_is_counted_from_then),
         cmocka_unit_test(a_plain_client_cannot_touch_what_belongs_to_a_member),
+        cmocka_unit_test(
+            a_burst_of_plain_writes_stands_behind_a_renewal_but_for_what_is_in_the_log),
+        cmocka_unit_test(a_renewal_of_the_same_moment_goes_before_plain_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,11 @@ static void commands_survive_the_round_trip_and_no_cut(void **state)
         assert_round_trip(&golden[i].command);
         struct buf bytes = encoded(&golden[i].command);
         assert_true(store_command_has_output(buf_span(&bytes)));
+        struct span actor = golden[i].command.actor;
+        assert_true(span_equal(store_command_actor(buf_span(&bytes)), actor));
+        for (size_t len = 0; len < 30 + actor.len; len++) { /* cut before its end */
+            assert_int_equal(store_command_actor(span_of(bytes.data, len)).len, 0);
+        }
         bytes.data[0] = 1; /* the other version */
         assert_refused(buf_span(&bytes));
         buf_free(&bytes);
