@@ -8,12 +8,14 @@
 #include "base/mem.h"
 #include "raft/engine/client_frame.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct pending {
     struct list in_server;
     struct client_server *server;
-    struct peer_session *client; /* NULL = gone */
+    struct peer_session *client;   /* NULL = gone */
+    char who[NET_ADDR_TEXT_BYTES]; /* whose share it is of, also when he is gone */
     uint64_t number;
     enum client_kind kind;
     uint64_t from; /* ids of the frame's header */
@@ -24,7 +26,7 @@ struct pending {
     int64_t due_ms;
     int64_t read_ms; /* how long the read may take that comes then */
     uint64_t known_cluster;
-    int64_t known_revision;
+    int64_t known_revision; /* or what was looked at since, without news */
 };
 
 struct client_server {
@@ -108,8 +110,9 @@ static bool on_news(void *arg, const struct store_event *event)
     return false;
 }
 
-/* Whether what the client has is not what is there. */
-static bool has_news(const struct pending *pending)
+/* Whether what the client has is not what is there. What was looked at once is not looked at again,
+ * for each change of each key would cost the more the longer nothing came below the prefix. */
+static bool has_news(struct pending *pending)
 {
     const struct store *store = raft_node_store(pending->server->node);
     int64_t revision = store_revision(store);
@@ -117,10 +120,15 @@ static bool has_news(const struct pending *pending)
         return true;
     }
     bool any = false;
-    return revision > pending->known_revision &&
-           (store_history_each(store, pending->known_revision + 1,
-                               span_of(pending->prefix, pending->prefix_len), on_news, &any) != 0 ||
-            any);
+    if (revision > pending->known_revision) {
+        int rc = store_history_each(store, pending->known_revision + 1,
+                                    span_of(pending->prefix, pending->prefix_len), on_news, &any);
+        any = any || rc != 0;
+    }
+    if (!any) {
+        pending->known_revision = revision;
+    }
+    return any;
 }
 
 static void on_read_done(void *arg, int rc, const struct store_result *result)
@@ -333,14 +341,42 @@ static int start(struct pending *pending, const struct client_request *request, 
     return 0;
 }
 
-static size_t pending_of(const struct client_server *server, const struct peer_session *client)
+/* His name; without one the host he calls from. What a connection left behind is of his share, too,
+ * or he had another one with each call. */
+static void who_is(const struct peer_session *client, char ret_who[NET_ADDR_TEXT_BYTES])
+{
+    const char *name = peer_session_peer(client)->name;
+    bool has_name = name[0] != '\0';
+    (void)snprintf(ret_who, NET_ADDR_TEXT_BYTES, "%s", has_name ? name : peer_session_text(client));
+    char *port = has_name ? NULL : strrchr(ret_who, ':');
+    if (port != NULL) {
+        *port = '\0';
+    }
+}
+
+static size_t pending_of(const struct client_server *server, const char *who)
 {
     size_t count = 0;
     LIST_EACH(item, &server->pending)
     {
-        count += LIST_OWNER(item, struct pending, in_server)->client == client;
+        count += strcmp(LIST_OWNER(item, struct pending, in_server)->who, who) == 0;
     }
     return count;
+}
+
+static int room_check(const struct client_server *server, const char *who, struct error *err)
+{
+    if (pending_of(server, who) >= CLIENT_SERVER_PER_CLIENT_MAX) {
+        return error_set(err, ERR_LIMIT, "%d requests of '%s' are under way at this member already",
+                         CLIENT_SERVER_PER_CLIENT_MAX, who);
+    }
+    if (server->count >= CLIENT_SERVER_REQUESTS_MAX) {
+        return error_set(err, ERR_LIMIT,
+                         "%d requests of clients are under way at this member "
+                         "already",
+                         CLIENT_SERVER_REQUESTS_MAX);
+    }
+    return 0;
 }
 
 void client_server_request(struct client_server *server, struct peer_session *client,
@@ -359,12 +395,11 @@ void client_server_request(struct client_server *server, struct peer_session *cl
     pending->kind = request.kind;
     pending->from = self->id;
     pending->cluster = self->cluster;
-    bool full = server->count >= CLIENT_SERVER_REQUESTS_MAX ||
-                pending_of(server, client) >= CLIENT_SERVER_PER_CLIENT_MAX;
+    who_is(client, pending->who);
+    int rc = room_check(server, pending->who, &err);
     list_append(&server->pending, &pending->in_server);
     server->count++;
-    int rc = full ? error_set(&err, ERR_LIMIT, "too many requests are under way")
-                  : start(pending, &request, now_ms, &err);
+    rc = rc != 0 ? rc : start(pending, &request, now_ms, &err);
     if (rc != 0) {
         answer_error(pending, rc, err.text);
         pending_free(pending);

@@ -8,7 +8,7 @@
 #include "raft/node.h"
 
 #define CLIENT_SERVER_REQUESTS_MAX    512 /* of all clients */
-#define CLIENT_SERVER_PER_CLIENT_MAX  64
+#define CLIENT_SERVER_PER_CLIENT_MAX  64  /* of one name or, without names, one host */
 #define CLIENT_SERVER_QUEUE_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
 struct client_server;

@@ -24,7 +24,10 @@ struct side {
     char address[64];
     char bind[64];                                            /* empty = address */
     uint8_t flags;                                            /* of its identity */
-    void (*on_message)(struct side *side, struct span frame); /* may be NULL */
+    void (*on_message)(struct side *side, struct span frame); /* these may be NULL */
+    void (*on_request)(struct side *side, struct peer_session *client,
+                       const struct peer_frame *frame);
+    void (*on_client_end)(struct side *side, struct peer_session *client);
     char warnings[4096];
     char duplicate[256];
     int raft_frames;
@@ -76,14 +79,20 @@ static void on_peer(void *arg)
 
 static void on_request(void *arg, struct peer_session *client, const struct peer_frame *frame)
 {
-    (void)client, (void)frame;
-    ((struct side *)arg)->requests++;
+    struct side *side = arg;
+    side->requests++;
+    if (side->on_request != NULL) {
+        side->on_request(side, client, frame);
+    }
 }
 
 static void on_client_end(void *arg, struct peer_session *client)
 {
-    (void)client;
-    ((struct side *)arg)->client_ends++;
+    struct side *side = arg;
+    side->client_ends++;
+    if (side->on_client_end != NULL) {
+        side->on_client_end(side, client);
+    }
 }
 
 static void on_warning(void *arg, const char *text)
@@ -255,16 +264,22 @@ static void on_connected(void *arg, int rc, struct stream *stream, const struct 
     dial->stream = stream;
 }
 
+/* A connection to the first side. */
+static void dial_first(struct dial *dial)
+{
+    struct tcp_connect_options options = {.timeout_ms = 2000};
+    struct tcp_connect *connect = NULL;
+    assert_int_equal(net_addr_parse(sides[0].address, NET_PORT_REQUIRED, &options.to, NULL), 0);
+    assert_int_equal(tcp_connect_start(&loop, &options, on_connected, dial, &connect, NULL), 0);
+    AWAIT(dial->done, 2000);
+}
+
 static inline void liar_start(struct liar *liar, const struct handshake_identity *identity,
                               enum handshake_role role)
 {
     memset(liar, 0, sizeof *liar);
-    struct tcp_connect_options options = {.timeout_ms = 2000};
-    assert_int_equal(net_addr_parse(sides[0].address, NET_PORT_REQUIRED, &options.to, NULL), 0);
     struct dial dial = {0};
-    struct tcp_connect *connect = NULL;
-    assert_int_equal(tcp_connect_start(&loop, &options, on_connected, &dial, &connect, NULL), 0);
-    AWAIT(dial.done, 2000);
+    dial_first(&dial);
     struct peer_session_config config = {
         .loop = &loop, .caller = true, .role = role, .password = "secret", .identity = identity};
     liar->stream = dial.stream;
