@@ -368,7 +368,7 @@ $(BUILD)/chaos_clock.so: tests/chaos/clock_preload.c | $(DEPS_STAMP)
 .PHONY: e2e e2e-rest
 e2e: all $(CONTAIN) $(CHAOS_HELPERS) $(BUILD)/watchdog_preload.so
 	@tests/harness/run_e2e.sh $(BUILD) $(if $(T),all,check) "$(T)"
-e2e-rest: all $(CONTAIN) $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD) $(BROWSER)
+e2e-rest: all $(CONTAIN) $(CHAOS_HELPERS) $(BUILD)/watchdog_preload.so $(PATRONI) $(PATRONI_3) $(PYTHON_ETCD) $(BROWSER)
 	@PATRONI=$(abspath $(PATRONI)) PATRONI_3=$(abspath $(PATRONI_3)) PYTHON_ETCD=$(abspath $(PYTHON_ETCD)) \
 	    E2E_JOBS=$${E2E_JOBS:-$$((2 * $$(nproc)))} tests/harness/run_e2e.sh $(BUILD) rest "$(T)"
 
