@@ -96,7 +96,10 @@ def lines(cluster):
 def test_a_dry_run_tells_the_rule_that_the_real_one_goes_by(cluster):
     cluster.settle()
     leader, named, line = cluster.leader(), cluster.replicas()[0], lines(cluster)
-    said = says(cluster, "switchover", "--candidate", named.name, "--dry-run")
+    ask = "switchover", "--candidate", named.name, "--dry-run"
+    # That it streams, the leader sees with its next probe: later than the standby itself, and settle() asks that one.
+    wait_for("the leader has seen the candidate stream", lambda: "stepping down on request" in says(cluster, *ask), 10, 0.2)
+    said = says(cluster, *ask)
     assert said.endswith(f"Dry run: nothing was sent. {leader.name} would be asked for a switchover to {named.name}; as things are now,\n"
                          f"{leader.name} would decide by the rule leader/failover: stepping down on request, for '{named.name}' (checkpoint, stop_fast)\n")
     said = says(cluster, "switchover", "--candidate", named.name, "--dry-run", "--scheduled", "2001-01-01T00:00Z")
