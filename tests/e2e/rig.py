@@ -131,7 +131,7 @@ raft:
   self_addr: {raft_address}:2380
   partner_addrs: [{partners}]
   password: raft-secret
-
+{raft}
 bootstrap:
   dcs:
     ttl: {ttl}

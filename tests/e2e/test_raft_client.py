@@ -15,17 +15,21 @@ VOTERS = ["lb", "node1", "node2"]
 MEMBERS = ", ".join(f"{ADDRESS[name]}:2380" for name in VOTERS)
 
 
+def add_voter(r):
+    """node1, node2 and a witness on the load balancer's host are the group; node3 is its client."""
+    r.voter = Node(r, "lb")
+    r.voter.witness = True
+    for node in [*r.nodes.values(), r.voter]:
+        r.write_config(node, partners=MEMBERS)
+    r.voter.end = r.voter.kill_node
+    r.remotes.append(r.voter)  # ends with the others
+
+
 @pytest.fixture
 def group(shared_rig, request):
-    """node1, node2 and a witness on the load balancer's host are the group; node3 is its client."""
     r = shared_rig(clients=("node3",))
     if not hasattr(r, "voter"):
-        r.voter = Node(r, "lb")
-        r.voter.witness = True
-        for node in [*r.nodes.values(), r.voter]:
-            r.write_config(node, partners=MEMBERS)
-        r.voter.end = r.voter.kill_node
-        r.remotes.append(r.voter)  # ends with the others
+        add_voter(r)
     if r.voter.agent_pid() is None:
         r.voter.start_agent()
     yield from borrowed(r, request)
