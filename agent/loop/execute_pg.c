@@ -538,5 +538,9 @@ int execute_pg(struct agent *agent, const struct ha_action *action, struct error
         remote_set(agent, action->remote); /* it starts with the settings that go with it */
     }
     int rc = reads_parameters ? parameters_settle(agent, err) : 0;
-    return rc != 0 ? rc : pg_actions[action->type](agent, action, err);
+    rc = rc != 0 ? rc : pg_actions[action->type](agent, action, err);
+    if (rc == 0 && reads_parameters) {
+        agent->reload.withheld = false; /* it writes them itself */
+    }
+    return rc;
 }

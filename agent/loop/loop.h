@@ -201,6 +201,7 @@ struct loop_logicals {
 struct loop_reload {
     bool wanted; /* they are not given to it yet */
     bool running;
+    bool withheld;                /* from what is not known to be this cluster's */
     unsigned failures;            /* in a row, for passing reasons */
     int64_t again_mono_ms;        /* not before */
     char error[ERROR_TEXT_BYTES]; /* why what is in force is not what is configured; "" = it is */

@@ -375,8 +375,8 @@ static void take_probe(struct agent *agent, const struct pg_probe_result *result
     struct pg_probe_result *probe = &agent->facts.probe;
     struct pg_waiting before[PG_PENDING_MAX];
     size_t count = probe->asked_ms > 0 ? probe->pending_count : 0;
-    bool in_force =
-        agent->facts.config_revision >= 0 && !agent->reload.wanted && !agent->reload.running;
+    bool in_force = agent->facts.config_revision >= 0 && !agent->reload.wanted &&
+                    !agent->reload.running && !agent->reload.withheld;
 
     memcpy(before, probe->pending, sizeof before);
     *probe = *result;

@@ -82,7 +82,9 @@ static void on_reloaded(void *arg, int rc, const struct error *err)
         failed(agent, rc, err);
     } else {
         reload->failures = 0;
-        commands_reloaded(agent);
+        if (!reload->withheld) {
+            commands_reloaded(agent);
+        }
         if (reload->error[0] != '\0') {
             log_info("PostgreSQL parameters: in force again as configured");
             set_error(agent, NULL);
@@ -121,6 +123,21 @@ int parameters_wanted(const struct dynamic_config *dynamic, const struct config_
     return rc;
 }
 
+/* Whose the data directory is, only the store can say; an empty one learns it from its own agent,
+ * which announces it first. A server that is somebody else's, put beside a cluster that was made
+ * without it, serves with the settings that it has. */
+static bool is_ours(const struct agent *agent)
+{
+    const struct loop_facts *facts = &agent->facts;
+    bool probed = facts->run == HA_RUN_RUNNING && facts->probe.system_identifier != 0;
+    uint64_t id = probed             ? facts->probe.system_identifier
+                  : facts->inspected ? facts->inspection.control.system_identifier
+                                     : 0;
+    char own[HA_SYSID_BYTES];
+    (void)snprintf(own, sizeof own, "%" PRIu64, id);
+    return id != 0 && facts->cluster.known && strcmp(own, facts->cluster.initialize) == 0;
+}
+
 static int ask(struct agent *agent, struct error *err)
 {
     struct dynamic_parameters parameters = {0};
@@ -133,6 +150,7 @@ static int ask(struct agent *agent, struct error *err)
     }
     struct remote_reload remote;
     request.nostream = agent->config->tags.nostream;
+    request.foreign = !is_ours(agent);
     /* From 17 on nobody but the server's worker takes away what it has made. */
     request.keeps_logical = request.keeps_logical || logical_has_synced(agent);
     request.decodes = agent->facts.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0 &&
@@ -141,6 +159,7 @@ static int ask(struct agent *agent, struct error *err)
     remote_reload_fill(agent, &remote, &request);
     rc = pg_instance_reload(agent->pg, &request, LOOP_INSPECT_MS, on_reloaded, agent, err);
     remote_reload_free(&remote);
+    agent->reload.withheld = rc == 0 ? request.foreign : agent->reload.withheld;
     if (rc == 0 && agent->reload.failures == 0 && warning[0] != '\0') {
         log_warning("PostgreSQL parameters: %s", warning);
     }
@@ -153,6 +172,10 @@ void parameters_apply(struct agent *agent)
     struct loop_reload *reload = &agent->reload;
     struct error err = {0};
 
+    if (reload->withheld && is_ours(agent)) {
+        reload->withheld = false;
+        reload->wanted = true;
+    }
     if (!reload->wanted || reload->running || agent->pg == NULL || agent->stopping ||
         agent_mono_ms(agent) < reload->again_mono_ms) {
         return;

@@ -314,6 +314,9 @@ struct pg_reload {
     struct pg_lines pg_ident;
     struct pg_lines basebackup;
     bool guard; /* from the next start on; refused (ERR_NOT_FOUND) when it is new and not there */
+    /* What is in the data directory is not this cluster's, or nobody knows yet whether it is:
+     * nothing is written there, nor where its configuration is; a start goes by the values. */
+    bool foreign;
     bool use_slots;
     bool nostream;
     bool keeps_logical;

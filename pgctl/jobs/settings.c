@@ -98,7 +98,7 @@ static int look_work(void *arg, struct error *err)
     (void)snprintf(path, sizeof path, "%s/standby.signal", data->places->data_dir);
     data->standby = pg_file_exists(path);
     (void)snprintf(path, sizeof path, "%s/PG_VERSION", data->places->data_dir);
-    bool there = pg_file_exists(path);
+    bool there = pg_file_exists(path) && (data->trial || !data->given.foreign);
     int rc = there ? adopt(data, err) : 0;
     data->exists = rc == 0 && there && pg_file_exists(data->places->base);
     if (!data->exists) {

@@ -81,6 +81,7 @@ struct rig {
     struct pg_clone clone;
     struct pg_rewind rewind; /* the last one asked for */
     char reloaded[128];      /* of the last reload: slot, streams, recovery settings */
+    bool reloaded_foreign;
     struct raft_node *raft;
     int64_t deposes; /* of the last acquisition */
     int64_t acquire_timeout_ms;
@@ -500,6 +501,7 @@ int pg_instance_reload(struct pg_instance *instance, const struct pg_reload *rel
 {
     const struct pg_parameters *recovery = &reload->recovery_conf;
     (void)instance, (void)timeout_ms;
+    rig.reloaded_foreign = reload->foreign;
     (void)snprintf(rig.reloaded, sizeof rig.reloaded, "slot=%s nostream=%d %s=%s",
                    reload->receive_slot ? reload->receive_slot : "own", reload->nostream,
                    recovery->count ? recovery->items[0].name : "",
@@ -960,9 +962,10 @@ static inline const char *last_outcome(void)
     return last_decision()->outcome;
 }
 
-/* Runs as a standby, was probed just now. */
+/* Was started as a standby, with the settings of then, and probed just now. */
 static inline void standby_runs(uint64_t lsn)
 {
+    rig.agent.reload.withheld = false;
     postmaster_runs();
     standby_says(lsn);
     rig.agent.facts.probe = said;

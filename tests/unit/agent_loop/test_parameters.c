@@ -232,6 +232,87 @@ static void a_start_that_failed_has_its_settings_tried(void **state)
     rig_free();
 }
 
+static void look_at(uint64_t system_identifier, bool hba_missing)
+{
+    struct pg_inspection inspection = {.kind = PG_DIR_VALID,
+                                       .running = true,
+                                       .hba_missing = hba_missing,
+                                       .control = {.system_identifier = system_identifier}};
+    run_for(LOOP_PROBE_MS_MAX);
+    answer_inspect(&inspection);
+    (void)calls();
+}
+
+/* Its settings are somebody else's, until it is this cluster's. */
+static void a_server_of_another_cluster_is_left_its_files(void **state)
+{
+    (void)state;
+    rig_settle();
+    observe_inspect(&rig.agent);
+    look_at(43, false);
+    configure(MORE);
+    assert_true(is_asked("reload"));
+    assert_true(rig.reloaded_foreign);
+    answer("reload", 0);
+    run_for(10000);
+    assert_false(is_asked("reload"));
+    observe_inspect(&rig.agent);
+    look_at(7000000000000000042, false);
+    run_for(LOOP_PROBE_MS_MAX);
+    assert_true(is_asked("reload"));
+    assert_false(rig.reloaded_foreign);
+    answer("reload", 0);
+    run_for(10000);
+    assert_false(is_asked("reload"));
+    configure(MOST);
+    assert_true(is_asked("reload"));
+    assert_false(rig.reloaded_foreign);
+    rig_free();
+}
+
+/* Whose it is, the store has to say: an empty one says nothing, nor one that is not read yet. */
+static void a_server_that_no_cluster_is_named_after_is_left_its_files(void **state)
+{
+    (void)state;
+    rig_settle();
+    observe_inspect(&rig.agent);
+    look_at(7000000000000000042, false);
+    key_set("initialize", NULL);
+    configure(MORE);
+    assert_true(rig.reloaded_foreign);
+    answer("reload", 0);
+    key_set("initialize", "");
+    configure(MOST);
+    assert_true(rig.reloaded_foreign);
+    answer("reload", 0);
+    key_set("initialize", "7000000000000000042"); /* it was announced */
+    observe_store_changed(&rig.agent);
+    run_for(LOOP_PROBE_MS_MAX);
+    assert_true(is_asked("reload"));
+    assert_false(rig.reloaded_foreign);
+    rig_free();
+}
+
+/* Of an empty directory nothing was withheld that the start after a copy does not write. */
+static void what_a_start_has_written_is_not_given_again(void **state)
+{
+    (void)state;
+    rig_settle();
+    configure(MORE);
+    assert_true(rig.reloaded_foreign);
+    answer("reload", 0);
+    run_for(0);
+    (void)calls();
+    start_wanted();
+    assert_true(start_is_asked());
+    plan_idle();
+    observe_inspect(&rig.agent);
+    look_at(7000000000000000042, false);
+    run_for(10000);
+    assert_false(is_asked("reload"));
+    rig_free();
+}
+
 static void an_answer_after_the_end_begins_nothing(void **state)
 {
     (void)state;
@@ -264,6 +345,9 @@ int main(void)
         cmocka_unit_test(a_receiver_with_another_account_is_attached_anew),
         cmocka_unit_test(a_receiver_waits_for_its_own_values),
         cmocka_unit_test(a_start_that_failed_has_its_settings_tried),
+        cmocka_unit_test(a_server_of_another_cluster_is_left_its_files),
+        cmocka_unit_test(a_server_that_no_cluster_is_named_after_is_left_its_files),
+        cmocka_unit_test(what_a_start_has_written_is_not_given_again),
         cmocka_unit_test(an_answer_after_the_end_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@ struct wish {
     bool no_slots;
     bool only_sockets; /* pg_hba lets nobody in over TCP */
     bool guard;
+    bool foreign;
 };
 
 static int reload(struct node *node, const struct wish *wish, struct outcome *ret_outcome,
@@ -27,7 +28,8 @@ static int reload(struct node *node, const struct wish *wish, struct outcome *re
     struct pg_reload request = {.parameters = {parameters, 5},
                                 .pg_hba = {lines, wish->only_sockets ? 2 : 3},
                                 .use_slots = !wish->no_slots,
-                                .guard = wish->guard};
+                                .guard = wish->guard,
+                                .foreign = wish->foreign};
     *ret_outcome = (struct outcome){0};
     return pg_instance_reload(node->pg, &request, LONG_MS, on_done, ret_outcome, err);
 }
@@ -152,6 +154,36 @@ static void refusal_of_values_is_told_from_a_failure_of_this_moment(void **state
              " IS NOT NULL ORDER BY seqno DESC LIMIT 1",
              value, sizeof value);
     assert_string_equal(value, "43");
+    node_free(node);
+}
+
+/* Another cluster's agent has had it, whose base is there; or nobody ever: its own postgresql.conf,
+ * and no base. */
+static void a_server_of_another_cluster_keeps_its_files(void **state)
+{
+    (void)state;
+    struct node *node = primary_new("n1");
+    char base[160];
+    char conf[160];
+
+    snprintf(base, sizeof base, "%s/postgresql.base.conf", node->data);
+    snprintf(conf, sizeof conf, "%s/postgresql.conf", node->data);
+    assert_int_equal(run("cp -p %s %s/before; cp -p %s/pg_hba.conf %s/rules", conf, node->dir,
+                         node->data, node->dir),
+                     0);
+    reload_well(node,
+                &(struct wish){.max_connections = "40", .only_sockets = true, .foreign = true});
+    assert_int_equal(run("cmp -s %s %s/before && cmp -s %s/pg_hba.conf %s/rules", conf, node->dir,
+                         node->data, node->dir),
+                     0);
+    assert_int_equal(rename(base, conf), 0);
+    assert_int_equal(run("cp -p %s %s/before", conf, node->dir), 0);
+    reload_well(node, &(struct wish){.max_connections = "41", .foreign = true});
+    assert_int_equal(run("cmp -s %s %s/before", conf, node->dir), 0);
+    assert_false(file_there("%s", base));
+    reload_well(node, &(struct wish){.max_connections = "41"});
+    assert_int_equal(run("cmp -s %s %s/before", base, node->dir), 0);
+    assert_int_not_equal(run("cmp -s %s %s/before", conf, node->dir), 0);
     node_free(node);
 }
 
@@ -442,6 +474,7 @@ static int all_tests(void)
         ON_STAGE(start_waits_for_a_reload_and_has_its_values),
         ON_STAGE(stop_does_not_wait_for_a_reload),
         ON_STAGE(refusal_of_values_is_told_from_a_failure_of_this_moment),
+        ON_STAGE(a_server_of_another_cluster_keeps_its_files),
         ON_STAGE(what_is_refused_is_left_out_and_the_rest_is_taken),
         ON_STAGE(custom_conf_that_cannot_be_read_is_left_out),
         ON_STAGE(custom_conf_that_is_away_for_a_moment_is_not_given_up),
