@@ -133,6 +133,7 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
     member->paused = json_is_true(json_object_get(value, "pause"));
     copy_string(member->instance, sizeof member->instance, value, "instance");
     member->reports = json_is_true(json_object_get(value, "reports"));
+    member->hba_missing = json_is_true(json_object_get(value, "hba_missing"));
     member->disk = disk_of(json_string_value(json_object_get(value, "disk")));
     member->disk_answers = integer(value, "disk_answers");
     ha_tags_read(json_object_get(value, "tags"), &member->tags);

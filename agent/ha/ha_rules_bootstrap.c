@@ -124,6 +124,13 @@ static bool rule_key_without_data(const struct ha_snapshot *s, struct ha_plan *p
     return true;
 }
 
+/* Who is let in, nobody but the operator says: a copy that came without rules could not start, and
+ * rules that were made up would let in too many, or shut out the clients after a failover. */
+static bool brings_hba(const struct ha_snapshot *s, const struct ha_member *source)
+{
+    return !s->self.hba_needed || !source->hba_missing;
+}
+
 /* A copy comes from a member that offers itself (tag clonefrom), to spare the leader; else from the
  * leader. */
 static const struct ha_member *clone_source(const struct ha_snapshot *s)
@@ -136,7 +143,7 @@ static const struct ha_member *clone_source(const struct ha_snapshot *s)
         const struct ha_member *member = &s->cluster.members[i];
         if (member->tags.clonefrom && !ha_is_me(s, member->name) && member != leader &&
             member->conn_url[0] != '\0' && strcmp(member->state, "running") == 0 &&
-            ha_is_heard(s, member->name)) {
+            brings_hba(s, member) && ha_is_heard(s, member->name)) {
             return member;
         }
     }
@@ -158,6 +165,14 @@ static bool rule_clone(const struct ha_snapshot *s, struct ha_plan *plan)
     const struct ha_member *source = ha_is_initialized(s) ? clone_source(s) : NULL;
     if (source == NULL) {
         return false;
+    }
+    if (!brings_hba(s, source)) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan,
+                        "a copy from '%s' would have no pg_hba.conf yet: its agent puts one into "
+                        "its data directory when it has taken over its configuration",
+                        source->name);
+        return true;
     }
     int64_t again_ms = clone_backoff_until(s);
     if (again_ms != HA_NEVER) {

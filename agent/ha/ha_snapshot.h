@@ -91,7 +91,8 @@ struct ha_member {
     bool paused;
     char instance[HA_INSTANCE_BYTES]; /* of ours: which agent of that name it is; "" = not said */
     bool reports;                     /* one of ours: it says how far it is in `reports/<name>` */
-    enum pg_disk_kind disk;           /* as published; unknown = nothing was */
+    bool hba_missing;       /* a copy of its data directory would come without a pg_hba.conf */
+    enum pg_disk_kind disk; /* as published; unknown = nothing was */
     /* Revision of the leader's record that told of trouble with its disk: this member has read it,
      * and its own disk took a write after that. 0 = none. */
     int64_t disk_answers;
@@ -301,6 +302,8 @@ struct ha_self {
     bool standby_signal; /* standby.signal or recovery.signal */
     bool backup_label; /* a copy that was never started: whatever pg_control says, it was no primary
                           here */
+    bool hba_needed;   /* neither the configuration nor its directory has rules: a copy has to bring
+                          them */
 
     enum ha_run run;
     int64_t run_since_mono_ms; /* when `run` took its value */

@@ -410,6 +410,8 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
                          const struct fence_status *status);
 /* Asks for a fresh look at the data directory as soon as no job runs. */
 void observe_inspect(struct agent *agent);
+/* The same of one thing in it alone: meanwhile what was seen counts. */
+void observe_inspect_again(struct agent *agent);
 void observe_probe_soon(struct agent *agent);
 /* Works `run` out from what is known. */
 void observe_run(struct agent *agent);

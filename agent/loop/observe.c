@@ -55,6 +55,8 @@ static void set_run(struct agent *agent, enum ha_run run)
         if (!facts->upstream.service_in_force &&
             !facts->adopted) { /* looked at before it had its pid file? */
             observe_inspect(agent);
+        } else if (facts->inspected && facts->inspection.hba_missing) { /* the start may bring it */
+            observe_inspect_again(agent);
         }
     }
     if (run == HA_RUN_STARTING) {
@@ -249,6 +251,13 @@ void observe_inspect(struct agent *agent)
     agent->inspect_wanted = true;
     agent->inspect_stale = agent->inspecting;
     agent->facts.inspected = false;
+    observe_probe_soon(agent);
+}
+
+void observe_inspect_again(struct agent *agent)
+{
+    agent->inspect_wanted = true;
+    agent->inspect_stale = agent->inspecting;
     observe_probe_soon(agent);
 }
 

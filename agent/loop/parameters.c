@@ -94,6 +94,9 @@ static void on_reloaded(void *arg, int rc, const struct error *err)
     if (there && !overtaken) { /* else it is an older account that has got there */
         attach_anew(agent);
     }
+    if (agent->facts.inspected && agent->facts.inspection.hba_missing && !reload->withheld) {
+        observe_inspect_again(agent); /* it may have put one there */
+    }
     observe_probe_soon(agent);
     cycle_request(agent); /* a start may have waited */
 }

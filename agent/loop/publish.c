@@ -122,6 +122,10 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     if (agent->instance[0] != '\0') {                          /* nor this */
         put_text(member, "instance", agent->instance);
     }
+    if (s->self.directory_known && s->self.directory == PG_DIR_VALID &&
+        agent->facts.inspection.hba_missing) { /* nor this: whoever is copied waits */
+        (void)json_object_set_new(member, "hba_missing", json_true());
+    }
     if (agent->facts.run == HA_RUN_RUNNING && probe->asked_ms > 0) {
         const char *replication = publish_replication_state(agent);
         if (replication != NULL) {

@@ -124,6 +124,8 @@ struct pg_inspection {
     bool standby_signal;
     bool recovery_signal;
     bool backup_label;
+    bool hba_unset;   /* there is no pg_hba.conf where the configuration is */
+    bool hba_missing; /* a copy of this directory has none, whatever name it is looked for under */
     int32_t pidfile_pid; /* of postmaster.pid; 0 = none */
     bool running; /* that process is alive and works in this directory: a reused pid is not */
     bool service_in_force; /* the running postmaster has our PGSERVICEFILE: promises are possible */

@@ -122,7 +122,7 @@ int pg_conf_files_adopt(const struct pg_conf_files *files, struct error *err)
     }
     rc = rc != 0 ? rc : pg_file_write(files->base, buf_span(&text), 0600, err);
     buf_free(&text);
-    return rc;
+    return rc != 0 ? rc : pg_conf_files_back_up(files, err);
 }
 
 static int gather_base(const struct pg_conf_files *files, struct error *err)
@@ -177,6 +177,18 @@ int pg_conf_files_back_up(const struct pg_conf_files *files, struct error *err)
     int rc = back_up(files, files->base, err);
     rc = rc != 0 ? rc : back_up(files, files->hba, err);
     return rc != 0 ? rc : back_up(files, files->ident, err);
+}
+
+bool pg_conf_files_copies_hba(const struct pg_conf_files *files)
+{
+    static const char *const names[] = {"pg_hba.conf.backup", "pg_hba.conf"};
+    bool copies = false;
+    for (size_t i = 0; !copies && i < sizeof names / sizeof names[0]; i++) {
+        char *path = mem_printf("%s/%s", files->data_dir, names[i]);
+        copies = pg_file_exists(path);
+        mem_free(path);
+    }
+    return copies;
 }
 
 int pg_conf_files_remove_strays(const struct pg_conf_files *files, struct error *err)

@@ -31,11 +31,14 @@ void pg_conf_files_init(struct pg_conf_files *files, const char *data_dir, const
  * directory stays as it is, but for a postgresql.conf that is not ours, which becomes the base. */
 int pg_conf_files_gather(const struct pg_conf_files *files, struct error *err) MUST_CHECK;
 /* A server runs on a postgresql.conf that is not ours: a copy of it becomes the base, and it stays
- * until ours takes its place. Nothing where there is a base. ERR_NOT_FOUND: no postgresql.conf. */
+ * until ours takes its place; what it has is backed up at once, whatever becomes of ours. Nothing
+ * where there is a base. ERR_NOT_FOUND: no postgresql.conf. */
 int pg_conf_files_adopt(const struct pg_conf_files *files, struct error *err) MUST_CHECK;
 /* "<file>.backup" in the data directory: where a member's configuration is apart, nothing else of
  * it comes along with a copy, and pg_rewind removes what its source does not have. */
 int pg_conf_files_back_up(const struct pg_conf_files *files, struct error *err) MUST_CHECK;
+/* Whether a copy of the data directory has what its pg_hba.conf would be gathered from. */
+bool pg_conf_files_copies_hba(const struct pg_conf_files *files);
 /* initdb's, once they are gathered elsewhere. */
 int pg_conf_files_remove_strays(const struct pg_conf_files *files, struct error *err) MUST_CHECK;
 

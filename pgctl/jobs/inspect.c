@@ -24,6 +24,8 @@ static int look_work(void *arg, struct error *err)
     pg_dir_look_alone(look->data_dir, look->marker_path, look->service_path, &look->found);
     look->found.unannounced_system_id = pg_unannounced_read(look->unannounced_path, look->data_dir);
     look->found.noted_pause = pg_pause_note_read(look->pause_note_path);
+    look->found.hba_unset = !pg_file_exists(look->places->hba);
+    look->found.hba_missing = !pg_conf_files_copies_hba(look->places);
     if (!look->found.running || pg_pidfile_read(look->data_dir, &look->pidfile, NULL) != 0) {
         look->pidfile = (struct pg_pidfile){0};
     }
@@ -82,6 +84,7 @@ void pg_look_begin(struct pg_look *look, const struct pg_instance *pg)
     look->service_path = pg->service_path;
     look->unannounced_path = pg->unannounced_path;
     look->pause_note_path = pg->pause_note_path;
+    look->places = &pg->files;
 }
 
 bool pg_look_step(struct pg_task *task, struct pg_look *look)

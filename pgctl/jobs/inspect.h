@@ -2,6 +2,7 @@
 #ifndef PGCTL_JOBS_INSPECT_H
 #define PGCTL_JOBS_INSPECT_H
 
+#include "pgctl/jobs/conf_files.h"
 #include "pgctl/jobs/pg_task.h"
 #include "pgctl/pg_parse.h"
 
@@ -14,6 +15,7 @@ struct pg_look {
     const char *service_path;
     const char *unannounced_path;
     const char *pause_note_path;
+    const struct pg_conf_files *places;
     struct pg_inspection found;
     struct pg_pidfile pidfile; /* of what runs there */
 };

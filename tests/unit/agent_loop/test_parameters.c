@@ -313,6 +313,26 @@ static void what_a_start_has_written_is_not_given_again(void **state)
     rig_free();
 }
 
+/* The rules that a copy needs come with the settings: it is looked whether they are there. */
+static void rules_that_were_missing_are_looked_for_after_a_reload(void **state)
+{
+    (void)state;
+    rig_settle();
+    observe_inspect(&rig.agent);
+    look_at(7000000000000000042, true);
+    configure(MORE);
+    answer("reload", 0);
+    run_for(LOOP_PROBE_MS_MAX);
+    assert_true(is_asked("inspect"));
+    assert_true(rig.agent.facts.inspected); /* decisions go on */
+    look_at(7000000000000000042, false);
+    configure(MOST);
+    answer("reload", 0);
+    run_for(LOOP_PROBE_MS_MAX);
+    assert_false(is_asked("inspect"));
+    rig_free();
+}
+
 static void an_answer_after_the_end_begins_nothing(void **state)
 {
     (void)state;
@@ -348,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_server_of_another_cluster_is_left_its_files),
         cmocka_unit_test(a_server_that_no_cluster_is_named_after_is_left_its_files),
         cmocka_unit_test(what_a_start_has_written_is_not_given_again),
+        cmocka_unit_test(rules_that_were_missing_are_looked_for_after_a_reload),
         cmocka_unit_test(an_answer_after_the_end_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

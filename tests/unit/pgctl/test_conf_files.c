@@ -210,6 +210,39 @@ static void of_a_server_that_runs_the_file_stays_and_its_copy_is_the_base(void *
     expect(etc_dir, "postgresql.base.conf", NULL);
 }
 
+static bool copies_hba(const char *config_dir)
+{
+    struct pg_conf_files files;
+    pg_conf_files_init(&files, data_dir, config_dir, NULL);
+    return pg_conf_files_copies_hba(&files);
+}
+
+/* Whoever is copied from it needs them, even where PostgreSQL refuses what ours is to be. */
+static void what_is_adopted_is_backed_up_at_once(void **state)
+{
+    bool made;
+    struct error err;
+    (void)state;
+    assert_int_equal(pg_dir_make(etc_dir, &made, &err), 0);
+    put(etc_dir, "postgresql.conf", "work_mem = '7MB'\n");
+    put(etc_dir, "pg_hba.conf", "rules");
+    assert_false(copies_hba(etc_dir));
+    assert_int_equal(adopt(etc_dir), 0);
+    expect(data_dir, "postgresql.base.conf.backup", "work_mem = '7MB'\n");
+    expect(data_dir, "pg_hba.conf.backup", "rules");
+    expect(etc_dir, "postgresql.conf", "work_mem = '7MB'\n");
+    assert_true(copies_hba(etc_dir));
+}
+
+static void rules_beside_the_data_come_along(void **state)
+{
+    (void)state;
+    assert_false(copies_hba(NULL));
+    put(data_dir, "pg_hba.conf", "rules");
+    assert_true(copies_hba(NULL));
+    assert_true(copies_hba(etc_dir));
+}
+
 static void of_our_own_file_no_base_is_made(void **state)
 {
     (void)state;
@@ -261,6 +294,8 @@ int main(void)
         IN_DIR(backups_come_back_and_win_over_what_the_source_had_beside_its_data),
         IN_DIR(what_a_rewind_took_away_comes_back_of_the_backups),
         IN_DIR(of_a_server_that_runs_the_file_stays_and_its_copy_is_the_base),
+        IN_DIR(what_is_adopted_is_backed_up_at_once),
+        IN_DIR(rules_beside_the_data_come_along),
         IN_DIR(of_our_own_file_no_base_is_made),
         IN_DIR(nobody_waits_at_a_pipe),
         IN_DIR(a_directory_that_cannot_be_made_is_named),
