@@ -6,6 +6,7 @@
 #include "agent/ha/ha_depose.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_partners.h"
 #include "agent/ha/ha_plan.h"
 #include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_restart.h"
@@ -160,6 +161,10 @@ static const char *check_acquire(const struct ha_snapshot *s, const struct ha_pl
                    s->self.unfinished == PG_UNFINISHED_CLONE;
     bool no_data =
         s->self.directory == PG_DIR_MISSING || s->self.directory == PG_DIR_EMPTY || cut_off;
+    if (no_data && ha_no_epoch(s) && !s->settings.standby_cluster &&
+        ha_partner_with_data(s) != NULL) {
+        return "makes a cluster beside a member that has data";
+    }
     if (no_data) {
         return ha_is_initialized(s) ? "acquires without data in a cluster that has some" : NULL;
     }

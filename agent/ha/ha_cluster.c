@@ -4,6 +4,7 @@
 #include "agent/ha/ha_cluster.h"
 
 #include "agent/ha/ha_able.h"
+#include "agent/ha/ha_partners.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -113,6 +114,21 @@ static enum pg_disk_kind disk_of(const char *name)
     return PG_DISK_UNKNOWN;
 }
 
+/* Who does not say it (Patroni, a release before) says it by its role, once it has looked. */
+static enum ha_data data_of(const json_t *value, const struct ha_member *member)
+{
+    const char *told = json_string_value(json_object_get(value, "data"));
+    for (int data = HA_DATA_NOT_TOLD; told != NULL && data <= HA_DATA_UNUSABLE; data++) {
+        if (strcmp(told, ha_data_name((enum ha_data)data)) == 0) {
+            return (enum ha_data)data;
+        }
+    }
+    if (told != NULL || member->role[0] == '\0' || strcmp(member->state, "unknown") == 0) {
+        return HA_DATA_NOT_TOLD;
+    }
+    return strcmp(member->role, "uninitialized") == 0 ? HA_DATA_NONE : HA_DATA_VALID;
+}
+
 static void read_member(const char *name, const struct ha_kv *kv, const json_t *value,
                         struct ha_member *member)
 {
@@ -133,6 +149,7 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
     member->paused = json_is_true(json_object_get(value, "pause"));
     copy_string(member->instance, sizeof member->instance, value, "instance");
     member->reports = json_is_true(json_object_get(value, "reports"));
+    member->data = data_of(value, member);
     member->hba_missing = json_is_true(json_object_get(value, "hba_missing"));
     member->disk = disk_of(json_string_value(json_object_get(value, "disk")));
     member->disk_answers = integer(value, "disk_answers");

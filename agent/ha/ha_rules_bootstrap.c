@@ -7,10 +7,12 @@
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
 #include "agent/ha/ha_failsafe.h"
+#include "agent/ha/ha_partners.h"
 #include "agent/ha/ha_remote.h"
 #include "agent/ha/ha_rules.h"
 #include "agent/ha/ha_watchdog.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -243,12 +245,46 @@ static bool rule_patroni_initializes(const struct ha_snapshot *s, struct ha_plan
     return false;
 }
 
+static bool may_race(const struct ha_snapshot *s)
+{
+    bool usable = s->self.directory != PG_DIR_UNFINISHED ||
+                  (s->settings.standby_cluster && is_cut_off_copy(s));
+    return ha_unlocked(s) && !ha_is_initialized(s) && s->settings.may_bootstrap &&
+           !s->self.tags.nofailover && s->settings.refused[0] == '\0' && usable;
+}
+
+/* Nobody has ever led: the data may be with somebody else (ha_partners.h). Once somebody has, he
+ * had waited for that, and what others have is not announced beside what he may have made. Of a
+ * standby cluster the data are elsewhere, and a copy here makes no cluster before the section is in
+ * the store: whoever comes first stores it. */
+static bool rule_partners(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char names[HA_PARTNERS_BYTES];
+    int64_t until_ms;
+    if (!may_race(s) || !ha_no_epoch(s) || s->settings.standby_cluster) {
+        return false;
+    }
+    const struct ha_member *owner = ha_partner_with_data(s);
+    if (owner != NULL) {
+        ha_plan_wait(plan, HA_NEVER);
+        ha_plan_because(plan, "'%s' has a data directory, and the cluster is made of that",
+                        owner->name);
+        return true;
+    }
+    if (ha_partners_are_awaited(s, names, &until_ms)) {
+        ha_plan_wait(plan, until_ms);
+        ha_plan_because(plan,
+                        "before a cluster is made: waiting at most %" PRId64
+                        " s to hear from %s whether there is a data directory",
+                        HA_PARTNERS_TTLS * s->settings.ttl_ms / 1000, names);
+        return true;
+    }
+    return false;
+}
+
 static bool rule_race(const struct ha_snapshot *s, struct ha_plan *plan)
 {
-    if (!ha_unlocked(s) || ha_is_initialized(s) || !s->settings.may_bootstrap ||
-        s->self.tags.nofailover || s->settings.refused[0] != '\0' ||
-        (s->self.directory == PG_DIR_UNFINISHED &&
-         !(s->settings.standby_cluster && is_cut_off_copy(s)))) {
+    if (!may_race(s)) {
         return false;
     }
     if (ha_failsafe_binds(s)) { /* the keys are gone, not the primary */
@@ -306,6 +342,7 @@ static const struct ha_rule rules[] = {
     {"restore", rule_restore},
     {"other_initializes", rule_other_initializes},
     {"patroni_initializes", rule_patroni_initializes},
+    {"partners", rule_partners},
     {"race_to_initialize", rule_race},
     {"wait_for_cluster", rule_wait},
 };

@@ -79,6 +79,14 @@ struct ha_tags {
     char replicatefrom[HA_NAME_BYTES];
 };
 
+/* What a member says of its data directory while the cluster has no system identifier yet. */
+enum ha_data {
+    HA_DATA_NOT_TOLD, /* it has not looked yet, or has no record */
+    HA_DATA_NONE,     /* nothing, or what a bootstrap or a copy that was cut off has left */
+    HA_DATA_VALID,    /* with a control file that can be read */
+    HA_DATA_UNUSABLE, /* something else: it is left alone, and nobody is to wait for it */
+};
+
 struct ha_member {
     char name[HA_NAME_BYTES];
     char conn_url[HA_URL_BYTES];
@@ -91,6 +99,7 @@ struct ha_member {
     bool paused;
     char instance[HA_INSTANCE_BYTES]; /* of ours: which agent of that name it is; "" = not said */
     bool reports;                     /* one of ours: it says how far it is in `reports/<name>` */
+    enum ha_data data;
     bool hba_missing;       /* a copy of its data directory would come without a pg_hba.conf */
     enum pg_disk_kind disk; /* as published; unknown = nothing was */
     /* Revision of the leader's record that told of trouble with its disk: this member has read it,
@@ -126,6 +135,8 @@ struct ha_peer {
     char name[HA_NAME_BYTES];
     int64_t heard_mono_ms; /* HA_NEVER */
     int64_t silent_ms;     /* after that it is not heard any more; 0 = an election timeout */
+    bool witness;          /* it has no data directory, and never tells of one */
+    bool unnamed;          /* a member of the group that has not said its name there yet */
     bool asking;           /* no outcome yet of a question sent since the leader key is absent */
     bool patroni;          /* answered: it writes no report, so this answer is all it says */
     bool primary;          /* answered: it runs out of recovery */

@@ -11,6 +11,7 @@ static const char *const run_words[] = {"unknown", "stopped",  "crashed", "start
 static const char *const role_words[] = {"unknown", "primary", "standby", NULL};
 static const char *const directory_words[] = {
     "missing", "empty", "valid", "unfinished", "foreign", "broken", "unreadable", "doubtful", NULL};
+static const char *const data_words[] = {"not_told", "none", "valid", "unusable", NULL};
 static const char *const unfinished_words[] = {"none", "bootstrap", "clone", "rewind", NULL};
 static const char *const control_words[] = {"unknown",
                                             "starting_up",
@@ -326,6 +327,7 @@ static const struct ha_text_field member_fields[] = {
     BOOL(ha_member, "checkpoint_due", checkpoint_after_promote_due),
     BOOL(ha_member, "paused", paused),
     BOOL(ha_member, "reports", reports),
+    ENUM(ha_member, "data", data, data_words),
     BOOL(ha_member, "hba_missing", hba_missing),
     ENUM(ha_member, "disk", disk, disk_words),
     I64(ha_member, "disk_answers", disk_answers),
@@ -364,6 +366,8 @@ static const struct ha_text_field replica_fields[] = {
 static const struct ha_text_field peer_fields[] = {
     I64(ha_peer, "heard", heard_mono_ms),
     I64(ha_peer, "silent", silent_ms),
+    BOOL(ha_peer, "witness", witness),
+    BOOL(ha_peer, "unnamed", unnamed),
     BOOL(ha_peer, "asking", asking),
     BOOL(ha_peer, "patroni", patroni),
     BOOL(ha_peer, "primary", primary),

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,6 +261,17 @@ static void take_contact(struct agent *agent)
     }
 }
 
+/* Of a group that has just been made not all have said their names; they are members all the same.
+ * No name of a member has a space. */
+static void name_peer(const struct raft_member_status *member, struct ha_peer *peer)
+{
+    if (member->name[0] != '\0') {
+        (void)snprintf(peer->name, sizeof peer->name, "%s", member->name);
+    } else {
+        (void)snprintf(peer->name, sizeof peer->name, "member %016" PRIx64, member->id);
+    }
+}
+
 static void take_raft(struct agent *agent)
 {
     struct raft_node *node = agent->group == NULL ? NULL : raft_group_node(agent->group);
@@ -275,12 +287,14 @@ static void take_raft(struct agent *agent)
     size_t count = 0;
     for (size_t i = 0; i < status.member_count && count < HA_MEMBERS_MAX; i++) {
         const struct raft_member_status *member = &status.members[i];
-        if (member->id == status.id || member->name[0] == '\0') {
+        if (member->id == status.id) {
             continue;
         }
         struct ha_peer *peer = &heard[count++];
-        *peer = (struct ha_peer){.heard_mono_ms = HA_NEVER};
-        (void)snprintf(peer->name, sizeof peer->name, "%s", member->name);
+        *peer = (struct ha_peer){.heard_mono_ms = HA_NEVER,
+                                 .witness = member->witness,
+                                 .unnamed = member->name[0] == '\0'};
+        name_peer(member, peer);
         for (size_t j = 0; j < facts->heard_count; j++) {
             if (strcmp(facts->heard[j].name, peer->name) == 0) {
                 peer->heard_mono_ms = facts->heard[j].heard_mono_ms;

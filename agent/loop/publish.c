@@ -5,6 +5,7 @@
 
 #include "agent/ha/ha_able.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_partners.h"
 #include "agent/loop/commands.h"
 #include "agent/loop/namesake.h"
 #include "agent/loop/remote.h"
@@ -121,6 +122,9 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     (void)json_object_set_new(member, "reports", json_true()); /* not one of Patroni's */
     if (agent->instance[0] != '\0') {                          /* nor this */
         put_text(member, "instance", agent->instance);
+    }
+    if (!ha_is_initialized(s)) { /* nor this: who may have the data of a store that knows of none */
+        put_text(member, "data", ha_data_name(ha_data_own(s)));
     }
     if (s->self.directory_known && s->self.directory == PG_DIR_VALID &&
         agent->facts.inspection.hba_missing) { /* nor this: whoever is copied waits */

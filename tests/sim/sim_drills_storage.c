@@ -1,4 +1,5 @@
-/* Drills of the Raft group: disks, members that come anew, frames and votes of an old term. */
+/* Drills of the Raft group: disks, members that come anew, an emptied store, frames and votes of an
+ * old term. */
 #include "sim_drill.h"
 
 #include "base/assert.h"
@@ -272,6 +273,60 @@ static void vote_outlives_a_crash(struct scene *scene)
     elect(scene);
 }
 
+/* --- an empty store --------------------------------------------------------------------------- */
+
+static bool key_has_ended(const struct scene *scene)
+{
+    const struct sim_node *leader = sim_leader(scene->world);
+    struct store_kv kv;
+    return leader != NULL && has_leader(scene) &&
+           !store_get(raft_node_store(leader->raft), span_str("/service/sim/leader"), &kv);
+}
+
+static void forget_cluster(struct scene *scene)
+{
+    struct store_op op = {.type = STORE_OP_DELETE_PREFIX, .key = span_str("/service/sim/")};
+    struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
+    struct sim_node *leader = sim_leader(scene->world);
+    drill_expect(scene, leader != NULL, "a calm group has a leader");
+    if (leader != NULL) {
+        sim_running = leader;
+        int rc = raft_node_propose_plain(leader->raft, &command, 2000, on_removed, NULL, NULL);
+        drill_expect(scene, rc == 0, "a calm group takes a command");
+    }
+}
+
+static void start_empty(struct scene *scene)
+{
+    for (size_t i = 0; i < 2; i++) {
+        drill_power_off(scene->standbys[i]);
+        sim_machine_erase(scene->standbys[i]);
+        drill_start(scene->standbys[i]);
+    }
+}
+
+/* The store has lost what it knew of the cluster, and two of three their data: whoever has some
+ * comes last, and leads all the same. */
+static void data_comes_last_to_an_empty_store(struct scene *scene)
+{
+    struct sim_machine *owner = scene->primary;
+    uint64_t system_id = owner->system_id;
+    drill_begin(scene);
+    drill_power_off(owner);
+    start_empty(scene);
+    drill_until(scene, key_has_ended, scene->ttl_ms + ELECT_LIMIT_MS, "the lease ends");
+    start_empty(scene); /* what they had begun to copy meanwhile */
+    drill_until(scene, has_leader, ELECT_LIMIT_MS, "a calm group elects a leader");
+    forget_cluster(scene);
+    drill_while(scene, drill_nobody_serves,
+                (int64_t)sim_below(scene->world, (uint64_t)scene->ttl_ms),
+                "nobody makes a cluster while a member has not told what it has");
+    drill_start(owner);
+    drill_settle(scene);
+    drill_expect(scene, scene->primary == owner && owner->system_id == system_id,
+                 "the cluster is that of the data");
+}
+
 #define DRILL(mode, by_ttl, fn)                                                       \
     {                                                                                 \
 #fn, mode, by_ttl, DRILL_NO_BUDGET, fn, SIM_ASYNC, false, false, false, false \
@@ -286,6 +341,7 @@ const struct sim_drill sim_drills_storage[] = {
     DRILL(SIM_CLUSTER, false, damaged_member_is_rebuilt),
     DRILL(SIM_CLUSTER, false, damaged_member_of_the_primary_is_rebuilt),
     DRILL(SIM_CLUSTER, false, removed_member_comes_back),
+    DRILL(SIM_CLUSTER, true, data_comes_last_to_an_empty_store),
     DRILL(SIM_STORE, false, frames_of_an_old_term_return),
     DRILL(SIM_STORE, false, founder_lost_before_it_told_its_name),
     DRILL(SIM_STORE, false, vote_outlives_a_crash),

@@ -243,6 +243,10 @@ static void acquisition_compares_and_has_a_reason(void **state)
     allowed();
     acquire_as("nothing", "cluster initialize=7000000000000000001 initialize_revision=3\n", 0, 1);
     forbidden("acquires without data in a cluster that has some");
+    acquire_as("nothing", "member n3 data=valid\n", 0, 1);
+    forbidden("makes a cluster beside a member that has data");
+    acquire_as("nothing", "member n3 data=unusable\n", 0, 1);
+    allowed();
     acquire_as("primary", "cluster leader=\"\" leader_epoch=abc:0\n", 0, 1);
     allowed();
     acquire_as("primary", "cluster leader=\"\" leader_epoch=abc:0 epoch_holder=n2\n", 0, 1);

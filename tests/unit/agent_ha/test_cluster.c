@@ -86,6 +86,35 @@ static void whole_cluster_is_read(void **state)
 }
 
 /* A Patroni member leads, or has led: it writes no `epoch`. */
+/* Of whoever does not say it, the role does; who has not looked has none that counts. */
+static void a_member_says_what_it_has(void **state)
+{
+    static const struct {
+        const char *record;
+        enum ha_data data;
+    } cases[] = {
+        {"{\"state\":\"stopped\",\"role\":\"uninitialized\",\"data\":\"none\"}", HA_DATA_NONE},
+        {"{\"state\":\"stopped\",\"role\":\"replica\",\"data\":\"unusable\"}", HA_DATA_UNUSABLE},
+        {"{\"state\":\"stopped\",\"role\":\"demoted\",\"data\":\"valid\"}", HA_DATA_VALID},
+        {"{\"state\":\"stopped\",\"role\":\"replica\",\"data\":\"not_told\"}", HA_DATA_NOT_TOLD},
+        {"{\"state\":\"stopped\",\"role\":\"replica\",\"data\":\"of a later release\"}",
+         HA_DATA_NOT_TOLD},
+        {"{\"state\":\"stopped\",\"role\":\"uninitialized\"}", HA_DATA_NONE},
+        {"{\"state\":\"stopped\",\"role\":\"replica\"}", HA_DATA_VALID},
+        {"{\"state\":\"running\",\"role\":\"master\"}", HA_DATA_VALID},
+        {"{\"state\":\"unknown\",\"role\":\"replica\"}", HA_DATA_NOT_TOLD},
+        {"{}", HA_DATA_NOT_TOLD},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(read_one("members/n2", cases[i].record), 0);
+        assert_int_equal(cluster.members[0].data, cases[i].data);
+        assert_false(cluster.members[0].hba_missing);
+    }
+    (void)read_one("members/n2", "{\"hba_missing\":true}");
+    assert_true(cluster.members[0].hba_missing);
+}
+
 static void a_leader_without_an_epoch_is_seen(void **state)
 {
     const struct ha_kv kvs[] = {
@@ -555,6 +584,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_cluster_is_read),
+        cmocka_unit_test(a_member_says_what_it_has),
         cmocka_unit_test(a_leader_without_an_epoch_is_seen),
         cmocka_unit_test(an_epoch_that_was_seen_is_remembered),
         cmocka_unit_test(junk_counts_as_absent),

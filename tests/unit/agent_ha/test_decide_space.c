@@ -116,6 +116,7 @@ static void base(struct ha_snapshot *s)
         set(member->state, "running");
         set(member->role, i == 2 ? "primary" : "replica");
         member->lsn = 0x5000;
+        member->data = HA_DATA_NONE; /* as long as no cluster is named, only */
         member->tags.failover_priority = 1;
         if (i > 1) {
             set(s->self.replicas[s->self.replica_count].name, member->name);
@@ -575,6 +576,50 @@ static void decide_with_watchdogs(struct ha_snapshot *s, struct ha_plan *plan)
     }
 }
 
+enum partners { PARTNERS_SILENT, PARTNERS_EMPTY, PARTNERS_UNUSABLE, PARTNERS_HAVE_DATA };
+
+/* n3 says what it has; or it has no record yet, and n4 never had one. */
+static void set_partners(struct ha_snapshot *s, enum partners partners, bool late)
+{
+    static const enum ha_data datas[] = {HA_DATA_NOT_TOLD, HA_DATA_NONE, HA_DATA_UNUSABLE,
+                                         HA_DATA_VALID};
+    s->cluster.members[2].data = datas[partners];
+    s->peer_count = partners == PARTNERS_SILENT ? 3 : 2;
+    set(s->peers[2].name, "n4");
+    s->peers[2].heard_mono_ms = HA_NEVER;
+    s->unlocked_since_mono_ms = late ? s->now_mono_ms - 2 * s->settings.ttl_ms : 99000;
+}
+
+static uint64_t raced;
+
+/* Without data, nobody having ever led: a cluster is made when all have told that they have none,
+ * or those who have not had their time; never beside one that has. */
+static void decide_beside_partners(struct ha_snapshot *s, struct ha_plan *plan)
+{
+    for (int i = 0; i < 4 * 2; i++) {
+        enum partners partners = (enum partners)(i % 4);
+        bool late = i / 4 == 1;
+        set_wish(s, WISH_NONE);
+        set_promise(s, PROMISE_NONE);
+        set_partners(s, partners, late);
+        ha_decide(s, plan);
+        decided++;
+        bool begins =
+            s->self.directory == PG_DIR_MISSING && ha_no_epoch(s) && ha_plan_has(plan, HA_ACQUIRE);
+        bool awaited = partners == PARTNERS_HAVE_DATA || (partners == PARTNERS_SILENT && !late);
+        if (begins && awaited) {
+            fail_msg("partners %d: %s/%s, %s", i, plan->situation, plan->rule, plan->reason);
+        }
+        if (!awaited && strcmp(plan->rule, "partners") == 0) {
+            fail_msg("waits for nobody: partners %d, %s", i, plan->reason);
+        }
+        raced += begins ? 1 : 0;
+    }
+    s->peer_count = 2;
+    s->unlocked_since_mono_ms = 99000;
+    s->cluster.members[2].data = HA_DATA_NONE;
+}
+
 /* `decide` in every situation that bears on who may become a primary. */
 static void each_before_a_promotion(void (*decide)(struct ha_snapshot *, struct ha_plan *))
 {
@@ -634,6 +679,16 @@ static void every_situation_with_a_silent_fence_has_a_permitted_plan(void **stat
     assert_true(decided > 50000);
 }
 
+/* Always a permitted plan, and nobody makes a cluster who might have one copied. */
+static void every_situation_beside_partners_has_a_permitted_plan(void **state)
+{
+    (void)state;
+    raced = 0;
+    each_before_a_promotion(decide_beside_partners);
+    assert_true(decided > 50000);
+    assert_true(raced > 0);
+}
+
 /* The first promise of the room: nothing known, nothing done. */
 static void unknown_world_means_wait(void **state)
 {
@@ -659,6 +714,7 @@ int main(void)
         cmocka_unit_test(every_situation_of_a_name_has_a_permitted_plan),
         cmocka_unit_test(every_situation_with_a_watchdog_has_a_permitted_plan),
         cmocka_unit_test(every_situation_with_a_silent_fence_has_a_permitted_plan),
+        cmocka_unit_test(every_situation_beside_partners_has_a_permitted_plan),
         cmocka_unit_test(every_situation_of_a_standby_cluster_has_a_permitted_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

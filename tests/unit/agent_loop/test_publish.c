@@ -84,6 +84,72 @@ static void a_record_says_that_its_member_reports(void **state)
     rig_free();
 }
 
+static void told_again(const struct pg_inspection *inspection)
+{
+    observe_inspect(&rig.agent);
+    run_for(LOOP_PROBE_MS_MAX);
+    answer_inspect(inspection);
+    while (is_asked("member")) {
+        answer("member", 0);
+        run_for(0);
+    }
+    publish_request(&rig.agent);
+    run_for(LOOP_WAIT_MS);
+    answer("member", 0);
+}
+
+/* By that an empty member knows whether somebody has the data of a store that knows of none. */
+static void a_record_says_what_there_is_until_the_cluster_has_a_name(void **state)
+{
+    const struct pg_inspection valid = {.kind = PG_DIR_VALID, .control = {.system_identifier = 42}};
+    const struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
+    const struct pg_inspection unread = {.kind = PG_DIR_VALID};
+    const struct pg_inspection broken = {.kind = PG_DIR_BROKEN};
+    const struct pg_inspection cut_off = {.kind = PG_DIR_UNFINISHED,
+                                          .unfinished = PG_UNFINISHED_CLONE};
+    const struct pg_inspection half = {.kind = PG_DIR_UNFINISHED,
+                                       .unfinished = PG_UNFINISHED_REWIND};
+    (void)state;
+    settle();
+    told_again(&empty);
+    assert_non_null(strstr(rig.member, "\"data\":\"none\""));
+    told_again(&valid);
+    assert_non_null(strstr(rig.member, "\"data\":\"valid\""));
+    told_again(&unread);
+    assert_non_null(strstr(rig.member, "\"data\":\"unusable\""));
+    told_again(&cut_off);
+    assert_non_null(strstr(rig.member, "\"data\":\"none\""));
+    told_again(&half);
+    assert_non_null(strstr(rig.member, "\"data\":\"unusable\""));
+    key_set("initialize", "7000000000000000042");
+    observe_store_changed(&rig.agent);
+    told_again(&valid);
+    assert_null(strstr(rig.member, "\"data\""));
+    key_remove("initialize");
+    observe_store_changed(&rig.agent);
+    told_again(&broken);
+    assert_non_null(strstr(rig.member, "\"data\":\"unusable\""));
+    rig_free();
+}
+
+/* Who is to be copied from it waits; a directory that is not there has nothing to miss. */
+static void a_record_says_that_a_copy_would_have_no_rules(void **state)
+{
+    struct pg_inspection there = {
+        .kind = PG_DIR_VALID, .control = {.system_identifier = 42}, .hba_missing = true};
+    const struct pg_inspection empty = {.kind = PG_DIR_EMPTY, .hba_missing = true};
+    (void)state;
+    settle();
+    told_again(&empty);
+    assert_null(strstr(rig.member, "hba_missing"));
+    told_again(&there);
+    assert_non_null(strstr(rig.member, "\"hba_missing\":true"));
+    there.hba_missing = false;
+    told_again(&there);
+    assert_null(strstr(rig.member, "hba_missing"));
+    rig_free();
+}
+
 static void a_position_alone_is_no_change(void **state)
 {
     (void)state;
@@ -324,6 +390,8 @@ int main(void)
         cmocka_unit_test(a_standby_that_is_to_stop_says_nosync),
         cmocka_unit_test(another_ttl_is_told_at_once),
         cmocka_unit_test(a_record_says_that_its_member_reports),
+        cmocka_unit_test(a_record_says_what_there_is_until_the_cluster_has_a_name),
+        cmocka_unit_test(a_record_says_that_a_copy_would_have_no_rules),
         cmocka_unit_test(a_position_alone_is_no_change),
         cmocka_unit_test(a_change_while_one_is_being_told_follows_it_at_once),
         cmocka_unit_test(what_could_not_be_told_is_told_again),

@@ -1,0 +1,106 @@
+/* By what their records say. The Raft group has no records of those that are down, but knows that
+ * they are there; an etcd knows nothing of who has not come yet. */
+#include "agent/ha/ha_partners.h"
+
+#include "agent/ha/ha_cluster.h"
+#include "agent/ha/ha_facts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *ha_data_name(enum ha_data data)
+{
+    switch (data) {
+    case HA_DATA_NONE: return "none";
+    case HA_DATA_VALID: return "valid";
+    case HA_DATA_UNUSABLE: return "unusable";
+    case HA_DATA_NOT_TOLD: break;
+    }
+    return "not_told";
+}
+
+enum ha_data ha_data_own(const struct ha_snapshot *s)
+{
+    if (!s->self.directory_known) {
+        return HA_DATA_NOT_TOLD;
+    }
+    switch (s->self.directory) {
+    case PG_DIR_MISSING:
+    case PG_DIR_EMPTY: return HA_DATA_NONE;
+    case PG_DIR_VALID: return s->self.system_id[0] == '\0' ? HA_DATA_UNUSABLE : HA_DATA_VALID;
+    case PG_DIR_UNFINISHED:
+        return s->self.unfinished == PG_UNFINISHED_REWIND ? HA_DATA_UNUSABLE : HA_DATA_NONE;
+    case PG_DIR_FOREIGN:
+    case PG_DIR_BROKEN:
+    case PG_DIR_UNREADABLE:
+    case PG_DIR_DOUBTFUL: break;
+    }
+    return HA_DATA_UNUSABLE;
+}
+
+const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)
+{
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (!ha_is_me(s, member->name) && member->data == HA_DATA_VALID) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+/* What it told before its node went away may be so no more when it comes back: somebody may be
+ * restoring its data. Of who is asked by REST the end of its record has to do. */
+static bool has_told(const struct ha_snapshot *s, const struct ha_member *member)
+{
+    const struct ha_peer *peer = ha_peer(s, member->name);
+    bool gone = peer != NULL && peer->silent_ms == 0 && !ha_is_heard(s, member->name);
+    return member->data != HA_DATA_NOT_TOLD && !gone;
+}
+
+/* Names that do not fit are still waited for. */
+static void add(char names[HA_PARTNERS_BYTES], const char *name)
+{
+    size_t len = strlen(names);
+    (void)snprintf(names + len, HA_PARTNERS_BYTES - len, "%s'%s'", len == 0 ? "" : ", ", name);
+}
+
+/* Records that may be of members of the group which have not said their names there: that comes an
+ * election timeout after the group, and is not waited for. */
+static size_t records_of_unnamed(const struct ha_snapshot *s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const char *name = s->cluster.members[i].name;
+        count += !ha_is_me(s, name) && ha_peer(s, name) == NULL;
+    }
+    return count;
+}
+
+bool ha_partners_are_awaited(const struct ha_snapshot *s, char ret_names[HA_PARTNERS_BYTES],
+                             int64_t *ret_until_mono_ms)
+{
+    size_t accounted = records_of_unnamed(s);
+    int64_t until_ms = s->unlocked_since_mono_ms + HA_PARTNERS_TTLS * s->settings.ttl_ms;
+    ret_names[0] = '\0';
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        const struct ha_member *member = &s->cluster.members[i];
+        if (!ha_is_me(s, member->name) && !has_told(s, member)) {
+            add(ret_names, member->name);
+        }
+    }
+    for (size_t i = 0; i < s->peer_count; i++) {
+        const struct ha_peer *peer = &s->peers[i];
+        if (peer->witness || ha_is_me(s, peer->name) ||
+            ha_cluster_member(&s->cluster, peer->name) != NULL) {
+            continue;
+        }
+        if (peer->unnamed && accounted > 0) {
+            accounted--;
+        } else {
+            add(ret_names, peer->name);
+        }
+    }
+    *ret_until_mono_ms = until_ms;
+    return ret_names[0] != '\0' && s->now_mono_ms < until_ms;
+}

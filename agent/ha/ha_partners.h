@@ -1,0 +1,29 @@
+/* PURE. Who may have the cluster's data, as long as the store is empty.
+ *
+ * A store that knows of no cluster may have lost it, or be new beside data that are not: then one
+ * of the members has the data directory that everybody wants, and may come later than the others. A
+ * cluster that is made meanwhile by an empty one destroys nothing, but shuts that member out. */
+#ifndef AGENT_HA_PARTNERS_H
+#define AGENT_HA_PARTNERS_H
+
+#include "agent/ha/ha_snapshot.h"
+
+#define HA_PARTNERS_BYTES 160
+/* Who was never seen is waited for so many ttl: a host may still be booting. Longer, and a group
+ * that has lost one for good could not begin. */
+#define HA_PARTNERS_TTLS 2
+
+/* "none", "valid", ...: in member records. */
+const char *ha_data_name(enum ha_data data);
+/* What this member says of its own. */
+enum ha_data ha_data_own(const struct ha_snapshot *s);
+
+/* Another member that tells of a valid data directory; NULL = none does. It makes the cluster when
+ * its rules let it, and everybody else is copied from it. */
+const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s);
+/* Those that have not told yet: members of the Raft group but witnesses, and whoever has a record.
+ * `ret_names`: "'n2', 'n3'". False: all have, or the time for it is over. */
+bool ha_partners_are_awaited(const struct ha_snapshot *s, char ret_names[HA_PARTNERS_BYTES],
+                             int64_t *ret_until_mono_ms);
+
+#endif
