@@ -142,7 +142,7 @@ struct config_hooks {
 };
 
 struct config_bootstrap {
-    const json_t *dcs;      /* object, checked and adjusted as dynamic.h says; {} if absent */
+    const json_t *dcs; /* object, checked and adjusted as dynamic.h says; {} without the section */
     struct pg_lines initdb; /* "encoding=UTF8", "data-checksums" */
     struct pg_lines pg_hba;
     const struct pg_user *users;

@@ -75,6 +75,10 @@ static int read_dcs(const struct reader *r, const struct section *bootstrap, int
     if (rc != 0) {
         return rc;
     }
+    if (bootstrap->object == NULL) { /* by that a member makes no cluster */
+        b->dcs = empty;
+        return 0;
+    }
     const json_t *given = s.object != NULL ? s.object : empty;
     if (dynamic_config_check_types(given, ttl_min_ms, &why) != 0 ||
         dynamic_config_adjusted(given, ttl_min_ms, &adjusted, warning, &why) != 0) {

@@ -627,6 +627,19 @@ static void timeouts_out_of_their_rule_are_adjusted_with_one_warning(void **stat
     config_warnings_free(&warnings);
 }
 
+/* By that it makes no cluster; defaults that are filled in are not what the file gives. */
+static void without_the_section_there_is_no_first_configuration(void **state)
+{
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    struct config c;
+    (void)state;
+    assert_int_equal(load("bootstrap:\n", "unknown:\n", false, &c, &warnings, &err), 0);
+    assert_int_equal(json_object_size(c.bootstrap.dcs), 0);
+    config_free(&c);
+    config_warnings_free(&warnings);
+}
+
 static void a_client_needs_less(void **state)
 {
     (void)state;
@@ -834,6 +847,7 @@ int main(void)
         cmocka_unit_test(every_address_cannot_be_told_to_others),
         cmocka_unit_test(timeouts_of_raft_follow_the_ttl),
         cmocka_unit_test(timeouts_out_of_their_rule_are_adjusted_with_one_warning),
+        cmocka_unit_test(without_the_section_there_is_no_first_configuration),
         cmocka_unit_test(a_client_needs_less),
         cmocka_unit_test(secrets_are_not_shown),
         cmocka_unit_test(options_of_programs_get_their_dashes),
