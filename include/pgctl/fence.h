@@ -290,6 +290,14 @@ int fence_client_watchdog(struct fence_client *client, const struct fence_watchd
  * watchdog device that cannot be stopped: it stays to pet it. */
 int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg,
                       struct error *err) MUST_CHECK;
+/* For a fence that is silent: its caller has looked at every process himself, and none of the
+ * instance is left (pgctl/proc/pg_remains.h). The status says so until the fence says something
+ * itself. False, and nothing is changed: it is not silent, or a start may still be carried out. */
+bool fence_client_note_gone(struct fence_client *client);
+/* SIGKILL to a silent fence, stopped or not, of whose instance nothing is left: another one can be
+ * started then. FENCE_EVENT_LOST follows, unless it hangs in the kernel. ERR_BUSY: it answers, or
+ * something may be left. */
+int fence_client_end(struct fence_client *client, struct error *err) MUST_CHECK;
 
 /* --- the runtime directory -------------------------------------------------------------------- */
 

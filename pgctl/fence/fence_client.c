@@ -16,10 +16,12 @@
 #include "pgctl/fence/fence_wire.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
@@ -448,6 +450,57 @@ int fence_client_watchdog(struct fence_client *client, const struct fence_watchd
 int fence_client_quit(struct fence_client *client, fence_done_cb done, void *arg, struct error *err)
 {
     return send_plain(client, FENCE_TYPE_QUIT, done, arg, err);
+}
+
+/* --- a fence that stands still ------------------------------------------------------------------
+ */
+
+/* A start that has had no answer in its time is read too late by now, and refused. */
+bool fence_client_note_gone(struct fence_client *client)
+{
+    struct fence_status *status = &client->status;
+    bool begins = client->start_id != 0 && pending_find(client, client->start_id) != NULL;
+
+    if (client->state != CLIENT_CONNECTED || !status->silent || begins) {
+        return false;
+    }
+    client->start_id = 0;
+    status->starting = false;
+    status->exited = status->exited || status->running;
+    status->running = false;
+    status->killing = false;
+    status->postmaster_pid = 0;
+    status->all_gone = true;
+    return true;
+}
+
+/* Our end of its socket is open for as long as it lives. So a number that is looked up between two
+ * looks at that is its own. */
+static bool socket_lives(const struct fence_client *client)
+{
+    char byte;
+    ssize_t len = recv(client->fd, &byte, sizeof byte, MSG_DONTWAIT | MSG_PEEK);
+    return len > 0 || (len < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+int fence_client_end(struct fence_client *client, struct error *err)
+{
+    const struct fence_status *status = &client->status;
+    int rc = 0;
+
+    if (client->state != CLIENT_CONNECTED || !status->silent || !status->all_gone) {
+        return error_set(err, ERR_BUSY, "the fence answers, or processes of the instance are left");
+    }
+    int fd = (int)syscall(SYS_pidfd_open, status->fence_pid, 0);
+    if (fd < 0 || !socket_lives(client)) {
+        rc = error_set(err, ERR_CLOSED, "the fence is gone");
+    } else if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) != 0) {
+        rc = error_set(err, err_from_errno(errno), "ending the fence: %s", strerror(errno));
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return rc;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

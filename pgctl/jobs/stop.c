@@ -6,19 +6,23 @@
  * lost the lease, and a fence that stands still is not known to before seconds have passed. So a
  * postmaster of its own gets its signal from here first, by calls that wait for no disk, and where
  * nothing is to be done before a stop, before jobs of before have ended. An adopted one (the fence
- * did not start it) gets it from here alone. The kill is the fence's in all cases. */
+ * did not start it) gets it from here alone. The kill is the fence's, and so is the word that
+ * nothing is left; where it is known to stand still, both are done here in its place. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/command.h"
 #include "pgctl/jobs/pg_private.h"
 #include "pgctl/proc/pg_files.h"
 #include "pgctl/proc/pg_postmaster.h"
+#include "pgctl/proc/pg_remains.h"
 
 #include <signal.h>
 
 #define LOOK_EVERY_MS  50 /* events of the fence wake us earlier */
 #define KILL_TAKES_MS  10000
 #define CLEAR_EVERY_MS 5
+#define EMPTY_LOOKS    2 /* in a row: pg_remains_look */
+#define HEADLESS_LOOKS 3 /* in a row: whoever sees the end of his postmaster has gone by then */
 
 enum {
     STOP_CLEAR,
@@ -40,13 +44,36 @@ struct stop_data {
     int signalled;    /* the last signal that went from here; 0 = none */
     bool stood_still; /* the fence: it has not answered in time */
     int64_t kill_ms;  /* mono */
+    /* The fence is known to stand still, and what is left is looked for here. */
+    bool alone;
+    struct pg_remains remains;
+    unsigned empty_looks;    /* in a row */
+    unsigned headless_looks; /* likewise: what is left has lost its postmaster */
+    struct error blind;      /* why the last look says nothing; "" = it does */
 };
+
+/* What cannot be seen may be left: the fence alone, or the end of time, ends that wait. */
+static void look_alone(struct stop_data *data)
+{
+    struct pg_left left = {0};
+    data->blind = (struct error){0};
+    if (data->remains.postmaster == 0) {
+        data->remains.postmaster = data->pid; /* an adopted one */
+    }
+    bool seen = pg_remains_look(&data->remains, data->killed, &left, &data->blind) == 0;
+    bool none = seen && left.count == 0 && data->pid == 0;
+    data->empty_looks = none ? data->empty_looks + 1 : 0;
+    data->headless_looks = seen && left.headless ? data->headless_looks + 1 : 0;
+}
 
 static int find_postmaster(void *arg, struct error *err)
 {
     struct stop_data *data = arg;
     (void)err;
     data->pid = pg_dir_postmaster(data->data_dir);
+    if (data->alone) {
+        look_alone(data);
+    }
     return 0;
 }
 
@@ -81,16 +108,27 @@ static bool other_jobs(const struct pg_task *self)
     return false;
 }
 
-static void look(struct pg_task *task)
-{
-    task->state = STOP_LOOKED;
-    pg_task_work(task, find_postmaster, task->data);
-}
-
 static const struct fence_status *fence_of(const struct pg_task *task)
 {
     struct fence_client *fence = task->pg->fence;
     return fence != NULL && fence_client_connected(fence) ? fence_client_status(fence) : NULL;
+}
+
+static void look(struct pg_task *task)
+{
+    struct stop_data *data = task->data;
+    const struct fence_status *status = fence_of(task);
+
+    data->alone = status != NULL && status->silent;
+    if (data->alone) {
+        data->remains = (struct pg_remains){.data_dir = data->data_dir,
+                                            .postmaster = status->postmaster_pid,
+                                            .fence = status->fence_pid};
+    } else {
+        data->empty_looks = data->headless_looks = 0;
+    }
+    task->state = STOP_LOOKED;
+    pg_task_work(task, find_postmaster, data);
 }
 
 /* A kill begins with the signal that ends soonest. */
@@ -132,14 +170,13 @@ static void kill_all(struct pg_task *task, struct stop_data *data)
 {
     data->stop.mode = FENCE_STOP_IMMEDIATE;
     signal_child(task, data, stop_signal(data->stop.mode));
-    if (is_silent(task) && is_ours_to_signal(data)) {
-        data->kill_ms = clock_mono_ms(task->pg->clock); /* and then the fence is asked to */
-        signal_it(task, data);
-        return;
-    }
     task->state = STOP_KILL_ASKED;
     data->killed = true;
     pg_task_say(task, "killing every process of the instance");
+    if (is_silent(task)) {
+        look(task); /* which kills */
+        return;
+    }
     if (fence_of(task) == NULL) {
         pg_task_fail_with(task, ERR_UNAVAILABLE,
                           "stopping PostgreSQL: there is no fence process to kill it");
@@ -192,11 +229,14 @@ static void ask(struct pg_task *task, struct stop_data *data)
 }
 
 /* Nothing is running: neither what the fence knows nor what the pid file names. */
-static bool is_over(const struct pg_task *task, const struct stop_data *data)
+static bool is_over(const struct pg_task *task, struct stop_data *data)
 {
     const struct fence_status *status = fence_of(task);
     if (status == NULL) {
         return data->pid == 0;
+    }
+    if (data->empty_looks >= EMPTY_LOOKS && fence_client_note_gone(task->pg->fence)) {
+        data->stop.unlooked = false;
     }
     return status->all_gone && !status->running && !status->killing && data->pid == 0 &&
            (!data->stop.unlooked || data->killed);
@@ -217,9 +257,13 @@ static void wait_or_end(struct pg_task *task, struct stop_data *data)
     if (is_over(task, data)) {
         pg_task_end(task);
     } else if (pg_task_expired(task)) {
-        pg_task_fail_with(task, ERR_TIMEOUT,
-                          "stopping PostgreSQL: processes of the instance are left");
+        pg_task_fail_with(task, ERR_TIMEOUT, "stopping PostgreSQL: processes of the instance %s%s",
+                          data->blind.text[0] != '\0' ? "may be left: " : "are left",
+                          data->blind.text);
+    } else if (data->empty_looks == 1) {
+        look(task);
     } else if (!data->killed && (clock_mono_ms(task->pg->clock) > data->kill_ms ||
+                                 data->headless_looks >= HEADLESS_LOOKS ||
                                  (data->pid == 0 && fence_has_not_looked(task, data)))) {
         kill_all(task, data);
     } else {
@@ -244,7 +288,10 @@ static void looked(struct pg_task *task, struct stop_data *data)
 {
     if (data->kill_ms != 0 || data->killed) { /* asked already: this look was for the pid file */
         wait_or_end(task, data);
-    } else if (data->pid == 0 && data->stop.kill_after_ms > 0 && is_over(task, data)) {
+    } else if (data->empty_looks == 1) {
+        look(task);
+    } else if (data->pid == 0 && (data->stop.kill_after_ms > 0 || data->alone) &&
+               is_over(task, data)) {
         pg_task_end(task);
     } else if (data->pid == 0 && fence_has_not_looked(task, data)) {
         kill_all(task, data);

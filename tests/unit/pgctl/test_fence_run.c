@@ -407,6 +407,55 @@ static void fence_that_stands_still_or_answers_again_is_told(void **state)
     rig_end(rig);
 }
 
+static void fence_is_ended_only_where_it_stands_still_and_nothing_is_left(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    pid_t fence = rig_status(rig)->fence_pid;
+    assert_int_equal(rig_start(rig), 0);
+    pid_t postmaster = rig_status(rig)->postmaster_pid;
+    assert_false(fence_client_note_gone(rig->client)); /* it answers, and is believed */
+    assert_int_equal(fence_client_end(rig->client, &err), ERR_BUSY);
+    kill(fence, SIGSTOP);
+    assert_true(rig_saw(rig, FENCE_EVENT_SILENCE, 20000));
+    assert_int_equal(fence_client_end(rig->client, &err), ERR_BUSY);
+    assert_true(pid_lives(postmaster));
+    kill(postmaster, SIGKILL);
+    RIG_WAIT(rig, !pid_lives(postmaster), 5000);
+    assert_true(rig_status(rig)->running); /* as it has last said */
+    assert_true(fence_client_note_gone(rig->client));
+    assert_false(rig_status(rig)->running);
+    assert_true(rig_status(rig)->all_gone);
+    assert_int_equal(fence_client_end(rig->client, &err), 0);
+    assert_true(rig_saw(rig, FENCE_EVENT_LOST, 5000));
+    assert_false(pid_lives(fence));
+    rig_free(rig);
+}
+
+static void start_under_way_is_not_passed_over(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    const char *env[] = {NULL};
+    struct fence_start start = {
+        .data_dir = rig_data_dir, .argv = rig_sleeper(), .env = env, .kill_way = FENCE_KILL_LOOP};
+    pid_t fence = rig_status(rig)->fence_pid;
+    kill(fence, SIGSTOP);
+    assert_true(rig_saw(rig, FENCE_EVENT_SILENCE, 20000));
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    assert_false(fence_client_note_gone(rig->client));
+    assert_int_equal(rig_answer(rig), ERR_TIMEOUT);
+    assert_true(fence_client_note_gone(rig->client)); /* it would be read too late */
+    assert_false(rig_status(rig)->starting);
+    kill(fence, SIGCONT);
+    assert_int_equal(fence_client_query(rig->client, rig_on_done, rig, &err), 0);
+    assert_int_equal(rig_answer(rig), 0);
+    assert_int_equal(rig_status(rig)->starts, 0);
+    rig_end(rig);
+}
+
 static void one_fence_and_one_agent_per_runtime_directory(void **state)
 {
     (void)state;
@@ -509,6 +558,8 @@ static int all_tests(void)
         cmocka_unit_test(second_start_and_early_quit_are_refused),
         cmocka_unit_test(freed_client_ends_its_requests_as_canceled),
         cmocka_unit_test(fence_that_stands_still_or_answers_again_is_told),
+        cmocka_unit_test(fence_is_ended_only_where_it_stands_still_and_nothing_is_left),
+        cmocka_unit_test(start_under_way_is_not_passed_over),
         cmocka_unit_test(one_fence_and_one_agent_per_runtime_directory),
         cmocka_unit_test(runtime_directory_of_others_is_refused),
         cmocka_unit_test(postmaster_inherits_nothing_of_the_fence),
