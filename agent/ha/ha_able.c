@@ -17,6 +17,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define KILL_TAKES_MS 1000  /* longer than a fence that works needs for it */
+#define STOP_TAKES_MS 75000 /* a fast shutdown with the kill at its end */
+
 const char *ha_disk_name(enum pg_disk_kind kind)
 {
     switch (kind) {
@@ -195,6 +198,15 @@ static const char *why_disk_ends_term(const struct ha_snapshot *s)
                : NULL;
 }
 
+/* A fence that works kills for a page that is over. */
+static void abandon(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    ha_plan_add(plan, HA_ABANDON)->epoch = s->fence.page_epoch;
+    if (ha_fence_bars(s)) {
+        ha_plan_add(plan, HA_KILL);
+    }
+}
+
 /* What still writes is stopped in order, so that the others get all of it. What does not cannot:
  * processes that wait for a disk are not even killed before it answers, and the lease must not hang
  * on them. */
@@ -214,7 +226,7 @@ bool ha_rule_disk(const struct ha_snapshot *s, struct ha_plan *plan)
         }
         ha_plan_add(plan, HA_STOP_FAST);
     } else {
-        ha_plan_add(plan, HA_ABANDON)->epoch = s->fence.page_epoch;
+        abandon(s, plan);
     }
     disk_words(s, words);
     ha_plan_because(plan, "%s: %s", words, why);
@@ -231,7 +243,7 @@ bool ha_rule_disk_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
         is_about_space(s->self.disk) || !ha_armed_for_key(s)) {
         return false;
     }
-    ha_plan_add(plan, HA_ABANDON)->epoch = s->fence.page_epoch;
+    abandon(s, plan);
     disk_words(s, words);
     ha_plan_because(plan, "%s, and PostgreSQL does not end: %s", words, why);
     return true;
@@ -298,6 +310,75 @@ static void give_away(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     ha_plan_yield(s, plan, s->settings.synchronous_mode ? s->self.shutdown_lsn : 0);
     ha_plan_release(s, plan, s->self.shutdown_lsn);
+}
+
+/* A ttl without an answer: the shorter limit of the head of this file. PostgreSQL itself works, and
+ * is stopped in order; nobody else could be a primary here meanwhile, and this agent, which lives,
+ * does at K what the fence would have done. */
+bool ha_rule_fence(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char why[HA_REASON_BYTES];
+    int64_t since_ms = s->fence.silent_since_mono_ms;
+
+    if (!ha_fence_bars(s) || s->settings.paused || s->self.role != PG_PRIMARY ||
+        !ha_armed_for_key(s) || since_ms == HA_NEVER ||
+        lasted_ms(s, since_ms) < s->settings.ttl_ms || ha_candidate_possible(s, "", why) == NULL) {
+        return false;
+    }
+    ha_plan_add(plan, HA_CHECKPOINT);
+    ha_plan_add(plan, HA_STOP_FAST);
+    ha_plan_because(plan, "the fence does not answer: another node is better");
+    return true;
+}
+
+/* A stop is bounded by its own kill, and one whose term is over by the fence's. Where that one does
+ * not answer, what is left after all that is killed from here. */
+bool ha_rule_fence_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    int64_t stopping_ms = s->now_mono_ms - s->self.run_since_mono_ms;
+    int64_t limit_ms = s->fence.over ? KILL_TAKES_MS : STOP_TAKES_MS;
+
+    if (s->self.run != HA_RUN_STOPPING || !ha_fence_bars(s) || s->settings.paused ||
+        stopping_ms < limit_ms) {
+        return false;
+    }
+    ha_plan_add(plan, HA_KILL);
+    ha_plan_because(plan, "the fence does not answer, and PostgreSQL does not end");
+    return true;
+}
+
+static int64_t fence_end_ms(const struct ha_snapshot *s)
+{
+    return 2 * s->settings.ttl_ms > HA_FENCE_END_MS_MIN ? 2 * s->settings.ttl_ms
+                                                        : HA_FENCE_END_MS_MIN;
+}
+
+/* Nothing can be started beside it, and nothing is left that it would guard. First the key goes
+ * where it is of use; then the fence has its time to answer again. */
+bool ha_rule_fence_stopped(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    char why[HA_REASON_BYTES];
+    int64_t since_ms = s->fence.silent_since_mono_ms;
+
+    if (!ha_fence_bars(s) || s->settings.paused) {
+        return false;
+    }
+    if (ha_key_is_ours(s) && (ha_candidate_possible(s, "", why) != NULL ||
+                              (since_ms != HA_NEVER && lasted_ms(s, since_ms) >= give_up_ms(s)))) {
+        give_away(s, plan);
+        ha_plan_because(plan, "the fence does not answer, and nothing can be started beside it");
+        return true;
+    }
+    if (since_ms == HA_NEVER || s->now_mono_ms - since_ms < fence_end_ms(s)) {
+        ha_plan_wait(plan, since_ms == HA_NEVER ? HA_NEVER : since_ms + fence_end_ms(s));
+        ha_plan_because(plan, "the fence does not answer: nothing is started beside it");
+        return true;
+    }
+    ha_plan_add(plan, HA_END_FENCE);
+    ha_plan_wait(plan, HA_NEVER);
+    ha_plan_because(plan, "the fence does not answer, and nothing of PostgreSQL is left: another "
+                          "fence is to take its place");
+    return true;
 }
 
 /* Nothing is started on a disk that takes no writes: it would hang or fail. Where only space is

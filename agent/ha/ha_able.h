@@ -13,6 +13,9 @@
 #define HA_CRASHES_MAX 5
 /* Killed because it hung, and hung again: what a start in place does not heal. */
 #define HA_HANGS_MAX 2
+/* A fence of whose instance nothing is left, and that has not answered for two ttls and this, is
+ * ended: what could not be started beside it is more than it still guards. */
+#define HA_FENCE_END_MS_MIN 30000
 
 /* "low", "full", "stalled", "read-only", "failed"; "good", "unknown". Never NULL. */
 const char *ha_disk_name(enum pg_disk_kind kind);
@@ -22,9 +25,8 @@ bool ha_disk_takes_writes(enum pg_disk_kind kind);
 /* A promotion has failed here, or was not let begin, less than a ttl ago; until then
  * `*ret_until_mono_ms`. Another one is to have the key. */
 bool ha_promotion_failed_lately(const struct ha_snapshot *s, int64_t *ret_until_mono_ms);
-/* The fence stands still: nothing would end a primary here in time, nor could one be started. (A
- * standby cluster has none to end.) One that is there goes on: to stop it would not free the key
- * before the fence answers. */
+/* The fence stands still: nothing but this agent would end a primary here in time, nor could one be
+ * started. (A standby cluster has none to end.) */
 bool ha_fence_bars(const struct ha_snapshot *s);
 bool ha_is_unfit(const struct ha_snapshot *s);
 /* What keeps this standby, which has the leader key, from being promoted, in words; NULL: nothing
@@ -43,8 +45,11 @@ void ha_trouble(const struct ha_snapshot *s, char ret_text[HA_TROUBLE_BYTES]);
 bool ha_rule_disk(const struct ha_snapshot *s, struct ha_plan *plan);       /* running, starting */
 bool ha_rule_hung(const struct ha_snapshot *s, struct ha_plan *plan);       /* running */
 bool ha_rule_crash_loop(const struct ha_snapshot *s, struct ha_plan *plan); /* running */
-bool ha_rule_disk_stopping(const struct ha_snapshot *s, struct ha_plan *plan); /* stopping */
-bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan);  /* nothing runs */
-bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan);       /* nothing runs */
+bool ha_rule_disk_stopping(const struct ha_snapshot *s, struct ha_plan *plan);  /* stopping */
+bool ha_rule_disk_stopped(const struct ha_snapshot *s, struct ha_plan *plan);   /* nothing runs */
+bool ha_rule_give_up(const struct ha_snapshot *s, struct ha_plan *plan);        /* nothing runs */
+bool ha_rule_fence(const struct ha_snapshot *s, struct ha_plan *plan);          /* running */
+bool ha_rule_fence_stopping(const struct ha_snapshot *s, struct ha_plan *plan); /* stopping */
+bool ha_rule_fence_stopped(const struct ha_snapshot *s, struct ha_plan *plan);  /* nothing runs */
 
 #endif

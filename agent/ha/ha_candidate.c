@@ -498,6 +498,9 @@ static const char *obstacle(const struct ha_snapshot *s, const struct ha_member 
     if (ha_disk_is_low_or_worse(member->disk) && !is_ordered(s, member->name)) {
         return "its disk is almost full, or takes no writes";
     }
+    if (member->fence_silent) {
+        return "its fence does not answer";
+    }
     if (is_synchronous(s) && !ha_sync_key_has(&s->cluster.sync, member->name) &&
         !is_ordered(s, member->name)) {
         return "it is not synchronous";

@@ -48,6 +48,9 @@ static const char *check_start_primary(const struct ha_snapshot *s, const struct
     if (s->self.directory != PG_DIR_VALID) {
         return "starts a primary from a directory that is not whole";
     }
+    if (ha_fence_bars(s) && !s->settings.paused) {
+        return "starts a primary beside a fence that does not answer";
+    }
     return ha_timeline_is_unreserved(s) ? "serves on a timeline that no acquisition reserved"
                                         : check_writable(s, ahead);
 }
@@ -466,6 +469,15 @@ static const char *check_cancel(const struct ha_snapshot *s)
                : "cancels neither a promotion that waits nor what is to be made anew";
 }
 
+/* With it goes all that it has started, at once. */
+static const char *check_end_fence(const struct ha_snapshot *s)
+{
+    bool unused = ha_is_down(s) && s->fence.all_gone && !s->job.running;
+    return unused && s->fence.silent && !s->settings.paused
+               ? NULL
+               : "ends a fence that answers, or that may be of use";
+}
+
 /* Whatever goes by the name is left to whoever has it. */
 static bool goes_by_name(enum ha_action_type type)
 {
@@ -528,6 +540,7 @@ static const char *check_action(const struct ha_snapshot *s, const struct ha_pla
         return action->epoch.revision != 0 && ha_epoch_equal(action->epoch, s->fence.page_epoch)
                    ? NULL
                    : "abandons an epoch that the page does not have";
+    case HA_END_FENCE: return check_end_fence(s);
     case HA_STOP_RESTART: return check_restart(s);
     case HA_ORDER_RESTART: return check_restart_due(s);
     case HA_CANCEL: return check_cancel(s);

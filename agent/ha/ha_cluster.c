@@ -153,6 +153,7 @@ static void read_member(const char *name, const struct ha_kv *kv, const json_t *
     member->hba_missing = json_is_true(json_object_get(value, "hba_missing"));
     member->disk = disk_of(json_string_value(json_object_get(value, "disk")));
     member->disk_answers = integer(value, "disk_answers");
+    member->fence_silent = json_is_true(json_object_get(value, "fence_silent"));
     ha_tags_read(json_object_get(value, "tags"), &member->tags);
 }
 

@@ -86,6 +86,9 @@
     /* The same where it may not end (a disk that does not answer): `epoch` is over, the fence     \
      * kills for it, and no renewal is sent any more, so that the lease ends by itself. */         \
     X(HA_ABANDON, "abandon")                                                                       \
+    /* The fence, which does not answer and has nothing left to guard, is ended; and this agent,   \
+     * whose next start makes another one. */                                                      \
+    X(HA_END_FENCE, "end_fence")                                                                   \
     /* A. The promise for `epoch`: the service file cannot connect, no walreceiver is left. */     \
     X(HA_DETACH, "detach")                                                                         \
     /* Service file names `member` (of `epoch`); the old walreceiver, if any, is ended. */         \

@@ -222,9 +222,19 @@ void ha_plan_upkeep(const struct ha_snapshot *s, struct ha_plan *plan)
 
 static bool rule_healthy(const struct ha_snapshot *s, struct ha_plan *plan)
 {
+    char why[HA_REASON_BYTES];
     ha_plan_upkeep(s, plan);
     ha_plan_wait(plan, scheduled_mono_ms(s));
-    ha_plan_because(plan, "the leader with the lease");
+    if (!ha_fence_bars(s)) {
+        ha_plan_because(plan, "the leader with the lease");
+    } else if (ha_candidate_possible(s, "", why) != NULL) {
+        ha_plan_because(plan, "the leader with the lease, and the fence does not answer");
+    } else {
+        ha_plan_because(plan,
+                        "the leader with the lease: the fence does not answer, and nobody else "
+                        "could lead: %s",
+                        why);
+    }
     return true;
 }
 
@@ -239,6 +249,7 @@ static const struct ha_rule rules[] = {
     {"watchdog", ha_rule_watchdog},
     {"disk", ha_rule_disk},
     {"hung", ha_rule_hung},
+    {"fence", ha_rule_fence},
     {"crash_loop", ha_rule_crash_loop},
     {"failover_stale", ha_rule_failover_stale},
     {"failover", ha_rule_failover},

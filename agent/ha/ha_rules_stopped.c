@@ -287,6 +287,7 @@ static const struct ha_rule rules[] = {
     {"timeline_unreserved", rule_timeline_unreserved},
     {"give_up", ha_rule_give_up},
     {"watchdog", ha_rule_watchdog_stopped},
+    {"fence", ha_rule_fence_stopped},
     {"start_in_place", rule_start_in_place},
     {"retake", rule_retake},
     {"start_detached", rule_start_detached},

@@ -105,6 +105,7 @@ struct ha_member {
     /* Revision of the leader's record that told of trouble with its disk: this member has read it,
      * and its own disk took a write after that. 0 = none. */
     int64_t disk_answers;
+    bool fence_silent; /* as published: nothing would end a primary there in time */
     struct ha_tags tags;
     int64_t mod_revision;
 };
@@ -383,14 +384,15 @@ struct ha_silence {
 /* The fence process and its page. */
 struct ha_fence {
     bool connected;
-    struct ha_epoch page_epoch; /* revision 0 = standby page */
-    bool armed;                 /* the page has that epoch and a deadline */
-    bool over;                  /* the page says that its epoch has ended */
-    bool fired;                 /* soft stop or kill was begun for page_epoch */
-    bool silent;                /* it does not answer: what ran out of time it would not end */
-    bool all_gone;              /* a look found no process of the instance */
-    bool adopted;               /* the postmaster is not its child */
-    bool knows_directory;       /* it would find and kill an adopted one */
+    struct ha_epoch page_epoch;   /* revision 0 = standby page */
+    bool armed;                   /* the page has that epoch and a deadline */
+    bool over;                    /* the page says that its epoch has ended */
+    bool fired;                   /* soft stop or kill was begun for page_epoch */
+    bool silent;                  /* it does not answer: what ran out of time it would not end */
+    int64_t silent_since_mono_ms; /* HA_NEVER */
+    bool all_gone;                /* a look found no process of the instance */
+    bool adopted;                 /* the postmaster is not its child */
+    bool knows_directory;         /* it would find and kill an adopted one */
 };
 
 enum ha_watchdog_state {

@@ -140,6 +140,14 @@ void cycle_request(struct agent *agent)
     }
 }
 
+/* A fence that works says when S has passed; of one that does not the clock has to do. */
+static int64_t until_soft_ms(const struct agent *agent, int64_t wait_ms)
+{
+    int64_t left_ms = agent->lease.soft_ms - agent_lease_ms(agent);
+    bool counts = agent->fence_silent && agent->lease.held && left_ms > 0;
+    return counts && left_ms < wait_ms ? left_ms : wait_ms;
+}
+
 void cycle_plan_done(struct agent *agent, const char *failure)
 {
     const struct ha_plan *plan = &agent->plan;
@@ -168,7 +176,7 @@ void cycle_plan_done(struct agent *agent, const char *failure)
         wait = 0;
     }
     publish_request(agent);
-    arm_timer(agent, wait);
+    arm_timer(agent, until_soft_ms(agent, wait));
 }
 
 int cycle_start(struct agent *agent)

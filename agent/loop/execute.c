@@ -476,6 +476,22 @@ static int do_abandon(struct agent *agent, const struct ha_action *action, struc
     return rc;
 }
 
+/* Its end is an event, and ours: the next agent starts another one. One that hangs in the kernel
+ * stays, and is told once. */
+static int do_end_fence(struct agent *agent, const struct ha_action *action, struct error *err)
+{
+    int32_t pid = fence_client_status(agent->fence)->fence_pid;
+    (void)action;
+    int rc = fence_client_end(agent->fence, err);
+    if (rc == 0 && agent->fence_ended_pid != pid) {
+        agent->fence_ended_pid = pid;
+        log_error("ending the fence (process %" PRId32 "), which stands still: nothing of "
+                  "PostgreSQL is left, and another one is to take its place",
+                  pid);
+    }
+    return rc;
+}
+
 static void on_released(void *arg, const struct dcs_result *result, const struct error *err)
 {
     struct agent *agent = arg;
@@ -570,6 +586,7 @@ static const do_action actions[HA_EXIT + 1] = {
     [HA_REMOVE_UNFENCED] = do_remove_unfenced,
     [HA_RELEASE] = do_release,
     [HA_ABANDON] = do_abandon,
+    [HA_END_FENCE] = do_end_fence,
     [HA_ORDER_RESTART] = do_order_restart,
     [HA_DROP_RESTART] = do_drop_restart,
     [HA_DROP_SCHEDULED] = do_drop_restart,

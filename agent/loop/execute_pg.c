@@ -130,17 +130,34 @@ static void on_stopped(void *arg, int rc, const struct error *err)
     agent->facts.start_ordered = false;
     agent->facts.stopping = false;
     agent->facts.adopted = agent->facts.adopted && rc != 0;
+    agent->adoption.unlooked = agent->adoption.unlooked && rc != 0; /* by the fence, or for it */
     observe_inspect(agent); /* first: what was looked at before may be gone */
     observe_run(agent);
     cycle_request(agent);
+}
+
+/* A fence that stands still does nothing at K: what is stopped then is killed from here by that
+ * time. */
+static int64_t kill_after(const struct agent *agent, int64_t kill_after_ms)
+{
+    struct fence_lease page;
+    const struct fence_page *mapped = fence_client_page(agent->fence);
+    if (!fence_client_status(agent->fence)->silent || mapped == NULL ||
+        !fence_page_read(mapped, &page) || !fence_lease_armed(&page)) {
+        return kill_after_ms;
+    }
+    int64_t left_ms = page.deadline_ms == FENCE_OVER ? 0 : page.deadline_ms - agent_lease_ms(agent);
+    left_ms = left_ms < 0 ? 0 : left_ms;
+    return left_ms < kill_after_ms ? left_ms : kill_after_ms;
 }
 
 static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_after_ms,
                 struct error *err)
 {
     struct pg_command before;
-    struct pg_stop request = {
-        .mode = mode, .kill_after_ms = kill_after_ms, .unlooked = agent->adoption.unlooked};
+    struct pg_stop request = {.mode = mode,
+                              .kill_after_ms = kill_after(agent, kill_after_ms),
+                              .unlooked = agent->adoption.unlooked};
     if (mode == FENCE_STOP_FAST && commands_before_stop(agent, &before)) {
         request.before = &before;
     }

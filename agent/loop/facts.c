@@ -277,6 +277,8 @@ static void fill_fence(const struct agent *agent, struct ha_fence *fence)
                       !agent->adoption.unlooked &&
                       !(agent->facts.inspected && agent->facts.inspection.running);
     fence->silent = status->silent;
+    fence->silent_since_mono_ms =
+        agent->fence_silent ? agent->fence_silent_since_mono_ms : HA_NEVER;
     fence->knows_directory = status->starts > 0 || adoption_is_done(agent);
     fence->adopted = agent->facts.inspected && agent->facts.inspection.running && !status->running;
 }

@@ -336,7 +336,9 @@ struct agent {
     struct loop_watchdog watchdog;
     /* namesake.c */
     struct loop_namesake namesake;
-    bool fence_silent; /* and the operator was told */
+    bool fence_silent;                  /* and the operator was told */
+    int64_t fence_silent_since_mono_ms; /* while it is so */
+    int32_t fence_ended_pid;            /* of the last one that was ended here; 0 = none */
     /* reinit.c */
     struct loop_reinit reinit;
     /* cycle.c */

@@ -552,6 +552,12 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
         ha_lease_fired(&agent->lease, epoch);
         break;
     case FENCE_EVENT_LOST:
+        if (status->fence_pid == agent->fence_ended_pid) {
+            log_info("the fence that stood still has ended: ending, too, the next start of the "
+                     "agent makes another one");
+            agent->on_exit(agent, 1);
+            return;
+        }
         log_error("the connection to the fence process %d is lost, and with the process PostgreSQL "
                   "ends, too: ending, the next start of the agent takes up what still runs, or "
                   "stops what is left",

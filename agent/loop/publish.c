@@ -105,6 +105,26 @@ void publish_urls(const struct agent *agent, char *ret_conn_url, char *ret_api_u
                    config->restapi_connect.text);
 }
 
+/* None of these is one of Patroni's. */
+static void put_trouble(const struct agent *agent, const struct ha_snapshot *s, json_t *member)
+{
+    char trouble[HA_TROUBLE_BYTES];
+    ha_trouble(s, trouble);
+    if (trouble[0] != '\0') {
+        put_text(member, "trouble", trouble);
+    }
+    enum pg_disk_kind disk = disk_published(agent);
+    if (ha_disk_is_low_or_worse(disk)) {
+        put_text(member, "disk", ha_disk_name(disk));
+    }
+    if (s->fence.silent) {
+        (void)json_object_set_new(member, "fence_silent", json_true());
+    }
+    if (agent->facts.disk_answers > 0) {
+        put_number(member, "disk_answers", (uint64_t)agent->facts.disk_answers);
+    }
+}
+
 static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *s)
 {
     const struct config *config = agent->config;
@@ -154,18 +174,7 @@ static json_t *stable_part(const struct agent *agent, const struct ha_snapshot *
     if (ha_shows_pause(s)) {
         (void)json_object_set_new(member, "pause", json_true());
     }
-    char trouble[HA_TROUBLE_BYTES];
-    ha_trouble(s, trouble);
-    if (trouble[0] != '\0') { /* nor these two */
-        put_text(member, "trouble", trouble);
-    }
-    enum pg_disk_kind disk = disk_published(agent);
-    if (ha_disk_is_low_or_worse(disk)) {
-        put_text(member, "disk", ha_disk_name(disk));
-    }
-    if (agent->facts.disk_answers > 0) {
-        put_number(member, "disk_answers", (uint64_t)agent->facts.disk_answers);
-    }
+    put_trouble(agent, s, member);
     json_t *tags = json_deep_copy(config->tags.published);
     if (ha_sheds_sync(s)) {
         /* It is about to stop: commits are to wait for somebody else. */

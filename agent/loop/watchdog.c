@@ -213,7 +213,7 @@ static void make_room(struct agent *agent)
     }
 }
 
-/* Nothing ends PostgreSQL in time then but a device that is armed. */
+/* Nothing but this agent, or a device that is armed, ends PostgreSQL in time then. */
 static void look_for_silence(struct agent *agent)
 {
     const struct fence_status *status = fence_client_status(agent->fence);
@@ -221,6 +221,7 @@ static void look_for_silence(struct agent *agent)
         return;
     }
     agent->fence_silent = status->silent;
+    agent->fence_silent_since_mono_ms = agent_mono_ms(agent);
     if (status->silent) {
         log_error("the fence (process %" PRId32 ") stands still: it does not answer, and would not "
                   "end PostgreSQL in time; kill -CONT it, or see what its host lacks",

@@ -52,8 +52,8 @@ UNFINISHED = re.compile(r"\b(FIX" r"ME|TO" r"DO|XX" r"X)\b")  # split, so as not
 # Functions that the simulator gives itself; everything else has to come from the archives. All are effects: the clocks, the
 # sink of the log, the socket to the fence process, connections to other hosts, the group (directory, port, links) round the node.
 SIMULATED = {"clock_real", "random_real", "log_write",
-             "fence_client_adopt", "fence_client_connected", "fence_client_page", "fence_client_status", "fence_client_watchdog", "raft_group_node", "peers_peer",
-             "peers_tell", "tcp_connect_start", "tcp_connect_cancel"}
+             "fence_client_adopt", "fence_client_connected", "fence_client_end", "fence_client_page", "fence_client_status", "fence_client_watchdog",
+             "raft_group_node", "peers_peer", "peers_tell", "tcp_connect_start", "tcp_connect_cancel"}
 # Functions that it looks at on their way (--wrap): it calls the real one and spoils it only where a seeded fault says so.
 WRAPPED = {"store_apply", "store_leases_due", "fopen", "ha_sync_key_read", "ha_sync_next", "ha_rules_run"}
 # Rooms whose shipping objects the simulator has to run.

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "sim_connect.h"
 #include "sim_depose.h"
+#include "sim_fence.h"
 #include "sim_instance.h"
 #include "sim_pause.h"
 
@@ -399,7 +400,7 @@ static void start_agent(struct sim_node *node)
     agent->pg = &self->pg;
     agent->fence = &self->fence;
     agent->on_exit = on_exit_asked;
-    agent->facts.ever_ran = machine->status.running;
+    agent->facts.ever_ran = sim_fence_heard(machine)->running;
     int rc =
         dynamic_config_parse(self->bootstrap, DYNAMIC_TTL_MS_MIN_RAFT, &agent->dynamic, NULL, &err);
     ASSERT(rc == 0);
@@ -494,7 +495,7 @@ void sim_agent_watchdog_answer(struct sim_node *node)
     if (done != NULL) {
         sim_running = node;
         client->dog_done = NULL;
-        done(client->dog_arg, 0, &client->machine->status, &err);
+        done(client->dog_arg, 0, sim_fence_heard(client->machine), &err);
     }
 }
 
@@ -508,7 +509,9 @@ void sim_agent_adopt_answer(struct sim_node *node)
     if (done == NULL) {
         return;
     }
-    if (client->machine->status.running) {
+    if (sim_fence_stands(client->machine)) {
+        rc = error_set(&err, ERR_TIMEOUT, "the fence does not answer");
+    } else if (client->machine->status.running) {
         rc = error_set(&err, ERR_BUSY, "an instance that was started here is not stopped");
     } else {
         client->machine->knows_directory = true;
@@ -517,7 +520,7 @@ void sim_agent_adopt_answer(struct sim_node *node)
     }
     sim_running = node;
     client->adopt_done = NULL;
-    done(client->adopt_arg, rc, &client->machine->status, &err);
+    done(client->adopt_arg, rc, sim_fence_heard(client->machine), &err);
 }
 
 static void deliver_fence_event(void *arg, uint64_t event, uint64_t b)
@@ -527,14 +530,21 @@ static void deliver_fence_event(void *arg, uint64_t event, uint64_t b)
     if (node->agent != NULL) {
         sim_running = node;
         observe_fence_event(&node->agent->agent, (enum fence_event)event,
-                            &sim_machine_of(node)->status);
+                            sim_fence_heard(sim_machine_of(node)));
+    }
+}
+
+void sim_agent_fence_said(struct sim_node *node, enum fence_event event)
+{
+    if (node->agent != NULL) {
+        sim_node_at(node, 1, deliver_fence_event, node, event, 0);
     }
 }
 
 void sim_agent_fence_event(struct sim_node *node, enum fence_event event)
 {
-    if (node->agent != NULL) {
-        sim_node_at(node, 1, deliver_fence_event, node, event, 0);
+    if (!sim_fence_stands(sim_machine_of(node))) {
+        sim_agent_fence_said(node, event);
     }
 }
 

@@ -65,6 +65,7 @@ static const char *const rare[] = {
     "replica/disarm",
     "silent/disarm",
     "silent/promotion_orphaned",
+    "starting/fence_stopping", /* what its agent has not ended beside a fence that stands still */
     "starting/start_timeout",
     "starting/starting_standby_attach",
     "stopped/give_up",

@@ -33,7 +33,10 @@ enum sim_message_fate { SIM_MESSAGE_DROPPED, SIM_MESSAGE_DOUBLED, SIM_MESSAGE_FA
     X(UNFENCED_ALONE, "a primary ran unfenced without an agent")                    \
     X(ADOPTED, "the fence was told of a server that others had started")            \
     X(ADOPTED_PRIMARY, "a server that others had started was promoted")             \
-    X(ADOPTED_KILLED, "the fence killed a server that others had started")
+    X(ADOPTED_KILLED, "the fence killed a server that others had started")          \
+    X(SILENT_STOP, "a stop ended without a word of a fence that stood still")       \
+    X(SILENT_KILL, "an agent killed what its fence stood still for")                \
+    X(SILENT_END, "a fence that stood still was ended")
 
 enum sim_state {
 #define STATE(constant, name) SIM_STATE_##constant,

@@ -51,6 +51,8 @@ extern const struct sim_drill sim_drills_pause[];
 extern const size_t sim_drills_pause_count;
 extern const struct sim_drill sim_drills_watchdog[];
 extern const size_t sim_drills_watchdog_count;
+extern const struct sim_drill sim_drills_fence[];
+extern const size_t sim_drills_fence_count;
 extern const struct sim_drill sim_drills_storage[];
 extern const size_t sim_drills_storage_count;
 

@@ -1,7 +1,7 @@
 /* Each node has a watchdog device: it resets a host whose fence stands still before another one
  * leads, and it fires at nothing else that happens in a node's life. */
 #include "sim_drill.h"
-#include "sim_watchdog.h"
+#include "sim_fence.h"
 
 enum {
     BEYOND_MS = 1500,
@@ -37,7 +37,7 @@ static void agent_and_fence_stand_still(struct scene *scene)
     drill_lead(scene, scene->standbys[sim_below(scene->world, 2)]);
     drill_pass(scene, (int64_t)sim_below(scene->world, 1000));
     sim_node_pause(former->node, 4 * scene->ttl_ms);
-    sim_watchdog_stop_fence(former, 4 * scene->ttl_ms);
+    sim_fence_stop(former, 4 * scene->ttl_ms);
     reset_in_time(scene);
 }
 
@@ -46,7 +46,7 @@ static void fence_stands_still(struct scene *scene)
 {
     drill_lead(scene, scene->standbys[sim_below(scene->world, 2)]);
     drill_pass(scene, (int64_t)sim_below(scene->world, 1000));
-    sim_watchdog_stop_fence(scene->primary, 4 * scene->ttl_ms);
+    sim_fence_stop(scene->primary, 4 * scene->ttl_ms);
     reset_in_time(scene);
 }
 
@@ -55,7 +55,7 @@ static void fence_stands_still_for_a_moment(struct scene *scene)
 {
     drill_lead(scene, scene->standbys[sim_below(scene->world, 2)]);
     for (int i = 0; i < 5; i++) {
-        sim_watchdog_stop_fence(scene->primary, 100 + (int64_t)sim_below(scene->world, 500));
+        sim_fence_stop(scene->primary, 100 + (int64_t)sim_below(scene->world, 500));
         drill_while(scene, drill_undisturbed, scene->ttl_ms / 2, "a short stop resets nobody");
     }
     drill_settle(scene);

@@ -1,6 +1,7 @@
 /* Carries out the script of a run, and heals everything at its end. */
 #include "sim_script.h"
 
+#include "sim_fence.h"
 #include "sim_machine.h"
 
 #include <stdio.h>
@@ -60,7 +61,9 @@ static void restart(void *arg, uint64_t a, uint64_t b)
     struct sim_node *node = arg;
     (void)a;
     (void)b;
-    if (node->frozen) {
+    bool stands =
+        node->world->options.mode == SIM_CLUSTER && sim_fence_stands(sim_machine_of(node));
+    if (node->frozen || stands) { /* an agent whose fence does not answer ends again */
         sim_faults_restart(node, 100);
     } else if (node->raft == NULL && node->world->failure == NULL) {
         sim_member_start(node);

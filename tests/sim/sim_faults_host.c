@@ -1,4 +1,5 @@
 /* What happens to processes, hosts and clocks. */
+#include "sim_fence.h"
 #include "sim_machine.h"
 #include "sim_script.h"
 
@@ -272,6 +273,18 @@ bool sim_fault_adoption(struct sim_world *world, struct sim_dice *dice)
     sim_member_crash(node);
     sim_machine_start_by_hand(machine);
     sim_faults_restart(node, away_ms);
+    return true;
+}
+
+bool sim_fault_silent_fence(struct sim_world *world, struct sim_dice *dice)
+{
+    struct sim_machine *machine = sim_machine_of(sim_fault_victim(world, dice));
+    bool for_ever = sim_dice_chance(dice, 750);
+    if (sim_fence_stands(machine) || machine->off) {
+        return false;
+    }
+    sim_fence_stop(machine, for_ever ? world->options.fault_ms
+                                     : sim_dice_between(dice, 100, 6 * sim_ttl_ms(world)));
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* pg_instance.h and the client side of fence.h on the machine model. Jobs die with the agent; what
  * was signalled to the postmaster goes on. */
 #include "sim_instance.h"
+#include "sim_fence.h"
 #include "sim_pause.h"
 
 #include "base/assert.h"
@@ -430,6 +431,14 @@ static void order_start(struct sim_call *call)
     struct sim_machine *machine = call->instance->machine;
     struct fence_lease lease;
     bool whole = fence_page_read(machine->page, &lease);
+    if (sim_fence_stands(machine)) { /* it reads the order when it goes on, or too late */
+        if (sim_fence_reads_start(machine, call->begun)) {
+            sim_call_later(call, START_LOOK_MS);
+        } else {
+            start_end(call, ERR_TIMEOUT, "the fence does not answer");
+        }
+        return;
+    }
     if (machine->phase != SIM_DOWN) {
         start_end(call, ERR_BUSY, "a process of the instance is left");
         return;
@@ -470,7 +479,11 @@ int pg_instance_start(struct pg_instance *instance, const struct pg_start *start
 static void finish_stop(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
-    if (machine->phase == SIM_DOWN && call->unlooked) {
+    if (sim_fence_stands(machine)) {
+        sim_fence_finish_stop(call);
+        return;
+    }
+    if (machine->phase == SIM_DOWN && (call->unlooked || !machine->status.all_gone)) {
         call->unlooked = false;
         machine->status.all_gone = true;
         sim_agent_fence_event(machine->node, FENCE_EVENT_ALL_GONE);
@@ -948,7 +961,7 @@ struct fence_page *fence_client_page(const struct fence_client *client)
 
 const struct fence_status *fence_client_status(const struct fence_client *client)
 {
-    return &client->machine->status;
+    return sim_fence_heard(client->machine);
 }
 
 static void answer_adopt(void *arg, uint64_t a, uint64_t b)

@@ -6,6 +6,7 @@
 #include "sim_machine.h"
 
 #include "sim_depose.h"
+#include "sim_fence.h"
 #include "sim_pause.h"
 #include "sim_watchdog.h"
 
@@ -91,6 +92,7 @@ void sim_machine_heal(struct sim_machine *machine)
     machine->hangs_until_ms = 0;
     machine->replay_stands_until_ms = 0;
     machine->slow_until_ms = 0;
+    machine->dog.fence_stands_until_ms = 0;
 }
 
 /* --- life of the postmaster ------------------------------------------------------------------- */
@@ -245,10 +247,13 @@ void sim_machine_kill_postmaster(struct sim_machine *machine)
     }
     machine->phase = SIM_STOPPING;
     machine->orphans = true;
-    machine->status.killing = true;
+    machine->status.killing = !sim_fence_stands(machine);
     machine->status.running = false;
     machine->status.postmaster_pid = 0;
     machine->status.exited = true;
+    if (sim_fence_stands(machine)) {
+        return; /* nobody ends them before it goes on, or its agent does */
+    }
     sim_agent_fence_event(machine->node, FENCE_EVENT_POSTMASTER_EXITED);
     bool late = !world->setup.one_writer && sim_chance(world, 200);
     int64_t within_ms = late ? ORPHANS_LATE_MS : ORPHANS_MS;
@@ -382,6 +387,9 @@ static void fence_turn(void *arg, uint64_t a, uint64_t b)
                     fence_turn, machine, 0, 0);
         return;
     }
+    if (sim_fence_stands(machine)) {
+        sim_fence_goes_on(machine);
+    }
     if (!fence_page_read(machine->page, &lease)) {
         sim_fail(world, "the page is whole", "%s", machine->node->name);
         return;
@@ -464,6 +472,7 @@ static void page_clear(struct sim_machine *machine)
     machine->kill_at_ms = FENCE_NO_DEADLINE;
     machine->status = (struct fence_status){.fence_pid = 1, .all_gone = true, .kill_ms = -1};
     machine->knows_directory = false;
+    machine->fence_stood = false;
     bool fired = machine->dog.fired;
     machine->dog = (struct sim_dog){.fired = fired};
 }
@@ -476,6 +485,13 @@ void sim_machine_power_off(struct sim_machine *machine)
         gone(machine, false);
     }
     page_clear(machine);
+}
+
+void sim_machine_lose_fence(struct sim_machine *machine)
+{
+    ASSERT(machine->phase == SIM_DOWN);
+    page_clear(machine);
+    machine->status.all_gone = false; /* it has not looked */
 }
 
 void sim_machine_start_by_hand(struct sim_machine *machine)

@@ -116,7 +116,11 @@ struct sim_machine {
     struct fence_state fence_state;
     int64_t kill_at_ms; /* of a stop that the agent asked for, on the lease clock */
     struct fence_status status;
-    bool knows_directory; /* the fence was told where one runs that it has not started */
+    bool fence_stood;          /* it stands still, or has done nothing yet since: sim_fence.h */
+    uint64_t fence_stops;      /* how often it was stopped */
+    struct fence_status heard; /* by its agent, while it stands */
+    int64_t start_sent_ms;     /* true time: of the last start that it has not read */
+    bool knows_directory;      /* the fence was told where one runs that it has not started */
     struct sim_dog {
         int64_t wanted_ms; /* timeout; 0 = no watchdog */
         int64_t timeout_ms;
@@ -161,6 +165,9 @@ void sim_machine_up(struct sim_machine *machine); /* accepts connections from no
 /* Host crash: everything on it is gone at once, the page with it. */
 void sim_machine_power_off(struct sim_machine *machine);
 
+/* The fence process has ended, with nothing running: another one has the page anew. */
+void sim_machine_lose_fence(struct sim_machine *machine);
+
 void sim_machine_erase(struct sim_machine *machine);          /* no data directory any more */
 void sim_machine_init_directory(struct sim_machine *machine); /* initdb */
 /* How long something of PostgreSQL takes. In a drill the machine is idle and quick. */
@@ -202,6 +209,8 @@ size_t sim_commits_reigns(const struct sim_world *world);     /* how many primar
 /* To the agent, if one runs (sim_agent.c). */
 bool sim_agent_has_view(const struct sim_node *node); /* it has read the store since its start */
 void sim_agent_fence_event(struct sim_node *node, enum fence_event event);
+/* The same of what its client finds out, and no fence says. */
+void sim_agent_fence_said(struct sim_node *node, enum fence_event event);
 /* What its last decision took PostgreSQL for; unknown = no agent runs. */
 enum pg_role sim_agent_decided_on(const struct sim_node *node);
 /* To what it has asked the fence for its watchdog. */

@@ -289,6 +289,7 @@ static void run_drills(const struct arguments *arguments, struct tally *tally)
                  {sim_drills_early, sim_drills_early_count},
                  {sim_drills_pause, sim_drills_pause_count},
                  {sim_drills_watchdog, sim_drills_watchdog_count},
+                 {sim_drills_fence, sim_drills_fence_count},
                  {sim_drills_storage, sim_drills_storage_count}};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         for (size_t j = 0; j < lists[i].count && !is_over(arguments, tally); j++) {

@@ -11,6 +11,8 @@ enum {
     BOOTSTRAP_PERMILLE = 150,
     ADOPTION_PERMILLE = 200,
     ADOPTIONS_MAX = 12,
+    SILENCE_PERMILLE = 900,
+    SILENCES_MAX = 4,
     MAINTAINED_PERMILLE = 250, /* much of what happens is the operators' */
     EARLY_PERMILLE = 500,      /* of the clusters that can have it */
     CASCADE_PERMILLE = 300,
@@ -139,14 +141,15 @@ static void script_insert(struct sim_script *script, struct sim_fault fault)
     script->faults[at] = fault;
 }
 
-static void draw_adoptions(int64_t first_ms, int64_t end_ms, struct sim_dice *dice,
-                           struct sim_script *script)
+/* Between one and `most` of that kind. */
+static void draw_apart(enum sim_fault_kind kind, uint64_t most, int64_t first_ms, int64_t end_ms,
+                       struct sim_dice *dice, struct sim_script *script)
 {
-    uint64_t count = 1 + sim_dice_below(dice, ADOPTIONS_MAX);
+    uint64_t count = 1 + sim_dice_below(dice, most);
     for (uint64_t i = 0; i < count && first_ms < end_ms; i++) {
         int64_t at_ms = sim_dice_between(dice, first_ms, end_ms);
-        script_insert(script, (struct sim_fault){
-                                  .at_ms = at_ms, .kind = SIM_ADOPTION, .dice = dice_next(dice)});
+        script_insert(script,
+                      (struct sim_fault){.at_ms = at_ms, .kind = kind, .dice = dice_next(dice)});
     }
 }
 
@@ -200,7 +203,13 @@ void sim_script_draw(const struct sim_options *options, const struct sim_setup *
     }
     if (options->mode == SIM_CLUSTER && setup->fence &&
         sim_dice_chance(&early, ADOPTION_PERMILLE)) {
-        draw_adoptions(first, options->fault_ms - 1, &early, ret_script);
+        draw_apart(SIM_ADOPTION, ADOPTIONS_MAX, first, options->fault_ms - 1, &early, ret_script);
+    }
+    /* One whose agent is stopped, or dies, too, ends nothing: not where I1 is checked. */
+    if (options->mode == SIM_CLUSTER && setup->fence && !setup->one_writer &&
+        sim_dice_chance(&early, SILENCE_PERMILLE)) {
+        draw_apart(SIM_SILENT_FENCE, SILENCES_MAX, first, options->fault_ms - 1, &early,
+                   ret_script);
     }
 }
 

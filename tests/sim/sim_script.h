@@ -67,7 +67,8 @@
     X(FREEZE, "frozen_host", sim_fault_freeze, 'w')                          \
     X(FREEZE_CLOCK, "frozen_clock", sim_fault_freeze_clock, 'w')             \
     X(REINIT, "reinit_on_request", sim_fault_reinit, 'c')                    \
-    X(ADOPTION, "started_by_others", sim_fault_adoption, 'o')
+    X(ADOPTION, "started_by_others", sim_fault_adoption, 'o')                \
+    X(SILENT_FENCE, "silent_fence", sim_fault_silent_fence, 'o')
 
 enum sim_fault_kind {
 #define KIND(constant, name, function, where) SIM_##constant,

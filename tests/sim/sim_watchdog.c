@@ -112,11 +112,6 @@ void sim_watchdog_open(struct sim_machine *machine)
     }
 }
 
-void sim_watchdog_stop_fence(struct sim_machine *machine, int64_t ms)
-{
-    machine->dog.fence_stands_until_ms = machine->node->world->now + ms;
-}
-
 /* --- what the agent asks for ------------------------------------------------------------------ */
 
 static void answer(void *arg, uint64_t a, uint64_t b)

@@ -8,7 +8,5 @@ void sim_watchdog_open(struct sim_machine *machine);
 /* A turn of the fence. */
 void sim_watchdog_turn(struct sim_machine *machine, const struct fence_lease *lease,
                        int64_t now_ms);
-/* The fence process stands still for so long. */
-void sim_watchdog_stop_fence(struct sim_machine *machine, int64_t ms);
 
 #endif

@@ -665,6 +665,36 @@ static void only_the_epoch_on_the_page_is_abandoned(void **state)
     forbidden("abandons an epoch that the page does not have");
 }
 
+static void only_a_silent_fence_without_an_instance_is_ended(void **state)
+{
+    static const char *const needed[] = {
+        "fence silent=no\n",   "fence all_gone=no\n",   "self run=running role=primary\n",
+        "self run=stopping\n", "settings paused=yes\n", "job kind=rewind running=yes\n",
+    };
+    (void)state;
+    load("old_primary", "fence silent=yes\n");
+    add(HA_END_FENCE);
+    allowed();
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
+        char text[128];
+        (void)snprintf(text, sizeof text, "fence silent=yes\n%s", needed[i]);
+        load("old_primary", text);
+        add(HA_END_FENCE);
+        forbidden("ends a fence that answers, or that may be of use");
+    }
+}
+
+static void no_primary_is_started_beside_a_silent_fence(void **state)
+{
+    (void)state;
+    load("crashed", "");
+    add(HA_START_PRIMARY);
+    allowed();
+    load("crashed", "fence silent=yes\n");
+    add(HA_START_PRIMARY);
+    forbidden("starts a primary beside a fence that does not answer");
+}
+
 static void report_is_a_position_that_stands_still(void **state)
 {
     (void)state;
@@ -891,6 +921,8 @@ int main(void)
         cmocka_unit_test(nobody_follows_against_his_promise_or_himself),
         cmocka_unit_test(the_leader_follows_another_cluster_that_it_was_compared_with),
         cmocka_unit_test(only_the_epoch_on_the_page_is_abandoned),
+        cmocka_unit_test(only_a_silent_fence_without_an_instance_is_ended),
+        cmocka_unit_test(no_primary_is_started_beside_a_silent_fence),
         cmocka_unit_test(report_is_a_position_that_stands_still),
         cmocka_unit_test(leaders_keys_are_written_with_the_lease),
         cmocka_unit_test(a_restart_is_asked_for_and_can_end),

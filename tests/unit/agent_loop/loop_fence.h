@@ -32,4 +32,11 @@ int fence_client_adopt(struct fence_client *client, const char *data_dir, fence_
     return rc;
 }
 
+int fence_client_end(struct fence_client *client, struct error *err)
+{
+    (void)client;
+    rig.fence_ends++;
+    return rig.fence_end_rc == 0 ? 0 : error_set(err, rig.fence_end_rc, "it does not end");
+}
+
 #endif

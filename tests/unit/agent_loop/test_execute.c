@@ -855,6 +855,32 @@ static void what_was_done_may_be_done_again(void **state)
     rig_free();
 }
 
+static void end_fence(void)
+{
+    plan_begin("fence", "it does not answer");
+    plan_add(HA_END_FENCE);
+    plan_add(HA_WAIT);
+    carry_out();
+}
+
+static void a_fence_is_ended_as_often_as_it_is_asked_and_told_once(void **state)
+{
+    (void)state;
+    rig_settle();
+    rig.fence.fence_pid = 4711;
+    rig.fence_ends = 0;
+    end_fence();
+    const char *told = strstr(buf_str(&rig.logged), "ending the fence (process 4711)");
+    assert_non_null(told);
+    int first = rig.fence_ends;
+    assert_true(first > 0);
+    end_fence();
+    assert_true(rig.fence_ends > first);
+    told = strstr(buf_str(&rig.logged), "ending the fence");
+    assert_null(strstr(told + 1, "ending the fence"));
+    rig_free();
+}
+
 static void rig_restart(void)
 {
     struct fence_lease page = page_now();
@@ -930,6 +956,7 @@ int main(void)
         cmocka_unit_test(a_member_without_an_address_is_no_upstream),
         cmocka_unit_test(an_answer_after_the_end_continues_nothing),
         cmocka_unit_test(the_exit_is_the_last_thing),
+        cmocka_unit_test(a_fence_is_ended_as_often_as_it_is_asked_and_told_once),
         cmocka_unit_test(a_checkpoint_is_waited_for_before_a_stop_only),
         cmocka_unit_test(a_stop_waits_for_the_checkpoint_that_runs_already),
         cmocka_unit_test(a_history_that_cannot_be_read_stops_nothing_and_is_tried_again_later),

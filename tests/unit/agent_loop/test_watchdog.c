@@ -180,6 +180,32 @@ static void shorter_ttl_waits_for_a_shorter_timeout(void **state)
     rig_free();
 }
 
+static struct ha_fence fence_seen(void)
+{
+    static struct ha_snapshot s;
+    watchdog_look(&rig.agent);
+    facts_snapshot(&rig.agent, &s);
+    return s.fence;
+}
+
+static void silence_of_the_fence_counts_from_when_it_was_seen(void **state)
+{
+    (void)state;
+    rig_with(CONFIG_WATCHDOG_OFF);
+    assert_false(fence_seen().silent);
+    assert_int_equal(fence_seen().silent_since_mono_ms, HA_NEVER);
+    rig.fence.silent = true;
+    int64_t since_ms = rig.now_ms;
+    assert_true(fence_seen().silent);
+    rig.now_ms += 5000;
+    assert_int_equal(fence_seen().silent_since_mono_ms, since_ms);
+    rig.fence.silent = false;
+    assert_int_equal(fence_seen().silent_since_mono_ms, HA_NEVER);
+    rig.fence.silent = true;
+    assert_int_equal(fence_seen().silent_since_mono_ms, rig.now_ms);
+    rig_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(one_that_is_never_armed_counts_as_failed),
         cmocka_unit_test(armed_it_gets_its_time_on_the_page),
         cmocka_unit_test(shorter_ttl_waits_for_a_shorter_timeout),
+        cmocka_unit_test(silence_of_the_fence_counts_from_when_it_was_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
