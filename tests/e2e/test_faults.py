@@ -65,6 +65,48 @@ def test_standby_whose_fence_stands_still_is_not_promoted(cluster):
     cluster.settle()
 
 
+def gives_the_lease_away(cluster, old, fence):
+    """Under load, while `fence` stands still: (the load, how long it took from there on)."""
+    with faults.Load(cluster) as load:
+        began = time.monotonic()
+        os.kill(fence, signal.SIGSTOP)
+        faults.wait_new_leader(cluster, old)
+        took = time.monotonic() - began
+        load.wait_writable(30)
+    assert "the fence does not answer: another node is better" in old.log_text()
+    # Known after some 3 s, one ttl (3 s) of patience, a shutdown, a promotion; and two looks of the test.
+    assert took < 15, took
+    return load, took
+
+
+def test_leader_whose_fence_stands_still_gives_the_lease_away(cluster):
+    """Nothing but its agent would end it in time. It stops in order, so nothing is lost; and it comes back when its fence answers again."""
+    old = cluster.leader()
+    fence, agent = old.fence_pid(), old.agent_pid()
+    try:
+        load, took = gives_the_lease_away(cluster, old, fence)
+    finally:
+        os.kill(fence, signal.SIGCONT)
+    wait_for("its fence answers", lambda: "the fence answers again" in old.log_text(), 20)
+    result = faults.verify(cluster, load, may_lose=False)
+    print("silent fence", result, "another one led after", took)
+    assert (old.fence_pid(), old.agent_pid()) == (fence, agent)
+    assert cluster.leader() is not old
+
+
+def test_fence_that_is_never_woken_is_ended_and_replaced(cluster):
+    """The agent ends it when nothing of PostgreSQL is left, and itself; its unit starts it again, with another fence."""
+    old = cluster.leader()
+    fence, agent = old.fence_pid(), old.agent_pid()
+    load, _ = gives_the_lease_away(cluster, old, fence)
+    wait_for("the fence is ended, and the agent ends", lambda: old.fence_pid() is None and old.agent_pid() != agent, 60)
+    assert "ending the fence (process" in old.log_text()
+    cluster.settle()  # which starts the agent, as the unit would
+    faults.verify(cluster, load, may_lose=False)
+    assert old.fence_pid() not in (None, fence)
+    assert cluster.leader() is not old
+
+
 def test_sigterm_stops_postgresql_and_releases_the_key(cluster):
     old = cluster.leader()
     others = [n for n in cluster.nodes.values() if n is not old]
