@@ -12,6 +12,8 @@ void fence_talk_close(struct fence *fence)
         (void)close(fence->client_fd);
     }
     fence->client_fd = -1;
+    fence->starting.id =
+        0; /* whoever asked for it is gone; the next one counts from the beginning */
     fence->client_knows_dog = false;
     fence->instance.spared = 0;
     fence->idle_since_ms = fence_lease_now_ms();
@@ -42,6 +44,9 @@ static struct fence_status status_now(const struct fence *fence)
 
 void fence_talk_answer(struct fence *fence, uint32_t id, int code, const char *text)
 {
+    if (id == 0) {
+        return; /* nobody waits for it: the status, and events, say what came of it */
+    }
     struct fence_reply reply = {
         .id = id, .code = code, .event = FENCE_ANSWER, .status = status_now(fence)};
     (void)snprintf(reply.text, sizeof reply.text, "%s", text);

@@ -236,6 +236,41 @@ static void child_that_was_killed_before_its_program_ran_is_no_start(void **stat
     rig_end(rig);
 }
 
+/* Numbers of requests begin anew with each agent. */
+static void outcome_of_a_start_is_no_answer_to_the_next_agent(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    char *fifo = mem_printf("%s/fifo", rig_dir);
+    (void)unlink(fifo);
+    assert_int_equal(mkfifo(fifo, 0600), 0); /* the child waits where it opens it */
+    const char *env[] = {NULL};
+    struct fence_start start = {.data_dir = rig_data_dir,
+                                .log_path = fifo,
+                                .argv = rig_sleeper(),
+                                .env = env,
+                                .kill_way = FENCE_KILL_LOOP};
+    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
+    rig_run_for(rig, 200);
+    assert_false(rig->answered);
+    rig_free(rig);
+
+    rig = rig_new();
+    assert_true(fence_client_found_running(rig->client));
+    pid_t child = rig_status(rig)->postmaster_pid;
+    pid_t fence = rig_status(rig)->fence_pid;
+    assert_true(child > 0);
+    kill(fence, SIGSTOP); /* so that it finds both at once */
+    assert_int_equal(fence_client_query(rig->client, rig_on_done, rig, &err), 0);
+    kill(child, SIGKILL);
+    usleep(50000);
+    kill(fence, SIGCONT);
+    assert_int_equal(rig_answer(rig), 0);
+    mem_free(fifo);
+    rig_end(rig);
+}
+
 static void failed_start_names_place_and_remedy(void **state)
 {
     const char *argv[] = {"/nowhere/postgres", NULL};
@@ -305,6 +340,7 @@ int main(int argc, char **argv)
                                   as_it_was),
         cmocka_unit_test_teardown(child_that_was_killed_before_its_program_ran_is_no_start,
                                   as_it_was),
+        cmocka_unit_test_teardown(outcome_of_a_start_is_no_answer_to_the_next_agent, as_it_was),
         cmocka_unit_test_teardown(failed_start_names_place_and_remedy, as_it_was),
         cmocka_unit_test_teardown(group_that_was_not_joined_is_not_told, as_it_was),
     };
