@@ -198,6 +198,15 @@ static void tell_unusable(const struct agent *agent, const struct pg_inspection 
     }
 }
 
+static void tell_pid_file(const struct agent *agent, const struct pg_inspection *inspection)
+{
+    if (inspection->pidfile_reason[0] != '\0' &&
+        strcmp(inspection->pidfile_reason, agent->facts.inspection.pidfile_reason) != 0) {
+        log_error("%s: whether PostgreSQL runs is told by its processes alone",
+                  inspection->pidfile_reason);
+    }
+}
+
 static void on_inspected(void *arg, int rc, const struct pg_inspection *inspection,
                          const struct error *err)
 {
@@ -217,6 +226,7 @@ static void on_inspected(void *arg, int rc, const struct pg_inspection *inspecti
         return;
     }
     tell_unusable(agent, inspection);
+    tell_pid_file(agent, inspection);
     agent->facts.inspection = *inspection;
     agent->facts.inspected = true;
     agent->facts.inspected_mono_ms = agent_mono_ms(agent);

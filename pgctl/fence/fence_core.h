@@ -30,7 +30,7 @@ enum fence_phase {
 struct fence_starting {
     int words_fd; /* fence_child_start's; -1 = none, or the child has said all */
     bool ends;    /* it said nothing, and does not run: its wait status is awaited */
-    uint32_t id; /* 0 = its client is gone */
+    uint32_t id;  /* 0 = its client is gone */
     char program[FENCE_PATH_BYTES];
     char data_dir[FENCE_PATH_BYTES];
     char log_path[FENCE_PATH_BYTES];

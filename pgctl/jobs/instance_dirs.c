@@ -23,7 +23,10 @@ static int check(const struct dirs_data *data, struct error *err)
     int rc = 0;
 
     pg_dir_look_alone(data->data_dir, data->marker_path, data->service_path, found);
-    if (found->running) {
+    if (found->running && found->pidfile_pid == 0) {
+        rc = error_set(err, ERR_BUSY, "whether a server works in '%s' is not known: %s",
+                       data->data_dir, found->pidfile_reason);
+    } else if (found->running) {
         rc = error_set(err, ERR_BUSY, "process %d works in '%s'", (int)found->pidfile_pid,
                        data->data_dir);
     } else if (found->kind == PG_DIR_FOREIGN || found->kind == PG_DIR_UNREADABLE ||

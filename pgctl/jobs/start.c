@@ -82,6 +82,14 @@ static void write_files(struct pg_task *task, struct start_data *data)
                           found->reason[0] == '\0' ? "there is no data directory" : found->reason);
         return;
     }
+    if (found->running && found->pidfile_pid == 0) {
+        pg_task_fail_with(
+            task, ERR_EXISTS,
+            "starting PostgreSQL: whether a server works in the data directory is not "
+            "known: %s",
+            found->pidfile_reason);
+        return;
+    }
     if (found->running) {
         pg_task_fail_with(task, ERR_EXISTS,
                           "starting PostgreSQL: process %d works in the data directory already",

@@ -227,17 +227,10 @@ bool pg_process_works_in(int32_t pid, const char *data_dir)
            here.st_ino == there.st_ino && !has_ended(pid);
 }
 
-static int32_t pidfile_pid(const char *data_dir)
-{
-    struct pg_pidfile *pidfile = mem_new(struct pg_pidfile);
-    int32_t pid = pg_pidfile_read(data_dir, pidfile, NULL) == 0 ? pidfile->pid : 0;
-    mem_free(pidfile);
-    return pid;
-}
-
 int32_t pg_dir_postmaster(const char *data_dir)
 {
-    int32_t pid = pidfile_pid(data_dir);
+    struct error why;
+    int32_t pid = pg_postmaster_named(data_dir, &why);
     return pid > 0 && pg_process_works_in(pid, data_dir) ? pid : 0;
 }
 
@@ -293,9 +286,11 @@ static void look_inside(const char *data_dir, const char *service_path,
     inspection->standby_signal = exists_in(data_dir, "standby.signal");
     inspection->recovery_signal = exists_in(data_dir, "recovery.signal");
     inspection->backup_label = exists_in(data_dir, "backup_label");
-    inspection->pidfile_pid = pidfile_pid(data_dir);
-    inspection->running =
-        inspection->pidfile_pid > 0 && pg_process_works_in(inspection->pidfile_pid, data_dir);
+    struct error why = {0};
+    int32_t named = pg_postmaster_named(data_dir, &why);
+    inspection->pidfile_pid = named > 0 ? named : 0;
+    inspection->running = named < 0 || (named > 0 && pg_process_works_in(named, data_dir));
+    (void)snprintf(inspection->pidfile_reason, sizeof inspection->pidfile_reason, "%s", why.text);
     inspection->service_in_force =
         inspection->running && has_service(inspection->pidfile_pid, service_path);
 }
@@ -372,6 +367,7 @@ static void look(const char *data_dir, const char *marker_path, const char *serv
     if (left != 0) { /* nothing is started, copied or removed under it */
         ret_inspection->running = true;
         ret_inspection->pidfile_pid = left;
+        ret_inspection->pidfile_reason[0] = '\0';
         (void)snprintf(ret_inspection->reason, sizeof ret_inspection->reason,
                        "process %" PRId32 " of an unfinished job cannot be ended", left);
     }

@@ -31,7 +31,8 @@ void pg_dir_look(const char *data_dir, const char *marker_path, const char *serv
  */
 void pg_dir_look_alone(const char *data_dir, const char *marker_path, const char *service_path,
                        struct pg_inspection *ret_inspection);
-/* The process of postmaster.pid if it is alive and works in this directory; 0 = none. */
+/* The process of postmaster.pid if it is alive and works in this directory; 0 = none. Where that
+ * file cannot be read, the server that is seen to work there. */
 int32_t pg_dir_postmaster(const char *data_dir);
 /* True if that process has this directory as its working directory and is not known to have ended.
  */
@@ -66,6 +67,9 @@ int pg_dir_move_aside(const char *data_dir, struct error *err) MUST_CHECK;
  * along by a base backup or a rewind. A postmaster.pid stays: PostgreSQL alone may judge it, since
  * processes of another container are not seen here. */
 int pg_dir_remove_sockets(const char *data_dir, struct error *err) MUST_CHECK;
+
+/* The one of them whose parent is none. */
+int pg_dir_server_head(const char *data_dir, int32_t *ret_pid, struct error *err) MUST_CHECK;
 
 /* One pass over the children of a postmaster, looking for walreceivers. A child that was forked
  * just now has no title yet: it may become one. */

@@ -27,14 +27,40 @@ int pg_pidfile_read(const char *data_dir, struct pg_pidfile *ret_pidfile, struct
     return rc;
 }
 
+static int32_t named(const char *data_dir, bool *ret_single_user, struct error *ret_why)
+{
+    struct pg_pidfile *pidfile = mem_new(struct pg_pidfile);
+    struct error why = {0};
+    int32_t pid = 0;
+    int rc = pg_pidfile_read(data_dir, pidfile, &why);
+
+    *ret_single_user = rc == 0 && pidfile->single_user;
+    if (rc == 0) {
+        pid = pidfile->pid;
+    } else if (rc != ERR_NOT_FOUND && pg_dir_server_head(data_dir, &pid, NULL) != 0) {
+        pid = -1;
+    }
+    if (rc == ERR_NOT_FOUND) {
+        why = (struct error){0};
+    }
+    *ret_why = why;
+    mem_free(pidfile);
+    return pid;
+}
+
+int32_t pg_postmaster_named(const char *data_dir, struct error *ret_why)
+{
+    bool single_user;
+    return named(data_dir, &single_user, ret_why);
+}
+
 /* 0 = none. */
 static int32_t named_postmaster(const char *data_dir)
 {
-    struct pg_pidfile *pidfile = mem_new(struct pg_pidfile);
-    bool named = pg_pidfile_read(data_dir, pidfile, NULL) == 0 && !pidfile->single_user;
-    int32_t pid = named ? pidfile->pid : 0;
-    mem_free(pidfile);
-    return pid;
+    bool single_user;
+    struct error why;
+    int32_t pid = named(data_dir, &single_user, &why);
+    return single_user || pid < 0 ? 0 : pid;
 }
 
 static int send_signal(int fd, int32_t pid, int number)

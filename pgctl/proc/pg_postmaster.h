@@ -12,6 +12,11 @@
 int pg_pidfile_read(const char *data_dir, struct pg_pidfile *ret_pidfile,
                     struct error *err) MUST_CHECK;
 
+/* Whom postmaster.pid names, alive or not; 0 = nobody: there is no such file. One that is there and
+ * cannot be read (`*ret_why`, whose code is else 0) proves no end: then it is the server that works
+ * in the directory; -1 = whether there is one cannot be seen. */
+int32_t pg_postmaster_named(const char *data_dir, struct error *ret_why);
+
 /* Sends `number` to the postmaster that the pid file names at this moment, if it is alive and works
  * in this directory: never to a stranger who has got its number since. With `pid` (not 0): only if
  * it is that one. ERR_NOT_FOUND: there is none, nothing was sent. A single-user server is none. */

@@ -74,7 +74,7 @@ static bool is_server_process(int32_t pid)
     return is;
 }
 
-int pg_dir_server_process(const char *data_dir, int32_t *ret_pid, struct error *err)
+static int find_server(const char *data_dir, bool head, int32_t *ret_pid, struct error *err)
 {
     const struct dirent *entry;
     DIR *dir = opendir("/proc");
@@ -86,12 +86,23 @@ int pg_dir_server_process(const char *data_dir, int32_t *ret_pid, struct error *
     while (*ret_pid == 0 && (entry = readdir(dir)) != NULL) {
         int32_t pid =
             isdigit((unsigned char)entry->d_name[0]) ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
-        if (pid > 0 && is_server_process(pid) && pg_process_works_in(pid, data_dir)) {
+        if (pid > 0 && is_server_process(pid) && pg_process_works_in(pid, data_dir) &&
+            !(head && pg_process_works_in(pg_process_parent(pid), data_dir))) {
             *ret_pid = pid;
         }
     }
     (void)closedir(dir);
     return 0;
+}
+
+int pg_dir_server_process(const char *data_dir, int32_t *ret_pid, struct error *err)
+{
+    return find_server(data_dir, false, ret_pid, err);
+}
+
+int pg_dir_server_head(const char *data_dir, int32_t *ret_pid, struct error *err)
+{
+    return find_server(data_dir, true, ret_pid, err);
 }
 
 int pg_receivers_look(int32_t postmaster_pid, struct pg_receivers *ret_receivers, struct error *err)

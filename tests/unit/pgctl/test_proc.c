@@ -607,6 +607,56 @@ static void directory_is_told_by_what_is_in_it(void **state)
     assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0);
 }
 
+/* Its program's name is what tells a server, where the file that names it cannot be read. */
+static pid_t postgres_in(const char *where, const char *mode)
+{
+    char *program = mem_printf("%s/postgres", dir);
+    if (access(program, F_OK) != 0) {
+        char *command = mem_printf("cp /bin/sleep %s", program);
+        assert_int_equal(system(command), 0);
+        mem_free(command);
+    }
+    pid_t pid = fork_in_test();
+    if (pid == 0) {
+        _exit(chdir(where) == 0 ? execl(program, "postgres", mode, (char *)NULL) : 1);
+    }
+    int64_t until_ms = clock_mono_ms(clock_real()) + 5000;
+    while (!pg_process_works_in(pid, where) && clock_mono_ms(clock_real()) < until_ms) {
+        usleep(1000);
+    }
+    usleep(100000); /* and its program runs */
+    mem_free(program);
+    return pid;
+}
+
+static void server_whose_pid_file_cannot_be_read_runs_all_the_same(void **state)
+{
+    struct error err;
+    (void)state;
+    char *kept = mem_printf("%s/pg/postmaster.pid", dir);
+    char *aside = mem_printf("%s/aside", dir);
+    assert_int_equal(rename(kept, aside), 0);
+
+    pid_t server = postgres_in(in_dir("pg"), "60");
+    assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0); /* there is none: PostgreSQL's own word */
+    put("pg/postmaster.pid", "nonsense\n");
+    assert_true(look().running);
+    assert_int_equal(look().pidfile_pid, server);
+    assert_non_null(strstr(look().pidfile_reason, "line 1 is 'nonsense'"));
+    assert_int_equal(pg_dir_postmaster(in_dir("pg")), server);
+    assert_int_equal(pg_postmaster_signal(in_dir("pg"), server, SIGTERM, &err), 0);
+    wait_dead(server);
+    assert_int_equal(waitpid(server, NULL, 0), server);
+    assert_false(look().running);
+    assert_int_equal(pg_dir_postmaster(in_dir("pg")), 0);
+    assert_int_equal(pg_postmaster_signal(in_dir("pg"), 0, SIGTERM, &err), ERR_NOT_FOUND);
+
+    assert_int_equal(rename(aside, kept), 0);
+    assert_string_equal(look().pidfile_reason, "");
+    mem_free(kept);
+    mem_free(aside);
+}
+
 /* In a child that may open nothing more. */
 static void process_that_cannot_be_looked_at_counts_as_alive(void **state)
 {
@@ -781,6 +831,7 @@ int main(void)
         cmocka_unit_test(a_secret_follows_no_link_and_is_closed_from_the_start),
         cmocka_unit_test(full_disk_leaves_the_file_that_was_there),
         cmocka_unit_test(directory_is_told_by_what_is_in_it),
+        cmocka_unit_test(server_whose_pid_file_cannot_be_read_runs_all_the_same),
         cmocka_unit_test(process_that_cannot_be_looked_at_counts_as_alive),
         cmocka_unit_test(process_that_has_ended_works_nowhere),
         cmocka_unit_test(what_is_left_of_an_instance_is_found_by_place_and_parent),
