@@ -35,7 +35,7 @@ def places(node, together, name):
 
 class Apart:
     def __init__(self, rig):
-        self.rig, self.maker = rig, None
+        self.rig, self.maker, self.source = rig, None, None
         self.first, self.named, self.together = (rig.nodes[name] for name in ("node1", "node2", "node3"))
         self.rewrite(self.first, "")
         self.rewrite(self.named, "  config_base_name: pg15\n")
@@ -61,9 +61,9 @@ class Apart:
             name = "pg15" if node is self.named else "postgresql"
             settings = ("data_directory", "config_file", "hba_file", "ident_file")
             assert [rig.sql(node, f"SHOW {s}") for s in settings] == places(node, node is self.together, name)
-            # Its own base file, or that of the member whose copy it is.
-            own = node is not self.together or self.maker is not self.together
-            assert rig.sql(node, "SHOW work_mem") == ("7MB" if own else "4MB")
+            # Its own base file, or what its source has kept under the same name.
+            has = node is not self.together or self.source is self.first
+            assert rig.sql(node, "SHOW work_mem") == ("7MB" if has else "4MB")
             assert rig.sql(node, "SELECT 1", user="admin", password="admin") == "1"
             errors = rig.sql(node, "SELECT * FROM pg_hba_file_rules WHERE error IS NOT NULL")
             assert errors == "", errors
@@ -83,7 +83,7 @@ def test_configuration_apart_from_the_data(make_rig, store):
     rig = make_rig(store=store, **TIMES[store])
     apart = Apart(rig)
     rig.start_all()
-    apart.maker = wait_for("a leader", rig.leader, 60)
+    apart.source = apart.maker = wait_for("a leader", rig.leader, 60)
     apart.check()
     for node in (apart.first, apart.named):
         for name in ("postgresql.conf", "pg15.conf", "pg_hba.conf", "postgresql.base.conf"):  # a copy has what its source has
@@ -98,6 +98,7 @@ def test_configuration_apart_from_the_data(make_rig, store):
     lead(rig, apart.together)
     rig.sql(rig.leader(), "DROP TABLE branch")
     faults.diverged(rig)
+    apart.source = rig.leader()
     apart.check()
 
     # What an operator has written is not touched by a copy; what is gone comes back.
