@@ -171,15 +171,16 @@ static bool is_unnamed_primary(const struct loop_facts *facts)
     return facts->probe.role == PG_PRIMARY && strcmp(facts->cluster.initialize, own) != 0;
 }
 
-static void fill_crashes(const struct agent *agent, struct ha_self *self)
+unsigned facts_crashes(const struct agent *agent)
 {
     int64_t window_ms = agent->dynamic.crash_loop_window_ms;
-    self->crashed_mono_ms = agent->facts.crashed_mono_ms[0];
+    unsigned crashes = 0;
     for (size_t i = 0; i < HA_CRASHES_MAX; i++) {
         int64_t crashed_ms = agent->facts.crashed_mono_ms[i];
         bool lately = crashed_ms != HA_NEVER && agent_mono_ms(agent) - crashed_ms < window_ms;
-        self->crashes += lately ? 1 : 0;
+        crashes += lately ? 1 : 0;
     }
+    return crashes;
 }
 
 static void fill_self(const struct agent *agent, struct ha_self *self)
@@ -235,7 +236,8 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     }
     self->promote_sent = agent->pg != NULL && pg_instance_promote_sent(agent->pg);
     self->crash_since_mono_ms = facts->crash_since_mono_ms;
-    fill_crashes(agent, self);
+    self->crashed_mono_ms = agent->facts.crashed_mono_ms[0];
+    self->crashes = facts_crashes(agent);
     self->hangs = facts->hangs;
     self->silent_since_mono_ms = facts->silent_since_mono_ms;
     self->refusing_since_mono_ms = facts->refusing_since_mono_ms;

@@ -467,6 +467,9 @@ int parameters_settle(struct agent *agent, struct error *err);
 
 /* --- facts.c: facts -> const struct ha_snapshot ----------------------------------------------- */
 void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot);
+/* How often PostgreSQL went down by itself in the last crash_loop_window; HA_CRASHES_MAX at most.
+ */
+unsigned facts_crashes(const struct agent *agent);
 
 /* --- cycle.c ---------------------------------------------------------------------------------- */
 int cycle_start(struct agent *agent);

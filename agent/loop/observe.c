@@ -309,8 +309,10 @@ static void look_restarted(struct agent *agent, const struct pg_probe_result *re
     if (before->asked_ms > 0 && before->postmaster_start_ms == result->postmaster_start_ms &&
         before->checkpointer_start_ms > 0 &&
         result->checkpointer_start_ms > before->checkpointer_start_ms) {
-        log_warning("PostgreSQL has restarted itself: one of its processes had died");
         observe_crash(agent);
+        log_warning("PostgreSQL has restarted itself: one of its processes had died (%u within "
+                    "crash_loop_window)",
+                    facts_crashes(agent));
         cycle_request(agent);
     }
 }

@@ -61,8 +61,8 @@ class Apart:
             name = "pg15" if node is self.named else "postgresql"
             settings = ("data_directory", "config_file", "hba_file", "ident_file")
             assert [rig.sql(node, f"SHOW {s}") for s in settings] == places(node, node is self.together, name)
-            # Its own base file, or what its source has kept under the same name.
-            has = node is not self.together or self.source is self.first
+            # Its own base file, or that of the first member, of which every copy keeps one; of `named` there is none under this name.
+            has = node is not self.together or self.maker is self.first or (self.maker is self.named and self.source is self.first)
             assert rig.sql(node, "SHOW work_mem") == ("7MB" if has else "4MB")
             assert rig.sql(node, "SELECT 1", user="admin", password="admin") == "1"
             errors = rig.sql(node, "SELECT * FROM pg_hba_file_rules WHERE error IS NOT NULL")
