@@ -41,8 +41,8 @@ endif
 CPPFLAGS += -Iinclude -I. -isystem /usr/include/postgresql -D_GNU_SOURCE
 CFLAGS += -std=c11 $(MODE_$(MODE)) -fPIE
 LDFLAGS += $(filter -fsanitize% -fno-sanitize% --coverage,$(MODE_$(MODE))) -pie
-# Sanitizers put space round every variable: the frames of tests, with all that is inlined there, are not those that run.
-TEST_WARNINGS := $(filter-out -Wconversion -Wsign-conversion $(if $(filter asan tsan,$(MODE)),-Wframe-larger-than=%),$(WARNINGS))
+# Sanitizers put space round every variable, and a release inlines: the frames of tests are not those that run.
+TEST_WARNINGS := $(filter-out -Wconversion -Wsign-conversion $(if $(filter asan tsan release,$(MODE)),-Wframe-larger-than=%),$(WARNINGS))
 
 # --- libraft: the packaged static library, or its source (RAFT_SRC=DIR; always for asan and tsan) -----------
 RAFT_VERSION := 0.22.1
