@@ -33,6 +33,19 @@ static void expire_done(void *arg, int rc, const struct store_result *result)
     expire->lease = 0;
 }
 
+/* The end of a lease comes as its renewals do: as an agent's command it would go into the log
+ * before a renewal of an etcd client's that waits there, and end what lives. */
+static int expire_send(struct raft_node *node, const struct store_command *command,
+                       struct node_expire *slot)
+{
+    struct store_lease lease;
+    int64_t timeout_ms = 2 * (int64_t)node->config.election_timeout_ms;
+    if (store_lease_get(node->store, command->lease, &lease) && lease.owner.len == 0) {
+        return raft_node_propose_plain(node, command, timeout_ms, expire_done, slot, NULL);
+    }
+    return raft_node_propose(node, command, timeout_ms, 0, expire_done, slot, NULL);
+}
+
 static void propose_expire(void *arg, uint64_t lease, uint64_t number)
 {
     struct raft_node *node = arg;
@@ -47,9 +60,7 @@ static void propose_expire(void *arg, uint64_t lease, uint64_t number)
         }
     }
     struct store_command command = {.type = STORE_LEASE_EXPIRE, .lease = lease, .number = number};
-    if (slot == NULL ||
-        raft_node_propose(node, &command, 2 * (int64_t)node->config.election_timeout_ms, 0,
-                          expire_done, slot, NULL) != 0) {
+    if (slot == NULL || expire_send(node, &command, slot) != 0) {
         return; /* at the next look */
     }
     *slot = (struct node_expire){.node = node, .lease = lease, .number = number};

@@ -144,8 +144,9 @@ static void renew(struct fake_node *fake, struct fake_call *call)
     assert_int_equal(raft_node_propose(fake->node, &command, 5000, 0, fake_done, call, NULL), 0);
 }
 
-/* Commands that are not committed and stand before the n-th renewal; -1 if it is not in the log. */
-static int ahead_of_renewal(const struct raft_node *node, unsigned number)
+/* Commands that are not committed and stand before the n-th of `type`; -1 if it is not in the log.
+ */
+static int ahead_of(const struct raft_node *node, enum store_command_type type, unsigned number)
 {
     int ahead = 0;
     for (uint64_t i = node->commit_index + 1; i <= log_cache_last(&node->cache); i++) {
@@ -153,12 +154,17 @@ static int ahead_of_renewal(const struct raft_node *node, unsigned number)
         struct log_command command;
         bool is_command = entry->type == RAFT_COMMAND &&
                           log_command_decode(span_of(entry->data, entry->len), &command) == 0;
-        if (is_command && command.command.data[1] == STORE_LEASE_RENEW && --number == 0) {
+        if (is_command && command.command.data[1] == type && --number == 0) {
             return ahead;
         }
         ahead += is_command;
     }
     return -1;
+}
+
+static int ahead_of_renewal(const struct raft_node *node, unsigned number)
+{
+    return ahead_of(node, STORE_LEASE_RENEW, number);
 }
 
 /* Its own, and one that a follower forwards, while nothing is committed. */
@@ -227,6 +233,80 @@ static void a_renewal_of_the_same_moment_goes_before_plain_writes(void **state)
     fake_group_free(group);
 }
 
+static void grant_plain(struct fake_group *group, struct fake_node *fake, uint64_t lease,
+                        int64_t ttl_ms)
+{
+    struct fake_call call = {0};
+    struct store_command command = {.type = STORE_LEASE_GRANT, .lease = lease, .ttl_ms = ttl_ms};
+    assert_int_equal(raft_node_propose_plain(fake->node, &command, 1000, fake_done, &call, NULL),
+                     0);
+    fake_run(group, 50);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.result.code, 0);
+}
+
+/* It waits behind plain writes, and the proposals of its lease's end come after it. */
+static void an_etcd_clients_renewal_is_not_overtaken_by_the_end_of_its_lease(void **state)
+{
+    (void)state;
+    struct fake_node *leader = fake_group_led(3, 43);
+    struct fake_group *group = leader->group;
+    struct store_command command = {.type = STORE_LEASE_RENEW, .lease = 8, .ttl_ms = 3000};
+    struct fake_call call = {0};
+    fake_run(group, 1000);
+    grant_plain(group, leader, 8, 3000);
+    grant(group, leader, 7, 3050);
+    fake_run(group, 2930);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = true;
+    }
+    for (size_t i = 0; i < BURST; i++) {
+        put_plain(leader, i);
+    }
+    fake_run(group, 5);
+    assert_int_equal(raft_node_propose_plain(leader->node, &command, 5000, fake_done, &call, NULL),
+                     0);
+    fake_run(group, 140); /* every member has counted the ttl of both */
+    assert_true(lease_lives(leader, 7) && lease_lives(leader, 8));
+    assert_int_equal(call.times, 0);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = false;
+    }
+    fake_run(group, 400);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.result.code, 0);
+    assert_true(lease_lives(leader, 8));
+    assert_false(lease_lives(leader, 7));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+/* The end of an agent's lease waits for no write: a failover hangs on it. */
+static void the_end_of_an_agents_lease_goes_before_plain_writes(void **state)
+{
+    (void)state;
+    struct fake_node *leader = fake_group_led(3, 44);
+    struct fake_group *group = leader->group;
+    fake_run(group, 1000);
+    grant(group, leader, 7, 3000);
+    fake_run(group, 2950);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = true;
+    }
+    for (size_t i = 0; i < BURST; i++) {
+        put_plain(leader, i);
+    }
+    fake_run(group, 100);
+    int ahead = ahead_of(leader->node, STORE_LEASE_EXPIRE, 1);
+    assert_true(ahead > 0 && ahead < 256 + NODE_SUBMIT_ENTRIES_MAX);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = false;
+    }
+    fake_run(group, 400);
+    assert_false(lease_lives(leader, 7));
+    fake_group_free(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +318,8 @@ int main(void)
         cmocka_unit_test(
             a_burst_of_plain_writes_stands_behind_a_renewal_but_for_what_is_in_the_log),
         cmocka_unit_test(a_renewal_of_the_same_moment_goes_before_plain_writes),
+        cmocka_unit_test(an_etcd_clients_renewal_is_not_overtaken_by_the_end_of_its_lease),
+        cmocka_unit_test(the_end_of_an_agents_lease_goes_before_plain_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
