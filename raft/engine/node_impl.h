@@ -40,11 +40,12 @@
 #define NODE_SUBMIT_BYTES_MAX   ((size_t)2 * 1024 * 1024)
 #define NODE_SUBMIT_QUEUE_MAX \
     4096 /* commands waiting for SUBMIT; beyond it forwarded ones are dropped */
-/* Entries in the log beyond the committed ones, from which on only agents' commands go into it:
- * before SUBMIT these can still be preferred. A follower is sent no more than that at once anyway.
- */
+#define NODE_APPEND_BYTES_MAX ((size_t)2 * 1024 * 1024) /* entries in one frame */
+/* Entries in the log beyond the committed ones, and their bytes, from which on only agents'
+ * commands go into it: before SUBMIT these can still be preferred. A follower is sent no more than
+ * that at once anyway. */
 #define NODE_UNCOMMITTED_ENTRIES_MAX NODE_INFLIGHT_ENTRIES
-#define NODE_APPEND_BYTES_MAX        ((size_t)2 * 1024 * 1024) /* entries in one frame */
+#define NODE_UNCOMMITTED_BYTES_MAX   NODE_APPEND_BYTES_MAX
 /* Commands of this member that wait, and on a leader those in front of SUBMIT, each. Small ones are
  * bounded by their number alone: a flood of large values must keep no renewal out. */
 #define NODE_PENDING_BYTES_MAX   ((size_t)64 * 1024 * 1024)
@@ -100,10 +101,14 @@ struct node_job {
     size_t frames_bytes;
 };
 
+/* Agents' commands (with an actor: leases, keys of the cluster) go before those of others. */
+enum node_submit_class { NODE_SUBMIT_AGENT, NODE_SUBMIT_PLAIN, NODE_SUBMIT_CLASSES };
+
 /* One proposal of this member, until it is applied here. Slot = sequence % RAFT_NODE_PENDING_MAX.
  */
 struct node_proposal {
     bool used;
+    enum node_submit_class class;
     uint64_t sequence;
     struct buf data; /* entry data, ready for the log */
     int64_t deadline_ms;
@@ -120,9 +125,6 @@ struct node_submit {
     struct list link;
     struct buf data;
 };
-
-/* Agents' commands (with an actor: leases, keys of the cluster) go before those of others. */
-enum node_submit_class { NODE_SUBMIT_AGENT, NODE_SUBMIT_PLAIN, NODE_SUBMIT_CLASSES };
 
 struct node_submits {
     struct list list;

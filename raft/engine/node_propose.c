@@ -8,7 +8,8 @@
  * means SUBMIT: the entry is in its log, so it is not sent again before the term changes.
  * Everything that waits goes into one SUBMIT, up to NODE_SUBMIT_ENTRIES_MAX entries: first what
  * agents ask for, which a burst of clients' writes must not hold up, then the rest, as long as the
- * log is not too far ahead of what is committed. Within each the order stays.
+ * log is not too far ahead of what is committed. In the same order they are sent to a leader.
+ * Within each the order stays.
  *
  * The window of open sequences is RAFT_NODE_PENDING_MAX wide, as is the store's memory of results:
  * `floor` in a command says that nothing below it is open any more. */
@@ -75,6 +76,7 @@ static int propose(struct raft_node *node, const struct store_command *command, 
     *proposal = *like;
     proposal->used = true;
     proposal->sequence = mine.sequence;
+    proposal->class = actor.len > 0 ? NODE_SUBMIT_AGENT : NODE_SUBMIT_PLAIN;
     proposal->data = data;
     node->proposals_bytes += data.len;
     node_kick(node);
@@ -262,7 +264,16 @@ static void batch_take(struct raft_node *node, enum node_submit_class class,
 
 static bool log_is_ahead(const struct raft_node *node)
 {
-    return log_cache_last(&node->cache) >= node->commit_index + NODE_UNCOMMITTED_ENTRIES_MAX;
+    uint64_t last = log_cache_last(&node->cache);
+    if (last >= node->commit_index + NODE_UNCOMMITTED_ENTRIES_MAX) {
+        return true;
+    }
+    size_t bytes = 0;
+    for (uint64_t index = node->commit_index + 1; index <= last; index++) {
+        const struct log_entry *entry = log_cache_get(&node->cache, index);
+        bytes += entry != NULL ? entry->len : 0;
+    }
+    return bytes >= NODE_UNCOMMITTED_BYTES_MAX;
 }
 
 /* One SUBMIT of what waits. False if nothing more is taken now. */
@@ -354,13 +365,13 @@ static void proposal_expire(struct raft_node *node, struct node_proposal *propos
     proposal_close(node, proposal);
 }
 
-void node_proposals_pump(struct raft_node *node)
+static void proposals_send(struct raft_node *node, enum node_submit_class class)
 {
     uint64_t leader = node_leader(node);
     uint64_t first = node->sequence_floor;
     for (uint64_t sequence = first; sequence < node->sequence_next; sequence++) {
         struct node_proposal *proposal = slot_of(node, sequence);
-        if (!proposal->used) {
+        if (!proposal->used || proposal->class != class) {
             continue;
         }
         if (node->now_ms >= proposal->deadline_ms) {
@@ -369,6 +380,12 @@ void node_proposals_pump(struct raft_node *node)
             proposal_send(node, proposal, leader);
         }
     }
+}
+
+void node_proposals_pump(struct raft_node *node)
+{
+    proposals_send(node, NODE_SUBMIT_AGENT); /* on the way to the leader, too */
+    proposals_send(node, NODE_SUBMIT_PLAIN);
     if (!node_is_leader(node) || raft_transferee(&node->raft) != 0) {
         return;
     }

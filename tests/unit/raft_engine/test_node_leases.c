@@ -126,15 +126,20 @@ static void a_plain_client_cannot_touch_what_belongs_to_a_member(void **state)
 
 static struct fake_call writes[BURST];
 
-static void put_plain(struct fake_node *fake, size_t i)
+static void put_plain_value(struct fake_node *fake, size_t i, struct span value)
 {
-    char value[16];
-    (void)snprintf(value, sizeof value, "%zu", i);
-    struct store_op op = {.type = STORE_OP_PUT, .key = span_str("k"), .value = span_str(value)};
+    struct store_op op = {.type = STORE_OP_PUT, .key = span_str("k"), .value = value};
     struct store_command command = {.type = STORE_TXN, .success = &op, .success_count = 1};
     writes[i] = (struct fake_call){0};
     assert_int_equal(
         raft_node_propose_plain(fake->node, &command, 5000, fake_done, &writes[i], NULL), 0);
+}
+
+static void put_plain(struct fake_node *fake, size_t i)
+{
+    char value[16];
+    (void)snprintf(value, sizeof value, "%zu", i);
+    put_plain_value(fake, i, span_str(value));
 }
 
 static void renew(struct fake_node *fake, struct fake_call *call)
@@ -206,6 +211,44 @@ static void a_burst_of_plain_writes_stands_behind_a_renewal_but_for_what_is_in_t
         assert_true(i == 0 || writes[i].result.revision == writes[i - 1].result.revision + 1);
     }
     assert_true(fake_has(other, "k", "599"));
+    fake_check_equal(group);
+    fake_group_free(group);
+}
+
+/* Of a few large ones it is the bytes that are bounded. */
+static void large_plain_writes_stand_behind_a_renewal_but_for_a_few_mib(void **state)
+{
+    (void)state;
+    enum { WRITES = 200, BYTES = 64 * 1024 };
+    static uint8_t value[BYTES];
+    struct fake_node *leader = fake_group_led(3, 45);
+    struct fake_group *group = leader->group;
+    struct fake_call call;
+    fake_run(group, 1000);
+    grant(group, leader, 7, 30000);
+    fake_run(group, 50);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = true;
+    }
+    for (size_t i = 0; i < WRITES; i++) {
+        put_plain_value(leader, i, span_of(value, sizeof value));
+    }
+    fake_run(group, 5);
+    renew(leader, &call);
+    fake_run(group, 5);
+    int ahead = ahead_of_renewal(leader->node, 1);
+    print_message("%d commands of 64 KiB stand before it\n", ahead);
+    assert_true(ahead > 0);
+    assert_true((size_t)ahead * BYTES <= NODE_UNCOMMITTED_BYTES_MAX + NODE_SUBMIT_BYTES_MAX);
+    for (size_t i = 0; i < 3; i++) {
+        group->nodes[i].disk_stopped = false;
+    }
+    fake_run(group, 400);
+    assert_int_equal(call.times, 1);
+    assert_int_equal(call.result.code, 0);
+    for (size_t i = 0; i < WRITES; i++) {
+        assert_true(writes[i].times == 1 && writes[i].rc == 0 && writes[i].result.code == 0);
+    }
     fake_check_equal(group);
     fake_group_free(group);
 }
@@ -317,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_plain_client_cannot_touch_what_belongs_to_a_member),
         cmocka_unit_test(
             a_burst_of_plain_writes_stands_behind_a_renewal_but_for_what_is_in_the_log),
+        cmocka_unit_test(large_plain_writes_stand_behind_a_renewal_but_for_a_few_mib),
         cmocka_unit_test(a_renewal_of_the_same_moment_goes_before_plain_writes),
         cmocka_unit_test(an_etcd_clients_renewal_is_not_overtaken_by_the_end_of_its_lease),
         cmocka_unit_test(the_end_of_an_agents_lease_goes_before_plain_writes),
