@@ -1,6 +1,7 @@
 /* The window doubles while the queue that it makes is short, and is halved when it is long, both
  * against the election timeout: a heartbeat behind a whole window still comes in time. It begins at
- * its least, for nobody knows the link yet: 4 KiB take a quarter of a second at 16 KiB a second. */
+ * its least with each message, for nobody knows what the link is now: 4 KiB take a quarter of a
+ * second at 16 KiB a second. */
 #include "raft/engine/peer_pieces.h"
 
 #include "base/assert.h"
@@ -29,10 +30,8 @@ void peer_pieces_start(struct peer_pieces_out *out, struct span message, int64_t
     out->taken = 0;
     out->timed_until = 0;
     out->moved_ms = now_ms;
-    if (out->window == 0) {
-        out->window = PEER_PIECES_WINDOW_BYTES_MIN;
-        out->least_ms = INT64_MAX;
-    }
+    out->window = PEER_PIECES_WINDOW_BYTES_MIN;
+    out->least_ms = INT64_MAX;
 }
 
 static size_t next_bytes(const struct peer_pieces_out *out)

@@ -30,7 +30,7 @@ struct peer_pieces_out {
     uint32_t number;
     size_t sent;
     size_t taken;
-    size_t window;       /* bytes that may be sent and not taken; 0 = nothing was sent yet */
+    size_t window;       /* bytes that may be sent and not taken */
     int64_t least_ms;    /* that the TAKEN of a whole window has needed */
     size_t timed_until;  /* it is being measured, for the window that ended here; 0 = it is not */
     int64_t timed_ms;    /* since when */

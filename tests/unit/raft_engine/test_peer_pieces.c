@@ -140,6 +140,35 @@ static void the_window_follows_a_link_that_gets_slow(void **state)
     buf_free(&piece);
 }
 
+/* What was measured for one message is not of the next, hours later: the link may be another. */
+static void each_message_begins_with_the_least_window(void **state)
+{
+    (void)state;
+    struct peer_pieces_out out = {0};
+    struct buf piece = BUF_INIT;
+    struct error err = {0};
+    const size_t bytes = 4u * 1024 * 1024;
+    int64_t now_ms = 0;
+    peer_pieces_start(&out, bytes_of(bytes), now_ms);
+    while (peer_pieces_are_under_way(&out)) {
+        struct buf taken = BUF_INIT;
+        while (peer_pieces_next(&out, &piece)) {
+            peer_pieces_sent(&out, now_ms);
+        }
+        now_ms++;
+        buf_put_u32(&taken, 1);
+        buf_put_u32(&taken, (uint32_t)out.sent);
+        assert_int_equal(peer_pieces_taken(&out, buf_span(&taken), ELECTION_MS, now_ms, &err), 0);
+        buf_free(&taken);
+    }
+    assert_true(out.window > PEER_PIECES_WINDOW_BYTES_MIN && out.least_ms == 1);
+    peer_pieces_start(&out, bytes_of(bytes), now_ms + 3600000);
+    assert_int_equal(out.window, PEER_PIECES_WINDOW_BYTES_MIN);
+    assert_true(out.least_ms == INT64_MAX);
+    peer_pieces_out_free(&out);
+    buf_free(&piece);
+}
+
 /* --- both ends -------------------------------------------------------------------------------- */
 
 /* Around the sizes where pieces end. */
@@ -290,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_window_suits_the_link),
         cmocka_unit_test(the_window_follows_a_link_that_gets_slow),
+        cmocka_unit_test(each_message_begins_with_the_least_window),
         cmocka_unit_test(a_message_of_any_length_comes_whole),
         cmocka_unit_test(messages_are_numbered_one_after_another),
         cmocka_unit_test(a_refused_piece_leaves_what_is_there),
