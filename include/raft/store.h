@@ -304,6 +304,7 @@ void store_apply(struct store *store, uint64_t index, struct span command,
 void store_skip(struct store *store, uint64_t index);
 /* Can the encoded command give an output? Told from its first byte. */
 bool store_command_has_output(struct span command);
+bool store_command_is_renewal(struct span command); /* STORE_LEASE_RENEW, by its second byte */
 
 /* --- time of leases: local, never replicated -------------------------------------------------- */
 

@@ -18,7 +18,8 @@ struct pending {
     char who[NET_ADDR_TEXT_BYTES]; /* whose share it is of, also when he is gone */
     uint64_t number;
     enum client_kind kind;
-    uint64_t from; /* ids of the frame's header */
+    bool is_renewal; /* under a name */
+    uint64_t from;   /* ids of the frame's header */
     uint64_t cluster;
     uint8_t *prefix; /* READ, WATCH */
     size_t prefix_len;
@@ -354,27 +355,43 @@ static void who_is(const struct peer_session *client, char ret_who[NET_ADDR_TEXT
     }
 }
 
-static size_t pending_of(const struct client_server *server, const char *who)
+/* Of one client, or of all (NULL). */
+static int pending_of(const struct client_server *server, const char *who, bool renewals)
 {
-    size_t count = 0;
+    int count = 0;
     LIST_EACH(item, &server->pending)
     {
-        count += strcmp(LIST_OWNER(item, struct pending, in_server)->who, who) == 0;
+        const struct pending *pending = LIST_OWNER(item, struct pending, in_server);
+        count += pending->is_renewal == renewals && (who == NULL || strcmp(pending->who, who) == 0);
     }
     return count;
 }
 
-static int room_check(const struct client_server *server, const char *who, struct error *err)
+/* Renewals are counted by themselves. */
+static int room_check(const struct pending *pending, struct error *err)
 {
-    if (pending_of(server, who) >= CLIENT_SERVER_PER_CLIENT_MAX) {
-        return error_set(err, ERR_LIMIT, "%d requests of '%s' are under way at this member already",
-                         CLIENT_SERVER_PER_CLIENT_MAX, who);
+    static const struct {
+        int per_client_max;
+        int all_max;
+        const char *what;
+    } rooms[] = {
+        {CLIENT_SERVER_PER_CLIENT_MAX, CLIENT_SERVER_REQUESTS_MAX, "requests"},
+        {CLIENT_SERVER_RENEWALS_PER_CLIENT_MAX, CLIENT_SERVER_RENEWALS_MAX, "renewals"},
+    };
+    bool renewals = pending->is_renewal;
+    int per_client_max = rooms[renewals].per_client_max;
+    int all_max = rooms[renewals].all_max;
+    const char *what = rooms[renewals].what;
+    if (pending->kind == CLIENT_STATUS) {
+        return 0; /* answered at once */
     }
-    if (server->count >= CLIENT_SERVER_REQUESTS_MAX) {
-        return error_set(err, ERR_LIMIT,
-                         "%d requests of clients are under way at this member "
-                         "already",
-                         CLIENT_SERVER_REQUESTS_MAX);
+    if (pending_of(pending->server, pending->who, renewals) >= per_client_max) {
+        return error_set(err, ERR_LIMIT, "%d %s of '%s' are under way at this member already",
+                         per_client_max, what, pending->who);
+    }
+    if (pending_of(pending->server, NULL, renewals) >= all_max) {
+        return error_set(err, ERR_LIMIT, "%d %s of clients are under way at this member already",
+                         all_max, what);
     }
     return 0;
 }
@@ -396,7 +413,9 @@ void client_server_request(struct client_server *server, struct peer_session *cl
     pending->from = self->id;
     pending->cluster = self->cluster;
     who_is(client, pending->who);
-    int rc = room_check(server, pending->who, &err);
+    pending->is_renewal =
+        request.kind == CLIENT_COMMAND_AS && store_command_is_renewal(request.body);
+    int rc = room_check(pending, &err);
     list_append(&server->pending, &pending->in_server);
     server->count++;
     rc = rc != 0 ? rc : start(pending, &request, now_ms, &err);

@@ -7,9 +7,13 @@
 #include "raft/engine/peer_session.h"
 #include "raft/node.h"
 
-#define CLIENT_SERVER_REQUESTS_MAX    512 /* of all clients */
-#define CLIENT_SERVER_PER_CLIENT_MAX  64  /* of one name or, without names, one host */
-#define CLIENT_SERVER_QUEUE_BYTES_MAX ((size_t)16 * 1024 * 1024)
+#define CLIENT_SERVER_REQUESTS_MAX   512 /* of all clients */
+#define CLIENT_SERVER_PER_CLIENT_MAX 64  /* of one name or, without names, one host */
+/* Of renewals under a name, beside the others: what a leader key hangs on is refused for no other
+ * request's sake. */
+#define CLIENT_SERVER_RENEWALS_MAX            128
+#define CLIENT_SERVER_RENEWALS_PER_CLIENT_MAX 16
+#define CLIENT_SERVER_QUEUE_BYTES_MAX         ((size_t)16 * 1024 * 1024)
 
 struct client_server;
 

@@ -422,6 +422,11 @@ bool store_command_has_output(struct span command)
     return command.len > 0 && command.data[0] == 2;
 }
 
+bool store_command_is_renewal(struct span command)
+{
+    return command.len > 1 && command.data[1] == STORE_LEASE_RENEW;
+}
+
 struct span store_command_actor(struct span bytes)
 {
     struct span_reader reader = span_reader_of(bytes);

@@ -106,6 +106,24 @@ static void ask_put(struct caller *caller, const char *key)
     buf_free(&body);
 }
 
+static void ask_renewal(struct caller *caller, enum client_kind kind)
+{
+    struct store_command command = {
+        .type = STORE_LEASE_RENEW, .lease = 7, .ttl_ms = 30000, .stamp = 1};
+    struct buf body = BUF_INIT;
+    assert_int_equal(store_command_encode(&command, &body, NULL), 0);
+    struct client_request request = {
+        .number = 3, .kind = kind, .timeout_ms = 5000, .body = buf_span(&body)};
+    ask(caller, &request);
+    buf_free(&body);
+}
+
+static void ask_status(struct caller *caller)
+{
+    struct client_request request = {.number = 4, .kind = CLIENT_STATUS, .timeout_ms = 5000};
+    ask(caller, &request);
+}
+
 static void ask_watch(struct caller *caller, const char *prefix)
 {
     struct buf body = BUF_INIT;
@@ -219,6 +237,74 @@ static void all_shares_together_have_an_end(void **state)
     }
 }
 
+/* The leader key hangs on them: there is room for a few beside all else. */
+static void renewals_have_room_of_their_own(void **state)
+{
+    (void)state;
+    struct caller others;
+    struct caller lease;
+    struct caller plain;
+    group->nodes[0].disk_stopped = true;
+    call(&others, "node7");
+    call(&lease, "node7");
+    call(&plain, "node7");
+    for (int n = 0; n < CLIENT_SERVER_PER_CLIENT_MAX; n++) {
+        ask_put(&others, "/a");
+    }
+    settle();
+    for (int n = 0; n < CLIENT_SERVER_RENEWALS_PER_CLIENT_MAX; n++) {
+        ask_renewal(&lease, CLIENT_COMMAND_AS);
+    }
+    settle();
+    assert_int_equal(lease.answers, 0);
+    ask_renewal(&plain, CLIENT_COMMAND); /* nobody's leader key */
+    AWAIT(plain.answers == 1, 2000);
+    assert_int_equal(plain.code, ERR_LIMIT);
+    ask_renewal(&lease, CLIENT_COMMAND_AS);
+    AWAIT(lease.answers == 1, 2000);
+    assert_int_equal(lease.code, ERR_LIMIT);
+    assert_non_null(strstr(lease.text, "16 renewals of 'node7' are"));
+    hang_up(&others);
+    hang_up(&lease);
+    hang_up(&plain);
+}
+
+/* All rooms are full of what others ask: a renewal passes, and the status is told. */
+static void a_full_member_takes_renewals_and_tells_its_status(void **state)
+{
+    (void)state;
+    enum { CALLERS = CLIENT_SERVER_REQUESTS_MAX / CLIENT_SERVER_PER_CLIENT_MAX };
+    static struct caller callers[CALLERS];
+    struct caller lease;
+    struct caller nameless;
+    group->nodes[0].disk_stopped = true;
+    call(&lease, "node0");
+    call(&nameless, "");
+    for (int i = 0; i < CALLERS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "%s%.0d", i == 0 ? "" : "node", i);
+        call(&callers[i], name);
+        for (int n = 0; n < CLIENT_SERVER_PER_CLIENT_MAX; n++) {
+            ask_put(&callers[i], "/a");
+        }
+        settle();
+        assert_int_equal(callers[i].answers, 0);
+    }
+    ask_renewal(&lease, CLIENT_COMMAND_AS);
+    ask_put(&nameless, "/b");
+    AWAIT(nameless.answers == 1, 2000);
+    assert_int_equal(nameless.code, ERR_LIMIT);
+    assert_int_equal(lease.answers, 0);
+    ask_status(&nameless);
+    AWAIT(nameless.answers == 2, 2000);
+    assert_int_equal(nameless.code, 0);
+    for (int i = 0; i < CALLERS; i++) {
+        hang_up(&callers[i]);
+    }
+    hang_up(&lease);
+    hang_up(&nameless);
+}
+
 /* --- what wakes a watch ----------------------------------------------------------------------- */
 
 static bool is_answered(struct caller *caller)
@@ -260,6 +346,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SERVER(a_client_has_its_share_of_requests_however_often_it_calls),
         WITH_SERVER(all_shares_together_have_an_end),
+        WITH_SERVER(renewals_have_room_of_their_own),
+        WITH_SERVER(a_full_member_takes_renewals_and_tells_its_status),
         WITH_SERVER(a_watch_is_woken_by_its_prefix_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
