@@ -62,10 +62,11 @@ void peer_large_send(struct peer_link *link, struct span message)
 
 static void give_up(struct peer_link *link, const struct error *err)
 {
-    peers_warn(link->peers,
-               "member '%s' at %s: a snapshot in pieces: %s; the connection is made "
-               "anew",
-               peer_session_peer(link->session)->name, link->address, err->text);
+    char text[ERROR_TEXT_BYTES];
+    (void)snprintf(text, sizeof text,
+                   "member '%s' at %s: a snapshot in pieces: %s; the connection is made anew",
+                   peer_session_peer(link->session)->name, link->address, err->text);
+    peers_warn_flood(link->peers, &link->peers->damages, text);
     peer_link_failed(link, err);
 }
 

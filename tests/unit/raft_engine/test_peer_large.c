@@ -4,6 +4,7 @@
 #include "slow_link.h"
 
 #include "raft/engine/peer_pieces.h"
+#include "raft/engine/peer_set.h"
 #include "raft/engine/peer_wire.h"
 
 #include <signal.h>
@@ -292,6 +293,30 @@ static void pieces_are_heard_from_members_of_this_cluster_alone(void **state)
     peer_session_close(liar.session, NULL, NULL);
 }
 
+/* With each connection again, and the log is not filled with it. */
+static void a_taken_of_what_was_not_sent_is_told_a_few_times(void **state)
+{
+    (void)state;
+    enum { ROUNDS = PEER_DAMAGE_WARNINGS_MAX + 2 };
+    static const char why[] = "a snapshot in pieces: ";
+    int lines = 0;
+    both_open("secret");
+    for (int i = 0; i < ROUNDS; i++) {
+        AWAIT(peers_connected(sides[0].peers, 0x101), 10000);
+        AWAIT(peer_incoming_of(sides[1].peers, 0x100, NULL) != NULL, 10000);
+        uint64_t refused = counters_of(0).frames_refused;
+        peers_session_send(sides[1].peers, peer_incoming_of(sides[1].peers, 0x100, NULL)->session,
+                           PEER_FRAME_TAKEN, span_str("12345678"));
+        AWAIT(counters_of(0).frames_refused > refused, 2000);
+        AWAIT(peer_incoming_of(sides[1].peers, 0x100, NULL) == NULL, 2000);
+    }
+    for (const char *at = sides[0].warnings; (at = strstr(at, why)) != NULL; at++) {
+        lines++;
+    }
+    assert_int_equal(lines, PEER_DAMAGE_WARNINGS_MAX);
+    assert_non_null(strstr(sides[0].warnings, "member 'node2' at "));
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -302,6 +327,7 @@ int main(void)
         IN_LOOP(half_a_snapshot_goes_with_its_connection),
         IN_LOOP(the_largest_snapshot_comes_through),
         IN_LOOP(what_is_no_next_piece_ends_the_connection_and_says_why),
+        IN_LOOP(a_taken_of_what_was_not_sent_is_told_a_few_times),
         IN_LOOP(pieces_are_heard_from_members_of_this_cluster_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
