@@ -63,8 +63,8 @@ static int read_users(const struct reader *r, const struct section *bootstrap,
     return 0;
 }
 
-static int read_dcs(const struct reader *r, const struct section *bootstrap, int64_t ttl_min_ms,
-                    struct config_bootstrap *b)
+static int read_dcs(const struct reader *r, const struct section *bootstrap, bool given,
+                    int64_t ttl_min_ms, struct config_bootstrap *b)
 {
     struct section s;
     struct error why = {0};
@@ -75,13 +75,13 @@ static int read_dcs(const struct reader *r, const struct section *bootstrap, int
     if (rc != 0) {
         return rc;
     }
-    if (bootstrap->object == NULL) { /* by that a member makes no cluster */
+    if (!given) { /* by that a member makes no cluster */
         b->dcs = empty;
         return 0;
     }
-    const json_t *given = s.object != NULL ? s.object : empty;
-    if (dynamic_config_check_types(given, ttl_min_ms, &why) != 0 ||
-        dynamic_config_adjusted(given, ttl_min_ms, &adjusted, warning, &why) != 0) {
+    const json_t *dcs = s.object != NULL ? s.object : empty;
+    if (dynamic_config_check_types(dcs, ttl_min_ms, &why) != 0 ||
+        dynamic_config_adjusted(dcs, ttl_min_ms, &adjusted, warning, &why) != 0) {
         return error_set(r->err, ERR_INVALID, "%s: bootstrap.dcs.%s", r->path, why.text);
     }
     if (warning[0] != '\0') {
@@ -97,8 +97,9 @@ int section_bootstrap(const struct reader *r, const struct section *top, struct 
                                             "sync-only", "version", NULL};
     struct section s;
     int rc = reader_section(r, top, "bootstrap", "bootstrap", &s);
+    bool given = json_object_get(top->object, "bootstrap") != NULL; /* an empty one is, too */
     rc = rc != 0 ? rc : section_bootstrap_hooks(r, &s, &c->bootstrap);
-    rc = rc != 0 ? rc : read_dcs(r, &s, config_ttl_min_ms(c), &c->bootstrap);
+    rc = rc != 0 ? rc : read_dcs(r, &s, given, config_ttl_min_ms(c), &c->bootstrap);
     rc = rc != 0 ? rc : reader_options(r, &s, "initdb", "", forbidden, &c->bootstrap.initdb);
     rc = rc != 0 ? rc : reader_lines(r, &s, "pg_hba", &c->bootstrap.pg_hba);
     return rc != 0 ? rc : read_users(r, &s, &c->bootstrap);

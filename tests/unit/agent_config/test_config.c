@@ -640,6 +640,20 @@ static void without_the_section_there_is_no_first_configuration(void **state)
     config_warnings_free(&warnings);
 }
 
+/* As with all its keys commented out. */
+static void an_empty_section_makes_a_cluster(void **state)
+{
+    struct config_warnings warnings = {0};
+    struct error err = {0};
+    struct config c;
+    (void)state;
+    const char *empty = "bootstrap:\nunknown:\n";
+    assert_int_equal(load("bootstrap:\n", empty, false, &c, &warnings, &err), 0);
+    assert_true(json_object_size(c.bootstrap.dcs) > 0);
+    config_free(&c);
+    config_warnings_free(&warnings);
+}
+
 static void a_client_needs_less(void **state)
 {
     (void)state;
@@ -848,6 +862,7 @@ int main(void)
         cmocka_unit_test(timeouts_of_raft_follow_the_ttl),
         cmocka_unit_test(timeouts_out_of_their_rule_are_adjusted_with_one_warning),
         cmocka_unit_test(without_the_section_there_is_no_first_configuration),
+        cmocka_unit_test(an_empty_section_makes_a_cluster),
         cmocka_unit_test(a_client_needs_less),
         cmocka_unit_test(secrets_are_not_shown),
         cmocka_unit_test(options_of_programs_get_their_dashes),
