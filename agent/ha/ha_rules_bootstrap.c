@@ -324,7 +324,10 @@ static bool rule_wait(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     ha_plan_wait(plan, HA_NEVER);
     if (!ha_is_initialized(s)) {
-        ha_plan_because(plan, "waiting for the cluster to be initialized");
+        ha_plan_because(plan, "waiting for the cluster to be initialized%s",
+                        s->settings.may_bootstrap ? ""
+                                                  : ", and this node's configuration has no "
+                                                    "`bootstrap` section: it makes none");
     } else {
         ha_plan_because(plan, "waiting for a running primary to copy from");
     }
