@@ -27,15 +27,15 @@ enum ha_data ha_data_own(const struct ha_snapshot *s)
     switch (s->self.directory) {
     case PG_DIR_MISSING:
     case PG_DIR_EMPTY: return HA_DATA_NONE;
-    case PG_DIR_VALID: return s->self.system_id[0] == '\0' ? HA_DATA_UNUSABLE : HA_DATA_VALID;
+    case PG_DIR_VALID: return s->self.system_id[0] == '\0' ? HA_DATA_NOT_TOLD : HA_DATA_VALID;
     case PG_DIR_UNFINISHED:
         return s->self.unfinished == PG_UNFINISHED_REWIND ? HA_DATA_UNUSABLE : HA_DATA_NONE;
-    case PG_DIR_FOREIGN:
-    case PG_DIR_BROKEN:
+    case PG_DIR_FOREIGN: return HA_DATA_UNUSABLE;
+    case PG_DIR_BROKEN: /* these may pass: a disk that is not mounted yet, an owner to be mended */
     case PG_DIR_UNREADABLE:
     case PG_DIR_DOUBTFUL: break;
     }
-    return HA_DATA_UNUSABLE;
+    return HA_DATA_NOT_TOLD;
 }
 
 const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)

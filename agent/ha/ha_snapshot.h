@@ -81,7 +81,7 @@ struct ha_tags {
 
 /* What a member says of its data directory while the cluster has no system identifier yet. */
 enum ha_data {
-    HA_DATA_NOT_TOLD, /* it has not looked yet, or has no record */
+    HA_DATA_NOT_TOLD, /* it has not looked yet, cannot tell for now, or has no record */
     HA_DATA_NONE,     /* nothing, or what a bootstrap or a copy that was cut off has left */
     HA_DATA_VALID,    /* with a control file that can be read */
     HA_DATA_UNUSABLE, /* something else: it is left alone, and nobody is to wait for it */

@@ -105,6 +105,7 @@ static void a_record_says_what_there_is_until_the_cluster_has_a_name(void **stat
     const struct pg_inspection empty = {.kind = PG_DIR_EMPTY};
     const struct pg_inspection unread = {.kind = PG_DIR_VALID};
     const struct pg_inspection broken = {.kind = PG_DIR_BROKEN};
+    const struct pg_inspection foreign = {.kind = PG_DIR_FOREIGN};
     const struct pg_inspection cut_off = {.kind = PG_DIR_UNFINISHED,
                                           .unfinished = PG_UNFINISHED_CLONE};
     const struct pg_inspection half = {.kind = PG_DIR_UNFINISHED,
@@ -115,8 +116,8 @@ static void a_record_says_what_there_is_until_the_cluster_has_a_name(void **stat
     assert_non_null(strstr(rig.member, "\"data\":\"none\""));
     told_again(&valid);
     assert_non_null(strstr(rig.member, "\"data\":\"valid\""));
-    told_again(&unread);
-    assert_non_null(strstr(rig.member, "\"data\":\"unusable\""));
+    told_again(&unread); /* it may pass */
+    assert_non_null(strstr(rig.member, "\"data\":\"not_told\""));
     told_again(&cut_off);
     assert_non_null(strstr(rig.member, "\"data\":\"none\""));
     told_again(&half);
@@ -128,6 +129,10 @@ static void a_record_says_what_there_is_until_the_cluster_has_a_name(void **stat
     key_remove("initialize");
     observe_store_changed(&rig.agent);
     told_again(&broken);
+    assert_non_null(strstr(rig.member, "\"data\":\"not_told\""));
+    rig_free();
+    settle();
+    told_again(&foreign);
     assert_non_null(strstr(rig.member, "\"data\":\"unusable\""));
     rig_free();
 }
