@@ -38,15 +38,20 @@ enum ha_data ha_data_own(const struct ha_snapshot *s)
     return HA_DATA_NOT_TOLD;
 }
 
-const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)
+const struct ha_member *ha_cluster_owner(const struct ha_cluster *cluster, const char *own)
 {
-    for (size_t i = 0; i < s->cluster.member_count; i++) {
-        const struct ha_member *member = &s->cluster.members[i];
-        if (!ha_is_me(s, member->name) && member->data == HA_DATA_VALID) {
+    for (size_t i = 0; i < cluster->member_count; i++) {
+        const struct ha_member *member = &cluster->members[i];
+        if (strcmp(member->name, own) != 0 && member->data == HA_DATA_VALID) {
             return member;
         }
     }
     return NULL;
+}
+
+const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)
+{
+    return ha_cluster_owner(&s->cluster, s->self.name);
 }
 
 /* What it told before its node went away may be so no more when it comes back: somebody may be
@@ -81,7 +86,10 @@ bool ha_partners_are_awaited(const struct ha_snapshot *s, char ret_names[HA_PART
                              int64_t *ret_until_mono_ms)
 {
     size_t accounted = records_of_unnamed(s);
-    int64_t until_ms = s->unlocked_since_mono_ms + HA_PARTNERS_TTLS * s->settings.ttl_ms;
+    int64_t since_ms = s->owner.seen_mono_ms > s->unlocked_since_mono_ms
+                           ? s->owner.seen_mono_ms
+                           : s->unlocked_since_mono_ms;
+    int64_t until_ms = since_ms + HA_PARTNERS_TTLS * s->settings.ttl_ms;
     ret_names[0] = '\0';
     for (size_t i = 0; i < s->cluster.member_count; i++) {
         const struct ha_member *member = &s->cluster.members[i];
@@ -100,6 +108,10 @@ bool ha_partners_are_awaited(const struct ha_snapshot *s, char ret_names[HA_PART
         } else {
             add(ret_names, peer->name);
         }
+    }
+    if (s->owner.name[0] != '\0' && ha_cluster_member(&s->cluster, s->owner.name) == NULL &&
+        ha_peer(s, s->owner.name) == NULL) {
+        add(ret_names, s->owner.name);
     }
     *ret_until_mono_ms = until_ms;
     return ret_names[0] != '\0' && s->now_mono_ms < until_ms;

@@ -21,7 +21,10 @@ enum ha_data ha_data_own(const struct ha_snapshot *s);
 /* Another member that tells of a valid data directory; NULL = none does. It makes the cluster when
  * its rules let it, and everybody else is copied from it. */
 const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s);
-/* Those that have not told yet: members of the Raft group but witnesses, and whoever has a record.
+/* The same in a view of `own`; for who has to know when it was there last (ha_owner). */
+const struct ha_member *ha_cluster_owner(const struct ha_cluster *cluster, const char *own);
+/* Those that have not told yet: members of the Raft group but witnesses, whoever has a record, and
+ * who had data and has gone: its two ttl begin when it went.
  * `ret_names`: "'n2', 'n3'". False: all have, or the time for it is over. */
 bool ha_partners_are_awaited(const struct ha_snapshot *s, char ret_names[HA_PARTNERS_BYTES],
                              int64_t *ret_until_mono_ms);

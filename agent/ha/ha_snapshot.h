@@ -495,6 +495,13 @@ struct ha_reinit {
     int64_t ordered_mono_ms; /* HA_NEVER */
 };
 
+/* Of the members that had a valid data directory, as far as they have told, the one whose record
+ * went last, or says it no more: its agent may only be starting again. */
+struct ha_owner {
+    char name[HA_NAME_BYTES]; /* "" = none has */
+    int64_t seen_mono_ms;     /* when it was there last; HA_NEVER */
+};
+
 enum ha_request {
     HA_REQUEST_NONE,
     HA_REQUEST_SHUTDOWN, /* SIGTERM: stop PostgreSQL, release the key, exit */
@@ -506,6 +513,7 @@ struct ha_snapshot {
     int64_t now_wall_ms;            /* for what is scheduled, only */
     int64_t unlocked_since_mono_ms; /* when this run first saw the present absence of the leader
                                        key; HA_NEVER */
+    struct ha_owner owner;
     struct ha_settings settings;
     struct ha_self self;
     struct ha_fence fence;

@@ -295,6 +295,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     s->now_lease_ms = agent_lease_ms(agent);
     s->now_wall_ms = clock_wall_ms(agent->clock);
     s->unlocked_since_mono_ms = facts->unlocked_since_mono_ms;
+    s->owner = facts->owner;
     fill_settings(agent, &s->settings);
     failsafe_fill(agent, &s->failsafe);
     silence_fill(agent, &s->silence);

@@ -135,6 +135,7 @@ struct loop_facts {
     enum ha_request request;
     int64_t request_mono_ms;
     int64_t unlocked_since_mono_ms;
+    struct ha_owner owner;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* whom peers.c asks */
     size_t peer_count;
     struct ha_peer heard[HA_MEMBERS_MAX]; /* whom our Raft member hears */

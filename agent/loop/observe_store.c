@@ -5,6 +5,7 @@
 
 #include "agent/ha/ha_cluster.h"
 #include "agent/ha/ha_facts.h"
+#include "agent/ha/ha_partners.h"
 #include "agent/ha/ha_values.h"
 #include "agent/loop/namesake.h"
 #include "agent/loop/peers.h"
@@ -213,6 +214,19 @@ static void take_failover(struct agent *agent)
     }
 }
 
+/* Who had data up to now, and has them no more or is not there. */
+static void take_owner(struct agent *agent, const struct ha_cluster *before)
+{
+    struct loop_facts *facts = &agent->facts;
+    const struct ha_member *owner = ha_cluster_owner(before, agent->config->name);
+    const struct ha_member *now =
+        owner == NULL ? NULL : ha_cluster_member(&facts->cluster, owner->name);
+    if (owner != NULL && (now == NULL || now->data != HA_DATA_VALID)) {
+        memcpy(facts->owner.name, owner->name, sizeof facts->owner.name);
+        facts->owner.seen_mono_ms = agent_mono_ms(agent);
+    }
+}
+
 static void take_view(struct agent *agent, struct dcs_view *view)
 {
     struct loop_facts *facts = &agent->facts;
@@ -232,6 +246,7 @@ static void take_view(struct agent *agent, struct dcs_view *view)
     tell_left_out(
         agent, ha_cluster_read(view->cluster, view->revision, kvs, view->count, &facts->cluster));
     ha_cluster_remember(before, &facts->cluster);
+    take_owner(agent, before);
     mem_free(before);
     mem_free(kvs);
     if (facts->cluster.leader[0] != '\0') {

@@ -102,12 +102,37 @@ static void nobody_is_waited_for_longer_than_two_ttl(void **state)
     rig_free();
 }
 
+/* Its agent is started again; an etcd does not know of it meanwhile. */
+static void who_had_data_and_went_has_two_ttl_from_then(void **state)
+{
+    int64_t ttl_ms;
+    (void)state;
+    rig_init();
+    ttl_ms = rig.agent.dynamic.ttl_ms;
+    tells("n2", "valid");
+    assert_string_equal(awaited(), "");
+    rig.now_ms += 10 * ttl_ms;
+    key_remove("members/n2");
+    assert_string_equal(awaited(), "'n2'");
+    tells("n2", "not_told");
+    rig.now_ms += 2 * ttl_ms - 1;
+    assert_string_equal(awaited(), "'n2'");
+    tells("n2", "none");
+    assert_string_equal(awaited(), "");
+    key_remove("members/n2");
+    assert_string_equal(awaited(), "'n2'");
+    rig.now_ms++;
+    assert_string_equal(awaited(), "");
+    rig_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_that_are_down_are_waited_for_and_witnesses_are_not),
         cmocka_unit_test(members_without_a_name_are_waited_for),
         cmocka_unit_test(nobody_is_waited_for_longer_than_two_ttl),
+        cmocka_unit_test(who_had_data_and_went_has_two_ttl_from_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
