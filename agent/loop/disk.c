@@ -121,16 +121,17 @@ static void on_committed(void *arg, int rc, const struct error *err)
 }
 
 /* A write of the child is not what a primary is there for: before its term ends over one, a commit
- * is tried. One at a time, and not without end: each that hangs leaves a backend that does. In
- * pause no term ends. */
+ * is tried, of none but this cluster's. One at a time, and not without end: each that hangs leaves
+ * a backend that does. In pause no term ends. */
 static void try_commit(struct agent *agent)
 {
     const struct loop_facts *facts = &agent->facts;
     struct error err = {0};
 
     if (agent->committing || agent->pg == NULL || agent->stopping || agent_is_paused(agent) ||
-        facts->run != HA_RUN_RUNNING || facts->probe.role != PG_PRIMARY ||
-        ha_disk_takes_writes(facts->disk) || facts->disk == PG_DISK_FULL || !facts->disk_has_wal ||
+        !parameters_are_for_ours(agent) || facts->run != HA_RUN_RUNNING ||
+        facts->probe.role != PG_PRIMARY || ha_disk_takes_writes(facts->disk) ||
+        facts->disk == PG_DISK_FULL || !facts->disk_has_wal ||
         agent->commits_lost >= LOOP_COMMITS_LOST_MAX) {
         return;
     }

@@ -460,6 +460,9 @@ void parameters_merge(struct agent *agent);
 int parameters_wanted(const struct dynamic_config *dynamic, const struct config_postgresql *pg,
                       struct dynamic_parameters *ret_parameters, struct pg_reload *ret_reload,
                       char *warning, struct error *err) MUST_CHECK;
+/* What is in the data directory, or runs, is known to be this cluster's: nothing is written to
+ * another. */
+bool parameters_are_for_ours(const struct agent *agent);
 /* Gives the instance what it does not have yet, if that is due and no job runs. */
 void parameters_apply(struct agent *agent);
 /* Before PostgreSQL is started: begins what is due; ERR_BUSY while a reload runs. A cycle comes

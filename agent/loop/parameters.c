@@ -129,7 +129,7 @@ int parameters_wanted(const struct dynamic_config *dynamic, const struct config_
 /* Whose the data directory is, only the store can say; an empty one learns it from its own agent,
  * which announces it first. A server that is somebody else's, put beside a cluster that was made
  * without it, serves with the settings that it has. */
-static bool is_ours(const struct agent *agent)
+bool parameters_are_for_ours(const struct agent *agent)
 {
     const struct loop_facts *facts = &agent->facts;
     bool probed = facts->run == HA_RUN_RUNNING && facts->probe.system_identifier != 0;
@@ -153,7 +153,7 @@ static int ask(struct agent *agent, struct error *err)
     }
     struct remote_reload remote;
     request.nostream = agent->config->tags.nostream;
-    request.foreign = !is_ours(agent);
+    request.foreign = !parameters_are_for_ours(agent);
     /* From 17 on nobody but the server's worker takes away what it has made. */
     request.keeps_logical = request.keeps_logical || logical_has_synced(agent);
     request.decodes = agent->facts.run == HA_RUN_RUNNING && agent->facts.probe.asked_ms > 0 &&
@@ -175,7 +175,7 @@ void parameters_apply(struct agent *agent)
     struct loop_reload *reload = &agent->reload;
     struct error err = {0};
 
-    if (reload->withheld && is_ours(agent)) {
+    if (reload->withheld && parameters_are_for_ours(agent)) {
         reload->withheld = false;
         reload->wanted = true;
     }

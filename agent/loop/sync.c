@@ -516,8 +516,8 @@ static void prepare_standby(struct agent *agent)
     const char *value = sync_is_on(agent) ? "\"" SYNC_NOBODY_NAME "\"" : NULL;
     bool ours = strcmp(facts->cluster.leader, agent->config->name) == 0;
 
-    if (ours || facts->job.running || agent->acquiring || pg_instance_promote_sent(agent->pg) ||
-        agent_mono_ms(agent) < sync->again_mono_ms ||
+    if (ours || !parameters_are_for_ours(agent) || facts->job.running || agent->acquiring ||
+        pg_instance_promote_sent(agent->pg) || agent_mono_ms(agent) < sync->again_mono_ms ||
         (is_placed(sync, value) && sync->run_since_mono_ms == facts->run_since_mono_ms)) {
         return;
     }

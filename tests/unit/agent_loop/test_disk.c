@@ -235,6 +235,22 @@ static void a_primary_is_asked_for_a_commit_before_its_disk_is_blamed(void **sta
     rig_free();
 }
 
+/* A commit writes. */
+static void nothing_is_committed_to_a_server_of_another_cluster(void **state)
+{
+    (void)state;
+    rig_settle();
+    primary_runs(5000);
+    rig.agent.facts.probe.system_identifier = 43;
+    report(PG_DISK_STALLED, rig.now_ms);
+    assert_false(is_asked("commit"));
+    rig.agent.facts.probe.system_identifier = said.system_identifier;
+    report(PG_DISK_STALLED, rig.now_ms);
+    assert_true(is_asked("commit"));
+    answer("commit", 0);
+    rig_free();
+}
+
 /* Each that hangs has a place of max_connections, until the disk answers. */
 static void commits_are_not_tried_without_end(void **state)
 {
@@ -395,6 +411,7 @@ int main(void)
         cmocka_unit_test(others_are_told_of_the_trouble),
         cmocka_unit_test(an_abandoned_term_is_over_on_the_page_and_renewed_no_more),
         cmocka_unit_test(a_primary_is_asked_for_a_commit_before_its_disk_is_blamed),
+        cmocka_unit_test(nothing_is_committed_to_a_server_of_another_cluster),
         cmocka_unit_test(commits_are_not_tried_without_end),
         cmocka_unit_test(what_is_flushed_counts_as_a_commit),
         cmocka_unit_test(the_leaders_trouble_is_answered_by_a_write_after_it),

@@ -392,6 +392,7 @@ static void standby_waits_for_nobody_in_advance(void **state)
     (void)state;
     rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
     key_set("leader", "n2");
+    key_set("initialize", "7000000000000000042");
     standby_runs(1000);
     store_changes();
     assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
@@ -401,6 +402,24 @@ static void standby_waits_for_nobody_in_advance(void **state)
     rig.agent.dynamic.synchronous_mode = DYNAMIC_SYNCHRONOUS_OFF;
     run_for(SYNC_LOOK_MS);
     assert_string_equal(calls(), "set sync none\n");
+    rig_end();
+}
+
+/* Put beside the cluster, it has its settings of somebody else. */
+static void standby_of_another_cluster_is_left_its_setting(void **state)
+{
+    (void)state;
+    rig_start(DYNAMIC_SYNCHRONOUS_ON, false);
+    key_set("leader", "n2");
+    key_set("initialize", "43");
+    standby_runs(1000);
+    store_changes();
+    run_for(3 * SYNC_LOOK_MS);
+    assert_false(is_asked("set sync"));
+    key_set("initialize", "7000000000000000042");
+    store_changes();
+    run_for(SYNC_LOOK_MS);
+    assert_true(is_asked("set sync"));
     rig_end();
 }
 
@@ -432,6 +451,7 @@ static void promotion_goes_on_as_soon_as_another_setting_is_there(void **state)
     (void)state;
     rig_start(DYNAMIC_SYNCHRONOUS_ON, true);
     key_set("leader", "n2");
+    key_set("initialize", "7000000000000000042");
     standby_runs(1000);
     store_changes();
     assert_string_equal(calls(), "set sync '\"" SYNC_NOBODY_NAME "\"'\n");
@@ -643,6 +663,7 @@ int main(void)
         cmocka_unit_test(mode_that_is_off_takes_the_key_and_then_the_setting_away),
         cmocka_unit_test(mode_that_is_on_again_takes_nothing_for_confirmed),
         cmocka_unit_test(standby_waits_for_nobody_in_advance),
+        cmocka_unit_test(standby_of_another_cluster_is_left_its_setting),
         cmocka_unit_test(promotion_begins_with_the_members_of_before),
         cmocka_unit_test(promotion_goes_on_as_soon_as_another_setting_is_there),
         cmocka_unit_test(promotion_without_its_setting_is_none),
