@@ -182,7 +182,7 @@ int pg_conf_files_back_up(const struct pg_conf_files *files, struct error *err)
 bool pg_conf_files_copies_hba(const struct pg_conf_files *files)
 {
     static const char *const names[] = {"pg_hba.conf.backup", "pg_hba.conf"};
-    bool copies = false;
+    bool copies = !files->apart && pg_file_exists(files->base);
     for (size_t i = 0; !copies && i < sizeof names / sizeof names[0]; i++) {
         char *path = mem_printf("%s/%s", files->data_dir, names[i]);
         copies = pg_file_exists(path);

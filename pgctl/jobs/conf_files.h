@@ -37,7 +37,8 @@ int pg_conf_files_adopt(const struct pg_conf_files *files, struct error *err) MU
 /* "<file>.backup" in the data directory: where a member's configuration is apart, nothing else of
  * it comes along with a copy, and pg_rewind removes what its source does not have. */
 int pg_conf_files_back_up(const struct pg_conf_files *files, struct error *err) MUST_CHECK;
-/* Whether a copy of the data directory has what its pg_hba.conf would be gathered from. */
+/* Whether a copy of the data directory has what its pg_hba.conf would be gathered from, or beside
+ * the data the base, which names another file (hba_file) where there is none. */
 bool pg_conf_files_copies_hba(const struct pg_conf_files *files);
 /* initdb's, once they are gathered elsewhere. */
 int pg_conf_files_remove_strays(const struct pg_conf_files *files, struct error *err) MUST_CHECK;

@@ -243,6 +243,17 @@ static void rules_beside_the_data_come_along(void **state)
     assert_true(copies_hba(etc_dir));
 }
 
+/* A server without a pg_hba.conf beside its data runs by hba_file, and no reload makes one. */
+static void rules_that_the_base_names_elsewhere_are_not_waited_for(void **state)
+{
+    (void)state;
+    put(data_dir, "postgresql.conf", "hba_file = '/etc/pg/pg_hba.conf'\n");
+    assert_false(copies_hba(NULL)); /* it is not taken over yet */
+    assert_int_equal(adopt(NULL), 0);
+    assert_true(copies_hba(NULL));
+    assert_false(copies_hba(etc_dir));
+}
+
 static void of_our_own_file_no_base_is_made(void **state)
 {
     (void)state;
@@ -296,6 +307,7 @@ int main(void)
         IN_DIR(of_a_server_that_runs_the_file_stays_and_its_copy_is_the_base),
         IN_DIR(what_is_adopted_is_backed_up_at_once),
         IN_DIR(rules_beside_the_data_come_along),
+        IN_DIR(rules_that_the_base_names_elsewhere_are_not_waited_for),
         IN_DIR(of_our_own_file_no_base_is_made),
         IN_DIR(nobody_waits_at_a_pipe),
         IN_DIR(a_directory_that_cannot_be_made_is_named),
