@@ -114,7 +114,9 @@ static enum pg_disk_kind disk_of(const char *name)
     return PG_DISK_UNKNOWN;
 }
 
-/* Who does not say it (Patroni, a release before) says it by its role, once it has looked. */
+/* Who does not say it (Patroni, a release before) says it by its role, once it has looked. A
+ * stopped replica may be of an earlier agent whose directory is of no use: waited for, but not
+ * without end. */
 static enum ha_data data_of(const json_t *value, const struct ha_member *member)
 {
     const char *told = json_string_value(json_object_get(value, "data"));
@@ -123,7 +125,10 @@ static enum ha_data data_of(const json_t *value, const struct ha_member *member)
             return (enum ha_data)data;
         }
     }
-    if (told != NULL || member->role[0] == '\0' || strcmp(member->state, "unknown") == 0) {
+    bool stopped_replica =
+        strcmp(member->state, "stopped") == 0 && strcmp(member->role, "replica") == 0;
+    if (told != NULL || member->role[0] == '\0' || strcmp(member->state, "unknown") == 0 ||
+        stopped_replica) {
         return HA_DATA_NOT_TOLD;
     }
     return strcmp(member->role, "uninitialized") == 0 ? HA_DATA_NONE : HA_DATA_VALID;
