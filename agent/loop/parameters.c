@@ -162,6 +162,11 @@ static int ask(struct agent *agent, struct error *err)
     remote_reload_fill(agent, &remote, &request);
     rc = pg_instance_reload(agent->pg, &request, LOOP_INSPECT_MS, on_reloaded, agent, err);
     remote_reload_free(&remote);
+    if (rc == 0 && request.foreign && !agent->reload.withheld &&
+        agent->facts.run == HA_RUN_RUNNING) {
+        log_info("PostgreSQL parameters: withheld from the server that runs, until the store says "
+                 "that it is of this cluster");
+    }
     agent->reload.withheld = rc == 0 ? request.foreign : agent->reload.withheld;
     if (rc == 0 && agent->reload.failures == 0 && warning[0] != '\0') {
         log_warning("PostgreSQL parameters: %s", warning);

@@ -293,6 +293,25 @@ static void a_server_that_no_cluster_is_named_after_is_left_its_files(void **sta
     rig_free();
 }
 
+/* A reload that was accepted changes nothing: whoever asked for it has to know. */
+static void what_is_withheld_from_a_running_server_is_told_once(void **state)
+{
+    (void)state;
+    rig_settle();
+    standby_runs(1000);
+    key_set("initialize", "43");
+    buf_clear(&rig.logged);
+    configure(MORE);
+    assert_true(rig.reloaded_foreign);
+    assert_non_null(strstr(buf_str(&rig.logged), "withheld from the server that runs"));
+    answer("reload", 0);
+    buf_clear(&rig.logged);
+    configure(MOST);
+    assert_true(is_asked("reload"));
+    assert_null(strstr(buf_str(&rig.logged), "withheld"));
+    rig_free();
+}
+
 /* Of an empty directory nothing was withheld that the start after a copy does not write. */
 static void what_a_start_has_written_is_not_given_again(void **state)
 {
@@ -367,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_start_that_failed_has_its_settings_tried),
         cmocka_unit_test(a_server_of_another_cluster_is_left_its_files),
         cmocka_unit_test(a_server_that_no_cluster_is_named_after_is_left_its_files),
+        cmocka_unit_test(what_is_withheld_from_a_running_server_is_told_once),
         cmocka_unit_test(what_a_start_has_written_is_not_given_again),
         cmocka_unit_test(rules_that_were_missing_are_looked_for_after_a_reload),
         cmocka_unit_test(an_answer_after_the_end_begins_nothing),
