@@ -263,12 +263,17 @@ static void on_queried(void *arg, int rc, const struct fence_status *status,
     (void)err;
 }
 
-static bool is_late(const struct fence_client *client, uint64_t now_ms)
+static bool is_late(const struct fence_client *client, const struct pending *pending,
+                    uint64_t now_ms)
+{
+    return pending->id != 0 && pending->id != client->start_id &&
+           pending->deadline_ms + FENCE_SILENT_MS <= now_ms + ANSWER_TIMEOUT_MS;
+}
+
+static bool any_is_late(const struct fence_client *client, uint64_t now_ms)
 {
     for (size_t i = 0; i < FENCE_PENDING_MAX; i++) {
-        const struct pending *pending = &client->pending[i];
-        if (pending->id != 0 && pending->id != client->start_id &&
-            pending->deadline_ms + FENCE_SILENT_MS <= now_ms + ANSWER_TIMEOUT_MS) {
+        if (is_late(client, &client->pending[i], now_ms)) {
             return true;
         }
     }
@@ -284,7 +289,7 @@ static void look_for_silence(struct fence_client *client, uint64_t now_ms)
     if (client->state != CLIENT_CONNECTED) {
         return;
     }
-    client->late_ticks = is_late(client, now_ms) ? client->late_ticks + 1 : client->late_ticks;
+    client->late_ticks = any_is_late(client, now_ms) ? client->late_ticks + 1 : client->late_ticks;
     silence_set(client, client->late_ticks >= 2);
     if (client->closing) {
         return;
@@ -308,9 +313,11 @@ static void on_tick(uv_timer_t *handle)
         return;
     }
     look_for_silence(client, now_ms);
+    /* Whoever asked one that is known to stand still has to do without it, and at once. */
     for (size_t i = 0; i < FENCE_PENDING_MAX && !client->closing; i++) {
         struct pending *pending = &client->pending[i];
-        if (pending->id != 0 && pending->deadline_ms <= now_ms) {
+        bool given_up = client->status.silent && is_late(client, pending, now_ms);
+        if (pending->id != 0 && (pending->deadline_ms <= now_ms || given_up)) {
             pending_end(client, pending, ERR_TIMEOUT, "the fence does not answer");
         }
     }
@@ -475,12 +482,16 @@ bool fence_client_note_gone(struct fence_client *client)
 }
 
 /* Our end of its socket is open for as long as it lives. So a number that is looked up between two
- * looks at that is its own. */
-static bool socket_lives(const struct fence_client *client)
+ * looks at that is its own. What lies unread there says that it does not stand still any more. */
+static int look_at_socket(const struct fence_client *client, struct error *err)
 {
     char byte;
     ssize_t len = recv(client->fd, &byte, sizeof byte, MSG_DONTWAIT | MSG_PEEK);
-    return len > 0 || (len < 0 && (errno == EAGAIN || errno == EINTR));
+    if (len > 0) {
+        return error_set(err, ERR_BUSY, "the fence answers");
+    }
+    bool lives = len < 0 && (errno == EAGAIN || errno == EINTR);
+    return lives ? 0 : error_set(err, ERR_CLOSED, "the fence is gone");
 }
 
 int fence_client_end(struct fence_client *client, struct error *err)
@@ -492,14 +503,14 @@ int fence_client_end(struct fence_client *client, struct error *err)
         return error_set(err, ERR_BUSY, "the fence answers, or processes of the instance are left");
     }
     int fd = (int)syscall(SYS_pidfd_open, status->fence_pid, 0);
-    if (fd < 0 || !socket_lives(client)) {
-        rc = error_set(err, ERR_CLOSED, "the fence is gone");
-    } else if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) != 0) {
+    if (fd < 0) {
+        return error_set(err, ERR_CLOSED, "the fence is gone");
+    }
+    rc = look_at_socket(client, err);
+    if (rc == 0 && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) != 0) {
         rc = error_set(err, err_from_errno(errno), "ending the fence: %s", strerror(errno));
     }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
+    (void)close(fd);
     return rc;
 }
 

@@ -11,6 +11,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define CHILD_WATCH_MS 20
+
 static void clear_answer(struct pg_task *task)
 {
     for (int i = 0; i < task->answer.count; i++) {
@@ -274,10 +276,20 @@ void pg_task_again(struct pg_task *task)
     pg_task_wait(task, 0);
 }
 
+static void on_child_watch(uv_timer_t *timer)
+{
+    struct pg_task *task = timer->data;
+    if (!task->canceled && task->ops->ends_child(task)) {
+        (void)uv_timer_stop(timer);
+        pg_child_kill(task->child);
+    }
+}
+
 static void on_child(void *arg, int rc, const struct pg_child_result *result,
                      const struct error *err)
 {
     struct pg_task *task = arg;
+    (void)uv_timer_stop(&task->timer);
     task->child = NULL;
     buf_clear(&task->out);
     buf_clear(&task->errors);
@@ -322,6 +334,9 @@ void pg_task_child(struct pg_task *task, const char *const *argv, const char *cw
         return;
     }
     task->pending = PG_PENDING_CHILD;
+    if (task->ops->ends_child != NULL) {
+        (void)uv_timer_start(&task->timer, on_child_watch, CHILD_WATCH_MS, CHILD_WATCH_MS);
+    }
 }
 
 static void connect_local(struct pg_task *task, int attempt);

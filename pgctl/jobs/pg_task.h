@@ -36,6 +36,9 @@ struct pg_task_ops {
     int (*undo_files)(void *data, struct error *err);
     /* As take_line of a child. NULL: nobody looks. */
     bool (*take_line)(struct pg_task *task, struct span line);
+    /* Asked again and again while a child runs: true = it is killed, and `step` goes on. NULL: it
+     * may take its time. */
+    bool (*ends_child)(const struct pg_task *task);
     void (*tell)(struct pg_task *task);    /* the caller, how it ended; NULL: by `done` */
     void (*release)(struct pg_task *task); /* frees what `data` points to inside; may be NULL */
 };

@@ -7,7 +7,9 @@
  * postmaster of its own gets its signal from here first, by calls that wait for no disk, and where
  * nothing is to be done before a stop, before jobs of before have ended. An adopted one (the fence
  * did not start it) gets it from here alone. The kill is the fence's, and so is the word that
- * nothing is left; where it is known to stand still, both are done here in its place. */
+ * nothing is left; where it is known to stand still, both are done here in its place. So is the
+ * kill at the page's deadline then, which is read again at each look: the lease may be renewed, or
+ * lost, while a stop is under way. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "pgctl/jobs/command.h"
@@ -114,12 +116,19 @@ static const struct fence_status *fence_of(const struct pg_task *task)
     return fence != NULL && fence_client_connected(fence) ? fence_client_status(fence) : NULL;
 }
 
+static void kill_all(struct pg_task *task, struct stop_data *data);
+
 static void look(struct pg_task *task)
 {
     struct stop_data *data = task->data;
     const struct fence_status *status = fence_of(task);
 
+    bool was_alone = data->alone;
     data->alone = status != NULL && status->silent;
+    if (was_alone && data->killed && status != NULL && !status->silent) {
+        kill_all(task, data); /* what was begun here, its postmaster stopped, is the fence's now */
+        return;
+    }
     if (data->alone) {
         data->remains = (struct pg_remains){.data_dir = data->data_dir,
                                             .postmaster = status->postmaster_pid,
@@ -156,6 +165,24 @@ static bool is_silent(const struct pg_task *task)
 {
     const struct fence_status *status = fence_of(task);
     return status != NULL && status->silent;
+}
+
+/* Nobody else acts on the deadline then. 0 = it has passed; FENCE_NO_DEADLINE = there is none, or
+ * it is the fence's. */
+static int64_t left_alone_ms(const struct pg_task *task)
+{
+    struct fence_lease page;
+    const struct fence_page *mapped = is_silent(task) ? fence_client_page(task->pg->fence) : NULL;
+    if (mapped == NULL || !fence_page_read(mapped, &page) || !fence_lease_armed(&page)) {
+        return FENCE_NO_DEADLINE;
+    }
+    int64_t now_ms = clock_lease_ms(task->pg->clock);
+    return page.deadline_ms <= now_ms ? 0 : page.deadline_ms - now_ms;
+}
+
+static bool is_overdue(const struct pg_task *task)
+{
+    return left_alone_ms(task) == 0;
 }
 
 static void signal_it(struct pg_task *task, struct stop_data *data)
@@ -199,7 +226,7 @@ static void ask(struct pg_task *task, struct stop_data *data)
 
     pg_conn_free(task->conn); /* ours would hold up a smart stop */
     task->conn = NULL;
-    if (data->stop.kill_after_ms <= 0) {
+    if (data->stop.kill_after_ms <= 0 || is_overdue(task)) {
         kill_all(task, data);
         return;
     }
@@ -263,19 +290,20 @@ static void wait_or_end(struct pg_task *task, struct stop_data *data)
     } else if (data->empty_looks == 1) {
         look(task);
     } else if (!data->killed && (clock_mono_ms(task->pg->clock) > data->kill_ms ||
-                                 data->headless_looks >= HEADLESS_LOOKS ||
+                                 is_overdue(task) || data->headless_looks >= HEADLESS_LOOKS ||
                                  (data->pid == 0 && fence_has_not_looked(task, data)))) {
         kill_all(task, data);
     } else {
+        int64_t left_ms = data->killed ? LOOK_EVERY_MS : left_alone_ms(task);
         task->state = STOP_WAIT;
-        pg_task_wait(task, LOOK_EVERY_MS);
+        pg_task_wait(task, left_ms < LOOK_EVERY_MS ? left_ms : LOOK_EVERY_MS);
     }
 }
 
 static void begin(struct pg_task *task, struct stop_data *data)
 {
     if (data->stop.checkpoint && data->stop.mode == FENCE_STOP_FAST &&
-        data->stop.kill_after_ms > 0) {
+        data->stop.kill_after_ms > 0 && !is_silent(task)) {
         task->state = STOP_CONNECTED;
         pg_task_say(task, "checkpoint before the stop");
         pg_task_connect_local(task);
@@ -295,7 +323,7 @@ static void looked(struct pg_task *task, struct stop_data *data)
         pg_task_end(task);
     } else if (data->pid == 0 && fence_has_not_looked(task, data)) {
         kill_all(task, data);
-    } else if (pg_command_given(&data->before)) {
+    } else if (pg_command_given(&data->before) && !is_overdue(task)) {
         task->state = STOP_BEFORE;
         pg_task_command(task, &data->before, &pg_command_no_words, NULL);
     } else {
@@ -371,7 +399,12 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
                      void *arg, struct error *err)
 {
     static const struct pg_task_ops ops = {
-        .name = "stop", .job = PG_JOB_STOP, .step = stop_step, .release = stop_release};
+        .name = "stop",
+        .job = PG_JOB_STOP,
+        .step = stop_step,
+        .release = stop_release,
+        .ends_child = is_overdue, /* the command before it */
+    };
 
     struct pg_task *before = instance->job;
     if (before != NULL) {

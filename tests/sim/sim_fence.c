@@ -104,10 +104,17 @@ static bool note_gone(struct sim_machine *machine)
     return true;
 }
 
+static bool is_overdue(const struct sim_machine *machine)
+{
+    struct fence_lease page;
+    return fence_page_read(machine->page, &page) && fence_lease_armed(&page) &&
+           page.deadline_ms <= sim_node_clock(machine->node);
+}
+
 void sim_fence_finish_stop(struct sim_call *call)
 {
     struct sim_machine *machine = call->instance->machine;
-    bool late = machine->orphans || machine->node->world->now >= call->until;
+    bool late = machine->orphans || machine->node->world->now >= call->until || is_overdue(machine);
     if (machine->phase == SIM_DOWN && note_gone(machine)) {
         sim_call_end(call, 0, "");
         return;

@@ -427,6 +427,15 @@ static void fence_is_ended_only_where_it_stands_still_and_nothing_is_left(void *
     assert_true(fence_client_note_gone(rig->client));
     assert_false(rig_status(rig)->running);
     assert_true(rig_status(rig)->all_gone);
+    kill(fence, SIGCONT);
+    for (int64_t until_ms = now_ms() + 1000; now_ms() < until_ms;) {
+        (void)usleep(10000); /* what it says lies unread */
+    }
+    assert_int_equal(fence_client_end(rig->client, &err), ERR_BUSY);
+    assert_true(pid_lives(fence));
+    RIG_WAIT(rig, !rig_status(rig)->silent && rig_status(rig)->all_gone, 5000);
+    kill(fence, SIGSTOP);
+    RIG_WAIT(rig, rig_status(rig)->silent, 20000);
     assert_int_equal(fence_client_end(rig->client, &err), 0);
     assert_true(rig_saw(rig, FENCE_EVENT_LOST, 5000));
     assert_false(pid_lives(fence));

@@ -227,6 +227,116 @@ static void what_does_not_end_is_killed_beside_a_fence_that_stands_still(void **
     node_free(node);
 }
 
+static void lease_ends_in(struct node *node, int64_t left_ms)
+{
+    struct fence_lease page = {.epoch = {.cluster = 1, .revision = 7},
+                               .soft_ms = FENCE_NO_DEADLINE,
+                               .deadline_ms = clock_lease_ms(clock_real()) + left_ms,
+                               .watchdog_ms = FENCE_NO_DEADLINE};
+    fence_page_write(fence_client_page(node->fence), &page);
+}
+
+/* A server that no shutdown ends, beside a fence that is known to stand still. */
+static PGconn *deaf_node(struct node **ret_node)
+{
+    struct node *node = *ret_node = primary_new("n1");
+    PGconn *session = node_connect(node);
+    assert_int_equal(PQstatus(session), CONNECTION_OK);
+    kill(fence_client_status(node->fence)->fence_pid, SIGSTOP);
+    WAIT_FOR(fence_client_status(node->fence)->silent);
+    kill(PQbackendPID(session), SIGSTOP);
+    return session;
+}
+
+/* The lease is renewed while it stops, and then is not any more: the page is read again and again.
+ */
+static void deadline_of_the_page_is_kept_in_the_place_of_a_silent_fence(void **state)
+{
+    (void)state;
+    struct node *node = NULL;
+    PGconn *session = deaf_node(&node);
+    struct pg_stop stop = {.mode = FENCE_STOP_FAST, .kill_after_ms = LONG_MS};
+    struct outcome outcome = {0};
+    struct error err;
+    pid_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+
+    lease_ends_in(node, 500);
+    assert_int_equal(pg_instance_stop(node->pg, &stop, on_done, &outcome, &err), 0);
+    for (int64_t until_ms = now_ms() + 1500; now_ms() < until_ms;) {
+        lease_ends_in(node, 500);
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    assert_true(pid_lives(postmaster) && outcome.calls == 0);
+    int64_t began_ms = now_ms();
+    WAIT_FOR(!pid_lives(postmaster));
+    assert_in_range(now_ms() - began_ms, 0, 2000);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    PQfinish(session);
+    kill(fence_client_status(node->fence)->fence_pid, SIGCONT);
+    node_free(node);
+}
+
+/* A command before the stop is no reason to let commits through after the deadline. */
+static void command_before_a_stop_ends_at_the_deadline_of_a_silent_fence(void **state)
+{
+    (void)state;
+    struct node *node = NULL;
+    PGconn *session = deaf_node(&node);
+    const char *const words[] = {"/bin/sleep", "1000"};
+    struct pg_command before = {.what = "before_stop", .words = {words, 2}, .timeout_ms = LONG_MS};
+    struct pg_stop stop = {.mode = FENCE_STOP_FAST, .kill_after_ms = LONG_MS, .before = &before};
+    struct outcome outcome = {0};
+    struct error err;
+    pid_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+
+    lease_ends_in(node, 500);
+    assert_int_equal(pg_instance_stop(node->pg, &stop, on_done, &outcome, &err), 0);
+    int64_t began_ms = now_ms();
+    WAIT_FOR(!pid_lives(postmaster));
+    assert_in_range(now_ms() - began_ms, 400, 3000);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    PQfinish(session);
+    kill(fence_client_status(node->fence)->fence_pid, SIGCONT);
+    node_free(node);
+}
+
+static bool is_stopped(pid_t pid)
+{
+    char path[64];
+    char text[512] = "";
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file != NULL) {
+        (void)!fread(text, 1, sizeof text - 1, file);
+        (void)fclose(file);
+    }
+    const char *paren = strrchr(text, ')');
+    return paren != NULL && strlen(paren) > 2 && paren[2] == 'T';
+}
+
+/* Its postmaster is stopped by then, and would end by nothing else. */
+static void fence_that_answers_again_ends_a_kill_that_was_begun(void **state)
+{
+    (void)state;
+    struct node *node = NULL;
+    PGconn *session = deaf_node(&node);
+    struct pg_stop stop = {.mode = FENCE_STOP_FAST, .kill_after_ms = 300};
+    struct outcome outcome = {0};
+    struct error err;
+    pid_t postmaster = fence_client_status(node->fence)->postmaster_pid;
+
+    assert_int_equal(pg_instance_stop(node->pg, &stop, on_done, &outcome, &err), 0);
+    WAIT_FOR(is_stopped(postmaster) || outcome.calls > 0);
+    kill(fence_client_status(node->fence)->fence_pid, SIGCONT);
+    outcome_wait(&outcome);
+    CHECK_RC(&outcome, 0);
+    assert_false(pid_lives(postmaster));
+    PQfinish(session);
+    node_free(node);
+}
+
 static int all_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +344,9 @@ static int all_tests(void)
         ON_STAGE(start_that_loses_the_fence_says_what_is_lost),
         ON_STAGE(fence_that_stands_still_keeps_nobody_from_stopping),
         ON_STAGE(what_does_not_end_is_killed_beside_a_fence_that_stands_still),
+        ON_STAGE(deadline_of_the_page_is_kept_in_the_place_of_a_silent_fence),
+        ON_STAGE(command_before_a_stop_ends_at_the_deadline_of_a_silent_fence),
+        ON_STAGE(fence_that_answers_again_ends_a_kill_that_was_begun),
         ON_STAGE(postmaster_gets_its_signal_before_the_fence_has_answered),
         ON_STAGE(stop_does_not_wait_for_the_job_before_to_signal),
         ON_STAGE(stop_with_nothing_to_stop_says_that_all_are_gone),
