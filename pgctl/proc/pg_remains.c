@@ -57,7 +57,10 @@ static int works_in(int32_t pid, const struct place *dir, struct error *err)
     return cwd.major == dir->major && cwd.minor == dir->minor && cwd.inode == dir->inode;
 }
 
-/* Its parent; 0 = it has ended, < 0 = that is not known. */
+#define PARENT_HIDDEN (-1)
+
+/* Its parent; 0 = it has ended; hidden: it is somebody else's (proc mounted with hidepid). < 0 =
+ * that is not known. */
 static int parent_of(int32_t pid, int32_t *ret_parent, struct error *err)
 {
     char path[64];
@@ -71,6 +74,10 @@ static int parent_of(int32_t pid, int32_t *ret_parent, struct error *err)
         *ret_parent = (int32_t)strtol(paren + 3, NULL, 10);
     }
     buf_free(&text);
+    if (rc == ERR_PERMISSION) {
+        *ret_parent = PARENT_HIDDEN;
+        return 0;
+    }
     return rc == ERR_NOT_FOUND || rc == ERR_CLOSED ? 0 : rc;
 }
 
@@ -83,7 +90,7 @@ static int is_its(const struct pg_remains *remains, const struct place *dir, int
     if (rc != 0 || parent == 0) {
         return rc;
     }
-    if (parent == remains->fence || (remains->postmaster > 0 && parent == remains->postmaster)) {
+    if (parent > 0 && (parent == remains->fence || parent == remains->postmaster)) {
         return 1;
     }
     return works_in(pid, dir, err);
@@ -158,7 +165,10 @@ int pg_remains_look(const struct pg_remains *remains, bool ends, struct pg_left 
     if (head > 0 && ends) {
         signal_it(remains, &dir, remains->postmaster, SIGSTOP);
     }
-    int rc = sweep(remains, &dir, ends ? SIGKILL : 0, &met, err);
+    /* A number that has come to be another's has children that are none of ours. */
+    struct pg_remains those = *remains;
+    those.postmaster = head > 0 ? remains->postmaster : 0;
+    int rc = sweep(&those, &dir, ends ? SIGKILL : 0, &met, err);
     if (rc == 0 && head > 0 && ends && met == 0) {
         signal_it(remains, &dir, remains->postmaster, SIGKILL);
     }

@@ -740,7 +740,11 @@ static void what_is_left_of_an_instance_is_found_by_place_and_parent(void **stat
     struct pg_left left;
     struct error err;
     assert_int_equal(pg_remains_look(&ours, false, &left, &err), 0);
-    assert_int_equal(left.count, 2); /* or still its postmaster's */
+    assert_int_equal(left.count, 1); /* its postmaster's; but that one is not in its place */
+    assert_int_equal(chdir(in_dir("pg")), 0);
+    assert_int_equal(pg_remains_look(&ours, false, &left, &err), 0);
+    assert_int_equal(left.count, 3);
+    assert_int_equal(chdir("/"), 0);
     assert_true(pid_lives(inside) && pid_lives(outside));
 
     /* The postmaster last, and it cannot begin anything before. */
