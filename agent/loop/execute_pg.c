@@ -124,6 +124,11 @@ static int do_start_standby(struct agent *agent, const struct ha_action *action,
 static void on_stopped(void *arg, int rc, const struct error *err)
 {
     struct agent *agent = arg;
+    ASSERT(agent->stops_under_way > 0);
+    agent->stops_under_way--;
+    if (rc == ERR_CANCELED && agent->stops_under_way > 0) {
+        return; /* another one has taken its place, and is not over */
+    }
     if (rc != 0 && rc != ERR_CANCELED) {
         log_error("stopping PostgreSQL: %s", err->text);
     }
@@ -136,33 +141,18 @@ static void on_stopped(void *arg, int rc, const struct error *err)
     cycle_request(agent);
 }
 
-/* A fence that stands still does nothing at K: what is stopped then is killed from here by that
- * time. */
-static int64_t kill_after(const struct agent *agent, int64_t kill_after_ms)
-{
-    struct fence_lease page;
-    const struct fence_page *mapped = fence_client_page(agent->fence);
-    if (!fence_client_status(agent->fence)->silent || mapped == NULL ||
-        !fence_page_read(mapped, &page) || !fence_lease_armed(&page)) {
-        return kill_after_ms;
-    }
-    int64_t left_ms = page.deadline_ms == FENCE_OVER ? 0 : page.deadline_ms - agent_lease_ms(agent);
-    left_ms = left_ms < 0 ? 0 : left_ms;
-    return left_ms < kill_after_ms ? left_ms : kill_after_ms;
-}
-
 static int stop(struct agent *agent, enum fence_stop_mode mode, int64_t kill_after_ms,
                 struct error *err)
 {
     struct pg_command before;
-    struct pg_stop request = {.mode = mode,
-                              .kill_after_ms = kill_after(agent, kill_after_ms),
-                              .unlooked = agent->adoption.unlooked};
+    struct pg_stop request = {
+        .mode = mode, .kill_after_ms = kill_after_ms, .unlooked = agent->adoption.unlooked};
     if (mode == FENCE_STOP_FAST && commands_before_stop(agent, &before)) {
         request.before = &before;
     }
     int rc = pg_instance_stop(agent->pg, &request, on_stopped, agent, err);
     if (rc == 0) {
+        agent->stops_under_way++;
         agent->facts.stop_ordered = true;
         agent->facts.stopping = true;
         observe_run(agent);
@@ -502,6 +492,21 @@ static void on_checkpoint(void *arg, int rc, const struct error *err)
     }
 }
 
+/* Beside a fence that stands still nothing is waited for that can take as long: nobody else would
+ * act at S and K. */
+static bool fence_stands(const struct agent *agent)
+{
+    return fence_client_connected(agent->fence) && fence_client_status(agent->fence)->silent;
+}
+
+void execute_fence_stands(struct agent *agent)
+{
+    if (agent->checkpointing && agent->checkpoint_waited && fence_stands(agent)) {
+        agent->checkpoint_waited = false;
+        execute_continue(agent, 0, NULL);
+    }
+}
+
 /* Waited for only before a stop, which it shortens. After a promotion it runs beside everything
  * else: a decision must not wait for a disk. */
 static int do_checkpoint(struct agent *agent, const struct ha_action *action, struct error *err)
@@ -509,6 +514,9 @@ static int do_checkpoint(struct agent *agent, const struct ha_action *action, st
     (void)action;
     bool before_stop =
         ha_plan_has(&agent->plan, HA_STOP_FAST) || ha_plan_has(&agent->plan, HA_STOP_RESTART);
+    if (before_stop && fence_stands(agent)) {
+        return 0;
+    }
     if (!agent->checkpointing &&
         pg_instance_checkpoint(agent->pg, CHECKPOINT_MS, on_checkpoint, agent, err) != 0) {
         return 0;

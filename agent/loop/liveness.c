@@ -45,6 +45,8 @@ void liveness_awake(struct agent *agent)
     shift(&facts->refusing_since_mono_ms, pause_ms);
     shift(&facts->disk_since_mono_ms, pause_ms);
     shift(&facts->replay_stands_since_mono_ms, pause_ms);
+    int64_t since_ms = agent->fence_silent_since_mono_ms + pause_ms;
+    agent->fence_silent_since_mono_ms = since_ms < now ? since_ms : now; /* or seen since */
     log_warning("this process stood still for %" PRId64 " ms, which counts against nobody",
                 pause_ms);
 }

@@ -352,6 +352,7 @@ struct agent {
     int64_t history_again_mono_ms;  /* one that could not be written: not before */
     uint32_t history_told_timeline; /* of the last one written, or being written */
     int64_t history_told_revision;  /* 0 = none yet */
+    unsigned stops_under_way;       /* the newest has cancelled the others */
     bool checkpointing;
     bool checkpoint_waited; /* by the plan */
     char last_rule[64];
@@ -486,6 +487,8 @@ void cycle_plan_done(struct agent *agent, const char *failure);
 void execute_plan(struct agent *agent);
 /* An action that is waited for ended. */
 void execute_continue(struct agent *agent, int rc, const struct error *err);
+/* The fence is silent: a plan that waits for a checkpoint before a stop goes on without it. */
+void execute_fence_stands(struct agent *agent);
 /* Actions on the instance: 0 = done or under way, 1 = execute_continue will come, < 0 = failed. */
 int execute_pg(struct agent *agent, const struct ha_action *action, struct error *err);
 bool execute_is_pg(enum ha_action_type type);

@@ -541,8 +541,8 @@ void observe_fence_event(struct agent *agent, enum fence_event event,
         agent->inspect_stale = agent->inspecting;
         break;
     case FENCE_EVENT_ALL_GONE: agent->adoption.unlooked = false; break;
-    case FENCE_EVENT_WATCHDOG:
-    case FENCE_EVENT_SILENCE: break;
+    case FENCE_EVENT_WATCHDOG: break;
+    case FENCE_EVENT_SILENCE: execute_fence_stands(agent); break;
     case FENCE_EVENT_SOFT_STOP:
     case FENCE_EVENT_FIRED:
         epoch.cluster =

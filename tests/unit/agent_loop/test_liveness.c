@@ -271,11 +271,18 @@ static void what_the_agent_slept_through_is_nobodys_silence(void **state)
     assert_int_equal(silent_since(), rig.agent.ping_sent_mono_ms);
     int64_t before_ms = rig.now_ms - silent_since();
     rig.agent.facts.disk_since_mono_ms = rig.now_ms - 700;
+    rig.agent.fence_silent = true;
+    rig.agent.fence_silent_since_mono_ms = rig.now_ms - 700;
     rig.now_ms += 60000;
     run_for(0);
     liveness_awake(&rig.agent);
     assert_in_range(rig.now_ms - silent_since(), before_ms, before_ms + LOOP_PROBE_MS_MAX);
     assert_in_range(rig.now_ms - rig.agent.facts.disk_since_mono_ms, 700, 700 + LOOP_PROBE_MS_MAX);
+    assert_int_equal(rig.agent.fence_silent_since_mono_ms, rig.agent.facts.disk_since_mono_ms);
+    rig.agent.fence_silent_since_mono_ms = rig.now_ms; /* seen after the pause */
+    rig.agent.awake_mono_ms = rig.now_ms - 60000;
+    liveness_awake(&rig.agent);
+    assert_int_equal(rig.agent.fence_silent_since_mono_ms, rig.now_ms);
     rig_free();
 }
 
