@@ -314,18 +314,18 @@ static void give_away(const struct ha_snapshot *s, struct ha_plan *plan)
 
 /* A ttl without an answer: the shorter limit of the head of this file. PostgreSQL itself works, and
  * is stopped in order; nobody else could be a primary here meanwhile, and this agent, which lives,
- * does at K what the fence would have done. */
+ * does at K what the fence would have done. So it does not wait for a checkpoint first. Where the
+ * lease stands by the word of others, nobody could take the key. */
 bool ha_rule_fence(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     char why[HA_REASON_BYTES];
     int64_t since_ms = s->fence.silent_since_mono_ms;
 
-    if (!ha_fence_bars(s) || s->settings.paused || s->self.role != PG_PRIMARY ||
-        !ha_armed_for_key(s) || since_ms == HA_NEVER ||
+    if (!ha_fence_bars(s) || s->settings.paused || s->failsafe.active ||
+        s->self.role != PG_PRIMARY || !ha_armed_for_key(s) || since_ms == HA_NEVER ||
         lasted_ms(s, since_ms) < s->settings.ttl_ms || ha_candidate_possible(s, "", why) == NULL) {
         return false;
     }
-    ha_plan_add(plan, HA_CHECKPOINT);
     ha_plan_add(plan, HA_STOP_FAST);
     ha_plan_because(plan, "the fence does not answer: another node is better");
     return true;

@@ -271,7 +271,7 @@ static void what_the_agent_slept_through_is_nobodys_silence(void **state)
     assert_int_equal(silent_since(), rig.agent.ping_sent_mono_ms);
     int64_t before_ms = rig.now_ms - silent_since();
     rig.agent.facts.disk_since_mono_ms = rig.now_ms - 700;
-    rig.agent.fence_silent = true;
+    rig.agent.fence_silent = rig.fence.silent = true;
     rig.agent.fence_silent_since_mono_ms = rig.now_ms - 700;
     rig.now_ms += 60000;
     run_for(0);
