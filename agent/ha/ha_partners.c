@@ -56,11 +56,34 @@ const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s)
 
 /* What it told before its node went away may be so no more when it comes back: somebody may be
  * restoring its data. Of who is asked by REST the end of its record has to do. */
-static bool has_told(const struct ha_snapshot *s, const struct ha_member *member)
+static bool is_gone(const struct ha_snapshot *s, const struct ha_member *member)
 {
     const struct ha_peer *peer = ha_peer(s, member->name);
-    bool gone = peer != NULL && peer->silent_ms == 0 && !ha_is_heard(s, member->name);
-    return member->data != HA_DATA_NOT_TOLD && !gone;
+    return !ha_is_me(s, member->name) && peer != NULL && peer->silent_ms == 0 &&
+           !ha_is_heard(s, member->name);
+}
+
+bool ha_partner_is_gone(const struct ha_snapshot *s)
+{
+    for (size_t i = 0; i < s->cluster.member_count; i++) {
+        if (is_gone(s, &s->cluster.members[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Until then a record may be the one of before. */
+static int64_t told_anew_ms(const struct ha_snapshot *s)
+{
+    return s->partner_gone_mono_ms == HA_NEVER ? HA_NEVER
+                                               : s->partner_gone_mono_ms + s->settings.ttl_ms;
+}
+
+static bool has_told(const struct ha_snapshot *s, const struct ha_member *member)
+{
+    return member->data != HA_DATA_NOT_TOLD && !is_gone(s, member) &&
+           s->now_mono_ms >= told_anew_ms(s);
 }
 
 /* Names that do not fit are still waited for. */
@@ -113,6 +136,8 @@ bool ha_partners_are_awaited(const struct ha_snapshot *s, char ret_names[HA_PART
         ha_peer(s, s->owner.name) == NULL) {
         add(ret_names, s->owner.name);
     }
-    *ret_until_mono_ms = until_ms;
+    int64_t anew_ms = told_anew_ms(s);
+    bool sooner = anew_ms > s->now_mono_ms && anew_ms < until_ms;
+    *ret_until_mono_ms = sooner ? anew_ms : until_ms;
     return ret_names[0] != '\0' && s->now_mono_ms < until_ms;
 }

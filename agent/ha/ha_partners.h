@@ -23,6 +23,9 @@ enum ha_data ha_data_own(const struct ha_snapshot *s);
 const struct ha_member *ha_partner_with_data(const struct ha_snapshot *s);
 /* The same in a view of `own`; for who has to know when it was there last (ha_owner). */
 const struct ha_member *ha_cluster_owner(const struct ha_cluster *cluster, const char *own);
+/* There is a record of a member whose node is not heard of. When it is again, the record is still
+ * the one of before, for a ttl at most: somebody may have restored its data meanwhile. */
+bool ha_partner_is_gone(const struct ha_snapshot *s);
 /* Those that have not told yet: members of the Raft group but witnesses, whoever has a record, and
  * who had data and has gone: its two ttl begin when it went.
  * `ret_names`: "'n2', 'n3'". False: all have, or the time for it is over. */

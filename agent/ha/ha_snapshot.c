@@ -18,6 +18,7 @@ void ha_snapshot_init(struct ha_snapshot *ret_snapshot)
     s->settings.disk_failure_timeout_ms = 20000;
     s->unlocked_since_mono_ms = HA_NEVER;
     s->owner.seen_mono_ms = HA_NEVER;
+    s->partner_gone_mono_ms = HA_NEVER;
     s->request_mono_ms = HA_NEVER;
     s->restart.ordered_mono_ms = HA_NEVER;
     s->restart.down_mono_ms = HA_NEVER;

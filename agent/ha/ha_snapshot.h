@@ -514,6 +514,8 @@ struct ha_snapshot {
     int64_t unlocked_since_mono_ms; /* when this run first saw the present absence of the leader
                                        key; HA_NEVER */
     struct ha_owner owner;
+    int64_t partner_gone_mono_ms; /* when there was last a record of a member that was not heard
+                                     of; HA_NEVER */
     struct ha_settings settings;
     struct ha_self self;
     struct ha_fence fence;

@@ -82,6 +82,7 @@ static const struct ha_text_field now_fields[] = {
     I64(ha_snapshot, "unlocked_since", unlocked_since_mono_ms),
     TEXT(ha_snapshot, "owner", owner.name),
     I64(ha_snapshot, "owner_seen", owner.seen_mono_ms),
+    I64(ha_snapshot, "partner_gone", partner_gone_mono_ms),
     ENUM(ha_snapshot, "request", request, request_words),
     I64(ha_snapshot, "requested", request_mono_ms),
     {0},

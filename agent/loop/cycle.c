@@ -3,6 +3,7 @@
  * `explain`. */
 #include "agent/loop/loop.h"
 
+#include "agent/ha/ha_partners.h"
 #include "agent/loop/commands.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -96,6 +97,10 @@ static void run(struct agent *agent)
     (void)uv_timer_stop(&agent->cycle_timer);
     watchdog_look(agent);
     facts_snapshot(agent, &agent->snapshot);
+    if (ha_partner_is_gone(&agent->snapshot)) {
+        agent->facts.partner_gone_mono_ms = began;
+        agent->snapshot.partner_gone_mono_ms = began;
+    }
     commands_look(agent,
                   &agent->snapshot); /* what follows may start it before anybody looks again */
     ha_takeovers_look(&agent->takeovers, &agent->snapshot);

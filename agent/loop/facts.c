@@ -296,6 +296,7 @@ void facts_snapshot(const struct agent *agent, struct ha_snapshot *ret_snapshot)
     s->now_wall_ms = clock_wall_ms(agent->clock);
     s->unlocked_since_mono_ms = facts->unlocked_since_mono_ms;
     s->owner = facts->owner;
+    s->partner_gone_mono_ms = facts->partner_gone_mono_ms;
     fill_settings(agent, &s->settings);
     failsafe_fill(agent, &s->failsafe);
     silence_fill(agent, &s->silence);

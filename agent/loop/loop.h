@@ -136,6 +136,7 @@ struct loop_facts {
     int64_t request_mono_ms;
     int64_t unlocked_since_mono_ms;
     struct ha_owner owner;
+    int64_t partner_gone_mono_ms;
     struct ha_peer peers[HA_MEMBERS_MAX]; /* whom peers.c asks */
     size_t peer_count;
     struct ha_peer heard[HA_MEMBERS_MAX]; /* whom our Raft member hears */

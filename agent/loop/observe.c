@@ -601,6 +601,7 @@ int observe_start(struct agent *agent)
     facts->disk_since_mono_ms = HA_NEVER;
     facts->unlocked_since_mono_ms = HA_NEVER;
     facts->owner.seen_mono_ms = HA_NEVER;
+    facts->partner_gone_mono_ms = HA_NEVER;
     facts->request_mono_ms = HA_NEVER;
     agent->restart.now.ordered_mono_ms = HA_NEVER;
     agent->restart.now.down_mono_ms = HA_NEVER;
