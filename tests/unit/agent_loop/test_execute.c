@@ -165,47 +165,6 @@ static void a_checkpoint_is_waited_for_before_a_stop_only(void **state)
     rig_free();
 }
 
-static void a_checkpoint_is_not_waited_for_beside_a_silent_fence(void **state)
-{
-    (void)state;
-    rig_settle();
-    plan_begin("stop", "giving the key away");
-    plan_add(HA_CHECKPOINT);
-    plan_add(HA_STOP_FAST);
-    run_for(0);
-    (void)calls();
-    carry_out();
-    assert_string_equal(calls(), "checkpoint\n");
-    rig.fence.silent = true; /* while it is waited for */
-    observe_fence_event(&rig.agent, FENCE_EVENT_SILENCE, &rig.fence);
-    assert_string_equal(calls(), "stop fast\n");
-    answer("checkpoint", 0); /* continues nothing */
-    (void)calls();
-    plan_begin("stop", "giving the key away");
-    plan_add(HA_CHECKPOINT);
-    plan_add(HA_STOP_FAST);
-    carry_out();
-    assert_string_equal(calls(), "stop fast\n");
-    rig_free();
-}
-
-static void a_stop_that_gave_way_to_another_ends_nothing(void **state)
-{
-    (void)state;
-    rig_settle();
-    plan_begin("stop", "in order");
-    plan_add(HA_STOP_FAST);
-    carry_out();
-    plan_begin("stop", "at once");
-    plan_add(HA_STOP_IMMEDIATE);
-    carry_out();
-    answer("stop fast", ERR_CANCELED);
-    assert_true(rig.agent.facts.stopping);
-    answer("stop immediate", 0);
-    assert_false(rig.agent.facts.stopping);
-    rig_free();
-}
-
 /* The one of after a promotion is still running: the stop waits for that, and not for two. */
 static void a_stop_waits_for_the_checkpoint_that_runs_already(void **state)
 {
@@ -999,8 +958,6 @@ int main(void)
         cmocka_unit_test(the_exit_is_the_last_thing),
         cmocka_unit_test(a_fence_is_ended_as_often_as_it_is_asked_and_told_once),
         cmocka_unit_test(a_checkpoint_is_waited_for_before_a_stop_only),
-        cmocka_unit_test(a_checkpoint_is_not_waited_for_beside_a_silent_fence),
-        cmocka_unit_test(a_stop_that_gave_way_to_another_ends_nothing),
         cmocka_unit_test(a_stop_waits_for_the_checkpoint_that_runs_already),
         cmocka_unit_test(a_history_that_cannot_be_read_stops_nothing_and_is_tried_again_later),
         cmocka_unit_test(a_history_that_was_written_is_known_by_its_revision),

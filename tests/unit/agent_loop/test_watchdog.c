@@ -206,6 +206,47 @@ static void silence_of_the_fence_counts_from_when_it_was_seen(void **state)
     rig_free();
 }
 
+static void a_checkpoint_is_not_waited_for_beside_a_silent_fence(void **state)
+{
+    (void)state;
+    rig_settle();
+    plan_begin("stop", "giving the key away");
+    plan_add(HA_CHECKPOINT);
+    plan_add(HA_STOP_FAST);
+    run_for(0);
+    (void)calls();
+    carry_out();
+    assert_string_equal(calls(), "checkpoint\n");
+    rig.fence.silent = true; /* while it is waited for */
+    observe_fence_event(&rig.agent, FENCE_EVENT_SILENCE, &rig.fence);
+    assert_string_equal(calls(), "stop fast\n");
+    answer("checkpoint", 0); /* continues nothing */
+    (void)calls();
+    plan_begin("stop", "giving the key away");
+    plan_add(HA_CHECKPOINT);
+    plan_add(HA_STOP_FAST);
+    carry_out();
+    assert_string_equal(calls(), "stop fast\n");
+    rig_free();
+}
+
+static void a_stop_that_gave_way_to_another_ends_nothing(void **state)
+{
+    (void)state;
+    rig_settle();
+    plan_begin("stop", "in order");
+    plan_add(HA_STOP_FAST);
+    carry_out();
+    plan_begin("stop", "at once");
+    plan_add(HA_STOP_IMMEDIATE);
+    carry_out();
+    answer("stop fast", ERR_CANCELED);
+    assert_true(rig.agent.facts.stopping);
+    answer("stop immediate", 0);
+    assert_false(rig.agent.facts.stopping);
+    rig_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +257,8 @@ int main(void)
         cmocka_unit_test(armed_it_gets_its_time_on_the_page),
         cmocka_unit_test(shorter_ttl_waits_for_a_shorter_timeout),
         cmocka_unit_test(silence_of_the_fence_counts_from_when_it_was_seen),
+        cmocka_unit_test(a_checkpoint_is_not_waited_for_beside_a_silent_fence),
+        cmocka_unit_test(a_stop_that_gave_way_to_another_ends_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
