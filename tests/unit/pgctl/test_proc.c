@@ -11,6 +11,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -785,6 +788,46 @@ static void what_cannot_be_seen_is_not_gone(void **state)
     assert_int_equal(status, 0);
 }
 
+enum { LOOKED_WELL, LOOKED_WRONG, CANNOT_HIDE };
+
+/* What is another user's, in a /proc that says nothing of it but that it is there. */
+static int look_where_others_are_hidden(void)
+{
+    struct pg_remains remains = {.data_dir = "/"};
+    struct pg_left left;
+    struct error err = {0};
+    char text[16];
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("proc", "/proc", "proc", 0, "hidepid=1") != 0 || setgroups(0, NULL) != 0 ||
+        setgid(65534) != 0 || setuid(65534) != 0) {
+        return CANNOT_HIDE;
+    }
+    int fd = open("/proc/1/stat", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, text, sizeof text) > 0) {
+        return CANNOT_HIDE;
+    }
+    if (pg_remains_look(&remains, false, &left, &err) == 0) {
+        return LOOKED_WELL;
+    }
+    (void)fprintf(stderr, "%s\n", err.text);
+    return LOOKED_WRONG;
+}
+
+static void what_is_hidden_is_none_of_the_instance(void **state)
+{
+    int status = -1;
+    (void)state;
+    pid_t pid = fork_in_test();
+    if (pid == 0) {
+        _exit(look_where_others_are_hidden());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_HIDE) {
+        skip();
+    }
+    assert_int_equal(status, LOOKED_WELL);
+}
+
 static void sockets_of_a_server_that_is_gone_are_removed_and_its_pid_file_stays(void **state)
 {
     (void)state;
@@ -840,6 +883,7 @@ int main(void)
         cmocka_unit_test(process_that_has_ended_works_nowhere),
         cmocka_unit_test(what_is_left_of_an_instance_is_found_by_place_and_parent),
         cmocka_unit_test(what_cannot_be_seen_is_not_gone),
+        cmocka_unit_test(what_is_hidden_is_none_of_the_instance),
         cmocka_unit_test(sockets_of_a_server_that_is_gone_are_removed_and_its_pid_file_stays),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
