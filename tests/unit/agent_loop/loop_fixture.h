@@ -60,7 +60,6 @@ struct rig {
     bool fence_connected;
     int fence_ends; /* how often it was to be ended */
     int fence_end_rc;
-    int64_t stop_kill_after_ms; /* of the last stop */
     struct pending pending[PENDING_MAX];
     char refused[64]; /* requests whose text begins so are refused */
     int refused_rc;
@@ -420,7 +419,6 @@ int pg_instance_stop(struct pg_instance *instance, const struct pg_stop *stop, p
 {
     (void)instance;
     char text[64];
-    rig.stop_kill_after_ms = stop->kill_after_ms;
     (void)snprintf(text, sizeof text, "stop %s",
                    stop->mode == FENCE_STOP_FAST ? "fast" : "immediate");
     if (stop->before != NULL) {

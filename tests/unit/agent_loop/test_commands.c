@@ -243,34 +243,6 @@ static void a_primary_has_what_the_fence_leaves_it(void **state)
     rig_free();
 }
 
-static void beside_a_silent_fence_a_primary_has_until_its_deadline(void **state)
-{
-    (void)state;
-    rig_settle();
-    primary_runs();
-    leads();
-    (void)stop_asked(HA_STOP_FAST);
-    assert_true(rig.stop_kill_after_ms > TTL_MS);
-    rig_free();
-
-    rig_settle();
-    primary_runs();
-    leads();
-    rig.fence.silent = true;
-    (void)stop_asked(HA_STOP_FAST);
-    assert_int_equal(rig.stop_kill_after_ms, rig.agent.lease.soft_ms - rig.now_ms);
-    rig_free();
-
-    rig_settle();
-    primary_runs();
-    leads();
-    rig.fence.silent = true;
-    write_page(FENCE_OVER);
-    (void)stop_asked(HA_STOP_FAST);
-    assert_int_equal(rig.stop_kill_after_ms, 0);
-    rig_free();
-}
-
 /* A standby's before_stop of 200 s is not to be cut off by an agent that gives up after 160 s. */
 static void the_agents_own_stop_waits_as_long(void **state)
 {
@@ -354,7 +326,6 @@ int main(void)
         cmocka_unit_test(a_standby_has_time_before_its_stop),
         cmocka_unit_test(one_that_may_be_promoted_has_none),
         cmocka_unit_test(a_primary_has_what_the_fence_leaves_it),
-        cmocka_unit_test(beside_a_silent_fence_a_primary_has_until_its_deadline),
         cmocka_unit_test(the_agents_own_stop_waits_as_long),
         cmocka_unit_test(a_primary_without_a_lease_stops_at_once),
         cmocka_unit_test(nothing_is_asked_where_every_moment_counts),
