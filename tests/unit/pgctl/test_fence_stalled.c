@@ -208,23 +208,31 @@ static void start_that_is_read_when_its_time_is_almost_over_starts_nothing(void 
     rig_end(rig);
 }
 
-static void child_that_was_killed_before_its_program_ran_is_no_start(void **state)
+/* A start whose child waits where it opens its log, a pipe that nobody reads. */
+static void start_and_hang(struct rig *rig)
 {
     struct error err;
-    (void)state;
-    struct rig *rig = rig_new();
     char *fifo = mem_printf("%s/fifo", rig_dir);
-    assert_int_equal(mkfifo(fifo, 0600),
-                     0); /* nobody reads it: the child waits where it opens it */
     const char *env[] = {NULL};
     struct fence_start start = {.data_dir = rig_data_dir,
                                 .log_path = fifo,
                                 .argv = rig_sleeper(),
                                 .env = env,
                                 .kill_way = FENCE_KILL_LOOP};
+    (void)unlink(fifo);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
     assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
     rig_run_for(rig, 200);
     assert_false(rig->answered);
+    mem_free(fifo);
+}
+
+static void child_that_was_killed_before_its_program_ran_is_no_start(void **state)
+{
+    struct error err;
+    (void)state;
+    struct rig *rig = rig_new();
+    start_and_hang(rig);
     struct rig other = {0};
     assert_int_equal(fence_client_query(rig->client, rig_on_done, &other, &err), 0);
     RIG_WAIT(rig, other.answered, 5000);
@@ -232,7 +240,6 @@ static void child_that_was_killed_before_its_program_ran_is_no_start(void **stat
     kill(rig_status(rig)->postmaster_pid, SIGKILL);
     assert_int_equal(rig_answer(rig), ERR_IO);
     assert_non_null(strstr(rig->err.text, "signal 9"));
-    mem_free(fifo);
     rig_end(rig);
 }
 
@@ -242,18 +249,7 @@ static void outcome_of_a_start_is_no_answer_to_the_next_agent(void **state)
     struct error err;
     (void)state;
     struct rig *rig = rig_new();
-    char *fifo = mem_printf("%s/fifo", rig_dir);
-    (void)unlink(fifo);
-    assert_int_equal(mkfifo(fifo, 0600), 0); /* the child waits where it opens it */
-    const char *env[] = {NULL};
-    struct fence_start start = {.data_dir = rig_data_dir,
-                                .log_path = fifo,
-                                .argv = rig_sleeper(),
-                                .env = env,
-                                .kill_way = FENCE_KILL_LOOP};
-    assert_int_equal(fence_client_start(rig->client, &start, rig_on_done, rig, &err), 0);
-    rig_run_for(rig, 200);
-    assert_false(rig->answered);
+    start_and_hang(rig);
     rig_free(rig);
 
     rig = rig_new();
@@ -267,7 +263,6 @@ static void outcome_of_a_start_is_no_answer_to_the_next_agent(void **state)
     usleep(50000);
     kill(fence, SIGCONT);
     assert_int_equal(rig_answer(rig), 0);
-    mem_free(fifo);
     rig_end(rig);
 }
 
