@@ -392,9 +392,9 @@ static bool is_being_claimed(const struct ha_sync *sync, const struct ha_sync_pu
     return true;
 }
 
-void ha_sync_next(const struct ha_sync *sync, const struct ha_sync_published *published,
-                  const struct ha_sync_look *look, const struct ha_sync_target *target,
-                  struct ha_sync_move *ret_move)
+static void next(const struct ha_sync *sync, const struct ha_sync_published *published,
+                 const struct ha_sync_look *look, const struct ha_sync_target *target,
+                 struct ha_sync_move *ret_move)
 {
     ASSERT(target->numsync <= size(target->names));
     ASSERT((target->names == 0) == (target->numsync == 0));
@@ -425,5 +425,17 @@ void ha_sync_next(const struct ha_sync *sync, const struct ha_sync_published *pu
         change_published(sync, published, look, ret_move);
     } else {
         change_setting(sync, published, want, ret_move);
+    }
+}
+
+/* The key would be about a cluster that whoever makes it anew does not have. */
+void ha_sync_next(const struct ha_sync *sync, const struct ha_sync_published *published,
+                  const struct ha_sync_look *look, const struct ha_sync_target *target,
+                  struct ha_sync_move *ret_move)
+{
+    next(sync, published, look, target, ret_move);
+    if (ret_move->step == HA_SYNC_PUBLISH && published->unannounced) {
+        memset(ret_move, 0, sizeof *ret_move);
+        answer(ret_move, HA_SYNC_WAIT, "the cluster is not announced yet");
     }
 }

@@ -32,6 +32,7 @@ struct ha_sync_published {
     int64_t revision; /* 0 = absent */
     uint32_t voters;  /* its leader and its standbys, without ourselves */
     unsigned quorum;
+    bool unannounced; /* the cluster has no name in the store: another member may make it anew */
 };
 
 struct ha_sync_setting {

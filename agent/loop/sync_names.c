@@ -1,6 +1,8 @@
 /* Sets of names as bits, as agent/ha/ha_sync.h wants them. */
 #include "agent/loop/sync.h"
 
+#include "agent/ha/ha_cluster.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -103,7 +105,9 @@ void sync_names_published(struct sync_names *names, const struct ha_cluster *clu
     *ret_published = (struct ha_sync_published){.known = cluster->known,
                                                 .present = key->present,
                                                 .revision = cluster->sync_revision,
-                                                .quorum = key->quorum};
+                                                .quorum = key->quorum,
+                                                .unannounced =
+                                                    !ha_initialize_is_valid(cluster->initialize)};
     if (key->present && strcmp(key->leader, self) != 0) {
         ret_published->known &= add(names, key->leader, &ret_published->voters);
     }

@@ -472,6 +472,31 @@ static void strict_that_comes_before_the_key_waits_too(void **state)
     assert_int_equal(world.move.setting.names, HA_SYNC_NOBODY);
 }
 
+/* What is published would be about a cluster that whoever makes it anew does not have. */
+static void nothing_is_published_before_the_cluster_is_announced(void **state)
+{
+    (void)state;
+    for (int strict = 0; strict < 2; strict++) {
+        for (int present = 0; present < 2; present++) {
+            struct world world;
+            begin(&world);
+            if (present) {
+                publish(&world, A, 0); /* of somebody before us */
+            }
+            world.target.strict = strict;
+            world.published.unannounced = true;
+            if (strict && !present) { /* commits wait all the same */
+                assert_int_equal(next(&world), HA_SYNC_SET);
+                assert_int_equal(world.move.setting.names, HA_SYNC_NOBODY);
+                put(&world, world.move.setting);
+            }
+            assert_int_equal(next(&world), HA_SYNC_WAIT);
+            world.published.unannounced = false;
+            assert_int_equal(next(&world), HA_SYNC_PUBLISH);
+        }
+    }
+}
+
 static void strict_keeps_the_last_standby_when_it_goes(void **state)
 {
     (void)state;
@@ -606,6 +631,7 @@ int main(void)
         cmocka_unit_test(strict_names_nobody_while_there_is_no_standby),
         cmocka_unit_test(strict_waits_before_the_key_is_there),
         cmocka_unit_test(strict_that_comes_before_the_key_waits_too),
+        cmocka_unit_test(nothing_is_published_before_the_cluster_is_announced),
         cmocka_unit_test(strict_keeps_the_last_standby_when_it_goes),
         cmocka_unit_test(a_new_primary_begins_with_the_members_of_before),
         cmocka_unit_test(standbys_are_chosen_by_what_is_wished),
