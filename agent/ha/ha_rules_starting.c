@@ -37,6 +37,18 @@ static bool rule_starting_without_lease(const struct ha_snapshot *s, struct ha_p
     return true;
 }
 
+/* Nobody is left who bounds that stop: it hangs as long as one backend does. */
+static bool rule_left_stopping(const struct ha_snapshot *s, struct ha_plan *plan)
+{
+    if (!s->self.told_to_stop || s->settings.paused || s->self.was_paused) {
+        return false;
+    }
+    ha_plan_add(plan, HA_STOP_FAST);
+    ha_plan_because(plan, "told to stop by an earlier run of the agent, or by hand: that is brought "
+                          "to its end");
+    return true;
+}
+
 static bool rule_start_timeout(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     char why[HA_REASON_BYTES];
@@ -108,6 +120,7 @@ static const struct ha_rule rules[] = {
     {"stopping", rule_stopping},
     {"resume", ha_rule_resume},
     {"starting_without_lease", rule_starting_without_lease},
+    {"left_stopping", rule_left_stopping},
     {"disk", ha_rule_disk},
     {"start_timeout", rule_start_timeout},
     {"starting_standby_attach", rule_starting_standby_attach},

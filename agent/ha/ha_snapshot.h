@@ -319,6 +319,8 @@ struct ha_self {
 
     enum ha_run run;
     int64_t run_since_mono_ms; /* when `run` took its value */
+    bool told_to_stop; /* starting, as far as this agent knows: it has been told to stop, by an
+                          earlier run of the agent or by hand */
     bool stop_ordered; /* down: by us, on somebody's order; else it stopped by itself or by hand */
     enum pg_role role; /* running: as the probe said; starting: by standby.signal */
     uint32_t timeline;

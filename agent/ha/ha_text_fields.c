@@ -129,6 +129,7 @@ static const struct ha_text_field self_fields[] = {
     BOOL(ha_snapshot, "standby_signal", self.standby_signal),
     BOOL(ha_snapshot, "backup_label", self.backup_label),
     BOOL(ha_snapshot, "hba_needed", self.hba_needed),
+    BOOL(ha_snapshot, "told_to_stop", self.told_to_stop),
     ENUM(ha_snapshot, "run", self.run, run_words),
     I64(ha_snapshot, "run_since", self.run_since_mono_ms),
     BOOL(ha_snapshot, "stop_ordered", self.stop_ordered),

@@ -224,6 +224,7 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     self->standby_signal = facts->inspection.standby_signal || facts->inspection.recovery_signal;
     self->backup_label = facts->inspection.backup_label;
     self->hba_needed = facts->inspection.hba_unset && agent_postgresql(agent)->pg_hba.count == 0;
+    self->told_to_stop = facts->run == HA_RUN_STARTING && facts->inspection.stopping;
     self->run = facts->run;
     self->run_since_mono_ms = facts->run_since_mono_ms;
     self->stop_ordered =

@@ -29,6 +29,7 @@ static int look_work(void *arg, struct error *err)
     if (!look->found.running || pg_pidfile_read(look->data_dir, &look->pidfile, NULL) != 0) {
         look->pidfile = (struct pg_pidfile){0};
     }
+    look->found.stopping = strcmp(look->pidfile.status, "stopping") == 0;
     return 0;
 }
 

@@ -172,6 +172,7 @@ static void finish_inspect(struct sim_call *call)
     pg_inspect_cb done = call->inspect_done;
     void *arg = call->arg;
     inspection.running = machine->phase != SIM_DOWN && !machine->orphans;
+    inspection.stopping = machine->phase == SIM_STOPPING && !machine->orphans;
     inspection.pidfile_pid =
         machine->by_hand ? machine->by_hand_pid : machine->status.postmaster_pid;
     inspection.service_in_force = true;

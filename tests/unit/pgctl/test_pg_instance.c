@@ -378,10 +378,24 @@ static void postmaster_that_the_fence_did_not_start_is_stopped_in_order(void **s
         0);
     node_inspect(node);
     assert_true(inspected.running);
+    assert_false(inspected.stopping);
+
+    /* Told to stop by somebody else, who waits for a session. */
+    char *conninfo =
+        mem_printf("host=%s port=%u user=postgres password=" SUPER_PASS " dbname=postgres",
+                   node->dir, (unsigned)node->port);
+    PGconn *session = PQconnectdb(conninfo);
+    assert_int_equal(PQstatus(session), CONNECTION_OK);
+    assert_int_equal(kill(inspected.pidfile_pid, SIGTERM), 0);
+    WAIT_FOR((node_inspect(node), inspected.stopping));
+    assert_true(inspected.running);
+
     node_stop(node, FENCE_STOP_FAST, LONG_MS);
     node_inspect(node);
-    assert_false(inspected.running);
+    assert_false(inspected.running || inspected.stopping);
     assert_int_equal(inspected.control.state, PG_CONTROL_SHUT_DOWN);
+    PQfinish(session);
+    mem_free(conninfo);
     assert_int_equal(run("grep -q 'received fast shutdown request' %s/by_hand.log", node->dir), 0);
     node_free(node);
 }
