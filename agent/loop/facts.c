@@ -183,20 +183,24 @@ unsigned facts_crashes(const struct agent *agent)
     return crashes;
 }
 
+static void fill_tags(const struct config_tags *tags, struct ha_tags *to)
+{
+    to->nofailover = tags->nofailover;
+    to->failover_priority = tags->failover_priority;
+    to->clonefrom = tags->clonefrom;
+    to->nostream = tags->nostream;
+    copy_text(to->replicatefrom, sizeof to->replicatefrom, tags->replicatefrom);
+}
+
 static void fill_self(const struct agent *agent, struct ha_self *self)
 {
     const struct loop_facts *facts = &agent->facts;
-    const struct config_tags *tags = &agent->config->tags;
     uint64_t system_id = facts->inspection.control.system_identifier;
 
     copy_text(self->name, sizeof self->name, agent->config->name);
     copy_text(self->instance, sizeof self->instance, agent->instance);
     copy_text(self->namesake, sizeof self->namesake, agent->namesake.where);
-    self->tags.nofailover = tags->nofailover;
-    self->tags.failover_priority = tags->failover_priority;
-    self->tags.clonefrom = tags->clonefrom;
-    self->tags.nostream = tags->nostream;
-    copy_text(self->tags.replicatefrom, sizeof self->tags.replicatefrom, tags->replicatefrom);
+    fill_tags(&agent->config->tags, &self->tags);
     self->directory_known = facts->inspected;
     if (facts->run == HA_RUN_RUNNING) {
         /* What a server has open is there. One that no cluster is named after yet may be of a
@@ -224,7 +228,8 @@ static void fill_self(const struct agent *agent, struct ha_self *self)
     self->standby_signal = facts->inspection.standby_signal || facts->inspection.recovery_signal;
     self->backup_label = facts->inspection.backup_label;
     self->hba_needed = facts->inspection.hba_unset && agent_postgresql(agent)->pg_hba.count == 0;
-    self->told_to_stop = facts->run == HA_RUN_STARTING && facts->inspection.stopping;
+    self->told_to_stop = facts->run == HA_RUN_STARTING && !facts->start_ordered &&
+                         facts->inspected && facts->inspection.stopping;
     self->run = facts->run;
     self->run_since_mono_ms = facts->run_since_mono_ms;
     self->stop_ordered =
