@@ -218,8 +218,8 @@ static bool rule_not_all_gone(const struct ha_snapshot *s, struct ha_plan *plan)
 {
     /* In pause somebody may be about to start it by hand; the operator's failover waits for the
      * holder of the key alone. */
-    bool left_alone = s->self.was_paused || (s->settings.paused && !(ha_failover_is_due(s) &&
-                                                                     ha_key_is_ours(s)));
+    bool left_alone =
+        s->self.was_paused || (s->settings.paused && !(ha_failover_is_due(s) && ha_key_is_ours(s)));
     if (!ha_is_down(s) || s->fence.all_gone || s->fence.adopted || left_alone) {
         return false;
     }

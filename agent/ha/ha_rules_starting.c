@@ -44,8 +44,9 @@ static bool rule_left_stopping(const struct ha_snapshot *s, struct ha_plan *plan
         return false;
     }
     ha_plan_add(plan, HA_STOP_FAST);
-    ha_plan_because(plan, "told to stop by an earlier run of the agent, or by hand: that is brought "
-                          "to its end");
+    ha_plan_because(plan,
+                    "told to stop by an earlier run of the agent, or by hand: that is brought "
+                    "to its end");
     return true;
 }
 

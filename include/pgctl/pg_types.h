@@ -127,7 +127,7 @@ struct pg_inspection {
     bool hba_unset;   /* there is no pg_hba.conf where the configuration is */
     bool hba_missing; /* a copy of this directory has none, whatever name it is looked for under */
     int32_t pidfile_pid; /* of postmaster.pid; 0 = none */
-    bool running; /* that process is alive and works in this directory: a reused pid is not */
+    bool running;  /* that process is alive and works in this directory: a reused pid is not */
     bool stopping; /* ... and its postmaster.pid says that it has been told to stop */
     /* Why postmaster.pid, which is there, says nothing; "" = it does. Then `pidfile_pid` is the
      * server that is seen to work there; where not even that can be seen, it counts as running. */
