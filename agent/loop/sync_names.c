@@ -102,12 +102,12 @@ void sync_names_published(struct sync_names *names, const struct ha_cluster *clu
                           const char *self, struct ha_sync_published *ret_published)
 {
     const struct ha_sync_key *key = &cluster->sync;
-    *ret_published = (struct ha_sync_published){.known = cluster->known,
-                                                .present = key->present,
-                                                .revision = cluster->sync_revision,
-                                                .quorum = key->quorum,
-                                                .unannounced =
-                                                    !ha_initialize_is_valid(cluster->initialize)};
+    *ret_published =
+        (struct ha_sync_published){.known = cluster->known,
+                                   .present = key->present,
+                                   .revision = cluster->sync_revision,
+                                   .quorum = key->quorum,
+                                   .unannounced = !ha_initialize_is_valid(cluster->initialize)};
     if (key->present && strcmp(key->leader, self) != 0) {
         ret_published->known &= add(names, key->leader, &ret_published->voters);
     }
